@@ -1,0 +1,25 @@
+import type { Value } from "../graph/value.js";
+import { convolutionGradient } from "../gradients/convolution.js";
+import type { Build } from "../ops/build.js";
+import { contract } from "../ops/contract.js";
+import type { Cotangent } from "../ops/definition.js";
+import { scatterRows } from "../ops/indexing.js";
+
+export function isValue(cotangent: object): cotangent is Value {
+  return "source" in cotangent;
+}
+
+/** The cotangent as one tensor of the input's shape, summed over samples where the input is shared by them. */
+export function emitCotangent(build: Build, cotangent: Cotangent): Value {
+  if (isValue(cotangent)) return cotangent;
+  switch (cotangent.kind) {
+    case "reduction":
+      return build.reshape(build.sum(cotangent.value, cotangent.axes), cotangent.shape);
+    case "contraction":
+      return build.reshape(contract(build, cotangent.left, cotangent.right, cotangent.subscripts), cotangent.shape);
+    case "convolution":
+      return convolutionGradient(build, cotangent);
+    case "rows":
+      return scatterRows(build, cotangent.indices, cotangent.cotangent, cotangent.axis, cotangent.shape);
+  }
+}

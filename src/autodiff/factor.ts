@@ -1,0 +1,124 @@
+/** Turns the cotangent that a rule states for a shared input into a factored per-sample gradient. */
+import { PergradError } from "../errors.js";
+import { type Dim, divide, elementsOf, N, type Shape } from "../graph/dim.js";
+import { describeNode, type Node, type Value } from "../graph/value.js";
+import { convolutionFactor } from "../gradients/convolution.js";
+import { Dense } from "../gradients/dense.js";
+import type { Factored } from "../gradients/factored.js";
+import { Outer } from "../gradients/outer.js";
+import { View } from "../gradients/view.js";
+import { sameSampleAxis } from "../ops/checks.js";
+import { contract, groupDim, letterDims, rolesOf, arrange } from "../ops/contract.js";
+import type { Contraction, Cotangent, Reduction, Rows, SampleAxis } from "../ops/definition.js";
+import { build } from "../ops/registry.js";
+import { isValue } from "./emit-cotangent.js";
+import type { SampleAxes } from "./sample-axes.js";
+
+export function factor(node: Node, cotangent: Cotangent, axes: SampleAxes): Factored {
+  if (isValue(cotangent)) throw cannot(node);
+  switch (cotangent.kind) {
+    case "reduction":
+      return factorReduction(node, cotangent, axes);
+    case "contraction":
+      return factorContraction(node, cotangent, axes);
+    case "convolution": {
+      const [data, positions] = [axes.of(cotangent.data), axes.of(cotangent.cotangent)];
+      if (data?.axis !== 0 || positions?.axis !== 0 || !sameSampleAxis(data, positions)) throw cannot(node);
+      return convolutionFactor(build, cotangent, positions);
+    }
+    case "rows":
+      return factorRows(node, cotangent, axes);
+  }
+}
+
+function cannot(node: Node): PergradError {
+  return new PergradError(
+    "UNSUPPORTED_OP",
+    `${describeNode(node)}: pergrad has no per-sample gradient for the way this node joins parameters with samples; ` +
+      "leave out the parameters before it, or express it by other operators.",
+  );
+}
+
+/** The dimensions with the sample axis taken apart: outer, N and inner in its place. */
+function splitShape(shape: Shape, at: SampleAxis): Dim[] {
+  return [...shape.slice(0, at.axis), at.outer, N, at.inner, ...shape.slice(at.axis + 1)];
+}
+
+/** The value with its samples first: `[N, ...before, outer, inner, ...behind]`. */
+function samplesFirst(value: Value, at: SampleAxis): Value {
+  return build.moveAxis(build.reshape(value, splitShape(value.shape, at)), at.axis + 1, 0);
+}
+
+function factorReduction(node: Node, { value, axes, shape }: Reduction, sampleAxes: SampleAxes): Factored {
+  const at = sampleAxes.of(value);
+  if (!at || !axes.includes(at.axis)) throw cannot(node);
+  const summed = axes.flatMap((axis) => {
+    if (axis === at.axis) return [axis + 1, axis + 2];
+    return [axis < at.axis ? axis + 1 : axis + 2];
+  });
+  return new Dense(build.reshape(build.sum(samplesFirst(value, at), summed), [N, ...shape]));
+}
+
+/** One operand of a contraction with its sample subscript taken apart into outer, sample and inner. */
+interface Operand {
+  readonly value: Value;
+  readonly letters: string;
+}
+
+function splitOperand(value: Value, letters: string, at: SampleAxis): Operand {
+  return {
+    value: build.reshape(value, splitShape(value.shape, at)),
+    letters: `${letters.slice(0, at.axis)}<#>${letters.slice(at.axis + 1)}`,
+  };
+}
+
+/**
+ * A sum over samples and positions of products becomes an outer product per sample: letters that both
+ * operands have are positions t (summed) or blocks (kept), the others rows i and columns o.
+ */
+function factorContraction(node: Node, { left, right, subscripts, shape }: Contraction, axes: SampleAxes): Factored {
+  const [leftAt, rightAt] = [axes.of(left), axes.of(right)];
+  const [leftLetters, rightLetters, to] = subscripts;
+  if (!rightAt || to.includes(rightLetters[rightAt.axis] as string)) throw cannot(node);
+  const b = splitOperand(right, rightLetters, rightAt);
+  if (!leftAt) {
+    const dense = contract(build, left, b.value, [leftLetters, b.letters, `#${to}`]);
+    return new Dense(build.reshape(dense, [N, ...shape]));
+  }
+  if (leftLetters[leftAt.axis] !== rightLetters[rightAt.axis]) throw cannot(node);
+  // Where one operand is alike along the sample axis, the other knows how it is folded.
+  const a = splitOperand(left, leftLetters, leftAt.uniform ? { ...rightAt, axis: leftAt.axis } : leftAt);
+  const dims = new Map([...letterDims(a.letters, a.value.shape), ...letterDims(b.letters, b.value.shape)]);
+  const roles = rolesOf([a.letters, b.letters, to]);
+  const positions = roles.summed.replace("#", "");
+  const group = (letters: string) => groupDim(letters, dims) as number;
+  const blocks = roles.kept === "" ? [] : [group(roles.kept)];
+  const gather = (operand: Operand, own: string) =>
+    build.reshape(arrange(build, operand.value, operand.letters, `#${roles.kept}${positions}${own}`), [N, ...blocks, group(positions), group(own)]);
+  const order = roles.kept + roles.left + roles.right;
+  const view = View.of([...blocks, group(roles.left), group(roles.right)])
+    .then({ kind: "reshape", shape: [...order].map((letter) => dims.get(letter) as Dim) })
+    .then({ kind: "transpose", permutation: [...to].map((letter) => order.indexOf(letter)) })
+    .then({ kind: "reshape", shape });
+  return new Outer(gather(a, roles.left), gather(b, roles.right), view);
+}
+
+/** Rows of a table, scattered per sample. */
+function factorRows(node: Node, rows: Rows, axes: SampleAxes): Factored {
+  const { axis, shape } = rows;
+  const at = axes.of(rows.indices);
+  const value = axes.of(rows.cotangent);
+  if (!at || !value) throw cannot(node);
+  const indices = samplesFirst(rows.indices, at);
+  const perSample = elementsOf(indices.shape.slice(1)) as number;
+  // [N, ...before, T, ...behind]: the indices' axes of the cotangent become one, T.
+  const [before, behind] = [shape.slice(0, axis), shape.slice(axis + 1)];
+  const first = samplesFirst(rows.cotangent, value);
+  const positions = divide(elementsOf(first.shape.slice(1)) as number, elementsOf([...before, ...behind]) as number);
+  if (positions !== perSample) throw cannot(node);
+  const updates = build.reshape(first, [N, ...before, perSample, ...behind]);
+  const spread = build.reshape(indices, [N, ...before.map(() => 1), perSample, ...behind.map(() => 1)]);
+  const index = build.expand(spread, updates.shape);
+  const zeros = build.zeros([N, ...shape], updates.dtype);
+  return new Dense(build.op("ScatterElements", [zeros, index, updates], { axis: axis + 1, reduction: "add" }));
+}

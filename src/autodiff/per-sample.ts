@@ -1,0 +1,100 @@
+/**
+ * Per-sample reverse mode. Each parameter is seen as `Expand(p, N)`, one view per sample, and the expand
+ * sinks through whatever depends on parameters alone. So there are two sorts of values: those that carry
+ * samples, whose cotangents are ordinary tensors of their shape, and those that all samples share, whose
+ * cotangents have one more axis, the samples', and stay factored. Where the two sorts meet, an op's rule
+ * gives a contraction over samples, of which we keep the sample axis instead of summing over it.
+ */
+import { PergradError } from "../errors.js";
+import { describeNode, leaf, type Node, type Value } from "../graph/value.js";
+import { Dense } from "../gradients/dense.js";
+import type { Factored } from "../gradients/factored.js";
+import { sumOf } from "../gradients/sum.js";
+import { sameSampleAxis } from "../ops/checks.js";
+import { build, definitionOf } from "../ops/registry.js";
+import { batchOver } from "./batch.js";
+import { emitCotangent, isValue } from "./emit-cotangent.js";
+import { factor } from "./factor.js";
+import { applyRule, type Mode, reverse } from "./reverse.js";
+import type { SampleAxes } from "./sample-axes.js";
+
+export type PerSample = Value | Factored;
+
+/**
+ * The per-sample gradients of `losses` (`[N]`) with respect to shared values. One that the losses do not
+ * depend on is left out. Throws SAMPLES_INTERACT, UNSUPPORTED_OP.
+ */
+export function perSampleGradients(losses: Value, parameters: readonly Value[], axes: SampleAxes): Map<Value, Factored> {
+  if (axes.of(losses) === null) return new Map();
+  const seed = build.expand(build.scalar(1, losses), losses.shape);
+  const found = reverse<PerSample>(new Map([[losses, seed]]), new Set(parameters), perSampleMode(axes));
+  return new Map([...found].map(([parameter, gradient]) => [parameter, asFactored(parameter, gradient)]));
+}
+
+function perSampleMode(axes: SampleAxes): Mode<PerSample> {
+  return {
+    pull: (node, cotangents, wanted) =>
+      node.outputs.some((output) => axes.of(output) !== null)
+        ? pullJoin(node, cotangents, wanted, axes)
+        : pullShared(node, cotangents, wanted),
+    accumulate: (value, parts) =>
+      axes.of(value) === null
+        ? sumOf(parts.map((part) => asFactored(value, part)))
+        : parts.map((part) => asTensor(value, part)).reduce((sum, part) => build.add(sum, part)),
+  };
+}
+
+/** A node whose outputs carry samples: the data path, and the joins with what samples share. */
+function pullJoin(node: Node, cotangents: readonly (PerSample | null)[], wanted: readonly boolean[], axes: SampleAxes): (PerSample | null)[] {
+  const tensors = cotangents.map((cotangent, k) => (cotangent ? asTensor(node.outputs[k] as Value, cotangent) : null));
+  return applyRule(node, tensors, wanted).map((cotangent, k) => {
+    const input = node.inputs[k];
+    if (cotangent === null || !input) return null;
+    const at = axes.of(input);
+    if (at === null) return factor(node, cotangent, axes);
+    const emitted = emitCotangent(build, cotangent);
+    // Guards every rule: the cotangent must carry the samples where its value does.
+    const own = axes.of(emitted);
+    if (own === null || !sameSampleAxis(own, at)) throw misplaced(node);
+    return emitted;
+  });
+}
+
+/** A node between parameters alone: its rule, applied to each sample's cotangent. */
+function pullShared(node: Node, cotangents: readonly (PerSample | null)[], wanted: readonly boolean[]): (PerSample | null)[] {
+  const factored = cotangents.map((cotangent, k) => (cotangent ? asFactored(node.outputs[k] as Value, cotangent) : null));
+  const view = definitionOf(node)?.view;
+  const [first] = factored;
+  if (view && first) return node.inputs.map((_, k) => (k === 0 && wanted[0] ? first.view(view(node)) : null));
+  const replacements = new Map<Value, Value>();
+  const stand = factored.map((cotangent, k) => {
+    if (!cotangent) return null;
+    const one = leaf("cotangent", node.outputs[k] as Value, { kind: "input" });
+    replacements.set(one, cotangent.materialise(build));
+    return one;
+  });
+  const ruled = applyRule(node, stand, wanted).map((cotangent) => (cotangent ? emitCotangent(build, cotangent) : null));
+  const present = ruled.filter((value) => value !== null);
+  const batched = batchOver(present, replacements);
+  return ruled.map((value) => {
+    const result = value ? batched[present.indexOf(value)] : null;
+    return result ? new Dense(result) : null;
+  });
+}
+
+function asTensor(value: Value, cotangent: PerSample): Value {
+  if (isValue(cotangent)) return cotangent;
+  throw new PergradError("UNSUPPORTED_OP", `The cotangent of "${value.name}" is factored where samples need a tensor: a defect of pergrad.`);
+}
+
+function asFactored(value: Value, cotangent: PerSample): Factored {
+  if (!isValue(cotangent)) return cotangent;
+  throw new PergradError("UNSUPPORTED_OP", `The cotangent of "${value.name}" has lost its sample axis: a defect of pergrad.`);
+}
+
+function misplaced(node: Node): PergradError {
+  return new PergradError(
+    "UNSUPPORTED_OP",
+    `${describeNode(node)}: its derivative loses track of the samples, which is a defect of pergrad; please report the model.`,
+  );
+}

@@ -1,0 +1,119 @@
+/**
+ * Reverse mode: walks a graph from its outputs to chosen values, applying each op's vector-Jacobian
+ * product. What a cotangent *is* is the mode's: a tensor (`plain`), or a tensor on the data path and a
+ * factored gradient at what the samples share (per-sample.ts).
+ */
+import { PergradError } from "../errors.js";
+import { describeNode, type Node, type Value } from "../graph/value.js";
+import { dependentsOf, nodesBefore, presentInputs } from "../graph/walk.js";
+import type { Cotangent, OpDefinition } from "../ops/definition.js";
+import { build, definitionOf } from "../ops/registry.js";
+import { emitCotangent } from "./emit-cotangent.js";
+
+export interface Mode<G> {
+  /** The cotangents of a node's inputs, from those of its outputs (null: the loss does not depend on it). */
+  pull(node: Node, cotangents: readonly (G | null)[], wanted: readonly boolean[]): readonly (G | null)[];
+  /** The sum of the cotangents that reach a value along several paths; at least one. */
+  accumulate(value: Value, parts: readonly G[]): G;
+}
+
+/**
+ * The cotangents of `targets`, given those of some outputs. A target that no output depends on is left
+ * out. The walk does not go beyond `boundary`.
+ * Throws UNSUPPORTED_OP, naming the nodes, where ops on the way have no derivative rule.
+ */
+export function reverse<G>(
+  seeds: ReadonlyMap<Value, G>,
+  targets: ReadonlySet<Value>,
+  mode: Mode<G>,
+  boundary: ReadonlySet<Value> = new Set(),
+): Map<Value, G> {
+  const outputs = [...seeds.keys()];
+  const order = nodesBefore(outputs, boundary);
+  const needed = dependentsOf(targets, order);
+  refuseWithoutRule(order, outputs, needed);
+  const parts = new Map<Value, G[]>();
+  const push = (value: Value, part: G) => {
+    const known = parts.get(value);
+    if (known) known.push(part);
+    else parts.set(value, [part]);
+  };
+  const total = (value: Value): G | null => {
+    const found = parts.get(value);
+    return found ? mode.accumulate(value, found) : null;
+  };
+  for (const [value, seed] of seeds) push(value, seed);
+  for (const node of [...order].reverse()) {
+    const wanted = node.inputs.map((input) => input !== null && needed.has(input));
+    if (!wanted.includes(true)) continue;
+    const cotangents = node.outputs.map(total);
+    if (cotangents.every((cotangent) => cotangent === null)) continue;
+    pullNode(node, cotangents, wanted, mode).forEach((cotangent, k) => {
+      const input = node.inputs[k];
+      if (cotangent !== null && input && wanted[k]) push(input, cotangent);
+    });
+  }
+  const found = new Map<Value, G>();
+  for (const target of targets) {
+    const cotangent = total(target);
+    if (cotangent !== null) found.set(target, cotangent);
+  }
+  return found;
+}
+
+/** A composite op is differentiated through its decomposition; any other by the mode. */
+function pullNode<G>(
+  node: Node,
+  cotangents: readonly (G | null)[],
+  wanted: readonly boolean[],
+  mode: Mode<G>,
+): readonly (G | null)[] {
+  const definition = definitionOf(node);
+  if (!definition?.decompose) return mode.pull(node, cotangents, wanted);
+  const seeds = new Map<Value, G>();
+  definition.decompose(node, build).forEach((output, k) => {
+    const cotangent = cotangents[k];
+    if (cotangent !== null && cotangent !== undefined) seeds.set(output, cotangent);
+  });
+  const targets = new Set(node.inputs.filter((input, k): input is Value => input !== null && wanted[k] === true));
+  const found = reverse(seeds, targets, mode, new Set(presentInputs(node)));
+  // An input that is used twice gets its cotangent once.
+  return node.inputs.map((input, k) =>
+    input && node.inputs.indexOf(input) === k ? (found.get(input) ?? null) : null,
+  );
+}
+
+/** Refuses nodes without a rule, but only those through which a cotangent would have to flow. */
+function refuseWithoutRule(order: readonly Node[], outputs: readonly Value[], needed: ReadonlySet<Value>): void {
+  const live = new Set<Value>(outputs);
+  const without: Node[] = [];
+  for (const node of [...order].reverse()) {
+    const definition = definitionOf(node);
+    const flows = node.outputs.some((output) => live.has(output) && needed.has(output));
+    if (!flows || definition?.differentiate === "none") continue;
+    if (!definition?.differentiate && !definition?.decompose) without.unshift(node);
+    for (const input of presentInputs(node)) live.add(input);
+  }
+  if (without.length === 0) return;
+  const many = without.length > 1;
+  throw new PergradError(
+    "UNSUPPORTED_OP",
+    `pergrad cannot differentiate ${without.map(describeNode).join(", ")}, which ${many ? "lie" : "lies"} between a parameter ` +
+      `and the loss; leave out the parameters before ${many ? "them" : "it"}, or express ${many ? "them" : "it"} by other operators.`,
+  );
+}
+
+/** Applies an op's own derivative rule. */
+export function applyRule(node: Node, cotangents: readonly (Value | null)[], wanted: readonly boolean[]): (Cotangent | null)[] {
+  const rule = (definitionOf(node) as OpDefinition).differentiate;
+  if (rule === undefined || rule === "none") return node.inputs.map(() => null);
+  const results = rule(node, cotangents, build, wanted);
+  return node.inputs.map((_, k) => (wanted[k] ? (results[k] ?? null) : null));
+}
+
+/** Ordinary reverse mode: cotangents are tensors of their value's shape. */
+export const plain: Mode<Value> = {
+  pull: (node, cotangents, wanted) =>
+    applyRule(node, cotangents, wanted).map((cotangent) => (cotangent ? emitCotangent(build, cotangent) : null)),
+  accumulate: (_value, parts) => parts.reduce((sum, part) => build.add(sum, part)),
+};

@@ -1,0 +1,73 @@
+/**
+ * Finds where each value carries the samples of a batch, and thereby proves that samples do not interact:
+ * a node through which one sample could reach another's result is refused.
+ */
+import { PergradError } from "../errors.js";
+import { type Dim, factorOf, isBatch, showShape } from "../graph/dim.js";
+import { describeNode, type Node, type Value } from "../graph/value.js";
+import { nodesBefore } from "../graph/walk.js";
+import type { SampleAxis } from "../ops/definition.js";
+import { build, definitionOf } from "../ops/registry.js";
+
+/** The sample axis of every value asked for; null where the value is the same for all samples. */
+export class SampleAxes {
+  readonly #axes = new Map<Value, SampleAxis | null>();
+
+  /** @param given the sample axis of each input that has one: a plain axis index. */
+  constructor(given: ReadonlyMap<Value, number>) {
+    for (const [input, axis] of given) this.#axes.set(input, { axis, outer: 1, inner: 1 });
+  }
+
+  /** Throws SAMPLES_INTERACT where the samples of a batch meet on the way to `value`. */
+  of(value: Value): SampleAxis | null {
+    const found = this.#axes.get(value);
+    if (found !== undefined) return found;
+    for (const node of nodesBefore([value], this.#axes)) this.#visit(node);
+    return this.#axes.get(value) ?? null;
+  }
+
+  #visit(node: Node): void {
+    const rules = this.#rules(node);
+    node.outputs.forEach((output, k) => {
+      const at = rules[k] ?? null;
+      checkAxis(node, output, at);
+      this.#axes.set(output, at);
+    });
+  }
+
+  #rules(node: Node): readonly (SampleAxis | null)[] {
+    const definition = definitionOf(node);
+    const inputs = node.inputs.map((input) => (input ? this.of(input) : null));
+    const shared = inputs.every((at) => at === null);
+    if (shared && node.outputs.some((output) => output.shape.some(isBatch))) return node.outputs.map((output) => repeated(node, output));
+    if (shared && !node.inputs.some((input) => input?.known?.some(isBatch))) return [];
+    if (definition?.decompose) return definition.decompose(node, build).map((output) => this.of(output));
+    return definition?.sampleAxis?.(node, inputs) ?? [];
+  }
+}
+
+/** A shared value repeated for every sample (Expand, ConstantOfShape): the axis is the one that holds N. */
+function repeated(node: Node, output: Value): SampleAxis | null {
+  const holding = output.shape.flatMap((dim, axis) => (isBatch(dim) ? [axis] : []));
+  if (holding.length === 0) return null;
+  if (holding.length > 1) {
+    throw new PergradError(
+      "SAMPLES_INTERACT",
+      `${describeNode(node)} makes a tensor ${showShape(output.shape)} that pairs each sample with each other, so per-sample gradients are undefined.`,
+    );
+  }
+  const axis = holding[0] as number;
+  return { axis, outer: 1, inner: factorOf(output.shape[axis] as Dim), uniform: true };
+}
+
+/** Guards against a rule that disagrees with the shapes. */
+function checkAxis(node: Node, output: Value, at: SampleAxis | null): void {
+  const dim = at ? output.shape[at.axis] : undefined;
+  const fits = at ? isBatch(dim) && dim.perSample === at.outer * at.inner : !output.shape.some(isBatch);
+  if (!fits || output.shape.filter(isBatch).length > 1) {
+    throw new PergradError(
+      "SAMPLES_INTERACT",
+      `${describeNode(node)} gives a tensor ${showShape(output.shape)} in which the samples cannot be told apart, so per-sample gradients are undefined.`,
+    );
+  }
+}

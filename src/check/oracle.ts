@@ -1,0 +1,102 @@
+/**
+ * The oracles: the float64 reference run on one sample after another (the naive loop), and central finite
+ * differences of its loss. They share no per-sample code with programs.
+ */
+import { plain, reverse } from "../autodiff/reverse.js";
+import { elementFactor } from "../ops/build.js";
+import type { Value } from "../graph/value.js";
+import type { Array64 } from "../ops/definition.js";
+import { build } from "../ops/registry.js";
+import { type Data, prepare } from "../program/data.js";
+import { type Objective, parameterFeeds } from "../program/objective.js";
+import { evaluateGraph, toArray64 } from "../run/reference.js";
+import { arrayOf, sizeOf, type Tensor } from "../tensor.js";
+
+/** One sample's loss and its gradients by parameter, in float64. */
+export interface OneSample {
+  readonly loss: number;
+  readonly gradients: ReadonlyMap<string, Float64Array>;
+}
+
+/** One sample of a tensor: index `sample` along `axis`, kept as an axis of size 1. */
+export function takeSample(tensor: Tensor, axis: number, sample: number): Tensor {
+  return takeSamples(tensor, axis, sample, sample + 1);
+}
+
+/** Samples `from` (included) to `to` (not included) along `axis`. */
+export function takeSamples(tensor: Tensor, axis: number, from: number, to: number): Tensor {
+  const { dtype, dims, data } = tensor;
+  const before = sizeOf(dims.slice(0, axis));
+  const behind = sizeOf(dims.slice(axis + 1));
+  const all = dims[axis] as number;
+  const count = to - from;
+  const taken = dims.map((dim, k) => (k === axis ? count : dim));
+  // Samples in front lie side by side: a view of them needs no copy.
+  if (before === 1) return { dtype, dims: taken, data: data.subarray(from * behind, to * behind) } as Tensor;
+  const result = new (arrayOf(dtype) as Float32ArrayConstructor)(before * count * behind);
+  for (let block = 0; block < before; block++) {
+    const start = (block * all + from) * behind;
+    result.set((data as Float32Array).subarray(start, start + count * behind), block * count * behind);
+  }
+  return { dtype, dims: taken, data: result } as Tensor;
+}
+
+/** Runs the reference on single samples of one batch of data. */
+export class Oracle {
+  readonly #objective: Objective;
+  readonly #data: Readonly<Record<string, Tensor>>;
+  readonly #parameters: ReadonlyMap<Value, Array64>;
+  readonly #gradients: readonly Value[];
+  readonly samples: number;
+
+  /** Throws what `prepare` throws. */
+  constructor(objective: Objective, data: Readonly<Record<string, Data>>, parameters: Readonly<Record<string, Tensor>> = objective.model.parameters) {
+    this.#objective = objective;
+    const { feeds, samples } = prepare(data, objective.expected, true);
+    this.#data = feeds;
+    this.samples = samples;
+    this.#parameters = new Map([...parameterFeeds(objective, parameters)].map(([value, tensor]) => [value, toArray64(tensor)]));
+    const { losses } = objective;
+    const seed = build.expand(build.scalar(1, losses), losses.shape);
+    const targets = [...objective.parameters.values()];
+    const found = reverse(new Map([[losses, seed]]), new Set(targets), plain);
+    this.#gradients = targets.map((target) => found.get(target) ?? build.zeros(target.shape, target.dtype));
+  }
+
+  #feeds(sample: number): Map<Value, Array64> {
+    const feeds = new Map(this.#parameters);
+    for (const [name, { value, sampleAxis }] of this.#objective.expected) {
+      const tensor = this.#data[name];
+      if (tensor) feeds.set(value, toArray64(sampleAxis === null ? tensor : takeSample(tensor, sampleAxis, sample)));
+    }
+    return feeds;
+  }
+
+  /** The loop's gradients of one sample. */
+  sample(sample: number): OneSample {
+    const [loss, ...gradients] = evaluateGraph([this.#objective.losses, ...this.#gradients], this.#feeds(sample), 1);
+    const names = [...this.#objective.parameters.keys()];
+    return { loss: loss?.data[0] ?? Number.NaN, gradients: new Map(gradients.map(({ data }, k) => [names[k] as string, data])) };
+  }
+
+  /** dloss/d element `index` of a parameter, by central differences with a step of `step` times its size (at least `step`). */
+  difference(parameter: string, sample: number, index: number, step = 1e-6): number {
+    const value = this.#objective.parameters.get(parameter);
+    const own = value && this.#parameters.get(value);
+    if (!value || !own) throw new RangeError(`no parameter "${parameter}"`);
+    const centre = own.data[index] as number;
+    const width = step * Math.max(1, Math.abs(centre));
+    const lossAt = (x: number): number => {
+      const data = own.data.slice();
+      data[index] = x;
+      const [loss] = evaluateGraph([this.#objective.losses], this.#feeds(sample).set(value, { dims: own.dims, data }), 1);
+      return loss?.data[0] ?? Number.NaN;
+    };
+    return (lossAt(centre + width) - lossAt(centre - width)) / (2 * width);
+  }
+
+  /** Number of elements of a parameter. */
+  sizeOf(parameter: string): number {
+    return elementFactor(this.#objective.parameters.get(parameter)?.shape ?? [0]);
+  }
+}

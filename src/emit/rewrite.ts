@@ -1,0 +1,189 @@
+/**
+ * Local rewriting rules, applied wherever they match while a graph is cleaned up: each takes a node to
+ * cheaper values that equal its outputs, or null where it does not apply.
+ */
+import { type Dim, sameShape } from "../graph/dim.js";
+import { constantOf, type Node, nodeOf, type Value } from "../graph/value.js";
+import type { Build } from "../ops/build.js";
+import { contract } from "../ops/contract.js";
+import { parseEquation } from "../ops/linear.js";
+
+type Rule = (node: Node, build: Build) => Value[] | null;
+
+/** The one element that a constant repeats. */
+function uniform(value: Value | null | undefined): number | undefined {
+  const data = constantOf(value)?.data;
+  if (!data || data.length === 0) return undefined;
+  const first = data[0];
+  return data.every((element: number | bigint) => element === first) ? Number(first) : undefined;
+}
+
+const output = (node: Node): Value => node.outputs[0] as Value;
+const input = (node: Node, index: number): Value => node.inputs[index] as Value;
+
+/** x where the result has x's shape; null where x is broadcast. */
+function unchanged(node: Node, x: Value): Value[] | null {
+  return sameShape(x.shape, output(node).shape) && x.dtype === output(node).dtype ? [x] : null;
+}
+
+const neutral: Rule = (node) => {
+  const [left, right] = [uniform(node.inputs[0]), uniform(node.inputs[1])];
+  if (node.op === "Mul") {
+    if (right === 1) return unchanged(node, input(node, 0));
+    return left === 1 ? unchanged(node, input(node, 1)) : null;
+  }
+  if (node.op === "Add") {
+    if (right === 0) return unchanged(node, input(node, 0));
+    return left === 0 ? unchanged(node, input(node, 1)) : null;
+  }
+  if ((node.op === "Sub" && right === 0) || ((node.op === "Div" || node.op === "Pow") && right === 1)) return unchanged(node, input(node, 0));
+  return null;
+};
+
+const square: Rule = (node, build) =>
+  node.op === "Pow" && uniform(node.inputs[1]) === 2 && sameShape(input(node, 0).shape, output(node).shape)
+    ? [build.square(input(node, 0))]
+    : null;
+
+const minusOne: Rule = (node, build) => {
+  if (node.op !== "Mul" || uniform(node.inputs[1]) !== -1) return null;
+  return sameShape(input(node, 0).shape, output(node).shape) ? [build.neg(input(node, 0))] : null;
+};
+
+const decided: Rule = (node) => {
+  const condition = node.op === "Where" ? uniform(node.inputs[0]) : undefined;
+  return condition === undefined ? null : unchanged(node, input(node, condition ? 1 : 2));
+};
+
+const identity: Rule = (node) => {
+  if (node.op === "Identity" || (node.op === "Cast" && input(node, 0).dtype === output(node).dtype)) return [input(node, 0)];
+  return null;
+};
+
+/** Views that move nothing, or undo or continue each other, as `Build` knows them. */
+const views: Rule = (node, build) => {
+  const x = node.inputs[0];
+  if (!x) return null;
+  if (node.op === "Reshape" || node.op === "Squeeze" || node.op === "Unsqueeze" || node.op === "Flatten") {
+    const before = nodeOf(x);
+    if (node.op === "Reshape" && before?.op !== "Reshape" && !sameShape(x.shape, output(node).shape)) return null;
+    return [build.reshape(x, output(node).shape)];
+  }
+  if (node.op === "Transpose") {
+    const permutation = node.attributes.perm as readonly number[] | undefined;
+    const moved = permutation ? build.transpose(x, permutation) : null;
+    return moved && !sameNode(nodeOf(moved), node) ? [moved] : null;
+  }
+  return node.op === "Expand" ? unchanged(node, x) : null;
+};
+
+function sameNode(a: Node | undefined, b: Node): boolean {
+  return a?.op === b.op && a.inputs[0] === b.inputs[0];
+}
+
+/** What an Expand repeats, seen with the rank of its result, or null. */
+function expanded(value: Value | null | undefined, build: Build): Value | null {
+  const node = value ? nodeOf(value) : undefined;
+  if (!value || node?.op !== "Expand") return null;
+  const x = input(node, 0);
+  return build.reshape(x, [...Array<Dim>(value.shape.length - x.shape.length).fill(1), ...x.shape]);
+}
+
+/** Expands sink: an einsum reads the one copy that an expanded operand repeats. */
+const einsumOfExpand: Rule = (node, build) => {
+  if (node.op !== "Einsum") return null;
+  const equation = equationOf(node);
+  let found = false;
+  const operands = node.inputs.map((value, k) => {
+    const letters = equation.operands[k] as string;
+    const source = expanded(value, build);
+    if (!value || !source) return { value: value as Value, letters };
+    const others = equation.operands.filter((_, i) => i !== k).join("");
+    const dropped = [...letters].map((letter, axis) => source.shape[axis] === 1 && value.shape[axis] !== 1 && others.includes(letter));
+    const back = source.shape.map((dim, axis) => (dropped[axis] ? dim : (value.shape[axis] as Dim)));
+    if (!dropped.includes(true)) return { value, letters };
+    found = true;
+    const shape = back.filter((_, axis) => !dropped[axis]);
+    const kept = build.reshape(source, source.shape.filter((_, axis) => !dropped[axis]));
+    return { value: build.expand(kept, shape), letters: [...letters].filter((_, axis) => !dropped[axis]).join("") };
+  });
+  if (!found) return null;
+  const text = `${operands.map((operand) => operand.letters).join()}->${equation.result}`;
+  return [build.op("Einsum", operands.map((operand) => operand.value), { equation: text })];
+};
+
+function equationOf(node: Node) {
+  return parseEquation(node, String(node.attributes.equation), node.inputs.map((value) => (value as Value).shape.length));
+}
+
+/** An einsum of two operands runs as one MatMul. */
+const einsumAsMatmul: Rule = (node, build) => {
+  if (node.op !== "Einsum" || node.inputs.length !== 2) return null;
+  const { operands, result } = equationOf(node);
+  const [left, right] = operands as [string, string];
+  if ([left, right, result].some((letters) => new Set(letters).size !== letters.length)) return null;
+  return [contract(build, input(node, 0), input(node, 1), [left, right, result])];
+};
+
+const broadcasting = new Set(["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "MatMul", "Where", "PRelu"]);
+
+/** Expands sink: what broadcasts by itself needs no expanded operand, where another gives the result its shape. */
+const broadcastOfExpand: Rule = (node, build) => {
+  if (!broadcasting.has(node.op)) return null;
+  for (const [k, value] of node.inputs.entries()) {
+    const before = value ? nodeOf(value) : undefined;
+    if (before?.op !== "Expand" || (value?.shape.length ?? 0) < 1) continue;
+    const inputs = node.inputs.map((other, i) => (i === k ? (before.inputs[0] as Value) : other));
+    if (node.op === "MatMul" && (inputs[k]?.shape.length ?? 0) < 2) continue;
+    const sunk = tryShape(() => build.op(node.op, inputs, node.attributes));
+    if (sunk && sameShape(sunk.shape, output(node).shape)) return [sunk];
+  }
+  return null;
+};
+
+function tryShape(make: () => Value): Value | null {
+  try {
+    return make();
+  } catch {
+    return null; // Without the expand the shapes do not fit: the rule does not apply.
+  }
+}
+
+const pointwise = new Set(["Neg", "Exp", "Log", "Sqrt", "Tanh", "Sigmoid", "Relu", "Abs", "Reciprocal", "Softplus", "Erf", "Sin", "Cos"]);
+
+/** f(Expand(a)) = Expand(f(a)): what depends on a parameter alone is computed once. */
+const pointwiseOfExpand: Rule = (node, build) => {
+  const before = node.inputs[0] ? nodeOf(node.inputs[0]) : undefined;
+  if (!pointwise.has(node.op) || before?.op !== "Expand") return null;
+  return [build.expand(build.op(node.op, [before.inputs[0] as Value], node.attributes), output(node).shape)];
+};
+
+const transposeOfExpand: Rule = (node, build) => {
+  const source = node.op === "Transpose" ? expanded(node.inputs[0], build) : null;
+  const permutation = node.attributes.perm as readonly number[] | undefined;
+  return source && permutation ? [build.expand(build.transpose(source, permutation), output(node).shape)] : null;
+};
+
+const rules: readonly Rule[] = [
+  identity,
+  neutral,
+  square,
+  minusOne,
+  decided,
+  einsumOfExpand,
+  einsumAsMatmul,
+  broadcastOfExpand,
+  pointwiseOfExpand,
+  transposeOfExpand,
+  views,
+];
+
+/** The first rule that applies. */
+export function rewrite(node: Node, build: Build): Value[] | null {
+  for (const rule of rules) {
+    const result = rule(node, build);
+    if (result) return result;
+  }
+  return null;
+}
+

@@ -1,0 +1,171 @@
+/**
+ * Cleans up a graph before it is emitted: shape arithmetic and constants are folded, equal nodes merged,
+ * and the rules of rewrite.ts applied. Dead nodes fall away by themselves, since a graph is what its
+ * outputs reach.
+ */
+import { type Attribute, constantValue, dimsValue, makeNode, type Node, type Value } from "../graph/value.js";
+import { nodesBefore } from "../graph/walk.js";
+import { build, definitionOf } from "../ops/registry.js";
+import { evaluateGraph } from "../run/reference.js";
+import { arrayOf, isFloat, type Tensor } from "../tensor.js";
+import { rewrite } from "./rewrite.js";
+
+/** Constants are computed at compile time up to this many elements. */
+const largestFolded = 4096;
+
+/** The same outputs, computed by fewer and cheaper nodes. */
+export function simplify(outputs: readonly Value[]): Value[] {
+  const once = pass(outputs);
+  return pass(once);
+}
+
+function pass(outputs: readonly Value[]): Value[] {
+  const merged = new Merger();
+  const replaced = new Map<Value, Value>();
+  const current = (value: Value): Value => replaced.get(value) ?? merged.leaf(value);
+  for (const node of mostOutputsFirst(nodesBefore(outputs))) {
+    const inputs = node.inputs.map((input) => (input ? current(input) : null));
+    simplifyNode(node, inputs, merged).forEach((value, k) => {
+      const output = node.outputs[k];
+      if (output) replaced.set(output, value);
+    });
+  }
+  return outputs.map(current);
+}
+
+function simplifyNode(node: Node, inputs: readonly (Value | null)[], merged: Merger): Value[] {
+  const known = node.outputs.map((output) => foldedShape(output));
+  if (known.every((value) => value !== null)) return known.map((value) => merged.leaf(value as Value));
+  const rebuilt = merged.node(node, inputs);
+  const folded = foldConstant(rebuilt);
+  if (folded) return folded.map((value) => merged.leaf(value));
+  const rewritten = rewrite(rebuilt, build);
+  if (!rewritten) return [...rebuilt.outputs];
+  return merged.adopt(rewritten);
+}
+
+/** An integer value whose elements are known is a constant, even where they hold N. */
+function foldedShape(output: Value): Value | null {
+  if (!output.known || output.dtype !== "int64" || output.shape.length > 1) return null;
+  return dimsValue(output.known, output.shape.length === 0);
+}
+
+/** A node that reads only small constants is a constant. */
+function foldConstant(node: Node): Value[] | null {
+  const inputs = node.inputs.filter((input): input is Value => input !== null);
+  const definition = definitionOf(node);
+  if (!(definition?.evaluate || definition?.decompose) || inputs.some((input) => !isFixed(input))) return null;
+  if (node.outputs.some((output) => !smallEnough(output))) return null;
+  return evaluateGraph(node.outputs, new Map(), 0).map(({ dims, data }, k) => {
+    const { dtype } = node.outputs[k] as Value;
+    const big = dtype === "int64" || dtype === "uint64";
+    const typed = big ? BigInt64Array.from(data, (x) => BigInt(Math.trunc(x))) : (arrayOf(dtype) as Float32ArrayConstructor).from(data);
+    return constantValue({ dtype, dims, data: typed } as Tensor);
+  });
+}
+
+function isFixed(value: Value): boolean {
+  return value.source.kind === "constant" || (value.source.kind === "dims" && value.source.dims.every((dim) => typeof dim === "number"));
+}
+
+function smallEnough(output: Value): boolean {
+  const size = output.shape.reduce<number>((product, dim) => product * (typeof dim === "number" ? dim : Number.POSITIVE_INFINITY), 1);
+  return size <= largestFolded;
+}
+
+/**
+ * Of nodes that differ only in how many outputs they give (MaxPool with and without indices), the one that
+ * gives more comes first where the order allows, so that the other is merged into it.
+ */
+function mostOutputsFirst(nodes: readonly Node[]): Node[] {
+  const richest = new Map<string, Node>();
+  const ids = new Map<Value, number>();
+  const idOf = (value: Value) => {
+    const id = ids.get(value) ?? ids.size;
+    ids.set(value, id);
+    return id;
+  };
+  const keyOf = (node: Node) => `${node.op}|${JSON.stringify(node.attributes)}|${node.inputs.map((input) => (input ? idOf(input) : "")).join()}`;
+  const multiple = nodes.filter((node) => node.op === "MaxPool");
+  for (const node of multiple) {
+    const best = richest.get(keyOf(node));
+    if (!best || best.outputs.length < node.outputs.length) richest.set(keyOf(node), node);
+  }
+  // Equal inputs: the richer node can stand where the poorer does.
+  const placed = new Set<Node>();
+  return nodes.flatMap((node) => {
+    const best = node.op === "MaxPool" ? (richest.get(keyOf(node)) as Node) : node;
+    const order = placed.has(node) ? [] : best === node || placed.has(best) ? [node] : [best, node];
+    for (const each of order) placed.add(each);
+    return order;
+  });
+}
+
+/** Keeps one node of each sort: equal op, attributes and inputs. */
+class Merger {
+  readonly #nodes = new Map<string, Node>();
+  readonly #constants = new Map<string, Value>();
+  readonly #ids = new Map<object, number>();
+  readonly #adopted = new Map<Value, Value>();
+
+  #id(value: object): number {
+    const id = this.#ids.get(value) ?? this.#ids.size;
+    this.#ids.set(value, id);
+    return id;
+  }
+
+  /** The one leaf that equals this one: small constants are compared by content. */
+  leaf(value: Value): Value {
+    const key = contentKey(value);
+    if (key === null) return value;
+    const found = this.#constants.get(key) ?? value;
+    this.#constants.set(key, found);
+    return found;
+  }
+
+  node(node: Node, inputs: readonly (Value | null)[]): Node {
+    const key = [node.domain, node.op, this.#attributes(node), inputs.map((input) => (input ? this.#id(input) : "-")).join()].join("|");
+    const found = this.#nodes.get(key);
+    if (found && found.outputs.length >= node.outputs.length) return found;
+    const same = inputs.every((input, k) => input === node.inputs[k]);
+    const names = node.outputs.map((output) => output.name);
+    const kept = same ? node : makeNode({ op: node.op, domain: node.domain, name: node.name, inputs, attributes: node.attributes }, node.outputs, names);
+    this.#nodes.set(key, kept);
+    return kept;
+  }
+
+  /** Takes in what a rewrite made, merging its nodes too. */
+  adopt(values: readonly Value[]): Value[] {
+    for (const node of nodesBefore(values, this.#adopted)) {
+      const kept = this.node(node, node.inputs.map((input) => (input ? (this.#adopted.get(input) ?? this.leaf(input)) : null)));
+      node.outputs.forEach((output, k) => {
+        this.#adopted.set(output, kept.outputs[k] as Value);
+      });
+    }
+    return values.map((value) => this.#adopted.get(value) ?? this.leaf(value));
+  }
+
+  #attributes(node: Node): string {
+    return Object.entries(node.attributes)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, value]) => `${name}=${this.#attribute(value)}`)
+      .join();
+  }
+
+  #attribute(value: Attribute): string {
+    return typeof value === "object" && "dtype" in value ? `#${this.#id(value)}` : JSON.stringify(value);
+  }
+}
+
+/** Constants of up to this many elements are compared by content. */
+const largestCompared = 256;
+
+function contentKey(value: Value): string | null {
+  const { source } = value;
+  if (source.kind === "dims") return `dims:${source.scalar}:${JSON.stringify(source.dims)}`;
+  if (source.kind !== "constant" || source.tensor.data.length > largestCompared) return null;
+  const { dtype, dims, data } = source.tensor;
+  // -0 and 0 differ, and so do NaNs of different floats: their text tells.
+  const elements = isFloat(dtype) ? Array.from(data as Float32Array, (x) => (Object.is(x, -0) ? "-0" : String(x))) : Array.from(data as Int32Array, String);
+  return `constant:${dtype}:${dims.join()}:${elements.join()}`;
+}

@@ -1,0 +1,49 @@
+/**
+ * The catalogue of errors: each has a stable code, and its message is one clear sentence that names
+ * the file, tensor or node and says what to do.
+ */
+export type ErrorCode =
+  /** The file cannot be read, or is not of the format its user says it is. */
+  | "FILE_UNREADABLE"
+  /** A result file could not be written; nothing was left behind. */
+  | "FILE_UNWRITABLE"
+  /** The bytes are not an ONNX model, or are truncated. */
+  | "NOT_ONNX"
+  /** The model is ONNX but contradicts itself (undefined value, cycle, missing attribute, ...). */
+  | "INVALID_MODEL"
+  /** An operator, or a form of it, that pergrad does not know or does not differentiate. */
+  | "UNSUPPORTED_OP"
+  /** Samples of the batch influence each other, so per-sample gradients are undefined. */
+  | "SAMPLES_INTERACT"
+  /** Shapes do not fit each other. */
+  | "SHAPE_MISMATCH"
+  /** A dtype other than the one needed. */
+  | "DTYPE_MISMATCH"
+  /** A shape depends on the data, or on a dimension whose size was not given. */
+  | "UNKNOWN_SHAPE"
+  /** The inputs of one run do not hold the same number of samples. */
+  | "BATCH_MISMATCH"
+  /** An input, output, target or parameter that is not there, or one too many. */
+  | "MISSING_TENSOR"
+  /** A class label outside 0..classes-1. */
+  | "LABEL_OUT_OF_RANGE"
+  /** NaN or infinity in the data. */
+  | "NOT_FINITE"
+  /** No trainable parameter reaches the loss, or a name or glob selects none. */
+  | "NO_PARAMETERS"
+  /** An argument outside its range. */
+  | "INVALID_ARGUMENT"
+  /** The runtime refused a program: a defect of pergrad, or a limit of the runtime. */
+  | "RUNTIME";
+
+/** An error that a user can act on. `code` is stable across versions; `message` is one sentence. */
+export class PergradError extends Error {
+  override readonly name = "PergradError";
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+  }
+}

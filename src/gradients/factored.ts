@@ -1,0 +1,87 @@
+/**
+ * A factored gradient: the per-sample gradients of one parameter, `[N, ...shape]`, held as the tensors they
+ * are made from and not multiplied out until somebody needs that. There is one file for each kind; each
+ * answers the same questions, and for each question may know several ways.
+ */
+import { elementsOf, factorOf, type Shape } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import type { Build } from "../ops/build.js";
+import type { ViewStep } from "../ops/definition.js";
+
+export type Kind = "outer" | "convolution" | "dense" | "sum";
+
+/** One way of answering a question, with what it costs for each sample. */
+export interface Way {
+  readonly name: string;
+  /** Multiply-adds per sample in matrix products. */
+  readonly operations: number;
+  /** Floats per sample written or read besides the factors. */
+  readonly floats: number;
+  /** It multiplies the gradients out to `[N, ...shape]`: cheap where another answer does so anyway. */
+  readonly dense: boolean;
+  emit(build: Build): Value;
+}
+
+export interface Factored {
+  readonly kind: Kind;
+  /** Of one sample's gradient, which is the parameter's: no N. */
+  readonly shape: Shape;
+  /** Positions t summed within a sample; 1 where the gradient is a plain outer product or dense. */
+  readonly positions: number;
+  /** The same gradients, of a parameter reshaped or transposed. */
+  view(step: ViewStep): Factored;
+  /** The gradients themselves, `[N, ...shape]`. */
+  materialise(build: Build): Value;
+  /** What `materialise` costs. */
+  readonly materialisation: Pick<Way, "operations" | "floats">;
+  /** Ways to the squared 2-norm of each sample's gradient, `[N]`. */
+  squaredNorms(): readonly Way[];
+  /** Ways to the sum over samples of weights[n] times gradient n, `[...shape]`; null for all ones. */
+  weightedSums(weights: Value | null): readonly Way[];
+}
+
+/** Elements of one sample's gradient. */
+export function sizeOfGradient(gradient: Pick<Factored, "shape">): number {
+  return factorOf(elementsOf(gradient.shape) ?? Number.NaN);
+}
+
+/** The sum of squares over all axes but the first, `[N]`. */
+export function sumOfSquares(build: Build, value: Value): Value {
+  const axes = value.shape.map((_, axis) => axis).slice(1);
+  return axes.length === 0 ? build.square(value) : build.reduce("ReduceSumSquare", value, axes);
+}
+
+/** The sum over n of weights[n] * value[n], for a value `[N, ...]`. */
+export function weightedSumOf(build: Build, value: Value, weights: Value | null): Value {
+  if (!weights) return build.sum(value, [0]);
+  const rest = value.shape.slice(1);
+  const size = factorOf(elementsOf(rest) ?? Number.NaN);
+  const [samples] = value.shape;
+  const flat = build.reshape(value, [samples ?? 1, size]);
+  return build.reshape(build.matmul(build.reshape(weights, [1, samples ?? 1]), flat), rest);
+}
+
+/** The ways every kind has: multiply the gradients out, then compute with them. */
+export function denseNorm(gradient: Factored): Way {
+  const size = sizeOfGradient(gradient);
+  const { operations, floats } = gradient.materialisation;
+  return {
+    name: "materialise",
+    operations,
+    floats: floats + size,
+    dense: true,
+    emit: (build) => sumOfSquares(build, gradient.materialise(build)),
+  };
+}
+
+export function denseSum(gradient: Factored, weights: Value | null): Way {
+  const size = sizeOfGradient(gradient);
+  const { operations, floats } = gradient.materialisation;
+  return {
+    name: "materialise",
+    operations: operations + size,
+    floats: floats + size,
+    dense: true,
+    emit: (build) => weightedSumOf(build, gradient.materialise(build), weights),
+  };
+}

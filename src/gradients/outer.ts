@@ -1,0 +1,135 @@
+import { type Dim, multiply, N, type Shape } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import type { Build } from "../ops/build.js";
+import type { ViewStep } from "../ops/definition.js";
+import { denseNorm, denseSum, type Factored, sizeOfGradient, sumOfSquares, type Way, weightedSumOf } from "./factored.js";
+import type { View } from "./view.js";
+
+/**
+ * Gradient n is the sum over positions t of rows[n, t] times columns[n, t] transposed, `[I, O]`; where there
+ * are blocks b, one such matrix for each block, `[B, I, O]`. What linear layers, attention projections
+ * and (after unfolding) convolutions give: Goodfellow 2015, "Efficient per-example gradient computations".
+ */
+export class Outer implements Factored {
+  readonly kind: Factored["kind"] = "outer";
+  readonly shape: Shape;
+  readonly positions: number;
+  readonly rows: Value;
+  readonly columns: Value;
+  readonly viewed: View;
+  readonly #sizes: { readonly blocks: number; readonly rows: number; readonly columns: number };
+
+  /**
+   * @param rows `[N, T, I]` or `[N, B, T, I]`
+   * @param columns `[N, T, O]` or `[N, B, T, O]`
+   * @param viewed of the raw shape `[I, O]` or `[B, I, O]`
+   */
+  constructor(rows: Value, columns: Value, viewed: View) {
+    // A view that begins by transposing is that of the exchanged factors: one form for equal gradients.
+    const rank = viewed.raw.length;
+    const [first] = viewed.steps;
+    const exchange = [...Array(rank - 2).keys(), rank - 1, rank - 2];
+    const flip = first?.kind === "transpose" && String(first.permutation) === String(exchange);
+    this.rows = flip ? columns : rows;
+    this.columns = flip ? rows : columns;
+    this.viewed = flip ? viewed.after(exchange) : viewed;
+    this.shape = viewed.shape;
+    const dim = (value: Value, fromEnd: number) => value.shape[value.shape.length - fromEnd] as number;
+    this.positions = dim(rows, 2);
+    const blocks = rows.shape.length === 4 ? (rows.shape[1] as number) : 1;
+    this.#sizes = { blocks, rows: dim(this.rows, 1), columns: dim(this.columns, 1) };
+  }
+
+  get materialisation(): Pick<Way, "operations" | "floats"> {
+    const size = sizeOfGradient(this);
+    return { operations: size * this.positions, floats: size };
+  }
+
+  view(step: ViewStep): Outer {
+    return new Outer(this.rows, this.columns, this.viewed.then(step));
+  }
+
+  /** The raw gradients, `[N, (B,) I, O]`. */
+  raw(build: Build): Value {
+    if (this.positions !== 1) return build.matmul(build.transposeLast(this.rows), this.columns);
+    // One position: an outer product, cheaper by broadcasting than as a matrix product over one term.
+    return build.mul(build.transposeLast(this.rows), this.columns);
+  }
+
+  materialise(build: Build): Value {
+    return this.viewed.apply(build, this.raw(build));
+  }
+
+  squaredNorms(): readonly Way[] {
+    const { blocks, rows, columns } = this.#sizes;
+    const t = this.positions;
+    const dense = { ...denseNorm(this), emit: (build: Build) => sumOfSquares(build, this.raw(build)) };
+    if (t === 1) {
+      const closed = { name: "closed form", operations: 0, floats: blocks * (rows + columns), dense: false };
+      return [{ ...closed, emit: (build) => this.#closedForm(build) }, dense];
+    }
+    const gram = {
+      name: "Gram",
+      operations: t * t * blocks * (rows + columns),
+      floats: 3 * t * t * blocks,
+      dense: false,
+      emit: (build: Build) => this.#gram(build),
+    };
+    return [dense, gram];
+  }
+
+  /** One position: the product of the squared norms of the two vectors. */
+  #closedForm(build: Build): Value {
+    const last = [this.rows.shape.length - 1];
+    const squares = (value: Value) => build.reduce("ReduceSumSquare", value, last);
+    const product = build.mul(squares(this.rows), squares(this.columns));
+    return build.sum(product, product.shape.map((_, axis) => axis).slice(1));
+  }
+
+  /**
+   * The sum over positions t, s of (rows_t . rows_s)(columns_t . columns_s): Rochette et al. 2019, Li et al.
+   * 2022 ("ghost norm"). Rounding may leave a small negative number where the norm is 0.
+   */
+  #gram(build: Build): Value {
+    const gramOf = (value: Value) => build.matmul(value, build.transposeLast(value));
+    const product = build.mul(gramOf(this.rows), gramOf(this.columns));
+    const sum = build.sum(product, product.shape.map((_, axis) => axis).slice(1));
+    return build.op("Max", [sum, build.scalar(0, sum)]);
+  }
+
+  weightedSums(weights: Value | null): readonly Way[] {
+    const { blocks, rows, columns } = this.#sizes;
+    const contract: Way = {
+      name: weights ? "scale, then contract" : "contract",
+      operations: sizeOfGradient(this) * this.positions,
+      floats: weights ? blocks * this.positions * Math.min(rows, columns) : 0,
+      dense: false,
+      emit: (build) => this.viewed.apply(build, this.#contract(build, weights)),
+    };
+    const materialised = (build: Build) => weightedSumOf(build, this.raw(build), weights);
+    const dense: Way = { ...denseSum(this, weights), emit: (build) => this.viewed.apply(build, materialised(build)) };
+    return [contract, dense];
+  }
+
+  /** One matrix product over samples and positions: `[(B,) I, O]`. */
+  #contract(build: Build, weights: Value | null): Value {
+    const narrow = this.#sizes.rows < this.#sizes.columns;
+    const scaled = (value: Value, chosen: boolean) => {
+      if (!weights || !chosen) return value;
+      return build.mul(value, build.reshape(weights, [N, ...value.shape.slice(1).map(() => 1)]));
+    };
+    const rows = flatten(build, scaled(this.rows, narrow));
+    const columns = flatten(build, scaled(this.columns, !narrow));
+    if (rows.shape.length === 2) return build.op("Gemm", [rows, columns], { transA: 1 });
+    return build.matmul(build.transposeLast(rows), columns);
+  }
+}
+
+/** Samples and positions as one axis: `[N*T, I]`, or `[B, N*T, I]`. */
+function flatten(build: Build, value: Value): Value {
+  const rank = value.shape.length;
+  const [positions, size] = value.shape.slice(-2) as [number, number];
+  const joined = multiply(N, positions) as Dim;
+  if (rank === 3) return build.reshape(value, [joined, size]);
+  return build.reshape(build.moveAxis(value, 1, 0), [value.shape[1] as Dim, joined, size]);
+}

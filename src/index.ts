@@ -1,0 +1,12 @@
+export { grad } from "./autodiff/grad.js";
+export { type CheckedParameter, type CheckOptions, type CheckResult, check } from "./check/check.js";
+export { type ErrorCode, PergradError } from "./errors.js";
+export type { DimSpec } from "./graph/dim.js";
+export type { Model } from "./model.js";
+export { type ByParameter, type ClippedSum, type ClippedSumOptions, type Norms, type Want, want } from "./plan/want.js";
+export type { Data } from "./program/data.js";
+export { type Program, type ProgramOptions, perSample, type RunOptions } from "./program/program.js";
+export { type DType, type Tensor, tensor } from "./tensor.js";
+export { concat, constant, einsum, expand, input, parameter, stack, Traced, where } from "./trace/index.js";
+export * as nn from "./nn/index.js";
+export { type Loss, type LossFunction, losses } from "./nn/losses.js";

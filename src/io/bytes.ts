@@ -1,0 +1,65 @@
+import { arrayOf, bytesOf, type DType, sizeOf, type Tensor, type TypedArray, tensor } from "../tensor.js";
+
+/** Half-precision formats that files may hold; they are widened to float32 on reading. */
+export type HalfType = "float16" | "bfloat16";
+
+/** A tensor that is still to be written. */
+export interface TensorLayout {
+  readonly dtype: DType;
+  readonly dims: readonly number[];
+}
+
+/** Values by name; a Map keeps the order of names such as "0", which an object sorts. */
+export type Named<T> = ReadonlyMap<string, T> | Readonly<Record<string, T>>;
+
+export function entriesOf<T>(named: Named<T>): [string, T][] {
+  // An object may hold a key "entries" of its own, so the class decides.
+  return named instanceof Map ? [...named] : Object.entries(named);
+}
+
+/** Every platform Node runs on in practice is little-endian, as are the files: bytes are used as they are. */
+export function bytesOfArray(data: TypedArray): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+export function byteLengthOf(layout: TensorLayout): number {
+  return sizeOf(layout.dims) * bytesOf(layout.dtype);
+}
+
+export function storedBytesOf(type: DType | HalfType): number {
+  return type === "float16" || type === "bfloat16" ? 2 : bytesOf(type);
+}
+
+/** A tensor over little-endian bytes, which must start at offset 0 of a buffer of their own. */
+export function tensorOfBytes(type: DType | HalfType, dims: readonly number[], buffer: ArrayBuffer): Tensor {
+  if (type === "float16") return tensor("float32", dims, widen(buffer, float32BitsOfFloat16));
+  if (type === "bfloat16")
+    return tensor(
+      "float32",
+      dims,
+      widen(buffer, (bits) => bits << 16),
+    );
+  const data = new (arrayOf(type) as new (buffer: ArrayBuffer) => TypedArray)(buffer);
+  if (type === "bool") for (let i = 0; i < data.length; i++) if (data[i] !== 0) data[i] = 1;
+  return tensor(type, dims, data);
+}
+
+function widen(buffer: ArrayBuffer, convert: (bits: number) => number): Float32Array {
+  const halves = new Uint16Array(buffer);
+  const bits = new Int32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) bits[i] = convert(halves[i] ?? 0);
+  return new Float32Array(bits.buffer);
+}
+
+const bitsOfFloat = new Int32Array(1);
+const floatOfBits = new Float32Array(bitsOfFloat.buffer);
+
+function float32BitsOfFloat16(half: number): number {
+  const sign = (half & 0x8000) << 16;
+  const exponent = (half >> 10) & 31;
+  const mantissa = half & 1023;
+  if (exponent === 31) return sign | 0x7f800000 | (mantissa << 13);
+  if (exponent > 0) return sign | ((exponent + 112) << 23) | (mantissa << 13);
+  floatOfBits[0] = mantissa * 2 ** -24; // subnormal as a half, normal as a float
+  return sign | (bitsOfFloat[0] ?? 0);
+}

@@ -1,0 +1,33 @@
+import { PergradError } from "../errors.js";
+
+const reasons: Record<string, string> = {
+  EACCES: "permission is denied",
+  EPERM: "permission is denied",
+  EISDIR: "it is a directory, not a file",
+  ENOSPC: "the disk is full",
+  EDQUOT: "the disk quota is used up",
+  EROFS: "the file system is read-only",
+  EMFILE: "too many files are open",
+  ENAMETOOLONG: "the name is too long",
+  ERR_FS_FILE_TOO_LARGE: "it is larger than 2 GiB, so use .safetensors instead",
+};
+
+function reasonOf(error: unknown, missing: string): string {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  if (code === "ENOENT" || code === "ENOTDIR") return missing;
+  return reasons[code] ?? (error instanceof Error ? error.message : String(error));
+}
+
+/** What reading `path` failed with, as the error to throw. */
+export function unreadable(path: string, cause: unknown): PergradError {
+  if (cause instanceof PergradError) return cause;
+  const message = `Cannot read "${path}": ${reasonOf(cause, "it does not exist")}.`;
+  return new PergradError("FILE_UNREADABLE", message, { cause });
+}
+
+/** What writing `path` failed with, as the error to throw. */
+export function unwritable(path: string, cause: unknown): PergradError {
+  if (cause instanceof PergradError) return cause;
+  const message = `Cannot write "${path}": ${reasonOf(cause, "its folder does not exist")}.`;
+  return new PergradError("FILE_UNWRITABLE", message, { cause });
+}

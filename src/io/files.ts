@@ -1,0 +1,63 @@
+import { open } from "node:fs/promises";
+import { PergradError } from "../errors.js";
+import type { Tensor } from "../tensor.js";
+import { entriesOf, type Named, type TensorLayout } from "./bytes.js";
+import { unreadable } from "./failure.js";
+import { openNpz, readNpz } from "./npz.js";
+import { openSafetensors, readSafetensors } from "./safetensors.js";
+import type { TensorWriter } from "./writer.js";
+
+type Format = "safetensors" | "npz";
+
+/** Reads the tensors of a safetensors or .npz file, told apart by their first bytes, in the order of the file. */
+export async function readTensors(path: string): Promise<Map<string, Tensor>> {
+  if ((await formatOf(path)) === "npz") return readNpz(path);
+  return (await readSafetensors(path)).tensors;
+}
+
+/** Writes the tensors in the format that the extension names; nothing appears under that name if it fails. */
+export async function writeTensors(path: string, tensors: Named<Tensor>): Promise<void> {
+  const writer = await openTensors(path, tensors);
+  try {
+    for (const [name, { data }] of entriesOf(tensors)) await writer.write(name, 0, data);
+    await writer.commit();
+  } finally {
+    await writer.abort();
+  }
+}
+
+/** Starts a file of tensors that are written piece by piece. Only safetensors goes straight to disk. */
+export async function openTensors(path: string, layout: Named<TensorLayout>): Promise<TensorWriter> {
+  const format = formatToWrite(path);
+  return format === "npz" ? openNpz(path, layout) : openSafetensors(path, layout);
+}
+
+/** Checks that a result could be written here as far as its name tells, before the work starts. */
+export function formatToWrite(path: string): Format {
+  const extension = /\.(safetensors|npz)$/i.exec(path)?.[1]?.toLowerCase();
+  if (extension === "safetensors" || extension === "npz") return extension;
+  const advice = "its name must end in .safetensors or .npz, which says the format";
+  throw new PergradError("FILE_UNWRITABLE", `Cannot write "${path}": ${advice}.`);
+}
+
+async function formatOf(path: string): Promise<Format> {
+  const start = await firstBytes(path);
+  if (start.startsWith("PK")) return "npz";
+  if (!start.startsWith("\x93NUMPY")) return /\.npz$/i.test(path) ? "npz" : "safetensors";
+  const advice = "it is a single .npy array, so save it under the name of its input with numpy.savez";
+  throw new PergradError("FILE_UNREADABLE", `Cannot read "${path}": ${advice}.`);
+}
+
+async function firstBytes(path: string): Promise<string> {
+  try {
+    const file = await open(path);
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(6), 0, 6, 0);
+      return buffer.toString("latin1", 0, bytesRead);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}

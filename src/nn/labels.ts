@@ -1,0 +1,90 @@
+/** Class labels: which axis of the output they index, and whether they are in range. */
+import { PergradError } from "../errors.js";
+import { type Dim, isBatch, type Shape, sameShape, showShape } from "../graph/dim.js";
+import { type DType, sizeOf, type Tensor } from "../tensor.js";
+import { axisOf } from "../trace/shape.js";
+import { besideOutput, type GivenTarget, samplesOf, type TensorType } from "./loss.js";
+
+const labelTypes: ReadonlySet<DType> = new Set(["int64", "int32", "int16", "int8", "uint32", "uint16", "uint8"]);
+
+function requireLabels(loss: string, dtype: DType): void {
+  if (labelTypes.has(dtype)) return;
+  throw new PergradError(
+    "DTYPE_MISMATCH",
+    `${loss}: the target holds class labels and must be int64, but is ${dtype}.`,
+  );
+}
+
+function without(shape: Shape, axis: number): Dim[] {
+  return shape.filter((_, k) => k !== axis);
+}
+
+/** Whether labels of shape `target` belong to the classes along `axis`; their number of samples may differ. */
+function fits(output: Shape, axis: number, target: Shape): boolean {
+  return sameShape(without(output, axis).slice(1), target.slice(1)) && target.length === output.length - 1;
+}
+
+/** The axis of the classes, from what the loss was told and the target's shape, where that is known. */
+export function classAxisOf(loss: string, output: Shape, told: number | undefined, target?: Shape): number {
+  samplesOf(loss, { shape: output });
+  const rank = output.length;
+  if (rank < 2) {
+    throw new PergradError(
+      "SHAPE_MISMATCH",
+      `${loss}: the output ${showShape(output)} has no axis of classes; it needs [N, classes].`,
+    );
+  }
+  if (told !== undefined && axisOf(told, rank, `${loss}: classAxis`) === 0) {
+    throw new PergradError("INVALID_ARGUMENT", `${loss}: classAxis is the axis of the samples.`);
+  }
+  const axis = told === undefined ? undefined : axisOf(told, rank, loss);
+  if (!target) return axis ?? (rank === 3 ? 2 : 1);
+  // The last where it fits, else the first that does.
+  const candidates = axis === undefined ? [rank - 1, ...others(rank)] : [axis];
+  const found = candidates.find((candidate) => fits(output, candidate, target));
+  if (found !== undefined) return found;
+  throw new PergradError(
+    "SHAPE_MISMATCH",
+    `${loss}: labels ${showShape(target)} do not fit the output ${showShape(output)}; ` +
+      `they need its shape without the axis of classes, as in ${showShape(without(output, axis ?? rank - 1))}.`,
+  );
+}
+
+/** 1, 2, ..., rank - 2. */
+function others(rank: number): number[] {
+  return Array.from({ length: rank - 2 }, (_, k) => k + 1);
+}
+
+/** The labels' dtype and shape. */
+export function labelType(loss: string, output: TensorType, told: number | undefined, given?: GivenTarget): TensorType {
+  if (!given) return { dtype: "int64", shape: without(output.shape, classAxisOf(loss, output.shape, told)) };
+  const { dtype = "int64" } = given;
+  requireLabels(loss, dtype);
+  const shape = besideOutput(loss, output, given);
+  classAxisOf(loss, output.shape, told, shape);
+  return { dtype, shape };
+}
+
+/** Throws LABEL_OUT_OF_RANGE for a label that is neither a class nor ignored. */
+export function validateLabels(
+  loss: string,
+  target: Tensor,
+  output: Shape,
+  { classAxis, ignoreIndex }: { readonly classAxis?: number | undefined; readonly ignoreIndex?: number | undefined },
+): void {
+  requireLabels(loss, target.dtype);
+  const classes = output[classAxisOf(loss, output, classAxis, target.dims)] as Dim;
+  if (isBatch(classes))
+    throw new PergradError("SHAPE_MISMATCH", `${loss}: the number of classes grows with the batch.`);
+  const perSample = sizeOf(target.dims.slice(1));
+  target.data.forEach((element: number | bigint, position: number) => {
+    const label = Number(element);
+    if ((label >= 0 && label < classes) || label === ignoreIndex) return;
+    const where = perSample === 1 ? "" : `, element ${position % perSample}`;
+    const range = classes === 0 ? "there are no classes" : `outside 0..${classes - 1}`;
+    throw new PergradError(
+      "LABEL_OUT_OF_RANGE",
+      `${loss}: the label ${element} of sample ${Math.floor(position / perSample)}${where} is ${range}.`,
+    );
+  });
+}

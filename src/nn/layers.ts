@@ -1,0 +1,215 @@
+/** Layers with weights, named, shaped and initialised as PyTorch's. */
+import { PergradError } from "../errors.js";
+import { showShape } from "../graph/dim.js";
+import { invalid } from "../trace/shape.js";
+import { requireSameDType, type Traced } from "../trace/traced.js";
+import type { Module } from "./module.js";
+import { fanIn, filled, normal, type ParameterSpec } from "./random.js";
+import { count, perAxis, type Sizes } from "./window.js";
+
+type Named = Readonly<Record<string, Traced>>;
+
+/** A parameter that the layer was made with. */
+export function need(parameters: Named, name: string): Traced {
+  const found = parameters[name];
+  if (!found) throw new PergradError("MISSING_TENSOR", `The parameter "${name}" is not given.`);
+  return found;
+}
+
+/** Checks that axis `axis` of x has `size` elements. */
+export function requireSize(x: Traced, axis: number, size: number, what: string): void {
+  const { shape } = x.value;
+  if (shape.at(axis) !== size) {
+    throw new PergradError("SHAPE_MISMATCH", `it takes ${size} ${what}, but its input is ${showShape(shape)}.`);
+  }
+}
+
+/** The layer's own op, on x, its weight and maybe its bias. */
+function weighted(x: Traced, op: string, parameters: Named, attributes: Parameters<Traced["onnx"]>[2]): Traced {
+  const others = [need(parameters, "weight"), ...(parameters.bias ? [parameters.bias] : [])];
+  requireSameDType("its input and weight", [x.value, ...others.map(({ value }) => value)]);
+  return x.onnx(op, others, attributes);
+}
+
+export interface LinearOptions {
+  readonly bias?: boolean;
+}
+
+/** x W' + b along the last axis. */
+export function linear(inputs: number, outputs: number, { bias = true }: LinearOptions = {}): Module {
+  count("linear", "inputs", inputs, 0);
+  count("linear", "outputs", outputs, 0);
+  return {
+    name: "linear",
+    parameters: {
+      weight: fanIn([outputs, inputs], inputs),
+      ...(bias ? { bias: fanIn([outputs], inputs) } : {}),
+    },
+    inputShape: ["N", inputs],
+    forward: (x, parameters) => {
+      requireSize(x, -1, inputs, "features");
+      if (x.rank === 2) return weighted(x, "Gemm", parameters, { transB: 1 });
+      requireSameDType("its input and weight", [x.value, need(parameters, "weight").value]);
+      const product = x.matmul(need(parameters, "weight").transpose());
+      return parameters.bias ? product.add(parameters.bias) : product;
+    },
+  };
+}
+
+export interface ConvOptions {
+  readonly stride?: Sizes;
+  /** On both sides of each axis; "same" keeps the sizes, for stride 1. */
+  readonly padding?: Sizes | "same";
+  readonly dilation?: Sizes;
+  readonly groups?: number;
+  readonly bias?: boolean;
+}
+
+/** Padding of each side: all axes before, then all axes after, as ONNX wants it. */
+function paddings(
+  layer: string,
+  options: ConvOptions,
+  kernel: readonly number[],
+  dilation: readonly number[],
+): number[] {
+  const rank = kernel.length;
+  if (options.padding !== "same") {
+    const both = perAxis(layer, "padding", options.padding ?? 0, rank, 0);
+    return [...both, ...both];
+  }
+  if (perAxis(layer, "stride", options.stride ?? 1, rank).some((step) => step !== 1)) {
+    throw invalid(`${layer}: padding "same" needs stride 1.`);
+  }
+  const total = kernel.map((size, axis) => (dilation[axis] as number) * (size - 1));
+  const before = total.map((amount) => Math.floor(amount / 2));
+  return [...before, ...total.map((amount, axis) => amount - (before[axis] as number))];
+}
+
+/** Attributes that Conv and ConvTranspose share. */
+function convAttributes(layer: string, options: ConvOptions, kernel: readonly number[]) {
+  const dilations = perAxis(layer, "dilation", options.dilation ?? 1, kernel.length);
+  return {
+    kernel_shape: kernel,
+    strides: perAxis(layer, "stride", options.stride ?? 1, kernel.length),
+    dilations,
+    pads: paddings(layer, options, kernel, dilations),
+    group: options.groups ?? 1,
+  };
+}
+
+function checkChannels(layer: string, inputs: number, outputs: number, groups: number): void {
+  count(layer, "input channels", inputs);
+  count(layer, "output channels", outputs);
+  count(layer, "groups", groups);
+  if (inputs % groups !== 0 || outputs % groups !== 0) {
+    throw invalid(`${layer}: ${groups} groups do not divide ${inputs} input and ${outputs} output channels.`);
+  }
+}
+
+function requireImage(x: Traced, channels: number, spatial: number): void {
+  if (x.rank !== spatial + 2) {
+    const want = `[N, ${channels}${", size".repeat(spatial)}]`;
+    throw new PergradError("SHAPE_MISMATCH", `it takes ${want}, but its input is ${showShape(x.value.shape)}.`);
+  }
+  requireSize(x, 1, channels, "channels");
+}
+
+type ConvLayer = (inputs: number, outputs: number, kernel: Sizes, options?: ConvOptions) => Module;
+
+function convolution(spatial: number): ConvLayer {
+  const name = `conv${spatial}d`;
+  return (inputs, outputs, kernel, options = {}) => {
+    const { groups = 1, bias = true } = options;
+    const sizes = perAxis(name, "kernel", kernel, spatial);
+    checkChannels(name, inputs, outputs, groups);
+    const attributes = convAttributes(name, options, sizes);
+    const fan = sizes.reduce((product, size) => product * size, inputs / groups);
+    return {
+      name,
+      parameters: {
+        weight: fanIn([outputs, inputs / groups, ...sizes], fan),
+        ...(bias ? { bias: fanIn([outputs], fan) } : {}),
+      },
+      forward: (x, parameters) => {
+        requireImage(x, inputs, spatial);
+        return weighted(x, "Conv", parameters, attributes);
+      },
+    };
+  };
+}
+
+/** Cross-correlation over [N, channels, size]; the weight is [outputs, inputs / groups, kernel]. */
+export const conv1d: ConvLayer = convolution(1);
+export const conv2d: ConvLayer = convolution(2);
+export const conv3d: ConvLayer = convolution(3);
+
+export interface ConvTransposeOptions extends Omit<ConvOptions, "padding"> {
+  readonly padding?: Sizes;
+  /** Extra size of the result, at the end of each axis. */
+  readonly outputPadding?: Sizes;
+}
+
+type ConvTransposeLayer = (inputs: number, outputs: number, kernel: Sizes, options?: ConvTransposeOptions) => Module;
+
+function transposedConvolution(spatial: number): ConvTransposeLayer {
+  const name = `convTranspose${spatial}d`;
+  return (inputs, outputs, kernel, options = {}) => {
+    const { groups = 1, bias = true } = options;
+    const sizes = perAxis(name, "kernel", kernel, spatial);
+    checkChannels(name, inputs, outputs, groups);
+    const attributes = {
+      ...convAttributes(name, options, sizes),
+      output_padding: perAxis(name, "outputPadding", options.outputPadding ?? 0, spatial, 0),
+    };
+    // PyTorch counts the second axis of the weight, whatever its role.
+    const fan = sizes.reduce((product, size) => product * size, outputs / groups);
+    return {
+      name,
+      parameters: {
+        weight: fanIn([inputs, outputs / groups, ...sizes], fan),
+        ...(bias ? { bias: fanIn([outputs], fan) } : {}),
+      },
+      forward: (x, parameters) => {
+        requireImage(x, inputs, spatial);
+        return weighted(x, "ConvTranspose", parameters, attributes);
+      },
+    };
+  };
+}
+
+/** The gradient of a convolution, as a layer; the weight is [inputs, outputs / groups, kernel]. */
+export const convTranspose1d: ConvTransposeLayer = transposedConvolution(1);
+export const convTranspose2d: ConvTransposeLayer = transposedConvolution(2);
+export const convTranspose3d: ConvTransposeLayer = transposedConvolution(3);
+
+/** Rows of a table, by their int64 or int32 indices. */
+export function embedding(rows: number, width: number): Module {
+  count("embedding", "rows", rows, 0);
+  count("embedding", "width", width, 0);
+  return {
+    name: "embedding",
+    parameters: { weight: normal([rows, width]) },
+    forward: (x, parameters) => {
+      if (x.dtype !== "int64" && x.dtype !== "int32") {
+        throw new PergradError("DTYPE_MISMATCH", `it takes int64 or int32 indices, but its input is ${x.dtype}.`);
+      }
+      return need(parameters, "weight").within(x.scope).gather(x, 0);
+    },
+  };
+}
+
+/** x, or weight * x where x is negative: one weight, or one per channel (axis 1). */
+export function prelu(channels = 1, initial = 0.25): Module {
+  count("prelu", "channels", channels);
+  const weight: ParameterSpec = filled([channels], initial);
+  return {
+    name: "prelu",
+    parameters: { weight },
+    forward: (x, parameters) => {
+      if (channels > 1) requireSize(x, 1, channels, "channels");
+      const slope = need(parameters, "weight");
+      const behind = channels > 1 ? Math.max(x.rank - 2, 0) : 0;
+      return x.onnx("PRelu", [slope.reshape([channels, ...Array<number>(behind).fill(1)])]);
+    },
+  };
+}

@@ -1,0 +1,103 @@
+/** What a loss is: a traced function of an output and a target, to one number per sample. */
+import { PergradError } from "../errors.js";
+import { type Dim, type Shape, sameShape, showShape } from "../graph/dim.js";
+import { type DType, isFloat, type Tensor } from "../tensor.js";
+import { where } from "../trace/functions.js";
+import { specOf } from "../trace/shape.js";
+import { Traced } from "../trace/traced.js";
+
+/** dtype and shape of an output or a target. The sample axis is the first. */
+export interface TensorType {
+  readonly dtype: DType;
+  readonly shape: Shape;
+}
+
+/** The target as the data has it: its first dimension counts samples and may be a number. */
+export interface GivenTarget {
+  readonly dtype?: DType;
+  readonly shape: Shape;
+}
+
+export interface Loss {
+  readonly name: string;
+  /** The output of the model to look at, where it has several; its first unless given. */
+  readonly output?: string;
+  /**
+   * The target that goes with an output: of the shape given, else of the shape that the output suggests.
+   * Null: there is none. Throws SHAPE_MISMATCH or DTYPE_MISMATCH where they do not fit.
+   */
+  target(output: TensorType, given?: GivenTarget): TensorType | null;
+  /** One number per sample: [N]. */
+  apply(output: Traced, target: Traced | null): Traced;
+  /** Checks the data of a target. Throws LABEL_OUT_OF_RANGE, SHAPE_MISMATCH or DTYPE_MISMATCH. */
+  validate?(target: Tensor, output: Shape): void;
+}
+
+/** A loss of one's own: from outputs and targets, sample axis first, to [N]. */
+export type LossFunction = (output: Traced, target: Traced) => Traced;
+
+/** The samples of an output: its first dimension. */
+export function samplesOf(loss: string, { shape }: Pick<TensorType, "shape">): Dim {
+  const samples = shape[0];
+  if (samples !== undefined) return samples;
+  throw new PergradError(
+    "SHAPE_MISMATCH",
+    `${loss}: the output is a single number for the whole batch; return one per sample instead.`,
+  );
+}
+
+/** The given shape with the output's samples in front. */
+export function besideOutput(loss: string, output: TensorType, given: GivenTarget): Dim[] {
+  const samples = samplesOf(loss, output);
+  if (given.shape.length > 0) return [samples, ...given.shape.slice(1)];
+  throw new PergradError("SHAPE_MISMATCH", `${loss}: the target is a single number; it needs one entry per sample.`);
+}
+
+/** The target, which the loss cannot do without. */
+export function requireTarget(loss: string, target: Traced | null): Traced {
+  if (target) return target;
+  throw new PergradError("MISSING_TENSOR", `${loss} needs a target.`);
+}
+
+/** Axes 1, 2, ...: all but the samples'. */
+function elementAxes({ rank }: Traced): number[] {
+  return Array.from({ length: Math.max(rank - 1, 0) }, (_, axis) => axis + 1);
+}
+
+/** The mean over each sample's own elements; 0 where it has none. */
+export function meanPerSample(elements: Traced): Traced {
+  const empty = elements.value.shape.slice(1).includes(0);
+  return empty ? elements.sum(elementAxes(elements)) : elements.mean(elementAxes(elements));
+}
+
+/** The mean over those elements where `counted` holds; 0 where there are none, and so is its gradient. */
+export function meanWhere(counted: Traced, elements: Traced): Traced {
+  const axes = elementAxes(elements);
+  const kept = where(counted, elements, 0);
+  const number = counted.cast(elements.dtype).sum(axes).maximum(1);
+  return kept.sum(axes).div(number);
+}
+
+/** Throws where a loss is not one floating-point number per sample. */
+export function requirePerSample(loss: string, output: Traced, result: Traced): Traced {
+  if (!(result instanceof Traced)) {
+    throw new PergradError("INVALID_ARGUMENT", `${loss}: the loss function did not return a traced tensor.`);
+  }
+  const want = [samplesOf(loss, output.value)];
+  if (!sameShape(result.value.shape, want)) {
+    const [have, need] = [result.value.shape, want].map(showShape);
+    throw new PergradError(
+      "SHAPE_MISMATCH",
+      `${loss}: a loss gives one number per sample, ${need}, not ${have}; average over each sample's own elements.`,
+    );
+  }
+  if (!isFloat(result.dtype)) {
+    throw new PergradError("DTYPE_MISMATCH", `${loss}: a loss is a floating-point number, not ${result.dtype}.`);
+  }
+  return result;
+}
+
+/** `x` in the shape of `like`. */
+export function reshapeLike(x: Traced, like: Traced): Traced {
+  return x.reshape(like.value.shape.map(specOf));
+}

@@ -1,0 +1,242 @@
+/** Losses. Each is, per sample, the mean over that sample's own elements. */
+import { PergradError } from "../errors.js";
+import { elementsOf, type Shape, sameDim, showShape } from "../graph/dim.js";
+import { isFloat } from "../tensor.js";
+import { constant, where } from "../trace/functions.js";
+import { invalid } from "../trace/shape.js";
+import type { Traced } from "../trace/traced.js";
+import { classAxisOf, labelType, validateLabels } from "./labels.js";
+import {
+  besideOutput,
+  type GivenTarget,
+  type Loss,
+  type LossFunction,
+  meanPerSample,
+  meanWhere,
+  requirePerSample,
+  requireTarget,
+  reshapeLike,
+  samplesOf,
+  type TensorType,
+} from "./loss.js";
+
+export interface NllOptions {
+  /** Elements with this label do not count. */
+  readonly ignoreIndex?: number;
+  /** The axis of the classes, where the shapes leave a doubt. */
+  readonly classAxis?: number;
+  /** A factor for each class. The mean is over the elements' number, not over their weights. */
+  readonly weights?: readonly number[];
+}
+
+export interface CrossEntropyOptions extends NllOptions {
+  /** The part of each label that is spread evenly over all classes. */
+  readonly labelSmoothing?: number;
+}
+
+/** The negative log-likelihood of the labels, by the log-probabilities that `logarithm` makes of the output. */
+function likelihood(
+  name: string,
+  { ignoreIndex, classAxis, weights, labelSmoothing = 0 }: CrossEntropyOptions,
+  logarithm: (output: Traced, axis: number) => Traced,
+): Loss {
+  if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
+    throw invalid(`${name}: labelSmoothing is from 0 to 1, not ${labelSmoothing}.`);
+  if (ignoreIndex !== undefined && !Number.isSafeInteger(ignoreIndex))
+    throw invalid(`${name}: ignoreIndex is a whole number.`);
+  return {
+    name,
+    target: (output, given) => labelType(name, output, classAxis, given),
+    validate: (target, output) => validateLabels(name, target, output, { classAxis, ignoreIndex }),
+    apply: (output, target) => {
+      const labels = requireTarget(name, target).cast("int64");
+      const axis = classAxisOf(name, output.value.shape, classAxis, labels.value.shape);
+      requireWeights(name, weights, output, axis);
+      const counted = ignoreIndex === undefined ? undefined : labels.notEqual(ignoreIndex);
+      // An ignored label may be no class at all: it must not reach the gather.
+      const safe = counted ? where(counted, labels, 0) : labels;
+      const elements = smoothed(logarithm(output, axis), safe, axis, weights, labelSmoothing);
+      return counted ? meanWhere(counted, elements) : meanPerSample(elements);
+    },
+  };
+}
+
+function requireWeights(name: string, weights: readonly number[] | undefined, output: Traced, axis: number): void {
+  const classes = output.value.shape[axis];
+  if (weights && weights.length !== classes) {
+    throw invalid(
+      `${name}: ${weights.length} class weights are given, but the output ${showShape(output.value.shape)} has ${classes} classes.`,
+    );
+  }
+}
+
+/** (1 - s) times the label's own loss, plus s times the mean of all classes'. */
+function smoothed(
+  logs: Traced,
+  labels: Traced,
+  axis: number,
+  weights: readonly number[] | undefined,
+  s: number,
+): Traced {
+  const losses = logs.neg();
+  const factors = weights && constant(weights).cast(logs.dtype);
+  const own = losses.gatherElements(labels.unsqueeze(axis), axis).squeeze(axis);
+  const weighted = factors ? own.mul(factors.gather(labels)) : own;
+  if (s === 0) return weighted;
+  const spread = factors ? losses.mul(factors.reshape(columnAt(axis, losses.rank))) : losses;
+  return weighted.mul(1 - s).add(spread.mean(axis).mul(s));
+}
+
+/** [-1, 1, 1]: a vector along `axis`, to be broadcast. */
+function columnAt(axis: number, rank: number): number[] {
+  return Array.from({ length: rank - axis }, (_, k) => (k === 0 ? -1 : 1));
+}
+
+/** The cross entropy of int64 labels and logits: the negative logarithm of the label's softmax. */
+export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
+  return likelihood("cross_entropy", options, (output, axis) => output.logSoftmax(axis));
+}
+
+/** The same of log-probabilities. */
+export function nll(options: NllOptions = {}): Loss {
+  return likelihood("nll", options, (output) => output);
+}
+
+/** A loss that compares each element of the output with one of the target. */
+function elementwise(name: string, compare: (output: Traced, target: Traced) => Traced): Loss {
+  return {
+    name,
+    target: (output, given = output) => {
+      requireFloat(name, output);
+      const shape = besideOutput(name, output, given);
+      requireSameElements(name, output.shape, shape);
+      return { dtype: given.dtype ?? output.dtype, shape };
+    },
+    validate: (target, output) => requireSameElements(name, output, target.dims),
+    apply: (output, target) => {
+      requireFloat(name, output);
+      const given = requireTarget(name, target);
+      requireSameElements(name, output.value.shape, given.value.shape);
+      return meanPerSample(compare(output, reshapeLike(given.cast(output.dtype), output)));
+    },
+  };
+}
+
+function requireFloat(name: string, { dtype }: Pick<TensorType, "dtype">): void {
+  if (!isFloat(dtype))
+    throw new PergradError("DTYPE_MISMATCH", `${name}: the output is ${dtype}, not a floating-point tensor.`);
+}
+
+/** [N] goes with [N, 1], and [N, 12] with [N, 3, 4]: what counts is each sample's number of elements. */
+function requireSameElements(name: string, output: Shape, target: Shape): void {
+  const [own, other] = [output, target].map((shape) => elementsOf(shape.slice(1)));
+  if (own !== undefined && other !== undefined && sameDim(own, other) && target.length > 0) return;
+  throw new PergradError(
+    "SHAPE_MISMATCH",
+    `${name}: the target ${showShape(target)} does not have the elements of the output ${showShape(output)}.`,
+  );
+}
+
+/** The mean squared difference. */
+export const mse = (): Loss => elementwise("mse", (output, target) => output.sub(target).square());
+
+/** The mean absolute difference. */
+export const l1 = (): Loss => elementwise("l1", (output, target) => output.sub(target).abs());
+
+/** Quadratic below `beta`, then linear with slope 1. */
+export function smoothL1({ beta = 1 }: { readonly beta?: number } = {}): Loss {
+  if (!(beta >= 0)) throw invalid(`smooth_l1: beta must not be negative, but is ${beta}.`);
+  if (beta === 0) return { ...l1(), name: "smooth_l1" };
+  return elementwise("smooth_l1", (output, target) => rounded(output.sub(target), beta).div(beta));
+}
+
+/** Quadratic below `delta`, then linear with slope `delta`. */
+export function huber({ delta = 1 }: { readonly delta?: number } = {}): Loss {
+  if (!(delta > 0)) throw invalid(`huber: delta must be positive, but is ${delta}.`);
+  return elementwise("huber", (output, target) => rounded(output.sub(target), delta));
+}
+
+/** x^2 / 2 below the corner, then corner * (|x| - corner / 2). */
+function rounded(x: Traced, corner: number): Traced {
+  const size = x.abs();
+  return where(size.less(corner), x.square().mul(0.5), size.sub(corner / 2).mul(corner));
+}
+
+/** Binary cross entropy of probabilities; logarithms are limited to -100. With logits, prefer bceWithLogits. */
+export const bce = (): Loss =>
+  elementwise("bce", (output, target) => {
+    const complement = output.neg().add(1);
+    const [yes, no] = [target.mul(limitedLog(output)), target.neg().add(1).mul(limitedLog(complement))];
+    return yes.add(no).neg();
+  });
+
+/** The smallest normal float32: below it, 1/p would overflow. */
+const smallest = 2 ** -126;
+
+function limitedLog(p: Traced): Traced {
+  const positive = p.greaterOrEqual(smallest);
+  return where(positive, where(positive, p, 1).log(), -100);
+}
+
+/** Binary cross entropy of logits: (1 - t) x + log(1 + exp(-x)), which neither overflows nor cancels. */
+export const bceWithLogits = (): Loss =>
+  elementwise("bce_with_logits", (output, target) => target.neg().add(1).mul(output).add(output.neg().softplus()));
+
+/** An output of the model that is the loss already: [N], or [N, ...], then averaged. */
+export function output(name?: string): Loss {
+  const label = name === undefined ? "output" : `output "${name}"`;
+  return {
+    name: label,
+    ...(name === undefined ? {} : { output: name }),
+    target: (type) => {
+      samplesOf(label, type);
+      requireFloat(label, type);
+      return null;
+    },
+    apply: (traced) => {
+      samplesOf(label, traced.value);
+      requireFloat(label, traced);
+      return meanPerSample(traced);
+    },
+  };
+}
+
+export interface CustomOptions {
+  readonly name?: string;
+  /** The target of an output; as the data has it, else as the output, unless given. */
+  readonly target?: (output: TensorType, given?: GivenTarget) => TensorType;
+}
+
+/** Any traced function of an output and a target, sample axis first, to [N]. */
+export function custom(compare: LossFunction, { name = "custom loss", target }: CustomOptions = {}): Loss {
+  return {
+    name,
+    target:
+      target ??
+      ((type, given = type) => ({ dtype: given.dtype ?? type.dtype, shape: besideOutput(name, type, given) })),
+    apply: (traced, given) => requirePerSample(name, traced, compare(traced, requireTarget(name, given))),
+  };
+}
+
+/** A plain function as a loss. */
+export function asLoss(loss: Loss | LossFunction): Loss {
+  return typeof loss === "function" ? custom(loss) : loss;
+}
+
+/** What makes losses. */
+export const losses = { crossEntropy, nll, mse, l1, smoothL1, huber, bce, bceWithLogits, output, custom } as const;
+
+/** Losses without options, by the names of the command line. */
+export const namedLosses: Readonly<Record<string, () => Loss>> = {
+  cross_entropy: () => crossEntropy(),
+  nll: () => nll(),
+  mse,
+  l1,
+  smooth_l1: () => smoothL1(),
+  huber: () => huber(),
+  bce,
+  bce_with_logits: bceWithLogits,
+  output: () => output(),
+};
+
+export type { GivenTarget, Loss, LossFunction, TensorType } from "./loss.js";

@@ -1,0 +1,101 @@
+/** Normalisations within one sample. (Batch normalisation mixes samples: it has no per-sample gradient.) */
+import { PergradError } from "../errors.js";
+import { showShape } from "../graph/dim.js";
+import { constant } from "../trace/functions.js";
+import { invalid } from "../trace/shape.js";
+import { requireSameDType, type Traced } from "../trace/traced.js";
+import { need, requireSize } from "./layers.js";
+import type { Module } from "./module.js";
+import { ones, zeros } from "./random.js";
+import { count } from "./window.js";
+
+export interface NormOptions {
+  /** Added to the variance. */
+  readonly epsilon?: number;
+  /** Whether a gain and an offset are learned. */
+  readonly affine?: boolean;
+}
+
+/** Gain and offset as parameters, or none. */
+function affineParameters(shape: readonly number[], affine: boolean): Module["parameters"] {
+  return affine ? { weight: ones(shape), bias: zeros(shape) } : {};
+}
+
+/** The gain and offset to give the operator, which cannot do without. */
+function gainAndOffset(
+  shape: readonly number[],
+  affine: boolean,
+  parameters: Readonly<Record<string, Traced>>,
+): Traced[] {
+  if (affine) return [need(parameters, "weight"), need(parameters, "bias")];
+  const filled = (value: number) => {
+    const data = new Float32Array(shape.reduce((product, size) => product * size, 1)).fill(value);
+    return constant({ dtype: "float32", dims: shape, data });
+  };
+  return [filled(1), filled(0)];
+}
+
+/** Normalises over the last axes, which have the given shape. */
+export function layerNorm(shape: number | readonly number[], options: NormOptions = {}): Module {
+  const { epsilon = 1e-5, affine = true } = options;
+  const sizes = typeof shape === "number" ? [shape] : [...shape];
+  for (const size of sizes) count("layerNorm", "each size", size);
+  if (sizes.length === 0) throw invalid("layerNorm: it needs the sizes of the axes that it normalises over.");
+  return {
+    name: "layerNorm",
+    parameters: affineParameters(sizes, affine),
+    inputShape: ["N", ...sizes],
+    forward: (x, parameters) => {
+      const last = x.value.shape.slice(-sizes.length);
+      if (last.length !== sizes.length || last.some((size, axis) => size !== sizes[axis])) {
+        const shown = showShape(x.value.shape);
+        throw new PergradError(
+          "SHAPE_MISMATCH",
+          `it normalises over [${sizes.join(", ")}], but its input is ${shown}.`,
+        );
+      }
+      return normalise(x, "LayerNormalization", gainAndOffset(sizes, affine, parameters), {
+        axis: -sizes.length,
+        epsilon,
+      });
+    },
+  };
+}
+
+function normalise(x: Traced, op: string, others: readonly Traced[], attributes: Record<string, number>): Traced {
+  requireSameDType("its input and weight", [x.value, ...others.map(({ value }) => value)]);
+  return x.onnx(op, others, attributes);
+}
+
+/** Normalises the channels (axis 1) in groups, over all positions. */
+export function groupNorm(groups: number, channels: number, options: NormOptions = {}): Module {
+  const { epsilon = 1e-5, affine = true } = options;
+  count("groupNorm", "groups", groups);
+  count("groupNorm", "channels", channels);
+  if (channels % groups !== 0) throw invalid(`groupNorm: ${groups} groups do not divide ${channels} channels.`);
+  return {
+    name: "groupNorm",
+    parameters: affineParameters([channels], affine),
+    forward: (x, parameters) => {
+      requireSize(x, 1, channels, "channels");
+      return normalise(x, "GroupNormalization", gainAndOffset([channels], affine, parameters), {
+        num_groups: groups,
+        epsilon,
+      });
+    },
+  };
+}
+
+/** Normalises each channel (axis 1) over all positions. Nothing is learned unless `affine`. */
+export function instanceNorm(channels: number, options: NormOptions = {}): Module {
+  const { epsilon = 1e-5, affine = false } = options;
+  count("instanceNorm", "channels", channels);
+  return {
+    name: "instanceNorm",
+    parameters: affineParameters([channels], affine),
+    forward: (x, parameters) => {
+      requireSize(x, 1, channels, "channels");
+      return normalise(x, "InstanceNormalization", gainAndOffset([channels], affine, parameters), { epsilon });
+    },
+  };
+}

@@ -1,0 +1,107 @@
+/** Pooling, with PyTorch's defaults: windows side by side, padding counted in averages. */
+import { PergradError } from "../errors.js";
+import { showShape } from "../graph/dim.js";
+import { invalid } from "../trace/shape.js";
+import type { Traced } from "../trace/traced.js";
+import type { Module } from "./module.js";
+import { perAxis, type Sizes } from "./window.js";
+
+export interface PoolOptions {
+  /** The kernel's size unless given. */
+  readonly stride?: Sizes;
+  readonly padding?: Sizes;
+  /** Rounds the result's size up: a last window may reach over the edge. */
+  readonly ceilMode?: boolean;
+}
+
+export interface MaxPoolOptions extends PoolOptions {
+  readonly dilation?: Sizes;
+}
+
+export interface AvgPoolOptions extends PoolOptions {
+  /** Averages count the zeros of the padding. */
+  readonly countIncludePad?: boolean;
+}
+
+/** Attributes that MaxPool and AveragePool share. */
+function poolAttributes(layer: string, kernel: Sizes, options: PoolOptions, spatial: number) {
+  const sizes = perAxis(layer, "kernel", kernel, spatial);
+  const padding = perAxis(layer, "padding", options.padding ?? 0, spatial, 0);
+  // A window of padding alone would have no maximum.
+  if (padding.some((amount, axis) => amount > (sizes[axis] as number) / 2)) {
+    throw invalid(`${layer}: padding [${padding}] is more than half the kernel [${sizes}].`);
+  }
+  return {
+    kernel_shape: sizes,
+    strides: perAxis(layer, "stride", options.stride ?? sizes, spatial),
+    pads: [...padding, ...padding],
+    ceil_mode: options.ceilMode ? 1 : 0,
+  };
+}
+
+function requireSpatial(x: Traced, spatial: number): void {
+  if (x.rank === spatial + 2) return;
+  const want = `[N, channels${", size".repeat(spatial)}]`;
+  throw new PergradError("SHAPE_MISMATCH", `it takes ${want}, but its input is ${showShape(x.value.shape)}.`);
+}
+
+type MaxPool = (kernel: Sizes, options?: MaxPoolOptions) => Module;
+
+function maxPool(spatial: number): MaxPool {
+  const name = `maxPool${spatial}d`;
+  return (kernel, options = {}) => {
+    const dilations = perAxis(name, "dilation", options.dilation ?? 1, spatial);
+    const attributes = { ...poolAttributes(name, kernel, options, spatial), dilations };
+    return {
+      name,
+      parameters: {},
+      forward: (x) => {
+        requireSpatial(x, spatial);
+        return x.onnx("MaxPool", [], attributes);
+      },
+    };
+  };
+}
+
+export const maxPool1d: MaxPool = maxPool(1);
+export const maxPool2d: MaxPool = maxPool(2);
+export const maxPool3d: MaxPool = maxPool(3);
+
+type AvgPool = (kernel: Sizes, options?: AvgPoolOptions) => Module;
+
+function avgPool(spatial: number): AvgPool {
+  const name = `avgPool${spatial}d`;
+  return (kernel, options = {}) => {
+    const counted = options.countIncludePad === false ? 0 : 1;
+    const attributes = { ...poolAttributes(name, kernel, options, spatial), count_include_pad: counted };
+    return {
+      name,
+      parameters: {},
+      forward: (x) => {
+        requireSpatial(x, spatial);
+        return x.onnx("AveragePool", [], attributes);
+      },
+    };
+  };
+}
+
+export const avgPool1d: AvgPool = avgPool(1);
+export const avgPool2d: AvgPool = avgPool(2);
+export const avgPool3d: AvgPool = avgPool(3);
+
+/** The mean of each channel over all positions, in one element per spatial axis: [N, C, 1, 1]. */
+export function adaptiveAvgPool(outputSize: Sizes = 1): Module {
+  const sizes = typeof outputSize === "number" ? [outputSize] : outputSize;
+  if (sizes.some((size) => size !== 1)) throw invalid(`adaptiveAvgPool: pools to size 1 only, not [${sizes}].`);
+  return {
+    name: "adaptiveAvgPool",
+    parameters: {},
+    forward: (x) => {
+      if (x.rank < 3) {
+        const shape = showShape(x.value.shape);
+        throw new PergradError("SHAPE_MISMATCH", `it takes [N, channels, size, ...], but its input is ${shape}.`);
+      }
+      return x.onnx("GlobalAveragePool");
+    },
+  };
+}

@@ -1,0 +1,108 @@
+/** The inputs of a file's graph as leaf values: which of their dimensions are the batch, and how large the others are. */
+import type { TensorShapeProto_Dimension, ValueInfoProto } from "onnx-buf";
+import { PergradError } from "../errors.js";
+import { type Dim, N } from "../graph/dim.js";
+import { leaf, type Value } from "../graph/value.js";
+import { computedType, invalidModel, showElementType, storedTypeOf } from "./proto.js";
+import type { PrecisionNotes } from "./tensors.js";
+
+export interface InputOptions {
+  /** The sample axis of an input (0 where not given), or null where all samples share the input. */
+  readonly sampleAxes?: Readonly<Record<string, number | null>>;
+  /** Sizes of symbolic dimensions, by their name, or by `input.axis`. */
+  readonly dimensions?: Readonly<Record<string, number>>;
+}
+
+export function decodeInput(proto: ValueInfoProto, options: InputOptions, notes: PrecisionNotes): Value {
+  const what = `input "${proto.name}"`;
+  const type = proto.type?.value;
+  if (type?.case !== "tensorType")
+    throw new PergradError("UNSUPPORTED_OP", `The ${what} is not a tensor, so pergrad cannot feed it.`);
+  const stored = storedTypeOf(type.value.elemType);
+  if (!stored) {
+    throw new PergradError(
+      "DTYPE_MISMATCH",
+      `The ${what} holds ${showElementType(type.value.elemType)}, which pergrad does not read.`,
+    );
+  }
+  notes.add(stored, what);
+  const dims = type.value.shape?.dim;
+  if (!dims) {
+    throw new PergradError(
+      "UNKNOWN_SHAPE",
+      `The model does not say how many axes its ${what} has; export it with the shapes of its inputs.`,
+    );
+  }
+  return leaf(
+    proto.name,
+    { dtype: computedType(stored), shape: decodeShape(proto.name, dims, options) },
+    { kind: "input" },
+  );
+}
+
+function decodeShape(input: string, dims: readonly TensorShapeProto_Dimension[], options: InputOptions): Dim[] {
+  const at = sampleAxisOf(input, dims.length, options);
+  const batch = at === null ? undefined : symbolOf(dims[at]);
+  return dims.map((dim, axis) => {
+    if (axis === at || (batch !== undefined && symbolOf(dim) === batch)) return N;
+    return fixedSize(dim, input, axis) ?? givenSize(dim, input, axis, options);
+  });
+}
+
+/** An input without axes has no sample axis to assume. */
+function sampleAxisOf(input: string, rank: number, { sampleAxes }: InputOptions): number | null {
+  const given = sampleAxes && Object.hasOwn(sampleAxes, input) ? sampleAxes[input] : undefined;
+  if (given === null || (given === undefined && rank === 0)) return null;
+  const axis = given ?? 0;
+  const normal = axis < 0 ? axis + rank : axis;
+  if (!Number.isInteger(normal) || normal < 0 || normal >= rank) {
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `The input "${input}" has ${rank} axes, so ${axis} cannot be its sample axis.`,
+    );
+  }
+  return normal;
+}
+
+function symbolOf(dim: TensorShapeProto_Dimension | undefined): string | undefined {
+  return dim?.value.case === "dimParam" && dim.value.value !== "" ? dim.value.value : undefined;
+}
+
+function fixedSize(dim: TensorShapeProto_Dimension, input: string, axis: number): number | undefined {
+  // Some exporters write -1 for a dimension that is not fixed.
+  if (dim.value.case !== "dimValue" || dim.value.value < 0n) return undefined;
+  const size = Number(dim.value.value);
+  if (!Number.isSafeInteger(size))
+    throw invalidModel(`Axis ${axis} of the input "${input}" has the impossible size ${dim.value.value}`);
+  return size;
+}
+
+function givenSize(
+  dim: TensorShapeProto_Dimension,
+  input: string,
+  axis: number,
+  { dimensions = {} }: InputOptions,
+): number {
+  const symbol = symbolOf(dim);
+  const keys = [`${input}.${axis}`, ...(symbol === undefined ? [] : [symbol])];
+  const key = keys.find((name) => Object.hasOwn(dimensions, name));
+  if (key === undefined) throw sizeNeeded(input, axis, symbol);
+  const size = dimensions[key];
+  if (size === undefined || !Number.isSafeInteger(size) || size < 0) {
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `The size ${size} given for dimension "${key}" is not a whole number from 0 up.`,
+    );
+  }
+  return size;
+}
+
+function sizeNeeded(input: string, axis: number, symbol: string | undefined): PergradError {
+  const key = symbol ?? `${input}.${axis}`;
+  const named = symbol === undefined ? "is not fixed" : `("${symbol}") is not fixed`;
+  const record = /^[A-Za-z_]\w*$/.test(key) ? key : JSON.stringify(key);
+  return new PergradError(
+    "UNKNOWN_SHAPE",
+    `Axis ${axis} of the input "${input}" ${named} in the model; give its size: dimensions: { ${record}: 128 }, or --dim ${key}=128.`,
+  );
+}

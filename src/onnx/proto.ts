@@ -1,0 +1,88 @@
+/** The protobuf messages of an ONNX file, and the element types that they name. */
+import { fromBinary } from "@bufbuild/protobuf";
+import { TensorProto_DataType as ElementType, type ModelProto, ModelProtoSchema } from "onnx-buf";
+import { PergradError } from "../errors.js";
+import type { HalfType } from "../io/bytes.js";
+import type { DType } from "../tensor.js";
+
+/** The element types of files that pergrad reads. */
+export type StoredType = DType | HalfType;
+
+const storedTypes: ReadonlyMap<number, StoredType> = new Map<number, StoredType>([
+  [ElementType.FLOAT, "float32"],
+  [ElementType.DOUBLE, "float64"],
+  [ElementType.FLOAT16, "float16"],
+  [ElementType.BFLOAT16, "bfloat16"],
+  [ElementType.INT64, "int64"],
+  [ElementType.INT32, "int32"],
+  [ElementType.INT16, "int16"],
+  [ElementType.INT8, "int8"],
+  [ElementType.UINT64, "uint64"],
+  [ElementType.UINT32, "uint32"],
+  [ElementType.UINT16, "uint16"],
+  [ElementType.UINT8, "uint8"],
+  [ElementType.BOOL, "bool"],
+]);
+
+const elementTypes: ReadonlyMap<StoredType, number> = new Map(
+  [...storedTypes].map(([element, stored]) => [stored, element]),
+);
+
+/** The type that an ONNX element type number stands for; undefined for strings, complex, 4- and 8-bit floats, ... */
+export function storedTypeOf(elementType: number): StoredType | undefined {
+  return storedTypes.get(elementType);
+}
+
+/** The dtype that pergrad computes in: every floating-point type becomes float32. */
+export function computedType(stored: StoredType): DType {
+  return stored === "float64" || stored === "float16" || stored === "bfloat16" ? "float32" : stored;
+}
+
+export function elementTypeOf(dtype: DType): number {
+  return elementTypes.get(dtype) ?? ElementType.UNDEFINED;
+}
+
+/** How messages name an element type, for instance "string". */
+export function showElementType(elementType: number): string {
+  return ElementType[elementType]?.toLowerCase() ?? `the element type ${elementType}`;
+}
+
+/** The number of an element type written as a name ("FLOAT"), as Cast had it before opset 6. */
+export function elementTypeNamed(name: string): number {
+  const found = Object.entries(ElementType).find(([key]) => key === name.toUpperCase());
+  return typeof found?.[1] === "number" ? found[1] : ElementType.UNDEFINED;
+}
+
+export function invalidModel(problem: string, cause?: unknown): PergradError {
+  return new PergradError("INVALID_MODEL", `${problem}.`, cause === undefined ? {} : { cause });
+}
+
+function notOnnx(fileName: string, problem: string, cause?: unknown): PergradError {
+  return new PergradError("NOT_ONNX", `"${fileName}" is not a readable ONNX model: ${problem}.`, { cause });
+}
+
+/** What other files that are named .onnx by mistake begin with. */
+const strangers: readonly (readonly [string, string])[] = [
+  ["version https://git-lfs", "it is a Git LFS pointer, so fetch the file itself with git lfs pull"],
+  ["PK\u0003\u0004", "it is a zip archive (a PyTorch checkpoint?), so export the model with torch.onnx.export"],
+  ["\u0089HDF", "it is an HDF5 file (a Keras model?), so convert it with tf2onnx"],
+];
+
+/** Reads the outermost message. Throws NOT_ONNX where the bytes are anything else, or end early. */
+export function parseModel(bytes: Uint8Array, fileName: string): ModelProto {
+  if (bytes.length === 0) throw notOnnx(fileName, "it is empty");
+  const start = new TextDecoder("latin1").decode(bytes.subarray(0, 32));
+  const stranger = strangers.find(([magic]) => start.startsWith(magic));
+  if (stranger) throw notOnnx(fileName, stranger[1]);
+  let model: ModelProto;
+  try {
+    model = fromBinary(ModelProtoSchema, bytes, { readUnknownFields: false });
+  } catch (error) {
+    throw notOnnx(fileName, "it is of another format, damaged or truncated", error);
+  }
+  if (!model.graph) throw notOnnx(fileName, "it holds no graph, so it is of another format, damaged or truncated");
+  if (model.irVersion < 1n || model.opsetImport.length === 0) {
+    throw notOnnx(fileName, "it does not say which version of ONNX it is of, so it is probably truncated");
+  }
+  return model;
+}

@@ -1,0 +1,114 @@
+/** The wiring of a file's graph: names resolved, dead nodes dropped, nodes in an order in which they can run. */
+import type { GraphProto, NodeProto, TensorProto, ValueInfoProto } from "onnx-buf";
+import { PergradError } from "../errors.js";
+import { describeNode } from "../graph/value.js";
+import { invalidModel } from "./proto.js";
+
+export interface Structure {
+  /** What must be fed: graph inputs that are not also initializers (as old files have them). */
+  readonly inputs: readonly ValueInfoProto[];
+  readonly initializers: ReadonlyMap<string, TensorProto>;
+  /** The nodes that an output depends on, each after those it reads. */
+  readonly nodes: readonly NodeProto[];
+  readonly outputs: readonly string[];
+  /** Every name that one of `nodes` reads, or that is an output. */
+  readonly read: ReadonlySet<string>;
+}
+
+export function describeProto(node: NodeProto): string {
+  return describeNode({ op: node.opType, name: nodeName(node), outputs: [] });
+}
+
+/** Old exporters name no nodes: the first output's name stands in. */
+export function nodeName(node: NodeProto): string {
+  return node.name || (node.output.find((name) => name !== "") ?? "");
+}
+
+/** Throws INVALID_MODEL where names are undefined, defined twice, or nodes read their own results. */
+export function readStructure(graph: GraphProto, fileName: string): Structure {
+  const sparse = graph.sparseInitializer[0]?.values?.name;
+  if (sparse !== undefined) {
+    throw new PergradError(
+      "UNSUPPORTED_OP",
+      `"${fileName}" stores the initializer "${sparse}" as a sparse tensor, which pergrad does not read.`,
+    );
+  }
+  const initializers = new Map<string, TensorProto>();
+  for (const tensor of graph.initializer) {
+    if (initializers.has(tensor.name)) throw definedTwice(fileName, tensor.name);
+    initializers.set(tensor.name, tensor);
+  }
+  const inputs = graph.input.filter(({ name }) => !initializers.has(name));
+  const producers = producersOf(graph, fileName, inputs, initializers);
+  const outputs = graph.output.map(({ name }) => name);
+  if (outputs.length === 0) throw invalidModel(`"${fileName}" has no outputs`);
+  const repeated = outputs.find((name, k) => outputs.indexOf(name) !== k);
+  if (repeated !== undefined) throw definedTwice(fileName, repeated);
+  const defined = new Set([...inputs.map(({ name }) => name), ...initializers.keys(), ...producers.keys()]);
+  const missing = outputs.find((name) => !defined.has(name));
+  if (missing !== undefined) throw invalidModel(`"${fileName}" has an output "${missing}" that nothing in it computes`);
+  const nodes = sortedNodes(outputs, producers, defined);
+  const read = new Set([...outputs, ...nodes.flatMap((node) => node.input)]);
+  return { inputs, initializers, nodes, outputs, read };
+}
+
+function definedTwice(fileName: string, name: string): PergradError {
+  return invalidModel(`"${fileName}" defines "${name}" more than once`);
+}
+
+/** The node behind each name. */
+function producersOf(
+  graph: GraphProto,
+  fileName: string,
+  inputs: readonly ValueInfoProto[],
+  initializers: ReadonlyMap<string, TensorProto>,
+): Map<string, NodeProto> {
+  const taken = new Set(initializers.keys());
+  for (const { name } of inputs) {
+    if (taken.has(name)) throw definedTwice(fileName, name);
+    taken.add(name);
+  }
+  if (taken.has("")) throw invalidModel(`"${fileName}" has an input or initializer without a name`);
+  const producers = new Map<string, NodeProto>();
+  for (const node of graph.node) {
+    for (const name of node.output) {
+      if (name === "") continue;
+      if (taken.has(name) || producers.has(name)) throw definedTwice(fileName, name);
+      producers.set(name, node);
+    }
+  }
+  return producers;
+}
+
+/** Depth first, without recursion: graphs may be deep. */
+function sortedNodes(
+  outputs: readonly string[],
+  producers: ReadonlyMap<string, NodeProto>,
+  defined: ReadonlySet<string>,
+): NodeProto[] {
+  const order: NodeProto[] = [];
+  const state = new Map<NodeProto, "open" | "done">();
+  const path: { readonly node: NodeProto; next: number }[] = [];
+  const enter = (node: NodeProto | undefined) => {
+    if (!node || state.get(node) === "done") return;
+    if (state.get(node) === "open") throw invalidModel(`${describeProto(node)} depends on its own output`);
+    state.set(node, "open");
+    path.push({ node, next: 0 });
+  };
+  for (const output of outputs) {
+    enter(producers.get(output));
+    for (let step = path.at(-1); step; step = path.at(-1)) {
+      const name = step.node.input[step.next++];
+      if (name === undefined) {
+        state.set(step.node, "done");
+        order.push(step.node);
+        path.pop();
+      } else if (name !== "") {
+        if (!defined.has(name))
+          throw invalidModel(`${describeProto(step.node)} reads "${name}", which nothing in the model defines`);
+        enter(producers.get(name));
+      }
+    }
+  }
+  return order;
+}

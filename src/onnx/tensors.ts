@@ -1,0 +1,121 @@
+/** Tensors between files and memory. */
+import { create } from "@bufbuild/protobuf";
+import { TensorProto_DataLocation as Location, type TensorProto, TensorProtoSchema } from "onnx-buf";
+import { PergradError } from "../errors.js";
+import { bytesOfArray, storedBytesOf, tensorOfBytes } from "../io/bytes.js";
+import { arrayOf, sizeOf, type Tensor, type TypedArray } from "../tensor.js";
+import { computedType, elementTypeOf, invalidModel, type StoredType, showElementType, storedTypeOf } from "./proto.js";
+
+/** Collects what was stored in a precision other than the float32 that it is computed in. */
+export class PrecisionNotes {
+  readonly #names = new Map<StoredType, Set<string>>();
+
+  add(stored: StoredType, name: string): void {
+    if (computedType(stored) === stored) return;
+    this.#names.set(stored, (this.#names.get(stored) ?? new Set()).add(name));
+  }
+
+  /** One sentence per stored type. */
+  list(): string[] {
+    return [...this.#names].map(([stored, names]) => {
+      const shown = [...names].slice(0, 3).join(", ");
+      const others = names.size > 3 ? ` and ${names.size - 3} more` : "";
+      return `Declared as ${stored}, computed in float32: ${shown}${others}.`;
+    });
+  }
+}
+
+/** Reads a tensor; `what` names it in messages. Floating-point types become float32. */
+export function decodeTensor(proto: TensorProto, what: string, notes: PrecisionNotes): Tensor {
+  const stored = storedTypeOf(proto.dataType);
+  if (!stored) {
+    throw new PergradError(
+      "DTYPE_MISMATCH",
+      `${what} holds ${showElementType(proto.dataType)}, which pergrad does not read.`,
+    );
+  }
+  refuseElsewhere(proto, what);
+  const dims = proto.dims.map(Number);
+  const size = sizeOf(dims);
+  if (!dims.every((dim) => dim >= 0 && Number.isSafeInteger(dim)) || !Number.isSafeInteger(size)) {
+    throw invalidModel(`${what} has the impossible shape [${proto.dims.join(", ")}]`);
+  }
+  notes.add(stored, what);
+  const found = proto.rawData.length > 0 ? fromRaw(proto, stored, dims, what) : fromFields(proto, stored, dims, what);
+  if (found.dtype !== "float64") return found;
+  return { dtype: "float32", dims, data: Float32Array.from(found.data as Float64Array) };
+}
+
+function refuseElsewhere(proto: TensorProto, what: string): void {
+  if (proto.dataLocation !== Location.EXTERNAL && proto.externalData.length === 0) {
+    if (proto.segment) throw invalidModel(`${what} is split into segments, which ONNX no longer allows`);
+    return;
+  }
+  const file = proto.externalData.find(({ key }) => key === "location")?.value ?? "another file";
+  throw new PergradError(
+    "FILE_UNREADABLE",
+    `${what} is stored outside the model, in "${file}", which pergrad does not read yet; ` +
+      "save the model with its weights inside (onnx.save_model with save_as_external_data=False).",
+  );
+}
+
+function refuseSize(what: string, dims: readonly number[], found: string): never {
+  throw invalidModel(`${what} needs ${sizeOf(dims)} elements for its shape [${dims.join(", ")}], but holds ${found}`);
+}
+
+function fromRaw(proto: TensorProto, stored: StoredType, dims: readonly number[], what: string): Tensor {
+  if (proto.rawData.length !== sizeOf(dims) * storedBytesOf(stored)) {
+    refuseSize(what, dims, `${proto.rawData.length} bytes of ${stored}`);
+  }
+  // A copy: typed arrays need alignment, and the caller may reuse the file's bytes.
+  return tensorOfBytes(stored, dims, new Uint8Array(proto.rawData).buffer);
+}
+
+/** The elements as protobuf numbers, where there are no raw bytes. Narrow types share a field. */
+function fromFields(proto: TensorProto, stored: StoredType, dims: readonly number[], what: string): Tensor {
+  const data = arrayFromFields(proto, stored);
+  if (data.length !== sizeOf(dims)) refuseSize(what, dims, `${data.length}`);
+  if (stored === "float16" || stored === "bfloat16") {
+    return tensorOfBytes(stored, dims, Uint16Array.from(proto.int32Data).buffer);
+  }
+  return { dtype: stored, dims, data } as Tensor;
+}
+
+function arrayFromFields(proto: TensorProto, stored: StoredType): TypedArray {
+  switch (stored) {
+    case "float32":
+      return Float32Array.from(proto.floatData);
+    case "float64":
+      return Float64Array.from(proto.doubleData);
+    case "int64":
+      return BigInt64Array.from(proto.int64Data);
+    case "uint64":
+      return BigUint64Array.from(proto.uint64Data);
+    case "uint32":
+      return Uint32Array.from(proto.uint64Data, Number);
+    case "bool":
+      return Uint8Array.from(proto.int32Data, (element) => (element === 0 ? 0 : 1));
+    case "float16":
+    case "bfloat16":
+      return Uint16Array.from(proto.int32Data);
+    default:
+      return arrayOf(stored).from(proto.int32Data);
+  }
+}
+
+export function encodeTensor(name: string, tensor: Tensor): TensorProto {
+  return create(TensorProtoSchema, {
+    name,
+    dims: tensor.dims.map(BigInt),
+    dataType: elementTypeOf(tensor.dtype),
+    rawData: unsharedBytes(tensor),
+  });
+}
+
+/** The bytes of a tensor, copied only where they are in memory shared between threads. */
+function unsharedBytes({ data }: Tensor): Uint8Array<ArrayBuffer> {
+  const { buffer, byteOffset, byteLength } = data;
+  return buffer instanceof ArrayBuffer
+    ? new Uint8Array(buffer, byteOffset, byteLength)
+    : new Uint8Array(bytesOfArray(data));
+}

@@ -1,0 +1,275 @@
+/** Activation functions, from Relu to Mish; and Clip, PRelu, Erf. */
+import { type Dim, sameShape, showShape } from "../graph/dim.js";
+import type { Node, Value } from "../graph/value.js";
+import { zip64 } from "./array64.js";
+import type { Build } from "./build.js";
+import { broadcastShape, floatAttribute, requireInput, shapeMismatch, stringAttribute, unsupported } from "./checks.js";
+import type { Array64, Call, OpDefinition } from "./definition.js";
+import { alignBatched, binary, unary } from "./elementwise.js";
+import { unaryRule } from "./exponential.js";
+import { precise } from "./precise.js";
+
+// Piecewise linear
+
+const leakyAlpha = (node: Call | Node) => floatAttribute(node, "alpha", 0.01);
+const thresholdAlpha = (node: Call | Node) => floatAttribute(node, "alpha", 1);
+
+/** y > 0 is x > 0, and keeps x out of the backward pass. */
+const relu = unaryRule(
+  "Relu",
+  (x) => Math.max(x, 0),
+  (dy, _x, y, build) => build.mask(build.greater(y, build.scalar(0, y)), dy),
+);
+
+const leakyRelu = unary(
+  "LeakyRelu",
+  (x, node) => (x < 0 ? leakyAlpha(node) * x : x),
+  (x, _y, build, node) =>
+    build.where(build.greater(x, build.scalar(0, x)), build.scalar(1, x), precise(build, leakyAlpha(node), x)),
+);
+
+const thresholdedRelu = unaryRule(
+  "ThresholdedRelu",
+  (x, node) => (x <= thresholdAlpha(node) ? 0 : x),
+  (dy, x, _y, build, node) => build.mask(build.greater(x, precise(build, thresholdAlpha(node), x)), dy),
+);
+
+const hardSigmoid = unary(
+  "HardSigmoid",
+  (x, node) => Math.max(0, Math.min(1, floatAttribute(node, "alpha", 0.2) * x + floatAttribute(node, "beta", 0.5))),
+  (_x, y, build, node) => {
+    const inside = build.and(build.greater(y, build.scalar(0, y)), build.less(y, build.scalar(1, y)));
+    return build.mask(inside, precise(build, floatAttribute(node, "alpha", 0.2), y));
+  },
+);
+
+// Exponential on the negative side: there the derivative is linear in the output
+
+/** y = gamma * alpha * (exp(x / scale) - 1) where x <= 0, and gamma * x elsewhere. */
+function exponentialUnit(
+  op: string,
+  parameters: (node: Call | Node) => { alpha: number; gamma: number; scale: number },
+): OpDefinition {
+  return unary(
+    op,
+    (x, node) => {
+      const { alpha, gamma, scale } = parameters(node);
+      return gamma * (x <= 0 ? alpha * Math.expm1(x / scale) : x);
+    },
+    (x, y, build, node) => {
+      const { alpha, gamma, scale } = parameters(node);
+      const shifted = build.add(y, precise(build, gamma * alpha, y));
+      const negative = scale === 1 ? shifted : build.div(shifted, precise(build, scale, y));
+      return build.where(build.greater(x, build.scalar(0, x)), precise(build, gamma, x), negative);
+    },
+  );
+}
+
+const elu = exponentialUnit("Elu", (node) => ({ alpha: floatAttribute(node, "alpha", 1), gamma: 1, scale: 1 }));
+
+// ONNX's defaults are these numbers rounded to float32.
+const selu = exponentialUnit("Selu", (node) => ({
+  alpha: floatAttribute(node, "alpha", 1.6732632423543772),
+  gamma: floatAttribute(node, "gamma", 1.0507009873554805),
+  scale: 1,
+}));
+
+const celu = exponentialUnit("Celu", (node) => {
+  const alpha = floatAttribute(node, "alpha", 1);
+  return { alpha, gamma: 1, scale: alpha };
+});
+
+// Smooth
+
+const sigmoid64 = (x: number) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
+
+/** The series 2/sqrt(pi) exp(-x^2) sum 2^k x^(2k+1) / (2k+1)!!, whose terms have one sign. */
+export function erf(x: number): number {
+  if (Math.abs(x) > 6) return Math.sign(x);
+  let term = x;
+  let sum = x;
+  for (let k = 1; Math.abs(term) > Math.abs(sum) * 1e-17; k++) {
+    term *= (2 * x * x) / (2 * k + 1);
+    sum += term;
+  }
+  return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
+}
+
+const oneMinusSquare = (y: Value, build: Build) => build.sub(build.scalar(1, y), build.square(y));
+
+const smooth: readonly OpDefinition[] = [
+  unary("Sigmoid", sigmoid64, (_x, y, build) => build.mul(y, build.sub(build.scalar(1, y), y))),
+  unary("Tanh", Math.tanh, (_x, y, build) => oneMinusSquare(y, build)),
+  unary(
+    "Softplus",
+    (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+    (x, _y, build) => build.sigmoid(x),
+  ),
+  unaryRule(
+    "Softsign",
+    (x) => x / (1 + Math.abs(x)),
+    (dy, x, _y, build) => build.div(dy, build.square(build.add(build.abs(x), build.scalar(1, x)))),
+  ),
+  unary("Erf", erf, (x, _y, build) => {
+    const bell = build.exp(build.neg(build.square(x)));
+    return build.mul(bell, precise(build, 2 / Math.sqrt(Math.PI), x));
+  }),
+];
+
+// Composites
+
+function composite(op: string, decompose: (x: Value, build: Build, node: Node) => Value): OpDefinition {
+  return {
+    op,
+    infer: (call) => {
+      const { dtype, shape } = requireInput(call, 0);
+      return [{ dtype, shape }];
+    },
+    decompose: (node, build) => [decompose(node.inputs[0] as Value, build, node)],
+  };
+}
+
+/** x times half of one plus `gate`. */
+function gated(x: Value, gate: Value, build: Build): Value {
+  return build.mul(build.scale(x, 0.5), build.add(gate, build.scalar(1, gate)));
+}
+
+const gelu = composite("Gelu", (x, build, node) => {
+  if (stringAttribute(node, "approximate", "none") !== "tanh") {
+    return gated(x, build.op("Erf", [build.mul(x, precise(build, Math.SQRT1_2, x))]), build);
+  }
+  const cubic = build.mul(build.square(x), precise(build, 0.044715, x));
+  const inner = build.mul(x, build.add(cubic, build.scalar(1, x)));
+  return gated(x, build.tanh(build.mul(inner, precise(build, Math.sqrt(2 / Math.PI), x))), build);
+});
+
+const composites: readonly OpDefinition[] = [
+  {
+    ...gelu,
+    infer: (call) => {
+      const approximate = stringAttribute(call, "approximate", "none");
+      if (!["none", "tanh"].includes(approximate)) throw unsupported(call, `has no approximation "${approximate}"`);
+      return gelu.infer(call);
+    },
+  },
+  composite("HardSwish", (x, build) => build.mul(x, build.op("HardSigmoid", [x], { alpha: 1 / 6, beta: 0.5 }))),
+  composite("Mish", (x, build) => build.mul(x, build.tanh(build.op("Softplus", [x])))),
+  // Of opset 24: emitted in its parts.
+  composite("Swish", (x, build, node) => {
+    const alpha = floatAttribute(node, "alpha", 1);
+    return build.mul(x, build.sigmoid(alpha === 1 ? x : build.mul(x, precise(build, alpha, x))));
+  }),
+];
+
+// PRelu: the slope is broadcast to x
+
+const prelu: OpDefinition = {
+  ...binary(
+    "PRelu",
+    (x, slope) => (x < 0 ? slope * x : x),
+    (node, [dy], build, wanted) => {
+      const [x, slope] = node.inputs as [Value, Value];
+      const zero = build.scalar(0, x);
+      const cotangent = dy as Value;
+      const positive = () => build.greater(x, zero);
+      return [
+        wanted[0] ? build.where(positive(), cotangent, build.mul(cotangent, slope)) : null,
+        wanted[1] ? build.unbroadcast(build.mul(cotangent, build.op("Min", [x, zero])), slope.shape) : null,
+      ];
+    },
+  ),
+  infer: (call) => {
+    const [x, slope] = [requireInput(call, 0), requireInput(call, 1)];
+    if (!sameShape(broadcastShape(call, [x.shape, slope.shape]), x.shape)) {
+      throw shapeMismatch(call, `its slope ${showShape(slope.shape)} does not broadcast to ${showShape(x.shape)}`);
+    }
+    return [{ dtype: x.dtype, shape: x.shape }];
+  },
+  batch: (_node, inputs, batched, build) => {
+    const [x, slope] = alignBatched(build, inputs, batched) as [Value, Value];
+    const full = batched[0] ? x : build.expand(x, [slope.shape[0] as Dim, ...x.shape]);
+    return [build.op("PRelu", [full, slope])];
+  },
+};
+
+// Clip: min(max(x, low), high), where low and high are optional scalars
+
+const bound = (array: Array64 | null | undefined, none: number): Array64 => ({
+  dims: [],
+  data: Float64Array.of(array?.data[0] ?? none),
+});
+
+const clip: OpDefinition = {
+  op: "Clip",
+  infer: (call) => {
+    const { dtype, shape } = requireInput(call, 0);
+    for (const limit of call.inputs.slice(1)) {
+      if (limit?.shape.some((dim) => dim !== 1)) throw shapeMismatch(call, "its bounds are not scalars");
+    }
+    return [{ dtype, shape }];
+  },
+  evaluate: ([x, low, high]) => {
+    const raised = zip64(x as Array64, bound(low, Number.NEGATIVE_INFINITY), (a, b) => Math.max(a, b));
+    return [zip64(raised, bound(high, Number.POSITIVE_INFINITY), (a, b) => Math.min(a, b))];
+  },
+  differentiate: (node, [dy], build, wanted) => {
+    const [x, low, high] = node.inputs as [Value, Value | null | undefined, Value | null | undefined];
+    const cotangent = dy as Value;
+    const toBound = (limit: Value, holds: Value) => ({
+      kind: "reduction" as const,
+      value: build.mask(holds, cotangent),
+      axes: x.shape.map((_, axis) => axis),
+      shape: limit.shape,
+    });
+    // The bounds as scalars, so that they do not add axes to x.
+    const scalar = (limit: Value) => build.reshape(limit, []);
+    const tests = [
+      ...(low ? [build.greaterOrEqual(x, scalar(low))] : []),
+      ...(high ? [build.lessOrEqual(x, scalar(high))] : []),
+    ];
+    // Where the bounds cross, the upper one wins; each element has one receiver.
+    const below = () => {
+      const under = build.less(x, scalar(low as Value));
+      return high ? build.and(under, build.lessOrEqual(scalar(low as Value), scalar(high))) : under;
+    };
+    const above = () => {
+      const over = build.greater(x, scalar(high as Value));
+      return low ? build.op("Or", [over, build.greater(scalar(low), scalar(high as Value))]) : over;
+    };
+    return [
+      wanted[0] ? tests.reduce<Value>((passed, test) => build.mask(test, passed), cotangent) : null,
+      low && wanted[1] ? toBound(low, below()) : null,
+      high && wanted[2] ? toBound(high, above()) : null,
+    ];
+  },
+  batch: (_node, inputs, batched, build) => {
+    if (batched[0] && !batched[1] && !batched[2]) return [build.op("Clip", inputs)];
+    // Bounds that differ along the new axis: Clip takes scalars only, Max and Min broadcast.
+    const flat = inputs.map((input, k) => {
+      if (!input || k === 0) return input;
+      return build.reshape(input, batched[k] ? [input.shape[0] as Dim] : []);
+    });
+    const [x, low, high] = alignBatched(build, flat, batched) as [
+      Value,
+      Value | null | undefined,
+      Value | null | undefined,
+    ];
+    const raised = low ? build.op("Max", [x, low]) : x;
+    return [high ? build.op("Min", [raised, high]) : raised];
+  },
+  sampleAxis: (_node, axes) => [axes[0] ?? null],
+};
+
+export const activations: readonly OpDefinition[] = [
+  relu,
+  leakyRelu,
+  thresholdedRelu,
+  hardSigmoid,
+  elu,
+  selu,
+  celu,
+  ...smooth,
+  ...composites,
+  prelu,
+  clip,
+];

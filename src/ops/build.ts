@@ -1,0 +1,233 @@
+import { PergradError } from "../errors.js";
+import { type Dim, elementsOf, factorOf, isBatch, type Shape, sameDim, sameShape, showShape } from "../graph/dim.js";
+import { type Attributes, constantValue, dimsValue, makeNode, type Node, nodeOf, type Value } from "../graph/value.js";
+import { arrayOf, type DType, sizeOf, type Tensor } from "../tensor.js";
+import type { Call, OpDefinition, Reduction } from "./definition.js";
+
+export type Lookup = (domain: string, op: string) => OpDefinition | undefined;
+
+/** What a node may be made from, besides its op. */
+export interface NodeOptions {
+  readonly name?: string;
+  readonly domain?: string;
+  readonly outputNames?: readonly string[];
+}
+
+/**
+ * Makes nodes, inferring dtypes and shapes. It holds no state: values are immutable, and equal nodes are
+ * merged later, when a program is cleaned up. Operations that would do nothing are left out at once.
+ */
+export class Build {
+  constructor(readonly lookup: Lookup) {}
+
+  /** A node with `outputs` outputs. Throws UNSUPPORTED_OP, and whatever the op's shape rule throws. */
+  node(op: string, inputs: readonly (Value | null)[], attributes: Attributes = {}, outputs = 1, options: NodeOptions = {}): Node {
+    const { name = "", domain = "", outputNames = [] } = options;
+    const definition = this.lookup(domain, op);
+    const call: Call = { op, domain, name, inputs, attributes, outputs };
+    if (!definition) {
+      const where = name ? ` (node "${name}")` : "";
+      throw new PergradError("UNSUPPORTED_OP", `pergrad does not know the operator ${domain ? `${domain}.` : ""}${op}${where}.`);
+    }
+    return makeNode({ op, domain, name, inputs, attributes }, definition.infer(call), outputNames);
+  }
+
+  /** The first output of a new node. */
+  op(op: string, inputs: readonly (Value | null)[], attributes: Attributes = {}): Value {
+    return this.node(op, inputs, attributes).outputs[0] as Value;
+  }
+
+  // Constants
+
+  constant(tensor: Tensor): Value {
+    return constantValue(tensor);
+  }
+
+  /** A scalar of `like`'s dtype. */
+  scalar(value: number, like: Value): Value {
+    return this.filled(value, [], like.dtype);
+  }
+
+  /** A constant of these integer dimensions with all elements equal. */
+  filled(value: number, dims: readonly number[], dtype: DType): Value {
+    const size = sizeOf(dims);
+    if (dtype === "int64" || dtype === "uint64") {
+      return constantValue({ dtype: "int64", dims, data: new BigInt64Array(size).fill(BigInt(value)) });
+    }
+    const data = new (arrayOf(dtype) as Float32ArrayConstructor)(size).fill(value);
+    return constantValue({ dtype, dims, data } as Tensor);
+  }
+
+  /** An int64 constant, a vector unless `dims` is given. */
+  ints(values: readonly number[], dims: readonly number[] = [values.length]): Value {
+    return constantValue({ dtype: "int64", dims, data: BigInt64Array.from(values, BigInt) });
+  }
+
+  /** A floating-point constant of `like`'s dtype. */
+  floats(values: ArrayLike<number>, dims: readonly number[], like: Value): Value {
+    if (like.dtype === "float64") return constantValue({ dtype: "float64", dims, data: Float64Array.from(values) });
+    return constantValue({ dtype: "float32", dims, data: Float32Array.from(values) });
+  }
+
+  /** Zeros of a shape that may hold N. */
+  zeros(shape: Shape, dtype: DType): Value {
+    return this.expand(this.filled(0, [], dtype), shape);
+  }
+
+  // Element-wise, with broadcasting
+
+  add = (a: Value, b: Value): Value => this.op("Add", [a, b]);
+  sub = (a: Value, b: Value): Value => this.op("Sub", [a, b]);
+  mul = (a: Value, b: Value): Value => this.op("Mul", [a, b]);
+  div = (a: Value, b: Value): Value => this.op("Div", [a, b]);
+  neg = (a: Value): Value => this.op("Neg", [a]);
+  exp = (a: Value): Value => this.op("Exp", [a]);
+  log = (a: Value): Value => this.op("Log", [a]);
+  sqrt = (a: Value): Value => this.op("Sqrt", [a]);
+  abs = (a: Value): Value => this.op("Abs", [a]);
+  sign = (a: Value): Value => this.op("Sign", [a]);
+  tanh = (a: Value): Value => this.op("Tanh", [a]);
+  sigmoid = (a: Value): Value => this.op("Sigmoid", [a]);
+  not = (a: Value): Value => this.op("Not", [a]);
+  less = (a: Value, b: Value): Value => this.op("Less", [a, b]);
+  greater = (a: Value, b: Value): Value => this.op("Greater", [a, b]);
+  lessOrEqual = (a: Value, b: Value): Value => this.op("LessOrEqual", [a, b]);
+  greaterOrEqual = (a: Value, b: Value): Value => this.op("GreaterOrEqual", [a, b]);
+  equal = (a: Value, b: Value): Value => this.op("Equal", [a, b]);
+  and = (a: Value, b: Value): Value => this.op("And", [a, b]);
+  where = (condition: Value, a: Value, b: Value): Value => this.op("Where", [condition, a, b]);
+
+  /** a times a number. */
+  scale(a: Value, factor: number): Value {
+    if (factor === 1) return a;
+    return factor === -1 ? this.neg(a) : this.mul(a, this.scalar(factor, a));
+  }
+
+  /** a where the condition holds, else 0 (also where a is not finite, unlike a product with a mask). */
+  mask(condition: Value, a: Value): Value {
+    return this.where(condition, a, this.scalar(0, a));
+  }
+
+  square(a: Value): Value {
+    return this.mul(a, a);
+  }
+
+  cast(a: Value, dtype: DType): Value {
+    return a.dtype === dtype ? a : this.op("Cast", [a], { to: dtype });
+  }
+
+  // Reductions and products
+
+  /** Sums over `axes` (all where not given; none where empty). */
+  sum(a: Value, axes: readonly number[] = a.shape.map((_, axis) => axis), keepDims = false): Value {
+    return this.reduce("ReduceSum", a, axes, keepDims);
+  }
+
+  reduce(op: string, a: Value, axes: readonly number[], keepDims = false): Value {
+    if (axes.length === 0) return a;
+    return this.op(op, [a, this.ints(axes)], { keepdims: keepDims ? 1 : 0 });
+  }
+
+  matmul = (a: Value, b: Value): Value => this.op("MatMul", [a, b]);
+
+  /** Transposes the last two axes. */
+  transposeLast(a: Value): Value {
+    const rank = a.shape.length;
+    return this.transpose(a, [...Array(rank - 2).keys(), rank - 1, rank - 2]);
+  }
+
+  // Shapes
+
+  /** Output axis k is input axis `permutation[k]`. */
+  transpose(a: Value, permutation: readonly number[]): Value {
+    if (permutation.every((from, to) => from === to)) return a;
+    const before = nodeOf(a);
+    if (before?.op === "Transpose") {
+      const first = before.attributes.perm as readonly number[] | undefined;
+      if (first) return this.transpose(before.inputs[0] as Value, permutation.map((axis) => first[axis] as number));
+    }
+    // Moving axes of size 1 about moves no data: a reshape, which costs nothing.
+    const moved = permutation.filter((axis) => a.shape[axis] !== 1);
+    const shape = permutation.map((axis) => a.shape[axis] as Dim);
+    if (moved.every((axis, k) => k === 0 || (moved[k - 1] as number) < axis) && oneBatchDim(shape)) return this.reshape(a, shape);
+    return this.op("Transpose", [a], { perm: permutation });
+  }
+
+  /** Moves one axis, keeping the order of the others. */
+  moveAxis(a: Value, from: number, to: number): Value {
+    const others = a.shape.map((_, axis) => axis).filter((axis) => axis !== from);
+    others.splice(to, 0, from);
+    return this.transpose(a, others);
+  }
+
+  reshape(a: Value, shape: Shape): Value {
+    if (sameShape(a.shape, shape)) return a;
+    const before = nodeOf(a);
+    if (before?.op === "Reshape") return this.reshape(before.inputs[0] as Value, shape);
+    return this.op("Reshape", [a, dimsValue(shape)], { allowzero: 1 });
+  }
+
+  expand(a: Value, shape: Shape): Value {
+    return sameShape(a.shape, shape) ? a : this.op("Expand", [a, dimsValue(shape)]);
+  }
+
+  unsqueeze(a: Value, axes: readonly number[]): Value {
+    return axes.length === 0 ? a : this.op("Unsqueeze", [a, this.ints(axes)]);
+  }
+
+  squeeze(a: Value, axes: readonly number[]): Value {
+    return axes.length === 0 ? a : this.op("Squeeze", [a, this.ints(axes)]);
+  }
+
+  concat(parts: readonly Value[], axis: number): Value {
+    return parts.length === 1 ? (parts[0] as Value) : this.op("Concat", parts, { axis });
+  }
+
+  /** a[start:end:step] along one axis; `end` may be a multiple of N. */
+  slice(a: Value, axis: number, start: Dim, end: Dim, step = 1): Value {
+    return this.op("Slice", [a, dimsValue([start]), dimsValue([end]), this.ints([axis]), this.ints([step])]);
+  }
+
+  /** Pads with zeros: `before[axis]` and `after[axis]` elements. Negative numbers crop. */
+  pad(a: Value, before: readonly number[], after: readonly number[]): Value {
+    if ([...before, ...after].every((amount) => amount === 0)) return a;
+    return this.op("Pad", [a, this.ints([...before, ...after]), this.scalar(0, a)], { mode: "constant" });
+  }
+
+  gather(a: Value, indices: Value, axis: number): Value {
+    return this.op("Gather", [a, indices], { axis });
+  }
+
+  /**
+   * The cotangent of an input of shape `shape` that was broadcast to `value`'s shape: `value` itself, or
+   * its sum over the broadcast axes, not emitted yet.
+   */
+  unbroadcast(value: Value, shape: Shape): Value | Reduction {
+    return sameShape(value.shape, shape)
+      ? value
+      : { kind: "reduction", value, axes: broadcastAxes(value.shape, shape), shape };
+  }
+}
+
+function oneBatchDim(shape: Shape): boolean {
+  return shape.filter(isBatch).length <= 1;
+}
+
+/** The axes of `from` that are summed to give `to`, aligned at the right. Throws SHAPE_MISMATCH. */
+export function broadcastAxes(from: Shape, to: Shape): number[] {
+  const offset = from.length - to.length;
+  const axes: number[] = [];
+  from.forEach((dim, axis) => {
+    const target = to[axis - offset];
+    if (target === undefined || (target === 1 && dim !== 1)) axes.push(axis);
+    else if (!sameDim(target, dim)) {
+      throw new PergradError("SHAPE_MISMATCH", `Cannot sum a tensor ${showShape(from)} to the shape ${showShape(to)}.`);
+    }
+  });
+  return axes;
+}
+
+/** The number of elements, as an integer factor (of N, where the shape holds N). */
+export function elementFactor(shape: Shape): number {
+  return factorOf(elementsOf(shape) ?? Number.NaN);
+}

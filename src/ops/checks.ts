@@ -1,0 +1,129 @@
+/** What shape rules and sample-axis rules share: reading attributes and inputs, and saying what is wrong. */
+import { PergradError } from "../errors.js";
+import { type Dim, factorOf, isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
+import { describeNode, type Node, type Value } from "../graph/value.js";
+import type { Tensor } from "../tensor.js";
+import type { Call, SampleAxis } from "./definition.js";
+
+type Named = Call | Node;
+
+export function describe(call: Named): string {
+  return describeNode({ op: call.op, name: call.name, outputs: typeof call.outputs === "number" ? [] : call.outputs });
+}
+
+export function shapeMismatch(call: Named, problem: string): PergradError {
+  return new PergradError("SHAPE_MISMATCH", `${describe(call)}: ${problem}.`);
+}
+
+export function unsupported(call: Named, problem: string): PergradError {
+  return new PergradError("UNSUPPORTED_OP", `${describe(call)}: ${problem}.`);
+}
+
+export function unknownShape(call: Named, problem: string): PergradError {
+  return new PergradError("UNKNOWN_SHAPE", `${describe(call)}: ${problem}.`);
+}
+
+/** The error of a node that lets samples influence each other. */
+export function interaction(call: Named, how: string): PergradError {
+  return new PergradError(
+    "SAMPLES_INTERACT",
+    `${describe(call)} ${how}, so the samples of a batch influence each other and per-sample gradients are undefined; ` +
+      "take that out of the model, or say which axis holds the samples.",
+  );
+}
+
+/** Input `index`, which the op cannot do without. */
+export function requireInput(call: Named, index: number): Value {
+  const input = call.inputs[index];
+  if (!input) throw new PergradError("INVALID_MODEL", `${describe(call)}: its input ${index} is missing.`);
+  return input;
+}
+
+export function intAttribute(call: Named, name: string, fallback: number): number {
+  const value = call.attributes[name];
+  return typeof value === "number" ? value : fallback;
+}
+
+export const floatAttribute = intAttribute;
+
+export function stringAttribute(call: Named, name: string, fallback: string): string {
+  const value = call.attributes[name];
+  return typeof value === "string" ? value : fallback;
+}
+
+export function intsAttribute(call: Named, name: string): readonly number[] | undefined {
+  const value = call.attributes[name];
+  return Array.isArray(value) && value.every((element) => typeof element === "number") ? value : undefined;
+}
+
+export function tensorAttribute(call: Named, name: string): Tensor | undefined {
+  const value = call.attributes[name];
+  return typeof value === "object" && "dims" in value ? value : undefined;
+}
+
+/** The elements of an integer input that must be known at compile time. Undefined where the input is absent. */
+export function knownDims(call: Named, index: number): readonly Dim[] | undefined {
+  const input = call.inputs[index];
+  if (!input) return undefined;
+  if (input.known) return input.known;
+  throw unknownShape(call, `its input ${index} ("${input.name}") must be known before the model runs, but depends on the data`);
+}
+
+/** The same, as plain integers. */
+export function knownInts(call: Named, index: number): readonly number[] | undefined {
+  const dims = knownDims(call, index);
+  if (dims?.some(isBatch)) throw unsupported(call, `its input ${index} depends on the batch size`);
+  return dims?.map(factorOf);
+}
+
+/** An axis counted from the front. Throws SHAPE_MISMATCH where it is out of range. */
+export function normalAxis(call: Named, axis: number, rank: number): number {
+  const normal = axis < 0 ? axis + rank : axis;
+  if (!Number.isInteger(normal) || normal < 0 || normal >= Math.max(rank, 1)) {
+    throw shapeMismatch(call, `axis ${axis} is outside a tensor of rank ${rank}`);
+  }
+  return normal;
+}
+
+/** The shape that `shapes` broadcast to, aligned at the right. */
+export function broadcastShape(call: Named, shapes: readonly Shape[]): Dim[] {
+  const rank = Math.max(0, ...shapes.map((shape) => shape.length));
+  return Array.from({ length: rank }, (_, axis) => {
+    const dims = shapes.map((shape) => shape[axis - rank + shape.length] ?? 1).filter((dim) => dim !== 1);
+    const first = dims[0] ?? 1;
+    if (!dims.every((dim) => sameDim(dim, first))) {
+      throw shapeMismatch(call, `shapes ${shapes.map(showShape).join(" and ")} do not broadcast`);
+    }
+    return first;
+  });
+}
+
+export function sameSampleAxis(a: SampleAxis, b: SampleAxis): boolean {
+  return a.axis === b.axis && (a.uniform || b.uniform || (a.outer === b.outer && a.inner === b.inner));
+}
+
+/** The sample axis on which all inputs that have one agree; interaction where they do not. */
+export function agree(node: Node, axes: readonly (SampleAxis | null)[]): SampleAxis | null {
+  const present = axes.filter((axis) => axis !== null);
+  const first = present.find((axis) => !axis.uniform) ?? present[0];
+  if (!first) return null;
+  if (!present.every((axis) => sameSampleAxis(axis, first))) {
+    throw interaction(node, "combines inputs whose samples lie along different axes");
+  }
+  return first;
+}
+
+/** The rule of element-wise ops: axes are aligned at the right. */
+export function broadcastSampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): SampleAxis | null {
+  const rank = Math.max(...node.inputs.map((input) => input?.shape.length ?? 0));
+  return agree(
+    node,
+    axes.map((at, i) => (at ? { ...at, axis: at.axis + rank - (node.inputs[i]?.shape.length ?? 0) } : null)),
+  );
+}
+
+/** The rule of ops along `axis`, which must not be the samples': softmax, cumulative sums, sorting. */
+export function apartFrom(node: Node, at: SampleAxis | null, axes: readonly number[], how: string): SampleAxis | null {
+  if (at && axes.includes(at.axis)) throw interaction(node, how);
+  return at;
+}

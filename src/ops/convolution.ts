@@ -1,0 +1,307 @@
+/** Conv and ConvTranspose, over one or more spatial axes. */
+import { type Dim, factorOf, isBatch, multiply, type Shape } from "../graph/dim.js";
+import type { Node, Value } from "../graph/value.js";
+import { sizeOf } from "../tensor.js";
+import { zeros64 } from "./array64.js";
+import type { Build } from "./build.js";
+import { intAttribute, intsAttribute, requireInput, shapeMismatch, unsupported } from "./checks.js";
+import type { Array64, Call, Cotangent, OpDefinition, SampleAxis, Window } from "./definition.js";
+import { patchWeight, unfold } from "./unfold.js";
+import {
+  autoPadOf,
+  explicitPadding,
+  extentOf,
+  kernelSize,
+  leadingSampleAxis,
+  perAxis,
+  positionsOf,
+  readWindow,
+  sharePadding,
+  spatialOf,
+  windowAttributes,
+  windowOffsets,
+} from "./window.js";
+
+type Named = Call | Node;
+
+function groupsOf(node: Named): number {
+  return intAttribute(node, "group", 1);
+}
+
+function isTransposed(node: Named): boolean {
+  return node.op === "ConvTranspose";
+}
+
+function kernelOf(call: Named): number[] {
+  const weight = requireInput(call, 1);
+  const kernel = weight.shape.slice(2);
+  const stated = intsAttribute(call, "kernel_shape");
+  if (weight.shape.some(isBatch)) throw unsupported(call, "its weight's shape depends on the batch size");
+  if (stated && stated.some((size, axis) => size !== kernel[axis])) {
+    throw shapeMismatch(call, `its kernel_shape [${stated.join(", ")}] is not that of its weight`);
+  }
+  return kernel.map(factorOf);
+}
+
+/** A transposed convolution: the window that slides over its output, one position per input element. */
+interface Transposed {
+  readonly window: Window;
+  readonly output: readonly number[];
+}
+
+function transposedOf(call: Named): Transposed {
+  const spatial = spatialOf(call, requireInput(call, 0));
+  const [rank, kernel] = [spatial.length, kernelOf(call)];
+  if (kernel.length !== rank) throw shapeMismatch(call, `its kernel has ${kernel.length} axes, its input ${rank}`);
+  const none = Array<number>(rank).fill(0);
+  const strides = perAxis(call, "strides", rank, 1, 1);
+  const bare = { kernel, strides, dilations: perAxis(call, "dilations", rank, 1, 1), before: none, after: none };
+  const extra = perAxis(call, "output_padding", rank, 0, 0);
+  const full = spatial.map((size, axis) => {
+    return (strides[axis] as number) * (size - 1) + extentOf(bare, axis) + (extra[axis] as number);
+  });
+  const mode = autoPadOf(call);
+  const same = mode === "SAME_UPPER" || mode === "SAME_LOWER";
+  const stated = intsAttribute(call, "output_shape")?.slice(-rank);
+  const target = stated ?? (same ? spatial.map((size, axis) => size * (strides[axis] as number)) : undefined);
+  const padding = target
+    ? sharePadding(full.map((size, axis) => Math.max(0, size - (target[axis] as number))), mode === "SAME_UPPER")
+    : mode === "VALID"
+      ? { before: none, after: none }
+      : explicitPadding(call, rank);
+  const window = { ...bare, ...padding };
+  const output = stated ?? full.map((size, axis) => size - (window.before[axis] as number) - (window.after[axis] as number));
+  if (output.some((size) => size < 0)) throw shapeMismatch(call, "its padding crops more than there is");
+  return { window, output };
+}
+
+/**
+ * The window of a Conv, which slides over its input, or of a ConvTranspose, which slides over its output;
+ * padding is explicit.
+ */
+export function windowOf(node: Named): Window {
+  if (isTransposed(node)) return transposedOf(node).window;
+  return readWindow(node, kernelOf(node), spatialOf(node, requireInput(node, 0)));
+}
+
+function inferConvolution(call: Call): { dtype: Value["dtype"]; shape: Shape }[] {
+  const [x, w] = [requireInput(call, 0), requireInput(call, 1)];
+  const spatial = spatialOf(call, x);
+  const [groups, window] = [groupsOf(call), windowOf(call)];
+  const [first, second] = w.shape.slice(0, 2).map(factorOf) as [number, number];
+  const transposed = isTransposed(call);
+  const channels = transposed ? first : second * groups;
+  const outputs = transposed ? second * groups : first;
+  if (factorOf(x.shape[1] as Dim) !== channels || first % groups !== 0) {
+    throw shapeMismatch(call, `an input of ${factorOf(x.shape[1] as Dim)} channels does not fit its weight [${w.shape.join(", ")}] in ${groups} groups`);
+  }
+  const bias = call.inputs[2];
+  if (bias && (bias.shape.length !== 1 || bias.shape[0] !== outputs)) throw shapeMismatch(call, `its bias is not of shape [${outputs}]`);
+  const positions = transposed ? transposedOf(call).output : positionsOf(spatial, window);
+  if (!transposed && positions.includes(0)) throw shapeMismatch(call, "its kernel is larger than the padded input");
+  return [{ dtype: x.dtype, shape: [x.shape[0] as Dim, outputs, ...positions] }];
+}
+
+// The reference
+
+/** Visits all products: `visit(a, b, w)` with offsets into the big side (slid over), the small side and the weight. */
+function eachProduct(
+  sizes: { images: number; groups: number; big: number; small: number },
+  spatial: readonly number[],
+  positions: readonly number[],
+  window: Window,
+  visit: (big: number, small: number, weight: number) => void,
+): void {
+  const offsets = windowOffsets(spatial, window, positions);
+  const [plane, count, size] = [sizeOf(spatial), sizeOf(positions), kernelSize(window)];
+  const { groups, big, small } = sizes;
+  for (let image = 0; image < sizes.images * groups; image++) {
+    for (let o = 0; o < small; o++) {
+      for (let i = 0; i < big; i++) {
+        const from = (image * big + i) * plane;
+        const to = (image * small + o) * count;
+        const weight = (((image % groups) * small + o) * big + i) * size;
+        for (let t = 0; t < count; t++) {
+          for (let k = 0; k < size; k++) {
+            const offset = offsets[t * size + k] as number;
+            if (offset >= 0) visit(from + offset, to + t, weight + k);
+          }
+        }
+      }
+    }
+  }
+}
+
+function addBias(y: Array64, bias: Array64 | null | undefined): Array64 {
+  if (!bias) return y;
+  const plane = sizeOf(y.dims.slice(2));
+  const outputs = y.dims[1] as number;
+  return { dims: y.dims, data: y.data.map((value, at) => value + (bias.data[Math.floor(at / plane) % outputs] as number)) };
+}
+
+function evaluateConvolution(inputs: readonly (Array64 | null)[], node: Node): Array64[] {
+  const [x, w, bias] = inputs as [Array64, Array64, Array64 | null | undefined];
+  const groups = groupsOf(node);
+  const transposed = isTransposed(node);
+  const [first, second] = w.dims as [number, number];
+  const [outer, inner] = [x.dims.slice(2), (node.outputs[0] as Value).shape.slice(2).map(factorOf)];
+  const y = zeros64([x.dims[0] as number, transposed ? second * groups : first, ...inner]);
+  const sizes = { images: x.dims[0] as number, groups, big: second, small: first / groups };
+  if (transposed) {
+    eachProduct(sizes, inner, outer, windowOf(node), (big, small, weight) => {
+      y.data[big] = (y.data[big] as number) + (x.data[small] as number) * (w.data[weight] as number);
+    });
+  } else {
+    eachProduct(sizes, outer, inner, windowOf(node), (big, small, weight) => {
+      y.data[small] = (y.data[small] as number) + (x.data[big] as number) * (w.data[weight] as number);
+    });
+  }
+  return [addBias(y, bias)];
+}
+
+// Derivatives
+
+function biasCotangent(node: Node, dy: Value): Cotangent[] {
+  const bias = node.inputs[2];
+  if (!bias) return [];
+  const axes = dy.shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]));
+  return [{ kind: "reduction", value: dy, axes, shape: bias.shape }];
+}
+
+/** Conv's data cotangent is a ConvTranspose; what the stride left over at the end comes back as output padding. */
+function differentiateConv(node: Node, dy: Value, build: Build, wanted: readonly boolean[]): (Cotangent | null)[] {
+  const [x, w] = node.inputs as [Value, Value];
+  const [window, groups] = [windowOf(node), groupsOf(node)];
+  const remainder = window.kernel.map((_, axis) => {
+    const padded = (x.shape[axis + 2] as number) + (window.before[axis] as number) + (window.after[axis] as number);
+    return (padded - extentOf(window, axis)) % (window.strides[axis] as number);
+  });
+  const attributes = { ...windowAttributes(window), group: groups, output_padding: remainder };
+  return [
+    wanted[0] ? build.op("ConvTranspose", [dy, w], attributes) : null,
+    { kind: "convolution", data: x, cotangent: dy, groups, window, shape: w.shape },
+    ...biasCotangent(node, dy),
+  ];
+}
+
+/**
+ * A window and the data it slides over, such that its positions are exactly `positions`: output padding of
+ * a stride or more would leave room for others behind them, so it is cut off.
+ */
+function exactPositions(build: Build, data: Value, window: Window, positions: readonly number[]): { data: Value; window: Window } {
+  const found = positionsOf(data.shape.slice(2).map(factorOf), window);
+  if (found.every((count, axis) => count === positions[axis])) return { data, window };
+  const none = window.kernel.map(() => 0);
+  let cut = build.pad(data, [0, 0, ...window.before], [0, 0, ...window.after]);
+  positions.forEach((count, axis) => {
+    cut = build.slice(cut, axis + 2, 0, (count - 1) * (window.strides[axis] as number) + extentOf(window, axis));
+  });
+  return { data: cut, window: { ...window, before: none, after: none } };
+}
+
+/** The roles are exchanged: the kernel slides over dy, and the weight is Conv's for the way from dy to x. */
+function differentiateTransposed(node: Node, dy: Value, build: Build, wanted: readonly boolean[]): (Cotangent | null)[] {
+  const [x, w] = node.inputs as [Value, Value];
+  const groups = groupsOf(node);
+  const { data, window } = exactPositions(build, dy, windowOf(node), x.shape.slice(2).map(factorOf));
+  return [
+    wanted[0] ? build.op("Conv", [data, w], { ...windowAttributes(window), group: groups }) : null,
+    { kind: "convolution", data, cotangent: x, groups, window, shape: w.shape },
+    ...biasCotangent(node, dy),
+  ];
+}
+
+// One more leading axis
+
+function batchConvolution(
+  node: Node,
+  inputs: readonly (Value | null)[],
+  batched: readonly boolean[],
+  build: Build,
+): Value[] {
+  const [x, w, bias] = inputs as [Value, Value, Value | null | undefined];
+  const shape = (node.outputs[0] as Value).shape;
+  const batch = (batched[0] ? x.shape[0] : batched[1] ? w.shape[0] : 1) as Dim;
+  if (batched[0] || batched[1]) requireFoldable(node, batch, shape[0] as Dim);
+  const images = batched[0] ? build.reshape(x, [multiply(batch, shape[0] as Dim) as Dim, ...x.shape.slice(2)]) : x;
+  const product = batched[1]
+    ? batchedKernels(node, images, w, batched[0] ? [batch] : [], build)
+    : build.op(node.op, [images, w], node.attributes);
+  const y = build.reshape(product, [batch, ...shape]);
+  if (!bias) return [y];
+  const aligned: Shape = [batched[2] ? (bias.shape[0] as Dim) : 1, 1, shape[1] as Dim, ...shape.slice(2).map(() => 1)];
+  return [build.add(y, build.reshape(bias, aligned))];
+}
+
+function requireFoldable(node: Node, batch: Dim, images: Dim): void {
+  if (multiply(batch, images) === undefined) throw unsupported(node, "cannot take a batch of inputs that hold the samples already");
+}
+
+/** Convolves images `[leading * n, ...]` with weights `[B, ...]`, a product of matrices: `[B, n, G, O, T]`. */
+function batchedKernels(node: Node, images: Value, weight: Value, leading: readonly Dim[], build: Build): Value {
+  const groups = groupsOf(node);
+  const transposed = isTransposed(node);
+  const { data, window } = transposed ? spreadOut(node, images, build) : { data: images, window: windowOf(node) };
+  const { byPatch, order } = unfold(build, data, window, groups);
+  const patches = build.reshape(byPatch, [...leading, (node.outputs[0] as Value).shape[0] as Dim, ...byPatch.shape.slice(1)]);
+  const kernels = transposed ? flipped(weight, groups, window, build) : weight;
+  const matrices = patchWeight(build, kernels, order, groups, window.kernel.length);
+  return build.matmul(build.unsqueeze(matrices, [1]), patches);
+}
+
+/** ConvTranspose as Conv: its input with the stride's zeros between its elements, and the window that then slides. */
+function spreadOut(node: Node, x: Value, build: Build): { data: Value; window: Window } {
+  const { window, output } = transposedOf(node);
+  const [images, channels, ...sizes] = x.shape as [Dim, Dim, ...number[]];
+  const strides = window.strides;
+  const gaps = [0, 0, ...strides.flatMap((stride) => [0, stride - 1])];
+  const apart = build.pad(build.reshape(x, [images, channels, ...sizes.flatMap((size) => [size, 1])]), gaps.map(() => 0), gaps);
+  const spread = sizes.map((size, axis) => size * (strides[axis] as number));
+  let data = build.reshape(apart, [images, channels, ...spread]);
+  const none = sizes.map(() => 0);
+  const before = none.map((_, axis) => extentOf(window, axis) - 1 - (window.before[axis] as number));
+  const length = output.map((size, axis) => size + extentOf(window, axis) - 1);
+  const after = none.map((_, axis) => (length[axis] as number) - (spread[axis] as number) - (before[axis] as number));
+  const positive = (amounts: readonly number[]) => [0, 0, ...amounts.map((amount) => Math.max(0, amount))];
+  data = build.pad(data, positive(before), positive(after));
+  before.forEach((amount, axis) => {
+    const start = Math.max(0, -amount);
+    if (data.shape[axis + 2] !== length[axis]) data = build.slice(data, axis + 2, start, start + (length[axis] as number));
+  });
+  return { data, window: { ...window, strides: none.map(() => 1), before: none, after: none } };
+}
+
+/** `[B, G*I, O, ...kernel]` as the weight `[B, G*O, I, ...kernel]` of the Conv that runs backwards over the kernel. */
+function flipped(weight: Value, groups: number, window: Window, build: Build): Value {
+  const [batch, inputs, outputs] = weight.shape as [Dim, number, number];
+  const size = kernelSize(window);
+  const split = build.reshape(weight, [batch, groups, inputs / groups, outputs, size]);
+  const backwards = build.gather(split, build.ints(Array.from({ length: size }, (_, k) => size - 1 - k)), 4);
+  const exchanged = build.transpose(backwards, [0, 1, 3, 2, 4]);
+  return build.reshape(exchanged, [batch, groups * outputs, inputs / groups, ...window.kernel]);
+}
+
+function sampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): (SampleAxis | null)[] {
+  if (axes[1]) throw unsupported(node, "its weight differs from sample to sample, which is not supported yet");
+  if (axes[2]) throw unsupported(node, "its bias differs from sample to sample, which is not supported yet");
+  return [leadingSampleAxis(node, axes[0])];
+}
+
+export const convolution: readonly OpDefinition[] = [
+  {
+    op: "Conv",
+    infer: inferConvolution,
+    evaluate: evaluateConvolution,
+    differentiate: (node, [dy], build, wanted) => differentiateConv(node, dy as Value, build, wanted),
+    batch: batchConvolution,
+    sampleAxis,
+  },
+  {
+    op: "ConvTranspose",
+    infer: inferConvolution,
+    evaluate: evaluateConvolution,
+    differentiate: (node, [dy], build, wanted) => differentiateTransposed(node, dy as Value, build, wanted),
+    batch: batchConvolution,
+    sampleAxis,
+  },
+];

@@ -1,0 +1,3 @@
+import type { OpDefinition } from "./definition.js";
+
+export const joining: readonly OpDefinition[] = [];

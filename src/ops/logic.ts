@@ -1,0 +1,194 @@
+/** Comparisons and logic, which have no derivative; Where and Cast, which do. */
+import { type Dim, isBatch, sameDim } from "../graph/dim.js";
+import type { Node, Value, ValueType } from "../graph/value.js";
+import { arrayOf, type DType, isFloat } from "../tensor.js";
+import { array64, broadcastDims, broadcastTo, map64 } from "./array64.js";
+import type { Build } from "./build.js";
+import { broadcastShape, intAttribute, interaction, requireInput, stringAttribute, unsupported } from "./checks.js";
+import type { Array64, Call, OpDefinition } from "./definition.js";
+import { binary, elementwise, unary } from "./elementwise.js";
+
+// Elements known at compile time
+
+/** The elements of a broadcast result, where those of every input are known and `combine` finds each. */
+function combineKnown(call: Call, combine: (elements: readonly Dim[]) => Dim | undefined): Dim[] | undefined {
+  const operands = call.inputs.map((input) => input?.known);
+  const lengths = operands.map((known) => known?.length ?? 0);
+  const length = lengths.find((size) => size !== 1) ?? 1;
+  const result: Dim[] = [];
+  for (let i = 0; i < length; i++) {
+    const elements = operands.map((known) => known?.[known.length === 1 ? 0 : i]);
+    const present = elements.filter((element) => element !== undefined);
+    const element = present.length === elements.length ? combine(present) : undefined;
+    if (element === undefined) return undefined;
+    result.push(element);
+  }
+  return operands.every((known) => known !== undefined) ? result : undefined;
+}
+
+function folding(definition: OpDefinition, combine: (elements: readonly Dim[]) => Dim | undefined): OpDefinition {
+  return {
+    ...definition,
+    infer: (call) => definition.infer(call).map((type) => withKnown(type, combineKnown(call, combine))),
+  };
+}
+
+function withKnown(type: ValueType, known: readonly Dim[] | undefined): ValueType {
+  return known ? { ...type, known } : type;
+}
+
+/** A comparison or connective: 0 or 1 per element; folded where both operands are plain integers. */
+function predicate(op: string, f: (x: number, y: number) => boolean, batch?: typeof equalDims): OpDefinition {
+  return folding(
+    binary(op, (x, y) => Number(f(x, y)), "none", "bool"),
+    ([a, b]) => {
+      if (a === undefined || b === undefined) return undefined;
+      return isBatch(a) || isBatch(b) ? batch?.(a, b) : Number(f(a, b));
+    },
+  );
+}
+
+/** Whether dimensions are equal at every batch size (1), at none (0), or it depends (undefined). */
+function equalDims(a: Dim, b: Dim): 0 | 1 | undefined {
+  if (sameDim(a, b)) return 1;
+  const negative = (dim: Dim) => !isBatch(dim) && dim < 0;
+  return negative(a) || negative(b) ? 0 : undefined;
+}
+
+const toBool = (definition: OpDefinition): OpDefinition => ({
+  ...definition,
+  infer: (call) => [{ dtype: "bool", shape: requireInput(call, 0).shape }],
+});
+
+const isInfinite = (x: number, node: Node) =>
+  (x === Number.POSITIVE_INFINITY && intAttribute(node, "detect_positive", 1) !== 0) ||
+  (x === Number.NEGATIVE_INFINITY && intAttribute(node, "detect_negative", 1) !== 0);
+
+// Where
+
+const where: OpDefinition = folding(
+  {
+    op: "Where",
+    infer: (call) => {
+      const [condition, a, b] = [0, 1, 2].map((index) => requireInput(call, index)) as [Value, Value, Value];
+      return [{ dtype: a.dtype, shape: broadcastShape(call, [condition.shape, a.shape, b.shape]) }];
+    },
+    evaluate: (inputs) => {
+      const arrays = inputs as readonly Array64[];
+      const dims = broadcastDims(arrays.map((array) => array.dims));
+      const [condition, a, b] = arrays.map((array) => broadcastTo(array, dims)) as [
+        Float64Array,
+        Float64Array,
+        Float64Array,
+      ];
+      return [
+        array64(
+          dims,
+          condition.map((test, i) => (test !== 0 ? a[i] : b[i]) as number),
+        ),
+      ];
+    },
+    differentiate: (node, [dy], build, wanted) => {
+      const [condition, a, b] = node.inputs as [Value, Value, Value];
+      const cotangent = dy as Value;
+      const zero = build.scalar(0, cotangent);
+      return [
+        null,
+        wanted[1] ? build.unbroadcast(build.where(condition, cotangent, zero), a.shape) : null,
+        wanted[2] ? build.unbroadcast(build.where(condition, zero, cotangent), b.shape) : null,
+      ];
+    },
+    ...elementwise,
+  },
+  ([condition, a, b]) => {
+    if (condition === undefined || a === undefined || b === undefined) return undefined;
+    if (sameDim(a, b)) return a;
+    return isBatch(condition) ? undefined : condition !== 0 ? a : b;
+  },
+);
+
+// Cast
+
+/** Every floating-point target is computed in float32. */
+function castTarget(call: Call, to: string): DType {
+  if (["float32", "float64", "float16", "bfloat16"].includes(to)) return "float32";
+  const integers = ["int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool"] as const;
+  const target = integers.find((dtype) => dtype === to);
+  if (!target) throw unsupported(call, `casts to ${to}, which pergrad does not compute with`);
+  return target;
+}
+
+function inferCast(call: Call, to: string): ValueType[] {
+  const input = requireInput(call, 0);
+  const dtype = castTarget(call, to);
+  if (isFloat(dtype) && input.known?.some(isBatch))
+    throw interaction(call, "computes with a number that depends on the batch size");
+  return [withKnown({ dtype, shape: input.shape }, isFloat(dtype) ? undefined : castKnown(input.known, dtype))];
+}
+
+function castKnown(known: readonly Dim[] | undefined, dtype: DType): readonly Dim[] | undefined {
+  if (!known) return undefined;
+  // N is true but for an empty batch: unknown.
+  if (dtype === "bool" && known.some(isBatch)) return undefined;
+  return known.map((dim) => (isBatch(dim) ? dim : castNumber(dim, dtype)));
+}
+
+/** Towards zero, and modulo the width of the integers narrower than 2^53. */
+function castNumber(x: number, dtype: DType): number {
+  if (isFloat(dtype)) return x;
+  if (dtype === "bool") return Number(x !== 0);
+  if (dtype === "int64" || dtype === "uint64") return Math.trunc(x);
+  return new (arrayOf(dtype) as Int32ArrayConstructor)([x])[0] as number;
+}
+
+/** Between floats a cast is the identity, whose cotangent is cast back; nothing else has a derivative. */
+function castBack(node: Node, dy: Value, build: Build): Value | null {
+  const [from, to] = [(node.inputs[0] as Value).dtype, (node.outputs[0] as Value).dtype];
+  return isFloat(from) && isFloat(to) ? build.cast(dy, from) : null;
+}
+
+const evaluateCast: OpDefinition["evaluate"] = ([x], node) => {
+  const { dtype } = node.outputs[0] as Value;
+  return [map64(x as Array64, (element) => castNumber(element, dtype))];
+};
+
+const cast: OpDefinition = {
+  op: "Cast",
+  infer: (call) => inferCast(call, stringAttribute(call, "to", "")),
+  evaluate: evaluateCast,
+  differentiate: (node, [dy], build) => [castBack(node, dy as Value, build)],
+  ...elementwise,
+};
+
+/** Of its second input only the dtype matters. */
+const castLike: OpDefinition = {
+  op: "CastLike",
+  infer: (call) => inferCast(call, requireInput(call, 1).dtype),
+  evaluate: evaluateCast,
+  differentiate: (node, [dy], build) => [castBack(node, dy as Value, build), null],
+  batch: (node, inputs, batched, build) => {
+    const [x, like] = inputs as [Value, Value];
+    const full = batched[0] ? x : build.expand(x, [like.shape[0] as Dim, ...x.shape]);
+    return [build.cast(full, (node.outputs[0] as Value).dtype)];
+  },
+  sampleAxis: (_node, axes) => [axes[0] ?? null],
+};
+
+export const logic: readonly OpDefinition[] = [
+  predicate("Equal", (x, y) => x === y, equalDims),
+  predicate("Less", (x, y) => x < y),
+  predicate("Greater", (x, y) => x > y),
+  predicate("LessOrEqual", (x, y) => x <= y),
+  predicate("GreaterOrEqual", (x, y) => x >= y),
+  predicate("And", (x, y) => x !== 0 && y !== 0),
+  predicate("Or", (x, y) => x !== 0 || y !== 0),
+  predicate("Xor", (x, y) => (x !== 0) !== (y !== 0)),
+  folding(toBool(unary("Not", (x) => Number(x === 0), "none")), ([x]) =>
+    x === undefined || isBatch(x) ? undefined : Number(x === 0),
+  ),
+  toBool(unary("IsNaN", (x) => Number(Number.isNaN(x)), "none")),
+  toBool(unary("IsInf", (x, node) => Number(isInfinite(x, node)), "none")),
+  where,
+  cast,
+  castLike,
+];

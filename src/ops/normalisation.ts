@@ -1,0 +1,298 @@
+/**
+ * Normalisations and Dropout, all composites: their decompositions are what is differentiated. Variances
+ * are of centred values (two passes), so that they keep their precision in float32.
+ */
+import { type Dim, divide, elementsOf, isBatch, type Shape, sameShape, showShape } from "../graph/dim.js";
+import type { Node, Value, ValueType } from "../graph/value.js";
+import type { Build } from "./build.js";
+import {
+  broadcastShape,
+  floatAttribute,
+  intAttribute,
+  interaction,
+  intsAttribute,
+  normalAxis,
+  requireInput,
+  shapeMismatch,
+  unsupported,
+} from "./checks.js";
+import type { Call, OpDefinition } from "./definition.js";
+import { precise } from "./precise.js";
+import { keptShape } from "./reductions.js";
+
+// Parts
+
+const epsilonOf = (node: Node) => floatAttribute(node, "epsilon", 1e-5);
+
+/** The axes from `axis` (attribute, default -1) to the last. */
+function trailingAxes(call: Call | Node): number[] {
+  const rank = requireInput(call, 0).shape.length;
+  const first = normalAxis(call, intAttribute(call, "axis", -1), rank);
+  return Array.from({ length: rank - first }, (_, k) => first + k);
+}
+
+const mean = (build: Build, x: Value, axes: readonly number[]) => build.reduce("ReduceMean", x, axes, true);
+
+/** sqrt(mean of squares + epsilon) along axes, which are kept. */
+function rootMeanSquare(build: Build, x: Value, axes: readonly number[], epsilon: number): Value {
+  return build.sqrt(build.add(mean(build, build.square(x), axes), precise(build, epsilon, x)));
+}
+
+interface Standardised {
+  readonly y: Value;
+  readonly mean: Value;
+  readonly deviation: Value;
+}
+
+/** (x - mean) / sqrt(variance + epsilon) along axes. */
+function standardise(build: Build, x: Value, axes: readonly number[], epsilon: number): Standardised {
+  const centre = mean(build, x, axes);
+  const centred = build.sub(x, centre);
+  const deviation = rootMeanSquare(build, centred, axes, epsilon);
+  return { y: build.div(centred, deviation), mean: centre, deviation };
+}
+
+/** A `[C]` vector that lies along axis 1 of x. */
+function alongChannels(build: Build, vector: Value, x: Value): Value {
+  return build.reshape(vector, [vector.shape[0] as Dim, ...x.shape.slice(2).map(() => 1)]);
+}
+
+function channelsOf(call: Call | Node): Dim {
+  const { shape } = requireInput(call, 0);
+  // BatchNormalization takes a vector as N samples of one channel.
+  if (shape.length === 1) return 1;
+  const channels = shape[1];
+  if (channels === undefined) throw shapeMismatch(call, "its input is a scalar, which has no channels");
+  return channels;
+}
+
+/** Checks that inputs `from`.. are one number per channel. */
+function requireChannelVectors(call: Call, from: number, to: number): void {
+  const channels = channelsOf(call);
+  for (let index = from; index <= to; index++) {
+    const { shape } = requireInput(call, index);
+    if (!sameShape(shape, [channels])) {
+      throw shapeMismatch(call, `its input ${index} has the shape ${showShape(shape)}, not ${showShape([channels])}`);
+    }
+  }
+}
+
+function likeInput(call: Call): ValueType {
+  const { dtype, shape } = requireInput(call, 0);
+  return { dtype, shape };
+}
+
+// Along the last axes: LayerNormalization, RMSNormalization
+
+/** Y, and the given number of statistics with the normalised axes kept. */
+function inferTrailing(call: Call, statistics: number): ValueType[] {
+  const y = likeInput(call);
+  for (const input of call.inputs.slice(1)) {
+    if (input && !sameShape(broadcastShape(call, [y.shape, input.shape]), y.shape)) {
+      throw shapeMismatch(call, `${showShape(input.shape)} does not broadcast to ${showShape(y.shape)}`);
+    }
+  }
+  requireInput(call, 1);
+  const statistic = { dtype: y.dtype, shape: keptShape(y.shape, trailingAxes(call)) };
+  return [y, ...Array<ValueType>(statistics).fill(statistic)].slice(0, call.outputs);
+}
+
+const layerNormalization: OpDefinition = {
+  op: "LayerNormalization",
+  infer: (call) => inferTrailing(call, 2),
+  decompose: (node, build) => {
+    const [x, scale, bias] = node.inputs as [Value, Value, Value | null | undefined];
+    const { y, mean, deviation } = standardise(build, x, trailingAxes(node), epsilonOf(node));
+    const scaled = build.mul(y, scale);
+    const inverse = () => build.op("Reciprocal", [deviation]);
+    const outputs = [() => (bias ? build.add(scaled, bias) : scaled), () => mean, inverse];
+    return outputs.slice(0, node.outputs.length).map((output) => output());
+  },
+};
+
+/** RMSNormalization (opset 23), and the older name under which ONNX Runtime has it, with a second output. */
+function rmsNormalization(op: string, statistics: number): OpDefinition {
+  return {
+    op,
+    infer: (call) => inferTrailing(call, statistics),
+    decompose: (node, build) => {
+      const [x, scale] = node.inputs as [Value, Value];
+      const root = rootMeanSquare(build, x, trailingAxes(node), epsilonOf(node));
+      const y = build.mul(build.div(x, root), scale);
+      return node.outputs.length > 1 ? [y, build.op("Reciprocal", [root])] : [y];
+    },
+  };
+}
+
+// Along the channels: InstanceNormalization, GroupNormalization, BatchNormalization
+
+function scaleAndShift(build: Build, y: Value, scale: Value, shift: Value): Value {
+  return build.add(build.mul(y, alongChannels(build, scale, y)), alongChannels(build, shift, y));
+}
+
+const instanceNormalization: OpDefinition = {
+  op: "InstanceNormalization",
+  infer: (call) => {
+    requireChannelVectors(call, 1, 2);
+    return [likeInput(call)];
+  },
+  decompose: (node, build) => {
+    const [x, scale, shift] = node.inputs as [Value, Value, Value];
+    const axes = x.shape.map((_, axis) => axis).slice(2);
+    return [scaleAndShift(build, standardise(build, x, axes, epsilonOf(node)).y, scale, shift)];
+  },
+};
+
+/** `[N, groups, elements of a group]`. */
+function groupedShape(call: Call | Node): Shape {
+  const { shape } = requireInput(call, 0);
+  const groups = intAttribute(call, "num_groups", 1);
+  const perGroup = groups > 0 ? divide(channelsOf(call), groups) : undefined;
+  const elements = perGroup === undefined ? undefined : elementsOf([perGroup, ...shape.slice(2)]);
+  if (elements === undefined) {
+    throw shapeMismatch(call, `the channels of ${showShape(shape)} do not divide into ${groups} groups`);
+  }
+  return [shape[0] as Dim, groups, elements];
+}
+
+const groupNormalization: OpDefinition = {
+  op: "GroupNormalization",
+  infer: (call) => {
+    requireChannelVectors(call, 1, 2);
+    groupedShape(call);
+    return [likeInput(call)];
+  },
+  decompose: (node, build) => {
+    const [x, scale, shift] = node.inputs as [Value, Value, Value];
+    const { y } = standardise(build, build.reshape(x, groupedShape(node)), [2], epsilonOf(node));
+    return [scaleAndShift(build, build.reshape(y, x.shape), scale, shift)];
+  },
+};
+
+/** Inference form: with the stored statistics each sample is normalised by itself. */
+const batchNormalization: OpDefinition = {
+  op: "BatchNormalization",
+  infer: (call) => {
+    if (intAttribute(call, "training_mode", 0) !== 0) {
+      throw interaction(call, "normalises over the batch (training mode)");
+    }
+    if (call.outputs > 1) throw unsupported(call, "asks for statistics, which exist in training mode only");
+    requireChannelVectors(call, 1, 4);
+    return [likeInput(call)];
+  },
+  decompose: (node, build) => {
+    const [x, scale, shift, mean, variance] = node.inputs as [Value, Value, Value, Value, Value];
+    const deviation = build.sqrt(build.add(variance, precise(build, epsilonOf(node), x)));
+    const centred = build.sub(x, alongChannels(build, mean, x));
+    return [scaleAndShift(build, centred, build.div(scale, deviation), shift)];
+  },
+};
+
+// LRN, LpNormalization, MeanVarianceNormalization
+
+/** The sum of x over `size` neighbouring channels. */
+function channelWindow(build: Build, x: Value, size: number): Value {
+  const channels = x.shape[1] as number;
+  const before = Math.min(Math.floor((size - 1) / 2), channels);
+  const after = Math.min(Math.ceil((size - 1) / 2), channels);
+  const atChannels = (amount: number) => x.shape.map((_, axis) => (axis === 1 ? amount : 0));
+  const padded = build.pad(x, atChannels(before), atChannels(after));
+  const shifts = Array.from({ length: before + after + 1 }, (_, k) => build.slice(padded, 1, k, k + channels));
+  return shifts.reduce((sum, shift) => build.add(sum, shift));
+}
+
+/** x / (bias + alpha / size * sum of squares of neighbouring channels)^beta. */
+const lrn: OpDefinition = {
+  op: "LRN",
+  infer: (call) => {
+    const y = likeInput(call);
+    if (isBatch(channelsOf(call)) || y.shape.length < 2) {
+      throw shapeMismatch(call, `the channels (axis 1) of ${showShape(y.shape)} have no fixed number`);
+    }
+    return [y];
+  },
+  decompose: (node, build) => {
+    const x = node.inputs[0] as Value;
+    const size = intAttribute(node, "size", 1);
+    const alpha = precise(build, floatAttribute(node, "alpha", 1e-4) / size, x);
+    const window = channelWindow(build, build.square(x), size);
+    const base = build.add(build.mul(window, alpha), precise(build, floatAttribute(node, "bias", 1), x));
+    return [build.div(x, build.op("Pow", [base, precise(build, floatAttribute(node, "beta", 0.75), x)]))];
+  },
+};
+
+/** x over its norm along one axis; 0 where that is 0. */
+const lpNormalization: OpDefinition = {
+  op: "LpNormalization",
+  infer: (call) => {
+    const y = likeInput(call);
+    normalAxis(call, intAttribute(call, "axis", -1), y.shape.length);
+    const p = intAttribute(call, "p", 2);
+    if (p !== 1 && p !== 2) throw unsupported(call, `has the norm p = ${p}, where ONNX knows 1 and 2`);
+    return [y];
+  },
+  decompose: (node, build) => {
+    const x = node.inputs[0] as Value;
+    const axis = normalAxis(node, intAttribute(node, "axis", -1), x.shape.length);
+    const norm = build.reduce(intAttribute(node, "p", 2) === 1 ? "ReduceL1" : "ReduceL2", x, [axis], true);
+    const zero = build.equal(norm, build.scalar(0, norm));
+    return [build.div(x, build.where(zero, build.scalar(1, norm), norm))];
+  },
+};
+
+function meanVarianceAxes(call: Call | Node): number[] {
+  const rank = requireInput(call, 0).shape.length;
+  return (intsAttribute(call, "axes") ?? [0, 2, 3]).map((axis) => normalAxis(call, axis, rank));
+}
+
+/** (x - mean) / (deviation + 1e-9). The deviation is a length, whose derivative at 0 is 0. */
+const meanVarianceNormalization: OpDefinition = {
+  op: "MeanVarianceNormalization",
+  infer: (call) => {
+    meanVarianceAxes(call);
+    return [likeInput(call)];
+  },
+  decompose: (node, build) => {
+    const x = node.inputs[0] as Value;
+    const axes = meanVarianceAxes(node);
+    const count = elementsOf(axes.map((axis) => x.shape[axis] as Dim));
+    if (typeof count !== "number") throw interaction(node, "normalises over the batch");
+    const centred = build.sub(x, mean(build, x, axes));
+    const length = build.reduce("ReduceL2", centred, axes, true);
+    const deviation = build.div(length, precise(build, Math.sqrt(count), x));
+    return [build.div(centred, build.add(deviation, precise(build, 1e-9, x)))];
+  },
+};
+
+// Dropout
+
+/** The identity, as in inference. */
+const dropout: OpDefinition = {
+  op: "Dropout",
+  infer: (call) => {
+    const training = call.inputs[2];
+    if (training && training.known?.[0] !== 0) {
+      throw unsupported(call, "is in training mode, where its output is random; export the model in eval mode");
+    }
+    const y = likeInput(call);
+    return [y, { dtype: "bool" as const, shape: y.shape }].slice(0, call.outputs);
+  },
+  decompose: (node, build) => {
+    const x = node.inputs[0] as Value;
+    const mask = () => build.expand(build.filled(1, [], "bool"), x.shape);
+    return [build.op("Identity", [x]), ...(node.outputs.length > 1 ? [mask()] : [])];
+  },
+};
+
+export const normalisation: readonly OpDefinition[] = [
+  layerNormalization,
+  rmsNormalization("RMSNormalization", 0),
+  rmsNormalization("SimplifiedLayerNormalization", 1),
+  instanceNormalization,
+  groupNormalization,
+  batchNormalization,
+  lrn,
+  lpNormalization,
+  meanVarianceNormalization,
+  dropout,
+];

@@ -1,0 +1,305 @@
+/** Ops that only rename or move elements: Identity, Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Expand, Tile; and Shape, Size, Range, ConstantOfShape. */
+import {
+  type Dim,
+  divide,
+  elementsOf,
+  factorOf,
+  isBatch,
+  multiply,
+  type Shape,
+  showShape,
+} from "../graph/dim.js";
+import { constantOf, dimsValue, type Node, type Value, type ValueType } from "../graph/value.js";
+import { isFloat } from "../tensor.js";
+import { array64, broadcastDims, broadcastTo, transpose64, zeros64 } from "./array64.js";
+import {
+  broadcastShape,
+  intAttribute,
+  interaction,
+  intsAttribute,
+  knownDims,
+  knownInts,
+  normalAxis,
+  requireInput,
+  shapeMismatch,
+  tensorAttribute,
+} from "./checks.js";
+import type { Array64, Call, OpDefinition, SampleAxis } from "./definition.js";
+
+/** The output of an op that keeps the elements in order, in another shape. */
+function sameElements(call: Call, shape: Shape): ValueType {
+  const { dtype, known } = requireInput(call, 0);
+  return { dtype, shape, ...(known && shape.length <= 1 ? { known } : {}) };
+}
+
+/** The number of elements that one step along an axis spans: the product of the dimensions behind it. */
+function spanBehind(shape: Shape, axis: number): number | undefined {
+  const product = elementsOf(shape.slice(axis + 1));
+  return product === undefined || isBatch(product) ? undefined : product;
+}
+
+/**
+ * The sample axis after a reshape. In row-major order sample n owns blocks of `stride` consecutive
+ * elements, repeated every N * stride; the output's axis that holds N must have blocks of the same size.
+ */
+function reshapedSampleAxis(node: Node, at: SampleAxis | null | undefined): SampleAxis | null {
+  if (!at) return null;
+  const [from, to] = [(node.inputs[0] as Value).shape, (node.outputs[0] as Value).shape];
+  const behind = spanBehind(from, at.axis);
+  const axis = to.findIndex(isBatch);
+  const after = axis < 0 ? undefined : spanBehind(to, axis);
+  const inner = behind === undefined || after === undefined ? Number.NaN : (at.inner * behind) / after;
+  const outer = factorOf(to[axis] ?? 0) / inner;
+  if (!Number.isInteger(inner) || !Number.isInteger(outer) || inner < 1) {
+    throw interaction(node, `mixes the sample axis of ${showShape(from)} with others in ${showShape(to)}`);
+  }
+  return { axis, outer, inner };
+}
+
+/** An op that changes the shape only: `shapeAfter` says to what. */
+function reshaping(op: string, shapeAfter: (call: Call, input: Value) => Shape): OpDefinition {
+  return {
+    op,
+    infer: (call) => {
+      const input = requireInput(call, 0);
+      const shape = shapeAfter(call, input);
+      const [before, after] = [elementsOf(input.shape), elementsOf(shape)];
+      if (before === undefined || after === undefined || factorOf(before) !== factorOf(after) || isBatch(before) !== isBatch(after)) {
+        throw shapeMismatch(call, `${showShape(input.shape)} cannot become ${showShape(shape)}`);
+      }
+      return [sameElements(call, shape)];
+    },
+    evaluate: ([x], node) => {
+      const input = x as Array64;
+      const shape = (node.outputs[0] as Value).shape;
+      const rest = shape.reduce<number>((product, dim) => product * factorOf(dim), 1);
+      const batch = shape.some(isBatch) ? input.data.length / rest : 1;
+      return [array64(shape.map((dim) => (isBatch(dim) ? dim.perSample * batch : dim)), input.data)];
+    },
+    differentiate: (node, [dy], build) => [build.reshape(dy as Value, (node.inputs[0] as Value).shape)],
+    view: (node) => ({ kind: "reshape", shape: (node.inputs[0] as Value).shape }),
+    batch: (node, [input], _batched, build) => {
+      const leading = (input as Value).shape[0] as Dim;
+      return [build.reshape(input as Value, [leading, ...(node.outputs[0] as Value).shape])];
+    },
+    sampleAxis: (node, [at]) => [reshapedSampleAxis(node, at)],
+  };
+}
+
+/** Reads a Reshape target: 0 copies a dimension (unless allowzero), -1 takes what is left. */
+function reshapeTarget(call: Call, input: Value): Shape {
+  const target = knownDims(call, 1) ?? [];
+  const copied = target.map((dim, axis) => {
+    if (dim !== 0 || intAttribute(call, "allowzero", 0) === 1) return dim;
+    const kept = input.shape[axis];
+    if (kept === undefined) throw shapeMismatch(call, `its shape copies axis ${axis}, which ${showShape(input.shape)} does not have`);
+    return kept;
+  });
+  const free = copied.indexOf(-1);
+  if (free < 0) return copied;
+  const others = elementsOf(copied.filter((_, axis) => axis !== free));
+  const total = elementsOf(input.shape);
+  const rest = total === undefined || others === undefined ? undefined : divide(total, others);
+  if (rest === undefined) throw shapeMismatch(call, `${showShape(input.shape)} cannot become ${showShape(copied)}`);
+  return copied.map((dim, axis) => (axis === free ? rest : dim));
+}
+
+const reshapes: readonly OpDefinition[] = [
+  reshaping("Reshape", reshapeTarget),
+  reshaping("Identity", (_, input) => input.shape),
+  reshaping("Flatten", (call, input) => {
+    const axis = intAttribute(call, "axis", 1);
+    const split = axis === input.shape.length ? axis : normalAxis(call, axis, input.shape.length);
+    return [input.shape.slice(0, split), input.shape.slice(split)].map((part) => {
+      const size = elementsOf(part);
+      if (size === undefined) throw interaction(call, "flattens two axes that grow with the batch into one");
+      return size;
+    });
+  }),
+  reshaping("Squeeze", (call, input) => {
+    const rank = input.shape.length;
+    const axes = knownInts(call, 1)?.map((axis) => normalAxis(call, axis, rank));
+    axes?.forEach((axis) => {
+      if (input.shape[axis] !== 1) throw shapeMismatch(call, `axis ${axis} of ${showShape(input.shape)} is not of size 1`);
+    });
+    return input.shape.filter((dim, axis) => (axes ? !axes.includes(axis) : dim !== 1));
+  }),
+  reshaping("Unsqueeze", (call, input) => {
+    const axes = knownInts(call, 1) ?? [];
+    const rank = input.shape.length + axes.length;
+    const places = axes.map((axis) => normalAxis(call, axis, rank));
+    const rest = [...input.shape];
+    return Array.from({ length: rank }, (_, axis) => (places.includes(axis) ? 1 : (rest.shift() as Dim)));
+  }),
+];
+
+export function permutationOf(node: Call | Node): readonly number[] {
+  const rank = (node.inputs[0] as Value).shape.length;
+  return intsAttribute(node, "perm") ?? Array.from({ length: rank }, (_, axis) => rank - 1 - axis);
+}
+
+/** The permutation that undoes another. */
+export function inversePermutation(permutation: readonly number[]): number[] {
+  return permutation.map((_, axis) => permutation.indexOf(axis));
+}
+
+const transpose: OpDefinition = {
+  op: "Transpose",
+  infer: (call) => {
+    const input = requireInput(call, 0);
+    const permutation = permutationOf(call);
+    if ([...permutation].sort((a, b) => a - b).some((axis, k) => axis !== k) || permutation.length !== input.shape.length) {
+      throw shapeMismatch(call, `[${permutation.join(", ")}] is no permutation of the axes of ${showShape(input.shape)}`);
+    }
+    return [{ dtype: input.dtype, shape: permutation.map((axis) => input.shape[axis] as Dim) }];
+  },
+  evaluate: ([x], node) => [transpose64(x as Array64, permutationOf(node))],
+  differentiate: (node, [dy], build) => [build.transpose(dy as Value, inversePermutation(permutationOf(node)))],
+  view: (node) => ({ kind: "transpose", permutation: inversePermutation(permutationOf(node)) }),
+  batch: (node, [input], _batched, build) => [
+    build.transpose(input as Value, [0, ...permutationOf(node).map((axis) => axis + 1)]),
+  ],
+  sampleAxis: (node, [at]) => [at ? { ...at, axis: permutationOf(node).indexOf(at.axis) } : null],
+};
+
+const expand: OpDefinition = {
+  op: "Expand",
+  infer: (call) => {
+    const input = requireInput(call, 0);
+    const shape = broadcastShape(call, [input.shape, knownDims(call, 1) ?? []]);
+    const known = input.known?.length === 1 && shape.length <= 1 ? expandKnown(input.known[0] as Dim, shape) : undefined;
+    return [{ dtype: input.dtype, shape, ...(known ? { known } : {}) }];
+  },
+  evaluate: ([x, shape]) => {
+    const input = x as Array64;
+    const dims = broadcastDims([input.dims, [...(shape as Array64).data]]);
+    return [array64(dims, broadcastTo(input, dims))];
+  },
+  differentiate: (node, [dy], build) => [build.unbroadcast(dy as Value, (node.inputs[0] as Value).shape), null],
+  batch: (node, [input], _batched, build) => {
+    const shape = (node.outputs[0] as Value).shape;
+    const [leading, ...rest] = (input as Value).shape;
+    const aligned = build.reshape(input as Value, [leading as Dim, ...Array<Dim>(shape.length - rest.length).fill(1), ...rest]);
+    return [build.expand(aligned, [leading as Dim, ...shape])];
+  },
+  sampleAxis: (node, axes) => {
+    const input = node.inputs[0] as Value;
+    const rank = (node.outputs[0] as Value).shape.length;
+    const at = axes[0];
+    return [at ? { ...at, axis: at.axis + rank - input.shape.length } : null];
+  },
+};
+
+function expandKnown(dim: Dim, shape: Shape): Dim[] | undefined {
+  const length = shape[0] ?? 1;
+  return isBatch(length) || length > 64 ? undefined : Array<Dim>(length).fill(dim);
+}
+
+const tile: OpDefinition = {
+  op: "Tile",
+  infer: (call) => {
+    const input = requireInput(call, 0);
+    const repeats = knownDims(call, 1) ?? [];
+    const shape = input.shape.map((dim, axis) => {
+      const size = multiply(dim, repeats[axis] ?? 1);
+      if (size === undefined) throw interaction(call, "repeats the sample axis once per sample");
+      return size;
+    });
+    return [{ dtype: input.dtype, shape }];
+  },
+  evaluate: ([x, repeats]) => {
+    const input = x as Array64;
+    const counts = [...(repeats as Array64).data];
+    // Each axis becomes (repeat, size): a broadcast.
+    const [split, full] = [input.dims.flatMap((dim) => [1, dim]), input.dims.flatMap((dim, axis) => [counts[axis] as number, dim])];
+    return [array64(input.dims.map((dim, axis) => dim * (counts[axis] as number)), broadcastTo(array64(split, input.data), full))];
+  },
+  differentiate: (node, [dy], build) => {
+    const [input, output] = [node.inputs[0] as Value, node.outputs[0] as Value];
+    // Sum over the repeats, axis by axis, of dy seen as (repeat, size).
+    const split = input.shape.flatMap((dim, axis) => [divide(output.shape[axis] as Dim, dim) ?? 1, dim]);
+    const axes = input.shape.flatMap((_, axis) => (split[2 * axis] === 1 ? [] : [2 * axis]));
+    return [{ kind: "reduction", value: build.reshape(dy as Value, split), axes, shape: input.shape }, null];
+  },
+  batch: (node, [input], _batched, build) => {
+    const repeats = (node.inputs[1] as Value).known ?? [];
+    return [build.op("Tile", [input as Value, dimsValue([1, ...repeats])])];
+  },
+  sampleAxis: (node, axes) => {
+    const at = axes[0];
+    if (!at) return [null];
+    const repeats = factorOf(((node.inputs[1] as Value).known ?? [])[at.axis] ?? 1);
+    return [{ ...at, outer: at.outer * repeats }];
+  },
+};
+
+const shape: OpDefinition = {
+  op: "Shape",
+  infer: (call) => {
+    const dims = requireInput(call, 0).shape;
+    const rank = dims.length;
+    const clamp = (at: number) => Math.min(Math.max(at < 0 ? at + rank : at, 0), rank);
+    const known = dims.slice(clamp(intAttribute(call, "start", 0)), clamp(intAttribute(call, "end", rank)));
+    return [{ dtype: "int64", shape: [known.length], known }];
+  },
+  evaluate: ([x], node) => {
+    const dims = (x as Array64).dims;
+    return [array64([(node.outputs[0] as Value).shape[0] as number], dims.slice(intAttribute(node, "start", 0), intAttribute(node, "end", dims.length)))];
+  },
+  differentiate: "none",
+  sampleAxis: () => [null],
+};
+
+const size: OpDefinition = {
+  op: "Size",
+  infer: (call) => {
+    const elements = elementsOf(requireInput(call, 0).shape);
+    return [{ dtype: "int64", shape: [], ...(elements === undefined ? {} : { known: [elements] }) }];
+  },
+  evaluate: ([x]) => [array64([], [(x as Array64).data.length])],
+  differentiate: "none",
+  sampleAxis: () => [null],
+};
+
+const constantOfShape: OpDefinition = {
+  op: "ConstantOfShape",
+  infer: (call) => {
+    const dims = knownDims(call, 0) ?? [];
+    const value = tensorAttribute(call, "value");
+    const dtype = value?.dtype ?? "float32";
+    const count = dims[0];
+    const vector = !isFloat(dtype) && dims.length === 1 && count !== undefined && !isBatch(count) && count <= 64;
+    return [{ dtype, shape: dims, ...(vector ? { known: Array<Dim>(count).fill(Number(value?.data[0] ?? 0)) } : {}) }];
+  },
+  evaluate: ([dims], node) => {
+    const result = zeros64([...(dims as Array64).data]);
+    result.data.fill(Number(tensorAttribute(node, "value")?.data[0] ?? 0));
+    return [result];
+  },
+  differentiate: "none",
+};
+
+const range: OpDefinition = {
+  op: "Range",
+  infer: (call) => {
+    const dtype = requireInput(call, 0).dtype;
+    const [start, limit, step] = [0, 1, 2].map((index) => scalarConstant(call, index)) as [Dim, Dim, Dim];
+    if ([start, limit, step].some(isBatch)) throw interaction(call, "counts up to the batch size");
+    const count = Math.max(0, Math.ceil((factorOf(limit) - factorOf(start)) / factorOf(step)));
+    const known = Array.from({ length: count }, (_, k) => factorOf(start) + k * factorOf(step));
+    return [{ dtype, shape: [count], ...(isFloat(dtype) || count > 64 ? {} : { known }) }];
+  },
+  evaluate: ([start, limit, step]) => {
+    const [from, to, by] = [start, limit, step].map((x) => (x as Array64).data[0]) as [number, number, number];
+    const count = Math.max(0, Math.ceil((to - from) / by));
+    return [array64([count], Array.from({ length: count }, (_, k) => from + k * by))];
+  },
+  differentiate: "none",
+};
+
+function scalarConstant(call: Call, index: number): Dim {
+  const constant = constantOf(requireInput(call, index));
+  return constant ? Number(constant.data[0]) : ((knownDims(call, index) ?? [0])[0] as Dim);
+}
+
+export const shapes: readonly OpDefinition[] = [...reshapes, transpose, expand, tile, shape, size, constantOfShape, range];

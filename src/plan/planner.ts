@@ -1,0 +1,128 @@
+/**
+ * Chooses, for each parameter, the ways in which its wanted results are computed. The choice is made for
+ * all of them at once: where one multiplies the gradients out, the others may use them for little more.
+ */
+import { showShape } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import { type Factored, sizeOfGradient, type Way } from "../gradients/factored.js";
+import { build } from "../ops/registry.js";
+
+/**
+ * What a float moved to or from memory costs, in multiply-adds of a matrix product: from their times on
+ * ONNX Runtime (see docs/benchmarks.md), of which only the ratio matters.
+ */
+const costOfFloat = 40;
+
+/** What the wants of a program ask of every parameter. */
+export interface Demands {
+  readonly gradients: boolean;
+  readonly norms: boolean;
+  /** The number of sums over the batch: mean, clipped sums. */
+  readonly sums: number;
+}
+
+/** The ways chosen for one parameter, by name (norm: null where no norm is wanted). */
+export interface Choice {
+  readonly parameter: string;
+  readonly gradient: Factored;
+  readonly norm: string | null;
+  readonly sum: string | null;
+  /** Multiply-adds and floats moved, per sample, of the chosen ways together. */
+  readonly operations: number;
+  readonly floats: number;
+}
+
+function named(ways: readonly Way[], name: string): Way {
+  return ways.find((way) => way.name === name) ?? (ways[0] as Way);
+}
+
+/** The cheapest combination of ways for one parameter. */
+export function choose(parameter: string, gradient: Factored, demands: Demands): Choice {
+  const norms = demands.norms ? gradient.squaredNorms() : [null];
+  const sums = demands.sums > 0 ? gradient.weightedSums(null) : [null];
+  const combinations = norms.flatMap((norm) => sums.map((sum) => combine(parameter, gradient, norm, sum, demands)));
+  const cost = (choice: Choice) => choice.operations + costOfFloat * choice.floats;
+  return combinations.reduce((best, each) => (cost(each) < cost(best) ? each : best));
+}
+
+function combine(parameter: string, gradient: Factored, norm: Way | null, sum: Way | null, demands: Demands): Choice {
+  const uses = [...(norm ? [norm] : []), ...(sum ? Array<Way>(demands.sums).fill(sum) : [])];
+  const { operations, floats } = gradient.materialisation;
+  const dense = uses.filter((way) => way.dense).length;
+  // Multiplying out is paid for once, however many use it.
+  const saved = Math.max(0, dense - 1);
+  const extra = demands.gradients && dense === 0 ? 1 : 0;
+  return {
+    parameter,
+    gradient,
+    norm: norm?.name ?? null,
+    sum: sum?.name ?? null,
+    operations: uses.reduce((total, way) => total + way.operations, 0) + (extra - saved) * operations,
+    floats: uses.reduce((total, way) => total + way.floats, 0) + (extra - saved) * floats,
+  };
+}
+
+/** What wants are built from: the chosen ways, emitted when asked for. */
+export class Plan {
+  readonly choices: ReadonlyMap<string, Choice>;
+
+  constructor(gradients: ReadonlyMap<string, Factored>, demands: Demands) {
+    this.choices = new Map([...gradients].map(([name, gradient]) => [name, choose(name, gradient, demands)]));
+  }
+
+  get parameters(): string[] {
+    return [...this.choices.keys()];
+  }
+
+  #choice(parameter: string): Choice {
+    const choice = this.choices.get(parameter);
+    if (!choice) throw new RangeError(`no gradient of "${parameter}" is planned`);
+    return choice;
+  }
+
+  /** `[N, ...shape]` */
+  gradient(parameter: string): Value {
+    return this.#choice(parameter).gradient.materialise(build);
+  }
+
+  /** `[N]` */
+  squaredNorm(parameter: string): Value {
+    const { gradient, norm } = this.#choice(parameter);
+    return named(gradient.squaredNorms(), norm ?? "").emit(build);
+  }
+
+  /** `[...shape]` */
+  weightedSum(parameter: string, weights: Value | null): Value {
+    const { gradient, sum } = this.#choice(parameter);
+    const ways = gradient.weightedSums(weights);
+    // The plain sum and the weighted one name their cheapest way differently.
+    return (ways.find((way) => way.dense === (sum === "materialise")) ?? (ways[0] as Way)).emit(build);
+  }
+}
+
+/** One row of `explain()`: what was chosen for a parameter, and what it costs for each sample. */
+export interface ExplainedParameter {
+  readonly parameter: string;
+  readonly shape: string;
+  readonly elements: number;
+  readonly kind: string;
+  readonly positions: number;
+  readonly norm: string | null;
+  readonly sum: string | null;
+  readonly operations: number;
+  readonly floats: number;
+}
+
+export function explainPlan(plan: Plan): ExplainedParameter[] {
+  return [...plan.choices.values()].map(({ parameter, gradient, norm, sum, operations, floats }) => ({
+    parameter,
+    shape: showShape(gradient.shape),
+    elements: sizeOfGradient(gradient),
+    kind: gradient.kind,
+    positions: gradient.positions,
+    norm,
+    sum,
+    operations,
+    floats,
+  }));
+}

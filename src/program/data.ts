@@ -1,0 +1,149 @@
+/** Takes what a user feeds to a program: checks it against what the program expects, and finds the batch size. */
+import { PergradError } from "../errors.js";
+import { isBatch, sameDim, type Shape, showShape } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import { arrayOf, type DType, isFloat, sizeOf, type Tensor, type TypedArray } from "../tensor.js";
+
+/**
+ * Data for one input: a tensor, or a flat array whose dimensions follow from the input's shape. Numbers
+ * are converted to the input's dtype where no information is lost (integers to int64, float64 to float32).
+ */
+export type Data = Tensor | TypedArray | readonly number[];
+
+/** What a program expects of one input. */
+export interface Expected {
+  readonly value: Value;
+  /** The axis that holds the samples; null where all samples share the input. */
+  readonly sampleAxis: number | null;
+}
+
+function isTensor(data: Data): data is Tensor {
+  return "dims" in data;
+}
+
+function describeInput(name: string): string {
+  return name === "target" ? "The target" : `The input "${name}"`;
+}
+
+/** dtypes that may be fed where another is expected. */
+function converts(from: DType, to: DType): boolean {
+  if (from === to) return true;
+  if (isFloat(to)) return isFloat(from);
+  return to === "int64" && ["int32", "int16", "int8", "uint32", "uint16", "uint8"].includes(from);
+}
+
+function convert(name: string, tensor: Tensor, to: DType): Tensor {
+  if (tensor.dtype === to) return tensor;
+  if (!converts(tensor.dtype, to)) {
+    throw new PergradError("DTYPE_MISMATCH", `${describeInput(name)} is ${tensor.dtype}, but the model wants ${to}; convert it to ${to}.`);
+  }
+  const numbers = tensor.data as ArrayLike<number>;
+  if (to === "int64") return { dtype: to, dims: tensor.dims, data: BigInt64Array.from(numbers, BigInt) };
+  return { dtype: to, dims: tensor.dims, data: (arrayOf(to) as Float32ArrayConstructor).from(numbers) } as Tensor;
+}
+
+function dtypeOfArray(data: TypedArray, expected: DType): DType {
+  if (data instanceof Float32Array) return "float32";
+  if (data instanceof Float64Array) return "float64";
+  if (data instanceof BigInt64Array) return "int64";
+  if (data instanceof BigUint64Array) return "uint64";
+  if (data instanceof Int32Array) return "int32";
+  if (data instanceof Int16Array) return "int16";
+  if (data instanceof Int8Array) return "int8";
+  if (data instanceof Uint32Array) return "uint32";
+  if (data instanceof Uint16Array) return "uint16";
+  return expected === "bool" ? "bool" : "uint8";
+}
+
+/** A flat array as a tensor of the expected shape: its length gives N. */
+function shaped(name: string, data: TypedArray | readonly number[], { value }: Expected): Tensor {
+  const perBatch = value.shape.reduce<number>((size, dim) => size * (isBatch(dim) ? dim.perSample : dim), 1);
+  const batched = value.shape.some(isBatch);
+  const samples = batched ? data.length / perBatch : 1;
+  if (!Number.isInteger(samples) || (!batched && data.length !== perBatch)) {
+    throw new PergradError("SHAPE_MISMATCH", `${describeInput(name)} has ${data.length} elements, which do not fill ${showShape(value.shape)}.`);
+  }
+  const dims = value.shape.map((dim) => (isBatch(dim) ? dim.perSample * samples : dim));
+  if (ArrayBuffer.isView(data)) return { dtype: dtypeOfArray(data, value.dtype), dims, data } as Tensor;
+  return fromNumbers(name, data as readonly number[], value.dtype, dims);
+}
+
+function fromNumbers(name: string, data: readonly number[], dtype: DType, dims: readonly number[]): Tensor {
+  if (isFloat(dtype)) return { dtype: "float32", dims, data: Float32Array.from(data) };
+  const wrong = data.find((element) => !Number.isSafeInteger(element));
+  if (wrong !== undefined) throw new PergradError("DTYPE_MISMATCH", `${describeInput(name)} wants ${dtype}, but holds ${wrong}.`);
+  if (dtype === "int64") return { dtype, dims, data: BigInt64Array.from(data, BigInt) };
+  return { dtype, dims, data: (arrayOf(dtype) as Int32ArrayConstructor).from(data) } as Tensor;
+}
+
+/** The number of samples of one input, or undefined where it has none. Throws SHAPE_MISMATCH. */
+function samplesOf(name: string, tensor: Tensor, { value, sampleAxis }: Expected): number | undefined {
+  const wrong = () =>
+    new PergradError("SHAPE_MISMATCH", `${describeInput(name)} is [${tensor.dims.join(", ")}], but the model wants ${showShape(value.shape)}.`);
+  if (tensor.dims.length !== value.shape.length) throw wrong();
+  const found = value.shape.flatMap((dim, axis) => (isBatch(dim) ? [(tensor.dims[axis] as number) / dim.perSample] : []));
+  const samples = sampleAxis === null ? undefined : tensor.dims[sampleAxis];
+  const fits = (shape: Shape) =>
+    shape.every((dim, axis) => (isBatch(dim) ? dim.perSample * (samples ?? Number.NaN) === tensor.dims[axis] : sameDim(dim, tensor.dims[axis] as number)));
+  if (!fits(value.shape) || found.some((count) => !Number.isInteger(count))) throw wrong();
+  return samples;
+}
+
+/** The first sample that holds NaN or an infinity, or -1. Shared inputs count as sample 0. */
+export function firstNotFinite(tensor: Tensor, sampleAxis: number | null): number {
+  if (!isFloat(tensor.dtype)) return -1;
+  const data = tensor.data as Float32Array;
+  // x * 0 is NaN exactly for what is not finite: one pass without branches.
+  let probe = 0;
+  for (let i = 0; i < data.length; i++) probe += (data[i] as number) * 0;
+  if (probe === 0) return -1;
+  const at = data.findIndex((x) => !Number.isFinite(x));
+  const behind = sizeOf(tensor.dims.slice((sampleAxis ?? -1) + 1));
+  return sampleAxis === null ? 0 : Math.floor(at / behind) % (tensor.dims[sampleAxis] as number);
+}
+
+export interface Prepared {
+  readonly feeds: Record<string, Tensor>;
+  readonly samples: number;
+}
+
+/**
+ * Checks and converts what is fed. Throws MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH
+ * and, unless `allowNotFinite`, NOT_FINITE.
+ */
+export function prepare(
+  data: Readonly<Record<string, Data>>,
+  expected: ReadonlyMap<string, Expected>,
+  allowNotFinite: boolean,
+): Prepared {
+  const names = [...expected.keys()].map((name) => `"${name}"`).join(", ");
+  const unknown = Object.keys(data).find((name) => !expected.has(name));
+  if (unknown !== undefined) throw new PergradError("MISSING_TENSOR", `There is no input "${unknown}"; the program takes ${names}.`);
+  const feeds: Record<string, Tensor> = {};
+  let batch: { name: string; samples: number } | undefined;
+  for (const [name, each] of expected) {
+    const given = data[name];
+    if (given === undefined) throw new PergradError("MISSING_TENSOR", `${describeInput(name)} is missing; the program takes ${names}.`);
+    const tensor = convert(name, isTensor(given) ? given : shaped(name, given, each), each.value.dtype);
+    const samples = samplesOf(name, tensor, each);
+    if (samples !== undefined && batch && batch.samples !== samples) {
+      throw new PergradError(
+        "BATCH_MISMATCH",
+        `${describeInput(name)} holds ${samples} samples, but "${batch.name}" holds ${batch.samples}; give every input the same number.`,
+      );
+    }
+    if (samples !== undefined) batch ??= { name, samples };
+    checkFinite(name, tensor, each.sampleAxis, allowNotFinite);
+    feeds[name] = tensor;
+  }
+  return { feeds, samples: batch?.samples ?? 0 };
+}
+
+function checkFinite(name: string, tensor: Tensor, sampleAxis: number | null, allowed: boolean): void {
+  const bad = allowed ? -1 : firstNotFinite(tensor, sampleAxis);
+  if (bad < 0) return;
+  throw new PergradError(
+    "NOT_FINITE",
+    `${describeInput(name)} holds NaN or infinity, first in sample ${bad}; remove it, or allow it (allowNotFinite, --allow-not-finite).`,
+  );
+}

@@ -1,0 +1,141 @@
+/** A model with its loss: the graph from inputs and parameters to one loss for each sample. */
+import { SampleAxes } from "../autodiff/sample-axes.js";
+import { PergradError } from "../errors.js";
+import { selectByGlob } from "../glob.js";
+import { isBatch, N, parseDim, type DimSpec, showShape } from "../graph/dim.js";
+import { leaf, type Value } from "../graph/value.js";
+import { leavesOf } from "../graph/walk.js";
+import type { Model } from "../model.js";
+import type { Loss, LossFunction } from "../nn/loss.js";
+import { asLoss } from "../nn/losses.js";
+import type { SampleAxis } from "../ops/definition.js";
+import { build } from "../ops/registry.js";
+import type { DType, Tensor } from "../tensor.js";
+import { Traced } from "../trace/traced.js";
+import type { Expected } from "./data.js";
+
+export interface ObjectiveOptions {
+  /** How an output becomes one loss per sample: one of `losses`, or a traced function of output and target to `[N]`. */
+  readonly loss: Loss | LossFunction;
+  /** The output that the loss looks at, where the model has several. Default: the first. */
+  readonly output?: string;
+  /** The axis that holds the samples in that output, where it is to be other than found. */
+  readonly outputSampleAxis?: number;
+  /** dtype and shape (N first) of the target, where the loss leaves them open. */
+  readonly target?: { readonly dtype?: DType; readonly shape: readonly DimSpec[] };
+  /** Names or globs of the parameters to differentiate with respect to. Default: all that reach the loss. */
+  readonly parameters?: readonly string[];
+}
+
+export interface Objective {
+  readonly model: Model;
+  readonly loss: Loss;
+  /** `[N]` */
+  readonly losses: Value;
+  readonly outputs: Readonly<Record<string, Value>>;
+  /** The output that the loss looks at, samples first. */
+  readonly output: Value;
+  /** Inputs, and `target` where the loss has one. */
+  readonly expected: ReadonlyMap<string, Expected>;
+  /** The parameters to differentiate with respect to, by name; all reach the loss. */
+  readonly parameters: ReadonlyMap<string, Value>;
+  readonly axes: SampleAxes;
+}
+
+export const targetName = "target";
+
+/**
+ * Throws SAMPLES_INTERACT, NO_PARAMETERS, MISSING_TENSOR (no such output), SHAPE_MISMATCH (output and
+ * target do not fit).
+ */
+export function objectiveOf(model: Model, options: ObjectiveOptions): Objective {
+  const inputs = new Map<string, Expected>();
+  for (const value of model.graph.inputs) inputs.set(value.name, { value, sampleAxis: model.sampleAxes[value.name] ?? null });
+  const plain = [...inputs.values()].flatMap(({ value, sampleAxis }) => (sampleAxis === null ? [] : [[value, sampleAxis] as const]));
+  const loss = asLoss(options.loss);
+  const { value: chosen, name } = outputOf(model, options.output ?? loss.output);
+  const output = samplesFirst(name, chosen, new SampleAxes(new Map(plain)), options.outputSampleAxis);
+  const target = targetOf(output, loss, options.target, inputs);
+  const axes = new SampleAxes(new Map(target ? [...plain, [target, 0] as const] : plain));
+  const losses = loss.apply(new Traced(output), target ? new Traced(target) : null).value;
+  checkLosses(losses, axes, loss);
+  const used = new Set(leavesOf([losses]));
+  const expected = new Map(target ? [...inputs, [targetName, { value: target, sampleAxis: 0 }] as const] : inputs);
+  const outputs = Object.fromEntries(model.graph.outputs.map(({ name, value }) => [name, value]));
+  const parameters = parametersOf(model, used, options.parameters);
+  return { model, loss, losses, outputs, output, expected, parameters, axes };
+}
+
+function outputOf(model: Model, name: string | undefined): { readonly name: string; readonly value: Value } {
+  const found = name === undefined ? model.graph.outputs[0] : model.graph.outputs.find((output) => output.name === name);
+  if (found) return found;
+  const names = model.graph.outputs.map((output) => `"${output.name}"`).join(", ");
+  throw new PergradError("MISSING_TENSOR", `The model has no output "${name}"; its outputs are ${names}.`);
+}
+
+/** The output with its sample axis moved to the front, and taken apart from what it is folded with. */
+function samplesFirst(name: string, value: Value, axes: SampleAxes, given: number | undefined): Value {
+  const found = axes.of(value);
+  const at: SampleAxis | null = given !== undefined && (found === null || found.uniform) ? { axis: given, outer: 1, inner: 1 } : found;
+  if (at === null) {
+    throw new PergradError("SAMPLES_INTERACT", `The output "${name}" ${showShape(value.shape)} does not depend on the samples, so there is nothing to differentiate per sample.`);
+  }
+  if (given !== undefined && at.axis !== given) {
+    throw new PergradError(
+      "SHAPE_MISMATCH",
+      `The output "${name}" ${showShape(value.shape)} carries its samples along axis ${at.axis}, not ${given}; leave that option out, or correct the inputs' sample axes.`,
+    );
+  }
+  const { axis, outer, inner } = at;
+  const kept = (size: number) => (size === 1 ? [] : [size]);
+  const split = [...value.shape.slice(0, axis), ...kept(outer), N, ...kept(inner), ...value.shape.slice(axis + 1)];
+  return build.moveAxis(build.reshape(value, split), axis + kept(outer).length, 0);
+}
+
+function targetOf(
+  output: Value,
+  loss: Loss,
+  given: ObjectiveOptions["target"],
+  inputs: ReadonlyMap<string, Expected>,
+): Value | null {
+  const type = loss.target(output, given && { ...(given.dtype ? { dtype: given.dtype } : {}), shape: given.shape.map(parseDim) });
+  if (!type) return null;
+  if (inputs.has(targetName)) {
+    throw new PergradError("INVALID_ARGUMENT", `The model has an input named "${targetName}", which is the loss's target; rename the input, or use a loss that is an output of the model.`);
+  }
+  return leaf(targetName, type, { kind: "input" });
+}
+
+function checkLosses(losses: Value, axes: SampleAxes, loss: Loss): void {
+  const at = axes.of(losses);
+  const perSample = losses.shape.length === 1 && isBatch(losses.shape[0]) && losses.shape[0].perSample === 1;
+  if (at && perSample) return;
+  throw new PergradError(
+    "SHAPE_MISMATCH",
+    `The loss "${loss.name}" gives ${showShape(losses.shape)}, not one number per sample, [N]; reduce over every axis but the first.`,
+  );
+}
+
+function parametersOf(model: Model, used: ReadonlySet<Value>, globs: readonly string[] | undefined): Map<string, Value> {
+  const reaching = model.graph.parameters.filter((parameter) => used.has(parameter));
+  if (reaching.length === 0) {
+    throw new PergradError("NO_PARAMETERS", "No parameter of the model reaches the loss, so there is no gradient to compute; check which output the loss looks at.");
+  }
+  const names = new Set(selectByGlob(reaching.map((parameter) => parameter.name), globs ?? []));
+  return new Map(reaching.flatMap((parameter) => (names.has(parameter.name) ? [[parameter.name, parameter] as const] : [])));
+}
+
+/** The values of all parameters that the losses depend on, trained or frozen. Throws MISSING_TENSOR. */
+export function parameterFeeds(objective: Objective, values: Readonly<Record<string, Tensor>>): Map<Value, Tensor> {
+  const used = new Set(leavesOf([objective.losses, ...Object.values(objective.outputs)]));
+  return new Map(
+    objective.model.graph.parameters
+      .filter((parameter) => used.has(parameter))
+      .map((parameter) => {
+        const tensor = values[parameter.name];
+        if (!tensor) throw new PergradError("MISSING_TENSOR", `The parameter "${parameter.name}" has no value.`);
+        return [parameter, tensor] as const;
+      }),
+  );
+}
+

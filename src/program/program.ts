@@ -1,0 +1,195 @@
+import { perSampleGradients } from "../autodiff/per-sample.js";
+import { simplify } from "../emit/simplify.js";
+import { PergradError } from "../errors.js";
+import { bindShape } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import { leavesOf } from "../graph/walk.js";
+import { writeFileSafely } from "../io/atomic.js";
+import type { Model } from "../model.js";
+import { type ModelOptions, model as modelOf } from "../nn/model.js";
+import type { Module } from "../nn/module.js";
+import { encodeModel } from "../onnx/encode.js";
+import { explainPlan, Plan } from "../plan/planner.js";
+import type { Results, Returned, Wants } from "../plan/want.js";
+import { nodeRuntime } from "../run/node.js";
+import type { Session } from "../run/runtime.js";
+import { arrayOf, sizeOf, type Tensor } from "../tensor.js";
+import { type Data, prepare } from "./data.js";
+import { Explanation } from "./explanation.js";
+import { type Objective, type ObjectiveOptions, objectiveOf } from "./objective.js";
+
+export interface ProgramOptions<W extends Wants> extends ObjectiveOptions {
+  /** What to compute, under names of your own: `{ norms: want.norms(), sum: want.clippedSum({ maxNorm: 1 }) }`. */
+  readonly want: W;
+  /** Threads that the runtime may use. Default: all cores. */
+  readonly threads?: number;
+}
+
+export interface RunOptions {
+  /** Other values of parameters than the model's own, by name. */
+  readonly parameters?: Readonly<Record<string, Tensor>>;
+  /** Run even where the data holds NaN or infinity. Default false. */
+  readonly allowNotFinite?: boolean;
+}
+
+/** Names in the emitted graph: those of the model's own inputs and parameters, and `<want>/<tensor>` for results. */
+interface Emitted {
+  readonly inputs: readonly Value[];
+  readonly parameters: readonly Value[];
+  readonly outputs: readonly { readonly name: string; readonly value: Value }[];
+}
+
+/** A compiled program: one forward and one backward pass that compute all that is wanted of a batch. */
+export class Program<W extends Wants> {
+  readonly #objective: Objective;
+  readonly #want: W;
+  readonly #emitted: Emitted;
+  readonly #plan: Plan;
+  readonly #session: Session;
+
+  private constructor(objective: Objective, want: W, plan: Plan, emitted: Emitted, session: Session) {
+    this.#objective = objective;
+    this.#want = want;
+    this.#plan = plan;
+    this.#emitted = emitted;
+    this.#session = session;
+  }
+
+  /** Compiles; see `perSample`. */
+  static async compile<W extends Wants>(model: Model, options: ProgramOptions<W>): Promise<Program<W>> {
+    const objective = objectiveOf(model, options);
+    const plan = planFor(objective, options.want);
+    const emitted = emit(objective, plan, options.want);
+    const bytes = encodeModel({ inputs: [...emitted.inputs, ...emitted.parameters], outputs: emitted.outputs });
+    const threads = options.threads === undefined ? {} : { threads: options.threads };
+    return new Program(objective, options.want, plan, emitted, await nodeRuntime.load(bytes, threads));
+  }
+
+  /** The model that was compiled, with its parameters' values. */
+  get model(): Model {
+    return this.#objective.model;
+  }
+
+  /** Names of the parameters that the program differentiates with respect to. */
+  get parameters(): string[] {
+    return [...this.#objective.parameters.keys()];
+  }
+
+  /**
+   * Computes what is wanted for one batch of any size, 0 included.
+   * @param data the model's inputs by name, and `target` where the loss has one; samples along each one's sample axis
+   * Throws MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE, NOT_FINITE.
+   */
+  async run(data: Readonly<Record<string, Data>>, options: RunOptions = {}): Promise<Results<W>> {
+    const { feeds, samples } = prepare(data, this.#objective.expected, options.allowNotFinite ?? false);
+    const { target } = feeds;
+    if (target) this.#objective.loss.validate?.(target, this.#objective.output.shape);
+    const returned = samples === 0 ? this.#empty() : await this.#session.run(this.#feed(feeds, options.parameters));
+    return readResults(this.#want, returned, samples);
+  }
+
+  /** The program as an ONNX model: inputs and results as tensors, parameters stored inside. */
+  encode(): Uint8Array {
+    const { inputs, parameters, outputs } = this.#emitted;
+    const values = Object.fromEntries(parameters.map((parameter) => [parameter.name, this.#ownParameter(parameter)]));
+    return encodeModel({ inputs, outputs, parameters: values });
+  }
+
+  /** Writes `encode()` to a file, which runs wherever ONNX does. Throws FILE_UNWRITABLE. */
+  async save(path: string): Promise<void> {
+    await writeFileSafely(path, this.encode());
+  }
+
+  /** What was chosen for each parameter and why: data, and as text a table. */
+  explain(): Explanation {
+    return new Explanation(explainPlan(this.#plan), this.#objective.model.notes);
+  }
+
+  /** Frees the runtime's memory. The program cannot run afterwards. */
+  async release(): Promise<void> {
+    await this.#session.release();
+  }
+
+  #feed(inputs: Readonly<Record<string, Tensor>>, parameters: Readonly<Record<string, Tensor>> = {}): Record<string, Tensor> {
+    const feeds: Record<string, Tensor> = {};
+    for (const value of this.#emitted.inputs) feeds[value.name] = inputs[value.name] as Tensor;
+    const known = new Set(this.#objective.model.graph.parameters.map((parameter) => parameter.name));
+    const unknown = Object.keys(parameters).find((name) => !known.has(name));
+    if (unknown !== undefined) throw new PergradError("MISSING_TENSOR", `The model has no parameter "${unknown}".`);
+    for (const parameter of this.#emitted.parameters) feeds[parameter.name] = checkParameter(parameter, parameters[parameter.name] ?? this.#ownParameter(parameter));
+    return feeds;
+  }
+
+  #ownParameter(parameter: Value): Tensor {
+    const tensor = this.#objective.model.parameters[parameter.name];
+    if (!tensor) throw new PergradError("MISSING_TENSOR", `The parameter "${parameter.name}" has no value.`);
+    return tensor;
+  }
+
+  /** An empty batch has empty results, and sums of zero. */
+  #empty(): Returned {
+    return Object.fromEntries(
+      this.#emitted.outputs.map(({ name, value }) => {
+        const dims = bindShape(value.shape, 0);
+        return [name, { dtype: value.dtype, dims, data: new (arrayOf(value.dtype))(sizeOf(dims)) } as Tensor];
+      }),
+    );
+  }
+}
+
+function checkParameter(parameter: Value, tensor: Tensor): Tensor {
+  const fits = tensor.dims.length === parameter.shape.length && tensor.dims.every((dim, axis) => dim === parameter.shape[axis]);
+  if (tensor.dtype === parameter.dtype && fits) return tensor;
+  throw new PergradError(
+    "SHAPE_MISMATCH",
+    `The parameter "${parameter.name}" is ${tensor.dtype} [${tensor.dims.join(", ")}], but the model wants ${parameter.dtype} [${parameter.shape.join(", ")}].`,
+  );
+}
+
+function planFor(objective: Objective, wants: Wants): Plan {
+  const demands = Object.values(wants).map((each) => each.demands);
+  const total = {
+    gradients: demands.some((demand) => demand.gradients),
+    norms: demands.some((demand) => demand.norms),
+    sums: demands.reduce((sum, demand) => sum + (demand.sums ?? 0), 0),
+  };
+  if (!total.gradients && !total.norms && total.sums === 0) return new Plan(new Map(), total);
+  const found = perSampleGradients(objective.losses, [...objective.parameters.values()], objective.axes);
+  const gradients = [...objective.parameters].flatMap(([name, parameter]) => {
+    const gradient = found.get(parameter);
+    return gradient ? [[name, gradient] as const] : [];
+  });
+  return new Plan(new Map(gradients), total);
+}
+
+function emit(objective: Objective, plan: Plan, wants: Wants): Emitted {
+  const wanted = { plan, losses: objective.losses, outputs: objective.outputs };
+  const named = Object.entries(wants).flatMap(([name, each]) =>
+    Object.entries(each.emit(wanted)).map(([tensor, value]) => ({ name: `${name}/${tensor}`, value })),
+  );
+  const values = simplify(named.map(({ value }) => value));
+  const leaves = new Set(leavesOf(values));
+  const inputs = [...objective.expected.values()].map(({ value }) => value).filter((value) => leaves.has(value));
+  const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
+  return { inputs, parameters, outputs: named.map(({ name }, k) => ({ name, value: values[k] as Value })) };
+}
+
+function readResults<W extends Wants>(wants: W, returned: Returned, samples: number): Results<W> {
+  const results = Object.entries(wants).map(([name, each]) => {
+    const prefix = `${name}/`;
+    const own = Object.entries(returned).filter(([key]) => key.startsWith(prefix));
+    return [name, each.read(Object.fromEntries(own.map(([key, tensor]) => [key.slice(prefix.length), tensor])), samples)];
+  });
+  return Object.fromEntries(results) as Results<W>;
+}
+
+/**
+ * Compiles a program that computes, for a batch of samples, what is wanted of each sample's own gradients.
+ * @param model a model, or a module of `nn` (then `input` and `seed` say its input's shape and first parameters)
+ * @param options the loss, the wants, and which parameters
+ * Throws SAMPLES_INTERACT, UNSUPPORTED_OP, SHAPE_MISMATCH, NO_PARAMETERS.
+ */
+export function perSample<W extends Wants>(model: Model | Module, options: ProgramOptions<W> & ModelOptions): Promise<Program<W>> {
+  return Program.compile("forward" in model ? modelOf(model, options) : model, options);
+}
+

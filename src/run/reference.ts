@@ -1,0 +1,56 @@
+/** The float64 reference: evaluates a graph op by op in plain TypeScript. Our oracle, not a way to compute. */
+import { PergradError } from "../errors.js";
+import { bindDim } from "../graph/dim.js";
+import { describeNode, type Node, type Value } from "../graph/value.js";
+import { nodesBefore } from "../graph/walk.js";
+import type { Array64 } from "../ops/definition.js";
+import { build, definitionOf } from "../ops/registry.js";
+import type { Tensor } from "../tensor.js";
+
+export function toArray64(tensor: Tensor): Array64 {
+  const data = tensor.data instanceof Float64Array ? tensor.data : Float64Array.from(tensor.data as ArrayLike<number>, Number);
+  return { dims: tensor.dims, data };
+}
+
+/** What is fed to inputs and parameters. */
+export type Feeds = ReadonlyMap<Value, Array64>;
+
+/** The values of `outputs` for a batch of `samples`. Throws MISSING_TENSOR for a leaf that is not fed. */
+export function evaluateGraph(outputs: readonly Value[], feeds: Feeds, samples: number): Array64[] {
+  const found = new Map<Value, Array64>(feeds);
+  const read = (value: Value): Array64 => {
+    const known = found.get(value) ?? evaluateLeaf(value, samples);
+    found.set(value, known);
+    return known;
+  };
+  for (const node of nodesBefore(outputs, found)) {
+    const inputs = node.inputs.map((input) => (input ? read(input) : null));
+    evaluateNode(node, inputs, samples).forEach((result, k) => {
+      const output = node.outputs[k];
+      if (output) found.set(output, result);
+    });
+  }
+  return outputs.map(read);
+}
+
+function evaluateLeaf(value: Value, samples: number): Array64 {
+  const { source } = value;
+  if (source.kind === "constant") return toArray64(source.tensor);
+  if (source.kind === "dims") {
+    const data = Float64Array.from(source.dims, (dim) => bindDim(dim, samples));
+    return { dims: source.scalar ? [] : [data.length], data };
+  }
+  throw new PergradError("MISSING_TENSOR", `The ${source.kind} "${value.name}" was given no data.`);
+}
+
+function evaluateNode(node: Node, inputs: readonly (Array64 | null)[], samples: number): Array64[] {
+  const definition = definitionOf(node);
+  if (definition?.evaluate) return definition.evaluate(inputs, node);
+  const outputs = definition?.decompose?.(node, build);
+  if (!outputs) throw new PergradError("UNSUPPORTED_OP", `The reference cannot evaluate ${describeNode(node)}.`);
+  const feeds = new Map(node.inputs.flatMap((input, k) => {
+    const array = inputs[k];
+    return input && array ? [[input, array] as const] : [];
+  }));
+  return evaluateGraph(outputs, feeds, samples);
+}

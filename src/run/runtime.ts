@@ -1,0 +1,18 @@
+/** What runs a program: one small interface over ONNX Runtime in Node, in a browser, and the reference. */
+import type { Tensor } from "../tensor.js";
+
+export interface RuntimeOptions {
+  /** Threads within an operation; as many as there are cores where not given. */
+  readonly threads?: number;
+}
+
+export interface Runtime {
+  /** Prepares an ONNX model. Sessions are costly to make: reuse them. */
+  load(model: Uint8Array, options?: RuntimeOptions): Promise<Session>;
+}
+
+export interface Session {
+  /** Runs the model once. The feeds' data is read in place; the results are the caller's. */
+  run(feeds: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>>;
+  release(): Promise<void>;
+}

@@ -1,0 +1,78 @@
+/** Element types of tensors that pergrad reads, computes with or passes on. */
+export type DType =
+  | "float32"
+  | "float64"
+  | "int64"
+  | "int32"
+  | "int16"
+  | "int8"
+  | "uint64"
+  | "uint32"
+  | "uint16"
+  | "uint8"
+  | "bool";
+
+interface DataOf {
+  float32: Float32Array;
+  float64: Float64Array;
+  int64: BigInt64Array;
+  int32: Int32Array;
+  int16: Int16Array;
+  int8: Int8Array;
+  uint64: BigUint64Array;
+  uint32: Uint32Array;
+  uint16: Uint16Array;
+  uint8: Uint8Array;
+  /** 0 or 1 per element. */
+  bool: Uint8Array;
+}
+
+/** A plain value: a typed array in row-major order with its dimensions. */
+export interface Tensor<D extends DType = DType> {
+  readonly dtype: D;
+  readonly dims: readonly number[];
+  readonly data: DataOf[D];
+}
+
+export type TypedArray = DataOf[DType];
+
+const arrays = {
+  float32: Float32Array,
+  float64: Float64Array,
+  int64: BigInt64Array,
+  int32: Int32Array,
+  int16: Int16Array,
+  int8: Int8Array,
+  uint64: BigUint64Array,
+  uint32: Uint32Array,
+  uint16: Uint16Array,
+  uint8: Uint8Array,
+  bool: Uint8Array,
+} as const;
+
+/** The typed-array class that holds `dtype`. */
+export function arrayOf<D extends DType>(dtype: D): (typeof arrays)[D] {
+  return arrays[dtype];
+}
+
+/** Bytes per element. */
+export function bytesOf(dtype: DType): number {
+  return arrays[dtype].BYTES_PER_ELEMENT;
+}
+
+/** Number of elements of a tensor with these dimensions (1 for a scalar, `[]`). */
+export function sizeOf(dims: readonly number[]): number {
+  return dims.reduce((product, dim) => product * dim, 1);
+}
+
+/** Checks that the data fills the dimensions. Throws RangeError where it does not. */
+export function tensor<D extends DType>(dtype: D, dims: readonly number[], data: DataOf[D]): Tensor<D> {
+  if (data.length !== sizeOf(dims)) {
+    throw new RangeError(`a ${dtype} tensor [${dims.join(", ")}] needs ${sizeOf(dims)} elements, not ${data.length}`);
+  }
+  return { dtype, dims: [...dims], data };
+}
+
+export function isFloat(dtype: DType): dtype is "float32" | "float64" {
+  return dtype === "float32" || dtype === "float64";
+}

@@ -1,0 +1,118 @@
+/** What starts an expression, and what has no receiver. */
+import { PergradError } from "../errors.js";
+import { bindShape, type Dim, type DimSpec, isBatch, showShape } from "../graph/dim.js";
+import { constantValue, leaf, type Value } from "../graph/value.js";
+import { type DType, sizeOf, type Tensor } from "../tensor.js";
+import { checkedTensor, isTensor, type Nested, scalarOf, tensorOf } from "./constant.js";
+import { axisOf, invalid, shapeOf } from "./shape.js";
+import { type Operand, requireSameDType, Traced } from "./traced.js";
+
+function requireName(name: string, what: string): void {
+  if (typeof name !== "string" || name === "") throw invalid(`${what} needs a name.`);
+}
+
+/** A tensor fed at every run. The axis of size "N" holds the samples. */
+export function input(name: string, shape: readonly DimSpec[], dtype: DType = "float32"): Traced {
+  requireName(name, "An input");
+  return new Traced(leaf(name, { dtype, shape: shapeOf(shape, `input "${name}"`) }, { kind: "input" }));
+}
+
+const initials = new WeakMap<Value, Tensor<"float32">>();
+
+/** What a parameter of a hand-written expression starts from, where that was given. */
+export function initialOf(value: Value): Tensor<"float32"> | undefined {
+  return initials.get(value);
+}
+
+/** A float32 weight, maybe with its initial value: a tensor, its elements in row-major order, or nested arrays. */
+export function parameter(
+  name: string,
+  shape: readonly DimSpec[],
+  initial?: Tensor<"float32"> | Float32Array | Nested,
+): Traced {
+  requireName(name, "A parameter");
+  const what = `parameter "${name}"`;
+  const dims = shapeOf(shape, what);
+  const value = leaf(name, { dtype: "float32", shape: dims }, { kind: "parameter" });
+  if (initial !== undefined) initials.set(value, initialTensor(what, dims, initial));
+  return new Traced(value);
+}
+
+function initialTensor(
+  what: string,
+  dims: readonly Dim[],
+  initial: Tensor<"float32"> | Float32Array | Nested,
+): Tensor<"float32"> {
+  const wrong = () =>
+    new PergradError("SHAPE_MISMATCH", `${what}: its initial value does not fit its shape ${showShape(dims)}.`);
+  if (dims.some(isBatch)) throw invalid(`${what}: a parameter whose shape holds N cannot have an initial value.`);
+  const sizes = bindShape(dims, 0);
+  if (initial instanceof Float32Array) {
+    if (initial.length !== sizeOf(sizes)) throw wrong();
+    return { dtype: "float32", dims: sizes, data: initial };
+  }
+  const tensor = isTensor(initial) ? checkedTensor(initial, what) : tensorOf(initial, "float32");
+  if (tensor.dtype !== "float32")
+    throw new PergradError("DTYPE_MISMATCH", `${what}: its initial value must be float32.`);
+  // A flat array of numbers is taken in row-major order, as a typed array is.
+  const flat = !isTensor(initial) && tensor.dims.length === 1 && tensor.data.length === sizeOf(sizes);
+  if (flat) return { dtype: "float32", dims: sizes, data: tensor.data };
+  if (tensor.dims.length !== sizes.length || tensor.dims.some((size, axis) => size !== sizes[axis])) throw wrong();
+  return tensor;
+}
+
+/** A constant. Numbers and nested arrays are float32 unless said otherwise. */
+export function constant(value: Tensor | Nested, dtype: DType = "float32"): Traced {
+  return new Traced(constantValue(isTensor(value) ? checkedTensor(value, "constant") : tensorOf(value, dtype)));
+}
+
+/** A view of `x` with a new leading axis ("N": one per sample), or broadcast to a whole shape. Never copied. */
+export function expand(x: Traced, to: DimSpec | readonly DimSpec[]): Traced {
+  return x.expand(to);
+}
+
+/** Sums of products, in Einstein's notation: `einsum("ni,nij->nj", x, w)`. */
+export function einsum(equation: string, ...operands: readonly Traced[]): Traced {
+  const [first, ...others] = operands;
+  if (!first) throw invalid("einsum: there are no operands.");
+  if (!/^[a-zA-Z,.\s]*(->[a-zA-Z.\s]*)?$/.test(equation)) throw invalid(`einsum: "${equation}" is no equation.`);
+  requireSameDType(
+    "einsum",
+    operands.map((operand) => operand.value),
+  );
+  return first.onnx("Einsum", others, { equation });
+}
+
+/** `a` where the condition holds, `b` elsewhere. */
+export function where(condition: Traced, a: Operand, b: Operand): Traced {
+  if (condition.dtype !== "bool") {
+    throw new PergradError("DTYPE_MISMATCH", `where: its condition is ${condition.dtype}, not bool.`);
+  }
+  const dtype = a instanceof Traced ? a.dtype : b instanceof Traced ? b.dtype : "float32";
+  const [then, otherwise] = [a, b].map((x) => (x instanceof Traced ? x : new Traced(scalarOf(x, dtype)))) as [
+    Traced,
+    Traced,
+  ];
+  requireSameDType("where", [then.value, otherwise.value]);
+  return condition.onnx("Where", [then, otherwise]);
+}
+
+/** Joins tensors along an existing axis. */
+export function concat(parts: readonly Traced[], axis = 0): Traced {
+  const [first, ...others] = parts;
+  if (!first) throw invalid("concat: there is nothing to join.");
+  requireSameDType(
+    "concat",
+    parts.map((part) => part.value),
+  );
+  const along = axisOf(axis, first.rank, "concat");
+  return others.length === 0 ? first : first.onnx("Concat", others, { axis: along });
+}
+
+/** Joins tensors along a new axis. */
+export function stack(parts: readonly Traced[], axis = 0): Traced {
+  return concat(
+    parts.map((part) => part.unsqueeze(axis)),
+    axis,
+  );
+}

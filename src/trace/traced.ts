@@ -1,0 +1,312 @@
+/** Arithmetic on values of a graph, as one writes it on arrays. */
+import { PergradError } from "../errors.js";
+import { type Dim, type DimSpec, isBatch, type Shape, showShape } from "../graph/dim.js";
+import { type Attributes, constantValue, dimsValue, type Value } from "../graph/value.js";
+import { build } from "../ops/registry.js";
+import type { DType } from "../tensor.js";
+import { scalarOf, tensorOf } from "./constant.js";
+import { axesOf, axisOf, dimOf, invalid, reshapeTarget, shapeOf, specOf } from "./shape.js";
+
+/** What a method takes beside its tensor: another one, or a number. */
+export type Operand = Traced | number;
+export type Axes = number | readonly number[];
+
+export interface ReduceOptions {
+  /** Keeps the reduced axes, with size 1. */
+  readonly keepDims?: boolean;
+}
+
+/** Throws DTYPE_MISMATCH where the dtypes of an operation's inputs differ. */
+export function requireSameDType(op: string, inputs: readonly (Value | null)[]): void {
+  const present = inputs.filter((input) => input !== null);
+  const odd = present.find((input) => input.dtype !== present[0]?.dtype);
+  if (odd) {
+    throw new PergradError(
+      "DTYPE_MISMATCH",
+      `${op}: ${present[0]?.dtype} and ${odd.dtype} do not go together; cast one of them.`,
+    );
+  }
+}
+
+/** An immutable tensor expression. Its methods make new ones; nothing is computed until a program runs. */
+export class Traced {
+  constructor(
+    /** The value of the graph that this stands for. */
+    readonly value: Value,
+    /** Names the nodes made from here on, so that messages can say where they come from. */
+    readonly scope: string = "",
+  ) {}
+
+  get dtype(): DType {
+    return this.value.dtype;
+  }
+
+  /** Sizes, with "N" for the batch. */
+  get shape(): readonly DimSpec[] {
+    return this.value.shape.map(specOf);
+  }
+
+  get rank(): number {
+    return this.value.shape.length;
+  }
+
+  /** The same tensor; nodes made from it are named `scope`. */
+  within(scope: string): Traced {
+    return scope === this.scope ? this : new Traced(this.value, scope);
+  }
+
+  /** Any operator of ONNX opset 21 that pergrad knows, on this and further inputs; its first output. */
+  onnx(op: string, others: readonly (Traced | null)[] = [], attributes: Attributes = {}): Traced {
+    return this.apply(
+      op,
+      others.map((other) => other?.value ?? null),
+      attributes,
+    );
+  }
+
+  private apply(op: string, others: readonly (Value | null)[] = [], attributes: Attributes = {}): Traced {
+    const options = this.scope === "" ? {} : { name: this.scope };
+    return this.wrap(build.node(op, [this.value, ...others], attributes, 1, options).outputs[0] as Value);
+  }
+
+  private wrap(value: Value): Traced {
+    return value === this.value ? this : new Traced(value, this.scope);
+  }
+
+  private operand(op: string, other: Operand): Value {
+    const value = typeof other === "number" ? scalarOf(other, this.dtype) : other.value;
+    requireSameDType(op, [this.value, value]);
+    return value;
+  }
+
+  private binary(op: string, other: Operand): Traced {
+    return this.apply(op, [this.operand(op, other)]);
+  }
+
+  // Arithmetic, with broadcasting
+
+  add(other: Operand): Traced {
+    return this.binary("Add", other);
+  }
+  sub(other: Operand): Traced {
+    return this.binary("Sub", other);
+  }
+  mul(other: Operand): Traced {
+    return this.binary("Mul", other);
+  }
+  div(other: Operand): Traced {
+    return this.binary("Div", other);
+  }
+  /** The element-wise larger of the two. */
+  maximum(other: Operand): Traced {
+    return this.binary("Max", other);
+  }
+  /** The element-wise smaller of the two. */
+  minimum(other: Operand): Traced {
+    return this.binary("Min", other);
+  }
+
+  pow(exponent: Operand): Traced {
+    return exponent === 2 ? this.square() : this.binary("Pow", exponent);
+  }
+
+  neg(): Traced {
+    return this.apply("Neg");
+  }
+  square(): Traced {
+    return this.mul(this);
+  }
+  sqrt(): Traced {
+    return this.apply("Sqrt");
+  }
+  exp(): Traced {
+    return this.apply("Exp");
+  }
+  log(): Traced {
+    return this.apply("Log");
+  }
+  abs(): Traced {
+    return this.apply("Abs");
+  }
+  sign(): Traced {
+    return this.apply("Sign");
+  }
+  sin(): Traced {
+    return this.apply("Sin");
+  }
+  cos(): Traced {
+    return this.apply("Cos");
+  }
+  erf(): Traced {
+    return this.apply("Erf");
+  }
+  tanh(): Traced {
+    return this.apply("Tanh");
+  }
+  sigmoid(): Traced {
+    return this.apply("Sigmoid");
+  }
+  relu(): Traced {
+    return this.apply("Relu");
+  }
+  softplus(): Traced {
+    return this.apply("Softplus");
+  }
+
+  /** Limits to [min, max]; either may be left undefined. */
+  clip(min?: number, max?: number): Traced {
+    const bound = (limit: number | undefined) => (limit === undefined ? null : scalarOf(limit, this.dtype));
+    return this.apply("Clip", [bound(min), bound(max)]);
+  }
+
+  // Comparisons and logic: results are of dtype bool
+
+  less(other: Operand): Traced {
+    return this.binary("Less", other);
+  }
+  lessOrEqual(other: Operand): Traced {
+    return this.binary("LessOrEqual", other);
+  }
+  greater(other: Operand): Traced {
+    return this.binary("Greater", other);
+  }
+  greaterOrEqual(other: Operand): Traced {
+    return this.binary("GreaterOrEqual", other);
+  }
+  equal(other: Operand): Traced {
+    return this.binary("Equal", other);
+  }
+  notEqual(other: Operand): Traced {
+    return this.equal(other).not();
+  }
+  and(other: Traced): Traced {
+    return this.binary("And", other);
+  }
+  or(other: Traced): Traced {
+    return this.binary("Or", other);
+  }
+  not(): Traced {
+    return this.apply("Not");
+  }
+
+  cast(dtype: DType): Traced {
+    return dtype === this.dtype ? this : this.apply("Cast", [], { to: dtype });
+  }
+
+  // Products and reductions
+
+  matmul(other: Traced): Traced {
+    return this.binary("MatMul", other);
+  }
+
+  private reduce(op: string, name: string, axes: Axes | undefined, { keepDims = false }: ReduceOptions): Traced {
+    const along = axesOf(axes, this.rank, name);
+    if (along.length === 0) return this;
+    return this.apply(op, [build.ints(along)], { keepdims: keepDims ? 1 : 0 });
+  }
+
+  /** Over the given axes, or all. */
+  sum(axes?: Axes, options: ReduceOptions = {}): Traced {
+    return this.reduce("ReduceSum", "sum", axes, options);
+  }
+  mean(axes?: Axes, options: ReduceOptions = {}): Traced {
+    return this.reduce("ReduceMean", "mean", axes, options);
+  }
+  max(axes?: Axes, options: ReduceOptions = {}): Traced {
+    return this.reduce("ReduceMax", "max", axes, options);
+  }
+  min(axes?: Axes, options: ReduceOptions = {}): Traced {
+    return this.reduce("ReduceMin", "min", axes, options);
+  }
+
+  softmax(axis = -1): Traced {
+    return this.apply("Softmax", [], { axis: axisOf(axis, this.rank, "softmax") });
+  }
+  logSoftmax(axis = -1): Traced {
+    return this.apply("LogSoftmax", [], { axis: axisOf(axis, this.rank, "logSoftmax") });
+  }
+
+  // Shapes
+
+  /** One dimension may be -1: it takes what is left. */
+  reshape(shape: readonly DimSpec[]): Traced {
+    return this.reshaped(reshapeTarget(this.value.shape, shape));
+  }
+
+  private reshaped(shape: Shape): Traced {
+    const done = build.reshape(this.value, shape);
+    return done === this.value ? this : this.apply("Reshape", [dimsValue(shape)], { allowzero: 1 });
+  }
+
+  /** Output axis k is axis `permutation[k]`; without one the axes are reversed. */
+  transpose(permutation?: readonly number[]): Traced {
+    const order = permutation
+      ? axesOf(permutation, this.rank, "transpose")
+      : axesOf(undefined, this.rank, "").reverse();
+    if (order.length !== this.rank) {
+      throw invalid(
+        `transpose: [${order}] is no permutation of the ${this.rank} axes of ${showShape(this.value.shape)}.`,
+      );
+    }
+    return this.wrap(build.transpose(this.value, order));
+  }
+
+  /** Broadcasts to a shape as ONNX Expand does; a single size ("N") becomes a new leading axis. */
+  expand(to: DimSpec | readonly DimSpec[]): Traced {
+    const leading = typeof to === "number" || typeof to === "string";
+    const shape = leading ? [dimOf(to, "expand"), ...this.value.shape] : shapeOf(to, "expand");
+    if (leading && shape[0] === 1) return this.reshaped(shape);
+    return this.wrap(build.expand(this.value, shape));
+  }
+
+  /** New axes of size 1 at these places of the result. */
+  unsqueeze(axes: Axes): Traced {
+    const count = typeof axes === "number" ? 1 : axes.length;
+    const places = axesOf(axes, this.rank + count, "unsqueeze");
+    const rest = [...this.value.shape];
+    return this.reshaped(
+      Array.from({ length: this.rank + count }, (_, axis) => (places.includes(axis) ? 1 : (rest.shift() as Dim))),
+    );
+  }
+
+  /** Drops the given axes, which must be of size 1; without any, all of size 1. */
+  squeeze(axes?: Axes): Traced {
+    const shape = this.value.shape;
+    const dropped = axes === undefined ? undefined : axesOf(axes, this.rank, "squeeze");
+    const wide = dropped?.find((axis) => shape[axis] !== 1);
+    if (wide !== undefined) {
+      throw new PergradError("SHAPE_MISMATCH", `squeeze: axis ${wide} of ${showShape(shape)} is not of size 1.`);
+    }
+    return this.reshaped(shape.filter((dim, axis) => (dropped ? !dropped.includes(axis) : dim !== 1)));
+  }
+
+  /** Elements start, start + step, ... before `end` of one axis; negative places count from its end. */
+  slice(axis: number, start: number, end?: DimSpec, step = 1): Traced {
+    const along = axisOf(axis, this.rank, "slice");
+    const size = this.value.shape[along] as Dim;
+    if (![start, step].every(Number.isSafeInteger) || step === 0)
+      throw invalid("slice: start and step are whole numbers.");
+    const last = sliceEnd(end, size, step);
+    return this.apply("Slice", [build.ints([start]), dimsValue([last]), build.ints([along]), build.ints([step])]);
+  }
+
+  /** Elements of one axis by their indices: the axis is replaced by the axes of `indices` (numpy's `take`). */
+  gather(indices: Traced | number | readonly number[], axis = 0): Traced {
+    const at = indices instanceof Traced ? indices.value : constantValue(tensorOf(indices, "int64"));
+    return this.apply("Gather", [at], { axis: axisOf(axis, this.rank, "gather") });
+  }
+
+  /** One element along `axis` for each element of `indices` (numpy's `take_along_axis`). */
+  gatherElements(indices: Traced, axis: number): Traced {
+    return this.apply("GatherElements", [indices.value], { axis: axisOf(axis, this.rank, "gatherElements") });
+  }
+}
+
+/** Beyond any size: what ONNX takes for "to the end". */
+const beyond = 2 ** 31 - 1;
+
+function sliceEnd(end: DimSpec | undefined, size: Dim, step: number): Dim {
+  if (end === undefined) return step < 0 ? -beyond : isBatch(size) ? size : beyond;
+  if (typeof end === "number" && Number.isSafeInteger(end)) return end;
+  return dimOf(end, "slice");
+}

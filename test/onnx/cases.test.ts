@@ -1,0 +1,80 @@
+/** The small graphs of old opsets that accompany the project: read in place, skipped where they are absent. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { fromBinary } from "@bufbuild/protobuf";
+import { TensorProtoSchema } from "onnx-buf";
+import { describe, expect, it, type TestContext } from "vitest";
+import { PergradError } from "../../src/errors.js";
+import { isBatch } from "../../src/graph/dim.js";
+import { type DecodedModel, decodeModel } from "../../src/onnx/decode.js";
+import { encodeModel } from "../../src/onnx/encode.js";
+import { parseModel } from "../../src/onnx/proto.js";
+import { readStructure } from "../../src/onnx/structure.js";
+import { decodeTensor, PrecisionNotes } from "../../src/onnx/tensors.js";
+import { build } from "../../src/ops/registry.js";
+import { nodeRuntime } from "../../src/run/node.js";
+import type { Tensor } from "../../src/tensor.js";
+import { relativeError } from "./compare.js";
+
+const folder = fileURLToPath(new URL("../../../shared/onnx-cases/", import.meta.url));
+const cases = existsSync(folder) ? readdirSync(folder) : [];
+
+function stored(name: string, kind: "input" | "output"): Tensor[] {
+  const data = `${folder}${name}/test_data_set_0/`;
+  const count = readdirSync(data).filter((entry) => entry.startsWith(kind)).length;
+  return Array.from({ length: count }, (_, k) => {
+    const proto = fromBinary(TensorProtoSchema, readFileSync(`${data}${kind}_${k}.pb`));
+    return decodeTensor(proto, `${kind} ${k}`, new PrecisionNotes());
+  });
+}
+
+function decode(name: string, batched: boolean): DecodedModel {
+  const bytes = readFileSync(`${folder}${name}/model.onnx`);
+  const { graph } = parseModel(bytes, name);
+  if (!graph) throw new Error("the case holds no graph");
+  const shared = readStructure(graph, name).inputs.map((input) => [input.name, null] as const);
+  return decodeModel(bytes, { fileName: name, build, ...(batched ? {} : { sampleAxes: Object.fromEntries(shared) }) });
+}
+
+/** Skips where an operator is not known yet and, for a batch, where the case's shapes do not allow one. */
+function decodeOrSkip(name: string, batched: boolean, context: TestContext): DecodedModel {
+  try {
+    return decode(name, batched);
+  } catch (error) {
+    const excused = ["UNSUPPORTED_OP", ...(batched ? ["SHAPE_MISMATCH", "SAMPLES_INTERACT"] : [])];
+    if (error instanceof PergradError && excused.includes(error.code)) context.skip(error.message);
+    throw error;
+  }
+}
+
+async function run(model: DecodedModel, name: string): Promise<void> {
+  const session = await nodeRuntime.load(encodeModel({ ...model.graph, parameters: model.parameters }), { threads: 1 });
+  const feeds = stored(name, "input");
+  const found = await session.run(
+    Object.fromEntries(model.graph.inputs.map((input, k) => [input.name, feeds[k] as Tensor])),
+  );
+  await session.release();
+  stored(name, "output").forEach((expected, k) => {
+    const output = model.graph.outputs[k];
+    const result = found[output?.name ?? ""] as Tensor;
+    expect(result.dims).toEqual(expected.dims);
+    expect(relativeError(result, expected)).toBeLessThan(1e-5);
+  });
+}
+
+it("the stored cases are there", (context) => {
+  if (cases.length === 0) context.skip("../shared/onnx-cases is absent");
+  expect(cases.length).toBeGreaterThan(30);
+});
+
+describe.each(cases)("%s", (name) => {
+  it("computes the stored outputs once upgraded", async (context) => {
+    await run(decodeOrSkip(name, false, context), name);
+  });
+
+  it("computes them with a batch in place of its first axis", async (context) => {
+    const model = decodeOrSkip(name, true, context);
+    expect(model.graph.inputs.every((input) => isBatch(input.shape[0]))).toBe(true);
+    await run(model, name);
+  });
+});

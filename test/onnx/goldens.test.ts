@@ -1,0 +1,87 @@
+/** Models exported from PyTorch: decoded, encoded again, and run. */
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it, type TestContext } from "vitest";
+import { PergradError } from "../../src/errors.js";
+import { bindShape, isBatch } from "../../src/graph/dim.js";
+import { decodeSafetensors } from "../../src/io/safetensors.js";
+import { type DecodedModel, decodeModel } from "../../src/onnx/decode.js";
+import { encodeModel } from "../../src/onnx/encode.js";
+import { build } from "../../src/ops/registry.js";
+import { nodeRuntime } from "../../src/run/node.js";
+import { sizeOf, type Tensor } from "../../src/tensor.js";
+import { relativeError } from "./compare.js";
+
+const folder = fileURLToPath(new URL("../goldens/", import.meta.url));
+const cases = readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
+  entry.isDirectory() ? [entry.name] : [],
+);
+
+function tensorsOf(name: string, file: string): ReadonlyMap<string, Tensor> {
+  return decodeSafetensors(readFileSync(`${folder}${name}/${file}`), file).tensors;
+}
+
+/** Skips a model whose operators pergrad does not know yet. */
+function decodeOrSkip(name: string, context: TestContext): DecodedModel {
+  try {
+    return decodeModel(readFileSync(`${folder}${name}/model.onnx`), { fileName: name, build });
+  } catch (error) {
+    if (error instanceof PergradError && error.code === "UNSUPPORTED_OP") context.skip(error.message);
+    throw error;
+  }
+}
+
+/** ONNX Runtime multiplies no matrix with an empty batch of matrices. */
+const refusesEmptyBatch = new Set(["param_on_left"]);
+
+/** Every input's samples repeated `times` times (0: an empty batch). */
+function repeated({ graph }: DecodedModel, data: ReadonlyMap<string, Tensor>, times: number): Record<string, Tensor> {
+  const feeds = graph.inputs.map((input): [string, Tensor] => {
+    const { dtype, dims, data: once } = data.get(input.name) as Tensor<"float32">;
+    const length = once.length * times;
+    const many = new (once.constructor as Float32ArrayConstructor)(length);
+    for (let i = 0; i < length; i++) many[i] = once[i % once.length] as number;
+    return [input.name, { dtype, dims: [(dims[0] as number) * times, ...dims.slice(1)], data: many }];
+  });
+  return Object.fromEntries(feeds);
+}
+
+describe.each(cases)("%s", (name) => {
+  it("computes the expected output after decoding and encoding, at every batch size", async (context) => {
+    const model = decodeOrSkip(name, context);
+    const output = model.graph.outputs[0];
+    const expected = tensorsOf(name, "expected.safetensors").get("output");
+    if (!output || !expected) throw new Error("the case is incomplete");
+    const bytes = encodeModel({ ...model.graph, parameters: model.parameters });
+    const session = await nodeRuntime.load(bytes, { threads: 1 });
+    const data = tensorsOf(name, "data.safetensors");
+    const samples = expected.dims[0] as number;
+    for (const times of refusesEmptyBatch.has(name) ? [1, 3] : [1, 0, 3]) {
+      const found = (await session.run(repeated(model, data, times)))[output.name] as Tensor;
+      expect(found.dims).toEqual([samples * times, ...expected.dims.slice(1)]);
+      expect(found.dims).toEqual(bindShape(output.value.shape, samples * times));
+      for (let part = 0; part < times; part++) {
+        const size = sizeOf(expected.dims);
+        const slice = { ...found, data: found.data.slice(part * size, (part + 1) * size) } as Tensor;
+        expect(relativeError(slice, expected)).toBeLessThan(1e-5);
+      }
+    }
+    await session.release();
+  });
+
+  it("gives the same graph when it is read back", (context) => {
+    const model = decodeOrSkip(name, context);
+    const bytes = encodeModel({ ...model.graph, parameters: model.parameters });
+    const again = decodeModel(bytes, { fileName: "again", build });
+    const shape = ({ graph }: DecodedModel) => ({
+      inputs: graph.inputs.map(({ name: own, dtype, shape }) => ({ own, dtype, shape })),
+      parameters: graph.parameters
+        .map(({ name: own, shape }) => ({ own, shape }))
+        .sort((a, b) => (a.own < b.own ? -1 : 1)),
+      outputs: graph.outputs.map(({ name: own, value }) => ({ own, shape: value.shape })),
+    });
+    expect(shape(again)).toEqual(shape(model));
+    expect(again.parameters).toEqual(model.parameters);
+    expect(model.graph.inputs.every((input) => isBatch(input.shape[0]))).toBe(true);
+  });
+});

@@ -1,0 +1,100 @@
+/** Small ONNX files for tests, written field by field. */
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import {
+  type AttributeProtoSchema,
+  AttributeProto_AttributeType as Kind,
+  ModelProtoSchema,
+  type NodeProtoSchema,
+  type TensorProtoSchema,
+  type ValueInfoProtoSchema,
+} from "onnx-buf";
+import { PergradError } from "../../src/errors.js";
+import { type DecodedModel, type DecodeOptions, decodeModel } from "../../src/onnx/decode.js";
+import { encodeTensor } from "../../src/onnx/tensors.js";
+import { build } from "../../src/ops/registry.js";
+import type { Tensor } from "../../src/tensor.js";
+
+type ValueInfo = MessageInitShape<typeof ValueInfoProtoSchema>;
+type NodeInit = MessageInitShape<typeof NodeProtoSchema>;
+type AttributeInit = MessageInitShape<typeof AttributeProtoSchema>;
+
+export interface FileInit {
+  readonly inputs?: readonly ValueInfo[];
+  readonly initializers?: readonly MessageInitShape<typeof TensorProtoSchema>[];
+  readonly nodes?: readonly NodeInit[];
+  readonly outputs?: readonly string[];
+  readonly opset?: number;
+}
+
+export function file({
+  inputs = [],
+  initializers = [],
+  nodes = [],
+  outputs = ["y"],
+  opset = 21,
+}: FileInit): Uint8Array {
+  return toBinary(
+    ModelProtoSchema,
+    create(ModelProtoSchema, {
+      irVersion: 8n,
+      opsetImport: [{ domain: "", version: BigInt(opset) }],
+      graph: {
+        name: "test",
+        node: [...nodes],
+        initializer: [...initializers],
+        input: [...inputs],
+        output: outputs.map((name) => ({ name })),
+      },
+    }),
+  );
+}
+
+/** An input; a string is a symbolic dimension ("" one without a name), `elemType` 1 is float32. */
+export function valueInfo(name: string, dims: readonly (number | string)[], elemType = 1): ValueInfo {
+  const dim = dims.map((size) =>
+    typeof size === "string"
+      ? { value: { case: "dimParam" as const, value: size } }
+      : { value: { case: "dimValue" as const, value: BigInt(size) } },
+  );
+  return { name, type: { value: { case: "tensorType", value: { elemType, shape: { dim } } } } };
+}
+
+export function node(
+  op: string,
+  input: readonly string[],
+  output: readonly string[],
+  attribute: readonly AttributeInit[] = [],
+): NodeInit {
+  return { opType: op, input: [...input], output: [...output], attribute: [...attribute] };
+}
+
+export const int = (name: string, i: number): AttributeInit => ({ name, type: Kind.INT, i: BigInt(i) });
+export const float = (name: string, f: number): AttributeInit => ({ name, type: Kind.FLOAT, f });
+export const ints = (name: string, values: readonly (number | bigint)[]): AttributeInit => ({
+  name,
+  type: Kind.INTS,
+  ints: values.map(BigInt),
+});
+
+export const floats = (dims: readonly number[], ...data: number[]): Tensor<"float32"> => ({
+  dtype: "float32",
+  dims,
+  data: Float32Array.from(data),
+});
+
+export const initializer = (name: string, tensor: Tensor) => encodeTensor(name, tensor);
+
+export function decode(bytes: Uint8Array, options: Partial<DecodeOptions> = {}): DecodedModel {
+  return decodeModel(bytes, { fileName: "m.onnx", build, ...options });
+}
+
+/** What decoding throws, as "CODE: message". */
+export function refusal(action: () => unknown): string {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof PergradError) return `${error.code}: ${error.message}`;
+    throw error;
+  }
+  return "no error";
+}

@@ -1,0 +1,111 @@
+import { expect } from "vitest";
+import { perSampleGradients } from "../../src/autodiff/per-sample.js";
+import { plain, reverse } from "../../src/autodiff/reverse.js";
+import { SampleAxes } from "../../src/autodiff/sample-axes.js";
+import { simplify } from "../../src/emit/simplify.js";
+import type { Factored } from "../../src/gradients/factored.js";
+import type { Value } from "../../src/graph/value.js";
+import type { Array64 } from "../../src/ops/definition.js";
+import { build } from "../../src/ops/registry.js";
+import { evaluateGraph } from "../../src/run/reference.js";
+
+/** A graph with its data: what per-sample gradients are compared on. */
+export interface Case {
+  /** `[N]` */
+  readonly losses: Value;
+  readonly parameters: ReadonlyMap<Value, Array64>;
+  readonly inputs: ReadonlyMap<Value, { readonly axis: number; readonly array: Array64 }>;
+  readonly samples: number;
+}
+
+/** Deterministic numbers that are neither round nor equal. */
+export function numbers(dims: readonly number[], seed: number): Array64 {
+  const size = dims.reduce((product, dim) => product * dim, 1);
+  const data = Float64Array.from({ length: size }, (_, i) => Math.sin((i + 1) * 12.9898 + seed * 78.233) * 1.3);
+  return { dims, data };
+}
+
+export function takeSample64({ dims, data }: Array64, axis: number, sample: number): Array64 {
+  const size = (list: readonly number[]) => list.reduce((product, dim) => product * dim, 1);
+  const [before, all, behind] = [size(dims.slice(0, axis)), dims[axis] ?? 1, size(dims.slice(axis + 1))];
+  const taken: number[] = [];
+  for (let b = 0; b < before; b++) {
+    const start = (b * all + sample) * behind;
+    taken.push(...data.subarray(start, start + behind));
+  }
+  return { dims: dims.map((dim, k) => (k === axis ? 1 : dim)), data: Float64Array.from(taken) };
+}
+
+/** The loop: plain reverse mode on one sample after another, `[N][parameter]`. */
+export function loopGradients(test: Case): Map<Value, Float64Array[]> {
+  const seed = build.expand(build.scalar(1, test.losses), test.losses.shape);
+  const targets = [...test.parameters.keys()];
+  const found = reverse(new Map([[test.losses, seed]]), new Set(targets), plain);
+  const values = targets.map((target) => found.get(target) ?? build.zeros(target.shape, target.dtype));
+  const result = new Map<Value, Float64Array[]>(targets.map((target) => [target, []]));
+  for (let n = 0; n < test.samples; n++) {
+    const feeds = new Map<Value, Array64>(test.parameters);
+    for (const [input, { axis, array }] of test.inputs) feeds.set(input, takeSample64(array, axis, n));
+    evaluateGraph(values, feeds, 1).forEach(({ data }, k) => result.get(targets[k] as Value)?.push(data));
+  }
+  return result;
+}
+
+/** Every way of answering every question about one gradient, with the name it goes by. */
+function answers(gradient: Factored, weights: Value): { name: string; value: Value }[] {
+  return [
+    { name: "gradients", value: gradient.materialise(build) },
+    ...gradient.squaredNorms().map((way) => ({ name: `norm by ${way.name}`, value: way.emit(build) })),
+    ...gradient.weightedSums(null).map((way) => ({ name: `sum by ${way.name}`, value: way.emit(build) })),
+    ...gradient.weightedSums(weights).map((way) => ({ name: `weighted sum by ${way.name}`, value: way.emit(build) })),
+  ];
+}
+
+/** What each question's answer must be, from the loop. */
+function expected(name: string, loop: readonly Float64Array[], weights: Float64Array): number[] {
+  const size = loop[0]?.length ?? 0;
+  if (name === "gradients") return loop.flatMap((gradient) => [...gradient]);
+  if (name.startsWith("norm")) return loop.map((gradient) => gradient.reduce((sum, x) => sum + x * x, 0));
+  const weight = (n: number) => (name.startsWith("weighted") ? (weights[n] ?? 0) : 1);
+  return Array.from({ length: size }, (_, i) => loop.reduce((sum, gradient, n) => sum + weight(n) * (gradient[i] ?? 0), 0));
+}
+
+export function expectClose(actual: ArrayLike<number>, wanted: ArrayLike<number>, tolerance: number, what: string, floor = 0): void {
+  expect(actual.length, `${what}: number of elements`).toBe(wanted.length);
+  let scale = floor;
+  let worst = 0;
+  for (let i = 0; i < wanted.length; i++) {
+    scale = Math.max(scale, Math.abs(wanted[i] as number));
+    const difference = Math.abs((actual[i] as number) - (wanted[i] as number));
+    worst = Number.isNaN(difference) ? Number.POSITIVE_INFINITY : Math.max(worst, difference);
+  }
+  expect(worst, `${what}: largest difference, against a largest value of ${scale}`).toBeLessThanOrEqual(tolerance * (scale || 1));
+}
+
+/** All answers of all kinds, in float64, against the loop. Returns the kinds met, by parameter name. */
+export function compareWithLoop(test: Case): Map<string, string> {
+  const axes = new SampleAxes(new Map([...test.inputs].map(([input, { axis }]) => [input, axis])));
+  const gradients = perSampleGradients(test.losses, [...test.parameters.keys()], axes);
+  const loop = loopGradients(test);
+  const weights = build.op("Abs", [test.losses]);
+  const weightData = evaluateFull(test, [weights])[0]?.data ?? new Float64Array();
+  const kinds = new Map<string, string>();
+  for (const [parameter, gradient] of gradients) {
+    kinds.set(parameter.name, gradient.kind);
+    const asked = answers(gradient, weights);
+    const values = evaluateFull(test, simplify(asked.map(({ value }) => value)));
+    const wanted = loop.get(parameter) ?? [];
+    asked.forEach(({ name }, k) => {
+      if (test.samples === 0 && !name.includes("sum")) return expect(values[k]?.data.length).toBe(0);
+      if (test.samples === 0) return expect([...(values[k]?.data ?? [])].every((x) => x === 0)).toBe(true);
+      expectClose(values[k]?.data ?? [], expected(name, wanted, weightData), 1e-9, `${parameter.name}, ${gradient.kind}, ${name}`, 1e-6);
+    });
+  }
+  return kinds;
+}
+
+function evaluateFull(test: Case, outputs: readonly Value[]): Array64[] {
+  const feeds = new Map<Value, Array64>(test.parameters);
+  for (const [input, { array }] of test.inputs) feeds.set(input, array);
+  return evaluateGraph(outputs, feeds, test.samples);
+}
