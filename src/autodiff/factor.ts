@@ -39,22 +39,30 @@ function cannot(node: Node): PergradError {
   );
 }
 
-/** The dimensions with the sample axis taken apart: outer, N and inner in its place. */
-function splitShape(shape: Shape, at: SampleAxis): Dim[] {
-  return [...shape.slice(0, at.axis), at.outer, N, at.inner, ...shape.slice(at.axis + 1)];
+/** What the samples are folded with, as the axes beside theirs: none for a plain sample axis. */
+function folds({ outer, inner }: SampleAxis): { readonly before: readonly number[]; readonly behind: readonly number[] } {
+  return { before: outer === 1 ? [] : [outer], behind: inner === 1 ? [] : [inner] };
+}
+
+/** The value with the sample axis taken apart into outer, N and inner. */
+function split(value: Value, at: SampleAxis): Value {
+  const { before, behind } = folds(at);
+  return build.reshape(value, [...value.shape.slice(0, at.axis), ...before, N, ...behind, ...value.shape.slice(at.axis + 1)]);
 }
 
 /** The value with its samples first: `[N, ...before, outer, inner, ...behind]`. */
 function samplesFirst(value: Value, at: SampleAxis): Value {
-  return build.moveAxis(build.reshape(value, splitShape(value.shape, at)), at.axis + 1, 0);
+  return build.moveAxis(split(value, at), at.axis + folds(at).before.length, 0);
 }
 
 function factorReduction(node: Node, { value, axes, shape }: Reduction, sampleAxes: SampleAxes): Factored {
   const at = sampleAxes.of(value);
   if (!at || !axes.includes(at.axis)) throw cannot(node);
+  // Behind the samples, the axes keep their order; the sample axis leaves what it was folded with.
+  const folded = folds(at).before.length + folds(at).behind.length;
   const summed = axes.flatMap((axis) => {
-    if (axis === at.axis) return [axis + 1, axis + 2];
-    return [axis < at.axis ? axis + 1 : axis + 2];
+    if (axis === at.axis) return Array.from({ length: folded }, (_, k) => axis + 1 + k);
+    return [axis < at.axis ? axis + 1 : axis + folded];
   });
   return new Dense(build.reshape(build.sum(samplesFirst(value, at), summed), [N, ...shape]));
 }
@@ -66,10 +74,9 @@ interface Operand {
 }
 
 function splitOperand(value: Value, letters: string, at: SampleAxis): Operand {
-  return {
-    value: build.reshape(value, splitShape(value.shape, at)),
-    letters: `${letters.slice(0, at.axis)}<#>${letters.slice(at.axis + 1)}`,
-  };
+  const { before, behind } = folds(at);
+  const own = `${before.length > 0 ? "<" : ""}#${behind.length > 0 ? ">" : ""}`;
+  return { value: split(value, at), letters: letters.slice(0, at.axis) + own + letters.slice(at.axis + 1) };
 }
 
 /**

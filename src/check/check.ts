@@ -15,6 +15,8 @@ export interface CheckOptions extends ObjectiveOptions {
   readonly differences?: number;
   /** Seed of that choice. Default 0. */
   readonly seed?: number;
+  /** Threads that the runtime may use. Default: all cores. */
+  readonly threads?: number;
   readonly onProgress?: (done: number, total: number) => void;
 }
 

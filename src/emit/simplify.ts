@@ -59,7 +59,8 @@ function foldConstant(node: Node): Value[] | null {
   return evaluateGraph(node.outputs, new Map(), 0).map(({ dims, data }, k) => {
     const { dtype } = node.outputs[k] as Value;
     const big = dtype === "int64" || dtype === "uint64";
-    const typed = big ? BigInt64Array.from(data, (x) => BigInt(Math.trunc(x))) : (arrayOf(dtype) as Float32ArrayConstructor).from(data);
+    if (isFloat(dtype)) return constantValue({ dtype: "float64", dims, data }, "", dtype);
+    const typed = big ? BigInt64Array.from(data, (x) => BigInt(Math.trunc(x))) : (arrayOf(dtype) as Int32ArrayConstructor).from(data);
     return constantValue({ dtype, dims, data: typed } as Tensor);
   });
 }
@@ -164,7 +165,8 @@ function contentKey(value: Value): string | null {
   const { source } = value;
   if (source.kind === "dims") return `dims:${source.scalar}:${JSON.stringify(source.dims)}`;
   if (source.kind !== "constant" || source.tensor.data.length > largestCompared) return null;
-  const { dtype, dims, data } = source.tensor;
+  const { dtype } = value;
+  const { dims, data } = source.tensor;
   // -0 and 0 differ, and so do NaNs of different floats: their text tells.
   const elements = isFloat(dtype) ? Array.from(data as Float32Array, (x) => (Object.is(x, -0) ? "-0" : String(x))) : Array.from(data as Int32Array, String);
   return `constant:${dtype}:${dims.join()}:${elements.join()}`;

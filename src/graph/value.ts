@@ -63,13 +63,16 @@ export function leaf(name: string, type: ValueType, source: Leaf): Value {
 /** Elements of integer constants up to this size are followed through shape arithmetic. */
 const largestKnown = 64;
 
-/** A constant value. */
-export function constantValue(tensor: Tensor, name = ""): Value {
-  const integer = tensor.dtype === "int64" || tensor.dtype === "int32" || tensor.dtype === "bool";
+/**
+ * A constant value. Of a float32 constant the tensor may be float64: the graph rounds it when it is
+ * emitted, the float64 reference does not.
+ */
+export function constantValue(tensor: Tensor, name = "", dtype: DType = tensor.dtype): Value {
+  const integer = dtype === "int64" || dtype === "int32" || dtype === "bool";
   const known = integer && tensor.dims.length <= 1 && tensor.data.length <= largestKnown;
   return leaf(
     name,
-    { dtype: tensor.dtype, shape: tensor.dims, ...(known ? { known: Array.from(tensor.data, Number) } : {}) },
+    { dtype, shape: tensor.dims, ...(known ? { known: Array.from(tensor.data, Number) } : {}) },
     { kind: "constant", tensor },
   );
 }

@@ -78,13 +78,12 @@ function smoothed(
   weights: readonly number[] | undefined,
   s: number,
 ): Traced {
-  const losses = logs.neg();
   const factors = weights && constant(weights).cast(logs.dtype);
-  const own = losses.gatherElements(labels.unsqueeze(axis), axis).squeeze(axis);
-  const weighted = factors ? own.mul(factors.gather(labels)) : own;
-  if (s === 0) return weighted;
-  const spread = factors ? losses.mul(factors.reshape(columnAt(axis, losses.rank))) : losses;
-  return weighted.mul(1 - s).add(spread.mean(axis).mul(s));
+  const likely = logs.gatherElements(labels.unsqueeze(axis), axis).squeeze(axis);
+  const own = (factors ? likely.mul(factors.gather(labels)) : likely).neg();
+  if (s === 0) return own;
+  const spread = factors ? logs.mul(factors.reshape(columnAt(axis, logs.rank))) : logs;
+  return own.mul(1 - s).sub(spread.mean(axis).mul(s));
 }
 
 /** [-1, 1, 1]: a vector along `axis`, to be broadcast. */

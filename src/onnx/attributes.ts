@@ -9,6 +9,7 @@ import {
 import { PergradError } from "../errors.js";
 import type { Attribute, Attributes } from "../graph/value.js";
 import type { DType, Tensor } from "../tensor.js";
+import { asWritten } from "./as-written.js";
 import { computedType, elementTypeNamed, elementTypeOf, invalidModel, showElementType, storedTypeOf } from "./proto.js";
 import { decodeTensor, encodeTensor, type PrecisionNotes } from "./tensors.js";
 
@@ -27,13 +28,13 @@ function decodeAttribute(proto: AttributeProto, what: string, notes: PrecisionNo
   if (proto.refAttrName !== "") throw invalidModel(`${name} refers to a function's attribute outside any function`);
   switch (proto.type === Kind.UNDEFINED ? guessKind(proto) : proto.type) {
     case Kind.FLOAT:
-      return proto.f;
+      return asWritten(proto.f);
     case Kind.INT:
       return plainInt(proto.i, name);
     case Kind.STRING:
       return text(proto.s);
     case Kind.FLOATS:
-      return proto.floats;
+      return proto.floats.map(asWritten);
     case Kind.INTS:
       return proto.ints.map((int) => plainInt(int, name));
     case Kind.STRINGS:
@@ -90,7 +91,7 @@ function castTarget(value: Attribute, what: string, notes: PrecisionNotes): DTyp
 
 // Encoding
 
-/** Attributes that are floating-point: a number alone does not tell 1 from 1.0. No int attribute has such a name. */
+/** Attributes that are floating-point, also where they are 1: no integer attribute has such a name. */
 const floats = new Set(
   (
     "activation_alpha activation_beta alpha beta bias clip cubic_coeff_a epsilon extrapolation_value gamma high lambd low " +
@@ -109,14 +110,20 @@ function encodeAttribute(name: string, value: Attribute): AttributeProto {
     return make({ type: Kind.INT, i: BigInt(elementTypeOf(value as DType)) });
   }
   if (typeof value === "number") {
-    return floats.has(name) ? make({ type: Kind.FLOAT, f: value }) : make({ type: Kind.INT, i: BigInt(value) });
+    return isFloating(name, [value])
+      ? make({ type: Kind.FLOAT, f: value })
+      : make({ type: Kind.INT, i: BigInt(value) });
   }
   if (typeof value === "string") return make({ type: Kind.STRING, s: new TextEncoder().encode(value) });
   if (isTensor(value)) return make({ type: Kind.TENSOR, t: encodeTensor("", value) });
   if (isStrings(value))
     return make({ type: Kind.STRINGS, strings: value.map((item) => new TextEncoder().encode(item)) });
-  if (floats.has(name)) return make({ type: Kind.FLOATS, floats: [...value] });
+  if (isFloating(name, value)) return make({ type: Kind.FLOATS, floats: [...value] });
   return make({ type: Kind.INTS, ints: value.map(BigInt) });
+}
+
+function isFloating(name: string, values: readonly number[]): boolean {
+  return floats.has(name) || !values.every(Number.isSafeInteger);
 }
 
 function isTensor(value: Attribute): value is Tensor {

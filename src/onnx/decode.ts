@@ -5,6 +5,7 @@ import { factorOf } from "../graph/dim.js";
 import { constantValue, type Graph, leaf, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { isFloat, type Tensor } from "../tensor.js";
+import { asWritten } from "./as-written.js";
 import { decodeAttributes } from "./attributes.js";
 import { constantTensor } from "./constant.js";
 import { decodeInput, type InputOptions } from "./inputs.js";
@@ -190,7 +191,7 @@ class Decoder {
 
   private addConstant(node: FileNode): void {
     const [name] = node.outputNames;
-    if (name !== undefined) this.values.set(name, constantValue(constantTensor(node), name));
+    if (name !== undefined) this.values.set(name, floatsAsWritten(constantTensor(node), name));
   }
 
   private addNode(node: FileNode): void {
@@ -213,4 +214,13 @@ class Decoder {
     while (names.length > 1 && droppable(names.at(-1) ?? "")) names.pop();
     return names;
   }
+}
+
+/** A few floats in a Constant node are numbers that somebody wrote; a long row of them was computed. */
+const mostWritten = 16;
+
+function floatsAsWritten(tensor: Tensor, name: string): Value {
+  if (tensor.dtype !== "float32" || tensor.data.length > mostWritten) return constantValue(tensor, name);
+  const data = Float64Array.from(tensor.data as Float32Array, asWritten);
+  return constantValue({ dtype: "float64", dims: tensor.dims, data }, name, tensor.dtype);
 }

@@ -31,6 +31,8 @@ export function encodeModel(program: EncodableProgram): Uint8Array {
 
 class Encoder {
   private readonly names = new Names();
+  /** ONNX Runtime refuses two nodes of one name. */
+  private readonly nodeNames = new Names();
   private readonly constants = new Constants(this.names);
   private readonly nameOf = new Map<Value, string>();
   private readonly nodes: NodeProto[] = [];
@@ -146,7 +148,7 @@ class Encoder {
   /** The name by which a node reads a value. */
   private operand(value: Value): string {
     const source = operandSource(value);
-    if (source.kind === "constant") return this.constants.add(source.tensor, value.name);
+    if (source.kind === "constant") return this.constants.add(rounded(source.tensor, value.dtype), value.name);
     if (source.kind === "dims") return this.dimensions.operand(source.dims, source.scalar);
     const name = this.nameOf.get(value);
     if (name === undefined)
@@ -172,10 +174,18 @@ class Encoder {
     attributes: Attributes,
   ): void {
     if (domain !== "") this.domains.add(domain);
+    const unique = name === "" ? "" : this.nodeNames.fresh(name);
     const input = [...inputs];
     while (input.at(-1) === "") input.pop();
     this.nodes.push(
-      create(NodeProtoSchema, { opType: op, domain, name, input, output, attribute: encodeAttributes(attributes) }),
+      create(NodeProtoSchema, {
+        opType: op,
+        domain,
+        name: unique,
+        input,
+        output,
+        attribute: encodeAttributes(attributes),
+      }),
     );
   }
 }
@@ -207,4 +217,10 @@ function valueInfo(name: string, { dtype, shape }: { readonly dtype: DType; read
   );
   const tensorType = { elemType: elementTypeOf(dtype), shape: { dim } };
   return create(ValueInfoProtoSchema, { name, type: { value: { case: "tensorType", value: tensorType } } });
+}
+
+/** Float constants are held more precisely than the graph computes: see `constantValue`. */
+function rounded(tensor: Tensor, dtype: DType): Tensor {
+  if (tensor.dtype !== "float64" || dtype !== "float32") return tensor;
+  return { dtype, dims: tensor.dims, data: Float32Array.from(tensor.data as Float64Array) };
 }

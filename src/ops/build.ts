@@ -1,7 +1,7 @@
 import { PergradError } from "../errors.js";
 import { type Dim, elementsOf, factorOf, isBatch, type Shape, sameDim, sameShape, showShape } from "../graph/dim.js";
 import { type Attributes, constantValue, dimsValue, makeNode, type Node, nodeOf, type Value } from "../graph/value.js";
-import { arrayOf, type DType, sizeOf, type Tensor } from "../tensor.js";
+import { arrayOf, type DType, isFloat, sizeOf, type Tensor } from "../tensor.js";
 import type { Call, OpDefinition, Reduction } from "./definition.js";
 
 export type Lookup = (domain: string, op: string) => OpDefinition | undefined;
@@ -51,11 +51,17 @@ export class Build {
   /** A constant of these integer dimensions with all elements equal. */
   filled(value: number, dims: readonly number[], dtype: DType): Value {
     const size = sizeOf(dims);
+    if (isFloat(dtype)) return this.#float(new Float64Array(size).fill(value), dims, dtype);
     if (dtype === "int64" || dtype === "uint64") {
       return constantValue({ dtype: "int64", dims, data: new BigInt64Array(size).fill(BigInt(value)) });
     }
-    const data = new (arrayOf(dtype) as Float32ArrayConstructor)(size).fill(value);
+    const data = new (arrayOf(dtype) as Int32ArrayConstructor)(size).fill(value);
     return constantValue({ dtype, dims, data } as Tensor);
+  }
+
+  /** Held in float64, whatever the graph computes in: see `constantValue`. */
+  #float(data: Float64Array, dims: readonly number[], dtype: DType): Value {
+    return constantValue({ dtype: "float64", dims, data }, "", dtype);
   }
 
   /** An int64 constant, a vector unless `dims` is given. */
@@ -65,8 +71,7 @@ export class Build {
 
   /** A floating-point constant of `like`'s dtype. */
   floats(values: ArrayLike<number>, dims: readonly number[], like: Value): Value {
-    if (like.dtype === "float64") return constantValue({ dtype: "float64", dims, data: Float64Array.from(values) });
-    return constantValue({ dtype: "float32", dims, data: Float32Array.from(values) });
+    return this.#float(Float64Array.from(values), dims, like.dtype);
   }
 
   /** Zeros of a shape that may hold N. */
@@ -120,7 +125,10 @@ export class Build {
 
   /** Sums over `axes` (all where not given; none where empty). */
   sum(a: Value, axes: readonly number[] = a.shape.map((_, axis) => axis), keepDims = false): Value {
-    return this.reduce("ReduceSum", a, axes, keepDims);
+    // Over an axis of size 1 there is nothing to sum.
+    const summed = axes.filter((axis) => a.shape[axis] !== 1);
+    const sum = this.reduce("ReduceSum", a, summed, true);
+    return this.reshape(sum, keepDims ? sum.shape : sum.shape.filter((_, axis) => !axes.includes(axis)));
   }
 
   reduce(op: string, a: Value, axes: readonly number[], keepDims = false): Value {
@@ -164,7 +172,24 @@ export class Build {
     if (sameShape(a.shape, shape)) return a;
     const before = nodeOf(a);
     if (before?.op === "Reshape") return this.reshape(before.inputs[0] as Value, shape);
+    const sunk = before?.op === "Transpose" ? this.#reshapeBelow(before, shape) : null;
+    if (sunk) return sunk;
     return this.op("Reshape", [a, dimsValue(shape)], { allowzero: 1 });
+  }
+
+  /**
+   * A reshape that only drops axes of size 1, taken below a transposition, where it may meet another
+   * transposition and cancel it. Null where it does more.
+   */
+  #reshapeBelow(transposed: Node, shape: Shape): Value | null {
+    const [source] = transposed.inputs as [Value];
+    const permutation = transposed.attributes.perm as readonly number[] | undefined;
+    const kept = permutation ? keptAxes(permutation.map((axis) => source.shape[axis] as Dim), shape) : null;
+    if (!permutation || !kept) return null;
+    const from = kept.map((axis) => permutation[axis] as number);
+    const order = [...from].sort((a, b) => a - b);
+    const squeezed = this.reshape(source, order.map((axis) => source.shape[axis] as Dim));
+    return this.transpose(squeezed, from.map((axis) => order.indexOf(axis)));
   }
 
   expand(a: Value, shape: Shape): Value {
@@ -207,6 +232,17 @@ export class Build {
       ? value
       : { kind: "reduction", value, axes: broadcastAxes(value.shape, shape), shape };
   }
+}
+
+/** The axes of `from` that are left where dropping axes of size 1 gives `to`; null where it does not. */
+function keptAxes(from: Shape, to: Shape): number[] | null {
+  const kept: number[] = [];
+  from.forEach((dim, axis) => {
+    const wanted = to[kept.length];
+    const left = from.length - axis > to.length - kept.length;
+    if (wanted !== undefined && sameDim(dim, wanted) && !(dim === 1 && left)) kept.push(axis);
+  });
+  return kept.length === to.length && from.every((dim, axis) => dim === 1 || kept.includes(axis)) ? kept : null;
 }
 
 function oneBatchDim(shape: Shape): boolean {

@@ -56,6 +56,10 @@ export function arrange(build: Build, value: Value, subscripts: string, order: s
 export function contract(build: Build, left: Value, right: Value, subscripts: readonly [string, string, string]): Value {
   const [leftLetters, rightLetters, to] = subscripts;
   const roles = rolesOf(subscripts);
+  // The operand whose letters come first in the result goes first: then the product needs no transposition.
+  if (roles.right !== "" && to.indexOf(roles.right[0] as string) < to.indexOf(roles.left[0] ?? to.at(-1) ?? "")) {
+    return contract(build, right, left, [rightLetters, leftLetters, to]);
+  }
   const dims = new Map([...letterDims(leftLetters, left.shape), ...letterDims(rightLetters, right.shape)]);
   const group = (letters: string) => groupDim(letters, dims);
   const a = arrange(build, left, leftLetters, roles.kept + roles.left + roles.summed);

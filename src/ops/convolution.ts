@@ -37,7 +37,7 @@ function kernelOf(call: Named): number[] {
   const kernel = weight.shape.slice(2);
   const stated = intsAttribute(call, "kernel_shape");
   if (weight.shape.some(isBatch)) throw unsupported(call, "its weight's shape depends on the batch size");
-  if (stated && stated.some((size, axis) => size !== kernel[axis])) {
+  if (stated?.some((size, axis) => size !== kernel[axis])) {
     throw shapeMismatch(call, `its kernel_shape [${stated.join(", ")}] is not that of its weight`);
   }
   return kernel.map(factorOf);
@@ -65,12 +65,16 @@ function transposedOf(call: Named): Transposed {
   const stated = intsAttribute(call, "output_shape")?.slice(-rank);
   const target = stated ?? (same ? spatial.map((size, axis) => size * (strides[axis] as number)) : undefined);
   const padding = target
-    ? sharePadding(full.map((size, axis) => Math.max(0, size - (target[axis] as number))), mode === "SAME_UPPER")
+    ? sharePadding(
+        full.map((size, axis) => Math.max(0, size - (target[axis] as number))),
+        mode === "SAME_UPPER",
+      )
     : mode === "VALID"
       ? { before: none, after: none }
       : explicitPadding(call, rank);
   const window = { ...bare, ...padding };
-  const output = stated ?? full.map((size, axis) => size - (window.before[axis] as number) - (window.after[axis] as number));
+  const output =
+    stated ?? full.map((size, axis) => size - (window.before[axis] as number) - (window.after[axis] as number));
   if (output.some((size) => size < 0)) throw shapeMismatch(call, "its padding crops more than there is");
   return { window, output };
 }
@@ -93,10 +97,14 @@ function inferConvolution(call: Call): { dtype: Value["dtype"]; shape: Shape }[]
   const channels = transposed ? first : second * groups;
   const outputs = transposed ? second * groups : first;
   if (factorOf(x.shape[1] as Dim) !== channels || first % groups !== 0) {
-    throw shapeMismatch(call, `an input of ${factorOf(x.shape[1] as Dim)} channels does not fit its weight [${w.shape.join(", ")}] in ${groups} groups`);
+    throw shapeMismatch(
+      call,
+      `an input of ${factorOf(x.shape[1] as Dim)} channels does not fit its weight [${w.shape.join(", ")}] in ${groups} groups`,
+    );
   }
   const bias = call.inputs[2];
-  if (bias && (bias.shape.length !== 1 || bias.shape[0] !== outputs)) throw shapeMismatch(call, `its bias is not of shape [${outputs}]`);
+  if (bias && (bias.shape.length !== 1 || bias.shape[0] !== outputs))
+    throw shapeMismatch(call, `its bias is not of shape [${outputs}]`);
   const positions = transposed ? transposedOf(call).output : positionsOf(spatial, window);
   if (!transposed && positions.includes(0)) throw shapeMismatch(call, "its kernel is larger than the padded input");
   return [{ dtype: x.dtype, shape: [x.shape[0] as Dim, outputs, ...positions] }];
@@ -136,7 +144,10 @@ function addBias(y: Array64, bias: Array64 | null | undefined): Array64 {
   if (!bias) return y;
   const plane = sizeOf(y.dims.slice(2));
   const outputs = y.dims[1] as number;
-  return { dims: y.dims, data: y.data.map((value, at) => value + (bias.data[Math.floor(at / plane) % outputs] as number)) };
+  return {
+    dims: y.dims,
+    data: y.data.map((value, at) => value + (bias.data[Math.floor(at / plane) % outputs] as number)),
+  };
 }
 
 function evaluateConvolution(inputs: readonly (Array64 | null)[], node: Node): Array64[] {
@@ -188,7 +199,12 @@ function differentiateConv(node: Node, dy: Value, build: Build, wanted: readonly
  * A window and the data it slides over, such that its positions are exactly `positions`: output padding of
  * a stride or more would leave room for others behind them, so it is cut off.
  */
-function exactPositions(build: Build, data: Value, window: Window, positions: readonly number[]): { data: Value; window: Window } {
+function exactPositions(
+  build: Build,
+  data: Value,
+  window: Window,
+  positions: readonly number[],
+): { data: Value; window: Window } {
   const found = positionsOf(data.shape.slice(2).map(factorOf), window);
   if (found.every((count, axis) => count === positions[axis])) return { data, window };
   const none = window.kernel.map(() => 0);
@@ -200,7 +216,12 @@ function exactPositions(build: Build, data: Value, window: Window, positions: re
 }
 
 /** The roles are exchanged: the kernel slides over dy, and the weight is Conv's for the way from dy to x. */
-function differentiateTransposed(node: Node, dy: Value, build: Build, wanted: readonly boolean[]): (Cotangent | null)[] {
+function differentiateTransposed(
+  node: Node,
+  dy: Value,
+  build: Build,
+  wanted: readonly boolean[],
+): (Cotangent | null)[] {
   const [x, w] = node.inputs as [Value, Value];
   const groups = groupsOf(node);
   const { data, window } = exactPositions(build, dy, windowOf(node), x.shape.slice(2).map(factorOf));
@@ -234,7 +255,8 @@ function batchConvolution(
 }
 
 function requireFoldable(node: Node, batch: Dim, images: Dim): void {
-  if (multiply(batch, images) === undefined) throw unsupported(node, "cannot take a batch of inputs that hold the samples already");
+  if (multiply(batch, images) === undefined)
+    throw unsupported(node, "cannot take a batch of inputs that hold the samples already");
 }
 
 /** Convolves images `[leading * n, ...]` with weights `[B, ...]`, a product of matrices: `[B, n, G, O, T]`. */
@@ -243,7 +265,11 @@ function batchedKernels(node: Node, images: Value, weight: Value, leading: reado
   const transposed = isTransposed(node);
   const { data, window } = transposed ? spreadOut(node, images, build) : { data: images, window: windowOf(node) };
   const { byPatch, order } = unfold(build, data, window, groups);
-  const patches = build.reshape(byPatch, [...leading, (node.outputs[0] as Value).shape[0] as Dim, ...byPatch.shape.slice(1)]);
+  const patches = build.reshape(byPatch, [
+    ...leading,
+    (node.outputs[0] as Value).shape[0] as Dim,
+    ...byPatch.shape.slice(1),
+  ]);
   const kernels = transposed ? flipped(weight, groups, window, build) : weight;
   const matrices = patchWeight(build, kernels, order, groups, window.kernel.length);
   return build.matmul(build.unsqueeze(matrices, [1]), patches);
@@ -255,7 +281,11 @@ function spreadOut(node: Node, x: Value, build: Build): { data: Value; window: W
   const [images, channels, ...sizes] = x.shape as [Dim, Dim, ...number[]];
   const strides = window.strides;
   const gaps = [0, 0, ...strides.flatMap((stride) => [0, stride - 1])];
-  const apart = build.pad(build.reshape(x, [images, channels, ...sizes.flatMap((size) => [size, 1])]), gaps.map(() => 0), gaps);
+  const apart = build.pad(
+    build.reshape(x, [images, channels, ...sizes.flatMap((size) => [size, 1])]),
+    gaps.map(() => 0),
+    gaps,
+  );
   const spread = sizes.map((size, axis) => size * (strides[axis] as number));
   let data = build.reshape(apart, [images, channels, ...spread]);
   const none = sizes.map(() => 0);
@@ -266,7 +296,8 @@ function spreadOut(node: Node, x: Value, build: Build): { data: Value; window: W
   data = build.pad(data, positive(before), positive(after));
   before.forEach((amount, axis) => {
     const start = Math.max(0, -amount);
-    if (data.shape[axis + 2] !== length[axis]) data = build.slice(data, axis + 2, start, start + (length[axis] as number));
+    if (data.shape[axis + 2] !== length[axis])
+      data = build.slice(data, axis + 2, start, start + (length[axis] as number));
   });
   return { data, window: { ...window, strides: none.map(() => 1), before: none, after: none } };
 }

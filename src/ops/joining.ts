@@ -1,3 +1,165 @@
-import type { OpDefinition } from "./definition.js";
+/** Concat and Split. */
+import { add, type Dim, divide, factorOf, isBatch, type Shape, sameDim, sameShape, showShape } from "../graph/dim.js";
+import { dimsValue, type Node, type Value, type ValueType } from "../graph/value.js";
+import { sizeOf } from "../tensor.js";
+import { zeros64 } from "./array64.js";
+import {
+  agree,
+  apartFrom,
+  intAttribute,
+  interaction,
+  knownDims,
+  normalAxis,
+  requireInput,
+  shapeMismatch,
+} from "./checks.js";
+import type { Array64, Call, OpDefinition } from "./definition.js";
 
-export const joining: readonly OpDefinition[] = [];
+function axisOf(node: Call | Node, fallback: number): number {
+  return normalAxis(node, intAttribute(node, "axis", fallback), requireInput(node, 0).shape.length);
+}
+
+/** The sum of sizes along the axis of samples or any other. */
+function total(call: Call, sizes: readonly Dim[]): Dim {
+  return sizes.reduce((sum, size) => {
+    const next = add(sum, size);
+    if (next === undefined) throw interaction(call, "joins samples with something that is not one element per sample");
+    return next;
+  }, 0);
+}
+
+function replaced(shape: Shape, axis: number, dim: Dim): Dim[] {
+  return shape.map((own, at) => (at === axis ? dim : own));
+}
+
+/** Copies rows: `[outer, rows, inner]` blocks of a part to or from their place in the whole. */
+function copyRows(part: Array64, whole: Array64, axis: number, start: number, toWhole: boolean): void {
+  const inner = sizeOf(whole.dims.slice(axis + 1));
+  const [rows, all] = [(part.dims[axis] as number) * inner, (whole.dims[axis] as number) * inner];
+  for (let outer = 0; outer < sizeOf(whole.dims.slice(0, axis)); outer++) {
+    const [from, to] = [outer * rows, outer * all + start * inner];
+    if (toWhole) whole.data.set(part.data.subarray(from, from + rows), to);
+    else part.data.set(whole.data.subarray(to, to + rows), from);
+  }
+}
+
+const concat: OpDefinition = {
+  op: "Concat",
+  infer: (call) => {
+    const inputs = call.inputs.map((_, index) => requireInput(call, index));
+    const { dtype, shape } = requireInput(call, 0);
+    const axis = axisOf(call, 0);
+    if (shape.length === 0) throw shapeMismatch(call, "scalars cannot be joined");
+    for (const input of inputs) {
+      const fits =
+        input.shape.length === shape.length && sameShape(replaced(input.shape, axis, 0), replaced(shape, axis, 0));
+      if (!fits)
+        throw shapeMismatch(call, `${showShape(shape)} and ${showShape(input.shape)} differ beside axis ${axis}`);
+    }
+    const size = total(
+      call,
+      inputs.map((input) => input.shape[axis] as Dim),
+    );
+    const known = inputs.flatMap((input) => input.known ?? []);
+    const follow = shape.length === 1 && inputs.every((input) => input.known);
+    return [{ dtype, shape: replaced(shape, axis, size), ...(follow ? { known } : {}) }];
+  },
+  evaluate: (inputs, node) => {
+    const arrays = inputs as readonly Array64[];
+    const axis = axisOf(node, 0);
+    const size = arrays.reduce((sum, array) => sum + (array.dims[axis] as number), 0);
+    const result = zeros64((arrays[0] as Array64).dims.map((dim, at) => (at === axis ? size : dim)));
+    let start = 0;
+    for (const array of arrays) {
+      copyRows(array, result, axis, start, true);
+      start += array.dims[axis] as number;
+    }
+    return [result];
+  },
+  differentiate: (node, [dy], build, wanted) => {
+    const axis = axisOf(node, 0);
+    let end: Dim = 0;
+    return node.inputs.map((input, k) => {
+      const start: Dim = end;
+      end = add(start, (input as Value).shape[axis] as Dim) as Dim;
+      return wanted[k] ? build.slice(dy as Value, axis, start, end) : null;
+    });
+  },
+  batch: (node, inputs, batched, build) => {
+    const batch = (inputs[batched.indexOf(true)] as Value).shape[0] as Dim;
+    const parts = inputs.map((input, k) =>
+      batched[k] ? (input as Value) : build.expand(input as Value, [batch, ...(input as Value).shape]),
+    );
+    return [build.op("Concat", parts, { axis: axisOf(node, 0) + 1 })];
+  },
+  sampleAxis: (node, axes) => {
+    // Of the samples along the joined axis nothing is lost where there is only one part.
+    if (node.inputs.length === 1) return [axes[0] ?? null];
+    return [apartFrom(node, agree(node, axes), [axisOf(node, 0)], "joins tensors along the sample axis")];
+  },
+};
+
+/** The sizes of the parts: as stated, or num_outputs equal ones, the last maybe smaller. */
+function partSizes(call: Call, size: Dim): readonly Dim[] {
+  const stated = knownDims(call, 1);
+  if (stated) {
+    if (stated.length !== call.outputs || !sameDim(total(call, stated), size)) {
+      throw shapeMismatch(call, `its parts do not add up to ${showShape([size])}`);
+    }
+    return stated;
+  }
+  const count = intAttribute(call, "num_outputs", call.outputs);
+  const even = divide(size, count);
+  if (even !== undefined) return Array<Dim>(count).fill(even);
+  if (isBatch(size)) throw interaction(call, "splits the sample axis");
+  const chunk = Math.ceil(size / count);
+  return Array.from({ length: count }, (_, k) => Math.max(0, Math.min(chunk, size - k * chunk)));
+}
+
+const split: OpDefinition = {
+  op: "Split",
+  infer: (call) => {
+    const { dtype, shape, known } = requireInput(call, 0);
+    const axis = axisOf(call, 0);
+    if (shape.length === 0) throw shapeMismatch(call, "a scalar cannot be split");
+    let end = 0;
+    return partSizes(call, shape[axis] as Dim).map((size): ValueType => {
+      const start = end;
+      end += factorOf(size);
+      const type = { dtype, shape: replaced(shape, axis, size) };
+      return known && shape.length === 1 ? { ...type, known: known.slice(start, end) } : type;
+    });
+  },
+  evaluate: ([x], node) => {
+    const input = x as Array64;
+    const axis = axisOf(node, 0);
+    const sizes = node.outputs.map((output) => output.shape[axis] as Dim);
+    // Parts of an axis that holds N grow with it.
+    const samples = (input.dims[axis] as number) / sizes.reduce<number>((sum, size) => sum + factorOf(size), 0);
+    let start = 0;
+    return sizes.map((size) => {
+      const rows = isBatch(size) ? size.perSample * samples : size;
+      const part = zeros64(input.dims.map((dim, at) => (at === axis ? rows : dim)));
+      copyRows(part, input, axis, start, false);
+      start += rows;
+      return part;
+    });
+  },
+  differentiate: (node, cotangents, build) => {
+    const x = node.inputs[0] as Value;
+    const parts = node.outputs.map((output, k) => cotangents[k] ?? build.zeros(output.shape, x.dtype));
+    return [build.concat(parts, axisOf(node, 0)), null];
+  },
+  batch: (node, [x], _batched, build) => {
+    const axis = axisOf(node, 0);
+    const sizes = node.outputs.map((output) => output.shape[axis] as Dim);
+    return [...build.node("Split", [x as Value, dimsValue(sizes)], { axis: axis + 1 }, sizes.length).outputs];
+  },
+  sampleAxis: (node, [at]) => {
+    if (node.outputs.length === 1) return [at ?? null];
+    const apart = apartFrom(node, at ?? null, [axisOf(node, 0)], "splits the sample axis");
+    return node.outputs.map(() => apart);
+  },
+};
+
+export const joining: readonly OpDefinition[] = [concat, split];

@@ -71,9 +71,10 @@ function reshaping(op: string, shapeAfter: (call: Call, input: Value) => Shape):
     },
     evaluate: ([x], node) => {
       const input = x as Array64;
-      const shape = (node.outputs[0] as Value).shape;
-      const rest = shape.reduce<number>((product, dim) => product * factorOf(dim), 1);
-      const batch = shape.some(isBatch) ? input.data.length / rest : 1;
+      const [from, shape] = [(node.inputs[0] as Value).shape, (node.outputs[0] as Value).shape];
+      // Not from the number of elements: there may be none.
+      const at = from.findIndex(isBatch);
+      const batch = at < 0 ? 1 : (input.dims[at] as number) / factorOf(from[at] as Dim);
       return [array64(shape.map((dim) => (isBatch(dim) ? dim.perSample * batch : dim)), input.data)];
     },
     differentiate: (node, [dy], build) => [build.reshape(dy as Value, (node.inputs[0] as Value).shape)],
@@ -286,8 +287,9 @@ const range: OpDefinition = {
     const [start, limit, step] = [0, 1, 2].map((index) => scalarConstant(call, index)) as [Dim, Dim, Dim];
     if ([start, limit, step].some(isBatch)) throw interaction(call, "counts up to the batch size");
     const count = Math.max(0, Math.ceil((factorOf(limit) - factorOf(start)) / factorOf(step)));
+    if (isFloat(dtype) || count > 64) return [{ dtype, shape: [count] }];
     const known = Array.from({ length: count }, (_, k) => factorOf(start) + k * factorOf(step));
-    return [{ dtype, shape: [count], ...(isFloat(dtype) || count > 64 ? {} : { known }) }];
+    return [{ dtype, shape: [count], known }];
   },
   evaluate: ([start, limit, step]) => {
     const [from, to, by] = [start, limit, step].map((x) => (x as Array64).data[0]) as [number, number, number];

@@ -1,3 +1,350 @@
-import type { OpDefinition } from "./definition.js";
+/** Slice, Pad, Trilu, DepthToSpace, SpaceToDepth. */
+import { add, type Dim, factorOf, isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
+import type { Node, Value, ValueType } from "../graph/value.js";
+import { stridesOf, walk, zeros64 } from "./array64.js";
+import type { Build } from "./build.js";
+import {
+  apartFrom,
+  intAttribute,
+  interaction,
+  knownDims,
+  knownInts,
+  normalAxis,
+  requireInput,
+  shapeMismatch,
+  stringAttribute,
+  unsupported,
+} from "./checks.js";
+import type { Array64, Call, Cotangent, OpDefinition, SampleAxis } from "./definition.js";
+import { scatterRows } from "./rows.js";
+import { depthToSpace, spaceToDepth } from "./shuffle.js";
 
-export const slicing: readonly OpDefinition[] = [];
+// Slice
+
+/** One sliced axis: `size` elements from `start`, `step` apart. Start and size hold N where the axis does. */
+interface Cut {
+  readonly axis: number;
+  readonly start: Dim;
+  readonly step: number;
+  readonly size: Dim;
+}
+
+/** NumPy's rules, for an axis of known size. */
+function cutInts(axis: number, size: number, start: number, end: number, step: number): Cut {
+  const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
+  const clamp = (at: number) => Math.min(Math.max(at < 0 ? at + size : at, low), high);
+  const [first, last] = [clamp(start), clamp(end)];
+  return { axis, start: first, step, size: Math.max(0, Math.ceil((last - first) / step)) };
+}
+
+const beyondAll = 2 ** 31 - 1;
+
+/** A bound within an axis of N * `factor` elements: a multiple of N, or undefined. */
+function batchBound(bound: Dim, factor: number): number | undefined {
+  if (!isBatch(bound)) return bound === 0 ? 0 : bound >= beyondAll ? factor : bound <= -beyondAll ? 0 : undefined;
+  const from = bound.perSample < 0 ? bound.perSample + factor : bound.perSample;
+  return Math.min(Math.max(from, 0), factor);
+}
+
+function cutBatch(call: Call | Node, axis: number, factor: number, bounds: readonly [Dim, Dim], step: number): Cut {
+  const [first, last] = bounds.map((bound) => batchBound(bound, factor)) as [number | undefined, number | undefined];
+  if (step !== 1 || first === undefined || last === undefined)
+    throw interaction(call, "takes some of the samples, or reorders them");
+  const multiple = (k: number): Dim => (k > 0 ? { perSample: k } : 0);
+  return { axis, start: multiple(first), step, size: multiple(last - first) };
+}
+
+function cutsOf(call: Call | Node): Cut[] {
+  const { shape } = requireInput(call, 0);
+  const [starts, ends] = [knownDims(call, 1) ?? [], knownDims(call, 2) ?? []];
+  const axes = knownInts(call, 3) ?? starts.map((_, k) => k);
+  const steps = knownInts(call, 4) ?? starts.map(() => 1);
+  if (axes.length !== starts.length || ends.length !== starts.length || steps.length !== starts.length) {
+    throw shapeMismatch(call, "its starts, ends, axes and steps differ in number");
+  }
+  return axes.map((given, k) => {
+    const axis = normalAxis(call, given, shape.length);
+    const [size, start, end, step] = [shape[axis], starts[k], ends[k], steps[k]] as [Dim, Dim, Dim, number];
+    if (step === 0) throw shapeMismatch(call, "its step is 0");
+    if (isBatch(size)) return cutBatch(call, axis, size.perSample, [start, end], step);
+    if (isBatch(start) || isBatch(end))
+      throw unsupported(call, `cuts axis ${axis} of ${showShape(shape)} depending on the batch size`);
+    return cutInts(axis, size, start, end, step);
+  });
+}
+
+function slicedKnown({ known, shape }: Value, cut: Cut | undefined): Pick<ValueType, "known"> {
+  if (!known || shape.length !== 1) return {};
+  if (!cut) return { known };
+  const start = factorOf(cut.start);
+  return { known: Array.from({ length: factorOf(cut.size) }, (_, k) => known[start + k * cut.step] as Dim) };
+}
+
+/** dy back in its place along one axis, zeros elsewhere. */
+function unslice(build: Build, dy: Value, cut: Cut, size: Dim): Value {
+  const { axis, step } = cut;
+  const with_ = (dim: Dim) => dy.shape.map((own, at) => (at === axis ? dim : own));
+  if (isBatch(size)) {
+    const behind = factorOf(size) - factorOf(cut.start) - factorOf(cut.size);
+    const parts = [cut.start, behind > 0 ? { perSample: behind } : 0] as const;
+    const zeros = (dim: Dim) => (dim === 0 ? [] : [build.zeros(with_(dim), dy.dtype)]);
+    return build.concat([...zeros(parts[0]), dy, ...zeros(parts[1])], axis);
+  }
+  const [start, count] = [factorOf(cut.start), factorOf(cut.size)];
+  if (count === 0) return build.zeros(with_(size), dy.dtype);
+  const stride = Math.abs(step);
+  const forwards = step < 0 ? build.slice(dy, axis, count - 1, -beyondAll, -1) : dy;
+  const low = step < 0 ? start + (count - 1) * step : start;
+  const spread = spreadApart(build, forwards, axis, stride);
+  const amounts = (amount: number) => dy.shape.map((_, at) => (at === axis ? amount : 0));
+  return build.pad(spread, amounts(low), amounts(size - low - ((count - 1) * stride + 1)));
+}
+
+/** Puts stride - 1 zeros between the elements along an axis. */
+function spreadApart(build: Build, value: Value, axis: number, stride: number): Value {
+  const { shape } = value;
+  const count = factorOf(shape[axis] as Dim);
+  if (stride === 1 || count <= 1) return value;
+  const [front, behind] = [shape.slice(0, axis + 1), shape.slice(axis + 1)];
+  const split = build.reshape(value, [...front, 1, ...behind]);
+  const none = split.shape.map(() => 0);
+  const padded = build.pad(
+    split,
+    none,
+    none.map((_, at) => (at === axis + 1 ? stride - 1 : 0)),
+  );
+  const joined = build.reshape(padded, [...front.slice(0, -1), count * stride, ...behind]);
+  return build.slice(joined, axis, 0, (count - 1) * stride + 1);
+}
+
+/** The samples may be kept whole, or, where they come in several rounds, some rounds of them. */
+function slicedSampleAxis(node: Node, at: SampleAxis | null): SampleAxis | null {
+  const cut = cutsOf(node).find(({ axis }) => axis === at?.axis);
+  if (!at || !cut || sameDim(cut.size, (node.inputs[0] as Value).shape[at.axis] as Dim)) return at;
+  const [skipped, rounds] = [factorOf(cut.start) / at.inner, factorOf(cut.size) / at.inner];
+  if (at.uniform || rounds === 0 || !Number.isInteger(skipped) || !Number.isInteger(rounds)) {
+    if (at.uniform && rounds > 0) return { ...at, outer: 1, inner: factorOf(cut.size) };
+    throw interaction(node, "takes some of the samples");
+  }
+  return { ...at, outer: rounds };
+}
+
+const slice: OpDefinition = {
+  op: "Slice",
+  infer: (call) => {
+    const input = requireInput(call, 0);
+    const cuts = cutsOf(call);
+    const shape = input.shape.map((dim, axis) => cuts.find((cut) => cut.axis === axis)?.size ?? dim);
+    return [{ dtype: input.dtype, shape, ...slicedKnown(input, cuts[0]) }];
+  },
+  evaluate: ([x], node) => {
+    const input = x as Array64;
+    const strides = stridesOf(input.dims);
+    const result = [...input.dims];
+    let from = 0;
+    for (const cut of cutsOf(node)) {
+      const whole = (node.inputs[0] as Value).shape[cut.axis] as Dim;
+      const samples = isBatch(whole) ? (input.dims[cut.axis] as number) / whole.perSample : 1;
+      const bind = (dim: Dim) => (isBatch(dim) ? dim.perSample * samples : dim);
+      from += bind(cut.start) * (strides[cut.axis] as number);
+      result[cut.axis] = bind(cut.size);
+      strides[cut.axis] = (strides[cut.axis] as number) * cut.step;
+    }
+    const output = zeros64(result);
+    walk(
+      result,
+      strides,
+      (position, offset) => {
+        output.data[position] = input.data[offset] as number;
+      },
+      from,
+    );
+    return [output];
+  },
+  differentiate: (node, [dy], build) => {
+    const { shape } = node.inputs[0] as Value;
+    return [cutsOf(node).reduce((value, cut) => unslice(build, value, cut, shape[cut.axis] as Dim), dy as Value)];
+  },
+  batch: (node, [x, starts, ends, , steps], _batched, build) => {
+    const axes = cutsOf(node).map(({ axis }) => axis + 1);
+    return [
+      build.op("Slice", [x as Value, starts as Value, ends as Value, build.ints(axes), ...(steps ? [steps] : [])]),
+    ];
+  },
+  sampleAxis: (node, [at]) => [slicedSampleAxis(node, at ?? null)],
+};
+
+// Pad
+
+interface Padding {
+  readonly mode: "constant" | "reflect" | "edge" | "wrap";
+  /** For all axes; negative numbers crop. */
+  readonly before: readonly number[];
+  readonly after: readonly number[];
+}
+
+function paddingOf(call: Call | Node): Padding {
+  const rank = requireInput(call, 0).shape.length;
+  const pads = knownInts(call, 1) ?? [];
+  const axes =
+    knownInts(call, 3)?.map((axis) => normalAxis(call, axis, rank)) ?? Array.from({ length: rank }, (_, axis) => axis);
+  if (pads.length !== 2 * axes.length)
+    throw shapeMismatch(call, `it has ${pads.length} numbers of padding for ${axes.length} axes`);
+  const mode = stringAttribute(call, "mode", "constant");
+  if (mode !== "constant" && mode !== "reflect" && mode !== "edge" && mode !== "wrap")
+    throw unsupported(call, `mode "${mode}" is not supported`);
+  const amounts = (offset: number) =>
+    Array.from({ length: rank }, (_, axis) =>
+      axes.includes(axis) ? (pads[offset + axes.indexOf(axis)] as number) : 0,
+    );
+  return { mode, before: amounts(0), after: amounts(axes.length) };
+}
+
+function paddedShape(call: Call): Dim[] {
+  const { before, after } = paddingOf(call);
+  return requireInput(call, 0).shape.map((dim, axis) => {
+    const more = (before[axis] as number) + (after[axis] as number);
+    const size = isBatch(dim) && (before[axis] || after[axis]) ? undefined : add(dim, more);
+    if (size === undefined) throw interaction(call, "pads the sample axis");
+    if (factorOf(size) < 0)
+      throw shapeMismatch(call, `it crops more than there is of ${showShape(requireInput(call, 0).shape)}`);
+    return size;
+  });
+}
+
+/** For each element along a padded axis the one it copies, or -1 for the constant. */
+function sourcesOf({ mode, before, after }: Padding, axis: number, size: number): number[] {
+  const first = before[axis] as number;
+  return Array.from({ length: size + first + (after[axis] as number) }, (_, p) => {
+    const at = p - first;
+    if (at >= 0 && at < size) return at;
+    if (mode === "constant" || size === 0) return -1;
+    if (mode === "edge") return at < 0 ? 0 : size - 1;
+    const period = mode === "wrap" ? size : Math.max(1, 2 * (size - 1));
+    const within = ((at % period) + period) % period;
+    return within < size ? within : period - within;
+  });
+}
+
+function padKnown(call: Call, input: Value): Pick<ValueType, "known"> {
+  const padding = paddingOf(call);
+  const filling = call.inputs[2] ? call.inputs[2].known?.[0] : 0;
+  if (!input.known || input.shape.length !== 1 || filling === undefined) return {};
+  return {
+    known: sourcesOf(padding, 0, input.known.length).map((at) => (at < 0 ? filling : (input.known?.[at] as Dim))),
+  };
+}
+
+/** The cotangent of what was padded with a constant: dy without the padding, and zeros where it was cropped. */
+function unpad(build: Build, dy: Value, { before, after }: Padding, shape: Shape): Value {
+  return shape.reduce<Value>((value, size, axis) => {
+    const [first, last] = [before[axis] as number, after[axis] as number];
+    if (isBatch(size) || (first === 0 && last === 0)) return value;
+    const [low, high] = [Math.max(0, -first), Math.min(size, size + last)];
+    if (high <= low)
+      return build.zeros(
+        value.shape.map((own, at) => (at === axis ? size : own)),
+        dy.dtype,
+      );
+    const amounts = (amount: number) => shape.map((_, at) => (at === axis ? amount : 0));
+    return build.pad(build.slice(value, axis, low + first, high + first), amounts(low), amounts(size - high));
+  }, dy);
+}
+
+function differentiatePad(node: Node, dy: Value, build: Build, wanted: readonly boolean[]): (Cotangent | null)[] {
+  const x = node.inputs[0] as Value;
+  const padding = paddingOf(node);
+  if (padding.mode !== "constant") return [copiedCotangent(node, dy, padding, build)];
+  const inner = unpad(build, dy, padding, x.shape);
+  if (!wanted[2]) return [inner];
+  const around = build.sub(dy, build.pad(inner, padding.before, padding.after));
+  return [inner, null, { kind: "reduction", value: around, axes: dy.shape.map((_, axis) => axis), shape: [] }];
+}
+
+/** Reflected, repeated and wrapped elements: a gather with a constant index along each axis. */
+function copiedCotangent(node: Node, dy: Value, padding: Padding, build: Build): Value {
+  const { shape } = node.inputs[0] as Value;
+  return shape.reduce<Value>((value, dim, axis) => {
+    if (isBatch(dim) || (!padding.before[axis] && !padding.after[axis])) return value;
+    const index = build.ints(sourcesOf(padding, axis, dim));
+    return scatterRows(
+      build,
+      index,
+      value,
+      axis,
+      value.shape.map((own, at) => (at === axis ? dim : own)),
+    );
+  }, dy);
+}
+
+const pad: OpDefinition = {
+  op: "Pad",
+  infer: (call) => {
+    const input = requireInput(call, 0);
+    return [{ dtype: input.dtype, shape: paddedShape(call), ...padKnown(call, input) }];
+  },
+  evaluate: ([x, , value], node) => {
+    const input = x as Array64;
+    const padding = paddingOf(node);
+    const sources = input.dims.map((size, axis) => sourcesOf(padding, axis, size));
+    const strides = stridesOf(input.dims);
+    const offsets = sources.reduce<number[]>(
+      (outer, along, axis) =>
+        outer.flatMap((offset) =>
+          along.map((at) => (offset < 0 || at < 0 ? -1 : offset + at * (strides[axis] as number))),
+        ),
+      [0],
+    );
+    const filling = value?.data[0] ?? 0;
+    const data = Float64Array.from(offsets, (offset) => (offset < 0 ? filling : (input.data[offset] as number)));
+    return [{ dims: sources.map((along) => along.length), data }];
+  },
+  differentiate: (node, [dy], build, wanted) => differentiatePad(node, dy as Value, build, wanted),
+  batch: (node, [x, , value], batched, build) => {
+    if (batched[2]) throw unsupported(node, "cannot take a batch of values to pad with");
+    const { before, after } = paddingOf(node);
+    const axes = build.ints(before.map((_, axis) => axis + 1));
+    const input = batched[0] ? (x as Value) : build.unsqueeze(x as Value, [0]);
+    return [build.op("Pad", [input, build.ints([...before, ...after]), value ?? null, axes], node.attributes)];
+  },
+  sampleAxis: (node, [at, , value]) => {
+    if (value) throw unsupported(node, "the value it pads with differs from sample to sample");
+    const { before, after } = paddingOf(node);
+    const axes = before.flatMap((amount, axis) => (amount || after[axis] ? [axis] : []));
+    return [apartFrom(node, at ?? null, axes, "pads the sample axis")];
+  },
+};
+
+// Trilu
+
+function diagonalOf(node: Call | Node): number {
+  return (knownInts(node, 1) ?? [0])[0] ?? 0;
+}
+
+const trilu: OpDefinition = {
+  op: "Trilu",
+  infer: (call) => {
+    const { dtype, shape } = requireInput(call, 0);
+    diagonalOf(call);
+    if (shape.length < 2) throw shapeMismatch(call, "its input is not a matrix");
+    return [{ dtype, shape }];
+  },
+  evaluate: ([x], node) => {
+    const input = x as Array64;
+    const [rows, columns] = input.dims.slice(-2) as [number, number];
+    const [upper, k] = [intAttribute(node, "upper", 1) === 1, diagonalOf(node)];
+    const kept = (at: number) => {
+      const beyond = (at % columns) - (Math.floor(at / columns) % rows) - k;
+      return upper ? beyond >= 0 : beyond <= 0;
+    };
+    return [{ dims: input.dims, data: input.data.map((element, at) => (kept(at) ? element : 0)) }];
+  },
+  differentiate: (node, [dy], build) => [build.op("Trilu", [dy as Value, ...node.inputs.slice(1)], node.attributes)],
+  batch: (node, inputs, _batched, build) => [build.op("Trilu", inputs, node.attributes)],
+  sampleAxis: (node, [at]) => {
+    const rank = (node.inputs[0] as Value).shape.length;
+    return [apartFrom(node, at ?? null, [rank - 2, rank - 1], "takes a triangle of which the sample axis is a side")];
+  },
+};
+
+export const slicing: readonly OpDefinition[] = [slice, pad, trilu, depthToSpace, spaceToDepth];

@@ -89,7 +89,11 @@ function unfoldTiles(build: Build, data: Value, window: Window, groups: number):
     if (end !== tiles.shape[axis + 2] || step > 1) tiles = build.slice(tiles, axis + 2, 0, end, step);
   });
   const rank = positions.length;
-  const split = build.reshape(tiles, [batch, channels, ...positions.flatMap((t, axis) => [t, window.kernel[axis] as number])]);
+  const split = build.reshape(tiles, [
+    batch,
+    channels,
+    ...positions.flatMap((t, axis) => [t, window.kernel[axis] as number]),
+  ]);
   const offsets = window.kernel.map((_, axis) => 3 + 2 * axis);
   const byKernel = build.transpose(split, [0, 1, ...offsets, ...offsets.map((axis) => axis - 1)]);
   const patch = (channels / groups) * kernelSize(window);
@@ -129,7 +133,12 @@ function unfoldGather(build: Build, data: Value, window: Window, groups: number)
  * A contraction with patches, `[...leading, G, O, P]`, in the layout of a convolution's weight:
  * `[...leading, G*O, I, ...kernel]`.
  */
-export function foldWeight(build: Build, contracted: Value, order: Unfolded["order"], kernel: readonly number[]): Value {
+export function foldWeight(
+  build: Build,
+  contracted: Value,
+  order: Unfolded["order"],
+  kernel: readonly number[],
+): Value {
   const leading = contracted.shape.slice(0, -3);
   const [groups, outputs, patch] = contracted.shape.slice(-3).map(factorOf) as [number, number, number];
   const size = sizeOf(kernel);
@@ -141,7 +150,13 @@ export function foldWeight(build: Build, contracted: Value, order: Unfolded["ord
 }
 
 /** The inverse: a weight `[...leading, G*O, I, ...kernel]` as matrices `[...leading, G, O, P]`. */
-export function patchWeight(build: Build, weight: Value, order: Unfolded["order"], groups: number, rank: number): Value {
+export function patchWeight(
+  build: Build,
+  weight: Value,
+  order: Unfolded["order"],
+  groups: number,
+  rank: number,
+): Value {
   const leading = weight.shape.slice(0, -rank - 2);
   const [outputs, inner, ...kernel] = weight.shape.slice(-rank - 2).map(factorOf) as [number, number, ...number[]];
   const size = sizeOf(kernel);

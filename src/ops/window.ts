@@ -48,17 +48,26 @@ export function windowOffsets(spatial: readonly number[], window: Window, positi
 
 /** Throws unless the value is `[n, channels, ...]` with integers but for n, and at least one spatial axis. */
 export function spatialOf(call: Call | Node, value: Value): number[] {
-  if (value.shape.length < 3) throw shapeMismatch(call, `its input has ${value.shape.length} axes, of which none is spatial`);
+  if (value.shape.length < 3)
+    throw shapeMismatch(call, `its input has ${value.shape.length} axes, of which none is spatial`);
   if (isBatch(value.shape[1])) throw interaction(call, "has the samples where the channels should be");
   if (value.shape.slice(2).some(isBatch)) throw interaction(call, "slides its window along the sample axis");
   return value.shape.slice(2).map(factorOf);
 }
 
 /** An attribute with one number per spatial axis, at least `least`. */
-export function perAxis(call: Call | Node, name: string, rank: number, fallback: number, least: number): readonly number[] {
+export function perAxis(
+  call: Call | Node,
+  name: string,
+  rank: number,
+  fallback: number,
+  least: number,
+): readonly number[] {
   const values = intsAttribute(call, name) ?? Array<number>(rank).fill(fallback);
-  if (values.length !== rank) throw shapeMismatch(call, `${name} has ${values.length} numbers for ${rank} spatial axes`);
-  if (values.some((value) => value < least)) throw unsupported(call, `${name} [${values.join(", ")}] holds a number below ${least}`);
+  if (values.length !== rank)
+    throw shapeMismatch(call, `${name} has ${values.length} numbers for ${rank} spatial axes`);
+  if (values.some((value) => value < least))
+    throw unsupported(call, `${name} [${values.join(", ")}] holds a number below ${least}`);
   return values;
 }
 

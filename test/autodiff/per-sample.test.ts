@@ -109,12 +109,15 @@ describe("per-sample gradients against the loop, every way of every kind, in flo
   });
 
   it("a tied autoencoder: w and its transpose", () => {
-    check((samples, i, o) => ({
+    // Where an axis is of size 1 the transpose is a reshape, and the two uses stay apart in a sum.
+    const spec = (samples: number, i: number, o: number): Spec => ({
       samples,
       inputs: { x: { shape: ["N", i] } },
       parameters: { w: [i, o] },
       loss: ({ x, w }) => perSampleSum((x as Traced).matmul(w as Traced).tanh().matmul((w as Traced).transpose([1, 0])).sub(x as Traced)),
-    }), { w: "outer" });
+    });
+    check((n, i, o) => spec(n, i + 1, o + 1), { w: "outer" });
+    expect(kinds(spec(3, 1, 3))).toEqual({ w: "sum" });
   });
 
   it("a weight that is also a gain: a sum of different kinds", () => {

@@ -1,14 +1,14 @@
 import type { Tensor } from "../../src/tensor.js";
 
-/** max |difference| over max |expected|; infinite where an element is NaN or missing. */
+/** max |difference| over max |expected|, over the finite elements; infinite where NaN or infinities differ, or sizes. */
 export function relativeError(found: Tensor, expected: Tensor): number {
   const [a, b] = [numbers(found), numbers(expected)];
   if (a.length !== b.length) return Number.POSITIVE_INFINITY;
   let [worst, largest] = [0, 1e-30];
-  a.forEach((x, i) => {
-    const difference = Math.abs(x - (b[i] ?? Number.NaN));
-    worst = Number.isNaN(difference) ? Number.POSITIVE_INFINITY : Math.max(worst, difference);
-    largest = Math.max(largest, Math.abs(b[i] ?? 0));
+  b.forEach((y, i) => {
+    const x = a[i] ?? 0;
+    if (Number.isFinite(y)) largest = Math.max(largest, Math.abs(y));
+    if (!Object.is(x, y)) worst = Math.max(worst, Number.isFinite(y - x) ? Math.abs(y - x) : Number.POSITIVE_INFINITY);
   });
   return worst / largest;
 }

@@ -1,0 +1,164 @@
+/** The commands and their options, as commander knows them. */
+import { Command, Option } from "commander";
+import { type CheckCommandOptions, checkModel } from "./check.js";
+import { type ComputeOptions, clippedSum, grads, norms, outputFile } from "./compute.js";
+import { type ExplainOptions, explain, programs, wantNames } from "./explain.js";
+import type { Io } from "./io.js";
+import { lossName, lossNames } from "./loss.js";
+import { Progress } from "./progress.js";
+import { collect, dimensions, type MaxNorm, maxNorm, number, sampleAxes, UsageError, wholeNumber } from "./usage.js";
+import { version } from "./version.js";
+
+/** Exit codes. */
+export const exit = { done: 0, fault: 1, usage: 2, difference: 3 } as const;
+
+type Action<O> = (model: string, options: O, io: Io, progress: Progress) => Promise<unknown>;
+
+/** The program. An action that is done gives its exit code to `ended`. */
+export function commands(io: Io, ended: (code: number) => void): Command {
+  const program = new Command("pergrad")
+    .description("Per-sample gradients of any ONNX model.")
+    .version(version(), "--version", "print the version")
+    .helpOption("--help", "show this help")
+    .helpCommand("help [command]", "show the help of a command")
+    .exitOverride()
+    // Errors are written once, as one sentence, by main.
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: () => {},
+      outputError: () => {},
+    })
+    .addHelpText("after", epilogue);
+
+  const run =
+    <O>(action: Action<O>) =>
+    async (model: string, options: O, command: Command) => {
+      requireOptions(command);
+      const progress = new Progress(io);
+      try {
+        ended((await action(model, options, io, progress)) === false ? exit.difference : exit.done);
+      } finally {
+        progress.stop();
+      }
+    };
+
+  withOutput(compute(program, "grads", "write each sample's loss and gradients", "--out grads.safetensors")).action(
+    run<ComputeOptions>(grads),
+  );
+  withOutput(
+    compute(
+      program,
+      "norms",
+      "write the norm of each sample's gradient, whole and by parameter",
+      "--out norms.safetensors",
+    ),
+  ).action(run<ComputeOptions>(norms));
+  withOutput(
+    compute(
+      program,
+      "clipped-sum",
+      "write the sum of all gradients, each clipped to a norm",
+      "--max-norm 1 --out sum.safetensors",
+    ),
+  )
+    .addOption(
+      required(
+        "--max-norm <C>",
+        "largest norm of a sample's gradient, or NAME=C for each parameter's part (repeatable)",
+        maxNorm,
+      ),
+    )
+    .action(run<ComputeOptions & { readonly maxNorm: MaxNorm }>(clippedSum));
+  describe(program, "explain", "show how each parameter's gradients are computed", "")
+    .option("--data <file>", "data to take open dimensions and the target's shape from")
+    .option(
+      "--want <list>",
+      `what one program is to compute, of ${wantNames} (repeatable; default: the first three apart)`,
+      programs,
+    )
+    .option("--json", "print JSON")
+    .action(run<ExplainOptions>(explain));
+  compute(program, "check", "compare gradients with a loop over samples and with finite differences", "")
+    .option("--samples <K>", "samples to compare, from the front (default: at most 8)", wholeNumber(1))
+    .option("--json", "print JSON")
+    .action(run<CheckCommandOptions>(checkModel));
+  return program;
+}
+
+const epilogue = `
+Example: pergrad norms resnet.onnx --data images.safetensors --loss cross_entropy --out norms.safetensors
+The data file holds the model's inputs under their names, and "target".
+
+Exit codes: 0 done, 1 the model or the data is at fault, 2 wrong usage, 3 a check found a difference.
+`;
+
+const requiredOptions = new WeakSet<Option>();
+
+/**
+ * An option that a command cannot do without. Not commander's mandatory: that would complain of what is missing
+ * before it complains of the misspelt option that was meant.
+ */
+function required<T>(flags: string, description: string, parse?: (text: string, before?: T) => T): Option {
+  const option = new Option(flags, `${description} (required)`);
+  requiredOptions.add(option);
+  return parse ? option.argParser((text: string, before: T | undefined) => parse(text, before)) : option;
+}
+
+/** Throws UsageError, naming all that are missing at once. */
+function requireOptions(command: Command): void {
+  const missing = command.options.filter(
+    (option) => requiredOptions.has(option) && command.getOptionValue(option.attributeName()) === undefined,
+  );
+  if (missing.length === 0) return;
+  const [last, ...others] = missing.map(({ flags }) => flags).reverse();
+  const list = others.length === 0 ? last : `${others.reverse().join(", ")} and ${last}`;
+  throw new UsageError(`${missing.length === 1 ? "The option" : "The options"} ${list} must be given.`);
+}
+
+/** A command with the options that all have. */
+function describe(program: Command, name: string, what: string, example: string): Command {
+  const line = `pergrad ${name} model.onnx${name === "explain" ? "" : " --data data.safetensors"} --loss cross_entropy ${example}`;
+  return program
+    .command(name)
+    .description(`${what[0]?.toUpperCase()}${what.slice(1)}.`)
+    .summary(what)
+    .argument("<model>", "ONNX file")
+    .addOption(required("--loss <name>", `${lossNames}`, lossName))
+    .option("--label-smoothing <s>", "part of each label spread over all classes (cross_entropy)", smoothing)
+    .option(
+      "--ignore-index <label>",
+      "label that does not count (cross_entropy, nll)",
+      wholeNumber(Number.NEGATIVE_INFINITY),
+    )
+    .option("--output <name>", "output that the loss looks at (default: the first)")
+    .option(
+      "--sample-axis <name=axis>",
+      'axis of an input, or of "output", that holds the samples (default: 0), or NAME=shared (repeatable)',
+      sampleAxes,
+    )
+    .option(
+      "--dim <name=size>",
+      "size of a dimension that the model leaves open (default: from the data; repeatable)",
+      dimensions,
+    )
+    .option("--parameters <glob>", "only these parameters; !GLOB leaves some out (repeatable)", collect)
+    .addHelpText("after", `\nExample: ${line.trim()}`);
+}
+
+/** A command that reads data. */
+function compute(program: Command, name: string, what: string, example: string): Command {
+  return describe(program, name, what, example)
+    .addOption(required("--data <file>", 'safetensors or npz file with the inputs and "target"'))
+    .option("--allow-not-finite", "compute even where the data holds NaN or infinity")
+    .option("--threads <n>", "threads to use (default: all cores)", wholeNumber(1));
+}
+
+function withOutput(command: Command): Command {
+  return command
+    .addOption(required("--out <file>", "where to write, .safetensors or .npz", outputFile))
+    .option("--batch-size <B>", "samples computed at a time (default: as memory allows, at most 256)", wholeNumber(1));
+}
+
+function smoothing(text: string): number {
+  return number(text, (value) => value >= 0 && value <= 1, "a number from 0 to 1");
+}

@@ -1,0 +1,199 @@
+/** grads, norms, clipped-sum: results of all samples, computed in batches and streamed into a file. */
+import { PergradError } from "../errors.js";
+import { bindShape } from "../graph/dim.js";
+import type { TensorLayout } from "../io/bytes.js";
+import { formatToWrite, openTensors } from "../io/files.js";
+import type { TensorWriter } from "../io/writer.js";
+import { type Results, type Wants, want } from "../plan/want.js";
+import { Program } from "../program/program.js";
+import { sizeOf } from "../tensor.js";
+import { batches, batchSizeFor, feedsBetween } from "./chunks.js";
+import type { Io } from "./io.js";
+import type { Progress } from "./progress.js";
+import { cleaningUp } from "./signals.js";
+import { type DataTask, dataTaskOf, refuseSameFile, type TaskOptions } from "./task.js";
+import { type MaxNorm, UsageError } from "./usage.js";
+
+export interface ComputeOptions extends TaskOptions {
+  readonly data: string;
+  readonly out: string;
+  readonly batchSize?: number;
+}
+
+/** Dimensions of one sample's gradient, by parameter. */
+type Shapes = ReadonlyMap<string, readonly number[]>;
+
+/** One kind of result. */
+interface Result<W extends Wants> {
+  readonly want: W;
+  readonly layout: ReadonlyMap<string, TensorLayout>;
+  /** Floats of results per sample. */
+  readonly perSample: number;
+  /** Takes the results of the samples from `from` on. */
+  take(results: Results<W>, from: number, samples: number, writer: TensorWriter): Promise<void>;
+  finish?(writer: TensorWriter): Promise<void>;
+}
+
+export async function grads(modelFile: string, options: ComputeOptions, io: Io, progress: Progress): Promise<void> {
+  const task = await begin(modelFile, options, io, progress);
+  const shapes = shapesOf(task, "losses");
+  const gradients = [...shapes].map(([name, dims]): [string, TensorLayout] => [name, floats(task.samples, ...dims)]);
+  await compute(task, options, io, progress, {
+    want: { losses: want.losses(), gradients: want.gradients() },
+    layout: new Map([["losses", floats(task.samples)], ...gradients]),
+    perSample: [...shapes.values()].reduce((sum, dims) => sum + sizeOf(dims), 1),
+    take: async ({ losses, gradients }, from, samples, writer) => {
+      await writer.write("losses", from, losses.data);
+      for (const [name, dims] of shapes) {
+        const size = sizeOf(dims);
+        await writer.write(name, from * size, dataOf(gradients, name, samples * size));
+      }
+    },
+  });
+}
+
+export async function norms(modelFile: string, options: ComputeOptions, io: Io, progress: Progress): Promise<void> {
+  const task = await begin(modelFile, options, io, progress);
+  const names = [...task.objective.parameters.keys()];
+  await compute(task, options, io, progress, {
+    want: { norms: want.norms() },
+    layout: new Map([
+      ["norms", floats(task.samples)],
+      ...names.map((name) => [`norms/${name}`, floats(task.samples)] as const),
+    ]),
+    perSample: 1 + names.length,
+    take: async ({ norms: { total, parameters } }, from, samples, writer) => {
+      await writer.write("norms", from, total.data);
+      for (const name of names) await writer.write(`norms/${name}`, from, dataOf(parameters, name, samples));
+    },
+  });
+}
+
+export async function clippedSum(
+  modelFile: string,
+  options: ComputeOptions & { readonly maxNorm: MaxNorm },
+  io: Io,
+  progress: Progress,
+): Promise<void> {
+  const task = await begin(modelFile, options, io, progress);
+  const shapes = shapesOf(task, "norms");
+  const sums = new Map([...shapes].map(([name, dims]) => [name, new Float64Array(sizeOf(dims))]));
+  await compute(task, options, io, progress, {
+    want: { clipped: want.clippedSum({ maxNorm: limitsOf(options.maxNorm, task) }) },
+    layout: new Map([
+      ["norms", floats(task.samples)],
+      ...[...shapes].map(([name, dims]) => [name, floats(...dims)] as const),
+    ]),
+    perSample: 1,
+    take: async ({ clipped }, from, _samples, writer) => {
+      await writer.write("norms", from, clipped.norms.data);
+      for (const [name, sum] of sums) {
+        const part = dataOf(clipped.sum, name, sum.length);
+        for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + (part[i] as number);
+      }
+    },
+    finish: async (writer) => {
+      for (const [name, sum] of sums) await writer.write(name, 0, Float32Array.from(sum));
+    },
+  });
+}
+
+function floats(...dims: readonly number[]): TensorLayout {
+  return { dtype: "float32", dims };
+}
+
+/** A parameter that only steps without a derivative lead to has no result: its gradient is zero. */
+function dataOf(
+  byParameter: Readonly<Record<string, { readonly data: Float32Array }>>,
+  name: string,
+  size: number,
+): Float32Array {
+  return byParameter[name]?.data ?? new Float32Array(size);
+}
+
+async function begin(modelFile: string, options: ComputeOptions, io: Io, progress: Progress): Promise<DataTask> {
+  await refuseSameFile(options.out, [modelFile, options.data]);
+  return dataTaskOf(modelFile, options, io, progress);
+}
+
+/** Checks what the name of a result file says, before any file is opened. Throws UsageError. */
+export function outputFile(path: string): string {
+  try {
+    formatToWrite(path);
+    return path;
+  } catch (error) {
+    throw error instanceof PergradError ? new UsageError(error.message, { cause: error }) : error;
+  }
+}
+
+/** @param taken the name under which another result stands in the file */
+function shapesOf({ objective }: DataTask, taken: string): Shapes {
+  if (objective.parameters.has(taken)) {
+    throw new PergradError(
+      "INVALID_MODEL",
+      `The parameter "${taken}" has the name under which the ${taken} are written; rename it, or leave it out with --parameters '!${taken}'.`,
+    );
+  }
+  return new Map([...objective.parameters].map(([name, { shape }]) => [name, bindShape(shape, 0)]));
+}
+
+/** Limits for each parameter must name exactly those that are differentiated. */
+function limitsOf(maxNorm: MaxNorm, { objective }: DataTask): number | Record<string, number> {
+  if (typeof maxNorm === "number") return maxNorm;
+  const names = [...objective.parameters.keys()];
+  const unknown = [...maxNorm.keys()].find((name) => !names.includes(name));
+  const lacking = names.find((name) => !maxNorm.has(name));
+  if (unknown !== undefined || lacking !== undefined) {
+    const problem =
+      unknown !== undefined ? `names "${unknown}", which is none of them` : `has no limit for "${lacking}"`;
+    const list = names.map((name) => `"${name}"`).join(", ");
+    throw new UsageError(`--max-norm ${problem}: give NAME=C for each of the parameters ${list}.`);
+  }
+  return Object.fromEntries(maxNorm);
+}
+
+async function compute<W extends Wants>(
+  task: DataTask,
+  options: ComputeOptions,
+  io: Io,
+  progress: Progress,
+  result: Result<W>,
+): Promise<void> {
+  progress.stage("compiling");
+  const threads = options.threads === undefined ? {} : { threads: options.threads };
+  const program = await Program.compile(task.model, { ...task.options, ...threads, want: result.want });
+  try {
+    await cleaningUp(() => stream(task, options, program, result, progress));
+  } finally {
+    await program.release();
+  }
+  progress.stop();
+  const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
+  const summary = `${counted(task.samples, "sample")}, ${counted(task.objective.parameters.size, "parameter")}`;
+  io.stdout.write(`wrote ${options.out}: ${summary}\n`);
+}
+
+async function stream<W extends Wants>(
+  task: DataTask,
+  options: ComputeOptions,
+  program: Program<W>,
+  result: Result<W>,
+  progress: Progress,
+): Promise<void> {
+  const { samples, objective } = task;
+  const size = options.batchSize ?? batchSizeFor(objective, program.explain(), result.perSample);
+  const writer = await openTensors(options.out, result.layout);
+  try {
+    progress.stage("samples", samples);
+    for (const [from, to] of batches(samples, size)) {
+      // NaN and infinity were looked for in the whole file.
+      const results = await program.run(feedsBetween(task, from, to), { allowNotFinite: true });
+      await result.take(results, from, to - from, writer);
+      progress.update(to);
+    }
+    await result.finish?.(writer);
+    await writer.commit();
+  } finally {
+    await writer.abort();
+  }
+}

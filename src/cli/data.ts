@@ -1,0 +1,68 @@
+/** The data file: which of its tensors are fed, and whether they are fit to be. */
+import { PergradError } from "../errors.js";
+import { readTensors } from "../io/files.js";
+import type { Model } from "../model.js";
+import { type Prepared, prepare } from "../program/data.js";
+import type { Objective } from "../program/objective.js";
+import type { Tensor } from "../tensor.js";
+import { type Io, note } from "./io.js";
+
+export type Tensors = ReadonlyMap<string, Tensor>;
+
+/** Reads the data file. Throws FILE_UNREADABLE. */
+export async function readData(path: string): Promise<Tensors> {
+  try {
+    return await readTensors(path);
+  } catch (error) {
+    const known = error instanceof PergradError && error.message.includes("does not exist");
+    if (known || !/\.onnx$/i.test(path)) throw error;
+    const advice = "it seems to be a model; --data takes the .safetensors or .npz file with the model's inputs";
+    throw new PergradError("FILE_UNREADABLE", `Cannot read "${path}" as data: ${advice}.`, { cause: error });
+  }
+}
+
+/** The error of a tensor that is not in the data file. */
+export function missing(name: string, data: Tensors, dataFile: string): PergradError {
+  const what = name === "target" ? "the target" : `the input "${name}"`;
+  return new PergradError("MISSING_TENSOR", `"${dataFile}" lacks ${what}; it holds ${listed([...data.keys()])}.`);
+}
+
+function listed(names: readonly string[]): string {
+  if (names.length === 0) return "no tensors at all";
+  const shown = names.slice(0, 12).map((name) => `"${name}"`);
+  return shown.join(", ") + (names.length > 12 ? `, ... (${names.length} in all)` : "");
+}
+
+/**
+ * Checks the inputs that the file holds against the model, before a loss is put on top of it: a wrong input is
+ * blamed for what it is, not for the output it would lead to. Throws what `prepare` throws.
+ */
+export function checkInputs(data: Tensors, { graph, sampleAxes }: Model): void {
+  const held = graph.inputs.filter(({ name }) => data.has(name));
+  const expected = new Map(held.map((value) => [value.name, { value, sampleAxis: sampleAxes[value.name] ?? null }]));
+  prepare(Object.fromEntries([...data].filter(([name]) => expected.has(name))), expected, true);
+}
+
+/**
+ * What is fed for all samples of the file, checked at once so that messages count samples as the file does.
+ * Tensors that the model does not take are left out with a note. Throws what `prepare` and the loss throw.
+ */
+export function feedsOf(
+  data: Tensors,
+  dataFile: string,
+  objective: Objective,
+  allowNotFinite: boolean,
+  io: Io,
+): Prepared {
+  const { expected, loss, output } = objective;
+  const absent = [...expected.keys()].find((name) => !data.has(name));
+  if (absent !== undefined) throw missing(absent, data, dataFile);
+  const extra = [...data.keys()].filter((name) => !expected.has(name));
+  if (extra.length > 0)
+    note(io, `"${dataFile}" also holds ${listed(extra)}, which the model and the loss do not take.`);
+  const own = Object.fromEntries([...data].filter(([name]) => expected.has(name)));
+  const prepared = prepare(own, expected, allowNotFinite);
+  const { target } = prepared.feeds;
+  if (target && expected.get("target")?.sampleAxis === 0) loss.validate?.(target, output.shape);
+  return prepared;
+}

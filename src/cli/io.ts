@@ -1,0 +1,22 @@
+/** Where the command line writes to. */
+export interface Io {
+  readonly stdout: NodeJS.WritableStream;
+  readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean };
+}
+
+/** The process's own streams. A reader that stops early (`| head`) is no error. */
+export function systemIo(): Io {
+  const { stdout, stderr } = process;
+  if (!stdout.listeners("error").includes(endQuietly)) stdout.on("error", endQuietly);
+  return { stdout, stderr };
+}
+
+function endQuietly(error: NodeJS.ErrnoException): void {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+}
+
+/** A remark on stderr that stops nothing. */
+export function note(io: Io, message: string): void {
+  io.stderr.write(`pergrad: note: ${message}\n`);
+}

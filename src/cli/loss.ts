@@ -1,0 +1,59 @@
+/** Losses by the names of the command line. */
+import { InvalidArgumentError } from "commander";
+import { type Loss, losses } from "../nn/losses.js";
+import { UsageError } from "./usage.js";
+
+export interface LossOptions {
+  readonly loss: string;
+  readonly labelSmoothing?: number;
+  readonly ignoreIndex?: number;
+  readonly output?: string;
+}
+
+type Tuning = Pick<LossOptions, "labelSmoothing" | "ignoreIndex">;
+
+const makers: Readonly<Record<string, (tuning: Tuning) => Loss>> = {
+  cross_entropy: (tuning) => losses.crossEntropy(tuning),
+  nll: ({ ignoreIndex }) => losses.nll(ignoreIndex === undefined ? {} : { ignoreIndex }),
+  mse: () => losses.mse(),
+  l1: () => losses.l1(),
+  smooth_l1: () => losses.smoothL1(),
+  huber: () => losses.huber(),
+  bce: () => losses.bce(),
+  bce_with_logits: () => losses.bceWithLogits(),
+};
+
+export const lossNames = `${Object.keys(makers).join(", ")}, output or output:NAME`;
+
+/** Checks the name of a loss, which may be written with hyphens. */
+export function lossName(text: string): string {
+  if (text === "output" || /^output:./s.test(text)) return text;
+  const name = text.toLowerCase().replaceAll("-", "_");
+  if (Object.hasOwn(makers, name)) return name;
+  throw new InvalidArgumentError(`the losses are ${lossNames}`);
+}
+
+/** The loss, and the output of the model that it looks at where that is said. Throws UsageError. */
+export function lossOf(options: LossOptions): { readonly loss: Loss; readonly output?: string } {
+  const { loss: name, labelSmoothing, ignoreIndex, output } = options;
+  if (labelSmoothing !== undefined && name !== "cross_entropy") {
+    throw new UsageError(`--label-smoothing is for --loss cross_entropy, not for ${name}.`);
+  }
+  if (ignoreIndex !== undefined && name !== "cross_entropy" && name !== "nll") {
+    throw new UsageError(`--ignore-index is for --loss cross_entropy or nll, not for ${name}.`);
+  }
+  if (!name.startsWith("output")) {
+    const loss = makers[name];
+    if (!loss) throw new UsageError(`There is no loss ${name}.`);
+    const tuning = {
+      ...(labelSmoothing === undefined ? {} : { labelSmoothing }),
+      ...(ignoreIndex === undefined ? {} : { ignoreIndex }),
+    };
+    return { loss: loss(tuning), ...(output === undefined ? {} : { output }) };
+  }
+  const named = name === "output" ? output : name.slice("output:".length);
+  if (output !== undefined && output !== named) {
+    throw new UsageError(`--loss ${name} and --output ${output} name different outputs.`);
+  }
+  return { loss: losses.output(named), ...(named === undefined ? {} : { output: named }) };
+}

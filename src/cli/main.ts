@@ -1,0 +1,70 @@
+/** The command line: runs one command and turns whatever goes wrong into one sentence and an exit code. */
+import { CommanderError } from "commander";
+import { PergradError } from "../errors.js";
+import { commands, exit } from "./commands.js";
+import { type Io, systemIo } from "./io.js";
+import { UsageError } from "./usage.js";
+
+/**
+ * @param argv the arguments after the script's name
+ * @returns the exit code: 0 done, 1 the model or the data is at fault, 2 wrong usage, 3 a check found a difference
+ */
+export async function main(argv: readonly string[], io: Io = systemIo()): Promise<number> {
+  let code: number = exit.done;
+  const program = commands(io, (ended) => {
+    code = ended;
+  });
+  const names = program.commands.map((command) => command.name());
+  try {
+    await program.parseAsync([...argv], { from: "user" });
+    return code;
+  } catch (error) {
+    return report(error, names, argv, io);
+  }
+}
+
+function report(error: unknown, names: readonly string[], argv: readonly string[], io: Io): number {
+  // Help and the version are printed by way of an error.
+  if (error instanceof CommanderError && error.exitCode === 0) return exit.done;
+  const usage = error instanceof UsageError || error instanceof CommanderError;
+  io.stderr.write(`pergrad: ${usage ? misuse(error, names, argv) : explanation(error)}\n`);
+  if (process.env.PERGRAD_DEBUG === "1" && error instanceof Error) io.stderr.write(`${error.stack}\n`);
+  return usage ? exit.usage : exit.fault;
+}
+
+function explanation(error: unknown): string {
+  if (error instanceof PergradError) return error.message;
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof RangeError && /allocation failed|Invalid (typed )?array (buffer )?length/i.test(message)) {
+    return `There is not enough memory (${message}); use a smaller --batch-size or less data.`;
+  }
+  const first = message.split("\n", 1)[0]?.replace(/\.$/, "");
+  return `Internal error: ${first}; please report it, with the output of the same command under PERGRAD_DEBUG=1.`;
+}
+
+/** What was used wrongly, as one sentence that ends in where to read on. */
+function misuse(error: UsageError | CommanderError, names: readonly string[], argv: readonly string[]): string {
+  const command = argv.find((argument) => names.includes(argument));
+  const text = error instanceof UsageError ? error.message : reworded(error, names);
+  const [, sentence, stop] = /^(.*?)([.?]?)$/s.exec(text) ?? [];
+  return `${sentence} (see pergrad ${command === undefined ? "" : `${command} `}--help)${stop || "."}`;
+}
+
+/** Commander's messages as sentences. */
+function reworded({ code, message }: CommanderError, names: readonly string[]): string {
+  // No command, or help of one that does not exist.
+  if (code === "commander.help") {
+    return `Say what to do and with which model: pergrad COMMAND MODEL.onnx, where COMMAND is ${names.join(", ")}.`;
+  }
+  if (code === "commander.excessArguments") {
+    return "Only the model goes without an option; give the data with --data and the result with --out.";
+  }
+  const text = message
+    .replace(/^error: /, "")
+    .replace(/\s*\n\s*/g, " ")
+    .replace(/^missing required argument 'model'$/, "the model is missing: give the path of an .onnx file")
+    .replace(/^option '(.*?)' argument '(.*)' is invalid\.\s*/s, 'option $1 cannot be "$2": ')
+    .replace(/^option '(.*)' argument missing$/, "option $1 lacks its value")
+    .replace(/ \(Did you mean (.*)\?\)$/, "; did you mean $1?");
+  return `${text[0]?.toUpperCase()}${text.slice(1)}`;
+}

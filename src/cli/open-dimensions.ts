@@ -1,0 +1,43 @@
+/** Sizes, taken from the data, of dimensions that a model leaves open. */
+import { PergradError } from "../errors.js";
+import type { LoadOptions } from "../load.js";
+import { parseModel } from "../onnx/proto.js";
+import type { Tensor } from "../tensor.js";
+import { missing } from "./data.js";
+
+/**
+ * `given` and what the data adds to it: the sizes of open dimensions, named or not, of the model's inputs. What is
+ * given is kept, so that data of another size is refused later. Throws MISSING_TENSOR, SHAPE_MISMATCH.
+ */
+export function openDimensions(
+  bytes: Uint8Array,
+  fileName: string,
+  data: ReadonlyMap<string, Tensor>,
+  dataFile: string,
+  { sampleAxes = {}, dimensions = {} }: LoadOptions,
+): Record<string, number> {
+  const { graph } = parseModel(bytes, fileName);
+  const sizes = new Map(Object.entries(dimensions));
+  const stored = new Set(graph?.initializer.map(({ name }) => name));
+  for (const { name, type } of graph?.input ?? []) {
+    if (stored.has(name) || type?.value.case !== "tensorType") continue;
+    const dims = type.value.value.shape?.dim;
+    if (!dims) continue;
+    const tensor = data.get(name);
+    if (!tensor) throw missing(name, data, dataFile);
+    if (tensor.dims.length !== dims.length) {
+      throw new PergradError(
+        "SHAPE_MISMATCH",
+        `The input "${name}" is [${tensor.dims.join(", ")}] in "${dataFile}", but the model wants ${dims.length} axes.`,
+      );
+    }
+    const axis = (Object.hasOwn(sampleAxes, name) ? sampleAxes[name] : undefined) ?? 0;
+    const samples = sampleAxes[name] === null ? -1 : axis < 0 ? axis + dims.length : axis;
+    dims.forEach(({ value }, k) => {
+      if (k === samples || (value.case === "dimValue" && value.value >= 0n)) return;
+      const symbol = value.case === "dimParam" && value.value !== "" ? value.value : `${name}.${k}`;
+      if (!sizes.has(symbol) && !sizes.has(`${name}.${k}`)) sizes.set(symbol, tensor.dims[k] ?? 0);
+    });
+  }
+  return Object.fromEntries(sizes);
+}

@@ -1,0 +1,62 @@
+import cliProgress from "cli-progress";
+import type { Io } from "./io.js";
+
+const patience = 1000;
+
+/** A bar on stderr for what takes longer than a second, and only on a terminal. */
+export class Progress {
+  readonly #stream: Io["stderr"];
+  readonly #start = Date.now();
+  readonly #timer: NodeJS.Timeout | undefined;
+  readonly #after: number;
+  #bar: cliProgress.SingleBar | undefined;
+  #state = { stage: "reading", done: 0, total: 1 };
+  #stopped = false;
+
+  /** @param after milliseconds until the bar appears */
+  constructor({ stderr }: Io, after = patience) {
+    this.#stream = stderr;
+    this.#after = after;
+    if (stderr.isTTY) this.#timer = setTimeout(() => this.#show(), after).unref();
+  }
+
+  /** Begins a stage, of `total` steps. */
+  stage(stage: string, total = 1): void {
+    this.#set({ stage, done: 0, total });
+  }
+
+  update(done: number): void {
+    this.#set({ ...this.#state, done });
+  }
+
+  /** Takes the bar away: before anything else is written, and at the end. */
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    this.#bar?.stop();
+    this.#bar = undefined;
+  }
+
+  #set(state: { readonly stage: string; readonly done: number; readonly total: number }): void {
+    this.#state = state;
+    const { stage, done, total } = state;
+    this.#bar?.setTotal(total);
+    this.#bar?.update(done, { stage });
+    // While a program runs, timers do not: look at the clock too.
+    if (!this.#bar && Date.now() - this.#start >= this.#after) this.#show();
+  }
+
+  #show(): void {
+    if (this.#bar || this.#stopped || !this.#stream.isTTY) return;
+    const { stage, done, total } = this.#state;
+    this.#bar = new cliProgress.SingleBar({
+      format: "{stage} [{bar}] {value}/{total} {eta_formatted}",
+      stream: this.#stream,
+      clearOnComplete: true,
+      barsize: 30,
+      // Signals are handled where files are open.
+      gracefulExit: false,
+    });
+    this.#bar.start(total, done, { stage });
+  }
+}

@@ -1,0 +1,18 @@
+/** A table as lines of text: the first `left` columns aligned at the left, the others at the right. */
+export function table(rows: readonly (readonly string[])[], left: number): string {
+  const columns = Math.max(0, ...rows.map((row) => row.length));
+  const widths = Array.from({ length: columns }, (_, k) => Math.max(...rows.map((row) => (row[k] ?? "").length)));
+  return rows
+    .map((row) =>
+      row.map((cell, k) => (k < left ? cell.padEnd(widths[k] ?? 0) : cell.padStart(widths[k] ?? 0))).join("  "),
+    )
+    .map((line) => `${line.trimEnd()}\n`)
+    .join("");
+}
+
+/** JSON, in which infinities and NaN are strings. */
+export function json(value: unknown): string {
+  const plain = (_key: string, each: unknown) =>
+    typeof each === "number" && !Number.isFinite(each) ? String(each) : each;
+  return `${JSON.stringify(value, plain, 2)}\n`;
+}

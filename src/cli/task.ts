@@ -1,0 +1,138 @@
+/** What all commands begin with: the model, the data and the loss put together. */
+import { stat } from "node:fs/promises";
+import { PergradError } from "../errors.js";
+import { type LoadOptions, modelOf, readModel } from "../load.js";
+import type { Model } from "../model.js";
+import { type Objective, type ObjectiveOptions, objectiveOf, targetName } from "../program/objective.js";
+import type { Tensor } from "../tensor.js";
+import { checkInputs, feedsOf, readData, type Tensors } from "./data.js";
+import { type Io, note } from "./io.js";
+import { type LossOptions, lossOf } from "./loss.js";
+import { openDimensions } from "./open-dimensions.js";
+import type { Progress } from "./progress.js";
+import { UsageError } from "./usage.js";
+
+/** Options of all commands, as commander gives them. */
+export interface TaskOptions extends LossOptions {
+  readonly data?: string;
+  readonly sampleAxis?: ReadonlyMap<string, number | null>;
+  readonly dim?: ReadonlyMap<string, number>;
+  readonly parameters?: readonly string[];
+  readonly allowNotFinite?: boolean;
+  readonly threads?: number;
+}
+
+/** A model with its loss. */
+export interface Task {
+  readonly model: Model;
+  readonly objective: Objective;
+  readonly options: ObjectiveOptions;
+}
+
+/** A task with its data. */
+export interface DataTask extends Task {
+  readonly dataFile: string;
+  /** Converted and checked; all samples of the file. */
+  readonly feeds: Readonly<Record<string, Tensor>>;
+  readonly samples: number;
+}
+
+/** Throws UsageError, and what reading and tracing throw. */
+export async function taskOf(
+  modelFile: string,
+  options: TaskOptions,
+  io: Io,
+  progress: Progress,
+): Promise<Task & { data?: Tensors }> {
+  const { loss, output } = lossOf(options);
+  progress.stage("reading");
+  const bytes = await readModel(modelFile);
+  refuseTensors(bytes, modelFile);
+  const data = options.data === undefined ? undefined : await readData(options.data);
+  const model = load(bytes, modelFile, options, data);
+  if (data) checkInputs(data, model);
+  const outputAxis = outputSampleAxis(model, output, options);
+  const target = data?.get(targetName);
+  const objectiveOptions: ObjectiveOptions = {
+    loss,
+    ...(output === undefined ? {} : { output }),
+    ...(outputAxis === undefined ? {} : { outputSampleAxis: outputAxis }),
+    ...(target
+      ? { target: { dtype: target.dtype, shape: target.dims.map((dim, axis) => (axis === 0 ? "N" : dim)) } }
+      : {}),
+    ...(options.parameters ? { parameters: options.parameters } : {}),
+  };
+  const objective = objectiveOf(model, objectiveOptions);
+  for (const each of model.notes) note(io, each);
+  return { model, objective, options: objectiveOptions, ...(data ? { data } : {}) };
+}
+
+/** The same with data, which is there. */
+export async function dataTaskOf(
+  modelFile: string,
+  options: TaskOptions & { readonly data: string },
+  io: Io,
+  progress: Progress,
+): Promise<DataTask> {
+  const { data = new Map(), ...task } = await taskOf(modelFile, options, io, progress);
+  const { feeds, samples } = feedsOf(data, options.data, task.objective, options.allowNotFinite ?? false, io);
+  return { ...task, dataFile: options.data, feeds, samples };
+}
+
+/** Data in the model's place is told apart from a broken model. */
+function refuseTensors(bytes: Uint8Array, fileName: string): void {
+  const json = bytes.length > 9 && bytes[8] === 0x7b && (bytes[9] === 0x22 || bytes[9] === 0x7d);
+  if (!json && !/\.(safetensors|npz|npy)$/i.test(fileName)) return;
+  const advice =
+    "the model comes first and the tensors come with --data: pergrad COMMAND MODEL.onnx --data DATA.safetensors";
+  throw new PergradError("NOT_ONNX", `"${fileName}" holds tensors, not a model; ${advice}.`);
+}
+
+/** Open dimensions that no option gives are taken from the data. */
+function load(bytes: Uint8Array, fileName: string, options: TaskOptions, data: Tensors | undefined): Model {
+  const inputs = [...(options.sampleAxis ?? [])].filter(([name]) => name !== "output");
+  const given: LoadOptions = {
+    sampleAxes: Object.fromEntries(inputs),
+    dimensions: Object.fromEntries(options.dim ?? []),
+  };
+  try {
+    return modelOf(bytes, fileName, given);
+  } catch (error) {
+    if (!data || !(error instanceof PergradError) || error.code !== "UNKNOWN_SHAPE") throw error;
+    return modelOf(bytes, fileName, {
+      ...given,
+      dimensions: openDimensions(bytes, fileName, data, options.data ?? "", given),
+    });
+  }
+}
+
+/** The axis given for the output that the loss looks at, by its own name or as "output". */
+function outputSampleAxis(model: Model, chosen: string | undefined, options: TaskOptions): number | undefined {
+  const output = model.graph.outputs.find(({ name }) => name === chosen) ?? model.graph.outputs[0];
+  const inputs = new Set(model.graph.inputs.map(({ name }) => name));
+  let found: number | undefined;
+  for (const [name, axis] of options.sampleAxis ?? []) {
+    if (inputs.has(name) || !output) continue;
+    if (name !== "output" && name !== output.name) {
+      throw new UsageError(
+        `--sample-axis ${name}=${axis} is for an output that the loss does not look at; it looks at "${output.name}".`,
+      );
+    }
+    if (axis === null)
+      throw new UsageError(`--sample-axis ${name}=shared makes no sense: the output must carry the samples.`);
+    found = axis < 0 ? axis + output.value.shape.length : axis;
+  }
+  return found;
+}
+
+/** Refuses to write over what is read. Throws UsageError. */
+export async function refuseSameFile(out: string, inputs: readonly string[]): Promise<void> {
+  const own = await stat(out).catch(() => undefined);
+  if (!own) return;
+  for (const input of inputs) {
+    const other = await stat(input).catch(() => undefined);
+    if (other?.ino === own.ino && other.dev === own.dev && own.isFile()) {
+      throw new UsageError(`--out "${out}" is the file that is read as "${input}"; give the result a name of its own.`);
+    }
+  }
+}

@@ -1,0 +1,68 @@
+/** Values of options, checked before any file is opened. */
+import { InvalidArgumentError } from "commander";
+
+/** The command was used wrongly: exit code 2. The message is one sentence. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+const integer = /^[+-]?\d+$/;
+const decimal = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+
+/** A whole number from `least` up. */
+export function wholeNumber(least: number): (text: string) => number {
+  return (text) => {
+    const value = integer.test(text) ? Number(text) : Number.NaN;
+    if (Number.isSafeInteger(value) && value >= least) return value;
+    const from = least === Number.NEGATIVE_INFINITY ? "" : ` from ${least} up`;
+    throw new InvalidArgumentError(`it must be a whole number${from}`);
+  };
+}
+
+export function number(text: string, fits: (value: number) => boolean, what: string): number {
+  const value = decimal.test(text) ? Number(text) : Number.NaN;
+  if (Number.isFinite(value) && fits(value)) return value;
+  throw new InvalidArgumentError(`it must be ${what}`);
+}
+
+/** NAME and VALUE of NAME=VALUE. Names may hold "=": the last one counts. */
+export function assignment(text: string, form: string): readonly [string, string] {
+  const at = text.lastIndexOf("=");
+  if (at > 0 && at < text.length - 1) return [text.slice(0, at), text.slice(at + 1)];
+  throw new InvalidArgumentError(`it must be ${form}`);
+}
+
+/** Adds to what repeated options gave before. */
+export function collect(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, text];
+}
+
+/** The same for NAME=VALUE, each name once. */
+export function collectInto<T>(form: string, parse: (value: string) => T) {
+  return (text: string, before: ReadonlyMap<string, T> = new Map()): ReadonlyMap<string, T> => {
+    const [name, value] = assignment(text, form);
+    if (before.has(name)) throw new InvalidArgumentError(`"${name}" is given twice`);
+    return new Map([...before, [name, parse(value)]]);
+  };
+}
+
+export const sampleAxes = collectInto("NAME=AXIS or NAME=shared", (value) =>
+  value === "shared" ? null : wholeNumber(Number.NEGATIVE_INFINITY)(value),
+);
+
+export const dimensions = collectInto("NAME=SIZE", wholeNumber(0));
+
+export type MaxNorm = number | ReadonlyMap<string, number>;
+
+const perParameter = collectInto("C, or NAME=C for each parameter", limit);
+
+function limit(text: string): number {
+  return number(text, (value) => value > 0, "a number above 0");
+}
+
+/** One limit for the whole gradient, or one for each parameter. */
+export function maxNorm(text: string, before?: MaxNorm): MaxNorm {
+  if (before === undefined) return text.includes("=") ? perParameter(text) : limit(text);
+  if (typeof before === "object" && text.includes("=")) return perParameter(text, before);
+  throw new InvalidArgumentError("give one number for the whole gradient, or NAME=C for each parameter, not both");
+}

@@ -1,0 +1,70 @@
+/** Reads an ONNX file as a model. */
+import { readFile } from "node:fs/promises";
+import { PergradError } from "./errors.js";
+import { unreadable } from "./io/failure.js";
+import type { Model } from "./model.js";
+import { decodeModel } from "./onnx/decode.js";
+import { build } from "./ops/registry.js";
+import type { Tensor } from "./tensor.js";
+
+export interface LoadOptions {
+  /** The axis of an input that holds the samples (0 where not given; negative ones count from the end), or null where all samples share it. */
+  readonly sampleAxes?: Readonly<Record<string, number | null>>;
+  /** Sizes of dimensions that the file leaves open, by their name in the file, or as `input.axis`. */
+  readonly dimensions?: Readonly<Record<string, number>>;
+}
+
+/**
+ * Reads an ONNX model from a file, or from its bytes. Its floating-point initializers become parameters under
+ * their own names, in float32.
+ * Throws FILE_UNREADABLE, NOT_ONNX, INVALID_MODEL, UNSUPPORTED_OP, UNKNOWN_SHAPE, SHAPE_MISMATCH,
+ * DTYPE_MISMATCH, INVALID_ARGUMENT.
+ */
+export async function loadModel(source: string | Uint8Array, options: LoadOptions = {}): Promise<Model> {
+  if (typeof source !== "string") return modelOf(source, "the model", options);
+  return modelOf(await readModel(source), source, options);
+}
+
+/** The bytes of a model file. Throws FILE_UNREADABLE. */
+export async function readModel(path: string): Promise<Uint8Array> {
+  try {
+    const { buffer, byteOffset, byteLength } = await readFile(path);
+    return new Uint8Array(buffer, byteOffset, byteLength);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ERR_FS_FILE_TOO_LARGE") {
+      const problem = "it is larger than 2 GiB, which no ONNX file can be";
+      throw new PergradError("FILE_UNREADABLE", `Cannot read "${path}": ${problem}.`, { cause: error });
+    }
+    throw unreadable(path, error);
+  }
+}
+
+/** Decodes a model; `fileName` is for messages. */
+export function modelOf(bytes: Uint8Array, fileName: string, options: LoadOptions): Model {
+  const { graph, parameters, notes } = decodeModel(bytes, { ...options, fileName, build });
+  const { sampleAxes = {} } = options;
+  return {
+    graph,
+    parameters: Object.fromEntries(Object.entries(parameters).map(([name, tensor]) => [name, float32(name, tensor)])),
+    sampleAxes: Object.fromEntries(
+      graph.inputs.map(({ name, shape }) => {
+        const given = Object.hasOwn(sampleAxes, name) ? sampleAxes[name] : undefined;
+        return [name, sampleAxisOf(given, shape.length)];
+      }),
+    ),
+    notes,
+  };
+}
+
+/** As the decoder takes it: the first axis where nothing is said, and none where there are no axes. */
+function sampleAxisOf(given: number | null | undefined, rank: number): number | null {
+  if (given === null || (given === undefined && rank === 0)) return null;
+  const axis = given ?? 0;
+  return axis < 0 ? axis + rank : axis;
+}
+
+function float32(name: string, tensor: Tensor): Tensor<"float32"> {
+  const { dtype, dims, data } = tensor;
+  if (data instanceof Float32Array) return { dtype: "float32", dims, data };
+  throw new PergradError("DTYPE_MISMATCH", `The parameter "${name}" is ${dtype}, not float32.`);
+}

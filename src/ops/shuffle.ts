@@ -1,0 +1,64 @@
+/** DepthToSpace and SpaceToDepth: composites that move blocks of pixels to channels and back. */
+import { type Dim, divide, multiply } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import { intAttribute, requireInput, shapeMismatch, stringAttribute } from "./checks.js";
+import type { Call, OpDefinition } from "./definition.js";
+
+interface Sizes {
+  readonly images: Dim;
+  readonly channels: Dim;
+  readonly rows: Dim;
+  readonly columns: Dim;
+}
+
+function sizesOf(call: Pick<Call, "inputs">): Sizes {
+  const [images, channels, rows, columns] = (call.inputs[0] as Value).shape as [Dim, Dim, Dim, Dim];
+  return { images, channels, rows, columns };
+}
+
+function scaled(
+  call: Call,
+  shrink: (sizes: Sizes, block: number) => (Dim | undefined)[],
+): { dtype: Value["dtype"]; shape: Dim[] }[] {
+  const input = requireInput(call, 0);
+  if (input.shape.length !== 4) throw shapeMismatch(call, "its input is not of rank 4");
+  const block = intAttribute(call, "blocksize", 0);
+  const shape = block >= 1 ? shrink(sizesOf(call), block) : [];
+  if (shape.length === 0 || shape.includes(undefined))
+    throw shapeMismatch(call, `its input does not divide into blocks of ${block}`);
+  return [{ dtype: input.dtype, shape: shape as Dim[] }];
+}
+
+export const depthToSpace: OpDefinition = {
+  op: "DepthToSpace",
+  infer: (call) =>
+    scaled(call, ({ images, channels, rows, columns }, block) => {
+      return [images, divide(channels, block * block), multiply(rows, block), multiply(columns, block)];
+    }),
+  decompose: (node, build) => {
+    const block = intAttribute(node, "blocksize", 0);
+    const { images, rows, columns } = sizesOf(node);
+    const { shape } = node.outputs[0] as Value;
+    const depth = shape[1] as Dim;
+    const blocksFirst = stringAttribute(node, "mode", "DCR") === "DCR";
+    const split = blocksFirst ? [block, block, depth] : [depth, block, block];
+    const parts = build.reshape(node.inputs[0] as Value, [images, ...split, rows, columns]);
+    return [build.reshape(build.transpose(parts, blocksFirst ? [0, 3, 4, 1, 5, 2] : [0, 1, 4, 2, 5, 3]), shape)];
+  },
+};
+
+export const spaceToDepth: OpDefinition = {
+  op: "SpaceToDepth",
+  infer: (call) =>
+    scaled(call, ({ images, channels, rows, columns }, block) => {
+      return [images, multiply(channels, block * block), divide(rows, block), divide(columns, block)];
+    }),
+  decompose: (node, build) => {
+    const block = intAttribute(node, "blocksize", 0);
+    const { images, channels } = sizesOf(node);
+    const { shape } = node.outputs[0] as Value;
+    const [rows, columns] = shape.slice(2) as [Dim, Dim];
+    const parts = build.reshape(node.inputs[0] as Value, [images, channels, rows, block, columns, block]);
+    return [build.reshape(build.transpose(parts, [0, 3, 5, 1, 2, 4]), shape)];
+  },
+};

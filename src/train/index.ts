@@ -1,0 +1,12 @@
+export { type Batch, type BatchOptions, miniBatches, permutation, pick } from "./batches.js";
+export {
+  type AdamOptions,
+  type AdamState,
+  adam,
+  type Optimiser,
+  type Parameters,
+  type SgdOptions,
+  type SgdState,
+  type Stepped,
+  sgd,
+} from "./optimiser.js";

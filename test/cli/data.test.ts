@@ -1,0 +1,293 @@
+/** What the commands make of sample axes, open dimensions, parameters and batches. */
+import { describe, expect, test } from "vitest";
+import { writeTensors } from "../../src/io/files.js";
+import { trace } from "../../src/nn/model.js";
+import { uniform } from "../../src/nn/random.js";
+import type { Tensor } from "../../src/tensor.js";
+import { concat } from "../../src/trace/functions.js";
+import { encoded, floats, labels, linear, run, workspace } from "./support.js";
+
+const data = { x: floats([5, 3]), target: floats([5, 2], (k) => Math.cos(k)) };
+
+function values(tensors: ReadonlyMap<string, Tensor>): Record<string, number[]> {
+  return Object.fromEntries([...tensors].map(([name, { data }]) => [name, Array.from(data, Number)]));
+}
+
+function close(a: Record<string, number[]>, b: Record<string, number[]>): void {
+  expect(Object.keys(a)).toEqual(Object.keys(b));
+  for (const [name, own] of Object.entries(a)) {
+    expect(own).toHaveLength(b[name]?.length ?? -1);
+    own.forEach((x, k) => {
+      expect(x).toBeCloseTo(b[name]?.[k] ?? Number.NaN, 5);
+    });
+  }
+}
+
+describe("batches", () => {
+  test.each(["grads", "norms", "clipped-sum"])("%s does not depend on them", async (command) => {
+    const { result } = await workspace(linear(), data);
+    const limit = command === "clipped-sum" ? ["--max-norm", "0.5"] : [];
+    const whole = await result(command, ...limit);
+    for (const size of ["1", "2", "5", "6"]) {
+      close(values((await result(command, ...limit, "--batch-size", size)).tensors), values(whole.tensors));
+    }
+    expect(whole.out).toMatch(/^wrote .*out\.safetensors: 5 samples, 2 parameters\n$/);
+    expect(whole.err).toBe("");
+  });
+
+  test("an empty file has empty results, and sums of zero", async () => {
+    const { result } = await workspace(linear(), { x: floats([0, 3]), target: floats([0, 2]) });
+    expect((await result("grads")).tensors.get("weight")?.dims).toEqual([0, 3, 2]);
+    expect((await result("norms")).tensors.get("norms/bias")?.dims).toEqual([0]);
+    const sums = (await result("clipped-sum", "--max-norm", "1")).tensors;
+    expect(values(sums)).toEqual({ norms: [], weight: [0, 0, 0, 0, 0, 0], bias: [0, 0] });
+  });
+});
+
+describe("sample axes", () => {
+  const timeFirst = trace({ x: [4, "N", 3] }, { weight: uniform([3, 2], 1) }, ({ x }, { weight }) => x.matmul(weight));
+  const sampleFirst = trace({ x: ["N", 4, 3] }, { weight: uniform([3, 2], 1) }, ({ x }, { weight }) =>
+    x.matmul(weight),
+  );
+  const target = floats([5, 4, 2]);
+  const x = floats([5, 4, 3]);
+  const transposed = floats([4, 5, 3], (k) => {
+    const [t, n, i] = [Math.floor(k / 15), Math.floor(k / 3) % 5, k % 3];
+    return x.data[n * 12 + t * 3 + i] ?? 0;
+  });
+
+  test("samples along axis 1 give the same gradients", async () => {
+    const expected = await (await workspace(sampleFirst, { x, target })).result("grads");
+    const { result } = await workspace(timeFirst, { x: transposed, target });
+    for (const options of [["x=1"], ["x=-2"], ["x=1", "output=1"], ["x=1", "output=-2"]]) {
+      const axes = options.flatMap((option) => ["--sample-axis", option]);
+      close(values((await result("grads", ...axes, "--batch-size", "2")).tensors), values(expected.tensors));
+    }
+  });
+
+  test("an output axis that is not so is refused", async () => {
+    const { command } = await workspace(timeFirst, { x: transposed, target });
+    const { code, err } = await command("check", "--sample-axis", "x=1", "--sample-axis", "output=0");
+    expect(code).toBe(1);
+    expect(err).toMatch(/"output" \[4, N, 2\] carries its samples along axis 1, not 0/);
+    const unknown = await command("check", "--sample-axis", "y=1");
+    expect(unknown).toMatchObject({ code: 1, err: expect.stringMatching(/sample axis is given for "y"/) });
+    const shared = await command("check", "--sample-axis", "x=1", "--sample-axis", "output=shared");
+    expect(shared).toMatchObject({ code: 2, err: expect.stringMatching(/the output must carry the samples/) });
+  });
+
+  test("an input may be shared by all samples", async () => {
+    const scaled = trace({ x: ["N", 3], s: [3] }, { weight: uniform([3, 2], 1) }, ({ x, s }, { weight }) =>
+      x.mul(s).matmul(weight),
+    );
+    const { result, command } = await workspace(scaled, { ...data, s: floats([3]) });
+    const { tensors } = await result("grads", "--sample-axis", "s=shared", "--batch-size", "2");
+    expect(tensors.get("weight")?.dims).toEqual([5, 3, 2]);
+    expect((await command("check", "--sample-axis", "s=shared")).code).toBe(0);
+  });
+});
+
+describe("open dimensions", () => {
+  const model = encoded(
+    trace({ x: ["N", 4, 3] }, { weight: uniform([3, 2], 1) }, ({ x }, { weight }) => x.matmul(weight)),
+    ({ graph }) => {
+      const type = graph?.input[0]?.type?.value;
+      const dim = type?.case === "tensorType" ? type.value.shape?.dim[1] : undefined;
+      if (dim) dim.value = { case: "dimParam", value: "time" };
+    },
+  );
+  const sequences = { x: floats([5, 7, 3]), target: floats([5, 7, 2]) };
+
+  test("are taken from the data", async () => {
+    const { result } = await workspace(model, sequences);
+    expect((await result("grads")).tensors.get("weight")?.dims).toEqual([5, 3, 2]);
+    expect((await result("grads", "--dim", "time=7")).tensors.get("weight")?.dims).toEqual([5, 3, 2]);
+    expect((await result("grads", "--dim", "x.1=7")).tensors.get("weight")?.dims).toEqual([5, 3, 2]);
+  });
+
+  test("data that contradicts what is given, or the model, is refused", async () => {
+    const { command, path, inputs } = await workspace(model, sequences);
+    expect((await command("check", "--dim", "time=6")).err).toMatch(
+      /"x" is \[5, 7, 3\], but the model wants \[N, 6, 3\]/,
+    );
+    await writeTensors(path("data.safetensors"), { ...sequences, x: floats([5, 3]) });
+    expect((await command("check")).err).toMatch(/"x" is \[5, 3\] in ".*", but the model wants 3 axes/);
+    await writeTensors(path("data.safetensors"), { y: sequences.x, target: sequences.target });
+    expect((await command("check")).err).toMatch(/data\.safetensors" lacks the input "x"; it holds "y", "target"\.$/m);
+    const explained = await run("explain", inputs[0] ?? "", "--loss", "mse");
+    expect(explained).toMatchObject({ code: 1, err: expect.stringMatching(/--dim time=128/) });
+    expect((await run("explain", inputs[0] ?? "", "--loss", "mse", "--dim", "time=9")).code).toBe(0);
+  });
+});
+
+describe("parameters", () => {
+  test("are selected by globs", async () => {
+    const { result } = await workspace(linear(), data);
+    const names = async (...globs: string[]) => {
+      const { tensors } = await result("grads", ...globs.flatMap((glob) => ["--parameters", glob]));
+      return [...tensors.keys()];
+    };
+    expect(await names("w*")).toEqual(["losses", "weight"]);
+    expect(await names("w*", "bias")).toEqual(["losses", "weight", "bias"]);
+    expect(await names("!weight")).toEqual(["losses", "bias"]);
+  });
+
+  test("may be clipped one by one", async () => {
+    const { result, command, path } = await workspace(linear(), data);
+    const norms = (await result("norms")).tensors;
+    const gradients = values((await result("grads")).tensors);
+    const { tensors } = await result(
+      "clipped-sum",
+      "--max-norm",
+      "weight=0.3",
+      "--max-norm",
+      "bias=2",
+      "--batch-size",
+      "2",
+    );
+    for (const [name, limit] of [
+      ["weight", 0.3],
+      ["bias", 2],
+    ] as const) {
+      const own = values(norms)[`norms/${name}`] ?? [];
+      const size = (gradients[name]?.length ?? 0) / own.length;
+      const sum = Array.from({ length: size }, (_, i) =>
+        own.reduce((acc, norm, n) => acc + Math.min(1, limit / norm) * (gradients[name]?.[n * size + i] ?? 0), 0),
+      );
+      close({ [name]: Array.from(tensors.get(name)?.data ?? [], Number) }, { [name]: sum });
+    }
+    const out = ["--out", path("other.npz")];
+    expect(await command("clipped-sum", "--max-norm", "weight=1", ...out)).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/has no limit for "bias"/),
+    });
+    const one = ["--parameters", "weight", "--max-norm", "weight=1"];
+    expect((await command("clipped-sum", ...one, ...out)).code).toBe(0);
+    expect(await command("clipped-sum", ...one, "--max-norm", "bias=1", ...out)).toMatchObject({ code: 2 });
+  });
+
+  test("one that reaches the loss without a derivative has a gradient of zero", async () => {
+    const model = trace(
+      { x: ["N", 3] },
+      { weight: uniform([3, 2], 1), step: uniform([2], 1) },
+      ({ x }, { weight, step }) => x.matmul(weight).add(step.sign()),
+    );
+    const { result } = await workspace(model, data);
+    expect(values((await result("grads")).tensors).step).toEqual(new Array(10).fill(0));
+    expect(values((await result("norms")).tensors)["norms/step"]).toEqual(new Array(5).fill(0));
+    expect(values((await result("clipped-sum", "--max-norm", "1")).tensors).step).toEqual([0, 0]);
+  });
+
+  test("one named as another result is refused", async () => {
+    const model = trace({ x: ["N", 3] }, { losses: uniform([3, 2], 1) }, ({ x }, { losses }) => x.matmul(losses));
+    const { command, path, result } = await workspace(model, data);
+    const { code, err } = await command("grads", "--out", path("out.npz"));
+    expect({ code, err }).toEqual({
+      code: 1,
+      err: expect.stringMatching(/"losses" has the name under which the losses/),
+    });
+    expect([...(await result("norms")).tensors.keys()]).toEqual(["norms", "norms/losses"]);
+  });
+});
+
+describe("losses", () => {
+  test("that the model computes itself need no target", async () => {
+    const model = trace({ x: ["N", 3] }, { weight: uniform([3, 2], 1) }, ({ x }, { weight }) => ({
+      logits: x.matmul(weight),
+      loss: x.matmul(weight).square().mean([1]),
+    }));
+    const { result, command } = await workspace(model, data);
+    const own = await result("grads", "--loss", "output:loss");
+    expect(own.err).toMatch(/^pergrad: note: ".*" also holds "target", which the model and the loss do not take\.\n$/);
+    const same = await result("grads", "--loss", "output", "--output", "loss");
+    close(values(own.tensors), values(same.tensors));
+    const { code, err } = await command("check", "--loss", "output:loss", "--output", "logits");
+    expect({ code, err }).toMatchObject({ code: 2, err: expect.stringMatching(/name different outputs/) });
+    expect(await command("check", "--loss", "output:nope")).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/no output "nope"; its outputs are "logits", "loss"/),
+    });
+  });
+
+  test("take labels of any integer type, and options", async () => {
+    const target: Tensor = { dtype: "uint8", dims: [5], data: Uint8Array.of(0, 1, 255, 1, 0) };
+    const { result } = await workspace(linear(), { ...data, target });
+    const { tensors } = await result("grads", "--loss", "cross_entropy", "--ignore-index", "255");
+    expect(values(tensors).losses?.[2]).toBe(0);
+    expect(values(tensors).bias?.slice(4, 6)).toEqual([0, 0]);
+    const smooth = await result(
+      "grads",
+      "--loss",
+      "cross_entropy",
+      "--ignore-index",
+      "255",
+      "--label-smoothing",
+      "0.1",
+    );
+    expect(values(smooth.tensors).losses?.[0]).not.toBeCloseTo(values(tensors).losses?.[0] ?? 0, 4);
+  });
+
+  test("take targets in float64", async () => {
+    const { result } = await workspace(linear(), data);
+    const expected = values((await result("grads")).tensors);
+    const target: Tensor = { ...data.target, dtype: "float64", data: Float64Array.from(data.target.data) };
+    const wide = await workspace(linear(), { ...data, target });
+    close(values((await wide.result("grads")).tensors), expected);
+  });
+});
+
+describe("data", () => {
+  test("NaN and infinity stop a run unless they are allowed", async () => {
+    const x = floats([5, 3]);
+    x.data[3 * 3 + 1] = Number.NaN;
+    const { command, result, path, files } = await workspace(linear(), { ...data, x });
+    const before = files();
+    const { code, err } = await command("norms", "--out", path("out.safetensors"), "--batch-size", "2");
+    expect(code).toBe(1);
+    // The sample of the file, not of the batch.
+    expect(err).toMatch(/"x" holds NaN or infinity, first in sample 3; .*--allow-not-finite/);
+    expect(files()).toEqual(before);
+    const norms = values((await result("norms", "--allow-not-finite", "--batch-size", "2")).tensors).norms ?? [];
+    expect(norms.map(Number.isFinite)).toEqual([true, true, true, false, true]);
+  });
+
+  test("a label out of range is found before anything runs", async () => {
+    const { command, path, files } = await workspace(linear(), { ...data, target: labels(0, 1, 0, 2, 1) });
+    const before = files();
+    const { code, err } = await command(
+      "grads",
+      "--loss",
+      "cross_entropy",
+      "--out",
+      path("out.npz"),
+      "--batch-size",
+      "2",
+    );
+    expect(code).toBe(1);
+    expect(err).toMatch(/label 2 of sample 3 is outside 0\.\.1/);
+    expect(files()).toEqual(before);
+  });
+
+  test("interacting samples are named by their node", async () => {
+    const model = trace({ x: ["N", 3] }, { weight: uniform([3, 2], 1) }, ({ x }, { weight }) =>
+      x.sub(x.mean([0], { keepDims: true })).matmul(weight),
+    );
+    const { command } = await workspace(model, data);
+    expect(await command("check")).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^pergrad: ReduceMean node .* samples/),
+    });
+  });
+
+  test("a check that finds a difference exits with 3", async () => {
+    // In float32, 1e8 swallows what the float64 loop keeps.
+    const model = trace({ x: ["N", 3] }, { weight: uniform([3, 2], 1) }, ({ x }, { weight }) =>
+      concat([x.matmul(weight).add(1e8).sub(1e8), x.matmul(weight)], 1),
+    );
+    const { command } = await workspace(model, { x: data.x, target: floats([5, 4]) });
+    const { code, out } = await command("check");
+    expect(code).toBe(3);
+    expect(out).toMatch(/^weight +DIFFERS/m);
+    expect(out).toContain("A difference was found in all 5 samples");
+  });
+});

@@ -1,0 +1,228 @@
+/** Whatever goes wrong is one sentence, an exit code, and nothing written. */
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { describe, expect, test, vi } from "vitest";
+import { main } from "../../src/cli/main.js";
+import { cleaningUp } from "../../src/cli/signals.js";
+import { openTensors } from "../../src/io/files.js";
+import { capture, encoded, floats, linear, run, workspace } from "./support.js";
+
+const data = { x: floats([5, 3]), target: floats([5, 2]) };
+const oneSentence = /^pergrad: [^\n]+[.?]\n$/;
+
+describe("wrong usage exits with 2", () => {
+  const full = ["m.onnx", "--data", "d.npz", "--loss", "mse", "--out", "o.npz"];
+  test.each<readonly [string[], RegExp]>([
+    [[], /Say what to do and with which model: .*grads, norms, clipped-sum, explain, check/],
+    [["help", "me"], /Say what to do/],
+    [["norm"], /Unknown command 'norm'; did you mean norms/],
+    [["model.onnx"], /Unknown command 'model.onnx'/],
+    [["grads"], /The model is missing/],
+    [["grads", "m.onnx"], /The options --loss <name>, --data <file> and --out <file> must be given/],
+    [["grads", "m.onnx", "d.npz"], /give the data with --data/],
+    [["grads", ...full, "--los", "mse"], /Unknown option '--los'; did you mean --loss/],
+    [["grads", "m.onnx", "--loss"], /--loss <name> lacks its value/],
+    [["grads", ...full, "--loss", "crossentropy"], /cannot be "crossentropy": the losses are cross_entropy, /],
+    [["grads", ...full, "--loss", "output:"], /cannot be "output:"/],
+    [["grads", ...full, "--loss", "toString"], /the losses are/],
+    [["grads", ...full, "--out", "grads.pt"], /must end in .safetensors or .npz/],
+    [["grads", ...full, "--max-norm", "1"], /Unknown option '--max-norm'/],
+    [["grads", ...full, "--batch-size", "0"], /whole number from 1 up/],
+    [["grads", ...full, "--threads", "two"], /whole number from 1 up/],
+    [["grads", ...full, "--sample-axis", "1"], /NAME=AXIS or NAME=shared/],
+    [["grads", ...full, "--sample-axis", "x=one"], /whole number/],
+    [["grads", ...full, "--sample-axis", "x=0", "--sample-axis", "x=1"], /"x" is given twice/],
+    [["grads", ...full, "--dim", "time=-1"], /whole number from 0 up/],
+    [["grads", ...full, "--label-smoothing", "0.1"], /is for --loss cross_entropy, not for mse/],
+    [["grads", ...full, "--ignore-index", "1"], /is for --loss cross_entropy or nll, not for mse/],
+    [["grads", ...full, "--loss", "nll", "--label-smoothing", "2"], /number from 0 to 1/],
+    [["clipped-sum", ...full], /The option --max-norm <C> must be given/],
+    [["clipped-sum", ...full, "--max-norm", "0"], /number above 0/],
+    [["clipped-sum", ...full, "--max-norm", "Infinity"], /number above 0/],
+    [["clipped-sum", ...full, "--max-norm", "1", "--max-norm", "w=1"], /not both/],
+    [
+      ["explain", "m.onnx", "--loss", "mse", "--want", "norm"],
+      /list, separated by commas, of grads, norms, clipped-sum, mean/,
+    ],
+    [["check", "m.onnx", "--data", "d.npz", "--loss", "mse", "--samples", "0"], /whole number from 1 up/],
+  ])("pergrad %j", async (argv, message) => {
+    const { code, out, err } = await run(...argv);
+    expect({ code, out, err }).toEqual({ code: 2, out: "", err: expect.stringMatching(oneSentence) });
+    expect(err).toMatch(message);
+    expect(err).toMatch(/\(see pergrad (\S+ )?--help\)/);
+  });
+
+  test("writing over what is read is refused, links included", async () => {
+    const { command, path, files } = await workspace(linear(), data);
+    const before = readFileSync(path("data.safetensors"));
+    symlinkSync("data.safetensors", path("link.safetensors"));
+    for (const out of ["data.safetensors", "link.safetensors"]) {
+      const { code, err } = await command("grads", "--out", path(out));
+      expect({ code, err }).toEqual({ code: 2, err: expect.stringMatching(/is the file that is read as/) });
+    }
+    expect(readFileSync(path("data.safetensors"))).toEqual(before);
+    expect(files()).toEqual(["data.safetensors", "link.safetensors", "model.onnx"]);
+  });
+});
+
+describe("help and version are printed to stdout", () => {
+  test.each(["grads", "norms", "clipped-sum", "explain", "check"])(
+    "%s --help holds an example that parses",
+    async (command) => {
+      const { code, out, err } = await run(command, "--help");
+      expect({ code, err }).toEqual({ code: 0, err: "" });
+      const example = /^Example: pergrad (.*)$/m.exec(out)?.[1] ?? "";
+      // It gets as far as opening the model.
+      expect(await run(...example.split(" "))).toMatchObject({
+        code: 1,
+        err: expect.stringMatching(/"model.onnx": it does not exist/),
+      });
+    },
+  );
+
+  test("pergrad --help and --version", async () => {
+    expect(await run("--help")).toMatchObject({
+      code: 0,
+      err: "",
+      out: expect.stringMatching(/clipped-sum .*Exit codes: 0 done/s),
+    });
+    expect(await run("--version")).toMatchObject({ code: 0, err: "", out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
+  });
+});
+
+describe("the model or the data at fault exits with 1 and leaves nothing", () => {
+  const onnx = encoded(linear());
+  const cases: [
+    string,
+    { model?: Uint8Array; data?: typeof data | Record<string, typeof data.x>; options?: string[] },
+    RegExp,
+  ][] = [
+    ["not a model", { model: new TextEncoder().encode("hello") }, /model.onnx" is not a readable ONNX model/],
+    ["an empty file", { model: new Uint8Array() }, /model.onnx" is not a readable ONNX model: it is empty/],
+    ["a truncated model", { model: onnx.subarray(0, onnx.length >> 1) }, /model.onnx" is not a readable ONNX model/],
+    ["an unknown operator", { model: encoded(linear(), ({ graph }) => renameFirst(graph?.node)) }, /FancyOp/],
+    ["no target", { data: { x: data.x } }, /data.safetensors" lacks the target; it holds "x"\./],
+    ["no input", { data: { target: data.target } }, /lacks the input "x"; it holds "target"\./],
+    ["no tensors", { data: {} }, /lacks the input "x"; it holds no tensors at all\./],
+    ["batches that differ", { data: { x: floats([4, 3]), target: data.target } }, /holds 5 samples, but "x" holds 4/],
+    [
+      "a wrong shape",
+      { data: { x: floats([5, 4]), target: data.target } },
+      /"x" is \[5, 4\], but the model wants \[N, 3\]/,
+    ],
+    ["a wrong target", { data: { x: data.x, target: floats([5, 3]) } }, /mse: the target/],
+    ["a scalar target", { data: { x: data.x, target: floats([]) } }, /single number/],
+    ["labels that are floats", { options: ["--loss", "cross_entropy"] }, /must be int64, but is float32/],
+    [
+      "a glob without match",
+      { options: ["--parameters", "conv*"] },
+      /"conv\*" matches no parameter: the names are "weight", "bias"/,
+    ],
+    ["an unknown output", { options: ["--output", "logits"] }, /no output "logits"; its outputs are "output"/],
+    ["an impossible axis", { options: ["--sample-axis", "x=2"] }, /2 cannot be its sample axis/],
+  ];
+
+  test.each(cases)("%s", async (_name, { model = onnx, data: tensors = data, options = [] }, message) => {
+    const { command, path, files } = await workspace(model, tensors);
+    for (const name of ["grads", "norms"]) {
+      const { code, out, err } = await command(name, "--out", path("out.safetensors"), ...options);
+      expect({ code, out, err }).toEqual({ code: 1, out: "", err: expect.stringMatching(oneSentence) });
+      expect(err).toMatch(message);
+    }
+    expect(files()).toEqual(["data.safetensors", "model.onnx"]);
+  });
+
+  test("files that are missing, swapped, or of the wrong kind", async () => {
+    const { path, files } = await workspace(linear(), data);
+    writeFileSync(path("torn.safetensors"), readFileSync(path("data.safetensors")).subarray(0, -8));
+    const [model, tensors, out] = [path("model.onnx"), path("data.safetensors"), path("out.safetensors")];
+    const grads = (own: string, of: string) => run("grads", own, "--data", of, "--loss", "mse", "--out", out);
+    const refused: [Promise<{ code: number; err: string }>, RegExp][] = [
+      [grads(path("none.onnx"), tensors), /Cannot read ".*none.onnx": it does not exist/],
+      [grads(path(""), tensors), /it is a directory, not a file/],
+      [grads(model, path("none.npz")), /Cannot read ".*none.npz": it does not exist/],
+      [grads(model, path("none.onnx")), /Cannot read ".*none.onnx": it does not exist/],
+      [grads(tensors, model), /holds tensors, not a model; the model comes first/],
+      [grads(model, model), /it seems to be a model; --data takes/],
+      [grads(model, path("torn.safetensors")), /torn.safetensors" is not a readable safetensors file/],
+    ];
+    for (const [ended, message] of refused) {
+      const { code, err } = await ended;
+      expect({ code, err }).toEqual({ code: 1, err: expect.stringMatching(oneSentence) });
+      expect(err).toMatch(message);
+    }
+    expect(files()).toEqual(["data.safetensors", "model.onnx", "torn.safetensors"]);
+  });
+
+  test("outputs that cannot be written", async () => {
+    const { path, command, files } = await workspace(linear(), data);
+    mkdirSync(path("folder.npz"));
+    const before = files();
+    for (const [out, message] of [
+      ["folder.npz", /it is a directory/],
+      ["none/out.npz", /its folder does not exist/],
+      ["model.onnx/out.npz", /its folder does not exist/],
+    ] as const) {
+      const { code, err } = await command("grads", "--out", path(out));
+      expect({ code, err }).toEqual({ code: 1, err: expect.stringMatching(oneSentence) });
+      expect(err).toMatch(message);
+    }
+    expect(files()).toEqual(before);
+  });
+
+  test("an old result stays when a new run fails", async () => {
+    const { command, path } = await workspace(linear(), data);
+    writeFileSync(path("out.npz"), "old");
+    expect((await command("grads", "--out", path("out.npz"), "--output", "none")).code).toBe(1);
+    expect(readFileSync(path("out.npz"), "utf8")).toBe("old");
+  });
+
+  test("nothing to check", async () => {
+    const { command } = await workspace(linear(), { x: floats([0, 3]), target: floats([0, 2]) });
+    expect(await command("check")).toMatchObject({ code: 1, err: expect.stringMatching(/holds no samples/) });
+  });
+});
+
+describe("what nobody expected", () => {
+  const broken = () => {
+    const io = capture();
+    vi.spyOn(io.stdout, "write").mockImplementation(() => {
+      throw new TypeError("no such thing\nat all.");
+    });
+    return io;
+  };
+
+  test("is one sentence that asks for a report", async () => {
+    const io = broken();
+    expect(await main(["--version"], io)).toBe(1);
+    expect(io.stderr.text).toMatch(/^pergrad: Internal error: no such thing; please report it, .*PERGRAD_DEBUG=1\.\n$/);
+  });
+
+  test("comes with its stack under PERGRAD_DEBUG", async () => {
+    vi.stubEnv("PERGRAD_DEBUG", "1");
+    const io = broken();
+    await main(["--version"], io);
+    vi.unstubAllEnvs();
+    expect(io.stderr.text).toMatch(/\nTypeError: no such thing\n.*\n +at /s);
+  });
+});
+
+test("a signal removes the temporary file and ends the process as it would have", async () => {
+  const { path, files } = await workspace(linear(), data);
+  const kill = vi.spyOn(process, "kill").mockReturnValue(true);
+  const before = process.listenerCount("SIGTERM");
+  await cleaningUp(async () => {
+    const writer = await openTensors(path("out.safetensors"), { x: data.x });
+    expect(files()).toHaveLength(3);
+    process.emit("SIGTERM", "SIGTERM");
+    expect(files()).toEqual(["data.safetensors", "model.onnx"]);
+    await writer.abort();
+  });
+  expect(kill.mock.calls).toEqual([[process.pid, "SIGTERM"]]);
+  kill.mockRestore();
+  expect(process.listenerCount("SIGTERM")).toBe(before);
+});
+
+function renameFirst(nodes: { opType: string }[] | undefined): void {
+  const [first] = nodes ?? [];
+  if (first) first.opType = "FancyOp";
+}

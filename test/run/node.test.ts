@@ -1,0 +1,103 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { PergradError } from "../../src/errors.js";
+import { N } from "../../src/graph/dim.js";
+import { leaf, type Value } from "../../src/graph/value.js";
+import { encodeModel } from "../../src/onnx/encode.js";
+import { build } from "../../src/ops/registry.js";
+import { nodeRuntime } from "../../src/run/node.js";
+import type { Session } from "../../src/run/runtime.js";
+import type { DType, Tensor } from "../../src/tensor.js";
+
+const inputOf = (name: string, dtype: DType): Value => leaf(name, { dtype, shape: [N] }, { kind: "input" });
+
+async function codeOf(action: () => Promise<unknown>): Promise<string> {
+  try {
+    await action();
+  } catch (error) {
+    return error instanceof PergradError ? `${error.code}: ${error.message}` : `not of the catalogue: ${error}`;
+  }
+  return "no error";
+}
+
+describe("the Node runtime", () => {
+  const x = inputOf("x", "float32");
+  let session: Session;
+  beforeAll(async () => {
+    const positive = build.greater(x, build.scalar(0, x));
+    const outputs = [
+      { name: "y", value: build.neg(x) },
+      { name: "positive", value: positive },
+      { name: "whole", value: build.cast(x, "int64") },
+    ];
+    session = await nodeRuntime.load(encodeModel({ inputs: [x], outputs }), { threads: 2 });
+  });
+  afterAll(() => session.release());
+
+  it("takes and gives plain tensors of several dtypes", async () => {
+    const found = await session.run({ x: { dtype: "float32", dims: [2], data: Float32Array.of(1.5, -2) } });
+    expect(found).toEqual({
+      y: { dtype: "float32", dims: [2], data: Float32Array.of(-1.5, 2) },
+      positive: { dtype: "bool", dims: [2], data: Uint8Array.of(1, 0) },
+      whole: { dtype: "int64", dims: [2], data: BigInt64Array.of(1n, -2n) },
+    });
+  });
+
+  it("reads an array that starts within its buffer, and an empty one", async () => {
+    const data = new Float32Array(Float32Array.of(9, 1, 2, 9).buffer, 4, 2);
+    expect((await session.run({ x: { dtype: "float32", dims: [2], data } })).y?.data).toEqual(Float32Array.of(-1, -2));
+    const empty = await session.run({ x: { dtype: "float32", dims: [0], data: new Float32Array() } });
+    expect(empty.y).toEqual({ dtype: "float32", dims: [0], data: new Float32Array() });
+  });
+
+  it("gives results that a later run leaves alone", async () => {
+    const feed = (value: number): Tensor => ({ dtype: "float32", dims: [1], data: Float32Array.of(value) });
+    const first = await session.run({ x: feed(1) });
+    await session.run({ x: feed(2) });
+    expect(first.y?.data).toEqual(Float32Array.of(-1));
+  });
+
+  it("passes every dtype through", async () => {
+    const tensors: Tensor[] = [
+      { dtype: "float32", dims: [1], data: Float32Array.of(1) },
+      { dtype: "float64", dims: [1], data: Float64Array.of(1) },
+      { dtype: "int64", dims: [1], data: BigInt64Array.of(-1n) },
+      { dtype: "int32", dims: [1], data: Int32Array.of(-1) },
+      { dtype: "int16", dims: [1], data: Int16Array.of(-1) },
+      { dtype: "int8", dims: [1], data: Int8Array.of(-1) },
+      { dtype: "uint64", dims: [1], data: BigUint64Array.of(1n) },
+      { dtype: "uint32", dims: [1], data: Uint32Array.of(1) },
+      { dtype: "uint16", dims: [1], data: Uint16Array.of(1) },
+      { dtype: "uint8", dims: [1], data: Uint8Array.of(1) },
+      { dtype: "bool", dims: [1], data: Uint8Array.of(1) },
+    ];
+    const inputs = tensors.map(({ dtype }) => inputOf(`in ${dtype}`, dtype));
+    const outputs = inputs.map((value) => ({ name: value.dtype, value }));
+    const copy = await nodeRuntime.load(encodeModel({ inputs, outputs }));
+    const found = await copy.run(Object.fromEntries(tensors.map((tensor) => [`in ${tensor.dtype}`, tensor])));
+    expect(found).toEqual(Object.fromEntries(tensors.map((tensor) => [tensor.dtype, tensor])));
+    await copy.release();
+  });
+
+  it("reports what fails as one error of the catalogue", async () => {
+    expect(await codeOf(() => nodeRuntime.load(Uint8Array.of(1, 2, 3)))).toMatch(
+      /^RUNTIME: ONNX Runtime refused a program: .*\.$/s,
+    );
+    expect(await codeOf(() => session.run({}))).toMatch(/^RUNTIME: ONNX Runtime failed to run a program: .*'x'/);
+    const wrong = { dtype: "int64", dims: [1], data: BigInt64Array.of(1n) } as const;
+    expect(await codeOf(() => session.run({ x: wrong }))).toMatch(/^RUNTIME: /);
+    const short = { dtype: "float32", dims: [3], data: new Float32Array(2) } as const;
+    expect(await codeOf(() => session.run({ x: short }))).toBe(
+      'SHAPE_MISMATCH: The tensor "x" has 2 elements, not [3].',
+    );
+    expect(await codeOf(() => nodeRuntime.load(Uint8Array.of(), { threads: 0 }))).toContain("INVALID_ARGUMENT");
+  });
+
+  it("refuses to run once released, and can be released twice", async () => {
+    const other = await nodeRuntime.load(encodeModel({ inputs: [x], outputs: [{ name: "y", value: build.neg(x) }] }));
+    await other.release();
+    await other.release();
+    expect(await codeOf(() => other.run({ x: { dtype: "float32", dims: [0], data: new Float32Array() } }))).toContain(
+      "was released",
+    );
+  });
+});
