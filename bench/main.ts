@@ -3,8 +3,8 @@ import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { perSample, type Tensor, want } from "../src/index.js";
 import { takeSamples } from "../src/check/oracle.js";
+import { perSample, type Tensor, want } from "../src/index.js";
 import { matmulSpeed } from "./matmul.js";
 import { type Alternative, interleave, type Timing } from "./measure.js";
 import { report } from "./report.js";
@@ -40,8 +40,12 @@ async function programs({ model, loss }: Workload, compile: Record<string, numbe
   return {
     mean: await timed(plain, () => perSample(model, { loss, want: { mean: want.mean() } })),
     norms: await timed("norms", () => perSample(model, { loss, want: { norms: want.norms() } })),
-    clipped: await timed("norms + clipped sum", () => perSample(model, { loss, want: { norms: want.norms(), clipped } })),
-    all: await timed("norms + clipped sum + mean", () => perSample(model, { loss, want: { norms: want.norms(), clipped, mean: want.mean() } })),
+    clipped: await timed("norms + clipped sum", () =>
+      perSample(model, { loss, want: { norms: want.norms(), clipped } }),
+    ),
+    all: await timed("norms + clipped sum + mean", () =>
+      perSample(model, { loss, want: { norms: want.norms(), clipped, mean: want.mean() } }),
+    ),
     gradients: await timed("all gradients", () => perSample(model, { loss, want: { gradients: want.gradients() } })),
   };
 }

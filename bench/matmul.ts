@@ -1,7 +1,8 @@
 /** The machine's own speed: one large matrix product, in GFLOPS, to which times are related. */
-import { build } from "../src/ops/registry.js";
+
 import { leaf } from "../src/graph/value.js";
 import { encodeModel } from "../src/onnx/encode.js";
+import { build } from "../src/ops/registry.js";
 import { nodeRuntime } from "../src/run/node.js";
 import type { Tensor } from "../src/tensor.js";
 import { interleave } from "./measure.js";
@@ -14,7 +15,10 @@ export async function matmulSpeed(seconds: number): Promise<number> {
   const bytes = encodeModel({ inputs: [a, b], outputs: [{ name: "y", value: build.matmul(a, b) }] });
   const session = await nodeRuntime.load(bytes);
   const operand: Tensor = { dtype: "float32", dims: [size, size], data: new Float32Array(size * size).fill(0.5) };
-  const [timing] = await interleave([{ name: "matmul", run: async () => void (await session.run({ a: operand, b: operand })) }], seconds);
+  const [timing] = await interleave(
+    [{ name: "matmul", run: async () => void (await session.run({ a: operand, b: operand })) }],
+    seconds,
+  );
   await session.release();
   return (2 * size ** 3) / ((timing?.median ?? Number.NaN) * 1e6);
 }

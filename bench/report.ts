@@ -30,7 +30,9 @@ function section({ workload, compile, timings }: Measured, machine: Machine): st
 function verdicts(workload: string, timings: Measured["timings"], machine: Machine): string[] {
   const of = (name: string) => timings.find((timing) => timing.name === name)?.median ?? Number.NaN;
   const ratio = of("norms + clipped sum") / of("mean gradient");
-  const lines = [`Norms + clipped sum: ${ratio.toFixed(2)} times the mean gradient (to reach: ${allowed}): ${ratio <= allowed ? "reached" : "not reached"}.`];
+  const lines = [
+    `Norms + clipped sum: ${ratio.toFixed(2)} times the mean gradient (to reach: ${allowed}): ${ratio <= allowed ? "reached" : "not reached"}.`,
+  ];
   if (workload === designed.workload) {
     const wanted = (designed.milliseconds * designed.matmul) / machine.matmul;
     const against = of("mean gradient") / wanted;

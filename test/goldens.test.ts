@@ -41,7 +41,9 @@ const lossOf: Record<Golden["loss"], () => Loss> = {
 
 async function load(name: string) {
   const golden: Golden = JSON.parse(readFileSync(join(folder, name, "case.json"), "utf8"));
-  const sampleAxes = Object.fromEntries(Object.entries(golden.inputs).map(([input, { sample_axis }]) => [input, sample_axis]));
+  const sampleAxes = Object.fromEntries(
+    Object.entries(golden.inputs).map(([input, { sample_axis }]) => [input, sample_axis]),
+  );
   const model = await loadModel(join(folder, name, "model.onnx"), { sampleAxes });
   const data = Object.fromEntries(await readTensors(join(folder, name, "data.safetensors")));
   const expected = await readTensors(join(folder, name, "expected.safetensors"));
@@ -58,13 +60,17 @@ async function load(name: string) {
 
 /** A gradient that vanishes identically has no relative size: it counts against the model's largest. */
 function floorOf(golden: Golden, expected: ReadonlyMap<string, Tensor>): number {
-  const largest = golden.parameters.map((name) => Array.from((expected.get(name) as Tensor<"float64">).data).reduce((max, x) => Math.max(max, Math.abs(x)), 0));
+  const largest = golden.parameters.map((name) =>
+    Array.from((expected.get(name) as Tensor<"float64">).data).reduce((max, x) => Math.max(max, Math.abs(x)), 0),
+  );
   return 1e-3 * Math.max(...largest);
 }
 
 const numbersOf = (tensor: Tensor | undefined): ArrayLike<number> => (tensor as Tensor<"float64">).data;
 
-const cases = readdirSync(folder, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
+const cases = readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
+  entry.isDirectory() ? [entry.name] : [],
+);
 
 describe.each(cases)("golden %s", (name) => {
   const reason = later[name];
@@ -75,7 +81,12 @@ describe.each(cases)("golden %s", (name) => {
     const oracle = new Oracle(objectiveOf(model, options), data);
     const floor = floorOf(golden, expected);
     const loop = Array.from({ length: golden.samples }, (_, n) => oracle.sample(n));
-    expectClose(loop.map(({ loss }) => loss), numbersOf(expected.get("losses")), 1e-10, "losses");
+    expectClose(
+      loop.map(({ loss }) => loss),
+      numbersOf(expected.get("losses")),
+      1e-10,
+      "losses",
+    );
     for (const parameter of golden.parameters) {
       const own = loop.flatMap(({ gradients }) => [...(gradients.get(parameter) ?? [])]);
       const wanted = numbersOf(expected.get(parameter));
@@ -84,7 +95,9 @@ describe.each(cases)("golden %s", (name) => {
       for (const index of new Set([0, size >> 1, size - 1])) {
         const n = index % golden.samples;
         const scale = Array.from(wanted).reduce((max, x) => Math.max(max, Math.abs(x)), floor);
-        expect(Math.abs(oracle.difference(parameter, n, index) - (wanted[n * size + index] as number))).toBeLessThan(1e-6 * scale);
+        expect(Math.abs(oracle.difference(parameter, n, index) - (wanted[n * size + index] as number))).toBeLessThan(
+          1e-6 * scale,
+        );
       }
     }
   });
@@ -95,9 +108,18 @@ describe.each(cases)("golden %s", (name) => {
     const maxNorm = 0.1;
     const program = await perSample(model, {
       ...options,
-      want: { losses: want.losses(), gradients: want.gradients(), norms: want.norms(), clipped: want.clippedSum({ maxNorm }), mean: want.mean() },
+      want: {
+        losses: want.losses(),
+        gradients: want.gradients(),
+        norms: want.norms(),
+        clipped: want.clippedSum({ maxNorm }),
+        mean: want.mean(),
+      },
     });
-    const separate = await perSample(model, { ...options, want: { norms: want.norms(), clipped: want.clippedSum({ maxNorm }) } });
+    const separate = await perSample(model, {
+      ...options,
+      want: { norms: want.norms(), clipped: want.clippedSum({ maxNorm }) },
+    });
     const both = [await program.run(data), await separate.run(data)] as const;
     await Promise.all([program.release(), separate.release()]);
     const floor = floorOf(golden, expected);
@@ -108,12 +130,23 @@ describe.each(cases)("golden %s", (name) => {
       expect([...(both[0].gradients[parameter]?.dims ?? [])]).toEqual([...(expected.get(parameter)?.dims ?? [])]);
       expectClose(both[0].gradients[parameter]?.data ?? [], wanted, 1e-4, `gradients of ${parameter}`, floor);
       const size = wanted.length / golden.samples;
-      const squares = total.map((_, n) => Array.from({ length: size }, (_, i) => (wanted[n * size + i] as number) ** 2).reduce((a, b) => a + b, 0));
+      const squares = total.map((_, n) =>
+        Array.from({ length: size }, (_, i) => (wanted[n * size + i] as number) ** 2).reduce((a, b) => a + b, 0),
+      );
       squares.forEach((square, n) => {
         total[n] = (total[n] as number) + square;
       });
-      for (const { norms } of both) expectClose(norms.parameters[parameter]?.data ?? [], squares.map(Math.sqrt), 1e-4, `norms of ${parameter}`, floor);
-      const mean = Array.from({ length: size }, (_, i) => total.reduce((sum, _, n) => sum + (wanted[n * size + i] as number) / golden.samples, 0));
+      for (const { norms } of both)
+        expectClose(
+          norms.parameters[parameter]?.data ?? [],
+          squares.map(Math.sqrt),
+          1e-4,
+          `norms of ${parameter}`,
+          floor,
+        );
+      const mean = Array.from({ length: size }, (_, i) =>
+        total.reduce((sum, _, n) => sum + (wanted[n * size + i] as number) / golden.samples, 0),
+      );
       expectClose(both[0].mean[parameter]?.data ?? [], mean, 1e-4, `mean of ${parameter}`, floor);
     }
     const factors = total.map((square) => Math.min(1, maxNorm / Math.sqrt(square)));
@@ -122,7 +155,9 @@ describe.each(cases)("golden %s", (name) => {
       for (const parameter of golden.parameters) {
         const wanted = numbersOf(expected.get(parameter));
         const size = wanted.length / golden.samples;
-        const sum = Array.from({ length: size }, (_, i) => factors.reduce((acc, factor, n) => acc + factor * (wanted[n * size + i] as number), 0));
+        const sum = Array.from({ length: size }, (_, i) =>
+          factors.reduce((acc, factor, n) => acc + factor * (wanted[n * size + i] as number), 0),
+        );
         expectClose(clipped.sum[parameter]?.data ?? [], sum, 1e-4, `clipped sum of ${parameter}`, floor);
       }
     }

@@ -67,16 +67,26 @@ export function apportion(counts: readonly number[], total: number): number[] {
 
 /** Indices of `testCount` samples and of all others, every label in proportion, each in random order. */
 export function stratify(labels: readonly number[], testCount: number, source: Random) {
-  if (!(testCount >= 0 && testCount <= labels.length)) throw new RangeError(`cannot take ${testCount} of ${labels.length}`);
+  if (!(testCount >= 0 && testCount <= labels.length))
+    throw new RangeError(`cannot take ${testCount} of ${labels.length}`);
   const kinds = [...new Set(labels)].sort((a, b) => a - b);
   const members = kinds.map((kind) => {
     const own = labels.flatMap((label, index) => (label === kind ? [index] : []));
     return shuffled(own, source);
   });
-  const shares = apportion(members.map((own) => own.length), testCount);
+  const shares = apportion(
+    members.map((own) => own.length),
+    testCount,
+  );
   return {
-    test: shuffled(members.flatMap((own, k) => own.slice(0, shares[k])), source),
-    train: shuffled(members.flatMap((own, k) => own.slice(shares[k])), source),
+    test: shuffled(
+      members.flatMap((own, k) => own.slice(0, shares[k])),
+      source,
+    ),
+    train: shuffled(
+      members.flatMap((own, k) => own.slice(shares[k])),
+      source,
+    ),
   };
 }
 

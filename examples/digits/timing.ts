@@ -76,6 +76,13 @@ export async function timeBatch(
     seconds,
   );
   const plain = measured[0]?.median ?? Number.NaN;
-  const times = measured.filter(({ name }) => name).map(({ name, median }) => ({ name, milliseconds: median, ratio: median / plain }));
-  return { samples: countOf(batch), rounds: measured[0]?.rounds ?? 0, times, difference: relativeDifference(loopNorms, found) };
+  const times = measured
+    .filter(({ name }) => name)
+    .map(({ name, median }) => ({ name, milliseconds: median, ratio: median / plain }));
+  return {
+    samples: countOf(batch),
+    rounds: measured[0]?.rounds ?? 0,
+    times,
+    difference: relativeDifference(loopNorms, found),
+  };
 }

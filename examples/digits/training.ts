@@ -8,6 +8,7 @@ export interface TrainingOptions {
   readonly epochs: number;
   readonly seed: number;
   readonly batch?: number;
+  /** At the first step; it falls evenly to 0 at the last. */
   readonly learningRate?: number;
 }
 
@@ -97,7 +98,8 @@ export async function train(
     want: { mean: want.mean(), losses: want.losses(), outputs: want.outputs() },
   });
   const evaluate = await evaluator(model);
-  const optimiser = adam({ learningRate });
+  const steps = epochs * Math.ceil(countOf(digits.train) / size);
+  const optimiser = adam({ learningRate: (step) => learningRate * (1 - step / steps) });
   const shuffle = random(seed);
   let parameters: Parameters = model.parameters;
   let state = optimiser.start(parameters);
@@ -112,7 +114,12 @@ export async function train(
       events.step?.();
     }
     const test = await evaluate(digits.test, parameters);
-    const result = { trainLoss: tally.loss, trainAccuracy: tally.accuracy, testLoss: test.loss, testAccuracy: test.accuracy };
+    const result = {
+      trainLoss: tally.loss,
+      trainAccuracy: tally.accuracy,
+      testLoss: test.loss,
+      testAccuracy: test.accuracy,
+    };
     results.push(result);
     events.epochEnds?.(result);
   }

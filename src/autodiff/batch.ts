@@ -35,9 +35,11 @@ function batchDecomposition(
   batched: ReadonlyMap<Value, Value>,
 ): (Value | null)[] | undefined {
   if (!outputs) return undefined;
-  const replacements = new Map(inputs.flatMap((input) => {
-    const replacement = batched.get(input);
-    return replacement ? [[input, replacement] as const] : [];
-  }));
+  const replacements = new Map(
+    inputs.flatMap((input) => {
+      const replacement = batched.get(input);
+      return replacement ? [[input, replacement] as const] : [];
+    }),
+  );
   return batchOver(outputs, replacements);
 }

@@ -1,5 +1,5 @@
-import type { Value } from "../graph/value.js";
 import { convolutionGradient } from "../gradients/convolution.js";
+import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { contract } from "../ops/contract.js";
 import type { Cotangent } from "../ops/definition.js";

@@ -1,14 +1,14 @@
 /** Turns the cotangent that a rule states for a shared input into a factored per-sample gradient. */
 import { PergradError } from "../errors.js";
-import { type Dim, divide, elementsOf, N, type Shape } from "../graph/dim.js";
-import { describeNode, type Node, type Value } from "../graph/value.js";
 import { convolutionFactor } from "../gradients/convolution.js";
 import { Dense } from "../gradients/dense.js";
 import type { Factored } from "../gradients/factored.js";
 import { Outer } from "../gradients/outer.js";
 import { View } from "../gradients/view.js";
+import { type Dim, divide, elementsOf, N } from "../graph/dim.js";
+import { describeNode, type Node, type Value } from "../graph/value.js";
 import { sameSampleAxis } from "../ops/checks.js";
-import { contract, groupDim, letterDims, rolesOf, arrange } from "../ops/contract.js";
+import { arrange, contract, groupDim, letterDims, rolesOf } from "../ops/contract.js";
 import type { Contraction, Cotangent, Reduction, Rows, SampleAxis } from "../ops/definition.js";
 import { build } from "../ops/registry.js";
 import { isValue } from "./emit-cotangent.js";
@@ -40,14 +40,23 @@ function cannot(node: Node): PergradError {
 }
 
 /** What the samples are folded with, as the axes beside theirs: none for a plain sample axis. */
-function folds({ outer, inner }: SampleAxis): { readonly before: readonly number[]; readonly behind: readonly number[] } {
+function folds({ outer, inner }: SampleAxis): {
+  readonly before: readonly number[];
+  readonly behind: readonly number[];
+} {
   return { before: outer === 1 ? [] : [outer], behind: inner === 1 ? [] : [inner] };
 }
 
 /** The value with the sample axis taken apart into outer, N and inner. */
 function split(value: Value, at: SampleAxis): Value {
   const { before, behind } = folds(at);
-  return build.reshape(value, [...value.shape.slice(0, at.axis), ...before, N, ...behind, ...value.shape.slice(at.axis + 1)]);
+  return build.reshape(value, [
+    ...value.shape.slice(0, at.axis),
+    ...before,
+    N,
+    ...behind,
+    ...value.shape.slice(at.axis + 1),
+  ]);
 }
 
 /** The value with its samples first: `[N, ...before, outer, inner, ...behind]`. */
@@ -101,7 +110,12 @@ function factorContraction(node: Node, { left, right, subscripts, shape }: Contr
   const group = (letters: string) => groupDim(letters, dims) as number;
   const blocks = roles.kept === "" ? [] : [group(roles.kept)];
   const gather = (operand: Operand, own: string) =>
-    build.reshape(arrange(build, operand.value, operand.letters, `#${roles.kept}${positions}${own}`), [N, ...blocks, group(positions), group(own)]);
+    build.reshape(arrange(build, operand.value, operand.letters, `#${roles.kept}${positions}${own}`), [
+      N,
+      ...blocks,
+      group(positions),
+      group(own),
+    ]);
   const order = roles.kept + roles.left + roles.right;
   const view = View.of([...blocks, group(roles.left), group(roles.right)])
     .then({ kind: "reshape", shape: [...order].map((letter) => dims.get(letter) as Dim) })

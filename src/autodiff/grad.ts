@@ -14,7 +14,10 @@ export function grad(scalar: Traced, wrt: readonly Traced[]): Traced[];
 export function grad(scalar: Traced, wrt: Traced | readonly Traced[]): Traced | Traced[] {
   const loss = scalar.value;
   if (loss.shape.length !== 0) {
-    throw new PergradError("SHAPE_MISMATCH", `grad wants a scalar, but was given a value ${showShape(loss.shape)}; reduce it, for instance by .sum().`);
+    throw new PergradError(
+      "SHAPE_MISMATCH",
+      `grad wants a scalar, but was given a value ${showShape(loss.shape)}; reduce it, for instance by .sum().`,
+    );
   }
   const targets = wrt instanceof Traced ? [wrt] : wrt;
   const seeds = new Map([[loss, build.scalar(1, loss)]]);

@@ -6,10 +6,10 @@
  * gives a contraction over samples, of which we keep the sample axis instead of summing over it.
  */
 import { PergradError } from "../errors.js";
-import { describeNode, leaf, type Node, type Value } from "../graph/value.js";
 import { Dense } from "../gradients/dense.js";
 import type { Factored } from "../gradients/factored.js";
 import { sumOf } from "../gradients/sum.js";
+import { describeNode, leaf, type Node, type Value } from "../graph/value.js";
 import { sameSampleAxis } from "../ops/checks.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { batchOver } from "./batch.js";
@@ -24,7 +24,11 @@ export type PerSample = Value | Factored;
  * The per-sample gradients of `losses` (`[N]`) with respect to shared values. One that the losses do not
  * depend on is left out. Throws SAMPLES_INTERACT, UNSUPPORTED_OP.
  */
-export function perSampleGradients(losses: Value, parameters: readonly Value[], axes: SampleAxes): Map<Value, Factored> {
+export function perSampleGradients(
+  losses: Value,
+  parameters: readonly Value[],
+  axes: SampleAxes,
+): Map<Value, Factored> {
   if (axes.of(losses) === null) return new Map();
   const seed = build.expand(build.scalar(1, losses), losses.shape);
   const found = reverse<PerSample>(new Map([[losses, seed]]), new Set(parameters), perSampleMode(axes));
@@ -45,7 +49,12 @@ function perSampleMode(axes: SampleAxes): Mode<PerSample> {
 }
 
 /** A node whose outputs carry samples: the data path, and the joins with what samples share. */
-function pullJoin(node: Node, cotangents: readonly (PerSample | null)[], wanted: readonly boolean[], axes: SampleAxes): (PerSample | null)[] {
+function pullJoin(
+  node: Node,
+  cotangents: readonly (PerSample | null)[],
+  wanted: readonly boolean[],
+  axes: SampleAxes,
+): (PerSample | null)[] {
   const tensors = cotangents.map((cotangent, k) => (cotangent ? asTensor(node.outputs[k] as Value, cotangent) : null));
   return applyRule(node, tensors, wanted).map((cotangent, k) => {
     const input = node.inputs[k];
@@ -61,8 +70,14 @@ function pullJoin(node: Node, cotangents: readonly (PerSample | null)[], wanted:
 }
 
 /** A node between parameters alone: its rule, applied to each sample's cotangent. */
-function pullShared(node: Node, cotangents: readonly (PerSample | null)[], wanted: readonly boolean[]): (PerSample | null)[] {
-  const factored = cotangents.map((cotangent, k) => (cotangent ? asFactored(node.outputs[k] as Value, cotangent) : null));
+function pullShared(
+  node: Node,
+  cotangents: readonly (PerSample | null)[],
+  wanted: readonly boolean[],
+): (PerSample | null)[] {
+  const factored = cotangents.map((cotangent, k) =>
+    cotangent ? asFactored(node.outputs[k] as Value, cotangent) : null,
+  );
   const view = definitionOf(node)?.view;
   const [first] = factored;
   if (view && first) return node.inputs.map((_, k) => (k === 0 && wanted[0] ? first.view(view(node)) : null));
@@ -84,12 +99,18 @@ function pullShared(node: Node, cotangents: readonly (PerSample | null)[], wante
 
 function asTensor(value: Value, cotangent: PerSample): Value {
   if (isValue(cotangent)) return cotangent;
-  throw new PergradError("UNSUPPORTED_OP", `The cotangent of "${value.name}" is factored where samples need a tensor: a defect of pergrad.`);
+  throw new PergradError(
+    "UNSUPPORTED_OP",
+    `The cotangent of "${value.name}" is factored where samples need a tensor: a defect of pergrad.`,
+  );
 }
 
 function asFactored(value: Value, cotangent: PerSample): Factored {
   if (!isValue(cotangent)) return cotangent;
-  throw new PergradError("UNSUPPORTED_OP", `The cotangent of "${value.name}" has lost its sample axis: a defect of pergrad.`);
+  throw new PergradError(
+    "UNSUPPORTED_OP",
+    `The cotangent of "${value.name}" has lost its sample axis: a defect of pergrad.`,
+  );
 }
 
 function misplaced(node: Node): PergradError {

@@ -78,9 +78,7 @@ function pullNode<G>(
   const targets = new Set(node.inputs.filter((input, k): input is Value => input !== null && wanted[k] === true));
   const found = reverse(seeds, targets, mode, new Set(presentInputs(node)));
   // An input that is used twice gets its cotangent once.
-  return node.inputs.map((input, k) =>
-    input && node.inputs.indexOf(input) === k ? (found.get(input) ?? null) : null,
-  );
+  return node.inputs.map((input, k) => (input && node.inputs.indexOf(input) === k ? (found.get(input) ?? null) : null));
 }
 
 /** Refuses nodes without a rule, but only those through which a cotangent would have to flow. */
@@ -104,7 +102,11 @@ function refuseWithoutRule(order: readonly Node[], outputs: readonly Value[], ne
 }
 
 /** Applies an op's own derivative rule. */
-export function applyRule(node: Node, cotangents: readonly (Value | null)[], wanted: readonly boolean[]): (Cotangent | null)[] {
+export function applyRule(
+  node: Node,
+  cotangents: readonly (Value | null)[],
+  wanted: readonly boolean[],
+): (Cotangent | null)[] {
   const rule = (definitionOf(node) as OpDefinition).differentiate;
   if (rule === undefined || rule === "none") return node.inputs.map(() => null);
   const results = rule(node, cotangents, build, wanted);

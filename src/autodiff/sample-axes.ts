@@ -39,7 +39,8 @@ export class SampleAxes {
     const definition = definitionOf(node);
     const inputs = node.inputs.map((input) => (input ? this.of(input) : null));
     const shared = inputs.every((at) => at === null);
-    if (shared && node.outputs.some((output) => output.shape.some(isBatch))) return node.outputs.map((output) => repeated(node, output));
+    if (shared && node.outputs.some((output) => output.shape.some(isBatch)))
+      return node.outputs.map((output) => repeated(node, output));
     if (shared && !node.inputs.some((input) => input?.known?.some(isBatch))) return [];
     if (definition?.decompose) return definition.decompose(node, build).map((output) => this.of(output));
     return definition?.sampleAxis?.(node, inputs) ?? [];

@@ -1,6 +1,7 @@
 /** The self-test on a user's own model and data: a program against the naive loop, and the loop against finite differences. */
-import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+
 import { uniformInt } from "pure-rand/distribution/uniformInt";
+import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import type { Model } from "../model.js";
 import { want } from "../plan/want.js";
 import type { Data } from "../program/data.js";
@@ -51,7 +52,11 @@ const vanishing = 1e-3;
  * Compares a program's per-sample gradients with the float64 loop over samples, and the loop with central
  * finite differences. Throws what compiling and running throw.
  */
-export async function check(model: Model, data: Readonly<Record<string, Data>>, options: CheckOptions): Promise<CheckResult> {
+export async function check(
+  model: Model,
+  data: Readonly<Record<string, Data>>,
+  options: CheckOptions,
+): Promise<CheckResult> {
   const objective = objectiveOf(model, options);
   const oracle = new Oracle(objective, data);
   const program = await Program.compile(model, { ...options, want: { gradients: want.gradients() } });
@@ -97,7 +102,9 @@ function summary(
       differenceError: difference.relative(Math.max(loop.scale, vanishing * largest)),
     };
   });
-  const passed = parameters.every((each) => each.loopError <= tolerance.loop && each.differenceError <= tolerance.difference);
+  const passed = parameters.every(
+    (each) => each.loopError <= tolerance.loop && each.differenceError <= tolerance.difference,
+  );
   return { parameters, samples, tolerance, passed };
 }
 

@@ -3,8 +3,8 @@
  * differences of its loss. They share no per-sample code with programs.
  */
 import { plain, reverse } from "../autodiff/reverse.js";
-import { elementFactor } from "../ops/build.js";
 import type { Value } from "../graph/value.js";
+import { elementFactor } from "../ops/build.js";
 import type { Array64 } from "../ops/definition.js";
 import { build } from "../ops/registry.js";
 import { type Data, prepare } from "../program/data.js";
@@ -50,12 +50,18 @@ export class Oracle {
   readonly samples: number;
 
   /** Throws what `prepare` throws. */
-  constructor(objective: Objective, data: Readonly<Record<string, Data>>, parameters: Readonly<Record<string, Tensor>> = objective.model.parameters) {
+  constructor(
+    objective: Objective,
+    data: Readonly<Record<string, Data>>,
+    parameters: Readonly<Record<string, Tensor>> = objective.model.parameters,
+  ) {
     this.#objective = objective;
     const { feeds, samples } = prepare(data, objective.expected, true);
     this.#data = feeds;
     this.samples = samples;
-    this.#parameters = new Map([...parameterFeeds(objective, parameters)].map(([value, tensor]) => [value, toArray64(tensor)]));
+    this.#parameters = new Map(
+      [...parameterFeeds(objective, parameters)].map(([value, tensor]) => [value, toArray64(tensor)]),
+    );
     const { losses } = objective;
     const seed = build.expand(build.scalar(1, losses), losses.shape);
     const targets = [...objective.parameters.values()];
@@ -76,7 +82,10 @@ export class Oracle {
   sample(sample: number): OneSample {
     const [loss, ...gradients] = evaluateGraph([this.#objective.losses, ...this.#gradients], this.#feeds(sample), 1);
     const names = [...this.#objective.parameters.keys()];
-    return { loss: loss?.data[0] ?? Number.NaN, gradients: new Map(gradients.map(({ data }, k) => [names[k] as string, data])) };
+    return {
+      loss: loss?.data[0] ?? Number.NaN,
+      gradients: new Map(gradients.map(({ data }, k) => [names[k] as string, data])),
+    };
   }
 
   /** dloss/d element `index` of a parameter, by central differences with a step of `step` times its size (at least `step`). */
@@ -89,7 +98,11 @@ export class Oracle {
     const lossAt = (x: number): number => {
       const data = own.data.slice();
       data[index] = x;
-      const [loss] = evaluateGraph([this.#objective.losses], this.#feeds(sample).set(value, { dims: own.dims, data }), 1);
+      const [loss] = evaluateGraph(
+        [this.#objective.losses],
+        this.#feeds(sample).set(value, { dims: own.dims, data }),
+        1,
+      );
       return loss?.data[0] ?? Number.NaN;
     };
     return (lossAt(centre + width) - lossAt(centre - width)) / (2 * width);

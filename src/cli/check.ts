@@ -23,7 +23,7 @@ export async function checkModel(
   io: Io,
   progress: Progress,
 ): Promise<boolean> {
-  const task = await dataTaskOf(modelFile, options, io, progress);
+  const task = await dataTaskOf(modelFile, options, progress);
   const samples = Math.min(options.samples ?? defaultSamples, task.samples);
   if (samples === 0) {
     throw new PergradError("INVALID_ARGUMENT", `"${task.dataFile}" holds no samples, so there is nothing to check.`);

@@ -35,7 +35,7 @@ interface Result<W extends Wants> {
 }
 
 export async function grads(modelFile: string, options: ComputeOptions, io: Io, progress: Progress): Promise<void> {
-  const task = await begin(modelFile, options, io, progress);
+  const task = await begin(modelFile, options, progress);
   const shapes = shapesOf(task, "losses");
   const gradients = [...shapes].map(([name, dims]): [string, TensorLayout] => [name, floats(task.samples, ...dims)]);
   await compute(task, options, io, progress, {
@@ -53,7 +53,7 @@ export async function grads(modelFile: string, options: ComputeOptions, io: Io, 
 }
 
 export async function norms(modelFile: string, options: ComputeOptions, io: Io, progress: Progress): Promise<void> {
-  const task = await begin(modelFile, options, io, progress);
+  const task = await begin(modelFile, options, progress);
   const names = [...task.objective.parameters.keys()];
   await compute(task, options, io, progress, {
     want: { norms: want.norms() },
@@ -75,7 +75,7 @@ export async function clippedSum(
   io: Io,
   progress: Progress,
 ): Promise<void> {
-  const task = await begin(modelFile, options, io, progress);
+  const task = await begin(modelFile, options, progress);
   const shapes = shapesOf(task, "norms");
   const sums = new Map([...shapes].map(([name, dims]) => [name, new Float64Array(sizeOf(dims))]));
   await compute(task, options, io, progress, {
@@ -111,9 +111,9 @@ function dataOf(
   return byParameter[name]?.data ?? new Float32Array(size);
 }
 
-async function begin(modelFile: string, options: ComputeOptions, io: Io, progress: Progress): Promise<DataTask> {
+async function begin(modelFile: string, options: ComputeOptions, progress: Progress): Promise<DataTask> {
   await refuseSameFile(options.out, [modelFile, options.data]);
-  return dataTaskOf(modelFile, options, io, progress);
+  return dataTaskOf(modelFile, options, progress);
 }
 
 /** Checks what the name of a result file says, before any file is opened. Throws UsageError. */

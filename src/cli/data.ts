@@ -5,7 +5,7 @@ import type { Model } from "../model.js";
 import { type Prepared, prepare } from "../program/data.js";
 import type { Objective } from "../program/objective.js";
 import type { Tensor } from "../tensor.js";
-import { type Io, note } from "./io.js";
+import type { Progress } from "./progress.js";
 
 export type Tensors = ReadonlyMap<string, Tensor>;
 
@@ -52,17 +52,17 @@ export function feedsOf(
   dataFile: string,
   objective: Objective,
   allowNotFinite: boolean,
-  io: Io,
+  progress: Progress,
 ): Prepared {
   const { expected, loss, output } = objective;
   const absent = [...expected.keys()].find((name) => !data.has(name));
   if (absent !== undefined) throw missing(absent, data, dataFile);
   const extra = [...data.keys()].filter((name) => !expected.has(name));
   if (extra.length > 0)
-    note(io, `"${dataFile}" also holds ${listed(extra)}, which the model and the loss do not take.`);
+    progress.note(`"${dataFile}" also holds ${listed(extra)}, which the model and the loss do not take.`);
   const own = Object.fromEntries([...data].filter(([name]) => expected.has(name)));
   const prepared = prepare(own, expected, allowNotFinite);
   const { target } = prepared.feeds;
-  if (target && expected.get("target")?.sampleAxis === 0) loss.validate?.(target, output.shape);
+  if (target) loss.validate?.(target, output.shape);
   return prepared;
 }

@@ -32,7 +32,7 @@ export function programs(text: string, before: readonly (readonly string[])[] = 
 }
 
 export async function explain(modelFile: string, options: ExplainOptions, io: Io, progress: Progress): Promise<void> {
-  const task = await taskOf(modelFile, options, io, progress);
+  const task = await taskOf(modelFile, options, progress);
   const lists = options.want ?? [["grads"], ["norms"], ["clipped-sum"]];
   progress.stage("compiling", lists.length);
   const found = [];

@@ -15,8 +15,3 @@ function endQuietly(error: NodeJS.ErrnoException): void {
   if (error.code === "EPIPE") process.exit(0);
   throw error;
 }
-
-/** A remark on stderr that stops nothing. */
-export function note(io: Io, message: string): void {
-  io.stderr.write(`pergrad: note: ${message}\n`);
-}

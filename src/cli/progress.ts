@@ -29,10 +29,20 @@ export class Progress {
     this.#set({ ...this.#state, done });
   }
 
+  /** A remark that stops nothing. */
+  note(message: string): void {
+    this.#hide();
+    this.#stream.write(`pergrad: note: ${message}\n`);
+  }
+
   /** Takes the bar away: before anything else is written, and at the end. */
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    this.#hide();
+  }
+
+  #hide(): void {
     this.#bar?.stop();
     this.#bar = undefined;
   }
@@ -54,7 +64,9 @@ export class Progress {
       stream: this.#stream,
       clearOnComplete: true,
       barsize: 30,
-      // Signals are handled where files are open.
+      // Nothing to restore in the terminal, so that signals need no care here.
+      linewrap: null,
+      etaBuffer: 200,
       gracefulExit: false,
     });
     this.#bar.start(total, done, { stage });

@@ -6,7 +6,6 @@ import type { Model } from "../model.js";
 import { type Objective, type ObjectiveOptions, objectiveOf, targetName } from "../program/objective.js";
 import type { Tensor } from "../tensor.js";
 import { checkInputs, feedsOf, readData, type Tensors } from "./data.js";
-import { type Io, note } from "./io.js";
 import { type LossOptions, lossOf } from "./loss.js";
 import { openDimensions } from "./open-dimensions.js";
 import type { Progress } from "./progress.js";
@@ -41,7 +40,6 @@ export interface DataTask extends Task {
 export async function taskOf(
   modelFile: string,
   options: TaskOptions,
-  io: Io,
   progress: Progress,
 ): Promise<Task & { data?: Tensors }> {
   const { loss, output } = lossOf(options);
@@ -63,7 +61,6 @@ export async function taskOf(
     ...(options.parameters ? { parameters: options.parameters } : {}),
   };
   const objective = objectiveOf(model, objectiveOptions);
-  for (const each of model.notes) note(io, each);
   return { model, objective, options: objectiveOptions, ...(data ? { data } : {}) };
 }
 
@@ -71,11 +68,11 @@ export async function taskOf(
 export async function dataTaskOf(
   modelFile: string,
   options: TaskOptions & { readonly data: string },
-  io: Io,
   progress: Progress,
 ): Promise<DataTask> {
-  const { data = new Map(), ...task } = await taskOf(modelFile, options, io, progress);
-  const { feeds, samples } = feedsOf(data, options.data, task.objective, options.allowNotFinite ?? false, io);
+  const { data = new Map(), ...task } = await taskOf(modelFile, options, progress);
+  for (const each of task.model.notes) progress.note(each);
+  const { feeds, samples } = feedsOf(data, options.data, task.objective, options.allowNotFinite ?? false, progress);
   return { ...task, dataFile: options.data, feeds, samples };
 }
 

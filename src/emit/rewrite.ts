@@ -2,11 +2,13 @@
  * Local rewriting rules, applied wherever they match while a graph is cleaned up: each takes a node to
  * cheaper values that equal its outputs, or null where it does not apply.
  */
+import { PergradError } from "../errors.js";
 import { type Dim, sameShape } from "../graph/dim.js";
 import { constantOf, type Node, nodeOf, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { contract } from "../ops/contract.js";
 import { parseEquation } from "../ops/linear.js";
+import { exactPool } from "./exact-pool.js";
 
 type Rule = (node: Node, build: Build) => Value[] | null;
 
@@ -36,7 +38,8 @@ const neutral: Rule = (node) => {
     if (right === 0) return unchanged(node, input(node, 0));
     return left === 0 ? unchanged(node, input(node, 1)) : null;
   }
-  if ((node.op === "Sub" && right === 0) || ((node.op === "Div" || node.op === "Pow") && right === 1)) return unchanged(node, input(node, 0));
+  if ((node.op === "Sub" && right === 0) || ((node.op === "Div" || node.op === "Pow") && right === 1))
+    return unchanged(node, input(node, 0));
   return null;
 };
 
@@ -55,8 +58,12 @@ const decided: Rule = (node) => {
   return condition === undefined ? null : unchanged(node, input(node, condition ? 1 : 2));
 };
 
-const identity: Rule = (node) => {
-  if (node.op === "Identity" || (node.op === "Cast" && input(node, 0).dtype === output(node).dtype)) return [input(node, 0)];
+const identity: Rule = (node, build) => {
+  // float64 is computed in float32.
+  if (node.op === "Cast" && node.attributes.to !== output(node).dtype)
+    return [build.cast(input(node, 0), output(node).dtype)];
+  if (node.op === "Identity" || (node.op === "Cast" && input(node, 0).dtype === output(node).dtype))
+    return [input(node, 0)];
   return null;
 };
 
@@ -99,21 +106,36 @@ const einsumOfExpand: Rule = (node, build) => {
     const source = expanded(value, build);
     if (!value || !source) return { value: value as Value, letters };
     const others = equation.operands.filter((_, i) => i !== k).join("");
-    const dropped = [...letters].map((letter, axis) => source.shape[axis] === 1 && value.shape[axis] !== 1 && others.includes(letter));
+    const dropped = [...letters].map(
+      (letter, axis) => source.shape[axis] === 1 && value.shape[axis] !== 1 && others.includes(letter),
+    );
     const back = source.shape.map((dim, axis) => (dropped[axis] ? dim : (value.shape[axis] as Dim)));
     if (!dropped.includes(true)) return { value, letters };
     found = true;
     const shape = back.filter((_, axis) => !dropped[axis]);
-    const kept = build.reshape(source, source.shape.filter((_, axis) => !dropped[axis]));
+    const kept = build.reshape(
+      source,
+      source.shape.filter((_, axis) => !dropped[axis]),
+    );
     return { value: build.expand(kept, shape), letters: [...letters].filter((_, axis) => !dropped[axis]).join("") };
   });
   if (!found) return null;
   const text = `${operands.map((operand) => operand.letters).join()}->${equation.result}`;
-  return [build.op("Einsum", operands.map((operand) => operand.value), { equation: text })];
+  return [
+    build.op(
+      "Einsum",
+      operands.map((operand) => operand.value),
+      { equation: text },
+    ),
+  ];
 };
 
 function equationOf(node: Node) {
-  return parseEquation(node, String(node.attributes.equation), node.inputs.map((value) => (value as Value).shape.length));
+  return parseEquation(
+    node,
+    String(node.attributes.equation),
+    node.inputs.map((value) => (value as Value).shape.length),
+  );
 }
 
 /** An einsum of two operands runs as one MatMul. */
@@ -135,21 +157,37 @@ const broadcastOfExpand: Rule = (node, build) => {
     if (before?.op !== "Expand" || (value?.shape.length ?? 0) < 1) continue;
     const inputs = node.inputs.map((other, i) => (i === k ? (before.inputs[0] as Value) : other));
     if (node.op === "MatMul" && (inputs[k]?.shape.length ?? 0) < 2) continue;
-    const sunk = tryShape(() => build.op(node.op, inputs, node.attributes));
+    const sunk = attempt(() => build.op(node.op, inputs, node.attributes));
     if (sunk && sameShape(sunk.shape, output(node).shape)) return [sunk];
   }
   return null;
 };
 
-function tryShape(make: () => Value): Value | null {
+/** What a rule would make, or null where the shapes do not fit and the rule does not apply. */
+function attempt<T>(make: () => T): T | null {
   try {
     return make();
-  } catch {
-    return null; // Without the expand the shapes do not fit: the rule does not apply.
+  } catch (error) {
+    if (error instanceof PergradError) return null;
+    throw error;
   }
 }
 
-const pointwise = new Set(["Neg", "Exp", "Log", "Sqrt", "Tanh", "Sigmoid", "Relu", "Abs", "Reciprocal", "Softplus", "Erf", "Sin", "Cos"]);
+const pointwise = new Set([
+  "Neg",
+  "Exp",
+  "Log",
+  "Sqrt",
+  "Tanh",
+  "Sigmoid",
+  "Relu",
+  "Abs",
+  "Reciprocal",
+  "Softplus",
+  "Erf",
+  "Sin",
+  "Cos",
+]);
 
 /** f(Expand(a)) = Expand(f(a)): what depends on a parameter alone is computed once. */
 const pointwiseOfExpand: Rule = (node, build) => {
@@ -175,6 +213,7 @@ const rules: readonly Rule[] = [
   broadcastOfExpand,
   pointwiseOfExpand,
   transposeOfExpand,
+  exactPool,
   views,
 ];
 
@@ -186,4 +225,3 @@ export function rewrite(node: Node, build: Build): Value[] | null {
   }
   return null;
 }
-

@@ -39,6 +39,8 @@ function simplifyNode(node: Node, inputs: readonly (Value | null)[], merged: Mer
   const rebuilt = merged.node(node, inputs);
   const folded = foldConstant(rebuilt);
   if (folded) return folded.map((value) => merged.leaf(value));
+  const definition = definitionOf(rebuilt);
+  if (definition?.newer && definition.decompose) return merged.adopt(definition.decompose(rebuilt, build));
   const rewritten = rewrite(rebuilt, build);
   if (!rewritten) return [...rebuilt.outputs];
   return merged.adopt(rewritten);
@@ -60,17 +62,25 @@ function foldConstant(node: Node): Value[] | null {
     const { dtype } = node.outputs[k] as Value;
     const big = dtype === "int64" || dtype === "uint64";
     if (isFloat(dtype)) return constantValue({ dtype: "float64", dims, data }, "", dtype);
-    const typed = big ? BigInt64Array.from(data, (x) => BigInt(Math.trunc(x))) : (arrayOf(dtype) as Int32ArrayConstructor).from(data);
+    const typed = big
+      ? BigInt64Array.from(data, (x) => BigInt(Math.trunc(x)))
+      : (arrayOf(dtype) as Int32ArrayConstructor).from(data);
     return constantValue({ dtype, dims, data: typed } as Tensor);
   });
 }
 
 function isFixed(value: Value): boolean {
-  return value.source.kind === "constant" || (value.source.kind === "dims" && value.source.dims.every((dim) => typeof dim === "number"));
+  return (
+    value.source.kind === "constant" ||
+    (value.source.kind === "dims" && value.source.dims.every((dim) => typeof dim === "number"))
+  );
 }
 
 function smallEnough(output: Value): boolean {
-  const size = output.shape.reduce<number>((product, dim) => product * (typeof dim === "number" ? dim : Number.POSITIVE_INFINITY), 1);
+  const size = output.shape.reduce<number>(
+    (product, dim) => product * (typeof dim === "number" ? dim : Number.POSITIVE_INFINITY),
+    1,
+  );
   return size <= largestFolded;
 }
 
@@ -86,7 +96,8 @@ function mostOutputsFirst(nodes: readonly Node[]): Node[] {
     ids.set(value, id);
     return id;
   };
-  const keyOf = (node: Node) => `${node.op}|${JSON.stringify(node.attributes)}|${node.inputs.map((input) => (input ? idOf(input) : "")).join()}`;
+  const keyOf = (node: Node) =>
+    `${node.op}|${JSON.stringify(node.attributes)}|${node.inputs.map((input) => (input ? idOf(input) : "")).join()}`;
   const multiple = nodes.filter((node) => node.op === "MaxPool");
   for (const node of multiple) {
     const best = richest.get(keyOf(node));
@@ -125,12 +136,23 @@ class Merger {
   }
 
   node(node: Node, inputs: readonly (Value | null)[]): Node {
-    const key = [node.domain, node.op, this.#attributes(node), inputs.map((input) => (input ? this.#id(input) : "-")).join()].join("|");
+    const key = [
+      node.domain,
+      node.op,
+      this.#attributes(node),
+      inputs.map((input) => (input ? this.#id(input) : "-")).join(),
+    ].join("|");
     const found = this.#nodes.get(key);
     if (found && found.outputs.length >= node.outputs.length) return found;
     const same = inputs.every((input, k) => input === node.inputs[k]);
     const names = node.outputs.map((output) => output.name);
-    const kept = same ? node : makeNode({ op: node.op, domain: node.domain, name: node.name, inputs, attributes: node.attributes }, node.outputs, names);
+    const kept = same
+      ? node
+      : makeNode(
+          { op: node.op, domain: node.domain, name: node.name, inputs, attributes: node.attributes },
+          node.outputs,
+          names,
+        );
     this.#nodes.set(key, kept);
     return kept;
   }
@@ -138,7 +160,10 @@ class Merger {
   /** Takes in what a rewrite made, merging its nodes too. */
   adopt(values: readonly Value[]): Value[] {
     for (const node of nodesBefore(values, this.#adopted)) {
-      const kept = this.node(node, node.inputs.map((input) => (input ? (this.#adopted.get(input) ?? this.leaf(input)) : null)));
+      const kept = this.node(
+        node,
+        node.inputs.map((input) => (input ? (this.#adopted.get(input) ?? this.leaf(input)) : null)),
+      );
       node.outputs.forEach((output, k) => {
         this.#adopted.set(output, kept.outputs[k] as Value);
       });
@@ -168,6 +193,8 @@ function contentKey(value: Value): string | null {
   const { dtype } = value;
   const { dims, data } = source.tensor;
   // -0 and 0 differ, and so do NaNs of different floats: their text tells.
-  const elements = isFloat(dtype) ? Array.from(data as Float32Array, (x) => (Object.is(x, -0) ? "-0" : String(x))) : Array.from(data as Int32Array, String);
+  const elements = isFloat(dtype)
+    ? Array.from(data as Float32Array, (x) => (Object.is(x, -0) ? "-0" : String(x)))
+    : Array.from(data as Int32Array, String);
   return `constant:${dtype}:${dims.join()}:${elements.join()}`;
 }

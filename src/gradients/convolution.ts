@@ -21,7 +21,10 @@ export class ConvolutionGradient extends Outer {
 
   /** Channels come before positions in the data, so that contracting in one go first moves both factors about. */
   override weightedSums(weights: Value | null): readonly Way[] {
-    const moved = [this.rows, this.columns].reduce((sum, { shape }) => sum + shape.slice(1).reduce<number>((size, dim) => size * factorOf(dim), 1), 0);
+    const moved = [this.rows, this.columns].reduce(
+      (sum, { shape }) => sum + shape.slice(1).reduce<number>((size, dim) => size * factorOf(dim), 1),
+      0,
+    );
     return super.weightedSums(weights).map((way) => (way.dense ? way : { ...way, floats: way.floats + moved }));
   }
 }

@@ -2,7 +2,15 @@ import { type Dim, multiply, N, type Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { ViewStep } from "../ops/definition.js";
-import { denseNorm, denseSum, type Factored, sizeOfGradient, sumOfSquares, type Way, weightedSumOf } from "./factored.js";
+import {
+  denseNorm,
+  denseSum,
+  type Factored,
+  sizeOfGradient,
+  sumOfSquares,
+  type Way,
+  weightedSumOf,
+} from "./factored.js";
 import type { View } from "./view.js";
 
 /**

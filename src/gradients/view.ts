@@ -32,7 +32,11 @@ export class View {
       const composed = permutation.map((axis) => last.permutation[axis] as number);
       return View.replay(this.raw, [...before, { kind: "transpose", permutation: composed }]);
     }
-    return new View(this.raw, [...this.steps, step], permutation.map((axis) => this.shape[axis] as number));
+    return new View(
+      this.raw,
+      [...this.steps, step],
+      permutation.map((axis) => this.shape[axis] as number),
+    );
   }
 
   private static replay(raw: Shape, steps: readonly ViewStep[]): View {

@@ -7,7 +7,6 @@ import { broadcastShape, floatAttribute, requireInput, shapeMismatch, stringAttr
 import type { Array64, Call, OpDefinition } from "./definition.js";
 import { alignBatched, binary, unary } from "./elementwise.js";
 import { unaryRule } from "./exponential.js";
-import { precise } from "./precise.js";
 
 // Piecewise linear
 
@@ -25,13 +24,13 @@ const leakyRelu = unary(
   "LeakyRelu",
   (x, node) => (x < 0 ? leakyAlpha(node) * x : x),
   (x, _y, build, node) =>
-    build.where(build.greater(x, build.scalar(0, x)), build.scalar(1, x), precise(build, leakyAlpha(node), x)),
+    build.where(build.greater(x, build.scalar(0, x)), build.scalar(1, x), build.scalar(leakyAlpha(node), x)),
 );
 
 const thresholdedRelu = unaryRule(
   "ThresholdedRelu",
   (x, node) => (x <= thresholdAlpha(node) ? 0 : x),
-  (dy, x, _y, build, node) => build.mask(build.greater(x, precise(build, thresholdAlpha(node), x)), dy),
+  (dy, x, _y, build, node) => build.mask(build.greater(x, build.scalar(thresholdAlpha(node), x)), dy),
 );
 
 const hardSigmoid = unary(
@@ -39,7 +38,7 @@ const hardSigmoid = unary(
   (x, node) => Math.max(0, Math.min(1, floatAttribute(node, "alpha", 0.2) * x + floatAttribute(node, "beta", 0.5))),
   (_x, y, build, node) => {
     const inside = build.and(build.greater(y, build.scalar(0, y)), build.less(y, build.scalar(1, y)));
-    return build.mask(inside, precise(build, floatAttribute(node, "alpha", 0.2), y));
+    return build.mask(inside, build.scalar(floatAttribute(node, "alpha", 0.2), y));
   },
 );
 
@@ -58,9 +57,9 @@ function exponentialUnit(
     },
     (x, y, build, node) => {
       const { alpha, gamma, scale } = parameters(node);
-      const shifted = build.add(y, precise(build, gamma * alpha, y));
-      const negative = scale === 1 ? shifted : build.div(shifted, precise(build, scale, y));
-      return build.where(build.greater(x, build.scalar(0, x)), precise(build, gamma, x), negative);
+      const shifted = build.add(y, build.scalar(gamma * alpha, y));
+      const negative = scale === 1 ? shifted : build.div(shifted, build.scalar(scale, y));
+      return build.where(build.greater(x, build.scalar(0, x)), build.scalar(gamma, x), negative);
     },
   );
 }
@@ -112,7 +111,7 @@ const smooth: readonly OpDefinition[] = [
   ),
   unary("Erf", erf, (x, _y, build) => {
     const bell = build.exp(build.neg(build.square(x)));
-    return build.mul(bell, precise(build, 2 / Math.sqrt(Math.PI), x));
+    return build.mul(bell, build.scalar(2 / Math.sqrt(Math.PI), x));
   }),
 ];
 
@@ -136,11 +135,11 @@ function gated(x: Value, gate: Value, build: Build): Value {
 
 const gelu = composite("Gelu", (x, build, node) => {
   if (stringAttribute(node, "approximate", "none") !== "tanh") {
-    return gated(x, build.op("Erf", [build.mul(x, precise(build, Math.SQRT1_2, x))]), build);
+    return gated(x, build.op("Erf", [build.mul(x, build.scalar(Math.SQRT1_2, x))]), build);
   }
-  const cubic = build.mul(build.square(x), precise(build, 0.044715, x));
+  const cubic = build.mul(build.square(x), build.scalar(0.044715, x));
   const inner = build.mul(x, build.add(cubic, build.scalar(1, x)));
-  return gated(x, build.tanh(build.mul(inner, precise(build, Math.sqrt(2 / Math.PI), x))), build);
+  return gated(x, build.tanh(build.mul(inner, build.scalar(Math.sqrt(2 / Math.PI), x))), build);
 });
 
 const composites: readonly OpDefinition[] = [
@@ -154,11 +153,13 @@ const composites: readonly OpDefinition[] = [
   },
   composite("HardSwish", (x, build) => build.mul(x, build.op("HardSigmoid", [x], { alpha: 1 / 6, beta: 0.5 }))),
   composite("Mish", (x, build) => build.mul(x, build.tanh(build.op("Softplus", [x])))),
-  // Of opset 24: emitted in its parts.
-  composite("Swish", (x, build, node) => {
-    const alpha = floatAttribute(node, "alpha", 1);
-    return build.mul(x, build.sigmoid(alpha === 1 ? x : build.mul(x, precise(build, alpha, x))));
-  }),
+  {
+    ...composite("Swish", (x, build, node) => {
+      const alpha = floatAttribute(node, "alpha", 1);
+      return build.mul(x, build.sigmoid(alpha === 1 ? x : build.mul(x, build.scalar(alpha, x))));
+    }),
+    newer: true,
+  },
 ];
 
 // PRelu: the slope is broadcast to x

@@ -45,29 +45,41 @@ const integerDivide = (a: Dim, b: Dim): Dim | undefined =>
 const shapeOf = (node: { inputs: readonly (Value | null)[] }, index: number) => (node.inputs[index] as Value).shape;
 
 const addition = withKnown(
-  binary("Add", (x, y) => x + y, (node, [dy], build) => [
-    build.unbroadcast(dy as Value, shapeOf(node, 0)),
-    build.unbroadcast(dy as Value, shapeOf(node, 1)),
-  ]),
+  binary(
+    "Add",
+    (x, y) => x + y,
+    (node, [dy], build) => [
+      build.unbroadcast(dy as Value, shapeOf(node, 0)),
+      build.unbroadcast(dy as Value, shapeOf(node, 1)),
+    ],
+  ),
   add,
 );
 
 const subtraction = withKnown(
-  binary("Sub", (x, y) => x - y, (node, [dy], build, wanted) => [
-    build.unbroadcast(dy as Value, shapeOf(node, 0)),
-    wanted[1] ? build.unbroadcast(build.neg(dy as Value), shapeOf(node, 1)) : null,
-  ]),
+  binary(
+    "Sub",
+    (x, y) => x - y,
+    (node, [dy], build, wanted) => [
+      build.unbroadcast(dy as Value, shapeOf(node, 0)),
+      wanted[1] ? build.unbroadcast(build.neg(dy as Value), shapeOf(node, 1)) : null,
+    ],
+  ),
   subtract,
 );
 
 const multiplication = withKnown(
-  binary("Mul", (x, y) => x * y, (node, [dy], build, wanted) => {
-    const [x, y] = node.inputs as [Value, Value];
-    return [
-      wanted[0] ? build.unbroadcast(build.mul(dy as Value, y), x.shape) : null,
-      wanted[1] ? build.unbroadcast(build.mul(dy as Value, x), y.shape) : null,
-    ];
-  }),
+  binary(
+    "Mul",
+    (x, y) => x * y,
+    (node, [dy], build, wanted) => {
+      const [x, y] = node.inputs as [Value, Value];
+      return [
+        wanted[0] ? build.unbroadcast(build.mul(dy as Value, y), x.shape) : null,
+        wanted[1] ? build.unbroadcast(build.mul(dy as Value, x), y.shape) : null,
+      ];
+    },
+  ),
   multiply,
 );
 
@@ -91,26 +103,30 @@ const division = withKnown(
  * x^y. At x = 0 the derivative with respect to x is 0 where y = 0, and that with respect to y is 0 where
  * y >= 0, as PyTorch defines them.
  */
-const power = binary("Pow", (x, y) => x ** y, (node, [dy], build, wanted) => {
-  const [x, y] = node.inputs as [Value, Value];
-  const exponent = build.cast(y, x.dtype);
-  const zero = build.scalar(0, x);
-  const powerRule = (): Value => {
-    const lowered = build.op("Pow", [x, build.sub(exponent, build.scalar(1, x))]);
-    const slope = build.where(build.equal(exponent, zero), zero, build.mul(exponent, lowered));
-    return build.mul(dy as Value, slope);
-  };
-  const exponentRule = (): Value => {
-    const result = node.outputs[0] as Value;
-    const flat = build.and(build.equal(x, zero), build.greaterOrEqual(exponent, zero));
-    const base = build.where(flat, build.scalar(1, x), x);
-    return build.mul(dy as Value, build.mask(build.not(flat), build.mul(result, build.log(base))));
-  };
-  return [
-    wanted[0] ? build.unbroadcast(powerRule(), x.shape) : null,
-    wanted[1] ? build.unbroadcast(exponentRule(), y.shape) : null,
-  ];
-});
+const power = binary(
+  "Pow",
+  (x, y) => x ** y,
+  (node, [dy], build, wanted) => {
+    const [x, y] = node.inputs as [Value, Value];
+    const exponent = build.cast(y, x.dtype);
+    const zero = build.scalar(0, x);
+    const powerRule = (): Value => {
+      const lowered = build.op("Pow", [x, build.sub(exponent, build.scalar(1, x))]);
+      const slope = build.where(build.equal(exponent, zero), zero, build.mul(exponent, lowered));
+      return build.mul(dy as Value, slope);
+    };
+    const exponentRule = (): Value => {
+      const result = node.outputs[0] as Value;
+      const flat = build.and(build.equal(x, zero), build.greaterOrEqual(exponent, zero));
+      const base = build.where(flat, build.scalar(1, x), x);
+      return build.mul(dy as Value, build.mask(build.not(flat), build.mul(result, build.log(base))));
+    };
+    return [
+      wanted[0] ? build.unbroadcast(powerRule(), x.shape) : null,
+      wanted[1] ? build.unbroadcast(exponentRule(), y.shape) : null,
+    ];
+  },
+);
 
 /** Mod: with fmod=1 the remainder has the sign of x (C), else that of y. Its derivatives are 1 and -trunc or -floor of x/y. */
 const modulo: OpDefinition = binary(
@@ -135,13 +151,26 @@ function variadic(
     op,
     infer: (call) => {
       const inputs = call.inputs.map((_, index) => requireInput(call, index));
-      return [{ dtype: requireInput(call, 0).dtype, shape: broadcastShape(call, inputs.map((input) => input.shape)) }];
+      return [
+        {
+          dtype: requireInput(call, 0).dtype,
+          shape: broadcastShape(
+            call,
+            inputs.map((input) => input.shape),
+          ),
+        },
+      ];
     },
     evaluate: (inputs) => {
       const arrays = inputs as readonly Array64[];
       const dims = broadcastDims(arrays.map((array) => array.dims));
       const operands = arrays.map((array) => broadcastTo(array, dims));
-      return [array64(dims, (operands[0] as Float64Array).map((_, i) => fold(operands.map((data) => data[i] as number))))];
+      return [
+        array64(
+          dims,
+          (operands[0] as Float64Array).map((_, i) => fold(operands.map((data) => data[i] as number))),
+        ),
+      ];
     },
     differentiate,
     ...elementwise,
@@ -159,12 +188,19 @@ const everyInput =
 const extremum: DerivativeRule = (node, [dy], build) => {
   const y = node.outputs[0] as Value;
   const attains = node.inputs.map((input) => build.cast(build.equal(input as Value, y), y.dtype));
-  const share = build.div(dy as Value, attains.reduce((count, one) => build.add(count, one)));
-  return node.inputs.map((input, i) => build.unbroadcast(build.mul(share, attains[i] as Value), (input as Value).shape));
+  const share = build.div(
+    dy as Value,
+    attains.reduce((count, one) => build.add(count, one)),
+  );
+  return node.inputs.map((input, i) =>
+    build.unbroadcast(build.mul(share, attains[i] as Value), (input as Value).shape),
+  );
 };
 
-const plainInteger = (choose: (a: number, b: number) => number) => (a: Dim, b: Dim): Dim | undefined =>
-  isBatch(a) || isBatch(b) ? undefined : choose(factorOf(a), factorOf(b));
+const plainInteger =
+  (choose: (a: number, b: number) => number) =>
+  (a: Dim, b: Dim): Dim | undefined =>
+    isBatch(a) || isBatch(b) ? undefined : choose(factorOf(a), factorOf(b));
 
 const total = (elements: readonly number[]) => elements.reduce((sum, x) => sum + x, 0);
 
@@ -175,9 +211,27 @@ export const arithmetic: readonly OpDefinition[] = [
   division,
   power,
   modulo,
-  unary("Neg", (x) => -x, (x, _y, build: Build) => build.scalar(-1, x)),
-  variadic("Sum", total, everyInput(() => 1)),
-  variadic("Mean", (elements) => total(elements) / elements.length, everyInput((inputs) => 1 / inputs)),
-  withKnown(variadic("Max", (elements) => Math.max(...elements), extremum), plainInteger(Math.max)),
-  withKnown(variadic("Min", (elements) => Math.min(...elements), extremum), plainInteger(Math.min)),
+  unary(
+    "Neg",
+    (x) => -x,
+    (x, _y, build: Build) => build.scalar(-1, x),
+  ),
+  variadic(
+    "Sum",
+    total,
+    everyInput(() => 1),
+  ),
+  variadic(
+    "Mean",
+    (elements) => total(elements) / elements.length,
+    everyInput((inputs) => 1 / inputs),
+  ),
+  withKnown(
+    variadic("Max", (elements) => Math.max(...elements), extremum),
+    plainInteger(Math.max),
+  ),
+  withKnown(
+    variadic("Min", (elements) => Math.min(...elements), extremum),
+    plainInteger(Math.min),
+  ),
 ];

@@ -21,13 +21,22 @@ export class Build {
   constructor(readonly lookup: Lookup) {}
 
   /** A node with `outputs` outputs. Throws UNSUPPORTED_OP, and whatever the op's shape rule throws. */
-  node(op: string, inputs: readonly (Value | null)[], attributes: Attributes = {}, outputs = 1, options: NodeOptions = {}): Node {
+  node(
+    op: string,
+    inputs: readonly (Value | null)[],
+    attributes: Attributes = {},
+    outputs = 1,
+    options: NodeOptions = {},
+  ): Node {
     const { name = "", domain = "", outputNames = [] } = options;
     const definition = this.lookup(domain, op);
     const call: Call = { op, domain, name, inputs, attributes, outputs };
     if (!definition) {
       const where = name ? ` (node "${name}")` : "";
-      throw new PergradError("UNSUPPORTED_OP", `pergrad does not know the operator ${domain ? `${domain}.` : ""}${op}${where}.`);
+      throw new PergradError(
+        "UNSUPPORTED_OP",
+        `pergrad does not know the operator ${domain ? `${domain}.` : ""}${op}${where}.`,
+      );
     }
     return makeNode({ op, domain, name, inputs, attributes }, definition.infer(call), outputNames);
   }
@@ -152,12 +161,17 @@ export class Build {
     const before = nodeOf(a);
     if (before?.op === "Transpose") {
       const first = before.attributes.perm as readonly number[] | undefined;
-      if (first) return this.transpose(before.inputs[0] as Value, permutation.map((axis) => first[axis] as number));
+      if (first)
+        return this.transpose(
+          before.inputs[0] as Value,
+          permutation.map((axis) => first[axis] as number),
+        );
     }
     // Moving axes of size 1 about moves no data: a reshape, which costs nothing.
     const moved = permutation.filter((axis) => a.shape[axis] !== 1);
     const shape = permutation.map((axis) => a.shape[axis] as Dim);
-    if (moved.every((axis, k) => k === 0 || (moved[k - 1] as number) < axis) && oneBatchDim(shape)) return this.reshape(a, shape);
+    if (moved.every((axis, k) => k === 0 || (moved[k - 1] as number) < axis) && oneBatchDim(shape))
+      return this.reshape(a, shape);
     return this.op("Transpose", [a], { perm: permutation });
   }
 
@@ -184,12 +198,23 @@ export class Build {
   #reshapeBelow(transposed: Node, shape: Shape): Value | null {
     const [source] = transposed.inputs as [Value];
     const permutation = transposed.attributes.perm as readonly number[] | undefined;
-    const kept = permutation ? keptAxes(permutation.map((axis) => source.shape[axis] as Dim), shape) : null;
+    const kept = permutation
+      ? keptAxes(
+          permutation.map((axis) => source.shape[axis] as Dim),
+          shape,
+        )
+      : null;
     if (!permutation || !kept) return null;
     const from = kept.map((axis) => permutation[axis] as number);
     const order = [...from].sort((a, b) => a - b);
-    const squeezed = this.reshape(source, order.map((axis) => source.shape[axis] as Dim));
-    return this.transpose(squeezed, from.map((axis) => order.indexOf(axis)));
+    const squeezed = this.reshape(
+      source,
+      order.map((axis) => source.shape[axis] as Dim),
+    );
+    return this.transpose(
+      squeezed,
+      from.map((axis) => order.indexOf(axis)),
+    );
   }
 
   expand(a: Value, shape: Shape): Value {

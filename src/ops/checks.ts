@@ -66,7 +66,10 @@ export function knownDims(call: Named, index: number): readonly Dim[] | undefine
   const input = call.inputs[index];
   if (!input) return undefined;
   if (input.known) return input.known;
-  throw unknownShape(call, `its input ${index} ("${input.name}") must be known before the model runs, but depends on the data`);
+  throw unknownShape(
+    call,
+    `its input ${index} ("${input.name}") must be known before the model runs, but depends on the data`,
+  );
 }
 
 /** The same, as plain integers. */

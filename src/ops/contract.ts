@@ -53,7 +53,12 @@ export function arrange(build: Build, value: Value, subscripts: string, order: s
  * An einsum of two tensors as one MatMul: `subscripts` are those of left, right and result. Letters occur
  * at most once per operand, and every letter of the result is in an operand.
  */
-export function contract(build: Build, left: Value, right: Value, subscripts: readonly [string, string, string]): Value {
+export function contract(
+  build: Build,
+  left: Value,
+  right: Value,
+  subscripts: readonly [string, string, string],
+): Value {
   const [leftLetters, rightLetters, to] = subscripts;
   const roles = rolesOf(subscripts);
   // The operand whose letters come first in the result goes first: then the product needs no transposition.

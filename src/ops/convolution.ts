@@ -107,6 +107,7 @@ function inferConvolution(call: Call): { dtype: Value["dtype"]; shape: Shape }[]
     throw shapeMismatch(call, `its bias is not of shape [${outputs}]`);
   const positions = transposed ? transposedOf(call).output : positionsOf(spatial, window);
   if (!transposed && positions.includes(0)) throw shapeMismatch(call, "its kernel is larger than the padded input");
+  if (positions.some((count) => count < 1)) throw shapeMismatch(call, "its padding takes away the whole output");
   return [{ dtype: x.dtype, shape: [x.shape[0] as Dim, outputs, ...positions] }];
 }
 

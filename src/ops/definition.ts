@@ -3,9 +3,10 @@
  * of them, side by side: its shape rule, its float64 reference, its derivative, how it takes one more
  * leading axis, and where the sample axis goes.
  */
-import type { Build } from "./build.js";
+
 import type { Shape } from "../graph/dim.js";
 import type { Attributes, Node, Value, ValueType } from "../graph/value.js";
+import type { Build } from "./build.js";
 
 /** A node about to be made: what `infer` sees. */
 export interface Call {
@@ -133,7 +134,12 @@ export interface OpDefinition {
    */
   readonly differentiate?: DerivativeRule | "none";
   /** The same op with one more leading axis on the inputs marked `batched`; all outputs get it. */
-  readonly batch?: (node: Node, inputs: readonly (Value | null)[], batched: readonly boolean[], build: Build) => Value[];
+  readonly batch?: (
+    node: Node,
+    inputs: readonly (Value | null)[],
+    batched: readonly boolean[],
+    build: Build,
+  ) => Value[];
   /**
    * The sample axis of each output. Called only where an input carries samples. Throws SAMPLES_INTERACT
    * (see `interaction`) where a sample's output would depend on other samples.
@@ -143,4 +149,6 @@ export interface OpDefinition {
   readonly view?: (node: Node) => ViewStep;
   /** A composite op: the same outputs by other ops. It then needs only `infer` besides. */
   readonly decompose?: (node: Node, build: Build) => Value[];
+  /** A composite that is no operator of the opset we emit: its decomposition is emitted instead. */
+  readonly newer?: boolean;
 }

@@ -172,7 +172,8 @@ const gemm: OpDefinition = {
     }
     const shape = [left.get("m") as Dim, right.get("p") as Dim];
     const bias = call.inputs[2];
-    if (bias && broadcastShape(call, [shape, bias.shape]).length > 2) throw shapeMismatch(call, "its bias has too many axes");
+    if (bias && broadcastShape(call, [shape, bias.shape]).length > 2)
+      throw shapeMismatch(call, "its bias has too many axes");
     return [{ dtype: a.dtype, shape }];
   },
   evaluate: ([a, b, c], node) => {
@@ -225,12 +226,15 @@ export interface Equation {
 export function parseEquation(call: Call | Node, text: string, ranks: readonly number[]): Equation {
   const [left = "", right] = text.replaceAll(/\s/g, "").split("->");
   const terms = left.split(",");
-  if (terms.length !== ranks.length) throw shapeMismatch(call, `"${text}" has ${terms.length} operands, not ${ranks.length}`);
+  if (terms.length !== ranks.length)
+    throw shapeMismatch(call, `"${text}" has ${terms.length} operands, not ${ranks.length}`);
   const used = new Set(text);
   const free = [..."ZYXWVUTSRQPONMLKJIHGFEDCBA"].filter((letter) => !used.has(letter));
   const hidden = terms.map((term, k) => (term.includes("...") ? (ranks[k] as number) - (term.length - 3) : 0));
   const ellipsis = free.slice(0, Math.max(0, ...hidden)).join("");
-  const operands = terms.map((term, k) => term.replace("...", ellipsis.slice(ellipsis.length - Math.max(hidden[k] as number, 0))));
+  const operands = terms.map((term, k) =>
+    term.replace("...", ellipsis.slice(ellipsis.length - Math.max(hidden[k] as number, 0))),
+  );
   operands.forEach((term, k) => {
     if (term.length !== ranks[k]) throw shapeMismatch(call, `"${text}" does not fit operand ${k}, of rank ${ranks[k]}`);
   });
@@ -246,7 +250,9 @@ function equationOf(node: Call | Node): Equation {
 }
 
 function einsum64(arrays: readonly Array64[], { operands, result }: Equation): Array64 {
-  const sizes = new Map(operands.flatMap((letters, k) => [...letters].map((c, axis) => [c, arrays[k]?.dims[axis] as number])));
+  const sizes = new Map(
+    operands.flatMap((letters, k) => [...letters].map((c, axis) => [c, arrays[k]?.dims[axis] as number])),
+  );
   const summed = [...new Set(operands.join(""))].filter((letter) => !result.includes(letter));
   const order = [...result, ...summed];
   const dims = order.map((letter) => sizes.get(letter) as number);
@@ -254,18 +260,29 @@ function einsum64(arrays: readonly Array64[], { operands, result }: Equation): A
   operands.forEach((letters, k) => {
     const array = arrays[k] as Array64;
     const strides = stridesOf(array.dims);
-    const along = order.map((letter) => [...letters].reduce((sum, c, axis) => sum + (c === letter ? (strides[axis] as number) : 0), 0));
+    const along = order.map((letter) =>
+      [...letters].reduce((sum, c, axis) => sum + (c === letter ? (strides[axis] as number) : 0), 0),
+    );
     const next = product.data;
     walk(dims, along, (position, offset) => {
       next[position] = (next[position] as number) * (array.data[offset] as number);
     });
     product = array64(dims, next);
   });
-  return sum64(product, summed.map((_, k) => result.length + k), false);
+  return sum64(
+    product,
+    summed.map((_, k) => result.length + k),
+    false,
+  );
 }
 
 /** Multiplies `values` together, keeping the letters in `keep`, two at a time. */
-function combine(build: Build, values: readonly Value[], letters: readonly string[], keep: string): { value: Value; letters: string } {
+function combine(
+  build: Build,
+  values: readonly Value[],
+  letters: readonly string[],
+  keep: string,
+): { value: Value; letters: string } {
   let [value, own] = [values[0] as Value, letters[0] as string];
   for (let k = 1; k < values.length; k++) {
     const next = letters[k] as string;
@@ -281,18 +298,31 @@ function combine(build: Build, values: readonly Value[], letters: readonly strin
 function operandCotangent(node: Node, equation: Equation, k: number, dy: Value, build: Build): Contraction {
   const input = node.inputs[k] as Value;
   const own = equation.operands[k] as string;
-  if (new Set(own).size !== own.length) throw unsupported(node, `cannot be differentiated where a subscript is repeated ("${own}")`);
+  if (new Set(own).size !== own.length)
+    throw unsupported(node, `cannot be differentiated where a subscript is repeated ("${own}")`);
   const others = node.inputs.flatMap((value, i) => (i === k ? [] : [value as Value]));
   const letters = equation.operands.filter((_, i) => i !== k);
-  const start = others.length > 0 ? combine(build, others, letters, own + equation.result) : { value: build.scalar(1, dy), letters: "" };
+  const start =
+    others.length > 0
+      ? combine(build, others, letters, own + equation.result)
+      : { value: build.scalar(1, dy), letters: "" };
   // A subscript that occurs in this operand alone was summed: its cotangent is constant along that axis.
   const alone = [...own].filter((letter) => !start.letters.includes(letter) && !equation.result.includes(letter));
   const dims = letterDims(own, input.shape);
   const extended = build.expand(
-    build.unsqueeze(start.value, alone.map((_, i) => start.value.shape.length + i)),
+    build.unsqueeze(
+      start.value,
+      alone.map((_, i) => start.value.shape.length + i),
+    ),
     [...start.value.shape, ...alone.map((letter) => dims.get(letter) as Dim)],
   );
-  return { kind: "contraction", left: extended, right: dy, subscripts: [start.letters + alone.join(""), equation.result, own], shape: input.shape };
+  return {
+    kind: "contraction",
+    left: extended,
+    right: dy,
+    subscripts: [start.letters + alone.join(""), equation.result, own],
+    shape: input.shape,
+  };
 }
 
 const einsum: OpDefinition = {
@@ -305,7 +335,8 @@ const einsum: OpDefinition = {
       [...letters].forEach((letter, axis) => {
         const dim = (call.inputs[k] as Value).shape[axis] as Dim;
         const known = dims.get(letter);
-        if (known !== undefined && !sameDim(known, dim)) throw shapeMismatch(call, `the sizes of subscript "${letter}" differ`);
+        if (known !== undefined && !sameDim(known, dim))
+          throw shapeMismatch(call, `the sizes of subscript "${letter}" differ`);
         dims.set(letter, dim);
       });
     });
@@ -323,7 +354,9 @@ const einsum: OpDefinition = {
   },
   batch: (node, inputs, batched, build) => {
     const equation = equationOf(node);
-    const letter = [..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"].find((c) => !equation.operands.join("").includes(c)) as string;
+    const letter = [..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"].find(
+      (c) => !equation.operands.join("").includes(c),
+    ) as string;
     const operands = equation.operands.map((letters, k) => (batched[k] ? letter + letters : letters));
     return [build.op("Einsum", inputs, { equation: `${operands.join(",")}->${letter}${equation.result}` })];
   },
@@ -339,7 +372,8 @@ const einsum: OpDefinition = {
     const letter = result && equation.result[result.axis];
     equation.operands.forEach((letters, k) => {
       const twice = letter && letters.indexOf(letter) !== letters.lastIndexOf(letter);
-      if (twice && (node.inputs[k] as Value).shape.some(isBatch)) throw interaction(node, "takes the diagonal of the sample axis");
+      if (twice && (node.inputs[k] as Value).shape.some(isBatch))
+        throw interaction(node, "takes the diagonal of the sample axis");
     });
     return [result];
   },

@@ -17,7 +17,6 @@ import {
   unsupported,
 } from "./checks.js";
 import type { Call, OpDefinition } from "./definition.js";
-import { precise } from "./precise.js";
 import { keptShape } from "./reductions.js";
 
 // Parts
@@ -35,7 +34,7 @@ const mean = (build: Build, x: Value, axes: readonly number[]) => build.reduce("
 
 /** sqrt(mean of squares + epsilon) along axes, which are kept. */
 function rootMeanSquare(build: Build, x: Value, axes: readonly number[], epsilon: number): Value {
-  return build.sqrt(build.add(mean(build, build.square(x), axes), precise(build, epsilon, x)));
+  return build.sqrt(build.add(mean(build, build.square(x), axes), build.scalar(epsilon, x)));
 }
 
 interface Standardised {
@@ -182,7 +181,7 @@ const batchNormalization: OpDefinition = {
   },
   decompose: (node, build) => {
     const [x, scale, shift, mean, variance] = node.inputs as [Value, Value, Value, Value, Value];
-    const deviation = build.sqrt(build.add(variance, precise(build, epsilonOf(node), x)));
+    const deviation = build.sqrt(build.add(variance, build.scalar(epsilonOf(node), x)));
     const centred = build.sub(x, alongChannels(build, mean, x));
     return [scaleAndShift(build, centred, build.div(scale, deviation), shift)];
   },
@@ -214,10 +213,10 @@ const lrn: OpDefinition = {
   decompose: (node, build) => {
     const x = node.inputs[0] as Value;
     const size = intAttribute(node, "size", 1);
-    const alpha = precise(build, floatAttribute(node, "alpha", 1e-4) / size, x);
+    const alpha = build.scalar(floatAttribute(node, "alpha", 1e-4) / size, x);
     const window = channelWindow(build, build.square(x), size);
-    const base = build.add(build.mul(window, alpha), precise(build, floatAttribute(node, "bias", 1), x));
-    return [build.div(x, build.op("Pow", [base, precise(build, floatAttribute(node, "beta", 0.75), x)]))];
+    const base = build.add(build.mul(window, alpha), build.scalar(floatAttribute(node, "bias", 1), x));
+    return [build.div(x, build.op("Pow", [base, build.scalar(floatAttribute(node, "beta", 0.75), x)]))];
   },
 };
 
@@ -259,8 +258,8 @@ const meanVarianceNormalization: OpDefinition = {
     if (typeof count !== "number") throw interaction(node, "normalises over the batch");
     const centred = build.sub(x, mean(build, x, axes));
     const length = build.reduce("ReduceL2", centred, axes, true);
-    const deviation = build.div(length, precise(build, Math.sqrt(count), x));
-    return [build.div(centred, build.add(deviation, precise(build, 1e-9, x)))];
+    const deviation = build.div(length, build.scalar(Math.sqrt(count), x));
+    return [build.div(centred, build.add(deviation, build.scalar(1e-9, x)))];
   },
 };
 
@@ -286,7 +285,7 @@ const dropout: OpDefinition = {
 
 export const normalisation: readonly OpDefinition[] = [
   layerNormalization,
-  rmsNormalization("RMSNormalization", 0),
+  { ...rmsNormalization("RMSNormalization", 0), newer: true },
   rmsNormalization("SimplifiedLayerNormalization", 1),
   instanceNormalization,
   groupNormalization,

@@ -29,7 +29,9 @@ export function poolOf(node: Named): Pool {
   const kernel = intsAttribute(node, "kernel_shape");
   if (!kernel) throw shapeMismatch(node, "it has no kernel_shape");
   const stated = readWindow(node, kernel, spatial);
-  const ceil = intAttribute(node, "ceil_mode", 0) === 1 && stringAttribute(node, "auto_pad", "NOTSET") === "NOTSET";
+  // With auto_pad "VALID" too, as ONNX Runtime has it.
+  const ceil =
+    intAttribute(node, "ceil_mode", 0) === 1 && !stringAttribute(node, "auto_pad", "NOTSET").startsWith("SAME");
   const positions = ceil ? roundedUp(spatial, stated) : positionsOf(spatial, stated);
   if (positions.some((count) => count < 1)) throw shapeMismatch(node, "its window is larger than the padded input");
   const after = positions.map((count, axis) => {

@@ -72,9 +72,33 @@ function localIndices(indices: Value, plane: number, build: Build): Value {
   return build.op("Mod", [build.reshape(indices, [planesOf(indices.shape), positions]), build.ints([plane], [])]);
 }
 
+/** A window that reads nothing but padding has no maximum. */
+function requireElements(call: Call): void {
+  const { spatial, positions, window } = poolOf(call);
+  spatial.forEach((size, axis) => {
+    const along = (list: readonly number[]) => [list[axis] as number];
+    const [kernel, strides, dilations, before, after] = [
+      window.kernel,
+      window.strides,
+      window.dilations,
+      window.before,
+      window.after,
+    ].map(along) as [number[], number[], number[], number[], number[]];
+    const offsets = windowOffsets([size], { kernel, strides, dilations, before, after }, along(positions));
+    const reach = kernel[0] as number;
+    for (let t = 0; t < offsets.length; t += reach) {
+      if (offsets.subarray(t, t + reach).every((offset) => offset < 0))
+        throw unsupported(call, "one of its windows lies in the padding altogether");
+    }
+  });
+}
+
 const maxPool: OpDefinition = {
   op: "MaxPool",
-  infer: inferPool,
+  infer: (call) => {
+    requireElements(call);
+    return inferPool(call);
+  },
   evaluate: evaluateMaxPool,
   differentiate: (node, [dy], build) => (dy ? differentiateMaxPool(node, dy, build) : [null]),
   batch: batchPool,

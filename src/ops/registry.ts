@@ -36,7 +36,9 @@ export const families = {
 } as const;
 
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(
-  Object.values(families).flatMap((family) => family.map((definition) => [keyOf(definition.domain ?? "", definition.op), definition])),
+  Object.values(families).flatMap((family) =>
+    family.map((definition) => [keyOf(definition.domain ?? "", definition.op), definition]),
+  ),
 );
 
 function keyOf(domain: string, op: string): string {

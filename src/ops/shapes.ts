@@ -1,14 +1,5 @@
 /** Ops that only rename or move elements: Identity, Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Expand, Tile; and Shape, Size, Range, ConstantOfShape. */
-import {
-  type Dim,
-  divide,
-  elementsOf,
-  factorOf,
-  isBatch,
-  multiply,
-  type Shape,
-  showShape,
-} from "../graph/dim.js";
+import { type Dim, divide, elementsOf, factorOf, isBatch, multiply, type Shape, showShape } from "../graph/dim.js";
 import { constantOf, dimsValue, type Node, type Value, type ValueType } from "../graph/value.js";
 import { isFloat } from "../tensor.js";
 import { array64, broadcastDims, broadcastTo, transpose64, zeros64 } from "./array64.js";
@@ -64,7 +55,12 @@ function reshaping(op: string, shapeAfter: (call: Call, input: Value) => Shape):
       const input = requireInput(call, 0);
       const shape = shapeAfter(call, input);
       const [before, after] = [elementsOf(input.shape), elementsOf(shape)];
-      if (before === undefined || after === undefined || factorOf(before) !== factorOf(after) || isBatch(before) !== isBatch(after)) {
+      if (
+        before === undefined ||
+        after === undefined ||
+        factorOf(before) !== factorOf(after) ||
+        isBatch(before) !== isBatch(after)
+      ) {
         throw shapeMismatch(call, `${showShape(input.shape)} cannot become ${showShape(shape)}`);
       }
       return [sameElements(call, shape)];
@@ -75,7 +71,12 @@ function reshaping(op: string, shapeAfter: (call: Call, input: Value) => Shape):
       // Not from the number of elements: there may be none.
       const at = from.findIndex(isBatch);
       const batch = at < 0 ? 1 : (input.dims[at] as number) / factorOf(from[at] as Dim);
-      return [array64(shape.map((dim) => (isBatch(dim) ? dim.perSample * batch : dim)), input.data)];
+      return [
+        array64(
+          shape.map((dim) => (isBatch(dim) ? dim.perSample * batch : dim)),
+          input.data,
+        ),
+      ];
     },
     differentiate: (node, [dy], build) => [build.reshape(dy as Value, (node.inputs[0] as Value).shape)],
     view: (node) => ({ kind: "reshape", shape: (node.inputs[0] as Value).shape }),
@@ -93,7 +94,8 @@ function reshapeTarget(call: Call, input: Value): Shape {
   const copied = target.map((dim, axis) => {
     if (dim !== 0 || intAttribute(call, "allowzero", 0) === 1) return dim;
     const kept = input.shape[axis];
-    if (kept === undefined) throw shapeMismatch(call, `its shape copies axis ${axis}, which ${showShape(input.shape)} does not have`);
+    if (kept === undefined)
+      throw shapeMismatch(call, `its shape copies axis ${axis}, which ${showShape(input.shape)} does not have`);
     return kept;
   });
   const free = copied.indexOf(-1);
@@ -121,7 +123,8 @@ const reshapes: readonly OpDefinition[] = [
     const rank = input.shape.length;
     const axes = knownInts(call, 1)?.map((axis) => normalAxis(call, axis, rank));
     axes?.forEach((axis) => {
-      if (input.shape[axis] !== 1) throw shapeMismatch(call, `axis ${axis} of ${showShape(input.shape)} is not of size 1`);
+      if (input.shape[axis] !== 1)
+        throw shapeMismatch(call, `axis ${axis} of ${showShape(input.shape)} is not of size 1`);
     });
     return input.shape.filter((dim, axis) => (axes ? !axes.includes(axis) : dim !== 1));
   }),
@@ -149,8 +152,14 @@ const transpose: OpDefinition = {
   infer: (call) => {
     const input = requireInput(call, 0);
     const permutation = permutationOf(call);
-    if ([...permutation].sort((a, b) => a - b).some((axis, k) => axis !== k) || permutation.length !== input.shape.length) {
-      throw shapeMismatch(call, `[${permutation.join(", ")}] is no permutation of the axes of ${showShape(input.shape)}`);
+    if (
+      [...permutation].sort((a, b) => a - b).some((axis, k) => axis !== k) ||
+      permutation.length !== input.shape.length
+    ) {
+      throw shapeMismatch(
+        call,
+        `[${permutation.join(", ")}] is no permutation of the axes of ${showShape(input.shape)}`,
+      );
     }
     return [{ dtype: input.dtype, shape: permutation.map((axis) => input.shape[axis] as Dim) }];
   },
@@ -168,7 +177,8 @@ const expand: OpDefinition = {
   infer: (call) => {
     const input = requireInput(call, 0);
     const shape = broadcastShape(call, [input.shape, knownDims(call, 1) ?? []]);
-    const known = input.known?.length === 1 && shape.length <= 1 ? expandKnown(input.known[0] as Dim, shape) : undefined;
+    const known =
+      input.known?.length === 1 && shape.length <= 1 ? expandKnown(input.known[0] as Dim, shape) : undefined;
     return [{ dtype: input.dtype, shape, ...(known ? { known } : {}) }];
   },
   evaluate: ([x, shape]) => {
@@ -180,7 +190,11 @@ const expand: OpDefinition = {
   batch: (node, [input], _batched, build) => {
     const shape = (node.outputs[0] as Value).shape;
     const [leading, ...rest] = (input as Value).shape;
-    const aligned = build.reshape(input as Value, [leading as Dim, ...Array<Dim>(shape.length - rest.length).fill(1), ...rest]);
+    const aligned = build.reshape(input as Value, [
+      leading as Dim,
+      ...Array<Dim>(shape.length - rest.length).fill(1),
+      ...rest,
+    ]);
     return [build.expand(aligned, [leading as Dim, ...shape])];
   },
   sampleAxis: (node, axes) => {
@@ -212,8 +226,16 @@ const tile: OpDefinition = {
     const input = x as Array64;
     const counts = [...(repeats as Array64).data];
     // Each axis becomes (repeat, size): a broadcast.
-    const [split, full] = [input.dims.flatMap((dim) => [1, dim]), input.dims.flatMap((dim, axis) => [counts[axis] as number, dim])];
-    return [array64(input.dims.map((dim, axis) => dim * (counts[axis] as number)), broadcastTo(array64(split, input.data), full))];
+    const [split, full] = [
+      input.dims.flatMap((dim) => [1, dim]),
+      input.dims.flatMap((dim, axis) => [counts[axis] as number, dim]),
+    ];
+    return [
+      array64(
+        input.dims.map((dim, axis) => dim * (counts[axis] as number)),
+        broadcastTo(array64(split, input.data), full),
+      ),
+    ];
   },
   differentiate: (node, [dy], build) => {
     const [input, output] = [node.inputs[0] as Value, node.outputs[0] as Value];
@@ -245,7 +267,12 @@ const shape: OpDefinition = {
   },
   evaluate: ([x], node) => {
     const dims = (x as Array64).dims;
-    return [array64([(node.outputs[0] as Value).shape[0] as number], dims.slice(intAttribute(node, "start", 0), intAttribute(node, "end", dims.length)))];
+    return [
+      array64(
+        [(node.outputs[0] as Value).shape[0] as number],
+        dims.slice(intAttribute(node, "start", 0), intAttribute(node, "end", dims.length)),
+      ),
+    ];
   },
   differentiate: "none",
   sampleAxis: () => [null],
@@ -294,7 +321,12 @@ const range: OpDefinition = {
   evaluate: ([start, limit, step]) => {
     const [from, to, by] = [start, limit, step].map((x) => (x as Array64).data[0]) as [number, number, number];
     const count = Math.max(0, Math.ceil((to - from) / by));
-    return [array64([count], Array.from({ length: count }, (_, k) => from + k * by))];
+    return [
+      array64(
+        [count],
+        Array.from({ length: count }, (_, k) => from + k * by),
+      ),
+    ];
   },
   differentiate: "none",
 };
@@ -304,4 +336,13 @@ function scalarConstant(call: Call, index: number): Dim {
   return constant ? Number(constant.data[0]) : ((knownDims(call, index) ?? [0])[0] as Dim);
 }
 
-export const shapes: readonly OpDefinition[] = [...reshapes, transpose, expand, tile, shape, size, constantOfShape, range];
+export const shapes: readonly OpDefinition[] = [
+  ...reshapes,
+  transpose,
+  expand,
+  tile,
+  shape,
+  size,
+  constantOfShape,
+  range,
+];

@@ -2,9 +2,10 @@
  * Chooses, for each parameter, the ways in which its wanted results are computed. The choice is made for
  * all of them at once: where one multiplies the gradients out, the others may use them for little more.
  */
+
+import { type Factored, sizeOfGradient, type Way } from "../gradients/factored.js";
 import { showShape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
-import { type Factored, sizeOfGradient, type Way } from "../gradients/factored.js";
 import { build } from "../ops/registry.js";
 
 /**

@@ -54,7 +54,8 @@ export interface ClippedSumOptions {
 
 function float(returned: Returned, name: string): FloatTensor {
   const tensor = returned[name];
-  if (tensor?.dtype !== "float32") throw new PergradError("RUNTIME", `The program returned no float32 tensor "${name}".`);
+  if (tensor?.dtype !== "float32")
+    throw new PergradError("RUNTIME", `The program returned no float32 tensor "${name}".`);
   return tensor as FloatTensor;
 }
 
@@ -72,7 +73,9 @@ function under(returned: Returned, prefix: string): Record<string, FloatTensor> 
 function totalNorm({ plan, losses }: Wanted): Value {
   const squares = plan.parameters.map((parameter) => plan.squaredNorm(parameter));
   const [first, ...rest] = squares;
-  return first ? build.sqrt(rest.reduce((sum, square) => build.add(sum, square), first)) : build.zeros(losses.shape, losses.dtype);
+  return first
+    ? build.sqrt(rest.reduce((sum, square) => build.add(sum, square), first))
+    : build.zeros(losses.shape, losses.dtype);
 }
 
 /** min(1, maxNorm / norm), `[N]`; 1 where the norm is 0. */
@@ -104,7 +107,9 @@ function norms(): Want<Norms> {
     demands: { norms: true },
     emit: (wanted) => ({
       total: totalNorm(wanted),
-      ...Object.fromEntries(wanted.plan.parameters.map((parameter) => [`of/${parameter}`, build.sqrt(wanted.plan.squaredNorm(parameter))])),
+      ...Object.fromEntries(
+        wanted.plan.parameters.map((parameter) => [`of/${parameter}`, build.sqrt(wanted.plan.squaredNorm(parameter))]),
+      ),
     }),
     read: (returned) => ({ total: float(returned, "total"), parameters: under(returned, "of/") }),
   };
@@ -126,7 +131,8 @@ function clippedSum({ maxNorm }: ClippedSumOptions): Want<ClippedSum> {
     }
     return (parameter) => {
       const limit = maxNorm[parameter];
-      if (limit === undefined) throw new PergradError("MISSING_TENSOR", `maxNorm has no limit for the parameter "${parameter}".`);
+      if (limit === undefined)
+        throw new PergradError("MISSING_TENSOR", `maxNorm has no limit for the parameter "${parameter}".`);
       return clipFactor(build.sqrt(wanted.plan.squaredNorm(parameter)), limit);
     };
   };
@@ -135,7 +141,10 @@ function clippedSum({ maxNorm }: ClippedSumOptions): Want<ClippedSum> {
     demands: { norms: true, sums: 1 },
     emit: (wanted) => {
       const factor = factors(wanted);
-      const sums = wanted.plan.parameters.map((parameter) => [`sum/${parameter}`, wanted.plan.weightedSum(parameter, factor(parameter))]);
+      const sums = wanted.plan.parameters.map((parameter) => [
+        `sum/${parameter}`,
+        wanted.plan.weightedSum(parameter, factor(parameter)),
+      ]);
       return { norms: totalNorm(wanted), ...Object.fromEntries(sums) };
     },
     read: (returned) => ({ sum: under(returned, "sum/"), norms: float(returned, "norms") }),
@@ -160,7 +169,8 @@ function mean(): Want<ByParameter> {
     read: (returned, samples) => {
       const sums = under(returned, "");
       const scale = samples === 0 ? 0 : 1 / samples;
-      for (const { data } of Object.values(sums)) for (let i = 0; i < data.length; i++) data[i] = (data[i] as number) * scale;
+      for (const { data } of Object.values(sums))
+        for (let i = 0; i < data.length; i++) data[i] = (data[i] as number) * scale;
       return sums;
     },
   };

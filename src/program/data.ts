@@ -1,6 +1,6 @@
 /** Takes what a user feeds to a program: checks it against what the program expects, and finds the batch size. */
 import { PergradError } from "../errors.js";
-import { isBatch, sameDim, type Shape, showShape } from "../graph/dim.js";
+import { isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { arrayOf, type DType, isFloat, sizeOf, type Tensor, type TypedArray } from "../tensor.js";
 
@@ -35,7 +35,10 @@ function converts(from: DType, to: DType): boolean {
 function convert(name: string, tensor: Tensor, to: DType): Tensor {
   if (tensor.dtype === to) return tensor;
   if (!converts(tensor.dtype, to)) {
-    throw new PergradError("DTYPE_MISMATCH", `${describeInput(name)} is ${tensor.dtype}, but the model wants ${to}; convert it to ${to}.`);
+    throw new PergradError(
+      "DTYPE_MISMATCH",
+      `${describeInput(name)} is ${tensor.dtype}, but the model wants ${to}; convert it to ${to}.`,
+    );
   }
   const numbers = tensor.data as ArrayLike<number>;
   if (to === "int64") return { dtype: to, dims: tensor.dims, data: BigInt64Array.from(numbers, BigInt) };
@@ -61,7 +64,10 @@ function shaped(name: string, data: TypedArray | readonly number[], { value }: E
   const batched = value.shape.some(isBatch);
   const samples = batched ? data.length / perBatch : 1;
   if (!Number.isInteger(samples) || (!batched && data.length !== perBatch)) {
-    throw new PergradError("SHAPE_MISMATCH", `${describeInput(name)} has ${data.length} elements, which do not fill ${showShape(value.shape)}.`);
+    throw new PergradError(
+      "SHAPE_MISMATCH",
+      `${describeInput(name)} has ${data.length} elements, which do not fill ${showShape(value.shape)}.`,
+    );
   }
   const dims = value.shape.map((dim) => (isBatch(dim) ? dim.perSample * samples : dim));
   if (ArrayBuffer.isView(data)) return { dtype: dtypeOfArray(data, value.dtype), dims, data } as Tensor;
@@ -71,7 +77,8 @@ function shaped(name: string, data: TypedArray | readonly number[], { value }: E
 function fromNumbers(name: string, data: readonly number[], dtype: DType, dims: readonly number[]): Tensor {
   if (isFloat(dtype)) return { dtype: "float32", dims, data: Float32Array.from(data) };
   const wrong = data.find((element) => !Number.isSafeInteger(element));
-  if (wrong !== undefined) throw new PergradError("DTYPE_MISMATCH", `${describeInput(name)} wants ${dtype}, but holds ${wrong}.`);
+  if (wrong !== undefined)
+    throw new PergradError("DTYPE_MISMATCH", `${describeInput(name)} wants ${dtype}, but holds ${wrong}.`);
   if (dtype === "int64") return { dtype, dims, data: BigInt64Array.from(data, BigInt) };
   return { dtype, dims, data: (arrayOf(dtype) as Int32ArrayConstructor).from(data) } as Tensor;
 }
@@ -79,12 +86,21 @@ function fromNumbers(name: string, data: readonly number[], dtype: DType, dims: 
 /** The number of samples of one input, or undefined where it has none. Throws SHAPE_MISMATCH. */
 function samplesOf(name: string, tensor: Tensor, { value, sampleAxis }: Expected): number | undefined {
   const wrong = () =>
-    new PergradError("SHAPE_MISMATCH", `${describeInput(name)} is [${tensor.dims.join(", ")}], but the model wants ${showShape(value.shape)}.`);
+    new PergradError(
+      "SHAPE_MISMATCH",
+      `${describeInput(name)} is [${tensor.dims.join(", ")}], but the model wants ${showShape(value.shape)}.`,
+    );
   if (tensor.dims.length !== value.shape.length) throw wrong();
-  const found = value.shape.flatMap((dim, axis) => (isBatch(dim) ? [(tensor.dims[axis] as number) / dim.perSample] : []));
+  const found = value.shape.flatMap((dim, axis) =>
+    isBatch(dim) ? [(tensor.dims[axis] as number) / dim.perSample] : [],
+  );
   const samples = sampleAxis === null ? undefined : tensor.dims[sampleAxis];
   const fits = (shape: Shape) =>
-    shape.every((dim, axis) => (isBatch(dim) ? dim.perSample * (samples ?? Number.NaN) === tensor.dims[axis] : sameDim(dim, tensor.dims[axis] as number)));
+    shape.every((dim, axis) =>
+      isBatch(dim)
+        ? dim.perSample * (samples ?? Number.NaN) === tensor.dims[axis]
+        : sameDim(dim, tensor.dims[axis] as number),
+    );
   if (!fits(value.shape) || found.some((count) => !Number.isInteger(count))) throw wrong();
   return samples;
 }
@@ -118,12 +134,14 @@ export function prepare(
 ): Prepared {
   const names = [...expected.keys()].map((name) => `"${name}"`).join(", ");
   const unknown = Object.keys(data).find((name) => !expected.has(name));
-  if (unknown !== undefined) throw new PergradError("MISSING_TENSOR", `There is no input "${unknown}"; the program takes ${names}.`);
+  if (unknown !== undefined)
+    throw new PergradError("MISSING_TENSOR", `There is no input "${unknown}"; the program takes ${names}.`);
   const feeds: Record<string, Tensor> = {};
   let batch: { name: string; samples: number } | undefined;
   for (const [name, each] of expected) {
     const given = data[name];
-    if (given === undefined) throw new PergradError("MISSING_TENSOR", `${describeInput(name)} is missing; the program takes ${names}.`);
+    if (given === undefined)
+      throw new PergradError("MISSING_TENSOR", `${describeInput(name)} is missing; the program takes ${names}.`);
     const tensor = convert(name, isTensor(given) ? given : shaped(name, given, each), each.value.dtype);
     const samples = samplesOf(name, tensor, each);
     if (samples !== undefined && batch && batch.samples !== samples) {

@@ -32,8 +32,14 @@ export class Explanation {
       ["total", `${count(total.elements)} elements`, "", "", "", "", count(total.operations), count(total.floats)],
     ];
     const widths = headings.map((_, column) => Math.max(...table.map((row) => (row[column] ?? "").length)));
-    const lines = table.map((row) => row.map((cell, column) => (column < 3 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join("  ").trimEnd());
-    const legend = "Operations are multiply-adds and floats are numbers moved, per sample, beyond the forward pass and the data's backward pass.";
+    const lines = table.map((row) =>
+      row
+        .map((cell, column) => (column < 3 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
+        .join("  ")
+        .trimEnd(),
+    );
+    const legend =
+      "Operations are multiply-adds and floats are numbers moved, per sample, beyond the forward pass and the data's backward pass.";
     return [...lines, "", legend, ...this.notes.map((note) => `Note: ${note}`)].join("\n");
   }
 }

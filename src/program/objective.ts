@@ -2,7 +2,7 @@
 import { SampleAxes } from "../autodiff/sample-axes.js";
 import { PergradError } from "../errors.js";
 import { selectByGlob } from "../glob.js";
-import { isBatch, N, parseDim, type DimSpec, showShape } from "../graph/dim.js";
+import { type DimSpec, isBatch, N, parseDim, showShape } from "../graph/dim.js";
 import { leaf, type Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
 import type { Model } from "../model.js";
@@ -50,8 +50,11 @@ export const targetName = "target";
  */
 export function objectiveOf(model: Model, options: ObjectiveOptions): Objective {
   const inputs = new Map<string, Expected>();
-  for (const value of model.graph.inputs) inputs.set(value.name, { value, sampleAxis: model.sampleAxes[value.name] ?? null });
-  const plain = [...inputs.values()].flatMap(({ value, sampleAxis }) => (sampleAxis === null ? [] : [[value, sampleAxis] as const]));
+  for (const value of model.graph.inputs)
+    inputs.set(value.name, { value, sampleAxis: model.sampleAxes[value.name] ?? null });
+  const plain = [...inputs.values()].flatMap(({ value, sampleAxis }) =>
+    sampleAxis === null ? [] : [[value, sampleAxis] as const],
+  );
   const loss = asLoss(options.loss);
   const { value: chosen, name } = outputOf(model, options.output ?? loss.output);
   const output = samplesFirst(name, chosen, new SampleAxes(new Map(plain)), options.outputSampleAxis);
@@ -67,7 +70,8 @@ export function objectiveOf(model: Model, options: ObjectiveOptions): Objective 
 }
 
 function outputOf(model: Model, name: string | undefined): { readonly name: string; readonly value: Value } {
-  const found = name === undefined ? model.graph.outputs[0] : model.graph.outputs.find((output) => output.name === name);
+  const found =
+    name === undefined ? model.graph.outputs[0] : model.graph.outputs.find((output) => output.name === name);
   if (found) return found;
   const names = model.graph.outputs.map((output) => `"${output.name}"`).join(", ");
   throw new PergradError("MISSING_TENSOR", `The model has no output "${name}"; its outputs are ${names}.`);
@@ -76,9 +80,13 @@ function outputOf(model: Model, name: string | undefined): { readonly name: stri
 /** The output with its sample axis moved to the front, and taken apart from what it is folded with. */
 function samplesFirst(name: string, value: Value, axes: SampleAxes, given: number | undefined): Value {
   const found = axes.of(value);
-  const at: SampleAxis | null = given !== undefined && (found === null || found.uniform) ? { axis: given, outer: 1, inner: 1 } : found;
+  const at: SampleAxis | null =
+    given !== undefined && (found === null || found.uniform) ? { axis: given, outer: 1, inner: 1 } : found;
   if (at === null) {
-    throw new PergradError("SAMPLES_INTERACT", `The output "${name}" ${showShape(value.shape)} does not depend on the samples, so there is nothing to differentiate per sample.`);
+    throw new PergradError(
+      "SAMPLES_INTERACT",
+      `The output "${name}" ${showShape(value.shape)} does not depend on the samples, so there is nothing to differentiate per sample.`,
+    );
   }
   if (given !== undefined && at.axis !== given) {
     throw new PergradError(
@@ -98,10 +106,16 @@ function targetOf(
   given: ObjectiveOptions["target"],
   inputs: ReadonlyMap<string, Expected>,
 ): Value | null {
-  const type = loss.target(output, given && { ...(given.dtype ? { dtype: given.dtype } : {}), shape: given.shape.map(parseDim) });
+  const type = loss.target(
+    output,
+    given && { ...(given.dtype ? { dtype: given.dtype } : {}), shape: given.shape.map(parseDim) },
+  );
   if (!type) return null;
   if (inputs.has(targetName)) {
-    throw new PergradError("INVALID_ARGUMENT", `The model has an input named "${targetName}", which is the loss's target; rename the input, or use a loss that is an output of the model.`);
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `The model has an input named "${targetName}", which is the loss's target; rename the input, or use a loss that is an output of the model.`,
+    );
   }
   return leaf(targetName, type, { kind: "input" });
 }
@@ -116,13 +130,27 @@ function checkLosses(losses: Value, axes: SampleAxes, loss: Loss): void {
   );
 }
 
-function parametersOf(model: Model, used: ReadonlySet<Value>, globs: readonly string[] | undefined): Map<string, Value> {
+function parametersOf(
+  model: Model,
+  used: ReadonlySet<Value>,
+  globs: readonly string[] | undefined,
+): Map<string, Value> {
   const reaching = model.graph.parameters.filter((parameter) => used.has(parameter));
   if (reaching.length === 0) {
-    throw new PergradError("NO_PARAMETERS", "No parameter of the model reaches the loss, so there is no gradient to compute; check which output the loss looks at.");
+    throw new PergradError(
+      "NO_PARAMETERS",
+      "No parameter of the model reaches the loss, so there is no gradient to compute; check which output the loss looks at.",
+    );
   }
-  const names = new Set(selectByGlob(reaching.map((parameter) => parameter.name), globs ?? []));
-  return new Map(reaching.flatMap((parameter) => (names.has(parameter.name) ? [[parameter.name, parameter] as const] : [])));
+  const names = new Set(
+    selectByGlob(
+      reaching.map((parameter) => parameter.name),
+      globs ?? [],
+    ),
+  );
+  return new Map(
+    reaching.flatMap((parameter) => (names.has(parameter.name) ? [[parameter.name, parameter] as const] : [])),
+  );
 }
 
 /** The values of all parameters that the losses depend on, trained or frozen. Throws MISSING_TENSOR. */
@@ -138,4 +166,3 @@ export function parameterFeeds(objective: Objective, values: Readonly<Record<str
       }),
   );
 }
-

@@ -110,13 +110,17 @@ export class Program<W extends Wants> {
     await this.#session.release();
   }
 
-  #feed(inputs: Readonly<Record<string, Tensor>>, parameters: Readonly<Record<string, Tensor>> = {}): Record<string, Tensor> {
+  #feed(
+    inputs: Readonly<Record<string, Tensor>>,
+    parameters: Readonly<Record<string, Tensor>> = {},
+  ): Record<string, Tensor> {
     const feeds: Record<string, Tensor> = {};
     for (const value of this.#emitted.inputs) feeds[value.name] = inputs[value.name] as Tensor;
     const known = new Set(this.#objective.model.graph.parameters.map((parameter) => parameter.name));
     const unknown = Object.keys(parameters).find((name) => !known.has(name));
     if (unknown !== undefined) throw new PergradError("MISSING_TENSOR", `The model has no parameter "${unknown}".`);
-    for (const parameter of this.#emitted.parameters) feeds[parameter.name] = checkParameter(parameter, parameters[parameter.name] ?? this.#ownParameter(parameter));
+    for (const parameter of this.#emitted.parameters)
+      feeds[parameter.name] = checkParameter(parameter, parameters[parameter.name] ?? this.#ownParameter(parameter));
     return feeds;
   }
 
@@ -138,7 +142,8 @@ export class Program<W extends Wants> {
 }
 
 function checkParameter(parameter: Value, tensor: Tensor): Tensor {
-  const fits = tensor.dims.length === parameter.shape.length && tensor.dims.every((dim, axis) => dim === parameter.shape[axis]);
+  const fits =
+    tensor.dims.length === parameter.shape.length && tensor.dims.every((dim, axis) => dim === parameter.shape[axis]);
   if (tensor.dtype === parameter.dtype && fits) return tensor;
   throw new PergradError(
     "SHAPE_MISMATCH",
@@ -178,7 +183,10 @@ function readResults<W extends Wants>(wants: W, returned: Returned, samples: num
   const results = Object.entries(wants).map(([name, each]) => {
     const prefix = `${name}/`;
     const own = Object.entries(returned).filter(([key]) => key.startsWith(prefix));
-    return [name, each.read(Object.fromEntries(own.map(([key, tensor]) => [key.slice(prefix.length), tensor])), samples)];
+    return [
+      name,
+      each.read(Object.fromEntries(own.map(([key, tensor]) => [key.slice(prefix.length), tensor])), samples),
+    ];
   });
   return Object.fromEntries(results) as Results<W>;
 }
@@ -189,7 +197,9 @@ function readResults<W extends Wants>(wants: W, returned: Returned, samples: num
  * @param options the loss, the wants, and which parameters
  * Throws SAMPLES_INTERACT, UNSUPPORTED_OP, SHAPE_MISMATCH, NO_PARAMETERS.
  */
-export function perSample<W extends Wants>(model: Model | Module, options: ProgramOptions<W> & ModelOptions): Promise<Program<W>> {
+export function perSample<W extends Wants>(
+  model: Model | Module,
+  options: ProgramOptions<W> & ModelOptions,
+): Promise<Program<W>> {
   return Program.compile("forward" in model ? modelOf(model, options) : model, options);
 }
-

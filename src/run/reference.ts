@@ -8,7 +8,8 @@ import { build, definitionOf } from "../ops/registry.js";
 import type { Tensor } from "../tensor.js";
 
 export function toArray64(tensor: Tensor): Array64 {
-  const data = tensor.data instanceof Float64Array ? tensor.data : Float64Array.from(tensor.data as ArrayLike<number>, Number);
+  const data =
+    tensor.data instanceof Float64Array ? tensor.data : Float64Array.from(tensor.data as ArrayLike<number>, Number);
   return { dims: tensor.dims, data };
 }
 
@@ -48,9 +49,11 @@ function evaluateNode(node: Node, inputs: readonly (Array64 | null)[], samples: 
   if (definition?.evaluate) return definition.evaluate(inputs, node);
   const outputs = definition?.decompose?.(node, build);
   if (!outputs) throw new PergradError("UNSUPPORTED_OP", `The reference cannot evaluate ${describeNode(node)}.`);
-  const feeds = new Map(node.inputs.flatMap((input, k) => {
-    const array = inputs[k];
-    return input && array ? [[input, array] as const] : [];
-  }));
+  const feeds = new Map(
+    node.inputs.flatMap((input, k) => {
+      const array = inputs[k];
+      return input && array ? [[input, array] as const] : [];
+    }),
+  );
   return evaluateGraph(outputs, feeds, samples);
 }

@@ -3,6 +3,7 @@ export {
   type AdamOptions,
   type AdamState,
   adam,
+  type LearningRate,
   type Optimiser,
   type Parameters,
   type SgdOptions,

@@ -18,18 +18,23 @@ export interface Optimiser<S> {
   step(parameters: Parameters, gradients: Parameters, state: S): Stepped<S>;
 }
 
+/** A number, or a function of the number of steps taken so far. */
+export type LearningRate = number | ((step: number) => number);
+
 export interface SgdOptions {
-  readonly learningRate: number;
+  readonly learningRate: LearningRate;
   /** Share of the last step's velocity that is kept, in [0, 1). Default 0. */
   readonly momentum?: number;
 }
 
 export interface SgdState {
+  readonly steps: number;
   readonly velocity: Arrays;
 }
 
 export interface AdamOptions {
-  readonly learningRate?: number;
+  /** Default 0.001. */
+  readonly learningRate?: LearningRate;
   /** Decay of the running means of the gradient and of its square, each in [0, 1). Default [0.9, 0.999]. */
   readonly betas?: readonly [number, number];
   /** Keeps the division from blowing up. Default 1e-8. */
@@ -49,15 +54,21 @@ function need(name: string, value: number, holds: boolean, range: string): void 
   if (!holds) throw new PergradError("INVALID_ARGUMENT", `${name} is ${value}; it must be ${range}.`);
 }
 
-function needRate(learningRate: number): void {
-  need("learningRate", learningRate, learningRate > 0 && learningRate < Number.POSITIVE_INFINITY, "finite and above 0");
+/** The rate of one step. A schedule may end at 0. */
+function rateAt(learningRate: LearningRate, step: number): number {
+  const rate = typeof learningRate === "number" ? learningRate : learningRate(step);
+  need("learningRate", rate, rate >= 0 && rate < Number.POSITIVE_INFINITY, "a finite number from 0 up");
+  return rate;
 }
 
 function needDecay(name: string, decay: number): void {
   need(name, decay, decay >= 0 && decay < 1, "at least 0 and below 1");
 }
 
-function mapArrays(of: Parameters, f: (tensor: Tensor<"float32">, name: string) => Float32Array): Record<string, Float32Array> {
+function mapArrays(
+  of: Parameters,
+  f: (tensor: Tensor<"float32">, name: string) => Float32Array,
+): Record<string, Float32Array> {
   return Object.fromEntries(Object.entries(of).map(([name, tensor]) => [name, f(tensor, name)]));
 }
 
@@ -79,7 +90,10 @@ function checkGradients(parameters: Parameters, gradients: Parameters): void {
 function held(state: Arrays, name: string, size: number): Float32Array {
   const array = state[name];
   if (array?.length === size) return array.slice();
-  throw new PergradError("INVALID_ARGUMENT", `The optimiser's state does not fit "${name}"; make it by start(parameters).`);
+  throw new PergradError(
+    "INVALID_ARGUMENT",
+    `The optimiser's state does not fit "${name}"; make it by start(parameters).`,
+  );
 }
 
 /** The parameters with data replaced. */
@@ -90,34 +104,40 @@ function replaced(parameters: Parameters, data: Arrays): Parameters {
 
 /** Gradient descent: velocity = momentum * velocity + gradient; parameter -= learningRate * velocity. */
 export function sgd({ learningRate, momentum = 0 }: SgdOptions): Optimiser<SgdState> {
-  needRate(learningRate);
+  rateAt(learningRate, 0);
   needDecay("momentum", momentum);
   return {
-    start: (parameters) => ({ velocity: zerosLike(parameters) }),
+    start: (parameters) => ({ steps: 0, velocity: zerosLike(parameters) }),
     step: (parameters, gradients, state) => {
       checkGradients(parameters, gradients);
+      const rate = rateAt(learningRate, state.steps);
       const velocity: Record<string, Float32Array> = { ...state.velocity };
       const moved = mapArrays(gradients, ({ data: gradient }, name) => {
         const own = held(state.velocity, name, gradient.length);
         for (let i = 0; i < own.length; i++) own[i] = momentum * (own[i] as number) + (gradient[i] as number);
         velocity[name] = own;
-        return (parameters[name] as Tensor<"float32">).data.map((value, i) => value - learningRate * (own[i] as number));
+        return (parameters[name] as Tensor<"float32">).data.map((value, i) => value - rate * (own[i] as number));
       });
-      return { parameters: replaced(parameters, moved), state: { velocity } };
+      return { parameters: replaced(parameters, moved), state: { steps: state.steps + 1, velocity } };
     },
   };
 }
 
 /** Adam, with the bias correction of its paper: epsilon is added after the square root. */
-export function adam({ learningRate = 1e-3, betas = [0.9, 0.999], epsilon = 1e-8 }: AdamOptions = {}): Optimiser<AdamState> {
-  needRate(learningRate);
-  betas.forEach((beta, k) => needDecay(`betas[${k}]`, beta));
+export function adam({
+  learningRate = 1e-3,
+  betas = [0.9, 0.999],
+  epsilon = 1e-8,
+}: AdamOptions = {}): Optimiser<AdamState> {
+  rateAt(learningRate, 0);
+  for (const [k, beta] of betas.entries()) needDecay(`betas[${k}]`, beta);
   need("epsilon", epsilon, epsilon > 0, "above 0");
   const [decay1, decay2] = betas;
   return {
     start: (parameters) => ({ steps: 0, first: zerosLike(parameters), second: zerosLike(parameters) }),
     step: (parameters, gradients, state) => {
       checkGradients(parameters, gradients);
+      const rate = rateAt(learningRate, state.steps);
       const steps = state.steps + 1;
       const correct1 = 1 - decay1 ** steps;
       const correct2 = 1 - decay2 ** steps;
@@ -133,7 +153,7 @@ export function adam({ learningRate = 1e-3, betas = [0.9, 0.999], epsilon = 1e-8
           const v = decay2 * (square[i] as number) + (1 - decay2) * g * g;
           mean[i] = m;
           square[i] = v;
-          data[i] = (data[i] as number) - (learningRate * (m / correct1)) / (Math.sqrt(v / correct2) + epsilon);
+          data[i] = (data[i] as number) - (rate * (m / correct1)) / (Math.sqrt(v / correct2) + epsilon);
         }
         first[name] = mean;
         second[name] = square;

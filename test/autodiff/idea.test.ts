@@ -1,13 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { grad } from "../../src/autodiff/grad.js";
 import { simplify } from "../../src/emit/simplify.js";
 import { isBatch, showShape } from "../../src/graph/dim.js";
 import type { Value } from "../../src/graph/value.js";
 import { nodesBefore } from "../../src/graph/walk.js";
-import { grad } from "../../src/autodiff/grad.js";
-import { einsum, expand, input, parameter } from "../../src/trace/index.js";
 import type { Array64 } from "../../src/ops/definition.js";
 import { evaluateGraph } from "../../src/run/reference.js";
+import { einsum, expand, input, parameter } from "../../src/trace/index.js";
 
 function program(inner: number, outer: number) {
   const x = input("x", ["N", inner]);
@@ -29,26 +29,31 @@ describe("the idea: expand, einsum, grad", () => {
 
   it("gives 2 x_n y_n for the squared output, for any batch size", () => {
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 4 }), (n, i, o) => {
-        const { x, w, g } = program(i, o);
-        const data = array([n, i], (k) => Math.sin(k + 1));
-        const weight = array([i, o], (k) => Math.cos(2 * k));
-        const feeds = new Map<Value, Array64>([
-          [x.value, data],
-          [w.value, weight],
-        ]);
-        const [result] = evaluateGraph(simplify([g.value]), feeds, n);
-        expect(result?.dims).toEqual([n, i, o]);
-        for (let s = 0; s < n; s++) {
-          for (let b = 0; b < o; b++) {
-            let y = 0;
-            for (let a = 0; a < i; a++) y += (data.data[s * i + a] ?? 0) * (weight.data[a * o + b] ?? 0);
-            for (let a = 0; a < i; a++) {
-              expect(result?.data[(s * i + a) * o + b]).toBeCloseTo(2 * y * (data.data[s * i + a] ?? 0), 12);
+      fc.property(
+        fc.integer({ min: 0, max: 5 }),
+        fc.integer({ min: 1, max: 4 }),
+        fc.integer({ min: 1, max: 4 }),
+        (n, i, o) => {
+          const { x, w, g } = program(i, o);
+          const data = array([n, i], (k) => Math.sin(k + 1));
+          const weight = array([i, o], (k) => Math.cos(2 * k));
+          const feeds = new Map<Value, Array64>([
+            [x.value, data],
+            [w.value, weight],
+          ]);
+          const [result] = evaluateGraph(simplify([g.value]), feeds, n);
+          expect(result?.dims).toEqual([n, i, o]);
+          for (let s = 0; s < n; s++) {
+            for (let b = 0; b < o; b++) {
+              let y = 0;
+              for (let a = 0; a < i; a++) y += (data.data[s * i + a] ?? 0) * (weight.data[a * o + b] ?? 0);
+              for (let a = 0; a < i; a++) {
+                expect(result?.data[(s * i + a) * o + b]).toBeCloseTo(2 * y * (data.data[s * i + a] ?? 0), 12);
+              }
             }
           }
-        }
-      }),
+        },
+      ),
     );
   });
 
@@ -57,7 +62,9 @@ describe("the idea: expand, einsum, grad", () => {
     const nodes = nodesBefore(simplify([y.value]));
     expect(nodes.map((node) => node.op)).toEqual(["MatMul"]);
     expect(nodes[0]?.inputs[1]).toBe(w.value);
-    const ranks = nodes.flatMap((node) => node.outputs.map((output) => output.shape.filter((dim) => isBatch(dim) || dim > 1).length));
+    const ranks = nodes.flatMap((node) =>
+      node.outputs.map((output) => output.shape.filter((dim) => isBatch(dim) || dim > 1).length),
+    );
     expect(Math.max(...ranks)).toBeLessThan(3);
   });
 

@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { SampleAxes } from "../../src/autodiff/sample-axes.js";
 import { perSampleGradients } from "../../src/autodiff/per-sample.js";
+import { SampleAxes } from "../../src/autodiff/sample-axes.js";
 import { type DimSpec, parseDim } from "../../src/graph/dim.js";
 import type { Value } from "../../src/graph/value.js";
-import { concat, einsum, input, parameter, Traced } from "../../src/trace/index.js";
+import { concat, einsum, input, parameter, type Traced } from "../../src/trace/index.js";
 import { type Case, compareWithLoop, numbers } from "../support/per-sample.js";
 
 interface Spec {
@@ -41,71 +41,116 @@ describe("per-sample gradients against the loop, every way of every kind, in flo
   const samples = fc.integer({ min: 0, max: 4 });
   const size = fc.integer({ min: 1, max: 4 });
   const check = (build: (n: number, a: number, b: number, c: number) => Spec, kind: Record<string, string>) =>
-    fc.assert(fc.property(samples, size, size, size, (n, a, b, c) => {
-      expect(kinds(build(n, a, b, c))).toEqual(kind);
-    }), { numRuns: 25 });
+    fc.assert(
+      fc.property(samples, size, size, size, (n, a, b, c) => {
+        expect(kinds(build(n, a, b, c))).toEqual(kind);
+      }),
+      { numRuns: 25 },
+    );
 
   it("a linear layer: x w + b", () => {
-    check((samples, i, o) => ({
-      samples,
-      inputs: { x: { shape: ["N", i] } },
-      parameters: { w: [i, o], b: [o] },
-      loss: ({ x, w, b }) => perSampleSum((x as Traced).matmul(w as Traced).add(b as Traced).tanh()),
-    }), { w: "outer", b: "dense" });
+    check(
+      (samples, i, o) => ({
+        samples,
+        inputs: { x: { shape: ["N", i] } },
+        parameters: { w: [i, o], b: [o] },
+        loss: ({ x, w, b }) =>
+          perSampleSum(
+            (x as Traced)
+              .matmul(w as Traced)
+              .add(b as Traced)
+              .tanh(),
+          ),
+      }),
+      { w: "outer", b: "dense" },
+    );
   });
 
   it("positions within a sample, a transposed weight", () => {
-    check((samples, t, i, o) => ({
-      samples,
-      inputs: { x: { shape: ["N", t, i] } },
-      parameters: { w: [o, i], b: [t, 1] },
-      loss: ({ x, w, b }) => perSampleSum((x as Traced).matmul((w as Traced).transpose([1, 0])).add(b as Traced)),
-    }), { w: "outer", b: "dense" });
+    check(
+      (samples, t, i, o) => ({
+        samples,
+        inputs: { x: { shape: ["N", t, i] } },
+        parameters: { w: [o, i], b: [t, 1] },
+        loss: ({ x, w, b }) => perSampleSum((x as Traced).matmul((w as Traced).transpose([1, 0])).add(b as Traced)),
+      }),
+      { w: "outer", b: "dense" },
+    );
   });
 
   it("samples along axis 1", () => {
-    check((samples, t, i, o) => ({
-      samples,
-      inputs: { x: { shape: [t, "N", i], axis: 1 } },
-      parameters: { w: [i, o], b: [o] },
-      loss: ({ x, w, b }) => perSampleSum((x as Traced).matmul(w as Traced).add(b as Traced).transpose([1, 0, 2])),
-    }), { w: "outer", b: "dense" });
+    check(
+      (samples, t, i, o) => ({
+        samples,
+        inputs: { x: { shape: [t, "N", i], axis: 1 } },
+        parameters: { w: [i, o], b: [o] },
+        loss: ({ x, w, b }) =>
+          perSampleSum(
+            (x as Traced)
+              .matmul(w as Traced)
+              .add(b as Traced)
+              .transpose([1, 0, 2]),
+          ),
+      }),
+      { w: "outer", b: "dense" },
+    );
   });
 
   it("samples folded with positions: [N*T, C]", () => {
-    check((samples, t, i, o) => ({
-      samples,
-      inputs: { x: { shape: ["N", t, i] } },
-      parameters: { w: [i, o], b: [o] },
-      loss: ({ x, w, b }) => {
-        const y = (x as Traced).reshape([`N*${t}`, i]).matmul(w as Traced).add(b as Traced).tanh();
-        return perSampleSum(y.reshape(["N", t, o]));
-      },
-    }), { w: "outer", b: "dense" });
+    check(
+      (samples, t, i, o) => ({
+        samples,
+        inputs: { x: { shape: ["N", t, i] } },
+        parameters: { w: [i, o], b: [o] },
+        loss: ({ x, w, b }) => {
+          const y = (x as Traced)
+            .reshape([`N*${t}`, i])
+            .matmul(w as Traced)
+            .add(b as Traced)
+            .tanh();
+          return perSampleSum(y.reshape(["N", t, o]));
+        },
+      }),
+      { w: "outer", b: "dense" },
+    );
   });
 
   it("samples folded behind positions: [T*N, C]", () => {
-    check((samples, t, i, o) => ({
-      samples,
-      inputs: { x: { shape: [t, "N", i], axis: 1 } },
-      parameters: { w: [i, o], b: [o] },
-      loss: ({ x, w, b }) => {
-        const y = (x as Traced).reshape([`N*${t}`, i]).matmul(w as Traced).add(b as Traced).tanh();
-        return perSampleSum(y.reshape([t, "N", o]).transpose([1, 0, 2]));
-      },
-    }), { w: "outer", b: "dense" });
+    check(
+      (samples, t, i, o) => ({
+        samples,
+        inputs: { x: { shape: [t, "N", i], axis: 1 } },
+        parameters: { w: [i, o], b: [o] },
+        loss: ({ x, w, b }) => {
+          const y = (x as Traced)
+            .reshape([`N*${t}`, i])
+            .matmul(w as Traced)
+            .add(b as Traced)
+            .tanh();
+          return perSampleSum(y.reshape([t, "N", o]).transpose([1, 0, 2]));
+        },
+      }),
+      { w: "outer", b: "dense" },
+    );
   });
 
   it("a layer used twice: cross terms", () => {
-    check((samples, i) => ({
-      samples,
-      inputs: { x: { shape: ["N", i] } },
-      parameters: { w: [i, i], b: [i] },
-      loss: ({ x, w, b }) => {
-        const layer = (v: Traced) => v.matmul(w as Traced).add(b as Traced).tanh();
-        return perSampleSum(layer(layer(x as Traced)));
-      },
-    }), { w: "outer", b: "dense" });
+    check(
+      (samples, i) => ({
+        samples,
+        inputs: { x: { shape: ["N", i] } },
+        parameters: { w: [i, i], b: [i] },
+        loss: ({ x, w, b }) => {
+          const layer = (v: Traced) =>
+            v
+              .matmul(w as Traced)
+              .add(b as Traced)
+              .tanh();
+          return perSampleSum(layer(layer(x as Traced)));
+        },
+      }),
+      { w: "outer", b: "dense" },
+    );
   });
 
   it("a tied autoencoder: w and its transpose", () => {
@@ -114,58 +159,83 @@ describe("per-sample gradients against the loop, every way of every kind, in flo
       samples,
       inputs: { x: { shape: ["N", i] } },
       parameters: { w: [i, o] },
-      loss: ({ x, w }) => perSampleSum((x as Traced).matmul(w as Traced).tanh().matmul((w as Traced).transpose([1, 0])).sub(x as Traced)),
+      loss: ({ x, w }) =>
+        perSampleSum(
+          (x as Traced)
+            .matmul(w as Traced)
+            .tanh()
+            .matmul((w as Traced).transpose([1, 0]))
+            .sub(x as Traced),
+        ),
     });
     check((n, i, o) => spec(n, i + 1, o + 1), { w: "outer" });
     expect(kinds(spec(3, 1, 3))).toEqual({ w: "sum" });
   });
 
   it("a weight that is also a gain: a sum of different kinds", () => {
-    check((samples, i) => ({
-      samples,
-      inputs: { x: { shape: ["N", i, i] } },
-      parameters: { w: [i, i] },
-      loss: ({ x, w }) => perSampleSum((x as Traced).matmul(w as Traced).tanh().mul(w as Traced)),
-    }), { w: "sum" });
+    check(
+      (samples, i) => ({
+        samples,
+        inputs: { x: { shape: ["N", i, i] } },
+        parameters: { w: [i, i] },
+        loss: ({ x, w }) =>
+          perSampleSum(
+            (x as Traced)
+              .matmul(w as Traced)
+              .tanh()
+              .mul(w as Traced),
+          ),
+      }),
+      { w: "sum" },
+    );
   });
 
   it("weights computed from parameters: products, normalisation", () => {
-    check((samples, i, o, r) => ({
-      samples,
-      inputs: { x: { shape: ["N", i] } },
-      parameters: { a: [i, r], b: [r, o], g: [o] },
-      loss: ({ x, a, b, g }) => {
-        const w = (a as Traced).matmul(b as Traced);
-        const normalised = w.mul(g as Traced).div(w.square().sum([0], { keepDims: true }).add(0.1).sqrt());
-        return perSampleSum((x as Traced).matmul(normalised));
-      },
-    }), { a: "dense", b: "dense", g: "dense" });
+    check(
+      (samples, i, o, r) => ({
+        samples,
+        inputs: { x: { shape: ["N", i] } },
+        parameters: { a: [i, r], b: [r, o], g: [o] },
+        loss: ({ x, a, b, g }) => {
+          const w = (a as Traced).matmul(b as Traced);
+          const normalised = w.mul(g as Traced).div(w.square().sum([0], { keepDims: true }).add(0.1).sqrt());
+          return perSampleSum((x as Traced).matmul(normalised));
+        },
+      }),
+      { a: "dense", b: "dense", g: "dense" },
+    );
   });
 
   it("einsums: blocks, three operands, a parameter on the left", () => {
-    check((samples, h, i, o) => ({
-      samples,
-      inputs: { x: { shape: ["N", 2, h, i] }, z: { shape: ["N", o] } },
-      parameters: { w: [h, i, o], u: [o, i, 3], v: [4, o] },
-      loss: ({ x, z, w, u, v }) => {
-        const heads = einsum("nthi,hio->ntho", x as Traced, w as Traced);
-        const bilinear = einsum("no,oik,nthi->nk", z as Traced, u as Traced, x as Traced);
-        const left = einsum("po,ntho->np", v as Traced, heads);
-        return perSampleSum(heads).add(perSampleSum(bilinear)).add(perSampleSum(left));
-      },
-    }), { w: "outer", u: "outer", v: "outer" });
+    check(
+      (samples, h, i, o) => ({
+        samples,
+        inputs: { x: { shape: ["N", 2, h, i] }, z: { shape: ["N", o] } },
+        parameters: { w: [h, i, o], u: [o, i, 3], v: [4, o] },
+        loss: ({ x, z, w, u, v }) => {
+          const heads = einsum("nthi,hio->ntho", x as Traced, w as Traced);
+          const bilinear = einsum("no,oik,nthi->nk", z as Traced, u as Traced, x as Traced);
+          const left = einsum("po,ntho->np", v as Traced, heads);
+          return perSampleSum(heads).add(perSampleSum(bilinear)).add(perSampleSum(left));
+        },
+      }),
+      { w: "outer", u: "outer", v: "outer" },
+    );
   });
 
   it("a scalar parameter, and a parameter repeated for every sample", () => {
-    check((samples, t, i) => ({
-      samples,
-      inputs: { x: { shape: ["N", t, i] } },
-      parameters: { s: [], c: [1, 1, i] },
-      loss: ({ x, s, c }) => {
-        const token = (c as Traced).expand(["N", 1, i]);
-        return perSampleSum(concat([token, (x as Traced).mul((s as Traced).exp())], 1).tanh());
-      },
-    }), { s: "dense", c: "dense" });
+    check(
+      (samples, t, i) => ({
+        samples,
+        inputs: { x: { shape: ["N", t, i] } },
+        parameters: { s: [], c: [1, 1, i] },
+        loss: ({ x, s, c }) => {
+          const token = (c as Traced).expand(["N", 1, i]);
+          return perSampleSum(concat([token, (x as Traced).mul((s as Traced).exp())], 1).tanh());
+        },
+      }),
+      { s: "dense", c: "dense" },
+    );
   });
 });
 

@@ -67,10 +67,18 @@ function expected(name: string, loop: readonly Float64Array[], weights: Float64A
   if (name === "gradients") return loop.flatMap((gradient) => [...gradient]);
   if (name.startsWith("norm")) return loop.map((gradient) => gradient.reduce((sum, x) => sum + x * x, 0));
   const weight = (n: number) => (name.startsWith("weighted") ? (weights[n] ?? 0) : 1);
-  return Array.from({ length: size }, (_, i) => loop.reduce((sum, gradient, n) => sum + weight(n) * (gradient[i] ?? 0), 0));
+  return Array.from({ length: size }, (_, i) =>
+    loop.reduce((sum, gradient, n) => sum + weight(n) * (gradient[i] ?? 0), 0),
+  );
 }
 
-export function expectClose(actual: ArrayLike<number>, wanted: ArrayLike<number>, tolerance: number, what: string, floor = 0): void {
+export function expectClose(
+  actual: ArrayLike<number>,
+  wanted: ArrayLike<number>,
+  tolerance: number,
+  what: string,
+  floor = 0,
+): void {
   expect(actual.length, `${what}: number of elements`).toBe(wanted.length);
   let scale = floor;
   let worst = 0;
@@ -79,7 +87,9 @@ export function expectClose(actual: ArrayLike<number>, wanted: ArrayLike<number>
     const difference = Math.abs((actual[i] as number) - (wanted[i] as number));
     worst = Number.isNaN(difference) ? Number.POSITIVE_INFINITY : Math.max(worst, difference);
   }
-  expect(worst, `${what}: largest difference, against a largest value of ${scale}`).toBeLessThanOrEqual(tolerance * (scale || 1));
+  expect(worst, `${what}: largest difference, against a largest value of ${scale}`).toBeLessThanOrEqual(
+    tolerance * (scale || 1),
+  );
 }
 
 /** All answers of all kinds, in float64, against the loop. Returns the kinds met, by parameter name. */
@@ -98,7 +108,13 @@ export function compareWithLoop(test: Case): Map<string, string> {
     asked.forEach(({ name }, k) => {
       if (test.samples === 0 && !name.includes("sum")) return expect(values[k]?.data.length).toBe(0);
       if (test.samples === 0) return expect([...(values[k]?.data ?? [])].every((x) => x === 0)).toBe(true);
-      expectClose(values[k]?.data ?? [], expected(name, wanted, weightData), 1e-9, `${parameter.name}, ${gradient.kind}, ${name}`, 1e-6);
+      expectClose(
+        values[k]?.data ?? [],
+        expected(name, wanted, weightData),
+        1e-9,
+        `${parameter.name}, ${gradient.kind}, ${name}`,
+        1e-6,
+      );
     });
   }
   return kinds;

@@ -31,7 +31,9 @@ describe("miniBatches", () => {
 
   it("repeats for a seed, and goes on for a source", () => {
     const order = (shuffle: Parameters<typeof miniBatches>[1]["shuffle"]) =>
-      [...miniBatches(dataOf(50), { size: 50, ...(shuffle === undefined ? {} : { shuffle }) })].flatMap(({ target }) => [...target.data]);
+      [...miniBatches(dataOf(50), { size: 50, ...(shuffle === undefined ? {} : { shuffle }) })].flatMap(
+        ({ target }) => [...target.data],
+      );
     expect(order(3)).toEqual(order(3));
     expect(order(3)).not.toEqual(order(4));
     const source = random(3);

@@ -3,7 +3,9 @@ import { tensor } from "../../src/tensor.js";
 import { adam, type Optimiser, type Parameters, sgd } from "../../src/train/index.js";
 
 const named = (values: Record<string, number[]>): Parameters =>
-  Object.fromEntries(Object.entries(values).map(([name, data]) => [name, tensor("float32", [data.length], Float32Array.from(data))]));
+  Object.fromEntries(
+    Object.entries(values).map(([name, data]) => [name, tensor("float32", [data.length], Float32Array.from(data))]),
+  );
 
 /** The parameter "w" after each of the steps. */
 function follow<S>(optimiser: Optimiser<S>, start: number[], gradients: number[][]): number[][] {
@@ -24,13 +26,33 @@ function expectClose(found: number[][], wanted: number[][]): void {
 
 describe("sgd", () => {
   it("goes down the gradient", () => {
-    expectClose(follow(sgd({ learningRate: 0.1 }), [1, -2], [[2, -4], [1, 0]]), [[0.8, -1.6], [0.7, -1.6]]);
+    expectClose(
+      follow(
+        sgd({ learningRate: 0.1 }),
+        [1, -2],
+        [
+          [2, -4],
+          [1, 0],
+        ],
+      ),
+      [
+        [0.8, -1.6],
+        [0.7, -1.6],
+      ],
+    );
   });
 
   it("keeps a share of its velocity", () => {
     // v = 1, then 0.5 * 1 + 2 = 2.5, then 0.5 * 2.5 - 1 = 0.25
     expectClose(follow(sgd({ learningRate: 0.1, momentum: 0.5 }), [1], [[1], [2], [-1]]), [[0.9], [0.65], [0.625]]);
   });
+});
+
+it.each([
+  ["sgd", sgd({ learningRate: (step) => 0.1 * 0.5 ** step })],
+  ["adam", adam({ learningRate: (step) => 0.1 * 0.5 ** step })],
+] as [string, Optimiser<unknown>][])("%s follows a schedule of learning rates", (_, optimiser) => {
+  expectClose(follow(optimiser, [1], [[1], [1], [1]]), [[0.9], [0.85], [0.825]]);
 });
 
 describe("adam", () => {
@@ -82,7 +104,7 @@ describe.each([
 });
 
 it("refuses options out of range", () => {
-  expect(() => sgd({ learningRate: 0 })).toThrow("learningRate is 0");
+  expect(() => sgd({ learningRate: -1 })).toThrow("learningRate is -1");
   expect(() => sgd({ learningRate: Number.NaN })).toThrow("learningRate is NaN");
   expect(() => sgd({ learningRate: 1, momentum: 1 })).toThrow("momentum is 1");
   expect(() => adam({ betas: [0.9, -1] })).toThrow("betas[1] is -1");

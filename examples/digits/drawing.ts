@@ -1,0 +1,82 @@
+/** Apache ECharts drawn to SVG without a browser, in the colours of the page's own variables. */
+import { BarChart, LineChart, ScatterChart } from "echarts/charts";
+import { GridComponent } from "echarts/components";
+import { type EChartsCoreOption, init, use } from "echarts/core";
+import { SVGRenderer } from "echarts/renderers";
+
+use([BarChart, LineChart, ScatterChart, GridComponent, SVGRenderer]);
+
+/** ECharts wants colours; each of these stands for a variable of the page, so that a chart follows light and dark. */
+export const paint = { text: "#000001", muted: "#000002", line: "#000003", main: "#000004", alert: "#000005" } as const;
+
+/** Of a chart as wide as the page, in pixels. */
+export const width = 960;
+export const font = { color: paint.text, fontFamily: "system-ui, sans-serif", fontSize: 13 };
+
+/** Drawn once, to be read on paper too: nothing moves and nothing reacts to the mouse. */
+export function draw(
+  option: EChartsCoreOption,
+  size: { readonly width: number; readonly height: number },
+  label: string,
+): string {
+  const chart = init(null, null, { renderer: "svg", ssr: true, ...size });
+  chart.setOption({ animation: false, textStyle: font, ...option });
+  const svg = chart.renderToSVGString();
+  // Without this the process would never end.
+  chart.dispose();
+  return themed(svg, label);
+}
+
+function themed(svg: string, label: string): string {
+  const bare = svg
+    .replace(/ xmlns(:xlink)?="[^"]*"/g, "")
+    .replace(/<style\s*>[\s\S]*?<\/style>/g, "")
+    .replace(/ class="zr[^"]*"| ecmeta_[a-z_]+="[^"]*"| pointer-events="[^"]*"/g, "")
+    .replace("<svg ", `<svg role="img" aria-label="${label}" `);
+  return Object.values(paint).reduce((all, colour) => all.replaceAll(colour, variable(colour)), bare);
+}
+
+export interface AxisStyle {
+  readonly name: string;
+  readonly horizontal: boolean;
+  readonly gap?: number;
+  readonly grid?: boolean;
+}
+
+export function axis({ name, horizontal, gap, grid = true }: AxisStyle) {
+  return {
+    name,
+    nameLocation: "middle",
+    nameGap: gap ?? (horizontal ? 32 : 46),
+    nameTextStyle: { ...font, color: paint.muted },
+    axisLabel: { ...font, color: paint.muted },
+    axisLine: { lineStyle: { color: paint.line } },
+    axisTick: { show: false },
+    splitLine: { show: grid, lineStyle: { color: paint.line } },
+  };
+}
+
+export type Colour = (typeof paint)[keyof typeof paint];
+
+/** The legend is text of the page: without a browser, ECharts can only guess how wide its own would be. */
+export function withLegend(chart: string, entries: readonly (readonly [name: string, colour: Colour])[]): string {
+  const items = entries.map(([name, colour]) => `<li><i style="background:${variable(colour)}"></i>${name}</li>`);
+  return `<div><ul class="legend">${items.join("")}</ul>${chart}</div>`;
+}
+
+function variable(colour: Colour): string {
+  return `var(--${Object.keys(paint)[Object.values(paint).indexOf(colour)]})`;
+}
+
+/** At most two decimals. */
+export const percent = (part: number) => `${Number((100 * part).toFixed(2))} %`;
+
+export const plain = (value: number) => String(Number(value.toPrecision(6)));
+
+/** Powers of ten from 0.01 to 100 in full, others as 10⁻³; nothing for the ends of an axis that are none. */
+export function power(value: number): string {
+  const exponent = Math.round(Math.log10(value));
+  if (Math.abs(Math.log10(value) - exponent) > 1e-6) return "";
+  if (Math.abs(exponent) <= 2) return plain(value);
+  return `10${[...String(exponent)].map((digit) => (digit === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(digit)])).join("")}`;
+}

@@ -1,0 +1,163 @@
+/** `npm start`: trains on real digits, measures every digit's gradient norm, and reports. */
+import { mkdir } from "node:fs/promises";
+import { dirname, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { PergradError } from "../../src/index.js";
+import { writeFileSafely } from "../../src/io/atomic.js";
+import { pick } from "../../src/train/index.js";
+import { classes, countOf, type Digits, loadDigits, type Split, split } from "./data.js";
+import { network } from "./network.js";
+import { type NormStudy, studyNorms } from "./norms.js";
+import { type Stage, stage } from "./progress.js";
+import { report } from "./report.js";
+import { type Timings, timeBatch } from "./timing.js";
+import { type Trained, train } from "./training.js";
+
+const wantedAccuracy = 0.96;
+const testCount = 2000;
+const timedCount = 256;
+const timedSeconds = 10;
+
+const usage = "Usage: npm start -- [--epochs N] [--seed N] [--out PATH]";
+
+/** What is at fault lies outside the program: one sentence is enough, no trace. */
+class Failure extends Error {
+  constructor(
+    message: string,
+    readonly exitCode: number,
+  ) {
+    super(message);
+  }
+}
+
+interface Options {
+  readonly epochs: number;
+  readonly seed: number;
+  readonly out: string;
+}
+
+function wholeNumber(name: string, text: string, least: number): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= least && value < 2 ** 32) return value;
+  throw new Failure(`--${name} is a whole number from ${least} up, not "${text}". ${usage}`, 2);
+}
+
+function parse(args: string[]): Options {
+  const options = { epochs: { type: "string" }, seed: { type: "string" }, out: { type: "string" } } as const;
+  try {
+    const { values } = parseArgs({ args, options, allowPositionals: false });
+    return {
+      epochs: wholeNumber("epochs", values.epochs ?? "8", 1),
+      seed: wholeNumber("seed", values.seed ?? "1", 0),
+      // From dist/examples/digits to the root of the repository.
+      out: resolve(values.out ?? fileURLToPath(new URL("../../../out/digits.html", import.meta.url))),
+    };
+  } catch (error) {
+    if (error instanceof Failure || !(error instanceof TypeError)) throw error;
+    throw new Failure(`${error.message.replace(/\.$/, "")}. ${usage}`, 2);
+  }
+}
+
+const percent = (part: number) => `${(100 * part).toFixed(2)} %`;
+
+async function load(seed: number): Promise<Split> {
+  const loading = stage("reading digits", classes);
+  const digits = split(await loadDigits(() => loading.advance()), testCount, seed);
+  loading.done(`${countOf(digits.train)} to train on, ${countOf(digits.test)} to test on`);
+  return digits;
+}
+
+async function learn(model: ReturnType<typeof network>, digits: Split, { epochs, seed }: Options): Promise<Trained> {
+  let current: Stage | undefined;
+  return train(
+    model,
+    digits,
+    { epochs, seed },
+    {
+      epochStarts: (epoch, steps) => {
+        current = stage(`training, epoch ${epoch} of ${epochs}`, steps);
+      },
+      step: () => current?.advance(),
+      epochEnds: ({ trainLoss, testAccuracy }) =>
+        current?.done(`training loss ${trainLoss.toFixed(4)}, test accuracy ${percent(testAccuracy)}`),
+    },
+  );
+}
+
+async function measureNorms(
+  model: ReturnType<typeof network>,
+  { parameters }: Trained,
+  digits: Digits,
+): Promise<NormStudy> {
+  const measuring = stage("gradient norms", countOf(digits));
+  const study = await studyNorms(model, parameters, digits, (samples) => measuring.advance(samples));
+  measuring.done(`${study.norms.length} digits, each with a gradient of its own`);
+  return study;
+}
+
+async function measureTimes(
+  model: ReturnType<typeof network>,
+  { parameters }: Trained,
+  digits: Digits,
+): Promise<Timings> {
+  const first = Array.from({ length: timedCount }, (_, n) => n);
+  const batch = { x: pick(digits.x, first), target: pick(digits.target, first) };
+  const steps = 100;
+  let drawn = 0;
+  const timing = stage("timing", steps);
+  const timings = await timeBatch(model, parameters, batch, timedSeconds, (part) => {
+    const step = Math.floor(part * steps);
+    timing.advance(step - drawn);
+    drawn = step;
+  });
+  timing.done(`${timings.rounds} rounds of ${timings.samples} digits, four ways`);
+  return timings;
+}
+
+function summary(accuracy: number, { times, samples }: Timings): string {
+  const lines = times.map(({ name, milliseconds, ratio }) => {
+    return `  ${name.padEnd(32)} ${milliseconds.toFixed(1).padStart(8)} ms  ${ratio.toFixed(2).padStart(6)} x`;
+  });
+  return [
+    `Test accuracy: ${percent(accuracy)}`,
+    `Time for ${samples} digits, and against the plain mean gradient:`,
+    ...lines,
+  ].join("\n");
+}
+
+async function main(options: Options): Promise<void> {
+  const digits = await load(options.seed);
+  const model = network(options.seed);
+  const trained = await learn(model, digits, options);
+  const accuracy = trained.epochs.at(-1)?.testAccuracy ?? 0;
+  if (!(accuracy >= wantedAccuracy)) {
+    throw new Failure(
+      `The network reads only ${percent(accuracy)} of the test digits right, not ${percent(wantedAccuracy)}; give it more epochs.`,
+      1,
+    );
+  }
+  const study = await measureNorms(model, trained, digits.train);
+  const timings = await measureTimes(model, trained, digits.train);
+  const page = report({
+    train: digits.train,
+    testCount: countOf(digits.test),
+    epochs: trained.epochs,
+    study,
+    timings,
+    seed: options.seed,
+  });
+  await mkdir(dirname(options.out), { recursive: true });
+  await writeFileSafely(options.out, new TextEncoder().encode(page));
+  process.stdout.write(
+    `${summary(accuracy, timings)}\nReport: ${relative(process.cwd(), options.out) || options.out}\n`,
+  );
+}
+
+try {
+  await main(parse(process.argv.slice(2)));
+} catch (error) {
+  if (!(error instanceof Failure || error instanceof PergradError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = error instanceof Failure ? error.exitCode : 1;
+}

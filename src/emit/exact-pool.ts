@@ -1,0 +1,73 @@
+import { factorOf } from "../graph/dim.js";
+import type { Node, Value } from "../graph/value.js";
+import type { Build } from "../ops/build.js";
+import { intsAttribute } from "../ops/checks.js";
+import { autoPadOf, extentOf, positionsOf, readWindow } from "../ops/window.js";
+
+/**
+ * A pool that rounds its number of windows up (ceil_mode). ONNX's shape inference counts a last window even
+ * where it would begin outside the padded input, which the kernel does not have, and the runtime then
+ * trips over its own shapes. Such pools are stated so that nothing needs rounding. Null where there is
+ * nothing to do.
+ */
+export function exactPool(node: Node, build: Build): Value[] | null {
+  if (node.attributes.ceil_mode !== 1 || (node.op !== "AveragePool" && node.op !== "MaxPool")) return null;
+  if (autoPadOf(node) !== "NOTSET") return null;
+  const axes = axesOf(node);
+  return node.op === "MaxPool" ? exactMaximum(node, axes, build) : exactAverage(node, axes, build);
+}
+
+interface Axis {
+  readonly size: number;
+  readonly before: number;
+  readonly after: number;
+  readonly kernel: number;
+  /** What the windows there are reach beyond the input, negative where they leave some of it out. */
+  readonly overhang: number;
+  /** There is a window more than rounding down would give. */
+  readonly up: boolean;
+}
+
+function axesOf(node: Node): Axis[] {
+  const [x, y] = [node.inputs[0] as Value, node.outputs[0] as Value];
+  const spatial = x.shape.slice(2).map(factorOf);
+  const window = readWindow(node, intsAttribute(node, "kernel_shape") ?? [], spatial);
+  const down = positionsOf(spatial, window);
+  return spatial.map((size, axis) => {
+    const positions = factorOf(y.shape[axis + 2] ?? 0);
+    const [before, stride] = [window.before[axis] as number, window.strides[axis] as number];
+    const overhang = (positions - 1) * stride + extentOf(window, axis) - size - before;
+    const [after, kernel] = [window.after[axis] as number, window.kernel[axis] as number];
+    return { size, before, after, kernel, overhang, up: positions > (down[axis] as number) };
+  });
+}
+
+/** Padding never is a maximum: pad as far as the last window reaches. (The runtime pads by less than a kernel.) */
+function exactMaximum(node: Node, axes: readonly Axis[], build: Build): Value[] | null {
+  const after = axes.map((axis) => (axis.up ? axis.overhang : axis.after));
+  if (axes.some((axis, k) => (after[k] as number) >= axis.kernel)) return null;
+  const pads = [...axes.map((axis) => axis.before), ...after];
+  const attributes = { ...node.attributes, ceil_mode: 0, pads };
+  return [...build.node("MaxPool", node.inputs, attributes, node.outputs.length, node).outputs];
+}
+
+/**
+ * An average may count padding, so none is added; along the other axes there is less of it, or elements that
+ * no window reaches are left out.
+ */
+function exactAverage(node: Node, axes: readonly Axis[], build: Build): Value[] | null {
+  const up = axes.some((axis) => axis.up);
+  const after = axes.map((axis) => (axis.up ? axis.after : Math.max(0, axis.overhang)));
+  const cropped = axes.reduce(
+    (value, axis, k) =>
+      axis.up || axis.overhang >= 0 ? value : build.slice(value, k + 2, 0, axis.size + axis.overhang),
+    node.inputs[0] as Value,
+  );
+  if (up && cropped === node.inputs[0] && axes.every((axis, k) => axis.after === after[k])) return null;
+  const attributes = {
+    ...node.attributes,
+    ceil_mode: up ? 1 : 0,
+    pads: [...axes.map((axis) => axis.before), ...after],
+  };
+  return [...build.node("AveragePool", [cropped], attributes, 1, node).outputs];
+}

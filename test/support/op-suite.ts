@@ -1,0 +1,99 @@
+/** The checks that every operator of a family passes, over random cases. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { PergradError } from "../../src/errors.js";
+import { batchOf, checkComputed, derivativeOf } from "./graph-checks.js";
+import { checkBatch, checkDerivative, checkRuntime, checkSampleAxis, type OpCase } from "./op-checks.js";
+
+export type Cases = fc.Arbitrary<OpCase>;
+
+export interface Suite {
+  readonly cases: Cases;
+  /** Where ONNX Runtime does not support a case, or leaves the specification. */
+  readonly notInRuntime?: (test: OpCase) => boolean;
+  /** Not differentiable. */
+  readonly integer?: boolean;
+  /** Indices into the whole tensor, so that a batch of results is not the results of a loop. */
+  readonly global?: boolean;
+  /** No case has a sample axis that samples stay apart along. */
+  readonly neverApart?: boolean;
+}
+
+const refusals = ["SAMPLES_INTERACT", "SHAPE_MISMATCH", "UNSUPPORTED_OP"];
+const flags = fc.array(fc.boolean(), { minLength: 5, maxLength: 5 });
+const runs = { numRuns: 60 };
+
+function apart(test: OpCase, axis: number): boolean {
+  try {
+    checkSampleAxis(test, axis);
+    return true;
+  } catch (error) {
+    expect(refusals, String(error)).toContain((error as PergradError).code);
+    return false;
+  }
+}
+
+function refused<T>(make: () => T): T[] {
+  try {
+    return [make()];
+  } catch (error) {
+    expect("UNSUPPORTED_OP", String(error)).toContain((error as PergradError).code);
+    return [];
+  }
+}
+
+export function describeOp(op: string, suite: Suite): void {
+  const { cases, notInRuntime = () => false } = suite;
+  const many = fc.array(
+    cases.filter((test) => !notInRuntime(test)),
+    { minLength: 15, maxLength: 15 },
+  );
+  describe(op, () => {
+    it.skipIf(suite.integer)("has the derivative that differences show", () => {
+      fc.assert(
+        fc.property(cases, (test) => checkDerivative(test)),
+        runs,
+      );
+    });
+
+    it.skipIf(suite.global)("takes one more leading axis", () => {
+      fc.assert(
+        fc.property(cases, fc.integer({ min: 1, max: 3 }), flags, (test, size, marks) => {
+          refused(() => checkBatch(test, size, marks));
+        }),
+        runs,
+      );
+    });
+
+    it("keeps samples apart along its sample axis, or refuses", () => {
+      let accepted = 0;
+      const property = fc.property(cases, fc.nat(4), (test, at) => {
+        const rank = Math.max(
+          ...test.inputs.map((input) => (input?.constant || input?.shared ? 0 : (input?.dims.length ?? 0))),
+        );
+        if (rank > 0 && apart(test, at % rank)) accepted++;
+      });
+      fc.assert(property, runs);
+      if (!suite.neverApart) expect(accepted).toBeGreaterThan(0);
+    });
+
+    it("computes what ONNX Runtime computes", async () => {
+      await fc.assert(
+        fc.asyncProperty(many, (tests) => checkRuntime(tests)),
+        { numRuns: 3 },
+      );
+    });
+
+    it("is differentiated and batched by graphs that ONNX Runtime runs", async () => {
+      const property = fc.asyncProperty(
+        many,
+        fc.array(flags, { minLength: 15, maxLength: 15 }),
+        async (tests, marks) => {
+          await checkComputed(tests.flatMap((test, k) => refused(() => derivativeOf(test, `c${k}_`))));
+          await checkComputed(tests.flatMap((test, k) => refused(() => batchOf(test, marks[k] ?? [], `c${k}_`))));
+        },
+      );
+      await fc.assert(property, { numRuns: 3 });
+    });
+  });
+}
