@@ -118,9 +118,9 @@ function factorContraction(node: Node, { left, right, subscripts, shape }: Contr
     ]);
   const order = roles.kept + roles.left + roles.right;
   const view = View.of([...blocks, group(roles.left), group(roles.right)])
-    .then({ kind: "reshape", shape: [...order].map((letter) => dims.get(letter) as Dim) })
-    .then({ kind: "transpose", permutation: [...to].map((letter) => order.indexOf(letter)) })
-    .then({ kind: "reshape", shape });
+    .andThen({ kind: "reshape", shape: [...order].map((letter) => dims.get(letter) as Dim) })
+    .andThen({ kind: "transpose", permutation: [...to].map((letter) => order.indexOf(letter)) })
+    .andThen({ kind: "reshape", shape });
   return new Outer(gather(a, roles.left), gather(b, roles.right), view);
 }
 

@@ -16,7 +16,7 @@ export class ConvolutionGradient extends Outer {
   override readonly kind = "convolution";
 
   override view(step: ViewStep): ConvolutionGradient {
-    return new ConvolutionGradient(this.rows, this.columns, this.viewed.then(step));
+    return new ConvolutionGradient(this.rows, this.columns, this.viewed.andThen(step));
   }
 
   /** Channels come before positions in the data, so that contracting in one go first moves both factors about. */
@@ -58,11 +58,11 @@ export function convolutionFactor(build: Build, convolution: Convolution, at: Sa
   const weight = { kind: "reshape", shape: [outputs, inner, ...kernel] } as const;
   const view =
     order === "ik"
-      ? patches.then(weight)
+      ? patches.andThen(weight)
       : patches
-          .then({ kind: "reshape", shape: [outputs, size, inner] })
-          .then({ kind: "transpose", permutation: [0, 2, 1] })
-          .then(weight);
+          .andThen({ kind: "reshape", shape: [outputs, size, inner] })
+          .andThen({ kind: "transpose", permutation: [0, 2, 1] })
+          .andThen(weight);
   return new ConvolutionGradient(rows, columns, view);
 }
 

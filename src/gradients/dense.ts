@@ -20,7 +20,7 @@ export class Dense implements Factored {
   }
 
   view(step: ViewStep): Dense {
-    return new Dense(this.value, this.viewed.then(step));
+    return new Dense(this.value, this.viewed.andThen(step));
   }
 
   materialise(build: Build): Value {

@@ -54,7 +54,7 @@ export class Outer implements Factored {
   }
 
   view(step: ViewStep): Outer {
-    return new Outer(this.rows, this.columns, this.viewed.then(step));
+    return new Outer(this.rows, this.columns, this.viewed.andThen(step));
   }
 
   /** The raw gradients, `[N, (B,) I, O]`. */

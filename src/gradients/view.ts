@@ -19,7 +19,7 @@ export class View {
   }
 
   /** This view, then `step`. */
-  then(step: ViewStep): View {
+  andThen(step: ViewStep): View {
     const last = this.steps[this.steps.length - 1];
     const before = this.steps.slice(0, -1);
     if (step.kind === "reshape") {
@@ -40,7 +40,7 @@ export class View {
   }
 
   private static replay(raw: Shape, steps: readonly ViewStep[]): View {
-    return steps.reduce((view, step) => view.then(step), View.of(raw));
+    return steps.reduce((view, step) => view.andThen(step), View.of(raw));
   }
 
   /** The same view of the raw shape transposed beforehand by `permutation`. */

@@ -72,7 +72,9 @@ function batchGather(
   // The batch axis of the indices comes out where the gathered axis was.
   if (!batched[0]) return [build.moveAxis(build.gather(data, indices, axis), axis, 0)];
   const front = build.moveAxis(data, axis + 1, 1);
-  const picked = build.op("GatherND", [front, build.unsqueeze(indices, [rank + 1])], { batch_dims: 1 });
+  const picked = build.op("GatherND", [front, build.cast(build.unsqueeze(indices, [rank + 1]), "int64")], {
+    batch_dims: 1,
+  });
   const axes = picked.shape.map((_, at) => at);
   const before = axes.slice(1 + rank, 1 + rank + axis);
   return [build.transpose(picked, [0, ...before, ...axes.slice(1, 1 + rank), ...axes.slice(1 + rank + axis)])];

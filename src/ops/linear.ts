@@ -328,7 +328,7 @@ function operandCotangent(node: Node, equation: Equation, k: number, dy: Value, 
 const einsum: OpDefinition = {
   op: "Einsum",
   infer: (call) => {
-    call.inputs.forEach((_, index) => requireInput(call, index));
+    for (const index of call.inputs.keys()) requireInput(call, index);
     const equation = equationOf(call);
     const dims = new Map<string, Dim>();
     equation.operands.forEach((letters, k) => {

@@ -29,15 +29,21 @@ interface Cut {
   readonly size: Dim;
 }
 
-/** NumPy's rules, for an axis of known size. */
+/** INT_MAX, which stands for any end. */
+const beyondAll = 2 ** 31 - 1;
+
+/**
+ * Bounds within an axis of known size. As ONNX has it (unlike NumPy) a start before the axis is its first
+ * element going backwards too; as ONNX Runtime has it, an end of INT_MAX is the end in either direction.
+ */
 function cutInts(axis: number, size: number, start: number, end: number, step: number): Cut {
-  const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
-  const clamp = (at: number) => Math.min(Math.max(at < 0 ? at + size : at, low), high);
-  const [first, last] = [clamp(start), clamp(end)];
+  const high = step > 0 ? size : size - 1;
+  const clamp = (at: number, low: number) => Math.min(Math.max(at < 0 ? at + size : at, low), high);
+  const first = clamp(start, 0);
+  const none = end === beyondAll || end >= 2 ** 63;
+  const last = none ? (step > 0 ? size : -1) : clamp(end, step > 0 ? 0 : -1);
   return { axis, start: first, step, size: Math.max(0, Math.ceil((last - first) / step)) };
 }
-
-const beyondAll = 2 ** 31 - 1;
 
 /** A bound within an axis of N * `factor` elements: a multiple of N, or undefined. */
 function batchBound(bound: Dim, factor: number): number | undefined {

@@ -19,7 +19,8 @@ export interface Suite {
   readonly neverApart?: boolean;
 }
 
-const refusals = ["SAMPLES_INTERACT", "SHAPE_MISMATCH", "UNSUPPORTED_OP"];
+/** INVALID_ARGUMENT: an index that the data of `checkSampleAxis` puts outside. */
+const refusals = ["SAMPLES_INTERACT", "SHAPE_MISMATCH", "UNSUPPORTED_OP", "INVALID_ARGUMENT"];
 const flags = fc.array(fc.boolean(), { minLength: 5, maxLength: 5 });
 const runs = { numRuns: 60 };
 

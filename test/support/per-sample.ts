@@ -46,7 +46,9 @@ export function loopGradients(test: Case): Map<Value, Float64Array[]> {
   for (let n = 0; n < test.samples; n++) {
     const feeds = new Map<Value, Array64>(test.parameters);
     for (const [input, { axis, array }] of test.inputs) feeds.set(input, takeSample64(array, axis, n));
-    evaluateGraph(values, feeds, 1).forEach(({ data }, k) => result.get(targets[k] as Value)?.push(data));
+    evaluateGraph(values, feeds, 1).forEach(({ data }, k) => {
+      result.get(targets[k] as Value)?.push(data);
+    });
   }
   return result;
 }
@@ -106,15 +108,12 @@ export function compareWithLoop(test: Case): Map<string, string> {
     const values = evaluateFull(test, simplify(asked.map(({ value }) => value)));
     const wanted = loop.get(parameter) ?? [];
     asked.forEach(({ name }, k) => {
-      if (test.samples === 0 && !name.includes("sum")) return expect(values[k]?.data.length).toBe(0);
-      if (test.samples === 0) return expect([...(values[k]?.data ?? [])].every((x) => x === 0)).toBe(true);
-      expectClose(
-        values[k]?.data ?? [],
-        expected(name, wanted, weightData),
-        1e-9,
-        `${parameter.name}, ${gradient.kind}, ${name}`,
-        1e-6,
-      );
+      const actual = values[k]?.data ?? [];
+      const what = `${parameter.name}, ${gradient.kind}, ${name}`;
+      // The loop of an empty batch does not know how long a gradient is: sums are zeros, the rest is empty.
+      const answer =
+        test.samples === 0 && name.includes("sum") ? Array.from(actual, () => 0) : expected(name, wanted, weightData);
+      expectClose(actual, answer, 1e-9, what, 1e-6);
     });
   }
   return kinds;
