@@ -1,14 +1,13 @@
 /** `npm start`: trains on real digits, measures every digit's gradient norm, and reports. */
 import { mkdir } from "node:fs/promises";
-import { dirname, relative, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { dirname, relative } from "node:path";
 import { PergradError } from "../../src/index.js";
 import { writeFileSafely } from "../../src/io/atomic.js";
 import { pick } from "../../src/train/index.js";
 import { classes, countOf, type Digits, loadDigits, type Split, split } from "./data.js";
 import { network } from "./network.js";
 import { type NormStudy, studyNorms } from "./norms.js";
+import { Failure, type Options, parseOptions } from "./options.js";
 import { type Stage, stage } from "./progress.js";
 import { report } from "./report.js";
 import { type Timings, timeBatch } from "./timing.js";
@@ -18,46 +17,6 @@ const wantedAccuracy = 0.96;
 const testCount = 2000;
 const timedCount = 256;
 const timedSeconds = 10;
-
-const usage = "Usage: npm start -- [--epochs N] [--seed N] [--out PATH]";
-
-/** What is at fault lies outside the program: one sentence is enough, no trace. */
-class Failure extends Error {
-  constructor(
-    message: string,
-    readonly exitCode: number,
-  ) {
-    super(message);
-  }
-}
-
-interface Options {
-  readonly epochs: number;
-  readonly seed: number;
-  readonly out: string;
-}
-
-function wholeNumber(name: string, text: string, least: number): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= least && value < 2 ** 32) return value;
-  throw new Failure(`--${name} is a whole number from ${least} up, not "${text}". ${usage}`, 2);
-}
-
-function parse(args: string[]): Options {
-  const options = { epochs: { type: "string" }, seed: { type: "string" }, out: { type: "string" } } as const;
-  try {
-    const { values } = parseArgs({ args, options, allowPositionals: false });
-    return {
-      epochs: wholeNumber("epochs", values.epochs ?? "8", 1),
-      seed: wholeNumber("seed", values.seed ?? "1", 0),
-      // From dist/examples/digits to the root of the repository.
-      out: resolve(values.out ?? fileURLToPath(new URL("../../../out/digits.html", import.meta.url))),
-    };
-  } catch (error) {
-    if (error instanceof Failure || !(error instanceof TypeError)) throw error;
-    throw new Failure(`${error.message.replace(/\.$/, "")}. ${usage}`, 2);
-  }
-}
 
 const percent = (part: number) => `${(100 * part).toFixed(2)} %`;
 
@@ -155,7 +114,7 @@ async function main(options: Options): Promise<void> {
 }
 
 try {
-  await main(parse(process.argv.slice(2)));
+  await main(parseOptions(process.argv.slice(2)));
 } catch (error) {
   if (!(error instanceof Failure || error instanceof PergradError)) throw error;
   process.stderr.write(`${error.message}\n`);

@@ -90,7 +90,7 @@ async function evaluator(model: Model): Promise<(digits: Digits, parameters: Par
 export async function train(
   model: Model,
   digits: Split,
-  { epochs, seed, batch: size = 64, learningRate = 2e-3 }: TrainingOptions,
+  { epochs, seed, batch: size = 64, learningRate = 4e-3 }: TrainingOptions,
   events: TrainingEvents = {},
 ): Promise<Trained> {
   const program = await perSample(model, {

@@ -12,7 +12,8 @@ import { autoPadOf, extentOf, positionsOf, readWindow } from "../ops/window.js";
  */
 export function exactPool(node: Node, build: Build): Value[] | null {
   if (node.attributes.ceil_mode !== 1 || (node.op !== "AveragePool" && node.op !== "MaxPool")) return null;
-  if (autoPadOf(node) !== "NOTSET") return null;
+  const mode = autoPadOf(node);
+  if (mode !== "NOTSET" && mode !== "VALID") return null;
   const axes = axesOf(node);
   return node.op === "MaxPool" ? exactMaximum(node, axes, build) : exactAverage(node, axes, build);
 }
@@ -47,7 +48,7 @@ function exactMaximum(node: Node, axes: readonly Axis[], build: Build): Value[] 
   const after = axes.map((axis) => (axis.up ? axis.overhang : axis.after));
   if (axes.some((axis, k) => (after[k] as number) >= axis.kernel)) return null;
   const pads = [...axes.map((axis) => axis.before), ...after];
-  const attributes = { ...node.attributes, ceil_mode: 0, pads };
+  const attributes = { ...node.attributes, auto_pad: "NOTSET", ceil_mode: 0, pads };
   return [...build.node("MaxPool", node.inputs, attributes, node.outputs.length, node).outputs];
 }
 
@@ -63,9 +64,11 @@ function exactAverage(node: Node, axes: readonly Axis[], build: Build): Value[] 
       axis.up || axis.overhang >= 0 ? value : build.slice(value, k + 2, 0, axis.size + axis.overhang),
     node.inputs[0] as Value,
   );
-  if (up && cropped === node.inputs[0] && axes.every((axis, k) => axis.after === after[k])) return null;
+  const fits = up && cropped === node.inputs[0] && axes.every((axis, k) => axis.after === after[k]);
+  if (fits) return null;
   const attributes = {
     ...node.attributes,
+    auto_pad: "NOTSET",
     ceil_mode: up ? 1 : 0,
     pads: [...axes.map((axis) => axis.before), ...after],
   };

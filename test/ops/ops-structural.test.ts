@@ -148,7 +148,7 @@ const indicesInto = (size: number, dims: readonly number[], negative = true): fc
   fc
     .tuple(
       lists(upTo(size - 1, negative ? -size : 0), sizeOf(dims)),
-      pick({ constant: true }, { shared: true }, {}),
+      pick({ constant: true }, { shared: true }, {}, {}),
       pick("int64" as const, "int32" as const),
     )
     .map(([data, kind, dtype]) => ({ dims, data, dtype, ...kind }));

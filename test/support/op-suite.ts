@@ -74,7 +74,7 @@ export function describeOp(op: string, suite: Suite): void {
         );
         if (rank > 0 && apart(test, at % rank)) accepted++;
       });
-      fc.assert(property, runs);
+      fc.assert(property, { numRuns: 200 });
       if (!suite.neverApart) expect(accepted).toBeGreaterThan(0);
     });
 
