@@ -125,10 +125,11 @@ export function histogram({ norms, misread }: Groups): string {
 /** Points of one path cover each other without adding up, so they are spread over a few. */
 const layers = 8;
 
-function points(data: readonly (readonly number[])[], size: number, itemStyle: object) {
+/** No series where there are no points: ECharts fails to draw an empty path. */
+function points(data: readonly (readonly number[])[], size: number, opacity: number, color: Colour): object[] {
   // A rectangle is the shortest path there is: thousands of them stay small.
   const square = { symbol: "rect", symbolSize: size, large: true, largeThreshold: 0, progressive: 0 };
-  return { type: "scatter", silent: true, ...square, itemStyle, data };
+  return data.length > 0 ? [{ type: "scatter", silent: true, ...square, itemStyle: { color, opacity }, data }] : [];
 }
 
 export function normAgainstLoss({ norms, losses, misread }: Groups): string {
@@ -142,9 +143,9 @@ export function normAgainstLoss({ norms, losses, misread }: Groups): string {
     xAxis: logAxis(x, { name: "loss (nats, log scale)", horizontal: true }),
     yAxis: logAxis(y, { name: "gradient norm (log scale)", horizontal: false }),
     series: [
-      ...spread.map((some) => points(some, 2.5, { color: paint.main, opacity: 0.45 })),
-      points(wrong ?? [], 3.5, { color: paint.alert, opacity: 0.9 }),
-    ],
+      ...spread.map((some) => points(some, 2.5, 0.45, paint.main)),
+      points(wrong ?? [], 3.5, 0.9, paint.alert),
+    ].flat(),
   };
   const label = "Gradient norm against loss, one point per digit";
   return withLegend(draw(option, { width, height: 420 }, label), kindsLegend);

@@ -20,11 +20,13 @@ export function draw(
   label: string,
 ): string {
   const chart = init(null, null, { renderer: "svg", ssr: true, ...size });
-  chart.setOption({ animation: false, textStyle: font, ...option });
-  const svg = chart.renderToSVGString();
-  // Without this the process would never end.
-  chart.dispose();
-  return themed(svg, label);
+  try {
+    chart.setOption({ animation: false, textStyle: font, ...option });
+    return themed(chart.renderToSVGString(), label);
+  } finally {
+    // Without this the process would never end.
+    chart.dispose();
+  }
 }
 
 function themed(svg: string, label: string): string {

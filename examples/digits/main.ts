@@ -14,6 +14,8 @@ import { type Timings, timeBatch } from "./timing.js";
 import { type Trained, train } from "./training.js";
 
 const wantedAccuracy = 0.96;
+/** Of the norms program from the naive loop, relative to the largest norm. */
+const allowedDifference = 1e-4;
 const testCount = 2000;
 const timedCount = 256;
 const timedSeconds = 10;
@@ -98,6 +100,12 @@ async function main(options: Options): Promise<void> {
   }
   const study = await measureNorms(model, trained, digits.train);
   const timings = await measureTimes(model, trained, digits.train);
+  if (!(timings.difference <= allowedDifference)) {
+    throw new Failure(
+      `The norms differ from the naive loop's by ${timings.difference}; that is a defect of pergrad.`,
+      1,
+    );
+  }
   const page = report({
     train: digits.train,
     testCount: countOf(digits.test),

@@ -82,7 +82,7 @@ function hardest(results: Results): string {
   const { norms, predictions } = results.study;
   const top = largest(norms, shown);
   const sum = norms.reduce((total, norm) => total + norm, 0);
-  const part = top.reduce((total, n) => total + (norms[n] ?? 0), 0) / sum;
+  const part = top.reduce((total, n) => total + (norms[n] ?? 0), 0) / (sum || 1);
   const misread = top.filter((n) => predictions[n] !== labelOf(results, n)).length;
   const text = `Of ${whole(norms.length)} training digits, these ${top.length} (${percent(top.length / norms.length)}) make ${percent(part, 0)} of the sum of all norms. The network, though trained on them, reads ${misread} of them as another digit. Each is shown with its <b>label</b>, what the network reads, and its norm, the largest first.`;
   const pictures = `<div class="digits">${top.map((n) => digit(results, n)).join("")}</div>`;

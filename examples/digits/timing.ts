@@ -29,8 +29,9 @@ function normOf(gradients: Parameters): number {
 
 /** Largest difference of two lists, relative to the largest element of the first. */
 export function relativeDifference(wanted: ArrayLike<number>, found: ArrayLike<number>): number {
+  if (wanted.length !== found.length) return Number.POSITIVE_INFINITY;
   let largest = 0;
-  let difference = wanted.length === found.length ? 0 : Number.POSITIVE_INFINITY;
+  let difference = 0;
   for (let n = 0; n < wanted.length; n++) {
     largest = Math.max(largest, Math.abs(wanted[n] as number));
     difference = Math.max(difference, Math.abs((wanted[n] as number) - (found[n] as number)));

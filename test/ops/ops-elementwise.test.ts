@@ -52,7 +52,8 @@ describe.each(Object.entries(elementwiseTable))("%s", (op, cases) => {
     expect(accepted).toBeGreaterThan(0);
   });
 
-  it.skipIf(newer.includes(op))("computes what ONNX Runtime computes", async () => {
+  it("computes what ONNX Runtime computes", async (context) => {
+    if (newer.includes(op)) return context.skip("the opset that programs are emitted in does not have this operator");
     const fair = cases.filter((test) => !runtimeDeviates[op]?.(test));
     await fc.assert(
       fc.asyncProperty(fc.array(fair, { minLength: 15, maxLength: 15 }), (tests) => checkRuntime(tests)),
