@@ -33,8 +33,10 @@ export type ErrorCode =
   | "NO_PARAMETERS"
   /** An argument outside its range. */
   | "INVALID_ARGUMENT"
-  /** The runtime refused a program: a defect of pergrad, or a limit of the runtime. */
-  | "RUNTIME";
+  /** The runtime refused a program, or failed to run it. */
+  | "RUNTIME"
+  /** pergrad contradicts itself: a defect of pergrad. */
+  | "INTERNAL";
 
 /** An error that a user can act on. `code` is stable across versions; `message` is one sentence. */
 export class PergradError extends Error {
@@ -46,4 +48,9 @@ export class PergradError extends Error {
   ) {
     super(message, options);
   }
+}
+
+/** An error that is no user's fault. */
+export function defect(what: string): PergradError {
+  return new PergradError("INTERNAL", `A defect of pergrad: ${what}; please report it, with the model if you can.`);
 }

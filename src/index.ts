@@ -7,6 +7,7 @@ export type { Model } from "./model.js";
 export * as nn from "./nn/index.js";
 export { type Loss, type LossFunction, losses } from "./nn/losses.js";
 export { type ByParameter, type ClippedSum, type ClippedSumOptions, type Norms, type Want, want } from "./plan/want.js";
+export { type Compiled, compile } from "./program/compile.js";
 export type { Data } from "./program/data.js";
 export { type Program, type ProgramOptions, perSample, type RunOptions } from "./program/program.js";
 export { type DType, type Tensor, tensor } from "./tensor.js";

@@ -88,10 +88,18 @@ const kinds = [
 
 const kindsLegend = kinds.map(({ name, colour }) => [name, colour] as const);
 
-/** An axis over powers of ten. */
+/** An axis over powers of ten, each of them labelled: left alone, ECharts skips some or finds others. */
 function logAxis({ from, to }: LogRange, style: AxisStyle) {
   const base = axis(style);
-  return { type: "log", min: 10 ** from, max: 10 ** to, ...base, axisLabel: { ...base.axisLabel, formatter: power } };
+  const powers = Array.from({ length: Math.floor(to) - Math.ceil(from) + 1 }, (_, k) => 10 ** (Math.ceil(from) + k));
+  return {
+    type: "log",
+    min: 10 ** from,
+    max: 10 ** to,
+    ...base,
+    axisLabel: { ...base.axisLabel, customValues: powers, formatter: power },
+    axisTick: { show: false, customValues: powers },
+  };
 }
 
 export function histogram({ norms, misread }: Groups): string {

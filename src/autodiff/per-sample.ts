@@ -5,7 +5,7 @@
  * cotangents have one more axis, the samples', and stay factored. Where the two sorts meet, an op's rule
  * gives a contraction over samples, of which we keep the sample axis instead of summing over it.
  */
-import { PergradError } from "../errors.js";
+import { defect } from "../errors.js";
 import { Dense } from "../gradients/dense.js";
 import type { Factored } from "../gradients/factored.js";
 import { sumOf } from "../gradients/sum.js";
@@ -43,7 +43,10 @@ function perSampleMode(axes: SampleAxes): Mode<PerSample> {
         : pullShared(node, cotangents, wanted),
     accumulate: (value, parts) =>
       axes.of(value) === null
-        ? sumOf(parts.map((part) => asFactored(value, part)))
+        ? sumOf(
+            build,
+            parts.map((part) => asFactored(value, part)),
+          )
         : parts.map((part) => asTensor(value, part)).reduce((sum, part) => build.add(sum, part)),
   };
 }
@@ -64,7 +67,9 @@ function pullJoin(
     const emitted = emitCotangent(build, cotangent);
     // Guards every rule: the cotangent must carry the samples where its value does.
     const own = axes.of(emitted);
-    if (own === null || !sameSampleAxis(own, at)) throw misplaced(node);
+    if (own === null || !sameSampleAxis(own, at)) {
+      throw defect(`the derivative of ${describeNode(node)} loses track of the samples`);
+    }
     return emitted;
   });
 }
@@ -99,23 +104,10 @@ function pullShared(
 
 function asTensor(value: Value, cotangent: PerSample): Value {
   if (isValue(cotangent)) return cotangent;
-  throw new PergradError(
-    "UNSUPPORTED_OP",
-    `The cotangent of "${value.name}" is factored where samples need a tensor: a defect of pergrad.`,
-  );
+  throw defect(`the cotangent of "${value.name}" is factored where a tensor is needed`);
 }
 
 function asFactored(value: Value, cotangent: PerSample): Factored {
   if (!isValue(cotangent)) return cotangent;
-  throw new PergradError(
-    "UNSUPPORTED_OP",
-    `The cotangent of "${value.name}" has lost its sample axis: a defect of pergrad.`,
-  );
-}
-
-function misplaced(node: Node): PergradError {
-  return new PergradError(
-    "UNSUPPORTED_OP",
-    `${describeNode(node)}: its derivative loses track of the samples, which is a defect of pergrad; please report the model.`,
-  );
+  throw defect(`the cotangent of "${value.name}" has lost its sample axis`);
 }

@@ -6,10 +6,10 @@ import { plain, reverse } from "../autodiff/reverse.js";
 import type { Value } from "../graph/value.js";
 import { elementFactor } from "../ops/build.js";
 import type { Array64 } from "../ops/definition.js";
+import { evaluateGraph, toArray64 } from "../ops/evaluate.js";
 import { build } from "../ops/registry.js";
 import { type Data, prepare } from "../program/data.js";
 import { type Objective, parameterFeeds } from "../program/objective.js";
-import { evaluateGraph, toArray64 } from "../run/reference.js";
 import { arrayOf, sizeOf, type Tensor } from "../tensor.js";
 
 /** One sample's loss and its gradients by parameter, in float64. */

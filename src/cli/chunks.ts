@@ -17,9 +17,7 @@ export function batchSizeFor(objective: Objective, explanation: Explanation, res
     .flatMap((node) => node.outputs)
     .filter(({ shape }) => shape.some(isBatch))
     .reduce((sum, { shape }) => sum + factorOf(elementsOf(shape) ?? 0), 0);
-  const multiplied = explanation.rows
-    .filter(({ norm, sum }) => norm === "materialise" || sum === "materialise")
-    .reduce((sum, { elements }) => sum + elements, 0);
+  const multiplied = explanation.rows.filter(({ dense }) => dense).reduce((sum, { elements }) => sum + elements, 0);
   // Each intermediate tensor has a cotangent.
   const live = 4 * (2 * perSample + multiplied);
   const fitting = [largestBatch, resultBytes / Math.max(1, 4 * results), liveBytes / Math.max(1, live)];

@@ -8,7 +8,7 @@ import { constantOf, type Node, nodeOf, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { contract } from "../ops/contract.js";
 import { parseEquation } from "../ops/linear.js";
-import { exactPool } from "./exact-pool.js";
+import { definitionOf } from "../ops/registry.js";
 
 type Rule = (node: Node, build: Build) => Value[] | null;
 
@@ -147,11 +147,9 @@ const einsumAsMatmul: Rule = (node, build) => {
   return [contract(build, input(node, 0), input(node, 1), [left, right, result])];
 };
 
-const broadcasting = new Set(["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "MatMul", "Where", "PRelu"]);
-
 /** Expands sink: what broadcasts by itself needs no expanded operand, where another gives the result its shape. */
 const broadcastOfExpand: Rule = (node, build) => {
-  if (!broadcasting.has(node.op)) return null;
+  if (!(definitionOf(node)?.elementwise && node.inputs.length > 1) && node.op !== "MatMul") return null;
   for (const [k, value] of node.inputs.entries()) {
     const before = value ? nodeOf(value) : undefined;
     if (before?.op !== "Expand" || (value?.shape.length ?? 0) < 1) continue;
@@ -173,26 +171,10 @@ function attempt<T>(make: () => T): T | null {
   }
 }
 
-const pointwise = new Set([
-  "Neg",
-  "Exp",
-  "Log",
-  "Sqrt",
-  "Tanh",
-  "Sigmoid",
-  "Relu",
-  "Abs",
-  "Reciprocal",
-  "Softplus",
-  "Erf",
-  "Sin",
-  "Cos",
-]);
-
 /** f(Expand(a)) = Expand(f(a)): what depends on a parameter alone is computed once. */
 const pointwiseOfExpand: Rule = (node, build) => {
   const before = node.inputs[0] ? nodeOf(node.inputs[0]) : undefined;
-  if (!pointwise.has(node.op) || before?.op !== "Expand") return null;
+  if (!definitionOf(node)?.elementwise || node.inputs.length !== 1 || before?.op !== "Expand") return null;
   return [build.expand(build.op(node.op, [before.inputs[0] as Value], node.attributes), output(node).shape)];
 };
 
@@ -213,7 +195,6 @@ const rules: readonly Rule[] = [
   broadcastOfExpand,
   pointwiseOfExpand,
   transposeOfExpand,
-  exactPool,
   views,
 ];
 

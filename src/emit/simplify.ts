@@ -5,8 +5,8 @@
  */
 import { type Attribute, constantValue, dimsValue, makeNode, type Node, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
+import { evaluateGraph } from "../ops/evaluate.js";
 import { build, definitionOf } from "../ops/registry.js";
-import { evaluateGraph } from "../run/reference.js";
 import { arrayOf, isFloat, type Tensor } from "../tensor.js";
 import { rewrite } from "./rewrite.js";
 
@@ -39,9 +39,7 @@ function simplifyNode(node: Node, inputs: readonly (Value | null)[], merged: Mer
   const rebuilt = merged.node(node, inputs);
   const folded = foldConstant(rebuilt);
   if (folded) return folded.map((value) => merged.leaf(value));
-  const definition = definitionOf(rebuilt);
-  if (definition?.newer && definition.decompose) return merged.adopt(definition.decompose(rebuilt, build));
-  const rewritten = rewrite(rebuilt, build);
+  const rewritten = definitionOf(rebuilt)?.lower?.(rebuilt, build) ?? rewrite(rebuilt, build);
   if (!rewritten) return [...rebuilt.outputs];
   return merged.adopt(rewritten);
 }

@@ -1,10 +1,10 @@
 import { type Dim, factorOf, N } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
-import type { Convolution, SampleAxis, ViewStep } from "../ops/definition.js";
+import type { Convolution, SampleAxis } from "../ops/definition.js";
 import { foldWeight, unfold } from "../ops/unfold.js";
 import { kernelSize } from "../ops/window.js";
-import type { Way } from "./factored.js";
+import type { SumWay } from "./factored.js";
 import { Outer } from "./outer.js";
 import { View } from "./view.js";
 
@@ -15,17 +15,15 @@ import { View } from "./view.js";
 export class ConvolutionGradient extends Outer {
   override readonly kind = "convolution";
 
-  override view(step: ViewStep): ConvolutionGradient {
-    return new ConvolutionGradient(this.rows, this.columns, this.viewed.andThen(step));
+  protected override with(rows: Value, columns: Value, viewed: View): ConvolutionGradient {
+    return new ConvolutionGradient(rows, columns, viewed);
   }
 
   /** Channels come before positions in the data, so that contracting in one go first moves both factors about. */
-  override weightedSums(weights: Value | null): readonly Way[] {
-    const moved = [this.rows, this.columns].reduce(
-      (sum, { shape }) => sum + shape.slice(1).reduce<number>((size, dim) => size * factorOf(dim), 1),
-      0,
-    );
-    return super.weightedSums(weights).map((way) => (way.dense ? way : { ...way, floats: way.floats + moved }));
+  override weightedSums(): readonly SumWay[] {
+    const size = (value: Value) => value.shape.slice(1).reduce<number>((product, dim) => product * factorOf(dim), 1);
+    const moved = size(this.rows) + size(this.columns);
+    return super.weightedSums().map((way) => (way.dense ? way : { ...way, floats: way.floats + moved }));
   }
 }
 

@@ -2,7 +2,7 @@ import type { Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { ViewStep } from "../ops/definition.js";
-import { denseNorm, denseSum, type Factored, type Way } from "./factored.js";
+import { denseNorm, denseSum, type Factored, type NormWay, type SumWay } from "./factored.js";
 import { View } from "./view.js";
 
 /** Gradients that are simply there, `[N, ...shape]`: of biases, gains, and of whatever has no better form. */
@@ -27,12 +27,12 @@ export class Dense implements Factored {
     return this.viewed.apply(build, this.value);
   }
 
-  squaredNorms(): readonly Way[] {
+  squaredNorms(): readonly NormWay[] {
     return [denseNorm(new Dense(this.value))];
   }
 
-  weightedSums(weights: Value | null): readonly Way[] {
-    const way = denseSum(new Dense(this.value), weights);
-    return [{ ...way, emit: (build) => this.viewed.apply(build, way.emit(build)) }];
+  weightedSums(): readonly SumWay[] {
+    const way = denseSum(new Dense(this.value));
+    return [{ ...way, emit: (build, weights) => this.viewed.apply(build, way.emit(build, weights)) }];
   }
 }

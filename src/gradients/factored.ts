@@ -10,17 +10,22 @@ import type { ViewStep } from "../ops/definition.js";
 
 export type Kind = "outer" | "convolution" | "dense" | "sum";
 
-/** One way of answering a question, with what it costs for each sample. */
-export interface Way {
+/** One way of answering a question, with what it costs for each sample. `Given` is what the question depends on. */
+export interface Way<Given extends readonly unknown[] = []> {
   readonly name: string;
   /** Multiply-adds per sample in matrix products. */
   readonly operations: number;
   /** Floats per sample written or read besides the factors. */
   readonly floats: number;
-  /** It multiplies the gradients out to `[N, ...shape]`: cheap where another answer does so anyway. */
+  /** It uses what `materialise` gives: cheap where another answer does so anyway. */
   readonly dense: boolean;
-  emit(build: Build): Value;
+  emit(build: Build, ...given: Given): Value;
 }
+
+/** A way to the squared norms, `[N]`. */
+export type NormWay = Way;
+/** A way to the sum over samples of weights[n] times gradient n, `[...shape]`; null for all ones. */
+export type SumWay = Way<[weights: Value | null]>;
 
 export interface Factored {
   readonly kind: Kind;
@@ -35,9 +40,8 @@ export interface Factored {
   /** What `materialise` costs. */
   readonly materialisation: Pick<Way, "operations" | "floats">;
   /** Ways to the squared 2-norm of each sample's gradient, `[N]`. */
-  squaredNorms(): readonly Way[];
-  /** Ways to the sum over samples of weights[n] times gradient n, `[...shape]`; null for all ones. */
-  weightedSums(weights: Value | null): readonly Way[];
+  squaredNorms(): readonly NormWay[];
+  weightedSums(): readonly SumWay[];
 }
 
 /** Elements of one sample's gradient. */
@@ -62,7 +66,7 @@ export function weightedSumOf(build: Build, value: Value, weights: Value | null)
 }
 
 /** The ways every kind has: multiply the gradients out, then compute with them. */
-export function denseNorm(gradient: Factored): Way {
+export function denseNorm(gradient: Factored): NormWay {
   const size = sizeOfGradient(gradient);
   const { operations, floats } = gradient.materialisation;
   return {
@@ -74,7 +78,7 @@ export function denseNorm(gradient: Factored): Way {
   };
 }
 
-export function denseSum(gradient: Factored, weights: Value | null): Way {
+export function denseSum(gradient: Factored): SumWay {
   const size = sizeOfGradient(gradient);
   const { operations, floats } = gradient.materialisation;
   return {
@@ -82,6 +86,6 @@ export function denseSum(gradient: Factored, weights: Value | null): Way {
     operations: operations + size,
     floats: floats + size,
     dense: true,
-    emit: (build) => weightedSumOf(build, gradient.materialise(build), weights),
+    emit: (build, weights) => weightedSumOf(build, gradient.materialise(build), weights),
   };
 }

@@ -6,6 +6,8 @@ import {
   denseNorm,
   denseSum,
   type Factored,
+  type NormWay,
+  type SumWay,
   sizeOfGradient,
   sumOfSquares,
   type Way,
@@ -54,7 +56,19 @@ export class Outer implements Factored {
   }
 
   view(step: ViewStep): Outer {
-    return new Outer(this.rows, this.columns, this.viewed.andThen(step));
+    return this.with(this.rows, this.columns, this.viewed.andThen(step));
+  }
+
+  /** The sum of two of equal view: one with the positions of both. */
+  join(build: Build, other: Outer): Outer {
+    const axis = this.rows.shape.length - 2;
+    const both = (a: Value, b: Value) => build.concat([a, b], axis);
+    return this.with(both(this.rows, other.rows), both(this.columns, other.columns), this.viewed);
+  }
+
+  /** Of the same kind, with other parts. */
+  protected with(rows: Value, columns: Value, viewed: View): Outer {
+    return new Outer(rows, columns, viewed);
   }
 
   /** The raw gradients, `[N, (B,) I, O]`. */
@@ -68,7 +82,7 @@ export class Outer implements Factored {
     return this.viewed.apply(build, this.raw(build));
   }
 
-  squaredNorms(): readonly Way[] {
+  squaredNorms(): readonly NormWay[] {
     const { blocks, rows, columns } = this.#sizes;
     const t = this.positions;
     const dense = { ...denseNorm(this), emit: (build: Build) => sumOfSquares(build, this.raw(build)) };
@@ -105,17 +119,20 @@ export class Outer implements Factored {
     return build.op("Max", [sum, build.scalar(0, sum)]);
   }
 
-  weightedSums(weights: Value | null): readonly Way[] {
+  weightedSums(): readonly SumWay[] {
     const { blocks, rows, columns } = this.#sizes;
-    const contract: Way = {
-      name: weights ? "scale, then contract" : "contract",
+    const contract: SumWay = {
+      name: "contract",
       operations: sizeOfGradient(this) * this.positions,
-      floats: weights ? blocks * this.positions * Math.min(rows, columns) : 0,
+      // One of the factors is scaled by the weights.
+      floats: blocks * this.positions * Math.min(rows, columns),
       dense: false,
-      emit: (build) => this.viewed.apply(build, this.#contract(build, weights)),
+      emit: (build, weights) => this.viewed.apply(build, this.#contract(build, weights)),
     };
-    const materialised = (build: Build) => weightedSumOf(build, this.raw(build), weights);
-    const dense: Way = { ...denseSum(this, weights), emit: (build) => this.viewed.apply(build, materialised(build)) };
+    const dense: SumWay = {
+      ...denseSum(this),
+      emit: (build, weights) => this.viewed.apply(build, weightedSumOf(build, this.raw(build), weights)),
+    };
     return [contract, dense];
   }
 

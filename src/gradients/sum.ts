@@ -2,9 +2,8 @@ import type { Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { ViewStep } from "../ops/definition.js";
-import { build } from "../ops/registry.js";
 import { Dense } from "./dense.js";
-import { denseNorm, denseSum, type Factored, sizeOfGradient, type Way } from "./factored.js";
+import { denseNorm, denseSum, type Factored, type NormWay, type SumWay, sizeOfGradient, type Way } from "./factored.js";
 import { Outer } from "./outer.js";
 
 /**
@@ -34,45 +33,48 @@ export class Sum implements Factored {
     return new Sum(this.terms.map((term) => term.view(step)));
   }
 
-  materialise(on: Build): Value {
-    return this.terms.map((term) => term.materialise(on)).reduce((sum, term) => on.add(sum, term));
+  materialise(build: Build): Value {
+    return this.terms.map((term) => term.materialise(build)).reduce((sum, term) => build.add(sum, term));
   }
 
-  squaredNorms(): readonly Way[] {
+  squaredNorms(): readonly NormWay[] {
     return [denseNorm(this)];
   }
 
   /** Sums are linear: each term by its own first way; or all multiplied out. */
-  weightedSums(weights: Value | null): readonly Way[] {
-    const parts = this.terms.map((term) => term.weightedSums(weights)[0] as Way);
+  weightedSums(): readonly SumWay[] {
+    const parts = this.terms.map((term) => term.weightedSums()[0] as SumWay);
     const total = (key: "operations" | "floats") => parts.reduce((sum, part) => sum + part[key], 0);
-    const each: Way = {
+    const each: SumWay = {
       name: "term by term",
       operations: total("operations"),
       floats: total("floats"),
-      dense: parts.some((part) => part.dense),
-      emit: (on) => parts.map((part) => part.emit(on)).reduce((sum, part) => on.add(sum, part)),
+      dense: false,
+      emit: (build, weights) =>
+        parts.map((part) => part.emit(build, weights)).reduce((sum, part) => build.add(sum, part)),
     };
-    return [each, denseSum(this, weights)];
+    return [each, denseSum(this)];
   }
 }
 
 /** The sum of several gradients of one parameter, in as few terms as it can be held. */
-export function sumOf(parts: readonly Factored[]): Factored {
+export function sumOf(build: Build, parts: readonly Factored[]): Factored {
   const terms: Factored[] = [];
   for (const part of parts.flatMap((each) => (each instanceof Sum ? each.terms : [each]))) {
-    const at = terms.findIndex((term) => joined(term, part) !== undefined);
-    const merged = joined(terms[at], part);
-    if (merged) terms[at] = merged;
-    else terms.push(part);
+    const at = terms.findIndex((term) => canJoin(term, part));
+    if (at < 0) terms.push(part);
+    else terms[at] = join(build, terms[at] as Factored, part);
   }
   return terms.length === 1 ? (terms[0] as Factored) : new Sum(terms);
 }
 
 /** Outer products of one shape are one with more positions; dense gradients add up. */
-function joined(a: Factored | undefined, b: Factored): Factored | undefined {
-  if (a instanceof Dense && b instanceof Dense) return new Dense(build.add(a.materialise(build), b.materialise(build)));
-  if (!(a instanceof Outer && b instanceof Outer) || !a.viewed.equals(b.viewed)) return undefined;
-  const axis = a.rows.shape.length - 2;
-  return new Outer(build.concat([a.rows, b.rows], axis), build.concat([a.columns, b.columns], axis), a.viewed);
+function canJoin(a: Factored, b: Factored): boolean {
+  if (a instanceof Dense && b instanceof Dense) return true;
+  return a instanceof Outer && b instanceof Outer && a.kind === b.kind && a.viewed.equals(b.viewed);
+}
+
+function join(build: Build, a: Factored, b: Factored): Factored {
+  if (a instanceof Outer && b instanceof Outer) return a.join(build, b);
+  return new Dense(build.add(a.materialise(build), b.materialise(build)));
 }

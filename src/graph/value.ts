@@ -9,8 +9,8 @@ export type Attributes = Readonly<Record<string, Attribute>>;
 export type Leaf =
   /** Fed at every run. */
   | { readonly kind: "input" }
-  /** A trainable or frozen weight: fed, or stored in the file as an initializer. */
-  | { readonly kind: "parameter" }
+  /** A trainable or frozen weight: fed, or stored in the file as an initializer; perhaps with a value to start from. */
+  | { readonly kind: "parameter"; readonly initial?: Tensor<"float32"> }
   /** A constant. */
   | { readonly kind: "constant"; readonly tensor: Tensor }
   /** int64 constant whose elements are dimensions, maybe multiples of N: a shape, known at compile time. */
@@ -34,7 +34,7 @@ export interface Value {
 /** One operation. An absent optional input is null. */
 export interface Node {
   readonly op: string;
-  /** "" is the ONNX default domain; "pergrad" holds the internal kinds, gone before emission. */
+  /** "" is the ONNX default domain. */
   readonly domain: string;
   readonly name: string;
   readonly inputs: readonly (Value | null)[];

@@ -3,7 +3,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { ModelProtoSchema, type NodeProto, NodeProtoSchema, type ValueInfoProto, ValueInfoProtoSchema } from "onnx-buf";
 import { PergradError } from "../errors.js";
 import { isBatch, type Shape, sameShape, showDim, showShape } from "../graph/dim.js";
-import { type Attributes, describeNode, type Node, type Value } from "../graph/value.js";
+import type { Attributes, Node, Value } from "../graph/value.js";
 import { leavesOf, nodesBefore } from "../graph/walk.js";
 import type { DType, Tensor } from "../tensor.js";
 import { encodeAttributes } from "./attributes.js";
@@ -118,12 +118,6 @@ class Encoder {
   }
 
   private encodeNode(node: Node): void {
-    if (node.domain === "pergrad") {
-      throw new PergradError(
-        "RUNTIME",
-        `${describeNode(node)} is internal to pergrad and was left in a program: a defect of pergrad.`,
-      );
-    }
     const outputs = node.outputs.map((value, index) => {
       const name =
         this.nameOf.get(value) ?? this.names.fresh(value.name || `${node.op}${index > 0 ? `_output${index}` : ""}`);

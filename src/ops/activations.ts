@@ -5,7 +5,7 @@ import { zip64 } from "./array64.js";
 import type { Build } from "./build.js";
 import { broadcastShape, floatAttribute, requireInput, shapeMismatch, stringAttribute, unsupported } from "./checks.js";
 import type { Array64, Call, OpDefinition } from "./definition.js";
-import { alignBatched, binary, unary } from "./elementwise.js";
+import { alignBatched, binary, lowered, unary } from "./elementwise.js";
 import { unaryRule } from "./exponential.js";
 
 // Piecewise linear
@@ -153,13 +153,13 @@ const composites: readonly OpDefinition[] = [
   },
   composite("HardSwish", (x, build) => build.mul(x, build.op("HardSigmoid", [x], { alpha: 1 / 6, beta: 0.5 }))),
   composite("Mish", (x, build) => build.mul(x, build.tanh(build.op("Softplus", [x])))),
-  {
-    ...composite("Swish", (x, build, node) => {
+  // Of opset 24.
+  lowered(
+    composite("Swish", (x, build, node) => {
       const alpha = floatAttribute(node, "alpha", 1);
       return build.mul(x, build.sigmoid(alpha === 1 ? x : build.mul(x, build.scalar(alpha, x))));
     }),
-    newer: true,
-  },
+  ),
 ];
 
 // PRelu: the slope is broadcast to x

@@ -149,6 +149,11 @@ export interface OpDefinition {
   readonly view?: (node: Node) => ViewStep;
   /** A composite op: the same outputs by other ops. It then needs only `infer` besides. */
   readonly decompose?: (node: Node, build: Build) => Value[];
-  /** A composite that is no operator of the opset we emit: its decomposition is emitted instead. */
-  readonly newer?: boolean;
+  /**
+   * What is emitted in the node's place, where it is no operator of the opset we emit, or the runtime trips
+   * over it. Null: the node itself.
+   */
+  readonly lower?: (node: Node, build: Build) => Value[] | null;
+  /** The op works element by element: of one input, or of several that broadcast. */
+  readonly elementwise?: boolean;
 }

@@ -25,7 +25,8 @@ export function alignBatched(
 }
 
 /** `batch` and `sampleAxis` of every op that works element by element. */
-export const elementwise: Pick<OpDefinition, "batch" | "sampleAxis"> = {
+export const elementwise: Pick<OpDefinition, "batch" | "sampleAxis" | "elementwise"> = {
+  elementwise: true,
   batch: (node, inputs, batched, build) => [
     ...build.node(node.op, alignBatched(build, inputs, batched), node.attributes, 1, { domain: node.domain }).outputs,
   ],
@@ -75,4 +76,10 @@ export function binary(
     differentiate,
     ...elementwise,
   };
+}
+
+/** A composite that the emitted opset does not have: it is emitted in its parts. */
+export function lowered(definition: OpDefinition): OpDefinition {
+  const { decompose } = definition;
+  return decompose ? { ...definition, lower: decompose } : definition;
 }

@@ -17,6 +17,7 @@ import {
   unsupported,
 } from "./checks.js";
 import type { Call, OpDefinition } from "./definition.js";
+import { lowered } from "./elementwise.js";
 import { keptShape } from "./reductions.js";
 
 // Parts
@@ -285,7 +286,8 @@ const dropout: OpDefinition = {
 
 export const normalisation: readonly OpDefinition[] = [
   layerNormalization,
-  { ...rmsNormalization("RMSNormalization", 0), newer: true },
+  // Of opset 23.
+  lowered(rmsNormalization("RMSNormalization", 0)),
   rmsNormalization("SimplifiedLayerNormalization", 1),
   instanceNormalization,
   groupNormalization,

@@ -6,6 +6,7 @@ import { zeros64 } from "./array64.js";
 import type { Build } from "./build.js";
 import { intAttribute, intsAttribute, knownDims, requireInput, shapeMismatch, unsupported } from "./checks.js";
 import type { Array64, Call, OpDefinition, Window } from "./definition.js";
+import { exactPool } from "./exact-pool.js";
 import { batchPool, inferPool, type Pool, planesOf, poolOf, poolSampleAxis } from "./pool.js";
 import { extentOf, kernelSize, perAxis, readWindow, spatialOf, windowAttributes, windowOffsets } from "./window.js";
 
@@ -99,6 +100,7 @@ const maxPool: OpDefinition = {
     requireElements(call);
     return inferPool(call);
   },
+  lower: exactPool,
   evaluate: evaluateMaxPool,
   differentiate: (node, [dy], build) => (dy ? differentiateMaxPool(node, dy, build) : [null]),
   batch: batchPool,
@@ -272,6 +274,7 @@ function spreadByConvolution(node: Node, dy: Value, pool: Pool, build: Build): V
 const averagePool: OpDefinition = {
   op: "AveragePool",
   infer: inferPool,
+  lower: exactPool,
   evaluate: evaluateAveragePool,
   differentiate: (node, [dy], build) => differentiateAveragePool(node, dy as Value, build),
   batch: batchPool,

@@ -3,7 +3,8 @@
  * all of them at once: where one multiplies the gradients out, the others may use them for little more.
  */
 
-import { type Factored, sizeOfGradient, type Way } from "../gradients/factored.js";
+import { defect } from "../errors.js";
+import { type Factored, type NormWay, type SumWay, sizeOfGradient } from "../gradients/factored.js";
 import { showShape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
@@ -22,42 +23,44 @@ export interface Demands {
   readonly sums: number;
 }
 
-/** The ways chosen for one parameter, by name (norm: null where no norm is wanted). */
+/** The ways chosen for one parameter (null where nothing of that sort is wanted). */
 export interface Choice {
   readonly parameter: string;
   readonly gradient: Factored;
-  readonly norm: string | null;
-  readonly sum: string | null;
+  readonly norm: NormWay | null;
+  readonly sum: SumWay | null;
   /** Multiply-adds and floats moved, per sample, of the chosen ways together. */
   readonly operations: number;
   readonly floats: number;
 }
 
-function named(ways: readonly Way[], name: string): Way {
-  return ways.find((way) => way.name === name) ?? (ways[0] as Way);
-}
-
 /** The cheapest combination of ways for one parameter. */
 export function choose(parameter: string, gradient: Factored, demands: Demands): Choice {
   const norms = demands.norms ? gradient.squaredNorms() : [null];
-  const sums = demands.sums > 0 ? gradient.weightedSums(null) : [null];
+  const sums = demands.sums > 0 ? gradient.weightedSums() : [null];
   const combinations = norms.flatMap((norm) => sums.map((sum) => combine(parameter, gradient, norm, sum, demands)));
   const cost = (choice: Choice) => choice.operations + costOfFloat * choice.floats;
   return combinations.reduce((best, each) => (cost(each) < cost(best) ? each : best));
 }
 
-function combine(parameter: string, gradient: Factored, norm: Way | null, sum: Way | null, demands: Demands): Choice {
-  const uses = [...(norm ? [norm] : []), ...(sum ? Array<Way>(demands.sums).fill(sum) : [])];
+function combine(
+  parameter: string,
+  gradient: Factored,
+  norm: NormWay | null,
+  sum: SumWay | null,
+  demands: Demands,
+): Choice {
+  const uses = [...(norm ? [norm] : []), ...(sum ? Array<SumWay>(demands.sums).fill(sum) : [])];
   const { operations, floats } = gradient.materialisation;
-  const dense = uses.filter((way) => way.dense).length;
   // Multiplying out is paid for once, however many use it.
+  const dense = uses.filter((way) => way.dense).length;
   const saved = Math.max(0, dense - 1);
   const extra = demands.gradients && dense === 0 ? 1 : 0;
   return {
     parameter,
     gradient,
-    norm: norm?.name ?? null,
-    sum: sum?.name ?? null,
+    norm,
+    sum,
     operations: uses.reduce((total, way) => total + way.operations, 0) + (extra - saved) * operations,
     floats: uses.reduce((total, way) => total + way.floats, 0) + (extra - saved) * floats,
   };
@@ -77,7 +80,7 @@ export class Plan {
 
   #choice(parameter: string): Choice {
     const choice = this.choices.get(parameter);
-    if (!choice) throw new RangeError(`no gradient of "${parameter}" is planned`);
+    if (!choice) throw defect(`no gradient of "${parameter}" is planned`);
     return choice;
   }
 
@@ -88,16 +91,16 @@ export class Plan {
 
   /** `[N]` */
   squaredNorm(parameter: string): Value {
-    const { gradient, norm } = this.#choice(parameter);
-    return named(gradient.squaredNorms(), norm ?? "").emit(build);
+    const { norm } = this.#choice(parameter);
+    if (!norm) throw defect(`no norm of "${parameter}" is planned`);
+    return norm.emit(build);
   }
 
   /** `[...shape]` */
   weightedSum(parameter: string, weights: Value | null): Value {
-    const { gradient, sum } = this.#choice(parameter);
-    const ways = gradient.weightedSums(weights);
-    // The plain sum and the weighted one name their cheapest way differently.
-    return (ways.find((way) => way.dense === (sum === "materialise")) ?? (ways[0] as Way)).emit(build);
+    const { sum } = this.#choice(parameter);
+    if (!sum) throw defect(`no sum of "${parameter}" is planned`);
+    return sum.emit(build, weights);
   }
 }
 
@@ -110,6 +113,8 @@ export interface ExplainedParameter {
   readonly positions: number;
   readonly norm: string | null;
   readonly sum: string | null;
+  /** The gradients are multiplied out to `[N, ...shape]` on the way. */
+  readonly dense: boolean;
   readonly operations: number;
   readonly floats: number;
 }
@@ -121,8 +126,9 @@ export function explainPlan(plan: Plan): ExplainedParameter[] {
     elements: sizeOfGradient(gradient),
     kind: gradient.kind,
     positions: gradient.positions,
-    norm,
-    sum,
+    norm: norm?.name ?? null,
+    sum: sum?.name ?? null,
+    dense: [norm, sum].some((way) => way?.dense && gradient.kind !== "dense"),
     operations,
     floats,
   }));

@@ -1,4 +1,4 @@
-/** What runs a program: one small interface over ONNX Runtime in Node, in a browser, and the reference. */
+/** What runs an ONNX model: one small interface, so that programs do not depend on where they run. */
 import type { Tensor } from "../tensor.js";
 
 export interface RuntimeOptions {

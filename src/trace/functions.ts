@@ -1,7 +1,7 @@
 /** What starts an expression, and what has no receiver. */
 import { PergradError } from "../errors.js";
 import { bindShape, type Dim, type DimSpec, isBatch, showShape } from "../graph/dim.js";
-import { constantValue, leaf, type Value } from "../graph/value.js";
+import { constantValue, leaf } from "../graph/value.js";
 import { type DType, sizeOf, type Tensor } from "../tensor.js";
 import { checkedTensor, isTensor, type Nested, scalarOf, tensorOf } from "./constant.js";
 import { axisOf, invalid, shapeOf } from "./shape.js";
@@ -17,13 +17,6 @@ export function input(name: string, shape: readonly DimSpec[], dtype: DType = "f
   return new Traced(leaf(name, { dtype, shape: shapeOf(shape, `input "${name}"`) }, { kind: "input" }));
 }
 
-const initials = new WeakMap<Value, Tensor<"float32">>();
-
-/** What a parameter of a hand-written expression starts from, where that was given. */
-export function initialOf(value: Value): Tensor<"float32"> | undefined {
-  return initials.get(value);
-}
-
 /** A float32 weight, maybe with its initial value: a tensor, its elements in row-major order, or nested arrays. */
 export function parameter(
   name: string,
@@ -33,9 +26,8 @@ export function parameter(
   requireName(name, "A parameter");
   const what = `parameter "${name}"`;
   const dims = shapeOf(shape, what);
-  const value = leaf(name, { dtype: "float32", shape: dims }, { kind: "parameter" });
-  if (initial !== undefined) initials.set(value, initialTensor(what, dims, initial));
-  return new Traced(value);
+  const start = initial === undefined ? {} : { initial: initialTensor(what, dims, initial) };
+  return new Traced(leaf(name, { dtype: "float32", shape: dims }, { kind: "parameter", ...start }));
 }
 
 function initialTensor(

@@ -6,7 +6,8 @@ import { isBatch, showShape } from "../../src/graph/dim.js";
 import type { Value } from "../../src/graph/value.js";
 import { nodesBefore } from "../../src/graph/walk.js";
 import type { Array64 } from "../../src/ops/definition.js";
-import { evaluateGraph } from "../../src/run/reference.js";
+import { evaluateGraph } from "../../src/ops/evaluate.js";
+import { compile } from "../../src/program/compile.js";
 import { einsum, expand, input, parameter } from "../../src/trace/index.js";
 
 function program(inner: number, outer: number) {
@@ -66,6 +67,23 @@ describe("the idea: expand, einsum, grad", () => {
       node.outputs.map((output) => output.shape.filter((dim) => isBatch(dim) || dim > 1).length),
     );
     expect(Math.max(...ranks)).toBeLessThan(3);
+  });
+
+  it("runs on ONNX Runtime, parameters from their initial values or given", async () => {
+    const x = input("x", ["N", 2]);
+    const w = parameter("w", [2, 1], [3, 4]);
+    const ww = expand(w, "N");
+    const y = einsum("ni,nij->nj", x, ww);
+    const compiled = await compile({ y, g: grad(y.square().sum(), ww) });
+    const data = Float32Array.of(1, 2, -1, 1, 0, 1);
+    const { g, y: output } = await compiled.run({ x: data });
+    expect([...output.data]).toEqual([11, 1, 4]);
+    expect(g.dims).toEqual([3, 2, 1]);
+    expect([...g.data]).toEqual([22, 44, -2, 2, 0, 8]);
+    const other = await compiled.run({ x: data, w: Float32Array.of(1, 0) });
+    expect([...other.y.data]).toEqual([1, -1, 0]);
+    await expect(compiled.run({})).rejects.toThrow(/"x" is missing/);
+    await compiled.release();
   });
 
   it("differentiates with respect to any traced value", () => {

@@ -3,9 +3,11 @@ import type { Value } from "../../src/graph/value.js";
 import { leavesOf } from "../../src/graph/walk.js";
 import type { Model } from "../../src/model.js";
 import type { Array64 } from "../../src/ops/definition.js";
-import { evaluateGraph, toArray64 } from "../../src/run/reference.js";
+import { evaluateGraph, toArray64 } from "../../src/ops/evaluate.js";
 import { sizeOf } from "../../src/tensor.js";
-import { initialOf, type Traced } from "../../src/trace/index.js";
+import type { Traced } from "../../src/trace/index.js";
+
+const initialOf = ({ source }: Value) => (source.kind === "parameter" ? source.initial : undefined);
 
 /** Data for the leaves of a graph, by name. */
 export type Fed = Readonly<Record<string, Array64 | readonly number[]>>;

@@ -64,12 +64,6 @@ describe("the file", () => {
     const model = fromBinary(ModelProtoSchema, encodeModel({ inputs: [x], outputs: [{ name: "y", value }] }));
     expect(model.opsetImport.map(({ domain }) => domain)).toEqual(["", "com.microsoft"]);
   });
-
-  it("holds no internal nodes", () => {
-    const value = makeNode({ op: "Outer", domain: "pergrad", name: "", inputs: [x], attributes: {} }, [x])
-      .outputs[0] as Value;
-    expect(refusal(() => graphOf({ inputs: [x], outputs: [{ name: "y", value }] }))).toContain("RUNTIME: Outer node");
-  });
 });
 
 describe("names", () => {

@@ -5,8 +5,8 @@ import { type Dim, N } from "../../src/graph/dim.js";
 import { dimsValue, leaf, type Value } from "../../src/graph/value.js";
 import { erf } from "../../src/ops/activations.js";
 import { array64 } from "../../src/ops/array64.js";
+import { evaluateGraph } from "../../src/ops/evaluate.js";
 import { build } from "../../src/ops/registry.js";
-import { evaluateGraph } from "../../src/run/reference.js";
 
 const feed = (dims: Dim[], name = "x", dtype: "float32" | "bool" = "float32"): Value =>
   leaf(name, { dtype, shape: dims }, { kind: "input" });

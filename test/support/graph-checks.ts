@@ -7,8 +7,8 @@ import { constantValue, leaf, type Value } from "../../src/graph/value.js";
 import { encodeModel } from "../../src/onnx/encode.js";
 import { array64, zeros64 } from "../../src/ops/array64.js";
 import type { Array64 } from "../../src/ops/definition.js";
+import { evaluateGraph } from "../../src/ops/evaluate.js";
 import { build } from "../../src/ops/registry.js";
-import { evaluateGraph } from "../../src/run/reference.js";
 import { isFloat } from "../../src/tensor.js";
 import { type OpCase, typed } from "./op-checks.js";
 

@@ -10,8 +10,8 @@ import { type Attributes, constantValue, leaf, type Node, type Value } from "../
 import { encodeModel } from "../../src/onnx/encode.js";
 import { array64, stridesOf, zeros64 } from "../../src/ops/array64.js";
 import type { Array64 } from "../../src/ops/definition.js";
+import { evaluateGraph } from "../../src/ops/evaluate.js";
 import { build } from "../../src/ops/registry.js";
-import { evaluateGraph } from "../../src/run/reference.js";
 import { arrayOf, type DType, isFloat, sizeOf, type Tensor } from "../../src/tensor.js";
 
 export interface OpInput {

@@ -6,8 +6,8 @@ import { simplify } from "../../src/emit/simplify.js";
 import type { Factored } from "../../src/gradients/factored.js";
 import type { Value } from "../../src/graph/value.js";
 import type { Array64 } from "../../src/ops/definition.js";
+import { evaluateGraph } from "../../src/ops/evaluate.js";
 import { build } from "../../src/ops/registry.js";
-import { evaluateGraph } from "../../src/run/reference.js";
 
 /** A graph with its data: what per-sample gradients are compared on. */
 export interface Case {
@@ -58,8 +58,8 @@ function answers(gradient: Factored, weights: Value): { name: string; value: Val
   return [
     { name: "gradients", value: gradient.materialise(build) },
     ...gradient.squaredNorms().map((way) => ({ name: `norm by ${way.name}`, value: way.emit(build) })),
-    ...gradient.weightedSums(null).map((way) => ({ name: `sum by ${way.name}`, value: way.emit(build) })),
-    ...gradient.weightedSums(weights).map((way) => ({ name: `weighted sum by ${way.name}`, value: way.emit(build) })),
+    ...gradient.weightedSums().map((way) => ({ name: `sum by ${way.name}`, value: way.emit(build, null) })),
+    ...gradient.weightedSums().map((way) => ({ name: `weighted sum by ${way.name}`, value: way.emit(build, weights) })),
   ];
 }
 

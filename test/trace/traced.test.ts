@@ -1,6 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { concat, constant, einsum, expand, initialOf, input, parameter, stack, where } from "../../src/trace/index.js";
+import type { Value } from "../../src/graph/value.js";
+import { concat, constant, einsum, expand, input, parameter, stack, where } from "../../src/trace/index.js";
 import { at, build64, difference, evaluate, wave } from "../nn/support.js";
+
+const initialOf = ({ source }: Value) => (source.kind === "parameter" ? source.initial : undefined);
 
 const close = 1e-12;
 const x = input("x", ["N", 3]);

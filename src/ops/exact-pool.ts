@@ -1,8 +1,8 @@
 import { factorOf } from "../graph/dim.js";
 import type { Node, Value } from "../graph/value.js";
-import type { Build } from "../ops/build.js";
-import { intsAttribute } from "../ops/checks.js";
-import { autoPadOf, extentOf, positionsOf, readWindow } from "../ops/window.js";
+import type { Build } from "./build.js";
+import { intsAttribute } from "./checks.js";
+import { autoPadOf, extentOf, positionsOf, readWindow } from "./window.js";
 
 /**
  * A pool that rounds its number of windows up (ceil_mode). ONNX's shape inference counts a last window even

@@ -3,9 +3,9 @@ import { PergradError } from "../errors.js";
 import { bindDim } from "../graph/dim.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
-import type { Array64 } from "../ops/definition.js";
-import { build, definitionOf } from "../ops/registry.js";
 import type { Tensor } from "../tensor.js";
+import type { Array64 } from "./definition.js";
+import { build, definitionOf } from "./registry.js";
 
 export function toArray64(tensor: Tensor): Array64 {
   const data =

@@ -1,0 +1,69 @@
+import { simplify } from "../emit/simplify.js";
+import { PergradError } from "../errors.js";
+import { isBatch, showShape } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import { leavesOf } from "../graph/walk.js";
+import { encodeModel } from "../onnx/encode.js";
+import { nodeRuntime } from "../run/node.js";
+import type { Session } from "../run/runtime.js";
+import type { Tensor } from "../tensor.js";
+import type { Traced } from "../trace/traced.js";
+import { type Data, type Expected, prepare } from "./data.js";
+
+/** Traced expressions, ready to run. */
+export interface Compiled<T extends Readonly<Record<string, Traced>>> {
+  /** @param data inputs by name, and parameters that were given no initial value (or are to have another). */
+  run(data: Readonly<Record<string, Data>>): Promise<{ readonly [K in keyof T]: Tensor }>;
+  /** The same as an ONNX model. */
+  encode(): Uint8Array;
+  /** Frees the runtime's memory. */
+  release(): Promise<void>;
+}
+
+/**
+ * Compiles traced expressions, by names of your own, to one program. `run` throws what a program's `run`
+ * throws on bad data.
+ */
+export async function compile<T extends Readonly<Record<string, Traced>>>(outputs: T): Promise<Compiled<T>> {
+  const names = Object.keys(outputs);
+  const values = simplify(Object.values(outputs).map(({ value }) => value));
+  const leaves = leavesOf(values).filter(({ source }) => source.kind === "input" || source.kind === "parameter");
+  checkNames(leaves);
+  const bytes = encodeModel({
+    inputs: leaves,
+    outputs: values.map((value, k) => ({ name: `${names[k]}`, value })),
+  });
+  const session = await nodeRuntime.load(bytes);
+  const expected = new Map(leaves.map((value) => [value.name, expectedOf(value)]));
+  return {
+    run: async (data) => (await runOn(session, expected, data)) as { readonly [K in keyof T]: Tensor },
+    encode: () => bytes,
+    release: () => session.release(),
+  };
+}
+
+function checkNames(leaves: readonly Value[]): void {
+  const twice = leaves.find((value, k) => leaves.findIndex((other) => other.name === value.name) !== k);
+  if (!twice) return;
+  throw new PergradError(
+    "INVALID_ARGUMENT",
+    `Two inputs or parameters ${showShape(twice.shape)} are named "${twice.name}"; rename one.`,
+  );
+}
+
+function expectedOf(value: Value): Expected {
+  const axis = value.shape.findIndex(isBatch);
+  return { value, sampleAxis: axis < 0 ? null : axis };
+}
+
+function runOn(
+  session: Session,
+  expected: ReadonlyMap<string, Expected>,
+  data: Readonly<Record<string, Data>>,
+): Promise<Record<string, Tensor>> {
+  const initial: Record<string, Data> = {};
+  for (const [name, { value }] of expected) {
+    if (value.source.kind === "parameter" && value.source.initial) initial[name] = value.source.initial;
+  }
+  return session.run(prepare({ ...initial, ...data }, expected, true).feeds);
+}
