@@ -1,5 +1,5 @@
 /** `npm start`: trains on real digits, measures every digit's gradient norm, and reports. */
-import { mkdir } from "node:fs/promises";
+import { access, constants, mkdir } from "node:fs/promises";
 import { dirname, relative } from "node:path";
 import { PergradError } from "../../src/index.js";
 import { writeFileSafely } from "../../src/io/atomic.js";
@@ -87,7 +87,18 @@ function summary(accuracy: number, { times, samples }: Timings): string {
   ].join("\n");
 }
 
+/** Before the work, so that a path that cannot be written is not found out after it. */
+async function prepareFolder(path: string): Promise<void> {
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await access(dirname(path), constants.W_OK);
+  } catch (error) {
+    throw new Failure(`The report cannot be written to "${path}": ${(error as Error).message}.`, 1);
+  }
+}
+
 async function main(options: Options): Promise<void> {
+  await prepareFolder(options.out);
   const digits = await load(options.seed);
   const model = network(options.seed);
   const trained = await learn(model, digits, options);
@@ -114,7 +125,6 @@ async function main(options: Options): Promise<void> {
     timings,
     seed: options.seed,
   });
-  await mkdir(dirname(options.out), { recursive: true });
   await writeFileSafely(options.out, new TextEncoder().encode(page));
   process.stdout.write(
     `${summary(accuracy, timings)}\nReport: ${relative(process.cwd(), options.out) || options.out}\n`,
