@@ -6,6 +6,7 @@ import { PergradError } from "../errors.js";
 import { type Dim, factorOf, isBatch, showShape } from "../graph/dim.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
+import { interaction } from "../ops/checks.js";
 import type { SampleAxis } from "../ops/definition.js";
 import { build, definitionOf } from "../ops/registry.js";
 
@@ -38,16 +39,29 @@ export class SampleAxes {
   #rules(node: Node): readonly (SampleAxis | null)[] {
     const definition = definitionOf(node);
     const inputs = node.inputs.map((input) => (input ? this.of(input) : null));
+    refuseBatchSize(node);
     const shared = inputs.every((at) => at === null);
-    if (shared && node.outputs.some((output) => output.shape.some(isBatch)))
+    if (shared && node.outputs.some((output) => output.shape.some(isBatch))) {
       return node.outputs.map((output) => repeated(node, output));
-    if (shared && !node.inputs.some((input) => input?.known?.some(isBatch))) return [];
+    }
+    if (shared) return [];
     if (definition?.decompose) return definition.decompose(node, build).map((output) => this.of(output));
     return definition?.sampleAxis?.(node, inputs) ?? [];
   }
 }
 
-/** A shared value repeated for every sample (Expand, ConstantOfShape): the axis is the one that holds N. */
+/**
+ * A number that depends on the batch size may say what shape a tensor takes, and be followed through shape
+ * arithmetic. In any other place it would change a sample's result with the number of samples beside it.
+ */
+function refuseBatchSize(node: Node): void {
+  const followed = node.outputs.every((output) => output.known);
+  const shapes = definitionOf(node)?.shapeInputs ?? [];
+  const computes = node.inputs.some((input, k) => input?.known?.some(isBatch) && !shapes.includes(k));
+  if (computes && !followed) throw interaction(node, "computes with the batch size");
+}
+
+/** A shared value repeated for every sample (Expand, ConstantOfShape, Tile): the axis is the one that holds N. */
 function repeated(node: Node, output: Value): SampleAxis | null {
   const holding = output.shape.flatMap((dim, axis) => (isBatch(dim) ? [axis] : []));
   if (holding.length === 0) return null;
@@ -58,7 +72,10 @@ function repeated(node: Node, output: Value): SampleAxis | null {
     );
   }
   const axis = holding[0] as number;
-  return { axis, outer: 1, inner: factorOf(output.shape[axis] as Dim), uniform: true };
+  const inner = factorOf(output.shape[axis] as Dim);
+  // What is repeated along the axis lies behind N; where that is one element, all along the axis are alike.
+  const repeats = node.op === "Tile" && node.inputs[0]?.shape[axis] !== 1;
+  return { axis, outer: 1, inner, ...(repeats ? {} : { uniform: true }) };
 }
 
 /** Guards against a rule that disagrees with the shapes. */

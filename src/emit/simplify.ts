@@ -3,15 +3,12 @@
  * and the rules of rewrite.ts applied. Dead nodes fall away by themselves, since a graph is what its
  * outputs reach.
  */
-import { type Attribute, constantValue, dimsValue, makeNode, type Node, type Value } from "../graph/value.js";
+import { type Attribute, dimsValue, makeNode, type Node, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
-import { evaluateGraph } from "../ops/evaluate.js";
+import { foldNode } from "../ops/fold.js";
 import { build, definitionOf } from "../ops/registry.js";
-import { arrayOf, isFloat, type Tensor } from "../tensor.js";
+import { isFloat } from "../tensor.js";
 import { rewrite } from "./rewrite.js";
-
-/** Constants are computed at compile time up to this many elements. */
-const largestFolded = 4096;
 
 /** The same outputs, computed by fewer and cheaper nodes. */
 export function simplify(outputs: readonly Value[]): Value[] {
@@ -37,7 +34,7 @@ function simplifyNode(node: Node, inputs: readonly (Value | null)[], merged: Mer
   const known = node.outputs.map((output) => foldedShape(output));
   if (known.every((value) => value !== null)) return known.map((value) => merged.leaf(value as Value));
   const rebuilt = merged.node(node, inputs);
-  const folded = foldConstant(rebuilt);
+  const folded = foldNode(rebuilt);
   if (folded) return folded.map((value) => merged.leaf(value));
   const rewritten = definitionOf(rebuilt)?.lower?.(rebuilt, build) ?? rewrite(rebuilt, build);
   if (!rewritten) return [...rebuilt.outputs];
@@ -48,38 +45,6 @@ function simplifyNode(node: Node, inputs: readonly (Value | null)[], merged: Mer
 function foldedShape(output: Value): Value | null {
   if (!output.known || output.dtype !== "int64" || output.shape.length > 1) return null;
   return dimsValue(output.known, output.shape.length === 0);
-}
-
-/** A node that reads only small constants is a constant. */
-function foldConstant(node: Node): Value[] | null {
-  const inputs = node.inputs.filter((input): input is Value => input !== null);
-  const definition = definitionOf(node);
-  if (!(definition?.evaluate || definition?.decompose) || inputs.some((input) => !isFixed(input))) return null;
-  if (node.outputs.some((output) => !smallEnough(output))) return null;
-  return evaluateGraph(node.outputs, new Map(), 0).map(({ dims, data }, k) => {
-    const { dtype } = node.outputs[k] as Value;
-    const big = dtype === "int64" || dtype === "uint64";
-    if (isFloat(dtype)) return constantValue({ dtype: "float64", dims, data }, "", dtype);
-    const typed = big
-      ? BigInt64Array.from(data, (x) => BigInt(Math.trunc(x)))
-      : (arrayOf(dtype) as Int32ArrayConstructor).from(data);
-    return constantValue({ dtype, dims, data: typed } as Tensor);
-  });
-}
-
-function isFixed(value: Value): boolean {
-  return (
-    value.source.kind === "constant" ||
-    (value.source.kind === "dims" && value.source.dims.every((dim) => typeof dim === "number"))
-  );
-}
-
-function smallEnough(output: Value): boolean {
-  const size = output.shape.reduce<number>(
-    (product, dim) => product * (typeof dim === "number" ? dim : Number.POSITIVE_INFINITY),
-    1,
-  );
-  return size <= largestFolded;
 }
 
 /**

@@ -4,6 +4,7 @@ import { PergradError } from "../errors.js";
 import { factorOf } from "../graph/dim.js";
 import { constantValue, type Graph, leaf, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
+import { foldNode } from "../ops/fold.js";
 import { isFloat, type Tensor } from "../tensor.js";
 import { asWritten } from "./as-written.js";
 import { decodeAttributes } from "./attributes.js";
@@ -153,6 +154,10 @@ class Decoder {
     const fixed = new Set(
       this.structure.nodes.flatMap((node) => (configuration.get(node.opType) ?? []).map((index) => node.input[index])),
     );
+    // A single exponent is part of a formula: nobody trains the 2 of a square.
+    const exponents = new Set(
+      this.structure.nodes.flatMap((node) => (node.opType === "Pow" && node.input[1] ? [node.input[1]] : [])),
+    );
     const unused: string[] = [];
     for (const [name, proto] of this.structure.initializers) {
       if (!this.structure.read.has(name)) {
@@ -160,7 +165,8 @@ class Decoder {
         continue;
       }
       const tensor = decodeTensor(proto, `The initializer "${name}"`, this.precision);
-      const trainable = isFloat(tensor.dtype) && !fixed.has(name);
+      const exponent = tensor.data.length === 1 && exponents.has(name);
+      const trainable = isFloat(tensor.dtype) && !fixed.has(name) && !exponent;
       if (trainable) this.parameters.set(name, tensor);
       const type = { dtype: tensor.dtype, shape: tensor.dims };
       this.values.set(name, trainable ? leaf(name, type, { kind: "parameter" }) : constantValue(tensor, name));
@@ -198,7 +204,8 @@ class Decoder {
     const outputNames = this.outputsToMake(node);
     const { op, domain, name, inputs, attributes } = node;
     const made = this.options.build.node(op, inputs, attributes, outputNames.length, { domain, name, outputNames });
-    made.outputs.forEach((value, index) => {
+    const folded = foldNode(made) ?? made.outputs;
+    folded.forEach((value, index) => {
       if (!value.shape.every((dim) => Number.isSafeInteger(factorOf(dim)) && factorOf(dim) >= 0)) {
         throw invalidModel(`${op} node "${name}" has an output of impossible size`);
       }

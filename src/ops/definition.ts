@@ -145,6 +145,8 @@ export interface OpDefinition {
    * (see `interaction`) where a sample's output would depend on other samples.
    */
   readonly sampleAxis?: (node: Node, axes: readonly (SampleAxis | null)[]) => (SampleAxis | null)[];
+  /** Inputs that are read as shapes, sizes or places, and so may hold N. */
+  readonly shapeInputs?: readonly number[];
   /** For an op that only moves elements: what its derivative does. A factored gradient passes through unmultiplied. */
   readonly view?: (node: Node) => ViewStep;
   /** A composite op: the same outputs by other ops. It then needs only `infer` besides. */

@@ -118,6 +118,7 @@ function partSizes(call: Call, size: Dim): readonly Dim[] {
 
 const split: OpDefinition = {
   op: "Split",
+  shapeInputs: [1],
   infer: (call) => {
     const { dtype, shape, known } = requireInput(call, 0);
     const axis = axisOf(call, 0);

@@ -1,5 +1,5 @@
 /** MatMul, Gemm, Einsum: products whose weight gradients stay factored. */
-import { type Dim, isBatch, sameDim, showShape } from "../graph/dim.js";
+import { type Dim, factorOf, isBatch, sameDim, showShape } from "../graph/dim.js";
 import type { Node, Value } from "../graph/value.js";
 import { array64, stridesOf, sum64, transpose64, walk, zeros64, zip64 } from "./array64.js";
 import type { Build } from "./build.js";
@@ -12,7 +12,6 @@ import {
   requireInput,
   shapeMismatch,
   stringAttribute,
-  unsupported,
 } from "./checks.js";
 import { contract, letterDims } from "./contract.js";
 import type { Array64, Call, Contraction, OpDefinition, SampleAxis } from "./definition.js";
@@ -294,17 +293,42 @@ function combine(
   return { value, letters: own };
 }
 
+/** Subscripts in which each letter occurs once, with identity matrices that tie what were repeated: "hh" is "hH" times "Hh". */
+function withoutRepeats(letters: string, shape: readonly Dim[], used: string, like: Value, build: Build) {
+  const free = [..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"].filter((c) => !used.includes(c));
+  const ties: { readonly value: Value; readonly letters: string }[] = [];
+  const own = [...letters].map((letter, axis) => {
+    if (letters.indexOf(letter) === axis) return letter;
+    const fresh = free.shift() ?? "";
+    const size = factorOf(shape[axis] as Dim);
+    const identity = Float64Array.from({ length: size * size }, (_, at) => (at % (size + 1) === 0 ? 1 : 0));
+    ties.push({ value: build.floats(identity, [size, size], like), letters: letter + fresh });
+    return fresh;
+  });
+  return { own: own.join(""), ties };
+}
+
 /** The cotangent of operand k: an einsum of the other operands and dy. */
 function operandCotangent(node: Node, equation: Equation, k: number, dy: Value, build: Build): Contraction {
   const input = node.inputs[k] as Value;
-  const own = equation.operands[k] as string;
-  if (new Set(own).size !== own.length)
-    throw unsupported(node, `cannot be differentiated where a subscript is repeated ("${own}")`);
-  const others = node.inputs.flatMap((value, i) => (i === k ? [] : [value as Value]));
-  const letters = equation.operands.filter((_, i) => i !== k);
+  const used = equation.operands.join("") + equation.result;
+  const { own, ties } = withoutRepeats(equation.operands[k] as string, input.shape, used, dy, build);
+  const others = node.inputs.flatMap((value, i) => {
+    if (i === k) return [];
+    const letters = equation.operands[i] as string;
+    if (new Set(letters).size === letters.length) return [{ value: value as Value, letters }];
+    const single = [...new Set(letters)].join("");
+    return [{ value: build.op("Einsum", [value as Value], { equation: `${letters}->${single}` }), letters: single }];
+  });
+  const parts = [...others, ...ties];
   const start =
-    others.length > 0
-      ? combine(build, others, letters, own + equation.result)
+    parts.length > 0
+      ? combine(
+          build,
+          parts.map(({ value }) => value),
+          parts.map(({ letters }) => letters),
+          own + equation.result,
+        )
       : { value: build.scalar(1, dy), letters: "" };
   // A subscript that occurs in this operand alone was summed: its cotangent is constant along that axis.
   const alone = [...own].filter((letter) => !start.letters.includes(letter) && !equation.result.includes(letter));

@@ -125,6 +125,7 @@ function unpooledShape(call: Call, x: Value): Shape {
 
 const maxUnpool: OpDefinition = {
   op: "MaxUnpool",
+  shapeInputs: [2],
   infer: (call) => {
     const [x, indices] = [requireInput(call, 0), requireInput(call, 1)];
     const shape = unpooledShape(call, x);

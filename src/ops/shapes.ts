@@ -36,6 +36,7 @@ function spanBehind(shape: Shape, axis: number): number | undefined {
 function reshapedSampleAxis(node: Node, at: SampleAxis | null | undefined): SampleAxis | null {
   if (!at) return null;
   const [from, to] = [(node.inputs[0] as Value).shape, (node.outputs[0] as Value).shape];
+  if (at.uniform && from.every((dim, k) => k === at.axis || dim === 1)) return uniformAlong(to);
   const behind = spanBehind(from, at.axis);
   const axis = to.findIndex(isBatch);
   const after = axis < 0 ? undefined : spanBehind(to, axis);
@@ -45,6 +46,12 @@ function reshapedSampleAxis(node: Node, at: SampleAxis | null | undefined): Samp
     throw interaction(node, `mixes the sample axis of ${showShape(from)} with others in ${showShape(to)}`);
   }
   return { axis, outer, inner };
+}
+
+/** The sample axis of a tensor whose elements are all alike. */
+function uniformAlong(shape: Shape): SampleAxis | null {
+  const axis = shape.findIndex(isBatch);
+  return axis < 0 ? null : { axis, outer: 1, inner: factorOf(shape[axis] as Dim), uniform: true };
 }
 
 /** An op that changes the shape only: `shapeAfter` says to what. */
@@ -79,6 +86,7 @@ function reshaping(op: string, shapeAfter: (call: Call, input: Value) => Shape):
       ];
     },
     differentiate: (node, [dy], build) => [build.reshape(dy as Value, (node.inputs[0] as Value).shape)],
+    shapeInputs: [1],
     view: (node) => ({ kind: "reshape", shape: (node.inputs[0] as Value).shape }),
     batch: (node, [input], _batched, build) => {
       const leading = (input as Value).shape[0] as Dim;
@@ -174,6 +182,7 @@ const transpose: OpDefinition = {
 
 const expand: OpDefinition = {
   op: "Expand",
+  shapeInputs: [1],
   infer: (call) => {
     const input = requireInput(call, 0);
     const shape = broadcastShape(call, [input.shape, knownDims(call, 1) ?? []]);
@@ -212,6 +221,7 @@ function expandKnown(dim: Dim, shape: Shape): Dim[] | undefined {
 
 const tile: OpDefinition = {
   op: "Tile",
+  shapeInputs: [1],
   infer: (call) => {
     const input = requireInput(call, 0);
     const repeats = knownDims(call, 1) ?? [];
@@ -291,6 +301,7 @@ const size: OpDefinition = {
 
 const constantOfShape: OpDefinition = {
   op: "ConstantOfShape",
+  shapeInputs: [0],
   infer: (call) => {
     const dims = knownDims(call, 0) ?? [];
     const value = tensorAttribute(call, "value");

@@ -137,6 +137,7 @@ function slicedSampleAxis(node: Node, at: SampleAxis | null): SampleAxis | null 
 
 const slice: OpDefinition = {
   op: "Slice",
+  shapeInputs: [1, 2],
   infer: (call) => {
     const input = requireInput(call, 0);
     const cuts = cutsOf(call);
@@ -285,6 +286,7 @@ function copiedCotangent(node: Node, dy: Value, padding: Padding, build: Build):
 
 const pad: OpDefinition = {
   op: "Pad",
+  shapeInputs: [1],
   infer: (call) => {
     const input = requireInput(call, 0);
     return [{ dtype: input.dtype, shape: paddedShape(call), ...padKnown(call, input) }];

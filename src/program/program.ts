@@ -174,7 +174,11 @@ function emit(objective: Objective, plan: Plan, wants: Wants): Emitted {
   );
   const values = simplify(named.map(({ value }) => value));
   const leaves = new Set(leavesOf(values));
-  const inputs = [...objective.expected.values()].map(({ value }) => value).filter((value) => leaves.has(value));
+  const expected = [...objective.expected.values()];
+  // One input that carries samples stays even if nothing reads it: from it the program knows N.
+  const counted = expected.find(({ value, sampleAxis }) => sampleAxis !== null && leaves.has(value));
+  const counter = counted ?? expected.find(({ sampleAxis }) => sampleAxis !== null);
+  const inputs = expected.map(({ value }) => value).filter((value) => leaves.has(value) || value === counter?.value);
   const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
   return { inputs, parameters, outputs: named.map(({ name }, k) => ({ name, value: values[k] as Value })) };
 }

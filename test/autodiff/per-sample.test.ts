@@ -4,7 +4,8 @@ import { perSampleGradients } from "../../src/autodiff/per-sample.js";
 import { SampleAxes } from "../../src/autodiff/sample-axes.js";
 import { type DimSpec, parseDim } from "../../src/graph/dim.js";
 import type { Value } from "../../src/graph/value.js";
-import { concat, einsum, input, parameter, type Traced } from "../../src/trace/index.js";
+import { build } from "../../src/ops/registry.js";
+import { concat, einsum, input, parameter, Traced } from "../../src/trace/index.js";
 import { type Case, compareWithLoop, numbers } from "../support/per-sample.js";
 
 interface Spec {
@@ -223,6 +224,41 @@ describe("per-sample gradients against the loop, every way of every kind, in flo
     );
   });
 
+  it("einsums that take a diagonal, of data or of a parameter", () => {
+    check(
+      (samples, i) => ({
+        samples,
+        inputs: { x: { shape: ["N", i, i] } },
+        parameters: { w: [i, i], v: [i, i] },
+        loss: ({ x, w, v }) => {
+          const traced = einsum("nhh,hh->nh", x as Traced, w as Traced);
+          return perSampleSum(traced).add(perSampleSum(einsum("nij,jj,ij->ni", x as Traced, w as Traced, v as Traced)));
+        },
+      }),
+      { w: "sum", v: "outer" },
+    );
+  });
+
+  it("zeros of a folded shape, unfolded", () => {
+    check(
+      (samples, t) => ({
+        samples,
+        inputs: { x: { shape: [t, "N"], axis: 1 } },
+        parameters: { w: [t, 1] },
+        loss: ({ x, w }) => {
+          const zeros = new Traced(build.zeros([{ perSample: t }], "float32")).reshape([t, "N"]);
+          return perSampleSum(
+            (x as Traced)
+              .mul(w as Traced)
+              .add(zeros)
+              .transpose([1, 0]),
+          );
+        },
+      }),
+      { w: "dense" },
+    );
+  });
+
   it("a scalar parameter, and a parameter repeated for every sample", () => {
     check(
       (samples, t, i) => ({
@@ -256,6 +292,31 @@ describe("samples that interact are refused, naming the node", () => {
   });
   it("a reshape that mixes samples", () => {
     expect(losses((x, w) => perSampleSum(x.matmul(w).transpose([1, 0]).reshape(["N", 3])))).toThrow(/Reshape/);
+  });
+  const size = (x: Traced) => build.op("Shape", [x.value], { start: 0, end: 1 });
+  const one = build.ints([1]);
+  const float = (value: Value) => new Traced(build.cast(value, "float32"));
+  it.each<[string, (n: Value, y: Traced) => Traced]>([
+    ["N", (n, y) => y.div(float(n))],
+    ["max(N, 1)", (n, y) => y.div(float(build.op("Max", [n, one])))],
+    ["N + 1", (n, y) => y.mul(float(build.add(n, one)))],
+    ["N / 2", (n, y) => y.mul(float(build.div(n, build.ints([2]))))],
+    ["|N|", (n, y) => y.mul(float(build.abs(n)))],
+    ["N < 2", (n, y) => new Traced(build.where(build.less(n, build.ints([2])), y.value, y.square().value))],
+    ["N = 1", (n, y) => new Traced(build.where(build.equal(n, one), y.value, y.square().value))],
+    ["N mod 2", (n, y) => y.mul(new Traced(build.gather(y.value, build.op("Mod", [n, build.ints([2])]), 1)))],
+  ])("numbers that depend on the batch size: %s", (_name, use) => {
+    expect(losses((x, w) => perSampleSum(use(size(x), x.matmul(w))))).toThrow(/batch size|batch/);
+  });
+  it("a row of constants tiled against folded samples", () => {
+    const table = new Traced(build.floats([1, 10, 100], [3], input("like", [1]).value));
+    const tiled = (x: Traced) => new Traced(build.op("Tile", [table.value, size(x)]));
+    expect(
+      losses((x, w) => {
+        const flat = x.matmul(w).transpose([1, 0]).reshape(["N*3"]).mul(tiled(x));
+        return perSampleSum(flat.reshape([3, "N"]).transpose([1, 0]));
+      }),
+    ).toThrow(/along different axes/);
   });
   it("a division by the batch size", () => {
     expect(losses((x, w) => perSampleSum(x.matmul(w)).div(x.reshape(["N*3"]).sum([0])))).toThrow(/ReduceSum/);

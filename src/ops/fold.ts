@@ -1,0 +1,48 @@
+/** Constant folding: what depends on constants alone is computed when the graph is made. */
+import { type Dim, isBatch } from "../graph/dim.js";
+import { constantValue, type Node, type Value } from "../graph/value.js";
+import { presentInputs } from "../graph/walk.js";
+import { arrayOf, isFloat, type Tensor } from "../tensor.js";
+import type { Array64 } from "./definition.js";
+import { evaluateGraph, toArray64 } from "./evaluate.js";
+import { definitionOf } from "./registry.js";
+
+/** Results of up to this many elements are folded. */
+const largestFolded = 4096;
+
+/** The outputs as constants, or null where the node reads more than small constants, or gives more. */
+export function foldNode(node: Node): Value[] | null {
+  const definition = definitionOf(node);
+  if (!definition?.evaluate && !definition?.decompose) return null;
+  if (!node.outputs.every(isSmall)) return null;
+  const feeds = new Map<Value, Array64>();
+  for (const input of presentInputs(node)) {
+    const fixed = fixedElements(input);
+    if (!fixed) return null;
+    feeds.set(input, fixed);
+  }
+  return evaluateGraph(node.outputs, feeds, 0).map((array, k) => constantOf64(array, node.outputs[k] as Value));
+}
+
+function isSmall({ shape }: Value): boolean {
+  const product = shape.reduce<number>((size, dim) => size * (isBatch(dim) ? Number.POSITIVE_INFINITY : dim), 1);
+  return product <= largestFolded;
+}
+
+/** The elements of a value that are the same at every run and for every batch size. */
+function fixedElements(value: Value): Array64 | null {
+  if (value.source.kind === "constant") return toArray64(value.source.tensor);
+  const known = value.known?.every((dim): dim is Exclude<Dim, object> => !isBatch(dim)) ? value.known : null;
+  return known
+    ? { dims: value.shape.length === 0 ? [] : [known.length], data: Float64Array.from(known, Number) }
+    : null;
+}
+
+function constantOf64({ dims, data }: Array64, { dtype, name }: Value): Value {
+  if (isFloat(dtype)) return constantValue({ dtype: "float64", dims, data }, name, dtype);
+  const big = dtype === "int64" || dtype === "uint64";
+  const typed = big
+    ? BigInt64Array.from(data, (x) => BigInt(Math.trunc(x)))
+    : (arrayOf(dtype) as Int32ArrayConstructor).from(data);
+  return constantValue({ dtype, dims, data: typed } as Tensor, name);
+}
