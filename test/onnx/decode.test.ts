@@ -303,3 +303,67 @@ describe("inputs", () => {
     );
   });
 });
+
+describe("constants that exporters compute", () => {
+  const constants = (name: string, ...values: number[]) =>
+    initializer(name, { dtype: "int64", dims: [values.length], data: BigInt64Array.from(values, BigInt) });
+
+  it("a slice's end by Mod, as attention is exported", () => {
+    const { graph } = decode(
+      file({
+        inputs: [valueInfo("x", ["N", 6])],
+        initializers: [
+          constants("start", 0),
+          constants("five", 5),
+          constants("axis", 1),
+          constants("two", -2),
+          constants("flat", -1),
+        ],
+        nodes: [
+          node("Add", ["five", "two"], ["three"]),
+          node("Mod", ["three", "five"], ["end"]),
+          node("Reshape", ["end", "flat"], ["end1"]),
+          node("Slice", ["x", "start", "end1", "axis"], ["y"]),
+        ],
+      }),
+    );
+    expect(graph.outputs[0]?.value.shape.map((dim) => (typeof dim === "number" ? dim : "N"))).toEqual(["N", 3]);
+  });
+
+  it("pads turned about in two dimensions, as torch exports F.pad", () => {
+    const { graph } = decode(
+      file({
+        inputs: [valueInfo("x", ["N", 1, 4, 4])],
+        initializers: [
+          constants("torch", 1, 0, 2, 1, 0, 0, 0, 0),
+          constants("pairs", -1, 2),
+          constants("flat", -1),
+          constants("last", -1),
+          constants("first", Number.MIN_SAFE_INTEGER),
+          constants("axis", 0),
+          constants("back", -1),
+        ],
+        nodes: [
+          node("Reshape", ["torch", "pairs"], ["matrix"]),
+          node("Slice", ["matrix", "last", "first", "axis", "back"], ["reversed"]),
+          node("Transpose", ["reversed"], ["columns"], [ints("perm", [1, 0])]),
+          node("Reshape", ["columns", "flat"], ["row"]),
+          node("Cast", ["row"], ["pads"], [int("to", 7)]),
+          node("Pad", ["x", "pads"], ["y"]),
+        ],
+      }),
+    );
+    expect(graph.outputs[0]?.value.shape.slice(1)).toEqual([1, 7, 5]);
+  });
+
+  it("a single exponent is no parameter", () => {
+    const { parameters } = decode(
+      file({
+        inputs: [valueInfo("x", ["N", 2])],
+        initializers: [initializer("two", floats([], 2)), initializer("powers", floats([2], 1, 2))],
+        nodes: [node("Pow", ["x", "two"], ["h"]), node("Pow", ["h", "powers"], ["y"])],
+      }),
+    );
+    expect(Object.keys(parameters)).toEqual(["powers"]);
+  });
+});

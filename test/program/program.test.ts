@@ -177,3 +177,21 @@ describe("bad data ends in one clear sentence", () => {
     expect(() => want.clippedSum({ maxNorm })).toThrow(/maxNorm/);
   });
 });
+
+it("a program whose inputs only say how many samples there are", async () => {
+  const model = nn.trace({ x: ["N", 2] }, { p: nn.uniform([3], 1) }, ({ x: counted }, { p }) => {
+    const rows = p.expand([...counted.shape.slice(0, 1), 3]);
+    return rows.mul(p).sum([1]);
+  });
+  const loss = losses.output();
+  const program = await perSample(model, { loss, want: { gradients: want.gradients() } });
+  const { gradients } = await program.run({ x: new Float32Array(6) });
+  const own = model.parameters.p?.data as Float32Array;
+  expect(gradients.p?.dims).toEqual([3, 3]);
+  expectClose(
+    gradients.p?.data ?? [],
+    [0, 1, 2].flatMap(() => [...own].map((value) => 2 * value)),
+    1e-6,
+    "2 p, for every sample",
+  );
+});
