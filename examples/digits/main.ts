@@ -99,6 +99,12 @@ async function prepareFolder(path: string): Promise<void> {
   }
 }
 
+/** From the current folder if it lies in there. */
+function shownPath(path: string): string {
+  const short = relative(process.cwd(), path);
+  return short.startsWith("..") ? path : short;
+}
+
 async function main(options: Options): Promise<void> {
   await prepareFolder(options.out);
   const digits = await load(options.seed);
@@ -128,9 +134,7 @@ async function main(options: Options): Promise<void> {
     seed: options.seed,
   });
   await writeFileSafely(options.out, new TextEncoder().encode(page));
-  process.stdout.write(
-    `${summary(accuracy, timings)}\nReport: ${relative(process.cwd(), options.out) || options.out}\n`,
-  );
+  process.stdout.write(`${summary(accuracy, timings)}\nReport: ${shownPath(options.out)}\n`);
 }
 
 try {
