@@ -8,6 +8,7 @@ const counted: ["json", { outputFile: string }][] = json ? [["json", { outputFil
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    setupFiles: ["test/support/seed.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: "forks",

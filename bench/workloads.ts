@@ -1,3 +1,4 @@
+import { network } from "../examples/digits/network.js";
 import { losses, type Model, nn, type Tensor } from "../src/index.js";
 
 export interface Workload {
@@ -30,23 +31,6 @@ function classification(name: string, model: Model, shape: readonly number[], sa
   };
 }
 
-/** The CNN of PyTorch's MNIST example for differentially private training. */
-export function mnistCnn(): Model {
-  const module = nn.sequential(
-    nn.conv2d(1, 16, 8, { stride: 2, padding: 3 }),
-    nn.relu(),
-    nn.maxPool2d(2, { stride: 1 }),
-    nn.conv2d(16, 32, 4, { stride: 2 }),
-    nn.relu(),
-    nn.maxPool2d(2, { stride: 1 }),
-    nn.flatten(),
-    nn.linear(32 * 4 * 4, 32),
-    nn.relu(),
-    nn.linear(32, 10),
-  );
-  return nn.model(module, { input: { x: ["N", 1, 28, 28] }, seed: 0 });
-}
-
 export function mlp(): Model {
   const module = nn.sequential(nn.linear(784, 256), nn.relu(), nn.linear(256, 10));
   return nn.model(module, { input: { x: ["N", 784] }, seed: 0 });
@@ -54,6 +38,6 @@ export function mlp(): Model {
 
 export const workloads: readonly (() => Workload)[] = [
   () => classification("MLP 784-256-10, N=256", mlp(), [784], 256),
-  () => classification("MNIST CNN, N=64", mnistCnn(), [1, 28, 28], 64),
-  () => classification("MNIST CNN, N=256", mnistCnn(), [1, 28, 28], 256),
+  () => classification("MNIST CNN, N=64", network(0), [1, 28, 28], 64),
+  () => classification("MNIST CNN, N=256", network(0), [1, 28, 28], 256),
 ];

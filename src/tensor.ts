@@ -50,6 +50,11 @@ const arrays = {
   bool: Uint8Array,
 } as const;
 
+/** Whether this names an element type that pergrad reads. */
+export function isDType(text: string): text is DType {
+  return Object.hasOwn(arrays, text);
+}
+
 /** The typed-array class that holds `dtype`. */
 export function arrayOf<D extends DType>(dtype: D): (typeof arrays)[D] {
   return arrays[dtype];

@@ -1,10 +1,11 @@
 /** check: the self-test on a user's own model and data. */
 import { type CheckedParameter, type CheckResult, check } from "../check/check.js";
 import { PergradError } from "../errors.js";
+import { table } from "../table.js";
 import { feedsBetween } from "./chunks.js";
 import type { Io } from "./io.js";
+import { json } from "./json.js";
 import type { Progress } from "./progress.js";
-import { json, table } from "./table.js";
 import { dataTaskOf, type TaskOptions } from "./task.js";
 
 export interface CheckCommandOptions extends TaskOptions {

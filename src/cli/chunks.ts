@@ -1,9 +1,10 @@
 /** Batches of the data, small enough for their results and intermediate tensors to fit into memory. */
-import { takeSamples } from "../check/oracle.js";
+
 import { elementsOf, factorOf, isBatch } from "../graph/dim.js";
 import { nodesBefore } from "../graph/walk.js";
 import type { Explanation } from "../program/explanation.js";
 import type { Objective } from "../program/objective.js";
+import { takeSamples } from "../samples.js";
 import type { Tensor } from "../tensor.js";
 import type { DataTask } from "./task.js";
 

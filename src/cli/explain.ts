@@ -3,8 +3,8 @@ import { InvalidArgumentError } from "commander";
 import { type Want, want } from "../plan/want.js";
 import { Program } from "../program/program.js";
 import type { Io } from "./io.js";
+import { json } from "./json.js";
 import type { Progress } from "./progress.js";
-import { json } from "./table.js";
 import { type TaskOptions, taskOf } from "./task.js";
 
 export interface ExplainOptions extends TaskOptions {

@@ -1,7 +1,7 @@
 /** What all commands begin with: the model, the data and the loss put together. */
 import { stat } from "node:fs/promises";
 import { PergradError } from "../errors.js";
-import { type LoadOptions, modelOf, readModel } from "../load.js";
+import { type LoadOptions, modelOf, parseFile, readModel } from "../load.js";
 import type { Model } from "../model.js";
 import { type Objective, type ObjectiveOptions, objectiveOf, targetName } from "../program/objective.js";
 import type { Tensor } from "../tensor.js";
@@ -47,7 +47,7 @@ export async function taskOf(
   const bytes = await readModel(modelFile);
   refuseTensors(bytes, modelFile);
   const data = options.data === undefined ? undefined : await readData(options.data);
-  const model = load(bytes, modelFile, options, data);
+  const model = await load(bytes, modelFile, options, data);
   if (data) checkInputs(data, model);
   const outputAxis = outputSampleAxis(model, output, options);
   const target = data?.get(targetName);
@@ -86,17 +86,23 @@ function refuseTensors(bytes: Uint8Array, fileName: string): void {
 }
 
 /** Open dimensions that no option gives are taken from the data. */
-function load(bytes: Uint8Array, fileName: string, options: TaskOptions, data: Tensors | undefined): Model {
+async function load(
+  bytes: Uint8Array,
+  fileName: string,
+  options: TaskOptions,
+  data: Tensors | undefined,
+): Promise<Model> {
   const inputs = [...(options.sampleAxis ?? [])].filter(([name]) => name !== "output");
   const given: LoadOptions = {
     sampleAxes: Object.fromEntries(inputs),
     dimensions: Object.fromEntries(options.dim ?? []),
   };
+  const proto = await parseFile(bytes, fileName);
   try {
-    return modelOf(bytes, fileName, given);
+    return modelOf(proto, fileName, given);
   } catch (error) {
     if (!data || !(error instanceof PergradError) || error.code !== "UNKNOWN_SHAPE") throw error;
-    return modelOf(bytes, fileName, {
+    return modelOf(proto, fileName, {
       ...given,
       dimensions: openDimensions(bytes, fileName, data, options.data ?? "", given),
     });

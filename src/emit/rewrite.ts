@@ -7,7 +7,7 @@ import { type Dim, sameShape } from "../graph/dim.js";
 import { constantOf, type Node, nodeOf, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { contract } from "../ops/contract.js";
-import { parseEquation } from "../ops/linear.js";
+import { parseEquation } from "../ops/einsum.js";
 import { definitionOf } from "../ops/registry.js";
 
 type Rule = (node: Node, build: Build) => Value[] | null;

@@ -225,17 +225,4 @@ export function asLoss(loss: Loss | LossFunction): Loss {
 /** What makes losses. */
 export const losses = { crossEntropy, nll, mse, l1, smoothL1, huber, bce, bceWithLogits, output, custom } as const;
 
-/** Losses without options, by the names of the command line. */
-export const namedLosses: Readonly<Record<string, () => Loss>> = {
-  cross_entropy: () => crossEntropy(),
-  nll: () => nll(),
-  mse,
-  l1,
-  smooth_l1: () => smoothL1(),
-  huber: () => huber(),
-  bce,
-  bce_with_logits: bceWithLogits,
-  output: () => output(),
-};
-
 export type { GivenTarget, Loss, LossFunction, TensorType } from "./loss.js";

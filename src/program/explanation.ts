@@ -1,4 +1,5 @@
 import type { ExplainedParameter } from "../plan/planner.js";
+import { table } from "../table.js";
 
 const headings = ["parameter", "shape", "kind", "positions", "norm by", "sum by", "operations", "floats"] as const;
 
@@ -17,7 +18,7 @@ export class Explanation {
 
   toString(): string {
     const { total } = this;
-    const table = [
+    const cells = [
       [...headings],
       ...this.rows.map((row) => [
         row.parameter,
@@ -31,16 +32,9 @@ export class Explanation {
       ]),
       ["total", `${count(total.elements)} elements`, "", "", "", "", count(total.operations), count(total.floats)],
     ];
-    const widths = headings.map((_, column) => Math.max(...table.map((row) => (row[column] ?? "").length)));
-    const lines = table.map((row) =>
-      row
-        .map((cell, column) => (column < 3 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
-        .join("  ")
-        .trimEnd(),
-    );
     const legend =
       "Operations are multiply-adds and floats are numbers moved, per sample, beyond the forward pass and the data's backward pass.";
-    return [...lines, "", legend, ...this.notes.map((note) => `Note: ${note}`)].join("\n");
+    return [table(cells, 3), legend, ...this.notes.map((note) => `Note: ${note}`)].join("\n");
   }
 }
 

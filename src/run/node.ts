@@ -1,7 +1,7 @@
 /** ONNX Runtime in Node. */
 import * as ort from "onnxruntime-node";
 import { PergradError } from "../errors.js";
-import { type DType, sizeOf, type Tensor } from "../tensor.js";
+import { isDType, sizeOf, type Tensor } from "../tensor.js";
 import type { Runtime, RuntimeOptions, Session } from "./runtime.js";
 
 export const nodeRuntime: Runtime = {
@@ -75,23 +75,9 @@ function toOrt(tensor: Tensor, name: string): ort.Tensor {
   return new ort.Tensor(dtype, data, dims);
 }
 
-const dtypes: ReadonlySet<string> = new Set<DType>([
-  "float32",
-  "float64",
-  "int64",
-  "int32",
-  "int16",
-  "int8",
-  "uint64",
-  "uint32",
-  "uint16",
-  "uint8",
-  "bool",
-]);
-
 function fromOrt(value: ort.OnnxValue, name: string): Tensor {
   const { type, dims, data } = value as ort.Tensor;
-  if (!dtypes.has(type))
+  if (!isDType(type))
     throw new PergradError("RUNTIME", `The output "${name}" is of type ${type}, which pergrad does not read.`);
   return { dtype: type, dims, data } as Tensor;
 }

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { grad } from "../../src/autodiff/grad.js";
 import { type Dim, type DimSpec, N } from "../../src/graph/dim.js";
-import { asLoss, type Loss, losses, namedLosses } from "../../src/nn/losses.js";
+import { asLoss, type Loss, losses } from "../../src/nn/losses.js";
 import type { Array64 } from "../../src/ops/definition.js";
 import type { DType, Tensor } from "../../src/tensor.js";
 import { input } from "../../src/trace/index.js";
@@ -367,8 +367,4 @@ describe("a loss of one's own", () => {
     expect(() => losses.custom((a) => a.sum()).apply(x, t)).toThrowError(code("SHAPE_MISMATCH"));
     expect(() => losses.custom((a) => a.sum(1).greater(0)).apply(x, t)).toThrowError(code("DTYPE_MISMATCH"));
   });
-});
-
-it("losses are found by the names of the command line", () => {
-  for (const [name, make] of Object.entries(namedLosses)) expect(make().name).toBe(name);
 });

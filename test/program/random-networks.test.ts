@@ -172,8 +172,9 @@ async function compare(model: Model, shape: readonly number[], samples: number, 
     .flatMap((each) => [...each.values()])
     .reduce((max, data) => data.reduce((m, v) => Math.max(m, Math.abs(v)), max), 0);
   // A gradient that nearly cancels (of a weight before a normalisation, which does not see its scale) carries the
-  // rounding of the terms that cancel, which are as large as the other gradients: it counts against those.
-  const floor = Math.max(0.1 * largest, 1e-3);
+  // rounding of the terms that cancel, which are as large as the other gradients: it counts against those. And
+  // activations and losses are of the order of 1, so that no result is more exact than a few times 1e-7.
+  const floor = Math.max(0.1 * largest, 1e-2);
   const norms = loop.map((each) =>
     Math.sqrt([...each.values()].reduce((sum, data) => sum + data.reduce((s, v) => s + v * v, 0), 0)),
   );
@@ -218,7 +219,7 @@ async function compare(model: Model, shape: readonly number[], samples: number, 
         weighted((n) => Math.min(1, 0.05 / (norms[n] as number))),
         1e-4,
         `clipped sum of ${name}`,
-        floor,
+        floor * samples,
       );
     }
     if (samples > 0 && size > 0) {
