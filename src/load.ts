@@ -1,9 +1,12 @@
 /** Reads an ONNX file as a model. */
 import { readFile } from "node:fs/promises";
+import type { ModelProto } from "onnx-buf";
 import { PergradError } from "./errors.js";
 import { unreadable } from "./io/failure.js";
 import type { Model } from "./model.js";
 import { decodeModel } from "./onnx/decode.js";
+import { readExternalData } from "./onnx/external.js";
+import { parseModel } from "./onnx/proto.js";
 import { build } from "./ops/registry.js";
 import type { Tensor } from "./tensor.js";
 
@@ -16,13 +19,13 @@ export interface LoadOptions {
 
 /**
  * Reads an ONNX model from a file, or from its bytes. Its floating-point initializers become parameters under
- * their own names, in float32.
+ * their own names, in float32. Those that are stored in other files of its folder are found by the model's path.
  * Throws FILE_UNREADABLE, NOT_ONNX, INVALID_MODEL, UNSUPPORTED_OP, UNKNOWN_SHAPE, SHAPE_MISMATCH,
  * DTYPE_MISMATCH, INVALID_ARGUMENT.
  */
 export async function loadModel(source: string | Uint8Array, options: LoadOptions = {}): Promise<Model> {
   if (typeof source !== "string") return modelOf(source, "the model", options);
-  return modelOf(await readModel(source), source, options);
+  return modelOf(await parseFile(await readModel(source), source), source, options);
 }
 
 /** The bytes of a model file. Throws FILE_UNREADABLE. */
@@ -39,9 +42,16 @@ export async function readModel(path: string): Promise<Uint8Array> {
   }
 }
 
+/** Parses the model file at `path` and reads the weights that lie beside it. */
+export async function parseFile(bytes: Uint8Array, path: string): Promise<ModelProto> {
+  const proto = parseModel(bytes, path);
+  await readExternalData(proto, path);
+  return proto;
+}
+
 /** Decodes a model; `fileName` is for messages. */
-export function modelOf(bytes: Uint8Array, fileName: string, options: LoadOptions): Model {
-  const { graph, parameters, notes } = decodeModel(bytes, { ...options, fileName, build });
+export function modelOf(source: Uint8Array | ModelProto, fileName: string, options: LoadOptions): Model {
+  const { graph, parameters, notes } = decodeModel(source, { ...options, fileName, build });
   const { sampleAxes = {} } = options;
   return {
     graph,

@@ -97,7 +97,8 @@ export async function readSafetensors(path: string): Promise<SafetensorsContent>
   }
 }
 
-async function readAt(file: FileHandle, position: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+/** Exactly these bytes, in a buffer of their own. Throws where the file ends before. */
+export async function readAt(file: FileHandle, position: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(length);
   for (let done = 0; done < length; ) {
     const { bytesRead } = await file.read(bytes, done, Math.min(length - done, 2 ** 30), position + done);

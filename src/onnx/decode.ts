@@ -34,9 +34,9 @@ export interface DecodedModel {
  * Throws NOT_ONNX, INVALID_MODEL, UNSUPPORTED_OP, UNKNOWN_SHAPE, and what the shape rules throw. The axis
  * that holds the samples becomes the batch N, whether or not the file fixes its size.
  */
-export function decodeModel(bytes: Uint8Array, options: DecodeOptions): DecodedModel {
+export function decodeModel(source: Uint8Array | ModelProto, options: DecodeOptions): DecodedModel {
   const { fileName } = options;
-  const model = parseModel(bytes, fileName);
+  const model = source instanceof Uint8Array ? parseModel(source, fileName) : source;
   const opset = opsetOf(model);
   checkOpset(opset, fileName);
   if (!model.graph) throw invalidModel(`"${fileName}" holds no graph`);

@@ -35,27 +35,31 @@ export function decodeTensor(proto: TensorProto, what: string, notes: PrecisionN
     );
   }
   refuseElsewhere(proto, what);
-  const dims = proto.dims.map(Number);
-  const size = sizeOf(dims);
-  if (!dims.every((dim) => dim >= 0 && Number.isSafeInteger(dim)) || !Number.isSafeInteger(size)) {
-    throw invalidModel(`${what} has the impossible shape [${proto.dims.join(", ")}]`);
-  }
+  const dims = dimsOf(proto, what);
   notes.add(stored, what);
   const found = proto.rawData.length > 0 ? fromRaw(proto, stored, dims, what) : fromFields(proto, stored, dims, what);
   if (found.dtype !== "float64") return found;
   return { dtype: "float32", dims, data: Float32Array.from(found.data as Float64Array) };
 }
 
+/** Throws INVALID_MODEL where no tensor can have such a shape. */
+export function dimsOf(proto: TensorProto, what: string): number[] {
+  const dims = proto.dims.map(Number);
+  if (dims.every((dim) => dim >= 0 && Number.isSafeInteger(dim)) && Number.isSafeInteger(sizeOf(dims))) return dims;
+  throw invalidModel(`${what} has the impossible shape [${proto.dims.join(", ")}]`);
+}
+
+/** What is stored in other files was read before, where the model's own path is known. */
 function refuseElsewhere(proto: TensorProto, what: string): void {
-  if (proto.dataLocation !== Location.EXTERNAL && proto.externalData.length === 0) {
+  if (proto.dataLocation !== Location.EXTERNAL) {
     if (proto.segment) throw invalidModel(`${what} is split into segments, which ONNX no longer allows`);
     return;
   }
   const file = proto.externalData.find(({ key }) => key === "location")?.value ?? "another file";
   throw new PergradError(
     "FILE_UNREADABLE",
-    `${what} is stored outside the model, in "${file}", which pergrad does not read yet; ` +
-      "save the model with its weights inside (onnx.save_model with save_as_external_data=False).",
+    `${what} is stored outside the model, in "${file}", which cannot be found from the model's bytes; ` +
+      "give loadModel the model's path instead.",
   );
 }
 
@@ -67,8 +71,16 @@ function fromRaw(proto: TensorProto, stored: StoredType, dims: readonly number[]
   if (proto.rawData.length !== sizeOf(dims) * storedBytesOf(stored)) {
     refuseSize(what, dims, `${proto.rawData.length} bytes of ${stored}`);
   }
-  // A copy: typed arrays need alignment, and the caller may reuse the file's bytes.
-  return tensorOfBytes(stored, dims, new Uint8Array(proto.rawData).buffer);
+  return tensorOfBytes(stored, dims, ownBuffer(proto.rawData));
+}
+
+/**
+ * Bytes from inside a model's are copied: typed arrays need alignment, and the caller may reuse the model's bytes.
+ * Those from another file fill a buffer already.
+ */
+function ownBuffer(bytes: Uint8Array): ArrayBuffer {
+  const { buffer, byteLength } = bytes;
+  return buffer instanceof ArrayBuffer && buffer.byteLength === byteLength ? buffer : new Uint8Array(bytes).buffer;
 }
 
 /** The elements as protobuf numbers, where there are no raw bytes. Narrow types share a field. */

@@ -8,6 +8,7 @@ import type { Build } from "../ops/build.js";
 import { inputsUpgrades } from "./upgrades/inputs.js";
 import { normalisationUpgrades } from "./upgrades/normalisation.js";
 import { oldBroadcastUpgrades } from "./upgrades/old-broadcast.js";
+import { resizeUpgrades } from "./upgrades/resize.js";
 import { type FileNode, type Upgrade, without } from "./upgrades/rule.js";
 import { softmaxUpgrades } from "./upgrades/softmax.js";
 
@@ -19,6 +20,7 @@ const upgrades: ReadonlyMap<string, readonly Upgrade[]> = collect([
   inputsUpgrades,
   softmaxUpgrades,
   normalisationUpgrades,
+  resizeUpgrades,
 ]);
 
 function collect(tables: readonly Readonly<Record<string, readonly Upgrade[]>>[]): Map<string, Upgrade[]> {

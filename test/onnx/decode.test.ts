@@ -232,7 +232,7 @@ describe("the graph", () => {
     ]);
   });
 
-  it("refuses weights stored in another file", () => {
+  it("refuses bytes whose weights are stored in another file", () => {
     const w = {
       name: "y",
       dataType: 1,
@@ -241,8 +241,8 @@ describe("the graph", () => {
       externalData: [{ key: "location", value: "w.bin" }],
     };
     expect(refusal(() => decode(file({ initializers: [w] })))).toBe(
-      'FILE_UNREADABLE: The initializer "y" is stored outside the model, in "w.bin", which pergrad does not read yet; ' +
-        "save the model with its weights inside (onnx.save_model with save_as_external_data=False).",
+      'FILE_UNREADABLE: The initializer "y" is stored outside the model, in "w.bin", which cannot be found from ' +
+        "the model's bytes; give loadModel the model's path instead.",
     );
   });
 });

@@ -32,6 +32,7 @@ interface Case {
 }
 
 const mode = (name: string) => ({ name: "mode", type: Kind.STRING, s: new TextEncoder().encode(name) });
+const scaleList = (...values: number[]) => ({ name: "scales", type: Kind.FLOATS, floats: values });
 const one = (op: string, attributes: Parameters<typeof node>[3] = [], extra: readonly string[] = []) => [
   node(op, ["x", ...extra], ["y"], attributes),
 ];
@@ -102,6 +103,42 @@ const cases: readonly (readonly [string, Case])[] = [
     [`${op} over the last axis`, { opset: 11, dims: [2, 3, 4], nodes: one(op, [int("axis", 2)]) }],
     [`${op} of a matrix`, { opset: 9, dims: [2, 3], nodes: one(op) }],
   ]),
+  ...["nearest", "linear"].flatMap((kind): [string, Case][] => [
+    [
+      `Upsample with scales as an attribute: ${kind}`,
+      { opset: 7, dims: [2, 3, 3, 4], nodes: one("Upsample", [mode(kind), scaleList(1, 1, 2, 1.5)]) },
+    ],
+    [
+      `Upsample with scales as an input: ${kind}`,
+      {
+        opset: 9,
+        dims: [2, 3, 3, 4],
+        nodes: one("Upsample", [mode(kind)], ["s"]),
+        initializers: [initializer("s", floats([4], 1, 1, 3, 2))],
+      },
+    ],
+    [
+      `Resize of opset 10 that enlarges and reduces: ${kind}`,
+      {
+        opset: 10,
+        dims: [2, 3, 5, 4],
+        nodes: one("Resize", [mode(kind)], ["s"]),
+        initializers: [initializer("s", floats([4], 1, 1, 0.6, 1.5))],
+      },
+    ],
+  ]),
+  [
+    "Resize of opset 11 with empty inputs",
+    {
+      opset: 11,
+      dims: [2, 3, 5, 4],
+      nodes: one("Resize", [mode("linear")], ["r", "r", "s"]),
+      initializers: [
+        initializer("r", floats([0])),
+        initializer("s", { dtype: "int64", dims: [4], data: BigInt64Array.of(2n, 3n, 7n, 2n) }),
+      ],
+    },
+  ],
   ["Dropout with a ratio", { opset: 10, dims: [2, 3], nodes: one("Dropout", [float("ratio", 0.3)]) }],
   [
     "GroupNormalization with a scale per group",
