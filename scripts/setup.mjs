@@ -48,7 +48,9 @@ function install() {
 }
 
 function build() {
-  const sources = ["src", "examples", "bench", "scripts"].flatMap((folder) => filesIn(join(root, folder))).sort();
+  const sources = ["src", "examples", "bench", "fuzz", "scripts"]
+    .flatMap((folder) => filesIn(join(root, folder)))
+    .sort();
   const settings = ["package-lock.json", "tsconfig.json", "tsconfig.build.json"].map((name) => join(root, name));
   const stamp = hashOf([...settings, ...sources]);
   if (readOr(buildStamp, "") === stamp) return;

@@ -33,6 +33,22 @@ const thresholdedRelu = unaryRule(
   (dy, x, _y, build, node) => build.mask(build.greater(x, build.scalar(thresholdAlpha(node), x)), dy),
 );
 
+const shrinkBound = (node: Call | Node) => floatAttribute(node, "lambd", 0.5);
+const shrinkBias = (node: Call | Node) => floatAttribute(node, "bias", 0);
+
+/** Towards zero by the bias, and zero within the bound. */
+const shrink = unaryRule(
+  "Shrink",
+  (x, node) => {
+    const [bound, bias] = [shrinkBound(node), shrinkBias(node)];
+    return x < -bound ? x + bias : x > bound ? x - bias : 0;
+  },
+  (dy, x, _y, build, node) => {
+    const limit = (by: number) => build.scalar(by * shrinkBound(node), x);
+    return build.mask(build.op("Or", [build.less(x, limit(-1)), build.greater(x, limit(1))]), dy);
+  },
+);
+
 const hardSigmoid = unary(
   "HardSigmoid",
   (x, node) => Math.max(0, Math.min(1, floatAttribute(node, "alpha", 0.2) * x + floatAttribute(node, "beta", 0.5))),
@@ -265,6 +281,7 @@ export const activations: readonly OpDefinition[] = [
   relu,
   leakyRelu,
   thresholdedRelu,
+  shrink,
   hardSigmoid,
   elu,
   selu,

@@ -1,6 +1,7 @@
 /** Every operator that pergrad knows. To add one: write it in a family's file, or list a new family here. */
 import { activations } from "./activations.js";
 import { arithmetic } from "./arithmetic.js";
+import { bitwise } from "./bitwise.js";
 import { Build } from "./build.js";
 import { convolution } from "./convolution.js";
 import type { OpDefinition } from "./definition.js";
@@ -10,8 +11,10 @@ import { joining } from "./joining.js";
 import { linear } from "./linear.js";
 import { logic } from "./logic.js";
 import { normalisation } from "./normalisation.js";
+import { ordering } from "./ordering.js";
 import { pooling } from "./pooling.js";
 import { reductions } from "./reductions.js";
+import { resize } from "./resize.js";
 import { shapes } from "./shapes.js";
 import { slicing } from "./slicing.js";
 import { softmax } from "./softmax.js";
@@ -20,6 +23,7 @@ import { trigonometric } from "./trigonometric.js";
 export const families = {
   activations,
   arithmetic,
+  bitwise,
   convolution,
   exponential,
   indexing,
@@ -27,8 +31,10 @@ export const families = {
   linear,
   logic,
   normalisation,
+  ordering,
   pooling,
   reductions,
+  resize,
   shapes,
   slicing,
   softmax,

@@ -132,10 +132,17 @@ const cases: readonly (readonly [string, Case])[] = [
     {
       opset: 11,
       dims: [2, 3, 5, 4],
-      nodes: one("Resize", [mode("linear")], ["r", "r", "s"]),
+      nodes: [
+        node("Shape", ["x"], ["whole"]),
+        node("Slice", ["whole", "from", "to"], ["front"]),
+        node("Concat", ["front", "back"], ["sizes"], [int("axis", 0)]),
+        node("Resize", ["x", "none", "none", "sizes"], ["y"], [mode("linear")]),
+      ],
       initializers: [
-        initializer("r", floats([0])),
-        initializer("s", { dtype: "int64", dims: [4], data: BigInt64Array.of(2n, 3n, 7n, 2n) }),
+        initializer("none", floats([0])),
+        initializer("from", { dtype: "int64", dims: [1], data: BigInt64Array.of(0n) }),
+        initializer("to", { dtype: "int64", dims: [1], data: BigInt64Array.of(2n) }),
+        initializer("back", { dtype: "int64", dims: [2], data: BigInt64Array.of(7n, 2n) }),
       ],
     },
   ],

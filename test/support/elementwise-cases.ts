@@ -98,6 +98,7 @@ const elementwiseCases: Record<string, Cases> = {
   Selu: fc.oneof(unaryCases("Selu"), unitCases("Selu", "alpha", "gamma")),
   Celu: unitCases("Celu", "alpha"),
   ThresholdedRelu: unitCases("ThresholdedRelu", "alpha"),
+  Shrink: unaryCases("Shrink", anywhere, fc.record({ lambd: pick(0.5, 1.5), bias: pick(0, 0.25) })),
   HardSigmoid: unaryCases("HardSigmoid", anywhere, fc.record({ alpha: pick(0.2, 0.5), beta: pick(0.5, 0.25) })),
   HardSwish: unaryCases("HardSwish"),
   Gelu: unaryCases("Gelu", anywhere, fc.record({ approximate: pick("none", "tanh") })),

@@ -1,0 +1,95 @@
+/** Resizing along one axis: which input elements an output element is made of, and their weights. */
+
+export interface Tap {
+  readonly index: number;
+  readonly weight: number;
+}
+
+export interface AxisScale {
+  readonly size: number;
+  readonly count: number;
+  readonly scale: number;
+}
+
+/** How elements are sampled, in ONNX's words. */
+export interface Sampling {
+  readonly mode: string;
+  readonly coordinates: string;
+  readonly nearest: string;
+  /** The coefficient a of cubic interpolation. */
+  readonly cubic: number;
+  readonly excludeOutside: boolean;
+}
+
+/** Where output element t lies among the inputs; `round` rounds each step. */
+function coordinate(t: number, along: AxisScale, kind: string, round: (x: number) => number): number {
+  const { size, count } = along;
+  const scale = round(along.scale);
+  const half = (): number => round(round((t + 0.5) / scale) - 0.5);
+  switch (kind) {
+    case "asymmetric":
+      return round(t / scale);
+    case "align_corners":
+      return count === 1 ? 0 : round(round(t * (size - 1)) / (count - 1));
+    case "pytorch_half_pixel":
+      return count > 1 ? half() : 0;
+    case "tf_half_pixel_for_nn":
+      return round((t + 0.5) / scale);
+    case "half_pixel_symmetric": {
+      const adjustment = round(count / round(scale * size));
+      return round(round(round(size / 2) * round(1 - adjustment)) + half());
+    }
+    default:
+      return half();
+  }
+}
+
+const nearestPixel: Readonly<Record<string, (x: number) => number>> = {
+  floor: Math.floor,
+  ceil: Math.ceil,
+  round_prefer_ceil: (x) => Math.floor(x + 0.5),
+  round_prefer_floor: (x) => Math.ceil(x - 0.5),
+};
+
+/** The weights of the four elements around a point that lies `t` behind the second. */
+function cubicWeights(t: number, a: number): number[] {
+  const near = (d: number) => ((a + 2) * d - (a + 3)) * d * d + 1;
+  const far = (d: number) => ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
+  return [far(1 + t), near(t), near(1 - t), far(2 - t)];
+}
+
+function cubicTaps(x: number, size: number, { cubic, excludeOutside }: Sampling): Tap[] {
+  const first = Math.floor(x) - 1;
+  const weights = cubicWeights(x - Math.floor(x), cubic);
+  const outside = (index: number) => index < 0 || index >= size;
+  const kept = weights.map((weight, k) => (excludeOutside && outside(first + k) ? 0 : weight));
+  const total = excludeOutside ? kept.reduce((sum, weight) => sum + weight, 0) : 1;
+  return kept.map((weight, k) => ({ index: clamp(first + k, size), weight: weight / total }));
+}
+
+const clamp = (index: number, size: number) => Math.min(Math.max(index, 0), size - 1);
+
+function linearTaps(x: number, size: number): Tap[] {
+  const at = clamp(x, size);
+  const index = Math.floor(at);
+  return [
+    { index, weight: 1 - (at - index) },
+    { index: clamp(index + 1, size), weight: at - index },
+  ];
+}
+
+/**
+ * The taps of each output element, as many for each. The nearest element jumps, so its place is computed in
+ * float32 with the roundings of ONNX Runtime: otherwise the backward pass would take another element.
+ */
+export function tapsOf(along: AxisScale, sampling: Sampling): Tap[][] {
+  const { mode, coordinates } = sampling;
+  const round = mode === "nearest" ? Math.fround : (x: number) => x;
+  return Array.from({ length: along.count }, (_, t) => {
+    const x = coordinate(t, along, coordinates, round);
+    if (mode === "linear") return linearTaps(x, along.size);
+    if (mode === "cubic") return cubicTaps(x, along.size, sampling);
+    const nearest = nearestPixel[sampling.nearest] ?? Math.floor;
+    return [{ index: clamp(nearest(x), along.size), weight: 1 }];
+  });
+}
