@@ -1,11 +1,6 @@
 /** Parts of a batch of data. */
 import { arrayOf, sizeOf, type Tensor } from "./tensor.js";
 
-/** One sample of a tensor: index `sample` along `axis`, kept as an axis of size 1. */
-export function takeSample(tensor: Tensor, axis: number, sample: number): Tensor {
-  return takeSamples(tensor, axis, sample, sample + 1);
-}
-
 /** Samples `from` (included) to `to` (not included) along `axis`. */
 export function takeSamples(tensor: Tensor, axis: number, from: number, to: number): Tensor {
   const { dtype, dims, data } = tensor;

@@ -3,7 +3,7 @@ import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { contract } from "../ops/contract.js";
 import type { Cotangent } from "../ops/definition.js";
-import { scatterRows } from "../ops/indexing.js";
+import { scatterRows } from "../ops/rows.js";
 
 export function isValue(cotangent: object): cotangent is Value {
   return "source" in cotangent;

@@ -10,7 +10,7 @@ import { evaluateGraph, toArray64 } from "../ops/evaluate.js";
 import { build } from "../ops/registry.js";
 import { type Data, prepare } from "../program/data.js";
 import { type Objective, parameterFeeds } from "../program/objective.js";
-import { takeSample } from "../samples.js";
+import { takeSamples } from "../samples.js";
 import type { Tensor } from "../tensor.js";
 
 /** One sample's loss and its gradients by parameter, in float64. */
@@ -28,18 +28,12 @@ export class Oracle {
   readonly samples: number;
 
   /** Throws what `prepare` throws. */
-  constructor(
-    objective: Objective,
-    data: Readonly<Record<string, Data>>,
-    parameters: Readonly<Record<string, Tensor>> = objective.model.parameters,
-  ) {
+  constructor(objective: Objective, data: Readonly<Record<string, Data>>) {
     this.#objective = objective;
     const { feeds, samples } = prepare(data, objective.expected, true);
     this.#data = feeds;
     this.samples = samples;
-    this.#parameters = new Map(
-      [...parameterFeeds(objective, parameters)].map(([value, tensor]) => [value, toArray64(tensor)]),
-    );
+    this.#parameters = new Map([...parameterFeeds(objective)].map(([value, tensor]) => [value, toArray64(tensor)]));
     const { losses } = objective;
     const seed = build.expand(build.scalar(1, losses), losses.shape);
     const targets = [...objective.parameters.values()];
@@ -51,7 +45,8 @@ export class Oracle {
     const feeds = new Map(this.#parameters);
     for (const [name, { value, sampleAxis }] of this.#objective.expected) {
       const tensor = this.#data[name];
-      if (tensor) feeds.set(value, toArray64(sampleAxis === null ? tensor : takeSample(tensor, sampleAxis, sample)));
+      if (tensor)
+        feeds.set(value, toArray64(sampleAxis === null ? tensor : takeSamples(tensor, sampleAxis, sample, sample + 1)));
     }
     return feeds;
   }

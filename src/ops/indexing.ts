@@ -21,8 +21,6 @@ import {
 import type { Array64, Call, Cotangent, OpDefinition, SampleAxis } from "./definition.js";
 import { gatherND, scatterND } from "./points.js";
 
-export { scatterRows } from "./rows.js";
-
 function axisOf(node: Call | Node): number {
   return normalAxis(node, intAttribute(node, "axis", 0), requireInput(node, 0).shape.length);
 }

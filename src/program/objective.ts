@@ -153,16 +153,16 @@ function parametersOf(
   );
 }
 
-/** The values of all parameters that the losses depend on, trained or frozen. Throws MISSING_TENSOR. */
-export function parameterFeeds(objective: Objective, values: Readonly<Record<string, Tensor>>): Map<Value, Tensor> {
-  const used = new Set(leavesOf([objective.losses, ...Object.values(objective.outputs)]));
-  return new Map(
-    objective.model.graph.parameters
-      .filter((parameter) => used.has(parameter))
-      .map((parameter) => {
-        const tensor = values[parameter.name];
-        if (!tensor) throw new PergradError("MISSING_TENSOR", `The parameter "${parameter.name}" has no value.`);
-        return [parameter, tensor] as const;
-      }),
-  );
+/** The model's own value of a parameter. Throws MISSING_TENSOR. */
+export function parameterValue(model: Model, { name }: Value): Tensor {
+  const tensor = model.parameters[name];
+  if (!tensor) throw new PergradError("MISSING_TENSOR", `The parameter "${name}" has no value.`);
+  return tensor;
+}
+
+/** The model's values of all parameters that the losses depend on, trained or frozen. Throws MISSING_TENSOR. */
+export function parameterFeeds({ model, losses }: Objective): Map<Value, Tensor> {
+  const used = new Set(leavesOf([losses]));
+  const parameters = model.graph.parameters.filter((parameter) => used.has(parameter));
+  return new Map(parameters.map((parameter) => [parameter, parameterValue(model, parameter)]));
 }

@@ -16,7 +16,7 @@ import type { Session } from "../run/runtime.js";
 import { arrayOf, sizeOf, type Tensor } from "../tensor.js";
 import { type Data, prepare } from "./data.js";
 import { Explanation } from "./explanation.js";
-import { type Objective, type ObjectiveOptions, objectiveOf } from "./objective.js";
+import { type Objective, type ObjectiveOptions, objectiveOf, parameterValue } from "./objective.js";
 
 export interface ProgramOptions<W extends Wants> extends ObjectiveOptions {
   /** What to compute, under names of your own: `{ norms: want.norms(), sum: want.clippedSum({ maxNorm: 1 }) }`. */
@@ -91,7 +91,9 @@ export class Program<W extends Wants> {
   /** The program as an ONNX model: inputs and results as tensors, parameters stored inside. */
   encode(): Uint8Array {
     const { inputs, parameters, outputs } = this.#emitted;
-    const values = Object.fromEntries(parameters.map((parameter) => [parameter.name, this.#ownParameter(parameter)]));
+    const values = Object.fromEntries(
+      parameters.map((parameter) => [parameter.name, parameterValue(this.#objective.model, parameter)]),
+    );
     return encodeModel({ inputs, outputs, parameters: values });
   }
 
@@ -116,18 +118,14 @@ export class Program<W extends Wants> {
   ): Record<string, Tensor> {
     const feeds: Record<string, Tensor> = {};
     for (const value of this.#emitted.inputs) feeds[value.name] = inputs[value.name] as Tensor;
-    const known = new Set(this.#objective.model.graph.parameters.map((parameter) => parameter.name));
-    const unknown = Object.keys(parameters).find((name) => !known.has(name));
+    const unknown = Object.keys(parameters).find((name) => !Object.hasOwn(this.#objective.model.parameters, name));
     if (unknown !== undefined) throw new PergradError("MISSING_TENSOR", `The model has no parameter "${unknown}".`);
     for (const parameter of this.#emitted.parameters)
-      feeds[parameter.name] = checkParameter(parameter, parameters[parameter.name] ?? this.#ownParameter(parameter));
+      feeds[parameter.name] = checkParameter(
+        parameter,
+        parameters[parameter.name] ?? parameterValue(this.#objective.model, parameter),
+      );
     return feeds;
-  }
-
-  #ownParameter(parameter: Value): Tensor {
-    const tensor = this.#objective.model.parameters[parameter.name];
-    if (!tensor) throw new PergradError("MISSING_TENSOR", `The parameter "${parameter.name}" has no value.`);
-    return tensor;
   }
 
   /** An empty batch has empty results, and sums of zero. */
