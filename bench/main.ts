@@ -7,6 +7,7 @@ import { perSample, type Tensor, want } from "../src/index.js";
 import { takeSamples } from "../src/samples.js";
 import { matmulSpeed } from "./matmul.js";
 import { type Alternative, interleave, type Timing } from "./measure.js";
+import { measureRealModels } from "./real-models.js";
 import { report } from "./report.js";
 import { type Workload, workloads } from "./workloads.js";
 
@@ -98,9 +99,10 @@ for (const make of workloads) {
   process.stderr.write(`${workload.name} ...\n`);
   results.push(await measure(workload, seconds));
 }
-const text = report(machine, results);
+const real = await measureRealModels(seconds, options.only);
+const text = report(machine, results, real);
 process.stdout.write(`${text}\n`);
 if (options.write) {
   writeFileSync(join("docs", "benchmarks.md"), `${text}\n`);
-  writeFileSync(join("docs", "benchmarks.json"), `${JSON.stringify({ machine, results }, null, 2)}\n`);
+  writeFileSync(join("docs", "benchmarks.json"), `${JSON.stringify({ machine, results, real }, null, 2)}\n`);
 }

@@ -1,4 +1,5 @@
 import type { Machine, Measured } from "./main.js";
+import { type RealMeasured, realModelsSection } from "./real-models.js";
 
 /** DESIGN's figure for the MLP's mean gradient, in milliseconds, on a machine of 250 GFLOPS. */
 const designed = { workload: "MLP 784-256-10, N=256", milliseconds: 1.32, matmul: 250 };
@@ -45,7 +46,7 @@ function verdicts(workload: string, timings: Measured["timings"], machine: Machi
 }
 
 /** The page, in Markdown. */
-export function report(machine: Machine, results: readonly Measured[]): string {
+export function report(machine: Machine, results: readonly Measured[], real: readonly RealMeasured[]): string {
   return [
     "# Benchmark",
     "",
@@ -54,6 +55,7 @@ export function report(machine: Machine, results: readonly Measured[]): string {
     `Machine: ${machine.processor}, ${machine.cores} cores, Node ${machine.node}, ONNX Runtime MatMul ${machine.matmul.toFixed(0)} GFLOPS.`,
     "",
     ...results.map((result) => `${section(result, machine)}\n`),
+    ...(real.length > 0 ? [realModelsSection(real)] : []),
   ]
     .join("\n")
     .trimEnd();

@@ -17,6 +17,8 @@ export type ErrorCode =
   | "SAMPLES_INTERACT"
   /** Shapes do not fit each other. */
   | "SHAPE_MISMATCH"
+  /** What the model computes from constants alone would fill the memory of any machine it could run on. */
+  | "TOO_LARGE"
   /** A dtype other than the one needed. */
   | "DTYPE_MISMATCH"
   /** A shape depends on the data, or on a dimension whose size was not given. */

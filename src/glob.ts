@@ -4,7 +4,8 @@ import { PergradError } from "./errors.js";
 // Parameter names are not paths: "/" and "." are ordinary characters that a star runs over.
 const options = { bash: true, dot: true, nonegate: true };
 
-function matcher(glob: string): (name: string) => boolean {
+/** A test of names: see `selectByGlob`. */
+export function matcher(glob: string): (name: string) => boolean {
   const matches = picomatch(glob, options);
   // A name given literally selects itself even if it holds characters that mean something in a glob.
   return (name) => name === glob || matches(name);

@@ -8,13 +8,22 @@ import { decodeModel } from "./onnx/decode.js";
 import { readExternalData } from "./onnx/external.js";
 import { parseModel } from "./onnx/proto.js";
 import { build } from "./ops/registry.js";
+import { rebatcher } from "./rebatch.js";
 import type { Tensor } from "./tensor.js";
 
 export interface LoadOptions {
-  /** The axis of an input that holds the samples (0 where not given; negative ones count from the end), or null where all samples share it. */
+  /**
+   * The axis of an input that holds the samples (negative ones count from the end), or null where all samples
+   * share it. Where not given: the axis that the file calls the batch, else axis 0; an input of fixed shape
+   * is shared where others leave their batch open.
+   */
   readonly sampleAxes?: Readonly<Record<string, number | null>>;
   /** Sizes of dimensions that the file leaves open, by their name in the file, or as `input.axis`. */
   readonly dimensions?: Readonly<Record<string, number>>;
+  /** Names or globs of initializers that are parameters even where they look like constants (scales, masks). */
+  readonly parameters?: readonly string[];
+  /** The outputs that are wanted. Default: all; those after the first that pergrad cannot compute are left out, with a note. */
+  readonly outputs?: readonly string[];
 }
 
 /**
@@ -51,26 +60,9 @@ export async function parseFile(bytes: Uint8Array, path: string): Promise<ModelP
 
 /** Decodes a model; `fileName` is for messages. */
 export function modelOf(source: Uint8Array | ModelProto, fileName: string, options: LoadOptions): Model {
-  const { graph, parameters, notes } = decodeModel(source, { ...options, fileName, build });
-  const { sampleAxes = {} } = options;
-  return {
-    graph,
-    parameters: Object.fromEntries(Object.entries(parameters).map(([name, tensor]) => [name, float32(name, tensor)])),
-    sampleAxes: Object.fromEntries(
-      graph.inputs.map(({ name, shape }) => {
-        const given = Object.hasOwn(sampleAxes, name) ? sampleAxes[name] : undefined;
-        return [name, sampleAxisOf(given, shape.length)];
-      }),
-    ),
-    notes,
-  };
-}
-
-/** As the decoder takes it: the first axis where nothing is said, and none where there are no axes. */
-function sampleAxisOf(given: number | null | undefined, rank: number): number | null {
-  if (given === null || (given === undefined && rank === 0)) return null;
-  const axis = given ?? 0;
-  return axis < 0 ? axis + rank : axis;
+  const decoded = decodeModel(source, { ...options, fileName, build, rebatcher });
+  const parameters = Object.entries(decoded.parameters).map(([name, tensor]) => [name, float32(name, tensor)]);
+  return { ...decoded, parameters: Object.fromEntries(parameters) };
 }
 
 function float32(name: string, tensor: Tensor): Tensor<"float32"> {

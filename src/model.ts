@@ -9,6 +9,8 @@ export interface Model {
   readonly parameters: Readonly<Record<string, Tensor<"float32">>>;
   /** The axis of each input that holds the samples; null for an input that all samples share. */
   readonly sampleAxes: Readonly<Record<string, number | null>>;
+  /** Outputs of the file that pergrad cannot compute, each with the reason. */
+  readonly leftOut: Readonly<Record<string, string>>;
   /** What a user should know of how the model was read. */
   readonly notes: readonly string[];
 }

@@ -19,7 +19,7 @@ export function batchOver(outputs: readonly Value[], replacements: ReadonlyMap<V
     const flags = node.inputs.map((input) => input !== null && batched.has(input));
     const results = definition?.batch
       ? definition.batch(node, inputs, flags, build)
-      : batchDecomposition(definition?.decompose?.(node, build), presentInputs(node), batched);
+      : batchDecomposition(definition?.decompose?.(node, build.inside(node)), presentInputs(node), batched);
     if (!results) throw unsupported(node, "cannot take a batch of parameters");
     node.outputs.forEach((output, k) => {
       const result = results[k];

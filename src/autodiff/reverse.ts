@@ -71,7 +71,7 @@ function pullNode<G>(
   const definition = definitionOf(node);
   if (!definition?.decompose) return mode.pull(node, cotangents, wanted);
   const seeds = new Map<Value, G>();
-  definition.decompose(node, build).forEach((output, k) => {
+  definition.decompose(node, build.inside(node)).forEach((output, k) => {
     const cotangent = cotangents[k];
     if (cotangent !== null && cotangent !== undefined) seeds.set(output, cotangent);
   });

@@ -45,7 +45,10 @@ export class SampleAxes {
       return node.outputs.map((output) => repeated(node, output));
     }
     if (shared) return [];
-    if (definition?.decompose) return definition.decompose(node, build).map((output) => this.of(output));
+    // A composite may have a rule of its own, for a message of its own.
+    if (definition?.decompose && !definition.sampleAxis) {
+      return definition.decompose(node, build).map((output) => this.of(output));
+    }
     return definition?.sampleAxis?.(node, inputs) ?? [];
   }
 }

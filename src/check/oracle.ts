@@ -4,9 +4,10 @@
  */
 import { plain, reverse } from "../autodiff/reverse.js";
 import type { Value } from "../graph/value.js";
+import { dependentsOf, nodesBefore } from "../graph/walk.js";
 import { elementFactor } from "../ops/build.js";
 import type { Array64 } from "../ops/definition.js";
-import { evaluateGraph, toArray64 } from "../ops/evaluate.js";
+import { evaluateAll, evaluateGraph, toArray64 } from "../ops/evaluate.js";
 import { build } from "../ops/registry.js";
 import { type Data, prepare } from "../program/data.js";
 import { type Objective, parameterFeeds } from "../program/objective.js";
@@ -19,6 +20,11 @@ export interface OneSample {
   readonly gradients: ReadonlyMap<string, Float64Array>;
 }
 
+interface Forward {
+  readonly sample: number;
+  readonly values: ReadonlyMap<Value, Array64>;
+}
+
 /** Runs the reference on single samples of one batch of data. */
 export class Oracle {
   readonly #objective: Objective;
@@ -26,6 +32,7 @@ export class Oracle {
   readonly #parameters: ReadonlyMap<Value, Array64>;
   readonly #gradients: readonly Value[];
   readonly samples: number;
+  #last: Forward | undefined;
 
   /** Throws what `prepare` throws. */
   constructor(objective: Objective, data: Readonly<Record<string, Data>>) {
@@ -51,9 +58,18 @@ export class Oracle {
     return feeds;
   }
 
+  /** All values on the way to a sample's loss, kept until another sample is asked for. */
+  #forward(sample: number): Forward {
+    if (this.#last?.sample !== sample) {
+      this.#last = { sample, values: evaluateAll([this.#objective.losses], this.#feeds(sample), 1) };
+    }
+    return this.#last;
+  }
+
   /** The loop's gradients of one sample. */
   sample(sample: number): OneSample {
-    const [loss, ...gradients] = evaluateGraph([this.#objective.losses, ...this.#gradients], this.#feeds(sample), 1);
+    const { values } = this.#forward(sample);
+    const [loss, ...gradients] = evaluateGraph([this.#objective.losses, ...this.#gradients], values, 1);
     const names = [...this.#objective.parameters.keys()];
     return {
       loss: loss?.data[0] ?? Number.NaN,
@@ -68,14 +84,14 @@ export class Oracle {
     if (!value || !own) throw new RangeError(`no parameter "${parameter}"`);
     const centre = own.data[index] as number;
     const width = step * Math.max(1, Math.abs(centre));
+    const { losses } = this.#objective;
+    // What does not depend on the parameter stays as it is.
+    const dependent = dependentsOf([value], nodesBefore([losses]));
+    const fixed = [...this.#forward(sample).values].filter(([each]) => !dependent.has(each));
     const lossAt = (x: number): number => {
       const data = own.data.slice();
       data[index] = x;
-      const [loss] = evaluateGraph(
-        [this.#objective.losses],
-        this.#feeds(sample).set(value, { dims: own.dims, data }),
-        1,
-      );
+      const [loss] = evaluateGraph([losses], new Map(fixed).set(value, { dims: own.dims, data }), 1);
       return loss?.data[0] ?? Number.NaN;
     };
     return (lossAt(centre + width) - lossAt(centre - width)) / (2 * width);

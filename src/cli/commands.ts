@@ -142,6 +142,7 @@ function describe(program: Command, name: string, what: string, example: string)
       dimensions,
     )
     .option("--parameters <glob>", "only these parameters; !GLOB leaves some out (repeatable)", collect)
+    .option("--frozen <glob>", "hold these parameters fixed (repeatable)", collect)
     .addHelpText("after", `\nExample: ${line.trim()}`);
 }
 

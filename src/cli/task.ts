@@ -17,6 +17,7 @@ export interface TaskOptions extends LossOptions {
   readonly sampleAxis?: ReadonlyMap<string, number | null>;
   readonly dim?: ReadonlyMap<string, number>;
   readonly parameters?: readonly string[];
+  readonly frozen?: readonly string[];
   readonly allowNotFinite?: boolean;
   readonly threads?: number;
 }
@@ -59,6 +60,7 @@ export async function taskOf(
       ? { target: { dtype: target.dtype, shape: target.dims.map((dim, axis) => (axis === 0 ? "N" : dim)) } }
       : {}),
     ...(options.parameters ? { parameters: options.parameters } : {}),
+    ...(options.frozen ? { frozen: options.frozen } : {}),
   };
   const objective = objectiveOf(model, objectiveOptions);
   return { model, objective, options: objectiveOptions, ...(data ? { data } : {}) };
@@ -96,6 +98,7 @@ async function load(
   const given: LoadOptions = {
     sampleAxes: Object.fromEntries(inputs),
     dimensions: Object.fromEntries(options.dim ?? []),
+    ...(options.parameters ? { parameters: options.parameters } : {}),
   };
   const proto = await parseFile(bytes, fileName);
   try {

@@ -104,6 +104,7 @@ class Merger {
       node.op,
       this.#attributes(node),
       inputs.map((input) => (input ? this.#id(input) : "-")).join(),
+      definitionOf(node)?.random ? this.#id(node) : "",
     ].join("|");
     const found = this.#nodes.get(key);
     if (found && found.outputs.length >= node.outputs.length) return found;

@@ -48,6 +48,7 @@ export function trace<I extends Readonly<Record<string, InputSpec>>, P extends P
     },
     parameters,
     sampleAxes: Object.fromEntries(Object.entries(fed).map(([name, { value }]) => [name, sampleAxisOf(value)])),
+    leftOut: {},
     notes: [],
   };
 }

@@ -13,11 +13,18 @@ import { asWritten } from "./as-written.js";
 import { computedType, elementTypeNamed, elementTypeOf, invalidModel, showElementType, storedTypeOf } from "./proto.js";
 import { decodeTensor, encodeTensor, type PrecisionNotes } from "./tensors.js";
 
-/** Reads all attributes of a node; `what` names the node. Cast's `to` becomes a dtype. */
+/** Attributes that name an element type. */
+const elementTypes = new Set(["to", "dtype", "output_datatype"]);
+
+function namesElementType({ domain, opType }: NodeProto, name: string): boolean {
+  return name === "to" ? opType === "Cast" : elementTypes.has(name) && (domain === "" || domain === "ai.onnx");
+}
+
+/** Reads all attributes of a node; `what` names the node. Those that name an element type become a dtype. */
 export function decodeAttributes(node: NodeProto, what: string, notes: PrecisionNotes): Attributes {
   const entries = node.attribute.map((proto): [string, Attribute] => {
     const value = decodeAttribute(proto, what, notes);
-    return [proto.name, node.opType === "Cast" && proto.name === "to" ? castTarget(value, what, notes) : value];
+    return [proto.name, namesElementType(node, proto.name) ? castTarget(value, what, notes) : value];
   });
   // fromEntries defines even a key "__proto__" as a plain property.
   return Object.fromEntries(entries);
@@ -94,7 +101,7 @@ function castTarget(value: Attribute, what: string, notes: PrecisionNotes): DTyp
 /** Attributes that are floating-point, also where they are 1: no integer attribute has such a name. */
 const floats = new Set(
   (
-    "activation_alpha activation_beta alpha beta bias clip cubic_coeff_a epsilon extrapolation_value gamma high lambd low " +
+    "activation_alpha activation_beta activation_gamma activation_params alpha beta bias clip cubic_coeff_a epsilon extrapolation_value gamma high lambd low " +
     "mask_filter_value mean momentum ratio scale scales score_threshold seed softcap spatial_scale value_float value_floats"
   ).split(" "),
 );
@@ -106,7 +113,7 @@ export function encodeAttributes(attributes: Attributes): AttributeProto[] {
 function encodeAttribute(name: string, value: Attribute): AttributeProto {
   const make = (init: Partial<Omit<AttributeProto, "$typeName" | "$unknown">>) =>
     create(AttributeProtoSchema, { name, ...init });
-  if (name === "to" && typeof value === "string") {
+  if (elementTypes.has(name) && typeof value === "string") {
     return make({ type: Kind.INT, i: BigInt(elementTypeOf(value as DType)) });
   }
   if (typeof value === "number") {

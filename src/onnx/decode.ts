@@ -1,32 +1,54 @@
 /** Reads an ONNX file into a graph of opset 21. */
 import type { ModelProto, NodeProto } from "onnx-buf";
 import { PergradError } from "../errors.js";
-import { factorOf } from "../graph/dim.js";
-import { constantValue, type Graph, leaf, type Value } from "../graph/value.js";
+import { bindShape, type Dim, N } from "../graph/dim.js";
+import type { Graph, Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
-import { foldNode } from "../ops/fold.js";
-import { isFloat, type Tensor } from "../tensor.js";
-import { asWritten } from "./as-written.js";
-import { decodeAttributes } from "./attributes.js";
-import { constantTensor } from "./constant.js";
+import type { Tensor } from "../tensor.js";
+import { type BatchAxes, batchAxes } from "./batch-axes.js";
+import { Decoder } from "./decoder.js";
+import { inlineFunctions, opsetOf } from "./functions.js";
+import { type InitializerOptions, Initializers } from "./initializers.js";
 import { decodeInput, type InputOptions } from "./inputs.js";
 import { invalidModel, parseModel } from "./proto.js";
-import { describeProto, nodeName, readStructure, type Structure } from "./structure.js";
-import { decodeTensor, PrecisionNotes } from "./tensors.js";
-import { checkOpset, isRenamed, upgradeNode } from "./upgrade.js";
+import { Scope } from "./scope.js";
+import { constantsAsInitializers } from "./stored-as-constants.js";
+import { nodesFor, readStructure, type Structure } from "./structure.js";
+import { PrecisionNotes } from "./tensors.js";
+import { refuseQuantised, refuseUnknown } from "./unknown.js";
+import { checkOpset } from "./upgrade.js";
 import type { FileNode } from "./upgrades/rule.js";
+import { Uses } from "./uses.js";
 
-export interface DecodeOptions extends InputOptions {
+/** Changes the nodes of a file that fixes its batch, so that they take any number of samples. */
+export interface Rebatcher {
+  /** `shapes` are those of the node's outputs in the file's own batch, where they are known. */
+  adapt(node: FileNode, shapes: readonly (readonly number[])[] | undefined): FileNode;
+  /** Throws SAMPLES_INTERACT where the samples meet on the way to an output. */
+  check(outputs: readonly Value[]): void;
+  /** Other choices, where nodes could be adapted in several ways; null where all were tried. */
+  next(): readonly number[] | null;
+}
+
+export interface DecodeOptions extends InputOptions, InitializerOptions {
   /** For messages. */
   readonly fileName: string;
   readonly build: Build;
+  /** The outputs that are needed. Default: all; those after the first that pergrad cannot compute are left out. */
+  readonly outputs?: readonly string[];
+  /** For a file that fixes its batch to `size`; `axes` are the sample axes of its inputs. */
+  readonly rebatcher?: (size: number, axes: ReadonlyMap<Value, number>, choices: readonly number[]) => Rebatcher;
 }
 
 export interface DecodedModel {
   readonly graph: Graph;
   /** The values of the graph's parameters, by name. */
   readonly parameters: Record<string, Tensor>;
-  /** What the user may want to know of: precision lost, initializers not used. */
+  /** By input; null for one that all samples share. */
+  readonly sampleAxes: Record<string, number | null>;
+  /** Outputs that pergrad cannot compute, each with the reason. */
+  readonly leftOut: Record<string, string>;
+  /** What the user may want to know of: precision lost, initializers not used, constants that might be weights. */
   readonly notes: string[];
 }
 
@@ -35,29 +57,202 @@ export interface DecodedModel {
  * that holds the samples becomes the batch N, whether or not the file fixes its size.
  */
 export function decodeModel(source: Uint8Array | ModelProto, options: DecodeOptions): DecodedModel {
-  const { fileName } = options;
+  const { fileName, build } = options;
   const model = source instanceof Uint8Array ? parseModel(source, fileName) : source;
-  const opset = opsetOf(model);
+  const opset = opsetOf(model.opsetImport);
   checkOpset(opset, fileName);
   if (!model.graph) throw invalidModel(`"${fileName}" holds no graph`);
-  const structure = readStructure(model.graph, fileName);
-  checkNames(structure, options);
-  refuseUnknown(structure.nodes, opset, options);
-  return new Decoder(structure, opset, options).decode();
+  const known = (domain: string, op: string) => build.lookup(domain, op) !== undefined;
+  const { graph, opsets } = inlineFunctions(model, model.graph, known);
+  const structure = readStructure(constantsAsInitializers(graph), fileName);
+  return new File(structure, (node) => opsets.get(node) ?? opset, options).decode();
 }
 
-function opsetOf(model: ModelProto): number {
-  const own = model.opsetImport.find(({ domain }) => standardDomain(domain) === "");
-  return Number(own?.version ?? 0n);
+/** One reading of the file's nodes. */
+interface Reading {
+  readonly inputs: readonly Value[];
+  readonly scope: Scope;
+  readonly rebatcher: Rebatcher | undefined;
 }
 
-/** "ai.onnx" is another name of the default domain. */
-function standardDomain(domain: string): string {
-  return domain === "ai.onnx" ? "" : domain;
+interface Outputs {
+  readonly outputs: Graph["outputs"];
+  /** Name and reason. */
+  readonly leftOut: readonly (readonly [string, string])[];
+}
+
+/** Choices of how to take a file to other batch sizes, before it is given up. */
+const mostAttempts = 32;
+
+/** The outputs of each node in the file's own batch. */
+type ShapesAsWritten = Map<NodeProto, readonly (readonly number[])[] | undefined>;
+
+class File {
+  readonly #required: readonly string[];
+  readonly #batch: BatchAxes;
+  readonly #precision = new PrecisionNotes();
+  readonly #initializers: Initializers;
+
+  constructor(
+    readonly structure: Structure,
+    readonly opsetOf: (node: NodeProto) => number,
+    readonly options: DecodeOptions,
+  ) {
+    checkNames(structure, options);
+    this.#required = options.outputs ?? structure.outputs.slice(0, 1);
+    this.#refuse(nodesFor(this.#required, structure));
+    this.#batch = batchAxes(structure.inputs, options.sampleAxes);
+    const names = new Set(structure.inputs.map(({ name }) => name));
+    this.#initializers = new Initializers(new Uses(structure.nodes), names, options, this.#precision);
+  }
+
+  decode(): DecodedModel {
+    const constants = new Scope();
+    this.#initializers.read(this.structure, constants);
+    const { inputs, outputs, leftOut } = this.#readForAnyBatch(constants);
+    return {
+      graph: { inputs, parameters: this.#initializers.leaves, outputs },
+      parameters: Object.fromEntries(this.#initializers.tensors),
+      sampleAxes: Object.fromEntries(this.#batch.axes),
+      leftOut: Object.fromEntries(leftOut),
+      notes: [
+        ...this.#batch.notes,
+        ...this.#precision.list(),
+        ...this.#initializers.notes(),
+        ...leftOut.map(([name, reason]) => `The output "${name}" is left out: ${reason}`),
+      ],
+    };
+  }
+
+  #refuse(nodes: readonly NodeProto[]): void {
+    const { fileName, build } = this.options;
+    refuseQuantised(nodes, fileName);
+    refuseUnknown(nodes, { fileName, build, opsetOf: this.opsetOf });
+  }
+
+  /**
+   * The shapes in the batch that the file fixes: what its constants were made for. A file that
+   * contradicts itself there is left to the second reading, which says more of it.
+   */
+  #readAsWritten(constants: Scope): ShapesAsWritten | undefined {
+    const { fixed } = this.#batch;
+    if (fixed === undefined || !this.options.rebatcher) return undefined;
+    const shapes: ShapesAsWritten = new Map();
+    try {
+      this.#read(constants, fixed, { shapes });
+    } catch (error) {
+      if (!(error instanceof PergradError)) throw error;
+    }
+    return shapes;
+  }
+
+  /** Until it succeeds, or no choice is left; the first failure tells most. */
+  #readForAnyBatch(constants: Scope): Pick<Reading, "inputs"> & Outputs {
+    const written = this.#readAsWritten(constants);
+    let failure: unknown;
+    let choices: readonly number[] | null = [];
+    for (let attempt = 0; choices && attempt < mostAttempts; attempt++) {
+      const { inputs, scope, rebatcher } = this.#read(constants, N, { written, choices });
+      try {
+        const found = this.#outputs(scope);
+        rebatcher?.check(found.outputs.filter(({ name }) => this.#required.includes(name)).map(({ value }) => value));
+        return { inputs, ...found };
+      } catch (error) {
+        failure ??= error;
+        choices = rebatcher?.next() ?? null;
+      }
+    }
+    throw this.#explained(failure);
+  }
+
+  #read(
+    constants: Scope,
+    size: Dim,
+    {
+      shapes,
+      written,
+      choices = [],
+    }: {
+      readonly shapes?: ShapesAsWritten;
+      readonly written?: ShapesAsWritten | undefined;
+      readonly choices?: readonly number[];
+    },
+  ): Reading {
+    const { structure, options } = this;
+    const scope = new Scope(constants);
+    const inputs = structure.inputs.map((proto) => {
+      const axis = this.#batch.axes.get(proto.name) ?? null;
+      return decodeInput(proto, { axis, size }, options, this.#precision);
+    });
+    for (const input of inputs) scope.set(input.name, input);
+    const rebatcher = written ? this.#rebatcher(inputs, choices) : undefined;
+    const decoder = new Decoder({
+      fileName: options.fileName,
+      build: options.build,
+      opsetOf: this.opsetOf,
+      initializers: this.#initializers,
+      precision: this.#precision,
+      refuse: (nodes) => this.#refuse(nodes),
+      adapt: (node, source) => rebatcher?.adapt(node, written?.get(source)) ?? node,
+      made: (source, outputs) => shapes && record(shapes, source, outputs),
+    });
+    decoder.decodeNodes(structure, scope);
+    return { inputs, scope, rebatcher };
+  }
+
+  #rebatcher(inputs: readonly Value[], choices: readonly number[]): Rebatcher | undefined {
+    const axes = inputs.flatMap((input) => {
+      const axis = this.#batch.axes.get(input.name) ?? null;
+      return axis === null ? [] : [[input, axis] as const];
+    });
+    return this.options.rebatcher?.(this.#batch.fixed ?? 1, new Map(axes), choices);
+  }
+
+  #outputs(scope: Scope): Outputs {
+    const outputs: { readonly name: string; readonly value: Value }[] = [];
+    const leftOut: [string, string][] = [];
+    for (const name of this.options.outputs ?? this.structure.outputs) {
+      try {
+        outputs.push({ name, value: scope.get(name) });
+      } catch (error) {
+        if (!(error instanceof PergradError) || this.#required.includes(name)) throw error;
+        leftOut.push([name, error.message]);
+      }
+    }
+    return { outputs, leftOut };
+  }
+
+  /** An error that may come of the batch that the file fixes says so. */
+  #explained(error: unknown): unknown {
+    const { fixed } = this.#batch;
+    const shapes = ["SHAPE_MISMATCH", "SAMPLES_INTERACT", "UNKNOWN_SHAPE"];
+    if (fixed === undefined || !(error instanceof PergradError) || !shapes.includes(error.code)) return error;
+    const advice =
+      `The file fixes its batch to ${fixed}, and this node could not be shown to work for others; ` +
+      "export the model with a symbolic batch axis.";
+    return new PergradError(error.code, `${error.message} ${advice}`, { cause: error });
+  }
+}
+
+/** Of a node that is made several times, in a loop, only shapes that stay the same are known. */
+function record(shapes: ShapesAsWritten, source: NodeProto, outputs: readonly Value[]): void {
+  const now = outputs.map(({ shape }) => bindShape(shape, 0));
+  const before = shapes.has(source) ? shapes.get(source) : now;
+  shapes.set(source, JSON.stringify(before) === JSON.stringify(now) ? now : undefined);
 }
 
 /** Sample axes may be given for inputs and outputs. */
-function checkNames({ inputs, outputs }: Structure, { fileName, sampleAxes = {} }: DecodeOptions): void {
+function checkNames(
+  { inputs, outputs }: Structure,
+  { fileName, sampleAxes = {}, outputs: wanted = [] }: DecodeOptions,
+): void {
+  const missing = wanted.find((name) => !outputs.includes(name));
+  if (missing !== undefined) {
+    throw new PergradError(
+      "MISSING_TENSOR",
+      `"${fileName}" has no output "${missing}"; its outputs are ${outputs.join(", ")}.`,
+    );
+  }
   const names = [...inputs.map(({ name }) => name), ...outputs];
   const unknown = Object.keys(sampleAxes).find((name) => !names.includes(name));
   if (unknown === undefined) return;
@@ -65,169 +260,4 @@ function checkNames({ inputs, outputs }: Structure, { fileName, sampleAxes = {} 
     "INVALID_ARGUMENT",
     `A sample axis is given for "${unknown}", but the inputs and outputs of "${fileName}" are ${names.join(", ")}.`,
   );
-}
-
-/** All unknown operators at once, so that a user learns of them in one go. */
-function refuseUnknown(nodes: readonly NodeProto[], opset: number, { build, fileName }: DecodeOptions): void {
-  const unknown = new Map<string, string[]>();
-  for (const node of nodes) {
-    const domain = standardDomain(node.domain);
-    const standard = domain === "" && (node.opType === "Constant" || isRenamed(node.opType, opset));
-    if (standard || build.lookup(domain, node.opType)) continue;
-    const op = domain ? `${domain}.${node.opType}` : node.opType;
-    unknown.set(op, [...(unknown.get(op) ?? []), nodeName(node)]);
-  }
-  if (unknown.size === 0) return;
-  const list = [...unknown].map(([op, names]) => {
-    const more = names.length > 1 ? ` and ${names.length - 1} more` : "";
-    return `${op} (node "${names[0]}"${more})`;
-  });
-  const plural = unknown.size > 1 ? "operators that pergrad does not know" : "an operator that pergrad does not know";
-  throw new PergradError("UNSUPPORTED_OP", `"${fileName}" uses ${plural}: ${list.join(", ")}.`);
-}
-
-/**
- * Floating-point inputs that set up an operator, or that it tracks and does not train. An initializer that
- * feeds one is a constant, all others are parameters.
- */
-const configuration: ReadonlyMap<string, readonly number[]> = new Map([
-  ["BatchNormalization", [3, 4]],
-  ["Clip", [1, 2]],
-  ["Dropout", [1]],
-  ["OneHot", [2]],
-  ["Pad", [2]],
-  ["Range", [0, 1, 2]],
-  ["Resize", [1, 2]],
-  ["Upsample", [1]],
-]);
-
-/** Operators whose last outputs are optional: left out where nothing reads them. */
-const optionalOutputs = new Set([
-  "BatchNormalization",
-  "Dropout",
-  "GRU",
-  "LayerNormalization",
-  "LSTM",
-  "MaxPool",
-  "RNN",
-]);
-
-class Decoder {
-  private readonly values = new Map<string, Value>();
-  private readonly parameters = new Map<string, Tensor>();
-  private readonly precision = new PrecisionNotes();
-
-  constructor(
-    private readonly structure: Structure,
-    private readonly opset: number,
-    private readonly options: DecodeOptions,
-  ) {}
-
-  decode(): DecodedModel {
-    const { structure, values } = this;
-    const inputs = structure.inputs.map((proto) => decodeInput(proto, this.options, this.precision));
-    for (const input of inputs) values.set(input.name, input);
-    const unused = this.decodeInitializers();
-    for (const node of structure.nodes) this.decodeNode(node);
-    return {
-      graph: {
-        inputs,
-        parameters: [...this.parameters.keys()].map((name) => this.valueOf(name)),
-        outputs: structure.outputs.map((name) => ({ name, value: this.valueOf(name) })),
-      },
-      parameters: Object.fromEntries(this.parameters),
-      notes: [...this.precision.list(), ...unused.map((name) => `The initializer "${name}" is not used.`)],
-    };
-  }
-
-  private valueOf(name: string): Value {
-    const value = this.values.get(name);
-    if (value) return value;
-    throw new PergradError(
-      "UNSUPPORTED_OP",
-      `The output "${name}" of its node is not among those that pergrad computes.`,
-    );
-  }
-
-  /** Returns the names of those that nothing reads. */
-  private decodeInitializers(): string[] {
-    const fixed = new Set(
-      this.structure.nodes.flatMap((node) => (configuration.get(node.opType) ?? []).map((index) => node.input[index])),
-    );
-    // A single exponent is part of a formula: nobody trains the 2 of a square.
-    const exponents = new Set(
-      this.structure.nodes.flatMap((node) => (node.opType === "Pow" && node.input[1] ? [node.input[1]] : [])),
-    );
-    const unused: string[] = [];
-    for (const [name, proto] of this.structure.initializers) {
-      if (!this.structure.read.has(name)) {
-        unused.push(name);
-        continue;
-      }
-      const tensor = decodeTensor(proto, `The initializer "${name}"`, this.precision);
-      const exponent = tensor.data.length === 1 && exponents.has(name);
-      const trainable = isFloat(tensor.dtype) && !fixed.has(name) && !exponent;
-      if (trainable) this.parameters.set(name, tensor);
-      const type = { dtype: tensor.dtype, shape: tensor.dims };
-      this.values.set(name, trainable ? leaf(name, type, { kind: "parameter" }) : constantValue(tensor, name));
-    }
-    return unused;
-  }
-
-  private decodeNode(proto: NodeProto): void {
-    try {
-      const attributes = decodeAttributes(proto, describeProto(proto), this.precision);
-      const node: FileNode = {
-        op: proto.opType,
-        domain: standardDomain(proto.domain),
-        name: nodeName(proto),
-        inputs: proto.input.map((name) => (name === "" ? null : this.valueOf(name))),
-        attributes,
-        outputs: proto.output.length,
-        outputNames: proto.output,
-      };
-      if (node.op === "Constant" && node.domain === "") this.addConstant(node);
-      else this.addNode(upgradeNode(node, this.opset, this.options.build));
-    } catch (error) {
-      if (error instanceof PergradError) throw error;
-      const reason = error instanceof Error ? error.message : String(error);
-      throw invalidModel(`${describeProto(proto)} makes no sense (${reason})`, error);
-    }
-  }
-
-  private addConstant(node: FileNode): void {
-    const [name] = node.outputNames;
-    if (name !== undefined) this.values.set(name, floatsAsWritten(constantTensor(node), name));
-  }
-
-  private addNode(node: FileNode): void {
-    const outputNames = this.outputsToMake(node);
-    const { op, domain, name, inputs, attributes } = node;
-    const made = this.options.build.node(op, inputs, attributes, outputNames.length, { domain, name, outputNames });
-    const folded = foldNode(made) ?? made.outputs;
-    folded.forEach((value, index) => {
-      if (!value.shape.every((dim) => Number.isSafeInteger(factorOf(dim)) && factorOf(dim) >= 0)) {
-        throw invalidModel(`${op} node "${name}" has an output of impossible size`);
-      }
-      const outputName = outputNames[index];
-      if (outputName) this.values.set(outputName, value);
-    });
-  }
-
-  private outputsToMake({ op, outputNames }: FileNode): string[] {
-    const names = [...outputNames];
-    const droppable = (outputName: string) =>
-      outputName === "" || (optionalOutputs.has(op) && !this.structure.read.has(outputName));
-    while (names.length > 1 && droppable(names.at(-1) ?? "")) names.pop();
-    return names;
-  }
-}
-
-/** A few floats in a Constant node are numbers that somebody wrote; a long row of them was computed. */
-const mostWritten = 16;
-
-function floatsAsWritten(tensor: Tensor, name: string): Value {
-  if (tensor.dtype !== "float32" || tensor.data.length > mostWritten) return constantValue(tensor, name);
-  const data = Float64Array.from(tensor.data as Float32Array, asWritten);
-  return constantValue({ dtype: "float64", dims: tensor.dims, data }, name, tensor.dtype);
 }

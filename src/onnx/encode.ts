@@ -11,6 +11,7 @@ import { Constants } from "./constants.js";
 import { Dimensions, neededNodes, operandSource, reshapeTarget } from "./dimensions.js";
 import { Names } from "./names.js";
 import { elementTypeOf } from "./proto.js";
+import { refuseHugeConstants } from "./sizes.js";
 
 export interface EncodableProgram {
   /** Leaves, in the order in which the file lists them. */
@@ -53,7 +54,9 @@ class Encoder {
     const { outputs, metadata = {}, doc = "" } = this.program;
     const copies = this.nameOutputs();
     const results = outputs.map(({ value }) => value);
-    for (const node of neededNodes(nodesBefore(results), results)) this.encodeNode(node);
+    const nodes = neededNodes(nodesBefore(results), results);
+    refuseHugeConstants(nodes);
+    for (const node of nodes) this.encodeNode(node);
     for (const { name, value } of copies)
       this.push("Identity", "", "", [this.nameOf.get(value) ?? this.operand(value)], [name], {});
     const model = create(ModelProtoSchema, {

@@ -1,8 +1,9 @@
-/** The inputs of a file's graph as leaf values: which of their dimensions are the batch, and how large the others are. */
+/** The inputs of a file's graph as leaf values: how large their dimensions are. */
 import type { TensorShapeProto_Dimension, ValueInfoProto } from "onnx-buf";
 import { PergradError } from "../errors.js";
-import { type Dim, N } from "../graph/dim.js";
+import type { Dim } from "../graph/dim.js";
 import { leaf, type Value } from "../graph/value.js";
+import { symbolOf } from "./batch-axes.js";
 import { computedType, invalidModel, showElementType, storedTypeOf } from "./proto.js";
 import type { PrecisionNotes } from "./tensors.js";
 
@@ -13,7 +14,13 @@ export interface InputOptions {
   readonly dimensions?: Readonly<Record<string, number>>;
 }
 
-export function decodeInput(proto: ValueInfoProto, options: InputOptions, notes: PrecisionNotes): Value {
+/** How many samples there are, and along which axis of the input they lie. */
+export interface Batch {
+  readonly axis: number | null;
+  readonly size: Dim;
+}
+
+export function decodeInput(proto: ValueInfoProto, batch: Batch, options: InputOptions, notes: PrecisionNotes): Value {
   const what = `input "${proto.name}"`;
   const type = proto.type?.value;
   if (type?.case !== "tensorType")
@@ -35,37 +42,22 @@ export function decodeInput(proto: ValueInfoProto, options: InputOptions, notes:
   }
   return leaf(
     proto.name,
-    { dtype: computedType(stored), shape: decodeShape(proto.name, dims, options) },
+    { dtype: computedType(stored), shape: decodeShape(proto.name, dims, batch, options) },
     { kind: "input" },
   );
 }
 
-function decodeShape(input: string, dims: readonly TensorShapeProto_Dimension[], options: InputOptions): Dim[] {
-  const at = sampleAxisOf(input, dims.length, options);
-  const batch = at === null ? undefined : symbolOf(dims[at]);
+function decodeShape(
+  input: string,
+  dims: readonly TensorShapeProto_Dimension[],
+  { axis: at, size }: Batch,
+  options: InputOptions,
+): Dim[] {
+  const symbol = at === null ? undefined : symbolOf(dims[at]);
   return dims.map((dim, axis) => {
-    if (axis === at || (batch !== undefined && symbolOf(dim) === batch)) return N;
+    if (axis === at || (symbol !== undefined && symbolOf(dim) === symbol)) return size;
     return fixedSize(dim, input, axis) ?? givenSize(dim, input, axis, options);
   });
-}
-
-/** An input without axes has no sample axis to assume. */
-function sampleAxisOf(input: string, rank: number, { sampleAxes }: InputOptions): number | null {
-  const given = sampleAxes && Object.hasOwn(sampleAxes, input) ? sampleAxes[input] : undefined;
-  if (given === null || (given === undefined && rank === 0)) return null;
-  const axis = given ?? 0;
-  const normal = axis < 0 ? axis + rank : axis;
-  if (!Number.isInteger(normal) || normal < 0 || normal >= rank) {
-    throw new PergradError(
-      "INVALID_ARGUMENT",
-      `The input "${input}" has ${rank} axes, so ${axis} cannot be its sample axis.`,
-    );
-  }
-  return normal;
-}
-
-function symbolOf(dim: TensorShapeProto_Dimension | undefined): string | undefined {
-  return dim?.value.case === "dimParam" && dim.value.value !== "" ? dim.value.value : undefined;
 }
 
 function fixedSize(dim: TensorShapeProto_Dimension, input: string, axis: number): number | undefined {

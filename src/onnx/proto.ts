@@ -1,5 +1,5 @@
 /** The protobuf messages of an ONNX file, and the element types that they name. */
-import { fromBinary } from "@bufbuild/protobuf";
+import { create, type DescMessage, fromBinary, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { TensorProto_DataType as ElementType, type ModelProto, ModelProtoSchema } from "onnx-buf";
 import { PergradError } from "../errors.js";
 import type { HalfType } from "../io/bytes.js";
@@ -51,6 +51,17 @@ export function showElementType(elementType: number): string {
 export function elementTypeNamed(name: string): number {
   const found = Object.entries(ElementType).find(([key]) => key === name.toUpperCase());
   return typeof found?.[1] === "number" ? found[1] : ElementType.UNDEFINED;
+}
+
+/** A message like another but for some of its fields. */
+export function changed<Desc extends DescMessage>(
+  schema: Desc,
+  message: MessageShape<Desc>,
+  fields: MessageInitShape<Desc>,
+): MessageShape<Desc> {
+  // Without its type name, lest it be taken for a finished message, which lacks the defaults of a real one.
+  const { $typeName: _, ...own } = message;
+  return create(schema, { ...own, ...fields } as MessageInitShape<Desc>);
 }
 
 export function invalidModel(problem: string, cause?: unknown): PergradError {

@@ -3,6 +3,7 @@ import type { GraphProto, NodeProto, TensorProto, ValueInfoProto } from "onnx-bu
 import { PergradError } from "../errors.js";
 import { describeNode } from "../graph/value.js";
 import { invalidModel } from "./proto.js";
+import { namesRead } from "./subgraphs.js";
 
 export interface Structure {
   /** What must be fed: graph inputs that are not also initializers (as old files have them). */
@@ -24,8 +25,15 @@ export function nodeName(node: NodeProto): string {
   return node.name || (node.output.find((name) => name !== "") ?? "");
 }
 
-/** Throws INVALID_MODEL where names are undefined, defined twice, or nodes read their own results. */
-export function readStructure(graph: GraphProto, fileName: string): Structure {
+/**
+ * Throws INVALID_MODEL where names are undefined, defined twice, or nodes read their own results. A graph
+ * inside a node also reads what is defined `around` it.
+ */
+export function readStructure(
+  graph: GraphProto,
+  fileName: string,
+  around: (name: string) => boolean = () => false,
+): Structure {
   const sparse = graph.sparseInitializer[0]?.values?.name;
   if (sparse !== undefined) {
     throw new PergradError(
@@ -45,10 +53,11 @@ export function readStructure(graph: GraphProto, fileName: string): Structure {
   const repeated = outputs.find((name, k) => outputs.indexOf(name) !== k);
   if (repeated !== undefined) throw definedTwice(fileName, repeated);
   const defined = new Set([...inputs.map(({ name }) => name), ...initializers.keys(), ...producers.keys()]);
-  const missing = outputs.find((name) => !defined.has(name));
+  const isDefined = (name: string) => defined.has(name) || around(name);
+  const missing = outputs.find((name) => !isDefined(name));
   if (missing !== undefined) throw invalidModel(`"${fileName}" has an output "${missing}" that nothing in it computes`);
-  const nodes = sortedNodes(outputs, producers, defined);
-  const read = new Set([...outputs, ...nodes.flatMap((node) => node.input)]);
+  const nodes = sortedNodes(outputs, producers, isDefined);
+  const read = new Set([...outputs, ...nodes.flatMap(namesRead)]);
   return { inputs, initializers, nodes, outputs, read };
 }
 
@@ -80,31 +89,42 @@ function producersOf(
   return producers;
 }
 
+/** The nodes that some outputs depend on, each after those it reads. */
+export function nodesFor(outputs: readonly string[], { nodes }: Structure): NodeProto[] {
+  const needed = new Set(outputs);
+  const found = [...nodes].reverse().filter((node) => {
+    if (!node.output.some((name) => needed.has(name))) return false;
+    for (const name of namesRead(node)) needed.add(name);
+    return true;
+  });
+  return found.reverse();
+}
+
 /** Depth first, without recursion: graphs may be deep. */
 function sortedNodes(
   outputs: readonly string[],
   producers: ReadonlyMap<string, NodeProto>,
-  defined: ReadonlySet<string>,
+  isDefined: (name: string) => boolean,
 ): NodeProto[] {
   const order: NodeProto[] = [];
   const state = new Map<NodeProto, "open" | "done">();
-  const path: { readonly node: NodeProto; next: number }[] = [];
+  const path: { readonly node: NodeProto; readonly reads: readonly string[]; next: number }[] = [];
   const enter = (node: NodeProto | undefined) => {
     if (!node || state.get(node) === "done") return;
     if (state.get(node) === "open") throw invalidModel(`${describeProto(node)} depends on its own output`);
     state.set(node, "open");
-    path.push({ node, next: 0 });
+    path.push({ node, reads: namesRead(node), next: 0 });
   };
   for (const output of outputs) {
     enter(producers.get(output));
     for (let step = path.at(-1); step; step = path.at(-1)) {
-      const name = step.node.input[step.next++];
+      const name = step.reads[step.next++];
       if (name === undefined) {
         state.set(step.node, "done");
         order.push(step.node);
         path.pop();
       } else if (name !== "") {
-        if (!defined.has(name))
+        if (!isDefined(name))
           throw invalidModel(`${describeProto(step.node)} reads "${name}", which nothing in the model defines`);
         enter(producers.get(name));
       }

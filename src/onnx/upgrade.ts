@@ -5,6 +5,8 @@
  */
 import { PergradError } from "../errors.js";
 import type { Build } from "../ops/build.js";
+import { checkNode } from "./check-node.js";
+import { gridSampleUpgrades } from "./upgrades/grid-sample.js";
 import { inputsUpgrades } from "./upgrades/inputs.js";
 import { normalisationUpgrades } from "./upgrades/normalisation.js";
 import { oldBroadcastUpgrades } from "./upgrades/old-broadcast.js";
@@ -21,6 +23,7 @@ const upgrades: ReadonlyMap<string, readonly Upgrade[]> = collect([
   softmaxUpgrades,
   normalisationUpgrades,
   resizeUpgrades,
+  gridSampleUpgrades,
 ]);
 
 function collect(tables: readonly Readonly<Record<string, readonly Upgrade[]>>[]): Map<string, Upgrade[]> {
@@ -55,5 +58,6 @@ export function upgradeNode(node: FileNode, opset: number, build: Build): FileNo
     current = rewrite(current, build);
     if (current.op !== node.op) break;
   }
+  checkNode(current);
   return current;
 }

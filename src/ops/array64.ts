@@ -68,6 +68,7 @@ export function broadcastStrides(dims: readonly number[], to: readonly number[])
 export function broadcastTo(a: Array64, to: readonly number[]): Float64Array {
   if (a.dims.length === to.length && a.dims.every((dim, axis) => dim === to[axis])) return a.data;
   const result = new Float64Array(sizeOf(to));
+  if (a.data.length === 1) return result.fill(a.data[0] as number);
   walk(to, broadcastStrides(a.dims, to), (position, offset) => {
     result[position] = a.data[offset] as number;
   });

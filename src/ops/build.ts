@@ -18,7 +18,24 @@ export interface NodeOptions {
  * merged later, when a program is cleaned up. Operations that would do nothing are left out at once.
  */
 export class Build {
-  constructor(readonly lookup: Lookup) {}
+  /** What is built does not look behind the values in `opaque`. */
+  constructor(
+    readonly lookup: Lookup,
+    private readonly opaque: { has(value: Value): boolean } = new Set(),
+  ) {}
+
+  /**
+   * Builds the parts of a composite, which read its inputs themselves: a reshape of an input that is a
+   * reshape does not become a reshape of what is behind, which neither a cotangent nor a replacement
+   * of the input would reach.
+   */
+  inside(node: Node): Build {
+    return new Build(this.lookup, new Set(node.inputs.filter((input) => input !== null)));
+  }
+
+  #origin(value: Value): Node | undefined {
+    return this.opaque.has(value) ? undefined : nodeOf(value);
+  }
 
   /** A node with `outputs` outputs. Throws UNSUPPORTED_OP, and whatever the op's shape rule throws. */
   node(
@@ -158,7 +175,7 @@ export class Build {
   /** Output axis k is input axis `permutation[k]`. */
   transpose(a: Value, permutation: readonly number[]): Value {
     if (permutation.every((from, to) => from === to)) return a;
-    const before = nodeOf(a);
+    const before = this.#origin(a);
     if (before?.op === "Transpose") {
       const first = before.attributes.perm as readonly number[] | undefined;
       if (first)
@@ -184,7 +201,7 @@ export class Build {
 
   reshape(a: Value, shape: Shape): Value {
     if (sameShape(a.shape, shape)) return a;
-    const before = nodeOf(a);
+    const before = this.#origin(a);
     if (before?.op === "Reshape") return this.reshape(before.inputs[0] as Value, shape);
     const sunk = before?.op === "Transpose" ? this.#reshapeBelow(before, shape) : null;
     if (sunk) return sunk;

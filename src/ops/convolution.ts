@@ -5,6 +5,7 @@ import { sizeOf } from "../tensor.js";
 import { zeros64 } from "./array64.js";
 import type { Build } from "./build.js";
 import { intAttribute, intsAttribute, requireInput, shapeMismatch, unsupported } from "./checks.js";
+import { addProducts } from "./convolve64.js";
 import type { Array64, Call, Cotangent, OpDefinition, SampleAxis, Window } from "./definition.js";
 import { patchWeight, unfold } from "./unfold.js";
 import {
@@ -19,7 +20,6 @@ import {
   sharePadding,
   spatialOf,
   windowAttributes,
-  windowOffsets,
 } from "./window.js";
 
 type Named = Call | Node;
@@ -113,34 +113,6 @@ function inferConvolution(call: Call): { dtype: Value["dtype"]; shape: Shape }[]
 
 // The reference
 
-/** Visits all products: `visit(a, b, w)` with offsets into the big side (slid over), the small side and the weight. */
-function eachProduct(
-  sizes: { images: number; groups: number; big: number; small: number },
-  spatial: readonly number[],
-  positions: readonly number[],
-  window: Window,
-  visit: (big: number, small: number, weight: number) => void,
-): void {
-  const offsets = windowOffsets(spatial, window, positions);
-  const [plane, count, size] = [sizeOf(spatial), sizeOf(positions), kernelSize(window)];
-  const { groups, big, small } = sizes;
-  for (let image = 0; image < sizes.images * groups; image++) {
-    for (let o = 0; o < small; o++) {
-      for (let i = 0; i < big; i++) {
-        const from = (image * big + i) * plane;
-        const to = (image * small + o) * count;
-        const weight = (((image % groups) * small + o) * big + i) * size;
-        for (let t = 0; t < count; t++) {
-          for (let k = 0; k < size; k++) {
-            const offset = offsets[t * size + k] as number;
-            if (offset >= 0) visit(from + offset, to + t, weight + k);
-          }
-        }
-      }
-    }
-  }
-}
-
 function addBias(y: Array64, bias: Array64 | null | undefined): Array64 {
   if (!bias) return y;
   const plane = sizeOf(y.dims.slice(2));
@@ -158,16 +130,10 @@ function evaluateConvolution(inputs: readonly (Array64 | null)[], node: Node): A
   const [first, second] = w.dims as [number, number];
   const [outer, inner] = [x.dims.slice(2), (node.outputs[0] as Value).shape.slice(2).map(factorOf)];
   const y = zeros64([x.dims[0] as number, transposed ? second * groups : first, ...inner]);
-  const sizes = { images: x.dims[0] as number, groups, big: second, small: first / groups };
-  if (transposed) {
-    eachProduct(sizes, inner, outer, windowOf(node), (big, small, weight) => {
-      y.data[big] = (y.data[big] as number) + (x.data[small] as number) * (w.data[weight] as number);
-    });
-  } else {
-    eachProduct(sizes, outer, inner, windowOf(node), (big, small, weight) => {
-      y.data[small] = (y.data[small] as number) + (x.data[big] as number) * (w.data[weight] as number);
-    });
-  }
+  const planes = { images: x.dims[0] as number, groups, big: second, small: first / groups };
+  if (transposed)
+    addProducts({ big: y.data, small: x.data, weight: w.data }, "big", planes, inner, outer, windowOf(node));
+  else addProducts({ big: x.data, small: y.data, weight: w.data }, "small", planes, outer, inner, windowOf(node));
   return [addBias(y, bias)];
 }
 
@@ -319,6 +285,47 @@ function sampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): (SampleAx
   return [leadingSampleAxis(node, axes[0])];
 }
 
+/** ONNX Runtime refuses dilation where it is to find the padding itself. */
+function explicitConv(node: Node, build: Build): Value[] | null {
+  const window = windowOf(node);
+  if (autoPadOf(node) === "NOTSET" || window.dilations.every((dilation) => dilation === 1)) return null;
+  const attributes = { ...windowAttributes(window), group: groupsOf(node) };
+  return [...build.node("Conv", node.inputs, attributes, 1, node).outputs];
+}
+
+/**
+ * With output padding of a stride or more ONNX Runtime reads past its input. No element of the kernel
+ * reaches what is then added: it holds the bias alone.
+ */
+function reachedTransposed(node: Node, build: Build): Value[] | null {
+  const [x, w, bias] = node.inputs as [Value, Value, Value | null | undefined];
+  const { window, output } = transposedOf(node);
+  const extra = perAxis(node, "output_padding", output.length, 0, 0);
+  if (extra.every((size, axis) => size < (window.strides[axis] as number))) return null;
+  const reach = output.map((_, axis) => {
+    const steps = (window.strides[axis] as number) * (factorOf(x.shape[axis + 2] as Dim) - 1);
+    return steps + extentOf(window, axis) - (window.before[axis] as number);
+  });
+  const after = output.map((size, axis) => Math.max(0, (reach[axis] as number) - size));
+  const beyond = output.map((size, axis) => Math.max(0, size - (reach[axis] as number)));
+  const shape = (node.outputs[0] as Value).shape;
+  const attributes = { ...windowAttributes({ ...window, after }), group: groupsOf(node) };
+  const reached = reach.every((size) => size > 0)
+    ? build.pad(build.op("ConvTranspose", [x, w], attributes), Array(shape.length).fill(0), [0, 0, ...beyond])
+    : build.zeros(shape, x.dtype);
+  return [
+    bias
+      ? build.add(
+          reached,
+          build.unsqueeze(
+            bias,
+            [...output.keys()].map((axis) => axis + 1),
+          ),
+        )
+      : reached,
+  ];
+}
+
 export const convolution: readonly OpDefinition[] = [
   {
     op: "Conv",
@@ -327,6 +334,7 @@ export const convolution: readonly OpDefinition[] = [
     differentiate: (node, [dy], build, wanted) => differentiateConv(node, dy as Value, build, wanted),
     batch: batchConvolution,
     sampleAxis,
+    lower: explicitConv,
   },
   {
     op: "ConvTranspose",
@@ -335,5 +343,6 @@ export const convolution: readonly OpDefinition[] = [
     differentiate: (node, [dy], build, wanted) => differentiateTransposed(node, dy as Value, build, wanted),
     batch: batchConvolution,
     sampleAxis,
+    lower: reachedTransposed,
   },
 ];

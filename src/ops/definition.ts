@@ -156,6 +156,8 @@ export interface OpDefinition {
    * over it. Null: the node itself.
    */
   readonly lower?: (node: Node, build: Build) => Value[] | null;
+  /** Draws random numbers: it is not folded, and two equal nodes draw twice. */
+  readonly random?: boolean;
   /** The op works element by element: of one input, or of several that broadcast. */
   readonly elementwise?: boolean;
 }

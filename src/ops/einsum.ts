@@ -6,6 +6,7 @@ import type { Build } from "./build.js";
 import { agree, interaction, requireInput, shapeMismatch, stringAttribute } from "./checks.js";
 import { contract, letterDims } from "./contract.js";
 import type { Array64, Call, Contraction, OpDefinition } from "./definition.js";
+import { requireConstant } from "./limits.js";
 
 export interface Equation {
   readonly operands: readonly string[];
@@ -92,6 +93,7 @@ function withoutRepeats(letters: string, shape: readonly Dim[], used: string, li
     if (letters.indexOf(letter) === axis) return letter;
     const fresh = free.shift() ?? "";
     const size = factorOf(shape[axis] as Dim);
+    requireConstant(`An Einsum that repeats "${letter}"`, size * size, "an identity matrix");
     const identity = Float64Array.from({ length: size * size }, (_, at) => (at % (size + 1) === 0 ? 1 : 0));
     ties.push({ value: build.floats(identity, [size, size], like), letters: letter + fresh });
     return fresh;

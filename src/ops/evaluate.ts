@@ -18,6 +18,12 @@ export type Feeds = ReadonlyMap<Value, Array64>;
 
 /** The values of `outputs` for a batch of `samples`. Throws MISSING_TENSOR for a leaf that is not fed. */
 export function evaluateGraph(outputs: readonly Value[], feeds: Feeds, samples: number): Array64[] {
+  const found = evaluateAll(outputs, feeds, samples);
+  return outputs.map((output) => found.get(output) as Array64);
+}
+
+/** The same with all values on the way. */
+export function evaluateAll(outputs: readonly Value[], feeds: Feeds, samples: number): Map<Value, Array64> {
   const found = new Map<Value, Array64>(feeds);
   const read = (value: Value): Array64 => {
     const known = found.get(value) ?? evaluateLeaf(value, samples);
@@ -31,7 +37,8 @@ export function evaluateGraph(outputs: readonly Value[], feeds: Feeds, samples: 
       if (output) found.set(output, result);
     });
   }
-  return outputs.map(read);
+  outputs.forEach(read);
+  return found;
 }
 
 function evaluateLeaf(value: Value, samples: number): Array64 {
@@ -47,7 +54,7 @@ function evaluateLeaf(value: Value, samples: number): Array64 {
 function evaluateNode(node: Node, inputs: readonly (Array64 | null)[], samples: number): Array64[] {
   const definition = definitionOf(node);
   if (definition?.evaluate) return definition.evaluate(inputs, node);
-  const outputs = definition?.decompose?.(node, build);
+  const outputs = definition?.decompose?.(node, build.inside(node));
   if (!outputs) throw new PergradError("UNSUPPORTED_OP", `The reference cannot evaluate ${describeNode(node)}.`);
   const feeds = new Map(
     node.inputs.flatMap((input, k) => {

@@ -13,7 +13,7 @@ const largestFolded = 4096;
 /** The outputs as constants, or null where the node reads more than small constants, or gives more. */
 export function foldNode(node: Node): Value[] | null {
   const definition = definitionOf(node);
-  if (!definition?.evaluate && !definition?.decompose) return null;
+  if (definition?.random || (!definition?.evaluate && !definition?.decompose)) return null;
   if (!node.outputs.every(isSmall)) return null;
   const feeds = new Map<Value, Array64>();
   for (const input of presentInputs(node)) {

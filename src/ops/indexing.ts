@@ -1,6 +1,6 @@
 /** Gather, GatherElements, GatherND, ScatterElements, ScatterND, OneHot. */
 import { PergradError } from "../errors.js";
-import { type Dim, isBatch, sameDim, sameShape, showShape } from "../graph/dim.js";
+import { type Dim, factorOf, isBatch, sameDim, sameShape, showShape } from "../graph/dim.js";
 import { constantOf, type Node, type Value, type ValueType } from "../graph/value.js";
 import { isFloat, sizeOf } from "../tensor.js";
 import { stridesOf, walk, zeros64 } from "./array64.js";
@@ -19,6 +19,7 @@ import {
   unsupported,
 } from "./checks.js";
 import type { Array64, Call, Cotangent, OpDefinition, SampleAxis } from "./definition.js";
+import { requireConstant } from "./limits.js";
 import { gatherND, scatterND } from "./points.js";
 
 function axisOf(node: Call | Node): number {
@@ -144,10 +145,39 @@ function requireElementwise(call: Call): { data: Value; indices: Value } {
 function elementsSampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): SampleAxis | null {
   const at = apartFrom(node, agree(node, axes), [axisOf(node)], "moves elements along the sample axis");
   const [data, indices] = node.inputs as [Value, Value];
-  if (at && axes[0] && !sameDim(data.shape[at.axis] as Dim, indices.shape[at.axis] as Dim)) {
-    throw interaction(node, "indexes some of the samples only");
+  if (at && !sameDim(data.shape[at.axis] as Dim, indices.shape[at.axis] as Dim)) {
+    throw interaction(
+      node,
+      axes[0] ? "indexes some of the samples only" : "takes elements by a sample's place in the batch",
+    );
   }
   return at;
+}
+
+/** Where the data is shared, its elements may be taken along the sample axis of the indices. */
+function takenSampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): SampleAxis | null {
+  const [data, indices] = axes;
+  return !data && indices?.axis === axisOf(node) ? indices : elementsSampleAxis(node, axes);
+}
+
+/**
+ * The cotangent of shared data: for each index (its axis first counts them, then its data's elements) a
+ * tensor that is zero but at the element it names.
+ */
+function scatteredApart(node: Node, dy: Value, build: Build): Cotangent {
+  const [data, indices] = node.inputs as [Value, Value];
+  const axis = axisOf(node);
+  const apart = indices.shape.flatMap((dim, at) => (at === axis ? [dim, data.shape[axis] as Dim] : [dim]));
+  const [place, update] = [indices, dy].map((value) => build.unsqueeze(value, [axis + 1])) as [Value, Value];
+  const value = build.op("ScatterElements", [build.zeros(apart, dy.dtype), place, update], { axis: axis + 1 });
+  const whole = [...apart.slice(0, axis), ...apart.slice(axis + 1)];
+  const missing = data.shape.map((dim, at) => factorOf(dim) - factorOf(whole[at] as Dim));
+  const padded = build.pad(
+    value,
+    apart.map(() => 0),
+    [...missing.slice(0, axis), 0, ...missing.slice(axis)],
+  );
+  return { kind: "reduction", value: padded, axes: [axis], shape: data.shape };
 }
 
 function batchElements(
@@ -177,11 +207,14 @@ const gatherElements: OpDefinition = {
   },
   differentiate: (node, [dy], build) => {
     const [data, indices] = node.inputs as [Value, Value];
-    const attributes = { axis: axisOf(node), reduction: "add" };
+    const axis = axisOf(node);
+    if (isBatch(indices.shape[axis]) && !isBatch(data.shape[axis]))
+      return [scatteredApart(node, dy as Value, build), null];
+    const attributes = { axis, reduction: "add" };
     return [build.op("ScatterElements", [build.zeros(data.shape, data.dtype), indices, dy as Value], attributes), null];
   },
   batch: batchElements,
-  sampleAxis: (node, axes) => [elementsSampleAxis(node, axes)],
+  sampleAxis: (node, axes) => [takenSampleAxis(node, axes)],
 };
 
 type Combine = (old: number, update: number) => number;
@@ -220,6 +253,7 @@ function staying(node: Node, build: Build): Value {
   const axis = axisOf(node);
   const count = indices.shape[axis] as Dim;
   if (isBatch(count)) throw interaction(node, "scatters along the sample axis");
+  requireConstant(node, count, "an index");
   const counting = build.ints(
     Array.from({ length: count }, (_, p) => p),
     indices.shape.map((_, at) => (at === axis ? count : 1)),

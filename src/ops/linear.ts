@@ -1,6 +1,6 @@
 /** MatMul and Gemm (with Einsum, in a file of its own): products whose weight gradients stay factored. */
 import { type Dim, sameDim, showShape } from "../graph/dim.js";
-import type { Node, Value } from "../graph/value.js";
+import { type Node, nodeOf, type Value } from "../graph/value.js";
 import { array64, transpose64, zeros64, zip64 } from "./array64.js";
 import type { Build } from "./build.js";
 import {
@@ -107,6 +107,13 @@ const matmul: OpDefinition = {
       shape: input.shape,
     });
     return [rule(right, letters.b, letters.a, a), rule(left, letters.a, letters.b, b)];
+  },
+  // ONNX Runtime (1.30) multiplies a transposed matrix by a vector wrongly once it has fused the two.
+  lower: ({ inputs }, build) => {
+    const [a, b] = inputs as [Value, Value];
+    if (nodeOf(a)?.op !== "Transpose" || b.shape.length !== 1) return null;
+    const column = build.op("MatMul", [a, build.unsqueeze(b, [1])]);
+    return [build.reshape(column, column.shape.slice(0, -1))];
   },
   batch: (node, inputs, batched, build) => {
     // Vectors become matrices first, so that the new leading axis is not taken for a matrix axis.

@@ -18,6 +18,7 @@ import {
 } from "./checks.js";
 import type { Call, OpDefinition } from "./definition.js";
 import { lowered } from "./elementwise.js";
+import { requireSteps } from "./limits.js";
 import { keptShape } from "./reductions.js";
 
 // Parts
@@ -191,17 +192,27 @@ const batchNormalization: OpDefinition = {
 // LRN, LpNormalization, MeanVarianceNormalization
 
 /** The sum of x over `size` neighbouring channels. */
-function channelWindow(build: Build, x: Value, size: number): Value {
+function channelWindow(node: Node, build: Build, x: Value, size: number): Value {
   const channels = x.shape[1] as number;
   const before = Math.min(Math.floor((size - 1) / 2), channels);
   const after = Math.min(Math.ceil((size - 1) / 2), channels);
   const atChannels = (amount: number) => x.shape.map((_, axis) => (axis === 1 ? amount : 0));
   const padded = build.pad(x, atChannels(before), atChannels(after));
+  requireSteps(node, before + after + 1);
   const shifts = Array.from({ length: before + after + 1 }, (_, k) => build.slice(padded, 1, k, k + channels));
   return shifts.reduce((sum, shift) => build.add(sum, shift));
 }
 
 /** x / (bias + alpha / size * sum of squares of neighbouring channels)^beta. */
+const lrnInParts: NonNullable<OpDefinition["decompose"]> = (node, build) => {
+  const x = node.inputs[0] as Value;
+  const size = intAttribute(node, "size", 1);
+  const alpha = build.scalar(floatAttribute(node, "alpha", 1e-4) / size, x);
+  const window = channelWindow(node, build, build.square(x), size);
+  const base = build.add(build.mul(window, alpha), build.scalar(floatAttribute(node, "bias", 1), x));
+  return [build.div(x, build.op("Pow", [base, build.scalar(floatAttribute(node, "beta", 0.75), x)]))];
+};
+
 const lrn: OpDefinition = {
   op: "LRN",
   infer: (call) => {
@@ -211,13 +222,11 @@ const lrn: OpDefinition = {
     }
     return [y];
   },
-  decompose: (node, build) => {
-    const x = node.inputs[0] as Value;
-    const size = intAttribute(node, "size", 1);
-    const alpha = build.scalar(floatAttribute(node, "alpha", 1e-4) / size, x);
-    const window = channelWindow(build, build.square(x), size);
-    const base = build.add(build.mul(window, alpha), build.scalar(floatAttribute(node, "bias", 1), x));
-    return [build.div(x, build.op("Pow", [base, build.scalar(floatAttribute(node, "beta", 0.75), x)]))];
+  decompose: lrnInParts,
+  // ONNX Runtime has LRN of images only, and of odd sizes.
+  lower: (node, build) => {
+    const known = (node.inputs[0] as Value).shape.length === 4 && intAttribute(node, "size", 1) % 2 === 1;
+    return known ? null : lrnInParts(node, build);
   },
 };
 

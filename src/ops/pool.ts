@@ -1,6 +1,7 @@
 /** What all pooling ops share. */
-import { type Dim, multiply, type Shape } from "../graph/dim.js";
+import { type Dim, elementsOf, isBatch, multiply, type Shape } from "../graph/dim.js";
 import { dimsValue, type Node, type Value } from "../graph/value.js";
+import type { Build } from "./build.js";
 import {
   agree,
   intAttribute,
@@ -11,7 +12,8 @@ import {
   unsupported,
 } from "./checks.js";
 import type { Call, OpDefinition, Window } from "./definition.js";
-import { extentOf, leadingSampleAxis, positionsOf, readWindow, spatialOf } from "./window.js";
+import { requireConstant } from "./limits.js";
+import { extentOf, kernelSize, leadingSampleAxis, positionsOf, readWindow, spatialOf } from "./window.js";
 
 type Named = Call | Node;
 
@@ -29,6 +31,7 @@ export function poolOf(node: Named): Pool {
   const kernel = intsAttribute(node, "kernel_shape");
   if (!kernel) throw shapeMismatch(node, "it has no kernel_shape");
   const stated = readWindow(node, kernel, spatial);
+  requireConstant(node, kernelSize(stated), "a kernel");
   // With auto_pad "VALID" too, as ONNX Runtime has it.
   const ceil =
     intAttribute(node, "ceil_mode", 0) === 1 && !stringAttribute(node, "auto_pad", "NOTSET").startsWith("SAME");
@@ -68,8 +71,22 @@ export function inferPool(call: Call): { dtype: Value["dtype"]; shape: Shape }[]
   return call.outputs > 1 ? [{ dtype, shape: output }, indices] : [{ dtype, shape: output }];
 }
 
+/** MaxUnpool with the same indices throughout: each new element along the leading axis is scattered by itself. */
+function scatterEach(node: Node, x: Value, build: Build): Value[] {
+  const [batch, ...rest] = x.shape as [Dim, ...Dim[]];
+  const shape = (node.outputs[0] as Value).shape;
+  const [places, elements] = [elementsOf(rest), elementsOf(shape)];
+  if (places === undefined || elements === undefined || isBatch(places) || isBatch(elements))
+    throw unsupported(node, "cannot take a batch of inputs that hold the samples already");
+  const indices = build.expand(build.reshape(node.inputs[1] as Value, [1, places]), [batch, places]);
+  const zeros = build.zeros([batch, elements], x.dtype);
+  const flat = build.op("ScatterElements", [zeros, indices, build.reshape(x, [batch, places])], { axis: 1 });
+  return [build.reshape(flat, [batch, ...shape])];
+}
+
 /** Folds the new leading axis into the one of the examples, and takes it out of the results. */
 export const batchPool: NonNullable<OpDefinition["batch"]> = (node, inputs, batched, build) => {
+  if (node.op === "MaxUnpool" && !batched[1]) return scatterEach(node, inputs[0] as Value, build);
   const batch = (inputs[batched.indexOf(true)] as Value).shape[0] as Dim;
   const folded = inputs.slice(0, node.op === "MaxUnpool" ? 2 : 1).map((input, k) => {
     const shape = (node.inputs[k] as Value).shape;

@@ -2,13 +2,23 @@
 import { type Dim, factorOf, multiply, type Shape } from "../graph/dim.js";
 import { dimsValue, type Node, type Value } from "../graph/value.js";
 import { sizeOf } from "../tensor.js";
-import { zeros64 } from "./array64.js";
+import { stridesOf, zeros64 } from "./array64.js";
 import type { Build } from "./build.js";
 import { intAttribute, intsAttribute, knownDims, requireInput, shapeMismatch, unsupported } from "./checks.js";
 import type { Array64, Call, OpDefinition, Window } from "./definition.js";
 import { exactPool } from "./exact-pool.js";
+import { requireConstant } from "./limits.js";
 import { batchPool, inferPool, type Pool, planesOf, poolOf, poolSampleAxis } from "./pool.js";
-import { extentOf, kernelSize, perAxis, readWindow, spatialOf, windowAttributes, windowOffsets } from "./window.js";
+import {
+  extentOf,
+  kernelSize,
+  kernelWithin,
+  perAxis,
+  readWindow,
+  spatialOf,
+  windowAttributes,
+  windowOffsets,
+} from "./window.js";
 
 // MaxPool
 
@@ -77,20 +87,18 @@ function localIndices(indices: Value, plane: number, build: Build): Value {
 function requireElements(call: Call): void {
   const { spatial, positions, window } = poolOf(call);
   spatial.forEach((size, axis) => {
-    const along = (list: readonly number[]) => [list[axis] as number];
-    const [kernel, strides, dilations, before, after] = [
-      window.kernel,
-      window.strides,
-      window.dilations,
-      window.before,
-      window.after,
-    ].map(along) as [number[], number[], number[], number[], number[]];
-    const offsets = windowOffsets([size], { kernel, strides, dilations, before, after }, along(positions));
-    const reach = kernel[0] as number;
-    for (let t = 0; t < offsets.length; t += reach) {
-      if (offsets.subarray(t, t + reach).every((offset) => offset < 0))
-        throw unsupported(call, "one of its windows lies in the padding altogether");
-    }
+    const [stride, before] = [window.strides[axis] as number, window.before[axis] as number];
+    const last = ((positions[axis] as number) - 1) * stride - before;
+    // A window that begins within the input reads its first element there.
+    const early = Math.min(positions[axis] as number, Math.ceil(before / stride));
+    requireConstant(call, early, "a look at each window in the padding,");
+    const starts = Array.from({ length: early }, (_, t) => t * stride - before);
+    const isEmpty = (start: number) => {
+      const [first, end] = kernelWithin(window, axis, start, 0, size);
+      return first >= end;
+    };
+    if (last >= size || starts.some(isEmpty))
+      throw unsupported(call, "one of its windows lies in the padding altogether");
   });
 }
 
@@ -162,41 +170,37 @@ const maxUnpool: OpDefinition = {
 
 // AveragePool
 
-/** The weight that each position gives its elements, along one axis: 1 / their number. */
-function axisWeights(pool: Pool, axis: number, countPadding: boolean): number[] {
-  const { spatial, positions, stated } = pool;
+/** 1 / the number of elements that the mean at position t is of, along one axis. */
+function axisWeight({ spatial, stated }: Pool, axis: number, t: number, countPadding: boolean): number {
   const [size, before, after] = [spatial[axis] as number, stated.before[axis] as number, stated.after[axis] as number];
   const [from, to] = countPadding ? [-before, size + after] : [0, size];
-  return Array.from({ length: positions[axis] as number }, (_, t) => {
-    let count = 0;
-    for (let k = 0; k < (stated.kernel[axis] as number); k++) {
-      const at = t * (stated.strides[axis] as number) + k * (stated.dilations[axis] as number) - before;
-      if (at >= from && at < to) count++;
-    }
-    return count === 0 ? 0 : 1 / count;
-  });
+  const [first, end] = kernelWithin(stated, axis, t * (stated.strides[axis] as number) - before, from, to);
+  return end > first ? 1 / (end - first) : 0;
+}
+
+function axisWeights(node: Node, pool: Pool, axis: number): number[] {
+  const count = pool.positions[axis] as number;
+  requireConstant(node, count, "weights");
+  return Array.from({ length: count }, (_, t) => axisWeight(pool, axis, t, countsPadding(node)));
+}
+
+/** The one weight along an axis whose first and last windows are whole; undefined where weights may differ. */
+function commonWeight({ spatial, positions, stated }: Pool, axis: number): number | undefined {
+  const [stride, kernel] = [stated.strides[axis] as number, stated.kernel[axis] as number];
+  const [before, last] = [stated.before[axis] as number, ((positions[axis] as number) - 1) * stride];
+  return before === 0 && last + extentOf(stated, axis) <= (spatial[axis] as number) ? 1 / kernel : undefined;
 }
 
 function countsPadding(node: Node): boolean {
   return intAttribute(node, "count_include_pad", 0) === 1;
 }
 
-/** The weights of all positions: a product over the axes. */
-function positionWeights(pool: Pool, countPadding: boolean): number[] {
-  return pool.spatial.reduce<number[]>(
-    (weights, _, axis) => {
-      const along = axisWeights(pool, axis, countPadding);
-      return weights.flatMap((weight) => along.map((factor) => weight * factor));
-    },
-    [1],
-  );
-}
-
 function evaluateAveragePool([x]: readonly (Array64 | null)[], node: Node): Array64[] {
   const input = x as Array64;
   const pool = poolOf(node);
   const offsets = windowOffsets(pool.spatial, pool.window, pool.positions);
-  const weights = positionWeights(pool, countsPadding(node));
+  const along = pool.positions.map((_, axis) => axisWeights(node, pool, axis));
+  const behind = stridesOf(pool.positions);
   const [plane, count, size] = [sizeOf(pool.spatial), sizeOf(pool.positions), kernelSize(pool.window)];
   const y = zeros64([...input.dims.slice(0, 2), ...pool.positions]);
   for (let at = 0; at < y.data.length; at++) {
@@ -206,7 +210,9 @@ function evaluateAveragePool([x]: readonly (Array64 | null)[], node: Node): Arra
       const offset = offsets[(at % count) * size + k] as number;
       if (offset >= 0) sum += input.data[from + offset] as number;
     }
-    y.data[at] = sum * (weights[at % count] as number);
+    y.data[at] = along.reduce((mean, weights, axis) => {
+      return mean * (weights[Math.floor((at % count) / (behind[axis] as number)) % weights.length] as number);
+    }, sum);
   }
   return [y];
 }
@@ -233,7 +239,7 @@ function spreadByMatrices(node: Node, dy: Value, pool: Pool, build: Build): Valu
     const count = pool.positions[axis] as number;
     const images = multiply(planes, sizeOf(pool.spatial.slice(0, axis))) as Dim;
     const behind = sizeOf(pool.positions.slice(axis + 1));
-    const spread = spreadMatrix(pool, axis, countsPadding(node));
+    const spread = spreadMatrix(node, pool, axis);
     if (axis === pool.spatial.length - 1) {
       return build.matmul(build.reshape(value, [images, count]), build.floats(spread, [count, size], dy));
     }
@@ -246,25 +252,37 @@ function spreadByMatrices(node: Node, dy: Value, pool: Pool, build: Build): Valu
 }
 
 /** `[T, S]`: what each element receives of each position's cotangent. */
-function spreadMatrix(pool: Pool, axis: number, countPadding: boolean): Float64Array {
+function spreadMatrix(node: Node, pool: Pool, axis: number): Float64Array {
   const [size, count] = [pool.spatial[axis] as number, pool.positions[axis] as number];
-  const { kernel, strides, dilations, before } = pool.stated;
-  const weights = axisWeights(pool, axis, countPadding);
+  const { strides, dilations, before } = pool.stated;
+  const weights = axisWeights(node, pool, axis);
   const matrix = new Float64Array(count * size);
   for (let t = 0; t < count; t++) {
-    for (let k = 0; k < (kernel[axis] as number); k++) {
-      const at = t * (strides[axis] as number) + k * (dilations[axis] as number) - (before[axis] as number);
-      if (at >= 0 && at < size) matrix[t * size + at] = weights[t] as number;
-    }
+    const start = t * (strides[axis] as number) - (before[axis] as number);
+    const [first, end] = kernelWithin(pool.stated, axis, start, 0, size);
+    for (let k = first; k < end; k++) matrix[t * size + start + k * (dilations[axis] as number)] = weights[t] as number;
   }
   return matrix;
 }
 
+/** The cotangent of the sums over windows: dy times the weight of each position, a product over the axes. */
+function weighted(node: Node, dy: Value, pool: Pool, build: Build): Value {
+  const common = pool.positions.map((_, axis) => commonWeight(pool, axis));
+  const scaled = build.scale(
+    dy,
+    common.reduce<number>((product, weight) => product * (weight ?? 1), 1),
+  );
+  return common.reduce<Value>((value, weight, axis) => {
+    if (weight !== undefined) return value;
+    const along = pool.positions.map((count, at) => (at === axis ? count : 1));
+    return build.mul(value, build.floats(axisWeights(node, pool, axis), along, dy));
+  }, scaled);
+}
+
 function spreadByConvolution(node: Node, dy: Value, pool: Pool, build: Build): Value {
   const { window, positions, spatial } = pool;
-  const weights = build.floats(positionWeights(pool, countsPadding(node)), positions, dy);
-  const scaled = build.reshape(build.mul(dy, weights), [planesOf(dy.shape), 1, ...positions]);
   const ones = build.filled(1, [1, 1, ...window.kernel], dy.dtype);
+  const scaled = build.reshape(weighted(node, dy, pool, build), [planesOf(dy.shape), 1, ...positions]);
   const remainder = spatial.map((size, axis) => {
     const room = size + (window.before[axis] as number) + (window.after[axis] as number) - extentOf(window, axis);
     return room % (window.strides[axis] as number);

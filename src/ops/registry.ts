@@ -1,21 +1,35 @@
 /** Every operator that pergrad knows. To add one: write it in a family's file, or list a new family here. */
 import { activations } from "./activations.js";
 import { arithmetic } from "./arithmetic.js";
+import { attention } from "./attention.js";
 import { bitwise } from "./bitwise.js";
 import { Build } from "./build.js";
+import { contribActivations } from "./contrib-activations.js";
+import { contribAttention } from "./contrib-attention.js";
+import { contribLinear } from "./contrib-linear.js";
+import { contribNormalisation } from "./contrib-normalisation.js";
 import { convolution } from "./convolution.js";
 import type { OpDefinition } from "./definition.js";
 import { exponential } from "./exponential.js";
+import { grids } from "./grids.js";
 import { indexing } from "./indexing.js";
 import { joining } from "./joining.js";
 import { linear } from "./linear.js";
 import { logic } from "./logic.js";
+import { losses } from "./losses.js";
+import { matrices } from "./matrices.js";
 import { normalisation } from "./normalisation.js";
 import { ordering } from "./ordering.js";
 import { pooling } from "./pooling.js";
+import { random } from "./random.js";
 import { reductions } from "./reductions.js";
+import { regions } from "./regions.js";
 import { resize } from "./resize.js";
+import { rotary } from "./rotary.js";
+import { running } from "./running.js";
+import { selection } from "./selection.js";
 import { shapes } from "./shapes.js";
+import { signal } from "./signal.js";
 import { slicing } from "./slicing.js";
 import { softmax } from "./softmax.js";
 import { trigonometric } from "./trigonometric.js";
@@ -23,19 +37,33 @@ import { trigonometric } from "./trigonometric.js";
 export const families = {
   activations,
   arithmetic,
+  attention,
   bitwise,
+  "contrib-activations": contribActivations,
+  "contrib-attention": contribAttention,
+  "contrib-linear": contribLinear,
+  "contrib-normalisation": contribNormalisation,
   convolution,
   exponential,
+  grids,
   indexing,
   joining,
   linear,
   logic,
+  losses,
+  matrices,
   normalisation,
   ordering,
   pooling,
+  random,
   reductions,
+  regions,
   resize,
+  rotary,
+  running,
+  selection,
   shapes,
+  signal,
   slicing,
   softmax,
   trigonometric,

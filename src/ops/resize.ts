@@ -18,8 +18,9 @@ import {
   unsupported,
 } from "./checks.js";
 import type { Array64, Call, OpDefinition } from "./definition.js";
+import { requireConstant } from "./limits.js";
 import { scatterRows } from "./rows.js";
-import { type Tap, tapsOf } from "./taps.js";
+import { type TapColumn, tapCount, tapsOf } from "./taps.js";
 
 /** One axis that changes: from `size` to `count` elements. */
 interface Stretch {
@@ -141,7 +142,8 @@ const modeOf = (call: Call | Node) => stringAttribute(call, "mode", "nearest");
 // Applying it
 
 /** What each of the `count` elements along the axis is made of: all have the same number of taps. */
-function axisTaps(node: Node, { size, count, scale }: Stretch): Tap[][] {
+function axisTaps(node: Node, { size, count, scale }: Stretch): TapColumn[] {
+  requireConstant(node, Math.max(size, count * tapCount(modeOf(node))), "weights");
   return tapsOf(
     { size, count, scale },
     {
@@ -154,12 +156,13 @@ function axisTaps(node: Node, { size, count, scale }: Stretch): Tap[][] {
   );
 }
 
-function stretch64(x: Array64, { axis, size, count }: Stretch, taps: readonly Tap[][]): Array64 {
+function stretch64(x: Array64, { axis, size, count }: Stretch, taps: readonly TapColumn[]): Array64 {
   const [outer, inner] = [sizeOf(x.dims.slice(0, axis)), sizeOf(x.dims.slice(axis + 1))];
   const y = zeros64(x.dims.map((dim, at) => (at === axis ? count : dim)));
   for (let row = 0; row < outer * count; row++) {
     const from = Math.floor(row / count) * size;
-    for (const { index, weight } of taps[row % count] as Tap[]) {
+    for (const { indices, weights } of taps) {
+      const [index, weight] = [indices[row % count] as number, weights[row % count] as number];
       // A tap without weight reads nothing: infinities do not spread.
       if (weight === 0) continue;
       for (let i = 0; i < inner; i++) {
@@ -171,19 +174,13 @@ function stretch64(x: Array64, { axis, size, count }: Stretch, taps: readonly Ta
   return y;
 }
 
-interface TapColumn {
-  readonly indices: Value;
-  /** Broadcasts along the axis. */
-  readonly weights: Value;
-}
-
-function columnsOf(build: Build, value: Value, { axis, count }: Stretch, taps: readonly Tap[][]): TapColumn[] {
+/** Indices, and weights that broadcast along the axis. */
+function columnsOf(build: Build, value: Value, { axis, count }: Stretch, taps: readonly TapColumn[]) {
   const along = [count, ...value.shape.slice(axis + 1).map(() => 1)];
-  return (taps[0] ?? []).map((_, k) => {
-    const column = taps.map((row) => row[k] as Tap);
-    const weights = column.map(({ weight }) => weight);
-    return { indices: build.ints(column.map(({ index }) => index)), weights: build.floats(weights, along, value) };
-  });
+  return taps.map(({ indices, weights }) => ({
+    indices: build.constant({ dtype: "int32", dims: [count], data: indices }),
+    weights: build.floats(weights, along, value),
+  }));
 }
 
 /** The same by Gather, for the forms that the runtime does not have. */
@@ -209,16 +206,16 @@ function stretchBack(build: Build, dy: Value, node: Node, stretch: Stretch): Val
   return parts.reduce((sum, part) => build.add(sum, part));
 }
 
-function spreadByMatrix(build: Build, dy: Value, { axis, size, count }: Stretch, taps: readonly Tap[][]): Value {
+function spreadByMatrix(build: Build, dy: Value, { axis, size, count }: Stretch, taps: readonly TapColumn[]): Value {
   const [outer, inner] = [elementsOf(dy.shape.slice(0, axis)), elementsOf(dy.shape.slice(axis + 1))] as [Dim, Dim];
   const last = inner === 1;
   const matrix = new Float64Array(size * count);
-  taps.forEach((row, t) => {
-    for (const { index, weight } of row) {
+  for (const { indices, weights } of taps) {
+    indices.forEach((index, t) => {
       const at = last ? t * size + index : index * count + t;
-      matrix[at] = (matrix[at] as number) + weight;
-    }
-  });
+      matrix[at] = (matrix[at] as number) + (weights[t] as number);
+    });
+  }
   if (last) return build.matmul(build.reshape(dy, [outer, count]), build.floats(matrix, [count, size], dy));
   return build.matmul(build.floats(matrix, [size, count], dy), build.reshape(dy, [outer, count, inner]));
 }

@@ -2,6 +2,7 @@
 import { type Dim, elementsOf, isBatch, type Shape } from "../graph/dim.js";
 import { constantOf, type Value } from "../graph/value.js";
 import type { Build } from "./build.js";
+import { largestConstant } from "./limits.js";
 
 /**
  * A tensor of `shape` to whose row indices[p], along `axis`, the cotangent's row p is added. The cotangent
@@ -13,7 +14,7 @@ export function scatterRows(build: Build, indices: Value, cotangent: Value, axis
   const count = elementsOf(indices.shape) ?? Number.NaN;
   const flat = build.reshape(cotangent, [...front, count, ...behind]);
   if (count === 0 || elementsOf(shape) === 0) return build.zeros(shape, cotangent.dtype);
-  const fixed = isBatch(size) ? undefined : constantIndices(indices, size);
+  const fixed = isBatch(size) || size > largestConstant ? undefined : constantIndices(indices, size);
   if (fixed && !isBatch(size)) {
     const [first] = fixed;
     if (fixed.every((index, p) => index === (first as number) + p))

@@ -127,15 +127,19 @@ const reshapes: readonly OpDefinition[] = [
       return size;
     });
   }),
-  reshaping("Squeeze", (call, input) => {
-    const rank = input.shape.length;
-    const axes = knownInts(call, 1)?.map((axis) => normalAxis(call, axis, rank));
-    axes?.forEach((axis) => {
-      if (input.shape[axis] !== 1)
-        throw shapeMismatch(call, `axis ${axis} of ${showShape(input.shape)} is not of size 1`);
-    });
-    return input.shape.filter((dim, axis) => (axes ? !axes.includes(axis) : dim !== 1));
-  }),
+  {
+    ...reshaping("Squeeze", (call, input) => {
+      const rank = input.shape.length;
+      const axes = knownInts(call, 1)?.map((axis) => normalAxis(call, axis, rank));
+      axes?.forEach((axis) => {
+        if (input.shape[axis] !== 1)
+          throw shapeMismatch(call, `axis ${axis} of ${showShape(input.shape)} is not of size 1`);
+      });
+      return input.shape.filter((dim, axis) => (axes ? !axes.includes(axis) : dim !== 1));
+    }),
+    // ONNX Runtime takes an empty list of axes for none given, and drops them all.
+    lower: (node) => (node.inputs[1]?.known?.length === 0 ? [node.inputs[0] as Value] : null),
+  },
   reshaping("Unsqueeze", (call, input) => {
     const axes = knownInts(call, 1) ?? [];
     const rank = input.shape.length + axes.length;

@@ -16,6 +16,7 @@ import {
   unsupported,
 } from "./checks.js";
 import type { Array64, Call, Cotangent, OpDefinition, SampleAxis } from "./definition.js";
+import { requireConstant } from "./limits.js";
 import { scatterRows } from "./rows.js";
 import { depthToSpace, spaceToDepth } from "./shuffle.js";
 
@@ -273,6 +274,7 @@ function copiedCotangent(node: Node, dy: Value, padding: Padding, build: Build):
   const { shape } = node.inputs[0] as Value;
   return shape.reduce<Value>((value, dim, axis) => {
     if (isBatch(dim) || (!padding.before[axis] && !padding.after[axis])) return value;
+    requireConstant(node, factorOf(value.shape[axis] as Dim), "an index");
     const index = build.ints(sourcesOf(padding, axis, dim));
     return scatterRows(
       build,

@@ -1,8 +1,14 @@
 /** Resizing along one axis: which input elements an output element is made of, and their weights. */
 
-export interface Tap {
+interface Tap {
   readonly index: number;
   readonly weight: number;
+}
+
+/** For each tap k, what output element t takes: `weights[t]` times input element `indices[t]`. */
+export interface TapColumn {
+  readonly indices: Int32Array;
+  readonly weights: Float64Array;
 }
 
 export interface AxisScale {
@@ -79,17 +85,34 @@ function linearTaps(x: number, size: number): Tap[] {
 }
 
 /**
- * The taps of each output element, as many for each. The nearest element jumps, so its place is computed in
+ * The taps of the output elements, as many for each. The nearest element jumps, so its place is computed in
  * float32 with the roundings of ONNX Runtime: otherwise the backward pass would take another element.
  */
-export function tapsOf(along: AxisScale, sampling: Sampling): Tap[][] {
+export function tapsOf(along: AxisScale, sampling: Sampling): TapColumn[] {
   const { mode, coordinates } = sampling;
+  const { count, size } = along;
   const round = mode === "nearest" ? Math.fround : (x: number) => x;
-  return Array.from({ length: along.count }, (_, t) => {
-    const x = coordinate(t, along, coordinates, round);
-    if (mode === "linear") return linearTaps(x, along.size);
-    if (mode === "cubic") return cubicTaps(x, along.size, sampling);
-    const nearest = nearestPixel[sampling.nearest] ?? Math.floor;
-    return [{ index: clamp(nearest(x), along.size), weight: 1 }];
+  const columns = Array.from({ length: tapCount(mode) }, (): TapColumn => {
+    return { indices: new Int32Array(count), weights: new Float64Array(count) };
   });
+  for (let t = 0; t < count; t++) {
+    elementTaps(coordinate(t, along, coordinates, round), size, sampling).forEach(({ index, weight }, k) => {
+      const { indices, weights } = columns[k] as TapColumn;
+      indices[t] = index;
+      weights[t] = weight;
+    });
+  }
+  return columns;
+}
+
+/** How many input elements an output element is made of. */
+export function tapCount(mode: string): number {
+  return mode === "cubic" ? 4 : mode === "linear" ? 2 : 1;
+}
+
+function elementTaps(x: number, size: number, sampling: Sampling): Tap[] {
+  if (sampling.mode === "linear") return linearTaps(x, size);
+  if (sampling.mode === "cubic") return cubicTaps(x, size, sampling);
+  const nearest = nearestPixel[sampling.nearest] ?? Math.floor;
+  return [{ index: clamp(nearest(x), size), weight: 1 }];
 }

@@ -6,9 +6,11 @@ import type { Dim, Shape } from "../graph/dim.js";
 import { factorOf, multiply } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { sizeOf } from "../tensor.js";
+import { stridesOf } from "./array64.js";
 import type { Build } from "./build.js";
 import type { Window } from "./definition.js";
-import { kernelSize, positionsOf, windowAttributes, windowOffsets } from "./window.js";
+import { requireConstant } from "./limits.js";
+import { kernelSize, positionsOf, windowAttributes } from "./window.js";
 
 /**
  * n samples, G groups, T positions and patches of P = I * K elements: I channels of a group times K kernel
@@ -56,6 +58,7 @@ export function unfoldMethod(shape: Shape, window: Window, groups: number): Unfo
   if (isTiled(shape.slice(2).map(factorOf), window)) return "tiles";
   const inner = factorOf(shape[1] as Dim) / groups;
   // A gather copies rows of `inner` numbers; the other way's work grows with the square of the kernel.
+  if (kernelSize(window) > 256) return "gather";
   return inner >= 16 && Math.min(inner, 64) * kernelSize(window) >= 1600 ? "gather" : "oneHot";
 }
 
@@ -105,6 +108,7 @@ function unfoldTiles(build: Build, data: Value, window: Window, groups: number):
 function unfoldOneHot(build: Build, data: Value, window: Window, groups: number): Unfolded {
   const { batch, channels, spatial, positions } = sizesOf(data, window);
   const size = kernelSize(window);
+  requireConstant("A convolution", size * size, "one kernel per element of its own,");
   const identity = Float64Array.from({ length: size * size }, (_, at) => (at % (size + 1) === 0 ? 1 : 0));
   const kernels = build.floats(identity, [size, 1, ...window.kernel], data);
   const planes = build.reshape(data, [multiply(batch, channels) ?? Number.NaN, 1, ...spatial]);
@@ -121,12 +125,38 @@ function unfoldGather(build: Build, data: Value, window: Window, groups: number)
   const grouped = build.reshape(data, [images, inner, ...spatial]);
   const last = padSpatial(build, build.moveAxis(grouped, 1, spatial.length + 1), window, 1);
   const padded = last.shape.slice(1, -1).map(factorOf);
-  const none = Array<number>(spatial.length).fill(0);
-  const offsets = windowOffsets(padded, { ...window, before: none, after: none }, positions);
-  const index = build.constant({ dtype: "int32", dims: [offsets.length], data: offsets });
+  const index = indexOf(build, padded, window, positions);
   const rows = build.gather(build.reshape(last, [images, sizeOf(padded), inner]), index, 1);
   const byPosition = build.reshape(rows, [batch, groups, sizeOf(positions), kernelSize(window) * inner]);
   return { byPosition, byPatch: build.transposeLast(byPosition), order: "ki" };
+}
+
+/**
+ * The rows that the windows read, position by position, `[T * K]`: a sum of what each axis adds. The graph adds
+ * them up (the runtime does it once, when it loads the graph), so that large images make no large files.
+ */
+function indexOf(build: Build, padded: readonly number[], window: Window, positions: readonly number[]): Value {
+  requireIndex(padded, window, positions);
+  const strides = stridesOf(padded);
+  const rank = padded.length;
+  const parts = padded.map((_, axis) => {
+    const [count, kernel] = [positions[axis] as number, window.kernel[axis] as number];
+    const data = Int32Array.from({ length: count * kernel }, (_, at) => {
+      const element = Math.floor(at / kernel) * (window.strides[axis] as number);
+      return (element + (at % kernel) * (window.dilations[axis] as number)) * (strides[axis] as number);
+    });
+    const dims = Array.from({ length: 2 * rank }, (_, at) => (at === axis ? count : at === rank + axis ? kernel : 1));
+    return build.constant({ dtype: "int32", dims, data });
+  });
+  const index = parts.reduce((sum, part) => build.add(sum, part));
+  return build.reshape(index, [sizeOf(positions) * kernelSize(window)]);
+}
+
+/** Places are int32. */
+function requireIndex(padded: readonly number[], window: Window, positions: readonly number[]): void {
+  const what = `A convolution over [${padded.join(", ")}]`;
+  const longest = Math.max(...positions.map((count, axis) => count * (window.kernel[axis] as number)));
+  requireConstant(what, sizeOf(padded) < 2 ** 31 ? longest : sizeOf(padded), "an index");
 }
 
 /**

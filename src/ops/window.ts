@@ -46,6 +46,13 @@ export function windowOffsets(spatial: readonly number[], window: Window, positi
   return offsets;
 }
 
+/** The elements k in first..end-1 of a kernel that begins at `start` that lie at least at `from` and before `to`, along one axis. */
+export function kernelWithin(window: Window, axis: number, start: number, from: number, to: number): [number, number] {
+  const [kernel, dilation] = [window.kernel[axis] as number, window.dilations[axis] as number];
+  const [first, end] = [Math.ceil((from - start) / dilation), Math.ceil((to - start) / dilation)];
+  return [Math.max(0, first), Math.min(kernel, end)];
+}
+
 /** Throws unless the value is `[n, channels, ...]` with integers but for n, and at least one spatial axis. */
 export function spatialOf(call: Call | Node, value: Value): number[] {
   if (value.shape.length < 3)

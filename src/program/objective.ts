@@ -25,6 +25,8 @@ export interface ObjectiveOptions {
   readonly target?: { readonly dtype?: DType; readonly shape: readonly DimSpec[] };
   /** Names or globs of the parameters to differentiate with respect to. Default: all that reach the loss. */
   readonly parameters?: readonly string[];
+  /** Names or globs of parameters that are held fixed: no gradient with respect to them. Default: none. */
+  readonly frozen?: readonly string[];
 }
 
 export interface Objective {
@@ -65,7 +67,7 @@ export function objectiveOf(model: Model, options: ObjectiveOptions): Objective 
   const used = new Set(leavesOf([losses]));
   const expected = new Map(target ? [...inputs, [targetName, { value: target, sampleAxis: 0 }] as const] : inputs);
   const outputs = Object.fromEntries(model.graph.outputs.map(({ name, value }) => [name, value]));
-  const parameters = parametersOf(model, used, options.parameters);
+  const parameters = parametersOf(model, used, options);
   return { model, loss, losses, outputs, output, expected, parameters, axes };
 }
 
@@ -73,6 +75,10 @@ function outputOf(model: Model, name: string | undefined): { readonly name: stri
   const found =
     name === undefined ? model.graph.outputs[0] : model.graph.outputs.find((output) => output.name === name);
   if (found) return found;
+  const why = name !== undefined && Object.hasOwn(model.leftOut, name) ? model.leftOut[name] : undefined;
+  if (why !== undefined) {
+    throw new PergradError("UNSUPPORTED_OP", `pergrad cannot compute the model's output "${name}": ${why}`);
+  }
   const names = model.graph.outputs.map((output) => `"${output.name}"`).join(", ");
   throw new PergradError("MISSING_TENSOR", `The model has no output "${name}"; its outputs are ${names}.`);
 }
@@ -133,7 +139,7 @@ function checkLosses(losses: Value, axes: SampleAxes, loss: Loss): void {
 function parametersOf(
   model: Model,
   used: ReadonlySet<Value>,
-  globs: readonly string[] | undefined,
+  { parameters: globs = [], frozen = [] }: Pick<ObjectiveOptions, "parameters" | "frozen">,
 ): Map<string, Value> {
   const reaching = model.graph.parameters.filter((parameter) => used.has(parameter));
   if (reaching.length === 0) {
@@ -142,15 +148,16 @@ function parametersOf(
       "No parameter of the model reaches the loss, so there is no gradient to compute; check which output the loss looks at.",
     );
   }
-  const names = new Set(
-    selectByGlob(
-      reaching.map((parameter) => parameter.name),
-      globs ?? [],
-    ),
-  );
-  return new Map(
-    reaching.flatMap((parameter) => (names.has(parameter.name) ? [[parameter.name, parameter] as const] : [])),
-  );
+  const names = reaching.map((parameter) => parameter.name);
+  const held = new Set(frozen.length > 0 ? selectByGlob(names, frozen) : []);
+  const selected = new Set(selectByGlob(names, globs).filter((name) => !held.has(name)));
+  if (selected.size === 0) {
+    throw new PergradError(
+      "NO_PARAMETERS",
+      "All parameters that reach the loss are frozen, so there is no gradient to compute.",
+    );
+  }
+  return new Map(reaching.flatMap((value) => (selected.has(value.name) ? [[value.name, value] as const] : [])));
 }
 
 /** The model's own value of a parameter. Throws MISSING_TENSOR. */

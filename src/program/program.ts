@@ -1,7 +1,8 @@
 import { perSampleGradients } from "../autodiff/per-sample.js";
 import { simplify } from "../emit/simplify.js";
 import { PergradError } from "../errors.js";
-import { bindShape } from "../graph/dim.js";
+import { Dense } from "../gradients/dense.js";
+import { bindShape, N } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
 import { writeFileSafely } from "../io/atomic.js";
@@ -9,6 +10,7 @@ import type { Model } from "../model.js";
 import { type ModelOptions, model as modelOf } from "../nn/model.js";
 import type { Module } from "../nn/module.js";
 import { encodeModel } from "../onnx/encode.js";
+import { build } from "../ops/registry.js";
 import { explainPlan, Plan } from "../plan/planner.js";
 import type { Results, Returned, Wants } from "../plan/want.js";
 import { nodeRuntime } from "../run/node.js";
@@ -158,9 +160,10 @@ function planFor(objective: Objective, wants: Wants): Plan {
   };
   if (!total.gradients && !total.norms && total.sums === 0) return new Plan(new Map(), total);
   const found = perSampleGradients(objective.losses, [...objective.parameters.values()], objective.axes);
-  const gradients = [...objective.parameters].flatMap(([name, parameter]) => {
-    const gradient = found.get(parameter);
-    return gradient ? [[name, gradient] as const] : [];
+  // Through comparisons and integers a parameter may reach the loss without changing it: then it has zeros.
+  const gradients = [...objective.parameters].map(([name, parameter]) => {
+    const zeros = () => new Dense(build.zeros([N, ...parameter.shape], parameter.dtype));
+    return [name, found.get(parameter) ?? zeros()] as const;
   });
   return new Plan(new Map(gradients), total);
 }

@@ -226,8 +226,8 @@ describe("the graph", () => {
     expect(graph.outputs[0]?.value.dtype).toBe("float32");
     expect(parameters).toEqual({ w: floats([1], 0.25), h: floats([1], 1), b: floats([1], 1) });
     expect(notes).toEqual([
-      'Declared as float16, computed in float32: input "x", The initializer "h".',
       'Declared as float64, computed in float32: The initializer "w", Cast node "y".',
+      'Declared as float16, computed in float32: The initializer "h", input "x".',
       'Declared as bfloat16, computed in float32: The initializer "b".',
     ]);
   });

@@ -2,6 +2,8 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import {
   type AttributeProtoSchema,
+  type FunctionProtoSchema,
+  type GraphProtoSchema,
   AttributeProto_AttributeType as Kind,
   ModelProtoSchema,
   type NodeProtoSchema,
@@ -24,7 +26,10 @@ export interface FileInit {
   readonly nodes?: readonly NodeInit[];
   readonly outputs?: readonly string[];
   readonly opset?: number;
+  readonly functions?: readonly MessageInitShape<typeof FunctionProtoSchema>[];
 }
+
+type GraphInit = MessageInitShape<typeof GraphProtoSchema>;
 
 export function file({
   inputs = [],
@@ -32,12 +37,17 @@ export function file({
   nodes = [],
   outputs = ["y"],
   opset = 21,
+  functions = [],
 }: FileInit): Uint8Array {
   return toBinary(
     ModelProtoSchema,
     create(ModelProtoSchema, {
       irVersion: 8n,
-      opsetImport: [{ domain: "", version: BigInt(opset) }],
+      opsetImport: [
+        { domain: "", version: BigInt(opset) },
+        ...(functions.length > 0 ? [{ domain: "local", version: 1n }] : []),
+      ],
+      functions: [...functions],
       graph: {
         name: "test",
         node: [...nodes],
@@ -70,6 +80,8 @@ export function node(
 
 export const int = (name: string, i: number): AttributeInit => ({ name, type: Kind.INT, i: BigInt(i) });
 export const float = (name: string, f: number): AttributeInit => ({ name, type: Kind.FLOAT, f });
+export const graph = (name: string, g: GraphInit): AttributeInit => ({ name, type: Kind.GRAPH, g });
+export const tensor = (name: string, t: Tensor): AttributeInit => ({ name, type: Kind.TENSOR, t: encodeTensor("", t) });
 export const ints = (name: string, values: readonly (number | bigint)[]): AttributeInit => ({
   name,
   type: Kind.INTS,

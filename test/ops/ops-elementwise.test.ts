@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { PergradError } from "../../src/errors.js";
 import { families } from "../../src/ops/registry.js";
 import { elementwiseTable, newer, runtimeDeviates } from "../support/elementwise-cases.js";
+import { checkComputed, emittedOf } from "../support/graph-checks.js";
 import { checkBatch, checkDerivative, checkRuntime, checkSampleAxis } from "../support/op-checks.js";
 
 describe("the table of cases", () => {
@@ -59,5 +60,14 @@ describe.each(Object.entries(elementwiseTable))("%s", (op, cases) => {
       fc.asyncProperty(fc.array(fair, { minLength: 15, maxLength: 15 }), (tests) => checkRuntime(tests)),
       { numRuns: 3 },
     );
+  });
+
+  it("is emitted as ONNX Runtime runs it", async () => {
+    // Files hold no float64: the loader makes it float32.
+    const emitted = cases.filter(({ attributes }) => attributes?.to !== "float64");
+    const property = fc.asyncProperty(fc.array(emitted, { minLength: 15, maxLength: 15 }), (tests) =>
+      checkComputed(tests.map((test, k) => emittedOf(test, `c${k}_`))),
+    );
+    await fc.assert(property, { numRuns: 3 });
   });
 });

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { batchOver } from "../../src/autodiff/batch.js";
 import { N } from "../../src/graph/dim.js";
 import { leaf, type Value } from "../../src/graph/value.js";
 import { array64, zeros64 } from "../../src/ops/array64.js";
@@ -9,141 +10,33 @@ import { foldWeight, patchWeight, type UnfoldMethod, unfold, unfoldMethod } from
 import { extentOf } from "../../src/ops/window.js";
 import { sizeOf } from "../../src/tensor.js";
 import { checkComputed, derivativeOf } from "../support/graph-checks.js";
-import { anywhere, distinct, filled, type OpCase } from "../support/op-checks.js";
+import { filled, type OpCase } from "../support/op-checks.js";
 import { type Cases, describeOp } from "../support/op-suite.js";
+import {
+  axesCases,
+  builds,
+  channels,
+  indexedPoolCases,
+  poolCases,
+  sizeOn,
+  windowAttributes,
+  windowTable,
+} from "../support/window-cases.js";
 
-const upTo = (max: number, min = 0) => fc.integer({ min, max });
-
-interface Axis {
-  readonly kernel: number;
-  readonly stride: number;
-  readonly dilation: number;
-  readonly before: number;
-  readonly after: number;
-  readonly room: number;
-  readonly extra: number;
-}
-
-/** One spatial axis: `room` is what the kernel has to move in, `extra` a choice of output padding. */
-const axisCases = (maxPad: (kernel: number) => number): fc.Arbitrary<Axis> =>
-  fc
-    .tuple(upTo(3, 1), upTo(3, 1), upTo(2, 1), upTo(4), upTo(2))
-    .chain(([kernel, stride, dilation, room, extra]) =>
-      fc
-        .tuple(upTo(maxPad(kernel)), upTo(maxPad(kernel)))
-        .map(([before, after]) => ({ kernel, stride, dilation, room, extra, before, after })),
-    );
-
-const axesCases = (maxPad: (kernel: number) => number) =>
-  fc.oneof(
-    { weight: 2, arbitrary: fc.array(axisCases(maxPad), { minLength: 1, maxLength: 1 }) },
-    { weight: 3, arbitrary: fc.array(axisCases(maxPad), { minLength: 2, maxLength: 2 }) },
-    {
-      weight: 1,
-      arbitrary: fc.array(
-        axisCases(maxPad).map((axis) => ({ ...axis, room: axis.room % 2 })),
-        { minLength: 3, maxLength: 3 },
-      ),
-    },
-  );
-
-/** The size of the side that the kernel slides over. */
-const sizeOn = ({ kernel, dilation, before, after, room }: Axis) =>
-  Math.max(1, (kernel - 1) * dilation + 1 + room - before - after);
-
-const windowAttributes = (axes: readonly Axis[]) => ({
-  strides: axes.map(({ stride }) => stride),
-  dilations: axes.map(({ dilation }) => dilation),
-  pads: [...axes.map(({ before }) => before), ...axes.map(({ after }) => after)],
-});
-
-const autoPads = fc.constantFrom("SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET", "NOTSET", "NOTSET");
-type Attributes = NonNullable<OpCase["attributes"]>;
-
-/** auto_pad and pads exclude each other. */
-function padded(attributes: Attributes, mode: string): Attributes {
-  if (mode === "NOTSET") return attributes;
-  const { pads: _, ...rest } = attributes;
-  return { ...rest, auto_pad: mode };
-}
-
-const fits = ({ dilation, kernel }: Axis, size: number) => size >= (kernel - 1) * dilation + 1;
-
-const channels = fc.record({
-  n: upTo(2, 1),
-  groups: fc.constantFrom(1, 1, 2, 3),
-  i: upTo(2, 1),
-  o: upTo(2, 1),
-  biased: fc.boolean(),
-});
-
-const convCases: Cases = fc
-  .tuple(
-    axesCases(() => 2),
-    channels,
-    autoPads,
-  )
-  .chain(([axes, { n, groups, i, o, biased }, mode]) => {
-    const sizes = axes.map(sizeOn);
-    const safe = mode !== "VALID" || axes.every((axis, k) => fits(axis, sizes[k] ?? 0)) ? mode : "NOTSET";
-    const kernel = axes.map((axis) => axis.kernel);
-    return fc
-      .tuple(
-        filled([n, groups * i, ...sizes]),
-        filled([groups * o, i, ...kernel], anywhere, { shared: true }),
-        biased ? filled([groups * o], anywhere, { shared: true }) : fc.constant(null),
-      )
-      .map(([x, w, bias]) => ({
-        op: "Conv",
-        inputs: bias ? [x, w, bias] : [x, w],
-        attributes: { ...padded(windowAttributes(axes), safe), group: groups },
-      }));
-  });
-
-const transposeCases: Cases = fc
-  .tuple(
-    axesCases(() => 1),
-    channels,
-    autoPads,
-    fc.boolean(),
-    fc.array(upTo(2), { minLength: 3, maxLength: 3 }),
-  )
-  .filter(([axes]) =>
-    axes.every(
-      ({ kernel, dilation, before, after, room, stride }) =>
-        room * stride + (kernel - 1) * dilation + 1 > before + after,
-    ),
-  )
-  .chain(([axes, { n, groups, i, o, biased }, mode, stated, crop]) => {
-    const sizes = axes.map(({ room }) => room + 1);
-    const kernel = axes.map((axis) => axis.kernel);
-    const extra = axes.map((axis) => axis.extra % Math.max(axis.stride, axis.dilation));
-    const full = axes.map(
-      (axis, k) => axis.room * axis.stride + (axis.kernel - 1) * axis.dilation + 1 + (extra[k] ?? 0),
-    );
-    const shape = full.map((size, k) => Math.max(1, size - (crop[k] ?? 0)));
-    const base = { ...padded(windowAttributes(axes), mode), output_padding: extra, group: groups };
-    const { pads: _, ...rest } = base as Attributes;
-    return fc
-      .tuple(
-        filled([n, groups * i, ...sizes]),
-        filled([groups * i, o, ...kernel], anywhere, { shared: true }),
-        biased ? filled([groups * o], anywhere, { shared: true }) : fc.constant(null),
-      )
-      .map(([x, w, bias]) => ({
-        op: "ConvTranspose",
-        inputs: bias ? [x, w, bias] : [x, w],
-        attributes: stated ? { ...rest, output_shape: shape } : base,
-      }));
-  });
+const cases = (op: string) => windowTable[op] as Cases;
 
 const same = (test: OpCase) => String(test.attributes?.auto_pad ?? "").startsWith("SAME");
 const numbers = (test: OpCase, name: string) => (test.attributes?.[name] ?? []) as readonly number[];
 const dilated = (test: OpCase) => numbers(test, "dilations").some((dilation) => dilation > 1);
 
-describeOp("Conv", { cases: convCases, notInRuntime: (test) => same(test) && dilated(test) });
+describeOp("Conv", {
+  cases: cases("Conv"),
+  notInRuntime: (test) => same(test) && dilated(test),
+  inParts: true,
+});
 describeOp("ConvTranspose", {
-  cases: transposeCases,
+  cases: cases("ConvTranspose"),
+  inParts: true,
   // Output padding of a stride or more makes ONNX Runtime read past its input.
   notInRuntime: (test) => {
     const strides = numbers(test, "strides");
@@ -151,54 +44,6 @@ describeOp("ConvTranspose", {
   },
 });
 
-const poolCases = (op: string, more: fc.Arbitrary<Attributes>, data = distinct): Cases =>
-  fc
-    .tuple(
-      axesCases((kernel) => kernel - 1),
-      upTo(2, 1),
-      upTo(2, 1),
-      more,
-      autoPads,
-      fc.nat(1),
-    )
-    .chain(([axes, n, c, own, mode, ceil]) => {
-      const sizes = axes.map((axis) => Math.min(sizeOn(axis), axes.length === 3 ? 3 : 6));
-      const whole = axes.every((axis, k) =>
-        fits(axis, (sizes[k] ?? 0) + (mode === "NOTSET" ? axis.before + axis.after : 0)),
-      );
-      const dilations =
-        whole || (mode.startsWith("SAME") && axes.every(({ dilation }) => dilation === 1))
-          ? axes
-          : axes.map((axis) => ({ ...axis, kernel: 1, before: 0, after: 0 }));
-      const attributes = {
-        ...padded(windowAttributes(dilations), mode),
-        kernel_shape: dilations.map((axis) => axis.kernel),
-        ceil_mode: ceil,
-      };
-      return data([n, c, ...sizes].map((dim, k) => (axes.length === 3 && k < 2 ? 1 : dim))).map((x) => ({
-        op,
-        inputs: [x],
-        attributes: { ...attributes, ...own },
-      }));
-    });
-
-/** A window that lies in the padding altogether is refused. */
-const builds = ({ op, inputs, attributes }: OpCase): boolean => {
-  try {
-    build.op(
-      op,
-      inputs.map((input) => leaf("x", { dtype: "float32", shape: input?.dims ?? [] }, { kind: "input" })),
-      attributes,
-    );
-    return true;
-  } catch {
-    return false;
-  }
-};
-const maxPoolCases: Cases = poolCases("MaxPool", fc.constant({}))
-  .filter(builds)
-  .map((test) => ({ ...test, outputs: 2 }));
-const ties = (dims: readonly number[]) => filled(dims, fc.constantFrom(0, 0, 1));
 /**
  * With ceil_mode a window that would begin behind the end is left out; ONNX's shape inference counts it, and
  * ONNX Runtime then fails where it reuses memory.
@@ -223,37 +68,36 @@ function unusual(test: OpCase): boolean {
   return ceil && leavesOut(test);
 }
 
-describeOp("MaxPool", { cases: poolCases("MaxPool", fc.constant({})).filter(builds), notInRuntime: unusual });
-describeOp("MaxPool with indices", { cases: maxPoolCases, global: true, notInRuntime: unusual });
+describeOp("MaxPool", { cases: cases("MaxPool"), notInRuntime: unusual });
+describeOp("MaxPool with indices", { cases: indexedPoolCases, global: true, notInRuntime: unusual });
 describeOp("AveragePool", {
-  cases: poolCases("AveragePool", fc.record({ count_include_pad: fc.nat(1) }), (dims) => filled(dims)),
+  cases: cases("AveragePool"),
   notInRuntime: unusual,
 });
-describeOp("LpPool", { cases: poolCases("LpPool", fc.record({ p: upTo(3, 1) })), notInRuntime: unusual });
+describeOp("LpPool", { cases: cases("LpPool"), notInRuntime: unusual });
 
-const globalCases = (op: string, more: fc.Arbitrary<Attributes> = fc.constant({})): Cases =>
-  fc
-    .tuple(fc.array(upTo(3, 1), { minLength: 3, maxLength: 4 }).chain(distinct), more)
-    .map(([x, attributes]) => ({ op, inputs: [x], attributes }));
-describeOp("GlobalAveragePool", { cases: globalCases("GlobalAveragePool") });
-describeOp("GlobalMaxPool", { cases: globalCases("GlobalMaxPool") });
-describeOp("GlobalLpPool", { cases: globalCases("GlobalLpPool", fc.record({ p: upTo(3, 1) })) });
+describeOp("GlobalAveragePool", { cases: cases("GlobalAveragePool") });
+describeOp("GlobalMaxPool", { cases: cases("GlobalMaxPool") });
+describeOp("GlobalLpPool", { cases: cases("GlobalLpPool") });
 
-/** Indices as MaxPool gives them: a place of its own for each window, here of size 2 and stride 2. */
-const unpoolCases: Cases = fc
-  .tuple(upTo(2, 1), upTo(2, 1), upTo(3, 1), fc.array(fc.nat(1), { minLength: 12, maxLength: 12 }))
-  .chain(([n, c, t, odd]) =>
-    filled([n, c, t]).map((x) => ({
-      op: "MaxUnpool",
-      inputs: [
-        x,
-        { dims: [n, c, t], data: x.data.map((_, at) => 2 * at + (odd[at] ?? 0)), dtype: "int64", shared: true },
-      ],
-      attributes: { kernel_shape: [2], strides: [2] },
-    })),
-  );
 // Indices hold the place of each sample in the batch, so they cannot be rotated or shared among samples.
-describeOp("MaxUnpool", { cases: unpoolCases, global: true, neverApart: true });
+describeOp("MaxUnpool", { cases: cases("MaxUnpool"), global: true, neverApart: true });
+
+const ties = (dims: readonly number[]) => filled(dims, fc.constantFrom(0, 0, 1));
+
+describe("MaxUnpool with the same indices for all", () => {
+  it("takes one more leading axis of elements", () => {
+    const x = leaf("x", { dtype: "float32", shape: [2, 2, 2, 1, 2] }, { kind: "input" });
+    const one = leaf("one", { dtype: "float32", shape: [2, 2, 1, 2] }, { kind: "input" });
+    const indices = build.ints([1, 3, 6, 4, 9, 11, 14, 12], [2, 2, 1, 2]);
+    const y = build.op("MaxUnpool", [one, indices], { kernel_shape: [1, 2], strides: [1, 2] });
+    const [batched] = batchOver([y], new Map([[one, x]]));
+    const data = [...Array(16).keys()].map((k) => k + 1);
+    const [all] = evaluateGraph([batched as Value], new Map([[x, array64([2, 2, 2, 1, 2], data)]]), 1);
+    const each = [0, 8].map((from) => new Map([[one, array64([2, 2, 1, 2], data.slice(from, from + 8))]]));
+    expect([...(all?.data ?? [])]).toEqual(each.flatMap((feeds) => [...(evaluateGraph([y], feeds, 1)[0]?.data ?? [])]));
+  });
+});
 
 describe("MaxPool with ties", () => {
   it("gives the cotangent to the first maximum of a window", () => {

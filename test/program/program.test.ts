@@ -109,6 +109,20 @@ describe("a program", () => {
     await expect(perSample(network, { ...options, parameters: ["nothing*"] })).rejects.toEqual(code("NO_PARAMETERS"));
   });
 
+  it("gives zeros for a parameter that only decides what is compared", async () => {
+    const parts = { bound: nn.ones([3]), gain: nn.ones([3]) };
+    const model = nn.trace({ x: ["N", 3] }, parts, ({ x }, { bound, gain }) =>
+      x.mul(gain).mul(x.less(bound).cast("float32")).sum([1]),
+    );
+    const wants = { gradients: want.gradients(), norms: want.norms(), sum: want.clippedSum({ maxNorm: 1 }) };
+    const program = await perSample(model, { loss: losses.output(), want: wants });
+    const { gradients, norms, sum } = await program.run({ x });
+    expect(gradients.bound).toEqual({ dtype: "float32", dims: [2, 3], data: new Float32Array(6) });
+    expect([...(norms.parameters.bound?.data ?? [1])]).toEqual([0, 0]);
+    expect([...(sum.sum.bound?.data ?? [1])]).toEqual([0, 0, 0]);
+    expect(program.explain().toString()).toContain("bound");
+  });
+
   it("takes any traced function as loss, and refuses one that is not one number per sample", async () => {
     const loss = (output: Traced, wanted: Traced) => output.sub(wanted).abs().sum([1]);
     const program = await perSample(network, { loss, want: { losses: want.losses(), outputs: want.outputs() } });

@@ -3,6 +3,7 @@ import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { expect } from "vitest";
 import { batchOver } from "../../src/autodiff/batch.js";
 import { plain, reverse } from "../../src/autodiff/reverse.js";
+import { simplify } from "../../src/emit/simplify.js";
 import { constantValue, leaf, type Value } from "../../src/graph/value.js";
 import { encodeModel } from "../../src/onnx/encode.js";
 import { array64, zeros64 } from "../../src/ops/array64.js";
@@ -43,7 +44,7 @@ function fed(test: OpCase, prefix: string): { inputs: (Value | null)[]; feeds: M
 /** The cotangents of all floating-point inputs that are fed. */
 export function derivativeOf(test: OpCase, prefix: string): Computed {
   const { inputs, feeds } = fed(test, prefix);
-  const node = build.node(test.op, inputs, test.attributes, test.outputs);
+  const node = build.node(test.op, inputs, test.attributes, test.outputs, { domain: test.domain ?? "" });
   const outputs = node.outputs.filter(({ dtype }) => isFloat(dtype));
   const seeds = new Map(outputs.map((output, k) => [output, leaf(`${prefix}dy${k}`, output, { kind: "input" })]));
   for (const seed of seeds.values()) feeds.set(seed, waves(seed.shape as number[]));
@@ -52,10 +53,17 @@ export function derivativeOf(test: OpCase, prefix: string): Computed {
   return { outputs: targets.flatMap((target) => found.get(target) ?? []), feeds, what: test };
 }
 
+/** The op in the form in which programs hold it. */
+export function emittedOf(test: OpCase, prefix: string): Computed {
+  const { inputs, feeds } = fed(test, prefix);
+  const node = build.node(test.op, inputs, test.attributes, test.outputs, { domain: test.domain ?? "" });
+  return { outputs: simplify(node.outputs), feeds, what: test };
+}
+
 /** The op with one more leading axis, of size 2, on the inputs that `flags` marks. */
 export function batchOf(test: OpCase, flags: readonly boolean[], prefix: string): Computed {
   const { inputs, feeds } = fed(test, prefix);
-  const node = build.node(test.op, inputs, test.attributes, test.outputs);
+  const node = build.node(test.op, inputs, test.attributes, test.outputs, { domain: test.domain ?? "" });
   const replacements = new Map<Value, Value>();
   for (const [k, input] of inputs.entries()) {
     const array = input && feeds.get(input);

@@ -28,6 +28,8 @@ export interface OpInput {
 /** One node with its data. */
 export interface OpCase {
   readonly op: string;
+  /** "" (the default) is ONNX's default domain. */
+  readonly domain?: string;
   readonly inputs: readonly (OpInput | null)[];
   readonly attributes?: Attributes;
   readonly outputs?: number;
@@ -57,7 +59,11 @@ function make(test: OpCase, extend: (input: OpInput) => readonly Dim[] = (input)
     feeds.set(value, array64(input.dims, input.data));
     return value;
   });
-  return { node: build.node(test.op, inputs, test.attributes, test.outputs), inputs, feeds };
+  return {
+    node: build.node(test.op, inputs, test.attributes, test.outputs, { domain: test.domain ?? "" }),
+    inputs,
+    feeds,
+  };
 }
 
 /** Numbers in -1..1 that are neither round nor equal. */

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { PergradError } from "../../src/errors.js";
-import { batchOf, checkComputed, derivativeOf } from "./graph-checks.js";
+import { batchOf, checkComputed, derivativeOf, emittedOf } from "./graph-checks.js";
 import { checkBatch, checkDerivative, checkRuntime, checkSampleAxis, type OpCase } from "./op-checks.js";
 
 export type Cases = fc.Arbitrary<OpCase>;
@@ -15,6 +15,10 @@ export interface Suite {
   readonly integer?: boolean;
   /** Indices into the whole tensor, so that a batch of results is not the results of a loop. */
   readonly global?: boolean;
+  /** Why ONNX Runtime's kernel is not compared with the reference: it has none, or programs never use it. */
+  readonly noKernel?: string;
+  /** Programs hold other operators where `notInRuntime` applies, so that all cases run. */
+  readonly inParts?: boolean;
   /** No case has a sample axis that samples stay apart along. */
   readonly neverApart?: boolean;
 }
@@ -80,11 +84,20 @@ export function describeOp(op: string, suite: Suite): void {
       if (!suite.neverApart) expect(accepted).toBeGreaterThan(0);
     });
 
-    it("computes what ONNX Runtime computes", async () => {
+    it("computes what ONNX Runtime computes", async (context) => {
+      if (suite.noKernel) return context.skip(suite.noKernel);
       await fc.assert(
         fc.asyncProperty(many, (tests) => checkRuntime(tests)),
         { numRuns: 3 },
       );
+    });
+
+    it("is emitted as ONNX Runtime runs it", async () => {
+      const runnable = suite.inParts ? fc.array(cases, { minLength: 15, maxLength: 15 }) : many;
+      const property = fc.asyncProperty(runnable, (tests) =>
+        checkComputed(tests.map((test, k) => emittedOf(test, `c${k}_`))),
+      );
+      await fc.assert(property, { numRuns: 3 });
     });
 
     it("is differentiated and batched by graphs that ONNX Runtime runs", async () => {

@@ -1,0 +1,149 @@
+/** Makes the values of a graph, node by node. */
+import type { GraphProto, NodeProto } from "onnx-buf";
+import { PergradError } from "../errors.js";
+import { factorOf } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import type { Build } from "../ops/build.js";
+import { foldNode } from "../ops/fold.js";
+import { decodeAttributes } from "./attributes.js";
+import { constantTensor } from "./constant.js";
+import { decodeIf, decodeLoop } from "./control-flow.js";
+import { standardDomain } from "./functions.js";
+import { fileConstant, type Initializers } from "./initializers.js";
+import { invalidModel } from "./proto.js";
+import type { Scope } from "./scope.js";
+import { describeProto, nodeName, readStructure, type Structure } from "./structure.js";
+import type { PrecisionNotes } from "./tensors.js";
+import { upgradeNode } from "./upgrade.js";
+import type { FileNode } from "./upgrades/rule.js";
+
+/** What all graphs of a file have in common. */
+export interface DecoderContext {
+  readonly fileName: string;
+  readonly build: Build;
+  readonly opsetOf: (node: NodeProto) => number;
+  readonly initializers: Initializers;
+  readonly precision: PrecisionNotes;
+  /** Throws where some of the nodes are of operators that pergrad does not know. */
+  readonly refuse: (nodes: readonly NodeProto[]) => void;
+  /** A last change to a node before it is made; `source` is what it comes from. */
+  readonly adapt: (node: FileNode, source: NodeProto) => FileNode;
+  /** Told of each node's outputs. */
+  readonly made: (source: NodeProto, outputs: readonly Value[]) => void;
+}
+
+/** Operators whose last outputs are optional: left out where nothing reads them. */
+const optionalOutputs = new Set([
+  "Attention",
+  "BatchNormalization",
+  "BiasDropout",
+  "Dropout",
+  "EmbedLayerNormalization",
+  "GRU",
+  "LayerNormalization",
+  "LSTM",
+  "MaxPool",
+  "MultiHeadAttention",
+  "RNN",
+  "SimplifiedLayerNormalization",
+  "SkipGroupNorm",
+  "SkipLayerNormalization",
+  "SkipSimplifiedLayerNormalization",
+  "SoftmaxCrossEntropyLoss",
+]);
+
+const controlFlow = new Map([
+  ["If", decodeIf],
+  ["Loop", decodeLoop],
+]);
+
+/** A graph of more nodes was made to exhaust its reader: a loop in a loop in a loop. */
+const mostNodes = 500_000;
+
+export class Decoder {
+  #count = 0;
+
+  constructor(readonly context: DecoderContext) {}
+
+  /** Puts the values of a graph's nodes into its scope, where its inputs and initializers are already. */
+  decodeNodes(structure: Structure, scope: Scope): void {
+    for (const node of structure.nodes) this.#decodeNode(node, structure, scope);
+  }
+
+  /** The wiring of a graph inside a node. */
+  structureOf(graph: GraphProto, around: Scope): Structure {
+    const structure = readStructure(graph, this.context.fileName, (name) => around.has(name));
+    this.context.refuse(structure.nodes);
+    return structure;
+  }
+
+  /** The file contradicting itself is an error at once; what pergrad cannot do, only where the result is read. */
+  #decodeNode(proto: NodeProto, structure: Structure, scope: Scope): void {
+    if (++this.#count > mostNodes)
+      throw invalidModel(`"${this.context.fileName}" comes to more than ${mostNodes} nodes`);
+    try {
+      this.#make(proto, structure, scope);
+    } catch (error) {
+      const known = asPergradError(error, proto);
+      if (known.code === "INVALID_MODEL" || known.code === "INTERNAL") throw known;
+      for (const name of proto.output) if (name !== "") scope.set(name, known);
+    }
+  }
+
+  #make(proto: NodeProto, structure: Structure, scope: Scope): void {
+    const domain = standardDomain(proto.domain);
+    const control = domain === "" ? controlFlow.get(proto.opType) : undefined;
+    if (control) control(this, proto, scope);
+    else this.#makeOperator(proto, domain, structure, scope);
+  }
+
+  #makeOperator(proto: NodeProto, domain: string, structure: Structure, scope: Scope): void {
+    const node: FileNode = {
+      op: proto.opType,
+      domain,
+      name: nodeName(proto),
+      inputs: proto.input.map((name) => (name === "" ? null : scope.get(name))),
+      attributes: decodeAttributes(proto, describeProto(proto), this.context.precision),
+      outputs: proto.output.length,
+      outputNames: proto.output,
+    };
+    if (node.op === "Constant" && domain === "") addConstant(node, scope);
+    else this.#addNode(node, proto, structure, scope);
+  }
+
+  #addNode(written: FileNode, proto: NodeProto, structure: Structure, scope: Scope): void {
+    const { context } = this;
+    const { build, opsetOf, adapt } = context;
+    const node = adapt(upgradeNode(written, opsetOf(proto), build), proto);
+    const { op, domain, name, inputs, attributes } = node;
+    const outputNames = outputsToMake(node, structure);
+    const made = build.node(op, inputs, attributes, outputNames.length, { domain, name, outputNames });
+    context.made(proto, made.outputs);
+    const folded = foldNode(made) ?? made.outputs;
+    folded.forEach((value, index) => {
+      if (!value.shape.every((dim) => Number.isSafeInteger(factorOf(dim)) && factorOf(dim) >= 0)) {
+        throw invalidModel(`${op} node "${name}" has an output of impossible size`);
+      }
+      const outputName = outputNames[index];
+      if (outputName) scope.set(outputName, value);
+    });
+  }
+}
+
+function asPergradError(error: unknown, proto: NodeProto): PergradError {
+  if (error instanceof PergradError) return error;
+  const reason = error instanceof Error ? error.message : String(error);
+  return invalidModel(`${describeProto(proto)} makes no sense (${reason})`, error);
+}
+
+function addConstant(node: FileNode, scope: Scope): void {
+  const [name] = node.outputNames;
+  if (name !== undefined) scope.set(name, fileConstant(constantTensor(node), name));
+}
+
+function outputsToMake({ op, outputNames }: FileNode, { read }: Structure): string[] {
+  const names = [...outputNames];
+  const droppable = (name: string) => name === "" || (optionalOutputs.has(op) && !read.has(name));
+  while (names.length > 1 && droppable(names.at(-1) ?? "")) names.pop();
+  return names;
+}

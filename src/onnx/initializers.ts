@@ -1,0 +1,107 @@
+/** The initializers of a file: weights become parameters, all others constants. */
+import type { TensorProto } from "onnx-buf";
+import { matcher } from "../glob.js";
+import { constantValue, leaf, type Value } from "../graph/value.js";
+import { isFloat, type Tensor } from "../tensor.js";
+import { asWritten } from "./as-written.js";
+import { Names } from "./names.js";
+import { readableName } from "./parameter-names.js";
+import type { Scope } from "./scope.js";
+import type { Structure } from "./structure.js";
+import { decodeTensor, type PrecisionNotes } from "./tensors.js";
+import type { Uses } from "./uses.js";
+import { isConfiguration, whyConstant } from "./weights.js";
+
+/** Of a loaded file. */
+export interface InitializerOptions {
+  /** Globs of initializers that are parameters even where they look like constants; "*" alone says nothing. */
+  readonly parameters?: readonly string[];
+}
+
+/** A few floats are numbers that somebody wrote; a long row of them was computed. */
+const mostWritten = 16;
+
+/** A constant of a file, its floats as they were written. */
+export function fileConstant(tensor: Tensor, name: string): Value {
+  if (tensor.dtype !== "float32" || tensor.data.length > mostWritten) return constantValue(tensor, name);
+  const data = Float64Array.from(tensor.data as Float32Array, asWritten);
+  return constantValue({ dtype: "float64", dims: tensor.dims, data }, name, tensor.dtype);
+}
+
+export class Initializers {
+  /** By name; the leaves are in `leaves`. */
+  readonly tensors = new Map<string, Tensor>();
+  readonly leaves: Value[] = [];
+  readonly #names = new Names();
+  readonly #unused = new Set<string>();
+  /** A graph inside a node may be read several times. */
+  readonly #values = new Map<TensorProto, Value>();
+  readonly #constants = new Map<string, string[]>();
+  readonly #renamed: string[] = [];
+  readonly #named: readonly ((name: string) => boolean)[];
+
+  constructor(
+    readonly uses: Uses,
+    readonly inputs: ReadonlySet<string>,
+    { parameters = [] }: InitializerOptions,
+    readonly precision: PrecisionNotes,
+  ) {
+    this.#named = parameters.filter((glob) => !glob.startsWith("!") && !/^\*+$/.test(glob)).map(matcher);
+  }
+
+  /** Puts the initializers of a graph into its scope. */
+  read({ initializers, read }: Structure, scope: Scope): void {
+    for (const name of initializers.keys()) this.#names.claim(name);
+    for (const [name, proto] of initializers) {
+      const value = this.#values.get(proto) ?? (read.has(name) ? this.#value(name, proto) : undefined);
+      if (value) {
+        scope.set(name, value);
+        this.#values.set(proto, value);
+      } else this.#unused.add(name);
+    }
+  }
+
+  #value(name: string, proto: TensorProto): Value {
+    const tensor = decodeTensor(proto, `The initializer "${name}"`, this.precision);
+    if (!isFloat(tensor.dtype)) return constantValue(tensor, name);
+    const known = readableName(name, this.uses);
+    if (!this.#isNamed(name) && !this.#isNamed(known)) {
+      if (isConfiguration(name, tensor, this.uses)) return constantValue(tensor, name);
+      const why = whyConstant(name, tensor, this.uses, this.inputs);
+      if (why !== null) {
+        this.#constants.set(why, [...(this.#constants.get(why) ?? []), name]);
+        return fileConstant(tensor, name);
+      }
+    }
+    return this.#parameter(name, known, tensor);
+  }
+
+  #isNamed(name: string): boolean {
+    return this.#named.some((matches) => matches(name));
+  }
+
+  #parameter(name: string, readable: string, tensor: Tensor): Value {
+    const taken = readable === name && !this.tensors.has(name) ? name : this.#names.fresh(readable);
+    if (taken !== name) this.#renamed.push(`${taken} (${name} in the file)`);
+    this.tensors.set(taken, tensor);
+    const value = leaf(taken, { dtype: tensor.dtype, shape: tensor.dims }, { kind: "parameter" });
+    this.leaves.push(value);
+    return value;
+  }
+
+  /** What the user may want to know: constants that might be weights, names made readable, leftovers. */
+  notes(): string[] {
+    const constants = [...this.#constants].map(
+      ([why, names]) =>
+        `Taken for constants, not weights (${why}): ${listed(names)}; to change that, name them in parameters.`,
+    );
+    const renamed = this.#renamed.length > 0 ? [`Names made readable: ${listed(this.#renamed)}.`] : [];
+    const unused = [...this.#unused].map((name) => `The initializer "${name}" is not used.`);
+    return [...constants, ...renamed, ...unused];
+  }
+}
+
+function listed(names: readonly string[]): string {
+  const more = names.length > 4 ? ` and ${names.length - 4} more` : "";
+  return names.slice(0, 4).join(", ") + more;
+}

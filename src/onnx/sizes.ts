@@ -1,0 +1,42 @@
+/**
+ * What a graph computes from constants alone is computed once, when a runtime loads it: all of it is in memory
+ * from then on, for any batch, and a file of few bytes may ask for any amount of it.
+ */
+import { PergradError } from "../errors.js";
+import { factorOf, isBatch } from "../graph/dim.js";
+import { describeNode, type Node, type Value } from "../graph/value.js";
+import { bytesOf, sizeOf } from "../tensor.js";
+
+/** Besides twice what the parameters take, since an empty tensor of a weight's shape is what a gradient is added to. */
+const allowance = 2 ** 29;
+
+/** Throws TOO_LARGE where the results of nodes that depend on no input come to more memory than a program has use for. */
+export function refuseHugeConstants(nodes: readonly Node[]): void {
+  const leaves = new Set(nodes.flatMap(({ inputs }) => inputs.filter((input) => input !== null)));
+  const parameters = [...leaves].filter(({ source }) => source.kind === "parameter");
+  let left = allowance + 2 * parameters.reduce((sum, value) => sum + memoryOf(value), 0);
+  const fed = new Set<Value>();
+  for (const node of nodes) {
+    if (node.inputs.some((input) => input && (varies(input) || fed.has(input)))) {
+      for (const output of node.outputs) fed.add(output);
+      continue;
+    }
+    const bytes = node.outputs.reduce((sum, output) => sum + memoryOf(output), 0);
+    left -= bytes;
+    if (left >= 0) continue;
+    throw new PergradError(
+      "TOO_LARGE",
+      `${describeNode(node)} computes ${Math.round(bytes / 2 ** 20)} MB from constants alone, which with the others of ` +
+        "its sort would not fit in memory; give the model smaller inputs, or take the node out of it.",
+    );
+  }
+}
+
+function varies({ source, known }: Value): boolean {
+  return source.kind === "input" || source.kind === "parameter" || (known?.some(isBatch) ?? false);
+}
+
+/** Of one sample, where the value holds the batch. */
+function memoryOf({ dtype, shape }: Value): number {
+  return bytesOf(dtype) * sizeOf(shape.map(factorOf));
+}

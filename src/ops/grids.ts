@@ -1,0 +1,176 @@
+/** GridSample and AffineGrid: composites, of lookups whose places are computed. */
+import { type Dim, elementsOf, factorOf, isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
+import type { Node, Value } from "../graph/value.js";
+import { isFloat, sizeOf } from "../tensor.js";
+import { stridesOf } from "./array64.js";
+import type { Build } from "./build.js";
+import {
+  intAttribute,
+  interaction,
+  knownDims,
+  requireInput,
+  shapeMismatch,
+  stringAttribute,
+  unsupported,
+} from "./checks.js";
+import type { Call, OpDefinition } from "./definition.js";
+import { axisTaps, type GridAxis, type GridMode, type GridPadding, type GridTap } from "./grid-taps.js";
+import { requireConstant } from "./limits.js";
+
+// GridSample
+
+interface Sampling {
+  readonly mode: GridMode;
+  readonly padding: GridPadding;
+  readonly aligned: boolean;
+  readonly spatial: readonly number[];
+  /** Of the output: the axes of the grid but the first and the last. */
+  readonly positions: Shape;
+}
+
+function choice<T extends string>(call: Call | Node, name: string, allowed: readonly [T, ...T[]]): T {
+  const given = stringAttribute(call, name, allowed[0]);
+  const found = allowed.find((one) => one === given);
+  if (found === undefined) throw unsupported(call, `${name} "${given}" is not supported`);
+  return found;
+}
+
+function samplingOf(call: Call | Node): Sampling {
+  const [x, grid] = [requireInput(call, 0).shape, requireInput(call, 1).shape];
+  const mode = choice(call, "mode", ["linear", "nearest", "cubic"]);
+  const rank = x.length - 2;
+  if (rank !== 2 && !(rank === 3 && mode !== "cubic"))
+    throw unsupported(call, `mode "${mode}" of a tensor of rank ${x.length} is not supported`);
+  const fits = grid.length === x.length && grid[rank + 1] === rank && sameDim(x[0] as Dim, grid[0] as Dim);
+  if (!fits) throw shapeMismatch(call, `its grid ${showShape(grid)} does not fit its input ${showShape(x)}`);
+  if (x.slice(2).some(isBatch)) throw interaction(call, "samples points along the sample axis");
+  const spatial = x.slice(2).map(factorOf);
+  if (spatial.includes(0)) throw shapeMismatch(call, `there is nothing to sample in its input ${showShape(x)}`);
+  return {
+    mode,
+    padding: choice(call, "padding_mode", ["zeros", "border", "reflection"]),
+    aligned: intAttribute(call, "align_corners", 0) !== 0,
+    spatial,
+    positions: grid.slice(1, -1),
+  };
+}
+
+/** One element of X for each point: where it lies in a row-major array of the spatial axes, and its weight. */
+interface Corner {
+  readonly index: Value;
+  /** Null: 1. */
+  readonly weight: Value | null;
+}
+
+function joinTap(build: Build, corner: Corner | null, tap: GridTap, stride: number): Corner {
+  const index = stride === 1 ? tap.index : build.mul(tap.index, build.ints([stride], []));
+  if (!corner) return { index, weight: tap.weight };
+  const weight = corner.weight && tap.weight ? build.mul(corner.weight, tap.weight) : (corner.weight ?? tap.weight);
+  return { index: build.add(corner.index, index), weight };
+}
+
+/** Every combination of the taps of the axes. */
+function cornersOf(build: Build, points: Value, { mode, padding, aligned, spatial }: Sampling): Corner[] {
+  const strides = stridesOf(spatial);
+  return spatial.reduce<(Corner | null)[]>(
+    (corners, size, k) => {
+      // The grid names the last axis first.
+      const along = build.gather(points, build.ints([spatial.length - 1 - k], []), 2);
+      const axis: GridAxis = { size, padding, aligned };
+      const taps = axisTaps(build, along, mode, axis);
+      return corners.flatMap((corner) => taps.map((tap) => joinTap(build, corner, tap, strides[k] as number)));
+    },
+    [null],
+  ) as Corner[];
+}
+
+/** `[n, channels, points]`: the elements of X, `[n, channels, elements]`, that the indices `[n, points]` name. */
+function pick(build: Build, x: Value, index: Value): Value {
+  const [count, channels, elements] = x.shape as [Dim, Dim, Dim];
+  const [, points] = index.shape as [Dim, Dim];
+  if (count === 1) {
+    const picked = build.gather(build.reshape(x, [channels, elements]), build.reshape(index, [points]), 1);
+    return build.unsqueeze(picked, [0]);
+  }
+  const places = build.expand(build.unsqueeze(index, [1]), [count, channels, points]);
+  return build.op("GatherElements", [x, places], { axis: 2 });
+}
+
+const gridSample: OpDefinition = {
+  op: "GridSample",
+  infer: (call) => {
+    const [x, grid] = [requireInput(call, 0), requireInput(call, 1)];
+    if (!isFloat(x.dtype) || !isFloat(grid.dtype)) throw unsupported(call, `it samples ${x.dtype} at ${grid.dtype}`);
+    return [{ dtype: x.dtype, shape: [...x.shape.slice(0, 2), ...samplingOf(call).positions] }];
+  },
+  decompose: (node, build) => {
+    const [x, grid] = node.inputs as [Value, Value];
+    const sampling = samplingOf(node);
+    const count = elementsOf(sampling.positions);
+    if (count === undefined) throw interaction(node, "pairs the samples with each other");
+    const [first, channels] = x.shape as [Dim, Dim];
+    const flat = build.reshape(x, [first, channels, sizeOf(sampling.spatial)]);
+    const points = build.reshape(grid, [first, count, sampling.spatial.length]);
+    const parts = cornersOf(build, points, sampling).map(({ index, weight }) => {
+      const picked = pick(build, flat, index);
+      return weight ? build.mul(picked, build.unsqueeze(weight, [1])) : picked;
+    });
+    const sum = parts.reduce((total, part) => build.add(total, part));
+    return [build.reshape(sum, (node.outputs[0] as Value).shape)];
+  },
+};
+
+// AffineGrid
+
+/** The spatial sizes. */
+function gridSizes(call: Call | Node): number[] {
+  const theta = requireInput(call, 0).shape;
+  const size = knownDims(call, 1) ?? [];
+  const rank = size.length - 2;
+  const fits = (rank === 2 || rank === 3) && theta.length === 3 && theta[1] === rank && theta[2] === rank + 1;
+  if (!fits || !sameDim(theta[0] as Dim, size[0] as Dim))
+    throw shapeMismatch(call, `its theta ${showShape(theta)} does not fit the size ${showShape(size)}`);
+  const spatial = size.slice(2);
+  if (spatial.some(isBatch)) throw interaction(call, "lays a grid along the sample axis");
+  return spatial.map(factorOf);
+}
+
+const cornersAligned = (call: Call | Node) => intAttribute(call, "align_corners", 0) !== 0;
+
+/** The coordinates -1..1 of the elements along an axis. */
+function coordinates(size: number, aligned: boolean): number[] {
+  return Array.from({ length: size }, (_, i) => (aligned ? (2 * i) / (size - 1) : (2 * i + 1) / size) - 1);
+}
+
+/** `[points, rank + 1]`: the coordinates of each point, the last axis first, and 1. */
+function homogeneousPoints(call: Call | Node, sizes: readonly number[]): number[] {
+  requireConstant(call, sizeOf(sizes) * (sizes.length + 1), "a grid");
+  const axes = sizes.map((size) => coordinates(size, cornersAligned(call)));
+  const points = axes.reduce<number[][]>(
+    (outer, along) => outer.flatMap((point) => along.map((at) => [at, ...point])),
+    [[]],
+  );
+  return points.flatMap((point) => [...point, 1]);
+}
+
+const affineGrid: OpDefinition = {
+  op: "AffineGrid",
+  shapeInputs: [1],
+  infer: (call) => {
+    const theta = requireInput(call, 0);
+    if (!isFloat(theta.dtype)) throw unsupported(call, `it transforms by a matrix of ${theta.dtype}`);
+    const sizes = gridSizes(call);
+    if (cornersAligned(call) && sizes.includes(1))
+      throw unsupported(call, "align_corners=1 does not say where the one element of an axis lies");
+    return [{ dtype: theta.dtype, shape: [theta.shape[0] as Dim, ...sizes, sizes.length] }];
+  },
+  decompose: (node, build) => {
+    const theta = node.inputs[0] as Value;
+    const sizes = gridSizes(node);
+    const points = build.floats(homogeneousPoints(node, sizes), [sizeOf(sizes), sizes.length + 1], theta);
+    const grid = build.matmul(points, build.transposeLast(theta));
+    return [build.reshape(grid, (node.outputs[0] as Value).shape)];
+  },
+};
+
+export const grids: readonly OpDefinition[] = [gridSample, affineGrid];

@@ -1,0 +1,34 @@
+/** How large a constant pergrad works out itself: a file of few bytes may ask for one of any size. */
+import { PergradError } from "../errors.js";
+import type { Node } from "../graph/value.js";
+import { describe } from "./checks.js";
+import type { Call } from "./definition.js";
+
+/** 128 MB in float64; an index of an image of 4096 x 4096. */
+export const largestConstant = 2 ** 24;
+
+/**
+ * Throws TOO_LARGE where a constant of so many elements (or a count of so many places) would have to be worked
+ * out for a node. To be called before the constant is made.
+ */
+export function requireConstant(node: Call | Node | string, elements: number, what: string): void {
+  if (elements <= largestConstant) return;
+  throw new PergradError(
+    "TOO_LARGE",
+    `${typeof node === "string" ? node : describe(node)} needs ${what} of ${elements} elements, worked out beforehand, ` +
+      `and pergrad makes none of more than ${largestConstant}; give the model smaller inputs, or take that out of it.`,
+  );
+}
+
+/** Far more steps than any model that was made to be used. */
+const mostSteps = 4096;
+
+/** Throws TOO_LARGE where a node would become so many nodes of a program. */
+export function requireSteps(node: Call | Node, steps: number): void {
+  if (steps <= mostSteps) return;
+  throw new PergradError(
+    "TOO_LARGE",
+    `${describe(node)} would become ${steps} nodes of a program, and pergrad makes no more than ${mostSteps} of one; ` +
+      "take it out of the model.",
+  );
+}

@@ -1,0 +1,186 @@
+/** Files of one batch size taken to any: every golden with its batch written down as a number, and small graphs by hand. */
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { PergradError } from "../../src/errors.js";
+import { isBatch, showShape } from "../../src/graph/dim.js";
+import { decodeSafetensors } from "../../src/io/safetensors.js";
+import { type LoadOptions, modelOf } from "../../src/load.js";
+import type { Model } from "../../src/model.js";
+import { decodeModel } from "../../src/onnx/decode.js";
+import { encodeModel } from "../../src/onnx/encode.js";
+import { build } from "../../src/ops/registry.js";
+import { nodeRuntime } from "../../src/run/node.js";
+import type { Tensor } from "../../src/tensor.js";
+import { relativeError } from "./compare.js";
+import { file, floats, initializer, int, ints, node, refusal, valueInfo } from "./models.js";
+
+const folder = fileURLToPath(new URL("../goldens/", import.meta.url));
+const cases = readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
+  entry.isDirectory() ? [entry.name] : [],
+);
+
+/** The file as an exporter would have written it for `size` samples: all shapes are numbers. */
+function withFixedBatch(bytes: Uint8Array, size: number): Uint8Array {
+  const inputs = decodeModel(bytes, { fileName: "m", build }).graph.inputs;
+  const dimensions = inputs.flatMap(({ name, shape }) =>
+    shape.flatMap((dim, axis) => (isBatch(dim) ? [[`${name}.${axis}`, size] as const] : [])),
+  );
+  const fixed = decodeModel(bytes, {
+    fileName: "m",
+    build,
+    sampleAxes: Object.fromEntries(inputs.map(({ name }) => [name, null])),
+    dimensions: Object.fromEntries(dimensions),
+  });
+  expect(fixed.graph.inputs.flatMap(({ shape }) => shape.filter(isBatch))).toEqual([]);
+  return encodeModel({ ...fixed.graph, parameters: fixed.parameters });
+}
+
+async function outputOf(model: Model, feeds: Readonly<Record<string, Tensor>>): Promise<Tensor> {
+  const session = await nodeRuntime.load(encodeModel({ ...model.graph, parameters: model.parameters }), { threads: 1 });
+  const results = await session.run(feeds);
+  await session.release();
+  return results[model.graph.outputs[0]?.name ?? ""] as Tensor;
+}
+
+describe.each(cases)("%s", (name) => {
+  it.for([1, 2])("written for %i samples gives any number of them the same results", async (size, context) => {
+    const bytes = readFileSync(`${folder}${name}/model.onnx`);
+    const data = decodeSafetensors(readFileSync(`${folder}${name}/data.safetensors`), name).tensors;
+    const unsupported = refusal(() => decodeModel(bytes, { fileName: name, build }));
+    if (unsupported.startsWith("UNSUPPORTED_OP")) return context.skip(unsupported);
+    const model = modelOf(withFixedBatch(bytes, size), name, {});
+    expect(Object.values(model.sampleAxes)).toEqual(Object.values(modelOf(bytes, name, {}).sampleAxes));
+    const feeds = Object.fromEntries(model.graph.inputs.map((input) => [input.name, data.get(input.name) as Tensor]));
+    const expected = decodeSafetensors(readFileSync(`${folder}${name}/expected.safetensors`), name).tensors.get(
+      "output",
+    );
+    const found = await outputOf(model, feeds);
+    expect(found.dims).toEqual(expected?.dims);
+    expect(relativeError(found, expected as Tensor)).toBeLessThan(1e-5);
+  });
+});
+
+const shapeInts = (name: string, ...values: number[]) =>
+  initializer(name, { dtype: "int64", dims: [values.length], data: BigInt64Array.from(values, BigInt) });
+
+const load = (init: Parameters<typeof file>[0], options: LoadOptions = {}) => modelOf(file(init), "m.onnx", options);
+const shapeOf = (init: Parameters<typeof file>[0]) => showShape(load(init).graph.outputs[0]?.value.shape ?? []);
+
+describe("a Reshape written for one batch size", () => {
+  const reshaped = (from: readonly number[], to: readonly number[]) =>
+    shapeOf({
+      inputs: [valueInfo("x", from)],
+      initializers: [shapeInts("s", ...to)],
+      nodes: [node("Reshape", ["x", "s"], ["y"])],
+    });
+  it.each([
+    ["keeps the samples where they were", [1, 2, 3, 4], [1, 6, 4], "[N, 6, 4]"],
+    ["keeps them apart from what becomes one", [1, 12], [1, 1, 12], "[N, 1, 12]"],
+    ["folds them with the rows of a matrix", [1, 5, 4], [5, 4], "[N*5, 4]"],
+    ["folds them with the rows of several samples", [3, 5, 4], [15, 4], "[N*5, 4]"],
+    ["takes them apart again", [2, 6], [2, 2, 3], "[N, 2, 3]"],
+    ["reads -1 in the file's own batch", [1, 12], [1, -1], "[N, 12]"],
+    ["reads 0 in the file's own batch", [2, 3, 4], [0, -1], "[N, 12]"],
+  ])("%s", (_, from, to, shape) => {
+    expect(reshaped(from, to)).toBe(shape);
+  });
+
+  it("is refused, naming the node, where a sample's elements do not stay together", () => {
+    const init = {
+      inputs: [valueInfo("x", [2, 3])],
+      initializers: [shapeInts("s", 3, 2)],
+      nodes: [{ ...node("Reshape", ["x", "s"], ["y"]), name: "mix" }],
+    };
+    expect(refusal(() => load(init))).toMatch(/^SHAPE_MISMATCH: Reshape node "mix".*The file fixes its batch to 2/);
+  });
+});
+
+describe("tensors written for one batch size", () => {
+  const zeros = (dims: readonly number[]) => ({
+    name: "value",
+    type: 4,
+    t: initializer("", { dtype: "float32", dims, data: new Float32Array(dims.reduce((a, b) => a * b, 1)) }),
+  });
+  it.each([1, 2])("constants of equal rows join the samples of a batch of %i", async (size) => {
+    const model = load({
+      inputs: [valueInfo("x", [size, 2])],
+      initializers: [initializer("w", floats([2], 3, 4))],
+      nodes: [
+        node("Constant", [], ["z"], [zeros([size, 1])]),
+        node("Concat", ["x", "z"], ["c"], [int("axis", 1)]),
+        node("ReduceSum", ["c"], ["s"]),
+        node("Constant", [], ["o"], [zeros([size, 2])]),
+        node("Add", ["x", "o"], ["a"]),
+        node("Mul", ["a", "w"], ["m"]),
+        node("Concat", ["c", "m"], ["y"], [int("axis", 1)]),
+      ],
+    });
+    const found = await outputOf(model, { x: floats([3, 2], 1, 2, 3, 4, 5, 6) });
+    expect(found.dims).toEqual([3, 5]);
+    expect([...found.data]).toEqual([1, 2, 0, 3, 8, 3, 4, 0, 9, 16, 5, 6, 0, 15, 24]);
+  });
+
+  it("constants of different rows are not guessed at", () => {
+    const init = {
+      inputs: [valueInfo("x", [2, 2])],
+      initializers: [initializer("w", floats([2], 3, 4))],
+      nodes: [
+        node("Constant", [], ["z"], [{ name: "value", type: 4, t: initializer("", floats([2, 1], 1, 2)) }]),
+        node("Mul", ["x", "w"], ["m"]),
+        node("Concat", ["m", "z"], ["y"], [int("axis", 1)]),
+      ],
+    };
+    expect(refusal(() => load(init))).toMatch(/^SHAPE_MISMATCH: Concat node "y".*The file fixes its batch to 2/);
+  });
+});
+
+describe("which axis holds the samples", () => {
+  const axesOf = (...inputs: ReturnType<typeof valueInfo>[]) =>
+    load(
+      {
+        inputs,
+        nodes: [node("Neg", [inputs[0]?.name ?? ""], ["y"])],
+      },
+      { dimensions: { batch: 3 } },
+    ).sampleAxes;
+  it.each([
+    ["the first, where nothing is said", [valueInfo("x", ["s0", 3])], { x: 0 }],
+    ["one called the batch", [valueInfo("x", [7, "batch_size", 3])], { x: 1 }],
+    ["the first, where two could be", [valueInfo("x", ["N", "batch"])], { x: 0 }],
+    [
+      "none, for an input of fixed shape beside open ones",
+      [valueInfo("x", ["b", 3]), valueInfo("m", [1, 3])],
+      { x: 0, m: null },
+    ],
+    ["the first of all that fix the same batch", [valueInfo("x", [2, 3]), valueInfo("m", [2])], { x: 0, m: 0 }],
+    [
+      "none, where another size is fixed than the first input's",
+      [valueInfo("x", [1, 3]), valueInfo("m", [5, 3])],
+      { x: 0, m: null },
+    ],
+    ["none, for an input without axes", [valueInfo("x", ["b", 3]), valueInfo("t", [])], { x: 0, t: null }],
+  ])("%s", (_, inputs, axes) => {
+    expect(axesOf(...inputs)).toEqual(axes);
+  });
+});
+
+it("an unknown size of another axis is still asked for", () => {
+  const init = { inputs: [valueInfo("x", ["batch", "time"])], nodes: [node("Neg", ["x"], ["y"])] };
+  expect(() => load(init)).toThrow(PergradError);
+  expect(refusal(() => load(init))).toContain("--dim time=128");
+});
+
+it("Squeeze and pads written for one batch size keep their meaning", () => {
+  const squeeze = {
+    inputs: [valueInfo("x", [1, 1, 3])],
+    initializers: [shapeInts("a", 1)],
+    nodes: [node("Squeeze", ["x", "a"], ["y"])],
+  };
+  expect(shapeOf(squeeze)).toBe("[N, 3]");
+  const transpose = {
+    inputs: [valueInfo("x", [1, 2, 3])],
+    nodes: [node("Transpose", ["x"], ["y"], [ints("perm", [1, 0, 2])])],
+  };
+  expect(shapeOf(transpose)).toBe("[2, N, 3]");
+});

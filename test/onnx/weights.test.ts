@@ -1,0 +1,151 @@
+/** Which initializers become parameters, and under which names. */
+import { describe, expect, it } from "vitest";
+import { losses, perSample, want } from "../../src/index.js";
+import { type LoadOptions, modelOf } from "../../src/load.js";
+import type { Tensor } from "../../src/tensor.js";
+import { type FileInit, file, floats, initializer, node, refusal, valueInfo } from "./models.js";
+
+const load = (init: FileInit, options: LoadOptions = {}) =>
+  modelOf(file({ inputs: [valueInfo("x", ["N", 3])], ...init }), "m.onnx", options);
+const names = (init: FileInit, options: LoadOptions = {}) => Object.keys(load(init, options).parameters);
+
+/** y = x op c */
+const formula = (name: string, constant: Tensor, op = "Mul"): FileInit => ({
+  initializers: [initializer(name, constant)],
+  nodes: [node("Neg", ["x"], ["n"]), node(op, ["n", name], ["y"])],
+});
+
+describe("an initializer", () => {
+  it.each([
+    ["a named vector", "scale", floats([3], 1, 2, 3)],
+    ["a named number", "temperature", floats([], 2)],
+    ["a named vector of ones, not yet trained", "norm.gain", floats([3], 1, 1, 1)],
+    ["a vector whose name was lost", "onnx::Mul_12", floats([3], 1, 2, 3)],
+    ["one that diverged", "scale", floats([3], Number.NaN, 1, Number.NEGATIVE_INFINITY)],
+  ])("is a parameter: %s", (_, name, constant) => {
+    expect(names(formula(name, constant))).toEqual([name]);
+  });
+
+  it.each([
+    ["a number with a generated name", "onnx::Mul_12", floats([], 2), "a single number with a generated name"],
+    ["a number that was a Constant", "/a/Constant_3_output_0", floats([1], 2), "a single number with a generated name"],
+    ["an epsilon", "norm.eps", floats([], 1e-5), "by its name a buffer"],
+    ["a mask by name", "attn.mask", floats([3], 0, 1, 1), "by its name a buffer"],
+    ["a mask of infinities", "hide", floats([3], 0, Number.NEGATIVE_INFINITY, 0), "a mask"],
+    ["a mask of large negative numbers", "hide", floats([3], 0, -1e9, 0), "a mask"],
+    ["a mask whose name was lost", "123", floats([3], 0, 1, 1), "a mask"],
+    ["one number everywhere, without a name", "onnx::Add_7", floats([3], 4, 4, 4), "the same number everywhere"],
+  ])("is a constant: %s", (_, name, constant, why) => {
+    const { parameters, notes } = load(formula(name, constant, "Add"));
+    expect(Object.keys(parameters)).toEqual([]);
+    expect(notes.join()).toContain(`Taken for constants, not weights (${why}): ${name};`);
+  });
+
+  it("is a parameter all the same where the user names it, by itself or by a glob", () => {
+    const mask = formula("attn.mask", floats([3], 0, 1, 1));
+    expect(names(mask, { parameters: ["attn.mask"] })).toEqual(["attn.mask"]);
+    expect(names(mask, { parameters: ["attn.*"] })).toEqual(["attn.mask"]);
+    expect(names(mask, { parameters: ["*"] })).toEqual([]);
+    expect(names(mask, { parameters: ["!other"] })).toEqual([]);
+  });
+
+  it("that prepares an input is a constant where its name was lost", () => {
+    const nodes = [node("Sub", ["x", "45"], ["a"]), node("Mul", ["a", "46"], ["y"])];
+    const initializers = [initializer("45", floats([3], 1, 2, 3)), initializer("46", floats([3], 4, 5, 6))];
+    expect(names({ initializers, nodes })).toEqual(["46"]);
+  });
+
+  it("of one element is a bias beside a layer, whatever it is called", () => {
+    const nodes = [node("MatMul", ["x", "1"], ["m"]), node("Add", ["m", "2"], ["y"])];
+    const initializers = [initializer("1", floats([3, 1], 1, 2, 3)), initializer("2", floats([1], 4))];
+    expect(names({ initializers, nodes })).toEqual(["1", "2"]);
+  });
+});
+
+describe("a generated name becomes readable", () => {
+  const linear = (name: string, bias: string, nodeName = ""): FileInit => ({
+    initializers: [initializer(name, floats([3, 2], 1, 2, 3, 4, 5, 6)), initializer(bias, floats([2], 1, 2))],
+    nodes: [{ ...node("MatMul", ["x", name], ["m"]), name: nodeName }, node("Add", [bias, "m"], ["y"])],
+  });
+  it.each([
+    ["by the bias beside it", "onnx::MatMul_12", "net.fc1.bias", "", "net.fc1.weight.T"],
+    ["by the module around its node", "onnx::MatMul_12", "b", "/net/net.0/fc1/MatMul", "net.0.fc1.weight.T"],
+    ["not at all where nothing tells", "onnx::MatMul_12", "b", "MatMul_3", "onnx::MatMul_12"],
+    ["not where it was chosen", "w", "net.fc1.bias", "/net/fc1/MatMul", "w"],
+  ])("%s", (_, name, bias, nodeName, expected) => {
+    expect(names(linear(name, bias, nodeName))).toEqual([expected, bias]);
+  });
+
+  it("and stays unique, in the order of the file", () => {
+    const weight = floats([3, 3], 1, 2, 3, 4, 5, 6, 7, 8, 9);
+    const model = load({
+      initializers: [initializer("1", weight), initializer("2", weight), initializer("a.weight", weight)],
+      nodes: [
+        { ...node("MatMul", ["x", "1"], ["m"]), name: "/a/MatMul" },
+        { ...node("MatMul", ["m", "2"], ["n"]), name: "/a/MatMul_1" },
+        node("MatMul", ["n", "a.weight"], ["y"]),
+      ],
+    });
+    expect(Object.keys(model.parameters)).toEqual(["a.weight_1", "a.weight_2", "a.weight"]);
+    expect(model.notes.join()).toContain("a.weight_1 (1 in the file)");
+  });
+});
+
+describe("weights that are stored as Constant nodes", () => {
+  const constant = (name: string, value: Tensor) =>
+    node("Constant", [], [name], [{ name: "value", type: 4, t: initializer("", value) }]);
+  it("are parameters where the file has no others; numbers of formulas are not", () => {
+    const nodes = [
+      constant("w_0", floats([3, 2], 1, 2, 3, 4, 5, 6)),
+      constant("p2o.helper.constant.1", floats([], 3)),
+      node("MatMul", ["x", "w_0"], ["m"]),
+      node("Add", ["m", "p2o.helper.constant.1"], ["y"]),
+    ];
+    expect(names({ nodes })).toEqual(["w_0"]);
+    expect(names({ nodes, initializers: [initializer("b", floats([2], 1, 2))], outputs: ["y"] })).toEqual([]);
+  });
+});
+
+it("frozen parameters get no gradient, and all frozen is an error", async () => {
+  const model = load({
+    initializers: [initializer("a", floats([3], 1, 2, 3)), initializer("b", floats([3], 4, 5, 6))],
+    nodes: [node("Mul", ["x", "a"], ["m"]), node("Mul", ["m", "b"], ["y"])],
+  });
+  const program = await perSample(model, { loss: losses.mse(), frozen: ["b"], want: { g: want.gradients() } });
+  const { g } = await program.run({ x: floats([1, 3], 1, 1, 1), target: floats([1, 3], 0, 0, 0) });
+  await program.release();
+  expect(Object.keys(g)).toEqual(["a"]);
+  const all = perSample(model, { loss: losses.mse(), frozen: ["*"], want: { g: want.gradients() } });
+  await expect(all).rejects.toMatchObject({ code: "NO_PARAMETERS" });
+});
+
+it("a quantised model is refused, naming what to load instead", () => {
+  const init: FileInit = {
+    inputs: [valueInfo("x", ["N", 3])],
+    initializers: [initializer("s", floats([], 0.5))],
+    nodes: [node("QuantizeLinear", ["x", "s"], ["q"]), node("DequantizeLinear", ["q", "s"], ["y"])],
+  };
+  const message = refusal(() => load(init));
+  expect(message).toMatch(/^UNSUPPORTED_OP: "m.onnx" is quantised \(QuantizeLinear node "q" and 1 more\)/);
+  expect(message).toContain("model.onnx");
+});
+
+describe("outputs that pergrad cannot compute", () => {
+  const init: FileInit = {
+    initializers: [initializer("w", floats([3], 1, 2, 3))],
+    nodes: [node("Mul", ["x", "w"], ["y"]), node("Strange", ["x"], ["z"])],
+    outputs: ["y", "z"],
+  };
+  it("are left out with a note after the first", async () => {
+    const model = load(init);
+    expect(model.graph.outputs.map(({ name }) => name)).toEqual(["y"]);
+    expect(model.notes.join()).toContain('The output "z" is left out: pergrad does not know the operator Strange');
+    const asked = perSample(model, { loss: losses.mse(), output: "z", want: { g: want.gradients() } });
+    await expect(asked).rejects.toThrow('the model\'s output "z": pergrad does not know the operator Strange');
+  });
+  it("are an error where they are asked for", () => {
+    expect(names(init, { outputs: ["y"] })).toEqual(["w"]);
+    expect(refusal(() => load(init, { outputs: ["z"] }))).toMatch(/^UNSUPPORTED_OP/);
+    expect(refusal(() => load(init, { outputs: ["nothing"] }))).toContain("its outputs are y, z");
+  });
+});
