@@ -1,54 +1,111 @@
 /** What becomes of a case: a model, an error of the catalogue, or a finding. */
-import { perSampleGradients } from "../src/autodiff/per-sample.js";
+import { InferenceSession } from "onnxruntime-node";
 import { simplify } from "../src/emit/simplify.js";
 import { PergradError } from "../src/errors.js";
-import { leavesOf } from "../src/graph/walk.js";
-import { modelOf } from "../src/load.js";
+import { bindShape, factorOf } from "../src/graph/dim.js";
+import { nodesBefore } from "../src/graph/walk.js";
+import { loadModel } from "../src/load.js";
 import type { Model } from "../src/model.js";
 import { losses } from "../src/nn/losses.js";
 import { encodeModel } from "../src/onnx/encode.js";
-import { Plan } from "../src/plan/planner.js";
 import { want } from "../src/plan/want.js";
-import { objectiveOf } from "../src/program/objective.js";
+import { type Objective, objectiveOf } from "../src/program/objective.js";
+import { perSample } from "../src/program/program.js";
+import { arrayOf, isFloat, sizeOf, type Tensor } from "../src/tensor.js";
 import type { Case } from "./cases.js";
+import { inFolder } from "./folder.js";
 
 export type Outcome =
-  | { readonly kind: "loaded" }
+  /** How far it came: read and emitted again, differentiated too, run too. */
+  | { readonly kind: "loaded"; readonly as: "model" | "program" | "results" }
   | { readonly kind: "refused"; readonly code: string }
   | { readonly kind: "finding"; readonly problem: string };
 
-export function attempt({ bytes, sampleAxes, compile, loss }: Case): Outcome {
+export async function attempt(made: Case): Promise<Outcome> {
   try {
-    const model = modelOf(bytes, "fuzz.onnx", { sampleAxes });
-    if (compile) program(model, loss);
-    else encodeModel({ ...model.graph, parameters: model.parameters });
-    return { kind: "loaded" };
+    const model = await loaded(made);
+    return { kind: "loaded", as: made.compile ? await differentiate(model, made) : await emitted(model) };
   } catch (error) {
-    if (error instanceof PergradError && error.code !== "INTERNAL" && /\S/.test(error.message)) {
-      return { kind: "refused", code: error.code };
-    }
-    return { kind: "finding", problem: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+    return outcomeOf(error);
   }
 }
 
-/** As a program is compiled, without a runtime. */
-function program(model: Model, loss: Case["loss"]): void {
-  const objective = objectiveOf(model, { loss: losses[loss]() });
-  const found = perSampleGradients(objective.losses, [...objective.parameters.values()], objective.axes);
-  const gradients = [...objective.parameters].flatMap(([name, parameter]) => {
-    const gradient = found.get(parameter);
-    return gradient ? [[name, gradient] as const] : [];
+function loaded({ bytes, files, sampleAxes }: Case): Promise<Model> {
+  if (files.length === 0) return loadModel(bytes, { sampleAxes });
+  return inFolder(bytes, files, (path) => loadModel(path, { sampleAxes }));
+}
+
+function outcomeOf(error: unknown): Outcome {
+  if (!(error instanceof PergradError)) return finding(error);
+  // What some code threw in spite of itself was given a code on the way, but says nothing of the model.
+  const { cause, code } = error;
+  const foreign = code === "INVALID_MODEL" && cause instanceof Error && !(cause instanceof PergradError);
+  if (foreign) return finding(cause, `${error.message} `);
+  if (code === "INTERNAL" || code === "RUNTIME" || !/\S/.test(error.message)) return finding(error);
+  return { kind: "refused", code };
+}
+
+function finding(error: unknown, what = ""): Outcome {
+  const problem = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { kind: "finding", problem: `${what}${problem}` };
+}
+
+/** The model as pergrad writes it passes the runtime's own check. */
+async function emitted({ graph, parameters }: Model): Promise<"model"> {
+  const values = simplify(graph.outputs.map(({ value }) => value));
+  const outputs = graph.outputs.map(({ name }, k) => ({ name, value: values[k] ?? graph.outputs[k]?.value }));
+  const named = outputs.flatMap(({ name, value }) => (value ? [{ name, value }] : []));
+  await check(encodeModel({ ...graph, outputs: named, parameters }));
+  return "model";
+}
+
+/** The graph as it is, all of whose shapes must be those that the runtime infers. */
+async function check(bytes: Uint8Array): Promise<void> {
+  const session = await InferenceSession.create(bytes, {
+    graphOptimizationLevel: "disabled",
+    logSeverityLevel: 4,
+    extra: { session: { strict_shape_type_inference: "1" } },
   });
-  const plan = new Plan(new Map(gradients), { gradients: true, norms: true, sums: 1 });
-  const wanted = { plan, losses: objective.losses, outputs: objective.outputs };
-  const wants = [want.gradients(), want.norms(), want.clippedSum({ maxNorm: 1 })];
-  const named = wants.flatMap((each, k) =>
-    Object.entries(each.emit(wanted)).map(([name, value]) => ({ name: `${k}/${name}`, value })),
-  );
-  const values = simplify(named.map(({ value }) => value));
-  const leaves = leavesOf(values).filter(({ source }) => source.kind === "input" || source.kind === "parameter");
-  encodeModel({
-    inputs: leaves,
-    outputs: named.map(({ name }, k) => ({ name, value: values[k] ?? objective.losses })),
+  await session.release();
+}
+
+async function differentiate(model: Model, { loss: name }: Case): Promise<"program" | "results"> {
+  const loss = losses[name]();
+  const wants = { gradients: want.gradients(), norms: want.norms(), sum: want.clippedSum({ maxNorm: 1 }) };
+  const program = await perSample(model, { loss, want: wants, threads: 1 });
+  try {
+    await check(program.encode());
+    const objective = objectiveOf(model, { loss });
+    if (elementsIn(objective) > mostElements) return "program";
+    await run(program, objective);
+    return "results";
+  } finally {
+    await program.release();
+  }
+}
+
+/** A model that computes more is not run: that takes time which is none of pergrad's. */
+const mostElements = 2 ** 18;
+const samples = 2;
+
+function elementsIn({ losses, expected }: Objective): number {
+  const values = nodesBefore([losses]).flatMap(({ outputs }) => outputs);
+  const all = [...values, ...[...expected.values()].map(({ value }) => value)];
+  return all.reduce((sum, { shape }) => sum + samples * sizeOf(shape.map(factorOf)), 0);
+}
+
+interface Runnable {
+  run(data: Readonly<Record<string, Tensor>>): Promise<unknown>;
+}
+
+async function run(program: Runnable, objective: Objective): Promise<void> {
+  const data = [...objective.expected].map(([name, { value }]): [string, Tensor] => {
+    const dims = bindShape(value.shape, samples);
+    const { dtype } = value;
+    const data = new (arrayOf(dtype))(sizeOf(dims));
+    // Integers stay 0: they may be labels or indices.
+    if (isFloat(dtype)) for (let i = 0; i < data.length; i++) data[i] = Math.sin(i + 1);
+    return [name, { dtype, dims, data } as Tensor];
   });
+  await program.run(Object.fromEntries(data));
 }

@@ -6,8 +6,11 @@ import { ModelProtoSchema } from "onnx-buf";
 import { families } from "../src/ops/registry.js";
 import { damaged } from "./damage.js";
 import { type Draw, drawOf } from "./draw.js";
+import { harmedOutside } from "./external.js";
+import type { Beside } from "./folder.js";
 import { hostileFile } from "./hostile.js";
 import { mutate } from "./mutations.js";
+import { operatorModel } from "./operators.js";
 
 const lossNames = ["mse", "crossEntropy", "bceWithLogits", "smoothL1"] as const;
 
@@ -15,8 +18,10 @@ export interface Case {
   /** What was made of which file. */
   readonly what: string;
   readonly bytes: Uint8Array;
+  /** Beside the model's file; where there are any, the model is read from its file. */
+  readonly files: readonly Beside[];
   readonly sampleAxes: Readonly<Record<string, number>>;
-  /** Differentiate and plan too; otherwise only decode. */
+  /** Differentiate and run too; otherwise only read and emit again. */
   readonly compile: boolean;
   readonly loss: (typeof lossNames)[number];
 }
@@ -49,16 +54,29 @@ export class Cases {
     const compile = draw.chance(0.25);
     const loss = draw.of(lossNames);
     if (draw.chance(0.05)) {
-      const { name, bytes } = hostileFile(draw);
-      return { what: name, bytes: maybeDamaged(bytes, draw, 0.05), sampleAxes: {}, compile, loss };
+      const { name, bytes } = hostileFile(draw, compile);
+      return { what: name, bytes: maybeDamaged(bytes, draw, 0.05), files: [], sampleAxes: {}, compile, loss };
+    }
+    if (draw.chance(0.25)) {
+      const { name, bytes } = operatorModel(draw, operators);
+      return { what: `one ${name}`, bytes, files: [], sampleAxes: {}, compile: draw.chance(0.7), loss };
     }
     const golden = draw.maybe(this.#goldens);
     if (!golden) throw new Error("there are no models to start from");
     const { name, sampleAxes } = golden;
-    const bytewise = draw.chance(0.25);
-    const bytes = bytewise ? damaged(golden.bytes, draw) : maybeDamaged(mutated(golden.bytes, draw), draw, 0.05);
-    return { what: `${name}, ${bytewise ? "bytes damaged" : "mutated"}`, bytes, sampleAxes, compile, loss };
+    const { what, bytes, files } = changed(golden.bytes, draw);
+    return { what: `${name}, ${what}`, bytes, files, sampleAxes, compile, loss };
   }
+}
+
+function changed(golden: Uint8Array, draw: Draw): Pick<Case, "what" | "bytes" | "files"> {
+  if (draw.chance(0.25)) return { what: "bytes damaged", bytes: damaged(golden, draw), files: [] };
+  const model = fromBinary(ModelProtoSchema, golden);
+  const outside = draw.chance(0.1);
+  const files = outside ? harmedOutside(model, draw) : [];
+  if (!outside || draw.chance(0.2)) mutate(model, draw, operators);
+  const bytes = toBinary(ModelProtoSchema, model);
+  return { what: outside ? "weights outside" : "mutated", bytes: maybeDamaged(bytes, draw, 0.05), files };
 }
 
 function goldenOf(folder: string, name: string): Golden {
@@ -69,12 +87,6 @@ function goldenOf(folder: string, name: string): Golden {
   // Where it is 0 it need not be said, and would refuse all files in which that input has another name.
   const axes = Object.entries(inputs).map(([input, { sample_axis }]) => [input, sample_axis] as const);
   return { name, bytes, sampleAxes: Object.fromEntries(axes.filter(([, axis]) => axis !== 0)) };
-}
-
-function mutated(bytes: Uint8Array, draw: Draw): Uint8Array {
-  const model = fromBinary(ModelProtoSchema, bytes);
-  mutate(model, draw, operators);
-  return toBinary(ModelProtoSchema, model);
 }
 
 function maybeDamaged(bytes: Uint8Array, draw: Draw, probability: number): Uint8Array {

@@ -1,11 +1,16 @@
 /** Files written to do harm: deep, long, cyclic, or declared larger than they are. */
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { AttributeProto_AttributeType as Kind, ModelProtoSchema, type NodeProtoSchema } from "onnx-buf";
+import {
+  type FunctionProtoSchema,
+  AttributeProto_AttributeType as Kind,
+  ModelProtoSchema,
+  type NodeProtoSchema,
+} from "onnx-buf";
 import type { Draw } from "./draw.js";
 import { hostileInt } from "./draw.js";
 
 type Node = MessageInitShape<typeof NodeProtoSchema>;
-type Make = (draw: Draw) => Uint8Array;
+type Make = (draw: Draw, compile: boolean) => Uint8Array;
 
 const input = (name: string, dims: readonly (bigint | string)[], elemType = 1) => {
   const dim = dims.map((size) =>
@@ -30,12 +35,16 @@ const constant = (name: string, int64Data: bigint[]): Node => ({
 });
 
 /** x `[N, 4]` and the weight w `[4]` to y. */
-function model(node: Node[], dims: readonly (bigint | string)[] = ["N", 4n]): Uint8Array {
+function model(
+  node: Node[],
+  dims: readonly (bigint | string)[] = ["N", 4n],
+  functions: MessageInitShape<typeof FunctionProtoSchema>[] = [],
+): Uint8Array {
   const graph = { node, initializer: [floats("w", [4n], [1, 2, 3, 4])], input: [input("x", dims)] };
   const opsetImport = [{ domain: "", version: 21n }];
   return toBinary(
     ModelProtoSchema,
-    create(ModelProtoSchema, { irVersion: 8n, opsetImport, graph: { ...graph, output: [{ name: "y" }] } }),
+    create(ModelProtoSchema, { irVersion: 8n, opsetImport, functions, graph: { ...graph, output: [{ name: "y" }] } }),
   );
 }
 
@@ -47,9 +56,10 @@ function chain(length: number, link: (before: string, after: string) => Node[]):
   return model([weighted, ...links, last(`h${length}`)]);
 }
 
-const deepChain: Make = (draw) => {
+const deepChain: Make = (draw, compile) => {
   const op = draw.of(["Tanh", "Neg", "Relu", "Identity", "Softmax", "Gelu"]);
-  return chain(5000, (before, after) => [{ opType: op, input: [before], output: [after] }]);
+  // ONNX Runtime takes seconds to load the graph of a deeper one with its derivative.
+  return chain(compile ? 300 : 5000, (before, after) => [{ opType: op, input: [before], output: [after] }]);
 };
 
 /** Each node reads the one before twice: 2^60 paths. */
@@ -140,6 +150,79 @@ const nested: Make = (draw) => {
   return Uint8Array.from([0x08, 0x08, 0x42, 0x02, 0x10, 0x15, ...prefixes.reverse().flat()]);
 };
 
+/** A graph inside a node, which gives some other values and then what its last node does. */
+const inner = (node: Node[], inputs: ReturnType<typeof input>[] = [], before: string[] = []) => ({
+  node,
+  input: inputs,
+  output: [...before, node.at(-1)?.output?.[0] ?? ""].map((name) => ({ name })),
+});
+
+/** A loop that runs forever, or an If that asks for what it computes itself; graphs within graphs. */
+const looping: Make = (draw) => {
+  const [trips, next] = [constant("trips", [hostileInt(draw)]), draw.of(["go", "never", ""])];
+  const body = inner(
+    [{ opType: "Add", input: ["v", "w"], output: ["v2"] }],
+    [input("i", [], 7), input("go", [], 9), input("v", ["N", 4n])],
+    [next],
+  );
+  const loop: Node = {
+    opType: draw.of(["Loop", "Scan"]),
+    input: [draw.of(["trips", ""]), "", "h0"],
+    output: ["y"],
+    attribute: [{ name: "body", type: Kind.GRAPH, g: body }],
+  };
+  return model([weighted, trips, loop]);
+};
+
+/** An If in an If in an If: in one branch, deep, or in both. */
+const branches: Make = (draw) => {
+  const condition: Node = { opType: "Cast", input: ["c"], output: ["condition"] };
+  const to = [{ name: "to", type: Kind.INT, i: draw.of([9n, 1n]) }];
+  const leaf = inner([{ opType: "Identity", input: [draw.of(["h0", "y", "nothing"])], output: ["b0"] }]);
+  const both = draw.chance(0.5);
+  let graph = leaf;
+  for (let depth = draw.of(both ? [2, 10] : [2, 20, 30]); depth > 0; depth--) {
+    const [yes, no] = [graph, both ? graph : leaf];
+    const attribute = Object.entries({ then_branch: yes, else_branch: no }).map(([name, g]) => {
+      return { name, type: Kind.GRAPH, g };
+    });
+    graph = inner([{ opType: "If", input: ["condition"], output: [`b${depth}`], attribute }]);
+  }
+  const [outermost] = graph.node;
+  const nodes = outermost ? [outermost, last(outermost.output?.[0] ?? "")] : [];
+  return model([weighted, constant("c", [1n]), { ...condition, attribute: to }, ...nodes]);
+};
+
+/** Functions that double at every call, call each other in a circle, or go deep. */
+const calls: Make = (draw) => {
+  const domain = "own";
+  const count = draw.of([3, 30, 3000, 20_000]);
+  const times = draw.of([1, 2]);
+  const functions = Array.from({ length: count }, (_, k) => {
+    const callee = k + 1 < count ? k + 1 : draw.of([0, -1]);
+    const call = (from: string, to: string): Node =>
+      callee < 0
+        ? { opType: "Tanh", input: [from], output: [to] }
+        : { opType: `F${callee}`, domain, input: [from], output: [to] };
+    const node = times === 1 ? [call("a", "b")] : [call("a", "c"), call("c", "b")];
+    return { name: `F${k}`, domain, input: ["a"], output: ["b"], node, opsetImport: [{ domain: "", version: 21n }] };
+  });
+  return model([weighted, { opType: "F0", domain, input: ["h0"], output: ["y"] }], ["N", 4n], functions);
+};
+
+/** An Einsum of few numbers and much work, all of constants. */
+const longSum: Make = (draw) => {
+  const size = draw.of([10n, 1000n, 100_000n]);
+  const fill = (name: string): Node[] => [
+    constant(`${name}_shape`, [size]),
+    { opType: "ConstantOfShape", input: [`${name}_shape`], output: [name] },
+  ];
+  const equation = new TextEncoder().encode(draw.of(["i,j,k->", "i,i->ii", "ii->i", "i,j->ij", "...i,...j->..."]));
+  const attribute = [{ name: "equation", type: Kind.STRING, s: equation }];
+  const sum: Node = { opType: "Einsum", input: ["a", "b", "c"].slice(0, draw.of([1, 2, 3])), output: ["s"], attribute };
+  return model([weighted, ...["a", "b", "c"].flatMap(fill), sum, { opType: "Add", input: ["h0", "s"], output: ["y"] }]);
+};
+
 function varint(value: number): number[] {
   return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...varint(value >>> 7)];
 }
@@ -155,9 +238,13 @@ const makers: readonly (readonly [string, Make])[] = Object.entries({
   hugeWindow,
   huge,
   nested,
+  looping,
+  branches,
+  calls,
+  longSum,
 });
 
-export function hostileFile(draw: Draw): { readonly name: string; readonly bytes: Uint8Array } {
+export function hostileFile(draw: Draw, compile: boolean): { readonly name: string; readonly bytes: Uint8Array } {
   const [name, make] = draw.maybe(makers) ?? ["cyclic", cyclic];
-  return { name, bytes: make(draw) };
+  return { name, bytes: make(draw, compile) };
 }

@@ -1,5 +1,6 @@
 /** `npm run fuzz`: damaged and hostile models are loaded or refused; nothing crashes, hangs, or takes all memory. */
 import { parseArgs } from "node:util";
+import type { Outcome } from "./attempt.js";
 import { Watched } from "./watch.js";
 
 const { values: options } = parseArgs({
@@ -8,6 +9,8 @@ const { values: options } = parseArgs({
     seed: { type: "string", default: "0" },
     /** Only this case, to see a finding again. */
     only: { type: "string" },
+    /** The first case. */
+    from: { type: "string", default: "0" },
   },
 });
 
@@ -20,15 +23,19 @@ function wholeNumber(text: string, option: string): number {
 
 const cases = wholeNumber(options.cases, "cases");
 const seed = wholeNumber(options.seed, "seed");
-const from = options.only === undefined ? 0 : wholeNumber(options.only, "only");
-const to = options.only === undefined ? cases : from + 1;
+const from = wholeNumber(options.only ?? options.from, options.only === undefined ? "from" : "only");
+const to = from + (options.only === undefined ? cases : 1);
 
 const counts = new Map<string, number>();
 const add = (key: string) => counts.set(key, (counts.get(key) ?? 0) + 1);
+const keyOf = (outcome: Outcome) => {
+  if (outcome.kind === "loaded") return `loaded, ${outcome.as}`;
+  return outcome.kind === "refused" ? outcome.code : outcome.kind;
+};
 const watched = new Watched(seed);
 for (let index = from; index < to; index++) {
   const { what, outcome } = await watched.run(index);
-  add(outcome.kind === "refused" ? outcome.code : outcome.kind);
+  add(keyOf(outcome));
   if (outcome.kind === "finding") {
     process.stdout.write(`--seed ${seed} --only ${index} (${what || "stopped"}): ${outcome.problem}\n`);
   } else if (options.only !== undefined) {
@@ -36,7 +43,7 @@ for (let index = from; index < to; index++) {
   }
   if ((index + 1) % 1000 === 0) process.stderr.write(`${index + 1} of ${to}\n`);
 }
-await watched.close();
+watched.close();
 
 const sorted = [...counts].sort(([, a], [, b]) => b - a);
 process.stdout.write(`${to - from} cases\n${sorted.map(([key, count]) => `  ${key}: ${count}\n`).join("")}`);

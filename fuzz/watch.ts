@@ -1,74 +1,105 @@
-/** Runs cases in a thread, and stops those that take too long or too much memory. */
-import { Worker } from "node:worker_threads";
-import type { Answer } from "./worker.js";
+/** Runs cases in a process of their own, and ends it where they take too long or too much memory. */
+import { type ChildProcess, fork } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { type Answer, started } from "./worker.js";
 
 const limits = { milliseconds: 5000, bytes: 2 ** 30 } as const;
-/** How often time and memory are looked at. */
+/** How often time and memory are looked at, in milliseconds. */
 const interval = 20;
+/** ONNX Runtime does not give back all memory of a session: a process of many cases is replaced. */
+const mostCases = 500;
+
+interface Limits {
+  readonly milliseconds: number;
+  readonly bytes: number;
+}
 
 export class Watched {
-  #worker: Worker | null = null;
+  #child: ChildProcess | null = null;
+  #count = 0;
 
-  constructor(private readonly seed: number) {}
+  constructor(
+    private readonly seed: number,
+    private readonly most: Limits = limits,
+  ) {}
 
-  /** The outcome of one case; what broke a limit is tried again, alone, before it is a finding. */
+  /** The outcome of one case; what broke a limit is tried again, in a new process, before it is a finding. */
   async run(index: number): Promise<Answer> {
+    if (this.#count++ % mostCases === 0) this.close();
     const first = await this.#once(index);
-    return typeof first === "string" ? this.#confirmed(index) : first;
-  }
-
-  async close(): Promise<void> {
-    const worker = this.#worker;
-    this.#worker = null;
-    await worker?.terminate();
-  }
-
-  async #confirmed(index: number): Promise<Answer> {
+    if (typeof first !== "string") return first;
     const again = await this.#once(index);
-    return typeof again === "string" ? { what: "", outcome: { kind: "finding", problem: again } } : again;
+    if (typeof again !== "string") return again;
+    return { what: "", outcome: { kind: "finding", problem: again }, peak: 0, base: 0 };
   }
 
-  /** A text says which limit was broken, or how the thread died. */
+  close(): void {
+    this.#child?.kill("SIGKILL");
+    this.#child = null;
+  }
+
+  /** A text says which limit was broken, or how the process died. */
   async #once(index: number): Promise<Answer | string> {
-    this.#worker ??= start(this.seed);
-    const worker = this.#worker;
-    const answer = await watch(worker, index);
-    if (typeof answer === "string") await this.close();
-    return answer;
+    this.#child ??= start(this.seed);
+    const answer = await watch(this.#child, index, this.most);
+    const result = typeof answer === "string" ? answer : (tooMuch(answer, this.most) ?? answer);
+    if (typeof result === "string") this.close();
+    return result;
   }
 }
 
-function start(seed: number): Worker {
-  const resourceLimits = { maxOldGenerationSizeMb: 1024 };
-  return new Worker(new URL("./worker.js", import.meta.url), { workerData: { seed }, resourceLimits });
+function start(seed: number): ChildProcess {
+  const worker = fileURLToPath(new URL("./worker.js", import.meta.url));
+  const execArgv = ["--max-old-space-size=1024"];
+  return fork(worker, [String(seed)], {
+    execArgv,
+    stdio: ["ignore", "ignore", "pipe", "ipc"],
+    serialization: "advanced",
+  });
 }
 
-function watch(worker: Worker, index: number): Promise<Answer | string> {
+/** A peak that was gone before it was looked at. */
+function tooMuch({ peak, base }: Answer, { bytes }: Limits): string | undefined {
+  return peak - base > bytes ? `takes ${Math.round((peak - base) / 2 ** 20)} MB` : undefined;
+}
+
+/** The memory of a process in bytes, where the system tells it in passing; else what `Answer` says must do. */
+function memoryOf(pid: number | undefined): number {
+  try {
+    return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024;
+  } catch {
+    return 0;
+  }
+}
+
+function watch(child: ChildProcess, index: number, { milliseconds, bytes }: Limits): Promise<Answer | string> {
   return new Promise((resolve) => {
-    let began = Number.POSITIVE_INFINITY;
-    let base = 0;
+    let [began, base, printed] = [Number.POSITIVE_INFINITY, 0, ""];
+    const print = (chunk: Buffer) => {
+      printed = `${printed}${chunk}`.slice(-2000);
+    };
     const settle = (result: Answer | string) => {
       clearInterval(timer);
-      worker.removeAllListeners();
-      // An error that comes after its case was given up.
-      worker.on("error", () => {});
+      child.removeAllListeners();
+      child.stderr?.off("data", print);
       resolve(result);
     };
-    const check = () => {
+    const look = () => {
       const elapsed = performance.now() - began;
-      const grown = process.memoryUsage.rss() - base;
-      if (elapsed > limits.milliseconds) settle(`takes more than ${limits.milliseconds} ms`);
-      else if (elapsed > 0 && grown > limits.bytes) settle(`takes ${Math.round(grown / 2 ** 20)} MB`);
+      const grown = memoryOf(child.pid) - base;
+      if (elapsed > milliseconds) settle(`takes more than ${milliseconds} ms`);
+      else if (elapsed > 0 && grown > bytes) settle(`takes ${Math.round(grown / 2 ** 20)} MB`);
     };
-    const timer = setInterval(check, interval);
-    worker.removeAllListeners();
-    worker.on("error", (error: Error) => settle(`ends its thread: ${error.message}`));
-    worker.on("exit", (code) => settle(`ends its thread with code ${code}`));
-    worker.on("message", (message: "started" | Answer) => {
-      if (message !== "started") return settle(message);
+    const timer = setInterval(look, interval);
+    child.stderr?.on("data", print);
+    child.on("error", (error) => settle(`cannot be run: ${error.message}`));
+    child.on("exit", (code, signal) => settle(`ends its process with ${signal ?? `code ${code}`}: ${printed}`));
+    child.on("message", (message: typeof started | Answer) => {
+      if (message !== started) return settle(message);
       began = performance.now();
-      base = process.memoryUsage.rss();
+      base = memoryOf(child.pid);
     });
-    worker.postMessage(index);
+    child.send(index);
   });
 }

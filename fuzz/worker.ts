@@ -1,20 +1,25 @@
-/** Runs cases as it is told, in a thread that may die of them. */
-import { parentPort, workerData } from "node:worker_threads";
+/** Runs cases as it is told, in a process that may die of them. */
 import { attempt, type Outcome } from "./attempt.js";
 import { Cases } from "./cases.js";
 
 export interface Answer {
   readonly what: string;
   readonly outcome: Outcome;
+  /** The most memory that the process had at any time, and what it had when the case began, in bytes. */
+  readonly peak: number;
+  readonly base: number;
 }
 
-const { seed } = workerData as { readonly seed: number };
-const cases = new Cases(seed);
+/** The process is in use from here on: time counts. */
+export const started = "started";
 
-parentPort?.on("message", (index: number) => {
+const cases = new Cases(Number(process.argv[2]));
+
+process.on("message", async (index: number) => {
   const made = cases.at(index);
-  // From here on time counts.
-  parentPort?.postMessage("started");
-  const outcome = attempt(made);
-  parentPort?.postMessage({ what: made.what, outcome } satisfies Answer);
+  const base = process.memoryUsage.rss();
+  process.send?.(started);
+  const outcome = await attempt(made);
+  const peak = process.resourceUsage().maxRSS * 1024;
+  process.send?.({ what: made.what, outcome, peak, base } satisfies Answer);
 });

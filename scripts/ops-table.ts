@@ -1,30 +1,51 @@
-/** Writes docs/ops.md from the op registry: `npm run docs`. A test holds the page to the registry. */
+/** Writes docs/ops.md from the op registry and the tests: `npm run docs`. A test holds the page to them. */
 import { writeFileSync } from "node:fs";
+import { newestOpset, oldestOpset, upgradedBelow } from "../src/onnx/upgrade.js";
 import { families } from "../src/ops/registry.js";
+import { firstOpsets } from "./first-opsets.js";
+import { testsByOperator } from "./ops-tests.js";
+
+type Definition = (typeof families)[keyof typeof families][number];
 
 /** How an op's gradient comes about. */
-function derivative(definition: (typeof families)[keyof typeof families][number]): string {
+function derivative(definition: Definition): string {
   if (definition.decompose) return "through its decomposition";
   if (definition.differentiate === "none") return "none flows: its output is constant almost everywhere";
   return definition.differentiate ? "yes" : "not yet";
 }
 
-/** The page. */
-export function opsTable(): string {
+/** The opsets whose form of the op is read, and below which of them it had another one. */
+function opsets({ op, domain = "" }: Definition): string {
+  if (domain !== "") return `${domain} 1`;
+  const first = firstOpsets.get(op);
+  if (first === undefined) return "ONNX Runtime's own";
+  const from = Math.max(first, oldestOpset);
+  const range = from === newestOpset ? String(from) : `${from}-${newestOpset}`;
+  const below = upgradedBelow(op).filter((opset) => opset > from);
+  return below.length === 0 ? range : `${range}, upgraded below ${below.join(", ")}`;
+}
+
+/** The page. Throws where an op is in no test. */
+export function opsTable(tests: ReadonlyMap<string, readonly string[]> = testsByOperator()): string {
+  const untested: string[] = [];
   const rows = Object.entries(families).flatMap(([family, definitions]) =>
     definitions.map((definition) => {
       const name = definition.domain ? `${definition.domain}.${definition.op}` : definition.op;
-      return { name, row: `| ${name} | ${derivative(definition)} | \`src/ops/${family}.ts\` |` };
+      const files = tests.get(name) ?? [];
+      if (files.length === 0) untested.push(name);
+      const cells = [name, opsets(definition), derivative(definition), files.join(", "), `\`src/ops/${family}.ts\``];
+      return { name, row: `| ${cells.join(" | ")} |` };
     }),
   );
+  if (untested.length > 0) throw new Error(`no test is named after ${untested.join(", ")}`);
   rows.sort((a, b) => (a.name < b.name ? -1 : 1));
   return [
     "# Operators",
     "",
-    "Generated from the op registry by `npm run docs`; do not edit. Semantics are those of ONNX opset 21, to which older models are upgraded when they are loaded.",
+    "Generated from the op registry and the tests by `npm run docs`; do not edit. Semantics are those of ONNX opset 21 (of the opset that brought it, where an operator is newer), to which older forms are upgraded when a model is loaded. Tests are files of `test/ops` and `test/onnx`, and `test/program/random-graphs.test.ts`.",
     "",
-    "| operator | gradient | defined in |",
-    "|---|---|---|",
+    "| operator | opsets read | differentiable | tested by | defined in |",
+    "|---|---|---|---|---|",
     ...rows.map(({ row }) => row),
     "",
   ].join("\n");

@@ -17,7 +17,7 @@ export type ErrorCode =
   | "SAMPLES_INTERACT"
   /** Shapes do not fit each other. */
   | "SHAPE_MISMATCH"
-  /** What the model computes from constants alone would fill the memory of any machine it could run on. */
+  /** Constants or weights that would fill the memory of any machine, though the file that asks for them is small. */
   | "TOO_LARGE"
   /** A dtype other than the one needed. */
   | "DTYPE_MISMATCH"

@@ -9,6 +9,7 @@ export { type Loss, type LossFunction, losses } from "./nn/losses.js";
 export { type ByParameter, type ClippedSum, type ClippedSumOptions, type Norms, type Want, want } from "./plan/want.js";
 export { type Compiled, compile } from "./program/compile.js";
 export type { Data } from "./program/data.js";
+export { type EnsembleOptions, ensemble, perSampleParameters } from "./program/ensemble.js";
 export { type Program, type ProgramOptions, perSample, type RunOptions } from "./program/program.js";
 export { type DType, type Tensor, tensor } from "./tensor.js";
 export { concat, constant, einsum, expand, input, parameter, stack, Traced, where } from "./trace/index.js";

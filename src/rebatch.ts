@@ -20,6 +20,10 @@ const shapeInput: Readonly<Record<string, number>> = { Reshape: 1, Expand: 1, Re
 const mustMatch: Readonly<Record<string, (count: number) => readonly number[]>> = {
   Concat: (count) => Array.from({ length: count }, (_, k) => k),
   GatherElements: () => [0, 1],
+  // The state before the first step.
+  GRU: () => [5],
+  LSTM: () => [5, 6],
+  RNN: () => [5],
   ScatterElements: () => [0, 1, 2],
 };
 
@@ -34,7 +38,7 @@ export function rebatcher(
     adapt: (node, shapes) => {
       const shape = shapes?.[0];
       const first = shape && node.domain === "" ? reshapes.withBatch(node, shape) : node;
-      return repeatShared(first, size, axes);
+      return repeatShared(wholeSlice(first, size, axes), size, axes);
     },
     check: (outputs) => {
       for (const output of outputs) axes.of(output);
@@ -111,10 +115,26 @@ function reshapedPlaces(from: Shape, at: SampleAxis, shape: readonly number[], s
   return sorted.filter(({ alone }) => alone === sorted[0]?.alone).map(({ axis }) => axis);
 }
 
+/** A Slice whose end is the file's own number of samples takes all of them. */
+function wholeSlice(node: FileNode, size: number, axes: SampleAxes): FileNode {
+  const [data, starts, ends, listed, steps] = node.inputs;
+  if (node.op !== "Slice" || node.domain !== "" || !data || !starts?.known || !ends?.known) return node;
+  const at = axes.of(data);
+  const rank = data.shape.length;
+  const k = listed ? listed.known?.findIndex((axis) => (factorOf(axis) + rank) % rank === at?.axis) : at?.axis;
+  const dim = at && data.shape[at.axis];
+  if (k === undefined || !dim || !isBatch(dim)) return node;
+  const whole = starts.known[k] === 0 && ends.known[k] === dim.perSample * size && (steps?.known?.[k] ?? 1) === 1;
+  if (!whole || (steps && !steps.known)) return node;
+  const inputs = node.inputs.with(2, dimsValue(ends.known.with(k, dim)));
+  return { ...node, inputs };
+}
+
 /** Beside tensors that carry the samples, one that all share is repeated for each of them. */
 function repeatShared(node: FileNode, size: number, axes: SampleAxes): FileNode {
   const needed = new Set(Object.hasOwn(mustMatch, node.op) ? mustMatch[node.op]?.(node.inputs.length) : []);
-  const broadcasts = definitionOf(node)?.elementwise === true;
+  const product = node.op === "MatMul" && node.domain === "";
+  const broadcasts = product || definitionOf(node)?.elementwise === true;
   if (needed.size === 0 && !(broadcasts && size > 1)) return node;
   const rank = Math.max(...node.inputs.map((input) => input?.shape.length ?? 0));
   const offset = (input: Value) => (broadcasts ? rank - input.shape.length : 0);
@@ -122,7 +142,8 @@ function repeatShared(node: FileNode, size: number, axes: SampleAxes): FileNode 
     const at = input && axes.of(input);
     return at && at.outer === 1 && at.inner === 1 ? [at.axis + offset(input)] : [];
   })[0];
-  if (carrier === undefined) return node;
+  // What lies along the last two axes of a product is multiplied, not repeated.
+  if (carrier === undefined || (product && carrier >= rank - 2)) return node;
   const inputs = node.inputs.map((input, k) => {
     if (!input || (!needed.has(k) && !broadcasts) || axes.of(input) !== null) return input;
     const axis = carrier - offset(input);

@@ -26,13 +26,6 @@ interface Golden {
   readonly parameters: readonly string[];
 }
 
-/** Cases that need what is not built yet, with the reason. */
-const later: Readonly<Record<string, string>> = {
-  lstm: "the LSTM op comes with the recurrent layers",
-  gru: "the GRU op comes with the recurrent layers",
-  rnn_tanh: "the RNN op comes with the recurrent layers",
-};
-
 const lossOf: Record<Golden["loss"], () => Loss> = {
   cross_entropy: () => losses.crossEntropy(),
   mse: () => losses.mse(),
@@ -73,10 +66,7 @@ const cases = readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
 );
 
 describe.each(cases)("golden %s", (name) => {
-  const reason = later[name];
-
-  it("the reference agrees with PyTorch to 1e-10, and with finite differences", async (context) => {
-    if (reason) return context.skip(reason);
+  it("the reference agrees with PyTorch to 1e-10, and with finite differences", async () => {
     const { golden, model, data, expected, options } = await load(name);
     const oracle = new Oracle(objectiveOf(model, options), data);
     const floor = floorOf(golden, expected);
@@ -102,8 +92,7 @@ describe.each(cases)("golden %s", (name) => {
     }
   });
 
-  it("the program agrees with it to 1e-4, whatever is wanted", async (context) => {
-    if (reason) return context.skip(reason);
+  it("the program agrees with it to 1e-4, whatever is wanted", async () => {
     const { golden, model, data, expected, options } = await load(name);
     const maxNorm = 0.1;
     const program = await perSample(model, {

@@ -2,6 +2,7 @@ import type { Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore, presentInputs } from "../graph/walk.js";
 import { unsupported } from "../ops/checks.js";
 import { build, definitionOf } from "../ops/registry.js";
+import { batchScan } from "./scan.js";
 
 /**
  * Rebuilds what leads from some values to `outputs`, with those values replaced by ones that have one more
@@ -17,9 +18,12 @@ export function batchOver(outputs: readonly Value[], replacements: ReadonlyMap<V
     const definition = definitionOf(node);
     const inputs = node.inputs.map((input) => (input ? (batched.get(input) ?? input) : null));
     const flags = node.inputs.map((input) => input !== null && batched.has(input));
-    const results = definition?.batch
-      ? definition.batch(node, inputs, flags, build)
-      : batchDecomposition(definition?.decompose?.(node, build.inside(node)), presentInputs(node), batched);
+    const results =
+      node.op === "Scan"
+        ? batchScan(node, inputs, flags, batchOver)
+        : definition?.batch
+          ? definition.batch(node, inputs, flags, build)
+          : batchDecomposition(definition?.decompose?.(node, build.inside(node)), presentInputs(node), batched);
     if (!results) throw unsupported(node, "cannot take a batch of parameters");
     node.outputs.forEach((output, k) => {
       const result = results[k];

@@ -4,8 +4,9 @@ import { convolutionFactor } from "../gradients/convolution.js";
 import { Dense } from "../gradients/dense.js";
 import type { Factored } from "../gradients/factored.js";
 import { Outer } from "../gradients/outer.js";
+import { RowsGradient } from "../gradients/rows.js";
 import { View } from "../gradients/view.js";
-import { type Dim, divide, elementsOf, N } from "../graph/dim.js";
+import { type Dim, elementsOf, N } from "../graph/dim.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import { sameSampleAxis } from "../ops/checks.js";
 import { arrange, contract, groupDim, letterDims, rolesOf } from "../ops/contract.js";
@@ -124,22 +125,27 @@ function factorContraction(node: Node, { left, right, subscripts, shape }: Contr
   return new Outer(gather(a, roles.left), gather(b, roles.right), view);
 }
 
-/** Rows of a table, scattered per sample. */
-function factorRows(node: Node, rows: Rows, axes: SampleAxes): Factored {
-  const { axis, shape } = rows;
-  const at = axes.of(rows.indices);
-  const value = axes.of(rows.cotangent);
+/** Rows of a table, picked by each sample's own indices. */
+function factorRows(node: Node, { indices, cotangent, axis, shape }: Rows, axes: SampleAxes): Factored {
+  const [at, value] = [axes.of(indices), axes.of(cotangent)];
   if (!at || !value) throw cannot(node);
-  const indices = samplesFirst(rows.indices, at);
-  const perSample = elementsOf(indices.shape.slice(1)) as number;
-  // [N, ...before, T, ...behind]: the indices' axes of the cotangent become one, T.
-  const [before, behind] = [shape.slice(0, axis), shape.slice(axis + 1)];
-  const first = samplesFirst(rows.cotangent, value);
-  const positions = divide(elementsOf(first.shape.slice(1)) as number, elementsOf([...before, ...behind]) as number);
-  if (positions !== perSample) throw cannot(node);
-  const updates = build.reshape(first, [N, ...before, perSample, ...behind]);
-  const spread = build.reshape(indices, [N, ...before.map(() => 1), perSample, ...behind.map(() => 1)]);
-  const index = build.expand(spread, updates.shape);
-  const zeros = build.zeros([N, ...shape], updates.dtype);
-  return new Dense(build.op("ScatterElements", [zeros, index, updates], { axis: axis + 1, reduction: "add" }));
+  // Where the indices are alike for all samples, the cotangent knows how they are folded.
+  const own = samplesFirst(indices, at.uniform ? { ...value, axis: at.axis } : at);
+  const count = elementsOf(own.shape.slice(1)) as number;
+  const rows = shape[axis] as number;
+  const others = shape.filter((_, k) => k !== axis);
+  const first = samplesFirst(cotangent, value);
+  const size = elementsOf(others) as number;
+  if (elementsOf(first.shape.slice(1)) !== count * size) throw cannot(node);
+  // [N, ...before, T, ...behind]: the indices' axes of the cotangent become one, T, which then goes first.
+  const flat = build.reshape(first, [N, ...others.slice(0, axis), count, ...others.slice(axis)]);
+  const updates = build.reshape(build.moveAxis(flat, axis + 1, 1), [N, count, size]);
+  const given = build.cast(build.reshape(own, [N, count]), "int64");
+  const fromEnd = build.less(given, build.scalar(0, given));
+  const places = build.where(fromEnd, build.add(given, build.scalar(rows, given)), given);
+  const order = shape.map((_, k) => (k === axis ? 0 : k < axis ? k + 1 : k));
+  const view = View.of([rows, size])
+    .andThen({ kind: "reshape", shape: [rows, ...others] })
+    .andThen({ kind: "transpose", permutation: order });
+  return new RowsGradient(places, updates, view);
 }

@@ -6,16 +6,15 @@
  * gives a contraction over samples, of which we keep the sample axis instead of summing over it.
  */
 import { defect } from "../errors.js";
-import { Dense } from "../gradients/dense.js";
 import type { Factored } from "../gradients/factored.js";
 import { sumOf } from "../gradients/sum.js";
 import { describeNode, leaf, type Node, type Value } from "../graph/value.js";
 import { sameSampleAxis } from "../ops/checks.js";
-import { build, definitionOf } from "../ops/registry.js";
-import { batchOver } from "./batch.js";
-import { emitCotangent, isValue } from "./emit-cotangent.js";
+import { build } from "../ops/registry.js";
+import { isValue } from "./emit-cotangent.js";
 import { factor } from "./factor.js";
-import { applyRule, type Mode, reverse } from "./reverse.js";
+import { bounded, passThrough } from "./pass-through.js";
+import { applyRule, emitParts, type Mode, reverse } from "./reverse.js";
 import type { SampleAxes } from "./sample-axes.js";
 
 export type PerSample = Value | Factored;
@@ -31,23 +30,27 @@ export function perSampleGradients(
 ): Map<Value, Factored> {
   if (axes.of(losses) === null) return new Map();
   const seed = build.expand(build.scalar(1, losses), losses.shape);
-  const found = reverse<PerSample>(new Map([[losses, seed]]), new Set(parameters), perSampleMode(axes));
+  const found = reverse<PerSample>(
+    new Map([[losses, seed]]),
+    new Set(parameters),
+    perSampleMode(axes, new Set(parameters)),
+  );
   return new Map([...found].map(([parameter, gradient]) => [parameter, asFactored(parameter, gradient)]));
 }
 
-function perSampleMode(axes: SampleAxes): Mode<PerSample> {
+function perSampleMode(axes: SampleAxes, parameters: ReadonlySet<Value>): Mode<PerSample> {
   return {
     pull: (node, cotangents, wanted) =>
       node.outputs.some((output) => axes.of(output) !== null)
         ? pullJoin(node, cotangents, wanted, axes)
         : pullShared(node, cotangents, wanted),
-    accumulate: (value, parts) =>
-      axes.of(value) === null
-        ? sumOf(
-            build,
-            parts.map((part) => asFactored(value, part)),
-          )
-        : parts.map((part) => asTensor(value, part)).reduce((sum, part) => build.add(sum, part)),
+    accumulate: (value, parts) => {
+      if (axes.of(value) !== null)
+        return parts.map((part) => asTensor(value, part)).reduce((sum, part) => build.add(sum, part));
+      const factored = parts.map((part) => asFactored(value, part));
+      const sum = sumOf(build, factored);
+      return parameters.has(value) ? sum : bounded(build, sum, factored);
+    },
   };
 }
 
@@ -59,12 +62,15 @@ function pullJoin(
   axes: SampleAxes,
 ): (PerSample | null)[] {
   const tensors = cotangents.map((cotangent, k) => (cotangent ? asTensor(node.outputs[k] as Value, cotangent) : null));
-  return applyRule(node, tensors, wanted).map((cotangent, k) => {
+  return applyRule(node, tensors, wanted).map((parts, k) => {
     const input = node.inputs[k];
-    if (cotangent === null || !input) return null;
+    if (parts.length === 0 || !input) return null;
     const at = axes.of(input);
-    if (at === null) return factor(node, cotangent, axes);
-    const emitted = emitCotangent(build, cotangent);
+    if (at === null) {
+      const factors = parts.map((part) => factor(node, part, axes));
+      return sumOf(build, factors);
+    }
+    const emitted = emitParts(parts) as Value;
     // Guards every rule: the cotangent must carry the samples where its value does.
     const own = axes.of(emitted);
     if (own === null || !sameSampleAxis(own, at)) {
@@ -80,26 +86,15 @@ function pullShared(
   cotangents: readonly (PerSample | null)[],
   wanted: readonly boolean[],
 ): (PerSample | null)[] {
-  const factored = cotangents.map((cotangent, k) =>
-    cotangent ? asFactored(node.outputs[k] as Value, cotangent) : null,
-  );
-  const view = definitionOf(node)?.view;
-  const [first] = factored;
-  if (view && first) return node.inputs.map((_, k) => (k === 0 && wanted[0] ? first.view(view(node)) : null));
-  const replacements = new Map<Value, Value>();
-  const stand = factored.map((cotangent, k) => {
+  const given = new Map<Value, Factored>();
+  const stand = cotangents.map((cotangent, k) => {
     if (!cotangent) return null;
-    const one = leaf("cotangent", node.outputs[k] as Value, { kind: "input" });
-    replacements.set(one, cotangent.materialise(build));
+    const output = node.outputs[k] as Value;
+    const one = leaf("cotangent", output, { kind: "input" });
+    given.set(one, asFactored(output, cotangent));
     return one;
   });
-  const ruled = applyRule(node, stand, wanted).map((cotangent) => (cotangent ? emitCotangent(build, cotangent) : null));
-  const present = ruled.filter((value) => value !== null);
-  const batched = batchOver(present, replacements);
-  return ruled.map((value) => {
-    const result = value ? batched[present.indexOf(value)] : null;
-    return result ? new Dense(result) : null;
-  });
+  return passThrough(build, applyRule(node, stand, wanted).map(emitParts), given);
 }
 
 function asTensor(value: Value, cotangent: PerSample): Value {

@@ -9,6 +9,7 @@ import { dependentsOf, nodesBefore, presentInputs } from "../graph/walk.js";
 import type { Cotangent, OpDefinition } from "../ops/definition.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { emitCotangent } from "./emit-cotangent.js";
+import { type BodyReverse, pullScan } from "./scan.js";
 
 export interface Mode<G> {
   /** The cotangents of a node's inputs, from those of its outputs (null: the loss does not depend on it). */
@@ -89,7 +90,7 @@ function refuseWithoutRule(order: readonly Node[], outputs: readonly Value[], ne
     const definition = definitionOf(node);
     const flows = node.outputs.some((output) => live.has(output) && needed.has(output));
     if (!flows || definition?.differentiate === "none") continue;
-    if (!definition?.differentiate && !definition?.decompose) without.unshift(node);
+    if (!definition?.differentiate && !definition?.decompose && node.op !== "Scan") without.unshift(node);
     for (const input of presentInputs(node)) live.add(input);
   }
   if (without.length === 0) return;
@@ -101,21 +102,54 @@ function refuseWithoutRule(order: readonly Node[], outputs: readonly Value[], ne
   );
 }
 
-/** Applies an op's own derivative rule. */
+/** Of each input of a node, the parts that add up to its cotangent, by the op's own derivative rule. */
 export function applyRule(
   node: Node,
   cotangents: readonly (Value | null)[],
   wanted: readonly boolean[],
-): (Cotangent | null)[] {
+): (readonly Cotangent[])[] {
+  if (node.op === "Scan") return pullScan(node, cotangents, wanted, reverseBody);
   const rule = (definitionOf(node) as OpDefinition).differentiate;
-  if (rule === undefined || rule === "none") return node.inputs.map(() => null);
+  if (rule === undefined || rule === "none") return node.inputs.map(() => []);
   const results = rule(node, cotangents, build, wanted);
-  return node.inputs.map((_, k) => (wanted[k] ? (results[k] ?? null) : null));
+  return node.inputs.map((_, k) => {
+    const result = wanted[k] ? results[k] : null;
+    return result ? [result] : [];
+  });
 }
+
+/** The parts of a cotangent as one tensor; null where there are none. */
+export function emitParts(parts: readonly Cotangent[]): Value | null {
+  return parts
+    .map((part) => emitCotangent(build, part))
+    .reduce<Value | null>((sum, part) => (sum ? build.add(sum, part) : part), null);
+}
+
+/** Reverse mode in the body of a Scan: the cotangents of what it captures are left as the rules state them. */
+const reverseBody: BodyReverse = (seeds, targets, lazy) => {
+  const mode: Mode<readonly Cotangent[]> = {
+    pull: (node, cotangents, wanted) =>
+      applyRule(
+        node,
+        cotangents.map((parts) => (parts ? emitParts(parts) : null)),
+        wanted,
+      ).map((parts, k) => {
+        const input = node.inputs[k];
+        if (parts.length === 0 || !input || lazy.has(input)) return parts.length === 0 ? null : parts;
+        const emitted = emitParts(parts);
+        return emitted ? [emitted] : null;
+      }),
+    accumulate: (value, parts) => {
+      if (lazy.has(value)) return parts.flat();
+      const total = emitParts(parts.flat());
+      return total ? [total] : [];
+    },
+  };
+  return reverse(new Map([...seeds].map(([value, seed]) => [value, [seed]])), targets, mode);
+};
 
 /** Ordinary reverse mode: cotangents are tensors of their value's shape. */
 export const plain: Mode<Value> = {
-  pull: (node, cotangents, wanted) =>
-    applyRule(node, cotangents, wanted).map((cotangent) => (cotangent ? emitCotangent(build, cotangent) : null)),
+  pull: (node, cotangents, wanted) => applyRule(node, cotangents, wanted).map(emitParts),
   accumulate: (_value, parts) => parts.reduce((sum, part) => build.add(sum, part)),
 };

@@ -9,14 +9,17 @@ import { nodesBefore } from "../graph/walk.js";
 import { interaction } from "../ops/checks.js";
 import type { SampleAxis } from "../ops/definition.js";
 import { build, definitionOf } from "../ops/registry.js";
+import { scanAxes } from "./scan.js";
 
 /** The sample axis of every value asked for; null where the value is the same for all samples. */
 export class SampleAxes {
   readonly #axes = new Map<Value, SampleAxis | null>();
 
-  /** @param given the sample axis of each input that has one: a plain axis index. */
-  constructor(given: ReadonlyMap<Value, number>) {
-    for (const [input, axis] of given) this.#axes.set(input, { axis, outer: 1, inner: 1 });
+  /** @param given the sample axis of each input that has one; a number is a plain axis. */
+  constructor(given: ReadonlyMap<Value, number | SampleAxis>) {
+    for (const [input, at] of given) {
+      this.#axes.set(input, typeof at === "number" ? { axis: at, outer: 1, inner: 1 } : at);
+    }
   }
 
   /** Throws SAMPLES_INTERACT where the samples of a batch meet on the way to `value`. */
@@ -45,12 +48,18 @@ export class SampleAxes {
       return node.outputs.map((output) => repeated(node, output));
     }
     if (shared) return [];
+    if (node.op === "Scan") return scanAxes(node, inputs, axesInBody);
     // A composite may have a rule of its own, for a message of its own.
     if (definition?.decompose && !definition.sampleAxis) {
       return definition.decompose(node, build).map((output) => this.of(output));
     }
     return definition?.sampleAxis?.(node, inputs) ?? [];
   }
+}
+
+function axesInBody(outputs: readonly Value[], given: ReadonlyMap<Value, SampleAxis>): (SampleAxis | null)[] {
+  const axes = new SampleAxes(given);
+  return outputs.map((output) => axes.of(output));
 }
 
 /**

@@ -25,6 +25,14 @@ interface Forward {
   readonly values: ReadonlyMap<Value, Array64>;
 }
 
+/** The gradients of the sum of all losses by ordinary reverse mode, in the order of the objective's parameters. */
+export function plainGradients({ losses, parameters }: Objective): Value[] {
+  const seed = build.expand(build.scalar(1, losses), losses.shape);
+  const targets = [...parameters.values()];
+  const found = reverse(new Map([[losses, seed]]), new Set(targets), plain);
+  return targets.map((target) => found.get(target) ?? build.zeros(target.shape, target.dtype));
+}
+
 /** Runs the reference on single samples of one batch of data. */
 export class Oracle {
   readonly #objective: Objective;
@@ -41,11 +49,7 @@ export class Oracle {
     this.#data = feeds;
     this.samples = samples;
     this.#parameters = new Map([...parameterFeeds(objective)].map(([value, tensor]) => [value, toArray64(tensor)]));
-    const { losses } = objective;
-    const seed = build.expand(build.scalar(1, losses), losses.shape);
-    const targets = [...objective.parameters.values()];
-    const found = reverse(new Map([[losses, seed]]), new Set(targets), plain);
-    this.#gradients = targets.map((target) => found.get(target) ?? build.zeros(target.shape, target.dtype));
+    this.#gradients = plainGradients(objective);
   }
 
   #feeds(sample: number): Map<Value, Array64> {

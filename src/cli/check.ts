@@ -1,5 +1,6 @@
 /** check: the self-test on a user's own model and data. */
 import { type CheckedParameter, type CheckResult, check } from "../check/check.js";
+import { roundingFactor } from "../check/comparison.js";
 import { PergradError } from "../errors.js";
 import { table } from "../table.js";
 import { feedsBetween } from "./chunks.js";
@@ -11,6 +12,7 @@ import { dataTaskOf, type TaskOptions } from "./task.js";
 export interface CheckCommandOptions extends TaskOptions {
   readonly data: string;
   readonly samples?: number;
+  readonly differences?: number;
   readonly json?: boolean;
 }
 
@@ -29,28 +31,38 @@ export async function checkModel(
   if (samples === 0) {
     throw new PergradError("INVALID_ARGUMENT", `"${task.dataFile}" holds no samples, so there is nothing to check.`);
   }
-  progress.stage("samples", samples);
+  progress.stage("compiling");
   const result = await check(task.model, feedsBetween(task, 0, samples), {
     ...task.options,
     ...(options.threads === undefined ? {} : { threads: options.threads }),
-    onProgress: (done) => progress.update(done),
+    ...(options.differences === undefined ? {} : { differences: options.differences }),
+    onProgress: (done, total) => (done === 0 ? progress.stage("comparing", total) : progress.update(done)),
   });
   progress.stop();
   io.stdout.write(options.json ? json({ ...result, samplesInFile: task.samples }) : report(result, task.samples));
   return result.passed;
 }
 
+const verdicts = { rounding: "rounding", difference: "DIFFERS" } as const;
+
 function report({ parameters, samples, tolerance, passed }: CheckResult, inFile: number): string {
-  const agrees = (each: CheckedParameter) =>
-    each.loopError <= tolerance.loop && each.differenceError <= tolerance.difference;
+  const alone = parameters.some(({ aloneError }) => aloneError !== undefined);
   const rows = parameters.map((each) => [
     each.parameter,
-    agrees(each) ? "ok" : "DIFFERS",
+    each.cause ? verdicts[each.cause] : "ok",
     each.loopError.toExponential(1),
     String(each.worstSample),
-    each.differenceError.toExponential(1),
+    ...(alone ? [each.aloneError?.toExponential(1) ?? "-"] : []),
+    each.differenceError?.toExponential(1) ?? "-",
   ]);
-  const headings = ["parameter", "verdict", "against the loop", "in sample", "against differences"];
+  const headings = [
+    "parameter",
+    "verdict",
+    "against the loop",
+    "in sample",
+    ...(alone ? ["it alone"] : []),
+    "against differences",
+  ];
   const which =
     samples === inFile ? `all ${samples} samples` : `the first ${samples} of ${inFile} samples (--samples K for more)`;
   const verdict = passed ? "No difference found" : "A difference was found";
@@ -59,7 +71,53 @@ function report({ parameters, samples, tolerance, passed }: CheckResult, inFile:
   return (
     `${table([headings, ...rows], 2)}\n` +
     `${verdict} in ${which}, tolerance ${bounds}.\n` +
+    explanation(parameters, tolerance) +
     "Errors are relative to each parameter's largest gradient: of the program against the float64 loop over samples,\n" +
-    "and of that loop against finite differences of the loss.\n"
+    "and of that loop against finite differences of the loss.\n" +
+    (alone
+      ? "It alone: the float32 gradient of that sample computed alone, without per-sample code, against the loop.\n"
+      : "")
   );
+}
+
+/** One sentence on the worst of the parameters that are above the tolerance; nothing where none is. */
+function explanation(parameters: readonly CheckedParameter[], tolerance: CheckResult["tolerance"]): string {
+  const errorOf = ({ loopError, differenceError = 0 }: CheckedParameter) => Math.max(loopError, differenceError);
+  const [worst] = parameters
+    .filter(({ cause }) => cause !== undefined)
+    .sort((a, b) => Number(b.cause === "difference") - Number(a.cause === "difference") || errorOf(b) - errorOf(a));
+  if (!worst) return "";
+  const why = worst.cause === "rounding" ? roundingOf(worst) : differenceOf(worst, tolerance);
+  return `The worst is "${worst.parameter}": ${why}.\n`;
+}
+
+/** Terms of this many times their sum nearly cancel. */
+const cancelling = 10;
+
+function roundingOf({ worstSample, loopError, aloneError = 0, cancellation = 0 }: CheckedParameter): string {
+  const terms =
+    cancellation >= cancelling
+      ? `; its terms nearly cancel, their absolute values add up to ${cancellation.toPrecision(2)} times the gradient`
+      : "";
+  return (
+    `in sample ${worstSample} it is off by ${loopError.toExponential(1)}, which is rounding of float32, ` +
+    `since computed alone and without per-sample code it is off by ${aloneError.toExponential(1)}${terms}`
+  );
+}
+
+function differenceOf(
+  { worstSample, loopError, aloneError, differenceError = 0 }: CheckedParameter,
+  tolerance: CheckResult["tolerance"],
+): string {
+  if (aloneError === undefined || differenceError > tolerance.difference) {
+    return (
+      `the float64 gradient is off by ${differenceError.toExponential(1)} from finite differences, ` +
+      "which is either a kink of the loss just there or a fault of pergrad; please report it if it stays with other samples"
+    );
+  }
+  const off = `in sample ${worstSample} it is off by ${loopError.toExponential(1)}`;
+  const alone = `computed alone and without per-sample code it is off by ${aloneError.toExponential(1)}`;
+  return loopError > tolerance.rounding && roundingFactor * aloneError >= loopError
+    ? `${off}, more than the ${tolerance.rounding} that is put down to rounding, though ${alone} too`
+    : `${off}, while ${alone}, so it is not rounding but a fault of pergrad; please report it`;
 }

@@ -80,6 +80,11 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     .action(run<ExplainOptions>(explain));
   compute(program, "check", "compare gradients with a loop over samples and with finite differences", "")
     .option("--samples <K>", "samples to compare, from the front (default: at most 8)", wholeNumber(1))
+    .option(
+      "--differences <K>",
+      "gradient elements to compare with finite differences, in all (default: 4 per parameter, at most 64)",
+      wholeNumber(0),
+    )
     .option("--json", "print JSON")
     .action(run<CheckCommandOptions>(checkModel));
   return program;

@@ -3,17 +3,30 @@
  * and the rules of rewrite.ts applied. Dead nodes fall away by themselves, since a graph is what its
  * outputs reach.
  */
-import { type Attribute, dimsValue, makeNode, type Node, type Value } from "../graph/value.js";
+import { isBody } from "../graph/body.js";
+import { showShape } from "../graph/dim.js";
+import { type Attribute, type Body, dimsValue, makeNode, type Node, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { foldNode } from "../ops/fold.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { isFloat } from "../tensor.js";
+import { loopsOnce } from "./loops.js";
 import { rewrite } from "./rewrite.js";
 
-/** The same outputs, computed by fewer and cheaper nodes. */
+/** The same outputs, computed by fewer and cheaper nodes; bodies of scans too. */
 export function simplify(outputs: readonly Value[]): Value[] {
+  return cleaned(loopsOnce(outputs, cleaned));
+}
+
+function cleaned(outputs: readonly Value[]): Value[] {
   const once = pass(outputs);
   return pass(once);
+}
+
+function simplifyBody(node: Node): Node {
+  const { body } = node.attributes;
+  if (!isBody(body)) return node;
+  return { ...node, attributes: { ...node.attributes, body: { ...body, outputs: simplify(body.outputs) } } };
 }
 
 function pass(outputs: readonly Value[]): Value[] {
@@ -33,8 +46,8 @@ function pass(outputs: readonly Value[]): Value[] {
 function simplifyNode(node: Node, inputs: readonly (Value | null)[], merged: Merger): Value[] {
   const known = node.outputs.map((output) => foldedShape(output));
   if (known.every((value) => value !== null)) return known.map((value) => merged.leaf(value as Value));
-  const rebuilt = merged.node(node, inputs);
-  const folded = foldNode(rebuilt);
+  const rebuilt = merged.node(simplifyBody(node), inputs);
+  const folded = merged.folded(rebuilt);
   if (folded) return folded.map((value) => merged.leaf(value));
   const rewritten = definitionOf(rebuilt)?.lower?.(rebuilt, build) ?? rewrite(rebuilt, build);
   if (!rewritten) return [...rebuilt.outputs];
@@ -81,6 +94,7 @@ class Merger {
   readonly #nodes = new Map<string, Node>();
   readonly #constants = new Map<string, Value>();
   readonly #ids = new Map<object, number>();
+  readonly #folded = new Map<Node, readonly Value[] | null>();
   readonly #adopted = new Map<Value, Value>();
 
   #id(value: object): number {
@@ -98,6 +112,15 @@ class Merger {
     return found;
   }
 
+  /** What a kept node folds to. Once, so that large constants, which are compared by identity, are equal too. */
+  folded(node: Node): readonly Value[] | null {
+    const known = this.#folded.get(node);
+    if (known !== undefined) return known;
+    const found = foldNode(node);
+    this.#folded.set(node, found);
+    return found;
+  }
+
   node(node: Node, inputs: readonly (Value | null)[]): Node {
     const key = [
       node.domain,
@@ -108,7 +131,10 @@ class Merger {
     ].join("|");
     const found = this.#nodes.get(key);
     if (found && found.outputs.length >= node.outputs.length) return found;
-    const same = inputs.every((input, k) => input === node.inputs[k]);
+    const same =
+      inputs.every((input, k) => input === node.inputs[k]) &&
+      node.outputs[0]?.source.kind === "node" &&
+      node.outputs[0].source.node === node;
     const names = node.outputs.map((output) => output.name);
     const kept = same
       ? node
@@ -142,7 +168,22 @@ class Merger {
       .join();
   }
 
+  /** The text of a body: equal for bodies that compute the same in the same way. */
+  #body({ inputs, outputs }: Body): string {
+    const numbers = new Map<Value, string>(inputs.map((input, k) => [input, `i${k}`]));
+    const text = (value: Value | null) =>
+      value ? (numbers.get(value) ?? contentKey(value) ?? `#${this.#id(value)}`) : "-";
+    const lines = nodesBefore(outputs).map((node, k) => {
+      node.outputs.forEach((output, index) => {
+        numbers.set(output, `n${k}.${index}`);
+      });
+      return `${node.domain}.${node.op}(${node.inputs.map(text).join()};${this.#attributes(node)})`;
+    });
+    return `{${inputs.map(({ shape }) => showShape(shape)).join()}|${lines.join("|")}|${outputs.map(text).join()}}`;
+  }
+
   #attribute(value: Attribute): string {
+    if (isBody(value)) return this.#body(value);
     return typeof value === "object" && "dtype" in value ? `#${this.#id(value)}` : JSON.stringify(value);
   }
 }

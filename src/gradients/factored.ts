@@ -6,17 +6,21 @@
 import { elementsOf, factorOf, type Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
-import type { ViewStep } from "../ops/definition.js";
+import type { Along, ViewStep } from "../ops/definition.js";
 
-export type Kind = "outer" | "convolution" | "dense" | "sum";
+export type Kind = "outer" | "convolution" | "rows" | "dense" | "sum";
 
-/** One way of answering a question, with what it costs for each sample. `Given` is what the question depends on. */
-export interface Way<Given extends readonly unknown[] = []> {
-  readonly name: string;
+/** What something costs for each sample. */
+export interface Cost {
   /** Multiply-adds per sample in matrix products. */
   readonly operations: number;
   /** Floats per sample written or read besides the factors. */
   readonly floats: number;
+}
+
+/** One way of answering a question. `Given` is what the question depends on. */
+export interface Way<Given extends readonly unknown[] = []> extends Cost {
+  readonly name: string;
   /** It uses what `materialise` gives: cheap where another answer does so anyway. */
   readonly dense: boolean;
   emit(build: Build, ...given: Given): Value;
@@ -33,15 +37,43 @@ export interface Factored {
   readonly shape: Shape;
   /** Positions t summed within a sample; 1 where the gradient is a plain outer product or dense. */
   readonly positions: number;
+  /** Floats per sample that the factors hold. */
+  readonly held: number;
   /** The same gradients, of a parameter reshaped or transposed. */
   view(step: ViewStep): Factored;
+  /** The gradients mapped along one axis, by mapping a factor; null where no factor holds the axis. */
+  along(build: Build, step: Along): Factored | null;
+  /** The gradients times a scalar that samples share. */
+  scaled(build: Build, factor: Value): Factored;
   /** The gradients themselves, `[N, ...shape]`. */
   materialise(build: Build): Value;
   /** What `materialise` costs. */
-  readonly materialisation: Pick<Way, "operations" | "floats">;
+  readonly materialisation: Cost;
   /** Ways to the squared 2-norm of each sample's gradient, `[N]`. */
   squaredNorms(): readonly NormWay[];
   weightedSums(): readonly SumWay[];
+}
+
+/**
+ * What a float moved to or from memory costs, in multiply-adds of a matrix product: an estimate, from 125
+ * multiply-adds and 3 floats per nanosecond (a two-core machine). Only the ratio matters, and only roughly.
+ */
+const costOfFloat = 40;
+
+/** What a float scattered costs, in floats moved (a scatter runs on one core, one element after another). */
+export const costOfScatter = 15;
+
+export function totalCost({ operations, floats }: Cost): number {
+  return operations + costOfFloat * floats;
+}
+
+export function cheapest<W extends Cost>(ways: readonly W[]): W {
+  return ways.reduce((best, way) => (totalCost(way) < totalCost(best) ? way : best));
+}
+
+export function addCosts(costs: readonly Cost[]): Cost {
+  const total = (key: keyof Cost) => costs.reduce((sum, cost) => sum + cost[key], 0);
+  return { operations: total("operations"), floats: total("floats") };
 }
 
 /** Elements of one sample's gradient. */
@@ -49,10 +81,20 @@ export function sizeOfGradient(gradient: Pick<Factored, "shape">): number {
   return factorOf(elementsOf(gradient.shape) ?? Number.NaN);
 }
 
+/** The sum over all axes but the first, `[N]`. */
+export function sumPerSample(build: Build, value: Value): Value {
+  return build.sum(value, value.shape.map((_, axis) => axis).slice(1));
+}
+
 /** The sum of squares over all axes but the first, `[N]`. */
 export function sumOfSquares(build: Build, value: Value): Value {
   const axes = value.shape.map((_, axis) => axis).slice(1);
   return axes.length === 0 ? build.square(value) : build.reduce("ReduceSumSquare", value, axes);
+}
+
+/** Rounding may leave a small negative number where a norm that is put together from products is 0. */
+export function notNegative(build: Build, squares: Value): Value {
+  return build.op("Max", [squares, build.scalar(0, squares)]);
 }
 
 /** The sum over n of weights[n] * value[n], for a value `[N, ...]`. */

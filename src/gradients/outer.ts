@@ -1,18 +1,21 @@
 import { type Dim, multiply, N, type Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
-import type { ViewStep } from "../ops/definition.js";
+import type { Along, ViewStep } from "../ops/definition.js";
 import {
+  type Cost,
   denseNorm,
   denseSum,
   type Factored,
   type NormWay,
+  notNegative,
   type SumWay,
   sizeOfGradient,
   sumOfSquares,
-  type Way,
+  sumPerSample,
   weightedSumOf,
 } from "./factored.js";
+import { sameValue } from "./same-value.js";
 import type { View } from "./view.js";
 
 /**
@@ -50,17 +53,57 @@ export class Outer implements Factored {
     this.#sizes = { blocks, rows: dim(this.rows, 1), columns: dim(this.columns, 1) };
   }
 
-  get materialisation(): Pick<Way, "operations" | "floats"> {
+  get materialisation(): Cost {
     const size = sizeOfGradient(this);
     return { operations: size * this.positions, floats: size };
+  }
+
+  get held(): number {
+    const { blocks, rows, columns } = this.#sizes;
+    return blocks * this.positions * (rows + columns);
+  }
+
+  /** The smaller side of the raw matrix. */
+  get narrow(): number {
+    return Math.min(this.#sizes.rows, this.#sizes.columns);
+  }
+
+  get blocked(): boolean {
+    return this.rows.shape.length === 4;
   }
 
   view(step: ViewStep): Outer {
     return this.with(this.rows, this.columns, this.viewed.andThen(step));
   }
 
-  /** The sum of two of equal view: one with the positions of both. */
+  along(build: Build, step: Along): Outer | null {
+    const first = this.blocked ? 1 : 0;
+    const free = this.#sizes.rows < this.#sizes.columns ? first : first + 1;
+    const on = this.viewed.along(step, free);
+    if (!on || on.raw < first) return null;
+    const rows = on.raw === first;
+    return this.with(
+      rows ? on.apply(build, this.rows) : this.rows,
+      rows ? this.columns : on.apply(build, this.columns),
+      on.view,
+    );
+  }
+
+  scaled(build: Build, factor: Value): Outer {
+    const narrow = this.#sizes.rows < this.#sizes.columns;
+    const scale = (value: Value, chosen: boolean) => (chosen ? build.mul(value, factor) : value);
+    return this.with(scale(this.rows, narrow), scale(this.columns, !narrow), this.viewed);
+  }
+
+  /**
+   * The sum of two of equal view: one with the positions of both, or, where they have a factor in common,
+   * with the sum of the other.
+   */
   join(build: Build, other: Outer): Outer {
+    if (sameValue(this.rows, other.rows))
+      return this.with(this.rows, build.add(this.columns, other.columns), this.viewed);
+    if (sameValue(this.columns, other.columns))
+      return this.with(build.add(this.rows, other.rows), this.columns, this.viewed);
     const axis = this.rows.shape.length - 2;
     const both = (a: Value, b: Value) => build.concat([a, b], axis);
     return this.with(both(this.rows, other.rows), both(this.columns, other.columns), this.viewed);
@@ -104,19 +147,16 @@ export class Outer implements Factored {
   #closedForm(build: Build): Value {
     const last = [this.rows.shape.length - 1];
     const squares = (value: Value) => build.reduce("ReduceSumSquare", value, last);
-    const product = build.mul(squares(this.rows), squares(this.columns));
-    return build.sum(product, product.shape.map((_, axis) => axis).slice(1));
+    return sumPerSample(build, build.mul(squares(this.rows), squares(this.columns)));
   }
 
   /**
    * The sum over positions t, s of (rows_t . rows_s)(columns_t . columns_s): Rochette et al. 2019, Li et al.
-   * 2022 ("ghost norm"). Rounding may leave a small negative number where the norm is 0.
+   * 2022 ("ghost norm").
    */
   #gram(build: Build): Value {
     const gramOf = (value: Value) => build.matmul(value, build.transposeLast(value));
-    const product = build.mul(gramOf(this.rows), gramOf(this.columns));
-    const sum = build.sum(product, product.shape.map((_, axis) => axis).slice(1));
-    return build.op("Max", [sum, build.scalar(0, sum)]);
+    return notNegative(build, sumPerSample(build, build.mul(gramOf(this.rows), gramOf(this.columns))));
   }
 
   weightedSums(): readonly SumWay[] {

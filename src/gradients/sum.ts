@@ -1,14 +1,28 @@
 import type { Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
-import type { ViewStep } from "../ops/definition.js";
+import type { Along, ViewStep } from "../ops/definition.js";
 import { Dense } from "./dense.js";
-import { denseNorm, denseSum, type Factored, type NormWay, type SumWay, sizeOfGradient, type Way } from "./factored.js";
+import {
+  addCosts,
+  type Cost,
+  cheapest,
+  denseNorm,
+  denseSum,
+  type Factored,
+  type NormWay,
+  notNegative,
+  type SumWay,
+  sizeOfGradient,
+  type Way,
+} from "./factored.js";
+import { innerProducts } from "./inner.js";
 import { Outer } from "./outer.js";
+import { RowsGradient } from "./rows.js";
 
 /**
  * The gradients of a parameter that is used several times (tied weights, a reused layer): the sum of those
- * of its uses. Its norm has cross terms, which is why it is not put together from the norms of the terms.
+ * of its uses. Its norm has cross terms.
  */
 export class Sum implements Factored {
   readonly kind = "sum";
@@ -20,17 +34,28 @@ export class Sum implements Factored {
     this.positions = terms.reduce((count, term) => count + term.positions, 0);
   }
 
-  get materialisation(): Pick<Way, "operations" | "floats"> {
-    const size = sizeOfGradient(this);
-    const costs = this.terms.map((term) => term.materialisation);
-    return {
-      operations: costs.reduce((total, cost) => total + cost.operations, 0),
-      floats: costs.reduce((total, cost) => total + cost.floats + size, 0),
-    };
+  get held(): number {
+    return this.terms.reduce((total, term) => total + term.held, 0);
+  }
+
+  get materialisation(): Cost {
+    const sums = { operations: 0, floats: sizeOfGradient(this) * (this.terms.length - 1) };
+    return addCosts([...this.terms.map((term) => term.materialisation), sums]);
   }
 
   view(step: ViewStep): Sum {
     return new Sum(this.terms.map((term) => term.view(step)));
+  }
+
+  along(build: Build, step: Along): Factored {
+    return sumOf(
+      build,
+      this.terms.map((term) => term.along(build, step) ?? Dense.of(build, term).along(build, step)),
+    );
+  }
+
+  scaled(build: Build, factor: Value): Sum {
+    return new Sum(this.terms.map((term) => term.scaled(build, factor)));
   }
 
   materialise(build: Build): Value {
@@ -38,17 +63,31 @@ export class Sum implements Factored {
   }
 
   squaredNorms(): readonly NormWay[] {
-    return [denseNorm(this)];
+    return [denseNorm(this), this.#expanded()];
   }
 
-  /** Sums are linear: each term by its own first way; or all multiplied out. */
+  /** The squares of the terms and twice their inner products. */
+  #expanded(): NormWay {
+    const squares = this.terms.map((term) => cheapest(term.squaredNorms()));
+    const crossed = this.terms.flatMap((term, k) =>
+      this.terms.slice(0, k).map((other) => cheapest<Way>(innerProducts(other, term))),
+    );
+    const add = (build: Build, ways: readonly Way[]) =>
+      ways.map((way) => way.emit(build)).reduce((sum, value) => build.add(sum, value));
+    return {
+      name: "cross terms",
+      ...addCosts([...squares, ...crossed]),
+      dense: false,
+      emit: (build) => notNegative(build, build.add(add(build, squares), build.scale(add(build, crossed), 2))),
+    };
+  }
+
+  /** Sums are linear: each term by its own cheapest way; or all multiplied out. */
   weightedSums(): readonly SumWay[] {
-    const parts = this.terms.map((term) => term.weightedSums()[0] as SumWay);
-    const total = (key: "operations" | "floats") => parts.reduce((sum, part) => sum + part[key], 0);
+    const parts = this.terms.map((term) => cheapest(term.weightedSums()));
     const each: SumWay = {
       name: "term by term",
-      operations: total("operations"),
-      floats: total("floats"),
+      ...addCosts(parts),
       dense: false,
       emit: (build, weights) =>
         parts.map((part) => part.emit(build, weights)).reduce((sum, part) => build.add(sum, part)),
@@ -61,20 +100,19 @@ export class Sum implements Factored {
 export function sumOf(build: Build, parts: readonly Factored[]): Factored {
   const terms: Factored[] = [];
   for (const part of parts.flatMap((each) => (each instanceof Sum ? each.terms : [each]))) {
-    const at = terms.findIndex((term) => canJoin(term, part));
+    const joined = terms.map((term) => join(build, term, part));
+    const at = joined.findIndex((one) => one !== null);
     if (at < 0) terms.push(part);
-    else terms[at] = join(build, terms[at] as Factored, part);
+    else terms[at] = joined[at] as Factored;
   }
   return terms.length === 1 ? (terms[0] as Factored) : new Sum(terms);
 }
 
-/** Outer products of one shape are one with more positions; dense gradients add up. */
-function canJoin(a: Factored, b: Factored): boolean {
-  if (a instanceof Dense && b instanceof Dense) return true;
-  return a instanceof Outer && b instanceof Outer && a.kind === b.kind && a.viewed.equals(b.viewed);
-}
-
-function join(build: Build, a: Factored, b: Factored): Factored {
-  if (a instanceof Outer && b instanceof Outer) return a.join(build, b);
-  return new Dense(build.add(a.materialise(build), b.materialise(build)));
+/** Two as one: outer products and picked rows of one shape are one with more positions, dense gradients add up. */
+function join(build: Build, a: Factored, b: Factored): Factored | null {
+  if (a instanceof Dense && b instanceof Dense) return a.plus(build, b);
+  if (a instanceof Outer && b instanceof Outer && a.kind === b.kind && a.viewed.equals(b.viewed))
+    return a.join(build, b);
+  if (a instanceof RowsGradient && b instanceof RowsGradient && a.viewed.equals(b.viewed)) return a.join(build, b);
+  return null;
 }

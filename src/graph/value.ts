@@ -2,8 +2,14 @@ import type { DType, Tensor } from "../tensor.js";
 import type { Dim, Shape } from "./dim.js";
 
 /** An attribute of a node, as ONNX has them. */
-export type Attribute = number | string | readonly number[] | readonly string[] | Tensor;
+export type Attribute = number | string | readonly number[] | readonly string[] | Tensor | Body;
 export type Attributes = Readonly<Record<string, Attribute>>;
+
+/** A graph inside a node, as Scan has one. `inputs` are leaves of its own; it reads nothing from around it. */
+export interface Body {
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+}
 
 /** What a value is, where it is not computed by a node. */
 export type Leaf =

@@ -1,4 +1,14 @@
 export * from "./activations.js";
+export { type AttentionOptions, multiHeadAttention } from "./attention.js";
+export { dropout } from "./dropout.js";
+export {
+  type EmbeddingOptions,
+  embedding,
+  positional,
+  type TableOptions,
+  type TiedOptions,
+  tied,
+} from "./embedding.js";
 export {
   type ConvOptions,
   type ConvTransposeOptions,
@@ -8,14 +18,34 @@ export {
   convTranspose1d,
   convTranspose2d,
   convTranspose3d,
-  embedding,
   type LinearOptions,
   linear,
   prelu,
 } from "./layers.js";
 export { type InputSpec, type ModelOptions, model, type TraceOptions, trace } from "./model.js";
-export { type Bound, initialise, type Module, module, type Parts, residual, sequential } from "./module.js";
-export { groupNorm, instanceNorm, layerNorm, type NormOptions } from "./norms.js";
+export {
+  type Bound,
+  initialise,
+  type Layer,
+  type Module,
+  module,
+  type Parts,
+  residual,
+  type SideInput,
+  sequential,
+} from "./module.js";
+export { groupNorm, instanceNorm, layerNorm, type NormOptions, rmsNorm } from "./norms.js";
 export * from "./pooling.js";
-export { filled, normal, ones, type ParameterSpec, type Random, startingAt, uniform, zeros } from "./random.js";
+export {
+  filled,
+  normal,
+  ones,
+  type ParameterSpec,
+  type Random,
+  startingAt,
+  uniform,
+  xavierUniform,
+  zeros,
+} from "./random.js";
+export { type EncoderLayerOptions, transformerEncoderLayer } from "./transformer.js";
 export type { Sizes } from "./window.js";

@@ -4,7 +4,7 @@ import { showShape } from "../graph/dim.js";
 import { invalid } from "../trace/shape.js";
 import { requireSameDType, type Traced } from "../trace/traced.js";
 import type { Module } from "./module.js";
-import { fanIn, filled, normal, type ParameterSpec } from "./random.js";
+import { fanIn, filled, type ParameterSpec } from "./random.js";
 import { count, perAxis, type Sizes } from "./window.js";
 
 type Named = Readonly<Record<string, Traced>>;
@@ -181,22 +181,6 @@ function transposedConvolution(spatial: number): ConvTransposeLayer {
 export const convTranspose1d: ConvTransposeLayer = transposedConvolution(1);
 export const convTranspose2d: ConvTransposeLayer = transposedConvolution(2);
 export const convTranspose3d: ConvTransposeLayer = transposedConvolution(3);
-
-/** Rows of a table, by their int64 or int32 indices. */
-export function embedding(rows: number, width: number): Module {
-  count("embedding", "rows", rows, 0);
-  count("embedding", "width", width, 0);
-  return {
-    name: "embedding",
-    parameters: { weight: normal([rows, width]) },
-    forward: (x, parameters) => {
-      if (x.dtype !== "int64" && x.dtype !== "int32") {
-        throw new PergradError("DTYPE_MISMATCH", `it takes int64 or int32 indices, but its input is ${x.dtype}.`);
-      }
-      return need(parameters, "weight").within(x.scope).gather(x, 0);
-    },
-  };
-}
 
 /** x, or weight * x where x is negative: one weight, or one per channel (axis 1). */
 export function prelu(channels = 1, initial = 0.25): Module {

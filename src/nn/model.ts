@@ -2,12 +2,23 @@
 import { PergradError } from "../errors.js";
 import { type DimSpec, isBatch, showShape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
+import { leavesOf } from "../graph/walk.js";
 import type { Model } from "../model.js";
 import type { DType } from "../tensor.js";
 import { input, parameter } from "../trace/functions.js";
 import { invalid } from "../trace/shape.js";
 import { Traced } from "../trace/traced.js";
-import { type Bound, drawParameters, type Module, type Parts, parametersOf, Tracing } from "./module.js";
+import {
+  type Bound,
+  checkGiven,
+  drawParameters,
+  type Module,
+  type Parts,
+  parametersOf,
+  type SideInput,
+  sideInputsOf,
+  Tracing,
+} from "./module.js";
 
 /** The shape of an input, and its dtype where it is not float32. The axis of size "N" holds the samples. */
 export type InputSpec = readonly DimSpec[] | { readonly shape: readonly DimSpec[]; readonly dtype?: DType };
@@ -18,36 +29,65 @@ export interface TraceOptions {
 }
 
 export interface ModelOptions extends TraceOptions {
-  /** The one input of the module, by its name; "x" of the module's own input shape unless given. */
+  /**
+   * The input of the module, by its name; "x" of the module's own input shape unless given. Beside it, what
+   * the module takes optionally: `{ x: ["N", 16, 64], mask: ["N", 16] }`.
+   */
   readonly input?: Readonly<Record<string, InputSpec>>;
 }
 
 /**
  * A model of any number of inputs and outputs: `forward` sees the inputs and the parts (parameters, and
- * modules as functions) by their names. A single result is named "output".
+ * modules as functions) by their names. A single result is named "output". What a part cannot do without (the
+ * seed of a dropout) and is not among the inputs becomes one more; what it takes optionally is given to it:
+ * `layer(x, { mask })`.
  */
 export function trace<I extends Readonly<Record<string, InputSpec>>, P extends Parts>(
   inputs: I,
   parts: P,
   forward: (inputs: { readonly [K in keyof I]: Traced }, parts: Bound<P>) => Traced | Readonly<Record<string, Traced>>,
-  { seed = 0 }: TraceOptions = {},
+  options: TraceOptions = {},
 ): Model {
   const fed = Object.fromEntries(Object.entries(inputs).map(([name, spec]) => [name, inputOf(name, spec)]));
+  return traceWith(
+    fed,
+    sideInputsOf(parts),
+    parts,
+    forward as (fed: Named, parts: Bound<P>) => Traced | Named,
+    options,
+  );
+}
+
+type Named = Readonly<Record<string, Traced>>;
+
+/** Traces with inputs that are there already; adds those that the parts need. */
+function traceWith<P extends Parts>(
+  given: Named,
+  taken: Readonly<Record<string, SideInput>>,
+  parts: P,
+  forward: (fed: Named, parts: Bound<P>) => Traced | Named,
+  { seed = 0 }: TraceOptions,
+): Model {
+  const needed = Object.entries(taken).flatMap(([name, { dtype, shape }]) => (shape ? [{ name, dtype, shape }] : []));
+  const added = needed.filter(({ name }) => !Object.hasOwn(given, name));
+  const fed = {
+    ...given,
+    ...Object.fromEntries(added.map((own) => [own.name, input(own.name, own.shape, own.dtype)])),
+  };
+  const around = Object.fromEntries(needed.map(({ name }) => [name, fed[name] as Traced]));
   const specs = parametersOf(parts);
   const parameters = drawParameters(specs, seed);
   const traced = Object.fromEntries(
     Object.entries(parameters).map(([name, tensor]) => [name, parameter(name, tensor.dims, tensor)]),
   );
   checkNames(Object.keys(fed), Object.keys(traced));
-  const outputs = forward(fed as { readonly [K in keyof I]: Traced }, new Tracing(specs, traced).bind(parts));
+  const outputs = namedOutputs(forward(fed, new Tracing(specs, traced, around).bind(parts)));
+  const reached = new Set(leavesOf(outputs.map(({ value }) => value)));
+  const inputs = valuesOf(fed).filter((value) => Object.hasOwn(given, value.name) || reached.has(value));
   return {
-    graph: {
-      inputs: valuesOf(fed),
-      parameters: valuesOf(traced),
-      outputs: namedOutputs(outputs),
-    },
+    graph: { inputs, parameters: valuesOf(traced), outputs },
     parameters,
-    sampleAxes: Object.fromEntries(Object.entries(fed).map(([name, { value }]) => [name, sampleAxisOf(value)])),
+    sampleAxes: Object.fromEntries(inputs.map((value) => [value.name, sampleAxisOf(value)])),
     leftOut: {},
     notes: [],
   };
@@ -61,20 +101,24 @@ export function model(of: Module, { input: given, ...options }: ModelOptions = {
       `The input shape of "${of.name}" is not known; give it: nn.model(..., { input: { x: ["N", ...] } }).`,
     );
   }
-  const names = Object.keys(inputs);
-  if (names.length !== 1) throw invalid(`A module has one input, not ${names.length}; use nn.trace for more.`);
-  return trace(
-    inputs,
-    of.parameters,
-    (fed, parts) => forwardNamed(of, fed[names[0] as string] as Traced, parts),
-    options,
-  );
+  const side = of.inputs ?? {};
+  const names = Object.keys(inputs).filter((name) => !Object.hasOwn(side, name));
+  if (names.length !== 1) {
+    const beside = Object.keys(side).map((name) => `"${name}"`);
+    const known = beside.length > 0 ? ` beside ${beside.join(" and ")}` : "";
+    throw invalid(`A module has one input, not ${names.length}${known}; use nn.trace for more.`);
+  }
+  const fed = Object.entries(inputs).map(([name, spec]) => [name, inputOf(name, spec, side[name]?.dtype)] as const);
+  const forward = (all: Named, parameters: Named) => forwardNamed(of, all, names[0] as string, parameters);
+  return traceWith(Object.fromEntries(fed), side, of.parameters, forward, options);
 }
 
 /** The forward pass; errors name the module. */
-function forwardNamed(of: Module, x: Traced, parameters: Readonly<Record<string, Traced>>): Traced {
+function forwardNamed(of: Module, fed: Named, first: string, parameters: Named): Traced {
+  const { [first]: x, ...side } = fed;
   try {
-    return of.forward(x, parameters);
+    checkGiven(of, side);
+    return of.forward(x as Traced, parameters, side);
   } catch (error) {
     throw error instanceof PergradError
       ? new PergradError(error.code, `${of.name}: ${error.message}`, { cause: error })
@@ -82,8 +126,9 @@ function forwardNamed(of: Module, x: Traced, parameters: Readonly<Record<string,
   }
 }
 
-function inputOf(name: string, spec: InputSpec): Traced {
-  return "shape" in spec ? input(name, spec.shape, spec.dtype) : input(name, spec);
+/** An input of the dtype that is told, else of `dtype`. */
+function inputOf(name: string, spec: InputSpec, dtype?: DType): Traced {
+  return "shape" in spec ? input(name, spec.shape, spec.dtype ?? dtype) : input(name, spec, dtype);
 }
 
 function valuesOf(traced: Readonly<Record<string, Traced>>): Value[] {

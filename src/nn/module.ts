@@ -1,10 +1,21 @@
 /** Modules as plain values: named parameters, and a function that traces the forward pass. */
 import { PergradError } from "../errors.js";
 import { type DimSpec, sameShape, showShape } from "../graph/dim.js";
-import { sizeOf, type Tensor } from "../tensor.js";
+import { type DType, sizeOf, type Tensor } from "../tensor.js";
 import { invalid } from "../trace/shape.js";
 import { Traced } from "../trace/traced.js";
 import { type ParameterSpec, random } from "./random.js";
+
+/**
+ * An input that a module takes beside x: a mask, a seed. With a shape, the module cannot do without it, and
+ * a model of the module has it by itself; without one it is optional, and whoever wants it gives it.
+ */
+export interface SideInput {
+  readonly dtype: DType;
+  readonly shape?: readonly DimSpec[];
+}
+
+type Named = Readonly<Record<string, Traced>>;
 
 export interface Module {
   /** What messages call it: "conv2d". */
@@ -13,15 +24,23 @@ export interface Module {
   readonly parameters: Readonly<Record<string, ParameterSpec>>;
   /** The shape of the input, where the module alone determines it. */
   readonly inputShape?: readonly DimSpec[];
-  forward(x: Traced, parameters: Readonly<Record<string, Traced>>): Traced;
+  /** What it takes beside x, by name; layers that give an input the same name share it. */
+  readonly inputs?: Readonly<Record<string, SideInput>>;
+  forward(x: Traced, parameters: Named, inputs?: Named): Traced;
 }
+
+/**
+ * A module inside a forward pass. Inputs given here replace, for this call, those that the surrounding
+ * module was given.
+ */
+export type Layer = (x: Traced, inputs?: Named) => Traced;
 
 /** What a module may be made of: parameters, and other modules. */
 export type Parts = Readonly<Record<string, ParameterSpec | Module>>;
 
 /** The same parts inside a forward pass: traced parameters, and modules as functions. */
 export type Bound<P extends Parts> = {
-  readonly [K in keyof P]: P[K] extends Module ? (x: Traced) => Traced : Traced;
+  readonly [K in keyof P]: P[K] extends Module ? Layer : Traced;
 };
 
 function isModule(part: ParameterSpec | Module): part is Module {
@@ -42,11 +61,52 @@ export function parametersOf(parts: Parts): Record<string, ParameterSpec> {
   return Object.fromEntries([...first].map(([spec, name]) => [name, spec]));
 }
 
+/** What the modules among `parts` take beside x, each once. Throws INVALID_ARGUMENT where two disagree. */
+export function sideInputsOf(parts: Parts): Record<string, SideInput> {
+  const found: Record<string, SideInput> = {};
+  for (const part of Object.values(parts)) {
+    for (const [name, own] of Object.entries((isModule(part) && part.inputs) || {})) {
+      const other = found[name];
+      const same = other?.shape === undefined || own.shape === undefined || `${other.shape}` === `${own.shape}`;
+      if (other && (other.dtype !== own.dtype || !same)) {
+        throw invalid(`Two modules take an input "${name}", of different dtypes or shapes; rename one of them.`);
+      }
+      // What one of them cannot do without is needed.
+      found[name] = other?.shape ? other : own;
+    }
+  }
+  return found;
+}
+
+/** The property of a module that says what it takes beside x, where that is anything. */
+function taking(inputs: Readonly<Record<string, SideInput>>): Pick<Module, "inputs"> {
+  return Object.keys(inputs).length > 0 ? { inputs } : {};
+}
+
+/** Checks that a module takes the inputs given to it. */
+export function checkGiven(module: Module, given: Named): void {
+  for (const [name, { dtype }] of Object.entries(given)) {
+    const own = module.inputs?.[name];
+    if (!own) {
+      const taken = Object.keys(module.inputs ?? {}).map((each) => `"${each}"`);
+      const known = taken.length > 0 ? `only ${taken.join(" and ")}` : "none";
+      throw invalid(`it takes no input "${name}" beside its first, ${known}.`);
+    }
+    if (own.dtype !== dtype)
+      throw new PergradError("DTYPE_MISMATCH", `its input "${name}" is ${own.dtype}, not ${dtype}.`);
+  }
+}
+
 /** Finds traced parameters by their specifications, wherever these are used. */
 export class Tracing {
   private readonly traced: ReadonlyMap<ParameterSpec, Traced>;
 
-  constructor(specs: Readonly<Record<string, ParameterSpec>>, parameters: Readonly<Record<string, Traced>>) {
+  constructor(
+    specs: Readonly<Record<string, ParameterSpec>>,
+    parameters: Named,
+    /** Inputs that modules called from here take unless given others. */
+    private readonly inputs: Named = {},
+  ) {
     this.traced = new Map(
       Object.entries(specs).map(([name, spec]) => {
         const value = parameters[name];
@@ -61,12 +121,20 @@ export class Tracing {
     return this.traced.get(spec) as Traced;
   }
 
+  /** The inputs of a call: those given, and the surrounding ones that the module takes. */
+  private inputsFor(module: Module, given: Named): Named {
+    checkGiven(module, given);
+    const around = Object.entries(this.inputs).filter(([name]) => module.inputs && Object.hasOwn(module.inputs, name));
+    return { ...Object.fromEntries(around), ...given };
+  }
+
   /** Calls a module whose parameters are in `specs`; its nodes and errors are named after `path`. */
-  call(module: Module, path: string, x: Traced): Traced {
+  call(module: Module, path: string, x: Traced, given: Named = {}): Traced {
     const own = Object.entries(module.parameters).map(([name, spec]) => [name, this.parameter(spec)] as const);
     const scope = x.scope === "" ? path : `${x.scope}.${path}`;
     try {
-      return module.forward(x.within(scope), Object.fromEntries(own)).within(x.scope);
+      const inputs = this.inputsFor(module, given);
+      return module.forward(x.within(scope), Object.fromEntries(own), inputs).within(x.scope);
     } catch (error) {
       if (!(error instanceof PergradError)) throw error;
       throw new PergradError(error.code, `layer ${path} (${module.name}): ${error.message}`, { cause: error });
@@ -76,7 +144,7 @@ export class Tracing {
   bind<P extends Parts>(parts: P): Bound<P> {
     const bound = Object.entries(parts).map(([name, part]) => [
       name,
-      isModule(part) ? (x: Traced) => this.call(part, name, x) : this.parameter(part),
+      isModule(part) ? (x: Traced, inputs?: Named) => this.call(part, name, x, inputs) : this.parameter(part),
     ]);
     return Object.fromEntries(bound) as Bound<P>;
   }
@@ -84,19 +152,23 @@ export class Tracing {
 
 /**
  * A module of one's own: a plain function of the input and of its parts. A part that is a module is
- * called as a function, as often as wished: each call uses the same parameters.
+ * called as a function, as often as wished: each call uses the same parameters. What the parts take beside
+ * x (a mask, a seed), the module takes too and hands on; `inputs` are what it takes for itself, and come third.
  */
 export function module<P extends Parts = Readonly<Record<never, never>>>(
-  forward: (x: Traced, parts: Bound<P>) => Traced,
+  forward: (x: Traced, parts: Bound<P>, inputs: Named) => Traced,
   parts: P = {} as P,
   name = "module",
+  inputs: Readonly<Record<string, SideInput>> = {},
 ): Module {
   const parameters = parametersOf(parts);
+  const taken = { ...sideInputsOf(parts), ...inputs };
   return {
     name,
     parameters,
-    forward: (x, traced) => {
-      const result = forward(x, new Tracing(parameters, traced).bind(parts));
+    ...taking(taken),
+    forward: (x, traced, given = {}) => {
+      const result = forward(x, new Tracing(parameters, traced, given).bind(parts), given);
       if (!(result instanceof Traced))
         throw invalid(`The forward function of "${name}" did not return a traced tensor.`);
       return result;
@@ -113,8 +185,9 @@ export function sequential(...modules: readonly Module[]): Module {
     name: "sequential",
     parameters,
     ...(inputShape ? { inputShape } : {}),
-    forward: (x, traced) => {
-      const tracing = new Tracing(parameters, traced);
+    ...taking(sideInputsOf(parts)),
+    forward: (x, traced, given = {}) => {
+      const tracing = new Tracing(parameters, traced, given);
       return modules.reduce((value, part, k) => tracing.call(part, String(k), value), x);
     },
   };
@@ -128,8 +201,9 @@ export function residual(body: Module, { shortcut }: { readonly shortcut?: Modul
     name: "residual",
     parameters,
     ...(body.inputShape ? { inputShape: body.inputShape } : {}),
-    forward: (x, traced) => {
-      const tracing = new Tracing(parameters, traced);
+    ...taking(sideInputsOf(parts)),
+    forward: (x, traced, given = {}) => {
+      const tracing = new Tracing(parameters, traced, given);
       const result = tracing.call(body, "body", x);
       const beside = shortcut ? tracing.call(shortcut, "shortcut", x) : x;
       if (!sameShape(result.value.shape, beside.value.shape)) {

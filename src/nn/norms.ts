@@ -35,25 +35,32 @@ function gainAndOffset(
   return [filled(1), filled(0)];
 }
 
+/** The sizes of the axes that a layer normalises over. */
+function sizesOf(layer: string, shape: number | readonly number[]): number[] {
+  const sizes = typeof shape === "number" ? [shape] : [...shape];
+  for (const size of sizes) count(layer, "each size", size);
+  if (sizes.length === 0) throw invalid(`${layer}: it needs the sizes of the axes that it normalises over.`);
+  return sizes;
+}
+
+/** Checks that the last axes of x have these sizes. */
+function requireLast(x: Traced, sizes: readonly number[]): void {
+  const last = x.value.shape.slice(-sizes.length);
+  if (last.length === sizes.length && last.every((size, axis) => size === sizes[axis])) return;
+  const shown = showShape(x.value.shape);
+  throw new PergradError("SHAPE_MISMATCH", `it normalises over [${sizes.join(", ")}], but its input is ${shown}.`);
+}
+
 /** Normalises over the last axes, which have the given shape. */
 export function layerNorm(shape: number | readonly number[], options: NormOptions = {}): Module {
   const { epsilon = 1e-5, affine = true } = options;
-  const sizes = typeof shape === "number" ? [shape] : [...shape];
-  for (const size of sizes) count("layerNorm", "each size", size);
-  if (sizes.length === 0) throw invalid("layerNorm: it needs the sizes of the axes that it normalises over.");
+  const sizes = sizesOf("layerNorm", shape);
   return {
     name: "layerNorm",
     parameters: affineParameters(sizes, affine),
     inputShape: ["N", ...sizes],
     forward: (x, parameters) => {
-      const last = x.value.shape.slice(-sizes.length);
-      if (last.length !== sizes.length || last.some((size, axis) => size !== sizes[axis])) {
-        const shown = showShape(x.value.shape);
-        throw new PergradError(
-          "SHAPE_MISMATCH",
-          `it normalises over [${sizes.join(", ")}], but its input is ${shown}.`,
-        );
-      }
+      requireLast(x, sizes);
       return normalise(x, "LayerNormalization", gainAndOffset(sizes, affine, parameters), {
         axis: -sizes.length,
         epsilon,
@@ -65,6 +72,23 @@ export function layerNorm(shape: number | readonly number[], options: NormOption
 function normalise(x: Traced, op: string, others: readonly Traced[], attributes: Record<string, number>): Traced {
   requireSameDType("its input and weight", [x.value, ...others.map(({ value }) => value)]);
   return x.onnx(op, others, attributes);
+}
+
+/** Divides by the root of the mean square over the last axes, which have the given shape; only a gain is learned. */
+export function rmsNorm(shape: number | readonly number[], options: NormOptions = {}): Module {
+  const { epsilon = 2 ** -23, affine = true } = options;
+  const sizes = sizesOf("rmsNorm", shape);
+  return {
+    name: "rmsNorm",
+    parameters: affine ? { weight: ones(sizes) } : {},
+    inputShape: ["N", ...sizes],
+    forward: (x, parameters) => {
+      requireLast(x, sizes);
+      const axes = sizes.map((_, axis) => axis - sizes.length);
+      const y = x.div(x.square().mean(axes, { keepDims: true }).add(epsilon).sqrt());
+      return affine ? y.mul(need(parameters, "weight")) : y;
+    },
+  };
 }
 
 /** Normalises the channels (axis 1) in groups, over all positions. */

@@ -68,6 +68,12 @@ export function fanIn(shape: readonly number[], inputs: number): ParameterSpec {
   return uniform(shape, inputs > 0 ? 1 / Math.sqrt(inputs) : 0);
 }
 
+/** Glorot's: uniform, of variance 2 / (inputs + outputs), for a matrix [outputs, inputs]. */
+export function xavierUniform(shape: readonly [outputs: number, inputs: number]): ParameterSpec {
+  const fan = shape[0] + shape[1];
+  return uniform(shape, fan > 0 ? Math.sqrt(6 / fan) : 0);
+}
+
 /** Starts from given values. */
 export function startingAt(tensor: Tensor<"float32">): ParameterSpec {
   const { dims, data } = checkedTensor(tensor, "A parameter's initial value");

@@ -6,7 +6,8 @@ import {
   AttributeProto_AttributeType as Kind,
   type NodeProto,
 } from "onnx-buf";
-import { PergradError } from "../errors.js";
+import { defect, PergradError } from "../errors.js";
+import { isBody } from "../graph/body.js";
 import type { Attribute, Attributes } from "../graph/value.js";
 import type { DType, Tensor } from "../tensor.js";
 import { asWritten } from "./as-written.js";
@@ -122,6 +123,7 @@ function encodeAttribute(name: string, value: Attribute): AttributeProto {
       : make({ type: Kind.INT, i: BigInt(value) });
   }
   if (typeof value === "string") return make({ type: Kind.STRING, s: new TextEncoder().encode(value) });
+  if (isBody(value)) throw defect(`the body of a node is written as its attribute "${name}"`);
   if (isTensor(value)) return make({ type: Kind.TENSOR, t: encodeTensor("", value) });
   if (isStrings(value))
     return make({ type: Kind.STRINGS, strings: value.map((item) => new TextEncoder().encode(item)) });

@@ -10,13 +10,13 @@ import { isDType } from "../tensor.js";
 import { forms } from "./operator-forms.js";
 import { invalidModel } from "./proto.js";
 
-interface Input {
+export interface Input {
   readonly type: string;
   readonly optional: boolean;
   readonly variadic: boolean;
 }
 
-interface Form {
+export interface Form {
   readonly inputs: readonly Input[];
   readonly outputs: number;
   /** The dtypes that a letter stands for. */
@@ -49,6 +49,11 @@ const known: ReadonlyMap<string, Form> = new Map(
     }),
 );
 
+/** Undefined for operators of other domains, and for those that hold graphs, sequences or texts. */
+export function formOf(op: string): Form | undefined {
+  return known.get(op);
+}
+
 function words(text: string, separator: string): string[] {
   return text === "" ? [] : text.split(separator);
 }
@@ -75,7 +80,7 @@ function readForm(inputs: string, outputs: string, types: string, attributes: st
 
 /** Throws INVALID_MODEL, DTYPE_MISMATCH, and for attributes that the operator does not have UNSUPPORTED_OP. */
 export function checkNode(node: Call): void {
-  const form = node.domain === "" ? known.get(node.op) : undefined;
+  const form = node.domain === "" ? formOf(node.op) : undefined;
   if (!form) return;
   checkInputs(node, form);
   checkTypes(node, form);
@@ -118,12 +123,22 @@ function checkAttributes(node: Call, { attributes }: Form): void {
   for (const [name, value] of Object.entries(node.attributes)) {
     const kind = attributes.get(name);
     if (kind === undefined) throw unsupported(node, `it has an attribute "${name}", which pergrad does not know of it`);
+    if (flags.has(name) && value !== 0 && value !== 1) throw invalid(node, `its attribute "${name}" is not 0 or 1`);
     if (!isOfKind(kind.replace("!", ""), value))
       throw invalid(node, `its attribute "${name}" is not ${kinds[kind.replace("!", "")]}`);
   }
   for (const [name, kind] of attributes)
     if (kind.endsWith("!") && !Object.hasOwn(node.attributes, name)) throw invalid(node, `it lacks its ${name}`);
 }
+
+/** Integers that say yes or no. */
+const flags = new Set(
+  (
+    "align_corners allowzero antialias ceil_mode count_include_pad exclude_outside exclusive inverse is_causal keepdims " +
+    "largest noop_with_empty_axes onesided periodic reverse select_last_index sorted storage_order training_mode transA transB " +
+    "upper"
+  ).split(" "),
+);
 
 const kinds: Readonly<Record<string, string>> = {
   i: "an integer",

@@ -70,6 +70,7 @@ export function decodeLoop(decoder: Decoder, proto: NodeProto, scope: Scope): vo
   const stacks: (() => Value)[][] = structure.outputs.slice(1 + carried.length).map(() => []);
   let goesOn = call.inputs[1] ? knownElement(call, 1, "condition") !== 0 : true;
   for (let trip = 0; goesOn && trip < trips; trip++) {
+    decoder.countInner();
     const inner = new Scope(constants);
     const given = [() => intScalar(trip), () => boolScalar(true), ...carried];
     structure.inputs.forEach(({ name }, k) => {

@@ -1,5 +1,5 @@
 /** Reads an ONNX file into a graph of opset 21. */
-import type { ModelProto, NodeProto } from "onnx-buf";
+import type { ModelProto, NodeProto, ValueInfoProto } from "onnx-buf";
 import { PergradError } from "../errors.js";
 import { bindShape, type Dim, N } from "../graph/dim.js";
 import type { Graph, Value } from "../graph/value.js";
@@ -65,7 +65,7 @@ export function decodeModel(source: Uint8Array | ModelProto, options: DecodeOpti
   const known = (domain: string, op: string) => build.lookup(domain, op) !== undefined;
   const { graph, opsets } = inlineFunctions(model, model.graph, known);
   const structure = readStructure(constantsAsInitializers(graph), fileName);
-  return new File(structure, (node) => opsets.get(node) ?? opset, options).decode();
+  return new File(structure, graph.valueInfo, (node) => opsets.get(node) ?? opset, options).decode();
 }
 
 /** One reading of the file's nodes. */
@@ -95,6 +95,7 @@ class File {
 
   constructor(
     readonly structure: Structure,
+    infos: readonly ValueInfoProto[],
     readonly opsetOf: (node: NodeProto) => number,
     readonly options: DecodeOptions,
   ) {
@@ -103,7 +104,13 @@ class File {
     this.#refuse(nodesFor(this.#required, structure));
     this.#batch = batchAxes(structure.inputs, options.sampleAxes);
     const names = new Set(structure.inputs.map(({ name }) => name));
-    this.#initializers = new Initializers(new Uses(structure.nodes), names, options, this.#precision);
+    this.#initializers = new Initializers(
+      new Uses(structure.nodes, infos),
+      names,
+      options,
+      this.#precision,
+      options.build,
+    );
   }
 
   decode(): DecodedModel {

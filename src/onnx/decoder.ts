@@ -8,6 +8,7 @@ import { foldNode } from "../ops/fold.js";
 import { decodeAttributes } from "./attributes.js";
 import { constantTensor } from "./constant.js";
 import { decodeIf, decodeLoop } from "./control-flow.js";
+import { decodeScan } from "./decode-scan.js";
 import { standardDomain } from "./functions.js";
 import { fileConstant, type Initializers } from "./initializers.js";
 import { invalidModel } from "./proto.js";
@@ -55,19 +56,33 @@ const optionalOutputs = new Set([
 const controlFlow = new Map([
   ["If", decodeIf],
   ["Loop", decodeLoop],
+  ["Scan", decodeScan],
 ]);
 
-/** A graph of more nodes was made to exhaust its reader: a loop in a loop in a loop. */
-const mostNodes = 500_000;
+/** Graphs within nodes of more than this, loops unrolled, make programs that take longer to load than anyone waits. */
+const mostInner = 20_000;
 
 export class Decoder {
-  #count = 0;
+  #depth = 0;
+  #inner = 0;
 
   constructor(readonly context: DecoderContext) {}
 
   /** Puts the values of a graph's nodes into its scope, where its inputs and initializers are already. */
   decodeNodes(structure: Structure, scope: Scope): void {
-    for (const node of structure.nodes) this.#decodeNode(node, structure, scope);
+    this.#depth++;
+    try {
+      for (const node of structure.nodes) this.#decodeNode(node, structure, scope);
+    } finally {
+      this.#depth--;
+    }
+  }
+
+  /** Counts a node of a graph within a node, or a step of a loop. */
+  countInner(): void {
+    if (++this.#inner <= mostInner) return;
+    const problem = `"${this.context.fileName}" unrolls to more than ${mostInner} nodes in its loops and branches`;
+    throw new PergradError("TOO_LARGE", `${problem}; export it without them, or for shorter inputs.`);
   }
 
   /** The wiring of a graph inside a node. */
@@ -79,8 +94,7 @@ export class Decoder {
 
   /** The file contradicting itself is an error at once; what pergrad cannot do, only where the result is read. */
   #decodeNode(proto: NodeProto, structure: Structure, scope: Scope): void {
-    if (++this.#count > mostNodes)
-      throw invalidModel(`"${this.context.fileName}" comes to more than ${mostNodes} nodes`);
+    if (this.#depth > 1) this.countInner();
     try {
       this.#make(proto, structure, scope);
     } catch (error) {

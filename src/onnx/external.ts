@@ -29,7 +29,7 @@ interface Range extends Stored {
 /**
  * Reads what the model at `path` stores in other files into its tensors, which then hold their bytes
  * themselves, each in a buffer of its own. Initializers that nothing reads stay where they are.
- * Throws INVALID_MODEL, FILE_UNREADABLE.
+ * Throws INVALID_MODEL, FILE_UNREADABLE, TOO_LARGE.
  */
 export async function readExternalData(model: ModelProto, path: string): Promise<void> {
   // All places are checked before the first byte is read.
@@ -45,7 +45,11 @@ export async function readExternalData(model: ModelProto, path: string): Promise
     if (inFile) inFile.push(range);
     else files.set(file, [range]);
   }
-  for (const [file, inFile] of files) checkSize(file, (await stat(file)).size, inFile);
+  for (const [file, inFile] of files) {
+    const { size } = await stat(file);
+    checkSize(file, size, inFile);
+    checkTotal(file, size, inFile);
+  }
   for (const [file, inFile] of files) await readRanges(file, inFile);
 }
 
@@ -172,6 +176,17 @@ function checkSize(file: string, size: number, ranges: readonly Range[]): void {
   throw fileError(
     `${what} lies at bytes ${offset}..${offset + length} of "${file}", which has ${size}, ` +
       "so that file is truncated or another model's; copy it again",
+  );
+}
+
+/** Tied weights share a range, and small constants may; more than that was made to fill memory from one small file. */
+function checkTotal(file: string, size: number, ranges: readonly Range[]): void {
+  const total = ranges.reduce((sum, { length }) => sum + length, 0);
+  if (total <= 4 * size + 2 ** 24) return;
+  throw new PergradError(
+    "TOO_LARGE",
+    `The model's weights take ${total} bytes of "${file}", which has ${size}, since many of them share the same; ` +
+      "export the model again, each weight with a place of its own.",
   );
 }
 

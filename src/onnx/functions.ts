@@ -29,7 +29,10 @@ export interface Inlined {
 }
 
 /** A model of more nodes than this was made to exhaust its reader: functions can double at every call. */
-const mostNodes = 500_000;
+const mostNodes = 100_000;
+
+/** Calls within calls: exporters nest them as modules are nested. */
+const mostOpen = 200;
 
 /** "ai.onnx" is another name of the default domain. */
 export function standardDomain(domain: string): string {
@@ -130,6 +133,7 @@ class Inliner {
 
   #body(called: FunctionProto, node: NodeProto, caller: Call): NodeProto[] {
     if (caller.open.includes(called)) throw invalidModel(`The function "${called.name}" calls itself`);
+    if (caller.open.length >= mostOpen) throw invalidModel(`The model's functions call each other ${mostOpen} deep`);
     const names = new Map<string, string>();
     called.output.forEach((name, k) => {
       const result = node.output[k];

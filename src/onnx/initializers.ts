@@ -2,7 +2,8 @@
 import type { TensorProto } from "onnx-buf";
 import { matcher } from "../glob.js";
 import { constantValue, leaf, type Value } from "../graph/value.js";
-import { isFloat, type Tensor } from "../tensor.js";
+import type { Build } from "../ops/build.js";
+import { isFloat, sizeOf, type Tensor } from "../tensor.js";
 import { asWritten } from "./as-written.js";
 import { Names } from "./names.js";
 import { readableName } from "./parameter-names.js";
@@ -10,7 +11,7 @@ import type { Scope } from "./scope.js";
 import type { Structure } from "./structure.js";
 import { decodeTensor, type PrecisionNotes } from "./tensors.js";
 import type { Uses } from "./uses.js";
-import { isConfiguration, whyConstant } from "./weights.js";
+import { isConfiguration, isRepeated, whyConstant } from "./weights.js";
 
 /** Of a loaded file. */
 export interface InitializerOptions {
@@ -45,6 +46,7 @@ export class Initializers {
     readonly inputs: ReadonlySet<string>,
     { parameters = [] }: InitializerOptions,
     readonly precision: PrecisionNotes,
+    readonly build: Build,
   ) {
     this.#named = parameters.filter((glob) => !glob.startsWith("!") && !/^\*+$/.test(glob)).map(matcher);
   }
@@ -73,7 +75,10 @@ export class Initializers {
         return fileConstant(tensor, name);
       }
     }
-    return this.#parameter(name, known, tensor);
+    if (!isRepeated(name, this.uses)) return this.#parameter(name, known, tensor);
+    const row = oneRow(tensor);
+    const weight = this.#parameter(name, known, row);
+    return row === tensor ? weight : this.build.expand(weight, tensor.dims);
   }
 
   #isNamed(name: string): boolean {
@@ -99,6 +104,15 @@ export class Initializers {
     const unused = [...this.#unused].map((name) => `The initializer "${name}" is not used.`);
     return [...constants, ...renamed, ...unused];
   }
+}
+
+/** The first of equal rows, else the tensor itself. */
+function oneRow(tensor: Tensor): Tensor {
+  const [count = 1, ...rest] = tensor.dims;
+  const size = sizeOf(rest);
+  const data = tensor.data as Float32Array;
+  if (count < 2 || data.some((element, k) => !Object.is(element, data[k % size]))) return tensor;
+  return { dtype: tensor.dtype, dims: [1, ...rest], data: data.slice(0, size) } as Tensor;
 }
 
 function listed(names: readonly string[]): string {

@@ -26,7 +26,7 @@ const roles: ReadonlyMap<string, readonly (string | undefined)[]> = new Map([
 
 /** The name itself where somebody chose it, or where the graph tells no better one. */
 export function readableName(name: string, uses: Uses): string {
-  if (!isGenerated(name)) return name;
+  if (!isGenerated(name, uses)) return name;
   const use = uses.readersOf(name)[0];
   const layer = use && (layerBySibling(use, uses) ?? layerByMetadata(use.node) ?? layerByScope(use.node.name));
   if (!use || layer === undefined) return name;

@@ -1,17 +1,40 @@
 /**
- * What a graph computes from constants alone is computed once, when a runtime loads it: all of it is in memory
- * from then on, for any batch, and a file of few bytes may ask for any amount of it.
+ * How much memory a graph asks for, of which a file of few bytes may ask for any amount. What it computes from
+ * constants alone is computed once, when a runtime loads it: all of it is in memory from then on, for any batch.
  */
 import { PergradError } from "../errors.js";
-import { factorOf, isBatch } from "../graph/dim.js";
+import { factorOf, isBatch, type Shape, showShape } from "../graph/dim.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import { bytesOf, sizeOf } from "../tensor.js";
 
 /** Besides twice what the parameters take, since an empty tensor of a weight's shape is what a gradient is added to. */
 const allowance = 2 ** 29;
 
-/** Throws TOO_LARGE where the results of nodes that depend on no input come to more memory than a program has use for. */
-export function refuseHugeConstants(nodes: readonly Node[]): void {
+/** Elements of one tensor, per sample: 8 GB of float32, and as far as the runtime counts everywhere. */
+const mostElements = 2 ** 31 - 1;
+
+/**
+ * Throws TOO_LARGE where a single tensor, or the results of nodes that depend on no input, come to more than a
+ * program has use for.
+ */
+export function refuseHuge(nodes: readonly Node[]): void {
+  refuseHugeTensors(nodes);
+  refuseHugeConstants(nodes);
+}
+
+function refuseHugeTensors(nodes: readonly Node[]): void {
+  for (const node of nodes) {
+    const huge = node.outputs.find(({ shape }) => elementsOf(shape) > mostElements);
+    if (!huge) continue;
+    throw new PergradError(
+      "TOO_LARGE",
+      `${describeNode(node)} makes a tensor ${showShape(huge.shape)}, which fits in no memory; give the model ` +
+        "smaller inputs, or take the node out of it.",
+    );
+  }
+}
+
+function refuseHugeConstants(nodes: readonly Node[]): void {
   const leaves = new Set(nodes.flatMap(({ inputs }) => inputs.filter((input) => input !== null)));
   const parameters = [...leaves].filter(({ source }) => source.kind === "parameter");
   let left = allowance + 2 * parameters.reduce((sum, value) => sum + memoryOf(value), 0);
@@ -36,7 +59,11 @@ function varies({ source, known }: Value): boolean {
   return source.kind === "input" || source.kind === "parameter" || (known?.some(isBatch) ?? false);
 }
 
-/** Of one sample, where the value holds the batch. */
 function memoryOf({ dtype, shape }: Value): number {
-  return bytesOf(dtype) * sizeOf(shape.map(factorOf));
+  return bytesOf(dtype) * elementsOf(shape);
+}
+
+/** Of one sample, where the shape holds the batch. */
+function elementsOf(shape: Shape): number {
+  return sizeOf(shape.map(factorOf));
 }

@@ -39,6 +39,11 @@ export function isRenamed(op: string, opset: number): boolean {
   return upgrades.get(op)?.some(({ below, renames }) => renames === true && opset < below) ?? false;
 }
 
+/** The opsets below which an operator had another form, which is upgraded; ascending. */
+export function upgradedBelow(op: string): number[] {
+  return [...new Set(upgrades.get(op)?.map(({ below }) => below))].sort((a, b) => a - b);
+}
+
 /** Throws UNSUPPORTED_OP for opsets before and after those that pergrad knows. */
 export function checkOpset(opset: number, fileName: string): void {
   if (opset >= oldestOpset && opset <= newestOpset) return;

@@ -1,5 +1,5 @@
-/** Where the names of a file are read. */
-import type { NodeProto } from "onnx-buf";
+/** Where the names of a file are read, and what its exporter wrote beside them. */
+import type { NodeProto, ValueInfoProto } from "onnx-buf";
 import { subgraphsOf } from "./subgraphs.js";
 
 export interface Use {
@@ -12,7 +12,10 @@ export class Uses {
   readonly #readers = new Map<string, Use[]>();
   readonly #producers = new Map<string, NodeProto>();
 
-  constructor(nodes: Iterable<NodeProto>) {
+  readonly #infos: ReadonlyMap<string, ValueInfoProto>;
+
+  constructor(nodes: Iterable<NodeProto>, infos: readonly ValueInfoProto[] = []) {
+    this.#infos = new Map(infos.map((info) => [info.name, info]));
     const left = [...nodes];
     for (const node of left) {
       node.input.forEach((name, index) => {
@@ -27,6 +30,11 @@ export class Uses {
 
   readersOf(name: string): readonly Use[] {
     return this.#readers.get(name) ?? [];
+  }
+
+  /** What the exporter wrote about a value under a key. */
+  noteOn(name: string, key: string): string | undefined {
+    return this.#infos.get(name)?.metadataProps.find((entry) => entry.key === key)?.value;
   }
 
   producerOf(name: string): NodeProto | undefined {

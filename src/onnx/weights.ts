@@ -26,11 +26,14 @@ const configuration: ReadonlyMap<string, readonly number[]> = new Map([
 
 /** Names that exporters and optimisers make up for what had none. */
 const generated =
-  /^\d+$|^onnx::\w+_\d+$|(^|[/_.])(const|constant)(_fold_opt_)?([._]*\d+)?(_output_\d+)?(:\d+)?$|^auto_constant|_output_\d+$|^_?val_\d+$|^scalar_tensor|^_to_copy/i;
+  /^\d+$|^onnx::\w+_\d+$|(^|[/_.])(const|constant)(_fold_opt_)?([._]*\d+)?(_output_\d+)?(:\d+)?$|^auto_constant|_output_\d+$|^_?val_\d+$|^scalar_tensor|^_to_copy|^ConstantFolding\/|\/[xy](:0)?$/i;
 
 /** Names that libraries give to what they compute and do not train. */
 const buffers =
   /(^|[._/:])(inv_freq|cos_cached?|sin_cached?|cos_sin_cache|attn_mask|attention_mask|causal_mask|mask|masked_bias|anchors?|anchor_grid|strides?|eps|epsilon|running_mean|running_var|moving_mean|moving_variance)(:0)?$/i;
+
+/** Names of what an input is made to have no more: data is whitened, activations are not. */
+const statistics = /(^|[._/])(pixel_|image_|img_)?(mean|std)s?$/i;
 
 const elementwise = new Set(["Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "Where", "Equal", "Less", "Greater"]);
 
@@ -44,9 +47,29 @@ const layers = new Set(
 /** What is added to hide an element: far below any activation. */
 const hidden = -1e4;
 
-/** Whether somebody chose the name, or a tool made it up. */
-export function isGenerated(name: string): boolean {
-  return generated.test(name);
+/** What PyTorch's newer exporter writes beside what it stores: a parameter or a buffer, or what it was computed from. */
+const kindKey = "pkg.torch.export.graph_signature.InputSpec.kind";
+const foldedKey = "pkg.onnxscript.optimizer.folded_from";
+
+/** Names that the newer exporter gives to results of PyTorch's operators, which weights do not have. */
+const results =
+  /^(arange|full|zeros|ones|empty|scalar_tensor|eye|linspace|meshgrid|tri[ul]|cat|stack|r?sub|add|mul|div|neg|pow|r?sqrt|reciprocal|exp|log|sin|cos|(un)?squeeze|expand|view|reshape|flatten|permute|transpose|slice|select|index|getitem|gather|_to_copy|clone|repeat|where|masked_fill|eq|ne|lt|le|gt|ge|logical_\w+|bitwise_\w+|cumsum|outer|matmul)(_like|_as)?(_\d+)?$/;
+
+/** Whether a tool made the name up, rather than somebody chose it. */
+export function isGenerated(name: string, uses: Uses): boolean {
+  return generated.test(name) || uses.noteOn(name, foldedKey) !== undefined;
+}
+
+/** Whether the exporter says that it repeated a weight, such as a token that starts every sample. */
+export function isRepeated(name: string, uses: Uses): boolean {
+  return /^(expand|repeat)(_\d+)?$/.test(name) && uses.noteOn(name, foldedKey) !== undefined;
+}
+
+/** Whether the exporter says that it computed the values, and names no weight that they came from. */
+function isComputed(name: string, uses: Uses): boolean {
+  const origins = uses.noteOn(name, foldedKey)?.matchAll(/'([^']*)'/g);
+  const plain = (origin: string) => results.test(origin) || generated.test(origin) || buffers.test(origin);
+  return origins !== undefined && [...origins].every(([, origin = ""]) => plain(origin));
 }
 
 /** Whether every use of the name sets up an operator. */
@@ -61,12 +84,17 @@ export function isConfiguration(name: string, tensor: Tensor, uses: Uses): boole
 
 /** Why an initializer is taken for a constant; null for a weight. */
 export function whyConstant(name: string, tensor: Tensor, uses: Uses, inputs: ReadonlySet<string>): string | null {
+  const kind = uses.noteOn(name, kindKey);
+  if (kind !== undefined) return kind === "PARAMETER" ? null : "a buffer, as its exporter says";
   if (buffers.test(name)) return "by its name a buffer";
+  if (isComputed(name, uses)) return "computed from no weight";
   const distinct = distinctUpToTwo(tensor);
   const mask = distinct?.length === 2 && distinct.includes(0);
   if (mask && distinct.some((element) => element <= hidden)) return "a mask";
-  if (!generated.test(name)) return null;
   const readers = uses.readersOf(name);
+  if (statistics.test(name) && readers.every((use) => isBesideInput(use, uses, inputs))) return "it prepares an input";
+  if (!isGenerated(name, uses)) return null;
+  if (readers.every(({ node }) => node.opType === "Cos" || node.opType === "Sin")) return "a table of angles";
   // A group norm is written as an instance norm that scales by 1, and a scaling of its own.
   const neutral = distinct?.length === 1 && readers.every(({ node }) => node.opType === "InstanceNormalization");
   if (neutral) return "the same number everywhere";
@@ -89,6 +117,17 @@ function distinctUpToTwo({ data }: Tensor): number[] | null {
     if (found.length > 2) return null;
   }
   return found;
+}
+
+/** Whether the other operand is an input, or made of one by elementwise operators alone. */
+function isBesideInput({ node, index }: Use, uses: Uses, inputs: ReadonlySet<string>, depth = 0): boolean {
+  if (!elementwise.has(node.opType) && node.opType !== "Cast") return false;
+  return node.input.some((name, k) => {
+    if (k === index) return false;
+    const producer = uses.producerOf(name);
+    const further = producer && depth < 8 && isBesideInput({ node: producer, index: -1 }, uses, inputs, depth + 1);
+    return inputs.has(name) || further === true;
+  });
 }
 
 /** A vector added to the result of a layer, at that result's width. */

@@ -7,6 +7,7 @@ import type { Build } from "./build.js";
 import { broadcastShape, intAttribute, requireInput } from "./checks.js";
 import type { Array64, Call, DerivativeRule, OpDefinition } from "./definition.js";
 import { binary, elementwise, unary } from "./elementwise.js";
+import { scalingSteps } from "./steps.js";
 
 /** Follows shape arithmetic: integer scalars and vectors whose elements are known. */
 function withKnown(definition: OpDefinition, combine: (a: Dim, b: Dim) => Dim | undefined): OpDefinition {
@@ -69,33 +70,39 @@ const subtraction = withKnown(
 );
 
 const multiplication = withKnown(
-  binary(
-    "Mul",
-    (x, y) => x * y,
-    (node, [dy], build, wanted) => {
-      const [x, y] = node.inputs as [Value, Value];
-      return [
-        wanted[0] ? build.unbroadcast(build.mul(dy as Value, y), x.shape) : null,
-        wanted[1] ? build.unbroadcast(build.mul(dy as Value, x), y.shape) : null,
-      ];
-    },
-  ),
+  {
+    ...binary(
+      "Mul",
+      (x, y) => x * y,
+      (node, [dy], build, wanted) => {
+        const [x, y] = node.inputs as [Value, Value];
+        return [
+          wanted[0] ? build.unbroadcast(build.mul(dy as Value, y), x.shape) : null,
+          wanted[1] ? build.unbroadcast(build.mul(dy as Value, x), y.shape) : null,
+        ];
+      },
+    ),
+    linear: scalingSteps,
+  },
   multiply,
 );
 
 const division = withKnown(
-  binary(
-    "Div",
-    (x, y, node) => (isFloat((node.inputs[0] as Value).dtype) ? x / y : Math.trunc(x / y)),
-    (node, [dy], build, wanted) => {
-      const [x, y] = node.inputs as [Value, Value];
-      const scaled = build.div(dy as Value, y);
-      return [
-        build.unbroadcast(scaled, x.shape),
-        wanted[1] ? build.unbroadcast(build.neg(build.mul(scaled, node.outputs[0] as Value)), y.shape) : null,
-      ];
-    },
-  ),
+  {
+    ...binary(
+      "Div",
+      (x, y, node) => (isFloat((node.inputs[0] as Value).dtype) ? x / y : Math.trunc(x / y)),
+      (node, [dy], build, wanted) => {
+        const [x, y] = node.inputs as [Value, Value];
+        const scaled = build.div(dy as Value, y);
+        return [
+          build.unbroadcast(scaled, x.shape),
+          wanted[1] ? build.unbroadcast(build.neg(build.mul(scaled, node.outputs[0] as Value)), y.shape) : null,
+        ];
+      },
+    ),
+    linear: scalingSteps,
+  },
   integerDivide,
 );
 
@@ -211,11 +218,14 @@ export const arithmetic: readonly OpDefinition[] = [
   division,
   power,
   modulo,
-  unary(
-    "Neg",
-    (x) => -x,
-    (x, _y, build: Build) => build.scalar(-1, x),
-  ),
+  {
+    ...unary(
+      "Neg",
+      (x) => -x,
+      (x, _y, build: Build) => build.scalar(-1, x),
+    ),
+    linear: (node) => [{ kind: "scaling", factor: (build) => build.scalar(-1, node.outputs[0] as Value) }],
+  },
   variadic(
     "Sum",
     total,

@@ -37,7 +37,7 @@ function kernelOf(call: Named): number[] {
   const kernel = weight.shape.slice(2);
   const stated = intsAttribute(call, "kernel_shape");
   if (weight.shape.some(isBatch)) throw unsupported(call, "its weight's shape depends on the batch size");
-  if (stated?.some((size, axis) => size !== kernel[axis])) {
+  if (stated && (stated.length !== kernel.length || stated.some((size, axis) => size !== kernel[axis]))) {
     throw shapeMismatch(call, `its kernel_shape [${stated.join(", ")}] is not that of its weight`);
   }
   return kernel.map(factorOf);

@@ -44,6 +44,30 @@ export type ViewStep =
   | { readonly kind: "transpose"; readonly permutation: readonly number[] };
 
 /**
+ * A linear map along one axis, the same for every place beside it: a slice, padding, a product with a shared
+ * vector or matrix.
+ */
+export interface Along {
+  readonly kind: "along";
+  readonly axis: number;
+  /** Of the axis afterwards. */
+  readonly size: number;
+  /** The map along axis `at` of a value whose other axes may be any. */
+  readonly apply: (build: Build, value: Value, at: number) => Value;
+  /** The map only moves elements up by this many places, leaving out those that do not fit and filling with zeros. */
+  readonly shift?: number;
+}
+
+/** A product with a shared scalar, of shape `[]`. */
+export interface Scaling {
+  readonly kind: "scaling";
+  readonly factor: (build: Build) => Value;
+}
+
+/** What a factored gradient passes through without being multiplied out. */
+export type LinearStep = ViewStep | Along | Scaling;
+
+/**
  * The cotangent of one input, as a derivative rule states it: a value of the input's shape, or a
  * contraction that is not emitted yet. On the data path it is emitted; for an input that the samples
  * share it becomes a factored gradient, which keeps the sample axis instead of summing over it.
@@ -149,6 +173,11 @@ export interface OpDefinition {
   readonly shapeInputs?: readonly number[];
   /** For an op that only moves elements: what its derivative does. A factored gradient passes through unmultiplied. */
   readonly view?: (node: Node) => ViewStep;
+  /**
+   * One output as a function of one input, the others held fixed, in steps that each work on a single axis.
+   * Null where it is not linear, or not of that form. (An op with a `view` need not say it again.)
+   */
+  readonly linear?: (node: Node, input: number, output: number) => readonly LinearStep[] | null;
   /** A composite op: the same outputs by other ops. It then needs only `infer` besides. */
   readonly decompose?: (node: Node, build: Build) => Value[];
   /**

@@ -6,6 +6,7 @@ import { nodesBefore } from "../graph/walk.js";
 import type { Tensor } from "../tensor.js";
 import type { Array64 } from "./definition.js";
 import { build, definitionOf } from "./registry.js";
+import { evaluateScan } from "./scan.js";
 
 export function toArray64(tensor: Tensor): Array64 {
   const data =
@@ -53,6 +54,7 @@ function evaluateLeaf(value: Value, samples: number): Array64 {
 
 function evaluateNode(node: Node, inputs: readonly (Array64 | null)[], samples: number): Array64[] {
   const definition = definitionOf(node);
+  if (node.op === "Scan") return evaluateScan(node, inputs, evaluateGraph);
   if (definition?.evaluate) return definition.evaluate(inputs, node);
   const outputs = definition?.decompose?.(node, build.inside(node));
   if (!outputs) throw new PergradError("UNSUPPORTED_OP", `The reference cannot evaluate ${describeNode(node)}.`);

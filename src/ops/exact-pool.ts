@@ -1,5 +1,5 @@
 import { factorOf } from "../graph/dim.js";
-import type { Node, Value } from "../graph/value.js";
+import { type Node, nodeOf, type Value } from "../graph/value.js";
 import type { Build } from "./build.js";
 import { intsAttribute } from "./checks.js";
 import { autoPadOf, extentOf, positionsOf, readWindow } from "./window.js";
@@ -11,11 +11,26 @@ import { autoPadOf, extentOf, positionsOf, readWindow } from "./window.js";
  * nothing to do.
  */
 export function exactPool(node: Node, build: Build): Value[] | null {
+  if (autoPadOf(node).startsWith("SAME")) return explicitPool(node, build);
   if (node.attributes.ceil_mode !== 1 || (node.op !== "AveragePool" && node.op !== "MaxPool")) return null;
-  const mode = autoPadOf(node);
-  if (mode !== "NOTSET" && mode !== "VALID") return null;
   const axes = axesOf(node);
   return node.op === "MaxPool" ? exactMaximum(node, axes, build) : exactAverage(node, axes, build);
+}
+
+/**
+ * Where it is to find the padding itself, the runtime refuses dilation, rounds up by ceil_mode after all,
+ * and counts other windows where they are smaller than their stride.
+ */
+function explicitPool(node: Node, build: Build): Value[] | null {
+  const spatial = (node.inputs[0] as Value).shape.slice(2).map(factorOf);
+  const window = readWindow(node, intsAttribute(node, "kernel_shape") ?? [], spatial);
+  const plain = window.kernel.every((size, axis) => {
+    return window.dilations[axis] === 1 && size >= (window.strides[axis] as number);
+  });
+  if (plain && node.attributes.ceil_mode !== 1) return null;
+  const pads = [...window.before, ...window.after];
+  const attributes = { ...node.attributes, auto_pad: "NOTSET", ceil_mode: 0, pads };
+  return [...build.node(node.op, node.inputs, attributes, node.outputs.length, node).outputs];
 }
 
 interface Axis {
@@ -73,4 +88,25 @@ function exactAverage(node: Node, axes: readonly Axis[], build: Build): Value[] 
     pads: [...axes.map((axis) => axis.before), ...after],
   };
   return [...build.node("AveragePool", [cropped], attributes, 1, node).outputs];
+}
+
+/**
+ * The runtime makes a Pad the padding of the average that reads it, even of more than it takes there, and then
+ * refuses its own graph. It does not do so with a Pad that names its axes. Null where there is no such Pad.
+ */
+export function apartFromPad(node: Node, build: Build): Node | null {
+  const [padded] = node.inputs as [Value];
+  const pad = nodeOf(padded);
+  const [x, pads, value, axes] = pad?.op === "Pad" ? pad.inputs : [];
+  const kernel = intsAttribute(node, "kernel_shape") ?? [];
+  const least = Math.min(...kernel.map((size, axis) => size - Math.max(...ownPadding(node, axis, kernel.length))));
+  if (!pad || !x || !pads?.known || axes || pads.known.every((amount) => factorOf(amount) < least)) return null;
+  const all = build.ints(padded.shape.map((_, axis) => axis));
+  const named = build.op("Pad", [x, pads, value ?? null, all], pad.attributes);
+  return build.node(node.op, [named], node.attributes, 1, node);
+}
+
+function ownPadding(node: Node, axis: number, rank: number): number[] {
+  const pads = intsAttribute(node, "pads") ?? [];
+  return [0, pads[axis] ?? 0, pads[axis + rank] ?? 0];
 }

@@ -3,6 +3,7 @@ import { type Dim, isBatch } from "../graph/dim.js";
 import { constantValue, type Node, type Value } from "../graph/value.js";
 import { presentInputs } from "../graph/walk.js";
 import { arrayOf, isFloat, type Tensor } from "../tensor.js";
+import { elementFactor } from "./build.js";
 import type { Array64 } from "./definition.js";
 import { evaluateGraph, toArray64 } from "./evaluate.js";
 import { definitionOf } from "./registry.js";
@@ -15,18 +16,31 @@ export function foldNode(node: Node): Value[] | null {
   const definition = definitionOf(node);
   if (definition?.random || (!definition?.evaluate && !definition?.decompose)) return null;
   if (!node.outputs.every(isSmall)) return null;
+  if (node.op === "Einsum" && workOf(node) > largestWork) return null;
   const feeds = new Map<Value, Array64>();
   for (const input of presentInputs(node)) {
     const fixed = fixedElements(input);
     if (!fixed) return null;
     feeds.set(input, fixed);
   }
-  return evaluateGraph(node.outputs, feeds, 0).map((array, k) => constantOf64(array, node.outputs[k] as Value));
+  const results = evaluateGraph(node.outputs, feeds, 0);
+  // The mean of no integers is left to whoever asks for it.
+  const exact = results.every(
+    ({ data }, k) => isFloat(node.outputs[k]?.dtype ?? "bool") || data.every(Number.isFinite),
+  );
+  return exact ? results.map((array, k) => constantOf64(array, node.outputs[k] as Value)) : null;
+}
+
+/** An Einsum multiplies as many numbers as its operands have index letters for, however few its result has. */
+const largestWork = 2 ** 20;
+
+function workOf(node: Node): number {
+  return presentInputs(node).reduce((product, { shape }) => product * (elementFactor(shape) || 1), 1);
 }
 
 function isSmall({ shape }: Value): boolean {
   const product = shape.reduce<number>((size, dim) => size * (isBatch(dim) ? Number.POSITIVE_INFINITY : dim), 1);
-  return product <= largestFolded;
+  return product <= largestFolded && shape.every((dim) => isBatch(dim) || dim >= 0);
 }
 
 /** The elements of a value that are the same at every run and for every batch size. */
@@ -38,11 +52,14 @@ function fixedElements(value: Value): Array64 | null {
     : null;
 }
 
+/** What means "to the end" in a Slice, and is 1 more once it went through float64. */
+const largest = 2n ** 63n - 1n;
+
 function constantOf64({ dims, data }: Array64, { dtype, name }: Value): Value {
   if (isFloat(dtype)) return constantValue({ dtype: "float64", dims, data }, name, dtype);
   const big = dtype === "int64" || dtype === "uint64";
   const typed = big
-    ? BigInt64Array.from(data, (x) => BigInt(Math.trunc(x)))
+    ? BigInt64Array.from(data, (x) => (x >= 2 ** 63 ? largest : BigInt(Math.trunc(x))))
     : (arrayOf(dtype) as Int32ArrayConstructor).from(data);
   return constantValue({ dtype, dims, data: typed } as Tensor, name);
 }

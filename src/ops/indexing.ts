@@ -1,6 +1,6 @@
 /** Gather, GatherElements, GatherND, ScatterElements, ScatterND, OneHot. */
 import { PergradError } from "../errors.js";
-import { type Dim, factorOf, isBatch, sameDim, sameShape, showShape } from "../graph/dim.js";
+import { type Dim, elementsOf, factorOf, isBatch, sameDim, sameShape, showShape } from "../graph/dim.js";
 import { constantOf, type Node, type Value, type ValueType } from "../graph/value.js";
 import { isFloat, sizeOf } from "../tensor.js";
 import { stridesOf, walk, zeros64 } from "./array64.js";
@@ -18,7 +18,7 @@ import {
   stringAttribute,
   unsupported,
 } from "./checks.js";
-import type { Array64, Call, Cotangent, OpDefinition, SampleAxis } from "./definition.js";
+import type { Along, Array64, Call, Cotangent, LinearStep, OpDefinition, SampleAxis } from "./definition.js";
 import { requireConstant } from "./limits.js";
 import { gatherND, scatterND } from "./points.js";
 
@@ -27,7 +27,7 @@ function axisOf(node: Call | Node): number {
 }
 
 /** An index within 0..size-1; negative ones count from the end. */
-function within(node: Node, index: number, size: number): number {
+function within(node: Call | Node, index: number, size: number): number {
   const at = index < 0 ? index + size : index;
   if (at >= 0 && at < size) return at;
   throw new PergradError(
@@ -79,12 +79,32 @@ function batchGather(
   return [build.transpose(picked, [0, ...before, ...axes.slice(1, 1 + rank), ...axes.slice(1 + rank + axis)])];
 }
 
+/** Elements picked along an axis by shared indices, whose own axes then take its place. */
+function gatherSteps(node: Node, input: number): LinearStep[] | null {
+  const [indices, axis] = [node.inputs[1] as Value, axisOf(node)];
+  const count = elementsOf(indices.shape);
+  if (input !== 0 || count === undefined || isBatch(count)) return null;
+  const apply: Along["apply"] = (build, value, at) => build.gather(value, build.reshape(indices, [count]), at);
+  return [
+    { kind: "along", axis, size: count, apply },
+    { kind: "reshape", shape: (node.outputs[0] as Value).shape },
+  ];
+}
+
+/** Indices that are constants are looked at before the model runs. */
+function requireWithin(call: Call, indices: Value, size: Dim): void {
+  const fixed = constantOf(indices)?.data ?? indices.known?.map((dim) => (isBatch(dim) ? 0 : dim)) ?? [];
+  if (!isBatch(size)) for (const index of fixed) within(call, Number(index), size);
+}
+
 const gather: OpDefinition = {
   op: "Gather",
+  linear: gatherSteps,
   infer: (call) => {
     const [data, indices] = [requireInput(call, 0), requireIntegers(call, 1)];
     if (data.shape.length === 0) throw shapeMismatch(call, "a scalar has no axis to gather along");
     const axis = axisOf(call);
+    requireWithin(call, indices, data.shape[axis] as Dim);
     const shape = [...data.shape.slice(0, axis), ...indices.shape, ...data.shape.slice(axis + 1)];
     return [{ dtype: data.dtype, shape, ...gatheredKnown(call, data, indices) }];
   },

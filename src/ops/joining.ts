@@ -13,7 +13,7 @@ import {
   requireInput,
   shapeMismatch,
 } from "./checks.js";
-import type { Array64, Call, OpDefinition } from "./definition.js";
+import type { Along, Array64, Call, OpDefinition } from "./definition.js";
 
 function axisOf(node: Call | Node, fallback: number): number {
   return normalAxis(node, intAttribute(node, "axis", fallback), requireInput(node, 0).shape.length);
@@ -45,6 +45,18 @@ function copyRows(part: Array64, whole: Array64, axis: number, start: number, to
 
 const concat: OpDefinition = {
   op: "Concat",
+  linear: (node, input) => {
+    const axis = axisOf(node, 0);
+    const sizes = node.inputs.map((part) => (part as Value).shape[axis] as Dim);
+    if (sizes.some(isBatch)) return null;
+    const total = (parts: readonly Dim[]) => parts.reduce<number>((sum, part) => sum + factorOf(part), 0);
+    const [before, after] = [total(sizes.slice(0, input)), total(sizes.slice(input + 1))];
+    const apply: Along["apply"] = (build, value, at) => {
+      const amounts = (amount: number) => value.shape.map((_, own) => (own === at ? amount : 0));
+      return build.pad(value, amounts(before), amounts(after));
+    };
+    return [{ kind: "along", axis, size: total(sizes), apply, shift: before }];
+  },
   infer: (call) => {
     const inputs = call.inputs.map((_, index) => requireInput(call, index));
     const { dtype, shape } = requireInput(call, 0);
@@ -119,6 +131,16 @@ function partSizes(call: Call, size: Dim): readonly Dim[] {
 const split: OpDefinition = {
   op: "Split",
   shapeInputs: [1],
+  linear: (node, _input, output) => {
+    const axis = axisOf(node, 0);
+    const sizes = node.outputs.map(({ shape }) => shape[axis] as Dim);
+    const size = sizes[output] as Dim;
+    if (sizes.some(isBatch)) return null;
+    const start = sizes.slice(0, output).reduce<number>((sum, part) => sum + factorOf(part), 0);
+    const end = start + factorOf(size);
+    const apply: Along["apply"] = (build, value, at) => build.slice(value, at, start, end);
+    return [{ kind: "along", axis, size: factorOf(size), apply, shift: -start }];
+  },
   infer: (call) => {
     const { dtype, shape, known } = requireInput(call, 0);
     const axis = axisOf(call, 0);

@@ -16,6 +16,7 @@ import { letterDims } from "./contract.js";
 import type { Array64, Call, Contraction, OpDefinition, SampleAxis } from "./definition.js";
 
 import { einsum } from "./einsum.js";
+import { productSteps } from "./steps.js";
 
 // MatMul
 
@@ -80,6 +81,7 @@ function dropBroadcast(build: Build, value: Value, batchRank: number): Value {
 
 const matmul: OpDefinition = {
   op: "MatMul",
+  linear: productSteps,
   infer: (call) => {
     const [a, b] = [requireInput(call, 0), requireInput(call, 1)];
     const inner = a.shape[a.shape.length - 1];

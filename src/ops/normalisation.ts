@@ -125,6 +125,17 @@ function rmsNormalization(op: string, statistics: number): OpDefinition {
   };
 }
 
+const simplified = rmsNormalization("SimplifiedLayerNormalization", 1);
+
+const simplifiedLayerNormalization: OpDefinition = {
+  ...simplified,
+  // ONNX Runtime expects the statistic of several axes to be of another shape, and reuses memory by that.
+  lower: (node, build) => {
+    const mistaken = node.outputs.length > 1 && trailingAxes(node).length > 1;
+    return mistaken ? (simplified.decompose?.(node, build) ?? null) : null;
+  },
+};
+
 // Along the channels: InstanceNormalization, GroupNormalization, BatchNormalization
 
 function scaleAndShift(build: Build, y: Value, scale: Value, shift: Value): Value {
@@ -297,7 +308,7 @@ export const normalisation: readonly OpDefinition[] = [
   layerNormalization,
   // Of opset 23.
   lowered(rmsNormalization("RMSNormalization", 0)),
-  rmsNormalization("SimplifiedLayerNormalization", 1),
+  simplifiedLayerNormalization,
   instanceNormalization,
   groupNormalization,
   batchNormalization,

@@ -61,9 +61,21 @@ export function planesOf(shape: Shape): Dim {
   return multiply(shape[0] as Dim, shape[1] as Dim) as Dim;
 }
 
+/** The runtime has no more padding than this for pools. LpPool becomes a convolution, which may have any. */
+function requireLessThanKernel(call: Call, { kernel, before, after }: Window): void {
+  const fits = kernel.every((size, axis) => (before[axis] as number) < size && (after[axis] as number) < size);
+  if (!fits && call.op !== "LpPool")
+    throw unsupported(
+      call,
+      `its padding [${[...before, ...after].join(", ")}] reaches beyond its kernel of [${kernel.join(", ")}]`,
+    );
+}
+
 export function inferPool(call: Call): { dtype: Value["dtype"]; shape: Shape }[] {
   const { dtype, shape } = requireInput(call, 0);
-  const output = [...shape.slice(0, 2), ...poolOf(call).positions];
+  const { positions, stated } = poolOf(call);
+  requireLessThanKernel(call, stated);
+  const output = [...shape.slice(0, 2), ...positions];
   const indices = { dtype: "int64", shape: output } as const;
   if (call.outputs > 1 && intAttribute(call, "storage_order", 0) !== 0) {
     throw unsupported(call, "its indices are in column-major order, which is not supported");

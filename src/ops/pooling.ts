@@ -6,10 +6,11 @@ import { stridesOf, zeros64 } from "./array64.js";
 import type { Build } from "./build.js";
 import { intAttribute, intsAttribute, knownDims, requireInput, shapeMismatch, unsupported } from "./checks.js";
 import type { Array64, Call, OpDefinition, Window } from "./definition.js";
-import { exactPool } from "./exact-pool.js";
+import { apartFromPad, exactPool } from "./exact-pool.js";
 import { requireConstant } from "./limits.js";
 import { batchPool, inferPool, type Pool, planesOf, poolOf, poolSampleAxis } from "./pool.js";
 import {
+  autoPadOf,
   extentOf,
   kernelSize,
   kernelWithin,
@@ -293,7 +294,10 @@ function spreadByConvolution(node: Node, dy: Value, pool: Pool, build: Build): V
 const averagePool: OpDefinition = {
   op: "AveragePool",
   infer: inferPool,
-  lower: exactPool,
+  lower: (node, build) => {
+    const apart = apartFromPad(node, build);
+    return exactPool(apart ?? node, build) ?? (apart && [...apart.outputs]);
+  },
   evaluate: evaluateAveragePool,
   differentiate: (node, [dy], build) => differentiateAveragePool(node, dy as Value, build),
   batch: batchPool,
@@ -310,21 +314,29 @@ function norm(build: Build, x: Value, p: number, sum: (powers: Value) => Value):
   return build.mask(build.not(empty), root);
 }
 
+/** The sum of each window is a convolution with a kernel of ones. */
+function decomposeLpPool(node: Node, build: Build): Value[] {
+  const x = node.inputs[0] as Value;
+  const { window, spatial, positions } = poolOf(node);
+  const ones = build.filled(1, [1, 1, ...window.kernel], x.dtype);
+  const sum = (powers: Value) => {
+    const planes = build.reshape(powers, [planesOf(x.shape), 1, ...spatial]);
+    const sums = build.op("Conv", [planes, ones], windowAttributes(window));
+    return build.reshape(sums, [...x.shape.slice(0, 2), ...positions]);
+  };
+  return [norm(build, x, intAttribute(node, "p", 2), sum)];
+}
+
 const lpPool: OpDefinition = {
   op: "LpPool",
   infer: inferPool,
-  decompose: (node, build) => {
-    const x = node.inputs[0] as Value;
-    const { window, spatial, positions } = poolOf(node);
-    const ones = build.filled(1, [1, 1, ...window.kernel], x.dtype);
-    const sum = (powers: Value) => {
-      const planes = build.reshape(powers, [planesOf(x.shape), 1, ...spatial]);
-      return build.reshape(build.op("Conv", [planes, ones], windowAttributes(window)), [
-        ...x.shape.slice(0, 2),
-        ...positions,
-      ]);
-    };
-    return [norm(build, x, intAttribute(node, "p", 2), sum)];
+  decompose: decomposeLpPool,
+  // The runtime takes neither any padding nor any way of finding it, and rounds up to other positions.
+  lower: (node, build) => {
+    const { kernel, before, after } = poolOf(node).stated;
+    const fits = kernel.every((size, axis) => (before[axis] as number) < size && (after[axis] as number) < size);
+    const plain = fits && autoPadOf(node) === "NOTSET" && intAttribute(node, "ceil_mode", 0) === 0;
+    return plain ? null : decomposeLpPool(node, build);
   },
 };
 

@@ -5,7 +5,7 @@ import { isFloat, sizeOf } from "../tensor.js";
 import { array64, stridesOf, transpose64, zeros64 } from "./array64.js";
 import type { Build } from "./build.js";
 import { apartFrom, intAttribute, interaction, knownInts, normalAxis, requireInput, shapeMismatch } from "./checks.js";
-import type { Array64, Call, OpDefinition, SampleAxis } from "./definition.js";
+import type { Array64, Call, LinearStep, OpDefinition, SampleAxis } from "./definition.js";
 
 // What all reductions share
 
@@ -57,6 +57,17 @@ export function reduce64(
 
 // Reduce*
 
+/** A sum, axis by axis. */
+function summationSteps(node: Node): LinearStep[] {
+  const along = (axis: number): LinearStep => ({
+    kind: "along",
+    axis,
+    size: 1,
+    apply: (build, value, at) => build.sum(value, [at], true),
+  });
+  return [...reducedAxes(node).map(along), { kind: "reshape", shape: (node.outputs[0] as Value).shape }];
+}
+
 interface ReductionRule {
   readonly op: string;
   readonly reduce: (elements: Float64Array) => number;
@@ -64,11 +75,13 @@ interface ReductionRule {
   readonly rule: (dy: Value, x: Value, y: Value, axes: readonly number[], build: Build, node: Node) => Value;
   /** Follows shape arithmetic, two elements at a time. */
   readonly combine?: (a: Dim, b: Dim) => Dim | undefined;
+  readonly linear?: NonNullable<OpDefinition["linear"]>;
 }
 
-function reduction({ op, reduce, rule, combine }: ReductionRule): OpDefinition {
+function reduction({ op, reduce, rule, combine, linear }: ReductionRule): OpDefinition {
   return {
     op,
+    ...(linear ? { linear } : {}),
     infer: (call) => inferReduction(call, combine),
     evaluate: ([x], node) => {
       const integer = !isFloat((node.outputs[0] as Value).dtype);
@@ -156,7 +169,13 @@ const plain = (choose: (a: number, b: number) => number) => (a: Dim, b: Dim) =>
   isBatch(a) || isBatch(b) ? undefined : choose(a, b);
 
 const reduceRules: readonly ReductionRule[] = [
-  { op: "ReduceSum", reduce: total, rule: (dy, x, _y, _axes, build) => build.expand(dy, x.shape), combine: add },
+  {
+    op: "ReduceSum",
+    linear: summationSteps,
+    reduce: total,
+    rule: (dy, x, _y, _axes, build) => build.expand(dy, x.shape),
+    combine: add,
+  },
   {
     op: "ReduceMean",
     reduce: (elements) => total(elements) / elements.length,

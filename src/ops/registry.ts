@@ -22,11 +22,13 @@ import { normalisation } from "./normalisation.js";
 import { ordering } from "./ordering.js";
 import { pooling } from "./pooling.js";
 import { random } from "./random.js";
+import { recurrent } from "./recurrent.js";
 import { reductions } from "./reductions.js";
 import { regions } from "./regions.js";
 import { resize } from "./resize.js";
 import { rotary } from "./rotary.js";
 import { running } from "./running.js";
+import { scanning } from "./scan.js";
 import { selection } from "./selection.js";
 import { shapes } from "./shapes.js";
 import { signal } from "./signal.js";
@@ -56,11 +58,13 @@ export const families = {
   ordering,
   pooling,
   random,
+  recurrent,
   reductions,
   regions,
   resize,
   rotary,
   running,
+  scanning,
   selection,
   shapes,
   signal,

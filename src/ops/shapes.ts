@@ -1,5 +1,15 @@
 /** Ops that only rename or move elements: Identity, Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Expand, Tile; and Shape, Size, Range, ConstantOfShape. */
-import { type Dim, divide, elementsOf, factorOf, isBatch, multiply, type Shape, showShape } from "../graph/dim.js";
+import {
+  type Dim,
+  divide,
+  elementsOf,
+  factorOf,
+  isBatch,
+  multiply,
+  type Shape,
+  sameDim,
+  showShape,
+} from "../graph/dim.js";
 import { constantOf, dimsValue, type Node, type Value, type ValueType } from "../graph/value.js";
 import { isFloat } from "../tensor.js";
 import { array64, broadcastDims, broadcastTo, transpose64, zeros64 } from "./array64.js";
@@ -16,6 +26,7 @@ import {
   tensorAttribute,
 } from "./checks.js";
 import type { Array64, Call, OpDefinition, SampleAxis } from "./definition.js";
+import { expandSteps } from "./steps.js";
 
 /** The output of an op that keeps the elements in order, in another shape. */
 function sameElements(call: Call, shape: Shape): ValueType {
@@ -40,6 +51,7 @@ function reshapedSampleAxis(node: Node, at: SampleAxis | null | undefined): Samp
   const behind = spanBehind(from, at.axis);
   const axis = to.findIndex(isBatch);
   const after = axis < 0 ? undefined : spanBehind(to, axis);
+  if (at.uniform && behind === after && sameDim(from[at.axis] as Dim, to[axis] ?? 0)) return { ...at, axis };
   const inner = behind === undefined || after === undefined ? Number.NaN : (at.inner * behind) / after;
   const outer = factorOf(to[axis] ?? 0) / inner;
   if (!Number.isInteger(inner) || !Number.isInteger(outer) || inner < 1) {
@@ -186,6 +198,7 @@ const transpose: OpDefinition = {
 
 const expand: OpDefinition = {
   op: "Expand",
+  linear: expandSteps,
   shapeInputs: [1],
   infer: (call) => {
     const input = requireInput(call, 0);
@@ -308,6 +321,7 @@ const constantOfShape: OpDefinition = {
   shapeInputs: [0],
   infer: (call) => {
     const dims = knownDims(call, 0) ?? [];
+    if (dims.some((dim) => factorOf(dim) < 0)) throw shapeMismatch(call, `its shape ${showShape(dims)} is negative`);
     const value = tensorAttribute(call, "value");
     const dtype = value?.dtype ?? "float32";
     const count = dims[0];

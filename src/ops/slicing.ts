@@ -1,6 +1,6 @@
 /** Slice, Pad, Trilu, DepthToSpace, SpaceToDepth. */
 import { add, type Dim, factorOf, isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
-import type { Node, Value, ValueType } from "../graph/value.js";
+import { constantOf, type Node, type Value, type ValueType } from "../graph/value.js";
 import { stridesOf, walk, zeros64 } from "./array64.js";
 import type { Build } from "./build.js";
 import {
@@ -15,7 +15,7 @@ import {
   stringAttribute,
   unsupported,
 } from "./checks.js";
-import type { Array64, Call, Cotangent, OpDefinition, SampleAxis } from "./definition.js";
+import type { Along, Array64, Call, Cotangent, OpDefinition, SampleAxis } from "./definition.js";
 import { requireConstant } from "./limits.js";
 import { scatterRows } from "./rows.js";
 import { depthToSpace, spaceToDepth } from "./shuffle.js";
@@ -136,9 +136,28 @@ function slicedSampleAxis(node: Node, at: SampleAxis | null): SampleAxis | null 
   return { ...at, outer: rounds };
 }
 
+/** One cut as a map along its axis; null where it depends on the batch size. */
+function cutStep({ axis, start, step, size }: Cut): Along | null {
+  if (isBatch(start) || isBatch(size)) return null;
+  const end = start + size * step;
+  return {
+    kind: "along",
+    axis,
+    size,
+    apply: (build, value, at) => build.slice(value, at, start, end < 0 ? -beyondAll : end, step),
+    ...(step === 1 ? { shift: -start } : {}),
+  };
+}
+
+function allOrNone<T>(steps: readonly (T | null)[]): T[] | null {
+  const present = steps.filter((step) => step !== null);
+  return present.length === steps.length ? present : null;
+}
+
 const slice: OpDefinition = {
   op: "Slice",
   shapeInputs: [1, 2],
+  linear: (node) => allOrNone(cutsOf(node).map(cutStep)),
   infer: (call) => {
     const input = requireInput(call, 0);
     const cuts = cutsOf(call);
@@ -286,9 +305,35 @@ function copiedCotangent(node: Node, dy: Value, padding: Padding, build: Build):
   }, dy);
 }
 
+/** Padding, axis by axis; with zeros, or (where it copies) with elements of the same axis. */
+function padSteps(node: Node): Along[] | null {
+  const { mode, before, after } = paddingOf(node);
+  const filling = node.inputs[2];
+  if (mode === "constant" && filling && Number(constantOf(filling)?.data[0] ?? Number.NaN) !== 0) return null;
+  return before.flatMap((first, axis): Along[] => {
+    const last = after[axis] as number;
+    if (first === 0 && last === 0) return [];
+    const amounts = (value: Value, at: number, amount: number) =>
+      value.shape.map((_, own) => (own === at ? amount : 0));
+    return [
+      {
+        kind: "along",
+        axis,
+        size: factorOf((node.outputs[0] as Value).shape[axis] as Dim),
+        apply: (build, value, at) => {
+          const pads = build.ints([...amounts(value, at, first), ...amounts(value, at, last)]);
+          return build.op("Pad", [value, pads, build.scalar(0, value)], { mode });
+        },
+        ...(mode === "constant" ? { shift: first } : {}),
+      },
+    ];
+  });
+}
+
 const pad: OpDefinition = {
   op: "Pad",
   shapeInputs: [1],
+  linear: (node, input) => (input === 0 ? padSteps(node) : null),
   infer: (call) => {
     const input = requireInput(call, 0);
     return [{ dtype: input.dtype, shape: paddedShape(call), ...padKnown(call, input) }];

@@ -4,16 +4,10 @@
  */
 
 import { defect } from "../errors.js";
-import { type Factored, type NormWay, type SumWay, sizeOfGradient } from "../gradients/factored.js";
+import { cheapest, type Factored, type NormWay, type SumWay, sizeOfGradient } from "../gradients/factored.js";
 import { showShape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
-
-/**
- * What a float moved to or from memory costs, in multiply-adds of a matrix product: an estimate, from 125
- * multiply-adds and 3 floats per nanosecond (a two-core machine). Only the ratio matters, and only roughly.
- */
-const costOfFloat = 40;
 
 /** What the wants of a program ask of every parameter. */
 export interface Demands {
@@ -38,9 +32,7 @@ export interface Choice {
 export function choose(parameter: string, gradient: Factored, demands: Demands): Choice {
   const norms = demands.norms ? gradient.squaredNorms() : [null];
   const sums = demands.sums > 0 ? gradient.weightedSums() : [null];
-  const combinations = norms.flatMap((norm) => sums.map((sum) => combine(parameter, gradient, norm, sum, demands)));
-  const cost = (choice: Choice) => choice.operations + costOfFloat * choice.floats;
-  return combinations.reduce((best, each) => (cost(each) < cost(best) ? each : best));
+  return cheapest(norms.flatMap((norm) => sums.map((sum) => combine(parameter, gradient, norm, sum, demands))));
 }
 
 function combine(

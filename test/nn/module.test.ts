@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { PergradError } from "../../src/errors.js";
+import type { Model } from "../../src/model.js";
 import * as nn from "../../src/nn/index.js";
 import { constant, einsum } from "../../src/trace/index.js";
 import { at, build64, difference, forward, wave } from "./support.js";
@@ -119,6 +120,56 @@ describe("modules of one's own", () => {
     const module = nn.module(() => 3);
     expect(() => nn.model(module, { input: { x: ["N", 3] } })).toThrowError(
       expect.objectContaining({ code: "INVALID_ARGUMENT" }),
+    );
+  });
+});
+
+describe("inputs beside x", () => {
+  const scaled = nn.module((x, _, { scale }) => (scale ? x.mul(scale.reshape(["N", 1])) : x), {}, "scaled", {
+    scale: { dtype: "float32" },
+  });
+  const shifted = nn.module((x, _, { shift }) => (shift ? x.add(shift.reshape(["N", 1])) : x), {}, "shifted", {
+    shift: { dtype: "float32", shape: ["N"] },
+  });
+  const inputsOf = (model: Model) => model.graph.inputs.map(({ name }) => name);
+  const x = build64([2, 1], (n) => n as number);
+
+  it("are handed on by whatever holds a module that takes them", () => {
+    const deep = nn.residual(
+      nn.sequential(
+        nn.module((y, { inner }) => inner(y), { inner: scaled }),
+        shifted,
+      ),
+    );
+    expect(deep.inputs).toEqual({ scale: { dtype: "float32" }, shift: { dtype: "float32", shape: ["N"] } });
+    const model = nn.model(deep, { input: { x: ["N", 1], scale: ["N"] } });
+    expect(inputsOf(model)).toEqual(["x", "scale", "shift"]);
+    expect([...forward(model, { x, scale: [2, 3], shift: [10, 20] }).data]).toEqual([10, 24]);
+    expect(inputsOf(nn.model(deep, { input: { x: ["N", 1] } }))).toEqual(["x", "shift"]);
+  });
+
+  it("may be given at a call, to all below it", () => {
+    const model = nn.trace(
+      { x: ["N", 1], a: ["N"] },
+      { block: nn.sequential(scaled, shifted) },
+      ({ x: y, a }, { block }) => block(block(y, { scale: a, shift: a }), { scale: a.neg() }),
+    );
+    expect(inputsOf(model)).toEqual(["x", "a", "shift"]);
+    expect([...forward(model, { x, a: [2, 3], shift: [10, 20] }).data]).toEqual([6, 2]);
+    const given = nn.trace({ x: ["N", 1], shift: ["N"] }, { shifted }, (fed, parts) =>
+      parts.shifted(fed.x, { shift: fed.shift.neg() }),
+    );
+    expect(inputsOf(given)).toEqual(["x", "shift"]);
+    const own = nn.trace({ x: ["N", 1] }, { shifted }, (fed, parts) => parts.shifted(fed.x, { shift: fed.x.sum(1) }));
+    expect(inputsOf(own)).toEqual(["x"]);
+  });
+
+  it("must fit", () => {
+    const wrong = nn.module((y) => y, {}, "wrong", { scale: { dtype: "bool" } });
+    expect(() => nn.sequential(scaled, wrong)).toThrow(/Two modules take an input "scale"/);
+    expect(() => nn.model(scaled, { input: { x: ["N", 1], y: ["N"] } })).toThrow(/one input, not 2 beside "scale"/);
+    expect(() => nn.model(scaled, { input: { x: ["N", 1], scale: { shape: ["N"], dtype: "int64" } } })).toThrow(
+      /scaled: its input "scale" is float32, not int64/,
     );
   });
 });

@@ -8,7 +8,7 @@ import { relativeError } from "./compare.js";
 import { type FileInit, file, floats, graph, initializer, int, node, refusal, tensor, valueInfo } from "./models.js";
 
 const x = floats([2, 3], 1, -2, 3, 0.5, 4, -6);
-const ints = (...values: number[]): Tensor => ({
+const ints = (...values: (number | bigint)[]): Tensor => ({
   dtype: "int64",
   dims: [values.length],
   data: BigInt64Array.from(values, BigInt),
@@ -150,6 +150,17 @@ describe("functions of the model", () => {
   ])("are refused where they %s", (_, functions, reason) => {
     expect(read({ functions, nodes: [call("F", ["x"], ["y"])] })).toMatch(/^INVALID_MODEL/);
     expect(read({ functions, nodes: [call("F", ["x"], ["y"])] })).toContain(reason);
+  });
+});
+
+it("an end beyond every axis is one still after a Cast", async () => {
+  await same({
+    initializers: [initializer("end", ints(9223372036854775807n)), initializer("one", ints(1))],
+    nodes: [
+      node("Cast", ["end"], ["to"], [int("to", 7)]),
+      node("Slice", ["x", "one", "to", "one"], ["s"]),
+      node("Concat", ["s", "x"], ["y"], [int("axis", 1)]),
+    ],
   });
 });
 

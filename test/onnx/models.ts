@@ -26,6 +26,8 @@ export interface FileInit {
   readonly nodes?: readonly NodeInit[];
   readonly outputs?: readonly string[];
   readonly opset?: number;
+  /** What is written beside values. */
+  readonly infos?: readonly ValueInfo[];
   readonly functions?: readonly MessageInitShape<typeof FunctionProtoSchema>[];
 }
 
@@ -37,6 +39,7 @@ export function file({
   nodes = [],
   outputs = ["y"],
   opset = 21,
+  infos = [],
   functions = [],
 }: FileInit): Uint8Array {
   return toBinary(
@@ -53,6 +56,7 @@ export function file({
         node: [...nodes],
         initializer: [...initializers],
         input: [...inputs],
+        valueInfo: [...infos],
         output: outputs.map((name) => ({ name })),
       },
     }),

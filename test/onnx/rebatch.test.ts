@@ -96,6 +96,22 @@ describe("a Reshape written for one batch size", () => {
   });
 });
 
+describe("a Slice written for one batch size", () => {
+  const sliced = (start: number, end: number, size: number) => ({
+    inputs: [valueInfo("x", [size, 3])],
+    initializers: [shapeInts("a", start, 1), shapeInts("b", end, 3), shapeInts("axes", 0, -1)],
+    nodes: [node("Slice", ["x", "a", "b", "axes"], ["y"])],
+  });
+  it("takes all samples where it took all", () => {
+    expect(shapeOf(sliced(0, 1, 1))).toBe("[N, 2]");
+    expect(shapeOf(sliced(0, 2, 2))).toBe("[N, 2]");
+  });
+  it("is refused where it took some", () => {
+    expect(refusal(() => load(sliced(0, 1, 2)))).toMatch(/^SAMPLES_INTERACT/);
+    expect(refusal(() => load(sliced(1, 2, 2)))).toMatch(/^SAMPLES_INTERACT/);
+  });
+});
+
 describe("tensors written for one batch size", () => {
   const zeros = (dims: readonly number[]) => ({
     name: "value",
@@ -119,6 +135,38 @@ describe("tensors written for one batch size", () => {
     const found = await outputOf(model, { x: floats([3, 2], 1, 2, 3, 4, 5, 6) });
     expect(found.dims).toEqual([3, 5]);
     expect([...found.data]).toEqual([1, 2, 0, 3, 8, 3, 4, 0, 9, 16, 5, 6, 0, 15, 24]);
+  });
+
+  it("a weight that the exporter repeated for every sample is one weight", async () => {
+    const folded = { key: "pkg.onnxscript.optimizer.folded_from", value: "['cls', 'val_6']" };
+    const model = load({
+      inputs: [valueInfo("x", [2, 2])],
+      initializers: [initializer("expand", floats([2, 1], 7, 7))],
+      infos: [{ name: "expand", metadataProps: [folded] }],
+      nodes: [node("Concat", ["x", "expand"], ["y"], [int("axis", 1)])],
+    });
+    expect(model.parameters.expand?.dims).toEqual([1, 1]);
+    const found = await outputOf(model, { x: floats([3, 2], 1, 2, 3, 4, 5, 6) });
+    expect([...found.data]).toEqual([1, 2, 7, 3, 4, 7, 5, 6, 7]);
+  });
+
+  it.each([2, 3])("a weight repeated for each of %i samples multiplies any number of them", async (size) => {
+    const model = load({
+      inputs: [valueInfo("x", [size, 2, 1])],
+      initializers: [initializer("w", floats([1, 2, 2], 1, 2, 3, 4)), shapeInts("s", size, 1, 1)],
+      nodes: [node("Tile", ["w", "s"], ["q"]), node("MatMul", ["q", "x"], ["y"])],
+    });
+    const found = await outputOf(model, { x: floats([1, 2, 1], 5, 6) });
+    expect([...found.data]).toEqual([17, 39]);
+    const shared = load({
+      inputs: [valueInfo("x", [size, size])],
+      initializers: [
+        initializer("w", floats([1, size], ...Array.from({ length: size }, () => 1))),
+        shapeInts("s", size, 1),
+      ],
+      nodes: [node("Tile", ["w", "s"], ["q"]), node("MatMul", ["x", "q"], ["y"])],
+    });
+    expect(showShape(shared.graph.outputs[0]?.value.shape ?? [])).toBe(`[N, ${size}]`);
   });
 
   it("constants of different rows are not guessed at", () => {

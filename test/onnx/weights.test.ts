@@ -62,6 +62,61 @@ describe("an initializer", () => {
   });
 });
 
+describe("what PyTorch's newer exporter writes beside an initializer", () => {
+  const kind = "pkg.torch.export.graph_signature.InputSpec.kind";
+  const folded = "pkg.onnxscript.optimizer.folded_from";
+  const beside = (name: string, key: string, value: string, constant: Tensor) => {
+    const info = { name, metadataProps: [{ key, value }] };
+    return load({ ...formula(name, constant), infos: [info] });
+  };
+  const row = floats([3], 1, 2, 3);
+  it.each([
+    ["a parameter, whatever its name and numbers", "attn.mask", kind, "PARAMETER", floats([3], 0, 1, 0)],
+    ["what came of a weight", "softmax", folded, "['w']", row],
+    ["what came of a weight and numbers", "mul_1", folded, "['div', 'l.weight_g', 'l.weight_v', 'val_0']", row],
+  ])("tells %s", (_, name, key, value, constant) => {
+    expect(Object.keys(beside(name, key, value, constant).parameters)).toEqual([name]);
+  });
+  it.each([
+    ["a buffer", "table", kind, "BUFFER", "a buffer, as its exporter says", row],
+    ["a constant of the code", "c", kind, "CONSTANT_TENSOR", "a buffer, as its exporter says", row],
+    ["what came of a buffer", "cos", folded, "['arange', 'inv_freq', 'mul', 'val_1']", "computed from no weight", row],
+    [
+      "what came of nothing",
+      "zeros_like",
+      folded,
+      "['val_1', 'val_2']",
+      "computed from no weight",
+      floats([3], 0, 0, 0),
+    ],
+    ["a number", "threshold_cast", folded, "['threshold']", "a single number with a generated name", floats([], 20)],
+  ])("tells %s", (_, name, key, value, why, constant) => {
+    const { parameters, notes } = beside(name, key, value, constant);
+    expect(Object.keys(parameters)).toEqual([]);
+    expect(notes.join()).toContain(`(${why}): ${name};`);
+  });
+});
+
+it("a table of angles whose name was lost is a constant; one that was named is a weight", () => {
+  const angles = (name: string) => ({
+    initializers: [initializer(name, floats([3], 1, 2, 3))],
+    nodes: [node("Cos", [name], ["c"]), node("Mul", ["x", "c"], ["y"])],
+  });
+  expect(names(angles("onnx::Cos_75"))).toEqual([]);
+  expect(names(angles("phase"))).toEqual(["phase"]);
+});
+
+it("the mean and deviation of the data are constants, those of activations are weights", () => {
+  const initializers = [
+    initializer("mean", floats([3], 1, 2, 3)),
+    initializer("std", floats([3], 4, 5, 6)),
+    initializer("c", floats([], 255)),
+  ];
+  const whitened = [node("Sub", ["a", "mean"], ["b"]), node("Div", ["b", "std"], ["y"])];
+  expect(names({ initializers, nodes: [node("Div", ["x", "c"], ["a"]), ...whitened] })).toEqual(["c"]);
+  expect(names({ initializers, nodes: [node("Tanh", ["x"], ["a"]), ...whitened] })).toEqual(["mean", "std"]);
+});
+
 describe("a generated name becomes readable", () => {
   const linear = (name: string, bias: string, nodeName = ""): FileInit => ({
     initializers: [initializer(name, floats([3, 2], 1, 2, 3, 4, 5, 6)), initializer(bias, floats([2], 1, 2))],

@@ -1,8 +1,12 @@
 import { expect, it } from "vitest";
+import { SampleAxes } from "../../src/autodiff/sample-axes.js";
 import { simplify } from "../../src/emit/simplify.js";
-import { leaf } from "../../src/graph/value.js";
+import { N, type Shape } from "../../src/graph/dim.js";
+import { leaf, nodeOf, type Value } from "../../src/graph/value.js";
+import { array64 } from "../../src/ops/array64.js";
 import { build, families } from "../../src/ops/registry.js";
 import { arithmeticTable, countingTable } from "../support/arithmetic-cases.js";
+import { checkComputed } from "../support/graph-checks.js";
 import type { OpCase } from "../support/op-checks.js";
 import { describeOp } from "../support/op-suite.js";
 
@@ -22,4 +26,29 @@ it("every operator of these families has its cases", () => {
 it("no axes to squeeze is nothing to emit", () => {
   const x = leaf("x", { dtype: "float32", shape: [1, 2] }, { kind: "input" });
   expect(simplify([build.op("Squeeze", [x, build.ints([])])])).toEqual([x]);
+});
+
+it("a product over no elements is not left to the runtime", () => {
+  const [a, b] = [
+    [N, 4, 0],
+    [0, 2],
+  ].map((shape, k) => leaf(`x${k}`, { dtype: "float32", shape: shape as Shape }, { kind: "input" }));
+  const [product] = simplify([build.matmul(a as Value, b as Value)]);
+  expect(product && nodeOf(product)?.op).toBe("Expand");
+  expect(product?.shape).toEqual([N, 4, 2]);
+});
+
+it("an axis that becomes empty is cut off", async () => {
+  const x = leaf("x", { dtype: "float32", shape: [1, 2] }, { kind: "input" });
+  const [empty] = simplify([build.op("Expand", [x, build.ints([0, 2])])]);
+  const joined = build.concat([empty as Value, x], 0);
+  await checkComputed([
+    { outputs: [joined], feeds: new Map([[x, array64([1, 2], [3, 4])]]), what: "Expand to nothing" },
+  ]);
+});
+
+it("a reshape of other axes leaves alike what is alike along the sample axis", () => {
+  const ones = build.expand(build.floats([1], [], build.zeros([1], "float32")), [{ perSample: 2 }, 3, 1]);
+  const at = new SampleAxes(new Map()).of(build.reshape(ones, [{ perSample: 2 }, 3]));
+  expect(at).toMatchObject({ axis: 0, uniform: true });
 });

@@ -1,246 +1,35 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { PergradError } from "../../src/errors.js";
 import { type Attributes, leaf } from "../../src/graph/value.js";
 import { build } from "../../src/ops/registry.js";
-import { broadcastable, filled, type OpCase, type OpInput, shape } from "../support/op-checks.js";
+import { contribTable, vectorCases } from "../support/contrib-cases.js";
+import type { OpCase } from "../support/op-checks.js";
 import { type Cases, describeOp } from "../support/op-suite.js";
 
 const domain = "com.microsoft";
-const pick = fc.constantFrom;
-const upTo = (max: number, min = 1) => fc.integer({ min, max });
-const shared = { shared: true };
+const cases = (op: string) => contribTable[op] as Cases;
 const onGpusOnly = "ONNX Runtime has this operator on GPUs only";
 
-/** Inputs in order; trailing ones that are absent are left out. */
-function inOrder(inputs: readonly (OpInput | null | undefined)[]): (OpInput | null)[] {
-  const list = inputs.map((input) => input ?? null);
-  while (list.at(-1) === null) list.pop();
-  return list;
-}
+for (const op of ["Gelu", "QuickGelu", "FastGelu", "BiasGelu"]) describeOp(`${domain}.${op}`, { cases: cases(op) });
 
-const maybe = <T>(make: fc.Arbitrary<T>): fc.Arbitrary<T | null> => fc.option(make, { nil: null });
-const vector = (size: number) => filled([size], undefined, shared);
+describeOp(`${domain}.BiasSplitGelu`, { cases: cases("BiasSplitGelu"), noKernel: onGpusOnly });
 
-// Activations
+describeOp(`${domain}.BiasAdd`, { cases: cases("BiasAdd"), noKernel: onGpusOnly });
 
-const biasedCases = (
-  op: string,
-  minRank: number,
-  bias: "none" | "may" | "must",
-  attributes: fc.Arbitrary<Attributes>,
-): Cases =>
-  shape(minRank, 3).chain((dims) => {
-    const own = vector(dims.at(-1) ?? 1);
-    return fc
-      .tuple(filled(dims), bias === "must" ? own : bias === "may" ? maybe(own) : fc.constant(null), attributes)
-      .map(([x, b, more]) => ({ op, domain, inputs: inOrder([x, b]), attributes: more }));
-  });
+describeOp(`${domain}.BiasSoftmax`, { cases: cases("BiasSoftmax"), noKernel: onGpusOnly });
 
-const plain = fc.constant({});
-const biasedOps: [string, number, "none" | "may" | "must", fc.Arbitrary<Attributes>][] = [
-  ["Gelu", 0, "none", plain],
-  ["QuickGelu", 0, "none", fc.record({ alpha: pick(1, 1.702, 0.3) })],
-  ["FastGelu", 1, "may", plain],
-  ["BiasGelu", 1, "must", plain],
-];
-for (const [op, minRank, bias, attributes] of biasedOps) {
-  describeOp(`${domain}.${op}`, { cases: biasedCases(op, minRank, bias, attributes) });
-}
+describeOp(`${domain}.BiasDropout`, { cases: cases("BiasDropout"), noKernel: onGpusOnly });
 
-const splitCases: Cases = shape(1, 3).chain((dims) => {
-  const even = [...dims.slice(0, -1), (dims.at(-1) ?? 1) * 2];
-  return fc.tuple(filled(even), vector(even.at(-1) ?? 1)).map((inputs) => ({ op: "BiasSplitGelu", domain, inputs }));
-});
-describeOp(`${domain}.BiasSplitGelu`, { cases: splitCases, noKernel: onGpusOnly });
+describeOp(`${domain}.FusedMatMul`, { cases: cases("FusedMatMul") });
 
-const addCases: Cases = shape(1, 3).chain((dims) =>
-  fc.tuple(filled(dims), vector(dims.at(-1) ?? 1), filled(dims)).map((inputs) => ({ op: "BiasAdd", domain, inputs })),
-);
-describeOp(`${domain}.BiasAdd`, { cases: addCases, noKernel: onGpusOnly });
-
-const softmaxCases: Cases = shape(1, 4).chain((dims) =>
-  fc
-    .tuple(
-      filled(dims),
-      broadcastable(dims).chain((to) => filled(to, undefined, shared)),
-      fc.nat(dims.length - 1),
-    )
-    .map(([x, bias, axis]) => ({
-      op: "BiasSoftmax",
-      domain,
-      inputs: [x, bias],
-      attributes: { axis, is_inner_broadcast: 0 },
-    })),
-);
-describeOp(`${domain}.BiasSoftmax`, { cases: softmaxCases, noKernel: onGpusOnly });
-
-const dropoutCases: Cases = shape(1, 3).chain((dims) =>
-  fc
-    .tuple(filled(dims), vector(dims.at(-1) ?? 1), maybe(filled(dims)), upTo(2))
-    .map(([x, bias, residual, outputs]) => ({
-      op: "BiasDropout",
-      domain,
-      inputs: inOrder([x, bias, residual]),
-      outputs,
-    })),
-);
-describeOp(`${domain}.BiasDropout`, { cases: dropoutCases, noKernel: onGpusOnly });
-
-// Products
-
-const matmulCases: Cases = fc
-  .record({
-    batch: fc.array(upTo(2), { maxLength: 2 }),
-    rows: upTo(3),
-    inner: upTo(3),
-    columns: upTo(3),
-    flags: fc.array(fc.boolean(), { minLength: 4, maxLength: 4 }),
-    flat: fc.boolean(),
-    alpha: pick(1, 0.5, -2),
-    op: pick("FusedMatMul", "TransposeMatMul"),
-  })
-  .chain(({ batch, rows, inner, columns, flags, flat, alpha, op }) => {
-    const [transA, transB, early, late] = flags as [boolean, boolean, boolean, boolean];
-    // Its shape inference has these for equal ranks only.
-    const [transBatchA, transBatchB] = batch.length > 0 && !flat ? [early, late] : [false, false];
-    const operand = (own: number[], last: [number, number], turned: boolean, moved: boolean) => {
-      const [first, second] = turned ? [last[1], last[0]] : last;
-      return moved ? [first, ...own, second] : [...own, first, second];
-    };
-    const a = operand(batch, [rows, inner], transA, transBatchA);
-    const b = operand(flat ? [] : batch, [inner, columns], transB, transBatchB);
-    const number = (flag: boolean) => Number(flag);
-    const attributes: Attributes = {
-      alpha,
-      transA: number(transA),
-      transB: number(transB),
-      ...(op === "FusedMatMul" ? { transBatchA: number(transBatchA), transBatchB: number(transBatchB) } : {}),
-    };
-    const fair =
-      op === "FusedMatMul"
-        ? { a, b }
-        : {
-            a: operand(batch, [rows, inner], transA, false),
-            b: operand(flat ? [] : batch, [inner, columns], transB, false),
-          };
-    return fc
-      .tuple(filled(fair.a), filled(fair.b, undefined, shared))
-      .map((inputs) => ({ op, domain, inputs, attributes }));
-  });
-describeOp(`${domain}.FusedMatMul`, { cases: matmulCases });
-
-const vectorCases: Cases = fc
-  .record({ n: upTo(3), m: upTo(3), transA: fc.nat(1), transB: fc.nat(1), left: fc.boolean() })
-  .chain(({ n, m, transA, transB, left }) => {
-    const matrix = left ? (transB ? [m, n] : [n, m]) : transA ? [n, m] : [m, n];
-    const dims = left ? [[n], matrix] : [matrix, [n]];
-    return fc
-      .tuple(...dims.map((own) => filled(own)))
-      .map((inputs) => ({ op: "FusedMatMul", domain, inputs, attributes: { transA, transB } }));
-  });
 describeOp(`${domain}.FusedMatMul of vectors`, {
   cases: vectorCases,
   noKernel: "ONNX Runtime transposes wrongly where one operand is a vector, so that programs hold the parts",
 });
 
-/** Whole numbers: with the biases they keep sums off the points where activations bend. */
-const whole = fc.integer({ min: -2, max: 2 });
-const offBends = fc.integer({ min: -2, max: 2 }).map((i) => i + 0.37);
-const smooth = ["Tanh", "Sigmoid"];
+describeOp(`${domain}.FusedGemm`, { cases: cases("FusedGemm") });
 
-const gemmActivations: [string, Attributes][] = [
-  ["Celu", { activation_alpha: 0.7 }],
-  ["Elu", { activation_alpha: 0.7 }],
-  ["HardSigmoid", { activation_alpha: 0.31, activation_beta: 0.4 }],
-  ["LeakyRelu", { activation_alpha: 0.3 }],
-  ["Relu", {}],
-  ["Selu", { activation_alpha: 1.5, activation_gamma: 1 }],
-  ["Sigmoid", {}],
-  ["Softplus", {}],
-  ["Softsign", {}],
-  ["Tanh", {}],
-];
-
-const gemmCases: Cases = fc
-  .record({
-    rows: upTo(3),
-    inner: upTo(3),
-    columns: upTo(3),
-    transA: fc.nat(1),
-    transB: fc.nat(1),
-    alpha: pick(1, 0.5),
-    beta: pick(1, 0.25),
-    bias: fc.boolean(),
-    activation: pick(...gemmActivations),
-  })
-  .chain(({ rows, inner, columns, transA, transB, alpha, beta, bias, activation: [activation, own] }) =>
-    fc
-      .tuple(
-        filled(transA ? [inner, rows] : [rows, inner], whole),
-        filled(transB ? [columns, inner] : [inner, columns], whole, shared),
-        bias || !smooth.includes(activation) ? filled([columns], offBends, shared) : fc.constant(null),
-      )
-      .map((inputs) => ({
-        op: "FusedGemm",
-        domain,
-        inputs: inOrder(inputs),
-        attributes: { transA, transB, alpha, beta, activation, ...own },
-      })),
-  );
-describeOp(`${domain}.FusedGemm`, { cases: gemmCases });
-
-const convActivations: [string, number[]][] = [
-  ["Relu", []],
-  ["Tanh", []],
-  ["Sigmoid", []],
-  ["LeakyRelu", [0.3]],
-  ["Clip", [-1, 2]],
-  ["HardSigmoid", [0.31, 0.4]],
-  ["HardSwish", []],
-];
-
-const convCases: Cases = fc
-  .record({
-    n: upTo(2),
-    groups: upTo(2),
-    spatial: fc.array(upTo(4, 3), { minLength: 1, maxLength: 2 }),
-    biased: fc.boolean(),
-    added: fc.boolean(),
-    activation: pick(...convActivations),
-  })
-  .chain(({ n, groups, spatial, biased, added, activation: [activation, activation_params] }) =>
-    fc
-      .tuple(
-        filled([n, groups, ...spatial], whole),
-        filled([2 * groups, 1, ...spatial.map(() => 2)], whole, shared),
-        biased || !smooth.includes(activation) ? filled([2 * groups], offBends, shared) : fc.constant(null),
-        added ? filled([n, 2 * groups, ...spatial.map((size) => size - 1)], whole) : fc.constant(null),
-      )
-      .map((inputs) => ({
-        op: "FusedConv",
-        domain,
-        inputs: inOrder(inputs),
-        attributes: { group: groups, activation, ...(activation_params.length > 0 ? { activation_params } : {}) },
-      })),
-  );
-describeOp(`${domain}.FusedConv`, { cases: convCases });
-
-// Normalisations
-
-const epsilon = pick(0.1, 0.5);
-
-const skipCases = (op: string, withBeta: boolean): Cases =>
-  fc
-    .tuple(shape(1, 4), fc.nat(1), epsilon, upTo(4), fc.boolean(), fc.boolean())
-    .chain(([dims, drop, eps, outputs, beta, biased]) => {
-      const size = dims.at(-1) ?? 1;
-      const skip = drop === 1 && dims.length > 2 ? filled(dims.slice(1), undefined, shared) : filled(dims);
-      const shift = (there: boolean) => (there ? vector(size) : fc.constant(null));
-      return fc
-        .tuple(filled(dims), skip, vector(size), ...(withBeta ? [shift(beta), shift(biased)] : [shift(biased)]))
-        .map((inputs) => ({ op, domain, inputs: inOrder(inputs), attributes: { epsilon: eps }, outputs }));
-    });
+describeOp(`${domain}.FusedConv`, { cases: cases("FusedConv") });
 
 /** The kernel takes two or three axes, and the statistics of programs come from another one. */
 const unusual = ({ inputs, outputs }: OpCase) => {
@@ -248,96 +37,21 @@ const unusual = ({ inputs, outputs }: OpCase) => {
   return (outputs ?? 1) > 1 || x < 2 || x > 3 || skip < 2;
 };
 describeOp(`${domain}.SkipLayerNormalization`, {
-  cases: skipCases("SkipLayerNormalization", true),
+  cases: cases("SkipLayerNormalization"),
   notInRuntime: unusual,
   inParts: true,
 });
 describeOp(`${domain}.SkipSimplifiedLayerNormalization`, {
-  cases: skipCases("SkipSimplifiedLayerNormalization", false),
+  cases: cases("SkipSimplifiedLayerNormalization"),
   notInRuntime: unusual,
   inParts: true,
 });
 
-const groupCases = (op: string, skips: boolean): Cases =>
-  fc
-    .record({
-      n: upTo(2),
-      spatial: fc.array(upTo(2), { maxLength: 2 }),
-      groups: upTo(2),
-      perGroup: upTo(2),
-      channels_last: fc.nat(1),
-      activation: fc.nat(1),
-      epsilon,
-      form: pick("full", "positions", "flat"),
-      biased: fc.boolean(),
-      outputs: upTo(skips ? 2 : 1),
-    })
-    .chain(({ n, spatial, groups, perGroup, channels_last, activation, epsilon: eps, form, biased, outputs }) => {
-      const channels = groups * perGroup;
-      const at = (own: number[]) => (channels_last ? [n, ...own, channels] : [n, channels, ...own]);
-      const other = form === "full" ? at(spatial) : form === "flat" ? [n, channels] : at(spatial.map(() => 1));
-      return fc
-        .tuple(
-          filled(at(spatial)),
-          vector(channels),
-          vector(channels),
-          skips ? filled(other) : fc.constant(null),
-          skips && biased ? vector(channels) : fc.constant(null),
-        )
-        .map((inputs) => ({
-          op,
-          domain,
-          inputs: inOrder(inputs),
-          attributes: { groups, channels_last, activation, epsilon: eps },
-          outputs,
-        }));
-    });
-describeOp(`${domain}.GroupNorm`, { cases: groupCases("GroupNorm", false), noKernel: onGpusOnly });
-describeOp(`${domain}.SkipGroupNorm`, { cases: groupCases("SkipGroupNorm", true), noKernel: onGpusOnly });
+describeOp(`${domain}.GroupNorm`, { cases: cases("GroupNorm"), noKernel: onGpusOnly });
+describeOp(`${domain}.SkipGroupNorm`, { cases: cases("SkipGroupNorm"), noKernel: onGpusOnly });
 
-const indices = (dims: number[], below: number): fc.Arbitrary<OpInput> => {
-  const size = dims.reduce((product, dim) => product * dim, 1);
-  return fc
-    .array(fc.nat(below - 1), { minLength: size, maxLength: size })
-    .map((data) => ({ dims, data, dtype: "int32" as const }));
-};
-
-const embedCases: Cases = fc
-  .record({
-    batch: upTo(2),
-    length: upTo(3),
-    hidden: upTo(3),
-    segments: fc.boolean(),
-    masked: fc.boolean(),
-    placed: pick("no", "once", "each"),
-    epsilon,
-    outputs: upTo(3),
-  })
-  .chain(({ batch, length, hidden, segments, masked, placed, epsilon: eps, outputs }) => {
-    const none = fc.constant(null);
-    const table = (entries: number) => filled([entries, hidden], undefined, shared);
-    return fc
-      .tuple(
-        indices([batch, length], 2),
-        segments ? indices([batch, length], 2) : none,
-        table(4),
-        table(4),
-        segments ? table(2) : none,
-        vector(hidden),
-        vector(hidden),
-        masked ? indices([batch, length], 2) : none,
-        placed === "no" ? none : indices([placed === "once" ? 1 : batch, length], 2),
-      )
-      .map((inputs) => ({
-        op: "EmbedLayerNormalization",
-        domain,
-        inputs: inOrder(inputs),
-        attributes: { epsilon: eps },
-        outputs,
-      }));
-  });
 describeOp(`${domain}.EmbedLayerNormalization`, {
-  cases: embedCases,
+  cases: cases("EmbedLayerNormalization"),
   // The kernel asks for its second output to be there.
   notInRuntime: ({ outputs }) => outputs === 1,
   inParts: true,

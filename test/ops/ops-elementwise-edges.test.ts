@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { plain, reverse } from "../../src/autodiff/reverse.js";
 import { SampleAxes } from "../../src/autodiff/sample-axes.js";
+import { simplify } from "../../src/emit/simplify.js";
 import { type Dim, N } from "../../src/graph/dim.js";
 import { dimsValue, leaf, type Value } from "../../src/graph/value.js";
+import { nodesBefore } from "../../src/graph/walk.js";
 import { erf } from "../../src/ops/activations.js";
 import { array64 } from "../../src/ops/array64.js";
 import { evaluateGraph } from "../../src/ops/evaluate.js";
@@ -191,5 +193,19 @@ describe("tensors without elements", () => {
     for (const op of ["ReduceMean", "ReduceProd", "ReduceMax", "Softmax", "Gelu"]) {
       expect(cotangents(op, [[]], [[3, 0]])).toEqual([[]]);
     }
+  });
+});
+
+describe("SimplifiedLayerNormalization with its statistic", () => {
+  const emitted = (axis: number, outputs: number) => {
+    const inputs = [feed([N, 3, 4]), feed([4], "scale")];
+    const node = build.node("SimplifiedLayerNormalization", inputs, { axis }, outputs);
+    return nodesBefore(simplify(node.outputs)).map(({ op }) => op);
+  };
+
+  it("is emitted in parts where that is of several axes, whose shape ONNX Runtime mistakes", () => {
+    expect(emitted(1, 2)).not.toContain("SimplifiedLayerNormalization");
+    expect(emitted(1, 1)).toEqual(["SimplifiedLayerNormalization"]);
+    expect(emitted(2, 2)).toEqual(["SimplifiedLayerNormalization"]);
   });
 });

@@ -68,13 +68,14 @@ function unusual(test: OpCase): boolean {
   return ceil && leavesOut(test);
 }
 
-describeOp("MaxPool", { cases: cases("MaxPool"), notInRuntime: unusual });
-describeOp("MaxPool with indices", { cases: indexedPoolCases, global: true, notInRuntime: unusual });
+describeOp("MaxPool", { cases: cases("MaxPool"), notInRuntime: unusual, inParts: true });
+describeOp("MaxPool with indices", { cases: indexedPoolCases, global: true, notInRuntime: unusual, inParts: true });
 describeOp("AveragePool", {
   cases: cases("AveragePool"),
+  inParts: true,
   notInRuntime: unusual,
 });
-describeOp("LpPool", { cases: cases("LpPool"), notInRuntime: unusual });
+describeOp("LpPool", { cases: cases("LpPool"), notInRuntime: unusual, inParts: true });
 
 describeOp("GlobalAveragePool", { cases: cases("GlobalAveragePool") });
 describeOp("GlobalMaxPool", { cases: cases("GlobalMaxPool") });

@@ -54,7 +54,7 @@ export function loopGradients(test: Case): Map<Value, Float64Array[]> {
 }
 
 /** Every way of answering every question about one gradient, with the name it goes by. */
-function answers(gradient: Factored, weights: Value): { name: string; value: Value }[] {
+export function waysOf(gradient: Factored, weights: Value): { name: string; value: Value }[] {
   return [
     { name: "gradients", value: gradient.materialise(build) },
     ...gradient.squaredNorms().map((way) => ({ name: `norm by ${way.name}`, value: way.emit(build) })),
@@ -104,7 +104,7 @@ export function compareWithLoop(test: Case): Map<string, string> {
   const kinds = new Map<string, string>();
   for (const [parameter, gradient] of gradients) {
     kinds.set(parameter.name, gradient.kind);
-    const asked = answers(gradient, weights);
+    const asked = waysOf(gradient, weights);
     const values = evaluateFull(test, simplify(asked.map(({ value }) => value)));
     const wanted = loop.get(parameter) ?? [];
     asked.forEach(({ name }, k) => {

@@ -1,0 +1,72 @@
+/** Factored gradients times a whole tensor, element by element: nothing a factor can hold, until it is summed. */
+import { Dense } from "../gradients/dense.js";
+import { addCosts, cheapest, type Factored, sizeOfGradient } from "../gradients/factored.js";
+import { Outer } from "../gradients/outer.js";
+import { View } from "../gradients/view.js";
+import { type Dim, N, type Shape } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import type { Build } from "../ops/build.js";
+
+export interface Hadamard {
+  readonly kind: "hadamard";
+  readonly of: Factored;
+  /** Of the gradients' shape, shared by the samples. */
+  readonly weight: Value;
+  /** The products themselves. */
+  emit(build: Build): Dense;
+}
+
+export function hadamard(of: Factored, weight: Value): Hadamard {
+  return {
+    kind: "hadamard",
+    of,
+    weight,
+    emit: (build) => {
+      const sum = cheapest(of.weightedSums());
+      const own = { operations: 0, floats: sizeOfGradient(of) };
+      return new Dense(build.mul(of.materialise(build), weight), undefined, {
+        cost: addCosts([of.materialisation, own]),
+        sum: {
+          ...sum,
+          name: "sum first",
+          emit: (inner, weights) => inner.mul(sum.emit(inner, weights), weight),
+        },
+      });
+    },
+  };
+}
+
+/**
+ * The sum of the products along `axes`, where those are all that one factor spans, or all there are: with
+ * rows a, columns d and weight W, the sum over positions t of (a_t W) d_t. Null where it is not of that form.
+ */
+export function sumHadamard(
+  build: Build,
+  { of, weight }: Hadamard,
+  axes: readonly number[],
+  shape: Shape,
+): Dense | null {
+  if (!(of instanceof Outer) || of.blocked) return null;
+  const sides = of.viewed.sides;
+  const spans = (side: number) =>
+    sides?.every((own, axis) => own === -1 || (own === side) === axes.includes(axis)) ?? false;
+  const all = sides?.every((own, axis) => own === -1 || axes.includes(axis)) ?? false;
+  const [overRows, overColumns] = [spans(0), spans(1)];
+  if (!all && !overRows && !overColumns) return null;
+  const raw = of.viewed.undo(build, weight);
+  const [given, kept] = overColumns && !all ? [of.columns, of.rows] : [of.rows, of.columns];
+  const turned = overColumns && !all ? build.transposeLast(raw) : raw;
+  const products = build.mul(build.matmul(given, turned), kept);
+  const cost = { operations: sizeOfGradient(of) * of.positions, floats: of.held };
+  const result = all ? build.sum(products, [1, 2]) : keptSide(build, of, products, overColumns ? 0 : 1);
+  const value = build.reshape(result, [N, ...shape]);
+  const sum = cheapest(new Dense(value).weightedSums());
+  return new Dense(value, View.of(shape), { cost, sum: { ...sum, ...addCosts([cost, sum]) } });
+}
+
+/** Summed over positions, the elements in the order of the axes that are left. */
+function keptSide(build: Build, of: Outer, products: Value, side: 0 | 1): Value {
+  const ordered = of.viewed.ordered(build, products, side);
+  const [samples, , size] = ordered.shape as [Dim, Dim, Dim];
+  return build.reshape(build.sum(ordered, [1]), [samples, size]);
+}

@@ -1,0 +1,324 @@
+/**
+ * Scan under the transformations that need its body. The backward pass of a scan is a scan against time. A
+ * weight's contraction is taken out of the loop: its operands are stacked over the steps, and contracted
+ * once outside, with time as one more summed axis.
+ */
+import { substitute } from "../graph/body.js";
+import type { Dim } from "../graph/dim.js";
+import type { Node, Value } from "../graph/value.js";
+import { dependentsOf, nodesBefore } from "../graph/walk.js";
+import { interaction, sameSampleAxis, unsupported } from "../ops/checks.js";
+import type { Contraction, Cotangent, SampleAxis } from "../ops/definition.js";
+import { build } from "../ops/registry.js";
+import { type ScanParts, scan, scanParts, splitOutputs } from "../ops/scan.js";
+import { isFloat } from "../tensor.js";
+import { emitCotangent, isValue } from "./emit-cotangent.js";
+
+/** The cotangents of some of a body's inputs: tensors, but of the `lazy` ones as the rules state them. */
+export type BodyReverse = (
+  seeds: ReadonlyMap<Value, Value>,
+  targets: ReadonlySet<Value>,
+  lazy: ReadonlySet<Value>,
+) => ReadonlyMap<Value, readonly Cotangent[]>;
+
+/** Of each input of a Scan, the parts that add up to its cotangent. */
+export function pullScan(
+  node: Node,
+  cotangents: readonly (Value | null)[],
+  wanted: readonly boolean[],
+  reverseBody: BodyReverse,
+): (readonly Cotangent[])[] {
+  const backward = new Backward(node, cotangents, wanted);
+  return backward.emit(reverseBody);
+}
+
+/** A value of each step, and all steps' stacked along axis 0. */
+interface Stacked {
+  readonly value: Value;
+  readonly stack: Value;
+}
+
+class Backward {
+  readonly #parts: ScanParts;
+  readonly #states: readonly Value[];
+  readonly #slices: readonly Value[];
+  readonly #captured: readonly Value[];
+  /** The states that cotangents flow through. */
+  readonly #active: readonly Value[];
+  /** Whether the forward scan runs with time. */
+  readonly #forwards: boolean;
+  /** What the forward scan read or kept at each step. */
+  readonly #known: readonly Stacked[];
+  /** Results of each step, with their cotangents. */
+  readonly #seeds: readonly Stacked[];
+
+  constructor(
+    readonly node: Node,
+    readonly cotangents: readonly (Value | null)[],
+    readonly wanted: readonly boolean[],
+  ) {
+    const parts = scanParts(node);
+    const { body, states, scans, inputDirections, outputDirections } = parts;
+    this.#parts = parts;
+    this.#states = body.inputs.slice(0, states);
+    this.#slices = body.inputs.slice(states, states + scans);
+    this.#captured = body.inputs.slice(states + scans);
+    this.#active = this.#states.filter(({ dtype }) => isFloat(dtype));
+    this.#forwards = inputDirections[0] !== 1;
+    const outputs = splitOutputs(node.outputs, parts);
+    const directions = splitOutputs([...this.#states.map(() => 0), ...outputDirections], parts);
+    const results = splitOutputs([...body.outputs, ...this.#states], parts);
+    const stackedAs = (
+      values: readonly Value[],
+      stacks: readonly (Value | null | undefined)[],
+      ways: readonly number[],
+    ) =>
+      values.flatMap((value, k) => {
+        const stack = stacks[k];
+        return stack ? [{ value, stack: this.#ordered(stack, ways[k]) }] : [];
+      });
+    this.#known = [
+      ...stackedAs(this.#slices, node.inputs.slice(states), inputDirections),
+      ...stackedAs(this.#states, outputs.before, directions.before),
+      ...stackedAs(results.products, outputs.products, directions.products),
+    ];
+    const given = splitOutputs(cotangents, parts);
+    if ([...given.before, ...given.products].some((cotangent) => cotangent !== null))
+      throw unsupported(node, "its derivative is differentiated again, which pergrad does not know");
+    this.#seeds = stackedAs(results.stacked, given.stacked, directions.stacked).filter(({ value }) =>
+      isFloat(value.dtype),
+    );
+  }
+
+  /** In the order in which the forward scan went: the other way round where its direction differs from the first's. */
+  #ordered(stack: Value, direction: number | undefined): Value {
+    return (direction !== 1) === this.#forwards ? stack : build.slice(stack, 0, -1, Number.MIN_SAFE_INTEGER, -1);
+  }
+
+  emit(reverseBody: BodyReverse): (readonly Cotangent[])[] {
+    const { states, scans } = this.#parts;
+    const final = splitOutputs(this.cotangents, this.#parts).states;
+    const initial = this.#active.map(
+      (state) => final[this.#states.indexOf(state)] ?? build.zeros(state.shape, state.dtype),
+    );
+    const slices = this.#slices.filter((value, k) => this.wanted[states + k] && isFloat(value.dtype));
+    let captured = new Map<Value, readonly Cotangent[]>();
+    let operands: readonly Value[] = [];
+    const spec = {
+      initial,
+      scanned: [...this.#known, ...this.#seeds].map(({ stack }) => stack),
+      reverse: this.#forwards,
+      name: this.node.name,
+    };
+    const result = scan(build, spec, (cotangents, given) => {
+      const found = reverseBody(this.#seedsOfStep(cotangents, given), this.#targets(), new Set(this.#captured));
+      const inside = new Map(this.#known.map(({ value }, k) => [value, given[k] as Value]));
+      const inStep = (value: Value) => substitute([value], new Map([...this.#outer(), ...inside]))[0] as Value;
+      const cotangentOf = (value: Value) => {
+        const cotangent = found.get(value)?.[0];
+        return cotangent ? inStep(emitCotangent(build, cotangent)) : build.zeros(value.shape, value.dtype);
+      };
+      captured = new Map(this.#captured.map((value) => [value, found.get(value) ?? []]));
+      operands = this.#operandsOfSteps([...captured.values()].flat(), [...cotangents, ...given]);
+      return {
+        states: this.#active.map(cotangentOf),
+        results: [...operands.map(inStep), ...slices.map(cotangentOf)],
+      };
+    });
+    const stackOf = new Map([...operands, ...slices].map((value, k) => [value, result.stacked[k] as Value] as const));
+    const lifted = new Map([
+      ...this.#known.map(({ value, stack }) => [value, stack] as const),
+      ...operands.map((value) => [value, stackOf.get(value) as Value] as const),
+    ]);
+    const outside = (value: Value) => substitute([value], this.#outer())[0] as Value;
+    const direction = this.#parts.inputDirections;
+    return this.#parts.body.inputs.map((input, k) => {
+      if (!this.wanted[k]) return [];
+      if (k < states) return this.#active.includes(input) ? [result.states[this.#active.indexOf(input)] as Value] : [];
+      const slice = stackOf.get(input);
+      if (k < states + scans) return slice ? [this.#ordered(slice, direction[k - states])] : [];
+      return (captured.get(input) ?? []).map((each) => overSteps(this.node, each, lifted, outside));
+    });
+  }
+
+  /** The values from around the body that stand behind what it captures. */
+  #outer(): Map<Value, Value> {
+    const first = this.#parts.states + this.#parts.scans;
+    return new Map(this.#captured.map((value, k) => [value, this.node.inputs[first + k] as Value]));
+  }
+
+  /** Of the body's outputs: the cotangents carried from the step after, and those of the step's results. */
+  #seedsOfStep(carried: readonly Value[], given: readonly Value[]): Map<Value, Value> {
+    const seeds = new Map<Value, Value>();
+    const add = (value: Value, seed: Value) => {
+      const before = seeds.get(value);
+      seeds.set(value, before ? build.add(before, seed) : seed);
+    };
+    this.#active.forEach((state, k) => {
+      add(this.#parts.body.outputs[this.#states.indexOf(state)] as Value, carried[k] as Value);
+    });
+    this.#seeds.forEach(({ value }, k) => {
+      add(value, given[this.#known.length + k] as Value);
+    });
+    return seeds;
+  }
+
+  #targets(): Set<Value> {
+    return new Set(
+      this.#parts.body.inputs.filter(
+        (value, k) => isFloat(value.dtype) && (this.#active.includes(value) || this.wanted[k]),
+      ),
+    );
+  }
+
+  /** What contractions read that differs from step to step and is not at hand. */
+  #operandsOfSteps(lazy: readonly Cotangent[], given: readonly Value[]): Value[] {
+    const all = [...new Set(lazy.flatMap(operandsOf))];
+    const varying = new Set([...this.#states, ...this.#slices, ...given]);
+    const dependent = dependentsOf(varying, nodesBefore(all, varying));
+    const known = new Set(this.#known.map(({ value }) => value));
+    return all.filter((value) => dependent.has(value) && !known.has(value));
+  }
+}
+
+function operandsOf(cotangent: Cotangent): Value[] {
+  if (isValue(cotangent)) return [cotangent];
+  switch (cotangent.kind) {
+    case "reduction":
+      return [cotangent.value];
+    case "contraction":
+      return [cotangent.left, cotangent.right];
+    case "convolution":
+      return [cotangent.data, cotangent.cotangent];
+    case "rows":
+      return [cotangent.indices, cotangent.cotangent];
+  }
+}
+
+/** The sum over all steps of what a rule states for one; `stacks` holds what differs between them. */
+function overSteps(
+  node: Node,
+  cotangent: Cotangent,
+  stacks: ReadonlyMap<Value, Value>,
+  outside: (value: Value) => Value,
+): Cotangent {
+  const stackOf = (value: Value) => stacks.get(value) ?? null;
+  if (isValue(cotangent)) {
+    const value = stackOf(cotangent);
+    if (!value) throw unsupported(node, "a step hands a constant back to what it captures");
+    return { kind: "reduction", value, axes: [0], shape: cotangent.shape };
+  }
+  switch (cotangent.kind) {
+    case "reduction": {
+      const value = stackOf(cotangent.value) ?? outside(cotangent.value);
+      return { ...cotangent, value, axes: [0, ...cotangent.axes.map((axis) => axis + 1)] };
+    }
+    case "contraction":
+      return contractionOverSteps(cotangent, stackOf, outside);
+    case "rows": {
+      const [indices, rows] = [stackOf(cotangent.indices), stackOf(cotangent.cotangent)];
+      if (!indices || !rows) throw unsupported(node, "its steps read the same rows of a table, over and over");
+      return { ...cotangent, indices, cotangent: build.moveAxis(rows, 0, cotangent.axis) };
+    }
+    case "convolution":
+      throw unsupported(node, "a convolution in its body has weights to differentiate; unroll the loop instead");
+  }
+}
+
+/** Time is a position like any other: a letter that both operands have, and the result has not. */
+function contractionOverSteps(
+  contraction: Contraction,
+  stackOf: (value: Value) => Value | null,
+  outside: (value: Value) => Value,
+): Contraction {
+  const { left, right, subscripts } = contraction;
+  const used = subscripts.join("");
+  const time = [..."tTabcdefghijklmnopqrsuvwxyz"].find((letter) => !used.includes(letter)) ?? "t";
+  const [stackedLeft, stackedRight] = [stackOf(left), stackOf(right)];
+  if (stackedLeft && stackedRight) {
+    const timed: Contraction["subscripts"] = [time + subscripts[0], time + subscripts[1], subscripts[2]];
+    return { ...contraction, left: stackedLeft, right: stackedRight, subscripts: timed };
+  }
+  // What is the same in each step is multiplied once, by the sum of the other.
+  const summed = (stack: Value | null, value: Value) => (stack ? build.sum(stack, [0]) : outside(value));
+  return { ...contraction, left: summed(stackedLeft, left), right: summed(stackedRight, right) };
+}
+
+/** Finds the sample axes of values, given those of leaves. */
+export type BodyAxes = (
+  outputs: readonly Value[],
+  given: ReadonlyMap<Value, SampleAxis>,
+) => readonly (SampleAxis | null)[];
+
+/** Where the outputs of a Scan carry the samples: as in each step, behind the axis of time. */
+export function scanAxes(
+  node: Node,
+  axes: readonly (SampleAxis | null)[],
+  axesInBody: BodyAxes,
+): (SampleAxis | null)[] {
+  const { body, states, scans } = scanParts(node);
+  const current = body.inputs.map((_, k) => {
+    const at = axes[k] ?? null;
+    if (k < states || k >= states + scans || !at) return at;
+    if (at.axis === 0) throw interaction(node, "steps from sample to sample");
+    return { ...at, axis: at.axis - 1 };
+  });
+  // A state may begin alike for all samples, and differ after a step.
+  for (let round = 0; round <= states; round++) {
+    const given = new Map(body.inputs.flatMap((input, k) => (current[k] ? [[input, current[k]] as const] : [])));
+    const found = axesInBody(body.outputs, given);
+    const moved = found.slice(0, states).some((at, k) => {
+      const before = current[k] ?? null;
+      if (at === before || (at && before && sameSampleAxis(at, before) && (at.uniform || !before.uniform)))
+        return false;
+      if (at && before && !sameSampleAxis(at, before))
+        throw interaction(node, "moves the samples of a state from step to step");
+      if (!at) return false;
+      current[k] = at;
+      return true;
+    });
+    if (moved) continue;
+    const stacked = [...found.slice(states), ...current.slice(0, states)];
+    return [...current.slice(0, states), ...stacked.map((at) => (at ? { ...at, axis: at.axis + 1 } : null))];
+  }
+  throw interaction(node, "moves the samples of its states from step to step");
+}
+
+/** Takes some values of a body, and what depends on them, to one more leading axis. */
+export type BodyBatch = (
+  outputs: readonly Value[],
+  replacements: ReadonlyMap<Value, Value>,
+) => readonly (Value | null)[];
+
+/** A Scan with one more leading axis on some inputs; all its outputs get it. */
+export function batchScan(
+  node: Node,
+  inputs: readonly (Value | null)[],
+  batched: readonly boolean[],
+  batchBody: BodyBatch,
+): Value[] {
+  const parts = scanParts(node);
+  const { body, states, scans, inputDirections, outputDirections } = parts;
+  const leading = inputs[batched.indexOf(true)]?.shape[0] as Dim;
+  const spread = (value: Value) => build.expand(build.unsqueeze(value, [0]), [leading, ...value.shape]);
+  const inner = body.inputs.map((value, k) =>
+    k < states || batched[k] ? { ...value, shape: [leading, ...value.shape] } : value,
+  );
+  const replacements = new Map(
+    body.inputs.flatMap((value, k) => (inner[k] === value ? [] : [[value, inner[k] as Value]])),
+  );
+  const outputs = batchBody(body.outputs, replacements).map((value, k) => value ?? spread(body.outputs[k] as Value));
+  const given = inputs.map((value, k) => {
+    if (!value) return value;
+    if (k < states) return batched[k] ? value : spread(value);
+    return batched[k] && k < states + scans ? build.moveAxis(value, 1, 0) : value;
+  });
+  const attributes = {
+    ...node.attributes,
+    body: { inputs: inner, outputs },
+    scan_input_directions: inputDirections,
+    scan_output_directions: outputDirections,
+  };
+  const made = build.node("Scan", given, attributes, node.outputs.length, { name: node.name }).outputs;
+  return made.map((value, k) => (k < states ? value : build.moveAxis(value, 0, 1)));
+}

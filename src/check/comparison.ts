@@ -1,0 +1,193 @@
+/** Programs against the float64 loop, and what of their error is rounding. */
+import type { Data } from "../program/data.js";
+import type { Objective } from "../program/objective.js";
+import type { RuntimeOptions } from "../run/runtime.js";
+import { Alone } from "./alone.js";
+
+/**
+ * Why a program differs from the loop: rounding of float32, which the ordinary gradient of the sample alone
+ * suffers as well (a sum whose terms cancel, say), or anything else, which is a fault of pergrad.
+ */
+export type Cause = "rounding" | "difference";
+
+export interface CheckedParameter {
+  readonly parameter: string;
+  /**
+   * max |program - loop| in `worstSample`, over max |loop| of all samples compared (at least a thousandth of the
+   * largest of any parameter).
+   */
+  readonly loopError: number;
+  /** The sample in which the program differs most from the loop; where rounding explains some only, of the others. */
+  readonly worstSample: number;
+  /** max |loop - finite difference| over max |loop|, over the elements tried; there where some were. */
+  readonly differenceError?: number;
+  /** There where an error is above its tolerance. Rounding alone does not fail a check. */
+  readonly cause?: Cause;
+  /**
+   * The error, in the same measure, of the float32 gradient of `worstSample` computed alone and without
+   * per-sample code: the largest of a few computations, which move data and parameters in the last bit only.
+   * There where `loopError` is above its tolerance.
+   */
+  readonly aloneError?: number;
+  /**
+   * The sum of absolute values of what is added up to the gradient, over max |loop|: how much larger its terms
+   * are than the gradient. There where `aloneError` is; 1 or less where it is not seen to be a sum.
+   */
+  readonly cancellation?: number;
+}
+
+/** Relative error allowed between a float32 program and the float64 loop, and between the loop and finite differences. */
+export const tolerance = { loop: 1e-4, difference: 1e-4, rounding: 1e-2 };
+
+/** Rounding explains an error of up to so many times that of the gradient alone: two roundings differ by chance. */
+export const roundingFactor = 2;
+
+/** Times that the gradient of a sample alone is computed at most. */
+const draws = 4;
+
+/**
+ * A gradient that vanishes identically (a bias before a normalisation) is rounding error alone, which has no
+ * relative size: errors are measured against at least this part of the model's largest gradient.
+ */
+const vanishing = 1e-3;
+
+/** A sample in which the program is further from the loop than the tolerance. Differences are absolute. */
+interface Beyond {
+  readonly sample: number;
+  readonly difference: number;
+  alone: number;
+  contributions: number;
+}
+
+/** What is known of one parameter. */
+export class Compared {
+  scale = 0;
+  difference = 0;
+  worst = 0;
+  /** Undefined where none was tried. */
+  finiteDifference: number | undefined;
+  readonly beyond: Beyond[] = [];
+
+  constructor(readonly parameter: string) {}
+
+  see(sample: number, difference: number, largest: number): void {
+    this.scale = Math.max(this.scale, largest);
+    if (difference <= this.difference) return;
+    this.difference = difference;
+    this.worst = sample;
+  }
+
+  /** @param scale what errors are relative to */
+  result(scale: number): CheckedParameter {
+    const own: CheckedParameter = {
+      parameter: this.parameter,
+      loopError: relative(this.difference, scale),
+      worstSample: this.worst,
+      ...(this.finiteDifference === undefined ? {} : { differenceError: relative(this.finiteDifference, scale) }),
+    };
+    const wrong = (own.differenceError ?? 0) > tolerance.difference ? ({ cause: "difference" } as const) : {};
+    const byRounding = (each: Beyond) => explains(each) && relative(each.difference, scale) <= tolerance.rounding;
+    // What was beyond a scale that later samples raised need not be any more.
+    const beyond = this.beyond.filter(({ difference }) => relative(difference, scale) > tolerance.loop);
+    const unexplained = beyond.filter((each) => !byRounding(each));
+    const [worst] = (unexplained.length > 0 ? unexplained : beyond).sort((a, b) => b.difference - a.difference);
+    if (!worst) return { ...own, ...wrong };
+    return {
+      ...own,
+      loopError: relative(worst.difference, scale),
+      worstSample: worst.sample,
+      cause: unexplained.length > 0 ? "difference" : "rounding",
+      ...wrong,
+      aloneError: relative(worst.alone, scale),
+      cancellation: relative(worst.contributions, scale),
+    };
+  }
+}
+
+/** Whether the gradient alone is as far off. */
+function explains({ alone, difference }: Beyond): boolean {
+  return difference <= roundingFactor * alone;
+}
+
+export function relative(difference: number, scale: number): number {
+  return difference === 0 ? 0 : difference / (scale || 1);
+}
+
+/** max |actual - expected|, from `offset` on in `actual`. Infinite where exactly one of two is NaN. */
+export function furthest(actual: ArrayLike<number>, expected: Float64Array, offset = 0): number {
+  let most = 0;
+  for (let i = 0; i < expected.length; i++) {
+    const [a, b] = [actual[offset + i] ?? 0, expected[i] as number];
+    if (Object.is(a, b)) continue;
+    const difference = Math.abs(a - b);
+    most = Math.max(most, Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference);
+  }
+  return most;
+}
+
+function largestFinite(array: Float64Array): number {
+  return array.reduce((most, x) => (Number.isFinite(x) ? Math.max(most, Math.abs(x)) : most), 0);
+}
+
+/** Gradients of single samples alone, by a program that is compiled when it is first needed. */
+export class AloneOnDemand {
+  #compiled: Alone | undefined;
+
+  constructor(
+    private readonly objective: Objective,
+    private readonly data: Readonly<Record<string, Data>>,
+    private readonly options: RuntimeOptions,
+  ) {}
+
+  async sample(n: number, draw: number): ReturnType<Alone["sample"]> {
+    this.#compiled ??= await Alone.compile(this.objective, this.data, this.options);
+    return this.#compiled.sample(n, draw);
+  }
+
+  async release(): Promise<void> {
+    await this.#compiled?.release();
+  }
+}
+
+/** A parameter's gradient in a whole batch, and the loop's of one sample. */
+interface Pair {
+  readonly actual: ArrayLike<number>;
+  readonly expected: Float64Array;
+}
+
+/** Holds a program against the loop, sample by sample. */
+export class LoopComparison {
+  constructor(
+    private readonly compared: readonly Compared[],
+    readonly alone: AloneOnDemand,
+  ) {}
+
+  /** What errors of a parameter are relative to, as far as the samples so far tell. */
+  scaleOf({ scale }: Compared): number {
+    return Math.max(scale, vanishing * this.compared.reduce((most, each) => Math.max(most, each.scale), 0));
+  }
+
+  async add(n: number, pairOf: (parameter: string) => Pair): Promise<void> {
+    const found = this.compared.map((each) => {
+      const { actual, expected } = pairOf(each.parameter);
+      const difference = furthest(actual, expected, n * expected.length);
+      each.see(n, difference, largestFinite(expected));
+      return { each, difference, expected };
+    });
+    const beyond = found.filter(({ each, difference }) => relative(difference, this.scaleOf(each)) > tolerance.loop);
+    const entries = beyond.map(({ each, difference, expected }) => {
+      const entry: Beyond = { sample: n, difference, alone: 0, contributions: 0 };
+      each.beyond.push(entry);
+      return { parameter: each.parameter, expected, entry };
+    });
+    for (let draw = 0; draw < draws && !entries.every(({ entry }) => explains(entry)); draw++) {
+      const gradients = await this.alone.sample(n, draw);
+      for (const { parameter, expected, entry } of entries) {
+        const own = gradients.get(parameter);
+        if (!own) continue;
+        entry.alone = Math.max(entry.alone, furthest(own.gradient, expected));
+        entry.contributions = Math.max(entry.contributions, own.contributions);
+      }
+    }
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * Inner products of the gradients of one parameter by two of its uses, sample by sample: what a norm has
+ * as cross terms where a parameter is used several times.
+ */
+import type { Value } from "../graph/value.js";
+import type { Build } from "../ops/build.js";
+import { addCosts, type Factored, sizeOfGradient, sumPerSample, type Way } from "./factored.js";
+import { Outer } from "./outer.js";
+import { RowsGradient, rowProducts } from "./rows.js";
+
+/** The ways to the inner products, `[N]`; at least one. */
+export function innerProducts(a: Factored, b: Factored): Way[] {
+  return [...factoredWays(a, b), ...halfDense(a, b), ...halfDense(b, a), dense(a, b)];
+}
+
+function dense(a: Factored, b: Factored): Way {
+  const own = { operations: 0, floats: 2 * sizeOfGradient(a) };
+  return {
+    name: "materialise",
+    ...addCosts([a.materialisation, b.materialisation, own]),
+    dense: true,
+    emit: (build) => sumPerSample(build, build.mul(a.materialise(build), b.materialise(build))),
+  };
+}
+
+function factoredWays(a: Factored, b: Factored): Way[] {
+  if (a instanceof Outer && b instanceof Outer) return outerOuter(a, b);
+  if (a instanceof RowsGradient && b instanceof Outer) return rowsOuter(a, b);
+  if (a instanceof Outer && b instanceof RowsGradient) return rowsOuter(b, a);
+  if (a instanceof RowsGradient && b instanceof RowsGradient) return rowsRows(a, b);
+  return [];
+}
+
+/** Which factor of a second gradient spans the axes that raw axis 0 of the first does: 0 or 1; null for neither. */
+function matching(a: Outer | RowsGradient, b: Outer): 0 | 1 | null {
+  if (b.blocked || (a instanceof Outer && a.blocked)) return null;
+  const [left, right] = [a.viewed.sides, b.viewed.sides];
+  if (!left || !right) return null;
+  // Where the first spans axes of size 1 only, the other tells which is which.
+  for (const side of [0, 1] as const) {
+    if (left.every((own, axis) => own === -1 || own === (side === 0 ? right[axis] : 1 - (right[axis] as number))))
+      return side;
+  }
+  return null;
+}
+
+/** Factors ordered alike: products of rows with rows, of columns with columns, for each pair of positions. */
+function outerOuter(a: Outer, b: Outer): Way[] {
+  const side = matching(a, b);
+  const equal = a.viewed.equals(b.viewed);
+  if (side === null && !equal) return [];
+  const pairs = a.positions * b.positions;
+  const width = (a.held / a.positions) | 0;
+  const factors = (build: Build): [Value, Value][] => {
+    if (equal) {
+      return [
+        [a.rows, b.rows],
+        [a.columns, b.columns],
+      ];
+    }
+    const own = [a.rows, a.columns].map((factor, raw) => a.viewed.ordered(build, factor, raw)) as [Value, Value];
+    const other = [b.rows, b.columns].map((factor, raw) => b.viewed.ordered(build, factor, raw)) as [Value, Value];
+    return own.map((factor, raw) => [factor, other[side === 0 ? raw : 1 - raw] as Value]);
+  };
+  return [
+    {
+      name: "Gram",
+      operations: pairs * width,
+      floats: 3 * pairs,
+      dense: false,
+      emit: (build) => {
+        const products = factors(build).map(([x, y]) => build.matmul(x, build.transposeLast(y))) as [Value, Value];
+        return sumPerSample(build, build.mul(...products));
+      },
+    },
+  ];
+}
+
+/** The sum over t, s of A[n, s, places_t] times (cotangents_t . B[n, s]), A being the factor along the table's rows. */
+function rowsOuter(rows: RowsGradient, outer: Outer): Way[] {
+  const side = matching(rows, outer);
+  if (side === null || !rows.viewed.inOrder(0)) return [];
+  const [t, s] = [rows.positions, outer.positions];
+  const size = rows.viewed.raw[1] as number;
+  return [
+    {
+      name: "Gram",
+      operations: t * s * size,
+      floats: 5 * t * s,
+      dense: false,
+      emit: (build) => {
+        const ordered = (raw: 0 | 1) => outer.viewed.ordered(build, raw === 0 ? outer.rows : outer.columns, raw);
+        const [table, other] = side === 0 ? [ordered(0), ordered(1)] : [ordered(1), ordered(0)];
+        const own = rows.viewed.ordered(build, rows.cotangents, 1);
+        const products = build.matmul(other, build.transposeLast(own));
+        const index = build.expand(build.unsqueeze(rows.places, [1]), products.shape);
+        return sumPerSample(build, build.mul(build.op("GatherElements", [table, index], { axis: 2 }), products));
+      },
+    },
+  ];
+}
+
+function rowsRows(a: RowsGradient, b: RowsGradient): Way[] {
+  if (!a.viewed.equals(b.viewed)) return [];
+  const pairs = a.positions * b.positions;
+  return [
+    {
+      name: "Gram",
+      operations: pairs * (a.viewed.raw[1] as number),
+      floats: 4 * pairs,
+      dense: false,
+      emit: (build) => rowProducts(build, a, b),
+    },
+  ];
+}
+
+/** One of the two multiplied out, contracted with the factors of the other. */
+function halfDense(a: Factored, b: Factored): Way[] {
+  if (a instanceof RowsGradient) return pickedRows(a, b);
+  if (!(a instanceof Outer)) return [];
+  const size = sizeOfGradient(a);
+  const own = { operations: size * a.positions, floats: a.held + (a.viewed.moves ? 2 * size : 0) };
+  return [
+    {
+      name: "contract",
+      ...addCosts([b.materialisation, own]),
+      dense: true,
+      emit: (build) => {
+        const whole = a.viewed.undo(build, b.materialise(build));
+        return sumPerSample(build, build.mul(build.matmul(a.rows, whole), a.columns));
+      },
+    },
+  ];
+}
+
+/** The rows of the other that were picked, times what they received. */
+function pickedRows(a: RowsGradient, b: Factored): Way[] {
+  if (a.positions === 0) return [];
+  const own = { operations: 0, floats: 4 * a.held + (a.viewed.moves ? 2 * sizeOfGradient(a) : 0) };
+  return [
+    {
+      name: "pick rows",
+      ...addCosts([b.materialisation, own]),
+      dense: true,
+      emit: (build) => {
+        const whole = a.viewed.undo(build, b.materialise(build));
+        const index = build.expand(build.unsqueeze(a.places, [2]), a.cotangents.shape);
+        return sumPerSample(build, build.mul(build.op("GatherElements", [whole, index], { axis: 1 }), a.cotangents));
+      },
+    },
+  ];
+}

@@ -1,0 +1,66 @@
+/** Takes a view apart: of which pieces of which raw axes each axis of the viewed shape is made. */
+import type { Shape } from "../graph/dim.js";
+import type { ViewStep } from "../ops/definition.js";
+
+/** A piece of an axis, compared by identity; of size above 1. */
+export interface Piece {
+  readonly size: number;
+}
+
+export interface Separation {
+  /** The pieces of each raw axis, outermost first. */
+  readonly raw: readonly (readonly Piece[])[];
+  /** The pieces of each axis of the viewed shape. */
+  readonly axes: readonly (readonly Piece[])[];
+}
+
+export function sizeOfPieces(pieces: readonly Piece[]): number {
+  return pieces.reduce((product, { size }) => product * size, 1);
+}
+
+/** Null where a reshape cuts across axes (`[4, 3]` to `[6, 2]`), or there are no elements. */
+export function separate(raw: Shape, steps: readonly ViewStep[]): Separation | null {
+  if (raw.includes(0)) return null;
+  const whole = raw.map((size) => (size === 1 ? [] : [{ size: size as number }]));
+  let state: Separation = { raw: whole, axes: whole };
+  for (const step of steps) {
+    const next = step.kind === "transpose" ? transposed(state, step.permutation) : regrouped(state, step.shape);
+    if (!next) return null;
+    state = next;
+  }
+  return state;
+}
+
+function transposed({ raw, axes }: Separation, permutation: readonly number[]): Separation {
+  return { raw, axes: permutation.map((axis) => axes[axis] as Piece[]) };
+}
+
+/** Cuts pieces in two where an axis of `shape` ends within one. */
+function regrouped({ raw, axes }: Separation, shape: Shape): Separation | null {
+  const queue = [...axes.flat()];
+  const cuts = new Map<Piece, readonly Piece[]>();
+  const grouped: Piece[][] = [];
+  for (const dim of shape) {
+    const group: Piece[] = [];
+    let left = dim as number;
+    while (left > 1) {
+      const piece = queue.shift();
+      if (!piece) return null;
+      if (left % piece.size === 0) {
+        group.push(piece);
+        left /= piece.size;
+        continue;
+      }
+      if (piece.size % left !== 0) return null;
+      const [outer, inner] = [{ size: left }, { size: piece.size / left }];
+      cuts.set(piece, [outer, inner]);
+      group.push(outer);
+      queue.unshift(inner);
+      left = 1;
+    }
+    grouped.push(group);
+  }
+  // A piece that came from a cut may have been cut again.
+  const cut = (piece: Piece): readonly Piece[] => cuts.get(piece)?.flatMap(cut) ?? [piece];
+  return { raw: raw.map((pieces) => pieces.flatMap(cut)), axes: grouped };
+}

@@ -1,0 +1,54 @@
+/** Graphs inside nodes: made from values that may read what is around them, and taken apart again. */
+import type { Attribute, Body, Node, Value } from "./value.js";
+import { makeNode } from "./value.js";
+import { dependentsOf, nodesBefore, presentInputs } from "./walk.js";
+
+export function isBody(attribute: Attribute | undefined): attribute is Body {
+  return typeof attribute === "object" && "outputs" in attribute;
+}
+
+/** The same outputs with some values replaced by others of the same type, and what depends on them made anew. */
+export function substitute(outputs: readonly Value[], replacements: ReadonlyMap<Value, Value>): Value[] {
+  const current = new Map(replacements);
+  const nodes = nodesBefore(outputs, replacements);
+  const affected = dependentsOf(replacements.keys(), nodes);
+  for (const node of nodes) {
+    if (!node.outputs.some((output) => affected.has(output))) continue;
+    const inputs = node.inputs.map((input) => (input ? (current.get(input) ?? input) : null));
+    const names = node.outputs.map(({ name }) => name);
+    const made: Node = makeNode({ ...node, inputs }, node.outputs, names);
+    node.outputs.forEach((output, k) => {
+      current.set(output, made.outputs[k] as Value);
+    });
+  }
+  return outputs.map((output) => current.get(output) ?? output);
+}
+
+/** A body, and the values from around it that it reads: its last inputs stand for them, in this order. */
+export interface Closed {
+  readonly body: Body;
+  readonly captured: readonly Value[];
+}
+
+/**
+ * Makes a body of what `leaves` lead to. All else that `outputs` read is computed once, outside, and
+ * captured; constants are part of the body. An output that does not depend on the leaves is handed in too.
+ */
+export function closeOver(leaves: readonly Value[], outputs: readonly Value[]): Closed {
+  const nodes = nodesBefore(outputs, new Set(leaves));
+  const inside = dependentsOf(leaves, nodes);
+  const captured = new Map<Value, Value>();
+  const own = new Set(leaves);
+  const take = (value: Value) => {
+    if (inside.has(value) || own.has(value) || isConstant(value) || captured.has(value)) return;
+    captured.set(value, { name: value.name, dtype: value.dtype, shape: value.shape, source: { kind: "input" } });
+  };
+  for (const node of nodes) if (node.outputs.some((output) => inside.has(output))) presentInputs(node).forEach(take);
+  outputs.forEach(take);
+  const body: Body = { inputs: [...leaves, ...captured.values()], outputs: substitute(outputs, captured) };
+  return { body, captured: [...captured.keys()] };
+}
+
+function isConstant({ source }: Value): boolean {
+  return source.kind === "constant" || source.kind === "dims";
+}

@@ -1,0 +1,130 @@
+/** Tables of rows: embeddings, learned positions, and heads tied to them. */
+import { PergradError } from "../errors.js";
+import { isBatch, showShape } from "../graph/dim.js";
+import { where } from "../trace/functions.js";
+import { invalid } from "../trace/shape.js";
+import { requireSameDType, type Traced } from "../trace/traced.js";
+import { need, requireSize } from "./layers.js";
+import type { Module } from "./module.js";
+import { fanIn, normal, type ParameterSpec } from "./random.js";
+import { count } from "./window.js";
+
+export interface TableOptions {
+  /** The standard deviation of the initial values, which are normal; 1 unless given. */
+  readonly deviation?: number;
+}
+
+export interface EmbeddingOptions extends TableOptions {
+  /**
+   * The index that stands for padding; negative ones count from the end. It is read as a row of zeros, and
+   * the table's own row starts from zeros and gets no gradient.
+   */
+  readonly paddingIndex?: number;
+}
+
+function checkDeviation(layer: string, deviation: number): void {
+  if (!(deviation >= 0 && Number.isFinite(deviation))) {
+    throw invalid(`${layer}: deviation is a finite number from 0 up, not ${deviation}.`);
+  }
+}
+
+/** A normal table, of which one row is zeros. */
+function table(rows: number, width: number, deviation: number, zeroRow: number | undefined): ParameterSpec {
+  const all = normal([rows, width], deviation);
+  if (zeroRow === undefined) return all;
+  return { ...all, initial: (source) => all.initial(source).fill(0, zeroRow * width, (zeroRow + 1) * width) };
+}
+
+/** The row of `paddingIndex`, counted from the front. */
+function paddingRow(rows: number, paddingIndex: number | undefined): number | undefined {
+  if (paddingIndex === undefined) return undefined;
+  const row = paddingIndex < 0 ? paddingIndex + rows : paddingIndex;
+  if (Number.isInteger(row) && row >= 0 && row < rows) return row;
+  throw invalid(`embedding: paddingIndex ${paddingIndex} is outside a table of ${rows} rows.`);
+}
+
+function requireIndices(x: Traced): void {
+  if (x.dtype === "int64" || x.dtype === "int32") return;
+  throw new PergradError("DTYPE_MISMATCH", `it takes int64 or int32 indices, but its input is ${x.dtype}.`);
+}
+
+/**
+ * Rows of a table by their indices: [N, ...] int64 or int32 to [N, ..., width]. The one parameter is
+ * `weight` [vocabulary, width]; an index must be within 0..vocabulary-1.
+ */
+export function embedding(vocabulary: number, width: number, options: EmbeddingOptions = {}): Module {
+  const { deviation = 1, paddingIndex } = options;
+  count("embedding", "vocabulary", vocabulary, 0);
+  count("embedding", "width", width, 0);
+  checkDeviation("embedding", deviation);
+  const padding = paddingRow(vocabulary, paddingIndex);
+  return {
+    name: "embedding",
+    parameters: { weight: table(vocabulary, width, deviation, padding) },
+    forward: (x, parameters) => {
+      requireIndices(x);
+      const rows = need(parameters, "weight").within(x.scope).gather(x, 0);
+      if (padding === undefined) return rows;
+      // The zeros are not the table's: no cotangent reaches its row.
+      return where(x.equal(padding).unsqueeze(x.rank), 0, rows);
+    },
+  };
+}
+
+/** Learned positions: adds row t of `weight` [length, width] to position t of [N, T, width], T up to `length`. */
+export function positional(length: number, width: number, { deviation = 1 }: TableOptions = {}): Module {
+  count("positional", "length", length, 0);
+  count("positional", "width", width, 0);
+  checkDeviation("positional", deviation);
+  return {
+    name: "positional",
+    parameters: { weight: normal([length, width], deviation) },
+    forward: (x, parameters) => {
+      const { shape } = x.value;
+      const positions = shape.at(-2);
+      if (x.rank < 3 || positions === undefined || isBatch(positions) || positions > length) {
+        const wanted = `[N, positions, ${width}] with up to ${length} positions`;
+        throw new PergradError("SHAPE_MISMATCH", `it takes ${wanted}, but its input is ${showShape(shape)}.`);
+      }
+      requireSize(x, -1, width, "features");
+      const weight = need(parameters, "weight").within(x.scope);
+      requireSameDType("its input and weight", [x.value, weight.value]);
+      return x.add(positions === length ? weight : weight.slice(0, 0, positions));
+    },
+  };
+}
+
+export interface TiedOptions {
+  /** Adds a bias of the head's own; false unless given. */
+  readonly bias?: boolean;
+}
+
+/**
+ * The transposed map of an embedding or a linear layer, by the same `weight`: from [N, ..., width] to scores
+ * [N, ..., vocabulary] for an embedding, from a linear layer's outputs back to its inputs for a linear layer.
+ * The weight stays one parameter, named after its first use, and its gradient is the sum of both uses'.
+ *
+ *     const words = nn.embedding(5000, 64);
+ *     const model = nn.sequential(words, nn.transformerEncoderLayer(64, 4), nn.tied(words));
+ */
+export function tied(to: Module, { bias = false }: TiedOptions = {}): Module {
+  const { weight } = to.parameters;
+  const embeds = to.name === "embedding";
+  if (weight?.shape.length !== 2 || !(embeds || to.name === "linear")) {
+    throw invalid(`tied: it takes an embedding or a linear layer, not a ${to.name}.`);
+  }
+  const [rows, columns] = weight.shape as [number, number];
+  const [inputs, outputs] = embeds ? [columns, rows] : [rows, columns];
+  return {
+    name: "tied",
+    parameters: { weight, ...(bias ? { bias: fanIn([outputs], inputs) } : {}) },
+    inputShape: ["N", inputs],
+    forward: (x, parameters) => {
+      requireSize(x, -1, inputs, "features");
+      const own = need(parameters, "weight").within(x.scope);
+      requireSameDType("its input and weight", [x.value, own.value]);
+      const product = x.matmul(embeds ? own.transpose() : own);
+      return bias ? product.add(need(parameters, "bias")) : product;
+    },
+  };
+}

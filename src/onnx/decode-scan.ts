@@ -1,0 +1,82 @@
+/** Scan as files have it, brought to the one form of our graphs: time first, and forwards. */
+import type { NodeProto } from "onnx-buf";
+import { isBatch } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import type { Build } from "../ops/build.js";
+import {
+  intAttribute,
+  interaction,
+  intsAttribute,
+  normalAxis,
+  requireInput,
+  shapeMismatch,
+  unsupported,
+} from "../ops/checks.js";
+import type { Call } from "../ops/definition.js";
+import { scan } from "../ops/scan.js";
+import { decodeAttributes } from "./attributes.js";
+import type { Decoder } from "./decoder.js";
+import { Scope } from "./scope.js";
+import { describeProto, nodeName } from "./structure.js";
+import { subgraph } from "./subgraphs.js";
+
+/** A Scan's body may read what is around it; a value that does not change from step to step is computed outside. */
+export function decodeScan(decoder: Decoder, proto: NodeProto, scope: Scope): void {
+  const { build, initializers, opsetOf } = decoder.context;
+  const call = callOf(decoder, proto, scope);
+  if (opsetOf(proto) < 9)
+    throw unsupported(call, "it is of opset 8, which ran over batches; export it with opset 9 or later");
+  const scans = intAttribute(call, "num_scan_inputs", 0);
+  const states = call.inputs.length - scans;
+  if (scans < 1 || states < 0) throw shapeMismatch(call, `it scans ${scans} of its ${call.inputs.length} inputs`);
+  const given = call.inputs.map((_, k) => requireInput(call, k));
+  const scanned = given.slice(states).map((value, k) => timeFirst(call, build, value, k));
+  const body = subgraph(proto, "body");
+  const results = scan(build, { initial: given.slice(0, states), scanned, name: call.name }, (before, slices) => {
+    const inner = new Scope(scope);
+    const leaves = [...before, ...slices];
+    if (body.input.length !== leaves.length)
+      throw shapeMismatch(call, `its body takes ${body.input.length} inputs, but is given ${leaves.length}`);
+    body.input.forEach(({ name }, k) => {
+      inner.set(name, leaves[k] as Value);
+    });
+    const structure = decoder.structureOf(body, inner);
+    initializers.read(structure, inner);
+    decoder.decodeNodes(structure, inner);
+    const outputs = structure.outputs.map((name) => inner.get(name));
+    return { states: outputs.slice(0, states), results: outputs.slice(states) };
+  });
+  const stacked = results.stacked.map((value, k) => asWritten(call, build, value, k));
+  [...results.states, ...stacked].forEach((value, k) => {
+    const name = proto.output[k];
+    if (name) scope.set(name, value);
+  });
+}
+
+function callOf({ context }: Decoder, proto: NodeProto, scope: Scope): Call {
+  const plain = { ...proto, attribute: proto.attribute.filter(({ name }) => name !== "body") };
+  return {
+    op: "Scan",
+    domain: "",
+    name: nodeName(proto),
+    inputs: proto.input.map((name) => (name === "" ? null : scope.get(name))),
+    attributes: decodeAttributes(plain, describeProto(proto), context.precision),
+    outputs: proto.output.length,
+  };
+}
+
+function reversed(build: Build, value: Value, direction: number | undefined): Value {
+  return direction === 1 ? build.slice(value, 0, -1, Number.MIN_SAFE_INTEGER, -1) : value;
+}
+
+function timeFirst(call: Call, build: Build, value: Value, k: number): Value {
+  const axis = normalAxis(call, intsAttribute(call, "scan_input_axes")?.[k] ?? 0, value.shape.length);
+  if (isBatch(value.shape[axis])) throw interaction(call, "steps from sample to sample");
+  return reversed(build, build.moveAxis(value, axis, 0), intsAttribute(call, "scan_input_directions")?.[k]);
+}
+
+function asWritten(call: Call, build: Build, value: Value, k: number): Value {
+  const axis = normalAxis(call, intsAttribute(call, "scan_output_axes")?.[k] ?? 0, value.shape.length);
+  const ordered = reversed(build, value, intsAttribute(call, "scan_output_directions")?.[k]);
+  return build.moveAxis(ordered, 0, axis);
+}
