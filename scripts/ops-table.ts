@@ -10,6 +10,7 @@ type Definition = (typeof families)[keyof typeof families][number];
 /** How an op's gradient comes about. */
 function derivative(definition: Definition): string {
   if (definition.decompose) return "through its decomposition";
+  if (definition.op === "Scan") return "through its body (`src/autodiff/scan.ts`)";
   if (definition.differentiate === "none") return "none flows: its output is constant almost everywhere";
   return definition.differentiate ? "yes" : "not yet";
 }

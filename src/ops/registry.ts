@@ -64,7 +64,7 @@ export const families = {
   resize,
   rotary,
   running,
-  scanning,
+  scan: scanning,
   selection,
   shapes,
   signal,
