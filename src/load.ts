@@ -9,7 +9,6 @@ import { readExternalData } from "./onnx/external.js";
 import { parseModel } from "./onnx/proto.js";
 import { build } from "./ops/registry.js";
 import { rebatcher } from "./rebatch.js";
-import type { Tensor } from "./tensor.js";
 
 export interface LoadOptions {
   /**
@@ -60,13 +59,5 @@ export async function parseFile(bytes: Uint8Array, path: string): Promise<ModelP
 
 /** Decodes a model; `fileName` is for messages. */
 export function modelOf(source: Uint8Array | ModelProto, fileName: string, options: LoadOptions): Model {
-  const decoded = decodeModel(source, { ...options, fileName, build, rebatcher });
-  const parameters = Object.entries(decoded.parameters).map(([name, tensor]) => [name, float32(name, tensor)]);
-  return { ...decoded, parameters: Object.fromEntries(parameters) };
-}
-
-function float32(name: string, tensor: Tensor): Tensor<"float32"> {
-  const { dtype, dims, data } = tensor;
-  if (data instanceof Float32Array) return { dtype: "float32", dims, data };
-  throw new PergradError("DTYPE_MISMATCH", `The parameter "${name}" is ${dtype}, not float32.`);
+  return decodeModel(source, { ...options, fileName, build, rebatcher });
 }

@@ -8,7 +8,7 @@ import { SampleAxes } from "./autodiff/sample-axes.js";
 import { type Dim, factorOf, isBatch, type Shape, sameShape } from "./graph/dim.js";
 import { constantOf, dimsValue, type Node, nodeOf, type Value } from "./graph/value.js";
 import type { Rebatcher } from "./onnx/decode.js";
-import type { FileNode } from "./onnx/upgrades/rule.js";
+import type { FileNode } from "./onnx/file-node.js";
 import { intAttribute } from "./ops/checks.js";
 import type { SampleAxis } from "./ops/definition.js";
 import { build, definitionOf } from "./ops/registry.js";

@@ -11,7 +11,15 @@ import { isBody } from "../graph/body.js";
 import type { Attribute, Attributes } from "../graph/value.js";
 import type { DType, Tensor } from "../tensor.js";
 import { asWritten } from "./as-written.js";
-import { computedType, elementTypeNamed, elementTypeOf, invalidModel, showElementType, storedTypeOf } from "./proto.js";
+import {
+  computedType,
+  describeProto,
+  elementTypeNamed,
+  elementTypeOf,
+  invalidModel,
+  showElementType,
+  storedTypeOf,
+} from "./proto.js";
 import { decodeTensor, encodeTensor, type PrecisionNotes } from "./tensors.js";
 
 /** Attributes that name an element type. */
@@ -21,8 +29,9 @@ function namesElementType({ domain, opType }: NodeProto, name: string): boolean 
   return name === "to" ? opType === "Cast" : elementTypes.has(name) && (domain === "" || domain === "ai.onnx");
 }
 
-/** Reads all attributes of a node; `what` names the node. Those that name an element type become a dtype. */
-export function decodeAttributes(node: NodeProto, what: string, notes: PrecisionNotes): Attributes {
+/** Reads all attributes of a node. Those that name an element type become a dtype. */
+export function decodeAttributes(node: NodeProto, notes: PrecisionNotes): Attributes {
+  const what = describeProto(node);
   const entries = node.attribute.map((proto): [string, Attribute] => {
     const value = decodeAttribute(proto, what, notes);
     return [proto.name, namesElementType(node, proto.name) ? castTarget(value, what, notes) : value];

@@ -20,8 +20,8 @@ export function symbolOf(dim: TensorShapeProto_Dimension | undefined): string | 
   return dim?.value.case === "dimParam" && dim.value.value !== "" ? dim.value.value : undefined;
 }
 
-/** The size of a dimension that has one. Some exporters write -1 for one that has none. */
-export function sizeOf(dim: TensorShapeProto_Dimension | undefined): number | undefined {
+/** The size of a dimension that the file fixes. Some exporters write -1 for one that it does not. */
+export function fixedSize(dim: TensorShapeProto_Dimension | undefined): number | undefined {
   return dim?.value.case === "dimValue" && dim.value.value >= 0n ? Number(dim.value.value) : undefined;
 }
 
@@ -38,23 +38,23 @@ export function batchAxes(
   const chosen = new Map(inputs.map((input) => [input, chosenAxis(input, given)]));
   const open = inputs.some((input) => {
     const axis = chosen.get(input) ?? likelyAxis(input);
-    return chosen.get(input) !== null && input.dims[axis] !== undefined && sizeOf(input.dims[axis]) === undefined;
+    return chosen.get(input) !== null && input.dims[axis] !== undefined && fixedSize(input.dims[axis]) === undefined;
   });
   const first = inputs.find((input) => chosen.get(input) !== null && input.dims.length > 0);
-  const size = first && sizeOf(first.dims[chosen.get(first) ?? 0]);
+  const size = first && fixedSize(first.dims[chosen.get(first) ?? 0]);
   const notes: string[] = [];
   const axes = inputs.map((input): [string, number | null] => {
     const said = chosen.get(input);
     if (said !== undefined) return [input.name, said];
     if (input.dims.length === 0) return [input.name, null];
     const axis = likelyAxis(input);
-    const own = sizeOf(input.dims[axis]);
+    const own = fixedSize(input.dims[axis]);
     if (own === undefined || (!open && own === size)) return [input.name, axis];
     notes.push(sharedNote(input));
     return [input.name, null];
   });
   const fixed = inputs
-    .map(({ dims }, k) => sizeOf(dims[axes[k]?.[1] ?? dims.length]))
+    .map(({ dims }, k) => fixedSize(dims[axes[k]?.[1] ?? dims.length]))
     .find((found) => found !== undefined);
   return { axes: new Map(axes), fixed, notes };
 }
@@ -87,7 +87,7 @@ function isBatchName(symbol: string): boolean {
 }
 
 function sharedNote({ name, dims }: Input): string {
-  const shape = dims.map((dim) => symbolOf(dim) ?? sizeOf(dim) ?? "?").join(", ");
+  const shape = dims.map((dim) => symbolOf(dim) ?? fixedSize(dim) ?? "?").join(", ");
   return (
     `The input "${name}" [${shape}] is taken to be shared by all samples; if it holds them, ` +
     `say along which axis: sampleAxes: { ${JSON.stringify(name)}: 0 }, or --sample-axis ${name}=0.`

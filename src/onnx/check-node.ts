@@ -134,7 +134,7 @@ function checkAttributes(node: Call, { attributes }: Form): void {
 /** Integers that say yes or no. */
 const flags = new Set(
   (
-    "align_corners allowzero antialias ceil_mode count_include_pad exclude_outside exclusive inverse is_causal keepdims " +
+    "align_corners allowzero antialias ceil_mode count_include_pad exclude_outside exclusive fmod inverse is_causal keepdims " +
     "largest noop_with_empty_axes onesided periodic reverse select_last_index sorted storage_order training_mode transA transB " +
     "upper"
   ).split(" "),

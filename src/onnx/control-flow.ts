@@ -1,29 +1,15 @@
 /** Branches and loops whose course is known before the model runs: replaced by what they do. */
-import type { NodeProto } from "onnx-buf";
+import type { GraphProto, NodeProto } from "onnx-buf";
 import { isBatch } from "../graph/dim.js";
 import { constantValue, type Value } from "../graph/value.js";
 import { interaction, requireInput, unsupported } from "../ops/checks.js";
 import type { Call } from "../ops/definition.js";
 import type { Decoder } from "./decoder.js";
-import { invalidModel } from "./proto.js";
+import { bindOutputs, readNode } from "./file-node.js";
+import { describeProto, invalidModel } from "./proto.js";
 import { Scope } from "./scope.js";
-import { describeProto, nodeName, type Structure } from "./structure.js";
+import type { Structure } from "./structure.js";
 import { subgraph } from "./subgraphs.js";
-
-/** Values under the names that a node gives to its outputs. */
-function bind(proto: NodeProto, values: readonly (() => Value)[], scope: Scope): void {
-  proto.output.forEach((name, k) => {
-    const value = values[k];
-    if (!value)
-      throw invalidModel(`${describeProto(proto)} has ${values.length} results for ${proto.output.length} outputs`);
-    if (name !== "") scope.bind(name, value);
-  });
-}
-
-function callOf(proto: NodeProto, scope: Scope): Call {
-  const inputs = proto.input.map((name) => (name === "" ? null : scope.get(name)));
-  return { op: proto.opType, domain: "", name: nodeName(proto), inputs, attributes: {}, outputs: proto.output.length };
-}
 
 /** The one element of a condition or a count. */
 function knownElement(call: Call, index: number, what: string): number {
@@ -39,13 +25,13 @@ function knownElement(call: Call, index: number, what: string): number {
 
 /** The branch that the condition says takes the node's place. */
 export function decodeIf(decoder: Decoder, proto: NodeProto, scope: Scope): void {
-  const condition = knownElement(callOf(proto, scope), 0, "condition");
+  const condition = knownElement(readNode(proto, scope), 0, "condition");
   const branch = subgraph(proto, condition ? "then_branch" : "else_branch");
   const structure = decoder.structureOf(branch, scope);
   const inner = new Scope(scope);
   decoder.context.initializers.read(structure, inner);
   decoder.decodeNodes(structure, inner);
-  bind(proto, resultsOf(structure, inner), scope);
+  bindOutputs(proto, resultsOf(structure, inner), scope);
 }
 
 function resultsOf({ outputs }: Structure, scope: Scope): (() => Value)[] {
@@ -54,16 +40,10 @@ function resultsOf({ outputs }: Structure, scope: Scope): (() => Value)[] {
 
 /** The body is repeated as often as the trip count and the condition say. */
 export function decodeLoop(decoder: Decoder, proto: NodeProto, scope: Scope): void {
-  const call = callOf(proto, scope);
+  const call = readNode(proto, scope);
   const trips = call.inputs[0] ? knownElement(call, 0, "trip count") : Number.POSITIVE_INFINITY;
   const body = subgraph(proto, "body");
-  const structure = decoder.structureOf(
-    body,
-    withInputs(
-      scope,
-      body.input.map(({ name }) => name),
-    ),
-  );
+  const structure = decoder.structureOf(body, withInputs(scope, body));
   const constants = new Scope(scope);
   decoder.context.initializers.read(structure, constants);
   let carried: (() => Value)[] = call.inputs.slice(2).map((_, k) => () => requireInput(call, k + 2));
@@ -86,13 +66,13 @@ export function decodeLoop(decoder: Decoder, proto: NodeProto, scope: Scope): vo
     for (const [k, stack] of stacks.entries()) stack.push(...results.slice(carried.length + k, carried.length + k + 1));
   }
   const scanned = stacks.map((parts) => () => stacked(decoder, call, parts));
-  bind(proto, [...carried, ...scanned], scope);
+  bindOutputs(proto, [...carried, ...scanned], scope);
 }
 
 /** A scope in which the inputs of a body are there, for finding its wiring. */
-function withInputs(around: Scope, names: readonly string[]): Scope {
+function withInputs(around: Scope, { input }: GraphProto): Scope {
   const scope = new Scope(around);
-  for (const name of names) scope.set(name, boolScalar(true));
+  for (const { name } of input) scope.set(name, boolScalar(true));
   return scope;
 }
 

@@ -16,14 +16,15 @@ import type { Call } from "../ops/definition.js";
 import { scan } from "../ops/scan.js";
 import { decodeAttributes } from "./attributes.js";
 import type { Decoder } from "./decoder.js";
+import { bindOutputs, readNode } from "./file-node.js";
 import { Scope } from "./scope.js";
-import { describeProto, nodeName } from "./structure.js";
 import { subgraph } from "./subgraphs.js";
 
 /** A Scan's body may read what is around it; a value that does not change from step to step is computed outside. */
 export function decodeScan(decoder: Decoder, proto: NodeProto, scope: Scope): void {
-  const { build, initializers, opsetOf } = decoder.context;
-  const call = callOf(decoder, proto, scope);
+  const { build, initializers, opsetOf, precision } = decoder.context;
+  const plain = { ...proto, attribute: proto.attribute.filter(({ name }) => name !== "body") };
+  const call = readNode(proto, scope, decodeAttributes(plain, precision));
   if (opsetOf(proto) < 9)
     throw unsupported(call, "it is of opset 8, which ran over batches; export it with opset 9 or later");
   const scans = intAttribute(call, "num_scan_inputs", 0);
@@ -47,22 +48,8 @@ export function decodeScan(decoder: Decoder, proto: NodeProto, scope: Scope): vo
     return { states: outputs.slice(0, states), results: outputs.slice(states) };
   });
   const stacked = results.stacked.map((value, k) => asWritten(call, build, value, k));
-  [...results.states, ...stacked].forEach((value, k) => {
-    const name = proto.output[k];
-    if (name) scope.set(name, value);
-  });
-}
-
-function callOf({ context }: Decoder, proto: NodeProto, scope: Scope): Call {
-  const plain = { ...proto, attribute: proto.attribute.filter(({ name }) => name !== "body") };
-  return {
-    op: "Scan",
-    domain: "",
-    name: nodeName(proto),
-    inputs: proto.input.map((name) => (name === "" ? null : scope.get(name))),
-    attributes: decodeAttributes(plain, describeProto(proto), context.precision),
-    outputs: proto.output.length,
-  };
+  const outputs = [...results.states, ...stacked].map((value) => () => value);
+  bindOutputs(proto, outputs, scope);
 }
 
 function reversed(build: Build, value: Value, direction: number | undefined): Value {

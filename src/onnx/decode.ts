@@ -3,21 +3,21 @@ import type { ModelProto, NodeProto, ValueInfoProto } from "onnx-buf";
 import { PergradError } from "../errors.js";
 import { bindShape, type Dim, N } from "../graph/dim.js";
 import type { Graph, Value } from "../graph/value.js";
+import type { Model } from "../model.js";
 import type { Build } from "../ops/build.js";
-import type { Tensor } from "../tensor.js";
 import { type BatchAxes, batchAxes } from "./batch-axes.js";
 import { Decoder } from "./decoder.js";
-import { inlineFunctions, opsetOf } from "./functions.js";
+import type { FileNode } from "./file-node.js";
+import { inlineFunctions } from "./functions.js";
 import { type InitializerOptions, Initializers } from "./initializers.js";
 import { decodeInput, type InputOptions } from "./inputs.js";
-import { invalidModel, parseModel } from "./proto.js";
+import { invalidModel, opsetOf, parseModel } from "./proto.js";
 import { Scope } from "./scope.js";
 import { constantsAsInitializers } from "./stored-as-constants.js";
 import { nodesFor, readStructure, type Structure } from "./structure.js";
 import { PrecisionNotes } from "./tensors.js";
 import { refuseQuantised, refuseUnknown } from "./unknown.js";
 import { checkOpset } from "./upgrade.js";
-import type { FileNode } from "./upgrades/rule.js";
 import { Uses } from "./uses.js";
 
 /** Changes the nodes of a file that fixes its batch, so that they take any number of samples. */
@@ -31,6 +31,8 @@ export interface Rebatcher {
 }
 
 export interface DecodeOptions extends InputOptions, InitializerOptions {
+  /** The sample axis of an input, where it is not the likely one, or null where all samples share the input. */
+  readonly sampleAxes?: Readonly<Record<string, number | null>>;
   /** For messages. */
   readonly fileName: string;
   readonly build: Build;
@@ -40,23 +42,11 @@ export interface DecodeOptions extends InputOptions, InitializerOptions {
   readonly rebatcher?: (size: number, axes: ReadonlyMap<Value, number>, choices: readonly number[]) => Rebatcher;
 }
 
-export interface DecodedModel {
-  readonly graph: Graph;
-  /** The values of the graph's parameters, by name. */
-  readonly parameters: Record<string, Tensor>;
-  /** By input; null for one that all samples share. */
-  readonly sampleAxes: Record<string, number | null>;
-  /** Outputs that pergrad cannot compute, each with the reason. */
-  readonly leftOut: Record<string, string>;
-  /** What the user may want to know of: precision lost, initializers not used, constants that might be weights. */
-  readonly notes: string[];
-}
-
 /**
  * Throws NOT_ONNX, INVALID_MODEL, UNSUPPORTED_OP, UNKNOWN_SHAPE, and what the shape rules throw. The axis
  * that holds the samples becomes the batch N, whether or not the file fixes its size.
  */
-export function decodeModel(source: Uint8Array | ModelProto, options: DecodeOptions): DecodedModel {
+export function decodeModel(source: Uint8Array | ModelProto, options: DecodeOptions): Model {
   const { fileName, build } = options;
   const model = source instanceof Uint8Array ? parseModel(source, fileName) : source;
   const opset = opsetOf(model.opsetImport);
@@ -113,7 +103,7 @@ class File {
     );
   }
 
-  decode(): DecodedModel {
+  decode(): Model {
     const constants = new Scope();
     this.#initializers.read(this.structure, constants);
     const { inputs, outputs, leftOut } = this.#readForAnyBatch(constants);

@@ -6,20 +6,20 @@ import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { foldNode } from "../ops/fold.js";
 import { decodeAttributes } from "./attributes.js";
-import { constantTensor } from "./constant.js";
+import { checkNode } from "./check-node.js";
+import { constantTensor } from "./constant-node.js";
 import { decodeIf, decodeLoop } from "./control-flow.js";
 import { decodeScan } from "./decode-scan.js";
-import { standardDomain } from "./functions.js";
+import { type FileNode, readNode } from "./file-node.js";
 import { fileConstant, type Initializers } from "./initializers.js";
-import { invalidModel } from "./proto.js";
+import { describeProto, invalidModel, standardDomain } from "./proto.js";
 import type { Scope } from "./scope.js";
-import { describeProto, nodeName, readStructure, type Structure } from "./structure.js";
+import { readStructure, type Structure } from "./structure.js";
 import type { PrecisionNotes } from "./tensors.js";
 import { upgradeNode } from "./upgrade.js";
-import type { FileNode } from "./upgrades/rule.js";
 
 /** What all graphs of a file have in common. */
-export interface DecoderContext {
+interface DecoderContext {
   readonly fileName: string;
   readonly build: Build;
   readonly opsetOf: (node: NodeProto) => number;
@@ -105,30 +105,22 @@ export class Decoder {
   }
 
   #make(proto: NodeProto, structure: Structure, scope: Scope): void {
-    const domain = standardDomain(proto.domain);
-    const control = domain === "" ? controlFlow.get(proto.opType) : undefined;
-    if (control) control(this, proto, scope);
-    else this.#makeOperator(proto, domain, structure, scope);
-  }
-
-  #makeOperator(proto: NodeProto, domain: string, structure: Structure, scope: Scope): void {
-    const node: FileNode = {
-      op: proto.opType,
-      domain,
-      name: nodeName(proto),
-      inputs: proto.input.map((name) => (name === "" ? null : scope.get(name))),
-      attributes: decodeAttributes(proto, describeProto(proto), this.context.precision),
-      outputs: proto.output.length,
-      outputNames: proto.output,
-    };
-    if (node.op === "Constant" && domain === "") addConstant(node, scope);
+    const control = standardDomain(proto.domain) === "" ? controlFlow.get(proto.opType) : undefined;
+    if (control) {
+      control(this, proto, scope);
+      return;
+    }
+    const node = readNode(proto, scope, decodeAttributes(proto, this.context.precision));
+    if (node.op === "Constant" && node.domain === "") addConstant(node, scope);
     else this.#addNode(node, proto, structure, scope);
   }
 
   #addNode(written: FileNode, proto: NodeProto, structure: Structure, scope: Scope): void {
     const { context } = this;
     const { build, opsetOf, adapt } = context;
-    const node = adapt(upgradeNode(written, opsetOf(proto), build), proto);
+    const upgraded = upgradeNode(written, opsetOf(proto), build);
+    checkNode(upgraded);
+    const node = adapt(upgraded, proto);
     const { op, domain, name, inputs, attributes } = node;
     const outputNames = outputsToMake(node, structure);
     const made = build.node(op, inputs, attributes, outputNames.length, { domain, name, outputNames });

@@ -4,7 +4,7 @@ import { type BatchMultiple, type Dim, factorOf, isBatch } from "../graph/dim.js
 import type { Attributes, Node, Source, Value } from "../graph/value.js";
 
 /** What is needed of the file under construction. */
-export interface Sink {
+interface Sink {
   readonly constant: (ints: readonly number[], dims?: readonly number[]) => string;
   readonly node: (op: string, inputs: readonly string[], attributes: Attributes, wanted: string) => string;
   readonly nameOf: (input: Value) => string;

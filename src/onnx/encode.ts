@@ -4,6 +4,7 @@ import {
   type AttributeProto,
   AttributeProto_AttributeType,
   AttributeProtoSchema,
+  type GraphProto,
   GraphProtoSchema,
   ModelProtoSchema,
   type NodeProto,
@@ -11,7 +12,7 @@ import {
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from "onnx-buf";
-import { PergradError } from "../errors.js";
+import { defect, PergradError } from "../errors.js";
 import { isBatch, type Shape, sameShape, showDim, showShape } from "../graph/dim.js";
 import type { Attributes, Node, Value } from "../graph/value.js";
 import { leavesOf, nodesBefore, presentInputs } from "../graph/walk.js";
@@ -166,7 +167,7 @@ class Encoder {
   /** A scan hands its body what it captures by name, and gives only what is read. */
   private encodeScan(node: Node): void {
     const { body, states, scans, inputDirections, outputDirections } = scanParts(node);
-    const { read, current } = this;
+    const { read } = this;
     const fed = body.inputs.slice(0, states + scans);
     for (const [k, value] of body.inputs.entries()) {
       const outer = node.inputs[k];
@@ -181,21 +182,7 @@ class Encoder {
     });
     const inputs = node.inputs.slice(0, fed.length).map((input) => (input ? this.operand(input) : ""));
     const results = given.map(({ value }) => value);
-    const nodes = neededNodes(nodesBefore(results), results);
-    this.read = valuesRead(nodes, results);
-    this.current = [];
-    for (const each of nodes) this.encodeNode(each);
-    // Each result under a name of its own: one may be handed on unchanged, or be given twice.
-    const outputs = results.map((value) => this.addNode("Identity", [this.operand(value)], {}, "result"));
-    const graph = create(GraphProtoSchema, {
-      name: "body",
-      node: this.current,
-      input: fed.map((value) => valueInfo(this.nameOf.get(value) ?? "", value)),
-      valueInfo: this.intermediate(nodes),
-      output: results.map((value, k) => valueInfo(outputs[k] ?? "", value)),
-    });
-    this.current = current;
-    this.read = read;
+    const graph = this.bodyGraph(fed, results);
     const attributes = {
       num_scan_inputs: scans,
       scan_input_directions: inputDirections,
@@ -205,6 +192,26 @@ class Encoder {
     this.push("Scan", "", node.name, inputs, names, attributes, [
       create(AttributeProtoSchema, { name: "body", type: AttributeProto_AttributeType.GRAPH, g: graph }),
     ]);
+  }
+
+  private bodyGraph(inputs: readonly Value[], results: readonly Value[]): GraphProto {
+    const { read, current } = this;
+    const nodes = neededNodes(nodesBefore(results), results);
+    this.read = valuesRead(nodes, results);
+    this.current = [];
+    for (const node of nodes) this.encodeNode(node);
+    // Each result under a name of its own: one may be handed on unchanged, or be given twice.
+    const outputs = results.map((value) => this.addNode("Identity", [this.operand(value)], {}, "result"));
+    const graph = create(GraphProtoSchema, {
+      name: "body",
+      node: this.current,
+      input: inputs.map((value) => valueInfo(this.nameOf.get(value) ?? "", value)),
+      valueInfo: this.intermediate(nodes),
+      output: results.map((value, k) => valueInfo(outputs[k] ?? "", value)),
+    });
+    this.current = current;
+    this.read = read;
+    return graph;
   }
 
   /** What is made for all graphs belongs to the outermost. */
@@ -237,11 +244,7 @@ class Encoder {
     if (source.kind === "constant") return this.constants.add(rounded(source.tensor, value.dtype), value.name);
     if (source.kind === "dims") return this.dimensions.operand(source.dims, source.scalar);
     const name = this.nameOf.get(value);
-    if (name === undefined)
-      throw new PergradError(
-        "RUNTIME",
-        `The value "${value.name}" is read before it is computed: a defect of pergrad.`,
-      );
+    if (name === undefined) throw defect(`the value "${value.name}" is read before it is computed`);
     return name;
   }
 

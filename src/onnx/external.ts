@@ -10,8 +10,7 @@ import { storedBytesOf } from "../io/bytes.js";
 import { unreadable } from "../io/failure.js";
 import { readAt } from "../io/safetensors.js";
 import { sizeOf } from "../tensor.js";
-import { invalidModel, storedTypeOf } from "./proto.js";
-import { describeProto } from "./structure.js";
+import { describeProto, invalidModel, storedTypeOf } from "./proto.js";
 import { dimsOf } from "./tensors.js";
 
 /** A tensor stored elsewhere; `what` names it in messages. */

@@ -12,18 +12,17 @@ import {
   type ModelProto,
   type NodeProto,
   NodeProtoSchema,
-  type OperatorSetIdProto,
   type TensorProto,
   TensorProtoSchema,
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from "onnx-buf";
 import { Names } from "./names.js";
-import { changed, invalidModel } from "./proto.js";
+import { changed, invalidModel, opsetOf, standardDomain } from "./proto.js";
 import { definedNames } from "./subgraphs.js";
 
 /** A graph without calls, and the opset of each node that came out of a function. */
-export interface Inlined {
+interface Inlined {
   readonly graph: GraphProto;
   readonly opsets: ReadonlyMap<NodeProto, number>;
 }
@@ -33,16 +32,6 @@ const mostNodes = 100_000;
 
 /** Calls within calls: exporters nest them as modules are nested. */
 const mostOpen = 200;
-
-/** "ai.onnx" is another name of the default domain. */
-export function standardDomain(domain: string): string {
-  return domain === "ai.onnx" ? "" : domain;
-}
-
-/** The version of the default domain that is imported. */
-export function opsetOf(imports: readonly OperatorSetIdProto[]): number {
-  return Number(imports.find(({ domain }) => standardDomain(domain) === "")?.version ?? 0n);
-}
 
 /** Throws INVALID_MODEL where functions call each other in a circle, or come to an absurd number of nodes. */
 export function inlineFunctions(

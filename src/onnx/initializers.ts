@@ -3,13 +3,13 @@ import type { TensorProto } from "onnx-buf";
 import { matcher } from "../glob.js";
 import { constantValue, leaf, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
-import { isFloat, sizeOf, type Tensor } from "../tensor.js";
+import { sizeOf, type Tensor } from "../tensor.js";
 import { asWritten } from "./as-written.js";
-import { Names } from "./names.js";
+import { listed, Names } from "./names.js";
 import { readableName } from "./parameter-names.js";
 import type { Scope } from "./scope.js";
 import type { Structure } from "./structure.js";
-import { decodeTensor, type PrecisionNotes } from "./tensors.js";
+import { decodeTensor, isFloat32, type PrecisionNotes } from "./tensors.js";
 import type { Uses } from "./uses.js";
 import { isConfiguration, isRepeated, whyConstant } from "./weights.js";
 
@@ -24,14 +24,14 @@ const mostWritten = 16;
 
 /** A constant of a file, its floats as they were written. */
 export function fileConstant(tensor: Tensor, name: string): Value {
-  if (tensor.dtype !== "float32" || tensor.data.length > mostWritten) return constantValue(tensor, name);
-  const data = Float64Array.from(tensor.data as Float32Array, asWritten);
+  if (!isFloat32(tensor) || tensor.data.length > mostWritten) return constantValue(tensor, name);
+  const data = Float64Array.from(tensor.data, asWritten);
   return constantValue({ dtype: "float64", dims: tensor.dims, data }, name, tensor.dtype);
 }
 
 export class Initializers {
   /** By name; the leaves are in `leaves`. */
-  readonly tensors = new Map<string, Tensor>();
+  readonly tensors = new Map<string, Tensor<"float32">>();
   readonly leaves: Value[] = [];
   readonly #names = new Names();
   readonly #unused = new Set<string>();
@@ -65,7 +65,7 @@ export class Initializers {
 
   #value(name: string, proto: TensorProto): Value {
     const tensor = decodeTensor(proto, `The initializer "${name}"`, this.precision);
-    if (!isFloat(tensor.dtype)) return constantValue(tensor, name);
+    if (!isFloat32(tensor)) return constantValue(tensor, name);
     const known = readableName(name, this.uses);
     if (!this.#isNamed(name) && !this.#isNamed(known)) {
       if (isConfiguration(name, tensor, this.uses)) return constantValue(tensor, name);
@@ -85,7 +85,7 @@ export class Initializers {
     return this.#named.some((matches) => matches(name));
   }
 
-  #parameter(name: string, readable: string, tensor: Tensor): Value {
+  #parameter(name: string, readable: string, tensor: Tensor<"float32">): Value {
     const taken = readable === name && !this.tensors.has(name) ? name : this.#names.fresh(readable);
     if (taken !== name) this.#renamed.push(`${taken} (${name} in the file)`);
     this.tensors.set(taken, tensor);
@@ -98,24 +98,19 @@ export class Initializers {
   notes(): string[] {
     const constants = [...this.#constants].map(
       ([why, names]) =>
-        `Taken for constants, not weights (${why}): ${listed(names)}; to change that, name them in parameters.`,
+        `Taken for constants, not weights (${why}): ${listed(names, 4)}; to change that, name them in parameters.`,
     );
-    const renamed = this.#renamed.length > 0 ? [`Names made readable: ${listed(this.#renamed)}.`] : [];
+    const renamed = this.#renamed.length > 0 ? [`Names made readable: ${listed(this.#renamed, 4)}.`] : [];
     const unused = [...this.#unused].map((name) => `The initializer "${name}" is not used.`);
     return [...constants, ...renamed, ...unused];
   }
 }
 
 /** The first of equal rows, else the tensor itself. */
-function oneRow(tensor: Tensor): Tensor {
+function oneRow(tensor: Tensor<"float32">): Tensor<"float32"> {
   const [count = 1, ...rest] = tensor.dims;
   const size = sizeOf(rest);
-  const data = tensor.data as Float32Array;
+  const { dtype, data } = tensor;
   if (count < 2 || data.some((element, k) => !Object.is(element, data[k % size]))) return tensor;
-  return { dtype: tensor.dtype, dims: [1, ...rest], data: data.slice(0, size) } as Tensor;
-}
-
-function listed(names: readonly string[]): string {
-  const more = names.length > 4 ? ` and ${names.length - 4} more` : "";
-  return names.slice(0, 4).join(", ") + more;
+  return { dtype, dims: [1, ...rest], data: data.slice(0, size) };
 }

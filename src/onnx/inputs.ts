@@ -3,13 +3,11 @@ import type { TensorShapeProto_Dimension, ValueInfoProto } from "onnx-buf";
 import { PergradError } from "../errors.js";
 import type { Dim } from "../graph/dim.js";
 import { leaf, type Value } from "../graph/value.js";
-import { symbolOf } from "./batch-axes.js";
+import { fixedSize, symbolOf } from "./batch-axes.js";
 import { computedType, invalidModel, showElementType, storedTypeOf } from "./proto.js";
 import type { PrecisionNotes } from "./tensors.js";
 
 export interface InputOptions {
-  /** The sample axis of an input (0 where not given), or null where all samples share the input. */
-  readonly sampleAxes?: Readonly<Record<string, number | null>>;
   /** Sizes of symbolic dimensions, by their name, or by `input.axis`. */
   readonly dimensions?: Readonly<Record<string, number>>;
 }
@@ -56,15 +54,13 @@ function decodeShape(
   const symbol = at === null ? undefined : symbolOf(dims[at]);
   return dims.map((dim, axis) => {
     if (axis === at || (symbol !== undefined && symbolOf(dim) === symbol)) return size;
-    return fixedSize(dim, input, axis) ?? givenSize(dim, input, axis, options);
+    return possibleSize(dim, input, axis) ?? givenSize(dim, input, axis, options);
   });
 }
 
-function fixedSize(dim: TensorShapeProto_Dimension, input: string, axis: number): number | undefined {
-  // Some exporters write -1 for a dimension that is not fixed.
-  if (dim.value.case !== "dimValue" || dim.value.value < 0n) return undefined;
-  const size = Number(dim.value.value);
-  if (!Number.isSafeInteger(size))
+function possibleSize(dim: TensorShapeProto_Dimension, input: string, axis: number): number | undefined {
+  const size = fixedSize(dim);
+  if (size !== undefined && !Number.isSafeInteger(size))
     throw invalidModel(`Axis ${axis} of the input "${input}" has the impossible size ${dim.value.value}`);
   return size;
 }

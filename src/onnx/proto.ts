@@ -1,7 +1,15 @@
-/** The protobuf messages of an ONNX file, and the element types that they name. */
+/** The protobuf messages of an ONNX file: read, named in messages, and the element types that they name. */
 import { create, type DescMessage, fromBinary, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
-import { TensorProto_DataType as ElementType, type ModelProto, ModelProtoSchema } from "onnx-buf";
+import {
+  TensorProto_DataType as ElementType,
+  type ModelProto,
+  ModelProtoSchema,
+  type NodeProto,
+  type OperatorSetIdProto,
+  type StringStringEntryProto,
+} from "onnx-buf";
 import { PergradError } from "../errors.js";
+import { describeNode } from "../graph/value.js";
 import type { HalfType } from "../io/bytes.js";
 import type { DType } from "../tensor.js";
 
@@ -51,6 +59,33 @@ export function showElementType(elementType: number): string {
 export function elementTypeNamed(name: string): number {
   const found = Object.entries(ElementType).find(([key]) => key === name.toUpperCase());
   return typeof found?.[1] === "number" ? found[1] : ElementType.UNDEFINED;
+}
+
+/** "ai.onnx" is another name of the default domain. */
+export function standardDomain(domain: string): string {
+  return domain === "ai.onnx" ? "" : domain;
+}
+
+/** The version of the default domain that is imported. */
+export function opsetOf(imports: readonly OperatorSetIdProto[]): number {
+  return Number(imports.find(({ domain }) => standardDomain(domain) === "")?.version ?? 0n);
+}
+
+/** Old exporters name no nodes: the first output's name stands in. */
+export function nodeName(node: NodeProto): string {
+  return node.name || (node.output.find((name) => name !== "") ?? "");
+}
+
+export function describeProto(node: NodeProto): string {
+  return describeNode({ op: node.opType, name: nodeName(node), outputs: [] });
+}
+
+/** What an exporter wrote beside a message under a key. */
+export function metadataOf(
+  message: { readonly metadataProps: readonly StringStringEntryProto[] } | undefined,
+  key: string,
+): string | undefined {
+  return message?.metadataProps.find((entry) => entry.key === key)?.value;
 }
 
 /** A message like another but for some of its fields. */

@@ -4,24 +4,15 @@
  */
 import { type GraphProto, GraphProtoSchema, type NodeProto, type TensorProto, TensorProtoSchema } from "onnx-buf";
 import { isFloat } from "../tensor.js";
-import { standardDomain } from "./functions.js";
-import { changed, computedType, storedTypeOf } from "./proto.js";
+import { changed, computedType, standardDomain, storedTypeOf } from "./proto.js";
 
-/** Operators with weights, and which of their inputs those are. */
-const layers: ReadonlyMap<string, number> = new Map([
-  ["Conv", 1],
-  ["ConvTranspose", 1],
-  ["GRU", 1],
-  ["Gemm", 1],
-  ["LSTM", 1],
-  ["MatMul", 1],
-  ["RNN", 1],
-]);
+/** Operators whose second input is their weight. */
+const layers = new Set(["Conv", "ConvTranspose", "GRU", "Gemm", "LSTM", "MatMul", "RNN"]);
 
 /** The same graph, its floating-point Constant nodes made initializers where its layers have no other weights. */
 export function constantsAsInitializers(graph: GraphProto): GraphProto {
-  const weights = new Set(graph.node.map(({ opType, input }) => input[layers.get(opType) ?? input.length]));
-  const stored = graph.node.some((node) => floatsOf(node) && weights.has(node.output[0]));
+  const weights = new Set(graph.node.flatMap(({ opType, input }) => (layers.has(opType) ? input.slice(1, 2) : [])));
+  const stored = graph.node.some((node) => floatsOf(node) && weights.has(node.output[0] ?? ""));
   if (!stored || graph.initializer.some(isFloating)) return graph;
   const initializer: TensorProto[] = [...graph.initializer];
   const node = graph.node.filter((each) => {

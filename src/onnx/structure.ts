@@ -1,8 +1,7 @@
 /** The wiring of a file's graph: names resolved, dead nodes dropped, nodes in an order in which they can run. */
 import type { GraphProto, NodeProto, TensorProto, ValueInfoProto } from "onnx-buf";
 import { PergradError } from "../errors.js";
-import { describeNode } from "../graph/value.js";
-import { invalidModel } from "./proto.js";
+import { describeProto, invalidModel } from "./proto.js";
 import { namesRead } from "./subgraphs.js";
 
 export interface Structure {
@@ -14,15 +13,6 @@ export interface Structure {
   readonly outputs: readonly string[];
   /** Every name that one of `nodes` reads, or that is an output. */
   readonly read: ReadonlySet<string>;
-}
-
-export function describeProto(node: NodeProto): string {
-  return describeNode({ op: node.opType, name: nodeName(node), outputs: [] });
-}
-
-/** Old exporters name no nodes: the first output's name stands in. */
-export function nodeName(node: NodeProto): string {
-  return node.name || (node.output.find((name) => name !== "") ?? "");
 }
 
 /**

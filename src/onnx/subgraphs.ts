@@ -1,6 +1,6 @@
 /** Graphs inside nodes: the branches of If, the bodies of Loop and Scan. */
 import type { GraphProto, NodeProto } from "onnx-buf";
-import { invalidModel } from "./proto.js";
+import { describeProto, invalidModel } from "./proto.js";
 
 /** Deeper nesting than anybody writes. */
 const deepest = 64;
@@ -14,7 +14,7 @@ export function subgraphsOf(node: NodeProto): GraphProto[] {
 export function subgraph(node: NodeProto, name: string): GraphProto {
   const found = node.attribute.find((attribute) => attribute.name === name)?.g;
   if (found) return found;
-  throw invalidModel(`${node.opType} node "${node.name || (node.output[0] ?? "")}" has no graph "${name}"`);
+  throw invalidModel(`${describeProto(node)} has no graph "${name}"`);
 }
 
 /** What a node reads: its inputs, and the names that its graphs take from around it. */
@@ -23,7 +23,7 @@ export function namesRead(node: NodeProto): string[] {
 }
 
 /** The names that a graph reads and does not define. Throws INVALID_MODEL for absurd nesting. */
-export function freeNames(graph: GraphProto, depth = 0): Set<string> {
+function freeNames(graph: GraphProto, depth = 0): Set<string> {
   if (depth > deepest) throw invalidModel(`Graphs are nested more than ${deepest} deep`);
   const free = new Set(graph.output.map(({ name }) => name));
   for (const node of graph.node) {

@@ -4,6 +4,7 @@ import { TensorProto_DataLocation as Location, type TensorProto, TensorProtoSche
 import { PergradError } from "../errors.js";
 import { bytesOfArray, storedBytesOf, tensorOfBytes } from "../io/bytes.js";
 import { arrayOf, sizeOf, type Tensor, type TypedArray } from "../tensor.js";
+import { listed } from "./names.js";
 import { computedType, elementTypeOf, invalidModel, type StoredType, showElementType, storedTypeOf } from "./proto.js";
 
 /** Collects what was stored in a precision other than the float32 that it is computed in. */
@@ -17,11 +18,9 @@ export class PrecisionNotes {
 
   /** One sentence per stored type. */
   list(): string[] {
-    return [...this.#names].map(([stored, names]) => {
-      const shown = [...names].slice(0, 3).join(", ");
-      const others = names.size > 3 ? ` and ${names.size - 3} more` : "";
-      return `Declared as ${stored}, computed in float32: ${shown}${others}.`;
-    });
+    return [...this.#names].map(
+      ([stored, names]) => `Declared as ${stored}, computed in float32: ${listed([...names], 3)}.`,
+    );
   }
 }
 
@@ -40,6 +39,11 @@ export function decodeTensor(proto: TensorProto, what: string, notes: PrecisionN
   const found = proto.rawData.length > 0 ? fromRaw(proto, stored, dims, what) : fromFields(proto, stored, dims, what);
   if (found.dtype !== "float64") return found;
   return { dtype: "float32", dims, data: Float32Array.from(found.data as Float64Array) };
+}
+
+/** Of decoded tensors, all floating-point ones. */
+export function isFloat32(tensor: Tensor): tensor is Tensor<"float32"> {
+  return tensor.dtype === "float32";
 }
 
 /** Throws INVALID_MODEL where no tensor can have such a shape. */

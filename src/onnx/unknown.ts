@@ -2,8 +2,8 @@
 import type { NodeProto } from "onnx-buf";
 import { PergradError } from "../errors.js";
 import type { Build } from "../ops/build.js";
-import { standardDomain } from "./functions.js";
-import { nodeName } from "./structure.js";
+import { listed } from "./names.js";
+import { nodeName, standardDomain } from "./proto.js";
 import { isRenamed } from "./upgrade.js";
 
 interface Reader {
@@ -24,13 +24,10 @@ export function refuseUnknown(nodes: readonly NodeProto[], { build, fileName, op
     const standard = domain === "" && (dissolved.has(node.opType) || isRenamed(node.opType, opsetOf(node)));
     if (standard || build.lookup(domain, node.opType)) continue;
     const op = domain ? `${domain}.${node.opType}` : node.opType;
-    unknown.set(op, [...(unknown.get(op) ?? []), nodeName(node)]);
+    unknown.set(op, [...(unknown.get(op) ?? []), `"${nodeName(node)}"`]);
   }
   if (unknown.size === 0) return;
-  const list = [...unknown].map(([op, names]) => {
-    const more = names.length > 1 ? ` and ${names.length - 1} more` : "";
-    return `${op} (node "${names[0]}"${more})`;
-  });
+  const list = [...unknown].map(([op, names]) => `${op} (node ${listed(names, 1)})`);
   const plural = unknown.size > 1 ? "operators that pergrad does not know" : "an operator that pergrad does not know";
   throw new PergradError("UNSUPPORTED_OP", `"${fileName}" uses ${plural}: ${list.join(", ")}.`);
 }
@@ -43,10 +40,10 @@ export function refuseQuantised(nodes: readonly NodeProto[], fileName: string): 
   const found = nodes.filter(({ opType }) => quantised.test(opType));
   const [first] = found;
   if (!first) return;
-  const more = found.length > 1 ? ` and ${found.length - 1} more` : "";
+  const names = found.map((node) => `"${nodeName(node)}"`);
   throw new PergradError(
     "UNSUPPORTED_OP",
-    `"${fileName}" is quantised (${first.opType} node "${nodeName(first)}"${more}), and integer weights have no gradients; ` +
+    `"${fileName}" is quantised (${first.opType} node ${listed(names, 1)}), and integer weights have no gradients; ` +
       "load the float32 or float16 model that it was made from, often beside it as model.onnx or model_fp16.onnx.",
   );
 }

@@ -5,13 +5,13 @@
  */
 import { PergradError } from "../errors.js";
 import type { Build } from "../ops/build.js";
-import { checkNode } from "./check-node.js";
+import type { FileNode } from "./file-node.js";
 import { gridSampleUpgrades } from "./upgrades/grid-sample.js";
 import { inputsUpgrades } from "./upgrades/inputs.js";
 import { normalisationUpgrades } from "./upgrades/normalisation.js";
 import { oldBroadcastUpgrades } from "./upgrades/old-broadcast.js";
 import { resizeUpgrades } from "./upgrades/resize.js";
-import { type FileNode, type Upgrade, without } from "./upgrades/rule.js";
+import { type Upgrade, without } from "./upgrades/rule.js";
 import { softmaxUpgrades } from "./upgrades/softmax.js";
 
 export const oldestOpset = 6;
@@ -63,6 +63,5 @@ export function upgradeNode(node: FileNode, opset: number, build: Build): FileNo
     current = rewrite(current, build);
     if (current.op !== node.op) break;
   }
-  checkNode(current);
   return current;
 }

@@ -1,5 +1,6 @@
 /** Where the names of a file are read, and what its exporter wrote beside them. */
 import type { NodeProto, ValueInfoProto } from "onnx-buf";
+import { metadataOf } from "./proto.js";
 import { subgraphsOf } from "./subgraphs.js";
 
 export interface Use {
@@ -11,7 +12,6 @@ export interface Use {
 export class Uses {
   readonly #readers = new Map<string, Use[]>();
   readonly #producers = new Map<string, NodeProto>();
-
   readonly #infos: ReadonlyMap<string, ValueInfoProto>;
 
   constructor(nodes: Iterable<NodeProto>, infos: readonly ValueInfoProto[] = []) {
@@ -34,7 +34,7 @@ export class Uses {
 
   /** What the exporter wrote about a value under a key. */
   noteOn(name: string, key: string): string | undefined {
-    return this.#infos.get(name)?.metadataProps.find((entry) => entry.key === key)?.value;
+    return metadataOf(this.#infos.get(name), key);
   }
 
   producerOf(name: string): NodeProto | undefined {

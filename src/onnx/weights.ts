@@ -3,6 +3,7 @@
  * set up operators, masks, and constants that an exporter took out of formulas.
  */
 import type { Tensor } from "../tensor.js";
+import { layers } from "./layers.js";
 import type { Use, Uses } from "./uses.js";
 
 /** Inputs that set up an operator, or that it tracks and does not train. */
@@ -36,13 +37,6 @@ const buffers =
 const statistics = /(^|[._/])(pixel_|image_|img_)?(mean|std)s?$/i;
 
 const elementwise = new Set(["Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "Where", "Equal", "Less", "Greater"]);
-
-/** Operators whose floating-point operands are weights, of one element too. */
-const layers = new Set(
-  "Conv ConvTranspose Einsum GRU Gather Gemm GroupNormalization InstanceNormalization LSTM LayerNormalization MatMul PRelu RNN BatchNormalization".split(
-    " ",
-  ),
-);
 
 /** What is added to hide an element: far below any activation. */
 const hidden = -1e4;
@@ -83,7 +77,12 @@ export function isConfiguration(name: string, tensor: Tensor, uses: Uses): boole
 }
 
 /** Why an initializer is taken for a constant; null for a weight. */
-export function whyConstant(name: string, tensor: Tensor, uses: Uses, inputs: ReadonlySet<string>): string | null {
+export function whyConstant(
+  name: string,
+  tensor: Tensor<"float32">,
+  uses: Uses,
+  inputs: ReadonlySet<string>,
+): string | null {
   const kind = uses.noteOn(name, kindKey);
   if (kind !== undefined) return kind === "PARAMETER" ? null : "a buffer, as its exporter says";
   if (buffers.test(name)) return "by its name a buffer";
@@ -98,6 +97,7 @@ export function whyConstant(name: string, tensor: Tensor, uses: Uses, inputs: Re
   // A group norm is written as an instance norm that scales by 1, and a scaling of its own.
   const neutral = distinct?.length === 1 && readers.every(({ node }) => node.opType === "InstanceNormalization");
   if (neutral) return "the same number everywhere";
+  // Floating-point operands of a layer are weights, of one element too.
   if (readers.some(({ node }) => layers.has(node.opType))) return null;
   if (tensor.data.length > 1 && !readers.every(({ node }) => elementwise.has(node.opType))) return null;
   if (readers.some((use) => isBias(use, tensor, uses))) return null;
@@ -109,9 +109,9 @@ export function whyConstant(name: string, tensor: Tensor, uses: Uses, inputs: Re
 }
 
 /** The elements that occur, where they are at most two. Real weights are told from masks within a few elements. */
-function distinctUpToTwo({ data }: Tensor): number[] | null {
+function distinctUpToTwo({ data }: Tensor<"float32">): number[] | null {
   const found: number[] = [];
-  for (const element of data as Float32Array) {
+  for (const element of data) {
     if (found.includes(element)) continue;
     found.push(element);
     if (found.length > 2) return null;

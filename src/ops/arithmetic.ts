@@ -1,25 +1,30 @@
 /** Add, Sub, Mul, Div, Neg, Pow, Mod, and the variadic Sum, Mean, Max, Min. */
 import { add, type Dim, divide, factorOf, isBatch, multiply } from "../graph/dim.js";
-import type { Value, ValueType } from "../graph/value.js";
+import { constantOf, type Value, type ValueType } from "../graph/value.js";
 import { isFloat } from "../tensor.js";
 import { array64, broadcastDims, broadcastTo } from "./array64.js";
 import type { Build } from "./build.js";
-import { broadcastShape, intAttribute, requireInput } from "./checks.js";
+import { broadcastShape, intAttribute, requireInput, unsupported } from "./checks.js";
 import type { Array64, Call, DerivativeRule, OpDefinition } from "./definition.js";
 import { binary, elementwise, unary } from "./elementwise.js";
 import { scalingSteps } from "./steps.js";
 
-/** Follows shape arithmetic: integer scalars and vectors whose elements are known. */
-function withKnown(definition: OpDefinition, combine: (a: Dim, b: Dim) => Dim | undefined): OpDefinition {
+type Combine = (a: Dim, b: Dim) => Dim | undefined;
+
+/** Follows shape arithmetic: scalars and vectors of integers, or of multiples of N as floats, that are known. */
+function withKnown(definition: OpDefinition, combine: Combine, combineFloats = combine): OpDefinition {
   return {
     ...definition,
-    infer: (call) => definition.infer(call).map((type) => foldKnown(call, type, combine)),
+    infer: (call) => definition.infer(call).map((type) => foldKnown(call, type, combine, combineFloats)),
   };
 }
 
-function foldKnown(call: Call, type: ValueType, combine: (a: Dim, b: Dim) => Dim | undefined): ValueType {
-  if (isFloat(type.dtype)) return type;
-  const operands = call.inputs.map((input) => input?.known);
+function foldKnown(call: Call, type: ValueType, integers: Combine, floats: Combine): ValueType {
+  const float = isFloat(type.dtype);
+  if (float && !call.inputs.some((input) => input?.known?.some(isBatch))) return type;
+  if (type.shape.length > 1) return type;
+  const combine = float ? floats : integers;
+  const operands = call.inputs.map((input) => input?.known ?? smallConstant(input));
   const length = Math.max(...operands.map((known) => known?.length ?? 0));
   const known: Dim[] = [];
   for (let i = 0; i < length; i++) {
@@ -34,6 +39,12 @@ function foldKnown(call: Call, type: ValueType, combine: (a: Dim, b: Dim) => Dim
   return operands.every((operand) => operand !== undefined) ? { ...type, known } : type;
 }
 
+/** Of a float, whose elements are not followed elsewhere. */
+function smallConstant(input: Value | null): readonly number[] | undefined {
+  const tensor = constantOf(input);
+  return tensor && tensor.data.length <= 64 ? Array.from(tensor.data as ArrayLike<number>, Number) : undefined;
+}
+
 const subtract = (a: Dim, b: Dim): Dim | undefined => {
   if (isBatch(a) && isBatch(b) && a.perSample === b.perSample) return 0;
   return add(a, isBatch(b) ? { perSample: -b.perSample } : -b);
@@ -42,6 +53,13 @@ const subtract = (a: Dim, b: Dim): Dim | undefined => {
 /** Exact, or rounded towards zero where both are plain integers. */
 const integerDivide = (a: Dim, b: Dim): Dim | undefined =>
   divide(a, b) ?? (isBatch(a) || isBatch(b) || b === 0 ? undefined : Math.trunc(a / b));
+
+/** As floats: not rounded. */
+const floatDivide: Combine = (a, b) => {
+  if (isBatch(b)) return isBatch(a) ? a.perSample / b.perSample : undefined;
+  if (b === 0) return undefined;
+  return isBatch(a) ? { perSample: a.perSample / b } : a / b;
+};
 
 const shapeOf = (node: { inputs: readonly (Value | null)[] }, index: number) => (node.inputs[index] as Value).shape;
 
@@ -104,6 +122,7 @@ const division = withKnown(
     linear: scalingSteps,
   },
   integerDivide,
+  floatDivide,
 );
 
 /**
@@ -136,7 +155,7 @@ const power = binary(
 );
 
 /** Mod: with fmod=1 the remainder has the sign of x (C), else that of y. Its derivatives are 1 and -trunc or -floor of x/y. */
-const modulo: OpDefinition = binary(
+const remainder: OpDefinition = binary(
   "Mod",
   (x, y, node) => (intAttribute(node, "fmod", 0) === 1 ? x % y : x - Math.floor(x / y) * y),
   (node, [dy], build, wanted) => {
@@ -148,6 +167,16 @@ const modulo: OpDefinition = binary(
     ];
   },
 );
+
+const modulo: OpDefinition = {
+  ...remainder,
+  infer: (call) => {
+    const types = remainder.infer(call);
+    const floats = types.some(({ dtype }) => isFloat(dtype));
+    if (floats && intAttribute(call, "fmod", 0) !== 1) throw unsupported(call, "divides floats, and so needs fmod = 1");
+    return types;
+  },
+};
 
 function variadic(
   op: string,

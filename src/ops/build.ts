@@ -1,7 +1,17 @@
 import { PergradError } from "../errors.js";
 import { type Dim, elementsOf, factorOf, isBatch, type Shape, sameDim, sameShape, showShape } from "../graph/dim.js";
-import { type Attributes, constantValue, dimsValue, makeNode, type Node, nodeOf, type Value } from "../graph/value.js";
+import {
+  type Attributes,
+  constantValue,
+  dimsValue,
+  makeNode,
+  type Node,
+  nodeOf,
+  type Value,
+  type ValueType,
+} from "../graph/value.js";
 import { arrayOf, type DType, isFloat, sizeOf, type Tensor } from "../tensor.js";
+import { interaction } from "./checks.js";
 import type { Call, OpDefinition, Reduction } from "./definition.js";
 
 export type Lookup = (domain: string, op: string) => OpDefinition | undefined;
@@ -55,7 +65,9 @@ export class Build {
         `pergrad does not know the operator ${domain ? `${domain}.` : ""}${op}${where}.`,
       );
     }
-    return makeNode({ op, domain, name, inputs, attributes }, definition.infer(call), outputNames);
+    const types = definition.infer(call);
+    requireFollowed(call, types);
+    return makeNode({ op, domain, name, inputs, attributes }, types, outputNames);
   }
 
   /** The first output of a new node. */
@@ -274,6 +286,13 @@ export class Build {
       ? value
       : { kind: "reduction", value, axes: broadcastAxes(value.shape, shape), shape };
   }
+}
+
+/** A float that is a multiple of N may become a dimension again, but is not computed with. */
+function requireFollowed(call: Call, types: readonly ValueType[]): void {
+  const counts = call.inputs.some((input) => input && isFloat(input.dtype) && input.known?.some(isBatch));
+  if (counts && types.some(({ known }) => !known))
+    throw interaction(call, "computes with a number that depends on the batch size");
 }
 
 /** The axes of `from` that are left where dropping axes of size 1 gives `to`; null where it does not. */

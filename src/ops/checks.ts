@@ -1,6 +1,6 @@
 /** What shape rules and sample-axis rules share: reading attributes and inputs, and saying what is wrong. */
 import { PergradError } from "../errors.js";
-import { type Dim, factorOf, isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
+import { type Dim, isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import type { Tensor } from "../tensor.js";
 import type { Call, SampleAxis } from "./definition.js";
@@ -61,8 +61,36 @@ export function tensorAttribute(call: Named, name: string): Tensor | undefined {
   return typeof value === "object" && "dims" in value ? value : undefined;
 }
 
-/** The elements of an integer input that must be known at compile time. Undefined where the input is absent. */
+/** The elements of an integer vector that must be known at compile time. Undefined where the input is absent. */
 export function knownDims(call: Named, index: number): readonly Dim[] | undefined {
+  const input = call.inputs[index];
+  if (input && input.shape.length !== 1) {
+    throw shapeMismatch(call, `its input ${index} ("${input.name}") is of rank ${input.shape.length}, not a vector`);
+  }
+  return knownElements(call, index);
+}
+
+/** The one element of a scalar, or of a vector of one, that must be known. Undefined where the input is absent. */
+export function knownScalar(call: Named, index: number): Dim | undefined {
+  const input = call.inputs[index];
+  if (input && (input.shape.length > 1 || (input.shape[0] ?? 1) !== 1)) {
+    throw shapeMismatch(call, `its input ${index} ("${input.name}") is ${showShape(input.shape)}, not a scalar`);
+  }
+  return knownElements(call, index)?.[0];
+}
+
+/** The same, as a plain integer. */
+export function knownInt(call: Named, index: number): number | undefined {
+  const dim = knownScalar(call, index);
+  return dim === undefined ? undefined : plainDim(call, index, dim);
+}
+
+function plainDim(call: Named, index: number, dim: Dim): number {
+  if (isBatch(dim)) throw unsupported(call, `its input ${index} depends on the batch size`);
+  return dim;
+}
+
+function knownElements(call: Named, index: number): readonly Dim[] | undefined {
   const input = call.inputs[index];
   if (!input) return undefined;
   if (input.known) return input.known;
@@ -72,11 +100,9 @@ export function knownDims(call: Named, index: number): readonly Dim[] | undefine
   );
 }
 
-/** The same, as plain integers. */
+/** A vector of plain integers that must be known. Undefined where the input is absent. */
 export function knownInts(call: Named, index: number): readonly number[] | undefined {
-  const dims = knownDims(call, index);
-  if (dims?.some(isBatch)) throw unsupported(call, `its input ${index} depends on the batch size`);
-  return dims?.map(factorOf);
+  return knownDims(call, index)?.map((dim) => plainDim(call, index, dim));
 }
 
 /** An axis counted from the front. Throws SHAPE_MISMATCH where it is out of range. */

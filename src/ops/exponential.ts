@@ -1,4 +1,5 @@
 /** Exp, Log, Sqrt, Reciprocal, Abs, Sign, and rounding: Floor, Ceil, Round. */
+import { isBatch } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "./build.js";
 import type { OpDefinition } from "./definition.js";
@@ -26,6 +27,20 @@ export function roundHalfEven(x: number): number {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
+/** Follows a multiple of N that is an integer already. */
+function rounding(op: string, round: (x: number) => number): OpDefinition {
+  const definition = unary(op, round, "none");
+  return {
+    ...definition,
+    infer: (call) => {
+      const known = call.inputs[0]?.known;
+      const whole = known?.filter(isBatch).every(({ perSample }) => Number.isInteger(perSample));
+      const followed = known?.map((dim) => (isBatch(dim) ? dim : round(dim)));
+      return definition.infer(call).map((type) => (whole && followed ? { ...type, known: followed } : type));
+    },
+  };
+}
+
 export const exponential: readonly OpDefinition[] = [
   unary("Exp", Math.exp, (_x, y) => y),
   unaryRule("Log", Math.log, (dy, x, _y, build) => build.div(dy, x)),
@@ -37,7 +52,7 @@ export const exponential: readonly OpDefinition[] = [
   ),
   unary("Abs", Math.abs, (x, _y, build) => build.sign(x)),
   unary("Sign", Math.sign, "none"),
-  unary("Floor", Math.floor, "none"),
-  unary("Ceil", Math.ceil, "none"),
+  rounding("Floor", Math.floor),
+  rounding("Ceil", Math.ceil),
   unary("Round", roundHalfEven, "none"),
 ];

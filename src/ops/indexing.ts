@@ -11,7 +11,7 @@ import {
   describe,
   intAttribute,
   interaction,
-  knownInts,
+  knownInt,
   normalAxis,
   requireInput,
   shapeMismatch,
@@ -338,7 +338,7 @@ function oneHotAxis(node: Call | Node): number {
 }
 
 function depthOf(node: Call | Node): number {
-  const depth = constantOf(node.inputs[1])?.data[0] ?? knownInts(node, 1)?.[0];
+  const depth = constantOf(node.inputs[1])?.data[0] ?? knownInt(node, 1);
   return Number(depth);
 }
 

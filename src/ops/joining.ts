@@ -120,7 +120,10 @@ function partSizes(call: Call, size: Dim): readonly Dim[] {
     }
     return stated;
   }
-  const count = intAttribute(call, "num_outputs", call.outputs);
+  const count = intAttribute(call, "num_outputs", 0);
+  if (count !== call.outputs) {
+    throw shapeMismatch(call, `it has ${call.outputs} outputs, but states neither their sizes nor num_outputs of them`);
+  }
   const even = divide(size, count);
   if (even !== undefined) return Array<Dim>(count).fill(even);
   if (isBatch(size)) throw interaction(call, "splits the sample axis");

@@ -4,7 +4,7 @@ import type { Node, Value, ValueType } from "../graph/value.js";
 import { arrayOf, type DType, isFloat } from "../tensor.js";
 import { array64, broadcastDims, broadcastTo, map64 } from "./array64.js";
 import type { Build } from "./build.js";
-import { broadcastShape, intAttribute, interaction, requireInput, stringAttribute, unsupported } from "./checks.js";
+import { broadcastShape, intAttribute, requireInput, stringAttribute, unsupported } from "./checks.js";
 import type { Array64, Call, OpDefinition } from "./definition.js";
 import { binary, elementwise, unary } from "./elementwise.js";
 
@@ -121,15 +121,17 @@ function castTarget(call: Call, to: string): DType {
 function inferCast(call: Call, to: string): ValueType[] {
   const input = requireInput(call, 0);
   const dtype = castTarget(call, to);
-  if (isFloat(dtype) && input.known?.some(isBatch))
-    throw interaction(call, "computes with a number that depends on the batch size");
-  return [withKnown({ dtype, shape: input.shape }, isFloat(dtype) ? undefined : castKnown(input.known, dtype))];
+  return [withKnown({ dtype, shape: input.shape }, castKnown(input.known, dtype))];
 }
 
 function castKnown(known: readonly Dim[] | undefined, dtype: DType): readonly Dim[] | undefined {
   if (!known) return undefined;
-  // N is true but for an empty batch: unknown.
-  if (dtype === "bool" && known.some(isBatch)) return undefined;
+  const [counts, float] = [known.filter(isBatch), isFloat(dtype)];
+  // Of floats only shape arithmetic on its way through them is followed; the rest is constant or data.
+  if (float && counts.length === 0) return undefined;
+  // N is true but for an empty batch: unknown. So is where 1.5 N is rounded to.
+  if (dtype === "bool" ? counts.length > 0 : !float && !counts.every(({ perSample }) => Number.isInteger(perSample)))
+    return undefined;
   return known.map((dim) => (isBatch(dim) ? dim : castNumber(dim, dtype)));
 }
 
@@ -152,12 +154,19 @@ const evaluateCast: OpDefinition["evaluate"] = ([x], node) => {
   return [map64(x as Array64, (element) => castNumber(element, dtype))];
 };
 
+/** "saturate" is of casts to 8-bit floats; ONNX Runtime refuses it at others. */
+function castPlainly(node: Node, build: Build): Value[] | null {
+  if (!Object.hasOwn(node.attributes, "saturate")) return null;
+  return [build.cast(node.inputs[0] as Value, (node.outputs[0] as Value).dtype)];
+}
+
 const cast: OpDefinition = {
   op: "Cast",
   infer: (call) => inferCast(call, stringAttribute(call, "to", "")),
   evaluate: evaluateCast,
   differentiate: (node, [dy], build) => [castBack(node, dy as Value, build)],
   ...elementwise,
+  lower: castPlainly,
 };
 
 /** Of its second input only the dtype matters. */
@@ -172,6 +181,7 @@ const castLike: OpDefinition = {
     return [build.cast(full, (node.outputs[0] as Value).dtype)];
   },
   sampleAxis: (_node, axes) => [axes[0] ?? null],
+  lower: castPlainly,
 };
 
 export const logic: readonly OpDefinition[] = [

@@ -231,12 +231,15 @@ const lrn: OpDefinition = {
     if (isBatch(channelsOf(call)) || y.shape.length < 2) {
       throw shapeMismatch(call, `the channels (axis 1) of ${showShape(y.shape)} have no fixed number`);
     }
+    const size = intAttribute(call, "size", 1);
+    if (size < 1) throw shapeMismatch(call, `a window of ${size} channels holds none`);
     return [y];
   },
   decompose: lrnInParts,
-  // ONNX Runtime has LRN of images only, and of odd sizes.
+  // ONNX Runtime has LRN of images only, of odd sizes, and with positive factors.
   lower: (node, build) => {
-    const known = (node.inputs[0] as Value).shape.length === 4 && intAttribute(node, "size", 1) % 2 === 1;
+    const images = (node.inputs[0] as Value).shape.length === 4 && intAttribute(node, "size", 1) % 2 === 1;
+    const known = images && floatAttribute(node, "alpha", 1e-4) > 0 && floatAttribute(node, "beta", 0.75) > 0;
     return known ? null : lrnInParts(node, build);
   },
 };
@@ -262,7 +265,9 @@ const lpNormalization: OpDefinition = {
 
 function meanVarianceAxes(call: Call | Node): number[] {
   const rank = requireInput(call, 0).shape.length;
-  return (intsAttribute(call, "axes") ?? [0, 2, 3]).map((axis) => normalAxis(call, axis, rank));
+  const axes = intsAttribute(call, "axes") ?? [0, 2, 3];
+  if (axes.length === 0) throw shapeMismatch(call, "its list of axes is empty");
+  return axes.map((axis) => normalAxis(call, axis, rank));
 }
 
 /** (x - mean) / (deviation + 1e-9). The deviation is a length, whose derivative at 0 is 0. */
@@ -294,6 +299,9 @@ const dropout: OpDefinition = {
     if (training && training.known?.[0] !== 0) {
       throw unsupported(call, "is in training mode, where its output is random; export the model in eval mode");
     }
+    for (const setting of call.inputs.slice(1)) {
+      if (setting && setting.shape.length > 0) throw shapeMismatch(call, `"${setting.name}" is not a scalar`);
+    }
     const y = likeInput(call);
     return [y, { dtype: "bool" as const, shape: y.shape }].slice(0, call.outputs);
   },
@@ -315,5 +323,6 @@ export const normalisation: readonly OpDefinition[] = [
   lrn,
   lpNormalization,
   meanVarianceNormalization,
-  dropout,
+  // Its seed means nothing in inference.
+  lowered(dropout),
 ];

@@ -4,7 +4,16 @@ import type { Node, Value, ValueType } from "../graph/value.js";
 import { isFloat, sizeOf } from "../tensor.js";
 import { array64, stridesOf, transpose64, zeros64 } from "./array64.js";
 import type { Build } from "./build.js";
-import { apartFrom, intAttribute, interaction, knownInts, normalAxis, requireInput, shapeMismatch } from "./checks.js";
+import {
+  apartFrom,
+  intAttribute,
+  interaction,
+  knownInt,
+  knownInts,
+  normalAxis,
+  requireInput,
+  shapeMismatch,
+} from "./checks.js";
 import type { Array64, Call, LinearStep, OpDefinition, SampleAxis } from "./definition.js";
 
 // What all reductions share
@@ -263,7 +272,7 @@ export function alongAxis(
 }
 
 function cumulativeAxis(node: Call | Node): number {
-  const axis = knownInts(node, 1)?.[0];
+  const axis = knownInt(node, 1);
   if (axis === undefined) throw shapeMismatch(node, "its axis is missing");
   return lineAxis(node, axis);
 }

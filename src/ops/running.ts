@@ -7,7 +7,7 @@ import {
   agree,
   intAttribute,
   interaction,
-  knownInts,
+  knownInt,
   normalAxis,
   requireInput,
   shapeMismatch,
@@ -101,7 +101,7 @@ function delayed(build: Build, x: Value, axis: number, by: number): Value {
 
 function productAxis(call: Call | Node): number {
   const { shape } = requireInput(call, 0);
-  const axis = knownInts(call, 1)?.[0];
+  const axis = knownInt(call, 1);
   if (axis === undefined || shape.length === 0) throw shapeMismatch(call, "it has no axis to multiply along");
   return normalAxis(call, axis, shape.length);
 }

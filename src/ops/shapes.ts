@@ -19,7 +19,9 @@ import {
   interaction,
   intsAttribute,
   knownDims,
+  knownInt,
   knownInts,
+  knownScalar,
   normalAxis,
   requireInput,
   shapeMismatch,
@@ -127,6 +129,12 @@ function reshapeTarget(call: Call, input: Value): Shape {
   return copied.map((dim, axis) => (axis === free ? rest : dim));
 }
 
+/** The axes that Squeeze or Unsqueeze names; ONNX Runtime takes a scalar for one of them. */
+function namedAxes(call: Call): readonly number[] | undefined {
+  const one = call.inputs[1]?.shape.length === 0 ? knownInt(call, 1) : undefined;
+  return one === undefined ? knownInts(call, 1) : [one];
+}
+
 const reshapes: readonly OpDefinition[] = [
   reshaping("Reshape", reshapeTarget),
   reshaping("Identity", (_, input) => input.shape),
@@ -142,7 +150,7 @@ const reshapes: readonly OpDefinition[] = [
   {
     ...reshaping("Squeeze", (call, input) => {
       const rank = input.shape.length;
-      const axes = knownInts(call, 1)?.map((axis) => normalAxis(call, axis, rank));
+      const axes = namedAxes(call)?.map((axis) => normalAxis(call, axis, rank));
       axes?.forEach((axis) => {
         if (input.shape[axis] !== 1)
           throw shapeMismatch(call, `axis ${axis} of ${showShape(input.shape)} is not of size 1`);
@@ -153,7 +161,7 @@ const reshapes: readonly OpDefinition[] = [
     lower: (node) => (node.inputs[1]?.known?.length === 0 ? [node.inputs[0] as Value] : null),
   },
   reshaping("Unsqueeze", (call, input) => {
-    const axes = knownInts(call, 1) ?? [];
+    const axes = namedAxes(call) ?? [];
     const rank = input.shape.length + axes.length;
     const places = axes.map((axis) => normalAxis(call, axis, rank));
     const rest = [...input.shape];
@@ -242,6 +250,10 @@ const tile: OpDefinition = {
   infer: (call) => {
     const input = requireInput(call, 0);
     const repeats = knownDims(call, 1) ?? [];
+    const given = requireInput(call, 1).shape;
+    if (given.length !== 1 || given[0] !== input.shape.length) {
+      throw shapeMismatch(call, `${showShape(given)} repeats do not fit ${showShape(input.shape)}`);
+    }
     const shape = input.shape.map((dim, axis) => {
       const size = multiply(dim, repeats[axis] ?? 1);
       if (size === undefined) throw interaction(call, "repeats the sample axis once per sample");
@@ -362,7 +374,7 @@ const range: OpDefinition = {
 
 function scalarConstant(call: Call, index: number): Dim {
   const constant = constantOf(requireInput(call, index));
-  return constant ? Number(constant.data[0]) : ((knownDims(call, index) ?? [0])[0] as Dim);
+  return constant ? Number(constant.data[0]) : (knownScalar(call, index) ?? 0);
 }
 
 export const shapes: readonly OpDefinition[] = [

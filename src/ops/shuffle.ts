@@ -1,7 +1,7 @@
 /** DepthToSpace and SpaceToDepth: composites that move blocks of pixels to channels and back. */
 import { type Dim, divide, multiply } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
-import { intAttribute, requireInput, shapeMismatch, stringAttribute } from "./checks.js";
+import { intAttribute, requireInput, shapeMismatch, stringAttribute, unsupported } from "./checks.js";
 import type { Call, OpDefinition } from "./definition.js";
 
 interface Sizes {
@@ -31,10 +31,14 @@ function scaled(
 
 export const depthToSpace: OpDefinition = {
   op: "DepthToSpace",
-  infer: (call) =>
-    scaled(call, ({ images, channels, rows, columns }, block) => {
+  infer: (call) => {
+    const mode = stringAttribute(call, "mode", "DCR");
+    if (mode !== "DCR" && mode !== "CRD")
+      throw unsupported(call, `has the mode "${mode}", where ONNX knows DCR and CRD`);
+    return scaled(call, ({ images, channels, rows, columns }, block) => {
       return [images, divide(channels, block * block), multiply(rows, block), multiply(columns, block)];
-    }),
+    });
+  },
   decompose: (node, build) => {
     const block = intAttribute(node, "blocksize", 0);
     const { images, rows, columns } = sizesOf(node);

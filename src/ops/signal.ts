@@ -2,7 +2,7 @@
 import type { Node } from "../graph/value.js";
 import { type DType, isFloat } from "../tensor.js";
 import { array64, zeros64 } from "./array64.js";
-import { intAttribute, knownInts, shapeMismatch } from "./checks.js";
+import { intAttribute, knownInt, shapeMismatch } from "./checks.js";
 import { constantNumber } from "./constant-input.js";
 import type { Array64, Call, OpDefinition } from "./definition.js";
 import { requireConstant } from "./limits.js";
@@ -16,7 +16,7 @@ function cast64({ dims, data }: Array64, dtype: DType): Array64 {
 }
 
 function countInput(call: Call | Node, index: number, what: string): number {
-  const count = knownInts(call, index)?.[0];
+  const count = knownInt(call, index);
   if (count === undefined || count < 0) throw shapeMismatch(call, `its ${what} is ${count ?? "missing"}`);
   requireConstant(call, count, "a table");
   return count;

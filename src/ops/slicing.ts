@@ -8,6 +8,7 @@ import {
   intAttribute,
   interaction,
   knownDims,
+  knownInt,
   knownInts,
   normalAxis,
   requireInput,
@@ -373,7 +374,7 @@ const pad: OpDefinition = {
 // Trilu
 
 function diagonalOf(node: Call | Node): number {
-  return (knownInts(node, 1) ?? [0])[0] ?? 0;
+  return knownInt(node, 1) ?? 0;
 }
 
 const trilu: OpDefinition = {

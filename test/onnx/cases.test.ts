@@ -6,18 +6,17 @@ import { TensorProtoSchema } from "onnx-buf";
 import { describe, expect, it } from "vitest";
 import { isBatch } from "../../src/graph/dim.js";
 import type { Value } from "../../src/graph/value.js";
-import { type DecodedModel, decodeModel } from "../../src/onnx/decode.js";
-import { encodeModel } from "../../src/onnx/encode.js";
+import type { Model } from "../../src/model.js";
+import { decodeModel } from "../../src/onnx/decode.js";
 import { parseModel } from "../../src/onnx/proto.js";
 import { readStructure } from "../../src/onnx/structure.js";
 import { decodeTensor, PrecisionNotes } from "../../src/onnx/tensors.js";
 import type { Array64 } from "../../src/ops/definition.js";
 import { evaluateGraph, toArray64 } from "../../src/ops/evaluate.js";
 import { build } from "../../src/ops/registry.js";
-import { nodeRuntime } from "../../src/run/node.js";
 import type { Tensor } from "../../src/tensor.js";
 import { relativeError } from "./compare.js";
-import { refusal } from "./models.js";
+import { encoded, refusal, run } from "./models.js";
 
 const folder = fileURLToPath(new URL("../../../shared/onnx-cases/", import.meta.url));
 const cases = existsSync(folder) ? readdirSync(folder) : [];
@@ -31,7 +30,7 @@ function stored(name: string, kind: "input" | "output"): Tensor[] {
   });
 }
 
-function decode(name: string, batched: boolean): DecodedModel {
+function decode(name: string, batched: boolean): Model {
   const bytes = readFileSync(`${folder}${name}/model.onnx`);
   const { graph } = parseModel(bytes, name);
   if (!graph) throw new Error("the case holds no graph");
@@ -44,13 +43,10 @@ const unbatchable = new Set(
   "chunk index non_float_params params repeat_dim_overflow".split(" ").map((name) => `test_operator_${name}`),
 );
 
-async function run(model: DecodedModel, name: string): Promise<void> {
-  const session = await nodeRuntime.load(encodeModel({ ...model.graph, parameters: model.parameters }), { threads: 1 });
-  const feeds = stored(name, "input");
-  const found = await session.run(
-    Object.fromEntries(model.graph.inputs.map((input, k) => [input.name, feeds[k] as Tensor])),
-  );
-  await session.release();
+async function checkOutputs(model: Model, name: string): Promise<void> {
+  const tensors = stored(name, "input");
+  const feeds = Object.fromEntries(model.graph.inputs.map((input, k) => [input.name, tensors[k] as Tensor]));
+  const found = await run(encoded(model), feeds);
   stored(name, "output").forEach((expected, k) => {
     const output = model.graph.outputs[k];
     const result = found[output?.name ?? ""] as Tensor;
@@ -63,7 +59,7 @@ async function run(model: DecodedModel, name: string): Promise<void> {
 const notComputed: Readonly<Record<string, string>> = {};
 
 /** The outputs by the float64 reference. */
-function evaluated(model: DecodedModel, name: string): Tensor[] {
+function evaluated(model: Model, name: string): Tensor[] {
   const { graph, parameters } = model;
   const feeds = new Map<Value, Array64>();
   for (const [k, tensor] of stored(name, "input").entries()) feeds.set(graph.inputs[k] as Value, toArray64(tensor));
@@ -93,7 +89,7 @@ describe.each(cases)("%s", (name) => {
   });
 
   it("computes them on ONNX Runtime too", async () => {
-    await run(decode(name, false), name);
+    await checkOutputs(decode(name, false), name);
   });
 
   it("computes them with a batch in place of its first axis, or says why not", async () => {
@@ -107,6 +103,6 @@ describe.each(cases)("%s", (name) => {
       Object.keys(model.sampleAxes).filter((input) => model.sampleAxes[input] === 0),
     );
     expect(batched.length).toBeGreaterThan(0);
-    await run(model, name);
+    await checkOutputs(model, name);
   });
 });

@@ -1,36 +1,35 @@
 /** Functions, branches and loops of a file: gone once it is read, with the results that ONNX Runtime gives for the file itself. */
 import { describe, expect, it } from "vitest";
 import { modelOf } from "../../src/load.js";
-import { encodeModel } from "../../src/onnx/encode.js";
-import { nodeRuntime } from "../../src/run/node.js";
 import type { Tensor } from "../../src/tensor.js";
 import { relativeError } from "./compare.js";
-import { type FileInit, file, floats, graph, initializer, int, node, refusal, tensor, valueInfo } from "./models.js";
+import {
+  encoded,
+  type FileInit,
+  file,
+  floats,
+  graph,
+  initializer,
+  int,
+  int64s,
+  node,
+  refusal,
+  run,
+  tensor,
+  valueInfo,
+} from "./models.js";
 
 const x = floats([2, 3], 1, -2, 3, 0.5, 4, -6);
-const ints = (...values: (number | bigint)[]): Tensor => ({
-  dtype: "int64",
-  dims: [values.length],
-  data: BigInt64Array.from(values, BigInt),
-});
 const scalar = (value: number): Tensor => ({ dtype: "int64", dims: [], data: BigInt64Array.of(BigInt(value)) });
 const bool = (value: boolean): Tensor => ({ dtype: "bool", dims: [], data: Uint8Array.of(value ? 1 : 0) });
 
-async function run(bytes: Uint8Array): Promise<Tensor> {
-  const session = await nodeRuntime.load(bytes, { threads: 1 });
-  const { y } = await session.run({ x });
-  await session.release();
-  return y as Tensor;
-}
+const y = async (bytes: Uint8Array, feed: Tensor = x) => (await run(bytes, { x: feed })).y as Tensor;
 
 /** What is left of the file, having compared it with the file. */
 async function same(init: FileInit): Promise<ReturnType<typeof modelOf>> {
   const bytes = file({ inputs: [valueInfo("x", ["N", 3])], ...init });
   const model = modelOf(bytes, "m.onnx", {});
-  const [found, expected] = [
-    await run(encodeModel({ ...model.graph, parameters: model.parameters })),
-    await run(bytes),
-  ];
+  const [found, expected] = [await y(encoded(model)), await y(bytes)];
   expect(found.dims).toEqual(expected.dims);
   expect(relativeError(found, expected)).toBeLessThan(1e-6);
   return model;
@@ -99,11 +98,8 @@ describe("functions of the model", () => {
       {},
     );
     // Softmax of opset 11 runs over both axes behind the first.
-    const bytes = encodeModel({ ...model.graph, parameters: model.parameters });
-    const session = await nodeRuntime.load(bytes, { threads: 1 });
-    const { y } = await session.run({ x: { ...x, dims: [2, 3, 1] } });
-    await session.release();
-    expect(Array.from(y?.data as Float32Array).reduce((a, b) => a + b, 0)).toBeCloseTo(4, 5);
+    const { data } = await y(encoded(model), { ...x, dims: [2, 3, 1] });
+    expect(Array.from(data as Float32Array).reduce((a, b) => a + b, 0)).toBeCloseTo(4, 5);
   });
 
   it("keep apart names that an argument and an inner graph share", async () => {
@@ -155,7 +151,7 @@ describe("functions of the model", () => {
 
 it("an end beyond every axis is one still after a Cast", async () => {
   await same({
-    initializers: [initializer("end", ints(9223372036854775807n)), initializer("one", ints(1))],
+    initializers: [initializer("end", int64s(9223372036854775807n)), initializer("one", int64s(1))],
     nodes: [
       node("Cast", ["end"], ["to"], [int("to", 7)]),
       node("Slice", ["x", "one", "to", "one"], ["s"]),
@@ -178,7 +174,7 @@ describe("If", () => {
   it("with a condition that shapes decide is the branch taken; the other may hold anything", () => {
     const nodes = (size: number) => [
       node("Shape", ["x"], ["s"], [int("start", 1)]),
-      node("Constant", [], ["k"], [tensor("value", ints(size))]),
+      node("Constant", [], ["k"], [tensor("value", int64s(size))]),
       node("Equal", ["s", "k"], ["c"]),
       node("If", ["c"], ["y"], branches),
     ];
@@ -256,7 +252,7 @@ describe("Loop", () => {
         node("Constant", [], ["n"], [tensor("value", scalar(trips))]),
         node("Loop", ["n", "", "x"], ["last", "all"], [body(condition)]),
         node("ReduceSum", ["all", "axes"], ["sum"], [int("keepdims", 0)]),
-        node("Constant", [], ["axes"], [tensor("value", ints(0))]),
+        node("Constant", [], ["axes"], [tensor("value", int64s(0))]),
         node("Add", ["last", "sum"], ["y"]),
       ],
     });

@@ -3,7 +3,24 @@ import { AttributeProto_AttributeType as Kind } from "onnx-buf";
 import { describe, expect, it } from "vitest";
 import { N } from "../../src/graph/dim.js";
 import { constantOf, nodeOf } from "../../src/graph/value.js";
-import { decode, file, floats, initializer, int, ints, node, refusal, valueInfo } from "./models.js";
+import {
+  decode,
+  encoded,
+  file,
+  float,
+  floats,
+  initializer,
+  int,
+  int64s,
+  ints,
+  node,
+  refusal,
+  run,
+  tensor,
+  text,
+  valueInfo,
+  waves,
+} from "./models.js";
 
 const bytes = (text: string) => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
 
@@ -195,18 +212,15 @@ describe("the graph", () => {
       dims,
       data: Float64Array.from(data),
     });
-    expect(constant([{ name: "value_float", type: Kind.FLOAT, f: Math.fround(0.1) }])).toEqual(doubles([], 0.1));
+    expect(constant([float("value_float", 0.1)])).toEqual(doubles([], 0.1));
     const values = [1, -Math.SQRT2, Math.fround(1 / 3)];
     expect(constant([{ name: "value_floats", type: Kind.FLOATS, floats: values.map(Math.fround) }])).toEqual(
       doubles([3], 1, -Math.SQRT2, 0.33333334),
     );
     expect(constant([int("value_int", 7)])).toEqual({ dtype: "int64", dims: [], data: BigInt64Array.of(7n) });
     expect(constant([ints("value_ints", [])])).toEqual({ dtype: "int64", dims: [0], data: new BigInt64Array(0) });
-    expect(constant([{ name: "value", type: Kind.TENSOR, t: initializer("", floats([1], 9)) }])).toEqual(
-      doubles([1], 9),
-    );
-    const text = { name: "value_string", type: Kind.STRING, s: Uint8Array.of(65) };
-    expect(refusal(() => constant([text]))).toContain("UNSUPPORTED_OP");
+    expect(constant([tensor("value", floats([1], 9))])).toEqual(doubles([1], 9));
+    expect(refusal(() => constant([text("value_string", "A")]))).toContain("UNSUPPORTED_OP");
     expect(refusal(() => constant([]))).toContain("INVALID_MODEL");
   });
 
@@ -305,8 +319,7 @@ describe("inputs", () => {
 });
 
 describe("constants that exporters compute", () => {
-  const constants = (name: string, ...values: number[]) =>
-    initializer(name, { dtype: "int64", dims: [values.length], data: BigInt64Array.from(values, BigInt) });
+  const constants = (name: string, ...values: number[]) => initializer(name, int64s(...values));
 
   it("a slice's end by Mod, as attention is exported", () => {
     const { graph } = decode(
@@ -354,6 +367,30 @@ describe("constants that exporters compute", () => {
       }),
     );
     expect(graph.outputs[0]?.value.shape.slice(1)).toEqual([1, 7, 5]);
+  });
+
+  it("a size multiplied as floats, that of the batch among them", async () => {
+    const bytes = file({
+      inputs: [valueInfo("x", ["N", 1, 4, 3])],
+      nodes: [
+        node("Shape", ["x"], ["shape"]),
+        node("Cast", ["shape"], ["size"], [int("to", 1)]),
+        node("Constant", [], ["factors"], [tensor("value", floats([4], 1, 1, 2, 1.5))]),
+        node("Mul", ["size", "factors"], ["grown"]),
+        node("Floor", ["grown"], ["whole"]),
+        node("Cast", ["whole"], ["sizes"], [int("to", 7)]),
+        node("Constant", [], ["two"], [tensor("value", int64s(2))]),
+        node("Constant", [], ["four"], [tensor("value", int64s(4))]),
+        node("Slice", ["size", "two", "four"], ["image"]),
+        node("ReduceSum", ["image"], ["sum"]),
+        node("Resize", ["x", "", "", "sizes"], ["h"]),
+        node("Mul", ["h", "sum"], ["y"]),
+      ],
+    });
+    const model = decode(bytes);
+    expect(model.graph.outputs[0]?.value.shape).toEqual([N, 1, 8, 4]);
+    const feeds = { x: waves([3, 1, 4, 3]) };
+    expect(await run(encoded(model), feeds)).toEqual(await run(bytes, feeds));
   });
 
   it("a single exponent is no parameter", () => {

@@ -9,7 +9,7 @@ import { type EncodableProgram, encodeModel } from "../../src/onnx/encode.js";
 import { build } from "../../src/ops/registry.js";
 import { nodeRuntime } from "../../src/run/node.js";
 import { sizeOf, type Tensor } from "../../src/tensor.js";
-import { floats, refusal } from "./models.js";
+import { floats, refusal, run } from "./models.js";
 
 const inputOf = (name: string, ...shape: Dim[]): Value => leaf(name, { dtype: "float32", shape }, { kind: "input" });
 const parameterOf = (name: string, ...shape: Dim[]): Value =>
@@ -19,13 +19,6 @@ function graphOf(program: EncodableProgram): GraphProto {
   const { graph } = fromBinary(ModelProtoSchema, encodeModel(program));
   if (!graph) throw new Error("no graph");
   return graph;
-}
-
-async function run(program: EncodableProgram, feeds: Record<string, Tensor>): Promise<Record<string, Tensor>> {
-  const session = await nodeRuntime.load(encodeModel(program), { threads: 1 });
-  const results = await session.run(feeds);
-  await session.release();
-  return results;
 }
 
 const ops = (graph: GraphProto) => graph.node.map(({ opType }) => opType);
@@ -90,7 +83,7 @@ describe("names", () => {
       { name: "again", value: build.neg(y) },
     ];
     const feeds = { x: filled(2, 3) };
-    const found = await run({ inputs: [x], outputs, parameters: { w: floats([3], 1, 2, 3) } }, feeds);
+    const found = await run(encodeModel({ inputs: [x], outputs, parameters: { w: floats([3], 1, 2, 3) } }), feeds);
     const product = floats([2, 3], 0, 2, 6, 3, 8, 15);
     expect(found).toEqual({
       first: product,

@@ -5,12 +5,13 @@ import { describe, expect, it, type TestContext } from "vitest";
 import { PergradError } from "../../src/errors.js";
 import { bindShape, isBatch } from "../../src/graph/dim.js";
 import { decodeSafetensors } from "../../src/io/safetensors.js";
-import { type DecodedModel, decodeModel } from "../../src/onnx/decode.js";
-import { encodeModel } from "../../src/onnx/encode.js";
+import type { Model } from "../../src/model.js";
+import { decodeModel } from "../../src/onnx/decode.js";
 import { build } from "../../src/ops/registry.js";
 import { nodeRuntime } from "../../src/run/node.js";
 import { sizeOf, type Tensor } from "../../src/tensor.js";
 import { relativeError } from "./compare.js";
+import { encoded } from "./models.js";
 
 const folder = fileURLToPath(new URL("../goldens/", import.meta.url));
 const cases = readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
@@ -22,7 +23,7 @@ function tensorsOf(name: string, file: string): ReadonlyMap<string, Tensor> {
 }
 
 /** Skips a model whose operators pergrad does not know yet. */
-function decodeOrSkip(name: string, context: TestContext): DecodedModel {
+function decodeOrSkip(name: string, context: TestContext): Model {
   try {
     return decodeModel(readFileSync(`${folder}${name}/model.onnx`), { fileName: name, build });
   } catch (error) {
@@ -35,7 +36,7 @@ function decodeOrSkip(name: string, context: TestContext): DecodedModel {
 const refusesEmptyBatch = new Set(["param_on_left", "gru", "lstm", "rnn_tanh"]);
 
 /** Every input's samples repeated `times` times (0: an empty batch). */
-function repeated({ graph }: DecodedModel, data: ReadonlyMap<string, Tensor>, times: number): Record<string, Tensor> {
+function repeated({ graph }: Model, data: ReadonlyMap<string, Tensor>, times: number): Record<string, Tensor> {
   const feeds = graph.inputs.map((input): [string, Tensor] => {
     const { dtype, dims, data: once } = data.get(input.name) as Tensor<"float32">;
     const length = once.length * times;
@@ -52,7 +53,7 @@ describe.each(cases)("%s", (name) => {
     const output = model.graph.outputs[0];
     const expected = tensorsOf(name, "expected.safetensors").get("output");
     if (!output || !expected) throw new Error("the case is incomplete");
-    const bytes = encodeModel({ ...model.graph, parameters: model.parameters });
+    const bytes = encoded(model);
     const session = await nodeRuntime.load(bytes, { threads: 1 });
     const data = tensorsOf(name, "data.safetensors");
     const samples = expected.dims[0] as number;
@@ -71,9 +72,9 @@ describe.each(cases)("%s", (name) => {
 
   it("gives the same graph when it is read back", (context) => {
     const model = decodeOrSkip(name, context);
-    const bytes = encodeModel({ ...model.graph, parameters: model.parameters });
+    const bytes = encoded(model);
     const again = decodeModel(bytes, { fileName: "again", build });
-    const shape = ({ graph }: DecodedModel) => ({
+    const shape = ({ graph }: Model) => ({
       inputs: graph.inputs.map(({ name: own, dtype, shape }) => ({ own, dtype, shape })),
       parameters: graph.parameters
         .map(({ name: own, shape }) => ({ own, shape }))

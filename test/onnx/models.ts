@@ -1,4 +1,4 @@
-/** Small ONNX files for tests, written field by field. */
+/** Small ONNX files for tests, written field by field; read, written again and run. */
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import {
   type AttributeProtoSchema,
@@ -11,10 +11,13 @@ import {
   type ValueInfoProtoSchema,
 } from "onnx-buf";
 import { PergradError } from "../../src/errors.js";
-import { type DecodedModel, type DecodeOptions, decodeModel } from "../../src/onnx/decode.js";
+import type { Model } from "../../src/model.js";
+import { type DecodeOptions, decodeModel } from "../../src/onnx/decode.js";
+import { encodeModel } from "../../src/onnx/encode.js";
 import { encodeTensor } from "../../src/onnx/tensors.js";
 import { build } from "../../src/ops/registry.js";
-import type { Tensor } from "../../src/tensor.js";
+import { nodeRuntime } from "../../src/run/node.js";
+import { sizeOf, type Tensor } from "../../src/tensor.js";
 
 type ValueInfo = MessageInitShape<typeof ValueInfoProtoSchema>;
 type NodeInit = MessageInitShape<typeof NodeProtoSchema>;
@@ -92,16 +95,48 @@ export const ints = (name: string, values: readonly (number | bigint)[]): Attrib
   ints: values.map(BigInt),
 });
 
+export const text = (name: string, s: string): AttributeInit => ({
+  name,
+  type: Kind.STRING,
+  s: new TextEncoder().encode(s),
+});
+
 export const floats = (dims: readonly number[], ...data: number[]): Tensor<"float32"> => ({
   dtype: "float32",
   dims,
   data: Float32Array.from(data),
 });
 
+/** Some numbers, no two alike. */
+export const waves = (dims: readonly number[]): Tensor<"float32"> =>
+  floats(dims, ...Array.from({ length: sizeOf(dims) }, (_, i) => Math.sin(3 * i + 1)));
+
+export const int64s = (...values: (number | bigint)[]): Tensor<"int64"> => ({
+  dtype: "int64",
+  dims: [values.length],
+  data: BigInt64Array.from(values, BigInt),
+});
+
 export const initializer = (name: string, tensor: Tensor) => encodeTensor(name, tensor);
 
-export function decode(bytes: Uint8Array, options: Partial<DecodeOptions> = {}): DecodedModel {
+export function decode(bytes: Uint8Array, options: Partial<DecodeOptions> = {}): Model {
   return decodeModel(bytes, { fileName: "m.onnx", build, ...options });
+}
+
+/** A model as pergrad writes it. */
+export function encoded({ graph, parameters }: Model): Uint8Array {
+  return encodeModel({ ...graph, parameters });
+}
+
+/** The outputs of a file on ONNX Runtime. */
+export async function run(
+  bytes: Uint8Array,
+  feeds: Readonly<Record<string, Tensor>>,
+): Promise<Readonly<Record<string, Tensor>>> {
+  const session = await nodeRuntime.load(bytes, { threads: 1 });
+  const results = await session.run(feeds);
+  await session.release();
+  return results;
 }
 
 /** What decoding throws, as "CODE: message". */

@@ -8,12 +8,23 @@ import { decodeSafetensors } from "../../src/io/safetensors.js";
 import { type LoadOptions, modelOf } from "../../src/load.js";
 import type { Model } from "../../src/model.js";
 import { decodeModel } from "../../src/onnx/decode.js";
-import { encodeModel } from "../../src/onnx/encode.js";
 import { build } from "../../src/ops/registry.js";
-import { nodeRuntime } from "../../src/run/node.js";
-import type { Tensor } from "../../src/tensor.js";
+import { sizeOf, type Tensor } from "../../src/tensor.js";
 import { relativeError } from "./compare.js";
-import { file, floats, initializer, int, ints, node, refusal, valueInfo } from "./models.js";
+import {
+  encoded,
+  file,
+  floats,
+  initializer,
+  int,
+  int64s,
+  ints,
+  node,
+  refusal,
+  run,
+  tensor,
+  valueInfo,
+} from "./models.js";
 
 const folder = fileURLToPath(new URL("../goldens/", import.meta.url));
 const cases = readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
@@ -33,13 +44,11 @@ function withFixedBatch(bytes: Uint8Array, size: number): Uint8Array {
     dimensions: Object.fromEntries(dimensions),
   });
   expect(fixed.graph.inputs.flatMap(({ shape }) => shape.filter(isBatch))).toEqual([]);
-  return encodeModel({ ...fixed.graph, parameters: fixed.parameters });
+  return encoded(fixed);
 }
 
 async function outputOf(model: Model, feeds: Readonly<Record<string, Tensor>>): Promise<Tensor> {
-  const session = await nodeRuntime.load(encodeModel({ ...model.graph, parameters: model.parameters }), { threads: 1 });
-  const results = await session.run(feeds);
-  await session.release();
+  const results = await run(encoded(model), feeds);
   return results[model.graph.outputs[0]?.name ?? ""] as Tensor;
 }
 
@@ -61,8 +70,7 @@ describe.each(cases)("%s", (name) => {
   });
 });
 
-const shapeInts = (name: string, ...values: number[]) =>
-  initializer(name, { dtype: "int64", dims: [values.length], data: BigInt64Array.from(values, BigInt) });
+const shapeInts = (name: string, ...values: number[]) => initializer(name, int64s(...values));
 
 const load = (init: Parameters<typeof file>[0], options: LoadOptions = {}) => modelOf(file(init), "m.onnx", options);
 const shapeOf = (init: Parameters<typeof file>[0]) => showShape(load(init).graph.outputs[0]?.value.shape ?? []);
@@ -113,11 +121,8 @@ describe("a Slice written for one batch size", () => {
 });
 
 describe("tensors written for one batch size", () => {
-  const zeros = (dims: readonly number[]) => ({
-    name: "value",
-    type: 4,
-    t: initializer("", { dtype: "float32", dims, data: new Float32Array(dims.reduce((a, b) => a * b, 1)) }),
-  });
+  const zeros = (dims: readonly number[]) =>
+    tensor("value", { dtype: "float32", dims, data: new Float32Array(sizeOf(dims)) });
   it.each([1, 2])("constants of equal rows join the samples of a batch of %i", async (size) => {
     const model = load({
       inputs: [valueInfo("x", [size, 2])],
@@ -174,7 +179,7 @@ describe("tensors written for one batch size", () => {
       inputs: [valueInfo("x", [2, 2])],
       initializers: [initializer("w", floats([2], 3, 4))],
       nodes: [
-        node("Constant", [], ["z"], [{ name: "value", type: 4, t: initializer("", floats([2, 1], 1, 2)) }]),
+        node("Constant", [], ["z"], [tensor("value", floats([2, 1], 1, 2))]),
         node("Mul", ["x", "w"], ["m"]),
         node("Concat", ["m", "z"], ["y"], [int("axis", 1)]),
       ],

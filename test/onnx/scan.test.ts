@@ -2,11 +2,9 @@
 import { describe, expect, it } from "vitest";
 import { losses, perSample, want } from "../../src/index.js";
 import { modelOf } from "../../src/load.js";
-import { encodeModel } from "../../src/onnx/encode.js";
-import { nodeRuntime } from "../../src/run/node.js";
 import type { Tensor } from "../../src/tensor.js";
 import { relativeError } from "./compare.js";
-import { file, floats, graph, initializer, int, ints, node, refusal, valueInfo } from "./models.js";
+import { encoded, file, floats, graph, initializer, int, ints, node, refusal, run, valueInfo } from "./models.js";
 
 const x = floats([2, 4, 3], ...Array.from({ length: 24 }, (_, i) => Math.sin(i + 1)));
 const weights = [
@@ -52,12 +50,7 @@ function model(attributes: Parameters<typeof node>[3]) {
   });
 }
 
-async function run(bytes: Uint8Array): Promise<Tensor> {
-  const session = await nodeRuntime.load(bytes, { threads: 1 });
-  const { y } = await session.run({ x });
-  await session.release();
-  return y as Tensor;
-}
+const y = async (bytes: Uint8Array) => (await run(bytes, { x })).y as Tensor;
 
 describe("Scan", () => {
   it.each([
@@ -71,9 +64,7 @@ describe("Scan", () => {
     const bytes = model(attributes);
     const read = modelOf(bytes, "m.onnx", {});
     expect(Object.keys(read.parameters)).toEqual(["w", "b"]);
-    expect(
-      relativeError(await run(encodeModel({ ...read.graph, parameters: read.parameters })), await run(bytes)),
-    ).toBeLessThan(1e-6);
+    expect(relativeError(await y(encoded(read)), await y(bytes))).toBeLessThan(1e-6);
     const target = floats([2, 3], 0.3, -0.4, 0.1, 0.9, 0.2, -0.5);
     const program = await perSample(read, { loss: losses.mse(), want: { g: want.gradients(), n: want.norms() } });
     const all = await program.run({ x, target });

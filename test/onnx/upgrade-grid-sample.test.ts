@@ -1,22 +1,10 @@
 /** GridSample of opsets 16 to 19: ONNX Runtime computes the same from a file and from its upgraded form. */
-import { AttributeProto_AttributeType as Kind } from "onnx-buf";
 import { describe, expect, it } from "vitest";
-import { encodeModel } from "../../src/onnx/encode.js";
-import { nodeRuntime } from "../../src/run/node.js";
-import { sizeOf, type Tensor } from "../../src/tensor.js";
+import type { Tensor } from "../../src/tensor.js";
 import { relativeError } from "./compare.js";
-import { decode, file, floats, initializer, int, node, valueInfo } from "./models.js";
+import { decode, encoded, file, initializer, int, node, run, text, valueInfo, waves } from "./models.js";
 
-const text = (name: string, value: string) => ({ name, type: Kind.STRING, s: new TextEncoder().encode(value) });
-const waves = (dims: readonly number[]) =>
-  floats(dims, ...Array.from({ length: sizeOf(dims) }, (_, i) => Math.sin(3 * i + 1)));
-
-async function run(bytes: Uint8Array, inputs: Record<string, Tensor>): Promise<Tensor> {
-  const session = await nodeRuntime.load(bytes, { threads: 1 });
-  const results = await session.run(inputs);
-  await session.release();
-  return results.y as Tensor;
-}
+const y = async (bytes: Uint8Array, feeds: Record<string, Tensor>) => (await run(bytes, feeds)).y as Tensor;
 
 describe("GridSample before opset 20", () => {
   it.each([undefined, "bilinear", "bicubic", "nearest"])("is read: mode %s", async (mode) => {
@@ -28,8 +16,7 @@ describe("GridSample before opset 20", () => {
       outputs: ["y"],
       opset: 16,
     });
-    const { graph, parameters } = decode(whole);
-    const [expected, found] = [await run(whole, inputs), await run(encodeModel({ ...graph, parameters }), inputs)];
+    const [expected, found] = [await y(whole, inputs), await y(encoded(decode(whole)), inputs)];
     expect(found.dims).toEqual([2, 3, 3, 4]);
     expect(relativeError(found, expected)).toBeLessThan(1e-6);
   });
@@ -64,9 +51,8 @@ describe("attributes that name an element type", () => {
       outputs: ["y"],
       opset: 17,
     });
-    const { graph, parameters } = decode(whole);
     const x = waves([2, 3]);
-    const found = await run(encodeModel({ ...graph, parameters }), { x });
-    expect(relativeError(found, await run(whole, { x }))).toBeLessThan(1e-6);
+    const found = await y(encoded(decode(whole)), { x });
+    expect(relativeError(found, await y(whole, { x }))).toBeLessThan(1e-6);
   });
 });

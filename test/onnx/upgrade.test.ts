@@ -3,12 +3,11 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { AttributeProto_AttributeType as Kind, type NodeProtoSchema } from "onnx-buf";
 import { describe, expect, it, type TestContext } from "vitest";
 import { PergradError } from "../../src/errors.js";
-import { encodeModel } from "../../src/onnx/encode.js";
-import { nodeRuntime } from "../../src/run/node.js";
 import { sizeOf, type Tensor } from "../../src/tensor.js";
 import { relativeError } from "./compare.js";
 import {
   decode,
+  encoded,
   type FileInit,
   file,
   float,
@@ -18,7 +17,10 @@ import {
   ints,
   node,
   refusal,
+  run,
+  text,
   valueInfo,
+  waves,
 } from "./models.js";
 
 type NodeInit = MessageInitShape<typeof NodeProtoSchema>;
@@ -31,14 +33,12 @@ interface Case {
   readonly outputs?: readonly string[];
 }
 
-const mode = (name: string) => ({ name: "mode", type: Kind.STRING, s: new TextEncoder().encode(name) });
+const mode = (name: string) => text("mode", name);
 const scaleList = (...values: number[]) => ({ name: "scales", type: Kind.FLOATS, floats: values });
 const one = (op: string, attributes: Parameters<typeof node>[3] = [], extra: readonly string[] = []) => [
   node(op, ["x", ...extra], ["y"], attributes),
 ];
-const ramp = (dims: readonly number[]): Tensor<"float32"> =>
-  floats(dims, ...Array.from({ length: sizeOf(dims) }, (_, i) => Math.sin(3 * i + 1)));
-const weights = (...dims: number[]) => initializer("w", ramp(dims));
+const weights = (...dims: number[]) => initializer("w", waves(dims));
 
 const reductions = ["L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare"];
 const positive = new Set(["LogSum", "LogSumExp"]);
@@ -181,17 +181,9 @@ const cases: readonly (readonly [string, Case])[] = [
   ],
 ];
 
-async function run(bytes: Uint8Array, x: Tensor): Promise<Record<string, Tensor>> {
-  const session = await nodeRuntime.load(bytes, { threads: 1 });
-  const results = await session.run({ x });
-  await session.release();
-  return results;
-}
-
 function upgradedOrSkip(bytes: Uint8Array, context: TestContext): Uint8Array {
   try {
-    const { graph, parameters } = decode(bytes);
-    return encodeModel({ ...graph, parameters });
+    return encoded(decode(bytes));
   } catch (error) {
     if (error instanceof PergradError && error.message.includes("does not know: ")) context.skip(error.message);
     throw error;
@@ -208,7 +200,8 @@ describe("ONNX Runtime computes the same once upgraded", () => {
       opset,
     });
     const upgraded = upgradedOrSkip(whole, context);
-    const [expected, found] = [await run(whole, ramp(dims)), await run(upgraded, ramp(dims))];
+    const x = waves(dims);
+    const [expected, found] = [await run(whole, { x }), await run(upgraded, { x })];
     for (const name of outputs) {
       expect(found[name]?.dims).toEqual(expected[name]?.dims);
       expect(relativeError(found[name] as Tensor, expected[name] as Tensor)).toBeLessThan(1e-6);
@@ -218,10 +211,8 @@ describe("ONNX Runtime computes the same once upgraded", () => {
 
 describe("opset 6, which ONNX Runtime does not run", () => {
   async function result(init: FileInit, x: Tensor): Promise<Tensor> {
-    const { graph, parameters } = decode(
-      file({ inputs: [valueInfo("x", ["N", ...x.dims.slice(1)])], opset: 6, ...init }),
-    );
-    return (await run(encodeModel({ ...graph, parameters }), x)).y as Tensor;
+    const bytes = file({ inputs: [valueInfo("x", ["N", ...x.dims.slice(1)])], opset: 6, ...init });
+    return (await run(encoded(decode(bytes)), { x })).y as Tensor;
   }
   const zeros = (...dims: number[]) => floats(dims, ...Array<number>(sizeOf(dims)).fill(0));
 

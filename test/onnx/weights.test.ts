@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { losses, perSample, want } from "../../src/index.js";
 import { type LoadOptions, modelOf } from "../../src/load.js";
 import type { Tensor } from "../../src/tensor.js";
-import { type FileInit, file, floats, initializer, node, refusal, valueInfo } from "./models.js";
+import { type FileInit, file, floats, initializer, node, refusal, tensor, valueInfo } from "./models.js";
 
 const load = (init: FileInit, options: LoadOptions = {}) =>
   modelOf(file({ inputs: [valueInfo("x", ["N", 3])], ...init }), "m.onnx", options);
@@ -147,8 +147,7 @@ describe("a generated name becomes readable", () => {
 });
 
 describe("weights that are stored as Constant nodes", () => {
-  const constant = (name: string, value: Tensor) =>
-    node("Constant", [], [name], [{ name: "value", type: 4, t: initializer("", value) }]);
+  const constant = (name: string, value: Tensor) => node("Constant", [], [name], [tensor("value", value)]);
   it("are parameters where the file has no others; numbers of formulas are not", () => {
     const nodes = [
       constant("w_0", floats([3, 2], 1, 2, 3, 4, 5, 6)),

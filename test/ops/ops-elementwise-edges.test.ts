@@ -3,7 +3,7 @@ import { plain, reverse } from "../../src/autodiff/reverse.js";
 import { SampleAxes } from "../../src/autodiff/sample-axes.js";
 import { simplify } from "../../src/emit/simplify.js";
 import { type Dim, N } from "../../src/graph/dim.js";
-import { dimsValue, leaf, type Value } from "../../src/graph/value.js";
+import { type Attributes, dimsValue, leaf, type Value } from "../../src/graph/value.js";
 import { nodesBefore } from "../../src/graph/walk.js";
 import { erf } from "../../src/ops/activations.js";
 import { array64 } from "../../src/ops/array64.js";
@@ -120,8 +120,8 @@ describe("the sample axis", () => {
       code: "SAMPLES_INTERACT",
       message: expect.stringContaining("batch size"),
     });
-    expect(() => build.cast(size, "float32")).toThrow(refused);
-    expect(() => build.op("CastLike", [size, x])).toThrow(refused);
+    expect(() => build.exp(build.cast(size, "float32"))).toThrow(refused);
+    expect(() => build.neg(build.op("CastLike", [size, x]))).toThrow(refused);
     expect(build.cast(size, "int32").known).toEqual([N, 3, 2, 2]);
   });
 });
@@ -138,6 +138,27 @@ describe("elements known at compile time", () => {
     expect(build.equal(target, build.ints([4], [])).known).toBeUndefined();
     expect(build.less(build.ints([1, 5]), build.ints([3], [])).known).toEqual([1, 0]);
     expect(build.less(target, build.ints([3], [])).known).toBeUndefined();
+  });
+
+  it("are followed through floats and back to integers", () => {
+    const size = build.cast(dimsValue([N, 3, 8, 5]), "float32");
+    const grown = build.mul(size, build.floats([1, 1, 2, 1.5], [4], size));
+    expect(build.cast(build.op("Floor", [grown]), "int64").known).toEqual([N, 3, 16, 7]);
+    expect(build.cast(build.div(grown, size), "int64").known).toEqual([1, 1, 2, 1]);
+    expect(build.cast(build.sub(build.add(size, size), size), "int64").known).toEqual([N, 3, 8, 5]);
+  });
+
+  it("that count samples are not computed with", () => {
+    const size = build.cast(dimsValue([N, 3]), "float32");
+    const uses = [
+      () => build.exp(size),
+      () => build.mul(feed([2]), size),
+      () => build.add(size, build.floats([1, 1], [2], size)),
+      () => build.cast(build.mul(size, build.floats([1.5], [1], size)), "int64"),
+      () => build.op("Floor", [build.div(size, build.floats([2], [1], size))]),
+      () => build.op("Greater", [size, build.floats([2], [1], size)]),
+    ];
+    for (const use of uses) expect(use).toThrow(expect.objectContaining({ code: "SAMPLES_INTERACT" }));
   });
 
   it("are followed through reductions", () => {
@@ -158,8 +179,20 @@ describe("errors name the node and what to do", () => {
   const fails = (make: () => unknown, code: string, words: string) =>
     expect(make).toThrow(expect.objectContaining({ code, message: expect.stringMatching(`"here".*${words}`) }));
 
-  it.each<[string, (Value | null)[], Record<string, number | string>, string, string]>([
+  it.each<[string, (Value | null)[], Attributes, string, string]>([
     ["Dropout", [feed([2]), null, feed([], "t", "bool")], {}, "UNSUPPORTED_OP", "eval mode"],
+    ["Dropout", [feed([2]), feed([1])], {}, "SHAPE_MISMATCH", "not a scalar"],
+    ["LRN", [feed([1, 2, 3, 3])], { size: 0 }, "SHAPE_MISMATCH", "window of 0"],
+    ["Mod", [feed([2]), feed([2])], {}, "UNSUPPORTED_OP", "fmod"],
+    ["Tile", [feed([2, 3]), build.ints([2])], {}, "SHAPE_MISMATCH", "repeats"],
+    ["Tile", [feed([2]), build.ints([2], [])], {}, "SHAPE_MISMATCH", "not a vector"],
+    ["ReduceProd", [feed([2]), build.ints([0], [])], {}, "SHAPE_MISMATCH", "not a vector"],
+    ["TopK", [feed([2]), build.ints([1], [])], {}, "SHAPE_MISMATCH", "not a vector"],
+    ["Trilu", [feed([2, 2]), build.ints([1, 2])], {}, "SHAPE_MISMATCH", "not a scalar"],
+    ["CumSum", [feed([2, 2]), build.ints([], [0])], {}, "SHAPE_MISMATCH", "not a scalar"],
+    ["Split", [feed([2])], {}, "SHAPE_MISMATCH", "num_outputs"],
+    ["DepthToSpace", [feed([1, 4, 1, 1])], { blocksize: 2, mode: "CDR" }, "UNSUPPORTED_OP", "CDR"],
+    ["MeanVarianceNormalization", [feed([2])], { axes: [] }, "SHAPE_MISMATCH", "empty"],
     ["PRelu", [feed([2]), feed([3, 2])], {}, "SHAPE_MISMATCH", "slope"],
     ["Clip", [feed([2]), feed([2])], {}, "SHAPE_MISMATCH", "scalars"],
     ["Softmax", [feed([2])], { axis: 1 }, "SHAPE_MISMATCH", "axis 1"],

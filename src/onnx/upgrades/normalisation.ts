@@ -3,7 +3,8 @@ import { type Dim, divide, isBatch } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
 import type { Build } from "../../ops/build.js";
 import { intAttribute, requireInput, shapeMismatch, unsupported } from "../../ops/checks.js";
-import { dropping, type FileNode, type Rewrite, type Upgrade, withInputs, without } from "./rule.js";
+import type { FileNode } from "../file-node.js";
+import { dropping, type Rewrite, type Upgrade, withInputs, without } from "./rule.js";
 
 const training = (node: FileNode): FileNode => ({ ...node, attributes: { ...node.attributes, training_mode: 1 } });
 

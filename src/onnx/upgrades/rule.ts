@@ -1,12 +1,7 @@
 /** The shape of an upgrade step, and what steps share. */
 import type { Attributes, Value } from "../../graph/value.js";
 import type { Build } from "../../ops/build.js";
-import type { Call } from "../../ops/definition.js";
-
-/** A node of a file, before it is made. */
-export interface FileNode extends Call {
-  readonly outputNames: readonly string[];
-}
+import type { FileNode } from "../file-node.js";
 
 export type Rewrite = (node: FileNode, build: Build) => FileNode;
 
