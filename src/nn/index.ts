@@ -47,5 +47,15 @@ export {
   xavierUniform,
   zeros,
 } from "./random.js";
+export {
+  type GruOptions,
+  gru,
+  type Lstm,
+  lstm,
+  type Recurrent,
+  type RecurrentOptions,
+  type RnnOptions,
+  rnn,
+} from "./recurrent.js";
 export { type EncoderLayerOptions, transformerEncoderLayer } from "./transformer.js";
 export type { Sizes } from "./window.js";
