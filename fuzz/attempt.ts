@@ -37,17 +37,13 @@ function loaded({ bytes, files, sampleAxes }: Case): Promise<Model> {
 
 function outcomeOf(error: unknown): Outcome {
   if (!(error instanceof PergradError)) return finding(error);
-  // What some code threw in spite of itself was given a code on the way, but says nothing of the model.
-  const { cause, code } = error;
-  const foreign = code === "INVALID_MODEL" && cause instanceof Error && !(cause instanceof PergradError);
-  if (foreign) return finding(cause, `${error.message} `);
+  const { code } = error;
   if (code === "INTERNAL" || code === "RUNTIME" || !/\S/.test(error.message)) return finding(error);
   return { kind: "refused", code };
 }
 
-function finding(error: unknown, what = ""): Outcome {
-  const problem = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return { kind: "finding", problem: `${what}${problem}` };
+function finding(error: unknown): Outcome {
+  return { kind: "finding", problem: error instanceof Error ? (error.stack ?? error.message) : String(error) };
 }
 
 /** The model as pergrad writes it passes the runtime's own check. */

@@ -53,6 +53,7 @@ export class PergradError extends Error {
 }
 
 /** An error that is no user's fault. */
-export function defect(what: string): PergradError {
-  return new PergradError("INTERNAL", `A defect of pergrad: ${what}; please report it, with the model if you can.`);
+export function defect(what: string, cause?: unknown): PergradError {
+  const message = `A defect of pergrad: ${what}; please report it, with the model if you can.`;
+  return new PergradError("INTERNAL", message, cause === undefined ? undefined : { cause });
 }

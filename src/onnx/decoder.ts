@@ -1,6 +1,6 @@
 /** Makes the values of a graph, node by node. */
 import type { GraphProto, NodeProto } from "onnx-buf";
-import { PergradError } from "../errors.js";
+import { defect, PergradError } from "../errors.js";
 import { factorOf } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
@@ -139,7 +139,7 @@ export class Decoder {
 function asPergradError(error: unknown, proto: NodeProto): PergradError {
   if (error instanceof PergradError) return error;
   const reason = error instanceof Error ? error.message : String(error);
-  return invalidModel(`${describeProto(proto)} makes no sense (${reason})`, error);
+  return defect(`reading ${describeProto(proto)} failed (${reason})`, error);
 }
 
 function addConstant(node: FileNode, scope: Scope): void {

@@ -1,7 +1,7 @@
 /**
  * What ONNX says of the form of its operators at opset 21 (of later ones, at the newest): the inputs, each by its
  * element type or a letter for one ("?" may be absent, "*" any number), the number of outputs, the types that
- * letters stand for, and the attributes ("!" must be there).
+ * letters stand for, and the attributes ("!" must be there). SimplifiedLayerNormalization is ONNX Runtime's.
  */
 export const forms = `
 Abs(T) 1 where T=real
@@ -166,6 +166,7 @@ Shape(T) 1 where T=any with end:i start:i
 Shrink(T) 1 where T=real with bias:f lambd:f
 Sigmoid(T) 1 where T=float
 Sign(T) 1 where T=real
+SimplifiedLayerNormalization(T, V) 2 where T=float V=float with axis:i epsilon:f stash_type:i
 Sin(T) 1 where T=float
 Sinh(T) 1 where T=float
 Size(T) 1 where T=any

@@ -335,6 +335,8 @@ const constantOfShape: OpDefinition = {
     const dims = knownDims(call, 0) ?? [];
     if (dims.some((dim) => factorOf(dim) < 0)) throw shapeMismatch(call, `its shape ${showShape(dims)} is negative`);
     const value = tensorAttribute(call, "value");
+    if (value && (value.dims.length !== 1 || value.dims[0] !== 1))
+      throw shapeMismatch(call, `its value is ${showShape(value.dims)}, not of one element`);
     const dtype = value?.dtype ?? "float32";
     const count = dims[0];
     const vector = !isFloat(dtype) && dims.length === 1 && count !== undefined && !isBatch(count) && count <= 64;

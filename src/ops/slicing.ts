@@ -1,6 +1,6 @@
 /** Slice, Pad, Trilu, DepthToSpace, SpaceToDepth. */
 import { add, type Dim, factorOf, isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
-import { constantOf, type Node, type Value, type ValueType } from "../graph/value.js";
+import { constantOf, dimsValue, type Node, type Value, type ValueType } from "../graph/value.js";
 import { stridesOf, walk, zeros64 } from "./array64.js";
 import type { Build } from "./build.js";
 import {
@@ -42,7 +42,7 @@ function cutInts(axis: number, size: number, start: number, end: number, step: n
   const high = step > 0 ? size : size - 1;
   const clamp = (at: number, low: number) => Math.min(Math.max(at < 0 ? at + size : at, low), high);
   const first = clamp(start, 0);
-  const none = end === beyondAll || end >= 2 ** 63;
+  const none = isBeyondAll(end);
   const last = none ? (step > 0 ? size : -1) : clamp(end, step > 0 ? 0 : -1);
   return { axis, start: first, step, size: Math.max(0, Math.ceil((last - first) / step)) };
 }
@@ -155,6 +155,17 @@ function allOrNone<T>(steps: readonly (T | null)[]): T[] | null {
   return present.length === steps.length ? present : null;
 }
 
+const isBeyondAll = (end: Dim): boolean => !isBatch(end) && (end === beyondAll || end >= 2 ** 63);
+
+/** Of a slice backwards to INT_MAX ONNX Runtime infers another shape than it computes: the end is said plainly. */
+function endedBackwards(node: Node, build: Build): Value[] | null {
+  const [ends, steps] = [knownDims(node, 2) ?? [], knownInts(node, 4) ?? []];
+  const backwards = ends.map((end, k) => (steps[k] ?? 1) < 0 && isBeyondAll(end));
+  if (!backwards.includes(true)) return null;
+  const plain = dimsValue(ends.map((end, k) => (backwards[k] ? -beyondAll : end)));
+  return [build.op("Slice", [...node.inputs.slice(0, 2), plain, ...node.inputs.slice(3)])];
+}
+
 const slice: OpDefinition = {
   op: "Slice",
   shapeInputs: [1, 2],
@@ -200,6 +211,7 @@ const slice: OpDefinition = {
     ];
   },
   sampleAxis: (node, [at]) => [slicedSampleAxis(node, at ?? null)],
+  lower: endedBackwards,
 };
 
 // Pad

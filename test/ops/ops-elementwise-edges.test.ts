@@ -193,6 +193,13 @@ describe("errors name the node and what to do", () => {
     ["Split", [feed([2])], {}, "SHAPE_MISMATCH", "num_outputs"],
     ["DepthToSpace", [feed([1, 4, 1, 1])], { blocksize: 2, mode: "CDR" }, "UNSUPPORTED_OP", "CDR"],
     ["MeanVarianceNormalization", [feed([2])], { axes: [] }, "SHAPE_MISMATCH", "empty"],
+    [
+      "ConstantOfShape",
+      [build.ints([2])],
+      { value: { dtype: "float32", dims: [], data: new Float32Array(1) } },
+      "SHAPE_MISMATCH",
+      "one element",
+    ],
     ["PRelu", [feed([2]), feed([3, 2])], {}, "SHAPE_MISMATCH", "slope"],
     ["Clip", [feed([2]), feed([2])], {}, "SHAPE_MISMATCH", "scalars"],
     ["Softmax", [feed([2])], { axis: 1 }, "SHAPE_MISMATCH", "axis 1"],
