@@ -125,7 +125,7 @@ export function furthest(actual: ArrayLike<number>, expected: Float64Array, offs
   return most;
 }
 
-function largestFinite(array: Float64Array): number {
+export function largestFinite(array: Float64Array): number {
   return array.reduce((most, x) => (Number.isFinite(x) ? Math.max(most, Math.abs(x)) : most), 0);
 }
 

@@ -1,7 +1,7 @@
 /** The loop against finite differences: a few elements, spread over parameters and samples. */
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
-import { type Compared, furthest } from "./comparison.js";
+import { type Compared, furthest, largestFinite } from "./comparison.js";
 import type { Oracle } from "./oracle.js";
 
 /** Elements tried where the user does not say: of each parameter, and in all. */
@@ -9,8 +9,8 @@ const defaults = { each: 4, all: 64 };
 
 /** Tried in turn, each times the size of the element (at least 1). */
 const steps = [1e-6, 1e-7, 1e-5, 1e-8];
-/** A relative error that no other step need improve. */
-const closeEnough = 1e-6;
+/** Of the parameter's largest gradient: an error that no other step need improve. */
+const closeEnough = 1e-5;
 
 export interface DifferencesOptions {
   readonly differences?: number;
@@ -48,7 +48,7 @@ export class Differences {
       if (sample !== n) continue;
       const expected = gradients.get(each.parameter) ?? new Float64Array();
       const at = uniformInt(this.#random, 0, expected.length - 1);
-      const difference = this.#difference(each.parameter, n, at, expected.subarray(at, at + 1));
+      const difference = this.#difference(each.parameter, n, at, expected);
       each.finiteDifference = Math.max(each.finiteDifference ?? 0, difference);
       this.done++;
       onDone();
@@ -60,11 +60,12 @@ export class Differences {
    * activations depend on moves some of them over a kink, ever fewer as the step shrinks, while rounding grows.
    * A wrong gradient is wrong at every step.
    */
-  #difference(parameter: string, n: number, at: number, expected: Float64Array): number {
+  #difference(parameter: string, n: number, at: number, gradient: Float64Array): number {
+    const [expected, scale] = [gradient.subarray(at, at + 1), largestFinite(gradient)];
     let least = Number.POSITIVE_INFINITY;
     for (const step of steps) {
       least = Math.min(least, furthest([this.#oracle.difference(parameter, n, at, step)], expected));
-      if (least <= closeEnough * Math.abs(expected[0] ?? 0)) break;
+      if (least <= closeEnough * scale) break;
     }
     return least;
   }
