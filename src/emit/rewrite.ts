@@ -96,38 +96,41 @@ function expanded(value: Value | null | undefined, build: Build): Value | null {
   return build.reshape(x, [...Array<Dim>(value.shape.length - x.shape.length).fill(1), ...x.shape]);
 }
 
-/** Expands sink: an einsum reads the one copy that an expanded operand repeats. */
+interface Operand {
+  readonly value: Value;
+  readonly letters: string;
+}
+
+/** The operand without the axes along which it is repeated, of those that stay in `others`; null where there are none. */
+function unrepeated({ value, letters }: Operand, others: string, build: Build): Operand | null {
+  const source = expanded(value, build);
+  if (!source) return null;
+  const keeps = [...letters].map(
+    (letter, axis) => source.shape[axis] !== 1 || value.shape[axis] === 1 || !others.includes(letter),
+  );
+  if (!keeps.includes(false)) return null;
+  const kept = <T>(of: readonly T[]) => of.filter((_, axis) => keeps[axis]);
+  const one = build.reshape(source, kept(source.shape));
+  return { value: build.expand(one, kept(value.shape)), letters: kept([...letters]).join("") };
+}
+
+/** Expands sink: an einsum reads the one copy that an expanded operand repeats. One operand keeps each letter. */
 const einsumOfExpand: Rule = (node, build) => {
   if (node.op !== "Einsum") return null;
   const equation = equationOf(node);
+  const operands = equation.operands.map((letters, k): Operand => ({ letters, value: input(node, k) }));
   let found = false;
-  const operands = node.inputs.map((value, k) => {
-    const letters = equation.operands[k] as string;
-    const source = expanded(value, build);
-    if (!value || !source) return { value: value as Value, letters };
-    const others = equation.operands.filter((_, i) => i !== k).join("");
-    const dropped = [...letters].map(
-      (letter, axis) => source.shape[axis] === 1 && value.shape[axis] !== 1 && others.includes(letter),
-    );
-    const back = source.shape.map((dim, axis) => (dropped[axis] ? dim : (value.shape[axis] as Dim)));
-    if (!dropped.includes(true)) return { value, letters };
+  operands.forEach((operand, k) => {
+    const others = operands.flatMap(({ letters }, i) => (i === k ? [] : [letters])).join("");
+    const once = unrepeated(operand, others, build);
+    if (!once) return;
+    operands[k] = once;
     found = true;
-    const shape = back.filter((_, axis) => !dropped[axis]);
-    const kept = build.reshape(
-      source,
-      source.shape.filter((_, axis) => !dropped[axis]),
-    );
-    return { value: build.expand(kept, shape), letters: [...letters].filter((_, axis) => !dropped[axis]).join("") };
   });
   if (!found) return null;
-  const text = `${operands.map((operand) => operand.letters).join()}->${equation.result}`;
-  return [
-    build.op(
-      "Einsum",
-      operands.map((operand) => operand.value),
-      { equation: text },
-    ),
-  ];
+  const text = `${operands.map(({ letters }) => letters).join()}->${equation.result}`;
+  const values = operands.map(({ value }) => value);
+  return [build.op("Einsum", values, { equation: text })];
 };
 
 function equationOf(node: Node) {
