@@ -3,10 +3,12 @@ import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { perSample, type Tensor, want } from "../src/index.js";
+import type { Tensor } from "../src/index.js";
 import { takeSamples } from "../src/samples.js";
 import { matmulSpeed } from "./matmul.js";
 import { type Alternative, interleave, type Timing } from "./measure.js";
+import { memoryOf } from "./memory.js";
+import { compileProgram, plain, programNames } from "./programs.js";
 import { measureRealModels } from "./real-models.js";
 import { report } from "./report.js";
 import { type Workload, workloads } from "./workloads.js";
@@ -14,8 +16,12 @@ import { type Workload, workloads } from "./workloads.js";
 export interface Measured {
   readonly workload: string;
   readonly samples: number;
+  /** Numbers in all parameters. */
+  readonly elements: number;
   /** Milliseconds to trace, plan, emit and load each program. */
   readonly compile: Readonly<Record<string, number>>;
+  /** Bytes at the peak of some programs, beyond what is held between runs. */
+  readonly memory: Readonly<Record<string, number>>;
   readonly timings: readonly Timing[];
 }
 
@@ -27,51 +33,32 @@ export interface Machine {
   readonly matmul: number;
 }
 
-/** The name of the alternative that all others are compared with. */
-export const plain = "mean gradient";
+/** Programs of which the peak memory is measured. */
+const weighed = [plain, "norms", "norms + clipped sum", "all gradients"];
 
-async function programs({ model, loss }: Workload, compile: Record<string, number>) {
-  const timed = async <T>(name: string, make: () => Promise<T>): Promise<T> => {
-    const start = performance.now();
-    const made = await make();
-    compile[name] = performance.now() - start;
-    return made;
-  };
-  const clipped = want.clippedSum({ maxNorm: 1 });
-  return {
-    mean: await timed(plain, () => perSample(model, { loss, want: { mean: want.mean() } })),
-    // The loop has a session of its own: it must not warm that of the mean gradient.
-    one: await perSample(model, { loss, want: { mean: want.mean() } }),
-    norms: await timed("norms", () => perSample(model, { loss, want: { norms: want.norms() } })),
-    clipped: await timed("norms + clipped sum", () =>
-      perSample(model, { loss, want: { norms: want.norms(), clipped } }),
-    ),
-    all: await timed("norms + clipped sum + mean", () =>
-      perSample(model, { loss, want: { norms: want.norms(), clipped, mean: want.mean() } }),
-    ),
-    gradients: await timed("all gradients", () => perSample(model, { loss, want: { gradients: want.gradients() } })),
-  };
-}
-
-async function measure(workload: Workload, seconds: number): Promise<Measured> {
+async function measure(workload: Workload, index: number, seconds: number): Promise<Measured> {
   const compile: Record<string, number> = {};
-  const made = await programs(workload, compile);
-  const { data, samples } = workload;
-  const one = (tensor: Tensor, n: number) => takeSamples(tensor, 0, n, n + 1);
+  const programs: Awaited<ReturnType<typeof compileProgram>>[] = [];
+  const alternatives: Alternative[] = [];
+  const { data, samples, model } = workload;
+  for (const name of programNames) {
+    const start = performance.now();
+    const program = await compileProgram(name, workload);
+    compile[name] = performance.now() - start;
+    programs.push(program);
+    alternatives.push({ name, run: async () => void (await program.run(data)) });
+  }
+  // The loop has a session of its own: it must not warm that of the mean gradient.
+  const one = await compileProgram(plain, workload);
+  const take = (tensor: Tensor, n: number) => takeSamples(tensor, 0, n, n + 1);
   const loop = async () => {
-    for (let n = 0; n < samples; n++) await made.one.run({ x: one(data.x, n), target: one(data.target, n) });
+    for (let n = 0; n < samples; n++) await one.run({ x: take(data.x, n), target: take(data.target, n) });
   };
-  const alternatives: Alternative[] = [
-    { name: plain, run: async () => void (await made.mean.run(data)) },
-    { name: "norms", run: async () => void (await made.norms.run(data)) },
-    { name: "norms + clipped sum", run: async () => void (await made.clipped.run(data)) },
-    { name: "norms + clipped sum + mean", run: async () => void (await made.all.run(data)) },
-    { name: "all gradients", run: async () => void (await made.gradients.run(data)) },
-    { name: "naive loop", run: loop },
-  ];
-  const timings = await interleave(alternatives, seconds);
-  await Promise.all(Object.values(made).map((program) => program.release()));
-  return { workload: workload.name, samples, compile, timings };
+  const timings = await interleave([...alternatives, { name: "naive loop", run: loop }], seconds);
+  await Promise.all([...programs, one].map((program) => program.release()));
+  const memory = Object.fromEntries(weighed.map((name) => [name, memoryOf(index, name)]));
+  const elements = Object.values(model.parameters).reduce((total, tensor) => total + tensor.data.length, 0);
+  return { workload: workload.name, samples, elements, compile, memory, timings };
 }
 
 const { values: options } = parseArgs({
@@ -93,11 +80,11 @@ const machine: Machine = {
   matmul: await matmulSpeed(Math.min(2, seconds)),
 };
 const results: Measured[] = [];
-for (const make of workloads) {
+for (const [index, make] of workloads.entries()) {
   const workload = make();
   if (!workload.name.includes(options.only)) continue;
   process.stderr.write(`${workload.name} ...\n`);
-  results.push(await measure(workload, seconds));
+  results.push(await measure(workload, index, seconds));
 }
 const real = await measureRealModels(seconds, options.only);
 const text = report(machine, results, real);

@@ -1,11 +1,12 @@
 /** The benchmark's section on trained models from npm packages. */
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { nodesBefore } from "../src/graph/walk.js";
 import { loadModel, type Model, perSample, want } from "../src/index.js";
 import { takeSamples } from "../src/samples.js";
 import { interleave, type Timing } from "./measure.js";
+import { peakMemory } from "./memory.js";
 import { type RealModel, realModels } from "./real/models.js";
 
 export interface RealMeasured {
@@ -23,7 +24,7 @@ export interface RealMeasured {
 }
 
 /** What loading and compiling norms take in a new process: milliseconds, and bytes above an idle process. */
-export interface Cold {
+interface Cold {
   readonly load: number;
   readonly compile: number;
   readonly memory: number;
@@ -33,13 +34,6 @@ const objective = ({ loss, output }: RealModel) => ({ loss, ...(output === undef
 
 async function compileNorms(real: RealModel, model: Model) {
   return perSample(model, { ...objective(real), want: { norms: want.norms() } });
-}
-
-/** Bytes. Where the system tells, not counting the process from which this one was started. */
-function peakMemory(): number {
-  const status = "/proc/self/status";
-  const told = existsSync(status) ? /VmHWM:\s+(\d+) kB/.exec(readFileSync(status, "utf8"))?.[1] : undefined;
-  return 1024 * (told === undefined ? process.resourceUsage().maxRSS : Number(told));
 }
 
 async function cold(real: RealModel): Promise<Cold> {

@@ -4,11 +4,11 @@
  * once outside, with time as one more summed axis.
  */
 import { substitute } from "../graph/body.js";
-import type { Dim } from "../graph/dim.js";
+import { type Dim, multiply } from "../graph/dim.js";
 import type { Node, Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore } from "../graph/walk.js";
 import { interaction, sameSampleAxis, unsupported } from "../ops/checks.js";
-import type { Contraction, Cotangent, SampleAxis } from "../ops/definition.js";
+import type { Contraction, Convolution, Cotangent, SampleAxis } from "../ops/definition.js";
 import { build } from "../ops/registry.js";
 import { type ScanParts, scan, scanParts, splitOutputs } from "../ops/scan.js";
 import { isFloat } from "../tensor.js";
@@ -221,8 +221,31 @@ function overSteps(
       return { ...cotangent, indices, cotangent: build.moveAxis(rows, 0, cotangent.axis) };
     }
     case "convolution":
-      throw unsupported(node, "a convolution in its body has weights to differentiate; unroll the loop instead");
+      return convolutionOverSteps(cotangent, stackOf, outside);
   }
+}
+
+/** Each step's images are images like any other: time is folded with the samples. */
+function convolutionOverSteps(
+  convolution: Convolution,
+  stackOf: (value: Value) => Value | null,
+  outside: (value: Value) => Value,
+): Convolution {
+  const [data, cotangent] = [stackOf(convolution.data), stackOf(convolution.cotangent)];
+  if (data && cotangent) return { ...convolution, data: folded(data), cotangent: folded(cotangent) };
+  // What is the same in each step is convolved once, with the sum of the other.
+  const summed = (stack: Value | null, value: Value) => (stack ? build.sum(stack, [0]) : outside(value));
+  return {
+    ...convolution,
+    data: summed(data, convolution.data),
+    cotangent: summed(cotangent, convolution.cotangent),
+  };
+}
+
+/** `[T, N, ...]` as `[T*N, ...]`. */
+function folded(stack: Value): Value {
+  const [steps, images, ...rest] = stack.shape as [number, Dim, ...Dim[]];
+  return build.reshape(stack, [multiply(images, steps) as Dim, ...rest]);
 }
 
 /** Time is a position like any other: a letter that both operands have, and the result has not. */

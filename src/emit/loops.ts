@@ -28,6 +28,12 @@ export function loopsOnce(
   return twins.length === 0 ? outputs : unfused(outputs, new Set(twins));
 }
 
+/** The same outputs with loops for all recurrent ops; the outputs themselves where there are none. */
+export function asLoops(outputs: readonly Value[]): readonly Value[] {
+  const fused = nodesBefore(outputs).filter(isRecurrent);
+  return fused.length === 0 ? outputs : unfused(outputs, new Set(fused));
+}
+
 function loopOf(node: Node): readonly Value[] {
   return definitionOf(node)?.decompose?.(node, build.inside(node)) ?? node.outputs;
 }

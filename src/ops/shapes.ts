@@ -50,6 +50,8 @@ function reshapedSampleAxis(node: Node, at: SampleAxis | null | undefined): Samp
   if (!at) return null;
   const [from, to] = [(node.inputs[0] as Value).shape, (node.outputs[0] as Value).shape];
   if (at.uniform && from.every((dim, k) => k === at.axis || dim === 1)) return uniformAlong(to);
+  // No elements: there is nothing that could be mixed.
+  if (from.some((dim) => factorOf(dim) === 0)) return uniformAlong(to);
   const behind = spanBehind(from, at.axis);
   const axis = to.findIndex(isBatch);
   const after = axis < 0 ? undefined : spanBehind(to, axis);

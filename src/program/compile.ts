@@ -1,3 +1,4 @@
+import { asLoops } from "../emit/loops.js";
 import { simplify } from "../emit/simplify.js";
 import { PergradError } from "../errors.js";
 import { isBatch, showShape } from "../graph/dim.js";
@@ -9,6 +10,7 @@ import type { Session } from "../run/runtime.js";
 import type { Tensor } from "../tensor.js";
 import type { Traced } from "../trace/traced.js";
 import { type Data, type Expected, prepare } from "./data.js";
+import { lengthLimits } from "./limits.js";
 
 /** Traced expressions, ready to run. */
 export interface Compiled<T extends Readonly<Record<string, Traced>>> {
@@ -26,19 +28,31 @@ export interface Compiled<T extends Readonly<Record<string, Traced>>> {
  */
 export async function compile<T extends Readonly<Record<string, Traced>>>(outputs: T): Promise<Compiled<T>> {
   const names = Object.keys(outputs);
-  const values = simplify(Object.values(outputs).map(({ value }) => value));
+  const traced = Object.values(outputs).map(({ value }) => value);
+  const values = simplify(traced);
   const leaves = leavesOf(values).filter(({ source }) => source.kind === "input" || source.kind === "parameter");
   checkNames(leaves);
-  const bytes = encodeModel({
-    inputs: leaves,
-    outputs: values.map((value, k) => ({ name: `${names[k]}`, value })),
-  });
+  const encoded = (results: readonly Value[]) =>
+    encodeModel({ inputs: leaves, outputs: results.map((value, k) => ({ name: `${names[k]}`, value })) });
+  const bytes = encoded(values);
   const session = await nodeRuntime.load(bytes);
-  const expected = new Map(leaves.map((value) => [value.name, expectedOf(value)]));
+  // The runtime's recurrent kernels end the process at a batch of none; loops take one.
+  const loops = asLoops(values);
+  let forNone: Promise<Session> | undefined;
+  const sessionFor = (empty: boolean) => {
+    if (!empty || loops === values) return session;
+    forNone ??= nodeRuntime.load(encoded(simplify(loops)));
+    return forNone;
+  };
+  const limits = lengthLimits(traced);
+  const expected = new Map(leaves.map((value) => [value.name, expectedOf(value, limits)]));
   return {
-    run: async (data) => (await runOn(session, expected, data)) as { readonly [K in keyof T]: Tensor },
+    run: async (data) => (await runOn(sessionFor, expected, data)) as { readonly [K in keyof T]: Tensor },
     encode: () => bytes,
-    release: () => session.release(),
+    release: async () => {
+      await session.release();
+      await (await forNone)?.release();
+    },
   };
 }
 
@@ -51,13 +65,13 @@ function checkNames(leaves: readonly Value[]): void {
   );
 }
 
-function expectedOf(value: Value): Expected {
+function expectedOf(value: Value, limits: ReadonlyMap<Value, number>): Expected {
   const axis = value.shape.findIndex(isBatch);
-  return { value, sampleAxis: axis < 0 ? null : axis };
+  return { value, sampleAxis: axis < 0 ? null : axis, atMost: limits.get(value) };
 }
 
-function runOn(
-  session: Session,
+async function runOn(
+  sessionFor: (empty: boolean) => Session | Promise<Session>,
   expected: ReadonlyMap<string, Expected>,
   data: Readonly<Record<string, Data>>,
 ): Promise<Record<string, Tensor>> {
@@ -65,5 +79,7 @@ function runOn(
   for (const [name, { value }] of expected) {
     if (value.source.kind === "parameter" && value.source.initial) initial[name] = value.source.initial;
   }
-  return session.run(prepare({ ...initial, ...data }, expected, true).feeds);
+  const { feeds, samples } = prepare({ ...initial, ...data }, expected, true);
+  const session = await sessionFor(samples === 0);
+  return session.run(feeds);
 }

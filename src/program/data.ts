@@ -15,6 +15,8 @@ export interface Expected {
   readonly value: Value;
   /** The axis that holds the samples; null where all samples share the input. */
   readonly sampleAxis: number | null;
+  /** Where it holds lengths of sequences, the longest that there may be. */
+  readonly atMost?: number | undefined;
 }
 
 function isTensor(data: Data): data is Tensor {
@@ -124,8 +126,8 @@ export interface Prepared {
 }
 
 /**
- * Checks and converts what is fed. Throws MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH
- * and, unless `allowNotFinite`, NOT_FINITE.
+ * Checks and converts what is fed. Throws MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH,
+ * INVALID_ARGUMENT (lengths beyond the sequences) and, unless `allowNotFinite`, NOT_FINITE.
  */
 export function prepare(
   data: Readonly<Record<string, Data>>,
@@ -152,6 +154,7 @@ export function prepare(
     }
     if (samples !== undefined) batch ??= { name, samples };
     checkFinite(name, tensor, each.sampleAxis, allowNotFinite);
+    if (each.atMost !== undefined) checkLengths(name, tensor, each.atMost);
     feeds[name] = tensor;
   }
   return { feeds, samples: batch?.samples ?? 0 };
@@ -163,5 +166,14 @@ function checkFinite(name: string, tensor: Tensor, sampleAxis: number | null, al
   throw new PergradError(
     "NOT_FINITE",
     `${describeInput(name)} holds NaN or infinity, first in sample ${bad}; remove it, or allow it (allowNotFinite, --allow-not-finite).`,
+  );
+}
+
+function checkLengths(name: string, { data }: Tensor, atMost: number): void {
+  const at = data.findIndex((length: number | bigint) => !(length >= 0 && length <= atMost));
+  if (at < 0) return;
+  throw new PergradError(
+    "INVALID_ARGUMENT",
+    `${describeInput(name)} holds the length ${data[at]} at element ${at}, but sequences have 0 to ${atMost} steps.`,
   );
 }

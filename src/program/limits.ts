@@ -1,0 +1,31 @@
+/** Bounds that a model's operators put on what is fed to them. */
+import { type Node, nodeOf, type Value } from "../graph/value.js";
+import { nodesBefore } from "../graph/walk.js";
+import { intAttribute } from "../ops/checks.js";
+import { isRecurrent } from "../ops/recurrent.js";
+
+/** The number of steps that an LSTM, GRU or RNN takes at most. */
+function stepsOf(node: Node): number {
+  const steps = node.inputs[0]?.shape[intAttribute(node, "layout", 0) === 1 ? 1 : 0];
+  return typeof steps === "number" ? steps : Number.POSITIVE_INFINITY;
+}
+
+/** What a value holds the elements of, changed in nothing but dtype and shape. */
+function sourceOf(value: Value): Value {
+  const node = nodeOf(value);
+  const keeps = node && ["Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten"].includes(node.op);
+  const before = keeps ? node.inputs[0] : null;
+  return before ? sourceOf(before) : value;
+}
+
+/** Of inputs that hold lengths of sequences, the longest that there may be. */
+export function lengthLimits(outputs: Iterable<Value>): ReadonlyMap<Value, number> {
+  const limits = new Map<Value, number>();
+  for (const node of nodesBefore(outputs).filter(isRecurrent)) {
+    const lengths = node.inputs[4];
+    if (!lengths) continue;
+    const source = sourceOf(lengths);
+    limits.set(source, Math.min(limits.get(source) ?? Number.POSITIVE_INFINITY, stepsOf(node)));
+  }
+  return limits;
+}
