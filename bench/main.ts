@@ -7,7 +7,7 @@ import type { Tensor } from "../src/index.js";
 import { takeSamples } from "../src/samples.js";
 import { matmulSpeed } from "./matmul.js";
 import { type Alternative, interleave, type Timing } from "./measure.js";
-import { memoryOf } from "./memory.js";
+import { type Memory, measureMemory } from "./memory.js";
 import { compileProgram, plain, programNames } from "./programs.js";
 import { measureRealModels } from "./real-models.js";
 import { report } from "./report.js";
@@ -20,8 +20,7 @@ export interface Measured {
   readonly elements: number;
   /** Milliseconds to trace, plan, emit and load each program. */
   readonly compile: Readonly<Record<string, number>>;
-  /** Bytes at the peak of some programs, beyond what is held between runs. */
-  readonly memory: Readonly<Record<string, number>>;
+  readonly memory: Memory;
   readonly timings: readonly Timing[];
 }
 
@@ -33,9 +32,6 @@ export interface Machine {
   readonly matmul: number;
 }
 
-/** Programs of which the peak memory is measured. */
-const weighed = [plain, "norms", "norms + clipped sum", "all gradients"];
-
 async function measure(workload: Workload, index: number, seconds: number): Promise<Measured> {
   const compile: Record<string, number> = {};
   const programs: Awaited<ReturnType<typeof compileProgram>>[] = [];
@@ -43,20 +39,20 @@ async function measure(workload: Workload, index: number, seconds: number): Prom
   const { data, samples, model } = workload;
   for (const name of programNames) {
     const start = performance.now();
-    const program = await compileProgram(name, workload);
+    const program = await compileProgram(workload, name);
     compile[name] = performance.now() - start;
     programs.push(program);
     alternatives.push({ name, run: async () => void (await program.run(data)) });
   }
   // The loop has a session of its own: it must not warm that of the mean gradient.
-  const one = await compileProgram(plain, workload);
+  const one = await compileProgram(workload, plain);
   const take = (tensor: Tensor, n: number) => takeSamples(tensor, 0, n, n + 1);
   const loop = async () => {
     for (let n = 0; n < samples; n++) await one.run({ x: take(data.x, n), target: take(data.target, n) });
   };
   const timings = await interleave([...alternatives, { name: "naive loop", run: loop }], seconds);
   await Promise.all([...programs, one].map((program) => program.release()));
-  const memory = Object.fromEntries(weighed.map((name) => [name, memoryOf(index, name)]));
+  const memory = await measureMemory(index, workload);
   const elements = Object.values(model.parameters).reduce((total, tensor) => total + tensor.data.length, 0);
   return { workload: workload.name, samples, elements, compile, memory, timings };
 }

@@ -1,52 +1,60 @@
-/** Peak memory of a program, in a process of its own. */
-import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+/** Peak memory of a workload's programs, each in a process of its own; memory-process.ts says what it is. */
+import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { compileProgram } from "./programs.js";
-import { workloads } from "./workloads.js";
+import { type ProgramName, programNames } from "./programs.js";
+import { peakSource } from "./resident.js";
+import type { Workload } from "./workloads.js";
 
-const status = "/proc/self/status";
-
-/** Bytes: the most that the process has held since `forget`. */
-export function peakMemory(): number {
-  const told = existsSync(status) ? /VmHWM:\s+(\d+) kB/.exec(readFileSync(status, "utf8"))?.[1] : undefined;
-  return 1024 * (told === undefined ? process.resourceUsage().maxRSS : Number(told));
+/** Bytes. */
+export interface ProgramMemory {
+  readonly name: ProgramName;
+  /** Alive at once: every tensor allocated and freed for itself. */
+  readonly needed: number;
+  /** With the runtime's own settings. */
+  readonly arena: number;
 }
 
-/** Where the system allows, the peak starts anew from what is held now. */
-function forget(): void {
-  try {
-    writeFileSync("/proc/self/clear_refs", "5");
-  } catch {
-    // Elsewhere the peak so far stays: compiling takes less than running, but for the smallest of models.
-  }
+export interface Memory {
+  /** Where the system told the peak. */
+  readonly source: string;
+  /** Bytes of the gradients of all samples, each a float for every parameter's element. */
+  readonly materialised: number;
+  readonly programs: readonly ProgramMemory[];
 }
 
-/**
- * Bytes that three runs take at their peak above what the process held before them, when the data, the
- * parameters and the loaded program were there already: intermediate values, results, and what the runtime
- * keeps for the next run.
- */
-async function measure(workload: number, program: string): Promise<number> {
-  const made = workloads[workload]?.();
-  if (!made) throw new Error(`there is no workload ${workload}`);
-  const compiled = await compileProgram(program, made);
-  forget();
-  const before = process.memoryUsage.rss();
-  for (let run = 0; run < 3; run++) await compiled.run(made.data);
-  return peakMemory() - before;
-}
+/** The GNU allocator returns what is freed at once: else what was freed before the first run would hide its needs. */
+const allocator = {
+  MALLOC_ARENA_MAX: "1",
+  MALLOC_MMAP_THRESHOLD_: "65536",
+  MALLOC_TRIM_THRESHOLD_: "65536",
+  MALLOC_TOP_PAD_: "0",
+};
 
-export function memoryOf(workload: number, program: string): number {
-  const child = spawnSync(process.execPath, [fileURLToPath(import.meta.url), `${workload}`, program], {
-    encoding: "utf8",
+function peak(index: number, name: ProgramName, allocation: "needed" | "arena"): Promise<number> {
+  const file = fileURLToPath(new URL("memory-process.js", import.meta.url));
+  return new Promise((resolve, reject) => {
+    const child = fork(file, [`${index}`, name, allocation], {
+      execArgv: ["--expose-gc"],
+      env: { ...process.env, ...allocator },
+    });
+    let told: number | undefined;
+    child.on("message", (bytes) => {
+      told = Number(bytes);
+    });
+    child.on("error", reject);
+    child.on("exit", (code, signal) => {
+      if (told !== undefined) resolve(told);
+      else reject(new Error(`measuring the memory of "${name}" ended with ${signal ?? `exit code ${code}`}`));
+    });
   });
-  if (child.status !== 0) throw new Error(`measuring the memory of ${program} failed: ${child.stderr}`);
-  return Number(child.stdout);
 }
 
-/** As `memoryOf` starts it. */
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [, , workload, program = ""] = process.argv;
-  process.stdout.write(String(await measure(Number(workload), program)));
+/** @param index the workload's place among all workloads, as processes cannot hand each other models */
+export async function measureMemory(index: number, { model, samples }: Workload): Promise<Memory> {
+  const elements = Object.values(model.parameters).reduce((total, { data }) => total + data.length, 0);
+  const programs: ProgramMemory[] = [];
+  for (const name of programNames) {
+    programs.push({ name, needed: await peak(index, name, "needed"), arena: await peak(index, name, "arena") });
+  }
+  return { source: peakSource, materialised: 4 * samples * elements, programs };
 }

@@ -1,14 +1,13 @@
-/** What is computed in each workload, by name. */
-import { perSample, want } from "../src/index.js";
-import type { Wants } from "../src/plan/want.js";
+/** The programs that are compared. */
+import { type Program, perSample, type Want, want } from "../src/index.js";
 import type { Workload } from "./workloads.js";
 
-/** The name of the alternative that all others are compared with. */
+/** The name of the program that all others are compared with. */
 export const plain = "mean gradient";
 
 const clipped = want.clippedSum({ maxNorm: 1 });
 
-const wanted: Readonly<Record<string, Wants>> = {
+export const wanted = {
   [plain]: { mean: want.mean() },
   norms: { norms: want.norms() },
   "norms + clipped sum": { norms: want.norms(), clipped },
@@ -16,8 +15,13 @@ const wanted: Readonly<Record<string, Wants>> = {
   "all gradients": { gradients: want.gradients() },
 };
 
-export const programNames = Object.keys(wanted);
+export type ProgramName = keyof typeof wanted;
 
-export function compileProgram(name: string, { model, loss }: Workload) {
-  return perSample(model, { loss, want: wanted[name] ?? {} });
+export const programNames = Object.keys(wanted) as readonly ProgramName[];
+
+export function compileProgram(
+  { model, loss }: Workload,
+  name: ProgramName,
+): Promise<Program<Readonly<Record<string, Want<unknown>>>>> {
+  return perSample<Readonly<Record<string, Want<unknown>>>>(model, { loss, want: wanted[name] });
 }

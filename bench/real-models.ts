@@ -6,8 +6,8 @@ import { nodesBefore } from "../src/graph/walk.js";
 import { loadModel, type Model, perSample, want } from "../src/index.js";
 import { takeSamples } from "../src/samples.js";
 import { interleave, type Timing } from "./measure.js";
-import { peakMemory } from "./memory.js";
 import { type RealModel, realModels } from "./real/models.js";
+import { peakResident } from "./resident.js";
 
 export interface RealMeasured {
   readonly name: string;
@@ -43,7 +43,7 @@ async function cold(real: RealModel): Promise<Cold> {
   const loaded = performance.now();
   const program = await compileNorms(real, model);
   const compile = performance.now() - loaded;
-  const memory = peakMemory() - idle;
+  const memory = peakResident() - idle;
   await program.release();
   return { load: loaded - start, compile, memory };
 }

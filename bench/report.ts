@@ -22,7 +22,7 @@ function section(measured: Measured, machine: Machine): string {
   const base = timings[0]?.median ?? Number.NaN;
   const rows = timings.map(
     ({ name, median, low, high }) =>
-      `| ${name} | ${milliseconds(median)} | ${milliseconds(low)} - ${milliseconds(high)} | ${(median / base).toFixed(2)} | ${compile[name] === undefined ? "" : compile[name].toFixed(0)} | ${megabytes(memory[name])} |`,
+      `| ${name} | ${milliseconds(median)} | ${milliseconds(low)} - ${milliseconds(high)} | ${(median / base).toFixed(2)} | ${compile[name] === undefined ? "" : compile[name].toFixed(0)} | ${megabytes(neededBy(memory, name))} |`,
   );
   return [
     `## ${workload}`,
@@ -54,8 +54,12 @@ function verdicts(workload: string, timings: Measured["timings"], machine: Machi
   return lines;
 }
 
+const neededBy = ({ programs }: Measured["memory"], name: string) =>
+  programs.find((program) => program.name === name)?.needed;
+
 function memoryVerdict({ memory, samples, elements }: Measured): string {
-  const [mean, clipped] = [memory[plain] ?? Number.NaN, memory["norms + clipped sum"] ?? Number.NaN];
+  const of = (name: string) => neededBy(memory, name) ?? Number.NaN;
+  const [mean, clipped] = [of(plain), of("norms + clipped sum")];
   const ratio = clipped / mean;
   const dense = megabytes(4 * samples * elements);
   return `Peak memory of norms + clipped sum: ${ratio.toFixed(2)} times the mean gradient's (to reach: ${allowedMemory}): ${ratio <= allowedMemory ? "reached" : "not reached"}. Multiplied out, the gradients alone are N x ${elements.toLocaleString("en-US")} floats, ${dense} MB.`;

@@ -6,10 +6,16 @@ import {
   addCosts,
   type Cost,
   cheapest,
+  type DotWay,
+  denseDot,
+  denseGram,
   denseNorm,
+  denseSquares,
   denseSum,
   type Factored,
+  type GramWay,
   type NormWay,
+  type SquaresWay,
   type SumWay,
   sizeOfGradient,
 } from "./factored.js";
@@ -130,5 +136,17 @@ export class Dense implements Factored {
     const way = denseSum(new Dense(this.value, undefined, this.origin));
     const dense: SumWay = { ...way, emit: (build, weights) => this.viewed.apply(build, way.emit(build, weights)) };
     return this.origin ? [dense, this.origin.sum] : [dense];
+  }
+
+  dots(): readonly DotWay[] {
+    return [denseDot(this)];
+  }
+
+  sumsOfSquares(): readonly SquaresWay[] {
+    return [denseSquares(this)];
+  }
+
+  grams(): readonly GramWay[] {
+    return [denseGram(this)];
   }
 }

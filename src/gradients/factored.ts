@@ -3,7 +3,7 @@
  * are made from and not multiplied out until somebody needs that. There is one file for each kind; each
  * answers the same questions, and for each question may know several ways.
  */
-import { elementsOf, factorOf, type Shape } from "../graph/dim.js";
+import { elementsOf, factorOf, N, type Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { Along, ViewStep } from "../ops/definition.js";
@@ -30,6 +30,12 @@ export interface Way<Given extends readonly unknown[] = []> extends Cost {
 export type NormWay = Way;
 /** A way to the sum over samples of weights[n] times gradient n, `[...shape]`; null for all ones. */
 export type SumWay = Way<[weights: Value | null]>;
+/** A way to the inner products of each sample's gradient with a vector of the parameter's shape, `[N]`. */
+export type DotWay = Way<[vector: Value]>;
+/** A way to the sum over samples of the squares of gradient n, element by element, `[...shape]`. */
+export type SquaresWay = Way;
+/** A way to the inner products of all pairs of samples' gradients, `[N, N]`. */
+export type GramWay = Way;
 
 export interface Factored {
   readonly kind: Kind;
@@ -52,6 +58,9 @@ export interface Factored {
   /** Ways to the squared 2-norm of each sample's gradient, `[N]`. */
   squaredNorms(): readonly NormWay[];
   weightedSums(): readonly SumWay[];
+  dots(): readonly DotWay[];
+  sumsOfSquares(): readonly SquaresWay[];
+  grams(): readonly GramWay[];
 }
 
 /**
@@ -129,5 +138,47 @@ export function denseSum(gradient: Factored): SumWay {
     floats: floats + size,
     dense: true,
     emit: (build, weights) => weightedSumOf(build, gradient.materialise(build), weights),
+  };
+}
+
+/** The gradients multiplied out, a row for each sample, `[N, elements]`. */
+function flat(build: Build, gradient: Factored): Value {
+  return build.reshape(gradient.materialise(build), [N, sizeOfGradient(gradient)]);
+}
+
+/** What is dense costs for a question that reads each element `times` times. */
+function denseWay(gradient: Factored, times: number): Omit<Way, "emit"> {
+  const size = sizeOfGradient(gradient);
+  const { operations, floats } = gradient.materialisation;
+  return { name: "materialise", operations: operations + times * size, floats: floats + size, dense: true };
+}
+
+export function denseDot(gradient: Factored): DotWay {
+  return {
+    ...denseWay(gradient, 1),
+    emit: (build, vector) => {
+      const column = build.reshape(vector, [sizeOfGradient(gradient), 1]);
+      return build.reshape(build.matmul(flat(build, gradient), column), [N]);
+    },
+  };
+}
+
+export function denseSquares(gradient: Factored): SquaresWay {
+  return {
+    ...denseWay(gradient, 0),
+    emit: (build) => build.reduce("ReduceSumSquare", gradient.materialise(build), [0]),
+  };
+}
+
+/** Pairs in a batch of a size that is not known yet: the cost per sample counts this many others. */
+export const assumedPairs = 32;
+
+export function denseGram(gradient: Factored): GramWay {
+  return {
+    ...denseWay(gradient, assumedPairs),
+    emit: (build) => {
+      const rows = flat(build, gradient);
+      return build.matmul(rows, build.transposeLast(rows));
+    },
   };
 }

@@ -3,12 +3,19 @@ import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { Along, ViewStep } from "../ops/definition.js";
 import {
+  assumedPairs,
   type Cost,
+  type DotWay,
+  denseDot,
+  denseGram,
   denseNorm,
+  denseSquares,
   denseSum,
   type Factored,
+  type GramWay,
   type NormWay,
   notNegative,
+  type SquaresWay,
   type SumWay,
   sizeOfGradient,
   sumOfSquares,
@@ -174,6 +181,65 @@ export class Outer implements Factored {
       emit: (build, weights) => this.viewed.apply(build, weightedSumOf(build, this.raw(build), weights)),
     };
     return [contract, dense];
+  }
+
+  dots(): readonly DotWay[] {
+    const { blocks, columns } = this.#sizes;
+    const size = sizeOfGradient(this);
+    const contract: DotWay = {
+      name: "contract",
+      operations: size * this.positions,
+      floats: 2 * blocks * this.positions * columns,
+      dense: false,
+      emit: (build, vector) => {
+        const products = build.matmul(this.rows, this.viewed.undo(build, vector));
+        return sumPerSample(build, build.mul(products, this.columns));
+      },
+    };
+    return [contract, denseDot(this)];
+  }
+
+  /** One position: the squares of a product are the product of the squares. */
+  sumsOfSquares(): readonly SquaresWay[] {
+    const dense = { ...denseSquares(this), emit: (build: Build) => this.viewed.apply(build, this.#rawSquares(build)) };
+    if (this.positions !== 1) return [dense];
+    const contract: SquaresWay = {
+      name: "contract squares",
+      operations: sizeOfGradient(this),
+      floats: this.held,
+      dense: false,
+      emit: (build) => {
+        const squared = this.with(build.square(this.rows), build.square(this.columns), this.viewed);
+        return this.viewed.apply(build, squared.#contract(build, null));
+      },
+    };
+    return [contract, dense];
+  }
+
+  #rawSquares(build: Build): Value {
+    return build.reduce("ReduceSumSquare", this.raw(build), [0]);
+  }
+
+  /** One position: the products of the factors' own inner products, block by block. */
+  grams(): readonly GramWay[] {
+    if (this.positions !== 1) return [denseGram(this)];
+    const { blocks, rows, columns } = this.#sizes;
+    const products = (build: Build, value: Value, size: number) => {
+      const flat = build.reshape(value, blocks === 1 ? [N, size] : [N, blocks, size]);
+      const byBlock = blocks === 1 ? flat : build.moveAxis(flat, 1, 0);
+      return build.matmul(byBlock, build.transposeLast(byBlock));
+    };
+    const closed: GramWay = {
+      name: "product of Grams",
+      operations: assumedPairs * blocks * (rows + columns),
+      floats: 3 * assumedPairs * blocks,
+      dense: false,
+      emit: (build) => {
+        const both = build.mul(products(build, this.rows, rows), products(build, this.columns, columns));
+        return blocks === 1 ? both : build.reduce("ReduceSum", both, [0]);
+      },
+    };
+    return [closed, denseGram(this)];
   }
 
   /** One matrix product over samples and positions: `[(B,) I, O]`. */

@@ -5,11 +5,17 @@ import type { Along, ViewStep } from "../ops/definition.js";
 import {
   type Cost,
   costOfScatter,
+  type DotWay,
+  denseDot,
+  denseGram,
   denseNorm,
+  denseSquares,
   denseSum,
   type Factored,
+  type GramWay,
   type NormWay,
   notNegative,
+  type SquaresWay,
   type SumWay,
   sizeOfGradient,
   sumOfSquares,
@@ -134,6 +140,28 @@ export class RowsGradient implements Factored {
       emit: (build, weights) => this.viewed.apply(build, this.#scatterAll(build, weights)),
     };
     return [scatter, denseSum(this)];
+  }
+
+  dots(): readonly DotWay[] {
+    const pick: DotWay = {
+      name: "pick rows",
+      operations: 0,
+      floats: 3 * this.held,
+      dense: false,
+      emit: (build, vector) => {
+        const picked = build.op("Gather", [this.viewed.undo(build, vector), this.places], { axis: 0 });
+        return sumPerSample(build, build.mul(picked, this.cotangents));
+      },
+    };
+    return this.#rows === 0 ? [denseDot(this)] : [pick, denseDot(this)];
+  }
+
+  sumsOfSquares(): readonly SquaresWay[] {
+    return [denseSquares(this)];
+  }
+
+  grams(): readonly GramWay[] {
+    return [denseGram(this)];
   }
 
   /** The rows of all samples added into one table, `[V, R]`. */

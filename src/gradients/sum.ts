@@ -7,11 +7,17 @@ import {
   addCosts,
   type Cost,
   cheapest,
+  type DotWay,
+  denseDot,
+  denseGram,
   denseNorm,
+  denseSquares,
   denseSum,
   type Factored,
+  type GramWay,
   type NormWay,
   notNegative,
+  type SquaresWay,
   type SumWay,
   sizeOfGradient,
   type Way,
@@ -93,6 +99,27 @@ export class Sum implements Factored {
         parts.map((part) => part.emit(build, weights)).reduce((sum, part) => build.add(sum, part)),
     };
     return [each, denseSum(this)];
+  }
+
+  /** So are inner products with a vector. */
+  dots(): readonly DotWay[] {
+    const parts = this.terms.map((term) => cheapest(term.dots()));
+    const each: DotWay = {
+      name: "term by term",
+      ...addCosts(parts),
+      dense: false,
+      emit: (build, vector) =>
+        parts.map((part) => part.emit(build, vector)).reduce((sum, part) => build.add(sum, part)),
+    };
+    return [each, denseDot(this)];
+  }
+
+  sumsOfSquares(): readonly SquaresWay[] {
+    return [denseSquares(this)];
+  }
+
+  grams(): readonly GramWay[] {
+    return [denseGram(this)];
   }
 }
 

@@ -3,35 +3,11 @@ import { PergradError } from "../errors.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import type { Tensor } from "../tensor.js";
-import type { Demands, Plan } from "./planner.js";
+import { cosine, dot, gram } from "./inner-products.js";
+import { moments, noiseScale } from "./statistics.js";
+import { type ByParameter, each, type FloatTensor, float, totalNorm, under, type Want, type Wanted } from "./wanted.js";
 
-export type FloatTensor = Tensor<"float32">;
-export type ByParameter = Readonly<Record<string, FloatTensor>>;
-
-/** What a want is planned from. */
-export interface Wanted {
-  readonly plan: Plan;
-  /** `[N]` */
-  readonly losses: Value;
-  readonly outputs: Readonly<Record<string, Value>>;
-}
-
-/** The tensors that a program returned for one want, by the names that the want gave them. */
-export type Returned = Readonly<Record<string, Tensor>>;
-
-export interface Want<R> {
-  readonly name: string;
-  readonly demands: Partial<Demands>;
-  /** The values to compute, under names of the want's own. */
-  emit(wanted: Wanted): Record<string, Value>;
-  /** The result, from the tensors so named. */
-  read(returned: Returned, samples: number): R;
-}
-
-/** The result that a want gives. */
-export type ResultOf<W> = W extends Want<infer R> ? R : never;
-export type Wants = Readonly<Record<string, Want<unknown>>>;
-export type Results<W extends Wants> = { readonly [K in keyof W]: ResultOf<W[K]> };
+export type { ByParameter, FloatTensor, ResultOf, Results, Returned, Want, Wanted, Wants } from "./wanted.js";
 
 export interface Norms {
   /** 2-norm of each sample's whole gradient, `[N]`. */
@@ -50,32 +26,6 @@ export interface ClippedSum {
 export interface ClippedSumOptions {
   /** The largest norm of a sample's whole gradient, or of its part in each parameter. Above 0. */
   readonly maxNorm: number | Readonly<Record<string, number>>;
-}
-
-function float(returned: Returned, name: string): FloatTensor {
-  const tensor = returned[name];
-  if (tensor?.dtype !== "float32")
-    throw new PergradError("RUNTIME", `The program returned no float32 tensor "${name}".`);
-  return tensor as FloatTensor;
-}
-
-function each<T>(parameters: readonly string[], f: (parameter: string) => T): Record<string, T> {
-  return Object.fromEntries(parameters.map((parameter) => [parameter, f(parameter)]));
-}
-
-/** The tensors whose names start with `prefix`, without it. */
-function under(returned: Returned, prefix: string): Record<string, FloatTensor> {
-  const names = Object.keys(returned).filter((name) => name.startsWith(prefix));
-  return Object.fromEntries(names.map((name) => [name.slice(prefix.length), float(returned, name)]));
-}
-
-/** The norm of all parameters' gradients together, `[N]`. */
-function totalNorm({ plan, losses }: Wanted): Value {
-  const squares = plan.parameters.map((parameter) => plan.squaredNorm(parameter));
-  const [first, ...rest] = squares;
-  return first
-    ? build.sqrt(rest.reduce((sum, square) => build.add(sum, square), first))
-    : build.zeros(losses.shape, losses.dtype);
 }
 
 /** min(1, maxNorm / norm), `[N]`; 1 where the norm is 0. */
@@ -196,4 +146,17 @@ function outputs(): Want<Readonly<Record<string, Tensor>>> {
   };
 }
 
-export const want = { gradients, norms, clippedSum, sum, mean, losses, outputs } as const;
+export const want = {
+  gradients,
+  norms,
+  clippedSum,
+  sum,
+  mean,
+  losses,
+  outputs,
+  moments,
+  noiseScale,
+  dot,
+  gram,
+  cosine,
+} as const;

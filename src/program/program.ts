@@ -3,7 +3,7 @@ import { simplify } from "../emit/simplify.js";
 import { PergradError } from "../errors.js";
 import { Dense } from "../gradients/dense.js";
 import { bindShape, N } from "../graph/dim.js";
-import type { Value } from "../graph/value.js";
+import { leaf, type Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
 import { writeFileSafely } from "../io/atomic.js";
 import type { Model } from "../model.js";
@@ -11,7 +11,7 @@ import { type ModelOptions, model as modelOf } from "../nn/model.js";
 import type { Module } from "../nn/module.js";
 import { encodeModel } from "../onnx/encode.js";
 import { build } from "../ops/registry.js";
-import { explainPlan, Plan } from "../plan/planner.js";
+import { allDemands, asksOfGradients, explainPlan, Plan } from "../plan/planner.js";
 import type { Results, Returned, Wants } from "../plan/want.js";
 import { nodeRuntime } from "../run/node.js";
 import type { Session } from "../run/runtime.js";
@@ -30,6 +30,8 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions {
 export interface RunOptions {
   /** Other values of parameters than the model's own, by name. */
   readonly parameters?: Readonly<Record<string, Tensor>>;
+  /** What `want.dot` takes inner products with, by the name of the want, then of the parameter. */
+  readonly vectors?: Readonly<Record<string, Readonly<Record<string, Tensor>>>>;
   /** Run even where the data holds NaN or infinity. Default false. */
   readonly allowNotFinite?: boolean;
 }
@@ -38,7 +40,15 @@ export interface RunOptions {
 interface Emitted {
   readonly inputs: readonly Value[];
   readonly parameters: readonly Value[];
+  readonly vectors: readonly Vector[];
   readonly outputs: readonly { readonly name: string; readonly value: Value }[];
+}
+
+/** An input of a want's own: a tensor of a parameter's shape. */
+interface Vector {
+  readonly want: string;
+  readonly parameter: string;
+  readonly value: Value;
 }
 
 /** A compiled program: one forward and one backward pass that compute all that is wanted of a batch. */
@@ -62,7 +72,7 @@ export class Program<W extends Wants> {
     const objective = objectiveOf(model, options);
     const plan = planFor(objective, options.want);
     const emitted = emit(objective, plan, options.want);
-    const bytes = encodeModel({ inputs: [...emitted.inputs, ...emitted.parameters], outputs: emitted.outputs });
+    const bytes = encodeModel({ inputs: inputsOf(emitted), outputs: emitted.outputs });
     const threads = options.threads === undefined ? {} : { threads: options.threads };
     return new Program(objective, options.want, plan, emitted, await nodeRuntime.load(bytes, threads));
   }
@@ -80,23 +90,26 @@ export class Program<W extends Wants> {
   /**
    * Computes what is wanted for one batch of any size, 0 included.
    * @param data the model's inputs by name, and `target` where the loss has one; samples along each one's sample axis
-   * Throws MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE, NOT_FINITE.
+   * Throws MISSING_TENSOR, INVALID_ARGUMENT, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE, NOT_FINITE.
    */
   async run(data: Readonly<Record<string, Data>>, options: RunOptions = {}): Promise<Results<W>> {
     const { feeds, samples } = prepare(data, this.#objective.expected, options.allowNotFinite ?? false);
     const { target } = feeds;
     if (target) this.#objective.loss.validate?.(target, this.#objective.output.shape);
-    const returned = samples === 0 ? this.#empty() : await this.#session.run(this.#feed(feeds, options.parameters));
+    const returned =
+      samples === 0
+        ? this.#empty()
+        : await this.#session.run({ ...this.#feed(feeds, options.parameters), ...this.#vectors(options.vectors) });
     return readResults(this.#want, returned, samples);
   }
 
   /** The program as an ONNX model: inputs and results as tensors, parameters stored inside. */
   encode(): Uint8Array {
-    const { inputs, parameters, outputs } = this.#emitted;
+    const { inputs, parameters, vectors, outputs } = this.#emitted;
     const values = Object.fromEntries(
       parameters.map((parameter) => [parameter.name, parameterValue(this.#objective.model, parameter)]),
     );
-    return encodeModel({ inputs, outputs, parameters: values });
+    return encodeModel({ inputs: [...inputs, ...vectors.map(({ value }) => value)], outputs, parameters: values });
   }
 
   /** Writes `encode()` to a file, which runs wherever ONNX does. Throws FILE_UNWRITABLE. */
@@ -123,11 +136,28 @@ export class Program<W extends Wants> {
     const unknown = Object.keys(parameters).find((name) => !Object.hasOwn(this.#objective.model.parameters, name));
     if (unknown !== undefined) throw new PergradError("MISSING_TENSOR", `The model has no parameter "${unknown}".`);
     for (const parameter of this.#emitted.parameters)
-      feeds[parameter.name] = checkParameter(
+      feeds[parameter.name] = checkShape(
+        "The parameter",
         parameter,
+        parameter.name,
         parameters[parameter.name] ?? parameterValue(this.#objective.model, parameter),
       );
     return feeds;
+  }
+
+  #vectors(given: RunOptions["vectors"] = {}): Record<string, Tensor> {
+    const unknown = Object.keys(given).find((name) => !this.#emitted.vectors.some(({ want }) => want === name));
+    if (unknown !== undefined)
+      throw new PergradError("MISSING_TENSOR", `There is no want "${unknown}" that takes inner products with vectors.`);
+    const fed = this.#emitted.vectors.map(({ want, parameter, value }) => {
+      const tensor = given[want]?.[parameter] ?? this.#want[want]?.vectors?.[parameter];
+      if (tensor) return [value.name, checkShape(`The vector of "${want}" for`, value, parameter, tensor)] as const;
+      throw new PergradError(
+        "MISSING_TENSOR",
+        `"${want}" takes inner products with vectors, but has none for the parameter "${parameter}"; give it by \`vectors\` to run, or to want.dot.`,
+      );
+    });
+    return Object.fromEntries(fed);
   }
 
   /** An empty batch has empty results, and sums of zero. */
@@ -141,24 +171,22 @@ export class Program<W extends Wants> {
   }
 }
 
-function checkParameter(parameter: Value, tensor: Tensor): Tensor {
-  const fits =
-    tensor.dims.length === parameter.shape.length && tensor.dims.every((dim, axis) => dim === parameter.shape[axis]);
-  if (tensor.dtype === parameter.dtype && fits) return tensor;
+function inputsOf({ inputs, parameters, vectors }: Emitted): Value[] {
+  return [...inputs, ...parameters, ...vectors.map(({ value }) => value)];
+}
+
+function checkShape(whose: string, { dtype, shape }: Value, name: string, tensor: Tensor): Tensor {
+  const fits = tensor.dims.length === shape.length && tensor.dims.every((dim, axis) => dim === shape[axis]);
+  if (tensor.dtype === dtype && fits) return tensor;
   throw new PergradError(
     "SHAPE_MISMATCH",
-    `The parameter "${parameter.name}" is ${tensor.dtype} [${tensor.dims.join(", ")}], but the model wants ${parameter.dtype} [${parameter.shape.join(", ")}].`,
+    `${whose} "${name}" is ${tensor.dtype} [${tensor.dims.join(", ")}], but the model wants ${dtype} [${shape.join(", ")}].`,
   );
 }
 
 function planFor(objective: Objective, wants: Wants): Plan {
-  const demands = Object.values(wants).map((each) => each.demands);
-  const total = {
-    gradients: demands.some((demand) => demand.gradients),
-    norms: demands.some((demand) => demand.norms),
-    sums: demands.reduce((sum, demand) => sum + (demand.sums ?? 0), 0),
-  };
-  if (!total.gradients && !total.norms && total.sums === 0) return new Plan(new Map(), total);
+  const total = allDemands(Object.values(wants).map((each) => each.demands));
+  if (!asksOfGradients(total)) return new Plan(new Map(), total);
   const found = perSampleGradients(objective.losses, [...objective.parameters.values()], objective.axes);
   // Through comparisons and integers a parameter may reach the loss without changing it: then it has zeros.
   const gradients = [...objective.parameters].map(([name, parameter]) => {
@@ -169,9 +197,20 @@ function planFor(objective: Objective, wants: Wants): Plan {
 }
 
 function emit(objective: Objective, plan: Plan, wants: Wants): Emitted {
-  const wanted = { plan, losses: objective.losses, outputs: objective.outputs };
+  const vectors: Vector[] = [];
+  const wantedBy = (want: string) => ({
+    plan,
+    losses: objective.losses,
+    outputs: objective.outputs,
+    vector: (parameter: string) => {
+      const type = { dtype: objective.losses.dtype, shape: plan.shapeOf(parameter) };
+      const value = leaf(`${want}/with/${parameter}`, type, { kind: "input" });
+      vectors.push({ want, parameter, value });
+      return value;
+    },
+  });
   const named = Object.entries(wants).flatMap(([name, each]) =>
-    Object.entries(each.emit(wanted)).map(([tensor, value]) => ({ name: `${name}/${tensor}`, value })),
+    Object.entries(each.emit(wantedBy(name))).map(([tensor, value]) => ({ name: `${name}/${tensor}`, value })),
   );
   const values = simplify(named.map(({ value }) => value));
   const leaves = new Set(leavesOf(values));
@@ -181,7 +220,7 @@ function emit(objective: Objective, plan: Plan, wants: Wants): Emitted {
   const counter = counted ?? expected.find(({ sampleAxis }) => sampleAxis !== null);
   const inputs = expected.map(({ value }) => value).filter((value) => leaves.has(value) || value === counter?.value);
   const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
-  return { inputs, parameters, outputs: named.map(({ name }, k) => ({ name, value: values[k] as Value })) };
+  return { inputs, parameters, vectors, outputs: named.map(({ name }, k) => ({ name, value: values[k] as Value })) };
 }
 
 function readResults<W extends Wants>(wants: W, returned: Returned, samples: number): Results<W> {

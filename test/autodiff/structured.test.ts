@@ -7,7 +7,7 @@ import { type Shape, showShape } from "../../src/graph/dim.js";
 import type { Value } from "../../src/graph/value.js";
 import { nodesBefore } from "../../src/graph/walk.js";
 import { build } from "../../src/ops/registry.js";
-import { choose } from "../../src/plan/planner.js";
+import { allDemands, choose } from "../../src/plan/planner.js";
 import { concat, constant, Traced } from "../../src/trace/index.js";
 import { compareWithLoop } from "../support/per-sample.js";
 import { makeCase, type Spec } from "../support/spec.js";
@@ -375,7 +375,7 @@ describe("what is not built", () => {
     const axes = new SampleAxes(new Map([...test.inputs].map(([value, { axis }]) => [value, axis])));
     const gradients = perSampleGradients(test.losses, [...test.parameters.keys()], axes);
     const outputs = [...gradients].flatMap(([parameter, gradient]) => {
-      const { norm, sum } = choose(parameter.name, gradient, { gradients: false, norms: true, sums: 1 });
+      const { norm, sum } = choose(parameter.name, gradient, allDemands([{ norms: true, sums: 1 }]));
       return [norm?.emit(build), sum?.emit(build, test.losses)].flatMap((value) => value ?? []);
     });
     return nodesBefore(simplify(outputs)).flatMap((node) => node.outputs.map(({ shape }) => showShape(shape)));

@@ -4,6 +4,7 @@ import { plain, reverse } from "../../src/autodiff/reverse.js";
 import { SampleAxes } from "../../src/autodiff/sample-axes.js";
 import { simplify } from "../../src/emit/simplify.js";
 import type { Factored } from "../../src/gradients/factored.js";
+import { factorOf } from "../../src/graph/dim.js";
 import type { Value } from "../../src/graph/value.js";
 import type { Array64 } from "../../src/ops/definition.js";
 import { evaluateGraph } from "../../src/ops/evaluate.js";
@@ -53,6 +54,15 @@ export function loopGradients(test: Case): Map<Value, Float64Array[]> {
   return result;
 }
 
+const element = (i: number) => Math.cos(1.7 * i);
+
+/** A vector of a parameter's shape. */
+function vectorFor({ shape }: Factored): Value {
+  const dims = shape.map(factorOf);
+  const size = dims.reduce((product, dim) => product * dim, 1);
+  return build.constant({ dtype: "float32", dims, data: Float32Array.from({ length: size }, (_, i) => element(i)) });
+}
+
 /** Every way of answering every question about one gradient, with the name it goes by. */
 export function waysOf(gradient: Factored, weights: Value): { name: string; value: Value }[] {
   return [
@@ -60,6 +70,9 @@ export function waysOf(gradient: Factored, weights: Value): { name: string; valu
     ...gradient.squaredNorms().map((way) => ({ name: `norm by ${way.name}`, value: way.emit(build) })),
     ...gradient.weightedSums().map((way) => ({ name: `sum by ${way.name}`, value: way.emit(build, null) })),
     ...gradient.weightedSums().map((way) => ({ name: `weighted sum by ${way.name}`, value: way.emit(build, weights) })),
+    ...gradient.dots().map((way) => ({ name: `dot by ${way.name}`, value: way.emit(build, vectorFor(gradient)) })),
+    ...gradient.sumsOfSquares().map((way) => ({ name: `squares' sum by ${way.name}`, value: way.emit(build) })),
+    ...gradient.grams().map((way) => ({ name: `pairs by ${way.name}`, value: way.emit(build) })),
   ];
 }
 
@@ -67,6 +80,11 @@ export function waysOf(gradient: Factored, weights: Value): { name: string; valu
 function expected(name: string, loop: readonly Float64Array[], weights: Float64Array): number[] {
   const size = loop[0]?.length ?? 0;
   if (name === "gradients") return loop.flatMap((gradient) => [...gradient]);
+  const dot = (a: Float64Array, f: (i: number) => number) => a.reduce((sum, x, i) => sum + x * f(i), 0);
+  if (name.startsWith("dot")) return loop.map((gradient) => dot(gradient, (i) => Math.fround(element(i))));
+  if (name.startsWith("pairs")) return loop.flatMap((a) => loop.map((b) => dot(a, (i) => b[i] ?? 0)));
+  if (name.startsWith("squares"))
+    return Array.from({ length: size }, (_, i) => loop.reduce((sum, gradient) => sum + (gradient[i] ?? 0) ** 2, 0));
   if (name.startsWith("norm")) return loop.map((gradient) => gradient.reduce((sum, x) => sum + x * x, 0));
   const weight = (n: number) => (name.startsWith("weighted") ? (weights[n] ?? 0) : 1);
   return Array.from({ length: size }, (_, i) =>

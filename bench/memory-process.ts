@@ -1,0 +1,67 @@
+/**
+ * One program's peak memory, in a process of its own (memory.ts starts it): how far resident memory rises in
+ * runs of a batch above what it was just before the first of them.
+ *
+ * By then the process holds what runs do not add to: code, the compiled graph, the loaded session, the
+ * parameters and the inputs (both fed in place, the same for every program). What counts is all the rest:
+ * activations, cotangents, scratch memory, the results and their copies in JavaScript. Code pages, the threads'
+ * stacks and the matrix product's packing buffers are touched at the first run too; as they are the same few
+ * megabytes for every program, and random, the process has run the batch once before, in a session since released.
+ *
+ * ONNX Runtime takes memory in blocks that double in size and, from a batch size's second run on, a block that it
+ * has planned for all intermediates, beside the blocks that the first run left. Which of them are re-used is a
+ * matter of luck near powers of two (the sizes' order, not their sum), and so it is measured both ways: "needed",
+ * where each tensor is allocated and freed for itself, is what the program has alive at once;
+ * "arena" is what the process takes with the runtime's own settings, as programs run.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { InferenceSession } from "onnxruntime-node";
+import { compileProgram, type ProgramName } from "./programs.js";
+import { peakResident, resetPeak } from "./resident.js";
+import { workloads } from "./workloads.js";
+
+const runs = 3;
+
+/** Every session of this process allocates each tensor for itself. */
+function withoutArena(): void {
+  const { create } = InferenceSession;
+  Object.assign(InferenceSession, {
+    create: (model: Uint8Array, options: InferenceSession.SessionOptions) =>
+      create.call(InferenceSession, model, { ...options, enableCpuMemArena: false, enableMemPattern: false }),
+  });
+}
+
+/** Frees the last run's results, which the garbage collector finds once nothing on the stack refers to them. */
+async function collect(): Promise<void> {
+  if (!globalThis.gc) throw new Error("start with --expose-gc");
+  for (let round = 0; round < 3; round++) {
+    await sleep(5);
+    globalThis.gc();
+  }
+}
+
+async function measure(index: number, name: ProgramName): Promise<number> {
+  const workload = workloads[index]?.();
+  if (!workload) throw new RangeError(`there is no workload ${index}`);
+  // Where the peak cannot be reset, a first run would hide that of the others.
+  if (resetPeak()) {
+    const first = await compileProgram(workload, name);
+    await first.run(workload.data);
+    await first.release();
+  }
+  const program = await compileProgram(workload, name);
+  await collect();
+  const before = process.memoryUsage.rss();
+  resetPeak();
+  for (let run = 0; run < runs; run++) {
+    await program.run(workload.data);
+    await collect();
+  }
+  const peak = peakResident();
+  await program.release();
+  return peak - before;
+}
+
+const [index, name, allocation] = process.argv.slice(2);
+if (allocation === "needed") withoutArena();
+process.send?.(await measure(Number(index), name as ProgramName));
