@@ -105,6 +105,8 @@ export interface TrainerState<S> {
   readonly optimiser: S;
   /** All that has been spent, in order. At a restart after a crash it may hold more steps than were taken. */
   readonly ledger: readonly GaussianMechanism[];
+  /** Steps whose cost was recorded. More than were taken: some were lost in a crash, and their batches may be used again. */
+  readonly recorded: number;
   /** The norm that adaptive clipping has arrived at; null without it. */
   readonly maxGradNorm: number | null;
   /** Of shuffled sampling: what the orders of the epochs are a function of, below 2^32. They need not be secret. */
