@@ -16,6 +16,8 @@ export interface Wanted {
   readonly outputs: Readonly<Record<string, Value>>;
   /** An input of the want's own, of a parameter's shape. */
   vector(parameter: string): Value;
+  /** An input of the want's own, a number `[]` under this name: `initial`, unless `run` is given another. */
+  scalar(name: string, initial: number): Value;
 }
 
 /** The tensors that a program returned for one want, by the names that the want gave them. */
@@ -54,9 +56,9 @@ export function under(returned: Returned, prefix: string): Record<string, FloatT
   return Object.fromEntries(names.map((name) => [name.slice(prefix.length), float(returned, name)]));
 }
 
-/** The norm of all parameters' gradients together, `[N]`. */
-export function totalNorm({ plan, losses }: Wanted): Value {
-  const squares = plan.parameters.map((parameter) => plan.squaredNorm(parameter));
+/** The norm of these parameters' gradients together, of all unless given, `[N]`. */
+export function totalNorm({ plan, losses }: Wanted, parameters: readonly string[] = plan.parameters): Value {
+  const squares = parameters.map((parameter) => plan.squaredNorm(parameter));
   const [first, ...rest] = squares;
   return first
     ? build.sqrt(rest.reduce((sum, square) => build.add(sum, square), first))

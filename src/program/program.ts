@@ -11,6 +11,7 @@ import { type ModelOptions, model as modelOf } from "../nn/model.js";
 import type { Module } from "../nn/module.js";
 import { encodeModel } from "../onnx/encode.js";
 import { build } from "../ops/registry.js";
+import { checkMaxNorm } from "../plan/clipping.js";
 import { allDemands, asksOfGradients, explainPlan, Plan } from "../plan/planner.js";
 import type { Results, Returned, Wants } from "../plan/want.js";
 import { nodeRuntime } from "../run/node.js";
@@ -32,6 +33,11 @@ export interface RunOptions {
   readonly parameters?: Readonly<Record<string, Tensor>>;
   /** What `want.dot` takes inner products with, by the name of the want, then of the parameter. */
   readonly vectors?: Readonly<Record<string, Readonly<Record<string, Tensor>>>>;
+  /**
+   * What `want.clippedSum` clips to, where it is adjustable, by the name of the want: a number for all of its
+   * groups, or numbers by group ("all" where the whole gradient is clipped).
+   */
+  readonly maxNorms?: Readonly<Record<string, number | Readonly<Record<string, number>>>>;
   /** Run even where the data holds NaN or infinity. Default false. */
   readonly allowNotFinite?: boolean;
 }
@@ -41,6 +47,7 @@ interface Emitted {
   readonly inputs: readonly Value[];
   readonly parameters: readonly Value[];
   readonly vectors: readonly Vector[];
+  readonly scalars: readonly Scalar[];
   readonly outputs: readonly { readonly name: string; readonly value: Value }[];
 }
 
@@ -49,6 +56,14 @@ interface Vector {
   readonly want: string;
   readonly parameter: string;
   readonly value: Value;
+}
+
+/** An input of a want's own: a number. */
+interface Scalar {
+  readonly want: string;
+  readonly name: string;
+  readonly value: Value;
+  readonly initial: number;
 }
 
 /** A compiled program: one forward and one backward pass that compute all that is wanted of a batch. */
@@ -99,17 +114,21 @@ export class Program<W extends Wants> {
     const returned =
       samples === 0
         ? this.#empty()
-        : await this.#session.run({ ...this.#feed(feeds, options.parameters), ...this.#vectors(options.vectors) });
+        : await this.#session.run({
+            ...this.#feed(feeds, options.parameters),
+            ...this.#vectors(options.vectors),
+            ...this.#scalars(options.maxNorms),
+          });
     return readResults(this.#want, returned, samples);
   }
 
   /** The program as an ONNX model: inputs and results as tensors, parameters stored inside. */
   encode(): Uint8Array {
-    const { inputs, parameters, vectors, outputs } = this.#emitted;
+    const { inputs, parameters, outputs } = this.#emitted;
     const values = Object.fromEntries(
       parameters.map((parameter) => [parameter.name, parameterValue(this.#objective.model, parameter)]),
     );
-    return encodeModel({ inputs: [...inputs, ...vectors.map(({ value }) => value)], outputs, parameters: values });
+    return encodeModel({ inputs: [...inputs, ...ownInputs(this.#emitted)], outputs, parameters: values });
   }
 
   /** Writes `encode()` to a file, which runs wherever ONNX does. Throws FILE_UNWRITABLE. */
@@ -160,6 +179,25 @@ export class Program<W extends Wants> {
     return Object.fromEntries(fed);
   }
 
+  #scalars(given: RunOptions["maxNorms"] = {}): Record<string, Tensor> {
+    const { scalars } = this.#emitted;
+    for (const [want, limits] of Object.entries(given)) {
+      const own = scalars.filter((scalar) => scalar.want === want);
+      if (own.length === 0)
+        throw new PergradError("MISSING_TENSOR", `There is no want "${want}" that clips to an adjustable norm.`);
+      const unknown =
+        typeof limits === "object" && Object.keys(limits).find((name) => !own.some((each) => each.name === name));
+      if (unknown) throw new PergradError("MISSING_TENSOR", `The want "${want}" clips no group "${unknown}".`);
+    }
+    const fed = scalars.map(({ want, name, value, initial }) => {
+      const limits = given[want];
+      const limit = (typeof limits === "number" ? limits : limits?.[name]) ?? initial;
+      checkMaxNorm(limit, ` of "${want}"`);
+      return [value.name, scalarTensor(value, limit)] as const;
+    });
+    return Object.fromEntries(fed);
+  }
+
   /** An empty batch has empty results, and sums of zero. */
   #empty(): Returned {
     return Object.fromEntries(
@@ -171,8 +209,17 @@ export class Program<W extends Wants> {
   }
 }
 
-function inputsOf({ inputs, parameters, vectors }: Emitted): Value[] {
-  return [...inputs, ...parameters, ...vectors.map(({ value }) => value)];
+/** The inputs that wants have of their own. */
+function ownInputs({ vectors, scalars }: Emitted): Value[] {
+  return [...vectors, ...scalars].map(({ value }) => value);
+}
+
+function inputsOf(emitted: Emitted): Value[] {
+  return [...emitted.inputs, ...emitted.parameters, ...ownInputs(emitted)];
+}
+
+function scalarTensor({ dtype }: Value, number: number): Tensor {
+  return { dtype, dims: [], data: (arrayOf(dtype) as Float32ArrayConstructor).of(number) } as Tensor;
 }
 
 function checkShape(whose: string, { dtype, shape }: Value, name: string, tensor: Tensor): Tensor {
@@ -198,6 +245,7 @@ function planFor(objective: Objective, wants: Wants): Plan {
 
 function emit(objective: Objective, plan: Plan, wants: Wants): Emitted {
   const vectors: Vector[] = [];
+  const scalars: Scalar[] = [];
   const wantedBy = (want: string) => ({
     plan,
     losses: objective.losses,
@@ -206,6 +254,11 @@ function emit(objective: Objective, plan: Plan, wants: Wants): Emitted {
       const type = { dtype: objective.losses.dtype, shape: plan.shapeOf(parameter) };
       const value = leaf(`${want}/with/${parameter}`, type, { kind: "input" });
       vectors.push({ want, parameter, value });
+      return value;
+    },
+    scalar: (name: string, initial: number) => {
+      const value = leaf(`${want}/at/${name}`, { dtype: objective.losses.dtype, shape: [] }, { kind: "input" });
+      scalars.push({ want, name, value, initial });
       return value;
     },
   });
@@ -220,7 +273,8 @@ function emit(objective: Objective, plan: Plan, wants: Wants): Emitted {
   const counter = counted ?? expected.find(({ sampleAxis }) => sampleAxis !== null);
   const inputs = expected.map(({ value }) => value).filter((value) => leaves.has(value) || value === counter?.value);
   const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
-  return { inputs, parameters, vectors, outputs: named.map(({ name }, k) => ({ name, value: values[k] as Value })) };
+  const outputs = named.map(({ name }, k) => ({ name, value: values[k] as Value }));
+  return { inputs, parameters, vectors, scalars, outputs };
 }
 
 function readResults<W extends Wants>(wants: W, returned: Returned, samples: number): Results<W> {
