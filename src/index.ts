@@ -7,6 +7,7 @@ export type { Model } from "./model.js";
 export * as nn from "./nn/index.js";
 export { type Loss, type LossFunction, losses } from "./nn/losses.js";
 export { type ByParameter, type ClippedSum, type ClippedSumOptions, type Norms, type Want, want } from "./plan/want.js";
+export * as privacy from "./privacy/index.js";
 export { type Compiled, compile } from "./program/compile.js";
 export type { Data } from "./program/data.js";
 export { type EnsembleOptions, ensemble, perSampleParameters } from "./program/ensemble.js";
