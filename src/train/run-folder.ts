@@ -64,7 +64,10 @@ export class RunFolder<S> {
       await ledger.close();
       throw ledgerLost(path, `it holds ${stepsOf(spent)} steps, but the checkpoint had spent ${stepsOf(state.ledger)}`);
     }
-    return { folder: new RunFolder<S>(path, settings, ledger), state: { ...state, ledger: spent } };
+    return {
+      folder: new RunFolder<S>(path, settings, ledger),
+      state: { ...state, ledger: spent, recorded: entries.length },
+    };
   }
 
   /** Once the promise is fulfilled, what it pays for may be released. Throws FILE_UNWRITABLE. */

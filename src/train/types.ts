@@ -1,5 +1,7 @@
 /** What training takes and what it tells, private or not. */
+import type { Model } from "../model.js";
 import type { ModelOptions } from "../nn/model.js";
+import type { Accountant } from "../privacy/index.js";
 import type { GaussianMechanism } from "../privacy/mechanism.js";
 import type { Data } from "../program/data.js";
 import type { ObjectiveOptions } from "../program/objective.js";
@@ -12,7 +14,10 @@ export type Dataset = Readonly<Record<string, Data>>;
 export type Sampling =
   /** Each sample is in a step's batch with probability batchSize / samples, independently: batches vary, and may be empty. */
   | "poisson"
-  /** Each epoch is a new order of all samples, cut into batches. */
+  /**
+   * Each epoch is a new order of all samples, cut into batches. Privately each epoch counts as one step without
+   * sampling, and neighbouring data sets are those where a sample is replaced by nothing, in its place.
+   */
   | "shuffled"
   /** Each step draws `batchSize` different samples. */
   | "uniform";
@@ -24,7 +29,8 @@ export interface StepOptions<S> extends ObjectiveOptions, ModelOptions {
   /** Samples that go through the model at once; their sums are added up, so it changes memory and not results. Default: the batch. */
   readonly microbatchSize?: number;
   /**
-   * What the model takes besides the data set, made anew for each microbatch: the seeds of a dropout.
+   * What the model takes besides the data set, made anew for each microbatch: the seeds of a dropout. What it makes
+   * for a sample is a function of the step and of that sample, not of the others; it is asked for none, too.
    * @param step counted from 0
    * @param samples the samples' numbers in the data set
    */
@@ -77,7 +83,9 @@ export interface PrivateStepOptions<S> extends StepOptions<S>, ClippingOptions {
   readonly noiseMultiplier: number;
   /** The probability that is left out of the guarantee: well below 1 / samples. */
   readonly delta: number;
-  /** Default "poisson". */
+  /** What epsilon is computed by; see `epsilon`. */
+  readonly accountant?: Accountant;
+  /** Default "poisson"; "uniform" is refused, since there is no accounting for it. */
   readonly sampling?: Sampling;
   /**
    * For experiments only: noise and batches are a function of this number, so that a run can be repeated. Whoever
@@ -135,7 +143,7 @@ export interface StepResult {
 export interface PrivateStepResult extends StepResult {
   /** False where the generator is seeded: then nothing here is private. */
   readonly private: boolean;
-  /** Spent so far, this step included, at the trainer's delta. */
+  /** Spent so far, this step included, at the trainer's delta. Computed when it is read, which may take 30 ms. */
   readonly epsilon: number;
   /** Samples whose gradients were clipped; by automatic clipping, those beyond the norm. */
   readonly clipped: number;
@@ -157,16 +165,37 @@ export interface TrainEvents<R extends StepResult> {
   readonly signal?: AbortSignal;
 }
 
-export type TrainOptions<S> = StepOptions<S> &
-  Length &
-  TrainEvents<StepResult> & {
-    /** Default "shuffled". */
-    readonly sampling?: Sampling;
-    /** Of the batches. Default 0. */
-    readonly seed?: number;
-  };
+export interface PlainStepOptions<S> extends StepOptions<S> {
+  /** Default "shuffled". */
+  readonly sampling?: Sampling;
+  /** Of the batches. Default 0. */
+  readonly seed?: number;
+  /** Goes on from here, and not from the model's own parameters. */
+  readonly from?: TrainerState<S>;
+}
+
+export type TrainOptions<S> = PlainStepOptions<S> & Length & TrainEvents<StepResult>;
 
 export type PrivateTrainOptions<S> = Omit<PrivateStepOptions<S>, "noiseMultiplier"> &
   Length &
   Noise &
   TrainEvents<PrivateStepResult>;
+
+export interface Trained<S> {
+  /** The model with its new parameters. */
+  readonly model: Model;
+  /** What a later training can go on from. */
+  readonly state: TrainerState<S>;
+}
+
+export interface PrivatelyTrained<S> extends Trained<S> {
+  /** False where the generator was seeded. */
+  readonly private: boolean;
+  /** The guarantee, or its absence, in a sentence. */
+  readonly guarantee: string;
+  readonly epsilon: number;
+  readonly delta: number;
+  readonly noiseMultiplier: number;
+  /** Probability of each sample to be in a step's batch. */
+  readonly samplingRate: number;
+}

@@ -15,6 +15,7 @@ const stateAfter = (steps: number): TrainerState<{ readonly velocity: Float32Arr
   parameters: { w: tensor("float32", [2], Float32Array.of(steps, -steps)) },
   optimiser: { velocity: Float32Array.of(steps / 3) },
   ledger: steps === 0 ? [] : [{ ...step, steps }],
+  recorded: steps,
   maxGradNorm: null,
   order: 7,
   seed: null,
@@ -35,7 +36,7 @@ describe("the folder of a run", () => {
     const path = join(temporaryFolder(), "run");
     await killed(path);
     const { folder, state } = await RunFolder.resume(path, settings);
-    expect(state).toEqual({ ...stateAfter(3), ledger: [{ ...step, steps: 5 }] });
+    expect(state).toEqual({ ...stateAfter(3), ledger: [{ ...step, steps: 5 }], recorded: 5 });
     await folder.record({ ...step, noiseMultiplier: 2 });
     await folder.close();
     const again = await RunFolder.resume(path, settings);

@@ -1,0 +1,141 @@
+/** Trainings from beginning to end. */
+import { PergradError } from "../errors.js";
+import type { Model } from "../model.js";
+import type { Module } from "../nn/module.js";
+import { noiseMultiplierFor } from "../privacy/index.js";
+import { PrivateTrainer } from "./private-trainer.js";
+import { setup } from "./setup.js";
+import { Trainer } from "./trainer.js";
+import type {
+  Dataset,
+  Length,
+  PrivatelyTrained,
+  PrivateStepOptions,
+  PrivateTrainOptions,
+  StepResult,
+  TrainEvents,
+  Trained,
+  TrainOptions,
+} from "./types.js";
+
+/**
+ * Trains by the mean gradients of batches. Throws what `Trainer.create` throws.
+ */
+export async function train<S>(model: Model | Module, dataset: Dataset, options: TrainOptions<S>): Promise<Trained<S>> {
+  const trainer = await Trainer.create(model, dataset, options);
+  try {
+    await loop(trainer, stepsFor(options, trainer.stepsPerEpoch), options, () => true);
+    return { model: trainer.model, state: trainer.state() };
+  } finally {
+    await trainer.release();
+  }
+}
+
+/**
+ * Trains with differential privacy: with so much noise, or with as much as it takes to arrive at `targetEpsilon` with
+ * the last step. That epsilon is never exceeded: where steps were lost in a crash, there are fewer.
+ * Throws what `PrivateTrainer.create` throws.
+ */
+export async function trainPrivately<S>(
+  model: Model | Module,
+  dataset: Dataset,
+  options: PrivateTrainOptions<S>,
+): Promise<PrivatelyTrained<S>> {
+  const own = setup(model, dataset, options, true);
+  const { samples } = own.data;
+  const steps = stepsFor(options, epochOf(options, samples));
+  const noiseMultiplier = noiseFor(options, samples, steps);
+  const trainer = await PrivateTrainer.over(own, { ...options, noiseMultiplier });
+  try {
+    const { targetEpsilon } = options;
+    const { recorded, steps: taken } = trainer.state();
+    const bounded = targetEpsilon !== undefined && recorded > taken;
+    await loop(trainer, steps, options, () => !bounded || trainer.nextEpsilon <= targetEpsilon);
+    return finished(trainer, { ...options, noiseMultiplier });
+  } finally {
+    await trainer.release();
+  }
+}
+
+interface Steps<R> {
+  readonly steps: number;
+  step(): Promise<R>;
+}
+
+async function loop<R extends StepResult>(
+  trainer: Steps<R>,
+  steps: number,
+  { onStep, signal }: TrainEvents<R>,
+  mayStep: () => boolean,
+): Promise<void> {
+  while (trainer.steps < steps && !signal?.aborted && mayStep()) {
+    const result = await trainer.step();
+    await onStep?.(result, { steps });
+  }
+}
+
+/** Steps until each sample is used once: on average, or exactly where batches are shuffled. */
+function epochOf<S>({ sampling, batchSize }: PrivateTrainOptions<S>, samples: number): number {
+  return sampling === "shuffled" ? Math.ceil(samples / batchSize) : samples / batchSize;
+}
+
+/** Throws INVALID_ARGUMENT. */
+function stepsFor({ steps, epochs }: Length, stepsPerEpoch: number): number {
+  const whole = (value: number) => Number.isSafeInteger(value) && value >= 0;
+  if (steps !== undefined && epochs === undefined && whole(steps)) return steps;
+  if (epochs !== undefined && steps === undefined && epochs >= 0 && Number.isFinite(epochs))
+    // The quotient of two whole numbers may be rounded up by a hair.
+    return Math.ceil(epochs * stepsPerEpoch * (1 - 1e-12));
+  const given = steps === undefined ? `epochs: ${epochs}` : `steps: ${steps}, epochs: ${epochs}`;
+  throw new PergradError(
+    "INVALID_ARGUMENT",
+    `Give either the number of steps, a whole number, or of epochs, from 0 up, not ${given}.`,
+  );
+}
+
+function noiseFor<S>(options: PrivateTrainOptions<S>, samples: number, steps: number): number {
+  const { targetEpsilon, delta, accountant, batchSize, sampling } = options;
+  if (targetEpsilon === undefined)
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      "Give noiseMultiplier or targetEpsilon: one of them says how much noise.",
+    );
+  const perEpoch = Math.ceil(samples / batchSize);
+  const shuffled = sampling === "shuffled";
+  return noiseMultiplierFor({
+    targetEpsilon,
+    delta,
+    samplingRate: shuffled ? 1 : Math.min(1, batchSize / samples),
+    steps: shuffled ? Math.ceil(steps / perEpoch) : steps,
+    ...(accountant ? { accountant } : {}),
+  });
+}
+
+function finished<S>(trainer: PrivateTrainer<S>, options: PrivateStepOptions<S>): PrivatelyTrained<S> {
+  const { delta, noiseMultiplier } = options;
+  const { epsilon } = trainer;
+  return {
+    model: trainer.model,
+    state: trainer.state(),
+    private: trainer.private,
+    guarantee: guarantee(epsilon, options),
+    epsilon,
+    delta,
+    noiseMultiplier,
+    samplingRate: trainer.samplingRate,
+  };
+}
+
+/** What a training may be said to guarantee. */
+export function guarantee<S>(epsilon: number, { delta, seed, sampling }: PrivateStepOptions<S>): string {
+  // Never rounded down.
+  const cost = `epsilon ${(Math.ceil(epsilon * 1000) / 1000).toFixed(3)} at delta ${delta}`;
+  if (seed !== undefined)
+    return `NOT PRIVATE: noise and batches came from the seed ${seed}. With secret ones it would be ${cost}.`;
+  if (!Number.isFinite(epsilon)) return "NOT PRIVATE: there was no noise.";
+  const [neighbours, batches] =
+    sampling === "shuffled"
+      ? ["one sample replaced by nothing", "disjoint batches in each epoch"]
+      : ["one sample added or removed", "Poisson sampling"];
+  return `Differentially private: ${cost}, for ${neighbours}, by ${batches}.`;
+}
