@@ -108,12 +108,13 @@ export function notNegative(build: Build, squares: Value): Value {
 
 /** The sum over n of weights[n] * value[n], for a value `[N, ...]`. */
 export function weightedSumOf(build: Build, value: Value, weights: Value | null): Value {
-  if (!weights) return build.sum(value, [0]);
   const rest = value.shape.slice(1);
   const size = factorOf(elementsOf(rest) ?? Number.NaN);
-  const [samples] = value.shape;
-  const flat = build.reshape(value, [samples ?? 1, size]);
-  return build.reshape(build.matmul(build.reshape(weights, [1, samples ?? 1]), flat), rest);
+  const [samples = 1] = value.shape;
+  const flat = build.reshape(value, [samples, size]);
+  // The runtime multiplies by ones two to three times as fast as it sums over the first axis.
+  const row = weights ? build.reshape(weights, [1, samples]) : build.expand(build.scalar(1, value), [1, samples]);
+  return build.reshape(build.matmul(row, flat), rest);
 }
 
 /** The ways every kind has: multiply the gradients out, then compute with them. */

@@ -152,8 +152,10 @@ export class Outer implements Factored {
 
   /** One position: the product of the squared norms of the two vectors. */
   #closedForm(build: Build): Value {
-    const last = [this.rows.shape.length - 1];
-    const squares = (value: Value) => build.reduce("ReduceSumSquare", value, last);
+    const squares = (value: Value) => {
+      const vectors = this.blocked ? value : build.reshape(value, [N, value.shape[2] as Dim]);
+      return build.reduce("ReduceSumSquare", vectors, [vectors.shape.length - 1]);
+    };
     return sumPerSample(build, build.mul(squares(this.rows), squares(this.columns)));
   }
 
@@ -245,12 +247,16 @@ export class Outer implements Factored {
   /** One matrix product over samples and positions: `[(B,) I, O]`. */
   #contract(build: Build, weights: Value | null): Value {
     const narrow = this.#sizes.rows < this.#sizes.columns;
+    const vectors = this.positions === 1 && !this.blocked;
     const scaled = (value: Value, chosen: boolean) => {
-      if (!weights || !chosen) return value;
-      return build.mul(value, build.reshape(weights, [N, ...value.shape.slice(1).map(() => 1)]));
+      // One position: [N, I] is what there was before the axis of positions, so that equal nodes merge.
+      const own = vectors ? flatten(build, value) : value;
+      if (!weights || !chosen) return own;
+      return build.mul(own, build.reshape(weights, [N, ...own.shape.slice(1).map(() => 1)]));
     };
-    const rows = flatten(build, scaled(this.rows, narrow));
-    const columns = flatten(build, scaled(this.columns, !narrow));
+    const flat = (value: Value) => (vectors ? value : flatten(build, value));
+    const rows = flat(scaled(this.rows, narrow));
+    const columns = flat(scaled(this.columns, !narrow));
     if (rows.shape.length === 2) return build.op("Gemm", [rows, columns], { transA: 1 });
     return build.matmul(build.transposeLast(rows), columns);
   }

@@ -57,8 +57,5 @@ export function under(returned: Returned, prefix: string): Record<string, FloatT
 /** The norm of all parameters' gradients together, `[N]`. */
 export function totalNorm({ plan, losses }: Wanted): Value {
   const squares = plan.parameters.map((parameter) => plan.squaredNorm(parameter));
-  const [first, ...rest] = squares;
-  return first
-    ? build.sqrt(rest.reduce((sum, square) => build.add(sum, square), first))
-    : build.zeros(losses.shape, losses.dtype);
+  return squares.length === 0 ? build.zeros(losses.shape, losses.dtype) : build.sqrt(build.op("Sum", squares));
 }
