@@ -61,8 +61,8 @@ export function unfoldMethod(shape: Shape, window: Window, groups: number, asked
   if (tiled) return "tiles";
   const size = kernelSize(window);
   const fitting = general.filter((method) => {
-    // The work of the one grows with the square of the kernel, the graph of the other with the kernel.
-    if (method === "oneHot") return size <= 256;
+    // The kernels of the one grow with the square of the kernel, the graph of the other with the kernel.
+    if (method === "oneHot") return window.kernel.every((kernel) => kernel <= 256);
     return method === "gather" || size <= mostSlices;
   });
   const time = (method: UnfoldMethod) => unfoldTime(method, shape, window, groups);
@@ -75,15 +75,14 @@ export function unfoldTime(method: UnfoldMethod, shape: Shape, window: Window, g
   const positions = positionsOf(spatial, window);
   const [size, count] = [kernelSize(window), sizeOf(positions)];
   const written = channels * size * count;
-  const { gatheredRow, gatheredFloat, slicedFloat, transposed, oneHotFloat, multiplyAdd, node } = calibration;
+  const { gatheredRow, gatheredFloat, slicedFloat, transposed, node } = calibration;
   switch (method) {
     case "tiles":
       return written * transposed;
     case "gather":
       return groups * count * size * gatheredRow + written * gatheredFloat + channels * sizeOf(spatial) * transposed;
     case "oneHot":
-      // The runtime computes the kernels in blocks of eight.
-      return channels * count * (8 * Math.ceil(size / 8) * oneHotFloat + size * size * multiplyAdd);
+      return channels * oneHotTime(spatial, oneHotStages(spatial, window));
     case "slices": {
       const row = positions[positions.length - 1] as number;
       const strided = window.strides[window.strides.length - 1] === 1 ? slicedFloat : 4 * slicedFloat;
@@ -139,17 +138,67 @@ function unfoldTiles(build: Build, data: Value, window: Window, groups: number):
   return { byPatch, byPosition: build.transposeLast(byPatch), order: "ik" };
 }
 
-/** A convolution with the K kernels that hold a single 1. */
+/**
+ * Convolutions with kernels that hold a single 1: of all axes at once, or, as the work grows with the square of
+ * the kernel, of one axis after the other.
+ */
 function unfoldOneHot(build: Build, data: Value, window: Window, groups: number): Unfolded {
   const { batch, channels, spatial, positions } = sizesOf(data, window);
   const size = kernelSize(window);
+  let planes = build.reshape(data, [multiply(batch, channels) ?? Number.NaN, 1, ...spatial]);
+  for (const stage of oneHotStages(spatial, window)) {
+    const patches = build.op("Conv", [planes, oneHot(build, stage.kernel, data)], windowAttributes(stage));
+    const [images, kernels, ...rest] = patches.shape as [Dim, Dim, ...Dim[]];
+    planes = build.reshape(patches, [multiply(images, kernels) ?? Number.NaN, 1, ...rest]);
+  }
+  const byPatch = build.reshape(planes, [batch, groups, (channels / groups) * size, sizeOf(positions)]);
+  return { byPatch, byPosition: build.transposeLast(byPatch), order: "ik" };
+}
+
+/** The K kernels, `[K, 1, ...kernel]`. */
+function oneHot(build: Build, kernel: readonly number[], like: Value): Value {
+  const size = sizeOf(kernel);
   requireConstant("A convolution", size * size, "one kernel per element of its own,");
   const identity = Float64Array.from({ length: size * size }, (_, at) => (at % (size + 1) === 0 ? 1 : 0));
-  const kernels = build.floats(identity, [size, 1, ...window.kernel], data);
-  const planes = build.reshape(data, [multiply(batch, channels) ?? Number.NaN, 1, ...spatial]);
-  const patches = build.op("Conv", [planes, kernels], windowAttributes(window));
-  const byPatch = build.reshape(patches, [batch, groups, (channels / groups) * size, sizeOf(positions)]);
-  return { byPatch, byPosition: build.transposeLast(byPatch), order: "ik" };
+  return build.floats(identity, [size, 1, ...kernel], like);
+}
+
+/** The windows of the stages, in the order in which they are applied. */
+function oneHotStages(spatial: readonly number[], window: Window): readonly Window[] {
+  const apart = window.kernel.flatMap((_, axis) => (isIdle(window, axis) ? [] : [alongAxis(window, axis)]));
+  const time = (stages: readonly Window[]) => oneHotTime(spatial, stages);
+  return apart.length > 0 && time(apart) < time([window]) ? apart : [window];
+}
+
+function isIdle({ kernel, strides, before, after }: Window, axis: number): boolean {
+  return kernel[axis] === 1 && strides[axis] === 1 && before[axis] === 0 && after[axis] === 0;
+}
+
+/** The same window along one axis, and a single element along the others. */
+function alongAxis(window: Window, along: number): Window {
+  const only = (numbers: readonly number[], otherwise: number) =>
+    numbers.map((number, axis) => (axis === along ? number : otherwise));
+  const { kernel, strides, dilations, before, after } = window;
+  return {
+    kernel: only(kernel, 1),
+    strides: only(strides, 1),
+    dilations: only(dilations, 1),
+    before: only(before, 0),
+    after: only(after, 0),
+  };
+}
+
+/** Nanoseconds for one plane. The runtime computes kernels in blocks of eight. */
+function oneHotTime(spatial: readonly number[], stages: readonly Window[]): number {
+  let [sizes, planes, total] = [[...spatial], 1, 0];
+  for (const stage of stages) {
+    sizes = positionsOf(sizes, stage);
+    const size = kernelSize(stage);
+    const each = 8 * Math.ceil(size / 8) * calibration.oneHotFloat + size * size * calibration.multiplyAdd;
+    total += planes * sizeOf(sizes) * each;
+    planes *= size;
+  }
+  return total;
 }
 
 /** A slice of the padded data for each kernel offset, one after the other. */
