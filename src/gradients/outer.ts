@@ -2,6 +2,7 @@ import { type Dim, multiply, N, type Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { Along, ViewStep } from "../ops/definition.js";
+import { costOfSquare } from "./cost.js";
 import {
   assumedPairs,
   type Cost,
@@ -62,7 +63,8 @@ export class Outer implements Factored {
 
   get materialisation(): Cost {
     const size = sizeOfGradient(this);
-    return { operations: size * this.positions, floats: size };
+    // A matrix product brings its factors into order first.
+    return { operations: size * this.positions, floats: size + (this.positions === 1 ? 0 : 2 * this.held) };
   }
 
   get held(): number {
@@ -137,13 +139,13 @@ export class Outer implements Factored {
     const t = this.positions;
     const dense = { ...denseNorm(this), emit: (build: Build) => sumOfSquares(build, this.raw(build)) };
     if (t === 1) {
-      const closed = { name: "closed form", operations: 0, floats: blocks * (rows + columns), dense: false };
+      const closed = { name: "closed form", operations: 0, floats: costOfSquare * this.held, dense: false };
       return [{ ...closed, emit: (build) => this.#closedForm(build) }, dense];
     }
     const gram = {
       name: "Gram",
       operations: t * t * blocks * (rows + columns),
-      floats: 3 * t * t * blocks,
+      floats: 5 * t * t * blocks + 2 * this.held,
       dense: false,
       emit: (build: Build) => this.#gram(build),
     };
@@ -173,8 +175,9 @@ export class Outer implements Factored {
     const contract: SumWay = {
       name: "contract",
       operations: sizeOfGradient(this) * this.positions,
-      // One of the factors is scaled by the weights.
-      floats: blocks * this.positions * Math.min(rows, columns),
+      // One of the factors is scaled by the weights, and both are brought into order.
+      floats: 2 * blocks * this.positions * Math.min(rows, columns) + 2 * this.held,
+      once: sizeOfGradient(this),
       dense: false,
       emit: (build, weights) => this.viewed.apply(build, this.#contract(build, weights)),
     };
