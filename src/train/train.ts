@@ -94,12 +94,13 @@ function stepsFor({ steps, epochs }: Length, stepsPerEpoch: number): number {
 }
 
 function noiseFor<S>(options: PrivateTrainOptions<S>, samples: number, steps: number): number {
-  const { targetEpsilon, delta, accountant, batchSize, sampling } = options;
-  if (targetEpsilon === undefined)
+  const { noiseMultiplier, targetEpsilon, delta, accountant, batchSize, sampling } = options;
+  if ((noiseMultiplier === undefined) === (targetEpsilon === undefined))
     throw new PergradError(
       "INVALID_ARGUMENT",
-      "Give noiseMultiplier or targetEpsilon: one of them says how much noise.",
+      "How much noise is said by either noiseMultiplier or targetEpsilon; give one of them.",
     );
+  if (targetEpsilon === undefined) return noiseMultiplier;
   const perEpoch = Math.ceil(samples / batchSize);
   const shuffled = sampling === "shuffled";
   return noiseMultiplierFor({
