@@ -4,8 +4,9 @@ import { adam, adamW } from "../train/adam.js";
 import type { LearningRate, Optimiser } from "../train/optimiser.js";
 import { schedules } from "../train/schedules.js";
 import { sgd } from "../train/sgd.js";
+import type { ClippingOptions, Noise } from "../train/types.js";
 import type { TaskOptions } from "./task.js";
-import { number, UsageError } from "./usage.js";
+import { number, UsageError, wholeNumber } from "./usage.js";
 
 export const optimizers = ["sgd", "adam", "adamw"] as const;
 export const scheduleNames = ["constant", "linear", "cosine"] as const;
@@ -43,11 +44,6 @@ export interface TrainCommandOptions extends TaskOptions {
 /** Checks what commander cannot: options that need or exclude each other. Throws UsageError. */
 export function checkTrainOptions(options: TrainCommandOptions): void {
   exactlyOne(options, ["epochs", "steps"]);
-  if (options.private) {
-    exactlyOne(options, ["epsilon", "noiseMultiplier"]);
-    if (options.delta === undefined)
-      throw new UsageError("--private needs --delta, a probability well below 1 / samples, such as 1e-5.");
-  }
   for (const name of ["epsilon", "noiseMultiplier", "delta", "maxGradNorm", "clipping"] as const)
     if (options[name] !== undefined && !options.private)
       throw new UsageError(`${flag(name)} is for --private training.`);
@@ -58,6 +54,34 @@ export function checkTrainOptions(options: TrainCommandOptions): void {
     throw new UsageError(`--momentum is for --optimizer sgd, not for ${options.optimizer}.`);
   if (options.learningRate === undefined && options.optimizer === "sgd")
     throw new UsageError("--optimizer sgd needs --learning-rate.");
+}
+
+/** What private training takes besides what all training does. */
+export type Privacy = Noise &
+  Pick<ClippingOptions, "maxGradNorm" | "automatic" | "adaptive"> & { readonly delta: number };
+
+/** gamma of automatic clipping, as its paper has it. */
+const gamma = 0.01;
+
+/** Null where the training is not to be private. Throws UsageError. */
+export function privacyOf(options: TrainCommandOptions): Privacy | null {
+  if (!options.private) return null;
+  exactlyOne(options, ["epsilon", "noiseMultiplier"]);
+  const { epsilon, noiseMultiplier = 0, delta, maxGradNorm = 1, clipping } = options;
+  if (delta === undefined)
+    throw new UsageError("--private needs --delta, a probability well below 1 / samples, such as 1e-5.");
+  return {
+    ...(epsilon === undefined ? { noiseMultiplier } : { targetEpsilon: epsilon }),
+    delta,
+    maxGradNorm,
+    ...(clipping === "automatic" ? { automatic: { gamma } } : {}),
+    ...(clipping === "adaptive" ? { adaptive: {} } : {}),
+  };
+}
+
+/** An option where it was given. */
+export function given<K extends string, T>(key: K, value: T | undefined): { readonly [P in K]?: T } {
+  return value === undefined ? {} : ({ [key]: value } as { readonly [P in K]: T });
 }
 
 function exactlyOne(options: TrainCommandOptions, names: readonly (keyof TrainCommandOptions)[]): void {
@@ -86,6 +110,12 @@ export const positive = (text: string) => number(text, (value) => value > 0, "a 
 export const fromZero = (text: string) => number(text, (value) => value >= 0, "a number from 0 up");
 export const belowOne = (text: string) => number(text, (value) => value >= 0 && value < 1, "at least 0 and below 1");
 export const probability = (text: string) => number(text, (value) => value > 0 && value < 1, "above 0 and below 1");
+
+export function seed(text: string): number {
+  const value = wholeNumber(0)(text);
+  if (value < 2 ** 32) return value;
+  throw new InvalidArgumentError("it must be a whole number below 2^32");
+}
 
 /** Checks the name of a model to be written. */
 export function modelFile(path: string): string {

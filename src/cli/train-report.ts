@@ -10,7 +10,6 @@ export class Tally {
   #clipped = 0;
   #dropped = 0;
   #seconds = 0;
-  #epsilon: number | undefined;
 
   add(result: StepResult | PrivateStepResult): void {
     const { samples, loss, accuracy, seconds } = result;
@@ -22,22 +21,24 @@ export class Tally {
       this.#right += accuracy * samples;
       this.#labelled += samples;
     }
-    if (!("epsilon" in result)) return;
+    if (!("clipped" in result)) return;
     this.#clipped += result.clipped;
     this.#dropped += result.dropped;
-    this.#epsilon = result.epsilon;
   }
 
-  /** The line, after which counting begins anew. */
-  line(step: number, steps: number): string {
+  /** The line after a step, after which counting begins anew. */
+  line(steps: number, last: StepResult | PrivateStepResult): string {
     const per = (count: number, all: number) => (all === 0 ? "none" : `${((100 * count) / all).toFixed(1)} %`);
     const parts = [
-      `step ${step}/${steps}`,
+      `step ${last.step}/${steps}`,
       `loss ${this.#samples === 0 ? "none" : (this.#loss / this.#samples).toPrecision(4)}`,
       ...(this.#labelled > 0 ? [`accuracy ${per(this.#right, this.#labelled)}`] : []),
-      ...(this.#epsilon === undefined
-        ? []
-        : [`epsilon ${this.#epsilon.toFixed(3)}`, `clipped ${per(this.#clipped, this.#samples)}`]),
+      ...("epsilon" in last
+        ? [
+            `epsilon ${last.epsilon.toFixed(3)}${last.private ? "" : " NOT PRIVATE"}`,
+            `clipped ${per(this.#clipped, this.#samples)}`,
+          ]
+        : []),
       ...(this.#dropped > 0 ? [`dropped ${this.#dropped}`] : []),
       `${Math.round(this.#samples / Math.max(this.#seconds, 1e-9))} samples/s`,
     ];
