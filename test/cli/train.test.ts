@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { ModelProtoSchema } from "onnx-buf";
-import { describe, expect, it, test } from "vitest";
+import { describe, expect, it, test, vi } from "vitest";
 import { loadModel, losses, perSample, want } from "../../src/index.js";
 import { readLedger } from "../../src/privacy/ledger.js";
 import type { Tensor } from "../../src/tensor.js";
@@ -115,6 +115,35 @@ describe("pergrad train", () => {
     expect(allowed).toMatchObject({ code: 0, err: expect.stringContaining("dropped 1") });
     expect((await loadModel(path("t.onnx"))).parameters.weight?.data.every(Number.isFinite)).toBe(true);
   });
+});
+
+it("Ctrl-C writes a checkpoint after the step under way, and says how to go on", async () => {
+  const { command, path, files } = await workspace(linear(), data);
+  const kill = vi.spyOn(process, "kill").mockReturnValue(true);
+  const before = process.listenerCount("SIGINT");
+  let sent = false;
+  const folder = path("run");
+  const options = [...learning, ...privately, "--checkpoint", folder, "--out", path("t.onnx"), "--steps", "100000"];
+  // Once the first step is recorded; a second signal would not wait for the checkpoint.
+  const timer = setInterval(async () => {
+    const entries = await readLedger(join(folder, "ledger")).catch(() => []);
+    if (entries.length === 0 || sent) return;
+    sent = true;
+    process.emit("SIGINT", "SIGINT");
+  }, 5);
+  const stopped = await command("train", ...options);
+  clearInterval(timer);
+  expect(kill.mock.calls).toEqual([[process.pid, "SIGINT"]]);
+  kill.mockRestore();
+  expect(process.listenerCount("SIGINT")).toBe(before);
+  const [, done] =
+    /stopped after (\d+) of 100000 steps; the same command with --resume goes on/.exec(stopped.err) ?? [];
+  expect(await readLedger(join(folder, "ledger"))).toHaveLength(Number(done));
+  expect(files()).toEqual(["data.safetensors", "model.onnx", "run"]);
+  const resumed = await command("train", ...options.slice(0, -1), `${Number(done) + 2}`, "--resume");
+  expect(resumed).toMatchObject({ code: 0, out: expect.stringContaining(`${Number(done) + 2} steps`) });
+  // Nothing was lost, so nothing is counted twice.
+  expect(await readLedger(join(folder, "ledger"))).toHaveLength(Number(done) + 2);
 });
 
 describe("wrong usage of pergrad train exits with 2", () => {
