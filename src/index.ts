@@ -24,6 +24,7 @@ export {
   adamW,
   averageOf,
   averaging,
+  type CheckpointOptions,
   type ClippingOptions,
   type Dataset,
   type LearningRate,

@@ -19,8 +19,13 @@ export function withParameters(model: Model, parameters: Readonly<Record<string,
 
 /**
  * Writes the model as ONNX (opset 21), its parameters inside under their names; the file appears when it is complete.
+ * @param metadata goes into the file's properties, by name
  * Throws FILE_UNWRITABLE.
  */
-export async function saveModel(model: Model, path: string): Promise<void> {
-  await writeFileSafely(path, encodeModel({ ...model.graph, parameters: model.parameters }));
+export async function saveModel(
+  { graph, parameters }: Model,
+  path: string,
+  { metadata = {} }: { readonly metadata?: Readonly<Record<string, string>> } = {},
+): Promise<void> {
+  await writeFileSafely(path, encodeModel({ ...graph, parameters, metadata }));
 }

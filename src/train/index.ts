@@ -10,6 +10,7 @@ export { guarantee, train, trainPrivately } from "./train.js";
 export { Trainer } from "./trainer.js";
 export type {
   AdaptiveOptions,
+  CheckpointOptions,
   ClippingOptions,
   Dataset,
   Length,

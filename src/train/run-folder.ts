@@ -14,6 +14,8 @@ export type Settings = Readonly<Record<string, number | string | boolean | null>
 /** What the file of a checkpoint holds. */
 interface Checkpoint<S> {
   readonly format: "pergrad checkpoint 1";
+  /** For whoever opens the file. */
+  readonly notice?: string;
   readonly settings: Settings;
   readonly state: TrainerState<S>;
 }
@@ -102,7 +104,8 @@ export function stepsOf(mechanisms: readonly GaussianMechanism[]): number {
 }
 
 function writeCheckpoint<S>(path: string, settings: Settings, state: TrainerState<S>): Promise<void> {
-  return writeState(join(path, checkpointFile), { format, settings, state } satisfies Checkpoint<S>);
+  const notice = state.seed === null ? {} : { notice: `NOT PRIVATE: made from the seed ${state.seed}` };
+  return writeState(join(path, checkpointFile), { format, ...notice, settings, state } satisfies Checkpoint<S>);
 }
 
 async function readCheckpoint<S>(path: string): Promise<Checkpoint<S>> {

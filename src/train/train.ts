@@ -3,38 +3,45 @@ import { PergradError } from "../errors.js";
 import type { Model } from "../model.js";
 import type { Module } from "../nn/module.js";
 import { noiseMultiplierFor } from "../privacy/index.js";
+import type { GaussianMechanism } from "../privacy/mechanism.js";
+import { Checkpoints } from "./checkpoints.js";
 import { PrivateTrainer } from "./private-trainer.js";
+import type { Settings } from "./run-folder.js";
 import { setup } from "./setup.js";
 import { Trainer } from "./trainer.js";
 import type {
+  ClippingOptions,
   Dataset,
+  Kept,
   Length,
   PrivatelyTrained,
   PrivateStepOptions,
   PrivateTrainOptions,
+  Sampling,
   StepResult,
   TrainEvents,
   Trained,
+  TrainerState,
   TrainOptions,
 } from "./types.js";
 
 /**
- * Trains by the mean gradients of batches. Throws what `Trainer.create` throws.
+ * Trains by the mean gradients of batches. Throws what `Trainer.create` throws; with `checkpoint`, FILE_UNREADABLE and
+ * FILE_UNWRITABLE.
  */
 export async function train<S>(model: Model | Module, dataset: Dataset, options: TrainOptions<S>): Promise<Trained<S>> {
-  const trainer = await Trainer.create(model, dataset, options);
-  try {
-    await loop(trainer, stepsFor(options, trainer.stepsPerEpoch), options, () => true);
+  const checkpoints = await checkpointsOf<S>(options, {});
+  const make = () => Trainer.create(model, dataset, { ...options, ...startOf(checkpoints) });
+  return using(make, checkpoints, async (trainer) => {
+    await loop(trainer, stepsFor(options, trainer.stepsPerEpoch), options, checkpoints, () => true);
     return { model: trainer.model, state: trainer.state() };
-  } finally {
-    await trainer.release();
-  }
+  });
 }
 
 /**
  * Trains with differential privacy: with so much noise, or with as much as it takes to arrive at `targetEpsilon` with
  * the last step. That epsilon is never exceeded: where steps were lost in a crash, there are fewer.
- * Throws what `PrivateTrainer.create` throws.
+ * Throws what `PrivateTrainer.create` throws; with `checkpoint`, FILE_UNREADABLE and FILE_UNWRITABLE.
  */
 export async function trainPrivately<S>(
   model: Model | Module,
@@ -45,33 +52,90 @@ export async function trainPrivately<S>(
   const { samples } = own.data;
   const steps = stepsFor(options, epochOf(options, samples));
   const noiseMultiplier = noiseFor(options, samples, steps);
-  const trainer = await PrivateTrainer.over(own, { ...options, noiseMultiplier });
-  try {
+  const checkpoints = await checkpointsOf<S>(options, { samples, "noise multiplier": noiseMultiplier });
+  const record = async (spent: GaussianMechanism) => {
+    await checkpoints?.record(spent);
+    await options.record?.(spent);
+  };
+  const make = () => PrivateTrainer.over(own, { ...options, noiseMultiplier, record, ...startOf(checkpoints) });
+  return using(make, checkpoints, async (trainer) => {
     const { targetEpsilon } = options;
-    const { recorded, steps: taken } = trainer.state();
-    const bounded = targetEpsilon !== undefined && recorded > taken;
-    await loop(trainer, steps, options, () => !bounded || trainer.nextEpsilon <= targetEpsilon);
+    const asked = targetEpsilon !== undefined && !isPlanned(trainer, noiseMultiplier);
+    await loop(trainer, steps, options, checkpoints, () => !asked || trainer.nextEpsilon <= targetEpsilon);
     return finished(trainer, { ...options, noiseMultiplier });
+  });
+}
+
+/** Whether what was spent before is part of what the noise was planned for; else epsilon is to be asked for at each step. */
+function isPlanned<S>(trainer: PrivateTrainer<S>, noiseMultiplier: number): boolean {
+  const { steps, recorded, ledger } = trainer.state();
+  return recorded === steps && ledger.every((spent) => spent.noiseMultiplier === noiseMultiplier);
+}
+
+/** Makes a trainer, and frees it and what it keeps afterwards. */
+async function using<S, T extends { release(): Promise<void> }, R>(
+  make: () => Promise<T>,
+  checkpoints: Checkpoints<S> | undefined,
+  action: (trainer: T) => Promise<R>,
+): Promise<R> {
+  try {
+    const trainer = await make();
+    try {
+      return await action(trainer);
+    } finally {
+      await trainer.release();
+    }
   } finally {
-    await trainer.release();
+    await checkpoints?.close();
   }
 }
 
-interface Steps<R> {
+interface CheckpointedOptions<S> extends Kept {
+  readonly batchSize: number;
+  readonly sampling?: Sampling;
+  readonly maxGradNorm?: ClippingOptions["maxGradNorm"];
+  readonly from?: TrainerState<S>;
+}
+
+/** Throws INVALID_ARGUMENT, FILE_UNREADABLE. */
+async function checkpointsOf<S>(
+  { checkpoint, batchSize, sampling, maxGradNorm, from }: CheckpointedOptions<S>,
+  more: Settings,
+): Promise<Checkpoints<S> | undefined> {
+  if (!checkpoint) return undefined;
+  if (from) throw new PergradError("INVALID_ARGUMENT", "A run with checkpoints has its own state; leave out `from`.");
+  return Checkpoints.open<S>(checkpoint, {
+    "batch size": batchSize,
+    ...(sampling === undefined ? {} : { sampling }),
+    ...(maxGradNorm === undefined ? {} : { "clipping norm": JSON.stringify(maxGradNorm) }),
+    ...more,
+  });
+}
+
+function startOf<S>(checkpoints: Checkpoints<S> | undefined): { readonly from?: TrainerState<S> } {
+  return checkpoints?.from ? { from: checkpoints.from } : {};
+}
+
+interface Stepping<S, R> {
   readonly steps: number;
   step(): Promise<R>;
+  state(): TrainerState<S>;
 }
 
-async function loop<R extends StepResult>(
-  trainer: Steps<R>,
+async function loop<S, R extends StepResult>(
+  trainer: Stepping<S, R>,
   steps: number,
   { onStep, signal }: TrainEvents<R>,
+  checkpoints: Checkpoints<S> | undefined,
   mayStep: () => boolean,
 ): Promise<void> {
+  await checkpoints?.begin(trainer.state());
   while (trainer.steps < steps && !signal?.aborted && mayStep()) {
     const result = await trainer.step();
+    await checkpoints?.stepped(trainer.state());
     await onStep?.(result, { steps });
   }
+  await checkpoints?.save(trainer.state());
 }
 
 /** Steps until each sample is used once: on average, or exactly where batches are shuffled. */
@@ -95,12 +159,12 @@ function stepsFor({ steps, epochs }: Length, stepsPerEpoch: number): number {
 
 function noiseFor<S>(options: PrivateTrainOptions<S>, samples: number, steps: number): number {
   const { noiseMultiplier, targetEpsilon, delta, accountant, batchSize, sampling } = options;
-  if ((noiseMultiplier === undefined) === (targetEpsilon === undefined))
+  if (noiseMultiplier !== undefined && targetEpsilon === undefined) return noiseMultiplier;
+  if (targetEpsilon === undefined || noiseMultiplier !== undefined)
     throw new PergradError(
       "INVALID_ARGUMENT",
-      "How much noise is said by either noiseMultiplier or targetEpsilon; give one of them.",
+      "Give either noiseMultiplier or targetEpsilon: one of them says how much noise.",
     );
-  if (targetEpsilon === undefined) return noiseMultiplier;
   const perEpoch = Math.ceil(samples / batchSize);
   const shuffled = sampling === "shuffled";
   return noiseMultiplierFor({

@@ -165,6 +165,27 @@ export interface TrainEvents<R extends StepResult> {
   readonly signal?: AbortSignal;
 }
 
+/** A training whose state is kept on the disk. */
+export interface CheckpointOptions {
+  /**
+   * Holds the last checkpoint (parameters, the optimiser's state, where the batches and the accounting stand) and, of
+   * private training, the ledger of all that was spent, which is written before a step's result is released. Made where
+   * it does not exist. It is as private as the model.
+   */
+  readonly folder: string;
+  /** Steps between two checkpoints. One more is written when the training ends, early or not. Default 100. */
+  readonly every?: number;
+  /**
+   * Goes on with the run in the folder, with the same options. What was spent after the last checkpoint stays
+   * spent. Default false: then the folder must not hold a run.
+   */
+  readonly resume?: boolean;
+}
+
+export interface Kept {
+  readonly checkpoint?: CheckpointOptions;
+}
+
 export interface PlainStepOptions<S> extends StepOptions<S> {
   /** Default "shuffled". */
   readonly sampling?: Sampling;
@@ -174,12 +195,13 @@ export interface PlainStepOptions<S> extends StepOptions<S> {
   readonly from?: TrainerState<S>;
 }
 
-export type TrainOptions<S> = PlainStepOptions<S> & Length & TrainEvents<StepResult>;
+export type TrainOptions<S> = PlainStepOptions<S> & Length & TrainEvents<StepResult> & Kept;
 
 export type PrivateTrainOptions<S> = Omit<PrivateStepOptions<S>, "noiseMultiplier"> &
   Length &
   Noise &
-  TrainEvents<PrivateStepResult>;
+  TrainEvents<PrivateStepResult> &
+  Kept;
 
 export interface Trained<S> {
   /** The model with its new parameters. */

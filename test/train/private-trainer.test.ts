@@ -229,9 +229,25 @@ describe("a target epsilon", () => {
     expect(done.epsilon).toBeLessThanOrEqual(2);
   });
 
+  it("is not exceeded by going on from a run that had less noise", async () => {
+    const options = { ...common, optimizer: plain, batchSize: 6 };
+    const first = await trainPrivately(model, data, { ...options, noiseMultiplier: 1, steps: 10 });
+    expect(first.epsilon).toBeLessThan(3);
+    const done = await trainPrivately(model, data, {
+      ...options,
+      noiseMultiplier: undefined,
+      targetEpsilon: 3,
+      steps: 40,
+      from: first.state,
+    });
+    expect(done.epsilon).toBeLessThanOrEqual(3);
+    expect(done.state.steps).toBeGreaterThan(10);
+    expect(done.state.steps).toBeLessThan(40);
+  });
+
   it("is given, or the noise, not both", async () => {
     const both = { ...common, optimizer: plain, targetEpsilon: 2, steps: 1 } as never;
-    await expect(trainPrivately(model, data, both)).rejects.toThrow("either noiseMultiplier or targetEpsilon");
+    await expect(trainPrivately(model, data, both)).rejects.toThrow("Give either noiseMultiplier or targetEpsilon");
     const length = { ...common, optimizer: plain, steps: 1, epochs: 1 } as never;
     await expect(trainPrivately(model, data, length)).rejects.toThrow("Give either the number of steps");
   });
