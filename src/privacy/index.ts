@@ -92,18 +92,23 @@ export interface NoiseOptions extends AccountantOptions {
 }
 
 /**
- * The least noise multiplier, to a relative 1e-5, with which `steps` steps are (targetEpsilon, delta)-private by
- * `epsilon`: what it gives for the result is never above the target. Infinite if no noise is enough (delta = 0).
+ * The least noise multiplier, to a relative 5e-5, with which `steps` steps are (targetEpsilon, delta)-private by
+ * `epsilon`: what that gives for the result is never above the target. Infinite if no noise is enough (delta = 0).
  *
  * @throws PergradError INVALID_ARGUMENT
  */
-export function noiseMultiplierFor({ targetEpsilon, samplingRate, steps, ...options }: NoiseOptions): number {
+export function noiseMultiplierFor(options: NoiseOptions): number {
+  const { targetEpsilon, samplingRate, steps, accountant = "pld", ...rest } = options;
   if (!(targetEpsilon > 0)) throw outOfRange("target epsilon", targetEpsilon, "above 0");
   const isEnough = (noiseMultiplier: number) =>
-    epsilon([{ kind: "gaussian", noiseMultiplier, samplingRate, steps }], options) <= targetEpsilon;
+    epsilon([{ kind: "gaussian", noiseMultiplier, samplingRate, steps }], { ...rest, accountant }) <= targetEpsilon;
   if (isEnough(0)) return 0;
-  if (options.delta === 0) return Number.POSITIVE_INFINITY;
-  return bisect(isEnough, 0, 1, 1e-5);
+  if (rest.delta === 0) return Number.POSITIVE_INFINITY;
+  if (accountant !== "pld") return bisect(isEnough, 0, 1, 5e-5);
+  // A distribution takes long to compute; the other accountant tells where to look.
+  let below = noiseMultiplierFor({ ...options, accountant: "rdp" });
+  while (isEnough(below)) below *= 0.9;
+  return bisect(isEnough, below, below / 9, 5e-5);
 }
 
 function checkDelta(delta: number): void {

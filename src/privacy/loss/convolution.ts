@@ -17,16 +17,27 @@ export class Tilted {
   readonly #spectrum: Float64Array;
 
   constructor(grid: Grid, theta: number, fft: FFT) {
-    this.#losses = Float64Array.from(grid.masses, (_, i) => (grid.first + i) * grid.step);
-    this.#logMasses = grid.masses.map(Math.log);
+    const { first, step, masses } = grid;
+    const size = masses.length;
+    this.#losses = new Float64Array(size);
+    this.#logMasses = new Float64Array(size);
+    for (let i = 0; i < size; i++) {
+      this.#losses[i] = (first + i) * step;
+      this.#logMasses[i] = Math.log(masses[i] ?? 0);
+    }
     this.#moment = this.logMoment(theta);
-    const weighted = this.#logMasses.map((log, i) => Math.exp(log + theta * (this.#losses[i] ?? 0) - this.#moment));
-    this.#middle = grid.first + Math.round(weighted.reduce((sum, mass, i) => sum + i * mass, 0));
+    const weighted = new Float64Array(size);
+    let mean = 0;
+    for (let i = 0; i < size; i++) {
+      weighted[i] = Math.exp((this.#logMasses[i] ?? 0) + theta * (this.#losses[i] ?? 0) - this.#moment);
+      mean += i * (weighted[i] ?? 0);
+    }
+    this.#middle = first + Math.round(mean);
     const folded = new Float64Array(fft.size);
-    weighted.forEach((mass, i) => {
-      const at = modulo(grid.first + i - this.#middle, fft.size);
-      folded[at] = (folded[at] ?? 0) + mass;
-    });
+    for (let i = 0; i < size; i++) {
+      const at = modulo(first + i - this.#middle, fft.size);
+      folded[at] = (folded[at] ?? 0) + (weighted[i] ?? 0);
+    }
     const transformed = new Float64Array(2 * fft.size);
     fft.realTransform(transformed, folded);
     this.#spectrum = transformed.slice(0, fft.size + 2);
@@ -47,13 +58,21 @@ export class Tilted {
 
   /** Multiplies each number of a spectrum by that of this one, `times` times. */
   multiply(spectrum: Float64Array, times: number): void {
-    for (let k = 0; k < this.#spectrum.length; k += 2) {
-      let [re, im] = [spectrum[k] ?? 0, spectrum[k + 1] ?? 0];
-      let [baseRe, baseIm] = [this.#spectrum[k] ?? 0, this.#spectrum[k + 1] ?? 0];
-      // Not by bit operations: there may be more than 2^31 times.
+    const own = this.#spectrum;
+    for (let k = 0; k < own.length; k += 2) {
+      let re = spectrum[k] ?? 0;
+      let im = spectrum[k + 1] ?? 0;
+      let baseRe = own[k] ?? 0;
+      let baseIm = own[k + 1] ?? 0;
       for (let left = times; left > 0; left = Math.floor(left / 2)) {
-        if (left % 2 === 1) [re, im] = [re * baseRe - im * baseIm, re * baseIm + im * baseRe];
-        [baseRe, baseIm] = [baseRe * baseRe - baseIm * baseIm, 2 * baseRe * baseIm];
+        if (left % 2 === 1) {
+          const product = re * baseRe - im * baseIm;
+          im = re * baseIm + im * baseRe;
+          re = product;
+        }
+        const square = baseRe * baseRe - baseIm * baseIm;
+        baseIm *= 2 * baseRe;
+        baseRe = square;
       }
       spectrum[k] = re;
       spectrum[k + 1] = im;
@@ -74,7 +93,10 @@ export function convolved(parts: readonly Repeated<Tilted>[], first: number, fft
   const folded = new Float64Array(2 * fft.size);
   fft.inverseTransform(folded, spectrum);
   const shift = parts.reduce((sum, { of, times }) => sum + modulo(of.middle * times, fft.size), 0);
-  return Float64Array.from({ length: fft.size }, (_, i) => folded[2 * modulo(first + i - shift, fft.size)] ?? 0);
+  const masses = new Float64Array(fft.size);
+  const start = modulo(first - shift, fft.size);
+  for (let i = 0; i < fft.size; i++) masses[i] = folded[2 * ((start + i) % fft.size)] ?? 0;
+  return masses;
 }
 
 function modulo(index: number, size: number): number {

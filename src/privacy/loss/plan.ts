@@ -25,7 +25,9 @@ const foldedTail = Math.log(1e-13);
 /** How likely the offsets of the grid may differ by more than allowed for, beside delta. */
 const failure = Math.log(1e-5);
 /** By how much of itself the grid may change delta, or epsilon where that allows more. */
-const tolerance = 1e-5;
+const tolerance = 3e-5;
+/** Into how many parts the losses of one step are cut, at most. */
+const mostCells = 2 ** 18;
 const sizes = { least: 2 ** 10, most: 2 ** 20 };
 
 /** Serves one direction and target, and numbers of steps up to those it was made for, best if not far below. */
@@ -61,7 +63,7 @@ export class Plan {
     this.#fft = transform(Math.min(sizes.most, Math.max(sizes.least, size)));
     this.#theta = theta;
     const ranges = this.#losses.map((loss) => loss.range(this.#logTail)).map(([least, most]) => most - least);
-    this.#step = Math.max((1.01 * width) / this.#fft.size, Math.max(...ranges) / sizes.most);
+    this.#step = Math.max((1.01 * width) / this.#fft.size, Math.max(...ranges) / mostCells);
   }
 
   /** An epsilon that is never too small. */
