@@ -8,27 +8,27 @@ import { RowsGradient } from "../gradients/rows.js";
 import { View } from "../gradients/view.js";
 import { type Dim, elementsOf, N } from "../graph/dim.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
+import type { Build } from "../ops/build.js";
 import { sameSampleAxis } from "../ops/checks.js";
 import { arrange, contract, groupDim, letterDims, rolesOf } from "../ops/contract.js";
 import type { Contraction, Cotangent, Reduction, Rows, SampleAxis } from "../ops/definition.js";
-import { build } from "../ops/registry.js";
 import { isValue } from "./emit-cotangent.js";
 import type { SampleAxes } from "./sample-axes.js";
 
-export function factor(node: Node, cotangent: Cotangent, axes: SampleAxes): Factored {
+export function factor(build: Build, node: Node, cotangent: Cotangent, axes: SampleAxes): Factored {
   if (isValue(cotangent)) throw cannot(node);
   switch (cotangent.kind) {
     case "reduction":
-      return factorReduction(node, cotangent, axes);
+      return factorReduction(build, node, cotangent, axes);
     case "contraction":
-      return factorContraction(node, cotangent, axes);
+      return factorContraction(build, node, cotangent, axes);
     case "convolution": {
       const [data, positions] = [axes.of(cotangent.data), axes.of(cotangent.cotangent)];
       if (data?.axis !== 0 || positions?.axis !== 0 || !sameSampleAxis(data, positions)) throw cannot(node);
       return convolutionFactor(build, cotangent, positions);
     }
     case "rows":
-      return factorRows(node, cotangent, axes);
+      return factorRows(build, node, cotangent, axes);
   }
 }
 
@@ -49,7 +49,7 @@ function folds({ outer, inner }: SampleAxis): {
 }
 
 /** The value with the sample axis taken apart into outer, N and inner. */
-function split(value: Value, at: SampleAxis): Value {
+function split(build: Build, value: Value, at: SampleAxis): Value {
   const { before, behind } = folds(at);
   return build.reshape(value, [
     ...value.shape.slice(0, at.axis),
@@ -61,11 +61,16 @@ function split(value: Value, at: SampleAxis): Value {
 }
 
 /** The value with its samples first: `[N, ...before, outer, inner, ...behind]`. */
-function samplesFirst(value: Value, at: SampleAxis): Value {
-  return build.moveAxis(split(value, at), at.axis + folds(at).before.length, 0);
+function samplesFirst(build: Build, value: Value, at: SampleAxis): Value {
+  return build.moveAxis(split(build, value, at), at.axis + folds(at).before.length, 0);
 }
 
-function factorReduction(node: Node, { value, axes, shape }: Reduction, sampleAxes: SampleAxes): Factored {
+function factorReduction(
+  build: Build,
+  node: Node,
+  { value, axes, shape }: Reduction,
+  sampleAxes: SampleAxes,
+): Factored {
   const at = sampleAxes.of(value);
   if (!at || !axes.includes(at.axis)) throw cannot(node);
   // Behind the samples, the axes keep their order; the sample axis leaves what it was folded with.
@@ -74,7 +79,7 @@ function factorReduction(node: Node, { value, axes, shape }: Reduction, sampleAx
     if (axis === at.axis) return Array.from({ length: folded }, (_, k) => axis + 1 + k);
     return [axis < at.axis ? axis + 1 : axis + folded];
   });
-  return new Dense(build.reshape(build.sum(samplesFirst(value, at), summed), [N, ...shape]));
+  return new Dense(build.reshape(build.sum(samplesFirst(build, value, at), summed), [N, ...shape]));
 }
 
 /** One operand of a contraction with its sample subscript taken apart into outer, sample and inner. */
@@ -83,28 +88,33 @@ interface Operand {
   readonly letters: string;
 }
 
-function splitOperand(value: Value, letters: string, at: SampleAxis): Operand {
+function splitOperand(build: Build, value: Value, letters: string, at: SampleAxis): Operand {
   const { before, behind } = folds(at);
   const own = `${before.length > 0 ? "<" : ""}#${behind.length > 0 ? ">" : ""}`;
-  return { value: split(value, at), letters: letters.slice(0, at.axis) + own + letters.slice(at.axis + 1) };
+  return { value: split(build, value, at), letters: letters.slice(0, at.axis) + own + letters.slice(at.axis + 1) };
 }
 
 /**
  * A sum over samples and positions of products becomes an outer product per sample: letters that both
  * operands have are positions t (summed) or blocks (kept), the others rows i and columns o.
  */
-function factorContraction(node: Node, { left, right, subscripts, shape }: Contraction, axes: SampleAxes): Factored {
+function factorContraction(
+  build: Build,
+  node: Node,
+  { left, right, subscripts, shape }: Contraction,
+  axes: SampleAxes,
+): Factored {
   const [leftAt, rightAt] = [axes.of(left), axes.of(right)];
   const [leftLetters, rightLetters, to] = subscripts;
   if (!rightAt || to.includes(rightLetters[rightAt.axis] as string)) throw cannot(node);
-  const b = splitOperand(right, rightLetters, rightAt);
+  const b = splitOperand(build, right, rightLetters, rightAt);
   if (!leftAt) {
     const dense = contract(build, left, b.value, [leftLetters, b.letters, `#${to}`]);
     return new Dense(build.reshape(dense, [N, ...shape]));
   }
   if (leftLetters[leftAt.axis] !== rightLetters[rightAt.axis]) throw cannot(node);
   // Where one operand is alike along the sample axis, the other knows how it is folded.
-  const a = splitOperand(left, leftLetters, leftAt.uniform ? { ...rightAt, axis: leftAt.axis } : leftAt);
+  const a = splitOperand(build, left, leftLetters, leftAt.uniform ? { ...rightAt, axis: leftAt.axis } : leftAt);
   const dims = new Map([...letterDims(a.letters, a.value.shape), ...letterDims(b.letters, b.value.shape)]);
   const roles = rolesOf([a.letters, b.letters, to]);
   const positions = roles.summed.replace("#", "");
@@ -126,15 +136,15 @@ function factorContraction(node: Node, { left, right, subscripts, shape }: Contr
 }
 
 /** Rows of a table, picked by each sample's own indices. */
-function factorRows(node: Node, { indices, cotangent, axis, shape }: Rows, axes: SampleAxes): Factored {
+function factorRows(build: Build, node: Node, { indices, cotangent, axis, shape }: Rows, axes: SampleAxes): Factored {
   const [at, value] = [axes.of(indices), axes.of(cotangent)];
   if (!at || !value) throw cannot(node);
   // Where the indices are alike for all samples, the cotangent knows how they are folded.
-  const own = samplesFirst(indices, at.uniform ? { ...value, axis: at.axis } : at);
+  const own = samplesFirst(build, indices, at.uniform ? { ...value, axis: at.axis } : at);
   const count = elementsOf(own.shape.slice(1)) as number;
   const rows = shape[axis] as number;
   const others = shape.filter((_, k) => k !== axis);
-  const first = samplesFirst(cotangent, value);
+  const first = samplesFirst(build, cotangent, value);
   const size = elementsOf(others) as number;
   if (elementsOf(first.shape.slice(1)) !== count * size) throw cannot(node);
   // [N, ...before, T, ...behind]: the indices' axes of the cotangent become one, T, which then goes first.

@@ -9,6 +9,7 @@ import { defect } from "../errors.js";
 import type { Factored } from "../gradients/factored.js";
 import { sumOf } from "../gradients/sum.js";
 import { describeNode, leaf, type Node, type Value } from "../graph/value.js";
+import type { Build, Choices } from "../ops/build.js";
 import { sameSampleAxis } from "../ops/checks.js";
 import { build } from "../ops/registry.js";
 import { isValue } from "./emit-cotangent.js";
@@ -22,28 +23,31 @@ export type PerSample = Value | Factored;
 /**
  * The per-sample gradients of `losses` (`[N]`) with respect to shared values. One that the losses do not
  * depend on is left out. Throws SAMPLES_INTERACT, UNSUPPORTED_OP.
+ * @param choices ways of building that are asked for
  */
 export function perSampleGradients(
   losses: Value,
   parameters: readonly Value[],
   axes: SampleAxes,
+  choices: Choices = {},
 ): Map<Value, Factored> {
   if (axes.of(losses) === null) return new Map();
   const seed = build.expand(build.scalar(1, losses), losses.shape);
   const found = reverse<PerSample>(
     new Map([[losses, seed]]),
     new Set(parameters),
-    perSampleMode(axes, new Set(parameters)),
+    perSampleMode(axes, new Set(parameters), build.choosing(choices)),
   );
   return new Map([...found].map(([parameter, gradient]) => [parameter, asFactored(parameter, gradient)]));
 }
 
-function perSampleMode(axes: SampleAxes, parameters: ReadonlySet<Value>): Mode<PerSample> {
+function perSampleMode(axes: SampleAxes, parameters: ReadonlySet<Value>, build: Build): Mode<PerSample> {
   return {
+    build,
     pull: (node, cotangents, wanted) =>
       node.outputs.some((output) => axes.of(output) !== null)
-        ? pullJoin(node, cotangents, wanted, axes)
-        : pullShared(node, cotangents, wanted),
+        ? pullJoin(node, cotangents, wanted, axes, build)
+        : pullShared(node, cotangents, wanted, build),
     accumulate: (value, parts) => {
       if (axes.of(value) !== null)
         return parts.map((part) => asTensor(value, part)).reduce((sum, part) => build.add(sum, part));
@@ -60,17 +64,18 @@ function pullJoin(
   cotangents: readonly (PerSample | null)[],
   wanted: readonly boolean[],
   axes: SampleAxes,
+  build: Build,
 ): (PerSample | null)[] {
   const tensors = cotangents.map((cotangent, k) => (cotangent ? asTensor(node.outputs[k] as Value, cotangent) : null));
-  return applyRule(node, tensors, wanted).map((parts, k) => {
+  return applyRule(node, tensors, wanted, build).map((parts, k) => {
     const input = node.inputs[k];
     if (parts.length === 0 || !input) return null;
     const at = axes.of(input);
     if (at === null) {
-      const factors = parts.map((part) => factor(node, part, axes));
+      const factors = parts.map((part) => factor(build, node, part, axes));
       return sumOf(build, factors);
     }
-    const emitted = emitParts(parts) as Value;
+    const emitted = emitParts(build, parts) as Value;
     // Guards every rule: the cotangent must carry the samples where its value does.
     const own = axes.of(emitted);
     if (own === null || !sameSampleAxis(own, at)) {
@@ -85,6 +90,7 @@ function pullShared(
   node: Node,
   cotangents: readonly (PerSample | null)[],
   wanted: readonly boolean[],
+  build: Build,
 ): (PerSample | null)[] {
   const given = new Map<Value, Factored>();
   const stand = cotangents.map((cotangent, k) => {
@@ -94,7 +100,8 @@ function pullShared(
     given.set(one, asFactored(output, cotangent));
     return one;
   });
-  return passThrough(build, applyRule(node, stand, wanted).map(emitParts), given);
+  const outputs = applyRule(node, stand, wanted, build).map((parts) => emitParts(build, parts));
+  return passThrough(build, outputs, given);
 }
 
 function asTensor(value: Value, cotangent: PerSample): Value {

@@ -6,12 +6,14 @@
 import { PergradError } from "../errors.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore, presentInputs } from "../graph/walk.js";
+import type { Build } from "../ops/build.js";
 import type { Cotangent, OpDefinition } from "../ops/definition.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { emitCotangent } from "./emit-cotangent.js";
 import { type BodyReverse, pullScan } from "./scan.js";
 
 export interface Mode<G> {
+  readonly build: Build;
   /** The cotangents of a node's inputs, from those of its outputs (null: the loss does not depend on it). */
   pull(node: Node, cotangents: readonly (G | null)[], wanted: readonly boolean[]): readonly (G | null)[];
   /** The sum of the cotangents that reach a value along several paths; at least one. */
@@ -72,7 +74,7 @@ function pullNode<G>(
   const definition = definitionOf(node);
   if (!definition?.decompose) return mode.pull(node, cotangents, wanted);
   const seeds = new Map<Value, G>();
-  definition.decompose(node, build.inside(node)).forEach((output, k) => {
+  definition.decompose(node, mode.build.inside(node)).forEach((output, k) => {
     const cotangent = cotangents[k];
     if (cotangent !== null && cotangent !== undefined) seeds.set(output, cotangent);
   });
@@ -107,8 +109,9 @@ export function applyRule(
   node: Node,
   cotangents: readonly (Value | null)[],
   wanted: readonly boolean[],
+  build: Build,
 ): (readonly Cotangent[])[] {
-  if (node.op === "Scan") return pullScan(node, cotangents, wanted, reverseBody);
+  if (node.op === "Scan") return pullScan(node, cotangents, wanted, bodyReverse(build));
   const rule = (definitionOf(node) as OpDefinition).differentiate;
   if (rule === undefined || rule === "none") return node.inputs.map(() => []);
   const results = rule(node, cotangents, build, wanted);
@@ -119,37 +122,45 @@ export function applyRule(
 }
 
 /** The parts of a cotangent as one tensor; null where there are none. */
-export function emitParts(parts: readonly Cotangent[]): Value | null {
+export function emitParts(build: Build, parts: readonly Cotangent[]): Value | null {
   return parts
     .map((part) => emitCotangent(build, part))
     .reduce<Value | null>((sum, part) => (sum ? build.add(sum, part) : part), null);
 }
 
 /** Reverse mode in the body of a Scan: the cotangents of what it captures are left as the rules state them. */
-const reverseBody: BodyReverse = (seeds, targets, lazy) => {
-  const mode: Mode<readonly Cotangent[]> = {
-    pull: (node, cotangents, wanted) =>
-      applyRule(
-        node,
-        cotangents.map((parts) => (parts ? emitParts(parts) : null)),
-        wanted,
-      ).map((parts, k) => {
-        const input = node.inputs[k];
-        if (parts.length === 0 || !input || lazy.has(input)) return parts.length === 0 ? null : parts;
-        const emitted = emitParts(parts);
-        return emitted ? [emitted] : null;
-      }),
-    accumulate: (value, parts) => {
-      if (lazy.has(value)) return parts.flat();
-      const total = emitParts(parts.flat());
-      return total ? [total] : [];
-    },
+function bodyReverse(build: Build): BodyReverse {
+  return (seeds, targets, lazy) => {
+    const emit = (parts: readonly Cotangent[]) => emitParts(build, parts);
+    const mode: Mode<readonly Cotangent[]> = {
+      build,
+      pull: (node, cotangents, wanted) => {
+        const tensors = cotangents.map((parts) => (parts ? emit(parts) : null));
+        return applyRule(node, tensors, wanted, build).map((parts, k) => {
+          const input = node.inputs[k];
+          if (parts.length === 0 || !input || lazy.has(input)) return parts.length === 0 ? null : parts;
+          const emitted = emit(parts);
+          return emitted ? [emitted] : null;
+        });
+      },
+      accumulate: (value, parts) => {
+        if (lazy.has(value)) return parts.flat();
+        const total = emit(parts.flat());
+        return total ? [total] : [];
+      },
+    };
+    return reverse(new Map([...seeds].map(([value, seed]) => [value, [seed]])), targets, mode);
   };
-  return reverse(new Map([...seeds].map(([value, seed]) => [value, [seed]])), targets, mode);
-};
+}
 
 /** Ordinary reverse mode: cotangents are tensors of their value's shape. */
-export const plain: Mode<Value> = {
-  pull: (node, cotangents, wanted) => applyRule(node, cotangents, wanted).map(emitParts),
-  accumulate: (_value, parts) => parts.reduce((sum, part) => build.add(sum, part)),
-};
+export function plainWith(build: Build): Mode<Value> {
+  return {
+    build,
+    pull: (node, cotangents, wanted) =>
+      applyRule(node, cotangents, wanted, build).map((parts) => emitParts(build, parts)),
+    accumulate: (_value, parts) => parts.reduce((sum, part) => build.add(sum, part)),
+  };
+}
+
+export const plain: Mode<Value> = plainWith(build);

@@ -2,7 +2,7 @@ import { type Dim, factorOf, N } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { Convolution, SampleAxis } from "../ops/definition.js";
-import { foldWeight, unfold } from "../ops/unfold.js";
+import { foldWeight, type UnfoldMethod, unfold, unfoldMethod } from "../ops/unfold.js";
 import { kernelSize } from "../ops/window.js";
 import type { SumWay } from "./factored.js";
 import { Outer } from "./outer.js";
@@ -15,8 +15,18 @@ import { View } from "./view.js";
 export class ConvolutionGradient extends Outer {
   override readonly kind = "convolution";
 
+  /** @param unfolded how the data came into rows */
+  constructor(
+    rows: Value,
+    columns: Value,
+    viewed: View,
+    readonly unfolded: UnfoldMethod,
+  ) {
+    super(rows, columns, viewed);
+  }
+
   protected override with(rows: Value, columns: Value, viewed: View): ConvolutionGradient {
-    return new ConvolutionGradient(rows, columns, viewed);
+    return new ConvolutionGradient(rows, columns, viewed, this.unfolded);
   }
 
   /** Channels come before positions in the data, so that contracting in one go first moves both factors about. */
@@ -46,7 +56,8 @@ function positionsLast(build: Build, { cotangent, groups }: Convolution): Value 
 /** The per-sample gradients of the kernel, where samples lie along the first axis of data and cotangent. */
 export function convolutionFactor(build: Build, convolution: Convolution, at: SampleAxis): ConvolutionGradient {
   const { data, window, groups, shape } = convolution;
-  const { byPosition, order } = unfold(build, data, window, groups);
+  const method = unfoldMethod(data.shape, window, groups, build.choices.unfold);
+  const { byPosition, order } = unfold(build, data, window, groups, method);
   const rows = bySample(build, positionsLast(build, convolution), at);
   const columns = bySample(build, byPosition, at);
   const [outputs, inner, ...kernel] = shape.map(factorOf) as [number, number, ...number[]];
@@ -61,7 +72,7 @@ export function convolutionFactor(build: Build, convolution: Convolution, at: Sa
           .andThen({ kind: "reshape", shape: [outputs, size, inner] })
           .andThen({ kind: "transpose", permutation: [0, 2, 1] })
           .andThen(weight);
-  return new ConvolutionGradient(rows, columns, view);
+  return new ConvolutionGradient(rows, columns, view, method);
 }
 
 /** The kernel's gradient, summed over everything on the first axis. */

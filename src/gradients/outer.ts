@@ -2,6 +2,7 @@ import { type Dim, multiply, N, type Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { Along, ViewStep } from "../ops/definition.js";
+import { costOfSquare } from "./cost.js";
 import {
   assumedPairs,
   type Cost,
@@ -62,7 +63,8 @@ export class Outer implements Factored {
 
   get materialisation(): Cost {
     const size = sizeOfGradient(this);
-    return { operations: size * this.positions, floats: size };
+    // A matrix product brings its factors into order first.
+    return { operations: size * this.positions, floats: size + (this.positions === 1 ? 0 : 2 * this.held) };
   }
 
   get held(): number {
@@ -137,13 +139,13 @@ export class Outer implements Factored {
     const t = this.positions;
     const dense = { ...denseNorm(this), emit: (build: Build) => sumOfSquares(build, this.raw(build)) };
     if (t === 1) {
-      const closed = { name: "closed form", operations: 0, floats: blocks * (rows + columns), dense: false };
+      const closed = { name: "closed form", operations: 0, floats: costOfSquare * this.held, dense: false };
       return [{ ...closed, emit: (build) => this.#closedForm(build) }, dense];
     }
     const gram = {
       name: "Gram",
       operations: t * t * blocks * (rows + columns),
-      floats: 3 * t * t * blocks,
+      floats: 5 * t * t * blocks + 2 * this.held,
       dense: false,
       emit: (build: Build) => this.#gram(build),
     };
@@ -152,8 +154,10 @@ export class Outer implements Factored {
 
   /** One position: the product of the squared norms of the two vectors. */
   #closedForm(build: Build): Value {
-    const last = [this.rows.shape.length - 1];
-    const squares = (value: Value) => build.reduce("ReduceSumSquare", value, last);
+    const squares = (value: Value) => {
+      const vectors = this.blocked ? value : build.reshape(value, [N, value.shape[2] as Dim]);
+      return build.reduce("ReduceSumSquare", vectors, [vectors.shape.length - 1]);
+    };
     return sumPerSample(build, build.mul(squares(this.rows), squares(this.columns)));
   }
 
@@ -171,8 +175,9 @@ export class Outer implements Factored {
     const contract: SumWay = {
       name: "contract",
       operations: sizeOfGradient(this) * this.positions,
-      // One of the factors is scaled by the weights.
-      floats: blocks * this.positions * Math.min(rows, columns),
+      // One of the factors is scaled by the weights, and both are brought into order.
+      floats: 2 * blocks * this.positions * Math.min(rows, columns) + 2 * this.held,
+      once: sizeOfGradient(this),
       dense: false,
       emit: (build, weights) => this.viewed.apply(build, this.#contract(build, weights)),
     };
@@ -245,12 +250,16 @@ export class Outer implements Factored {
   /** One matrix product over samples and positions: `[(B,) I, O]`. */
   #contract(build: Build, weights: Value | null): Value {
     const narrow = this.#sizes.rows < this.#sizes.columns;
+    const vectors = this.positions === 1 && !this.blocked;
     const scaled = (value: Value, chosen: boolean) => {
-      if (!weights || !chosen) return value;
-      return build.mul(value, build.reshape(weights, [N, ...value.shape.slice(1).map(() => 1)]));
+      // One position: [N, I] is what there was before the axis of positions, so that equal nodes merge.
+      const own = vectors ? flatten(build, value) : value;
+      if (!weights || !chosen) return own;
+      return build.mul(own, build.reshape(weights, [N, ...own.shape.slice(1).map(() => 1)]));
     };
-    const rows = flatten(build, scaled(this.rows, narrow));
-    const columns = flatten(build, scaled(this.columns, !narrow));
+    const flat = (value: Value) => (vectors ? value : flatten(build, value));
+    const rows = flat(scaled(this.rows, narrow));
+    const columns = flat(scaled(this.columns, !narrow));
     if (rows.shape.length === 2) return build.op("Gemm", [rows, columns], { transA: 1 });
     return build.matmul(build.transposeLast(rows), columns);
   }

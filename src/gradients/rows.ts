@@ -2,6 +2,7 @@ import { type Dim, elementsOf, multiply, N } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { Along, ViewStep } from "../ops/definition.js";
+import { costOfSquare } from "./cost.js";
 import {
   type Cost,
   costOfScatter,
@@ -105,7 +106,7 @@ export class RowsGradient implements Factored {
     const [t, size] = [this.positions, this.#size];
     if (t <= 1) {
       const emit = (build: Build) => sumOfSquares(build, this.cotangents);
-      return [{ name: "closed form", operations: 0, floats: t * size, dense: false, emit }];
+      return [{ name: "closed form", operations: 0, floats: costOfSquare * t * size, dense: false, emit }];
     }
     const gram = {
       name: "Gram",
@@ -136,6 +137,8 @@ export class RowsGradient implements Factored {
       name: "scatter",
       operations: 0,
       floats: this.#scattered,
+      // Zeros, and the copy of them that is added to.
+      once: 2 * sizeOfGradient(this),
       dense: false,
       emit: (build, weights) => this.viewed.apply(build, this.#scatterAll(build, weights)),
     };

@@ -12,9 +12,22 @@ import {
 } from "../graph/value.js";
 import { arrayOf, type DType, isFloat, sizeOf, type Tensor } from "../tensor.js";
 import { interaction } from "./checks.js";
+import type { DataWay } from "./convolution-data.js";
 import type { Call, OpDefinition, Reduction } from "./definition.js";
+import type { MaxPoolWay } from "./max-pool-gradient.js";
+import type { UnfoldMethod } from "./unfold.js";
 
 export type Lookup = (domain: string, op: string) => OpDefinition | undefined;
+
+/** Where there are several ways to build something, those to take. Default: the cheapest by shape. */
+export interface Choices {
+  /** How the data under a convolution's kernel is brought into rows. */
+  readonly unfold?: UnfoldMethod;
+  /** How the cotangent of a convolution's data is computed. */
+  readonly convolutionData?: DataWay;
+  /** How the maximum of a window is found again. */
+  readonly maxPool?: MaxPoolWay;
+}
 
 /** What a node may be made from, besides its op. */
 export interface NodeOptions {
@@ -32,7 +45,14 @@ export class Build {
   constructor(
     readonly lookup: Lookup,
     private readonly opaque: { has(value: Value): boolean } = new Set(),
+    /** Ways to be taken where they fit, whatever they cost. */
+    readonly choices: Choices = {},
   ) {}
+
+  /** Builds the same, in the ways that are asked for. */
+  choosing(choices: Choices): Build {
+    return new Build(this.lookup, this.opaque, choices);
+  }
 
   /**
    * Builds the parts of a composite, which read its inputs themselves: a reshape of an input that is a
@@ -40,7 +60,7 @@ export class Build {
    * of the input would reach.
    */
   inside(node: Node): Build {
-    return new Build(this.lookup, new Set(node.inputs.filter((input) => input !== null)));
+    return new Build(this.lookup, new Set(node.inputs.filter((input) => input !== null)), this.choices);
   }
 
   #origin(value: Value): Node | undefined {

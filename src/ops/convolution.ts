@@ -5,6 +5,7 @@ import { sizeOf } from "../tensor.js";
 import { zeros64 } from "./array64.js";
 import type { Build } from "./build.js";
 import { intAttribute, intsAttribute, requireInput, shapeMismatch, unsupported } from "./checks.js";
+import { dataCotangent } from "./convolution-data.js";
 import { addProducts } from "./convolve64.js";
 import type { Array64, Call, Cotangent, OpDefinition, SampleAxis, Window } from "./definition.js";
 import { patchWeight, unfold } from "./unfold.js";
@@ -146,17 +147,11 @@ function biasCotangent(node: Node, dy: Value): Cotangent[] {
   return [{ kind: "reduction", value: dy, axes, shape: bias.shape }];
 }
 
-/** Conv's data cotangent is a ConvTranspose; what the stride left over at the end comes back as output padding. */
 function differentiateConv(node: Node, dy: Value, build: Build, wanted: readonly boolean[]): (Cotangent | null)[] {
   const [x, w] = node.inputs as [Value, Value];
   const [window, groups] = [windowOf(node), groupsOf(node)];
-  const remainder = window.kernel.map((_, axis) => {
-    const padded = (x.shape[axis + 2] as number) + (window.before[axis] as number) + (window.after[axis] as number);
-    return (padded - extentOf(window, axis)) % (window.strides[axis] as number);
-  });
-  const attributes = { ...windowAttributes(window), group: groups, output_padding: remainder };
   return [
-    wanted[0] ? build.op("ConvTranspose", [dy, w], attributes) : null,
+    wanted[0] ? dataCotangent(build, dy, { weight: w, window, groups, spatial: x.shape.slice(2).map(factorOf) }) : null,
     { kind: "convolution", data: x, cotangent: dy, groups, window, shape: w.shape },
     ...biasCotangent(node, dy),
   ];

@@ -1,13 +1,14 @@
 /** MaxPool, AveragePool, LpPool, their global forms, and MaxUnpool. */
 import { type Dim, factorOf, multiply, type Shape } from "../graph/dim.js";
-import { dimsValue, type Node, type Value } from "../graph/value.js";
+import type { Node, Value } from "../graph/value.js";
 import { sizeOf } from "../tensor.js";
 import { stridesOf, zeros64 } from "./array64.js";
 import type { Build } from "./build.js";
 import { intAttribute, intsAttribute, knownDims, requireInput, shapeMismatch, unsupported } from "./checks.js";
-import type { Array64, Call, OpDefinition, Window } from "./definition.js";
+import type { Array64, Call, OpDefinition } from "./definition.js";
 import { apartFromPad, exactPool } from "./exact-pool.js";
 import { requireConstant } from "./limits.js";
+import { differentiateMaxPool, localIndices } from "./max-pool-gradient.js";
 import { batchPool, inferPool, type Pool, planesOf, poolOf, poolSampleAxis } from "./pool.js";
 import {
   autoPadOf,
@@ -44,46 +45,6 @@ function evaluateMaxPool([x]: readonly (Array64 | null)[], node: Node): Array64[
   return node.outputs.length > 1 ? [y, indices] : [y];
 }
 
-/** No element lies in two windows. */
-function isDisjoint(window: Window): boolean {
-  return window.kernel.every((_, axis) => (window.strides[axis] as number) >= extentOf(window, axis));
-}
-
-/**
- * The cotangent goes to the first maximum of each window. ONNX Runtime finds it only in the form of MaxPool
- * that also gives Indices, which takes 10 times as long as the plain one; yet building the mask from slices
- * and comparisons took as long or up to twice as long as Indices and the scatter together ([256,16,14,14],
- * window 2 stride 1: 7.4 against 7.3 ms; [64,64,32,32], 2 and 2: 21 against 14), and comparing or gathering
- * by the Indices 2 to 5 times. MaxUnpool scatters in parallel but overwrites: for windows that do not
- * overlap (10 ms in the second case).
- */
-function differentiateMaxPool(node: Node, dy: Value, build: Build): Value[] {
-  const x = node.inputs[0] as Value;
-  const { spatial, positions, window } = poolOf(node);
-  const indices = build.node("MaxPool", [x], node.attributes, 2).outputs[1] as Value;
-  if (isDisjoint(window) && positions.every((count, axis) => count <= (spatial[axis] as number))) {
-    const ones = spatial.map(() => 1);
-    return [build.op("MaxUnpool", [dy, indices, dimsValue(x.shape)], { kernel_shape: ones, strides: ones })];
-  }
-  const planes = planesOf(x.shape);
-  const scattered = build.op(
-    "ScatterElements",
-    [
-      build.zeros([planes, sizeOf(spatial)], dy.dtype),
-      localIndices(indices, sizeOf(spatial), build),
-      build.reshape(dy, [planes, sizeOf(positions)]),
-    ],
-    { axis: 1, reduction: "add" },
-  );
-  return [build.reshape(scattered, x.shape)];
-}
-
-/** Indices into the whole tensor become indices into planes: `[n * channels, positions]`. */
-function localIndices(indices: Value, plane: number, build: Build): Value {
-  const positions = sizeOf(indices.shape.slice(2).map(factorOf));
-  return build.op("Mod", [build.reshape(indices, [planesOf(indices.shape), positions]), build.ints([plane], [])]);
-}
-
 /** A window that reads nothing but padding has no maximum. */
 function requireElements(call: Call): void {
   const { spatial, positions, window } = poolOf(call);
@@ -111,7 +72,7 @@ const maxPool: OpDefinition = {
   },
   lower: exactPool,
   evaluate: evaluateMaxPool,
-  differentiate: (node, [dy], build) => (dy ? differentiateMaxPool(node, dy, build) : [null]),
+  differentiate: (node, [dy], build) => [dy ? differentiateMaxPool(node, dy, build) : null],
   batch: batchPool,
   sampleAxis: poolSampleAxis,
 };

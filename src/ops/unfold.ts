@@ -8,6 +8,7 @@ import type { Value } from "../graph/value.js";
 import { sizeOf } from "../tensor.js";
 import { stridesOf } from "./array64.js";
 import type { Build } from "./build.js";
+import { calibration } from "./calibration.js";
 import type { Window } from "./definition.js";
 import { requireConstant } from "./limits.js";
 import { kernelSize, positionsOf, windowAttributes } from "./window.js";
@@ -25,18 +26,20 @@ export interface Unfolded {
   readonly order: "ik" | "ki";
 }
 
-export type UnfoldMethod = "tiles" | "oneHot" | "gather";
+export type UnfoldMethod = "tiles" | "oneHot" | "gather" | "slices";
 
-/** The data `[n, G*I, ...spatial]` under the window at each position. `method` is chosen by shape where not given. */
+/** Methods that fit any window. */
+const general = ["oneHot", "gather", "slices"] as const;
+
+/** The data `[n, G*I, ...spatial]` under the window at each position. `method` is chosen by shape where not asked for. */
 export function unfold(
   build: Build,
   data: Value,
   window: Window,
   groups: number,
-  method: UnfoldMethod = unfoldMethod(data.shape, window, groups),
+  method: UnfoldMethod = unfoldMethod(data.shape, window, groups, build.choices.unfold),
 ): Unfolded {
-  if (method === "tiles") return unfoldTiles(build, data, window, groups);
-  return method === "oneHot" ? unfoldOneHot(build, data, window, groups) : unfoldGather(build, data, window, groups);
+  return unfolders[method](build, data, window, groups);
 }
 
 /** Windows that neither overlap nor skip within themselves: moving axes about is all there is to do. */
@@ -48,18 +51,45 @@ function isTiled(spatial: readonly number[], window: Window): boolean {
   });
 }
 
-/**
- * Measured on 2 cores, contraction included, gather / oneHot in ms: 1 channel 8x8 stride 2 (digits, n = 256)
- * 14.1 / 4.4; 3 channels 3x3 4.7 / 1.9; depthwise 3x3 20 / 3.5; 16 channels 4x4 9.0 / 3.5; 32 channels 3x3
- * 10.0 / 9.5; 128 channels 3x3 16 / 10; 16 channels 5x5 5.8 / 4.4; 64 channels 5x5 17.2 / 18.2. Strided
- * slices, one per kernel offset, were never faster than the better of the two.
- */
-export function unfoldMethod(shape: Shape, window: Window, groups: number): UnfoldMethod {
-  if (isTiled(shape.slice(2).map(factorOf), window)) return "tiles";
-  const inner = factorOf(shape[1] as Dim) / groups;
-  // A gather copies rows of `inner` numbers; the other way's work grows with the square of the kernel.
-  if (kernelSize(window) > 256) return "gather";
-  return inner >= 16 && Math.min(inner, 64) * kernelSize(window) >= 1600 ? "gather" : "oneHot";
+/** Slices of more offsets than this would make large graphs. */
+const mostSlices = 32;
+
+/** The method asked for, where it fits; else the one that takes the least time by `unfoldTime`. */
+export function unfoldMethod(shape: Shape, window: Window, groups: number, asked?: UnfoldMethod): UnfoldMethod {
+  const tiled = isTiled(shape.slice(2).map(factorOf), window);
+  if (asked && (tiled || asked !== "tiles")) return asked;
+  if (tiled) return "tiles";
+  const size = kernelSize(window);
+  const fitting = general.filter((method) => {
+    // The kernels of the one grow with the square of the kernel, the graph of the other with the kernel.
+    if (method === "oneHot") return window.kernel.every((kernel) => kernel <= 256);
+    return method === "gather" || size <= mostSlices;
+  });
+  const time = (method: UnfoldMethod) => unfoldTime(method, shape, window, groups);
+  return fitting.reduce<UnfoldMethod>((best, method) => (time(method) < time(best) ? method : best), "gather");
+}
+
+/** Nanoseconds for one image `[C, ...spatial]`. Gathers copy rows of a group's channels, slices rows of positions. */
+export function unfoldTime(method: UnfoldMethod, shape: Shape, window: Window, groups: number): number {
+  const [channels, ...spatial] = shape.slice(1).map(factorOf) as [number, ...number[]];
+  const positions = positionsOf(spatial, window);
+  const [size, count] = [kernelSize(window), sizeOf(positions)];
+  const written = channels * size * count;
+  const { gatheredRow, gatheredFloat, slicedFloat, transposed, node } = calibration;
+  switch (method) {
+    case "tiles":
+      return written * transposed;
+    case "gather":
+      return groups * count * size * gatheredRow + written * gatheredFloat + channels * sizeOf(spatial) * transposed;
+    case "oneHot":
+      return channels * oneHotTime(spatial, oneHotStages(spatial, window));
+    case "slices": {
+      const row = positions[positions.length - 1] as number;
+      const strided = window.strides[window.strides.length - 1] === 1 ? slicedFloat : 4 * slicedFloat;
+      // A kernel per offset, shared out to a batch that is taken to be small.
+      return (written / row) * gatheredRow + written * strided + (size * node) / 64;
+    }
+  }
 }
 
 interface Sizes {
@@ -81,6 +111,10 @@ function padSpatial(build: Build, data: Value, window: Window, first: number): V
   const front = Array<number>(first).fill(0);
   return build.pad(data, [...front, ...window.before, ...behind], [...front, ...window.after, ...behind]);
 }
+
+const unfolders: Readonly<
+  Record<UnfoldMethod, (build: Build, data: Value, window: Window, groups: number) => Unfolded>
+> = { tiles: unfoldTiles, oneHot: unfoldOneHot, gather: unfoldGather, slices: unfoldSlices };
 
 function unfoldTiles(build: Build, data: Value, window: Window, groups: number): Unfolded {
   const { batch, channels, positions } = sizesOf(data, window);
@@ -104,17 +138,99 @@ function unfoldTiles(build: Build, data: Value, window: Window, groups: number):
   return { byPatch, byPosition: build.transposeLast(byPatch), order: "ik" };
 }
 
-/** A convolution with the K kernels that hold a single 1. */
+/**
+ * Convolutions with kernels that hold a single 1: of all axes at once, or, as the work grows with the square of
+ * the kernel, of one axis after the other.
+ */
 function unfoldOneHot(build: Build, data: Value, window: Window, groups: number): Unfolded {
   const { batch, channels, spatial, positions } = sizesOf(data, window);
   const size = kernelSize(window);
+  let planes = build.reshape(data, [multiply(batch, channels) ?? Number.NaN, 1, ...spatial]);
+  for (const stage of oneHotStages(spatial, window)) {
+    const patches = build.op("Conv", [planes, oneHot(build, stage.kernel, data)], windowAttributes(stage));
+    const [images, kernels, ...rest] = patches.shape as [Dim, Dim, ...Dim[]];
+    planes = build.reshape(patches, [multiply(images, kernels) ?? Number.NaN, 1, ...rest]);
+  }
+  const byPatch = build.reshape(planes, [batch, groups, (channels / groups) * size, sizeOf(positions)]);
+  return { byPatch, byPosition: build.transposeLast(byPatch), order: "ik" };
+}
+
+/** The K kernels, `[K, 1, ...kernel]`. */
+function oneHot(build: Build, kernel: readonly number[], like: Value): Value {
+  const size = sizeOf(kernel);
   requireConstant("A convolution", size * size, "one kernel per element of its own,");
   const identity = Float64Array.from({ length: size * size }, (_, at) => (at % (size + 1) === 0 ? 1 : 0));
-  const kernels = build.floats(identity, [size, 1, ...window.kernel], data);
-  const planes = build.reshape(data, [multiply(batch, channels) ?? Number.NaN, 1, ...spatial]);
-  const patches = build.op("Conv", [planes, kernels], windowAttributes(window));
-  const byPatch = build.reshape(patches, [batch, groups, (channels / groups) * size, sizeOf(positions)]);
-  return { byPatch, byPosition: build.transposeLast(byPatch), order: "ik" };
+  return build.floats(identity, [size, 1, ...kernel], like);
+}
+
+/** The windows of the stages, in the order in which they are applied. */
+function oneHotStages(spatial: readonly number[], window: Window): readonly Window[] {
+  const apart = window.kernel.flatMap((_, axis) => (isIdle(window, axis) ? [] : [alongAxis(window, axis)]));
+  const time = (stages: readonly Window[]) => oneHotTime(spatial, stages);
+  return apart.length > 0 && time(apart) < time([window]) ? apart : [window];
+}
+
+function isIdle({ kernel, strides, before, after }: Window, axis: number): boolean {
+  return kernel[axis] === 1 && strides[axis] === 1 && before[axis] === 0 && after[axis] === 0;
+}
+
+/** The same window along one axis, and a single element along the others. */
+function alongAxis(window: Window, along: number): Window {
+  const only = (numbers: readonly number[], otherwise: number) =>
+    numbers.map((number, axis) => (axis === along ? number : otherwise));
+  const { kernel, strides, dilations, before, after } = window;
+  return {
+    kernel: only(kernel, 1),
+    strides: only(strides, 1),
+    dilations: only(dilations, 1),
+    before: only(before, 0),
+    after: only(after, 0),
+  };
+}
+
+/** Nanoseconds for one plane. The runtime computes kernels in blocks of eight. */
+function oneHotTime(spatial: readonly number[], stages: readonly Window[]): number {
+  let [sizes, planes, total] = [[...spatial], 1, 0];
+  for (const stage of stages) {
+    sizes = positionsOf(sizes, stage);
+    const size = kernelSize(stage);
+    const each = 8 * Math.ceil(size / 8) * calibration.oneHotFloat + size * size * calibration.multiplyAdd;
+    total += planes * sizeOf(sizes) * each;
+    planes *= size;
+  }
+  return total;
+}
+
+/** A slice of the padded data for each kernel offset, one after the other. */
+function unfoldSlices(build: Build, data: Value, window: Window, groups: number): Unfolded {
+  const { batch, channels, positions } = sizesOf(data, window);
+  const padded = padSpatial(build, data, window, 2);
+  const axes = build.ints(positions.map((_, axis) => axis + 2));
+  const inner = channels / groups;
+  const parts = offsetsOf(window.kernel).map((offset) => {
+    const starts = offset.map((k, axis) => k * (window.dilations[axis] as number));
+    const ends = starts.map(
+      (start, axis) => start + ((positions[axis] as number) - 1) * (window.strides[axis] as number) + 1,
+    );
+    const slice = build.op("Slice", [
+      padded,
+      build.ints(starts),
+      build.ints(ends),
+      axes,
+      build.ints(window.strides.slice(0, starts.length)),
+    ]);
+    return build.reshape(slice, [batch, groups, inner, sizeOf(positions)]);
+  });
+  const byPatch = build.concat(parts, 2);
+  return { byPatch, byPosition: build.transposeLast(byPatch), order: "ki" };
+}
+
+/** All offsets within a kernel, the last axis fastest. */
+function offsetsOf(kernel: readonly number[]): number[][] {
+  return kernel.reduce<number[][]>(
+    (offsets, size) => offsets.flatMap((offset) => Array.from({ length: size }, (_, k) => [...offset, k])),
+    [[]],
+  );
 }
 
 /** Channels last, so that a gather with a constant index copies rows of I numbers. */

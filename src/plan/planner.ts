@@ -4,19 +4,13 @@
  */
 
 import { defect } from "../errors.js";
-import {
-  cheapest,
-  type DotWay,
-  type Factored,
-  type GramWay,
-  type NormWay,
-  type SquaresWay,
-  type SumWay,
-  sizeOfGradient,
-} from "../gradients/factored.js";
-import { type Shape, showShape } from "../graph/dim.js";
+import { cancelling, onlyDense } from "../gradients/cancellation.js";
+import { addCosts, type Cost, cheapest, timesCost, usualBatch } from "../gradients/cost.js";
+import type { DotWay, Factored, GramWay, NormWay, SquaresWay, SumWay, Way } from "../gradients/factored.js";
+import type { Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
+import { Asked, type Question, type Strategy } from "./strategy.js";
 
 /** What the wants of a program ask of every parameter. */
 export interface Demands {
@@ -30,17 +24,20 @@ export interface Demands {
   readonly squares: boolean;
   /** Inner products of all pairs. */
   readonly gram: boolean;
+  /** Rounding must not make a weighted sum's part longer than its norm says; see `Plan.cancelling`. */
+  readonly strict: boolean;
 }
 
 /** What several wants ask together. */
 export function allDemands(demands: readonly Partial<Demands>[]): Demands {
-  const any = (key: "gradients" | "norms" | "squares" | "gram") => demands.some((each) => each[key]);
+  const any = (key: "gradients" | "norms" | "squares" | "gram" | "strict") => demands.some((each) => each[key]);
   const count = (key: "sums" | "dots") => demands.reduce((total, each) => total + (each[key] ?? 0), 0);
   return {
     gradients: any("gradients"),
     norms: any("norms"),
     squares: any("squares"),
     gram: any("gram"),
+    strict: any("strict"),
     sums: count("sums"),
     dots: count("dots"),
   };
@@ -51,66 +48,125 @@ export function asksOfGradients({ sums, dots, ...others }: Demands): boolean {
   return sums > 0 || dots > 0 || Object.values(others).includes(true);
 }
 
-/** The ways chosen for one parameter (null where nothing of that sort is wanted). */
-export interface Choice {
+/** The ways chosen for one parameter (null where nothing of that sort is wanted), and what they cost together. */
+export interface Choice extends Ways, Required<Cost> {
   readonly parameter: string;
   readonly gradient: Factored;
+  /** The numbers of samples, from and to, for which these are the cheapest ways. */
+  readonly holds: readonly [number, number];
+}
+
+interface Ways {
   readonly norm: NormWay | null;
   readonly sum: SumWay | null;
   readonly dot: DotWay | null;
   readonly squares: SquaresWay | null;
   readonly gram: GramWay | null;
-  /** Multiply-adds and floats moved, per sample, of the chosen ways together. */
-  readonly operations: number;
-  readonly floats: number;
 }
 
-type Ways = Pick<Choice, "norm" | "sum" | "dot" | "squares" | "gram">;
+export interface PlanOptions {
+  /** The number of samples to plan for. Default 64. */
+  readonly samples?: number;
+  /** Ways to be taken whatever they cost. */
+  readonly strategy?: Strategy;
+}
 
-/** The cheapest combination of ways for one parameter. */
-export function choose(parameter: string, gradient: Factored, demands: Demands): Choice {
-  const norms = demands.norms ? gradient.squaredNorms() : [null];
-  const sums = demands.sums > 0 ? gradient.weightedSums() : [null];
-  const dots = demands.dots > 0 ? gradient.dots() : [null];
-  const squares = demands.squares ? gradient.sumsOfSquares() : [null];
-  const grams = demands.gram ? gradient.grams() : [null];
-  const combinations = norms.flatMap((norm) =>
+/** All combinations of ways for one parameter. */
+function combinations(parameter: string, gradient: Factored, demands: Demands, asked: Asked): readonly Priced[] {
+  const among = <W extends Way<never>>(question: Question, wanted: boolean, ways: () => readonly W[]) =>
+    wanted ? asked.among(parameter, question, ways()) : [null];
+  const strictly = <W extends Way<never>>(ways: readonly W[]) =>
+    demands.strict && onlyDense(gradient) ? ways.filter((way) => way.dense) : ways;
+  const norms = among("norm", demands.norms, () => strictly(gradient.squaredNorms()));
+  const sums = among("sum", demands.sums > 0, () => strictly(gradient.weightedSums()));
+  const dots = among("dot", demands.dots > 0, () => gradient.dots());
+  const squares = among("squares", demands.squares, () => gradient.sumsOfSquares());
+  const grams = among("gram", demands.gram, () => gradient.grams());
+  const all: Ways[] = norms.flatMap((norm) =>
     sums.flatMap((sum) =>
       dots.flatMap((dot) =>
         squares.flatMap((square) => grams.map((gram) => ({ norm, sum, dot, squares: square, gram }))),
       ),
     ),
   );
-  return cheapest(combinations.map((ways) => combine(parameter, gradient, ways, demands)));
+  return all.map((ways) => ({ ...ways, ...costOf(gradient, ways, demands) }));
 }
 
-function combine(parameter: string, gradient: Factored, ways: Ways, demands: Demands): Choice {
+type Priced = Ways & Required<Cost>;
+
+/** Multiplying out is paid for once, however many use it. */
+function costOf(gradient: Factored, ways: Ways, demands: Demands): Required<Cost> {
   const { norm, sum, dot, squares, gram } = ways;
   const uses = [
     ...[norm, squares, gram].filter((way) => way !== null),
     ...(sum ? Array<SumWay>(demands.sums).fill(sum) : []),
     ...(dot ? Array<DotWay>(demands.dots).fill(dot) : []),
   ];
-  const { operations, floats } = gradient.materialisation;
-  // Multiplying out is paid for once, however many use it.
   const dense = uses.filter((way) => way.dense).length;
   const saved = Math.max(0, dense - 1);
   const extra = demands.gradients && dense === 0 ? 1 : 0;
-  return {
+  return addCosts([...uses, timesCost(gradient.materialisation, extra - saved)]);
+}
+
+/** The cheapest combination of ways for one parameter, in a batch of so many samples. */
+export function choose(
+  parameter: string,
+  gradient: Factored,
+  demands: Demands,
+  { samples = usualBatch, strategy = {} }: PlanOptions = {},
+): Choice {
+  return chosen(
     parameter,
     gradient,
-    ...ways,
-    operations: uses.reduce((total, way) => total + way.operations, 0) + (extra - saved) * operations,
-    floats: uses.reduce((total, way) => total + way.floats, 0) + (extra - saved) * floats,
-  };
+    combinations(parameter, gradient, demands, new Asked(strategy, [parameter])),
+    samples,
+  );
+}
+
+function chosen(parameter: string, gradient: Factored, priced: readonly Priced[], samples: number): Choice {
+  const best = cheapest(priced, samples);
+  return { ...best, parameter, gradient, holds: rangeOf(best, priced, samples) };
+}
+
+/** Batches larger than this are not planned for. */
+const largestBatch = 2 ** 20;
+
+/** The largest range of batch sizes around `samples` for which `best` stays the cheapest. */
+function rangeOf(best: Priced, priced: readonly Priced[], samples: number): [number, number] {
+  const still = (n: number) => cheapest(priced, n) === best;
+  return [furthest(still, samples, 1), furthest(still, samples, largestBatch)];
+}
+
+/** The last whole number from `from` towards `end` for which `holds`, which fails from some point on. */
+function furthest(holds: (n: number) => boolean, from: number, end: number): number {
+  if (holds(end)) return end;
+  let [good, bad] = [from, end];
+  while (Math.abs(bad - good) > 1) {
+    const middle = Math.floor((good + bad) / 2);
+    if (holds(middle)) good = middle;
+    else bad = middle;
+  }
+  return good;
 }
 
 /** What wants are built from: the chosen ways, emitted when asked for. */
 export class Plan {
   readonly choices: ReadonlyMap<string, Choice>;
 
-  constructor(gradients: ReadonlyMap<string, Factored>, demands: Demands) {
-    this.choices = new Map([...gradients].map(([name, gradient]) => [name, choose(name, gradient, demands)]));
+  constructor(
+    gradients: ReadonlyMap<string, Factored>,
+    readonly demands: Demands,
+    readonly options: PlanOptions = {},
+  ) {
+    const { samples = usualBatch, strategy = {} } = options;
+    const asked = new Asked(strategy, [...gradients.keys()]);
+    asked.requireKnown(namesOf(gradients.values(), demands));
+    this.choices = new Map(
+      [...gradients].map(([name, gradient]) => [
+        name,
+        chosen(name, gradient, combinations(name, gradient, demands, asked), samples),
+      ]),
+    );
   }
 
   get parameters(): string[] {
@@ -142,6 +198,15 @@ export class Plan {
     return sum.emit(build, weights);
   }
 
+  /**
+   * What is to be added to the squared norm, times a little more than the rounding error of a float, so that no
+   * weighted sum's part is longer than that norm, `[N]`. Null for nothing: where norm and sum are of the same values.
+   */
+  cancelling(parameter: string): Value | null {
+    const { gradient, norm, sum } = this.#choice(parameter);
+    return norm?.dense && sum?.dense ? null : cancelling(build, gradient);
+  }
+
   /** `[N]` */
   dot(parameter: string, vector: Value): Value {
     const { dot } = this.#choice(parameter);
@@ -169,38 +234,17 @@ export class Plan {
   }
 }
 
-/** One row of `explain()`: what was chosen for a parameter, and what it costs for each sample. */
-export interface ExplainedParameter {
-  readonly parameter: string;
-  readonly shape: string;
-  readonly elements: number;
-  readonly kind: string;
-  readonly positions: number;
-  readonly norm: string | null;
-  readonly sum: string | null;
-  readonly dot: string | null;
-  readonly squares: string | null;
-  readonly gram: string | null;
-  /** The gradients are multiplied out to `[N, ...shape]` on the way. */
-  readonly dense: boolean;
-  readonly operations: number;
-  readonly floats: number;
-}
-
-export function explainPlan(plan: Plan): ExplainedParameter[] {
-  return [...plan.choices.values()].map(({ parameter, gradient, operations, floats, ...ways }) => ({
-    parameter,
-    shape: showShape(gradient.shape),
-    elements: sizeOfGradient(gradient),
-    kind: gradient.kind,
-    positions: gradient.positions,
-    norm: ways.norm?.name ?? null,
-    sum: ways.sum?.name ?? null,
-    dot: ways.dot?.name ?? null,
-    squares: ways.squares?.name ?? null,
-    gram: ways.gram?.name ?? null,
-    dense: Object.values(ways).some((way) => way?.dense && gradient.kind !== "dense"),
-    operations,
-    floats,
-  }));
+/** The names of all ways there are to what is wanted. */
+function namesOf(gradients: Iterable<Factored>, demands: Demands): Map<Question, readonly string[]> {
+  const all = [...gradients];
+  const names = (wanted: boolean, ways: (gradient: Factored) => readonly { readonly name: string }[]) =>
+    wanted ? [...new Set(all.flatMap((gradient) => ways(gradient).map(({ name }) => name)))] : null;
+  const found: [Question, readonly string[] | null][] = [
+    ["norm", names(demands.norms, (gradient) => gradient.squaredNorms())],
+    ["sum", names(demands.sums > 0, (gradient) => gradient.weightedSums())],
+    ["dot", names(demands.dots > 0, (gradient) => gradient.dots())],
+    ["squares", names(demands.squares, (gradient) => gradient.sumsOfSquares())],
+    ["gram", names(demands.gram, (gradient) => gradient.grams())],
+  ];
+  return new Map(found.flatMap(([question, known]) => (known ? [[question, known] as const] : [])));
 }

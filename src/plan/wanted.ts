@@ -59,8 +59,5 @@ export function under(returned: Returned, prefix: string): Record<string, FloatT
 /** The norm of these parameters' gradients together, of all unless given, `[N]`. */
 export function totalNorm({ plan, losses }: Wanted, parameters: readonly string[] = plan.parameters): Value {
   const squares = parameters.map((parameter) => plan.squaredNorm(parameter));
-  const [first, ...rest] = squares;
-  return first
-    ? build.sqrt(rest.reduce((sum, square) => build.add(sum, square), first))
-    : build.zeros(losses.shape, losses.dtype);
+  return squares.length === 0 ? build.zeros(losses.shape, losses.dtype) : build.sqrt(build.op("Sum", squares));
 }

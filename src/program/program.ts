@@ -12,7 +12,9 @@ import type { Module } from "../nn/module.js";
 import { encodeModel } from "../onnx/encode.js";
 import { build } from "../ops/registry.js";
 import { checkMaxNorm } from "../plan/clipping.js";
-import { allDemands, asksOfGradients, explainPlan, Plan } from "../plan/planner.js";
+import { explainPlan, totalsOf } from "../plan/explain.js";
+import { allDemands, asksOfGradients, Plan } from "../plan/planner.js";
+import type { Strategy } from "../plan/strategy.js";
 import type { Results, Returned, Wants } from "../plan/want.js";
 import { nodeRuntime } from "../run/node.js";
 import type { Session } from "../run/runtime.js";
@@ -26,6 +28,10 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions {
   readonly want: W;
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
+  /** The number of samples that the program is planned for: it runs with any. Default 64. */
+  readonly batchSize?: number;
+  /** Ways to be taken whatever they cost, for experiments. Default: the cheapest by shape. */
+  readonly strategy?: Strategy;
 }
 
 export interface RunOptions {
@@ -85,7 +91,7 @@ export class Program<W extends Wants> {
   /** Compiles; see `perSample`. */
   static async compile<W extends Wants>(model: Model, options: ProgramOptions<W>): Promise<Program<W>> {
     const objective = objectiveOf(model, options);
-    const plan = planFor(objective, options.want);
+    const plan = planFor(objective, options);
     const emitted = emit(objective, plan, options.want);
     const bytes = encodeModel({ inputs: inputsOf(emitted), outputs: emitted.outputs });
     const threads = options.threads === undefined ? {} : { threads: options.threads };
@@ -138,7 +144,7 @@ export class Program<W extends Wants> {
 
   /** What was chosen for each parameter and why: data, and as text a table. */
   explain(): Explanation {
-    return new Explanation(explainPlan(this.#plan), this.#objective.model.notes);
+    return new Explanation(explainPlan(this.#plan), this.#objective.model.notes, totalsOf(this.#plan));
   }
 
   /** Frees the runtime's memory. The program cannot run afterwards. */
@@ -231,16 +237,21 @@ function checkShape(whose: string, { dtype, shape }: Value, name: string, tensor
   );
 }
 
-function planFor(objective: Objective, wants: Wants): Plan {
-  const total = allDemands(Object.values(wants).map((each) => each.demands));
-  if (!asksOfGradients(total)) return new Plan(new Map(), total);
-  const found = perSampleGradients(objective.losses, [...objective.parameters.values()], objective.axes);
+function planFor(objective: Objective, options: ProgramOptions<Wants>): Plan {
+  const { want, batchSize, strategy = {} } = options;
+  if (batchSize !== undefined && !(Number.isSafeInteger(batchSize) && batchSize >= 1)) {
+    throw new PergradError("INVALID_ARGUMENT", `batchSize must be a whole number from 1 up, not ${batchSize}.`);
+  }
+  const total = allDemands(Object.values(want).map((each) => each.demands));
+  const planOptions = { strategy, ...(batchSize === undefined ? {} : { samples: batchSize }) };
+  if (!asksOfGradients(total)) return new Plan(new Map(), total, planOptions);
+  const found = perSampleGradients(objective.losses, [...objective.parameters.values()], objective.axes, strategy);
   // Through comparisons and integers a parameter may reach the loss without changing it: then it has zeros.
   const gradients = [...objective.parameters].map(([name, parameter]) => {
     const zeros = () => new Dense(build.zeros([N, ...parameter.shape], parameter.dtype));
     return [name, found.get(parameter) ?? zeros()] as const;
   });
-  return new Plan(new Map(gradients), total);
+  return new Plan(new Map(gradients), total, planOptions);
 }
 
 function emit(objective: Objective, plan: Plan, wants: Wants): Emitted {

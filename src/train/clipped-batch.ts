@@ -46,6 +46,7 @@ export class BatchClipper<S> {
       ...(groups ? { groups } : {}),
       ...(automatic ? { automatic } : {}),
       adjustable: true,
+      strict: true,
     };
     const wants: Wanted = {
       clipped: want.clippedSum(clipping),

@@ -60,11 +60,16 @@ export async function trainPrivately<S>(
   const make = () => PrivateTrainer.over(own, { ...options, noiseMultiplier, record, ...startOf(checkpoints) });
   return using(make, checkpoints, async (trainer) => {
     const { targetEpsilon } = options;
-    const { recorded, steps: taken } = trainer.state();
-    const bounded = targetEpsilon !== undefined && recorded > taken;
-    await loop(trainer, steps, options, checkpoints, () => !bounded || trainer.nextEpsilon <= targetEpsilon);
+    const asked = targetEpsilon !== undefined && !isPlanned(trainer, noiseMultiplier);
+    await loop(trainer, steps, options, checkpoints, () => !asked || trainer.nextEpsilon <= targetEpsilon);
     return finished(trainer, { ...options, noiseMultiplier });
   });
+}
+
+/** Whether what was spent before is part of what the noise was planned for; else epsilon is to be asked for at each step. */
+function isPlanned<S>(trainer: PrivateTrainer<S>, noiseMultiplier: number): boolean {
+  const { steps, recorded, ledger } = trainer.state();
+  return recorded === steps && ledger.every((spent) => spent.noiseMultiplier === noiseMultiplier);
 }
 
 /** Makes a trainer, and frees it and what it keeps afterwards. */

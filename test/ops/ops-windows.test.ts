@@ -4,6 +4,8 @@ import { batchOver } from "../../src/autodiff/batch.js";
 import { N } from "../../src/graph/dim.js";
 import { leaf, type Value } from "../../src/graph/value.js";
 import { array64, zeros64 } from "../../src/ops/array64.js";
+import type { Choices } from "../../src/ops/build.js";
+import { dataWays } from "../../src/ops/convolution-data.js";
 import { evaluateGraph } from "../../src/ops/evaluate.js";
 import { build } from "../../src/ops/registry.js";
 import { foldWeight, patchWeight, type UnfoldMethod, unfold, unfoldMethod } from "../../src/ops/unfold.js";
@@ -129,6 +131,40 @@ describe("MaxPool with ties", () => {
   });
 });
 
+/** The derivative by every way that may be asked for: the same in float64, and ONNX Runtime agrees with each. */
+async function expectWaysToAgree(drawn: fc.Arbitrary<OpCase>, ways: readonly Choices[]): Promise<void> {
+  await fc.assert(
+    fc.asyncProperty(fc.array(drawn, { minLength: 12, maxLength: 12 }), async (tests) => {
+      const all = tests.map((test, k) => ways.map((way, i) => derivativeOf(test, `c${k}_${i}_`, way)));
+      for (const each of all) {
+        const [first, ...others] = each.map(({ outputs, feeds }) => evaluateGraph(outputs, feeds, 1));
+        for (const other of others) {
+          other.forEach(({ dims, data }, k) => {
+            expect(dims).toEqual(first?.[k]?.dims);
+            for (const [at, x] of data.entries()) expect(x).toBeCloseTo(first?.[k]?.data[at] as number, 10);
+          });
+        }
+      }
+      await checkComputed(all.flat(), 1e-4);
+    }),
+    { numRuns: 3 },
+  );
+}
+
+describe("ways of one derivative", () => {
+  it("of MaxPool agree, ties included", async () => {
+    const drawn = poolCases("MaxPool", fc.constant({}), ties).filter((test) => !unusual(test) && builds(test));
+    await expectWaysToAgree(drawn, [{ maxPool: "indices" }, { maxPool: "comparison" }]);
+  });
+
+  it("of Conv agree", async () => {
+    const drawn = cases("Conv").filter((test) => !(same(test) && dilated(test)));
+    const data = dataWays.map((convolutionData): Choices => ({ convolutionData }));
+    const unfolds = (["oneHot", "gather", "slices"] as const).map((unfold): Choices => ({ unfold }));
+    await expectWaysToAgree(drawn, [...data, ...unfolds]);
+  });
+});
+
 describe("unfold", () => {
   const unfoldCases = fc
     .tuple(
@@ -174,7 +210,7 @@ describe("unfold", () => {
       const direct = build.op("Conv", [data, weight], attributes);
       const positions = sizeOf(direct.shape.slice(2) as number[]);
       const cotangent = build.reshape(direct, [N, groups, o, positions]);
-      const methods: UnfoldMethod[] = ["oneHot", "gather"];
+      const methods: UnfoldMethod[] = ["oneHot", "gather", "slices"];
       if (unfoldMethod(data.shape, window, groups) === "tiles") methods.push("tiles");
       const outputs = methods.flatMap((method) => {
         const { byPatch, byPosition, order } = unfold(build, data, window, groups, method);

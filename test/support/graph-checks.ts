@@ -2,11 +2,12 @@
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { expect } from "vitest";
 import { batchOver } from "../../src/autodiff/batch.js";
-import { plain, reverse } from "../../src/autodiff/reverse.js";
+import { plainWith, reverse } from "../../src/autodiff/reverse.js";
 import { simplify } from "../../src/emit/simplify.js";
 import { constantValue, leaf, type Value } from "../../src/graph/value.js";
 import { encodeModel } from "../../src/onnx/encode.js";
 import { array64, zeros64 } from "../../src/ops/array64.js";
+import type { Choices } from "../../src/ops/build.js";
 import type { Array64 } from "../../src/ops/definition.js";
 import { evaluateGraph } from "../../src/ops/evaluate.js";
 import { build } from "../../src/ops/registry.js";
@@ -42,14 +43,14 @@ function fed(test: OpCase, prefix: string): { inputs: (Value | null)[]; feeds: M
 }
 
 /** The cotangents of all floating-point inputs that are fed. */
-export function derivativeOf(test: OpCase, prefix: string): Computed {
+export function derivativeOf(test: OpCase, prefix: string, choices: Choices = {}): Computed {
   const { inputs, feeds } = fed(test, prefix);
   const node = build.node(test.op, inputs, test.attributes, test.outputs, { domain: test.domain ?? "" });
   const outputs = node.outputs.filter(({ dtype }) => isFloat(dtype));
   const seeds = new Map(outputs.map((output, k) => [output, leaf(`${prefix}dy${k}`, output, { kind: "input" })]));
   for (const seed of seeds.values()) feeds.set(seed, waves(seed.shape as number[]));
   const targets = inputs.filter((input): input is Value => input !== null && feeds.has(input) && isFloat(input.dtype));
-  const found = reverse(seeds, new Set(targets), plain);
+  const found = reverse(seeds, new Set(targets), plainWith(build.choosing(choices)));
   return { outputs: targets.flatMap((target) => found.get(target) ?? []), feeds, what: test };
 }
 
