@@ -8,7 +8,7 @@ import {
   gradientNoiseMultiplier,
   nextNorm,
 } from "../privacy/adaptive-clipping.js";
-import { epsilon } from "../privacy/index.js";
+import { epsilon, PldAccountant } from "../privacy/index.js";
 import type { GaussianMechanism } from "../privacy/mechanism.js";
 import { withNoise } from "../privacy/noise.js";
 import { checkSeed, type Purpose, type RandomBits, secretBits, seededBits, Words } from "../privacy/random-bits.js";
@@ -31,6 +31,8 @@ export class PrivateTrainer<S> {
   readonly #clipper: BatchClipper<S>;
   readonly #sampler: Sampler;
   readonly #adaptive: AdaptiveClipping | null;
+  /** Remembers one step's losses, so that each next epsilon takes a few milliseconds. */
+  readonly #pld = new PldAccountant();
   #state: TrainerState<S>;
   #busy = false;
   /** Whether this trainer has paid for the epoch that it is in. Only shuffled sampling pays by the epoch. */
@@ -89,12 +91,12 @@ export class PrivateTrainer<S> {
 
   /** What has been spent so far, at `delta`. */
   get epsilon(): number {
-    return epsilonOf(this.#state, this.#options);
+    return this.#epsilonOf(this.#state);
   }
 
   /** What will have been spent after one more step. */
   get nextEpsilon(): number {
-    return epsilonOf(paid(this.#state, this.#price()), this.#options);
+    return this.#epsilonOf(paid(this.#state, this.#price()));
   }
 
   /** The trained parameters alone. */
@@ -201,7 +203,7 @@ export class PrivateTrainer<S> {
 
   #result(found: ClippedBatch, samples: number, sensitivity: number, start: number): PrivateStepResult {
     const state = this.#state;
-    const options = this.#options;
+    const epsilonOf = this.#epsilonOf.bind(this);
     return {
       step: state.steps,
       samples,
@@ -213,21 +215,19 @@ export class PrivateTrainer<S> {
       private: this.private,
       seconds: (performance.now() - start) / 1000,
       get epsilon() {
-        return epsilonOf(state, options);
+        return epsilonOf(state);
       },
     };
+  }
+
+  #epsilonOf({ ledger }: Pick<TrainerState<S>, "ledger">): number {
+    const { delta, accountant = "pld" } = this.#options;
+    return accountant === "pld" ? this.#pld.epsilonUpper(ledger, delta) : epsilon(ledger, { delta, accountant });
   }
 }
 
 function paid<S>({ ledger, recorded }: TrainerState<S>, spent: GaussianMechanism) {
   return { ledger: composedInOrder([...ledger, spent]), recorded: recorded + 1 };
-}
-
-function epsilonOf<S>(
-  { ledger }: Pick<TrainerState<S>, "ledger">,
-  { delta, accountant }: PrivateStepOptions<S>,
-): number {
-  return epsilon(ledger, { delta, ...(accountant ? { accountant } : {}) });
 }
 
 function adaptiveOf<S>({ adaptive, batchSize }: PrivateStepOptions<S>): AdaptiveClipping | null {

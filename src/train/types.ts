@@ -143,7 +143,7 @@ export interface StepResult {
 export interface PrivateStepResult extends StepResult {
   /** False where the generator is seeded: then nothing here is private. */
   readonly private: boolean;
-  /** Spent so far, this step included, at the trainer's delta. Computed when it is read, which may take 30 ms. */
+  /** Spent so far, this step included, at the trainer's delta. Computed when it is read, in some milliseconds. */
   readonly epsilon: number;
   /** Samples whose gradients were clipped; by automatic clipping, those beyond the norm. */
   readonly clipped: number;
