@@ -3,7 +3,7 @@
  * are made from and not multiplied out until somebody needs that. There is one file for each kind; each
  * answers the same questions, and for each question may know several ways.
  */
-import { elementsOf, factorOf, N, type Shape } from "../graph/dim.js";
+import { type Dim, elementsOf, factorOf, N, type Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { Along, ViewStep } from "../ops/definition.js";
@@ -60,7 +60,6 @@ export interface Factored {
   weightedSums(): readonly SumWay[];
   dots(): readonly DotWay[];
   sumsOfSquares(): readonly SquaresWay[];
-  grams(): readonly GramWay[];
 }
 
 /**
@@ -142,8 +141,9 @@ export function denseSum(gradient: Factored): SumWay {
 }
 
 /** The gradients multiplied out, a row for each sample, `[N, elements]`. */
-function flat(build: Build, gradient: Factored): Value {
-  return build.reshape(gradient.materialise(build), [N, sizeOfGradient(gradient)]);
+export function flat(build: Build, gradient: Factored): Value {
+  const whole = gradient.materialise(build);
+  return build.reshape(whole, [whole.shape[0] as Dim, sizeOfGradient(gradient)]);
 }
 
 /** What is dense costs for a question that reads each element `times` times. */
@@ -167,18 +167,5 @@ export function denseSquares(gradient: Factored): SquaresWay {
   return {
     ...denseWay(gradient, 0),
     emit: (build) => build.reduce("ReduceSumSquare", gradient.materialise(build), [0]),
-  };
-}
-
-/** Pairs in a batch of a size that is not known yet: the cost per sample counts this many others. */
-export const assumedPairs = 32;
-
-export function denseGram(gradient: Factored): GramWay {
-  return {
-    ...denseWay(gradient, assumedPairs),
-    emit: (build) => {
-      const rows = flat(build, gradient);
-      return build.matmul(rows, build.transposeLast(rows));
-    },
   };
 }

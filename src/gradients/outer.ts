@@ -3,16 +3,13 @@ import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { Along, ViewStep } from "../ops/definition.js";
 import {
-  assumedPairs,
   type Cost,
   type DotWay,
   denseDot,
-  denseGram,
   denseNorm,
   denseSquares,
   denseSum,
   type Factored,
-  type GramWay,
   type NormWay,
   notNegative,
   type SquaresWay,
@@ -218,28 +215,6 @@ export class Outer implements Factored {
 
   #rawSquares(build: Build): Value {
     return build.reduce("ReduceSumSquare", this.raw(build), [0]);
-  }
-
-  /** One position: the products of the factors' own inner products, block by block. */
-  grams(): readonly GramWay[] {
-    if (this.positions !== 1) return [denseGram(this)];
-    const { blocks, rows, columns } = this.#sizes;
-    const products = (build: Build, value: Value, size: number) => {
-      const flat = build.reshape(value, blocks === 1 ? [N, size] : [N, blocks, size]);
-      const byBlock = blocks === 1 ? flat : build.moveAxis(flat, 1, 0);
-      return build.matmul(byBlock, build.transposeLast(byBlock));
-    };
-    const closed: GramWay = {
-      name: "product of Grams",
-      operations: assumedPairs * blocks * (rows + columns),
-      floats: 3 * assumedPairs * blocks,
-      dense: false,
-      emit: (build) => {
-        const both = build.mul(products(build, this.rows, rows), products(build, this.columns, columns));
-        return blocks === 1 ? both : build.reduce("ReduceSum", both, [0]);
-      },
-    };
-    return [closed, denseGram(this)];
   }
 
   /** One matrix product over samples and positions: `[(B,) I, O]`. */

@@ -7,12 +7,10 @@ import {
   costOfScatter,
   type DotWay,
   denseDot,
-  denseGram,
   denseNorm,
   denseSquares,
   denseSum,
   type Factored,
-  type GramWay,
   type NormWay,
   notNegative,
   type SquaresWay,
@@ -158,10 +156,6 @@ export class RowsGradient implements Factored {
 
   sumsOfSquares(): readonly SquaresWay[] {
     return [denseSquares(this)];
-  }
-
-  grams(): readonly GramWay[] {
-    return [denseGram(this)];
   }
 
   /** The rows of all samples added into one table, `[V, R]`. */

@@ -14,6 +14,7 @@ import {
   type SumWay,
   sizeOfGradient,
 } from "../gradients/factored.js";
+import { gramWays } from "../gradients/pairs.js";
 import { type Shape, showShape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
@@ -73,7 +74,7 @@ export function choose(parameter: string, gradient: Factored, demands: Demands):
   const sums = demands.sums > 0 ? gradient.weightedSums() : [null];
   const dots = demands.dots > 0 ? gradient.dots() : [null];
   const squares = demands.squares ? gradient.sumsOfSquares() : [null];
-  const grams = demands.gram ? gradient.grams() : [null];
+  const grams = demands.gram ? gramWays(gradient) : [null];
   const combinations = norms.flatMap((norm) =>
     sums.flatMap((sum) =>
       dots.flatMap((dot) =>

@@ -4,6 +4,7 @@ import { plain, reverse } from "../../src/autodiff/reverse.js";
 import { SampleAxes } from "../../src/autodiff/sample-axes.js";
 import { simplify } from "../../src/emit/simplify.js";
 import type { Factored } from "../../src/gradients/factored.js";
+import { gramWays } from "../../src/gradients/pairs.js";
 import { factorOf } from "../../src/graph/dim.js";
 import type { Value } from "../../src/graph/value.js";
 import type { Array64 } from "../../src/ops/definition.js";
@@ -72,7 +73,7 @@ export function waysOf(gradient: Factored, weights: Value): { name: string; valu
     ...gradient.weightedSums().map((way) => ({ name: `weighted sum by ${way.name}`, value: way.emit(build, weights) })),
     ...gradient.dots().map((way) => ({ name: `dot by ${way.name}`, value: way.emit(build, vectorFor(gradient)) })),
     ...gradient.sumsOfSquares().map((way) => ({ name: `squares' sum by ${way.name}`, value: way.emit(build) })),
-    ...gradient.grams().map((way) => ({ name: `pairs by ${way.name}`, value: way.emit(build) })),
+    ...gramWays(gradient).map((way) => ({ name: `pairs by ${way.name}`, value: way.emit(build) })),
   ];
 }
 
