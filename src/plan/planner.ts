@@ -31,17 +31,20 @@ export interface Demands {
   readonly squares: boolean;
   /** Inner products of all pairs. */
   readonly gram: boolean;
+  /** The factored gradients themselves, for ways of a want's own. */
+  readonly factors: boolean;
 }
 
 /** What several wants ask together. */
 export function allDemands(demands: readonly Partial<Demands>[]): Demands {
-  const any = (key: "gradients" | "norms" | "squares" | "gram") => demands.some((each) => each[key]);
+  const any = (key: "gradients" | "norms" | "squares" | "gram" | "factors") => demands.some((each) => each[key]);
   const count = (key: "sums" | "dots") => demands.reduce((total, each) => total + (each[key] ?? 0), 0);
   return {
     gradients: any("gradients"),
     norms: any("norms"),
     squares: any("squares"),
     gram: any("gram"),
+    factors: any("factors"),
     sums: count("sums"),
     dots: count("dots"),
   };
@@ -162,6 +165,11 @@ export class Plan {
     const { gram } = this.#choice(parameter);
     if (!gram) throw defect(`no Gram matrix of "${parameter}" is planned`);
     return gram.emit(build);
+  }
+
+  /** Not multiplied out. */
+  factored(parameter: string): Factored {
+    return this.#choice(parameter).gradient;
   }
 
   /** The parameter's own shape. */

@@ -24,6 +24,11 @@ export type Returned = Readonly<Record<string, Tensor>>;
 export interface Want<R> {
   readonly name: string;
   readonly demands: Partial<Demands>;
+  /**
+   * Its results are of pairs of samples, so that a batch cannot be computed in parts. Without it, tensors
+   * whose shape holds N are joined from those of parts along that axis, and others are added up.
+   */
+  readonly whole?: true;
   /** What the want's own inputs hold where `run` is given nothing else. */
   readonly vectors?: ByParameter;
   /** The values to compute, under names of the want's own. */
