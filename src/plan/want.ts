@@ -4,6 +4,7 @@ import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import type { Tensor } from "../tensor.js";
 import { cosine, dot, gram } from "./inner-products.js";
+import { project } from "./projection.js";
 import { reduce } from "./reduction.js";
 import { moments, noiseScale } from "./statistics.js";
 import { type ByParameter, each, type FloatTensor, float, totalNorm, under, type Want, type Wanted } from "./wanted.js";
@@ -160,5 +161,6 @@ export const want = {
   dot,
   gram,
   cosine,
+  project,
   reduce,
 } as const;

@@ -5,7 +5,9 @@ import { SampleAxes } from "../../src/autodiff/sample-axes.js";
 import { simplify } from "../../src/emit/simplify.js";
 import type { Factored } from "../../src/gradients/factored.js";
 import { gramWays } from "../../src/gradients/pairs.js";
-import { factorOf } from "../../src/graph/dim.js";
+import { projections } from "../../src/gradients/projection.js";
+import { drawSigns, type Signs } from "../../src/gradients/signs.js";
+import { factorOf, type Shape } from "../../src/graph/dim.js";
 import type { Value } from "../../src/graph/value.js";
 import type { Array64 } from "../../src/ops/definition.js";
 import { evaluateGraph } from "../../src/ops/evaluate.js";
@@ -64,6 +66,21 @@ function vectorFor({ shape }: Factored): Value {
   return build.constant({ dtype: "float32", dims, data: Float32Array.from({ length: size }, (_, i) => element(i)) });
 }
 
+/** Signs to project a gradient by. */
+function signsFor({ shape }: Pick<Factored, "shape">): Signs {
+  return drawSigns(3, "w", shape, 3);
+}
+
+/** The projections of one gradient, as they are defined. */
+function projected(gradient: Float64Array, { dims, rows, columns }: Signs): number[] {
+  return Array.from({ length: dims }, (_, k) =>
+    gradient.reduce((sum, x, i) => {
+      const [r, c] = [Math.floor(i / columns.size), i % columns.size];
+      return sum + x * (rows.data[r * dims + k] ?? 0) * (columns.data[c * dims + k] ?? 0);
+    }, 0),
+  );
+}
+
 /** Every way of answering every question about one gradient, with the name it goes by. */
 export function waysOf(gradient: Factored, weights: Value): { name: string; value: Value }[] {
   return [
@@ -73,16 +90,21 @@ export function waysOf(gradient: Factored, weights: Value): { name: string; valu
     ...gradient.weightedSums().map((way) => ({ name: `weighted sum by ${way.name}`, value: way.emit(build, weights) })),
     ...gradient.dots().map((way) => ({ name: `dot by ${way.name}`, value: way.emit(build, vectorFor(gradient)) })),
     ...gradient.sumsOfSquares().map((way) => ({ name: `squares' sum by ${way.name}`, value: way.emit(build) })),
+    ...projections(gradient, signsFor(gradient)).map((way) => ({
+      name: `projection by ${way.name}`,
+      value: way.emit(build),
+    })),
     ...gramWays(gradient).map((way) => ({ name: `pairs by ${way.name}`, value: way.emit(build) })),
   ];
 }
 
 /** What each question's answer must be, from the loop. */
-function expected(name: string, loop: readonly Float64Array[], weights: Float64Array): number[] {
+function expected(name: string, loop: readonly Float64Array[], weights: Float64Array, shape: Shape): number[] {
   const size = loop[0]?.length ?? 0;
   if (name === "gradients") return loop.flatMap((gradient) => [...gradient]);
   const dot = (a: Float64Array, f: (i: number) => number) => a.reduce((sum, x, i) => sum + x * f(i), 0);
   if (name.startsWith("dot")) return loop.map((gradient) => dot(gradient, (i) => Math.fround(element(i))));
+  if (name.startsWith("projection")) return loop.flatMap((gradient) => projected(gradient, signsFor({ shape })));
   if (name.startsWith("pairs")) return loop.flatMap((a) => loop.map((b) => dot(a, (i) => b[i] ?? 0)));
   if (name.startsWith("squares"))
     return Array.from({ length: size }, (_, i) => loop.reduce((sum, gradient) => sum + (gradient[i] ?? 0) ** 2, 0));
@@ -131,7 +153,9 @@ export function compareWithLoop(test: Case): Map<string, string> {
       const what = `${parameter.name}, ${gradient.kind}, ${name}`;
       // The loop of an empty batch does not know how long a gradient is: sums are zeros, the rest is empty.
       const answer =
-        test.samples === 0 && name.includes("sum") ? Array.from(actual, () => 0) : expected(name, wanted, weightData);
+        test.samples === 0 && name.includes("sum")
+          ? Array.from(actual, () => 0)
+          : expected(name, wanted, weightData, gradient.shape);
       expectClose(actual, answer, 1e-9, what, 1e-6);
     });
   }
