@@ -3,6 +3,7 @@ import { PergradError } from "../errors.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import type { Tensor } from "../tensor.js";
+import { cross } from "./cross.js";
 import { cosine, dot, gram } from "./inner-products.js";
 import { project } from "./projection.js";
 import { reduce } from "./reduction.js";
@@ -161,6 +162,7 @@ export const want = {
   dot,
   gram,
   cosine,
+  cross,
   project,
   reduce,
 } as const;
