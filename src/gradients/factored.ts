@@ -32,7 +32,10 @@ export type NormWay = Way;
 export type SumWay = Way<[weights: Value | null]>;
 /** A way to the inner products of each sample's gradient with a vector of the parameter's shape, `[N]`. */
 export type DotWay = Way<[vector: Value]>;
-/** A way to the sum over samples of the squares of gradient n, element by element, `[...shape]`. */
+/**
+ * A way to the sum over samples of the squares of gradient n less the batch's mean, element by element,
+ * `[...shape]`: not by the difference of sums, of which rounding leaves nothing where all are nearly alike.
+ */
 export type SquaresWay = Way;
 /** A way to the inner products of all pairs of samples' gradients, `[N, N]`. */
 export type GramWay = Way;
@@ -100,6 +103,22 @@ export function sumOfSquares(build: Build, value: Value): Value {
   return axes.length === 0 ? build.square(value) : build.reduce("ReduceSumSquare", value, axes);
 }
 
+/** The number of samples as a float32 scalar, or 1 where there are none. */
+export function sampleCount(build: Build): Value {
+  const one = build.filled(1, [], "float32");
+  return build.op("Max", [build.sum(build.expand(one, [N])), one]);
+}
+
+/** The mean over the samples of a value `[N, ...]`, with an axis of size 1 in their place; 0 for none. */
+export function meanOfSamples(build: Build, value: Value): Value {
+  return build.div(build.reduce("ReduceSum", value, [0], true), sampleCount(build));
+}
+
+/** The sum over n of the squares of value n less the mean, for a value `[N, ...]`. */
+export function squaredDeviations(build: Build, value: Value): Value {
+  return build.reduce("ReduceSumSquare", build.sub(value, meanOfSamples(build, value)), [0]);
+}
+
 /** Rounding may leave a small negative number where a norm that is put together from products is 0. */
 export function notNegative(build: Build, squares: Value): Value {
   return build.op("Max", [squares, build.scalar(0, squares)]);
@@ -165,7 +184,9 @@ export function denseDot(gradient: Factored): DotWay {
 
 export function denseSquares(gradient: Factored): SquaresWay {
   return {
-    ...denseWay(gradient, 0),
-    emit: (build) => build.reduce("ReduceSumSquare", gradient.materialise(build), [0]),
+    ...addCosts([denseWay(gradient, 0), { operations: 0, floats: 2 * sizeOfGradient(gradient) }]),
+    name: "materialise",
+    dense: true,
+    emit: (build) => squaredDeviations(build, gradient.materialise(build)),
   };
 }

@@ -27,7 +27,7 @@ export interface Demands {
   readonly sums: number;
   /** The number of vectors that inner products are taken with. */
   readonly dots: number;
-  /** Sums over the batch of squares, element by element. */
+  /** Sums over the batch of squared deviations from its mean, element by element. */
   readonly squares: boolean;
   /** Inner products of all pairs. */
   readonly gram: boolean;
@@ -153,7 +153,7 @@ export class Plan {
     return dot.emit(build, vector);
   }
 
-  /** `[...shape]` */
+  /** Of deviations from the mean of the batch, `[...shape]`. */
   sumOfSquares(parameter: string): Value {
     const { squares } = this.#choice(parameter);
     if (!squares) throw defect(`no sum of squares of "${parameter}" is planned`);

@@ -3,10 +3,11 @@ import { perSampleGradients } from "../../src/autodiff/per-sample.js";
 import { plain, reverse } from "../../src/autodiff/reverse.js";
 import { SampleAxes } from "../../src/autodiff/sample-axes.js";
 import { simplify } from "../../src/emit/simplify.js";
-import type { Factored } from "../../src/gradients/factored.js";
-import { gramWays } from "../../src/gradients/pairs.js";
+import type { Factored, Way } from "../../src/gradients/factored.js";
+import { gramWays, pairProducts } from "../../src/gradients/pairs.js";
 import { projections } from "../../src/gradients/projection.js";
 import { drawSigns, type Signs } from "../../src/gradients/signs.js";
+import { Sum } from "../../src/gradients/sum.js";
 import { factorOf, type Shape } from "../../src/graph/dim.js";
 import type { Value } from "../../src/graph/value.js";
 import type { Array64 } from "../../src/ops/definition.js";
@@ -81,6 +82,18 @@ function projected(gradient: Float64Array, { dims, rows, columns }: Signs): numb
   );
 }
 
+/** Inner products of all pairs of samples from all pairs of terms, each by its first way, by its second, and so on. */
+function termPairs(gradient: Factored): { name: string; value: Value }[] {
+  if (!(gradient instanceof Sum)) return [];
+  const pairs = gradient.terms.flatMap((a) => gradient.terms.map((b) => pairProducts(a, b, 3)));
+  return Array.from({ length: Math.max(...pairs.map((ways) => ways.length)) }, (_, k) => ({
+    name: `pairs by the terms' ways ${k}`,
+    value: pairs
+      .map((ways) => (ways[Math.min(k, ways.length - 1)] as Way).emit(build))
+      .reduce((sum, value) => build.add(sum, value)),
+  }));
+}
+
 /** Every way of answering every question about one gradient, with the name it goes by. */
 export function waysOf(gradient: Factored, weights: Value): { name: string; value: Value }[] {
   return [
@@ -95,6 +108,7 @@ export function waysOf(gradient: Factored, weights: Value): { name: string; valu
       value: way.emit(build),
     })),
     ...gramWays(gradient).map((way) => ({ name: `pairs by ${way.name}`, value: way.emit(build) })),
+    ...termPairs(gradient),
   ];
 }
 
@@ -107,7 +121,10 @@ function expected(name: string, loop: readonly Float64Array[], weights: Float64A
   if (name.startsWith("projection")) return loop.flatMap((gradient) => projected(gradient, signsFor({ shape })));
   if (name.startsWith("pairs")) return loop.flatMap((a) => loop.map((b) => dot(a, (i) => b[i] ?? 0)));
   if (name.startsWith("squares"))
-    return Array.from({ length: size }, (_, i) => loop.reduce((sum, gradient) => sum + (gradient[i] ?? 0) ** 2, 0));
+    return Array.from({ length: size }, (_, i) => {
+      const mean = loop.reduce((sum, gradient) => sum + (gradient[i] ?? 0), 0) / loop.length;
+      return loop.reduce((sum, gradient) => sum + ((gradient[i] ?? 0) - mean) ** 2, 0);
+    });
   if (name.startsWith("norm")) return loop.map((gradient) => gradient.reduce((sum, x) => sum + x * x, 0));
   const weight = (n: number) => (name.startsWith("weighted") ? (weights[n] ?? 0) : 1);
   return Array.from({ length: size }, (_, i) =>
