@@ -6,10 +6,26 @@ export { type LoadOptions, loadModel } from "./load.js";
 export type { Model } from "./model.js";
 export * as nn from "./nn/index.js";
 export { type Loss, type LossFunction, losses } from "./nn/losses.js";
-export { type ByParameter, type ClippedSum, type ClippedSumOptions, type Norms, type Want, want } from "./plan/want.js";
+export type { Dots } from "./plan/inner-products.js";
+export type { ProjectOptions } from "./plan/projection.js";
+export type { Reduced, ReducedBatch, ReduceResultOptions, Reduction } from "./plan/reduction.js";
+export type { Moments, NoiseScale } from "./plan/statistics.js";
+export {
+  type ByParameter,
+  type ClippedSum,
+  type ClippedSumOptions,
+  type FloatTensor,
+  type Norms,
+  type ResultOf,
+  type Results,
+  type Want,
+  type Wants,
+  want,
+} from "./plan/want.js";
 export { type Compiled, compile } from "./program/compile.js";
 export type { Data } from "./program/data.js";
 export { type EnsembleOptions, ensemble, perSampleParameters } from "./program/ensemble.js";
+export type { OtherBatch } from "./program/others.js";
 export { type Program, type ProgramOptions, perSample, type RunOptions } from "./program/program.js";
 export { type DType, type Tensor, tensor } from "./tensor.js";
 export { concat, constant, einsum, expand, input, parameter, stack, Traced, where } from "./trace/index.js";

@@ -3,7 +3,10 @@ import { PergradError } from "../errors.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import type { Tensor } from "../tensor.js";
+import { cross } from "./cross.js";
 import { cosine, dot, gram } from "./inner-products.js";
+import { project } from "./projection.js";
+import { reduce } from "./reduction.js";
 import { moments, noiseScale } from "./statistics.js";
 import { type ByParameter, each, type FloatTensor, float, totalNorm, under, type Want, type Wanted } from "./wanted.js";
 
@@ -159,4 +162,7 @@ export const want = {
   dot,
   gram,
   cosine,
+  cross,
+  project,
+  reduce,
 } as const;

@@ -2,6 +2,7 @@
 import { PergradError } from "../errors.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
+import type { Data } from "../program/data.js";
 import type { Tensor } from "../tensor.js";
 import type { Demands, Plan } from "./planner.js";
 
@@ -16,6 +17,10 @@ export interface Wanted {
   readonly outputs: Readonly<Record<string, Value>>;
   /** An input of the want's own, of a parameter's shape. */
   vector(parameter: string): Value;
+  /** The number of samples in the want's other batch. */
+  readonly others: number;
+  /** An input of the want's own that takes what `factors` gives under this name for the other batch. */
+  factor(name: string, type: Pick<Value, "dtype" | "shape">): Value;
 }
 
 /** The tensors that a program returned for one want, by the names that the want gave them. */
@@ -24,8 +29,15 @@ export type Returned = Readonly<Record<string, Tensor>>;
 export interface Want<R> {
   readonly name: string;
   readonly demands: Partial<Demands>;
+  /**
+   * Its results are of pairs of samples, so that a batch cannot be computed in parts. Without it, tensors
+   * whose shape holds N are joined from those of parts along that axis, and others are added up.
+   */
+  readonly whole?: true;
   /** What the want's own inputs hold where `run` is given nothing else. */
   readonly vectors?: ByParameter;
+  /** Another batch, whose gradients the want looks at beside those of the batch that is run. */
+  readonly others?: Readonly<Record<string, Data>>;
   /** The values to compute, under names of the want's own. */
   emit(wanted: Wanted): Record<string, Value>;
   /** The result, from the tensors so named. */

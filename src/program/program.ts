@@ -11,6 +11,7 @@ import { type ModelOptions, model as modelOf } from "../nn/model.js";
 import type { Module } from "../nn/module.js";
 import { encodeModel } from "../onnx/encode.js";
 import { build } from "../ops/registry.js";
+import { factors as factorsOfOthers } from "../plan/cross.js";
 import { explainPlan, totalsOf } from "../plan/explain.js";
 import { allDemands, asksOfGradients, Plan } from "../plan/planner.js";
 import type { Strategy } from "../plan/strategy.js";
@@ -21,6 +22,7 @@ import { arrayOf, sizeOf, type Tensor } from "../tensor.js";
 import { type Data, prepare } from "./data.js";
 import { Explanation } from "./explanation.js";
 import { type Objective, type ObjectiveOptions, objectiveOf, parameterValue } from "./objective.js";
+import { type OtherBatch, Others } from "./others.js";
 
 export interface ProgramOptions<W extends Wants> extends ObjectiveOptions {
   /** What to compute, under names of your own: `{ norms: want.norms(), sum: want.clippedSum({ maxNorm: 1 }) }`. */
@@ -38,6 +40,8 @@ export interface RunOptions {
   readonly parameters?: Readonly<Record<string, Tensor>>;
   /** What `want.dot` takes inner products with, by the name of the want, then of the parameter. */
   readonly vectors?: Readonly<Record<string, Readonly<Record<string, Tensor>>>>;
+  /** Another other batch for `want.cross`, by the name of the want; of as many samples as that which it was given. */
+  readonly others?: Readonly<Record<string, OtherBatch>>;
   /** Run even where the data holds NaN or infinity. Default false. */
   readonly allowNotFinite?: boolean;
 }
@@ -47,6 +51,7 @@ interface Emitted {
   readonly inputs: readonly Value[];
   readonly parameters: readonly Value[];
   readonly vectors: readonly Vector[];
+  readonly factors: readonly Factor[];
   readonly outputs: readonly { readonly name: string; readonly value: Value }[];
 }
 
@@ -57,6 +62,13 @@ interface Vector {
   readonly value: Value;
 }
 
+/** An input of a want's own: a tensor of its other batch. */
+interface Factor {
+  readonly want: string;
+  readonly name: string;
+  readonly value: Value;
+}
+
 /** A compiled program: one forward and one backward pass that compute all that is wanted of a batch. */
 export class Program<W extends Wants> {
   readonly #objective: Objective;
@@ -64,23 +76,33 @@ export class Program<W extends Wants> {
   readonly #emitted: Emitted;
   readonly #plan: Plan;
   readonly #session: Session;
+  readonly #others: ReadonlyMap<string, Others>;
 
-  private constructor(objective: Objective, want: W, plan: Plan, emitted: Emitted, session: Session) {
+  private constructor(
+    objective: Objective,
+    want: W,
+    plan: Plan,
+    emitted: Emitted,
+    session: Session,
+    others: ReadonlyMap<string, Others>,
+  ) {
     this.#objective = objective;
     this.#want = want;
     this.#plan = plan;
     this.#emitted = emitted;
     this.#session = session;
+    this.#others = others;
   }
 
   /** Compiles; see `perSample`. */
   static async compile<W extends Wants>(model: Model, options: ProgramOptions<W>): Promise<Program<W>> {
     const objective = objectiveOf(model, options);
     const plan = planFor(objective, options);
-    const emitted = emit(objective, plan, options.want);
+    const others = await compileOthers(model, options);
+    const emitted = emit(objective, plan, options.want, others);
     const bytes = encodeModel({ inputs: inputsOf(emitted), outputs: emitted.outputs });
     const threads = options.threads === undefined ? {} : { threads: options.threads };
-    return new Program(objective, options.want, plan, emitted, await nodeRuntime.load(bytes, threads));
+    return new Program(objective, options.want, plan, emitted, await nodeRuntime.load(bytes, threads), others);
   }
 
   /** The model that was compiled, with its parameters' values. */
@@ -105,17 +127,22 @@ export class Program<W extends Wants> {
     const returned =
       samples === 0
         ? this.#empty()
-        : await this.#session.run({ ...this.#feed(feeds, options.parameters), ...this.#vectors(options.vectors) });
+        : await this.#session.run({
+            ...this.#feed(feeds, options.parameters),
+            ...this.#vectors(options.vectors),
+            ...(await this.#factors(options)),
+          });
     return readResults(this.#want, returned, samples);
   }
 
   /** The program as an ONNX model: inputs and results as tensors, parameters stored inside. */
   encode(): Uint8Array {
-    const { inputs, parameters, vectors, outputs } = this.#emitted;
+    const { inputs, parameters, vectors, factors, outputs } = this.#emitted;
     const values = Object.fromEntries(
       parameters.map((parameter) => [parameter.name, parameterValue(this.#objective.model, parameter)]),
     );
-    return encodeModel({ inputs: [...inputs, ...vectors.map(({ value }) => value)], outputs, parameters: values });
+    const own = [...vectors, ...factors].map(({ value }) => value);
+    return encodeModel({ inputs: [...inputs, ...own], outputs, parameters: values });
   }
 
   /** Writes `encode()` to a file, which runs wherever ONNX does. Throws FILE_UNWRITABLE. */
@@ -131,6 +158,7 @@ export class Program<W extends Wants> {
   /** Frees the runtime's memory. The program cannot run afterwards. */
   async release(): Promise<void> {
     await this.#session.release();
+    for (const others of this.#others.values()) await others.release();
   }
 
   #feed(
@@ -166,6 +194,19 @@ export class Program<W extends Wants> {
     return Object.fromEntries(fed);
   }
 
+  async #factors({ others: given = {}, ...options }: RunOptions): Promise<Record<string, Tensor>> {
+    const unknown = Object.keys(given).find((name) => !this.#others.has(name));
+    if (unknown !== undefined)
+      throw new PergradError("MISSING_TENSOR", `There is no want "${unknown}" that looks at another batch.`);
+    const feeds: Record<string, Tensor> = {};
+    for (const [want, others] of this.#others) {
+      const tensors = await others.factors(want, given[want], options);
+      for (const factor of this.#emitted.factors)
+        if (factor.want === want) feeds[factor.value.name] = tensors[factor.name] as Tensor;
+    }
+    return feeds;
+  }
+
   /** An empty batch has empty results, and sums of zero. */
   #empty(): Returned {
     return Object.fromEntries(
@@ -177,8 +218,19 @@ export class Program<W extends Wants> {
   }
 }
 
-function inputsOf({ inputs, parameters, vectors }: Emitted): Value[] {
-  return [...inputs, ...parameters, ...vectors.map(({ value }) => value)];
+function inputsOf({ inputs, parameters, vectors, factors }: Emitted): Value[] {
+  return [...inputs, ...parameters, ...[...vectors, ...factors].map(({ value }) => value)];
+}
+
+/** The gradients of the wants' other batches, by the names of the wants. */
+async function compileOthers(model: Model, options: ProgramOptions<Wants>): Promise<Map<string, Others>> {
+  const found = new Map<string, Others>();
+  for (const [name, { others }] of Object.entries(options.want)) {
+    if (!others) continue;
+    const program = await Program.compile(model, { ...options, want: { factors: factorsOfOthers() } });
+    found.set(name, await Others.of(program, others));
+  }
+  return found;
 }
 
 function checkShape(whose: string, { dtype, shape }: Value, name: string, tensor: Tensor): Tensor {
@@ -207,8 +259,9 @@ function planFor(objective: Objective, options: ProgramOptions<Wants>): Plan {
   return new Plan(new Map(gradients), total, planOptions);
 }
 
-function emit(objective: Objective, plan: Plan, wants: Wants): Emitted {
+function emit(objective: Objective, plan: Plan, wants: Wants, others: ReadonlyMap<string, Others>): Emitted {
   const vectors: Vector[] = [];
+  const factors: Factor[] = [];
   const wantedBy = (want: string) => ({
     plan,
     losses: objective.losses,
@@ -217,6 +270,12 @@ function emit(objective: Objective, plan: Plan, wants: Wants): Emitted {
       const type = { dtype: objective.losses.dtype, shape: plan.shapeOf(parameter) };
       const value = leaf(`${want}/with/${parameter}`, type, { kind: "input" });
       vectors.push({ want, parameter, value });
+      return value;
+    },
+    others: others.get(want)?.samples ?? 0,
+    factor: (name: string, type: Pick<Value, "dtype" | "shape">) => {
+      const value = leaf(`${want}/other/${name}`, type, { kind: "input" });
+      factors.push({ want, name, value });
       return value;
     },
   });
@@ -231,7 +290,13 @@ function emit(objective: Objective, plan: Plan, wants: Wants): Emitted {
   const counter = counted ?? expected.find(({ sampleAxis }) => sampleAxis !== null);
   const inputs = expected.map(({ value }) => value).filter((value) => leaves.has(value) || value === counter?.value);
   const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
-  return { inputs, parameters, vectors, outputs: named.map(({ name }, k) => ({ name, value: values[k] as Value })) };
+  return {
+    inputs,
+    parameters,
+    vectors,
+    factors,
+    outputs: named.map(({ name }, k) => ({ name, value: values[k] as Value })),
+  };
 }
 
 function readResults<W extends Wants>(wants: W, returned: Returned, samples: number): Results<W> {
