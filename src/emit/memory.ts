@@ -117,7 +117,7 @@ class Simulation {
   readonly #of = new Map<Value, Block>();
   /** Dead blocks whose memory may serve again, the last to die first. */
   #free: Block[] = [];
-  readonly #reads = new Map<Value, number>();
+  readonly #readers = new Map<Value, Node[]>();
   readonly #results: ReadonlySet<Value>;
 
   constructor(
@@ -125,7 +125,9 @@ class Simulation {
     outputs: readonly Value[],
   ) {
     this.#results = new Set(outputs);
-    for (const value of order.flatMap(presentInputs)) this.#reads.set(value, (this.#reads.get(value) ?? 0) + 1);
+    for (const node of order) {
+      for (const input of presentInputs(node)) this.#readers.set(input, [...(this.#readers.get(input) ?? []), node]);
+    }
   }
 
   /** What is alive at each step. */
@@ -149,7 +151,7 @@ class Simulation {
   }
 
   #place(node: Node, output: Value, step: number): void {
-    const reads = this.#results.has(output) ? Number.POSITIVE_INFINITY : (this.#reads.get(output) ?? 0);
+    const reads = this.#results.has(output) ? Number.POSITIVE_INFINITY : (this.#readers.get(output) ?? []).length;
     if (reads === 0) return;
     const shared = this.#results.has(output) ? undefined : this.#shared(node, output);
     if (shared === "outside") return;
@@ -162,7 +164,8 @@ class Simulation {
   /** The block that a value may use, undefined where it needs one of its own; "outside" for views of what is fed. */
   #shared(node: Node, output: Value): Block | "outside" | undefined {
     const [first] = node.inputs;
-    if (views.has(node.op) && node.domain === "" && first) return this.#of.get(first) ?? "outside";
+    const view = (views.has(node.op) && node.domain === "") || this.#partOfProducts(node, output);
+    if (view && first) return this.#of.get(first) ?? "outside";
     if (inPlace.has(node.op) && node.domain === "") {
       const inputs = presentInputs(node);
       for (const input of inputs) {
@@ -174,6 +177,17 @@ class Simulation {
     const found = this.#free.find((block) => fits(block, output));
     this.#free = this.#free.filter((block) => block !== found);
     return found;
+  }
+
+  /** A matrix transposed for nothing but products, which read it in place (the runtime's MatmulTransposeFusion). */
+  #partOfProducts({ op, attributes }: Node, output: Value): boolean {
+    const rank = output.shape.length;
+    const permutation = attributes.perm;
+    if (op !== "Transpose" || output.dtype !== "float32" || !Array.isArray(permutation) || rank < 2) return false;
+    const swapped = permutation.every((axis, k) => axis === (k < rank - 2 ? k : 2 * rank - 3 - k));
+    return (
+      swapped && (this.#readers.get(output) ?? []).every((reader) => reader.op === "MatMul" || reader.op === "Gemm")
+    );
   }
 
   #newBlock(output: Value, step: number): Block {
@@ -197,9 +211,22 @@ function fits(block: Block, { shape, dtype }: Value): boolean {
   return block.width === bytesOf(dtype) && sameShape(block.shape, shape);
 }
 
+/** Channels of a block in the layout in which the runtime convolves with constant kernels: 16 with AVX-512, else 8. */
+const channelBlock = 16;
+
+/** The result of a convolution with a constant kernel in the runtime's own layout, from which it is then copied. */
+function blocked(node: Node): Bytes {
+  const [output] = node.outputs;
+  const channels = output?.shape[1];
+  if (!output || typeof channels !== "number" || node.inputs[1]?.source.kind !== "constant") return nothing;
+  const padded = Math.ceil(channels / channelBlock) * channelBlock;
+  return bytesOfValue({ dtype: output.dtype, shape: output.shape.map((dim, axis) => (axis === 1 ? padded : dim)) });
+}
+
 /** What a kernel allocates for itself, where it is much. */
 function scratch(node: Node): readonly Bytes[] {
   if (isScan(node)) return executionMoments(scanParts(node).body.outputs);
+  if (node.op === "Conv") return [blocked(node)];
   if (node.op === "Einsum")
     return [presentInputs(node).reduce((sum, input) => plus(sum, bytesOfValue(input)), nothing)];
   if (!isRecurrent(node)) return [nothing];

@@ -90,7 +90,10 @@ export function* pieces(samples: number, size: number): Generator<readonly [numb
   for (let from = 0; from < Math.max(samples, 1); from += size) yield [from, Math.min(from + size, samples)];
 }
 
-/** Puts the results of microbatches together. Sums are accumulated in float64 and rounded once. */
+/**
+ * Puts the results of microbatches together. Sums are accumulated in float64 and rounded once. What takes all samples
+ * at once it takes of the one microbatch that there is then.
+ */
 export class Joined {
   readonly #sums = new Map<string, Float64Array>();
   readonly #tensors = new Map<string, Tensor>();
@@ -106,7 +109,7 @@ export class Joined {
   add(returned: Returned, samples: number): void {
     for (const { name, joining } of this.outputs) {
       if (joining.kind === "sum") this.#accumulate(name, returned[name] as Tensor);
-      if (joining.kind === "shared") this.#tensors.set(name, returned[name] as Tensor);
+      if (joining.kind === "shared" || joining.kind === "whole") this.#tensors.set(name, returned[name] as Tensor);
     }
     if (this.total === undefined) this.#waiting.push({ returned: this.#ofSamples(returned), samples });
     else this.#place(returned, samples, this.total);

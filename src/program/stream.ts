@@ -66,6 +66,7 @@ export async function* computed(
       onProgress?.({ samples: to, ...total });
       signal?.throwIfAborted();
       yield { from, to, returned, ...total };
+      signal?.throwIfAborted();
       from = to;
     }
   } finally {
