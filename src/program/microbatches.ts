@@ -99,11 +99,11 @@ export class Microbatches {
   #requireOne(samples: number, budget: number): void {
     const needed = samples > 1 ? this.#inParts(samples, 1) : this.memory.at(1);
     if (needed <= budget) return;
-    const [one, whole] = [megabytes(this.memory.at(1)), megabytes(needed - this.memory.at(1))];
+    const [one, whole] = [sizeText(this.memory.at(1)), sizeText(needed - this.memory.at(1))];
     const beside = samples > 1 ? ` and the results of ${samples} samples ${whole}` : "";
     throw new PergradError(
       "MEMORY_BUDGET",
-      `A memory budget of ${megabytes(budget)} is too small: one sample by itself takes ${one}${beside}.`,
+      `A memory budget of ${sizeText(budget)} is too small: one sample by itself takes ${one}${beside}.`,
     );
   }
 
@@ -140,6 +140,8 @@ function defined(options: MemoryOptions): MemoryOptions {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
-function megabytes(bytes: number): string {
-  return `${(bytes / 2 ** 20).toFixed(bytes < 10 * 2 ** 20 ? 2 : 0)} MiB`;
+function sizeText(bytes: number): string {
+  if (bytes < 2 ** 14) return `${bytes} bytes`;
+  const [unit, size] = bytes < 2 ** 23 ? ["KiB", 2 ** 10] : ["MiB", 2 ** 20];
+  return `${Math.round(bytes / size)} ${unit}`;
 }
