@@ -14,5 +14,6 @@ export { type EnsembleOptions, ensemble, perSampleParameters } from "./program/e
 export type { MemoryOptions } from "./program/microbatches.js";
 export { type Program, type ProgramOptions, perSample, type RunOptions } from "./program/program.js";
 export type { Chunk, Progress, StreamOptions } from "./program/stream.js";
+export { type Workers, type WorkersOptions, workers } from "./run/workers.js";
 export { type DType, type Tensor, tensor } from "./tensor.js";
 export { concat, constant, einsum, expand, input, parameter, stack, Traced, where } from "./trace/index.js";

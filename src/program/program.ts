@@ -14,7 +14,8 @@ import { build } from "../ops/registry.js";
 import { allDemands, asksOfGradients, explainPlan, Plan } from "../plan/planner.js";
 import type { Results, Returned, Wants } from "../plan/want.js";
 import { nodeRuntime } from "../run/node.js";
-import type { Session } from "../run/runtime.js";
+import type { RuntimeOptions, Session } from "../run/runtime.js";
+import { Workers } from "../run/workers.js";
 import { arrayOf, sizeOf, type Tensor } from "../tensor.js";
 import { type Data, type Prepared, prepare } from "./data.js";
 import type { Dataset } from "./dataset.js";
@@ -29,6 +30,11 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, Memor
   readonly want: W;
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
+  /**
+   * Run in a worker thread, so that the event loop stays free: in one of a pool, `workers()`, or, with `true`, in one
+   * of the program's own, which ends when the program is released. Default: in the thread that asks.
+   */
+  readonly workers?: Workers | boolean;
 }
 
 /** `memoryBudget` and `microbatch` are those of the program where they are not given. */
@@ -88,7 +94,7 @@ export class Program<W extends Wants> {
     const bytes = encodeModel({ inputs: inputsOf(emitted), outputs: emitted.outputs });
     const threads = options.threads === undefined ? {} : { threads: options.threads };
     // Within a budget no memory is kept in reserve.
-    const session = await nodeRuntime.load(bytes, { ...threads, reserve: options.memoryBudget === undefined });
+    const session = await load(bytes, { ...threads, reserve: options.memoryBudget === undefined }, options.workers);
     return new Program(objective, options, plan, emitted, session);
   }
 
@@ -247,6 +253,19 @@ export class Program<W extends Wants> {
         return [name, { dtype: value.dtype, dims, data: new (arrayOf(value.dtype))(sizeOf(dims)) } as Tensor];
       }),
     );
+  }
+}
+
+async function load(bytes: Uint8Array, options: RuntimeOptions, workers: Workers | boolean = false): Promise<Session> {
+  if (workers === false) return nodeRuntime.load(bytes, options);
+  if (workers !== true) return workers.load(bytes, options);
+  const own = new Workers();
+  try {
+    const session = await own.load(bytes, options);
+    return { run: (feeds) => session.run(feeds), release: () => session.release().then(() => own.release()) };
+  } catch (error) {
+    await own.release();
+    throw error;
   }
 }
 
