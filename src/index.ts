@@ -2,6 +2,7 @@ export { grad } from "./autodiff/grad.js";
 export { type CheckedParameter, type CheckOptions, type CheckResult, check } from "./check/check.js";
 export { type ErrorCode, PergradError } from "./errors.js";
 export type { DimSpec } from "./graph/dim.js";
+export { toFloat32 } from "./half.js";
 export { type LoadOptions, loadModel } from "./load.js";
 export type { Model } from "./model.js";
 export * as nn from "./nn/index.js";

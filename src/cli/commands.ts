@@ -1,7 +1,7 @@
 /** The commands and their options, as commander knows them. */
 import { Command, Option } from "commander";
 import { type CheckCommandOptions, checkModel } from "./check.js";
-import { type ComputeOptions, clippedSum, grads, norms, outputFile } from "./compute.js";
+import { type ComputeOptions, clippedSum, type GradsOptions, grads, norms, outputFile } from "./compute.js";
 import { type ExplainOptions, explain, programs, wantNames } from "./explain.js";
 import type { Io } from "./io.js";
 import { lossName, lossNames } from "./loss.js";
@@ -52,9 +52,9 @@ export function commands(io: Io, ended: (code: number) => void): Command {
       }
     };
 
-  withOutput(compute(program, "grads", "write each sample's loss and gradients", "--out grads.safetensors")).action(
-    run<ComputeOptions>(grads),
-  );
+  withOutput(compute(program, "grads", "write each sample's loss and gradients", "--out grads.safetensors"))
+    .option("--float16", "write the gradients in half precision: half the size; beyond 65504 they become infinite")
+    .action(run<GradsOptions>(grads));
   withOutput(
     compute(
       program,

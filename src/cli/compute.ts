@@ -6,7 +6,7 @@ import { formatToWrite, openTensors } from "../io/files.js";
 import type { TensorWriter } from "../io/writer.js";
 import { type Results, type Wants, want } from "../plan/want.js";
 import { Program } from "../program/program.js";
-import { sizeOf } from "../tensor.js";
+import { arrayOf, sizeOf } from "../tensor.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
 import { cleaningUp } from "./signals.js";
@@ -21,6 +21,10 @@ export interface ComputeOptions extends TaskOptions {
   readonly memoryBudget?: number;
 }
 
+export interface GradsOptions extends ComputeOptions {
+  readonly float16?: boolean;
+}
+
 /** Dimensions of one sample's gradient, by parameter. */
 type Shapes = ReadonlyMap<string, readonly number[]>;
 
@@ -33,18 +37,24 @@ interface Result<W extends Wants> {
   finish?(writer: TensorWriter): Promise<void>;
 }
 
-export async function grads(modelFile: string, options: ComputeOptions, io: Io, progress: Progress): Promise<void> {
+export async function grads(modelFile: string, options: GradsOptions, io: Io, progress: Progress): Promise<void> {
   const task = await begin(modelFile, options, progress);
   const shapes = shapesOf(task, "losses");
-  const gradients = [...shapes].map(([name, dims]): [string, TensorLayout] => [name, floats(task.samples, ...dims)]);
+  const dtype = options.float16 ? "float16" : "float32";
+  const gradients = [...shapes].map(([name, dims]): [string, TensorLayout] => {
+    return [name, { dtype, dims: [task.samples, ...dims] }];
+  });
   await compute(task, options, io, progress, {
-    want: { losses: want.losses(), gradients: want.gradients() },
+    want: {
+      losses: want.losses(),
+      gradients: options.float16 ? want.gradients({ storage: "float16" }) : want.gradients(),
+    },
     layout: new Map([["losses", floats(task.samples)], ...gradients]),
     take: async ({ losses, gradients }, from, samples, writer) => {
       await writer.write("losses", from, losses.data);
       for (const [name, dims] of shapes) {
         const size = sizeOf(dims);
-        await writer.write(name, from * size, dataOf(gradients, name, samples * size));
+        await writer.write(name, from * size, gradients[name]?.data ?? new (arrayOf(dtype))(samples * size));
       }
     },
   });

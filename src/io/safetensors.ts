@@ -28,6 +28,7 @@ export interface SafetensorsContent {
 const names: Record<DType, string> = {
   float32: "F32",
   float64: "F64",
+  float16: "F16",
   int64: "I64",
   int32: "I32",
   int16: "I16",
@@ -40,7 +41,6 @@ const names: Record<DType, string> = {
 };
 const types = new Map<unknown, DType | HalfType>([
   ...(Object.entries(names) as [DType, string][]).map(([dtype, name]) => [name, dtype] as const),
-  ["F16", "float16"],
   ["BF16", "bfloat16"],
 ]);
 

@@ -26,6 +26,8 @@ export interface Want<R> {
   readonly demands: Partial<Demands>;
   /** What the want's own inputs hold where `run` is given nothing else. */
   readonly vectors?: ByParameter;
+  /** The dtype in which the runtime hands over what is computed; float32 where not given. */
+  readonly storage?: "float16";
   /** The values to compute, under names of the want's own. */
   emit(wanted: Wanted): Record<string, Value>;
   /** The result, from the tensors so named. */

@@ -1,5 +1,6 @@
 import { perSampleGradients } from "../autodiff/per-sample.js";
 import { simplify } from "../emit/simplify.js";
+import { storedAsFloat16 } from "../emit/storage.js";
 import { PergradError } from "../errors.js";
 import { Dense } from "../gradients/dense.js";
 import { bindShape, N } from "../graph/dim.js";
@@ -309,18 +310,22 @@ function emit(objective: Objective, plan: Plan, wants: Wants): Emitted {
   });
   const named = Object.entries(wants).flatMap(([name, each]) =>
     Object.entries(each.emit(wantedBy(name))).map(([tensor, value]) => {
-      return { name: `${name}/${tensor}`, value, joining: joiningOf(value, objective) };
+      return { want: name, name: `${name}/${tensor}`, value, joining: joiningOf(value, objective) };
     }),
   );
   const values = simplify(named.map(({ value }) => value));
   const leaves = new Set(leavesOf(values));
+  const outputs = named.map(({ name, joining, want }, k) => {
+    const value = values[k] as Value;
+    return { name, joining, value: wants[want]?.storage === "float16" ? storedAsFloat16(value) : value };
+  });
   const expected = [...objective.expected.values()];
   // One input that carries samples stays even if nothing reads it: from it the program knows N.
   const counted = expected.find(({ value, sampleAxis }) => sampleAxis !== null && leaves.has(value));
   const counter = counted ?? expected.find(({ sampleAxis }) => sampleAxis !== null);
   const inputs = expected.map(({ value }) => value).filter((value) => leaves.has(value) || value === counter?.value);
   const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
-  return { inputs, parameters, vectors, outputs: named.map((output, k) => ({ ...output, value: values[k] as Value })) };
+  return { inputs, parameters, vectors, outputs };
 }
 
 function readResults<W extends Wants>(wants: W, returned: Returned, samples: number): Results<W> {
