@@ -150,9 +150,13 @@ export class Program<W extends Wants> {
    * results side by side. Only these are held, not the dataset. Samples are counted as `stream` does.
    * Throws what `stream` throws, and INVALID_ARGUMENT where results take all samples at once (`want.gram`).
    */
-  async runAll(dataset: Dataset, options: RunOptions & StreamOptions = {}): Promise<Results<W>> {
+  async runAll(dataset: Dataset, options: RunOptions & Omit<StreamOptions, "reuse"> = {}): Promise<Results<W>> {
     const check = () => this.#microbatches.requireSplit("a dataset cannot be computed in chunks");
-    const found = await joinedResults(this.#chunks(dataset, options), this.#emitted.outputs, check);
+    const found = await joinedResults(
+      this.#chunks(dataset, { ...options, reuse: false }),
+      this.#emitted.outputs,
+      check,
+    );
     const { returned, samples } = found ?? { returned: this.#empty(), samples: 0 };
     return readResults(this.#want, returned, samples);
   }

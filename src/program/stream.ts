@@ -1,5 +1,6 @@
 /** A program over a dataset that may be larger than memory. */
 import type { Returned } from "../plan/want.js";
+import { Discarded } from "../run/reuse.js";
 import type { Prepared } from "./data.js";
 import { type Dataset, openDataset, type SourceOptions, unlessAborted } from "./dataset.js";
 import { Joined, type Output } from "./split.js";
@@ -19,6 +20,11 @@ export interface StreamOptions {
   readonly batchSize?: number;
   /** Ends the stream: what it was waiting for is left, and the signal's reason thrown. */
   readonly signal?: AbortSignal;
+  /**
+   * Whether a chunk's arrays may be taken away (left without elements) when the next chunk is asked for, so that
+   * its memory serves again at once: gradients then come about half as fast again. Default false.
+   */
+  readonly reuse?: boolean;
   /** Called after each chunk is computed. */
   readonly onProgress?: (progress: Progress) => void;
 }
@@ -52,10 +58,11 @@ interface Computed {
 export async function* computed(
   dataset: Dataset,
   { run, size, ...source }: Streamed,
-  { signal, onProgress }: StreamOptions,
+  { signal, onProgress, reuse = false }: StreamOptions,
 ): AsyncGenerator<Computed, void, undefined> {
   signal?.throwIfAborted();
   const opened = await openDataset(dataset, { ...source, signal });
+  const discarded = reuse ? new Discarded() : undefined;
   const total = opened.total === undefined ? {} : { total: opened.total };
   try {
     let from = 0;
@@ -66,6 +73,7 @@ export async function* computed(
       onProgress?.({ samples: to, ...total });
       signal?.throwIfAborted();
       yield { from, to, returned, ...total };
+      discarded?.add(Object.values(returned));
       signal?.throwIfAborted();
       from = to;
     }

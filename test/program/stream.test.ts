@@ -210,6 +210,20 @@ describe("a stream", () => {
     await expect(program.runAll(whole, { batchSize: 0 })).rejects.toEqual(code("INVALID_ARGUMENT"));
   });
 
+  it("takes a chunk's arrays away when the next is asked for, if it may", async () => {
+    const program = await compile();
+    const wanted = await collect(program.stream(whole, { batchSize: 4 }));
+    const kept: Tensor[] = [];
+    let chunks = 0;
+    for await (const { results } of program.stream(whole, { batchSize: 4, reuse: true })) {
+      for (const { data } of kept) expect(data.length).toBe(0);
+      expect(results).toEqual(wanted[chunks++]?.results);
+      kept.push(results.norms.total, ...Object.values(results.gradients));
+    }
+    expect(chunks).toBe(3);
+    expect(kept).toHaveLength(15);
+  });
+
   it("gives pairs within each chunk; all of them it cannot give in chunks", async () => {
     const program = await perSample(model, { loss: losses.crossEntropy(), want: { gram: want.gram() } });
     const chunks = await collect(program.stream(whole, { batchSize: 6 }));
