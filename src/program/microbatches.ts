@@ -1,6 +1,7 @@
 /** How many samples a program computes at a time. */
 import { bytesAt, bytesOfValue, type MemoryUse, memoryOf } from "../emit/memory.js";
 import { PergradError } from "../errors.js";
+import type { Value } from "../graph/value.js";
 import { sizeOf } from "../tensor.js";
 import type { Expected } from "./data.js";
 import { type Output, whyWhole } from "./split.js";
@@ -44,15 +45,17 @@ const largestChunk = 256;
 
 export class Microbatches {
   readonly memory: MemoryUse;
+  readonly #outputs: readonly Output[];
   readonly #whole: string | undefined;
 
   constructor(
-    private readonly outputs: readonly Output[],
+    { outputs, order }: { readonly outputs: readonly Output[]; readonly order: readonly Value[] },
     private readonly expected: ReadonlyMap<string, Expected>,
     private readonly defaults: MemoryOptions,
   ) {
     checkMemoryOptions(defaults);
-    this.memory = memoryOf(outputs.map(({ value }) => value));
+    this.memory = memoryOf(order);
+    this.#outputs = outputs;
     this.#whole = whyWhole(outputs, expected);
   }
 
@@ -113,7 +116,7 @@ export class Microbatches {
   }
 
   #gathered(samples: number): number {
-    return this.outputs.reduce((sum, { value, joining }) => {
+    return this.#outputs.reduce((sum, { value, joining }) => {
       const own = bytesAt(bytesOfValue(value), samples);
       // Sums are held in float64, and rounded.
       return sum + (joining.kind === "sum" ? 3 * own : own);
@@ -129,7 +132,7 @@ export class Microbatches {
 
   /** Bytes of results that grow with the samples. */
   #perSample(samples: number): number {
-    return this.outputs.reduce((sum, { value }) => {
+    return this.#outputs.reduce((sum, { value }) => {
       const { perSample, perPair } = bytesOfValue(value);
       return sum + samples * (perSample + samples * perPair);
     }, 0);

@@ -1,4 +1,5 @@
 import { perSampleGradients } from "../autodiff/per-sample.js";
+import { frugalOrder } from "../emit/order.js";
 import { simplify } from "../emit/simplify.js";
 import { storedAsFloat16 } from "../emit/storage.js";
 import { PergradError } from "../errors.js";
@@ -54,6 +55,8 @@ interface Emitted {
   readonly parameters: readonly Value[];
   readonly vectors: readonly Vector[];
   readonly outputs: readonly Output[];
+  /** The outputs' values, in the order in which they are computed from the last to the first. */
+  readonly order: readonly Value[];
 }
 
 /** An input of a want's own: a tensor of a parameter's shape. */
@@ -84,7 +87,7 @@ export class Program<W extends Wants> {
     this.#plan = plan;
     this.#emitted = emitted;
     this.#session = session;
-    this.#microbatches = new Microbatches(emitted.outputs, objective.expected, options);
+    this.#microbatches = new Microbatches(emitted, objective.expected, options);
   }
 
   /** Compiles; see `perSample`. */
@@ -92,7 +95,7 @@ export class Program<W extends Wants> {
     const objective = objectiveOf(model, options);
     const plan = planFor(objective, options.want);
     const emitted = emit(objective, plan, options.want);
-    const bytes = encodeModel({ inputs: inputsOf(emitted), outputs: emitted.outputs });
+    const bytes = encodeModel({ inputs: inputsOf(emitted), outputs: emitted.outputs, order: emitted.order });
     const threads = options.threads === undefined ? {} : { threads: options.threads };
     // Within a budget no memory is kept in reserve.
     const session = await load(bytes, { ...threads, reserve: options.memoryBudget === undefined }, options.workers);
@@ -195,11 +198,16 @@ export class Program<W extends Wants> {
 
   /** The program as an ONNX model: inputs and results as tensors, parameters stored inside. */
   encode(): Uint8Array {
-    const { inputs, parameters, vectors, outputs } = this.#emitted;
+    const { inputs, parameters, vectors, outputs, order } = this.#emitted;
     const values = Object.fromEntries(
       parameters.map((parameter) => [parameter.name, parameterValue(this.#objective.model, parameter)]),
     );
-    return encodeModel({ inputs: [...inputs, ...vectors.map(({ value }) => value)], outputs, parameters: values });
+    return encodeModel({
+      inputs: [...inputs, ...vectors.map(({ value }) => value)],
+      outputs,
+      order,
+      parameters: values,
+    });
   }
 
   /** Writes `encode()` to a file, which runs wherever ONNX does. Throws FILE_UNWRITABLE. */
@@ -329,7 +337,7 @@ function emit(objective: Objective, plan: Plan, wants: Wants): Emitted {
   const counter = counted ?? expected.find(({ sampleAxis }) => sampleAxis !== null);
   const inputs = expected.map(({ value }) => value).filter((value) => leaves.has(value) || value === counter?.value);
   const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
-  return { inputs, parameters, vectors, outputs };
+  return { inputs, parameters, vectors, outputs, order: frugalOrder(outputs.map(({ value }) => value)) };
 }
 
 function readResults<W extends Wants>(wants: W, returned: Returned, samples: number): Results<W> {
