@@ -53,7 +53,6 @@ function gramOf({ plan, losses }: Wanted): Value {
 export function gram(): Want<FloatTensor> {
   return {
     name: "gram",
-    whole: true,
     demands: { gram: true },
     emit: (wanted) => ({ gram: gramOf(wanted) }),
     read: (returned) => float(returned, "gram"),
@@ -64,7 +63,6 @@ export function gram(): Want<FloatTensor> {
 export function cosine(): Want<FloatTensor> {
   return {
     name: "cosine",
-    whole: true,
     demands: { gram: true, norms: true },
     emit: (wanted) => {
       const norms = totalNorm(wanted);

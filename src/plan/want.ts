@@ -43,13 +43,24 @@ function checkMaxNorm(maxNorm: number, whose: string): void {
   }
 }
 
-/** Each sample's own gradients: by parameter, `[N, ...shape]`. */
-function gradients(): Want<ByParameter> {
+/**
+ * Each sample's own gradients: by parameter, `[N, ...shape]`. With `storage: "float16"` they take half the memory:
+ * they are computed in float32 and then rounded to 11 significant bits; beyond 65504 they become infinite, and below
+ * 6e-5 they lose bits. `toFloat32` reads them.
+ */
+function gradients(options?: { readonly storage?: "float32" }): Want<ByParameter>;
+function gradients(options: { readonly storage: "float16" }): Want<Readonly<Record<string, Tensor<"float16">>>>;
+function gradients({
+  storage = "float32",
+}: {
+  readonly storage?: "float32" | "float16";
+} = {}): Want<Readonly<Record<string, Tensor<"float32" | "float16">>>> {
   return {
     name: "gradients",
     demands: { gradients: true },
+    ...(storage === "float16" ? { storage } : {}),
     emit: ({ plan }) => each(plan.parameters, (parameter) => plan.gradient(parameter)),
-    read: (returned) => under(returned, ""),
+    read: (returned) => (storage === "float16" ? (returned as Record<string, Tensor<"float16">>) : under(returned, "")),
   };
 }
 

@@ -29,15 +29,12 @@ export type Returned = Readonly<Record<string, Tensor>>;
 export interface Want<R> {
   readonly name: string;
   readonly demands: Partial<Demands>;
-  /**
-   * Its results are of pairs of samples, so that a batch cannot be computed in parts. Without it, tensors
-   * whose shape holds N are joined from those of parts along that axis, and others are added up.
-   */
-  readonly whole?: true;
   /** What the want's own inputs hold where `run` is given nothing else. */
   readonly vectors?: ByParameter;
   /** Another batch, whose gradients the want looks at beside those of the batch that is run. */
   readonly others?: Readonly<Record<string, Data>>;
+  /** The dtype in which the runtime hands over what is computed; float32 where not given. */
+  readonly storage?: "float16";
   /** The values to compute, under names of the want's own. */
   emit(wanted: Wanted): Record<string, Value>;
   /** The result, from the tensors so named. */
