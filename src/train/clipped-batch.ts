@@ -3,7 +3,7 @@ import { type ClippingGroup, type clippedSum, clippingGroups } from "../plan/cli
 import { type FloatTensor, type Results, type Want, want } from "../plan/want.js";
 import { Program } from "../program/program.js";
 import { Figures, scores } from "./figures.js";
-import { feedsFor, microbatches, type Setup } from "./setup.js";
+import { feedsFor, microbatches, planned, type Setup } from "./setup.js";
 import { addTo, allFinite, type Float64Sums, zeroSums } from "./sums.js";
 import type { ClippingOptions, StepOptions } from "./types.js";
 
@@ -53,7 +53,7 @@ export class BatchClipper<S> {
       losses: want.losses(),
       scores: scores(setup.objective),
     };
-    const program = await Program.compile(setup.objective.model, { ...options, want: wants });
+    const program = await Program.compile(setup.objective.model, { ...planned(options), want: wants });
     return new BatchClipper(clippingGroups(clipping, Object.keys(setup.parameters)), setup, options, program);
   }
 

@@ -38,13 +38,18 @@ export class PrivateTrainer<S> {
   /** Whether this trainer has paid for the epoch that it is in. Only shuffled sampling pays by the epoch. */
   #epochPaid: boolean;
 
-  private constructor(own: Setup, options: PrivateStepOptions<S>, clipper: BatchClipper<S>, state: TrainerState<S>) {
+  private constructor(
+    own: Setup,
+    options: PrivateStepOptions<S>,
+    sampler: Sampler,
+    clipper: BatchClipper<S>,
+    state: TrainerState<S>,
+  ) {
     this.#setup = own;
     this.#options = options;
+    this.#sampler = sampler;
     this.#clipper = clipper;
     this.#state = state;
-    const { samples } = own.data;
-    this.#sampler = samplerOf(options.sampling ?? "poisson", { ...options, ...state, samples });
     this.#adaptive = adaptiveOf(options);
     this.#epochPaid = state.steps > 0 && state.recorded === state.steps;
   }
@@ -66,7 +71,10 @@ export class PrivateTrainer<S> {
     checkOptions(options);
     const state = options.from ?? begin(own.parameters, options);
     checkState(state, options);
-    return new PrivateTrainer(own, options, await BatchClipper.compile(own, options), state);
+    const { batchSize, sampling = "poisson" } = options;
+    const { seed, order } = state;
+    const sampler = samplerOf(sampling, { samples: own.data.samples, batchSize, seed, order });
+    return new PrivateTrainer(own, options, sampler, await BatchClipper.compile(own, options), state);
   }
 
   /** Steps taken, those before a restart included. */

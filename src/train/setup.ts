@@ -16,13 +16,19 @@ export interface Setup {
   readonly parameters: Parameters;
 }
 
-/** Throws what `perSample` and `prepare` throw. */
+/** Throws what `perSample` and `prepare` throw, INVALID_ARGUMENT. */
 export function setup<S>(
   of: Model | Module,
   dataset: TrainingSet,
   options: StepOptions<S>,
   allowNotFinite: boolean,
 ): Setup {
+  const { microbatchSize = 1 } = options;
+  if (!Number.isSafeInteger(microbatchSize) || microbatchSize < 1)
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `A microbatch's size is a whole number from 1 up, not ${microbatchSize}.`,
+    );
   const model = "forward" in of ? modelOf(of, options) : of;
   const objective = objectiveOf(model, options);
   const made = Object.keys(options.inputs?.(0, new Uint32Array()) ?? {});
@@ -31,11 +37,8 @@ export function setup<S>(
   return { objective, data, parameters: Object.fromEntries(parameters) as Parameters };
 }
 
-/** A batch, in parts that go through the model at once. Throws INVALID_ARGUMENT. */
-export function microbatches(batch: Uint32Array, size: number | undefined): Uint32Array[] {
-  if (size === undefined) return batch.length === 0 ? [] : [batch];
-  if (!Number.isSafeInteger(size) || size < 1)
-    throw new PergradError("INVALID_ARGUMENT", `A microbatch's size is a whole number from 1 up, not ${size}.`);
+/** A batch, in parts that go through the model at once. */
+export function microbatches(batch: Uint32Array, size = Math.max(1, batch.length)): Uint32Array[] {
   const count = Math.ceil(batch.length / size);
   return Array.from({ length: count }, (_, k) => batch.subarray(k * size, (k + 1) * size));
 }
@@ -48,4 +51,9 @@ export function feedsFor<S>(
   samples: Uint32Array,
 ): Record<string, Data> {
   return { ...data.take(samples), ...options.inputs?.(step, samples) };
+}
+
+/** The options of a step's program: it is planned for the samples that go through the model at once. */
+export function planned<O extends { readonly batchSize: number; readonly microbatchSize?: number }>(options: O): O {
+  return { ...options, batchSize: Math.min(options.batchSize, options.microbatchSize ?? options.batchSize) };
 }

@@ -7,10 +7,17 @@ import { checkSeed } from "../privacy/random-bits.js";
 import { Program } from "../program/program.js";
 import { withParameters } from "../save.js";
 import { Figures, scores } from "./figures.js";
+import type { Parameters } from "./optimiser.js";
 import { type Sampler, samplerOf } from "./samplers.js";
-import { feedsFor, microbatches, type Setup, setup } from "./setup.js";
+import { feedsFor, microbatches, planned, type Setup, setup } from "./setup.js";
 import { addTo, asGradients, zeroSums } from "./sums.js";
 import type { PlainStepOptions, StepResult, TrainerState, TrainingSet } from "./types.js";
+
+function begin<S>(parameters: Parameters, { optimizer, seed = 0 }: PlainStepOptions<S>): TrainerState<S> {
+  checkSeed(seed);
+  const optimiser = optimizer.start(parameters);
+  return { steps: 0, parameters, optimiser, ledger: [], recorded: 0, maxGradNorm: null, order: seed, seed };
+}
 
 function divided(sum: Float64Array, count: number): Float32Array {
   const result = new Float32Array(sum.length);
@@ -33,13 +40,18 @@ export class Trainer<S> {
   #state: TrainerState<S>;
   #busy = false;
 
-  private constructor(own: Setup, options: PlainStepOptions<S>, program: Program<Wanted>, state: TrainerState<S>) {
+  private constructor(
+    own: Setup,
+    options: PlainStepOptions<S>,
+    sampler: Sampler,
+    program: Program<Wanted>,
+    state: TrainerState<S>,
+  ) {
     this.#setup = own;
     this.#options = options;
+    this.#sampler = sampler;
     this.#program = program;
     this.#state = state;
-    const { samples } = own.data;
-    this.#sampler = samplerOf(options.sampling ?? "shuffled", { ...options, ...state, samples });
   }
 
   /** Throws what `perSample` throws and what running the whole data set would, NOT_FINITE included; INVALID_ARGUMENT. */
@@ -48,23 +60,14 @@ export class Trainer<S> {
     dataset: TrainingSet,
     options: PlainStepOptions<S>,
   ): Promise<Trainer<S>> {
-    const { seed = 0, optimizer } = options;
-    checkSeed(seed);
     const own = setup(model, dataset, options, false);
-    const { parameters } = own;
-    const state = options.from ?? {
-      steps: 0,
-      parameters,
-      optimiser: optimizer.start(parameters),
-      ledger: [],
-      recorded: 0,
-      maxGradNorm: null,
-      order: seed,
-      seed,
-    };
+    const state = options.from ?? begin(own.parameters, options);
+    const { batchSize, sampling = "shuffled" } = options;
+    const { seed, order } = state;
+    const sampler = samplerOf(sampling, { samples: own.data.samples, batchSize, seed, order });
     const wants: Wanted = { sum: want.sum(), losses: want.losses(), scores: scores(own.objective) };
-    const program = await Program.compile(own.objective.model, { ...options, want: wants });
-    return new Trainer(own, options, program, state);
+    const program = await Program.compile(own.objective.model, { ...planned(options), want: wants });
+    return new Trainer(own, options, sampler, program, state);
   }
 
   /** Steps taken, those before a restart included. */

@@ -89,7 +89,8 @@ export interface PrivateStepOptions<S> extends StepOptions<S>, ClippingOptions {
   readonly sampling?: Sampling;
   /**
    * For experiments only: noise and batches are a function of this number, so that a run can be repeated. Whoever
-   * knows or guesses it can take the noise away, so the run is NOT PRIVATE, and every result says so.
+   * knows or guesses it can take the noise away, so the run is NOT PRIVATE, and every result says so. Of a module, it
+   * is also what the first parameters are drawn from.
    */
   readonly seed?: number;
   /** Goes on from here, and not from the model's own parameters. */

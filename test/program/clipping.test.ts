@@ -79,6 +79,12 @@ const cases: readonly {
     factor: (norm) => Math.min(1, 0.8 / norm),
   },
   {
+    what: "the whole gradient, strictly",
+    options: { maxNorm: 0.8, strict: true },
+    groups: { all: names },
+    factor: (norm) => Math.min(1, 0.8 / norm),
+  },
+  {
     what: "each parameter to its own norm",
     options: { maxNorm: limits },
     groups: byParameter,
