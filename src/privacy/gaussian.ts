@@ -29,19 +29,32 @@ const inner = Float64Array.from({ length: blocks }, (_, i) => (edges[i + 1] as n
 const insideBelow = inner.map((part) => part * 2 ** 52);
 const unitOf = edges.map((edge) => edge * 2 ** -52);
 
-const wordsAtOnce = 16384;
+/** Numbers that are drawn at once: their bits stay in a processor's nearest memory. */
+export const normalsAtOnce = 4096;
 
-/** Fills with independent normal numbers of mean 0 and variance 1. */
-export function fillNormal(bits: RandomBits, numbers: Float64Array): void {
-  const words = new Uint32Array(Math.min(wordsAtOnce, 2 * numbers.length));
-  const signed = new Int32Array(words.buffer);
-  const more = new Words(bits);
-  const pairs = words.length / 2;
-  for (let from = 0; from < numbers.length; from += pairs) {
-    const count = Math.min(pairs, numbers.length - from);
-    bits.fill(words);
-    fillInside(signed, numbers, from, count);
-    fillRest(signed, numbers, from, count, more);
+/** A source of independent normal numbers of mean 0 and variance 1. */
+export class Normals {
+  readonly #bits: RandomBits;
+  readonly #more: Words;
+  readonly #words = new Uint32Array(2 * normalsAtOnce);
+  readonly #signed = new Int32Array(this.#words.buffer);
+  readonly #rest = new Int32Array(normalsAtOnce);
+
+  constructor(bits: RandomBits) {
+    this.#bits = bits;
+    this.#more = new Words(bits);
+  }
+
+  /** Fills the first `count` numbers, at most `normalsAtOnce`. */
+  fill(numbers: Float64Array, count: number): void {
+    this.#bits.fill(this.#words.subarray(0, 2 * count));
+    const left = fillInside(this.#signed, numbers, count, this.#rest);
+    for (let i = 0; i < left; i++) {
+      const k = this.#rest[i] as number;
+      const low = this.#signed[2 * k] as number;
+      const u = unitFrom(low, this.#signed[2 * k + 1] as number) * 2 ** -52;
+      numbers[k] = nearEdge(this.#more, blockOf(low), u);
+    }
   }
 }
 
@@ -49,24 +62,20 @@ const blockOf = (low: number) => low & (blocks - 1);
 /** The bits that choose the block are not among the 53. */
 const unitFrom = (low: number, high: number) => high * 2 ** 21 + (low >>> 11);
 
-// Two loops, the first one without calls: that is several times as fast.
+// A loop of its own, without calls: that is several times as fast.
 
-/** Two words make a number, or NaN where it takes more than them. */
-function fillInside(words: Int32Array, numbers: Float64Array, from: number, count: number): void {
+/** Two words make a number; returns how many do not, with their places in `rest`. */
+function fillInside(words: Int32Array, numbers: Float64Array, count: number, rest: Int32Array): number {
+  let left = 0;
   for (let k = 0; k < count; k++) {
     const low = words[2 * k] as number;
     const u = unitFrom(low, words[2 * k + 1] as number);
-    const inside = Math.abs(u) < (insideBelow[blockOf(low)] as number);
-    numbers[from + k] = inside ? u * (unitOf[blockOf(low)] as number) : Number.NaN;
+    numbers[k] = u * (unitOf[blockOf(low)] as number);
+    if (Math.abs(u) < (insideBelow[blockOf(low)] as number)) continue;
+    rest[left] = k;
+    left++;
   }
-}
-
-function fillRest(words: Int32Array, numbers: Float64Array, from: number, count: number, more: Words): void {
-  for (let k = 0; k < count; k++) {
-    if (!Number.isNaN(numbers[from + k] as number)) continue;
-    const low = words[2 * k] as number;
-    numbers[from + k] = nearEdge(more, blockOf(low), unitFrom(low, words[2 * k + 1] as number) * 2 ** -52);
-  }
+  return left;
 }
 
 /** About one number in a hundred. */

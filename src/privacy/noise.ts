@@ -8,7 +8,7 @@
  * remains is that the noise's own 53 bits stand for real numbers: a step of the grid holds millions of them.
  */
 import { defect } from "../errors.js";
-import { fillNormal } from "./gaussian.js";
+import { Normals, normalsAtOnce } from "./gaussian.js";
 import type { RandomBits } from "./random-bits.js";
 
 /** Sums by name. */
@@ -42,11 +42,15 @@ export function withNoise(
   const size = [...sums.values()].reduce((total, { length }) => total + length, 0);
   const step = gridStep(sensitivity, size);
   const grid = { step, deviation: (noiseMultiplier * sensitivity) / step, scale: step * scale };
+  const normals = new Normals(bits);
+  const noise = new Float64Array(normalsAtOnce);
   const noisy = [...sums].map(([name, sum]) => {
-    const noise = new Float64Array(sum.length);
-    fillNormal(bits, noise);
     const result = new Float32Array(sum.length);
-    if (!addOnGrid(sum, noise, grid, result)) throw defect(`the clipped sum of "${name}" is not finite`);
+    for (let from = 0; from < sum.length; from += normalsAtOnce) {
+      const to = Math.min(sum.length, from + normalsAtOnce);
+      normals.fill(noise, to - from);
+      if (!addOnGrid(sum, noise, grid, result, from, to)) throw defect(`the clipped sum of "${name}" is not finite`);
+    }
     return [name, result] as const;
   });
   return new Map(noisy);
@@ -60,14 +64,20 @@ interface Grid {
   readonly scale: number;
 }
 
-/** Whether all sums are finite. */
-function addOnGrid(sum: Float64Array, noise: Float64Array, grid: Grid, result: Float32Array): boolean {
-  const { step, deviation, scale } = grid;
+/** Adds to the sums from `from` to `to`. Whether all of them are finite. */
+function addOnGrid(
+  sum: Float64Array,
+  noise: Float64Array,
+  { step, deviation, scale }: Grid,
+  result: Float32Array,
+  from: number,
+  to: number,
+): boolean {
   const perStep = 1 / step;
   let probe = 0;
-  for (let i = 0; i < result.length; i++) {
+  for (let i = from; i < to; i++) {
     const rounded = (sum[i] as number) * perStep + rounder - rounder;
-    const added = (noise[i] as number) * deviation + rounder - rounder;
+    const added = (noise[i - from] as number) * deviation + rounder - rounder;
     result[i] = (rounded + added) * scale;
     // NaN exactly where a sum is not finite.
     probe += (sum[i] as number) * 0;

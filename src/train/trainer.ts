@@ -12,6 +12,12 @@ import { feedsFor, microbatches, type Setup, setup } from "./setup.js";
 import { addTo, asGradients, zeroSums } from "./sums.js";
 import type { Dataset, PlainStepOptions, StepResult, TrainerState } from "./types.js";
 
+function divided(sum: Float64Array, count: number): Float32Array {
+  const result = new Float32Array(sum.length);
+  for (let i = 0; i < sum.length; i++) result[i] = (sum[i] as number) / count;
+  return result;
+}
+
 interface Wanted {
   readonly sum: ReturnType<typeof want.sum>;
   readonly losses: Want<FloatTensor>;
@@ -106,8 +112,7 @@ export class Trainer<S> {
       addTo(sums, found.sum);
       figures.add(found.losses, found.scores, feeds.target);
     }
-    const count = Math.max(1, batch.length);
-    const means = new Map([...sums].map(([name, sum]) => [name, Float32Array.from(sum, (x) => x / count)]));
+    const means = new Map([...sums].map(([name, sum]) => [name, divided(sum, Math.max(1, batch.length))]));
     const stepped = this.#options.optimizer.step(parameters, asGradients(parameters, means), optimiser);
     this.#state = { ...this.#state, steps: steps + 1, parameters: stepped.parameters, optimiser: stepped.state };
     return {

@@ -1,7 +1,7 @@
 /** The noise is normal, of the size it says, and adds on a grid that does not depend on the data. */
 import erfc from "@stdlib/math-base-special-erfc";
 import { describe, expect, it } from "vitest";
-import { fillNormal } from "../../src/privacy/gaussian.js";
+import { Normals, normalsAtOnce } from "../../src/privacy/gaussian.js";
 import { gridStep, withNoise } from "../../src/privacy/noise.js";
 import { type RandomBits, secretBits, seededBits } from "../../src/privacy/random-bits.js";
 
@@ -24,7 +24,9 @@ const most = 3.4;
 
 const drawn = (bits: RandomBits, count: number): Float64Array => {
   const numbers = new Float64Array(count);
-  fillNormal(bits, numbers);
+  const normals = new Normals(bits);
+  for (let from = 0; from < count; from += normalsAtOnce)
+    normals.fill(numbers.subarray(from), Math.min(normalsAtOnce, count - from));
   return numbers;
 };
 
