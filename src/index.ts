@@ -2,18 +2,39 @@ export { grad } from "./autodiff/grad.js";
 export { type CheckedParameter, type CheckOptions, type CheckResult, check } from "./check/check.js";
 export { type ErrorCode, PergradError } from "./errors.js";
 export type { DimSpec } from "./graph/dim.js";
+export { toFloat32 } from "./half.js";
 export { type LoadOptions, loadModel } from "./load.js";
 export type { Model } from "./model.js";
 export * as nn from "./nn/index.js";
 export { type Loss, type LossFunction, losses } from "./nn/losses.js";
-export { type ByParameter, type ClippedSum, type ClippedSumOptions, type Norms, type Want, want } from "./plan/want.js";
+export type { Dots } from "./plan/inner-products.js";
+export type { ProjectOptions } from "./plan/projection.js";
+export type { Reduced, ReducedBatch, ReduceResultOptions, Reduction } from "./plan/reduction.js";
+export type { Moments, NoiseScale } from "./plan/statistics.js";
+export {
+  type ByParameter,
+  type ClippedSum,
+  type ClippedSumOptions,
+  type FloatTensor,
+  type Norms,
+  type ResultOf,
+  type Results,
+  type Want,
+  type Wants,
+  want,
+} from "./plan/want.js";
 export { type ReplaceBatchNormOptions, replaceBatchNorm } from "./privacy/batch-norm.js";
 export * as privacy from "./privacy/index.js";
 export { type PrivacyFinding, validate } from "./privacy/validate.js";
 export { type Compiled, compile } from "./program/compile.js";
 export type { Data } from "./program/data.js";
+export type { Batch, Dataset } from "./program/dataset.js";
 export { type EnsembleOptions, ensemble, perSampleParameters } from "./program/ensemble.js";
+export type { MemoryOptions } from "./program/microbatches.js";
+export type { OtherBatch } from "./program/others.js";
 export { type Program, type ProgramOptions, perSample, type RunOptions } from "./program/program.js";
+export type { Chunk, Progress, StreamOptions } from "./program/stream.js";
+export { type Workers, type WorkersOptions, workers } from "./run/workers.js";
 export { saveModel, withParameters } from "./save.js";
 export { type DType, type Tensor, tensor } from "./tensor.js";
 export { concat, constant, einsum, expand, input, parameter, stack, Traced, where } from "./trace/index.js";
@@ -26,7 +47,6 @@ export {
   averaging,
   type CheckpointOptions,
   type ClippingOptions,
-  type Dataset,
   type LearningRate,
   type Optimiser,
   type Parameters,
@@ -45,6 +65,7 @@ export {
   type Trained,
   Trainer,
   type TrainerState,
+  type TrainingSet,
   type TrainOptions,
   train,
   trainPrivately,

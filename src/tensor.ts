@@ -2,6 +2,7 @@
 export type DType =
   | "float32"
   | "float64"
+  | "float16"
   | "int64"
   | "int32"
   | "int16"
@@ -15,6 +16,8 @@ export type DType =
 interface DataOf {
   float32: Float32Array;
   float64: Float64Array;
+  /** Bits of IEEE 754 half-precision numbers: how results may be stored, not computed with. `toFloat32` reads them. */
+  float16: Uint16Array;
   int64: BigInt64Array;
   int32: Int32Array;
   int16: Int16Array;
@@ -39,6 +42,7 @@ export type TypedArray = DataOf[DType];
 const arrays = {
   float32: Float32Array,
   float64: Float64Array,
+  float16: Uint16Array,
   int64: BigInt64Array,
   int32: Int32Array,
   int16: Int16Array,

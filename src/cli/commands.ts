@@ -1,7 +1,7 @@
 /** The commands and their options, as commander knows them. */
 import { Command, Option } from "commander";
 import { type CheckCommandOptions, checkModel } from "./check.js";
-import { type ComputeOptions, clippedSum, grads, norms, outputFile } from "./compute.js";
+import { type ComputeOptions, clippedSum, type GradsOptions, grads, norms, outputFile } from "./compute.js";
 import { accountantName, type EpsilonCommandOptions, epsilonCommand } from "./epsilon.js";
 import { type ExplainOptions, explain, programs, wantNames } from "./explain.js";
 import type { Io } from "./io.js";
@@ -22,7 +22,17 @@ import {
   seed,
   type TrainCommandOptions,
 } from "./train-options.js";
-import { collect, dimensions, type MaxNorm, maxNorm, number, sampleAxes, UsageError, wholeNumber } from "./usage.js";
+import {
+  bytes,
+  collect,
+  dimensions,
+  type MaxNorm,
+  maxNorm,
+  number,
+  sampleAxes,
+  UsageError,
+  wholeNumber,
+} from "./usage.js";
 import { version } from "./version.js";
 
 /** Exit codes. */
@@ -58,9 +68,9 @@ export function commands(io: Io, ended: (code: number) => void): Command {
       }
     };
 
-  withOutput(compute(program, "grads", "write each sample's loss and gradients", "--out grads.safetensors")).action(
-    run<ComputeOptions>(grads),
-  );
+  withOutput(compute(program, "grads", "write each sample's loss and gradients", "--out grads.safetensors"))
+    .option("--float16", "write the gradients in half precision: half the size; beyond 65504 they become infinite")
+    .action(run<GradsOptions>(grads));
   withOutput(
     compute(
       program,
@@ -255,7 +265,8 @@ function training(program: Command): Command {
 function withOutput(command: Command): Command {
   return command
     .addOption(required("--out <file>", "where to write, .safetensors or .npz", outputFile))
-    .option("--batch-size <B>", "samples computed at a time (default: as memory allows, at most 256)", wholeNumber(1));
+    .option("--batch-size <B>", "samples computed at a time (default: as memory allows, at most 256)", wholeNumber(1))
+    .option("--memory-budget <size>", "memory to compute in, such as 512MB: fewer samples at a time if need be", bytes);
 }
 
 function smoothing(text: string): number {

@@ -19,6 +19,12 @@ const makers: Readonly<Record<string, () => Want<unknown>>> = {
   // How a sum is computed does not depend on the limit.
   "clipped-sum": () => want.clippedSum({ maxNorm: 1 }),
   mean: want.mean,
+  sum: want.sum,
+  moments: want.moments,
+  "noise-scale": want.noiseScale,
+  dot: () => want.dot(),
+  gram: want.gram,
+  cosine: want.cosine,
 };
 
 export const wantNames = Object.keys(makers).join(", ");

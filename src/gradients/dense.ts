@@ -8,12 +8,10 @@ import {
   cheapest,
   type DotWay,
   denseDot,
-  denseGram,
   denseNorm,
   denseSquares,
   denseSum,
   type Factored,
-  type GramWay,
   type NormWay,
   type SquaresWay,
   type SumWay,
@@ -144,9 +142,5 @@ export class Dense implements Factored {
 
   sumsOfSquares(): readonly SquaresWay[] {
     return [denseSquares(this)];
-  }
-
-  grams(): readonly GramWay[] {
-    return [denseGram(this)];
   }
 }

@@ -3,11 +3,11 @@
  * are made from and not multiplied out until somebody needs that. There is one file for each kind; each
  * answers the same questions, and for each question may know several ways.
  */
-import { elementsOf, factorOf, N, type Shape } from "../graph/dim.js";
+import { type Dim, elementsOf, factorOf, N, type Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { Along, ViewStep } from "../ops/definition.js";
-import { type Cost, costOfSquare } from "./cost.js";
+import { addCosts, type Cost, costOfSquare } from "./cost.js";
 
 export { addCosts, type Cost, cheapest, costOfScatter } from "./cost.js";
 
@@ -27,7 +27,10 @@ export type NormWay = Way;
 export type SumWay = Way<[weights: Value | null]>;
 /** A way to the inner products of each sample's gradient with a vector of the parameter's shape, `[N]`. */
 export type DotWay = Way<[vector: Value]>;
-/** A way to the sum over samples of the squares of gradient n, element by element, `[...shape]`. */
+/**
+ * A way to the sum over samples of the squares of gradient n less the batch's mean, element by element,
+ * `[...shape]`: not by the difference of sums, of which rounding leaves nothing where all are nearly alike.
+ */
 export type SquaresWay = Way;
 /** A way to the inner products of all pairs of samples' gradients, `[N, N]`. */
 export type GramWay = Way;
@@ -55,7 +58,6 @@ export interface Factored {
   weightedSums(): readonly SumWay[];
   dots(): readonly DotWay[];
   sumsOfSquares(): readonly SquaresWay[];
-  grams(): readonly GramWay[];
 }
 
 /** Elements of one sample's gradient. */
@@ -72,6 +74,22 @@ export function sumPerSample(build: Build, value: Value): Value {
 export function sumOfSquares(build: Build, value: Value): Value {
   const axes = value.shape.map((_, axis) => axis).slice(1);
   return axes.length === 0 ? build.square(value) : build.reduce("ReduceSumSquare", value, axes);
+}
+
+/** The number of samples as a float32 scalar, or 1 where there are none. */
+export function sampleCount(build: Build): Value {
+  const one = build.filled(1, [], "float32");
+  return build.op("Max", [build.sum(build.expand(one, [N])), one]);
+}
+
+/** The mean over the samples of a value `[N, ...]`, with an axis of size 1 in their place; 0 for none. */
+export function meanOfSamples(build: Build, value: Value): Value {
+  return build.div(build.reduce("ReduceSum", value, [0], true), sampleCount(build));
+}
+
+/** The sum over n of the squares of value n less the mean, for a value `[N, ...]`. */
+export function squaredDeviations(build: Build, value: Value): Value {
+  return build.reduce("ReduceSumSquare", build.sub(value, meanOfSamples(build, value)), [0]);
 }
 
 /** Rounding may leave a small negative number where a norm that is put together from products is 0. */
@@ -117,8 +135,9 @@ export function denseSum(gradient: Factored): SumWay {
 }
 
 /** The gradients multiplied out, a row for each sample, `[N, elements]`. */
-function flat(build: Build, gradient: Factored): Value {
-  return build.reshape(gradient.materialise(build), [N, sizeOfGradient(gradient)]);
+export function flat(build: Build, gradient: Factored): Value {
+  const whole = gradient.materialise(build);
+  return build.reshape(whole, [whole.shape[0] as Dim, sizeOfGradient(gradient)]);
 }
 
 /** What is dense costs for a question that reads each element `times` times. */
@@ -140,20 +159,9 @@ export function denseDot(gradient: Factored): DotWay {
 
 export function denseSquares(gradient: Factored): SquaresWay {
   return {
-    ...denseWay(gradient, 0),
-    emit: (build) => build.reduce("ReduceSumSquare", gradient.materialise(build), [0]),
-  };
-}
-
-/** Pairs in a batch of a size that is not known yet: the cost per sample counts this many others. */
-export const assumedPairs = 32;
-
-export function denseGram(gradient: Factored): GramWay {
-  return {
-    ...denseWay(gradient, assumedPairs),
-    emit: (build) => {
-      const rows = flat(build, gradient);
-      return build.matmul(rows, build.transposeLast(rows));
-    },
+    ...addCosts([denseWay(gradient, 0), { operations: 0, floats: 2 * sizeOfGradient(gradient) }]),
+    name: "materialise",
+    dense: true,
+    emit: (build) => squaredDeviations(build, gradient.materialise(build)),
   };
 }

@@ -44,24 +44,32 @@ function matching(a: Outer | RowsGradient, b: Outer): 0 | 1 | null {
   return null;
 }
 
-/** Factors ordered alike: products of rows with rows, of columns with columns, for each pair of positions. */
-function outerOuter(a: Outer, b: Outer): Way[] {
+/**
+ * The factors of the first with those of the second that span the same axes, ordered alike; null where the
+ * factors of the two do not correspond.
+ */
+export function alignedFactors(a: Outer, b: Outer): ((build: Build) => [Value, Value][]) | null {
+  if (a.viewed.equals(b.viewed)) {
+    return () => [
+      [a.rows, b.rows],
+      [a.columns, b.columns],
+    ];
+  }
   const side = matching(a, b);
-  const equal = a.viewed.equals(b.viewed);
-  if (side === null && !equal) return [];
-  const pairs = a.positions * b.positions;
-  const width = (a.held / a.positions) | 0;
-  const factors = (build: Build): [Value, Value][] => {
-    if (equal) {
-      return [
-        [a.rows, b.rows],
-        [a.columns, b.columns],
-      ];
-    }
+  if (side === null) return null;
+  return (build) => {
     const own = [a.rows, a.columns].map((factor, raw) => a.viewed.ordered(build, factor, raw)) as [Value, Value];
     const other = [b.rows, b.columns].map((factor, raw) => b.viewed.ordered(build, factor, raw)) as [Value, Value];
     return own.map((factor, raw) => [factor, other[side === 0 ? raw : 1 - raw] as Value]);
   };
+}
+
+/** Products of rows with rows, of columns with columns, for each pair of positions. */
+function outerOuter(a: Outer, b: Outer): Way[] {
+  const factors = alignedFactors(a, b);
+  if (!factors) return [];
+  const pairs = a.positions * b.positions;
+  const width = (a.held / a.positions) | 0;
   return [
     {
       name: "Gram",
@@ -76,10 +84,24 @@ function outerOuter(a: Outer, b: Outer): Way[] {
   ];
 }
 
+/** The factor along the table's rows, that along its columns, and the cotangents, ordered alike; null where none is. */
+export function alignedRows(
+  rows: RowsGradient,
+  outer: Outer,
+): ((build: Build) => { readonly table: Value; readonly other: Value; readonly cotangents: Value }) | null {
+  const side = matching(rows, outer);
+  if (side === null || !rows.viewed.inOrder(0)) return null;
+  return (build) => {
+    const ordered = (raw: 0 | 1) => outer.viewed.ordered(build, raw === 0 ? outer.rows : outer.columns, raw);
+    const [table, other] = side === 0 ? [ordered(0), ordered(1)] : [ordered(1), ordered(0)];
+    return { table, other, cotangents: rows.viewed.ordered(build, rows.cotangents, 1) };
+  };
+}
+
 /** The sum over t, s of A[n, s, places_t] times (cotangents_t . B[n, s]), A being the factor along the table's rows. */
 function rowsOuter(rows: RowsGradient, outer: Outer): Way[] {
-  const side = matching(rows, outer);
-  if (side === null || !rows.viewed.inOrder(0)) return [];
+  const factors = alignedRows(rows, outer);
+  if (!factors) return [];
   const [t, s] = [rows.positions, outer.positions];
   const size = rows.viewed.raw[1] as number;
   return [
@@ -89,10 +111,8 @@ function rowsOuter(rows: RowsGradient, outer: Outer): Way[] {
       floats: 5 * t * s,
       dense: false,
       emit: (build) => {
-        const ordered = (raw: 0 | 1) => outer.viewed.ordered(build, raw === 0 ? outer.rows : outer.columns, raw);
-        const [table, other] = side === 0 ? [ordered(0), ordered(1)] : [ordered(1), ordered(0)];
-        const own = rows.viewed.ordered(build, rows.cotangents, 1);
-        const products = build.matmul(other, build.transposeLast(own));
+        const { table, other, cotangents } = factors(build);
+        const products = build.matmul(other, build.transposeLast(cotangents));
         const index = build.expand(build.unsqueeze(rows.places, [1]), products.shape);
         return sumPerSample(build, build.mul(build.op("GatherElements", [table, index], { axis: 2 }), products));
       },

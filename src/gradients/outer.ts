@@ -4,21 +4,21 @@ import type { Build } from "../ops/build.js";
 import type { Along, ViewStep } from "../ops/definition.js";
 import { costOfSquare } from "./cost.js";
 import {
-  assumedPairs,
   type Cost,
   type DotWay,
   denseDot,
-  denseGram,
   denseNorm,
   denseSquares,
   denseSum,
   type Factored,
-  type GramWay,
+  meanOfSamples,
   type NormWay,
   notNegative,
   type SquaresWay,
   type SumWay,
+  sampleCount,
   sizeOfGradient,
+  squaredDeviations,
   sumOfSquares,
   sumPerSample,
   weightedSumOf,
@@ -204,47 +204,41 @@ export class Outer implements Factored {
     return [contract, denseDot(this)];
   }
 
-  /** One position: the squares of a product are the product of the squares. */
   sumsOfSquares(): readonly SquaresWay[] {
-    const dense = { ...denseSquares(this), emit: (build: Build) => this.viewed.apply(build, this.#rawSquares(build)) };
+    const dense: SquaresWay = {
+      ...denseSquares(this),
+      emit: (build) => this.viewed.apply(build, squaredDeviations(build, this.raw(build))),
+    };
     if (this.positions !== 1) return [dense];
     const contract: SquaresWay = {
       name: "contract squares",
-      operations: sizeOfGradient(this),
-      floats: this.held,
+      operations: 3 * sizeOfGradient(this),
+      floats: 4 * this.held,
       dense: false,
-      emit: (build) => {
-        const squared = this.with(build.square(this.rows), build.square(this.columns), this.viewed);
-        return this.viewed.apply(build, squared.#contract(build, null));
-      },
+      emit: (build) => this.viewed.apply(build, this.#contractSquares(build)),
     };
     return [contract, dense];
   }
 
-  #rawSquares(build: Build): Value {
-    return build.reduce("ReduceSumSquare", this.raw(build), [0]);
-  }
-
-  /** One position: the products of the factors' own inner products, block by block. */
-  grams(): readonly GramWay[] {
-    if (this.positions !== 1) return [denseGram(this)];
-    const { blocks, rows, columns } = this.#sizes;
-    const products = (build: Build, value: Value, size: number) => {
-      const flat = build.reshape(value, blocks === 1 ? [N, size] : [N, blocks, size]);
-      const byBlock = blocks === 1 ? flat : build.moveAxis(flat, 1, 0);
-      return build.matmul(byBlock, build.transposeLast(byBlock));
-    };
-    const closed: GramWay = {
-      name: "product of Grams",
-      operations: assumedPairs * blocks * (rows + columns),
-      floats: 3 * assumedPairs * blocks,
-      dense: false,
-      emit: (build) => {
-        const both = build.mul(products(build, this.rows, rows), products(build, this.columns, columns));
-        return blocks === 1 ? both : build.reduce("ReduceSum", both, [0]);
-      },
-    };
-    return [closed, denseGram(this)];
+  /**
+   * One position: with means r and c of the factors and r', c' what is left of them, r c is near the mean of
+   * the gradients, and they less r c are r c' + r' columns. From the sum of the squares of these, the square
+   * of their own mean is taken.
+   */
+  #contractSquares(build: Build): Value {
+    const { rows, columns, viewed } = this;
+    const [r, c] = [meanOfSamples(build, rows), meanOfSamples(build, columns)];
+    const [rowsLeft, columnsLeft] = [build.sub(rows, r), build.sub(columns, c)];
+    const sum = (x: Value, y: Value) => this.with(x, y, viewed).#contract(build, null);
+    const first = build.mul(
+      build.transposeLast(build.square(r)),
+      build.reduce("ReduceSumSquare", columnsLeft, [0], true),
+    );
+    const second = sum(build.square(rowsLeft), build.square(columns));
+    const crossed = sum(build.mul(r, rowsLeft), build.mul(columns, columnsLeft));
+    const squares = build.add(build.add(build.reshape(first, viewed.raw), second), build.scale(crossed, 2));
+    const left = sum(rowsLeft, columnsLeft);
+    return notNegative(build, build.sub(squares, build.div(build.square(left), sampleCount(build))));
   }
 
   /** One matrix product over samples and positions: `[(B,) I, O]`. */

@@ -8,12 +8,10 @@ import {
   costOfScatter,
   type DotWay,
   denseDot,
-  denseGram,
   denseNorm,
   denseSquares,
   denseSum,
   type Factored,
-  type GramWay,
   type NormWay,
   notNegative,
   type SquaresWay,
@@ -163,10 +161,6 @@ export class RowsGradient implements Factored {
     return [denseSquares(this)];
   }
 
-  grams(): readonly GramWay[] {
-    return [denseGram(this)];
-  }
-
   /** The rows of all samples added into one table, `[V, R]`. */
   #scatterAll(build: Build, weights: Value | null): Value {
     const { places, cotangents } = this;
@@ -196,8 +190,8 @@ export function rowProducts(build: Build, a: RowsGradient, b: RowsGradient): Val
 
 /** Rows `[N, T, R]` added to `rows` places of each sample: `[N, rows, R]`. */
 function scatterPerSample(build: Build, places: Value, updates: Value, rows: number): Value {
-  const [, positions, size] = updates.shape as [Dim, number, number];
-  const shape = [N, rows, size];
+  const [samples, positions, size] = updates.shape as [Dim, number, number];
+  const shape = [samples, rows, size];
   if (positions === 0 || rows === 0 || size === 0) return build.zeros(shape, updates.dtype);
   const index = build.expand(build.unsqueeze(places, [2]), updates.shape);
   return build.op("ScatterElements", [build.zeros(shape, updates.dtype), index, updates], {

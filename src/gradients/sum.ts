@@ -9,12 +9,10 @@ import {
   cheapest,
   type DotWay,
   denseDot,
-  denseGram,
   denseNorm,
   denseSquares,
   denseSum,
   type Factored,
-  type GramWay,
   type NormWay,
   notNegative,
   type SquaresWay,
@@ -116,10 +114,6 @@ export class Sum implements Factored {
 
   sumsOfSquares(): readonly SquaresWay[] {
     return [denseSquares(this)];
-  }
-
-  grams(): readonly GramWay[] {
-    return [denseGram(this)];
   }
 }
 

@@ -1,3 +1,4 @@
+import { toFloat32, widened } from "../half.js";
 import { arrayOf, bytesOf, type DType, sizeOf, type Tensor, type TypedArray, tensor } from "../tensor.js";
 
 /** Half-precision formats that files may hold; they are widened to float32 on reading. */
@@ -32,34 +33,14 @@ export function storedBytesOf(type: DType | HalfType): number {
 
 /** A tensor over little-endian bytes, which must start at offset 0 of a buffer of their own. */
 export function tensorOfBytes(type: DType | HalfType, dims: readonly number[], buffer: ArrayBuffer): Tensor {
-  if (type === "float16") return tensor("float32", dims, widen(buffer, float32BitsOfFloat16));
+  if (type === "float16") return toFloat32(tensor("float16", dims, new Uint16Array(buffer)));
   if (type === "bfloat16")
     return tensor(
       "float32",
       dims,
-      widen(buffer, (bits) => bits << 16),
+      widened(new Uint16Array(buffer), (bits) => bits << 16),
     );
   const data = new (arrayOf(type) as new (buffer: ArrayBuffer) => TypedArray)(buffer);
   if (type === "bool") for (let i = 0; i < data.length; i++) if (data[i] !== 0) data[i] = 1;
   return tensor(type, dims, data);
-}
-
-function widen(buffer: ArrayBuffer, convert: (bits: number) => number): Float32Array {
-  const halves = new Uint16Array(buffer);
-  const bits = new Int32Array(halves.length);
-  for (let i = 0; i < halves.length; i++) bits[i] = convert(halves[i] ?? 0);
-  return new Float32Array(bits.buffer);
-}
-
-const bitsOfFloat = new Int32Array(1);
-const floatOfBits = new Float32Array(bitsOfFloat.buffer);
-
-function float32BitsOfFloat16(half: number): number {
-  const sign = (half & 0x8000) << 16;
-  const exponent = (half >> 10) & 31;
-  const mantissa = half & 1023;
-  if (exponent === 31) return sign | 0x7f800000 | (mantissa << 13);
-  if (exponent > 0) return sign | ((exponent + 112) << 23) | (mantissa << 13);
-  floatOfBits[0] = mantissa * 2 ** -24; // subnormal as a half, normal as a float
-  return sign | (bitsOfFloat[0] ?? 0);
 }

@@ -8,6 +8,7 @@ export class NpyError extends Error {}
 const codes: Record<DType, string> = {
   float32: "<f4",
   float64: "<f8",
+  float16: "<f2",
   int64: "<i8",
   int32: "<i4",
   int16: "<i2",
@@ -20,7 +21,6 @@ const codes: Record<DType, string> = {
 };
 const types = new Map<string, DType | HalfType>([
   ...(Object.entries(codes) as [DType, string][]).map(([dtype, code]) => [code.slice(1), dtype] as const),
-  ["f2", "float16"],
 ]);
 
 interface Header {

@@ -29,6 +29,8 @@ export interface EncodableProgram {
   /** Leaves, in the order in which the file lists them. */
   readonly inputs: readonly Value[];
   readonly outputs: readonly { readonly name: string; readonly value: Value }[];
+  /** The outputs' values in the order in which nodes lead to them in the file. Default: that of the outputs. */
+  readonly order?: readonly Value[];
   /** Parameters to store in the file, by name. Other parameters are inputs, after those of `inputs`. */
   readonly parameters?: Readonly<Record<string, Tensor>>;
   readonly metadata?: Readonly<Record<string, string>>;
@@ -70,7 +72,7 @@ class Encoder {
     const { outputs, metadata = {}, doc = "" } = this.program;
     const copies = this.nameOutputs();
     const results = outputs.map(({ value }) => value);
-    const nodes = neededNodes(nodesBefore(results), results);
+    const nodes = neededNodes(nodesBefore(this.program.order ?? results), results);
     refuseHuge(nodes);
     this.read = valuesRead(nodes, results);
     for (const node of nodes) this.encodeNode(node);

@@ -1,5 +1,5 @@
 /** The cotangent of a convolution's data: what each element of it contributed to, in one of several ways. */
-import { type Dim, factorOf } from "../graph/dim.js";
+import { type Dim, factorOf, multiply } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { sizeOf } from "../tensor.js";
 import type { Build } from "./build.js";
@@ -60,9 +60,11 @@ export function dataTime(way: DataWay, { weight, window, groups, spatial }: Conv
 /** The way that takes the least time, or the one asked for where it fits. */
 export function dataWay(convolved: Convolved, dy: Value, asked?: DataWay): DataWay {
   if (!backwards(convolved.window)) return "ConvTranspose";
-  if (asked) return asked;
+  // Groups would be a batch of products, which the runtime does not broadcast over no samples.
+  const fitting = dataWays.filter((way) => way !== "unfolded" || convolved.groups === 1);
+  if (asked && fitting.includes(asked)) return asked;
   const time = (way: DataWay) => dataTime(way, convolved, dy);
-  return dataWays.reduce((best, way) => (time(way) < time(best) ? way : best));
+  return fitting.reduce((best, way) => (time(way) < time(best) ? way : best));
 }
 
 /** The cotangent `[n, G*I, ...spatial]` of the data. */
@@ -101,11 +103,17 @@ function flipped(build: Build, dy: Value, convolved: Convolved, window: Window):
   return build.op("Conv", [dy, exchanged], { ...windowAttributes(window), group: groups });
 }
 
+/** Of a single group: one product over all images and positions. */
 function unfolded(build: Build, dy: Value, convolved: Convolved, window: Window): Value {
-  const { groups, weight, spatial } = convolved;
+  const { weight, spatial } = convolved;
   const [outputs, inner] = weight.shape as [number, number];
-  const { byPatch } = unfold(build, dy, window, groups, "gather");
-  const matrices = build.reshape(turned(build, convolved), [1, groups, inner, (outputs / groups) * kernelSize(window)]);
-  const product = build.matmul(matrices, byPatch);
-  return build.reshape(product, [dy.shape[0] as Dim, groups * inner, ...spatial]);
+  const [images, count, patch] = [dy.shape[0] as Dim, sizeOf(spatial), outputs * kernelSize(window)];
+  const { byPosition } = unfold(build, dy, window, 1, "gather");
+  const rows = build.reshape(byPosition, [multiply(images, count) as Dim, patch]);
+  const product = build.matmul(rows, build.transposeLast(build.reshape(turned(build, convolved), [inner, patch])));
+  return build.reshape(build.transposeLast(build.reshape(product, [images, count, inner])), [
+    images,
+    inner,
+    ...spatial,
+  ]);
 }

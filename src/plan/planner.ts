@@ -7,6 +7,7 @@ import { defect } from "../errors.js";
 import { cancelling, onlyDense } from "../gradients/cancellation.js";
 import { addCosts, type Cost, cheapest, timesCost, usualBatch } from "../gradients/cost.js";
 import type { DotWay, Factored, GramWay, NormWay, SquaresWay, SumWay, Way } from "../gradients/factored.js";
+import { gramWays } from "../gradients/pairs.js";
 import type { Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
@@ -20,17 +21,20 @@ export interface Demands {
   readonly sums: number;
   /** The number of vectors that inner products are taken with. */
   readonly dots: number;
-  /** Sums over the batch of squares, element by element. */
+  /** Sums over the batch of squared deviations from its mean, element by element. */
   readonly squares: boolean;
   /** Inner products of all pairs. */
   readonly gram: boolean;
   /** Rounding must not make a weighted sum's part longer than its norm says; see `Plan.cancelling`. */
   readonly strict: boolean;
+  /** The factored gradients themselves, for ways of a want's own. */
+  readonly factors: boolean;
 }
 
 /** What several wants ask together. */
 export function allDemands(demands: readonly Partial<Demands>[]): Demands {
-  const any = (key: "gradients" | "norms" | "squares" | "gram" | "strict") => demands.some((each) => each[key]);
+  const any = (key: "gradients" | "norms" | "squares" | "gram" | "strict" | "factors") =>
+    demands.some((each) => each[key]);
   const count = (key: "sums" | "dots") => demands.reduce((total, each) => total + (each[key] ?? 0), 0);
   return {
     gradients: any("gradients"),
@@ -38,6 +42,7 @@ export function allDemands(demands: readonly Partial<Demands>[]): Demands {
     squares: any("squares"),
     gram: any("gram"),
     strict: any("strict"),
+    factors: any("factors"),
     sums: count("sums"),
     dots: count("dots"),
   };
@@ -72,7 +77,13 @@ export interface PlanOptions {
 }
 
 /** All combinations of ways for one parameter. */
-function combinations(parameter: string, gradient: Factored, demands: Demands, asked: Asked): readonly Priced[] {
+function combinations(
+  parameter: string,
+  gradient: Factored,
+  demands: Demands,
+  asked: Asked,
+  samples: number,
+): readonly Priced[] {
   const among = <W extends Way<never>>(question: Question, wanted: boolean, ways: () => readonly W[]) =>
     wanted ? asked.among(parameter, question, ways()) : [null];
   const strictly = <W extends Way<never>>(ways: readonly W[]) =>
@@ -81,7 +92,7 @@ function combinations(parameter: string, gradient: Factored, demands: Demands, a
   const sums = among("sum", demands.sums > 0, () => strictly(gradient.weightedSums()));
   const dots = among("dot", demands.dots > 0, () => gradient.dots());
   const squares = among("squares", demands.squares, () => gradient.sumsOfSquares());
-  const grams = among("gram", demands.gram, () => gradient.grams());
+  const grams = among("gram", demands.gram, () => gramWays(gradient, samples));
   const all: Ways[] = norms.flatMap((norm) =>
     sums.flatMap((sum) =>
       dots.flatMap((dot) =>
@@ -115,25 +126,30 @@ export function choose(
   demands: Demands,
   { samples = usualBatch, strategy = {} }: PlanOptions = {},
 ): Choice {
-  return chosen(
-    parameter,
-    gradient,
-    combinations(parameter, gradient, demands, new Asked(strategy, [parameter])),
-    samples,
-  );
+  return chosen(parameter, gradient, demands, new Asked(strategy, [parameter]), samples);
 }
 
-function chosen(parameter: string, gradient: Factored, priced: readonly Priced[], samples: number): Choice {
-  const best = cheapest(priced, samples);
-  return { ...best, parameter, gradient, holds: rangeOf(best, priced, samples) };
+function chosen(parameter: string, gradient: Factored, demands: Demands, asked: Asked, samples: number): Choice {
+  const priced = (n: number) => combinations(parameter, gradient, demands, asked, n);
+  const usual = priced(samples);
+  const best = cheapest(usual, samples);
+  // Only products of pairs cost more for each sample the more there are.
+  const bestOf = (n: number) => cheapest(demands.gram ? priced(n) : usual, n);
+  const holds = rangeOf((n) => sameWays(bestOf(n), best), samples);
+  return { ...best, parameter, gradient, holds };
+}
+
+function sameWays(a: Ways, b: Ways): boolean {
+  return (["norm", "sum", "dot", "squares", "gram"] as const).every(
+    (question) => a[question]?.name === b[question]?.name,
+  );
 }
 
 /** Batches larger than this are not planned for. */
 const largestBatch = 2 ** 20;
 
-/** The largest range of batch sizes around `samples` for which `best` stays the cheapest. */
-function rangeOf(best: Priced, priced: readonly Priced[], samples: number): [number, number] {
-  const still = (n: number) => cheapest(priced, n) === best;
+/** The range of batch sizes around `samples` for which `still` holds. */
+function rangeOf(still: (n: number) => boolean, samples: number): [number, number] {
   return [furthest(still, samples, 1), furthest(still, samples, largestBatch)];
 }
 
@@ -162,10 +178,7 @@ export class Plan {
     const asked = new Asked(strategy, [...gradients.keys()]);
     asked.requireKnown(namesOf(gradients.values(), demands));
     this.choices = new Map(
-      [...gradients].map(([name, gradient]) => [
-        name,
-        chosen(name, gradient, combinations(name, gradient, demands, asked), samples),
-      ]),
+      [...gradients].map(([name, gradient]) => [name, chosen(name, gradient, demands, asked, samples)]),
     );
   }
 
@@ -214,7 +227,7 @@ export class Plan {
     return dot.emit(build, vector);
   }
 
-  /** `[...shape]` */
+  /** Of deviations from the mean of the batch, `[...shape]`. */
   sumOfSquares(parameter: string): Value {
     const { squares } = this.#choice(parameter);
     if (!squares) throw defect(`no sum of squares of "${parameter}" is planned`);
@@ -226,6 +239,11 @@ export class Plan {
     const { gram } = this.#choice(parameter);
     if (!gram) throw defect(`no Gram matrix of "${parameter}" is planned`);
     return gram.emit(build);
+  }
+
+  /** Not multiplied out. */
+  factored(parameter: string): Factored {
+    return this.#choice(parameter).gradient;
   }
 
   /** The parameter's own shape. */
@@ -244,7 +262,7 @@ function namesOf(gradients: Iterable<Factored>, demands: Demands): Map<Question,
     ["sum", names(demands.sums > 0, (gradient) => gradient.weightedSums())],
     ["dot", names(demands.dots > 0, (gradient) => gradient.dots())],
     ["squares", names(demands.squares, (gradient) => gradient.sumsOfSquares())],
-    ["gram", names(demands.gram, (gradient) => gradient.grams())],
+    ["gram", names(demands.gram, (gradient) => gramWays(gradient))],
   ];
   return new Map(found.flatMap(([question, known]) => (known ? [[question, known] as const] : [])));
 }

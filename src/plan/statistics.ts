@@ -1,4 +1,8 @@
 /** What is wanted of the distribution of a batch's gradients. */
+import { sampleCount } from "../gradients/factored.js";
+import type { Value } from "../graph/value.js";
+import { build } from "../ops/registry.js";
+import type { Plan } from "./planner.js";
 import { type ByParameter, type FloatTensor, float, totalNorm, under, type Want } from "./wanted.js";
 
 /** By parameter, `[...shape]` each, over the samples of the batch. */
@@ -20,29 +24,49 @@ function mapAll(of: ByParameter, f: (tensor: FloatTensor, name: string) => Float
 }
 
 /**
- * Mean, second moment and variance of each element of the gradients over the batch. The variance is the
- * difference of sums in float32: where it is below about 1e-6 of the squared mean, rounding is all there is.
+ * Mean, second moment and variance of each element of the gradients over the batch, by parameter,
+ * `[...shape]` each. The variance comes from deviations from the mean, not from a difference of sums: it is
+ * accurate where the gradients of a batch are nearly alike, too. (Of a batch that is computed in several parts,
+ * what lies between these is a difference of float32 sums: a variance below about 1e-6 of the squared mean
+ * is then rounding.)
  */
 export function moments(): Want<Moments> {
   return {
     name: "moments",
     demands: { sums: 1, squares: true },
-    emit: ({ plan }) => ({
-      ...Object.fromEntries(plan.parameters.map((name) => [`sum/${name}`, plan.weightedSum(name, null)])),
-      ...Object.fromEntries(plan.parameters.map((name) => [`squares/${name}`, plan.sumOfSquares(name)])),
+    emit: ({ plan, losses }) => ({
+      parts: build.scalar(1, losses),
+      ...Object.fromEntries(plan.parameters.flatMap((name) => Object.entries(emitMoments(plan, name)))),
     }),
     read: (returned, samples) => {
-      const [sums, squares] = [under(returned, "sum/"), under(returned, "squares/")];
       const count = Math.max(1, samples);
-      const average = (of: ByParameter) => mapAll(of, (tensor) => mapped(tensor, (x) => x / count));
-      const variance = mapAll(squares, (tensor, name) => {
-        const sum = sums[name]?.data ?? new Float32Array();
-        const of = (square: number, i: number) => (square - ((sum[i] ?? 0) * (sum[i] ?? 0)) / count) / (samples - 1);
-        return mapped(tensor, (x, i) => (samples < 2 ? Number.NaN : Math.max(0, of(x, i))));
-      });
-      return { mean: average(sums), secondMoment: average(squares), variance };
+      const single = float(returned, "parts").data[0] === 1;
+      const [sums, between] = [under(returned, "sum/"), under(returned, "between/")];
+      const by = (f: (within: number, sum: number, between: number) => number) =>
+        mapAll(under(returned, "within/"), (tensor, name) => {
+          const [sum, other] = [sums[name]?.data, between[name]?.data];
+          return mapped(tensor, (within, i) => f(within, sum?.[i] ?? Number.NaN, other?.[i] ?? Number.NaN));
+        });
+      const squares = (within: number, sum: number, other: number) =>
+        single ? within : Math.max(0, within + (other - (sum * sum) / count));
+      return {
+        mean: by((_, sum) => sum / count),
+        secondMoment: by((within, _, other) => (within + other) / count),
+        variance: by((...found) => (samples < 2 ? Number.NaN : squares(...found) / (samples - 1))),
+      };
     },
   };
+}
+
+/**
+ * What adds up over the parts that a batch may be computed in: the sum of the gradients, that of the squared
+ * deviations from the mean of their part, and n times the squares of the parts' means (Chan et al. 1983,
+ * "Algorithms for computing the sample variance").
+ */
+function emitMoments(plan: Plan, name: string): Record<string, Value> {
+  const sum = plan.weightedSum(name, null);
+  const between = build.div(build.square(sum), sampleCount(build));
+  return { [`sum/${name}`]: sum, [`within/${name}`]: plan.sumOfSquares(name), [`between/${name}`]: between };
 }
 
 /** Estimates without bias from one batch; NaN for fewer than two samples. */

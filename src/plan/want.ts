@@ -2,7 +2,10 @@
 import { build } from "../ops/registry.js";
 import type { Tensor } from "../tensor.js";
 import { clippedSum } from "./clipping.js";
+import { cross } from "./cross.js";
 import { cosine, dot, gram } from "./inner-products.js";
+import { project } from "./projection.js";
+import { reduce } from "./reduction.js";
 import { moments, noiseScale } from "./statistics.js";
 import { type ByParameter, each, type FloatTensor, float, totalNorm, under, type Want } from "./wanted.js";
 
@@ -16,13 +19,24 @@ export interface Norms {
   readonly parameters: ByParameter;
 }
 
-/** Each sample's own gradients: by parameter, `[N, ...shape]`. */
-function gradients(): Want<ByParameter> {
+/**
+ * Each sample's own gradients: by parameter, `[N, ...shape]`. With `storage: "float16"` they take half the memory:
+ * they are computed in float32 and then rounded to 11 significant bits; beyond 65504 they become infinite, and below
+ * 6e-5 they lose bits. `toFloat32` reads them.
+ */
+function gradients(options?: { readonly storage?: "float32" }): Want<ByParameter>;
+function gradients(options: { readonly storage: "float16" }): Want<Readonly<Record<string, Tensor<"float16">>>>;
+function gradients({
+  storage = "float32",
+}: {
+  readonly storage?: "float32" | "float16";
+} = {}): Want<Readonly<Record<string, Tensor<"float32" | "float16">>>> {
   return {
     name: "gradients",
     demands: { gradients: true },
+    ...(storage === "float16" ? { storage } : {}),
     emit: ({ plan }) => each(plan.parameters, (parameter) => plan.gradient(parameter)),
-    read: (returned) => under(returned, ""),
+    read: (returned) => (storage === "float16" ? (returned as Record<string, Tensor<"float16">>) : under(returned, "")),
   };
 }
 
@@ -99,4 +113,7 @@ export const want = {
   dot,
   gram,
   cosine,
+  cross,
+  project,
+  reduce,
 } as const;

@@ -2,6 +2,7 @@
 import { PergradError } from "../errors.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
+import type { Data } from "../program/data.js";
 import type { Tensor } from "../tensor.js";
 import type { Demands, Plan } from "./planner.js";
 
@@ -18,6 +19,10 @@ export interface Wanted {
   vector(parameter: string): Value;
   /** An input of the want's own, a number `[]` under this name: `initial`, unless `run` is given another. */
   scalar(name: string, initial: number): Value;
+  /** The number of samples in the want's other batch. */
+  readonly others: number;
+  /** An input of the want's own that takes what `factors` gives under this name for the other batch. */
+  factor(name: string, type: Pick<Value, "dtype" | "shape">): Value;
 }
 
 /** The tensors that a program returned for one want, by the names that the want gave them. */
@@ -28,6 +33,10 @@ export interface Want<R> {
   readonly demands: Partial<Demands>;
   /** What the want's own inputs hold where `run` is given nothing else. */
   readonly vectors?: ByParameter;
+  /** Another batch, whose gradients the want looks at beside those of the batch that is run. */
+  readonly others?: Readonly<Record<string, Data>>;
+  /** The dtype in which the runtime hands over what is computed; float32 where not given. */
+  readonly storage?: "float16";
   /** The values to compute, under names of the want's own. */
   emit(wanted: Wanted): Record<string, Value>;
   /** The result, from the tensors so named. */

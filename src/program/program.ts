@@ -1,40 +1,44 @@
-import { perSampleGradients } from "../autodiff/per-sample.js";
-import { simplify } from "../emit/simplify.js";
 import { PergradError } from "../errors.js";
-import { Dense } from "../gradients/dense.js";
-import { bindShape, N } from "../graph/dim.js";
-import { leaf, type Value } from "../graph/value.js";
-import { leavesOf } from "../graph/walk.js";
+import { bindShape } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
 import { writeFileSafely } from "../io/atomic.js";
 import type { Model } from "../model.js";
 import { type ModelOptions, model as modelOf } from "../nn/model.js";
 import type { Module } from "../nn/module.js";
 import { encodeModel } from "../onnx/encode.js";
-import { build } from "../ops/registry.js";
-import { checkMaxNorm } from "../plan/clipping.js";
+import { factors as factorsOfOthers } from "../plan/cross.js";
 import { explainPlan, totalsOf } from "../plan/explain.js";
-import { allDemands, asksOfGradients, Plan } from "../plan/planner.js";
-import type { Strategy } from "../plan/strategy.js";
+import type { Plan } from "../plan/planner.js";
 import type { Results, Returned, Wants } from "../plan/want.js";
 import { nodeRuntime } from "../run/node.js";
-import type { Session } from "../run/runtime.js";
+import type { RuntimeOptions, Session } from "../run/runtime.js";
+import { Workers } from "../run/workers.js";
 import { arrayOf, sizeOf, type Tensor } from "../tensor.js";
-import { type Data, prepare } from "./data.js";
+import { type Data, type Prepared, prepare } from "./data.js";
+import type { Dataset } from "./dataset.js";
+import { type Emitted, emit, inputsOf, ownInputs, type PlanningOptions, planFor } from "./emitted.js";
 import { Explanation } from "./explanation.js";
+import { type MemoryOptions, Microbatches } from "./microbatches.js";
 import { type Objective, type ObjectiveOptions, objectiveOf, parameterValue } from "./objective.js";
+import { type OtherBatch, Others } from "./others.js";
+import { type MaxNorms, scalarFeeds } from "./scalars.js";
+import { Joined, pieces, samplesBetween } from "./split.js";
+import { type Chunk, computed, joinedResults, type StreamOptions } from "./stream.js";
 
-export interface ProgramOptions<W extends Wants> extends ObjectiveOptions {
+export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, MemoryOptions, PlanningOptions {
   /** What to compute, under names of your own: `{ norms: want.norms(), sum: want.clippedSum({ maxNorm: 1 }) }`. */
   readonly want: W;
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
-  /** The number of samples that the program is planned for: it runs with any. Default 64. */
-  readonly batchSize?: number;
-  /** Ways to be taken whatever they cost, for experiments. Default: the cheapest by shape. */
-  readonly strategy?: Strategy;
+  /**
+   * Run in a worker thread, so that the event loop stays free: in one of a pool, `workers()`, or, with `true`, in one
+   * of the program's own, which ends when the program is released. Default: in the thread that asks.
+   */
+  readonly workers?: Workers | boolean;
 }
 
-export interface RunOptions {
+/** `memoryBudget` and `microbatch` are those of the program where they are not given. */
+export interface RunOptions extends MemoryOptions {
   /** Other values of parameters than the model's own, by name. */
   readonly parameters?: Readonly<Record<string, Tensor>>;
   /** What `want.dot` takes inner products with, by the name of the want, then of the parameter. */
@@ -43,33 +47,11 @@ export interface RunOptions {
    * What `want.clippedSum` clips to, where it is adjustable, by the name of the want: a number for all of its
    * groups, or numbers by group ("all" where the whole gradient is clipped).
    */
-  readonly maxNorms?: Readonly<Record<string, number | Readonly<Record<string, number>>>>;
+  readonly maxNorms?: MaxNorms;
+  /** Another other batch for `want.cross`, by the name of the want; of as many samples as that which it was given. */
+  readonly others?: Readonly<Record<string, OtherBatch>>;
   /** Run even where the data holds NaN or infinity. Default false. */
   readonly allowNotFinite?: boolean;
-}
-
-/** Names in the emitted graph: those of the model's own inputs and parameters, and `<want>/<tensor>` for results. */
-interface Emitted {
-  readonly inputs: readonly Value[];
-  readonly parameters: readonly Value[];
-  readonly vectors: readonly Vector[];
-  readonly scalars: readonly Scalar[];
-  readonly outputs: readonly { readonly name: string; readonly value: Value }[];
-}
-
-/** An input of a want's own: a tensor of a parameter's shape. */
-interface Vector {
-  readonly want: string;
-  readonly parameter: string;
-  readonly value: Value;
-}
-
-/** An input of a want's own: a number. */
-interface Scalar {
-  readonly want: string;
-  readonly name: string;
-  readonly value: Value;
-  readonly initial: number;
 }
 
 /** A compiled program: one forward and one backward pass that compute all that is wanted of a batch. */
@@ -79,23 +61,37 @@ export class Program<W extends Wants> {
   readonly #emitted: Emitted;
   readonly #plan: Plan;
   readonly #session: Session;
+  readonly #others: ReadonlyMap<string, Others>;
+  readonly #microbatches: Microbatches;
 
-  private constructor(objective: Objective, want: W, plan: Plan, emitted: Emitted, session: Session) {
+  private constructor(
+    objective: Objective,
+    options: ProgramOptions<W>,
+    plan: Plan,
+    emitted: Emitted,
+    session: Session,
+    others: ReadonlyMap<string, Others>,
+  ) {
     this.#objective = objective;
-    this.#want = want;
+    this.#want = options.want;
     this.#plan = plan;
     this.#emitted = emitted;
     this.#session = session;
+    this.#others = others;
+    this.#microbatches = new Microbatches(emitted, objective.expected, options);
   }
 
   /** Compiles; see `perSample`. */
   static async compile<W extends Wants>(model: Model, options: ProgramOptions<W>): Promise<Program<W>> {
     const objective = objectiveOf(model, options);
-    const plan = planFor(objective, options);
-    const emitted = emit(objective, plan, options.want);
-    const bytes = encodeModel({ inputs: inputsOf(emitted), outputs: emitted.outputs });
+    const plan = planFor(objective, options.want, options);
+    const others = await compileOthers(model, options);
+    const emitted = emit(objective, plan, options.want, others);
+    const bytes = encodeModel({ inputs: inputsOf(emitted), outputs: emitted.outputs, order: emitted.order });
     const threads = options.threads === undefined ? {} : { threads: options.threads };
-    return new Program(objective, options.want, plan, emitted, await nodeRuntime.load(bytes, threads));
+    // Within a budget no memory is kept in reserve.
+    const session = await load(bytes, { ...threads, reserve: options.memoryBudget === undefined }, options.workers);
+    return new Program(objective, options, plan, emitted, session, others);
   }
 
   /** The model that was compiled, with its parameters' values. */
@@ -109,32 +105,101 @@ export class Program<W extends Wants> {
   }
 
   /**
-   * Computes what is wanted for one batch of any size, 0 included.
+   * Computes what is wanted for one batch of any size, 0 included. With a `memoryBudget` or a `microbatch` in
+   * parts, one after another, if need be: results are the same but for rounding.
    * @param data the model's inputs by name, and `target` where the loss has one; samples along each one's sample axis
-   * Throws MISSING_TENSOR, INVALID_ARGUMENT, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE, NOT_FINITE.
+   * Throws MISSING_TENSOR, INVALID_ARGUMENT, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE,
+   * NOT_FINITE, MEMORY_BUDGET.
    */
   async run(data: Readonly<Record<string, Data>>, options: RunOptions = {}): Promise<Results<W>> {
-    const { feeds, samples } = prepare(data, this.#objective.expected, options.allowNotFinite ?? false);
-    const { target } = feeds;
-    if (target) this.#objective.loss.validate?.(target, this.#objective.output.shape);
-    const returned =
-      samples === 0
-        ? this.#empty()
-        : await this.#session.run({
-            ...this.#feed(feeds, options.parameters),
-            ...this.#vectors(options.vectors),
-            ...this.#scalars(options.maxNorms),
-          });
+    const prepared = this.#prepare(data, options);
+    return readResults(this.#want, await this.#inParts(prepared, options), prepared.samples);
+  }
+
+  /**
+   * The bytes that a run of this many samples at once is estimated to take, from the shapes: all that is alive
+   * at once beyond the data, the parameters and the loaded program, with the results and their copies in JavaScript.
+   */
+  memory(samples: number): number {
+    return this.#microbatches.memory.at(samples);
+  }
+
+  /**
+   * Computes what is wanted for a dataset that may be larger than memory, chunk by chunk: each chunk's results are
+   * what `run` gives for its samples. A chunk is computed when it is asked for. Leaving the loop, an error and an
+   * abort close the dataset.
+   * @param dataset all samples as `run` takes them, batches one after another (also asynchronously), or a file's path
+   * Throws what `run` throws, FILE_UNREADABLE, and the signal's reason.
+   */
+  async *stream(
+    dataset: Dataset,
+    options: RunOptions & StreamOptions = {},
+  ): AsyncGenerator<Chunk<Results<W>>, void, undefined> {
+    for await (const { from, to, returned } of this.#chunks(dataset, options)) {
+      yield { from, to, results: readResults(this.#want, returned, to - from) };
+    }
+  }
+
+  /**
+   * The results of a whole dataset, as `run` gives them for one batch: sums over all samples, each sample's own
+   * results side by side. Only these are held, not the dataset. Samples are counted as `stream` does.
+   * Throws what `stream` throws, and INVALID_ARGUMENT where results take all samples at once (`want.gram`).
+   */
+  async runAll(dataset: Dataset, options: RunOptions & Omit<StreamOptions, "reuse"> = {}): Promise<Results<W>> {
+    const check = () => this.#microbatches.requireSplit("a dataset cannot be computed in chunks");
+    const found = await joinedResults(
+      this.#chunks(dataset, { ...options, reuse: false }),
+      this.#emitted.outputs,
+      check,
+    );
+    const { returned, samples } = found ?? { returned: this.#empty(), samples: 0 };
     return readResults(this.#want, returned, samples);
+  }
+
+  #chunks(dataset: Dataset, options: RunOptions & StreamOptions) {
+    const { expected } = this.#objective;
+    const size = this.#microbatches.chunkSize(options);
+    const prepare = (data: Readonly<Record<string, Data>>) => this.#prepare(data, options);
+    const run = (prepared: Prepared) => this.#inParts(prepared, options);
+    return computed(dataset, { expected, size, prepare, run }, options);
+  }
+
+  #prepare(data: Readonly<Record<string, Data>>, { allowNotFinite = false }: RunOptions): Prepared {
+    const prepared = prepare(data, this.#objective.expected, allowNotFinite);
+    const { target } = prepared.feeds;
+    if (target) this.#objective.loss.validate?.(target, this.#objective.output.shape);
+    return prepared;
+  }
+
+  async #inParts(prepared: Prepared, options: RunOptions): Promise<Returned> {
+    const { samples } = prepared;
+    const size = this.#microbatches.sizeFor(samples, options);
+    if (size >= samples) return this.#once(prepared, options);
+    const joined = new Joined(this.#emitted.outputs, samples);
+    for (const [from, to] of pieces(samples, size)) {
+      const part = samplesBetween(prepared, this.#objective.expected, from, to);
+      joined.add(await this.#once(part, options), to - from);
+    }
+    return joined.finish().returned;
+  }
+
+  async #once({ feeds, samples }: Prepared, options: RunOptions): Promise<Returned> {
+    if (samples === 0) return this.#empty();
+    return this.#session.run({
+      ...this.#feed(feeds, options.parameters),
+      ...this.#vectors(options.vectors),
+      ...(await this.#factors(options)),
+      ...scalarFeeds(this.#emitted.scalars, options.maxNorms),
+    });
   }
 
   /** The program as an ONNX model: inputs and results as tensors, parameters stored inside. */
   encode(): Uint8Array {
-    const { inputs, parameters, outputs } = this.#emitted;
+    const { inputs, parameters, outputs, order } = this.#emitted;
     const values = Object.fromEntries(
       parameters.map((parameter) => [parameter.name, parameterValue(this.#objective.model, parameter)]),
     );
-    return encodeModel({ inputs: [...inputs, ...ownInputs(this.#emitted)], outputs, parameters: values });
+    return encodeModel({ inputs: [...inputs, ...ownInputs(this.#emitted)], outputs, order, parameters: values });
   }
 
   /** Writes `encode()` to a file, which runs wherever ONNX does. Throws FILE_UNWRITABLE. */
@@ -150,6 +215,7 @@ export class Program<W extends Wants> {
   /** Frees the runtime's memory. The program cannot run afterwards. */
   async release(): Promise<void> {
     await this.#session.release();
+    for (const others of this.#others.values()) await others.release();
   }
 
   #feed(
@@ -185,23 +251,17 @@ export class Program<W extends Wants> {
     return Object.fromEntries(fed);
   }
 
-  #scalars(given: RunOptions["maxNorms"] = {}): Record<string, Tensor> {
-    const { scalars } = this.#emitted;
-    for (const [want, limits] of Object.entries(given)) {
-      const own = scalars.filter((scalar) => scalar.want === want);
-      if (own.length === 0)
-        throw new PergradError("MISSING_TENSOR", `There is no want "${want}" that clips to an adjustable norm.`);
-      const unknown =
-        typeof limits === "object" && Object.keys(limits).find((name) => !own.some((each) => each.name === name));
-      if (unknown) throw new PergradError("MISSING_TENSOR", `The want "${want}" clips no group "${unknown}".`);
+  async #factors({ others: given = {}, ...options }: RunOptions): Promise<Record<string, Tensor>> {
+    const unknown = Object.keys(given).find((name) => !this.#others.has(name));
+    if (unknown !== undefined)
+      throw new PergradError("MISSING_TENSOR", `There is no want "${unknown}" that looks at another batch.`);
+    const feeds: Record<string, Tensor> = {};
+    for (const [want, others] of this.#others) {
+      const tensors = await others.factors(want, given[want], options);
+      for (const factor of this.#emitted.factors)
+        if (factor.want === want) feeds[factor.value.name] = tensors[factor.name] as Tensor;
     }
-    const fed = scalars.map(({ want, name, value, initial }) => {
-      const limits = given[want];
-      const limit = (typeof limits === "number" ? limits : limits?.[name]) ?? initial;
-      checkMaxNorm(limit, ` of "${want}"`);
-      return [value.name, scalarTensor(value, limit)] as const;
-    });
-    return Object.fromEntries(fed);
+    return feeds;
   }
 
   /** An empty batch has empty results, and sums of zero. */
@@ -215,17 +275,28 @@ export class Program<W extends Wants> {
   }
 }
 
-/** The inputs that wants have of their own. */
-function ownInputs({ vectors, scalars }: Emitted): Value[] {
-  return [...vectors, ...scalars].map(({ value }) => value);
+async function load(bytes: Uint8Array, options: RuntimeOptions, workers: Workers | boolean = false): Promise<Session> {
+  if (workers === false) return nodeRuntime.load(bytes, options);
+  if (workers !== true) return workers.load(bytes, options);
+  const own = new Workers();
+  try {
+    const session = await own.load(bytes, options);
+    return { run: (feeds) => session.run(feeds), release: () => session.release().then(() => own.release()) };
+  } catch (error) {
+    await own.release();
+    throw error;
+  }
 }
 
-function inputsOf(emitted: Emitted): Value[] {
-  return [...emitted.inputs, ...emitted.parameters, ...ownInputs(emitted)];
-}
-
-function scalarTensor({ dtype }: Value, number: number): Tensor {
-  return { dtype, dims: [], data: (arrayOf(dtype) as Float32ArrayConstructor).of(number) } as Tensor;
+/** The gradients of the wants' other batches, by the names of the wants. */
+async function compileOthers(model: Model, options: ProgramOptions<Wants>): Promise<Map<string, Others>> {
+  const found = new Map<string, Others>();
+  for (const [name, { others }] of Object.entries(options.want)) {
+    if (!others) continue;
+    const program = await Program.compile(model, { ...options, want: { factors: factorsOfOthers() } });
+    found.set(name, await Others.of(program, others));
+  }
+  return found;
 }
 
 function checkShape(whose: string, { dtype, shape }: Value, name: string, tensor: Tensor): Tensor {
@@ -235,57 +306,6 @@ function checkShape(whose: string, { dtype, shape }: Value, name: string, tensor
     "SHAPE_MISMATCH",
     `${whose} "${name}" is ${tensor.dtype} [${tensor.dims.join(", ")}], but the model wants ${dtype} [${shape.join(", ")}].`,
   );
-}
-
-function planFor(objective: Objective, options: ProgramOptions<Wants>): Plan {
-  const { want, batchSize, strategy = {} } = options;
-  if (batchSize !== undefined && !(Number.isSafeInteger(batchSize) && batchSize >= 1)) {
-    throw new PergradError("INVALID_ARGUMENT", `batchSize must be a whole number from 1 up, not ${batchSize}.`);
-  }
-  const total = allDemands(Object.values(want).map((each) => each.demands));
-  const planOptions = { strategy, ...(batchSize === undefined ? {} : { samples: batchSize }) };
-  if (!asksOfGradients(total)) return new Plan(new Map(), total, planOptions);
-  const found = perSampleGradients(objective.losses, [...objective.parameters.values()], objective.axes, strategy);
-  // Through comparisons and integers a parameter may reach the loss without changing it: then it has zeros.
-  const gradients = [...objective.parameters].map(([name, parameter]) => {
-    const zeros = () => new Dense(build.zeros([N, ...parameter.shape], parameter.dtype));
-    return [name, found.get(parameter) ?? zeros()] as const;
-  });
-  return new Plan(new Map(gradients), total, planOptions);
-}
-
-function emit(objective: Objective, plan: Plan, wants: Wants): Emitted {
-  const vectors: Vector[] = [];
-  const scalars: Scalar[] = [];
-  const wantedBy = (want: string) => ({
-    plan,
-    losses: objective.losses,
-    outputs: objective.outputs,
-    vector: (parameter: string) => {
-      const type = { dtype: objective.losses.dtype, shape: plan.shapeOf(parameter) };
-      const value = leaf(`${want}/with/${parameter}`, type, { kind: "input" });
-      vectors.push({ want, parameter, value });
-      return value;
-    },
-    scalar: (name: string, initial: number) => {
-      const value = leaf(`${want}/at/${name}`, { dtype: objective.losses.dtype, shape: [] }, { kind: "input" });
-      scalars.push({ want, name, value, initial });
-      return value;
-    },
-  });
-  const named = Object.entries(wants).flatMap(([name, each]) =>
-    Object.entries(each.emit(wantedBy(name))).map(([tensor, value]) => ({ name: `${name}/${tensor}`, value })),
-  );
-  const values = simplify(named.map(({ value }) => value));
-  const leaves = new Set(leavesOf(values));
-  const expected = [...objective.expected.values()];
-  // One input that carries samples stays even if nothing reads it: from it the program knows N.
-  const counted = expected.find(({ value, sampleAxis }) => sampleAxis !== null && leaves.has(value));
-  const counter = counted ?? expected.find(({ sampleAxis }) => sampleAxis !== null);
-  const inputs = expected.map(({ value }) => value).filter((value) => leaves.has(value) || value === counter?.value);
-  const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
-  const outputs = named.map(({ name }, k) => ({ name, value: values[k] as Value }));
-  return { inputs, parameters, vectors, scalars, outputs };
 }
 
 function readResults<W extends Wants>(wants: W, returned: Returned, samples: number): Results<W> {

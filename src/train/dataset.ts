@@ -4,7 +4,7 @@ import { type Data, prepare } from "../program/data.js";
 import type { Objective } from "../program/objective.js";
 import { pickSamples } from "../samples.js";
 import type { Tensor } from "../tensor.js";
-import type { Dataset } from "./types.js";
+import type { TrainingSet } from "./types.js";
 
 export class TrainingData {
   readonly samples: number;
@@ -15,7 +15,7 @@ export class TrainingData {
    * @param made names of inputs that are made anew for each batch, and are not in the data
    * Throws MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE, INVALID_ARGUMENT.
    */
-  constructor(objective: Objective, dataset: Dataset, made: readonly string[], allowNotFinite: boolean) {
+  constructor(objective: Objective, dataset: TrainingSet, made: readonly string[], allowNotFinite: boolean) {
     const expected = new Map([...objective.expected].filter(([name]) => !made.includes(name)));
     const { feeds, samples } = prepare(dataset, expected, allowNotFinite);
     if (samples === 0) throw new PergradError("INVALID_ARGUMENT", "There are no samples to train on.");

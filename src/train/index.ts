@@ -12,7 +12,6 @@ export type {
   AdaptiveOptions,
   CheckpointOptions,
   ClippingOptions,
-  Dataset,
   Length,
   Noise,
   PlainStepOptions,
@@ -26,5 +25,6 @@ export type {
   TrainEvents,
   Trained,
   TrainerState,
+  TrainingSet,
   TrainOptions,
 } from "./types.js";

@@ -19,7 +19,7 @@ import { composedInOrder } from "./run-folder.js";
 import { type Sampler, samplerOf } from "./samplers.js";
 import { type Setup, setup } from "./setup.js";
 import { asGradients } from "./sums.js";
-import type { Dataset, PrivateStepOptions, PrivateStepResult, TrainerState } from "./types.js";
+import type { PrivateStepOptions, PrivateStepResult, TrainerState, TrainingSet } from "./types.js";
 
 /**
  * Takes one private step after another. Where the loop is your own:
@@ -55,7 +55,7 @@ export class PrivateTrainer<S> {
    */
   static async create<S>(
     model: Model | Module,
-    dataset: Dataset,
+    dataset: TrainingSet,
     options: PrivateStepOptions<S>,
   ): Promise<PrivateTrainer<S>> {
     return PrivateTrainer.over(setup(model, dataset, options, true), options);

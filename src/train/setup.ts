@@ -7,7 +7,7 @@ import type { Data } from "../program/data.js";
 import { type Objective, objectiveOf, parameterValue } from "../program/objective.js";
 import { TrainingData } from "./dataset.js";
 import type { Parameters } from "./optimiser.js";
-import type { Dataset, StepOptions } from "./types.js";
+import type { StepOptions, TrainingSet } from "./types.js";
 
 export interface Setup {
   readonly objective: Objective;
@@ -19,7 +19,7 @@ export interface Setup {
 /** Throws what `perSample` and `prepare` throw. */
 export function setup<S>(
   of: Model | Module,
-  dataset: Dataset,
+  dataset: TrainingSet,
   options: StepOptions<S>,
   allowNotFinite: boolean,
 ): Setup {

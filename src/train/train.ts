@@ -11,7 +11,6 @@ import { setup } from "./setup.js";
 import { Trainer } from "./trainer.js";
 import type {
   ClippingOptions,
-  Dataset,
   Kept,
   Length,
   PrivatelyTrained,
@@ -22,6 +21,7 @@ import type {
   TrainEvents,
   Trained,
   TrainerState,
+  TrainingSet,
   TrainOptions,
 } from "./types.js";
 
@@ -29,7 +29,11 @@ import type {
  * Trains by the mean gradients of batches. Throws what `Trainer.create` throws; with `checkpoint`, FILE_UNREADABLE and
  * FILE_UNWRITABLE.
  */
-export async function train<S>(model: Model | Module, dataset: Dataset, options: TrainOptions<S>): Promise<Trained<S>> {
+export async function train<S>(
+  model: Model | Module,
+  dataset: TrainingSet,
+  options: TrainOptions<S>,
+): Promise<Trained<S>> {
   const checkpoints = await checkpointsOf<S>(options, {});
   const make = () => Trainer.create(model, dataset, { ...options, ...startOf(checkpoints) });
   return using(make, checkpoints, async (trainer) => {
@@ -45,7 +49,7 @@ export async function train<S>(model: Model | Module, dataset: Dataset, options:
  */
 export async function trainPrivately<S>(
   model: Model | Module,
-  dataset: Dataset,
+  dataset: TrainingSet,
   options: PrivateTrainOptions<S>,
 ): Promise<PrivatelyTrained<S>> {
   const own = setup(model, dataset, options, true);

@@ -10,7 +10,7 @@ import { Figures, scores } from "./figures.js";
 import { type Sampler, samplerOf } from "./samplers.js";
 import { feedsFor, microbatches, type Setup, setup } from "./setup.js";
 import { addTo, asGradients, zeroSums } from "./sums.js";
-import type { Dataset, PlainStepOptions, StepResult, TrainerState } from "./types.js";
+import type { PlainStepOptions, StepResult, TrainerState, TrainingSet } from "./types.js";
 
 function divided(sum: Float64Array, count: number): Float32Array {
   const result = new Float32Array(sum.length);
@@ -43,7 +43,11 @@ export class Trainer<S> {
   }
 
   /** Throws what `perSample` throws and what running the whole data set would, NOT_FINITE included; INVALID_ARGUMENT. */
-  static async create<S>(model: Model | Module, dataset: Dataset, options: PlainStepOptions<S>): Promise<Trainer<S>> {
+  static async create<S>(
+    model: Model | Module,
+    dataset: TrainingSet,
+    options: PlainStepOptions<S>,
+  ): Promise<Trainer<S>> {
     const { seed = 0, optimizer } = options;
     checkSeed(seed);
     const own = setup(model, dataset, options, false);

@@ -8,7 +8,7 @@ import type { ObjectiveOptions } from "../program/objective.js";
 import type { Optimiser, Parameters } from "./optimiser.js";
 
 /** All the data, as a program's `run` takes it: the model's inputs by name, and `target` where the loss has one. */
-export type Dataset = Readonly<Record<string, Data>>;
+export type TrainingSet = Readonly<Record<string, Data>>;
 
 /** How the batches of the steps are drawn. */
 export type Sampling =

@@ -1,6 +1,7 @@
 /** What the commands make of sample axes, open dimensions, parameters and batches. */
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { writeTensors } from "../../src/io/files.js";
+import { readTensors, writeTensors } from "../../src/io/files.js";
 import { trace } from "../../src/nn/model.js";
 import { uniform } from "../../src/nn/random.js";
 import type { Tensor } from "../../src/tensor.js";
@@ -33,6 +34,29 @@ describe("batches", () => {
     }
     expect(whole.out).toMatch(/^wrote .*out\.safetensors: 5 samples, 2 parameters\n$/);
     expect(whole.err).toBe("");
+  });
+
+  test("a memory budget changes nothing but the time; one that is too small for a sample is refused", async () => {
+    const { result, command, path } = await workspace(linear(), data);
+    const whole = await result("clipped-sum", "--max-norm", "0.5");
+    const within = await result("clipped-sum", "--max-norm", "0.5", "--memory-budget", "1.5KiB");
+    close(values(within.tensors), values(whole.tensors));
+    const { code, err } = await command("grads", "--out", path("other.npz"), "--memory-budget", "60");
+    expect(code).toBe(1);
+    expect(err).toMatch(/memory budget of 60 bytes is too small: one sample by itself takes/);
+  });
+
+  test("gradients in half precision take half the file", async () => {
+    const { result, command, path } = await workspace(linear(), data);
+    const whole = values((await result("grads")).tensors);
+    for (const name of ["half.safetensors", "half.npz"]) {
+      await command("grads", "--out", path(name), "--float16", "--batch-size", "2");
+      const halves = values(await readTensors(path(name)));
+      expect(Object.keys(halves)).toEqual(Object.keys(whole));
+      for (const [k, x] of (halves.weight ?? []).entries()) expect(x).toBeCloseTo(whole.weight?.[k] ?? Number.NaN, 2);
+    }
+    const header = readFileSync(path("half.safetensors")).toString("latin1", 8, 300);
+    expect(header).toContain('"weight":{"dtype":"F16","shape":[5,3,2]');
   });
 
   test("an empty file has empty results, and sums of zero", async () => {

@@ -66,6 +66,22 @@ const specs: Record<string, Omit<Spec, "samples">> = {
       );
     },
   },
+  "grouped kernels, at one position and at several": {
+    inputs: { x: { shape: ["N", 4, 3] } },
+    parameters: { w: [6, 2, 3], u: [6, 2, 2] },
+    loss: (v) => {
+      const at = (name: string) =>
+        get(v, "x")
+          .onnx("Conv", [get(v, name)], { group: 2 })
+          .tanh();
+      return perSampleSum(at("w")).add(perSampleSum(at("u")));
+    },
+  },
+  "a weight of many positions, used twice": {
+    inputs: { x: { shape: ["N", 19, 3] } },
+    parameters: { w: [3, 3], b: [3] },
+    loss: (v) => perSampleSum(get(v, "x").matmul(get(v, "w")).tanh().matmul(get(v, "w")).add(get(v, "b")).tanh()),
+  },
   "a kernel that is also a matrix": {
     inputs: { x: { shape: ["N", 2, 4, 3] }, y: { shape: ["N", 8] } },
     parameters: { w: [3, 2, 2, 2] },
@@ -77,6 +93,14 @@ const specs: Record<string, Omit<Spec, "samples">> = {
   },
 };
 
+/**
+ * ONNX Runtime (1.30) fuses the transpositions of contractions by group into products that fail, or end the
+ * process, at a batch of none. `Program.run` gives it no empty batch.
+ */
+const failsOnNone = (spec: string, way: string) =>
+  (spec.startsWith("grouped") && /contract|project factors/.test(way)) ||
+  (spec === "a kernel that is also a matrix" && way === "dot by term by term");
+
 describe("in ONNX Runtime", () => {
   for (const [name, spec] of Object.entries(specs)) {
     it.each([0, 1, 3])(`${name}, %i samples`, async (samples) => {
@@ -86,6 +110,7 @@ describe("in ONNX Runtime", () => {
       const weights = build.op("Abs", [test.losses]);
       const outputs = [...gradients.values()]
         .flatMap((gradient) => waysOf(gradient, weights))
+        .filter((way) => samples > 0 || !failsOnNone(name, way.name))
         .map(({ value }) => value);
       const feeds = new Map<Value, Array64>(test.parameters);
       for (const [value, { array }] of test.inputs) feeds.set(value, array);

@@ -1,6 +1,9 @@
-/** Moments, noise scale, inner products: against the same computed from all gradients, in float64. */
+/** Moments, noise scale, inner products: against the same computed from the gradients of the loop in float64. */
 import { describe, expect, it } from "vitest";
-import { losses, type Model, nn, perSample, type Tensor, want } from "../../src/index.js";
+import { Oracle } from "../../src/check/oracle.js";
+import { input, losses, type Model, nn, parameter, perSample, type Tensor, want } from "../../src/index.js";
+import { objectiveOf } from "../../src/program/objective.js";
+import { nodeRuntime } from "../../src/run/node.js";
 
 const numbers = (dims: readonly number[], seed: number): Tensor<"float32"> => ({
   dtype: "float32",
@@ -21,6 +24,19 @@ const models: Readonly<Record<string, { readonly model: Model; readonly x: (samp
     ),
     x: (samples) => numbers([samples, 2, 6, 6], 2),
   },
+  "a layer of several positions, used twice": {
+    model: nn.trace({ x: ["N", 3, 20] }, { layer: nn.linear(20, 20), last: nn.linear(20, 3) }, ({ x }, parts) =>
+      parts.last(parts.layer(parts.layer(x).tanh()).sum([1])),
+    ),
+    x: (samples) => numbers([samples, 3, 20], 3),
+  },
+  "a recurrent layer": {
+    model: nn.trace({ x: ["N", 5, 3] }, { lstm: nn.lstm(3, 4), last: nn.linear(4, 3) }, ({ x }, parts) =>
+      parts.last(parts.lstm(x).sum([1])),
+    ),
+    x: (samples) => numbers([samples, 5, 3], 4),
+  },
+  "a scalar, a gain and a parameter without gradients": { model: scaled(), x: (samples) => numbers([samples, 3], 5) },
   "a tied embedding": {
     model: nn.model(nn.sequential(words, nn.linear(4, 4), nn.tanh(), nn.tied(words)), {
       input: { x: { shape: ["N", 6], dtype: "int64" } },
@@ -33,6 +49,32 @@ const models: Readonly<Record<string, { readonly model: Model; readonly x: (samp
   },
 };
 
+/** Logits [N, 3] of x times a scalar and a gain, with a parameter that no gradient reaches. */
+function scaled(): Model {
+  const [x, s, gain, dead] = [
+    input("x", ["N", 3]),
+    parameter("s", [], [1.5]),
+    parameter("gain", [3], [1, -2, 0.5]),
+    parameter("dead", [2], [1, -1]),
+  ];
+  const output = x.mul(s).mul(gain).add(dead.greater(0).cast("float32").sum());
+  return {
+    graph: {
+      inputs: [x.value],
+      parameters: [s.value, gain.value, dead.value],
+      outputs: [{ name: "output", value: output.value }],
+    },
+    parameters: {
+      s: { dtype: "float32", dims: [], data: Float32Array.of(1.5) },
+      gain: { dtype: "float32", dims: [3], data: Float32Array.of(1, -2, 0.5) },
+      dead: { dtype: "float32", dims: [2], data: Float32Array.of(1, -1) },
+    },
+    sampleAxes: { x: 0 },
+    leftOut: {},
+    notes: [],
+  };
+}
+
 const wants = {
   gradients: want.gradients(),
   moments: want.moments(),
@@ -43,9 +85,9 @@ const wants = {
 };
 
 /** Largest difference, relative to the largest of the expected. */
-function expectNear(actual: ArrayLike<number>, expected: readonly number[], tolerance = 2e-5): void {
+function expectNear(actual: ArrayLike<number>, expected: readonly number[], tolerance = 2e-5, floor = 1e-6): void {
   expect(actual.length).toBe(expected.length);
-  const scale = Math.max(1e-6, ...expected.map(Math.abs));
+  const scale = Math.max(floor, ...expected.map(Math.abs));
   expected.forEach((value, i) => {
     expect(Math.abs((actual[i] as number) - value), `element ${i}`).toBeLessThanOrEqual(tolerance * scale);
   });
@@ -70,10 +112,9 @@ async function asked(name: string, samples: number) {
   const [output] = model.graph.outputs;
   const target = targetOf(samples, output?.value ?? { shape: [] });
   const found = await program.run({ x: x(samples), target }, { vectors: { dot: vectors } });
-  const alone = await perSample(model, { loss: losses.crossEntropy(), want: { gradients: want.gradients() } });
-  const { gradients } = await alone.run({ x: x(samples), target });
   await program.release();
-  await alone.release();
+  const oracle = new Oracle(objectiveOf(model, { loss: losses.crossEntropy() }), { x: x(samples), target });
+  const gradients = Array.from({ length: samples }, (_, n) => oracle.sample(n).gradients);
   return { found, gradients, vectors };
 }
 
@@ -83,13 +124,9 @@ const product = (a: ArrayLike<number>, b: ArrayLike<number>) =>
 describe.each(Object.keys(models))("of %s", (name) => {
   it.each([1, 2, 5])("with %i samples, all agree with the gradients themselves", async (samples) => {
     const { found, gradients, vectors } = await asked(name, samples);
-    const own = (parameter: string, n: number) => {
-      const data = gradients[parameter]?.data ?? new Float32Array();
-      const size = data.length / samples;
-      return data.subarray(n * size, (n + 1) * size);
-    };
+    const own = (parameter: string, n: number) => gradients[n]?.get(parameter) ?? new Float64Array();
     const range = Array.from({ length: samples }, (_, n) => n);
-    const parameters = Object.keys(gradients);
+    const parameters = [...(gradients[0]?.keys() ?? [])];
     const pair = (a: number, b: number) =>
       parameters.reduce((total, parameter) => total + product(own(parameter, a), own(parameter, b)), 0);
     for (const parameter of parameters) {
@@ -140,6 +177,65 @@ describe.each(Object.keys(models))("of %s", (name) => {
     expect(found.dot.total.dims).toEqual([0]);
     for (const { data } of Object.values(found.moments.mean)) expect(data.every((x) => x === 0)).toBe(true);
     expect(found.noise.scale).toBeNaN();
+  });
+});
+
+describe("want.moments", () => {
+  const model = nn.model(nn.sequential(nn.linear(6, 4), nn.linear(4, 3)), { seed: 2 });
+  // Samples that differ in the fifth digit: of a difference of sums in float32, nothing would be left.
+  const noise = numbers([7, 6], 8).data;
+  const x: Tensor<"float32"> = { dtype: "float32", dims: [7, 6], data: noise.map((e, i) => (i % 6) + 1 + 5e-5 * e) };
+  const target = new BigInt64Array(7);
+
+  it("has the variance of gradients that are nearly alike", async () => {
+    const loss = losses.crossEntropy();
+    const program = await perSample(model, { loss, want: { moments: want.moments() } });
+    const { moments } = await program.run({ x, target });
+    await program.release();
+    const oracle = new Oracle(objectiveOf(model, { loss }), { x, target });
+    const rows = Array.from({ length: 7 }, (_, n) => oracle.sample(n).gradients);
+    for (const [name, { data }] of Object.entries(moments.variance)) {
+      const variance = Array.from(data, (_, i) => {
+        const mean = rows.reduce((sum, row) => sum + (row.get(name)?.[i] ?? 0), 0) / 7;
+        return rows.reduce((sum, row) => sum + ((row.get(name)?.[i] ?? 0) - mean) ** 2, 0) / 6;
+      });
+      // What the rounding of each gradient leaves.
+      expectNear(data, variance, 2e-2, 0);
+      const mean = moments.mean[name]?.data ?? [];
+      expect(Math.max(...variance.map((v, i) => v / (mean[i] ?? 1) ** 2))).toBeLessThan(1e-6);
+    }
+  });
+
+  it("adds up over the parts of a batch", async () => {
+    const wanted = want.moments();
+    const program = await perSample(model, { loss: losses.crossEntropy(), want: { wanted } });
+    const varied = numbers([7, 6], 8);
+    const part = (start: number, end: number) => ({
+      x: { ...varied, dims: [end - start, 6], data: varied.data.slice(start * 6, end * 6) },
+      target: target.slice(start, end),
+    });
+    const whole = (await program.run(part(0, 7))).wanted;
+    const session = await nodeRuntime.load(program.encode());
+    const tensors: Record<string, Tensor>[] = [];
+    for (const [start, end] of [
+      [0, 3],
+      [3, 4],
+      [4, 7],
+    ] as const) {
+      const { x, target } = part(start, end);
+      tensors.push(await session.run({ x, target: { dtype: "int64", dims: [end - start], data: target } }));
+    }
+    await session.release();
+    await program.release();
+    const added = Object.entries(tensors[0] ?? {}).map(([name, first]) => {
+      const data = Float32Array.from(first.data as Float32Array, (_, i) =>
+        tensors.reduce((sum, part) => sum + Number(part[name]?.data[i]), 0),
+      );
+      return [name.slice("wanted/".length), { ...first, data }] as const;
+    });
+    const joined = wanted.read(Object.fromEntries(added) as Record<string, Tensor>, 7);
+    for (const of of ["mean", "secondMoment", "variance"] as const)
+      for (const [name, { data }] of Object.entries(whole[of])) expectNear(joined[of][name]?.data ?? [], [...data]);
   });
 });
 

@@ -3,8 +3,12 @@ import { perSampleGradients } from "../../src/autodiff/per-sample.js";
 import { plain, reverse } from "../../src/autodiff/reverse.js";
 import { SampleAxes } from "../../src/autodiff/sample-axes.js";
 import { simplify } from "../../src/emit/simplify.js";
-import type { Factored } from "../../src/gradients/factored.js";
-import { factorOf } from "../../src/graph/dim.js";
+import type { Factored, Way } from "../../src/gradients/factored.js";
+import { gramWays, pairProducts } from "../../src/gradients/pairs.js";
+import { projections } from "../../src/gradients/projection.js";
+import { drawSigns, type Signs } from "../../src/gradients/signs.js";
+import { Sum } from "../../src/gradients/sum.js";
+import { factorOf, type Shape } from "../../src/graph/dim.js";
 import type { Value } from "../../src/graph/value.js";
 import type { Array64 } from "../../src/ops/definition.js";
 import { evaluateGraph } from "../../src/ops/evaluate.js";
@@ -63,6 +67,33 @@ function vectorFor({ shape }: Factored): Value {
   return build.constant({ dtype: "float32", dims, data: Float32Array.from({ length: size }, (_, i) => element(i)) });
 }
 
+/** Signs to project a gradient by. */
+function signsFor({ shape }: Pick<Factored, "shape">): Signs {
+  return drawSigns(3, "w", shape, 3);
+}
+
+/** The projections of one gradient, as they are defined. */
+function projected(gradient: Float64Array, { dims, rows, columns }: Signs): number[] {
+  return Array.from({ length: dims }, (_, k) =>
+    gradient.reduce((sum, x, i) => {
+      const [r, c] = [Math.floor(i / columns.size), i % columns.size];
+      return sum + x * (rows.data[r * dims + k] ?? 0) * (columns.data[c * dims + k] ?? 0);
+    }, 0),
+  );
+}
+
+/** Inner products of all pairs of samples from all pairs of terms, each by its first way, by its second, and so on. */
+function termPairs(gradient: Factored): { name: string; value: Value }[] {
+  if (!(gradient instanceof Sum)) return [];
+  const pairs = gradient.terms.flatMap((a) => gradient.terms.map((b) => pairProducts(a, b, 3)));
+  return Array.from({ length: Math.max(...pairs.map((ways) => ways.length)) }, (_, k) => ({
+    name: `pairs by the terms' ways ${k}`,
+    value: pairs
+      .map((ways) => (ways[Math.min(k, ways.length - 1)] as Way).emit(build))
+      .reduce((sum, value) => build.add(sum, value)),
+  }));
+}
+
 /** Every way of answering every question about one gradient, with the name it goes by. */
 export function waysOf(gradient: Factored, weights: Value): { name: string; value: Value }[] {
   return [
@@ -72,19 +103,28 @@ export function waysOf(gradient: Factored, weights: Value): { name: string; valu
     ...gradient.weightedSums().map((way) => ({ name: `weighted sum by ${way.name}`, value: way.emit(build, weights) })),
     ...gradient.dots().map((way) => ({ name: `dot by ${way.name}`, value: way.emit(build, vectorFor(gradient)) })),
     ...gradient.sumsOfSquares().map((way) => ({ name: `squares' sum by ${way.name}`, value: way.emit(build) })),
-    ...gradient.grams().map((way) => ({ name: `pairs by ${way.name}`, value: way.emit(build) })),
+    ...projections(gradient, signsFor(gradient)).map((way) => ({
+      name: `projection by ${way.name}`,
+      value: way.emit(build),
+    })),
+    ...gramWays(gradient).map((way) => ({ name: `pairs by ${way.name}`, value: way.emit(build) })),
+    ...termPairs(gradient),
   ];
 }
 
 /** What each question's answer must be, from the loop. */
-function expected(name: string, loop: readonly Float64Array[], weights: Float64Array): number[] {
+function expected(name: string, loop: readonly Float64Array[], weights: Float64Array, shape: Shape): number[] {
   const size = loop[0]?.length ?? 0;
   if (name === "gradients") return loop.flatMap((gradient) => [...gradient]);
   const dot = (a: Float64Array, f: (i: number) => number) => a.reduce((sum, x, i) => sum + x * f(i), 0);
   if (name.startsWith("dot")) return loop.map((gradient) => dot(gradient, (i) => Math.fround(element(i))));
+  if (name.startsWith("projection")) return loop.flatMap((gradient) => projected(gradient, signsFor({ shape })));
   if (name.startsWith("pairs")) return loop.flatMap((a) => loop.map((b) => dot(a, (i) => b[i] ?? 0)));
   if (name.startsWith("squares"))
-    return Array.from({ length: size }, (_, i) => loop.reduce((sum, gradient) => sum + (gradient[i] ?? 0) ** 2, 0));
+    return Array.from({ length: size }, (_, i) => {
+      const mean = loop.reduce((sum, gradient) => sum + (gradient[i] ?? 0), 0) / loop.length;
+      return loop.reduce((sum, gradient) => sum + ((gradient[i] ?? 0) - mean) ** 2, 0);
+    });
   if (name.startsWith("norm")) return loop.map((gradient) => gradient.reduce((sum, x) => sum + x * x, 0));
   const weight = (n: number) => (name.startsWith("weighted") ? (weights[n] ?? 0) : 1);
   return Array.from({ length: size }, (_, i) =>
@@ -130,7 +170,9 @@ export function compareWithLoop(test: Case): Map<string, string> {
       const what = `${parameter.name}, ${gradient.kind}, ${name}`;
       // The loop of an empty batch does not know how long a gradient is: sums are zeros, the rest is empty.
       const answer =
-        test.samples === 0 && name.includes("sum") ? Array.from(actual, () => 0) : expected(name, wanted, weightData);
+        test.samples === 0 && name.includes("sum")
+          ? Array.from(actual, () => 0)
+          : expected(name, wanted, weightData, gradient.shape);
       expectClose(actual, answer, 1e-9, what, 1e-6);
     });
   }

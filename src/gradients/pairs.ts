@@ -1,0 +1,212 @@
+/**
+ * Inner products of all pairs of samples, one from each of two gradients of the same parameter: `[N, M]`. The
+ * second may be the same batch's (M = N), or that of another batch of a fixed size.
+ */
+import type { Dim } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import type { Build } from "../ops/build.js";
+import { usualBatch } from "./cost.js";
+import { addCosts, cheapest, type Factored, flat, type GramWay, sizeOfGradient, type Way } from "./factored.js";
+import { alignedFactors, alignedRows } from "./inner.js";
+import { Outer } from "./outer.js";
+import { RowsGradient } from "./rows.js";
+import { Sum } from "./sum.js";
+
+/**
+ * The ways to the inner products of all pairs in the batch, `[N, N]`.
+ * @param samples what they cost each sample is that of so many pairs
+ */
+export function gramWays(gradient: Factored, samples = usualBatch): GramWay[] {
+  if (!(gradient instanceof Sum)) return pairProducts(gradient, gradient, samples);
+  const { terms } = gradient;
+  const squares = terms.map((term) => cheapest(gramWays(term, samples), samples));
+  const crossed = terms.flatMap((term, k) =>
+    terms.slice(0, k).map((other) => cheapest(pairProducts(other, term, samples), samples)),
+  );
+  const termByTerm: GramWay = {
+    name: "term by term",
+    ...addCosts([...squares, ...crossed, ...crossed.map(() => ({ operations: 0, floats: 2 * samples }))]),
+    dense: false,
+    emit: (build) =>
+      added(build, [
+        ...squares.map((way) => way.emit(build)),
+        ...crossed.flatMap((way) => {
+          const products = way.emit(build);
+          return [products, build.transposeLast(products)];
+        }),
+      ]),
+  };
+  return [termByTerm, densePairs(gradient, gradient, samples)];
+}
+
+/**
+ * The ways to the inner products of the samples of `a`, `[N, ...]`, and those of `b`, `[M, ...]`; at least one.
+ * @param others M, or about as many
+ */
+export function pairProducts(a: Factored, b: Factored, others: number): Way[] {
+  if (a instanceof Sum || b instanceof Sum) return [termByTerm(a, b, others), densePairs(a, b, others)];
+  return [...factoredPairs(a, b, others), densePairs(a, b, others)];
+}
+
+function added(build: Build, values: readonly Value[]): Value {
+  return values.reduce((sum, value) => build.add(sum, value));
+}
+
+function termByTerm(a: Factored, b: Factored, others: number): Way {
+  const terms = (of: Factored) => (of instanceof Sum ? of.terms : [of]);
+  const ways = terms(a).flatMap((one) => terms(b).map((other) => cheapest(pairProducts(one, other, others))));
+  return {
+    name: "term by term",
+    ...addCosts(ways),
+    dense: false,
+    emit: (build) =>
+      added(
+        build,
+        ways.map((way) => way.emit(build)),
+      ),
+  };
+}
+
+/** Both multiplied out, and one matrix product. */
+function densePairs(a: Factored, b: Factored, others: number): Way {
+  const size = sizeOfGradient(a);
+  // What the others cost is shared by the batch, which is assumed to be of the same size.
+  const share = a === b ? 0 : others / usualBatch;
+  const second = { operations: share * b.materialisation.operations, floats: share * b.materialisation.floats };
+  return {
+    name: "materialise",
+    ...addCosts([a.materialisation, second, { operations: others * size, floats: size }]),
+    dense: true,
+    emit: (build) => build.matmul(flat(build, a), build.transposeLast(flat(build, b))),
+  };
+}
+
+function factoredPairs(a: Factored, b: Factored, others: number): Way[] {
+  // Without positions there is nothing to add up.
+  if (a.positions === 0 || b.positions === 0) return [];
+  if (a instanceof Outer && b instanceof Outer) return outerOuter(a, b, others);
+  if (a instanceof RowsGradient && b instanceof Outer) return rowsOuter(a, b, others);
+  if (a instanceof Outer && b instanceof RowsGradient) return rowsOuter(b, a, others).map(transposed);
+  if (a instanceof RowsGradient && b instanceof RowsGradient) return rowsRows(a, b, others);
+  return [];
+}
+
+function transposed(way: Way): Way {
+  return { ...way, emit: (build) => build.transposeLast(way.emit(build)) };
+}
+
+/** The most parts that positions are taken in: what is held at a time is the less the more there are. */
+const mostParts = 8;
+
+/** The sum of what `part` gives for the positions from `start` to before `end`, in a few parts. */
+function byParts(build: Build, positions: number, part: (start: number, end: number) => Value): Value {
+  const size = Math.max(1, Math.ceil(positions / mostParts));
+  const parts = [part(0, Math.min(size, positions))];
+  for (let start = size; start < positions; start += size) parts.push(part(start, Math.min(start + size, positions)));
+  return added(build, parts);
+}
+
+/** Positions from `start` to before `end` along an axis. */
+function cut(build: Build, value: Value, axis: number, start: number, end: number): Value {
+  return start === 0 && end === value.shape[axis] ? value : build.slice(value, axis, start, end);
+}
+
+/** The sum over all axes but the last two. */
+function sumLeading(build: Build, value: Value): Value {
+  return build.reduce("ReduceSum", value, [...value.shape.keys()].slice(0, -2));
+}
+
+/** `[N, (B,) T, I]` as `[B, T, N, I]`, B being 1 where there are no blocks. */
+function positionsFirst(build: Build, value: Value): Value {
+  const [samples, ...rest] = value.shape as [Dim, ...Dim[]];
+  const blocked = rest.length === 3 ? value : build.reshape(value, [samples, 1, ...rest]);
+  return build.transpose(blocked, [1, 2, 0, 3]);
+}
+
+/** All products of x `[B, T, N, I]` with y `[B, S, M, I]`: `[B, T, S, N, M]`, or `[N, M]` where there is only one. */
+function productsOf(build: Build, x: Value, y: Value): Value {
+  const [blocks, t, n, i] = x.shape as [Dim, Dim, Dim, Dim];
+  const [, s, m] = y.shape as [Dim, Dim, Dim, Dim];
+  const single = blocks === 1 && t === 1 && s === 1;
+  // A reshape on either side also keeps the runtime (1.30) from fusing transposition and product: what it
+  // makes of the two ends the process at a batch of none.
+  const left = build.reshape(x, single ? [n, i] : [blocks, t, 1, n, i]);
+  const right = build.reshape(build.transposeLast(y), single ? [i, m] : [blocks, 1, s, i, m]);
+  return build.matmul(left, right);
+}
+
+/** The sum over positions t, s of (rows[n, t] . rows[m, s]) (columns[n, t] . columns[m, s]). */
+function outerOuter(a: Outer, b: Outer, others: number): Way[] {
+  const factors = alignedFactors(a, b);
+  if (!factors) return [];
+  const pairs = others * a.positions * b.positions;
+  const single = a.positions === 1 && b.positions === 1;
+  const blocks = a.blocked ? (a.rows.shape[1] as number) : 1;
+  return [
+    {
+      name: single ? "product of Grams" : "Gram",
+      operations: (pairs * a.held) / a.positions,
+      floats: 3 * pairs * blocks + (single ? 0 : 2 * a.held),
+      dense: false,
+      emit: (build) => {
+        const moved = factors(build).map(([x, y]) => [positionsFirst(build, x), positionsFirst(build, y)] as const);
+        return byParts(build, a.positions, (start, end) => {
+          const [rows, columns] = moved.map(([x, y]) => productsOf(build, cut(build, x, 1, start, end), y));
+          return sumLeading(build, build.mul(rows as Value, columns as Value));
+        });
+      },
+    },
+  ];
+}
+
+/** The sum over pairs of positions that hold the same row of the products of what they receive. */
+function rowsRows(a: RowsGradient, b: RowsGradient, others: number): Way[] {
+  if (!a.viewed.equals(b.viewed)) return [];
+  const pairs = others * a.positions * b.positions;
+  return [
+    {
+      name: "Gram",
+      operations: pairs * (a.viewed.raw[1] as number),
+      floats: 4 * pairs + 2 * a.held,
+      dense: false,
+      emit: (build) => {
+        const [x, y] = [a, b].map(({ cotangents }) => build.transpose(cotangents, [1, 0, 2])) as [Value, Value];
+        const [own, other] = [a, b].map(({ places }) => build.transpose(places, [1, 0])) as [Value, Value];
+        return byParts(build, a.positions, (start, end) => {
+          const left = build.unsqueeze(cut(build, x, 0, start, end), [1]);
+          const right = build.unsqueeze(build.transposeLast(y), [0]);
+          const places = build.unsqueeze(cut(build, own, 0, start, end), [1, 3]);
+          const same = build.equal(places, build.unsqueeze(other, [0, 2]));
+          return sumLeading(build, build.mask(same, build.matmul(left, right)));
+        });
+      },
+    },
+  ];
+}
+
+/** The sum over t, s of A[m, s, places[n, t]] times (cotangents[n, t] . B[m, s]), A being the factor along the table's rows. */
+function rowsOuter(rows: RowsGradient, outer: Outer, others: number): Way[] {
+  const factors = alignedRows(rows, outer);
+  if (!factors) return [];
+  const pairs = others * rows.positions * outer.positions;
+  return [
+    {
+      name: "Gram",
+      operations: pairs * (rows.viewed.raw[1] as number),
+      floats: 5 * pairs + 2 * rows.held,
+      dense: false,
+      emit: (build) => {
+        const { table, other, cotangents } = factors(build);
+        const places = build.transpose(rows.places, [1, 0]);
+        const own = build.transpose(cotangents, [1, 0, 2]);
+        const [a, b] = [table, other].map((factor) => build.transpose(factor, [1, 2, 0])) as [Value, Value];
+        return byParts(build, outer.positions, (start, end) => {
+          // [S, T, N, M] both
+          const picked = build.gather(cut(build, a, 0, start, end), places, 1);
+          const right = build.unsqueeze(cut(build, b, 0, start, end), [1]);
+          return sumLeading(build, build.mul(picked, build.matmul(build.unsqueeze(own, [0]), right)));
+        });
+      },
+    },
+  ];
+}

@@ -1,0 +1,145 @@
+/** Random projections of one parameter's gradients, `[N, dims]`, from their factors where that is cheaper. */
+import { type Dim, elementsOf, multiply } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import type { Build } from "../ops/build.js";
+import { addCosts, cheapest, type Factored, sizeOfGradient, type Way } from "./factored.js";
+import { Outer } from "./outer.js";
+import { RowsGradient } from "./rows.js";
+import { type Coordinates, coordinatesOf, pickSigns, type SignMatrix, type Signs, signsValue } from "./signs.js";
+import { Sum } from "./sum.js";
+import type { View } from "./view.js";
+
+/** The ways to the projections, `[N, dims]`; at least one. */
+export function projections(gradient: Factored, signs: Signs): Way[] {
+  if (gradient instanceof Sum) return [termByTerm(gradient, signs), dense(gradient, signs)];
+  if (gradient instanceof Outer) return [...outer(gradient, signs), dense(gradient, signs)];
+  if (gradient instanceof RowsGradient) return [...rows(gradient, signs), dense(gradient, signs)];
+  return [dense(gradient, signs)];
+}
+
+function termByTerm({ terms }: Sum, signs: Signs): Way {
+  const ways = terms.map((term) => cheapest(projections(term, signs)));
+  return {
+    name: "term by term",
+    ...addCosts(ways),
+    dense: false,
+    emit: (build) => ways.map((way) => way.emit(build)).reduce((sum, value) => build.add(sum, value)),
+  };
+}
+
+/** The longer side of the matrix is contracted first. */
+function dense(gradient: Factored, { dims, rows, columns }: Signs): Way {
+  const size = sizeOfGradient(gradient);
+  const short = Math.min(rows.size, columns.size);
+  const moved = rows.size >= columns.size && columns.size > 1 ? 2 * size : 0;
+  return {
+    name: "materialise",
+    ...addCosts([gradient.materialisation, { operations: size * dims, floats: size + moved + 2 * short * dims }]),
+    dense: true,
+    emit: (build) => {
+      const whole = gradient.materialise(build);
+      const [samples] = whole.shape as [Dim, ...Dim[]];
+      if (size === 0) return build.zeros([samples, dims], whole.dtype);
+      const matrix = build.reshape(whole, [samples, rows.size, columns.size]);
+      const turn = rows.size >= columns.size;
+      const [first, second] = turn ? [rows, columns] : [columns, rows];
+      // As one matrix, which the runtime takes at a batch of none: a transposition fused to the product it does not.
+      const lines = build.reshape(turn ? build.transposeLast(matrix) : matrix, [
+        multiply(samples, second.size) as Dim,
+        first.size,
+      ]);
+      const product = build.matmul(lines, signsValue(build, first, [first.size], dims, whole));
+      const projected = build.reshape(product, [samples, second.size, dims]);
+      return build.sum(build.mul(projected, signsValue(build, second, [second.size], dims, whole)), [1]);
+    },
+  };
+}
+
+/**
+ * The signs along two raw axes of a view, those of the first and of the second: which of them is a row's and
+ * which a column's depends on the view. Null where an axis is made of both.
+ */
+function alongRaw(view: View, { dims, rows, columns }: Signs): [SignsAlong, SignsAlong] | null {
+  const parts = view.separation;
+  if (!parts) return null;
+  const along = coordinatesOf(parts);
+  const [first, second] = along.slice(-2) as [Coordinates, Coordinates];
+  const blocks = along.length === 3 ? (along[0] as Coordinates) : { rows: [0], columns: [0] };
+  const still = (places: readonly number[]) => places.every((place) => place === 0);
+  const side = (matrix: SignMatrix, block: readonly number[], places: readonly number[]): SignsAlong => {
+    // Blocks that are told apart by the other side share these signs.
+    const starts = still(block) ? [0] : block;
+    const all = starts.flatMap((start) => places.map((place) => start + place));
+    return { matrix: pickSigns(matrix, all, dims), blocks: starts.length, size: places.length };
+  };
+  const asRows = (at: Coordinates) => side(rows, blocks.rows, at.rows);
+  const asColumns = (at: Coordinates) => side(columns, blocks.columns, at.columns);
+  if (still(first.columns) && still(second.rows)) return [asRows(first), asColumns(second)];
+  if (still(first.rows) && still(second.columns)) return [asColumns(first), asRows(second)];
+  return null;
+}
+
+interface SignsAlong {
+  readonly matrix: SignMatrix;
+  /** 1 where all blocks share them. */
+  readonly blocks: number;
+  readonly size: number;
+}
+
+/** `[size, dims]`, or `[blocks, size, dims]`. */
+function signsFor(build: Build, { matrix, blocks, size }: SignsAlong, dims: number, like: Value): Value {
+  return signsValue(build, matrix, blocks === 1 ? [size] : [blocks, size], dims, like);
+}
+
+/** A factor's last axis projected to `dims`. */
+function projectFactor(build: Build, factor: Value, side: SignsAlong, dims: number): Value {
+  const signs = signsFor(build, side, dims, factor);
+  if (side.blocks > 1) return build.matmul(factor, signs);
+  const others = factor.shape.slice(0, -1);
+  const lines = build.reshape(factor, [elementsOf(others) as Dim, side.size]);
+  return build.reshape(build.matmul(lines, signs), [...others, dims]);
+}
+
+/** The sum over positions of products of the projected factors. */
+function outer(gradient: Outer, signs: Signs): Way[] {
+  const sides = alongRaw(gradient.viewed, signs);
+  if (!sides) return [];
+  const { dims } = signs;
+  const positions = gradient.positions * (gradient.blocked ? (gradient.rows.shape[1] as number) : 1);
+  return [
+    {
+      name: "project factors",
+      operations: gradient.held * dims,
+      floats: 3 * positions * dims,
+      dense: false,
+      emit: (build) => {
+        const [left, right] = [gradient.rows, gradient.columns].map((factor, k) =>
+          projectFactor(build, factor, sides[k] as SignsAlong, dims),
+        ) as [Value, Value];
+        const product = build.mul(left, right);
+        return build.sum(product, [...product.shape.keys()].slice(1, -1));
+      },
+    },
+  ];
+}
+
+/** The signs of the rows that were picked, times what these receive, projected. */
+function rows(gradient: RowsGradient, signs: Signs): Way[] {
+  const sides = alongRaw(gradient.viewed, signs);
+  if (!sides) return [];
+  const { dims } = signs;
+  const { places, cotangents, positions, held } = gradient;
+  return [
+    {
+      name: "project factors",
+      operations: (held - positions) * dims,
+      floats: 4 * positions * dims,
+      dense: false,
+      emit: (build) => {
+        const [table, along] = sides.map((side) => signsFor(build, side, dims, cotangents)) as [Value, Value];
+        const received = build.matmul(cotangents, along);
+        return build.sum(build.mul(build.gather(table, places, 0), received), [1]);
+      },
+    },
+  ];
+}

@@ -1,0 +1,91 @@
+/**
+ * Random signs: a parameter seen as a matrix, its first axis by all others, is projected to the k-th
+ * number by the sum of rows[r, k] G[r, c] columns[c, k], so that no matrix of all its elements is needed.
+ */
+import { elementsOf, factorOf, type Shape } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import { random } from "../nn/random.js";
+import type { Build } from "../ops/build.js";
+import type { Piece, Separation } from "./separate.js";
+
+/** `[size, dims]`, of 1 and -1. */
+export interface SignMatrix {
+  readonly size: number;
+  readonly data: Int8Array;
+}
+
+export interface Signs {
+  readonly dims: number;
+  readonly rows: SignMatrix;
+  readonly columns: SignMatrix;
+}
+
+/** The same for the same seed, name and shape, wherever it is drawn. */
+export function drawSigns(seed: number, name: string, shape: Shape, dims: number): Signs {
+  const source = random(hashOf(`${seed} ${name}`));
+  const draw = (size: number) => ({
+    size,
+    data: new Int8Array(size * dims).map(() => (source.uniform(-1, 1) < 0 ? -1 : 1)),
+  });
+  const sizes = [shape.slice(0, 1), shape.slice(1)].map((part) => factorOf(elementsOf(part) ?? Number.NaN));
+  return { dims, rows: draw(sizes[0] as number), columns: draw(sizes[1] as number) };
+}
+
+/** FNV-1a of the text's UTF-16 units: seeds for different names. */
+function hashOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return hash >>> 0;
+}
+
+/** As a value of `like`'s dtype: `[...leading, dims]`. */
+export function signsValue(
+  build: Build,
+  { data }: SignMatrix,
+  leading: readonly number[],
+  dims: number,
+  like: Value,
+): Value {
+  return build.cast(build.constant({ dtype: "int8", dims: [...leading, dims], data }), like.dtype);
+}
+
+/** These rows of a matrix. */
+export function pickSigns({ data }: SignMatrix, at: readonly number[], dims: number): SignMatrix {
+  const picked = new Int8Array(at.length * dims);
+  at.forEach((row, k) => {
+    picked.set(data.subarray(row * dims, (row + 1) * dims), k * dims);
+  });
+  return { size: at.length, data: picked };
+}
+
+/** For each place along a raw axis, what it adds to the row and to the column of the parameter as a matrix. */
+export interface Coordinates {
+  readonly rows: readonly number[];
+  readonly columns: readonly number[];
+}
+
+/** The coordinates along each raw axis. */
+export function coordinatesOf({ raw, axes }: Separation): Coordinates[] {
+  const rows = stridesOf(axes.slice(0, 1).flat());
+  const columns = stridesOf(axes.slice(1).flat());
+  const along = (pieces: readonly Piece[], strides: ReadonlyMap<Piece, number>) =>
+    pieces.reduce<readonly number[]>(
+      (places, piece) =>
+        places.flatMap((place) =>
+          Array.from({ length: piece.size }, (_, digit) => place + digit * (strides.get(piece) ?? 0)),
+        ),
+      [0],
+    );
+  return raw.map((pieces) => ({ rows: along(pieces, rows), columns: along(pieces, columns) }));
+}
+
+/** In row-major order. */
+function stridesOf(pieces: readonly Piece[]): ReadonlyMap<Piece, number> {
+  const strides = new Map<Piece, number>();
+  let stride = 1;
+  for (const piece of [...pieces].reverse()) {
+    strides.set(piece, stride);
+    stride *= piece.size;
+  }
+  return strides;
+}

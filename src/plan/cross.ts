@@ -1,0 +1,60 @@
+/** Inner products of the gradients of two batches. */
+import { cheapest } from "../gradients/factored.js";
+import { factorsOf, smallest, withFactors } from "../gradients/held.js";
+import { pairProducts } from "../gradients/pairs.js";
+import { bindShape, N } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import { build } from "../ops/registry.js";
+import type { Data } from "../program/data.js";
+import { type FloatTensor, float, type Returned, type Want, type Wanted } from "./wanted.js";
+
+/** What is kept of the other batch: the name of each tensor, and its value. */
+function kept(plan: Wanted["plan"], parameter: string): (readonly [name: string, value: Value])[] {
+  return factorsOf(smallest(build, plan.factored(parameter))).map((value, k) => [`${parameter}/${k}`, value] as const);
+}
+
+/** What `cross` takes for its other batch. */
+export function factors(): Want<Returned> {
+  return {
+    name: "factors",
+    demands: { factors: true },
+    emit: ({ plan }) => Object.fromEntries(plan.parameters.flatMap((parameter) => kept(plan, parameter))),
+    read: (returned) => returned,
+  };
+}
+
+/** `[N, M]` for one parameter. */
+function crossOf({ plan, others, factor }: Wanted, parameter: string): Value {
+  const own = plan.factored(parameter);
+  const given = kept(plan, parameter).map(([name, { dtype, shape }]) =>
+    factor(name, { dtype, shape: bindShape(shape, others) }),
+  );
+  const other = withFactors(smallest(build, own), given);
+  return cheapest(pairProducts(own, other, others)).emit(build);
+}
+
+/**
+ * The inner products of the gradients of each sample of the batch with those of each sample of another, by the
+ * same model and loss: `[N, M]`, exactly. What training samples do to the losses of a validation set, to first
+ * order (Pruthi et al. 2020, "Estimating training data influence by tracing gradient descent").
+ * @param others the other batch, as `run` takes one: the model's inputs by name, and `target`
+ *
+ * Its gradients are computed once, when the program is compiled, and kept as factors where these are fewer
+ * numbers. They are computed again by a run that is given other parameters, or another batch of the same
+ * size: `program.run(data, { others: { <want>: ... } })`. For a large set, take its gradients in several wants
+ * or several runs: M times the numbers of one sample's factors are held.
+ * The program throws, when it is compiled, what `run` throws on bad data.
+ */
+export function cross(others: Readonly<Record<string, Data>>): Want<FloatTensor> {
+  return {
+    name: "cross",
+    demands: { factors: true },
+    others,
+    emit: (wanted) => {
+      const none = () => build.zeros([N, 0], wanted.losses.dtype);
+      const all = wanted.others === 0 ? [] : wanted.plan.parameters.map((parameter) => crossOf(wanted, parameter));
+      return { cross: all.length === 0 ? none() : all.reduce((sum, value) => build.add(sum, value)) };
+    },
+    read: (returned) => float(returned, "cross"),
+  };
+}

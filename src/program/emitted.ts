@@ -1,0 +1,127 @@
+/** From an objective and what is wanted of it to a plan, and from the plan to the graph of a program. */
+import { perSampleGradients } from "../autodiff/per-sample.js";
+import { frugalOrder } from "../emit/order.js";
+import { simplify } from "../emit/simplify.js";
+import { storedAsFloat16 } from "../emit/storage.js";
+import { PergradError } from "../errors.js";
+import { Dense } from "../gradients/dense.js";
+import { N } from "../graph/dim.js";
+import { leaf, type Value } from "../graph/value.js";
+import { leavesOf } from "../graph/walk.js";
+import { build } from "../ops/registry.js";
+import { allDemands, asksOfGradients, Plan } from "../plan/planner.js";
+import type { Strategy } from "../plan/strategy.js";
+import type { Wants } from "../plan/want.js";
+import type { Objective } from "./objective.js";
+import type { Others } from "./others.js";
+import type { Scalar } from "./scalars.js";
+import { joiningOf, type Output } from "./split.js";
+
+/** How the ways are chosen. */
+export interface PlanningOptions {
+  /** The number of samples that the program is planned for: it runs with any. Default 64. */
+  readonly batchSize?: number;
+  /** Ways to be taken whatever they cost, for experiments. Default: the cheapest by shape. */
+  readonly strategy?: Strategy;
+}
+
+/** Names in the emitted graph: those of the model's own inputs and parameters, and `<want>/<tensor>` for results. */
+export interface Emitted {
+  readonly inputs: readonly Value[];
+  readonly parameters: readonly Value[];
+  readonly vectors: readonly Vector[];
+  readonly factors: readonly Factor[];
+  readonly scalars: readonly Scalar[];
+  readonly outputs: readonly Output[];
+  /** The outputs' values, in the order in which they are computed from the last to the first. */
+  readonly order: readonly Value[];
+}
+
+/** An input of a want's own: a tensor of a parameter's shape. */
+interface Vector {
+  readonly want: string;
+  readonly parameter: string;
+  readonly value: Value;
+}
+
+/** An input of a want's own: a tensor of its other batch. */
+interface Factor {
+  readonly want: string;
+  readonly name: string;
+  readonly value: Value;
+}
+
+/** The inputs that wants have of their own. */
+export function ownInputs({ vectors, factors, scalars }: Emitted): Value[] {
+  return [...vectors, ...factors, ...scalars].map(({ value }) => value);
+}
+
+/** All inputs of the emitted graph. */
+export function inputsOf(emitted: Emitted): Value[] {
+  return [...emitted.inputs, ...emitted.parameters, ...ownInputs(emitted)];
+}
+
+/** Differentiates, and chooses the ways. Throws INVALID_ARGUMENT. */
+export function planFor(objective: Objective, want: Wants, { batchSize, strategy = {} }: PlanningOptions): Plan {
+  if (batchSize !== undefined && !(Number.isSafeInteger(batchSize) && batchSize >= 1)) {
+    throw new PergradError("INVALID_ARGUMENT", `batchSize must be a whole number from 1 up, not ${batchSize}.`);
+  }
+  const total = allDemands(Object.values(want).map((each) => each.demands));
+  const planOptions = { strategy, ...(batchSize === undefined ? {} : { samples: batchSize }) };
+  if (!asksOfGradients(total)) return new Plan(new Map(), total, planOptions);
+  const found = perSampleGradients(objective.losses, [...objective.parameters.values()], objective.axes, strategy);
+  // Through comparisons and integers a parameter may reach the loss without changing it: then it has zeros.
+  const gradients = [...objective.parameters].map(([name, parameter]) => {
+    const zeros = () => new Dense(build.zeros([N, ...parameter.shape], parameter.dtype));
+    return [name, found.get(parameter) ?? zeros()] as const;
+  });
+  return new Plan(new Map(gradients), total, planOptions);
+}
+
+/** The graph of all that is wanted, cleaned up. */
+export function emit(objective: Objective, plan: Plan, wants: Wants, others: ReadonlyMap<string, Others>): Emitted {
+  const vectors: Vector[] = [];
+  const factors: Factor[] = [];
+  const scalars: Scalar[] = [];
+  const wantedBy = (want: string) => ({
+    plan,
+    losses: objective.losses,
+    outputs: objective.outputs,
+    vector: (parameter: string) => {
+      const type = { dtype: objective.losses.dtype, shape: plan.shapeOf(parameter) };
+      const value = leaf(`${want}/with/${parameter}`, type, { kind: "input" });
+      vectors.push({ want, parameter, value });
+      return value;
+    },
+    others: others.get(want)?.samples ?? 0,
+    factor: (name: string, type: Pick<Value, "dtype" | "shape">) => {
+      const value = leaf(`${want}/other/${name}`, type, { kind: "input" });
+      factors.push({ want, name, value });
+      return value;
+    },
+    scalar: (name: string, initial: number) => {
+      const value = leaf(`${want}/at/${name}`, { dtype: objective.losses.dtype, shape: [] }, { kind: "input" });
+      scalars.push({ want, name, value, initial });
+      return value;
+    },
+  });
+  const named = Object.entries(wants).flatMap(([name, each]) =>
+    Object.entries(each.emit(wantedBy(name))).map(([tensor, value]) => {
+      return { want: name, name: `${name}/${tensor}`, value, joining: joiningOf(value, objective) };
+    }),
+  );
+  const values = simplify(named.map(({ value }) => value));
+  const leaves = new Set(leavesOf(values));
+  const outputs = named.map(({ name, joining, want }, k) => {
+    const value = values[k] as Value;
+    return { name, joining, value: wants[want]?.storage === "float16" ? storedAsFloat16(value) : value };
+  });
+  const expected = [...objective.expected.values()];
+  // One input that carries samples stays even if nothing reads it: from it the program knows N.
+  const counted = expected.find(({ value, sampleAxis }) => sampleAxis !== null && leaves.has(value));
+  const counter = counted ?? expected.find(({ sampleAxis }) => sampleAxis !== null);
+  const inputs = expected.map(({ value }) => value).filter((value) => leaves.has(value) || value === counter?.value);
+  const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
+  const order = frugalOrder(outputs.map(({ value }) => value));
+  return { inputs, parameters, vectors, factors, scalars, outputs, order };
+}

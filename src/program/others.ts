@@ -1,0 +1,54 @@
+/** The gradients of a want's other batch, which enter a program as inputs of its own. */
+import { PergradError } from "../errors.js";
+import type { Returned } from "../plan/want.js";
+import type { Tensor } from "../tensor.js";
+import type { Data } from "./data.js";
+
+export type OtherBatch = Readonly<Record<string, Data>>;
+
+/** What of a run matters to the other batch too. */
+export interface OtherOptions {
+  readonly parameters?: Readonly<Record<string, Tensor>>;
+  readonly allowNotFinite?: boolean;
+}
+
+/** A program of the same model and loss that gives factors. */
+interface FactorProgram {
+  run(data: OtherBatch, options: OtherOptions): Promise<{ readonly factors: Returned }>;
+  release(): Promise<void>;
+}
+
+export class Others {
+  private constructor(
+    private readonly program: FactorProgram,
+    private readonly batch: OtherBatch,
+    readonly samples: number,
+    private readonly first: Returned,
+  ) {}
+
+  static async of(program: FactorProgram, batch: OtherBatch): Promise<Others> {
+    const { factors } = await program.run(batch, {});
+    return new Others(program, batch, samplesOf(factors), factors);
+  }
+
+  /** By the names that the want gave them. Throws BATCH_MISMATCH, and what `run` throws. */
+  async factors(want: string, given: OtherBatch | undefined, options: OtherOptions): Promise<Returned> {
+    if (!given && !options.parameters) return this.first;
+    const { factors } = await this.program.run(given ?? this.batch, options);
+    const samples = samplesOf(factors);
+    if (samples === this.samples) return factors;
+    throw new PergradError(
+      "BATCH_MISMATCH",
+      `The other batch of "${want}" holds ${samples} samples, but the program was compiled for ${this.samples}; give it as many, or compile another program.`,
+    );
+  }
+
+  release(): Promise<void> {
+    return this.program.release();
+  }
+}
+
+/** Factors have their samples first. */
+function samplesOf(factors: Returned): number {
+  return Object.values(factors)[0]?.dims[0] ?? 0;
+}
