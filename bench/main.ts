@@ -11,6 +11,7 @@ import { type Memory, measureMemory } from "./memory.js";
 import { compileProgram, plain, programNames } from "./programs.js";
 import { measureRealModels } from "./real-models.js";
 import { report } from "./report.js";
+import { measureSteps, type StepTimings } from "./steps.js";
 import { type Workload, workloads } from "./workloads.js";
 
 export interface Measured {
@@ -22,6 +23,7 @@ export interface Measured {
   readonly compile: Readonly<Record<string, number>>;
   readonly memory: Memory;
   readonly timings: readonly Timing[];
+  readonly steps: StepTimings;
 }
 
 export interface Machine {
@@ -52,9 +54,10 @@ async function measure(workload: Workload, index: number, seconds: number): Prom
   };
   const timings = await interleave([...alternatives, { name: "naive loop", run: loop }], seconds);
   await Promise.all([...programs, one].map((program) => program.release()));
+  const steps = await measureSteps(workload, seconds / 2);
   const memory = await measureMemory(index, workload);
   const elements = Object.values(model.parameters).reduce((total, tensor) => total + tensor.data.length, 0);
-  return { workload: workload.name, samples, elements, compile, memory, timings };
+  return { workload: workload.name, samples, elements, compile, memory, timings, steps };
 }
 
 const { values: options } = parseArgs({

@@ -29,10 +29,11 @@ export function lineChart({ x, y, label, format = "plain", lines, legend, from, 
     lineStyle: { color: colour, width: 2, type: dashed ? "dashed" : "solid" },
     data: points,
   }));
+  const last = Math.max(1, ...lines.flatMap(({ points }) => points.map(([at]) => at)));
   const value = axis({ name: y, horizontal: false, gap: 50 });
   const option = {
     grid: { left: 66, right: 16, top: 12, bottom: 48 },
-    xAxis: { type: "value", min: 0, max: "dataMax", ...axis({ name: x, horizontal: true, grid: false }) },
+    xAxis: { type: "value", min: 0, max: Math.ceil(last), ...axis({ name: x, horizontal: true, grid: false }) },
     yAxis: {
       type: "value",
       ...(from === undefined ? { scale: true } : { min: from }),
@@ -43,5 +44,6 @@ export function lineChart({ x, y, label, format = "plain", lines, legend, from, 
     series,
   };
   const size = wide ? { width, height: 340 } : { width: width / 2 - 10, height: 260 };
-  return withLegend(draw(option, size, label), legend);
+  const chart = draw(option, size, label);
+  return legend.length > 0 ? withLegend(chart, legend) : `<div>${chart}</div>`;
 }

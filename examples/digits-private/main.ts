@@ -10,7 +10,16 @@ import { table } from "../../src/table.js";
 import { countOf, loadDigits, type Split, split } from "../digits/data.js";
 import { Failure } from "../digits/options.js";
 import { type Stage, stage } from "../digits/progress.js";
-import { finalAccuracy, finalEpsilon, mean, type Pair, type Results, report, type Settings } from "./report.js";
+import {
+  finalAccuracy,
+  finalEpsilon,
+  mean,
+  type Pair,
+  type Results,
+  report,
+  type Settings,
+  shownEpsilon,
+} from "./report.js";
 import { study } from "./study.js";
 
 const wantedAccuracy = 0.88;
@@ -86,13 +95,13 @@ function summary(results: Results): string {
     String(seed),
     percent(finalAccuracy(plain)),
     percent(finalAccuracy(course)),
-    (course.epsilon.at(-1) ?? Number.NaN).toFixed(3),
+    shownEpsilon(course.epsilon.at(-1) ?? Number.NaN),
   ]);
   const means = [
     "mean",
     percent(mean(results.pairs.map(({ plain }) => finalAccuracy(plain)))),
     percent(mean(results.pairs.map((pair) => finalAccuracy(pair.private)))),
-    finalEpsilon(results).toFixed(3),
+    shownEpsilon(finalEpsilon(results)),
   ];
   return table([["seed", "without privacy", "private", `epsilon at delta ${delta}`], ...rows, means], 0);
 }

@@ -46,6 +46,8 @@ export interface Results {
   readonly settings: Settings;
 }
 
+/** Never rounded down. */
+export const shownEpsilon = (epsilon: number) => (Math.ceil(epsilon * 100) / 100).toFixed(2);
 const whole = (value: number) => value.toLocaleString("en-US");
 const share = (part: number) => `${(100 * part).toFixed(1)} %`;
 
@@ -84,7 +86,7 @@ function facts(results: Results): string {
       accuracy(({ plain }) => plain),
       "by the same networks, trained without privacy",
     ),
-    fact(finalEpsilon(results).toFixed(2), `epsilon of each private network, at delta ${settings.delta}`),
+    fact(shownEpsilon(finalEpsilon(results)), `epsilon of each private network, at delta ${settings.delta}`),
     fact(
       settings.noiseMultiplier.toFixed(2),
       "noise multiplier: the noise’s standard deviation, in units of one digit’s largest influence",
@@ -138,7 +140,7 @@ function table({ pairs }: Results): string {
       String(seed),
       share(finalAccuracy(plain)),
       share(finalAccuracy(course)),
-      (course.epsilon.at(-1) ?? Number.NaN).toFixed(2),
+      shownEpsilon(course.epsilon.at(-1) ?? Number.NaN),
       course.seconds.toFixed(0),
     ];
     return `<tr>${cells.map((cell) => `<td>${cell}</td>`).join("")}</tr>`;
@@ -157,7 +159,7 @@ th { color: var(--muted); font-weight: 500; font-size: 14px; }
 function meaning({ settings }: Results, epsilon: number): string[] {
   const odds = Math.exp(epsilon);
   return [
-    `Could somebody who holds a trained network tell whether one particular digit was among the ${whole(settings.trainCount)} it learned from? Differential privacy puts a number on the best that anybody can do. With <b>epsilon ${epsilon.toFixed(2)}</b>, whatever they saw, it can shift the odds that the digit was there by a factor of at most e<sup>${epsilon.toFixed(2)}</sup> ≈ ${odds.toFixed(0)}, save for an accident of probability about ${settings.delta}. That holds for whoever knows everything else, and against every attack, known or not; attacks that one can try reach much less.`,
+    `Could somebody who holds a trained network tell whether one particular digit was among the ${whole(settings.trainCount)} it learned from? Differential privacy puts a number on the best that anybody can do. With <b>epsilon ${shownEpsilon(epsilon)}</b>, whatever they saw, it can shift the odds that the digit was there by a factor of at most e<sup>${shownEpsilon(epsilon)}</sup> ≈ ${odds.toFixed(0)}, save for an accident of probability about ${settings.delta}. That holds for whoever knows everything else, and against every attack, known or not; attacks that one can try reach much less.`,
     `It comes from two things done at each of the ${whole(settings.steps)} steps. Each digit’s own gradient is <b>clipped</b> to a norm of ${settings.maxGradNorm}, so that no digit can push harder than that; and <b>noise</b> that hides a push of that size is added to their sum. A step looks at about ${whole(settings.batchSize)} digits, each drawn by chance, which hides a digit further. The accountant adds up what all steps together may reveal.`,
   ];
 }

@@ -254,7 +254,10 @@ function training(program: Command): Command {
       oneOf(samplings),
     )
     .option("--replace-batch-norm", "put group normalisation in the place of batch normalisation")
-    .option("--checkpoint <folder>", "keep the run's state and its privacy ledger there (with --private)")
+    .option(
+      "--checkpoint <folder>",
+      "keep the run there: its state and, of private training, the ledger of what it spent",
+    )
     .option("--checkpoint-every <K>", "steps between checkpoints (default: 100)", wholeNumber(1))
     .option("--resume", "go on with the run in the checkpoint's folder");
 }

@@ -35,7 +35,7 @@ export class Tally {
       ...(this.#labelled > 0 ? [`accuracy ${per(this.#right, this.#labelled)}`] : []),
       ...("epsilon" in last
         ? [
-            `epsilon ${last.epsilon.toFixed(3)}${last.private ? "" : " NOT PRIVATE"}`,
+            `epsilon ${(Math.ceil(last.epsilon * 1000) / 1000).toFixed(3)}${last.private ? "" : " NOT PRIVATE"}`,
             `clipped ${per(this.#clipped, this.#samples)}`,
           ]
         : []),

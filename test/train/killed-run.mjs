@@ -1,11 +1,17 @@
 // A private training in a process of its own, for killed.test.ts: says each step on stdout as soon as it is released.
 import { writeSync } from "node:fs";
 import { join } from "node:path";
-import { runnerImport } from "vite";
+import { createViteServer } from "vitest/node";
 
 const source = join(import.meta.dirname, "..", "..", "src", "index.ts");
-const { module } = await runnerImport(source, { configFile: false, logLevel: "error" });
-const { adam, losses, nn, tensor, trainPrivately } = module;
+const vite = await createViteServer({
+  configFile: false,
+  logLevel: "error",
+  appType: "custom",
+  optimizeDeps: { noDiscovery: true },
+  server: { middlewareMode: true, ws: false, watch: null },
+});
+const { adam, losses, nn, tensor, trainPrivately } = await vite.ssrLoadModule(source);
 
 const [folder, resume, steps] = process.argv.slice(2);
 const samples = 30;
@@ -32,3 +38,4 @@ await trainPrivately(nn.model(nn.linear(3, 2)), dataset, {
     writeSync(1, `${step}\n`);
   },
 });
+await vite.close();
