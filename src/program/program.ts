@@ -93,10 +93,15 @@ export class Program<W extends Wants> {
     const objective = objectiveOf(model, options);
     const plan = planFor(objective, options.want);
     const others = await compileOthers(model, options);
-    const emitted = emit(objective, plan, options.want, others);
-    const bytes = encodeModel({ inputs: inputsOf(emitted), outputs: emitted.outputs });
-    const threads = options.threads === undefined ? {} : { threads: options.threads };
-    return new Program(objective, options.want, plan, emitted, await nodeRuntime.load(bytes, threads), others);
+    try {
+      const emitted = emit(objective, plan, options.want, others);
+      const bytes = encodeModel({ inputs: inputsOf(emitted), outputs: emitted.outputs });
+      const threads = options.threads === undefined ? {} : { threads: options.threads };
+      return new Program(objective, options.want, plan, emitted, await nodeRuntime.load(bytes, threads), others);
+    } catch (error) {
+      await releaseAll(others);
+      throw error;
+    }
   }
 
   /** The model that was compiled, with its parameters' values. */
@@ -152,7 +157,7 @@ export class Program<W extends Wants> {
   /** Frees the runtime's memory. The program cannot run afterwards. */
   async release(): Promise<void> {
     await this.#session.release();
-    for (const others of this.#others.values()) await others.release();
+    await releaseAll(this.#others);
   }
 
   #feed(
@@ -219,12 +224,21 @@ function inputsOf({ inputs, parameters, vectors, factors }: Emitted): Value[] {
 /** The gradients of the wants' other batches, by the names of the wants. */
 async function compileOthers(model: Model, options: ProgramOptions<Wants>): Promise<Map<string, Others>> {
   const found = new Map<string, Others>();
-  for (const [name, { others }] of Object.entries(options.want)) {
-    if (!others) continue;
-    const program = await Program.compile(model, { ...options, want: { factors: factorsOfOthers() } });
-    found.set(name, await Others.of(program, others));
+  try {
+    for (const [name, { others }] of Object.entries(options.want)) {
+      if (!others) continue;
+      const program = await Program.compile(model, { ...options, want: { factors: factorsOfOthers() } });
+      found.set(name, await Others.of(program, others));
+    }
+  } catch (error) {
+    await releaseAll(found);
+    throw error;
   }
   return found;
+}
+
+async function releaseAll(others: ReadonlyMap<string, Others>): Promise<void> {
+  for (const each of others.values()) await each.release();
 }
 
 function checkShape(whose: string, { dtype, shape }: Value, name: string, tensor: Tensor): Tensor {
