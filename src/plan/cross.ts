@@ -23,6 +23,10 @@ export function factors(): Want<Returned> {
   };
 }
 
+/** Of the others' gradients multiplied out, no more numbers are held at a time, unless by few samples. */
+const mostAtOnce = 2 ** 24;
+const fewestAtOnce = 16;
+
 /** `[N, M]` for one parameter. */
 function crossOf({ plan, others, factor }: Wanted, parameter: string): Value {
   const own = plan.factored(parameter);
@@ -42,10 +46,6 @@ function crossOf({ plan, others, factor }: Wanted, parameter: string): Value {
   const parts = starts.map((start) => products(start, Math.min(start + most, others)).emit(build));
   return build.concat(parts, 1);
 }
-
-/** Of the others' gradients multiplied out, no more numbers are held at a time, unless by few samples. */
-const mostAtOnce = 2 ** 24;
-const fewestAtOnce = 16;
 
 /**
  * The inner products of the gradients of each sample of the batch with those of each sample of another, by the
