@@ -5,13 +5,14 @@ import { simplify } from "../emit/simplify.js";
 import { storedAsFloat16 } from "../emit/storage.js";
 import { PergradError } from "../errors.js";
 import { Dense } from "../gradients/dense.js";
-import { N } from "../graph/dim.js";
-import { leaf, type Value } from "../graph/value.js";
+import { bindShape, N } from "../graph/dim.js";
+import { leaf, nodeOf, type Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
 import { build } from "../ops/registry.js";
 import { allDemands, asksOfGradients, Plan } from "../plan/planner.js";
 import type { Strategy } from "../plan/strategy.js";
-import type { Wants } from "../plan/want.js";
+import type { Returned, Wants } from "../plan/want.js";
+import type { Tensor } from "../tensor.js";
 import type { Objective } from "./objective.js";
 import type { Others } from "./others.js";
 import { joiningOf, type Output } from "./split.js";
@@ -110,4 +111,29 @@ export function emit(objective: Objective, plan: Plan, wants: Wants, others: Rea
   const inputs = expected.map(({ value }) => value).filter((value) => leaves.has(value) || value === counter?.value);
   const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
   return { inputs, parameters, vectors, factors, outputs, order: frugalOrder(outputs.map(({ value }) => value)) };
+}
+
+const reshapes = ["Reshape", "Squeeze", "Unsqueeze", "Flatten"];
+
+/**
+ * The outputs before they are brought into shape at last: the runtime copies what it reshapes into an output,
+ * and `shaped` gives the same for nothing.
+ */
+export function unshaped(outputs: readonly Output[]): Output[] {
+  return outputs.map((output) => ({ ...output, value: beforeReshape(output.value) }));
+}
+
+function beforeReshape(value: Value): Value {
+  const node = nodeOf(value);
+  const from = node && reshapes.includes(node.op) ? node.inputs[0] : null;
+  return from && nodeOf(from) ? beforeReshape(from) : value;
+}
+
+/** What the outputs before their last reshape hold, in the outputs' own shapes. */
+export function shaped(returned: Returned, outputs: readonly Output[], samples: number): Returned {
+  const inShape = outputs.flatMap(({ name, value }) => {
+    const tensor = returned[name];
+    return tensor ? [[name, { ...tensor, dims: bindShape(value.shape, samples) } as Tensor] as const] : [];
+  });
+  return Object.fromEntries(inShape);
 }
