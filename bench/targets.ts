@@ -40,23 +40,25 @@ function besidePeers(measured: Measured): number | undefined {
   return peer && medianOf(measured.timings, clippedSum) / peer.median;
 }
 
-export function memoryRatio({ memory }: Measured, of: "needed" | "arena"): number {
-  const bytes = (name: string) => memory.programs.find((program) => program.name === name)?.[of] ?? Number.NaN;
-  return bytes(clippedSum) / bytes(plain);
+function neededBy({ memory }: Measured, name: string, of: "needed" | "arena" = "needed"): number {
+  return memory.programs.find((program) => program.name === name)?.[of] ?? Number.NaN;
 }
 
-/** One workload's targets. Those beside peers only where the peer took part. */
+export function memoryRatio(measured: Measured, of: "needed" | "arena"): number {
+  return neededBy(measured, clippedSum, of) / neededBy(measured, plain, of);
+}
+
+/** Bytes below which peaks of memory, measured in pages, tell nothing. */
+const resolvedMemory = 1e6;
+
+/** One workload's targets. Those beside peers only where the peer took part, that of memory where it is measurable. */
 export function verdictsOf(measured: Measured): Verdict[] {
   const { id, timings, peers } = measured;
   const [mean, clipped] = [medianOf(timings, plain), medianOf(timings, clippedSum)];
-  const found = [
-    verdict("time of norms + clipped sum, beside the mean gradient", clipped / mean, targets.clippedTime(id)),
-    verdict(
-      "peak memory of norms + clipped sum, beside the mean gradient",
-      memoryRatio(measured, "needed"),
-      targets.clippedMemory,
-    ),
-  ];
+  const found = [verdict("time of norms + clipped sum, beside the mean gradient", clipped / mean, targets.clippedTime(id))];
+  const memory = "peak memory of norms + clipped sum, beside the mean gradient";
+  if (neededBy(measured, plain) >= resolvedMemory)
+    found.push(verdict(memory, memoryRatio(measured, "needed"), targets.clippedMemory));
   const ratio = besidePeers(measured);
   const rival = fastest(measured, "clipped");
   if (ratio !== undefined && rival)

@@ -50,7 +50,7 @@ export class PeerProcess {
   }
 
   /** Throws PeerFailure where it cannot be started, as where a package is missing. */
-  static async start(command: Command, limit = 240): Promise<{ process: PeerProcess; greeting: Greeting }> {
+  static async start(command: Command, limit = 60): Promise<{ process: PeerProcess; greeting: Greeting }> {
     const process = new PeerProcess(command, limit);
     return { process, greeting: (await process.#next("starting")) as unknown as Greeting };
   }
