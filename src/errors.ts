@@ -33,6 +33,8 @@ export type ErrorCode =
   | "NOT_FINITE"
   /** No trainable parameter reaches the loss, or a name or glob selects none. */
   | "NO_PARAMETERS"
+  /** A run does not fit into its memory budget, even one sample at a time. */
+  | "MEMORY_BUDGET"
   /** An argument outside its range. */
   | "INVALID_ARGUMENT"
   /** The runtime refused a program, or failed to run it. */

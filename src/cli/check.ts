@@ -2,8 +2,8 @@
 import { type CheckedParameter, type CheckResult, check } from "../check/check.js";
 import { roundingFactor } from "../check/comparison.js";
 import { PergradError } from "../errors.js";
+import { samplesBetween } from "../program/split.js";
 import { table } from "../table.js";
-import { feedsBetween } from "./chunks.js";
 import type { Io } from "./io.js";
 import { json } from "./json.js";
 import type { Progress } from "./progress.js";
@@ -32,7 +32,7 @@ export async function checkModel(
     throw new PergradError("INVALID_ARGUMENT", `"${task.dataFile}" holds no samples, so there is nothing to check.`);
   }
   progress.stage("compiling");
-  const result = await check(task.model, feedsBetween(task, 0, samples), {
+  const result = await check(task.model, samplesBetween(task, task.objective.expected, 0, samples).feeds, {
     ...task.options,
     ...(options.threads === undefined ? {} : { threads: options.threads }),
     ...(options.differences === undefined ? {} : { differences: options.differences }),

@@ -6,7 +6,17 @@ import { type ExplainOptions, explain, programs, wantNames } from "./explain.js"
 import type { Io } from "./io.js";
 import { lossName, lossNames } from "./loss.js";
 import { Progress } from "./progress.js";
-import { collect, dimensions, type MaxNorm, maxNorm, number, sampleAxes, UsageError, wholeNumber } from "./usage.js";
+import {
+  bytes,
+  collect,
+  dimensions,
+  type MaxNorm,
+  maxNorm,
+  number,
+  sampleAxes,
+  UsageError,
+  wholeNumber,
+} from "./usage.js";
 import { version } from "./version.js";
 
 /** Exit codes. */
@@ -162,7 +172,8 @@ function compute(program: Command, name: string, what: string, example: string):
 function withOutput(command: Command): Command {
   return command
     .addOption(required("--out <file>", "where to write, .safetensors or .npz", outputFile))
-    .option("--batch-size <B>", "samples computed at a time (default: as memory allows, at most 256)", wholeNumber(1));
+    .option("--batch-size <B>", "samples computed at a time (default: as memory allows, at most 256)", wholeNumber(1))
+    .option("--memory-budget <size>", "memory to compute in, such as 512MB: fewer samples at a time if need be", bytes);
 }
 
 function smoothing(text: string): number {

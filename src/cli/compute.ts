@@ -7,7 +7,6 @@ import type { TensorWriter } from "../io/writer.js";
 import { type Results, type Wants, want } from "../plan/want.js";
 import { Program } from "../program/program.js";
 import { sizeOf } from "../tensor.js";
-import { batches, batchSizeFor, feedsBetween } from "./chunks.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
 import { cleaningUp } from "./signals.js";
@@ -18,6 +17,8 @@ export interface ComputeOptions extends TaskOptions {
   readonly data: string;
   readonly out: string;
   readonly batchSize?: number;
+  /** Bytes. */
+  readonly memoryBudget?: number;
 }
 
 /** Dimensions of one sample's gradient, by parameter. */
@@ -27,8 +28,6 @@ type Shapes = ReadonlyMap<string, readonly number[]>;
 interface Result<W extends Wants> {
   readonly want: W;
   readonly layout: ReadonlyMap<string, TensorLayout>;
-  /** Floats of results per sample. */
-  readonly perSample: number;
   /** Takes the results of the samples from `from` on. */
   take(results: Results<W>, from: number, samples: number, writer: TensorWriter): Promise<void>;
   finish?(writer: TensorWriter): Promise<void>;
@@ -41,7 +40,6 @@ export async function grads(modelFile: string, options: ComputeOptions, io: Io, 
   await compute(task, options, io, progress, {
     want: { losses: want.losses(), gradients: want.gradients() },
     layout: new Map([["losses", floats(task.samples)], ...gradients]),
-    perSample: [...shapes.values()].reduce((sum, dims) => sum + sizeOf(dims), 1),
     take: async ({ losses, gradients }, from, samples, writer) => {
       await writer.write("losses", from, losses.data);
       for (const [name, dims] of shapes) {
@@ -61,7 +59,6 @@ export async function norms(modelFile: string, options: ComputeOptions, io: Io, 
       ["norms", floats(task.samples)],
       ...names.map((name) => [`norms/${name}`, floats(task.samples)] as const),
     ]),
-    perSample: 1 + names.length,
     take: async ({ norms: { total, parameters } }, from, samples, writer) => {
       await writer.write("norms", from, total.data);
       for (const name of names) await writer.write(`norms/${name}`, from, dataOf(parameters, name, samples));
@@ -84,7 +81,6 @@ export async function clippedSum(
       ["norms", floats(task.samples)],
       ...[...shapes].map(([name, dims]) => [name, floats(...dims)] as const),
     ]),
-    perSample: 1,
     take: async ({ clipped }, from, _samples, writer) => {
       await writer.write("norms", from, clipped.norms.data);
       for (const [name, sum] of sums) {
@@ -160,8 +156,13 @@ async function compute<W extends Wants>(
   result: Result<W>,
 ): Promise<void> {
   progress.stage("compiling");
-  const threads = options.threads === undefined ? {} : { threads: options.threads };
-  const program = await Program.compile(task.model, { ...task.options, ...threads, want: result.want });
+  const { threads, memoryBudget } = options;
+  const program = await Program.compile(task.model, {
+    ...task.options,
+    ...(threads === undefined ? {} : { threads }),
+    ...(memoryBudget === undefined ? {} : { memoryBudget }),
+    want: result.want,
+  });
   try {
     await cleaningUp(() => stream(task, options, program, result, progress));
   } finally {
@@ -180,14 +181,16 @@ async function stream<W extends Wants>(
   result: Result<W>,
   progress: Progress,
 ): Promise<void> {
-  const { samples, objective } = task;
-  const size = options.batchSize ?? batchSizeFor(objective, program.explain(), result.perSample);
+  const { batchSize } = options;
   const writer = await openTensors(options.out, result.layout);
   try {
-    progress.stage("samples", samples);
-    for (const [from, to] of batches(samples, size)) {
-      // NaN and infinity were looked for in the whole file.
-      const results = await program.run(feedsBetween(task, from, to), { allowNotFinite: true });
+    progress.stage("samples", task.samples);
+    // NaN and infinity were looked for in the whole file.
+    const chunks = program.stream(task.feeds, {
+      ...(batchSize === undefined ? {} : { batchSize }),
+      allowNotFinite: true,
+    });
+    for await (const { from, to, results } of chunks) {
       await result.take(results, from, to - from, writer);
       progress.update(to);
     }

@@ -25,6 +25,24 @@ export function number(text: string, fits: (value: number) => boolean, what: str
   throw new InvalidArgumentError(`it must be ${what}`);
 }
 
+const units: Readonly<Record<string, number>> = {
+  "": 1,
+  k: 1e3,
+  m: 1e6,
+  g: 1e9,
+  ki: 2 ** 10,
+  mi: 2 ** 20,
+  gi: 2 ** 30,
+};
+
+/** A number of bytes: 1000000, 512MB, 1.5GiB. */
+export function bytes(text: string): number {
+  const [, amount, unit = ""] = /^(\d+(?:\.\d+)?) *([kmg]i?)?b?$/i.exec(text) ?? [];
+  const value = Math.floor(Number(amount) * (units[unit.toLowerCase()] ?? Number.NaN));
+  if (Number.isSafeInteger(value) && value >= 1) return value;
+  throw new InvalidArgumentError("it must be a size such as 512MB, 2GiB or 1000000 (bytes)");
+}
+
 /** NAME and VALUE of NAME=VALUE. Names may hold "=": the last one counts. */
 export function assignment(text: string, form: string): readonly [string, string] {
   const at = text.lastIndexOf("=");

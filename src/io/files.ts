@@ -1,10 +1,11 @@
 import { open } from "node:fs/promises";
 import { PergradError } from "../errors.js";
+import { takeSamples } from "../samples.js";
 import type { Tensor } from "../tensor.js";
 import { entriesOf, type Named, type TensorLayout } from "./bytes.js";
 import { unreadable } from "./failure.js";
 import { openNpz, readNpz } from "./npz.js";
-import { openSafetensors, readSafetensors } from "./safetensors.js";
+import { openSafetensors, readSafetensors, SafetensorsFile } from "./safetensors.js";
 import type { TensorWriter } from "./writer.js";
 
 type Format = "safetensors" | "npz";
@@ -13,6 +14,29 @@ type Format = "safetensors" | "npz";
 export async function readTensors(path: string): Promise<Map<string, Tensor>> {
   if ((await formatOf(path)) === "npz") return readNpz(path);
   return (await readSafetensors(path)).tensors;
+}
+
+/** Tensors of which parts are read when they are asked for. */
+export interface TensorFile {
+  readonly layout: ReadonlyMap<string, TensorLayout>;
+  /** A tensor, or what lies between two places of one of its axes. Throws FILE_UNREADABLE. */
+  read(name: string, part?: { readonly axis: number; readonly from: number; readonly to: number }): Promise<Tensor>;
+  close(): Promise<void>;
+}
+
+/** Opens a file for reading in parts. An .npz is read whole, being an archive; a safetensors file is not. */
+export async function openTensorFile(path: string): Promise<TensorFile> {
+  if ((await formatOf(path)) === "safetensors") return SafetensorsFile.open(path);
+  const tensors = await readNpz(path);
+  return {
+    layout: tensors,
+    read: async (name, part) => {
+      const tensor = tensors.get(name);
+      if (!tensor) throw new PergradError("FILE_UNREADABLE", `"${path}" holds no tensor "${name}".`);
+      return part ? takeSamples(tensor, part.axis, part.from, part.to) : tensor;
+    },
+    close: async () => tensors.clear(),
+  };
 }
 
 /** Writes the tensors in the format that the extension names; nothing appears under that name if it fails. */

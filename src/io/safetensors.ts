@@ -77,23 +77,84 @@ export function decodeSafetensors(bytes: Uint8Array, fileName: string): Safetens
 
 /** Reads a file tensor by tensor, so that it may be larger than one buffer can be. */
 export async function readSafetensors(path: string): Promise<SafetensorsContent> {
-  const file = await open(path).catch((error: unknown) => {
-    throw unreadable(path, error);
-  });
+  const file = await SafetensorsFile.open(path);
   try {
-    const { size } = await file.stat();
-    const length = headerLength(await readAt(file, 0, Math.min(8, size)), size, path);
-    const header = parseHeader(await readAt(file, 8, length), size - 8 - length, path);
     const tensors = new Map<string, Tensor>();
-    for (const { name, type, dims, begin, end } of header.entries) {
-      const data = await readAt(file, 8 + length + begin, end - begin);
-      tensors.set(name, tensorOfBytes(type, dims, data.buffer));
-    }
-    return { tensors, metadata: header.metadata };
-  } catch (error) {
-    throw unreadable(path, error);
+    for (const name of file.layout.keys()) tensors.set(name, await file.read(name));
+    return { tensors, metadata: file.metadata };
   } finally {
     await file.close();
+  }
+}
+
+/** An open file, of which tensors, and parts of them, are read when they are asked for. */
+export class SafetensorsFile {
+  readonly #entries: ReadonlyMap<string, Entry>;
+
+  private constructor(
+    private readonly path: string,
+    private readonly file: FileHandle,
+    private readonly start: number,
+    entries: readonly Entry[],
+    readonly metadata: Readonly<Record<string, string>>,
+  ) {
+    this.#entries = new Map(entries.map((entry) => [entry.name, entry]));
+  }
+
+  /** Throws FILE_UNREADABLE. */
+  static async open(path: string): Promise<SafetensorsFile> {
+    const file = await open(path).catch((error: unknown) => {
+      throw unreadable(path, error);
+    });
+    try {
+      const { size } = await file.stat();
+      const length = headerLength(await readAt(file, 0, Math.min(8, size)), size, path);
+      const header = parseHeader(await readAt(file, 8, length), size - 8 - length, path);
+      return new SafetensorsFile(path, file, 8 + length, header.entries, header.metadata);
+    } catch (error) {
+      await file.close();
+      throw unreadable(path, error);
+    }
+  }
+
+  /** In the order of the header. Half-precision tensors are read as float32. */
+  get layout(): ReadonlyMap<string, TensorLayout> {
+    const layouts = [...this.#entries].map(([name, { type, dims }]) => {
+      return [name, { dtype: type === "float16" || type === "bfloat16" ? "float32" : type, dims }] as const;
+    });
+    return new Map(layouts);
+  }
+
+  /** A tensor, or what lies between two places of one of its axes. Throws FILE_UNREADABLE. */
+  async read(
+    name: string,
+    part?: { readonly axis: number; readonly from: number; readonly to: number },
+  ): Promise<Tensor> {
+    const entry = this.#entries.get(name);
+    if (!entry) throw broken(this.path, `it holds no tensor "${name}"`);
+    const { type, dims, begin, end } = entry;
+    if (!part) return tensorOfBytes(type, dims, (await this.#bytes(begin, end - begin)).buffer);
+    const { axis, from, to } = part;
+    const blocks = sizeOf(dims.slice(0, axis));
+    const behind = sizeOf(dims.slice(axis + 1)) * storedBytesOf(type);
+    const length = (to - from) * behind;
+    const bytes = new Uint8Array(blocks * length);
+    for (let block = 0; block < blocks; block++) {
+      const position = begin + (block * (dims[axis] ?? 0) + from) * behind;
+      bytes.set(await this.#bytes(position, length), block * length);
+    }
+    const taken = dims.map((dim, k) => (k === axis ? to - from : dim));
+    return tensorOfBytes(type, taken, bytes.buffer);
+  }
+
+  close(): Promise<void> {
+    return this.file.close();
+  }
+
+  #bytes(position: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    return readAt(this.file, this.start + position, length).catch((error: unknown) => {
+      throw unreadable(this.path, error);
+    });
   }
 }
 

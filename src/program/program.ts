@@ -14,20 +14,31 @@ import { build } from "../ops/registry.js";
 import { allDemands, asksOfGradients, explainPlan, Plan } from "../plan/planner.js";
 import type { Results, Returned, Wants } from "../plan/want.js";
 import { nodeRuntime } from "../run/node.js";
-import type { Session } from "../run/runtime.js";
+import type { RuntimeOptions, Session } from "../run/runtime.js";
+import { Workers } from "../run/workers.js";
 import { arrayOf, sizeOf, type Tensor } from "../tensor.js";
-import { type Data, prepare } from "./data.js";
+import { type Data, type Prepared, prepare } from "./data.js";
+import type { Dataset } from "./dataset.js";
 import { Explanation } from "./explanation.js";
+import { type MemoryOptions, Microbatches } from "./microbatches.js";
 import { type Objective, type ObjectiveOptions, objectiveOf, parameterValue } from "./objective.js";
+import { Joined, joiningOf, type Output, pieces, samplesBetween } from "./split.js";
+import { type Chunk, computed, joinedResults, type StreamOptions } from "./stream.js";
 
-export interface ProgramOptions<W extends Wants> extends ObjectiveOptions {
+export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, MemoryOptions {
   /** What to compute, under names of your own: `{ norms: want.norms(), sum: want.clippedSum({ maxNorm: 1 }) }`. */
   readonly want: W;
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
+  /**
+   * Run in a worker thread, so that the event loop stays free: in one of a pool, `workers()`, or, with `true`, in one
+   * of the program's own, which ends when the program is released. Default: in the thread that asks.
+   */
+  readonly workers?: Workers | boolean;
 }
 
-export interface RunOptions {
+/** `memoryBudget` and `microbatch` are those of the program where they are not given. */
+export interface RunOptions extends MemoryOptions {
   /** Other values of parameters than the model's own, by name. */
   readonly parameters?: Readonly<Record<string, Tensor>>;
   /** What `want.dot` takes inner products with, by the name of the want, then of the parameter. */
@@ -41,7 +52,7 @@ interface Emitted {
   readonly inputs: readonly Value[];
   readonly parameters: readonly Value[];
   readonly vectors: readonly Vector[];
-  readonly outputs: readonly { readonly name: string; readonly value: Value }[];
+  readonly outputs: readonly Output[];
 }
 
 /** An input of a want's own: a tensor of a parameter's shape. */
@@ -58,13 +69,21 @@ export class Program<W extends Wants> {
   readonly #emitted: Emitted;
   readonly #plan: Plan;
   readonly #session: Session;
+  readonly #microbatches: Microbatches;
 
-  private constructor(objective: Objective, want: W, plan: Plan, emitted: Emitted, session: Session) {
+  private constructor(
+    objective: Objective,
+    options: ProgramOptions<W>,
+    plan: Plan,
+    emitted: Emitted,
+    session: Session,
+  ) {
     this.#objective = objective;
-    this.#want = want;
+    this.#want = options.want;
     this.#plan = plan;
     this.#emitted = emitted;
     this.#session = session;
+    this.#microbatches = new Microbatches(emitted.outputs, objective.expected, options);
   }
 
   /** Compiles; see `perSample`. */
@@ -74,7 +93,9 @@ export class Program<W extends Wants> {
     const emitted = emit(objective, plan, options.want);
     const bytes = encodeModel({ inputs: inputsOf(emitted), outputs: emitted.outputs });
     const threads = options.threads === undefined ? {} : { threads: options.threads };
-    return new Program(objective, options.want, plan, emitted, await nodeRuntime.load(bytes, threads));
+    // Within a budget no memory is kept in reserve.
+    const session = await load(bytes, { ...threads, reserve: options.memoryBudget === undefined }, options.workers);
+    return new Program(objective, options, plan, emitted, session);
   }
 
   /** The model that was compiled, with its parameters' values. */
@@ -88,19 +109,83 @@ export class Program<W extends Wants> {
   }
 
   /**
-   * Computes what is wanted for one batch of any size, 0 included.
+   * Computes what is wanted for one batch of any size, 0 included. With a `memoryBudget` or a `microbatch` in
+   * parts, one after another, if need be: results are the same but for rounding.
    * @param data the model's inputs by name, and `target` where the loss has one; samples along each one's sample axis
-   * Throws MISSING_TENSOR, INVALID_ARGUMENT, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE, NOT_FINITE.
+   * Throws MISSING_TENSOR, INVALID_ARGUMENT, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE,
+   * NOT_FINITE, MEMORY_BUDGET.
    */
   async run(data: Readonly<Record<string, Data>>, options: RunOptions = {}): Promise<Results<W>> {
-    const { feeds, samples } = prepare(data, this.#objective.expected, options.allowNotFinite ?? false);
-    const { target } = feeds;
-    if (target) this.#objective.loss.validate?.(target, this.#objective.output.shape);
-    const returned =
-      samples === 0
-        ? this.#empty()
-        : await this.#session.run({ ...this.#feed(feeds, options.parameters), ...this.#vectors(options.vectors) });
+    const prepared = this.#prepare(data, options);
+    return readResults(this.#want, await this.#inParts(prepared, options), prepared.samples);
+  }
+
+  /**
+   * The bytes that a run of this many samples at once is estimated to take, from the shapes: all that is alive
+   * at once beyond the data, the parameters and the loaded program, with the results and their copies in JavaScript.
+   */
+  memory(samples: number): number {
+    return this.#microbatches.memory.at(samples);
+  }
+
+  /**
+   * Computes what is wanted for a dataset that may be larger than memory, chunk by chunk: each chunk's results are
+   * what `run` gives for its samples. A chunk is computed when it is asked for. Leaving the loop, an error and an
+   * abort close the dataset.
+   * @param dataset all samples as `run` takes them, batches one after another (also asynchronously), or a file's path
+   * Throws what `run` throws, FILE_UNREADABLE, and the signal's reason.
+   */
+  async *stream(
+    dataset: Dataset,
+    options: RunOptions & StreamOptions = {},
+  ): AsyncGenerator<Chunk<Results<W>>, void, undefined> {
+    for await (const { from, to, returned } of this.#chunks(dataset, options)) {
+      yield { from, to, results: readResults(this.#want, returned, to - from) };
+    }
+  }
+
+  /**
+   * The results of a whole dataset, as `run` gives them for one batch: sums over all samples, each sample's own
+   * results side by side. Only these are held, not the dataset. Samples are counted as `stream` does.
+   * Throws what `stream` throws, and INVALID_ARGUMENT where results take all samples at once (`want.gram`).
+   */
+  async runAll(dataset: Dataset, options: RunOptions & StreamOptions = {}): Promise<Results<W>> {
+    const check = () => this.#microbatches.requireSplit("a dataset cannot be computed in chunks");
+    const found = await joinedResults(this.#chunks(dataset, options), this.#emitted.outputs, check);
+    const { returned, samples } = found ?? { returned: this.#empty(), samples: 0 };
     return readResults(this.#want, returned, samples);
+  }
+
+  #chunks(dataset: Dataset, options: RunOptions & StreamOptions) {
+    const { expected } = this.#objective;
+    const size = this.#microbatches.chunkSize(options);
+    const prepare = (data: Readonly<Record<string, Data>>) => this.#prepare(data, options);
+    const run = (prepared: Prepared) => this.#inParts(prepared, options);
+    return computed(dataset, { expected, size, prepare, run }, options);
+  }
+
+  #prepare(data: Readonly<Record<string, Data>>, { allowNotFinite = false }: RunOptions): Prepared {
+    const prepared = prepare(data, this.#objective.expected, allowNotFinite);
+    const { target } = prepared.feeds;
+    if (target) this.#objective.loss.validate?.(target, this.#objective.output.shape);
+    return prepared;
+  }
+
+  async #inParts(prepared: Prepared, options: RunOptions): Promise<Returned> {
+    const { samples } = prepared;
+    const size = this.#microbatches.sizeFor(samples, options);
+    if (size >= samples) return this.#once(prepared, options);
+    const joined = new Joined(this.#emitted.outputs, samples);
+    for (const [from, to] of pieces(samples, size)) {
+      const part = samplesBetween(prepared, this.#objective.expected, from, to);
+      joined.add(await this.#once(part, options), to - from);
+    }
+    return joined.finish().returned;
+  }
+
+  async #once({ feeds, samples }: Prepared, { parameters, vectors }: RunOptions): Promise<Returned> {
+    if (samples === 0) return this.#empty();
+    return this.#session.run({ ...this.#feed(feeds, parameters), ...this.#vectors(vectors) });
   }
 
   /** The program as an ONNX model: inputs and results as tensors, parameters stored inside. */
@@ -171,6 +256,19 @@ export class Program<W extends Wants> {
   }
 }
 
+async function load(bytes: Uint8Array, options: RuntimeOptions, workers: Workers | boolean = false): Promise<Session> {
+  if (workers === false) return nodeRuntime.load(bytes, options);
+  if (workers !== true) return workers.load(bytes, options);
+  const own = new Workers();
+  try {
+    const session = await own.load(bytes, options);
+    return { run: (feeds) => session.run(feeds), release: () => session.release().then(() => own.release()) };
+  } catch (error) {
+    await own.release();
+    throw error;
+  }
+}
+
 function inputsOf({ inputs, parameters, vectors }: Emitted): Value[] {
   return [...inputs, ...parameters, ...vectors.map(({ value }) => value)];
 }
@@ -210,7 +308,9 @@ function emit(objective: Objective, plan: Plan, wants: Wants): Emitted {
     },
   });
   const named = Object.entries(wants).flatMap(([name, each]) =>
-    Object.entries(each.emit(wantedBy(name))).map(([tensor, value]) => ({ name: `${name}/${tensor}`, value })),
+    Object.entries(each.emit(wantedBy(name))).map(([tensor, value]) => {
+      return { name: `${name}/${tensor}`, value, joining: joiningOf(value, objective) };
+    }),
   );
   const values = simplify(named.map(({ value }) => value));
   const leaves = new Set(leavesOf(values));
@@ -220,7 +320,7 @@ function emit(objective: Objective, plan: Plan, wants: Wants): Emitted {
   const counter = counted ?? expected.find(({ sampleAxis }) => sampleAxis !== null);
   const inputs = expected.map(({ value }) => value).filter((value) => leaves.has(value) || value === counter?.value);
   const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
-  return { inputs, parameters, vectors, outputs: named.map(({ name }, k) => ({ name, value: values[k] as Value })) };
+  return { inputs, parameters, vectors, outputs: named.map((output, k) => ({ ...output, value: values[k] as Value })) };
 }
 
 function readResults<W extends Wants>(wants: W, returned: Returned, samples: number): Results<W> {

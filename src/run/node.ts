@@ -6,7 +6,7 @@ import type { Runtime, RuntimeOptions, Session } from "./runtime.js";
 
 export const nodeRuntime: Runtime = {
   async load(model: Uint8Array, options: RuntimeOptions = {}): Promise<Session> {
-    const { threads } = options;
+    const { threads, reserve = true } = options;
     if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1)) {
       throw new PergradError(
         "INVALID_ARGUMENT",
@@ -19,6 +19,7 @@ export const nodeRuntime: Runtime = {
           graphOptimizationLevel: "all",
           logSeverityLevel: 4, // errors are thrown; the log would repeat them on stderr
           ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
+          ...(reserve ? {} : { enableCpuMemArena: false, enableMemPattern: false }),
         }),
       );
     } catch (error) {

@@ -4,6 +4,8 @@ import type { Tensor } from "../tensor.js";
 export interface RuntimeOptions {
   /** Threads within an operation; as many as there are cores where not given. */
   readonly threads?: number;
+  /** Memory is kept for later runs, which makes them faster; else each tensor is allocated and freed for itself. Default true. */
+  readonly reserve?: boolean;
 }
 
 export interface Runtime {

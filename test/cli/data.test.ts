@@ -35,6 +35,16 @@ describe("batches", () => {
     expect(whole.err).toBe("");
   });
 
+  test("a memory budget changes nothing but the time; one that is too small for a sample is refused", async () => {
+    const { result, command, path } = await workspace(linear(), data);
+    const whole = await result("clipped-sum", "--max-norm", "0.5");
+    const within = await result("clipped-sum", "--max-norm", "0.5", "--memory-budget", "1.5KiB");
+    close(values(within.tensors), values(whole.tensors));
+    const { code, err } = await command("grads", "--out", path("other.npz"), "--memory-budget", "60");
+    expect(code).toBe(1);
+    expect(err).toMatch(/memory budget of 60 bytes is too small: one sample by itself takes/);
+  });
+
   test("an empty file has empty results, and sums of zero", async () => {
     const { result } = await workspace(linear(), { x: floats([0, 3]), target: floats([0, 2]) });
     expect((await result("grads")).tensors.get("weight")?.dims).toEqual([0, 3, 2]);

@@ -27,6 +27,8 @@ describe("wrong usage exits with 2", () => {
     [["grads", ...full, "--out", "grads.pt"], /must end in .safetensors or .npz/],
     [["grads", ...full, "--max-norm", "1"], /Unknown option '--max-norm'/],
     [["grads", ...full, "--batch-size", "0"], /whole number from 1 up/],
+    [["grads", ...full, "--memory-budget", "much"], /size such as 512MB/],
+    [["grads", ...full, "--memory-budget", "0GB"], /size such as 512MB/],
     [["grads", ...full, "--threads", "two"], /whole number from 1 up/],
     [["grads", ...full, "--sample-axis", "1"], /NAME=AXIS or NAME=shared/],
     [["grads", ...full, "--sample-axis", "x=one"], /whole number/],

@@ -1,0 +1,184 @@
+/** Where the samples of a stream come from, piece by piece. */
+import { PergradError } from "../errors.js";
+import { openTensorFile, type TensorFile } from "../io/files.js";
+import type { Data, Expected, Prepared } from "./data.js";
+import { pieces, samplesBetween } from "./split.js";
+
+/** A program's inputs by name, as `run` takes them. */
+export type Batch = Readonly<Record<string, Data>>;
+
+/**
+ * All samples at once, as `run` takes them; or batches of any sizes, one after another, each taken when the one
+ * before is done; or the path of a .safetensors file, read in pieces, or of an .npz file, read whole (tensors of
+ * other names than the program's inputs are left alone).
+ */
+export type Dataset = Batch | Iterable<Batch> | AsyncIterable<Batch> | string;
+
+export interface Source {
+  /** How many samples there are, where that is known. */
+  readonly total?: number;
+  /** The samples in order, in pieces of at most `size`. */
+  pieces(size: number): AsyncGenerator<Prepared, void, undefined>;
+  close(): Promise<void>;
+}
+
+export interface SourceOptions {
+  readonly expected: ReadonlyMap<string, Expected>;
+  readonly prepare: (data: Batch) => Prepared;
+  readonly signal?: AbortSignal | undefined;
+}
+
+function isIterable(data: Exclude<Dataset, string>): data is Iterable<Batch> | AsyncIterable<Batch> {
+  return Symbol.asyncIterator in data || Symbol.iterator in data;
+}
+
+/** Throws what `prepare` throws, and FILE_UNREADABLE. */
+export async function openDataset(dataset: Dataset, options: SourceOptions): Promise<Source> {
+  if (typeof dataset === "string") return FileSource.open(dataset, options);
+  return isIterable(dataset) ? new Batches(dataset, options) : new Whole(options.prepare(dataset), options);
+}
+
+class Whole implements Source {
+  readonly total: number;
+
+  constructor(
+    private readonly prepared: Prepared,
+    private readonly options: SourceOptions,
+  ) {
+    this.total = prepared.samples;
+  }
+
+  async *pieces(size: number): AsyncGenerator<Prepared, void, undefined> {
+    for (const [from, to] of pieces(this.total, size)) {
+      yield samplesBetween(this.prepared, this.options.expected, from, to);
+    }
+  }
+
+  async close(): Promise<void> {}
+}
+
+class Batches implements Source {
+  readonly #iterator: Iterator<Batch> | AsyncIterator<Batch>;
+  #ended = false;
+
+  constructor(
+    batches: Iterable<Batch> | AsyncIterable<Batch>,
+    private readonly options: SourceOptions,
+  ) {
+    this.#iterator = Symbol.asyncIterator in batches ? batches[Symbol.asyncIterator]() : batches[Symbol.iterator]();
+  }
+
+  async *pieces(size: number): AsyncGenerator<Prepared, void, undefined> {
+    const { prepare, expected, signal } = this.options;
+    for (let start = 0; ; ) {
+      const next = await unlessAborted(this.#next(), signal);
+      if (next.done) return;
+      const prepared = counted(start, () => prepare(next.value));
+      for (const [from, to] of pieces(prepared.samples, size)) yield samplesBetween(prepared, expected, from, to);
+      start += prepared.samples;
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
+    const returned = this.#iterator.return?.();
+    // A source that is still waiting for data answers when it has some: after an abort that may be never.
+    if (this.options.signal?.aborted) Promise.resolve(returned).catch(() => undefined);
+    else await returned;
+  }
+
+  async #next(): Promise<IteratorResult<Batch>> {
+    try {
+      const next = await this.#iterator.next();
+      if (next.done) this.#ended = true;
+      return next;
+    } catch (error) {
+      this.#ended = true;
+      throw error;
+    }
+  }
+}
+
+class FileSource implements Source {
+  private constructor(
+    private readonly file: TensorFile,
+    readonly total: number,
+    private readonly options: SourceOptions,
+  ) {}
+
+  static async open(path: string, options: SourceOptions): Promise<FileSource> {
+    const file = await openTensorFile(path);
+    try {
+      return new FileSource(file, countSamples(path, file, options.expected), options);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  async *pieces(size: number): AsyncGenerator<Prepared, void, undefined> {
+    const shared = await this.#read((axis) => axis === null);
+    for (const [from, to] of pieces(this.total, size)) {
+      const own = await this.#read((axis) => axis !== null, from, to);
+      yield counted(from, () => this.options.prepare({ ...shared, ...own }));
+    }
+  }
+
+  close(): Promise<void> {
+    return this.file.close();
+  }
+
+  async #read(which: (axis: number | null) => boolean, from = 0, to = 0): Promise<Batch> {
+    const batch: Record<string, Data> = {};
+    for (const [name, { sampleAxis: axis }] of this.options.expected) {
+      if (!this.file.layout.has(name) || !which(axis)) continue;
+      batch[name] = await this.file.read(name, axis === null ? undefined : { axis, from, to });
+    }
+    return batch;
+  }
+}
+
+/** Throws BATCH_MISMATCH. */
+function countSamples(path: string, file: TensorFile, expected: ReadonlyMap<string, Expected>): number {
+  let first: { readonly name: string; readonly samples: number } | undefined;
+  for (const [name, { sampleAxis }] of expected) {
+    const samples = sampleAxis === null ? undefined : file.layout.get(name)?.dims[sampleAxis];
+    if (samples === undefined) continue;
+    first ??= { name, samples };
+    if (first.samples === samples) continue;
+    throw new PergradError(
+      "BATCH_MISMATCH",
+      `In "${path}" the tensor "${name}" holds ${samples} samples, but "${first.name}" holds ${first.samples}; give the same number of each.`,
+    );
+  }
+  return first?.samples ?? 0;
+}
+
+/** Errors of a piece count its samples from 0: they are told where it starts. */
+function counted<T>(start: number, check: () => T): T {
+  try {
+    return check();
+  } catch (error) {
+    if (!(error instanceof PergradError) || start === 0) throw error;
+    const message = `In the batch that starts at sample ${start}, counted from there: ${error.message}`;
+    throw new PergradError(error.code, message, { cause: error });
+  }
+}
+
+/** The promise's value, or the signal's reason as soon as it aborts. */
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise;
+  let stop = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason);
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true });
+  });
+  promise.catch(() => undefined);
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}

@@ -1,0 +1,147 @@
+/** How many samples a program computes at a time. */
+import { bytesAt, bytesOfValue, type MemoryUse, memoryOf } from "../emit/memory.js";
+import { PergradError } from "../errors.js";
+import { sizeOf } from "../tensor.js";
+import type { Expected } from "./data.js";
+import { type Output, whyWhole } from "./split.js";
+
+export interface MemoryOptions {
+  /**
+   * Bytes that a run may take beyond the data, the parameters and the loaded program. A batch that needs more is
+   * computed in microbatches, as large as fit. Default: no limit.
+   */
+  readonly memoryBudget?: number;
+  /** Samples computed at a time, at most. Default: all of the batch, or as many as `memoryBudget` allows. */
+  readonly microbatch?: number;
+}
+
+function checkCount(value: number | undefined, what: string): void {
+  if (value === undefined || (Number.isSafeInteger(value) && value >= 1)) return;
+  throw new PergradError("INVALID_ARGUMENT", `${what} is a whole number from 1 up, not ${value}.`);
+}
+
+/** Throws INVALID_ARGUMENT. */
+export function checkMemoryOptions({ memoryBudget, microbatch }: MemoryOptions): void {
+  checkCount(memoryBudget, "memoryBudget, in bytes,");
+  checkCount(microbatch, "microbatch, in samples,");
+}
+
+/** The largest of 1..most that fits, where all below one that fits do; 0 where none does. */
+function largest(most: number, fits: (count: number) => boolean): number {
+  let [low, high] = [0, most];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+/** Chunks' results of up to this many bytes stay in a processor's cache, and re-use memory that is warm. */
+const chunkResults = 4 * 2 ** 20;
+const chunkMemory = 2 ** 29;
+const largestChunk = 256;
+
+export class Microbatches {
+  readonly memory: MemoryUse;
+  readonly #whole: string | undefined;
+
+  constructor(
+    private readonly outputs: readonly Output[],
+    private readonly expected: ReadonlyMap<string, Expected>,
+    private readonly defaults: MemoryOptions,
+  ) {
+    checkMemoryOptions(defaults);
+    this.memory = memoryOf(outputs.map(({ value }) => value));
+    this.#whole = whyWhole(outputs, expected);
+  }
+
+  /**
+   * Samples of each microbatch of a batch, about as many in each. Throws MEMORY_BUDGET, and INVALID_ARGUMENT where
+   * the batch would have to be split and cannot be.
+   */
+  sizeFor(samples: number, options: MemoryOptions): number {
+    checkMemoryOptions(options);
+    const { microbatch = Number.POSITIVE_INFINITY, memoryBudget } = { ...this.defaults, ...defined(options) };
+    const most = memoryBudget === undefined ? samples : this.#fitting(samples, memoryBudget);
+    const size = Math.min(samples, most, microbatch);
+    if (size < samples) this.requireSplit(`a batch of ${samples} samples cannot be computed ${size} at a time`);
+    return size === 0 ? 0 : Math.ceil(samples / Math.ceil(samples / size));
+  }
+
+  /** Samples of one chunk of a stream: few enough for cheap results, and for the budget. Throws MEMORY_BUDGET. */
+  chunkSize(options: MemoryOptions & { readonly batchSize?: number }): number {
+    checkMemoryOptions(options);
+    checkCount(options.batchSize, "batchSize");
+    if (options.batchSize !== undefined) return options.batchSize;
+    const { microbatch = largestChunk, memoryBudget } = { ...this.defaults, ...defined(options) };
+    if (memoryBudget !== undefined) this.#requireOne(1, memoryBudget);
+    const budget = memoryBudget ?? chunkMemory;
+    const fits = (count: number) => this.memory.at(count) <= budget && this.#perSample(count) <= chunkResults;
+    return Math.max(1, largest(Math.min(largestChunk, microbatch), fits));
+  }
+
+  /** Throws INVALID_ARGUMENT where results of parts cannot be put together. */
+  requireSplit(what: string): void {
+    if (this.#whole === undefined) return;
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `${what[0]?.toUpperCase()}${what.slice(1)}: ${this.#whole}; give smaller batches, or more memory.`,
+    );
+  }
+
+  #fitting(samples: number, budget: number): number {
+    if (this.memory.at(samples) <= budget) return samples;
+    this.#requireOne(samples, budget);
+    return largest(samples - 1, (count) => this.#inParts(samples, count) <= budget);
+  }
+
+  #requireOne(samples: number, budget: number): void {
+    const needed = samples > 1 ? this.#inParts(samples, 1) : this.memory.at(1);
+    if (needed <= budget) return;
+    const [one, whole] = [sizeText(this.memory.at(1)), sizeText(needed - this.memory.at(1))];
+    const beside = samples > 1 ? ` and the results of ${samples} samples ${whole}` : "";
+    throw new PergradError(
+      "MEMORY_BUDGET",
+      `A memory budget of ${sizeText(budget)} is too small: one sample by itself takes ${one}${beside}.`,
+    );
+  }
+
+  /** Bytes of a batch in microbatches: one of them, what is gathered of all, and its part of the data where copied. */
+  #inParts(samples: number, microbatch: number): number {
+    return this.memory.at(microbatch) + this.#gathered(samples) + this.#copied(microbatch);
+  }
+
+  #gathered(samples: number): number {
+    return this.outputs.reduce((sum, { value, joining }) => {
+      const own = bytesAt(bytesOfValue(value), samples);
+      // Sums are held in float64, and rounded.
+      return sum + (joining.kind === "sum" ? 3 * own : own);
+    }, 0);
+  }
+
+  #copied(microbatch: number): number {
+    return [...this.expected.values()].reduce((sum, { value, sampleAxis }) => {
+      const view = sampleAxis === null || sizeOf(value.shape.slice(0, sampleAxis).map(Number)) === 1;
+      return sum + (view ? 0 : bytesAt(bytesOfValue(value), microbatch));
+    }, 0);
+  }
+
+  /** Bytes of results that grow with the samples. */
+  #perSample(samples: number): number {
+    return this.outputs.reduce((sum, { value }) => {
+      const { perSample, perPair } = bytesOfValue(value);
+      return sum + samples * (perSample + samples * perPair);
+    }, 0);
+  }
+}
+
+function defined(options: MemoryOptions): MemoryOptions {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+function sizeText(bytes: number): string {
+  if (bytes < 2 ** 14) return `${bytes} bytes`;
+  const [unit, size] = bytes < 2 ** 23 ? ["KiB", 2 ** 10] : ["MiB", 2 ** 20];
+  return `${Math.round(bytes / size)} ${unit}`;
+}

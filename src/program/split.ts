@@ -1,0 +1,176 @@
+/** Runs of more samples than memory holds at once: microbatches, and how their results become those of one run. */
+import { PergradError } from "../errors.js";
+import { isBody } from "../graph/body.js";
+import { bindShape, factorOf, isBatch } from "../graph/dim.js";
+import type { Node, Value } from "../graph/value.js";
+import { describeNode } from "../graph/value.js";
+import { nodesBefore } from "../graph/walk.js";
+import type { SampleAxis } from "../ops/definition.js";
+import { definitionOf } from "../ops/registry.js";
+import type { Returned } from "../plan/want.js";
+import { takeSamples } from "../samples.js";
+import { arrayOf, isFloat, sizeOf, type Tensor } from "../tensor.js";
+import type { Expected, Prepared } from "./data.js";
+import type { Objective } from "./objective.js";
+
+/** How a tensor of a whole batch comes of the microbatches' tensors. */
+export type Joining =
+  /** Side by side along the sample axis. */
+  | { readonly kind: "samples"; readonly at: SampleAxis }
+  /** Added up. */
+  | { readonly kind: "sum" }
+  /** Any one of them: no sample has a part in it. */
+  | { readonly kind: "shared" }
+  /** Not at all: it takes all samples at once, as the inner products of all pairs do. */
+  | { readonly kind: "whole" };
+
+/** A result of a program. */
+export interface Output {
+  readonly name: string;
+  readonly value: Value;
+  readonly joining: Joining;
+}
+
+/** @param value a result as a want emitted it, or an output of the model */
+export function joiningOf(value: Value, { outputs, axes }: Objective): Joining {
+  if (Object.values(outputs).includes(value)) {
+    try {
+      const at = axes.of(value);
+      return at ? { kind: "samples", at } : { kind: "shared" };
+    } catch (error) {
+      if (error instanceof PergradError) return { kind: "whole" };
+      throw error;
+    }
+  }
+  const [axis, ...others] = value.shape.flatMap((dim, k) => (isBatch(dim) ? [k] : []));
+  if (others.length > 0) return { kind: "whole" };
+  if (axis === undefined) return isFloat(value.dtype) ? { kind: "sum" } : { kind: "whole" };
+  return { kind: "samples", at: { axis, outer: 1, inner: factorOf(value.shape[axis] ?? 1) } };
+}
+
+/** Why a batch's results cannot be those of its microbatches, as the end of a sentence; undefined where they can. */
+export function whyWhole(outputs: readonly Output[], expected: ReadonlyMap<string, Expected>): string | undefined {
+  const whole = outputs.find(({ joining }) => joining.kind === "whole");
+  if (whole) return `"${whole.name}" takes all samples at once`;
+  for (const [name, { value }] of expected) {
+    if (value.shape.filter(isBatch).length > 1) return `the input "${name}" holds the samples along two axes`;
+  }
+  const drawn = sharedDraw(nodesBefore(outputs.map(({ value }) => value)));
+  return drawn && `${describeNode(drawn)} draws random numbers once for all samples`;
+}
+
+/** A node that draws what all samples of a batch share: each microbatch would draw anew. */
+function sharedDraw(nodes: readonly Node[]): Node | undefined {
+  for (const node of nodes) {
+    const shared = !node.outputs.some(({ shape }) => shape.some(isBatch));
+    if (definitionOf(node)?.random && shared) return node;
+    const { body } = node.attributes;
+    const inside = isBody(body) ? sharedDraw(nodesBefore(body.outputs)) : undefined;
+    if (inside) return inside;
+  }
+  return undefined;
+}
+
+/** Samples `from` (included) to `to` (not included). */
+export function samplesBetween(
+  { feeds }: Pick<Prepared, "feeds">,
+  expected: ReadonlyMap<string, Expected>,
+  from: number,
+  to: number,
+): Prepared {
+  const taken = Object.entries(feeds).map(([name, tensor]) => {
+    const axis = expected.get(name)?.sampleAxis ?? null;
+    return [name, axis === null ? tensor : takeSamples(tensor, axis, from, to)] as const;
+  });
+  return { feeds: Object.fromEntries(taken), samples: to - from };
+}
+
+/** Starts and ends of pieces of at most `size` samples; one empty piece where there are none. */
+export function* pieces(samples: number, size: number): Generator<readonly [number, number]> {
+  for (let from = 0; from < Math.max(samples, 1); from += size) yield [from, Math.min(from + size, samples)];
+}
+
+/**
+ * Puts the results of microbatches together. Sums are accumulated in float64 and rounded once. What takes all samples
+ * at once it takes of the one microbatch that there is then.
+ */
+export class Joined {
+  readonly #sums = new Map<string, Float64Array>();
+  readonly #tensors = new Map<string, Tensor>();
+  readonly #waiting: { readonly returned: Returned; readonly samples: number }[] = [];
+  #samples = 0;
+
+  /** @param total the number of samples of all microbatches; where it is not known they are held until `finish` */
+  constructor(
+    private readonly outputs: readonly Output[],
+    private readonly total?: number,
+  ) {}
+
+  add(returned: Returned, samples: number): void {
+    for (const { name, joining } of this.outputs) {
+      if (joining.kind === "sum") this.#accumulate(name, returned[name] as Tensor);
+      if (joining.kind === "shared" || joining.kind === "whole") this.#tensors.set(name, returned[name] as Tensor);
+    }
+    if (this.total === undefined) this.#waiting.push({ returned: this.#ofSamples(returned), samples });
+    else this.#place(returned, samples, this.total);
+    this.#samples += samples;
+  }
+
+  /** The results of all samples. */
+  finish(): { readonly returned: Returned; readonly samples: number } {
+    const samples = this.#samples;
+    this.#samples = 0;
+    for (const { returned, samples: count } of this.#waiting.splice(0)) {
+      this.#place(returned, count, samples);
+      this.#samples += count;
+    }
+    for (const { name, value } of this.outputs) {
+      const sum = this.#sums.get(name);
+      if (!sum) continue;
+      const data = new (arrayOf(value.dtype) as Float32ArrayConstructor)(sum);
+      this.#tensors.set(name, { dtype: value.dtype, dims: bindShape(value.shape, samples), data } as Tensor);
+      this.#sums.delete(name);
+    }
+    const inOrder = this.outputs.map(({ name }) => [name, this.#tensors.get(name) as Tensor] as const);
+    return { returned: Object.fromEntries(inOrder), samples };
+  }
+
+  #ofSamples(returned: Returned): Returned {
+    const own = this.outputs.filter(({ joining }) => joining.kind === "samples");
+    return Object.fromEntries(own.map(({ name }) => [name, returned[name] as Tensor]));
+  }
+
+  #accumulate(name: string, { data }: Tensor): void {
+    const part = data as Float32Array;
+    const sum = this.#sums.get(name);
+    if (!sum) {
+      this.#sums.set(name, Float64Array.from(part));
+      return;
+    }
+    for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + (part[i] as number);
+  }
+
+  #place(returned: Returned, samples: number, total: number): void {
+    for (const { name, value, joining } of this.outputs) {
+      if (joining.kind !== "samples") continue;
+      const { dims, data } = this.#tensor(name, value, total);
+      const { axis, outer, inner } = joining.at;
+      const blocks = sizeOf(dims.slice(0, axis)) * outer;
+      const behind = inner * sizeOf(dims.slice(axis + 1));
+      const part = returned[name]?.data as Float32Array;
+      for (let block = 0; block < blocks; block++) {
+        const own = part.subarray(block * samples * behind, (block + 1) * samples * behind);
+        (data as Float32Array).set(own, (block * total + this.#samples) * behind);
+      }
+    }
+  }
+
+  #tensor(name: string, { dtype, shape }: Value, total: number): Tensor {
+    const before = this.#tensors.get(name);
+    if (before) return before;
+    const dims = bindShape(shape, total);
+    const made = { dtype, dims, data: new (arrayOf(dtype))(sizeOf(dims)) } as Tensor;
+    this.#tensors.set(name, made);
+    return made;
+  }
+}

@@ -1,0 +1,93 @@
+/** A program over a dataset that may be larger than memory. */
+import type { Returned } from "../plan/want.js";
+import type { Prepared } from "./data.js";
+import { type Dataset, openDataset, type SourceOptions, unlessAborted } from "./dataset.js";
+import { Joined, type Output } from "./split.js";
+
+export interface Progress {
+  /** Samples done so far. */
+  readonly samples: number;
+  /** Of how many, where that is known: not for iterables. */
+  readonly total?: number;
+}
+
+export interface StreamOptions {
+  /**
+   * Samples per chunk, at most. Default: as many as have 4 MiB of results (which stays in a processor's cache),
+   * at least 1 and at most 256, fewer where the memory budget (512 MiB where there is none) asks for it.
+   */
+  readonly batchSize?: number;
+  /** Ends the stream: what it was waiting for is left, and the signal's reason thrown. */
+  readonly signal?: AbortSignal;
+  /** Called after each chunk is computed. */
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+/** Results of the samples `from` (included) to `to` (not included) of a dataset. */
+export interface Chunk<R> {
+  readonly from: number;
+  readonly to: number;
+  /** What `run` would give for these samples alone: sums are of theirs, means over them. */
+  readonly results: R;
+}
+
+/** What a stream needs of its program. */
+export interface Streamed extends Omit<SourceOptions, "signal"> {
+  readonly size: number;
+  readonly run: (prepared: Prepared) => Promise<Returned>;
+}
+
+interface Computed {
+  readonly from: number;
+  readonly to: number;
+  /** Samples of the whole dataset, where that is known. */
+  readonly total?: number;
+  readonly returned: Returned;
+}
+
+/**
+ * One chunk after another; the next is computed when it is asked for. An empty dataset has one chunk, of no
+ * samples, where its emptiness is known before.
+ */
+export async function* computed(
+  dataset: Dataset,
+  { run, size, ...source }: Streamed,
+  { signal, onProgress }: StreamOptions,
+): AsyncGenerator<Computed, void, undefined> {
+  signal?.throwIfAborted();
+  const opened = await openDataset(dataset, { ...source, signal });
+  const total = opened.total === undefined ? {} : { total: opened.total };
+  try {
+    let from = 0;
+    for await (const prepared of opened.pieces(size)) {
+      signal?.throwIfAborted();
+      const returned = await unlessAborted(run(prepared), signal);
+      const to = from + prepared.samples;
+      onProgress?.({ samples: to, ...total });
+      signal?.throwIfAborted();
+      yield { from, to, returned, ...total };
+      signal?.throwIfAborted();
+      from = to;
+    }
+  } finally {
+    await opened.close();
+  }
+}
+
+/**
+ * The results of all chunks as those of one batch; undefined where there are none.
+ * @param check called where there is more than one chunk
+ */
+export async function joinedResults(
+  chunks: AsyncIterable<Computed>,
+  outputs: readonly Output[],
+  check: () => void,
+): Promise<{ readonly returned: Returned; readonly samples: number } | undefined> {
+  let joined: Joined | undefined;
+  for await (const { from, to, total, returned } of chunks) {
+    if (joined) check();
+    joined ??= new Joined(outputs, total);
+    joined.add(returned, to - from);
+  }
+  return joined?.finish();
+}

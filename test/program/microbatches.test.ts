@@ -1,0 +1,177 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { memoryOf } from "../../src/emit/memory.js";
+import {
+  type ErrorCode,
+  input,
+  losses,
+  type Model,
+  nn,
+  type Program,
+  perSample,
+  type Tensor,
+  type Traced,
+  type Want,
+  want,
+} from "../../src/index.js";
+import { expectClose, numbers } from "../support/per-sample.js";
+
+const code = (expected: ErrorCode) => expect.objectContaining({ code: expected });
+
+const floats = (dims: readonly number[], seed: number): Tensor<"float32"> => {
+  return { dtype: "float32", dims, data: Float32Array.from(numbers(dims, seed).data) };
+};
+
+/**
+ * One model with all that a split has to get right: samples along axis 1 of an input, an input that all samples
+ * share, seeds of dropout, and outputs in which the samples are folded with positions, before and behind them.
+ */
+function model(): Model {
+  const parts = { table: nn.xavierUniform([3, 4]), bias: nn.ones([4]), drop: nn.dropout(0.3) };
+  const shapes = { x: [5, "N", 3], y: ["N", 4], shared: [4] } as const;
+  return nn.trace(shapes, parts, ({ x, y, shared }, { table, bias, drop }) => {
+    const rows = drop(x.matmul(table).add(bias).mul(shared));
+    const folded = rows.reshape(["N*5", 4]);
+    const behind = rows.transpose([1, 0, 2]);
+    const loss = behind.mean([1]).sub(y).square().sum([1]);
+    return { loss, rows, behind, folded, constant: bias.mul(shared) };
+  });
+}
+
+function dataOf(samples: number): Record<string, Tensor> {
+  const seed = BigInt64Array.from({ length: samples }, (_, n) => BigInt(n * 7919 + 3));
+  return {
+    x: floats([5, samples, 3], 1),
+    y: floats([samples, 4], 2),
+    shared: floats([4], 3),
+    seed: { dtype: "int64", dims: [samples], data: seed },
+  };
+}
+
+const wants = {
+  gradients: want.gradients(),
+  norms: want.norms(),
+  clipped: want.clippedSum({ maxNorm: 0.5 }),
+  mean: want.mean(),
+  moments: want.moments(),
+  losses: want.losses(),
+  outputs: want.outputs(),
+};
+type AnyProgram = Program<Readonly<Record<string, Want<unknown>>>>;
+const compile = (options: { memoryBudget?: number; microbatch?: number } = {}) =>
+  perSample<Readonly<Record<string, Want<unknown>>>>(model(), {
+    loss: losses.output(),
+    output: "loss",
+    want: wants,
+    ...options,
+  });
+
+/** All tensors of results, by the path that leads to them. */
+function tensorsIn(results: unknown, path = ""): Map<string, Tensor> {
+  if (typeof results !== "object" || results === null) return new Map();
+  if ("dtype" in results) return new Map([[path, results as Tensor]]);
+  return new Map(Object.entries(results).flatMap(([key, each]) => [...tensorsIn(each, `${path}/${key}`)]));
+}
+
+function expectSame(actual: unknown, wanted: unknown, tolerance = 1e-6): void {
+  const [found, expected] = [tensorsIn(actual), tensorsIn(wanted)];
+  expect([...found.keys()]).toEqual([...expected.keys()]);
+  for (const [path, { dims, data }] of expected) {
+    expect(found.get(path)?.dims, path).toEqual(dims);
+    if ((data as Float32Array).every(Number.isNaN)) {
+      expect(found.get(path)?.data, path).toEqual(data);
+    } else expectClose(found.get(path)?.data as Float32Array, data as Float32Array, tolerance, path, 1e-3);
+  }
+}
+
+describe("microbatches", () => {
+  it("give the results of one batch, however it is split: last parts that are smaller, one sample, none", async () => {
+    const program = await compile();
+    const split = fc.tuple(fc.nat(9), fc.integer({ min: 1, max: 10 }));
+    await fc.assert(
+      fc.asyncProperty(split, async ([samples, microbatch]) => {
+        const data = dataOf(samples);
+        expectSame(await program.run(data, { microbatch }), await program.run(data));
+      }),
+      { numRuns: 30, examples: [[[0, 1]], [[1, 1]], [[7, 3]], [[5, 1]]] },
+    );
+    await program.release();
+  });
+
+  it("are chosen to fit a budget, down to one sample at a time", async () => {
+    const program: AnyProgram = await compile();
+    const data = dataOf(8);
+    const whole = await program.run(data);
+    for (let budget = program.memory(8); budget > program.memory(1) + 8192; budget -= 997) {
+      expectSame(await program.run(data, { memoryBudget: budget }), whole);
+    }
+    const limited = await compile({ memoryBudget: program.memory(4) + 8192, microbatch: 2 });
+    expectSame(await limited.run(data), whole);
+  });
+
+  it("are refused where not even one sample fits, with the numbers, and where options make no sense", async () => {
+    const program = await compile();
+    await expect(program.run(dataOf(3), { memoryBudget: 100 })).rejects.toEqual(code("MEMORY_BUDGET"));
+    await expect(program.run(dataOf(3), { memoryBudget: 100 })).rejects.toThrow(
+      /budget of 100 bytes .* takes \d+ bytes and the results of 3 samples \d+ bytes\.$/,
+    );
+    await expect(program.run(dataOf(1), { memoryBudget: 100 })).rejects.toEqual(code("MEMORY_BUDGET"));
+    await expect(program.run(dataOf(3), { memoryBudget: -1 })).rejects.toEqual(code("INVALID_ARGUMENT"));
+    await expect(program.run(dataOf(3), { microbatch: 1.5 })).rejects.toEqual(code("INVALID_ARGUMENT"));
+    await expect(compile({ microbatch: 0 })).rejects.toEqual(code("INVALID_ARGUMENT"));
+  });
+
+  it("are refused for what takes all samples at once, which runs where it fits", async () => {
+    const network = nn.sequential(nn.linear(3, 4), nn.tanh(), nn.linear(4, 2));
+    const program = await perSample(network, { loss: losses.crossEntropy(), want: { gram: want.gram() } });
+    const data = { x: floats([4, 3], 1), target: [0, 1, 1, 0] };
+    await expect(program.run(data, { microbatch: 2 })).rejects.toEqual(code("INVALID_ARGUMENT"));
+    await expect(program.run(data, { microbatch: 2 })).rejects.toThrow(/"gram\/gram" takes all samples at once/);
+    expect((await program.run(data, { microbatch: 4 })).gram.dims).toEqual([4, 4]);
+  });
+
+  it("are refused where random numbers are drawn once for all samples, not where each sample has its own", async () => {
+    const drawing = (shape: "shared" | "own") =>
+      nn.trace({ x: ["N", 3] }, { w: nn.ones([3]) }, ({ x }, { w }) => {
+        const drawn = shape === "own" ? x.onnx("RandomUniformLike") : w.onnx("RandomUniformLike");
+        return x.mul(w).mul(drawn).sum([1]);
+      });
+    const compiled = (shape: "shared" | "own") =>
+      perSample(drawing(shape), { loss: losses.output(), want: { losses: want.losses() } });
+    const data = { x: floats([4, 3], 1) };
+    const shared = await compiled("shared");
+    await expect(shared.run(data, { microbatch: 2 })).rejects.toThrow(/draws random numbers once for all samples/);
+    expect((await (await compiled("own")).run(data, { microbatch: 2 })).losses.dims).toEqual([4]);
+  });
+
+  it("add sums up in float64: a large sum does not swallow small parts", async () => {
+    const parts = { w: nn.ones([1]) };
+    const product = nn.trace({ x: ["N", 1] }, parts, ({ x }, { w }) => x.mul(w).sum([1]));
+    const program = await perSample(product, { loss: losses.output(), want: { sum: want.sum() } });
+    const x = Float32Array.from({ length: 1001 }, (_, n) => (n === 0 ? 2 ** 24 : 1));
+    const { sum } = await program.run({ x }, { microbatch: 1 });
+    expect([...(sum.w?.data ?? [])]).toEqual([2 ** 24 + 1000]);
+  });
+});
+
+describe("the memory of a run", () => {
+  it("grows with the batch, and counts results twice: the runtime's and JavaScript's", async () => {
+    const network = nn.sequential(nn.linear(30, 40), nn.tanh(), nn.linear(40, 2));
+    const program = await perSample(network, { loss: losses.crossEntropy(), want: { gradients: want.gradients() } });
+    const gradients = 4 * (30 * 40 + 40 + 40 * 2 + 2);
+    for (const samples of [1, 10, 1000]) {
+      expect(program.memory(samples)).toBeGreaterThanOrEqual(2 * samples * gradients);
+      expect(program.memory(samples)).toBeLessThan(2.2 * samples * gradients + 4096);
+    }
+  });
+
+  it("frees what is read no more, and lets element-wise operators write in place", () => {
+    const x = input("x", ["N", 100]);
+    let value: Traced = x;
+    for (let k = 0; k < 50; k++) value = value.tanh();
+    expect(memoryOf([value.sum([1]).value]).at(10)).toBeLessThanOrEqual(2 * 4000 + 80);
+    let alone: Traced = x;
+    for (let k = 0; k < 50; k++) alone = alone.softmax(1);
+    expect(memoryOf([alone.sum([1]).value]).at(10)).toBe(2 * 4000);
+  });
+});
