@@ -32,10 +32,12 @@ async function measure(
   try {
     const all = await interleave([...own.alternatives, ...contest.alternatives], seconds);
     const timings = all.slice(0, own.alternatives.length);
-    const theirs = contest.alternatives.map(({ kind, difference }, k): PeerTiming => {
-      const timing = all[own.alternatives.length + k] as (typeof all)[number];
-      return { ...timing, kind, ...(difference === undefined ? {} : { difference }) };
-    });
+    const theirs = contest.alternatives
+      .map(({ kind, difference }, k): PeerTiming => {
+        const timing = all[own.alternatives.length + k] as (typeof all)[number];
+        return { ...timing, kind, ...(difference === undefined ? {} : { difference }) };
+      })
+      .filter((peer) => !Object.hasOwn(contest.refused, peer.name));
     const profiles = {
       [plain]: await profile(workload, plain),
       [clippedSum]: await profile(workload, clippedSum),
@@ -64,6 +66,7 @@ async function measureAll({ seconds, workloads, real, peers: folder }: BenchOpti
     versions = { ...versions, ...found.versions };
   }
   const realResults = real === null ? [] : await measureRealModels(seconds / 2, real);
+  if (results.length + realResults.length === 0) throw new UsageError("--only names no workload and no real model.");
   return { date, seconds, machine, versions, workloads: results, real: realResults };
 }
 

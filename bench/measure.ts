@@ -50,7 +50,8 @@ export async function interleave(
   const entrants: { alternative: Alternative; repeats: number; times: number[]; spent: number }[] = [];
   for (const alternative of alternatives) {
     await alternative.run(1);
-    const repeats = Math.ceil(shortest / Math.max(await alternative.run(1), 0.05));
+    const once = await alternative.run(1);
+    const repeats = once < shortest ? Math.min(100, Math.ceil(shortest / once)) : 1;
     entrants.push({ alternative, repeats, times: [], spent: 0 });
   }
   const start = performance.now();

@@ -38,20 +38,19 @@ export function elementsOf({ model }: Workload): number {
   return Object.values(model.parameters).reduce((total, { data }) => total + data.length, 0);
 }
 
-/** Bytes of gradients that are handed over at once: what the processor's caches hold. */
-const chunkBytes = 8e6;
-
-/** Runs the whole batch: at once, but for the gradients of all samples, which come in chunks. */
-export function runnerOf(name: ProgramName, workload: Workload, program: AnyProgram): () => Promise<void> {
-  const chunk = Math.max(1, Math.floor(chunkBytes / (4 * elementsOf(workload))));
-  return inParts(workload, program, name === streamed ? chunk : workload.samples);
+/** Runs the whole batch: at once, but for the gradients of all samples, which are handed over in chunks. */
+export function runnerOf(name: ProgramName, { data }: Workload, program: AnyProgram): () => Promise<void> {
+  if (name !== streamed) return async () => void (await program.run(data));
+  return async () => {
+    for await (const _ of program.stream(data));
+  };
 }
 
-function inParts({ data, samples }: Workload, program: AnyProgram, size: number): () => Promise<void> {
-  const part = (tensor: Tensor, from: number) => takeSamples(tensor, 0, from, Math.min(samples, from + size));
+/** One sample after another. */
+function loopOf({ data, samples }: Workload, program: AnyProgram): () => Promise<void> {
+  const own = (tensor: Tensor, n: number) => takeSamples(tensor, 0, n, n + 1);
   return async () => {
-    for (let from = 0; from < samples; from += size)
-      await program.run({ x: part(data.x, from), target: part(data.target, from) });
+    for (let n = 0; n < samples; n++) await program.run({ x: own(data.x, n), target: own(data.target, n) });
   };
 }
 
@@ -76,7 +75,7 @@ export async function ours(workload: Workload): Promise<Ours> {
   }
   // The loop has a session of its own: it must not warm that of the mean gradient.
   const one = await compileProgram(workload, plain);
-  alternatives.push(timed("naive loop", inParts(workload, one, 1)));
+  alternatives.push(timed("naive loop", loopOf(workload, one)));
   return {
     alternatives,
     compile,

@@ -55,7 +55,9 @@ const resolvedMemory = 1e6;
 export function verdictsOf(measured: Measured): Verdict[] {
   const { id, timings, peers } = measured;
   const [mean, clipped] = [medianOf(timings, plain), medianOf(timings, clippedSum)];
-  const found = [verdict("time of norms + clipped sum, beside the mean gradient", clipped / mean, targets.clippedTime(id))];
+  const found = [
+    verdict("time of norms + clipped sum, beside the mean gradient", clipped / mean, targets.clippedTime(id)),
+  ];
   const memory = "peak memory of norms + clipped sum, beside the mean gradient";
   if (neededBy(measured, plain) >= resolvedMemory)
     found.push(verdict(memory, memoryRatio(measured, "needed"), targets.clippedMemory));

@@ -1,5 +1,5 @@
 // Sets up the benchmark's peers in a folder outside the package, as far as they can be had: `npm run peers`.
-// Plain JavaScript: it needs nothing of the package but bench/peers/installed.ts's folder names.
+// Plain JavaScript without dependencies; bench/peers/installed.ts finds what it has put there.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -17,7 +17,7 @@ const node = [
   { name: "jax-js", packages: ["@jax-js/jax@0.1.25"] },
   {
     name: "tfjs",
-    packages: ["tfjs-core", "tfjs-backend-cpu", "tfjs-backend-wasm"].map((name) => `@tensorflow/${name}@4.22.0`),
+    packages: ["@tensorflow/tfjs@4.22.0", "@tensorflow/tfjs-backend-wasm@4.22.0"],
   },
 ];
 

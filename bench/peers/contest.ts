@@ -16,6 +16,7 @@ export interface PeerAlternative extends Alternative {
 
 export interface Contest {
   readonly alternatives: readonly PeerAlternative[];
+  /** What takes no part, and why; who fails in a later run (its time is then NaN) is added. */
   readonly refused: Readonly<Record<string, string>>;
   readonly versions: Readonly<Record<string, Readonly<Record<string, string>>>>;
   stop(): void;
@@ -43,7 +44,7 @@ export async function startContest(workload: Workload, peers: ReadonlyMap<string
         for (const [name, kind] of Object.entries(offer.alternatives as Record<string, PeerKind>)) {
           const tried = await tryOut(process, name, kind, reference, join(folder, "check.safetensors"));
           if (typeof tried === "string") refused[name] = tried;
-          else alternatives.push(tried);
+          else alternatives.push(failing(tried, refused));
         }
       } catch (error) {
         refused[peer] = reasonOf(error);
@@ -56,6 +57,19 @@ export async function startContest(workload: Workload, peers: ReadonlyMap<string
     for (const process of processes) process.stop();
   };
   return { alternatives, refused, versions, stop };
+}
+
+/** One peer that breaks down does not end the benchmark. */
+function failing(alternative: PeerAlternative, refused: Record<string, string>): PeerAlternative {
+  const run = async (times: number) => {
+    try {
+      return await alternative.run(times);
+    } catch (error) {
+      refused[alternative.name] = reasonOf(error);
+      return Number.NaN;
+    }
+  };
+  return { ...alternative, run };
 }
 
 /** The alternative, ready to run, or why it takes no part. */

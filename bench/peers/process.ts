@@ -33,7 +33,6 @@ export class PeerProcess {
   readonly #waiting: { resolve(answer: Answer): void; reject(error: PeerFailure): void }[] = [];
   #ended: PeerFailure | undefined;
 
-  /** @param limit seconds that one request may take */
   private constructor(command: Command, limit: number) {
     // Older OpenBLAS builds need these on some processors; they only slow a current one.
     const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, ...env } = process.env;
@@ -49,29 +48,32 @@ export class PeerProcess {
     if (this.#child.stdout) createInterface(this.#child.stdout).on("line", (line) => this.#answered(line));
   }
 
-  /** Throws PeerFailure where it cannot be started, as where a package is missing. */
-  static async start(command: Command, limit = 60): Promise<{ process: PeerProcess; greeting: Greeting }> {
+  /**
+   * @param limit seconds that one request may take; the start has a minute
+   * Throws PeerFailure where it cannot be started, as where a package is missing.
+   */
+  static async start(command: Command, limit = 40): Promise<{ process: PeerProcess; greeting: Greeting }> {
     const process = new PeerProcess(command, limit);
-    return { process, greeting: (await process.#next("starting")) as unknown as Greeting };
+    return { process, greeting: (await process.#next("starting", 60)) as unknown as Greeting };
   }
 
   /** Throws PeerFailure. */
   ask(request: Readonly<Record<string, unknown>> & { readonly do: string }): Promise<Answer> {
     this.#child.stdin?.write(`${JSON.stringify(request)}\n`);
-    return this.#next(`"${request.do}"`);
+    return this.#next(`"${request.do}"`, this.#limit);
   }
 
   stop(): void {
     this.#child.kill("SIGKILL");
   }
 
-  #next(what: string): Promise<Answer> {
+  #next(what: string, limit: number): Promise<Answer> {
     if (this.#ended) return Promise.reject(this.#ended);
     return new Promise((resolve, reject) => {
       const late = setTimeout(() => {
-        this.#end(`${what} took more than ${this.#limit} s`);
+        this.#end(`${what} took more than ${limit} s`);
         this.stop();
-      }, this.#limit * 1000);
+      }, limit * 1000);
       const done = () => clearTimeout(late);
       this.#waiting.push({
         resolve: (answer) => {
