@@ -34,12 +34,30 @@ const settle = 20;
 /** Runs shorter than this, in milliseconds, are timed several in a row: the clock and a first run's cold caches weigh less. */
 const shortest = 5;
 
-/** Rounds for each alternative, however slow it is. */
+/** Rounds for each alternative at least, and for one whose run takes more milliseconds than `slow`. */
 const leastRounds = 3;
+const slow = 2000;
+const slowRounds = 1;
+
+interface Entrant {
+  readonly alternative: Alternative;
+  readonly repeats: number;
+  readonly least: number;
+  readonly times: number[];
+  spent: number;
+}
+
+/** After runs that do not count: two of them, or one that is slow. */
+async function warmedUp(alternative: Alternative): Promise<Entrant> {
+  const first = await alternative.run(1);
+  const [once, least] = first > slow ? [first, slowRounds] : [await alternative.run(1), leastRounds];
+  const repeats = once < shortest ? Math.min(100, Math.ceil(shortest / once)) : 1;
+  return { alternative, repeats, least, times: [], spent: 0 };
+}
 
 /**
- * Runs every alternative in each round for about `seconds`, after two runs that do not count. One that has had
- * a quarter of the time to itself leaves, so that slow ones do not cost the others their rounds.
+ * Runs every alternative in each round for about `seconds`, after runs that do not count. One that has had a
+ * quarter of the time to itself leaves, so that slow ones do not cost the others their rounds.
  * @param onRound is told after each round how much of the time has passed, 0 to 1
  */
 export async function interleave(
@@ -47,17 +65,13 @@ export async function interleave(
   seconds: number,
   onRound: (part: number) => void = () => {},
 ): Promise<Timing[]> {
-  const entrants: { alternative: Alternative; repeats: number; times: number[]; spent: number }[] = [];
-  for (const alternative of alternatives) {
-    await alternative.run(1);
-    const once = await alternative.run(1);
-    const repeats = once < shortest ? Math.min(100, Math.ceil(shortest / once)) : 1;
-    entrants.push({ alternative, repeats, times: [], spent: 0 });
-  }
+  const entrants: Entrant[] = [];
+  for (const alternative of alternatives) entrants.push(await warmedUp(alternative));
   const start = performance.now();
   const passed = () => (performance.now() - start) / (seconds * 1000);
-  for (let round = 0; round < leastRounds || passed() < 1; round++) {
-    const staying = entrants.filter(({ times, spent }) => times.length < leastRounds || spent < seconds * 250);
+  for (;;) {
+    const stays = ({ times, least, spent }: Entrant) => times.length < least || (passed() < 1 && spent < seconds * 250);
+    const staying = entrants.filter(stays);
     if (staying.length === 0) break;
     // Who runs after whom matters (warm caches, threads still awake), so the order is drawn anew.
     for (const entrant of shuffled(staying)) {

@@ -76,8 +76,6 @@ if (help) process.stdout.write(usage);
 else {
   const folder = resolve(dir);
   const found = setUpPython(join(folder, "python"), interpreter) + setUpNode(join(folder, "node"));
-  process.stdout.write(
-    `In ${folder}. Now: npm run bench -- --peers${dir === options().dir && !process.argv.includes("--dir") ? "" : ` --peers-folder ${dir}`}\n`,
-  );
+  process.stdout.write(`Now: npm run bench -- --peers --peers-folder ${folder}\n`);
   if (found === 0) process.exitCode = 1;
 }

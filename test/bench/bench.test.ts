@@ -54,6 +54,11 @@ describe("interleaved measuring", () => {
     expect(counts.b).toBe(5);
   });
 
+  it("one of more than two seconds runs once more, and that counts", async () => {
+    const run = async () => 2001;
+    expect(await interleave([{ name: "slow", run }], 0)).toMatchObject([{ median: 2001, rounds: 1 }]);
+  });
+
   it("a slow one leaves after its share; the others have more rounds", async () => {
     const slow = { name: "slow", run: async () => 200 };
     const fast = { name: "fast", run: async () => 10 };
