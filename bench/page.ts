@@ -164,6 +164,9 @@ function summary(results: BenchmarkResults): string[] {
   return ["| to reach | reached on | not on |", "|---|---|---|", ...rows, ...beside];
 }
 
+/** A load average from which the machine was not ours alone. */
+const busy = 1.5;
+
 const method =
   "Alternatives run in turn, ours and the peers', in an order drawn anew each round, with a rest between; runs of less than 5 ms are timed several in a row, and those of more than 2 s once. What counts is the ratio to what ran beside it. The naive loop is our own mean-gradient program run on one sample after another; streamed gradients are handed over in chunks of about 4 MiB (`program.stream`). Peak memory is that of three runs in a process of its own, above what the process held before them (the loaded program, parameters and data), with every tensor allocated and freed for itself.";
 
@@ -185,7 +188,7 @@ export function page(results: BenchmarkResults): string {
     `Generated from \`benchmarks.json\` by \`npm run bench\`; do not edit. ${method}`,
     "",
     ...versionsLine(results),
-    `Machine: ${machine.processor}, ${machine.cores} cores, Node ${machine.node}, ONNX Runtime ${machine.onnxruntime}, its MatMul ${machine.matmul.toFixed(0)} GFLOPS. Measured on ${date}.`,
+    `Machine: ${machine.processor}, ${machine.cores} cores, Node ${machine.node}, ONNX Runtime ${machine.onnxruntime}, its MatMul ${machine.matmul.toFixed(0)} GFLOPS. Measured on ${date}; load average just before: ${machine.load.toFixed(1)}${machine.load > busy ? " (other work was running: times are rough, also beside each other)" : ""}.`,
     "",
     ...(workloads.length > 0
       ? ["![Milliseconds by workload, ours and the peers'](benchmarks.svg)", "", ...summary(results), ""]

@@ -11,6 +11,8 @@ export interface Machine {
   readonly onnxruntime: string;
   /** GFLOPS of a 1024x1024x1024 MatMul on ONNX Runtime. */
   readonly matmul: number;
+  /** Processes that ran or waited to run in the minute before the measurement: near 0 on a quiet machine. */
+  readonly load: number;
 }
 
 /** What a peer's alternative computes. */

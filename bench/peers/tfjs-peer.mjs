@@ -22,7 +22,12 @@ function perceptron(p, x) {
 
 /** x [N, height, width, channels]; ours are [outputs, channels, height, width] */
 function conv(x, weight, bias, stride, padding) {
-  const padded = tf.pad(x, [[0, 0], [padding, padding], [padding, padding], [0, 0]]); // biome-ignore format: four axes
+  const padded = tf.pad(x, [
+    [0, 0],
+    [padding, padding],
+    [padding, padding],
+    [0, 0],
+  ]);
   return tf.relu(tf.add(tf.conv2d(padded, tf.transpose(weight, [2, 3, 1, 0]), stride, "valid"), bias));
 }
 
@@ -75,7 +80,10 @@ async function alternatives(workload, parameters, x, target) {
     x: tf.tensor(x.data, x.shape),
     y: tf.cast(tf.oneHot(tf.tensor1d(target.data, "int32"), width), "float32"),
   });
-  const loss = (x, y) => (...p) => tf.neg(tf.mean(tf.sum(tf.mul(tf.logSoftmax(network(p, x)), y), 1))); // biome-ignore format: one formula
+  const loss =
+    (x, y) =>
+    (...p) =>
+      tf.neg(tf.mean(tf.sum(tf.mul(tf.logSoftmax(network(p, x)), y), 1)));
   const gradient = (p, x, y) => tf.grads(loss(x, y))(p);
   const one = (tensor, n) => tf.slice(tensor, n, 1);
   const backend = await chooseBackend(() => {

@@ -82,6 +82,12 @@ describe("the page", () => {
     expect(text).toContain("| norms + clipped sum | 6.00 | 5.40 - 7.20 | 1.50 | 30 | 11.0 |");
   });
 
+  it("owns up to a machine that was busy", () => {
+    const quiet = results([losing]);
+    expect(page(quiet)).not.toContain("times are rough");
+    expect(page({ ...quiet, machine: { ...quiet.machine, load: 4 } })).toContain("4.0 (other work was running");
+  });
+
   it("sets each peer beside ours of the same kind", () => {
     expect(text).toContain("| Opacus ghost, clipped | norms + clipped sum | 3.00 | 2.70 - 3.60 | 0.50 | 2e-7 |");
     expect(text).toContain("| PyTorch mean gradient | mean gradient | 5.00 | 4.50 - 6.00 | 1.25 | 2e-7 |");

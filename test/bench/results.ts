@@ -50,6 +50,6 @@ export function measured(id: string, times: Times, peers: readonly PeerTiming[] 
 }
 
 export function results(workloads: readonly Measured[]): BenchmarkResults {
-  const machine = { processor: "Abacus", cores: 2, node: "v20", onnxruntime: "1.30.0", matmul: 100 };
+  const machine = { processor: "Abacus", cores: 2, node: "v20", onnxruntime: "1.30.0", matmul: 100, load: 0.1 };
   return { date: "2026-01-31", seconds: 1, machine, versions: { PyTorch: { torch: "2.0" } }, workloads, real: [] };
 }
