@@ -93,7 +93,7 @@ function shuffled<T>(items: readonly T[]): T[] {
     .map(({ item }) => item);
 }
 
-export function summary(name: string, times: readonly number[]): Timing {
+function summary(name: string, times: readonly number[]): Timing {
   const sorted = [...times].sort((a, b) => a - b);
   const at = (part: number) => sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? Number.NaN;
   return { name, median: at(0.5), low: at(0.1), high: at(0.9), rounds: sorted.length };

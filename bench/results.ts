@@ -16,7 +16,7 @@ export interface Machine {
 }
 
 /** What a peer's alternative computes. */
-export type PeerKind = "mean" | "clipped" | "materialised" | "loop";
+export type PeerKind = "mean" | "clipped" | "materialised";
 
 export interface PeerTiming extends Timing {
   readonly kind: PeerKind;

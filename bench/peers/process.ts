@@ -13,13 +13,6 @@ type Answer = Readonly<Record<string, unknown>>;
 /** What stands in for an answer: the peer failed, and said why or not. */
 export class PeerFailure extends Error {
   override readonly name = "PeerFailure";
-  constructor(
-    message: string,
-    /** Whether the process is gone. */
-    readonly ended: boolean,
-  ) {
-    super(message);
-  }
 }
 
 export interface Greeting {
@@ -52,7 +45,7 @@ export class PeerProcess {
    * @param limit seconds that one request may take; the start has a minute
    * Throws PeerFailure where it cannot be started, as where a package is missing.
    */
-  static async start(command: Command, limit = 40): Promise<{ process: PeerProcess; greeting: Greeting }> {
+  static async start(command: Command, limit = 60): Promise<{ process: PeerProcess; greeting: Greeting }> {
     const process = new PeerProcess(command, limit);
     return { process, greeting: (await process.#next("starting", 60)) as unknown as Greeting };
   }
@@ -91,12 +84,12 @@ export class PeerProcess {
   #answered(line: string): void {
     const waiting = this.#waiting.shift();
     const answer = parsed(line);
-    if (typeof answer.error === "string") waiting?.reject(new PeerFailure(answer.error, false));
+    if (typeof answer.error === "string") waiting?.reject(new PeerFailure(answer.error));
     else waiting?.resolve(answer);
   }
 
   #end(reason: string): void {
-    this.#ended ??= new PeerFailure(reason, true);
+    this.#ended ??= new PeerFailure(reason);
     for (const { reject } of this.#waiting.splice(0)) reject(this.#ended);
   }
 }

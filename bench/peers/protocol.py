@@ -9,7 +9,7 @@
 At the start it says {"peer": ..., "versions": {...}}. A request that fails is answered by {"error": reason}.
 
 F is a safetensors file: prepare's holds the weights as parameters/NAME, x and target; check's holds norms, and the
-gradients (or their clipped sum) by the parameter's place in `order`. Kinds: "mean", "clipped", "materialised", "loop".
+gradients (or their clipped sum) by the parameter's place in `order`. Kinds: "mean", "clipped", "materialised".
 """
 import json
 import os

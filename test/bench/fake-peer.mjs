@@ -14,7 +14,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     const complete = ["x", "target", ...request.order.map((name) => `parameters/${name}`)].every((name) =>
       header.includes(`"${name}"`),
     );
-    if (complete) answer({ alternatives: { "fake, clipped": "clipped", "fake loop": "loop" } });
+    if (complete) answer({ alternatives: { "fake, clipped": "clipped", "fake gradients": "materialised" } });
     else answer({ error: "a tensor is missing" });
   } else if (request.do === "make" && mode === "refuses") answer({ error: "NotImplementedError: no such layer" });
   else if (request.do === "make" && mode === "silent") continue;

@@ -48,7 +48,7 @@ describe("a contest", () => {
       expect(versions).toEqual({ fake: { fake: "1.2.3" } });
       expect(alternatives.map(({ name, kind }) => [name, kind])).toEqual([
         ["fake, clipped", "clipped"],
-        ["fake loop", "loop"],
+        ["fake gradients", "materialised"],
       ]);
       expect(alternatives.map(({ difference }) => difference)).toEqual([0, undefined]);
       expect(await alternatives[0]?.run(3)).toBe(6);
@@ -60,7 +60,7 @@ describe("a contest", () => {
   it("refuses who computes something else", async () => {
     const { alternatives, refused, stop } = await contest("works", wrong);
     stop();
-    expect(alternatives.map(({ name }) => name)).toEqual(["fake loop"]);
+    expect(alternatives.map(({ name }) => name)).toEqual(["fake gradients"]);
     expect(refused["fake, clipped"]).toMatch(/its results are not ours: they differ by/);
   });
 
