@@ -1,5 +1,5 @@
 import { perSampleGradients } from "../autodiff/per-sample.js";
-import { frugalOrder } from "../emit/order.js";
+import { frugalOrder, type Ordered } from "../emit/order.js";
 import { simplify } from "../emit/simplify.js";
 import { storedAsFloat16 } from "../emit/storage.js";
 import { PergradError } from "../errors.js";
@@ -50,13 +50,11 @@ export interface RunOptions extends MemoryOptions {
 }
 
 /** Names in the emitted graph: those of the model's own inputs and parameters, and `<want>/<tensor>` for results. */
-interface Emitted {
+interface Emitted extends Ordered {
   readonly inputs: readonly Value[];
   readonly parameters: readonly Value[];
   readonly vectors: readonly Vector[];
   readonly outputs: readonly Output[];
-  /** The outputs' values, in the order in which they are computed from the last to the first. */
-  readonly order: readonly Value[];
 }
 
 /** An input of a want's own: a tensor of a parameter's shape. */
@@ -337,7 +335,7 @@ function emit(objective: Objective, plan: Plan, wants: Wants): Emitted {
   const counter = counted ?? expected.find(({ sampleAxis }) => sampleAxis !== null);
   const inputs = expected.map(({ value }) => value).filter((value) => leaves.has(value) || value === counter?.value);
   const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
-  return { inputs, parameters, vectors, outputs, order: frugalOrder(outputs.map(({ value }) => value)) };
+  return { inputs, parameters, vectors, outputs, ...frugalOrder(outputs.map(({ value }) => value)) };
 }
 
 function readResults<W extends Wants>(wants: W, returned: Returned, samples: number): Results<W> {
