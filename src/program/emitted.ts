@@ -1,6 +1,6 @@
 /** From an objective and what is wanted of it to a plan, and from the plan to the graph of a program. */
 import { perSampleGradients } from "../autodiff/per-sample.js";
-import { frugalOrder } from "../emit/order.js";
+import { frugalOrder, type Ordered } from "../emit/order.js";
 import { simplify } from "../emit/simplify.js";
 import { storedAsFloat16 } from "../emit/storage.js";
 import { PergradError } from "../errors.js";
@@ -26,14 +26,12 @@ export interface PlanningOptions {
 }
 
 /** Names in the emitted graph: those of the model's own inputs and parameters, and `<want>/<tensor>` for results. */
-export interface Emitted {
+export interface Emitted extends Ordered {
   readonly inputs: readonly Value[];
   readonly parameters: readonly Value[];
   readonly vectors: readonly Vector[];
   readonly factors: readonly Factor[];
   readonly outputs: readonly Output[];
-  /** The outputs' values, in the order in which they are computed from the last to the first. */
-  readonly order: readonly Value[];
 }
 
 /** An input of a want's own: a tensor of a parameter's shape. */
@@ -110,7 +108,7 @@ export function emit(objective: Objective, plan: Plan, wants: Wants, others: Rea
   const counter = counted ?? expected.find(({ sampleAxis }) => sampleAxis !== null);
   const inputs = expected.map(({ value }) => value).filter((value) => leaves.has(value) || value === counter?.value);
   const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
-  return { inputs, parameters, vectors, factors, outputs, order: frugalOrder(outputs.map(({ value }) => value)) };
+  return { inputs, parameters, vectors, factors, outputs, ...frugalOrder(outputs.map(({ value }) => value)) };
 }
 
 const reshapes = ["Reshape", "Squeeze", "Unsqueeze", "Flatten"];
@@ -119,8 +117,11 @@ const reshapes = ["Reshape", "Squeeze", "Unsqueeze", "Flatten"];
  * The outputs before they are brought into shape at last: the runtime copies what it reshapes into an output,
  * and `shaped` gives the same for nothing.
  */
-export function unshaped(outputs: readonly Output[]): Output[] {
-  return outputs.map((output) => ({ ...output, value: beforeReshape(output.value) }));
+export function unshaped({ outputs, order }: Emitted): Pick<Emitted, "outputs" | "order"> {
+  return {
+    outputs: outputs.map((output) => ({ ...output, value: beforeReshape(output.value) })),
+    order: order.map(beforeReshape),
+  };
 }
 
 function beforeReshape(value: Value): Value {

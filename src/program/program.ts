@@ -82,11 +82,7 @@ export class Program<W extends Wants> {
     const others = await compileOthers(model, options);
     try {
       const emitted = emit(objective, plan, options.want, others);
-      const bytes = encodeModel({
-        inputs: inputsOf(emitted),
-        outputs: unshaped(emitted.outputs),
-        order: emitted.order,
-      });
+      const bytes = encodeModel({ inputs: inputsOf(emitted), ...unshaped(emitted) });
       const threads = options.threads === undefined ? {} : { threads: options.threads };
       // Within a budget no memory is kept in reserve.
       const session = await load(bytes, { ...threads, reserve: options.memoryBudget === undefined }, options.workers);
