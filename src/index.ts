@@ -13,16 +13,23 @@ export type { Reduced, ReducedBatch, ReduceResultOptions, Reduction } from "./pl
 export type { Moments, NoiseScale } from "./plan/statistics.js";
 export {
   type ByParameter,
+  type ByParameter,
+  type ClippedSum,
   type ClippedSum,
   type ClippedSumOptions,
+  type ClippedSumOptions,
   type FloatTensor,
+  type Norms,
   type Norms,
   type ResultOf,
   type Results,
   type Want,
+  type Want,
   type Wants,
   want,
+  want,
 } from "./plan/want.js";
+export * as privacy from "./privacy/index.js";
 export { type Compiled, compile } from "./program/compile.js";
 export type { Data } from "./program/data.js";
 export type { Batch, Dataset } from "./program/dataset.js";

@@ -2,6 +2,7 @@
 import { Command, Option } from "commander";
 import { type CheckCommandOptions, checkModel } from "./check.js";
 import { type ComputeOptions, clippedSum, type GradsOptions, grads, norms, outputFile } from "./compute.js";
+import { accountantName, type EpsilonCommandOptions, epsilonCommand } from "./epsilon.js";
 import { type ExplainOptions, explain, programs, wantNames } from "./explain.js";
 import type { Io } from "./io.js";
 import { lossName, lossNames } from "./loss.js";
@@ -97,7 +98,38 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     )
     .option("--json", "print JSON")
     .action(run<CheckCommandOptions>(checkModel));
+  calculator(program).action(async (options: EpsilonCommandOptions, command: Command) => {
+    requireOptions(command);
+    await epsilonCommand(options, io);
+    ended(exit.done);
+  });
   return program;
+}
+
+/** The command without a model. */
+function calculator(program: Command): Command {
+  const above0 = (text: string) => number(text, (value) => value > 0, "a number above 0");
+  const probability = (text: string) => number(text, (value) => value >= 0 && value <= 1, "a number from 0 to 1");
+  return program
+    .command("epsilon")
+    .description("Tell how private a training is, or the noise that it needs.")
+    .summary("tell how private a training is, or the noise that it needs")
+    .option("--noise-multiplier <s>", "noise over the largest norm of a gradient", (text) =>
+      number(text, (value) => value >= 0, "a number from 0 up"),
+    )
+    .option("--target-epsilon <e>", "instead of the noise: the epsilon wanted", above0)
+    .option("--sampling-rate <q>", "probability of a sample to be in a batch", probability)
+    .option("--batch-size <B>", "instead of the rate: expected size of a batch", wholeNumber(1))
+    .option("--samples <N>", "and the number of samples in all", wholeNumber(1))
+    .option("--steps <T>", "number of steps", wholeNumber(0))
+    .option("--epochs <E>", "instead of the steps: passes over the data, on average", above0)
+    .addOption(required("--delta <d>", "probability, well below 1 / samples", probability))
+    .option("--accountant <name>", "pld, rdp or gdp (default: all; the noise by pld)", accountantName)
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      "\nExample: pergrad epsilon --noise-multiplier 1 --batch-size 256 --samples 60000 --epochs 20 --delta 1e-5",
+    );
 }
 
 const epilogue = `

@@ -1,0 +1,105 @@
+/** epsilon: what private training costs in privacy, or the noise that a wanted privacy needs. */
+import { InvalidArgumentError } from "commander";
+import { type Accountant, epsilonDetails, type Mechanism, noiseMultiplierFor } from "../privacy/index.js";
+import { table } from "../table.js";
+import type { Io } from "./io.js";
+import { json } from "./json.js";
+import { UsageError } from "./usage.js";
+
+export interface EpsilonCommandOptions {
+  readonly noiseMultiplier?: number;
+  readonly targetEpsilon?: number;
+  readonly samplingRate?: number;
+  readonly batchSize?: number;
+  readonly samples?: number;
+  readonly steps?: number;
+  readonly epochs?: number;
+  readonly delta: number;
+  readonly accountant?: Accountant;
+  readonly json?: boolean;
+}
+
+const accountants: readonly Accountant[] = ["pld", "rdp", "gdp"];
+
+export function accountantName(text: string): Accountant {
+  const found = accountants.find((name) => name === text);
+  if (found) return found;
+  throw new InvalidArgumentError(`the accountants are ${accountants.join(", ")}`);
+}
+
+export async function epsilonCommand(options: EpsilonCommandOptions, io: Io): Promise<void> {
+  const samplingRate = samplingRateOf(options);
+  const steps = stepsOf(options, samplingRate);
+  const { delta, accountant } = options;
+  const noiseMultiplier = noiseOf(options, samplingRate, steps);
+  const mechanisms: readonly Mechanism[] = [{ kind: "gaussian", noiseMultiplier, samplingRate, steps }];
+  const results = (accountant ? [accountant] : accountants).map((name) => {
+    const { upper, lower } = epsilonDetails(mechanisms, { delta, accountant: name });
+    return { accountant: name, epsilon: upper, ...(lower === undefined ? {} : { lower }) };
+  });
+  if (options.json) {
+    io.stdout.write(json({ noiseMultiplier, samplingRate, steps, delta, results }));
+    return;
+  }
+  const rows = results.map((each) => [each.accountant, rounded(each.epsilon), bounds(each)]);
+  const setting = `Noise multiplier ${rounded(noiseMultiplier)}, sampling rate ${rounded(samplingRate)}, ${steps} steps, delta ${delta}.`;
+  const epsilon = results[0]?.epsilon ?? Number.POSITIVE_INFINITY;
+  io.stdout.write(
+    `${setting}\n\n${table([["accountant", "epsilon", "true value"], ...rows], 1)}\n${meaning(epsilon, delta)}\n`,
+  );
+}
+
+/** Rounded up, so that what is printed holds too. */
+function rounded(value: number): string {
+  if (value === 0 || !Number.isFinite(value)) return String(value);
+  const unit = 10 ** (Math.floor(Math.log10(value)) - 5);
+  return String(Number((Math.ceil(value / unit - 1e-6) * unit).toPrecision(7)));
+}
+
+function bounds({ accountant, epsilon, lower }: { accountant: Accountant; epsilon: number; lower?: number }): string {
+  if (accountant === "gdp") return "unknown: an estimate";
+  return lower === undefined ? `at most ${rounded(epsilon)}` : `${lower.toPrecision(6)} to ${rounded(epsilon)}`;
+}
+
+function meaning(epsilon: number, delta: number): string {
+  if (!Number.isFinite(epsilon)) return "That is no privacy: one sample may be seen in the result with certainty.";
+  const factor = Math.exp(epsilon);
+  const times = factor < 1e6 ? String(Number(factor.toPrecision(3))) : factor.toExponential(1);
+  return `Whether one sample was among the data or not changes the probability of any result by a factor of at most ${times} (e^epsilon), save for a probability of ${delta}; that holds if batches are drawn by Poisson sampling and neither they nor the noise become known.`;
+}
+
+function samplingRateOf({ samplingRate, batchSize, samples }: EpsilonCommandOptions): number {
+  if (samplingRate !== undefined && (batchSize !== undefined || samples !== undefined)) {
+    throw new UsageError("Give --sampling-rate, or --batch-size and --samples, not both.");
+  }
+  if (samplingRate !== undefined) return samplingRate;
+  if (batchSize === undefined || samples === undefined) {
+    throw new UsageError("How samples are drawn is missing: give --sampling-rate, or --batch-size and --samples.");
+  }
+  if (batchSize > samples) throw new UsageError(`A batch of ${batchSize} is more than all ${samples} samples.`);
+  return batchSize / samples;
+}
+
+function stepsOf({ steps, epochs }: EpsilonCommandOptions, samplingRate: number): number {
+  if ((steps === undefined) === (epochs === undefined)) {
+    throw new UsageError("Say how long the training is: give --steps or --epochs, one of both.");
+  }
+  if (steps !== undefined) return steps;
+  const count = Math.ceil((epochs ?? 0) / samplingRate - 1e-9);
+  if (Number.isSafeInteger(count)) return count;
+  throw new UsageError("With a sampling rate of 0 there are no epochs: give --steps.");
+}
+
+function noiseOf(
+  { noiseMultiplier, targetEpsilon, delta, accountant }: EpsilonCommandOptions,
+  samplingRate: number,
+  steps: number,
+): number {
+  if ((noiseMultiplier === undefined) === (targetEpsilon === undefined)) {
+    throw new UsageError(
+      "Give --noise-multiplier to learn epsilon, or --target-epsilon to learn the noise multiplier, one of both.",
+    );
+  }
+  if (targetEpsilon === undefined) return noiseMultiplier ?? 0;
+  return noiseMultiplierFor({ targetEpsilon, delta, samplingRate, steps, ...(accountant ? { accountant } : {}) });
+}

@@ -1,0 +1,92 @@
+/**
+ * The privacy loss distribution: the distribution of the privacy loss of all steps together, computed numerically
+ * (Koskela, Jalko, Honkela 2020), which is as exact as its step is fine. The loss of one step is rounded to a grid
+ * in two ways: never too small, and that of a mechanism which releases less. The first bounds epsilon from above,
+ * the second from below.
+ */
+import FFT from "fft.js";
+import { type Direction, GaussianLoss } from "../loss/gaussian-loss.js";
+import { Plan, type Target } from "../loss/plan.js";
+import { composed, type GaussianMechanism, isNotPrivate, type Mechanism } from "../mechanism.js";
+import { gaussianDelta } from "../special.js";
+import { gaussianEpsilon } from "./gdp.js";
+
+/**
+ * Keeps the transform of one step's loss, so that to ask again with a few steps more takes a fraction of the time.
+ * The answers do not depend on what was asked before.
+ */
+export class PldAccountant {
+  readonly #plans = new Map<Direction, { readonly key: string; readonly plan: Plan }>();
+  readonly #transforms = new Map<number, FFT>();
+
+  /** An epsilon that is never too small: (epsilon, delta)-privacy holds. */
+  epsilonUpper(mechanisms: readonly Mechanism[], delta: number): number {
+    return this.#epsilon(composed(mechanisms), delta, (plan, times) => plan.epsilonUpper(times, delta));
+  }
+
+  /** An epsilon that is never too large: (epsilon, delta)-privacy holds for none that is smaller. */
+  epsilonLower(mechanisms: readonly Mechanism[], delta: number): number {
+    return this.#epsilon(composed(mechanisms), delta, (plan, times) => plan.epsilonLower(times, delta));
+  }
+
+  deltaUpper(mechanisms: readonly Mechanism[], epsilon: number): number {
+    return this.#delta(composed(mechanisms), epsilon, (plan, times) => plan.deltaUpper(times, epsilon));
+  }
+
+  deltaLower(mechanisms: readonly Mechanism[], epsilon: number): number {
+    return this.#delta(composed(mechanisms), epsilon, (plan, times) => plan.deltaLower(times, epsilon));
+  }
+
+  #epsilon(mechanisms: readonly GaussianMechanism[], delta: number, ask: Question): number {
+    if (mechanisms.length === 0 || delta >= 1) return 0;
+    if (isNotPrivate(mechanisms) || delta === 0) return Number.POSITIVE_INFINITY;
+    const mu = onlyGaussian(mechanisms);
+    return mu === undefined ? this.#largest(mechanisms, { delta }, ask) : gaussianEpsilon(mu, delta);
+  }
+
+  #delta(mechanisms: readonly GaussianMechanism[], epsilon: number, ask: Question): number {
+    if (mechanisms.length === 0) return 0;
+    if (isNotPrivate(mechanisms)) return 1;
+    if (epsilon === Number.POSITIVE_INFINITY) return 0;
+    const mu = onlyGaussian(mechanisms);
+    return mu === undefined ? this.#largest(mechanisms, { epsilon }, ask) : gaussianDelta(mu, epsilon);
+  }
+
+  #largest(mechanisms: readonly GaussianMechanism[], target: Target, ask: Question): number {
+    const times = mechanisms.map(({ steps }) => steps);
+    return Math.max(
+      ask(this.#plan(mechanisms, "remove", target), times),
+      ask(this.#plan(mechanisms, "add", target), times),
+    );
+  }
+
+  #plan(mechanisms: readonly GaussianMechanism[], direction: Direction, target: Target): Plan {
+    const planned = mechanisms.map((each) => ({ ...each, steps: roundedUp(each.steps) }));
+    const key = JSON.stringify([planned, target]);
+    const known = this.#plans.get(direction);
+    if (known?.key === key) return known.plan;
+    const losses = planned.map((each) => ({ of: new GaussianLoss(each, direction), times: each.steps }));
+    const plan = new Plan(losses, target, (size) => this.#transform(size));
+    this.#plans.set(direction, { key, plan });
+    return plan;
+  }
+
+  #transform(size: number): FFT {
+    const known = this.#transforms.get(size) ?? new FFT(size);
+    this.#transforms.set(size, known);
+    return known;
+  }
+}
+
+type Question = (plan: Plan, times: readonly number[]) => number;
+
+/** The sensitivity over the noise where all is one release that is not subsampled: the loss is normal then. */
+function onlyGaussian(mechanisms: readonly GaussianMechanism[]): number | undefined {
+  const [first, second] = mechanisms;
+  return first?.samplingRate === 1 && second === undefined ? 1 / first.noiseMultiplier : undefined;
+}
+
+/** The next of the numbers of steps that plans are made for: four in each power of two. */
+function roundedUp(steps: number): number {
+  return Math.max(steps, Math.ceil(2 ** (Math.ceil(4 * Math.log2(steps)) / 4)));
+}

@@ -1,0 +1,116 @@
+/** How much privacy the steps of private training cost, and how much noise a wanted privacy needs. */
+import { gdpDelta, gdpEpsilon } from "./accountants/gdp.js";
+import { PldAccountant } from "./accountants/pld.js";
+import { rdpDelta, rdpEpsilon } from "./accountants/rdp.js";
+import { bisect } from "./bisect.js";
+import { type Mechanism, outOfRange } from "./mechanism.js";
+
+export { renyiDivergence } from "./accountants/rdp.js";
+export type { GaussianMechanism, Mechanism } from "./mechanism.js";
+export { PldAccountant };
+
+/**
+ * How privacy is accounted for. "pld", the privacy loss distribution: the true value but for a few parts in 10,000,
+ * never too small. "rdp", Renyi's divergence: never too small either, but larger, by a tenth or, where privacy is
+ * lost seldom but at once, by several times. "gdp", Gaussian differential privacy: for comparison only, since with
+ * subsampling it is an approximation that may be too small.
+ */
+export type Accountant = "pld" | "rdp" | "gdp";
+
+export interface AccountantOptions {
+  /** Default: "pld". */
+  readonly accountant?: Accountant;
+  /** The orders that "rdp" tries, each above 1. */
+  readonly orders?: readonly number[];
+}
+
+export interface EpsilonOptions extends AccountantOptions {
+  /** Probability from 0 to 1, to be well below one over the number of samples. */
+  readonly delta: number;
+}
+
+/**
+ * The epsilon for which using all the mechanisms on one dataset is (epsilon, delta)-private, in regard of adding or
+ * removing one sample. Infinite where there is none.
+ *
+ * @throws PergradError INVALID_ARGUMENT
+ */
+export function epsilon(mechanisms: readonly Mechanism[], options: EpsilonOptions): number {
+  return epsilonDetails(mechanisms, options).upper;
+}
+
+export interface EpsilonDetails {
+  /** What `epsilon` gives. With "gdp" only an estimate. */
+  readonly upper: number;
+  /** With "pld", an epsilon that is not too large: privacy holds for none below. */
+  readonly lower?: number;
+  /** With "rdp", the order that gave it. */
+  readonly order?: number;
+}
+
+/** The same, with what the accountant has to say besides. `lower` is computed when it is read. */
+export function epsilonDetails(mechanisms: readonly Mechanism[], options: EpsilonOptions): EpsilonDetails {
+  const { delta, accountant = "pld", orders } = options;
+  checkDelta(delta);
+  if (accountant === "gdp") return { upper: gdpEpsilon(mechanisms, delta) };
+  if (accountant === "rdp") {
+    const { epsilon: upper, ...order } = rdpEpsilon(mechanisms, delta, orders);
+    return { upper, ...order };
+  }
+  const pld = new PldAccountant();
+  return {
+    upper: pld.epsilonUpper(mechanisms, delta),
+    get lower() {
+      return pld.epsilonLower(mechanisms, delta);
+    },
+  };
+}
+
+export interface DeltaOptions extends AccountantOptions {
+  readonly epsilon: number;
+}
+
+/**
+ * The delta for which using all the mechanisms on one dataset is (epsilon, delta)-private.
+ *
+ * @throws PergradError INVALID_ARGUMENT
+ */
+export function delta(mechanisms: readonly Mechanism[], options: DeltaOptions): number {
+  const { epsilon, accountant = "pld", orders } = options;
+  if (!(epsilon >= 0)) throw outOfRange("epsilon", epsilon, "a number from 0 up");
+  if (accountant === "gdp") return gdpDelta(mechanisms, epsilon);
+  if (accountant === "rdp") return rdpDelta(mechanisms, epsilon, orders).delta;
+  return new PldAccountant().deltaUpper(mechanisms, epsilon);
+}
+
+export interface NoiseOptions extends AccountantOptions {
+  /** Above 0. */
+  readonly targetEpsilon: number;
+  readonly delta: number;
+  readonly samplingRate: number;
+  readonly steps: number;
+}
+
+/**
+ * The least noise multiplier, to a relative 5e-5, with which `steps` steps are (targetEpsilon, delta)-private by
+ * `epsilon`: what that gives for the result is never above the target. Infinite if no noise is enough (delta = 0).
+ *
+ * @throws PergradError INVALID_ARGUMENT
+ */
+export function noiseMultiplierFor(options: NoiseOptions): number {
+  const { targetEpsilon, samplingRate, steps, accountant = "pld", ...rest } = options;
+  if (!(targetEpsilon > 0)) throw outOfRange("target epsilon", targetEpsilon, "above 0");
+  const isEnough = (noiseMultiplier: number) =>
+    epsilon([{ kind: "gaussian", noiseMultiplier, samplingRate, steps }], { ...rest, accountant }) <= targetEpsilon;
+  if (isEnough(0)) return 0;
+  if (rest.delta === 0) return Number.POSITIVE_INFINITY;
+  if (accountant !== "pld") return bisect(isEnough, 0, 1, 5e-5);
+  // A distribution takes long to compute; the other accountant tells where to look.
+  let below = noiseMultiplierFor({ ...options, accountant: "rdp" });
+  while (isEnough(below)) below *= 0.9;
+  return bisect(isEnough, below, below / 9, 5e-5);
+}
+
+function checkDelta(delta: number): void {
+  if (!(delta >= 0 && delta <= 1)) throw outOfRange("delta", delta, "from 0 to 1");
+}

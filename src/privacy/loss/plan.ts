@@ -1,0 +1,171 @@
+/** The losses of all steps together, on a grid that is laid for one question. */
+import type FFT from "fft.js";
+import { convolved, Tilted } from "./convolution.js";
+import { type ComposedLoss, type DeltaCurve, deltaCurve, deltaOf, epsilonAbove, epsilonBelow } from "./delta-curve.js";
+import type { GaussianLoss } from "./gaussian-loss.js";
+import { type Grid, type Offset, optimistic, pessimistic } from "./grid.js";
+import {
+  type LogMoment,
+  leastEpsilon,
+  leastLogDelta,
+  logLargestPart,
+  logMoment,
+  type Repeated,
+  sumOf,
+  window,
+} from "./moments.js";
+
+/** What is known, of epsilon and delta. */
+export type Target = { readonly delta: number } | { readonly epsilon: number };
+
+/** How much of delta may be lost beyond the ends of one step's losses, all steps together. */
+const lostTail = Math.log(1e-12);
+/** How much of the weighted mass may lie outside the transform, on either side. */
+const foldedTail = Math.log(1e-13);
+/** How likely the offsets of the grid may differ by more than allowed for, beside delta. */
+const failure = Math.log(1e-5);
+/** By how much of itself the grid may change delta, or epsilon where that allows more. */
+const tolerance = 3e-5;
+/** Into how many parts the losses of one step are cut, at most. */
+const mostCells = 2 ** 18;
+const sizes = { least: 2 ** 10, most: 2 ** 20 };
+
+/** Serves one direction and target, and numbers of steps up to those it was made for, best if not far below. */
+export class Plan {
+  readonly #losses: readonly GaussianLoss[];
+  readonly #moments: readonly LogMoment[];
+  readonly #logTail: number;
+  readonly #logDelta: number;
+  readonly #theta: number;
+  readonly #step: number;
+  readonly #fft: FFT;
+  #above: readonly Part<{ readonly infinite: number }>[] | undefined;
+  #below: readonly Part<{ readonly offset: Offset }>[] | undefined;
+
+  constructor(losses: readonly Repeated<GaussianLoss>[], target: Target, transform: (size: number) => FFT) {
+    this.#losses = losses.map(({ of }) => of);
+    const times = losses.map((each) => each.times);
+    const count = sum(times);
+    this.#logDelta = "delta" in target ? Math.log(target.delta) : logDeltaAt(losses, target.epsilon);
+    this.#logTail = this.#logDelta + lostTail - Math.log(count);
+    this.#moments = this.#losses.map((of) => logMoment(of, this.#logTail));
+    const moment = sumOf(this.#moments, times);
+    const { theta, value } =
+      "delta" in target ? leastEpsilon(moment, this.#logDelta) : leastLogDelta(moment, target.epsilon);
+    const epsilon = "delta" in target ? value : target.epsilon;
+    const { low, high } = window(moment, theta, foldedTail);
+    const width = high - low;
+    // Connecting the dots multiplies the mean of e^(theta * loss) by at most 1 + theta (theta + 1) step^2 / 8 at each
+    // step. Where theta is small, what counts is the width of the whole instead.
+    const rate = Math.max(theta, 15 / width);
+    const step = Math.sqrt((8 * tolerance * Math.max(1, rate * epsilon)) / (count * rate * (rate + 1)));
+    const size = 2 ** Math.ceil(Math.log2(width / step));
+    this.#fft = transform(Math.min(sizes.most, Math.max(sizes.least, size)));
+    this.#theta = theta;
+    const ranges = this.#losses.map((loss) => loss.range(this.#logTail)).map(([least, most]) => most - least);
+    this.#step = Math.max((1.01 * width) / this.#fft.size, Math.max(...ranges) / mostCells);
+  }
+
+  /** An epsilon that is never too small. */
+  epsilonUpper(times: readonly number[], delta: number): number {
+    const { curve, infinite, chernoff } = this.#upper(times);
+    const rest = delta - infinite;
+    if (rest <= 0) return Number.POSITIVE_INFINITY;
+    return Math.max(0, Math.min(epsilonAbove(curve, rest), (chernoff - Math.log(rest)) / this.#theta));
+  }
+
+  deltaUpper(times: readonly number[], epsilon: number): number {
+    const { curve, infinite, chernoff } = this.#upper(times);
+    const bound = Math.exp(chernoff - this.#theta * epsilon);
+    return Math.min(1, infinite + Math.min(bound, deltaOf(curve, epsilon) ?? 1));
+  }
+
+  /** An epsilon that is never too large. */
+  epsilonLower(times: readonly number[], delta: number): number {
+    const { curve, shift, lost } = this.#lower(times);
+    return Math.max(0, epsilonBelow(curve, delta + lost) + shift);
+  }
+
+  deltaLower(times: readonly number[], epsilon: number): number {
+    const { curve, shift, lost } = this.#lower(times);
+    return Math.max(0, (deltaOf(curve, epsilon - shift) ?? 0) - lost);
+  }
+
+  /**
+   * Besides the curve, the probability of a loss beyond all, and Chernoff's bound of log delta at epsilon = 0, which
+   * serves where the curve does not reach.
+   */
+  #upper(times: readonly number[]): { curve: DeltaCurve; infinite: number; chernoff: number } {
+    this.#above ??= this.#tilted((loss) => pessimistic(loss, this.#step, this.#logTail));
+    const composed = this.#composed(this.#above, times, 0);
+    const infinite = sum(this.#above.map(({ grid }, i) => (times[i] ?? 0) * grid.infinite));
+    return { curve: deltaCurve(composed, 1), infinite, chernoff: composed.moment + logLargestPart(this.#theta) };
+  }
+
+  /**
+   * A curve of the losses rounded to the grid. All true losses together are at least those and `shift`, but for a
+   * probability of `lost`, by Bernstein's inequality: their offsets are independent, of known mean and variance, and
+   * never far below the mean.
+   */
+  #lower(times: readonly number[]): { curve: DeltaCurve; shift: number; lost: number } {
+    this.#below ??= this.#tilted((loss) => optimistic(loss, this.#step, this.#logTail));
+    const offsets = this.#below.map(({ grid }) => grid.offset);
+    const mean = sum(offsets.map((each, i) => (times[i] ?? 0) * each.mean));
+    const variance = sum(offsets.map((each, i) => (times[i] ?? 0) * each.variance));
+    const most = -(this.#logDelta + failure);
+    const far = (Math.max(...offsets.map(({ below }) => below)) * most) / 3;
+    const shift = mean - far - Math.sqrt(far * far + 2 * variance * most);
+    return { curve: deltaCurve(this.#composed(this.#below, times, mean), -1), shift, lost: Math.exp(-most) };
+  }
+
+  #tilted<G extends Grid>(discretise: (loss: GaussianLoss) => G): readonly Part<G>[] {
+    return this.#losses.map((loss) => {
+      const grid = discretise(loss);
+      return { grid, tilted: new Tilted(grid, this.#theta, this.#fft) };
+    });
+  }
+
+  /** The distribution of losses that are, in the mean, by `offset` below those of the mechanisms. */
+  #composed(parts: readonly Part<object>[], times: readonly number[], offset: number): ComposedLoss {
+    const { low, high, below, above } = window(sumOf(this.#moments, times), this.#theta, foldedTail);
+    const step = this.#step;
+    const first = Math.floor(((low + high) / 2 - offset) / step) - this.#fft.size / 2;
+    const last = first + this.#fft.size - 1;
+    const moments = parts.map(
+      ({ tilted }) =>
+        (theta: number) =>
+          tilted.logMoment(theta),
+    );
+    const moment = sumOf(moments, times);
+    const at = moment(this.#theta);
+    // What lies outside is folded in, by Chernoff's bound no more than this.
+    const outside =
+      Math.exp(moment(above) - at - (above - this.#theta) * last * step) +
+      Math.exp(moment(below) - at + (this.#theta - below) * first * step);
+    // A power of the transform is off by the rounding of as many products, and each sum by that of its depth. This
+    // is some thirty times what was seen.
+    const rounding = 30 * Number.EPSILON * (sum(times) + 4 * Math.log2(this.#fft.size));
+    const repeated = parts.map(({ tilted }, i) => ({ of: tilted, times: times[i] ?? 0 }));
+    return {
+      masses: convolved(repeated, first, this.#fft),
+      first,
+      step,
+      theta: this.#theta,
+      moment: at,
+      error: outside + rounding,
+    };
+  }
+}
+
+type Part<G> = { readonly grid: G; readonly tilted: Tilted };
+
+/** What Chernoff's bound makes of delta at an epsilon; no less than numbers can tell from 0. */
+function logDeltaAt(losses: readonly Repeated<GaussianLoss>[], epsilon: number): number {
+  const moments = losses.map(({ of }) => logMoment(of, -1000));
+  const times = losses.map((each) => each.times);
+  return Math.max(-700, leastLogDelta(sumOf(moments, times), epsilon).value);
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, each) => total + each, 0);
+}

@@ -1,0 +1,75 @@
+/** The mechanisms whose privacy can be accounted for, and what composing them amounts to. */
+import { PergradError } from "../errors.js";
+
+/**
+ * Steps of private training: each takes every sample with probability `samplingRate`, independently (Poisson
+ * sampling), sums their gradients, clipped to norm C, and adds Gaussian noise of standard deviation
+ * `noiseMultiplier` * C. Neighbouring datasets differ by one sample added or removed.
+ */
+export interface GaussianMechanism {
+  readonly kind: "gaussian";
+  /** Standard deviation of the noise over the sensitivity of the sum, from 0 up. 0 is no privacy at all. */
+  readonly noiseMultiplier: number;
+  /** Probability of a sample to take part in a step, from 0 to 1; 1: every step uses the whole dataset. */
+  readonly samplingRate: number;
+  /** How often it is used, a whole number from 0 up. */
+  readonly steps: number;
+}
+
+export type Mechanism = GaussianMechanism;
+
+/**
+ * The mechanisms with every repetition counted in `steps`, in an order of their own, without those that reveal
+ * nothing. What releases the whole dataset's sum is put together into one release of less noise: Gaussian
+ * releases of noise s_i compose to one of noise (sum 1 / s_i^2)^(-1/2) (Dong, Roth, Su 2019, corollary 3.3).
+ *
+ * @throws PergradError INVALID_ARGUMENT
+ */
+export function composed(mechanisms: readonly Mechanism[]): readonly GaussianMechanism[] {
+  const steps = new Map<number, Map<number, number>>();
+  let precision = 0;
+  for (const mechanism of mechanisms) {
+    checkMechanism(mechanism);
+    const { noiseMultiplier, samplingRate } = mechanism;
+    if (mechanism.steps === 0 || samplingRate === 0) continue;
+    if (noiseMultiplier === 0) return [{ ...mechanism, steps: 1 }];
+    if (samplingRate === 1) {
+      precision += mechanism.steps / noiseMultiplier ** 2;
+      continue;
+    }
+    const ofRate = steps.get(samplingRate) ?? new Map<number, number>();
+    steps.set(samplingRate, ofRate.set(noiseMultiplier, (ofRate.get(noiseMultiplier) ?? 0) + mechanism.steps));
+  }
+  const subsampled = [...steps].flatMap(([samplingRate, ofRate]) =>
+    [...ofRate].map(([noiseMultiplier, count]) => gaussian(noiseMultiplier, samplingRate, count)),
+  );
+  subsampled.sort((a, b) => a.samplingRate - b.samplingRate || a.noiseMultiplier - b.noiseMultiplier);
+  return precision === 0 ? subsampled : [gaussian(1 / Math.sqrt(precision), 1, 1), ...subsampled];
+}
+
+/** No noise at all: every epsilon is infinite. */
+export function isNotPrivate(mechanisms: readonly GaussianMechanism[]): boolean {
+  return mechanisms.some(({ noiseMultiplier }) => noiseMultiplier === 0);
+}
+
+function gaussian(noiseMultiplier: number, samplingRate: number, steps: number): GaussianMechanism {
+  return { kind: "gaussian", noiseMultiplier, samplingRate, steps };
+}
+
+function checkMechanism({ kind, noiseMultiplier, samplingRate, steps }: Mechanism): void {
+  if (kind !== "gaussian") {
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `There is no accounting for a mechanism of kind ${JSON.stringify(kind)}; use "gaussian".`,
+    );
+  }
+  if (!(noiseMultiplier >= 0 && noiseMultiplier < Number.POSITIVE_INFINITY)) {
+    throw outOfRange("noise multiplier", noiseMultiplier, "a number from 0 up");
+  }
+  if (!(samplingRate >= 0 && samplingRate <= 1)) throw outOfRange("sampling rate", samplingRate, "from 0 to 1");
+  if (!Number.isSafeInteger(steps) || steps < 0) throw outOfRange("number of steps", steps, "a whole number from 0 up");
+}
+
+export function outOfRange(what: string, value: number, range: string): PergradError {
+  return new PergradError("INVALID_ARGUMENT", `The ${what} is ${value}, and must be ${range}.`);
+}
