@@ -13,20 +13,14 @@ export type { Reduced, ReducedBatch, ReduceResultOptions, Reduction } from "./pl
 export type { Moments, NoiseScale } from "./plan/statistics.js";
 export {
   type ByParameter,
-  type ByParameter,
   type ClippedSum,
-  type ClippedSum,
-  type ClippedSumOptions,
   type ClippedSumOptions,
   type FloatTensor,
-  type Norms,
   type Norms,
   type ResultOf,
   type Results,
   type Want,
-  type Want,
   type Wants,
-  want,
   want,
 } from "./plan/want.js";
 export * as privacy from "./privacy/index.js";
