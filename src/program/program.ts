@@ -22,7 +22,7 @@ import { arrayOf, sizeOf, type Tensor } from "../tensor.js";
 import { type Data, type Prepared, prepare } from "./data.js";
 import type { Dataset } from "./dataset.js";
 import { Explanation } from "./explanation.js";
-import { type MemoryOptions, Microbatches } from "./microbatches.js";
+import { checkMemoryOptions, type MemoryOptions, Microbatches } from "./microbatches.js";
 import { type Objective, type ObjectiveOptions, objectiveOf, parameterValue } from "./objective.js";
 import { Joined, joiningOf, type Output, pieces, samplesBetween } from "./split.js";
 import { type Chunk, computed, joinedResults, type StreamOptions } from "./stream.js";
@@ -90,6 +90,7 @@ export class Program<W extends Wants> {
 
   /** Compiles; see `perSample`. */
   static async compile<W extends Wants>(model: Model, options: ProgramOptions<W>): Promise<Program<W>> {
+    checkMemoryOptions(options);
     const objective = objectiveOf(model, options);
     const plan = planFor(objective, options.want);
     const emitted = emit(objective, plan, options.want);
