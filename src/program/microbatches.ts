@@ -52,7 +52,6 @@ export class Microbatches {
     private readonly expected: ReadonlyMap<string, Expected>,
     private readonly defaults: MemoryOptions,
   ) {
-    checkMemoryOptions(defaults);
     this.memory = memory;
     this.#outputs = outputs;
     this.#whole = whyWhole(outputs, expected);

@@ -18,7 +18,7 @@ import { type Data, type Prepared, prepare } from "./data.js";
 import type { Dataset } from "./dataset.js";
 import { type Emitted, emit, inputsOf, type PlanningOptions, planFor, shaped, unshaped } from "./emitted.js";
 import { Explanation } from "./explanation.js";
-import { type MemoryOptions, Microbatches } from "./microbatches.js";
+import { checkMemoryOptions, type MemoryOptions, Microbatches } from "./microbatches.js";
 import { type Objective, type ObjectiveOptions, objectiveOf, parameterValue } from "./objective.js";
 import { type OtherBatch, Others } from "./others.js";
 import { Joined, pieces, samplesBetween } from "./split.js";
@@ -77,6 +77,7 @@ export class Program<W extends Wants> {
 
   /** Compiles; see `perSample`. */
   static async compile<W extends Wants>(model: Model, options: ProgramOptions<W>): Promise<Program<W>> {
+    checkMemoryOptions(options);
     const objective = objectiveOf(model, options);
     const plan = planFor(objective, options.want, options);
     const others = await compileOthers(model, options);
