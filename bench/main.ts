@@ -1,94 +1,108 @@
-/** `npm run bench`: what per-sample results cost beside the plain mean gradient of the same batch, measured in turn. */
-import { writeFileSync } from "node:fs";
-import { cpus } from "node:os";
+/** `npm run bench`: what per-sample results cost beside the plain mean gradient of the same batch, and beside peers. */
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
-import type { Tensor } from "../src/index.js";
-import { takeSamples } from "../src/samples.js";
-import { matmulSpeed } from "./matmul.js";
-import { type Alternative, interleave, type Timing } from "./measure.js";
-import { type Memory, measureMemory } from "./memory.js";
-import { compileProgram, plain, programNames } from "./programs.js";
+import { chart } from "./chart.js";
+import { thisMachine } from "./machine.js";
+import { interleave } from "./measure.js";
+import { measureMemory } from "./memory.js";
+import { type BenchOptions, benchOptions, UsageError, usage } from "./options.js";
+import { page } from "./page.js";
+import { startContest } from "./peers/contest.js";
+import { installedPeers } from "./peers/installed.js";
+import type { Command } from "./peers/process.js";
+import { profile } from "./profile.js";
+import { clippedSum, elementsOf, ours, plain } from "./programs.js";
 import { measureRealModels } from "./real-models.js";
-import { report } from "./report.js";
-import { measureSteps, type StepTimings } from "./steps.js";
-import { type Workload, workloads } from "./workloads.js";
+import type { BenchmarkResults, Measured, PeerTiming } from "./results.js";
+import { measureSteps } from "./steps.js";
+import { targets } from "./targets.js";
+import { makeWorkload, type Workload } from "./workloads.js";
 
-export interface Measured {
-  readonly workload: string;
-  readonly samples: number;
-  /** Numbers in all parameters. */
-  readonly elements: number;
-  /** Milliseconds to trace, plan, emit and load each program. */
-  readonly compile: Readonly<Record<string, number>>;
-  readonly memory: Memory;
-  readonly timings: readonly Timing[];
-  readonly steps: StepTimings;
-}
+const json = join("docs", "benchmarks.json");
 
-export interface Machine {
-  readonly processor: string;
-  readonly cores: number;
-  readonly node: string;
-  /** GFLOPS of a 1024x1024x1024 MatMul on ONNX Runtime. */
-  readonly matmul: number;
-}
+type Versions = BenchmarkResults["versions"];
 
-async function measure(workload: Workload, index: number, seconds: number): Promise<Measured> {
-  const compile: Record<string, number> = {};
-  const programs: Awaited<ReturnType<typeof compileProgram>>[] = [];
-  const alternatives: Alternative[] = [];
-  const { data, samples, model } = workload;
-  for (const name of programNames) {
-    const start = performance.now();
-    const program = await compileProgram(workload, name);
-    compile[name] = performance.now() - start;
-    programs.push(program);
-    alternatives.push({ name, run: async () => void (await program.run(data)) });
+async function measure(
+  workload: Workload,
+  peers: ReadonlyMap<string, Command>,
+  seconds: number,
+): Promise<{ measured: Measured; versions: Versions }> {
+  const { id, name, samples } = workload;
+  const memory = await measureMemory(workload);
+  const own = await ours(workload);
+  const contest = await startContest(workload, peers);
+  try {
+    const all = await interleave([...own.alternatives, ...contest.alternatives], seconds);
+    const timings = all.slice(0, own.alternatives.length);
+    const theirs = contest.alternatives
+      .map(({ kind, difference }, k): PeerTiming => {
+        const timing = all[own.alternatives.length + k] as (typeof all)[number];
+        return { ...timing, kind, ...(difference === undefined ? {} : { difference }) };
+      })
+      .filter((peer) => !Object.hasOwn(contest.refused, peer.name));
+    const profiles = {
+      [plain]: await profile(workload, plain),
+      [clippedSum]: await profile(workload, clippedSum),
+    };
+    const steps = targets.privateStep.on.includes(id) ? { steps: await measureSteps(workload, seconds / 2) } : {};
+    const found = {
+      compile: own.compile,
+      memory,
+      timings,
+      ...steps,
+      peers: theirs,
+      refused: contest.refused,
+      profiles,
+    };
+    const measured = { id, name, samples, elements: elementsOf(workload), ...found };
+    return { measured, versions: contest.versions };
+  } finally {
+    contest.stop();
+    await own.release();
   }
-  // The loop has a session of its own: it must not warm that of the mean gradient.
-  const one = await compileProgram(workload, plain);
-  const take = (tensor: Tensor, n: number) => takeSamples(tensor, 0, n, n + 1);
-  const loop = async () => {
-    for (let n = 0; n < samples; n++) await one.run({ x: take(data.x, n), target: take(data.target, n) });
-  };
-  const timings = await interleave([...alternatives, { name: "naive loop", run: loop }], seconds);
-  await Promise.all([...programs, one].map((program) => program.release()));
-  const steps = await measureSteps(workload, seconds / 2);
-  const memory = await measureMemory(index, workload);
-  const elements = Object.values(model.parameters).reduce((total, tensor) => total + tensor.data.length, 0);
-  return { workload: workload.name, samples, elements, compile, memory, timings, steps };
 }
 
-const { values: options } = parseArgs({
-  options: {
-    /** Seconds for each workload. */
-    seconds: { type: "string", default: "8" },
-    /** Part of a workload's name. */
-    only: { type: "string", default: "" },
-    /** Write docs/benchmarks.md and docs/benchmarks.json. */
-    write: { type: "boolean", default: false },
-  },
-});
-
-const seconds = Number(options.seconds);
-const machine: Machine = {
-  processor: cpus()[0]?.model.trim() ?? "unknown",
-  cores: cpus().length,
-  node: process.version,
-  matmul: await matmulSpeed(Math.min(2, seconds)),
-};
-const results: Measured[] = [];
-for (const [index, make] of workloads.entries()) {
-  const workload = make();
-  if (!workload.name.includes(options.only)) continue;
-  process.stderr.write(`${workload.name} ...\n`);
-  results.push(await measure(workload, index, seconds));
+async function measureAll({ seconds, workloads, real, peers: folder }: BenchOptions): Promise<BenchmarkResults> {
+  const peers = folder === null ? new Map<string, Command>() : installedPeers(folder);
+  if (folder !== null && peers.size === 0)
+    throw new UsageError(`there are no peers in ${folder}; "npm run peers" sets them up.`);
+  const date = new Date().toISOString().slice(0, 10);
+  const machine = await thisMachine(seconds);
+  const results: Measured[] = [];
+  let versions: Versions = {};
+  for (const spec of workloads) {
+    process.stderr.write(`${spec.name} ...\n`);
+    const found = await measure(makeWorkload(spec), peers, seconds);
+    results.push(found.measured);
+    versions = { ...versions, ...found.versions };
+  }
+  const realResults = real === null ? [] : await measureRealModels(seconds / 2, real);
+  if (results.length + realResults.length === 0) throw new UsageError("--only names no workload and no real model.");
+  return { date, seconds, machine, versions, workloads: results, real: realResults };
 }
-const real = await measureRealModels(seconds, options.only);
-const text = report(machine, results, real);
-process.stdout.write(`${text}\n`);
-if (options.write) {
-  writeFileSync(join("docs", "benchmarks.md"), `${text}\n`);
-  writeFileSync(join("docs", "benchmarks.json"), `${JSON.stringify({ machine, results, real }, null, 2)}\n`);
+
+function writePage(results: BenchmarkResults): void {
+  writeFileSync(join("docs", "benchmarks.md"), `${page(results)}\n`);
+  writeFileSync(join("docs", "benchmarks.svg"), `${chart(results)}\n`);
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const options = benchOptions(args);
+  if (options === "help") process.stdout.write(usage);
+  else if (options.page) writePage(JSON.parse(readFileSync(json, "utf8")) as BenchmarkResults);
+  else {
+    const results = await measureAll(options);
+    process.stdout.write(`${page(results)}\n`);
+    if (!options.write) return;
+    writeFileSync(json, `${JSON.stringify(results, null, 2)}\n`);
+    writePage(results);
+  }
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  process.stderr.write(`bench: ${error.message}\n\n${usage}`);
+  process.exitCode = 2;
 }

@@ -5,7 +5,7 @@ import { encodeModel } from "../src/onnx/encode.js";
 import { build } from "../src/ops/registry.js";
 import { nodeRuntime } from "../src/run/node.js";
 import type { Tensor } from "../src/tensor.js";
-import { interleave } from "./measure.js";
+import { interleave, timed } from "./measure.js";
 
 const size = 1024;
 
@@ -15,10 +15,7 @@ export async function matmulSpeed(seconds: number): Promise<number> {
   const bytes = encodeModel({ inputs: [a, b], outputs: [{ name: "y", value: build.matmul(a, b) }] });
   const session = await nodeRuntime.load(bytes);
   const operand: Tensor = { dtype: "float32", dims: [size, size], data: new Float32Array(size * size).fill(0.5) };
-  const [timing] = await interleave(
-    [{ name: "matmul", run: async () => void (await session.run({ a: operand, b: operand })) }],
-    seconds,
-  );
+  const [timing] = await interleave([timed("matmul", () => session.run({ a: operand, b: operand }))], seconds);
   await session.release();
   return (2 * size ** 3) / ((timing?.median ?? Number.NaN) * 1e6);
 }

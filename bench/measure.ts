@@ -3,7 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 /** Times alternatives in turn, round after round, so that a noisy machine is noisy to all of them alike. */
 export interface Alternative {
   readonly name: string;
-  run(): Promise<void>;
+  /** Milliseconds of one run, over `times` runs in a row. */
+  run(times: number): Promise<number>;
 }
 
 /** Milliseconds: the median over all rounds, and the fastest and slowest tenth. */
@@ -15,26 +16,74 @@ export interface Timing {
   readonly rounds: number;
 }
 
+/** What runs in this process, timed by its clock. */
+export function timed(name: string, once: () => Promise<unknown>): Alternative {
+  return {
+    name,
+    run: async (times) => {
+      const start = performance.now();
+      for (let k = 0; k < times; k++) await once();
+      return (performance.now() - start) / times;
+    },
+  };
+}
+
 /** Milliseconds of rest before each timed run. */
 const settle = 20;
 
-/** Runs every alternative once per round for about `seconds`, after two rounds that do not count. */
-export async function interleave(alternatives: readonly Alternative[], seconds: number): Promise<Timing[]> {
-  const times = alternatives.map((): number[] => []);
-  for (let warm = 0; warm < 2; warm++) for (const each of alternatives) await each.run();
-  const end = performance.now() + seconds * 1000;
-  const order = [...alternatives.keys()];
-  for (let round = 0; round < 5 || performance.now() < end; round++) {
+/** Runs shorter than this, in milliseconds, are timed several in a row: the clock and a first run's cold caches weigh less. */
+const shortest = 5;
+
+/** Rounds for each alternative at least, and for one whose run takes more milliseconds than `slow`. */
+const leastRounds = 3;
+const slow = 2000;
+const slowRounds = 1;
+
+interface Entrant {
+  readonly alternative: Alternative;
+  readonly repeats: number;
+  readonly least: number;
+  readonly times: number[];
+  spent: number;
+}
+
+/** After runs that do not count: two of them, or one that is slow. */
+async function warmedUp(alternative: Alternative): Promise<Entrant> {
+  const first = await alternative.run(1);
+  const [once, least] = first > slow ? [first, slowRounds] : [await alternative.run(1), leastRounds];
+  const repeats = once < shortest ? Math.min(100, Math.ceil(shortest / once)) : 1;
+  return { alternative, repeats, least, times: [], spent: 0 };
+}
+
+/**
+ * Runs every alternative in each round for about `seconds`, after runs that do not count. One that has had a
+ * quarter of the time to itself leaves, so that slow ones do not cost the others their rounds.
+ * @param onRound is told after each round how much of the time has passed, 0 to 1
+ */
+export async function interleave(
+  alternatives: readonly Alternative[],
+  seconds: number,
+  onRound: (part: number) => void = () => {},
+): Promise<Timing[]> {
+  const entrants: Entrant[] = [];
+  for (const alternative of alternatives) entrants.push(await warmedUp(alternative));
+  const start = performance.now();
+  const passed = () => (performance.now() - start) / (seconds * 1000);
+  for (;;) {
+    const stays = ({ times, least, spent }: Entrant) => times.length < least || (passed() < 1 && spent < seconds * 250);
+    const staying = entrants.filter(stays);
+    if (staying.length === 0) break;
     // Who runs after whom matters (warm caches, threads still awake), so the order is drawn anew.
-    for (const at of shuffled(order)) {
-      // The runtime's threads spin for a while after a run, on the cores that the next one needs.
+    for (const entrant of shuffled(staying)) {
+      // Threads spin for a while after a run, on the cores that the next one needs.
       await sleep(settle);
-      const start = performance.now();
-      await alternatives[at]?.run();
-      times[at]?.push(performance.now() - start);
+      const took = await entrant.alternative.run(entrant.repeats);
+      entrant.times.push(took);
+      entrant.spent += took * entrant.repeats;
     }
+    onRound(Math.min(1, passed()));
   }
-  return alternatives.map(({ name }, k) => summary(name, times[k] ?? []));
+  return entrants.map(({ alternative, times }) => summary(alternative.name, times));
 }
 
 function shuffled<T>(items: readonly T[]): T[] {

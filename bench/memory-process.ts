@@ -15,21 +15,12 @@
  * "arena" is what the process takes with the runtime's own settings, as programs run.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { InferenceSession } from "onnxruntime-node";
-import { compileProgram, type ProgramName } from "./programs.js";
+import { compileProgram, type ProgramName, runnerOf } from "./programs.js";
 import { peakResident, resetPeak } from "./resident.js";
-import { workloads } from "./workloads.js";
+import { sessionsWith } from "./sessions.js";
+import { makeWorkload, workloads } from "./workloads.js";
 
 const runs = 3;
-
-/** Every session of this process allocates each tensor for itself. */
-function withoutArena(): void {
-  const { create } = InferenceSession;
-  Object.assign(InferenceSession, {
-    create: (model: Uint8Array, options: InferenceSession.SessionOptions) =>
-      create.call(InferenceSession, model, { ...options, enableCpuMemArena: false, enableMemPattern: false }),
-  });
-}
 
 /** Frees the last run's results, which the garbage collector finds once nothing on the stack refers to them. */
 async function collect(): Promise<void> {
@@ -40,21 +31,23 @@ async function collect(): Promise<void> {
   }
 }
 
-async function measure(index: number, name: ProgramName): Promise<number> {
-  const workload = workloads[index]?.();
-  if (!workload) throw new RangeError(`there is no workload ${index}`);
+async function measure(id: string, name: ProgramName): Promise<number> {
+  const spec = workloads.find((each) => each.id === id);
+  if (!spec) throw new RangeError(`there is no workload ${id}`);
+  const workload = makeWorkload(spec);
   // Where the peak cannot be reset, a first run would hide that of the others.
   if (resetPeak()) {
     const first = await compileProgram(workload, name);
-    await first.run(workload.data);
+    await runnerOf(name, workload, first)();
     await first.release();
   }
   const program = await compileProgram(workload, name);
+  const run = runnerOf(name, workload, program);
   await collect();
   const before = process.memoryUsage.rss();
   resetPeak();
-  for (let run = 0; run < runs; run++) {
-    await program.run(workload.data);
+  for (let k = 0; k < runs; k++) {
+    await run();
     await collect();
   }
   const peak = peakResident();
@@ -62,6 +55,7 @@ async function measure(index: number, name: ProgramName): Promise<number> {
   return peak - before;
 }
 
-const [index, name, allocation] = process.argv.slice(2);
-if (allocation === "needed") withoutArena();
-process.send?.(await measure(Number(index), name as ProgramName));
+const [id = "", name, allocation] = process.argv.slice(2);
+const options = allocation === "needed" ? { enableCpuMemArena: false, enableMemPattern: false } : {};
+const { result } = await sessionsWith(options, () => measure(id, name as ProgramName));
+process.send?.(result);

@@ -1,7 +1,7 @@
 /** Peak memory of a workload's programs, each in a process of its own; memory-process.ts says what it is. */
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { type ProgramName, programNames } from "./programs.js";
+import { clippedSum, elementsOf, type ProgramName, plain, programNames } from "./programs.js";
 import { peakSource } from "./resident.js";
 import type { Workload } from "./workloads.js";
 
@@ -10,8 +10,8 @@ export interface ProgramMemory {
   readonly name: ProgramName;
   /** Alive at once: every tensor allocated and freed for itself. */
   readonly needed: number;
-  /** With the runtime's own settings. */
-  readonly arena: number;
+  /** With the runtime's own settings; of the two programs that the target is about. */
+  readonly arena?: number;
 }
 
 export interface Memory {
@@ -30,10 +30,10 @@ const allocator = {
   MALLOC_TOP_PAD_: "0",
 };
 
-function peak(index: number, name: ProgramName, allocation: "needed" | "arena"): Promise<number> {
+function peak(id: string, name: ProgramName, allocation: "needed" | "arena"): Promise<number> {
   const file = fileURLToPath(new URL("memory-process.js", import.meta.url));
   return new Promise((resolve, reject) => {
-    const child = fork(file, [`${index}`, name, allocation], {
+    const child = fork(file, [id, name, allocation], {
       execArgv: ["--expose-gc"],
       env: { ...process.env, ...allocator },
     });
@@ -49,12 +49,12 @@ function peak(index: number, name: ProgramName, allocation: "needed" | "arena"):
   });
 }
 
-/** @param index the workload's place among all workloads, as processes cannot hand each other models */
-export async function measureMemory(index: number, { model, samples }: Workload): Promise<Memory> {
-  const elements = Object.values(model.parameters).reduce((total, { data }) => total + data.length, 0);
+export async function measureMemory(workload: Workload): Promise<Memory> {
   const programs: ProgramMemory[] = [];
   for (const name of programNames) {
-    programs.push({ name, needed: await peak(index, name, "needed"), arena: await peak(index, name, "arena") });
+    const needed = await peak(workload.id, name, "needed");
+    const own = name === plain || name === clippedSum ? { arena: await peak(workload.id, name, "arena") } : {};
+    programs.push({ name, needed, ...own });
   }
-  return { source: peakSource, materialised: 4 * samples * elements, programs };
+  return { source: peakSource, materialised: 4 * workload.samples * elementsOf(workload), programs };
 }

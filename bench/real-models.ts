@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { nodesBefore } from "../src/graph/walk.js";
 import { loadModel, type Model, perSample, want } from "../src/index.js";
 import { takeSamples } from "../src/samples.js";
-import { interleave, type Timing } from "./measure.js";
+import { interleave, type Timing, timed } from "./measure.js";
 import { type RealModel, realModels } from "./real/models.js";
 import { peakResident } from "./resident.js";
 
@@ -68,11 +68,7 @@ async function timings(real: RealModel, model: Model, seconds: number): Promise<
     }
   };
   const measured = await interleave(
-    [
-      { name: "mean gradient", run: async () => void (await mean.run(data)) },
-      { name: "norms", run: async () => void (await norms.run(data)) },
-      { name: "naive loop", run: loop },
-    ],
+    [timed("mean gradient", () => mean.run(data)), timed("norms", () => norms.run(data)), timed("naive loop", loop)],
     seconds,
   );
   await Promise.all([mean, norms, one].map((program) => program.release()));

@@ -1,6 +1,6 @@
 /** What a step of private training costs beside the ordinary step of the same batch. */
 import { PrivateTrainer, sgd, Trainer } from "../src/index.js";
-import { interleave, type Timing } from "./measure.js";
+import { interleave, type Timing, timed } from "./measure.js";
 import type { Workload } from "./workloads.js";
 
 /** Whole steps: gradients, clipping and noise where it is private, and the optimiser. */
@@ -19,13 +19,8 @@ export async function measureSteps({ model, data, loss, samples }: Workload, sec
     noiseMultiplier: 1,
     delta: 1e-5,
   });
-  const [first, second] = await interleave(
-    [
-      { name: "plain step", run: async () => void (await plain.step()) },
-      { name: "private step", run: async () => void (await secret.step()) },
-    ],
-    seconds,
-  );
+  const steps = [timed("plain step", () => plain.step()), timed("private step", () => secret.step())];
+  const [first, second] = await interleave(steps, seconds);
   await Promise.all([plain.release(), secret.release()]);
   return { plain: first as Timing, private: second as Timing };
 }

@@ -1,5 +1,5 @@
 /** What per-sample results cost: four ways over the same batch, in turn, on ONNX Runtime. */
-import { interleave } from "../../bench/measure.js";
+import { interleave, timed } from "../../bench/measure.js";
 import { losses, type Model, perSample, type Want, want } from "../../src/index.js";
 import { miniBatches, type Parameters } from "../../src/train/index.js";
 import { countOf, type Digits } from "./data.js";
@@ -59,27 +59,21 @@ export async function timeBatch(
   for (const single of singles) loopNorms.push(normOf((await mean.run(single, options)).result));
   const found = (await norms.run(batch, options)).result.total.data;
 
-  const start = performance.now();
+  const loop = async () => {
+    for (const single of singles) await mean.run(single, options);
+  };
   const measured = await interleave(
     [
-      { name: "plain mean gradient", run: async () => void (await mean.run(batch, options)) },
-      { name: "every digit's norm", run: async () => void (await norms.run(batch, options)) },
-      { name: "every digit's gradient", run: async () => void (await gradients.run(batch, options)) },
-      {
-        name: "naive loop, one digit at a time",
-        run: async () => {
-          for (const single of singles) await mean.run(single, options);
-        },
-      },
-      // Takes part in the turns, so that drawing the bar is in nobody's time.
-      { name: "", run: async () => onProgress(Math.min(1, (performance.now() - start) / (seconds * 1000))) },
+      timed("plain mean gradient", () => mean.run(batch, options)),
+      timed("every digit's norm", () => norms.run(batch, options)),
+      timed("every digit's gradient", () => gradients.run(batch, options)),
+      timed("naive loop, one digit at a time", loop),
     ],
     seconds,
+    onProgress,
   );
   const plain = measured[0]?.median ?? Number.NaN;
-  const times = measured
-    .filter(({ name }) => name)
-    .map(({ name, median }) => ({ name, milliseconds: median, ratio: median / plain }));
+  const times = measured.map(({ name, median }) => ({ name, milliseconds: median, ratio: median / plain }));
   return {
     samples: countOf(batch),
     rounds: measured[0]?.rounds ?? 0,

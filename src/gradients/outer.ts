@@ -223,7 +223,7 @@ export class Outer implements Factored {
   /**
    * One position: with means r and c of the factors and r', c' what is left of them, r c is near the mean of
    * the gradients, and they less r c are r c' + r' columns. From the sum of the squares of these, the square
-   * of their own mean is taken.
+   * of their own mean is taken. (Where the factors vary much and their products hardly do, rounding shows.)
    */
   #contractSquares(build: Build): Value {
     const { rows, columns, viewed } = this;

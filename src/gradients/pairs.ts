@@ -100,10 +100,12 @@ const mostParts = 8;
 
 /** The sum of what `part` gives for the positions from `start` to before `end`, in a few parts. */
 function byParts(build: Build, positions: number, part: (start: number, end: number) => Value): Value {
-  const size = Math.max(1, Math.ceil(positions / mostParts));
-  const parts = [part(0, Math.min(size, positions))];
-  for (let start = size; start < positions; start += size) parts.push(part(start, Math.min(start + size, positions)));
-  return added(build, parts);
+  const size = Math.ceil(positions / mostParts);
+  const starts = Array.from({ length: Math.ceil(positions / size) }, (_, k) => k * size);
+  return added(
+    build,
+    starts.map((start) => part(start, Math.min(start + size, positions))),
+  );
 }
 
 /** Positions from `start` to before `end` along an axis. */

@@ -4,7 +4,7 @@
  */
 import { elementsOf, factorOf, type Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
-import { random } from "../nn/random.js";
+import { type Random, random } from "../nn/random.js";
 import type { Build } from "../ops/build.js";
 import type { Piece, Separation } from "./separate.js";
 
@@ -23,12 +23,22 @@ export interface Signs {
 /** The same for the same seed, name and shape, wherever it is drawn. */
 export function drawSigns(seed: number, name: string, shape: Shape, dims: number): Signs {
   const source = random(hashOf(`${seed} ${name}`));
-  const draw = (size: number) => ({
-    size,
-    data: new Int8Array(size * dims).map(() => (source.uniform(-1, 1) < 0 ? -1 : 1)),
-  });
+  const draw = (size: number) => ({ size, data: signsFrom(source, size * dims) });
   const sizes = [shape.slice(0, 1), shape.slice(1)].map((part) => factorOf(elementsOf(part) ?? Number.NaN));
   return { dims, rows: draw(sizes[0] as number), columns: draw(sizes[1] as number) };
+}
+
+/** Signs taken from the leading bits of each random number. */
+const bitsTaken = 24;
+
+function signsFrom(source: Random, count: number): Int8Array {
+  const signs = new Int8Array(count);
+  for (let start = 0; start < count; start += bitsTaken) {
+    const bits = source.uniform(0, 2 ** bitsTaken);
+    const end = Math.min(start + bitsTaken, count);
+    for (let k = start; k < end; k++) signs[k] = (bits >> (k - start)) & 1 ? 1 : -1;
+  }
+  return signs;
 }
 
 /** FNV-1a of the text's UTF-16 units: seeds for different names. */

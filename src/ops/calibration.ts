@@ -4,31 +4,31 @@
  */
 export const calibration = {
   /** A multiply-add of a large matrix product. */
-  multiplyAdd: 0.026,
+  multiplyAdd: 0.024,
   /** A float read and written by an element-wise operator. */
-  float: 0.35,
+  float: 0.23,
   /** A float chosen by Where. */
-  chosen: 0.85,
+  chosen: 0.71,
   /** A float squared and summed by ReduceSumSquare. */
-  squared: 1,
+  squared: 0.96,
   /** A float moved by a Transpose of the last two axes. */
-  transposed: 1.2,
+  transposed: 0.35,
   /** A row copied by Gather or Slice, and each float of it. */
-  gatheredRow: 8,
-  gatheredFloat: 0.3,
-  slicedFloat: 0.6,
+  gatheredRow: 8.5,
+  gatheredFloat: 0.076,
+  slicedFloat: 0.24,
   /** A float added to its place by ScatterElements. */
-  scattered: 10,
+  scattered: 7,
   /** A float that a convolution of single channels writes, its offsets counted as the runtime pads them. */
-  oneHotFloat: 0.8,
+  oneHotFloat: 0.56,
   /** A float that ConvTranspose adds to its place. */
-  folded: 0.4,
+  folded: 1.1,
   /** A weight that ConvTranspose brings into order, image by image. */
-  repacked: 0.75,
+  repacked: 0.45,
   /** A weight transposed in pieces of a kernel's size. */
-  shuffledWeight: 11,
+  shuffledWeight: 2.2,
   /** An element of a window that MaxPool looks at while it notes where the maximum is. */
-  notedMaximum: 4.2,
+  notedMaximum: 3.3,
   /** Running one node. */
-  node: 1500,
+  node: 670,
 } as const;

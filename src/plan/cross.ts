@@ -1,5 +1,5 @@
 /** Inner products of the gradients of two batches. */
-import { cheapest } from "../gradients/factored.js";
+import { cheapest, sizeOfGradient } from "../gradients/factored.js";
 import { factorsOf, smallest, withFactors } from "../gradients/held.js";
 import { pairProducts } from "../gradients/pairs.js";
 import { bindShape, N } from "../graph/dim.js";
@@ -23,14 +23,28 @@ export function factors(): Want<Returned> {
   };
 }
 
+/** Of the others' gradients multiplied out, no more numbers are held at a time, unless by few samples. */
+const mostAtOnce = 2 ** 24;
+const fewestAtOnce = 16;
+
 /** `[N, M]` for one parameter. */
 function crossOf({ plan, others, factor }: Wanted, parameter: string): Value {
   const own = plan.factored(parameter);
+  const form = smallest(build, own);
   const given = kept(plan, parameter).map(([name, { dtype, shape }]) =>
     factor(name, { dtype, shape: bindShape(shape, others) }),
   );
-  const other = withFactors(smallest(build, own), given);
-  return cheapest(pairProducts(own, other, others)).emit(build);
+  const products = (start: number, end: number) => {
+    const part = given.map((value) => (end - start === others ? value : build.slice(value, 0, start, end)));
+    return cheapest(pairProducts(own, withFactors(form, part), end - start));
+  };
+  const whole = products(0, others);
+  const most = Math.max(fewestAtOnce, Math.floor(mostAtOnce / sizeOfGradient(own)));
+  const multiplied = form.kind !== "dense" && (whole.dense || form.kind === "sum");
+  if (!multiplied || others <= most) return whole.emit(build);
+  const starts = Array.from({ length: Math.ceil(others / most) }, (_, k) => k * most);
+  const parts = starts.map((start) => products(start, Math.min(start + most, others)).emit(build));
+  return build.concat(parts, 1);
 }
 
 /**

@@ -132,8 +132,11 @@ class FileSource implements Source {
   async #read(which: (axis: number | null) => boolean, from = 0, to = 0): Promise<Batch> {
     const batch: Record<string, Data> = {};
     for (const [name, { sampleAxis: axis }] of this.options.expected) {
-      if (!this.file.layout.has(name) || !which(axis)) continue;
-      batch[name] = await this.file.read(name, axis === null ? undefined : { axis, from, to });
+      const layout = this.file.layout.get(name);
+      if (!layout || !which(axis)) continue;
+      // What lacks the axis is of the wrong shape, which is found out when the batch is prepared.
+      const part = axis === null || axis >= layout.dims.length ? undefined : { axis, from, to };
+      batch[name] = await this.file.read(name, part);
     }
     return batch;
   }

@@ -1,17 +1,18 @@
 /** From an objective and what is wanted of it to a plan, and from the plan to the graph of a program. */
 import { perSampleGradients } from "../autodiff/per-sample.js";
-import { frugalOrder } from "../emit/order.js";
+import { frugalOrder, type Ordered } from "../emit/order.js";
 import { simplify } from "../emit/simplify.js";
 import { storedAsFloat16 } from "../emit/storage.js";
 import { PergradError } from "../errors.js";
 import { Dense } from "../gradients/dense.js";
-import { N } from "../graph/dim.js";
-import { leaf, type Value } from "../graph/value.js";
+import { bindShape, N } from "../graph/dim.js";
+import { leaf, nodeOf, type Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
 import { build } from "../ops/registry.js";
 import { allDemands, asksOfGradients, Plan } from "../plan/planner.js";
 import type { Strategy } from "../plan/strategy.js";
-import type { Wants } from "../plan/want.js";
+import type { Returned, Wants } from "../plan/want.js";
+import type { Tensor } from "../tensor.js";
 import type { Objective } from "./objective.js";
 import type { Others } from "./others.js";
 import type { Scalar } from "./scalars.js";
@@ -26,15 +27,13 @@ export interface PlanningOptions {
 }
 
 /** Names in the emitted graph: those of the model's own inputs and parameters, and `<want>/<tensor>` for results. */
-export interface Emitted {
+export interface Emitted extends Ordered {
   readonly inputs: readonly Value[];
   readonly parameters: readonly Value[];
   readonly vectors: readonly Vector[];
   readonly factors: readonly Factor[];
   readonly scalars: readonly Scalar[];
   readonly outputs: readonly Output[];
-  /** The outputs' values, in the order in which they are computed from the last to the first. */
-  readonly order: readonly Value[];
 }
 
 /** An input of a want's own: a tensor of a parameter's shape. */
@@ -122,6 +121,34 @@ export function emit(objective: Objective, plan: Plan, wants: Wants, others: Rea
   const counter = counted ?? expected.find(({ sampleAxis }) => sampleAxis !== null);
   const inputs = expected.map(({ value }) => value).filter((value) => leaves.has(value) || value === counter?.value);
   const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
-  const order = frugalOrder(outputs.map(({ value }) => value));
-  return { inputs, parameters, vectors, factors, scalars, outputs, order };
+  const ordered = frugalOrder(outputs.map(({ value }) => value));
+  return { inputs, parameters, vectors, factors, scalars, outputs, ...ordered };
+}
+
+const reshapes = ["Reshape", "Squeeze", "Unsqueeze", "Flatten"];
+
+/**
+ * The outputs before they are brought into shape at last: the runtime copies what it reshapes into an output,
+ * and `shaped` gives the same for nothing.
+ */
+export function unshaped({ outputs, order }: Emitted): Pick<Emitted, "outputs" | "order"> {
+  return {
+    outputs: outputs.map((output) => ({ ...output, value: beforeReshape(output.value) })),
+    order: order.map(beforeReshape),
+  };
+}
+
+function beforeReshape(value: Value): Value {
+  const node = nodeOf(value);
+  const from = node && reshapes.includes(node.op) ? node.inputs[0] : null;
+  return from && nodeOf(from) ? beforeReshape(from) : value;
+}
+
+/** What the outputs before their last reshape hold, in the outputs' own shapes. */
+export function shaped(returned: Returned, outputs: readonly Output[], samples: number): Returned {
+  const inShape = outputs.flatMap(({ name, value }) => {
+    const tensor = returned[name];
+    return tensor ? [[name, { ...tensor, dims: bindShape(value.shape, samples) } as Tensor] as const] : [];
+  });
+  return Object.fromEntries(inShape);
 }

@@ -1,7 +1,6 @@
 /** How many samples a program computes at a time. */
-import { bytesAt, bytesOfValue, type MemoryUse, memoryOf } from "../emit/memory.js";
+import { bytesAt, bytesOfValue, type MemoryUse } from "../emit/memory.js";
 import { PergradError } from "../errors.js";
-import type { Value } from "../graph/value.js";
 import { sizeOf } from "../tensor.js";
 import type { Expected } from "./data.js";
 import { type Output, whyWhole } from "./split.js";
@@ -49,12 +48,11 @@ export class Microbatches {
   readonly #whole: string | undefined;
 
   constructor(
-    { outputs, order }: { readonly outputs: readonly Output[]; readonly order: readonly Value[] },
+    { outputs, memory }: { readonly outputs: readonly Output[]; readonly memory: MemoryUse },
     private readonly expected: ReadonlyMap<string, Expected>,
     private readonly defaults: MemoryOptions,
   ) {
-    checkMemoryOptions(defaults);
-    this.memory = memoryOf(order);
+    this.memory = memory;
     this.#outputs = outputs;
     this.#whole = whyWhole(outputs, expected);
   }

@@ -26,9 +26,15 @@ export class Others {
     private readonly first: Returned,
   ) {}
 
+  /** Takes the program over. Throws what `run` throws on bad data. */
   static async of(program: FactorProgram, batch: OtherBatch): Promise<Others> {
-    const { factors } = await program.run(batch, {});
-    return new Others(program, batch, samplesOf(factors), factors);
+    try {
+      const { factors } = await program.run(batch, {});
+      return new Others(program, batch, samplesOf(factors), factors);
+    } catch (error) {
+      await program.release();
+      throw error;
+    }
   }
 
   /** By the names that the want gave them. Throws BATCH_MISMATCH, and what `run` throws. */

@@ -16,9 +16,9 @@ import { Workers } from "../run/workers.js";
 import { arrayOf, sizeOf, type Tensor } from "../tensor.js";
 import { type Data, type Prepared, prepare } from "./data.js";
 import type { Dataset } from "./dataset.js";
-import { type Emitted, emit, inputsOf, ownInputs, type PlanningOptions, planFor } from "./emitted.js";
+import { type Emitted, emit, inputsOf, ownInputs, type PlanningOptions, planFor, shaped, unshaped } from "./emitted.js";
 import { Explanation } from "./explanation.js";
-import { type MemoryOptions, Microbatches } from "./microbatches.js";
+import { checkMemoryOptions, type MemoryOptions, Microbatches } from "./microbatches.js";
 import { type Objective, type ObjectiveOptions, objectiveOf, parameterValue } from "./objective.js";
 import { type OtherBatch, Others } from "./others.js";
 import { type MaxNorms, scalarFeeds } from "./scalars.js";
@@ -83,15 +83,21 @@ export class Program<W extends Wants> {
 
   /** Compiles; see `perSample`. */
   static async compile<W extends Wants>(model: Model, options: ProgramOptions<W>): Promise<Program<W>> {
+    checkMemoryOptions(options);
     const objective = objectiveOf(model, options);
     const plan = planFor(objective, options.want, options);
     const others = await compileOthers(model, options);
-    const emitted = emit(objective, plan, options.want, others);
-    const bytes = encodeModel({ inputs: inputsOf(emitted), outputs: emitted.outputs, order: emitted.order });
-    const threads = options.threads === undefined ? {} : { threads: options.threads };
-    // Within a budget no memory is kept in reserve.
-    const session = await load(bytes, { ...threads, reserve: options.memoryBudget === undefined }, options.workers);
-    return new Program(objective, options, plan, emitted, session, others);
+    try {
+      const emitted = emit(objective, plan, options.want, others);
+      const bytes = encodeModel({ inputs: inputsOf(emitted), ...unshaped(emitted) });
+      const threads = options.threads === undefined ? {} : { threads: options.threads };
+      // Within a budget no memory is kept in reserve.
+      const session = await load(bytes, { ...threads, reserve: options.memoryBudget === undefined }, options.workers);
+      return new Program(objective, options, plan, emitted, session, others);
+    } catch (error) {
+      await releaseAll(others);
+      throw error;
+    }
   }
 
   /** The model that was compiled, with its parameters' values. */
@@ -185,12 +191,13 @@ export class Program<W extends Wants> {
 
   async #once({ feeds, samples }: Prepared, options: RunOptions): Promise<Returned> {
     if (samples === 0) return this.#empty();
-    return this.#session.run({
+    const returned = await this.#session.run({
       ...this.#feed(feeds, options.parameters),
       ...this.#vectors(options.vectors),
       ...(await this.#factors(options)),
       ...scalarFeeds(this.#emitted.scalars, options.maxNorms),
     });
+    return shaped(returned, this.#emitted.outputs, samples);
   }
 
   /** The program as an ONNX model: inputs and results as tensors, parameters stored inside. */
@@ -215,7 +222,7 @@ export class Program<W extends Wants> {
   /** Frees the runtime's memory. The program cannot run afterwards. */
   async release(): Promise<void> {
     await this.#session.release();
-    for (const others of this.#others.values()) await others.release();
+    await releaseAll(this.#others);
   }
 
   #feed(
@@ -291,12 +298,21 @@ async function load(bytes: Uint8Array, options: RuntimeOptions, workers: Workers
 /** The gradients of the wants' other batches, by the names of the wants. */
 async function compileOthers(model: Model, options: ProgramOptions<Wants>): Promise<Map<string, Others>> {
   const found = new Map<string, Others>();
-  for (const [name, { others }] of Object.entries(options.want)) {
-    if (!others) continue;
-    const program = await Program.compile(model, { ...options, want: { factors: factorsOfOthers() } });
-    found.set(name, await Others.of(program, others));
+  try {
+    for (const [name, { others }] of Object.entries(options.want)) {
+      if (!others) continue;
+      const program = await Program.compile(model, { ...options, want: { factors: factorsOfOthers() } });
+      found.set(name, await Others.of(program, others));
+    }
+  } catch (error) {
+    await releaseAll(found);
+    throw error;
   }
   return found;
+}
+
+async function releaseAll(others: ReadonlyMap<string, Others>): Promise<void> {
+  for (const each of others.values()) await each.release();
 }
 
 function checkShape(whose: string, { dtype, shape }: Value, name: string, tensor: Tensor): Tensor {

@@ -142,6 +142,26 @@ describe("the other batch", () => {
     expect((await (await compile(3)).run(one.batch(0, 1))).influence.dims).toEqual([0, 3]);
   });
 
+  it("is multiplied out in several parts where it is large", async () => {
+    const wide: Tested = {
+      model: nn.trace({ x: ["N", 40, 550] }, { layer: nn.linear(550, 550), last: nn.linear(550, 3) }, ({ x }, parts) =>
+        parts.last(parts.layer(x).tanh().sum([1])),
+      ),
+      batch: (samples, seed) => ({ x: waves([samples, 40, 550], seed), target: ids([samples], 3, seed) }),
+    };
+    const [batch, other] = [wide.batch(2, 1), wide.batch(60, 2)];
+    const program = await perSample(wide.model, {
+      loss,
+      parameters: ["layer.weight"],
+      want: { influence: want.cross(other), gradients: want.gradients() },
+    });
+    programs.push(program);
+    expect(Buffer.from(program.encode()).includes("Concat")).toBe(true);
+    const { influence, gradients } = await program.run(batch);
+    const others = (await program.run(other)).gradients;
+    expectNear(influence.data, products(gradients, others, 2, 60));
+  });
+
   it("is checked as a batch is", async () => {
     const { x } = one.batch(2, 1);
     await expect(perSample(one.model, { loss, want: { c: want.cross({ x: x as Tensor }) } })).rejects.toMatchObject({

@@ -47,7 +47,7 @@ describe("want.project", () => {
 
   it("draws the same signs for a seed and a parameter, on every machine", () => {
     const signs = (seed: number, name: string) => [...drawSigns(seed, name, [3, 2, 2], 4).columns.data].join(" ");
-    expect(signs(1, "weight")).toBe("1 1 -1 1 -1 -1 1 1 1 1 -1 -1 -1 -1 1 1");
+    expect(signs(1, "weight")).toBe("-1 -1 1 -1 -1 -1 1 1 1 1 -1 1 1 1 1 -1");
     expect(signs(2, "weight")).not.toBe(signs(1, "weight"));
     expect(signs(1, "bias")).not.toBe(signs(1, "weight"));
   });

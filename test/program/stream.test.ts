@@ -207,6 +207,9 @@ describe("a stream", () => {
     await expect(program.runAll(path)).rejects.toEqual(code("MISSING_TENSOR"));
     await writeTensors(path, { x: whole.x, target: targetOf(4) });
     await expect(program.runAll(path)).rejects.toThrow(/holds 4 samples, but "x" holds 11/);
+    const flat = { dtype: "float32", dims: [33], data: whole.x.data } as const;
+    await writeTensors(path, { x: flat, target: whole.target });
+    await expect(program.runAll(path)).rejects.toEqual(code("SHAPE_MISMATCH"));
     await expect(program.runAll(whole, { batchSize: 0 })).rejects.toEqual(code("INVALID_ARGUMENT"));
   });
 

@@ -1,0 +1,74 @@
+/** The benchmark's command line. */
+import { parseArgs } from "node:util";
+import { defaultFolder } from "./peers/installed.js";
+import { type WorkloadSpec, workloads } from "./workloads.js";
+
+export interface BenchOptions {
+  /** Seconds of interleaved runs for each workload. */
+  readonly seconds: number;
+  readonly workloads: readonly WorkloadSpec[];
+  /** Part of real models' names; nothing leaves them all in, null leaves them out. */
+  readonly real: string | null;
+  /** Where peers are; null without peers. */
+  readonly peers: string | null;
+  readonly write: boolean;
+  readonly page: boolean;
+}
+
+/** The command was used wrongly; the message says how. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+const known = {
+  seconds: { type: "string" },
+  only: { type: "string" },
+  quick: { type: "boolean", default: false },
+  peers: { type: "boolean", default: false },
+  "peers-folder": { type: "string", default: defaultFolder },
+  write: { type: "boolean", default: false },
+  page: { type: "boolean", default: false },
+  help: { type: "boolean", default: false },
+} as const;
+
+export const usage = `Usage: npm run bench -- [options]
+
+  --only ID          one workload (${workloads.map(({ id }) => id).join(", ")}),
+                     or all that have ID in their names, or "real" for the real models
+  --peers            beside PyTorch, Opacus, JAX, jax-js and tfjs, as far as "npm run peers" could set them up
+  --peers-folder DIR where it did (default ${defaultFolder})
+  --seconds S        seconds of runs for each workload (default 12, with peers 20)
+  --quick            as few runs as possible: to see that all works
+  --write            write docs/benchmarks.json, .md and .svg (all workloads only)
+  --page             measure nothing: write the page and the chart anew from docs/benchmarks.json
+`;
+
+/** Throws UsageError. */
+export function benchOptions(args: readonly string[]): BenchOptions | "help" {
+  const given = parsed(args);
+  if (given.help) return "help";
+  const seconds = given.quick ? 0 : Number(given.seconds ?? (given.peers ? 20 : 12));
+  if (!(seconds >= 0 && Number.isFinite(seconds))) throw new UsageError(`--seconds takes a number from 0 up.`);
+  if (given.write && (given.only !== undefined || given.quick))
+    throw new UsageError("--write needs a whole measurement, without --only and --quick.");
+  const { only } = given;
+  const byId = workloads.filter(({ id }) => id === only);
+  const chosen = byId.length > 0 ? byId : workloads.filter(({ name }) => only === undefined || name.includes(only));
+  const real = only === undefined || only === "real" ? "" : chosen.length > 0 ? null : only;
+  return {
+    seconds,
+    workloads: only === "real" ? [] : chosen,
+    real,
+    peers: given.peers ? given["peers-folder"] : null,
+    write: given.write,
+    page: given.page,
+  };
+}
+
+function parsed(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options: known }).values;
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error));
+  }
+}

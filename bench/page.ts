@@ -1,0 +1,204 @@
+/** docs/benchmarks.md, from the results alone. */
+import type { OpTime } from "./profile.js";
+import { clippedSum, plain } from "./programs.js";
+import { realModelsSection } from "./real-models.js";
+import { type BenchmarkResults, type Measured, medianOf, type PeerTiming, titleOf } from "./results.js";
+import { memoryRatio, targets, twiceAsFast, type Verdict, verdictsOf } from "./targets.js";
+
+const milliseconds = (value: number) =>
+  value < 1 ? value.toFixed(3) : value < 10 ? value.toFixed(2) : value.toFixed(1);
+
+const megabytes = (bytes: number | undefined) => (bytes === undefined ? "" : (bytes / 1e6).toFixed(1));
+
+function verdictLine({ what, value, limit, reached, unit }: Verdict): string {
+  const amount = unit === "ms" ? `${value.toFixed(3)} ms` : `${value.toFixed(2)} times`;
+  return `${what}: ${amount} (to reach: ${limit}): ${reached ? "reached" : "**not reached**"}`;
+}
+
+function ownRows({ timings, compile, memory }: Measured): string[] {
+  const base = medianOf(timings, plain);
+  return timings.map(({ name, median, low, high }) => {
+    const needed = memory.programs.find((program) => program.name === name)?.needed;
+    const cells = [
+      name,
+      milliseconds(median),
+      `${milliseconds(low)} - ${milliseconds(high)}`,
+      (median / base).toFixed(2),
+      compile[name]?.toFixed(0) ?? "",
+      megabytes(needed),
+    ];
+    return `| ${cells.join(" | ")} |`;
+  });
+}
+
+const kindNames = {
+  mean: "mean gradient",
+  clipped: "norms + clipped sum",
+  materialised: "all gradients",
+};
+
+/** Ours that computes the same. */
+const counterpart = { mean: plain, clipped: clippedSum, materialised: "all gradients, streamed" };
+
+function peerRow({ name, kind, median, low, high, difference }: PeerTiming, { timings }: Measured): string {
+  const cells = [
+    name,
+    kindNames[kind],
+    milliseconds(median),
+    `${milliseconds(low)} - ${milliseconds(high)}`,
+    (median / medianOf(timings, counterpart[kind])).toFixed(2),
+    difference === undefined ? "" : difference.toExponential(0),
+  ];
+  return `| ${cells.join(" | ")} |`;
+}
+
+function peersTable(measured: Measured): string[] {
+  if (measured.peers.length === 0) return [];
+  return [
+    "| peer | computes | ms, median | 10 % - 90 % | times ours of the same | difference |",
+    "|---|---|---:|---:|---:|---:|",
+    ...measured.peers.map((peer) => peerRow(peer, measured)),
+    "",
+  ];
+}
+
+/** Sentences on what some peers cannot do; the same reason once. */
+function refusals({ refused }: Measured): string[] {
+  const byReason = new Map<string, string[]>();
+  for (const [name, reason] of Object.entries(refused)) byReason.set(reason, [...(byReason.get(reason) ?? []), name]);
+  const lines = [...byReason].map(([reason, names]) => `- ${names.join("; ")}: ${reason}`);
+  return lines.length > 0 ? ["Not measured:", "", ...lines, ""] : [];
+}
+
+export interface Difference {
+  readonly op: string;
+  readonly before: number;
+  readonly after: number;
+}
+
+/** The ops by whose times two programs differ most, the largest difference first. */
+export function largestDifferences(before: readonly OpTime[], after: readonly OpTime[], count = 4): Difference[] {
+  const of = (times: readonly OpTime[], op: string) => times.find((time) => time.op === op)?.milliseconds ?? 0;
+  const ops = [...new Set([...before, ...after].map(({ op }) => op))];
+  return ops
+    .map((op) => ({ op, before: of(before, op), after: of(after, op) }))
+    .sort((a, b) => Math.abs(b.after - b.before) - Math.abs(a.after - a.before))
+    .slice(0, count);
+}
+
+function topOps(times: readonly OpTime[]): string {
+  const total = times.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+  const shares = times
+    .slice(0, 5)
+    .map(({ op, milliseconds }) => `${op} ${((100 * milliseconds) / total).toFixed(0)} %`);
+  return `${shares.join(", ")}, of ${milliseconds(total)} ms`;
+}
+
+/** Where the time goes, and by which ops norms + clipped sum differ from the mean gradient. */
+function why({ profiles }: Measured): string[] {
+  const [before, after] = [profiles[plain], profiles[clippedSum]];
+  if (!before || !after) return [];
+  const changes = largestDifferences(before, after).map(
+    ({ op, before, after }) =>
+      `${op} ${after >= before ? "+" : "-"}${milliseconds(Math.abs(after - before))} ms (${milliseconds(before)} to ${milliseconds(after)})`,
+  );
+  return [
+    "Why, by the runtime's profile of both programs:",
+    "",
+    `- mean gradient: ${topOps(before)}`,
+    `- norms + clipped sum: ${topOps(after)}`,
+    `- from the one to the other: ${changes.join(", ")}`,
+    "",
+  ];
+}
+
+function section(measured: Measured, number: number): string[] {
+  const { samples, elements, memory } = measured;
+  const verdicts = verdictsOf(measured);
+  return [
+    `## ${number}. ${titleOf(measured)}`,
+    "",
+    "| ours | ms, median | 10 % - 90 % | times the mean gradient | compile, ms | peak memory, MB |",
+    "|---|---:|---:|---:|---:|---:|",
+    ...ownRows(measured),
+    "",
+    ...peersTable(measured),
+    ...refusals(measured),
+    ...verdicts.map((verdict) => `- ${verdictLine(verdict)}`),
+    "",
+    ...(verdicts.every(({ reached }) => reached) ? [] : why(measured)),
+    `Multiplied out, the gradients alone are ${samples} x ${elements.toLocaleString("en-US")} floats, ${megabytes(memory.materialised)} MB. With the runtime's own allocator, peak memory of norms + clipped sum is ${memoryRatio(measured, "arena").toFixed(2)} times the mean gradient's.`,
+    "",
+  ];
+}
+
+/** Every target, with how many workloads reach it and which do not. */
+function summary(results: BenchmarkResults): string[] {
+  const verdicts = results.workloads.map((measured, k) => ({ number: k + 1, found: verdictsOf(measured) }));
+  const kinds: readonly [starts: string, text: string][] = [
+    [
+      "time of norms + clipped sum, beside the mean gradient",
+      `norms + clipped sum in at most ${targets.clippedTime("")} times the mean gradient's time (ResNet: ${targets.clippedTime("resnet18")})`,
+    ],
+    ["peak memory", `norms + clipped sum in at most ${targets.clippedMemory} times its peak memory`],
+    ["time of norms + clipped sum, beside the fastest", "norms + clipped sum faster than the fastest peer's"],
+    ["time of the mean gradient, beside PyTorch", "mean gradient no slower than PyTorch's"],
+    [
+      "a step of private training",
+      `a step of private training, noise and optimiser included, in at most ${targets.privateStep.limit} times the ordinary step's time`,
+    ],
+    ["a whole step", `a whole step of the tiny network in at most ${targets.tinyStep} ms`],
+  ];
+  const rows = kinds.flatMap(([starts, text]) => {
+    const of = verdicts.flatMap(({ number, found }) =>
+      found.filter(({ what }) => what.startsWith(starts)).map(({ reached }) => ({ number, reached })),
+    );
+    if (of.length === 0) return [];
+    const missed = of.filter(({ reached }) => !reached).map(({ number }) => number);
+    return [`| ${text} | ${of.length - missed.length} of ${of.length} | ${missed.join(", ")} |`];
+  });
+  const twice = twiceAsFast(results);
+  const beside =
+    twice.of > 0
+      ? [
+          `| norms + clipped sum at least twice as fast as the fastest peer's, on ${targets.peers.least} workloads | ${twice.count} of ${twice.of} | ${twice.count >= targets.peers.least ? "" : "target not reached"} |`,
+        ]
+      : [];
+  return ["| to reach | reached on | not on |", "|---|---|---|", ...rows, ...beside];
+}
+
+/** A load average from which the machine was not ours alone. */
+const busy = 1.5;
+
+const method =
+  "Alternatives run in turn, ours and the peers', in an order drawn anew each round, with a rest between; runs of less than 5 ms are timed several in a row, and those of more than 2 s once. What counts is the ratio to what ran beside it. The naive loop is our own mean-gradient program run on one sample after another; streamed gradients are handed over in chunks of about 4 MiB (`program.stream`). Peak memory is that of three runs in a process of its own, above what the process held before them (the loaded program, parameters and data), with every tensor allocated and freed for itself.";
+
+const peerMethod =
+  "Peers run in processes of their own and are timed by their own clocks, with the same weights, data, batch and number of threads, in float32, until their results are there. Norms, clipped sums and mean gradients of each were compared with ours before (column *difference*: the largest, over the largest number); one that differs by more than 0.001 takes no part.";
+
+function versionsLine({ versions }: BenchmarkResults): string[] {
+  const all = Object.values(versions).flatMap((packages) => Object.entries(packages));
+  if (all.length === 0) return ["Measured without peers.", ""];
+  return [peerMethod, "", `Peers: ${all.map(([name, version]) => `${name} ${version}`).join(", ")}.`, ""];
+}
+
+/** The page, in Markdown. */
+export function page(results: BenchmarkResults): string {
+  const { machine, date, workloads, real } = results;
+  return [
+    "# Benchmark",
+    "",
+    `Generated from \`benchmarks.json\` by \`npm run bench\`; do not edit. ${method}`,
+    "",
+    ...versionsLine(results),
+    `Machine: ${machine.processor}, ${machine.cores} cores, Node ${machine.node}, ONNX Runtime ${machine.onnxruntime}, its MatMul ${machine.matmul.toFixed(0)} GFLOPS. Measured on ${date}; load average just before: ${machine.load.toFixed(1)}${machine.load > busy ? " (other work was running: times are rough, also beside each other)" : ""}.`,
+    "",
+    ...(workloads.length > 0
+      ? ["![Milliseconds by workload, ours and the peers'](benchmarks.svg)", "", ...summary(results), ""]
+      : []),
+    ...workloads.flatMap((measured, k) => section(measured, k + 1)),
+    ...(real.length > 0 ? [realModelsSection(real)] : []),
+  ]
+    .join("\n")
+    .trimEnd();
+}

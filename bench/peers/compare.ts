@@ -1,0 +1,54 @@
+/** Whether a peer does the same work: its results beside ours. */
+import { perSample, type Tensor, want } from "../../src/index.js";
+import type { PeerKind } from "../results.js";
+import type { Workload } from "../workloads.js";
+
+/** The largest difference that rounding in float32 explains, over the largest number. */
+export const allowedDifference = 1e-3;
+
+type Numbers = ArrayLike<number>;
+
+/** By the names that check's file has: `norms`, and each parameter's place. */
+export type Reference = Readonly<Partial<Record<PeerKind, ReadonlyMap<string, Numbers>>>>;
+
+/** Our own results for the kinds that are compared. */
+export async function referenceOf({ model, loss, data }: Workload): Promise<Reference> {
+  const program = await perSample(model, {
+    loss,
+    want: { mean: want.mean(), clipped: want.clippedSum({ maxNorm: 1 }) },
+  });
+  const { mean, clipped } = await program.run(data);
+  await program.release();
+  const byPlace = (tensors: Readonly<Record<string, Tensor>>) =>
+    Object.keys(model.parameters).map((name, k) => [`${k}`, tensors[name]?.data as Numbers] as const);
+  return {
+    mean: new Map(byPlace(mean)),
+    clipped: new Map([...byPlace(clipped.sum), ["norms", clipped.norms.data as Numbers]]),
+  };
+}
+
+/** The larger of two: the worst difference of norms over the largest norm, and the same of the gradients' elements. */
+export function differenceOf(ours: ReadonlyMap<string, Numbers>, theirs: ReadonlyMap<string, Numbers>): number {
+  const names = [...ours.keys()];
+  const groups = [names.filter((name) => name === "norms"), names.filter((name) => name !== "norms")];
+  return Math.max(...groups.filter((group) => group.length > 0).map((group) => worst(group, ours, theirs)));
+}
+
+function worst(
+  names: readonly string[],
+  ours: ReadonlyMap<string, Numbers>,
+  theirs: ReadonlyMap<string, Numbers>,
+): number {
+  let [difference, largest] = [0, 0];
+  for (const name of names) {
+    const [a, b] = [ours.get(name), theirs.get(name)];
+    if (!a || !b || a.length !== b.length) return Number.POSITIVE_INFINITY;
+    for (let i = 0; i < a.length; i++) {
+      const gap = Math.abs((a[i] as number) - (b[i] as number));
+      if (Number.isNaN(gap)) return Number.POSITIVE_INFINITY;
+      difference = Math.max(difference, gap);
+      largest = Math.max(largest, Math.abs(a[i] as number));
+    }
+  }
+  return largest === 0 && difference === 0 ? 0 : difference / largest;
+}

@@ -1,0 +1,102 @@
+/** The peers' side of one workload: a process each, what it offers, and what of it does the same work as ours. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readTensors, writeTensors } from "../../src/io/files.js";
+import type { Alternative } from "../measure.js";
+import type { PeerKind } from "../results.js";
+import type { Workload } from "../workloads.js";
+import { allowedDifference, differenceOf, type Reference, referenceOf } from "./compare.js";
+import { type Command, PeerFailure, PeerProcess } from "./process.js";
+
+export interface PeerAlternative extends Alternative {
+  readonly kind: PeerKind;
+  readonly difference?: number;
+}
+
+export interface Contest {
+  readonly alternatives: readonly PeerAlternative[];
+  /** What takes no part, and why; who fails in a later run (its time is then NaN) is added. */
+  readonly refused: Readonly<Record<string, string>>;
+  readonly versions: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  stop(): void;
+}
+
+/** Hands each peer the workload's weights and data, and lets it make ready and prove what it offers. */
+export async function startContest(workload: Workload, peers: ReadonlyMap<string, Command>): Promise<Contest> {
+  const folder = mkdtempSync(join(tmpdir(), "pergrad-bench-"));
+  const processes: PeerProcess[] = [];
+  const alternatives: PeerAlternative[] = [];
+  const refused: Record<string, string> = {};
+  const versions: Record<string, Readonly<Record<string, string>>> = {};
+  try {
+    const file = join(folder, "workload.safetensors");
+    const weights = Object.entries(workload.model.parameters).map(([name, tensor]) => [`parameters/${name}`, tensor]);
+    await writeTensors(file, { ...Object.fromEntries(weights), ...workload.data });
+    const reference = await referenceOf(workload);
+    for (const [peer, command] of peers) {
+      try {
+        const { process, greeting } = await PeerProcess.start(command);
+        processes.push(process);
+        versions[peer] = greeting.versions;
+        const order = Object.keys(workload.model.parameters);
+        const offer = await process.ask({ do: "prepare", workload: workload.id, file, order });
+        for (const [name, kind] of Object.entries(offer.alternatives as Record<string, PeerKind>)) {
+          const tried = await tryOut(process, name, kind, reference, join(folder, "check.safetensors"));
+          if (typeof tried === "string") refused[name] = tried;
+          else alternatives.push(failing(tried, refused));
+        }
+      } catch (error) {
+        refused[peer] = reasonOf(error);
+      }
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const stop = () => {
+    for (const process of processes) process.stop();
+  };
+  return { alternatives, refused, versions, stop };
+}
+
+/** One peer that breaks down does not end the benchmark. */
+function failing(alternative: PeerAlternative, refused: Record<string, string>): PeerAlternative {
+  const run = async (times: number) => {
+    try {
+      return await alternative.run(times);
+    } catch (error) {
+      refused[alternative.name] = reasonOf(error);
+      return Number.NaN;
+    }
+  };
+  return { ...alternative, run };
+}
+
+/** The alternative, ready to run, or why it takes no part. */
+async function tryOut(
+  process: PeerProcess,
+  name: string,
+  kind: PeerKind,
+  reference: Reference,
+  file: string,
+): Promise<PeerAlternative | string> {
+  try {
+    await process.ask({ do: "make", name });
+    const run = async (times: number) => (await process.ask({ do: "run", name, times })).milliseconds as number;
+    const ours = reference[kind];
+    if (!ours) return { name, kind, run };
+    await process.ask({ do: "check", name, file });
+    const theirs = [...(await readTensors(file))].map(([key, { data }]) => [key, data as ArrayLike<number>] as const);
+    const difference = differenceOf(ours, new Map(theirs));
+    if (!(difference <= allowedDifference))
+      return `its results are not ours: they differ by ${difference.toPrecision(2)} of the largest`;
+    return { name, kind, run, difference };
+  } catch (error) {
+    return reasonOf(error);
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof PeerFailure) return error.message;
+  throw error;
+}

@@ -1,0 +1,28 @@
+/** The peers that the benchmark knows, and where scripts/peers.mjs puts them. */
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import type { Command } from "./process.js";
+
+/** Outside the package: an environment for Python and a folder for npm. */
+export const defaultFolder = process.env.PERGRAD_PEERS ?? join("..", "pergrad-peers");
+
+/** Their scripts lie beside the sources, which is where `npm run` starts. */
+const script = (name: string) => resolve("bench", "peers", name);
+
+/** By name, what starts each peer of which there is something in the folder. */
+export function installedPeers(folder: string): ReadonlyMap<string, Command> {
+  const windows = process.platform === "win32";
+  const python = join(folder, "python", ...(windows ? ["Scripts", "python.exe"] : ["bin", "python"]));
+  const modules = join(folder, "node", "node_modules");
+  const known: readonly [name: string, sign: string, command: Command][] = [
+    ["PyTorch", python, { file: python, args: [script("torch_peer.py")] }],
+    ["JAX", python, { file: python, args: [script("jax_peer.py")] }],
+    ["jax-js", join(modules, "@jax-js"), node("jax-js-peer.mjs", folder)],
+    ["tfjs", join(modules, "@tensorflow"), node("tfjs-peer.mjs", folder)],
+  ];
+  return new Map(known.flatMap(([name, sign, command]) => (existsSync(sign) ? [[name, command] as const] : [])));
+}
+
+function node(name: string, folder: string): Command {
+  return { file: process.execPath, args: [script(name), join(resolve(folder), "node")] };
+}

@@ -1,0 +1,103 @@
+/** One peer's process, spoken to by lines of JSON; protocol.py says how. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { availableParallelism } from "node:os";
+import { createInterface } from "node:readline";
+
+export interface Command {
+  readonly file: string;
+  readonly args: readonly string[];
+}
+
+type Answer = Readonly<Record<string, unknown>>;
+
+/** What stands in for an answer: the peer failed, and said why or not. */
+export class PeerFailure extends Error {
+  override readonly name = "PeerFailure";
+}
+
+export interface Greeting {
+  readonly peer: string;
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+export class PeerProcess {
+  readonly #child: ChildProcess;
+  readonly #limit: number;
+  readonly #waiting: { resolve(answer: Answer): void; reject(error: PeerFailure): void }[] = [];
+  #ended: PeerFailure | undefined;
+
+  private constructor(command: Command, limit: number) {
+    // Older OpenBLAS builds need these on some processors; they only slow a current one.
+    const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, ...env } = process.env;
+    const threads = `${availableParallelism()}`;
+    this.#limit = limit;
+    this.#child = spawn(command.file, command.args, {
+      stdio: ["pipe", "pipe", "ignore"],
+      env: { ...env, OMP_NUM_THREADS: threads, PEER_THREADS: threads },
+    });
+    this.#child.on("error", (error) => this.#end(`the process did not start (${error.message})`));
+    this.#child.on("exit", (code, signal) => this.#end(`the process ended with ${signal ?? `exit code ${code}`}`));
+    this.#child.stdin?.on("error", () => {}); // its end is told by "exit"
+    if (this.#child.stdout) createInterface(this.#child.stdout).on("line", (line) => this.#answered(line));
+  }
+
+  /**
+   * @param limit seconds that one request may take; the start has a minute
+   * Throws PeerFailure where it cannot be started, as where a package is missing.
+   */
+  static async start(command: Command, limit = 60): Promise<{ process: PeerProcess; greeting: Greeting }> {
+    const process = new PeerProcess(command, limit);
+    return { process, greeting: (await process.#next("starting", 60)) as unknown as Greeting };
+  }
+
+  /** Throws PeerFailure. */
+  ask(request: Readonly<Record<string, unknown>> & { readonly do: string }): Promise<Answer> {
+    this.#child.stdin?.write(`${JSON.stringify(request)}\n`);
+    return this.#next(`"${request.do}"`, this.#limit);
+  }
+
+  stop(): void {
+    this.#child.kill("SIGKILL");
+  }
+
+  #next(what: string, limit: number): Promise<Answer> {
+    if (this.#ended) return Promise.reject(this.#ended);
+    return new Promise((resolve, reject) => {
+      const late = setTimeout(() => {
+        this.#end(`${what} took more than ${limit} s`);
+        this.stop();
+      }, limit * 1000);
+      const done = () => clearTimeout(late);
+      this.#waiting.push({
+        resolve: (answer) => {
+          done();
+          resolve(answer);
+        },
+        reject: (error) => {
+          done();
+          reject(error);
+        },
+      });
+    });
+  }
+
+  #answered(line: string): void {
+    const waiting = this.#waiting.shift();
+    const answer = parsed(line);
+    if (typeof answer.error === "string") waiting?.reject(new PeerFailure(answer.error));
+    else waiting?.resolve(answer);
+  }
+
+  #end(reason: string): void {
+    this.#ended ??= new PeerFailure(reason);
+    for (const { reject } of this.#waiting.splice(0)) reject(this.#ended);
+  }
+}
+
+function parsed(line: string): Answer {
+  try {
+    return JSON.parse(line) as Answer;
+  } catch {
+    return { error: `it answered what is no JSON: ${line.slice(0, 80)}` };
+  }
+}

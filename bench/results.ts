@@ -1,0 +1,68 @@
+/** What a benchmark finds out: the content of docs/benchmarks.json, from which the page and the chart are made. */
+import type { Timing } from "./measure.js";
+import type { Memory } from "./memory.js";
+import type { OpTime } from "./profile.js";
+import type { RealMeasured } from "./real-models.js";
+import type { StepTimings } from "./steps.js";
+
+export interface Machine {
+  readonly processor: string;
+  readonly cores: number;
+  readonly node: string;
+  readonly onnxruntime: string;
+  /** GFLOPS of a 1024x1024x1024 MatMul on ONNX Runtime. */
+  readonly matmul: number;
+  /** Processes that ran or waited to run in the minute before the measurement: near 0 on a quiet machine. */
+  readonly load: number;
+}
+
+/** What a peer's alternative computes. */
+export type PeerKind = "mean" | "clipped" | "materialised";
+
+export interface PeerTiming extends Timing {
+  readonly kind: PeerKind;
+  /** The largest difference from our results, over the largest of ours; none where the results were not compared. */
+  readonly difference?: number;
+}
+
+export interface Measured {
+  readonly id: string;
+  readonly name: string;
+  readonly samples: number;
+  /** Numbers in all parameters. */
+  readonly elements: number;
+  /** Milliseconds to trace, plan, emit and load each program. */
+  readonly compile: Readonly<Record<string, number>>;
+  readonly memory: Memory;
+  /** Our own programs. */
+  readonly timings: readonly Timing[];
+  /** Whole steps of training, where they were measured. */
+  readonly steps?: StepTimings;
+  readonly peers: readonly PeerTiming[];
+  /** What peers could not do, and why. */
+  readonly refused: Readonly<Record<string, string>>;
+  /** By program: where its time goes. */
+  readonly profiles: Readonly<Record<string, readonly OpTime[]>>;
+}
+
+export interface BenchmarkResults {
+  /** The day, as 2026-01-31. */
+  readonly date: string;
+  /** Seconds of interleaved runs for each workload. */
+  readonly seconds: number;
+  readonly machine: Machine;
+  /** By peer, versions of its packages. */
+  readonly versions: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  readonly workloads: readonly Measured[];
+  readonly real: readonly RealMeasured[];
+}
+
+/** "MLP 784-256-10, N=256" */
+export function titleOf({ name, samples }: Pick<Measured, "name" | "samples">): string {
+  return `${name}, N=${samples}`;
+}
+
+/** The median, or NaN where it was not measured. */
+export function medianOf(timings: readonly Timing[], name: string): number {
+  return timings.find((timing) => timing.name === name)?.median ?? Number.NaN;
+}

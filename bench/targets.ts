@@ -1,0 +1,86 @@
+/** What the benchmark is to reach, and whether it does. */
+import { clippedSum, plain } from "./programs.js";
+import { type BenchmarkResults, type Measured, medianOf, type PeerTiming } from "./results.js";
+
+export const targets = {
+  /** Time of norms + clipped sum, beside the plain mean gradient; the residual network has a bound of its own. */
+  clippedTime: (id: string) => (id === "resnet18" ? 1.3 : 1.15),
+  /** Peak memory of the same. */
+  clippedMemory: 1.2,
+  /** Time of norms + clipped sum, beside the fastest peer's clipped sum: on all workloads, and on at least so many. */
+  peers: { all: 1, half: 0.5, least: 6 },
+  /** Our mean gradient beside PyTorch's. */
+  mean: 1,
+  /** Time of a step of private training, noise and optimiser included, beside the ordinary step. */
+  privateStep: { limit: 1.3, on: ["mnist-cnn", "lstm"] as readonly string[] },
+  /** Milliseconds that a whole step of the tiny workload takes: next to nothing but overhead. */
+  tinyStep: 0.15,
+} as const;
+
+export interface Verdict {
+  /** What is compared with what. */
+  readonly what: string;
+  readonly value: number;
+  readonly limit: number;
+  readonly reached: boolean;
+  /** "times" or "ms". */
+  readonly unit: "times" | "ms";
+}
+
+function verdict(what: string, value: number, limit: number, unit: Verdict["unit"] = "times"): Verdict {
+  return { what, value, limit, reached: value <= limit, unit };
+}
+
+/** The fastest of one kind. */
+export function fastest(measured: Measured, kind: PeerTiming["kind"]): PeerTiming | undefined {
+  return measured.peers.filter((peer) => peer.kind === kind).sort((a, b) => a.median - b.median)[0];
+}
+
+/** Time of norms + clipped sum over the fastest peer's clipped sum. */
+function besidePeers(measured: Measured): number | undefined {
+  const peer = fastest(measured, "clipped");
+  return peer && medianOf(measured.timings, clippedSum) / peer.median;
+}
+
+function neededBy({ memory }: Measured, name: string, of: "needed" | "arena" = "needed"): number {
+  return memory.programs.find((program) => program.name === name)?.[of] ?? Number.NaN;
+}
+
+export function memoryRatio(measured: Measured, of: "needed" | "arena"): number {
+  return neededBy(measured, clippedSum, of) / neededBy(measured, plain, of);
+}
+
+/** Bytes below which peaks of memory, measured in pages, tell nothing. */
+const resolvedMemory = 1e6;
+
+/** One workload's targets. Those beside peers only where the peer took part, that of memory where it is measurable. */
+export function verdictsOf(measured: Measured): Verdict[] {
+  const { id, timings, peers, steps } = measured;
+  const [mean, clipped] = [medianOf(timings, plain), medianOf(timings, clippedSum)];
+  const found = [
+    verdict("time of norms + clipped sum, beside the mean gradient", clipped / mean, targets.clippedTime(id)),
+  ];
+  const memory = "peak memory of norms + clipped sum, beside the mean gradient";
+  if (neededBy(measured, plain) >= resolvedMemory)
+    found.push(verdict(memory, memoryRatio(measured, "needed"), targets.clippedMemory));
+  const ratio = besidePeers(measured);
+  const rival = fastest(measured, "clipped");
+  if (ratio !== undefined && rival)
+    found.push(
+      verdict(`time of norms + clipped sum, beside the fastest peer's (${rival.name})`, ratio, targets.peers.all),
+    );
+  const torch = peers.find(({ name }) => name === "PyTorch mean gradient");
+  if (torch) found.push(verdict("time of the mean gradient, beside PyTorch's", mean / torch.median, targets.mean));
+  if (steps) {
+    const ratio = steps.private.median / steps.plain.median;
+    found.push(verdict("a step of private training, beside the ordinary step", ratio, targets.privateStep.limit));
+  }
+  if (id === "tiny") found.push(verdict("a whole step of norms + clipped sum", clipped, targets.tinyStep, "ms"));
+  return found;
+}
+
+/** On how many workloads norms + clipped sum are at least twice as fast as any peer; none where no peer took part. */
+export function twiceAsFast({ workloads }: BenchmarkResults): { readonly count: number; readonly of: number } {
+  const ratios = workloads.map(besidePeers).filter((ratio) => ratio !== undefined);
+  return { count: ratios.filter((ratio) => ratio <= targets.peers.half).length, of: ratios.length };
+}
