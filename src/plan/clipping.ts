@@ -112,7 +112,8 @@ function clipFactor(norm: Value, maxNorm: Value, { automatic }: ClippedSumOption
  * Let g be a gradient and M at least the sum of its terms' norms. Its squared norm is computed with an error of
  * less than r^2 M^2 / 4, and its part of a sum with one of e M, e being a few units of 2^-24. So a part scaled by the
  * square root of |g|^2 + r^2 M^2 has a norm of at most (|g| + e M) / sqrt(|g|^2 + 3/4 r^2 M^2), which is at most
- * sqrt(1 + 4/3 e^2 / r^2): below 1 + 10^-6 for e up to 20 units.
+ * sqrt(1 + 4/3 e^2 / r^2): below 1 + 10^-6 for e up to 20 units. (r^2 / 4 is 8 units. Rounding errors that are not all
+ * of one sign stay below both, up to products over millions of elements.)
  */
 const roundingSquare = 2 ** -19;
 
