@@ -2,7 +2,7 @@
 import { gdpDelta, gdpEpsilon } from "./accountants/gdp.js";
 import { PldAccountant } from "./accountants/pld.js";
 import { rdpDelta, rdpEpsilon } from "./accountants/rdp.js";
-import { bisect } from "./bisect.js";
+import { bisect, falling } from "./bisect.js";
 import { type Mechanism, outOfRange } from "./mechanism.js";
 
 export { renyiDivergence } from "./accountants/rdp.js";
@@ -100,15 +100,13 @@ export interface NoiseOptions extends AccountantOptions {
 export function noiseMultiplierFor(options: NoiseOptions): number {
   const { targetEpsilon, samplingRate, steps, accountant = "pld", ...rest } = options;
   if (!(targetEpsilon > 0)) throw outOfRange("target epsilon", targetEpsilon, "above 0");
-  const isEnough = (noiseMultiplier: number) =>
-    epsilon([{ kind: "gaussian", noiseMultiplier, samplingRate, steps }], { ...rest, accountant }) <= targetEpsilon;
-  if (isEnough(0)) return 0;
+  const of = (noiseMultiplier: number) =>
+    epsilon([{ kind: "gaussian", noiseMultiplier, samplingRate, steps }], { ...rest, accountant });
+  if (of(0) <= targetEpsilon) return 0;
   if (rest.delta === 0) return Number.POSITIVE_INFINITY;
-  if (accountant !== "pld") return bisect(isEnough, 0, 1, 5e-5);
+  if (accountant !== "pld") return bisect((noise) => of(noise) <= targetEpsilon, 0, 1, 5e-5);
   // A distribution takes long to compute; the other accountant tells where to look.
-  let below = noiseMultiplierFor({ ...options, accountant: "rdp" });
-  while (isEnough(below)) below *= 0.9;
-  return bisect(isEnough, below, below / 9, 5e-5);
+  return falling(of, targetEpsilon, noiseMultiplierFor({ ...options, accountant: "rdp" }), 5e-5);
 }
 
 function checkDelta(delta: number): void {

@@ -54,10 +54,10 @@ export class PldAccountant {
 
   #largest(mechanisms: readonly GaussianMechanism[], target: Target, ask: Question): number {
     const times = mechanisms.map(({ steps }) => steps);
-    return Math.max(
-      ask(this.#plan(mechanisms, "remove", target), times),
-      ask(this.#plan(mechanisms, "add", target), times),
-    );
+    const remove = ask(this.#plan(mechanisms, "remove", target), times);
+    const add = this.#plan(mechanisms, "add", target);
+    // Adding a sample is often far from the worst, and costly to compute as exactly.
+    return add.simpleBound <= remove ? remove : Math.max(remove, ask(add, times));
   }
 
   #plan(mechanisms: readonly GaussianMechanism[], direction: Direction, target: Target): Plan {

@@ -35,7 +35,7 @@ export function logSumExp(y: Float64Array, logP: Float64Array, theta: number): n
  * epsilon.
  */
 export function logLargestPart(theta: number): number {
-  return -theta * Math.log1p(1 / theta) - Math.log1p(theta);
+  return theta === 0 ? 0 : -theta * Math.log1p(1 / theta) - Math.log1p(theta);
 }
 
 export interface Minimum {
