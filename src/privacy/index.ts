@@ -3,7 +3,7 @@ import { gdpDelta, gdpEpsilon } from "./accountants/gdp.js";
 import { PldAccountant } from "./accountants/pld.js";
 import { rdpDelta, rdpEpsilon } from "./accountants/rdp.js";
 import { bisect, falling } from "./bisect.js";
-import { type Mechanism, outOfRange } from "./mechanism.js";
+import { checkDelta, checkEpsilon, type Mechanism, outOfRange } from "./mechanism.js";
 
 export { renyiDivergence } from "./accountants/rdp.js";
 export type { GaussianMechanism, Mechanism } from "./mechanism.js";
@@ -77,7 +77,7 @@ export interface DeltaOptions extends AccountantOptions {
  */
 export function delta(mechanisms: readonly Mechanism[], options: DeltaOptions): number {
   const { epsilon, accountant = "pld", orders } = options;
-  if (!(epsilon >= 0)) throw outOfRange("epsilon", epsilon, "a number from 0 up");
+  checkEpsilon(epsilon);
   if (accountant === "gdp") return gdpDelta(mechanisms, epsilon);
   if (accountant === "rdp") return rdpDelta(mechanisms, epsilon, orders).delta;
   return new PldAccountant().deltaUpper(mechanisms, epsilon);
@@ -107,8 +107,4 @@ export function noiseMultiplierFor(options: NoiseOptions): number {
   if (accountant !== "pld") return bisect((noise) => of(noise) <= targetEpsilon, 0, 1, 5e-5);
   // A distribution takes long to compute; the other accountant tells where to look.
   return falling(of, targetEpsilon, noiseMultiplierFor({ ...options, accountant: "rdp" }), 5e-5);
-}
-
-function checkDelta(delta: number): void {
-  if (!(delta >= 0 && delta <= 1)) throw outOfRange("delta", delta, "from 0 to 1");
 }

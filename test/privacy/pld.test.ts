@@ -168,6 +168,45 @@ test("no noise is no privacy, and no steps, no samples or no mechanism cost noth
   }
 });
 
+// Of a grid's limits and beyond them; below a noise of 1e-3 it is Renyi's divergence that answers.
+test.each([
+  [gaussian(1e-3, 0.1, 3), 1e-5],
+  [gaussian(1e-6, 0.1, 3), 1e-5],
+  [gaussian(1e-160, 0.1, 3), 1e-5],
+  [gaussian(1e6, 0.01, 100), 1e-5],
+  [gaussian(1e155, 0.5, 1), 1e-5],
+  [gaussian(1, 1e-12, 100), 1e-15],
+  [gaussian(1, 1e-300, 10), 1e-5],
+  [gaussian(1, 1 - 1e-12, 100), 1e-5],
+  [gaussian(1, 0.01, 100), 1e-310],
+  [gaussian(1, 0.01, 100), 0.999],
+  [gaussian(20, 1e-3, 1e8), 1e-5],
+  [gaussian(1, 0.01, 1e12), 1e-5],
+])("at extremes, %o at delta %d, the bounds are in order", (mechanism, at) => {
+  const { lower, upper } = bounds([mechanism], at);
+  expect(lower).toBeGreaterThanOrEqual(0);
+  expect(upper).toBeGreaterThanOrEqual(lower);
+  const rdp = epsilon([mechanism], { delta: at, accountant: "rdp" });
+  expect(upper).toBeLessThanOrEqual(rdp * (1 + 1e-6) + 1e-6);
+  const pld = new PldAccountant();
+  for (const small of [0, 1, 1e3]) {
+    const [least, most] = [pld.deltaLower([mechanism], small), pld.deltaUpper([mechanism], small)];
+    expect(least).toBeGreaterThanOrEqual(0);
+    expect(most).toBeGreaterThanOrEqual(least);
+    expect(most).toBeLessThanOrEqual(1);
+  }
+});
+
+test("with hardly any noise, delta is the probability that the sample was drawn at all", () => {
+  const pld = new PldAccountant();
+  const drawn = 1 - 0.9 ** 3;
+  for (const at of [1, 10, 1000]) {
+    expect(pld.deltaUpper([gaussian(1e-3, 0.1, 3)], at)).toBeGreaterThanOrEqual(drawn * (1 - 1e-9));
+    expect(pld.deltaLower([gaussian(1e-3, 0.1, 3)], at)).toBeLessThanOrEqual(drawn * (1 + 1e-9));
+    expect(pld.deltaUpper([gaussian(0.02, 0.1, 3)], at)).toBeCloseTo(drawn, 3);
+  }
+});
+
 test.each([
   [gaussian(-1, 0.1, 1), 1e-5, /noise multiplier is -1/],
   [gaussian(1, 1.1, 1), 1e-5, /sampling rate is 1.1/],

@@ -172,11 +172,11 @@ function rounding(steps: number): number {
   return 30 * Number.EPSILON * (steps + 4 * Math.log2(sizes.most));
 }
 
-/** What Chernoff's bound makes of delta at an epsilon; no less than numbers can tell from 0. */
+/** What Chernoff's bound makes of delta at an epsilon; at most 1, and no less than numbers can tell from 0. */
 function logDeltaAt(losses: readonly Repeated<GaussianLoss>[], epsilon: number): number {
   const moments = losses.map(({ of }) => logMoment(of, -1000));
   const times = losses.map((each) => each.times);
-  return Math.max(-700, leastLogDelta(sumOf(moments, times), epsilon).value);
+  return Math.min(0, Math.max(-700, leastLogDelta(sumOf(moments, times), epsilon).value));
 }
 
 function sum(numbers: readonly number[]): number {
