@@ -57,6 +57,7 @@ function reworded({ code, message }: CommanderError, names: readonly string[]): 
     return `Say what to do and with which model: pergrad COMMAND MODEL.onnx, where COMMAND is ${names.join(", ")}.`;
   }
   if (code === "commander.excessArguments") {
+    if (message.includes("Expected 0 arguments")) return "Everything goes with an option.";
     return "Only the model goes without an option; give the data with --data and the result with --out.";
   }
   const text = message

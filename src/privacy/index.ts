@@ -2,8 +2,8 @@
 import { gdpDelta, gdpEpsilon } from "./accountants/gdp.js";
 import { PldAccountant } from "./accountants/pld.js";
 import { rdpDelta, rdpEpsilon } from "./accountants/rdp.js";
-import { bisect } from "./bisect.js";
-import { type Mechanism, outOfRange } from "./mechanism.js";
+import { bisect, falling } from "./bisect.js";
+import { checkDelta, checkEpsilon, type Mechanism, outOfRange } from "./mechanism.js";
 
 export { renyiDivergence } from "./accountants/rdp.js";
 export type { GaussianMechanism, Mechanism } from "./mechanism.js";
@@ -77,7 +77,7 @@ export interface DeltaOptions extends AccountantOptions {
  */
 export function delta(mechanisms: readonly Mechanism[], options: DeltaOptions): number {
   const { epsilon, accountant = "pld", orders } = options;
-  if (!(epsilon >= 0)) throw outOfRange("epsilon", epsilon, "a number from 0 up");
+  checkEpsilon(epsilon);
   if (accountant === "gdp") return gdpDelta(mechanisms, epsilon);
   if (accountant === "rdp") return rdpDelta(mechanisms, epsilon, orders).delta;
   return new PldAccountant().deltaUpper(mechanisms, epsilon);
@@ -100,17 +100,11 @@ export interface NoiseOptions extends AccountantOptions {
 export function noiseMultiplierFor(options: NoiseOptions): number {
   const { targetEpsilon, samplingRate, steps, accountant = "pld", ...rest } = options;
   if (!(targetEpsilon > 0)) throw outOfRange("target epsilon", targetEpsilon, "above 0");
-  const isEnough = (noiseMultiplier: number) =>
-    epsilon([{ kind: "gaussian", noiseMultiplier, samplingRate, steps }], { ...rest, accountant }) <= targetEpsilon;
-  if (isEnough(0)) return 0;
+  const of = (noiseMultiplier: number) =>
+    epsilon([{ kind: "gaussian", noiseMultiplier, samplingRate, steps }], { ...rest, accountant });
+  if (of(0) <= targetEpsilon) return 0;
   if (rest.delta === 0) return Number.POSITIVE_INFINITY;
-  if (accountant !== "pld") return bisect(isEnough, 0, 1, 5e-5);
+  if (accountant !== "pld") return bisect((noise) => of(noise) <= targetEpsilon, 0, 1, 5e-5);
   // A distribution takes long to compute; the other accountant tells where to look.
-  let below = noiseMultiplierFor({ ...options, accountant: "rdp" });
-  while (isEnough(below)) below *= 0.9;
-  return bisect(isEnough, below, below / 9, 5e-5);
-}
-
-function checkDelta(delta: number): void {
-  if (!(delta >= 0 && delta <= 1)) throw outOfRange("delta", delta, "from 0 to 1");
+  return falling(of, targetEpsilon, noiseMultiplierFor({ ...options, accountant: "rdp" }), 5e-5);
 }

@@ -73,3 +73,11 @@ function checkMechanism({ kind, noiseMultiplier, samplingRate, steps }: Mechanis
 export function outOfRange(what: string, value: number, range: string): PergradError {
   return new PergradError("INVALID_ARGUMENT", `The ${what} is ${value}, and must be ${range}.`);
 }
+
+export function checkDelta(delta: number): void {
+  if (!(delta >= 0 && delta <= 1)) throw outOfRange("delta", delta, "from 0 to 1");
+}
+
+export function checkEpsilon(epsilon: number): void {
+  if (!(epsilon >= 0)) throw outOfRange("epsilon", epsilon, "a number from 0 up");
+}

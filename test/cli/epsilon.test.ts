@@ -40,6 +40,7 @@ test("without noise there is no privacy", async () => {
 describe("wrong usage exits with 2", () => {
   test.each<readonly [string[], RegExp]>([
     [["epsilon"], /The option --delta <d> must be given/],
+    [["epsilon", "model.onnx", ...rest], /Everything goes with an option/],
     [["epsilon", ...rest], /Give --noise-multiplier .* or --target-epsilon/],
     [["epsilon", ...rest, "--noise-multiplier", "1", "--target-epsilon", "1"], /one of both/],
     [["epsilon", ...rest, "--noise-multiplier", "-1"], /number from 0 up/],

@@ -7,9 +7,17 @@
 import FFT from "fft.js";
 import { type Direction, GaussianLoss } from "../loss/gaussian-loss.js";
 import { Plan, type Target } from "../loss/plan.js";
-import { composed, type GaussianMechanism, isNotPrivate, type Mechanism } from "../mechanism.js";
+import {
+  checkDelta,
+  checkEpsilon,
+  composed,
+  type GaussianMechanism,
+  isNotPrivate,
+  type Mechanism,
+} from "../mechanism.js";
 import { gaussianDelta } from "../special.js";
 import { gaussianEpsilon } from "./gdp.js";
+import { rdpDelta, rdpEpsilon } from "./rdp.js";
 
 /**
  * Keeps the transform of one step's loss, so that to ask again with a few steps more takes a fraction of the time.
@@ -21,43 +29,50 @@ export class PldAccountant {
 
   /** An epsilon that is never too small: (epsilon, delta)-privacy holds. */
   epsilonUpper(mechanisms: readonly Mechanism[], delta: number): number {
-    return this.#epsilon(composed(mechanisms), delta, (plan, times) => plan.epsilonUpper(times, delta));
+    checkDelta(delta);
+    const all = composed(mechanisms);
+    const known = knownEpsilon(all, delta);
+    if (known !== undefined) return known;
+    if (!fitsGrid(all)) return rdpEpsilon(all, delta).epsilon;
+    return this.#largest(all, { delta }, (plan, times) => plan.epsilonUpper(times, delta));
   }
 
   /** An epsilon that is never too large: (epsilon, delta)-privacy holds for none that is smaller. */
   epsilonLower(mechanisms: readonly Mechanism[], delta: number): number {
-    return this.#epsilon(composed(mechanisms), delta, (plan, times) => plan.epsilonLower(times, delta));
+    checkDelta(delta);
+    const all = composed(mechanisms);
+    const known = knownEpsilon(all, delta);
+    if (known !== undefined) return known;
+    if (!fitsGrid(all)) return 0;
+    return this.#largest(all, { delta }, (plan, times) => plan.epsilonLower(times, delta));
   }
 
+  /** A delta that is never too small. */
   deltaUpper(mechanisms: readonly Mechanism[], epsilon: number): number {
-    return this.#delta(composed(mechanisms), epsilon, (plan, times) => plan.deltaUpper(times, epsilon));
+    checkEpsilon(epsilon);
+    const all = composed(mechanisms);
+    const known = knownDelta(all, epsilon);
+    if (known !== undefined) return known;
+    if (!fitsGrid(all)) return rdpDelta(all, epsilon).delta;
+    return this.#largest(all, { epsilon }, (plan, times) => plan.deltaUpper(times, epsilon));
   }
 
+  /** A delta that is never too large. */
   deltaLower(mechanisms: readonly Mechanism[], epsilon: number): number {
-    return this.#delta(composed(mechanisms), epsilon, (plan, times) => plan.deltaLower(times, epsilon));
-  }
-
-  #epsilon(mechanisms: readonly GaussianMechanism[], delta: number, ask: Question): number {
-    if (mechanisms.length === 0 || delta >= 1) return 0;
-    if (isNotPrivate(mechanisms) || delta === 0) return Number.POSITIVE_INFINITY;
-    const mu = onlyGaussian(mechanisms);
-    return mu === undefined ? this.#largest(mechanisms, { delta }, ask) : gaussianEpsilon(mu, delta);
-  }
-
-  #delta(mechanisms: readonly GaussianMechanism[], epsilon: number, ask: Question): number {
-    if (mechanisms.length === 0) return 0;
-    if (isNotPrivate(mechanisms)) return 1;
-    if (epsilon === Number.POSITIVE_INFINITY) return 0;
-    const mu = onlyGaussian(mechanisms);
-    return mu === undefined ? this.#largest(mechanisms, { epsilon }, ask) : gaussianDelta(mu, epsilon);
+    checkEpsilon(epsilon);
+    const all = composed(mechanisms);
+    const known = knownDelta(all, epsilon);
+    if (known !== undefined) return known;
+    if (!fitsGrid(all)) return 0;
+    return this.#largest(all, { epsilon }, (plan, times) => plan.deltaLower(times, epsilon));
   }
 
   #largest(mechanisms: readonly GaussianMechanism[], target: Target, ask: Question): number {
     const times = mechanisms.map(({ steps }) => steps);
-    return Math.max(
-      ask(this.#plan(mechanisms, "remove", target), times),
-      ask(this.#plan(mechanisms, "add", target), times),
-    );
+    const remove = ask(this.#plan(mechanisms, "remove", target), times);
+    const add = this.#plan(mechanisms, "add", target);
+    // Adding a sample is often far from the worst, and costly to compute as exactly.
+    return add.simpleBound <= remove ? remove : Math.max(remove, ask(add, times));
   }
 
   #plan(mechanisms: readonly GaussianMechanism[], direction: Direction, target: Target): Plan {
@@ -79,6 +94,35 @@ export class PldAccountant {
 }
 
 type Question = (plan: Plan, times: readonly number[]) => number;
+
+/** What needs no grid. */
+function knownEpsilon(mechanisms: readonly GaussianMechanism[], delta: number): number | undefined {
+  if (mechanisms.length === 0 || delta === 1) return 0;
+  if (isNotPrivate(mechanisms) || delta === 0) return Number.POSITIVE_INFINITY;
+  const mu = onlyGaussian(mechanisms);
+  return mu === undefined ? undefined : gaussianEpsilon(mu, delta);
+}
+
+function knownDelta(mechanisms: readonly GaussianMechanism[], epsilon: number): number | undefined {
+  if (mechanisms.length === 0 || epsilon === Number.POSITIVE_INFINITY) return 0;
+  if (isNotPrivate(mechanisms)) return 1;
+  const mu = onlyGaussian(mechanisms);
+  return mu === undefined ? undefined : gaussianDelta(mu, epsilon);
+}
+
+/**
+ * Where losses are of a size that a grid can hold, and their parts larger than rounding. Elsewhere Renyi's divergence
+ * serves: epsilon is in the thousands there, or next to nothing.
+ */
+function fitsGrid(mechanisms: readonly GaussianMechanism[]): boolean {
+  const steps = mechanisms.reduce((sum, each) => sum + each.steps, 0);
+  return (
+    steps <= 1e8 &&
+    mechanisms.every(
+      ({ noiseMultiplier: s, samplingRate: q }) => s >= 1e-3 && s <= 1e6 && q >= 1e-12 && (q === 1 || q <= 1 - 1e-12),
+    )
+  );
+}
 
 /** The sensitivity over the noise where all is one release that is not subsampled: the loss is normal then. */
 function onlyGaussian(mechanisms: readonly GaussianMechanism[]): number | undefined {

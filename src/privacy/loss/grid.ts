@@ -63,8 +63,9 @@ export function optimistic(loss: GaussianLoss, step: number, logTail: number): G
     const mass = p[i + 1] ?? 0;
     const other = q[i + 1] ?? 0;
     if (mass === 0) continue;
-    // Half a step is less than any loss of the cell has over the multiple before.
-    const own = other > 0 ? Math.max(-step / 2, Math.log(mass / other) - (first + i) * step) : -step / 2;
+    // A cell's loss is in the cell; where that is lost in rounding, it is taken for the least.
+    const apart = other > 0 ? Math.log(mass / other) - (first + i) * step : -step / 2;
+    const own = Math.min(step / 2, Math.max(-step / 2, apart));
     const isLow = own < least;
     const offset = isLow ? own + step : own;
     const at = isLow ? i : i + 1;

@@ -35,7 +35,7 @@ export function logSumExp(y: Float64Array, logP: Float64Array, theta: number): n
  * epsilon.
  */
 export function logLargestPart(theta: number): number {
-  return -theta * Math.log1p(1 / theta) - Math.log1p(theta);
+  return theta === 0 ? 0 : -theta * Math.log1p(1 / theta) - Math.log1p(theta);
 }
 
 export interface Minimum {
@@ -78,7 +78,7 @@ function least(f: (theta: number) => number): Minimum {
     const found = f(Math.exp(log));
     if (found < value) [best, value] = [log, found];
   };
-  for (let log = Math.log(1e-4); log < Math.log(1e6); log += 1) consider(log);
+  for (let log = Math.log(1e-8); log < Math.log(1e6); log += 1) consider(log);
   for (let step = 1 / 2; step > 1e-3; step /= 2) {
     const centre = best;
     consider(centre - step);

@@ -25,13 +25,15 @@ const foldedTail = Math.log(1e-13);
 /** How likely the offsets of the grid may differ by more than allowed for, beside delta. */
 const failure = Math.log(1e-5);
 /** By how much of itself the grid may change delta, or epsilon where that allows more. */
-const tolerance = 3e-5;
+const tolerance = 1e-5;
 /** Into how many parts the losses of one step are cut, at most. */
 const mostCells = 2 ** 18;
-const sizes = { least: 2 ** 10, most: 2 ** 20 };
+const sizes = { least: 2 ** 14, most: 2 ** 20 };
 
 /** Serves one direction and target, and numbers of steps up to those it was made for, best if not far below. */
 export class Plan {
+  /** The epsilon, or the delta, that Chernoff's bound alone proves for what is asked. */
+  readonly simpleBound: number;
   readonly #losses: readonly GaussianLoss[];
   readonly #moments: readonly LogMoment[];
   readonly #logTail: number;
@@ -53,7 +55,11 @@ export class Plan {
     const { theta, value } =
       "delta" in target ? leastEpsilon(moment, this.#logDelta) : leastLogDelta(moment, target.epsilon);
     const epsilon = "delta" in target ? value : target.epsilon;
-    const { low, high } = window(moment, theta, foldedTail);
+    this.simpleBound = "delta" in target ? value : Math.exp(value);
+    // Weights help a small delta or many steps. Elsewhere they only draw the distribution out.
+    const isSafe = Math.log(2 * Math.exp(foldedTail) + rounding(count)) < Math.log(tolerance) + this.#logDelta;
+    this.#theta = isSafe ? 0 : theta;
+    const { low, high } = window(moment, this.#theta, foldedTail);
     const width = high - low;
     // Connecting the dots multiplies the mean of e^(theta * loss) by at most 1 + theta (theta + 1) step^2 / 8 at each
     // step. Where theta is small, what counts is the width of the whole instead.
@@ -61,7 +67,6 @@ export class Plan {
     const step = Math.sqrt((8 * tolerance * Math.max(1, rate * epsilon)) / (count * rate * (rate + 1)));
     const size = 2 ** Math.ceil(Math.log2(width / step));
     this.#fft = transform(Math.min(sizes.most, Math.max(sizes.least, size)));
-    this.#theta = theta;
     const ranges = this.#losses.map((loss) => loss.range(this.#logTail)).map(([least, most]) => most - least);
     this.#step = Math.max((1.01 * width) / this.#fft.size, Math.max(...ranges) / mostCells);
   }
@@ -114,7 +119,10 @@ export class Plan {
     const variance = sum(offsets.map((each, i) => (times[i] ?? 0) * each.variance));
     const most = -(this.#logDelta + failure);
     const far = (Math.max(...offsets.map(({ below }) => below)) * most) / 3;
-    const shift = mean - far - Math.sqrt(far * far + 2 * variance * most);
+    const likely = far + Math.sqrt(far * far + 2 * variance * most);
+    // Of few steps, the sum of what each can be below its mean is less.
+    const sure = sum(offsets.map(({ below }, i) => (times[i] ?? 0) * below));
+    const shift = mean - Math.min(likely, sure);
     return { curve: deltaCurve(this.#composed(this.#below, times, mean), -1), shift, lost: Math.exp(-most) };
   }
 
@@ -142,9 +150,6 @@ export class Plan {
     const outside =
       Math.exp(moment(above) - at - (above - this.#theta) * last * step) +
       Math.exp(moment(below) - at + (this.#theta - below) * first * step);
-    // A power of the transform is off by the rounding of as many products, and each sum by that of its depth. This
-    // is some thirty times what was seen.
-    const rounding = 30 * Number.EPSILON * (sum(times) + 4 * Math.log2(this.#fft.size));
     const repeated = parts.map(({ tilted }, i) => ({ of: tilted, times: times[i] ?? 0 }));
     return {
       masses: convolved(repeated, first, this.#fft),
@@ -152,18 +157,26 @@ export class Plan {
       step,
       theta: this.#theta,
       moment: at,
-      error: outside + rounding,
+      error: outside + rounding(sum(times)),
     };
   }
 }
 
 type Part<G> = { readonly grid: G; readonly tilted: Tilted };
 
-/** What Chernoff's bound makes of delta at an epsilon; no less than numbers can tell from 0. */
+/**
+ * By how much of all mass a composed distribution may be off: a power of the transform by the rounding of as many
+ * products, each of its sums by that of its depth. This is some thirty times what was seen.
+ */
+function rounding(steps: number): number {
+  return 30 * Number.EPSILON * (steps + 4 * Math.log2(sizes.most));
+}
+
+/** What Chernoff's bound makes of delta at an epsilon; at most 1, and no less than numbers can tell from 0. */
 function logDeltaAt(losses: readonly Repeated<GaussianLoss>[], epsilon: number): number {
   const moments = losses.map(({ of }) => logMoment(of, -1000));
   const times = losses.map((each) => each.times);
-  return Math.max(-700, leastLogDelta(sumOf(moments, times), epsilon).value);
+  return Math.min(0, Math.max(-700, leastLogDelta(sumOf(moments, times), epsilon).value));
 }
 
 function sum(numbers: readonly number[]): number {
