@@ -2,21 +2,17 @@
  * `node dist/bench/stream.js`: how fast gradients come into JavaScript, in GB/s, beside a plain copy of as many bytes;
  * and what a worker thread adds to a run. Runs of all ways are interleaved.
  */
-import { losses, type Program, perSample, want } from "../src/index.js";
-import { interleave } from "./measure.js";
-import { mlp } from "./workloads.js";
+import { type Program, perSample, want } from "../src/index.js";
+import { interleave, timed } from "./measure.js";
+import { makeWorkload, workloads } from "./workloads.js";
 
-const samples = 256;
 const seconds = 10;
-const model = mlp();
-const data = {
-  x: Float32Array.from({ length: samples * 784 }, (_, i) => Math.sin(i)),
-  target: BigInt64Array.from({ length: samples }, (_, n) => BigInt(n % 10)),
-};
+const spec = workloads.find(({ id }) => id === "mlp");
+if (!spec) throw new RangeError("there is no workload mlp");
+const { model, data, samples, loss } = makeWorkload(spec);
 const elements = Object.values(model.parameters).reduce((total, tensor) => total + tensor.data.length, 0);
 const bytes = 4 * samples * elements;
 
-const loss = losses.crossEntropy();
 const gradients = { gradients: want.gradients() };
 const program = await perSample(model, { loss, want: gradients });
 const elsewhere = await perSample(model, { loss, want: gradients, workers: true });
@@ -34,11 +30,11 @@ const copy = () => {
 };
 const rates = await interleave(
   [
-    { name: "one run", run: async () => void (await program.run(data)) },
-    { name: "stream", run: () => drain(program, false) },
-    { name: "stream, reuse", run: () => drain(program, true) },
-    { name: "stream, reuse, worker", run: () => drain(elsewhere, true) },
-    { name: "copy within 4 MiB", run: async () => copy() },
+    timed("one run", () => program.run(data)),
+    timed("stream", () => drain(program, false)),
+    timed("stream, reuse", () => drain(program, true)),
+    timed("stream, reuse, worker", () => drain(elsewhere, true)),
+    timed("copy within 4 MiB", async () => copy()),
   ],
   seconds,
 );
@@ -51,10 +47,7 @@ const small = { norms: want.norms() };
 const here = await perSample(model, { loss, want: small });
 const there = await perSample(model, { loss, want: small, workers: true });
 const runs = await interleave(
-  [
-    { name: "here", run: async () => void (await here.run(data)) },
-    { name: "in a worker thread", run: async () => void (await there.run(data)) },
-  ],
+  [timed("here", () => here.run(data)), timed("in a worker thread", () => there.run(data))],
   seconds,
 );
 for (const { name, median, low } of runs) {

@@ -125,9 +125,12 @@ export class Outer implements Factored {
 
   /** The raw gradients, `[N, (B,) I, O]`. */
   raw(build: Build): Value {
-    if (this.positions !== 1) return build.matmul(build.transposeLast(this.rows), this.columns);
-    // One position: an outer product, cheaper by broadcasting than as a matrix product over one term.
-    return build.mul(build.transposeLast(this.rows), this.columns);
+    const { shape } = this.rows;
+    const exchanged =
+      this.positions === 1
+        ? build.reshape(this.rows, [...shape.slice(0, -2), shape[shape.length - 1] as Dim, 1])
+        : build.transposeLast(this.rows);
+    return build.matmul(exchanged, this.columns);
   }
 
   materialise(build: Build): Value {
