@@ -14,6 +14,8 @@ import { profile } from "./profile.js";
 import { clippedSum, elementsOf, ours, plain } from "./programs.js";
 import { measureRealModels } from "./real-models.js";
 import type { BenchmarkResults, Measured, PeerTiming } from "./results.js";
+import { measureSteps } from "./steps.js";
+import { targets } from "./targets.js";
 import { makeWorkload, type Workload } from "./workloads.js";
 
 const json = join("docs", "benchmarks.json");
@@ -42,7 +44,16 @@ async function measure(
       [plain]: await profile(workload, plain),
       [clippedSum]: await profile(workload, clippedSum),
     };
-    const found = { compile: own.compile, memory, timings, peers: theirs, refused: contest.refused, profiles };
+    const steps = targets.privateStep.on.includes(id) ? { steps: await measureSteps(workload, seconds / 2) } : {};
+    const found = {
+      compile: own.compile,
+      memory,
+      timings,
+      ...steps,
+      peers: theirs,
+      refused: contest.refused,
+      profiles,
+    };
     const measured = { id, name, samples, elements: elementsOf(workload), ...found };
     return { measured, versions: contest.versions };
   } finally {

@@ -143,6 +143,10 @@ function summary(results: BenchmarkResults): string[] {
     ["peak memory", `norms + clipped sum in at most ${targets.clippedMemory} times its peak memory`],
     ["time of norms + clipped sum, beside the fastest", "norms + clipped sum faster than the fastest peer's"],
     ["time of the mean gradient, beside PyTorch", "mean gradient no slower than PyTorch's"],
+    [
+      "a step of private training",
+      `a step of private training, noise and optimiser included, in at most ${targets.privateStep.limit} times the ordinary step's time`,
+    ],
     ["a whole step", `a whole step of the tiny network in at most ${targets.tinyStep} ms`],
   ];
   const rows = kinds.flatMap(([starts, text]) => {

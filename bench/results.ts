@@ -3,6 +3,7 @@ import type { Timing } from "./measure.js";
 import type { Memory } from "./memory.js";
 import type { OpTime } from "./profile.js";
 import type { RealMeasured } from "./real-models.js";
+import type { StepTimings } from "./steps.js";
 
 export interface Machine {
   readonly processor: string;
@@ -35,6 +36,8 @@ export interface Measured {
   readonly memory: Memory;
   /** Our own programs. */
   readonly timings: readonly Timing[];
+  /** Whole steps of training, where they were measured. */
+  readonly steps?: StepTimings;
   readonly peers: readonly PeerTiming[];
   /** What peers could not do, and why. */
   readonly refused: Readonly<Record<string, string>>;

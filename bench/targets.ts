@@ -11,6 +11,8 @@ export const targets = {
   peers: { all: 1, half: 0.5, least: 6 },
   /** Our mean gradient beside PyTorch's. */
   mean: 1,
+  /** Time of a step of private training, noise and optimiser included, beside the ordinary step. */
+  privateStep: { limit: 1.3, on: ["mnist-cnn", "lstm"] as readonly string[] },
   /** Milliseconds that a whole step of the tiny workload takes: next to nothing but overhead. */
   tinyStep: 0.15,
 } as const;
@@ -53,7 +55,7 @@ const resolvedMemory = 1e6;
 
 /** One workload's targets. Those beside peers only where the peer took part, that of memory where it is measurable. */
 export function verdictsOf(measured: Measured): Verdict[] {
-  const { id, timings, peers } = measured;
+  const { id, timings, peers, steps } = measured;
   const [mean, clipped] = [medianOf(timings, plain), medianOf(timings, clippedSum)];
   const found = [
     verdict("time of norms + clipped sum, beside the mean gradient", clipped / mean, targets.clippedTime(id)),
@@ -69,6 +71,10 @@ export function verdictsOf(measured: Measured): Verdict[] {
     );
   const torch = peers.find(({ name }) => name === "PyTorch mean gradient");
   if (torch) found.push(verdict("time of the mean gradient, beside PyTorch's", mean / torch.median, targets.mean));
+  if (steps) {
+    const ratio = steps.private.median / steps.plain.median;
+    found.push(verdict("a step of private training, beside the ordinary step", ratio, targets.privateStep.limit));
+  }
   if (id === "tiny") found.push(verdict("a whole step of norms + clipped sum", clipped, targets.tinyStep, "ms"));
   return found;
 }

@@ -23,7 +23,9 @@ export {
   type Wants,
   want,
 } from "./plan/want.js";
+export { type ReplaceBatchNormOptions, replaceBatchNorm } from "./privacy/batch-norm.js";
 export * as privacy from "./privacy/index.js";
+export { type PrivacyFinding, validate } from "./privacy/validate.js";
 export { type Compiled, compile } from "./program/compile.js";
 export type { Data } from "./program/data.js";
 export type { Batch, Dataset } from "./program/dataset.js";
@@ -33,5 +35,38 @@ export type { OtherBatch } from "./program/others.js";
 export { type Program, type ProgramOptions, perSample, type RunOptions } from "./program/program.js";
 export type { Chunk, Progress, StreamOptions } from "./program/stream.js";
 export { type Workers, type WorkersOptions, workers } from "./run/workers.js";
+export { saveModel, withParameters } from "./save.js";
 export { type DType, type Tensor, tensor } from "./tensor.js";
 export { concat, constant, einsum, expand, input, parameter, stack, Traced, where } from "./trace/index.js";
+export {
+  type AdamOptions,
+  type AdaptiveOptions,
+  adam,
+  adamW,
+  averageOf,
+  averaging,
+  type CheckpointOptions,
+  type ClippingOptions,
+  type LearningRate,
+  type Optimiser,
+  type Parameters,
+  type PlainStepOptions,
+  type PrivatelyTrained,
+  type PrivateStepOptions,
+  type PrivateStepResult,
+  PrivateTrainer,
+  type PrivateTrainOptions,
+  type Sampling,
+  type SgdOptions,
+  type StepOptions,
+  type StepResult,
+  schedules,
+  sgd,
+  type Trained,
+  Trainer,
+  type TrainerState,
+  type TrainingSet,
+  type TrainOptions,
+  train,
+  trainPrivately,
+} from "./train/index.js";

@@ -18,3 +18,21 @@ export function takeSamples(tensor: Tensor, axis: number, from: number, to: numb
   }
   return { dtype, dims: taken, data: result } as Tensor;
 }
+
+/** The samples of these numbers along `axis`, in this order. */
+export function pickSamples(tensor: Tensor, axis: number, samples: ArrayLike<number>): Tensor {
+  const { dtype, dims, data } = tensor;
+  const before = sizeOf(dims.slice(0, axis));
+  const behind = sizeOf(dims.slice(axis + 1));
+  const all = dims[axis] as number;
+  // What an array holds does not matter to copying it.
+  const source = data as Float32Array;
+  const result = new (arrayOf(dtype) as Float32ArrayConstructor)(before * samples.length * behind);
+  for (let block = 0; block < before; block++) {
+    for (let k = 0; k < samples.length; k++) {
+      const from = (block * all + (samples[k] as number)) * behind;
+      result.set(source.subarray(from, from + behind), (block * samples.length + k) * behind);
+    }
+  }
+  return { dtype, dims: dims.map((dim, k) => (k === axis ? samples.length : dim)), data: result } as Tensor;
+}

@@ -7,6 +7,21 @@ import { type ExplainOptions, explain, programs, wantNames } from "./explain.js"
 import type { Io } from "./io.js";
 import { lossName, lossNames } from "./loss.js";
 import { Progress } from "./progress.js";
+import { trainModel } from "./train.js";
+import {
+  belowOne,
+  clippings,
+  fromZero,
+  modelFile,
+  oneOf,
+  optimizers,
+  positive,
+  probability,
+  samplings,
+  scheduleNames,
+  seed,
+  type TrainCommandOptions,
+} from "./train-options.js";
 import {
   bytes,
   collect,
@@ -98,6 +113,7 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     )
     .option("--json", "print JSON")
     .action(run<CheckCommandOptions>(checkModel));
+  training(program).action(run<TrainCommandOptions>(trainModel));
   calculator(program).action(async (options: EpsilonCommandOptions, command: Command) => {
     requireOptions(command);
     await epsilonCommand(options, io);
@@ -199,6 +215,51 @@ function compute(program: Command, name: string, what: string, example: string):
     .addOption(required("--data <file>", 'safetensors or npz file with the inputs and "target"'))
     .option("--allow-not-finite", "compute even where the data holds NaN or infinity")
     .option("--threads <n>", "threads to use (default: all cores)", wholeNumber(1));
+}
+
+function training(program: Command): Command {
+  const what = "train a model, with --private by DP-SGD, and write it with its new weights";
+  const example = "--epochs 10 --batch-size 256 --private --epsilon 3 --delta 1e-5 --out trained.onnx";
+  return compute(program, "train", what, example)
+    .addOption(required("--out <file>", "where to write the trained model, .onnx", modelFile))
+    .option("--epochs <E>", "times that each sample is used, on average", positive)
+    .option("--steps <T>", "or: steps to take", wholeNumber(1))
+    .addOption(required("--batch-size <B>", "samples per step, on average", wholeNumber(1)))
+    .option("--microbatch-size <b>", "samples computed at a time; changes memory, not results", wholeNumber(1))
+    .option("--optimizer <name>", `${optimizers.join(", ")} (default: adam)`, oneOf(optimizers), "adam")
+    .option("--learning-rate <r>", "default 0.001 for adam and adamw", positive)
+    .option("--momentum <m>", "of sgd (default: 0)", belowOne)
+    .option("--weight-decay <w>", "default 0, of adamw 0.01", fromZero)
+    .option(
+      "--schedule <name>",
+      `of the learning rate: ${scheduleNames.join(", ")} (default: constant)`,
+      oneOf(scheduleNames),
+      "constant",
+    )
+    .option("--warm-up <K>", "steps over which the learning rate rises first", wholeNumber(1))
+    .option("--seed <n>", "draw batches, and private noise, from this; private training is then NOT PRIVATE", seed)
+    .option("--private", "clip each sample's gradient and add noise to their sum")
+    .option("--epsilon <e>", "the epsilon that all steps together arrive at", positive)
+    .option("--noise-multiplier <s>", "or: the noise's standard deviation, over the sensitivity", fromZero)
+    .option("--delta <d>", "the probability left out of the guarantee, well below 1 / samples", probability)
+    .option(
+      "--max-grad-norm <C>",
+      "the norm that gradients are clipped to, where adaptive clipping starts (default: 1)",
+      positive,
+    )
+    .option("--clipping <name>", `${clippings.join(", ")} (default: flat)`, oneOf(clippings))
+    .option(
+      "--sampling <name>",
+      `of batches: ${samplings.join(", ")} (default: shuffled; with --private poisson)`,
+      oneOf(samplings),
+    )
+    .option("--replace-batch-norm", "put group normalisation in the place of batch normalisation")
+    .option(
+      "--checkpoint <folder>",
+      "keep the run there: its state and, of private training, the ledger of what it spent",
+    )
+    .option("--checkpoint-every <K>", "steps between checkpoints (default: 100)", wholeNumber(1))
+    .option("--resume", "go on with the run in the checkpoint's folder");
 }
 
 function withOutput(command: Command): Command {

@@ -31,8 +31,13 @@ export class Progress {
 
   /** A remark that stops nothing. */
   note(message: string): void {
+    this.line(`pergrad: note: ${message}`);
+  }
+
+  /** A line that says what has come so far. */
+  line(text: string): void {
     this.#hide();
-    this.#stream.write(`pergrad: note: ${message}\n`);
+    this.#stream.write(`${text}\n`);
   }
 
   /** Takes the bar away: before anything else is written, and at the end. */

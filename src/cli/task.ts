@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { PergradError } from "../errors.js";
 import { type LoadOptions, modelOf, parseFile, readModel } from "../load.js";
 import type { Model } from "../model.js";
+import { replaceBatchNorm } from "../privacy/batch-norm.js";
 import { type Objective, type ObjectiveOptions, objectiveOf, targetName } from "../program/objective.js";
 import type { Tensor } from "../tensor.js";
 import { checkInputs, feedsOf, readData, type Tensors } from "./data.js";
@@ -19,6 +20,7 @@ export interface TaskOptions extends LossOptions {
   readonly parameters?: readonly string[];
   readonly frozen?: readonly string[];
   readonly allowNotFinite?: boolean;
+  readonly replaceBatchNorm?: boolean;
   readonly threads?: number;
 }
 
@@ -48,7 +50,8 @@ export async function taskOf(
   const bytes = await readModel(modelFile);
   refuseTensors(bytes, modelFile);
   const data = options.data === undefined ? undefined : await readData(options.data);
-  const model = await load(bytes, modelFile, options, data);
+  const loaded = await load(bytes, modelFile, options, data);
+  const model = options.replaceBatchNorm ? replaceBatchNorm(loaded) : loaded;
   if (data) checkInputs(data, model);
   const outputAxis = outputSampleAxis(model, output, options);
   const target = data?.get(targetName);

@@ -24,11 +24,14 @@ export function unknownShape(call: Named, problem: string): PergradError {
 }
 
 /** The error of a node that lets samples influence each other. */
-export function interaction(call: Named, how: string): PergradError {
+export function interaction(
+  call: Named,
+  how: string,
+  advice = "take that out of the model, or say which axis holds the samples",
+): PergradError {
   return new PergradError(
     "SAMPLES_INTERACT",
-    `${describe(call)} ${how}, so the samples of a batch influence each other and per-sample gradients are undefined; ` +
-      "take that out of the model, or say which axis holds the samples.",
+    `${describe(call)} ${how}, so the samples of a batch influence each other and per-sample gradients are undefined; ${advice}.`,
   );
 }
 

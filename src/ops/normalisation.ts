@@ -181,18 +181,25 @@ const groupNormalization: OpDefinition = {
   },
 };
 
-/** Inference form: with the stored statistics each sample is normalised by itself. */
+const normalisesOverBatch = (node: Call | Node) => intAttribute(node, "training_mode", 0) !== 0;
+
+/** With the stored statistics each sample is normalised by itself; in training mode, with those of the batch. */
 const batchNormalization: OpDefinition = {
   op: "BatchNormalization",
   infer: (call) => {
-    if (intAttribute(call, "training_mode", 0) !== 0) {
-      throw interaction(call, "normalises over the batch (training mode)");
-    }
-    if (call.outputs > 1) throw unsupported(call, "asks for statistics, which exist in training mode only");
+    if (call.outputs > 1 && !normalisesOverBatch(call))
+      throw unsupported(call, "asks for statistics, which exist in training mode only");
     requireChannelVectors(call, 1, 4);
-    return [likeInput(call)];
+    const statistics = call.inputs
+      .slice(3, 5)
+      .flatMap((input) => (input ? [{ dtype: input.dtype, shape: input.shape }] : []));
+    return [likeInput(call), ...statistics].slice(0, call.outputs);
   },
   decompose: (node, build) => {
+    if (normalisesOverBatch(node)) {
+      const advice = "export it in eval mode, or put group normalisation in its place with replaceBatchNorm";
+      throw interaction(node, "normalises over the batch (training mode)", advice);
+    }
     const [x, scale, shift, mean, variance] = node.inputs as [Value, Value, Value, Value, Value];
     const deviation = build.sqrt(build.add(variance, build.scalar(epsilonOf(node), x)));
     const centred = build.sub(x, alongChannels(build, mean, x));

@@ -4,6 +4,7 @@
  */
 
 import { defect } from "../errors.js";
+import { cancelling, onlyDense } from "../gradients/cancellation.js";
 import { addCosts, type Cost, cheapest, timesCost, usualBatch } from "../gradients/cost.js";
 import type { DotWay, Factored, GramWay, NormWay, SquaresWay, SumWay, Way } from "../gradients/factored.js";
 import { gramWays } from "../gradients/pairs.js";
@@ -24,19 +25,23 @@ export interface Demands {
   readonly squares: boolean;
   /** Inner products of all pairs. */
   readonly gram: boolean;
+  /** Rounding must not make a weighted sum's part longer than its norm says; see `Plan.cancelling`. */
+  readonly strict: boolean;
   /** The factored gradients themselves, for ways of a want's own. */
   readonly factors: boolean;
 }
 
 /** What several wants ask together. */
 export function allDemands(demands: readonly Partial<Demands>[]): Demands {
-  const any = (key: "gradients" | "norms" | "squares" | "gram" | "factors") => demands.some((each) => each[key]);
+  const any = (key: "gradients" | "norms" | "squares" | "gram" | "strict" | "factors") =>
+    demands.some((each) => each[key]);
   const count = (key: "sums" | "dots") => demands.reduce((total, each) => total + (each[key] ?? 0), 0);
   return {
     gradients: any("gradients"),
     norms: any("norms"),
     squares: any("squares"),
     gram: any("gram"),
+    strict: any("strict"),
     factors: any("factors"),
     sums: count("sums"),
     dots: count("dots"),
@@ -81,8 +86,10 @@ function combinations(
 ): readonly Priced[] {
   const among = <W extends Way<never>>(question: Question, wanted: boolean, ways: () => readonly W[]) =>
     wanted ? asked.among(parameter, question, ways()) : [null];
-  const norms = among("norm", demands.norms, () => gradient.squaredNorms());
-  const sums = among("sum", demands.sums > 0, () => gradient.weightedSums());
+  const strictly = <W extends Way<never>>(ways: readonly W[]) =>
+    demands.strict && onlyDense(gradient) ? ways.filter((way) => way.dense) : ways;
+  const norms = among("norm", demands.norms, () => strictly(gradient.squaredNorms()));
+  const sums = among("sum", demands.sums > 0, () => strictly(gradient.weightedSums()));
   const dots = among("dot", demands.dots > 0, () => gradient.dots());
   const squares = among("squares", demands.squares, () => gradient.sumsOfSquares());
   const grams = among("gram", demands.gram, () => gramWays(gradient, samples));
@@ -202,6 +209,15 @@ export class Plan {
     const { sum } = this.#choice(parameter);
     if (!sum) throw defect(`no sum of "${parameter}" is planned`);
     return sum.emit(build, weights);
+  }
+
+  /**
+   * What is to be added to the squared norm, times a little more than the rounding error of a float, so that no
+   * weighted sum's part is longer than that norm, `[N]`. Null for nothing: where norm and sum are of the same values.
+   */
+  cancelling(parameter: string): Value | null {
+    const { gradient, norm, sum } = this.#choice(parameter);
+    return norm?.dense && sum?.dense ? null : cancelling(build, gradient);
   }
 
   /** `[N]` */

@@ -1,15 +1,15 @@
 /** What a user may want to know about the per-sample gradients of a batch. Each want types its own result. */
-import { PergradError } from "../errors.js";
-import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import type { Tensor } from "../tensor.js";
+import { clippedSum } from "./clipping.js";
 import { cross } from "./cross.js";
 import { cosine, dot, gram } from "./inner-products.js";
 import { project } from "./projection.js";
 import { reduce } from "./reduction.js";
 import { moments, noiseScale } from "./statistics.js";
-import { type ByParameter, each, type FloatTensor, float, totalNorm, under, type Want, type Wanted } from "./wanted.js";
+import { type ByParameter, each, type FloatTensor, float, totalNorm, under, type Want } from "./wanted.js";
 
+export type { ClippedSum, ClippedSumOptions } from "./clipping.js";
 export type { ByParameter, FloatTensor, ResultOf, Results, Returned, Want, Wanted, Wants } from "./wanted.js";
 
 export interface Norms {
@@ -17,30 +17,6 @@ export interface Norms {
   readonly total: FloatTensor;
   /** 2-norm of each sample's gradient of each parameter, `[N]`. */
   readonly parameters: ByParameter;
-}
-
-export interface ClippedSum {
-  /** The sum over samples of each sample's gradient times min(1, maxNorm / its norm), by parameter, `[...shape]`. */
-  readonly sum: ByParameter;
-  /** 2-norm of each sample's whole gradient before clipping, `[N]`. */
-  readonly norms: FloatTensor;
-}
-
-export interface ClippedSumOptions {
-  /** The largest norm of a sample's whole gradient, or of its part in each parameter. Above 0. */
-  readonly maxNorm: number | Readonly<Record<string, number>>;
-}
-
-/** min(1, maxNorm / norm), `[N]`; 1 where the norm is 0. */
-function clipFactor(norm: Value, maxNorm: number): Value {
-  const limit = build.scalar(maxNorm, norm);
-  return build.div(limit, build.op("Max", [norm, limit]));
-}
-
-function checkMaxNorm(maxNorm: number, whose: string): void {
-  if (!(maxNorm > 0) || !Number.isFinite(maxNorm)) {
-    throw new PergradError("INVALID_ARGUMENT", `maxNorm${whose} is ${maxNorm}; it must be a finite number above 0.`);
-  }
 }
 
 /**
@@ -76,42 +52,6 @@ function norms(): Want<Norms> {
       ),
     }),
     read: (returned) => ({ total: float(returned, "total"), parameters: under(returned, "of/") }),
-  };
-}
-
-/**
- * The sum over the batch of gradients clipped to `maxNorm`: what private training adds noise to. A number
- * limits the norm of a sample's whole gradient; a record limits each parameter's part by its own number,
- * and must name all of them.
- * Throws INVALID_ARGUMENT, MISSING_TENSOR.
- */
-function clippedSum({ maxNorm }: ClippedSumOptions): Want<ClippedSum> {
-  if (typeof maxNorm === "number") checkMaxNorm(maxNorm, "");
-  else for (const [parameter, limit] of Object.entries(maxNorm)) checkMaxNorm(limit, ` of "${parameter}"`);
-  const factors = (wanted: Wanted): ((parameter: string) => Value) => {
-    if (typeof maxNorm === "number") {
-      const factor = clipFactor(totalNorm(wanted), maxNorm);
-      return () => factor;
-    }
-    return (parameter) => {
-      const limit = maxNorm[parameter];
-      if (limit === undefined)
-        throw new PergradError("MISSING_TENSOR", `maxNorm has no limit for the parameter "${parameter}".`);
-      return clipFactor(build.sqrt(wanted.plan.squaredNorm(parameter)), limit);
-    };
-  };
-  return {
-    name: "clippedSum",
-    demands: { norms: true, sums: 1 },
-    emit: (wanted) => {
-      const factor = factors(wanted);
-      const sums = wanted.plan.parameters.map((parameter) => [
-        `sum/${parameter}`,
-        wanted.plan.weightedSum(parameter, factor(parameter)),
-      ]);
-      return { norms: totalNorm(wanted), ...Object.fromEntries(sums) };
-    },
-    read: (returned) => ({ sum: under(returned, "sum/"), norms: float(returned, "norms") }),
   };
 }
 

@@ -17,6 +17,8 @@ export interface Wanted {
   readonly outputs: Readonly<Record<string, Value>>;
   /** An input of the want's own, of a parameter's shape. */
   vector(parameter: string): Value;
+  /** An input of the want's own, a number `[]` under this name: `initial`, unless `run` is given another. */
+  scalar(name: string, initial: number): Value;
   /** The number of samples in the want's other batch. */
   readonly others: number;
   /** An input of the want's own that takes what `factors` gives under this name for the other batch. */
@@ -63,8 +65,8 @@ export function under(returned: Returned, prefix: string): Record<string, FloatT
   return Object.fromEntries(names.map((name) => [name.slice(prefix.length), float(returned, name)]));
 }
 
-/** The norm of all parameters' gradients together, `[N]`. */
-export function totalNorm({ plan, losses }: Wanted): Value {
-  const squares = plan.parameters.map((parameter) => plan.squaredNorm(parameter));
+/** The norm of these parameters' gradients together, of all unless given, `[N]`. */
+export function totalNorm({ plan, losses }: Wanted, parameters: readonly string[] = plan.parameters): Value {
+  const squares = parameters.map((parameter) => plan.squaredNorm(parameter));
   return squares.length === 0 ? build.zeros(losses.shape, losses.dtype) : build.sqrt(build.op("Sum", squares));
 }

@@ -15,6 +15,7 @@ import type { Returned, Wants } from "../plan/want.js";
 import type { Tensor } from "../tensor.js";
 import type { Objective } from "./objective.js";
 import type { Others } from "./others.js";
+import type { Scalar } from "./scalars.js";
 import { joiningOf, type Output } from "./split.js";
 
 /** How the ways are chosen. */
@@ -31,6 +32,7 @@ export interface Emitted extends Ordered {
   readonly parameters: readonly Value[];
   readonly vectors: readonly Vector[];
   readonly factors: readonly Factor[];
+  readonly scalars: readonly Scalar[];
   readonly outputs: readonly Output[];
 }
 
@@ -48,9 +50,14 @@ interface Factor {
   readonly value: Value;
 }
 
+/** The inputs that wants have of their own. */
+export function ownInputs({ vectors, factors, scalars }: Emitted): Value[] {
+  return [...vectors, ...factors, ...scalars].map(({ value }) => value);
+}
+
 /** All inputs of the emitted graph. */
-export function inputsOf({ inputs, parameters, vectors, factors }: Emitted): Value[] {
-  return [...inputs, ...parameters, ...[...vectors, ...factors].map(({ value }) => value)];
+export function inputsOf(emitted: Emitted): Value[] {
+  return [...emitted.inputs, ...emitted.parameters, ...ownInputs(emitted)];
 }
 
 /** Differentiates, and chooses the ways. Throws INVALID_ARGUMENT. */
@@ -74,6 +81,7 @@ export function planFor(objective: Objective, want: Wants, { batchSize, strategy
 export function emit(objective: Objective, plan: Plan, wants: Wants, others: ReadonlyMap<string, Others>): Emitted {
   const vectors: Vector[] = [];
   const factors: Factor[] = [];
+  const scalars: Scalar[] = [];
   const wantedBy = (want: string) => ({
     plan,
     losses: objective.losses,
@@ -88,6 +96,11 @@ export function emit(objective: Objective, plan: Plan, wants: Wants, others: Rea
     factor: (name: string, type: Pick<Value, "dtype" | "shape">) => {
       const value = leaf(`${want}/other/${name}`, type, { kind: "input" });
       factors.push({ want, name, value });
+      return value;
+    },
+    scalar: (name: string, initial: number) => {
+      const value = leaf(`${want}/at/${name}`, { dtype: objective.losses.dtype, shape: [] }, { kind: "input" });
+      scalars.push({ want, name, value, initial });
       return value;
     },
   });
@@ -108,7 +121,8 @@ export function emit(objective: Objective, plan: Plan, wants: Wants, others: Rea
   const counter = counted ?? expected.find(({ sampleAxis }) => sampleAxis !== null);
   const inputs = expected.map(({ value }) => value).filter((value) => leaves.has(value) || value === counter?.value);
   const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
-  return { inputs, parameters, vectors, factors, outputs, ...frugalOrder(outputs.map(({ value }) => value)) };
+  const ordered = frugalOrder(outputs.map(({ value }) => value));
+  return { inputs, parameters, vectors, factors, scalars, outputs, ...ordered };
 }
 
 const reshapes = ["Reshape", "Squeeze", "Unsqueeze", "Flatten"];

@@ -16,11 +16,12 @@ import { Workers } from "../run/workers.js";
 import { arrayOf, sizeOf, type Tensor } from "../tensor.js";
 import { type Data, type Prepared, prepare } from "./data.js";
 import type { Dataset } from "./dataset.js";
-import { type Emitted, emit, inputsOf, type PlanningOptions, planFor, shaped, unshaped } from "./emitted.js";
+import { type Emitted, emit, inputsOf, ownInputs, type PlanningOptions, planFor, shaped, unshaped } from "./emitted.js";
 import { Explanation } from "./explanation.js";
 import { checkMemoryOptions, type MemoryOptions, Microbatches } from "./microbatches.js";
 import { type Objective, type ObjectiveOptions, objectiveOf, parameterValue } from "./objective.js";
 import { type OtherBatch, Others } from "./others.js";
+import { type MaxNorms, scalarFeeds } from "./scalars.js";
 import { Joined, pieces, samplesBetween } from "./split.js";
 import { type Chunk, computed, joinedResults, type StreamOptions } from "./stream.js";
 
@@ -42,6 +43,11 @@ export interface RunOptions extends MemoryOptions {
   readonly parameters?: Readonly<Record<string, Tensor>>;
   /** What `want.dot` takes inner products with, by the name of the want, then of the parameter. */
   readonly vectors?: Readonly<Record<string, Readonly<Record<string, Tensor>>>>;
+  /**
+   * What `want.clippedSum` clips to, where it is adjustable, by the name of the want: a number for all of its
+   * groups, or numbers by group ("all" where the whole gradient is clipped).
+   */
+  readonly maxNorms?: MaxNorms;
   /** Another other batch for `want.cross`, by the name of the want; of as many samples as that which it was given. */
   readonly others?: Readonly<Record<string, OtherBatch>>;
   /** Run even where the data holds NaN or infinity. Default false. */
@@ -189,18 +195,18 @@ export class Program<W extends Wants> {
       ...this.#feed(feeds, options.parameters),
       ...this.#vectors(options.vectors),
       ...(await this.#factors(options)),
+      ...scalarFeeds(this.#emitted.scalars, options.maxNorms),
     });
     return shaped(returned, this.#emitted.outputs, samples);
   }
 
   /** The program as an ONNX model: inputs and results as tensors, parameters stored inside. */
   encode(): Uint8Array {
-    const { inputs, parameters, vectors, factors, outputs, order } = this.#emitted;
+    const { inputs, parameters, outputs, order } = this.#emitted;
     const values = Object.fromEntries(
       parameters.map((parameter) => [parameter.name, parameterValue(this.#objective.model, parameter)]),
     );
-    const own = [...vectors, ...factors].map(({ value }) => value);
-    return encodeModel({ inputs: [...inputs, ...own], outputs, order, parameters: values });
+    return encodeModel({ inputs: [...inputs, ...ownInputs(this.#emitted)], outputs, order, parameters: values });
   }
 
   /** Writes `encode()` to a file, which runs wherever ONNX does. Throws FILE_UNWRITABLE. */

@@ -1,13 +1,30 @@
+export { type AdamOptions, type AdamState, adam, adamW } from "./adam.js";
+export { type AveragingState, averageOf, averaging } from "./average.js";
 export { type Batch, type BatchOptions, miniBatches, permutation, pick } from "./batches.js";
-export {
-  type AdamOptions,
-  type AdamState,
-  adam,
-  type LearningRate,
-  type Optimiser,
-  type Parameters,
-  type SgdOptions,
-  type SgdState,
-  type Stepped,
-  sgd,
-} from "./optimiser.js";
+export type { LearningRate, Optimiser, Parameters, Stepped } from "./optimiser.js";
+export { PrivateTrainer } from "./private-trainer.js";
+export { RunFolder, type Settings } from "./run-folder.js";
+export { schedules } from "./schedules.js";
+export { type SgdOptions, type SgdState, sgd } from "./sgd.js";
+export { guarantee, train, trainPrivately } from "./train.js";
+export { Trainer } from "./trainer.js";
+export type {
+  AdaptiveOptions,
+  CheckpointOptions,
+  ClippingOptions,
+  Length,
+  Noise,
+  PlainStepOptions,
+  PrivatelyTrained,
+  PrivateStepOptions,
+  PrivateStepResult,
+  PrivateTrainOptions,
+  Sampling,
+  StepOptions,
+  StepResult,
+  TrainEvents,
+  Trained,
+  TrainerState,
+  TrainingSet,
+  TrainOptions,
+} from "./types.js";

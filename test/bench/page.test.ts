@@ -36,6 +36,14 @@ describe("verdicts", () => {
     expect(found?.what).toContain("(quick)");
   });
 
+  it("a private step is judged beside the ordinary one, where they were measured", () => {
+    const timing = (median: number) => ({ name: "", median, low: median, high: median, rounds: 3 });
+    const own = measured("lstm", { mean: 1, clipped: 1 });
+    const found = verdictsOf({ ...own, steps: { plain: timing(10), private: timing(14) } });
+    expect(byWhat(found, "a step of private")).toMatchObject({ value: 1.4, limit: 1.3, reached: false });
+    expect(byWhat(verdictsOf(own), "a step of private")).toBeUndefined();
+  });
+
   it("without peers nothing is said of them", () => {
     const found = verdictsOf(measured("mlp", { mean: 4, clipped: 4 }));
     expect(found.filter(({ what }) => /peer|PyTorch/.test(what))).toEqual([]);

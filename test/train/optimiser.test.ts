@@ -1,6 +1,7 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { tensor } from "../../src/tensor.js";
-import { adam, type Optimiser, type Parameters, sgd } from "../../src/train/index.js";
+import { adam, adamW, averageOf, averaging, type Optimiser, type Parameters, sgd } from "../../src/train/index.js";
 
 const named = (values: Record<string, number[]>): Parameters =>
   Object.fromEntries(
@@ -72,9 +73,127 @@ describe("adam", () => {
   });
 });
 
+/** One number trained in float64, as the pseudo-code of PyTorch's documentation has it. */
+type Scalar = (gradient: number) => number;
+
+function torchSgd(start: number, lr: number, momentum: number, decay: number, nesterov: boolean): Scalar {
+  let theta = start;
+  let buffer: number | undefined;
+  return (gradient) => {
+    let g = gradient + decay * theta;
+    if (momentum !== 0) {
+      buffer = buffer === undefined ? g : momentum * buffer + g;
+      g = nesterov ? g + momentum * buffer : buffer;
+    }
+    theta -= lr * g;
+    return theta;
+  };
+}
+
+function torchAdam(
+  start: number,
+  lr: number,
+  betas: readonly [number, number],
+  decay: number,
+  decoupled: boolean,
+): Scalar {
+  let [theta, m, v, t] = [start, 0, 0, 0];
+  return (gradient) => {
+    t++;
+    if (decoupled) theta -= lr * decay * theta;
+    const g = decoupled ? gradient : gradient + decay * theta;
+    m = betas[0] * m + (1 - betas[0]) * g;
+    v = betas[1] * v + (1 - betas[1]) * g * g;
+    theta -= (lr * (m / (1 - betas[0] ** t))) / (Math.sqrt(v / (1 - betas[1] ** t)) + 1e-8);
+    return theta;
+  };
+}
+
+describe("PyTorch's documented formulas", () => {
+  const between = (min: number, max: number) => fc.double({ min, max, noNaN: true });
+  /** Away from 0: there Adam's first step is the sign of next to nothing. */
+  const gradient = fc.oneof(between(-10, -0.01), between(0.01, 10)).map(Math.fround);
+  const gradients = fc.array(gradient, { minLength: 1, maxLength: 12 });
+  const start = between(-3, 3).map(Math.fround);
+
+  const agrees = (optimiser: Optimiser<unknown>, scalar: Scalar, from: number, along: readonly number[]) => {
+    const found = follow(
+      optimiser,
+      [from],
+      along.map((g) => [g]),
+    );
+    expectClose(
+      found,
+      along.map((g) => [scalar(g)]),
+    );
+  };
+
+  it("are those of sgd, with momentum, Nesterov's too, and weight decay", () => {
+    const momenta = fc.oneof(fc.constant(0), between(0.1, 0.95));
+    fc.assert(
+      fc.property(
+        start,
+        gradients,
+        between(0, 0.1),
+        momenta,
+        between(0, 0.5),
+        fc.boolean(),
+        (from, along, lr, mu, wd, ahead) => {
+          const nesterov = ahead && mu > 0;
+          const optimiser = sgd({ learningRate: lr, momentum: mu, weightDecay: wd, nesterov });
+          agrees(optimiser, torchSgd(from, lr, mu, wd, nesterov), from, along);
+        },
+      ),
+    );
+  });
+
+  it.each([
+    ["adam", adam, false],
+    ["adamW", adamW, true],
+  ] as const)("are those of %s", (_, make, decoupled) => {
+    const betas = fc.tuple(between(0.1, 0.9), between(0.5, 0.999));
+    fc.assert(
+      fc.property(start, gradients, between(0, 0.1), betas, between(0, 0.5), (from, along, lr, both, wd) => {
+        const optimiser = make({ learningRate: lr, betas: both, weightDecay: wd });
+        agrees(optimiser, torchAdam(from, lr, both, wd, decoupled), from, along);
+      }),
+    );
+  });
+
+  it("differ between adam and adamW, whose weight decay is 0.01 unless given", () => {
+    const after = (optimiser: Optimiser<unknown>) => follow(optimiser, [2], [[1]])[0]?.[0];
+    expect(after(adam({ learningRate: 0.1 }))).toBeCloseTo(1.9, 6);
+    expect(after(adamW({ learningRate: 0.1 }))).toBeCloseTo(2 - 0.1 * 0.01 * 2 - 0.1, 6);
+  });
+});
+
+describe("averaging", () => {
+  it("takes the optimiser's own steps and averages what they lead to", () => {
+    const plain = sgd({ learningRate: 0.5, momentum: 0.5 });
+    const along = [[1], [2], [-1], [0.5]];
+    const wanted = follow(plain, [1], along).flat();
+    const optimiser = averaging(plain, { decay: 0.75 });
+    let parameters = named({ w: [1], frozen: [7] });
+    let state = optimiser.start(parameters);
+    expect(averageOf(parameters, state)).toEqual(parameters);
+    let average = Number.NaN;
+    along.forEach((gradient, k) => {
+      ({ parameters, state } = optimiser.step(parameters, named({ w: gradient }), state));
+      const now = wanted[k] as number;
+      expect(parameters.w?.data[0]).toBe(now);
+      average = k === 0 ? now : 0.75 * average + 0.25 * now;
+      expect(averageOf(parameters, state).w?.data[0]).toBeCloseTo(average, 6);
+      expect(averageOf(parameters, state).frozen).toEqual(parameters.frozen);
+    });
+  });
+});
+
 describe.each([
   ["sgd", sgd({ learningRate: 0.1, momentum: 0.9 })],
+  ["sgd, looking ahead", sgd({ learningRate: 0.1, momentum: 0.9, nesterov: true, weightDecay: 0.1 })],
   ["adam", adam()],
+  ["adamW", adamW()],
+  ["averaging", averaging(adam(), { decay: 0.9 })],
 ] as [string, Optimiser<unknown>][])("%s", (_, optimiser) => {
   it("changes nothing it is given and keeps what has no gradient", () => {
     const parameters = named({ a: [1, 2], b: [3] });
@@ -107,6 +226,10 @@ it("refuses options out of range", () => {
   expect(() => sgd({ learningRate: -1 })).toThrow("learningRate is -1");
   expect(() => sgd({ learningRate: Number.NaN })).toThrow("learningRate is NaN");
   expect(() => sgd({ learningRate: 1, momentum: 1 })).toThrow("momentum is 1");
+  expect(() => sgd({ learningRate: 1, nesterov: true })).toThrow("a momentum above 0");
+  expect(() => sgd({ learningRate: 1, weightDecay: -1 })).toThrow("weightDecay is -1");
+  expect(() => adamW({ weightDecay: Number.POSITIVE_INFINITY })).toThrow("weightDecay is Infinity");
+  expect(() => averaging(adam(), { decay: 1 })).toThrow("decay is 1");
   expect(() => adam({ betas: [0.9, -1] })).toThrow("betas[1] is -1");
   expect(() => adam({ epsilon: 0 })).toThrow("epsilon is 0");
 });

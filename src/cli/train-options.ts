@@ -1,0 +1,142 @@
+/** Options of `pergrad train`: what fits together, and the optimiser they make. */
+import { InvalidArgumentError } from "commander";
+import { adam, adamW } from "../train/adam.js";
+import type { LearningRate, Optimiser } from "../train/optimiser.js";
+import { schedules } from "../train/schedules.js";
+import { sgd } from "../train/sgd.js";
+import type { ClippingOptions, Noise } from "../train/types.js";
+import type { TaskOptions } from "./task.js";
+import { number, UsageError, wholeNumber } from "./usage.js";
+
+export const optimizers = ["sgd", "adam", "adamw"] as const;
+export const scheduleNames = ["constant", "linear", "cosine"] as const;
+export const clippings = ["flat", "automatic", "adaptive"] as const;
+export const samplings = ["poisson", "shuffled"] as const;
+
+/** As commander gives them. */
+export interface TrainCommandOptions extends TaskOptions {
+  readonly data: string;
+  readonly out: string;
+  readonly epochs?: number;
+  readonly steps?: number;
+  readonly batchSize: number;
+  readonly microbatchSize?: number;
+  readonly optimizer: (typeof optimizers)[number];
+  readonly learningRate?: number;
+  readonly momentum?: number;
+  readonly weightDecay?: number;
+  readonly schedule: (typeof scheduleNames)[number];
+  readonly warmUp?: number;
+  readonly seed?: number;
+  readonly private?: boolean;
+  readonly epsilon?: number;
+  readonly noiseMultiplier?: number;
+  readonly delta?: number;
+  readonly maxGradNorm?: number;
+  readonly clipping?: (typeof clippings)[number];
+  readonly sampling?: (typeof samplings)[number];
+  readonly replaceBatchNorm?: boolean;
+  readonly checkpoint?: string;
+  readonly checkpointEvery?: number;
+  readonly resume?: boolean;
+}
+
+/** Checks what commander cannot: options that need or exclude each other. Throws UsageError. */
+export function checkTrainOptions(options: TrainCommandOptions): void {
+  exactlyOne(options, ["epochs", "steps"]);
+  for (const name of ["epsilon", "noiseMultiplier", "delta", "maxGradNorm", "clipping"] as const)
+    if (options[name] !== undefined && !options.private)
+      throw new UsageError(`${flag(name)} is for --private training.`);
+  for (const name of ["resume", "checkpointEvery"] as const)
+    if (options[name] !== undefined && options.checkpoint === undefined)
+      throw new UsageError(`${flag(name)} needs --checkpoint FOLDER.`);
+  if (options.momentum !== undefined && options.optimizer !== "sgd")
+    throw new UsageError(`--momentum is for --optimizer sgd, not for ${options.optimizer}.`);
+  if (options.learningRate === undefined && options.optimizer === "sgd")
+    throw new UsageError("--optimizer sgd needs --learning-rate.");
+}
+
+/** What private training takes besides what all training does. */
+export type Privacy = Noise &
+  Pick<ClippingOptions, "maxGradNorm" | "automatic" | "adaptive"> & { readonly delta: number };
+
+/** gamma of automatic clipping, as its paper has it. */
+const gamma = 0.01;
+
+/** Null where the training is not to be private. Throws UsageError. */
+export function privacyOf(options: TrainCommandOptions): Privacy | null {
+  if (!options.private) return null;
+  exactlyOne(options, ["epsilon", "noiseMultiplier"]);
+  const { epsilon, noiseMultiplier = 0, delta, maxGradNorm = 1, clipping } = options;
+  if (delta === undefined)
+    throw new UsageError("--private needs --delta, a probability well below 1 / samples, such as 1e-5.");
+  return {
+    ...(epsilon === undefined ? { noiseMultiplier } : { targetEpsilon: epsilon }),
+    delta,
+    maxGradNorm,
+    ...(clipping === "automatic" ? { automatic: { gamma } } : {}),
+    ...(clipping === "adaptive" ? { adaptive: {} } : {}),
+  };
+}
+
+/** An option where it was given. */
+export function given<K extends string, T>(key: K, value: T | undefined): { readonly [P in K]?: T } {
+  return value === undefined ? {} : ({ [key]: value } as { readonly [P in K]: T });
+}
+
+function exactlyOne(options: TrainCommandOptions, names: readonly (keyof TrainCommandOptions)[]): void {
+  const given = names.filter((name) => options[name] !== undefined);
+  if (given.length === 1) return;
+  const list = names.map(flag);
+  const problem =
+    given.length === 0 ? `One of ${list.join(" and ")} must be given.` : `${list.join(" and ")} exclude each other.`;
+  throw new UsageError(problem);
+}
+
+function flag(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/** One of a few words. */
+export function oneOf<T extends string>(words: readonly T[]): (text: string) => T {
+  return (text) => {
+    const found = words.find((word) => word === text.toLowerCase());
+    if (found !== undefined) return found;
+    throw new InvalidArgumentError(`it must be one of ${words.join(", ")}`);
+  };
+}
+
+export const positive = (text: string) => number(text, (value) => value > 0, "a number above 0");
+export const fromZero = (text: string) => number(text, (value) => value >= 0, "a number from 0 up");
+export const belowOne = (text: string) => number(text, (value) => value >= 0 && value < 1, "at least 0 and below 1");
+export const probability = (text: string) => number(text, (value) => value > 0 && value < 1, "above 0 and below 1");
+
+export function seed(text: string): number {
+  const value = wholeNumber(0)(text);
+  if (value < 2 ** 32) return value;
+  throw new InvalidArgumentError("it must be a whole number below 2^32");
+}
+
+/** Checks the name of a model to be written. */
+export function modelFile(path: string): string {
+  if (/\.onnx$/i.test(path)) return path;
+  throw new InvalidArgumentError("its name must end in .onnx");
+}
+
+/** @param steps of the whole training */
+export function optimiserFor(options: TrainCommandOptions, steps: number): Optimiser<object> {
+  const learningRate = learningRateFor(options, steps);
+  const decay = options.weightDecay === undefined ? {} : { weightDecay: options.weightDecay };
+  if (options.optimizer === "adam") return adam({ learningRate, ...decay });
+  if (options.optimizer === "adamw") return adamW({ learningRate, ...decay });
+  return sgd({ learningRate, ...decay, ...(options.momentum === undefined ? {} : { momentum: options.momentum }) });
+}
+
+function learningRateFor(
+  { learningRate = 1e-3, schedule, warmUp = 0 }: TrainCommandOptions,
+  steps: number,
+): LearningRate {
+  const falling = { from: learningRate, steps: Math.max(1, steps - warmUp) };
+  const then = schedule === "constant" ? learningRate : schedules[schedule](falling);
+  return warmUp > 0 ? schedules.warmUp(warmUp, then) : then;
+}

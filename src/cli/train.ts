@@ -1,0 +1,133 @@
+/** train: ordinary or private training, from an ONNX file to an ONNX file. */
+import { setImmediate } from "node:timers/promises";
+import type { Model } from "../model.js";
+import { validate } from "../privacy/validate.js";
+import { saveModel } from "../save.js";
+import { train, trainPrivately } from "../train/index.js";
+import type { PrivateStepResult, StepResult } from "../train/types.js";
+import type { Io } from "./io.js";
+import type { Progress } from "./progress.js";
+import { interruptible } from "./signals.js";
+import { type DataTask, dataTaskOf, refuseSameFile } from "./task.js";
+import {
+  checkTrainOptions,
+  given,
+  optimiserFor,
+  type Privacy,
+  privacyOf,
+  type TrainCommandOptions,
+} from "./train-options.js";
+import { Tally } from "./train-report.js";
+
+/** What a training came to. */
+interface Outcome {
+  readonly model: Model;
+  readonly steps: number;
+  readonly guarantee?: string;
+}
+
+export async function trainModel(
+  modelFile: string,
+  options: TrainCommandOptions,
+  io: Io,
+  progress: Progress,
+): Promise<void> {
+  checkTrainOptions(options);
+  const privacy = privacyOf(options);
+  await refuseSameFile(options.out, [modelFile, options.data]);
+  const task = await dataTaskOf(modelFile, options, progress);
+  if (privacy) warn(task, progress);
+  const steps = stepsOf(options, task.samples);
+  await interruptible(async (signal) => {
+    const { model, steps: done, guarantee } = await run({ task, options, privacy, steps, progress, signal });
+    progress.stop();
+    if (signal.aborted && done < steps) {
+      io.stderr.write(`pergrad: ${interrupted(done, steps, options)}\n`);
+      return;
+    }
+    await saveModel(model, options.out, guarantee === undefined ? {} : { metadata: { "pergrad.privacy": guarantee } });
+    const fewer = done < steps ? ` of ${steps}, as many as the budget allows after those that were lost` : "";
+    io.stdout.write(`wrote ${options.out}: ${done} steps${fewer}\n`);
+    if (guarantee !== undefined) io.stdout.write(`${guarantee}\n`);
+  });
+}
+
+/** Remarks on what the guarantee does not cover. */
+function warn({ model, options }: DataTask, progress: Progress): void {
+  const output = options.output ?? model.graph.outputs[0]?.name;
+  for (const { severity, node, problem, fix } of validate(model, output === undefined ? {} : { outputs: [output] }))
+    if (severity === "warning") progress.note(`${node}: ${problem}; ${fix}.`);
+}
+
+/** Steps of the whole training; as many as the trainers count for these epochs. */
+function stepsOf(
+  { steps, epochs = 0, batchSize, sampling, private: secret }: TrainCommandOptions,
+  samples: number,
+): number {
+  if (steps !== undefined) return steps;
+  const shuffled = (sampling ?? (secret ? "poisson" : "shuffled")) === "shuffled";
+  const perEpoch = samples / batchSize;
+  return Math.ceil(epochs * (shuffled ? Math.ceil(perEpoch) : perEpoch) * (1 - 1e-12));
+}
+
+interface Run {
+  readonly task: DataTask;
+  readonly options: TrainCommandOptions;
+  readonly privacy: Privacy | null;
+  readonly steps: number;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+}
+
+async function run({ task, options, privacy, steps, progress, signal }: Run): Promise<Outcome> {
+  progress.stage("compiling");
+  const common = {
+    ...task.options,
+    optimizer: optimiserFor(options, Math.max(1, steps)),
+    batchSize: options.batchSize,
+    steps,
+    signal,
+    onStep: reporter(steps, progress),
+    ...given("threads", options.threads),
+    ...given("microbatchSize", options.microbatchSize),
+    ...given("sampling", options.sampling),
+    ...given("seed", options.seed),
+    ...checkpointOf(options),
+  };
+  if (!privacy) {
+    const { model, state } = await train(task.model, task.feeds, common);
+    return { model, steps: state.steps };
+  }
+  const { model, state, guarantee } = await trainPrivately(task.model, task.feeds, { ...common, ...privacy });
+  return { model, steps: state.steps, guarantee };
+}
+
+function interrupted(done: number, steps: number, { checkpoint }: TrainCommandOptions): string {
+  const stopped = `stopped after ${done} of ${steps} steps`;
+  return checkpoint === undefined
+    ? `${stopped}; nothing was written.`
+    : `${stopped}; the same command with --resume goes on from "${checkpoint}".`;
+}
+
+function checkpointOf({ checkpoint: folder, checkpointEvery, resume = false }: TrainCommandOptions) {
+  return folder === undefined ? {} : { checkpoint: { folder, resume, ...given("every", checkpointEvery) } };
+}
+
+/** About so many lines say how a training goes. */
+const lines = 10;
+
+function reporter(steps: number, progress: Progress): (result: StepResult | PrivateStepResult) => Promise<void> {
+  const tally = new Tally();
+  let begun = false;
+  return async (result) => {
+    if (!begun) progress.stage("training", steps);
+    begun = true;
+    tally.add(result);
+    progress.update(result.step);
+    // What a tenth of the steps came to, and the last one.
+    if (Math.floor((result.step * lines) / steps) > Math.floor(((result.step - 1) * lines) / steps))
+      progress.line(tally.line(steps, result));
+    // A run of the model blocks the event loop: signals are heard here.
+    await setImmediate();
+  };
+}

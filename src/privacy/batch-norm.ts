@@ -1,0 +1,96 @@
+/** Batch normalisation, which looks at all samples of a batch at once, and what takes its place in private training. */
+import { PergradError } from "../errors.js";
+import { type Dim, elementsOf, isBatch, showShape } from "../graph/dim.js";
+import { describeNode, makeNode, type Node, type Value } from "../graph/value.js";
+import { leavesOf, nodesBefore } from "../graph/walk.js";
+import type { Model } from "../model.js";
+import { build } from "../ops/registry.js";
+
+export interface ReplaceBatchNormOptions {
+  /** Groups of channels. Default: the greatest common divisor of the channels and 32; 1 where there are no positions. */
+  readonly groups?: number;
+}
+
+export function isBatchNorm({ op, domain }: Node): boolean {
+  return op === "BatchNormalization" && domain === "";
+}
+
+/**
+ * The model with each batch normalisation replaced by a group normalisation (Wu & He 2018) of the same weight and
+ * bias, which normalises every sample by itself. It computes something else than before, so the model is to be trained
+ * anew, or further. The stored statistics are no part of it.
+ * Throws INVALID_ARGUMENT (groups that do not divide the channels), SHAPE_MISMATCH (nothing to normalise over).
+ */
+export function replaceBatchNorm(model: Model, options: ReplaceBatchNormOptions = {}): Model {
+  const { graph } = model;
+  const roots = graph.outputs.map(({ value }) => value);
+  const current = new Map<Value, Value>();
+  for (const node of nodesBefore(roots)) {
+    const inputs = node.inputs.map((input) => (input ? (current.get(input) ?? input) : null));
+    const changed = inputs.some((input, k) => input !== node.inputs[k]);
+    const made = isBatchNorm(node) ? groupNorm({ ...node, inputs }, options) : changed ? remade(node, inputs) : node;
+    // A batch normalisation may give its statistics too, which nothing takes the place of.
+    made.outputs.forEach((value, k) => {
+      current.set(node.outputs[k] as Value, value);
+    });
+  }
+  const statistics = graph.outputs.filter(
+    ({ value: { source } }) => source.kind === "node" && source.index > 0 && isBatchNorm(source.node),
+  );
+  const outputs = graph.outputs
+    .filter((output) => !statistics.includes(output))
+    .map(({ name, value }) => ({ name, value: current.get(value) ?? value }));
+  const before = new Set(leavesOf(roots));
+  const after = new Set(leavesOf(outputs.map(({ value }) => value)));
+  const parameters = graph.parameters.filter((parameter) => after.has(parameter) || !before.has(parameter));
+  const why = "it is a statistic of a batch normalisation, which was replaced.";
+  return {
+    ...model,
+    graph: { ...graph, parameters, outputs },
+    parameters: Object.fromEntries(
+      parameters.flatMap(({ name }) => {
+        const value = model.parameters[name];
+        return value ? [[name, value]] : [];
+      }),
+    ),
+    leftOut: { ...model.leftOut, ...Object.fromEntries(statistics.map(({ name }) => [name, why])) },
+  };
+}
+
+function remade(node: Node, inputs: Node["inputs"]): Node {
+  return makeNode({ ...node, inputs }, node.outputs, namesOf(node));
+}
+
+function namesOf({ outputs }: Node): string[] {
+  return outputs.map(({ name }) => name);
+}
+
+function groupNorm(node: Node, { groups }: ReplaceBatchNormOptions): Node {
+  const [x, scale, bias] = node.inputs as [Value, Value, Value];
+  const epsilon = node.attributes.epsilon ?? 1e-5;
+  const attributes = { num_groups: groupsFor(node, x, groups), epsilon };
+  return build.node("GroupNormalization", [x, scale, bias], attributes, 1, {
+    name: node.name,
+    outputNames: namesOf(node).slice(0, 1),
+  });
+}
+
+/** As many groups as asked for, or as many as Opacus's `ModuleValidator.fix` makes, unless each would hold one element. */
+function groupsFor(node: Node, { shape }: Value, asked: number | undefined): number {
+  const [, channels, ...positions] = shape;
+  const each: Dim | undefined = elementsOf(shape.slice(1));
+  if (channels === undefined || isBatch(channels) || each === undefined || each === 1) {
+    const problem = `the channels and positions of ${showShape(shape)} are not two elements or more of one sample`;
+    throw new PergradError("SHAPE_MISMATCH", `${describeNode(node)} cannot become a group normalisation: ${problem}.`);
+  }
+  if (asked === undefined) return elementsOf(positions) === 1 ? 1 : greatestCommonDivisor(channels, 32);
+  if (Number.isSafeInteger(asked) && asked >= 1 && channels % asked === 0) return asked;
+  throw new PergradError(
+    "INVALID_ARGUMENT",
+    `${asked} groups do not divide the ${channels} channels of ${describeNode(node)}; give a divisor of all channels, or none.`,
+  );
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
+}

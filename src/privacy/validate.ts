@@ -1,0 +1,100 @@
+/** What stands in the way of training a model privately. */
+import { SampleAxes } from "../autodiff/sample-axes.js";
+import { PergradError } from "../errors.js";
+import { describeNode, type Node, type Value } from "../graph/value.js";
+import { nodesBefore, presentInputs } from "../graph/walk.js";
+import type { Model } from "../model.js";
+import { isBatchNorm, replaceBatchNorm } from "./batch-norm.js";
+
+export interface PrivacyFinding {
+  /**
+   * "error": the model cannot be trained privately as it is. "warning": it can, but something that the guarantee
+   * does not cover may have come from the data.
+   */
+  readonly severity: "error" | "warning";
+  /** The node, by its op and name. */
+  readonly node: string;
+  readonly problem: string;
+  readonly fix: string;
+}
+
+/**
+ * What keeps a model from being trained privately, with the fix: batch normalisations first, then all other nodes at
+ * which samples meet; an empty list where there is nothing. Looks at what leads to the model's outputs, or to those
+ * that are named. Throws MISSING_TENSOR.
+ */
+export function validate(model: Model, { outputs }: { readonly outputs?: readonly string[] } = {}): PrivacyFinding[] {
+  const looked = chosen(model, outputs);
+  const nodes = nodesBefore(looked.graph.outputs.map(({ value }) => value));
+  return [...nodes.filter(isBatchNorm).map(batchNormFinding), ...interactions(looked)];
+}
+
+function chosen(model: Model, names: readonly string[] | undefined): Model {
+  if (!names) return model;
+  const outputs = names.map((name) => {
+    const output = model.graph.outputs.find((each) => each.name === name);
+    if (!output) throw new PergradError("MISSING_TENSOR", `The model has no output "${name}".`);
+    return output;
+  });
+  return { ...model, graph: { ...model.graph, outputs } };
+}
+
+function batchNormFinding(node: Node): PrivacyFinding {
+  const name = describeNode(node);
+  if ((node.attributes.training_mode ?? 0) !== 0) {
+    return {
+      severity: "error",
+      node: name,
+      problem: "it normalises over the batch (training mode), so that one sample changes the gradients of the others",
+      fix: "replaceBatchNorm(model) puts group normalisation in its place; or export the model in eval mode",
+    };
+  }
+  return {
+    severity: "warning",
+    node: name,
+    problem: "it normalises with stored statistics, which no noise protects if they came from the private data",
+    fix: "nothing, if they came from public data; else replaceBatchNorm(model) puts group normalisation in its place",
+  };
+}
+
+/** The nodes at which samples meet, as far as each can be told: what lies behind one of them is not looked at. */
+function interactions(model: Model): PrivacyFinding[] {
+  const { graph, sampleAxes } = withoutBatchNorm(model);
+  const given = graph.inputs.flatMap((value) => {
+    const axis = sampleAxes[value.name] ?? null;
+    return axis === null ? [] : [[value, axis] as const];
+  });
+  const axes = new SampleAxes(new Map(given));
+  const behind = new Set<Value>();
+  return nodesBefore(graph.outputs.map(({ value }) => value)).flatMap((node) => {
+    const spoilt = presentInputs(node).some((input) => behind.has(input));
+    const finding = spoilt ? null : interactionAt(node, axes);
+    if (spoilt || finding) for (const output of node.outputs) behind.add(output);
+    return finding && !isBatchNorm(node) ? [finding] : [];
+  });
+}
+
+/** Batch normalisation, where it can be put out of the way, hides nothing that lies behind it. */
+function withoutBatchNorm(model: Model): Model {
+  try {
+    return replaceBatchNorm(model);
+  } catch (error) {
+    if (error instanceof PergradError) return model;
+    throw error;
+  }
+}
+
+function interactionAt(node: Node, axes: SampleAxes): PrivacyFinding | null {
+  try {
+    for (const output of node.outputs) axes.of(output);
+    return null;
+  } catch (error) {
+    if (!(error instanceof PergradError) || error.code !== "SAMPLES_INTERACT") throw error;
+    return {
+      severity: "error",
+      node: describeNode(node),
+      problem: error.message.replace(/\.$/, ""),
+      fix: "take it out of the model (a mean over the batch belongs to the loss), or say which axis holds the samples",
+    };
+  }
+}

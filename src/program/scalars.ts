@@ -1,0 +1,40 @@
+/** Numbers that a run may change: the norms that `want.clippedSum` clips to, where they are adjustable. */
+import { PergradError } from "../errors.js";
+import type { Value } from "../graph/value.js";
+import { checkMaxNorm } from "../plan/clipping.js";
+import { arrayOf, type Tensor } from "../tensor.js";
+
+/** An input of a want's own: a number. */
+export interface Scalar {
+  readonly want: string;
+  readonly name: string;
+  readonly value: Value;
+  readonly initial: number;
+}
+
+/** By the name of the want: a number for all groups that are clipped, or numbers by group. */
+export type MaxNorms = Readonly<Record<string, number | Readonly<Record<string, number>>>>;
+
+/** Throws MISSING_TENSOR, INVALID_ARGUMENT. */
+export function scalarFeeds(scalars: readonly Scalar[], given: MaxNorms = {}): Record<string, Tensor> {
+  for (const [want, limits] of Object.entries(given)) {
+    const own = scalars.filter((scalar) => scalar.want === want);
+    if (own.length === 0)
+      throw new PergradError("MISSING_TENSOR", `There is no want "${want}" that clips to an adjustable norm.`);
+    const names = typeof limits === "object" ? Object.keys(limits) : [];
+    const unknown = names.find((name) => !own.some((each) => each.name === name));
+    if (unknown !== undefined)
+      throw new PergradError("MISSING_TENSOR", `The want "${want}" clips no group "${unknown}".`);
+  }
+  const fed = scalars.map(({ want, name, value, initial }) => {
+    const limits = given[want];
+    const limit = (typeof limits === "number" ? limits : limits?.[name]) ?? initial;
+    checkMaxNorm(limit, ` of "${want}"`);
+    return [value.name, scalarTensor(value, limit)] as const;
+  });
+  return Object.fromEntries(fed);
+}
+
+function scalarTensor({ dtype }: Value, number: number): Tensor {
+  return { dtype, dims: [], data: (arrayOf(dtype) as Float32ArrayConstructor).of(number) } as Tensor;
+}

@@ -1,0 +1,125 @@
+/** The sum of a batch's clipped gradients, whatever the data. */
+import { type ClippingGroup, type clippedSum, clippingGroups } from "../plan/clipping.js";
+import { type FloatTensor, type Results, type Want, want } from "../plan/want.js";
+import { Program } from "../program/program.js";
+import { Figures, scores } from "./figures.js";
+import { feedsFor, microbatches, planned, type Setup } from "./setup.js";
+import { addTo, allFinite, type Float64Sums, zeroSums } from "./sums.js";
+import type { ClippingOptions, StepOptions } from "./types.js";
+
+interface Wanted {
+  readonly clipped: ReturnType<typeof clippedSum>;
+  readonly losses: Want<FloatTensor>;
+  readonly scores: Want<FloatTensor | null>;
+  readonly [name: string]: Want<unknown>;
+}
+
+/**
+ * Norms are computed, and gradients scaled and summed, in float32. So that no rounding lifts one sample's part of the
+ * sum above the sensitivity, gradients are clipped to this part less than it; a quarter of it is left to the noise's grid.
+ */
+const margin = 2 ** -13;
+
+export class ClippedBatch {
+  readonly figures = new Figures();
+  clipped = 0;
+  dropped = 0;
+  /** Samples whose gradients are within the norm. */
+  within = 0;
+
+  constructor(readonly sums: Float64Sums) {}
+}
+
+export class BatchClipper<S> {
+  private constructor(
+    readonly groups: readonly ClippingGroup[],
+    private readonly setup: Setup,
+    private readonly options: StepOptions<S>,
+    private readonly program: Program<Wanted>,
+  ) {}
+
+  /** Throws what `want.clippedSum` and `perSample` throw. */
+  static async compile<S>(setup: Setup, options: StepOptions<S> & ClippingOptions): Promise<BatchClipper<S>> {
+    const { maxGradNorm: maxNorm, groups, automatic } = options;
+    const clipping = {
+      maxNorm,
+      ...(groups ? { groups } : {}),
+      ...(automatic ? { automatic } : {}),
+      adjustable: true,
+      strict: true,
+    };
+    const wants: Wanted = {
+      clipped: want.clippedSum(clipping),
+      losses: want.losses(),
+      scores: scores(setup.objective),
+    };
+    const program = await Program.compile(setup.objective.model, { ...planned(options), want: wants });
+    return new BatchClipper(clippingGroups(clipping, Object.keys(setup.parameters)), setup, options, program);
+  }
+
+  /** @param groups the norms to clip to, by group; the sensitivity of the sum is that of these norms */
+  async run(
+    batch: Uint32Array,
+    step: number,
+    { parameters, groups }: Pick<Run, "parameters" | "groups">,
+  ): Promise<ClippedBatch> {
+    const total = new ClippedBatch(zeroSums(this.setup.parameters));
+    const run: Run = { step, parameters, groups, total };
+    for (const samples of microbatches(batch, this.options.microbatchSize)) await this.#add(samples, run);
+    return total;
+  }
+
+  release(): Promise<void> {
+    return this.program.release();
+  }
+
+  /**
+   * Adds the samples' clipped gradients. A gradient that is not finite would spoil the sum even times 0, so that
+   * its sample is left out and the others are run anew: that costs nothing where there is none.
+   */
+  async #add(samples: Uint32Array, run: Run): Promise<void> {
+    if (samples.length === 0) return;
+    const feeds = feedsFor(this.setup, this.options, run.step, samples);
+    const limits = Object.fromEntries(
+      Object.entries(run.groups).map(([name, maxNorm]) => [name, maxNorm * (1 - margin)]),
+    );
+    const found = await this.program.run(feeds, {
+      parameters: run.parameters,
+      maxNorms: { clipped: limits },
+      allowNotFinite: true,
+    });
+    const { norms, sum } = found.clipped;
+    const finite = samples.filter((_, n) => Number.isFinite(norms.data[n]));
+    if (finite.length < samples.length) {
+      run.total.dropped += samples.length - finite.length;
+      await this.#add(finite, run);
+    } else if (allFinite(sum)) {
+      count(found, run, limits);
+      run.total.figures.add(found.losses, found.scores, feeds.target);
+    } else if (samples.length === 1) {
+      run.total.dropped++;
+    } else {
+      // A norm may be finite where a product on the way to the sum is not.
+      const half = samples.length >> 1;
+      await this.#add(samples.subarray(0, half), run);
+      await this.#add(samples.subarray(half), run);
+    }
+  }
+}
+
+interface Run {
+  readonly step: number;
+  readonly parameters: Setup["parameters"];
+  readonly groups: Readonly<Record<string, number>>;
+  readonly total: ClippedBatch;
+}
+
+function count({ clipped }: Results<Wanted>, { total }: Run, limits: Readonly<Record<string, number>>): void {
+  addTo(total.sums, clipped.sum);
+  const groups = Object.entries(clipped.groups);
+  for (let n = 0; n < clipped.norms.data.length; n++) {
+    const within = groups.every(([name, { data }]) => (data[n] as number) <= (limits[name] as number));
+    if (within) total.within++;
+    else total.clipped++;
+  }
+}

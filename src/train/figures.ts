@@ -1,0 +1,55 @@
+/** Loss and accuracy of the samples of a step. */
+import { isBatch } from "../graph/dim.js";
+import { type FloatTensor, float, type Want } from "../plan/wanted.js";
+import type { Data } from "../program/data.js";
+import type { Objective } from "../program/objective.js";
+
+/** Whether the loss compares scores of classes, `[N, C]`, with one label for each sample. */
+function hasLabels({ expected, output, loss }: Objective): boolean {
+  const [, classes] = output.shape;
+  const target = expected.get("target")?.value;
+  const scores = output.shape.length === 2 && classes !== undefined && !isBatch(classes) && classes > 1;
+  return scores && target?.shape.length === 1 && ["cross_entropy", "nll"].includes(loss.name);
+}
+
+/** The scores of classes, `[N, C]`; null where there are no labels to compare them with. */
+export function scores(objective: Objective): Want<FloatTensor | null> {
+  const asked = hasLabels(objective);
+  return {
+    name: "scores",
+    demands: {},
+    emit: () => (asked ? { scores: objective.output } : {}),
+    read: (returned) => (asked ? float(returned, "scores") : null),
+  };
+}
+
+function largest(row: Float32Array): number {
+  return row.reduce((best, score, k) => (score > (row[best] as number) ? k : best), 0);
+}
+
+export class Figures {
+  #loss = 0;
+  #right: number | null = null;
+  samples = 0;
+
+  add(losses: FloatTensor, scored: FloatTensor | null, labels: Data | undefined): void {
+    for (const loss of losses.data) this.#loss += loss;
+    this.samples += losses.data.length;
+    if (!scored || !labels) return;
+    const [samples = 0, classes = 0] = scored.dims;
+    const wanted = "dims" in labels ? labels.data : labels;
+    let right = 0;
+    for (let n = 0; n < samples; n++)
+      if (largest(scored.data.subarray(n * classes, (n + 1) * classes)) === Number(wanted[n])) right++;
+    this.#right = (this.#right ?? 0) + right;
+  }
+
+  /** NaN where there were no samples. */
+  get loss(): number {
+    return this.#loss / this.samples;
+  }
+
+  get accuracy(): number | null {
+    return this.#right === null ? null : this.#right / this.samples;
+  }
+}

@@ -1,0 +1,291 @@
+/** Private training, step by step (DP-SGD: Abadi et al. 2016, "Deep learning with differential privacy"). */
+import { PergradError } from "../errors.js";
+import type { Model } from "../model.js";
+import type { Module } from "../nn/module.js";
+import {
+  type AdaptiveClipping,
+  checkAdaptive,
+  gradientNoiseMultiplier,
+  nextNorm,
+} from "../privacy/adaptive-clipping.js";
+import { epsilon, PldAccountant } from "../privacy/index.js";
+import type { GaussianMechanism } from "../privacy/mechanism.js";
+import { withNoise } from "../privacy/noise.js";
+import { checkSeed, type Purpose, type RandomBits, secretBits, seededBits, Words } from "../privacy/random-bits.js";
+import { withParameters } from "../save.js";
+import { BatchClipper, type ClippedBatch } from "./clipped-batch.js";
+import type { Parameters } from "./optimiser.js";
+import { composedInOrder } from "./run-folder.js";
+import { type Sampler, samplerOf } from "./samplers.js";
+import { type Setup, setup } from "./setup.js";
+import { asGradients } from "./sums.js";
+import type { PrivateStepOptions, PrivateStepResult, TrainerState, TrainingSet } from "./types.js";
+
+/**
+ * Takes one private step after another. Where the loop is your own:
+ * `while (trainer.nextEpsilon <= 3) console.log(await trainer.step())`.
+ */
+export class PrivateTrainer<S> {
+  readonly #setup: Setup;
+  readonly #options: PrivateStepOptions<S>;
+  readonly #clipper: BatchClipper<S>;
+  readonly #sampler: Sampler;
+  readonly #adaptive: AdaptiveClipping | null;
+  /** Remembers one step's losses, so that each next epsilon takes a few milliseconds. */
+  readonly #pld = new PldAccountant();
+  #state: TrainerState<S>;
+  #busy = false;
+  /** Whether this trainer has paid for the epoch that it is in. Only shuffled sampling pays by the epoch. */
+  #epochPaid: boolean;
+
+  private constructor(
+    own: Setup,
+    options: PrivateStepOptions<S>,
+    sampler: Sampler,
+    clipper: BatchClipper<S>,
+    state: TrainerState<S>,
+  ) {
+    this.#setup = own;
+    this.#options = options;
+    this.#sampler = sampler;
+    this.#clipper = clipper;
+    this.#state = state;
+    this.#adaptive = adaptiveOf(options);
+    this.#epochPaid = state.steps > 0 && state.recorded === state.steps;
+  }
+
+  /**
+   * Throws what `perSample` throws, and what running the whole data set would: MISSING_TENSOR, DTYPE_MISMATCH,
+   * SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE; INVALID_ARGUMENT for options out of their range.
+   */
+  static async create<S>(
+    model: Model | Module,
+    dataset: TrainingSet,
+    options: PrivateStepOptions<S>,
+  ): Promise<PrivateTrainer<S>> {
+    return PrivateTrainer.over(setup(model, dataset, options, true), options);
+  }
+
+  /** The same, where model and data are set up already. */
+  static async over<S>(own: Setup, options: PrivateStepOptions<S>): Promise<PrivateTrainer<S>> {
+    checkOptions(options);
+    const state = options.from ?? begin(own.parameters, options);
+    checkState(state, options);
+    const { batchSize, sampling = "poisson" } = options;
+    const { seed, order } = state;
+    const sampler = samplerOf(sampling, { samples: own.data.samples, batchSize, seed, order });
+    return new PrivateTrainer(own, options, sampler, await BatchClipper.compile(own, options), state);
+  }
+
+  /** Steps taken, those before a restart included. */
+  get steps(): number {
+    return this.#state.steps;
+  }
+
+  /** Steps in which each sample is used once, on average. */
+  get stepsPerEpoch(): number {
+    return this.#sampler.stepsPerEpoch;
+  }
+
+  /** Probability of each sample to be in a step's batch. */
+  get samplingRate(): number {
+    return this.#sampler.batchSize / this.#setup.data.samples;
+  }
+
+  /** False where the generator is seeded. */
+  get private(): boolean {
+    return this.#state.seed === null;
+  }
+
+  /** What has been spent so far, at `delta`. */
+  get epsilon(): number {
+    return this.#epsilonOf(this.#state);
+  }
+
+  /** What will have been spent after one more step. */
+  get nextEpsilon(): number {
+    return this.#epsilonOf(paid(this.#state, this.#price()));
+  }
+
+  /** The trained parameters alone. */
+  get parameters(): Parameters {
+    return this.#state.parameters;
+  }
+
+  /** The model with its parameters as they are now. */
+  get model(): Model {
+    return withParameters(this.#setup.objective.model, this.#state.parameters);
+  }
+
+  /** Everything that a trainer needs to go on from here. Later steps do not change it. */
+  state(): TrainerState<S> {
+    return this.#state;
+  }
+
+  /**
+   * One step: draws a batch, sums its clipped gradients, adds noise, and takes the optimiser's step. An empty batch
+   * is a step like any other. Throws INVALID_ARGUMENT where a step is under way, and what `record` throws.
+   */
+  async step(): Promise<PrivateStepResult> {
+    if (this.#busy)
+      throw new PergradError("INVALID_ARGUMENT", "A step is under way; await it before you begin another.");
+    this.#busy = true;
+    try {
+      return await this.#step();
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** Frees the runtime's memory. No step can be taken afterwards. */
+  release(): Promise<void> {
+    return this.#clipper.release();
+  }
+
+  async #step(): Promise<PrivateStepResult> {
+    const start = performance.now();
+    const before = this.#state;
+    const groups = this.#groups();
+    const batch = this.#sampler.draw(before.steps);
+    const found = await this.#clipper.run(batch, before.steps, { parameters: before.parameters, groups });
+    const spent = this.#price();
+    await this.#options.record?.(spent);
+    // From here on the step counts as paid for, even if its result is never seen.
+    this.#epochPaid = true;
+    this.#state = { ...before, ...paid(before, spent) };
+    const sensitivity = Math.hypot(...Object.values(groups));
+    this.#state = { ...this.#state, ...this.#released(found, sensitivity), steps: before.steps + 1 };
+    return this.#result(found, batch.length, sensitivity, start);
+  }
+
+  /** The norms of this step's clipping, by group. */
+  #groups(): Record<string, number> {
+    const current = this.#state.maxGradNorm;
+    return Object.fromEntries(this.#clipper.groups.map(({ name, maxNorm }) => [name, current ?? maxNorm]));
+  }
+
+  /**
+   * Batches of shuffled sampling are disjoint, so that all of an epoch's cost what one costs, without amplification
+   * by sampling (parallel composition). After a crash the rest of the epoch may be used a second time, and is paid for.
+   */
+  #price(): GaussianMechanism {
+    const { noiseMultiplier } = this.#options;
+    if (this.#sampler.sampling !== "shuffled")
+      return { kind: "gaussian", noiseMultiplier, samplingRate: this.samplingRate, steps: 1 };
+    const first = this.#state.steps % this.#sampler.stepsPerEpoch === 0;
+    return { kind: "gaussian", noiseMultiplier, samplingRate: 1, steps: first || !this.#epochPaid ? 1 : 0 };
+  }
+
+  /** The only place where what the data say leaves the trainer: through noise. */
+  #released(
+    found: ClippedBatch,
+    sensitivity: number,
+  ): Pick<TrainerState<S>, "parameters" | "optimiser" | "maxGradNorm"> {
+    const { parameters, optimiser, maxGradNorm } = this.#state;
+    const { noiseMultiplier, optimizer } = this.#options;
+    const { batchSize } = this.#sampler;
+    const noisy = withNoise(found.sums, {
+      sensitivity,
+      noiseMultiplier: this.#adaptive ? gradientNoiseMultiplier(noiseMultiplier, this.#adaptive) : noiseMultiplier,
+      // By the expected size: that of the batch says whether a sample is in it.
+      scale: 1 / batchSize,
+      bits: this.#bits("noise"),
+    });
+    const stepped = optimizer.step(parameters, asGradients(parameters, noisy), optimiser);
+    const next =
+      this.#adaptive && maxGradNorm !== null
+        ? nextNorm(maxGradNorm, this.#adaptive, {
+            within: found.within,
+            beyond: found.clipped + found.dropped,
+            batchSize,
+            bits: this.#bits("count"),
+          })
+        : null;
+    return { parameters: stepped.parameters, optimiser: stepped.state, maxGradNorm: next };
+  }
+
+  #bits(purpose: Purpose): RandomBits {
+    const { seed, steps } = this.#state;
+    return seed === null ? secretBits : seededBits(seed, purpose, steps);
+  }
+
+  #result(found: ClippedBatch, samples: number, sensitivity: number, start: number): PrivateStepResult {
+    const state = this.#state;
+    const epsilonOf = this.#epsilonOf.bind(this);
+    return {
+      step: state.steps,
+      samples,
+      loss: found.figures.loss,
+      accuracy: found.figures.accuracy,
+      clipped: found.clipped,
+      dropped: found.dropped,
+      sensitivity,
+      private: this.private,
+      seconds: (performance.now() - start) / 1000,
+      get epsilon() {
+        return epsilonOf(state);
+      },
+    };
+  }
+
+  #epsilonOf({ ledger }: Pick<TrainerState<S>, "ledger">): number {
+    const { delta, accountant = "pld" } = this.#options;
+    return accountant === "pld" ? this.#pld.epsilonUpper(ledger, delta) : epsilon(ledger, { delta, accountant });
+  }
+}
+
+function paid<S>({ ledger, recorded }: TrainerState<S>, spent: GaussianMechanism) {
+  return { ledger: composedInOrder([...ledger, spent]), recorded: recorded + 1 };
+}
+
+function adaptiveOf<S>({ adaptive, batchSize }: PrivateStepOptions<S>): AdaptiveClipping | null {
+  return adaptive ? { targetQuantile: 0.5, learningRate: 0.2, countNoise: batchSize / 20, ...adaptive } : null;
+}
+
+function checkOptions<S>(options: PrivateStepOptions<S>): void {
+  const { noiseMultiplier, sampling, delta, seed, maxGradNorm, groups } = options;
+  const wrong = (message: string) => new PergradError("INVALID_ARGUMENT", message);
+  if (!(noiseMultiplier >= 0 && Number.isFinite(noiseMultiplier)))
+    throw wrong(`noiseMultiplier is ${noiseMultiplier}; it must be a finite number from 0 up.`);
+  if (!(delta > 0 && delta < 1)) throw wrong(`delta is ${delta}; it must be above 0 and below 1.`);
+  if (seed !== undefined) checkSeed(seed);
+  if (sampling === "uniform") {
+    const advice = 'use "poisson", or "shuffled", which is accounted for without amplification';
+    throw wrong(`There is no accounting for batches of a fixed size drawn uniformly; ${advice}.`);
+  }
+  const adaptive = adaptiveOf(options);
+  if (!adaptive) return;
+  if (typeof maxGradNorm !== "number" || groups)
+    throw wrong("Adaptive clipping is of the whole gradient; give maxGradNorm as one number, and no groups.");
+  if (options.automatic) throw wrong("Clipping is either adaptive or automatic; leave one of them out.");
+  checkAdaptive(adaptive);
+  gradientNoiseMultiplier(noiseMultiplier, adaptive);
+}
+
+function begin<S>(parameters: Parameters, options: PrivateStepOptions<S>): TrainerState<S> {
+  const { optimizer, seed, maxGradNorm } = options;
+  return {
+    steps: 0,
+    parameters,
+    optimiser: optimizer.start(parameters),
+    ledger: [],
+    recorded: 0,
+    maxGradNorm: options.adaptive && typeof maxGradNorm === "number" ? maxGradNorm : null,
+    order: seed ?? new Words(secretBits).next(),
+    seed: seed ?? null,
+  };
+}
+
+/** A state that came from a seed stays one: its noise is known. */
+function checkState<S>({ seed, maxGradNorm }: TrainerState<S>, options: PrivateStepOptions<S>): void {
+  if (seed !== (options.seed ?? null)) {
+    const before = seed === null ? "without a seed" : `with the seed ${seed}`;
+    throw new PergradError("INVALID_ARGUMENT", `The state to go on from was made ${before}; give the same seed.`);
+  }
+  if ((maxGradNorm === null) === (options.adaptive === undefined)) return;
+  const before = maxGradNorm === null ? "without" : "with";
+  throw new PergradError(
+    "INVALID_ARGUMENT",
+    `The state to go on from was made ${before} adaptive clipping; give the same options.`,
+  );
+}

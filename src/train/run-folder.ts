@@ -1,0 +1,143 @@
+/** The folder of a private run: its last checkpoint, and the ledger of all that it has spent. */
+import { mkdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { PergradError } from "../errors.js";
+import { unwritable } from "../io/failure.js";
+import { Ledger } from "../privacy/ledger.js";
+import type { GaussianMechanism } from "../privacy/mechanism.js";
+import { readState, writeState } from "./state-file.js";
+import type { TrainerState } from "./types.js";
+
+/** What must be the same when a run goes on. */
+export type Settings = Readonly<Record<string, number | string | boolean | null>>;
+
+/** What the file of a checkpoint holds. */
+interface Checkpoint<S> {
+  readonly format: "pergrad checkpoint 1";
+  /** For whoever opens the file. */
+  readonly notice?: string;
+  readonly settings: Settings;
+  readonly state: TrainerState<S>;
+}
+
+const format = "pergrad checkpoint 1";
+const checkpointFile = "checkpoint.safetensors";
+const ledgerFile = "ledger";
+
+export class RunFolder<S> {
+  private constructor(
+    readonly path: string,
+    private readonly settings: Settings,
+    private readonly ledger: Ledger<GaussianMechanism>,
+  ) {}
+
+  /**
+   * Begins a run from its first state. The folder is made where it does not exist.
+   * Throws FILE_UNWRITABLE, also where it holds a run.
+   */
+  static async begin<S>(path: string, settings: Settings, first: TrainerState<S>): Promise<RunFolder<S>> {
+    await mkdir(path, { recursive: true }).catch((error: unknown) => {
+      throw unwritable(path, error);
+    });
+    for (const file of [checkpointFile, ledgerFile]) {
+      if (!(await exists(join(path, file)))) continue;
+      const advice = "resume it, or choose another folder; what it has spent must not be forgotten";
+      throw new PergradError("FILE_UNWRITABLE", `Cannot begin a run in "${path}", which holds one already: ${advice}.`);
+    }
+    // In this order: where there is a ledger, there is a state to go on from.
+    await writeCheckpoint(path, settings, first);
+    return new RunFolder<S>(path, settings, await Ledger.create(join(path, ledgerFile)));
+  }
+
+  /**
+   * Goes on with a run, from its last checkpoint. What was spent after that is in the state's ledger too.
+   * Throws FILE_UNREADABLE, INVALID_ARGUMENT (other settings than it was begun with).
+   */
+  static async resume<S>(
+    path: string,
+    settings: Settings,
+  ): Promise<{ readonly folder: RunFolder<S>; readonly state: TrainerState<S> }> {
+    const checkpoint = await readCheckpoint<S>(path);
+    requireSame(path, checkpoint.settings, settings);
+    const { state } = checkpoint;
+    const { ledger, entries } = await openLedger(join(path, ledgerFile), state);
+    const spent = composedInOrder(entries);
+    if (stepsOf(spent) < stepsOf(state.ledger)) {
+      await ledger.close();
+      throw ledgerLost(path, `it holds ${stepsOf(spent)} steps, but the checkpoint had spent ${stepsOf(state.ledger)}`);
+    }
+    return {
+      folder: new RunFolder<S>(path, settings, ledger),
+      state: { ...state, ledger: spent, recorded: entries.length },
+    };
+  }
+
+  /** Once the promise is fulfilled, what it pays for may be released. Throws FILE_UNWRITABLE. */
+  record(spent: GaussianMechanism): Promise<void> {
+    return this.ledger.append(spent);
+  }
+
+  /** Writes a checkpoint in the place of the last one: all of it, or nothing. Throws FILE_UNWRITABLE. */
+  save(state: TrainerState<S>): Promise<void> {
+    return writeCheckpoint(this.path, this.settings, state);
+  }
+
+  close(): Promise<void> {
+    return this.ledger.close();
+  }
+}
+
+/** The mechanisms, with neighbours that are alike counted in `steps`. */
+export function composedInOrder(mechanisms: readonly GaussianMechanism[]): GaussianMechanism[] {
+  const result: GaussianMechanism[] = [];
+  for (const each of mechanisms) {
+    const last = result.at(-1);
+    const same = last?.noiseMultiplier === each.noiseMultiplier && last.samplingRate === each.samplingRate;
+    if (last && same) result[result.length - 1] = { ...last, steps: last.steps + each.steps };
+    else result.push(each);
+  }
+  return result;
+}
+
+export function stepsOf(mechanisms: readonly GaussianMechanism[]): number {
+  return mechanisms.reduce((sum, { steps }) => sum + steps, 0);
+}
+
+function writeCheckpoint<S>(path: string, settings: Settings, state: TrainerState<S>): Promise<void> {
+  const notice = state.seed === null ? {} : { notice: `NOT PRIVATE: made from the seed ${state.seed}` };
+  return writeState(join(path, checkpointFile), { format, ...notice, settings, state } satisfies Checkpoint<S>);
+}
+
+async function readCheckpoint<S>(path: string): Promise<Checkpoint<S>> {
+  const file = join(path, checkpointFile);
+  const found = (await readState(file)) as Partial<Checkpoint<S>>;
+  if (found.format === format) return found as Checkpoint<S>;
+  throw new PergradError("FILE_UNREADABLE", `Cannot read "${file}": it is no checkpoint that this pergrad knows.`);
+}
+
+/** A run that was killed between its first checkpoint and its ledger has spent nothing. */
+async function openLedger<S>(path: string, { steps, ledger }: TrainerState<S>) {
+  if (await exists(path)) return Ledger.open<GaussianMechanism>(path);
+  if (steps > 0 || ledger.length > 0) throw ledgerLost(path, "it does not exist");
+  return { ledger: await Ledger.create<GaussianMechanism>(path), entries: [] };
+}
+
+function ledgerLost(path: string, problem: string): PergradError {
+  const advice = "what the run has spent is not known; restore the file, or begin a new run";
+  return new PergradError("FILE_UNREADABLE", `Cannot read the ledger of "${path}": ${problem}, so ${advice}.`);
+}
+
+function requireSame(path: string, before: Settings, now: Settings): void {
+  for (const name of new Set([...Object.keys(before), ...Object.keys(now)])) {
+    if (before[name] === now[name]) continue;
+    const values = `${before[name] ?? "not given"}, not ${now[name] ?? "left out"}`;
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `The run in "${path}" was begun with the ${name} ${values}; resume it with the same options.`,
+    );
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}

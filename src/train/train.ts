@@ -1,0 +1,210 @@
+/** Trainings from beginning to end. */
+import { PergradError } from "../errors.js";
+import type { Model } from "../model.js";
+import type { Module } from "../nn/module.js";
+import { noiseMultiplierFor } from "../privacy/index.js";
+import type { GaussianMechanism } from "../privacy/mechanism.js";
+import { Checkpoints } from "./checkpoints.js";
+import { PrivateTrainer } from "./private-trainer.js";
+import type { Settings } from "./run-folder.js";
+import { setup } from "./setup.js";
+import { Trainer } from "./trainer.js";
+import type {
+  ClippingOptions,
+  Kept,
+  Length,
+  PrivatelyTrained,
+  PrivateStepOptions,
+  PrivateTrainOptions,
+  Sampling,
+  StepResult,
+  TrainEvents,
+  Trained,
+  TrainerState,
+  TrainingSet,
+  TrainOptions,
+} from "./types.js";
+
+/**
+ * Trains by the mean gradients of batches. Throws what `Trainer.create` throws; with `checkpoint`, FILE_UNREADABLE and
+ * FILE_UNWRITABLE.
+ */
+export async function train<S>(
+  model: Model | Module,
+  dataset: TrainingSet,
+  options: TrainOptions<S>,
+): Promise<Trained<S>> {
+  const checkpoints = await checkpointsOf<S>(options, {});
+  const make = () => Trainer.create(model, dataset, { ...options, ...startOf(checkpoints) });
+  return using(make, checkpoints, async (trainer) => {
+    await loop(trainer, stepsFor(options, trainer.stepsPerEpoch), options, checkpoints, () => true);
+    return { model: trainer.model, state: trainer.state() };
+  });
+}
+
+/**
+ * Trains with differential privacy: with so much noise, or with as much as it takes to arrive at `targetEpsilon` with
+ * the last step. That epsilon is never exceeded: where steps were lost in a crash, there are fewer.
+ * Throws what `PrivateTrainer.create` throws; with `checkpoint`, FILE_UNREADABLE and FILE_UNWRITABLE.
+ */
+export async function trainPrivately<S>(
+  model: Model | Module,
+  dataset: TrainingSet,
+  options: PrivateTrainOptions<S>,
+): Promise<PrivatelyTrained<S>> {
+  const own = setup(model, dataset, options, true);
+  const { samples } = own.data;
+  const steps = stepsFor(options, epochOf(options, samples));
+  const noiseMultiplier = noiseFor(options, samples, steps);
+  const checkpoints = await checkpointsOf<S>(options, { samples, "noise multiplier": noiseMultiplier });
+  const record = async (spent: GaussianMechanism) => {
+    await checkpoints?.record(spent);
+    await options.record?.(spent);
+  };
+  const make = () => PrivateTrainer.over(own, { ...options, noiseMultiplier, record, ...startOf(checkpoints) });
+  return using(make, checkpoints, async (trainer) => {
+    const { targetEpsilon } = options;
+    const asked = targetEpsilon !== undefined && !isPlanned(trainer, noiseMultiplier);
+    await loop(trainer, steps, options, checkpoints, () => !asked || trainer.nextEpsilon <= targetEpsilon);
+    return finished(trainer, { ...options, noiseMultiplier });
+  });
+}
+
+/** Whether what was spent before is part of what the noise was planned for; else epsilon is to be asked for at each step. */
+function isPlanned<S>(trainer: PrivateTrainer<S>, noiseMultiplier: number): boolean {
+  const { steps, recorded, ledger } = trainer.state();
+  return recorded === steps && ledger.every((spent) => spent.noiseMultiplier === noiseMultiplier);
+}
+
+/** Makes a trainer, and frees it and what it keeps afterwards. */
+async function using<S, T extends { release(): Promise<void> }, R>(
+  make: () => Promise<T>,
+  checkpoints: Checkpoints<S> | undefined,
+  action: (trainer: T) => Promise<R>,
+): Promise<R> {
+  try {
+    const trainer = await make();
+    try {
+      return await action(trainer);
+    } finally {
+      await trainer.release();
+    }
+  } finally {
+    await checkpoints?.close();
+  }
+}
+
+interface CheckpointedOptions<S> extends Kept {
+  readonly batchSize: number;
+  readonly sampling?: Sampling;
+  readonly maxGradNorm?: ClippingOptions["maxGradNorm"];
+  readonly from?: TrainerState<S>;
+}
+
+/** Throws INVALID_ARGUMENT, FILE_UNREADABLE. */
+async function checkpointsOf<S>(
+  { checkpoint, batchSize, sampling, maxGradNorm, from }: CheckpointedOptions<S>,
+  more: Settings,
+): Promise<Checkpoints<S> | undefined> {
+  if (!checkpoint) return undefined;
+  if (from) throw new PergradError("INVALID_ARGUMENT", "A run with checkpoints has its own state; leave out `from`.");
+  return Checkpoints.open<S>(checkpoint, {
+    "batch size": batchSize,
+    ...(sampling === undefined ? {} : { sampling }),
+    ...(maxGradNorm === undefined ? {} : { "clipping norm": JSON.stringify(maxGradNorm) }),
+    ...more,
+  });
+}
+
+function startOf<S>(checkpoints: Checkpoints<S> | undefined): { readonly from?: TrainerState<S> } {
+  return checkpoints?.from ? { from: checkpoints.from } : {};
+}
+
+interface Stepping<S, R> {
+  readonly steps: number;
+  step(): Promise<R>;
+  state(): TrainerState<S>;
+}
+
+async function loop<S, R extends StepResult>(
+  trainer: Stepping<S, R>,
+  steps: number,
+  { onStep, signal }: TrainEvents<R>,
+  checkpoints: Checkpoints<S> | undefined,
+  mayStep: () => boolean,
+): Promise<void> {
+  await checkpoints?.begin(trainer.state());
+  while (trainer.steps < steps && !signal?.aborted && mayStep()) {
+    const result = await trainer.step();
+    await checkpoints?.stepped(trainer.state());
+    await onStep?.(result, { steps });
+  }
+  await checkpoints?.save(trainer.state());
+}
+
+/** Steps until each sample is used once: on average, or exactly where batches are shuffled. */
+function epochOf<S>({ sampling, batchSize }: PrivateTrainOptions<S>, samples: number): number {
+  return sampling === "shuffled" ? Math.ceil(samples / batchSize) : samples / batchSize;
+}
+
+/** Throws INVALID_ARGUMENT. */
+function stepsFor({ steps, epochs }: Length, stepsPerEpoch: number): number {
+  const whole = (value: number) => Number.isSafeInteger(value) && value >= 0;
+  if (steps !== undefined && epochs === undefined && whole(steps)) return steps;
+  if (epochs !== undefined && steps === undefined && epochs >= 0 && Number.isFinite(epochs))
+    // The quotient of two whole numbers may be rounded up by a hair.
+    return Math.ceil(epochs * stepsPerEpoch * (1 - 1e-12));
+  const given = steps === undefined ? `epochs: ${epochs}` : `steps: ${steps}, epochs: ${epochs}`;
+  throw new PergradError(
+    "INVALID_ARGUMENT",
+    `Give either the number of steps, a whole number, or of epochs, from 0 up, not ${given}.`,
+  );
+}
+
+function noiseFor<S>(options: PrivateTrainOptions<S>, samples: number, steps: number): number {
+  const { noiseMultiplier, targetEpsilon, delta, accountant, batchSize, sampling } = options;
+  if (noiseMultiplier !== undefined && targetEpsilon === undefined) return noiseMultiplier;
+  if (targetEpsilon === undefined || noiseMultiplier !== undefined)
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      "Give either noiseMultiplier or targetEpsilon: one of them says how much noise.",
+    );
+  const perEpoch = Math.ceil(samples / batchSize);
+  const shuffled = sampling === "shuffled";
+  return noiseMultiplierFor({
+    targetEpsilon,
+    delta,
+    samplingRate: shuffled ? 1 : Math.min(1, batchSize / samples),
+    steps: shuffled ? Math.ceil(steps / perEpoch) : steps,
+    ...(accountant ? { accountant } : {}),
+  });
+}
+
+function finished<S>(trainer: PrivateTrainer<S>, options: PrivateStepOptions<S>): PrivatelyTrained<S> {
+  const { delta, noiseMultiplier } = options;
+  const { epsilon } = trainer;
+  return {
+    model: trainer.model,
+    state: trainer.state(),
+    private: trainer.private,
+    guarantee: guarantee(epsilon, options),
+    epsilon,
+    delta,
+    noiseMultiplier,
+    samplingRate: trainer.samplingRate,
+  };
+}
+
+/** What a training may be said to guarantee. */
+export function guarantee<S>(epsilon: number, { delta, seed, sampling }: PrivateStepOptions<S>): string {
+  // Never rounded down.
+  const cost = `epsilon ${(Math.ceil(epsilon * 1000) / 1000).toFixed(3)} at delta ${delta}`;
+  if (seed !== undefined)
+    return `NOT PRIVATE: noise and batches came from the seed ${seed}. With secret ones it would be ${cost}.`;
+  if (!Number.isFinite(epsilon)) return "NOT PRIVATE: there was no noise.";
+  const [neighbours, batches] =
+    sampling === "shuffled"
+      ? ["one sample replaced by nothing", "disjoint batches in each epoch"]
+      : ["one sample added or removed", "Poisson sampling"];
+  return `Differentially private: ${cost}, for ${neighbours}, by ${batches}.`;
+}

@@ -1,0 +1,133 @@
+/** Ordinary training, step by step: each step follows the mean gradient of a batch. */
+import { PergradError } from "../errors.js";
+import type { Model } from "../model.js";
+import type { Module } from "../nn/module.js";
+import { type FloatTensor, type Want, want } from "../plan/want.js";
+import { checkSeed } from "../privacy/random-bits.js";
+import { Program } from "../program/program.js";
+import { withParameters } from "../save.js";
+import { Figures, scores } from "./figures.js";
+import type { Parameters } from "./optimiser.js";
+import { type Sampler, samplerOf } from "./samplers.js";
+import { feedsFor, microbatches, planned, type Setup, setup } from "./setup.js";
+import { addTo, asGradients, zeroSums } from "./sums.js";
+import type { PlainStepOptions, StepResult, TrainerState, TrainingSet } from "./types.js";
+
+function begin<S>(parameters: Parameters, { optimizer, seed = 0 }: PlainStepOptions<S>): TrainerState<S> {
+  checkSeed(seed);
+  const optimiser = optimizer.start(parameters);
+  return { steps: 0, parameters, optimiser, ledger: [], recorded: 0, maxGradNorm: null, order: seed, seed };
+}
+
+function divided(sum: Float64Array, count: number): Float32Array {
+  const result = new Float32Array(sum.length);
+  for (let i = 0; i < sum.length; i++) result[i] = (sum[i] as number) / count;
+  return result;
+}
+
+interface Wanted {
+  readonly sum: ReturnType<typeof want.sum>;
+  readonly losses: Want<FloatTensor>;
+  readonly scores: Want<FloatTensor | null>;
+  readonly [name: string]: Want<unknown>;
+}
+
+export class Trainer<S> {
+  readonly #setup: Setup;
+  readonly #options: PlainStepOptions<S>;
+  readonly #program: Program<Wanted>;
+  readonly #sampler: Sampler;
+  #state: TrainerState<S>;
+  #busy = false;
+
+  private constructor(
+    own: Setup,
+    options: PlainStepOptions<S>,
+    sampler: Sampler,
+    program: Program<Wanted>,
+    state: TrainerState<S>,
+  ) {
+    this.#setup = own;
+    this.#options = options;
+    this.#sampler = sampler;
+    this.#program = program;
+    this.#state = state;
+  }
+
+  /** Throws what `perSample` throws and what running the whole data set would, NOT_FINITE included; INVALID_ARGUMENT. */
+  static async create<S>(
+    model: Model | Module,
+    dataset: TrainingSet,
+    options: PlainStepOptions<S>,
+  ): Promise<Trainer<S>> {
+    const own = setup(model, dataset, options, false);
+    const state = options.from ?? begin(own.parameters, options);
+    const { batchSize, sampling = "shuffled" } = options;
+    const { seed, order } = state;
+    const sampler = samplerOf(sampling, { samples: own.data.samples, batchSize, seed, order });
+    const wants: Wanted = { sum: want.sum(), losses: want.losses(), scores: scores(own.objective) };
+    const program = await Program.compile(own.objective.model, { ...planned(options), want: wants });
+    return new Trainer(own, options, sampler, program, state);
+  }
+
+  /** Steps taken, those before a restart included. */
+  get steps(): number {
+    return this.#state.steps;
+  }
+
+  /** Steps in which each sample is used once, on average. */
+  get stepsPerEpoch(): number {
+    return this.#sampler.stepsPerEpoch;
+  }
+
+  /** The model with its parameters as they are now. */
+  get model(): Model {
+    return withParameters(this.#setup.objective.model, this.#state.parameters);
+  }
+
+  /** Everything that a trainer needs to go on from here. Later steps do not change it. */
+  state(): TrainerState<S> {
+    return this.#state;
+  }
+
+  /** One step. An empty batch moves the parameters as a gradient of 0 does. Throws INVALID_ARGUMENT where a step is under way. */
+  async step(): Promise<StepResult> {
+    if (this.#busy)
+      throw new PergradError("INVALID_ARGUMENT", "A step is under way; await it before you begin another.");
+    this.#busy = true;
+    try {
+      return await this.#step();
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** Frees the runtime's memory. No step can be taken afterwards. */
+  release(): Promise<void> {
+    return this.#program.release();
+  }
+
+  async #step(): Promise<StepResult> {
+    const start = performance.now();
+    const { steps, parameters, optimiser } = this.#state;
+    const batch = this.#sampler.draw(steps);
+    const sums = zeroSums(this.#setup.parameters);
+    const figures = new Figures();
+    for (const samples of microbatches(batch, this.#options.microbatchSize)) {
+      const feeds = feedsFor(this.#setup, this.#options, steps, samples);
+      const found = await this.#program.run(feeds, { parameters });
+      addTo(sums, found.sum);
+      figures.add(found.losses, found.scores, feeds.target);
+    }
+    const means = new Map([...sums].map(([name, sum]) => [name, divided(sum, Math.max(1, batch.length))]));
+    const stepped = this.#options.optimizer.step(parameters, asGradients(parameters, means), optimiser);
+    this.#state = { ...this.#state, steps: steps + 1, parameters: stepped.parameters, optimiser: stepped.state };
+    return {
+      step: steps + 1,
+      samples: batch.length,
+      loss: figures.loss,
+      accuracy: figures.accuracy,
+      seconds: (performance.now() - start) / 1000,
+    };
+  }
+}

@@ -1,0 +1,172 @@
+/** pergrad train: an ONNX file with new weights, and what is said of its privacy. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fromBinary } from "@bufbuild/protobuf";
+import { ModelProtoSchema } from "onnx-buf";
+import { describe, expect, it, test, vi } from "vitest";
+import { loadModel, losses, perSample, want } from "../../src/index.js";
+import { readLedger } from "../../src/privacy/ledger.js";
+import type { Tensor } from "../../src/tensor.js";
+import { floats, labels, linear, run, workspace } from "./support.js";
+
+/** Label 1 where the first feature is above 0: a line tells them apart. */
+const samples = 60;
+const x = floats([samples, 3], (k) => Math.sin(1 + 1.7 * k));
+const target = labels(...Array.from({ length: samples }, (_, n) => ((x.data[3 * n] ?? 0) > 0 ? 1 : 0)));
+const data = { x, target };
+const learning = ["--loss", "cross_entropy", "--batch-size", "20", "--learning-rate", "0.1"];
+const privately = ["--private", "--noise-multiplier", "1.5", "--delta", "1e-4"];
+
+async function meanLoss(path: string): Promise<number> {
+  const program = await perSample(await loadModel(path), {
+    loss: losses.crossEntropy(),
+    want: { each: want.losses() },
+  });
+  const { each } = await program.run(data);
+  return each.data.reduce((sum, loss) => sum + loss, 0) / samples;
+}
+
+const dimsOf = (tensors: Readonly<Record<string, Tensor>>) =>
+  Object.fromEntries(Object.entries(tensors).map(([name, { dims }]) => [name, dims]));
+
+const property = (path: string) =>
+  fromBinary(ModelProtoSchema, readFileSync(path)).metadataProps.find(({ key }) => key === "pergrad.privacy")?.value;
+
+describe("pergrad train", () => {
+  it("writes the same model with weights of a smaller loss, and says how it goes", async () => {
+    const { command, path } = await workspace(linear(), data);
+    const out = path("trained.onnx");
+    const ended = await command("train", ...learning, "--epochs", "20", "--out", out);
+    expect(ended).toMatchObject({ code: 0, out: `wrote ${out}: 60 steps\n` });
+    expect(ended.err.split("\n").filter((line) => /^step \d+\/60 {2}loss [\d.]+ {2}accuracy/.test(line))).toHaveLength(
+      10,
+    );
+    const [before, after] = await Promise.all([loadModel(path("model.onnx")), loadModel(out)]);
+    expect(dimsOf(after.parameters)).toEqual(dimsOf(before.parameters));
+    expect(await meanLoss(out)).toBeLessThan(0.7 * (await meanLoss(path("model.onnx"))));
+    expect(property(out)).toBeUndefined();
+  });
+
+  it("trains privately to a target epsilon, and says what is guaranteed, in the file too", async () => {
+    const { command, path } = await workspace(linear(), data);
+    const out = path("trained.onnx");
+    const options = ["--private", "--epsilon", "3", "--delta", "1e-4", "--epochs", "5", "--out", out];
+    const ended = await command("train", ...learning, ...options);
+    expect(ended.code).toBe(0);
+    const [, epsilon] = /^Differentially private: epsilon ([\d.]+) at delta 0.0001/m.exec(ended.out) ?? [];
+    expect(Number(epsilon)).toBeLessThanOrEqual(3);
+    expect(Number(epsilon)).toBeGreaterThan(2.9);
+    expect(ended.err).toMatch(/^step 15\/15 .* epsilon [\d.]+ {2}clipped [\d.]+ %/m);
+    expect(property(out)).toMatch(/^Differentially private/);
+  });
+
+  it("repeats itself with a seed, and says everywhere that this is not private", async () => {
+    const { command, path } = await workspace(linear(), data);
+    const options = [...learning, ...privately, "--steps", "6", "--seed", "3"];
+    const first = await command("train", ...options, "--out", path("a.onnx"));
+    const second = await command("train", ...options, "--out", path("b.onnx"));
+    const unlike = await command("train", ...options, "--seed", "4", "--out", path("c.onnx"));
+    expect([first.code, second.code, unlike.code]).toEqual([0, 0, 0]);
+    const [a, b, c] = await Promise.all(["a", "b", "c"].map((name) => loadModel(path(`${name}.onnx`))));
+    expect(a?.parameters).toEqual(b?.parameters);
+    expect(a?.parameters).not.toEqual(c?.parameters);
+    expect(first.out).toMatch(/^NOT PRIVATE/m);
+    expect(first.err).toMatch(/^step .* epsilon [\d.]+ NOT PRIVATE/m);
+    expect(property(path("a.onnx"))).toMatch(/^NOT PRIVATE/);
+  });
+
+  it("keeps its run in a folder, refuses to begin another there, and resumes it", async () => {
+    const { command, path } = await workspace(linear(), data);
+    const folder = path("run");
+    const options = [...learning, ...privately, "--checkpoint", folder, "--out", path("trained.onnx")];
+    expect((await command("train", ...options, "--steps", "4")).code).toBe(0);
+    const again = await command("train", ...options, "--steps", "4");
+    expect(again).toMatchObject({ code: 1, err: expect.stringContaining("holds one already: resume it") });
+    const resumed = await command("train", ...options, "--steps", "6", "--resume");
+    expect(resumed).toMatchObject({ code: 0, out: expect.stringContaining("6 steps") });
+    expect(await readLedger(join(folder, "ledger"))).toHaveLength(6);
+    const other = await command("train", ...options, "--steps", "6", "--resume", "--max-grad-norm", "2");
+    expect(other).toMatchObject({ code: 1, err: expect.stringContaining("begun with the clipping norm 1, not 2") });
+  });
+
+  it.each([
+    ["adaptive", ["--clipping", "adaptive", "--noise-multiplier", "0.5"]],
+    ["automatic", ["--clipping", "automatic"]],
+    ["shuffled", ["--sampling", "shuffled"]],
+    ["sgd", ["--optimizer", "sgd", "--momentum", "0.9", "--schedule", "cosine", "--warm-up", "2"]],
+    ["adamw", ["--optimizer", "adamw", "--weight-decay", "0.1", "--schedule", "linear", "--microbatch-size", "3"]],
+    ["part", ["--parameters", "bias"]],
+  ])("takes options: %s", async (name, more) => {
+    const { command, path } = await workspace(linear(), data);
+    const ended = await command("train", ...learning, ...privately, "--steps", "3", "--out", path("t.onnx"), ...more);
+    expect(ended).toMatchObject({ code: 0, out: expect.stringContaining("Differentially private") });
+    if (name !== "part") return;
+    const [before, after] = await Promise.all([loadModel(path("model.onnx")), loadModel(path("t.onnx"))]);
+    expect(after.parameters.weight).toEqual(before.parameters.weight);
+    expect(after.parameters.bias).not.toEqual(before.parameters.bias);
+  });
+
+  it("refuses NaN unless told to drop such samples", async () => {
+    const spoilt = { ...data, x: floats([samples, 3], (k) => (k === 4 ? Number.NaN : 1)) };
+    const { command, path } = await workspace(linear(), spoilt);
+    const options = [...learning, ...privately, "--steps", "10", "--batch-size", "60", "--out", path("t.onnx")];
+    expect(await command("train", ...options)).toMatchObject({ code: 1, err: expect.stringContaining("sample 1") });
+    const allowed = await command("train", ...options, "--allow-not-finite");
+    expect(allowed).toMatchObject({ code: 0, err: expect.stringContaining("dropped 1") });
+    expect((await loadModel(path("t.onnx"))).parameters.weight?.data.every(Number.isFinite)).toBe(true);
+  });
+});
+
+it("Ctrl-C writes a checkpoint after the step under way, and says how to go on", async () => {
+  const { command, path, files } = await workspace(linear(), data);
+  const kill = vi.spyOn(process, "kill").mockReturnValue(true);
+  const before = process.listenerCount("SIGINT");
+  let sent = false;
+  const folder = path("run");
+  const options = [...learning, ...privately, "--checkpoint", folder, "--out", path("t.onnx"), "--steps", "100000"];
+  // Once the first step is recorded; a second signal would not wait for the checkpoint.
+  const timer = setInterval(async () => {
+    const entries = await readLedger(join(folder, "ledger")).catch(() => []);
+    if (entries.length === 0 || sent) return;
+    sent = true;
+    process.emit("SIGINT", "SIGINT");
+  }, 5);
+  const stopped = await command("train", ...options);
+  clearInterval(timer);
+  expect(kill.mock.calls).toEqual([[process.pid, "SIGINT"]]);
+  kill.mockRestore();
+  expect(process.listenerCount("SIGINT")).toBe(before);
+  const [, done] =
+    /stopped after (\d+) of 100000 steps; the same command with --resume goes on/.exec(stopped.err) ?? [];
+  expect(await readLedger(join(folder, "ledger"))).toHaveLength(Number(done));
+  expect(files()).toEqual(["data.safetensors", "model.onnx", "run"]);
+  const resumed = await command("train", ...options.slice(0, -1), `${Number(done) + 2}`, "--resume");
+  expect(resumed).toMatchObject({ code: 0, out: expect.stringContaining(`${Number(done) + 2} steps`) });
+  // Nothing was lost, so nothing is counted twice.
+  expect(await readLedger(join(folder, "ledger"))).toHaveLength(Number(done) + 2);
+});
+
+describe("wrong usage of pergrad train exits with 2", () => {
+  const full = ["m.onnx", "--data", "d.npz", "--loss", "mse", "--batch-size", "8", "--out", "t.onnx"];
+  test.each<readonly [string[], RegExp]>([
+    [["m.onnx"], /--loss <name>, --data <file>, --out <file> and --batch-size <B> must be given/],
+    [full, /One of --epochs and --steps must be given/],
+    [[...full, "--epochs", "1", "--steps", "2"], /--epochs and --steps exclude each other/],
+    [[...full, "--steps", "1", "--out", "t.safetensors"], /must end in .onnx/],
+    [[...full, "--steps", "1", "--epsilon", "3"], /--epsilon is for --private training/],
+    [[...full, "--steps", "1", "--max-grad-norm", "3"], /--max-grad-norm is for --private training/],
+    [[...full, "--steps", "1", "--private"], /One of --epsilon and --noise-multiplier must be given/],
+    [[...full, "--steps", "1", "--private", "--epsilon", "3"], /--private needs --delta/],
+    [[...full, "--steps", "1", "--private", "--epsilon", "0"], /a number above 0/],
+    [[...full, "--steps", "1", "--private", "--delta", "1"], /above 0 and below 1/],
+    [[...full, "--steps", "1", "--resume"], /--resume needs --checkpoint FOLDER/],
+    [[...full, "--steps", "1", "--optimizer", "lion"], /it must be one of sgd, adam, adamw/],
+    [[...full, "--steps", "1", "--optimizer", "sgd"], /--optimizer sgd needs --learning-rate/],
+    [[...full, "--steps", "1", "--momentum", "0.9"], /--momentum is for --optimizer sgd, not for adam/],
+    [[...full, "--steps", "1", "--seed", "4294967296"], /below 2\^32/],
+  ])("pergrad train %j", async (argv, message) => {
+    const { code, out, err } = await run("train", ...argv);
+    expect({ code, out, err }).toEqual({ code: 2, out: "", err: expect.stringMatching(message) });
+    expect(err).toContain("(see pergrad train --help)");
+  });
+});

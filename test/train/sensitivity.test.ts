@@ -1,0 +1,134 @@
+/** What one sample may change in a step's sum, whatever the data. */
+import { describe, expect, it } from "vitest";
+import { losses, type Model, nn, sgd, type Tensor } from "../../src/index.js";
+import type { Module } from "../../src/nn/module.js";
+import { type Random, random } from "../../src/nn/random.js";
+import { BatchClipper } from "../../src/train/clipped-batch.js";
+import { setup } from "../../src/train/setup.js";
+import type { ClippingOptions } from "../../src/train/types.js";
+
+const trials = 250;
+const perTrial = 6;
+
+/** Numbers of any size, and what is not a number. */
+function wild(source: Random): number {
+  const kind = source.uniform(0, 1);
+  if (kind < 0.02) return Number.NaN;
+  if (kind < 0.04) return source.normal() < 0 ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY;
+  if (kind < 0.08) return source.normal() < 0 ? 1e38 : -1e38;
+  if (kind < 0.12) return 0;
+  return source.normal() * 10 ** source.uniform(-40, 38);
+}
+
+/** Of one sample: tame, large, wild, or one number throughout, so that large terms cancel. */
+function sampleOf(size: number, source: Random): number[] {
+  const kind = source.uniform(0, 1);
+  const scale = 10 ** source.uniform(-5, 19);
+  const constant = source.normal() * scale;
+  const element = () => {
+    if (kind < 0.2) return wild(source);
+    if (kind < 0.5) return source.normal() * scale;
+    if (kind < 0.7) return constant;
+    return kind < 0.9 ? constant * (1 + 1e-6 * source.normal()) : source.normal();
+  };
+  return Array.from({ length: size }, element);
+}
+
+function anyData(shape: readonly number[], source: Random): Tensor<"float32"> {
+  const size = shape.reduce((a, b) => a * b, 1);
+  const data = Array.from({ length: trials * perTrial }, () => sampleOf(size, source)).flat();
+  return { dtype: "float32", dims: [trials * perTrial, ...shape], data: Float32Array.from(data) };
+}
+
+interface Case {
+  readonly model: Model;
+  readonly shape: readonly number[];
+  readonly clipping?: Partial<ClippingOptions>;
+}
+
+const flat = (shape: readonly number[], ...modules: Module[]) =>
+  nn.model(nn.sequential(...modules), { input: { x: ["N", ...shape] }, seed: 1 });
+
+const cases: Readonly<Record<string, Case>> = {
+  "a perceptron": { model: flat([4], nn.linear(4, 5), nn.relu(), nn.linear(5, 3)), shape: [4] },
+  "a convolutional network": {
+    model: flat([1, 5, 5], nn.conv2d(1, 2, 3), nn.relu(), nn.conv2d(2, 2, 2), nn.flatten(), nn.linear(8, 3)),
+    shape: [1, 5, 5],
+  },
+  "a network over positions, in two groups": {
+    model: flat([8, 3], nn.linear(3, 4), nn.layerNorm(4), nn.linear(4, 2), nn.flatten(), nn.linear(16, 3)),
+    shape: [8, 3],
+    clipping: { groups: { head: ["4.*"], body: ["!4.*"] } },
+  },
+  "positions that are taken from each other": {
+    model: nn.trace({ x: ["N", 3, 40] }, { layer: nn.linear(40, 48) }, ({ x }, { layer }) => {
+      const rows = layer(x).tanh();
+      return rows
+        .slice(1, 0, 2)
+        .sub(rows.slice(1, 1, 3))
+        .reshape(["N", 96])
+        .onnx("Softsign");
+    }),
+    shape: [3, 40],
+  },
+  "a weight used forth and back": {
+    model: nn.trace({ x: ["N", 6] }, { weight: nn.normal([6, 5]) }, ({ x }, { weight }) =>
+      x
+        .matmul(weight)
+        .tanh()
+        .matmul(weight.transpose([1, 0])),
+    ),
+    shape: [6],
+  },
+  "positions that are averaged, automatically clipped": {
+    model: nn.model(nn.sequential(nn.linear(3, 4), nn.tanh(), nn.linear(4, 3)), { input: { x: ["N", 8, 3] }, seed: 2 }),
+    shape: [8, 3],
+    clipping: { automatic: { gamma: 0.01 } },
+  },
+};
+
+describe.each(Object.keys(cases))("the sums of two data sets that differ in one sample, of %s", (name) => {
+  it(`differ by the norm at most, in ${trials} trials`, async () => {
+    const { model, shape, clipping } = cases[name] as Case;
+    const source = random(7);
+    const data = { x: anyData(shape, source) };
+    const steps = {
+      loss: losses.mse(),
+      optimizer: sgd({ learningRate: 1 }),
+      batchSize: 1,
+      maxGradNorm: 1,
+      ...clipping,
+    };
+    const targets = anyData(model.graph.outputs[0]?.value.shape.slice(1) as number[], source);
+    const own = setup(model, { ...data, target: targets }, steps, true);
+    const clipper = await BatchClipper.compile(own, steps);
+    let worst = 0;
+    let dropped = 0;
+    let clipped = 0;
+    for (let trial = 0; trial < trials; trial++) {
+      const batch = Uint32Array.from({ length: perTrial }, (_, n) => trial * perTrial + n);
+      const without = Math.floor(source.uniform(0, perTrial));
+      const groups = Object.fromEntries(clipper.groups.map((group) => [group.name, 10 ** source.uniform(-3, 3)]));
+      const run = { parameters: own.parameters, groups };
+      const all = await clipper.run(batch, 0, run);
+      const fewer = await clipper.run(
+        batch.filter((_, n) => n !== without),
+        0,
+        run,
+      );
+      let square = 0;
+      for (const [parameter, sum] of all.sums)
+        sum.forEach((x, i) => {
+          square += (x - (fewer.sums.get(parameter)?.[i] ?? Number.NaN)) ** 2;
+        });
+      worst = Math.max(worst, Math.sqrt(square) / Math.hypot(...Object.values(groups)));
+      dropped += all.dropped;
+      clipped += all.clipped;
+    }
+    await clipper.release();
+    expect(worst).toBeLessThanOrEqual(1);
+    expect(worst).toBeGreaterThan(0.99);
+    expect(dropped).toBeGreaterThan(trials / 10);
+    expect(clipped).toBeGreaterThan(trials / 10);
+  });
+});
