@@ -4,31 +4,31 @@
  */
 export const calibration = {
   /** A multiply-add of a large matrix product. */
-  multiplyAdd: 0.024,
+  multiplyAdd: 0.023,
   /** A float read and written by an element-wise operator. */
-  float: 0.23,
+  float: 0.16,
   /** A float chosen by Where. */
-  chosen: 0.71,
+  chosen: 0.78,
   /** A float squared and summed by ReduceSumSquare. */
-  squared: 0.96,
+  squared: 0.97,
   /** A float moved by a Transpose of the last two axes. */
-  transposed: 0.35,
+  transposed: 1.3,
   /** A row copied by Gather or Slice, and each float of it. */
-  gatheredRow: 8.5,
-  gatheredFloat: 0.076,
-  slicedFloat: 0.24,
+  gatheredRow: 9.1,
+  gatheredFloat: 0.22,
+  slicedFloat: 0.044,
   /** A float added to its place by ScatterElements. */
-  scattered: 7,
+  scattered: 5.9,
   /** A float that a convolution of single channels writes, its offsets counted as the runtime pads them. */
-  oneHotFloat: 0.56,
+  oneHotFloat: 0.6,
   /** A float that ConvTranspose adds to its place. */
-  folded: 1.1,
+  folded: 0.55,
   /** A weight that ConvTranspose brings into order, image by image. */
-  repacked: 0.45,
+  repacked: 0.4,
   /** A weight transposed in pieces of a kernel's size. */
-  shuffledWeight: 2.2,
+  shuffledWeight: 2.6,
   /** An element of a window that MaxPool looks at while it notes where the maximum is. */
-  notedMaximum: 3.3,
+  notedMaximum: 2.2,
   /** Running one node. */
-  node: 670,
+  node: 420,
 } as const;

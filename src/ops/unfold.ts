@@ -75,7 +75,7 @@ export function unfoldTime(method: UnfoldMethod, shape: Shape, window: Window, g
   const positions = positionsOf(spatial, window);
   const [size, count] = [kernelSize(window), sizeOf(positions)];
   const written = channels * size * count;
-  const { gatheredRow, gatheredFloat, slicedFloat, transposed, node } = calibration;
+  const { gatheredRow, gatheredFloat, slicedFloat, transposed, float, node } = calibration;
   switch (method) {
     case "tiles":
       return written * transposed;
@@ -85,9 +85,11 @@ export function unfoldTime(method: UnfoldMethod, shape: Shape, window: Window, g
       return channels * oneHotTime(spatial, oneHotStages(spatial, window));
     case "slices": {
       const row = positions[positions.length - 1] as number;
-      const strided = window.strides[window.strides.length - 1] === 1 ? slicedFloat : 4 * slicedFloat;
+      const unit = window.strides[window.strides.length - 1] === 1;
       // A kernel per offset, shared out to a batch that is taken to be small.
-      return (written / row) * gatheredRow + written * strided + (size * node) / 64;
+      // Slices of strides larger than 1 are copied float by float.
+      const sliced = unit ? (written / row) * gatheredRow + written * slicedFloat : 2 * written * transposed;
+      return sliced + 2 * written * float + (size * node) / 64;
     }
   }
 }

@@ -134,16 +134,16 @@ export function prepare(
   expected: ReadonlyMap<string, Expected>,
   allowNotFinite: boolean,
 ): Prepared {
-  const names = [...expected.keys()].map((name) => `"${name}"`).join(", ");
+  const names = () => [...expected.keys()].map((name) => `"${name}"`).join(", ");
   const unknown = Object.keys(data).find((name) => !expected.has(name));
   if (unknown !== undefined)
-    throw new PergradError("MISSING_TENSOR", `There is no input "${unknown}"; the program takes ${names}.`);
+    throw new PergradError("MISSING_TENSOR", `There is no input "${unknown}"; the program takes ${names()}.`);
   const feeds: Record<string, Tensor> = {};
   let batch: { name: string; samples: number } | undefined;
   for (const [name, each] of expected) {
     const given = data[name];
     if (given === undefined)
-      throw new PergradError("MISSING_TENSOR", `${describeInput(name)} is missing; the program takes ${names}.`);
+      throw new PergradError("MISSING_TENSOR", `${describeInput(name)} is missing; the program takes ${names()}.`);
     const tensor = convert(name, isTensor(given) ? given : shaped(name, given, each), each.value.dtype);
     const samples = samplesOf(name, tensor, each);
     if (samples !== undefined && batch && batch.samples !== samples) {

@@ -148,7 +148,9 @@ function beforeReshape(value: Value): Value {
 export function shaped(returned: Returned, outputs: readonly Output[], samples: number): Returned {
   const inShape = outputs.flatMap(({ name, value }) => {
     const tensor = returned[name];
-    return tensor ? [[name, { ...tensor, dims: bindShape(value.shape, samples) } as Tensor] as const] : [];
+    if (!tensor) return [];
+    const same = beforeReshape(value) === value;
+    return [[name, same ? tensor : ({ ...tensor, dims: bindShape(value.shape, samples) } as Tensor)] as const];
   });
   return Object.fromEntries(inShape);
 }

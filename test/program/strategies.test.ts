@@ -114,7 +114,7 @@ function expectSame(actual: unknown, expected: unknown, what: string): void {
 }
 
 const questions = {
-  norm: ["materialise", "Gram", "closed form", "merge rows", "cross terms"],
+  norm: ["materialise", "Gram", "Gram in parts", "closed form", "merge rows", "cross terms"],
   sum: ["materialise", "contract", "scatter", "term by term"],
   dot: ["materialise", "contract", "pick rows", "term by term"],
 } as const;
