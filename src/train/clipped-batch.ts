@@ -4,7 +4,7 @@ import { type FloatTensor, type Results, type Want, want } from "../plan/want.js
 import { Program } from "../program/program.js";
 import { Figures, scores } from "./figures.js";
 import { feedsFor, microbatches, planned, type Setup } from "./setup.js";
-import { addTo, allFinite, type Float64Sums, zeroSums } from "./sums.js";
+import { allFinite, Sums } from "./sums.js";
 import type { ClippingOptions, StepOptions } from "./types.js";
 
 interface Wanted {
@@ -27,16 +27,21 @@ export class ClippedBatch {
   /** Samples whose gradients are within the norm. */
   within = 0;
 
-  constructor(readonly sums: Float64Sums) {}
+  /** @param sums of the clipped gradients, by parameter; valid until the next batch is run */
+  constructor(readonly sums: ReadonlyMap<string, Float64Array>) {}
 }
 
 export class BatchClipper<S> {
+  readonly #sums: Sums;
+
   private constructor(
     readonly groups: readonly ClippingGroup[],
     private readonly setup: Setup,
     private readonly options: StepOptions<S>,
     private readonly program: Program<Wanted>,
-  ) {}
+  ) {
+    this.#sums = new Sums(setup.parameters);
+  }
 
   /** Throws what `want.clippedSum` and `perSample` throw. */
   static async compile<S>(setup: Setup, options: StepOptions<S> & ClippingOptions): Promise<BatchClipper<S>> {
@@ -63,7 +68,8 @@ export class BatchClipper<S> {
     step: number,
     { parameters, groups }: Pick<Run, "parameters" | "groups">,
   ): Promise<ClippedBatch> {
-    const total = new ClippedBatch(zeroSums(this.setup.parameters));
+    this.#sums.clear();
+    const total = new ClippedBatch(this.#sums.values);
     const run: Run = { step, parameters, groups, total };
     for (const samples of microbatches(batch, this.options.microbatchSize)) await this.#add(samples, run);
     return total;
@@ -94,6 +100,7 @@ export class BatchClipper<S> {
       run.total.dropped += samples.length - finite.length;
       await this.#add(finite, run);
     } else if (allFinite(sum)) {
+      this.#sums.add(found.clipped.sum);
       count(found, run, limits);
       run.total.figures.add(found.losses, found.scores, feeds.target);
     } else if (samples.length === 1) {
@@ -115,7 +122,6 @@ interface Run {
 }
 
 function count({ clipped }: Results<Wanted>, { total }: Run, limits: Readonly<Record<string, number>>): void {
-  addTo(total.sums, clipped.sum);
   const groups = Object.entries(clipped.groups);
   for (let n = 0; n < clipped.norms.data.length; n++) {
     const within = groups.every(([name, { data }]) => (data[n] as number) <= (limits[name] as number));

@@ -3,24 +3,59 @@ import type { ByParameter } from "../plan/wanted.js";
 import { sizeOf } from "../tensor.js";
 import type { Parameters } from "./optimiser.js";
 
-export type Float64Sums = Map<string, Float64Array>;
+/** Sums that are begun anew for each step, in the same memory. */
+export class Sums {
+  readonly #sums: ReadonlyMap<string, Float64Array>;
 
-export function zeroSums(parameters: Parameters): Float64Sums {
-  return new Map(Object.entries(parameters).map(([name, { dims }]) => [name, new Float64Array(sizeOf(dims))]));
-}
+  constructor(parameters: Parameters) {
+    const entries = Object.entries(parameters);
+    this.#sums = new Map(entries.map(([name, { dims }]) => [name, new Float64Array(sizeOf(dims))]));
+  }
 
-export function addTo(sums: Float64Sums, parts: ByParameter): void {
-  for (const [name, sum] of sums) {
-    const part = parts[name]?.data ?? new Float32Array();
-    for (let i = 0; i < part.length; i++) sum[i] = (sum[i] as number) + (part[i] as number);
+  /** Begins anew. */
+  clear(): void {
+    for (const sum of this.#sums.values()) sum.fill(0);
+  }
+
+  add(parts: ByParameter): void {
+    for (const [name, sum] of this.#sums) {
+      const part = parts[name]?.data;
+      if (part) addTo(sum, part);
+    }
+  }
+
+  /** By parameter; `clear` and `add` change them. */
+  get values(): ReadonlyMap<string, Float64Array> {
+    return this.#sums;
   }
 }
 
+// Loops over many numbers have a function of their own: engines compile them sooner, and better.
+
+function addTo(sum: Float64Array, part: Float32Array): void {
+  for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + (part[i] as number);
+}
+
 export function allFinite(parts: ByParameter): boolean {
+  return Object.values(parts).every(({ data }) => finite(data));
+}
+
+function finite(data: Float32Array): boolean {
   // x * 0 is NaN exactly for what is not finite.
   let probe = 0;
-  for (const { data } of Object.values(parts)) for (let i = 0; i < data.length; i++) probe += (data[i] as number) * 0;
+  for (let i = 0; i < data.length; i++) probe += (data[i] as number) * 0;
   return probe === 0;
+}
+
+/** Each sum times a factor. */
+export function scaled(sums: ReadonlyMap<string, Float64Array>, factor: number): Map<string, Float32Array> {
+  return new Map([...sums].map(([name, sum]) => [name, times(sum, factor)]));
+}
+
+function times(sum: Float64Array, factor: number): Float32Array {
+  const result = new Float32Array(sum.length);
+  for (let i = 0; i < sum.length; i++) result[i] = (sum[i] as number) * factor;
+  return result;
 }
 
 /** Gradients of the parameters' shapes. */

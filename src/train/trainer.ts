@@ -10,19 +10,13 @@ import { Figures, scores } from "./figures.js";
 import type { Parameters } from "./optimiser.js";
 import { type Sampler, samplerOf } from "./samplers.js";
 import { feedsFor, microbatches, planned, type Setup, setup } from "./setup.js";
-import { addTo, asGradients, zeroSums } from "./sums.js";
+import { asGradients, Sums, scaled } from "./sums.js";
 import type { PlainStepOptions, StepResult, TrainerState, TrainingSet } from "./types.js";
 
 function begin<S>(parameters: Parameters, { optimizer, seed = 0 }: PlainStepOptions<S>): TrainerState<S> {
   checkSeed(seed);
   const optimiser = optimizer.start(parameters);
   return { steps: 0, parameters, optimiser, ledger: [], recorded: 0, maxGradNorm: null, order: seed, seed };
-}
-
-function divided(sum: Float64Array, count: number): Float32Array {
-  const result = new Float32Array(sum.length);
-  for (let i = 0; i < sum.length; i++) result[i] = (sum[i] as number) / count;
-  return result;
 }
 
 interface Wanted {
@@ -37,6 +31,7 @@ export class Trainer<S> {
   readonly #options: PlainStepOptions<S>;
   readonly #program: Program<Wanted>;
   readonly #sampler: Sampler;
+  readonly #sums: Sums;
   #state: TrainerState<S>;
   #busy = false;
 
@@ -51,6 +46,7 @@ export class Trainer<S> {
     this.#options = options;
     this.#sampler = sampler;
     this.#program = program;
+    this.#sums = new Sums(own.parameters);
     this.#state = state;
   }
 
@@ -111,15 +107,16 @@ export class Trainer<S> {
     const start = performance.now();
     const { steps, parameters, optimiser } = this.#state;
     const batch = this.#sampler.draw(steps);
-    const sums = zeroSums(this.#setup.parameters);
+    const sums = this.#sums;
+    sums.clear();
     const figures = new Figures();
     for (const samples of microbatches(batch, this.#options.microbatchSize)) {
       const feeds = feedsFor(this.#setup, this.#options, steps, samples);
       const found = await this.#program.run(feeds, { parameters });
-      addTo(sums, found.sum);
+      sums.add(found.sum);
       figures.add(found.losses, found.scores, feeds.target);
     }
-    const means = new Map([...sums].map(([name, sum]) => [name, divided(sum, Math.max(1, batch.length))]));
+    const means = scaled(sums.values, 1 / Math.max(1, batch.length));
     const stepped = this.#options.optimizer.step(parameters, asGradients(parameters, means), optimiser);
     this.#state = { ...this.#state, steps: steps + 1, parameters: stepped.parameters, optimiser: stepped.state };
     return {
