@@ -76,7 +76,8 @@ export class Plan {
     const { curve, infinite, chernoff } = this.#upper(times);
     const rest = delta - infinite;
     if (rest <= 0) return Number.POSITIVE_INFINITY;
-    return Math.max(0, Math.min(epsilonAbove(curve, rest), (chernoff - Math.log(rest)) / this.#theta));
+    const bound = this.#theta === 0 ? Number.POSITIVE_INFINITY : (chernoff - Math.log(rest)) / this.#theta;
+    return Math.max(0, Math.min(epsilonAbove(curve, rest), bound));
   }
 
   deltaUpper(times: readonly number[], epsilon: number): number {
