@@ -127,7 +127,6 @@ function unfoldTiles(build: Build, data: Value, window: Window, groups: number):
     const step = kernel === 1 ? stride : 1;
     if (end !== tiles.shape[axis + 2] || step > 1) tiles = build.slice(tiles, axis + 2, 0, end, step);
   });
-  const rank = positions.length;
   const split = build.reshape(tiles, [
     batch,
     channels,
@@ -136,7 +135,7 @@ function unfoldTiles(build: Build, data: Value, window: Window, groups: number):
   const offsets = window.kernel.map((_, axis) => 3 + 2 * axis);
   const byKernel = build.transpose(split, [0, 1, ...offsets, ...offsets.map((axis) => axis - 1)]);
   const patch = (channels / groups) * kernelSize(window);
-  const byPatch = build.reshape(byKernel, [batch, groups, patch, sizeOf(positions.slice(0, rank))]);
+  const byPatch = build.reshape(byKernel, [batch, groups, patch, sizeOf(positions)]);
   return { byPatch, byPosition: build.transposeLast(byPatch), order: "ik" };
 }
 
@@ -214,13 +213,7 @@ function unfoldSlices(build: Build, data: Value, window: Window, groups: number)
     const ends = starts.map(
       (start, axis) => start + ((positions[axis] as number) - 1) * (window.strides[axis] as number) + 1,
     );
-    const slice = build.op("Slice", [
-      padded,
-      build.ints(starts),
-      build.ints(ends),
-      axes,
-      build.ints(window.strides.slice(0, starts.length)),
-    ]);
+    const slice = build.op("Slice", [padded, build.ints(starts), build.ints(ends), axes, build.ints(window.strides)]);
     return build.reshape(slice, [batch, groups, inner, sizeOf(positions)]);
   });
   const byPatch = build.concat(parts, 2);

@@ -148,9 +148,9 @@ function sameWays(a: Ways, b: Ways): boolean {
 /** Batches larger than this are not planned for. */
 const largestBatch = 2 ** 20;
 
-/** The range of batch sizes around `samples` for which `still` holds. */
+/** The range of batch sizes around `samples` for which `still` holds, at both its ends. */
 function rangeOf(still: (n: number) => boolean, samples: number): [number, number] {
-  return [furthest(still, samples, 1), furthest(still, samples, largestBatch)];
+  return [furthest(still, samples, 1), furthest(still, samples, Math.max(samples, largestBatch))];
 }
 
 /** The last whole number from `from` towards `end` for which `holds`, which fails from some point on. */

@@ -62,6 +62,11 @@ export function inputsOf(emitted: Emitted): Value[] {
 
 /** Differentiates, and chooses the ways. Throws INVALID_ARGUMENT. */
 export function planFor(objective: Objective, want: Wants, { batchSize, strategy = {} }: PlanningOptions): Plan {
+  if (Object.keys(want).length === 0)
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      "`want` is empty; say what to compute, such as { norms: want.norms() }.",
+    );
   if (batchSize !== undefined && !(Number.isSafeInteger(batchSize) && batchSize >= 1)) {
     throw new PergradError("INVALID_ARGUMENT", `batchSize must be a whole number from 1 up, not ${batchSize}.`);
   }

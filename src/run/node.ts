@@ -63,7 +63,7 @@ function mapEntries<A, B>(record: Readonly<Record<string, A>>, f: (value: A, nam
   return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, f(value, name)]));
 }
 
-/** Over the same memory. */
+/** Over the same memory, unless threads share it: then the runtime does not read it. */
 function toOrt(tensor: Tensor, name: string): ort.Tensor {
   // ONNX Runtime reads as many elements as the dimensions say.
   if (tensor.data.length !== sizeOf(tensor.dims)) {
@@ -73,7 +73,7 @@ function toOrt(tensor: Tensor, name: string): ort.Tensor {
     );
   }
   const { dtype, data, dims } = tensor as Tensor<"float32">;
-  return new ort.Tensor(dtype, data, dims);
+  return new ort.Tensor(dtype, data.buffer instanceof SharedArrayBuffer ? data.slice() : data, dims);
 }
 
 function fromOrt(value: ort.OnnxValue, name: string): Tensor {

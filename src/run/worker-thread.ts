@@ -1,7 +1,6 @@
 /** A worker thread: runs the sessions that workers.ts asks it for. */
 import { parentPort, workerData } from "node:worker_threads";
 import { defect, PergradError } from "../errors.js";
-import type { Tensor } from "../tensor.js";
 import { type Answer, place, type Request } from "./messages.js";
 import { nodeRuntime } from "./node.js";
 import type { Session } from "./runtime.js";
@@ -17,20 +16,10 @@ async function answer(request: Request): Promise<Answer> {
   }
   const found = sessions.get(session);
   if (!found) throw defect(`a worker thread knows no session ${session}`);
-  if (request.kind === "run") return { id, results: await found.run(ownMemory(request.feeds)) };
+  if (request.kind === "run") return { id, results: await found.run(request.feeds) };
   sessions.delete(session);
   await found.release();
   return { id };
-}
-
-/** The runtime does not read shared memory. */
-function ownMemory(feeds: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
-  return Object.fromEntries(
-    Object.entries(feeds).map(([name, tensor]) => {
-      const shared = tensor.data.buffer instanceof SharedArrayBuffer;
-      return [name, shared ? ({ ...tensor, data: tensor.data.slice() } as Tensor) : tensor];
-    }),
-  );
 }
 
 async function reply(request: Request): Promise<void> {

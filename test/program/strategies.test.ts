@@ -213,6 +213,17 @@ describe("the planner", () => {
     expect(totals.program.milliseconds).toBeLessThanOrEqual(totals.materialised.milliseconds);
   });
 
+  it("plans for a batch of any size", async () => {
+    const [from, to] = (await planned(layer(16, 64, 64), "both", 2 ** 21)).row?.holds ?? [0, 0];
+    expect(from).toBeLessThanOrEqual(2 ** 21);
+    expect(to).toBe(2 ** 21);
+  });
+
+  it("refuses a program that wants nothing", async () => {
+    const nothing = perSample(layer(2, 2, 2), { loss: losses.mse(), want: {} });
+    await expect(nothing).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+  });
+
   it("refuses a batch size that is none", async () => {
     await expect(planned(layer(2, 2, 2), "norms", 0)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
   });

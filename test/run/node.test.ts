@@ -49,6 +49,12 @@ describe("the Node runtime", () => {
     expect(empty.y).toEqual({ dtype: "float32", dims: [0], data: new Float32Array() });
   });
 
+  it("reads an array that threads share", async () => {
+    const data = new Float32Array(new SharedArrayBuffer(8));
+    data.set([3, -4]);
+    expect((await session.run({ x: { dtype: "float32", dims: [2], data } })).y?.data).toEqual(Float32Array.of(-3, 4));
+  });
+
   it("gives results that a later run leaves alone", async () => {
     const feed = (value: number): Tensor => ({ dtype: "float32", dims: [1], data: Float32Array.of(value) });
     const first = await session.run({ x: feed(1) });
