@@ -45,7 +45,7 @@ export async function epsilonCommand(options: EpsilonCommandOptions, io: Io): Pr
   const setting = `Noise multiplier ${rounded(noiseMultiplier)}, sampling rate ${rounded(samplingRate)}, ${steps} steps, delta ${delta}.`;
   const epsilon = results[0]?.epsilon ?? Number.POSITIVE_INFINITY;
   io.stdout.write(
-    `${setting}\n\n${table([["accountant", "epsilon", "true value"], ...rows], 1)}\n${meaning(epsilon, delta)}\n`,
+    `${setting}\n\n${table([["accountant", "epsilon", "true value"], ...rows], 1)}\n${accountant === "gdp" ? "An estimate, which may be too small: pld and rdp are bounds." : meaning(epsilon, delta)}\n`,
   );
 }
 
@@ -101,5 +101,14 @@ function noiseOf(
     );
   }
   if (targetEpsilon === undefined) return noiseMultiplier ?? 0;
-  return noiseMultiplierFor({ targetEpsilon, delta, samplingRate, steps, ...(accountant ? { accountant } : {}) });
+  if (accountant === "gdp") throw new UsageError("No noise can be chosen by gdp, which may give too little.");
+  const chosen = noiseMultiplierFor({
+    targetEpsilon,
+    delta,
+    samplingRate,
+    steps,
+    ...(accountant ? { accountant } : {}),
+  });
+  if (Number.isFinite(chosen)) return chosen;
+  throw new UsageError(`No noise is enough for an epsilon of ${targetEpsilon} at delta ${delta}.`);
 }

@@ -51,9 +51,16 @@ export interface ClippingGroup {
 }
 
 /** Throws INVALID_ARGUMENT. */
+/** Norms to clip to: beyond them float32 does not hold their squares. */
+const leastNorm = 1e-15;
+const largestNorm = 1e15;
+
 export function checkMaxNorm(maxNorm: number, whose = ""): void {
-  if (!(maxNorm > 0) || !Number.isFinite(maxNorm)) {
-    throw new PergradError("INVALID_ARGUMENT", `maxNorm${whose} is ${maxNorm}; it must be a finite number above 0.`);
+  if (!(maxNorm >= leastNorm && maxNorm <= largestNorm)) {
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `maxNorm${whose} is ${maxNorm}; it must be a finite number above 0, from ${leastNorm} to ${largestNorm}.`,
+    );
   }
 }
 

@@ -1,4 +1,6 @@
 /** How much privacy the steps of private training cost, and how much noise a wanted privacy needs. */
+
+import { PergradError } from "../errors.js";
 import { gdpDelta, gdpEpsilon } from "./accountants/gdp.js";
 import { PldAccountant } from "./accountants/pld.js";
 import { rdpDelta, rdpEpsilon } from "./accountants/rdp.js";
@@ -83,7 +85,12 @@ export function delta(mechanisms: readonly Mechanism[], options: DeltaOptions): 
   return new PldAccountant().deltaUpper(mechanisms, epsilon);
 }
 
+/** The noise multipliers among which one is looked for. */
+const [leastNoise, largestNoise] = [1e-6, 1e9];
+
 export interface NoiseOptions extends AccountantOptions {
+  /** "gdp" may estimate too little, so that no noise is chosen by it. Default: "pld". */
+  readonly accountant?: Exclude<Accountant, "gdp">;
   /** Above 0. */
   readonly targetEpsilon: number;
   readonly delta: number;
@@ -93,17 +100,23 @@ export interface NoiseOptions extends AccountantOptions {
 
 /**
  * The least noise multiplier, to a relative 5e-5, with which `steps` steps are (targetEpsilon, delta)-private by
- * `epsilon`: what that gives for the result is never above the target. Infinite if no noise is enough (delta = 0).
+ * `epsilon`: what that gives for the result is never above the target. Infinite if no noise up to 1e9 is enough.
  *
  * @throws PergradError INVALID_ARGUMENT
  */
 export function noiseMultiplierFor(options: NoiseOptions): number {
   const { targetEpsilon, samplingRate, steps, accountant = "pld", ...rest } = options;
   if (!(targetEpsilon > 0)) throw outOfRange("target epsilon", targetEpsilon, "above 0");
-  const of = (noiseMultiplier: number) =>
-    epsilon([{ kind: "gaussian", noiseMultiplier, samplingRate, steps }], { ...rest, accountant });
+  if (!["pld", "rdp"].includes(accountant)) {
+    throw new PergradError("INVALID_ARGUMENT", `No noise can be chosen by "${accountant}"; use "pld" or "rdp".`);
+  }
+  const of = (noise: number) => {
+    if (noise > 0 && noise < leastNoise) return Number.POSITIVE_INFINITY;
+    const noiseMultiplier = Math.min(noise, largestNoise);
+    return epsilon([{ kind: "gaussian", noiseMultiplier, samplingRate, steps }], { ...rest, accountant });
+  };
   if (of(0) <= targetEpsilon) return 0;
-  if (rest.delta === 0) return Number.POSITIVE_INFINITY;
+  if (rest.delta === 0 || of(largestNoise) > targetEpsilon) return Number.POSITIVE_INFINITY;
   if (accountant !== "pld") return bisect((noise) => of(noise) <= targetEpsilon, 0, 1, 5e-5);
   // A distribution takes long to compute; the other accountant tells where to look.
   return falling(of, targetEpsilon, noiseMultiplierFor({ ...options, accountant: "rdp" }), 5e-5);

@@ -171,13 +171,18 @@ function noiseFor<S>(options: PrivateTrainOptions<S>, samples: number, steps: nu
     );
   const perEpoch = Math.ceil(samples / batchSize);
   const shuffled = sampling === "shuffled";
-  return noiseMultiplierFor({
+  const noise = noiseMultiplierFor({
     targetEpsilon,
     delta,
     samplingRate: shuffled ? 1 : Math.min(1, batchSize / samples),
     steps: shuffled ? Math.ceil(steps / perEpoch) : steps,
     ...(accountant ? { accountant } : {}),
   });
+  if (Number.isFinite(noise)) return noise;
+  throw new PergradError(
+    "INVALID_ARGUMENT",
+    `No noise is enough for an epsilon of ${targetEpsilon} at delta ${delta}; take a larger epsilon or delta.`,
+  );
 }
 
 function finished<S>(trainer: PrivateTrainer<S>, options: PrivateStepOptions<S>): PrivatelyTrained<S> {

@@ -83,8 +83,8 @@ export interface PrivateStepOptions<S> extends StepOptions<S>, ClippingOptions {
   readonly noiseMultiplier: number;
   /** The probability that is left out of the guarantee: well below 1 / samples. */
   readonly delta: number;
-  /** What epsilon is computed by; see `epsilon`. */
-  readonly accountant?: Accountant;
+  /** What epsilon is computed by; see `epsilon`. Not by "gdp", which may give too little. Default "pld". */
+  readonly accountant?: Exclude<Accountant, "gdp">;
   /** Default "poisson"; "uniform" is refused, since there is no accounting for it. */
   readonly sampling?: Sampling;
   /**

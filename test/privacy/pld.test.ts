@@ -217,8 +217,18 @@ test.each([
   expect(() => epsilon([mechanism], { delta })).toThrow(message);
 });
 
-test("the noise for an epsilon is just enough, by each accountant", () => {
-  for (const accountant of ["pld", "rdp", "gdp"] as const) {
+test("no noise is chosen by an estimate, and none is enough for next to no epsilon", () => {
+  const wanted = { targetEpsilon: 1, delta: 1e-5, samplingRate: 0.001, steps: 20 };
+  const estimate = { ...wanted, accountant: "gdp" } as unknown as typeof wanted;
+  expect(() => noiseMultiplierFor(estimate)).toThrow(/"gdp"/);
+  for (const accountant of ["pld", "rdp"] as const) {
+    const hard = { ...wanted, targetEpsilon: 1e-30, delta: 1e-300, accountant };
+    expect(noiseMultiplierFor(hard)).toBe(Number.POSITIVE_INFINITY);
+  }
+});
+
+test("the noise for an epsilon is just enough, by each accountant that bounds it", () => {
+  for (const accountant of ["pld", "rdp"] as const) {
     for (const [targetEpsilon, samplingRate, steps] of [
       [3, 0.05, 300],
       [0.3, 0.001, 100],

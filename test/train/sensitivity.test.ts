@@ -87,6 +87,34 @@ const cases: Readonly<Record<string, Case>> = {
   },
 };
 
+describe("the sum of a large batch", () => {
+  it("differs by the norm at most where one of 20,000 equal samples is left out", async () => {
+    const samples = 20_000;
+    const model = nn.model(nn.linear(3, 2), { seed: 1 });
+    const row = [0.3, -0.7, 0.9];
+    const x = Float32Array.from({ length: samples * 3 }, (_, i) => row[i % 3] as number);
+    const target = Float32Array.from({ length: samples * 2 }, (_, i) => (i % 2 === 0 ? 5 : -5));
+    const steps = { loss: losses.mse(), optimizer: sgd({ learningRate: 1 }), batchSize: samples, maxGradNorm: 1 };
+    const data = {
+      x: { dtype: "float32", dims: [samples, 3], data: x },
+      target: { dtype: "float32", dims: [samples, 2], data: target },
+    } as const;
+    const own = setup(model, data, steps, true);
+    const clipper = await BatchClipper.compile(own, steps);
+    const run = { parameters: own.parameters, groups: Object.fromEntries(clipper.groups.map(({ name }) => [name, 1])) };
+    const batch = Uint32Array.from({ length: samples }, (_, n) => n);
+    const all = new Map([...(await clipper.run(batch, 0, run)).sums].map(([name, sum]) => [name, sum.slice()]));
+    const fewer = await clipper.run(batch.subarray(1), 0, run);
+    const squares = [...all].flatMap(([name, sum]) =>
+      Array.from(sum, (value, i) => (value - (fewer.sums.get(name)?.[i] ?? Number.NaN)) ** 2),
+    );
+    const moved = Math.sqrt(squares.reduce((total, square) => total + square, 0));
+    await clipper.release();
+    expect(moved).toBeLessThanOrEqual(1);
+    expect(moved).toBeGreaterThan(0.99);
+  });
+});
+
 describe.each(Object.keys(cases))("the sums of two data sets that differ in one sample, of %s", (name) => {
   it(`differ by the norm at most, in ${trials} trials`, async () => {
     const { model, shape, clipping } = cases[name] as Case;
