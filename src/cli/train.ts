@@ -46,7 +46,7 @@ export async function trainModel(
       return;
     }
     await saveModel(model, options.out, guarantee === undefined ? {} : { metadata: { "pergrad.privacy": guarantee } });
-    const fewer = done < steps ? ` of ${steps}, as many as the budget allows after those that were lost` : "";
+    const fewer = done < steps ? ` of ${steps}, as many as the budget allows after its interruptions` : "";
     io.stdout.write(`wrote ${options.out}: ${done} steps${fewer}\n`);
     if (guarantee !== undefined) io.stdout.write(`${guarantee}\n`);
   });

@@ -9,15 +9,15 @@ import {
   nextNorm,
 } from "../privacy/adaptive-clipping.js";
 import { epsilon, PldAccountant } from "../privacy/index.js";
-import type { GaussianMechanism } from "../privacy/mechanism.js";
+import { composed, type GaussianMechanism, isNotPrivate } from "../privacy/mechanism.js";
 import { withNoise } from "../privacy/noise.js";
 import { checkSeed, type Purpose, type RandomBits, secretBits, seededBits, Words } from "../privacy/random-bits.js";
 import { withParameters } from "../save.js";
 import { BatchClipper, type ClippedBatch } from "./clipped-batch.js";
 import type { Parameters } from "./optimiser.js";
-import { composedInOrder } from "./run-folder.js";
 import { type Sampler, samplerOf } from "./samplers.js";
 import { type Setup, setup } from "./setup.js";
+import { paid, requireFitting, requirePaid } from "./state.js";
 import { asGradients } from "./sums.js";
 import type { PrivateStepOptions, PrivateStepResult, TrainerState, TrainingSet } from "./types.js";
 
@@ -35,8 +35,11 @@ export class PrivateTrainer<S> {
   readonly #pld = new PldAccountant();
   #state: TrainerState<S>;
   #busy = false;
-  /** Whether this trainer has paid for the epoch that it is in. Only shuffled sampling pays by the epoch. */
-  #epochPaid: boolean;
+  /**
+   * Whether this trainer has paid for the epoch that it is in. Only shuffled sampling pays by the epoch. What was paid
+   * before a restart was perhaps for other batches, so that each trainer pays for its own.
+   */
+  #epochPaid = false;
 
   private constructor(
     own: Setup,
@@ -51,7 +54,6 @@ export class PrivateTrainer<S> {
     this.#clipper = clipper;
     this.#state = state;
     this.#adaptive = adaptiveOf(options);
-    this.#epochPaid = state.steps > 0 && state.recorded === state.steps;
   }
 
   /**
@@ -69,6 +71,10 @@ export class PrivateTrainer<S> {
   /** The same, where model and data are set up already. */
   static async over<S>(own: Setup, options: PrivateStepOptions<S>): Promise<PrivateTrainer<S>> {
     checkOptions(options);
+    if (options.from) {
+      requireFitting(options.from, own.parameters, options.optimizer);
+      requirePaid(options.from);
+    }
     const state = options.from ?? begin(own.parameters, options);
     checkState(state, options);
     const { batchSize, sampling = "poisson" } = options;
@@ -92,9 +98,10 @@ export class PrivateTrainer<S> {
     return this.#sampler.batchSize / this.#setup.data.samples;
   }
 
-  /** False where the generator is seeded. */
+  /** False where the generator is seeded, or a step had no noise. */
   get private(): boolean {
-    return this.#state.seed === null;
+    const { seed, ledger } = this.#state;
+    return seed === null && !isNotPrivate(composed(ledger));
   }
 
   /** What has been spent so far, at `delta`. */
@@ -147,14 +154,15 @@ export class PrivateTrainer<S> {
     const before = this.#state;
     const groups = this.#groups();
     const batch = this.#sampler.draw(before.steps);
-    const found = await this.#clipper.run(batch, before.steps, { parameters: before.parameters, groups });
     const spent = this.#price();
     await this.#options.record?.(spent);
-    // From here on the step counts as paid for, even if its result is never seen.
-    this.#epochPaid = true;
+    // From here on the step counts as paid for, even if its result is never seen: that it failed is a result too.
     this.#state = { ...before, ...paid(before, spent) };
+    this.#epochPaid = false;
+    const found = await this.#clipper.run(batch, before.steps, { parameters: before.parameters, groups });
     const sensitivity = Math.hypot(...Object.values(groups));
     this.#state = { ...this.#state, ...this.#released(found, sensitivity), steps: before.steps + 1 };
+    this.#epochPaid = true;
     return this.#result(found, batch.length, sensitivity, start);
   }
 
@@ -166,7 +174,8 @@ export class PrivateTrainer<S> {
 
   /**
    * Batches of shuffled sampling are disjoint, so that all of an epoch's cost what one costs, without amplification
-   * by sampling (parallel composition). After a crash the rest of the epoch may be used a second time, and is paid for.
+   * by sampling (parallel composition). After a restart, or a step that failed, the rest of the epoch is paid for again:
+   * its samples may be used a second time.
    */
   #price(): GaussianMechanism {
     const { noiseMultiplier } = this.#options;
@@ -232,10 +241,6 @@ export class PrivateTrainer<S> {
     const { delta, accountant = "pld" } = this.#options;
     return accountant === "pld" ? this.#pld.epsilonUpper(ledger, delta) : epsilon(ledger, { delta, accountant });
   }
-}
-
-function paid<S>({ ledger, recorded }: TrainerState<S>, spent: GaussianMechanism) {
-  return { ledger: composedInOrder([...ledger, spent]), recorded: recorded + 1 };
 }
 
 function adaptiveOf<S>({ adaptive, batchSize }: PrivateStepOptions<S>): AdaptiveClipping | null {

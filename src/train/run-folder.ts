@@ -2,9 +2,10 @@
 import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { PergradError } from "../errors.js";
-import { unwritable } from "../io/failure.js";
+import { unreadable, unwritable } from "../io/failure.js";
 import { Ledger } from "../privacy/ledger.js";
-import type { GaussianMechanism } from "../privacy/mechanism.js";
+import { composed, type GaussianMechanism, isNotPrivate } from "../privacy/mechanism.js";
+import { RunLock } from "./run-lock.js";
 import { readState, writeState } from "./state-file.js";
 import type { TrainerState } from "./types.js";
 
@@ -23,53 +24,56 @@ interface Checkpoint<S> {
 const format = "pergrad checkpoint 1";
 const checkpointFile = "checkpoint.safetensors";
 const ledgerFile = "ledger";
+const lockFile = "lock";
 
 export class RunFolder<S> {
   private constructor(
     readonly path: string,
     private readonly settings: Settings,
     private readonly ledger: Ledger<GaussianMechanism>,
+    private readonly lock: RunLock,
   ) {}
 
   /**
    * Begins a run from its first state. The folder is made where it does not exist.
-   * Throws FILE_UNWRITABLE, also where it holds a run.
+   * Throws FILE_UNWRITABLE, also where it holds a run, or another process uses it.
    */
   static async begin<S>(path: string, settings: Settings, first: TrainerState<S>): Promise<RunFolder<S>> {
     await mkdir(path, { recursive: true }).catch((error: unknown) => {
       throw unwritable(path, error);
     });
-    for (const file of [checkpointFile, ledgerFile]) {
-      if (!(await exists(join(path, file)))) continue;
-      const advice = "resume it, or choose another folder; what it has spent must not be forgotten";
-      throw new PergradError("FILE_UNWRITABLE", `Cannot begin a run in "${path}", which holds one already: ${advice}.`);
-    }
-    // In this order: where there is a ledger, there is a state to go on from.
-    await writeCheckpoint(path, settings, first);
-    return new RunFolder<S>(path, settings, await Ledger.create(join(path, ledgerFile)));
+    return locked(path, async (lock) => {
+      await requireEmpty(path);
+      // In this order: where there is a ledger, there is a state to go on from.
+      await writeCheckpoint(path, settings, first);
+      return new RunFolder<S>(path, settings, await Ledger.create(join(path, ledgerFile)), lock);
+    });
   }
 
   /**
    * Goes on with a run, from its last checkpoint. What was spent after that is in the state's ledger too.
-   * Throws FILE_UNREADABLE, INVALID_ARGUMENT (other settings than it was begun with).
+   * Throws FILE_UNREADABLE, INVALID_ARGUMENT (other settings than it was begun with), FILE_UNWRITABLE (another process
+   * uses it).
    */
   static async resume<S>(
     path: string,
     settings: Settings,
   ): Promise<{ readonly folder: RunFolder<S>; readonly state: TrainerState<S> }> {
-    const checkpoint = await readCheckpoint<S>(path);
-    requireSame(path, checkpoint.settings, settings);
-    const { state } = checkpoint;
-    const { ledger, entries } = await openLedger(join(path, ledgerFile), state);
-    const spent = composedInOrder(entries);
-    if (stepsOf(spent) < stepsOf(state.ledger)) {
-      await ledger.close();
-      throw ledgerLost(path, `it holds ${stepsOf(spent)} steps, but the checkpoint had spent ${stepsOf(state.ledger)}`);
-    }
-    return {
-      folder: new RunFolder<S>(path, settings, ledger),
-      state: { ...state, ledger: spent, recorded: entries.length },
-    };
+    await stat(join(path, checkpointFile)).catch((error: unknown) => {
+      throw unreadable(join(path, checkpointFile), error);
+    });
+    return locked(path, async (lock) => {
+      const checkpoint = await readCheckpoint<S>(path);
+      requireSame(path, checkpoint.settings, settings);
+      const { ledger, entries } = await openLedger(join(path, ledgerFile), checkpoint.state);
+      const folder = new RunFolder<S>(path, settings, ledger, lock);
+      try {
+        return { folder, state: withSpent(path, checkpoint.state, entries) };
+      } catch (error) {
+        await folder.close();
+        throw error;
+      }
+    });
   }
 
   /** Once the promise is fulfilled, what it pays for may be released. Throws FILE_UNWRITABLE. */
@@ -82,9 +86,41 @@ export class RunFolder<S> {
     return writeCheckpoint(this.path, this.settings, state);
   }
 
-  close(): Promise<void> {
-    return this.ledger.close();
+  async close(): Promise<void> {
+    try {
+      await this.ledger.close();
+    } finally {
+      await this.lock.release();
+    }
   }
+}
+
+/** What opens the folder under its lock, which is released again where that fails. */
+async function locked<R>(path: string, open: (lock: RunLock) => Promise<R>): Promise<R> {
+  const lock = await RunLock.take(join(path, lockFile));
+  try {
+    return await open(lock);
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+async function requireEmpty(path: string): Promise<void> {
+  for (const file of [checkpointFile, ledgerFile]) {
+    if (!(await exists(join(path, file)))) continue;
+    const advice = "resume it, or choose another folder; what it has spent must not be forgotten";
+    throw new PergradError("FILE_UNWRITABLE", `Cannot begin a run in "${path}", which holds one already: ${advice}.`);
+  }
+}
+
+/** The state of a checkpoint, with all that was spent by the ledger's file. */
+function withSpent<S>(path: string, state: TrainerState<S>, entries: readonly GaussianMechanism[]): TrainerState<S> {
+  const spent = composedInOrder(entries);
+  if (stepsOf(spent) >= stepsOf(state.ledger)) return { ...state, ledger: spent, recorded: entries.length };
+  // Ordinary steps are in no file, and need not be: the state says already that no epsilon is large enough.
+  if (isNotPrivate(composed(state.ledger))) return state;
+  throw ledgerLost(path, `it holds ${stepsOf(spent)} steps, but the checkpoint had spent ${stepsOf(state.ledger)}`);
 }
 
 /** The mechanisms, with neighbours that are alike counted in `steps`. */

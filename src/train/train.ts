@@ -44,7 +44,8 @@ export async function train<S>(
 
 /**
  * Trains with differential privacy: with so much noise, or with as much as it takes to arrive at `targetEpsilon` with
- * the last step. That epsilon is never exceeded: where steps were lost in a crash, there are fewer.
+ * the last step. That epsilon is never exceeded: where steps were lost in a crash, or a shuffled epoch was interrupted,
+ * there are fewer.
  * Throws what `PrivateTrainer.create` throws; with `checkpoint`, FILE_UNREADABLE and FILE_UNWRITABLE.
  */
 export async function trainPrivately<S>(
@@ -64,15 +65,17 @@ export async function trainPrivately<S>(
   const make = () => PrivateTrainer.over(own, { ...options, noiseMultiplier, record, ...startOf(checkpoints) });
   return using(make, checkpoints, async (trainer) => {
     const { targetEpsilon } = options;
-    const asked = targetEpsilon !== undefined && !isPlanned(trainer, noiseMultiplier);
+    const asked = targetEpsilon !== undefined && !isPlanned(trainer, noiseMultiplier, options.sampling);
     await loop(trainer, steps, options, checkpoints, () => !asked || trainer.nextEpsilon <= targetEpsilon);
-    return finished(trainer, { ...options, noiseMultiplier });
+    return finished(trainer, { ...options, noiseMultiplier }, samples);
   });
 }
 
 /** Whether what was spent before is part of what the noise was planned for; else epsilon is to be asked for at each step. */
-function isPlanned<S>(trainer: PrivateTrainer<S>, noiseMultiplier: number): boolean {
+function isPlanned<S>(trainer: PrivateTrainer<S>, noiseMultiplier: number, sampling: Sampling | undefined): boolean {
   const { steps, recorded, ledger } = trainer.state();
+  // A shuffled epoch that is gone on with is paid for again.
+  if (sampling === "shuffled" && steps > 0) return false;
   return recorded === steps && ledger.every((spent) => spent.noiseMultiplier === noiseMultiplier);
 }
 
@@ -185,14 +188,14 @@ function noiseFor<S>(options: PrivateTrainOptions<S>, samples: number, steps: nu
   );
 }
 
-function finished<S>(trainer: PrivateTrainer<S>, options: PrivateStepOptions<S>): PrivatelyTrained<S> {
+function finished<S>(trainer: PrivateTrainer<S>, options: PrivateStepOptions<S>, samples: number): PrivatelyTrained<S> {
   const { delta, noiseMultiplier } = options;
   const { epsilon } = trainer;
   return {
     model: trainer.model,
     state: trainer.state(),
-    private: trainer.private,
-    guarantee: guarantee(epsilon, options),
+    private: trainer.private && Number.isFinite(epsilon),
+    guarantee: guarantee(epsilon, options, samples),
     epsilon,
     delta,
     noiseMultiplier,
@@ -200,16 +203,23 @@ function finished<S>(trainer: PrivateTrainer<S>, options: PrivateStepOptions<S>)
   };
 }
 
-/** What a training may be said to guarantee. */
-export function guarantee<S>(epsilon: number, { delta, seed, sampling }: PrivateStepOptions<S>): string {
+/** What a training on so many samples may be said to guarantee. */
+export function guarantee<S>(
+  epsilon: number,
+  { delta, seed, sampling }: PrivateStepOptions<S>,
+  samples: number,
+): string {
+  if (!Number.isFinite(epsilon)) return "NOT PRIVATE: there were steps without noise, or with far too little.";
   // Never rounded down.
   const cost = `epsilon ${(Math.ceil(epsilon * 1000) / 1000).toFixed(3)} at delta ${delta}`;
   if (seed !== undefined)
     return `NOT PRIVATE: noise and batches came from the seed ${seed}. With secret ones it would be ${cost}.`;
-  if (!Number.isFinite(epsilon)) return "NOT PRIVATE: there was no noise.";
   const [neighbours, batches] =
     sampling === "shuffled"
       ? ["one sample replaced by nothing", "disjoint batches in each epoch"]
       : ["one sample added or removed", "Poisson sampling"];
-  return `Differentially private: ${cost}, for ${neighbours}, by ${batches}.`;
+  // Such a delta is met by publishing one sample, drawn at random, as it is.
+  const weak =
+    delta < 1 / samples ? "" : ` WARNING: delta is not below 1 / samples (${samples}); this protects little.`;
+  return `Differentially private: ${cost}, for ${neighbours}, by ${batches}.${weak}`;
 }

@@ -10,6 +10,7 @@ import { Figures, scores } from "./figures.js";
 import type { Parameters } from "./optimiser.js";
 import { type Sampler, samplerOf } from "./samplers.js";
 import { feedsFor, microbatches, planned, type Setup, setup } from "./setup.js";
+import { noiseless, paid, requireFitting } from "./state.js";
 import { asGradients, Sums, scaled } from "./sums.js";
 import type { PlainStepOptions, StepResult, TrainerState, TrainingSet } from "./types.js";
 
@@ -57,6 +58,7 @@ export class Trainer<S> {
     options: PlainStepOptions<S>,
   ): Promise<Trainer<S>> {
     const own = setup(model, dataset, options, false);
+    if (options.from) requireFitting(options.from, own.parameters, options.optimizer);
     const state = options.from ?? begin(own.parameters, options);
     const { batchSize, sampling = "shuffled" } = options;
     const { seed, order } = state;
@@ -118,7 +120,14 @@ export class Trainer<S> {
     }
     const means = scaled(sums.values, 1 / Math.max(1, batch.length));
     const stepped = this.#options.optimizer.step(parameters, asGradients(parameters, means), optimiser);
-    this.#state = { ...this.#state, steps: steps + 1, parameters: stepped.parameters, optimiser: stepped.state };
+    this.#state = {
+      ...this.#state,
+      // A private training that goes on from here must not count this step as free.
+      ...paid(this.#state, noiseless),
+      steps: steps + 1,
+      parameters: stepped.parameters,
+      optimiser: stepped.state,
+    };
     return {
       step: steps + 1,
       samples: batch.length,

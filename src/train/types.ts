@@ -112,7 +112,10 @@ export interface TrainerState<S> {
   /** The trained parameters alone. */
   readonly parameters: Parameters;
   readonly optimiser: S;
-  /** All that has been spent, in order. At a restart after a crash it may hold more steps than were taken. */
+  /**
+   * All that has been spent, in order. At a restart after a crash it may hold more steps than were taken. Steps of
+   * ordinary training stand in it without noise: what goes on from there has an infinite epsilon.
+   */
   readonly ledger: readonly GaussianMechanism[];
   /** Steps whose cost was recorded. More than were taken: some were lost in a crash, and their batches may be used again. */
   readonly recorded: number;
@@ -142,7 +145,7 @@ export interface StepResult {
 }
 
 export interface PrivateStepResult extends StepResult {
-  /** False where the generator is seeded: then nothing here is private. */
+  /** False where the generator is seeded, or a step so far had no noise: then nothing here is private. */
   readonly private: boolean;
   /** Spent so far, this step included, at the trainer's delta. Computed when it is read, in some milliseconds. */
   readonly epsilon: number;
@@ -171,7 +174,7 @@ export interface CheckpointOptions {
   /**
    * Holds the last checkpoint (parameters, the optimiser's state, where the batches and the accounting stand) and, of
    * private training, the ledger of all that was spent, which is written before a step's result is released. Made where
-   * it does not exist. It is as private as the model.
+   * it does not exist. It is as private as the model. One process uses it at a time.
    */
   readonly folder: string;
   /** Steps between two checkpoints. One more is written when the training ends, early or not. Default 100. */
@@ -212,9 +215,9 @@ export interface Trained<S> {
 }
 
 export interface PrivatelyTrained<S> extends Trained<S> {
-  /** False where the generator was seeded. */
+  /** False where the generator was seeded, or epsilon is infinite. */
   readonly private: boolean;
-  /** The guarantee, or its absence, in a sentence. */
+  /** The guarantee, or its absence, in a sentence; another warns where delta is not below 1 / samples. */
   readonly guarantee: string;
   readonly epsilon: number;
   readonly delta: number;

@@ -59,8 +59,12 @@ describe("a seeded private training", () => {
       expect(stopped.state.steps).toBe(steps);
     }
     const resumed = await run({ folder, resume: true }, options);
-    expect(resumed.state).toEqual(whole.state);
-    expect(resumed.epsilon).toBe(whole.epsilon);
+    // An interrupted epoch of shuffled batches is paid for again: the second and third runs begin within one.
+    const again = "sampling" in more ? 2 : 0;
+    const [spent] = whole.state.ledger;
+    const ledger = [{ ...spent, steps: (spent?.steps ?? 0) + again }];
+    expect(resumed.state).toEqual({ ...whole.state, ledger });
+    expect(resumed.epsilon).toBe(privacy.epsilon(ledger as GaussianMechanism[], { delta: 1e-5 }));
     expect(resumed.guarantee).toMatch(/^NOT PRIVATE/);
   });
 

@@ -13,6 +13,7 @@ import {
   saveModel,
   sgd,
   tensor,
+  train,
   trainPrivately,
 } from "../../src/index.js";
 import { readTensors } from "../../src/io/files.js";
@@ -183,7 +184,37 @@ describe("what a step spends", () => {
   it("is infinite without noise", async () => {
     const done = await trainPrivately(model, data, { ...common, optimizer: plain, noiseMultiplier: 0, steps: 1 });
     expect(done.epsilon).toBe(Number.POSITIVE_INFINITY);
-    expect(done.guarantee).toBe("NOT PRIVATE: there was no noise.");
+    expect(done.private).toBe(false);
+    expect(done.guarantee).toBe("NOT PRIVATE: there were steps without noise, or with far too little.");
+  });
+
+  it("is said with a warning where delta is not below one over the samples", async () => {
+    const run = (delta: number) => trainPrivately(model, data, { ...common, optimizer: plain, delta, steps: 1 });
+    expect((await run(1 / samples)).guarantee).toContain("WARNING: delta is not below 1 / samples (60)");
+    expect((await run(0.9 / samples)).guarantee).not.toContain("WARNING");
+  });
+
+  it("stays spent where the step fails", async () => {
+    const seen: unknown[] = [];
+    let fails = true;
+    const trainer = await create({
+      optimizer: plain,
+      sampling: "shuffled",
+      record: (spent) => void seen.push(spent),
+      inputs: (_, { length }) => {
+        if (length > 0 && fails) throw new Error("an index is out of range");
+        return {};
+      },
+    });
+    await expect(trainer.step()).rejects.toThrow("an index is out of range");
+    const one = { kind: "gaussian", noiseMultiplier: 1, samplingRate: 1, steps: 1 };
+    expect(seen).toEqual([one]);
+    expect(trainer.state()).toMatchObject({ steps: 0, ledger: [one], recorded: 1 });
+    fails = false;
+    await trainer.step();
+    await trainer.step();
+    expect(trainer.state()).toMatchObject({ steps: 2, ledger: [{ ...one, steps: 2 }], recorded: 3 });
+    await trainer.release();
   });
 
   it("is, for shuffled batches, one release of the whole data set for each epoch", async () => {
@@ -277,8 +308,94 @@ describe("a trainer that goes on from a state", () => {
     const options = { ...common, optimizer, seed: 9, ...kinds[kind] } as PrivateStepOptions<unknown>;
     const trainer = await PrivateTrainer.create(model, data, options);
     for (let k = 0; k < 5; k++) await trainer.step();
-    expect(await interrupted(options, 5)).toEqual(trainer.state());
+    const found = await interrupted(options, 5);
+    const { ledger } = trainer.state();
+    // Each of the trainers pays for its shuffled epoch.
+    const paid = options.sampling === "shuffled" ? [{ ...ledger[0], steps: 5 }] : ledger;
+    expect(found).toEqual({ ...trainer.state(), ledger: paid });
     await trainer.release();
+  });
+
+  it.each([
+    ["after Poisson sampling", { sampling: "poisson" }, { sampling: "shuffled" }],
+    ["with other batches", { sampling: "shuffled" }, { sampling: "shuffled", batchSize: 15 }],
+  ] as const)("pays for its first shuffled step %s", async (_, before, now) => {
+    const options = { ...common, optimizer: plain };
+    const first = await trainPrivately(model, data, { ...options, ...before, steps: 1 });
+    const trainer = await create({ optimizer: plain, ...now, from: first.state });
+    const spent = trainer.epsilon;
+    expect(trainer.nextEpsilon).toBeGreaterThan(spent);
+    await trainer.step();
+    expect(trainer.state().ledger.at(-1)).toMatchObject({
+      samplingRate: 1,
+      steps: before.sampling === "shuffled" ? 2 : 1,
+    });
+    await trainer.release();
+  });
+
+  it("does not exceed the target epsilon by an interrupted epoch", async () => {
+    const options = { ...common, noiseMultiplier: undefined, targetEpsilon: 2, optimizer: plain, steps: 9 };
+    const stop = new AbortController();
+    const part = await trainPrivately(model, data, {
+      ...options,
+      sampling: "shuffled",
+      signal: stop.signal,
+      onStep: ({ step }) => (step === 4 ? stop.abort() : undefined),
+    });
+    const done = await trainPrivately(model, data, { ...options, sampling: "shuffled", from: part.state });
+    expect(done.epsilon).toBeLessThanOrEqual(2);
+    expect(done.state.steps).toBe(6);
+  });
+
+  it("counts steps of ordinary training as steps without noise", async () => {
+    const options = { ...common, optimizer: plain };
+    const first = await trainPrivately(model, data, { ...options, steps: 3 });
+    const between = await train(model, data, { ...options, steps: 6, from: first.state });
+    expect(between.state.ledger).toEqual([
+      ...first.state.ledger,
+      { kind: "gaussian", noiseMultiplier: 0, samplingRate: 1, steps: 3 },
+    ]);
+    const done = await trainPrivately(model, data, { ...options, steps: 8, from: between.state });
+    expect(done).toMatchObject({ epsilon: Number.POSITIVE_INFINITY, private: false });
+    expect(done.guarantee).toMatch(/^NOT PRIVATE/);
+    for (const accountant of ["pld", "rdp", "gdp"] as const)
+      expect(privacy.epsilon(done.state.ledger, { delta: 1e-5, accountant })).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it("needs a ledger of all steps that were taken", async () => {
+    const { state } = await trainPrivately(model, data, { ...common, optimizer: plain, steps: 3 });
+    const of = (part: object) => create({ optimizer: plain, from: { ...state, ...part } });
+    for (const part of [{ ledger: [] }, { recorded: 2 }, { steps: 4 }])
+      await expect(of(part)).rejects.toMatchObject({
+        code: "INVALID_ARGUMENT",
+        message: expect.stringContaining("of which its ledger holds fewer"),
+      });
+  });
+
+  it("needs the same parameters and the same optimiser, private or not", async () => {
+    const options = { ...common, optimizer: plain as never, steps: 1 };
+    const { state } = await trainPrivately(model, data, options);
+    const other = nn.model(nn.sequential(nn.linear(4, 5), nn.tanh(), nn.linear(5, 3)));
+    const wide = averaging(plain, { decay: 0.9 });
+    const wrong: readonly (readonly [string, typeof model, object])[] = [
+      ['has "0.weight" as [6, 4], but', other, {}],
+      ['has the parameter "0.weight", which is not to be trained', model, { frozen: ["0.*"] }],
+      ['another optimiser: it has no "first"', model, { optimizer: adam() }],
+      ['another optimiser: it has no "optimiser"', model, { optimizer: wide }],
+    ];
+    for (const [message, of, more] of wrong) {
+      for (const start of [trainPrivately, train]) {
+        const attempt = start(of, data, { ...options, ...more, from: state });
+        await expect(attempt).rejects.toMatchObject({
+          code: "INVALID_ARGUMENT",
+          message: expect.stringContaining(message),
+        });
+      }
+    }
+    const part = await trainPrivately(model, data, { ...options, frozen: ["0.*"] });
+    await expect(create({ optimizer: plain as never, from: part.state })).rejects.toThrow(
+      'has no parameter "0.weight"',
+    );
   });
 
   it("pays for a shuffled epoch again where steps were lost", async () => {

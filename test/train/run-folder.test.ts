@@ -1,4 +1,5 @@
-import { rmSync, truncateSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { GaussianMechanism } from "../../src/privacy/mechanism.js";
@@ -83,6 +84,52 @@ describe("the folder of a run", () => {
     writeFileSync(join(path, "checkpoint.safetensors"), "x");
     await expect(RunFolder.resume(path, settings)).rejects.toMatchObject({ code: "FILE_UNREADABLE" });
     await expect(RunFolder.resume(join(path, "none"), settings)).rejects.toThrow("does not exist");
+  });
+
+  it("is one process's at a time, until that closes it or dies", async () => {
+    const path = temporaryFolder();
+    const lock = join(path, "lock");
+    const first = await RunFolder.begin(path, settings, stateAfter(0));
+    const refused = { code: "FILE_UNWRITABLE", message: expect.stringContaining(`in use by process ${process.pid}`) };
+    await expect(RunFolder.resume(path, settings)).rejects.toMatchObject(refused);
+    await expect(RunFolder.begin(path, settings, stateAfter(0))).rejects.toMatchObject(refused);
+    await first.close();
+    expect(existsSync(lock)).toBe(false);
+
+    const dead = spawnSync(process.execPath, ["-e", ""]).pid;
+    // The second is what an earlier process of this one's number has left.
+    for (const left of [`${dead} 1`, `${process.pid} 1`]) {
+      writeFileSync(lock, left);
+      const { folder } = await RunFolder.resume(path, settings);
+      expect(readFileSync(lock, "utf8")).not.toBe(left);
+      await folder.close();
+    }
+    expect(readdirSync(path).sort()).toEqual(["checkpoint.safetensors", "ledger"]);
+
+    for (const held of [`${process.ppid} 1`, ""]) {
+      writeFileSync(lock, held);
+      await expect(RunFolder.resume(path, settings)).rejects.toThrow("folder is in use by");
+      expect(readFileSync(lock, "utf8")).toBe(held);
+    }
+  });
+
+  it("is free again after an attempt that failed", async () => {
+    const path = temporaryFolder();
+    await killed(path);
+    await expect(RunFolder.resume(path, {})).rejects.toThrow("resume it with the same options");
+    await expect(RunFolder.begin(path, settings, stateAfter(0))).rejects.toThrow("holds one already");
+    expect(existsSync(join(path, "lock"))).toBe(false);
+  });
+
+  it("of an ordinary run goes on with its steps counted as steps without noise", async () => {
+    const path = temporaryFolder();
+    const state = { ...stateAfter(3), ledger: [{ ...step, noiseMultiplier: 0, samplingRate: 1, steps: 3 }] };
+    const begun = await RunFolder.begin(path, settings, stateAfter(0));
+    await begun.save(state);
+    await begun.close();
+    const resumed = await RunFolder.resume(path, settings);
+    await resumed.folder.close();
+    expect(resumed.state).toEqual(state);
   });
 
   it("cannot be begun below a file", async () => {

@@ -1,0 +1,60 @@
+/** What a trainer's state has paid for, and whether a trainer may go on from it. */
+import { PergradError } from "../errors.js";
+import type { GaussianMechanism } from "../privacy/mechanism.js";
+import type { Optimiser, Parameters } from "./optimiser.js";
+import { composedInOrder, stepsOf } from "./run-folder.js";
+import type { TrainerState } from "./types.js";
+
+/** A step without noise, of whatever samples: no epsilon is large enough for it. */
+export const noiseless: GaussianMechanism = { kind: "gaussian", noiseMultiplier: 0, samplingRate: 1, steps: 1 };
+
+/** The accounting of a state after one more step. */
+export function paid<S>(
+  { ledger, recorded }: TrainerState<S>,
+  spent: GaussianMechanism,
+): Pick<TrainerState<S>, "ledger" | "recorded"> {
+  return { ledger: composedInOrder([...ledger, spent]), recorded: recorded + 1 };
+}
+
+/** Throws INVALID_ARGUMENT where steps were taken that the ledger does not hold: their cost is not known. */
+export function requirePaid<S>({ steps, ledger, recorded }: TrainerState<S>): void {
+  // Of disjoint batches, all of an epoch are paid for as one step with the whole data set.
+  const byEpoch = ledger.some((spent) => spent.samplingRate === 1 && spent.steps > 0);
+  if (recorded >= steps && (byEpoch || stepsOf(ledger) >= steps)) return;
+  throw new PergradError(
+    "INVALID_ARGUMENT",
+    `The state to go on from has taken ${steps} steps, of which its ledger holds fewer, so that what it has spent is not known; give the state as a training left it.`,
+  );
+}
+
+/** Throws INVALID_ARGUMENT where the state is that of other parameters, or of another optimiser. */
+export function requireFitting<S>(state: TrainerState<S>, parameters: Parameters, optimizer: Optimiser<S>): void {
+  const wrong = (problem: string) =>
+    new PergradError("INVALID_ARGUMENT", `The state to go on from ${problem}; give the same model and options.`);
+  for (const name of new Set([...Object.keys(parameters), ...Object.keys(state.parameters)])) {
+    const [before, now] = [state.parameters[name], parameters[name]];
+    if (!before) throw wrong(`has no parameter "${name}", which is to be trained`);
+    if (!now) throw wrong(`has the parameter "${name}", which is not to be trained`);
+    const [old, wanted] = [before.dims.join(", "), now.dims.join(", ")];
+    if (old !== wanted) throw wrong(`has "${name}" as [${old}], but the model's is [${wanted}]`);
+  }
+  const missing = missingField(state.optimiser, optimizer.start(parameters));
+  if (missing !== undefined) throw wrong(`is that of another optimiser: it has no ${missing}`);
+}
+
+/** Where a state lacks what the optimiser starts with. It may hold more: some state grows by steps. */
+function missingField(state: unknown, start: unknown, at = "state"): string | undefined {
+  if (!isRecord(start)) return typeof start === typeof state || start == null ? undefined : `${at} of its kind`;
+  if (!isRecord(state)) return `${at} with fields`;
+  for (const [name, value] of Object.entries(start)) {
+    // A checkpoint keeps no field that is undefined.
+    if (value === undefined) continue;
+    const missing = Object.hasOwn(state, name) ? missingField(state[name], value, `"${name}"`) : `"${name}"`;
+    if (missing !== undefined) return missing;
+  }
+  return undefined;
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
+}
