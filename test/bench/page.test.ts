@@ -1,6 +1,9 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { chart, marks } from "../../bench/chart.js";
 import { largestDifferences, page } from "../../bench/page.js";
+import type { BenchmarkResults } from "../../bench/results.js";
 import { twiceAsFast, verdictsOf } from "../../bench/targets.js";
 import { measured, peer, results } from "./results.js";
 
@@ -137,6 +140,13 @@ describe("the chart", () => {
     for (const { name } of marks) expect(svg).toContain(name);
   });
 
+  it("has a title, and no rules for a pointer", () => {
+    const svg = chart(results([measured("mlp", { mean: 4, clipped: 6 })]));
+    expect(svg).toMatch(/^<svg [^>]*>\n<title>[^<]+<\/title>/);
+    expect(svg).not.toContain("<style");
+    expect(svg).not.toContain("CDATA");
+  });
+
   it("has no mark for what was not measured", () => {
     const count = (svg: string, colour: string) => svg.split(colour).length - 1;
     const without = chart(results([measured("mlp", { mean: 4, clipped: 6 })]));
@@ -144,4 +154,11 @@ describe("the chart", () => {
     const red = marks.find(({ name }) => name.startsWith("fastest"))?.colour ?? "";
     expect(count(withPeer, red)).toBe(count(without, red) + 1);
   });
+});
+
+it("docs/benchmarks.md and its chart are what docs/benchmarks.json says (npm run bench -- --page writes them)", () => {
+  const read = (ending: string) => readFileSync(join(import.meta.dirname, `../../docs/benchmarks.${ending}`), "utf8");
+  const told = JSON.parse(read("json")) as BenchmarkResults;
+  expect(read("md")).toBe(`${page(told)}\n`);
+  expect(read("svg")).toBe(`${chart(told)}\n`);
 });
