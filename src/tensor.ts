@@ -54,6 +54,14 @@ const arrays = {
   bool: Uint8Array,
 } as const;
 
+/** The dtypes that an array tells by its type: not those that share theirs with another. */
+const told = ["float32", "float64", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8"] as const;
+
+/** The dtype of a plain array; undefined where it is of no type that tensors have. */
+export function dtypeOfArray(data: ArrayBufferView): (typeof told)[number] | undefined {
+  return told.find((dtype) => data instanceof arrays[dtype]);
+}
+
 /** Whether this names an element type that pergrad reads. */
 export function isDType(text: string): text is DType {
   return Object.hasOwn(arrays, text);

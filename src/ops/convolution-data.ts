@@ -17,7 +17,7 @@ export type DataWay = "ConvTranspose" | "flipped" | "unfolded";
 export const dataWays: readonly DataWay[] = ["ConvTranspose", "flipped", "unfolded"];
 
 /** A convolution from data `[n, G*I, ...spatial]` by a weight `[G*O, I, ...kernel]` to `[n, G*O, ...positions]`. */
-export interface Convolved {
+interface Convolved {
   readonly weight: Value;
   readonly window: Window;
   readonly groups: number;
@@ -36,8 +36,8 @@ function backwards(window: Window): Window | null {
 /** Images that what is done once for a batch is shared out to. */
 const assumedImages = 32;
 
-/** Nanoseconds for one image. */
-export function dataTime(way: DataWay, { weight, window, groups, spatial }: Convolved, dy: Value): number {
+/** Nanoseconds for one image; `window` is that of the kernel flipped. */
+function dataTime(way: DataWay, { weight, groups, spatial }: Convolved, dy: Value, window: Window): number {
   const [outputs, inner] = weight.shape.map(factorOf) as [number, number];
   const [size, weights] = [kernelSize(window), sizeOf(weight.shape.map(factorOf))];
   const [count, positions] = [sizeOf(spatial), sizeOf(dy.shape.slice(2).map(factorOf))];
@@ -48,30 +48,27 @@ export function dataTime(way: DataWay, { weight, window, groups, spatial }: Conv
       return over(positions) + weights * repacked + positions * size * inner * groups * folded;
     case "flipped":
       return over(count) + (count * size * outputs * gatheredFloat) / 2 + (weights * shuffledWeight) / assumedImages;
-    case "unfolded":
-      return (
-        over(count) +
-        unfoldTime("gather", dy.shape, backwards(window) ?? window, groups) +
-        (2 * weights * transposed) / assumedImages
-      );
+    case "unfolded": {
+      const shared = (2 * weights * transposed) / assumedImages;
+      return over(count) + unfoldTime("gather", dy.shape, window, groups) + shared;
+    }
   }
 }
 
-/** The way that takes the least time, or the one asked for where it fits. */
-export function dataWay(convolved: Convolved, dy: Value, asked?: DataWay): DataWay {
-  if (!backwards(convolved.window)) return "ConvTranspose";
+/** The way asked for, where it fits; else the one that takes the least time. */
+function dataWay(convolved: Convolved, dy: Value, window: Window, asked?: DataWay): DataWay {
   // Groups would be a batch of products, which the runtime does not broadcast over no samples.
   const fitting = dataWays.filter((way) => way !== "unfolded" || convolved.groups === 1);
   if (asked && fitting.includes(asked)) return asked;
-  const time = (way: DataWay) => dataTime(way, convolved, dy);
+  const time = (way: DataWay) => dataTime(way, convolved, dy, window);
   return fitting.reduce((best, way) => (time(way) < time(best) ? way : best));
 }
 
 /** The cotangent `[n, G*I, ...spatial]` of the data. */
 export function dataCotangent(build: Build, dy: Value, convolved: Convolved): Value {
   const window = backwards(convolved.window);
-  const way = dataWay(convolved, dy, build.choices.convolutionData);
-  if (way === "ConvTranspose" || !window) return transposed(build, dy, convolved);
+  const way = window && dataWay(convolved, dy, window, build.choices.convolutionData);
+  if (!window || way === "ConvTranspose") return transposed(build, dy, convolved);
   return way === "flipped" ? flipped(build, dy, convolved, window) : unfolded(build, dy, convolved, window);
 }
 

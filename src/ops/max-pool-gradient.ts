@@ -17,16 +17,18 @@ export function differentiateMaxPool(node: Node, dy: Value, build: Build): Value
   return way === "indices" ? byIndices(node, dy, pool, build) : byComparison(node, dy, pool, build);
 }
 
-/** No element lies in two windows. */
-function isDisjoint(window: Window): boolean {
-  return window.kernel.every((_, axis) => (window.strides[axis] as number) >= extentOf(window, axis));
+/** MaxUnpool scatters in parallel but overwrites: it does where no element lies in two windows. */
+function unpools({ spatial, positions, window }: Pool): boolean {
+  return spatial.every(
+    (size, axis) => (window.strides[axis] as number) >= extentOf(window, axis) && (positions[axis] as number) <= size,
+  );
 }
 
 /** Nanoseconds for each way, for one plane. */
 function cheaper(pool: Pool): MaxPoolWay {
   const { spatial, positions, window } = pool;
   const { float, chosen, notedMaximum, scattered } = calibration;
-  const noted = sizeOf(positions) * (kernelSize(window) * notedMaximum + (isDisjoint(window) ? 0 : scattered));
+  const noted = sizeOf(positions) * (kernelSize(window) * notedMaximum + (unpools(pool) ? 0 : scattered));
   const compared = stagesOf(pool).reduce((total, axis) => {
     const [kernel, stride] = [window.kernel[axis] as number, window.strides[axis] as number];
     const elements = sizeOf(spatial.slice(0, axis)) * sizeOf(positions.slice(axis));
@@ -37,11 +39,11 @@ function cheaper(pool: Pool): MaxPoolWay {
   return compared < noted ? "comparison" : "indices";
 }
 
-/** MaxUnpool scatters in parallel but overwrites: for windows that do not overlap. */
-function byIndices(node: Node, dy: Value, { spatial, positions, window }: Pool, build: Build): Value {
+function byIndices(node: Node, dy: Value, pool: Pool, build: Build): Value {
+  const { spatial, positions } = pool;
   const x = node.inputs[0] as Value;
   const indices = build.node("MaxPool", [x], node.attributes, 2).outputs[1] as Value;
-  if (isDisjoint(window) && positions.every((count, axis) => count <= (spatial[axis] as number))) {
+  if (unpools(pool)) {
     const ones = spatial.map(() => 1);
     return build.op("MaxUnpool", [dy, indices, dimsValue(x.shape)], { kernel_shape: ones, strides: ones });
   }

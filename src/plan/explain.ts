@@ -4,6 +4,7 @@ import { addCosts, type Cost, timeOf, usualBatch } from "../gradients/cost.js";
 import { sizeOfGradient } from "../gradients/factored.js";
 import { showShape } from "../graph/dim.js";
 import { type Choice, choose, type Demands, type Plan } from "./planner.js";
+import { questions } from "./strategy.js";
 
 /** What was chosen for a parameter, and what it costs beyond the forward pass and the data's backward pass. */
 export interface ExplainedParameter {
@@ -75,7 +76,7 @@ export function totalsOf(plan: Plan): Totals {
   const total = (costs: readonly Cost[]) => totalOf(addCosts(costs), samples);
   const asked = (demands: Demands, how: string | undefined) =>
     choices.map(({ parameter, gradient }) => {
-      const strategy = how === undefined ? {} : { norm: how, sum: how, dot: how, squares: how, gram: how };
+      const strategy = how === undefined ? {} : Object.fromEntries(questions.map((question) => [question, how]));
       return choose(parameter, gradient, demands, { samples, strategy });
     });
   const plain = { ...plan.demands, gradients: false, norms: false, squares: false, gram: false, dots: 0, sums: 1 };

@@ -11,7 +11,7 @@ import { gramWays } from "../gradients/pairs.js";
 import type { Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
-import { Asked, type Question, type Strategy } from "./strategy.js";
+import { Asked, type Question, questions, type Strategy } from "./strategy.js";
 
 /** What the wants of a program ask of every parameter. */
 export interface Demands {
@@ -135,14 +135,19 @@ function chosen(parameter: string, gradient: Factored, demands: Demands, asked: 
   const best = cheapest(usual, samples);
   // Only products of pairs cost more for each sample the more there are.
   const bestOf = (n: number) => cheapest(demands.gram ? priced(n) : usual, n);
-  const holds = rangeOf((n) => sameWays(bestOf(n), best), samples);
-  return { ...best, parameter, gradient, holds };
+  return {
+    ...best,
+    parameter,
+    gradient,
+    // Only explain() asks.
+    get holds() {
+      return rangeOf((n) => sameWays(bestOf(n), best), samples);
+    },
+  };
 }
 
 function sameWays(a: Ways, b: Ways): boolean {
-  return (["norm", "sum", "dot", "squares", "gram"] as const).every(
-    (question) => a[question]?.name === b[question]?.name,
-  );
+  return questions.every((question) => a[question]?.name === b[question]?.name);
 }
 
 /** Batches larger than this are not planned for. */
@@ -254,15 +259,11 @@ export class Plan {
 
 /** The names of all ways there are to what is wanted. */
 function namesOf(gradients: Iterable<Factored>, demands: Demands): Map<Question, readonly string[]> {
-  const all = [...gradients];
-  const names = (wanted: boolean, ways: (gradient: Factored) => readonly { readonly name: string }[]) =>
-    wanted ? [...new Set(all.flatMap((gradient) => ways(gradient).map(({ name }) => name)))] : null;
-  const found: [Question, readonly string[] | null][] = [
-    ["norm", names(demands.norms, (gradient) => gradient.squaredNorms())],
-    ["sum", names(demands.sums > 0, (gradient) => gradient.weightedSums())],
-    ["dot", names(demands.dots > 0, (gradient) => gradient.dots())],
-    ["squares", names(demands.squares, (gradient) => gradient.sumsOfSquares())],
-    ["gram", names(demands.gram, (gradient) => gramWays(gradient))],
-  ];
-  return new Map(found.flatMap(([question, known]) => (known ? [[question, known] as const] : [])));
+  const all = [...gradients].flatMap((gradient) =>
+    combinations("", gradient, { ...demands, strict: false }, new Asked({}, []), usualBatch),
+  );
+  const names = (question: Question) => [...new Set(all.flatMap((ways) => ways[question]?.name ?? []))];
+  return new Map(
+    questions.map((question) => [question, names(question)] as const).filter(([, known]) => known.length > 0),
+  );
 }

@@ -16,6 +16,8 @@ export interface WayNames {
 
 export type Question = keyof WayNames;
 
+export const questions: readonly Question[] = ["norm", "sum", "dot", "squares", "gram"];
+
 export interface Strategy extends WayNames, Choices {
   /** For some parameters only, by name or glob; these go before what is said for all. */
   readonly parameters?: Readonly<Record<string, WayNames>>;

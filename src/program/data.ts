@@ -2,7 +2,7 @@
 import { PergradError } from "../errors.js";
 import { isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
-import { arrayOf, type DType, isFloat, sizeOf, type Tensor, type TypedArray } from "../tensor.js";
+import { arrayOf, type DType, dtypeOfArray, isFloat, sizeOf, type Tensor, type TypedArray } from "../tensor.js";
 
 /**
  * Data for one input: a tensor, or a flat array whose dimensions follow from the input's shape. Numbers
@@ -47,17 +47,10 @@ function convert(name: string, tensor: Tensor, to: DType): Tensor {
   return { dtype: to, dims: tensor.dims, data: (arrayOf(to) as Float32ArrayConstructor).from(numbers) } as Tensor;
 }
 
-function dtypeOfArray(data: TypedArray, expected: DType): DType {
-  if (data instanceof Float32Array) return "float32";
-  if (data instanceof Float64Array) return "float64";
-  if (data instanceof BigInt64Array) return "int64";
-  if (data instanceof BigUint64Array) return "uint64";
-  if (data instanceof Int32Array) return "int32";
-  if (data instanceof Int16Array) return "int16";
-  if (data instanceof Int8Array) return "int8";
-  if (data instanceof Uint32Array) return "uint32";
-  if (data instanceof Uint16Array) return "uint16";
-  return expected === "bool" ? "bool" : "uint8";
+/** Bytes are booleans where those are expected. */
+function dtypeOf(data: TypedArray, expected: DType): DType {
+  const told = dtypeOfArray(data) ?? "uint8";
+  return told === "uint8" && expected === "bool" ? "bool" : told;
 }
 
 /** A flat array as a tensor of the expected shape: its length gives N. */
@@ -72,7 +65,7 @@ function shaped(name: string, data: TypedArray | readonly number[], { value }: E
     );
   }
   const dims = value.shape.map((dim) => (isBatch(dim) ? dim.perSample * samples : dim));
-  if (ArrayBuffer.isView(data)) return { dtype: dtypeOfArray(data, value.dtype), dims, data } as Tensor;
+  if (ArrayBuffer.isView(data)) return { dtype: dtypeOf(data, value.dtype), dims, data } as Tensor;
   return fromNumbers(name, data as readonly number[], value.dtype, dims);
 }
 

@@ -14,6 +14,7 @@ import { withNoise } from "../privacy/noise.js";
 import { checkSeed, type Purpose, type RandomBits, secretBits, seededBits, Words } from "../privacy/random-bits.js";
 import { withParameters } from "../save.js";
 import { BatchClipper, type ClippedBatch } from "./clipped-batch.js";
+import { OneAtATime } from "./one-at-a-time.js";
 import type { Parameters } from "./optimiser.js";
 import { type Sampler, samplerOf } from "./samplers.js";
 import { type Setup, setup } from "./setup.js";
@@ -34,7 +35,7 @@ export class PrivateTrainer<S> {
   /** Remembers one step's losses, so that each next epsilon takes a few milliseconds. */
   readonly #pld = new PldAccountant();
   #state: TrainerState<S>;
-  #busy = false;
+  readonly #turns = new OneAtATime();
   /**
    * Whether this trainer has paid for the epoch that it is in. Only shuffled sampling pays by the epoch. What was paid
    * before a restart was perhaps for other batches, so that each trainer pays for its own.
@@ -134,14 +135,7 @@ export class PrivateTrainer<S> {
    * is a step like any other. Throws INVALID_ARGUMENT where a step is under way, and what `record` throws.
    */
   async step(): Promise<PrivateStepResult> {
-    if (this.#busy)
-      throw new PergradError("INVALID_ARGUMENT", "A step is under way; await it before you begin another.");
-    this.#busy = true;
-    try {
-      return await this.#step();
-    } finally {
-      this.#busy = false;
-    }
+    return this.#turns.run(() => this.#step());
   }
 
   /** Frees the runtime's memory. No step can be taken afterwards. */

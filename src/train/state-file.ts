@@ -5,7 +5,7 @@
  */
 import { PergradError } from "../errors.js";
 import { openSafetensors, readSafetensors } from "../io/safetensors.js";
-import { arrayOf, isDType, sizeOf, type Tensor, type TypedArray } from "../tensor.js";
+import { arrayOf, dtypeOfArray, isDType, sizeOf, type Tensor, type TypedArray } from "../tensor.js";
 
 /** What JSON has no way to write, behind a key of its own. */
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -48,22 +48,6 @@ function isTensor(value: object): value is Tensor {
   return data instanceof arrayOf(dtype) && data.length === sizeOf(dims) && Object.keys(value).length === 3;
 }
 
-function dtypeOfArray(data: TypedArray) {
-  const dtypes = [
-    "float32",
-    "float64",
-    "int64",
-    "int32",
-    "int16",
-    "int8",
-    "uint64",
-    "uint32",
-    "uint16",
-    "uint8",
-  ] as const;
-  return dtypes.find((dtype) => data.constructor === arrayOf(dtype));
-}
-
 function encode(value: unknown, at: string, tensors: Map<string, Tensor>): Json {
   if (value === null || typeof value === "boolean" || typeof value === "string") return value;
   if (typeof value === "bigint") return { $bigint: String(value) };
@@ -85,7 +69,8 @@ const below = (at: string, name: string) => (at === "" ? name : `${at}/${name}`)
 
 function storeArray(data: TypedArray, at: string, tensors: Map<string, Tensor>): string {
   const dtype = dtypeOfArray(data);
-  if (!dtype) throw notPlain(at, `is a ${data.constructor.name}`);
+  // What is derived from one (a Buffer, say) would come back as another.
+  if (!dtype || data.constructor !== arrayOf(dtype)) throw notPlain(at, `is a ${data.constructor.name}`);
   return store({ dtype, dims: [data.length], data } as Tensor, at, tensors);
 }
 

@@ -1,5 +1,4 @@
 /** Ordinary training, step by step: each step follows the mean gradient of a batch. */
-import { PergradError } from "../errors.js";
 import type { Model } from "../model.js";
 import type { Module } from "../nn/module.js";
 import { type FloatTensor, type Want, want } from "../plan/want.js";
@@ -7,6 +6,7 @@ import { checkSeed } from "../privacy/random-bits.js";
 import { Program } from "../program/program.js";
 import { withParameters } from "../save.js";
 import { Figures, scores } from "./figures.js";
+import { OneAtATime } from "./one-at-a-time.js";
 import type { Parameters } from "./optimiser.js";
 import { type Sampler, samplerOf } from "./samplers.js";
 import { feedsFor, microbatches, planned, type Setup, setup } from "./setup.js";
@@ -34,7 +34,7 @@ export class Trainer<S> {
   readonly #sampler: Sampler;
   readonly #sums: Sums;
   #state: TrainerState<S>;
-  #busy = false;
+  readonly #turns = new OneAtATime();
 
   private constructor(
     own: Setup,
@@ -90,14 +90,7 @@ export class Trainer<S> {
 
   /** One step. An empty batch moves the parameters as a gradient of 0 does. Throws INVALID_ARGUMENT where a step is under way. */
   async step(): Promise<StepResult> {
-    if (this.#busy)
-      throw new PergradError("INVALID_ARGUMENT", "A step is under way; await it before you begin another.");
-    this.#busy = true;
-    try {
-      return await this.#step();
-    } finally {
-      this.#busy = false;
-    }
+    return this.#turns.run(() => this.#step());
   }
 
   /** Frees the runtime's memory. No step can be taken afterwards. */
