@@ -58,4 +58,4 @@ async function measure(id: string, name: ProgramName): Promise<number> {
 const [id = "", name, allocation] = process.argv.slice(2);
 const options = allocation === "needed" ? { enableCpuMemArena: false, enableMemPattern: false } : {};
 const { result } = await sessionsWith(options, () => measure(id, name as ProgramName));
-process.send?.(result);
+if (process.connected) process.send?.(result);

@@ -9,6 +9,10 @@ import type { Workload } from "../workloads.js";
 import { allowedDifference, differenceOf, type Reference, referenceOf } from "./compare.js";
 import { type Command, PeerFailure, PeerProcess } from "./process.js";
 
+/** Seconds for loading or compiling, and for running once: who needs more takes no part, so that the rest ends in time. */
+const readyLimit = 60;
+const runLimit = 15;
+
 export interface PeerAlternative extends Alternative {
   readonly kind: PeerKind;
   readonly difference?: number;
@@ -40,7 +44,7 @@ export async function startContest(workload: Workload, peers: ReadonlyMap<string
         processes.push(process);
         versions[peer] = greeting.versions;
         const order = Object.keys(workload.model.parameters);
-        const offer = await process.ask({ do: "prepare", workload: workload.id, file, order });
+        const offer = await process.ask({ do: "prepare", workload: workload.id, file, order }, readyLimit);
         for (const [name, kind] of Object.entries(offer.alternatives as Record<string, PeerKind>)) {
           const tried = await tryOut(process, name, kind, reference, join(folder, "check.safetensors"));
           if (typeof tried === "string") refused[name] = tried;
@@ -81,11 +85,12 @@ async function tryOut(
   file: string,
 ): Promise<PeerAlternative | string> {
   try {
-    await process.ask({ do: "make", name });
-    const run = async (times: number) => (await process.ask({ do: "run", name, times })).milliseconds as number;
+    await process.ask({ do: "make", name }, readyLimit);
+    const run = async (times: number) =>
+      (await process.ask({ do: "run", name, times }, runLimit)).milliseconds as number;
     const ours = reference[kind];
     if (!ours) return { name, kind, run };
-    await process.ask({ do: "check", name, file });
+    await process.ask({ do: "check", name, file }, runLimit);
     const theirs = [...(await readTensors(file))].map(([key, { data }]) => [key, data as ArrayLike<number>] as const);
     const difference = differenceOf(ours, new Map(theirs));
     if (!(difference <= allowedDifference))

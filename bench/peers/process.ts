@@ -8,6 +8,9 @@ export interface Command {
   readonly args: readonly string[];
 }
 
+/** Seconds until the greeting. */
+const startLimit = 60;
+
 type Answer = Readonly<Record<string, unknown>>;
 
 /** What stands in for an answer: the peer failed, and said why or not. */
@@ -22,15 +25,13 @@ export interface Greeting {
 
 export class PeerProcess {
   readonly #child: ChildProcess;
-  readonly #limit: number;
   readonly #waiting: { resolve(answer: Answer): void; reject(error: PeerFailure): void }[] = [];
   #ended: PeerFailure | undefined;
 
-  private constructor(command: Command, limit: number) {
+  private constructor(command: Command) {
     // Older OpenBLAS builds need these on some processors; they only slow a current one.
     const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, ...env } = process.env;
     const threads = `${availableParallelism()}`;
-    this.#limit = limit;
     this.#child = spawn(command.file, command.args, {
       stdio: ["pipe", "pipe", "ignore"],
       env: { ...env, OMP_NUM_THREADS: threads, PEER_THREADS: threads },
@@ -41,19 +42,19 @@ export class PeerProcess {
     if (this.#child.stdout) createInterface(this.#child.stdout).on("line", (line) => this.#answered(line));
   }
 
-  /**
-   * @param limit seconds that one request may take; the start has a minute
-   * Throws PeerFailure where it cannot be started, as where a package is missing.
-   */
-  static async start(command: Command, limit = 60): Promise<{ process: PeerProcess; greeting: Greeting }> {
-    const process = new PeerProcess(command, limit);
-    return { process, greeting: (await process.#next("starting", 60)) as unknown as Greeting };
+  /** Throws PeerFailure where it cannot be started, as where a package is missing. */
+  static async start(command: Command): Promise<{ process: PeerProcess; greeting: Greeting }> {
+    const process = new PeerProcess(command);
+    return { process, greeting: (await process.#next("starting", startLimit)) as unknown as Greeting };
   }
 
-  /** Throws PeerFailure. */
-  ask(request: Readonly<Record<string, unknown>> & { readonly do: string }): Promise<Answer> {
+  /**
+   * @param limit seconds it may take; a process that needs more is ended
+   * Throws PeerFailure.
+   */
+  ask(request: Readonly<Record<string, unknown>> & { readonly do: string }, limit: number): Promise<Answer> {
     this.#child.stdin?.write(`${JSON.stringify(request)}\n`);
-    return this.#next(`"${request.do}"`, this.#limit);
+    return this.#next(`"${request.do}"`, limit);
   }
 
   stop(): void {

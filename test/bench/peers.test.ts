@@ -85,10 +85,10 @@ describe("a contest", () => {
 });
 
 it("a peer that does not answer is ended, and all that is asked of it later fails alike", async () => {
-  const { process: peer } = await PeerProcess.start(fake("silent"), 0.3);
+  const { process: peer } = await PeerProcess.start(fake("silent"));
   const reason = '"make" took more than 0.3 s';
-  await expect(peer.ask({ do: "make", name: "a" })).rejects.toThrow(reason);
-  await expect(peer.ask({ do: "run", name: "a", times: 1 })).rejects.toThrow(reason);
+  await expect(peer.ask({ do: "make", name: "a" }, 0.3)).rejects.toThrow(reason);
+  await expect(peer.ask({ do: "run", name: "a", times: 1 }, 60)).rejects.toThrow(reason);
 });
 
 describe("the difference of results", () => {
