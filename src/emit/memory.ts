@@ -249,9 +249,11 @@ function executionMoments(outputs: readonly Value[]): readonly Bytes[] {
 /**
  * The memory that one execution takes beyond what is fed to it: intermediate tensors, the kernels' scratch memory
  * where it is much, and the results, of which the runtime's own and the copies given to JavaScript exist together
- * at the end.
+ * at the end; after that what JavaScript makes of them.
+ * @param allocated bytes that it then allocates
  */
-export function memoryOf(outputs: readonly Value[]): MemoryUse {
+export function memoryOf(outputs: readonly Value[], allocated = 0): MemoryUse {
   const results = outputs.reduce((sum, output) => plus(sum, bytesOfValue(output)), nothing);
-  return new MemoryUse([...executionMoments(outputs), plus(results, results)]);
+  const made = plus(results, { ...nothing, fixed: allocated });
+  return new MemoryUse([...executionMoments(outputs), plus(results, results), made]);
 }

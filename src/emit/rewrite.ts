@@ -9,8 +9,9 @@ import type { Build } from "../ops/build.js";
 import { contract } from "../ops/contract.js";
 import { parseEquation } from "../ops/einsum.js";
 import { definitionOf } from "../ops/registry.js";
+import { scatterRules } from "./scatter-rules.js";
 
-type Rule = (node: Node, build: Build) => Value[] | null;
+export type Rule = (node: Node, build: Build) => Value[] | null;
 
 /** The one element that a constant repeats. */
 function uniform(value: Value | null | undefined): number | undefined {
@@ -73,6 +74,8 @@ const views: Rule = (node, build) => {
   if (!x) return null;
   if (node.op === "Reshape" || node.op === "Squeeze" || node.op === "Unsqueeze" || node.op === "Flatten") {
     const before = nodeOf(x);
+    if (before?.op === "Expand" && isSingle(input(before, 0)))
+      return [build.expand(build.reshape(input(before, 0), []), output(node).shape)];
     if (node.op === "Reshape" && before?.op !== "Reshape" && !sameShape(x.shape, output(node).shape)) return null;
     return [build.reshape(x, output(node).shape)];
   }
@@ -83,6 +86,11 @@ const views: Rule = (node, build) => {
   }
   return node.op === "Expand" ? unchanged(node, x) : null;
 };
+
+/** One element. */
+function isSingle({ shape }: Value): boolean {
+  return shape.every((dim) => dim === 1);
+}
 
 function sameNode(a: Node | undefined, b: Node): boolean {
   return a?.op === b.op && a.inputs[0] === b.inputs[0];
@@ -222,6 +230,7 @@ const rules: readonly Rule[] = [
   pointwiseOfExpand,
   transposeOfExpand,
   views,
+  ...scatterRules,
 ];
 
 /** The first rule that applies. */

@@ -18,9 +18,14 @@ export function simplify(outputs: readonly Value[]): Value[] {
   return cleaned(loopsOnce(outputs, cleaned));
 }
 
+/** What one rule makes may be another's to take up, in a further pass. */
+const mostPasses = 6;
+
 function cleaned(outputs: readonly Value[]): Value[] {
-  const once = pass(outputs);
-  return pass(once);
+  let [before, after] = [outputs, pass(outputs)];
+  for (let count = 1; count < mostPasses && after.some((value, k) => value !== before[k]); count++)
+    [before, after] = [after, pass(after)];
+  return after;
 }
 
 function simplifyBody(node: Node): Node {

@@ -23,7 +23,7 @@ export interface Way<Given extends readonly unknown[] = []> extends Cost {
 
 /** A way to the squared norms, `[N]`. */
 export type NormWay = Way;
-/** A way to the sum over samples of weights[n] times gradient n, `[...shape]`; null for all ones. */
+/** A way to the sum over samples of weights[n] times gradient n, `[...shape]`: weights `[N]`, `[]` for one that all share, null for ones. */
 export type SumWay = Way<[weights: Value | null]>;
 /** A way to the inner products of each sample's gradient with a vector of the parameter's shape, `[N]`. */
 export type DotWay = Way<[vector: Value]>;
@@ -97,8 +97,16 @@ export function notNegative(build: Build, squares: Value): Value {
   return build.op("Max", [squares, build.scalar(0, squares)]);
 }
 
-/** The sum over n of weights[n] * value[n], for a value `[N, ...]`. */
+/** A value `[N, ...]` times its samples' weights: `[N]`, or `[]`, or null for ones. */
+export function weighted(build: Build, value: Value, weights: Value | null): Value {
+  if (!weights) return value;
+  const shared = weights.shape.length === 0;
+  return build.mul(value, shared ? weights : build.reshape(weights, [N, ...value.shape.slice(1).map(() => 1)]));
+}
+
+/** The sum over n of weights[n] * value[n], for a value `[N, ...]`; a weight that all share scales the sum. */
 export function weightedSumOf(build: Build, value: Value, weights: Value | null): Value {
+  if (weights?.shape.length === 0) return build.mul(weightedSumOf(build, value, null), weights);
   const rest = value.shape.slice(1);
   const size = factorOf(elementsOf(rest) ?? Number.NaN);
   const [samples = 1] = value.shape;

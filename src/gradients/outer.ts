@@ -2,7 +2,7 @@ import { type Dim, multiply, N, type Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { Along, ViewStep } from "../ops/definition.js";
-import { costOfSquare } from "./cost.js";
+import { costOfSquare, usualBatch } from "./cost.js";
 import {
   type Cost,
   type DotWay,
@@ -21,6 +21,7 @@ import {
   squaredDeviations,
   sumOfSquares,
   sumPerSample,
+  weighted,
   weightedSumOf,
 } from "./factored.js";
 import { sameValue } from "./same-value.js";
@@ -266,13 +267,16 @@ export class Outer implements Factored {
 
   /** One matrix product over samples and positions: `[(B,) I, O]`. */
   #contract(build: Build, weights: Value | null): Value {
+    // A weight that all share may as well scale the sum.
+    const { rows: height, columns: width } = this.#sizes;
+    const factor = usualBatch * this.positions * Math.min(height, width);
+    if (weights?.shape.length === 0 && height * width < factor) return build.mul(this.#contract(build, null), weights);
     const narrow = this.#sizes.rows < this.#sizes.columns;
     const vectors = this.positions === 1 && !this.blocked;
     const scaled = (value: Value, chosen: boolean) => {
       // One position: [N, I] is what there was before the axis of positions, so that equal nodes merge.
       const own = vectors ? flatten(build, value) : value;
-      if (!weights || !chosen) return own;
-      return build.mul(own, build.reshape(weights, [N, ...own.shape.slice(1).map(() => 1)]));
+      return chosen ? weighted(build, own, weights) : own;
     };
     const flat = (value: Value) => (vectors ? value : flatten(build, value));
     const rows = flat(scaled(this.rows, narrow));

@@ -1,7 +1,8 @@
-import { type Dim, elementsOf, multiply, N } from "../graph/dim.js";
+import { type Dim, elementsOf } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { Along, ViewStep } from "../ops/definition.js";
+import { addRows, beforeRepeated } from "../ops/table.js";
 import { costOfSquare } from "./cost.js";
 import {
   type Cost,
@@ -19,6 +20,7 @@ import {
   sizeOfGradient,
   sumOfSquares,
   sumPerSample,
+  weighted,
 } from "./factored.js";
 import type { View } from "./view.js";
 
@@ -30,6 +32,8 @@ export class RowsGradient implements Factored {
   readonly kind = "rows";
   readonly shape: View["shape"];
   readonly positions: number;
+  /** The cotangents; `[N, 1, R]` where those of all positions are the same, as where a mean is taken over them. */
+  readonly received: Value;
   readonly #rows: number;
   readonly #size: number;
 
@@ -45,11 +49,17 @@ export class RowsGradient implements Factored {
   ) {
     this.shape = viewed.shape;
     this.positions = places.shape[1] as number;
+    this.received = beforeRepeated(cotangents);
     [this.#rows, this.#size] = viewed.raw as [number, number];
   }
 
   get held(): number {
-    return this.positions * (this.#size + 1);
+    return this.positions + this.#received * this.#size;
+  }
+
+  /** Positions that differ in what they receive. */
+  get #received(): number {
+    return this.received.shape[1] as number;
   }
 
   get materialisation(): Cost {
@@ -68,7 +78,12 @@ export class RowsGradient implements Factored {
   along(build: Build, step: Along): RowsGradient | null {
     const on = this.viewed.along(step, 1);
     if (!on) return null;
-    if (on.raw === 1) return new RowsGradient(this.places, on.apply(build, this.cotangents), on.view);
+    if (on.raw === 1)
+      return new RowsGradient(
+        this.places,
+        this.#mapped(build, (rows) => on.apply(build, rows)),
+        on.view,
+      );
     const whole = this.shape[step.axis] === this.#rows && this.viewed.inOrder(0);
     if (step.shift === undefined || !whole || step.size === 0) return null;
     return this.#shifted(build, step.shift, step.size, on.view);
@@ -86,7 +101,15 @@ export class RowsGradient implements Factored {
   }
 
   scaled(build: Build, factor: Value): RowsGradient {
-    return new RowsGradient(this.places, build.mul(this.cotangents, factor), this.viewed);
+    const scaled = this.#mapped(build, (rows) => build.mul(rows, factor));
+    return new RowsGradient(this.places, scaled, this.viewed);
+  }
+
+  /** What positions receive, mapped along R: `[N, T, R']`. */
+  #mapped(build: Build, map: (received: Value) => Value): Value {
+    const mapped = map(this.received);
+    const [samples, , size] = mapped.shape as [Dim, Dim, Dim];
+    return build.expand(mapped, [samples, this.positions, size]);
   }
 
   /** The sum of two of equal view: one with the positions of both. */
@@ -108,7 +131,7 @@ export class RowsGradient implements Factored {
     }
     const gram = {
       name: "Gram",
-      operations: t * t * size,
+      operations: this.#received ** 2 * size,
       floats: 4 * t * t,
       dense: false,
       emit: (build: Build) => notNegative(build, rowProducts(build, this, this)),
@@ -163,16 +186,11 @@ export class RowsGradient implements Factored {
 
   /** The rows of all samples added into one table, `[V, R]`. */
   #scatterAll(build: Build, weights: Value | null): Value {
-    const { places, cotangents } = this;
-    const scaled = weights ? build.mul(cotangents, build.reshape(weights, [N, 1, 1])) : cotangents;
+    const { places } = this;
+    const scaled = this.#mapped(build, (rows) => weighted(build, rows, weights));
     const count = elementsOf(places.shape) as Dim;
-    const table = scatter(
-      build,
-      build.reshape(places, [count]),
-      build.reshape(scaled, [count, this.#size]),
-      this.#rows,
-      this.#size,
-    );
+    const updates = build.reshape(scaled, [count, this.#size]);
+    const table = addRows(build, build.reshape(places, [count]), updates, this.#rows);
     return build.reshape(table, [this.#rows, this.#size]);
   }
 }
@@ -184,7 +202,7 @@ function samePlaces(build: Build, a: Value, b: Value): Value {
 
 /** The inner products of gradients of tables of one shape: the sum over pairs of positions that hold the same row, `[N]`. */
 export function rowProducts(build: Build, a: RowsGradient, b: RowsGradient): Value {
-  const products = build.matmul(a.cotangents, build.transposeLast(b.cotangents));
+  const products = build.matmul(a.received, build.transposeLast(b.received));
   return sumPerSample(build, build.mask(samePlaces(build, a.places, b.places), products));
 }
 
@@ -198,19 +216,4 @@ function scatterPerSample(build: Build, places: Value, updates: Value, rows: num
     axis: 1,
     reduction: "add",
   });
-}
-
-/**
- * Rows `[count, R]` added to the rows of a table, as a vector `[rows * R]`: ONNX Runtime (1.30) scatters
- * along a single axis nearly four times as fast as into rows.
- */
-function scatter(build: Build, places: Value, updates: Value, rows: number, size: number): Value {
-  const [count] = updates.shape as [Dim];
-  if (count === 0 || rows === 0 || size === 0) return build.zeros([rows * size], updates.dtype);
-  const starts = build.reshape(build.mul(places, build.scalar(size, places)), [count, 1]);
-  const within = build.ints(Array.from({ length: size }, (_, k) => k));
-  const flat = multiply(count, size) as Dim;
-  const index = build.reshape(build.add(starts, within), [flat]);
-  const zeros = build.zeros([rows * size], updates.dtype);
-  return build.op("ScatterElements", [zeros, index, build.reshape(updates, [flat])], { axis: 0, reduction: "add" });
 }

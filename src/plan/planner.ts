@@ -209,7 +209,7 @@ export class Plan {
     return norm.emit(build);
   }
 
-  /** `[...shape]` */
+  /** The sum over samples of weights[n], `[N]` or `[]`, times gradient n; null for ones. `[...shape]` */
   weightedSum(parameter: string, weights: Value | null): Value {
     const { sum } = this.#choice(parameter);
     if (!sum) throw defect(`no sum of "${parameter}" is planned`);

@@ -1,4 +1,5 @@
 /** What a user may want to know about the per-sample gradients of a batch. Each want types its own result. */
+import { sampleCount } from "../gradients/factored.js";
 import { build } from "../ops/registry.js";
 import type { Tensor } from "../tensor.js";
 import { clippedSum } from "./clipping.js";
@@ -70,12 +71,10 @@ function mean(): Want<ByParameter> {
   return {
     ...sum(),
     name: "mean",
-    read: (returned, samples) => {
-      const sums = under(returned, "");
-      const scale = samples === 0 ? 0 : 1 / samples;
-      for (const { data } of Object.values(sums))
-        for (let i = 0; i < data.length; i++) data[i] = (data[i] as number) * scale;
-      return sums;
+    joining: "mean",
+    emit: ({ plan, losses }) => {
+      const weight = build.div(build.scalar(1, losses), sampleCount(build));
+      return each(plan.parameters, (parameter) => plan.weightedSum(parameter, weight));
     },
   };
 }

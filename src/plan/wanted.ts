@@ -35,6 +35,8 @@ export interface Want<R> {
   readonly vectors?: ByParameter;
   /** Another batch, whose gradients the want looks at beside those of the batch that is run. */
   readonly others?: Readonly<Record<string, Data>>;
+  /** Results without samples of their own are sums over the batch, unless they are means over it. */
+  readonly joining?: "mean";
   /** The dtype in which the runtime hands over what is computed; float32 where not given. */
   readonly storage?: "float16";
   /** The values to compute, under names of the want's own. */
@@ -61,8 +63,9 @@ export function each<T>(parameters: readonly string[], f: (parameter: string) =>
 
 /** The tensors whose names start with `prefix`, without it. */
 export function under(returned: Returned, prefix: string): Record<string, FloatTensor> {
-  const names = Object.keys(returned).filter((name) => name.startsWith(prefix));
-  return Object.fromEntries(names.map((name) => [name.slice(prefix.length), float(returned, name)]));
+  const found: Record<string, FloatTensor> = {};
+  for (const name in returned) if (name.startsWith(prefix)) found[name.slice(prefix.length)] = float(returned, name);
+  return found;
 }
 
 /** The norm of these parameters' gradients together, of all unless given, `[N]`. */

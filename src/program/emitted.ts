@@ -5,14 +5,14 @@ import { simplify } from "../emit/simplify.js";
 import { storedAsFloat16 } from "../emit/storage.js";
 import { PergradError } from "../errors.js";
 import { Dense } from "../gradients/dense.js";
-import { bindShape, N } from "../graph/dim.js";
-import { leaf, nodeOf, type Value } from "../graph/value.js";
+import { N } from "../graph/dim.js";
+import { leaf, type Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
 import { build } from "../ops/registry.js";
 import { allDemands, asksOfGradients, Plan } from "../plan/planner.js";
 import type { Strategy } from "../plan/strategy.js";
-import type { Returned, Wants } from "../plan/want.js";
-import type { Tensor } from "../tensor.js";
+import type { Wants } from "../plan/want.js";
+import { Handover } from "./handover.js";
 import type { Objective } from "./objective.js";
 import type { Others } from "./others.js";
 import type { Scalar } from "./scalars.js";
@@ -34,6 +34,8 @@ export interface Emitted extends Ordered {
   readonly factors: readonly Factor[];
   readonly scalars: readonly Scalar[];
   readonly outputs: readonly Output[];
+  /** How the outputs are made of what the runtime gives, whose order and memory these are. */
+  readonly handover: Handover;
 }
 
 /** An input of a want's own: a tensor of a parameter's shape. */
@@ -111,7 +113,7 @@ export function emit(objective: Objective, plan: Plan, wants: Wants, others: Rea
   });
   const named = Object.entries(wants).flatMap(([name, each]) =>
     Object.entries(each.emit(wantedBy(name))).map(([tensor, value]) => {
-      return { want: name, name: `${name}/${tensor}`, value, joining: joiningOf(value, objective) };
+      return { want: name, name: `${name}/${tensor}`, value, joining: joiningOf(value, objective, each.joining) };
     }),
   );
   const values = simplify(named.map(({ value }) => value));
@@ -126,36 +128,8 @@ export function emit(objective: Objective, plan: Plan, wants: Wants, others: Rea
   const counter = counted ?? expected.find(({ sampleAxis }) => sampleAxis !== null);
   const inputs = expected.map(({ value }) => value).filter((value) => leaves.has(value) || value === counter?.value);
   const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
-  const ordered = frugalOrder(outputs.map(({ value }) => value));
-  return { inputs, parameters, vectors, factors, scalars, outputs, ...ordered };
-}
-
-const reshapes = ["Reshape", "Squeeze", "Unsqueeze", "Flatten"];
-
-/**
- * The outputs before they are brought into shape at last: the runtime copies what it reshapes into an output,
- * and `shaped` gives the same for nothing.
- */
-export function unshaped({ outputs, order }: Emitted): Pick<Emitted, "outputs" | "order"> {
-  return {
-    outputs: outputs.map((output) => ({ ...output, value: beforeReshape(output.value) })),
-    order: order.map(beforeReshape),
-  };
-}
-
-function beforeReshape(value: Value): Value {
-  const node = nodeOf(value);
-  const from = node && reshapes.includes(node.op) ? node.inputs[0] : null;
-  return from && nodeOf(from) ? beforeReshape(from) : value;
-}
-
-/** What the outputs before their last reshape hold, in the outputs' own shapes. */
-export function shaped(returned: Returned, outputs: readonly Output[], samples: number): Returned {
-  const inShape = outputs.flatMap(({ name, value }) => {
-    const tensor = returned[name];
-    if (!tensor) return [];
-    const same = beforeReshape(value) === value;
-    return [[name, same ? tensor : ({ ...tensor, dims: bindShape(value.shape, samples) } as Tensor)] as const];
-  });
-  return Object.fromEntries(inShape);
+  const handover = new Handover(outputs);
+  const given = handover.outputs.map(({ value }) => value);
+  const ordered = frugalOrder(given, handover.allocated);
+  return { inputs, parameters, vectors, factors, scalars, outputs, handover, ...ordered };
 }

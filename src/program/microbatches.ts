@@ -117,7 +117,7 @@ export class Microbatches {
     return this.#outputs.reduce((sum, { value, joining }) => {
       const own = bytesAt(bytesOfValue(value), samples);
       // Sums are held in float64, and rounded.
-      return sum + (joining.kind === "sum" ? 3 * own : own);
+      return sum + (joining.kind === "sum" || joining.kind === "mean" ? 3 * own : own);
     }, 0);
   }
 

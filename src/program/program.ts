@@ -1,3 +1,4 @@
+import { frugalOrder } from "../emit/order.js";
 import { PergradError } from "../errors.js";
 import { bindShape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
@@ -16,7 +17,7 @@ import { Workers } from "../run/workers.js";
 import { arrayOf, sizeOf, type Tensor } from "../tensor.js";
 import { type Data, type Prepared, prepare } from "./data.js";
 import type { Dataset } from "./dataset.js";
-import { type Emitted, emit, inputsOf, ownInputs, type PlanningOptions, planFor, shaped, unshaped } from "./emitted.js";
+import { type Emitted, emit, inputsOf, ownInputs, type PlanningOptions, planFor } from "./emitted.js";
 import { Explanation } from "./explanation.js";
 import { checkMemoryOptions, type MemoryOptions, Microbatches } from "./microbatches.js";
 import { type Objective, type ObjectiveOptions, objectiveOf, parameterValue } from "./objective.js";
@@ -63,6 +64,8 @@ export class Program<W extends Wants> {
   readonly #session: Session;
   readonly #others: ReadonlyMap<string, Others>;
   readonly #microbatches: Microbatches;
+  /** By the name of a want, its tensors' names with it and without. */
+  readonly #named: ReadonlyMap<string, readonly { readonly name: string; readonly full: string }[]>;
 
   private constructor(
     objective: Objective,
@@ -79,6 +82,7 @@ export class Program<W extends Wants> {
     this.#session = session;
     this.#others = others;
     this.#microbatches = new Microbatches(emitted, objective.expected, options);
+    this.#named = new Map(Object.keys(options.want).map((want) => [want, namesUnder(`${want}/`, emitted.outputs)]));
   }
 
   /** Compiles; see `perSample`. */
@@ -89,7 +93,8 @@ export class Program<W extends Wants> {
     const others = await compileOthers(model, options);
     try {
       const emitted = emit(objective, plan, options.want, others);
-      const bytes = encodeModel({ inputs: inputsOf(emitted), ...unshaped(emitted) });
+      const { handover, order } = emitted;
+      const bytes = encodeModel({ inputs: inputsOf(emitted), outputs: handover.outputs, order });
       const threads = options.threads === undefined ? {} : { threads: options.threads };
       // Within a budget no memory is kept in reserve.
       const session = await load(bytes, { ...threads, reserve: options.memoryBudget === undefined }, options.workers);
@@ -119,7 +124,7 @@ export class Program<W extends Wants> {
    */
   async run(data: Readonly<Record<string, Data>>, options: RunOptions = {}): Promise<Results<W>> {
     const prepared = this.#prepare(data, options);
-    return readResults(this.#want, await this.#inParts(prepared, options), prepared.samples);
+    return this.#read(await this.#inParts(prepared, options), prepared.samples);
   }
 
   /**
@@ -142,7 +147,7 @@ export class Program<W extends Wants> {
     options: RunOptions & StreamOptions = {},
   ): AsyncGenerator<Chunk<Results<W>>, void, undefined> {
     for await (const { from, to, returned } of this.#chunks(dataset, options)) {
-      yield { from, to, results: readResults(this.#want, returned, to - from) };
+      yield { from, to, results: this.#read(returned, to - from) };
     }
   }
 
@@ -159,7 +164,7 @@ export class Program<W extends Wants> {
       check,
     );
     const { returned, samples } = found ?? { returned: this.#empty(), samples: 0 };
-    return readResults(this.#want, returned, samples);
+    return this.#read(returned, samples);
   }
 
   #chunks(dataset: Dataset, options: RunOptions & StreamOptions) {
@@ -197,12 +202,13 @@ export class Program<W extends Wants> {
       ...(await this.#factors(options)),
       ...scalarFeeds(this.#emitted.scalars, options.maxNorms),
     });
-    return shaped(returned, this.#emitted.outputs, samples);
+    return this.#emitted.handover.finish(returned, samples);
   }
 
   /** The program as an ONNX model: inputs and results as tensors, parameters stored inside. */
   encode(): Uint8Array {
-    const { inputs, parameters, outputs, order } = this.#emitted;
+    const { inputs, parameters, outputs } = this.#emitted;
+    const { order } = frugalOrder(outputs.map(({ value }) => value));
     const values = Object.fromEntries(
       parameters.map((parameter) => [parameter.name, parameterValue(this.#objective.model, parameter)]),
     );
@@ -271,6 +277,16 @@ export class Program<W extends Wants> {
     return feeds;
   }
 
+  #read(returned: Returned, samples: number): Results<W> {
+    const results: Record<string, unknown> = {};
+    for (const [want, each] of Object.entries(this.#want)) {
+      const own: Record<string, Tensor> = {};
+      for (const { name, full } of this.#named.get(want) ?? []) own[name] = returned[full] as Tensor;
+      results[want] = each.read(own, samples);
+    }
+    return results as Results<W>;
+  }
+
   /** An empty batch has empty results, and sums of zero. */
   #empty(): Returned {
     return Object.fromEntries(
@@ -315,6 +331,11 @@ async function releaseAll(others: ReadonlyMap<string, Others>): Promise<void> {
   for (const each of others.values()) await each.release();
 }
 
+function namesUnder(prefix: string, outputs: Emitted["outputs"]) {
+  const own = outputs.filter(({ name }) => name.startsWith(prefix));
+  return own.map(({ name }) => ({ name: name.slice(prefix.length), full: name }));
+}
+
 function checkShape(whose: string, { dtype, shape }: Value, name: string, tensor: Tensor): Tensor {
   const fits = tensor.dims.length === shape.length && tensor.dims.every((dim, axis) => dim === shape[axis]);
   if (tensor.dtype === dtype && fits) return tensor;
@@ -322,18 +343,6 @@ function checkShape(whose: string, { dtype, shape }: Value, name: string, tensor
     "SHAPE_MISMATCH",
     `${whose} "${name}" is ${tensor.dtype} [${tensor.dims.join(", ")}], but the model wants ${dtype} [${shape.join(", ")}].`,
   );
-}
-
-function readResults<W extends Wants>(wants: W, returned: Returned, samples: number): Results<W> {
-  const results = Object.entries(wants).map(([name, each]) => {
-    const prefix = `${name}/`;
-    const own = Object.entries(returned).filter(([key]) => key.startsWith(prefix));
-    return [
-      name,
-      each.read(Object.fromEntries(own.map(([key, tensor]) => [key.slice(prefix.length), tensor])), samples),
-    ];
-  });
-  return Object.fromEntries(results) as Results<W>;
 }
 
 /**

@@ -19,6 +19,8 @@ export type Joining =
   | { readonly kind: "samples"; readonly at: SampleAxis }
   /** Added up. */
   | { readonly kind: "sum" }
+  /** Averaged over the samples. */
+  | { readonly kind: "mean" }
   /** Any one of them: no sample has a part in it. */
   | { readonly kind: "shared" }
   /** Not at all: it takes all samples at once, as the inner products of all pairs do. */
@@ -31,8 +33,11 @@ export interface Output {
   readonly joining: Joining;
 }
 
-/** @param value a result as a want emitted it, or an output of the model */
-export function joiningOf(value: Value, { outputs, axes }: Objective): Joining {
+/**
+ * @param value a result as a want emitted it, or an output of the model
+ * @param sums what it is where it has no axis of samples
+ */
+export function joiningOf(value: Value, { outputs, axes }: Objective, sums: "sum" | "mean" = "sum"): Joining {
   if (Object.values(outputs).includes(value)) {
     try {
       const at = axes.of(value);
@@ -44,7 +49,7 @@ export function joiningOf(value: Value, { outputs, axes }: Objective): Joining {
   }
   const [axis, ...others] = value.shape.flatMap((dim, k) => (isBatch(dim) ? [k] : []));
   if (others.length > 0) return { kind: "whole" };
-  if (axis === undefined) return isFloat(value.dtype) ? { kind: "sum" } : { kind: "whole" };
+  if (axis === undefined) return isFloat(value.dtype) ? { kind: sums } : { kind: "whole" };
   return { kind: "samples", at: { axis, outer: 1, inner: factorOf(value.shape[axis] ?? 1) } };
 }
 
@@ -108,7 +113,8 @@ export class Joined {
 
   add(returned: Returned, samples: number): void {
     for (const { name, joining } of this.outputs) {
-      if (joining.kind === "sum") this.#accumulate(name, returned[name] as Tensor);
+      if (joining.kind === "sum") this.#accumulate(name, returned[name] as Tensor, 1);
+      if (joining.kind === "mean") this.#accumulate(name, returned[name] as Tensor, samples);
       if (joining.kind === "shared" || joining.kind === "whole") this.#tensors.set(name, returned[name] as Tensor);
     }
     if (this.total === undefined) this.#waiting.push({ returned: this.#ofSamples(returned), samples });
@@ -124,9 +130,10 @@ export class Joined {
       this.#place(returned, count, samples);
       this.#samples += count;
     }
-    for (const { name, value } of this.outputs) {
+    for (const { name, value, joining } of this.outputs) {
       const sum = this.#sums.get(name);
       if (!sum) continue;
+      if (joining.kind === "mean") scale(sum, 1 / Math.max(1, samples));
       const data = new (arrayOf(value.dtype) as Float32ArrayConstructor)(sum);
       this.#tensors.set(name, { dtype: value.dtype, dims: bindShape(value.shape, samples), data } as Tensor);
       this.#sums.delete(name);
@@ -140,14 +147,11 @@ export class Joined {
     return Object.fromEntries(own.map(({ name }) => [name, returned[name] as Tensor]));
   }
 
-  #accumulate(name: string, { data }: Tensor): void {
+  #accumulate(name: string, { data }: Tensor, weight: number): void {
     const part = data as Float32Array;
-    const sum = this.#sums.get(name);
-    if (!sum) {
-      this.#sums.set(name, Float64Array.from(part));
-      return;
-    }
-    for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + (part[i] as number);
+    const sum = this.#sums.get(name) ?? new Float64Array(part.length);
+    for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + weight * (part[i] as number);
+    this.#sums.set(name, sum);
   }
 
   #place(returned: Returned, samples: number, total: number): void {
@@ -173,4 +177,8 @@ export class Joined {
     this.#tensors.set(name, made);
     return made;
   }
+}
+
+function scale(data: Float64Array, factor: number): void {
+  for (let i = 0; i < data.length; i++) data[i] = (data[i] as number) * factor;
 }

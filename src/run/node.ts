@@ -30,6 +30,8 @@ export const nodeRuntime: Runtime = {
 
 class NodeSession implements Session {
   #session: ort.InferenceSession | undefined;
+  /** What the runtime is fed of a tensor, which takes it longer to make than to read: parameters are fed again and again. */
+  readonly #fed = new WeakMap<Tensor, ort.Tensor>();
 
   constructor(session: ort.InferenceSession) {
     this.#session = session;
@@ -39,12 +41,34 @@ class NodeSession implements Session {
     const session = this.#session;
     if (!session) throw new PergradError("INVALID_ARGUMENT", "The program was released, so it cannot run any more.");
     try {
-      const results = await session.run(mapEntries(feeds, toOrt));
-      return mapEntries(results, fromOrt);
+      const given: Record<string, ort.Tensor> = {};
+      for (const name in feeds) given[name] = this.#toOrt(name, feeds[name] as Tensor);
+      const returned = await session.run(given);
+      const results: Record<string, Tensor> = {};
+      for (const name in returned) results[name] = fromOrt(name, returned[name] as ort.Tensor);
+      return results;
     } catch (error) {
       if (error instanceof PergradError) throw error;
       throw failure("failed to run a program", error);
     }
+  }
+
+  /** Over the same memory, unless threads share it: then the runtime does not read it. */
+  #toOrt(name: string, tensor: Tensor): ort.Tensor {
+    const { dtype, data, dims } = tensor as Tensor<"float32">;
+    // ONNX Runtime reads as many elements as the dimensions say.
+    if (data.length !== sizeOf(dims)) {
+      throw new PergradError(
+        "SHAPE_MISMATCH",
+        `The tensor "${name}" has ${data.length} elements, not [${dims.join(", ")}].`,
+      );
+    }
+    if (data.buffer instanceof SharedArrayBuffer) return new ort.Tensor(dtype, data.slice(), dims);
+    const before = this.#fed.get(tensor);
+    if (before?.data === data) return before;
+    const made = new ort.Tensor(dtype, data, dims);
+    this.#fed.set(tensor, made);
+    return made;
   }
 
   async release(): Promise<void> {
@@ -59,25 +83,7 @@ function failure(what: string, error: unknown): PergradError {
   return new PergradError("RUNTIME", `ONNX Runtime ${what}: ${reason}.`, { cause: error });
 }
 
-function mapEntries<A, B>(record: Readonly<Record<string, A>>, f: (value: A, name: string) => B): Record<string, B> {
-  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, f(value, name)]));
-}
-
-/** Over the same memory, unless threads share it: then the runtime does not read it. */
-function toOrt(tensor: Tensor, name: string): ort.Tensor {
-  // ONNX Runtime reads as many elements as the dimensions say.
-  if (tensor.data.length !== sizeOf(tensor.dims)) {
-    throw new PergradError(
-      "SHAPE_MISMATCH",
-      `The tensor "${name}" has ${tensor.data.length} elements, not [${tensor.dims.join(", ")}].`,
-    );
-  }
-  const { dtype, data, dims } = tensor as Tensor<"float32">;
-  return new ort.Tensor(dtype, data.buffer instanceof SharedArrayBuffer ? data.slice() : data, dims);
-}
-
-function fromOrt(value: ort.OnnxValue, name: string): Tensor {
-  const { type, dims, data } = value as ort.Tensor;
+function fromOrt(name: string, { type, dims, data }: ort.Tensor): Tensor {
   if (!isDType(type))
     throw new PergradError("RUNTIME", `The output "${name}" is of type ${type}, which pergrad does not read.`);
   return { dtype: type, dims, data } as Tensor;

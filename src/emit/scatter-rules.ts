@@ -1,0 +1,73 @@
+/** Rewriting rules for rows that are added to zeros: what is done to the sum can be done to less. */
+import { type Dim, elementsOf, factorOf, type Shape, sameDim, sameShape } from "../graph/dim.js";
+import { constantOf, type Node, nodeOf, type Value } from "../graph/value.js";
+import type { Build } from "../ops/build.js";
+import { isZero } from "../ops/table.js";
+import type { Rule } from "./rewrite.js";
+
+/** Updates added to zeros at places along one axis, as ScatterElements does, and then seen in another shape. */
+interface Scattered {
+  /** The node's own result, before it is reshaped. */
+  readonly result: Value;
+  readonly places: Value;
+  readonly updates: Value;
+  readonly axis: number;
+}
+
+function scattered(value: Value): Scattered | null {
+  const node = nodeOf(value);
+  if (node?.op === "Reshape") return scattered(node.inputs[0] as Value);
+  if (node?.op !== "ScatterElements" || node.attributes.reduction !== "add" || !isZero(node.inputs[0])) return null;
+  const [, places, updates] = node.inputs as [Value, Value, Value];
+  const [result] = node.outputs as [Value];
+  const axis = Number(node.attributes.axis ?? 0);
+  return { result, places, updates, axis: axis < 0 ? axis + result.shape.length : axis };
+}
+
+/** The updates added to x instead. */
+function onto(build: Build, { result, places, updates, axis }: Scattered, x: Value): Value {
+  const base = build.reshape(x, result.shape);
+  return build.reshape(build.op("ScatterElements", [base, places, updates], { axis, reduction: "add" }), x.shape);
+}
+
+/** The two terms of a node, of its result's shape; null where one is broadcast. */
+function terms(node: Node): readonly [Value, Value] | null {
+  const [a, b] = node.inputs;
+  const shape = node.outputs[0]?.shape as Shape;
+  return a && b && sameShape(a.shape, shape) && sameShape(b.shape, shape) ? [a, b] : null;
+}
+
+/** Scattered u plus x = u scattered onto x; less x, onto -x: no zeros are written, and no sum of two tensors. */
+const sumOfScatter: Rule = (node, build) => {
+  const operands = node.op === "Add" || node.op === "Sub" ? terms(node) : null;
+  if (!operands) return null;
+  const [a, b] = operands;
+  const [left, right] = [scattered(a), scattered(b)];
+  if (left) return [onto(build, left, node.op === "Add" ? b : build.neg(b))];
+  if (right) return [onto(build, node.op === "Add" ? right : { ...right, updates: build.neg(right.updates) }, a)];
+  return null;
+};
+
+/** The sum of scattered u along the axis of its places = the sum of u. */
+const reductionOfScatter: Rule = (node, build) => {
+  const found = node.op === "ReduceSum" && node.inputs[0] ? scattered(node.inputs[0]) : null;
+  const axes = node.inputs[1] ? Array.from(constantOf(node.inputs[1])?.data ?? [], Number) : [];
+  if (!found || found.result !== node.inputs[0] || axes.length === 0) return null;
+  const { result, updates, axis } = found;
+  const rank = result.shape.length;
+  const whole = result.shape.every((dim, k) => k === axis || sameDim(dim, updates.shape[k] as Dim));
+  const summed = axes.map((each) => (each < 0 ? each + rank : each));
+  return whole && summed.includes(axis) ? [build.sum(updates, summed, node.attributes.keepdims !== 0)] : null;
+};
+
+/** -(a b) = a (-b), where b is the smaller: then less is negated. */
+const negatedProduct: Rule = (node, build) => {
+  const product = node.op === "Neg" && node.inputs[0] ? nodeOf(node.inputs[0]) : undefined;
+  if (product?.op !== "Mul") return null;
+  const size = (value: Value) => factorOf(elementsOf(value.shape) ?? Number.POSITIVE_INFINITY);
+  const [a, b] = product.inputs as [Value, Value];
+  if (size(a) === size(b)) return null;
+  return [size(a) < size(b) ? build.mul(build.neg(a), b) : build.mul(a, build.neg(b))];
+};
+
+export const scatterRules: readonly Rule[] = [sumOfScatter, reductionOfScatter, negatedProduct];
