@@ -11,6 +11,7 @@ import { gramWays } from "../gradients/pairs.js";
 import type { Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
+import { spared } from "./sparing.js";
 import { Asked, type Question, questions, type Strategy } from "./strategy.js";
 
 /** What the wants of a program ask of every parameter. */
@@ -130,7 +131,33 @@ export function choose(
 }
 
 function chosen(parameter: string, gradient: Factored, demands: Demands, asked: Asked, samples: number): Choice {
-  const priced = (n: number) => combinations(parameter, gradient, demands, asked, n);
+  return fastest(parameter, gradient, demands, (n) => combinations(parameter, gradient, demands, asked, n), samples);
+}
+
+/** The cheapest of those that multiply nothing out; null where there are none, or gradients are wanted themselves. */
+function sparing(
+  parameter: string,
+  gradient: Factored,
+  demands: Demands,
+  asked: Asked,
+  samples: number,
+): Choice | null {
+  const priced = (n: number) =>
+    combinations(parameter, gradient, demands, asked, n).filter((ways) =>
+      questions.every((each) => !ways[each]?.dense),
+    );
+  return demands.gradients || priced(samples).length === 0
+    ? null
+    : fastest(parameter, gradient, demands, priced, samples);
+}
+
+function fastest(
+  parameter: string,
+  gradient: Factored,
+  demands: Demands,
+  priced: (samples: number) => readonly Priced[],
+  samples: number,
+): Choice {
   const usual = priced(samples);
   const best = cheapest(usual, samples);
   // Only products of pairs cost more for each sample the more there are.
@@ -182,9 +209,11 @@ export class Plan {
     const { samples = usualBatch, strategy = {} } = options;
     const asked = new Asked(strategy, [...gradients.keys()]);
     asked.requireKnown(namesOf(gradients.values(), demands));
-    this.choices = new Map(
-      [...gradients].map(([name, gradient]) => [name, chosen(name, gradient, demands, asked, samples)]),
-    );
+    const all = [...gradients].map(([name, gradient]) => ({
+      fastest: chosen(name, gradient, demands, asked, samples),
+      sparing: sparing(name, gradient, demands, asked, samples),
+    }));
+    this.choices = new Map(spared(all, samples).map((choice) => [choice.parameter, choice]));
   }
 
   get parameters(): string[] {

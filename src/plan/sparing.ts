@@ -1,0 +1,50 @@
+/**
+ * Memory beside time. Gradients that are multiplied out for their norms and then summed, `[N, ...shape]`, are held
+ * until every norm is known. Where that is much of what a whole program holds, ways that hold only the factors are
+ * taken, if the program takes little longer.
+ */
+import { cheapest, timeOf } from "../gradients/cost.js";
+import { type Factored, sizeOfGradient } from "../gradients/factored.js";
+import type { Choice } from "./planner.js";
+
+/** Of the time that a forward and a backward pass take, what may be spent on holding less. */
+const allowedTime = 0.08;
+
+/** Of all that is held, what a parameter must save to be worth it. */
+const leastSaving = 0.1;
+
+export interface Alternatives {
+  readonly fastest: Choice;
+  /** The fastest in which nothing is multiplied out; null where there is none. */
+  readonly sparing: Choice | null;
+}
+
+/** One choice for each parameter, for a batch of so many samples. */
+export function spared(all: readonly Alternatives[], samples: number): Choice[] {
+  const held = all.reduce((sum, { fastest }) => sum + heldBy(fastest), 0);
+  const offers = all.flatMap(({ fastest, sparing }) => {
+    const saving = sparing ? heldBy(fastest) - heldBy(sparing) : 0;
+    if (!sparing || saving <= 0 || saving < leastSaving * held) return [];
+    return [{ sparing, saving, time: Math.max(0, timeOf(sparing, samples) - timeOf(fastest, samples)) }];
+  });
+  let left = allowedTime * passTime(all, samples);
+  const taken = new Map<string, Choice>();
+  for (const { sparing, time } of offers.sort((a, b) => a.time / a.saving - b.time / b.saving)) {
+    if (time > left) continue;
+    left -= time;
+    taken.set(sparing.parameter, sparing);
+  }
+  return all.map(({ fastest }) => taken.get(fastest.parameter) ?? fastest);
+}
+
+/** Floats per sample that are held from the norm to the sum; 0 where there are not both. */
+function heldBy({ gradient, norm, sum }: Choice): number {
+  if (!norm || !sum) return 0;
+  return norm.dense && sum.dense ? sizeOfGradient(gradient) : gradient.held;
+}
+
+/** Nanoseconds for a forward and a backward pass: a product with a layer's weights takes as long as their gradient. */
+function passTime(all: readonly Alternatives[], samples: number): number {
+  const ofGradient = (gradient: Factored) => timeOf(cheapest(gradient.weightedSums(), samples), samples);
+  return 3 * all.reduce((sum, { fastest }) => sum + ofGradient(fastest.gradient), 0);
+}
