@@ -7,6 +7,7 @@ import type { GaussianMechanism } from "../privacy/mechanism.js";
 import { Checkpoints } from "./checkpoints.js";
 import { PrivateTrainer } from "./private-trainer.js";
 import type { Settings } from "./run-folder.js";
+import { stepsOfEpochs, stepsPerEpoch } from "./samplers.js";
 import { setup } from "./setup.js";
 import { Trainer } from "./trainer.js";
 import type {
@@ -55,7 +56,8 @@ export async function trainPrivately<S>(
 ): Promise<PrivatelyTrained<S>> {
   const own = setup(model, dataset, options, true);
   const { samples } = own.data;
-  const steps = stepsFor(options, epochOf(options, samples));
+  const { sampling = "poisson", batchSize } = options;
+  const steps = stepsFor(options, stepsPerEpoch(sampling, samples, batchSize));
   const noiseMultiplier = noiseFor(options, samples, steps);
   const checkpoints = await checkpointsOf<S>(options, { samples, "noise multiplier": noiseMultiplier });
   const record = async (spent: GaussianMechanism) => {
@@ -145,18 +147,12 @@ async function loop<S, R extends StepResult>(
   await checkpoints?.save(trainer.state());
 }
 
-/** Steps until each sample is used once: on average, or exactly where batches are shuffled. */
-function epochOf<S>({ sampling, batchSize }: PrivateTrainOptions<S>, samples: number): number {
-  return sampling === "shuffled" ? Math.ceil(samples / batchSize) : samples / batchSize;
-}
-
 /** Throws INVALID_ARGUMENT. */
-function stepsFor({ steps, epochs }: Length, stepsPerEpoch: number): number {
+function stepsFor({ steps, epochs }: Length, perEpoch: number): number {
   const whole = (value: number) => Number.isSafeInteger(value) && value >= 0;
   if (steps !== undefined && epochs === undefined && whole(steps)) return steps;
   if (epochs !== undefined && steps === undefined && epochs >= 0 && Number.isFinite(epochs))
-    // The quotient of two whole numbers may be rounded up by a hair.
-    return Math.ceil(epochs * stepsPerEpoch * (1 - 1e-12));
+    return stepsOfEpochs(epochs, perEpoch);
   const given = steps === undefined ? `epochs: ${epochs}` : `steps: ${steps}, epochs: ${epochs}`;
   throw new PergradError(
     "INVALID_ARGUMENT",
