@@ -199,6 +199,11 @@ function finished<S>(trainer: PrivateTrainer<S>, options: PrivateStepOptions<S>,
   };
 }
 
+/** To three places, never rounded down: what is printed holds too. */
+export function epsilonText(epsilon: number): string {
+  return (Math.ceil(epsilon * 1000) / 1000).toFixed(3);
+}
+
 /** What a training on so many samples may be said to guarantee. */
 export function guarantee<S>(
   epsilon: number,
@@ -206,8 +211,7 @@ export function guarantee<S>(
   samples: number,
 ): string {
   if (!Number.isFinite(epsilon)) return "NOT PRIVATE: there were steps without noise, or with far too little.";
-  // Never rounded down.
-  const cost = `epsilon ${(Math.ceil(epsilon * 1000) / 1000).toFixed(3)} at delta ${delta}`;
+  const cost = `epsilon ${epsilonText(epsilon)} at delta ${delta}`;
   if (seed !== undefined)
     return `NOT PRIVATE: noise and batches came from the seed ${seed}. With secret ones it would be ${cost}.`;
   const [neighbours, batches] =
