@@ -9,6 +9,7 @@ import { PrivateTrainer } from "./private-trainer.js";
 import type { Settings } from "./run-folder.js";
 import { stepsOfEpochs, stepsPerEpoch } from "./samplers.js";
 import { setup } from "./setup.js";
+import type { Stepping } from "./stepping.js";
 import { Trainer } from "./trainer.js";
 import type {
   ClippingOptions,
@@ -123,12 +124,6 @@ async function checkpointsOf<S>(
 
 function startOf<S>(checkpoints: Checkpoints<S> | undefined): { readonly from?: TrainerState<S> } {
   return checkpoints?.from ? { from: checkpoints.from } : {};
-}
-
-interface Stepping<S, R> {
-  readonly steps: number;
-  step(): Promise<R>;
-  state(): TrainerState<S>;
 }
 
 async function loop<S, R extends StepResult>(
