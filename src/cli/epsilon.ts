@@ -2,6 +2,7 @@
 import { InvalidArgumentError } from "commander";
 import { type Accountant, epsilonDetails, type Mechanism, noiseMultiplierFor } from "../privacy/index.js";
 import { table } from "../table.js";
+import { stepsOfEpochs } from "../train/samplers.js";
 import type { Io } from "./io.js";
 import { json } from "./json.js";
 import { UsageError } from "./usage.js";
@@ -85,7 +86,7 @@ function stepsOf({ steps, epochs }: EpsilonCommandOptions, samplingRate: number)
     throw new UsageError("Say how long the training is: give --steps or --epochs, one of both.");
   }
   if (steps !== undefined) return steps;
-  const count = Math.ceil((epochs ?? 0) / samplingRate - 1e-9);
+  const count = stepsOfEpochs(epochs ?? 0, 1 / samplingRate);
   if (Number.isSafeInteger(count)) return count;
   throw new UsageError("With a sampling rate of 0 there are no epochs: give --steps.");
 }

@@ -1,4 +1,5 @@
 /** What is told while a training runs. */
+import { epsilonText } from "../train/train.js";
 import type { PrivateStepResult, StepResult } from "../train/types.js";
 
 /** Sums over the steps since the last line. */
@@ -35,7 +36,7 @@ export class Tally {
       ...(this.#labelled > 0 ? [`accuracy ${per(this.#right, this.#labelled)}`] : []),
       ...("epsilon" in last
         ? [
-            `epsilon ${(Math.ceil(last.epsilon * 1000) / 1000).toFixed(3)}${last.private ? "" : " NOT PRIVATE"}`,
+            `epsilon ${epsilonText(last.epsilon)}${last.private ? "" : " NOT PRIVATE"}`,
             `clipped ${per(this.#clipped, this.#samples)}`,
           ]
         : []),

@@ -4,6 +4,7 @@ import type { Model } from "../model.js";
 import { validate } from "../privacy/validate.js";
 import { saveModel } from "../save.js";
 import { train, trainPrivately } from "../train/index.js";
+import { stepsOfEpochs, stepsPerEpoch } from "../train/samplers.js";
 import type { PrivateStepResult, StepResult } from "../train/types.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
@@ -65,9 +66,7 @@ function stepsOf(
   samples: number,
 ): number {
   if (steps !== undefined) return steps;
-  const shuffled = (sampling ?? (secret ? "poisson" : "shuffled")) === "shuffled";
-  const perEpoch = samples / batchSize;
-  return Math.ceil(epochs * (shuffled ? Math.ceil(perEpoch) : perEpoch) * (1 - 1e-12));
+  return stepsOfEpochs(epochs, stepsPerEpoch(sampling ?? (secret ? "poisson" : "shuffled"), samples, batchSize));
 }
 
 interface Run {

@@ -53,6 +53,14 @@ export class Dense implements Factored {
     return this.origin?.cost ?? { operations: 0, floats: 0 };
   }
 
+  get factors(): readonly [Value] {
+    return [this.value];
+  }
+
+  withFactors([value]: readonly [Value]): Dense {
+    return new Dense(value, this.viewed);
+  }
+
   get held(): number {
     return sizeOfGradient(this);
   }

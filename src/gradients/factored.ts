@@ -41,6 +41,10 @@ export interface Factored {
   readonly shape: Shape;
   /** Positions t summed within a sample; 1 where the gradient is a plain outer product or dense. */
   readonly positions: number;
+  /** The tensors that the gradients are made from, each with its samples first. */
+  readonly factors: readonly Value[];
+  /** Gradients of the same form, made from other tensors: those of as many samples as they hold. */
+  withFactors(factors: readonly Value[]): Factored;
   /** Floats per sample that the factors hold. */
   readonly held: number;
   /** The same gradients, of a parameter reshaped or transposed. */

@@ -68,6 +68,14 @@ export class Outer implements Factored {
     return { operations: size * this.positions, floats: size + (this.positions === 1 ? 0 : 2 * this.held) };
   }
 
+  get factors(): readonly [Value, Value] {
+    return [this.rows, this.columns];
+  }
+
+  withFactors([rows, columns]: readonly [Value, Value]): Outer {
+    return this.with(rows, columns, this.viewed);
+  }
+
   get held(): number {
     const { blocks, rows, columns } = this.#sizes;
     return blocks * this.positions * (rows + columns);

@@ -53,6 +53,14 @@ export class RowsGradient implements Factored {
     [this.#rows, this.#size] = viewed.raw as [number, number];
   }
 
+  get factors(): readonly [Value, Value] {
+    return [this.places, this.cotangents];
+  }
+
+  withFactors([places, cotangents]: readonly [Value, Value]): RowsGradient {
+    return new RowsGradient(places, cotangents, this.viewed);
+  }
+
   get held(): number {
     return this.positions + this.#received * this.#size;
   }

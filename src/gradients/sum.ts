@@ -38,6 +38,20 @@ export class Sum implements Factored {
     this.positions = terms.reduce((count, term) => count + term.positions, 0);
   }
 
+  get factors(): readonly Value[] {
+    return this.terms.flatMap((term) => term.factors);
+  }
+
+  withFactors(factors: readonly Value[]): Sum {
+    let taken = 0;
+    const terms = this.terms.map((term) => {
+      const from = taken;
+      taken += term.factors.length;
+      return term.withFactors(factors.slice(from, taken));
+    });
+    return new Sum(terms);
+  }
+
   get held(): number {
     return this.terms.reduce((total, term) => total + term.held, 0);
   }

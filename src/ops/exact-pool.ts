@@ -7,14 +7,14 @@ import { autoPadOf, extentOf, positionsOf, readWindow } from "./window.js";
 /**
  * A pool that rounds its number of windows up (ceil_mode). ONNX's shape inference counts a last window even
  * where it would begin outside the padded input, which the kernel does not have, and the runtime then
- * trips over its own shapes. Such pools are stated so that nothing needs rounding. Null where there is
+ * trips over its own shapes. Such pools are stated so that along no axis the two differ. Null where there is
  * nothing to do.
  */
 export function exactPool(node: Node, build: Build): Value[] | null {
   if (autoPadOf(node).startsWith("SAME")) return explicitPool(node, build);
-  if (node.attributes.ceil_mode !== 1 || (node.op !== "AveragePool" && node.op !== "MaxPool")) return null;
+  if (node.attributes.ceil_mode !== 1) return null;
   const axes = axesOf(node);
-  return node.op === "MaxPool" ? exactMaximum(node, axes, build) : exactAverage(node, axes, build);
+  return paddedPool(node, axes, build) ?? croppedPool(node, axes, build);
 }
 
 /**
@@ -58,36 +58,49 @@ function axesOf(node: Node): Axis[] {
   });
 }
 
-/** Padding never is a maximum: pad as far as the last window reaches. (The runtime pads by less than a kernel.) */
-function exactMaximum(node: Node, axes: readonly Axis[], build: Build): Value[] | null {
+/**
+ * Rounds down, with padding as far as the last window reaches. Null where that changes what is computed, as an
+ * average may count padding, and where the runtime refuses it: it pads by less than a kernel.
+ */
+function paddedPool(node: Node, axes: readonly Axis[], build: Build): Value[] | null {
   const after = axes.map((axis) => (axis.up ? axis.overhang : axis.after));
-  if (axes.some((axis, k) => (after[k] as number) >= axis.kernel)) return null;
-  const pads = [...axes.map((axis) => axis.before), ...after];
-  const attributes = { ...node.attributes, auto_pad: "NOTSET", ceil_mode: 0, pads };
-  return [...build.node("MaxPool", node.inputs, attributes, node.outputs.length, node).outputs];
+  const same = axes.every(({ up, kernel }, k) => !up || (node.op === "MaxPool" && (after[k] as number) < kernel));
+  if (!same) return null;
+  const attributes = { ...node.attributes, auto_pad: "NOTSET", ceil_mode: 0, pads: padsOf(axes, after) };
+  return [...build.node(node.op, node.inputs, attributes, node.outputs.length, node).outputs];
 }
 
 /**
- * An average may count padding, so none is added; along the other axes there is less of it, or elements that
- * no window reaches are left out.
+ * Rounds up where there is a window more. Along the other axes nothing is left to round: there is less padding, or
+ * elements that no window reaches are left out.
  */
-function exactAverage(node: Node, axes: readonly Axis[], build: Build): Value[] | null {
-  const up = axes.some((axis) => axis.up);
+function croppedPool(node: Node, axes: readonly Axis[], build: Build): Value[] | null {
   const after = axes.map((axis) => (axis.up ? axis.after : Math.max(0, axis.overhang)));
-  const cropped = axes.reduce(
-    (value, axis, k) =>
-      axis.up || axis.overhang >= 0 ? value : build.slice(value, k + 2, 0, axis.size + axis.overhang),
-    node.inputs[0] as Value,
-  );
-  const fits = up && cropped === node.inputs[0] && axes.every((axis, k) => axis.after === after[k]);
-  if (fits) return null;
-  const attributes = {
-    ...node.attributes,
-    auto_pad: "NOTSET",
-    ceil_mode: up ? 1 : 0,
-    pads: [...axes.map((axis) => axis.before), ...after],
-  };
-  return [...build.node("AveragePool", [cropped], attributes, 1, node).outputs];
+  const [x] = node.inputs as [Value];
+  const cropped = axes.reduce((value, { size, overhang }, k) => {
+    return overhang < 0 ? build.slice(value, k + 2, 0, size + overhang) : value;
+  }, x);
+  if (cropped === x && axes.every((axis, k) => axis.after === after[k])) return null;
+  const attributes = { ...node.attributes, auto_pad: "NOTSET", ceil_mode: 1, pads: padsOf(axes, after) };
+  const [y, ...indices] = build.node(node.op, [cropped], attributes, node.outputs.length, node).outputs;
+  return [y as Value, ...indices.map((each) => uncroppedIndices(each, axes, build))];
+}
+
+function padsOf(axes: readonly Axis[], after: readonly number[]): number[] {
+  return [...axes.map(({ before }) => before), ...after];
+}
+
+/** Flat indices into the cropped input become indices into the whole: each row before them was shorter. */
+function uncroppedIndices(indices: Value, axes: readonly Axis[], build: Build): Value {
+  let [value, behind] = [indices, 1];
+  for (const { size, overhang } of [...axes].reverse()) {
+    if (overhang < 0) {
+      const rows = build.div(value, build.ints([(size + overhang) * behind], []));
+      value = build.add(value, build.mul(rows, build.ints([-overhang * behind], [])));
+    }
+    behind *= size;
+  }
+  return value;
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Inner products of the gradients of two batches. */
-import { cheapest, sizeOfGradient } from "../gradients/factored.js";
-import { factorsOf, smallest, withFactors } from "../gradients/held.js";
+import { Dense } from "../gradients/dense.js";
+import { cheapest, type Factored, sizeOfGradient } from "../gradients/factored.js";
 import { pairProducts } from "../gradients/pairs.js";
 import { bindShape, N } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
@@ -8,9 +8,14 @@ import { build } from "../ops/registry.js";
 import type { Data } from "../program/data.js";
 import { type FloatTensor, float, type Returned, type Want, type Wanted } from "./wanted.js";
 
+/** Factored, or multiplied out: whichever is fewer numbers. */
+function smallest(gradient: Factored): Factored {
+  return gradient.held <= sizeOfGradient(gradient) ? gradient : Dense.of(build, gradient);
+}
+
 /** What is kept of the other batch: the name of each tensor, and its value. */
 function kept(plan: Wanted["plan"], parameter: string): (readonly [name: string, value: Value])[] {
-  return factorsOf(smallest(build, plan.factored(parameter))).map((value, k) => [`${parameter}/${k}`, value] as const);
+  return smallest(plan.factored(parameter)).factors.map((value, k) => [`${parameter}/${k}`, value] as const);
 }
 
 /** What `cross` takes for its other batch. */
@@ -30,13 +35,13 @@ const fewestAtOnce = 16;
 /** `[N, M]` for one parameter. */
 function crossOf({ plan, others, factor }: Wanted, parameter: string): Value {
   const own = plan.factored(parameter);
-  const form = smallest(build, own);
+  const form = smallest(own);
   const given = kept(plan, parameter).map(([name, { dtype, shape }]) =>
     factor(name, { dtype, shape: bindShape(shape, others) }),
   );
   const products = (start: number, end: number) => {
     const part = given.map((value) => (end - start === others ? value : build.slice(value, 0, start, end)));
-    return cheapest(pairProducts(own, withFactors(form, part), end - start));
+    return cheapest(pairProducts(own, form.withFactors(part), end - start));
   };
   const whole = products(0, others);
   const most = Math.max(fewestAtOnce, Math.floor(mostAtOnce / sizeOfGradient(own)));

@@ -226,6 +226,12 @@ export class Plan {
     return choice;
   }
 
+  #way<Q extends Question>(parameter: string, question: Q): NonNullable<Ways[Q]> {
+    const way = this.#choice(parameter)[question];
+    if (!way) throw defect(`no answer to "${question}" of "${parameter}" is planned`);
+    return way;
+  }
+
   /** `[N, ...shape]` */
   gradient(parameter: string): Value {
     return this.#choice(parameter).gradient.materialise(build);
@@ -233,16 +239,12 @@ export class Plan {
 
   /** `[N]` */
   squaredNorm(parameter: string): Value {
-    const { norm } = this.#choice(parameter);
-    if (!norm) throw defect(`no norm of "${parameter}" is planned`);
-    return norm.emit(build);
+    return this.#way(parameter, "norm").emit(build);
   }
 
   /** The sum over samples of weights[n], `[N]` or `[]`, times gradient n; null for ones. `[...shape]` */
   weightedSum(parameter: string, weights: Value | null): Value {
-    const { sum } = this.#choice(parameter);
-    if (!sum) throw defect(`no sum of "${parameter}" is planned`);
-    return sum.emit(build, weights);
+    return this.#way(parameter, "sum").emit(build, weights);
   }
 
   /**
@@ -256,23 +258,17 @@ export class Plan {
 
   /** `[N]` */
   dot(parameter: string, vector: Value): Value {
-    const { dot } = this.#choice(parameter);
-    if (!dot) throw defect(`no inner product with "${parameter}" is planned`);
-    return dot.emit(build, vector);
+    return this.#way(parameter, "dot").emit(build, vector);
   }
 
   /** Of deviations from the mean of the batch, `[...shape]`. */
   sumOfSquares(parameter: string): Value {
-    const { squares } = this.#choice(parameter);
-    if (!squares) throw defect(`no sum of squares of "${parameter}" is planned`);
-    return squares.emit(build);
+    return this.#way(parameter, "squares").emit(build);
   }
 
   /** `[N, N]` */
   gram(parameter: string): Value {
-    const { gram } = this.#choice(parameter);
-    if (!gram) throw defect(`no Gram matrix of "${parameter}" is planned`);
-    return gram.emit(build);
+    return this.#way(parameter, "gram").emit(build);
   }
 
   /** Not multiplied out. */

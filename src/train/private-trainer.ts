@@ -12,30 +12,26 @@ import { epsilon, PldAccountant } from "../privacy/index.js";
 import { composed, type GaussianMechanism, isNotPrivate } from "../privacy/mechanism.js";
 import { withNoise } from "../privacy/noise.js";
 import { checkSeed, type Purpose, type RandomBits, secretBits, seededBits, Words } from "../privacy/random-bits.js";
-import { withParameters } from "../save.js";
 import { BatchClipper, type ClippedBatch } from "./clipped-batch.js";
-import { OneAtATime } from "./one-at-a-time.js";
 import type { Parameters } from "./optimiser.js";
 import { type Sampler, samplerOf } from "./samplers.js";
 import { type Setup, setup } from "./setup.js";
 import { paid, requireFitting, requirePaid } from "./state.js";
+import { Stepping } from "./stepping.js";
 import { asGradients } from "./sums.js";
 import type { PrivateStepOptions, PrivateStepResult, TrainerState, TrainingSet } from "./types.js";
 
 /**
- * Takes one private step after another. Where the loop is your own:
+ * Takes one private step after another: each draws a batch, sums its clipped gradients, adds noise, and takes the
+ * optimiser's step. An empty batch is a step like any other. Where the loop is your own:
  * `while (trainer.nextEpsilon <= 3) console.log(await trainer.step())`.
  */
-export class PrivateTrainer<S> {
-  readonly #setup: Setup;
+export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
   readonly #options: PrivateStepOptions<S>;
   readonly #clipper: BatchClipper<S>;
-  readonly #sampler: Sampler;
   readonly #adaptive: AdaptiveClipping | null;
   /** Remembers one step's losses, so that each next epsilon takes a few milliseconds. */
   readonly #pld = new PldAccountant();
-  #state: TrainerState<S>;
-  readonly #turns = new OneAtATime();
   /**
    * Whether this trainer has paid for the epoch that it is in. Only shuffled sampling pays by the epoch. What was paid
    * before a restart was perhaps for other batches, so that each trainer pays for its own.
@@ -49,11 +45,9 @@ export class PrivateTrainer<S> {
     clipper: BatchClipper<S>,
     state: TrainerState<S>,
   ) {
-    this.#setup = own;
+    super(own, sampler, state);
     this.#options = options;
-    this.#sampler = sampler;
     this.#clipper = clipper;
-    this.#state = state;
     this.#adaptive = adaptiveOf(options);
   }
 
@@ -84,85 +78,56 @@ export class PrivateTrainer<S> {
     return new PrivateTrainer(own, options, sampler, await BatchClipper.compile(own, options), state);
   }
 
-  /** Steps taken, those before a restart included. */
-  get steps(): number {
-    return this.#state.steps;
-  }
-
-  /** Steps in which each sample is used once, on average. */
-  get stepsPerEpoch(): number {
-    return this.#sampler.stepsPerEpoch;
-  }
-
   /** Probability of each sample to be in a step's batch. */
   get samplingRate(): number {
-    return this.#sampler.batchSize / this.#setup.data.samples;
+    return this.sampler.batchSize / this.own.data.samples;
   }
 
   /** False where the generator is seeded, or a step had no noise. */
   get private(): boolean {
-    const { seed, ledger } = this.#state;
+    const { seed, ledger } = this.current;
     return seed === null && !isNotPrivate(composed(ledger));
   }
 
   /** What has been spent so far, at `delta`. */
   get epsilon(): number {
-    return this.#epsilonOf(this.#state);
+    return this.#epsilonOf(this.current);
   }
 
   /** What will have been spent after one more step. */
   get nextEpsilon(): number {
-    return this.#epsilonOf(paid(this.#state, this.#price()));
+    return this.#epsilonOf(paid(this.current, this.#price()));
   }
 
   /** The trained parameters alone. */
   get parameters(): Parameters {
-    return this.#state.parameters;
+    return this.current.parameters;
   }
 
-  /** The model with its parameters as they are now. */
-  get model(): Model {
-    return withParameters(this.#setup.objective.model, this.#state.parameters);
-  }
-
-  /** Everything that a trainer needs to go on from here. Later steps do not change it. */
-  state(): TrainerState<S> {
-    return this.#state;
-  }
-
-  /**
-   * One step: draws a batch, sums its clipped gradients, adds noise, and takes the optimiser's step. An empty batch
-   * is a step like any other. Throws INVALID_ARGUMENT where a step is under way, and what `record` throws.
-   */
-  async step(): Promise<PrivateStepResult> {
-    return this.#turns.run(() => this.#step());
-  }
-
-  /** Frees the runtime's memory. No step can be taken afterwards. */
-  release(): Promise<void> {
+  override release(): Promise<void> {
     return this.#clipper.release();
   }
 
-  async #step(): Promise<PrivateStepResult> {
+  protected override async take(): Promise<PrivateStepResult> {
     const start = performance.now();
-    const before = this.#state;
+    const before = this.current;
     const groups = this.#groups();
-    const batch = this.#sampler.draw(before.steps);
+    const batch = this.sampler.draw(before.steps);
     const spent = this.#price();
     await this.#options.record?.(spent);
     // From here on the step counts as paid for, even if its result is never seen: that it failed is a result too.
-    this.#state = { ...before, ...paid(before, spent) };
+    this.current = { ...before, ...paid(before, spent) };
     this.#epochPaid = false;
     const found = await this.#clipper.run(batch, before.steps, { parameters: before.parameters, groups });
     const sensitivity = Math.hypot(...Object.values(groups));
-    this.#state = { ...this.#state, ...this.#released(found, sensitivity), steps: before.steps + 1 };
+    this.current = { ...this.current, ...this.#released(found, sensitivity), steps: before.steps + 1 };
     this.#epochPaid = true;
     return this.#result(found, batch.length, sensitivity, start);
   }
 
   /** The norms of this step's clipping, by group. */
   #groups(): Record<string, number> {
-    const current = this.#state.maxGradNorm;
+    const current = this.current.maxGradNorm;
     return Object.fromEntries(this.#clipper.groups.map(({ name, maxNorm }) => [name, current ?? maxNorm]));
   }
 
@@ -173,9 +138,9 @@ export class PrivateTrainer<S> {
    */
   #price(): GaussianMechanism {
     const { noiseMultiplier } = this.#options;
-    if (this.#sampler.sampling !== "shuffled")
+    if (this.sampler.sampling !== "shuffled")
       return { kind: "gaussian", noiseMultiplier, samplingRate: this.samplingRate, steps: 1 };
-    const first = this.#state.steps % this.#sampler.stepsPerEpoch === 0;
+    const first = this.current.steps % this.sampler.stepsPerEpoch === 0;
     return { kind: "gaussian", noiseMultiplier, samplingRate: 1, steps: first || !this.#epochPaid ? 1 : 0 };
   }
 
@@ -184,9 +149,9 @@ export class PrivateTrainer<S> {
     found: ClippedBatch,
     sensitivity: number,
   ): Pick<TrainerState<S>, "parameters" | "optimiser" | "maxGradNorm"> {
-    const { parameters, optimiser, maxGradNorm } = this.#state;
+    const { parameters, optimiser, maxGradNorm } = this.current;
     const { noiseMultiplier, optimizer } = this.#options;
-    const { batchSize } = this.#sampler;
+    const { batchSize } = this.sampler;
     const noisy = withNoise(found.sums, {
       sensitivity,
       noiseMultiplier: this.#adaptive ? gradientNoiseMultiplier(noiseMultiplier, this.#adaptive) : noiseMultiplier,
@@ -208,12 +173,12 @@ export class PrivateTrainer<S> {
   }
 
   #bits(purpose: Purpose): RandomBits {
-    const { seed, steps } = this.#state;
+    const { seed, steps } = this.current;
     return seed === null ? secretBits : seededBits(seed, purpose, steps);
   }
 
   #result(found: ClippedBatch, samples: number, sensitivity: number, start: number): PrivateStepResult {
-    const state = this.#state;
+    const state = this.current;
     const epsilonOf = this.#epsilonOf.bind(this);
     return {
       step: state.steps,

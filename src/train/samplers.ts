@@ -22,6 +22,16 @@ export interface SamplerOptions {
   readonly order: number;
 }
 
+/** Steps in which each sample is used once: on average, or exactly where batches are shuffled. */
+export function stepsPerEpoch(sampling: Sampling, samples: number, batchSize: number): number {
+  return sampling === "shuffled" ? Math.ceil(samples / batchSize) : samples / batchSize;
+}
+
+/** Steps of so many epochs, the last one whole. The quotient of two whole numbers may be rounded up by a hair. */
+export function stepsOfEpochs(epochs: number, perEpoch: number): number {
+  return Math.ceil(epochs * perEpoch * (1 - 1e-12));
+}
+
 /** Throws INVALID_ARGUMENT. */
 export function samplerOf(sampling: Sampling, options: SamplerOptions): Sampler {
   const { samples, batchSize, seed } = options;
@@ -35,7 +45,7 @@ export function samplerOf(sampling: Sampling, options: SamplerOptions): Sampler 
     );
   }
   const bits = (step: number) => (seed === null ? secretBits : seededBits(seed, "sample", step));
-  const common = { sampling, batchSize, stepsPerEpoch: samples / batchSize };
+  const common = { sampling, batchSize, stepsPerEpoch: stepsPerEpoch(sampling, samples, batchSize) };
   if (sampling === "poisson") return { ...common, draw: (step) => poisson(samples, batchSize, bits(step)) };
   if (sampling === "uniform") return { ...common, draw: (step) => some(samples, batchSize, bits(step)) };
   return shuffled(options);
@@ -67,16 +77,16 @@ function some(samples: number, count: number, bits: RandomBits): Uint32Array {
 }
 
 function shuffled({ samples, batchSize, order }: SamplerOptions): Sampler {
-  const stepsPerEpoch = Math.ceil(samples / batchSize);
+  const perEpoch = stepsPerEpoch("shuffled", samples, batchSize);
   let last: { readonly epoch: number; readonly numbers: Uint32Array } | undefined;
   return {
     sampling: "shuffled",
     batchSize,
-    stepsPerEpoch,
+    stepsPerEpoch: perEpoch,
     draw: (step) => {
-      const epoch = Math.floor(step / stepsPerEpoch);
+      const epoch = Math.floor(step / perEpoch);
       if (last?.epoch !== epoch) last = { epoch, numbers: some(samples, samples, seededBits(order, "order", epoch)) };
-      const from = (step % stepsPerEpoch) * batchSize;
+      const from = (step % perEpoch) * batchSize;
       return last.numbers.subarray(from, from + batchSize);
     },
   };

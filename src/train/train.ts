@@ -7,7 +7,9 @@ import type { GaussianMechanism } from "../privacy/mechanism.js";
 import { Checkpoints } from "./checkpoints.js";
 import { PrivateTrainer } from "./private-trainer.js";
 import type { Settings } from "./run-folder.js";
+import { stepsOfEpochs, stepsPerEpoch } from "./samplers.js";
 import { setup } from "./setup.js";
+import type { Stepping } from "./stepping.js";
 import { Trainer } from "./trainer.js";
 import type {
   ClippingOptions,
@@ -55,7 +57,8 @@ export async function trainPrivately<S>(
 ): Promise<PrivatelyTrained<S>> {
   const own = setup(model, dataset, options, true);
   const { samples } = own.data;
-  const steps = stepsFor(options, epochOf(options, samples));
+  const { sampling = "poisson", batchSize } = options;
+  const steps = stepsFor(options, stepsPerEpoch(sampling, samples, batchSize));
   const noiseMultiplier = noiseFor(options, samples, steps);
   const checkpoints = await checkpointsOf<S>(options, { samples, "noise multiplier": noiseMultiplier });
   const record = async (spent: GaussianMechanism) => {
@@ -123,12 +126,6 @@ function startOf<S>(checkpoints: Checkpoints<S> | undefined): { readonly from?: 
   return checkpoints?.from ? { from: checkpoints.from } : {};
 }
 
-interface Stepping<S, R> {
-  readonly steps: number;
-  step(): Promise<R>;
-  state(): TrainerState<S>;
-}
-
 async function loop<S, R extends StepResult>(
   trainer: Stepping<S, R>,
   steps: number,
@@ -145,18 +142,12 @@ async function loop<S, R extends StepResult>(
   await checkpoints?.save(trainer.state());
 }
 
-/** Steps until each sample is used once: on average, or exactly where batches are shuffled. */
-function epochOf<S>({ sampling, batchSize }: PrivateTrainOptions<S>, samples: number): number {
-  return sampling === "shuffled" ? Math.ceil(samples / batchSize) : samples / batchSize;
-}
-
 /** Throws INVALID_ARGUMENT. */
-function stepsFor({ steps, epochs }: Length, stepsPerEpoch: number): number {
+function stepsFor({ steps, epochs }: Length, perEpoch: number): number {
   const whole = (value: number) => Number.isSafeInteger(value) && value >= 0;
   if (steps !== undefined && epochs === undefined && whole(steps)) return steps;
   if (epochs !== undefined && steps === undefined && epochs >= 0 && Number.isFinite(epochs))
-    // The quotient of two whole numbers may be rounded up by a hair.
-    return Math.ceil(epochs * stepsPerEpoch * (1 - 1e-12));
+    return stepsOfEpochs(epochs, perEpoch);
   const given = steps === undefined ? `epochs: ${epochs}` : `steps: ${steps}, epochs: ${epochs}`;
   throw new PergradError(
     "INVALID_ARGUMENT",
@@ -203,6 +194,11 @@ function finished<S>(trainer: PrivateTrainer<S>, options: PrivateStepOptions<S>,
   };
 }
 
+/** To three places, never rounded down: what is printed holds too. */
+export function epsilonText(epsilon: number): string {
+  return (Math.ceil(epsilon * 1000) / 1000).toFixed(3);
+}
+
 /** What a training on so many samples may be said to guarantee. */
 export function guarantee<S>(
   epsilon: number,
@@ -210,8 +206,7 @@ export function guarantee<S>(
   samples: number,
 ): string {
   if (!Number.isFinite(epsilon)) return "NOT PRIVATE: there were steps without noise, or with far too little.";
-  // Never rounded down.
-  const cost = `epsilon ${(Math.ceil(epsilon * 1000) / 1000).toFixed(3)} at delta ${delta}`;
+  const cost = `epsilon ${epsilonText(epsilon)} at delta ${delta}`;
   if (seed !== undefined)
     return `NOT PRIVATE: noise and batches came from the seed ${seed}. With secret ones it would be ${cost}.`;
   const [neighbours, batches] =

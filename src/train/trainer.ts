@@ -4,13 +4,12 @@ import type { Module } from "../nn/module.js";
 import { type FloatTensor, type Want, want } from "../plan/want.js";
 import { checkSeed } from "../privacy/random-bits.js";
 import { Program } from "../program/program.js";
-import { withParameters } from "../save.js";
 import { Figures, scores } from "./figures.js";
-import { OneAtATime } from "./one-at-a-time.js";
 import type { Parameters } from "./optimiser.js";
 import { type Sampler, samplerOf } from "./samplers.js";
 import { feedsFor, microbatches, planned, type Setup, setup } from "./setup.js";
 import { noiseless, paid, requireFitting } from "./state.js";
+import { Stepping } from "./stepping.js";
 import { asGradients, Sums, scaled } from "./sums.js";
 import type { PlainStepOptions, StepResult, TrainerState, TrainingSet } from "./types.js";
 
@@ -27,14 +26,11 @@ interface Wanted {
   readonly [name: string]: Want<unknown>;
 }
 
-export class Trainer<S> {
-  readonly #setup: Setup;
+/** Takes one step after another. An empty batch moves the parameters as a gradient of 0 does. */
+export class Trainer<S> extends Stepping<S, StepResult> {
   readonly #options: PlainStepOptions<S>;
   readonly #program: Program<Wanted>;
-  readonly #sampler: Sampler;
   readonly #sums: Sums;
-  #state: TrainerState<S>;
-  readonly #turns = new OneAtATime();
 
   private constructor(
     own: Setup,
@@ -43,12 +39,10 @@ export class Trainer<S> {
     program: Program<Wanted>,
     state: TrainerState<S>,
   ) {
-    this.#setup = own;
+    super(own, sampler, state);
     this.#options = options;
-    this.#sampler = sampler;
     this.#program = program;
     this.#sums = new Sums(own.parameters);
-    this.#state = state;
   }
 
   /** Throws what `perSample` throws and what running the whole data set would, NOT_FINITE included; INVALID_ARGUMENT. */
@@ -68,55 +62,29 @@ export class Trainer<S> {
     return new Trainer(own, options, sampler, program, state);
   }
 
-  /** Steps taken, those before a restart included. */
-  get steps(): number {
-    return this.#state.steps;
-  }
-
-  /** Steps in which each sample is used once, on average. */
-  get stepsPerEpoch(): number {
-    return this.#sampler.stepsPerEpoch;
-  }
-
-  /** The model with its parameters as they are now. */
-  get model(): Model {
-    return withParameters(this.#setup.objective.model, this.#state.parameters);
-  }
-
-  /** Everything that a trainer needs to go on from here. Later steps do not change it. */
-  state(): TrainerState<S> {
-    return this.#state;
-  }
-
-  /** One step. An empty batch moves the parameters as a gradient of 0 does. Throws INVALID_ARGUMENT where a step is under way. */
-  async step(): Promise<StepResult> {
-    return this.#turns.run(() => this.#step());
-  }
-
-  /** Frees the runtime's memory. No step can be taken afterwards. */
-  release(): Promise<void> {
+  override release(): Promise<void> {
     return this.#program.release();
   }
 
-  async #step(): Promise<StepResult> {
+  protected override async take(): Promise<StepResult> {
     const start = performance.now();
-    const { steps, parameters, optimiser } = this.#state;
-    const batch = this.#sampler.draw(steps);
+    const { steps, parameters, optimiser } = this.current;
+    const batch = this.sampler.draw(steps);
     const sums = this.#sums;
     sums.clear();
     const figures = new Figures();
     for (const samples of microbatches(batch, this.#options.microbatchSize)) {
-      const feeds = feedsFor(this.#setup, this.#options, steps, samples);
+      const feeds = feedsFor(this.own, this.#options, steps, samples);
       const found = await this.#program.run(feeds, { parameters });
       sums.add(found.sum);
       figures.add(found.losses, found.scores, feeds.target);
     }
     const means = scaled(sums.values, 1 / Math.max(1, batch.length));
     const stepped = this.#options.optimizer.step(parameters, asGradients(parameters, means), optimiser);
-    this.#state = {
-      ...this.#state,
+    this.current = {
+      ...this.current,
       // A private training that goes on from here must not count this step as free.
-      ...paid(this.#state, noiseless),
+      ...paid(this.current, noiseless),
       steps: steps + 1,
       parameters: stepped.parameters,
       optimiser: stepped.state,

@@ -1,0 +1,58 @@
+/** What ordinary and private trainers share: a state that each step replaces. */
+import { PergradError } from "../errors.js";
+import type { Model } from "../model.js";
+import { withParameters } from "../save.js";
+import type { Sampler } from "./samplers.js";
+import type { Setup } from "./setup.js";
+import type { StepResult, TrainerState } from "./types.js";
+
+export abstract class Stepping<S, R extends StepResult> {
+  #busy = false;
+
+  protected constructor(
+    protected readonly own: Setup,
+    protected readonly sampler: Sampler,
+    protected current: TrainerState<S>,
+  ) {}
+
+  /** Steps taken, those before a restart included. */
+  get steps(): number {
+    return this.current.steps;
+  }
+
+  /** Steps in which each sample is used once, on average. */
+  get stepsPerEpoch(): number {
+    return this.sampler.stepsPerEpoch;
+  }
+
+  /** The model with its parameters as they are now. */
+  get model(): Model {
+    return withParameters(this.own.objective.model, this.current.parameters);
+  }
+
+  /** Everything that a trainer needs to go on from here. Later steps do not change it. */
+  state(): TrainerState<S> {
+    return this.current;
+  }
+
+  /**
+   * One step; with an empty batch too. Throws INVALID_ARGUMENT where a step is under way, since it reads what the one
+   * before it left; of a private trainer, also what `record` throws.
+   */
+  async step(): Promise<R> {
+    if (this.#busy)
+      throw new PergradError("INVALID_ARGUMENT", "A step is under way; await it before you begin another.");
+    this.#busy = true;
+    try {
+      return await this.take();
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** Takes a step, while no other is under way. */
+  protected abstract take(): Promise<R>;
+
+  /** Frees the runtime's memory. No step can be taken afterwards. */
+  abstract release(): Promise<void>;
+}
