@@ -32,7 +32,10 @@ export function timed(name: string, once: () => Promise<unknown>): Alternative {
 const settle = 20;
 
 /** Runs shorter than this, in milliseconds, are timed several in a row: the clock and a first run's cold caches weigh less. */
-const shortest = 5;
+const shortest = 25;
+
+/** Of the time, what one alternative may have before it leaves. */
+const share = 1 / 8;
 
 /** Rounds for each alternative at least, and for one whose run takes more milliseconds than `slow`. */
 const leastRounds = 3;
@@ -51,13 +54,13 @@ interface Entrant {
 async function warmedUp(alternative: Alternative): Promise<Entrant> {
   const first = await alternative.run(1);
   const [once, least] = first > slow ? [first, slowRounds] : [await alternative.run(1), leastRounds];
-  const repeats = once < shortest ? Math.min(100, Math.ceil(shortest / once)) : 1;
+  const repeats = once < shortest ? Math.min(500, Math.ceil(shortest / once)) : 1;
   return { alternative, repeats, least, times: [], spent: 0 };
 }
 
 /**
- * Runs every alternative in each round for about `seconds`, after runs that do not count. One that has had a
- * quarter of the time to itself leaves, so that slow ones do not cost the others their rounds.
+ * Runs every alternative in each round for about `seconds`, after runs that do not count. One that has had an
+ * eighth of the time to itself leaves, so that slow ones do not cost the others their rounds.
  * @param onRound is told after each round how much of the time has passed, 0 to 1
  */
 export async function interleave(
@@ -70,7 +73,8 @@ export async function interleave(
   const start = performance.now();
   const passed = () => (performance.now() - start) / (seconds * 1000);
   for (;;) {
-    const stays = ({ times, least, spent }: Entrant) => times.length < least || (passed() < 1 && spent < seconds * 250);
+    const stays = ({ times, least, spent }: Entrant) =>
+      times.length < least || (passed() < 1 && spent < seconds * 1000 * share);
     const staying = entrants.filter(stays);
     if (staying.length === 0) break;
     // Who runs after whom matters (warm caches, threads still awake), so the order is drawn anew.

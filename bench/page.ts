@@ -171,7 +171,7 @@ function summary(results: BenchmarkResults): string[] {
 const busy = 1.5;
 
 const method =
-  "Alternatives run in turn, ours and the peers', in an order drawn anew each round, with a rest between; runs of less than 5 ms are timed several in a row, and those of more than 2 s once. What counts is the ratio to what ran beside it. The naive loop is our own mean-gradient program run on one sample after another; streamed gradients are handed over in chunks of about 4 MiB (`program.stream`). Peak memory is that of three runs in a process of its own, above what the process held before them (the loaded program, parameters and data), with every tensor allocated and freed for itself.";
+  "Alternatives run in turn, ours and the peers', in an order drawn anew each round, with a rest between; runs of less than 25 ms are timed several in a row, and those of more than 2 s once. What counts is the ratio to what ran beside it. The naive loop is our own mean-gradient program run on one sample after another; streamed gradients are handed over in chunks of about 4 MiB (`program.stream`). Peak memory is that of three runs in a process of its own, above what the process held before them (the loaded program, parameters and data), with every tensor allocated and freed for itself.";
 
 const peerMethod =
   "Peers run in processes of their own and are timed by their own clocks, with the same weights, data, batch and number of threads, in float32, until their results are there. Norms, clipped sums and mean gradients of each were compared with ours before (column *difference*: the largest, over the largest number); one that differs by more than 0.001 takes no part.";

@@ -23,13 +23,14 @@ function deepestFirst(outputs: readonly Value[]): Value[] {
 }
 
 /**
- * The results in the order of those that takes less memory: as they are listed, or the deepest first, so that what
+ * The results in the order of those that takes less memory: as they are listed, the other way round, or the deepest first, so that what
  * the backward pass comes to first is computed first and frees what only it reads. (Gradients' sums of eight linear
  * layers take 19 MB in the one order and 36 MB in the other.)
  * @param allocated bytes that JavaScript allocates for results beside copies of these
  */
 export function frugalOrder(outputs: readonly Value[], allocated = 0): Ordered {
   const ordered = (order: readonly Value[]): Ordered => ({ order, memory: memoryOf(order, allocated) });
-  const [listed, deepest] = [ordered(outputs), ordered(deepestFirst(outputs))];
-  return deepest.memory.at(typicalSamples) < listed.memory.at(typicalSamples) ? deepest : listed;
+  const orders = [outputs, [...outputs].reverse(), deepestFirst(outputs)].map(ordered);
+  const used = ({ memory }: Ordered) => memory.at(typicalSamples);
+  return orders.reduce((best, order) => (used(order) < used(best) ? order : best));
 }

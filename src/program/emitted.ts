@@ -4,6 +4,7 @@ import { frugalOrder, type Ordered } from "../emit/order.js";
 import { simplify } from "../emit/simplify.js";
 import { storedAsFloat16 } from "../emit/storage.js";
 import { PergradError } from "../errors.js";
+import { usualBatch } from "../gradients/cost.js";
 import { Dense } from "../gradients/dense.js";
 import { N } from "../graph/dim.js";
 import { leaf, type Value } from "../graph/value.js";
@@ -12,7 +13,7 @@ import { build } from "../ops/registry.js";
 import { allDemands, asksOfGradients, Plan } from "../plan/planner.js";
 import type { Strategy } from "../plan/strategy.js";
 import type { Wants } from "../plan/want.js";
-import { Handover } from "./handover.js";
+import { areSmall, Handover } from "./handover.js";
 import type { Objective } from "./objective.js";
 import type { Others } from "./others.js";
 import type { Scalar } from "./scalars.js";
@@ -128,8 +129,18 @@ export function emit(objective: Objective, plan: Plan, wants: Wants, others: Rea
   const counter = counted ?? expected.find(({ sampleAxis }) => sampleAxis !== null);
   const inputs = expected.map(({ value }) => value).filter((value) => leaves.has(value) || value === counter?.value);
   const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
-  const handover = new Handover(outputs);
-  const given = handover.outputs.map(({ value }) => value);
-  const ordered = frugalOrder(given, handover.allocated);
-  return { inputs, parameters, vectors, factors, scalars, outputs, handover, ...ordered };
+  return { inputs, parameters, vectors, factors, scalars, outputs, ...handedOver(outputs) };
+}
+
+/** Bytes below which a program, planned for the usual batch, is small: its outputs take as long as its operators. */
+const smallProgram = 2 ** 20;
+
+function handedOver(outputs: readonly Output[]): Pick<Emitted, "handover" | "order" | "memory"> {
+  const how = (together: boolean) => {
+    const handover = new Handover(outputs, together);
+    const given = handover.outputs.map(({ value }) => value);
+    return { handover, ...frugalOrder(given, handover.allocated) };
+  };
+  const apart = how(false);
+  return apart.memory.at(usualBatch) < smallProgram && areSmall(outputs) ? how(true) : apart;
 }

@@ -49,7 +49,11 @@ export class Handover {
   readonly outputs: readonly Handed[];
   readonly #results: readonly { readonly output: Output; readonly last: Last }[];
 
-  constructor(outputs: readonly Output[]) {
+  /**
+   * @param together all outputs, which are small, as two: the microseconds for each count in a small program. (In a large
+   *   one they do not, and one result made of many would keep much alive.)
+   */
+  constructor(outputs: readonly Output[], together: boolean) {
     const pieces = new Map<Value, Piece>();
     const taken = (value: Value): Piece => {
       const before = beforeReshape(value);
@@ -58,11 +62,9 @@ export class Handover {
       pieces.set(before, piece);
       return piece;
     };
-    // In a program with large results microseconds do not count, and one result made of many would keep much alive.
-    const small = outputs.every(({ value }) => isSmall(value));
-    this.#results = outputs.map((output) => ({ output, last: lastOf(output.value, taken, small) }));
+    this.#results = outputs.map((output) => ({ output, last: lastOf(output.value, taken, together) }));
     const all = [...pieces.values()];
-    this.outputs = (small ? byKind(all) : all.map((piece) => [piece])).map(pack);
+    this.outputs = (together ? byKind(all) : all.map((piece) => [piece])).map(pack);
   }
 
   /** Bytes that JavaScript allocates beyond copies of what the runtime gives. */
@@ -105,8 +107,8 @@ function times(dim: Dim, samples: number): number {
   return isBatch(dim) ? dim.perSample * samples : dim;
 }
 
-function lastOf(value: Value, taken: (value: Value) => Piece, small: boolean): Last {
-  const added = small ? null : addedRows(value);
+function lastOf(value: Value, taken: (value: Value) => Piece, together: boolean): Last {
+  const added = together ? null : addedRows(value);
   if (added) {
     const { table, places, rows, size, repeats } = added;
     return {
@@ -121,7 +123,7 @@ function lastOf(value: Value, taken: (value: Value) => Piece, small: boolean): L
   const node = nodeOf(beforeReshape(value));
   const [square] = node?.op === "Sqrt" ? node.inputs : [];
   // Of a float32 number, the square root in float64, rounded, is that in float32.
-  if (small && square && nodeOf(square)) return { kind: "squareRoot", piece: taken(square) };
+  if (together && square && nodeOf(square)) return { kind: "squareRoot", piece: taken(square) };
   return { kind: "same", piece: taken(value) };
 }
 
@@ -150,6 +152,11 @@ function withRows(
     for (let k = 0; k < size; k++) table[to + k] = (table[to + k] as number) + (rows[from + k] as number);
   }
   return table;
+}
+
+/** Whether outputs are all small enough to be handed over together. */
+export function areSmall(outputs: readonly Output[]): boolean {
+  return outputs.every(({ value }) => isSmall(value));
 }
 
 /** Few floats: a fixed number, or a number for each sample. */
