@@ -23,6 +23,10 @@ export type Lookup = (domain: string, op: string) => OpDefinition | undefined;
 export interface Choices {
   /** How the data under a convolution's kernel is brought into rows. */
   readonly unfold?: UnfoldMethod;
+  /** Floats of each sample's unfolded data in a block, about, where it is unfolded in blocks. Default 65536. */
+  readonly unfoldBlock?: number;
+  /** Whether a convolution's kernel gradients are multiplied out by blocks of positions. Default: all positions at once. */
+  readonly materialise?: "blocked unfold";
   /** How the cotangent of a convolution's data is computed. */
   readonly convolutionData?: DataWay;
   /** How the maximum of a window is found again. */
