@@ -1,11 +1,12 @@
 /** A convolution's positions in blocks, so that its data need never be unfolded all at once. */
-import { type Dim, factorOf } from "../graph/dim.js";
+import { type Dim, factorOf, type Shape } from "../graph/dim.js";
 import type { Build } from "../ops/build.js";
 import { calibration } from "../ops/calibration.js";
 import type { Convolution, Window } from "../ops/definition.js";
 import { type UnfoldMethod, unfoldTime } from "../ops/unfold.js";
 import { extentOf, kernelSize } from "../ops/window.js";
 import { sizeOf } from "../tensor.js";
+import type { Cost } from "./cost.js";
 
 /** Floats of one sample's unfolded data in a block, about. */
 const usualBlock = 2 ** 16;
@@ -33,17 +34,25 @@ export interface Cut {
   readonly size: number;
 }
 
+/** Floats of each sample's unfolded data. */
+export function unfoldedSize({ data, cotangent, window }: Convolution, images: number): number {
+  const [channels, ...positions] = [data.shape[1] as Dim, ...cotangent.shape.slice(2)].map(factorOf) as [
+    number,
+    ...number[],
+  ];
+  return images * channels * kernelSize(window) * sizeOf(positions);
+}
+
 /**
  * Null where the positions are too few for two blocks.
  * @param images of each sample
  * @param floats of a block's unfolded data, about, for each sample
  */
 export function cutOf(convolution: Convolution, images: number, method: UnfoldMethod, floats = usualBlock): Cut | null {
-  const { data, cotangent, window } = convolution;
+  const { cotangent, window } = convolution;
   const positions = cotangent.shape.slice(2).map(factorOf);
-  const unfolded = images * factorOf(data.shape[1] as Dim) * kernelSize(window) * sizeOf(positions);
   const most = method === "slices" ? Math.max(2, Math.floor(mostSlices / kernelSize(window))) : mostBlocks;
-  const blocks = Math.min(most, Math.ceil(unfolded / Math.max(1, floats)));
+  const blocks = Math.min(most, Math.ceil(unfoldedSize(convolution, images) / Math.max(1, floats)));
   // Slices along an outer axis copy the longer runs.
   const long = positions.findIndex((count) => count >= blocks);
   const axis = long >= 0 ? long : positions.indexOf(Math.max(...positions));
@@ -96,27 +105,32 @@ export function within(build: Build, convolution: Convolution, { axis, start, en
 /** Nodes for a block, about. */
 const nodesOfBlock = 10;
 
-/** What it costs to cut the data and the cotangents into blocks and to unfold these, in floats moved. */
+/** What it costs to cut the data and the cotangents into blocks, and to unfold these, in floats moved. */
 export function costOfBlocks(
   { data, cotangent, groups }: Convolution,
   images: number,
   method: UnfoldMethod,
   blocks: readonly Block[],
-): { readonly floats: number; readonly once: number } {
-  const nanoseconds = blocks.reduce((sum, { axis, start, end, from, to, window }) => {
-    const seen = resized(data.shape, axis, to - from);
-    const sliced = [seen, resized(cotangent.shape, axis, end - start)].map((shape) =>
-      sizeOf(shape.slice(1).map(factorOf)),
-    );
-    const floats = sliced.reduce((total, size) => total + size);
-    return sum + unfoldTime(method, seen, window, groups) + floats * calibration.slicedFloat;
-  }, 0);
+): { readonly cutting: Cost; readonly unfolding: number } {
+  const { slicedFloat, node, float } = calibration;
+  const seen = blocks.map(({ axis, from, to }) => resized(data.shape, axis, to - from));
+  const sliced = seen.reduce((sum, shape) => sum + imageSize(shape), imageSize(cotangent.shape));
+  const unfolded = blocks.reduce((sum, { window }, k) => sum + unfoldTime(method, seen[k] as Dim[], window, groups), 0);
   return {
-    floats: (images * nanoseconds) / calibration.float,
-    once: (blocks.length * nodesOfBlock * calibration.node) / calibration.float,
+    cutting: {
+      operations: 0,
+      floats: (images * sliced * slicedFloat) / float,
+      once: (blocks.length * nodesOfBlock * node) / float,
+    },
+    unfolding: (images * unfolded) / float,
   };
 }
 
-function resized(shape: readonly Dim[], axis: number, size: number): Dim[] {
+/** Elements of one image. */
+function imageSize(shape: Shape): number {
+  return sizeOf(shape.slice(1).map(factorOf));
+}
+
+function resized(shape: Shape, axis: number, size: number): Dim[] {
   return shape.map((dim, k) => (k === axis + 2 ? size : dim));
 }

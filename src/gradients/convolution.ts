@@ -4,7 +4,7 @@ import { type Build, elementFactor } from "../ops/build.js";
 import type { Along, Convolution, SampleAxis, ViewStep } from "../ops/definition.js";
 import { foldWeight, type UnfoldMethod, unfold, unfoldMethod } from "../ops/unfold.js";
 import { kernelSize } from "../ops/window.js";
-import { type Block, blocksOf, costOfBlocks, cutOf, otherCut, within } from "./convolution-blocks.js";
+import { type Block, blocksOf, costOfBlocks, cutOf, otherCut, unfoldedSize, within } from "./convolution-blocks.js";
 import { addCosts, type Cost, costOfSquare } from "./cost.js";
 import { type NormWay, type SumWay, sizeOfGradient, sumOfSquares } from "./factored.js";
 import { Outer } from "./outer.js";
@@ -23,11 +23,14 @@ type Part = (build: Build, weights: Value | null) => Outer;
 interface Parts {
   readonly each: readonly Part[];
   readonly ofSums: readonly Part[];
-  /** Floats moved to cut them out and to unfold them: for each sample, and for a batch of any size. */
-  readonly floats: number;
-  readonly once: number;
+  /** What it costs to cut them out, in floats moved. */
+  readonly cutting: Cost;
+  /** What it costs to unfold them, in floats moved for each sample. */
+  readonly unfolding: number;
   /** Floats of the data for each sample. */
   readonly data: number;
+  /** They hold less at a time: the gradients are small beside the unfolded data. */
+  readonly frugal: boolean;
   /** Whether gradients are multiplied out by blocks, too. */
   readonly materialise: boolean;
 }
@@ -106,11 +109,14 @@ export class ConvolutionGradient extends Outer {
     return this.parts?.materialise ? this.#costOfRaw(this.parts) : super.materialisation;
   }
 
-  /** By blocks: the gradients of each are written, and added to those of the blocks before. */
-  #costOfRaw({ each, floats, once }: Parts) {
+  /**
+   * By blocks: the gradients of each are written, and added to those of the blocks before. (Unfolding the data once is
+   * left out, as it is in the other ways.)
+   */
+  #costOfRaw({ each, cutting }: Parts): Required<Cost> {
     const size = sizeOfGradient(this);
     const written = (2 * each.length - 1) * size;
-    return { operations: size * this.positions, floats: floats + written + 2 * this.held, once };
+    return addCosts([cutting, { operations: size * this.positions, floats: written + 2 * this.held }]);
   }
 
   override squaredNorms(): readonly NormWay[] {
@@ -119,7 +125,8 @@ export class ConvolutionGradient extends Outer {
     const blocked: NormWay = {
       name: blockedUnfold,
       ...addCosts([this.#costOfRaw(parts), { operations: 0, floats: costOfSquare * sizeOfGradient(this) }]),
-      dense: false,
+      dense: parts.materialise,
+      frugal: parts.frugal,
       emit: (build) => sumOfSquares(build, rawByParts(build, parts)),
     };
     return [...super.squaredNorms(), blocked];
@@ -133,11 +140,17 @@ export class ConvolutionGradient extends Outer {
     const size = sizeOfGradient(this);
     const blocked: SumWay = {
       name: blockedUnfold,
-      operations: size * this.positions,
-      // The weights scale the data; both factors are moved about, and brought into order.
-      floats: parts.floats + parts.data + 3 * this.held,
-      once: parts.once + (2 * parts.ofSums.length - 1) * size,
+      ...addCosts([
+        parts.cutting,
+        {
+          operations: size * this.positions,
+          // Weights scale the data, which is unfolded again; both factors are moved about, and brought into order.
+          floats: parts.data + parts.unfolding + 3 * this.held,
+          once: (2 * parts.ofSums.length - 1) * size,
+        },
+      ]),
       dense: false,
+      frugal: parts.frugal,
       emit: (build, weights) =>
         this.viewed.apply(
           build,
@@ -160,11 +173,13 @@ function rawByParts(build: Build, { each }: Parts): Value {
 function joined(a: Parts | null, b: Parts | null): Parts | null {
   if (!a || !b || a.each.length + b.each.length > mostParts) return null;
   return {
-    ...addCosts([a, b].map(({ floats, once }) => ({ operations: 0, floats, once }))),
+    cutting: addCosts([a.cutting, b.cutting]),
+    unfolding: a.unfolding + b.unfolding,
     each: [...a.each, ...b.each],
     ofSums: [...a.ofSums, ...b.ofSums],
     data: a.data + b.data,
-    materialise: a.materialise,
+    frugal: a.frugal && b.frugal,
+    materialise: a.materialise && b.materialise,
   };
 }
 
@@ -236,12 +251,15 @@ function partsOf(build: Build, convolution: Convolution, at: SampleAxis, method:
   };
   const blocks = blocksOf(convolution, cut);
   if (blocks.length < 2) return null;
+  // The sum of the blocks so far is held beside the gradients of one more.
+  const frugal = 2 * sizeOfGradient(convolution) < unfoldedSize(convolution, images);
   return {
     ...costOfBlocks(convolution, images, method, blocks),
     each: blocks.map(part),
     ofSums: blocksOf(convolution, otherCut(cut)).map(part),
     data: elementFactor(convolution.data.shape),
-    materialise: materialise === blockedUnfold,
+    frugal,
+    materialise: materialise === blockedUnfold || (materialise === "frugal" && frugal),
   };
 }
 

@@ -4,7 +4,7 @@ import { blockedUnfold } from "../gradients/convolution.js";
 import type { Preferred } from "../plan/strategy.js";
 
 /** A convolution with the kernel flipped needs no unfolded cotangents. */
-const inBlocks = { norm: blockedUnfold, materialise: blockedUnfold, convolutionData: "flipped" } as const;
+const inBlocks = { norm: blockedUnfold, materialise: "frugal", convolutionData: "flipped" } as const;
 
 /**
  * The gradients of convolutions, kept from norm to sum: little where images are large and kernels small, and what they
