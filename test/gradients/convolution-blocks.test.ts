@@ -3,11 +3,12 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { simplify } from "../../src/emit/simplify.js";
 import { blockedUnfold } from "../../src/gradients/convolution.js";
+import { blocksOf, cutOf, otherCut } from "../../src/gradients/convolution-blocks.js";
 import type { Factored } from "../../src/gradients/factored.js";
-import type { DimSpec } from "../../src/graph/dim.js";
-import type { Value } from "../../src/graph/value.js";
+import { type DimSpec, N, type Shape } from "../../src/graph/dim.js";
+import { leaf, type Value } from "../../src/graph/value.js";
 import type { Choices } from "../../src/ops/build.js";
-import type { Array64 } from "../../src/ops/definition.js";
+import type { Array64, Convolution } from "../../src/ops/definition.js";
 import { build } from "../../src/ops/registry.js";
 import type { Traced } from "../../src/trace/index.js";
 import { checkComputed } from "../support/graph-checks.js";
@@ -159,5 +160,35 @@ describe("gradients of convolutions by blocks of positions", () => {
       await checkComputed([{ outputs: simplify(outputs), feeds, samples: test.samples, what: test }], 1e-4);
     };
     await fc.assert(fc.asyncProperty(drawnFew, check), { numRuns: 30 });
+  });
+
+  it("are at most 16 and hold each position once; small convolutions, and windows over padding alone, have none", () => {
+    const convolution = (count: number, kernel: number, padding: number): Convolution => {
+      const window = { kernel: [kernel], strides: [1], dilations: [1], before: [padding], after: [padding] };
+      const value = (name: string, dims: Shape) => leaf(name, { dtype: "float32", shape: dims }, { kind: "input" });
+      const data = value("data", [N, 4, count + kernel - 1 - 2 * padding]);
+      const cotangent = value("cotangent", [N, 5, count]);
+      return { kind: "convolution", data, cotangent, groups: 1, window, shape: [5, 4, kernel] };
+    };
+    const blocks = (of: Convolution, floats?: number) => {
+      const cut = cutOf(of, 1, "gather", floats);
+      return cut ? [blocksOf(of, cut), blocksOf(of, otherCut(cut))] : [];
+    };
+    fc.assert(
+      fc.property(fc.integer({ min: 2, max: 100 }), fc.integer({ min: 1, max: 9 }), (count, kernel) => {
+        const cuts = blocks(convolution(count, kernel, 0), 1);
+        expect(cuts).toHaveLength(2);
+        for (const cut of cuts) {
+          expect(cut.length).toBeGreaterThanOrEqual(2);
+          expect(cut.length).toBeLessThanOrEqual(16);
+          const held = cut.flatMap(({ start, end }) => Array.from({ length: end - start }, (_, k) => start + k));
+          expect(held).toEqual([...Array(count).keys()]);
+        }
+      }),
+    );
+    expect(blocks(convolution(1000, 3, 1))).toEqual([]);
+    expect(blocks(convolution(100_000, 3, 1))[0]?.length).toBeGreaterThan(8);
+    // One element among ten of padding: only the block of the window in the middle sees it.
+    expect(blocks(convolution(21, 1, 10), 1)[0]).toHaveLength(1);
   });
 });
