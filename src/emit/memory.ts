@@ -223,10 +223,17 @@ function blocked(node: Node): Bytes {
   return bytesOfValue({ dtype: output.dtype, shape: output.shape.map((dim, axis) => (axis === 1 ? padded : dim)) });
 }
 
+/** What a transposed convolution adds up: of one image and group, a patch for each position. */
+function unfoldedImage({ inputs }: Node): Bytes {
+  const [x, w] = inputs as [Value, Value];
+  return bytesOfValue({ dtype: x.dtype, shape: [...w.shape.slice(1), ...x.shape.slice(2)] });
+}
+
 /** What a kernel allocates for itself, where it is much. */
 function scratch(node: Node): readonly Bytes[] {
   if (isScan(node)) return executionMoments(scanParts(node).body.outputs);
   if (node.op === "Conv") return [blocked(node)];
+  if (node.op === "ConvTranspose") return [unfoldedImage(node)];
   if (node.op === "Einsum")
     return [presentInputs(node).reduce((sum, input) => plus(sum, bytesOfValue(input)), nothing)];
   if (!isRecurrent(node)) return [nothing];

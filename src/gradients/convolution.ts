@@ -1,12 +1,45 @@
 import { type Dim, factorOf, N } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
-import type { Build } from "../ops/build.js";
-import type { Convolution, SampleAxis } from "../ops/definition.js";
+import { type Build, elementFactor } from "../ops/build.js";
+import type { Along, Convolution, SampleAxis, ViewStep } from "../ops/definition.js";
 import { foldWeight, type UnfoldMethod, unfold, unfoldMethod } from "../ops/unfold.js";
 import { kernelSize } from "../ops/window.js";
-import type { SumWay } from "./factored.js";
+import { type Block, blocksOf, costOfBlocks, cutOf, otherCut, unfoldedSize, within } from "./convolution-blocks.js";
+import { addCosts, type Cost, costOfSquare } from "./cost.js";
+import { type NormWay, type SumWay, sizeOfGradient, sumOfSquares } from "./factored.js";
 import { Outer } from "./outer.js";
 import { View } from "./view.js";
+
+/**
+ * The gradients of a block of positions, unfolded by themselves.
+ * @param weights `[N]` or `[]`, by which the samples are scaled before; null for none
+ */
+type Part = (build: Build, weights: Value | null) => Outer;
+
+/**
+ * The gradients as a sum of those of blocks of positions. Sums have blocks of their own, and the samples' weights go to
+ * the data before it is unfolded: so nothing that is unfolded for a norm is kept for a sum, as equal nodes are.
+ */
+interface Parts {
+  readonly each: readonly Part[];
+  readonly ofSums: readonly Part[];
+  /** What it costs to cut them out, in floats moved. */
+  readonly cutting: Cost;
+  /** What it costs to unfold them, in floats moved for each sample. */
+  readonly unfolding: number;
+  /** Floats of the data for each sample. */
+  readonly data: number;
+  /** They hold less at a time: the gradients are small beside the unfolded data. */
+  readonly frugal: boolean;
+  /** Whether gradients are multiplied out by blocks, too. */
+  readonly materialise: boolean;
+}
+
+/** The name of the ways that unfold the data a block of positions at a time. */
+export const blockedUnfold = "blocked unfold";
+
+/** Uses of one kernel that together have more blocks than this are not computed by blocks. */
+const mostParts = 64;
 
 /**
  * The gradients of a convolution's kernel: over the positions of the kernel, outer products of the
@@ -15,26 +48,139 @@ import { View } from "./view.js";
 export class ConvolutionGradient extends Outer {
   override readonly kind = "convolution";
 
-  /** @param unfolded how the data came into rows */
+  /**
+   * @param unfolded how the data came into rows
+   * @param parts the same gradients by blocks of positions
+   */
   constructor(
     rows: Value,
     columns: Value,
     viewed: View,
     readonly unfolded: UnfoldMethod,
+    private readonly parts: Parts | null,
   ) {
     super(rows, columns, viewed);
   }
 
+  /** Whether gradients are multiplied out block by block. */
+  get inBlocks(): boolean {
+    return this.parts?.materialise ?? false;
+  }
+
+  override view(step: ViewStep): ConvolutionGradient {
+    return this.#mapped(super.view(step), (part) => part.view(step));
+  }
+
+  override along(build: Build, step: Along): ConvolutionGradient | null {
+    const whole = super.along(build, step);
+    // Blocks are of the same view, and differ in their positions only.
+    return whole && this.#mapped(whole, (part, own) => part.along(own, step) as Outer);
+  }
+
+  override scaled(build: Build, factor: Value): ConvolutionGradient {
+    return this.#mapped(super.scaled(build, factor), (part, own) => part.scaled(own, factor));
+  }
+
+  override join(build: Build, other: Outer): ConvolutionGradient {
+    const { rows, columns, viewed } = super.join(build, other);
+    const parts = other instanceof ConvolutionGradient ? joined(this.parts, other.parts) : null;
+    return new ConvolutionGradient(rows, columns, viewed, this.unfolded, parts);
+  }
+
   protected override with(rows: Value, columns: Value, viewed: View): ConvolutionGradient {
-    return new ConvolutionGradient(rows, columns, viewed, this.unfolded);
+    return new ConvolutionGradient(rows, columns, viewed, this.unfolded, null);
+  }
+
+  /** These gradients after a linear map, which is that of each block. */
+  #mapped({ rows, columns, viewed }: Outer, map: (part: Outer, build: Build) => Outer): ConvolutionGradient {
+    const { parts } = this;
+    const mapped = (part: Part): Part => {
+      return (build, weights) => map(part(build, weights), build);
+    };
+    const all = parts && { ...parts, each: parts.each.map(mapped), ofSums: parts.ofSums.map(mapped) };
+    return new ConvolutionGradient(rows, columns, viewed, this.unfolded, all);
+  }
+
+  override raw(build: Build): Value {
+    return this.parts?.materialise ? rawByParts(build, this.parts) : super.raw(build);
+  }
+
+  override get materialisation(): Cost {
+    return this.parts?.materialise ? this.#costOfRaw(this.parts) : super.materialisation;
+  }
+
+  /**
+   * By blocks: the gradients of each are written, and added to those of the blocks before. (Unfolding the data once is
+   * left out, as it is in the other ways.)
+   */
+  #costOfRaw({ each, cutting }: Parts): Required<Cost> {
+    const size = sizeOfGradient(this);
+    const written = (2 * each.length - 1) * size;
+    return addCosts([cutting, { operations: size * this.positions, floats: written + 2 * this.held }]);
+  }
+
+  override squaredNorms(): readonly NormWay[] {
+    const { parts } = this;
+    if (!parts) return super.squaredNorms();
+    const blocked: NormWay = {
+      name: blockedUnfold,
+      ...addCosts([this.#costOfRaw(parts), { operations: 0, floats: costOfSquare * sizeOfGradient(this) }]),
+      dense: parts.materialise,
+      frugal: parts.frugal,
+      emit: (build) => sumOfSquares(build, rawByParts(build, parts)),
+    };
+    return [...super.squaredNorms(), blocked];
   }
 
   /** Channels come before positions in the data, so that contracting in one go first moves both factors about. */
   override weightedSums(): readonly SumWay[] {
-    const size = (value: Value) => value.shape.slice(1).reduce<number>((product, dim) => product * factorOf(dim), 1);
-    const moved = size(this.rows) + size(this.columns);
-    return super.weightedSums().map((way) => (way.dense ? way : { ...way, floats: way.floats + moved }));
+    const whole = super.weightedSums().map((way) => (way.dense ? way : { ...way, floats: way.floats + this.held }));
+    const { parts } = this;
+    if (!parts) return whole;
+    const size = sizeOfGradient(this);
+    const blocked: SumWay = {
+      name: blockedUnfold,
+      ...addCosts([
+        parts.cutting,
+        {
+          operations: size * this.positions,
+          // Weights scale the data, which is unfolded again; both factors are moved about, and brought into order.
+          floats: parts.data + parts.unfolding + 3 * this.held,
+          once: (2 * parts.ofSums.length - 1) * size,
+        },
+      ]),
+      dense: false,
+      frugal: parts.frugal,
+      emit: (build, weights) =>
+        this.viewed.apply(
+          build,
+          added(build, parts.ofSums, (part) => part(build, weights).contracted(build, null)),
+        ),
+    };
+    return [...whole, blocked];
   }
+}
+
+/** The runtime computes each part when it is added, and frees what it was made from before the next. */
+function added(build: Build, parts: readonly Part[], compute: (part: Part) => Value): Value {
+  return parts.map(compute).reduce((sum, value) => build.add(sum, value));
+}
+
+function rawByParts(build: Build, { each }: Parts): Value {
+  return added(build, each, (part) => part(build, null).raw(build));
+}
+
+function joined(a: Parts | null, b: Parts | null): Parts | null {
+  if (!a || !b || a.each.length + b.each.length > mostParts) return null;
+  return {
+    cutting: addCosts([a.cutting, b.cutting]),
+    unfolding: a.unfolding + b.unfolding,
+    each: [...a.each, ...b.each],
+    ofSums: [...a.ofSums, ...b.ofSums],
+    data: a.data + b.data,
+    frugal: a.frugal && b.frugal,
+    materialise: a.materialise && b.materialise,
+  };
 }
 
 /** Takes samples out of the folded first axis: `[outer*N*inner, G, T, X]` to `[N, (G,) outer*inner*T, X]`. */
@@ -46,6 +192,15 @@ function bySample(build: Build, value: Value, at: SampleAxis): Value {
   return build.reshape(first, groups === 1 ? [N, all, size] : [N, groups, all, size]);
 }
 
+/** The samples, along the folded first axis, times their weights: `[N]`, or `[]` for one that all share. */
+function scaledSamples(build: Build, value: Value, weights: Value, at: SampleAxis): Value {
+  if (weights.shape.length === 0) return build.mul(value, weights);
+  const rest = value.shape.slice(1);
+  const split = build.reshape(value, [at.outer, N, at.inner, ...rest]);
+  const factors = build.reshape(weights, [N, 1, ...rest.map(() => 1)]);
+  return build.reshape(build.mul(split, factors), value.shape);
+}
+
 /** The cotangent `[n, G*O, ...positions]` as `[n, G, T, O]`. */
 function positionsLast(build: Build, { cotangent, groups }: Convolution): Value {
   const [batch, channels, ...spatial] = cotangent.shape as [Dim, Dim, ...Dim[]];
@@ -53,13 +208,16 @@ function positionsLast(build: Build, { cotangent, groups }: Convolution): Value 
   return build.transposeLast(build.reshape(cotangent, [batch, groups, factorOf(channels) / groups, positions]));
 }
 
-/** The per-sample gradients of the kernel, where samples lie along the first axis of data and cotangent. */
-export function convolutionFactor(build: Build, convolution: Convolution, at: SampleAxis): ConvolutionGradient {
+interface Factors {
+  readonly rows: Value;
+  readonly columns: Value;
+  /** From a raw matrix to the kernel. */
+  readonly view: View;
+}
+
+function factors(build: Build, convolution: Convolution, at: SampleAxis, method: UnfoldMethod): Factors {
   const { data, window, groups, shape } = convolution;
-  const method = unfoldMethod(data.shape, window, groups, build.choices.unfold);
   const { byPosition, order } = unfold(build, data, window, groups, method);
-  const rows = bySample(build, positionsLast(build, convolution), at);
-  const columns = bySample(build, byPosition, at);
   const [outputs, inner, ...kernel] = shape.map(factorOf) as [number, number, ...number[]];
   const size = kernelSize(window);
   const blocks = groups === 1 ? [] : [groups];
@@ -72,7 +230,46 @@ export function convolutionFactor(build: Build, convolution: Convolution, at: Sa
           .andThen({ kind: "reshape", shape: [outputs, size, inner] })
           .andThen({ kind: "transpose", permutation: [0, 2, 1] })
           .andThen(weight);
-  return new ConvolutionGradient(rows, columns, view, method);
+  return {
+    rows: bySample(build, positionsLast(build, convolution), at),
+    columns: bySample(build, byPosition, at),
+    view,
+  };
+}
+
+/** The same gradients by blocks; null where there are too few positions for two. */
+function partsOf(build: Build, convolution: Convolution, at: SampleAxis, method: UnfoldMethod): Parts | null {
+  const { unfoldBlock, materialise } = build.choices;
+  const images = at.outer * at.inner;
+  const cut = cutOf(convolution, images, method, unfoldBlock);
+  if (!cut) return null;
+  const part = (block: Block): Part => {
+    return (own, weights) => {
+      const data = weights ? scaledSamples(own, convolution.data, weights, at) : convolution.data;
+      const { rows, columns, view } = factors(own, within(own, { ...convolution, data }, block), at, method);
+      return new Outer(rows, columns, view);
+    };
+  };
+  const blocks = blocksOf(convolution, cut);
+  if (blocks.length < 2) return null;
+  // The sum of the blocks so far is held beside the gradients of one more.
+  const frugal = 2 * sizeOfGradient(convolution) < unfoldedSize(convolution, images);
+  return {
+    ...costOfBlocks(convolution, images, method, blocks),
+    each: blocks.map(part),
+    ofSums: blocksOf(convolution, otherCut(cut)).map(part),
+    data: elementFactor(convolution.data.shape),
+    frugal,
+    materialise: materialise === blockedUnfold || (materialise === "frugal" && frugal),
+  };
+}
+
+/** The per-sample gradients of the kernel, where samples lie along the first axis of data and cotangent. */
+export function convolutionFactor(build: Build, convolution: Convolution, at: SampleAxis): ConvolutionGradient {
+  const { data, window, groups } = convolution;
+  const method = unfoldMethod(data.shape, window, groups, build.choices.unfold);
+  const { rows, columns, view } = factors(build, convolution, at, method);
+  return new ConvolutionGradient(rows, columns, view, method, partsOf(build, convolution, at, method));
 }
 
 /** The kernel's gradient, summed over everything on the first axis. */

@@ -18,6 +18,8 @@ export interface Way<Given extends readonly unknown[] = []> extends Cost {
   readonly name: string;
   /** It uses what `materialise` gives: cheap where another answer does so anyway. */
   readonly dense: boolean;
+  /** It holds less at a time than the others: to be taken where memory is short. Default false. */
+  readonly frugal?: boolean;
   emit(build: Build, ...given: Given): Value;
 }
 

@@ -211,7 +211,7 @@ export class Outer implements Factored {
       floats: 2 * blocks * this.positions * Math.min(rows, columns) + 2 * this.held,
       once: sizeOfGradient(this),
       dense: false,
-      emit: (build, weights) => this.viewed.apply(build, this.#contract(build, weights)),
+      emit: (build, weights) => this.viewed.apply(build, this.contracted(build, weights)),
     };
     const dense: SumWay = {
       ...denseSum(this),
@@ -261,7 +261,7 @@ export class Outer implements Factored {
     const { rows, columns, viewed } = this;
     const [r, c] = [meanOfSamples(build, rows), meanOfSamples(build, columns)];
     const [rowsLeft, columnsLeft] = [build.sub(rows, r), build.sub(columns, c)];
-    const sum = (x: Value, y: Value) => this.with(x, y, viewed).#contract(build, null);
+    const sum = (x: Value, y: Value) => this.with(x, y, viewed).contracted(build, null);
     const first = build.mul(
       build.transposeLast(build.square(r)),
       build.reduce("ReduceSumSquare", columnsLeft, [0], true),
@@ -273,12 +273,12 @@ export class Outer implements Factored {
     return notNegative(build, build.sub(squares, build.div(build.square(left), sampleCount(build))));
   }
 
-  /** One matrix product over samples and positions: `[(B,) I, O]`. */
-  #contract(build: Build, weights: Value | null): Value {
+  /** The raw weighted sum, `[(B,) I, O]`: one matrix product over samples and positions. */
+  contracted(build: Build, weights: Value | null): Value {
     // A weight that all share may as well scale the sum.
     const { rows: height, columns: width } = this.#sizes;
     const factor = usualBatch * this.positions * Math.min(height, width);
-    if (weights?.shape.length === 0 && height * width < factor) return build.mul(this.#contract(build, null), weights);
+    if (weights?.shape.length === 0 && height * width < factor) return build.mul(this.contracted(build, null), weights);
     const narrow = this.#sizes.rows < this.#sizes.columns;
     const vectors = this.positions === 1 && !this.blocked;
     const scaled = (value: Value, chosen: boolean) => {

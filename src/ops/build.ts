@@ -23,6 +23,13 @@ export type Lookup = (domain: string, op: string) => OpDefinition | undefined;
 export interface Choices {
   /** How the data under a convolution's kernel is brought into rows. */
   readonly unfold?: UnfoldMethod;
+  /** Floats of each sample's unfolded data in a block, about, where it is unfolded in blocks. Default 65536. */
+  readonly unfoldBlock?: number;
+  /**
+   * Whether gradients of a convolution's kernel are multiplied out by blocks of positions: always, or where they are
+   * small beside the unfolded data. Default: of all positions at once.
+   */
+  readonly materialise?: "blocked unfold" | "frugal";
   /** How the cotangent of a convolution's data is computed. */
   readonly convolutionData?: DataWay;
   /** How the maximum of a window is found again. */

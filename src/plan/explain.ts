@@ -18,7 +18,7 @@ export interface ExplainedParameter {
   readonly dot: string | null;
   readonly squares: string | null;
   readonly gram: string | null;
-  /** How a convolution's data is unfolded. */
+  /** How a convolution's data is unfolded, and whether gradients are multiplied out in blocks of positions. */
   readonly unfold: string | null;
   /** The gradients are multiplied out to `[N, ...shape]` on the way. */
   readonly dense: boolean;
@@ -61,13 +61,17 @@ export function explainPlan(plan: Plan): ExplainedParameter[] {
       dot: dot?.name ?? null,
       squares: squares?.name ?? null,
       gram: gram?.name ?? null,
-      unfold: gradient instanceof ConvolutionGradient ? gradient.unfolded : null,
+      unfold: gradient instanceof ConvolutionGradient ? unfoldOf(gradient) : null,
       dense: [norm, sum, dot, squares, gram].some((way) => way?.dense && gradient.kind !== "dense"),
       operations,
       floats,
       holds,
     };
   });
+}
+
+function unfoldOf({ unfolded, inBlocks }: ConvolutionGradient): string {
+  return inBlocks ? `${unfolded}, in blocks` : unfolded;
 }
 
 export function totalsOf(plan: Plan): Totals {

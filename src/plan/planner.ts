@@ -12,7 +12,7 @@ import type { Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import { spared } from "./sparing.js";
-import { Asked, type Question, questions, type Strategy } from "./strategy.js";
+import { Asked, type Preferred, type Question, questions, type Strategy } from "./strategy.js";
 
 /** What the wants of a program ask of every parameter. */
 export interface Demands {
@@ -75,6 +75,8 @@ export interface PlanOptions {
   readonly samples?: number;
   /** Ways to be taken whatever they cost. */
   readonly strategy?: Strategy;
+  /** Ways to be taken where the strategy asks for none. */
+  readonly preferred?: Preferred;
 }
 
 /** All combinations of ways for one parameter. */
@@ -206,8 +208,8 @@ export class Plan {
     readonly demands: Demands,
     readonly options: PlanOptions = {},
   ) {
-    const { samples = usualBatch, strategy = {} } = options;
-    const asked = new Asked(strategy, [...gradients.keys()]);
+    const { samples = usualBatch, strategy = {}, preferred = {} } = options;
+    const asked = new Asked(strategy, [...gradients.keys()], preferred);
     asked.requireKnown(namesOf(gradients.values(), demands));
     const all = [...gradients].map(([name, gradient]) => ({
       fastest: chosen(name, gradient, demands, asked, samples),

@@ -1,6 +1,7 @@
 /** Strategies that a user asks for, whatever they cost: to compare them, and to test each of them. */
 import { PergradError } from "../errors.js";
 import { selectByGlob } from "../glob.js";
+import type { Way } from "../gradients/factored.js";
 import type { Choices } from "../ops/build.js";
 
 /** By the names of the ways, as `explain()` prints them: "materialise", "Gram", "contract", ... */
@@ -23,6 +24,9 @@ export interface Strategy extends WayNames, Choices {
   readonly parameters?: Readonly<Record<string, WayNames>>;
 }
 
+/** Where nothing else is asked for: the ways of parameters that have frugal ones, and how to build. */
+export interface Preferred extends Pick<WayNames, "norm" | "sum">, Choices {}
+
 /** The ways asked for, for each parameter. Where one has no way of that name, the cheapest is taken. */
 export class Asked {
   readonly #byParameter: ReadonlyMap<string, WayNames>;
@@ -30,6 +34,7 @@ export class Asked {
   constructor(
     private readonly strategy: Strategy,
     parameters: readonly string[],
+    private readonly preferred: Preferred = {},
   ) {
     const own = new Map<string, WayNames>();
     for (const [glob, names] of Object.entries(strategy.parameters ?? {}))
@@ -38,10 +43,20 @@ export class Asked {
   }
 
   /** Those of the ways that may be taken. */
-  among<W extends { readonly name: string }>(parameter: string, question: Question, ways: readonly W[]): readonly W[] {
-    const name = this.#byParameter.get(parameter)?.[question] ?? this.strategy[question];
+  among<W extends Pick<Way, "name" | "frugal">>(
+    parameter: string,
+    question: Question,
+    ways: readonly W[],
+  ): readonly W[] {
+    const asked = this.#byParameter.get(parameter)?.[question] ?? this.strategy[question];
+    const name = asked ?? this.#preference(question, ways);
     const fitting = ways.filter((way) => way.name === name);
     return fitting.length === 0 ? ways : fitting;
+  }
+
+  #preference(question: Question, ways: readonly Pick<Way, "frugal">[]): string | undefined {
+    if (question !== "norm" && question !== "sum") return undefined;
+    return ways.some(({ frugal }) => frugal) ? this.preferred[question] : undefined;
   }
 
   /** Throws INVALID_ARGUMENT where a name was asked for that no parameter has a way of. */

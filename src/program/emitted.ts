@@ -11,7 +11,7 @@ import { leaf, type Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
 import { build } from "../ops/registry.js";
 import { allDemands, asksOfGradients, Plan } from "../plan/planner.js";
-import type { Strategy } from "../plan/strategy.js";
+import type { Preferred, Strategy } from "../plan/strategy.js";
 import type { Wants } from "../plan/want.js";
 import { areSmall, Handover } from "./handover.js";
 import type { Objective } from "./objective.js";
@@ -63,8 +63,16 @@ export function inputsOf(emitted: Emitted): Value[] {
   return [...emitted.inputs, ...emitted.parameters, ...ownInputs(emitted)];
 }
 
-/** Differentiates, and chooses the ways. Throws INVALID_ARGUMENT. */
-export function planFor(objective: Objective, want: Wants, { batchSize, strategy = {} }: PlanningOptions): Plan {
+/**
+ * Differentiates, and chooses the ways. Throws INVALID_ARGUMENT.
+ * @param preferred ways to be taken where no strategy asks for others
+ */
+export function planFor(
+  objective: Objective,
+  want: Wants,
+  { batchSize, strategy = {} }: PlanningOptions,
+  preferred: Preferred = {},
+): Plan {
   if (Object.keys(want).length === 0)
     throw new PergradError(
       "INVALID_ARGUMENT",
@@ -74,9 +82,10 @@ export function planFor(objective: Objective, want: Wants, { batchSize, strategy
     throw new PergradError("INVALID_ARGUMENT", `batchSize must be a whole number from 1 up, not ${batchSize}.`);
   }
   const total = allDemands(Object.values(want).map((each) => each.demands));
-  const planOptions = { strategy, ...(batchSize === undefined ? {} : { samples: batchSize }) };
+  const planOptions = { strategy, preferred, ...(batchSize === undefined ? {} : { samples: batchSize }) };
   if (!asksOfGradients(total)) return new Plan(new Map(), total, planOptions);
-  const found = perSampleGradients(objective.losses, [...objective.parameters.values()], objective.axes, strategy);
+  const choices = { ...preferred, ...strategy };
+  const found = perSampleGradients(objective.losses, [...objective.parameters.values()], objective.axes, choices);
   // Through comparisons and integers a parameter may reach the loss without changing it: then it has zeros.
   const gradients = [...objective.parameters].map(([name, parameter]) => {
     const zeros = () => new Dense(build.zeros([N, ...parameter.shape], parameter.dtype));

@@ -19,6 +19,7 @@ import { type Data, type Prepared, prepare } from "./data.js";
 import type { Dataset } from "./dataset.js";
 import { type Emitted, emit, inputsOf, ownInputs, type PlanningOptions, planFor } from "./emitted.js";
 import { Explanation } from "./explanation.js";
+import { withinBudget } from "./frugal.js";
 import { checkMemoryOptions, type MemoryOptions, Microbatches } from "./microbatches.js";
 import { type Objective, type ObjectiveOptions, objectiveOf, parameterValue } from "./objective.js";
 import { type OtherBatch, Others } from "./others.js";
@@ -89,10 +90,12 @@ export class Program<W extends Wants> {
   static async compile<W extends Wants>(model: Model, options: ProgramOptions<W>): Promise<Program<W>> {
     checkMemoryOptions(options);
     const objective = objectiveOf(model, options);
-    const plan = planFor(objective, options.want, options);
     const others = await compileOthers(model, options);
     try {
-      const emitted = emit(objective, plan, options.want, others);
+      const { plan, emitted } = withinBudget((preferred) => {
+        const own = planFor(objective, options.want, options, preferred);
+        return { plan: own, emitted: emit(objective, own, options.want, others) };
+      }, options.memoryBudget);
       const { handover, order } = emitted;
       const bytes = encodeModel({ inputs: inputsOf(emitted), outputs: handover.outputs, order });
       const threads = options.threads === undefined ? {} : { threads: options.threads };

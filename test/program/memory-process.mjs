@@ -36,6 +36,24 @@ const models = {
     shape: [3, 16, 16],
     samples: 128,
   }),
+  // Unfolded by blocks.
+  images: () => ({
+    model: nn.model(
+      nn.sequential(
+        nn.conv2d(3, 16, 3, { padding: 1 }),
+        nn.relu(),
+        nn.conv2d(16, 32, 3, { padding: 1 }),
+        nn.relu(),
+        nn.adaptiveAvgPool(1),
+        nn.flatten(),
+        nn.linear(32, 10),
+      ),
+      { ...normal, input: { x: ["N", 3, 96, 96] } },
+    ),
+    shape: [3, 96, 96],
+    samples: 8,
+    strategy: { norm: "blocked unfold", sum: "blocked unfold", materialise: "blocked unfold" },
+  }),
   lstm: () => ({
     model: nn.model(nn.sequential(nn.embedding(1000, 100), nn.lstm(100, 128).last, nn.linear(128, 10)), {
       ...normal,
@@ -66,8 +84,8 @@ const wants = {
 };
 
 const [name, wanted] = process.argv.slice(2);
-const { model, shape, ids, positions, samples: most } = models[name]();
-const samples = wanted === "gradients" ? 16 : most;
+const { model, shape, ids, positions, samples: most, strategy = {} } = models[name]();
+const samples = wanted === "gradients" ? Math.min(16, most) : most;
 const size = samples * shape.reduce((product, dim) => product * dim, 1);
 const x = ids
   ? BigInt64Array.from({ length: size }, (_, i) => BigInt((i * 7919) % ids))
@@ -75,7 +93,8 @@ const x = ids
 const target = BigInt64Array.from({ length: samples * (positions ?? 1) }, (_, n) => BigInt(n % 10));
 
 // A budget far above what is needed: each tensor is allocated and freed for itself.
-const compile = () => perSample(model, { loss: losses.crossEntropy(), want: wants[wanted](), memoryBudget: 2 ** 40 });
+const compile = () =>
+  perSample(model, { loss: losses.crossEntropy(), want: wants[wanted](), memoryBudget: 2 ** 40, strategy });
 const collect = async () => {
   for (let round = 0; round < 3; round++) {
     await sleep(5);

@@ -47,6 +47,8 @@ const cases = [
   ["mlp", "gradients"],
   ["cnn", "clipped"],
   ["cnn", "gradients"],
+  ["images", "clipped"],
+  ["images", "gradients"],
   ["lstm", "clipped"],
   ["transformer", "clipped"],
 ] as const;

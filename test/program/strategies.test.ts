@@ -114,8 +114,8 @@ function expectSame(actual: unknown, expected: unknown, what: string): void {
 }
 
 const questions = {
-  norm: ["materialise", "Gram", "Gram in parts", "closed form", "merge rows", "cross terms"],
-  sum: ["materialise", "contract", "scatter", "term by term"],
+  norm: ["materialise", "Gram", "Gram in parts", "closed form", "merge rows", "cross terms", "blocked unfold"],
+  sum: ["materialise", "contract", "scatter", "term by term", "blocked unfold"],
   dot: ["materialise", "contract", "pick rows", "term by term"],
 } as const;
 
@@ -126,7 +126,8 @@ describe.each(Object.keys(cases))("%s", (name) => {
     const chosen = await computed(test, samples, {});
     for (const [question, ways] of Object.entries(questions)) {
       for (const way of ways) {
-        const strategy = { [question]: way };
+        // Of models this small a block is all, unless it is said to be smaller.
+        const strategy = { [question]: way, ...(way === "blocked unfold" ? { unfoldBlock: 32 } : {}) };
         const forced = await computed(test, samples, strategy).catch((error: unknown) => {
           // Not every model has a parameter with that way.
           expect(error).toMatchObject({ code: "INVALID_ARGUMENT" });
@@ -144,11 +145,29 @@ describe.each(Object.keys(cases))("%s", (name) => {
     const built: readonly Strategy[] = [
       ...dataWays.map((convolutionData) => ({ convolutionData })),
       ...(["gather", "oneHot", "slices"] as const).map((unfold) => ({ unfold })),
+      { materialise: "blocked unfold", unfoldBlock: 32 },
       { maxPool: "indices" },
       { maxPool: "comparison" },
     ];
     for (const strategy of built)
       expectSame((await computed(test, 3, strategy)).results, chosen.results, JSON.stringify(strategy));
+  });
+});
+
+describe("unfolding in blocks", () => {
+  it.each([0, 1, 3])("agrees with %i samples where norms, sums and gradients are all computed so", async (samples) => {
+    const test = cases["convolutions, strided and in groups"] as Case;
+    const ways = { norm: "blocked unfold", sum: "blocked unfold" };
+    const { results, rows } = await computed(test, samples, {
+      ...ways,
+      materialise: "blocked unfold",
+      unfoldBlock: 32,
+    });
+    const convolutions = rows.filter(({ kind }) => kind === "convolution");
+    expect(convolutions).toHaveLength(3);
+    for (const row of convolutions)
+      expect(row).toMatchObject({ ...ways, unfold: expect.stringMatching(/, in blocks$/) });
+    expectSame(results, (await computed(test, samples, {})).results, "in blocks");
   });
 });
 

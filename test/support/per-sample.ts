@@ -10,6 +10,7 @@ import { drawSigns, type Signs } from "../../src/gradients/signs.js";
 import { Sum } from "../../src/gradients/sum.js";
 import { factorOf, type Shape } from "../../src/graph/dim.js";
 import type { Value } from "../../src/graph/value.js";
+import type { Choices } from "../../src/ops/build.js";
 import type { Array64 } from "../../src/ops/definition.js";
 import { evaluateGraph } from "../../src/ops/evaluate.js";
 import { build } from "../../src/ops/registry.js";
@@ -152,10 +153,15 @@ export function expectClose(
   );
 }
 
-/** All answers of all kinds, in float64, against the loop. Returns the kinds met, by parameter name. */
-export function compareWithLoop(test: Case): Map<string, string> {
+/** The factored gradients of a case, built in the ways that are asked for. */
+export function gradientsOf(test: Case, choices: Choices = {}): Map<Value, Factored> {
   const axes = new SampleAxes(new Map([...test.inputs].map(([input, { axis }]) => [input, axis])));
-  const gradients = perSampleGradients(test.losses, [...test.parameters.keys()], axes);
+  return perSampleGradients(test.losses, [...test.parameters.keys()], axes, choices);
+}
+
+/** All answers of all kinds, in float64, against the loop. Returns the kinds met, by parameter name. */
+export function compareWithLoop(test: Case, choices: Choices = {}): Map<string, string> {
+  const gradients = gradientsOf(test, choices);
   const loop = loopGradients(test);
   const weights = build.op("Abs", [test.losses]);
   const weightData = evaluateFull(test, [weights])[0]?.data ?? new Float64Array();

@@ -1,0 +1,136 @@
+/** A convolution's positions in blocks, so that its data need never be unfolded all at once. */
+import { type Dim, factorOf, type Shape } from "../graph/dim.js";
+import type { Build } from "../ops/build.js";
+import { calibration } from "../ops/calibration.js";
+import type { Convolution, Window } from "../ops/definition.js";
+import { type UnfoldMethod, unfoldTime } from "../ops/unfold.js";
+import { extentOf, kernelSize } from "../ops/window.js";
+import { sizeOf } from "../tensor.js";
+import type { Cost } from "./cost.js";
+
+/** Floats of one sample's unfolded data in a block, about. */
+const usualBlock = 2 ** 16;
+
+/** Blocks are written out in the graph, one after the other. */
+const mostBlocks = 16;
+
+/** A slice for each offset of a kernel is a node: all blocks together have about so many at most. */
+const mostSlices = 64;
+
+/** The positions from `start` to before `end` along a spatial axis: their windows reach the data in from..to-1. */
+export interface Block {
+  readonly axis: number;
+  readonly start: number;
+  readonly end: number;
+  readonly from: number;
+  readonly to: number;
+  readonly window: Window;
+}
+
+/** The positions along one spatial axis, so many of them in each block. */
+export interface Cut {
+  readonly axis: number;
+  readonly count: number;
+  readonly size: number;
+}
+
+/** Floats of each sample's unfolded data. */
+export function unfoldedSize({ data, cotangent, window }: Convolution, images: number): number {
+  const [channels, ...positions] = [data.shape[1] as Dim, ...cotangent.shape.slice(2)].map(factorOf) as [
+    number,
+    ...number[],
+  ];
+  return images * channels * kernelSize(window) * sizeOf(positions);
+}
+
+/**
+ * Null where the positions are too few for two blocks.
+ * @param images of each sample
+ * @param floats of a block's unfolded data, about, for each sample
+ */
+export function cutOf(convolution: Convolution, images: number, method: UnfoldMethod, floats = usualBlock): Cut | null {
+  const { cotangent, window } = convolution;
+  const positions = cotangent.shape.slice(2).map(factorOf);
+  const most = method === "slices" ? Math.max(2, Math.floor(mostSlices / kernelSize(window))) : mostBlocks;
+  const blocks = Math.min(most, Math.ceil(unfoldedSize(convolution, images) / Math.max(1, floats)));
+  // Slices along an outer axis copy the longer runs.
+  const long = positions.findIndex((count) => count >= blocks);
+  const axis = long >= 0 ? long : positions.indexOf(Math.max(...positions));
+  const count = positions[axis] as number;
+  const size = Math.ceil(count / blocks);
+  return size < count ? { axis, count, size } : null;
+}
+
+/** The same positions in blocks that begin at other places, where there would still be two. */
+export function otherCut(cut: Cut): Cut {
+  return cut.size + 1 < cut.count ? { ...cut, size: cut.size + 1 } : cut;
+}
+
+/** Blocks that see nothing but padding are left out: they add nothing. */
+export function blocksOf({ data, window }: Convolution, { axis, count, size }: Cut): Block[] {
+  const starts = Array.from({ length: Math.ceil(count / size) }, (_, k) => k * size);
+  const length = factorOf(data.shape[axis + 2] as Dim);
+  return starts
+    .map((start) => blockAt(window, axis, start, Math.min(start + size, count), length))
+    .filter(({ from, to }) => from < to);
+}
+
+function blockAt(window: Window, axis: number, start: number, end: number, size: number): Block {
+  const [stride, before] = [window.strides[axis], window.before[axis]] as [number, number];
+  const first = start * stride - before;
+  const last = (end - 1) * stride - before + extentOf(window, axis);
+  const replaced = (amounts: readonly number[], amount: number) =>
+    amounts.map((own, k) => (k === axis ? Math.max(0, amount) : own));
+  return {
+    axis,
+    start,
+    end,
+    from: Math.max(0, first),
+    to: Math.min(size, last),
+    window: { ...window, before: replaced(window.before, -first), after: replaced(window.after, last - size) },
+  };
+}
+
+/** The convolution at the positions of a block, with the data that they see. */
+export function within(build: Build, convolution: Convolution, { axis, start, end, from, to, window }: Block) {
+  const { data, cotangent } = convolution;
+  return {
+    ...convolution,
+    window,
+    data: from === 0 && to === data.shape[axis + 2] ? data : build.slice(data, axis + 2, from, to),
+    cotangent: build.slice(cotangent, axis + 2, start, end),
+  };
+}
+
+/** Nodes for a block, about. */
+const nodesOfBlock = 10;
+
+/** What it costs to cut the data and the cotangents into blocks, and to unfold these, in floats moved. */
+export function costOfBlocks(
+  { data, cotangent, groups }: Convolution,
+  images: number,
+  method: UnfoldMethod,
+  blocks: readonly Block[],
+): { readonly cutting: Cost; readonly unfolding: number } {
+  const { slicedFloat, node, float } = calibration;
+  const seen = blocks.map(({ axis, from, to }) => resized(data.shape, axis, to - from));
+  const sliced = seen.reduce((sum, shape) => sum + imageSize(shape), imageSize(cotangent.shape));
+  const unfolded = blocks.reduce((sum, { window }, k) => sum + unfoldTime(method, seen[k] as Dim[], window, groups), 0);
+  return {
+    cutting: {
+      operations: 0,
+      floats: (images * sliced * slicedFloat) / float,
+      once: (blocks.length * nodesOfBlock * node) / float,
+    },
+    unfolding: (images * unfolded) / float,
+  };
+}
+
+/** Elements of one image. */
+function imageSize(shape: Shape): number {
+  return sizeOf(shape.slice(1).map(factorOf));
+}
+
+function resized(shape: Shape, axis: number, size: number): Dim[] {
+  return shape.map((dim, k) => (k === axis + 2 ? size : dim));
+}
