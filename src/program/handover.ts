@@ -173,7 +173,7 @@ function byKind(pieces: readonly Piece[]): Piece[][] {
   return kinds.filter(({ length }) => length > 0);
 }
 
-/** Pieces behind one another. */
+/** Pieces behind one another; those without samples as rows, which the sums over samples of vectors are already. */
 function pack(pieces: readonly Piece[], index: number): Handed {
   const [first] = pieces as [Piece];
   const name = `${index}`;
@@ -187,7 +187,7 @@ function pack(pieces: readonly Piece[], index: number): Handed {
     piece.from = name;
     piece.part = { offset: isBatch(length) ? { perSample: end } : end, length };
     end += factorOf(length);
-    return build.reshape(piece.value, [length]);
+    return build.reshape(piece.value, isBatch(length) ? [length] : [1, length]);
   });
-  return { name, value: build.concat(flat, 0) };
+  return { name, value: build.concat(flat, flat[0]?.shape.length === 2 ? 1 : 0) };
 }
