@@ -15,6 +15,7 @@ import { clippedSum, elementsOf, ours, plain } from "./programs.js";
 import { measureRealModels } from "./real-models.js";
 import type { BenchmarkResults, Measured, PeerTiming } from "./results.js";
 import { measureSteps } from "./steps.js";
+import { measureStream } from "./stream.js";
 import { targets } from "./targets.js";
 import { makeWorkload, type Workload } from "./workloads.js";
 
@@ -62,7 +63,13 @@ async function measure(
   }
 }
 
-async function measureAll({ seconds, workloads, real, peers: folder }: BenchOptions): Promise<BenchmarkResults> {
+async function measureAll({
+  seconds,
+  workloads,
+  real,
+  stream,
+  peers: folder,
+}: BenchOptions): Promise<BenchmarkResults> {
   const peers = folder === null ? new Map<string, Command>() : installedPeers(folder);
   if (folder !== null && peers.size === 0)
     throw new UsageError(`there are no peers in ${folder}; "npm run peers" sets them up.`);
@@ -77,8 +84,25 @@ async function measureAll({ seconds, workloads, real, peers: folder }: BenchOpti
     versions = { ...versions, ...found.versions };
   }
   const realResults = real === null ? [] : await measureRealModels(seconds / 2, real);
-  if (results.length + realResults.length === 0) throw new UsageError("--only names no workload and no real model.");
-  return { date, seconds, machine, versions, workloads: results, real: realResults };
+  const streamed = stream ? { stream: await measureStream(seconds) } : {};
+  if (results.length + realResults.length === 0 && !stream)
+    throw new UsageError("--only names no workload and no real model.");
+  return { date, seconds, machine, versions, workloads: results, real: realResults, ...streamed };
+}
+
+/** The results before, with those parts anew that were measured now. */
+function updated(before: BenchmarkResults, { workloads, real, stream, versions }: BenchmarkResults): BenchmarkResults {
+  return {
+    ...before,
+    versions: { ...before.versions, ...versions },
+    workloads: before.workloads.map((own) => workloads.find(({ id }) => id === own.id) ?? own),
+    real: before.real.map((own) => real.find(({ name }) => name === own.name) ?? own),
+    ...(stream ? { stream } : {}),
+  };
+}
+
+function read(): BenchmarkResults {
+  return JSON.parse(readFileSync(json, "utf8")) as BenchmarkResults;
 }
 
 function writePage(results: BenchmarkResults): void {
@@ -89,11 +113,12 @@ function writePage(results: BenchmarkResults): void {
 async function main(args: readonly string[]): Promise<void> {
   const options = benchOptions(args);
   if (options === "help") process.stdout.write(usage);
-  else if (options.page) writePage(JSON.parse(readFileSync(json, "utf8")) as BenchmarkResults);
+  else if (options.page) writePage(read());
   else {
-    const results = await measureAll(options);
-    process.stdout.write(`${page(results)}\n`);
+    const measured = await measureAll(options);
+    process.stdout.write(`${page(measured)}\n`);
     if (!options.write) return;
+    const results = options.whole ? measured : updated(read(), measured);
     writeFileSync(json, `${JSON.stringify(results, null, 2)}\n`);
     writePage(results);
   }

@@ -42,6 +42,10 @@ const leastRounds = 3;
 const slow = 2000;
 const slowRounds = 1;
 
+/** So many rounds, or milliseconds of them, for each alternative whose `seconds` the slower ones would use up. */
+const enoughRounds = 25;
+const enoughTime = 3000;
+
 interface Entrant {
   readonly alternative: Alternative;
   readonly repeats: number;
@@ -51,11 +55,19 @@ interface Entrant {
 }
 
 /** After runs that do not count: two of them, or one that is slow. */
-async function warmedUp(alternative: Alternative): Promise<Entrant> {
+async function warmedUp(alternative: Alternative, seconds: number): Promise<Entrant> {
   const first = await alternative.run(1);
-  const [once, least] = first > slow ? [first, slowRounds] : [await alternative.run(1), leastRounds];
+  if (first > slow) return { alternative, repeats: 1, least: slowRounds, times: [], spent: 0 };
+  const once = await alternative.run(1);
   const repeats = once < shortest ? Math.min(500, Math.ceil(shortest / once)) : 1;
-  return { alternative, repeats, least, times: [], spent: 0 };
+  const enough = Math.min(enoughRounds, Math.floor(enoughTime / (once * repeats)));
+  return {
+    alternative,
+    repeats,
+    least: seconds > 0 ? Math.max(leastRounds, enough) : leastRounds,
+    times: [],
+    spent: 0,
+  };
 }
 
 /**
@@ -69,7 +81,7 @@ export async function interleave(
   onRound: (part: number) => void = () => {},
 ): Promise<Timing[]> {
   const entrants: Entrant[] = [];
-  for (const alternative of alternatives) entrants.push(await warmedUp(alternative));
+  for (const alternative of alternatives) entrants.push(await warmedUp(alternative, seconds));
   const start = performance.now();
   const passed = () => (performance.now() - start) / (seconds * 1000);
   for (;;) {

@@ -9,9 +9,13 @@ export interface BenchOptions {
   readonly workloads: readonly WorkloadSpec[];
   /** Part of real models' names; nothing leaves them all in, null leaves them out. */
   readonly real: string | null;
+  /** Whether the rate at which gradients come into JavaScript is measured. */
+  readonly stream: boolean;
   /** Where peers are; null without peers. */
   readonly peers: string | null;
   readonly write: boolean;
+  /** Nothing is left out. */
+  readonly whole: boolean;
   readonly page: boolean;
 }
 
@@ -34,12 +38,14 @@ const known = {
 export const usage = `Usage: npm run bench -- [options]
 
   --only ID          one workload (${workloads.map(({ id }) => id).join(", ")}),
-                     or all that have ID in their names, or "real" for the real models
+                     or all that have ID in their names, or "real" for the real models,
+                     or "stream" for the rate of gradients into JavaScript
   --peers            beside PyTorch, Opacus, JAX, jax-js and tfjs, as far as "npm run peers" could set them up
   --peers-folder DIR where it did (default ${defaultFolder})
   --seconds S        seconds of runs for each workload (default 12, with peers 20)
   --quick            as few runs as possible: to see that all works
-  --write            write docs/benchmarks.json, .md and .svg (all workloads only)
+  --write            write docs/benchmarks.json, .md and .svg (with --only, what
+                     was measured takes the place of what they held of it)
   --page             measure nothing: write the page and the chart anew from docs/benchmarks.json
 `;
 
@@ -49,18 +55,20 @@ export function benchOptions(args: readonly string[]): BenchOptions | "help" {
   if (given.help) return "help";
   const seconds = given.quick ? 0 : Number(given.seconds ?? (given.peers ? 20 : 12));
   if (!(seconds >= 0 && Number.isFinite(seconds))) throw new UsageError(`--seconds takes a number from 0 up.`);
-  if (given.write && (given.only !== undefined || given.quick))
-    throw new UsageError("--write needs a whole measurement, without --only and --quick.");
+  if (given.write && given.quick) throw new UsageError("--write needs a measurement without --quick.");
   const { only } = given;
   const byId = workloads.filter(({ id }) => id === only);
   const chosen = byId.length > 0 ? byId : workloads.filter(({ name }) => only === undefined || name.includes(only));
-  const real = only === undefined || only === "real" ? "" : chosen.length > 0 ? null : only;
+  const stream = only === undefined || only === "stream";
+  const real = only === undefined || only === "real" ? "" : chosen.length > 0 || stream ? null : only;
   return {
     seconds,
     workloads: only === "real" ? [] : chosen,
     real,
+    stream,
     peers: given.peers ? given["peers-folder"] : null,
     write: given.write,
+    whole: only === undefined,
     page: given.page,
   };
 }

@@ -3,7 +3,8 @@ import type { OpTime } from "./profile.js";
 import { clippedSum, plain } from "./programs.js";
 import { realModelsSection } from "./real-models.js";
 import { type BenchmarkResults, type Measured, medianOf, type PeerTiming, titleOf } from "./results.js";
-import { memoryRatio, targets, twiceAsFast, type Verdict, verdictsOf } from "./targets.js";
+import { fastestWay, type StreamResults } from "./stream.js";
+import { memoryRatio, streamRate, targets, twiceAsFast, type Verdict, verdictsOf } from "./targets.js";
 
 const milliseconds = (value: number) =>
   value < 1 ? value.toFixed(3) : value < 10 ? value.toFixed(2) : value.toFixed(1);
@@ -132,6 +133,26 @@ function section(measured: Measured, number: number): string[] {
   ];
 }
 
+function streamSection(stream: StreamResults): string[] {
+  const rate = (time: number) => (stream.bytes / 1e6 / time).toFixed(2);
+  const reached = streamRate(stream) >= targets.streamRate ? "reached" : "**not reached**";
+  const rows = stream.ways.map(({ name, median, low }) => `| ${name} | ${rate(median)} | ${rate(low)} |`);
+  const runs = stream.runs.map(({ name, median }) => `${name} ${milliseconds(median)} ms`);
+  return [
+    "## All gradients into JavaScript",
+    "",
+    `Of ${titleOf(stream)}: ${megabytes(stream.bytes)} MB. \`reuse\` gives a chunk's memory back when the next is asked for; otherwise each array is new, and the system clears its pages first.`,
+    "",
+    "| how | GB/s, median | best tenth |",
+    "|---|---:|---:|",
+    ...rows,
+    "",
+    `- ${fastestWay}: ${streamRate(stream).toFixed(2)} GB/s (to reach: ${targets.streamRate}): ${reached}`,
+    `- a run: ${runs.join("; ")}`,
+    "",
+  ];
+}
+
 /** Every target, with how many workloads reach it and which do not. */
 function summary(results: BenchmarkResults): string[] {
   const verdicts = results.workloads.map((measured, k) => ({ number: k + 1, found: verdictsOf(measured) }));
@@ -157,6 +178,11 @@ function summary(results: BenchmarkResults): string[] {
     const missed = of.filter(({ reached }) => !reached).map(({ number }) => number);
     return [`| ${text} | ${of.length - missed.length} of ${of.length} | ${missed.join(", ")} |`];
   });
+  const { stream } = results;
+  if (stream) {
+    const reached = streamRate(stream) >= targets.streamRate;
+    rows.push(`| gradients into JavaScript at ${targets.streamRate} GB/s or more | ${reached ? 1 : 0} of 1 |  |`);
+  }
   const twice = twiceAsFast(results);
   const beside =
     twice.of > 0
@@ -184,7 +210,7 @@ function versionsLine({ versions }: BenchmarkResults): string[] {
 
 /** The page, in Markdown. */
 export function page(results: BenchmarkResults): string {
-  const { machine, date, workloads, real } = results;
+  const { machine, date, workloads, real, stream } = results;
   return [
     "# Benchmark",
     "",
@@ -197,6 +223,7 @@ export function page(results: BenchmarkResults): string {
       ? ["![Milliseconds by workload, ours and the peers'](benchmarks.svg)", "", ...summary(results), ""]
       : []),
     ...workloads.flatMap((measured, k) => section(measured, k + 1)),
+    ...(stream ? streamSection(stream) : []),
     ...(real.length > 0 ? [realModelsSection(real)] : []),
   ]
     .join("\n")

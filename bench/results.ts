@@ -4,6 +4,7 @@ import type { Memory } from "./memory.js";
 import type { OpTime } from "./profile.js";
 import type { RealMeasured } from "./real-models.js";
 import type { StepTimings } from "./steps.js";
+import type { StreamResults } from "./stream.js";
 
 export interface Machine {
   readonly processor: string;
@@ -55,6 +56,7 @@ export interface BenchmarkResults {
   readonly versions: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly workloads: readonly Measured[];
   readonly real: readonly RealMeasured[];
+  readonly stream?: StreamResults;
 }
 
 /** "MLP 784-256-10, N=256" */

@@ -1,6 +1,7 @@
 /** What the benchmark is to reach, and whether it does. */
 import { clippedSum, plain } from "./programs.js";
 import { type BenchmarkResults, type Measured, medianOf, type PeerTiming } from "./results.js";
+import { fastestWay, type StreamResults } from "./stream.js";
 
 export const targets = {
   /** Time of norms + clipped sum, beside the plain mean gradient; the residual network has a bound of its own. */
@@ -15,6 +16,8 @@ export const targets = {
   privateStep: { limit: 1.3, on: ["mnist-cnn", "lstm"] as readonly string[] },
   /** Milliseconds that a whole step of the tiny workload takes: next to nothing but overhead. */
   tinyStep: 0.15,
+  /** GB of gradients that come into JavaScript in a second. */
+  streamRate: 5,
 } as const;
 
 export interface Verdict {
@@ -83,4 +86,9 @@ export function verdictsOf(measured: Measured): Verdict[] {
 export function twiceAsFast({ workloads }: BenchmarkResults): { readonly count: number; readonly of: number } {
   const ratios = workloads.map(besidePeers).filter((ratio) => ratio !== undefined);
   return { count: ratios.filter((ratio) => ratio <= targets.peers.half).length, of: ratios.length };
+}
+
+/** GB/s in the median, of the way by which gradients come the fastest. */
+export function streamRate({ bytes, ways }: StreamResults): number {
+  return bytes / 1e6 / medianOf(ways, fastestWay);
 }

@@ -11,6 +11,7 @@ export type { Dots } from "./plan/inner-products.js";
 export type { ProjectOptions } from "./plan/projection.js";
 export type { Reduced, ReducedBatch, ReduceResultOptions, Reduction } from "./plan/reduction.js";
 export type { Moments, NoiseScale } from "./plan/statistics.js";
+export type { Strategy } from "./plan/strategy.js";
 export {
   type ByParameter,
   type ClippedSum,

@@ -34,6 +34,7 @@ interface DataOf {
 export interface Tensor<D extends DType = DType> {
   readonly dtype: D;
   readonly dims: readonly number[];
+  /** No other result's elements; but small results may be views of one buffer, so that `byteOffset` counts. */
   readonly data: DataOf[D];
 }
 

@@ -142,7 +142,8 @@ export class RowsGradient implements Factored {
       operations: this.#received ** 2 * size,
       floats: 4 * t * t,
       dense: false,
-      emit: (build: Build) => notNegative(build, rowProducts(build, this, this)),
+      emit: (build: Build) =>
+        this.#received === 1 ? this.#counted(build) : notNegative(build, rowProducts(build, this, this)),
     };
     const merged = {
       name: "merge rows",
@@ -152,6 +153,12 @@ export class RowsGradient implements Factored {
       emit: (build: Build) => this.#merged(build),
     };
     return [gram, merged, denseNorm(this)];
+  }
+
+  /** Where all positions receive the same: its squared norm, as many times as there are pairs of positions with one row. */
+  #counted(build: Build): Value {
+    const pairs = sumPerSample(build, build.cast(samePlaces(build, this.places, this.places), "float32"));
+    return build.mul(pairs, sumOfSquares(build, this.received));
   }
 
   /** Each cotangent added to that at the first position of the same row: then the rows of a sample differ. */

@@ -24,7 +24,7 @@ export interface AddedRows {
   readonly table: Value | null;
   /** As many as the table's rows have elements. */
   readonly size: number;
-  /** Of any shape, int64. */
+  /** Of any shape, int64; those below 0 count from the end. */
   readonly places: Value;
   /** Rows in the order of their places, each for `repeats` places in a row. */
   readonly rows: Value;
@@ -41,17 +41,20 @@ export function addedRows(value: Value): AddedRows | null {
   return { table: isZero(base) ? null : base, ...starts, ...repeated(beforeReshape(updates), starts.size) };
 }
 
-/** The rows' places, of an index into the table's elements one by one. */
+/** The rows' places, of an index into the table's elements one by one: places `[..., 1]` times R plus `[0 ... R - 1]`. */
 function startsOf(index: Value): Pick<AddedRows, "places" | "size"> | null {
   const sum = nodeOf(beforeReshape(index));
-  const within = constantOf(sum?.inputs[1])?.data ?? [];
-  const product = sum?.inputs[0] ? nodeOf(beforeReshape(sum.inputs[0])) : undefined;
-  const size = within.length;
+  const [starts, within] = sum?.op === "Add" ? sum.inputs : [];
+  const offsets = Array.from(constantOf(within)?.data ?? [], Number);
+  const size = offsets.length;
+  if (!starts || size < 2 || within?.shape.at(-1) !== size || starts.shape.at(-1) !== 1) return null;
+  const product = nodeOf(beforeReshape(starts));
   const factor = constantOf(product?.inputs[1])?.data ?? [];
-  const counts = sum?.op === "Add" && Array.from(within, Number).every((offset, k) => offset === k);
-  const multiplies = product?.op === "Mul" && factor.length === 1 && Number(factor[0]) === size;
   const places = product?.inputs[0];
-  return counts && multiplies && places && size > 1 ? { places: beforeReshape(places), size } : null;
+  const multiplies = product?.op === "Mul" && factor.length === 1 && Number(factor[0]) === size;
+  return multiplies && places && offsets.every((offset, k) => offset === k)
+    ? { places: beforeReshape(places), size }
+    : null;
 }
 
 /** Rows `[N, T, R]` that repeat `[N, 1, R]`. */

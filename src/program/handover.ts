@@ -3,6 +3,7 @@
  * it copies each; it adds rows to a table several times as slowly as JavaScript does. So small outputs are handed over
  * as one, those in another shape as they are, and a table of an embedding's rows as the rows.
  */
+import { PergradError } from "../errors.js";
 import { bindShape, type Dim, elementsOf, factorOf, isBatch } from "../graph/dim.js";
 import { nodeOf, type Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
@@ -139,7 +140,7 @@ function rooted(data: Float32Array): Float32Array {
   return data;
 }
 
-/** The table, to whose row places[p] the row p / repeats was added. */
+/** The table, to whose row places[p] the row p / repeats was added. Throws RUNTIME for a place outside, as the runtime does. */
 function withRows(
   table: Float32Array,
   places: Int32Array,
@@ -147,7 +148,13 @@ function withRows(
   { size, repeats }: { readonly size: number; readonly repeats: number },
 ): Float32Array {
   for (let p = 0; p < places.length; p++) {
-    const to = (places[p] as number) * size;
+    const place = places[p] as number;
+    const to = place * size + (place < 0 ? table.length : 0);
+    if (to < 0 || to + size > table.length)
+      throw new PergradError(
+        "RUNTIME",
+        `A row is added at place ${place}, outside a table of ${table.length / size} rows.`,
+      );
     const from = Math.floor(p / repeats) * size;
     for (let k = 0; k < size; k++) table[to + k] = (table[to + k] as number) + (rows[from + k] as number);
   }

@@ -22,7 +22,7 @@ export interface StreamOptions {
   readonly signal?: AbortSignal;
   /**
    * Whether a chunk's arrays may be taken away (left without elements) when the next chunk is asked for, so that
-   * its memory serves again at once: gradients then come about half as fast again. Default false.
+   * its memory serves again at once: gradients then come several times as fast. Default false.
    */
   readonly reuse?: boolean;
   /** Called after each chunk is computed. */

@@ -60,12 +60,19 @@ describe("interleaved measuring", () => {
   });
 
   it("a slow one leaves after its share; the others have more rounds", async () => {
-    const slow = { name: "slow", run: async () => 200 };
+    const slow = { name: "slow", run: async () => 900 };
     const fast = { name: "fast", run: async () => 10 };
     const [first, second] = await interleave([slow, fast], 2);
     expect(first?.rounds).toBe(3);
     expect(second?.rounds).toBeGreaterThan(3);
-    expect([first?.median, second?.median]).toEqual([200, 10]);
+    expect([first?.median, second?.median]).toEqual([900, 10]);
+  });
+
+  it("a fast one has enough rounds, whatever time others have used up", async () => {
+    const fast = { name: "fast", run: async () => 30 };
+    const middling = { name: "middling", run: async () => 300 };
+    const found = await interleave([fast, middling], 0.001);
+    expect(found.map(({ rounds }) => rounds)).toEqual([25, 10]);
   });
 
   it("one that fails has a time of NaN and does not end the others", async () => {
@@ -123,8 +130,7 @@ describe("options", () => {
     [["--nonsense"], /Unknown option '--nonsense'/],
     [["--seconds", "-1"], /--seconds/],
     [["--seconds=many"], /--seconds takes a number/],
-    [["--write", "--only", "mlp"], /--write needs a whole measurement/],
-    [["--write", "--quick"], /--write needs a whole measurement/],
+    [["--write", "--quick"], /--write needs a measurement without --quick/],
     [["stray"], /Unexpected argument 'stray'/],
   ])("%s is a usage error", (args, message) => {
     expect(() => benchOptions(args)).toThrow(UsageError);

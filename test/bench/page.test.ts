@@ -10,6 +10,28 @@ import { measured, peer, results } from "./results.js";
 const byWhat = (found: ReturnType<typeof verdictsOf>, starts: string) =>
   found.find(({ what }) => what.startsWith(starts));
 
+describe("the rate of gradients into JavaScript", () => {
+  const timing = (name: string, median: number) => ({ name, median, low: median / 2, high: median, rounds: 3 });
+  const stream = (median: number) => ({
+    name: "network",
+    samples: 4,
+    bytes: 100e6,
+    ways: [timing("one run", 50), timing("stream, reuse", median)],
+    runs: [timing("norms", 2)],
+  });
+
+  it("is that of the way that gives memory back, in the median", () => {
+    const found = page({ ...results([]), stream: stream(20) });
+    expect(found).toContain("| stream, reuse | 5.00 | 10.00 |");
+    expect(found).toContain("5.00 GB/s (to reach: 5): reached");
+    expect(page({ ...results([]), stream: stream(20.1) })).toContain("(to reach: 5): **not reached**");
+  });
+
+  it("is left out where it was not measured", () => {
+    expect(page(results([]))).not.toContain("into JavaScript");
+  });
+});
+
 describe("verdicts", () => {
   it("a ratio at the limit is reached, one above is not", () => {
     const at = verdictsOf(measured("mlp", { mean: 100, clipped: 115 }));
