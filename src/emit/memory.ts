@@ -30,6 +30,14 @@ function plus(a: Bytes, b: Bytes, times = 1): Bytes {
   };
 }
 
+export function addBytes(all: readonly Bytes[]): Bytes {
+  return all.reduce((sum, bytes) => plus(sum, bytes), nothing);
+}
+
+export function timesBytes(bytes: Bytes, times: number): Bytes {
+  return plus(nothing, bytes, times);
+}
+
 export function bytesAt({ fixed, perSample, perPair }: Bytes, samples: number): number {
   return fixed + samples * (perSample + samples * perPair);
 }
@@ -259,8 +267,8 @@ function executionMoments(outputs: readonly Value[]): readonly Bytes[] {
  * at the end; after that what JavaScript makes of them.
  * @param allocated bytes that it then allocates
  */
-export function memoryOf(outputs: readonly Value[], allocated = 0): MemoryUse {
-  const results = outputs.reduce((sum, output) => plus(sum, bytesOfValue(output)), nothing);
-  const made = plus(results, { ...nothing, fixed: allocated });
+export function memoryOf(outputs: readonly Value[], allocated = nothing): MemoryUse {
+  const results = addBytes(outputs.map(bytesOfValue));
+  const made = plus(results, allocated);
   return new MemoryUse([...executionMoments(outputs), plus(results, results), made]);
 }

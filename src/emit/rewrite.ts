@@ -9,9 +9,8 @@ import type { Build } from "../ops/build.js";
 import { contract } from "../ops/contract.js";
 import { parseEquation } from "../ops/einsum.js";
 import { definitionOf } from "../ops/registry.js";
+import type { Rule } from "./rule.js";
 import { scatterRules } from "./scatter-rules.js";
-
-export type Rule = (node: Node, build: Build) => Value[] | null;
 
 /** The one element that a constant repeats. */
 function uniform(value: Value | null | undefined): number | undefined {

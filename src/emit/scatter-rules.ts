@@ -3,7 +3,7 @@ import { type Dim, elementsOf, factorOf, type Shape, sameDim, sameShape } from "
 import { constantOf, type Node, nodeOf, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { isZero } from "../ops/table.js";
-import type { Rule } from "./rewrite.js";
+import type { Rule } from "./rule.js";
 
 /** Updates added to zeros at places along one axis, as ScatterElements does, and then seen in another shape. */
 interface Scattered {

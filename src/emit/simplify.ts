@@ -18,7 +18,7 @@ export function simplify(outputs: readonly Value[]): Value[] {
   return cleaned(loopsOnce(outputs, cleaned));
 }
 
-/** What one rule makes may be another's to take up, in a further pass. */
+/** What one rule makes may be another's to take up, in a further pass. Two or three do; rules that undo each other end here. */
 const mostPasses = 6;
 
 function cleaned(outputs: readonly Value[]): Value[] {

@@ -62,7 +62,7 @@ export class RowsGradient implements Factored {
   }
 
   get held(): number {
-    return this.positions + this.#received * this.#size;
+    return this.positions * (this.#size + 1);
   }
 
   /** Positions that differ in what they receive. */

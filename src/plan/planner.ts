@@ -7,6 +7,7 @@ import { defect } from "../errors.js";
 import { cancelling, onlyDense } from "../gradients/cancellation.js";
 import { addCosts, type Cost, cheapest, timesCost, usualBatch } from "../gradients/cost.js";
 import type { DotWay, Factored, GramWay, NormWay, SquaresWay, SumWay, Way } from "../gradients/factored.js";
+import { Outer } from "../gradients/outer.js";
 import { gramWays } from "../gradients/pairs.js";
 import type { Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
@@ -20,6 +21,8 @@ export interface Demands {
   readonly norms: boolean;
   /** The number of sums over the batch: mean, clipped sums. */
   readonly sums: number;
+  /** Whether one of them is without weights. */
+  readonly plainSum: boolean;
   /** The number of vectors that inner products are taken with. */
   readonly dots: number;
   /** Sums over the batch of squared deviations from its mean, element by element. */
@@ -34,12 +37,13 @@ export interface Demands {
 
 /** What several wants ask together. */
 export function allDemands(demands: readonly Partial<Demands>[]): Demands {
-  const any = (key: "gradients" | "norms" | "squares" | "gram" | "strict" | "factors") =>
+  const any = (key: "gradients" | "norms" | "plainSum" | "squares" | "gram" | "strict" | "factors") =>
     demands.some((each) => each[key]);
   const count = (key: "sums" | "dots") => demands.reduce((total, each) => total + (each[key] ?? 0), 0);
   return {
     gradients: any("gradients"),
     norms: any("norms"),
+    plainSum: any("plainSum"),
     squares: any("squares"),
     gram: any("gram"),
     strict: any("strict"),
@@ -247,6 +251,13 @@ export class Plan {
   /** The sum over samples of weights[n], `[N]` or `[]`, times gradient n; null for ones. `[...shape]` */
   weightedSum(parameter: string, weights: Value | null): Value {
     return this.#way(parameter, "sum").emit(build, weights);
+  }
+
+  /** The sum times a number `[]`: of the sum without weights, where there is a product of factors and that is wanted too. */
+  scaledSum(parameter: string, factor: Value): Value {
+    const { gradient } = this.#choice(parameter);
+    if (!this.demands.plainSum || !(gradient instanceof Outer)) return this.weightedSum(parameter, factor);
+    return build.mul(this.weightedSum(parameter, null), factor);
   }
 
   /**

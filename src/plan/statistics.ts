@@ -33,7 +33,7 @@ function mapAll(of: ByParameter, f: (tensor: FloatTensor, name: string) => Float
 export function moments(): Want<Moments> {
   return {
     name: "moments",
-    demands: { sums: 1, squares: true },
+    demands: { sums: 1, plainSum: true, squares: true },
     emit: ({ plan, losses }) => ({
       parts: build.scalar(1, losses),
       ...Object.fromEntries(plan.parameters.flatMap((name) => Object.entries(emitMoments(plan, name)))),
@@ -90,7 +90,7 @@ const squaredNorm = (data: Float32Array) => data.reduce((total, x) => total + x 
 export function noiseScale(): Want<NoiseScale> {
   return {
     name: "noiseScale",
-    demands: { norms: true, sums: 1 },
+    demands: { norms: true, sums: 1, plainSum: true },
     emit: (wanted) => ({
       norms: totalNorm(wanted),
       ...Object.fromEntries(wanted.plan.parameters.map((name) => [`sum/${name}`, wanted.plan.weightedSum(name, null)])),

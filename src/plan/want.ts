@@ -60,7 +60,7 @@ function norms(): Want<Norms> {
 function sum(): Want<ByParameter> {
   return {
     name: "sum",
-    demands: { sums: 1 },
+    demands: { sums: 1, plainSum: true },
     emit: ({ plan }) => each(plan.parameters, (parameter) => plan.weightedSum(parameter, null)),
     read: (returned) => under(returned, ""),
   };
@@ -71,10 +71,11 @@ function mean(): Want<ByParameter> {
   return {
     ...sum(),
     name: "mean",
+    demands: { sums: 1 },
     joining: "mean",
     emit: ({ plan, losses }) => {
       const weight = build.div(build.scalar(1, losses), sampleCount(build));
-      return each(plan.parameters, (parameter) => plan.weightedSum(parameter, weight));
+      return each(plan.parameters, (parameter) => plan.scaledSum(parameter, weight));
     },
   };
 }

@@ -13,7 +13,7 @@ import { build } from "../ops/registry.js";
 import { allDemands, asksOfGradients, Plan } from "../plan/planner.js";
 import type { Preferred, Strategy } from "../plan/strategy.js";
 import type { Wants } from "../plan/want.js";
-import { areSmall, Handover } from "./handover.js";
+import { areSmall, Handover, type HandoverMode } from "./handover.js";
 import type { Objective } from "./objective.js";
 import type { Others } from "./others.js";
 import type { Scalar } from "./scalars.js";
@@ -94,8 +94,17 @@ export function planFor(
   return new Plan(new Map(gradients), total, planOptions);
 }
 
-/** The graph of all that is wanted, cleaned up. */
-export function emit(objective: Objective, plan: Plan, wants: Wants, others: ReadonlyMap<string, Others>): Emitted {
+/**
+ * The graph of all that is wanted, cleaned up.
+ * @param elsewhere whether it is run in a worker thread
+ */
+export function emit(
+  objective: Objective,
+  plan: Plan,
+  wants: Wants,
+  others: ReadonlyMap<string, Others>,
+  elsewhere = false,
+): Emitted {
   const vectors: Vector[] = [];
   const factors: Factor[] = [];
   const scalars: Scalar[] = [];
@@ -138,18 +147,19 @@ export function emit(objective: Objective, plan: Plan, wants: Wants, others: Rea
   const counter = counted ?? expected.find(({ sampleAxis }) => sampleAxis !== null);
   const inputs = expected.map(({ value }) => value).filter((value) => leaves.has(value) || value === counter?.value);
   const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
-  return { inputs, parameters, vectors, factors, scalars, outputs, ...handedOver(outputs) };
+  return { inputs, parameters, vectors, factors, scalars, outputs, ...handedOver(outputs, elsewhere) };
 }
 
 /** Bytes below which a program, planned for the usual batch, is small: its outputs take as long as its operators. */
 const smallProgram = 2 ** 20;
 
-function handedOver(outputs: readonly Output[]): Pick<Emitted, "handover" | "order" | "memory"> {
-  const how = (together: boolean) => {
-    const handover = new Handover(outputs, together);
+/** @param elsewhere in a worker thread: then nothing that takes long is left to the thread that asks */
+function handedOver(outputs: readonly Output[], elsewhere: boolean): Pick<Emitted, "handover" | "order" | "memory"> {
+  const how = (mode: HandoverMode) => {
+    const handover = new Handover(outputs, mode);
     const given = handover.outputs.map(({ value }) => value);
     return { handover, ...frugalOrder(given, handover.allocated) };
   };
-  const apart = how(false);
-  return apart.memory.at(usualBatch) < smallProgram && areSmall(outputs) ? how(true) : apart;
+  const apart = how(elsewhere ? "whole" : "rows");
+  return apart.memory.at(usualBatch) < smallProgram && areSmall(outputs) ? how("together") : apart;
 }

@@ -3,7 +3,8 @@
  * it copies each; it adds rows to a table several times as slowly as JavaScript does. So small outputs are handed over
  * as one, those in another shape as they are, and a table of an embedding's rows as the rows.
  */
-import { PergradError } from "../errors.js";
+import { addBytes, type Bytes, bytesOfValue, timesBytes } from "../emit/memory.js";
+import { defect, PergradError } from "../errors.js";
 import { bindShape, type Dim, elementsOf, factorOf, isBatch } from "../graph/dim.js";
 import { nodeOf, type Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
@@ -12,20 +13,22 @@ import type { Returned } from "../plan/want.js";
 import { sizeOf, type Tensor } from "../tensor.js";
 import type { Output } from "./split.js";
 
-/** A runtime's output under a name of its own. */
+/** A runtime's output. */
 interface Handed {
   readonly name: string;
   readonly value: Value;
 }
 
-/** Where an array comes from: a runtime's output, or the elements of one from `offset` on (times N in `perSample`). */
-interface Piece {
-  readonly value: Value;
-  /** How many results are made of it. */
-  uses: number;
-  /** The name of the runtime's output. */
-  from: string;
-  part?: { readonly offset: Dim; readonly length: Dim };
+/** What a result is made of. */
+interface Piece extends Handed {
+  /** How many results hold its elements, of which each is to have its own. */
+  holders: number;
+}
+
+/** Where a piece's elements are: all of a runtime's output, or `length` from `offset` on. */
+interface Place {
+  readonly from: string;
+  readonly part?: { readonly offset: Dim; readonly length: Dim };
 }
 
 /** How JavaScript makes a result. */
@@ -41,6 +44,14 @@ type Last =
       readonly repeats: number;
     };
 
+/**
+ * - `whole`: each result as it is, but for its shape
+ * - `rows`: what is added to the rows of tables as those rows
+ * - `together`: small results as two outputs, one of what has samples and one of what has not. In a small program the
+ *   microseconds for each output count; in a large one an output made of many would keep much alive.
+ */
+export type HandoverMode = "whole" | "rows" | "together";
+
 /** Elements, of a result without samples, up to which it counts as small; and of one sample's part. */
 const smallFixed = 4096;
 const smallPerSample = 64;
@@ -48,75 +59,97 @@ const smallPerSample = 64;
 export class Handover {
   /** What the runtime is to give. */
   readonly outputs: readonly Handed[];
+  /** Bytes that JavaScript allocates beyond a copy of each. */
+  readonly allocated: Bytes;
   readonly #results: readonly { readonly output: Output; readonly last: Last }[];
+  readonly #places: ReadonlyMap<Piece, Place>;
 
-  /**
-   * @param together all outputs, which are small, as two: the microseconds for each count in a small program. (In a large
-   *   one they do not, and one result made of many would keep much alive.)
-   */
-  constructor(outputs: readonly Output[], together: boolean) {
-    const pieces = new Map<Value, Piece>();
-    const taken = (value: Value): Piece => {
-      const before = beforeReshape(value);
-      const piece = pieces.get(before) ?? { value: before, uses: 0, from: "" };
-      piece.uses += 1;
-      pieces.set(before, piece);
-      return piece;
-    };
-    this.#results = outputs.map((output) => ({ output, last: lastOf(output.value, taken, together) }));
-    const all = [...pieces.values()];
-    this.outputs = (together ? byKind(all) : all.map((piece) => [piece])).map(pack);
+  constructor(outputs: readonly Output[], mode: HandoverMode) {
+    const pieces = new Pieces();
+    this.#results = outputs.map((output) => ({ output, last: lastOf(output, pieces, mode) }));
+    const packs = (mode === "together" ? byKind(pieces.all) : pieces.all.map((piece) => [piece])).map(pack);
+    this.outputs = packs.map(({ handed }) => handed);
+    this.#places = new Map(packs.flatMap(({ places }) => places));
+    this.allocated = addBytes([
+      ...pieces.all.map((piece) => timesBytes(bytesOfValue(piece.value), Math.max(0, piece.holders - 1))),
+      ...this.#results.map(({ output, last }) =>
+        timesBytes(bytesOfValue(output.value), last.kind === "rows" && !last.table ? 1 : 0),
+      ),
+    ]);
   }
 
-  /** Bytes that JavaScript allocates beyond copies of what the runtime gives. */
-  get allocated(): number {
-    return this.#results.reduce((sum, { output, last }) => {
-      const own = last.kind === "rows" && !last.table;
-      return sum + (own ? 4 * factorOf(elementsOf(output.value.shape) ?? 0) : 0);
-    }, 0);
-  }
-
-  /** The program's results, by name, of what the runtime returned. */
+  /** The program's results, by name, of what the runtime returned. Throws RUNTIME. */
   finish(returned: Returned, samples: number): Returned {
     const left = new Map<Piece, number>();
-    /** The elements of a piece, which no other result has. */
-    const take = (piece: Piece): Tensor["data"] => {
-      const data = elementsIn(returned, piece, samples);
-      if (piece.uses === 1) return data;
-      const uses = left.get(piece) ?? piece.uses;
-      left.set(piece, uses - 1);
-      return uses > 1 ? data.slice() : data;
+    const elements: Elements = {
+      read: (piece) => elementsAt(returned, this.#places.get(piece), samples),
+      hold: (piece) => {
+        const data = elements.read(piece);
+        if (piece.holders === 1) return data;
+        const holders = left.get(piece) ?? piece.holders;
+        left.set(piece, holders - 1);
+        return holders > 1 ? data.slice() : data;
+      },
     };
     const results: Record<string, Tensor> = {};
     for (const { output, last } of this.#results) {
       const { dtype, shape } = output.value;
       const dims = bindShape(shape, samples);
-      results[output.name] = { dtype, dims, data: finished(last, dims, take) } as Tensor;
+      results[output.name] = { dtype, dims, data: finished(last, dims, elements) } as Tensor;
     }
     return results;
   }
 }
 
-function elementsIn(returned: Returned, { from, part }: Piece, samples: number): Tensor["data"] {
-  const { data } = returned[from] as Tensor;
-  if (!part) return data;
-  const start = times(part.offset, samples);
-  return data.subarray(start, start + times(part.length, samples));
+/** The elements of pieces: to read, or for a result that no other shares them with. */
+interface Elements {
+  read(piece: Piece): Tensor["data"];
+  hold(piece: Piece): Tensor["data"];
+}
+
+class Pieces {
+  readonly #byValue = new Map<Value, Piece>();
+
+  get all(): Piece[] {
+    return [...this.#byValue.values()];
+  }
+
+  /** @param name where it is new: results' names differ from those of inputs and parameters */
+  read(value: Value, name: string): Piece {
+    const before = beforeReshape(value);
+    const piece = this.#byValue.get(before) ?? { name, value: before, holders: 0 };
+    this.#byValue.set(before, piece);
+    return piece;
+  }
+
+  held(value: Value, name: string): Piece {
+    const piece = this.read(value, name);
+    piece.holders += 1;
+    return piece;
+  }
+}
+
+function elementsAt(returned: Returned, place: Place | undefined, samples: number): Tensor["data"] {
+  const tensor = place && returned[place.from];
+  if (!tensor) throw defect("the runtime returned less than a program's results are made of");
+  if (!place.part) return tensor.data;
+  const start = times(place.part.offset, samples);
+  return tensor.data.subarray(start, start + times(place.part.length, samples));
 }
 
 function times(dim: Dim, samples: number): number {
   return isBatch(dim) ? dim.perSample * samples : dim;
 }
 
-function lastOf(value: Value, taken: (value: Value) => Piece, together: boolean): Last {
-  const added = together ? null : addedRows(value);
+function lastOf({ name, value }: Output, pieces: Pieces, mode: HandoverMode): Last {
+  const added = mode === "rows" ? addedRows(value) : null;
   if (added) {
     const { table, places, rows, size, repeats } = added;
     return {
       kind: "rows",
-      table: table && taken(table),
-      places: taken(build.cast(places, "int32")),
-      rows: taken(rows),
+      table: table && pieces.held(table, name),
+      places: pieces.read(build.cast(places, "int32"), `${name}/places`),
+      rows: pieces.read(rows, `${name}/rows`),
       size,
       repeats,
     };
@@ -124,15 +157,15 @@ function lastOf(value: Value, taken: (value: Value) => Piece, together: boolean)
   const node = nodeOf(beforeReshape(value));
   const [square] = node?.op === "Sqrt" ? node.inputs : [];
   // Of a float32 number, the square root in float64, rounded, is that in float32.
-  if (together && square && nodeOf(square)) return { kind: "squareRoot", piece: taken(square) };
-  return { kind: "same", piece: taken(value) };
+  if (mode === "together" && square && nodeOf(square)) return { kind: "squareRoot", piece: pieces.held(square, name) };
+  return { kind: "same", piece: pieces.held(value, name) };
 }
 
-function finished(last: Last, dims: readonly number[], take: (piece: Piece) => Tensor["data"]): Tensor["data"] {
-  if (last.kind === "same") return take(last.piece);
-  if (last.kind === "squareRoot") return rooted(take(last.piece) as Float32Array);
-  const table = last.table ? (take(last.table) as Float32Array) : new Float32Array(sizeOf(dims));
-  return withRows(table, take(last.places) as Int32Array, take(last.rows) as Float32Array, last);
+function finished(last: Last, dims: readonly number[], { read, hold }: Elements): Tensor["data"] {
+  if (last.kind === "same") return hold(last.piece);
+  if (last.kind === "squareRoot") return rooted(hold(last.piece) as Float32Array);
+  const table = last.table ? (hold(last.table) as Float32Array) : new Float32Array(sizeOf(dims));
+  return withRows(table, read(last.places) as Int32Array, read(last.rows) as Float32Array, last);
 }
 
 function rooted(data: Float32Array): Float32Array {
@@ -181,20 +214,20 @@ function byKind(pieces: readonly Piece[]): Piece[][] {
 }
 
 /** Pieces behind one another; those without samples as rows, which the sums over samples of vectors are already. */
-function pack(pieces: readonly Piece[], index: number): Handed {
+function pack(pieces: readonly Piece[]): { readonly handed: Handed; readonly places: [Piece, Place][] } {
   const [first] = pieces as [Piece];
-  const name = `${index}`;
-  if (pieces.length === 1) {
-    first.from = name;
-    return { name, value: first.value };
-  }
+  const { name } = first;
+  if (pieces.length === 1) return { handed: first, places: [[first, { from: name }]] };
   let end = 0;
-  const flat = pieces.map((piece) => {
+  const places = pieces.map((piece): [Piece, Place] => {
     const length = elementsOf(piece.value.shape) as Dim;
-    piece.from = name;
-    piece.part = { offset: isBatch(length) ? { perSample: end } : end, length };
+    const offset = isBatch(length) ? { perSample: end } : end;
     end += factorOf(length);
-    return build.reshape(piece.value, isBatch(length) ? [length] : [1, length]);
+    return [piece, { from: name, part: { offset, length } }];
   });
-  return { name, value: build.concat(flat, flat[0]?.shape.length === 2 ? 1 : 0) };
+  const flat = pieces.map(({ value }) => {
+    const length = elementsOf(value.shape) as Dim;
+    return build.reshape(value, isBatch(length) ? [length] : [1, length]);
+  });
+  return { handed: { name, value: build.concat(flat, (flat[0]?.shape.length ?? 1) - 1) }, places };
 }

@@ -92,9 +92,10 @@ export class Program<W extends Wants> {
     const objective = objectiveOf(model, options);
     const others = await compileOthers(model, options);
     try {
+      const elsewhere = options.workers !== undefined && options.workers !== false;
       const { plan, emitted } = withinBudget((preferred) => {
         const own = planFor(objective, options.want, options, preferred);
-        return { plan: own, emitted: emit(objective, own, options.want, others) };
+        return { plan: own, emitted: emit(objective, own, options.want, others, elsewhere) };
       }, options.memoryBudget);
       const { handover, order } = emitted;
       const bytes = encodeModel({ inputs: inputsOf(emitted), outputs: handover.outputs, order });
@@ -121,6 +122,8 @@ export class Program<W extends Wants> {
   /**
    * Computes what is wanted for one batch of any size, 0 included. With a `memoryBudget` or a `microbatch` in
    * parts, one after another, if need be: results are the same but for rounding.
+   * Results are the caller's, and no two share elements; but those of a small program may be views of one buffer
+   * (`byteOffset` counts): copy one with `slice` before its buffer is transferred to another thread.
    * @param data the model's inputs by name, and `target` where the loss has one; samples along each one's sample axis
    * Throws MISSING_TENSOR, INVALID_ARGUMENT, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE,
    * NOT_FINITE, MEMORY_BUDGET.

@@ -1,13 +1,27 @@
 /** What JavaScript makes of the runtime's outputs is what the program's file gives by itself. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { losses, type Model, nn, type Program, perSample, type Tensor, type Want, want } from "../../src/index.js";
+import { leaf } from "../../src/graph/value.js";
+import { nodesBefore } from "../../src/graph/walk.js";
+import {
+  losses,
+  type Model,
+  nn,
+  type Program,
+  perSample,
+  type Tensor,
+  type Want,
+  type Wants,
+  want,
+} from "../../src/index.js";
+import { encodeModel } from "../../src/onnx/encode.js";
+import { build } from "../../src/ops/registry.js";
 import { emit, planFor } from "../../src/program/emitted.js";
+import { Handover } from "../../src/program/handover.js";
 import { objectiveOf } from "../../src/program/objective.js";
 import { nodeRuntime } from "../../src/run/node.js";
 import { expectClose } from "../support/per-sample.js";
 import "../support/seed.js";
-import { nodesBefore } from "../../src/graph/walk.js";
 
 const wants = {
   norms: want.norms(),
@@ -132,4 +146,116 @@ it("no two results hold the same memory", async () => {
     });
     await program.release();
   }
+});
+
+describe("what only looks like rows added to a table", () => {
+  const index = (data: readonly number[]): Tensor<"int64"> => {
+    return { dtype: "int64", dims: [data.length], data: BigInt64Array.from(data, BigInt) };
+  };
+  /** A model whose output adds x to 3,000 rows of 4 zeros, at places made of `starts` of the dimensions `dims`. */
+  const adding = (starts: readonly number[], dims: readonly number[]) => {
+    const places = build.constant({ ...index(starts), dims });
+    const added = build.add(build.mul(places, build.ints([4], [])), build.ints([0, 1, 2, 3]));
+    const weight = leaf("w", { dtype: "float32", shape: added.shape }, { kind: "parameter" });
+    const flat = [added.shape.map(Number).reduce((a, b) => a * b, 1)];
+    const table = build.op(
+      "ScatterElements",
+      [build.zeros([12_000], "float32"), build.reshape(added, flat), build.reshape(weight, flat)],
+      { axis: 0, reduction: "add" },
+    );
+    return { table, weight, size: flat[0] ?? 0 };
+  };
+  const finish = async (starts: readonly number[], dims: readonly number[]) => {
+    const { table, weight, size } = adding(starts, dims);
+    const output = { name: "table", value: table, joining: { kind: "shared" } } as const;
+    const handover = new Handover([output], "rows");
+    const feeds = {
+      w: {
+        dtype: "float32",
+        dims: weight.shape.map(Number),
+        data: Float32Array.from({ length: size }, (_, k) => k + 1),
+      } as Tensor,
+    };
+    const run = async (outputs: Parameters<typeof encodeModel>[0]["outputs"]) => {
+      const session = await nodeRuntime.load(encodeModel({ inputs: [weight], outputs }));
+      try {
+        return await session.run(feeds);
+      } finally {
+        await session.release();
+      }
+    };
+    const whole = async () => (await run([output])).table?.data;
+    const finished = async () => handover.finish(await run(handover.outputs), 1).table?.data;
+    return { handed: handover.outputs.length, whole, finished };
+  };
+
+  it("places of elements one by one", async () => {
+    const { handed, whole, finished } = await finish([5, 700, 5, 9], [4]);
+    expect(handed).toBe(1);
+    expect(await finished()).toEqual(await whole());
+  });
+
+  it("places that count from the end", async () => {
+    const { handed, whole, finished } = await finish([-1, 5, -3000], [3, 1]);
+    expect(handed).toBe(2);
+    expect(await finished()).toEqual(await whole());
+  });
+
+  it.each([3000, -3001])("a place outside, %d, is an error as it is to the runtime", async (place) => {
+    const { whole, finished } = await finish([place], [1, 1]);
+    await expect(whole()).rejects.toMatchObject({ code: "RUNTIME" });
+    await expect(finished()).rejects.toMatchObject({ code: "RUNTIME" });
+  });
+});
+
+it("an index that only the gradient reads is checked", async () => {
+  const shape = { x: { shape: ["N", 2], dtype: "int64" } } as const;
+  const linear = nn.trace(shape, { table: nn.normal([3000, 8], 1) }, ({ x }, { table }) => ({
+    loss: table.gather(x).sum([1, 2]),
+  }));
+  const program = await perSample(linear, { loss: losses.output(), want: { sum: want.sum() } });
+  const x: Tensor = { dtype: "int64", dims: [1, 2], data: BigInt64Array.of(3n, 3000n) };
+  await expect(program.run({ x })).rejects.toMatchObject({ code: "RUNTIME" });
+  await program.release();
+});
+
+it("inputs and parameters may have any names", async () => {
+  const model = nn.trace({ "0": ["N", 3] }, { "1": nn.normal([3], 1), "2": nn.normal([3], 1) }, (inputs, parts) => {
+    const { "0": x } = inputs;
+    return { loss: x.mul(parts["1"]).add(parts["2"]).square().sum([1]) };
+  });
+  const program: AnyProgram = await perSample(model, { loss: losses.output(), want: wants });
+  const x: Tensor = { dtype: "float32", dims: [2, 3], data: Float32Array.of(1, 2, 3, 4, 5, 6) };
+  expect(tensorsIn(await program.run({ "0": x })).length).toBeGreaterThan(5);
+  await program.release();
+});
+
+it("what runs in a worker thread leaves no rows to the thread that asks", () => {
+  const objective = objectiveOf(model(large), { loss: losses.output() });
+  const names = (elsewhere: boolean) =>
+    emit(objective, planFor(objective, wants, {}), wants, new Map(), elsewhere).handover.outputs.map(
+      ({ name }) => name,
+    );
+  expect(names(false).some((name) => name.endsWith("/rows"))).toBe(true);
+  expect(names(true).some((name) => name.endsWith("/rows"))).toBe(false);
+});
+
+it("the copies of what several results hold are counted", () => {
+  const objective = objectiveOf(nn.model(nn.linear(300, 40)), { loss: losses.crossEntropy() });
+  const memory = (wanted: Wants) => emit(objective, planFor(objective, wanted, {}), wanted, new Map()).memory.at(64);
+  const results = 4 * 64 * (300 * 40 + 40);
+  const gradients = () => want.gradients();
+  const four = { a: gradients(), b: gradients(), c: gradients(), d: gradients() };
+  expect(memory(four)).toBeGreaterThanOrEqual(4 * results);
+});
+
+it("a mean beside a sum is made of the sum", () => {
+  const objective = objectiveOf(nn.model(nn.sequential(nn.linear(784, 1024), nn.relu(), nn.linear(1024, 10))), {
+    loss: losses.crossEntropy(),
+  });
+  const products = (wanted: Wants) =>
+    nodesBefore(emit(objective, planFor(objective, wanted, {}), wanted, new Map()).order).filter(({ op }) =>
+      ["MatMul", "Gemm"].includes(op),
+    ).length;
+  expect(products({ sum: want.sum(), mean: want.mean() })).toBe(products({ sum: want.sum() }));
 });
