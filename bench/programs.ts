@@ -1,5 +1,5 @@
 /** What of ours is compared: the programs, the streamed gradients and the loop. */
-import { type Program, perSample, type Tensor, type Want, want } from "../src/index.js";
+import { type Program, perSample, type Tensor, type Wants, want } from "../src/index.js";
 import { takeSamples } from "../src/samples.js";
 import { type Alternative, timed } from "./measure.js";
 import type { Workload } from "./workloads.js";
@@ -27,10 +27,10 @@ export const programNames = Object.keys(wanted) as readonly ProgramName[];
 
 const streamed: ProgramName = "all gradients, streamed";
 
-type AnyProgram = Program<Readonly<Record<string, Want<unknown>>>>;
+type AnyProgram = Program<Wants>;
 
 export function compileProgram({ model, loss }: Workload, name: ProgramName): Promise<AnyProgram> {
-  return perSample<Readonly<Record<string, Want<unknown>>>>(model, { loss, want: wanted[name] });
+  return perSample<Wants>(model, { loss, want: wanted[name] });
 }
 
 /** Numbers in all parameters. */

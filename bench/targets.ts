@@ -26,8 +26,7 @@ export interface Verdict {
   readonly value: number;
   readonly limit: number;
   readonly reached: boolean;
-  /** "times" or "ms". */
-  readonly unit: "times" | "ms";
+  readonly unit: "times" | "ms" | "GB/s";
 }
 
 function verdict(what: string, value: number, limit: number, unit: Verdict["unit"] = "times"): Verdict {
@@ -88,7 +87,8 @@ export function twiceAsFast({ workloads }: BenchmarkResults): { readonly count: 
   return { count: ratios.filter((ratio) => ratio <= targets.peers.half).length, of: ratios.length };
 }
 
-/** GB/s in the median, of the way by which gradients come the fastest. */
-export function streamRate({ bytes, ways }: StreamResults): number {
-  return bytes / 1e6 / medianOf(ways, fastestWay);
+/** The rate, in the median, of the way by which gradients come the fastest: at least the limit. */
+export function streamVerdict({ bytes, ways }: StreamResults): Verdict {
+  const [value, limit] = [bytes / 1e6 / medianOf(ways, fastestWay), targets.streamRate];
+  return { what: fastestWay, value, limit, reached: value >= limit, unit: "GB/s" };
 }

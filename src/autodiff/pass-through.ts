@@ -7,8 +7,9 @@ import { Dense } from "../gradients/dense.js";
 import { addCosts, cheapest, type Factored, sizeOfGradient } from "../gradients/factored.js";
 import { Outer } from "../gradients/outer.js";
 import { Sum, sumOf } from "../gradients/sum.js";
+import { isZero } from "../graph/behind.js";
 import { sameShape } from "../graph/dim.js";
-import { constantOf, type Node, nodeOf, type Value } from "../graph/value.js";
+import { type Node, nodeOf, type Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore } from "../graph/walk.js";
 import type { Build } from "../ops/build.js";
 import type { LinearStep } from "../ops/definition.js";
@@ -162,15 +163,6 @@ function settled(build: Build, gradient: Factored): Factored {
     );
   }
   return gradient instanceof Outer && gradient.narrow <= 1 ? Dense.of(build, gradient) : gradient;
-}
-
-/** Whether a value is all zeros, for certain. */
-function isZero(value: Value | null): boolean {
-  if (!value) return false;
-  const node = nodeOf(value);
-  if (node?.op === "Expand" || node?.op === "Reshape") return isZero(node.inputs[0] ?? null);
-  const data = constantOf(value)?.data;
-  return data?.every((element: number | bigint) => Number(element) === 0) ?? false;
 }
 
 /**

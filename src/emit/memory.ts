@@ -4,6 +4,7 @@
  * views share what they look at, element-wise operators write over an input that nothing else reads, and a tensor
  * takes the place of a dead one of the same shape.
  */
+import { reshapes } from "../graph/behind.js";
 import { isBatch, type Shape, sameShape } from "../graph/dim.js";
 import type { Node, Value } from "../graph/value.js";
 import { nodesBefore, presentInputs } from "../graph/walk.js";
@@ -99,7 +100,7 @@ export function executionOrder(outputs: readonly Value[]): Node[] {
   return order;
 }
 
-const views = new Set(["Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"]);
+const views = new Set([...reshapes, "Identity"]);
 
 /** Operators that may write their result over an input of the same shape. */
 const inPlace = new Set(

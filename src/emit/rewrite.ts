@@ -3,22 +3,15 @@
  * cheaper values that equal its outputs, or null where it does not apply.
  */
 import { PergradError } from "../errors.js";
+import { reshapes, uniform } from "../graph/behind.js";
 import { type Dim, sameShape } from "../graph/dim.js";
-import { constantOf, type Node, nodeOf, type Value } from "../graph/value.js";
+import { type Node, nodeOf, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { contract } from "../ops/contract.js";
 import { parseEquation } from "../ops/einsum.js";
 import { definitionOf } from "../ops/registry.js";
 import type { Rule } from "./rule.js";
 import { scatterRules } from "./scatter-rules.js";
-
-/** The one element that a constant repeats. */
-function uniform(value: Value | null | undefined): number | undefined {
-  const data = constantOf(value)?.data;
-  if (!data || data.length === 0) return undefined;
-  const first = data[0];
-  return data.every((element: number | bigint) => element === first) ? Number(first) : undefined;
-}
 
 const output = (node: Node): Value => node.outputs[0] as Value;
 const input = (node: Node, index: number): Value => node.inputs[index] as Value;
@@ -71,7 +64,7 @@ const identity: Rule = (node, build) => {
 const views: Rule = (node, build) => {
   const x = node.inputs[0];
   if (!x) return null;
-  if (node.op === "Reshape" || node.op === "Squeeze" || node.op === "Unsqueeze" || node.op === "Flatten") {
+  if (reshapes.includes(node.op)) {
     const before = nodeOf(x);
     if (before?.op === "Expand" && isSingle(input(before, 0)))
       return [build.expand(build.reshape(input(before, 0), []), output(node).shape)];

@@ -1,8 +1,8 @@
 /** Rewriting rules for rows that are added to zeros: what is done to the sum can be done to less. */
+import { isZero } from "../graph/behind.js";
 import { type Dim, elementsOf, factorOf, type Shape, sameDim, sameShape } from "../graph/dim.js";
 import { constantOf, type Node, nodeOf, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
-import { isZero } from "../ops/table.js";
 import type { Rule } from "./rule.js";
 
 /** Updates added to zeros at places along one axis, as ScatterElements does, and then seen in another shape. */

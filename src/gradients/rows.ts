@@ -157,15 +157,18 @@ export class RowsGradient implements Factored {
 
   /** Where all positions receive the same: its squared norm, as many times as there are pairs of positions with one row. */
   #counted(build: Build): Value {
-    const pairs = sumPerSample(build, build.cast(samePlaces(build, this.places, this.places), "float32"));
-    return build.mul(pairs, sumOfSquares(build, this.received));
+    return build.mul(sumPerSample(build, this.#same(build)), sumOfSquares(build, this.received));
   }
 
   /** Each cotangent added to that at the first position of the same row: then the rows of a sample differ. */
   #merged(build: Build): Value {
-    const same = build.cast(samePlaces(build, this.places, this.places), "float32");
-    const first = build.op("ArgMax", [same], { axis: 2, keepdims: 0 });
+    const first = build.op("ArgMax", [this.#same(build)], { axis: 2, keepdims: 0 });
     return sumOfSquares(build, scatterPerSample(build, first, this.cotangents, this.positions));
+  }
+
+  /** 1 where two positions of a sample hold the same row, else 0: `[N, T, T]`. */
+  #same(build: Build): Value {
+    return build.cast(samePlaces(build, this.places, this.places), "float32");
   }
 
   weightedSums(): readonly SumWay[] {

@@ -1,6 +1,7 @@
 /** Rows added into a table: as ONNX Runtime does it, and, read back from such a graph, what is added where. */
+import { beforeReshape, isZero } from "../graph/behind.js";
 import { type Dim, isBatch, multiply, sameShape } from "../graph/dim.js";
-import { constantOf, type Node, nodeOf, type Value } from "../graph/value.js";
+import { constantOf, nodeOf, type Value } from "../graph/value.js";
 import type { Build } from "./build.js";
 
 /**
@@ -71,21 +72,4 @@ export function beforeRepeated(value: Value): Value {
   const [once] = node?.op === "Expand" ? node.inputs : [];
   const [samples, , size] = value.shape as [Dim, Dim, Dim];
   return once && value.shape.length === 3 && sameShape(once.shape, [samples, 1, size]) ? once : value;
-}
-
-const reshapes = ["Reshape", "Squeeze", "Unsqueeze", "Flatten"];
-
-/** The value that is only seen in another shape; not where it is fed. */
-export function beforeReshape(value: Value): Value {
-  const node = nodeOf(value);
-  const from = node && reshapes.includes(node.op) ? node.inputs[0] : null;
-  return from && nodeOf(from) ? beforeReshape(from) : value;
-}
-
-/** Zeros, perhaps as many as the batch asks for. */
-export function isZero(value: Value | null | undefined): boolean {
-  const node: Node | undefined = value ? nodeOf(value) : undefined;
-  if (node?.op === "Expand") return isZero(node.inputs[0]);
-  const data = constantOf(value)?.data;
-  return data !== undefined && data.length > 0 && data.every((element: number | bigint) => Number(element) === 0);
 }

@@ -12,7 +12,7 @@ import { gramWays } from "../gradients/pairs.js";
 import type { Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
-import { spared } from "./sparing.js";
+import { type Alternatives, spared } from "./sparing.js";
 import { Asked, type Preferred, type Question, questions, type Strategy } from "./strategy.js";
 
 /** What the wants of a program ask of every parameter. */
@@ -37,17 +37,17 @@ export interface Demands {
 
 /** What several wants ask together. */
 export function allDemands(demands: readonly Partial<Demands>[]): Demands {
-  const any = (key: "gradients" | "norms" | "plainSum" | "squares" | "gram" | "strict" | "factors") =>
+  const some = (key: "gradients" | "norms" | "plainSum" | "squares" | "gram" | "strict" | "factors") =>
     demands.some((each) => each[key]);
   const count = (key: "sums" | "dots") => demands.reduce((total, each) => total + (each[key] ?? 0), 0);
   return {
-    gradients: any("gradients"),
-    norms: any("norms"),
-    plainSum: any("plainSum"),
-    squares: any("squares"),
-    gram: any("gram"),
-    strict: any("strict"),
-    factors: any("factors"),
+    gradients: some("gradients"),
+    norms: some("norms"),
+    plainSum: some("plainSum"),
+    squares: some("squares"),
+    gram: some("gram"),
+    strict: some("strict"),
+    factors: some("factors"),
     sums: count("sums"),
     dots: count("dots"),
   };
@@ -133,49 +133,38 @@ export function choose(
   demands: Demands,
   { samples = usualBatch, strategy = {} }: PlanOptions = {},
 ): Choice {
-  return chosen(parameter, gradient, demands, new Asked(strategy, [parameter]), samples);
+  return alternatives(parameter, gradient, demands, new Asked(strategy, [parameter]), samples).fastest;
 }
 
-function chosen(parameter: string, gradient: Factored, demands: Demands, asked: Asked, samples: number): Choice {
-  return fastest(parameter, gradient, demands, (n) => combinations(parameter, gradient, demands, asked, n), samples);
-}
-
-/** The cheapest of those that multiply nothing out; null where there are none, or gradients are wanted themselves. */
-function sparing(
+/** The cheapest combination, and the cheapest of those that multiply nothing out: not where gradients themselves are wanted. */
+function alternatives(
   parameter: string,
   gradient: Factored,
   demands: Demands,
   asked: Asked,
   samples: number,
-): Choice | null {
-  const priced = (n: number) =>
-    combinations(parameter, gradient, demands, asked, n).filter((ways) =>
-      questions.every((each) => !ways[each]?.dense),
-    );
-  return demands.gradients || priced(samples).length === 0
-    ? null
-    : fastest(parameter, gradient, demands, priced, samples);
-}
-
-function fastest(
-  parameter: string,
-  gradient: Factored,
-  demands: Demands,
-  priced: (samples: number) => readonly Priced[],
-  samples: number,
-): Choice {
-  const usual = priced(samples);
-  const best = cheapest(usual, samples);
-  // Only products of pairs cost more for each sample the more there are.
-  const bestOf = (n: number) => cheapest(demands.gram ? priced(n) : usual, n);
+): Alternatives {
+  const all = (n: number) => combinations(parameter, gradient, demands, asked, n);
+  const few = (found: readonly Priced[]) => found.filter((ways) => questions.every((each) => !ways[each]?.dense));
+  const usual = all(samples);
+  const choice = (among: (found: readonly Priced[]) => readonly Priced[]): Choice => {
+    const found = among(usual);
+    const best = cheapest(found, samples);
+    // Only products of pairs cost more for each sample the more there are.
+    const at = (n: number) => (demands.gram ? among(all(n)) : found);
+    return {
+      ...best,
+      parameter,
+      gradient,
+      // Only explain() asks.
+      get holds() {
+        return rangeOf((n) => sameWays(cheapest(at(n), n), best), samples);
+      },
+    };
+  };
   return {
-    ...best,
-    parameter,
-    gradient,
-    // Only explain() asks.
-    get holds() {
-      return rangeOf((n) => sameWays(bestOf(n), best), samples);
-    },
+    fastest: choice((found) => found),
+    sparing: demands.gradients || few(usual).length === 0 ? null : choice(few),
   };
 }
 
@@ -215,10 +204,7 @@ export class Plan {
     const { samples = usualBatch, strategy = {}, preferred = {} } = options;
     const asked = new Asked(strategy, [...gradients.keys()], preferred);
     asked.requireKnown(namesOf(gradients.values(), demands));
-    const all = [...gradients].map(([name, gradient]) => ({
-      fastest: chosen(name, gradient, demands, asked, samples),
-      sparing: sparing(name, gradient, demands, asked, samples),
-    }));
+    const all = [...gradients].map(([name, gradient]) => alternatives(name, gradient, demands, asked, samples));
     this.choices = new Map(spared(all, samples).map((choice) => [choice.parameter, choice]));
   }
 

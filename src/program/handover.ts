@@ -5,10 +5,11 @@
  */
 import { addBytes, type Bytes, bytesOfValue, timesBytes } from "../emit/memory.js";
 import { defect, PergradError } from "../errors.js";
+import { beforeReshape } from "../graph/behind.js";
 import { bindShape, type Dim, elementsOf, factorOf, isBatch } from "../graph/dim.js";
 import { nodeOf, type Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
-import { addedRows, beforeReshape } from "../ops/table.js";
+import { addedRows } from "../ops/table.js";
 import type { Returned } from "../plan/want.js";
 import { sizeOf, type Tensor } from "../tensor.js";
 import type { Output } from "./split.js";

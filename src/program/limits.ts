@@ -1,4 +1,5 @@
 /** Bounds that a model's operators put on what is fed to them. */
+import { reshapes } from "../graph/behind.js";
 import { type Node, nodeOf, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { intAttribute } from "../ops/checks.js";
@@ -13,7 +14,7 @@ function stepsOf(node: Node): number {
 /** What a value holds the elements of, changed in nothing but dtype and shape. */
 function sourceOf(value: Value): Value {
   const node = nodeOf(value);
-  const keeps = node && ["Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten"].includes(node.op);
+  const keeps = node && ["Identity", "Cast", ...reshapes].includes(node.op);
   const before = keeps ? node.inputs[0] : null;
   return before ? sourceOf(before) : value;
 }

@@ -1,4 +1,5 @@
 /** Runs of more samples than memory holds at once: microbatches, and how their results become those of one run. */
+import { addTo, times } from "../accumulate.js";
 import { PergradError } from "../errors.js";
 import { isBody } from "../graph/body.js";
 import { bindShape, factorOf, isBatch } from "../graph/dim.js";
@@ -133,8 +134,10 @@ export class Joined {
     for (const { name, value, joining } of this.outputs) {
       const sum = this.#sums.get(name);
       if (!sum) continue;
-      if (joining.kind === "mean") scale(sum, 1 / Math.max(1, samples));
-      const data = new (arrayOf(value.dtype) as Float32ArrayConstructor)(sum);
+      const data =
+        joining.kind === "mean"
+          ? times(sum, 1 / Math.max(1, samples))
+          : new (arrayOf(value.dtype) as Float32ArrayConstructor)(sum);
       this.#tensors.set(name, { dtype: value.dtype, dims: bindShape(value.shape, samples), data } as Tensor);
       this.#sums.delete(name);
     }
@@ -150,7 +153,7 @@ export class Joined {
   #accumulate(name: string, { data }: Tensor, weight: number): void {
     const part = data as Float32Array;
     const sum = this.#sums.get(name) ?? new Float64Array(part.length);
-    for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + weight * (part[i] as number);
+    addTo(sum, part, weight);
     this.#sums.set(name, sum);
   }
 
@@ -177,8 +180,4 @@ export class Joined {
     this.#tensors.set(name, made);
     return made;
   }
-}
-
-function scale(data: Float64Array, factor: number): void {
-  for (let i = 0; i < data.length; i++) data[i] = (data[i] as number) * factor;
 }

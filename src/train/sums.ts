@@ -1,4 +1,5 @@
 /** Sums over the microbatches of a step, in float64. */
+import { addTo, times } from "../accumulate.js";
 import type { ByParameter } from "../plan/wanted.js";
 import { sizeOf } from "../tensor.js";
 import type { Parameters } from "./optimiser.js";
@@ -30,12 +31,6 @@ export class Sums {
   }
 }
 
-// Loops over many numbers have a function of their own: engines compile them sooner, and better.
-
-function addTo(sum: Float64Array, part: Float32Array): void {
-  for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + (part[i] as number);
-}
-
 export function allFinite(parts: ByParameter): boolean {
   return Object.values(parts).every(({ data }) => finite(data));
 }
@@ -50,12 +45,6 @@ function finite(data: Float32Array): boolean {
 /** Each sum times a factor. */
 export function scaled(sums: ReadonlyMap<string, Float64Array>, factor: number): Map<string, Float32Array> {
   return new Map([...sums].map(([name, sum]) => [name, times(sum, factor)]));
-}
-
-function times(sum: Float64Array, factor: number): Float32Array {
-  const result = new Float32Array(sum.length);
-  for (let i = 0; i < sum.length; i++) result[i] = (sum[i] as number) * factor;
-  return result;
 }
 
 /** Gradients of the parameters' shapes. */

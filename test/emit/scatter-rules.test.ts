@@ -29,6 +29,11 @@ async function bothWays(inputs: readonly Value[], value: Value, feeds: Record<st
   return { found: await Promise.all(found), cleaned };
 }
 
+/** Updates added to zeros. */
+function added(dims: readonly number[], axis: number, places: Value, updates: Value): Value {
+  return build.op("ScatterElements", [build.zeros(dims, "float32"), places, updates], { axis, reduction: "add" });
+}
+
 interface Drawn {
   readonly dims: number[];
   readonly axis: number;
@@ -63,8 +68,7 @@ it.each(Object.entries(forms))("%s", async (_, form) => {
       input("x", flat ? [sizeOf(dims)] : dims),
     ];
     const y = input("y", flat ? [1] : dims.map(() => 1));
-    const zeros = build.zeros(dims, "float32");
-    const scattered = build.op("ScatterElements", [zeros, places, updates], { axis, reduction: "add" });
+    const scattered = added(dims, axis, places, updates);
     const value = form(flat ? build.reshape(scattered, [sizeOf(dims)]) : scattered, x, y);
     const data = BigInt64Array.from({ length: sizeOf(own) }, (_, k) => BigInt((k * 5) % (dims[axis] as number)));
     const feeds = {
@@ -90,10 +94,7 @@ it.each(Object.entries(forms))("%s", async (_, form) => {
 
 it("a sum along the places' axis reads the updates alone; along another, the table", async () => {
   const [places, updates] = [input("places", [2, 3], "int64"), input("updates", [2, 3])];
-  const scattered = build.op("ScatterElements", [build.zeros([2, 4], "float32"), places, updates], {
-    axis: 1,
-    reduction: "add",
-  });
+  const scattered = added([2, 4], 1, places, updates);
   const feeds = {
     places: { dtype: "int64", dims: [2, 3], data: BigInt64Array.of(0n, 0n, 3n, 1n, 2n, 1n) } as Tensor,
     updates: floats([2, 3], 4),
@@ -114,20 +115,14 @@ it("a sum along the places' axis reads the updates alone; along another, the tab
 
 it("no zeros are written for what a tensor is added to", () => {
   const [places, updates, x] = [input("places", [3], "int64"), input("updates", [3]), input("x", [5])];
-  const scattered = build.op("ScatterElements", [build.zeros([5], "float32"), places, updates], {
-    axis: 0,
-    reduction: "add",
-  });
+  const scattered = added([5], 0, places, updates);
   const [value] = simplify([build.add(scattered, x)]);
   expect(nodesBefore([value as Value]).map(({ op }) => op)).toEqual(["ScatterElements"]);
 });
 
 it("updates that cover only part of the other axes are not summed alone", async () => {
   const [places, updates] = [input("places", [1, 2], "int64"), input("updates", [1, 2])];
-  const scattered = build.op("ScatterElements", [build.zeros([3, 4], "float32"), places, updates], {
-    axis: 1,
-    reduction: "add",
-  });
+  const scattered = added([3, 4], 1, places, updates);
   const feeds = {
     places: { dtype: "int64", dims: [1, 2], data: BigInt64Array.of(1n, 1n) } as Tensor,
     updates: floats([1, 2], 4),

@@ -3,17 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { leaf } from "../../src/graph/value.js";
 import { nodesBefore } from "../../src/graph/walk.js";
-import {
-  losses,
-  type Model,
-  nn,
-  type Program,
-  perSample,
-  type Tensor,
-  type Want,
-  type Wants,
-  want,
-} from "../../src/index.js";
+import { losses, type Model, nn, type Program, perSample, type Tensor, type Wants, want } from "../../src/index.js";
 import { encodeModel } from "../../src/onnx/encode.js";
 import { build } from "../../src/ops/registry.js";
 import { emit, planFor } from "../../src/program/emitted.js";
@@ -30,7 +20,7 @@ const wants = {
   sum: want.sum(),
   losses: want.losses(),
 };
-type AnyProgram = Program<Readonly<Record<string, Want<unknown>>>>;
+type AnyProgram = Program<Wants>;
 
 interface Table {
   readonly rows: number;

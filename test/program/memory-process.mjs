@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { losses, nn, perSample, want } from "../../dist/src/index.js";
 
+const conv = (inputs, outputs) => [nn.conv2d(inputs, outputs, 3, { padding: 1 }), nn.relu()];
 const normal = { input: undefined, seed: 0 };
 const models = {
   mlp: () => ({
@@ -20,13 +21,10 @@ const models = {
   cnn: () => ({
     model: nn.model(
       nn.sequential(
-        nn.conv2d(3, 32, 3, { padding: 1 }),
-        nn.relu(),
-        nn.conv2d(32, 32, 3, { padding: 1 }),
-        nn.relu(),
+        ...conv(3, 32),
+        ...conv(32, 32),
         nn.avgPool2d(2),
-        nn.conv2d(32, 64, 3, { padding: 1 }),
-        nn.relu(),
+        ...conv(32, 64),
         nn.avgPool2d(2),
         nn.flatten(),
         nn.linear(64 * 4 * 4, 10),
@@ -39,15 +37,7 @@ const models = {
   // Unfolded by blocks.
   images: () => ({
     model: nn.model(
-      nn.sequential(
-        nn.conv2d(3, 16, 3, { padding: 1 }),
-        nn.relu(),
-        nn.conv2d(16, 32, 3, { padding: 1 }),
-        nn.relu(),
-        nn.adaptiveAvgPool(1),
-        nn.flatten(),
-        nn.linear(32, 10),
-      ),
+      nn.sequential(...conv(3, 16), ...conv(16, 32), nn.adaptiveAvgPool(1), nn.flatten(), nn.linear(32, 10)),
       { ...normal, input: { x: ["N", 3, 96, 96] } },
     ),
     shape: [3, 96, 96],

@@ -11,7 +11,7 @@ import {
   perSample,
   type Tensor,
   type Traced,
-  type Want,
+  type Wants,
   want,
 } from "../../src/index.js";
 import { expectClose, numbers } from "../support/per-sample.js";
@@ -57,9 +57,9 @@ const wants = {
   losses: want.losses(),
   outputs: want.outputs(),
 };
-type AnyProgram = Program<Readonly<Record<string, Want<unknown>>>>;
+type AnyProgram = Program<Wants>;
 const compile = (options: { memoryBudget?: number; microbatch?: number } = {}) =>
-  perSample<Readonly<Record<string, Want<unknown>>>>(model(), {
+  perSample<Wants>(model(), {
     loss: losses.output(),
     output: "loss",
     want: wants,
