@@ -8,6 +8,7 @@ import { describe, expect, it } from "vitest";
 import { Oracle } from "../src/check/oracle.js";
 import { readTensors } from "../src/io/files.js";
 import { loadModel } from "../src/load.js";
+import type { Model } from "../src/model.js";
 import type { Loss } from "../src/nn/loss.js";
 import { losses } from "../src/nn/losses.js";
 import { want } from "../src/plan/want.js";
@@ -39,16 +40,32 @@ async function load(name: string) {
   );
   const model = await loadModel(join(folder, name, "model.onnx"), { sampleAxes });
   const data = Object.fromEntries(await readTensors(join(folder, name, "data.safetensors")));
-  const expected = await readTensors(join(folder, name, "expected.safetensors"));
+  const expected = new Map(await readTensors(join(folder, name, "expected.safetensors")));
+  const parameters = golden.parameters.map((parameter) => storedAs(parameter, model, expected));
   const target = data.target as Tensor;
   const options = {
     loss: lossOf[golden.loss](),
     output: golden.output.name,
     outputSampleAxis: golden.output.sample_axis,
     target: { dtype: target.dtype, shape: ["N" as const, ...target.dims.slice(1)] },
-    parameters: golden.parameters,
+    parameters,
   };
-  return { golden, model, data, expected, options };
+  return { golden: { ...golden, parameters }, model, data, expected, options };
+}
+
+/** The name in the file, where the exporter stored a weight's transpose only: it is expected so. */
+function storedAs(parameter: string, model: Model, expected: Map<string, Tensor>): string {
+  const transposed = `${parameter}.T`;
+  if (parameter in model.parameters || !(transposed in model.parameters)) return parameter;
+  const { dims, data } = expected.get(parameter) as Tensor<"float64">;
+  const [samples = 0, rows = 0, columns = 0] = dims;
+  const size = rows * columns;
+  const turned = data.map((_, at) => {
+    const within = at % size;
+    return data[at - within + (within % rows) * columns + Math.floor(within / rows)] as number;
+  });
+  expected.set(transposed, { dtype: "float64", dims: [samples, columns, rows], data: turned });
+  return transposed;
 }
 
 /** A gradient that vanishes identically has no relative size: it counts against the model's largest. */

@@ -21,6 +21,7 @@ import {
 import type { Along, Array64, Call, Cotangent, LinearStep, OpDefinition, SampleAxis } from "./definition.js";
 import { requireConstant } from "./limits.js";
 import { gatherND, scatterND } from "./points.js";
+import { extremeCotangents, productCotangents } from "./scatter-reductions.js";
 
 function axisOf(node: Call | Node): number {
   return normalAxis(node, intAttribute(node, "axis", 0), requireInput(node, 0).shape.length);
@@ -287,8 +288,11 @@ function differentiateScatter(node: Node, dy: Value, build: Build, wanted: reado
   const [, indices, updates] = node.inputs as [Value, Value, Value];
   const axis = axisOf(node);
   const reduction = reductionOf(node);
-  if (reduction !== "none" && reduction !== "add")
-    throw unsupported(node, `reduction "${reduction}" is not differentiated`);
+  if (reduction === "max" || reduction === "min" || reduction === "mul") {
+    const cotangents = reduction === "mul" ? productCotangents : extremeCotangents;
+    const found = cotangents(node, axis, dy, build, wanted);
+    return [found.data, null, found.updates];
+  }
   const taken = () => build.op("GatherElements", [dy, indices], { axis });
   if (reduction === "add") return [dy, null, wanted[2] ? taken() : null];
   const zeros = build.zeros(updates.shape, dy.dtype);

@@ -69,8 +69,12 @@ export const gatherND: OpDefinition = {
   },
 };
 
+const reductionOf = (node: Node) => stringAttribute(node, "reduction", "none");
+
 export const scatterND: OpDefinition = {
   op: "ScatterND",
+  // ONNX Runtime's threads combine updates of the same element at the same time, and lose some.
+  lower: (node, build) => (reductionOf(node) === "none" ? null : (scatterND.decompose?.(node, build) ?? null)),
   infer: (call) => {
     const { points, rest } = partsOf(call);
     const [data, updates] = [requireInput(call, 0), requireInput(call, 2)];
@@ -86,7 +90,7 @@ export const scatterND: OpDefinition = {
     const flat = build.reshape(data, [product(node, parts.indexed), ...parts.rest]);
     const places = build.reshape(flatIndices(node, parts, build), [count, ...parts.rest.map(() => 1)]);
     const shape = [count, ...parts.rest];
-    const attributes = { axis: 0, reduction: stringAttribute(node, "reduction", "none") };
+    const attributes = { axis: 0, reduction: reductionOf(node) };
     const result = build.op(
       "ScatterElements",
       [flat, build.expand(places, shape), build.reshape(updates, shape)],

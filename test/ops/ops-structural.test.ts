@@ -9,7 +9,7 @@ import { evaluateGraph } from "../../src/ops/evaluate.js";
 import { build, families } from "../../src/ops/registry.js";
 import { scatterRows } from "../../src/ops/rows.js";
 import { sizeOf } from "../../src/tensor.js";
-import { checkComputed, derivativeOf } from "../support/graph-checks.js";
+import { checkComputed, derivativeOf, emittedOf } from "../support/graph-checks.js";
 import { type OpCase, shape } from "../support/op-checks.js";
 import { describeOp } from "../support/op-suite.js";
 import { axisIn, lists, structuralTable, upTo } from "../support/structural-cases.js";
@@ -78,6 +78,53 @@ describe("overwritten updates", () => {
       [0, 1, 0, 2],
     ]);
     await checkComputed([{ outputs, feeds, what: test }]);
+  });
+});
+
+describe("reduced updates", () => {
+  const own = (reduction: string, data: readonly number[], updates: readonly number[]): OpCase => ({
+    op: "ScatterElements",
+    inputs: [
+      { dims: [3], data },
+      { dims: [4], data: [1, 0, 1, -2], dtype: "int64", constant: true },
+      { dims: [4], data: updates },
+    ],
+    attributes: { reduction },
+  });
+
+  /** Data [a, b, c]: a with update 1, b with updates 0, 2 and 3, c alone. Expected: what PyTorch's scatter_reduce gives. */
+  it.each([
+    ["max", [5, 4, 3], [4, 5, 4, 1], [0.5, 2 / 3, 4], [2 / 3, 0.5, 2 / 3, 0]],
+    ["max", [5, 4, 3], [7, 6, 7, 8], [0, 0, 4], [0, 1, 0, 2]],
+    ["min", [5, 4, 3], [4, 5, 6, 4], [0.5, 2 / 3, 4], [2 / 3, 0.5, 0, 2 / 3]],
+    ["mul", [5, 4, 3], [0, 2, 3, 7], [2, 0, 4], [168, 5, 0, 0]],
+    ["mul", [0, 4, 0], [0, 2, 0, 7], [2, 0, 4], [0, 0, 0, 0]],
+    ["mul", [5, 0, 3], [2, 0, 3, 7], [0, 84, 4], [0, 5, 0, 0]],
+  ])("with %s of %j and %j share the cotangent", async (reduction, data, updates, ofData, ofUpdates) => {
+    const test = own(reduction, data, updates);
+    const { outputs, feeds } = derivativeOf(test, "");
+    const seed = [...feeds.keys()].find(({ name }) => name === "dy0") as Value;
+    const results = evaluateGraph(outputs, new Map([...feeds, [seed, array64([3], [1, 2, 4])]]), 1);
+    expect(results.map((result) => [...result.data])).toEqual([ofData, ofUpdates]);
+    await checkComputed([{ outputs, feeds, what: test }]);
+  });
+
+  it("of a ScatterND are not left to threads that lose some", async () => {
+    const count = 50_000;
+    const waves = (size: number) => Array.from({ length: size }, (_, i) => 1 + 1e-3 * Math.sin(i));
+    const cases = ["add", "max", "min", "mul"].map((reduction) => ({
+      op: "ScatterND",
+      inputs: [
+        { dims: [2], data: [1, 1] },
+        { dims: [count, 1], data: Array.from({ length: count }, (_, i) => i % 2), dtype: "int64" as const },
+        { dims: [count], data: waves(count) },
+      ],
+      attributes: { reduction },
+    }));
+    await checkComputed(
+      cases.map((test, k) => emittedOf(test, `c${k}_`)),
+      1e-4,
+    );
   });
 });
 

@@ -1,7 +1,7 @@
 /** Random cases of the operators that join, slice and index. */
 import fc from "fast-check";
 import { sizeOf } from "../../src/tensor.js";
-import { anywhere, filled, ints, type OpCase, type OpInput, shape } from "./op-checks.js";
+import { anywhere, distinct, filled, ints, type OpCase, type OpInput, shape } from "./op-checks.js";
 import type { Cases } from "./op-suite.js";
 
 const pick = fc.constantFrom;
@@ -146,18 +146,27 @@ const gatherCases: Cases = fc
     ),
   );
 
+const reduction = pick("none", "add", "mul", "max", "min");
+
+/** Two tensors of which no element equals another, so that the greatest of some of them is one alone. */
+const apart = (left: readonly number[], right: readonly number[]) =>
+  distinct([sizeOf(left) + sizeOf(right)]).map(({ data }): [OpInput, OpInput] => [
+    { dims: left, data: data.slice(0, sizeOf(left)) },
+    { dims: right, data: data.slice(sizeOf(left)) },
+  ]);
+
 /** Data, an axis, and indices that are at most as large in the other axes. */
 const elementCases = (
-  make: (data: OpInput, indices: OpInput, updates: OpInput, axis: number, add: boolean) => OpCase,
+  make: (data: OpInput, indices: OpInput, updates: OpInput, axis: number, reduction: string) => OpCase,
 ): Cases =>
-  fc.tuple(shape(1, 3), lists(upTo(3, 1), 3), fc.boolean(), fc.boolean()).chain(([dims, sizes, fewer, add]) =>
+  fc.tuple(shape(1, 3), lists(upTo(3, 1), 3), fc.boolean(), reduction).chain(([dims, sizes, fewer, kind]) =>
     axisIn(dims).chain(({ given, axis }) => {
       const points = dims.map((dim, at) =>
         at === axis ? (sizes[at] ?? 1) : fewer ? Math.min(dim, sizes[at] ?? 1) : dim,
       );
       return fc
-        .tuple(filled(dims), indicesInto(dims[axis] ?? 1, points), filled(points))
-        .map(([data, indices, updates]) => make(data, indices, updates, given, add));
+        .tuple(apart(dims, points), indicesInto(dims[axis] ?? 1, points))
+        .map(([[data, updates], indices]) => make(data, indices, updates, given, kind));
     }),
   );
 
@@ -166,10 +175,10 @@ const gatherElementCases = elementCases((data, indices, _updates, axis) => ({
   inputs: [data, indices],
   attributes: { axis },
 }));
-const scatterElementCases = elementCases((data, indices, updates, axis, add) => ({
+const scatterElementCases = elementCases((data, indices, updates, axis, kind) => ({
   op: "ScatterElements",
   inputs: [data, indices, updates],
-  attributes: { axis, reduction: add ? "add" : "none" },
+  attributes: { axis, reduction: kind },
 }));
 
 /** Indices `[...points, depth]` into the axes of `dims` from `first` on; each would fit any of these axes. */
@@ -198,8 +207,8 @@ const gatherPointCases: Cases = fc
 
 /** Distinct points where they overwrite: ONNX Runtime writes in parallel, in no particular order. */
 const scatterPointCases: Cases = fc
-  .tuple(shape(1, 3), shape(0, 2, 2), upTo(2), fc.boolean())
-  .chain(([dims, points, deep, add]) => {
+  .tuple(shape(1, 3), shape(0, 2, 2), upTo(2), reduction)
+  .chain(([dims, points, deep, kind]) => {
     const depth = 1 + (deep % dims.length);
     const places = pointsInto(dims, 0, depth, points).map((indices) => {
       const counted = indices.data.map((index, at) => (index < 0 ? index + (dims[at % depth] ?? 1) : index));
@@ -209,10 +218,10 @@ const scatterPointCases: Cases = fc
         : { ...indices, dims: [1, depth], data: indices.data.slice(0, depth) };
     });
     return places.chain((indices) =>
-      fc.tuple(filled(dims), filled([...indices.dims.slice(0, -1), ...dims.slice(depth)])).map(([data, updates]) => ({
+      apart(dims, [...indices.dims.slice(0, -1), ...dims.slice(depth)]).map(([data, updates]) => ({
         op: "ScatterND",
         inputs: [data, indices, updates],
-        attributes: { reduction: add ? "add" : "none" },
+        attributes: { reduction: kind },
       })),
     );
   });

@@ -138,7 +138,7 @@ export const smooth: ReadonlySet<string> = new Set(
     "ReduceSum ReduceMean ReduceSumSquare ReduceLogSumExp ReduceProd LRN GroupNormalization InstanceNormalization",
     "LayerNormalization RMSNormalization SimplifiedLayerNormalization Dropout Identity Reshape Flatten Squeeze",
     "Unsqueeze Transpose Expand Tile Concat Split Slice Pad Trilu DepthToSpace SpaceToDepth Gather GatherElements",
-    "GatherND ScatterElements ScatterND OneHot Where",
+    "GatherND OneHot Where",
   ].flatMap((line) => line.split(" ")),
 );
 
