@@ -65,8 +65,8 @@ function bounds({ accountant, epsilon, lower }: { accountant: Accountant; epsilo
 function meaning(epsilon: number, delta: number): string {
   if (!Number.isFinite(epsilon)) return "That is no privacy: one sample may be seen in the result with certainty.";
   const factor = Math.exp(epsilon);
-  const times = factor < 1e6 ? String(Number(factor.toPrecision(3))) : factor.toExponential(1);
-  return `Whether one sample was among the data or not changes the probability of any result by a factor of at most ${times} (e^epsilon), save for a probability of ${delta}; that holds if batches are drawn by Poisson sampling and neither they nor the noise become known.`;
+  const times = factor < 1e6 ? `${Number(factor.toPrecision(3))} (e^epsilon)` : "e^epsilon, which is next to no bound";
+  return `Whether one sample was among the data or not changes the probability of any result by a factor of at most ${times}, save for a probability of ${delta}; that holds if batches are drawn by Poisson sampling and neither they nor the noise become known.`;
 }
 
 function samplingRateOf({ samplingRate, batchSize, samples }: EpsilonCommandOptions): number {
@@ -111,5 +111,8 @@ function noiseOf(
     ...(accountant ? { accountant } : {}),
   });
   if (Number.isFinite(chosen)) return chosen;
-  throw new UsageError(`No noise is enough for an epsilon of ${targetEpsilon} at delta ${delta}.`);
+  const how = accountant === "rdp" ? 'by "rdp"; try --accountant pld, which proves more' : "";
+  throw new UsageError(
+    `No noise is proven enough for an epsilon of ${targetEpsilon} at delta ${delta}${how && ` ${how}`}.`,
+  );
 }

@@ -20,31 +20,69 @@ export function bisect(holds: (x: number) => boolean, low: number, step: number,
   return above;
 }
 
+/** Where a search looks: between two numbers above 0, first near `guess`, until it knows the answer to a relative `tolerance`. */
+export interface Search {
+  readonly least: number;
+  readonly largest: number;
+  readonly guess: number;
+  readonly tolerance: number;
+}
+
 /**
- * The smallest number, from above and to `tolerance`, at which a falling function is at most `target`; for a function
- * that is smooth but slow. `guess` is near it.
+ * The smallest number, from above and to the tolerance, at which a falling function that is slow to compute is at most
+ * `target`; infinite where it is above the target even at the largest. Numbers and values may lie many powers of ten
+ * apart, so that the search goes by their logarithms.
  */
-export function falling(f: (x: number) => number, target: number, guess: number, tolerance: number): number {
-  let [below, above] = [
-    { x: 0, y: Number.POSITIVE_INFINITY },
-    { x: Number.POSITIVE_INFINITY, y: 0 },
-  ];
+export function falling(f: (x: number) => number, target: number, search: Search): number {
+  const { least, largest, tolerance } = search;
+  const guess = Math.min(Math.max(search.guess, least), largest);
+  const bracket = bracketed(f, target, { ...search, guess });
+  if (!bracket) return f(largest) <= target ? largest : Number.POSITIVE_INFINITY;
+  let { below, above } = bracket;
   const consider = (x: number) => {
-    if (!(x > below.x && x < above.x && above.x - below.x > tolerance * x)) return;
+    if (!(x > below.x && x < above.x)) return;
     const y = f(x);
     if (y <= target) above = { x, y };
     else below = { x, y };
   };
-  for (let x = guess; above.x === Number.POSITIVE_INFINITY; x *= 1.1) consider(x);
-  for (let x = above.x; below.x === 0; x *= 0.9) consider(x);
-  while (above.x - below.x > tolerance * above.x) {
+  while (above.x > below.x * (1 + tolerance)) {
+    const width = above.x / below.x;
     // Where the line through both meets the target, a little to either side; or, if that was of no use, half way.
-    const part = (below.y - target) / (below.y - above.y);
-    const x = below.x + part * (above.x - below.x);
-    const width = above.x - below.x;
-    consider(x + 0.4 * tolerance * above.x);
-    consider(x - 0.4 * tolerance * above.x);
-    if (above.x - below.x > width / 2) consider((below.x + above.x) / 2);
+    const part = Math.log(below.y / target) / Math.log(below.y / above.y);
+    if (part > 0 && part < 1) {
+      const x = below.x * width ** part;
+      consider(x * (1 + 0.4 * tolerance));
+      consider(x * (1 - 0.4 * tolerance));
+    }
+    if (above.x / below.x > Math.max(Math.sqrt(width), 1 + tolerance)) {
+      const middle = below.x * Math.sqrt(above.x / below.x);
+      if (!(middle > below.x && middle < above.x)) break;
+      consider(middle);
+    }
   }
   return above.x;
+}
+
+interface Point {
+  readonly x: number;
+  readonly y: number;
+}
+
+/** Two points with the answer between them, by longer and longer steps from the guess; undefined where all are above. */
+function bracketed(
+  f: (x: number) => number,
+  target: number,
+  { least, largest, guess }: Search,
+): { readonly below: Point; readonly above: Point } | undefined {
+  let point: Point = { x: guess, y: f(guess) };
+  const up = point.y > target;
+  for (let factor = 1.1; ; factor *= factor) {
+    const x = up ? Math.min(largest, point.x * factor) : Math.max(least, point.x / factor);
+    // Less than the least is not looked at.
+    if (x === point.x) return up ? undefined : { below: { x: least, y: Number.POSITIVE_INFINITY }, above: point };
+    const next = { x, y: f(x) };
+    if (up && next.y <= target) return { below: point, above: next };
+    if (!up && next.y > target) return { below: next, above: point };
+    point = next;
+  }
 }

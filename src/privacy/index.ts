@@ -1,10 +1,10 @@
 /** How much privacy the steps of private training cost, and how much noise a wanted privacy needs. */
 
 import { PergradError } from "../errors.js";
-import { gdpDelta, gdpEpsilon } from "./accountants/gdp.js";
+import { gdpDelta, gdpEpsilon, gdpNoise } from "./accountants/gdp.js";
 import { PldAccountant } from "./accountants/pld.js";
 import { rdpDelta, rdpEpsilon } from "./accountants/rdp.js";
-import { bisect, falling } from "./bisect.js";
+import { falling } from "./bisect.js";
 import { checkDelta, checkEpsilon, type Mechanism, outOfRange } from "./mechanism.js";
 
 export { renyiDivergence } from "./accountants/rdp.js";
@@ -85,8 +85,8 @@ export function delta(mechanisms: readonly Mechanism[], options: DeltaOptions): 
   return new PldAccountant().deltaUpper(mechanisms, epsilon);
 }
 
-/** The noise multipliers among which one is looked for. */
-const [leastNoise, largestNoise] = [1e-6, 1e9];
+/** The noise multipliers among which one is looked for: beyond them the accountants' answers stay the same. */
+const [leastNoise, largestNoise] = [1e-150, 1e150];
 
 export interface NoiseOptions extends AccountantOptions {
   /** "gdp" may estimate too little, so that no noise is chosen by it. Default: "pld". */
@@ -100,7 +100,8 @@ export interface NoiseOptions extends AccountantOptions {
 
 /**
  * The least noise multiplier, to a relative 5e-5, with which `steps` steps are (targetEpsilon, delta)-private by
- * `epsilon`: what that gives for the result is never above the target. Infinite if no noise up to 1e9 is enough.
+ * `epsilon`: what that gives for the result is never above the target. Infinite if the accountant proves it for no noise
+ * at all.
  *
  * @throws PergradError INVALID_ARGUMENT
  */
@@ -110,14 +111,14 @@ export function noiseMultiplierFor(options: NoiseOptions): number {
   if (!["pld", "rdp"].includes(accountant)) {
     throw new PergradError("INVALID_ARGUMENT", `No noise can be chosen by "${accountant}"; use "pld" or "rdp".`);
   }
-  const of = (noise: number) => {
-    if (noise > 0 && noise < leastNoise) return Number.POSITIVE_INFINITY;
-    const noiseMultiplier = Math.min(noise, largestNoise);
-    return epsilon([{ kind: "gaussian", noiseMultiplier, samplingRate, steps }], { ...rest, accountant });
-  };
+  const of = (noiseMultiplier: number) =>
+    epsilon([{ kind: "gaussian", noiseMultiplier, samplingRate, steps }], { ...rest, accountant });
   if (of(0) <= targetEpsilon) return 0;
-  if (rest.delta === 0 || of(largestNoise) > targetEpsilon) return Number.POSITIVE_INFINITY;
-  if (accountant !== "pld") return bisect((noise) => of(noise) <= targetEpsilon, 0, 1, 5e-5);
-  // A distribution takes long to compute; the other accountant tells where to look.
-  return falling(of, targetEpsilon, noiseMultiplierFor({ ...options, accountant: "rdp" }), 5e-5);
+  if (rest.delta === 0) return Number.POSITIVE_INFINITY;
+  return falling(of, targetEpsilon, {
+    least: leastNoise,
+    largest: largestNoise,
+    guess: gdpNoise(targetEpsilon, rest.delta, { samplingRate, steps }),
+    tolerance: 5e-5,
+  });
 }

@@ -217,6 +217,64 @@ test.each([
   expect(() => epsilon([mechanism], { delta })).toThrow(message);
 });
 
+describe("the search for the noise and the accountant agree", () => {
+  const settings = fc.record({
+    accountant: fc.constantFrom("pld", "rdp"),
+    samplingRate: fc.oneof(
+      fc.constantFrom(1, 0.5, 1e-13, 1 - 1e-13),
+      fc.double({ min: -6, max: -0.05, noNaN: true }).map((log) => 10 ** log),
+    ),
+    steps: fc.oneof(fc.constantFrom(1, 1000, 2e8), fc.integer({ min: 1, max: 5000 })),
+    delta: fc.double({ min: -12, max: -0.3, noNaN: true }).map((log) => 10 ** log),
+  });
+
+  test("what it finds is enough, and a little less is not", () => {
+    fc.assert(
+      fc.property(settings, fc.double({ min: -6, max: 12, noNaN: true }), (setting, log) => {
+        const { accountant, samplingRate, steps, delta } = setting;
+        const targetEpsilon = 10 ** log;
+        const found = noiseMultiplierFor({ targetEpsilon, ...setting });
+        const of = (noise: number) => epsilon([gaussian(noise, samplingRate, steps)], { delta, accountant });
+        // However much noise: the accountant says no less.
+        if (found === Number.POSITIVE_INFINITY) return of(1e120) > targetEpsilon && of(1e5) > targetEpsilon;
+        return of(found) <= targetEpsilon && (found === 0 || of(found * (1 - 5e-4)) > targetEpsilon);
+      }),
+      { numRuns: 8 },
+    );
+  });
+
+  test("what the accountant proves is found", () => {
+    fc.assert(
+      fc.property(settings, fc.double({ min: -6, max: 20, noNaN: true }), (setting, log) => {
+        const { accountant, samplingRate, steps, delta } = setting;
+        const noise = 10 ** log;
+        const proven = epsilon([gaussian(noise, samplingRate, steps)], { delta, accountant });
+        // Where it is 0 there is no least noise that proves it.
+        const found = noiseMultiplierFor({ targetEpsilon: Math.max(proven, 1e-15), ...setting });
+        return found <= noise * (1 + 2e-4);
+      }),
+      { numRuns: 8 },
+    );
+  });
+
+  test("an epsilon of 0.01 for 1000 steps with half the data needs a noise of about 7300", () => {
+    const asked = { samplingRate: 0.5, steps: 1000, delta: 1e-9 };
+    const noise = noiseMultiplierFor({ targetEpsilon: 0.01, ...asked });
+    const of = (each: number) => epsilon([gaussian(each, 0.5, 1000)], { delta: 1e-9 });
+    expect(of(noise)).toBeLessThanOrEqual(0.01);
+    expect(of(0.999 * noise)).toBeGreaterThan(0.01);
+    expect(of(20_000)).toBeLessThan(0.00347);
+  });
+
+  test("more noise than a grid holds never costs more", () => {
+    for (const accountant of ["pld", "rdp"] as const) {
+      const of = (noise: number) => epsilon([gaussian(noise, 0.5, 1000)], { delta: 1e-9, accountant });
+      const all = Array.from({ length: 15 }, (_, k) => of(10 ** (2 * k + 2)));
+      for (const [k, each] of all.slice(1).entries()) expect(each).toBeLessThanOrEqual(all[k] as number);
+    }
+  });
+});
+
 test("no noise is chosen by an estimate, and none is enough for next to no epsilon", () => {
   const wanted = { targetEpsilon: 1, delta: 1e-5, samplingRate: 0.001, steps: 20 };
   const estimate = { ...wanted, accountant: "gdp" } as unknown as typeof wanted;

@@ -25,6 +25,17 @@ export function gaussianEpsilon(mu: number, delta: number): number {
   return bisect((epsilon) => gaussianDelta(mu, epsilon) <= delta, 0, mu);
 }
 
+/** About the noise multiplier that an epsilon asks for: where to look for it. */
+export function gdpNoise(
+  epsilon: number,
+  delta: number,
+  { samplingRate: q, steps }: Pick<GaussianMechanism, "samplingRate" | "steps">,
+): number {
+  const most = bisect((sensitivity) => gaussianDelta(sensitivity, epsilon) > delta, 0, 1, 1e-6);
+  const perStep = most / (q * Math.sqrt(steps));
+  return q === 1 ? 1 / perStep : 1 / Math.sqrt(Math.log1p(perStep * perStep));
+}
+
 function mu(mechanisms: readonly GaussianMechanism[]): number {
   if (isNotPrivate(mechanisms)) return Number.POSITIVE_INFINITY;
   return Math.sqrt(mechanisms.reduce((sum, each) => sum + each.steps * squareOfOneStep(each), 0));

@@ -33,8 +33,10 @@ export class PldAccountant {
     const all = composed(mechanisms);
     const known = knownEpsilon(all, delta);
     if (known !== undefined) return known;
-    if (!fitsGrid(all)) return rdpEpsilon(all, delta).epsilon;
-    return this.#largest(all, { delta }, (plan, times) => plan.epsilonUpper(times, delta));
+    const onGrid = forGrid(all);
+    if (onGrid === all) return this.#largest(all, { delta }, (plan, times) => plan.epsilonUpper(times, delta));
+    const byRenyi = rdpEpsilon(all, delta).epsilon;
+    return onGrid ? Math.min(byRenyi, this.epsilonUpper(onGrid, delta)) : byRenyi;
   }
 
   /** An epsilon that is never too large: (epsilon, delta)-privacy holds for none that is smaller. */
@@ -43,7 +45,7 @@ export class PldAccountant {
     const all = composed(mechanisms);
     const known = knownEpsilon(all, delta);
     if (known !== undefined) return known;
-    if (!fitsGrid(all)) return 0;
+    if (forGrid(all) !== all) return 0;
     return this.#largest(all, { delta }, (plan, times) => plan.epsilonLower(times, delta));
   }
 
@@ -53,8 +55,10 @@ export class PldAccountant {
     const all = composed(mechanisms);
     const known = knownDelta(all, epsilon);
     if (known !== undefined) return known;
-    if (!fitsGrid(all)) return rdpDelta(all, epsilon).delta;
-    return this.#largest(all, { epsilon }, (plan, times) => plan.deltaUpper(times, epsilon));
+    const onGrid = forGrid(all);
+    if (onGrid === all) return this.#largest(all, { epsilon }, (plan, times) => plan.deltaUpper(times, epsilon));
+    const byRenyi = rdpDelta(all, epsilon).delta;
+    return onGrid ? Math.min(byRenyi, this.deltaUpper(onGrid, epsilon)) : byRenyi;
   }
 
   /** A delta that is never too large. */
@@ -63,7 +67,7 @@ export class PldAccountant {
     const all = composed(mechanisms);
     const known = knownDelta(all, epsilon);
     if (known !== undefined) return known;
-    if (!fitsGrid(all)) return 0;
+    if (forGrid(all) !== all) return 0;
     return this.#largest(all, { epsilon }, (plan, times) => plan.deltaLower(times, epsilon));
   }
 
@@ -110,18 +114,24 @@ function knownDelta(mechanisms: readonly GaussianMechanism[], epsilon: number): 
   return mu === undefined ? undefined : gaussianDelta(mu, epsilon);
 }
 
+/** Noise and rates for which losses are of a size that a grid can hold, and their parts larger than rounding. */
+const held = { leastNoise: 1e-3, mostNoise: 1e6, leastRate: 1e-12, mostSteps: 1e8 };
+
 /**
- * Where losses are of a size that a grid can hold, and their parts larger than rounding. Elsewhere Renyi's divergence
- * serves: epsilon is in the thousands there, or next to nothing.
+ * The mechanisms themselves where a grid holds their losses; else others that are less private and whose losses it
+ * holds, with less noise or larger rates; undefined where there are none: epsilon is in the thousands there.
  */
-function fitsGrid(mechanisms: readonly GaussianMechanism[]): boolean {
+function forGrid(mechanisms: readonly GaussianMechanism[]): readonly GaussianMechanism[] | undefined {
   const steps = mechanisms.reduce((sum, each) => sum + each.steps, 0);
-  return (
-    steps <= 1e8 &&
-    mechanisms.every(
-      ({ noiseMultiplier: s, samplingRate: q }) => s >= 1e-3 && s <= 1e6 && q >= 1e-12 && (q === 1 || q <= 1 - 1e-12),
-    )
-  );
+  if (steps > held.mostSteps || mechanisms.some((each) => each.noiseMultiplier < held.leastNoise)) return undefined;
+  const others = mechanisms.map((each) => {
+    const noiseMultiplier = Math.min(each.noiseMultiplier, held.mostNoise);
+    const rate = Math.max(each.samplingRate, held.leastRate);
+    const samplingRate = rate > 1 - held.leastRate ? 1 : rate;
+    const same = noiseMultiplier === each.noiseMultiplier && samplingRate === each.samplingRate;
+    return same ? each : { ...each, noiseMultiplier, samplingRate };
+  });
+  return others.every((each, i) => each === mechanisms[i]) ? mechanisms : composed(others);
 }
 
 /** The sensitivity over the noise where all is one release that is not subsampled: the loss is normal then. */

@@ -83,9 +83,14 @@ function checkOrder(order: number): void {
   if (!(order > 1 && order < Number.POSITIVE_INFINITY)) throw outOfRange("order", order, "a number above 1");
 }
 
+const leastDivergence = 2 ** -1022;
+
 function divergence(mechanisms: readonly GaussianMechanism[], order: number): number {
   if (isNotPrivate(mechanisms)) return Number.POSITIVE_INFINITY;
-  return mechanisms.reduce((sum, mechanism) => sum + mechanism.steps * ofOneStep(mechanism, order), 0);
+  if (mechanisms.length === 0) return 0;
+  const sum = mechanisms.reduce((total, mechanism) => total + mechanism.steps * ofOneStep(mechanism, order), 0);
+  // What is too small for a number is not nothing.
+  return Math.max(sum, leastDivergence);
 }
 
 /**
