@@ -1,13 +1,16 @@
 /** Branches and loops whose course is known before the model runs: replaced by what they do. */
 import type { GraphProto, NodeProto } from "onnx-buf";
-import { isBatch } from "../graph/dim.js";
+import { PergradError } from "../errors.js";
+import { type BatchMultiple, isBatch, N } from "../graph/dim.js";
 import { constantValue, type Value } from "../graph/value.js";
 import { interaction, requireInput, unsupported } from "../ops/checks.js";
 import type { Call } from "../ops/definition.js";
-import type { Decoder } from "./decoder.js";
-import { bindOutputs, readNode } from "./file-node.js";
+import type { BatchOver, Decoder } from "./decoder.js";
+import { bindOutputs, type FileNode, readNode } from "./file-node.js";
 import { describeProto, invalidModel } from "./proto.js";
+import { decodeSampleLoop } from "./sample-loop.js";
 import { Scope } from "./scope.js";
+import { type Item, isTensor } from "./sequence.js";
 import type { Structure } from "./structure.js";
 import { subgraph } from "./subgraphs.js";
 
@@ -34,20 +37,63 @@ export function decodeIf(decoder: Decoder, proto: NodeProto, scope: Scope): void
   bindOutputs(proto, resultsOf(structure, inner), scope);
 }
 
-function resultsOf({ outputs }: Structure, scope: Scope): (() => Value)[] {
-  return outputs.map((name) => () => scope.get(name));
+function resultsOf({ outputs }: Structure, scope: Scope): (() => Item)[] {
+  return outputs.map((name) => () => scope.item(name));
 }
 
-/** The body is repeated as often as the trip count and the condition say. */
+/**
+ * The body is repeated as often as the trip count and the condition say. A loop with a step for each sample is run
+ * for all samples at once.
+ */
 export function decodeLoop(decoder: Decoder, proto: NodeProto, scope: Scope): void {
-  const call = readNode(proto, scope);
-  const trips = call.inputs[0] ? knownElement(call, 0, "trip count") : Number.POSITIVE_INFINITY;
+  const control = { ...proto, input: proto.input.slice(0, 2) };
+  const call = readNode(control, scope);
   const body = subgraph(proto, "body");
   const structure = decoder.structureOf(body, withInputs(scope, body));
   const constants = new Scope(scope);
   decoder.context.initializers.read(structure, constants);
-  let carried: (() => Value)[] = call.inputs.slice(2).map((_, k) => () => requireInput(call, k + 2));
-  const stacks: (() => Value)[][] = structure.outputs.slice(1 + carried.length).map(() => []);
+  const carried = proto.input.slice(2).map((name) => () => scope.item(name));
+  const [trips] = call.inputs[0]?.known ?? [];
+  const { batchOver, fixed } = decoder.context;
+  const overSamples = (rows: BatchMultiple, batch: BatchOver, guessed = false) => {
+    const items = carried.map((item) => item());
+    const loop = { proto, call, structure, carried: items, rows, guessed };
+    decodeSampleLoop(decoder, loop, { constants, scope, batchOver: batch });
+  };
+  if (batchOver && isBatch(trips)) {
+    overSamples(trips, batchOver);
+    return;
+  }
+  // As many steps as the file has samples: one for each of them, or only as many by chance.
+  if (batchOver && trips !== undefined && trips === fixed) {
+    try {
+      overSamples(N, batchOver, true);
+      return;
+    } catch (error) {
+      if (!(error instanceof PergradError)) throw error;
+    }
+  }
+  unroll(decoder, { proto, call, structure, carried }, constants, scope);
+}
+
+interface KnownLoop {
+  readonly proto: NodeProto;
+  /** The node, of its inputs only the trip count and the condition. */
+  readonly call: FileNode;
+  readonly structure: Structure;
+  /** What the loop hands from step to step, as it is before the first. */
+  readonly carried: readonly (() => Item)[];
+}
+
+function unroll(
+  decoder: Decoder,
+  { proto, call, structure, ...loop }: KnownLoop,
+  constants: Scope,
+  scope: Scope,
+): void {
+  const trips = call.inputs[0] ? knownElement(call, 0, "trip count") : Number.POSITIVE_INFINITY;
+  let { carried } = loop;
+  const stacks: (() => Item)[][] = structure.outputs.slice(1 + carried.length).map(() => []);
   let goesOn = call.inputs[1] ? knownElement(call, 1, "condition") !== 0 : true;
   for (let trip = 0; goesOn && trip < trips; trip++) {
     decoder.countInner();
@@ -59,9 +105,10 @@ export function decodeLoop(decoder: Decoder, proto: NodeProto, scope: Scope): vo
       inner.bind(name, value);
     });
     decoder.decodeNodes(structure, inner);
-    const [condition, ...results] = resultsOf(structure, inner);
-    if (!condition) throw invalidModel(`The body of ${describeProto(proto)} gives no condition`);
-    goesOn = knownElement({ ...call, inputs: [condition()] }, 0, "condition") !== 0;
+    const [condition] = structure.outputs;
+    if (condition === undefined) throw invalidModel(`The body of ${describeProto(proto)} gives no condition`);
+    const results = resultsOf(structure, inner).slice(1);
+    goesOn = knownElement({ ...call, inputs: [inner.get(condition)] }, 0, "condition") !== 0;
     carried = results.slice(0, carried.length);
     for (const [k, stack] of stacks.entries()) stack.push(...results.slice(carried.length + k, carried.length + k + 1));
   }
@@ -76,12 +123,16 @@ function withInputs(around: Scope, { input }: GraphProto): Scope {
   return scope;
 }
 
-function stacked({ context: { build } }: Decoder, call: Call, parts: readonly (() => Value)[]): Value {
+function stacked(decoder: Decoder, call: Call, parts: readonly (() => Item)[]): Value {
   if (parts.length === 0)
     throw unsupported(call, "it collects the results of no step at all, whose shape is not known");
-  const axis = build.ints([0]);
-  const rows = parts.map((part) => build.op("Unsqueeze", [part(), axis]));
-  return build.op("Concat", rows, { axis: 0 });
+  const axis = decoder.context.build.ints([0]);
+  const rows = parts.flatMap((part) => {
+    const item = part();
+    if (!isTensor(item)) throw unsupported(call, "it collects sequences, not tensors");
+    return decoder.made("Unsqueeze", [item, axis]);
+  });
+  return decoder.made("Concat", rows, { axis: 0 })[0] as Value;
 }
 
 function intScalar(value: number): Value {

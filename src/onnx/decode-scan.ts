@@ -1,6 +1,6 @@
 /** Scan as files have it, brought to the one form of our graphs: time first, and forwards. */
 import type { NodeProto } from "onnx-buf";
-import { isBatch } from "../graph/dim.js";
+import { type BatchMultiple, isBatch, sameDim } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import {
@@ -17,12 +17,13 @@ import { scan } from "../ops/scan.js";
 import { decodeAttributes } from "./attributes.js";
 import type { Decoder } from "./decoder.js";
 import { bindOutputs, readNode } from "./file-node.js";
+import { mapOverSamples } from "./sample-loop.js";
 import { Scope } from "./scope.js";
 import { subgraph } from "./subgraphs.js";
 
 /** A Scan's body may read what is around it; a value that does not change from step to step is computed outside. */
 export function decodeScan(decoder: Decoder, proto: NodeProto, scope: Scope): void {
-  const { build, initializers, opsetOf, precision } = decoder.context;
+  const { batchOver, build, initializers, opsetOf, precision } = decoder.context;
   const plain = { ...proto, attribute: proto.attribute.filter(({ name }) => name !== "body") };
   const call = readNode(proto, scope, decodeAttributes(plain, precision));
   if (opsetOf(proto) < 9)
@@ -31,11 +32,9 @@ export function decodeScan(decoder: Decoder, proto: NodeProto, scope: Scope): vo
   const states = call.inputs.length - scans;
   if (scans < 1 || states < 0) throw shapeMismatch(call, `it scans ${scans} of its ${call.inputs.length} inputs`);
   const given = call.inputs.map((_, k) => requireInput(call, k));
-  const scanned = given.slice(states).map((value, k) => timeFirst(call, build, value, k));
   const body = subgraph(proto, "body");
-  const results = scan(build, { initial: given.slice(0, states), scanned, name: call.name }, (before, slices) => {
+  const step = (leaves: readonly Value[]) => {
     const inner = new Scope(scope);
-    const leaves = [...before, ...slices];
     if (body.input.length !== leaves.length)
       throw shapeMismatch(call, `its body takes ${body.input.length} inputs, but is given ${leaves.length}`);
     body.input.forEach(({ name }, k) => {
@@ -44,7 +43,23 @@ export function decodeScan(decoder: Decoder, proto: NodeProto, scope: Scope): vo
     const structure = decoder.structureOf(body, inner);
     initializers.read(structure, inner);
     decoder.decodeNodes(structure, inner);
-    const outputs = structure.outputs.map((name) => inner.get(name));
+    return structure.outputs.map((name) => inner.get(name));
+  };
+  const rows = rowsOfSamples(call, given);
+  if (states === 0 && rows && batchOver) {
+    const scanned = given.map((value, k) => build.moveAxis(value, scanAxis(call, value, k), 0));
+    const results = mapOverSamples(decoder, scanned, rows, batchOver, step);
+    const moved = results.map((value, k) => build.moveAxis(value, 0, outputAxis(call, value, k)));
+    bindOutputs(
+      proto,
+      moved.map((value) => () => value),
+      scope,
+    );
+    return;
+  }
+  const scanned = given.slice(states).map((value, k) => timeFirst(call, build, value, k));
+  const results = scan(build, { initial: given.slice(0, states), scanned, name: call.name }, (before, slices) => {
+    const outputs = step([...before, ...slices]);
     return { states: outputs.slice(0, states), results: outputs.slice(states) };
   });
   const stacked = results.stacked.map((value, k) => asWritten(call, build, value, k));
@@ -52,18 +67,38 @@ export function decodeScan(decoder: Decoder, proto: NodeProto, scope: Scope): vo
   bindOutputs(proto, outputs, scope);
 }
 
+/** The steps of a Scan without states that runs over the samples, all in one order. */
+function rowsOfSamples(call: Call, scanned: readonly Value[]): BatchMultiple | undefined {
+  const sizes = scanned.map((value, k) => value.shape[scanAxis(call, value, k)]);
+  const [rows] = sizes;
+  const directions = [
+    ...(intsAttribute(call, "scan_input_directions") ?? []),
+    ...(intsAttribute(call, "scan_output_directions") ?? []),
+  ];
+  const same = sizes.every((size) => size !== undefined && rows !== undefined && sameDim(size, rows));
+  return same && isBatch(rows) && !directions.includes(1) ? rows : undefined;
+}
+
+function scanAxis(call: Call, value: Value, k: number): number {
+  return normalAxis(call, intsAttribute(call, "scan_input_axes")?.[k] ?? 0, value.shape.length);
+}
+
+function outputAxis(call: Call, value: Value, k: number): number {
+  return normalAxis(call, intsAttribute(call, "scan_output_axes")?.[k] ?? 0, value.shape.length);
+}
+
 function reversed(build: Build, value: Value, direction: number | undefined): Value {
   return direction === 1 ? build.slice(value, 0, -1, Number.MIN_SAFE_INTEGER, -1) : value;
 }
 
 function timeFirst(call: Call, build: Build, value: Value, k: number): Value {
-  const axis = normalAxis(call, intsAttribute(call, "scan_input_axes")?.[k] ?? 0, value.shape.length);
+  const axis = scanAxis(call, value, k);
   if (isBatch(value.shape[axis])) throw interaction(call, "steps from sample to sample");
   return reversed(build, build.moveAxis(value, axis, 0), intsAttribute(call, "scan_input_directions")?.[k]);
 }
 
 function asWritten(call: Call, build: Build, value: Value, k: number): Value {
-  const axis = normalAxis(call, intsAttribute(call, "scan_output_axes")?.[k] ?? 0, value.shape.length);
+  const axis = outputAxis(call, value, k);
   const ordered = reversed(build, value, intsAttribute(call, "scan_output_directions")?.[k]);
   return build.moveAxis(ordered, 0, axis);
 }

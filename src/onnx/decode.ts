@@ -6,7 +6,7 @@ import type { Graph, Value } from "../graph/value.js";
 import type { Model } from "../model.js";
 import type { Build } from "../ops/build.js";
 import { type BatchAxes, batchAxes } from "./batch-axes.js";
-import { Decoder } from "./decoder.js";
+import { type BatchOver, Decoder } from "./decoder.js";
 import type { FileNode } from "./file-node.js";
 import { inlineFunctions } from "./functions.js";
 import { type InitializerOptions, Initializers } from "./initializers.js";
@@ -36,6 +36,8 @@ export interface DecodeOptions extends InputOptions, InitializerOptions {
   /** For messages. */
   readonly fileName: string;
   readonly build: Build;
+  /** Rebuilds values with one more leading axis. Where it is not given, loops over the samples are refused. */
+  readonly batchOver?: BatchOver;
   /** The outputs that are needed. Default: all; those after the first that pergrad cannot compute are left out. */
   readonly outputs?: readonly string[];
   /** For a file that fixes its batch to `size`; `axes` are the sample axes of its inputs. */
@@ -192,6 +194,8 @@ class File {
       refuse: (nodes) => this.#refuse(nodes),
       adapt: (node, source) => rebatcher?.adapt(node, written?.get(source)) ?? node,
       made: (source, outputs) => shapes && record(shapes, source, outputs),
+      ...(rebatcher && this.#batch.fixed !== undefined ? { fixed: this.#batch.fixed } : {}),
+      ...(options.batchOver ? { batchOver: options.batchOver } : {}),
     });
     decoder.decodeNodes(structure, scope);
     return { inputs, scope, rebatcher };

@@ -2,7 +2,7 @@
 import type { GraphProto, NodeProto } from "onnx-buf";
 import { defect, PergradError } from "../errors.js";
 import { factorOf } from "../graph/dim.js";
-import type { Value } from "../graph/value.js";
+import type { Attributes, Node, Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { foldNode } from "../ops/fold.js";
 import { decodeAttributes } from "./attributes.js";
@@ -11,9 +11,11 @@ import { constantTensor } from "./constant-node.js";
 import { decodeIf, decodeLoop } from "./control-flow.js";
 import { decodeScan } from "./decode-scan.js";
 import { type FileNode, readNode } from "./file-node.js";
+import { IndexArithmetic } from "./index-arithmetic.js";
 import { fileConstant, type Initializers } from "./initializers.js";
 import { describeProto, invalidModel, standardDomain } from "./proto.js";
 import type { Scope } from "./scope.js";
+import { decodeSequenceNode, isSequenceNode } from "./sequences.js";
 import { readStructure, type Structure } from "./structure.js";
 import type { PrecisionNotes } from "./tensors.js";
 import { upgradeNode } from "./upgrade.js";
@@ -29,9 +31,16 @@ interface DecoderContext {
   readonly refuse: (nodes: readonly NodeProto[]) => void;
   /** A last change to a node before it is made; `source` is what it comes from. */
   readonly adapt: (node: FileNode, source: NodeProto) => FileNode;
+  /** The number of samples that the file was written for, where it is read for any number. */
+  readonly fixed?: number;
   /** Told of each node's outputs. */
   readonly made: (source: NodeProto, outputs: readonly Value[]) => void;
+  /** Rebuilds values with one more leading axis on some of what they depend on. */
+  readonly batchOver?: BatchOver;
 }
+
+/** See autodiff/batch.ts, which is handed in: reading does not know of differentiation. */
+export type BatchOver = (outputs: readonly Value[], replacements: ReadonlyMap<Value, Value>) => (Value | null)[];
 
 /** Operators whose last outputs are optional: left out where nothing reads them. */
 const optionalOutputs = new Set([
@@ -63,10 +72,13 @@ const controlFlow = new Map([
 const mostInner = 20_000;
 
 export class Decoder {
+  readonly indices: IndexArithmetic;
   #depth = 0;
   #inner = 0;
 
-  constructor(readonly context: DecoderContext) {}
+  constructor(readonly context: DecoderContext) {
+    this.indices = new IndexArithmetic(context.build, context.fixed);
+  }
 
   /** Puts the values of a graph's nodes into its scope, where its inputs and initializers are already. */
   decodeNodes(structure: Structure, scope: Scope): void {
@@ -92,6 +104,11 @@ export class Decoder {
     return structure;
   }
 
+  /** The outputs of a node that stands in place of one of the file's. */
+  made(op: string, inputs: readonly (Value | null)[], attributes: Attributes = {}, outputs = 1): readonly Value[] {
+    return folded(this.context.build.node(op, inputs, attributes, outputs));
+  }
+
   /** The file contradicting itself is an error at once; what pergrad cannot do, only where the result is read. */
   #decodeNode(proto: NodeProto, structure: Structure, scope: Scope): void {
     if (this.#depth > 1) this.countInner();
@@ -110,6 +127,10 @@ export class Decoder {
       control(this, proto, scope);
       return;
     }
+    if (standardDomain(proto.domain) === "" && isSequenceNode(proto, scope)) {
+      decodeSequenceNode(this, proto, scope);
+      return;
+    }
     const node = readNode(proto, scope, decodeAttributes(proto, this.context.precision));
     if (node.op === "Constant" && node.domain === "") addConstant(node, scope);
     else this.#addNode(node, proto, structure, scope);
@@ -123,10 +144,12 @@ export class Decoder {
     const node = adapt(upgraded, proto);
     const { op, domain, name, inputs, attributes } = node;
     const outputNames = outputsToMake(node, structure);
-    const made = build.node(op, inputs, attributes, outputNames.length, { domain, name, outputNames });
-    context.made(proto, made.outputs);
-    const folded = foldNode(made) ?? made.outputs;
-    folded.forEach((value, index) => {
+    const made = this.indices.follow(node, () => {
+      const plain = build.node(op, inputs, attributes, outputNames.length, { domain, name, outputNames });
+      context.made(proto, plain.outputs);
+      return folded(plain);
+    });
+    made.forEach((value, index) => {
       if (!value.shape.every((dim) => Number.isSafeInteger(factorOf(dim)) && factorOf(dim) >= 0)) {
         throw invalidModel(`${op} node "${name}" has an output of impossible size`);
       }
@@ -134,6 +157,11 @@ export class Decoder {
       if (outputName) scope.set(outputName, value);
     });
   }
+}
+
+/** The outputs of a node, computed already where they depend on constants alone. */
+function folded(node: Node): readonly Value[] {
+  return foldNode(node) ?? node.outputs;
 }
 
 function asPergradError(error: unknown, proto: NodeProto): PergradError {

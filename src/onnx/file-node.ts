@@ -1,9 +1,10 @@
 /** A node of a file: its operands are read from the values around it, its results are put among them. */
 import type { NodeProto } from "onnx-buf";
-import type { Attributes, Value } from "../graph/value.js";
+import type { Attributes } from "../graph/value.js";
 import type { Call } from "../ops/definition.js";
 import { describeProto, invalidModel, nodeName, standardDomain } from "./proto.js";
 import type { Scope } from "./scope.js";
+import type { Item } from "./sequence.js";
 
 /** A node of a file, before it is made. */
 export interface FileNode extends Call {
@@ -23,7 +24,7 @@ export function readNode(proto: NodeProto, scope: Scope, attributes: Attributes 
 }
 
 /** Puts values into a scope under the names that a node gives to its outputs. */
-export function bindOutputs(proto: NodeProto, values: readonly (() => Value)[], scope: Scope): void {
+export function bindOutputs(proto: NodeProto, values: readonly (() => Item)[], scope: Scope): void {
   proto.output.forEach((name, k) => {
     const value = values[k];
     if (!value)

@@ -1,5 +1,6 @@
 import { PergradError } from "../errors.js";
 import type { Value } from "../graph/value.js";
+import { Absent, type Item, isTensor } from "./sequence.js";
 
 /**
  * The values of a graph by their names in the file; a graph inside a node sees those around it. What could
@@ -7,7 +8,7 @@ import type { Value } from "../graph/value.js";
  * output that nobody wants, hinders nobody.
  */
 export class Scope {
-  readonly #values = new Map<string, Value | PergradError>();
+  readonly #values = new Map<string, Item | PergradError>();
 
   constructor(readonly around: Scope | null = null) {}
 
@@ -15,12 +16,12 @@ export class Scope {
     return this.#values.has(name) || (this.around?.has(name) ?? false);
   }
 
-  set(name: string, value: Value | PergradError): void {
+  set(name: string, value: Item | PergradError): void {
     this.#values.set(name, value);
   }
 
   /** What `value` gives, or the error that it throws. */
-  bind(name: string, value: () => Value): void {
+  bind(name: string, value: () => Item): void {
     try {
       this.set(name, value());
     } catch (error) {
@@ -29,11 +30,23 @@ export class Scope {
     }
   }
 
+  /** A tensor. Throws the error that is kept in its place, and UNSUPPORTED_OP where the name stands for a sequence. */
   get(name: string): Value {
-    const value = this.#values.get(name);
-    if (value instanceof PergradError) throw value;
-    if (value) return value;
-    if (this.around) return this.around.get(name);
+    const item = this.item(name);
+    if (isTensor(item)) return item;
+    const what = item instanceof Absent ? "an optional value that is not there" : "a sequence of tensors";
+    throw new PergradError(
+      "UNSUPPORTED_OP",
+      `"${name}" is ${what}, where the model needs a tensor; export the model so that it gives and reads tensors only.`,
+    );
+  }
+
+  /** A tensor or a sequence of tensors. */
+  item(name: string): Item {
+    const item = this.#values.get(name);
+    if (item instanceof PergradError) throw item;
+    if (item) return item;
+    if (this.around) return this.around.item(name);
     throw new PergradError(
       "UNSUPPORTED_OP",
       `The output "${name}" of its node is not among those that pergrad computes.`,

@@ -4,6 +4,7 @@ import { PergradError } from "../errors.js";
 import type { Build } from "../ops/build.js";
 import { listed } from "./names.js";
 import { nodeName, standardDomain } from "./proto.js";
+import { sequenceOperators } from "./sequences.js";
 import { isRenamed } from "./upgrade.js";
 
 interface Reader {
@@ -14,7 +15,7 @@ interface Reader {
 }
 
 /** Operators that are gone once a file is decoded. */
-const dissolved = new Set(["Constant", "If", "Loop"]);
+const dissolved = new Set(["Constant", "If", "Loop", ...sequenceOperators]);
 
 /** All unknown operators at once, so that a user learns of them in one go. */
 export function refuseUnknown(nodes: readonly NodeProto[], { build, fileName, opsetOf }: Reader): void {

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { fromBinary } from "@bufbuild/protobuf";
 import { TensorProtoSchema } from "onnx-buf";
 import { describe, expect, it } from "vitest";
+import { batchOver } from "../../src/autodiff/batch.js";
 import { isBatch } from "../../src/graph/dim.js";
 import type { Value } from "../../src/graph/value.js";
 import type { Model } from "../../src/model.js";
@@ -35,7 +36,12 @@ function decode(name: string, batched: boolean): Model {
   const { graph } = parseModel(bytes, name);
   if (!graph) throw new Error("the case holds no graph");
   const shared = readStructure(graph, name).inputs.map((input) => [input.name, null] as const);
-  return decodeModel(bytes, { fileName: name, build, ...(batched ? {} : { sampleAxes: Object.fromEntries(shared) }) });
+  return decodeModel(bytes, {
+    fileName: name,
+    build,
+    batchOver,
+    ...(batched ? {} : { sampleAxes: Object.fromEntries(shared) }),
+  });
 }
 
 /** These fix the size of their first axis, or sum over it. */

@@ -1,4 +1,6 @@
 /** Small ONNX files for tests, written field by field; read, written again and run. */
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import {
   type AttributeProtoSchema,
@@ -10,7 +12,9 @@ import {
   type TensorProtoSchema,
   type ValueInfoProtoSchema,
 } from "onnx-buf";
+import { batchOver } from "../../src/autodiff/batch.js";
 import { PergradError } from "../../src/errors.js";
+import { decodeSafetensors } from "../../src/io/safetensors.js";
 import type { Model } from "../../src/model.js";
 import { type DecodeOptions, decodeModel } from "../../src/onnx/decode.js";
 import { encodeModel } from "../../src/onnx/encode.js";
@@ -120,7 +124,7 @@ export const int64s = (...values: (number | bigint)[]): Tensor<"int64"> => ({
 export const initializer = (name: string, tensor: Tensor) => encodeTensor(name, tensor);
 
 export function decode(bytes: Uint8Array, options: Partial<DecodeOptions> = {}): Model {
-  return decodeModel(bytes, { fileName: "m.onnx", build, ...options });
+  return decodeModel(bytes, { fileName: "m.onnx", build, batchOver, ...options });
 }
 
 /** A model as pergrad writes it. */
@@ -148,4 +152,15 @@ export function refusal(action: () => unknown): string {
     throw error;
   }
   return "no error";
+}
+
+const goldens = fileURLToPath(new URL("../goldens/", import.meta.url));
+
+/** The output of a golden: as stored beside it, else as ONNX Runtime computes it from the file. */
+export async function expectedOutput(name: string, output: string): Promise<Tensor | undefined> {
+  const tensors = (file: string) => decodeSafetensors(readFileSync(`${goldens}${name}/${file}`), file).tensors;
+  const stored = tensors("expected.safetensors").get("output");
+  if (stored) return stored;
+  const inputs = [...tensors("data.safetensors")].filter(([input]) => input !== "target");
+  return (await run(readFileSync(`${goldens}${name}/model.onnx`), Object.fromEntries(inputs)))[output];
 }
