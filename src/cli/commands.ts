@@ -193,6 +193,11 @@ function describe(program: Command, name: string, what: string, example: string)
       "label that does not count (cross_entropy, nll)",
       wholeNumber(Number.NEGATIVE_INFINITY),
     )
+    .option(
+      "--class-axis <k>",
+      "axis of the classes in the output (cross_entropy, nll; default: the one that the labels leave out, 1 where several fit)",
+      wholeNumber(Number.NEGATIVE_INFINITY),
+    )
     .option("--output <name>", "output that the loss looks at (default: the first)")
     .option(
       "--sample-axis <name=axis>",

@@ -7,14 +7,15 @@ export interface LossOptions {
   readonly loss: string;
   readonly labelSmoothing?: number;
   readonly ignoreIndex?: number;
+  readonly classAxis?: number;
   readonly output?: string;
 }
 
-type Tuning = Pick<LossOptions, "labelSmoothing" | "ignoreIndex">;
+type Tuning = Pick<LossOptions, "labelSmoothing" | "ignoreIndex" | "classAxis">;
 
 const makers: Readonly<Record<string, (tuning: Tuning) => Loss>> = {
   cross_entropy: (tuning) => losses.crossEntropy(tuning),
-  nll: ({ ignoreIndex }) => losses.nll(ignoreIndex === undefined ? {} : { ignoreIndex }),
+  nll: (tuning) => losses.nll(tuning),
   mse: () => losses.mse(),
   l1: () => losses.l1(),
   smooth_l1: () => losses.smoothL1(),
@@ -35,12 +36,13 @@ export function lossName(text: string): string {
 
 /** The loss, and the output of the model that it looks at where that is said. Throws UsageError. */
 export function lossOf(options: LossOptions): { readonly loss: Loss; readonly output?: string } {
-  const { loss: name, labelSmoothing, ignoreIndex, output } = options;
+  const { loss: name, labelSmoothing, ignoreIndex, classAxis, output } = options;
   if (labelSmoothing !== undefined && name !== "cross_entropy") {
     throw new UsageError(`--label-smoothing is for --loss cross_entropy, not for ${name}.`);
   }
-  if (ignoreIndex !== undefined && name !== "cross_entropy" && name !== "nll") {
-    throw new UsageError(`--ignore-index is for --loss cross_entropy or nll, not for ${name}.`);
+  for (const [flag, value] of Object.entries({ "--ignore-index": ignoreIndex, "--class-axis": classAxis })) {
+    if (value === undefined || name === "cross_entropy" || name === "nll") continue;
+    throw new UsageError(`${flag} is for --loss cross_entropy or nll, not for ${name}.`);
   }
   if (!name.startsWith("output")) {
     const loss = makers[name];
@@ -48,6 +50,7 @@ export function lossOf(options: LossOptions): { readonly loss: Loss; readonly ou
     const tuning = {
       ...(labelSmoothing === undefined ? {} : { labelSmoothing }),
       ...(ignoreIndex === undefined ? {} : { ignoreIndex }),
+      ...(classAxis === undefined ? {} : { classAxis }),
     };
     return { loss: loss(tuning), ...(output === undefined ? {} : { output }) };
   }

@@ -76,7 +76,7 @@ export async function dataTaskOf(
   progress: Progress,
 ): Promise<DataTask> {
   const { data = new Map(), ...task } = await taskOf(modelFile, options, progress);
-  for (const each of task.model.notes) progress.note(each);
+  for (const each of task.objective.notes) progress.note(each);
   const { feeds, samples } = feedsOf(data, options.data, task.objective, options.allowNotFinite ?? false, progress);
   return { ...task, dataFile: options.data, feeds, samples };
 }

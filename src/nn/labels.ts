@@ -24,7 +24,10 @@ function fits(output: Shape, axis: number, target: Shape): boolean {
   return sameShape(without(output, axis).slice(1), target.slice(1)) && target.length === output.length - 1;
 }
 
-/** The axis of the classes, from what the loss was told and the target's shape, where that is known. */
+/**
+ * The axis of the classes, from what the loss was told and the target's shape, where that is known: as PyTorch has it,
+ * axis 1 where it fits, else the first that does. Without a target's shape, the last of three axes.
+ */
 export function classAxisOf(loss: string, output: Shape, told: number | undefined, target?: Shape): number {
   samplesOf(loss, { shape: output });
   const rank = output.length;
@@ -38,21 +41,42 @@ export function classAxisOf(loss: string, output: Shape, told: number | undefine
     throw new PergradError("INVALID_ARGUMENT", `${loss}: classAxis is the axis of the samples.`);
   }
   const axis = told === undefined ? undefined : axisOf(told, rank, loss);
-  if (!target) return axis ?? (rank === 3 ? 2 : 1);
-  // The last where it fits, else the first that does.
-  const candidates = axis === undefined ? [rank - 1, ...others(rank)] : [axis];
-  const found = candidates.find((candidate) => fits(output, candidate, target));
+  const shape = target ?? without(output, axis ?? (rank === 3 ? 2 : 1));
+  const found = (axis === undefined ? axesOfClasses(rank) : [axis]).find((each) => fits(output, each, shape));
   if (found !== undefined) return found;
   throw new PergradError(
     "SHAPE_MISMATCH",
-    `${loss}: labels ${showShape(target)} do not fit the output ${showShape(output)}; ` +
+    `${loss}: labels ${showShape(shape)} do not fit the output ${showShape(output)}; ` +
       `they need its shape without the axis of classes, as in ${showShape(without(output, axis ?? rank - 1))}.`,
   );
 }
 
-/** 1, 2, ..., rank - 2. */
-function others(rank: number): number[] {
-  return Array.from({ length: rank - 2 }, (_, k) => k + 1);
+/** 1, 2, ..., rank - 1. */
+function axesOfClasses(rank: number): number[] {
+  return Array.from({ length: Math.max(0, rank - 1) }, (_, k) => k + 1);
+}
+
+/** What to say where the shapes leave a doubt about the axis of the classes. */
+export function notesOnClassAxis(
+  loss: string,
+  output: Shape,
+  told: number | undefined,
+  target: Shape | undefined,
+): string[] {
+  if (told !== undefined || output.length < 3) return [];
+  const axis = classAxisOf(loss, output, told, target);
+  const labels = without(output, axis);
+  const otherwise = "classAxis (--class-axis) says otherwise";
+  const fitting = axesOfClasses(output.length).filter((each) => fits(output, each, labels));
+  if (fitting.length > 1) {
+    return [
+      `${loss}: labels ${showShape(labels)} fit the output ${showShape(output)} with the classes along axis ${fitting.join(" or ")}; axis ${axis} is taken, as in PyTorch; ${otherwise}.`,
+    ];
+  }
+  if (target) return [];
+  return [
+    `${loss}: the shape of the labels is not given, so the classes of the output ${showShape(output)} are taken to lie along axis ${axis}, with labels ${showShape(labels)}; ${otherwise}.`,
+  ];
 }
 
 /** The labels' dtype and shape. */
@@ -63,6 +87,11 @@ export function labelType(loss: string, output: TensorType, told: number | undef
   const shape = besideOutput(loss, output, given);
   classAxisOf(loss, output.shape, told, shape);
   return { dtype, shape };
+}
+
+/** How to leave out what has no class. */
+function advice(label: number): string {
+  return `if it marks what does not count, say so with ignoreIndex: ${label} (--ignore-index ${label})`;
 }
 
 /** Throws LABEL_OUT_OF_RANGE for a label that is neither a class nor ignored. */
@@ -82,9 +111,10 @@ export function validateLabels(
     if ((label >= 0 && label < classes) || label === ignoreIndex) return;
     const where = perSample === 1 ? "" : `, element ${position % perSample}`;
     const range = classes === 0 ? "there are no classes" : `outside 0..${classes - 1}`;
+    const ignored = ignoreIndex === undefined ? `; ${advice(label)}` : "";
     throw new PergradError(
       "LABEL_OUT_OF_RANGE",
-      `${loss}: the label ${element} of sample ${Math.floor(position / perSample)}${where} is ${range}.`,
+      `${loss}: the label ${element} of sample ${Math.floor(position / perSample)}${where} is ${range}${ignored}.`,
     );
   });
 }

@@ -29,6 +29,8 @@ export interface Loss {
   target(output: TensorType, given?: GivenTarget): TensorType | null;
   /** One number per sample: [N]. */
   apply(output: Traced, target: Traced | null): Traced;
+  /** Remarks on choices that were made where shapes allow several. */
+  notes?(output: TensorType, given?: GivenTarget): readonly string[];
   /** Checks the data of a target. Throws LABEL_OUT_OF_RANGE, SHAPE_MISMATCH or DTYPE_MISMATCH. */
   validate?(target: Tensor, output: Shape): void;
 }

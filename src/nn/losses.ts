@@ -5,7 +5,7 @@ import { isFloat } from "../tensor.js";
 import { constant, where } from "../trace/functions.js";
 import { invalid } from "../trace/shape.js";
 import type { Traced } from "../trace/traced.js";
-import { classAxisOf, labelType, validateLabels } from "./labels.js";
+import { classAxisOf, labelType, notesOnClassAxis, validateLabels } from "./labels.js";
 import {
   besideOutput,
   type GivenTarget,
@@ -23,7 +23,10 @@ import {
 export interface NllOptions {
   /** Elements with this label do not count. */
   readonly ignoreIndex?: number;
-  /** The axis of the classes, where the shapes leave a doubt. */
+  /**
+   * The axis of the classes; negative: from the end. Default: the one whose removal leaves the labels' shape; axis 1 (as in
+   * PyTorch) or else the first, where several do; the last of three where the labels' shape is not given.
+   */
   readonly classAxis?: number;
   /** A factor for each class. The mean is over the elements' number, not over their weights. */
   readonly weights?: readonly number[];
@@ -47,6 +50,8 @@ function likelihood(
   return {
     name,
     target: (output, given) => labelType(name, output, classAxis, given),
+    notes: ({ shape }, given) =>
+      notesOnClassAxis(name, shape, classAxis, given && besideOutput(name, { dtype: "int64", shape }, given)),
     validate: (target, output) => validateLabels(name, target, output, { classAxis, ignoreIndex }),
     apply: (output, target) => {
       const labels = requireTarget(name, target).cast("int64");

@@ -6,7 +6,7 @@ import { type DimSpec, isBatch, N, parseDim, showShape } from "../graph/dim.js";
 import { leaf, type Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
 import type { Model } from "../model.js";
-import type { Loss, LossFunction } from "../nn/loss.js";
+import type { GivenTarget, Loss, LossFunction } from "../nn/loss.js";
 import { asLoss } from "../nn/losses.js";
 import type { SampleAxis } from "../ops/definition.js";
 import { build } from "../ops/registry.js";
@@ -43,6 +43,8 @@ export interface Objective {
   /** The parameters to differentiate with respect to, by name; all reach the loss. */
   readonly parameters: ReadonlyMap<string, Value>;
   readonly axes: SampleAxes;
+  /** Remarks on the model and the loss: what was chosen where it could have been otherwise. */
+  readonly notes: readonly string[];
 }
 
 export const targetName = "target";
@@ -62,7 +64,8 @@ export function objectiveOf(model: Model, options: ObjectiveOptions): Objective 
   const loss = asLoss(options.loss);
   const { value: chosen, name } = outputOf(model, options.output ?? loss.output);
   const output = samplesFirst(name, chosen, new SampleAxes(new Map(plain)), options.outputSampleAxis);
-  const target = targetOf(output, loss, options.target, inputs);
+  const given = givenTarget(options.target);
+  const target = targetOf(output, loss, given, inputs);
   const axes = new SampleAxes(new Map(target ? [...plain, [target, 0] as const] : plain));
   const losses = loss.apply(new Traced(output), target ? new Traced(target) : null).value;
   checkLosses(losses, axes, loss);
@@ -70,7 +73,8 @@ export function objectiveOf(model: Model, options: ObjectiveOptions): Objective 
   const expected = new Map(target ? [...inputs, [targetName, { value: target, sampleAxis: 0 }] as const] : inputs);
   const outputs = Object.fromEntries(model.graph.outputs.map(({ name, value }) => [name, value]));
   const parameters = parametersOf(model, used, options);
-  return { model, loss, losses, outputs, output, expected, parameters, axes };
+  const notes = [...model.notes, ...(loss.notes?.(output, given) ?? [])];
+  return { model, loss, losses, outputs, output, expected, parameters, axes, notes };
 }
 
 function outputOf(model: Model, name: string | undefined): { readonly name: string; readonly value: Value } {
@@ -108,16 +112,17 @@ function samplesFirst(name: string, value: Value, axes: SampleAxes, given: numbe
   return build.moveAxis(build.reshape(value, split), axis + kept(outer).length, 0);
 }
 
+function givenTarget(target: ObjectiveOptions["target"]): GivenTarget | undefined {
+  return target && { ...(target.dtype ? { dtype: target.dtype } : {}), shape: target.shape.map(parseDim) };
+}
+
 function targetOf(
   output: Value,
   loss: Loss,
-  given: ObjectiveOptions["target"],
+  given: GivenTarget | undefined,
   inputs: ReadonlyMap<string, Expected>,
 ): Value | null {
-  const type = loss.target(
-    output,
-    given && { ...(given.dtype ? { dtype: given.dtype } : {}), shape: given.shape.map(parseDim) },
-  );
+  const type = loss.target(output, given);
   if (!type) return null;
   if (inputs.has(targetName)) {
     throw new PergradError(

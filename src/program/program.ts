@@ -228,7 +228,7 @@ export class Program<W extends Wants> {
 
   /** What was chosen for each parameter and why: data, and as text a table. */
   explain(): Explanation {
-    return new Explanation(explainPlan(this.#plan), this.#objective.model.notes, totalsOf(this.#plan));
+    return new Explanation(explainPlan(this.#plan), this.#objective.notes, totalsOf(this.#plan));
   }
 
   /** Frees the runtime's memory. The program cannot run afterwards. */

@@ -1,11 +1,13 @@
 /** What the commands make of sample axes, open dimensions, parameters and batches. */
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readTensors, writeTensors } from "../../src/io/files.js";
 import { trace } from "../../src/nn/model.js";
 import { uniform } from "../../src/nn/random.js";
 import type { Tensor } from "../../src/tensor.js";
 import { concat } from "../../src/trace/functions.js";
+import { temporaryFolder } from "../support/folder.js";
 import { encoded, floats, labels, linear, run, workspace } from "./support.js";
 
 const data = { x: floats([5, 3]), target: floats([5, 2], (k) => Math.cos(k)) };
@@ -249,6 +251,24 @@ describe("losses", () => {
       "0.1",
     );
     expect(values(smooth.tensors).losses?.[0]).not.toBeCloseTo(values(tensors).losses?.[0] ?? 0, 4);
+  });
+
+  test("find the classes along axis 1 where several axes fit, as PyTorch, and say so", async () => {
+    const golden = (file: string) => join(import.meta.dirname, "..", "goldens", "class_axis_square", file);
+    const inputs = [golden("model.onnx"), "--data", golden("data.safetensors"), "--loss", "cross_entropy"];
+    const out = join(temporaryFolder(), "grads.safetensors");
+    const { code, err } = await run("grads", ...inputs, "--out", out);
+    expect(code).toBe(0);
+    expect(err).toMatch(/^pergrad: note: cross_entropy: .*along axis 1 or 2; axis 1 is taken.*--class-axis.*\n$/);
+    const expected = await readTensors(golden("expected.safetensors"));
+    const losses = async () => Array.from((await readTensors(out)).get("losses")?.data ?? [], Number);
+    const asTorch = Array.from(expected.get("losses")?.data ?? [], Number);
+    for (const [n, loss] of (await losses()).entries()) expect(loss).toBeCloseTo(asTorch[n] ?? Number.NaN, 5);
+    expect(await run("grads", ...inputs, "--out", out, "--class-axis", "1")).toMatchObject({ code: 0, err: "" });
+    expect((await losses())[0]).toBeCloseTo(asTorch[0] ?? Number.NaN, 5);
+    expect(await run("grads", ...inputs, "--out", out, "--class-axis", "-1")).toMatchObject({ code: 0, err: "" });
+    expect((await losses())[0]).not.toBeCloseTo(asTorch[0] ?? Number.NaN, 3);
+    expect((await run("explain", ...inputs.slice(0, 1), "--loss", "cross_entropy")).out).toMatch(/Note: cross_entropy/);
   });
 
   test("take targets in float64", async () => {

@@ -35,6 +35,7 @@ describe("wrong usage exits with 2", () => {
     [["grads", ...full, "--sample-axis", "x=0", "--sample-axis", "x=1"], /"x" is given twice/],
     [["grads", ...full, "--dim", "time=-1"], /whole number from 0 up/],
     [["grads", ...full, "--label-smoothing", "0.1"], /is for --loss cross_entropy, not for mse/],
+    [["grads", ...full, "--class-axis", "1"], /--class-axis is for --loss cross_entropy or nll, not for mse/],
     [["grads", ...full, "--ignore-index", "1"], /is for --loss cross_entropy or nll, not for mse/],
     [["grads", ...full, "--loss", "nll", "--label-smoothing", "2"], /number from 0 to 1/],
     [["clipped-sum", ...full], /The option --max-norm <C> must be given/],

@@ -115,7 +115,9 @@ describe("cross entropy", () => {
     [[4, 3], [4], 1],
     [[4, 5, 3], [4, 5], 2],
     [[4, 3, 5], [4, 5], 1],
-    [[4, 3, 3], [4, 3], 2],
+    [[4, 3, 3], [4, 3], 1],
+    [[2, 3, 4, 4], [2, 3, 4], 2],
+    [[2, 4, 4, 4], [2, 4, 4], 1],
     [[2, 3, 4, 5], [2, 4, 5], 1],
     [[2, 3, 4, 5], [2, 3, 5], 2],
     [[2, 3, 4, 5], [2, 3, 4], 3],
@@ -145,6 +147,26 @@ describe("cross entropy", () => {
     ],
   ])("of %j wants int64 labels unless told otherwise", (output, shape) => {
     expect(losses.crossEntropy().target({ dtype: "float32", shape: output })).toEqual({ dtype: "int64", shape });
+  });
+
+  it.each<[readonly Dim[], readonly Dim[] | undefined, number | undefined, RegExp | undefined]>([
+    [[N, 4, 4], [N, 4], undefined, /labels \[N, 4\] fit the output \[N, 4, 4\].*axis 1 or 2; axis 1 is taken/],
+    [[N, 4, 4], [7, 4], undefined, /axis 1 or 2; axis 1 is taken/],
+    [[N, 4, 4], undefined, undefined, /axis 1 or 2; axis 1 is taken/],
+    [[N, 3, 4, 4], [N, 3, 4], undefined, /axis 2 or 3; axis 2 is taken/],
+    [[N, 5, 3], undefined, undefined, /labels is not given.*axis 2, with labels \[N, 5\].*classAxis/],
+    [[N, 4, 4], [N, 4], 2, undefined],
+    [[N, 4, 4], undefined, -1, undefined],
+    [[N, 5, 3], [N, 5], undefined, undefined],
+    [[N, 5, 3], [N, 3], undefined, undefined],
+    [[N, 3], undefined, undefined, undefined],
+  ])("of %j with labels %j, told the axis %s, says what it chose: %s", (output, shape, classAxis, note) => {
+    for (const make of [losses.crossEntropy, losses.nll]) {
+      const loss = make(classAxis === undefined ? {} : { classAxis });
+      const found = loss.notes?.({ dtype: "float32", shape: output }, shape && { shape }) ?? [];
+      expect(found).toHaveLength(note ? 1 : 0);
+      if (note) expect(found[0]).toMatch(note);
+    }
   });
 
   it("is 0, with gradient 0, for a sample whose labels are all ignored", () => {
@@ -207,6 +229,9 @@ describe("cross entropy", () => {
     expect(validate(tensor([3], [0, -1, 9]), [3, 10])).not.toThrow();
     expect(validate(tensor([3], [0, 1, 10]), [N, 10])).toThrowError(code("LABEL_OUT_OF_RANGE"));
     expect(validate(tensor([3], [0, 1, 10]), [3, 10])).toThrow(/label 10 of sample 2 is outside 0\.\.9/);
+    expect(() => losses.nll().validate?.(tensor([2], [0, -100]), [2, 10])).toThrow(
+      "nll: the label -100 of sample 1 is outside 0..9; if it marks what does not count, say so with ignoreIndex: -100 (--ignore-index -100).",
+    );
     expect(validate(tensor([2, 3], [0, 1, 0, 1, -7, 0]), [2, 3, 2])).toThrow(
       /label -7 of sample 1, element 1 is outside 0\.\.1/,
     );
