@@ -11,6 +11,7 @@ import { contribNormalisation } from "./contrib-normalisation.js";
 import { convolution } from "./convolution.js";
 import type { OpDefinition } from "./definition.js";
 import { exponential } from "./exponential.js";
+import { fourier } from "./fourier.js";
 import { grids } from "./grids.js";
 import { indexing } from "./indexing.js";
 import { joining } from "./joining.js";
@@ -47,6 +48,7 @@ export const families = {
   "contrib-normalisation": contribNormalisation,
   convolution,
   exponential,
+  fourier,
   grids,
   indexing,
   joining,

@@ -59,6 +59,8 @@ const cases: readonly (readonly [string, Case])[] = [
       },
     ],
   ]),
+  ["DFT with an axis", { opset: 17, dims: [2, 3, 4, 2], nodes: one("DFT", [int("axis", 2), int("inverse", 1)]) }],
+  ["DFT along axis 1", { opset: 17, dims: [2, 5, 3, 1], nodes: one("DFT", [int("onesided", 1)]) }],
   ["ReduceMax of opset 13", { opset: 13, dims: [2, 3, 4], nodes: one("ReduceMax", [ints("axes", [1, 2])]) }],
   ["ReduceSum without axes", { opset: 9, dims: [2, 3], nodes: one("ReduceSum", [int("keepdims", 0)]) }],
   [

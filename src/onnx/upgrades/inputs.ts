@@ -50,6 +50,12 @@ const dropoutRatio: Rewrite = (node, build) => {
   return withInputs({ ...node, attributes: without(node.attributes, "ratio") }, 1, [ratio]);
 };
 
+const dftAxis: Rewrite = (node, build) => {
+  const axis = build.ints([intAttribute(node, "axis", 1)], []);
+  const inputs = [requireInput(node, 0), node.inputs[1] ?? null, axis];
+  return { ...node, attributes: without(node.attributes, "axis"), inputs };
+};
+
 const reductions = ["L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare"];
 const reduceUpgrades = reductions.map((kind): [string, Upgrade[]] => [
   `Reduce${kind}`,
@@ -68,6 +74,7 @@ export const inputsUpgrades: Readonly<Record<string, readonly Upgrade[]>> = {
     { below: 13, rewrite: splitToInput },
     { below: 18, rewrite: splitCount },
   ],
+  DFT: [{ below: 20, rewrite: dftAxis }],
   Dropout: [
     { below: 7, rewrite: dropoutMode },
     { below: 12, rewrite: dropoutRatio },

@@ -11,6 +11,7 @@ import type { Cases } from "../op-suite.js";
 import { recurrentCases, smooth as recurrentSmooth } from "../recurrent-cases.js";
 import * as regions from "../region-cases.js";
 import { bitwiseTable, samplingTable } from "../sampling-cases.js";
+import { signalTable } from "../signal-cases.js";
 import { structuralTable } from "../structural-cases.js";
 import { windowTable } from "../window-cases.js";
 
@@ -77,6 +78,7 @@ export const graphTable: Readonly<Record<string, Cases>> = {
   ...windowTable,
   ...samplingTable,
   ...bitwiseTable,
+  ...signalTable,
   GridSample: regions.gridCases,
   AffineGrid: regions.affineCases,
   CenterCropPad: regions.centreCases,
@@ -138,7 +140,7 @@ export const smooth: ReadonlySet<string> = new Set(
     "ReduceSum ReduceMean ReduceSumSquare ReduceLogSumExp ReduceProd LRN GroupNormalization InstanceNormalization",
     "LayerNormalization RMSNormalization SimplifiedLayerNormalization Dropout Identity Reshape Flatten Squeeze",
     "Unsqueeze Transpose Expand Tile Concat Split Slice Pad Trilu DepthToSpace SpaceToDepth Gather GatherElements",
-    "GatherND OneHot Where",
+    "GatherND OneHot Where DFT STFT",
   ].flatMap((line) => line.split(" ")),
 );
 
