@@ -155,4 +155,27 @@ export function lineDetector(): RealModel {
   };
 }
 
-export const realModels: readonly (() => RealModel)[] = [classifier, recogniser, faceDetector, lineDetector];
+/** A dense network over 2 seconds of speech embeddings, written for one sample: was the wake word said? */
+export function wakeWord(): RealModel {
+  const name = "openwakeword-js";
+  const [samples, frames, features] = [4, 25, 96];
+  // Embeddings rise and fall over some frames, each feature at a pace and a level of its own.
+  const embeddings = Array.from({ length: samples * frames * features }, (_, i) => {
+    const [n, t, f] = [Math.floor(i / (frames * features)), Math.floor(i / features) % frames, i % features];
+    return 6 * Math.sin(0.9 * n + (0.1 + 0.013 * f) * t + f) + 3 * Math.cos(f * f);
+  });
+  return {
+    name: "wake word (hello_deepa)",
+    package: name,
+    file: packaged(`${name}/models/hello_deepa.onnx`),
+    dimensions: {},
+    loss: losses.bce(),
+    data: {
+      "onnx::Flatten_0": { dtype: "float32", dims: [samples, frames, features], data: Float32Array.from(embeddings) },
+      target: { dtype: "float32", dims: [samples, 1], data: Float32Array.from({ length: samples }, (_, n) => n % 2) },
+    },
+    samples,
+  };
+}
+
+export const realModels: readonly (() => RealModel)[] = [classifier, recogniser, faceDetector, lineDetector, wakeWord];

@@ -1,5 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { classifier, faceDetector, lineDetector, type RealModel, recogniser } from "../../bench/real/models.js";
+import {
+  classifier,
+  faceDetector,
+  lineDetector,
+  type RealModel,
+  recogniser,
+  wakeWord,
+} from "../../bench/real/models.js";
 import { check, perSample, want } from "../../src/index.js";
 import { expectNear, load, loop, norm, objective } from "./support.js";
 
@@ -38,15 +45,16 @@ describe("batches of real models, in float32, agree with one sample after anothe
   test("text recognition", () => expectLoop(recogniser(128)));
   test("face detection", () => expectLoop(faceDetector()));
   test("line segments", () => expectLoop(lineDetector()));
+  test("wake word", () => expectLoop(wakeWord()));
 });
 
 describe("real models agree with the float64 loop", () => {
-  for (const make of [classifier, faceDetector]) {
+  for (const make of [classifier, faceDetector, wakeWord]) {
     const real = make();
     test(real.name, async () => {
       const model = await load(real);
       const { parameters } = await check(model, real.data, { ...objective(real), samples: 1, differences: 0 });
-      expect(parameters.length).toBeGreaterThan(30);
+      expect(parameters.length).toBeGreaterThan(5);
       for (const { parameter, loopError } of parameters) expect(loopError, parameter).toBeLessThan(1e-4);
     });
   }
