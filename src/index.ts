@@ -7,6 +7,7 @@ export { type LoadOptions, loadModel } from "./load.js";
 export type { Model } from "./model.js";
 export * as nn from "./nn/index.js";
 export { type Loss, type LossFunction, losses } from "./nn/losses.js";
+export type { FixedValue } from "./onnx/fixed-inputs.js";
 export type { Dots } from "./plan/inner-products.js";
 export type { ProjectOptions } from "./plan/projection.js";
 export type { Reduced, ReducedBatch, ReduceResultOptions, Reduction } from "./plan/reduction.js";

@@ -7,6 +7,7 @@ import { unreadable } from "./io/failure.js";
 import type { Model } from "./model.js";
 import { decodeModel } from "./onnx/decode.js";
 import { readExternalData } from "./onnx/external.js";
+import type { FixedValue } from "./onnx/fixed-inputs.js";
 import { parseModel } from "./onnx/proto.js";
 import { build } from "./ops/registry.js";
 import { rebatcher } from "./rebatch.js";
@@ -18,8 +19,17 @@ export interface LoadOptions {
    * is shared where others leave their batch open.
    */
   readonly sampleAxes?: Readonly<Record<string, number | null>>;
-  /** Sizes of dimensions that the file leaves open, by their name in the file, or as `input.axis`. */
+  /**
+   * Sizes of dimensions that the file leaves open, by their name in the file, or as `input.axis`. The batch needs
+   * none; given for it, it is the size that numbers in the file were made for.
+   */
   readonly dimensions?: Readonly<Record<string, number>>;
+  /**
+   * Inputs that are the same at every run and for all samples, by name, with their value: they become constants, and
+   * are fed no more. One number stands for every element; else the elements in row-major order, or a tensor.
+   * An input that has a place for each sample holds the value once for each. An `If` on a sampling rate is followed so.
+   */
+  readonly fix?: Readonly<Record<string, FixedValue>>;
   /** Names or globs of initializers that are parameters even where they look like constants (scales, masks). */
   readonly parameters?: readonly string[];
   /** The outputs that are wanted. Default: all; those after the first that pergrad cannot compute are left out, with a note. */

@@ -26,6 +26,7 @@ import {
   bytes,
   collect,
   dimensions,
+  fixedValues,
   type MaxNorm,
   maxNorm,
   number,
@@ -208,6 +209,11 @@ function describe(program: Command, name: string, what: string, example: string)
       "--dim <name=size>",
       "size of a dimension that the model leaves open (default: from the data; repeatable)",
       dimensions,
+    )
+    .option(
+      "--fix <name=value>",
+      "make an input a constant, the same for all samples: a number, true, false, or 1,2,3 (repeatable)",
+      fixedValues,
     )
     .option("--parameters <glob>", "only these parameters; !GLOB leaves some out (repeatable)", collect)
     .option("--frozen <glob>", "hold these parameters fixed (repeatable)", collect)

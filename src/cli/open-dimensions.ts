@@ -1,6 +1,7 @@
 /** Sizes, taken from the data, of dimensions that a model leaves open. */
 import { PergradError } from "../errors.js";
 import type { LoadOptions } from "../load.js";
+import { fixedSize, symbolOf } from "../onnx/batch-axes.js";
 import { parseModel } from "../onnx/proto.js";
 import type { Tensor } from "../tensor.js";
 import { missing } from "./data.js";
@@ -14,7 +15,7 @@ export function openDimensions(
   fileName: string,
   data: ReadonlyMap<string, Tensor>,
   dataFile: string,
-  { sampleAxes = {}, dimensions = {} }: LoadOptions,
+  { sampleAxes = {}, dimensions = {}, fix = {} }: LoadOptions,
 ): Record<string, number> {
   const { graph } = parseModel(bytes, fileName);
   const sizes = new Map(Object.entries(dimensions));
@@ -24,6 +25,7 @@ export function openDimensions(
     const dims = type.value.value.shape?.dim;
     if (!dims) continue;
     const tensor = data.get(name);
+    if (!tensor && Object.hasOwn(fix, name)) continue;
     if (!tensor) throw missing(name, data, dataFile);
     if (tensor.dims.length !== dims.length) {
       throw new PergradError(
@@ -33,9 +35,9 @@ export function openDimensions(
     }
     const axis = (Object.hasOwn(sampleAxes, name) ? sampleAxes[name] : undefined) ?? 0;
     const samples = sampleAxes[name] === null ? -1 : axis < 0 ? axis + dims.length : axis;
-    dims.forEach(({ value }, k) => {
-      if (k === samples || (value.case === "dimValue" && value.value >= 0n)) return;
-      const symbol = value.case === "dimParam" && value.value !== "" ? value.value : `${name}.${k}`;
+    dims.forEach((dim, k) => {
+      if (k === samples || fixedSize(dim) !== undefined) return;
+      const symbol = symbolOf(dim) ?? `${name}.${k}`;
       if (!sizes.has(symbol) && !sizes.has(`${name}.${k}`)) sizes.set(symbol, tensor.dims[k] ?? 0);
     });
   }

@@ -1,11 +1,13 @@
 /** What all commands begin with: the model, the data and the loss put together. */
 import { stat } from "node:fs/promises";
-import { PergradError } from "../errors.js";
+import type { ModelProto } from "onnx-buf";
+import { type ErrorCode, PergradError } from "../errors.js";
 import { type LoadOptions, modelOf, parseFile, readModel } from "../load.js";
 import type { Model } from "../model.js";
+import type { FixedValue } from "../onnx/fixed-inputs.js";
 import { replaceBatchNorm } from "../privacy/batch-norm.js";
 import { type Objective, type ObjectiveOptions, objectiveOf, targetName } from "../program/objective.js";
-import type { Tensor } from "../tensor.js";
+import { isFloat, type Tensor } from "../tensor.js";
 import { checkInputs, feedsOf, readData, type Tensors } from "./data.js";
 import { type LossOptions, lossOf } from "./loss.js";
 import { openDimensions } from "./open-dimensions.js";
@@ -17,6 +19,7 @@ export interface TaskOptions extends LossOptions {
   readonly data?: string;
   readonly sampleAxis?: ReadonlyMap<string, number | null>;
   readonly dim?: ReadonlyMap<string, number>;
+  readonly fix?: ReadonlyMap<string, FixedValue>;
   readonly parameters?: readonly string[];
   readonly frozen?: readonly string[];
   readonly allowNotFinite?: boolean;
@@ -49,11 +52,12 @@ export async function taskOf(
   progress.stage("reading");
   const bytes = await readModel(modelFile);
   refuseTensors(bytes, modelFile);
-  const data = options.data === undefined ? undefined : await readData(options.data);
-  const loaded = await load(bytes, modelFile, options, data);
+  const held = options.data === undefined ? undefined : await readData(options.data);
+  const { loaded, fixed } = await load(bytes, modelFile, options, held);
+  const data = held && new Map([...held].filter(([name]) => !fixed.has(name)));
   const model = options.replaceBatchNorm ? replaceBatchNorm(loaded) : loaded;
   if (data) checkInputs(data, model);
-  const outputAxis = outputSampleAxis(model, output, options);
+  const outputAxis = outputSampleAxis(model, output, options, fixed);
   const target = data?.get(targetName);
   const objectiveOptions: ObjectiveOptions = {
     loss,
@@ -90,35 +94,100 @@ function refuseTensors(bytes: Uint8Array, fileName: string): void {
   throw new PergradError("NOT_ONNX", `"${fileName}" holds tensors, not a model; ${advice}.`);
 }
 
-/** Open dimensions that no option gives are taken from the data. */
+interface Loaded {
+  readonly loaded: Model;
+  /** The inputs that are constants. */
+  readonly fixed: ReadonlySet<string>;
+}
+
+/**
+ * Open dimensions that no option gives are taken from the data. So are small inputs that all samples share, where the
+ * model cannot be followed without their value.
+ */
 async function load(
   bytes: Uint8Array,
   fileName: string,
   options: TaskOptions,
   data: Tensors | undefined,
-): Promise<Model> {
+): Promise<Loaded> {
   const inputs = [...(options.sampleAxis ?? [])].filter(([name]) => name !== "output");
   const given: LoadOptions = {
     sampleAxes: Object.fromEntries(inputs),
     dimensions: Object.fromEntries(options.dim ?? []),
+    fix: Object.fromEntries(options.fix ?? []),
     ...(options.parameters ? { parameters: options.parameters } : {}),
   };
   const proto = await parseFile(bytes, fileName);
+  const read = (chosen: LoadOptions): Model => {
+    try {
+      return modelOf(proto, fileName, chosen);
+    } catch (error) {
+      if (!data || !isOf(error, "UNKNOWN_SHAPE")) throw error;
+      const dimensions = openDimensions(bytes, fileName, data, options.data ?? "", chosen);
+      return modelOf(proto, fileName, { ...chosen, dimensions });
+    }
+  };
   try {
-    return modelOf(proto, fileName, given);
+    return { loaded: read(given), fixed: new Set(Object.keys(given.fix ?? {})) };
   } catch (error) {
-    if (!data || !(error instanceof PergradError) || error.code !== "UNKNOWN_SHAPE") throw error;
-    return modelOf(proto, fileName, {
-      ...given,
-      dimensions: openDimensions(bytes, fileName, data, options.data ?? "", given),
-    });
+    if (!data || !isOf(error, "UNKNOWN_SHAPE", "UNSUPPORTED_OP")) throw error;
+    const found = sharedInData(proto, data, given);
+    if (found.size === 0) throw error;
+    const fix = { ...given.fix, ...Object.fromEntries(found) };
+    const loaded = attempt(() => read({ ...given, fix }));
+    if (!loaded) throw error;
+    return {
+      loaded: { ...loaded, notes: [...loaded.notes, ...[...found].map(([name, tensor]) => takenNote(name, tensor))] },
+      fixed: new Set(Object.keys(fix)),
+    };
   }
 }
 
+function isOf(error: unknown, ...codes: readonly ErrorCode[]): error is PergradError {
+  return error instanceof PergradError && codes.includes(error.code);
+}
+
+function attempt(read: () => Model): Model | null {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof PergradError) return null;
+    throw error;
+  }
+}
+
+/** Whole numbers of this many elements may say what a model does, as a sampling rate does. */
+const mostShared = 16;
+
+function sharedInData(
+  { graph }: ModelProto,
+  data: Tensors,
+  { sampleAxes = {}, fix = {} }: LoadOptions,
+): Map<string, Tensor> {
+  const stored = new Set(graph?.initializer.map(({ name }) => name));
+  const found = (graph?.input ?? []).flatMap(({ name }): [string, Tensor][] => {
+    const tensor = data.get(name);
+    if (!tensor || stored.has(name) || Object.hasOwn(fix, name) || isFloat(tensor.dtype)) return [];
+    const shared = tensor.dims.length === 0 || sampleAxes[name] === null;
+    return shared && tensor.data.length <= mostShared ? [[name, tensor]] : [];
+  });
+  return new Map(found);
+}
+
+function takenNote(name: string, { data }: Tensor): string {
+  const value = Array.from<number | bigint>(data).join(",");
+  return `The input "${name}" says what the model does, so it is fixed to the data's value: --fix ${name}=${value}.`;
+}
+
 /** The axis given for the output that the loss looks at, by its own name or as "output". */
-function outputSampleAxis(model: Model, chosen: string | undefined, options: TaskOptions): number | undefined {
+function outputSampleAxis(
+  model: Model,
+  chosen: string | undefined,
+  options: TaskOptions,
+  fixed: ReadonlySet<string>,
+): number | undefined {
   const output = model.graph.outputs.find(({ name }) => name === chosen) ?? model.graph.outputs[0];
-  const inputs = new Set(model.graph.inputs.map(({ name }) => name));
+  const inputs = new Set([...fixed, ...model.graph.inputs.map(({ name }) => name)]);
   let found: number | undefined;
   for (const [name, axis] of options.sampleAxis ?? []) {
     if (inputs.has(name) || !output) continue;

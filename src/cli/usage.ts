@@ -1,5 +1,6 @@
 /** Values of options, checked before any file is opened. */
 import { InvalidArgumentError } from "commander";
+import type { FixedValue } from "../onnx/fixed-inputs.js";
 
 /** The command was used wrongly: exit code 2. The message is one sentence. */
 export class UsageError extends Error {
@@ -69,6 +70,19 @@ export const sampleAxes = collectInto("NAME=AXIS or NAME=shared", (value) =>
 );
 
 export const dimensions = collectInto("NAME=SIZE", wholeNumber(0));
+
+/** A number, true, false, or several with commas between. */
+function fixedValue(text: string): FixedValue {
+  const parts = text.split(",").map((part) => {
+    if (part === "true" || part === "false") return part === "true";
+    if (integer.test(part)) return Number.isSafeInteger(Number(part)) ? Number(part) : BigInt(part);
+    if (decimal.test(part)) return Number(part);
+    throw new InvalidArgumentError(`"${part}" is no number, true or false; several are written as 1,2,3`);
+  });
+  return parts.length === 1 && parts[0] !== undefined ? parts[0] : parts;
+}
+
+export const fixedValues = collectInto("NAME=VALUE", fixedValue);
 
 export type MaxNorm = number | ReadonlyMap<string, number>;
 

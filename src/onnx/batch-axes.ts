@@ -7,6 +7,8 @@ export interface BatchAxes {
   readonly axes: ReadonlyMap<string, number | null>;
   /** The batch size that the file fixes, if it does. */
   readonly fixed: number | undefined;
+  /** The names by which the file calls it. */
+  readonly symbols: readonly string[];
   readonly notes: readonly string[];
 }
 
@@ -15,9 +17,12 @@ interface Input {
   readonly dims: readonly TensorShapeProto_Dimension[];
 }
 
+/** What exporters write for a size that they do not know (Paddle2ONNX "?", others "None"): no name, so never the same size. */
+const placeholder = /^(\?|-1|\*|none|unknown)?$/i;
+
 /** The name of a symbolic dimension; undefined where it has a size, or no name. */
 export function symbolOf(dim: TensorShapeProto_Dimension | undefined): string | undefined {
-  return dim?.value.case === "dimParam" && dim.value.value !== "" ? dim.value.value : undefined;
+  return dim?.value.case === "dimParam" && !placeholder.test(dim.value.value) ? dim.value.value : undefined;
 }
 
 /** The size of a dimension that the file fixes. Some exporters write -1 for one that it does not. */
@@ -56,7 +61,8 @@ export function batchAxes(
   const fixed = inputs
     .map(({ dims }, k) => fixedSize(dims[axes[k]?.[1] ?? dims.length]))
     .find((found) => found !== undefined);
-  return { axes: new Map(axes), fixed, notes };
+  const symbols = inputs.flatMap(({ dims }, k) => symbolOf(dims[axes[k]?.[1] ?? dims.length]) ?? []);
+  return { axes: new Map(axes), fixed, symbols, notes };
 }
 
 function dimsOf({ type }: ValueInfoProto): readonly TensorShapeProto_Dimension[] {
@@ -77,7 +83,7 @@ function chosenAxis({ name, dims }: Input, given: Readonly<Record<string, number
 /** Axis 0, unless another is called the batch and axis 0 is not. */
 function likelyAxis({ dims }: Input): number {
   const named = dims.findIndex((dim) => isBatchName(symbolOf(dim) ?? ""));
-  const first = symbolOf(dims[0]) ?? "";
+  const first = dims[0]?.value.case === "dimParam" ? dims[0].value.value : "";
   return named < 0 || /^(b|n|none|\?|unk__\d+)$/i.test(first) ? 0 : named;
 }
 

@@ -15,20 +15,23 @@ import type { Structure } from "./structure.js";
 import { subgraph } from "./subgraphs.js";
 
 /** The one element of a condition or a count. */
-function knownElement(call: Call, index: number, what: string): number {
-  const [element, ...others] = requireInput(call, index).known ?? [];
+function knownElement(decoder: Decoder, call: Call, index: number, what: string): number {
+  const value = requireInput(call, index);
+  const [element, ...others] = value.known ?? [];
   if (isBatch(element)) throw interaction(call, `has ${what} that depends on the batch size`);
   if (element !== undefined && others.length === 0) return element;
+  const advice =
+    decoder.adviceOn(value) ??
+    "export the model in evaluation mode and with inputs of fixed shape, or take the control flow out of it";
   throw unsupported(
     call,
-    `its ${what} is computed from the data, so pergrad cannot tell what the model does; ` +
-      "export the model in evaluation mode and with inputs of fixed shape, or take the control flow out of it",
+    `its ${what} is computed from the data, so pergrad cannot tell what the model does; ${advice}`,
   );
 }
 
 /** The branch that the condition says takes the node's place. */
 export function decodeIf(decoder: Decoder, proto: NodeProto, scope: Scope): void {
-  const condition = knownElement(readNode(proto, scope), 0, "condition");
+  const condition = knownElement(decoder, readNode(proto, scope), 0, "condition");
   const branch = subgraph(proto, condition ? "then_branch" : "else_branch");
   const structure = decoder.structureOf(branch, scope);
   const inner = new Scope(scope);
@@ -91,10 +94,10 @@ function unroll(
   constants: Scope,
   scope: Scope,
 ): void {
-  const trips = call.inputs[0] ? knownElement(call, 0, "trip count") : Number.POSITIVE_INFINITY;
+  const trips = call.inputs[0] ? knownElement(decoder, call, 0, "trip count") : Number.POSITIVE_INFINITY;
   let { carried } = loop;
   const stacks: (() => Item)[][] = structure.outputs.slice(1 + carried.length).map(() => []);
-  let goesOn = call.inputs[1] ? knownElement(call, 1, "condition") !== 0 : true;
+  let goesOn = call.inputs[1] ? knownElement(decoder, call, 1, "condition") !== 0 : true;
   for (let trip = 0; goesOn && trip < trips; trip++) {
     decoder.countInner();
     const inner = new Scope(constants);
@@ -108,7 +111,7 @@ function unroll(
     const [condition] = structure.outputs;
     if (condition === undefined) throw invalidModel(`The body of ${describeProto(proto)} gives no condition`);
     const results = resultsOf(structure, inner).slice(1);
-    goesOn = knownElement({ ...call, inputs: [inner.get(condition)] }, 0, "condition") !== 0;
+    goesOn = knownElement(decoder, { ...call, inputs: [inner.get(condition)] }, 0, "condition") !== 0;
     carried = results.slice(0, carried.length);
     for (const [k, stack] of stacks.entries()) stack.push(...results.slice(carried.length + k, carried.length + k + 1));
   }

@@ -5,9 +5,11 @@ import { bindShape, type Dim, N } from "../graph/dim.js";
 import type { Graph, Value } from "../graph/value.js";
 import type { Model } from "../model.js";
 import type { Build } from "../ops/build.js";
+import { likelyBatches } from "./baked-batch.js";
 import { type BatchAxes, batchAxes } from "./batch-axes.js";
 import { type BatchOver, Decoder } from "./decoder.js";
 import type { FileNode } from "./file-node.js";
+import { FixedInputs, type FixedValue } from "./fixed-inputs.js";
 import { inlineFunctions } from "./functions.js";
 import { type InitializerOptions, Initializers } from "./initializers.js";
 import { decodeInput, type InputOptions } from "./inputs.js";
@@ -33,6 +35,8 @@ export interface Rebatcher {
 export interface DecodeOptions extends InputOptions, InitializerOptions {
   /** The sample axis of an input, where it is not the likely one, or null where all samples share the input. */
   readonly sampleAxes?: Readonly<Record<string, number | null>>;
+  /** Inputs that are constants: the same at every run, and for all samples. */
+  readonly fix?: Readonly<Record<string, FixedValue>>;
   /** For messages. */
   readonly fileName: string;
   readonly build: Build;
@@ -55,8 +59,8 @@ export function decodeModel(source: Uint8Array | ModelProto, options: DecodeOpti
   checkOpset(opset, fileName);
   if (!model.graph) throw invalidModel(`"${fileName}" holds no graph`);
   const known = (domain: string, op: string) => build.lookup(domain, op) !== undefined;
-  const { graph, opsets } = inlineFunctions(model, model.graph, known);
-  const structure = readStructure(constantsAsInitializers(graph), fileName);
+  const { graph, opsets } = constantsAsInitializers(inlineFunctions(model, model.graph, known));
+  const structure = readStructure(graph, fileName);
   return new File(structure, graph.valueInfo, (node) => opsets.get(node) ?? opset, options).decode();
 }
 
@@ -73,15 +77,25 @@ interface Outputs {
   readonly leftOut: readonly (readonly [string, string])[];
 }
 
+type Found = Pick<Reading, "inputs"> & Outputs & { readonly notes: readonly string[] };
+
 /** Choices of how to take a file to other batch sizes, before it is given up. */
 const mostAttempts = 32;
 
 /** The outputs of each node in the file's own batch. */
 type ShapesAsWritten = Map<NodeProto, readonly (readonly number[])[] | undefined>;
 
+/** A reading in a batch of `size`; complete where it came to the outputs that are needed. */
+interface AsWritten {
+  readonly size: number;
+  readonly shapes: ShapesAsWritten;
+  readonly complete: boolean;
+}
+
 class File {
   readonly #required: readonly string[];
   readonly #batch: BatchAxes;
+  readonly #fixed: FixedInputs;
   readonly #precision = new PrecisionNotes();
   readonly #initializers: Initializers;
 
@@ -94,7 +108,8 @@ class File {
     checkNames(structure, options);
     this.#required = options.outputs ?? structure.outputs.slice(0, 1);
     this.#refuse(nodesFor(this.#required, structure));
-    this.#batch = batchAxes(structure.inputs, options.sampleAxes);
+    this.#fixed = new FixedInputs(structure.inputs, options);
+    this.#batch = batchAxes(this.#fixed.others, options.sampleAxes);
     const names = new Set(structure.inputs.map(({ name }) => name));
     this.#initializers = new Initializers(
       new Uses(structure.nodes, infos),
@@ -108,7 +123,7 @@ class File {
   decode(): Model {
     const constants = new Scope();
     this.#initializers.read(this.structure, constants);
-    const { inputs, outputs, leftOut } = this.#readForAnyBatch(constants);
+    const { inputs, outputs, leftOut, notes } = this.#readForAnyBatch(constants);
     return {
       graph: { inputs, parameters: this.#initializers.leaves, outputs },
       parameters: Object.fromEntries(this.#initializers.tensors),
@@ -116,6 +131,7 @@ class File {
       leftOut: Object.fromEntries(leftOut),
       notes: [
         ...this.#batch.notes,
+        ...notes,
         ...this.#precision.list(),
         ...this.#initializers.notes(),
         ...leftOut.map(([name, reason]) => `The output "${name}" is left out: ${reason}`),
@@ -129,39 +145,86 @@ class File {
     refuseUnknown(nodes, { fileName, build, opsetOf: this.opsetOf });
   }
 
+  #readForAnyBatch(constants: Scope): Found {
+    const { fixed } = this.#batch;
+    if (fixed !== undefined) {
+      try {
+        return { ...this.#readFor(constants, fixed, this.#readAsWritten(constants, fixed)), notes: [] };
+      } catch (error) {
+        throw explained(error, fixed);
+      }
+    }
+    let open: Found | undefined;
+    try {
+      const reading = this.#read(constants, N, {});
+      open = { inputs: reading.inputs, ...this.#outputs(reading.scope), notes: [] };
+      this.#rebatcher(reading.inputs, 1, [])?.check(this.#requiredOf(open));
+      return open;
+    } catch (error) {
+      const found = this.#readAsBaked(constants, error);
+      if (found) return found;
+      // Samples that meet are told of where an output is used: others may do without it.
+      if (open) return open;
+      throw error;
+    }
+  }
+
+  /** Some files declare their batch open, but hold numbers that were made for a batch of one size. */
+  #readAsBaked(constants: Scope, error: unknown): Found | null {
+    if (!isOfShapes(error) || !this.options.rebatcher) return null;
+    for (const size of likelyBatches(this.structure, this.#batch, this.options.dimensions)) {
+      const written = this.#readAsWritten(constants, size);
+      if (!written?.complete) continue;
+      try {
+        const found = this.#readFor(constants, size, written);
+        const note =
+          `The file leaves its batch open, but holds numbers that were made for a batch of ${size} ` +
+          `(${error.message.replace(/\.$/, "")}), so it is read as a file made for ${size}.`;
+        return { ...found, notes: [note] };
+      } catch (again) {
+        if (!(again instanceof PergradError)) throw again;
+      }
+    }
+    return null;
+  }
+
   /**
    * The shapes in the batch that the file fixes: what its constants were made for. A file that
    * contradicts itself there is left to the second reading, which says more of it.
    */
-  #readAsWritten(constants: Scope): ShapesAsWritten | undefined {
-    const { fixed } = this.#batch;
-    if (fixed === undefined || !this.options.rebatcher) return undefined;
+  #readAsWritten(constants: Scope, size: number): AsWritten | undefined {
+    if (!this.options.rebatcher) return undefined;
     const shapes: ShapesAsWritten = new Map();
     try {
-      this.#read(constants, fixed, { shapes });
+      const { scope } = this.#read(constants, size, { shapes });
+      for (const name of this.#required) scope.get(name);
+      return { size, shapes, complete: true };
     } catch (error) {
       if (!(error instanceof PergradError)) throw error;
+      return { size, shapes, complete: false };
     }
-    return shapes;
   }
 
   /** Until it succeeds, or no choice is left; the first failure tells most. */
-  #readForAnyBatch(constants: Scope): Pick<Reading, "inputs"> & Outputs {
-    const written = this.#readAsWritten(constants);
+  #readFor(constants: Scope, size: number, written: AsWritten | undefined): Pick<Reading, "inputs"> & Outputs {
     let failure: unknown;
     let choices: readonly number[] | null = [];
     for (let attempt = 0; choices && attempt < mostAttempts; attempt++) {
       const { inputs, scope, rebatcher } = this.#read(constants, N, { written, choices });
       try {
         const found = this.#outputs(scope);
-        rebatcher?.check(found.outputs.filter(({ name }) => this.#required.includes(name)).map(({ value }) => value));
+        rebatcher?.check(this.#requiredOf(found));
         return { inputs, ...found };
       } catch (error) {
         failure ??= error;
         choices = rebatcher?.next() ?? null;
       }
     }
-    throw this.#explained(failure);
+    throw failure ?? invalidModel(`A batch of ${size} leaves no reading`);
+  }
+
+  #requiredOf({ outputs }: Outputs): Value[] {
+    return outputs.filter(({ name }) => this.#required.includes(name)).map(({ value }) => value);
   }
 
   #read(
@@ -173,40 +236,42 @@ class File {
       choices = [],
     }: {
       readonly shapes?: ShapesAsWritten;
-      readonly written?: ShapesAsWritten | undefined;
+      readonly written?: AsWritten | undefined;
       readonly choices?: readonly number[];
     },
   ): Reading {
     const { structure, options } = this;
     const scope = new Scope(constants);
-    const inputs = structure.inputs.map((proto) => {
+    const inputs = this.#fixed.others.map((proto) => {
       const axis = this.#batch.axes.get(proto.name) ?? null;
       return decodeInput(proto, { axis, size }, options, this.#precision);
     });
     for (const input of inputs) scope.set(input.name, input);
-    const rebatcher = written ? this.#rebatcher(inputs, choices) : undefined;
+    for (const [name, value] of this.#fixed.values(size, this.#precision)) scope.set(name, value);
+    const rebatcher = written ? this.#rebatcher(inputs, written.size, choices) : undefined;
     const decoder = new Decoder({
       fileName: options.fileName,
       build: options.build,
       opsetOf: this.opsetOf,
       initializers: this.#initializers,
       precision: this.#precision,
+      inputs: new Set(inputs),
       refuse: (nodes) => this.#refuse(nodes),
-      adapt: (node, source) => rebatcher?.adapt(node, written?.get(source)) ?? node,
+      adapt: (node, source) => rebatcher?.adapt(node, written?.shapes.get(source)) ?? node,
       made: (source, outputs) => shapes && record(shapes, source, outputs),
-      ...(rebatcher && this.#batch.fixed !== undefined ? { fixed: this.#batch.fixed } : {}),
+      ...(rebatcher && written ? { fixed: written.size } : {}),
       ...(options.batchOver ? { batchOver: options.batchOver } : {}),
     });
     decoder.decodeNodes(structure, scope);
     return { inputs, scope, rebatcher };
   }
 
-  #rebatcher(inputs: readonly Value[], choices: readonly number[]): Rebatcher | undefined {
+  #rebatcher(inputs: readonly Value[], size: number, choices: readonly number[]): Rebatcher | undefined {
     const axes = inputs.flatMap((input) => {
       const axis = this.#batch.axes.get(input.name) ?? null;
       return axis === null ? [] : [[input, axis] as const];
     });
-    return this.options.rebatcher?.(this.#batch.fixed ?? 1, new Map(axes), choices);
+    return this.options.rebatcher?.(size, new Map(axes), choices);
   }
 
   #outputs(scope: Scope): Outputs {
@@ -222,17 +287,19 @@ class File {
     }
     return { outputs, leftOut };
   }
+}
 
-  /** An error that may come of the batch that the file fixes says so. */
-  #explained(error: unknown): unknown {
-    const { fixed } = this.#batch;
-    const shapes = ["SHAPE_MISMATCH", "SAMPLES_INTERACT", "UNKNOWN_SHAPE"];
-    if (fixed === undefined || !(error instanceof PergradError) || !shapes.includes(error.code)) return error;
-    const advice =
-      `The file fixes its batch to ${fixed}, and this node could not be shown to work for others; ` +
-      "export the model with a symbolic batch axis.";
-    return new PergradError(error.code, `${error.message} ${advice}`, { cause: error });
-  }
+function isOfShapes(error: unknown): error is PergradError {
+  return error instanceof PergradError && ["SHAPE_MISMATCH", "SAMPLES_INTERACT", "UNKNOWN_SHAPE"].includes(error.code);
+}
+
+/** An error that may come of the batch that the file fixes says so. */
+function explained(error: unknown, fixed: number): unknown {
+  if (!isOfShapes(error)) return error;
+  const advice =
+    `The file fixes its batch to ${fixed}, and this node could not be shown to work for others; ` +
+    "export the model with a symbolic batch axis.";
+  return new PergradError(error.code, `${error.message} ${advice}`, { cause: error });
 }
 
 /** Of a node that is made several times, in a loop, only shapes that stay the same are known. */

@@ -1,8 +1,9 @@
 /** Makes the values of a graph, node by node. */
 import type { GraphProto, NodeProto } from "onnx-buf";
 import { defect, PergradError } from "../errors.js";
-import { factorOf } from "../graph/dim.js";
+import { factorOf, isBatch } from "../graph/dim.js";
 import type { Attributes, Node, Value } from "../graph/value.js";
+import { leavesOf } from "../graph/walk.js";
 import type { Build } from "../ops/build.js";
 import { foldNode } from "../ops/fold.js";
 import { decodeAttributes } from "./attributes.js";
@@ -27,6 +28,8 @@ interface DecoderContext {
   readonly opsetOf: (node: NodeProto) => number;
   readonly initializers: Initializers;
   readonly precision: PrecisionNotes;
+  /** What is fed. */
+  readonly inputs: ReadonlySet<Value>;
   /** Throws where some of the nodes are of operators that pergrad does not know. */
   readonly refuse: (nodes: readonly NodeProto[]) => void;
   /** A last change to a node before it is made; `source` is what it comes from. */
@@ -115,10 +118,36 @@ export class Decoder {
     try {
       this.#make(proto, structure, scope);
     } catch (error) {
-      const known = asPergradError(error, proto);
+      const known = this.#withAdvice(asPergradError(error, proto), proto, scope);
       if (known.code === "INVALID_MODEL" || known.code === "INTERNAL") throw known;
       for (const name of proto.output) if (name !== "") scope.set(name, known);
     }
+  }
+
+  /** How to fix inputs that are the same for all samples, where a value that depends on them alone must be known. */
+  adviceOn(value: Value): string | null {
+    const inputs = leavesOf([value]).filter(({ source }) => source.kind === "input");
+    if (inputs.length === 0 || !inputs.every((each) => this.context.inputs.has(each) && !each.shape.some(isBatch)))
+      return null;
+    const key = (name: string) => (/^[A-Za-z_]\w*$/.test(name) ? name : JSON.stringify(name));
+    const names = inputs.map(({ name }) => name);
+    const listed = names.map((name) => `"${name}"`).join(", ");
+    const fix = names.map((name) => `${key(name)}: VALUE`).join(", ");
+    return (
+      `it depends on ${listed} alone; if that is the same at every run, give its value: ` +
+      `fix: { ${fix} }, or ${names.map((name) => `--fix ${name}=VALUE`).join(" ")}`
+    );
+  }
+
+  #withAdvice(error: PergradError, proto: NodeProto, scope: Scope): PergradError {
+    if (error.code !== "UNKNOWN_SHAPE" || error.message.includes("--fix")) return error;
+    for (const name of proto.input.slice(1)) {
+      const value = name === "" || !scope.holds(name) ? null : scope.get(name);
+      const advice = value && !value.known && value.source.kind !== "constant" ? this.adviceOn(value) : null;
+      if (advice)
+        return new PergradError(error.code, `${error.message.replace(/\.$/, "")}; ${advice}.`, { cause: error });
+    }
+    return error;
   }
 
   #make(proto: NodeProto, structure: Structure, scope: Scope): void {

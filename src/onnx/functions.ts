@@ -22,7 +22,7 @@ import { changed, invalidModel, opsetOf, standardDomain } from "./proto.js";
 import { definedNames } from "./subgraphs.js";
 
 /** A graph without calls, and the opset of each node that came out of a function. */
-interface Inlined {
+export interface Inlined {
   readonly graph: GraphProto;
   readonly opsets: ReadonlyMap<NodeProto, number>;
 }

@@ -16,6 +16,12 @@ export class Scope {
     return this.#values.has(name) || (this.around?.has(name) ?? false);
   }
 
+  /** Whether the name stands for a tensor, not for an error or a sequence. */
+  holds(name: string): boolean {
+    const value = this.#values.get(name);
+    return value ? !(value instanceof PergradError) && isTensor(value) : (this.around?.holds(name) ?? false);
+  }
+
   set(name: string, value: Item | PergradError): void {
     this.#values.set(name, value);
   }

@@ -45,9 +45,12 @@ function cutInts(axis: number, size: number, start: number, end: number, step: n
   return { axis, start: first, step, size: Math.max(0, Math.ceil((last - first) / step)) };
 }
 
+/** Far above any batch: what exporters write for an open end (1,000,000,000, 2^31 - 1, 2^63 - 1, ...) is no less. */
+const beyondBatch = 2 ** 24;
+
 /** A bound within an axis of N * `factor` elements: a multiple of N, or undefined. */
 function batchBound(bound: Dim, factor: number): number | undefined {
-  if (!isBatch(bound)) return bound === 0 ? 0 : bound >= beyondAll ? factor : bound <= -beyondAll ? 0 : undefined;
+  if (!isBatch(bound)) return bound === 0 ? 0 : bound >= beyondBatch ? factor : bound <= -beyondBatch ? 0 : undefined;
   const from = bound.perSample < 0 ? bound.perSample + factor : bound.perSample;
   return Math.min(Math.max(from, 0), factor);
 }
@@ -155,13 +158,21 @@ function allOrNone<T>(steps: readonly (T | null)[]): T[] | null {
 
 const isBeyondAll = (end: Dim): boolean => !isBatch(end) && (end === beyondAll || end >= 2 ** 63);
 
-/** Of a slice backwards to INT_MAX ONNX Runtime infers another shape than it computes: the end is said plainly. */
-function endedBackwards(node: Node, build: Build): Value[] | null {
+/**
+ * Ends said plainly. Of a slice backwards to INT_MAX ONNX Runtime infers another shape than it computes; an open
+ * end along the samples must be above any number of them, times what they are folded with.
+ */
+function endsLowered(node: Node, build: Build): Value[] | null {
   const [ends, steps] = [knownDims(node, 2) ?? [], knownInts(node, 4) ?? []];
-  const backwards = ends.map((end, k) => (steps[k] ?? 1) < 0 && isBeyondAll(end));
-  if (!backwards.includes(true)) return null;
-  const plain = dimsValue(ends.map((end, k) => (backwards[k] ? -beyondAll : end)));
-  return [build.op("Slice", [...node.inputs.slice(0, 2), plain, ...node.inputs.slice(3)])];
+  const { shape } = node.inputs[0] as Value;
+  const cuts = cutsOf(node);
+  const plain = ends.map((end, k) => {
+    if ((steps[k] ?? 1) < 0) return isBeyondAll(end) ? -beyondAll : end;
+    const open = isBatch(shape[cuts[k]?.axis ?? -1]) && !isBatch(end) && end >= beyondBatch;
+    return open ? Math.max(end, beyondAll) : end;
+  });
+  if (plain.every((end, k) => end === ends[k])) return null;
+  return [build.op("Slice", [...node.inputs.slice(0, 2), dimsValue(plain), ...node.inputs.slice(3)])];
 }
 
 const slice: OpDefinition = {
@@ -209,7 +220,7 @@ const slice: OpDefinition = {
     ];
   },
   sampleAxis: (node, [at]) => [slicedSampleAxis(node, at ?? null)],
-  lower: endedBackwards,
+  lower: endsLowered,
 };
 
 // Trilu

@@ -15,6 +15,7 @@ import { relativeError } from "./compare.js";
 import {
   encoded,
   expectedOutput,
+  type FileInit,
   file,
   floats,
   initializer,
@@ -26,6 +27,7 @@ import {
   run,
   tensor,
   valueInfo,
+  waves,
 } from "./models.js";
 
 const folder = fileURLToPath(new URL("../goldens/", import.meta.url));
@@ -240,4 +242,47 @@ it("Squeeze and pads written for one batch size keep their meaning", () => {
     nodes: [node("Transpose", ["x"], ["y"], [ints("perm", [1, 0, 2])])],
   };
   expect(shapeOf(transpose)).toBe("[2, N, 3]");
+});
+
+describe("a batch that is declared open beside numbers made for one size", () => {
+  const open = (shape: readonly number[]): FileInit => ({
+    inputs: [valueInfo("x", ["batch", 6])],
+    initializers: [shapeInts("shape", ...shape)],
+    nodes: [node("Reshape", ["x", "shape"], ["y"])],
+  });
+  it.each([
+    [1, [1, 2, 3], "[N, 2, 3]"],
+    [2, [2, 3, 2], "[N, 3, 2]"],
+    [5, [5, 6], "[N, 6]"],
+    [4, [8, 3], "[N*2, 3]"],
+  ])("is read as made for %i where a Reshape holds %j", (size, shape, expected) => {
+    const model = load(open(shape));
+    expect(showShape(model.graph.outputs[0]?.value.shape ?? [])).toBe(expected);
+    expect(model.notes.join()).toContain(`made for a batch of ${size} (Reshape node "y"`);
+  });
+  it("stays refused where no size explains the numbers", () => {
+    expect(refusal(() => load(open([7, 11])))).toMatch(/^SHAPE_MISMATCH: Reshape node "y": \[N, 6\] cannot become/);
+  });
+  it("is of the size that the user gives for it", () => {
+    expect(refusal(() => load(open([3000, 3])))).toMatch(/^SHAPE_MISMATCH/);
+    const model = load(open([3000, 3]), { dimensions: { batch: 1500 } });
+    expect(model.notes.join()).toContain("made for a batch of 1500");
+  });
+  it("an initial state and a repeated token of one sample are each sample's", async () => {
+    const init: FileInit = {
+      inputs: [valueInfo("x", ["batch", 2, 3])],
+      initializers: [initializer("token", floats([1, 1, 3], 1, 2, 3)), shapeInts("shape", 1, 1, 3)],
+      nodes: [node("Expand", ["token", "shape"], ["t"]), node("Concat", ["t", "x"], ["y"], [int("axis", 1)])],
+    };
+    const model = load(init);
+    expect(showShape(model.graph.outputs[0]?.value.shape ?? [])).toBe("[N, 3, 3]");
+    expect((await outputOf(model, { x: waves([2, 2, 3]) })).dims).toEqual([2, 3, 3]);
+  });
+  it("samples that meet are told of where the output is used", () => {
+    const init: FileInit = {
+      inputs: [valueInfo("x", ["batch", 6])],
+      nodes: [node("Softmax", ["x"], ["y"], [int("axis", 0)])],
+    };
+    expect(refusal(() => load(init))).toBe("no error");
+  });
 });

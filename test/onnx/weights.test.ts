@@ -3,7 +3,19 @@ import { describe, expect, it } from "vitest";
 import { losses, perSample, want } from "../../src/index.js";
 import { type LoadOptions, modelOf } from "../../src/load.js";
 import type { Tensor } from "../../src/tensor.js";
-import { type FileInit, file, floats, initializer, node, refusal, tensor, valueInfo } from "./models.js";
+import {
+  type FileInit,
+  file,
+  floats,
+  graph,
+  initializer,
+  int,
+  int64s,
+  node,
+  refusal,
+  tensor,
+  valueInfo,
+} from "./models.js";
 
 const load = (init: FileInit, options: LoadOptions = {}) =>
   modelOf(file({ inputs: [valueInfo("x", ["N", 3])], ...init }), "m.onnx", options);
@@ -201,5 +213,74 @@ describe("outputs that pergrad cannot compute", () => {
     expect(names(init, { outputs: ["y"] })).toEqual(["w"]);
     expect(refusal(() => load(init, { outputs: ["z"] }))).toMatch(/^UNSUPPORTED_OP/);
     expect(refusal(() => load(init, { outputs: ["nothing"] }))).toContain("its outputs are y, z");
+  });
+});
+
+describe("weights that are stored as Constant nodes in a graph inside a node", () => {
+  const matrix = floats([3, 2], 1, 2, 3, 4, 5, 6);
+  const stored = (name: string) => node("Constant", [], [name], [tensor("value", matrix)]);
+  const yes = initializer("yes", { dtype: "bool", dims: [], data: Uint8Array.of(1) });
+  const branch = (name: string) => ({
+    name,
+    node: [stored("c"), node("MatMul", ["x", "c"], [name])],
+    output: [{ name }],
+  });
+  it("are parameters in a branch that is followed, beside weights of the graph around it", () => {
+    const nodes = [node("If", ["yes"], ["m"], [graph("then_branch", branch("a")), graph("else_branch", branch("b"))])];
+    expect(names({ initializers: [yes], nodes, outputs: ["m"] })).toEqual(["c"]);
+    const beside = [initializer("w", floats([2], 1, 2)), yes];
+    expect(names({ initializers: beside, nodes: [...nodes, node("Mul", ["m", "w"], ["y"])] })).toEqual(["w", "c"]);
+  });
+  it("are not where the branch has initializers of its own", () => {
+    const own = { ...branch("a"), initializer: [initializer("k", floats([2], 1, 2))] };
+    own.node = [stored("c"), node("MatMul", ["x", "c"], ["m"]), node("Mul", ["m", "k"], ["a"])];
+    const nodes = [node("If", ["yes"], ["y"], [graph("then_branch", own), graph("else_branch", branch("b"))])];
+    expect(names({ initializers: [yes], nodes })).toEqual(["k"]);
+  });
+  it("are one parameter in a loop's body, however often it runs", () => {
+    const square = floats([3, 3], 1, 2, 3, 4, 5, 6, 7, 8, 9);
+    const body = {
+      name: "body",
+      input: [valueInfo("i", [], 7), valueInfo("go", [], 9), valueInfo("h", ["N", 3])],
+      node: [
+        node("Constant", [], ["c"], [tensor("value", square)]),
+        node("MatMul", ["h", "c"], ["next"]),
+        node("Identity", ["go"], ["on"]),
+      ],
+      output: [{ name: "on" }, { name: "next" }],
+    };
+    const trips = initializer("trips", { dtype: "int64", dims: [], data: BigInt64Array.of(3n) });
+    const nodes = [node("Loop", ["trips", "yes", "x"], ["y"], [graph("body", body)])];
+    expect(names({ initializers: [yes, trips], nodes })).toEqual(["c"]);
+  });
+  it("are one parameter in a scan's body", () => {
+    const body = {
+      name: "body",
+      input: [valueInfo("h", ["N", 3]), valueInfo("s", ["N", 3])],
+      node: [
+        node("Constant", [], ["c"], [tensor("value", floats([3, 3], 1, 2, 3, 4, 5, 6, 7, 8, 9))]),
+        node("MatMul", ["s", "c"], ["m"]),
+        node("Add", ["h", "m"], ["next"]),
+      ],
+      output: [{ name: "next" }],
+    };
+    const nodes = [
+      node("Identity", ["x"], ["x0"]),
+      node("Unsqueeze", ["x", "zero"], ["steps"]),
+      node("Scan", ["x0", "steps"], ["y"], [graph("body", body), int("num_scan_inputs", 1)]),
+    ];
+    expect(names({ initializers: [initializer("zero", int64s(0))], nodes })).toEqual(["c"]);
+  });
+  it("are parameters in a function's body", () => {
+    const nodes = [{ ...node("Layer", ["x"], ["y"]), domain: "local", name: "layer" }];
+    const layer = {
+      name: "Layer",
+      domain: "local",
+      opsetImport: [{ domain: "", version: 21n }],
+      input: ["a"],
+      output: ["b"],
+      node: [stored("w"), node("MatMul", ["a", "w"], ["b"])],
+    };
+    expect(names({ nodes, functions: [layer] })).toEqual(["layer/w"]);
   });
 });
