@@ -42,7 +42,7 @@ export function elementsOf({ model }: Workload): number {
 export function runnerOf(name: ProgramName, { data }: Workload, program: AnyProgram): () => Promise<void> {
   if (name !== streamed) return async () => void (await program.run(data));
   return async () => {
-    for await (const _ of program.stream(data));
+    for await (const _ of program.stream(data, { inPlace: true }));
   };
 }
 

@@ -25,7 +25,7 @@ async function drain(
   data: Parameters<typeof program.stream>[0],
   reuse: boolean,
 ): Promise<void> {
-  for await (const { results } of program.stream(data, { reuse }))
+  for await (const { results } of program.stream(data, { reuse, inPlace: true }))
     if (Object.values(results.gradients).some((tensor) => Number.isNaN(tensor.data[0]))) throw new Error("NaN");
 }
 

@@ -199,6 +199,7 @@ async function stream<W extends Wants>(
     const chunks = program.stream(task.feeds, {
       ...(batchSize === undefined ? {} : { batchSize }),
       allowNotFinite: true,
+      inPlace: true,
       reuse: true,
     });
     for await (const { from, to, results } of chunks) {

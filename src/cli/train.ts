@@ -87,6 +87,7 @@ async function run({ task, options, privacy, steps, progress, signal }: Run): Pr
     steps,
     signal,
     onStep: reporter(steps, progress),
+    inPlace: true,
     ...given("threads", options.threads),
     ...given("microbatchSize", options.microbatchSize),
     ...given("sampling", options.sampling),

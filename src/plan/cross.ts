@@ -5,7 +5,7 @@ import { pairProducts } from "../gradients/pairs.js";
 import { bindShape, N } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
-import type { Data } from "../program/data.js";
+import { copiesOf, type Data } from "../program/data.js";
 import { type FloatTensor, float, type Returned, type Want, type Wanted } from "./wanted.js";
 
 /** Factored, or multiplied out: whichever is fewer numbers. */
@@ -68,7 +68,8 @@ export function cross(others: Readonly<Record<string, Data>>): Want<FloatTensor>
   return {
     name: "cross",
     demands: { factors: true },
-    others,
+    // Taken now: it is used whenever `run` is given other parameters.
+    others: copiesOf(others),
     emit: (wanted) => {
       const none = () => build.zeros([N, 0], wanted.losses.dtype);
       const all = wanted.others === 0 ? [] : wanted.plan.parameters.map((parameter) => crossOf(wanted, parameter));

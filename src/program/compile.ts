@@ -9,7 +9,7 @@ import { nodeRuntime } from "../run/node.js";
 import type { Session } from "../run/runtime.js";
 import type { Tensor } from "../tensor.js";
 import type { Traced } from "../trace/traced.js";
-import { type Data, type Expected, prepare } from "./data.js";
+import { copiesOf, type Data, type Expected, prepare } from "./data.js";
 import { lengthLimits } from "./limits.js";
 
 /** Traced expressions, ready to run. */
@@ -80,6 +80,8 @@ async function runOn(
     if (value.source.kind === "parameter" && value.source.initial) initial[name] = value.source.initial;
   }
   const { feeds, samples } = prepare({ ...initial, ...data }, expected, true);
-  const session = await sessionFor(samples === 0);
-  return session.run(feeds);
+  const found = sessionFor(samples === 0);
+  if (!(found instanceof Promise)) return found.run(feeds);
+  const own = copiesOf(feeds);
+  return (await found).run(own);
 }

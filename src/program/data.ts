@@ -170,3 +170,19 @@ function checkLengths(name: string, { data }: Tensor, atMost: number): void {
     `${describeInput(name)} holds the length ${data[at]} at element ${at}, but sequences have 0 to ${atMost} steps.`,
   );
 }
+
+/** The same elements in an array of its own. What is no data is left to whoever checks it. */
+export function copyOf<D extends Data>(data: D): D {
+  if (typeof data !== "object" || data === null) return data;
+  return isTensor(data) ? { ...data, data: copied(data.data) } : copied(data);
+}
+
+function copied<A>(array: A): A {
+  const isArray = Array.isArray(array) || (ArrayBuffer.isView(array) && !(array instanceof DataView));
+  return isArray ? (array as A & { slice(): A }).slice() : array;
+}
+
+/** The same of each. */
+export function copiesOf<D extends Data>(all: Readonly<Record<string, D>>): Record<string, D> {
+  return Object.fromEntries(Object.entries(all).map(([name, data]) => [name, copyOf(data)]));
+}

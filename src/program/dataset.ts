@@ -1,7 +1,7 @@
 /** Where the samples of a stream come from, piece by piece. */
 import { PergradError } from "../errors.js";
 import { openTensorFile, type TensorFile } from "../io/files.js";
-import type { Data, Expected, Prepared } from "./data.js";
+import { copiesOf, type Data, type Expected, type Prepared } from "./data.js";
 import { pieces, samplesBetween } from "./split.js";
 
 /** A program's inputs by name, as `run` takes them. */
@@ -22,10 +22,17 @@ export interface Source {
   close(): Promise<void>;
 }
 
+/** Whether it is all samples at once. */
+export function isBatch(dataset: Dataset): dataset is Batch {
+  return typeof dataset === "object" && dataset !== null && !isIterable(dataset);
+}
+
 export interface SourceOptions {
   readonly expected: ReadonlyMap<string, Expected>;
   readonly prepare: (data: Batch) => Prepared;
   readonly signal?: AbortSignal | undefined;
+  /** Whether arrays stay as they are until they were read; else they are copied where that takes several turns. */
+  readonly inPlace?: boolean;
 }
 
 function isIterable(data: Exclude<Dataset, string>): data is Iterable<Batch> | AsyncIterable<Batch> {
@@ -69,11 +76,12 @@ class Batches implements Source {
   }
 
   async *pieces(size: number): AsyncGenerator<Prepared, void, undefined> {
-    const { prepare, expected, signal } = this.options;
+    const { prepare, expected, signal, inPlace = false } = this.options;
     for (let start = 0; ; ) {
       const next = await unlessAborted(this.#next(), signal);
       if (next.done) return;
-      const prepared = counted(start, () => prepare(next.value));
+      const given = counted(start, () => prepare(next.value));
+      const prepared = given.samples > size && !inPlace ? { ...given, feeds: copiesOf(given.feeds) } : given;
       for (const [from, to] of pieces(prepared.samples, size)) yield samplesBetween(prepared, expected, from, to);
       start += prepared.samples;
     }

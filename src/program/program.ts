@@ -15,8 +15,8 @@ import { nodeRuntime } from "../run/node.js";
 import type { RuntimeOptions, Session } from "../run/runtime.js";
 import { Workers } from "../run/workers.js";
 import { arrayOf, sizeOf, type Tensor } from "../tensor.js";
-import { type Data, type Prepared, prepare } from "./data.js";
-import type { Dataset } from "./dataset.js";
+import { copiesOf, type Data, type Prepared, prepare } from "./data.js";
+import { type Dataset, isBatch } from "./dataset.js";
 import { type Emitted, emit, inputsOf, ownInputs, type PlanningOptions, planFor } from "./emitted.js";
 import { Explanation } from "./explanation.js";
 import { withinBudget } from "./frugal.js";
@@ -54,6 +54,12 @@ export interface RunOptions extends MemoryOptions {
   readonly others?: Readonly<Record<string, OtherBatch>>;
   /** Run even where the data holds NaN or infinity. Default false. */
   readonly allowNotFinite?: boolean;
+  /**
+   * What is given is taken at the call: its arrays may be filled anew at once. Where all is not computed at once (in
+   * parts, in chunks, beside another batch) that takes a copy; `true` saves it, and the arrays must then stay as they
+   * are until the end. Default false.
+   */
+  readonly inPlace?: boolean;
 }
 
 /** A compiled program: one forward and one backward pass that compute all that is wanted of a batch. */
@@ -130,7 +136,7 @@ export class Program<W extends Wants> {
    */
   async run(data: Readonly<Record<string, Data>>, options: RunOptions = {}): Promise<Results<W>> {
     const prepared = this.#prepare(data, options);
-    return this.#read(await this.#inParts(prepared, options), prepared.samples);
+    return this.#read(await this.#compute(prepared, options), prepared.samples);
   }
 
   /**
@@ -148,9 +154,16 @@ export class Program<W extends Wants> {
    * @param dataset all samples as `run` takes them, batches one after another (also asynchronously), or a file's path
    * Throws what `run` throws, FILE_UNREADABLE, and the signal's reason.
    */
-  async *stream(
+  stream(
     dataset: Dataset,
     options: RunOptions & StreamOptions = {},
+  ): AsyncGenerator<Chunk<Results<W>>, void, undefined> {
+    return this.#stream(ownDataset(dataset, options), ownOptions(options));
+  }
+
+  async *#stream(
+    dataset: Dataset,
+    options: RunOptions & StreamOptions,
   ): AsyncGenerator<Chunk<Results<W>>, void, undefined> {
     for await (const { from, to, returned } of this.#chunks(dataset, options)) {
       yield { from, to, results: this.#read(returned, to - from) };
@@ -164,11 +177,8 @@ export class Program<W extends Wants> {
    */
   async runAll(dataset: Dataset, options: RunOptions & Omit<StreamOptions, "reuse"> = {}): Promise<Results<W>> {
     const check = () => this.#microbatches.requireSplit("a dataset cannot be computed in chunks");
-    const found = await joinedResults(
-      this.#chunks(dataset, { ...options, reuse: false }),
-      this.#emitted.outputs,
-      check,
-    );
+    const chunks = this.#chunks(ownDataset(dataset, options), { ...ownOptions(options), reuse: false });
+    const found = await joinedResults(chunks, this.#emitted.outputs, check);
     const { returned, samples } = found ?? { returned: this.#empty(), samples: 0 };
     return this.#read(returned, samples);
   }
@@ -177,8 +187,9 @@ export class Program<W extends Wants> {
     const { expected } = this.#objective;
     const size = this.#microbatches.chunkSize(options);
     const prepare = (data: Readonly<Record<string, Data>>) => this.#prepare(data, options);
-    const run = (prepared: Prepared) => this.#inParts(prepared, options);
-    return computed(dataset, { expected, size, prepare, run }, options);
+    const run = (prepared: Prepared) => this.#compute(prepared, options);
+    const { inPlace = false } = options;
+    return computed(dataset, { expected, size, prepare, run, inPlace }, options);
   }
 
   #prepare(data: Readonly<Record<string, Data>>, { allowNotFinite = false }: RunOptions): Prepared {
@@ -188,27 +199,30 @@ export class Program<W extends Wants> {
     return prepared;
   }
 
-  async #inParts(prepared: Prepared, options: RunOptions): Promise<Returned> {
+  /** Before this returns its promise all that is given is read, by the runtime or into copies. */
+  async #compute(prepared: Prepared, options: RunOptions): Promise<Returned> {
     const { samples } = prepared;
     const size = this.#microbatches.sizeFor(samples, options);
-    if (size >= samples) return this.#once(prepared, options);
+    if (samples === 0) return this.#empty();
+    this.#checkOthers(options.others);
+    if (size >= samples && this.#others.size === 0) return this.#once(prepared, this.#given(options));
+    const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
+    const given = this.#given(ownOptions(options));
+    const fixed = { ...given, ...(await this.#factors(options)) };
+    if (size >= samples) return this.#once({ feeds, samples }, fixed);
     const joined = new Joined(this.#emitted.outputs, samples);
     for (const [from, to] of pieces(samples, size)) {
-      const part = samplesBetween(prepared, this.#objective.expected, from, to);
-      joined.add(await this.#once(part, options), to - from);
+      const part = samplesBetween({ feeds }, this.#objective.expected, from, to);
+      joined.add(await this.#once(part, fixed), to - from);
     }
     return joined.finish().returned;
   }
 
-  async #once({ feeds, samples }: Prepared, options: RunOptions): Promise<Returned> {
-    if (samples === 0) return this.#empty();
-    const returned = await this.#session.run({
-      ...this.#feed(feeds, options.parameters),
-      ...this.#vectors(options.vectors),
-      ...(await this.#factors(options)),
-      ...scalarFeeds(this.#emitted.scalars, options.maxNorms),
-    });
-    return this.#emitted.handover.finish(returned, samples);
+  /** @param given what is fed besides the data */
+  async #once({ feeds, samples }: Prepared, given: Readonly<Record<string, Tensor>>): Promise<Returned> {
+    const own: Record<string, Tensor> = { ...given };
+    for (const { name } of this.#emitted.inputs) own[name] = feeds[name] as Tensor;
+    return this.#emitted.handover.finish(await this.#session.run(own), samples);
   }
 
   /** The program as an ONNX model: inputs and results as tensors, parameters stored inside. */
@@ -237,21 +251,24 @@ export class Program<W extends Wants> {
     await releaseAll(this.#others);
   }
 
-  #feed(
-    inputs: Readonly<Record<string, Tensor>>,
-    parameters: Readonly<Record<string, Tensor>> = {},
-  ): Record<string, Tensor> {
-    const feeds: Record<string, Tensor> = {};
-    for (const value of this.#emitted.inputs) feeds[value.name] = inputs[value.name] as Tensor;
-    const unknown = Object.keys(parameters).find((name) => !Object.hasOwn(this.#objective.model.parameters, name));
+  /** What is fed besides the data and the factors of other batches. */
+  #given({ parameters, vectors, maxNorms }: RunOptions): Record<string, Tensor> {
+    return {
+      ...this.#parameters(parameters),
+      ...this.#vectors(vectors),
+      ...scalarFeeds(this.#emitted.scalars, maxNorms),
+    };
+  }
+
+  #parameters(given: Readonly<Record<string, Tensor>> = {}): Record<string, Tensor> {
+    const { model } = this.#objective;
+    const unknown = Object.keys(given).find((name) => !Object.hasOwn(model.parameters, name));
     if (unknown !== undefined) throw new PergradError("MISSING_TENSOR", `The model has no parameter "${unknown}".`);
-    for (const parameter of this.#emitted.parameters)
-      feeds[parameter.name] = checkShape(
-        "The parameter",
-        parameter,
-        parameter.name,
-        parameters[parameter.name] ?? parameterValue(this.#objective.model, parameter),
-      );
+    const feeds: Record<string, Tensor> = {};
+    for (const parameter of this.#emitted.parameters) {
+      const { name } = parameter;
+      feeds[name] = checkShape("The parameter", parameter, name, given[name] ?? parameterValue(model, parameter));
+    }
     return feeds;
   }
 
@@ -270,13 +287,19 @@ export class Program<W extends Wants> {
     return Object.fromEntries(fed);
   }
 
-  async #factors({ others: given = {}, ...options }: RunOptions): Promise<Record<string, Tensor>> {
+  #checkOthers(given: RunOptions["others"] = {}): void {
     const unknown = Object.keys(given).find((name) => !this.#others.has(name));
     if (unknown !== undefined)
       throw new PergradError("MISSING_TENSOR", `There is no want "${unknown}" that looks at another batch.`);
+  }
+
+  async #factors({ others: given = {}, ...options }: RunOptions): Promise<Record<string, Tensor>> {
     const feeds: Record<string, Tensor> = {};
-    for (const [want, others] of this.#others) {
-      const tensors = await others.factors(want, given[want], options);
+    // All are begun at once, so that none of what is given is read late.
+    const begun = [...this.#others].map(
+      async ([want, others]) => [want, await others.factors(want, given[want], options)] as const,
+    );
+    for (const [want, tensors] of await Promise.all(begun)) {
       for (const factor of this.#emitted.factors)
         if (factor.want === want) feeds[factor.value.name] = tensors[factor.name] as Tensor;
     }
@@ -302,6 +325,25 @@ export class Program<W extends Wants> {
       }),
     );
   }
+}
+
+/** The data of one batch as it is now; what is read batch by batch, or from a file, comes when its turn comes. */
+function ownDataset(dataset: Dataset, { inPlace = false }: RunOptions): Dataset {
+  return inPlace || !isBatch(dataset) ? dataset : copiesOf(dataset);
+}
+
+/** What is given besides the data, as it is now. */
+function ownOptions<O extends RunOptions>(options: O): O {
+  const { inPlace = false, parameters, vectors, others } = options;
+  if (inPlace) return options;
+  const each = <T extends Data>(batches: Readonly<Record<string, Readonly<Record<string, T>>>>) =>
+    Object.fromEntries(Object.entries(batches).map(([want, own]) => [want, copiesOf(own)]));
+  return {
+    ...options,
+    ...(parameters ? { parameters: copiesOf(parameters) } : {}),
+    ...(vectors ? { vectors: each(vectors) } : {}),
+    ...(others ? { others: each(others) } : {}),
+  };
 }
 
 async function load(bytes: Uint8Array, options: RuntimeOptions, workers: Workers | boolean = false): Promise<Session> {

@@ -1,5 +1,8 @@
 /** ONNX Runtime in Node. */
 import * as ort from "onnxruntime-node";
+// Not the package's own session: it reads its feeds on a later turn of the event loop, when the caller may have filled
+// them anew. Underneath lies this one, which runs when it is called.
+import { type Binding, binding, initOrt } from "onnxruntime-node/dist/binding.js";
 import { PergradError } from "../errors.js";
 import { isDType, sizeOf, type Tensor } from "../tensor.js";
 import type { Runtime, RuntimeOptions, Session } from "./runtime.js";
@@ -14,27 +17,39 @@ export const nodeRuntime: Runtime = {
       );
     }
     try {
-      return new NodeSession(
-        await ort.InferenceSession.create(model, {
-          graphOptimizationLevel: "all",
-          logSeverityLevel: 4, // errors are thrown; the log would repeat them on stderr
-          ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
-          ...(reserve ? {} : { enableCpuMemArena: false, enableMemPattern: false }),
-        }),
-      );
+      initOrt();
+      const session = new binding.InferenceSession();
+      session.loadModel(model.buffer as ArrayBuffer, model.byteOffset, model.byteLength, {
+        graphOptimizationLevel: "all",
+        logSeverityLevel: 4, // errors are thrown; the log would repeat them on stderr
+        ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
+        ...(reserve ? {} : { enableCpuMemArena: false, enableMemPattern: false }),
+      });
+      await nextTurn();
+      return new NodeSession(session);
     } catch (error) {
       throw failure("refused a program", error);
     }
   },
 };
 
+/** A loop of runs leaves timers, signals and input their turns. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 class NodeSession implements Session {
-  #session: ort.InferenceSession | undefined;
+  #session: Binding.InferenceSession | undefined;
+  /** All outputs, none of which is given its memory. */
+  readonly #fetches: Readonly<Record<string, null>>;
+  readonly #inputs: readonly string[];
   /** What the runtime is fed of a tensor, which takes it longer to make than to read: parameters are fed again and again. */
   readonly #fed = new WeakMap<Tensor, ort.Tensor>();
 
-  constructor(session: ort.InferenceSession) {
+  constructor(session: Binding.InferenceSession) {
     this.#session = session;
+    this.#fetches = Object.fromEntries(session.outputMetadata.map(({ name }) => [name, null]));
+    this.#inputs = session.inputMetadata.map(({ name }) => name);
   }
 
   async run(feeds: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>> {
@@ -43,9 +58,12 @@ class NodeSession implements Session {
     try {
       const given: Record<string, ort.Tensor> = {};
       for (const name in feeds) given[name] = this.#toOrt(name, feeds[name] as Tensor);
-      const returned = await session.run(given);
+      const missing = this.#inputs.find((name) => !Object.hasOwn(given, name));
+      if (missing !== undefined) throw new Error(`the input '${missing}' is missing`);
+      const returned = session.run(given, this.#fetches, {});
       const results: Record<string, Tensor> = {};
       for (const name in returned) results[name] = fromOrt(name, returned[name] as ort.Tensor);
+      await nextTurn();
       return results;
     } catch (error) {
       if (error instanceof PergradError) throw error;
@@ -74,7 +92,7 @@ class NodeSession implements Session {
   async release(): Promise<void> {
     const session = this.#session;
     this.#session = undefined;
-    await session?.release();
+    session?.dispose();
   }
 }
 

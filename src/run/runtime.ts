@@ -14,7 +14,10 @@ export interface Runtime {
 }
 
 export interface Session {
-  /** Runs the model once. The feeds' data is read in place; the results are the caller's. */
+  /**
+   * Runs the model once. The feeds' data is read, or copied, before this returns its promise (save what threads share,
+   * which a worker thread reads when its turn comes); the results are the caller's.
+   */
   run(feeds: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>>;
   release(): Promise<void>;
 }

@@ -1,23 +1,28 @@
 /** All the data of a training, checked once, from which batches are taken. */
 import { PergradError } from "../errors.js";
-import { type Data, prepare } from "../program/data.js";
+import { copiesOf, type Data, prepare } from "../program/data.js";
 import type { Objective } from "../program/objective.js";
 import { pickSamples } from "../samples.js";
 import type { Tensor } from "../tensor.js";
 import type { TrainingSet } from "./types.js";
+
+interface TrainingDataOptions {
+  /** Names of inputs that are made anew for each batch, and are not in the data. */
+  readonly made: readonly string[];
+  readonly allowNotFinite: boolean;
+  /** Whether the data's arrays stay as they are, so that they need not be copied. */
+  readonly inPlace: boolean;
+}
 
 export class TrainingData {
   readonly samples: number;
   readonly #objective: Objective;
   readonly #tensors: Readonly<Record<string, Tensor>>;
 
-  /**
-   * @param made names of inputs that are made anew for each batch, and are not in the data
-   * Throws MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE, INVALID_ARGUMENT.
-   */
-  constructor(objective: Objective, dataset: TrainingSet, made: readonly string[], allowNotFinite: boolean) {
+  /** Throws MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE, INVALID_ARGUMENT. */
+  constructor(objective: Objective, dataset: TrainingSet, { made, allowNotFinite, inPlace }: TrainingDataOptions) {
     const expected = new Map([...objective.expected].filter(([name]) => !made.includes(name)));
-    const { feeds, samples } = prepare(dataset, expected, allowNotFinite);
+    const { feeds, samples } = prepare(inPlace ? dataset : copiesOf(dataset), expected, allowNotFinite);
     if (samples === 0) throw new PergradError("INVALID_ARGUMENT", "There are no samples to train on.");
     const { target } = feeds;
     if (target) objective.loss.validate?.(target, objective.output.shape);

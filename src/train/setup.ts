@@ -32,7 +32,7 @@ export function setup<S>(
   const model = "forward" in of ? modelOf(of, options) : of;
   const objective = objectiveOf(model, options);
   const made = Object.keys(options.inputs?.(0, new Uint32Array()) ?? {});
-  const data = new TrainingData(objective, dataset, made, allowNotFinite);
+  const data = new TrainingData(objective, dataset, { made, allowNotFinite, inPlace: options.inPlace ?? false });
   const parameters = [...objective.parameters].map(([name, value]) => [name, parameterValue(model, value)]);
   return { objective, data, parameters: Object.fromEntries(parameters) as Parameters };
 }

@@ -36,8 +36,9 @@ export async function train<S>(
   dataset: TrainingSet,
   options: TrainOptions<S>,
 ): Promise<Trained<S>> {
+  const own = setup(model, dataset, options, false);
   const checkpoints = await checkpointsOf<S>(options, {});
-  const make = () => Trainer.create(model, dataset, { ...options, ...startOf(checkpoints) });
+  const make = () => Trainer.over(own, { ...options, ...startOf(checkpoints) });
   return using(make, checkpoints, async (trainer) => {
     await loop(trainer, stepsFor(options, trainer.stepsPerEpoch), options, checkpoints, () => true);
     return { model: trainer.model, state: trainer.state() };

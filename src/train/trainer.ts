@@ -51,7 +51,11 @@ export class Trainer<S> extends Stepping<S, StepResult> {
     dataset: TrainingSet,
     options: PlainStepOptions<S>,
   ): Promise<Trainer<S>> {
-    const own = setup(model, dataset, options, false);
+    return Trainer.over(setup(model, dataset, options, false), options);
+  }
+
+  /** The same, where model and data are set up already. */
+  static async over<S>(own: Setup, options: PlainStepOptions<S>): Promise<Trainer<S>> {
     if (options.from) requireFitting(options.from, own.parameters, options.optimizer);
     const state = options.from ?? begin(own.parameters, options);
     const { batchSize, sampling = "shuffled" } = options;

@@ -37,6 +37,11 @@ export interface StepOptions<S> extends ObjectiveOptions, ModelOptions {
   readonly inputs?: (step: number, samples: Uint32Array) => Readonly<Record<string, Data>>;
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
+  /**
+   * The data is copied at the call, so that its arrays may be filled anew at once. `true` saves the copy, and they must
+   * then stay as they are until the training ends. Default false.
+   */
+  readonly inPlace?: boolean;
 }
 
 /** How long: exactly one of the two. */
