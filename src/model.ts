@@ -11,6 +11,8 @@ export interface Model {
   readonly sampleAxes: Readonly<Record<string, number | null>>;
   /** Outputs of the file that pergrad cannot compute, each with the reason. */
   readonly leftOut: Readonly<Record<string, string>>;
+  /** Floating-point initializers of the file that are taken for constants, each with the reason. */
+  readonly constants?: Readonly<Record<string, string>>;
   /** What a user should know of how the model was read. */
   readonly notes: readonly string[];
 }

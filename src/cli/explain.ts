@@ -54,11 +54,12 @@ export async function explain(modelFile: string, options: ExplainOptions, io: Io
     io.stdout.write(found.map(({ wants, explanation }) => `${wants.join(", ")}\n\n${explanation}\n`).join("\n"));
     return;
   }
-  const plain = found.map(({ wants, explanation: { rows, total, notes } }) => ({
+  const plain = found.map(({ wants, explanation: { rows, total, notes, constants } }) => ({
     wants,
     parameters: rows,
     total,
     notes,
+    constants,
   }));
   io.stdout.write(json(plain));
 }

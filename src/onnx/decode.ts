@@ -112,7 +112,7 @@ class File {
     this.#batch = batchAxes(this.#fixed.others, options.sampleAxes);
     const names = new Set(structure.inputs.map(({ name }) => name));
     this.#initializers = new Initializers(
-      new Uses(structure.nodes, infos),
+      new Uses(structure.nodes, infos, structure.initializers.values()),
       names,
       options,
       this.#precision,
@@ -129,6 +129,7 @@ class File {
       parameters: Object.fromEntries(this.#initializers.tensors),
       sampleAxes: Object.fromEntries(this.#batch.axes),
       leftOut: Object.fromEntries(leftOut),
+      constants: Object.fromEntries(this.#initializers.constants),
       notes: [
         ...this.#batch.notes,
         ...notes,

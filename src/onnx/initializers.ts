@@ -5,13 +5,14 @@ import { constantValue, leaf, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { sizeOf, type Tensor } from "../tensor.js";
 import { asWritten } from "./as-written.js";
+import type { Constancy } from "./configuration.js";
 import { listed, Names } from "./names.js";
 import { readableName } from "./parameter-names.js";
 import type { Scope } from "./scope.js";
 import type { Structure } from "./structure.js";
 import { decodeTensor, isFloat32, type PrecisionNotes } from "./tensors.js";
 import type { Uses } from "./uses.js";
-import { isConfiguration, isRepeated, whyConstant } from "./weights.js";
+import { isRepeated, whyConstant } from "./weights.js";
 
 /** Of a loaded file. */
 export interface InitializerOptions {
@@ -37,7 +38,10 @@ export class Initializers {
   readonly #unused = new Set<string>();
   /** A graph inside a node may be read several times. */
   readonly #values = new Map<TensorProto, Value>();
-  readonly #constants = new Map<string, string[]>();
+  /** Floating-point initializers that are no parameters, each with the reason. */
+  readonly constants = new Map<string, string>();
+  /** By reason. */
+  readonly #doubtful = new Map<string, string[]>();
   readonly #renamed: string[] = [];
   readonly #named: readonly ((name: string) => boolean)[];
 
@@ -68,17 +72,20 @@ export class Initializers {
     if (!isFloat32(tensor)) return constantValue(tensor, name);
     const known = readableName(name, this.uses);
     if (!this.#isNamed(name) && !this.#isNamed(known)) {
-      if (isConfiguration(name, tensor, this.uses)) return constantValue(tensor, name);
-      const why = whyConstant(name, tensor, this.uses, this.inputs);
-      if (why !== null) {
-        this.#constants.set(why, [...(this.#constants.get(why) ?? []), name]);
-        return fileConstant(tensor, name);
-      }
+      const found = whyConstant(name, tensor, this.uses, this.inputs);
+      if (found) return this.#constant(name, tensor, found);
     }
     if (!isRepeated(name, this.uses)) return this.#parameter(name, known, tensor);
     const row = oneRow(tensor);
     const weight = this.#parameter(name, known, row);
     return row === tensor ? weight : this.build.expand(weight, tensor.dims);
+  }
+
+  #constant(name: string, tensor: Tensor<"float32">, { why, doubtful }: Constancy): Value {
+    const value = doubtful ? fileConstant(tensor, name) : constantValue(tensor, name);
+    this.constants.set(name, why);
+    if (doubtful) this.#doubtful.set(why, [...(this.#doubtful.get(why) ?? []), name]);
+    return value;
   }
 
   #isNamed(name: string): boolean {
@@ -96,7 +103,7 @@ export class Initializers {
 
   /** What the user may want to know: constants that might be weights, names made readable, leftovers. */
   notes(): string[] {
-    const constants = [...this.#constants].map(
+    const constants = [...this.#doubtful].map(
       ([why, names]) =>
         `Taken for constants, not weights (${why}): ${listed(names, 4)}; to change that, name them in parameters.`,
     );

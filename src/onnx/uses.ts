@@ -1,7 +1,8 @@
 /** Where the names of a file are read, and what its exporter wrote beside them. */
-import type { NodeProto, ValueInfoProto } from "onnx-buf";
+import type { NodeProto, TensorProto, ValueInfoProto } from "onnx-buf";
 import { metadataOf } from "./proto.js";
 import { subgraphsOf } from "./subgraphs.js";
+import { decodeTensor, PrecisionNotes } from "./tensors.js";
 
 export interface Use {
   readonly node: NodeProto;
@@ -13,8 +14,14 @@ export class Uses {
   readonly #readers = new Map<string, Use[]>();
   readonly #producers = new Map<string, NodeProto>();
   readonly #infos: ReadonlyMap<string, ValueInfoProto>;
+  readonly #stored = new Map<string, TensorProto>();
 
-  constructor(nodes: Iterable<NodeProto>, infos: readonly ValueInfoProto[] = []) {
+  constructor(
+    nodes: Iterable<NodeProto>,
+    infos: readonly ValueInfoProto[] = [],
+    initializers: Iterable<TensorProto> = [],
+  ) {
+    for (const tensor of initializers) this.#stored.set(tensor.name, tensor);
     this.#infos = new Map(infos.map((info) => [info.name, info]));
     const left = [...nodes];
     for (const node of left) {
@@ -24,7 +31,10 @@ export class Uses {
         else this.#readers.set(name, [{ node, index }]);
       });
       for (const name of node.output) this.#producers.set(name, node);
-      for (const graph of subgraphsOf(node)) left.push(...graph.node);
+      for (const graph of subgraphsOf(node)) {
+        left.push(...graph.node);
+        for (const tensor of graph.initializer) this.#stored.set(tensor.name, tensor);
+      }
     }
   }
 
@@ -34,7 +44,17 @@ export class Uses {
 
   /** What the exporter wrote about a value under a key. */
   noteOn(name: string, key: string): string | undefined {
-    return metadataOf(this.#infos.get(name), key);
+    const places = [this.#infos.get(name), this.#stored.get(name), this.#producers.get(name)];
+    return places.map((place) => metadataOf(place, key)).find((found) => found !== undefined);
+  }
+
+  /** The one element of a stored number. */
+  numberOf(name: string): number | undefined {
+    const constant = this.#producers.get(name);
+    const held = constant?.opType === "Constant" ? constant.attribute.find((each) => each.name === "value")?.t : null;
+    const proto = held ?? this.#stored.get(name);
+    if (!proto || proto.dims.some((dim) => dim !== 1n) || proto.dataLocation !== 0) return undefined;
+    return Number(decodeTensor(proto, `The number "${name}"`, new PrecisionNotes()).data[0]);
   }
 
   producerOf(name: string): NodeProto | undefined {

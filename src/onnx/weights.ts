@@ -3,27 +3,9 @@
  * set up operators, masks, and constants that an exporter took out of formulas.
  */
 import type { Tensor } from "../tensor.js";
+import { type Constancy, isRound, whyConfiguration } from "./configuration.js";
 import { layers } from "./layers.js";
 import type { Use, Uses } from "./uses.js";
-
-/** Inputs that set up an operator, or that it tracks and does not train. */
-const configuration: ReadonlyMap<string, readonly number[]> = new Map([
-  // Masks.
-  ["Attention", [3]],
-  ["BatchNormalization", [3, 4]],
-  ["Clip", [1, 2]],
-  ["Dropout", [1]],
-  ["ImageScaler", [1]],
-  ["NegativeLogLikelihoodLoss", [2]],
-  ["OneHot", [2]],
-  ["Pad", [2]],
-  ["Range", [0, 1, 2]],
-  ["Resize", [1, 2]],
-  // Tables of angles: before the positions in ONNX, behind them in ONNX Runtime's own domain.
-  ["RotaryEmbedding", [1, 2, 3]],
-  ["SoftmaxCrossEntropyLoss", [2]],
-  ["Upsample", [1]],
-]);
 
 /** Names that exporters and optimisers make up for what had none. */
 const generated =
@@ -40,6 +22,9 @@ const elementwise = new Set(["Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "W
 
 /** What is added to hide an element: far below any activation. */
 const hidden = -1e4;
+
+/** What pergrad writes beside what it stores: "parameter" or "buffer". */
+export const roleKey = "pergrad.role";
 
 /** What PyTorch's newer exporter writes beside what it stores: a parameter or a buffer, or what it was computed from. */
 const kindKey = "pkg.torch.export.graph_signature.InputSpec.kind";
@@ -66,14 +51,12 @@ function isComputed(name: string, uses: Uses): boolean {
   return origins !== undefined && [...origins].every(([, origin = ""]) => plain(origin));
 }
 
-/** Whether every use of the name sets up an operator. */
-export function isConfiguration(name: string, tensor: Tensor, uses: Uses): boolean {
-  const readers = uses.readersOf(name);
-  // A single exponent is part of a formula: nobody trains the 2 of a square.
-  const sets = ({ node, index }: Use) =>
-    configuration.get(node.opType)?.includes(index) ||
-    (node.opType === "Pow" && index === 1 && tensor.data.length === 1);
-  return readers.length > 0 && readers.every(sets);
+/** What a file says of an initializer: its exporter, or pergrad when it wrote the file. */
+function saidOf(name: string, uses: Uses): "parameter" | "buffer" | undefined {
+  const own = uses.noteOn(name, roleKey);
+  if (own === "parameter" || own === "buffer") return own;
+  const kind = uses.noteOn(name, kindKey);
+  return kind === undefined ? undefined : kind === "PARAMETER" ? "parameter" : "buffer";
 }
 
 /** Why an initializer is taken for a constant; null for a weight. */
@@ -82,9 +65,23 @@ export function whyConstant(
   tensor: Tensor<"float32">,
   uses: Uses,
   inputs: ReadonlySet<string>,
+): Constancy | null {
+  const said = saidOf(name, uses);
+  const chosen = !isGenerated(name, uses) && !buffers.test(name);
+  const setting = whyConfiguration(name, tensor, uses, { said, chosen });
+  if (setting) return setting;
+  const why = whyNoWeight(name, tensor, uses, inputs, said);
+  return why === null ? null : { why, doubtful: true };
+}
+
+function whyNoWeight(
+  name: string,
+  tensor: Tensor<"float32">,
+  uses: Uses,
+  inputs: ReadonlySet<string>,
+  said: "parameter" | "buffer" | undefined,
 ): string | null {
-  const kind = uses.noteOn(name, kindKey);
-  if (kind !== undefined) return kind === "PARAMETER" ? null : "a buffer, as its exporter says";
+  if (said) return said === "parameter" ? null : "a buffer, as its exporter says";
   if (buffers.test(name)) return "by its name a buffer";
   if (isComputed(name, uses)) return "computed from no weight";
   const distinct = distinctUpToTwo(tensor);
@@ -92,6 +89,7 @@ export function whyConstant(
   if (mask && distinct.some((element) => element <= hidden)) return "a mask";
   const readers = uses.readersOf(name);
   if (statistics.test(name) && readers.every((use) => isBesideInput(use, uses, inputs))) return "it prepares an input";
+  if (readers.every((use) => isFormula(use, tensor))) return "a number too small or too large to be trained";
   if (!isGenerated(name, uses)) return null;
   if (readers.every(({ node }) => node.opType === "Cos" || node.opType === "Sin")) return "a table of angles";
   // A group norm is written as an instance norm that scales by 1, and a scaling of its own.
@@ -106,6 +104,15 @@ export function whyConstant(
   if (distinct?.length === 1) return "the same number everywhere";
   const prepares = ({ node, index }: Use) => node.input.some((other, k) => k !== index && inputs.has(other));
   return readers.every(prepares) ? "it prepares an input" : null;
+}
+
+/** A round number of an extreme size, as what keeps a root or a logarithm from zero, or hides an element. */
+function isFormula({ node }: Use, { data }: Tensor<"float32">): boolean {
+  const [number = 0] = data;
+  const size = Math.abs(number);
+  if (data.length !== 1 || !isRound(number, 2)) return false;
+  const small = size > 0 && size <= 1e-5 && ["Add", "Max"].includes(node.opType);
+  return small || (size >= -hidden && ["Add", "Max", "Min", "Mul", "Sub", "Where"].includes(node.opType));
 }
 
 /** The elements that occur, where they are at most two. Real weights are told from masks within a few elements. */

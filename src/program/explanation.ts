@@ -38,6 +38,8 @@ export class Explanation {
     readonly rows: readonly ExplainedParameter[],
     readonly notes: readonly string[],
     readonly totals: Totals,
+    /** Initializers of the model's file that are no parameters, each with the reason. */
+    readonly constants: Readonly<Record<string, string>> = {},
   ) {}
 
   /** Multiply-adds and floats moved, per sample, on top of the forward pass and the data's backward pass. */
@@ -66,8 +68,22 @@ export class Explanation {
       summary("all gradients multiplied out", totals.materialised),
     ];
     const notes = this.notes.map((note) => `Note: ${note}`);
-    return [table(cells, shown.length), legend, "", table(compared, 1), ...notes].join("\n");
+    return [table(cells, shown.length), legend, "", table(compared, 1), ...notes, ...leftOut(this.constants)].join(
+      "\n",
+    );
   }
+}
+
+/** By reason. */
+function leftOut(constants: Readonly<Record<string, string>>): string[] {
+  const names = new Map<string, string[]>();
+  for (const [name, why] of Object.entries(constants)) names.set(why, [...(names.get(why) ?? []), name]);
+  if (names.size === 0) return [];
+  const lines = [...names].map(([why, all]) => `  ${all.join(", ")}: ${why}`);
+  return [
+    "Initializers that are no parameters (to make one a parameter: loadModel's parameters, or --parameters NAME):",
+    ...lines,
+  ];
 }
 
 function summary(what: string, { operations, bytes, milliseconds }: Total): string[] {

@@ -242,7 +242,8 @@ export class Program<W extends Wants> {
 
   /** What was chosen for each parameter and why: data, and as text a table. */
   explain(): Explanation {
-    return new Explanation(explainPlan(this.#plan), this.#objective.notes, totalsOf(this.#plan));
+    const { notes, model } = this.#objective;
+    return new Explanation(explainPlan(this.#plan), notes, totalsOf(this.#plan), model.constants);
   }
 
   /** Frees the runtime's memory. The program cannot run afterwards. */

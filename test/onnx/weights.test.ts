@@ -74,6 +74,56 @@ describe("an initializer", () => {
   });
 });
 
+describe("an initializer that sets up an operator", () => {
+  const kind = "pkg.torch.export.graph_signature.InputSpec.kind";
+  const at = (name: string, op: string, constant: Tensor, before: readonly string[] = [], said?: string): FileInit => ({
+    initializers: [initializer(name, constant), initializer("pads", int64s(0, 1, 0, 1))],
+    nodes: [node("Relu", ["x"], ["r"]), node("Neg", ["x"], ["n"]), node(op, [...before, name], ["y"])],
+    infos: said === undefined ? [] : [{ name, metadataProps: [{ key: kind, value: said }] }],
+  });
+  const scalar = (value: number) => floats([], value);
+  it.each<[string, FileInit]>([
+    ["an exponent that is no whole number", at("pool.p", "Pow", floats([1], 2.5), ["n"])],
+    ["a whole exponent of what is never negative", at("pool.p", "Pow", floats([1], 3), ["r"])],
+    ["exponents of every feature", at("p", "Pow", floats([3], 2, 2, 2), ["r"])],
+    ["a bound that no one wrote", at("act.alpha", "Clip", scalar(5.8731), ["r", ""])],
+    ["a value to pad with that no one wrote", at("border.token", "Pad", scalar(0.73218), ["x", "pads"])],
+    ["a bound that its exporter calls a parameter", at("max", "Clip", scalar(6), ["r", ""], "PARAMETER")],
+    ["a square that its exporter calls a parameter", at("two", "Pow", scalar(2), ["r"], "PARAMETER")],
+  ])("is a parameter where it looks trained: %s", (_, init) => {
+    expect(names(init)).toEqual([init.initializers?.[0]?.name]);
+  });
+  it.each<[string, string, FileInit]>([
+    ["a square", "an exponent, and a round number", at("p", "Pow", scalar(2), ["r"])],
+    ["a whole exponent of what may be negative", "an exponent, and a round number", at("p", "Pow", scalar(3), ["n"])],
+    ["an exponent with a generated name", "an exponent", at("onnx::Pow_7", "Pow", scalar(2.7283), ["r"])],
+    ["the bound of a Relu6", "a bound of Clip, and a round number", at("cap", "Clip", scalar(6), ["r", ""])],
+    ["a bound by name", "a bound of Clip", at("clip_max", "Clip", scalar(5.8731), ["r", ""])],
+    ["a fill value", "the value that Pad fills with", at("fill", "Pad", scalar(0.73218), ["x", "pads"])],
+    ["a buffer, as its exporter says", "an exponent", at("pool.p", "Pow", scalar(2.71), ["r"], "BUFFER")],
+    ["an epsilon by size", "a number too small or too large to be trained", at("e", "Add", scalar(1e-6), ["r"])],
+    ["what hides an element", "a number too small or too large to be trained", at("low", "Add", scalar(-1e9), ["r"])],
+  ])("is a constant, and listed: %s", (_, why, init) => {
+    const model = load(init);
+    const name = init.initializers?.[0]?.name ?? "";
+    expect(Object.keys(model.parameters)).toEqual([]);
+    expect(model.constants).toEqual({ [name]: why });
+    expect(model.notes.join().includes(`(${why}): ${name};`)).toBe(init.infos?.length === 0);
+    expect(names(init, { parameters: [name] })).toEqual([name]);
+  });
+  it("is told of by explain, with the reason and the option", async () => {
+    const init: FileInit = {
+      initializers: [initializer("w", floats([3], 1, 2, 3)), initializer("clip_max", floats([], 6))],
+      nodes: [node("Mul", ["x", "w"], ["m"]), node("Clip", ["m", "", "clip_max"], ["y"])],
+    };
+    const program = await perSample(load(init), { loss: losses.mse(), want: { norms: want.norms() } });
+    const explanation = program.explain();
+    await program.release();
+    expect(explanation.constants).toEqual({ clip_max: "a bound of Clip" });
+    expect(String(explanation)).toContain("--parameters NAME):\n  clip_max: a bound of Clip");
+  });
+});
+
 describe("what PyTorch's newer exporter writes beside an initializer", () => {
   const kind = "pkg.torch.export.graph_signature.InputSpec.kind";
   const folded = "pkg.onnxscript.optimizer.folded_from";
