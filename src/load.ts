@@ -1,6 +1,7 @@
 /** Reads an ONNX file as a model. */
 import { readFile } from "node:fs/promises";
 import type { ModelProto } from "onnx-buf";
+import { adapter } from "./adapt/adapter.js";
 import { batchOver } from "./autodiff/batch.js";
 import { PergradError } from "./errors.js";
 import { unreadable } from "./io/failure.js";
@@ -70,5 +71,5 @@ export async function parseFile(bytes: Uint8Array, path: string): Promise<ModelP
 
 /** Decodes a model; `fileName` is for messages. */
 export function modelOf(source: Uint8Array | ModelProto, fileName: string, options: LoadOptions): Model {
-  return decodeModel(source, { ...options, fileName, build, batchOver, rebatcher });
+  return decodeModel(source, { ...options, fileName, build, batchOver, rebatcher, adapter });
 }

@@ -4,6 +4,7 @@
  * finds where N belongs among the numbers from how the samples lie in the data, so that every sample's
  * elements stay together as they were; where they cannot, the node is left alone and its own rules refuse it.
  */
+import { indexing, numberedIndices, withNumbers } from "./adapt/numbered-constants.js";
 import { SampleAxes } from "./autodiff/sample-axes.js";
 import { type Dim, factorOf, isBatch, type Shape, sameShape } from "./graph/dim.js";
 import { constantOf, dimsValue, type Node, nodeOf, type Value } from "./graph/value.js";
@@ -38,7 +39,7 @@ export function rebatcher(
     adapt: (node, shapes) => {
       const shape = shapes?.[0];
       const first = shape && node.domain === "" ? reshapes.withBatch(node, shape) : node;
-      return repeatShared(wholeSlice(first, size, axes), size, axes);
+      return repeatShared(wholeSlice(numbered(first, size, axes), size, axes), size, axes);
     },
     check: (outputs) => {
       for (const output of outputs) axes.of(output);
@@ -68,7 +69,7 @@ class Reshapes {
     const [data, target] = [node.inputs[0], index === undefined ? null : node.inputs[index]];
     if (index === undefined || !data || !target?.known || target.known.some(isBatch)) return node;
     if (node.op === "Resize" && target.known.length !== shape.length) return node;
-    const at = this.axes.of(data);
+    const at = this.axes.along(data);
     const dims = at && this.#shapeWithBatch(node.op, data.shape, at, shape);
     if (!dims) return node;
     const inputs = node.inputs.map((input, k) => (k === index ? dimsValue(dims) : input));
@@ -119,7 +120,7 @@ function reshapedPlaces(from: Shape, at: SampleAxis, shape: readonly number[], s
 function wholeSlice(node: FileNode, size: number, axes: SampleAxes): FileNode {
   const [data, starts, ends, listed, steps] = node.inputs;
   if (node.op !== "Slice" || node.domain !== "" || !data || !starts?.known || !ends?.known) return node;
-  const at = axes.of(data);
+  const at = axes.along(data);
   const rank = data.shape.length;
   const k = listed ? listed.known?.findIndex((axis) => (factorOf(axis) + rank) % rank === at?.axis) : at?.axis;
   const dim = at && data.shape[at.axis];
@@ -128,6 +129,24 @@ function wholeSlice(node: FileNode, size: number, axes: SampleAxes): FileNode {
   if (!whole || (steps && !steps.known)) return node;
   const inputs = node.inputs.with(2, dimsValue(ends.known.with(k, dim)));
   return { ...node, inputs };
+}
+
+/** What is indexed along the axis of the samples by a constant is indexed by their numbers. */
+function numbered(node: FileNode, size: number, axes: SampleAxes): FileNode {
+  const [data, indices] = node.inputs;
+  if (node.domain !== "" || !indexing.includes(node.op) || !data || !indices || !constantOf(indices)) return node;
+  if (!indexesSamples(node, data, axes)) return node;
+  const found = numberedIndices(node, indices, size);
+  return found ? { ...node, inputs: node.inputs.with(1, found) } : node;
+}
+
+function indexesSamples(node: FileNode, data: Value, axes: SampleAxes): boolean {
+  const at = axes.along(data)?.axis;
+  if (at === undefined) return false;
+  if (!node.op.endsWith("ND")) return at === (intAttribute(node, "axis", 0) + data.shape.length) % data.shape.length;
+  const depth = node.inputs[1]?.shape.at(-1) ?? 0;
+  const batch = node.op === "GatherND" ? intAttribute(node, "batch_dims", 0) : 0;
+  return at >= batch && at < batch + factorOf(depth);
 }
 
 /** Beside tensors that carry the samples, one that all share is repeated for each of them. */
@@ -139,16 +158,18 @@ function repeatShared(node: FileNode, size: number, axes: SampleAxes): FileNode 
   const rank = Math.max(...node.inputs.map((input) => input?.shape.length ?? 0));
   const offset = (input: Value) => (broadcasts ? rank - input.shape.length : 0);
   const carrier = node.inputs.flatMap((input) => {
-    const at = input && axes.of(input);
+    const at = input && axes.along(input);
     return at && at.outer === 1 && at.inner === 1 ? [at.axis + offset(input)] : [];
   })[0];
   // What lies along the last two axes of a product is multiplied, not repeated.
   if (carrier === undefined || (product && carrier >= rank - 2)) return node;
   const inputs = node.inputs.map((input, k) => {
-    if (!input || (!needed.has(k) && !broadcasts) || axes.of(input) !== null) return input;
+    if (!input || (!needed.has(k) && !broadcasts) || axes.along(input) !== null) return input;
     const axis = carrier - offset(input);
-    const row = input.shape[axis] === size ? oneRow(input, axis, size) : null;
-    return row ? (broadcasts ? row : build.expand(row, input.shape.with(axis, { perSample: 1 }))) : input;
+    if (input.shape[axis] !== size) return input;
+    const row = oneRow(input, axis, size);
+    if (!row) return withNumbers(input, axis, size) ?? input;
+    return broadcasts ? row : build.expand(row, input.shape.with(axis, { perSample: 1 }));
   });
   return { ...node, inputs };
 }

@@ -15,6 +15,7 @@ import { want } from "../src/plan/want.js";
 import { objectiveOf } from "../src/program/objective.js";
 import { perSample } from "../src/program/program.js";
 import type { Tensor } from "../src/tensor.js";
+import { foldedGru } from "./support/folded-recurrent.js";
 import { expectClose } from "./support/per-sample.js";
 
 const folder = join(import.meta.dirname, "goldens");
@@ -33,14 +34,25 @@ const lossOf: Record<Golden["loss"], () => Loss> = {
   bce_with_logits: () => losses.bceWithLogits(),
 };
 
-async function load(name: string) {
+/** Goldens of which the exporter folded the weights of the GRU "r" into ONNX's. */
+const withFoldedGru: readonly string[] = ["arange_last_step_dynamo"];
+
+function goldenOf(name: string): Golden {
   const golden: Golden = JSON.parse(readFileSync(join(folder, name, "case.json"), "utf8"));
+  if (!withFoldedGru.includes(name)) return golden;
+  const kept = golden.parameters.filter((parameter) => !parameter.startsWith("r."));
+  return { ...golden, parameters: [...kept, "r.W", "r.R", "r.B"] };
+}
+
+async function load(name: string) {
+  const golden = goldenOf(name);
   const sampleAxes = Object.fromEntries(
     Object.entries(golden.inputs).map(([input, { sample_axis }]) => [input, sample_axis]),
   );
   const model = await loadModel(join(folder, name, "model.onnx"), { sampleAxes });
   const data = Object.fromEntries(await readTensors(join(folder, name, "data.safetensors")));
-  const expected = new Map(await readTensors(join(folder, name, "expected.safetensors")));
+  const given = await readTensors(join(folder, name, "expected.safetensors"));
+  const expected = new Map(withFoldedGru.includes(name) ? foldedGru(given, golden.samples) : given);
   const parameters = golden.parameters.map((parameter) => storedAs(parameter, model, expected));
   const target = data.target as Tensor;
   const options = {

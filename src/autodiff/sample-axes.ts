@@ -5,15 +5,20 @@
 import { PergradError } from "../errors.js";
 import { type Dim, factorOf, isBatch, showShape } from "../graph/dim.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
-import { nodesBefore } from "../graph/walk.js";
+import { nodesBefore, presentInputs } from "../graph/walk.js";
 import { interaction } from "../ops/checks.js";
 import type { SampleAxis } from "../ops/definition.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { scanAxes } from "./scan.js";
 
+/** Operators that, of what all samples share, make the numbers of the samples in their batch. */
+const counting: readonly string[] = ["Range", "NonZero"];
+
 /** The sample axis of every value asked for; null where the value is the same for all samples. */
 export class SampleAxes {
   readonly #axes = new Map<Value, SampleAxis | null>();
+  /** Values that depend on a sample's number in its batch, and the node that counts. */
+  readonly #numbered = new Map<Value, Node>();
 
   /** @param given the sample axis of each input that has one; a number is a plain axis. */
   constructor(given: ReadonlyMap<Value, number | SampleAxis>) {
@@ -24,6 +29,18 @@ export class SampleAxes {
 
   /** Throws SAMPLES_INTERACT where the samples of a batch meet on the way to `value`. */
   of(value: Value): SampleAxis | null {
+    const at = this.along(value);
+    const counter = this.#numbered.get(value);
+    if (!counter) return at;
+    throw interaction(
+      counter,
+      "numbers the samples of the batch, and more than picking each sample's own row is done with its numbers",
+      "say by other means which elements a sample uses",
+    );
+  }
+
+  /** The same, also of what depends on a sample's number in its batch. */
+  along(value: Value): SampleAxis | null {
     const found = this.#axes.get(value);
     if (found !== undefined) return found;
     for (const node of nodesBefore([value], this.#axes)) this.#visit(node);
@@ -32,16 +49,26 @@ export class SampleAxes {
 
   #visit(node: Node): void {
     const rules = this.#rules(node);
+    const counter = this.#counterOf(node);
     node.outputs.forEach((output, k) => {
       const at = rules[k] ?? null;
       checkAxis(node, output, at);
       this.#axes.set(output, at);
+      if (counter && !output.known) this.#numbered.set(output, counter);
     });
+  }
+
+  /** The node, this one or one before it, by which its outputs depend on the samples' numbers. */
+  #counterOf(node: Node): Node | undefined {
+    if (counting.includes(node.op) && node.outputs.some((output) => output.shape.some(isBatch))) return node;
+    return presentInputs(node)
+      .map((input) => this.#numbered.get(input))
+      .find((counter) => counter !== undefined);
   }
 
   #rules(node: Node): readonly (SampleAxis | null)[] {
     const definition = definitionOf(node);
-    const inputs = node.inputs.map((input) => (input ? this.of(input) : null));
+    const inputs = node.inputs.map((input) => (input ? this.along(input) : null));
     refuseBatchSize(node);
     const shared = inputs.every((at) => at === null);
     if (shared && node.outputs.some((output) => output.shape.some(isBatch))) {
@@ -51,7 +78,7 @@ export class SampleAxes {
     if (node.op === "Scan") return scanAxes(node, inputs, axesInBody);
     // A composite may have a rule of its own, for a message of its own.
     if (definition?.decompose && !definition.sampleAxis) {
-      return definition.decompose(node, build).map((output) => this.of(output));
+      return definition.decompose(node, build).map((output) => this.along(output));
     }
     return definition?.sampleAxis?.(node, inputs) ?? [];
   }
@@ -86,7 +113,7 @@ function repeated(node: Node, output: Value): SampleAxis | null {
   const axis = holding[0] as number;
   const inner = factorOf(output.shape[axis] as Dim);
   // What is repeated along the axis lies behind N; where that is one element, all along the axis are alike.
-  const repeats = node.op === "Tile" && node.inputs[0]?.shape[axis] !== 1;
+  const repeats = counting.includes(node.op) || (node.op === "Tile" && node.inputs[0]?.shape[axis] !== 1);
   return { axis, outer: 1, inner, ...(repeats ? {} : { uniform: true }) };
 }
 

@@ -1,7 +1,7 @@
 /** Reads an ONNX file into a graph of opset 21. */
 import type { ModelProto, NodeProto, ValueInfoProto } from "onnx-buf";
 import { PergradError } from "../errors.js";
-import { bindShape, type Dim, N } from "../graph/dim.js";
+import { bindShape, type Dim, isBatch, N } from "../graph/dim.js";
 import type { Graph, Value } from "../graph/value.js";
 import type { Model } from "../model.js";
 import type { Build } from "../ops/build.js";
@@ -32,6 +32,12 @@ export interface Rebatcher {
   next(): readonly number[] | null;
 }
 
+/** Other forms of a file's nodes, which show that samples do not meet. */
+export interface Adapter {
+  /** Null where the node is made as it is. */
+  replace(node: FileNode): readonly Value[] | null;
+}
+
 export interface DecodeOptions extends InputOptions, InitializerOptions {
   /** The sample axis of an input, where it is not the likely one, or null where all samples share the input. */
   readonly sampleAxes?: Readonly<Record<string, number | null>>;
@@ -46,6 +52,8 @@ export interface DecodeOptions extends InputOptions, InitializerOptions {
   readonly outputs?: readonly string[];
   /** For a file that fixes its batch to `size`; `axes` are the sample axes of its inputs. */
   readonly rebatcher?: (size: number, axes: ReadonlyMap<Value, number>, choices: readonly number[]) => Rebatcher;
+  /** `axes` are the sample axes of the inputs, `fixed` the batch size of a file that fixes it. */
+  readonly adapter?: (axes: ReadonlyMap<Value, number>, fixed: number | undefined) => Adapter;
 }
 
 /**
@@ -159,7 +167,7 @@ class File {
     try {
       const reading = this.#read(constants, N, {});
       open = { inputs: reading.inputs, ...this.#outputs(reading.scope), notes: [] };
-      this.#rebatcher(reading.inputs, 1, [])?.check(this.#requiredOf(open));
+      this.options.rebatcher?.(1, this.#axesOf(reading.inputs), []).check(this.#requiredOf(open));
       return open;
     } catch (error) {
       const found = this.#readAsBaked(constants, error);
@@ -249,7 +257,9 @@ class File {
     });
     for (const input of inputs) scope.set(input.name, input);
     for (const [name, value] of this.#fixed.values(size, this.#precision)) scope.set(name, value);
-    const rebatcher = written ? this.#rebatcher(inputs, written.size, choices) : undefined;
+    const axes = this.#axesOf(inputs);
+    const rebatcher = written ? options.rebatcher?.(written.size, axes, choices) : undefined;
+    const adapter = isBatch(size) ? options.adapter?.(axes, this.#batch.fixed) : undefined;
     const decoder = new Decoder({
       fileName: options.fileName,
       build: options.build,
@@ -259,6 +269,7 @@ class File {
       inputs: new Set(inputs),
       refuse: (nodes) => this.#refuse(nodes),
       adapt: (node, source) => rebatcher?.adapt(node, written?.shapes.get(source)) ?? node,
+      replace: (node) => adapter?.replace(node) ?? null,
       made: (source, outputs) => shapes && record(shapes, source, outputs),
       ...(rebatcher && written ? { fixed: written.size } : {}),
       ...(options.batchOver ? { batchOver: options.batchOver } : {}),
@@ -267,12 +278,12 @@ class File {
     return { inputs, scope, rebatcher };
   }
 
-  #rebatcher(inputs: readonly Value[], size: number, choices: readonly number[]): Rebatcher | undefined {
+  #axesOf(inputs: readonly Value[]): ReadonlyMap<Value, number> {
     const axes = inputs.flatMap((input) => {
       const axis = this.#batch.axes.get(input.name) ?? null;
       return axis === null ? [] : [[input, axis] as const];
     });
-    return this.options.rebatcher?.(size, new Map(axes), choices);
+    return new Map(axes);
   }
 
   #outputs(scope: Scope): Outputs {

@@ -34,6 +34,8 @@ interface DecoderContext {
   readonly refuse: (nodes: readonly NodeProto[]) => void;
   /** A last change to a node before it is made; `source` is what it comes from. */
   readonly adapt: (node: FileNode, source: NodeProto) => FileNode;
+  /** The outputs of a node in another form; null where it is made as it is. */
+  readonly replace: (node: FileNode) => readonly Value[] | null;
   /** The number of samples that the file was written for, where it is read for any number. */
   readonly fixed?: number;
   /** Told of each node's outputs. */
@@ -174,9 +176,12 @@ export class Decoder {
     const { op, domain, name, inputs, attributes } = node;
     const outputNames = outputsToMake(node, structure);
     const made = this.indices.follow(node, () => {
-      const plain = build.node(op, inputs, attributes, outputNames.length, { domain, name, outputNames });
-      context.made(proto, plain.outputs);
-      return folded(plain);
+      const replaced = context.replace(node);
+      const plain = replaced
+        ? null
+        : build.node(op, inputs, attributes, outputNames.length, { domain, name, outputNames });
+      context.made(proto, plain?.outputs ?? replaced ?? []);
+      return plain ? folded(plain) : (replaced ?? []);
     });
     made.forEach((value, index) => {
       if (!value.shape.every((dim) => Number.isSafeInteger(factorOf(dim)) && factorOf(dim) >= 0)) {

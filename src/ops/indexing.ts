@@ -98,6 +98,15 @@ function requireWithin(call: Call, indices: Value, size: Dim): void {
   if (!isBatch(size)) for (const index of fixed) within(call, Number(index), size);
 }
 
+function lookedUpAcross(node: Node, alongSamples: boolean): PergradError {
+  if (!alongSamples) return interaction(node, "looks up each sample's indices in every sample's data");
+  return interaction(
+    node,
+    "looks up rows of all samples by each sample's indices, and pergrad could not show that these stay within the sample's own rows",
+    "count the samples by a Range from 0 up to the batch size, or index each sample's own axes (GatherElements, or GatherND with batch_dims)",
+  );
+}
+
 const gather: OpDefinition = {
   op: "Gather",
   linear: gatherSteps,
@@ -129,7 +138,7 @@ const gather: OpDefinition = {
     const axis = axisOf(node);
     const [data, indices] = [axes[0] ?? null, axes[1] ?? null];
     const rank = (node.inputs[1] as Value).shape.length;
-    if (data && indices) throw interaction(node, "looks up each sample's indices in every sample's data");
+    if (data && indices) throw lookedUpAcross(node, data.axis === axis);
     if (indices) return [{ ...indices, axis: indices.axis + axis }];
     const apart = apartFrom(node, data, [axis], "picks elements along the sample axis");
     return [apart && apart.axis > axis ? { ...apart, axis: apart.axis + rank - 1 } : apart];

@@ -41,7 +41,14 @@ function product(node: Node, dims: Shape): Dim {
 /** Indices into the flattened axes: `[...batch, ...points]`. */
 function flatIndices(node: Node, parts: Parts, build: Build): Value {
   const indices = build.cast(node.inputs[1] as Value, "int64");
-  if (parts.indexed.some(isBatch)) throw interaction(node, "picks elements along the sample axis");
+  if (parts.indexed.some(isBatch)) {
+    const [does, data] = node.op === "GatherND" ? ["reads", "from"] : ["writes", "into"];
+    throw interaction(
+      node,
+      `${does} by an index ${data} the axis of the samples, and pergrad could not show that each sample's index is its own number`,
+      "count the samples by a Range from 0 up to the batch size, or say which axis holds the samples",
+    );
+  }
   const sizes = parts.indexed.map(factorOf);
   const counted = build.where(build.less(indices, build.ints([0], [])), build.add(indices, build.ints(sizes)), indices);
   return build.sum(build.mul(counted, build.ints(stridesOf(sizes))), [indices.shape.length - 1]);

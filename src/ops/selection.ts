@@ -1,6 +1,7 @@
 /** Compress, NonZero, Unique, NonMaxSuppression: how many elements come out is in the data, which so must be constant. */
-import { type Dim, elementsOf, isBatch, type Shape } from "../graph/dim.js";
-import type { Node, Value } from "../graph/value.js";
+import { type Dim, elementsOf, factorOf, isBatch, type Shape } from "../graph/dim.js";
+import type { Node, Value, ValueType } from "../graph/value.js";
+import { alike } from "./alike.js";
 import { array64, transpose64 } from "./array64.js";
 import { intAttribute, interaction, normalAxis, requireInput, shapeMismatch } from "./checks.js";
 import { constantInput } from "./constant-input.js";
@@ -82,6 +83,28 @@ function nonZeroPlaces({ dims, data }: Array64): Array64 {
   return array64([sizes.length, places.length], columns.flat());
 }
 
+/** Of elements that are all alike, and not 0, the places are known for a batch of any size. */
+function inferPlaces(call: Call): ValueType[] | null {
+  const { shape } = requireInput(call, 0);
+  const same = alike(call.inputs[0]);
+  if (!shape.some(isBatch) || same === undefined || same === 0) return null;
+  return [{ dtype: "int64", shape: [shape.length, flattened(call)] }];
+}
+
+const places = ofConstants("NonZero", ([x]) => [nonZeroPlaces(x as Array64)]);
+const nonZero: OpDefinition = {
+  ...places,
+  infer: (call) => inferPlaces(call) ?? places.infer(call),
+  // Of elements that are all alike: in row-major order, as after a reshape to one axis.
+  sampleAxis: (node, [at]) => {
+    const { shape } = node.inputs[0] as Value;
+    const product = (dims: Shape) => dims.reduce<number>((size, dim) => size * factorOf(dim), 1);
+    if (!at) return [null];
+    const [before, behind] = [product(shape.slice(0, at.axis)), product(shape.slice(at.axis + 1))];
+    return [{ axis: 1, outer: before * at.outer, inner: at.inner * behind }];
+  },
+};
+
 // Unique
 
 function comparing(a: Float64Array, b: Float64Array): number {
@@ -162,7 +185,7 @@ function evaluateSuppression(inputs: readonly (Array64 | null)[], node: Call | N
 
 export const selection: readonly OpDefinition[] = [
   compress,
-  ofConstants("NonZero", ([x]) => [nonZeroPlaces(x as Array64)]),
+  nonZero,
   ofConstants("Unique", evaluateUnique, 1),
   ofConstants("NonMaxSuppression", evaluateSuppression),
 ];

@@ -26,6 +26,7 @@ import {
   requireInput,
   shapeMismatch,
   tensorAttribute,
+  unsupported,
 } from "./checks.js";
 import type { Array64, Call, OpDefinition, SampleAxis } from "./definition.js";
 import { expandSteps } from "./steps.js";
@@ -352,14 +353,27 @@ const constantOfShape: OpDefinition = {
   differentiate: "none",
 };
 
+/** How far a Range counts: up to a multiple of N from 0 only, since there are no other dimensions. */
+function rangeCount(call: Call, [start, limit, step]: readonly [Dim, Dim, Dim]): Dim {
+  if (![start, limit, step].some(isBatch))
+    return Math.max(0, Math.ceil((factorOf(limit) - factorOf(start)) / factorOf(step)));
+  const count = start === 0 && !isBatch(step) && step > 0 ? divide(limit, step) : undefined;
+  if (count !== undefined) return count;
+  throw unsupported(
+    call,
+    "it counts over the batch in a way that pergrad does not follow; let it count from 0 up to the batch size",
+  );
+}
+
 const range: OpDefinition = {
   op: "Range",
+  shapeInputs: [0, 1, 2],
   infer: (call) => {
     const dtype = requireInput(call, 0).dtype;
-    const [start, limit, step] = [0, 1, 2].map((index) => scalarConstant(call, index)) as [Dim, Dim, Dim];
-    if ([start, limit, step].some(isBatch)) throw interaction(call, "counts up to the batch size");
-    const count = Math.max(0, Math.ceil((factorOf(limit) - factorOf(start)) / factorOf(step)));
-    if (isFloat(dtype) || count > 64) return [{ dtype, shape: [count] }];
+    const bounds = [0, 1, 2].map((index) => scalarConstant(call, index)) as [Dim, Dim, Dim];
+    const [start, , step] = bounds;
+    const count = rangeCount(call, bounds);
+    if (isFloat(dtype) || isBatch(count) || count > 64) return [{ dtype, shape: [count] }];
     const known = Array.from({ length: count }, (_, k) => factorOf(start) + k * factorOf(step));
     return [{ dtype, shape: [count], known }];
   },

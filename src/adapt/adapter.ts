@@ -1,0 +1,16 @@
+/** Other forms of what a file computes, in which it can be seen that samples do not meet. */
+import { SampleAxes } from "../autodiff/sample-axes.js";
+import type { Value } from "../graph/value.js";
+import type { Adapter } from "../onnx/decode.js";
+import { Numbers } from "./numbers.js";
+import { ownRows } from "./own-rows.js";
+
+export function adapter(inputs: ReadonlyMap<Value, number>, fixed: number | undefined): Adapter {
+  const reading = { numbers: new Numbers(), axes: new SampleAxes(inputs), ofOne: fixed === 1 };
+  return {
+    replace: (node) => {
+      const own = ownRows(node, reading);
+      return own && [own];
+    },
+  };
+}

@@ -1,0 +1,299 @@
+/**
+ * Finds integers that are a sample's own number in its batch, or a multiple of it and something more:
+ * `arange(N)`, a running sum of ones, the places of elements that are all true, and arithmetic with them, such
+ * as the place n * T + t of a position in a batch whose sequences lie one behind another.
+ */
+import { reshapes } from "../graph/behind.js";
+import { type BatchMultiple, type Dim, elementsOf, factorOf, isBatch, multiply, type Shape } from "../graph/dim.js";
+import { dimsValue, type Node, nodeOf, type Value } from "../graph/value.js";
+import { alike, boundsOf } from "../ops/alike.js";
+import { intAttribute, normalAxis } from "../ops/checks.js";
+import { build } from "../ops/registry.js";
+import { isFloat } from "../tensor.js";
+import { pickedBy } from "./pick.js";
+
+/** Where numbers from 0 to below `rows` lie in a tensor: those of axis `axis`, outer * rows * inner, count blocks of inner. */
+export interface Place {
+  readonly rows: BatchMultiple;
+  readonly axis: number;
+  readonly outer: number;
+  readonly inner: number;
+}
+
+/** A value that is everywhere `factor` times the number of the row, plus what `rest` has there (null: 0). */
+export interface Numbered extends Place {
+  readonly factor: number;
+  /** Of a shape that broadcasts to the value's. */
+  readonly rest: Value | null;
+}
+
+/** 0, 1, ... up to below `count`. */
+export function numbersTo(count: Dim): Value {
+  return build.op("Range", [build.ints([0], []), dimsValue([count], true), build.ints([1], [])]);
+}
+
+/** What is found of each value, kept for as long as a graph is being read. */
+export class Numbers {
+  readonly #found = new Map<Value, Numbered | null>();
+
+  /** Null where the value holds no such numbers, or none that are understood. */
+  of(value: Value): Numbered | null {
+    const before = this.#found.get(value);
+    if (before !== undefined) return before;
+    const found = value.shape.some(isBatch) ? this.#through(value) : null;
+    this.#found.set(value, found);
+    return found;
+  }
+
+  #through(value: Value): Numbered | null {
+    const node = nodeOf(value);
+    if (node?.domain !== "") return null;
+    const picked = pickedBy(node, value);
+    if (picked) return this.of(picked);
+    const source = counted(node, value);
+    if (source) return source;
+    const [first, second] = node.inputs;
+    if (!first) return null;
+    if (reshapes.includes(node.op)) return reshaped(this.of(first), first.shape, value.shape);
+    switch (node.op) {
+      case "Identity":
+        return this.of(first);
+      case "Cast":
+        return cast(this.of(first), value);
+      case "Expand":
+        return broadcast(this.of(first), first.shape, value.shape);
+      case "Transpose":
+        return transposed(this.of(first), first.shape, node);
+      case "Tile":
+        return tiled(this.of(first), first.shape, node);
+      case "Gather":
+      case "Slice":
+        return cut(this.of(first), first.shape, node, value.shape);
+      case "Concat":
+        return this.#joined(node, value.shape);
+      case "Where":
+        return this.#counted(node);
+      case "Neg":
+        return scaled(this.of(first), -1);
+      case "Mul":
+        return this.#product(first, second as Value, value.shape);
+      case "Add":
+      case "Sub":
+        return this.#sum(node.op, first, second as Value, value.shape);
+      case "Div":
+      case "Mod":
+        return isFloat(value.dtype) ? null : this.#quotient(node, first, alike(second), value.shape);
+      default:
+        return null;
+    }
+  }
+
+  #product(a: Value, b: Value, shape: Shape): Numbered | null {
+    const [left, right] = [alike(a), alike(b)];
+    if (right !== undefined) return scaled(broadcast(this.of(a), a.shape, shape), right);
+    return left === undefined ? null : scaled(broadcast(this.of(b), b.shape, shape), left);
+  }
+
+  /** Parts along another axis that all have the same multiple of the number. */
+  #joined(node: Node, shape: Shape): Numbered | null {
+    const parts = node.inputs as readonly Value[];
+    const axis = normalAxis(node, intAttribute(node, "axis", 0), shape.length);
+    const forms = parts.map((part) => this.of(part));
+    const [form] = forms;
+    const alikeAll = forms.every((other) => other && form && samePlace(other, form) && other.factor === form.factor);
+    if (!form || form.axis === axis || !alikeAll) return null;
+    if (forms.every((each) => each?.rest === null)) return { ...form, rest: null };
+    const rests = forms.map((each, k) => {
+      const part = parts[k] as Value;
+      return wholeRest(each?.rest ?? build.filled(0, [], part.dtype), part.shape);
+    });
+    return { ...form, rest: build.concat(rests, axis) };
+  }
+
+  #sum(op: "Add" | "Sub", a: Value, b: Value, shape: Shape): Numbered | null {
+    const [left, right] = [broadcast(this.of(a), a.shape, shape), broadcast(this.of(b), b.shape, shape)];
+    const sign = op === "Add" ? 1 : -1;
+    if (left && right) {
+      if (!samePlace(left, right)) return null;
+      return { ...left, factor: left.factor + sign * right.factor, rest: combined(op, left.rest, right.rest) };
+    }
+    if (left) return { ...left, rest: combined(op, left.rest, b) };
+    return right && { ...right, factor: sign * right.factor, rest: combined(op, a, right.rest) };
+  }
+
+  /** Of n * T + t, with t from 0 to below T: by T the number n, and what is left t. */
+  #quotient(node: Node, of: Value, by: number | undefined, shape: Shape): Numbered | null {
+    const form = broadcast(this.of(of), of.shape, shape);
+    if (!form || by === undefined || by < 1 || intAttribute(node, "fmod", 0) !== 0) return null;
+    const apart = coarser(form, shape, (factor) => factor % by === 0);
+    if (!apart || (apart.rest && (boundsOf(apart.rest)?.[0] ?? -1) < 0)) return null;
+    const divisor = () => build.scalar(by, of);
+    if (node.op === "Div") {
+      const rest = apart.rest && restOrNone(build.div(apart.rest, divisor()));
+      return { ...apart, factor: apart.factor / by, rest };
+    }
+    return { ...apart, factor: 0, rest: apart.rest && build.op("Mod", [apart.rest, divisor()]) };
+  }
+
+  /** As exporters take an index from the end: `where(i < 0, i + size, i)`, which of what is never negative is itself. */
+  #counted({ inputs: [condition, yes, no] }: Node): Numbered | null {
+    const test = condition ? nodeOf(condition) : undefined;
+    const [tested, limit] = test?.inputs ?? [];
+    if (!tested || alike(limit) !== 0) return null;
+    const kept = test?.op === "Less" ? no : test?.op === "GreaterOrEqual" ? yes : null;
+    const form = kept === tested ? this.of(tested) : null;
+    if (!form || form.factor < 0) return null;
+    return !form.rest || (boundsOf(form.rest)?.[0] ?? -1) >= 0 ? form : null;
+  }
+}
+
+/** Where numbers come from. */
+function counted(node: Node, value: Value): Numbered | null {
+  if (node.op === "Range") {
+    const [start, , step] = node.inputs.map((input) => alike(input));
+    if (start === undefined || step === undefined) return null;
+    const rest = start === 0 ? null : build.filled(start, [], value.dtype);
+    return { ...alone(value.shape, 0), factor: step, rest };
+  }
+  const [x, along] = node.inputs;
+  // Of a vector; of more axes there are as many rows of places, of which one is picked.
+  if (node.op === "NonZero" && value.shape[0] === 1) return { ...alone(value.shape, 1), factor: 1, rest: null };
+  if (node.op !== "CumSum") return null;
+  const [step, given] = [alike(x), alike(along)];
+  if (step === undefined || given === undefined || intAttribute(node, "reverse", 0) !== 0) return null;
+  const axis = normalAxis(node, given, value.shape.length);
+  if (!isBatch(value.shape[axis])) return null;
+  const exclusive = intAttribute(node, "exclusive", 0) !== 0;
+  return { ...alone(value.shape, axis), factor: step, rest: exclusive ? null : build.filled(step, [], value.dtype) };
+}
+
+function alone(shape: Shape, axis: number): Place {
+  return { rows: { perSample: factorOf(shape[axis] as Dim) }, axis, outer: 1, inner: 1 };
+}
+
+function cast(form: Numbered | null, { dtype }: Value): Numbered | null {
+  if (dtype === "bool") return null;
+  return form && { ...form, rest: form.rest && build.cast(form.rest, dtype) };
+}
+
+/** Aligned at the right, as operands are. */
+function broadcast(form: Numbered | null, from: Shape, to: Shape): Numbered | null {
+  return form && { ...form, axis: form.axis + to.length - from.length };
+}
+
+function scaled(form: Numbered | null, by: number): Numbered | null {
+  if (!form) return null;
+  const rest = form.rest && build.mul(form.rest, build.scalar(by, form.rest));
+  return { ...form, factor: form.factor * by, rest };
+}
+
+function combined(op: "Add" | "Sub", a: Value | null, b: Value | null): Value | null {
+  if (!b) return a;
+  if (!a) return op === "Add" ? restOrNone(b) : restOrNone(build.neg(b));
+  return restOrNone(build.op(op, [a, b]));
+}
+
+/** Null for what is always 0; one number for what is always that. */
+function restOrNone(rest: Value): Value | null {
+  const bounds = boundsOf(rest);
+  if (!bounds || bounds[0] !== bounds[1]) return rest;
+  return bounds[0] === 0 ? null : build.filled(bounds[0], [], rest.dtype);
+}
+
+function samePlace(a: Place, b: Place): boolean {
+  return a.axis === b.axis && a.outer === b.outer && a.inner === b.inner && a.rows.perSample === b.rows.perSample;
+}
+
+/** The rest with all axes of the value, so that axes can be moved. */
+export function wholeRest(rest: Value, shape: Shape): Value {
+  return build.expand(rest, shape);
+}
+
+function onWhole(form: Numbered, shape: Shape, change: (rest: Value) => Value): Value | null {
+  if (!form.rest || form.rest.shape.length === 0) return form.rest;
+  return change(wholeRest(form.rest, shape));
+}
+
+function transposed(form: Numbered | null, from: Shape, node: Node): Numbered | null {
+  const permutation = node.attributes.perm;
+  const order = Array.isArray(permutation) ? permutation.map(Number) : from.map((_, axis) => from.length - 1 - axis);
+  return (
+    form && {
+      ...form,
+      axis: order.indexOf(form.axis),
+      rest: onWhole(form, from, (rest) => build.transpose(rest, order)),
+    }
+  );
+}
+
+function tiled(form: Numbered | null, from: Shape, node: Node): Numbered | null {
+  const repeats = node.inputs[1]?.known?.[form?.axis ?? 0];
+  if (!form || repeats === undefined || isBatch(repeats)) return null;
+  const rest = onWhole(form, from, (whole) => build.op("Tile", [whole, node.inputs[1] as Value]));
+  return { ...form, outer: form.outer * repeats, rest };
+}
+
+/** Some elements along other axes, the same of each sample. */
+function cut(form: Numbered | null, from: Shape, node: Node, to: Shape): Numbered | null {
+  const others = node.inputs.slice(1);
+  const same = others.every((input) => !input?.shape.some(isBatch));
+  const axis = to.findIndex(isBatch);
+  if (!form || !same || factorOf(to[axis] ?? 0) !== factorOf(from[form.axis] as Dim)) return null;
+  const along = intAttribute(node, "axis", 0);
+  if (node.op === "Gather" && (along < 0 ? along + from.length : along) === form.axis) return null;
+  return { ...form, axis, rest: onWhole(form, from, (rest) => build.op(node.op, [rest, ...others], node.attributes)) };
+}
+
+/** Elements that follow each other with the same number, in row-major order. */
+function strideOf({ axis, inner }: Place, shape: Shape): number {
+  return inner * factorOf(elementsOf(shape.slice(axis + 1)) ?? 0);
+}
+
+function reshaped(form: Numbered | null, from: Shape, to: Shape): Numbered | null {
+  const axis = to.findIndex(isBatch);
+  if (!form || axis < 0) return null;
+  const behind = factorOf(elementsOf(to.slice(axis + 1)) ?? 0);
+  const size = factorOf(to[axis] as Dim);
+  const apart = coarser(form, from, (_, rows, stride) => {
+    const inner = stride / behind;
+    return Number.isInteger(inner) && Number.isInteger(size / (rows * inner));
+  });
+  if (!apart) return null;
+  const inner = strideOf(apart, from) / behind;
+  const outer = size / (apart.rows.perSample * inner);
+  return { ...apart, axis, inner, outer, rest: onWhole(apart, from, (rest) => build.reshape(rest, to)) };
+}
+
+/**
+ * The same value by the numbers of blocks of `count` rows, r = count * block + i, for the least count that will do:
+ * the number in a batch of positions as a multiple of the sample's number, and the position.
+ */
+function coarser(
+  form: Numbered,
+  shape: Shape,
+  fits: (factor: number, rows: number, stride: number) => boolean,
+): Numbered | null {
+  const all = form.rows.perSample;
+  const stride = strideOf(form, shape);
+  if (stride === 0) return null;
+  for (let count = 1; count <= all; count++) {
+    if (all % count !== 0 || !fits(form.factor * count, all / count, stride * count)) continue;
+    if (count === 1) return form;
+    const within = build.scale(positions(count, stride, shape), form.factor);
+    const rest = combined("Add", form.rest, form.rest ? build.cast(within, form.rest.dtype) : within);
+    return { ...form, factor: form.factor * count, rows: { perSample: all / count }, inner: form.inner * count, rest };
+  }
+  return null;
+}
+
+/** For each element of a tensor the number of its block of `stride` elements, from 0 to below `count` and over again. */
+function positions(count: number, stride: number, shape: Shape): Value {
+  const size = count * stride;
+  const total = elementsOf(shape) as Dim;
+  const own = build.ints(
+    Array.from({ length: size }, (_, element) => Math.floor(element / stride)),
+    [1, size],
+  );
+  const times = multiply(total, 1) as BatchMultiple;
+  return build.reshape(build.expand(own, [{ perSample: times.perSample / size }, size]), shape);
+}

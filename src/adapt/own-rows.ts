@@ -1,0 +1,248 @@
+/**
+ * Indices that lead each sample to its own rows. `h[arange(N), i]` reads all of h by the sample's number; here it
+ * becomes "of each sample's own part, element i", which is the same and shows that samples do not meet. The rules
+ * are identities of the operators: they hold whatever the rows are.
+ */
+import type { SampleAxes } from "../autodiff/sample-axes.js";
+import { type Dim, divide, elementsOf, factorOf, isBatch, type Shape } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import { leavesOf } from "../graph/walk.js";
+import { boundsOf, linearOf } from "../ops/alike.js";
+import { stridesOf } from "../ops/array64.js";
+import { intAttribute, normalAxis, stringAttribute } from "../ops/checks.js";
+import type { Call } from "../ops/definition.js";
+import { build } from "../ops/registry.js";
+import { isFloat } from "../tensor.js";
+import { type Numbered, type Numbers, type Place, wholeRest } from "./numbers.js";
+import { pick } from "./pick.js";
+
+/** Of an index along an axis of `size` elements: the number of the block of rows, and the place in it. */
+interface OwnIndex extends Numbered {
+  /** Rows in a block, at least 1. */
+  readonly block: number;
+}
+
+/** What is known of a file while it is read. */
+export interface Reading {
+  readonly numbers: Numbers;
+  readonly axes: SampleAxes;
+  /** The file was written for one sample alone: all that it indexes is that sample's own. */
+  readonly ofOne: boolean;
+}
+
+/** Null where the index is not known to stay in the sample's own block. */
+function ownIndex(reading: Reading, data: Value, axis: number, indices: Value): OwnIndex | null {
+  const size = data.shape[axis];
+  if (!isBatch(size) || isFloat(indices.dtype)) return null;
+  const form = reading.numbers.of(indices) ?? (reading.ofOne ? onlyIndex(reading.axes, data, axis, indices) : null);
+  if (!form || form.factor < 1 || form.factor * form.rows.perSample !== size.perSample) return null;
+  if (!form.rest) return { ...form, block: form.factor };
+  const bounds = boundsOf(form.rest);
+  const varies = bounds === null || bounds[0] !== bounds[1];
+  const within = bounds !== null && bounds[0] >= 0 && bounds[1] < form.factor;
+  const apart = bounds !== null && (bounds[1] < 0 || bounds[0] >= form.factor);
+  // What is the same at every run must be within; what is computed is looked at by the runtime.
+  const reaches = within || !varies || isFixed(form.rest) ? !within : reachesOut(form.rest, form.factor);
+  if (apart || reaches) return null;
+  return { ...form, block: form.factor };
+}
+
+/** In a batch of one there are no rows but the sample's; whatever the index is, it is a place among them. */
+function onlyIndex(axes: SampleAxes, data: Value, axis: number, indices: Value): Numbered | null {
+  const [at, own] = [axes.along(data), axes.along(indices)];
+  if (!at || !own || at.axis !== axis || at.outer !== 1) return null;
+  const rows: Place["rows"] = { perSample: 1 };
+  const { axis: along, outer, inner } = own;
+  return { factor: at.inner, rows, axis: along, outer, inner, rest: at.inner === 1 ? null : indices };
+}
+
+/** Steps of a whole block or more lead out of it, whatever is added to them. */
+function reachesOut(rest: Value, block: number): boolean {
+  const { constant, multiple } = linearOf(rest);
+  return Math.abs(constant) >= block || multiple >= block;
+}
+
+function isFixed(value: Value): boolean {
+  return leavesOf([value]).every(({ source }) => source.kind === "constant" || source.kind === "dims");
+}
+
+/**
+ * The place in the block, of the value's whole shape. One below 0 would count from the end of the block where the
+ * file means the block before: it is sent beyond the end, which every runtime refuses.
+ */
+function placeInBlock({ rest, block }: OwnIndex, shape: Shape): Value {
+  if (!rest) return build.expand(build.ints([0], []), shape);
+  const place = build.cast(rest, "int64");
+  const safe = (boundsOf(rest)?.[0] ?? -1) >= 0;
+  const checked = safe ? place : build.where(build.less(place, build.ints([0], [])), build.ints([block], []), place);
+  return wholeRest(checked, shape);
+}
+
+/** The axis of the numbers taken apart into outer, rows and inner, and the rows moved to the front. */
+function rowsFirst(value: Value, { axis, outer, rows, inner }: Numbered): Value {
+  const { shape } = value;
+  const split = build.reshape(value, [...shape.slice(0, axis), outer, rows, inner, ...shape.slice(axis + 1)]);
+  return build.moveAxis(split, axis + 1, 0);
+}
+
+/** From `[rows, ...before, outer, inner, ...]` back to `shape`, where `before` axes lie in front of the numbers'. */
+function rowsBack(value: Value, before: number, shape: Shape): Value {
+  return build.reshape(build.moveAxis(value, 0, before + 1), shape);
+}
+
+/** `[...before, rows, block, ...behind]` as `[rows, ...before, block, ...behind]`. */
+function blocksFirst(data: Value, axis: number, { rows, block }: OwnIndex): Value {
+  const { shape } = data;
+  const split = build.reshape(data, [...shape.slice(0, axis), rows, block, ...shape.slice(axis + 1)]);
+  return build.moveAxis(split, axis, 0);
+}
+
+/** The elements picked from each block, `[rows, ...points, ...]`: `index` is `[rows, ...points]`, the block's axis 1. */
+function pickedRows(blocks: Value, index: Value | null, points: Shape, call: Call): Value {
+  const behind = blocks.shape.slice(2);
+  const rows = blocks.shape[0] as Dim;
+  if (!index) {
+    const first = build.reshape(build.slice(blocks, 1, 0, 1), [rows, ...points.map(() => 1), ...behind]);
+    return build.expand(first, [rows, ...points, ...behind]);
+  }
+  const options = { name: call.name };
+  const inputs = [blocks, build.unsqueeze(index, [index.shape.length])];
+  return build.node("GatherND", inputs, { batch_dims: 1 }, 1, options).outputs[0] as Value;
+}
+
+function gatherOwn(call: Call, reading: Reading): Value | null {
+  const [data, indices] = call.inputs as [Value, Value];
+  if (data.shape.length === 0) return null;
+  const axis = normalAxis(call, intAttribute(call, "axis", 0), data.shape.length);
+  const own = ownIndex(reading, data, axis, indices);
+  if (!own) return null;
+  // [rows, block, ...before, ...behind]
+  const blocks = build.moveAxis(blocksFirst(data, axis, own), axis + 1, 1);
+  const index = own.rest ? rowsFirst(placeInBlock(own, indices.shape), own) : null;
+  const points = rowsFirst(build.expand(build.ints([0], []), indices.shape), own).shape.slice(1);
+  const picked = pickedRows(blocks, index, points, call);
+  // [rows, ...points, ...before, ...behind] to [...before, (points and rows), ...behind]
+  const axes = picked.shape.map((_, at) => at);
+  const [before, behind] = [
+    axes.slice(1 + points.length, 1 + points.length + axis),
+    axes.slice(1 + points.length + axis),
+  ];
+  const numbered = axes.slice(1, 1 + points.length).toSpliced(own.axis + 1, 0, 0);
+  const shape = [...data.shape.slice(0, axis), ...indices.shape, ...data.shape.slice(axis + 1)];
+  return build.reshape(build.transpose(picked, [...before, ...numbered, ...behind]), shape);
+}
+
+/** GatherND and ScatterND: the axis of the data that the own index is for, and the other columns of indices. */
+interface OwnPoint {
+  readonly own: OwnIndex;
+  /** The data's axis. */
+  readonly axis: number;
+  /** `[rows, ...batch, ...points, K]`: places in the data with its blocks first. */
+  readonly indices: Value;
+  readonly depth: number;
+  readonly points: Shape;
+}
+
+function ownPoint(call: Call, reading: Reading): OwnPoint | null {
+  const [data, indices] = call.inputs as [Value, Value];
+  const batch = call.op === "GatherND" ? intAttribute(call, "batch_dims", 0) : 0;
+  const last = indices.shape.length - 1;
+  const depth = indices.shape[last];
+  const axis = data.shape.findIndex(isBatch);
+  if (
+    depth === undefined ||
+    isBatch(depth) ||
+    axis < batch ||
+    axis >= batch + depth ||
+    batch + depth > data.shape.length
+  )
+    return null;
+  const points = indices.shape.slice(0, -1);
+  const columns = Array.from({ length: depth }, (_, k) => pick(indices, last, k));
+  const own = ownIndex(reading, data, axis, columns[axis - batch] as Value);
+  if (!own) return null;
+  const places = columns.map((column, k) => {
+    const place =
+      k === axis - batch ? placeInBlock(own, points) : build.expand(simplest(reading.numbers, column), points);
+    const first = rowsFirst(build.cast(place, "int64"), own);
+    return build.unsqueeze(first, [first.shape.length]);
+  });
+  return { own, axis, indices: build.concat(places, points.length + 2), depth, points };
+}
+
+/** Without numbers that cancel each other. */
+function simplest(numbers: Numbers, column: Value): Value {
+  const form = numbers.of(column);
+  return form?.factor === 0 ? (form.rest ?? build.ints([0], [])) : column;
+}
+
+function gatherPointsOwn(call: Call, reading: Reading): Value | null {
+  const found = ownPoint(call, reading);
+  if (!found) return null;
+  const data = call.inputs[0] as Value;
+  const { own, axis, indices, depth, points } = found;
+  const batch = intAttribute(call, "batch_dims", 0);
+  const blocks = blocksFirst(data, axis, own);
+  const options = { name: call.name };
+  const attributes = { batch_dims: batch + 1 };
+  const picked = build.node("GatherND", [blocks, indices], attributes, 1, options).outputs[0] as Value;
+  return rowsBack(picked, own.axis, [...points, ...data.shape.slice(batch + depth)]);
+}
+
+/** Each sample's updates go to its own block, whose indexed axes are one while they do. */
+function scatterPointsOwn(call: Call, reading: Reading): Value | null {
+  const found = ownPoint(call, reading);
+  if (!found) return null;
+  const [data, , updates] = call.inputs as [Value, Value, Value];
+  const { own, axis, indices, depth, points } = found;
+  const blocks = blocksFirst(data, axis, own);
+  const [rows, indexed, rest] = [blocks.shape[0] as Dim, blocks.shape.slice(1, 1 + depth), data.shape.slice(depth)];
+  const [size, count] = [elementsOf(indexed), divide(elementsOf(points) ?? 0, rows)];
+  const fits = updates.shape.length === points.length + rest.length;
+  if (size === undefined || count === undefined || isBatch(count) || !fits) return null;
+  const flat = build.reshape(blocks, [rows, size, ...rest]);
+  const updated = build.reshape(rowsFirst(updates, own), [rows, count, ...rest]);
+  const places = build.reshape(flattened(indices, indexed.map(factorOf)), [rows, count, ...rest.map(() => 1)]);
+  const attributes = { axis: 1, reduction: stringAttribute(call, "reduction", "none") };
+  const inputs = [flat, build.expand(places, updated.shape), updated];
+  const result = build.node("ScatterElements", inputs, attributes, 1, { name: call.name }).outputs[0] as Value;
+  return build.reshape(build.moveAxis(build.reshape(result, blocks.shape), 0, axis), data.shape);
+}
+
+/** Indices `[..., K]` into axes of these sizes as indices into one. */
+function flattened(indices: Value, sizes: readonly number[]): Value {
+  const fromEnd = build.less(indices, build.ints([0], []));
+  const counted = build.where(fromEnd, build.add(indices, build.ints(sizes)), indices);
+  return build.sum(build.mul(counted, build.ints(stridesOf(sizes))), [indices.shape.length - 1]);
+}
+
+/** GatherElements and ScatterElements along the axis of the numbers. */
+function elementsOwn(call: Call, reading: Reading): Value | null {
+  const [data, indices, updates] = call.inputs as [Value, Value, Value | undefined];
+  if (data.shape.length === 0 || data.shape.length !== indices.shape.length) return null;
+  const axis = normalAxis(call, intAttribute(call, "axis", 0), data.shape.length);
+  const own = ownIndex(reading, data, axis, indices);
+  if (!own || own.axis !== axis || own.outer !== 1) return null;
+  const split = (value: Value, size: number) =>
+    build.reshape(value, [...value.shape.slice(0, axis), own.rows, size, ...value.shape.slice(axis + 1)]);
+  const inputs = [split(data, own.block), split(placeInBlock(own, indices.shape), own.inner)];
+  if (updates) inputs.push(split(updates, own.inner));
+  const options = { name: call.name };
+  const result = build.node(call.op, inputs, { ...call.attributes, axis: axis + 1 }, 1, options).outputs[0] as Value;
+  return build.reshape(result, updates ? data.shape : indices.shape);
+}
+
+const rules: Readonly<Record<string, (call: Call, reading: Reading) => Value | null>> = {
+  Gather: gatherOwn,
+  GatherND: gatherPointsOwn,
+  GatherElements: elementsOwn,
+  ScatterElements: elementsOwn,
+  ScatterND: scatterPointsOwn,
+};
+
+/** What an operator that indexes gives by each sample's own rows; null where it is not known to. */
+export function ownRows(call: Call, reading: Reading): Value | null {
+  const rule = call.domain === "" && Object.hasOwn(rules, call.op) ? rules[call.op] : undefined;
+  const complete = call.inputs.length >= 2 && call.inputs.every((input) => input !== null);
+  return rule && complete ? rule(call, reading) : null;
+}
