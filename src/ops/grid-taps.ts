@@ -30,6 +30,15 @@ export function axisTaps(build: Build, coordinate: Value, mode: GridMode, axis: 
   return weights.map((weight, k) => tapAt(build, shift(build, floor, first + k), weight, axis));
 }
 
+/** The two taps of points that are counted in elements; beyond the ends there are zeros. */
+export function elementTaps(build: Build, x: Value, size: number): GridTap[] {
+  const axis: GridAxis = { size, padding: "zeros", aligned: true };
+  const floor = build.op("Floor", [x]);
+  return linearWeights(build, build.sub(x, floor)).map((weight, k) =>
+    tapAt(build, shift(build, floor, k), weight, axis),
+  );
+}
+
 const shift = (build: Build, x: Value, by: number): Value => (by === 0 ? x : build.add(x, build.scalar(by, x)));
 
 /** Counted in elements, in the order of operations that ONNX Runtime rounds in. */

@@ -2,7 +2,6 @@
 import { type Dim, elementsOf, factorOf, isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
 import type { Node, Value } from "../graph/value.js";
 import { isFloat, sizeOf } from "../tensor.js";
-import { stridesOf } from "./array64.js";
 import type { Build } from "./build.js";
 import {
   intAttribute,
@@ -14,8 +13,9 @@ import {
   unsupported,
 } from "./checks.js";
 import type { Call, OpDefinition } from "./definition.js";
-import { axisTaps, type GridAxis, type GridMode, type GridPadding, type GridTap } from "./grid-taps.js";
-import { requireConstant } from "./limits.js";
+import { cornersOf, pick } from "./grid-corners.js";
+import { axisTaps, type GridMode, type GridPadding, type GridTap } from "./grid-taps.js";
+import { requireConstant, requireSteps } from "./limits.js";
 
 // GridSample
 
@@ -39,8 +39,7 @@ function samplingOf(call: Call | Node): Sampling {
   const [x, grid] = [requireInput(call, 0).shape, requireInput(call, 1).shape];
   const mode = choice(call, "mode", ["linear", "nearest", "cubic"]);
   const rank = x.length - 2;
-  if (rank !== 2 && !(rank === 3 && mode !== "cubic"))
-    throw unsupported(call, `mode "${mode}" of a tensor of rank ${x.length} is not supported`);
+  if (rank < 1) throw shapeMismatch(call, `its input ${showShape(x)} has no spatial axis`);
   const fits = grid.length === x.length && grid[rank + 1] === rank && sameDim(x[0] as Dim, grid[0] as Dim);
   if (!fits) throw shapeMismatch(call, `its grid ${showShape(grid)} does not fit its input ${showShape(x)}`);
   if (x.slice(2).some(isBatch)) throw interaction(call, "samples points along the sample axis");
@@ -55,46 +54,18 @@ function samplingOf(call: Call | Node): Sampling {
   };
 }
 
-/** One element of X for each point: where it lies in a row-major array of the spatial axes, and its weight. */
-interface Corner {
-  readonly index: Value;
-  /** Null: 1. */
-  readonly weight: Value | null;
+/** The taps of every axis, for points `[n, points, rank]`. */
+function pointTaps(build: Build, points: Value, { mode, padding, aligned, spatial }: Sampling): GridTap[][] {
+  return spatial.map((size, k) => {
+    // The grid names the last axis first.
+    const along = build.gather(points, build.ints([spatial.length - 1 - k], []), 2);
+    return axisTaps(build, along, mode, { size, padding, aligned });
+  });
 }
 
-function joinTap(build: Build, corner: Corner | null, tap: GridTap, stride: number): Corner {
-  const index = stride === 1 ? tap.index : build.mul(tap.index, build.ints([stride], []));
-  if (!corner) return { index, weight: tap.weight };
-  const weight = corner.weight && tap.weight ? build.mul(corner.weight, tap.weight) : (corner.weight ?? tap.weight);
-  return { index: build.add(corner.index, index), weight };
-}
-
-/** Every combination of the taps of the axes. */
-function cornersOf(build: Build, points: Value, { mode, padding, aligned, spatial }: Sampling): Corner[] {
-  const strides = stridesOf(spatial);
-  return spatial.reduce<(Corner | null)[]>(
-    (corners, size, k) => {
-      // The grid names the last axis first.
-      const along = build.gather(points, build.ints([spatial.length - 1 - k], []), 2);
-      const axis: GridAxis = { size, padding, aligned };
-      const taps = axisTaps(build, along, mode, axis);
-      return corners.flatMap((corner) => taps.map((tap) => joinTap(build, corner, tap, strides[k] as number)));
-    },
-    [null],
-  ) as Corner[];
-}
-
-/** `[n, channels, points]`: the elements of X, `[n, channels, elements]`, that the indices `[n, points]` name. */
-function pick(build: Build, x: Value, index: Value): Value {
-  const [count, channels, elements] = x.shape as [Dim, Dim, Dim];
-  const [, points] = index.shape as [Dim, Dim];
-  if (count === 1) {
-    const picked = build.gather(build.reshape(x, [channels, elements]), build.reshape(index, [points]), 1);
-    return build.unsqueeze(picked, [0]);
-  }
-  const places = build.expand(build.unsqueeze(index, [1]), [count, channels, points]);
-  return build.op("GatherElements", [x, places], { axis: 2 });
-}
+/** Of the operators' general form, ONNX Runtime's kernel runs images, and volumes that are not sampled by cubes. */
+const inRuntime = ({ mode, spatial }: Sampling): boolean =>
+  spatial.length === 2 || (spatial.length === 3 && mode !== "cubic");
 
 const gridSample: OpDefinition = {
   op: "GridSample",
@@ -111,13 +82,15 @@ const gridSample: OpDefinition = {
     const [first, channels] = x.shape as [Dim, Dim];
     const flat = build.reshape(x, [first, channels, sizeOf(sampling.spatial)]);
     const points = build.reshape(grid, [first, count, sampling.spatial.length]);
-    const parts = cornersOf(build, points, sampling).map(({ index, weight }) => {
+    requireSteps(node, (sampling.mode === "cubic" ? 4 : 2) ** sampling.spatial.length);
+    const parts = cornersOf(build, pointTaps(build, points, sampling), sampling.spatial).map(({ index, weight }) => {
       const picked = pick(build, flat, index);
       return weight ? build.mul(picked, build.unsqueeze(weight, [1])) : picked;
     });
     const sum = parts.reduce((total, part) => build.add(total, part));
     return [build.reshape(sum, (node.outputs[0] as Value).shape)];
   },
+  lower: (node, build) => (inRuntime(samplingOf(node)) ? null : (gridSample.decompose?.(node, build) ?? null)),
 };
 
 // AffineGrid

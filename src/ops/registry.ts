@@ -10,6 +10,7 @@ import { contribLinear } from "./contrib-linear.js";
 import { contribNormalisation } from "./contrib-normalisation.js";
 import { convolution } from "./convolution.js";
 import type { OpDefinition } from "./definition.js";
+import { deformable } from "./deformable.js";
 import { exponential } from "./exponential.js";
 import { fourier } from "./fourier.js";
 import { grids } from "./grids.js";
@@ -27,6 +28,7 @@ import { recurrent } from "./recurrent.js";
 import { reductions } from "./reductions.js";
 import { regions } from "./regions.js";
 import { resize } from "./resize.js";
+import { roiAligning } from "./roi-align.js";
 import { rotary } from "./rotary.js";
 import { running } from "./running.js";
 import { scanning } from "./scan.js";
@@ -47,6 +49,7 @@ export const families = {
   "contrib-linear": contribLinear,
   "contrib-normalisation": contribNormalisation,
   convolution,
+  deformable,
   exponential,
   fourier,
   grids,
@@ -64,6 +67,7 @@ export const families = {
   reductions,
   regions,
   resize,
+  "roi-align": roiAligning,
   rotary,
   running,
   scan: scanning,

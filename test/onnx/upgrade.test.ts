@@ -61,6 +61,22 @@ const cases: readonly (readonly [string, Case])[] = [
   ]),
   ["DFT with an axis", { opset: 17, dims: [2, 3, 4, 2], nodes: one("DFT", [int("axis", 2), int("inverse", 1)]) }],
   ["DFT along axis 1", { opset: 17, dims: [2, 5, 3, 1], nodes: one("DFT", [int("onesided", 1)]) }],
+  [
+    "RoiAlign of whole pixels",
+    {
+      opset: 10,
+      dims: [2, 1, 4, 5],
+      nodes: one("RoiAlign", [int("output_height", 2), int("sampling_ratio", 2)], ["rois", "images"]),
+      initializers: [
+        initializer("rois", {
+          dtype: "float32",
+          dims: [2, 4],
+          data: Float32Array.of(0.2, 0.3, 3.1, 2.2, 1, 1, 1.4, 3),
+        }),
+        initializer("images", { dtype: "int64", dims: [2], data: BigInt64Array.of(1n, 0n) }),
+      ],
+    },
+  ],
   ["ReduceMax of opset 13", { opset: 13, dims: [2, 3, 4], nodes: one("ReduceMax", [ints("axes", [1, 2])]) }],
   ["ReduceSum without axes", { opset: 9, dims: [2, 3], nodes: one("ReduceSum", [int("keepdims", 0)]) }],
   [

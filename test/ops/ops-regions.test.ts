@@ -2,13 +2,14 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { plain, reverse } from "../../src/autodiff/reverse.js";
 import { SampleAxes } from "../../src/autodiff/sample-axes.js";
+import { simplify } from "../../src/emit/simplify.js";
 import { N, type Shape } from "../../src/graph/dim.js";
 import { dimsValue, leaf, type Value } from "../../src/graph/value.js";
 import { array64 } from "../../src/ops/array64.js";
 import { evaluateGraph } from "../../src/ops/evaluate.js";
 import { build, definitionOf, families } from "../../src/ops/registry.js";
 import type { DType } from "../../src/tensor.js";
-import { checkComputed, derivativeOf } from "../support/graph-checks.js";
+import { checkComputed, derivativeOf, emittedOf } from "../support/graph-checks.js";
 import {
   checkBatch,
   checkDerivative,
@@ -22,11 +23,18 @@ import { compareWithLoop, numbers } from "../support/per-sample.js";
 import * as cases from "../support/region-cases.js";
 
 // The one sample axis of an AffineGrid is in its constant size too; EyeLike would number the samples.
-describeOp("GridSample", { cases: cases.gridCases });
+describeOp("GridSample", { cases: cases.gridCases, notInRuntime: cases.gridNotInRuntime, inParts: true });
 describeOp("AffineGrid", { cases: cases.affineCases, neverApart: true });
 describeOp("CenterCropPad", { cases: cases.centreCases });
 describeOp("Col2Im", { cases: cases.col2ImCases });
 describeOp("MaxRoiPool", { cases: cases.roiCases });
+describeOp("RoiAlign", { cases: cases.roiAlignCases, derivatives: 20 });
+describeOp("DeformConv", {
+  cases: cases.deformCases,
+  notInRuntime: cases.deformNotInRuntime,
+  inParts: true,
+  derivatives: 20,
+});
 describeOp("Det", { cases: cases.detCases });
 describeOp("EyeLike", { cases: cases.eyeCases, neverApart: true });
 describeOp("ReverseSequence", { cases: cases.reverseCases });
@@ -147,10 +155,13 @@ describe("GridSample", () => {
     expect(() => build.op("GridSample", [x, input("g", [N, 5, 6, 3])])).toThrow("does not fit");
     expect(() => build.op("GridSample", [x, grid], { mode: "bilinear" })).toThrow('mode "bilinear" is not supported');
     expect(() => build.op("GridSample", [x, grid], { padding_mode: "wrap" })).toThrow("wrap");
-    expect(() => build.op("GridSample", [input("x", [N, 3, 4]), input("g", [N, 5, 1])])).toThrow("rank 3");
+    expect(() => build.op("GridSample", [input("x", [N, 3]), input("g", [N, 0])])).toThrow("no spatial axis");
     expect(() => build.op("GridSample", [input("x", [N, 3, 0, 4]), grid])).toThrow("nothing to sample");
-    const deep = [input("x", [N, 3, 2, 4, 4]), input("g", [N, 2, 5, 6, 3])];
-    expect(() => build.op("GridSample", deep, { mode: "cubic" })).toThrow("rank 5");
+    const axes = Array<number>(7).fill(2);
+    const deep = build.node("GridSample", [input("x", [N, 3, ...axes]), input("g", [N, ...axes, 7])], {
+      mode: "cubic",
+    });
+    expect(() => definitionOf(deep)?.decompose?.(deep, build)).toThrow("no more than");
   });
 
   it("lets nothing flow back to points on the border, as PyTorch has it", () => {
@@ -292,6 +303,112 @@ it("per-sample gradients reach through a grid that is computed", () => {
   expect(Object.fromEntries(kinds)).toEqual({ w: "outer", k: "convolution" });
 });
 
+describe("GridSample by cubes", () => {
+  it("has the derivative that differences show, and is emitted in parts", async () => {
+    const cube: OpInput = { dims: [1, 1, 1, 2, 2], data: [0.3, -0.7, 1.1, 0.4] };
+    const grid: OpInput = { dims: [1, 1, 1, 1, 3], data: [0.11, -0.3, 1.2] };
+    const test: OpCase = {
+      op: "GridSample",
+      inputs: [cube, grid],
+      attributes: { mode: "cubic", padding_mode: "reflection" },
+    };
+    checkDerivative(test);
+    await checkComputed([emittedOf(test, "e"), derivativeOf(test, "d")]);
+  });
+});
+
+describe("DeformConv", () => {
+  it.each([1, 2, 3])("without offsets is a convolution, of %i axes", async (rank) => {
+    const [sizes, kernel] = [[5, 4, 3].slice(0, rank), [3, 2, 2].slice(0, rank)];
+    const attributes = { strides: [2, 1, 1].slice(0, rank), pads: [1, 0, 1, 2, 1, 0].slice(0, 2 * rank), group: 2 };
+    const [x, weight] = [input("x", [2, 4, ...sizes]), input("w", [6, 2, ...kernel])];
+    const y = build.op("Conv", [x, weight], attributes);
+    const size = kernel.reduce((product, count) => product * count, 1);
+    const still = build.zeros([2, 2 * rank * size, ...y.shape.slice(2)], "float32");
+    const deformed = build.op("DeformConv", [x, weight, still], { ...attributes, offset_group: 2 });
+    const feeds = new Map([x, weight].map((value, k) => [value, numbers(value.shape as number[], k)] as const));
+    const [expected, actual] = evaluateGraph([y, deformed], feeds, 1);
+    expect(actual?.dims).toEqual(expected?.dims);
+    actual?.data.forEach((element, k) => {
+      expect(element).toBeCloseTo(expected?.data[k] as number, 12);
+    });
+    await checkComputed([{ outputs: simplify([deformed]), feeds, what: rank }]);
+  });
+
+  it("refuses what does not fit", () => {
+    const [x, w, offset] = [input("x", [N, 4, 5, 5]), input("w", [2, 4, 3, 3]), input("o", [N, 18, 3, 3])];
+    expect(build.op("DeformConv", [x, w, offset]).shape).toEqual([N, 2, 3, 3]);
+    expect(() => build.op("DeformConv", [x, w, offset], { group: 2 })).toThrow("does not fit 4 channels");
+    expect(() => build.op("DeformConv", [x, w, input("o", [N, 9, 3, 3])])).toThrow("its offset");
+    expect(() => build.op("DeformConv", [x, w, offset, null, input("m", [N, 18, 3, 3])])).toThrow("its mask");
+    expect(() => build.op("DeformConv", [x, w, offset, input("b", [3])])).toThrow("its bias");
+    expect(() => build.op("DeformConv", [x, w, offset], { kernel_shape: [2, 2] })).toThrow("kernel_shape");
+  });
+});
+
+describe("RoiAlign", () => {
+  const attributes = { output_height: 2, output_width: 2 };
+  const image: OpInput = { dims: [1, 2, 4, 4], data: Array.from({ length: 32 }, (_, i) => Math.sin(7 * i)) };
+
+  it("takes regions that are computed, however long, and has their derivative", async () => {
+    const data = [0.3, 0.4, 3.2, 2.9, -40, -30.3, 50.2, 61.9, 1.1, 1.3, 1.2, 1.7];
+    const rois: OpInput = { dims: [3, 4], data };
+    for (const mode of ["avg", "max"]) {
+      const test: OpCase = {
+        op: "RoiAlign",
+        inputs: [image, rois, { dims: [3], data: [0, 0, 0], dtype: "int64", constant: true }],
+        attributes: { ...attributes, mode },
+      };
+      await checkRuntime([test]);
+      checkDerivative(test, 1e-5, 1e-6);
+      await checkComputed([derivativeOf(test, "")]);
+    }
+  });
+
+  it("pools the samples' own regions of one image", () => {
+    const [x, rois, images] = [input("x", [1, 2, 4, 4]), input("rois", [N, 4]), build.zeros([N], "int64")];
+    const y = build.op("RoiAlign", [x, rois, images], attributes);
+    expect(y.shape).toEqual([N, 2, 2, 2]);
+    expect(axisOf(y, [[rois, 0]])).toEqual(first);
+    expect(() => build.op("RoiAlign", [x, input("r", [N, 5]), images])).toThrow("do not fit");
+    expect(() => build.op("RoiAlign", [x, rois, images], { mode: "sum" })).toThrow('mode "sum"');
+    const far = { sampling_ratio: 2 ** 40 };
+    expect(() => build.op("RoiAlign", [x, rois, images], far)).toThrow(expect.objectContaining({ code: "TOO_LARGE" }));
+  });
+});
+
+it.each([0, 1, 3])("per-sample gradients of %i samples reach through offsets and regions", (samples) => {
+  const parameter = (name: string, shape: Shape) => leaf(name, { dtype: "float32", shape }, { kind: "parameter" });
+  const x = input("x", [N, 2, 4, 4]);
+  const rois = input("rois", [N, 4]);
+  const [kernel, offsets, image] = [
+    parameter("k", [2, 2, 2, 2]),
+    parameter("o", [8, 2, 2, 2]),
+    parameter("i", [1, 1, 3, 3]),
+  ];
+  const moved = build.scale(build.op("Conv", [x, offsets]), 0.1);
+  const y = build.op("DeformConv", [x, kernel, moved]);
+  const pooled = ["avg", "max"].map((mode) =>
+    build.op("RoiAlign", [image, rois, build.zeros([N], "int64")], { mode, output_height: 2, sampling_ratio: 2 }),
+  );
+  const parts = [y, ...pooled].map((value) => build.sum(build.square(value), [1, 2, 3]));
+  const kinds = compareWithLoop({
+    losses: parts.reduce((sum, part) => build.add(sum, part)),
+    parameters: new Map([
+      [kernel, numbers([2, 2, 2, 2], 1)],
+      [offsets, numbers([8, 2, 2, 2], 2)],
+      [image, numbers([1, 1, 3, 3], 4)],
+    ]),
+    inputs: new Map([
+      [x, { axis: 0, array: numbers([samples, 2, 4, 4], 3) }],
+      [rois, { axis: 0, array: numbers([samples, 4], 5) }],
+    ]),
+    samples,
+  });
+  expect(kinds.get("o")).toBe("convolution");
+  expect(kinds.get("k")).toBe("outer");
+});
+
 it("refuses constants of any size before they are made", () => {
   const far = 2 ** 40;
   const theta = input("theta", [N, 2, 3]);
@@ -306,13 +423,16 @@ it("refuses constants of any size before they are made", () => {
 });
 
 it("every operator of these families has its cases", () => {
-  const { grids, regions, matrices, running } = families;
-  expect([...grids, ...regions, ...matrices, ...running].map(({ op }) => op)).toEqual([
+  const { grids, regions, matrices, running, deformable } = families;
+  const all = [...grids, ...regions, ...families["roi-align"], ...deformable, ...matrices, ...running];
+  expect(all.map(({ op }) => op)).toEqual([
     "GridSample",
     "AffineGrid",
     "CenterCropPad",
     "Col2Im",
     "MaxRoiPool",
+    "RoiAlign",
+    "DeformConv",
     "Det",
     "EyeLike",
     "ReverseSequence",

@@ -19,6 +19,8 @@ export interface Suite {
   readonly noKernel?: string;
   /** Programs hold other operators where `notInRuntime` applies, so that all cases run. */
   readonly inParts?: boolean;
+  /** How many cases are compared with differences, where each takes long. Default 60. */
+  readonly derivatives?: number;
   /** No case has a sample axis that samples stay apart along. */
   readonly neverApart?: boolean;
 }
@@ -58,7 +60,7 @@ export function describeOp(op: string, suite: Suite): void {
       if (suite.integer) return context.skip("its results are integers, which have no derivative");
       fc.assert(
         fc.property(cases, (test) => checkDerivative(test)),
-        runs,
+        { numRuns: suite.derivatives ?? runs.numRuns },
       );
     });
 

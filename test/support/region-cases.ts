@@ -1,7 +1,7 @@
 /** Random cases of the operators on grids, regions, matrices and sequences. */
 import fc from "fast-check";
 import { sizeOf } from "../../src/tensor.js";
-import { anywhere, distinct, filled, ints, type OpInput, positive, shape } from "./op-checks.js";
+import { anywhere, distinct, filled, ints, type OpCase, type OpInput, positive, shape } from "./op-checks.js";
 import type { Cases } from "./op-suite.js";
 
 const pick = fc.constantFrom;
@@ -35,7 +35,17 @@ export const gridCases: Cases = fc.oneof(
   gridSampleCases("nearest", 2),
   gridSampleCases("nearest", 3),
   gridSampleCases("cubic", 2),
+  // What programs hold in parts: ONNX Runtime runs these not.
+  gridSampleCases("linear", 1),
+  gridSampleCases("nearest", 1),
+  gridSampleCases("cubic", 1),
 );
+
+/** ONNX Runtime samples images, and volumes that are not sampled by cubes. */
+export const gridNotInRuntime = ({ inputs, attributes }: OpCase): boolean => {
+  const rank = (inputs[0]?.dims.length ?? 0) - 2;
+  return rank === 1 || (rank === 3 && attributes?.mode === "cubic");
+};
 
 export const affineCases: Cases = fc.tuple(upTo(2, 1), pick(2, 3), upTo(1)).chain(([n, rank, align_corners]) =>
   fc.tuple(filled([n, rank, rank + 1]), lists(upTo(4, 1 + align_corners), rank)).map(([theta, sizes]) => ({
@@ -108,6 +118,92 @@ export const roiCases: Cases = fc
       attributes: { pooled_shape, spatial_scale },
     }));
   });
+
+/** Which image a region is of, and how many samples it has, is no smooth number: regions are constant. */
+export const roiAlignCases: Cases = fc
+  .tuple(
+    fc.tuple(upTo(2, 1), upTo(2, 1), lists(upTo(3, 1), 2), lists(upTo(3, 1), 2), upTo(2, 1)),
+    fc.tuple(pick("avg", "max"), pick("half_pixel", "output_half_pixel", undefined), upTo(3), pick(1, 0.5)),
+  )
+  .chain(([[n, channels, sizes, pooled, regions], [mode, shift, sampling_ratio, spatial_scale]]) => {
+    // Some have no extent, or a negative one; some lie outside.
+    const region = fc
+      .tuple(corner, corner, upTo(12, -3), upTo(12, -3))
+      .map(([x, y, width, height]) => [x, y, x + width * 0.41, y + height * 0.41]);
+    return fc
+      .tuple(distinct([n, channels, ...sizes]), lists(region, regions), lists(upTo(n - 1), regions))
+      .map(([x, rois, images]) => ({
+        op: "RoiAlign",
+        inputs: [x, { dims: [regions, 4], data: rois.flat(), constant: true }, ints(images)],
+        attributes: {
+          mode,
+          sampling_ratio,
+          spatial_scale,
+          output_height: pooled[0] ?? 1,
+          output_width: pooled[1] ?? 1,
+          ...(shift ? { coordinate_transformation_mode: shift } : {}),
+        },
+      }));
+  });
+
+// Deformed convolutions
+
+/** One spatial axis, small: differences are taken of every element. */
+const axisOfDeformed = fc.record({
+  size: upTo(3, 2),
+  kernel: upTo(2, 1),
+  stride: upTo(3, 2),
+  dilation: upTo(2, 1),
+  before: upTo(1),
+  after: upTo(1),
+});
+
+/** All inputs are fed, or one of them: the others are constant. */
+function oneOf(fed: number, inputs: readonly (OpInput | null)[]): (OpInput | null)[] {
+  if (fed >= inputs.length) return [...inputs];
+  const kept = inputs[fed] ? fed : 0;
+  return inputs.map((input, k) => input && (k === kept ? input : { ...input, constant: true }));
+}
+
+const deformed = (rank: number): Cases =>
+  fc
+    .tuple(
+      fc.tuple(pick(1, 1, 2), pick(1, 2), pick(1, 2), upTo(2, 1), fc.boolean(), fc.boolean(), upTo(7)),
+      lists(axisOfDeformed, rank),
+    )
+    .chain(([[n, group, offset_group, outputs, biased, masked, fed], axes]) => {
+      const fits = axes.map((axis) => (axis.size === 2 && axis.dilation === 2 ? { ...axis, kernel: 1 } : axis));
+      const kernel = fits.map((axis) => axis.kernel);
+      const positions = fits.map(({ size, kernel, stride, dilation, before, after }) =>
+        Math.floor((size + before + after - (kernel - 1) * dilation - 1) / stride + 1),
+      );
+      const places = [n, offset_group * sizeOf(kernel), ...positions];
+      const offsets = places.map((dim, axis) => (axis === 1 ? dim * rank : dim));
+      return fc
+        .tuple(
+          filled([n, 2, ...fits.map(({ size }) => size)]),
+          filled([2 * outputs, 2 / group, ...kernel], undefined, { shared: true }),
+          filled(offsets, coordinate),
+          filled([2 * outputs], undefined, { shared: true }),
+          filled(places),
+        )
+        .map(([x, weight, offset, bias, mask]) => ({
+          op: "DeformConv",
+          inputs: oneOf(fed, [x, weight, offset, biased ? bias : null, masked ? mask : null]),
+          attributes: {
+            group,
+            offset_group,
+            strides: fits.map(({ stride }) => stride),
+            dilations: fits.map(({ dilation }) => dilation),
+            pads: [...fits.map(({ before }) => before), ...fits.map(({ after }) => after)],
+          },
+        }));
+    });
+
+export const deformCases: Cases = fc.oneof(deformed(2), deformed(2), deformed(1));
+
+/** ONNX Runtime's kernel is for images. */
+export const deformNotInRuntime = ({ inputs }: OpCase): boolean => inputs[0]?.dims.length !== 4;
 
 // Matrices
 

@@ -56,6 +56,12 @@ const dftAxis: Rewrite = (node, build) => {
   return { ...node, attributes: without(node.attributes, "axis"), inputs };
 };
 
+/** Coordinates used to be those of the image, whose pixels were not moved by half of one. */
+const roiCorners: Rewrite = (node) => ({
+  ...node,
+  attributes: { ...node.attributes, coordinate_transformation_mode: "output_half_pixel" },
+});
+
 const reductions = ["L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare"];
 const reduceUpgrades = reductions.map((kind): [string, Upgrade[]] => [
   `Reduce${kind}`,
@@ -79,5 +85,6 @@ export const inputsUpgrades: Readonly<Record<string, readonly Upgrade[]>> = {
     { below: 7, rewrite: dropoutMode },
     { below: 12, rewrite: dropoutRatio },
   ],
+  RoiAlign: [{ below: 16, rewrite: roiCorners }],
   Scatter: [{ below: 11, rewrite: (node) => ({ ...node, op: "ScatterElements" }), renames: true }],
 };

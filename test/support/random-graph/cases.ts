@@ -84,6 +84,8 @@ export const graphTable: Readonly<Record<string, Cases>> = {
   CenterCropPad: regions.centreCases,
   Col2Im: regions.col2ImCases,
   MaxRoiPool: regions.roiCases,
+  RoiAlign: regions.roiAlignCases,
+  DeformConv: regions.deformCases,
   Det: regions.detCases,
   EyeLike: regions.eyeCases,
   ReverseSequence: regions.reverseCases,
