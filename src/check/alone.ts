@@ -4,13 +4,14 @@
  */
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
+import { sumsInBlocks } from "../emit/long-sums.js";
 import { simplify } from "../emit/simplify.js";
 import { nodeOf, type Value } from "../graph/value.js";
 import { encodeModel } from "../onnx/encode.js";
 import { elementFactor } from "../ops/build.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { type Data, prepare } from "../program/data.js";
-import { type Objective, parameterFeeds } from "../program/objective.js";
+import { modelResults, type Objective, parameterFeeds } from "../program/objective.js";
 import { nodeRuntime } from "../run/node.js";
 import type { RuntimeOptions, Session } from "../run/runtime.js";
 import { takeSamples } from "../samples.js";
@@ -43,7 +44,9 @@ export class Alone {
     const { feeds } = prepare(data, objective.expected, true);
     const gradients = plainGradients(objective);
     const contributions = gradients.map((gradient) => largest(magnitude(gradient)));
-    const values = simplify([...gradients, ...contributions]);
+    const wanted = [...gradients, ...contributions];
+    const all = simplify([...wanted, ...modelResults(objective, wanted)]);
+    const values = sumsInBlocks(all.slice(0, wanted.length), all.slice(wanted.length));
     const names = [...objective.parameters.keys()];
     const bytes = encodeModel({
       inputs: [...[...objective.expected.values()].map(({ value }) => value), ...parameterFeeds(objective).keys()],

@@ -76,16 +76,10 @@ export function sumPerSample(build: Build, value: Value): Value {
   return build.sum(value, value.shape.map((_, axis) => axis).slice(1));
 }
 
-/** Squares that the runtime adds up in a row: it does so in float32, and of two million its sum was 6e-4 too small. */
-const mostInARow = 2 ** 14;
-
-/** The sum of squares over all axes but the first, `[N]`; of many elements, first along the last axis. */
+/** The sum of squares over all axes but the first, `[N]`. */
 export function sumOfSquares(build: Build, value: Value): Value {
   const axes = value.shape.map((_, axis) => axis).slice(1);
-  if (axes.length === 0) return build.square(value);
-  const size = factorOf(elementsOf(value.shape.slice(1)) ?? Number.NaN);
-  if (size <= mostInARow) return build.reduce("ReduceSumSquare", value, axes);
-  return sumPerSample(build, build.reduce("ReduceSumSquare", value, axes.slice(-1)));
+  return axes.length === 0 ? build.square(value) : build.reduce("ReduceSumSquare", value, axes);
 }
 
 /** The number of samples as a float32 scalar, or 1 where there are none. */

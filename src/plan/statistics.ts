@@ -102,7 +102,8 @@ export function noiseScale(): Want<NoiseScale> {
       const [signal, noise] =
         samples < 2
           ? [Number.NaN, Number.NaN]
-          : [(samples * all - one) / (samples - 1), ((one - all) * samples) / (samples - 1)];
+          : // Of equal gradients rounding decides the sign of the difference, which is never below 0.
+            [(samples * all - one) / (samples - 1), (Math.max(0, one - all) * samples) / (samples - 1)];
       return { signal, noise, scale: noise / signal, signalToNoise: signal / noise };
     },
   };

@@ -1,5 +1,6 @@
 /** From an objective and what is wanted of it to a plan, and from the plan to the graph of a program. */
 import { perSampleGradients } from "../autodiff/per-sample.js";
+import { sumsInBlocks } from "../emit/long-sums.js";
 import { frugalOrder, type Ordered } from "../emit/order.js";
 import { simplify } from "../emit/simplify.js";
 import { storedAsFloat16 } from "../emit/storage.js";
@@ -14,7 +15,7 @@ import { allDemands, asksOfGradients, Plan } from "../plan/planner.js";
 import type { Preferred, Strategy } from "../plan/strategy.js";
 import type { Wants } from "../plan/want.js";
 import { areSmall, Handover, type HandoverMode } from "./handover.js";
-import type { Objective } from "./objective.js";
+import { modelResults, type Objective } from "./objective.js";
 import type { Others } from "./others.js";
 import type { Scalar } from "./scalars.js";
 import { joiningOf, type Output } from "./split.js";
@@ -135,7 +136,12 @@ export function emit(
       return { want: name, name: `${name}/${tensor}`, value, joining: joiningOf(value, objective, each.joining) };
     }),
   );
-  const values = simplify(named.map(({ value }) => value));
+  const ownResults = modelResults(
+    objective,
+    named.map(({ value }) => value),
+  );
+  const all = simplify([...named.map(({ value }) => value), ...ownResults]);
+  const values = sumsInBlocks(all.slice(0, named.length), all.slice(named.length));
   const leaves = new Set(leavesOf(values));
   const outputs = named.map(({ name, joining, want }, k) => {
     const value = values[k] as Value;

@@ -4,7 +4,7 @@ import { PergradError } from "../errors.js";
 import { selectByGlob } from "../glob.js";
 import { type DimSpec, isBatch, N, parseDim, showShape } from "../graph/dim.js";
 import { leaf, type Value } from "../graph/value.js";
-import { leavesOf } from "../graph/walk.js";
+import { leavesOf, nodesBefore } from "../graph/walk.js";
 import type { Model } from "../model.js";
 import type { GivenTarget, Loss, LossFunction } from "../nn/loss.js";
 import { asLoss } from "../nn/losses.js";
@@ -179,4 +179,10 @@ export function parameterFeeds({ model, losses }: Objective): Map<Value, Tensor>
   const used = new Set(leavesOf([losses]));
   const parameters = model.graph.parameters.filter((parameter) => used.has(parameter));
   return new Map(parameters.map((parameter) => [parameter, parameterValue(model, parameter)]));
+}
+
+/** The outputs of the model that what is wanted is computed from: nodes that lead to them are the model's own. */
+export function modelResults({ outputs }: Objective, wanted: readonly Value[]): Value[] {
+  const computed = new Set(nodesBefore(wanted).flatMap((node) => node.outputs));
+  return Object.values(outputs).filter((value) => computed.has(value));
 }
