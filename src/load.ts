@@ -33,6 +33,11 @@ export interface LoadOptions {
   readonly fix?: Readonly<Record<string, FixedValue>>;
   /** Names or globs of initializers that are parameters even where they look like constants (scales, masks). */
   readonly parameters?: readonly string[];
+  /**
+   * Whether a weight that the file stores a second time, as a copy or transposed, is the same parameter as the first
+   * (default: true, with a note). False keeps them apart.
+   */
+  readonly tie?: boolean;
   /** The outputs that are wanted. Default: all; those after the first that pergrad cannot compute are left out, with a note. */
   readonly outputs?: readonly string[];
 }

@@ -24,6 +24,13 @@ test.each(cases)("%j", (globs, selected) => {
   expect(selectByGlob(names, globs)).toEqual(selected);
 });
 
+test("a weight that is stored transposed goes by its plain name too", () => {
+  const stored = ["fc.weight.T", "fc.bias"];
+  expect(selectByGlob(stored, ["fc.weight"])).toEqual(["fc.weight.T"]);
+  expect(selectByGlob(stored, ["*.weight"])).toEqual(["fc.weight.T"]);
+  expect(selectByGlob(stored, ["!fc.weight"])).toEqual(["fc.bias"]);
+});
+
 test("globs that select nothing are errors that show the names", () => {
   const refused = (globs: string[], message: RegExp) =>
     expect(() => selectByGlob(names, globs)).toThrow(

@@ -20,6 +20,7 @@ export interface TaskOptions extends LossOptions {
   readonly sampleAxis?: ReadonlyMap<string, number | null>;
   readonly dim?: ReadonlyMap<string, number>;
   readonly fix?: ReadonlyMap<string, FixedValue>;
+  readonly tie?: boolean;
   readonly parameters?: readonly string[];
   readonly frozen?: readonly string[];
   readonly allowNotFinite?: boolean;
@@ -116,6 +117,7 @@ async function load(
     dimensions: Object.fromEntries(options.dim ?? []),
     fix: Object.fromEntries(options.fix ?? []),
     ...(options.parameters ? { parameters: options.parameters } : {}),
+    ...(options.tie === undefined ? {} : { tie: options.tie }),
   };
   const proto = await parseFile(bytes, fileName);
   const read = (chosen: LoadOptions): Model => {

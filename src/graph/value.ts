@@ -17,8 +17,8 @@ export type Leaf =
   | { readonly kind: "input" }
   /** A trainable or frozen weight: fed, or stored in the file as an initializer; perhaps with a value to start from. */
   | { readonly kind: "parameter"; readonly initial?: Tensor<"float32"> }
-  /** A constant. */
-  | { readonly kind: "constant"; readonly tensor: Tensor }
+  /** A constant; perhaps computed from others when the graph was made, as `from` was. */
+  | { readonly kind: "constant"; readonly tensor: Tensor; readonly from?: Value }
   /** int64 constant whose elements are dimensions, maybe multiples of N: a shape, known at compile time. */
   | { readonly kind: "dims"; readonly scalar: boolean; readonly dims: readonly Dim[] };
 

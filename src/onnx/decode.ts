@@ -138,6 +138,7 @@ class File {
       sampleAxes: Object.fromEntries(this.#batch.axes),
       leftOut: Object.fromEntries(leftOut),
       constants: Object.fromEntries(this.#initializers.constants),
+      stored: this.#initializers.stored,
       notes: [
         ...this.#batch.notes,
         ...notes,

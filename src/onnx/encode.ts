@@ -9,6 +9,7 @@ import {
   ModelProtoSchema,
   type NodeProto,
   NodeProtoSchema,
+  StringStringEntryProtoSchema,
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from "onnx-buf";
@@ -24,6 +25,7 @@ import { Dimensions, neededNodes, operandSource, reshapeTarget } from "./dimensi
 import { Names } from "./names.js";
 import { elementTypeOf } from "./proto.js";
 import { refuseHuge } from "./sizes.js";
+import { roleKey } from "./weights.js";
 
 export interface EncodableProgram {
   /** Leaves, in the order in which the file lists them. */
@@ -33,6 +35,8 @@ export interface EncodableProgram {
   readonly order?: readonly Value[];
   /** Parameters to store in the file, by name. Other parameters are inputs, after those of `inputs`. */
   readonly parameters?: Readonly<Record<string, Tensor>>;
+  /** What the parameters are, told to whoever reads the file. Those named here are stored even where nothing reads them. */
+  readonly roles?: ReadonlyMap<string, "parameter" | "buffer">;
   readonly metadata?: Readonly<Record<string, string>>;
   readonly doc?: string;
 }
@@ -89,7 +93,7 @@ class Encoder {
         node: [...this.constants.nodes, ...this.nodes],
         initializer: this.constants.initializers,
         input: this.inputs.map((value) => valueInfo(value.name, value)),
-        valueInfo: this.intermediate(nodes),
+        valueInfo: [...this.roleInfos(), ...this.intermediate(nodes)],
         output: outputs.map(({ name, value }) => valueInfo(name, value)),
       },
     });
@@ -116,7 +120,29 @@ class Encoder {
       if (stored) this.constants.store(value.name, fitting(value, stored));
       else more.push(value);
     }
+    this.storeUnread();
     return [...inputs, ...more];
+  }
+
+  private storeUnread(): void {
+    const { roles = new Map<string, string>(), parameters = {} } = this.program;
+    const taken = new Set(this.constants.initializers.map(({ name }) => name));
+    for (const name of roles.keys()) {
+      const tensor = Object.hasOwn(parameters, name) ? parameters[name] : undefined;
+      if (tensor && !taken.has(name)) this.constants.store(this.claim(name), tensor);
+    }
+  }
+
+  /** Beside each tensor that is stored, what it is. */
+  private roleInfos(): ValueInfoProto[] {
+    const { roles = new Map<string, string>(), parameters = {} } = this.program;
+    return [...roles].flatMap(([name, role]) => {
+      const tensor = Object.hasOwn(parameters, name) ? parameters[name] : undefined;
+      if (!tensor) return [];
+      const info = valueInfo(name, { dtype: tensor.dtype, shape: tensor.dims });
+      info.metadataProps = [create(StringStringEntryProtoSchema, { key: roleKey, value: role })];
+      return [info];
+    });
   }
 
   private claim(name: string): string {

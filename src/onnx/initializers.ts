@@ -1,7 +1,9 @@
 /** The initializers of a file: weights become parameters, all others constants. */
 import type { TensorProto } from "onnx-buf";
+import { defect } from "../errors.js";
 import { matcher } from "../glob.js";
 import { constantValue, leaf, type Value } from "../graph/value.js";
+import type { StoredTensor } from "../model.js";
 import type { Build } from "../ops/build.js";
 import { sizeOf, type Tensor } from "../tensor.js";
 import { asWritten } from "./as-written.js";
@@ -11,14 +13,25 @@ import { readableName } from "./parameter-names.js";
 import type { Scope } from "./scope.js";
 import type { Structure } from "./structure.js";
 import { decodeTensor, isFloat32, type PrecisionNotes } from "./tensors.js";
+import { type Tie, Ties, tiedTensor, tiedValue, type Weight } from "./ties.js";
 import type { Uses } from "./uses.js";
-import { isRepeated, whyConstant } from "./weights.js";
+import { isGenerated, isRepeated, whyConstant } from "./weights.js";
 
 /** Of a loaded file. */
 export interface InitializerOptions {
   /** Globs of initializers that are parameters even where they look like constants; "*" alone says nothing. */
   readonly parameters?: readonly string[];
+  /** Whether weights that the file stores twice, as copies or transposed, are one parameter. Default: true. */
+  readonly tie?: boolean;
 }
+
+/** An initializer that is a parameter, unless it repeats another. */
+interface WeightEntry {
+  readonly inFile: string;
+  readonly weight: Weight;
+}
+
+type Entry = WeightEntry | { readonly proto: TensorProto; readonly value: Value };
 
 /** A few floats are numbers that somebody wrote; a long row of them was computed. */
 const mostWritten = 16;
@@ -34,8 +47,13 @@ export class Initializers {
   /** By name; the leaves are in `leaves`. */
   readonly tensors = new Map<string, Tensor<"float32">>();
   readonly leaves: Value[] = [];
+  /** Floating-point initializers that are no parameters of their own. */
+  readonly stored: StoredTensor[] = [];
   readonly #names = new Names();
   readonly #unused = new Set<string>();
+  readonly #ties = new Ties((a, b) => this.#haveCommonReader(a, b));
+  readonly #tiedNames: string[] = [];
+  readonly #weights = new Map<Weight, Value>();
   /** A graph inside a node may be read several times. */
   readonly #values = new Map<TensorProto, Value>();
   /** Floating-point initializers that are no parameters, each with the reason. */
@@ -48,41 +66,92 @@ export class Initializers {
   constructor(
     readonly uses: Uses,
     readonly inputs: ReadonlySet<string>,
-    { parameters = [] }: InitializerOptions,
+    readonly options: InitializerOptions,
     readonly precision: PrecisionNotes,
     readonly build: Build,
   ) {
+    const { parameters = [] } = options;
     this.#named = parameters.filter((glob) => !glob.startsWith("!") && !/^\*+$/.test(glob)).map(matcher);
   }
 
   /** Puts the initializers of a graph into its scope. */
   read({ initializers, read }: Structure, scope: Scope): void {
     for (const name of initializers.keys()) this.#names.claim(name);
+    const fresh = [...initializers].filter(([name, proto]) => read.has(name) && !this.#values.has(proto));
+    const entries = fresh.map(([name, proto]) => this.#entry(name, proto));
+    const ties = this.#tiesOf(entries.filter((entry) => "weight" in entry));
+    // Those that others repeat come first.
+    for (const entry of entries) {
+      if ("value" in entry) this.#values.set(entry.proto, entry.value);
+      else if (!ties.has(entry.weight)) this.#values.set(entry.weight.proto, this.#parameter(entry));
+    }
+    for (const entry of entries) {
+      const tie = "weight" in entry ? ties.get(entry.weight) : undefined;
+      if ("weight" in entry && tie) this.#values.set(entry.weight.proto, this.#tied(entry, tie));
+    }
     for (const [name, proto] of initializers) {
-      const value = this.#values.get(proto) ?? (read.has(name) ? this.#value(name, proto) : undefined);
-      if (value) {
-        scope.set(name, value);
-        this.#values.set(proto, value);
-      } else this.#unused.add(name);
+      const value = this.#values.get(proto);
+      if (value) scope.set(name, value);
+      else this.#unused.add(name);
     }
   }
 
-  #value(name: string, proto: TensorProto): Value {
+  #entry(name: string, proto: TensorProto): Entry {
     const tensor = decodeTensor(proto, `The initializer "${name}"`, this.precision);
-    if (!isFloat32(tensor)) return constantValue(tensor, name);
+    if (!isFloat32(tensor)) return { proto, value: constantValue(tensor, name) };
     const known = readableName(name, this.uses);
     if (!this.#isNamed(name) && !this.#isNamed(known)) {
       const found = whyConstant(name, tensor, this.uses, this.inputs);
-      if (found) return this.#constant(name, tensor, found);
+      if (found) return { proto, value: this.#constant(name, tensor, found) };
     }
-    if (!isRepeated(name, this.uses)) return this.#parameter(name, known, tensor);
-    const row = oneRow(tensor);
-    const weight = this.#parameter(name, known, row);
-    return row === tensor ? weight : this.build.expand(weight, tensor.dims);
+    const chosen = known !== name || !isGenerated(name, this.uses);
+    return { inFile: name, weight: { name: known, inFile: name, chosen, proto, tensor } };
+  }
+
+  /** Names that somebody chose are kept; what tools stored beside them repeats them. */
+  #tiesOf(entries: readonly WeightEntry[]): Map<Weight, Tie> {
+    if (this.options.tie === false) return new Map();
+    const single = entries.filter(({ inFile }) => !isRepeated(inFile, this.uses));
+    const own = ({ inFile }: WeightEntry) => !isGenerated(inFile, this.uses);
+    const inOrder = [...single.filter(own), ...single.filter((entry) => !own(entry))];
+    return new Map(
+      inOrder.flatMap(({ weight }) => {
+        const tie = this.#ties.of(weight);
+        return tie ? [[weight, tie] as const] : [];
+      }),
+    );
+  }
+
+  #haveCommonReader(a: Weight, b: Weight): boolean {
+    const readers = new Set(this.uses.readersOf(a.inFile).map(({ node }) => node));
+    return this.uses.readersOf(b.inFile).some(({ node }) => readers.has(node));
+  }
+
+  /** A weight that repeats another one, which is made already. */
+  #tied({ inFile, weight }: WeightEntry, tie: Tie): Value {
+    const of = this.#weights.get(tie.of);
+    if (!of) throw defect(`the weight "${tie.of.name}" is repeated before it is made`);
+    const value = tiedValue(this.build, of, tie, weight);
+    const { dims, data } = weight.tensor;
+    const tensorOf: StoredTensor["tensorOf"] = (parameters) => {
+      const tensor = parameters[of.name];
+      return tensor ? tiedTensor(tensor, tie, dims) : { dtype: "float32", dims, data };
+    };
+    this.stored.push({ name: this.#freeName(inFile), value, role: "parameter", tensorOf });
+    const order = dims.join() === tie.of.tensor.dims.join() && isInOrder(tie) ? "" : ", in another order of axes";
+    this.#tiedNames.push(`${inFile} repeats ${of.name}${order}`);
+    return value;
+  }
+
+  /** Graphs inside nodes may use a name again. */
+  #freeName(name: string): string {
+    const taken = this.tensors.has(name) || this.stored.some((other) => other.name === name);
+    return taken ? this.#names.fresh(name) : name;
   }
 
   #constant(name: string, tensor: Tensor<"float32">, { why, doubtful }: Constancy): Value {
     const value = doubtful ? fileConstant(tensor, name) : constantValue(tensor, name);
+    this.stored.push({ name: this.#freeName(name), value, role: "buffer", tensorOf: () => tensor });
     this.constants.set(name, why);
     if (doubtful) this.#doubtful.set(why, [...(this.#doubtful.get(why) ?? []), name]);
     return value;
@@ -92,12 +161,21 @@ export class Initializers {
     return this.#named.some((matches) => matches(name));
   }
 
-  #parameter(name: string, readable: string, tensor: Tensor<"float32">): Value {
-    const taken = readable === name && !this.tensors.has(name) ? name : this.#names.fresh(readable);
-    if (taken !== name) this.#renamed.push(`${taken} (${name} in the file)`);
+  #parameter({ inFile, weight }: WeightEntry): Value {
+    const { tensor } = weight;
+    if (!isRepeated(inFile, this.uses)) return this.#leaf(inFile, weight, tensor);
+    const row = oneRow(tensor);
+    const value = this.#leaf(inFile, weight, row);
+    return row === tensor ? value : this.build.expand(value, tensor.dims);
+  }
+
+  #leaf(inFile: string, weight: Weight, tensor: Tensor<"float32">): Value {
+    const taken = weight.name === inFile && !this.tensors.has(inFile) ? inFile : this.#names.fresh(weight.name);
+    if (taken !== inFile) this.#renamed.push(`${taken} (${inFile} in the file)`);
     this.tensors.set(taken, tensor);
     const value = leaf(taken, { dtype: tensor.dtype, shape: tensor.dims }, { kind: "parameter" });
     this.leaves.push(value);
+    this.#weights.set(weight, value);
     return value;
   }
 
@@ -107,10 +185,32 @@ export class Initializers {
       ([why, names]) =>
         `Taken for constants, not weights (${why}): ${listed(names, 4)}; to change that, name them in parameters.`,
     );
+    const ties =
+      this.#tiedNames.length > 0
+        ? [
+            `Weights that the file stores twice are tied: ${listed(this.#tiedNames, 4)}; ` +
+              "to take them for different ones: tie: false, or --no-tie.",
+          ]
+        : [];
+    const { clones } = this.#ties;
+    const apart =
+      clones.length > 0
+        ? [
+            `Some weights are equal but not tied, being the same part of different layers: ` +
+              `${listed(
+                clones.map(([a, b]) => `${a} and ${b}`),
+                4,
+              )}.`,
+          ]
+        : [];
     const renamed = this.#renamed.length > 0 ? [`Names made readable: ${listed(this.#renamed, 4)}.`] : [];
     const unused = [...this.#unused].map((name) => `The initializer "${name}" is not used.`);
-    return [...constants, ...renamed, ...unused];
+    return [...constants, ...ties, ...apart, ...renamed, ...unused];
   }
+}
+
+function isInOrder({ permutation }: Tie): boolean {
+  return permutation.every((axis, k) => axis === k);
 }
 
 /** The first of equal rows, else the tensor itself. */

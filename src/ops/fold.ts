@@ -55,8 +55,12 @@ function fixedElements(value: Value): Array64 | null {
 /** What means "to the end" in a Slice, and is 1 more once it went through float64. */
 const largest = 2n ** 63n - 1n;
 
-function constantOf64({ dims, data }: Array64, { dtype, name }: Value): Value {
-  if (isFloat(dtype)) return constantValue({ dtype: "float64", dims, data }, name, dtype);
+function constantOf64({ dims, data }: Array64, from: Value): Value {
+  const { dtype, name } = from;
+  if (isFloat(dtype)) {
+    const constant = constantValue({ dtype: "float64", dims, data }, name, dtype);
+    return constant.source.kind === "constant" ? { ...constant, source: { ...constant.source, from } } : constant;
+  }
   const big = dtype === "int64" || dtype === "uint64";
   const typed = big
     ? BigInt64Array.from(data, (x) => (x >= 2 ** 63 ? largest : BigInt(Math.trunc(x))))
