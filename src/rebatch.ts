@@ -39,7 +39,7 @@ export function rebatcher(
     adapt: (node, shapes) => {
       const shape = shapes?.[0];
       const first = shape && node.domain === "" ? reshapes.withBatch(node, shape) : node;
-      return repeatShared(wholeSlice(numbered(first, size, axes), size, axes), size, axes);
+      return repeatShared(wholeSplit(wholeSlice(numbered(first, size, axes), size, axes), size, axes), size, axes);
     },
     check: (outputs) => {
       for (const output of outputs) axes.of(output);
@@ -113,22 +113,50 @@ function reshapedPlaces(from: Shape, at: SampleAxis, shape: readonly number[], s
     return [{ axis, alone, rank: alone ? (axis === at.axis ? 0 : 1) : rows ? 2 : likely ? 3 : 4 }];
   });
   const sorted = places.sort((a, b) => a.rank - b.rank);
-  return sorted.filter(({ alone }) => alone === sorted[0]?.alone).map(({ axis }) => axis);
+  // Of samples in several rounds an axis of their number may be another than theirs.
+  return sorted.filter(({ alone }) => at.outer > 1 || alone === sorted[0]?.alone).map(({ axis }) => axis);
 }
 
-/** A Slice whose end is the file's own number of samples takes all of them. */
+/** A Slice between bounds that are whole batches of the file's own number of samples takes whole batches of any. */
 function wholeSlice(node: FileNode, size: number, axes: SampleAxes): FileNode {
   const [data, starts, ends, listed, steps] = node.inputs;
   if (node.op !== "Slice" || node.domain !== "" || !data || !starts?.known || !ends?.known) return node;
   const at = axes.along(data);
   const rank = data.shape.length;
   const k = listed ? listed.known?.findIndex((axis) => (factorOf(axis) + rank) % rank === at?.axis) : at?.axis;
-  const dim = at && data.shape[at.axis];
-  if (k === undefined || !dim || !isBatch(dim)) return node;
-  const whole = starts.known[k] === 0 && ends.known[k] === dim.perSample * size && (steps?.known?.[k] ?? 1) === 1;
-  if (!whole || (steps && !steps.known)) return node;
-  const inputs = node.inputs.with(2, dimsValue(ends.known.with(k, dim)));
+  if (k === undefined || !at || (steps && !steps.known) || (steps?.known?.[k] ?? 1) !== 1) return node;
+  const bounds = [starts, ends].map((given) => wholeBatches(given.known?.[k], data.shape[at.axis], at, size));
+  const [start, end] = bounds;
+  if (start === undefined || end === undefined) return node;
+  const inputs = node.inputs
+    .with(1, dimsValue(starts.known.with(k, start)))
+    .with(2, dimsValue(ends.known.with(k, end)));
   return { ...node, inputs };
+}
+
+/** Bounds from here on mean the end. */
+const beyondAll = 2 ** 31 - 1;
+
+/** A bound along the sample axis as a multiple of N, where it lies between whole batches. */
+function wholeBatches(bound: Dim | undefined, dim: Dim | undefined, at: SampleAxis, size: number): Dim | undefined {
+  if (bound === undefined || isBatch(bound) || !isBatch(dim)) return bound;
+  const all = dim.perSample * size;
+  if (bound >= beyondAll || bound === all) return dim;
+  const place = bound < 0 ? bound + all : bound;
+  if (place < 0 || place > all || place % (at.inner * size) !== 0) return undefined;
+  return place === 0 ? 0 : { perSample: place / size };
+}
+
+/** A Split into whole batches of the file's own number of samples splits those of any. */
+function wholeSplit(node: FileNode, size: number, axes: SampleAxes): FileNode {
+  const [data, sizes] = node.inputs;
+  if (node.op !== "Split" || node.domain !== "" || !data || !sizes?.known) return node;
+  const at = axes.along(data);
+  const axis = (intAttribute(node, "axis", 0) + data.shape.length) % data.shape.length;
+  if (at?.axis !== axis) return node;
+  const whole = sizes.known.map((part) => wholeBatches(part, data.shape[axis], at, size));
+  if (!whole.every((part) => part !== undefined)) return node;
+  return { ...node, inputs: [data, dimsValue(whole)] };
 }
 
 /** What is indexed along the axis of the samples by a constant is indexed by their numbers. */
@@ -158,13 +186,14 @@ function repeatShared(node: FileNode, size: number, axes: SampleAxes): FileNode 
   const rank = Math.max(...node.inputs.map((input) => input?.shape.length ?? 0));
   const offset = (input: Value) => (broadcasts ? rank - input.shape.length : 0);
   const carrier = node.inputs.flatMap((input) => {
-    const at = input && axes.along(input);
-    return at && at.outer === 1 && at.inner === 1 ? [at.axis + offset(input)] : [];
+    // What holds no N is not asked for: sizes that are worked out from the batch's are no data.
+    const at = input?.shape.some(isBatch) ? axes.along(input) : null;
+    return input && at && at.outer === 1 && at.inner === 1 ? [at.axis + offset(input)] : [];
   })[0];
   // What lies along the last two axes of a product is multiplied, not repeated.
   if (carrier === undefined || (product && carrier >= rank - 2)) return node;
   const inputs = node.inputs.map((input, k) => {
-    if (!input || (!needed.has(k) && !broadcasts) || axes.along(input) !== null) return input;
+    if (!input || (!needed.has(k) && !broadcasts) || input.shape.some(isBatch)) return input;
     const axis = carrier - offset(input);
     if (input.shape[axis] !== size) return input;
     const row = oneRow(input, axis, size);

@@ -2,6 +2,7 @@
 import { SampleAxes } from "../autodiff/sample-axes.js";
 import type { Value } from "../graph/value.js";
 import type { Adapter } from "../onnx/decode.js";
+import { roundedSize } from "./batch-sizes.js";
 import { Numbers } from "./numbers.js";
 import { ownRows } from "./own-rows.js";
 
@@ -9,8 +10,8 @@ export function adapter(inputs: ReadonlyMap<Value, number>, fixed: number | unde
   const reading = { numbers: new Numbers(), axes: new SampleAxes(inputs), ofOne: fixed === 1 };
   return {
     replace: (node) => {
-      const own = ownRows(node, reading);
-      return own && [own];
+      const found = ownRows(node, reading) ?? roundedSize(node);
+      return found && [found];
     },
   };
 }

@@ -1,10 +1,11 @@
 /** Reads an ONNX file into a graph of opset 21. */
 import type { ModelProto, NodeProto, ValueInfoProto } from "onnx-buf";
 import { PergradError } from "../errors.js";
-import { bindShape, type Dim, isBatch, N } from "../graph/dim.js";
+import { bindShape, type Dim, factorOf, isBatch, N } from "../graph/dim.js";
 import type { Graph, Value } from "../graph/value.js";
 import type { Model } from "../model.js";
 import type { Build } from "../ops/build.js";
+import { sizeOf } from "../tensor.js";
 import { likelyBatches } from "./baked-batch.js";
 import { type BatchAxes, batchAxes } from "./batch-axes.js";
 import { type BatchOver, Decoder } from "./decoder.js";
@@ -98,6 +99,8 @@ interface AsWritten {
   readonly size: number;
   readonly shapes: ShapesAsWritten;
   readonly complete: boolean;
+  /** Elements of the required outputs, where the reading is complete. */
+  readonly elements: readonly number[];
 }
 
 class File {
@@ -182,6 +185,7 @@ class File {
   /** Some files declare their batch open, but hold numbers that were made for a batch of one size. */
   #readAsBaked(constants: Scope, error: unknown): Found | null {
     if (!isOfShapes(error) || !this.options.rebatcher) return null;
+    if (error.code === "SAMPLES_INTERACT" && this.#growsWithBatch(constants)) return null;
     for (const size of likelyBatches(this.structure, this.#batch, this.options.dimensions)) {
       const written = this.#readAsWritten(constants, size);
       if (!written?.complete) continue;
@@ -198,6 +202,12 @@ class File {
     return null;
   }
 
+  /** A file that gives more for more samples was not made for one number of them: its samples really meet. */
+  #growsWithBatch(constants: Scope): boolean {
+    const [two, three] = [2, 3].map((size) => this.#readAsWritten(constants, size)) as [AsWritten, AsWritten];
+    return two.complete && three.complete && two.elements.every((count, k) => count < (three.elements[k] ?? 0));
+  }
+
   /**
    * The shapes in the batch that the file fixes: what its constants were made for. A file that
    * contradicts itself there is left to the second reading, which says more of it.
@@ -207,11 +217,11 @@ class File {
     const shapes: ShapesAsWritten = new Map();
     try {
       const { scope } = this.#read(constants, size, { shapes });
-      for (const name of this.#required) scope.get(name);
-      return { size, shapes, complete: true };
+      const elements = this.#required.map((name) => sizeOf(scope.get(name).shape.map(factorOf)));
+      return { size, shapes, complete: true, elements };
     } catch (error) {
       if (!(error instanceof PergradError)) throw error;
-      return { size, shapes, complete: false };
+      return { size, shapes, complete: false, elements: [] };
     }
   }
 

@@ -3,17 +3,8 @@ import { add, type Dim, divide, factorOf, isBatch, type Shape, sameDim, sameShap
 import { dimsValue, type Node, type Value, type ValueType } from "../graph/value.js";
 import { sizeOf } from "../tensor.js";
 import { zeros64 } from "./array64.js";
-import {
-  agree,
-  apartFrom,
-  intAttribute,
-  interaction,
-  knownDims,
-  normalAxis,
-  requireInput,
-  shapeMismatch,
-} from "./checks.js";
-import type { Along, Array64, Call, OpDefinition } from "./definition.js";
+import { agree, intAttribute, interaction, knownDims, normalAxis, requireInput, shapeMismatch } from "./checks.js";
+import type { Along, Array64, Call, OpDefinition, SampleAxis } from "./definition.js";
 
 function axisOf(node: Call | Node, fallback: number): number {
   return normalAxis(node, intAttribute(node, "axis", fallback), requireInput(node, 0).shape.length);
@@ -41,6 +32,27 @@ function copyRows(part: Array64, whole: Array64, axis: number, start: number, to
     if (toWhole) whole.data.set(part.data.subarray(from, from + rows), to);
     else part.data.set(whole.data.subarray(to, to + rows), from);
   }
+}
+
+/** Tensors joined along the sample axis: the samples come in as many rounds as all the parts have together. */
+function joinedRounds(node: Node, axes: readonly (SampleAxis | null)[], axis: number): SampleAxis {
+  const inner = axes.find((at) => at && !at.uniform)?.inner ?? 1;
+  const fits = axes.every((at, k) => {
+    const size = factorOf(node.inputs[k]?.shape[axis] ?? 0);
+    return at?.axis === axis && (at.uniform ? size % inner === 0 : at.inner === inner);
+  });
+  if (!fits)
+    throw interaction(node, "joins tensors along the sample axis whose samples do not follow each other alike");
+  return { axis, outer: factorOf((node.outputs[0] as Value).shape[axis] as Dim) / inner, inner };
+}
+
+/** A part of the samples' rounds; of elements that are all alike any part will do. */
+function partOfRounds(node: Node, at: SampleAxis, size: Dim): SampleAxis | null {
+  if (!isBatch(size)) return null;
+  if (at.uniform) return { ...at, outer: 1, inner: size.perSample };
+  if (size.perSample % at.inner !== 0)
+    throw interaction(node, "splits the sample axis", "split it into whole batches only");
+  return { ...at, outer: size.perSample / at.inner };
 }
 
 const concat: OpDefinition = {
@@ -105,9 +117,10 @@ const concat: OpDefinition = {
     return [build.op("Concat", parts, { axis: axisOf(node, 0) + 1 })];
   },
   sampleAxis: (node, axes) => {
+    const axis = axisOf(node, 0);
     // Of the samples along the joined axis nothing is lost where there is only one part.
     if (node.inputs.length === 1) return [axes[0] ?? null];
-    return [apartFrom(node, agree(node, axes), [axisOf(node, 0)], "joins tensors along the sample axis")];
+    return [axes.some((at) => at?.axis === axis) ? joinedRounds(node, axes, axis) : agree(node, axes)];
   },
 };
 
@@ -183,8 +196,10 @@ const split: OpDefinition = {
   },
   sampleAxis: (node, [at]) => {
     if (node.outputs.length === 1) return [at ?? null];
-    const apart = apartFrom(node, at ?? null, [axisOf(node, 0)], "splits the sample axis");
-    return node.outputs.map(() => apart);
+    const axis = axisOf(node, 0);
+    return node.outputs.map(({ shape }) =>
+      at?.axis === axis ? partOfRounds(node, at, shape[axis] as Dim) : (at ?? null),
+    );
   },
 };
 

@@ -40,7 +40,7 @@ const loops = new Set(["embedding_bag_mean"]);
 
 /** The file as an exporter would have written it for `size` samples: all shapes are numbers. */
 function withFixedBatch(bytes: Uint8Array, size: number): Uint8Array {
-  const inputs = decodeModel(bytes, { fileName: "m", build, batchOver }).graph.inputs;
+  const inputs = modelOf(bytes, "m", {}).graph.inputs;
   const dimensions = inputs.flatMap(({ name, shape }) =>
     shape.flatMap((dim, axis) => (isBatch(dim) ? [[`${name}.${axis}`, size] as const] : [])),
   );
@@ -64,7 +64,7 @@ describe.each(cases.filter((name) => !loops.has(name)))("%s", (name) => {
   it.for([1, 2])("written for %i samples gives any number of them the same results", async (size, context) => {
     const bytes = readFileSync(`${folder}${name}/model.onnx`);
     const data = decodeSafetensors(readFileSync(`${folder}${name}/data.safetensors`), name).tensors;
-    const unsupported = refusal(() => decodeModel(bytes, { fileName: name, build, batchOver }));
+    const unsupported = refusal(() => modelOf(bytes, name, {}));
     if (unsupported.startsWith("UNSUPPORTED_OP")) return context.skip(unsupported);
     const model = modelOf(withFixedBatch(bytes, size), name, {});
     expect(Object.values(model.sampleAxes)).toEqual(Object.values(modelOf(bytes, name, {}).sampleAxes));
