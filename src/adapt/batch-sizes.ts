@@ -20,7 +20,7 @@ function countsOf(value: Value | null | undefined): readonly Count[] | null {
     );
   }
   const node = nodeOf(value);
-  if (!node || node.domain !== "") return null;
+  if (node?.domain !== "") return null;
   if (reshapes.includes(node.op) || node.op === "Cast" || node.op === "Identity") return countsOf(node.inputs[0]);
   if (node.op !== "Add" && node.op !== "Sub") return null;
   const [a, b] = [countsOf(node.inputs[0]), countsOf(node.inputs[1])];
