@@ -7,7 +7,7 @@ import { PergradError } from "../errors.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore, presentInputs } from "../graph/walk.js";
 import type { Build } from "../ops/build.js";
-import type { Cotangent, OpDefinition } from "../ops/definition.js";
+import type { Cotangent, OpDefinition, Restated } from "../ops/definition.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { emitCotangent } from "./emit-cotangent.js";
 import { type BodyReverse, pullScan } from "./scan.js";
@@ -35,6 +35,7 @@ export function reverse<G>(
   const order = nodesBefore(outputs, boundary);
   const needed = dependentsOf(targets, order);
   refuseWithoutRule(order, outputs, needed);
+  const stops = new Set([...targets, ...boundary]);
   const parts = new Map<Value, G[]>();
   const push = (value: Value, part: G) => {
     const known = parts.get(value);
@@ -51,6 +52,13 @@ export function reverse<G>(
     if (!wanted.includes(true)) continue;
     const cotangents = node.outputs.map(total);
     if (cotangents.every((cotangent) => cotangent === null)) continue;
+    const restated = restatement(node, mode.build, (value) => needed.has(value) && !stops.has(value));
+    if (restated) {
+      const seed = new Map([[restated.value, cotangents[0] as G]]);
+      const found = reverse(seed, new Set([restated.input]), mode, new Set([restated.input])).get(restated.input);
+      if (found !== undefined) push(restated.input, found);
+      continue;
+    }
     pullNode(node, cotangents, wanted, mode).forEach((cotangent, k) => {
       const input = node.inputs[k];
       if (cotangent !== null && input && wanted[k]) push(input, cotangent);
@@ -62,6 +70,14 @@ export function reverse<G>(
     if (cotangent !== null) found.set(target, cotangent);
   }
   return found;
+}
+
+/** What is differentiated in a node's place. Not where a value in between is one that the walk must reach. */
+function restatement(node: Node, build: Build, passed: (value: Value) => boolean): Restated | null {
+  const restated = definitionOf(node)?.restate?.(node, build);
+  if (!restated) return null;
+  const between = nodesBefore(node.outputs, new Set([restated.input])).filter((each) => each !== node);
+  return between.every(({ outputs }) => outputs.every(passed)) ? restated : null;
 }
 
 /** A composite op is differentiated through its decomposition; any other by the mode. */

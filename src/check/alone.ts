@@ -5,7 +5,7 @@
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { sumsInBlocks } from "../emit/long-sums.js";
-import { simplify } from "../emit/simplify.js";
+import { simplifyForRuntime } from "../emit/simplify.js";
 import { nodeOf, type Value } from "../graph/value.js";
 import { encodeModel } from "../onnx/encode.js";
 import { elementFactor } from "../ops/build.js";
@@ -45,7 +45,7 @@ export class Alone {
     const gradients = plainGradients(objective);
     const contributions = gradients.map((gradient) => largest(magnitude(gradient)));
     const wanted = [...gradients, ...contributions];
-    const all = simplify([...wanted, ...modelResults(objective, wanted)]);
+    const all = simplifyForRuntime([...wanted, ...modelResults(objective, wanted)]);
     const values = sumsInBlocks(all.slice(0, wanted.length), all.slice(wanted.length));
     const names = [...objective.parameters.keys()];
     const bytes = encodeModel({

@@ -13,34 +13,54 @@ import { isFloat } from "../tensor.js";
 import { loopsOnce } from "./loops.js";
 import { rewrite } from "./rewrite.js";
 
+/** What is put in a node's place, whatever else becomes of it. */
+type Lowering = (node: Node) => Value[] | null;
+
+const exactly: Lowering = (node) => definitionOf(node)?.lower?.(node, build) ?? null;
+
+const inFloat32: Lowering = (node) => exactly(node) ?? definitionOf(node)?.approximate?.(node, build) ?? null;
+
 /** The same outputs, computed by fewer and cheaper nodes; bodies of scans too. */
 export function simplify(outputs: readonly Value[]): Value[] {
-  return cleaned(loopsOnce(outputs, cleaned));
+  return simplifyWith(exactly, outputs);
+}
+
+/** As the runtime is given it: the same to the precision of float32, of ONNX's operators alone. */
+export function simplifyForRuntime(outputs: readonly Value[]): Value[] {
+  return simplifyWith(inFloat32, outputs);
+}
+
+function simplifyWith(lowering: Lowering, outputs: readonly Value[]): Value[] {
+  const clean = (values: readonly Value[]) => cleaned(lowering, values);
+  return clean(loopsOnce(outputs, clean));
 }
 
 /** What one rule makes may be another's to take up, in a further pass. Two or three do; rules that undo each other end here. */
 const mostPasses = 6;
 
-function cleaned(outputs: readonly Value[]): Value[] {
-  let [before, after] = [outputs, pass(outputs)];
+function cleaned(lowering: Lowering, outputs: readonly Value[]): Value[] {
+  let [before, after] = [outputs, pass(lowering, outputs)];
   for (let count = 1; count < mostPasses && after.some((value, k) => value !== before[k]); count++)
-    [before, after] = [after, pass(after)];
+    [before, after] = [after, pass(lowering, after)];
   return after;
 }
 
-function simplifyBody(node: Node): Node {
+function simplifyBody(lowering: Lowering, node: Node): Node {
   const { body } = node.attributes;
   if (!isBody(body)) return node;
-  return { ...node, attributes: { ...node.attributes, body: { ...body, outputs: simplify(body.outputs) } } };
+  return {
+    ...node,
+    attributes: { ...node.attributes, body: { ...body, outputs: simplifyWith(lowering, body.outputs) } },
+  };
 }
 
-function pass(outputs: readonly Value[]): Value[] {
+function pass(lowering: Lowering, outputs: readonly Value[]): Value[] {
   const merged = new Merger();
   const replaced = new Map<Value, Value>();
   const current = (value: Value): Value => replaced.get(value) ?? merged.leaf(value);
   for (const node of mostOutputsFirst(nodesBefore(outputs))) {
     const inputs = node.inputs.map((input) => (input ? current(input) : null));
-    simplifyNode(node, inputs, merged).forEach((value, k) => {
+    simplifyNode(lowering, node, inputs, merged).forEach((value, k) => {
       const output = node.outputs[k];
       if (output) replaced.set(output, value);
     });
@@ -48,13 +68,13 @@ function pass(outputs: readonly Value[]): Value[] {
   return outputs.map(current);
 }
 
-function simplifyNode(node: Node, inputs: readonly (Value | null)[], merged: Merger): Value[] {
+function simplifyNode(lowering: Lowering, node: Node, inputs: readonly (Value | null)[], merged: Merger): Value[] {
   const known = node.outputs.map((output) => foldedShape(output));
   if (known.every((value) => value !== null)) return known.map((value) => merged.leaf(value as Value));
-  const rebuilt = merged.node(simplifyBody(node), inputs);
+  const rebuilt = merged.node(simplifyBody(lowering, node), inputs);
   const folded = merged.folded(rebuilt);
   if (folded) return folded.map((value) => merged.leaf(value));
-  const rewritten = definitionOf(rebuilt)?.lower?.(rebuilt, build) ?? rewrite(rebuilt, build);
+  const rewritten = lowering(rebuilt) ?? rewrite(rebuilt, build);
   if (!rewritten) return [...rebuilt.outputs];
   return merged.adopt(rewritten);
 }

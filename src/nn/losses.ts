@@ -1,10 +1,12 @@
 /** Losses. Each is, per sample, the mean over that sample's own elements. */
 import { PergradError } from "../errors.js";
+import { reshapes } from "../graph/behind.js";
 import { elementsOf, type Shape, sameDim, showShape } from "../graph/dim.js";
+import { nodeOf } from "../graph/value.js";
 import { isFloat } from "../tensor.js";
 import { constant, where } from "../trace/functions.js";
 import { invalid } from "../trace/shape.js";
-import type { Traced } from "../trace/traced.js";
+import { Traced } from "../trace/traced.js";
 import { classAxisOf, labelType, notesOnClassAxis, validateLabels } from "./labels.js";
 import {
   besideOutput,
@@ -166,13 +168,31 @@ function rounded(x: Traced, corner: number): Traced {
   return where(size.less(corner), x.square().mul(0.5), size.sub(corner / 2).mul(corner));
 }
 
-/** Binary cross entropy of probabilities; logarithms are limited to -100. With logits, prefer bceWithLogits. */
+/**
+ * Binary cross entropy of probabilities; logarithms are limited to -100. Of an output that is a sigmoid it is computed
+ * of the logits behind it, where a probability near 0 or 1 keeps its digits.
+ */
 export const bce = (): Loss =>
   elementwise("bce", (output, target) => {
+    const logits = logitsBehind(output);
+    if (logits) return logistic(logits.clip(-100, 100), target);
     const complement = output.neg().add(1);
     const [yes, no] = [target.mul(limitedLog(output)), target.neg().add(1).mul(limitedLog(complement))];
     return yes.add(no).neg();
   });
+
+const viewed: ReadonlySet<string> = new Set([...reshapes, "Transpose"]);
+
+/** What a sigmoid is taken of, in the output's shape; null where the output is none. */
+function logitsBehind(output: Traced): Traced | null {
+  const node = nodeOf(output.value);
+  const [x, ...others] = node?.inputs ?? [];
+  if (!node || !x || node.domain !== "") return null;
+  if (node.op === "Sigmoid") return new Traced(x, output.scope);
+  const logits = viewed.has(node.op) ? logitsBehind(new Traced(x, output.scope)) : null;
+  const places = others.flatMap((other) => (other ? [new Traced(other)] : []));
+  return logits?.onnx(node.op, places, node.attributes) ?? null;
+}
 
 /** The smallest normal float32: below it, 1/p would overflow. */
 const smallest = 2 ** -126;
@@ -182,9 +202,19 @@ function limitedLog(p: Traced): Traced {
   return where(positive, where(positive, p, 1).log(), -100);
 }
 
-/** Binary cross entropy of logits: (1 - t) x + log(1 + exp(-x)), which neither overflows nor cancels. */
-export const bceWithLogits = (): Loss =>
-  elementwise("bce_with_logits", (output, target) => target.neg().add(1).mul(output).add(output.neg().softplus()));
+/** Binary cross entropy of logits, which neither overflows nor cancels. */
+export const bceWithLogits = (): Loss => elementwise("bce_with_logits", logistic);
+
+/**
+ * -t log(sigmoid(x)) - (1 - t) log(1 - sigmoid(x)) = ([x > 0] - t) x + log(1 + exp(-|x|)). With t = 0 or 1 the first
+ * term is 0 where x is on the right side, so that neither the loss nor its derivative cancels there. -|x| is stated as
+ * a product, whose derivative at 0 is the right one.
+ */
+function logistic(x: Traced, target: Traced): Traced {
+  const positive = x.greater(0).cast(x.dtype);
+  const negative = x.mul(positive.mul(-2).add(1));
+  return x.mul(positive.sub(target)).add(negative.softplus());
+}
 
 /** An output of the model that is the loss already: [N], or [N, ...], then averaged. */
 export function output(name?: string): Loss {

@@ -5,8 +5,9 @@ import { zip64 } from "./array64.js";
 import type { Build } from "./build.js";
 import { broadcastShape, floatAttribute, requireInput, shapeMismatch, stringAttribute, unsupported } from "./checks.js";
 import type { Array64, Call, OpDefinition } from "./definition.js";
-import { alignBatched, binary, lowered, unary } from "./elementwise.js";
+import { alignBatched, binary, elementwise, lowered, unary } from "./elementwise.js";
 import { unaryRule } from "./exponential.js";
+import { bell, erfBesideOne, timesSigmoid, timesSigmoidSlope, timesTanhSlope } from "./saturation.js";
 
 // Piecewise linear
 
@@ -58,7 +59,7 @@ const hardSigmoid = unary(
   },
 );
 
-// Exponential on the negative side: there the derivative is linear in the output
+// Exponential on the negative side
 
 /** y = gamma * alpha * (exp(x / scale) - 1) where x <= 0, and gamma * x elsewhere. */
 function exponentialUnit(
@@ -71,10 +72,12 @@ function exponentialUnit(
       const { alpha, gamma, scale } = parameters(node);
       return gamma * (x <= 0 ? alpha * Math.expm1(x / scale) : x);
     },
-    (x, y, build, node) => {
+    // y + gamma * alpha, which is the slope times the scale too, has no digits where y comes near -gamma * alpha.
+    (x, _y, build, node) => {
       const { alpha, gamma, scale } = parameters(node);
-      const shifted = build.add(y, build.scalar(gamma * alpha, y));
-      const negative = scale === 1 ? shifted : build.div(shifted, build.scalar(scale, y));
+      const decay = build.exp(scale === 1 ? x : build.div(x, build.scalar(scale, x)));
+      const factor = (gamma * alpha) / scale;
+      const negative = factor === 1 ? decay : build.mul(decay, build.scalar(factor, x));
       return build.where(build.greater(x, build.scalar(0, x)), build.scalar(gamma, x), negative);
     },
   );
@@ -110,25 +113,20 @@ export function erf(x: number): number {
   return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
 }
 
-const oneMinusSquare = (y: Value, build: Build) => build.sub(build.scalar(1, y), build.square(y));
-
 const smooth: readonly OpDefinition[] = [
-  unary("Sigmoid", sigmoid64, (_x, y, build) => build.mul(y, build.sub(build.scalar(1, y), y))),
-  unary("Tanh", Math.tanh, (_x, y, build) => oneMinusSquare(y, build)),
-  unary(
+  unaryRule("Sigmoid", sigmoid64, (dy, x, _y, build) => timesSigmoidSlope(build, dy, x)),
+  unaryRule("Tanh", Math.tanh, (dy, x, _y, build) => timesTanhSlope(build, dy, x)),
+  unaryRule(
     "Softplus",
     (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
-    (x, _y, build) => build.sigmoid(x),
+    (dy, x, _y, build) => timesSigmoid(build, dy, x),
   ),
   unaryRule(
     "Softsign",
     (x) => x / (1 + Math.abs(x)),
     (dy, x, _y, build) => build.div(dy, build.square(build.add(build.abs(x), build.scalar(1, x)))),
   ),
-  unary("Erf", erf, (x, _y, build) => {
-    const bell = build.exp(build.neg(build.square(x)));
-    return build.mul(bell, build.scalar(2 / Math.sqrt(Math.PI), x));
-  }),
+  unary("Erf", erf, (x, _y, build) => bell(build, x)),
 ];
 
 // Composites
@@ -144,31 +142,50 @@ function composite(op: string, decompose: (x: Value, build: Build, node: Node) =
   };
 }
 
-/** x times half of one plus `gate`. */
-function gated(x: Value, gate: Value, build: Build): Value {
-  return build.mul(build.scale(x, 0.5), build.add(gate, build.scalar(1, gate)));
-}
+/** x Phi(x): half of x times one plus erf(x / sqrt(2)), or about x sigmoid(2u). */
+const gelu: OpDefinition = {
+  op: "Gelu",
+  infer: (call) => {
+    const { dtype, shape } = requireInput(call, 0);
+    const approximate = stringAttribute(call, "approximate", "none");
+    if (!["none", "tanh"].includes(approximate)) throw unsupported(call, `has no approximation "${approximate}"`);
+    return [{ dtype, shape }];
+  },
+  decompose: (node, build) => {
+    const x = node.inputs[0] as Value;
+    if (stringAttribute(node, "approximate", "none") !== "tanh")
+      return [build.mul(build.scale(x, 0.5), erfBesideOne(build, x, 1, Math.SQRT1_2))];
+    // (1 + tanh(u)) / 2 = sigmoid(2u)
+    const inner = build.scale(build.square(x), 2 * Math.sqrt(2 / Math.PI) * 0.044715);
+    return [build.mul(x, build.sigmoid(build.mul(x, build.add(inner, build.scalar(2 * Math.sqrt(2 / Math.PI), x)))))];
+  },
+  ...elementwise,
+};
 
-const gelu = composite("Gelu", (x, build, node) => {
-  if (stringAttribute(node, "approximate", "none") !== "tanh") {
-    return gated(x, build.op("Erf", [build.mul(x, build.scalar(Math.SQRT1_2, x))]), build);
-  }
-  const cubic = build.mul(build.square(x), build.scalar(0.044715, x));
-  const inner = build.mul(x, build.add(cubic, build.scalar(1, x)));
-  return gated(x, build.tanh(build.mul(inner, build.scalar(Math.sqrt(2 / Math.PI), x))), build);
-});
+/**
+ * x tanh(softplus(x)) = x n / (n + 2) with n = e (e + 2), e = exp(x). Its slope is (n + 4 x e (e + 1) / (n + 2)) / (n + 2),
+ * which is 1 from 20 on: there e is bounded, so that n does not overflow.
+ */
+const mish: OpDefinition = unaryRule(
+  "Mish",
+  (x) => {
+    const e = Math.exp(Math.min(x, 20));
+    return (x * e * (e + 2)) / (e * (e + 2) + 2);
+  },
+  (dy, x, _y, build) => {
+    const plus = (value: Value, addend: number) => build.add(value, build.scalar(addend, x));
+    const e = build.exp(build.op("Min", [x, build.scalar(20, x)]));
+    const n = build.mul(e, plus(e, 2));
+    const denominator = plus(n, 2);
+    const second = build.div(build.mul(build.scale(x, 4), build.mul(e, plus(e, 1))), denominator);
+    return build.div(build.mul(dy, build.add(n, second)), denominator);
+  },
+);
 
 const composites: readonly OpDefinition[] = [
-  {
-    ...gelu,
-    infer: (call) => {
-      const approximate = stringAttribute(call, "approximate", "none");
-      if (!["none", "tanh"].includes(approximate)) throw unsupported(call, `has no approximation "${approximate}"`);
-      return gelu.infer(call);
-    },
-  },
+  gelu,
   composite("HardSwish", (x, build) => build.mul(x, build.op("HardSigmoid", [x], { alpha: 1 / 6, beta: 0.5 }))),
-  composite("Mish", (x, build) => build.mul(x, build.tanh(build.op("Softplus", [x])))),
+  mish,
   // Of opset 24.
   lowered(
     composite("Swish", (x, build, node) => {

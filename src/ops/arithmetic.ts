@@ -7,6 +7,7 @@ import type { Build } from "./build.js";
 import { broadcastShape, intAttribute, requireInput, unsupported } from "./checks.js";
 import type { Array64, Call, DerivativeRule, OpDefinition } from "./definition.js";
 import { binary, elementwise, unary } from "./elementwise.js";
+import { precise, times } from "./saturation.js";
 import { scalingSteps } from "./steps.js";
 
 type Combine = (a: Dim, b: Dim) => Dim | undefined;
@@ -95,8 +96,8 @@ const multiplication = withKnown(
       (node, [dy], build, wanted) => {
         const [x, y] = node.inputs as [Value, Value];
         return [
-          wanted[0] ? build.unbroadcast(build.mul(dy as Value, y), x.shape) : null,
-          wanted[1] ? build.unbroadcast(build.mul(dy as Value, x), y.shape) : null,
+          wanted[0] ? build.unbroadcast(times(build, dy as Value, y), x.shape) : null,
+          wanted[1] ? build.unbroadcast(times(build, dy as Value, x), y.shape) : null,
         ];
       },
     ),
@@ -137,7 +138,7 @@ const power = binary(
     const exponent = build.cast(y, x.dtype);
     const zero = build.scalar(0, x);
     const powerRule = (): Value => {
-      const lowered = build.op("Pow", [x, build.sub(exponent, build.scalar(1, x))]);
+      const lowered = build.op("Pow", [precise(build, x), build.sub(exponent, build.scalar(1, x))]);
       const slope = build.where(build.equal(exponent, zero), zero, build.mul(exponent, lowered));
       return build.mul(dy as Value, slope);
     };

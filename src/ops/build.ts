@@ -70,7 +70,8 @@ export class Build {
     return new Build(this.lookup, new Set(node.inputs.filter((input) => input !== null)), this.choices);
   }
 
-  #origin(value: Value): Node | undefined {
+  /** The node that makes a value; none where what is behind it must not be looked at. */
+  origin(value: Value): Node | undefined {
     return this.opaque.has(value) ? undefined : nodeOf(value);
   }
 
@@ -214,7 +215,7 @@ export class Build {
   /** Output axis k is input axis `permutation[k]`. */
   transpose(a: Value, permutation: readonly number[]): Value {
     if (permutation.every((from, to) => from === to)) return a;
-    const before = this.#origin(a);
+    const before = this.origin(a);
     if (before?.op === "Transpose") {
       const first = before.attributes.perm as readonly number[] | undefined;
       if (first)
@@ -240,7 +241,7 @@ export class Build {
 
   reshape(a: Value, shape: Shape): Value {
     if (sameShape(a.shape, shape)) return a;
-    const before = this.#origin(a);
+    const before = this.origin(a);
     if (before?.op === "Reshape") return this.reshape(before.inputs[0] as Value, shape);
     const sunk = before?.op === "Transpose" ? this.#reshapeBelow(before, shape) : null;
     if (sunk) return sunk;

@@ -144,6 +144,12 @@ export type DerivativeRule = (
   wanted: readonly boolean[],
 ) => (Cotangent | null)[];
 
+/** A node's output as an expression of a value further behind it. */
+export interface Restated {
+  readonly value: Value;
+  readonly input: Value;
+}
+
 export interface OpDefinition {
   readonly op: string;
   /** "" (the default) is ONNX's default domain. */
@@ -157,6 +163,8 @@ export interface OpDefinition {
    * (comparisons, integer results): then nothing flows back.
    */
   readonly differentiate?: DerivativeRule | "none";
+  /** An equal expression to be differentiated in the node's place, where the node's own rule would lose digits. */
+  readonly restate?: (node: Node, build: Build) => Restated | null;
   /** The same op with one more leading axis on the inputs marked `batched`; all outputs get it. */
   readonly batch?: (
     node: Node,
@@ -185,6 +193,8 @@ export interface OpDefinition {
    * over it. Null: the node itself.
    */
   readonly lower?: (node: Node, build: Build) => Value[] | null;
+  /** As `lower`, where what is emitted is the same in float32 only: the float64 reference keeps the node. */
+  readonly approximate?: (node: Node, build: Build) => Value[];
   /** Draws random numbers: it is not folded, and two equal nodes draw twice. */
   readonly random?: boolean;
   /** The op works element by element: of one input, or of several that broadcast. */

@@ -4,6 +4,7 @@ import type { Value } from "../graph/value.js";
 import type { Build } from "./build.js";
 import type { OpDefinition } from "./definition.js";
 import { unary } from "./elementwise.js";
+import { logarithmBehind, precise } from "./saturation.js";
 
 /** An element-wise op whose derivative rule, from dy, x and y, is cheaper than a product with a slope. */
 export function unaryRule(
@@ -43,14 +44,17 @@ function rounding(op: string, round: (x: number) => number): OpDefinition {
 
 export const exponential: readonly OpDefinition[] = [
   unary("Exp", Math.exp, (_x, y) => y),
-  unaryRule("Log", Math.log, (dy, x, _y, build) => build.div(dy, x)),
+  {
+    ...unaryRule("Log", Math.log, (dy, x, _y, build) => build.div(dy, x)),
+    restate: (node, build) => logarithmBehind(build, node.inputs[0] as Value),
+  },
   unaryRule("Sqrt", Math.sqrt, (dy, _x, y, build) => build.div(build.scale(dy, 0.5), y)),
   unary(
     "Reciprocal",
     (x) => 1 / x,
     (_x, y, build) => build.neg(build.square(y)),
   ),
-  unary("Abs", Math.abs, (x, _y, build) => build.sign(x)),
+  unary("Abs", Math.abs, (x, _y, build) => build.sign(precise(build, x))),
   unary("Sign", Math.sign, "none"),
   rounding("Floor", Math.floor),
   rounding("Ceil", Math.ceil),

@@ -185,8 +185,9 @@ function gruStep(layer: Layer, { recurrent, recurrentBias, activations: [f, g] }
       ? build.mul(r, biased(build.matmul(h, hiddenWeight)))
       : build.matmul(build.mul(r, h), hiddenWeight);
     const candidate = (g as Activation)(build, bound(build.add(gate(build, fed, 2, hidden), recalled)));
-    // (1 - z) candidate + z h
-    return [build.add(candidate, build.mul(z, build.sub(h, candidate)))];
+    // Not candidate + z (h - candidate): the candidate's cotangent would lose its digits where z is near 1.
+    const kept = build.mul(build.sub(build.scalar(1, z), z), candidate);
+    return [build.add(kept, build.mul(z, h))];
   };
 }
 

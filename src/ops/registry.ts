@@ -31,6 +31,7 @@ import { resize } from "./resize.js";
 import { roiAligning } from "./roi-align.js";
 import { rotary } from "./rotary.js";
 import { running } from "./running.js";
+import { onePlusErf } from "./saturation.js";
 import { scanning } from "./scan.js";
 import { selection } from "./selection.js";
 import { shapes } from "./shapes.js";
@@ -79,8 +80,11 @@ export const families = {
   trigonometric,
 } as const;
 
+/** What derivative rules use and no program holds. */
+const internal: readonly OpDefinition[] = [onePlusErf];
+
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(
-  Object.values(families).flatMap((family) =>
+  [...Object.values(families), internal].flatMap((family) =>
     family.map((definition) => [keyOf(definition.domain ?? "", definition.op), definition]),
   ),
 );

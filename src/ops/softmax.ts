@@ -1,6 +1,9 @@
 /** Softmax, LogSoftmax, Hardmax. */
+import { isZero } from "../graph/behind.js";
+import { type Dim, sameShape } from "../graph/dim.js";
 import type { Node, Value } from "../graph/value.js";
 import { zeros64 } from "./array64.js";
+import type { Build } from "./build.js";
 import { apartFrom, intAttribute, requireInput } from "./checks.js";
 import type { Array64, Call, DerivativeRule, OpDefinition } from "./definition.js";
 import { alongAxis, lineAxis } from "./reductions.js";
@@ -61,15 +64,61 @@ function hardmax64(line: Float64Array): Float64Array {
   return line.map((_, k) => Number(k === best));
 }
 
+/**
+ * y (dy - s), where s is the sum of y dy. At an element that holds nearly all of its line dy - s cancels: what s
+ * lacks there, the sum of y (dy - s) tells exactly, and it is taken away too.
+ */
+const softmaxRule: DerivativeRule = (node, [dy], build) => {
+  const y = node.outputs[0] as Value;
+  const axis = axisOf(node);
+  const centred = (value: Value) => build.sub(value, build.sum(build.mul(y, value), [axis], true));
+  return [build.mul(y, centred(centred(dy as Value)))];
+};
+
+/** dy - softmax(x) times the sum of dy. The results of a line add up to 0: what rounding leaves is taken away. */
+const logSoftmaxRule: DerivativeRule = (node, [dy], build) => {
+  const y = node.outputs[0] as Value;
+  const axis = axisOf(node);
+  const cotangent = dy as Value;
+  const likelihood = onePlaceOf(node, cotangent, build);
+  if (likelihood) return [likelihoodRule(build, build.exp(y), likelihood, axis)];
+  const centred = (value: Value) => build.sub(value, build.mul(build.exp(y), build.sum(value, [axis], true)));
+  return [centred(centred(cotangent))];
+};
+
+/** A cotangent that is zero but at one place of each line. */
+interface OnePlace {
+  readonly places: Value;
+  readonly updates: Value;
+}
+
+function onePlaceOf(node: Node, cotangent: Value, build: Build): OnePlace | null {
+  const scatter = build.origin(cotangent);
+  const axis = axisOf(node);
+  if (
+    scatter?.op !== "ScatterElements" ||
+    !isZero(scatter.inputs[0]) ||
+    lineAxis(scatter, intAttribute(scatter, "axis", 0)) !== axis
+  )
+    return null;
+  const [, places, updates] = scatter.inputs as [Value, Value, Value];
+  const whole = places.shape.map((dim, k) => (k === axis ? dim : (cotangent.shape[k] as Dim)));
+  return places.shape[axis] === 1 && sameShape(places.shape, whole) ? { places, updates } : null;
+}
+
+/**
+ * The cotangent of a likelihood: at the label, 1 less its probability, which is the sum of all others. So it keeps
+ * its digits where the label is nearly certain.
+ */
+function likelihoodRule(build: Build, probabilities: Value, { places, updates }: OnePlace, axis: number): Value {
+  const put = (into: Value, value: Value) => build.op("ScatterElements", [into, places, value], { axis });
+  const others = put(probabilities, build.zeros(updates.shape, updates.dtype));
+  const rest = build.sum(others, [axis], true);
+  return put(build.mul(others, build.neg(updates)), build.mul(rest, updates));
+}
+
 export const softmax: readonly OpDefinition[] = [
-  alongLines("Softmax", softmax64, (node, [dy], build) => {
-    const y = node.outputs[0] as Value;
-    const scaled = build.mul(dy as Value, y);
-    return [build.sub(scaled, build.mul(y, build.sum(scaled, [axisOf(node)], true)))];
-  }),
-  alongLines("LogSoftmax", logSoftmax64, (node, [dy], build) => {
-    const total = build.sum(dy as Value, [axisOf(node)], true);
-    return [build.sub(dy as Value, build.mul(build.exp(node.outputs[0] as Value), total))];
-  }),
+  alongLines("Softmax", softmax64, softmaxRule),
+  alongLines("LogSoftmax", logSoftmax64, logSoftmaxRule),
   alongLines("Hardmax", hardmax64, "none"),
 ];

@@ -1,6 +1,6 @@
 import { sumsInBlocks } from "../emit/long-sums.js";
 import { asLoops } from "../emit/loops.js";
-import { simplify } from "../emit/simplify.js";
+import { simplifyForRuntime } from "../emit/simplify.js";
 import { PergradError } from "../errors.js";
 import { isBatch, showShape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
@@ -30,7 +30,7 @@ export interface Compiled<T extends Readonly<Record<string, Traced>>> {
 export async function compile<T extends Readonly<Record<string, Traced>>>(outputs: T): Promise<Compiled<T>> {
   const names = Object.keys(outputs);
   const traced = Object.values(outputs).map(({ value }) => value);
-  const values = sumsInBlocks(simplify(traced));
+  const values = sumsInBlocks(simplifyForRuntime(traced));
   const leaves = leavesOf(values).filter(({ source }) => source.kind === "input" || source.kind === "parameter");
   checkNames(leaves);
   const encoded = (results: readonly Value[]) =>
@@ -42,7 +42,7 @@ export async function compile<T extends Readonly<Record<string, Traced>>>(output
   let forNone: Promise<Session> | undefined;
   const sessionFor = (empty: boolean) => {
     if (!empty || loops === values) return session;
-    forNone ??= nodeRuntime.load(encoded(sumsInBlocks(simplify(loops))));
+    forNone ??= nodeRuntime.load(encoded(sumsInBlocks(simplifyForRuntime(loops))));
     return forNone;
   };
   const limits = lengthLimits(traced);

@@ -2,7 +2,7 @@
 import { perSampleGradients } from "../autodiff/per-sample.js";
 import { sumsInBlocks } from "../emit/long-sums.js";
 import { frugalOrder, type Ordered } from "../emit/order.js";
-import { simplify } from "../emit/simplify.js";
+import { simplifyForRuntime } from "../emit/simplify.js";
 import { storedAsFloat16 } from "../emit/storage.js";
 import { PergradError } from "../errors.js";
 import { usualBatch } from "../gradients/cost.js";
@@ -140,7 +140,7 @@ export function emit(
     objective,
     named.map(({ value }) => value),
   );
-  const all = simplify([...named.map(({ value }) => value), ...ownResults]);
+  const all = simplifyForRuntime([...named.map(({ value }) => value), ...ownResults]);
   const values = sumsInBlocks(all.slice(0, named.length), all.slice(named.length));
   const leaves = new Set(leavesOf(values));
   const outputs = named.map(({ name, joining, want }, k) => {
