@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { chart } from "./chart.js";
+import { measureLarge } from "./large.js";
 import { thisMachine } from "./machine.js";
 import { interleave } from "./measure.js";
 import { measureMemory } from "./memory.js";
@@ -67,6 +68,7 @@ async function measureAll({
   seconds,
   workloads,
   real,
+  large,
   stream,
   peers: folder,
 }: BenchOptions): Promise<BenchmarkResults> {
@@ -85,19 +87,24 @@ async function measureAll({
   }
   const realResults = real === null ? [] : await measureRealModels(seconds / 2, real);
   const streamed = stream ? { stream: await measureStream(seconds) } : {};
-  if (results.length + realResults.length === 0 && !stream)
+  const ofLarge = large === null ? {} : { large: { [large]: await measureLarge(large, peers, seconds) } };
+  if (results.length + realResults.length === 0 && !stream && large === null)
     throw new UsageError("--only names no workload and no real model.");
-  return { date, seconds, machine, versions, workloads: results, real: realResults, ...streamed };
+  return { date, seconds, machine, versions, workloads: results, real: realResults, ...streamed, ...ofLarge };
 }
 
 /** The results before, with those parts anew that were measured now. */
-function updated(before: BenchmarkResults, { workloads, real, stream, versions }: BenchmarkResults): BenchmarkResults {
+function updated(
+  before: BenchmarkResults,
+  { workloads, real, stream, large, versions }: BenchmarkResults,
+): BenchmarkResults {
   return {
     ...before,
     versions: { ...before.versions, ...versions },
     workloads: before.workloads.map((own) => workloads.find(({ id }) => id === own.id) ?? own),
     real: before.real.map((own) => real.find(({ name }) => name === own.name) ?? own),
     ...(stream ? { stream } : {}),
+    ...(large ? { large: { ...before.large, ...large } } : {}),
   };
 }
 

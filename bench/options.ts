@@ -1,5 +1,6 @@
 /** The benchmark's command line. */
 import { parseArgs } from "node:util";
+import { type Gpt2Name, gpt2Names } from "./gpt2.js";
 import { defaultFolder } from "./peers/installed.js";
 import { type WorkloadSpec, workloads } from "./workloads.js";
 
@@ -9,6 +10,8 @@ export interface BenchOptions {
   readonly workloads: readonly WorkloadSpec[];
   /** Part of real models' names; nothing leaves them all in, null leaves them out. */
   readonly real: string | null;
+  /** A large model, measured alone. */
+  readonly large: Gpt2Name | null;
   /** Whether the rate at which gradients come into JavaScript is measured. */
   readonly stream: boolean;
   /** Where peers are; null without peers. */
@@ -39,7 +42,8 @@ export const usage = `Usage: npm run bench -- [options]
 
   --only ID          one workload (${workloads.map(({ id }) => id).join(", ")}),
                      or all that have ID in their names, or "real" for the real models,
-                     or "stream" for the rate of gradients into JavaScript
+                     or "stream" for the rate of gradients into JavaScript,
+                     or a large model, which is measured only so (${gpt2Names.join(", ")})
   --peers            beside PyTorch, Opacus, JAX, jax-js and tfjs, as far as "npm run peers" could set them up
   --peers-folder DIR where it did (default ${defaultFolder})
   --seconds S        seconds of runs for each workload (default 12, with peers 20)
@@ -57,14 +61,17 @@ export function benchOptions(args: readonly string[]): BenchOptions | "help" {
   if (!(seconds >= 0 && Number.isFinite(seconds))) throw new UsageError(`--seconds takes a number from 0 up.`);
   if (given.write && given.quick) throw new UsageError("--write needs a measurement without --quick.");
   const { only } = given;
+  const large = gpt2Names.find((name) => name === only) ?? null;
   const byId = workloads.filter(({ id }) => id === only);
-  const chosen = byId.length > 0 ? byId : workloads.filter(({ name }) => only === undefined || name.includes(only));
+  const chosen =
+    byId.length > 0 || large ? byId : workloads.filter(({ name }) => only === undefined || name.includes(only));
   const stream = only === undefined || only === "stream";
-  const real = only === undefined || only === "real" ? "" : chosen.length > 0 || stream ? null : only;
+  const real = only === undefined || only === "real" ? "" : chosen.length > 0 || stream || large ? null : only;
   return {
     seconds,
     workloads: only === "real" ? [] : chosen,
     real,
+    large,
     stream,
     peers: given.peers ? given["peers-folder"] : null,
     write: given.write,

@@ -1,4 +1,6 @@
 /** docs/benchmarks.md, from the results alone. */
+
+import { largeSection } from "./large.js";
 import type { OpTime } from "./profile.js";
 import { clippedSum, plain } from "./programs.js";
 import { realModelsSection } from "./real-models.js";
@@ -209,7 +211,7 @@ function versionsLine({ versions }: BenchmarkResults): string[] {
 
 /** The page, in Markdown. */
 export function page(results: BenchmarkResults): string {
-  const { machine, date, workloads, real, stream } = results;
+  const { machine, date, workloads, real, stream, large = {} } = results;
   return [
     "# Benchmark",
     "",
@@ -224,6 +226,7 @@ export function page(results: BenchmarkResults): string {
     ...workloads.flatMap((measured, k) => section(measured, k + 1)),
     ...(stream ? streamSection(stream) : []),
     ...(real.length > 0 ? [realModelsSection(real)] : []),
+    ...Object.values(large).map(largeSection),
   ]
     .join("\n")
     .trimEnd();

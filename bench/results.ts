@@ -1,4 +1,5 @@
 /** What a benchmark finds out: the content of docs/benchmarks.json, from which the page and the chart are made. */
+import type { LargeResults } from "./large.js";
 import type { Timing } from "./measure.js";
 import type { Memory } from "./memory.js";
 import type { OpTime } from "./profile.js";
@@ -57,6 +58,8 @@ export interface BenchmarkResults {
   readonly workloads: readonly Measured[];
   readonly real: readonly RealMeasured[];
   readonly stream?: StreamResults;
+  /** By name. */
+  readonly large?: Readonly<Record<string, LargeResults>>;
 }
 
 /** "MLP 784-256-10, N=256" */

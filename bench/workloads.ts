@@ -59,7 +59,7 @@ function modelOf(module: nn.Module, input: readonly number[]): Model {
 }
 
 /** Of words, given by their numbers. */
-function textModel(module: nn.Module, positions: number): Model {
+export function textModel(module: nn.Module, positions: number): Model {
   return nn.model(module, { input: { x: { shape: ["N", positions], dtype: "int64" } }, seed: 0 });
 }
 

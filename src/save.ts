@@ -3,9 +3,9 @@ import { PergradError } from "./errors.js";
 import { substitute } from "./graph/body.js";
 import { leaf, makeNode, type Value } from "./graph/value.js";
 import { leavesOf } from "./graph/walk.js";
-import { writeFileSafely } from "./io/atomic.js";
 import type { Model } from "./model.js";
-import { type EncodableProgram, encodeModel } from "./onnx/encode.js";
+import type { EncodableProgram } from "./onnx/encode.js";
+import { type SaveOptions, writeModel } from "./onnx/write.js";
 import type { Tensor } from "./tensor.js";
 
 /** The same model with some parameters replaced, such as those that were trained. Throws MISSING_TENSOR, SHAPE_MISMATCH. */
@@ -21,18 +21,19 @@ export function withParameters(model: Model, parameters: Readonly<Record<string,
 }
 
 /**
- * Writes the model as ONNX (opset 21), its parameters inside under their names; the file appears when it is complete.
+ * Writes the model as ONNX (opset 21), its parameters under their names: inside, or beside it (`externalData`). Files
+ * appear when they are complete.
  * A model from a file keeps all its floating-point initializers: constants as they were, and weights that repeat
  * others with these others' elements.
  * @param metadata goes into the file's properties, by name
- * Throws FILE_UNWRITABLE.
+ * Throws FILE_UNWRITABLE, INVALID_ARGUMENT.
  */
 export async function saveModel(
   model: Model,
   path: string,
-  { metadata = {} }: { readonly metadata?: Readonly<Record<string, string>> } = {},
+  { metadata = {}, ...options }: SaveOptions & { readonly metadata?: Readonly<Record<string, string>> } = {},
 ): Promise<void> {
-  await writeFileSafely(path, encodeModel({ ...programOf(model), metadata }));
+  await writeModel({ ...programOf(model), metadata }, path, options);
 }
 
 /** The graph of a file, in which what was folded is computed again from what the file holds. */

@@ -26,8 +26,22 @@ export interface Contest {
   stop(): void;
 }
 
+export interface ContestOptions {
+  /** Of each peer; as many as there are cores unless given. */
+  readonly threads?: number;
+  /** Names of the alternatives that take part; all unless given. */
+  readonly only?: readonly string[];
+  readonly readyLimit?: number;
+  readonly runLimit?: number;
+}
+
 /** Hands each peer the workload's weights and data, and lets it make ready and prove what it offers. */
-export async function startContest(workload: Workload, peers: ReadonlyMap<string, Command>): Promise<Contest> {
+export async function startContest(
+  workload: Workload,
+  peers: ReadonlyMap<string, Command>,
+  { threads, only, ...given }: ContestOptions = {},
+): Promise<Contest> {
+  const limits = { ready: given.readyLimit ?? readyLimit, run: given.runLimit ?? runLimit };
   const folder = mkdtempSync(join(tmpdir(), "pergrad-bench-"));
   const processes: PeerProcess[] = [];
   const alternatives: PeerAlternative[] = [];
@@ -40,13 +54,14 @@ export async function startContest(workload: Workload, peers: ReadonlyMap<string
     const reference = await referenceOf(workload);
     for (const [peer, command] of peers) {
       try {
-        const { process, greeting } = await PeerProcess.start(command);
+        const { process, greeting } = await PeerProcess.start(command, threads);
         processes.push(process);
         versions[peer] = greeting.versions;
         const order = Object.keys(workload.model.parameters);
-        const offer = await process.ask({ do: "prepare", workload: workload.id, file, order }, readyLimit);
+        const offer = await process.ask({ do: "prepare", workload: workload.id, file, order }, limits.ready);
         for (const [name, kind] of Object.entries(offer.alternatives as Record<string, PeerKind>)) {
-          const tried = await tryOut(process, name, kind, reference, join(folder, "check.safetensors"));
+          if (only && !only.includes(name)) continue;
+          const tried = await tryOut(process, name, kind, reference, join(folder, "check.safetensors"), limits);
           if (typeof tried === "string") refused[name] = tried;
           else alternatives.push(failing(tried, refused));
         }
@@ -83,14 +98,15 @@ async function tryOut(
   kind: PeerKind,
   reference: Reference,
   file: string,
+  limits: { readonly ready: number; readonly run: number },
 ): Promise<PeerAlternative | string> {
   try {
-    await process.ask({ do: "make", name }, readyLimit);
+    await process.ask({ do: "make", name }, limits.ready);
     const run = async (times: number) =>
-      (await process.ask({ do: "run", name, times }, runLimit)).milliseconds as number;
+      (await process.ask({ do: "run", name, times }, limits.run)).milliseconds as number;
     const ours = reference[kind];
     if (!ours) return { name, kind, run };
-    await process.ask({ do: "check", name, file }, runLimit);
+    await process.ask({ do: "check", name, file }, limits.run);
     const theirs = [...(await readTensors(file))].map(([key, { data }]) => [key, data as ArrayLike<number>] as const);
     const difference = differenceOf(ours, new Map(theirs));
     if (!(difference <= allowedDifference))

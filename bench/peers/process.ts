@@ -28,10 +28,10 @@ export class PeerProcess {
   readonly #waiting: { resolve(answer: Answer): void; reject(error: PeerFailure): void }[] = [];
   #ended: PeerFailure | undefined;
 
-  private constructor(command: Command) {
+  private constructor(command: Command, count: number) {
     // Older OpenBLAS builds need these on some processors; they only slow a current one.
     const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, ...env } = process.env;
-    const threads = `${availableParallelism()}`;
+    const threads = `${count}`;
     this.#child = spawn(command.file, command.args, {
       stdio: ["pipe", "pipe", "ignore"],
       env: { ...env, OMP_NUM_THREADS: threads, PEER_THREADS: threads },
@@ -43,8 +43,11 @@ export class PeerProcess {
   }
 
   /** Throws PeerFailure where it cannot be started, as where a package is missing. */
-  static async start(command: Command): Promise<{ process: PeerProcess; greeting: Greeting }> {
-    const process = new PeerProcess(command);
+  static async start(
+    command: Command,
+    threads = availableParallelism(),
+  ): Promise<{ process: PeerProcess; greeting: Greeting }> {
+    const process = new PeerProcess(command, threads);
     return { process, greeting: (await process.#next("starting", startLimit)) as unknown as Greeting };
   }
 

@@ -125,11 +125,11 @@ class Block(nn.Module):
 
 
 class LanguageModel(nn.Module):
-    def __init__(self, positions=128, vocabulary=8000, width=256):
+    def __init__(self, positions=128, vocabulary=8000, width=256, layers=4, heads=4):
         super().__init__()
         self.words = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(positions, width)
-        self.blocks = nn.Sequential(*[Block(width, 4) for _ in range(4)])
+        self.blocks = nn.Sequential(*[Block(width, heads) for _ in range(layers)])
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, vocabulary, bias=False)
         self.head.weight = self.words.weight
@@ -159,6 +159,7 @@ def network(workload, lstm=fused_lstm):
         "resnet18": resnet18,
         "lstm": lambda: LstmClassifier(lstm),
         "gpt": LanguageModel,
+        "gpt2": lambda: LanguageModel(1024, 50_257, 768, 12, 12),
         "embedding": WordMean,
         "tiny": lambda: perceptron(20, 32, 32, 2),
     }[workload]()

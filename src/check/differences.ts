@@ -7,8 +7,11 @@ import type { Oracle } from "./oracle.js";
 /** Elements tried where the user does not say: of each parameter, and in all. */
 const defaults = { each: 4, all: 64 };
 
-/** Tried in turn, each times the size of the element (at least 1). */
-const steps = [1e-6, 1e-7, 1e-5, 1e-8];
+/**
+ * Tried in turn, each times the size of the element (at least 1). The first is small enough that few activations
+ * cross a kink, and its rounding, of about 1e-8, is well below what is close enough.
+ */
+const steps = [1e-7, 1e-8, 1e-6, 1e-5];
 /** Of the parameter's largest gradient: an error that no other step need improve. */
 const closeEnough = 1e-5;
 

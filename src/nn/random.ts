@@ -1,9 +1,8 @@
 /** Reproducible random numbers, and the initial values drawn from them. */
-import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
-import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { sizeOf, type Tensor } from "../tensor.js";
 import { checkedTensor } from "../trace/constant.js";
 import { invalid } from "../trace/shape.js";
+import { Xoroshiro } from "./xoroshiro.js";
 
 /** A source of random numbers. */
 export interface Random {
@@ -11,21 +10,52 @@ export interface Random {
   uniform(from: number, to: number): number;
   /** Of mean 0 and variance 1. */
   normal(): number;
+  /** The same as `uniform`, so many times: much faster. */
+  uniforms(count: number, from: number, to: number): Float32Array;
+  /** The same as `normal`, so many times, each times `deviation`. */
+  normals(count: number, deviation: number): Float32Array;
 }
+
+/** Numbers drawn at a time: they stay in the processor's cache. */
+const blockSize = 4096;
 
 /** The same numbers for the same seed, a whole number below 2^32. */
 export function random(seed: number): Random {
   if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
     throw invalid(`A seed is a whole number from 0 to 2^32 - 1, not ${seed}.`);
   }
-  const generator = xoroshiro128plus(seed);
-  // Neighbouring seeds start out alike; far along their sequences they no longer do.
-  generator.jump();
-  const unit = () => uniformFloat64(generator);
+  const generator = new Xoroshiro(seed);
+  const block = new Float64Array(blockSize);
+  const unit = (): number => {
+    generator.fill(block, 0, 1);
+    return block[0] as number;
+  };
+  // Box-Muller; 1 - unit is never 0.
+  const normalOf = (first: number, second: number) =>
+    Math.sqrt(-2 * Math.log(1 - first)) * Math.cos(2 * Math.PI * second);
   return {
     uniform: (from, to) => from + (to - from) * unit(),
-    // Box-Muller; 1 - unit() is never 0.
-    normal: () => Math.sqrt(-2 * Math.log(1 - unit())) * Math.cos(2 * Math.PI * unit()),
+    normal: () => normalOf(unit(), unit()),
+    uniforms: (count, from, to) => {
+      const data = new Float32Array(count);
+      const width = to - from;
+      for (let start = 0; start < count; start += blockSize) {
+        const size = Math.min(blockSize, count - start);
+        generator.fill(block, 0, size);
+        for (let k = 0; k < size; k++) data[start + k] = from + width * (block[k] as number);
+      }
+      return data;
+    },
+    normals: (count, deviation) => {
+      const data = new Float32Array(count);
+      for (let start = 0; start < count; start += blockSize / 2) {
+        const size = Math.min(blockSize / 2, count - start);
+        generator.fill(block, 0, 2 * size);
+        for (let k = 0; k < size; k++)
+          data[start + k] = deviation * normalOf(block[2 * k] as number, block[2 * k + 1] as number);
+      }
+      return data;
+    },
   };
 }
 
@@ -38,16 +68,19 @@ export interface ParameterSpec {
   readonly initial: (random: Random) => Float32Array;
 }
 
-function specification(shape: readonly number[], element: (random: Random) => number): ParameterSpec {
+function specification(shape: readonly number[], draw: (random: Random, count: number) => Float32Array): ParameterSpec {
   if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
     throw invalid(`A parameter's sizes are whole numbers, not [${shape}].`);
   }
-  return { shape: [...shape], initial: (source) => new Float32Array(sizeOf(shape)).map(() => element(source)) };
+  return { shape: [...shape], initial: (source) => draw(source, sizeOf(shape)) };
 }
 
 /** All elements equal. */
 export function filled(shape: readonly number[], value: number): ParameterSpec {
-  return specification(shape, () => value);
+  return specification(shape, (_, count) => {
+    const data = new Float32Array(count);
+    return value === 0 ? data : data.fill(value);
+  });
 }
 
 export const zeros = (shape: readonly number[]): ParameterSpec => filled(shape, 0);
@@ -55,12 +88,12 @@ export const ones = (shape: readonly number[]): ParameterSpec => filled(shape, 1
 
 /** Uniform in [-bound, bound). */
 export function uniform(shape: readonly number[], bound: number): ParameterSpec {
-  return specification(shape, (source) => source.uniform(-bound, bound));
+  return specification(shape, (source, count) => source.uniforms(count, -bound, bound));
 }
 
 /** Normal, of mean 0. */
 export function normal(shape: readonly number[], deviation = 1): ParameterSpec {
-  return specification(shape, (source) => deviation * source.normal());
+  return specification(shape, (source, count) => source.normals(count, deviation));
 }
 
 /** PyTorch's default for linear layers and convolutions: uniform within 1 / sqrt(inputs of one output element). */

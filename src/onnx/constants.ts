@@ -7,6 +7,7 @@ import { type NodeProto, NodeProtoSchema, type TensorProto } from "onnx-buf";
 import { bytesOfArray } from "../io/bytes.js";
 import { isFloat, type Tensor } from "../tensor.js";
 import { encodeAttributes } from "./attributes.js";
+import type { ExternalData } from "./external-data.js";
 import type { Names } from "./names.js";
 import { encodeTensor } from "./tensors.js";
 
@@ -16,7 +17,11 @@ export class Constants {
   private readonly known = new Map<Tensor, string>();
   private readonly alike = new Map<string, { readonly name: string; readonly bytes: Uint8Array }[]>();
 
-  constructor(private readonly names: Names) {}
+  /** @param external where what is stored goes, if not into the file itself */
+  constructor(
+    private readonly names: Names,
+    private readonly external?: ExternalData,
+  ) {}
 
   /** The name of a constant. */
   add(tensor: Tensor, wanted = ""): string {
@@ -34,16 +39,18 @@ export class Constants {
   }
 
   private place(name: string, tensor: Tensor): string {
-    if (!isFloat(tensor.dtype)) return this.store(name, tensor);
+    if (!isFloat(tensor.dtype)) {
+      this.initializers.push(encodeTensor(name, tensor));
+      return name;
+    }
     const attribute = encodeAttributes({ value: tensor });
     this.nodes.push(create(NodeProtoSchema, { opType: "Constant", output: [name], attribute }));
     return name;
   }
 
-  /** Stores a tensor under a name that is already taken for it. */
-  store(name: string, tensor: Tensor): string {
-    this.initializers.push(encodeTensor(name, tensor));
-    return name;
+  /** Stores a parameter under a name that is already taken for it. */
+  store(name: string, tensor: Tensor): void {
+    this.initializers.push(this.external?.place(name, tensor) ?? encodeTensor(name, tensor));
   }
 
   ints(values: readonly number[], dims: readonly number[] = [values.length]): string {

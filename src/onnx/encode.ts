@@ -22,6 +22,7 @@ import type { DType, Tensor } from "../tensor.js";
 import { encodeAttributes } from "./attributes.js";
 import { Constants } from "./constants.js";
 import { Dimensions, neededNodes, operandSource, reshapeTarget } from "./dimensions.js";
+import type { ExternalData } from "./external-data.js";
 import { Names } from "./names.js";
 import { elementTypeOf } from "./proto.js";
 import { refuseHuge } from "./sizes.js";
@@ -44,15 +45,16 @@ export interface EncodableProgram {
 const opset = 21n;
 const irVersion = 10n;
 
-export function encodeModel(program: EncodableProgram): Uint8Array {
-  return new Encoder(program).encode();
+/** @param external takes the parameters that are stored; without it they lie in the file itself */
+export function encodeModel(program: EncodableProgram, external?: ExternalData): Uint8Array {
+  return new Encoder(program, external).encode();
 }
 
 class Encoder {
   private readonly names = new Names();
   /** ONNX Runtime refuses two nodes of one name. */
   private readonly nodeNames = new Names();
-  private readonly constants = new Constants(this.names);
+  private readonly constants: Constants;
   private readonly nameOf = new Map<Value, string>();
   private readonly nodes: NodeProto[] = [];
   /** Where nodes go: the file's own graph, or the body that is being written. */
@@ -63,7 +65,11 @@ class Encoder {
   private readonly inputs: readonly Value[];
   private readonly dimensions: Dimensions;
 
-  constructor(private readonly program: EncodableProgram) {
+  constructor(
+    private readonly program: EncodableProgram,
+    external: ExternalData | undefined,
+  ) {
+    this.constants = new Constants(this.names, external);
     this.inputs = this.takeInputs();
     this.dimensions = new Dimensions(this.inputs, {
       constant: (values, dims) => this.constants.ints(values, dims),

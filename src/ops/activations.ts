@@ -1,7 +1,6 @@
 /** Activation functions, from Relu to Mish; and Clip, PRelu, Erf. */
 import { type Dim, sameShape, showShape } from "../graph/dim.js";
 import type { Node, Value } from "../graph/value.js";
-import { zip64 } from "./array64.js";
 import type { Build } from "./build.js";
 import { broadcastShape, floatAttribute, requireInput, shapeMismatch, stringAttribute, unsupported } from "./checks.js";
 import type { Array64, Call, OpDefinition } from "./definition.js";
@@ -228,11 +227,6 @@ const prelu: OpDefinition = {
 
 // Clip: min(max(x, low), high), where low and high are optional scalars
 
-const bound = (array: Array64 | null | undefined, none: number): Array64 => ({
-  dims: [],
-  data: Float64Array.of(array?.data[0] ?? none),
-});
-
 const clip: OpDefinition = {
   op: "Clip",
   infer: (call) => {
@@ -243,8 +237,11 @@ const clip: OpDefinition = {
     return [{ dtype, shape }];
   },
   evaluate: ([x, low, high]) => {
-    const raised = zip64(x as Array64, bound(low, Number.NEGATIVE_INFINITY), (a, b) => Math.max(a, b));
-    return [zip64(raised, bound(high, Number.POSITIVE_INFINITY), (a, b) => Math.min(a, b))];
+    const { dims, data } = x as Array64;
+    const [least, most] = [low?.data[0] ?? Number.NEGATIVE_INFINITY, high?.data[0] ?? Number.POSITIVE_INFINITY];
+    const clipped = new Float64Array(data.length);
+    for (let i = 0; i < data.length; i++) clipped[i] = Math.min(Math.max(data[i] as number, least), most);
+    return [{ dims, data: clipped }];
   },
   differentiate: (node, [dy], build, wanted) => {
     const [x, low, high] = node.inputs as [Value, Value | null | undefined, Value | null | undefined];

@@ -7,6 +7,7 @@ import type { Build } from "./build.js";
 import { broadcastShape, intAttribute, requireInput, unsupported } from "./checks.js";
 import type { Array64, Call, DerivativeRule, OpDefinition } from "./definition.js";
 import { binary, elementwise, unary } from "./elementwise.js";
+import { differences, products, quotients, sums } from "./pairs64.js";
 import { precise, times } from "./saturation.js";
 import { scalingSteps } from "./steps.js";
 
@@ -72,6 +73,8 @@ const addition = withKnown(
       build.unbroadcast(dy as Value, shapeOf(node, 0)),
       build.unbroadcast(dy as Value, shapeOf(node, 1)),
     ],
+    undefined,
+    () => sums,
   ),
   add,
 );
@@ -84,6 +87,8 @@ const subtraction = withKnown(
       build.unbroadcast(dy as Value, shapeOf(node, 0)),
       wanted[1] ? build.unbroadcast(build.neg(dy as Value), shapeOf(node, 1)) : null,
     ],
+    undefined,
+    () => differences,
   ),
   subtract,
 );
@@ -100,6 +105,8 @@ const multiplication = withKnown(
           wanted[1] ? build.unbroadcast(times(build, dy as Value, x), y.shape) : null,
         ];
       },
+      undefined,
+      () => products,
     ),
     linear: scalingSteps,
   },
@@ -119,6 +126,8 @@ const division = withKnown(
           wanted[1] ? build.unbroadcast(build.neg(build.mul(scaled, node.outputs[0] as Value)), y.shape) : null,
         ];
       },
+      undefined,
+      (node) => (isFloat((node.inputs[0] as Value).dtype) ? quotients : undefined),
     ),
     linear: scalingSteps,
   },

@@ -114,14 +114,16 @@ function inferConvolution(call: Call): { dtype: Value["dtype"]; shape: Shape }[]
 
 // The reference
 
+/** Adds the bias in place. */
 function addBias(y: Array64, bias: Array64 | null | undefined): Array64 {
   if (!bias) return y;
   const plane = sizeOf(y.dims.slice(2));
   const outputs = y.dims[1] as number;
-  return {
-    dims: y.dims,
-    data: y.data.map((value, at) => value + (bias.data[Math.floor(at / plane) % outputs] as number)),
-  };
+  for (let at = 0, row = 0; at < y.data.length; at += plane, row++) {
+    const offset = bias.data[row % outputs] as number;
+    for (let t = at; t < at + plane; t++) y.data[t] = (y.data[t] as number) + offset;
+  }
+  return y;
 }
 
 function evaluateConvolution(inputs: readonly (Array64 | null)[], node: Node): Array64[] {

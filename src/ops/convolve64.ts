@@ -1,6 +1,8 @@
 /** The products of a convolution, in the float64 reference. */
 import { sizeOf } from "../tensor.js";
+import { transpose64 } from "./array64.js";
 import type { Window } from "./definition.js";
+import { addProduct64, type Matrix64 } from "./product64.js";
 import { kernelSize, windowOffsets } from "./window.js";
 
 export interface Planes {
@@ -11,23 +13,30 @@ export interface Planes {
   readonly small: number;
 }
 
-/** The products of two planes and a kernel: number j is of elements `big[j]`, `small[j]` and `weight[j]`. */
-interface Products {
-  readonly big: Int32Array;
-  readonly small: Int32Array;
-  readonly weight: Int32Array;
+/** Patches of so many numbers stay in the processor's cache while they are multiplied. */
+const blockSize = 2 ** 17;
+
+/** Where the window reads: `table[k * count + t]` is the offset in a plane of kernel element k at position t, or -1 beyond its border. */
+interface Reads {
+  readonly table: Int32Array;
+  readonly count: number;
+  readonly size: number;
 }
 
-function productsOf(spatial: readonly number[], positions: readonly number[], window: Window): Products {
+function readsOf(spatial: readonly number[], positions: readonly number[], window: Window): Reads {
   const offsets = windowOffsets(spatial, window, positions);
-  const size = kernelSize(window);
-  // Beyond the border there is nothing.
-  const inside = Int32Array.from(offsets.keys()).filter((at) => (offsets[at] as number) >= 0);
-  return {
-    big: inside.map((at) => offsets[at] as number),
-    small: inside.map((at) => Math.floor(at / size)),
-    weight: inside.map((at) => at % size),
-  };
+  const [count, size] = [sizeOf(positions), kernelSize(window)];
+  const table = new Int32Array(offsets.length);
+  for (let k = 0; k < size; k++) {
+    for (let t = 0; t < count; t++) table[k * count + t] = offsets[t * size + k] as number;
+  }
+  return { table, count, size };
+}
+
+/** Whether each position reads just the element at its own place. */
+function isPointwise({ kernel, strides, before, after }: Window): boolean {
+  const all = (numbers: readonly number[], value: number) => numbers.every((number) => number === value);
+  return all(kernel, 1) && all(strides, 1) && all(before, 0) && all(after, 0);
 }
 
 /** Adds the products of two of the three sides to the third: Conv's result is the small side, ConvTranspose's the big one. */
@@ -39,22 +48,84 @@ export function addProducts(
   positions: readonly number[],
   window: Window,
 ): void {
-  const products = productsOf(spatial, positions, window);
-  const [plane, count, size] = [sizeOf(spatial), sizeOf(positions), kernelSize(window)];
-  const from = to === "big" ? "small" : "big";
-  const [result, data] = [sides[to], sides[from]];
-  const [at, of] = [products[to], products[from]];
+  const plane = sizeOf(spatial);
+  const reads = readsOf(spatial, positions, window);
+  const { count, size } = reads;
+  const rows = big * size;
+  const pointwise = isPointwise(window);
+  // For each group [small, big * size]; the other way [big * size, small].
+  const weights = { dims: [groups, small, rows], data: sides.weight };
+  const factors = to === "small" ? weights : transpose64(weights, [0, 2, 1]);
+  const width = pointwise ? count : Math.min(count, Math.max(16, Math.floor(blockSize / Math.max(rows, 1))));
+  const patches = new Float64Array(pointwise ? 0 : rows * width);
   for (let image = 0; image < images * groups; image++) {
-    for (let o = 0; o < small; o++) {
-      for (let i = 0; i < big; i++) {
-        const start = { big: (image * big + i) * plane, small: (image * small + o) * count };
-        const weight = (((image % groups) * small + o) * big + i) * size;
-        const [begin, first] = [start[to], start[from]];
-        for (let j = 0; j < at.length; j++) {
-          const place = begin + (at[j] as number);
-          const factor = sides.weight[weight + (products.weight[j] as number)] as number;
-          result[place] = (result[place] as number) + factor * (data[first + (of[j] as number)] as number);
-        }
+    const start = image * big * plane;
+    const factor: Matrix64 = {
+      data: factors.data,
+      at: (image % groups) * small * rows,
+      stride: to === "small" ? rows : small,
+    };
+    for (let first = 0; first < count; first += width) {
+      const columns = Math.min(width, count - first);
+      const outer: Matrix64 = { data: sides.small, at: image * small * count + first, stride: count };
+      const inner: Matrix64 = pointwise
+        ? { data: sides.big, at: start + first, stride: plane }
+        : { data: patches, at: 0, stride: columns };
+      if (to === "small") {
+        if (!pointwise) copyPatches(patches, sides.big, start, plane, big, reads, first, columns);
+        addProduct64(outer, factor, inner, [small, rows, columns]);
+      } else {
+        if (!pointwise) patches.fill(0);
+        addProduct64(inner, factor, outer, [rows, small, columns]);
+        if (!pointwise) addPatches(sides.big, patches, start, plane, big, reads, first, columns);
+      }
+    }
+  }
+}
+
+/** The elements under the window at `columns` positions from `first` on, `[big, size, columns]`; beyond the border 0. */
+function copyPatches(
+  patches: Float64Array,
+  data: Float64Array,
+  start: number,
+  plane: number,
+  big: number,
+  { table, count, size }: Reads,
+  first: number,
+  columns: number,
+): void {
+  let at = 0;
+  for (let i = 0; i < big; i++) {
+    const from = start + i * plane;
+    for (let k = 0; k < size; k++) {
+      const read = k * count + first;
+      for (let t = 0; t < columns; t++) {
+        const offset = table[read + t] as number;
+        patches[at++] = offset < 0 ? 0 : (data[from + offset] as number);
+      }
+    }
+  }
+}
+
+/** The other way: adds patches up where the window reads them. */
+function addPatches(
+  data: Float64Array,
+  patches: Float64Array,
+  start: number,
+  plane: number,
+  big: number,
+  { table, count, size }: Reads,
+  first: number,
+  columns: number,
+): void {
+  let at = 0;
+  for (let i = 0; i < big; i++) {
+    const from = start + i * plane;
+    for (let k = 0; k < size; k++) {
+      const read = k * count + first;
+      for (let t = 0; t < columns; t++, at++) {
+        const offset = table[read + t] as number;
+        if (offset >= 0) data[from + offset] = (data[from + offset] as number) + (patches[at] as number);
       }
     }
   }

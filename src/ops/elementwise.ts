@@ -1,8 +1,8 @@
 /** What all element-wise ops have in common: broadcasting, batching and the sample axis follow from it. */
 import type { Dim } from "../graph/dim.js";
-import type { Value } from "../graph/value.js";
+import type { Node, Value } from "../graph/value.js";
 import type { DType } from "../tensor.js";
-import { map64, zip64 } from "./array64.js";
+import { map64, type RowOfPairs, rowOf, zipRows64 } from "./array64.js";
 import type { Build } from "./build.js";
 import { broadcastSampleAxis, broadcastShape, requireInput } from "./checks.js";
 import type { Array64, DerivativeRule, OpDefinition } from "./definition.js";
@@ -65,6 +65,8 @@ export function binary(
   f: (x: number, y: number, node: Parameters<NonNullable<OpDefinition["evaluate"]>>[1]) => number,
   differentiate: DerivativeRule | "none",
   result?: DType,
+  /** The same, row by row: for the ops that most elements go through. */
+  row?: (node: Node) => RowOfPairs | undefined,
 ): OpDefinition {
   return {
     op,
@@ -72,7 +74,7 @@ export function binary(
       const inputs = [requireInput(call, 0), requireInput(call, 1)] as const;
       return [{ dtype: result ?? inputs[0].dtype, shape: broadcastShape(call, [inputs[0].shape, inputs[1].shape]) }];
     },
-    evaluate: ([x, y], node) => [zip64(x as Array64, y as Array64, (a, b) => f(a, b, node))],
+    evaluate: ([x, y], node) => [zipRows64(x as Array64, y as Array64, row?.(node) ?? rowOf((a, b) => f(a, b, node)))],
     differentiate,
     ...elementwise,
   };

@@ -16,6 +16,7 @@ import { letterDims } from "./contract.js";
 import type { Array64, Call, Contraction, OpDefinition, SampleAxis } from "./definition.js";
 
 import { einsum } from "./einsum.js";
+import { addProduct64 } from "./product64.js";
 import { productSteps } from "./steps.js";
 
 // MatMul
@@ -38,15 +39,12 @@ export function matmul64(a: Array64, b: Array64): Array64 {
     const l = leftBatch * rows * inner;
     const r = (rights.data[batch] as number) * inner * columns;
     const o = batch * rows * columns;
-    for (let m = 0; m < rows; m++) {
-      for (let k = 0; k < inner; k++) {
-        const x = left.data[l + m * inner + k] as number;
-        for (let p = 0; p < columns; p++) {
-          const at = o + m * columns + p;
-          result.data[at] = (result.data[at] as number) + x * (right.data[r + k * columns + p] as number);
-        }
-      }
-    }
+    addProduct64(
+      { data: result.data, at: o, stride: columns },
+      { data: left.data, at: l, stride: inner },
+      { data: right.data, at: r, stride: columns },
+      [rows, inner, columns],
+    );
   });
   const dims = [...lefts.dims, ...(a.dims.length === 1 ? [] : [rows]), ...(b.dims.length === 1 ? [] : [columns])];
   return array64(dims, result.data);

@@ -1,7 +1,7 @@
 /** Pad. */
 import { add, type Dim, factorOf, isBatch, type Shape, showShape } from "../graph/dim.js";
 import { constantOf, type Node, type Value, type ValueType } from "../graph/value.js";
-import { stridesOf } from "./array64.js";
+import { sizeOf } from "../tensor.js";
 import type { Build } from "./build.js";
 import {
   apartFrom,
@@ -156,17 +156,26 @@ export const pad: OpDefinition = {
     const input = x as Array64;
     const padding = paddingOf(node);
     const sources = input.dims.map((size, axis) => sourcesOf(padding, axis, size));
-    const strides = stridesOf(input.dims);
-    const offsets = sources.reduce<number[]>(
-      (outer, along, axis) =>
-        outer.flatMap((offset) =>
-          along.map((at) => (offset < 0 || at < 0 ? -1 : offset + at * (strides[axis] as number))),
-        ),
-      [0],
-    );
-    const filling = value?.data[0] ?? 0;
-    const data = Float64Array.from(offsets, (offset) => (offset < 0 ? filling : (input.data[offset] as number)));
-    return [{ dims: sources.map((along) => along.length), data }];
+    const dims = sources.map((along) => along.length);
+    const rows = sources
+      .slice(0, -1)
+      .reduce<number[]>(
+        (outer, along, axis) =>
+          outer.flatMap((row) => along.map((at) => (row < 0 || at < 0 ? -1 : row * (input.dims[axis] as number) + at))),
+        [0],
+      );
+    const along = sources.at(-1) ?? [0];
+    const size = input.dims.at(-1) ?? 1;
+    const data = new Float64Array(sizeOf(dims)).fill(value?.data[0] ?? 0);
+    for (const [index, row] of rows.entries()) {
+      if (row < 0) continue;
+      const [to, from] = [index * along.length, row * size];
+      for (let k = 0; k < along.length; k++) {
+        const at = along[k] as number;
+        if (at >= 0) data[to + k] = input.data[from + at] as number;
+      }
+    }
+    return [{ dims, data }];
   },
   differentiate: (node, [dy], build, wanted) => differentiatePad(node, dy as Value, build, wanted),
   batch: (node, [x, , value], batched, build) => {

@@ -132,10 +132,20 @@ function countOf(node: Node, x: Value, axes: readonly number[]): number {
   return sizeOf(dims.map(factorOf));
 }
 
-const total = (elements: Float64Array) => elements.reduce((sum, x) => sum + x, 0);
+function total(elements: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < elements.length; i++) sum += elements[i] as number;
+  return sum;
+}
+
 const greatest = (elements: Float64Array) => elements.reduce((most, x) => Math.max(most, x), Number.NEGATIVE_INFINITY);
 const least = (elements: Float64Array) => elements.reduce((most, x) => Math.min(most, x), Number.POSITIVE_INFINITY);
-const squares = (elements: Float64Array) => elements.reduce((sum, x) => sum + x * x, 0);
+
+function squares(elements: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < elements.length; i++) sum += (elements[i] as number) ** 2;
+  return sum;
+}
 
 function logSumExp(elements: Float64Array): number {
   const most = greatest(elements);

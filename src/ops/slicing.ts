@@ -1,7 +1,7 @@
 /** Slice, Pad, Trilu, DepthToSpace, SpaceToDepth. */
 import { type Dim, factorOf, isBatch, sameDim, showShape } from "../graph/dim.js";
 import { dimsValue, type Node, type Value, type ValueType } from "../graph/value.js";
-import { stridesOf, walk, zeros64 } from "./array64.js";
+import { array64, read64, stridesOf } from "./array64.js";
 import type { Build } from "./build.js";
 import {
   apartFrom,
@@ -198,16 +198,7 @@ const slice: OpDefinition = {
       result[cut.axis] = bind(cut.size);
       strides[cut.axis] = (strides[cut.axis] as number) * cut.step;
     }
-    const output = zeros64(result);
-    walk(
-      result,
-      strides,
-      (position, offset) => {
-        output.data[position] = input.data[offset] as number;
-      },
-      from,
-    );
-    return [output];
+    return [array64(result, read64(input.data, result, strides, from))];
   },
   differentiate: (node, [dy], build) => {
     const { shape } = node.inputs[0] as Value;

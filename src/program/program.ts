@@ -2,11 +2,11 @@ import { frugalOrder } from "../emit/order.js";
 import { PergradError } from "../errors.js";
 import { bindShape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
-import { writeFileSafely } from "../io/atomic.js";
 import type { Model } from "../model.js";
 import { type ModelOptions, model as modelOf } from "../nn/model.js";
 import type { Module } from "../nn/module.js";
-import { encodeModel } from "../onnx/encode.js";
+import { type EncodableProgram, encodeModel } from "../onnx/encode.js";
+import { requireWithin, type SaveOptions, writeModel } from "../onnx/write.js";
 import { factors as factorsOfOthers } from "../plan/cross.js";
 import { explainPlan, totalsOf } from "../plan/explain.js";
 import type { Plan } from "../plan/planner.js";
@@ -106,8 +106,8 @@ export class Program<W extends Wants> {
       const { handover, order } = emitted;
       const bytes = encodeModel({ inputs: inputsOf(emitted), outputs: handover.outputs, order });
       const threads = options.threads === undefined ? {} : { threads: options.threads };
-      // Within a budget no memory is kept in reserve.
-      const session = await load(bytes, { ...threads, reserve: options.memoryBudget === undefined }, options.workers);
+      const reserve = options.memoryBudget === undefined && weightsOf(objective.model) < largeWeights;
+      const session = await load(bytes, { ...threads, reserve }, options.workers);
       return new Program(objective, options, plan, emitted, session, others);
     } catch (error) {
       await releaseAll(others);
@@ -225,19 +225,31 @@ export class Program<W extends Wants> {
     return this.#emitted.handover.finish(await this.#session.run(own), samples);
   }
 
-  /** The program as an ONNX model: inputs and results as tensors, parameters stored inside. */
+  /**
+   * The program as an ONNX model: inputs and results as tensors, parameters stored inside. Throws TOO_LARGE where these
+   * take more than an ONNX file holds; `save` then puts them into a file beside it.
+   */
   encode(): Uint8Array {
+    const program = this.#encodable();
+    requireWithin(program);
+    return encodeModel(program);
+  }
+
+  #encodable(): EncodableProgram {
     const { inputs, parameters, outputs } = this.#emitted;
     const { order } = frugalOrder(outputs.map(({ value }) => value));
     const values = Object.fromEntries(
       parameters.map((parameter) => [parameter.name, parameterValue(this.#objective.model, parameter)]),
     );
-    return encodeModel({ inputs: [...inputs, ...ownInputs(this.#emitted)], outputs, order, parameters: values });
+    return { inputs: [...inputs, ...ownInputs(this.#emitted)], outputs, order, parameters: values };
   }
 
-  /** Writes `encode()` to a file, which runs wherever ONNX does. Throws FILE_UNWRITABLE. */
-  async save(path: string): Promise<void> {
-    await writeFileSafely(path, this.encode());
+  /**
+   * Writes the program to a file, which runs wherever ONNX does; parameters that are too large for one go into a second
+   * file beside it, named after it and ending in ".data". Throws FILE_UNWRITABLE, INVALID_ARGUMENT.
+   */
+  async save(path: string, options: SaveOptions = {}): Promise<void> {
+    await writeModel(this.#encodable(), path, options);
   }
 
   /** What was chosen for each parameter and why: data, and as text a table. */
@@ -345,6 +357,16 @@ function ownOptions<O extends RunOptions>(options: O): O {
     ...(vectors ? { vectors: each(vectors) } : {}),
     ...(others ? { others: each(others) } : {}),
   };
+}
+
+/**
+ * Of a model with more bytes of weights than this, as within a budget, the runtime keeps no memory in reserve: the
+ * reserve would be as large again as what a run needs, and the time that it saves does not count beside such products.
+ */
+const largeWeights = 2 ** 28;
+
+function weightsOf({ parameters }: Model): number {
+  return Object.values(parameters).reduce((sum, { data }) => sum + data.byteLength, 0);
 }
 
 async function load(bytes: Uint8Array, options: RuntimeOptions, workers: Workers | boolean = false): Promise<Session> {
