@@ -2,12 +2,13 @@
 import type { GraphProto, NodeProto } from "onnx-buf";
 import { PergradError } from "../errors.js";
 import { type BatchMultiple, isBatch, N } from "../graph/dim.js";
-import { constantValue, type Value } from "../graph/value.js";
+import { constantValue, nodeOf, type Value } from "../graph/value.js";
 import { interaction, requireInput, unsupported } from "../ops/checks.js";
 import type { Call } from "../ops/definition.js";
 import type { BatchOver, Decoder } from "./decoder.js";
 import { bindOutputs, type FileNode, readNode } from "./file-node.js";
 import { describeProto, invalidModel } from "./proto.js";
+import { sameFunction } from "./same-function.js";
 import { decodeSampleLoop } from "./sample-loop.js";
 import { Scope } from "./scope.js";
 import { type Item, isTensor } from "./sequence.js";
@@ -31,13 +32,31 @@ function knownElement(decoder: Decoder, call: Call, index: number, what: string)
 
 /** The branch that the condition says takes the node's place. */
 export function decodeIf(decoder: Decoder, proto: NodeProto, scope: Scope): void {
-  const condition = knownElement(decoder, readNode(proto, scope), 0, "condition");
-  const branch = subgraph(proto, condition ? "then_branch" : "else_branch");
-  const structure = decoder.structureOf(branch, scope);
+  const call = readNode(proto, scope);
+  if (decoder.indices.isLastStep(requireInput(call, 0))) {
+    bindOutputs(proto, ofAnyStep(decoder, call, proto, scope), scope);
+    return;
+  }
+  const condition = knownElement(decoder, call, 0, "condition");
+  bindOutputs(proto, branchOf(decoder, proto, scope, condition ? "then_branch" : "else_branch"), scope);
+}
+
+function branchOf(decoder: Decoder, proto: NodeProto, scope: Scope, name: string): (() => Item)[] {
+  const structure = decoder.structureOf(subgraph(proto, name), scope);
   const inner = new Scope(scope);
   decoder.context.initializers.read(structure, inner);
   decoder.decodeNodes(structure, inner);
-  bindOutputs(proto, resultsOf(structure, inner), scope);
+  return resultsOf(structure, inner);
+}
+
+/** In the last step of a loop over the samples a branch of its own may run, if it gives what the other one does. */
+function ofAnyStep(decoder: Decoder, call: Call, proto: NodeProto, scope: Scope): (() => Item)[] {
+  const last = decoder.indices.lastStep(() => branchOf(decoder, proto, scope, "then_branch").map((item) => item()));
+  return branchOf(decoder, proto, scope, "else_branch").map((result, k) => () => {
+    const [item, other] = [result(), last[k]];
+    if (other && isTensor(item) && isTensor(other) && sameFunction(item, other)) return item;
+    throw interaction(call, "computes something else for the last sample");
+  });
 }
 
 function resultsOf({ outputs }: Structure, scope: Scope): (() => Item)[] {
@@ -58,25 +77,37 @@ export function decodeLoop(decoder: Decoder, proto: NodeProto, scope: Scope): vo
   const carried = proto.input.slice(2).map((name) => () => scope.item(name));
   const [trips] = call.inputs[0]?.known ?? [];
   const { batchOver, fixed } = decoder.context;
-  const overSamples = (rows: BatchMultiple, batch: BatchOver, guessed = false) => {
+  const overSamples = (rows: BatchMultiple, batch: BatchOver, how: { guessed?: boolean; counted?: boolean } = {}) => {
     const items = carried.map((item) => item());
-    const loop = { proto, call, structure, carried: items, rows, guessed };
+    const loop = { proto, call, structure, carried: items, rows, guessed: false, counted: false, ...how };
     decodeSampleLoop(decoder, loop, { constants, scope, batchOver: batch });
   };
   if (batchOver && isBatch(trips)) {
     overSamples(trips, batchOver);
     return;
   }
+  const counted = call.inputs[0] ? undefined : countedRows(call.inputs[1]);
+  if (batchOver && counted) {
+    overSamples(counted, batchOver, { counted: true });
+    return;
+  }
   // As many steps as the file has samples: one for each of them, or only as many by chance.
   if (batchOver && trips !== undefined && trips === fixed) {
     try {
-      overSamples(N, batchOver, true);
+      overSamples(N, batchOver, { guessed: true });
       return;
     } catch (error) {
       if (!(error instanceof PergradError)) throw error;
     }
   }
   unroll(decoder, { proto, call, structure, carried }, constants, scope);
+}
+
+/** How many samples a loop counts that begins where 0 is less than their number. */
+function countedRows(condition: Value | null | undefined): BatchMultiple | undefined {
+  const node = condition ? nodeOf(condition) : undefined;
+  const [from, to] = node?.op === "Less" ? node.inputs.map((input) => input?.known?.[0]) : [];
+  return from === 0 && isBatch(to) ? to : undefined;
 }
 
 interface KnownLoop {

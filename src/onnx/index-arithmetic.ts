@@ -1,44 +1,74 @@
 /**
- * Integers that are known but for the number of samples, or for the step of a loop over the samples: where each
- * sample's rows begin and end. They tell that a step reads nothing but its own sample's rows.
+ * Follows integers that are known but for the number of samples, or for the step of a loop over the samples: where
+ * each sample's rows begin and end. They tell that a step reads nothing but its own sample's rows.
  */
 import { PergradError } from "../errors.js";
-import { add, type BatchMultiple, type Dim, divide, isBatch, multiply, N, sameDim } from "../graph/dim.js";
+import { type BatchMultiple, type Dim, divide, isBatch, N } from "../graph/dim.js";
 import { constantValue, dimsValue, leaf, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import type { Build } from "../ops/build.js";
 import { intAttribute, normalAxis, unknownShape } from "../ops/checks.js";
+import {
+  type Affine,
+  affineOfDim,
+  combined,
+  elementOf,
+  extended,
+  inLastStep,
+  isConstant,
+  numberOf,
+  oneDim,
+  type Progression,
+  rangeOf,
+  shifted,
+  tailOf,
+} from "./affine.js";
 import type { FileNode } from "./file-node.js";
-
-/** start + step * k, for k from 0 to `rows` + `more` - 1. */
-interface Progression {
-  readonly start: number;
-  readonly step: number;
-  readonly rows: BatchMultiple;
-  readonly more: number;
-}
-
-/** scale * s + offset, of one element, where s is the number of a step. */
-interface StepIndex {
-  readonly scale: number;
-  readonly offset: number;
-}
 
 /** The steps of a loop, one for each of `rows`. */
 export interface Steps {
   readonly rows: BatchMultiple;
   /** The number of the step: an int64 scalar. */
   readonly index: Value;
-  /** What a step reads of a tensor of all samples, and those parts of all steps, stacked: `[rows, ...]`. */
-  readonly parts: Map<Value, Value>;
+  readonly parts: Parts;
+}
+
+/** What a step reads of tensors of all samples, and those parts of all steps, stacked: `[rows, ...]`. */
+export class Parts {
+  readonly stacked = new Map<Value, Value>();
+  readonly #known = new Map<string, Value>();
+  readonly #numbers = new Map<Value, number>();
+
+  /** What each step reads of `stacked`. */
+  of(stacked: Value): Value {
+    const { dtype, shape, name } = stacked;
+    const part = leaf(name, { dtype, shape: shape.slice(1) }, { kind: "input" });
+    this.stacked.set(part, stacked);
+    return part;
+  }
+
+  /** The same part where the same rows were read before. */
+  rows(data: Value, place: readonly number[], make: () => Value): Value {
+    const number = this.#numbers.get(data) ?? this.#numbers.size;
+    this.#numbers.set(data, number);
+    const key = [number, ...place].join();
+    const part = this.#known.get(key) ?? this.of(make());
+    this.#known.set(key, part);
+    return part;
+  }
 }
 
 export class IndexArithmetic {
   readonly #progressions = new Map<Value, Progression>();
   /** Progressions whose number of elements no shape states, such as N + 1. */
   readonly #shapeless = new Set<Value>();
-  readonly #stepIndices = new Map<Value, StepIndex>();
+  readonly #affine = new Map<Value, Affine>();
+  /** Conditions that hold in the last step only. */
+  readonly #last = new Set<Value>();
+  /** Conditions that the number of a step is below one of the samples. */
+  readonly #below = new Map<Value, { readonly index: Affine; readonly limit: BatchMultiple }>();
   readonly #steps: Steps[] = [];
+  #inLastStep = false;
 
   /** @param fixed the number of samples that the file was written for, where it fixes one */
   constructor(
@@ -49,7 +79,7 @@ export class IndexArithmetic {
   /** What `body` gives, in which `steps.index` counts the steps of a loop. */
   within<T>(steps: Steps, body: () => T): T {
     this.#steps.push(steps);
-    this.#stepIndices.set(steps.index, { scale: 1, offset: 0 });
+    this.#affine.set(steps.index, { steps: 1, samples: 0, offset: 0 });
     try {
       return body();
     } finally {
@@ -57,25 +87,54 @@ export class IndexArithmetic {
     }
   }
 
+  /** What `branch` gives, which runs in the last step only. */
+  lastStep<T>(branch: () => T): T {
+    const before = this.#inLastStep;
+    this.#inLastStep = true;
+    try {
+      return branch();
+    } finally {
+      this.#inLastStep = before;
+    }
+  }
+
+  /** What is known of an integer in the innermost loop. */
+  indexOf(value: Value): Affine | undefined {
+    return this.#affineOf(value);
+  }
+
+  /** Whether a condition holds in the last step of the innermost loop, and in no other. */
+  isLastStep(condition: Value): boolean {
+    return this.#steps.length > 0 && this.#last.has(condition);
+  }
+
+  /** The number of the step that a condition compares, and what it must stay below. */
+  boundOf(condition: Value): { readonly index: Affine; readonly limit: BatchMultiple } | undefined {
+    return this.#below.get(condition);
+  }
+
   /** The outputs of a node of the file: those that `make` gives, unless the node picks a step's own rows. */
   follow(node: FileNode, make: () => readonly Value[]): readonly Value[] {
     if (node.domain !== "") return make();
     const part = this.#ownPart(node);
     if (part) return [part];
+    const settled = this.#comparison(node);
+    if (settled !== undefined) return [boolean(settled, node)];
+    const index = this.#index(node);
+    if (index && this.#steps.length > 0 && isConstant(index) && integers.has(node.op)) return [int(index.offset, node)];
     const progression = this.#progression(node);
-    const outputs = progression ? [this.#made(node, progression, make)] : this.#plain(node, make);
-    const index = this.#stepIndex(node);
-    if (index && outputs[0]) this.#stepIndices.set(outputs[0], index);
+    const outputs = progression ? [this.#made(node, progression, make)] : this.#plain(node, index, make);
+    if (index && outputs[0]) this.#affine.set(outputs[0], index);
+    if (outputs[0]) this.#condition(node, outputs[0]);
     return outputs;
   }
 
-  #plain(node: FileNode, make: () => readonly Value[]): readonly Value[] {
+  #plain(node: FileNode, index: Affine | undefined, make: () => readonly Value[]): readonly Value[] {
     const shapeless = node.inputs.find((input) => input && this.#shapeless.has(input));
     if (!shapeless) return make();
     const { rows, more } = this.#progressions.get(shapeless) as Progression;
     if (node.op === "Shape" && more === 0 && Object.keys(node.attributes).length === 0) return [dimsValue([rows])];
-    const gathered = node.op === "Gather" && this.#stepIndex(node);
-    if (gathered) return [this.#asTensor(gathered)];
+    if (index && index.samples === 0) return [this.#asTensor(index, node.op === "Slice" ? [1] : [])];
     throw unknownShape(node, `its input "${shapeless.name}" has a length that is no multiple of the number of samples`);
   }
 
@@ -105,16 +164,16 @@ export class IndexArithmetic {
   /** The elements themselves, where there is one for each row. */
   #range({ start, step, rows }: Progression): Value {
     const { build } = this;
-    const counted = build.op("Range", [int(0), dimsValue([rows], true), int(1)]);
-    const scaled = step === 1 ? counted : build.mul(counted, int(step));
-    return start === 0 ? scaled : build.add(scaled, int(start));
+    const counted = build.op("Range", [scalar(0), dimsValue([rows], true), scalar(1)]);
+    const scaled = step === 1 ? counted : build.mul(counted, scalar(step));
+    return start === 0 ? scaled : build.add(scaled, scalar(start));
   }
 
-  #asTensor({ scale, offset }: StepIndex): Value {
+  #asTensor({ steps, offset }: Affine, shape: readonly number[]): Value {
     const { build } = this;
     const { index } = this.#steps.at(-1) as Steps;
-    const scaled = scale === 1 ? index : build.mul(index, int(scale));
-    return offset === 0 ? scaled : build.add(scaled, int(offset));
+    const scaled = steps === 1 ? index : build.mul(index, scalar(steps));
+    return build.reshape(offset === 0 ? scaled : build.add(scaled, scalar(offset)), shape);
   }
 
   #progression(node: FileNode): Progression | undefined {
@@ -144,59 +203,75 @@ export class IndexArithmetic {
     const place = inputs.findIndex((input) => input && this.#progressions.has(input));
     const given = inputs[place] && this.#progressions.get(inputs[place]);
     const by = numberOf(inputs[1 - place]);
-    if (!given || by === undefined || (op === "Sub" && place === 1)) return undefined;
-    const scale = op === "Mul" ? by : 1;
-    const offset = op === "Mul" ? 0 : op === "Sub" ? -by : by;
-    return { ...given, start: given.start * scale + offset, step: given.step * scale };
+    return given && by !== undefined && !(op === "Sub" && place === 1) ? shifted(given, op, by) : undefined;
   }
 
-  #stepIndex(node: FileNode): StepIndex | undefined {
-    if (this.#steps.length === 0) return undefined;
+  /** One integer. In a branch that runs in the last step only, N is the number of the step and one. */
+  #affineOf(value: Value | null | undefined): Affine | undefined {
+    const dim = oneDim(value);
+    const found = dim === undefined ? value && this.#affine.get(value) : affineOfDim(dim);
+    const steps = this.#steps.at(-1);
+    return found && steps && this.#inLastStep ? inLastStep(found, steps.rows) : (found ?? undefined);
+  }
+
+  #index(node: FileNode): Affine | undefined {
     const [first, second] = node.inputs;
-    const given = first ? this.#stepIndices.get(first) : undefined;
+    const steps = this.#steps.at(-1);
     switch (node.op) {
-      case "Gather":
-        return this.#elementAt(first, second);
+      case "CastLike":
+        return second?.dtype === "int64" ? this.#affineOf(first) : undefined;
       case "Cast":
       case "Identity":
       case "Squeeze":
       case "Unsqueeze":
       case "Reshape":
-        return given;
+        return this.#affineOf(first);
       case "Add":
       case "Sub":
-      case "Mul":
-        return this.#combined(node);
+      case "Mul": {
+        const [a, b] = [this.#affineOf(first), this.#affineOf(second)];
+        return a && b ? combined(node.op, a, b) : undefined;
+      }
+      case "Gather": {
+        const [list, at] = [first ? this.#progressionOf(first) : undefined, this.#affineOf(second)];
+        return list && at && steps ? elementOf(list, at, steps.rows) : undefined;
+      }
+      case "Slice":
+        return this.#oneElement(node);
       default:
         return undefined;
     }
   }
 
-  #elementAt(list: Value | null | undefined, at: Value | null | undefined): StepIndex | undefined {
-    const progression = list ? this.#progressionOf(list) : undefined;
-    const index = at ? this.#stepIndices.get(at) : undefined;
+  /** A Slice that takes the one element of a list that belongs to a step. */
+  #oneElement({ inputs }: FileNode): Affine | undefined {
+    const [data, starts, ends] = inputs;
+    const list = data ? this.#progressionOf(data) : undefined;
+    const [start, end] = [this.#affineOf(starts), this.#affineOf(ends)];
     const steps = this.#steps.at(-1);
-    if (!progression || !index || !steps || index.scale !== 1) return undefined;
-    // There is one element for each step, and `more` beyond.
-    const inside = sameDim(progression.rows, steps.rows) && index.offset >= 0 && index.offset <= progression.more;
-    if (!inside) return undefined;
-    return { scale: progression.step, offset: progression.start + progression.step * index.offset };
+    if (!list || !start || !end || !steps || start.steps !== end.steps || end.offset - start.offset !== 1)
+      return undefined;
+    return elementOf(list, start, steps.rows);
   }
 
-  #combined({ op, inputs }: FileNode): StepIndex | undefined {
-    const [a, b] = inputs.map((input): StepIndex | undefined => {
-      const number = numberOf(input);
-      if (number !== undefined) return { scale: 0, offset: number };
-      return input ? this.#stepIndices.get(input) : undefined;
-    });
-    if (!a || !b) return undefined;
-    if (op === "Mul") {
-      const [fixed, other] = a.scale === 0 ? [a, b] : [b, a];
-      if (fixed.scale !== 0) return undefined;
-      return { scale: other.scale * fixed.offset, offset: other.offset * fixed.offset };
-    }
-    const sign = op === "Sub" ? -1 : 1;
-    return { scale: a.scale + sign * b.scale, offset: a.offset + sign * b.offset };
+  /** What a comparison of two integers gives, where it is the same in every step and for every number of samples. */
+  #comparison({ op, inputs }: FileNode): boolean | undefined {
+    const compare = comparisons[op];
+    const [a, b] = [this.#affineOf(inputs[0]), this.#affineOf(inputs[1])];
+    if (!compare || !a || !b || this.#steps.length === 0) return undefined;
+    const difference = combined("Sub", a, b);
+    return difference && isConstant(difference) ? compare(difference.offset) : undefined;
+  }
+
+  /** Remembers conditions on the number of a step. */
+  #condition({ op, inputs }: FileNode, value: Value): void {
+    const steps = this.#steps.at(-1);
+    const [a, b] = [this.#affineOf(inputs[0]), this.#affineOf(inputs[1])];
+    if (!steps || !a || !b) return;
+    const own = a.samples === 0 && a.steps === 1;
+    const all = b.steps === 0 && b.samples === steps.rows.perSample;
+    if (op === "Equal" && own && all && a.offset === 0 && b.offset === -1) this.#last.add(value);
+    if (op === "Less" && own && all && b.offset === 0) this.#below.set(value, { index: a, limit: steps.rows });
   }
 
   /** What a Gather or a Slice takes of a tensor, where that is the step's own rows. */
@@ -210,59 +285,62 @@ export class IndexArithmetic {
 
   #ownRow(node: FileNode, data: Value, steps: Steps): Value | undefined {
     const at = node.inputs[1];
-    const index = at ? this.#stepIndices.get(at) : undefined;
+    const index = this.#affineOf(at);
     if (!at || !index || data.shape.length === 0) return undefined;
     const axis = normalAxis(node, intAttribute(node, "axis", 0), data.shape.length);
-    const rows = this.#rowsOf(data, axis, index, 1, steps);
-    if (!rows) return undefined;
+    const row = this.#rowsOf(data, axis, index, 1, steps);
+    if (!row) return undefined;
     const { build } = this;
-    const part = build.squeeze(rows, [axis + 1]);
-    const places = at.shape.map((_, k) => axis + 1 + k);
-    return partOf(steps, places.length === 0 ? part : build.unsqueeze(part, places));
+    const places = at.shape.map((_, k) => axis + k);
+    const one = build.squeeze(row, [axis]);
+    return places.length === 0 ? one : build.unsqueeze(one, places);
   }
 
   #ownRows(node: FileNode, data: Value, steps: Steps): Value | undefined {
     const [, starts, ends, axes, strides] = node.inputs;
-    const [start, end] = [starts, ends].map((value) => (value ? this.#stepIndices.get(value) : undefined));
-    const [axis, more] = axes ? (axes.known ?? []) : [0];
-    if (!start || !end || axis === undefined || isBatch(axis) || more !== undefined) return undefined;
-    if (starts?.shape.length !== 1 || starts.shape[0] !== 1) return undefined;
-    if (strides && numberOf(strides) !== 1) return undefined;
-    if (start.scale !== end.scale) return undefined;
-    const rows = this.#rowsOf(data, normalAxis(node, axis, data.shape.length), start, end.offset - start.offset, steps);
-    return rows && partOf(steps, rows);
+    const [start, end] = [this.#affineOf(starts), this.#affineOf(ends)];
+    const axis = axes ? numberOf(axes) : 0;
+    if (!start || !end || axis === undefined || start.steps !== end.steps || end.samples !== 0) return undefined;
+    if (starts?.shape.length !== 1 || (strides && numberOf(strides) !== 1)) return undefined;
+    return this.#rowsOf(data, normalAxis(node, axis, data.shape.length), start, end.offset - start.offset, steps);
   }
 
   /**
-   * `[rows, ...]`: for each step, `count` rows of `data` along an axis, from `index` on. Undefined where these are
-   * not the step's own, or where the data differs from step to step already.
+   * `count` rows of `data` along an axis, from `index` on. Undefined where these are not the step's own, or where
+   * the data differs from step to step already.
    */
-  #rowsOf(data: Value, axis: number, index: StepIndex, count: number, steps: Steps): Value | undefined {
+  #rowsOf(data: Value, axis: number, index: Affine, count: number, steps: Steps): Value | undefined {
     const size = data.shape[axis] as Dim;
     const each = divide(size, steps.rows);
-    if (each === undefined || isBatch(each) || !isBatch(size) || index.scale !== each) return undefined;
-    if (index.offset < 0 || count < 0 || index.offset + count > each || this.#dependsOn(data, steps)) return undefined;
-    const { build } = this;
-    const { shape } = data;
-    const split = build.reshape(data, [...shape.slice(0, axis), steps.rows, each, ...shape.slice(axis + 1)]);
-    const first = build.moveAxis(split, axis, 0);
-    const whole = index.offset === 0 && count === each;
-    return whole ? first : build.slice(first, axis + 1, index.offset, index.offset + count);
+    if (each === undefined || isBatch(each) || !isBatch(size)) return undefined;
+    const own = index.steps === each && index.samples === 0 && index.offset >= 0 && index.offset + count <= each;
+    if (!own || count < 0 || this.#dependsOn(data, steps)) return undefined;
+    return steps.parts.rows(data, [axis, index.offset, count], () => {
+      const { build } = this;
+      const { shape } = data;
+      const split = build.reshape(data, [...shape.slice(0, axis), steps.rows, each, ...shape.slice(axis + 1)]);
+      const first = build.moveAxis(split, axis, 0);
+      return count === each ? first : build.slice(first, axis + 1, index.offset, index.offset + count);
+    });
   }
 
   #dependsOn(data: Value, { index, parts }: Steps): boolean {
-    const own = (value: Value) => value === index || parts.has(value);
+    const own = (value: Value) => value === index || parts.stacked.has(value);
     return own(data) || nodesBefore([data]).some(({ inputs }) => inputs.some((input) => input !== null && own(input)));
   }
 }
 
-/** What each step reads of `stacked`: `[rows, ...]`. */
-export function partOf({ parts }: Steps, stacked: Value): Value {
-  const { dtype, shape, name } = stacked;
-  const part = leaf(name, { dtype, shape: shape.slice(1) }, { kind: "input" });
-  parts.set(part, stacked);
-  return part;
-}
+/** Operators whose result is an integer. */
+const integers = new Set(["Add", "CastLike", "Mul", "Sub"]);
+
+/** By the difference of the two sides. */
+const comparisons: Readonly<Record<string, (difference: number) => boolean>> = {
+  Equal: (difference) => difference === 0,
+  Greater: (difference) => difference > 0,
+  GreaterOrEqual: (difference) => difference >= 0,
+  Less: (difference) => difference < 0,
+  LessOrEqual: (difference) => difference <= 0,
+};
 
 /** The one output, or null where no shape states its length. */
 function representable(make: () => readonly Value[]): Value | null {
@@ -274,43 +352,20 @@ function representable(make: () => readonly Value[]): Value | null {
   }
 }
 
-function int(value: number): Value {
+/** One element, of the rank that a node's inputs broadcast to. */
+function onesOf({ inputs }: FileNode): number[] {
+  return Array<number>(Math.max(...inputs.map((input) => input?.shape.length ?? 0))).fill(1);
+}
+
+function scalar(value: number): Value {
   return constantValue({ dtype: "int64", dims: [], data: BigInt64Array.of(BigInt(value)) });
 }
 
-/** One plain integer. */
-function numberOf(value: Value | null | undefined): number | undefined {
-  const [element, more] = value?.known ?? [];
-  return element === undefined || isBatch(element) || more !== undefined ? undefined : element;
+function int(value: number, node: FileNode): Value {
+  const dims = node.op === "CastLike" ? (node.inputs[0]?.shape ?? []).map(() => 1) : onesOf(node);
+  return constantValue({ dtype: "int64", dims, data: BigInt64Array.of(BigInt(value)) });
 }
 
-function oneDim(value: Value | null | undefined): Dim | undefined {
-  const [element, more] = value?.known ?? [];
-  return more === undefined ? element : undefined;
-}
-
-function rangeOf({ inputs }: FileNode): Progression | undefined {
-  const [start, limit, step] = [numberOf(inputs[0]), oneDim(inputs[1]), numberOf(inputs[2])];
-  if (start === undefined || step === undefined || !isBatch(limit) || step < 1) return undefined;
-  if (start !== 0) return undefined;
-  const rows = divide(limit, step);
-  return isBatch(rows) ? { start, step, rows, more: 0 } : undefined;
-}
-
-/** With one more element at the end, which goes on as before. */
-function extended(list: Progression, element: Value): Progression | undefined {
-  const next = multiply(list.rows, list.step);
-  const end = next && add(next, list.start + list.step * list.more);
-  const given = oneDim(element);
-  const fits = end !== undefined && given !== undefined && sameDim(given, end);
-  return fits && element.shape.length === 1 ? { ...list, more: list.more + 1 } : undefined;
-}
-
-/** Without its first elements. */
-function tailOf(list: Progression, { inputs }: FileNode): Progression | undefined {
-  const [, starts, ends, , strides] = inputs;
-  const [from, to, step] = [numberOf(starts), numberOf(ends), strides ? numberOf(strides) : 1];
-  if (from === undefined || from < 0 || to === undefined || to < 2 ** 31 - 1 || step !== 1) return undefined;
-  if (from > list.more) return undefined;
-  return { ...list, start: list.start + list.step * from, more: list.more - from };
+function boolean(value: boolean, node: FileNode): Value {
+  return constantValue({ dtype: "bool", dims: onesOf(node), data: Uint8Array.of(Number(value)) });
 }

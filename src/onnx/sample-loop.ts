@@ -9,9 +9,10 @@ import { dependentsOf, nodesBefore, presentInputs } from "../graph/walk.js";
 import type { Build } from "../ops/build.js";
 import { interaction } from "../ops/checks.js";
 import type { Call } from "../ops/definition.js";
+import type { Affine } from "./affine.js";
 import type { BatchOver, Decoder } from "./decoder.js";
 import { bindOutputs } from "./file-node.js";
-import { partOf, type Steps } from "./index-arithmetic.js";
+import { Parts, type Steps } from "./index-arithmetic.js";
 import { describeProto, invalidModel } from "./proto.js";
 import { Scope } from "./scope.js";
 import { GrowingSequence, type Item, isTensor, Sequence, StackedSequence } from "./sequence.js";
@@ -27,6 +28,8 @@ export interface SampleLoop {
   readonly rows: BatchMultiple;
   /** The file fixes the trip count: that it is the number of samples shows in steps that read their own rows only. */
   readonly guessed: boolean;
+  /** There is no trip count: the loop counts its steps itself, from 0, as long as they are fewer than `rows`. */
+  readonly counted: boolean;
 }
 
 interface Around {
@@ -42,7 +45,7 @@ export function decodeSampleLoop(decoder: Decoder, loop: SampleLoop, around: Aro
   const { build } = decoder.context;
   const { proto, structure, carried, rows } = loop;
   const steps = stepsOver(rows);
-  const before = carried.map(asInStep);
+  const before = carried.map((item) => (loop.counted && isZero(item) ? steps.index : asInStep(item)));
   const inner = new Scope(constants);
   const given: Item[] = [steps.index, trueScalar(), ...before];
   structure.inputs.forEach(({ name }, k) => {
@@ -50,17 +53,18 @@ export function decodeSampleLoop(decoder: Decoder, loop: SampleLoop, around: Aro
     if (!item) throw invalidModel(`The body of ${describeProto(proto)} has more inputs than its loop hands it`);
     inner.set(name, item);
   });
-  decoder.indices.within(steps, () => decoder.decodeNodes(structure, inner));
   const [condition, ...names] = structure.outputs;
-  const goesOn = condition === undefined ? undefined : inner.get(condition).known?.[0];
-  const begins = loop.call.inputs[1] ? loop.call.inputs[1].known?.[0] : 1;
-  if (goesOn !== 1 || begins !== 1) throw interaction(loop.call, "stops at a sample that the samples before it decide");
+  decoder.indices.within(steps, () => {
+    decoder.decodeNodes(structure, inner);
+    if (condition === undefined || !goesOn(decoder, loop, inner.get(condition)))
+      throw interaction(loop.call, "stops at a sample that the samples before it decide");
+  });
   const all = (own: Value) => {
     if (loop.guessed && !readsOwnRows(steps, own))
       throw interaction(loop.call, "reads more than its own sample's rows");
     return overAll(build, batchOver, steps, own);
   };
-  const states = before.map((item, k) => () => handedOn(loop, all, item, inner.item(names[k] ?? "")));
+  const states = before.map((item, k) => () => handedOn(decoder, loop, all, item, inner.item(names[k] ?? "")));
   const stacked = names.slice(before.length).map((name) => () => all(inner.get(name)));
   const results = [...states, ...stacked];
   // A wrong guess shows at once, not where a result is read.
@@ -79,13 +83,28 @@ export function mapOverSamples(
   body: (slices: readonly Value[]) => readonly Value[],
 ): Value[] {
   const steps = stepsOver(rows);
-  const slices = scanned.map((stacked) => partOf(steps, stacked));
+  const slices = scanned.map((stacked) => steps.parts.of(stacked));
   const results = decoder.indices.within(steps, () => body(slices));
   return results.map((own) => overAll(decoder.context.build, batchOver, steps, own));
 }
 
+/** Whether a loop that begins at the first sample goes on to the last. */
+function goesOn(decoder: Decoder, { call, rows, counted }: SampleLoop, after: Value): boolean {
+  if (!counted) return after.known?.[0] === 1 && (!call.inputs[1] || call.inputs[1].known?.[0] === 1);
+  const bound = decoder.indices.boundOf(after);
+  return bound !== undefined && isNext(bound.index) && bound.limit.perSample === rows.perSample;
+}
+
+function isNext({ steps, samples, offset }: Affine): boolean {
+  return steps === 1 && samples === 0 && offset === 1;
+}
+
+function isZero(item: Item): boolean {
+  return isTensor(item) && item.dtype === "int64" && item.known?.length === 1 && item.known[0] === 0;
+}
+
 function stepsOver(rows: BatchMultiple): Steps {
-  return { rows, index: leaf("", { dtype: "int64", shape: [] }, { kind: "input" }), parts: new Map() };
+  return { rows, index: leaf("", { dtype: "int64", shape: [] }, { kind: "input" }), parts: new Parts() };
 }
 
 function trueScalar(): Value {
@@ -100,11 +119,19 @@ function asInStep(item: Item): Item {
 /** Whether a value depends on the number of its step only by the rows that it picks. */
 function readsOwnRows({ index, parts }: Steps, value: Value): boolean {
   const read = new Set([value, ...nodesBefore([value]).flatMap(presentInputs)]);
-  return !read.has(index) && [...parts.keys()].some((part) => read.has(part)) && !value.shape.some(isBatch);
+  return !read.has(index) && [...parts.stacked.keys()].some((part) => read.has(part)) && !value.shape.some(isBatch);
 }
 
 /** What the loop carries, after its last step. */
-function handedOn({ call }: SampleLoop, all: (own: Value) => Value, before: Item, after: Item): Item {
+function handedOn(
+  decoder: Decoder,
+  { call, rows, counted }: SampleLoop,
+  all: (own: Value) => Value,
+  before: Item,
+  after: Item,
+): Item {
+  const index = counted && isTensor(after) ? decoder.indices.indexOf(after) : undefined;
+  if (index && isNext(index)) return dimsValue([rows], true);
   if (after === before) return before instanceof GrowingSequence ? new Sequence([]) : before;
   const [own] = after instanceof GrowingSequence && before instanceof GrowingSequence ? after.own : [];
   if (own) return new StackedSequence(all(own));
@@ -114,7 +141,7 @@ function handedOn({ call }: SampleLoop, all: (own: Value) => Value, before: Item
 
 /** `[rows, ...]`: the value of each step. */
 function overAll(build: Build, batchOver: BatchOver, { rows, index, parts }: Steps, value: Value): Value {
-  const all = new Map(parts);
+  const all = new Map(parts.stacked);
   const counts = value === index || dependentsOf([index], nodesBefore([value])).has(value);
   if (counts) all.set(index, build.op("Range", [zero(), dimsValue([rows], true), one()]));
   const [stacked] = batchOver([value], all);
