@@ -26,6 +26,7 @@ const mustMatch: Readonly<Record<string, (count: number) => readonly number[]>> 
   LSTM: () => [5, 6],
   RNN: () => [5],
   ScatterElements: () => [0, 1, 2],
+  ScatterND: () => [2],
 };
 
 export function rebatcher(
@@ -39,7 +40,8 @@ export function rebatcher(
     adapt: (node, shapes) => {
       const shape = shapes?.[0];
       const first = shape && node.domain === "" ? reshapes.withBatch(node, shape) : node;
-      return repeatShared(wholeSplit(wholeSlice(numbered(first, size, axes), size, axes), size, axes), size, axes);
+      const sorted = allSorted(numbered(first, size, axes), size);
+      return repeatShared(wholeSplit(wholeSlice(sorted, size, axes), size, axes), size, axes);
     },
     check: (outputs) => {
       for (const output of outputs) axes.of(output);
@@ -157,6 +159,15 @@ function wholeSplit(node: FileNode, size: number, axes: SampleAxes): FileNode {
   const whole = sizes.known.map((part) => wholeBatches(part, data.shape[axis], at, size));
   if (!whole.every((part) => part !== undefined)) return node;
   return { ...node, inputs: [data, dimsValue(whole)] };
+}
+
+/** A TopK that keeps as many as the file has samples keeps all of any number. */
+function allSorted(node: FileNode, size: number): FileNode {
+  const [data, count] = node.inputs;
+  if (node.op !== "TopK" || node.domain !== "" || !data || count?.known?.length !== 1) return node;
+  const dim = data.shape.at(intAttribute(node, "axis", -1));
+  if (!isBatch(dim) || count.known[0] !== dim.perSample * size) return node;
+  return { ...node, inputs: [data, dimsValue([dim])] };
 }
 
 /** What is indexed along the axis of the samples by a constant is indexed by their numbers. */

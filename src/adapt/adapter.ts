@@ -5,13 +5,15 @@ import type { Adapter } from "../onnx/decode.js";
 import { roundedSize } from "./batch-sizes.js";
 import { Numbers } from "./numbers.js";
 import { ownRows } from "./own-rows.js";
+import { sampleConvolution } from "./sample-convolution.js";
+import { withoutSorting } from "./sorting.js";
 
 export function adapter(inputs: ReadonlyMap<Value, number>, fixed: number | undefined): Adapter {
   const reading = { numbers: new Numbers(), axes: new SampleAxes(inputs), ofOne: fixed === 1 };
   return {
     replace: (node) => {
-      const found = ownRows(node, reading) ?? roundedSize(node);
-      return found && [found];
+      const found = ownRows(node, reading) ?? roundedSize(node) ?? sampleConvolution(node, reading.axes, fixed);
+      return found ? [found] : withoutSorting(node, reading);
     },
   };
 }

@@ -8,6 +8,7 @@ import { describeNode, type Node, type Value } from "../graph/value.js";
 import { nodesBefore, presentInputs } from "../graph/walk.js";
 import { interaction } from "../ops/checks.js";
 import type { SampleAxis } from "../ops/definition.js";
+import { sortsAll, sortsSamples } from "../ops/ordering.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { scanAxes } from "./scan.js";
 
@@ -17,7 +18,7 @@ const counting: readonly string[] = ["Range", "NonZero"];
 /** The sample axis of every value asked for; null where the value is the same for all samples. */
 export class SampleAxes {
   readonly #axes = new Map<Value, SampleAxis | null>();
-  /** Values that depend on a sample's number in its batch, and the node that counts. */
+  /** Values that depend on a sample's number in its batch or on its rank, and the node that counts or sorts. */
   readonly #numbered = new Map<Value, Node>();
 
   /** @param given the sample axis of each input that has one; a number is a plain axis. */
@@ -31,15 +32,11 @@ export class SampleAxes {
   of(value: Value): SampleAxis | null {
     const at = this.along(value);
     const counter = this.#numbered.get(value);
-    if (!counter) return at;
-    throw interaction(
-      counter,
-      "numbers the samples of the batch, and more than picking each sample's own row is done with its numbers",
-      "say by other means which elements a sample uses",
-    );
+    if (counter) throw counter.op === "TopK" ? sortsSamples(counter) : numbersSamples(counter);
+    return at;
   }
 
-  /** The same, also of what depends on a sample's number in its batch. */
+  /** The same, also of what depends on a sample's number in its batch or on its rank, and of sorted samples. */
   along(value: Value): SampleAxis | null {
     const found = this.#axes.get(value);
     if (found !== undefined) return found;
@@ -60,6 +57,7 @@ export class SampleAxes {
 
   /** The node, this one or one before it, by which its outputs depend on the samples' numbers. */
   #counterOf(node: Node): Node | undefined {
+    if (node.op === "TopK" && node.outputs[0]?.shape.some(isBatch) && sortsAll(node)) return node;
     if (counting.includes(node.op) && node.outputs.some((output) => output.shape.some(isBatch))) return node;
     return presentInputs(node)
       .map((input) => this.#numbered.get(input))
@@ -75,6 +73,8 @@ export class SampleAxes {
       return node.outputs.map((output) => repeated(node, output));
     }
     if (shared) return [];
+    const sorted = sortedAxes(node, inputs, (value) => this.#numbered.get(value)?.op === "TopK");
+    if (sorted) return sorted;
     if (node.op === "Scan") return scanAxes(node, inputs, axesInBody);
     // A composite may have a rule of its own, for a message of its own.
     if (definition?.decompose && !definition.sampleAxis) {
@@ -82,6 +82,29 @@ export class SampleAxes {
     }
     return definition?.sampleAxis?.(node, inputs) ?? [];
   }
+}
+
+function numbersSamples(node: Node): PergradError {
+  return interaction(
+    node,
+    "numbers the samples of the batch, and more than picking each sample's own row is done with its numbers",
+    "say by other means which elements a sample uses",
+  );
+}
+
+/** Of samples that are sorted, put in that order, or their places inverted: where they lie is known, whose they are is not. */
+function sortedAxes(
+  node: Node,
+  axes: readonly (SampleAxis | null)[],
+  isSorted: (value: Value) => boolean,
+): readonly (SampleAxis | null)[] | null {
+  if (node.domain !== "") return null;
+  const [data, indices] = axes;
+  if (node.op === "TopK") return data && sortsAll(node) ? [data, data] : null;
+  const places = node.inputs[1];
+  if (!data || !indices || !places || !isSorted(places)) return null;
+  if (node.op === "Gather" && places.shape.length === 1) return [data];
+  return node.op === "ScatterElements" || node.op === "ScatterND" ? [data] : null;
 }
 
 function axesInBody(outputs: readonly Value[], given: ReadonlyMap<Value, SampleAxis>): (SampleAxis | null)[] {

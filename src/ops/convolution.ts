@@ -277,7 +277,12 @@ function flipped(weight: Value, groups: number, window: Window, build: Build): V
 }
 
 function sampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): (SampleAxis | null)[] {
-  if (axes[1]) throw unsupported(node, "its weight differs from sample to sample, which is not supported yet");
+  if (axes[1])
+    throw unsupported(
+      node,
+      "its weight differs from sample to sample, but its groups are not as many for each sample; " +
+        "export it with a fixed batch, the samples folded with the channels, and groups that are a multiple of the batch",
+    );
   if (axes[2]) throw unsupported(node, "its bias differs from sample to sample, which is not supported yet");
   return [leadingSampleAxis(node, axes[0])];
 }

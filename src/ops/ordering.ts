@@ -1,27 +1,54 @@
 /** TopK. */
-import { isBatch, showDim } from "../graph/dim.js";
+import type { PergradError } from "../errors.js";
+import { type Dim, isBatch, sameDim, showDim } from "../graph/dim.js";
 import type { Node, Value } from "../graph/value.js";
 import { zeros64 } from "./array64.js";
-import { apartFrom, intAttribute, interaction, knownInts, requireInput, shapeMismatch } from "./checks.js";
+import { intAttribute, interaction, knownDims, requireInput, shapeMismatch, unsupported } from "./checks.js";
 import type { Array64, Call, OpDefinition } from "./definition.js";
 import { alongAxis, lineAxis } from "./reductions.js";
 
 const topAxis = (node: Call | Node) => lineAxis(node, intAttribute(node, "axis", -1));
 
-/** How many elements are kept. */
-function topCount(call: Call | Node): number {
-  const [count, ...rest] = knownInts(call, 1) ?? [];
+/** All samples may be sorted: where that is undone again, the reader of the file takes both away. */
+export function sortsSamples(call: Call | Node): PergradError {
+  return interaction(
+    call,
+    "sorts the samples, and pergrad could not show that what is done with them in that order is done to each alone and put back",
+    "export the model without sorting: for PyTorch's pack_padded_sequence, pack with enforce_sorted=True or hand the lengths to the network itself",
+  );
+}
+
+/** How many elements are kept: all along the axis of the samples, or a number. */
+function keptCount(call: Call | Node): Dim {
+  const [count, ...rest] = knownDims(call, 1) ?? [];
   const size = requireInput(call, 0).shape[topAxis(call)] ?? 0;
-  if (isBatch(size)) throw interaction(call, "ranks along the sample axis");
+  if (isBatch(size)) {
+    if (count !== undefined && rest.length === 0 && sameDim(count, size)) return count;
+    throw interaction(call, "picks some of the samples by their rank");
+  }
+  if (isBatch(count)) throw unsupported(call, "how many elements it keeps of a sample depends on the batch size");
   if (count === undefined || rest.length > 0 || count < 0 || count > size)
     throw shapeMismatch(call, `cannot keep ${count ?? "an unknown number"} of ${showDim(size)} elements`);
+  return count;
+}
+
+/** Whether a TopK sorts along the axis of the samples. */
+export function sortsAll(node: Node): boolean {
+  return isBatch((node.inputs[0] as Value).shape[topAxis(node)]);
+}
+
+function topCount(call: Call | Node): number {
+  const count = keptCount(call);
+  if (isBatch(count)) throw sortsSamples(call);
   return count;
 }
 
 /** Of equal elements the first comes first. */
 function evaluateTopK([x]: readonly (Array64 | null)[], node: Node): Array64[] {
   const { dims, data } = x as Array64;
-  const [axis, count] = [topAxis(node), topCount(node)];
+  const axis = topAxis(node);
+  const stated = keptCount(node);
+  const count = isBatch(stated) ? (dims[axis] as number) : stated;
   const sign = intAttribute(node, "largest", 1) !== 0 ? 1 : -1;
   const kept = dims.map((dim, at) => (at === axis ? count : dim));
   const [values, indices] = [zeros64(kept), zeros64(kept)];
@@ -42,9 +69,10 @@ function evaluateTopK([x]: readonly (Array64 | null)[], node: Node): Array64[] {
 
 const topK: OpDefinition = {
   op: "TopK",
+  shapeInputs: [1],
   infer: (call) => {
     const { dtype, shape } = requireInput(call, 0);
-    const [axis, count] = [topAxis(call), topCount(call)];
+    const [axis, count] = [topAxis(call), keptCount(call)];
     const kept = shape.map((dim, at) => (at === axis ? count : dim));
     return [
       { dtype, shape: kept },
@@ -64,8 +92,8 @@ const topK: OpDefinition = {
     return [...build.node("TopK", [x as Value, build.ints([topCount(node)])], attributes, 2).outputs];
   },
   sampleAxis: (node, [at]) => {
-    const apart = apartFrom(node, at ?? null, [topAxis(node)], "ranks along the sample axis");
-    return [apart, apart];
+    if (at?.axis === topAxis(node)) throw sortsSamples(node);
+    return [at ?? null, at ?? null];
   },
 };
 

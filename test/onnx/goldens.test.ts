@@ -60,7 +60,10 @@ function repeated({ graph }: Model, data: ReadonlyMap<string, Tensor>, times: nu
   return Object.fromEntries(feeds);
 }
 
-describe.each(cases)("%s", (name) => {
+/** Its Conv is in float64, for which ONNX Runtime has no kernel; sample-convolution.test.ts has the like. */
+const inFloat64 = new Set(["modulated_conv_groups"]);
+
+describe.each(cases.filter((name) => !inFloat64.has(name)))("%s", (name) => {
   it("computes the expected output after decoding and encoding, at every batch size", async (context) => {
     const model = decodeOrSkip(name, context);
     const output = model.graph.outputs[0];

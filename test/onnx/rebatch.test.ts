@@ -38,6 +38,9 @@ const cases = readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
 /** Written for a fixed batch by pergrad, a loop over the samples is unrolled; what exporters write is in sample-loop.test.ts. */
 const loops = /^embedding_bag_/;
 
+/** Its Conv is in float64, for which ONNX Runtime has no kernel; sample-convolution.test.ts has the like. */
+const inFloat64 = new Set(["modulated_conv_groups"]);
+
 /** The file as an exporter would have written it for `size` samples: all shapes are numbers. */
 function withFixedBatch(bytes: Uint8Array, size: number): Uint8Array {
   const inputs = modelOf(bytes, "m", {}).graph.inputs;
@@ -60,7 +63,7 @@ async function outputOf(model: Model, feeds: Readonly<Record<string, Tensor>>): 
   return results[model.graph.outputs[0]?.name ?? ""] as Tensor;
 }
 
-describe.each(cases.filter((name) => !loops.test(name)))("%s", (name) => {
+describe.each(cases.filter((name) => !loops.test(name) && !inFloat64.has(name)))("%s", (name) => {
   it.for([1, 2])("written for %i samples gives any number of them the same results", async (size, context) => {
     const bytes = readFileSync(`${folder}${name}/model.onnx`);
     const data = decodeSafetensors(readFileSync(`${folder}${name}/data.safetensors`), name).tensors;

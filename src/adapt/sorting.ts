@@ -1,0 +1,156 @@
+/**
+ * Samples sorted and put back: `pack_padded_sequence(enforce_sorted=False)` sorts them by length, runs the network,
+ * and undoes the order. Of what is done to each sample alone, f(x[order])[inverse] is f(x): it is run unsorted.
+ */
+import type { SampleAxes } from "../autodiff/sample-axes.js";
+import { PergradError } from "../errors.js";
+import { reshapes } from "../graph/behind.js";
+import { substitute } from "../graph/body.js";
+import { factorOf, isBatch } from "../graph/dim.js";
+import { type Node, nodeOf, type Value } from "../graph/value.js";
+import { nodesBefore, presentInputs } from "../graph/walk.js";
+import { intAttribute, normalAxis, stringAttribute } from "../ops/checks.js";
+import type { Call } from "../ops/definition.js";
+import { build, definitionOf } from "../ops/registry.js";
+import type { Numbers } from "./numbers.js";
+import type { Reading } from "./own-rows.js";
+
+/** A permutation of the samples: the one that a TopK sorts them by, or its inverse. */
+interface Order {
+  readonly sorter: Node;
+  readonly inverse: boolean;
+}
+
+const inverseOf = ({ sorter, inverse }: Order): Order => ({ sorter, inverse: !inverse });
+const sameOrder = (a: Order | null, b: Order) =>
+  a !== null && sameSorter(a.sorter, b.sorter) && a.inverse === b.inverse;
+
+/** Exporters sort the same twice, once for the sorted lengths and once for their places. */
+function sameSorter(a: Node, b: Node): boolean {
+  const options = ({ attributes }: Node) =>
+    ["axis", "largest", "sorted"].map((name) => attributes[name] ?? null).join();
+  return a === b || (a.inputs[0] === b.inputs[0] && options(a) === options(b));
+}
+
+/** One element for each sample, in whatever shape. */
+function onePerSample({ shape }: Value): boolean {
+  return shape.some(isBatch) && shape.every((dim) => factorOf(dim) === 1);
+}
+
+/** Null where the value is not known to be such a permutation. */
+function orderOf(value: Value, numbers: Numbers): Order | null {
+  const node = nodeOf(value);
+  const [first, second] = node?.inputs ?? [];
+  if (node?.domain !== "" || !first || !onePerSample(value)) return null;
+  if (reshapes.includes(node.op) || node.op === "Identity" || node.op === "Cast") return orderOf(first, numbers);
+  if (node.op === "TopK") return sortedBy(node, value, numbers);
+  if (!second || !isInversion(node, numbers)) return null;
+  const order = orderOf(second, numbers);
+  return order && inverseOf(order);
+}
+
+/** The places of the sorted elements; of a permutation from the smallest up that is its inverse. */
+function sortedBy(node: Node, value: Value, numbers: Numbers): Order | null {
+  if (node.outputs[1] !== value) return null;
+  const keys = node.inputs[0] as Value;
+  const before = nodeOf(keys);
+  const [up, from] = [intAttribute(node, "largest", 1) === 0, before?.op === "Neg" ? before.inputs[0] : null];
+  const order = orderOf(from ?? keys, numbers);
+  // Sorted downwards, what is negated comes from the smallest up.
+  const upwards = from ? !up : up;
+  return order && upwards ? inverseOf(order) : { sorter: node, inverse: false };
+}
+
+/** Whether a node puts the number j in the place that its indices name at j, and each place gets one. */
+function isInversion(node: Node, numbers: Numbers): boolean {
+  const updates = node.inputs[2];
+  const scatters = node.op === "ScatterElements" || node.op === "ScatterND";
+  if (!scatters || !updates || stringAttribute(node, "reduction", "none") !== "none") return false;
+  const form = numbers.of(updates);
+  return form?.factor === 1 && form.rest === null && onePerSample(updates);
+}
+
+/** Values that a walk meets in sorted order, each with what it is unsorted. */
+class Unsorted {
+  readonly #found = new Map<Value, Value>();
+
+  constructor(
+    readonly order: Order,
+    readonly reading: Reading,
+  ) {}
+
+  has(value: Value): boolean {
+    const known = this.#found.has(value);
+    const source = known ? null : this.#source(value);
+    if (source) this.#found.set(value, source);
+    return known || source !== null;
+  }
+
+  #source(value: Value): Value | null {
+    const node = nodeOf(value);
+    const [first, second] = node?.inputs ?? [];
+    if (node?.domain !== "" || !first || !second) return null;
+    if (node.op === "TopK")
+      return node.outputs[0] === value && sameOrder({ sorter: node, inverse: false }, this.order) ? first : null;
+    if (node.op !== "Gather" || second.shape.length !== 1) return null;
+    const axis = normalAxis(node, intAttribute(node, "axis", 0), first.shape.length);
+    const sorted = sameOrder(orderOf(second, this.reading.numbers), this.order);
+    return sorted && isPlain(this.reading.axes, first, axis) ? first : null;
+  }
+
+  /** The same as `value` of unsorted samples; null where some of them come to it in another order. */
+  of(value: Value): Value | null {
+    const nodes = nodesBefore([value], this);
+    const own = nodes.every(
+      (node) =>
+        !definitionOf(node)?.random &&
+        presentInputs(node).every((input) => input.source.kind === "node" || !input.shape.some(isBatch)),
+    );
+    const isLeaf = value.source.kind !== "node";
+    return own && (!isLeaf || this.has(value)) ? (substitute([value], this.#found)[0] as Value) : null;
+  }
+}
+
+/** Whether the samples lie along `axis`, alone, and have not met before. */
+function isPlain(axes: SampleAxes, value: Value, axis: number): boolean {
+  try {
+    const at = axes.of(value);
+    return at?.axis === axis && (at.uniform || (at.outer === 1 && at.inner === 1));
+  } catch (error) {
+    if (error instanceof PergradError) return false;
+    throw error;
+  }
+}
+
+/** What a node that puts the samples back into an order puts back: the tensor, its axis, and the order. */
+function reordered(call: Call, numbers: Numbers): { data: Value; axis: number; order: Order } | null {
+  const [data, indices, updates] = call.inputs;
+  if (!data || !indices) return null;
+  if (call.op === "Gather" && indices.shape.length === 1) {
+    const order = orderOf(indices, numbers);
+    return order && { data, axis: normalAxis(call, intAttribute(call, "axis", 0), data.shape.length), order };
+  }
+  // All rows are written, each by the place that the index names.
+  if (call.op !== "ScatterND" || !updates || indices.shape.length !== 2) return null;
+  const order = stringAttribute(call, "reduction", "none") === "none" ? orderOf(indices, numbers) : null;
+  const whole = isBatch(data.shape[0]) && factorOf(data.shape[0]) === 1 && factorOf(indices.shape[1] ?? 0) === 1;
+  return order && whole ? { data: updates, axis: 0, order: inverseOf(order) } : null;
+}
+
+/** The outputs of a node that puts sorted samples back, as they are without sorting; null for any other node. */
+export function withoutSorting(call: Call, reading: Reading): readonly Value[] | null {
+  if (call.domain !== "") return null;
+  if (call.op === "TopK") return reading.ofOne ? ofOneSorted(call, reading) : null;
+  const found = reordered(call, reading.numbers);
+  if (!found) return null;
+  const unsorted = new Unsorted(inverseOf(found.order), reading).of(found.data);
+  return unsorted && isPlain(reading.axes, unsorted, found.axis) ? [unsorted] : null;
+}
+
+/** In a batch of one there is nothing to sort. */
+function ofOneSorted({ inputs: [keys], attributes }: Call, { axes }: Reading): readonly Value[] | null {
+  if (!keys) return null;
+  const axis = Number(attributes.axis ?? -1);
+  const along = axis < 0 ? axis + keys.shape.length : axis;
+  return isPlain(axes, keys, along) ? [keys, build.expand(build.ints([0], []), keys.shape)] : null;
+}
