@@ -43,6 +43,7 @@ const notes: Readonly<Record<string, Case>> = {
     parameters: ["w0"],
   },
   "question-mark-dims": { load: { dimensions: { "x.2": 6, "x.3": 10 } }, parameters: ["w"] },
+  "resize-cubic-of-position-embedding": { parameters: ["pos", "w"] },
   "sorted-by-length-and-back": { parameters: ["W", "R", "B"] },
   "slice-whole-batch-1e9": { parameters: ["w"] },
   "weights-as-constants-in-if-branch": { parameters: ["c0"] },

@@ -179,6 +179,19 @@ const groupNormalization: OpDefinition = {
     const { y } = standardise(build, build.reshape(x, groupedShape(node)), [2], epsilonOf(node));
     return [scaleAndShift(build, build.reshape(y, x.shape), scale, shift)];
   },
+  /**
+   * The runtime takes the square of the mean from the mean of the squares, and has no digits left, or NaN, where the
+   * mean is far from 0. Its LayerNormalization centres first.
+   */
+  lower: (node, build) => {
+    const [x, scale, shift] = node.inputs as [Value, Value, Value];
+    const shape = groupedShape(node);
+    if (elementsOf(shape) === 0) return null;
+    const ones = build.expand(build.scalar(1, x), shape.slice(2));
+    const attributes = { axis: 2, epsilon: epsilonOf(node) };
+    const y = build.op("LayerNormalization", [build.reshape(x, shape), ones], attributes);
+    return [scaleAndShift(build, build.reshape(y, x.shape), scale, shift)];
+  },
 };
 
 const normalisesOverBatch = (node: Call | Node) => intAttribute(node, "training_mode", 0) !== 0;

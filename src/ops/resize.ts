@@ -242,10 +242,14 @@ function restated(node: Node, x: Value, shift: number, build: Build): Value {
   );
 }
 
-/** ONNX Runtime interpolates along the last axes of `[n, channels, ...]`, and in matrices. */
+/**
+ * ONNX Runtime interpolates along the last axes of `[n, channels, ...]`, and in matrices. Beside a transposition it
+ * moves that behind the Resize, where its cubic kernel finds the channels last, which it does not know.
+ */
 function runtimeHas(node: Node, stretches: readonly Stretch[]): boolean {
   const mode = modeOf(node);
   if (mode === "nearest") return true;
+  if (mode === "cubic") return false;
   const rank = requireInput(node, 0).shape.length;
   const planes = stretches.every(({ axis }) => axis >= 2);
   return rank === 2 || (planes && (rank === 4 || (rank === 5 && mode === "linear")));
