@@ -15,6 +15,8 @@ export type ErrorCode =
   | "UNSUPPORTED_OP"
   /** Samples of the batch influence each other, so per-sample gradients are undefined. */
   | "SAMPLES_INTERACT"
+  /** Read strictly: the exporter computed a constant from parameters, whose gradients would lack that path. */
+  | "FOLDED_PARAMETERS"
   /** Shapes do not fit each other. */
   | "SHAPE_MISMATCH"
   /** Constants or weights that would fill the memory of any machine, though the file that asks for them is small. */

@@ -38,6 +38,11 @@ export interface LoadOptions {
    * (default: true, with a note). False keeps them apart.
    */
   readonly tie?: boolean;
+  /**
+   * Whether it is an error (FOLDED_PARAMETERS) that the file's exporter computed constants from parameters, whose
+   * gradients then lack that path (default: false, a note). Only files that say so are told: those of PyTorch's newer exporter.
+   */
+  readonly strict?: boolean;
   /** The outputs that are wanted. Default: all; those after the first that pergrad cannot compute are left out, with a note. */
   readonly outputs?: readonly string[];
 }
@@ -46,7 +51,7 @@ export interface LoadOptions {
  * Reads an ONNX model from a file, or from its bytes. Its floating-point initializers become parameters under
  * their own names, in float32. Those that are stored in other files of its folder are found by the model's path.
  * Throws FILE_UNREADABLE, NOT_ONNX, INVALID_MODEL, UNSUPPORTED_OP, UNKNOWN_SHAPE, SHAPE_MISMATCH,
- * DTYPE_MISMATCH, INVALID_ARGUMENT.
+ * DTYPE_MISMATCH, INVALID_ARGUMENT, FOLDED_PARAMETERS.
  */
 export async function loadModel(source: string | Uint8Array, options: LoadOptions = {}): Promise<Model> {
   if (typeof source !== "string") return modelOf(source, "the model", options);

@@ -215,6 +215,7 @@ function describe(program: Command, name: string, what: string, example: string)
       "make an input a constant, the same for all samples: a number, true, false, or 1,2,3 (repeatable)",
       fixedValues,
     )
+    .option("--strict", "refuse a model whose exporter computed constants from parameters")
     .option("--no-tie", "take weights that the file stores twice for different ones")
     .option("--parameters <glob>", "only these parameters; !GLOB leaves some out (repeatable)", collect)
     .option("--frozen <glob>", "hold these parameters fixed (repeatable)", collect)

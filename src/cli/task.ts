@@ -21,6 +21,7 @@ export interface TaskOptions extends LossOptions {
   readonly dim?: ReadonlyMap<string, number>;
   readonly fix?: ReadonlyMap<string, FixedValue>;
   readonly tie?: boolean;
+  readonly strict?: boolean;
   readonly parameters?: readonly string[];
   readonly frozen?: readonly string[];
   readonly allowNotFinite?: boolean;
@@ -118,6 +119,7 @@ async function load(
     fix: Object.fromEntries(options.fix ?? []),
     ...(options.parameters ? { parameters: options.parameters } : {}),
     ...(options.tie === undefined ? {} : { tie: options.tie }),
+    ...(options.strict === undefined ? {} : { strict: options.strict }),
   };
   const proto = await parseFile(bytes, fileName);
   const read = (chosen: LoadOptions): Model => {

@@ -1,5 +1,5 @@
 /** Reads an ONNX file into a graph of opset 21. */
-import type { ModelProto, NodeProto, ValueInfoProto } from "onnx-buf";
+import type { GraphProto, ModelProto, NodeProto } from "onnx-buf";
 import { PergradError } from "../errors.js";
 import { bindShape, type Dim, factorOf, isBatch, N } from "../graph/dim.js";
 import type { Graph, Value } from "../graph/value.js";
@@ -11,6 +11,7 @@ import { type BatchAxes, batchAxes } from "./batch-axes.js";
 import { type BatchOver, Decoder } from "./decoder.js";
 import type { FileNode } from "./file-node.js";
 import { FixedInputs, type FixedValue } from "./fixed-inputs.js";
+import { parametersInSignature } from "./folded.js";
 import { inlineFunctions } from "./functions.js";
 import { type InitializerOptions, Initializers } from "./initializers.js";
 import { decodeInput, type InputOptions } from "./inputs.js";
@@ -70,7 +71,7 @@ export function decodeModel(source: Uint8Array | ModelProto, options: DecodeOpti
   const known = (domain: string, op: string) => build.lookup(domain, op) !== undefined;
   const { graph, opsets } = constantsAsInitializers(inlineFunctions(model, model.graph, known));
   const structure = readStructure(graph, fileName);
-  return new File(structure, graph.valueInfo, (node) => opsets.get(node) ?? opset, options).decode();
+  return new File(structure, graph, (node) => opsets.get(node) ?? opset, options).decode();
 }
 
 /** One reading of the file's nodes. */
@@ -112,7 +113,7 @@ class File {
 
   constructor(
     readonly structure: Structure,
-    infos: readonly ValueInfoProto[],
+    graph: GraphProto,
     readonly opsetOf: (node: NodeProto) => number,
     readonly options: DecodeOptions,
   ) {
@@ -123,11 +124,12 @@ class File {
     this.#batch = batchAxes(this.#fixed.others, options.sampleAxes);
     const names = new Set(structure.inputs.map(({ name }) => name));
     this.#initializers = new Initializers(
-      new Uses(structure.nodes, infos, structure.initializers.values()),
+      new Uses(structure.nodes, graph.valueInfo, structure.initializers.values()),
       names,
       options,
       this.#precision,
       options.build,
+      parametersInSignature(graph),
     );
   }
 
@@ -146,7 +148,7 @@ class File {
         ...this.#batch.notes,
         ...notes,
         ...this.#precision.list(),
-        ...this.#initializers.notes(),
+        ...this.#initializers.notes(this.structure.nodes),
         ...leftOut.map(([name, reason]) => `The output "${name}" is left out: ${reason}`),
       ],
     };

@@ -1,15 +1,18 @@
 /** The initializers of a file: weights become parameters, all others constants. */
-import type { TensorProto } from "onnx-buf";
+import type { NodeProto, TensorProto } from "onnx-buf";
 import { defect } from "../errors.js";
 import { matcher } from "../glob.js";
 import { constantValue, leaf, type Value } from "../graph/value.js";
 import type { StoredTensor } from "../model.js";
 import type { Build } from "../ops/build.js";
-import { sizeOf, type Tensor } from "../tensor.js";
+import { isFloat, sizeOf, type Tensor } from "../tensor.js";
 import { asWritten } from "./as-written.js";
 import type { Constancy } from "./configuration.js";
+import { type FoldedConstant, foldedNotes, parametersBehind, refuseFolded } from "./folded.js";
+import { mergedNotes } from "./merged.js";
 import { listed, Names } from "./names.js";
 import { readableName } from "./parameter-names.js";
+import { computedType, storedTypeOf } from "./proto.js";
 import type { Scope } from "./scope.js";
 import type { Structure } from "./structure.js";
 import { decodeTensor, isFloat32, type PrecisionNotes } from "./tensors.js";
@@ -23,6 +26,8 @@ export interface InitializerOptions {
   readonly parameters?: readonly string[];
   /** Whether weights that the file stores twice, as copies or transposed, are one parameter. Default: true. */
   readonly tie?: boolean;
+  /** Whether constants that the exporter computed from parameters are an error. Default: false, a note. */
+  readonly strict?: boolean;
 }
 
 /** An initializer that is a parameter, unless it repeats another. */
@@ -54,6 +59,7 @@ export class Initializers {
   readonly #ties = new Ties((a, b) => this.#haveCommonReader(a, b));
   readonly #tiedNames: string[] = [];
   readonly #weights = new Map<Weight, Value>();
+  readonly #folded: FoldedConstant[] = [];
   /** A graph inside a node may be read several times. */
   readonly #values = new Map<TensorProto, Value>();
   /** Floating-point initializers that are no parameters, each with the reason. */
@@ -69,6 +75,8 @@ export class Initializers {
     readonly options: InitializerOptions,
     readonly precision: PrecisionNotes,
     readonly build: Build,
+    /** The names of parameters that the exporter knew; null where the file does not say. */
+    readonly signature: ReadonlySet<string> | null,
   ) {
     const { parameters = [] } = options;
     this.#named = parameters.filter((glob) => !glob.startsWith("!") && !/^\*+$/.test(glob)).map(matcher);
@@ -86,6 +94,7 @@ export class Initializers {
       else if (!ties.has(entry.weight)) this.#values.set(entry.weight.proto, this.#parameter(entry));
     }
     for (const entry of entries) {
+      if (!("weight" in entry && ties.has(entry.weight))) this.#noteFolding(entry);
       const tie = "weight" in entry ? ties.get(entry.weight) : undefined;
       if ("weight" in entry && tie) this.#values.set(entry.weight.proto, this.#tied(entry, tie));
     }
@@ -120,6 +129,26 @@ export class Initializers {
         return tie ? [[weight, tie] as const] : [];
       }),
     );
+  }
+
+  /** A weight that was only transposed or repeated lost nothing, unless it is there itself too. */
+  #noteFolding(entry: Entry): void {
+    const name = "weight" in entry ? entry.inFile : entry.value.name;
+    if ("value" in entry && !isFloat(entry.value.dtype)) return;
+    const parameters = parametersBehind(name, this.uses, this.signature);
+    if (parameters.length === 0) return;
+    const moved = "weight" in entry && (entry.weight.name.endsWith(".T") || isRepeated(name, this.uses));
+    if (moved && parameters.length === 1 && !this.uses.isStored(parameters[0] ?? "")) return;
+    const readable = "weight" in entry ? (this.#weights.get(entry.weight)?.name ?? name) : name;
+    this.#folded.push({ name: readable, parameters });
+  }
+
+  /** Some exporters keep constants as nodes. */
+  #noteFoldedConstant({ opType, output: [name = ""], attribute }: NodeProto): void {
+    const stored = opType === "Constant" && storedTypeOf(attribute.find(({ t }) => t)?.t?.dataType ?? 0);
+    if (!stored || !isFloat(computedType(stored))) return;
+    const parameters = parametersBehind(name, this.uses, this.signature);
+    if (parameters.length > 0) this.#folded.push({ name, parameters });
   }
 
   #haveCommonReader(a: Weight, b: Weight): boolean {
@@ -180,7 +209,12 @@ export class Initializers {
   }
 
   /** What the user may want to know: constants that might be weights, names made readable, leftovers. */
-  notes(): string[] {
+  notes(nodes: readonly NodeProto[]): string[] {
+    for (const node of nodes) this.#noteFoldedConstant(node);
+    const folded = foldedNotes(this.#folded, new Set(this.tensors.keys()));
+    if (this.options.strict) refuseFolded(folded);
+    const inFile = new Map([...this.#weights.keys()].map(({ inFile, tensor }) => [inFile, tensor]));
+    const merged = mergedNotes(inFile, nodes, this.uses);
     const constants = [...this.#doubtful].map(
       ([why, names]) =>
         `Taken for constants, not weights (${why}): ${listed(names, 4)}; to change that, name them in parameters.`,
@@ -205,7 +239,7 @@ export class Initializers {
         : [];
     const renamed = this.#renamed.length > 0 ? [`Names made readable: ${listed(this.#renamed, 4)}.`] : [];
     const unused = [...this.#unused].map((name) => `The initializer "${name}" is not used.`);
-    return [...constants, ...ties, ...apart, ...renamed, ...unused];
+    return [...folded, ...merged, ...constants, ...ties, ...apart, ...renamed, ...unused];
   }
 }
 

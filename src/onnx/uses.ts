@@ -48,6 +48,11 @@ export class Uses {
     return places.map((place) => metadataOf(place, key)).find((found) => found !== undefined);
   }
 
+  /** Whether the file holds a tensor of this name. */
+  isStored(name: string): boolean {
+    return this.#stored.has(name);
+  }
+
   /** The one element of a stored number. */
   numberOf(name: string): number | undefined {
     const constant = this.#producers.get(name);

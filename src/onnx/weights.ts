@@ -28,7 +28,7 @@ export const roleKey = "pergrad.role";
 
 /** What PyTorch's newer exporter writes beside what it stores: a parameter or a buffer, or what it was computed from. */
 const kindKey = "pkg.torch.export.graph_signature.InputSpec.kind";
-const foldedKey = "pkg.onnxscript.optimizer.folded_from";
+export const foldedKey = "pkg.onnxscript.optimizer.folded_from";
 
 /** Names that the newer exporter gives to results of PyTorch's operators, which weights do not have. */
 const results =
@@ -47,8 +47,12 @@ export function isRepeated(name: string, uses: Uses): boolean {
 /** Whether the exporter says that it computed the values, and names no weight that they came from. */
 function isComputed(name: string, uses: Uses): boolean {
   const origins = uses.noteOn(name, foldedKey)?.matchAll(/'([^']*)'/g);
-  const plain = (origin: string) => results.test(origin) || generated.test(origin) || buffers.test(origin);
-  return origins !== undefined && [...origins].every(([, origin = ""]) => plain(origin));
+  return origins !== undefined && [...origins].every(([, origin = ""]) => isPlainOrigin(origin));
+}
+
+/** Whether the name of what a value was computed from is that of a result, a number or a buffer. */
+export function isPlainOrigin(name: string): boolean {
+  return results.test(name) || generated.test(name) || buffers.test(name);
 }
 
 /** What a file says of an initializer: its exporter, or pergrad when it wrote the file. */
@@ -89,7 +93,8 @@ function whyNoWeight(
   if (mask && distinct.some((element) => element <= hidden)) return "a mask";
   const readers = uses.readersOf(name);
   if (statistics.test(name) && readers.every((use) => isBesideInput(use, uses, inputs))) return "it prepares an input";
-  if (readers.every((use) => isFormula(use, tensor))) return "a number too small or too large to be trained";
+  if (readers.length > 0 && readers.every((use) => isFormula(use, tensor)))
+    return "a number too small or too large to be trained";
   if (!isGenerated(name, uses)) return null;
   if (readers.every(({ node }) => node.opType === "Cos" || node.opType === "Sin")) return "a table of angles";
   // A group norm is written as an instance norm that scales by 1, and a scaling of its own.

@@ -46,6 +46,7 @@ const refusesEmptyBatch = new Set([
   "arange_last_step_dynamo",
   "arange_eot_pool",
   "siamese_concat_batch",
+  "folded_path_lost_dynamo",
 ]);
 
 /** Every input's samples repeated `times` times (0: an empty batch). */
