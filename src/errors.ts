@@ -31,7 +31,7 @@ export type ErrorCode =
   | "MISSING_TENSOR"
   /** A class label outside 0..classes-1. */
   | "LABEL_OUT_OF_RANGE"
-  /** NaN or infinity in the data. */
+  /** NaN or infinity in the data; or in gradients, where that is to be an error or would get into weights. */
   | "NOT_FINITE"
   /** No trainable parameter reaches the loss, or a name or glob selects none. */
   | "NO_PARAMETERS"

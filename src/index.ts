@@ -33,6 +33,7 @@ export type { Data } from "./program/data.js";
 export type { Batch, Dataset } from "./program/dataset.js";
 export { type EnsembleOptions, ensemble, perSampleParameters } from "./program/ensemble.js";
 export type { MemoryOptions } from "./program/microbatches.js";
+export type { NotFinite, NotFiniteOptions, NotFiniteSample } from "./program/not-finite.js";
 export type { OtherBatch } from "./program/others.js";
 export { type Program, type ProgramOptions, perSample, type RunOptions } from "./program/program.js";
 export type { Chunk, Progress, StreamOptions } from "./program/stream.js";
@@ -68,6 +69,7 @@ export {
   Trainer,
   type TrainerState,
   type TrainingSet,
+  TrainingStopped,
   type TrainOptions,
   train,
   trainPrivately,

@@ -95,6 +95,7 @@ export function commands(io: Io, ended: (code: number) => void): Command {
         maxNorm,
       ),
     )
+    .option("--leave-out-not-finite", "leave samples whose gradients are not finite out of the sum, and count them")
     .action(run<ComputeOptions & { readonly maxNorm: MaxNorm }>(clippedSum));
   describe(program, "explain", "show how each parameter's gradients are computed", "")
     .option("--data <file>", "data to take open dimensions and the target's shape from")

@@ -5,8 +5,10 @@ import type { TensorLayout } from "../io/bytes.js";
 import { formatToWrite, openTensors } from "../io/files.js";
 import type { TensorWriter } from "../io/writer.js";
 import { type Results, type Wants, want } from "../plan/want.js";
+import { describeNotFinite, type NotFiniteSample } from "../program/not-finite.js";
 import { Program } from "../program/program.js";
 import { arrayOf, sizeOf } from "../tensor.js";
+import { hasNotFinite } from "./data.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
 import { cleaningUp } from "./signals.js";
@@ -35,6 +37,8 @@ interface Result<W extends Wants> {
   /** Takes the results of the samples from `from` on. */
   take(results: Results<W>, from: number, samples: number, writer: TensorWriter): Promise<void>;
   finish?(writer: TensorWriter): Promise<void>;
+  /** What is done about samples that are not finite, and what that comes to, as the end of a sentence. */
+  readonly notFinite?: { readonly mode: "leave out" | "ignore"; readonly consequence: string };
 }
 
 export async function grads(modelFile: string, options: GradsOptions, io: Io, progress: Progress): Promise<void> {
@@ -78,15 +82,23 @@ export async function norms(modelFile: string, options: ComputeOptions, io: Io, 
 
 export async function clippedSum(
   modelFile: string,
-  options: ComputeOptions & { readonly maxNorm: MaxNorm },
+  options: ComputeOptions & { readonly maxNorm: MaxNorm; readonly leaveOutNotFinite?: boolean },
   io: Io,
   progress: Progress,
 ): Promise<void> {
   const task = await begin(modelFile, options, progress);
   const shapes = shapesOf(task, "norms");
+  const leaveOut = options.leaveOutNotFinite ?? false;
   const sums = new Map([...shapes].map(([name, dims]) => [name, new Float64Array(sizeOf(dims))]));
   await compute(task, options, io, progress, {
-    want: { clipped: want.clippedSum({ maxNorm: limitsOf(options.maxNorm, task) }) },
+    // The norms tell in which parameters a gradient is not finite.
+    want: { clipped: want.clippedSum({ maxNorm: limitsOf(options.maxNorm, task) }), norms: want.norms() },
+    notFinite: {
+      mode: leaveOut ? "leave out" : "ignore",
+      consequence: leaveOut
+        ? "the sum leaves them out"
+        : "they spoil the sum: --leave-out-not-finite leaves them out and counts them",
+    },
     layout: new Map([
       ["norms", floats(task.samples)],
       ...[...shapes].map(([name, dims]) => [name, floats(...dims)] as const),
@@ -173,15 +185,35 @@ async function compute<W extends Wants>(
     ...(memoryBudget === undefined ? {} : { memoryBudget }),
     want: result.want,
   });
+  const notFinite: NotFiniteSample[] = [];
   try {
-    await cleaningUp(() => stream(task, options, program, result, progress));
+    await cleaningUp(() => stream(task, options, program, result, progress, notFinite));
   } finally {
     await program.release();
   }
   progress.stop();
+  if (notFinite.length > 0) progress.warn(warningOf(notFinite, task, result));
   const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
   const summary = `${counted(task.samples, "sample")}, ${counted(task.objective.parameters.size, "parameter")}`;
-  io.stdout.write(`wrote ${options.out}: ${summary}\n`);
+  const left = result.notFinite?.mode === "leave out" ? `, ${notFinite.length} left out of the sum` : "";
+  io.stdout.write(`wrote ${options.out}: ${summary}${left}\n`);
+}
+
+/** Which samples are not finite, and whether that comes of their data. */
+function warningOf<W extends Wants>(
+  samples: readonly NotFiniteSample[],
+  task: DataTask,
+  { notFinite }: Result<W>,
+): string {
+  const message = describeNotFinite(samples, false).slice(0, -1);
+  const inData = samples.filter(({ sample }) => sample !== null && hasNotFinite(task, sample)).length;
+  const why =
+    inData === 0
+      ? "though the data is"
+      : inData === samples.length
+        ? "as the data"
+        : `in ${inData} of them as the data`;
+  return `${message}, ${why}${notFinite ? `; ${notFinite.consequence}` : ""}.`;
 }
 
 async function stream<W extends Wants>(
@@ -190,6 +222,7 @@ async function stream<W extends Wants>(
   program: Program<W>,
   result: Result<W>,
   progress: Progress,
+  notFinite: NotFiniteSample[],
 ): Promise<void> {
   const { batchSize } = options;
   const writer = await openTensors(options.out, result.layout);
@@ -201,6 +234,8 @@ async function stream<W extends Wants>(
       allowNotFinite: true,
       inPlace: true,
       reuse: true,
+      notFinite: result.notFinite?.mode ?? "ignore",
+      onNotFinite: ({ samples }) => notFinite.push(...samples),
     });
     for await (const { from, to, results } of chunks) {
       await result.take(results, from, to - from, writer);

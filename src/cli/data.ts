@@ -2,8 +2,9 @@
 import { PergradError } from "../errors.js";
 import { readTensors } from "../io/files.js";
 import type { Model } from "../model.js";
-import { type Prepared, prepare } from "../program/data.js";
+import { firstNotFinite, type Prepared, prepare } from "../program/data.js";
 import type { Objective } from "../program/objective.js";
+import { takeSamples } from "../samples.js";
 import type { Tensor } from "../tensor.js";
 import type { Progress } from "./progress.js";
 
@@ -19,6 +20,17 @@ export async function readData(path: string): Promise<Tensors> {
     const advice = "it seems to be a model; --data takes the .safetensors or .npz file with the model's inputs";
     throw new PergradError("FILE_UNREADABLE", `Cannot read "${path}" as data: ${advice}.`, { cause: error });
   }
+}
+
+/** Whether one sample's own data holds NaN or infinity. */
+export function hasNotFinite(
+  { feeds, objective }: { readonly feeds: Readonly<Record<string, Tensor>>; readonly objective: Objective },
+  sample: number,
+): boolean {
+  return Object.entries(feeds).some(([name, tensor]) => {
+    const axis = objective.expected.get(name)?.sampleAxis ?? null;
+    return axis !== null && firstNotFinite(takeSamples(tensor, axis, sample, sample + 1), axis) >= 0;
+  });
 }
 
 /** The error of a tensor that is not in the data file. */

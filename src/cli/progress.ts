@@ -34,6 +34,11 @@ export class Progress {
     this.line(`pergrad: note: ${message}`);
   }
 
+  /** A remark on a result that is not what it should be. */
+  warn(message: string): void {
+    this.line(`pergrad: warning: ${message}`);
+  }
+
   /** A line that says what has come so far. */
   line(text: string): void {
     this.#hide();

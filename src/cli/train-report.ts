@@ -47,3 +47,33 @@ export class Tally {
     return parts.join("  ");
   }
 }
+
+/** Of so many samples a summary names all. */
+const named = 10;
+
+/** Samples that private training dropped, since their gradients are not finite. */
+export class Dropped {
+  readonly #times = new Map<number, number>();
+  count = 0;
+
+  add(samples: readonly number[]): void {
+    for (const sample of samples) this.#times.set(sample, (this.#times.get(sample) ?? 0) + 1);
+    this.count += samples.length;
+  }
+
+  /** How many, which and why. It looks at the data without noise. */
+  summary(inData: (sample: number) => boolean): string {
+    const samples = [...this.#times.keys()].sort((a, b) => a - b);
+    const spoilt = samples.filter(inData).length;
+    const reasons = [
+      ...(spoilt > 0 ? [`the data of ${spoilt} holds NaN or infinity`] : []),
+      ...(spoilt < samples.length
+        ? [`the gradient of ${samples.length - spoilt} is not finite though the data is`]
+        : []),
+    ];
+    const shown = samples.slice(0, named).join(", ");
+    const rest = samples.length > named ? ` and ${samples.length - named} more` : "";
+    const [one, times] = [samples.length === 1, this.count === 1 ? "once" : `${this.count} times in all`];
+    return `Dropped ${samples.length} ${one ? "sample" : "samples"}, ${times} (${shown}${rest}), which count as zero: ${reasons.join("; ")}. This line is not covered by the guarantee.`;
+  }
+}

@@ -1,11 +1,13 @@
 /** train: ordinary or private training, from an ONNX file to an ONNX file. */
 import { setImmediate } from "node:timers/promises";
+import { PergradError } from "../errors.js";
 import type { Model } from "../model.js";
 import { validate } from "../privacy/validate.js";
 import { saveModel } from "../save.js";
-import { train, trainPrivately } from "../train/index.js";
+import { TrainingStopped, train, trainPrivately } from "../train/index.js";
 import { stepsOfEpochs, stepsPerEpoch } from "../train/samplers.js";
-import type { PrivateStepResult, StepResult } from "../train/types.js";
+import type { PrivatelyTrained, PrivateStepResult, StepResult, Trained } from "../train/types.js";
+import { hasNotFinite } from "./data.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
 import { interruptible } from "./signals.js";
@@ -18,13 +20,15 @@ import {
   privacyOf,
   type TrainCommandOptions,
 } from "./train-options.js";
-import { Tally } from "./train-report.js";
+import { Dropped, Tally } from "./train-report.js";
 
 /** What a training came to. */
 interface Outcome {
   readonly model: Model;
   readonly steps: number;
   readonly guarantee?: string;
+  /** Why there are no more steps, where one would have spoilt the weights. */
+  readonly stopped?: PergradError;
 }
 
 export async function trainModel(
@@ -40,16 +44,33 @@ export async function trainModel(
   if (privacy) warn(task, progress);
   const steps = stepsOf(options, task.samples);
   await interruptible(async (signal) => {
-    const { model, steps: done, guarantee } = await run({ task, options, privacy, steps, progress, signal });
+    const dropped = new Dropped();
+    const {
+      model,
+      steps: done,
+      guarantee,
+      stopped,
+    } = await run({ task, options, privacy, steps, progress, signal, dropped });
     progress.stop();
     if (signal.aborted && done < steps) {
       io.stderr.write(`pergrad: ${interrupted(done, steps, options)}\n`);
       return;
     }
+    if (stopped && done === 0) throw stopped;
     await saveModel(model, options.out, guarantee === undefined ? {} : { metadata: { "pergrad.privacy": guarantee } });
-    const fewer = done < steps ? ` of ${steps}, as many as the budget allows after its interruptions` : "";
+    const fewer = stopped
+      ? ` of ${steps}`
+      : done < steps
+        ? ` of ${steps}, as many as the budget allows after its interruptions`
+        : "";
     io.stdout.write(`wrote ${options.out}: ${done} steps${fewer}\n`);
     if (guarantee !== undefined) io.stdout.write(`${guarantee}\n`);
+    if (dropped.count > 0) io.stdout.write(`${dropped.summary((sample) => hasNotFinite(task, sample))}\n`);
+    if (stopped)
+      throw new PergradError(
+        "NOT_FINITE",
+        `${stopped.message.replace(/\.$/, "")}; "${options.out}" holds the weights after step ${done} of ${steps}, the last that are finite.`,
+      );
   });
 }
 
@@ -76,9 +97,10 @@ interface Run {
   readonly steps: number;
   readonly progress: Progress;
   readonly signal: AbortSignal;
+  readonly dropped: Dropped;
 }
 
-async function run({ task, options, privacy, steps, progress, signal }: Run): Promise<Outcome> {
+async function run({ task, options, privacy, steps, progress, signal, dropped }: Run): Promise<Outcome> {
   progress.stage("compiling");
   const common = {
     ...task.options,
@@ -86,7 +108,7 @@ async function run({ task, options, privacy, steps, progress, signal }: Run): Pr
     batchSize: options.batchSize,
     steps,
     signal,
-    onStep: reporter(steps, progress),
+    onStep: reporter(steps, progress, dropped),
     inPlace: true,
     ...given("threads", options.threads),
     ...given("microbatchSize", options.microbatchSize),
@@ -94,12 +116,20 @@ async function run({ task, options, privacy, steps, progress, signal }: Run): Pr
     ...given("seed", options.seed),
     ...checkpointOf(options),
   };
-  if (!privacy) {
-    const { model, state } = await train(task.model, task.feeds, common);
-    return { model, steps: state.steps };
+  try {
+    return outcomeOf(
+      privacy
+        ? await trainPrivately(task.model, task.feeds, { ...common, ...privacy })
+        : await train(task.model, task.feeds, common),
+    );
+  } catch (error) {
+    if (!(error instanceof TrainingStopped)) throw error;
+    return { ...outcomeOf(error.trained), stopped: error };
   }
-  const { model, state, guarantee } = await trainPrivately(task.model, task.feeds, { ...common, ...privacy });
-  return { model, steps: state.steps, guarantee };
+}
+
+function outcomeOf({ model, state, ...more }: Trained<unknown> | PrivatelyTrained<unknown>): Outcome {
+  return { model, steps: state.steps, ...("guarantee" in more ? { guarantee: more.guarantee } : {}) };
 }
 
 function interrupted(done: number, steps: number, { checkpoint }: TrainCommandOptions): string {
@@ -116,13 +146,18 @@ function checkpointOf({ checkpoint: folder, checkpointEvery, resume = false }: T
 /** About so many lines say how a training goes. */
 const lines = 10;
 
-function reporter(steps: number, progress: Progress): (result: StepResult | PrivateStepResult) => Promise<void> {
+function reporter(
+  steps: number,
+  progress: Progress,
+  dropped: Dropped,
+): (result: StepResult | PrivateStepResult) => Promise<void> {
   const tally = new Tally();
   let begun = false;
   return async (result) => {
     if (!begun) progress.stage("training", steps);
     begun = true;
     tally.add(result);
+    if ("droppedSamples" in result) dropped.add(result.droppedSamples);
     progress.update(result.step);
     // What a tenth of the steps came to, and the last one.
     if (Math.floor((result.step * lines) / steps) > Math.floor(((result.step - 1) * lines) / steps))

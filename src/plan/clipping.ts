@@ -154,6 +154,7 @@ export function clippedSum(options: ClippedSumOptions): Want<ClippedSum> {
   const whole = typeof options.maxNorm === "number" && !options.groups;
   return {
     name: "clippedSum",
+    norms: "norms",
     demands: { norms: true, sums: 1, strict: options.strict ?? false },
     emit: (wanted) => {
       const parts = clippingGroups(options, wanted.plan.parameters).map((group) => clipped(wanted, group, options));

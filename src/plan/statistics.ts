@@ -90,6 +90,7 @@ const squaredNorm = (data: Float32Array) => data.reduce((total, x) => total + x 
 export function noiseScale(): Want<NoiseScale> {
   return {
     name: "noiseScale",
+    norms: "norms",
     demands: { norms: true, sums: 1, plainSum: true },
     emit: (wanted) => ({
       norms: totalNorm(wanted),

@@ -46,6 +46,7 @@ function norms(): Want<Norms> {
   return {
     name: "norms",
     demands: { norms: true },
+    norms: "total",
     emit: (wanted) => ({
       total: totalNorm(wanted),
       ...Object.fromEntries(

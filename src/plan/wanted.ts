@@ -37,6 +37,8 @@ export interface Want<R> {
   readonly others?: Readonly<Record<string, Data>>;
   /** Results without samples of their own are sums over the batch, unless they are means over it. */
   readonly joining?: "mean";
+  /** Which of its values is the norm of each sample's whole gradient, `[N]`, where one is. */
+  readonly norms?: string;
   /** The dtype in which the runtime hands over what is computed; float32 where not given. */
   readonly storage?: "float16";
   /** The values to compute, under names of the want's own. */

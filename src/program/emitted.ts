@@ -15,6 +15,7 @@ import { allDemands, asksOfGradients, Plan } from "../plan/planner.js";
 import type { Preferred, Strategy } from "../plan/strategy.js";
 import type { Wants } from "../plan/want.js";
 import { areSmall, Handover, type HandoverMode } from "./handover.js";
+import { type Watch, watchFor } from "./not-finite.js";
 import { modelResults, type Objective } from "./objective.js";
 import type { Others } from "./others.js";
 import type { Scalar } from "./scalars.js";
@@ -36,6 +37,8 @@ export interface Emitted extends Ordered {
   readonly factors: readonly Factor[];
   readonly scalars: readonly Scalar[];
   readonly outputs: readonly Output[];
+  /** How it is known that gradients are finite; undefined where there are none. */
+  readonly watch: Watch | undefined;
   /** How the outputs are made of what the runtime gives, whose order and memory these are. */
   readonly handover: Handover;
 }
@@ -136,6 +139,11 @@ export function emit(
       return { want: name, name: `${name}/${tensor}`, value, joining: joiningOf(value, objective, each.joining) };
     }),
   );
+  const watched = asksOfGradients(plan.demands) ? watchFor(plan, wants, objective.losses) : undefined;
+  if (watched?.added) {
+    const { name, value } = watched.added;
+    named.push({ want: "", name, value, joining: joiningOf(value, objective) });
+  }
   const ownResults = modelResults(
     objective,
     named.map(({ value }) => value),
@@ -153,7 +161,8 @@ export function emit(
   const counter = counted ?? expected.find(({ sampleAxis }) => sampleAxis !== null);
   const inputs = expected.map(({ value }) => value).filter((value) => leaves.has(value) || value === counter?.value);
   const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
-  return { inputs, parameters, vectors, factors, scalars, outputs, ...handedOver(outputs, elsewhere) };
+  const watch = watched?.watch;
+  return { inputs, parameters, vectors, factors, scalars, outputs, watch, ...handedOver(outputs, elsewhere) };
 }
 
 /** Bytes below which a program, planned for the usual batch, is small: its outputs take as long as its operators. */

@@ -1,7 +1,6 @@
 import { frugalOrder } from "../emit/order.js";
 import { PergradError } from "../errors.js";
 import { bindShape } from "../graph/dim.js";
-import type { Value } from "../graph/value.js";
 import type { Model } from "../model.js";
 import { type ModelOptions, model as modelOf } from "../nn/model.js";
 import type { Module } from "../nn/module.js";
@@ -10,21 +9,30 @@ import { requireWithin, type SaveOptions, writeModel } from "../onnx/write.js";
 import { factors as factorsOfOthers } from "../plan/cross.js";
 import { explainPlan, totalsOf } from "../plan/explain.js";
 import type { Plan } from "../plan/planner.js";
-import type { Results, Returned, Wants } from "../plan/want.js";
+import type { Results, Wants } from "../plan/want.js";
 import { nodeRuntime } from "../run/node.js";
 import type { RuntimeOptions, Session } from "../run/runtime.js";
 import { Workers } from "../run/workers.js";
+import { pickSamples } from "../samples.js";
 import { arrayOf, sizeOf, type Tensor } from "../tensor.js";
 import { copiesOf, type Data, type Prepared, prepare } from "./data.js";
-import { type Dataset, isBatch } from "./dataset.js";
+import type { Dataset } from "./dataset.js";
 import { type Emitted, emit, inputsOf, ownInputs, type PlanningOptions, planFor } from "./emitted.js";
 import { Explanation } from "./explanation.js";
 import { withinBudget } from "./frugal.js";
+import { type GivenOptions, givenFeeds, ownDataset, ownOptions } from "./given.js";
 import { checkMemoryOptions, type MemoryOptions, Microbatches } from "./microbatches.js";
+import {
+  checkNotFiniteOptions,
+  isHidden,
+  type NotFiniteOptions,
+  type NotFiniteSample,
+  Reporter,
+  Watched,
+} from "./not-finite.js";
 import { type Objective, type ObjectiveOptions, objectiveOf, parameterValue } from "./objective.js";
-import { type OtherBatch, Others } from "./others.js";
-import { type MaxNorms, scalarFeeds } from "./scalars.js";
-import { Joined, pieces, samplesBetween } from "./split.js";
+import { Others } from "./others.js";
+import { type Computed, Joined, pieces, samplesBetween } from "./split.js";
 import { type Chunk, computed, joinedResults, type StreamOptions } from "./stream.js";
 
 export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, MemoryOptions, PlanningOptions {
@@ -40,26 +48,9 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, Memor
 }
 
 /** `memoryBudget` and `microbatch` are those of the program where they are not given. */
-export interface RunOptions extends MemoryOptions {
-  /** Other values of parameters than the model's own, by name. */
-  readonly parameters?: Readonly<Record<string, Tensor>>;
-  /** What `want.dot` takes inner products with, by the name of the want, then of the parameter. */
-  readonly vectors?: Readonly<Record<string, Readonly<Record<string, Tensor>>>>;
-  /**
-   * What `want.clippedSum` clips to, where it is adjustable, by the name of the want: a number for all of its
-   * groups, or numbers by group ("all" where the whole gradient is clipped).
-   */
-  readonly maxNorms?: MaxNorms;
-  /** Another other batch for `want.cross`, by the name of the want; of as many samples as that which it was given. */
-  readonly others?: Readonly<Record<string, OtherBatch>>;
+export interface RunOptions extends MemoryOptions, NotFiniteOptions, GivenOptions {
   /** Run even where the data holds NaN or infinity. Default false. */
   readonly allowNotFinite?: boolean;
-  /**
-   * What is given is taken at the call: its arrays may be filled anew at once. Where all is not computed at once (in
-   * parts, in chunks, beside another batch) that takes a copy; `true` saves it, and the arrays must then stay as they
-   * are until the end. Default false.
-   */
-  readonly inPlace?: boolean;
 }
 
 /** A compiled program: one forward and one backward pass that compute all that is wanted of a batch. */
@@ -71,6 +62,8 @@ export class Program<W extends Wants> {
   readonly #session: Session;
   readonly #others: ReadonlyMap<string, Others>;
   readonly #microbatches: Microbatches;
+  readonly #watched: Watched;
+  readonly #reporter = new Reporter();
   /** By the name of a want, its tensors' names with it and without. */
   readonly #named: ReadonlyMap<string, readonly { readonly name: string; readonly full: string }[]>;
 
@@ -88,6 +81,8 @@ export class Program<W extends Wants> {
     this.#emitted = emitted;
     this.#session = session;
     this.#others = others;
+    const { watch, outputs } = emitted;
+    this.#watched = new Watched(watch, options.want, outputs, new Set(objective.parameters.keys()));
     this.#microbatches = new Microbatches(emitted, objective.expected, options);
     this.#named = new Map(Object.keys(options.want).map((want) => [want, namesUnder(`${want}/`, emitted.outputs)]));
   }
@@ -131,12 +126,14 @@ export class Program<W extends Wants> {
    * Results are the caller's, and no two share elements; but those of a small program may be views of one buffer
    * (`byteOffset` counts): copy one with `slice` before its buffer is transferred to another thread.
    * @param data the model's inputs by name, and `target` where the loss has one; samples along each one's sample axis
+   * Where a gradient is not finite though the data is, a warning says so, unless `notFinite` or `onNotFinite` ask for
+   * something else.
    * Throws MISSING_TENSOR, INVALID_ARGUMENT, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE,
    * NOT_FINITE, MEMORY_BUDGET.
    */
   async run(data: Readonly<Record<string, Data>>, options: RunOptions = {}): Promise<Results<W>> {
     const prepared = this.#prepare(data, options);
-    return this.#read(await this.#compute(prepared, options), prepared.samples);
+    return this.#read(await this.#compute(prepared, options));
   }
 
   /**
@@ -165,8 +162,8 @@ export class Program<W extends Wants> {
     dataset: Dataset,
     options: RunOptions & StreamOptions,
   ): AsyncGenerator<Chunk<Results<W>>, void, undefined> {
-    for await (const { from, to, returned } of this.#chunks(dataset, options)) {
-      yield { from, to, results: this.#read(returned, to - from) };
+    for await (const { from, to, ...found } of this.#chunks(dataset, options)) {
+      yield { from, to, results: this.#read(found) };
     }
   }
 
@@ -179,15 +176,14 @@ export class Program<W extends Wants> {
     const check = () => this.#microbatches.requireSplit("a dataset cannot be computed in chunks");
     const chunks = this.#chunks(ownDataset(dataset, options), { ...ownOptions(options), reuse: false });
     const found = await joinedResults(chunks, this.#emitted.outputs, check);
-    const { returned, samples } = found ?? { returned: this.#empty(), samples: 0 };
-    return this.#read(returned, samples);
+    return this.#read(found ?? this.#empty());
   }
 
   #chunks(dataset: Dataset, options: RunOptions & StreamOptions) {
     const { expected } = this.#objective;
     const size = this.#microbatches.chunkSize(options);
     const prepare = (data: Readonly<Record<string, Data>>) => this.#prepare(data, options);
-    const run = (prepared: Prepared) => this.#compute(prepared, options);
+    const run = (prepared: Prepared, from: number) => this.#compute(prepared, options, from);
     const { inPlace = false } = options;
     return computed(dataset, { expected, size, prepare, run, inPlace }, options);
   }
@@ -199,30 +195,104 @@ export class Program<W extends Wants> {
     return prepared;
   }
 
-  /** Before this returns its promise all that is given is read, by the runtime or into copies. */
-  async #compute(prepared: Prepared, options: RunOptions): Promise<Returned> {
+  /**
+   * Before this returns its promise all that is given is read, by the runtime or into copies.
+   * @param first the number of the first sample in the dataset
+   */
+  async #compute(prepared: Prepared, options: RunOptions, first = 0): Promise<Computed> {
+    checkNotFiniteOptions(options);
     const { samples } = prepared;
     const size = this.#microbatches.sizeFor(samples, options);
     if (samples === 0) return this.#empty();
     this.#checkOthers(options.others);
-    if (size >= samples && this.#others.size === 0) return this.#once(prepared, this.#given(options));
-    const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
-    const given = this.#given(ownOptions(options));
-    const fixed = { ...given, ...(await this.#factors(options)) };
-    if (size >= samples) return this.#once({ feeds, samples }, fixed);
-    const joined = new Joined(this.#emitted.outputs, samples);
-    for (const [from, to] of pieces(samples, size)) {
-      const part = samplesBetween({ feeds }, this.#objective.expected, from, to);
-      joined.add(await this.#once(part, fixed), to - from);
+    const again = options.notFinite === "leave out";
+    if (size >= samples && this.#others.size === 0 && !again) {
+      const found = await this.#once(
+        prepared,
+        givenFeeds(this.#objective.model, this.#want, this.#emitted, options),
+        false,
+      );
+      this.#reporter.report(numbered(found.notFinite, first), options);
+      return found;
     }
-    return joined.finish().returned;
+    const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
+    const given = givenFeeds(this.#objective.model, this.#want, this.#emitted, ownOptions(options));
+    const fixed = { ...given, ...(await this.#factors(options)) };
+    return this.#inParts({ feeds, samples }, size, fixed, { ...options, first });
   }
 
-  /** @param given what is fed besides the data */
-  async #once({ feeds, samples }: Prepared, given: Readonly<Record<string, Tensor>>): Promise<Returned> {
+  async #inParts(
+    { feeds, samples }: Prepared,
+    size: number,
+    given: Readonly<Record<string, Tensor>>,
+    { first, ...options }: NotFiniteOptions & { readonly first: number },
+  ): Promise<Computed> {
+    const joined = new Joined(this.#emitted.outputs, samples);
+    const notFinite: NotFiniteSample[] = [];
+    let whole: Computed | undefined;
+    for (const [from, to] of pieces(samples, size)) {
+      const part = samplesBetween({ feeds }, this.#objective.expected, from, to);
+      const found = await this.#once(part, given, options.notFinite === "leave out");
+      notFinite.push(...numbered(found.notFinite, first + from));
+      if (to - from === samples) whole = found;
+      else joined.add(found.returned, to - from, found.counted);
+    }
+    this.#reporter.report(notFinite, options);
+    return whole ?? joined.finish();
+  }
+
+  /**
+   * @param given what is fed besides the data
+   * @param leaveOut whether sums and means are to be of the samples that are finite
+   */
+  async #once(
+    { feeds, samples }: Prepared,
+    given: Readonly<Record<string, Tensor>>,
+    leaveOut: boolean,
+  ): Promise<Found> {
     const own: Record<string, Tensor> = { ...given };
     for (const { name } of this.#emitted.inputs) own[name] = feeds[name] as Tensor;
-    return this.#emitted.handover.finish(await this.#session.run(own), samples);
+    const returned = this.#emitted.handover.finish(await this.#session.run(own), samples);
+    const notFinite = this.#watched.find(returned, samples);
+    const found = { returned, samples, counted: samples, notFinite };
+    if (!leaveOut || notFinite.length === 0) return found;
+    const unknown = notFinite.some(({ sample }) => sample === null);
+    if (unknown && samples > 1) return this.#halved({ feeds, samples }, given);
+    return this.#without(unknown ? { ...found, notFinite: numbered(notFinite, 0, 1) } : found, feeds, given);
+  }
+
+  /** The same of each half, where it is not known which samples are not finite. */
+  async #halved({ feeds, samples }: Prepared, given: Readonly<Record<string, Tensor>>): Promise<Found> {
+    const joined = new Joined(this.#emitted.outputs, samples);
+    const notFinite: NotFiniteSample[] = [];
+    for (const [from, to] of pieces(samples, Math.ceil(samples / 2))) {
+      const part = samplesBetween({ feeds }, this.#objective.expected, from, to);
+      const found = await this.#once(part, given, true);
+      joined.add(found.returned, to - from, found.counted);
+      notFinite.push(...numbered(found.notFinite, from));
+    }
+    return { ...joined.finish(), notFinite };
+  }
+
+  /** The same with sums and means of the samples that are finite alone. */
+  async #without(
+    { returned, samples, notFinite }: Found,
+    feeds: Readonly<Record<string, Tensor>>,
+    given: Readonly<Record<string, Tensor>>,
+  ): Promise<Found> {
+    const left = new Set(notFinite.map(({ sample }) => sample));
+    const kept = Array.from({ length: samples }, (_, n) => n).filter((n) => !left.has(n));
+    const picked = Object.entries(feeds).map(([name, tensor]) => {
+      const axis = this.#objective.expected.get(name)?.sampleAxis ?? null;
+      return [name, axis === null ? tensor : pickSamples(tensor, axis, kept)] as const;
+    });
+    const part = { feeds: Object.fromEntries(picked), samples: kept.length };
+    const again = kept.length === 0 ? { ...this.#empty(), notFinite: [] } : await this.#once(part, given, true);
+    const results = { ...returned };
+    for (const { name, joining } of this.#emitted.outputs)
+      if (joining.kind === "sum" || joining.kind === "mean") results[name] = again.returned[name] as Tensor;
+    const more = again.notFinite.map((each) => ({ ...each, sample: kept[each.sample ?? 0] as number }));
+    return { returned: results, samples, counted: again.counted, notFinite: [...notFinite, ...more] };
   }
 
   /**
@@ -236,7 +306,8 @@ export class Program<W extends Wants> {
   }
 
   #encodable(): EncodableProgram {
-    const { inputs, parameters, outputs } = this.#emitted;
+    const { inputs, parameters } = this.#emitted;
+    const outputs = this.#emitted.outputs.filter((output) => !isHidden(output));
     const { order } = frugalOrder(outputs.map(({ value }) => value));
     const values = Object.fromEntries(
       parameters.map((parameter) => [parameter.name, parameterValue(this.#objective.model, parameter)]),
@@ -264,42 +335,6 @@ export class Program<W extends Wants> {
     await releaseAll(this.#others);
   }
 
-  /** What is fed besides the data and the factors of other batches. */
-  #given({ parameters, vectors, maxNorms }: RunOptions): Record<string, Tensor> {
-    return {
-      ...this.#parameters(parameters),
-      ...this.#vectors(vectors),
-      ...scalarFeeds(this.#emitted.scalars, maxNorms),
-    };
-  }
-
-  #parameters(given: Readonly<Record<string, Tensor>> = {}): Record<string, Tensor> {
-    const { model } = this.#objective;
-    const unknown = Object.keys(given).find((name) => !Object.hasOwn(model.parameters, name));
-    if (unknown !== undefined) throw new PergradError("MISSING_TENSOR", `The model has no parameter "${unknown}".`);
-    const feeds: Record<string, Tensor> = {};
-    for (const parameter of this.#emitted.parameters) {
-      const { name } = parameter;
-      feeds[name] = checkShape("The parameter", parameter, name, given[name] ?? parameterValue(model, parameter));
-    }
-    return feeds;
-  }
-
-  #vectors(given: RunOptions["vectors"] = {}): Record<string, Tensor> {
-    const unknown = Object.keys(given).find((name) => !this.#emitted.vectors.some(({ want }) => want === name));
-    if (unknown !== undefined)
-      throw new PergradError("MISSING_TENSOR", `There is no want "${unknown}" that takes inner products with vectors.`);
-    const fed = this.#emitted.vectors.map(({ want, parameter, value }) => {
-      const tensor = given[want]?.[parameter] ?? this.#want[want]?.vectors?.[parameter];
-      if (tensor) return [value.name, checkShape(`The vector of "${want}" for`, value, parameter, tensor)] as const;
-      throw new PergradError(
-        "MISSING_TENSOR",
-        `"${want}" takes inner products with vectors, but has none for the parameter "${parameter}"; give it by \`vectors\` to run, or to want.dot.`,
-      );
-    });
-    return Object.fromEntries(fed);
-  }
-
   #checkOthers(given: RunOptions["others"] = {}): void {
     const unknown = Object.keys(given).find((name) => !this.#others.has(name));
     if (unknown !== undefined)
@@ -319,44 +354,38 @@ export class Program<W extends Wants> {
     return feeds;
   }
 
-  #read(returned: Returned, samples: number): Results<W> {
+  #read({ returned, counted }: Computed): Results<W> {
     const results: Record<string, unknown> = {};
     for (const [want, each] of Object.entries(this.#want)) {
       const own: Record<string, Tensor> = {};
       for (const { name, full } of this.#named.get(want) ?? []) own[name] = returned[full] as Tensor;
-      results[want] = each.read(own, samples);
+      results[want] = each.read(own, counted);
     }
     return results as Results<W>;
   }
 
   /** An empty batch has empty results, and sums of zero. */
-  #empty(): Returned {
-    return Object.fromEntries(
+  #empty(): Computed {
+    const returned = Object.fromEntries(
       this.#emitted.outputs.map(({ name, value }) => {
         const dims = bindShape(value.shape, 0);
         return [name, { dtype: value.dtype, dims, data: new (arrayOf(value.dtype))(sizeOf(dims)) } as Tensor];
       }),
     );
+    return { returned, samples: 0, counted: 0 };
   }
 }
 
-/** The data of one batch as it is now; what is read batch by batch, or from a file, comes when its turn comes. */
-function ownDataset(dataset: Dataset, { inPlace = false }: RunOptions): Dataset {
-  return inPlace || !isBatch(dataset) ? dataset : copiesOf(dataset);
+interface Found extends Computed {
+  readonly notFinite: readonly NotFiniteSample[];
 }
 
-/** What is given besides the data, as it is now. */
-function ownOptions<O extends RunOptions>(options: O): O {
-  const { inPlace = false, parameters, vectors, others } = options;
-  if (inPlace) return options;
-  const each = <T extends Data>(batches: Readonly<Record<string, Readonly<Record<string, T>>>>) =>
-    Object.fromEntries(Object.entries(batches).map(([want, own]) => [want, copiesOf(own)]));
-  return {
-    ...options,
-    ...(parameters ? { parameters: copiesOf(parameters) } : {}),
-    ...(vectors ? { vectors: each(vectors) } : {}),
-    ...(others ? { others: each(others) } : {}),
-  };
+/** @param of the samples of the batch: of one, it is known which */
+function numbered(samples: readonly NotFiniteSample[], first: number, of = 0): readonly NotFiniteSample[] {
+  return samples.map(({ sample, ...each }) => {
+    const known = sample ?? (of === 1 ? 0 : null);
+    return { sample: known === null ? null : first + known, ...each };
+  });
 }
 
 /**
@@ -405,15 +434,6 @@ async function releaseAll(others: ReadonlyMap<string, Others>): Promise<void> {
 function namesUnder(prefix: string, outputs: Emitted["outputs"]) {
   const own = outputs.filter(({ name }) => name.startsWith(prefix));
   return own.map(({ name }) => ({ name: name.slice(prefix.length), full: name }));
-}
-
-function checkShape(whose: string, { dtype, shape }: Value, name: string, tensor: Tensor): Tensor {
-  const fits = tensor.dims.length === shape.length && tensor.dims.every((dim, axis) => dim === shape[axis]);
-  if (tensor.dtype === dtype && fits) return tensor;
-  throw new PergradError(
-    "SHAPE_MISMATCH",
-    `${whose} "${name}" is ${tensor.dtype} [${tensor.dims.join(", ")}], but the model wants ${dtype} [${shape.join(", ")}].`,
-  );
 }
 
 /**

@@ -96,6 +96,14 @@ export function* pieces(samples: number, size: number): Generator<readonly [numb
   for (let from = 0; from < Math.max(samples, 1); from += size) yield [from, Math.min(from + size, samples)];
 }
 
+/** The results of a number of samples. */
+export interface Computed {
+  readonly returned: Returned;
+  readonly samples: number;
+  /** The samples that sums and means are of: fewer where some are left out. */
+  readonly counted: number;
+}
+
 /**
  * Puts the results of microbatches together. Sums are accumulated in float64 and rounded once. What takes all samples
  * at once it takes of the one microbatch that there is then.
@@ -105,6 +113,7 @@ export class Joined {
   readonly #tensors = new Map<string, Tensor>();
   readonly #waiting: { readonly returned: Returned; readonly samples: number }[] = [];
   #samples = 0;
+  #counted = 0;
 
   /** @param total the number of samples of all microbatches; where it is not known they are held until `finish` */
   constructor(
@@ -112,19 +121,21 @@ export class Joined {
     private readonly total?: number,
   ) {}
 
-  add(returned: Returned, samples: number): void {
+  /** @param counted the samples that sums and means are of, where some are left out */
+  add(returned: Returned, samples: number, counted = samples): void {
     for (const { name, joining } of this.outputs) {
       if (joining.kind === "sum") this.#accumulate(name, returned[name] as Tensor, 1);
-      if (joining.kind === "mean") this.#accumulate(name, returned[name] as Tensor, samples);
+      if (joining.kind === "mean") this.#accumulate(name, returned[name] as Tensor, counted);
       if (joining.kind === "shared" || joining.kind === "whole") this.#tensors.set(name, returned[name] as Tensor);
     }
     if (this.total === undefined) this.#waiting.push({ returned: this.#ofSamples(returned), samples });
     else this.#place(returned, samples, this.total);
     this.#samples += samples;
+    this.#counted += counted;
   }
 
   /** The results of all samples. */
-  finish(): { readonly returned: Returned; readonly samples: number } {
+  finish(): Computed {
     const samples = this.#samples;
     this.#samples = 0;
     for (const { returned, samples: count } of this.#waiting.splice(0)) {
@@ -136,13 +147,13 @@ export class Joined {
       if (!sum) continue;
       const data =
         joining.kind === "mean"
-          ? times(sum, 1 / Math.max(1, samples))
+          ? times(sum, 1 / Math.max(1, this.#counted))
           : new (arrayOf(value.dtype) as Float32ArrayConstructor)(sum);
       this.#tensors.set(name, { dtype: value.dtype, dims: bindShape(value.shape, samples), data } as Tensor);
       this.#sums.delete(name);
     }
     const inOrder = this.outputs.map(({ name }) => [name, this.#tensors.get(name) as Tensor] as const);
-    return { returned: Object.fromEntries(inOrder), samples };
+    return { returned: Object.fromEntries(inOrder), samples, counted: this.#counted };
   }
 
   #ofSamples(returned: Returned): Returned {

@@ -1,9 +1,8 @@
 /** A program over a dataset that may be larger than memory. */
-import type { Returned } from "../plan/want.js";
 import { Discarded } from "../run/reuse.js";
 import type { Prepared } from "./data.js";
 import { type Dataset, openDataset, type SourceOptions, unlessAborted } from "./dataset.js";
-import { Joined, type Output } from "./split.js";
+import { type Computed, Joined, type Output } from "./split.js";
 
 export interface Progress {
   /** Samples done so far. */
@@ -40,15 +39,15 @@ export interface Chunk<R> {
 /** What a stream needs of its program. */
 export interface Streamed extends Omit<SourceOptions, "signal"> {
   readonly size: number;
-  readonly run: (prepared: Prepared) => Promise<Returned>;
+  /** @param from the number of the first sample */
+  readonly run: (prepared: Prepared, from: number) => Promise<Computed>;
 }
 
-interface Computed {
+interface ComputedChunk extends Computed {
   readonly from: number;
   readonly to: number;
   /** Samples of the whole dataset, where that is known. */
   readonly total?: number;
-  readonly returned: Returned;
 }
 
 /**
@@ -59,7 +58,7 @@ export async function* computed(
   dataset: Dataset,
   { run, size, ...source }: Streamed,
   { signal, onProgress, reuse = false }: StreamOptions,
-): AsyncGenerator<Computed, void, undefined> {
+): AsyncGenerator<ComputedChunk, void, undefined> {
   signal?.throwIfAborted();
   const opened = await openDataset(dataset, { ...source, signal });
   const discarded = reuse ? new Discarded() : undefined;
@@ -68,12 +67,12 @@ export async function* computed(
     let from = 0;
     for await (const prepared of opened.pieces(size)) {
       signal?.throwIfAborted();
-      const returned = await unlessAborted(run(prepared), signal);
+      const found = await unlessAborted(run(prepared, from), signal);
       const to = from + prepared.samples;
       onProgress?.({ samples: to, ...total });
       signal?.throwIfAborted();
-      yield { from, to, returned, ...total };
-      discarded?.add(Object.values(returned));
+      yield { from, to, ...found, ...total };
+      discarded?.add(Object.values(found.returned));
       signal?.throwIfAborted();
       from = to;
     }
@@ -87,15 +86,15 @@ export async function* computed(
  * @param check called where there is more than one chunk
  */
 export async function joinedResults(
-  chunks: AsyncIterable<Computed>,
+  chunks: AsyncIterable<ComputedChunk>,
   outputs: readonly Output[],
   check: () => void,
-): Promise<{ readonly returned: Returned; readonly samples: number } | undefined> {
+): Promise<Computed | undefined> {
   let joined: Joined | undefined;
-  for await (const { from, to, total, returned } of chunks) {
+  for await (const { total, returned, samples, counted } of chunks) {
     if (joined) check();
     joined ??= new Joined(outputs, total);
-    joined.add(returned, to - from);
+    joined.add(returned, samples, counted);
   }
   return joined?.finish();
 }

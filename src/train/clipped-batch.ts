@@ -29,7 +29,8 @@ const mostAtOnce = 256;
 export class ClippedBatch {
   readonly figures = new Figures();
   clipped = 0;
-  dropped = 0;
+  /** Numbers in the data set of samples whose gradients are not finite. */
+  readonly dropped: number[] = [];
   /** Samples whose gradients are within the norm. */
   within = 0;
 
@@ -100,18 +101,20 @@ export class BatchClipper<S> {
       parameters: run.parameters,
       maxNorms: { clipped: limits },
       allowNotFinite: true,
+      // They are dropped here, whatever is spoilt.
+      notFinite: "ignore",
     });
     const { norms, sum } = found.clipped;
     const finite = samples.filter((_, n) => Number.isFinite(norms.data[n]));
     if (finite.length < samples.length) {
-      run.total.dropped += samples.length - finite.length;
+      run.total.dropped.push(...samples.filter((_, n) => !Number.isFinite(norms.data[n])));
       await this.#add(finite, run);
     } else if (allFinite(sum)) {
       this.#sums.add(found.clipped.sum);
       count(found, run, limits);
       run.total.figures.add(found.losses, found.scores, feeds.target);
     } else if (samples.length === 1) {
-      run.total.dropped++;
+      run.total.dropped.push(...samples);
     } else {
       // A norm may be finite where a product on the way to the sum is not.
       const half = samples.length >> 1;

@@ -6,6 +6,7 @@ export { PrivateTrainer } from "./private-trainer.js";
 export { RunFolder, type Settings } from "./run-folder.js";
 export { schedules } from "./schedules.js";
 export { type SgdOptions, type SgdState, sgd } from "./sgd.js";
+export { TrainingStopped } from "./stopped.js";
 export { guarantee, train, trainPrivately } from "./train.js";
 export { Trainer } from "./trainer.js";
 export type {

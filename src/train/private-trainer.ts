@@ -18,6 +18,7 @@ import { type Sampler, samplerOf } from "./samplers.js";
 import { type Setup, setup } from "./setup.js";
 import { paid, requireFitting, requirePaid } from "./state.js";
 import { Stepping } from "./stepping.js";
+import { requireFiniteStep } from "./stopped.js";
 import { asGradients } from "./sums.js";
 import type { PrivateStepOptions, PrivateStepResult, TrainerState, TrainingSet } from "./types.js";
 
@@ -160,11 +161,12 @@ export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
       bits: this.#bits("noise"),
     });
     const stepped = optimizer.step(parameters, asGradients(parameters, noisy), optimiser);
+    requireFiniteStep(this.current.steps + 1, stepped);
     const next =
       this.#adaptive && maxGradNorm !== null
         ? nextNorm(maxGradNorm, this.#adaptive, {
             within: found.within,
-            beyond: found.clipped + found.dropped,
+            beyond: found.clipped + found.dropped.length,
             batchSize,
             bits: this.#bits("count"),
           })
@@ -186,7 +188,8 @@ export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
       loss: found.figures.loss,
       accuracy: found.figures.accuracy,
       clipped: found.clipped,
-      dropped: found.dropped,
+      dropped: found.dropped.length,
+      droppedSamples: found.dropped,
       sensitivity,
       private: this.private,
       seconds: (performance.now() - start) / 1000,

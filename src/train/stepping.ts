@@ -37,7 +37,8 @@ export abstract class Stepping<S, R extends StepResult> {
 
   /**
    * One step; with an empty batch too. Throws INVALID_ARGUMENT where a step is under way, since it reads what the one
-   * before it left; of a private trainer, also what `record` throws.
+   * before it left; NOT_FINITE where it would leave weights that are not finite, which then stay as they are; of a private
+   * trainer, also what `record` throws.
    */
   async step(): Promise<R> {
     if (this.#busy)

@@ -35,7 +35,7 @@ export function allFinite(parts: ByParameter): boolean {
   return Object.values(parts).every(({ data }) => finite(data));
 }
 
-function finite(data: Float32Array): boolean {
+export function finite(data: Float32Array | Float64Array): boolean {
   // x * 0 is NaN exactly for what is not finite.
   let probe = 0;
   for (let i = 0; i < data.length; i++) probe += (data[i] as number) * 0;

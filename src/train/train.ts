@@ -10,6 +10,7 @@ import type { Settings } from "./run-folder.js";
 import { stepsOfEpochs, stepsPerEpoch } from "./samplers.js";
 import { setup } from "./setup.js";
 import type { Stepping } from "./stepping.js";
+import { TrainingStopped } from "./stopped.js";
 import { Trainer } from "./trainer.js";
 import type {
   ClippingOptions,
@@ -28,7 +29,8 @@ import type {
 } from "./types.js";
 
 /**
- * Trains by the mean gradients of batches. Throws what `Trainer.create` throws; with `checkpoint`, FILE_UNREADABLE and
+ * Trains by the mean gradients of batches. Where a step's numbers are not finite it is not taken, and `TrainingStopped` is
+ * thrown, which holds what came before. Throws what `Trainer.create` throws; with `checkpoint`, FILE_UNREADABLE and
  * FILE_UNWRITABLE.
  */
 export async function train<S>(
@@ -40,15 +42,16 @@ export async function train<S>(
   const checkpoints = await checkpointsOf<S>(options, {});
   const make = () => Trainer.over(own, { ...options, ...startOf(checkpoints) });
   return using(make, checkpoints, async (trainer) => {
-    await loop(trainer, stepsFor(options, trainer.stepsPerEpoch), options, checkpoints, () => true);
-    return { model: trainer.model, state: trainer.state() };
+    const result = () => ({ model: trainer.model, state: trainer.state() });
+    await loop(trainer, stepsFor(options, trainer.stepsPerEpoch), options, checkpoints, result, () => true);
+    return result();
   });
 }
 
 /**
  * Trains with differential privacy: with so much noise, or with as much as it takes to arrive at `targetEpsilon` with
  * the last step. That epsilon is never exceeded: where steps were lost in a crash, or a shuffled epoch was interrupted,
- * there are fewer.
+ * there are fewer. Samples whose gradients are not finite are dropped and counted; `TrainingStopped` is thrown as by `train`.
  * Throws what `PrivateTrainer.create` throws; with `checkpoint`, FILE_UNREADABLE and FILE_UNWRITABLE.
  */
 export async function trainPrivately<S>(
@@ -70,8 +73,9 @@ export async function trainPrivately<S>(
   return using(make, checkpoints, async (trainer) => {
     const { targetEpsilon } = options;
     const asked = targetEpsilon !== undefined && !isPlanned(trainer, noiseMultiplier, options.sampling);
-    await loop(trainer, steps, options, checkpoints, () => !asked || trainer.nextEpsilon <= targetEpsilon);
-    return finished(trainer, { ...options, noiseMultiplier }, samples);
+    const result = () => finished(trainer, { ...options, noiseMultiplier }, samples);
+    await loop(trainer, steps, options, checkpoints, result, () => !asked || trainer.nextEpsilon <= targetEpsilon);
+    return result();
   });
 }
 
@@ -132,15 +136,31 @@ async function loop<S, R extends StepResult>(
   steps: number,
   { onStep, signal }: TrainEvents<R>,
   checkpoints: Checkpoints<S> | undefined,
+  trained: () => Trained<S>,
   mayStep: () => boolean,
 ): Promise<void> {
   await checkpoints?.begin(trainer.state());
   while (trainer.steps < steps && !signal?.aborted && mayStep()) {
-    const result = await trainer.step();
+    const result = await stepOf(trainer, checkpoints, trained);
     await checkpoints?.stepped(trainer.state());
     await onStep?.(result, { steps });
   }
   await checkpoints?.save(trainer.state());
+}
+
+/** Where a step is not taken because its numbers are not finite, what came before it is kept. Throws TrainingStopped. */
+async function stepOf<S, R extends StepResult>(
+  trainer: Stepping<S, R>,
+  checkpoints: Checkpoints<S> | undefined,
+  trained: () => Trained<S>,
+): Promise<R> {
+  try {
+    return await trainer.step();
+  } catch (error) {
+    if (!(error instanceof PergradError) || error.code !== "NOT_FINITE") throw error;
+    await checkpoints?.save(trainer.state());
+    throw new TrainingStopped(error.message, trained(), { cause: error });
+  }
 }
 
 /** Throws INVALID_ARGUMENT. */

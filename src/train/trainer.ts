@@ -3,6 +3,7 @@ import type { Model } from "../model.js";
 import type { Module } from "../nn/module.js";
 import { type FloatTensor, type Want, want } from "../plan/want.js";
 import { checkSeed } from "../privacy/random-bits.js";
+import type { NotFinite, NotFiniteSample } from "../program/not-finite.js";
 import { Program } from "../program/program.js";
 import { Figures, scores } from "./figures.js";
 import type { Parameters } from "./optimiser.js";
@@ -10,6 +11,7 @@ import { type Sampler, samplerOf } from "./samplers.js";
 import { feedsFor, microbatches, planned, type Setup, setup } from "./setup.js";
 import { noiseless, paid, requireFitting } from "./state.js";
 import { Stepping } from "./stepping.js";
+import { areFinite, requireFiniteStep, stepNotTaken } from "./stopped.js";
 import { asGradients, Sums, scaled } from "./sums.js";
 import type { PlainStepOptions, StepResult, TrainerState, TrainingSet } from "./types.js";
 
@@ -17,6 +19,14 @@ function begin<S>(parameters: Parameters, { optimizer, seed = 0 }: PlainStepOpti
   checkSeed(seed);
   const optimiser = optimizer.start(parameters);
   return { steps: 0, parameters, optimiser, ledger: [], recorded: 0, maxGradNorm: null, order: seed, seed };
+}
+
+/** By the samples' numbers in the data set. */
+function renumbered(found: readonly NotFiniteSample[], samples: Uint32Array): NotFiniteSample[] {
+  return found.map(({ sample, ...each }) => ({
+    sample: sample === null ? null : (samples[sample] as number),
+    ...each,
+  }));
 }
 
 interface Wanted {
@@ -79,12 +89,14 @@ export class Trainer<S> extends Stepping<S, StepResult> {
     const figures = new Figures();
     for (const samples of microbatches(batch, this.#options.microbatchSize)) {
       const feeds = feedsFor(this.own, this.#options, steps, samples);
-      const found = await this.#program.run(feeds, { parameters });
+      const found = await this.#program.run(feeds, { parameters, notFinite: "ignore" });
       sums.add(found.sum);
       figures.add(found.losses, found.scores, feeds.target);
     }
+    if (!areFinite(sums.values)) throw stepNotTaken(steps + 1, await this.#notFinite(batch));
     const means = scaled(sums.values, 1 / Math.max(1, batch.length));
     const stepped = this.#options.optimizer.step(parameters, asGradients(parameters, means), optimiser);
+    requireFiniteStep(steps + 1, stepped);
     this.current = {
       ...this.current,
       // A private training that goes on from here must not count this step as free.
@@ -100,5 +112,17 @@ export class Trainer<S> extends Stepping<S, StepResult> {
       accuracy: figures.accuracy,
       seconds: (performance.now() - start) / 1000,
     };
+  }
+
+  /** The samples of a batch whose gradients are not finite: looked for only where the sum is not. */
+  async #notFinite(batch: Uint32Array): Promise<NotFiniteSample[]> {
+    const { steps, parameters } = this.current;
+    const found: NotFiniteSample[] = [];
+    for (const samples of microbatches(batch, this.#options.microbatchSize)) {
+      const onNotFinite = (told: NotFinite) => found.push(...renumbered(told.samples, samples));
+      const feeds = feedsFor(this.own, this.#options, steps, samples);
+      await this.#program.run(feeds, { parameters, notFinite: "leave out", onNotFinite });
+    }
+    return found;
   }
 }

@@ -158,6 +158,8 @@ export interface PrivateStepResult extends StepResult {
   readonly clipped: number;
   /** Samples whose gradients were not finite, and count as zero. */
   readonly dropped: number;
+  /** Their numbers in the data set. */
+  readonly droppedSamples: readonly number[];
   /** The norm of this step's clipping, of the whole gradient or the groups together: the sum's sensitivity. */
   readonly sensitivity: number;
 }

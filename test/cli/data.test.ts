@@ -335,3 +335,61 @@ describe("data", () => {
     expect(out).toContain("A difference was found in all 5 samples");
   });
 });
+
+describe("gradients that are not finite though the data is", () => {
+  const rooted = () =>
+    trace({ x: ["N", 3] }, { weight: uniform([3, 2], 1), bias: uniform([2], 1) }, ({ x }, { weight, bias }) =>
+      x.matmul(weight).square().sqrt().add(bias),
+    );
+  const zeros = (...samples: number[]) => {
+    const x = floats([5, 3]);
+    for (const n of samples) x.data.fill(0, 3 * n, 3 * n + 3);
+    return { ...data, x };
+  };
+
+  test.each([
+    ["grads", ""],
+    ["norms", ""],
+    ["clipped-sum", "; they spoil the sum: --leave-out-not-finite leaves them out and counts them"],
+  ])("%s warns of, naming samples and parameters", async (command, then) => {
+    const { result } = await workspace(rooted(), zeros(1, 3));
+    const limit = command === "clipped-sum" ? ["--max-norm", "1"] : [];
+    for (const size of ["1", "2", "5"]) {
+      const { err } = await result(command, ...limit, "--batch-size", size);
+      expect(err).toBe(
+        `pergrad: warning: The gradient of samples 1, 3 (in "weight") is not finite, though the data is${then}.\n`,
+      );
+    }
+  });
+
+  test("clipped-sum leaves out and counts", async () => {
+    const { result } = await workspace(rooted(), zeros(1, 3));
+    const { tensors, out, err } = await result("clipped-sum", "--max-norm", "1", "--leave-out-not-finite");
+    expect(out).toMatch(/: 5 samples, 2 parameters, 2 left out of the sum\n$/);
+    expect(err).toMatch(/though the data is; the sum leaves them out\.\n$/);
+    const kept = (tensor: Tensor<"float32">, width: number) =>
+      Float32Array.from([0, 2, 4].flatMap((n) => [...tensor.data.subarray(n * width, (n + 1) * width)]));
+    const { x, target } = zeros(1, 3);
+    const others = await workspace(rooted(), {
+      x: { ...x, dims: [3, 3], data: kept(x, 3) },
+      target: { ...target, dims: [3, 2], data: kept(target, 2) },
+    });
+    const wanted = await others.result("clipped-sum", "--max-norm", "1");
+    expect(wanted.err).toBe("");
+    for (const name of ["weight", "bias"]) {
+      const own = values(tensors)[name] ?? [];
+      expect(own.length).toBeGreaterThan(0);
+      own.forEach((each, k) => {
+        expect(each).toBeCloseTo(values(wanted.tensors)[name]?.[k] ?? Number.NaN, 5);
+      });
+    }
+  });
+
+  test("the warning says where it comes of the data", async () => {
+    const given = zeros(1);
+    given.x.data[9] = Number.NaN;
+    const { result } = await workspace(rooted(), given);
+    const { err } = await result("norms", "--allow-not-finite");
+    expect(err).toMatch(/samples 1, 3 \(in "weight"(, "bias")?\) is not finite, in 1 of them as the data\.\n$/);
+  });
+});

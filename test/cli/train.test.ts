@@ -5,6 +5,8 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { ModelProtoSchema } from "onnx-buf";
 import { describe, expect, it, test, vi } from "vitest";
 import { loadModel, losses, perSample, want } from "../../src/index.js";
+import { trace } from "../../src/nn/model.js";
+import { uniform } from "../../src/nn/random.js";
 import { readLedger } from "../../src/privacy/ledger.js";
 import type { Tensor } from "../../src/tensor.js";
 import { floats, labels, linear, run, workspace } from "./support.js";
@@ -113,7 +115,79 @@ describe("pergrad train", () => {
     expect(await command("train", ...options)).toMatchObject({ code: 1, err: expect.stringContaining("sample 1") });
     const allowed = await command("train", ...options, "--allow-not-finite");
     expect(allowed).toMatchObject({ code: 0, err: expect.stringContaining("dropped 1") });
+    expect(allowed.out).toMatch(
+      /\nDropped 1 sample, 10 times in all \(1\), which count as zero: the data of 1 holds NaN or infinity\. This line is not covered by the guarantee\.\n$/,
+    );
     expect((await loadModel(path("t.onnx"))).parameters.weight?.data.every(Number.isFinite)).toBe(true);
+  });
+});
+
+describe("numbers that are not finite", () => {
+  const rooted = () =>
+    trace({ x: ["N", 3] }, { weight: uniform([3, 2], 1) }, ({ x }, { weight }) => x.matmul(weight).square().sqrt());
+  const zeros = { ...data, x: { ...x, data: x.data.map((each, k) => (k >= 6 && k < 9 ? 0 : each)) } };
+
+  it.each([
+    ["public", []],
+    ["private", privately],
+  ])("stop a %s training whose weights overflow: exit code 1, and the last good weights", async (_, more) => {
+    const options = [
+      "--loss",
+      "mse",
+      "--batch-size",
+      "60",
+      "--optimizer",
+      "sgd",
+      "--weight-decay",
+      "1",
+      "--steps",
+      "40",
+    ];
+    const twoColumns = floats([samples, 2], (k) => Math.cos(k));
+    const own = await workspace(linear(), { x, target: twoColumns });
+    const { code, err, out } = await own.command(
+      "train",
+      ...options,
+      ...more,
+      "--learning-rate",
+      "1e9",
+      "--out",
+      own.path("t.onnx"),
+    );
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /pergrad: Step \d+ .* not finite.*"[^"]*t\.onnx" holds the weights after step \d+ of 40, the last that are finite\.\n$/,
+    );
+    expect(out).toMatch(/steps of 40\n/);
+    const trained = await loadModel(own.path("t.onnx"));
+    expect(Object.values(trained.parameters).every((each) => each.data.every(Number.isFinite))).toBe(true);
+  });
+
+  it("name the sample whose gradient is not finite; no step, no file", async () => {
+    const { command, path, files } = await workspace(rooted(), zeros);
+    const ended = await command("train", ...learning, "--batch-size", "60", "--steps", "3", "--out", path("t.onnx"));
+    expect(ended).toMatchObject({ code: 1, out: "" });
+    expect(ended.err).toMatch(/pergrad: Step 1 was not taken.*the gradient of sample 2 \(in "weight"\) is not finite/);
+    expect(files()).not.toContain("t.onnx");
+  });
+
+  it("of samples are dropped by private training, which says how many, which and why", async () => {
+    const { command, path } = await workspace(rooted(), zeros);
+    const { code, out } = await command(
+      "train",
+      ...learning,
+      ...privately,
+      "--batch-size",
+      "60",
+      "--steps",
+      "4",
+      "--out",
+      path("t.onnx"),
+    );
+    expect(code).toBe(0);
+    expect(out).toMatch(
+      /\nDropped 1 sample, 4 times in all \(2\), which count as zero: the gradient of 1 is not finite though the data is\. /,
+    );
   });
 });
 

@@ -151,7 +151,7 @@ describe.each(Object.keys(cases))("the sums of two data sets that differ in one 
           square += (x - (fewer.sums.get(parameter)?.[i] ?? Number.NaN)) ** 2;
         });
       worst = Math.max(worst, Math.sqrt(square) / Math.hypot(...Object.values(groups)));
-      dropped += all.dropped;
+      dropped += all.dropped.length;
       clipped += all.clipped;
     }
     await clipper.release();

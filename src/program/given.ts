@@ -1,0 +1,108 @@
+/** What a run is given besides its data: checked, and named as the program's inputs are. */
+import { PergradError } from "../errors.js";
+import type { Value } from "../graph/value.js";
+import type { Model } from "../model.js";
+import type { Wants } from "../plan/want.js";
+import type { Tensor } from "../tensor.js";
+import { copiesOf, type Data } from "./data.js";
+import { type Dataset, isBatch } from "./dataset.js";
+import type { Emitted } from "./emitted.js";
+import { parameterValue } from "./objective.js";
+import type { OtherBatch } from "./others.js";
+import { type MaxNorms, scalarFeeds } from "./scalars.js";
+
+export interface GivenOptions {
+  /** Other values of parameters than the model's own, by name. */
+  readonly parameters?: Readonly<Record<string, Tensor>>;
+  /** What `want.dot` takes inner products with, by the name of the want, then of the parameter. */
+  readonly vectors?: Readonly<Record<string, Readonly<Record<string, Tensor>>>>;
+  /**
+   * What `want.clippedSum` clips to, where it is adjustable, by the name of the want: a number for all of its
+   * groups, or numbers by group ("all" where the whole gradient is clipped).
+   */
+  readonly maxNorms?: MaxNorms;
+  /** Another other batch for `want.cross`, by the name of the want; of as many samples as that which it was given. */
+  readonly others?: Readonly<Record<string, OtherBatch>>;
+  /**
+   * What is given is taken at the call: its arrays may be filled anew at once. Where all is not computed at once (in
+   * parts, in chunks, beside another batch) that takes a copy; `true` saves it, and the arrays must then stay as they
+   * are until the end. Default false.
+   */
+  readonly inPlace?: boolean;
+}
+
+/** The data of one batch as it is now; what is read batch by batch, or from a file, comes when its turn comes. */
+export function ownDataset(dataset: Dataset, { inPlace = false }: GivenOptions): Dataset {
+  return inPlace || !isBatch(dataset) ? dataset : copiesOf(dataset);
+}
+
+/** What is given besides the data, as it is now. */
+export function ownOptions<O extends GivenOptions>(options: O): O {
+  const { inPlace = false, parameters, vectors, others } = options;
+  if (inPlace) return options;
+  const each = <T extends Data>(batches: Readonly<Record<string, Readonly<Record<string, T>>>>) =>
+    Object.fromEntries(Object.entries(batches).map(([want, own]) => [want, copiesOf(own)]));
+  return {
+    ...options,
+    ...(parameters ? { parameters: copiesOf(parameters) } : {}),
+    ...(vectors ? { vectors: each(vectors) } : {}),
+    ...(others ? { others: each(others) } : {}),
+  };
+}
+
+/** What is fed besides the data and the factors of other batches. Throws MISSING_TENSOR, SHAPE_MISMATCH, INVALID_ARGUMENT. */
+export function givenFeeds(
+  model: Model,
+  wants: Wants,
+  emitted: Pick<Emitted, "parameters" | "vectors" | "scalars">,
+  { parameters, vectors, maxNorms }: GivenOptions,
+): Record<string, Tensor> {
+  return {
+    ...parameterFeeds(model, emitted.parameters, parameters),
+    ...vectorFeeds(wants, emitted.vectors, vectors),
+    ...scalarFeeds(emitted.scalars, maxNorms),
+  };
+}
+
+function parameterFeeds(
+  model: Model,
+  used: Emitted["parameters"],
+  given: Readonly<Record<string, Tensor>> = {},
+): Record<string, Tensor> {
+  const unknown = Object.keys(given).find((name) => !Object.hasOwn(model.parameters, name));
+  if (unknown !== undefined) throw new PergradError("MISSING_TENSOR", `The model has no parameter "${unknown}".`);
+  const feeds: Record<string, Tensor> = {};
+  for (const parameter of used) {
+    const { name } = parameter;
+    feeds[name] = checkShape("The parameter", parameter, name, given[name] ?? parameterValue(model, parameter));
+  }
+  return feeds;
+}
+
+function vectorFeeds(
+  wants: Wants,
+  vectors: Emitted["vectors"],
+  given: GivenOptions["vectors"] = {},
+): Record<string, Tensor> {
+  const unknown = Object.keys(given).find((name) => !vectors.some(({ want }) => want === name));
+  if (unknown !== undefined)
+    throw new PergradError("MISSING_TENSOR", `There is no want "${unknown}" that takes inner products with vectors.`);
+  const fed = vectors.map(({ want, parameter, value }) => {
+    const tensor = given[want]?.[parameter] ?? wants[want]?.vectors?.[parameter];
+    if (tensor) return [value.name, checkShape(`The vector of "${want}" for`, value, parameter, tensor)] as const;
+    throw new PergradError(
+      "MISSING_TENSOR",
+      `"${want}" takes inner products with vectors, but has none for the parameter "${parameter}"; give it by \`vectors\` to run, or to want.dot.`,
+    );
+  });
+  return Object.fromEntries(fed);
+}
+
+function checkShape(whose: string, { dtype, shape }: Value, name: string, tensor: Tensor): Tensor {
+  const fits = tensor.dims.length === shape.length && tensor.dims.every((dim, axis) => dim === shape[axis]);
+  if (tensor.dtype === dtype && fits) return tensor;
+  throw new PergradError(
+    "SHAPE_MISMATCH",
+    `${whose} "${name}" is ${tensor.dtype} [${tensor.dims.join(", ")}], but the model wants ${dtype} [${shape.join(", ")}].`,
+  );
+}

@@ -1,0 +1,250 @@
+/**
+ * Gradients that are not finite though the data may be. Sums are looked at themselves. Of what is larger, all of a sample's gradients are finite where their norm is, or where
+ * the squares of what they are products of have a finite sum: by Cauchy and Schwarz no element of a product is larger than
+ * half of it. So one number per sample tells, and only where it is not finite are results looked at one by one.
+ */
+import { PergradError } from "../errors.js";
+import { sumOfSquares } from "../gradients/factored.js";
+import type { Value } from "../graph/value.js";
+import { build } from "../ops/registry.js";
+import type { Plan } from "../plan/planner.js";
+import type { Returned, Wants } from "../plan/want.js";
+import { takeSamples } from "../samples.js";
+import { isFloat, type Tensor } from "../tensor.js";
+import type { Output } from "./split.js";
+
+/** A sample whose results are not finite. */
+export interface NotFiniteSample {
+  /** Its number, from 0; in a stream, in the dataset. Null: one or several of the batch, results do not tell which. */
+  readonly sample: number | null;
+  /** Whether its loss, where that is wanted, is not finite either. */
+  readonly loss: boolean;
+  /** Parameters whose gradients, norms or sums are seen not to be finite; none where the results do not tell. */
+  readonly parameters: readonly string[];
+}
+
+/** What `onNotFinite` is told. */
+export interface NotFinite {
+  readonly samples: readonly NotFiniteSample[];
+  /** Whether sums and means were taken over the other samples alone. */
+  readonly leftOut: boolean;
+  /** The same as a sentence. */
+  readonly message: string;
+}
+
+export interface NotFiniteOptions {
+  /**
+   * What to do where a sample's gradient or loss is not finite: "warn", once for each program, by a process warning;
+   * "throw" NOT_FINITE; "leave out" the sample of sums, means and clipped sums, which are then computed again of the other
+   * samples (their norms, losses and gradients stay as they are; the data is copied at the call); "ignore" it. Default
+   * "warn"; with `onNotFinite`, which is told all the same, "ignore".
+   */
+  readonly notFinite?: "warn" | "throw" | "leave out" | "ignore";
+  /** Is told which samples and parameters; for each run and each chunk of a stream where there are such. */
+  readonly onNotFinite?: (found: NotFinite) => void;
+}
+
+/** The result that tells of each sample whether its gradients are finite: whether it is within the bound. */
+export interface Watch {
+  readonly name: string;
+  readonly bound: number;
+}
+
+/** The name of a result that nobody asked for: wants have names. */
+const squares = "/squares";
+
+export function isHidden({ name }: Pick<Output, "name">): boolean {
+  return name === squares;
+}
+
+/** Beyond it, half precision is infinite. */
+const largestHalf = 65504;
+
+/**
+ * How a program's gradients are watched, and the result that is needed for it, `[N]`, where no want has it. Undefined where
+ * only sums and other small results are wanted: these are looked at themselves.
+ */
+export function watchFor(
+  plan: Plan,
+  wants: Wants,
+  losses: Value,
+): { readonly watch: Watch; readonly added?: { readonly name: string; readonly value: Value } } | undefined {
+  const half = Object.values(wants).some(({ storage }) => storage === "float16");
+  const bound = half ? largestHalf : Number.MAX_VALUE;
+  const normed = Object.entries(wants).find(([, { norms }]) => norms !== undefined);
+  if (normed) return { watch: { name: `${normed[0]}/${normed[1].norms}`, bound } };
+  if (!Object.values(wants).some(({ demands }) => demands.gradients)) return undefined;
+  const factors = plan.parameters.flatMap((parameter) => plan.factored(parameter).factors);
+  const floats = [...new Set(factors), losses].filter(({ dtype }) => isFloat(dtype));
+  const value = build.op(
+    "Sum",
+    floats.map((each) => sumOfSquares(build, each)),
+  );
+  return { watch: { name: squares, bound }, added: { name: squares, value } };
+}
+
+/** Whether a sum of floats is finite is whether they all are: in float64 it does not overflow. */
+function allFinite({ dtype, data }: Tensor, bound = Number.MAX_VALUE): boolean {
+  if (dtype === "float16") return (data as Uint16Array).every((bits) => (bits & 0x7c00) !== 0x7c00);
+  if (!isFloat(dtype)) return true;
+  const floats = data as Float32Array;
+  return Number.isFinite(sumOf(floats)) && (bound === Number.MAX_VALUE || floats.every((x) => Math.abs(x) <= bound));
+}
+
+/** In four parts, which a processor adds up at the same time. */
+function sumOf(floats: Float32Array): number {
+  const { length } = floats;
+  let [a, b, c, d] = [0, 0, 0, 0];
+  let i = 0;
+  for (; i + 3 < length; i += 4) {
+    a += floats[i] as number;
+    b += floats[i + 1] as number;
+    c += floats[i + 2] as number;
+    d += floats[i + 3] as number;
+  }
+  for (; i < length; i++) a += floats[i] as number;
+  return a + b + c + d;
+}
+
+/** What a program's results are looked at by. */
+export class Watched {
+  constructor(
+    private readonly watch: Watch | undefined,
+    private readonly wants: Wants,
+    private readonly outputs: readonly Output[],
+    private readonly parameters: ReadonlySet<string>,
+  ) {}
+
+  /** The samples of a batch whose results are not finite. Costs next to nothing where all are. */
+  find(returned: Returned, samples: number): NotFiniteSample[] {
+    const losses = this.#losses(returned);
+    const watched = this.watch && returned[this.watch.name];
+    const looked = watched ? losses : [...losses, ...this.#ofGradients().flatMap(({ name }) => returned[name] ?? [])];
+    const fine = (!watched || allFinite(watched, this.watch.bound)) && looked.every((each) => allFinite(each));
+    return fine ? [] : this.#look(returned, watched, losses, samples);
+  }
+
+  /** Sums and means that are not finite. */
+  #spoilt(returned: Returned): Output[] {
+    return this.#summed().filter(({ name }) => returned[name] && !allFinite(returned[name]));
+  }
+
+  /** A parameter's result, as wants name them. */
+  #parameterOf(name: string): string[] {
+    const want = Object.keys(this.wants).find((each) => name.startsWith(`${each}/`)) ?? "";
+    const own = name.slice(want.length + 1);
+    const found = [own, own.replace(/^[a-z]+\//, "")].find((each) => this.parameters.has(each));
+    return found === undefined ? [] : [found];
+  }
+
+  #losses(returned: Returned): Tensor[] {
+    const names = Object.entries(this.wants).flatMap(([name, { name: kind }]) =>
+      kind === "losses" ? [`${name}/losses`] : [],
+    );
+    return names.flatMap((name) => returned[name] ?? []);
+  }
+
+  #summed(): Output[] {
+    return this.#ofGradients().filter(({ joining: { kind } }) => kind === "sum" || kind === "mean" || kind === "whole");
+  }
+
+  /** What the model itself gives may be infinite. */
+  #ofGradients(): Output[] {
+    return this.outputs.filter(({ name }) => {
+      const want = this.#wantOf(name);
+      return want !== undefined && want.name !== "outputs" && want.name !== "losses";
+    });
+  }
+
+  #wantOf(name: string): Wants[string] | undefined {
+    return Object.entries(this.wants).find(([want]) => name.startsWith(`${want}/`))?.[1];
+  }
+
+  #look(
+    returned: Returned,
+    watched: Tensor | undefined,
+    losses: readonly Tensor[],
+    samples: number,
+  ): NotFiniteSample[] {
+    const spoilt = this.#spoilt(returned);
+    const perSample = this.#ofGradients().flatMap(({ name, joining }) => {
+      const tensor = returned[name];
+      return tensor && joining.kind === "samples" ? [{ name, tensor, axis: joining.at.axis }] : [];
+    });
+    // With a norm that is not finite every parameter's part of a clipped sum is spoilt.
+    const telling = spoilt.filter(({ name }) => this.#wantOf(name)?.name !== "clippedSum");
+    const parametersOf = (outputs: readonly { readonly name: string }[]) => [
+      ...new Set(outputs.flatMap(({ name }) => this.#parameterOf(name))),
+    ];
+    const within = ({ data }: Tensor, n: number, bound = Number.MAX_VALUE) => Math.abs(Number(data[n])) <= bound;
+    const found: NotFiniteSample[] = [];
+    for (let n = 0; n < samples; n++) {
+      const loss = losses.some((each) => !within(each, n));
+      const suspect = loss || !watched || !within(watched, n, this.watch?.bound);
+      if (!suspect) continue;
+      const wrong = perSample.filter(({ tensor, axis }) => !allFinite(takeSamples(tensor, axis, n, n + 1)));
+      // A watched number alone may be a false alarm: a square overflows before its root.
+      if (!loss && wrong.length === 0 && (!watched || spoilt.length === 0)) continue;
+      const own = parametersOf(wrong);
+      found.push({ sample: n, loss, parameters: own.length > 0 ? own : parametersOf(telling) });
+    }
+    if (found.length > 0 || spoilt.length === 0) return found;
+    return [{ sample: null, loss: false, parameters: parametersOf(spoilt) }];
+  }
+}
+
+/** Of so many samples and parameters a message names all. */
+const named = 5;
+
+function listed(all: readonly (string | number)[], more: string): string {
+  const shown = all.slice(0, named).join(", ");
+  return all.length > named ? `${shown} and ${all.length - named} ${more}` : shown;
+}
+
+/** The samples and parameters as a sentence. */
+export function describeNotFinite(samples: readonly NotFiniteSample[], leftOut: boolean): string {
+  const numbers = samples.flatMap(({ sample }) => sample ?? []).sort((a, b) => a - b);
+  const parameters = [...new Set(samples.flatMap((each) => each.parameters))].map((name) => `"${name}"`);
+  const which =
+    numbers.length === 0 ? "some sample" : `${numbers.length === 1 ? "sample" : "samples"} ${listed(numbers, "more")}`;
+  const what = samples.every(({ loss }) => loss) ? "The loss and the gradient" : "The gradient";
+  const where = parameters.length === 0 ? "" : ` (in ${listed(parameters, "more parameters")})`;
+  const then = leftOut ? `; sums and means leave ${numbers.length === 1 ? "it" : "them"} out` : "";
+  return `${what} of ${which}${where} ${what === "The gradient" ? "is" : "are"} not finite${then}.`;
+}
+
+/** Tells whoever is to be told. Throws NOT_FINITE where that is asked for. */
+export class Reporter {
+  #warned = false;
+
+  report(samples: readonly NotFiniteSample[], { notFinite, onNotFinite }: NotFiniteOptions): void {
+    if (samples.length === 0) return;
+    const leftOut = notFinite === "leave out";
+    const message = describeNotFinite(samples, leftOut);
+    onNotFinite?.({ samples, leftOut, message });
+    if (notFinite === "throw")
+      throw new PergradError(
+        "NOT_FINITE",
+        `${message.slice(0, -1)}; leave it out, or look for an overflow or a division by 0.`,
+      );
+    const silent = notFinite === "ignore" || onNotFinite !== undefined;
+    if (silent || this.#warned) return;
+    this.#warned = true;
+    const advice = "run takes notFinite and onNotFinite to throw, to leave such samples out, or to be told of each";
+    process.emitWarning(`${message} This program warns no more: ${advice}.`, {
+      type: "PergradWarning",
+      code: "NOT_FINITE",
+    });
+  }
+}
+
+/** Throws INVALID_ARGUMENT. */
+export function checkNotFiniteOptions({ notFinite, onNotFinite }: NotFiniteOptions): void {
+  if (notFinite !== undefined && !["warn", "throw", "leave out", "ignore"].includes(notFinite))
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `notFinite is ${JSON.stringify(notFinite)}; it must be "warn", "throw", "leave out" or "ignore".`,
+    );
+  if (onNotFinite !== undefined && typeof onNotFinite !== "function")
+    throw new PergradError("INVALID_ARGUMENT", "onNotFinite must be a function.");
+}

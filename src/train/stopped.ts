@@ -1,0 +1,51 @@
+/** Training stops before a number that is not finite gets into the weights. */
+import { PergradError } from "../errors.js";
+import { describeNotFinite, type NotFiniteSample } from "../program/not-finite.js";
+import type { Stepped } from "./optimiser.js";
+import { finite } from "./sums.js";
+import type { Trained } from "./types.js";
+
+/** What `train` and `trainPrivately` throw where they stop: with code NOT_FINITE, and what came before the step that failed. */
+export class TrainingStopped<T extends Trained<unknown>> extends PergradError {
+  constructor(
+    message: string,
+    /** The training up to the last step that was good, as it would have been returned. */
+    readonly trained: T,
+    options?: { readonly cause?: unknown },
+  ) {
+    super("NOT_FINITE", message, options);
+  }
+}
+
+/** Throws NOT_FINITE where a step would leave numbers that are not finite, in parameters or in the optimiser's state. */
+export function requireFiniteStep<S>(step: number, { parameters, state }: Stepped<S>): void {
+  const wrong = Object.entries(parameters).find(([, { data }]) => !finite(data));
+  const where = wrong ? `the parameter "${wrong[0]}"` : isFiniteState(state) ? undefined : "the optimiser's state";
+  if (where === undefined) return;
+  throw new PergradError(
+    "NOT_FINITE",
+    `Step ${step} would write numbers that are not finite into ${where}, so it was not taken: they overflow; try a smaller learning rate.`,
+  );
+}
+
+/** Whether the sums of a step's gradients are finite. */
+export function areFinite(sums: ReadonlyMap<string, Float64Array>): boolean {
+  return [...sums.values()].every(finite);
+}
+
+/** The error of a step whose gradient is not finite. @param samples those whose own are not */
+export function stepNotTaken(step: number, samples: readonly NotFiniteSample[]): PergradError {
+  const which = samples.length > 0 ? describeNotFinite(samples, false) : "The sum of the gradients is not finite.";
+  return new PergradError(
+    "NOT_FINITE",
+    `Step ${step} was not taken, so that the weights stay as they are: ${which[0]?.toLowerCase()}${which.slice(1, -1)}; leave such samples out, or try a smaller learning rate.`,
+  );
+}
+
+/** Whether all arrays and numbers that an optimiser keeps are finite. */
+function isFiniteState(state: unknown): boolean {
+  if (typeof state === "number") return Number.isFinite(state);
+  if (state instanceof Float32Array || state instanceof Float64Array) return finite(state);
+  if (typeof state !== "object" || state === null || ArrayBuffer.isView(state)) return true;
+  return Object.values(state).every(isFiniteState);
+}

@@ -1,0 +1,254 @@
+/** Results that are not finite though the data is are never silent: whoever runs a program is told of which samples. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import {
+  losses,
+  type Model,
+  type NotFinite,
+  type NotFiniteSample,
+  type Program,
+  perSample,
+  type RunOptions,
+  type Want,
+  type Wants,
+  want,
+} from "../../src/index.js";
+import { trace } from "../../src/nn/model.js";
+import { uniform } from "../../src/nn/random.js";
+import "../support/seed.js";
+
+/** The root has no derivative at 0, where a sample of zeros is: 0 times infinity. The bias behind it stays finite. */
+const rooted: Model = trace(
+  { x: ["N", 3] },
+  { weight: uniform([3, 2], 1), bias: uniform([2], 1) },
+  ({ x }, { weight, bias }) => x.matmul(weight).square().sqrt().add(bias),
+);
+
+function batch(samples: number, zeros: readonly number[]) {
+  const x = Float32Array.from({ length: samples * 3 }, (_, k) => Math.sin(1 + k));
+  for (const n of zeros) x.fill(0, 3 * n, 3 * n + 3);
+  return { x, target: Float32Array.from({ length: samples * 2 }, (_, k) => Math.cos(k)) };
+}
+
+const vectors = {
+  weight: { dtype: "float32", dims: [3, 2], data: new Float32Array(6).fill(1) },
+  bias: { dtype: "float32", dims: [2], data: new Float32Array(2).fill(1) },
+} as const;
+
+const all: Readonly<Record<string, () => Want<unknown>>> = {
+  norms: () => want.norms(),
+  "clipped sum": () => want.clippedSum({ maxNorm: 1 }),
+  "sum clipped by parameter": () => want.clippedSum({ maxNorm: { weight: 1, bias: 1 } }),
+  gradients: () => want.gradients(),
+  "half gradients": () => want.gradients({ storage: "float16" }),
+  sum: () => want.sum(),
+  mean: () => want.mean(),
+  moments: () => want.moments(),
+  dot: () => want.dot(vectors),
+  gram: () => want.gram(),
+  project: () => want.project({ dims: 4, seed: 1 }),
+};
+
+async function found<W extends Wants>(
+  program: Program<W>,
+  data: ReturnType<typeof batch>,
+  options: RunOptions = {},
+): Promise<readonly NotFiniteSample[]> {
+  const told: NotFinite[] = [];
+  await program.run(data, { ...options, onNotFinite: (each) => told.push(each) });
+  expect(told.length).toBeLessThanOrEqual(1);
+  return told[0]?.samples ?? [];
+}
+
+describe.each(Object.entries(all))("a program for %s", (name, make) => {
+  // Sums of all samples do not tell which; where they are left out, they are found.
+  it("tells exactly of the samples whose gradients are not finite, and of their parameters where it can", async () => {
+    const program = await perSample(rooted, { loss: losses.mse(), want: { own: make() } });
+    for (const zeros of [[], [2], [0, 4], [0, 1, 2, 3, 4]]) {
+      const samples = await found(program, batch(5, zeros));
+      const unknown = ["sum", "mean", "moments", "gram"].includes(name) && zeros.length > 0;
+      expect(samples.map(({ sample }) => sample)).toEqual(unknown ? [null] : zeros);
+      for (const { parameters, loss } of samples) {
+        expect(loss).toBe(false);
+        expect(parameters).not.toContain("bias");
+      }
+    }
+    await program.release();
+  });
+});
+
+it("names the parameters, and the loss where that is not finite", async () => {
+  const program = await perSample(rooted, {
+    loss: losses.mse(),
+    want: { gradients: want.gradients(), losses: want.losses(), sum: want.clippedSum({ maxNorm: 1 }) },
+  });
+  expect(await found(program, batch(3, [1]))).toEqual([{ sample: 1, loss: false, parameters: ["weight"] }]);
+  const data = batch(3, []);
+  data.target[5] = 1e30;
+  const [sample] = await found(program, data);
+  expect(sample).toMatchObject({ sample: 2, loss: true });
+  await program.release();
+});
+
+it("tells of a loss where nothing else is wanted", async () => {
+  const program = await perSample(rooted, {
+    loss: losses.mse(),
+    want: { own: want.losses(), outputs: want.outputs() },
+  });
+  const data = batch(3, [0]);
+  expect(await found(program, data)).toEqual([]);
+  data.target[5] = 1e30;
+  expect(await found(program, data)).toEqual([{ sample: 2, loss: true, parameters: [] }]);
+  await program.release();
+});
+
+it("raises no false alarm where factors are so large that their squares overflow, but gradients are not", async () => {
+  const linear: Model = trace({ x: ["N", 2] }, { weight: uniform([2, 1], 1) }, ({ x }, { weight }) => x.matmul(weight));
+  const x = Float32Array.of(1e25, 1, 1, 1);
+  for (const make of [want.gradients, want.sum, want.mean]) {
+    const program = await perSample(linear, { loss: losses.smoothL1(), want: { own: make() } });
+    const own = await program.run({ x, target: Float32Array.of(0, 0) });
+    expect(own.own.weight?.data.every(Number.isFinite)).toBe(true);
+    expect(await found(program, { x, target: Float32Array.of(0, 0) })).toEqual([]);
+    await program.release();
+  }
+});
+
+it("of large gradients of no factors tells too", async () => {
+  const scaled: Model = trace({ x: ["N", 5000] }, { weight: uniform([5000], 1) }, ({ x }, { weight }) =>
+    x.mul(weight).square().sqrt(),
+  );
+  const x = new Float32Array(2 * 5000).fill(1);
+  x.fill(0, 5000, 5001);
+  for (const [make, numbers] of [
+    [want.gradients, [1]],
+    [want.norms, [1]],
+    // A mean alone does not tell which.
+    [want.mean, [null]],
+  ] as const) {
+    const program = await perSample(scaled, { loss: losses.mse(), want: { own: make() } });
+    const told = await found(program, { x, target: new Float32Array(2 * 5000) });
+    expect(told.map(({ sample }) => sample)).toEqual(numbers);
+    expect(told.map(({ parameters }) => parameters)).toEqual([["weight"]]);
+    // One after another is left out until the others are finite.
+    const alone = await program.run({ x: x.subarray(0, 5000), target: new Float32Array(5000) });
+    const left = await program.run(
+      { x, target: new Float32Array(10000) },
+      { notFinite: "leave out", onNotFinite: () => {} },
+    );
+    if (make === want.mean) expect(left).toEqual(alone);
+    await program.release();
+  }
+});
+
+describe("what is done about it", () => {
+  const wants = () => ({
+    clipped: want.clippedSum({ maxNorm: 0.5 }),
+    sum: want.sum(),
+    mean: want.mean(),
+    losses: want.losses(),
+    moments: want.moments(),
+  });
+
+  it("is a warning, once for each program, unless something else is asked for", async () => {
+    const program = await perSample(rooted, { loss: losses.mse(), want: { sum: want.sum() } });
+    const warnings: Error[] = [];
+    const listen = (warning: Error) => warnings.push(warning);
+    process.on("warning", listen);
+    await program.run(batch(3, [1]), { notFinite: "ignore" });
+    await program.run(batch(3, [1]), { onNotFinite: () => {} });
+    await program.run(batch(3, []));
+    await new Promise(setImmediate);
+    expect(warnings).toEqual([]);
+    await program.run(batch(3, [1]));
+    await program.run(batch(3, [2]));
+    await new Promise(setImmediate);
+    process.removeListener("warning", listen);
+    expect(warnings.map(({ message }) => message)).toEqual([
+      expect.stringMatching(
+        /^The gradient of some sample \(in "weight"\) is not finite\. This program warns no more: /,
+      ),
+    ]);
+    await program.release();
+  });
+
+  it("throws where that is asked for", async () => {
+    const program = await perSample(rooted, { loss: losses.mse(), want: wants() });
+    await program.run(batch(4, []), { notFinite: "throw" });
+    await expect(program.run(batch(4, [1, 3]), { notFinite: "throw" })).rejects.toMatchObject({
+      code: "NOT_FINITE",
+      message: expect.stringMatching(/^The gradient of samples 1, 3 \(in "weight"\) is not finite; /),
+    });
+    const odd = { notFinite: "explode" } as unknown as RunOptions;
+    await expect(program.run(batch(4, []), odd)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+    await program.release();
+  });
+
+  it("leaves such samples out of sums and means, whatever the microbatches and chunks", async () => {
+    const program = await perSample(rooted, { loss: losses.mse(), want: wants() });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 7 }),
+        fc.uniqueArray(fc.nat(6), { maxLength: 4 }),
+        fc.integer({ min: 1, max: 7 }),
+        async (samples, drawn, size) => {
+          const zeros = drawn.filter((n) => n < samples).sort((a, b) => a - b);
+          const data = batch(samples, zeros);
+          const kept = Array.from({ length: samples }, (_, n) => n).filter((n) => !zeros.includes(n));
+          const pick = (array: Float32Array, width: number) =>
+            Float32Array.from(kept.flatMap((n) => [...array.subarray(n * width, (n + 1) * width)]));
+          const wanted = await program.run({ x: pick(data.x, 3), target: pick(data.target, 2) });
+          const told: (number | null)[] = [];
+          const options: RunOptions = {
+            notFinite: "leave out",
+            onNotFinite: ({ samples, leftOut }) => {
+              expect(leftOut).toBe(true);
+              told.push(...samples.map(({ sample }) => sample));
+            },
+          };
+          const runs = [
+            program.run(data, options),
+            program.run(data, { ...options, microbatch: size }),
+            program.runAll(data, { ...options, batchSize: size }),
+          ];
+          for (const results of await Promise.all(runs)) {
+            for (const parameter of ["weight", "bias"]) {
+              const close = (own: Float32Array | undefined, other: Float32Array | undefined) =>
+                own?.forEach((value, k) => {
+                  expect(value).toBeCloseTo(other?.[k] ?? Number.NaN, 5);
+                });
+              close(results.clipped.sum[parameter]?.data, wanted.clipped.sum[parameter]?.data);
+              close(results.sum[parameter]?.data, wanted.sum[parameter]?.data);
+              close(results.mean[parameter]?.data, wanted.mean[parameter]?.data);
+            }
+            // Each sample's own results stay.
+            expect(results.losses.data).toHaveLength(samples);
+            expect([...results.clipped.norms.data].flatMap((norm, n) => (Number.isFinite(norm) ? [] : [n]))).toEqual(
+              zeros,
+            );
+          }
+          expect(told.map(Number).sort((a, b) => a - b)).toEqual([...zeros, ...zeros, ...zeros].sort((a, b) => a - b));
+        },
+      ),
+      { numRuns: 25 },
+    );
+    await program.release();
+  });
+
+  it("in a stream, tells the samples' numbers in the dataset, chunk by chunk", async () => {
+    const program = await perSample(rooted, { loss: losses.mse(), want: { norms: want.norms() } });
+    const told: (number | null)[][] = [];
+    const onNotFinite = ({ samples }: NotFinite) => told.push(samples.map(({ sample }) => sample));
+    for await (const _ of program.stream(batch(9, [1, 2, 7]), { batchSize: 3, onNotFinite }));
+    expect(told).toEqual([[1, 2], [7]]);
+    await program.release();
+  });
+});
+
+it("a saved program has the results that were asked for, and no others", async () => {
+  const program = await perSample(rooted, { loss: losses.mse(), want: { mean: want.mean() } });
+  const text = Buffer.from(program.encode()).toString("latin1");
+  expect(text).toContain("mean/weight");
+  expect(text).not.toContain("/squares");
+  await program.release();
+});
