@@ -29,6 +29,8 @@ const brought: Readonly<Record<number, string>> = {
   23: "Attention RMSNormalization RotaryEmbedding",
   24: "Swish TensorScatter",
   26: "BitCast CumProd",
+  27: "CausalConvWithState LinearAttention",
+  28: "SwiGLU",
 };
 
 /** By operator. */

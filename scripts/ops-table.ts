@@ -1,8 +1,10 @@
 /** Writes docs/ops.md from the op registry and the tests: `npm run docs`. A test holds the page to them. */
 import { writeFileSync } from "node:fs";
+import { sequenceOperators } from "../src/onnx/sequences.js";
 import { newestOpset, oldestOpset, upgradedBelow } from "../src/onnx/upgrade.js";
 import { families } from "../src/ops/registry.js";
 import { firstOpsets } from "./first-opsets.js";
+import { newestOpsets } from "./newest-opsets.js";
 import { testsByOperator } from "./ops-tests.js";
 
 type Definition = (typeof families)[keyof typeof families][number];
@@ -24,6 +26,14 @@ function opsets({ op, domain = "" }: Definition): string {
   const range = from === newestOpset ? String(from) : `${from}-${newestOpset}`;
   const below = upgradedBelow(op).filter((opset) => opset > from);
   return below.length === 0 ? range : `${range}, upgraded below ${below.join(", ")}`;
+}
+
+/** Operators that are gone once a file is read. */
+const dissolved = ["Constant", "If", "Loop", "Scatter", "Upsample", ...sequenceOperators];
+
+function notRead(): string[] {
+  const known = new Set(Object.values(families).flatMap((family) => family.map(({ op }): string => op)));
+  return [...firstOpsets.keys()].filter((op) => !known.has(op) && !dissolved.includes(op)).sort();
 }
 
 /** The page. Throws where an op is in no test. */
@@ -48,6 +58,18 @@ export function opsTable(tests: ReadonlyMap<string, readonly string[]> = testsBy
     "| operator | opsets read | differentiable | tested by | defined in |",
     "|---|---|---|---|---|",
     ...rows.map(({ row }) => row),
+    "",
+    "## Opsets 27 and 28",
+    "",
+    "What they brought and changed, all of which is read and emitted as operators of opset 21:",
+    "",
+    ...newestOpsets.map((line) => `- ${line}`),
+    "",
+    "## Not read",
+    "",
+    `Operators of ONNX's default domain that are not in the table. None of them has a derivative: they work on texts, on quantised integers, or on bits. ${notRead().join(", ")}.`,
+    "",
+    `Resolved while a file is read, and so in no graph: ${dissolved.join(", ")}.`,
     "",
   ].join("\n");
 }

@@ -21,7 +21,7 @@ AveragePool(T) 1 where T=float with auto_pad:s ceil_mode:i count_include_pad:i d
 BatchNormalization(T, T1, T1, T2, T2) 3 where T=float T1=float T2=float with epsilon:f momentum:f training_mode:i
 Bernoulli(T1) 1 where T1=float with dtype:i seed:f
 BitCast(T1) 1 where T1=any with to:i!
-BitShift(T, T) 1 where T=unsigned with direction:s!
+BitShift(T, T) 1 where T=integer with direction:s!
 BitwiseAnd(T, T) 1 where T=integer
 BitwiseNot(T) 1 where T=integer
 BitwiseOr(T, T) 1 where T=integer
@@ -132,7 +132,7 @@ RandomNormal() 1 with dtype:i mean:f scale:f seed:f shape:is!
 RandomNormalLike(T1) 1 where T1=any with dtype:i mean:f scale:f seed:f
 RandomUniform() 1 with dtype:i high:f low:f seed:f shape:is!
 RandomUniformLike(T1) 1 where T1=any with dtype:i high:f low:f seed:f
-Range(T, T, T) 1 where T=float32|float64|int16|int32|int64
+Range(T, T, T) 1 where T=float32|float64|int16|int32|int64 with stash_type:i
 Reciprocal(T) 1 where T=float
 ReduceL1(T, int64?) 1 where T=wide with keepdims:i noop_with_empty_axes:i
 ReduceL2(T, int64?) 1 where T=wide with keepdims:i noop_with_empty_axes:i
@@ -175,7 +175,7 @@ Softmax(T) 1 where T=float with axis:i
 SoftmaxCrossEntropyLoss(T, Tind, T?) 2 where T=float Tind=index with ignore_index:i reduction:s
 Softplus(T) 1 where T=float
 Softsign(T) 1 where T=float
-SpaceToDepth(T) 1 where T=any with blocksize:i!
+SpaceToDepth(T) 1 where T=any with blocksize:i! mode:s
 Split(T, int64?) * where T=any with axis:i num_outputs:i
 SplitToSequence(T, I?) 1 where T=any I=index with axis:i keepdims:i
 Sqrt(T) 1 where T=float

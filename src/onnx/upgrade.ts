@@ -1,7 +1,7 @@
 /**
  * Upgrades a node from its file's opset to the form of opset 21, which pergrad computes with. The tables
  * say, per operator, below which opset it differed and what is done about it; opsets between run through
- * all the steps that apply, oldest first. Operators not listed are the same in all opsets from 6 to 26.
+ * all the steps that apply, oldest first. Operators not listed are the same in all opsets from 6 to 28.
  */
 import { PergradError } from "../errors.js";
 import type { Build } from "../ops/build.js";
@@ -15,7 +15,7 @@ import { type Upgrade, without } from "./upgrades/rule.js";
 import { softmaxUpgrades } from "./upgrades/softmax.js";
 
 export const oldestOpset = 6;
-export const newestOpset = 26;
+export const newestOpset = 28;
 
 const upgrades: ReadonlyMap<string, readonly Upgrade[]> = collect([
   oldBroadcastUpgrades,

@@ -192,6 +192,20 @@ const composites: readonly OpDefinition[] = [
       return build.mul(x, build.sigmoid(alpha === 1 ? x : build.mul(x, build.scalar(alpha, x))));
     }),
   ),
+  // Of opset 28.
+  lowered({
+    op: "SwiGLU",
+    infer: (call) => {
+      const [gate, value] = [requireInput(call, 0), requireInput(call, 1)];
+      if (!sameShape(gate.shape, value.shape))
+        throw shapeMismatch(call, `its inputs ${showShape(gate.shape)} and ${showShape(value.shape)} differ`);
+      return [{ dtype: gate.dtype, shape: gate.shape }];
+    },
+    decompose: (node, build) => {
+      const [gate, value] = node.inputs as [Value, Value];
+      return [build.mul(build.op("Swish", [gate], node.attributes), value)];
+    },
+  }),
 ];
 
 // PRelu: the slope is broadcast to x

@@ -4,7 +4,7 @@ import { constantOf, type Value, type ValueType } from "../graph/value.js";
 import { isFloat } from "../tensor.js";
 import { array64, broadcastDims, broadcastTo } from "./array64.js";
 import type { Build } from "./build.js";
-import { broadcastShape, intAttribute, requireInput, unsupported } from "./checks.js";
+import { broadcastShape, intAttribute, requireInput } from "./checks.js";
 import type { Array64, Call, DerivativeRule, OpDefinition } from "./definition.js";
 import { binary, elementwise, unary } from "./elementwise.js";
 import { differences, products, quotients, sums } from "./pairs64.js";
@@ -164,10 +164,16 @@ const power = binary(
   },
 );
 
+/** Of the sign of y; exact, unlike x - floor(x / y) * y. */
+function floorRemainder(x: number, y: number): number {
+  const rest = x % y;
+  return rest !== 0 && rest < 0 !== y < 0 ? rest + y : rest;
+}
+
 /** Mod: with fmod=1 the remainder has the sign of x (C), else that of y. Its derivatives are 1 and -trunc or -floor of x/y. */
 const remainder: OpDefinition = binary(
   "Mod",
-  (x, y, node) => (intAttribute(node, "fmod", 0) === 1 ? x % y : x - Math.floor(x / y) * y),
+  (x, y, node) => (intAttribute(node, "fmod", 0) === 1 ? x % y : floorRemainder(x, y)),
   (node, [dy], build, wanted) => {
     const [x, y] = node.inputs as [Value, Value];
     const quotient = () => build.op("Round", [build.div(build.sub(x, node.outputs[0] as Value), y)]);
@@ -180,11 +186,15 @@ const remainder: OpDefinition = binary(
 
 const modulo: OpDefinition = {
   ...remainder,
-  infer: (call) => {
-    const types = remainder.infer(call);
-    const floats = types.some(({ dtype }) => isFloat(dtype));
-    if (floats && intAttribute(call, "fmod", 0) !== 1) throw unsupported(call, "divides floats, and so needs fmod = 1");
-    return types;
+  // Before opset 28, and in ONNX Runtime (1.30), floats are divided with fmod=1 only.
+  lower: (node, build) => {
+    const [x, y] = node.inputs as [Value, Value];
+    if (!isFloat(x.dtype) || intAttribute(node, "fmod", 0) === 1) return null;
+    const rest = build.op("Mod", [x, y], { fmod: 1 });
+    const zero = build.scalar(0, x);
+    const signs = build.op("Xor", [build.less(rest, zero), build.less(y, zero)]);
+    const moved = build.and(signs, build.not(build.equal(rest, zero)));
+    return [build.where(moved, build.add(rest, y), rest)];
   },
 };
 

@@ -38,6 +38,7 @@ import { shapes } from "./shapes.js";
 import { signal } from "./signal.js";
 import { slicing } from "./slicing.js";
 import { softmax } from "./softmax.js";
+import { stateSpace } from "./state-space.js";
 import { trigonometric } from "./trigonometric.js";
 
 export const families = {
@@ -77,6 +78,7 @@ export const families = {
   signal,
   slicing,
   softmax,
+  "state-space": stateSpace,
   trigonometric,
 } as const;
 

@@ -1,6 +1,6 @@
 /** DepthToSpace and SpaceToDepth: composites that move blocks of pixels to channels and back. */
 import { type Dim, divide, multiply } from "../graph/dim.js";
-import type { Value } from "../graph/value.js";
+import type { Node, Value } from "../graph/value.js";
 import { intAttribute, requireInput, shapeMismatch, stringAttribute, unsupported } from "./checks.js";
 import type { Call, OpDefinition } from "./definition.js";
 
@@ -29,12 +29,17 @@ function scaled(
   return [{ dtype: input.dtype, shape: shape as Dim[] }];
 }
 
+/** Whether the channels count depth first, and then the places within a block (CRD); else the other way round (DCR). */
+function depthFirst(call: Call | Node): boolean {
+  const mode = stringAttribute(call, "mode", "DCR");
+  if (mode === "DCR" || mode === "CRD") return mode === "CRD";
+  throw unsupported(call, `mode "${mode}" is not supported: ONNX knows DCR and CRD`);
+}
+
 export const depthToSpace: OpDefinition = {
   op: "DepthToSpace",
   infer: (call) => {
-    const mode = stringAttribute(call, "mode", "DCR");
-    if (mode !== "DCR" && mode !== "CRD")
-      throw unsupported(call, `has the mode "${mode}", where ONNX knows DCR and CRD`);
+    depthFirst(call);
     return scaled(call, ({ images, channels, rows, columns }, block) => {
       return [images, divide(channels, block * block), multiply(rows, block), multiply(columns, block)];
     });
@@ -44,7 +49,7 @@ export const depthToSpace: OpDefinition = {
     const { images, rows, columns } = sizesOf(node);
     const { shape } = node.outputs[0] as Value;
     const depth = shape[1] as Dim;
-    const blocksFirst = stringAttribute(node, "mode", "DCR") === "DCR";
+    const blocksFirst = !depthFirst(node);
     const split = blocksFirst ? [block, block, depth] : [depth, block, block];
     const parts = build.reshape(node.inputs[0] as Value, [images, ...split, rows, columns]);
     return [build.reshape(build.transpose(parts, blocksFirst ? [0, 3, 4, 1, 5, 2] : [0, 1, 4, 2, 5, 3]), shape)];
@@ -53,16 +58,25 @@ export const depthToSpace: OpDefinition = {
 
 export const spaceToDepth: OpDefinition = {
   op: "SpaceToDepth",
-  infer: (call) =>
-    scaled(call, ({ images, channels, rows, columns }, block) => {
+  infer: (call) => {
+    depthFirst(call);
+    return scaled(call, ({ images, channels, rows, columns }, block) => {
       return [images, multiply(channels, block * block), divide(rows, block), divide(columns, block)];
-    }),
+    });
+  },
   decompose: (node, build) => {
     const block = intAttribute(node, "blocksize", 0);
     const { images, channels } = sizesOf(node);
     const { shape } = node.outputs[0] as Value;
     const [rows, columns] = shape.slice(2) as [Dim, Dim];
     const parts = build.reshape(node.inputs[0] as Value, [images, channels, rows, block, columns, block]);
-    return [build.reshape(build.transpose(parts, [0, 3, 5, 1, 2, 4]), shape)];
+    const order = depthFirst(node) ? [0, 1, 3, 5, 2, 4] : [0, 3, 5, 1, 2, 4];
+    return [build.reshape(build.transpose(parts, order), shape)];
+  },
+  // Before opset 28 it had no mode.
+  lower: (node, build) => {
+    if (node.attributes.mode === undefined) return null;
+    if (depthFirst(node)) return spaceToDepth.decompose?.(node, build) ?? null;
+    return [build.op("SpaceToDepth", node.inputs, { blocksize: intAttribute(node, "blocksize", 0) })];
   },
 };

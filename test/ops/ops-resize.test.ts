@@ -94,7 +94,11 @@ describe("Resize", () => {
 });
 
 describeOp("TopK", { cases: samplingTable.TopK as Cases });
-for (const [op, cases] of Object.entries(bitwiseTable)) describeOp(op, { cases, integer: true });
+/** Signed integers came with opset 28. */
+const signedShift = ({ op, inputs }: OpCase): boolean =>
+  op === "BitShift" && inputs[0]?.dtype?.startsWith("i") === true;
+for (const [op, cases] of Object.entries(bitwiseTable))
+  describeOp(op, { cases, integer: true, notInRuntime: signedShift, inParts: true });
 
 it("every operator of these families has its cases", () => {
   const { resize, ordering, bitwise } = families;

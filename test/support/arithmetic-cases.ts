@@ -44,10 +44,10 @@ const exponent = upTo(50, -50).map((i) => i * 0.05 + 0.013);
 const modCases: Cases = fc.oneof(
   pick(1.25, -1.25, 2, -2).chain((divisor) => {
     const dividend = fc.tuple(upTo(2, -3), upTo(14, 6)).map(([whole, part]) => (whole + part * 0.05) * divisor);
-    return operands([dividend, fc.constant(divisor)]).map((inputs) => ({
+    return fc.tuple(operands([dividend, fc.constant(divisor)]), upTo(1)).map(([inputs, fmod]) => ({
       op: "Mod",
       inputs,
-      attributes: { fmod: 1 },
+      attributes: { fmod },
     }));
   }),
   operands([upTo(9, -9), pick(-4, -3, 2, 5)], { dtype: "int64" }).map((inputs) => ({ op: "Mod", inputs })),

@@ -89,6 +89,12 @@ const castLikeCases: Cases = castCases.map(({ inputs, attributes }) => ({
   ],
 }));
 
+const swigluCases: Cases = fc
+  .tuple(shape(), pick(1, 1.702, -0.5))
+  .chain(([dims, alpha]) =>
+    fc.tuple(filled(dims), filled(dims)).map((inputs) => ({ op: "SwiGLU", inputs, attributes: { alpha } })),
+  );
+
 const infinities = pick(Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, 1.5);
 
 const elementwiseCases: Record<string, Cases> = {
@@ -103,6 +109,7 @@ const elementwiseCases: Record<string, Cases> = {
   HardSwish: unaryCases("HardSwish"),
   Gelu: unaryCases("Gelu", anywhere, fc.record({ approximate: pick("none", "tanh") })),
   Swish: unitCases("Swish", "alpha"),
+  SwiGLU: swigluCases,
   ...Object.fromEntries(
     ["Sigmoid", "Softplus", "Softsign", "Tanh", "Erf", "Mish", "Exp", "Abs", "Sign", "Floor", "Ceil"].map((op) => [
       op,
@@ -274,7 +281,7 @@ const normalisations: Record<string, Cases> = {
 export const elementwiseTable: Record<string, Cases> = { ...elementwiseCases, ...alongAxes, ...normalisations };
 
 /** Not in opset 21: emitted in parts. */
-export const newer = ["RMSNormalization", "Swish"];
+export const newer = ["RMSNormalization", "Swish", "SwiGLU"];
 
 /** Where ONNX Runtime leaves the specification. */
 export const runtimeDeviates: Record<string, (test: OpCase) => boolean> = {

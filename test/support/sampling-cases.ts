@@ -71,10 +71,17 @@ const topCases: Cases = shape(1, 3, 4).chain((dims) =>
 
 // Bits
 
-const bits = (op: string, dtype: "int64" | "int32" | "uint8" | "uint32", attributes = {}): Cases =>
+const bits = (
+  op: string,
+  dtype: "int64" | "int32" | "uint8" | "uint32",
+  attributes: { direction?: string } = {},
+): Cases =>
   shape(0, 3).chain((dims) => {
-    const operand = filled(dims, upTo(op === "BitShift" ? 7 : 200), { dtype });
-    return fc.tuple(operand, operand).map(([a, b]) => ({ op, inputs: op === "BitwiseNot" ? [a] : [a, b], attributes }));
+    const signed = op === "BitShift" && dtype.startsWith("i") && attributes.direction === "RIGHT";
+    const operand = filled(dims, signed ? upTo(200, -200) : upTo(op === "BitShift" ? 7 : 200), { dtype });
+    // Negative numbers are shifted left in test/onnx/opset-cases. The sign is all that is left of a shift by a negative number, or by all bits.
+    const amount = signed ? filled(dims, upTo(70, -3), { dtype }) : operand;
+    return fc.tuple(operand, amount).map(([a, b]) => ({ op, inputs: op === "BitwiseNot" ? [a] : [a, b], attributes }));
   });
 
 /** By operator. */
@@ -95,6 +102,8 @@ export const bitwiseTable: Record<string, Cases> = {
     ...["LEFT", "RIGHT"].flatMap((direction) => [
       bits("BitShift", "uint8", { direction }),
       bits("BitShift", "uint32", { direction }),
+      bits("BitShift", "int32", { direction }),
+      ...(direction === "RIGHT" ? [bits("BitShift", "int64", { direction })] : []),
     ]),
   ),
 };

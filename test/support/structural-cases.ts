@@ -121,7 +121,11 @@ const blockCases = (op: string): Cases =>
     const [n, c, h, w] = dims as [number, number, number, number];
     const deep = op === "DepthToSpace";
     const full = deep ? [n, c * block * block, h, w] : [n, c, h * block, w * block];
-    return filled(full).map((x) => ({ op, inputs: [x], attributes: { blocksize: block, ...(deep ? { mode } : {}) } }));
+    return filled(full).map((x) => ({
+      op,
+      inputs: [x],
+      attributes: { blocksize: block, ...(deep || mode === "CRD" ? { mode } : {}) },
+    }));
   });
 
 // Indexing

@@ -12,6 +12,7 @@ import { recurrentCases, smooth as recurrentSmooth } from "../recurrent-cases.js
 import * as regions from "../region-cases.js";
 import { bitwiseTable, samplingTable } from "../sampling-cases.js";
 import { signalTable } from "../signal-cases.js";
+import { stateTable } from "../state-cases.js";
 import { structuralTable } from "../structural-cases.js";
 import { windowTable } from "../window-cases.js";
 
@@ -79,6 +80,7 @@ export const graphTable: Readonly<Record<string, Cases>> = {
   ...samplingTable,
   ...bitwiseTable,
   ...signalTable,
+  ...stateTable,
   GridSample: regions.gridCases,
   AffineGrid: regions.affineCases,
   CenterCropPad: regions.centreCases,
