@@ -238,7 +238,7 @@ const feedsOf = (samples: number, T: number, C: number, seed: number) => ({
   i: indexOf(samples, T, seed),
 });
 
-describe.each(Object.keys(uses))("%s", (use) => {
+describe.each(Object.keys(uses))("rows by %s", (use) => {
   it("reads or writes each sample's own rows, however its number is written", async () => {
     const cases = fc.tuple(fc.constantFrom(...Object.keys(numbers)), sizes);
     await fc.assert(
@@ -303,7 +303,7 @@ const misses: Readonly<Record<string, (T: number) => Nodes>> = {
   ],
 };
 
-describe.each(Object.keys(uses))("%s is refused", (use) => {
+describe.each(Object.keys(uses))("rows by %s are refused", (use) => {
   it.each(Object.keys(misses))("by %s", (miss) => {
     const [T, C, D] = [3, 2, 2];
     const why = refusalOf(fileOf(misses[miss]?.(T) ?? [], uses[use]?.(T, D) ?? [], { N: "N", T, C, D }));
