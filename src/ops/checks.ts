@@ -124,10 +124,25 @@ export function broadcastShape(call: Named, shapes: readonly Shape[]): Dim[] {
     const dims = shapes.map((shape) => shape[axis - rank + shape.length] ?? 1).filter((dim) => dim !== 1);
     const first = dims[0] ?? 1;
     if (!dims.every((dim) => sameDim(dim, first))) {
-      throw shapeMismatch(call, `shapes ${shapes.map(showShape).join(" and ")} do not broadcast`);
+      throw shapeMismatch(call, `shapes ${shapes.map(showShape).join(" and ")} do not broadcast${carriers(call)}`);
     }
     return first;
   });
+}
+
+/** Which inputs carry the samples, and where: one of the model's inputs may be taken for a batch by mistake. */
+function carriers({ inputs }: Named): string {
+  const described = inputs.flatMap((input, k) => {
+    if (!input) return [];
+    const axis = input.shape.findIndex(isBatch);
+    const name = input.name === "" ? `input ${k}` : `"${input.name}"`;
+    return [axis < 0 ? `${name} carries no samples` : `${name} carries them along axis ${axis}`];
+  });
+  if (!inputs.some((input) => input?.shape.some(isBatch))) return "";
+  return (
+    `: of the samples, ${described.join(", ")}; where an input of the model is the same for all samples, say so ` +
+    "(sampleAxes: { NAME: null }, or --sample-axis NAME=shared)"
+  );
 }
 
 export function sameSampleAxis(a: SampleAxis, b: SampleAxis): boolean {

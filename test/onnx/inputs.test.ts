@@ -91,3 +91,14 @@ it("an end of a slice far above any batch takes all samples, whatever they are f
   };
   expect(refusal(() => decode(file(some)))).toMatch(/^SAMPLES_INTERACT/);
 });
+
+it("inputs that do not broadcast are named with their sample axes, and what to say of one that is shared", () => {
+  const init: FileInit = {
+    inputs: [valueInfo("x", ["N", 2]), valueInfo("table", ["M", 5, 3])],
+    nodes: [node("Add", ["x", "table"], ["y"])],
+  };
+  expect(refusal(() => decode(file(init)))).toContain(
+    'do not broadcast: of the samples, "x" carries them along axis 0, "table" carries them along axis 0; ' +
+      "where an input of the model is the same for all samples, say so (sampleAxes: { NAME: null }, or --sample-axis NAME=shared).",
+  );
+});
