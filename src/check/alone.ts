@@ -100,7 +100,10 @@ function moved(tensor: Tensor, random: RandomGenerator | null): Tensor {
 
 function largest(value: Value): Value {
   if (elementFactor(value.shape) === 0) return build.filled(0, [], value.dtype);
-  return build.reduce("ReduceMax", value, [...value.shape.keys()]);
+  const axes = [...value.shape.keys()];
+  const most = build.reduce("ReduceMax", value, axes);
+  // The runtime's maximum of what holds a NaN is neither NaN nor the largest number; a sum is NaN.
+  return build.add(most, build.scale(build.sum(value, axes), 0));
 }
 
 /**

@@ -11,7 +11,7 @@ import type { Session } from "../run/runtime.js";
 import type { Tensor } from "../tensor.js";
 import type { Traced } from "../trace/traced.js";
 import { copiesOf, type Data, type Expected, prepare } from "./data.js";
-import { lengthLimits } from "./limits.js";
+import { labelLimits, lengthLimits } from "./limits.js";
 
 /** Traced expressions, ready to run. */
 export interface Compiled<T extends Readonly<Record<string, Traced>>> {
@@ -45,8 +45,10 @@ export async function compile<T extends Readonly<Record<string, Traced>>>(output
     forNone ??= nodeRuntime.load(encoded(sumsInBlocks(simplifyForRuntime(loops))));
     return forNone;
   };
-  const limits = lengthLimits(traced);
-  const expected = new Map(leaves.map((value) => [value.name, expectedOf(value, limits)]));
+  const [limits, labels] = [lengthLimits(traced), labelLimits(traced)];
+  const expected = new Map(
+    leaves.map((value) => [value.name, { ...expectedOf(value, limits), labels: labels.get(value) }]),
+  );
   return {
     run: async (data) => (await runOn(sessionFor, expected, data)) as { readonly [K in keyof T]: Tensor },
     encode: () => bytes,

@@ -3,6 +3,7 @@ import { PergradError } from "../errors.js";
 import { isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { arrayOf, type DType, dtypeOfArray, isFloat, sizeOf, type Tensor, type TypedArray } from "../tensor.js";
+import type { LabelLimit } from "./limits.js";
 
 /**
  * Data for one input: a tensor, or a flat array whose dimensions follow from the input's shape. Numbers
@@ -17,6 +18,8 @@ export interface Expected {
   readonly sampleAxis: number | null;
   /** Where it holds lengths of sequences, the longest that there may be. */
   readonly atMost?: number | undefined;
+  /** Where it holds class labels that the model itself looks up, which there are. */
+  readonly labels?: readonly LabelLimit[] | undefined;
 }
 
 function isTensor(data: Data): data is Tensor {
@@ -120,7 +123,7 @@ export interface Prepared {
 
 /**
  * Checks and converts what is fed. Throws MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH,
- * INVALID_ARGUMENT (lengths beyond the sequences) and, unless `allowNotFinite`, NOT_FINITE.
+ * INVALID_ARGUMENT (lengths beyond the sequences), LABEL_OUT_OF_RANGE (labels that the model itself looks up) and, unless `allowNotFinite`, NOT_FINITE.
  */
 export function prepare(
   data: Readonly<Record<string, Data>>,
@@ -148,6 +151,7 @@ export function prepare(
     if (samples !== undefined) batch ??= { name, samples };
     checkFinite(name, tensor, each.sampleAxis, allowNotFinite);
     if (each.atMost !== undefined) checkLengths(name, tensor, each.atMost);
+    for (const limit of each.labels ?? []) checkLabels(name, tensor, each.sampleAxis, limit);
     feeds[name] = tensor;
   }
   return { feeds, samples: batch?.samples ?? 0 };
@@ -159,6 +163,18 @@ function checkFinite(name: string, tensor: Tensor, sampleAxis: number | null, al
   throw new PergradError(
     "NOT_FINITE",
     `${describeInput(name)} holds NaN or infinity, first in sample ${bad}; remove it, or allow it (allowNotFinite, --allow-not-finite).`,
+  );
+}
+
+function checkLabels(name: string, { data, dims }: Tensor, axis: number | null, limit: LabelLimit): void {
+  const { classes, ignored, by } = limit;
+  const at = data.findIndex((label: number | bigint) => !(label >= 0 && label < classes) && Number(label) !== ignored);
+  if (at < 0) return;
+  const sample = axis === null ? 0 : Math.floor(at / sizeOf(dims.slice(axis + 1))) % (dims[axis] as number);
+  const instead = ignored === undefined ? "the node ignores no label" : `the node ignores ${ignored} alone`;
+  throw new PergradError(
+    "LABEL_OUT_OF_RANGE",
+    `${describeInput(name)} holds the label ${data[at]} in sample ${sample}, outside 0..${classes - 1} of the ${by}; correct it, or mark it as the model ignores labels (${instead}).`,
   );
 }
 

@@ -13,7 +13,7 @@ import { build } from "../ops/registry.js";
 import type { DType, Tensor } from "../tensor.js";
 import { Traced } from "../trace/traced.js";
 import type { Expected } from "./data.js";
-import { lengthLimits } from "./limits.js";
+import { labelLimits, lengthLimits } from "./limits.js";
 
 export interface ObjectiveOptions {
   /** How an output becomes one loss per sample: one of `losses`, or a traced function of output and target to `[N]`. */
@@ -55,9 +55,15 @@ export const targetName = "target";
  */
 export function objectiveOf(model: Model, options: ObjectiveOptions): Objective {
   const inputs = new Map<string, Expected>();
-  const limits = lengthLimits(model.graph.outputs.map(({ value }) => value));
+  const results = model.graph.outputs.map(({ value }) => value);
+  const [limits, labels] = [lengthLimits(results), labelLimits(results)];
   for (const value of model.graph.inputs)
-    inputs.set(value.name, { value, sampleAxis: model.sampleAxes[value.name] ?? null, atMost: limits.get(value) });
+    inputs.set(value.name, {
+      value,
+      sampleAxis: model.sampleAxes[value.name] ?? null,
+      atMost: limits.get(value),
+      labels: labels.get(value),
+    });
   const plain = [...inputs.values()].flatMap(({ value, sampleAxis }) =>
     sampleAxis === null ? [] : [[value, sampleAxis] as const],
   );

@@ -23,7 +23,9 @@ export function scores(objective: Objective): Want<FloatTensor | null> {
   };
 }
 
+/** -1 where there is none: a NaN is neither larger nor smaller. */
 function largest(row: Float32Array): number {
+  if (row.some(Number.isNaN)) return -1;
   return row.reduce((best, score, k) => (score > (row[best] as number) ? k : best), 0);
 }
 
