@@ -312,7 +312,9 @@ export class Program<W extends Wants> {
     const values = Object.fromEntries(
       parameters.map((parameter) => [parameter.name, parameterValue(this.#objective.model, parameter)]),
     );
-    return { inputs: [...inputs, ...ownInputs(this.#emitted)], outputs, order, parameters: values };
+    // Kernels differ between runtimes and their versions: whoever runs the file elsewhere can tell.
+    const metadata = { "pergrad.runtime": nodeRuntime.version };
+    return { inputs: [...inputs, ...ownInputs(this.#emitted)], outputs, order, parameters: values, metadata };
   }
 
   /**

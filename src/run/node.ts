@@ -8,6 +8,7 @@ import { isDType, sizeOf, type Tensor } from "../tensor.js";
 import type { Runtime, RuntimeOptions, Session } from "./runtime.js";
 
 export const nodeRuntime: Runtime = {
+  version: `onnxruntime-node ${ort.env.versions.node ?? ort.env.versions.common}`,
   async load(model: Uint8Array, options: RuntimeOptions = {}): Promise<Session> {
     const { threads, reserve = true } = options;
     if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1)) {

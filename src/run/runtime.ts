@@ -9,6 +9,8 @@ export interface RuntimeOptions {
 }
 
 export interface Runtime {
+  /** Its name and version: "onnxruntime-node 1.30.0". */
+  readonly version: string;
   /** Prepares an ONNX model. Sessions are costly to make: reuse them. */
   load(model: Uint8Array, options?: RuntimeOptions): Promise<Session>;
 }

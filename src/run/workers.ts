@@ -4,6 +4,7 @@ import { Worker } from "node:worker_threads";
 import { PergradError } from "../errors.js";
 import type { Tensor, TypedArray } from "../tensor.js";
 import { type Answer, place, type Request } from "./messages.js";
+import { nodeRuntime } from "./node.js";
 import type { Runtime, RuntimeOptions, Session } from "./runtime.js";
 
 export interface WorkersOptions {
@@ -148,6 +149,7 @@ function handedOver(tensor: Tensor): Tensor {
 
 /** A pool of worker threads, shared by the programs that are given it. */
 export class Workers implements Runtime {
+  readonly version = nodeRuntime.version;
   readonly #threads: readonly Thread[];
   #sessions = 0;
 

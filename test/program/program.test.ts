@@ -82,6 +82,8 @@ describe("a program", () => {
     const path = join(folder, "program.onnx");
     await program.save(path);
     expect(readdirSync(folder)).toEqual(["program.onnx"]);
+    expect(nodeRuntime.version).toMatch(/^onnxruntime-node \d+\.\d+\.\d+$/);
+    expect(readFileSync(path).includes(nodeRuntime.version), "the file says which runtime made it").toBe(true);
     const session = await nodeRuntime.load(readFileSync(path));
     const labels: Tensor = { dtype: "int64", dims: [2], data: BigInt64Array.of(0n, 1n) };
     const results = await session.run({ x: { dtype: "float32", dims: [2, 3], data: x }, target: labels });
