@@ -1,12 +1,14 @@
 /** The self-test on a user's own model and data: a program against the naive loop, and the loop against finite differences. */
 import type { Model } from "../model.js";
-import { want } from "../plan/want.js";
+import { type ByParameter, want } from "../plan/want.js";
 import type { Data } from "../program/data.js";
 import { type ObjectiveOptions, objectiveOf } from "../program/objective.js";
 import { Program } from "../program/program.js";
+import { sizeOf } from "../tensor.js";
 import { AloneOnDemand, type CheckedParameter, Compared, LoopComparison, tolerance } from "./comparison.js";
 import { Differences } from "./differences.js";
 import { Oracle } from "./oracle.js";
+import { type CheckedWant, WantsComparison } from "./wants.js";
 
 export interface CheckOptions extends ObjectiveOptions {
   /** Samples compared with the loop, taken from the front. Default: all. */
@@ -26,22 +28,25 @@ export interface CheckOptions extends ObjectiveOptions {
 }
 
 export type { CheckedParameter } from "./comparison.js";
+export type { CheckedWant } from "./wants.js";
 
 export interface CheckResult {
   readonly parameters: readonly CheckedParameter[];
+  /** Every other want, by a program that gives no gradients, against the same in float64 of the loop's gradients; none where one is not finite. */
+  readonly wants: readonly CheckedWant[];
   readonly samples: number;
   /**
    * The bounds that errors were held against. Up to `rounding`, an error against the loop passes where rounding
    * of float32 explains it.
    */
   readonly tolerance: { readonly loop: number; readonly difference: number; readonly rounding: number };
-  /** Whether no parameter's cause is a difference. */
+  /** Whether no parameter's and no want's cause is a difference. */
   readonly passed: boolean;
 }
 
 /**
  * Compares a program's per-sample gradients with the float64 loop over samples, and the loop with central
- * finite differences. Where the program is further off than the tolerance, the float32 gradient of that sample
+ * finite differences; norms, sums and all other wants with what they are of the loop's gradients. Where the program is further off than the tolerance, the float32 gradient of that sample
  * alone tells whether that is rounding or a difference. Throws what compiling and running throw.
  */
 export async function check(
@@ -56,6 +61,8 @@ export async function check(
   await program.release();
   const { threads } = options;
   const samples = Math.min(options.samples ?? oracle.samples, oracle.samples);
+  const own = Array.from({ length: samples }, (_, n) => sampleOf(gradients, n));
+  const wants = samples === 0 ? null : await WantsComparison.run(objective, data, { ...options, samples }, own);
   const compared = [...objective.parameters.keys()].map((name) => new Compared(name));
   const loop = new LoopComparison(
     compared,
@@ -72,6 +79,7 @@ export async function check(
         actual: gradients[name]?.data ?? [],
         expected: expected.get(name) ?? new Float64Array(),
       }));
+      wants?.add(expected);
       progress(n + 1 + differences.done);
       differences.add(n, expected, () => progress(n + 1 + differences.done));
     }
@@ -79,5 +87,17 @@ export async function check(
     await loop.alone.release();
   }
   const parameters = compared.map((each) => each.result(loop.scaleOf(each)));
-  return { parameters, samples, tolerance, passed: parameters.every(({ cause }) => cause !== "difference") };
+  const others = wants?.results(own) ?? [];
+  const passed = [...parameters, ...others].every(({ cause }) => cause !== "difference");
+  return { parameters, wants: others, samples, tolerance, passed };
+}
+
+/** One sample's part of a program's gradients. */
+function sampleOf(gradients: ByParameter, n: number): Map<string, Float32Array> {
+  return new Map(
+    Object.entries(gradients).map(([name, { data, dims }]) => {
+      const size = sizeOf(dims.slice(1));
+      return [name, data.subarray(n * size, (n + 1) * size)];
+    }),
+  );
 }

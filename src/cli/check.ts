@@ -45,7 +45,7 @@ export async function checkModel(
 
 const verdicts = { rounding: "rounding", difference: "DIFFERS" } as const;
 
-function report({ parameters, samples, tolerance, passed }: CheckResult, inFile: number): string {
+function report({ parameters, wants, samples, tolerance, passed }: CheckResult, inFile: number): string {
   const alone = parameters.some(({ aloneError }) => aloneError !== undefined);
   const rows = parameters.map((each) => [
     each.parameter,
@@ -63,6 +63,13 @@ function report({ parameters, samples, tolerance, passed }: CheckResult, inFile:
     ...(alone ? ["it alone"] : []),
     "against differences",
   ];
+  const others = wants.map(({ want, error, worst, cause }) => [
+    want,
+    cause ? verdicts[cause] : "ok",
+    error.toExponential(1),
+    worst,
+  ]);
+  const otherHeadings = ["want", "verdict", "against the loop", "furthest off in"];
   const which =
     samples === inFile ? `all ${samples} samples` : `the first ${samples} of ${inFile} samples (--samples K for more)`;
   const verdict = passed ? "No difference found" : "A difference was found";
@@ -70,14 +77,28 @@ function report({ parameters, samples, tolerance, passed }: CheckResult, inFile:
     tolerance.loop === tolerance.difference ? `${tolerance.loop}` : `${tolerance.loop} and ${tolerance.difference}`;
   return (
     `${table([headings, ...rows], 2)}\n` +
+    (others.length > 0 ? `${table([otherHeadings, ...others], 2)}\n` : "") +
     `${verdict} in ${which}, tolerance ${bounds}.\n` +
     explanation(parameters, tolerance) +
+    wantsBeyond(wants) +
     "Errors are relative to each parameter's largest gradient: of the program against the float64 loop over samples,\n" +
-    "and of that loop against finite differences of the loss.\n" +
+    "and of that loop against finite differences of the loss. Wants are held against the same of the loop's gradients.\n" +
     (alone
       ? "It alone: the float32 gradient of that sample computed alone, without per-sample code, against the loop.\n"
       : "")
   );
+}
+
+/** One sentence on each want that is off by more than the gradients explain. */
+function wantsBeyond(wants: CheckResult["wants"]): string {
+  const wrong = wants.filter(({ cause }) => cause === "difference");
+  return wrong
+    .map(
+      ({ want, error, worst }) =>
+        `"${want}" (${worst}) is off by ${error.toExponential(1)} from what it is of the loop's gradients, ` +
+        "which those of the program do not explain: a fault of pergrad; please report it.\n",
+    )
+    .join("");
 }
 
 /** One sentence on the worst of the parameters that are above the tolerance; nothing where none is. */

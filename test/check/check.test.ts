@@ -48,6 +48,74 @@ function checked(model: Model, data: Feeds, options: Partial<CheckOptions> = {})
   return check(model, data, { loss: losses.mse(), ...options });
 }
 
+/** Lets programs return what `change` makes of one want. */
+function spoilWant(name: string, change: (found: never) => unknown): void {
+  const run = Program.prototype.run;
+  vi.spyOn(Program.prototype, "run").mockImplementation(async function (this: Program<never>, ...args) {
+    const results = (await run.apply(this, args)) as Record<string, unknown>;
+    return (name in results ? { ...results, [name]: change(results[name] as never) } : results) as never;
+  });
+}
+
+type Floats = Tensor<"float32">;
+const scaled = (tensor: Floats, factor: number): Floats => ({ ...tensor, data: tensor.data.map((x) => factor * x) });
+const first = (of: Readonly<Record<string, Floats>>, factor: number) => {
+  const [[name, tensor]] = Object.entries(of) as [[string, Floats]];
+  return { ...of, [name]: scaled(tensor, factor) };
+};
+
+describe("every want", () => {
+  const wants = ["norms", "clippedSum", "sum", "mean", "moments.mean", "moments.secondMoment", "moments.variance"];
+  const others = ["noiseScale", "dot", "gram", "cosine", "cross", "project", "reduce"];
+
+  test("is held against the loop", async () => {
+    const { passed, wants: found } = await checked(network, feeds);
+    expect(passed).toBe(true);
+    expect(found.map(({ want }) => want)).toEqual([...wants, ...others]);
+    for (const { error, cause } of found) {
+      expect(error).toBeLessThan(1e-5);
+      expect(cause).toBeUndefined();
+    }
+  });
+
+  test.each<[string, string, (found: never) => unknown]>([
+    ["norms", "norms", (found: { total: Floats }) => ({ ...found, total: scaled(found.total, 1.001) })],
+    [
+      "norms",
+      "norms",
+      (found: { parameters: Readonly<Record<string, Floats>> }) => ({
+        ...found,
+        parameters: first(found.parameters, 0.999),
+      }),
+    ],
+    [
+      "clippedSum",
+      "clippedSum",
+      (found: { sum: Readonly<Record<string, Floats>> }) => ({ ...found, sum: first(found.sum, 1.01) }),
+    ],
+    ["sum", "sum", (found: Readonly<Record<string, Floats>>) => first(found, 1.01)],
+    ["mean", "mean", (found: Readonly<Record<string, Floats>>) => first(found, 0.99)],
+    [
+      "moments",
+      "moments.variance",
+      (found: { variance: Readonly<Record<string, Floats>> }) => ({ ...found, variance: first(found.variance, 1.01) }),
+    ],
+    ["noiseScale", "noiseScale", (found: { noise: number }) => ({ ...found, noise: found.noise * 1.01 })],
+    ["dot", "dot", (found: { total: Floats }) => ({ ...found, total: scaled(found.total, 1.01) })],
+    ["gram", "gram", (found: Floats) => scaled(found, 1.001)],
+    ["cosine", "cosine", (found: Floats) => scaled(found, 1.02)],
+    ["cross", "cross", (found: Floats) => scaled(found, 1.001)],
+    ["project", "project", (found: Floats) => scaled(found, 1.01)],
+    ["reduce", "reduce", (found: Readonly<Record<string, Floats>>) => first(found, 1.01)],
+  ] as [string, string, (found: never) => unknown][])("%s that are wrong are found", async (name, reported, change) => {
+    spoilWant(name, change);
+    const { passed, wants: found, parameters } = await checked(network, feeds);
+    expect(passed).toBe(false);
+    expect(found.filter(({ cause }) => cause === "difference").map(({ want }) => want)).toEqual([reported]);
+    expect(parameters.every(({ cause }) => cause === undefined)).toBe(true);
+  });
+});
+
 describe("a right program", () => {
   test("agrees, and no cause is given", async () => {
     const { passed, samples, parameters } = await checked(network, feeds);

@@ -1,0 +1,249 @@
+/** A program's other results than gradients, held against the same in float64 from the loop's gradients. */
+import { drawSigns } from "../gradients/signs.js";
+import { type FloatTensor, type Results, want } from "../plan/want.js";
+import { type Data, prepare } from "../program/data.js";
+import type { Objective, ObjectiveOptions } from "../program/objective.js";
+import { Program } from "../program/program.js";
+import { samplesBetween } from "../program/split.js";
+import type { Traced } from "../trace/traced.js";
+import { type Cause, furthest, largestFinite, relative, roundingFactor, tolerance } from "./comparison.js";
+import { InFloat64, type SampleGradients, type Settings } from "./in-float64.js";
+
+export interface CheckedWant {
+  readonly want: string;
+  /** max |program - loop| over what `worst` is relative to: the largest gradient, its square for products. */
+  readonly error: number;
+  /** The parameter, or "all" for what is of the whole gradient, where the program is furthest off. */
+  readonly worst: string;
+  /** There where the error is above its tolerance: rounding, where the program's own gradients are as far off. */
+  readonly cause?: Cause;
+}
+
+const dims = 2;
+const seed = 0;
+
+function wantsFor({ maxNorm, vectors }: Settings, first: Readonly<Record<string, Data>>) {
+  const filled = [...vectors].flatMap(([name, { data }]) => (data.length > 0 ? [name] : []));
+  return {
+    norms: want.norms(),
+    clippedSum: want.clippedSum({ maxNorm }),
+    sum: want.sum(),
+    mean: want.mean(),
+    moments: want.moments(),
+    noiseScale: want.noiseScale(),
+    dot: want.dot(Object.fromEntries(vectors)),
+    gram: want.gram(),
+    cosine: want.cosine(),
+    cross: want.cross(first),
+    project: want.project({ dims, seed }),
+    ...(filled.length === 0 ? {} : { reduce: want.reduce(squaresOf(filled)) }),
+  };
+}
+
+const squaresOf = (names: readonly string[]) => (gradients: Readonly<Record<string, Traced>>) =>
+  Object.fromEntries(names.map((name) => [name, (gradients[name] as Traced).square().sum()]));
+
+type Found = Results<ReturnType<typeof wantsFor>>;
+
+/** Numbers by want and by parameter, or for the whole gradient. */
+type Numbers = Readonly<Record<string, Readonly<Record<string, Float64Array>>>>;
+
+const whole = "all";
+const mapped = (data: ArrayLike<number>, f: (x: number) => number) => Float64Array.from(data, f);
+const squared = (data: ArrayLike<number>) => mapped(data, (x) => x * x);
+const entries = <T, U>(of: Readonly<Record<string, T>>, f: (value: T, name: string) => U): Record<string, U> =>
+  Object.fromEntries(Object.entries(of).map(([name, value]) => [name, f(value, name)]));
+
+/** What a program returned. Of norms the squares: rounding of what nearly cancels grows no further there. */
+function returned(found: Found, pairs: number): Numbers {
+  const plain = ({ data }: FloatTensor) => mapped(data, (x) => x);
+  const samples = found.norms.total.data.length;
+  const amongFirst = ({ data }: FloatTensor) =>
+    Float64Array.from({ length: pairs ** 2 }, (_, k) => data[Math.floor(k / pairs) * samples + (k % pairs)] as number);
+  const { norms, clippedSum, moments, noiseScale, reduce } = found as Found & { reduce?: Record<string, FloatTensor> };
+  return {
+    norms: { [whole]: squared(norms.total.data), ...entries(norms.parameters, ({ data }) => squared(data)) },
+    clippedSum: entries(clippedSum.sum, plain),
+    sum: entries(found.sum, plain),
+    mean: entries(found.mean, plain),
+    "moments.mean": entries(moments.mean, plain),
+    "moments.secondMoment": entries(moments.secondMoment, plain),
+    "moments.variance": samples < 2 ? {} : entries(moments.variance, plain),
+    noiseScale: samples < 2 ? {} : { [whole]: Float64Array.of(noiseScale.signal, noiseScale.noise) },
+    dot: { [whole]: plain(found.dot.total) },
+    gram: { [whole]: amongFirst(found.gram) },
+    cosine: { [whole]: amongFirst(found.cosine) },
+    cross: { [whole]: plain(found.cross) },
+    project: { [whole]: plain(found.project) },
+    reduce: entries(reduce ?? {}, plain),
+  };
+}
+
+/** The same of gradients, in float64. */
+function computed(of: InFloat64): Numbers {
+  const { samples, squaredNorms, gram, parameters } = of;
+  const each = (f: (own: NonNullable<ReturnType<typeof parameters.get>>) => Float64Array) =>
+    Object.fromEntries([...parameters].map(([name, own]) => [name, f(own)]));
+  const one = squaredNorms.reduce((sum, x) => sum + x, 0) / samples;
+  const all = [...parameters.values()].reduce((sum, { mean }) => sum + mean.reduce((own, x) => own + x * x, 0), 0);
+  const pairs = Math.sqrt(gram.length);
+  const lengths = (k: number) =>
+    Math.sqrt((squaredNorms[Math.floor(k / pairs)] as number) * (squaredNorms[k % pairs] as number));
+  const means = each(({ mean }) => mean);
+  const squares = each(({ squaredNorms: own }) => Float64Array.from(own));
+  return {
+    norms: { [whole]: Float64Array.from(squaredNorms), ...squares },
+    clippedSum: each(({ clipped }) => clipped),
+    sum: entries(means, (mean) => mapped(mean, (x) => x * samples)),
+    mean: means,
+    "moments.mean": means,
+    "moments.secondMoment": each(({ mean, deviations }) =>
+      deviations.map((x, i) => x / samples + (mean[i] as number) ** 2),
+    ),
+    "moments.variance":
+      samples < 2 ? {} : each(({ deviations }) => mapped(deviations, (x) => Math.max(0, x / (samples - 1)))),
+    noiseScale:
+      samples < 2
+        ? {}
+        : {
+            [whole]: Float64Array.of(
+              (samples * all - one) / (samples - 1),
+              (Math.max(0, one - all) * samples) / (samples - 1),
+            ),
+          },
+    dot: { [whole]: Float64Array.from(of.dots) },
+    gram: { [whole]: gram },
+    cosine: { [whole]: gram.map((x, k) => (lengths(k) === 0 ? 0 : x / lengths(k))) },
+    cross: { [whole]: Float64Array.from(of.withFirst) },
+    project: { [whole]: Float64Array.from(of.projected) },
+    reduce: squares,
+  };
+}
+
+/** Parts below this part of a whole are compared with it: they may be sums that nearly cancel. */
+const vanishing = 1e-3;
+
+/** What an error of a want is relative to, by parameter or for the whole gradient. */
+function scaleOf(of: InFloat64, vectors: number, maxNorm: number): (name: string, parameter: string) => number {
+  const square = largestFinite(Float64Array.from(of.squaredNorms));
+  const peak = Math.max(...[...of.parameters.values()].map((own) => own.peak), 0);
+  return (name, parameter) => {
+    const own = of.parameters.get(parameter);
+    const element = Math.max(own?.peak ?? 0, vanishing * peak);
+    const ownSquare = Math.max(
+      largestFinite(Float64Array.from(own?.squaredNorms ?? of.squaredNorms)),
+      vanishing * square,
+    );
+    switch (name) {
+      // Half of a square's relative error is that of the norm.
+      case "norms":
+        return 2 * ownSquare;
+      case "clippedSum":
+        return Math.min(1, maxNorm / Math.sqrt(square)) * element * of.samples;
+      case "sum":
+        return element * of.samples;
+      case "moments.secondMoment":
+      case "moments.variance":
+        return element ** 2;
+      case "dot":
+        return Math.sqrt(square) * vectors;
+      case "project":
+        return Math.sqrt(square);
+      case "cosine":
+        return 1;
+      default:
+        return own ? (name === "reduce" ? ownSquare : element) : square;
+    }
+  };
+}
+
+/** Compares the wants of one program, sample by sample. */
+export class WantsComparison {
+  readonly #loop: InFloat64;
+
+  private constructor(
+    private readonly settings: Settings,
+    private readonly found: Found,
+  ) {
+    this.#loop = new InFloat64(settings);
+  }
+
+  /**
+   * Runs a program on the first samples.
+   * @param own the gradients that another program gives: half of the samples are clipped
+   */
+  static async run(
+    objective: Objective,
+    data: Readonly<Record<string, Data>>,
+    options: ObjectiveOptions & { readonly samples: number },
+    own: readonly SampleGradients[],
+  ): Promise<WantsComparison> {
+    const { samples, ...others } = options;
+    const settings = settingsFor(objective, own);
+    const prepared = prepare(data, objective.expected, true);
+    const part = (count: number) => samplesBetween(prepared, objective.expected, 0, count).feeds;
+    const program = await Program.compile(objective.model, { ...others, want: wantsFor(settings, part(1)) });
+    const found = (await program.run(part(samples), { allowNotFinite: true, notFinite: "ignore" })) as Found;
+    await program.release();
+    return new WantsComparison(settings, found);
+  }
+
+  /** Takes the loop's gradients of the next sample. */
+  add(gradients: SampleGradients): void {
+    this.#loop.add(gradients);
+  }
+
+  /**
+   * None where a gradient is not finite: then it depends on the order of sums what is not, and how.
+   * @param own the gradients that the program gives, of the same samples
+   */
+  results(own: readonly SampleGradients[]): CheckedWant[] {
+    if (!this.#loop.squaredNorms.every(Number.isFinite)) return [];
+    const found = returned(this.found, Math.sqrt(this.#loop.gram.length));
+    const expected = computed(this.#loop);
+    const lengths = [...this.settings.vectors.values()].map(({ data }) => data.reduce((sum, x) => sum + x * x, 0));
+    const scale = scaleOf(this.#loop, Math.sqrt(lengths.reduce((a, b) => a + b, 0)), this.settings.maxNorm);
+    let fromOwn: Numbers | undefined;
+    const ofOwn = () => {
+      fromOwn ??= computed(own.reduce((all, each) => all.add(each), new InFloat64(this.settings)));
+      return fromOwn;
+    };
+    return Object.entries(expected).flatMap(([name, parts]) => {
+      const errorsOf = (numbers: Numbers) =>
+        Object.entries(parts).map(([part, numbersExpected]) => {
+          const difference = furthest(numbers[name]?.[part] ?? [], numbersExpected);
+          return { part, error: relative(difference, scale(name, part)) };
+        });
+      const [worst] = errorsOf(found).sort((a, b) => b.error - a.error);
+      if (!worst) return [];
+      const { part, error } = worst;
+      if (error <= tolerance.loop) return [{ want: name, error, worst: part }];
+      const explained = errorsOf(ofOwn()).find((each) => each.part === part)?.error ?? 0;
+      const rounding = error <= roundingFactor * explained && error <= tolerance.rounding;
+      return [{ want: name, error, worst: part, cause: rounding ? "rounding" : "difference" } as const];
+    });
+  }
+}
+
+/** Half of the samples' norms, about, are above the norm to clip to. */
+function settingsFor({ parameters }: Objective, own: readonly SampleGradients[]): Settings {
+  const norms = own.map((gradients) => {
+    const squares = [...gradients.values()].map((data) => Array.prototype.reduce.call(data, addSquare, 0) as number);
+    return Math.sqrt(squares.reduce((a, b) => a + b, 0));
+  });
+  const usable = norms.filter((norm) => norm > 1e-12 && norm < 1e12).sort((a, b) => a - b);
+  const shaped = [...parameters].map(([name, { shape }]) => [name, shape as readonly number[]] as const);
+  return {
+    maxNorm: usable[usable.length >> 1] ?? 1,
+    dims,
+    vectors: new Map(shaped.map(([name, shape]) => [name, vectorOf(shape)])),
+    signs: new Map(shaped.map(([name, shape]) => [name, drawSigns(seed, name, shape, dims)])),
+  };
+}
+
+const addSquare = (sum: unknown, x: unknown) => (sum as number) + (x as number) ** 2;
+
+function vectorOf(shape: readonly number[]): FloatTensor {
+  const size = shape.reduce((a, b) => a * b, 1);
+  return { dtype: "float32", dims: shape, data: Float32Array.from({ length: size }, (_, i) => ((i * 7) % 11) - 4) };
+}
