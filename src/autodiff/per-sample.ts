@@ -15,7 +15,8 @@ import { build } from "../ops/registry.js";
 import { isValue } from "./emit-cotangent.js";
 import { factor } from "./factor.js";
 import { bounded, passThrough } from "./pass-through.js";
-import { applyRule, emitParts, type Mode, reverse } from "./reverse.js";
+import { type RangeOptions, Ranges } from "./ranges.js";
+import { applyRule, emitParts, type Mode, reverse, seedOf } from "./reverse.js";
 import type { SampleAxes } from "./sample-axes.js";
 
 export type PerSample = Value | Factored;
@@ -24,19 +25,22 @@ export type PerSample = Value | Factored;
  * The per-sample gradients of `losses` (`[N]`) with respect to shared values. One that the losses do not
  * depend on is left out. Throws SAMPLES_INTERACT, UNSUPPORTED_OP.
  * @param choices ways of building that are asked for
+ * @param given what the inputs may hold
  */
 export function perSampleGradients(
   losses: Value,
   parameters: readonly Value[],
   axes: SampleAxes,
   choices: Choices = {},
+  given: RangeOptions = {},
 ): Map<Value, Factored> {
   if (axes.of(losses) === null) return new Map();
-  const seed = build.expand(build.scalar(1, losses), losses.shape);
+  const ranges = Ranges.before([losses], given);
   const found = reverse<PerSample>(
-    new Map([[losses, seed]]),
+    new Map([[losses, seedOf(losses, ranges)]]),
     new Set(parameters),
     perSampleMode(axes, new Set(parameters), build.choosing(choices)),
+    ranges,
   );
   return new Map([...found].map(([parameter, gradient]) => [parameter, asFactored(parameter, gradient)]));
 }
@@ -44,10 +48,10 @@ export function perSampleGradients(
 function perSampleMode(axes: SampleAxes, parameters: ReadonlySet<Value>, build: Build): Mode<PerSample> {
   return {
     build,
-    pull: (node, cotangents, wanted) =>
+    pull: (node, cotangents, wanted, ranges) =>
       node.outputs.some((output) => axes.of(output) !== null)
-        ? pullJoin(node, cotangents, wanted, axes, build)
-        : pullShared(node, cotangents, wanted, build),
+        ? pullJoin(node, cotangents, wanted, { axes, ranges }, build)
+        : pullShared(node, cotangents, wanted, ranges, build),
     accumulate: (value, parts) => {
       if (axes.of(value) !== null)
         return parts.map((part) => asTensor(value, part)).reduce((sum, part) => build.add(sum, part));
@@ -63,11 +67,11 @@ function pullJoin(
   node: Node,
   cotangents: readonly (PerSample | null)[],
   wanted: readonly boolean[],
-  axes: SampleAxes,
+  { axes, ranges }: { readonly axes: SampleAxes; readonly ranges: Ranges },
   build: Build,
 ): (PerSample | null)[] {
   const tensors = cotangents.map((cotangent, k) => (cotangent ? asTensor(node.outputs[k] as Value, cotangent) : null));
-  return applyRule(node, tensors, wanted, build).map((parts, k) => {
+  return applyRule(node, tensors, wanted, build, ranges).map((parts, k) => {
     const input = node.inputs[k];
     if (parts.length === 0 || !input) return null;
     const at = axes.of(input);
@@ -90,6 +94,7 @@ function pullShared(
   node: Node,
   cotangents: readonly (PerSample | null)[],
   wanted: readonly boolean[],
+  ranges: Ranges,
   build: Build,
 ): (PerSample | null)[] {
   const given = new Map<Value, Factored>();
@@ -100,7 +105,7 @@ function pullShared(
     given.set(one, asFactored(output, cotangent));
     return one;
   });
-  const outputs = applyRule(node, stand, wanted, build).map((parts) => emitParts(build, parts));
+  const outputs = applyRule(node, stand, wanted, build, ranges).map((parts) => emitParts(build, parts));
   return passThrough(build, outputs, given);
 }
 

@@ -8,27 +8,36 @@ import { describeNode, type Node, type Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore, presentInputs } from "../graph/walk.js";
 import type { Build } from "../ops/build.js";
 import type { Cotangent, OpDefinition, Restated } from "../ops/definition.js";
+import { alwaysFinite } from "../ops/range.js";
 import { build, definitionOf } from "../ops/registry.js";
+import { absorbZeros } from "./absorb.js";
 import { emitCotangent } from "./emit-cotangent.js";
+import { Ranges } from "./ranges.js";
 import { type BodyReverse, pullScan } from "./scan.js";
 
 export interface Mode<G> {
   readonly build: Build;
   /** The cotangents of a node's inputs, from those of its outputs (null: the loss does not depend on it). */
-  pull(node: Node, cotangents: readonly (G | null)[], wanted: readonly boolean[]): readonly (G | null)[];
+  pull(
+    node: Node,
+    cotangents: readonly (G | null)[],
+    wanted: readonly boolean[],
+    ranges: Ranges,
+  ): readonly (G | null)[];
   /** The sum of the cotangents that reach a value along several paths; at least one. */
   accumulate(value: Value, parts: readonly G[]): G;
 }
 
 /**
  * The cotangents of `targets`, given those of some outputs. A target that no output depends on is left
- * out. The walk does not go beyond `boundary`.
+ * out. The walk does not go beyond `boundary`. `ranges` tells where derivatives may not be finite.
  * Throws UNSUPPORTED_OP, naming the nodes, where ops on the way have no derivative rule.
  */
 export function reverse<G>(
   seeds: ReadonlyMap<Value, G>,
   targets: ReadonlySet<Value>,
   mode: Mode<G>,
+  ranges: Ranges = Ranges.before([...seeds.keys()]),
   boundary: ReadonlySet<Value> = new Set(),
 ): Map<Value, G> {
   const outputs = [...seeds.keys()];
@@ -55,11 +64,13 @@ export function reverse<G>(
     const restated = restatement(node, mode.build, (value) => needed.has(value) && !stops.has(value));
     if (restated) {
       const seed = new Map([[restated.value, cotangents[0] as G]]);
-      const found = reverse(seed, new Set([restated.input]), mode, new Set([restated.input])).get(restated.input);
+      const found = reverse(seed, new Set([restated.input]), mode, ranges, new Set([restated.input])).get(
+        restated.input,
+      );
       if (found !== undefined) push(restated.input, found);
       continue;
     }
-    pullNode(node, cotangents, wanted, mode).forEach((cotangent, k) => {
+    pullNode(node, cotangents, wanted, mode, ranges).forEach((cotangent, k) => {
       const input = node.inputs[k];
       if (cotangent !== null && input && wanted[k]) push(input, cotangent);
     });
@@ -80,22 +91,32 @@ function restatement(node: Node, build: Build, passed: (value: Value) => boolean
   return between.every(({ outputs }) => outputs.every(passed)) ? restated : null;
 }
 
+/**
+ * The cotangent of the losses: 1. Where a loss may not be finite it is NaN if the loss is not: what absorbs zeros would
+ * make finite numbers, and wrong ones, of 1 / infinity behind it.
+ */
+export function seedOf(losses: Value, ranges: Ranges): Value {
+  const ones = build.expand(build.scalar(1, losses), losses.shape);
+  return alwaysFinite(ranges.of(losses)) ? ones : build.add(build.mul(losses, build.scalar(0, losses)), ones);
+}
+
 /** A composite op is differentiated through its decomposition; any other by the mode. */
 function pullNode<G>(
   node: Node,
   cotangents: readonly (G | null)[],
   wanted: readonly boolean[],
   mode: Mode<G>,
+  ranges: Ranges,
 ): readonly (G | null)[] {
   const definition = definitionOf(node);
-  if (!definition?.decompose) return mode.pull(node, cotangents, wanted);
+  if (!definition?.decompose) return mode.pull(node, cotangents, wanted, ranges);
   const seeds = new Map<Value, G>();
   definition.decompose(node, mode.build.inside(node)).forEach((output, k) => {
     const cotangent = cotangents[k];
     if (cotangent !== null && cotangent !== undefined) seeds.set(output, cotangent);
   });
   const targets = new Set(node.inputs.filter((input, k): input is Value => input !== null && wanted[k] === true));
-  const found = reverse(seeds, targets, mode, new Set(presentInputs(node)));
+  const found = reverse(seeds, targets, mode, ranges, new Set(presentInputs(node)));
   // An input that is used twice gets its cotangent once.
   return node.inputs.map((input, k) => (input && node.inputs.indexOf(input) === k ? (found.get(input) ?? null) : null));
 }
@@ -126,15 +147,14 @@ export function applyRule(
   cotangents: readonly (Value | null)[],
   wanted: readonly boolean[],
   build: Build,
+  ranges: Ranges,
 ): (readonly Cotangent[])[] {
-  if (node.op === "Scan") return pullScan(node, cotangents, wanted, bodyReverse(build));
+  if (node.op === "Scan") return pullScan(node, cotangents, wanted, bodyReverse(build, ranges.inBody(node)));
   const rule = (definitionOf(node) as OpDefinition).differentiate;
   if (rule === undefined || rule === "none") return node.inputs.map(() => []);
   const results = rule(node, cotangents, build, wanted);
-  return node.inputs.map((_, k) => {
-    const result = wanted[k] ? results[k] : null;
-    return result ? [result] : [];
-  });
+  const own = node.inputs.map((_, k) => (wanted[k] ? (results[k] ?? null) : null));
+  return absorbZeros(node, cotangents, own, build, ranges).map((result) => (result ? [result] : []));
 }
 
 /** The parts of a cotangent as one tensor; null where there are none. */
@@ -145,14 +165,14 @@ export function emitParts(build: Build, parts: readonly Cotangent[]): Value | nu
 }
 
 /** Reverse mode in the body of a Scan: the cotangents of what it captures are left as the rules state them. */
-function bodyReverse(build: Build): BodyReverse {
+function bodyReverse(build: Build, ranges: Ranges): BodyReverse {
   return (seeds, targets, lazy) => {
     const emit = (parts: readonly Cotangent[]) => emitParts(build, parts);
     const mode: Mode<readonly Cotangent[]> = {
       build,
-      pull: (node, cotangents, wanted) => {
+      pull: (node, cotangents, wanted, own) => {
         const tensors = cotangents.map((parts) => (parts ? emit(parts) : null));
-        return applyRule(node, tensors, wanted, build).map((parts, k) => {
+        return applyRule(node, tensors, wanted, build, own).map((parts, k) => {
           const input = node.inputs[k];
           if (parts.length === 0 || !input || lazy.has(input)) return parts.length === 0 ? null : parts;
           const emitted = emit(parts);
@@ -165,7 +185,7 @@ function bodyReverse(build: Build): BodyReverse {
         return total ? [total] : [];
       },
     };
-    return reverse(new Map([...seeds].map(([value, seed]) => [value, [seed]])), targets, mode);
+    return reverse(new Map([...seeds].map(([value, seed]) => [value, [seed]])), targets, mode, ranges);
   };
 }
 
@@ -173,8 +193,8 @@ function bodyReverse(build: Build): BodyReverse {
 export function plainWith(build: Build): Mode<Value> {
   return {
     build,
-    pull: (node, cotangents, wanted) =>
-      applyRule(node, cotangents, wanted, build).map((parts) => emitParts(build, parts)),
+    pull: (node, cotangents, wanted, ranges) =>
+      applyRule(node, cotangents, wanted, build, ranges).map((parts) => emitParts(build, parts)),
     accumulate: (_value, parts) => parts.reduce((sum, part) => build.add(sum, part)),
   };
 }

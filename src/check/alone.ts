@@ -10,7 +10,7 @@ import { nodeOf, type Value } from "../graph/value.js";
 import { encodeModel } from "../onnx/encode.js";
 import { elementFactor } from "../ops/build.js";
 import { build, definitionOf } from "../ops/registry.js";
-import { type Data, prepare } from "../program/data.js";
+import { type Data, holdsNotFinite, prepare } from "../program/data.js";
 import { modelResults, type Objective, parameterFeeds } from "../program/objective.js";
 import { nodeRuntime } from "../run/node.js";
 import type { RuntimeOptions, Session } from "../run/runtime.js";
@@ -42,7 +42,7 @@ export class Alone {
     options: RuntimeOptions,
   ): Promise<Alone> {
     const { feeds } = prepare(data, objective.expected, true);
-    const gradients = plainGradients(objective);
+    const gradients = plainGradients(objective, holdsNotFinite(feeds, objective.expected));
     const contributions = gradients.map((gradient) => largest(magnitude(gradient)));
     const wanted = [...gradients, ...contributions];
     const all = simplifyForRuntime([...wanted, ...modelResults(objective, wanted)]);

@@ -2,14 +2,15 @@
  * The oracles: the float64 reference run on one sample after another (the naive loop), and central finite
  * differences of its loss. They share no per-sample code with programs.
  */
-import { plain, reverse } from "../autodiff/reverse.js";
+import { Ranges } from "../autodiff/ranges.js";
+import { plain, reverse, seedOf } from "../autodiff/reverse.js";
 import type { Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore } from "../graph/walk.js";
 import { elementFactor } from "../ops/build.js";
 import type { Array64 } from "../ops/definition.js";
 import { evaluateAll, evaluateGraph, toArray64 } from "../ops/evaluate.js";
 import { build } from "../ops/registry.js";
-import { type Data, prepare } from "../program/data.js";
+import { type Data, holdsNotFinite, prepare } from "../program/data.js";
 import { type Objective, parameterFeeds } from "../program/objective.js";
 import { takeSamples } from "../samples.js";
 import type { Tensor } from "../tensor.js";
@@ -25,11 +26,14 @@ interface Forward {
   readonly values: ReadonlyMap<Value, Array64>;
 }
 
-/** The gradients of the sum of all losses by ordinary reverse mode, in the order of the objective's parameters. */
-export function plainGradients({ losses, parameters }: Objective): Value[] {
-  const seed = build.expand(build.scalar(1, losses), losses.shape);
+/**
+ * The gradients of the sum of all losses by ordinary reverse mode, in the order of the objective's parameters.
+ * @param notFiniteInputs whether the data may hold NaN or infinity
+ */
+export function plainGradients({ losses, parameters }: Objective, notFiniteInputs: boolean): Value[] {
   const targets = [...parameters.values()];
-  const found = reverse(new Map([[losses, seed]]), new Set(targets), plain);
+  const ranges = Ranges.before([losses], { notFiniteInputs });
+  const found = reverse(new Map([[losses, seedOf(losses, ranges)]]), new Set(targets), plain, ranges);
   return targets.map((target) => found.get(target) ?? build.zeros(target.shape, target.dtype));
 }
 
@@ -49,7 +53,7 @@ export class Oracle {
     this.#data = feeds;
     this.samples = samples;
     this.#parameters = new Map([...parameterFeeds(objective)].map(([value, tensor]) => [value, toArray64(tensor)]));
-    this.#gradients = plainGradients(objective);
+    this.#gradients = plainGradients(objective, holdsNotFinite(feeds, objective.expected));
   }
 
   #feeds(sample: number): Map<Value, Array64> {

@@ -6,6 +6,7 @@ import { broadcastShape, floatAttribute, requireInput, shapeMismatch, stringAttr
 import type { Array64, Call, OpDefinition } from "./definition.js";
 import { alignBatched, binary, elementwise, lowered, unary } from "./elementwise.js";
 import { unaryRule } from "./exponential.js";
+import { between, bounded, increasing, type Range } from "./range.js";
 import { bell, erfBesideOne, timesSigmoid, timesSigmoidSlope, timesTanhSlope } from "./saturation.js";
 
 // Piecewise linear
@@ -13,11 +14,12 @@ import { bell, erfBesideOne, timesSigmoid, timesSigmoidSlope, timesTanhSlope } f
 const leakyAlpha = (node: Call | Node) => floatAttribute(node, "alpha", 0.01);
 const thresholdAlpha = (node: Call | Node) => floatAttribute(node, "alpha", 1);
 
-/** y > 0 is x > 0, and keeps x out of the backward pass. */
+/** y <= 0 is x <= 0, and keeps x out of the backward pass; it is false of NaN, which lets the cotangent through. */
 const relu = unaryRule(
   "Relu",
   (x) => Math.max(x, 0),
-  (dy, _x, y, build) => build.mask(build.greater(y, build.scalar(0, y)), dy),
+  (dy, _x, y, build) => build.where(build.lessOrEqual(y, build.scalar(0, y)), build.scalar(0, dy), dy),
+  increasing((x) => Math.max(x, 0)),
 );
 
 const leakyRelu = unary(
@@ -53,9 +55,11 @@ const hardSigmoid = unary(
   "HardSigmoid",
   (x, node) => Math.max(0, Math.min(1, floatAttribute(node, "alpha", 0.2) * x + floatAttribute(node, "beta", 0.5))),
   (_x, y, build, node) => {
-    const inside = build.and(build.greater(y, build.scalar(0, y)), build.less(y, build.scalar(1, y)));
-    return build.mask(inside, build.scalar(floatAttribute(node, "alpha", 0.2), y));
+    const [zero, one] = [build.scalar(0, y), build.scalar(1, y)];
+    const flat = build.op("Or", [build.lessOrEqual(y, zero), build.greaterOrEqual(y, one)]);
+    return build.where(flat, zero, build.scalar(floatAttribute(node, "alpha", 0.2), y));
   },
+  bounded(0, 1),
 );
 
 // Exponential on the negative side
@@ -113,19 +117,23 @@ export function erf(x: number): number {
 }
 
 const smooth: readonly OpDefinition[] = [
-  unaryRule("Sigmoid", sigmoid64, (dy, x, _y, build) => timesSigmoidSlope(build, dy, x)),
-  unaryRule("Tanh", Math.tanh, (dy, x, _y, build) => timesTanhSlope(build, dy, x)),
-  unaryRule(
-    "Softplus",
-    (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
-    (dy, x, _y, build) => timesSigmoid(build, dy, x),
-  ),
+  // Their slopes divide by what may overflow, and are 0 there.
+  ...[
+    unaryRule("Sigmoid", sigmoid64, (dy, x, _y, build) => timesSigmoidSlope(build, dy, x), increasing(sigmoid64)),
+    unaryRule("Tanh", Math.tanh, (dy, x, _y, build) => timesTanhSlope(build, dy, x), increasing(Math.tanh)),
+    unaryRule(
+      "Softplus",
+      (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+      (dy, x, _y, build) => timesSigmoid(build, dy, x),
+      increasing((x) => (x > 0 ? x : 0) + Math.log1p(Math.exp(-Math.abs(x)))),
+    ),
+  ].map((definition): OpDefinition => ({ ...definition, finiteSlope: true })),
   unaryRule(
     "Softsign",
     (x) => x / (1 + Math.abs(x)),
     (dy, x, _y, build) => build.div(dy, build.square(build.add(build.abs(x), build.scalar(1, x)))),
   ),
-  unary("Erf", erf, (x, _y, build) => bell(build, x)),
+  unary("Erf", erf, (x, _y, build) => bell(build, x), bounded(-1, 1)),
 ];
 
 // Composites
@@ -268,10 +276,9 @@ const clip: OpDefinition = {
     });
     // The bounds as scalars, so that they do not add axes to x.
     const scalar = (limit: Value) => build.reshape(limit, []);
-    const tests = [
-      ...(low ? [build.greaterOrEqual(x, scalar(low))] : []),
-      ...(high ? [build.lessOrEqual(x, scalar(high))] : []),
-    ];
+    // Beyond them; false of NaN, which lets the cotangent through.
+    const tests = [...(low ? [build.less(x, scalar(low))] : []), ...(high ? [build.greater(x, scalar(high))] : [])];
+    const zero = build.scalar(0, cotangent);
     // Where the bounds cross, the upper one wins; each element has one receiver.
     const below = () => {
       const under = build.less(x, scalar(low as Value));
@@ -282,7 +289,7 @@ const clip: OpDefinition = {
       return low ? build.op("Or", [over, build.greater(scalar(low), scalar(high as Value))]) : over;
     };
     return [
-      wanted[0] ? tests.reduce<Value>((passed, test) => build.mask(test, passed), cotangent) : null,
+      wanted[0] ? tests.reduce<Value>((passed, test) => build.where(test, zero, passed), cotangent) : null,
       low && wanted[1] ? toBound(low, below()) : null,
       high && wanted[2] ? toBound(high, above()) : null,
     ];
@@ -303,6 +310,14 @@ const clip: OpDefinition = {
     return [high ? build.op("Min", [raised, high]) : raised];
   },
   sampleAxis: (_node, axes) => [axes[0] ?? null],
+  mixes: () => [],
+  range: (_node, [x, low, high]) => {
+    const from = Math.max((x as Range).low, low?.low ?? Number.NEGATIVE_INFINITY);
+    const to = Math.min((x as Range).high, high?.high ?? Number.POSITIVE_INFINITY);
+    const { nan } = x as Range;
+    const open = (x as Range).infinite && (from === Number.NEGATIVE_INFINITY || to === Number.POSITIVE_INFINITY);
+    return { ...between(Math.min(from, to), Math.max(from, to)), infinite: open, nan };
+  },
 };
 
 export const activations: readonly OpDefinition[] = [

@@ -1,6 +1,6 @@
 /** Add, Sub, Mul, Div, Neg, Pow, Mod, and the variadic Sum, Mean, Max, Min. */
 import { add, type Dim, divide, factorOf, isBatch, multiply } from "../graph/dim.js";
-import { constantOf, type Value, type ValueType } from "../graph/value.js";
+import { constantOf, type Node, nodeOf, type Value, type ValueType } from "../graph/value.js";
 import { isFloat } from "../tensor.js";
 import { array64, broadcastDims, broadcastTo } from "./array64.js";
 import type { Build } from "./build.js";
@@ -8,6 +8,20 @@ import { broadcastShape, intAttribute, requireInput } from "./checks.js";
 import type { Array64, Call, DerivativeRule, OpDefinition } from "./definition.js";
 import { binary, elementwise, unary } from "./elementwise.js";
 import { differences, products, quotients, sums } from "./pairs64.js";
+import {
+  alwaysFinite,
+  anything,
+  greater,
+  negative,
+  powers,
+  product,
+  quotient,
+  type Range,
+  squared,
+  sum,
+  unbounded,
+  union,
+} from "./range.js";
 import { precise, times } from "./saturation.js";
 import { scalingSteps } from "./steps.js";
 
@@ -63,6 +77,14 @@ const floatDivide: Combine = (a, b) => {
   return isBatch(a) ? { perSample: a.perSample / b } : a / b;
 };
 
+/** Of what its greatest element is taken from, as a stable softmax does, no more than 0 is left. */
+function difference(a: Range, b: Range, node: Node): Range {
+  const found = sum(a, negative(b));
+  const greatest = nodeOf(node.inputs[1] as Value);
+  if (greatest?.op !== "ReduceMax" || greatest.inputs[0] !== node.inputs[0]) return found;
+  return { ...found, low: found.low, high: Math.min(found.high, 0), zero: true };
+}
+
 const shapeOf = (node: { inputs: readonly (Value | null)[] }, index: number) => (node.inputs[index] as Value).shape;
 
 const addition = withKnown(
@@ -75,6 +97,7 @@ const addition = withKnown(
     ],
     undefined,
     () => sums,
+    sum,
   ),
   add,
 );
@@ -89,6 +112,7 @@ const subtraction = withKnown(
     ],
     undefined,
     () => differences,
+    (a, b, node) => difference(a, b, node),
   ),
   subtract,
 );
@@ -107,7 +131,9 @@ const multiplication = withKnown(
       },
       undefined,
       () => products,
+      (a, b, node) => (node.inputs[0] === node.inputs[1] ? squared(a) : product(a, b)),
     ),
+    finiteSlope: true,
     linear: scalingSteps,
   },
   multiply,
@@ -128,6 +154,7 @@ const division = withKnown(
       },
       undefined,
       (node) => (isFloat((node.inputs[0] as Value).dtype) ? quotients : undefined),
+      quotient,
     ),
     linear: scalingSteps,
   },
@@ -162,6 +189,9 @@ const power = binary(
       wanted[1] ? build.unbroadcast(exponentRule(), y.shape) : null,
     ];
   },
+  undefined,
+  undefined,
+  powers,
 );
 
 /** Of the sign of y; exact, unlike x - floor(x / y) * y. */
@@ -176,12 +206,15 @@ const remainder: OpDefinition = binary(
   (x, y, node) => (intAttribute(node, "fmod", 0) === 1 ? x % y : floorRemainder(x, y)),
   (node, [dy], build, wanted) => {
     const [x, y] = node.inputs as [Value, Value];
-    const quotient = () => build.op("Round", [build.div(build.sub(x, node.outputs[0] as Value), y)]);
+    const whole = () => build.op("Round", [build.div(build.sub(x, node.outputs[0] as Value), y)]);
     return [
       build.unbroadcast(dy as Value, x.shape),
-      wanted[1] ? build.unbroadcast(build.neg(build.mul(dy as Value, quotient())), y.shape) : null,
+      wanted[1] ? build.unbroadcast(build.neg(build.mul(dy as Value, whole())), y.shape) : null,
     ];
   },
+  undefined,
+  undefined,
+  (x, y) => (y.zero || !alwaysFinite(x) ? anything : unbounded),
 );
 
 const modulo: OpDefinition = {
@@ -202,9 +235,11 @@ function variadic(
   op: string,
   fold: (elements: readonly number[]) => number,
   differentiate: DerivativeRule,
+  range: (a: Range, b: Range) => Range,
 ): OpDefinition {
   return {
     op,
+    range: (_node, inputs) => (inputs as Range[]).reduce(range),
     infer: (call) => {
       const inputs = call.inputs.map((_, index) => requireInput(call, index));
       return [
@@ -272,6 +307,7 @@ export const arithmetic: readonly OpDefinition[] = [
       "Neg",
       (x) => -x,
       (x, _y, build: Build) => build.scalar(-1, x),
+      (_node, [x]) => negative(x as Range),
     ),
     linear: (node) => [{ kind: "scaling", factor: (build) => build.scalar(-1, node.outputs[0] as Value) }],
   },
@@ -279,18 +315,37 @@ export const arithmetic: readonly OpDefinition[] = [
     "Sum",
     total,
     everyInput(() => 1),
+    sum,
   ),
   variadic(
     "Mean",
     (elements) => total(elements) / elements.length,
     everyInput((inputs) => 1 / inputs),
+    // Of as many again: what it is not below, its sum divided is not either.
+    union,
   ),
   withKnown(
-    variadic("Max", (elements) => Math.max(...elements), extremum),
+    {
+      ...variadic(
+        "Max",
+        (elements) => Math.max(...elements),
+        extremum,
+        (a, b) => greater(a, b),
+      ),
+      finiteSlope: true,
+    },
     plainInteger(Math.max),
   ),
   withKnown(
-    variadic("Min", (elements) => Math.min(...elements), extremum),
+    {
+      ...variadic(
+        "Min",
+        (elements) => Math.min(...elements),
+        extremum,
+        (a, b) => negative(greater(negative(a), negative(b))),
+      ),
+      finiteSlope: true,
+    },
     plainInteger(Math.min),
   ),
 ];

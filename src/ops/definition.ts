@@ -7,6 +7,7 @@
 import type { Shape } from "../graph/dim.js";
 import type { Attributes, Node, Value, ValueType } from "../graph/value.js";
 import type { Build } from "./build.js";
+import type { RangeRule } from "./range.js";
 
 /** A node about to be made: what `infer` sees. */
 export interface Call {
@@ -195,6 +196,19 @@ export interface OpDefinition {
   readonly lower?: (node: Node, build: Build) => Value[] | null;
   /** As `lower`, where what is emitted is the same in float32 only: the float64 reference keeps the node. */
   readonly approximate?: (node: Node, build: Build) => Value[];
+  /**
+   * What the outputs may be, from what the inputs may be. Where not stated: any number, finite where all inputs are.
+   * (Of a composite, what its parts say.)
+   */
+  readonly range?: RangeRule;
+  /** The derivative is finite wherever the inputs are, though it does not look so. */
+  readonly finiteSlope?: boolean;
+  /**
+   * The axes of the first input along which an output's elements depend on more than the element at their own place;
+   * elements at different places along any other axis have nothing to do with each other. None of what is
+   * element-wise; not stated: not known.
+   */
+  readonly mixes?: (node: Node) => readonly number[];
   /** Draws random numbers: it is not folded, and two equal nodes draw twice. */
   readonly random?: boolean;
   /** The op works element by element: of one input, or of several that broadcast. */

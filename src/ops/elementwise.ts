@@ -6,6 +6,7 @@ import { map64, type RowOfPairs, rowOf, zipRows64 } from "./array64.js";
 import type { Build } from "./build.js";
 import { broadcastSampleAxis, broadcastShape, requireInput } from "./checks.js";
 import type { Array64, DerivativeRule, OpDefinition } from "./definition.js";
+import type { Range, RangeRule } from "./range.js";
 
 /**
  * Adds the leading axis of batched inputs so that shapes still align at the right: `[B, 3]`, a batched
@@ -38,11 +39,13 @@ export function unary(
   op: string,
   f: (x: number, node: Parameters<NonNullable<OpDefinition["evaluate"]>>[1]) => number,
   slope: ((x: Value, y: Value, build: Build, node: Parameters<DerivativeRule>[0]) => Value) | "none",
+  range?: RangeRule,
   domain = "",
 ): OpDefinition {
   return {
     op,
     domain,
+    ...(range ? { range } : {}),
     infer: (call) => {
       const { dtype, shape } = requireInput(call, 0);
       return [{ dtype, shape }];
@@ -67,9 +70,11 @@ export function binary(
   result?: DType,
   /** The same, row by row: for the ops that most elements go through. */
   row?: (node: Node) => RowOfPairs | undefined,
+  range?: (a: Range, b: Range, node: Parameters<DerivativeRule>[0]) => Range,
 ): OpDefinition {
   return {
     op,
+    ...(range ? { range: (node, [a, b]) => range(a as Range, b as Range, node) } : {}),
     infer: (call) => {
       const inputs = [requireInput(call, 0), requireInput(call, 1)] as const;
       return [{ dtype: result ?? inputs[0].dtype, shape: broadcastShape(call, [inputs[0].shape, inputs[1].shape]) }];

@@ -21,6 +21,7 @@ import {
 import type { Along, Array64, Call, Cotangent, LinearStep, OpDefinition, SampleAxis } from "./definition.js";
 import { requireConstant } from "./limits.js";
 import { gatherND, scatterND } from "./points.js";
+import { moved } from "./range.js";
 import { extremeCotangents, productCotangents } from "./scatter-reductions.js";
 
 function axisOf(node: Call | Node): number {
@@ -109,6 +110,7 @@ function lookedUpAcross(node: Node, alongSamples: boolean): PergradError {
 
 const gather: OpDefinition = {
   op: "Gather",
+  range: moved,
   linear: gatherSteps,
   infer: (call) => {
     const [data, indices] = [requireInput(call, 0), requireIntegers(call, 1)];
@@ -225,6 +227,7 @@ function batchElements(
 
 const gatherElements: OpDefinition = {
   op: "GatherElements",
+  range: moved,
   infer: (call) => {
     const { data, indices } = requireElementwise(call);
     axisOf(call);

@@ -5,6 +5,7 @@ import { sizeOf } from "../tensor.js";
 import { zeros64 } from "./array64.js";
 import { agree, intAttribute, interaction, knownDims, normalAxis, requireInput, shapeMismatch } from "./checks.js";
 import type { Along, Array64, Call, OpDefinition, SampleAxis } from "./definition.js";
+import { joined, moved } from "./range.js";
 
 function axisOf(node: Call | Node, fallback: number): number {
   return normalAxis(node, intAttribute(node, "axis", fallback), requireInput(node, 0).shape.length);
@@ -57,6 +58,7 @@ function partOfRounds(node: Node, at: SampleAxis, size: Dim): SampleAxis | null 
 
 const concat: OpDefinition = {
   op: "Concat",
+  range: joined,
   linear: (node, input) => {
     const axis = axisOf(node, 0);
     const sizes = node.inputs.map((part) => (part as Value).shape[axis] as Dim);
@@ -146,6 +148,7 @@ function partSizes(call: Call, size: Dim): readonly Dim[] {
 
 const split: OpDefinition = {
   op: "Split",
+  range: moved,
   shapeInputs: [1],
   linear: (node, _input, output) => {
     const axis = axisOf(node, 0);

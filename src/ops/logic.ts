@@ -1,12 +1,14 @@
 /** Comparisons and logic, which have no derivative; Where and Cast, which do. */
+import { uniform } from "../graph/behind.js";
 import { type Dim, isBatch, sameDim } from "../graph/dim.js";
-import type { Node, Value, ValueType } from "../graph/value.js";
+import { type Node, nodeOf, type Value, type ValueType } from "../graph/value.js";
 import { arrayOf, type DType, isFloat } from "../tensor.js";
 import { array64, broadcastDims, broadcastTo, map64 } from "./array64.js";
 import type { Build } from "./build.js";
 import { broadcastShape, intAttribute, requireInput, stringAttribute, unsupported } from "./checks.js";
 import type { Array64, Call, OpDefinition } from "./definition.js";
 import { binary, elementwise, unary } from "./elementwise.js";
+import { between, type Range, union } from "./range.js";
 
 // Elements known at compile time
 
@@ -66,6 +68,19 @@ const isInfinite = (x: number, node: Node) =>
 
 // Where
 
+/** What a value may be where it is selected: the condition may be that it is 0, NaN or infinite, or is not. */
+function selected(condition: Value, holds: boolean, value: Value, range: Range): Range {
+  const test = nodeOf(condition);
+  const [x, y] = test?.inputs ?? [];
+  if (test?.op === "Not" && x) return selected(x, !holds, value, range);
+  if (!test || x !== value) return range;
+  if (test.op === "Equal" && y === value) return holds ? { ...range, nan: false } : range;
+  if (holds) return range;
+  if (test.op === "IsNaN") return { ...range, nan: false };
+  if (test.op === "IsInf" && Object.keys(test.attributes).length === 0) return { ...range, infinite: false };
+  return test.op === "Equal" && uniform(y) === 0 ? { ...range, zero: false } : range;
+}
+
 const where: OpDefinition = folding(
   {
     op: "Where",
@@ -99,6 +114,11 @@ const where: OpDefinition = folding(
       ];
     },
     ...elementwise,
+    range: (node, [, a, b]) => {
+      const [, first, second] = node.inputs as [Value, Value, Value];
+      const holds = selected(node.inputs[0] as Value, true, first, a as Range);
+      return union(holds, selected(node.inputs[0] as Value, false, second, b as Range));
+    },
   },
   ([condition, a, b]) => {
     if (condition === undefined || a === undefined || b === undefined) return undefined;
@@ -163,6 +183,7 @@ function castPlainly(node: Node, build: Build): Value[] | null {
 const cast: OpDefinition = {
   op: "Cast",
   infer: (call) => inferCast(call, stringAttribute(call, "to", "")),
+  range: (node, [x]) => (node.inputs[0]?.dtype === "bool" ? between(0, 1) : (x as Range)),
   evaluate: evaluateCast,
   differentiate: (node, [dy], build) => [castBack(node, dy as Value, build)],
   ...elementwise,

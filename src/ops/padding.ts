@@ -15,6 +15,7 @@ import {
 } from "./checks.js";
 import type { Along, Array64, Call, Cotangent, OpDefinition } from "./definition.js";
 import { requireConstant } from "./limits.js";
+import { between, type Range, union } from "./range.js";
 import { scatterRows } from "./rows.js";
 
 interface Padding {
@@ -146,6 +147,7 @@ function padSteps(node: Node): Along[] | null {
 
 export const pad: OpDefinition = {
   op: "Pad",
+  range: (_node, [x, , value]) => union(x as Range, value ?? between(0, 0)),
   shapeInputs: [1],
   linear: (node, input) => (input === 0 ? padSteps(node) : null),
   infer: (call) => {

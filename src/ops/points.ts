@@ -5,6 +5,7 @@ import { stridesOf } from "./array64.js";
 import type { Build } from "./build.js";
 import { intAttribute, interaction, requireInput, shapeMismatch, stringAttribute } from "./checks.js";
 import type { Call, OpDefinition } from "./definition.js";
+import { moved } from "./range.js";
 
 /** Data `[...batch, ...indexed, ...rest]`, indices `[...batch, ...points, K]`. */
 interface Parts {
@@ -56,6 +57,7 @@ function flatIndices(node: Node, parts: Parts, build: Build): Value {
 
 export const gatherND: OpDefinition = {
   op: "GatherND",
+  range: moved,
   infer: (call) => {
     const { batch, points, rest } = partsOf(call);
     return [{ dtype: requireInput(call, 0).dtype, shape: [...batch, ...points, ...rest] }];

@@ -10,6 +10,7 @@ import { apartFromPad, exactPool } from "./exact-pool.js";
 import { requireConstant } from "./limits.js";
 import { differentiateMaxPool, localIndices } from "./max-pool-gradient.js";
 import { batchPool, inferPool, type Pool, planesOf, poolOf, poolSampleAxis } from "./pool.js";
+import { moved } from "./range.js";
 import {
   autoPadOf,
   extentOf,
@@ -66,6 +67,7 @@ function requireElements(call: Call): void {
 
 const maxPool: OpDefinition = {
   op: "MaxPool",
+  range: moved,
   infer: (call) => {
     requireElements(call);
     return inferPool(call);

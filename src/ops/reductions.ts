@@ -15,6 +15,7 @@ import {
   shapeMismatch,
 } from "./checks.js";
 import type { Array64, Call, LinearStep, OpDefinition, SampleAxis } from "./definition.js";
+import { alwaysFinite, anything, magnitude, type Range, unbounded } from "./range.js";
 
 // What all reductions share
 
@@ -85,11 +86,16 @@ interface ReductionRule {
   /** Follows shape arithmetic, two elements at a time. */
   readonly combine?: (a: Dim, b: Dim) => Dim | undefined;
   readonly linear?: NonNullable<OpDefinition["linear"]>;
+  readonly range: (x: Range) => Range;
+  readonly finiteSlope?: boolean;
 }
 
-function reduction({ op, reduce, rule, combine, linear }: ReductionRule): OpDefinition {
+function reduction({ op, reduce, rule, combine, linear, range, finiteSlope = false }: ReductionRule): OpDefinition {
   return {
     op,
+    mixes: reducedAxes,
+    finiteSlope,
+    range: (_node, [x]) => range(x as Range),
     ...(linear ? { linear } : {}),
     infer: (call) => inferReduction(call, combine),
     evaluate: ([x], node) => {
@@ -187,6 +193,17 @@ const logSumExpRule: ReductionRule["rule"] = (dy, x, y, _axes, build) => {
 const plain = (choose: (a: number, b: number) => number) => (a: Dim, b: Dim) =>
   isBatch(a) || isBatch(b) ? undefined : choose(a, b);
 
+// Over no elements a sum is 0; there is nothing then that it could be a derivative of.
+const totals = (x: Range): Range => ({
+  ...x,
+  low: x.low >= 0 ? x.low : Number.NEGATIVE_INFINITY,
+  high: x.high <= 0 ? x.high : Number.POSITIVE_INFINITY,
+  zero: x.low >= 0 || x.high <= 0 ? x.zero : true,
+  nan: x.nan || (x.infinite && x.low < 0 && x.high > 0),
+});
+const length = (x: Range): Range => ({ ...magnitude(x), low: 0, high: Number.POSITIVE_INFINITY });
+const own = (x: Range): Range => x;
+
 const reduceRules: readonly ReductionRule[] = [
   {
     op: "ReduceSum",
@@ -194,6 +211,7 @@ const reduceRules: readonly ReductionRule[] = [
     reduce: total,
     rule: (dy, x, _y, _axes, build) => build.expand(dy, x.shape),
     combine: add,
+    range: totals,
   },
   {
     op: "ReduceMean",
@@ -202,23 +220,40 @@ const reduceRules: readonly ReductionRule[] = [
       const count = countOf(node, x, axes);
       return build.expand(count === 1 ? dy : build.div(dy, build.scalar(count, dy)), x.shape);
     },
+    range: (x) => ({ ...x, nan: x.nan || x.infinite }),
   },
-  { op: "ReduceMax", reduce: greatest, rule: extremumRule, combine: plain(Math.max) },
-  { op: "ReduceMin", reduce: least, rule: extremumRule, combine: plain(Math.min) },
+  { op: "ReduceMax", reduce: greatest, rule: extremumRule, combine: plain(Math.max), range: own, finiteSlope: true },
+  { op: "ReduceMin", reduce: least, rule: extremumRule, combine: plain(Math.min), range: own, finiteSlope: true },
   {
     op: "ReduceProd",
     reduce: (elements) => elements.reduce((product, x) => product * x, 1),
     rule: productRule,
     combine: multiply,
+    // Of a few elements that are not absurd the product is finite.
+    range: (x) => (alwaysFinite(x) ? unbounded : anything),
+    finiteSlope: true,
   },
   {
     op: "ReduceL1",
     reduce: (elements) => total(elements.map(Math.abs)),
     rule: (dy, x, _y, _axes, build) => build.mul(dy, build.sign(x)),
+    range: length,
   },
-  { op: "ReduceL2", reduce: (elements) => Math.sqrt(squares(elements)), rule: lengthRule },
-  { op: "ReduceSumSquare", reduce: squares, rule: (dy, x, _y, _axes, build) => build.mul(build.scale(dy, 2), x) },
-  { op: "ReduceLogSumExp", reduce: logSumExp, rule: logSumExpRule },
+  { op: "ReduceL2", reduce: (elements) => Math.sqrt(squares(elements)), rule: lengthRule, range: length },
+  {
+    op: "ReduceSumSquare",
+    reduce: squares,
+    rule: (dy, x, _y, _axes, build) => build.mul(build.scale(dy, 2), x),
+    range: length,
+  },
+  {
+    op: "ReduceLogSumExp",
+    reduce: logSumExp,
+    rule: logSumExpRule,
+    range: (x) => (alwaysFinite(x) ? unbounded : anything),
+    // The softmax.
+    finiteSlope: true,
+  },
 ];
 
 const reduceLogSum: OpDefinition = {

@@ -12,6 +12,7 @@ import type { Build } from "./build.js";
 import { floatAttribute } from "./checks.js";
 import type { Call, OpDefinition, Restated } from "./definition.js";
 import { unary } from "./elementwise.js";
+import { bounded } from "./range.js";
 
 /** Of operators that are never emitted. */
 const internalDomain = "pergrad";
@@ -93,6 +94,7 @@ export const onePlusErf: OpDefinition = {
     "OnePlusErf",
     (x, node) => erfc(-sideOf(node) * scaleOf(node) * x),
     (x, _y, build, node) => build.scale(bell(build, x, scaleOf(node)), sideOf(node)),
+    bounded(0, 2),
     internalDomain,
   ),
   approximate: (node, build) => {

@@ -29,6 +29,7 @@ import {
   unsupported,
 } from "./checks.js";
 import type { Array64, Call, OpDefinition, SampleAxis } from "./definition.js";
+import { between, constantRange, moved } from "./range.js";
 import { expandSteps } from "./steps.js";
 
 /** The output of an op that keeps the elements in order, in another shape. */
@@ -105,6 +106,7 @@ function reshaping(op: string, shapeAfter: (call: Call, input: Value) => Shape):
     differentiate: (node, [dy], build) => [build.reshape(dy as Value, (node.inputs[0] as Value).shape)],
     shapeInputs: [1],
     view: (node) => ({ kind: "reshape", shape: (node.inputs[0] as Value).shape }),
+    range: moved,
     batch: (node, [input], _batched, build) => {
       const leading = (input as Value).shape[0] as Dim;
       return [build.reshape(input as Value, [leading, ...(node.outputs[0] as Value).shape])];
@@ -201,6 +203,7 @@ const transpose: OpDefinition = {
   evaluate: ([x], node) => [transpose64(x as Array64, permutationOf(node))],
   differentiate: (node, [dy], build) => [build.transpose(dy as Value, inversePermutation(permutationOf(node)))],
   view: (node) => ({ kind: "transpose", permutation: inversePermutation(permutationOf(node)) }),
+  range: moved,
   batch: (node, [input], _batched, build) => [
     build.transpose(input as Value, [0, ...permutationOf(node).map((axis) => axis + 1)]),
   ],
@@ -209,6 +212,7 @@ const transpose: OpDefinition = {
 
 const expand: OpDefinition = {
   op: "Expand",
+  range: moved,
   linear: expandSteps,
   shapeInputs: [1],
   infer: (call) => {
@@ -249,6 +253,7 @@ function expandKnown(dim: Dim, shape: Shape): Dim[] | undefined {
 
 const tile: OpDefinition = {
   op: "Tile",
+  range: moved,
   shapeInputs: [1],
   infer: (call) => {
     const input = requireInput(call, 0);
@@ -333,6 +338,10 @@ const size: OpDefinition = {
 
 const constantOfShape: OpDefinition = {
   op: "ConstantOfShape",
+  range: (node) => {
+    const value = tensorAttribute(node, "value");
+    return value ? constantRange(value) : between(0, 0);
+  },
   shapeInputs: [0],
   infer: (call) => {
     const dims = knownDims(call, 0) ?? [];

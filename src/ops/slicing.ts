@@ -17,6 +17,7 @@ import {
 } from "./checks.js";
 import type { Along, Array64, Call, OpDefinition, SampleAxis } from "./definition.js";
 import { pad } from "./padding.js";
+import { moved, spread } from "./range.js";
 import { depthToSpace, spaceToDepth } from "./shuffle.js";
 
 // Slice
@@ -177,6 +178,7 @@ function endsLowered(node: Node, build: Build): Value[] | null {
 
 const slice: OpDefinition = {
   op: "Slice",
+  range: moved,
   shapeInputs: [1, 2],
   linear: (node) => allOrNone(cutsOf(node).map(cutStep)),
   infer: (call) => {
@@ -222,6 +224,7 @@ function diagonalOf(node: Call | Node): number {
 
 const trilu: OpDefinition = {
   op: "Trilu",
+  range: spread,
   infer: (call) => {
     const { dtype, shape } = requireInput(call, 0);
     diagonalOf(call);

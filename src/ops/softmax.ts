@@ -6,6 +6,8 @@ import { zeros64 } from "./array64.js";
 import type { Build } from "./build.js";
 import { apartFrom, intAttribute, requireInput } from "./checks.js";
 import type { Array64, Call, DerivativeRule, OpDefinition } from "./definition.js";
+import { holdsFinite } from "./masks.js";
+import { alwaysFinite, between, type Range, type RangeRule } from "./range.js";
 import { alongAxis, lineAxis } from "./reductions.js";
 
 const axisOf = (node: Call | Node) => lineAxis(node, intAttribute(node, "axis", -1));
@@ -15,9 +17,12 @@ function alongLines(
   op: string,
   transform: (line: Float64Array) => Float64Array,
   differentiate: DerivativeRule | "none",
+  range: RangeRule,
 ): OpDefinition {
   return {
     op,
+    range,
+    mixes: (node) => [axisOf(node)],
     infer: (call) => {
       const { dtype, shape } = requireInput(call, 0);
       axisOf(call);
@@ -117,8 +122,22 @@ function likelihoodRule(build: Build, probabilities: Value, { places, updates }:
   return put(build.mul(others, build.neg(updates)), build.mul(rest, updates));
 }
 
+/** A line that is -inf all over has no softmax; one that holds a finite element has. */
+const softmaxRange: RangeRule = (node, [x], of) => {
+  const { infinite, nan, high } = x as Range;
+  const defined =
+    !nan &&
+    (!infinite || (high !== Number.POSITIVE_INFINITY && holdsFinite(node.inputs[0] as Value, axisOf(node), of)));
+  return { ...between(0, 1), nan: !defined };
+};
+
+const logSoftmaxRange: RangeRule = (node, inputs, of) => {
+  const { nan } = softmaxRange(node, inputs, of);
+  return { ...between(Number.NEGATIVE_INFINITY, 0), infinite: !alwaysFinite(inputs[0] as Range), nan };
+};
+
 export const softmax: readonly OpDefinition[] = [
-  alongLines("Softmax", softmax64, softmaxRule),
-  alongLines("LogSoftmax", logSoftmax64, logSoftmaxRule),
-  alongLines("Hardmax", hardmax64, "none"),
+  alongLines("Softmax", softmax64, softmaxRule, softmaxRange),
+  alongLines("LogSoftmax", logSoftmax64, logSoftmaxRule, logSoftmaxRange),
+  alongLines("Hardmax", hardmax64, "none", () => between(0, 1)),
 ];

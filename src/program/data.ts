@@ -116,6 +116,14 @@ export function firstNotFinite(tensor: Tensor, sampleAxis: number | null): numbe
   return sampleAxis === null ? 0 : Math.floor(at / behind) % (tensor.dims[sampleAxis] as number);
 }
 
+/** Whether any of what is fed holds NaN or infinity. */
+export function holdsNotFinite(
+  feeds: Readonly<Record<string, Tensor>>,
+  expected: ReadonlyMap<string, Pick<Expected, "sampleAxis">>,
+): boolean {
+  return [...expected].some(([name, { sampleAxis }]) => firstNotFinite(feeds[name] as Tensor, sampleAxis) >= 0);
+}
+
 export interface Prepared {
   readonly feeds: Record<string, Tensor>;
   readonly samples: number;

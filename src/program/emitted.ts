@@ -25,6 +25,12 @@ import { joiningOf, type Output } from "./split.js";
 export interface PlanningOptions {
   /** The number of samples that the program is planned for: it runs with any. Default 64. */
   readonly batchSize?: number;
+  /**
+   * The data may hold NaN and infinity: what the model selects away of it contributes nothing to the gradients, in a
+   * saved program too. Without it, `run` compiles that program when data that it is allowed to take first holds them.
+   * Default false.
+   */
+  readonly allowNotFinite?: boolean;
   /** Ways to be taken whatever they cost, for experiments. Default: the cheapest by shape. */
   readonly strategy?: Strategy;
 }
@@ -74,7 +80,7 @@ export function inputsOf(emitted: Emitted): Value[] {
 export function planFor(
   objective: Objective,
   want: Wants,
-  { batchSize, strategy = {} }: PlanningOptions,
+  { batchSize, strategy = {}, allowNotFinite = false }: PlanningOptions,
   preferred: Preferred = {},
 ): Plan {
   if (Object.keys(want).length === 0)
@@ -89,7 +95,9 @@ export function planFor(
   const planOptions = { strategy, preferred, ...(batchSize === undefined ? {} : { samples: batchSize }) };
   if (!asksOfGradients(total)) return new Plan(new Map(), total, planOptions);
   const choices = { ...preferred, ...strategy };
-  const found = perSampleGradients(objective.losses, [...objective.parameters.values()], objective.axes, choices);
+  const { losses, parameters, axes } = objective;
+  const data = { notFiniteInputs: allowNotFinite };
+  const found = perSampleGradients(losses, [...parameters.values()], axes, choices, data);
   // Through comparisons and integers a parameter may reach the loss without changing it: then it has zeros.
   const gradients = [...objective.parameters].map(([name, parameter]) => {
     const zeros = () => new Dense(build.zeros([N, ...parameter.shape], parameter.dtype));

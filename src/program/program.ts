@@ -15,7 +15,7 @@ import type { RuntimeOptions, Session } from "../run/runtime.js";
 import { Workers } from "../run/workers.js";
 import { pickSamples } from "../samples.js";
 import { arrayOf, sizeOf, type Tensor } from "../tensor.js";
-import { copiesOf, type Data, type Prepared, prepare } from "./data.js";
+import { copiesOf, type Data, holdsNotFinite, type Prepared, prepare } from "./data.js";
 import type { Dataset } from "./dataset.js";
 import { type Emitted, emit, inputsOf, ownInputs, type PlanningOptions, planFor } from "./emitted.js";
 import { Explanation } from "./explanation.js";
@@ -57,6 +57,7 @@ export interface RunOptions extends MemoryOptions, NotFiniteOptions, GivenOption
 export class Program<W extends Wants> {
   readonly #objective: Objective;
   readonly #want: W;
+  readonly #options: ProgramOptions<W>;
   readonly #emitted: Emitted;
   readonly #plan: Plan;
   readonly #session: Session;
@@ -64,6 +65,8 @@ export class Program<W extends Wants> {
   readonly #microbatches: Microbatches;
   readonly #watched: Watched;
   readonly #reporter = new Reporter();
+  /** The same for data that holds NaN or infinity: this one, or one that is compiled when there first is such data. */
+  #forNotFinite: Promise<Program<W>> | undefined;
   /** By the name of a want, its tensors' names with it and without. */
   readonly #named: ReadonlyMap<string, readonly { readonly name: string; readonly full: string }[]>;
 
@@ -77,6 +80,7 @@ export class Program<W extends Wants> {
   ) {
     this.#objective = objective;
     this.#want = options.want;
+    this.#options = options;
     this.#plan = plan;
     this.#emitted = emitted;
     this.#session = session;
@@ -201,6 +205,19 @@ export class Program<W extends Wants> {
    */
   async #compute(prepared: Prepared, options: RunOptions, first = 0): Promise<Computed> {
     checkNotFiniteOptions(options);
+    if (!this.#needsGuards(prepared, options)) return this.#computeHere(prepared, options, first);
+    const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
+    const own = ownOptions(options);
+    this.#forNotFinite ??= Program.compile(this.#objective.model, { ...this.#options, allowNotFinite: true });
+    return (await this.#forNotFinite).#computeHere({ ...prepared, feeds }, own, first);
+  }
+
+  /** Whether the data is allowed to hold NaN or infinity, and does, and the program takes it for finite. */
+  #needsGuards({ feeds }: Prepared, { allowNotFinite = false }: RunOptions): boolean {
+    return allowNotFinite && !this.#options.allowNotFinite && holdsNotFinite(feeds, this.#objective.expected);
+  }
+
+  async #computeHere(prepared: Prepared, options: RunOptions, first: number): Promise<Computed> {
     const { samples } = prepared;
     const size = this.#microbatches.sizeFor(samples, options);
     if (samples === 0) return this.#empty();
@@ -335,6 +352,7 @@ export class Program<W extends Wants> {
   async release(): Promise<void> {
     await this.#session.release();
     await releaseAll(this.#others);
+    await (await this.#forNotFinite?.catch(() => undefined))?.release();
   }
 
   #checkOthers(given: RunOptions["others"] = {}): void {

@@ -1,0 +1,167 @@
+/**
+ * What was not selected contributes nothing. Where a cotangent is exactly 0, since a Where, a mask or a maximum chose
+ * otherwise, the product with a derivative that is infinite or NaN would be NaN; here the 0 absorbs it. Only where the
+ * cotangent is 0: everywhere else NaN comes through. A guard costs nodes, so there is one only where the cotangent may
+ * be 0 and the derivative, for all we know of the graph, may not be finite.
+ *
+ * Of a product of matrices or a convolution the other factor is what may not be finite, an activation. At a place
+ * where none of what it enters has a cotangent, it is taken for 0.
+ */
+import { isBatch, type Shape, sameDim } from "../graph/dim.js";
+import type { Node, Value } from "../graph/value.js";
+import { presentInputs } from "../graph/walk.js";
+import type { Build } from "../ops/build.js";
+import { dataCotangent } from "../ops/convolution-data.js";
+import type { Contraction, Convolution, Cotangent } from "../ops/definition.js";
+import { alwaysFinite, unbounded } from "../ops/range.js";
+import { keptShape } from "../ops/reductions.js";
+import { definitionOf } from "../ops/registry.js";
+import { windowAttributes } from "../ops/window.js";
+import { isValue } from "./emit-cotangent.js";
+import type { Ranges } from "./ranges.js";
+
+/** The cotangents of a node's inputs, as its rule states them, with guards where they are needed. */
+export function absorbZeros(
+  node: Node,
+  cotangents: readonly (Value | null)[],
+  results: readonly (Cotangent | null)[],
+  build: Build,
+  ranges: Ranges,
+): readonly (Cotangent | null)[] {
+  const given = cotangents.filter((cotangent) => cotangent !== null);
+  const [dy] = given;
+  if (!dy || given.length > 1 || !ranges.of(dy).zero) return results;
+  const known = [...presentInputs(node), ...node.outputs].map((value) => alwaysFinite(ranges.of(value)));
+  if (definitionOf(node)?.finiteSlope && known.every((finite) => finite)) return results;
+  const guard = new Guard(node, dy, build, ranges.given(new Map([[dy, unbounded]])));
+  return results.map((result) => (result ? guard.apply(result) : null));
+}
+
+class Guard {
+  constructor(
+    private readonly node: Node,
+    private readonly dy: Value,
+    private readonly build: Build,
+    /** With the cotangent taken for finite: what is asked is what the rule makes of it. */
+    private readonly ranges: Ranges,
+  ) {}
+
+  apply(result: Cotangent): Cotangent {
+    if (isValue(result)) return this.#absorbed(result);
+    switch (result.kind) {
+      case "reduction":
+        return { ...result, value: this.#absorbed(result.value) };
+      case "contraction":
+        return this.#contraction(result);
+      case "convolution":
+        return this.#convolution(result);
+      case "rows":
+        return result;
+    }
+  }
+
+  #isFinite(value: Value): boolean {
+    return alwaysFinite(this.ranges.of(value));
+  }
+
+  /** Whether it is an activation that may not be finite: each sample has its own. */
+  #isOpen(value: Value): boolean {
+    return !this.#isFinite(value) && this.ranges.originOf(value) === "data";
+  }
+
+  #masked(test: Value, value: Value): Value {
+    const zero = this.build.scalar(0, test);
+    return this.build.where(this.build.equal(test, zero), this.build.scalar(0, value), value);
+  }
+
+  /** 0 where no element that this one depends on, among those of the same place, has a cotangent. */
+  #absorbed(value: Value): Value {
+    if (this.#isFinite(value)) return value;
+    const test = this.#places();
+    return test && broadcastsTo(test.shape, value.shape) ? this.#masked(test, value) : value;
+  }
+
+  /** 0 exactly where all that belongs to a place has the cotangent 0; null where places are not known. */
+  #places(): Value | null {
+    const definition = definitionOf(this.node);
+    const mixed = definition?.mixes?.(this.node);
+    if (definition?.elementwise || mixed?.length === 0) return this.dy;
+    const x = this.node.inputs[0];
+    if (!mixed || !x) return null;
+    if (this.dy.shape.length < x.shape.length) return this.build.reshape(this.dy, keptShape(x.shape, mixed));
+    return this.#sizes(this.dy, mixed, true);
+  }
+
+  /** Sums of absolute values: 0 only of zeros, and NaN of NaN, which a maximum may lose. */
+  #sizes(value: Value, axes: readonly number[], keepDims = false): Value {
+    return this.build.reduce(
+      "ReduceL1",
+      value,
+      axes.filter((axis) => !keepDims || value.shape[axis] !== 1),
+      keepDims,
+    );
+  }
+
+  #contraction(contraction: Contraction): Contraction {
+    const { left, right, subscripts } = contraction;
+    const [open, other] = [this.#isOpen(left), this.#isOpen(right)];
+    if (open === other) return contraction;
+    const [leftLetters, rightLetters] = subscripts;
+    return open
+      ? { ...contraction, left: this.#factor(left, leftLetters, right, rightLetters) }
+      : { ...contraction, right: this.#factor(right, rightLetters, left, leftLetters) };
+  }
+
+  /** A factor of a contraction, 0 where all that it is multiplied by is. */
+  #factor(factor: Value, letters: string, cotangent: Value, others: string): Value {
+    const summed = [...others].flatMap((letter, axis) => (letters.includes(letter) ? [] : [axis]));
+    if (summed.some((axis) => isBatch(cotangent.shape[axis]))) return factor;
+    const sizes = this.#sizes(cotangent, summed);
+    const left = [...others].filter((letter) => letters.includes(letter));
+    const order = [...letters].filter((letter) => left.includes(letter));
+    const turned = this.build.transpose(
+      sizes,
+      order.map((letter) => left.indexOf(letter)),
+    );
+    const shape = [...letters].map((letter) => {
+      const axis = order.indexOf(letter);
+      return axis < 0 ? 1 : (turned.shape[axis] ?? 1);
+    });
+    return this.#masked(this.build.reshape(turned, shape), factor);
+  }
+
+  #convolution(convolution: Convolution): Convolution {
+    const { data, cotangent } = convolution;
+    const [open, other] = [this.#isOpen(data), this.#isOpen(cotangent)];
+    if (open === other) return convolution;
+    return open
+      ? { ...convolution, data: this.#image(data, cotangent, convolution, true) }
+      : { ...convolution, cotangent: this.#image(cotangent, data, convolution, false) };
+  }
+
+  /**
+   * An image, 0 where all that the kernel joins it with is: the sums over the channels of each group go the way that
+   * the kernel goes, with a kernel of ones.
+   */
+  #image(image: Value, other: Value, { groups, window }: Convolution, underKernel: boolean): Value {
+    const { build } = this;
+    const grouped = (value: Value): Shape => {
+      const [samples, channels, ...spatial] = value.shape;
+      return [samples ?? 1, groups, (channels as number) / groups, ...spatial];
+    };
+    const sizes = this.#sizes(build.reshape(other, grouped(other)), [2]);
+    const weight = build.filled(1, [groups, 1, ...window.kernel], other.dtype);
+    const spatial = image.shape.slice(2) as number[];
+    const reached = underKernel
+      ? dataCotangent(build, sizes, { weight, window, groups, spatial })
+      : build.op("Conv", [sizes, weight], { ...windowAttributes(window), group: groups });
+    const [samples, , , ...places] = grouped(image);
+    const test = build.reshape(reached, [samples ?? 1, groups, 1, ...places]);
+    return build.reshape(this.#masked(test, build.reshape(image, grouped(image))), image.shape);
+  }
+}
+
+function broadcastsTo(from: Shape, to: Shape): boolean {
+  const offset = to.length - from.length;
+  return offset >= 0 && from.every((dim, axis) => dim === 1 || sameDim(dim, to[axis + offset] ?? 1));
+}
