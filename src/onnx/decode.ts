@@ -15,6 +15,7 @@ import { parametersInSignature } from "./folded.js";
 import { inlineFunctions } from "./functions.js";
 import { type InitializerOptions, Initializers } from "./initializers.js";
 import { decodeInput, type InputOptions } from "./inputs.js";
+import { dropsBatchAxis, forAllSamples } from "./one-sample.js";
 import { invalidModel, opsetOf, parseModel } from "./proto.js";
 import { Scope } from "./scope.js";
 import { constantsAsInitializers } from "./stored-as-constants.js";
@@ -166,6 +167,8 @@ class File {
       try {
         return { ...this.#readFor(constants, fixed, this.#readAsWritten(constants, fixed)), notes: [] };
       } catch (error) {
+        const apart = fixed === 1 ? this.#readEachApart(constants, error) : null;
+        if (apart) return apart;
         throw explained(error, fixed);
       }
     }
@@ -182,6 +185,22 @@ class File {
       if (open) return open;
       throw error;
     }
+  }
+
+  /** A file for one sample may take the batch axis away: what follows is that sample's alone. */
+  #readEachApart(constants: Scope, error: unknown): Found | null {
+    const { batchOver, build } = this.options;
+    if (!batchOver || !(error instanceof PergradError) || error.code !== "SAMPLES_INTERACT") return null;
+    const reading = this.#read(constants, 1, {});
+    const { outputs, leftOut } = this.#outputs(reading.scope);
+    const values = outputs.map(({ value }) => value);
+    if (!dropsBatchAxis(values)) return null;
+    const one = { inputs: reading.inputs, outputs: values };
+    const all = forAllSamples(build, batchOver, one, this.#axesOf(reading.inputs));
+    const named = outputs.map(({ name }, k) => ({ name, value: all.outputs[k] as Value }));
+    const note =
+      "The file is made for one sample, and takes the batch axis away: it is computed for each sample by itself.";
+    return { inputs: all.inputs, outputs: named, leftOut, notes: [note] };
   }
 
   /** Some files declare their batch open, but hold numbers that were made for a batch of one size. */
