@@ -69,7 +69,7 @@ function exponentialUnit(
   op: string,
   parameters: (node: Call | Node) => { alpha: number; gamma: number; scale: number },
 ): OpDefinition {
-  return unary(
+  const definition = unary(
     op,
     (x, node) => {
       const { alpha, gamma, scale } = parameters(node);
@@ -84,6 +84,8 @@ function exponentialUnit(
       return build.where(build.greater(x, build.scalar(0, x)), build.scalar(gamma, x), negative);
     },
   );
+  // Where the exponential overflows the slope is gamma.
+  return { ...definition, finiteSlope: true };
 }
 
 const elu = exponentialUnit("Elu", (node) => ({ alpha: floatAttribute(node, "alpha", 1), gamma: 1, scale: 1 }));
