@@ -16,7 +16,7 @@ import { isValue } from "./emit-cotangent.js";
 import { factor } from "./factor.js";
 import { bounded, passThrough } from "./pass-through.js";
 import { type RangeOptions, Ranges } from "./ranges.js";
-import { applyRule, emitParts, type Mode, reverse, seedOf } from "./reverse.js";
+import { applyRule, emitParts, type Mode, reverse } from "./reverse.js";
 import type { SampleAxes } from "./sample-axes.js";
 
 export type PerSample = Value | Factored;
@@ -35,9 +35,10 @@ export function perSampleGradients(
   given: RangeOptions = {},
 ): Map<Value, Factored> {
   if (axes.of(losses) === null) return new Map();
+  const seed = build.expand(build.scalar(1, losses), losses.shape);
   const ranges = Ranges.before([losses], given);
   const found = reverse<PerSample>(
-    new Map([[losses, seedOf(losses, ranges)]]),
+    new Map([[losses, seed]]),
     new Set(parameters),
     perSampleMode(axes, new Set(parameters), build.choosing(choices)),
     ranges,

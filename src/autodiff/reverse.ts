@@ -8,7 +8,6 @@ import { describeNode, type Node, type Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore, presentInputs } from "../graph/walk.js";
 import type { Build } from "../ops/build.js";
 import type { Cotangent, OpDefinition, Restated } from "../ops/definition.js";
-import { alwaysFinite } from "../ops/range.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { absorbZeros } from "./absorb.js";
 import { emitCotangent } from "./emit-cotangent.js";
@@ -89,15 +88,6 @@ function restatement(node: Node, build: Build, passed: (value: Value) => boolean
   if (!restated) return null;
   const between = nodesBefore(node.outputs, new Set([restated.input])).filter((each) => each !== node);
   return between.every(({ outputs }) => outputs.every(passed)) ? restated : null;
-}
-
-/**
- * The cotangent of the losses: 1. Where a loss may not be finite it is NaN if the loss is not: what absorbs zeros would
- * make finite numbers, and wrong ones, of 1 / infinity behind it.
- */
-export function seedOf(losses: Value, ranges: Ranges): Value {
-  const ones = build.expand(build.scalar(1, losses), losses.shape);
-  return alwaysFinite(ranges.of(losses)) ? ones : build.add(build.mul(losses, build.scalar(0, losses)), ones);
 }
 
 /** A composite op is differentiated through its decomposition; any other by the mode. */

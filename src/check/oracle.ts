@@ -3,7 +3,7 @@
  * differences of its loss. They share no per-sample code with programs.
  */
 import { Ranges } from "../autodiff/ranges.js";
-import { plain, reverse, seedOf } from "../autodiff/reverse.js";
+import { plain, reverse } from "../autodiff/reverse.js";
 import type { Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore } from "../graph/walk.js";
 import { elementFactor } from "../ops/build.js";
@@ -32,8 +32,9 @@ interface Forward {
  */
 export function plainGradients({ losses, parameters }: Objective, notFiniteInputs: boolean): Value[] {
   const targets = [...parameters.values()];
+  const seed = build.expand(build.scalar(1, losses), losses.shape);
   const ranges = Ranges.before([losses], { notFiniteInputs });
-  const found = reverse(new Map([[losses, seedOf(losses, ranges)]]), new Set(targets), plain, ranges);
+  const found = reverse(new Map([[losses, seed]]), new Set(targets), plain, ranges);
   return targets.map((target) => found.get(target) ?? build.zeros(target.shape, target.dtype));
 }
 
