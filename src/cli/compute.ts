@@ -206,7 +206,7 @@ function warningOf<W extends Wants>(
   { notFinite }: Result<W>,
 ): string {
   const message = describeNotFinite(samples, false).slice(0, -1);
-  const inData = samples.filter(({ sample }) => sample !== null && hasNotFinite(task, sample)).length;
+  const inData = samples.filter(({ sample }) => typeof sample === "number" && hasNotFinite(task, sample)).length;
   const why =
     inData === 0
       ? "though the data is"

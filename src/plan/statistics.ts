@@ -91,6 +91,7 @@ export function noiseScale(): Want<NoiseScale> {
   return {
     name: "noiseScale",
     norms: "norms",
+    addedUp: ["norms"],
     demands: { norms: true, sums: 1, plainSum: true },
     emit: (wanted) => ({
       norms: totalNorm(wanted),

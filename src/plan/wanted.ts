@@ -39,6 +39,8 @@ export interface Want<R> {
   readonly joining?: "mean";
   /** Which of its values is the norm of each sample's whole gradient, `[N]`, where one is. */
   readonly norms?: string;
+  /** Values `[N]` that its result adds up: of samples that are left out they are 0. */
+  readonly addedUp?: readonly string[];
   /** The dtype in which the runtime hands over what is computed; float32 where not given. */
   readonly storage?: "float16";
   /** The values to compute, under names of the want's own. */

@@ -1,6 +1,6 @@
 /**
- * Gradients that are not finite though the data may be. Sums are looked at themselves. Of what is larger, all of a sample's gradients are finite where their norm is, or where
- * the squares of what they are products of have a finite sum: by Cauchy and Schwarz no element of a product is larger than
+ * Gradients that are not finite though the data may be. Sums are looked at themselves. Of what is larger, all of a sample's
+ * gradients are finite where their norm is, or where the squares of what they are products of have a finite sum: by Cauchy and Schwarz no element of a product is larger than
  * half of it. So one number per sample tells, and only where it is not finite are results looked at one by one.
  */
 import { PergradError } from "../errors.js";
@@ -15,8 +15,11 @@ import type { Output } from "./split.js";
 
 /** A sample whose results are not finite. */
 export interface NotFiniteSample {
-  /** Its number, from 0; in a stream, in the dataset. Null: one or several of the batch, results do not tell which. */
-  readonly sample: number | null;
+  /**
+   * Its number, from 0; in a stream, in the dataset. "together": none by itself, but a sum over the samples overflows.
+   * Null: one or several of the batch, where it cannot be taken apart to see which.
+   */
+  readonly sample: number | "together" | null;
   /** Whether its loss, where that is wanted, is not finite either. */
   readonly loss: boolean;
   /** Parameters whose gradients, norms or sums are seen not to be finite; none where the results do not tell. */
@@ -83,6 +86,14 @@ export function watchFor(
   return { watch: { name: squares, bound }, added: { name: squares, value } };
 }
 
+/** The same samples by other numbers. */
+export function renumbered(
+  samples: readonly NotFiniteSample[],
+  numberOf: (sample: number) => number,
+): NotFiniteSample[] {
+  return samples.map((each) => (typeof each.sample === "number" ? { ...each, sample: numberOf(each.sample) } : each));
+}
+
 /** Whether a sum of floats is finite is whether they all are: in float64 it does not overflow. */
 function allFinite({ dtype, data }: Tensor, bound = Number.MAX_VALUE): boolean {
   if (dtype === "float16") return (data as Uint16Array).every((bits) => (bits & 0x7c00) !== 0x7c00);
@@ -122,6 +133,13 @@ export class Watched {
     const looked = watched ? losses : [...losses, ...this.#ofGradients().flatMap(({ name }) => returned[name] ?? [])];
     const fine = (!watched || allFinite(watched, this.watch.bound)) && looked.every((each) => allFinite(each));
     return fine ? [] : this.#look(returned, watched, losses, samples);
+  }
+
+  /** @param overflowed results that are not finite only now that those of several parts are added up */
+  together(overflowed: readonly string[]): NotFiniteSample[] {
+    const own = this.#summed().filter(({ name }) => overflowed.includes(name));
+    const parameters = [...new Set(own.flatMap(({ name }) => this.#parameterOf(name)))];
+    return own.length === 0 ? [] : [{ sample: "together", loss: false, parameters }];
   }
 
   /** Sums and means that are not finite. */
@@ -184,12 +202,13 @@ export class Watched {
       if (!suspect) continue;
       const wrong = perSample.filter(({ tensor, axis }) => !allFinite(takeSamples(tensor, axis, n, n + 1)));
       // A watched number alone may be a false alarm: a square overflows before its root.
-      if (!loss && wrong.length === 0 && (!watched || spoilt.length === 0)) continue;
+      if (!loss && wrong.length === 0) continue;
       const own = parametersOf(wrong);
       found.push({ sample: n, loss, parameters: own.length > 0 ? own : parametersOf(telling) });
     }
     if (found.length > 0 || spoilt.length === 0) return found;
-    return [{ sample: null, loss: false, parameters: parametersOf(spoilt) }];
+    // Where something is watched, each sample's own results would tell.
+    return [{ sample: watched ? "together" : null, loss: false, parameters: parametersOf(spoilt) }];
   }
 }
 
@@ -203,12 +222,14 @@ function listed(all: readonly (string | number)[], more: string): string {
 
 /** The samples and parameters as a sentence. */
 export function describeNotFinite(samples: readonly NotFiniteSample[], leftOut: boolean): string {
-  const numbers = samples.flatMap(({ sample }) => sample ?? []).sort((a, b) => a - b);
+  const numbers = samples.flatMap(({ sample }) => (typeof sample === "number" ? sample : [])).sort((a, b) => a - b);
   const parameters = [...new Set(samples.flatMap((each) => each.parameters))].map((name) => `"${name}"`);
   const which =
     numbers.length === 0 ? "some sample" : `${numbers.length === 1 ? "sample" : "samples"} ${listed(numbers, "more")}`;
-  const what = samples.every(({ loss }) => loss) ? "The loss and the gradient" : "The gradient";
   const where = parameters.length === 0 ? "" : ` (in ${listed(parameters, "more parameters")})`;
+  if (numbers.length === 0 && samples.every(({ sample }) => sample === "together"))
+    return `A sum over the samples${where} is not finite, though each sample's gradient is: together they overflow.`;
+  const what = samples.every(({ loss }) => loss) ? "The loss and the gradient" : "The gradient";
   const then = leftOut ? `; sums and means leave ${numbers.length === 1 ? "it" : "them"} out` : "";
   return `${what} of ${which}${where} ${what === "The gradient" ? "is" : "are"} not finite${then}.`;
 }
@@ -217,9 +238,15 @@ export function describeNotFinite(samples: readonly NotFiniteSample[], leftOut: 
 export class Reporter {
   #warned = false;
 
+  /** Whether anybody is told. */
+  listens({ notFinite, onNotFinite }: NotFiniteOptions): boolean {
+    if (onNotFinite || notFinite === "throw" || notFinite === "leave out") return true;
+    return notFinite !== "ignore" && !this.#warned;
+  }
+
   report(samples: readonly NotFiniteSample[], { notFinite, onNotFinite }: NotFiniteOptions): void {
     if (samples.length === 0) return;
-    const leftOut = notFinite === "leave out";
+    const leftOut = notFinite === "leave out" && samples.some(({ sample }) => typeof sample === "number");
     const message = describeNotFinite(samples, leftOut);
     onNotFinite?.({ samples, leftOut, message });
     if (notFinite === "throw")

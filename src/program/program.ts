@@ -1,6 +1,4 @@
 import { frugalOrder } from "../emit/order.js";
-import { PergradError } from "../errors.js";
-import { bindShape } from "../graph/dim.js";
 import type { Model } from "../model.js";
 import { type ModelOptions, model as modelOf } from "../nn/model.js";
 import type { Module } from "../nn/module.js";
@@ -13,26 +11,19 @@ import type { Results, Wants } from "../plan/want.js";
 import { nodeRuntime } from "../run/node.js";
 import type { RuntimeOptions, Session } from "../run/runtime.js";
 import { Workers } from "../run/workers.js";
-import { pickSamples } from "../samples.js";
-import { arrayOf, sizeOf, type Tensor } from "../tensor.js";
+import type { Tensor } from "../tensor.js";
 import { copiesOf, type Data, holdsNotFinite, type Prepared, prepare } from "./data.js";
 import type { Dataset } from "./dataset.js";
 import { type Emitted, emit, inputsOf, ownInputs, type PlanningOptions, planFor } from "./emitted.js";
+import { Execution } from "./execution.js";
 import { Explanation } from "./explanation.js";
 import { withinBudget } from "./frugal.js";
-import { type GivenOptions, givenFeeds, ownDataset, ownOptions } from "./given.js";
+import { type GivenOptions, ownDataset, ownOptions } from "./given.js";
 import { checkMemoryOptions, type MemoryOptions, Microbatches } from "./microbatches.js";
-import {
-  checkNotFiniteOptions,
-  isHidden,
-  type NotFiniteOptions,
-  type NotFiniteSample,
-  Reporter,
-  Watched,
-} from "./not-finite.js";
+import { isHidden, type NotFiniteOptions } from "./not-finite.js";
 import { type Objective, type ObjectiveOptions, objectiveOf, parameterValue } from "./objective.js";
 import { Others } from "./others.js";
-import { type Computed, Joined, pieces, samplesBetween } from "./split.js";
+import type { Computed } from "./split.js";
 import { type Chunk, computed, joinedResults, type StreamOptions } from "./stream.js";
 
 export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, MemoryOptions, PlanningOptions {
@@ -63,8 +54,7 @@ export class Program<W extends Wants> {
   readonly #session: Session;
   readonly #others: ReadonlyMap<string, Others>;
   readonly #microbatches: Microbatches;
-  readonly #watched: Watched;
-  readonly #reporter = new Reporter();
+  readonly #execution: Execution;
   /** The same for data that holds NaN or infinity: this one, or one that is compiled when there first is such data. */
   #forNotFinite: Promise<Program<W>> | undefined;
   /** By the name of a want, its tensors' names with it and without. */
@@ -85,10 +75,11 @@ export class Program<W extends Wants> {
     this.#emitted = emitted;
     this.#session = session;
     this.#others = others;
-    const { watch, outputs } = emitted;
-    this.#watched = new Watched(watch, options.want, outputs, new Set(objective.parameters.keys()));
     this.#microbatches = new Microbatches(emitted, objective.expected, options);
-    this.#named = new Map(Object.keys(options.want).map((want) => [want, namesUnder(`${want}/`, emitted.outputs)]));
+    const { want: wants } = options;
+    const parts = { objective, wants, emitted, session, others, microbatches: this.#microbatches };
+    this.#execution = new Execution({ ...parts, elsewhere: isElsewhere(options) });
+    this.#named = new Map(Object.keys(wants).map((want) => [want, namesUnder(`${want}/`, emitted.outputs)]));
   }
 
   /** Compiles; see `perSample`. */
@@ -97,10 +88,9 @@ export class Program<W extends Wants> {
     const objective = objectiveOf(model, options);
     const others = await compileOthers(model, options);
     try {
-      const elsewhere = options.workers !== undefined && options.workers !== false;
       const { plan, emitted } = withinBudget((preferred) => {
         const own = planFor(objective, options.want, options, preferred);
-        return { plan: own, emitted: emit(objective, own, options.want, others, elsewhere) };
+        return { plan: own, emitted: emit(objective, own, options.want, others, isElsewhere(options)) };
       }, options.memoryBudget);
       const { handover, order } = emitted;
       const bytes = encodeModel({ inputs: inputsOf(emitted), outputs: handover.outputs, order });
@@ -179,8 +169,9 @@ export class Program<W extends Wants> {
   async runAll(dataset: Dataset, options: RunOptions & Omit<StreamOptions, "reuse"> = {}): Promise<Results<W>> {
     const check = () => this.#microbatches.requireSplit("a dataset cannot be computed in chunks");
     const chunks = this.#chunks(ownDataset(dataset, options), { ...ownOptions(options), reuse: false });
-    const found = await joinedResults(chunks, this.#emitted.outputs, check);
-    return this.#read(found ?? this.#empty());
+    const found = (await joinedResults(chunks, this.#emitted.outputs, check)) ?? this.#execution.empty();
+    this.#execution.reportOverflow(found, options);
+    return this.#read(found);
   }
 
   #chunks(dataset: Dataset, options: RunOptions & StreamOptions) {
@@ -199,117 +190,18 @@ export class Program<W extends Wants> {
     return prepared;
   }
 
-  /**
-   * Before this returns its promise all that is given is read, by the runtime or into copies.
-   * @param first the number of the first sample in the dataset
-   */
+  /** @param first the number of the first sample in the dataset */
   async #compute(prepared: Prepared, options: RunOptions, first = 0): Promise<Computed> {
-    checkNotFiniteOptions(options);
-    if (!this.#needsGuards(prepared, options)) return this.#computeHere(prepared, options, first);
+    if (!this.#needsGuards(prepared, options)) return this.#execution.compute(prepared, options, first);
     const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
     const own = ownOptions(options);
     this.#forNotFinite ??= Program.compile(this.#objective.model, { ...this.#options, allowNotFinite: true });
-    return (await this.#forNotFinite).#computeHere({ ...prepared, feeds }, own, first);
+    return (await this.#forNotFinite).#execution.compute({ ...prepared, feeds }, own, first);
   }
 
   /** Whether the data is allowed to hold NaN or infinity, and does, and the program takes it for finite. */
   #needsGuards({ feeds }: Prepared, { allowNotFinite = false }: RunOptions): boolean {
     return allowNotFinite && !this.#options.allowNotFinite && holdsNotFinite(feeds, this.#objective.expected);
-  }
-
-  async #computeHere(prepared: Prepared, options: RunOptions, first: number): Promise<Computed> {
-    const { samples } = prepared;
-    const size = this.#microbatches.sizeFor(samples, options);
-    if (samples === 0) return this.#empty();
-    this.#checkOthers(options.others);
-    const again = options.notFinite === "leave out";
-    if (size >= samples && this.#others.size === 0 && !again) {
-      const found = await this.#once(
-        prepared,
-        givenFeeds(this.#objective.model, this.#want, this.#emitted, options),
-        false,
-      );
-      this.#reporter.report(numbered(found.notFinite, first), options);
-      return found;
-    }
-    const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
-    const given = givenFeeds(this.#objective.model, this.#want, this.#emitted, ownOptions(options));
-    const fixed = { ...given, ...(await this.#factors(options)) };
-    return this.#inParts({ feeds, samples }, size, fixed, { ...options, first });
-  }
-
-  async #inParts(
-    { feeds, samples }: Prepared,
-    size: number,
-    given: Readonly<Record<string, Tensor>>,
-    { first, ...options }: NotFiniteOptions & { readonly first: number },
-  ): Promise<Computed> {
-    const joined = new Joined(this.#emitted.outputs, samples);
-    const notFinite: NotFiniteSample[] = [];
-    let whole: Computed | undefined;
-    for (const [from, to] of pieces(samples, size)) {
-      const part = samplesBetween({ feeds }, this.#objective.expected, from, to);
-      const found = await this.#once(part, given, options.notFinite === "leave out");
-      notFinite.push(...numbered(found.notFinite, first + from));
-      if (to - from === samples) whole = found;
-      else joined.add(found.returned, to - from, found.counted);
-    }
-    this.#reporter.report(notFinite, options);
-    return whole ?? joined.finish();
-  }
-
-  /**
-   * @param given what is fed besides the data
-   * @param leaveOut whether sums and means are to be of the samples that are finite
-   */
-  async #once(
-    { feeds, samples }: Prepared,
-    given: Readonly<Record<string, Tensor>>,
-    leaveOut: boolean,
-  ): Promise<Found> {
-    const own: Record<string, Tensor> = { ...given };
-    for (const { name } of this.#emitted.inputs) own[name] = feeds[name] as Tensor;
-    const returned = this.#emitted.handover.finish(await this.#session.run(own), samples);
-    const notFinite = this.#watched.find(returned, samples);
-    const found = { returned, samples, counted: samples, notFinite };
-    if (!leaveOut || notFinite.length === 0) return found;
-    const unknown = notFinite.some(({ sample }) => sample === null);
-    if (unknown && samples > 1) return this.#halved({ feeds, samples }, given);
-    return this.#without(unknown ? { ...found, notFinite: numbered(notFinite, 0, 1) } : found, feeds, given);
-  }
-
-  /** The same of each half, where it is not known which samples are not finite. */
-  async #halved({ feeds, samples }: Prepared, given: Readonly<Record<string, Tensor>>): Promise<Found> {
-    const joined = new Joined(this.#emitted.outputs, samples);
-    const notFinite: NotFiniteSample[] = [];
-    for (const [from, to] of pieces(samples, Math.ceil(samples / 2))) {
-      const part = samplesBetween({ feeds }, this.#objective.expected, from, to);
-      const found = await this.#once(part, given, true);
-      joined.add(found.returned, to - from, found.counted);
-      notFinite.push(...numbered(found.notFinite, from));
-    }
-    return { ...joined.finish(), notFinite };
-  }
-
-  /** The same with sums and means of the samples that are finite alone. */
-  async #without(
-    { returned, samples, notFinite }: Found,
-    feeds: Readonly<Record<string, Tensor>>,
-    given: Readonly<Record<string, Tensor>>,
-  ): Promise<Found> {
-    const left = new Set(notFinite.map(({ sample }) => sample));
-    const kept = Array.from({ length: samples }, (_, n) => n).filter((n) => !left.has(n));
-    const picked = Object.entries(feeds).map(([name, tensor]) => {
-      const axis = this.#objective.expected.get(name)?.sampleAxis ?? null;
-      return [name, axis === null ? tensor : pickSamples(tensor, axis, kept)] as const;
-    });
-    const part = { feeds: Object.fromEntries(picked), samples: kept.length };
-    const again = kept.length === 0 ? { ...this.#empty(), notFinite: [] } : await this.#once(part, given, true);
-    const results = { ...returned };
-    for (const { name, joining } of this.#emitted.outputs)
-      if (joining.kind === "sum" || joining.kind === "mean") results[name] = again.returned[name] as Tensor;
-    const more = again.notFinite.map((each) => ({ ...each, sample: kept[each.sample ?? 0] as number }));
-    return { returned: results, samples, counted: again.counted, notFinite: [...notFinite, ...more] };
   }
 
   /**
@@ -355,25 +247,6 @@ export class Program<W extends Wants> {
     await (await this.#forNotFinite?.catch(() => undefined))?.release();
   }
 
-  #checkOthers(given: RunOptions["others"] = {}): void {
-    const unknown = Object.keys(given).find((name) => !this.#others.has(name));
-    if (unknown !== undefined)
-      throw new PergradError("MISSING_TENSOR", `There is no want "${unknown}" that looks at another batch.`);
-  }
-
-  async #factors({ others: given = {}, ...options }: RunOptions): Promise<Record<string, Tensor>> {
-    const feeds: Record<string, Tensor> = {};
-    // All are begun at once, so that none of what is given is read late.
-    const begun = [...this.#others].map(
-      async ([want, others]) => [want, await others.factors(want, given[want], options)] as const,
-    );
-    for (const [want, tensors] of await Promise.all(begun)) {
-      for (const factor of this.#emitted.factors)
-        if (factor.want === want) feeds[factor.value.name] = tensors[factor.name] as Tensor;
-    }
-    return feeds;
-  }
-
   #read({ returned, counted }: Computed): Results<W> {
     const results: Record<string, unknown> = {};
     for (const [want, each] of Object.entries(this.#want)) {
@@ -383,29 +256,10 @@ export class Program<W extends Wants> {
     }
     return results as Results<W>;
   }
-
-  /** An empty batch has empty results, and sums of zero. */
-  #empty(): Computed {
-    const returned = Object.fromEntries(
-      this.#emitted.outputs.map(({ name, value }) => {
-        const dims = bindShape(value.shape, 0);
-        return [name, { dtype: value.dtype, dims, data: new (arrayOf(value.dtype))(sizeOf(dims)) } as Tensor];
-      }),
-    );
-    return { returned, samples: 0, counted: 0 };
-  }
 }
 
-interface Found extends Computed {
-  readonly notFinite: readonly NotFiniteSample[];
-}
-
-/** @param of the samples of the batch: of one, it is known which */
-function numbered(samples: readonly NotFiniteSample[], first: number, of = 0): readonly NotFiniteSample[] {
-  return samples.map(({ sample, ...each }) => {
-    const known = sample ?? (of === 1 ? 0 : null);
-    return { sample: known === null ? null : first + known, ...each };
-  });
+function isElsewhere({ workers }: Pick<ProgramOptions<Wants>, "workers">): boolean {
+  return workers !== undefined && workers !== false;
 }
 
 /**

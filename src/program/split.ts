@@ -102,6 +102,8 @@ export interface Computed {
   readonly samples: number;
   /** The samples that sums and means are of: fewer where some are left out. */
   readonly counted: number;
+  /** Sums and means of parts that are finite, which are not when they are put together. */
+  readonly overflowed?: readonly string[];
 }
 
 /**
@@ -142,6 +144,7 @@ export class Joined {
       this.#place(returned, count, samples);
       this.#samples += count;
     }
+    const overflowed: string[] = [];
     for (const { name, value, joining } of this.outputs) {
       const sum = this.#sums.get(name);
       if (!sum) continue;
@@ -149,11 +152,12 @@ export class Joined {
         joining.kind === "mean"
           ? times(sum, 1 / Math.max(1, this.#counted))
           : new (arrayOf(value.dtype) as Float32ArrayConstructor)(sum);
+      if (data.some((each, k) => !Number.isFinite(each) && Number.isFinite(sum[k]))) overflowed.push(name);
       this.#tensors.set(name, { dtype: value.dtype, dims: bindShape(value.shape, samples), data } as Tensor);
       this.#sums.delete(name);
     }
     const inOrder = this.outputs.map(({ name }) => [name, this.#tensors.get(name) as Tensor] as const);
-    return { returned: Object.fromEntries(inOrder), samples, counted: this.#counted };
+    return { returned: Object.fromEntries(inOrder), samples, counted: this.#counted, overflowed };
   }
 
   #ofSamples(returned: Returned): Returned {

@@ -53,7 +53,10 @@ class NodeSession implements Session {
     this.#inputs = session.inputMetadata.map(({ name }) => name);
   }
 
-  async run(feeds: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>> {
+  async run(
+    feeds: Readonly<Record<string, Tensor>>,
+    seen?: (results: Readonly<Record<string, Tensor>>) => void,
+  ): Promise<Record<string, Tensor>> {
     const session = this.#session;
     if (!session) throw new PergradError("INVALID_ARGUMENT", "The program was released, so it cannot run any more.");
     try {
@@ -64,6 +67,7 @@ class NodeSession implements Session {
       const returned = session.run(given, this.#fetches, {});
       const results: Record<string, Tensor> = {};
       for (const name in returned) results[name] = fromOrt(name, returned[name] as ort.Tensor);
+      seen?.(results);
       await nextTurn();
       return results;
     } catch (error) {

@@ -19,7 +19,11 @@ export interface Session {
   /**
    * Runs the model once. The feeds' data is read, or copied, before this returns its promise (save what threads share,
    * which a worker thread reads when its turn comes); the results are the caller's.
+   * @param seen is called with the results before this returns its promise, where the model runs in this thread
    */
-  run(feeds: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>>;
+  run(
+    feeds: Readonly<Record<string, Tensor>>,
+    seen?: (results: Readonly<Record<string, Tensor>>) => void,
+  ): Promise<Record<string, Tensor>>;
   release(): Promise<void>;
 }

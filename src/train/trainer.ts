@@ -3,7 +3,7 @@ import type { Model } from "../model.js";
 import type { Module } from "../nn/module.js";
 import { type FloatTensor, type Want, want } from "../plan/want.js";
 import { checkSeed } from "../privacy/random-bits.js";
-import type { NotFinite, NotFiniteSample } from "../program/not-finite.js";
+import { type NotFinite, type NotFiniteSample, renumbered } from "../program/not-finite.js";
 import { Program } from "../program/program.js";
 import { Figures, scores } from "./figures.js";
 import type { Parameters } from "./optimiser.js";
@@ -19,14 +19,6 @@ function begin<S>(parameters: Parameters, { optimizer, seed = 0 }: PlainStepOpti
   checkSeed(seed);
   const optimiser = optimizer.start(parameters);
   return { steps: 0, parameters, optimiser, ledger: [], recorded: 0, maxGradNorm: null, order: seed, seed };
-}
-
-/** By the samples' numbers in the data set. */
-function renumbered(found: readonly NotFiniteSample[], samples: Uint32Array): NotFiniteSample[] {
-  return found.map(({ sample, ...each }) => ({
-    sample: sample === null ? null : (samples[sample] as number),
-    ...each,
-  }));
 }
 
 interface Wanted {
@@ -119,7 +111,7 @@ export class Trainer<S> extends Stepping<S, StepResult> {
     const { steps, parameters } = this.current;
     const found: NotFiniteSample[] = [];
     for (const samples of microbatches(batch, this.#options.microbatchSize)) {
-      const onNotFinite = (told: NotFinite) => found.push(...renumbered(told.samples, samples));
+      const onNotFinite = (told: NotFinite) => found.push(...renumbered(told.samples, (n) => samples[n] as number));
       const feeds = feedsFor(this.own, this.#options, steps, samples);
       await this.#program.run(feeds, { parameters, notFinite: "leave out", onNotFinite });
     }

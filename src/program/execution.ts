@@ -1,0 +1,230 @@
+/** How a program's batches are run: at once or in parts, and what is done where results are not finite. */
+import { PergradError } from "../errors.js";
+import { bindShape } from "../graph/dim.js";
+import type { Returned, Wants } from "../plan/want.js";
+import type { Session } from "../run/runtime.js";
+import { pickSamples } from "../samples.js";
+import { arrayOf, sizeOf, type Tensor } from "../tensor.js";
+import { copiesOf, type Prepared } from "./data.js";
+import type { Emitted } from "./emitted.js";
+import { type GivenOptions, givenFeeds, ownOptions } from "./given.js";
+import type { MemoryOptions, Microbatches } from "./microbatches.js";
+import {
+  checkNotFiniteOptions,
+  type NotFiniteOptions,
+  type NotFiniteSample,
+  Reporter,
+  renumbered,
+  Watched,
+} from "./not-finite.js";
+import type { Objective } from "./objective.js";
+import type { Others } from "./others.js";
+import { type Computed, Joined, pieces, samplesBetween, whyWhole } from "./split.js";
+
+/** What is run. */
+export interface Executed {
+  readonly objective: Objective;
+  readonly wants: Wants;
+  readonly emitted: Emitted;
+  readonly session: Session;
+  readonly others: ReadonlyMap<string, Others>;
+  readonly microbatches: Microbatches;
+  /** In a worker thread: what it finds comes back when the data may have been filled anew. */
+  readonly elsewhere: boolean;
+}
+
+export type ExecutionOptions = MemoryOptions & NotFiniteOptions & GivenOptions;
+
+type Feeds = Readonly<Record<string, Tensor>>;
+
+interface Found extends Computed {
+  readonly notFinite: readonly NotFiniteSample[];
+}
+
+/** Whether results do not tell which of a batch's samples are not finite. */
+const isUnknown = (samples: readonly NotFiniteSample[]) => samples.some(({ sample }) => sample === null);
+
+export class Execution {
+  readonly #watched: Watched;
+  readonly #reporter = new Reporter();
+  /** Whether samples can be run by themselves. */
+  readonly #separable: boolean;
+
+  constructor(private readonly executed: Executed) {
+    const { objective, wants, emitted } = executed;
+    this.#watched = new Watched(emitted.watch, wants, emitted.outputs, new Set(objective.parameters.keys()));
+    const separate = emitted.outputs.filter(({ joining }) => joining.kind !== "whole");
+    this.#separable = whyWhole(separate, objective.expected) === undefined;
+  }
+
+  /**
+   * Before this returns its promise all that is given is read, by the runtime or into copies.
+   * @param first the number of the first sample in the dataset
+   */
+  async compute(prepared: Prepared, options: ExecutionOptions, first: number): Promise<Computed> {
+    checkNotFiniteOptions(options);
+    const { objective, wants, emitted, others, microbatches, elsewhere } = this.executed;
+    const { samples } = prepared;
+    const size = microbatches.sizeFor(samples, options);
+    if (samples === 0) return this.empty();
+    this.#checkOthers(options.others);
+    const again = options.notFinite === "leave out" || (elsewhere && this.#mayLook(options));
+    const given = (own: ExecutionOptions) => givenFeeds(objective.model, wants, emitted, own);
+    if (size >= samples && others.size === 0 && !again) return this.#atOnce(prepared, given(options), options, first);
+    const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
+    const fixed = given(ownOptions(options));
+    return this.#inParts({ feeds, samples }, size, { ...fixed, ...(await this.#factors(options)) }, options, first);
+  }
+
+  /** Whether samples may have to be looked for that results do not tell. */
+  #mayLook(options: NotFiniteOptions): boolean {
+    return this.#separable && this.executed.emitted.watch === undefined && this.#reporter.listens(options);
+  }
+
+  /** Tells of sums that overflow only now that those of several chunks are put together. Throws NOT_FINITE. */
+  reportOverflow({ overflowed = [] }: Computed, options: NotFiniteOptions): void {
+    this.#reporter.report(this.#watched.together(overflowed), options);
+  }
+
+  async #atOnce(prepared: Prepared, given: Feeds, options: ExecutionOptions, first: number): Promise<Computed> {
+    // Copied only where samples must be looked for: until the run returns its promise the data is as it was given.
+    let own: { readonly feeds: Feeds; readonly given: Feeds } | undefined;
+    const found = await this.#run(prepared, given, ({ notFinite }) => {
+      if (isUnknown(notFinite) && this.#mayLook(options))
+        own = options.inPlace
+          ? { feeds: prepared.feeds, given }
+          : { feeds: copiesOf(prepared.feeds), given: copiesOf(given) };
+    });
+    const { samples } = prepared;
+    const told = own ? await this.#search({ feeds: own.feeds, samples }, own.given, found.notFinite) : found.notFinite;
+    this.#reporter.report(
+      renumbered(told, (n) => first + n),
+      options,
+    );
+    return found;
+  }
+
+  async #inParts(
+    { feeds, samples }: Prepared,
+    size: number,
+    given: Feeds,
+    options: NotFiniteOptions,
+    first: number,
+  ): Promise<Computed> {
+    const joined = new Joined(this.executed.emitted.outputs, samples);
+    const notFinite: NotFiniteSample[] = [];
+    let whole: Computed | undefined;
+    for (const [from, to] of pieces(samples, size)) {
+      const part = samplesBetween({ feeds }, this.executed.objective.expected, from, to);
+      const found = await this.#looked(part, given, options);
+      notFinite.push(...renumbered(found.notFinite, (n) => first + from + n));
+      if (to - from === samples) whole = found;
+      else joined.add(found.returned, to - from, found.counted);
+    }
+    const computed = whole ?? joined.finish();
+    this.#reporter.report([...notFinite, ...this.#watched.together(computed.overflowed ?? [])], options);
+    return computed;
+  }
+
+  /** Samples that are not finite are looked for where somebody is told, and left out where that is asked for. */
+  async #looked(part: Prepared, given: Feeds, options: NotFiniteOptions): Promise<Found> {
+    const found = await this.#run(part, given);
+    const look = isUnknown(found.notFinite) && this.#separable && this.#reporter.listens(options);
+    const notFinite = look ? await this.#search(part, given, found.notFinite) : found.notFinite;
+    const left = options.notFinite === "leave out" && notFinite.some(({ sample }) => typeof sample === "number");
+    return left ? this.#without({ ...found, notFinite }, part, given, options) : { ...found, notFinite };
+  }
+
+  /**
+   * @param seen is called with what is found before this returns its promise, where the runtime is in this thread
+   */
+  async #run({ feeds, samples }: Prepared, given: Feeds, seen?: (found: Found) => void): Promise<Found> {
+    const { emitted, session } = this.executed;
+    const own: Record<string, Tensor> = { ...given };
+    for (const { name } of emitted.inputs) own[name] = feeds[name] as Tensor;
+    let found: Found | undefined;
+    const look = (results: Returned): Found => {
+      const returned = emitted.handover.finish(results, samples);
+      const notFinite = this.#watched.find(returned, samples);
+      found = { returned, samples, counted: samples, notFinite };
+      seen?.(found);
+      return found;
+    };
+    const results = await session.run(own, look);
+    return found ?? look(results);
+  }
+
+  /** Which samples of a batch are not finite, found by halving it; together, where none is by itself. */
+  async #search(part: Prepared, given: Feeds, found: readonly NotFiniteSample[]): Promise<readonly NotFiniteSample[]> {
+    if (part.samples === 1 || !isUnknown(found)) return found.map((each) => ({ ...each, sample: each.sample ?? 0 }));
+    const notFinite: NotFiniteSample[] = [];
+    for (const [from, to] of pieces(part.samples, Math.ceil(part.samples / 2))) {
+      const half = samplesBetween(part, this.executed.objective.expected, from, to);
+      const own = await this.#search(half, given, (await this.#run(half, given)).notFinite);
+      notFinite.push(...renumbered(own, (n) => from + n));
+    }
+    return notFinite.length > 0 ? notFinite : found.map((each) => ({ ...each, sample: "together" as const }));
+  }
+
+  /** The same with sums and means of the samples that are finite alone. */
+  async #without(
+    { returned, samples, notFinite }: Found,
+    { feeds }: Prepared,
+    given: Feeds,
+    options: NotFiniteOptions,
+  ): Promise<Found> {
+    const { emitted, objective, wants } = this.executed;
+    const left = new Set(notFinite.map(({ sample }) => sample));
+    const kept = Array.from({ length: samples }, (_, n) => n).filter((n) => !left.has(n));
+    const picked = Object.entries(feeds).map(([name, tensor]) => {
+      const axis = objective.expected.get(name)?.sampleAxis ?? null;
+      return [name, axis === null ? tensor : pickSamples(tensor, axis, kept)] as const;
+    });
+    const part = { feeds: Object.fromEntries(picked), samples: kept.length };
+    const again = kept.length === 0 ? { ...this.empty(), notFinite: [] } : await this.#looked(part, given, options);
+    const more = renumbered(again.notFinite, (n) => kept[n] as number);
+    const all = [...notFinite.filter(({ sample }) => typeof sample === "number"), ...more];
+    for (const { sample } of more) left.add(sample);
+    const results = { ...returned };
+    for (const { name, joining } of emitted.outputs)
+      if (joining.kind === "sum" || joining.kind === "mean") results[name] = again.returned[name] as Tensor;
+    for (const [want, { addedUp = [] }] of Object.entries(wants))
+      for (const own of addedUp) results[`${want}/${own}`] = without(results[`${want}/${own}`] as Tensor, left);
+    return { returned: results, samples, counted: again.counted, notFinite: all };
+  }
+
+  #checkOthers(given: GivenOptions["others"] = {}): void {
+    const unknown = Object.keys(given).find((name) => !this.executed.others.has(name));
+    if (unknown !== undefined)
+      throw new PergradError("MISSING_TENSOR", `There is no want "${unknown}" that looks at another batch.`);
+  }
+
+  async #factors({ others: given = {}, ...options }: ExecutionOptions): Promise<Record<string, Tensor>> {
+    const feeds: Record<string, Tensor> = {};
+    // All are begun at once, so that none of what is given is read late.
+    const begun = [...this.executed.others].map(
+      async ([want, others]) => [want, await others.factors(want, given[want], options)] as const,
+    );
+    for (const [want, tensors] of await Promise.all(begun)) {
+      for (const factor of this.executed.emitted.factors)
+        if (factor.want === want) feeds[factor.value.name] = tensors[factor.name] as Tensor;
+    }
+    return feeds;
+  }
+
+  /** An empty batch has empty results, and sums of zero. */
+  empty(): Computed {
+    const returned = Object.fromEntries(
+      this.executed.emitted.outputs.map(({ name, value }) => {
+        const dims = bindShape(value.shape, 0);
+        return [name, { dtype: value.dtype, dims, data: new (arrayOf(value.dtype))(sizeOf(dims)) } as Tensor];
+      }),
+    );
+    return { returned, samples: 0, counted: 0 };
+  }
+}
+
+/** `[N]`, with zeros for samples that are left out of what adds it up. */
+function without({ data, ...tensor }: Tensor, left: ReadonlySet<NotFiniteSample["sample"]>): Tensor {
+  return { ...tensor, data: (data as Float32Array).map((each, n) => (left.has(n) ? 0 : each)) } as Tensor;
+}
