@@ -6,7 +6,7 @@ import { nodesBefore } from "../src/graph/walk.js";
 import { loadModel, type Model, perSample, want } from "../src/index.js";
 import { takeSamples } from "../src/samples.js";
 import { interleave, type Timing, timed } from "./measure.js";
-import { type RealModel, realModels } from "./real/models.js";
+import { loadOptions, type RealModel, realModels } from "./real/models.js";
 import { peakResident } from "./resident.js";
 
 export interface RealMeasured {
@@ -39,7 +39,7 @@ async function compileNorms(real: RealModel, model: Model) {
 async function cold(real: RealModel): Promise<Cold> {
   const idle = process.memoryUsage.rss();
   const start = performance.now();
-  const model = await loadModel(real.file, { dimensions: real.dimensions });
+  const model = await loadModel(real.file, loadOptions(real));
   const loaded = performance.now();
   const program = await compileNorms(real, model);
   const compile = performance.now() - loaded;
@@ -81,7 +81,7 @@ export async function measureRealModels(seconds: number, only: string): Promise<
     const real = make();
     if (!real.name.includes(only)) continue;
     process.stderr.write(`${real.name} ...\n`);
-    const model = await loadModel(real.file, { dimensions: real.dimensions });
+    const model = await loadModel(real.file, loadOptions(real));
     const tensors = Object.values(model.parameters);
     results.push({
       name: real.name,

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { type Loss, losses, type Tensor } from "../../src/index.js";
+import { type LoadOptions, type Loss, losses, type Tensor } from "../../src/index.js";
 import { face, lines, picture, type Segment } from "./scenes.js";
 import { textImages } from "./text.js";
 
@@ -12,6 +12,10 @@ export interface RealModel {
   readonly file: string;
   /** Sizes that the file leaves open. */
   readonly dimensions: Readonly<Record<string, number>>;
+  /** Inputs that are the same for all samples. */
+  readonly fix?: Readonly<Record<string, number>>;
+  /** Where the samples are, if not along axis 0. */
+  readonly sampleAxes?: Readonly<Record<string, number>>;
   readonly loss: Loss;
   /** The output that the loss looks at. */
   readonly output?: string;
@@ -178,4 +182,45 @@ export function wakeWord(): RealModel {
   };
 }
 
-export const realModels: readonly (() => RealModel)[] = [classifier, recogniser, faceDetector, lineDetector, wakeWord];
+/** How the file is loaded. */
+export function loadOptions({ dimensions, fix, sampleAxes }: RealModel): LoadOptions {
+  return { dimensions, ...(fix ? { fix } : {}), ...(sampleAxes ? { sampleAxes } : {}) };
+}
+
+/** Convolutions and an LSTM over a Fourier transform, behind a branch on the sampling rate: does somebody speak? */
+export function voiceActivity(): RealModel {
+  const name = "@ricky0123/vad-web";
+  const [samples, frame, states] = [4, 576, 128];
+  // Faint noise, a hum, and two buzzes with the harmonics of a voice. (Exact silence is a kink of the magnitudes.)
+  const audio = Array.from({ length: samples * frame }, (_, i) => {
+    const [n, t] = [Math.floor(i / frame), (i % frame) / 16_000];
+    const pitch = 2 * Math.PI * (100 + 40 * n) * t;
+    const harmonics = n === 0 ? [] : n === 1 ? [1] : [1, 2, 3, 4, 5, 6];
+    return harmonics.reduce((sum, k) => sum + (0.2 / k) * Math.sin(k * pitch), 1e-4 * Math.sin(i * i));
+  });
+  return {
+    name: "voice activity (Silero)",
+    package: name,
+    file: packaged(`${name}/dist/silero_vad_v5.onnx`),
+    dimensions: { "input.1": frame },
+    fix: { sr: 16_000 },
+    sampleAxes: { state: 1 },
+    loss: losses.bce(),
+    output: "output",
+    data: {
+      input: { dtype: "float32", dims: [samples, frame], data: Float32Array.from(audio) },
+      state: { dtype: "float32", dims: [2, samples, states], data: new Float32Array(2 * samples * states) },
+      target: { dtype: "float32", dims: [samples, 1], data: Float32Array.from({ length: samples }, (_, n) => n >> 1) },
+    },
+    samples,
+  };
+}
+
+export const realModels: readonly (() => RealModel)[] = [
+  classifier,
+  recogniser,
+  faceDetector,
+  lineDetector,
+  wakeWord,
+  voiceActivity,
+];

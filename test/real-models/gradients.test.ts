@@ -5,6 +5,7 @@ import {
   lineDetector,
   type RealModel,
   recogniser,
+  voiceActivity,
   wakeWord,
 } from "../../bench/real/models.js";
 import { check, perSample, want } from "../../src/index.js";
@@ -46,10 +47,11 @@ describe("batches of real models, in float32, agree with one sample after anothe
   test("face detection", () => expectLoop(faceDetector()));
   test("line segments", () => expectLoop(lineDetector()));
   test("wake word", () => expectLoop(wakeWord()));
+  test("voice activity", () => expectLoop(voiceActivity()));
 });
 
 describe("real models agree with the float64 loop", () => {
-  for (const make of [classifier, faceDetector, wakeWord]) {
+  for (const make of [classifier, faceDetector, wakeWord, voiceActivity]) {
     const real = make();
     test(real.name, async () => {
       const model = await load(real);

@@ -1,10 +1,10 @@
 import { expect } from "vitest";
-import type { RealModel } from "../../bench/real/models.js";
+import { loadOptions, type RealModel } from "../../bench/real/models.js";
 import { loadModel, type Model, perSample, type Tensor, want } from "../../src/index.js";
 import { takeSamples } from "../../src/samples.js";
 
-export function load({ file, dimensions }: RealModel): Promise<Model> {
-  return loadModel(file, { dimensions });
+export function load(real: RealModel): Promise<Model> {
+  return loadModel(real.file, loadOptions(real));
 }
 
 export function objective({ loss, output }: RealModel) {
@@ -23,8 +23,10 @@ export async function loop(real: RealModel, model: Model): Promise<Map<string, F
   return samples;
 }
 
-export function sampleOf({ data }: RealModel, n: number): Record<string, Tensor> {
-  return Object.fromEntries(Object.entries(data).map(([name, tensor]) => [name, takeSamples(tensor, 0, n, n + 1)]));
+export function sampleOf({ data, sampleAxes = {} }: RealModel, n: number): Record<string, Tensor> {
+  return Object.fromEntries(
+    Object.entries(data).map(([name, tensor]) => [name, takeSamples(tensor, sampleAxes[name] ?? 0, n, n + 1)]),
+  );
 }
 
 export function norm(vector: Float32Array): number {
