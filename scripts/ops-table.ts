@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { sequenceOperators } from "../src/onnx/sequences.js";
 import { newestOpset, oldestOpset, upgradedBelow } from "../src/onnx/upgrade.js";
 import { families } from "../src/ops/registry.js";
+import { classicOperators } from "./classic-operators.js";
 import { firstOpsets } from "./first-opsets.js";
 import { newestOpsets } from "./newest-opsets.js";
 import { testsByOperator } from "./ops-tests.js";
@@ -67,9 +68,13 @@ export function opsTable(tests: ReadonlyMap<string, readonly string[]> = testsBy
     "",
     "## Not read",
     "",
-    `Operators of ONNX's default domain that are not in the table. None of them has a derivative: they work on texts, on quantised integers, or on bits. ${notRead().join(", ")}.`,
+    `Operators of ONNX's default domain that are not in the table. They work on texts, on quantised integers, or on bits, and what trained weights become there has no gradient (DequantizeLinear has a derivative with respect to its scale; a quantised model is refused whole, naming what to load instead). ${notRead().join(", ")}.`,
     "",
     `Resolved while a file is read, and so in no graph: ${dissolved.join(", ")}.`,
+    "",
+    "## ai.onnx.ml",
+    "",
+    ...classicOperators,
     "",
   ].join("\n");
 }

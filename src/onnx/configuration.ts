@@ -21,6 +21,7 @@ const angles = said("a table of angles");
 const scales = never("it says how an image is resized");
 const range = never("it says how long a range is");
 const threshold = never("a threshold");
+const statistic = never("a statistic of the data, by which features are prepared");
 
 /** By operator and input. */
 const positions: ReadonlyMap<string, Readonly<Record<number, Position>>> = new Map([
@@ -28,6 +29,7 @@ const positions: ReadonlyMap<string, Readonly<Record<number, Position>>> = new M
   ["BatchNormalization", { 3: never("a running mean"), 4: never("a running variance") }],
   ["Clip", { 1: perhaps("a bound of Clip"), 2: perhaps("a bound of Clip") }],
   ["Dropout", { 1: never("the ratio of a dropout") }],
+  ["Imputer", { 1: statistic }],
   ["ImageScaler", { 1: never("it scales an image") }],
   ["MelWeightMatrix", { 3: never("a frequency"), 4: never("a frequency") }],
   ["NegativeLogLikelihoodLoss", { 2: said("weights of classes in a loss") }],
@@ -39,6 +41,7 @@ const positions: ReadonlyMap<string, Readonly<Record<number, Position>>> = new M
   ["Resize", { 1: scales, 2: scales }],
   // Before the positions in ONNX, behind them in ONNX Runtime's own domain.
   ["RotaryEmbedding", { 1: angles, 2: angles, 3: angles }],
+  ["Scaler", { 1: statistic, 2: statistic }],
   ["SoftmaxCrossEntropyLoss", { 2: said("weights of classes in a loss") }],
   ["Upsample", { 1: scales }],
 ]);

@@ -15,6 +15,7 @@ import { parametersInSignature } from "./folded.js";
 import { inlineFunctions } from "./functions.js";
 import { type InitializerOptions, Initializers } from "./initializers.js";
 import { decodeInput, type InputOptions } from "./inputs.js";
+import { liftWeights, mlDomain } from "./ml/lift.js";
 import { dropsBatchAxis, forAllSamples } from "./one-sample.js";
 import { invalidModel, opsetOf, parseModel } from "./proto.js";
 import { Scope } from "./scope.js";
@@ -22,7 +23,7 @@ import { constantsAsInitializers } from "./stored-as-constants.js";
 import { nodesFor, readStructure, type Structure } from "./structure.js";
 import { PrecisionNotes } from "./tensors.js";
 import { refuseQuantised, refuseUnknown } from "./unknown.js";
-import { checkOpset } from "./upgrade.js";
+import { checkOpset, newestOpset } from "./upgrade.js";
 import { Uses } from "./uses.js";
 
 /** Changes the nodes of a file that fixes its batch, so that they take any number of samples. */
@@ -66,13 +67,20 @@ export interface DecodeOptions extends InputOptions, InitializerOptions {
 export function decodeModel(source: Uint8Array | ModelProto, options: DecodeOptions): Model {
   const { fileName, build } = options;
   const model = source instanceof Uint8Array ? parseModel(source, fileName) : source;
-  const opset = opsetOf(model.opsetImport);
+  const opset = defaultOpset(model);
   checkOpset(opset, fileName);
   if (!model.graph) throw invalidModel(`"${fileName}" holds no graph`);
   const known = (domain: string, op: string) => build.lookup(domain, op) !== undefined;
-  const { graph, opsets } = constantsAsInitializers(inlineFunctions(model, model.graph, known));
+  const inlined = constantsAsInitializers(inlineFunctions(model, model.graph, known));
+  const { graph, opsets, notes } = liftWeights(inlined);
   const structure = readStructure(graph, fileName);
-  return new File(structure, graph, (node) => opsets.get(node) ?? opset, options).decode();
+  return new File(structure, graph, (node) => opsets.get(node) ?? opset, options, notes).decode();
+}
+
+/** A file of classic machine learning may have no operators of the default domain, and then need not say its version. */
+function defaultOpset({ opsetImport }: ModelProto): number {
+  const opset = opsetOf(opsetImport);
+  return opset === 0 && opsetImport.some(({ domain }) => domain === mlDomain) ? newestOpset : opset;
 }
 
 /** One reading of the file's nodes. */
@@ -117,6 +125,7 @@ class File {
     graph: GraphProto,
     readonly opsetOf: (node: NodeProto) => number,
     readonly options: DecodeOptions,
+    readonly notes: readonly string[],
   ) {
     checkNames(structure, options);
     this.#required = options.outputs ?? structure.outputs.slice(0, 1);
@@ -146,6 +155,7 @@ class File {
       constants: Object.fromEntries(this.#initializers.constants),
       stored: this.#initializers.stored,
       notes: [
+        ...this.notes,
         ...this.#batch.notes,
         ...notes,
         ...this.#precision.list(),

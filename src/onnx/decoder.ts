@@ -14,6 +14,7 @@ import { decodeScan } from "./decode-scan.js";
 import { type FileNode, readNode } from "./file-node.js";
 import { IndexArithmetic } from "./index-arithmetic.js";
 import { fileConstant, type Initializers } from "./initializers.js";
+import { decodeMlNode, isMlOperator } from "./ml/decode.js";
 import { describeProto, invalidModel, standardDomain } from "./proto.js";
 import type { Scope } from "./scope.js";
 import { decodeSequenceNode, isSequenceNode } from "./sequences.js";
@@ -160,6 +161,10 @@ export class Decoder {
     }
     if (standardDomain(proto.domain) === "" && isSequenceNode(proto, scope)) {
       decodeSequenceNode(this, proto, scope);
+      return;
+    }
+    if (isMlOperator(proto.domain, proto.opType)) {
+      decodeMlNode(this, proto, scope);
       return;
     }
     const node = readNode(proto, scope, decodeAttributes(proto, this.context.precision));

@@ -48,6 +48,10 @@ export function fileConstant(tensor: Tensor, name: string): Value {
   return constantValue({ dtype: "float64", dims: tensor.dims, data }, name, tensor.dtype);
 }
 
+function decodeInitializer(name: string, proto: TensorProto, precision: PrecisionNotes): Tensor {
+  return decodeTensor(proto, `The initializer "${name}"`, precision);
+}
+
 export class Initializers {
   /** By name; the leaves are in `leaves`. */
   readonly tensors = new Map<string, Tensor<"float32">>();
@@ -85,7 +89,8 @@ export class Initializers {
   /** Puts the initializers of a graph into its scope. */
   read({ initializers, read }: Structure, scope: Scope): void {
     for (const name of initializers.keys()) this.#names.claim(name);
-    const fresh = [...initializers].filter(([name, proto]) => read.has(name) && !this.#values.has(proto));
+    const readable = [...initializers].filter(([, { dataType }]) => storedTypeOf(dataType));
+    const fresh = readable.filter(([name, proto]) => read.has(name) && !this.#values.has(proto));
     const entries = fresh.map(([name, proto]) => this.#entry(name, proto));
     const ties = this.#tiesOf(entries.filter((entry) => "weight" in entry));
     // Those that others repeat come first.
@@ -101,12 +106,13 @@ export class Initializers {
     for (const [name, proto] of initializers) {
       const value = this.#values.get(proto);
       if (value) scope.set(name, value);
+      else if (read.has(name)) scope.bind(name, () => constantValue(decodeInitializer(name, proto, this.precision)));
       else this.#unused.add(name);
     }
   }
 
   #entry(name: string, proto: TensorProto): Entry {
-    const tensor = decodeTensor(proto, `The initializer "${name}"`, this.precision);
+    const tensor = decodeInitializer(name, proto, this.precision);
     if (!isFloat32(tensor)) return { proto, value: constantValue(tensor, name) };
     const known = readableName(name, this.uses);
     if (!this.#isNamed(name) && !this.#isNamed(known)) {

@@ -2,6 +2,7 @@
 import type { NodeProto } from "onnx-buf";
 import { PergradError } from "../errors.js";
 import type { Build } from "../ops/build.js";
+import { isMlOperator } from "./ml/decode.js";
 import { listed } from "./names.js";
 import { nodeName, standardDomain } from "./proto.js";
 import { sequenceOperators } from "./sequences.js";
@@ -23,7 +24,7 @@ export function refuseUnknown(nodes: readonly NodeProto[], { build, fileName, op
   for (const node of nodes) {
     const domain = standardDomain(node.domain);
     const standard = domain === "" && (dissolved.has(node.opType) || isRenamed(node.opType, opsetOf(node)));
-    if (standard || build.lookup(domain, node.opType)) continue;
+    if (standard || isMlOperator(domain, node.opType) || build.lookup(domain, node.opType)) continue;
     const op = domain ? `${domain}.${node.opType}` : node.opType;
     unknown.set(op, [...(unknown.get(op) ?? []), `"${nodeName(node)}"`]);
   }
