@@ -61,16 +61,18 @@ export class Alone {
   /**
    * One sample's gradients, by parameter.
    * @param draw 0 for the data and parameters as they are; for any other number about half of them, chosen by
-   * it, are moved by one unit in the last place. One computation may happen to round well; several tell.
+   * it, are moved by one unit in the last place, from 8 on by up to 4: what a deep model's own rounding amounts to.
+   * One computation may happen to round well; several tell.
    */
   async sample(sample: number, draw = 0): Promise<Map<string, AloneGradient>> {
     const random = draw === 0 ? null : xoroshiro128plus(draw);
+    const units = draw < 8 ? 1 : 4;
     const feeds: Record<string, Tensor> = {};
     for (const [name, { sampleAxis }] of this.#objective.expected) {
       const all = this.#data[name] as Tensor;
-      feeds[name] = moved(sampleAxis === null ? all : takeSamples(all, sampleAxis, sample, sample + 1), random);
+      feeds[name] = moved(sampleAxis === null ? all : takeSamples(all, sampleAxis, sample, sample + 1), random, units);
     }
-    for (const [{ name }, tensor] of parameterFeeds(this.#objective)) feeds[name] = moved(tensor, random);
+    for (const [{ name }, tensor] of parameterFeeds(this.#objective)) feeds[name] = moved(tensor, random, units);
     const returned = await this.#session.run(feeds);
     return new Map(
       [...this.#objective.parameters.keys()].map((name) => {
@@ -92,9 +94,9 @@ const contributionsName = (parameter: string) => `contributions/${parameter}`;
  * Towards zero, so that nothing leaves the range it is in. Whole numbers stay: they may be labels, masks or
  * indices, which mean something else one step away.
  */
-function moved(tensor: Tensor, random: RandomGenerator | null): Tensor {
+function moved(tensor: Tensor, random: RandomGenerator | null, units: number): Tensor {
   if (!random || !(tensor.data instanceof Float32Array)) return tensor;
-  const data = tensor.data.map((x) => (Number.isInteger(x) || random.next() < 0 ? x : x * (1 - 2 ** -24)));
+  const data = tensor.data.map((x) => (Number.isInteger(x) || random.next() < 0 ? x : x * (1 - units * 2 ** -24)));
   return { dtype: "float32", dims: tensor.dims, data };
 }
 

@@ -7,7 +7,8 @@ import { Program } from "../program/program.js";
 import { sizeOf } from "../tensor.js";
 import { AloneOnDemand, type CheckedParameter, Compared, LoopComparison, tolerance } from "./comparison.js";
 import { Differences } from "./differences.js";
-import { Oracle } from "./oracle.js";
+import { Reference, referenceParts } from "./oracle.js";
+import { type References, referencesOf } from "./references.js";
 import { type CheckedWant, WantsComparison } from "./wants.js";
 
 export interface CheckOptions extends ObjectiveOptions {
@@ -55,12 +56,12 @@ export async function check(
   options: CheckOptions,
 ): Promise<CheckResult> {
   const objective = objectiveOf(model, options);
-  const oracle = new Oracle(objective, data);
+  const parts = referenceParts(objective, data);
   const program = await Program.compile(model, { ...options, want: { gradients: want.gradients() } });
   const { gradients } = await program.run(data, { allowNotFinite: true });
   await program.release();
   const { threads } = options;
-  const samples = Math.min(options.samples ?? oracle.samples, oracle.samples);
+  const samples = Math.min(options.samples ?? parts.samples, parts.samples);
   const own = Array.from({ length: samples }, (_, n) => sampleOf(gradients, n));
   const wants = samples === 0 ? null : await WantsComparison.run(objective, data, { ...options, samples }, own);
   const compared = [...objective.parameters.keys()].map((name) => new Compared(name));
@@ -68,23 +69,33 @@ export async function check(
     compared,
     new AloneOnDemand(objective, data, threads === undefined ? {} : { threads }),
   );
-  const differences = new Differences(compared, oracle, samples, options);
+  const differences = new Differences(compared, new Reference(parts), samples, options);
   const total = samples + differences.total;
-  const progress = (done: number) => options.onProgress?.(done, total);
-  progress(0);
+  const progress = counting(total, options.onProgress);
+  const references = referencesOf(parts, samples + differences.total / 4, threads);
+  const tried: Promise<void>[] = [];
   try {
-    for (let n = 0; n < samples; n++) {
-      const { gradients: expected } = oracle.sample(n);
+    for await (const [n, expected] of inOrder(references, samples)) {
       await loop.add(n, (name) => ({
         actual: gradients[name]?.data ?? [],
         expected: expected.get(name) ?? new Float64Array(),
       }));
       wants?.add(expected);
-      progress(n + 1 + differences.done);
-      differences.add(n, expected, () => progress(n + 1 + differences.done));
+      progress(1);
+      for (const group of differences.groups(n, expected, (each) => loop.scaleOf(each))) {
+        const told = references.differences(n, group.tries).then((errors) => {
+          for (const [k, each] of group.compared.entries()) each.seeDifference(errors[k] as number);
+          progress(group.tries.length);
+        });
+        // An error is thrown below, where all are waited for.
+        told.catch(() => undefined);
+        tried.push(told);
+      }
+      if (references.lanes === 1) await Promise.all(tried);
     }
+    await Promise.all(tried);
   } finally {
-    await loop.alone.release();
+    await Promise.all([loop.alone.release(), references.release(), Promise.allSettled(tried)]);
   }
   const parameters = compared.map((each) => each.result(loop.scaleOf(each)));
   const others = wants?.results(own) ?? [];
@@ -100,4 +111,34 @@ function sampleOf(gradients: ByParameter, n: number): Map<string, Float32Array> 
       return [name, data.subarray(n * size, (n + 1) * size)];
     }),
   );
+}
+
+/** Tells of each step, and once before the first. */
+function counting(total: number, onProgress: CheckOptions["onProgress"]): (steps: number) => void {
+  let done = 0;
+  onProgress?.(done, total);
+  return (steps) => {
+    for (let k = 0; k < steps; k++) onProgress?.(++done, total);
+  };
+}
+
+/** The loop's gradients of one sample after another; those of as many as there are threads are computed ahead. */
+async function* inOrder(
+  references: References,
+  samples: number,
+): AsyncGenerator<readonly [number, ReadonlyMap<string, Float64Array>]> {
+  const ahead: Promise<ReadonlyMap<string, Float64Array>>[] = [];
+  const ask = (n: number) => {
+    if (n >= samples) return;
+    const asked = references.gradients(n);
+    // An error is thrown where the sample's turn comes.
+    asked.catch(() => undefined);
+    ahead.push(asked);
+  };
+  for (let n = 0; n < references.lanes; n++) ask(n);
+  for (let n = 0; n < samples; n++) {
+    yield [n, (await ahead[n]) as ReadonlyMap<string, Float64Array>];
+    delete ahead[n];
+    ask(n + references.lanes);
+  }
 }

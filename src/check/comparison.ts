@@ -42,8 +42,11 @@ export const tolerance = { loop: 1e-4, difference: 1e-4, rounding: 1e-2 };
 /** Rounding explains an error of up to so many times that of the gradient alone: two roundings differ by chance. */
 export const roundingFactor = 2;
 
-/** Times that the gradient of a sample alone is computed at most. */
-const draws = 4;
+/**
+ * Times that the gradient of a sample alone is computed at most. Before anything is called a fault, many roundings
+ * are seen: one computation in several may round as badly, or take the other side of a tie between two maxima.
+ */
+const draws = 16;
 
 /**
  * A gradient that vanishes identically (a bias before a normalisation) is rounding error alone, which has no
@@ -75,6 +78,10 @@ export class Compared {
     if (difference <= this.difference) return;
     this.difference = difference;
     this.worst = sample;
+  }
+
+  seeDifference(error: number): void {
+    this.finiteDifference = Math.max(this.finiteDifference ?? 0, error);
   }
 
   /** @param scale what errors are relative to */

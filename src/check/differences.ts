@@ -1,75 +1,141 @@
 /** The loop against finite differences: a few elements, spread over parameters and samples. */
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
-import { type Compared, furthest, largestFinite } from "./comparison.js";
-import type { Oracle } from "./oracle.js";
+import { type Compared, furthest } from "./comparison.js";
+import type { Reference } from "./oracle.js";
 
 /** Elements tried where the user does not say: of each parameter, and in all. */
 const defaults = { each: 4, all: 64 };
 
 /**
  * Tried in turn, each times the size of the element (at least 1). The first is small enough that few activations
- * cross a kink, and its rounding, of about 1e-8, is well below what is close enough.
+ * cross a kink, and its rounding, of about 1e-8, is well below what is close enough. The large ones are for losses
+ * of which a gradient is a tiny part.
  */
-const steps = [1e-7, 1e-8, 1e-6, 1e-5];
-/** Of the parameter's largest gradient: an error that no other step need improve. */
+const steps = [1e-7, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3] as const;
+/** Of what the parameter's errors are relative to: an error that no other step need improve. */
 const closeEnough = 1e-5;
+/** Elements that are moved together at first. */
+const together = 8;
+
+/** Elements that the loss depends less on are moved further, up to so many times, so that they are heard beside others. */
+const mostStretched = 100;
+
+/** An element to be tried. */
+export interface Try {
+  readonly parameter: string;
+  readonly index: number;
+  /** By the loop. */
+  readonly gradient: number;
+  /** What an error is relative to. */
+  readonly scale: number;
+  /** How far it is moved beside others, and to which side: drawn, so that errors of several do not cancel. */
+  readonly weight: number;
+}
 
 export interface DifferencesOptions {
   readonly differences?: number;
   readonly seed?: number;
 }
 
+/** The choice of what is tried. */
 export class Differences {
-  readonly #oracle: Oracle;
   readonly #random;
-  /** What is tried: of which parameter, in which sample. */
-  readonly #tries: readonly (readonly [Compared, number])[];
-  done = 0;
+  /** Of which parameter, in which sample. */
+  readonly #chosen: readonly (readonly [Compared, number])[];
 
-  constructor(compared: readonly Compared[], oracle: Oracle, samples: number, options: DifferencesOptions) {
+  constructor(
+    compared: readonly Compared[],
+    private readonly reference: Pick<Reference, "sizeOf">,
+    samples: number,
+    options: DifferencesOptions,
+  ) {
     const { seed = 0, differences } = options;
-    const filled = compared.filter(({ parameter }) => oracle.sizeOf(parameter) > 0);
+    const filled = compared.filter(({ parameter }) => reference.sizeOf(parameter) > 0);
     const wanted = differences ?? Math.min(defaults.each * filled.length, defaults.all);
     const length = filled.length === 0 || samples === 0 ? 0 : wanted;
-    this.#oracle = oracle;
     this.#random = xoroshiro128plus(seed);
     // Evenly: k runs over the parameters once while it goes round the samples.
-    this.#tries = Array.from({ length }, (_, k) => [
+    this.#chosen = Array.from({ length }, (_, k) => [
       filled[Math.floor((k * filled.length) / length)] as Compared,
       k % samples,
     ]);
   }
 
   get total(): number {
-    return this.#tries.length;
-  }
-
-  /** Tries what is to be tried in sample n, whose gradients by the loop these are. */
-  add(n: number, gradients: ReadonlyMap<string, Float64Array>, onDone: () => void): void {
-    for (const [each, sample] of this.#tries) {
-      if (sample !== n) continue;
-      const expected = gradients.get(each.parameter) ?? new Float64Array();
-      const at = uniformInt(this.#random, 0, expected.length - 1);
-      const difference = this.#difference(each.parameter, n, at, expected);
-      each.finiteDifference = Math.max(each.finiteDifference ?? 0, difference);
-      this.done++;
-      onDone();
-    }
+    return this.#chosen.length;
   }
 
   /**
-   * How far the gradient is from differences of the step that suits it best: a weight that thousands of
-   * activations depend on moves some of them over a kink, ever fewer as the step shrinks, while rounding grows.
-   * A wrong gradient is wrong at every step.
+   * What is to be tried in sample n, whose gradients by the loop these are, in groups that are moved together. They
+   * are of parameters that follow each other, so that all come late in the model where one does.
    */
-  #difference(parameter: string, n: number, at: number, gradient: Float64Array): number {
-    const [expected, scale] = [gradient.subarray(at, at + 1), largestFinite(gradient)];
-    let least = Number.POSITIVE_INFINITY;
-    for (const step of steps) {
-      least = Math.min(least, furthest([this.#oracle.difference(parameter, n, at, step)], expected));
-      if (least <= closeEnough * scale) break;
-    }
-    return least;
+  groups(
+    n: number,
+    gradients: ReadonlyMap<string, Float64Array>,
+    scaleOf: (each: Compared) => number,
+  ): { readonly compared: readonly Compared[]; readonly tries: readonly Try[] }[] {
+    const compared = this.#chosen.flatMap(([each, sample]) => (sample === n ? [each] : []));
+    const tries = compared.map((each): Try => {
+      const { parameter } = each;
+      const index = uniformInt(this.#random, 0, this.reference.sizeOf(parameter) - 1);
+      const part = uniformInt(this.#random, -1000, 999);
+      const weight = (part < 0 ? part - 1000 : part + 1001) / 2000;
+      return {
+        parameter,
+        index,
+        gradient: gradients.get(parameter)?.[index] ?? Number.NaN,
+        scale: scaleOf(each),
+        weight,
+      };
+    });
+    return Array.from({ length: Math.ceil(tries.length / together) }, (_, k) => {
+      const range = [k * together, (k + 1) * together] as const;
+      return { compared: compared.slice(...range), tries: tries.slice(...range) };
+    });
   }
+}
+
+/**
+ * How far each gradient is from finite differences. All elements are moved at once, each by a step of its own: if
+ * the loss changes by what the gradients say, each is that close. If not, halves of them are tried, down to single
+ * ones, and those with the step that suits them best: a weight that thousands of activations depend on moves some
+ * of them over a kink, ever fewer as the step shrinks, while rounding grows. A wrong gradient is wrong at every step.
+ */
+export function differenceErrors(reference: Reference, sample: number, tries: readonly Try[]): number[] {
+  const [first] = tries;
+  if (!first) return [];
+  if (tries.length === 1) return [alone(reference, sample, first)];
+  const errors = jointErrors(reference, sample, tries, steps[0]);
+  if (errors.every((error, k) => isClose(error, tries[k]))) return errors;
+  const half = tries.length >> 1;
+  return [tries.slice(0, half), tries.slice(half)].flatMap((part) => differenceErrors(reference, sample, part));
+}
+
+function isClose(error: number, tried: Try | undefined): boolean {
+  return error <= closeEnough * (tried?.scale ?? 0);
+}
+
+function alone(reference: Reference, sample: number, tried: Try): number {
+  const { parameter, index, gradient } = tried;
+  let least = Number.POSITIVE_INFINITY;
+  for (const step of steps) {
+    const difference = reference.difference(parameter, sample, index, step);
+    least = Math.min(least, furthest([difference], Float64Array.of(gradient)));
+    if (isClose(least, tried)) break;
+  }
+  return least;
+}
+
+/** What the errors of the gradients are at most, if the others' are none. */
+function jointErrors(reference: Reference, sample: number, tries: readonly Try[], step: number): number[] {
+  const largest = Math.max(...tries.map(({ scale }) => scale));
+  const factors = tries.map(({ parameter, index, weight, scale }) => {
+    const louder = Math.min(mostStretched, largest / (scale || largest || 1));
+    return weight * louder * reference.stretch(parameter, index);
+  });
+  const moves = tries.map(({ parameter, index }, k) => ({ parameter, index, by: step * (factors[k] as number) }));
+  const expected = tries.reduce((sum, { gradient }, k) => sum + gradient * (factors[k] as number), 0);
+  const error = Math.abs(reference.halfDifference(sample, moves) / step - expected);
+  return factors.map((factor) => (Number.isNaN(error) ? Number.POSITIVE_INFINITY : error / Math.abs(factor)));
 }

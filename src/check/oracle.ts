@@ -4,6 +4,7 @@
  */
 import { Ranges } from "../autodiff/ranges.js";
 import { plain, reverse } from "../autodiff/reverse.js";
+import { inSharedMemory } from "../graph/flat.js";
 import type { Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore } from "../graph/walk.js";
 import { elementFactor } from "../ops/build.js";
@@ -19,6 +20,35 @@ import type { Tensor } from "../tensor.js";
 export interface OneSample {
   readonly loss: number;
   readonly gradients: ReadonlyMap<string, Float64Array>;
+}
+
+/** What the reference computes, and with which numbers. It holds no functions: other threads can be given it. */
+export interface ReferenceParts {
+  readonly samples: number;
+  /** `[N]` */
+  readonly losses: Value;
+  /** Of the sum of all losses, in the order of `names`. */
+  readonly gradients: readonly Value[];
+  readonly names: readonly string[];
+  /** The parameters of these names. */
+  readonly trained: readonly Value[];
+  /** All parameters, trained or frozen. */
+  readonly parameters: readonly (readonly [Value, Array64])[];
+  readonly inputs: readonly InputData[];
+}
+
+export interface InputData {
+  readonly value: Value;
+  /** The axis that holds the samples; null where all samples share the input. */
+  readonly sampleAxis: number | null;
+  readonly tensor: Tensor;
+}
+
+/** An element of a parameter, and how far it is moved. */
+export interface Move {
+  readonly parameter: string;
+  readonly index: number;
+  readonly by: number;
 }
 
 interface Forward {
@@ -38,31 +68,104 @@ export function plainGradients({ losses, parameters }: Objective, notFiniteInput
   return targets.map((target) => found.get(target) ?? build.zeros(target.shape, target.dtype));
 }
 
+/** Throws what `prepare` throws. Large arrays are in memory that all threads see. */
+export function referenceParts(objective: Objective, data: Readonly<Record<string, Data>>): ReferenceParts {
+  const { feeds, samples } = prepare(data, objective.expected, true);
+  const shared = ({ dims, data }: Array64) => ({ dims, data: inSharedMemory(data) });
+  return {
+    samples,
+    losses: objective.losses,
+    gradients: plainGradients(objective, holdsNotFinite(feeds, objective.expected)),
+    names: [...objective.parameters.keys()],
+    trained: [...objective.parameters.values()],
+    parameters: [...parameterFeeds(objective)].map(([value, tensor]) => [value, shared(toArray64(tensor))]),
+    inputs: [...objective.expected].flatMap(([name, { value, sampleAxis }]) => {
+      const tensor = feeds[name];
+      return tensor ? [{ value, sampleAxis, tensor: { ...tensor, data: inSharedMemory(tensor.data) } as Tensor }] : [];
+    }),
+  };
+}
+
 /** Runs the reference on single samples of one batch of data. */
-export class Oracle {
-  readonly #objective: Objective;
-  readonly #data: Readonly<Record<string, Tensor>>;
+export class Reference {
+  readonly #parts: ReferenceParts;
   readonly #parameters: ReadonlyMap<Value, Array64>;
-  readonly #gradients: readonly Value[];
-  readonly samples: number;
+  readonly #trained: ReadonlyMap<string, Value>;
   #last: Forward | undefined;
 
-  /** Throws what `prepare` throws. */
-  constructor(objective: Objective, data: Readonly<Record<string, Data>>) {
-    this.#objective = objective;
-    const { feeds, samples } = prepare(data, objective.expected, true);
-    this.#data = feeds;
-    this.samples = samples;
-    this.#parameters = new Map([...parameterFeeds(objective)].map(([value, tensor]) => [value, toArray64(tensor)]));
-    this.#gradients = plainGradients(objective, holdsNotFinite(feeds, objective.expected));
+  constructor(parts: ReferenceParts) {
+    this.#parts = parts;
+    this.#parameters = new Map(parts.parameters);
+    this.#trained = new Map(parts.names.map((name, k) => [name, parts.trained[k] as Value]));
+  }
+
+  get samples(): number {
+    return this.#parts.samples;
+  }
+
+  /** The loop's gradients of one sample. */
+  sample(sample: number): OneSample {
+    const { losses, gradients, names } = this.#parts;
+    const { values } = this.#forward(sample);
+    const [loss, ...found] = evaluateGraph([losses, ...gradients], values, 1);
+    return {
+      loss: loss?.data[0] ?? Number.NaN,
+      gradients: new Map(found.map(({ data }, k) => [names[k] as string, data])),
+    };
+  }
+
+  /**
+   * Half of how much more the loss of a sample is where these elements are moved up than where they are moved down,
+   * by the distance given for each: a central difference, but for its division.
+   */
+  halfDifference(sample: number, moves: readonly Move[]): number {
+    const { losses } = this.#parts;
+    const moved = [...new Set(moves.map(({ parameter }) => this.#valueOf(parameter)))];
+    // What depends on none of them stays as it is.
+    const dependent = dependentsOf(moved, nodesBefore([losses]));
+    const fixed = [...this.#forward(sample).values].filter(([each]) => !dependent.has(each));
+    const lossAt = (side: number): number => {
+      const feeds = new Map(fixed);
+      for (const value of moved) {
+        const { dims, data } = this.#parameters.get(value) as Array64;
+        feeds.set(value, { dims, data: data.slice() });
+      }
+      for (const { parameter, index, by } of moves) {
+        const data = feeds.get(this.#valueOf(parameter))?.data as Float64Array;
+        data[index] = (data[index] as number) + side * by;
+      }
+      return evaluateGraph([losses], feeds, 1)[0]?.data[0] ?? Number.NaN;
+    };
+    return (lossAt(1) - lossAt(-1)) / 2;
+  }
+
+  /** dloss/d element `index` of a parameter, by central differences with a step of `step` times its size (at least `step`). */
+  difference(parameter: string, sample: number, index: number, step = 1e-6): number {
+    const by = step * this.stretch(parameter, index);
+    return this.halfDifference(sample, [{ parameter, index, by }]) / by;
+  }
+
+  /** What a step for an element is multiplied by: its size, and at least 1. */
+  stretch(parameter: string, index: number): number {
+    const { data } = this.#parameters.get(this.#valueOf(parameter)) as Array64;
+    return Math.max(1, Math.abs(data[index] as number));
+  }
+
+  /** Number of elements of a parameter. */
+  sizeOf(parameter: string): number {
+    return elementFactor(this.#trained.get(parameter)?.shape ?? [0]);
+  }
+
+  #valueOf(parameter: string): Value {
+    const value = this.#trained.get(parameter);
+    if (!value || !this.#parameters.has(value)) throw new RangeError(`no parameter "${parameter}"`);
+    return value;
   }
 
   #feeds(sample: number): Map<Value, Array64> {
     const feeds = new Map(this.#parameters);
-    for (const [name, { value, sampleAxis }] of this.#objective.expected) {
-      const tensor = this.#data[name];
-      if (tensor)
-        feeds.set(value, toArray64(sampleAxis === null ? tensor : takeSamples(tensor, sampleAxis, sample, sample + 1)));
+    for (const { value, sampleAxis, tensor } of this.#parts.inputs) {
+      feeds.set(value, toArray64(sampleAxis === null ? tensor : takeSamples(tensor, sampleAxis, sample, sample + 1)));
     }
     return feeds;
   }
@@ -70,44 +173,17 @@ export class Oracle {
   /** All values on the way to a sample's loss, kept until another sample is asked for. */
   #forward(sample: number): Forward {
     if (this.#last?.sample !== sample) {
-      this.#last = { sample, values: evaluateAll([this.#objective.losses], this.#feeds(sample), 1) };
+      this.#last = undefined;
+      this.#last = { sample, values: evaluateAll([this.#parts.losses], this.#feeds(sample), 1) };
     }
     return this.#last;
   }
+}
 
-  /** The loop's gradients of one sample. */
-  sample(sample: number): OneSample {
-    const { values } = this.#forward(sample);
-    const [loss, ...gradients] = evaluateGraph([this.#objective.losses, ...this.#gradients], values, 1);
-    const names = [...this.#objective.parameters.keys()];
-    return {
-      loss: loss?.data[0] ?? Number.NaN,
-      gradients: new Map(gradients.map(({ data }, k) => [names[k] as string, data])),
-    };
-  }
-
-  /** dloss/d element `index` of a parameter, by central differences with a step of `step` times its size (at least `step`). */
-  difference(parameter: string, sample: number, index: number, step = 1e-6): number {
-    const value = this.#objective.parameters.get(parameter);
-    const own = value && this.#parameters.get(value);
-    if (!value || !own) throw new RangeError(`no parameter "${parameter}"`);
-    const centre = own.data[index] as number;
-    const width = step * Math.max(1, Math.abs(centre));
-    const { losses } = this.#objective;
-    // What does not depend on the parameter stays as it is.
-    const dependent = dependentsOf([value], nodesBefore([losses]));
-    const fixed = [...this.#forward(sample).values].filter(([each]) => !dependent.has(each));
-    const lossAt = (x: number): number => {
-      const data = own.data.slice();
-      data[index] = x;
-      const [loss] = evaluateGraph([losses], new Map(fixed).set(value, { dims: own.dims, data }), 1);
-      return loss?.data[0] ?? Number.NaN;
-    };
-    return (lossAt(centre + width) - lossAt(centre - width)) / (2 * width);
-  }
-
-  /** Number of elements of a parameter. */
-  sizeOf(parameter: string): number {
-    return elementFactor(this.#objective.parameters.get(parameter)?.shape ?? [0]);
+/** The reference of an objective, in this thread. */
+export class Oracle extends Reference {
+  /** Throws what `prepare` throws. */
+  constructor(objective: Objective, data: Readonly<Record<string, Data>>) {
+    super(referenceParts(objective, data));
   }
 }

@@ -2,7 +2,7 @@
 import { PergradError } from "../errors.js";
 import { bindDim } from "../graph/dim.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
-import { nodesBefore } from "../graph/walk.js";
+import { nodesBefore, presentInputs } from "../graph/walk.js";
 import type { Tensor } from "../tensor.js";
 import type { Array64 } from "./definition.js";
 import { build, definitionOf } from "./registry.js";
@@ -17,26 +17,49 @@ export function toArray64(tensor: Tensor): Array64 {
 /** What is fed to inputs and parameters. */
 export type Feeds = ReadonlyMap<Value, Array64>;
 
-/** The values of `outputs` for a batch of `samples`. Throws MISSING_TENSOR for a leaf that is not fed. */
+/**
+ * The values of `outputs` for a batch of `samples`; each value on the way is let go once nothing reads it any more.
+ * Throws MISSING_TENSOR for a leaf that is not fed.
+ */
 export function evaluateGraph(outputs: readonly Value[], feeds: Feeds, samples: number): Array64[] {
-  const found = evaluateAll(outputs, feeds, samples);
+  const nodes = nodesBefore(outputs, feeds);
+  const lastReader = new Map<Value, Node>();
+  for (const node of nodes) for (const input of presentInputs(node)) lastReader.set(input, node);
+  for (const output of outputs) lastReader.delete(output);
+  const found = evaluateNodes(nodes, outputs, feeds, samples, (node, values) => {
+    for (const input of presentInputs(node)) if (lastReader.get(input) === node) values.delete(input);
+    for (const output of node.outputs) {
+      if (!lastReader.has(output) && !outputs.includes(output)) values.delete(output);
+    }
+  });
   return outputs.map((output) => found.get(output) as Array64);
 }
 
 /** The same with all values on the way. */
 export function evaluateAll(outputs: readonly Value[], feeds: Feeds, samples: number): Map<Value, Array64> {
+  return evaluateNodes(nodesBefore(outputs, feeds), outputs, feeds, samples, () => {});
+}
+
+function evaluateNodes(
+  nodes: readonly Node[],
+  outputs: readonly Value[],
+  feeds: Feeds,
+  samples: number,
+  done: (node: Node, values: Map<Value, Array64>) => void,
+): Map<Value, Array64> {
   const found = new Map<Value, Array64>(feeds);
   const read = (value: Value): Array64 => {
     const known = found.get(value) ?? evaluateLeaf(value, samples);
     found.set(value, known);
     return known;
   };
-  for (const node of nodesBefore(outputs, found)) {
+  for (const node of nodes) {
     const inputs = node.inputs.map((input) => (input ? read(input) : null));
     evaluateNode(node, inputs, samples).forEach((result, k) => {
       const output = node.outputs[k];
       if (output) found.set(output, result);
     });
+    done(node, found);
   }
   outputs.forEach(read);
   return found;

@@ -1,0 +1,28 @@
+/** What a check and the threads of its reference say to each other. */
+import type { ErrorCode } from "../errors.js";
+import type { FlatGraph } from "../graph/flat.js";
+import type { Array64 } from "../ops/definition.js";
+import type { Try } from "./differences.js";
+import type { InputData } from "./oracle.js";
+
+/** See `ReferenceParts`. */
+export interface SentParts {
+  readonly samples: number;
+  readonly names: readonly string[];
+  /** Its values: losses, gradients, trained parameters, all parameters, inputs. */
+  readonly graph: FlatGraph;
+  readonly parameters: readonly Array64[];
+  readonly inputs: readonly Omit<InputData, "value">[];
+}
+
+/** Errors of these tries where there are some, else the gradients. */
+export interface Question {
+  readonly sample: number;
+  readonly tries?: readonly Try[];
+}
+
+export interface Answer {
+  readonly gradients?: readonly (readonly [string, Float64Array])[];
+  readonly errors?: readonly number[];
+  readonly error?: { readonly code: ErrorCode; readonly message: string };
+}

@@ -1,0 +1,194 @@
+/** The reference of one check, in this thread or spread over several. */
+import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import { PergradError } from "../errors.js";
+import { flatten, restore } from "../graph/flat.js";
+import type { Value } from "../graph/value.js";
+import { nodesBefore, presentInputs } from "../graph/walk.js";
+import { elementFactor } from "../ops/build.js";
+import type { Array64 } from "../ops/definition.js";
+import { differenceErrors, type Try } from "./differences.js";
+import { Reference, type ReferenceParts } from "./oracle.js";
+import type { Answer, Question, SentParts } from "./reference-messages.js";
+
+export interface References {
+  /** Samples that it computes at the same time. */
+  readonly lanes: number;
+  /** See `Reference.sample`. */
+  gradients(sample: number): Promise<ReadonlyMap<string, Float64Array>>;
+  /** See `differenceErrors`. */
+  differences(sample: number, tries: readonly Try[]): Promise<readonly number[]>;
+  release(): Promise<void>;
+}
+
+/** Numbers that a check reads and writes, below which starting threads takes longer than it saves. */
+const worthThreads = 2 ** 26;
+
+/**
+ * @param threads at most; default: one for each core
+ * @param passes how often the model will be gone through, about
+ */
+export function referencesOf(parts: ReferenceParts, passes: number, threads = availableParallelism()): References {
+  const module = entry();
+  const count = Math.min(threads, Math.ceil(passes));
+  if (count < 2 || !module || passes * workOf(parts) < worthThreads) return new InThisThread(parts);
+  return new InThreads(parts, module, count);
+}
+
+/** The compiled module; where this one is run from its source, as in tests, that of the last build, if there is one. */
+function entry(): URL | undefined {
+  const places = ["reference-thread.js", "../../dist/src/check/reference-thread.js"];
+  return places
+    .map((place) => new URL(place, import.meta.url))
+    .find((url) => url.protocol === "file:" && existsSync(url));
+}
+
+/** Numbers that one sample's gradients take to read and write, about. */
+function workOf({ losses, gradients }: ReferenceParts): number {
+  const sizeOf = (total: number, { shape }: Value) => total + elementFactor(shape);
+  return nodesBefore([losses, ...gradients]).reduce(
+    (total, node) => [...presentInputs(node), ...node.outputs].reduce(sizeOf, total),
+    0,
+  );
+}
+
+class InThisThread implements References {
+  readonly lanes = 1;
+  readonly #reference: Reference;
+
+  constructor(parts: ReferenceParts) {
+    this.#reference = new Reference(parts);
+  }
+
+  async gradients(sample: number): Promise<ReadonlyMap<string, Float64Array>> {
+    return this.#reference.sample(sample).gradients;
+  }
+
+  async differences(sample: number, tries: readonly Try[]): Promise<readonly number[]> {
+    return differenceErrors(this.#reference, sample, tries);
+  }
+
+  async release(): Promise<void> {}
+}
+
+interface Asked {
+  readonly question: Question;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Lane {
+  readonly worker: Worker;
+  /** Whose activations it holds. */
+  sample: number;
+  busy: Asked | undefined;
+}
+
+/** Threads that take one question after another, of the sample that they hold before those of others. */
+class InThreads implements References {
+  readonly #lanes: readonly Lane[];
+  readonly #waiting: Asked[] = [];
+  #failed: PergradError | undefined;
+
+  constructor(parts: ReferenceParts, module: URL, count: number) {
+    const workerData = sentParts(parts);
+    this.#lanes = Array.from({ length: count }, () => {
+      const lane: Lane = { worker: new Worker(module, { workerData, execArgv: [] }), sample: -1, busy: undefined };
+      lane.worker.on("message", (answer: Answer) => this.#answered(lane, answer));
+      lane.worker.on("error", ({ message }) => this.#fail(`A thread of the float64 reference failed: ${message}.`));
+      lane.worker.on("exit", () => this.#fail("A thread of the float64 reference ended by itself."));
+      return lane;
+    });
+  }
+
+  get lanes(): number {
+    return this.#lanes.length;
+  }
+
+  async gradients(sample: number): Promise<ReadonlyMap<string, Float64Array>> {
+    return new Map((await this.#ask({ sample })).gradients);
+  }
+
+  async differences(sample: number, tries: readonly Try[]): Promise<readonly number[]> {
+    return (await this.#ask({ sample, tries })).errors ?? [];
+  }
+
+  async release(): Promise<void> {
+    this.#fail("The check was ended.");
+    await Promise.all(this.#lanes.map(({ worker }) => worker.terminate()));
+  }
+
+  #ask(question: Question): Promise<Answer> {
+    if (this.#failed) return Promise.reject(this.#failed);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ question, resolve, reject });
+      this.#assign();
+    });
+  }
+
+  #assign(): void {
+    for (const lane of this.#lanes) {
+      if (lane.busy || this.#waiting.length === 0) continue;
+      const own = this.#waiting.findIndex(({ question }) => question.sample === lane.sample);
+      // One that no other thread holds the activations of, if there is: they need not be computed again.
+      const free = this.#waiting.findIndex(({ question }) =>
+        this.#lanes.every(({ sample }) => sample !== question.sample),
+      );
+      const [next] = this.#waiting.splice(own >= 0 ? own : Math.max(free, 0), 1);
+      if (!next) continue;
+      lane.busy = next;
+      lane.sample = next.question.sample;
+      lane.worker.postMessage(next.question);
+    }
+  }
+
+  #answered(lane: Lane, answer: Answer): void {
+    const asked = lane.busy;
+    lane.busy = undefined;
+    if (answer.error) asked?.reject(new PergradError(answer.error.code, answer.error.message));
+    else asked?.resolve(answer);
+    this.#assign();
+  }
+
+  #fail(message: string): void {
+    this.#failed ??= new PergradError("RUNTIME", message);
+    const all = [...this.#lanes.flatMap(({ busy }) => busy ?? []), ...this.#waiting];
+    this.#waiting.length = 0;
+    for (const { reject } of all) reject(this.#failed);
+  }
+}
+
+/** Values become places in a flat graph. */
+export function sentParts({ losses, gradients, trained, parameters, inputs, ...others }: ReferenceParts): SentParts {
+  const values = [
+    losses,
+    ...gradients,
+    ...trained,
+    ...parameters.map(([value]) => value),
+    ...inputs.map(({ value }) => value),
+  ];
+  return {
+    ...others,
+    graph: flatten(values),
+    parameters: parameters.map(([, array]) => array),
+    inputs: inputs.map(({ sampleAxis, tensor }) => ({ sampleAxis, tensor })),
+  };
+}
+
+/** The other way round. */
+export function receivedParts({ graph, parameters, inputs, names, samples }: SentParts): ReferenceParts {
+  const values = restore(graph);
+  const take = (count: number) => values.splice(0, count);
+  const [losses] = take(1) as [Value];
+  const [gradients, trained, fed] = [take(names.length), take(names.length), take(parameters.length)];
+  return {
+    samples,
+    names,
+    losses,
+    gradients,
+    trained,
+    parameters: fed.map((value, k) => [value, parameters[k] as Array64]),
+    inputs: values.map((value, k) => ({ value, ...(inputs[k] as SentParts["inputs"][number]) })),
+  };
+}
