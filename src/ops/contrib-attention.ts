@@ -80,21 +80,24 @@ function seenBy(build: Build, mask: Value, [batch, , , keys]: readonly Dim[]): V
   return build.greater(build.reshape(mask, [own, ...middle, ...rest]), build.filled(0, [], mask.dtype));
 }
 
-/** Attention over heads. Masks and order are added to the scores as a large negative number. */
+/**
+ * Attention over heads. What masks and order hide gets a large negative number, which is added to the scores before the
+ * bias: a query all of whose keys are hidden has a result too, and it must be the kernel's.
+ */
 function attend(node: Node, [q, k, v]: Heads, { mask, bias }: Masks, build: Build): Value {
   const stated = floatAttribute(node, "scale", 0);
   const scores = scoresOf(build, q, k, stated === 0 ? defaultScale(q.shape[3]) : stated);
-  const hidden = build.scalar(floatAttribute(node, "mask_filter_value", -10000), scores);
+  const zero = build.scalar(0, scores);
   const seen = mask ? seenBy(build, mask, scores.shape) : null;
+  const hidden = build.scalar(floatAttribute(node, "mask_filter_value", -10000), scores);
+  const masked = seen ? build.where(seen, zero, hidden) : null;
   const causal = intAttribute(node, "unidirectional", 0) !== 0;
   const [, , queries, keys] = scores.shape as [Dim, Dim, Dim, Dim];
   const order = causal ? build.lessOrEqual(counted(build, keys, false), counted(build, queries, true)) : null;
-  const lowest = build.scalar(causalFilter, scores);
-  const zero = build.scalar(0, scores);
-  const terms = [...(seen ? [build.where(seen, zero, hidden)] : []), ...(bias ? [bias] : [])];
+  const filter = order ? build.where(order, masked ?? zero, build.scalar(causalFilter, scores)) : masked;
+  const terms = [...(filter ? [filter] : []), ...(bias ? [bias] : [])];
   const biased = terms.reduce((sum, term) => build.add(sum, term), scores);
-  const ordered = order ? build.where(order, biased, lowest) : biased;
-  return perHead(build, build.op("Softmax", [ordered], { axis: 3 }), v);
+  return perHead(build, build.op("Softmax", [biased], { axis: 3 }), v);
 }
 
 const causalFilter = -3.4028234663852886e38;

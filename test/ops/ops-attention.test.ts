@@ -9,8 +9,9 @@ import { encodeModel } from "../../src/onnx/encode.js";
 import { array64 } from "../../src/ops/array64.js";
 import { evaluateGraph } from "../../src/ops/evaluate.js";
 import { build } from "../../src/ops/registry.js";
-import { attentionCases, multiHeadCases, projectedCases, rotaryCases } from "../support/attention-cases.js";
-import { type OpCase, type OpInput, typed } from "../support/op-checks.js";
+import { attentionCases, blindCases, multiHeadCases, projectedCases, rotaryCases } from "../support/attention-cases.js";
+import { checkComputed, derivativeOf, emittedOf } from "../support/graph-checks.js";
+import { checkRuntime, type OpCase, type OpInput, typed } from "../support/op-checks.js";
 import { describeOp } from "../support/op-suite.js";
 
 const microsoft = "com.microsoft";
@@ -79,6 +80,28 @@ describeOp(`${microsoft}.MultiHeadAttention`, {
   // Packed forms: the kernel for CPUs has none.
   notInRuntime: ({ inputs }) => inputs.some((input) => input?.dims.length === 5),
   inParts: true,
+});
+
+// The forward pass of programs is the kernel, and gradients are those of its parts: of the same function, or of none.
+describe.each(["Attention", "MultiHeadAttention"] as const)(`${microsoft}.%s with queries that see no key`, (op) => {
+  const inKernel = ({ inputs }: OpCase) =>
+    (op === "MultiHeadAttention" || Boolean(inputs[2])) && !inputs.some((input) => input?.dims.length === 5);
+  const many = fc.array(blindCases(op).filter(inKernel), { minLength: 15, maxLength: 15 });
+
+  it("the parts compute what the kernel computes", async () => {
+    await fc.assert(
+      fc.asyncProperty(many, (tests) => checkRuntime(tests)),
+      { numRuns: 6 },
+    );
+  });
+
+  it("programs compute and differentiate what the reference does", async () => {
+    const property = fc.asyncProperty(many, async (tests) => {
+      await checkComputed(tests.map((test, k) => emittedOf(test, `c${k}_`)));
+      await checkComputed(tests.map((test, k) => derivativeOf(test, `c${k}_`)));
+    });
+    await fc.assert(property, { numRuns: 3 });
+  });
 });
 
 // Edges and refusals

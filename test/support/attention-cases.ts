@@ -256,3 +256,33 @@ export const multiHeadCases: Cases = fc
         outputs,
       }));
   });
+
+const lowest = -3.4028234663852886e38;
+
+/** The numbers of some of a case's inputs, drawn anew. */
+const redrawn = (cases: Cases, draw: Readonly<Record<number, (input: OpInput) => fc.Arbitrary<OpInput>>>): Cases =>
+  cases.chain((test) =>
+    fc
+      .tuple(...test.inputs.map((input, k) => (input && draw[k] ? draw[k](input) : fc.constant(input))))
+      .map((inputs) => ({ ...test, inputs })),
+  );
+
+/** Some of the numbers are `hidden`, in half of the cases all. */
+const hides = (hidden: number) => (input: OpInput) => {
+  const { length } = input.data;
+  const some = fc.array(fc.boolean(), { minLength: length, maxLength: length });
+  const which = fc.oneof(some, fc.constant(input.data.map(() => true)));
+  return which.map((marks) => ({ ...input, data: input.data.map((x, k) => (marks[k] ? hidden : x)) }));
+};
+
+/**
+ * Masks, or biases, of the lowest number that leave queries without any key, in causal order or not. (Of both at once
+ * the sum is -Infinity: all is NaN, in the kernel too.)
+ */
+export const blindCases = (op: "Attention" | "MultiHeadAttention"): Cases => {
+  const [cases, mask] = op === "Attention" ? [projectedCases, 3] : [multiHeadCases, 4];
+  return redrawn(cases, { [mask]: hides(0), 5: hides(lowest) }).map((test) => ({
+    ...test,
+    attributes: { ...test.attributes, mask_filter_value: test.inputs[5] ? -7.5 : lowest },
+  }));
+};
