@@ -22,6 +22,8 @@ export const nodeRuntime: Runtime = {
       const session = new binding.InferenceSession();
       session.loadModel(model.buffer as ArrayBuffer, model.byteOffset, model.byteLength, {
         graphOptimizationLevel: "all",
+        // SkipLayerNormalization, a residual sum fused with what follows, takes its mean with a fraction of the digits.
+        extra: { optimization: { disable_specified_optimizers: "SkipLayerNormFusion" } },
         logSeverityLevel: 4, // errors are thrown; the log would repeat them on stderr
         ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
         ...(reserve ? {} : { enableCpuMemArena: false, enableMemPattern: false }),
