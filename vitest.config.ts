@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 import { SkippedReporter } from "./test/support/skipped-reporter.js";
 
@@ -5,7 +6,14 @@ import { SkippedReporter } from "./test/support/skipped-reporter.js";
 const json = process.env.PERGRAD_TEST_JSON;
 const counted: ["json", { outputFile: string }][] = json ? [["json", { outputFile: json }]] : [];
 
+// A folder with another version of the runtime: scripts/runtimes.mjs runs the tests on it.
+const runtime = process.env.PERGRAD_TEST_RUNTIME;
+const alias = runtime
+  ? [{ find: /^onnxruntime-node(?=\/|$)/, replacement: join(runtime, "node_modules", "onnxruntime-node") }]
+  : [];
+
 export default defineConfig({
+  resolve: { alias },
   test: {
     include: ["test/**/*.test.ts"],
     setupFiles: ["test/support/seed.ts"],
