@@ -56,6 +56,29 @@ export class PergradError extends Error {
   }
 }
 
+/** An error whose advice somebody who knows more may replace: see `readvised`. */
+class AdvisedError extends PergradError {
+  constructor(
+    code: ErrorCode,
+    readonly problem: string,
+    advice: string,
+    options?: { cause?: unknown },
+  ) {
+    super(code, `${problem}; ${advice}.`, options);
+  }
+}
+
+/** One sentence: `problem`, a clause without its full stop, then `advice`, which says what to do. */
+export function advised(code: ErrorCode, problem: string, advice: string, cause?: unknown): PergradError {
+  return new AdvisedError(code, problem, advice, cause === undefined ? undefined : { cause });
+}
+
+/** The same error with other advice. */
+export function readvised(error: PergradError, advice: string): PergradError {
+  const problem = error instanceof AdvisedError ? error.problem : error.message.replace(/\.$/, "");
+  return new AdvisedError(error.code, problem, advice, { cause: error });
+}
+
 /** An error that is no user's fault. */
 export function defect(what: string, cause?: unknown): PergradError {
   const message = `A defect of pergrad: ${what}; please report it, with the model if you can.`;

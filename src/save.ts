@@ -12,7 +12,11 @@ import type { Tensor } from "./tensor.js";
 export function withParameters(model: Model, parameters: Readonly<Record<string, Tensor<"float32">>>): Model {
   for (const [name, { dims }] of Object.entries(parameters)) {
     const value = model.graph.parameters.find((parameter) => parameter.name === name);
-    if (!value) throw new PergradError("MISSING_TENSOR", `The model has no parameter "${name}".`);
+    if (!value)
+      throw new PergradError(
+        "MISSING_TENSOR",
+        `The model has no parameter "${name}"; leave it out, or correct its name.`,
+      );
     if (value.shape.length === dims.length && value.shape.every((dim, axis) => dim === dims[axis])) continue;
     const shapes = `is [${dims.join(", ")}], but the model wants [${value.shape.join(", ")}]`;
     throw new PergradError("SHAPE_MISMATCH", `The parameter "${name}" ${shapes}.`);

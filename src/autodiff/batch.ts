@@ -24,7 +24,7 @@ export function batchOver(outputs: readonly Value[], replacements: ReadonlyMap<V
         : definition?.batch
           ? definition.batch(node, inputs, flags, build)
           : batchDecomposition(definition?.decompose?.(node, build.inside(node)), presentInputs(node), batched);
-    if (!results) throw unsupported(node, "cannot take a batch of parameters");
+    if (!results) throw unsupported(node, "cannot be computed for a batch of parameters");
     node.outputs.forEach((output, k) => {
       const result = results[k];
       if (result) batched.set(output, result);

@@ -35,7 +35,7 @@ export function factor(build: Build, node: Node, cotangent: Cotangent, axes: Sam
 function cannot(node: Node): PergradError {
   return new PergradError(
     "UNSUPPORTED_OP",
-    `${describeNode(node)}: pergrad has no per-sample gradient for the way this node joins parameters with samples; ` +
+    `${describeNode(node)} joins parameters with samples in a way for which pergrad has no per-sample gradient; ` +
       "leave out the parameters before it, or express it by other operators.",
   );
 }

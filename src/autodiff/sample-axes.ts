@@ -2,9 +2,9 @@
  * Finds where each value carries the samples of a batch, and thereby proves that samples do not interact:
  * a node through which one sample could reach another's result is refused.
  */
-import { PergradError } from "../errors.js";
+import type { PergradError } from "../errors.js";
 import { type Dim, factorOf, isBatch, showShape } from "../graph/dim.js";
-import { describeNode, type Node, type Value } from "../graph/value.js";
+import type { Node, Value } from "../graph/value.js";
 import { nodesBefore, presentInputs } from "../graph/walk.js";
 import { interaction } from "../ops/checks.js";
 import type { SampleAxis } from "../ops/definition.js";
@@ -128,10 +128,7 @@ function repeated(node: Node, output: Value): SampleAxis | null {
   const holding = output.shape.flatMap((dim, axis) => (isBatch(dim) ? [axis] : []));
   if (holding.length === 0) return null;
   if (holding.length > 1) {
-    throw new PergradError(
-      "SAMPLES_INTERACT",
-      `${describeNode(node)} makes a tensor ${showShape(output.shape)} that pairs each sample with each other, so per-sample gradients are undefined.`,
-    );
+    throw interaction(node, `makes a tensor ${showShape(output.shape)} that pairs the samples with each other`);
   }
   const axis = holding[0] as number;
   const inner = factorOf(output.shape[axis] as Dim);
@@ -145,9 +142,6 @@ function checkAxis(node: Node, output: Value, at: SampleAxis | null): void {
   const dim = at ? output.shape[at.axis] : undefined;
   const fits = at ? isBatch(dim) && dim.perSample === at.outer * at.inner : !output.shape.some(isBatch);
   if (!fits || output.shape.filter(isBatch).length > 1) {
-    throw new PergradError(
-      "SAMPLES_INTERACT",
-      `${describeNode(node)} gives a tensor ${showShape(output.shape)} in which the samples cannot be told apart, so per-sample gradients are undefined.`,
-    );
+    throw interaction(node, `gives a tensor ${showShape(output.shape)} in which the samples cannot be told apart`);
   }
 }

@@ -7,7 +7,7 @@ import { substitute } from "../graph/body.js";
 import { type Dim, multiply } from "../graph/dim.js";
 import type { Node, Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore } from "../graph/walk.js";
-import { interaction, sameSampleAxis, unsupported } from "../ops/checks.js";
+import { interaction, part, sameSampleAxis, unsupported } from "../ops/checks.js";
 import type { Contraction, Convolution, Cotangent, SampleAxis } from "../ops/definition.js";
 import { build } from "../ops/registry.js";
 import { type ScanParts, scan, scanParts, splitOutputs } from "../ops/scan.js";
@@ -84,7 +84,7 @@ class Backward {
     ];
     const given = splitOutputs(cotangents, parts);
     if ([...given.before, ...given.products].some((cotangent) => cotangent !== null))
-      throw unsupported(node, "its derivative is differentiated again, which pergrad does not know");
+      throw unsupported(part(node, "the derivative"), "is differentiated again, which pergrad does not know how to do");
     this.#seeds = stackedAs(results.stacked, given.stacked, directions.stacked).filter(({ value }) =>
       isFloat(value.dtype),
     );
@@ -205,7 +205,7 @@ function overSteps(
   const stackOf = (value: Value) => stacks.get(value) ?? null;
   if (isValue(cotangent)) {
     const value = stackOf(cotangent);
-    if (!value) throw unsupported(node, "a step hands a constant back to what it captures");
+    if (!value) throw unsupported(node, "hands a constant back, from a step, to what it captures");
     return { kind: "reduction", value, axes: [0], shape: cotangent.shape };
   }
   switch (cotangent.kind) {
@@ -217,7 +217,7 @@ function overSteps(
       return contractionOverSteps(cotangent, stackOf, outside);
     case "rows": {
       const [indices, rows] = [stackOf(cotangent.indices), stackOf(cotangent.cotangent)];
-      if (!indices || !rows) throw unsupported(node, "its steps read the same rows of a table, over and over");
+      if (!indices || !rows) throw unsupported(node, "reads the same rows of a table in every step");
       return { ...cotangent, indices, cotangent: build.moveAxis(rows, 0, cotangent.axis) };
     }
     case "convolution":

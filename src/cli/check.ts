@@ -29,7 +29,10 @@ export async function checkModel(
   const task = await dataTaskOf(modelFile, options, progress);
   const samples = Math.min(options.samples ?? defaultSamples, task.samples);
   if (samples === 0) {
-    throw new PergradError("INVALID_ARGUMENT", `"${task.dataFile}" holds no samples, so there is nothing to check.`);
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `"${task.dataFile}" holds no samples, so there is nothing to check; give a file that holds some.`,
+    );
   }
   progress.stage("compiling");
   const result = await check(task.model, samplesBetween(task, task.objective.expected, 0, samples).feeds, {

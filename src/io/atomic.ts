@@ -77,7 +77,8 @@ export class AtomicFile {
   }
 
   async #orAbort(action: () => Promise<void>): Promise<void> {
-    if (!this.#open) throw new PergradError("INVALID_ARGUMENT", `The writer of "${this.path}" is already closed.`);
+    if (!this.#open)
+      throw new PergradError("INVALID_ARGUMENT", `The writer of "${this.path}" is already closed; open another.`);
     try {
       await action();
     } catch (error) {

@@ -32,7 +32,11 @@ export async function openTensorFile(path: string): Promise<TensorFile> {
     layout: tensors,
     read: async (name, part) => {
       const tensor = tensors.get(name);
-      if (!tensor) throw new PergradError("FILE_UNREADABLE", `"${path}" holds no tensor "${name}".`);
+      if (!tensor)
+        throw new PergradError(
+          "FILE_UNREADABLE",
+          `"${path}" holds no tensor "${name}"; give the name of one that it holds.`,
+        );
       return part ? takeSamples(tensor, part.axis, part.from, part.to) : tensor;
     },
     close: async () => tensors.clear(),

@@ -254,7 +254,10 @@ interface Placed extends TensorLayout {
 function plan(layout: Named<TensorLayout>, metadata: Readonly<Record<string, string>> | undefined) {
   const entries = entriesOf(layout);
   if (entries.some(([name]) => name === "__metadata__")) {
-    throw new PergradError("INVALID_ARGUMENT", 'A safetensors file cannot hold a tensor named "__metadata__".');
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      'A safetensors file cannot hold a tensor named "__metadata__"; rename it.',
+    );
   }
   const begins = new Map<string, number>();
   let size = 0;

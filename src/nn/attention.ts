@@ -87,7 +87,8 @@ export function multiHeadAttention(width: number, heads: number, options: Attent
   const { causal = false, bias = true, dropout: p = 0 } = options;
   count("multiHeadAttention", "width", width);
   count("multiHeadAttention", "heads", heads);
-  if (width % heads !== 0) throw invalid(`multiHeadAttention: ${heads} heads do not divide a width of ${width}.`);
+  if (width % heads !== 0)
+    throw invalid(`multiHeadAttention: ${heads} heads do not divide a width of ${width}; give a divisor.`);
   const projection = linear(width, width, { bias });
   const parts = {
     in_proj_weight: xavierUniform([3 * width, width]),

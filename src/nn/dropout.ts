@@ -99,7 +99,8 @@ function sampleAxisOf(x: Traced): number {
 }
 
 function requireSeed(seed: Traced | undefined): Traced {
-  if (!seed) throw new PergradError("MISSING_TENSOR", `it needs the input "seed", int64 [N].`);
+  if (!seed)
+    throw new PergradError("MISSING_TENSOR", `it needs the input "seed", int64 [N]; give it when the layer is called.`);
   const { shape } = seed.value;
   if (shape.length === 1 && isBatch(shape[0]) && shape[0].perSample === 1) return seed;
   throw new PergradError("SHAPE_MISMATCH", `its seed is one number per sample, [N], not ${showShape(shape)}.`);
@@ -127,7 +128,7 @@ function mask(x: Traced, seed: Traced, threshold: number): Traced {
  * p is rounded to a multiple of 2^-16.
  */
 export function dropout(p = 0.5): Module {
-  if (!(p >= 0 && p <= 1)) throw invalid(`dropout: p is a probability, not ${p}.`);
+  if (!(p >= 0 && p <= 1)) throw invalid(`dropout: p must be a probability, not ${p}.`);
   if (p === 0) return { name: "dropout", parameters: {}, forward: (x) => x };
   const threshold = Math.round(p * modulus);
   return {

@@ -24,7 +24,7 @@ export interface EmbeddingOptions extends TableOptions {
 
 function checkDeviation(layer: string, deviation: number): void {
   if (!(deviation >= 0 && Number.isFinite(deviation))) {
-    throw invalid(`${layer}: deviation is a finite number from 0 up, not ${deviation}.`);
+    throw invalid(`${layer}: deviation must be a finite number from 0 up, not ${deviation}.`);
   }
 }
 
@@ -40,12 +40,12 @@ function paddingRow(rows: number, paddingIndex: number | undefined): number | un
   if (paddingIndex === undefined) return undefined;
   const row = paddingIndex < 0 ? paddingIndex + rows : paddingIndex;
   if (Number.isInteger(row) && row >= 0 && row < rows) return row;
-  throw invalid(`embedding: paddingIndex ${paddingIndex} is outside a table of ${rows} rows.`);
+  throw invalid(`embedding: paddingIndex ${paddingIndex} is outside a table of ${rows} rows; give one below that.`);
 }
 
 function requireIndices(x: Traced): void {
   if (x.dtype === "int64" || x.dtype === "int32") return;
-  throw new PergradError("DTYPE_MISMATCH", `it takes int64 or int32 indices, but its input is ${x.dtype}.`);
+  throw new PergradError("DTYPE_MISMATCH", `it takes int64 or int32 indices, but its input is ${x.dtype}; cast it.`);
 }
 
 /**
@@ -111,7 +111,7 @@ export function tied(to: Module, { bias = false }: TiedOptions = {}): Module {
   const { weight } = to.parameters;
   const embeds = to.name === "embedding";
   if (weight?.shape.length !== 2 || !(embeds || to.name === "linear")) {
-    throw invalid(`tied: it takes an embedding or a linear layer, not a ${to.name}.`);
+    throw invalid(`tied: it takes an embedding or a linear layer, not a ${to.name}; give one of these.`);
   }
   const [rows, columns] = weight.shape as [number, number];
   const [inputs, outputs] = embeds ? [columns, rows] : [rows, columns];

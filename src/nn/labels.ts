@@ -11,7 +11,7 @@ function requireLabels(loss: string, dtype: DType): void {
   if (labelTypes.has(dtype)) return;
   throw new PergradError(
     "DTYPE_MISMATCH",
-    `${loss}: the target holds class labels and must be int64, but is ${dtype}.`,
+    `${loss}: the target holds class labels and must be int64, but is ${dtype}; convert it.`,
   );
 }
 
@@ -38,7 +38,10 @@ export function classAxisOf(loss: string, output: Shape, told: number | undefine
     );
   }
   if (told !== undefined && axisOf(told, rank, `${loss}: classAxis`) === 0) {
-    throw new PergradError("INVALID_ARGUMENT", `${loss}: classAxis is the axis of the samples.`);
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `${loss}: classAxis is the axis of the samples; give that of the classes.`,
+    );
   }
   const axis = told === undefined ? undefined : axisOf(told, rank, loss);
   const shape = target ?? without(output, axis ?? (rank === 3 ? 2 : 1));
@@ -104,7 +107,7 @@ export function validateLabels(
   requireLabels(loss, target.dtype);
   const classes = output[classAxisOf(loss, output, classAxis, target.dims)] as Dim;
   if (isBatch(classes))
-    throw new PergradError("SHAPE_MISMATCH", `${loss}: the number of classes grows with the batch.`);
+    throw new PergradError("SHAPE_MISMATCH", `${loss}: the number of classes grows with the batch; give classAxis.`);
   const perSample = sizeOf(target.dims.slice(1));
   target.data.forEach((element: number | bigint, position: number) => {
     const label = Number(element);

@@ -12,7 +12,7 @@ type Named = Readonly<Record<string, Traced>>;
 /** A parameter that the layer was made with. */
 export function need(parameters: Named, name: string): Traced {
   const found = parameters[name];
-  if (!found) throw new PergradError("MISSING_TENSOR", `The parameter "${name}" is not given.`);
+  if (!found) throw new PergradError("MISSING_TENSOR", `The parameter "${name}" is not given; give it a tensor.`);
   return found;
 }
 
@@ -78,7 +78,7 @@ function paddings(
     return [...both, ...both];
   }
   if (perAxis(layer, "stride", options.stride ?? 1, rank).some((step) => step !== 1)) {
-    throw invalid(`${layer}: padding "same" needs stride 1.`);
+    throw invalid(`${layer}: padding "same" needs stride 1; give that, or the padding in numbers.`);
   }
   const total = kernel.map((size, axis) => (dilation[axis] as number) * (size - 1));
   const before = total.map((amount) => Math.floor(amount / 2));
@@ -102,7 +102,9 @@ function checkChannels(layer: string, inputs: number, outputs: number, groups: n
   count(layer, "output channels", outputs);
   count(layer, "groups", groups);
   if (inputs % groups !== 0 || outputs % groups !== 0) {
-    throw invalid(`${layer}: ${groups} groups do not divide ${inputs} input and ${outputs} output channels.`);
+    throw invalid(
+      `${layer}: ${groups} groups do not divide ${inputs} input and ${outputs} output channels; give a divisor of both.`,
+    );
   }
 }
 

@@ -52,13 +52,16 @@ export function samplesOf(loss: string, { shape }: Pick<TensorType, "shape">): D
 export function besideOutput(loss: string, output: TensorType, given: GivenTarget): Dim[] {
   const samples = samplesOf(loss, output);
   if (given.shape.length > 0) return [samples, ...given.shape.slice(1)];
-  throw new PergradError("SHAPE_MISMATCH", `${loss}: the target is a single number; it needs one entry per sample.`);
+  throw new PergradError("SHAPE_MISMATCH", `${loss}: the target is a single number; give one entry per sample.`);
 }
 
 /** The target, which the loss cannot do without. */
 export function requireTarget(loss: string, target: Traced | null): Traced {
   if (target) return target;
-  throw new PergradError("MISSING_TENSOR", `${loss} needs a target.`);
+  throw new PergradError(
+    "MISSING_TENSOR",
+    `${loss} needs a target; give its shape and dtype, or use a loss that needs none.`,
+  );
 }
 
 /** Axes 1, 2, ...: all but the samples'. */
@@ -83,7 +86,10 @@ export function meanWhere(counted: Traced, elements: Traced): Traced {
 /** Throws where a loss is not one floating-point number per sample. */
 export function requirePerSample(loss: string, output: Traced, result: Traced): Traced {
   if (!(result instanceof Traced)) {
-    throw new PergradError("INVALID_ARGUMENT", `${loss}: the loss function did not return a traced tensor.`);
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `${loss}: the loss function did not return a traced tensor; return one number per sample.`,
+    );
   }
   const want = [samplesOf(loss, output.value)];
   if (!sameShape(result.value.shape, want)) {

@@ -46,9 +46,9 @@ function likelihood(
   logarithm: (output: Traced, axis: number) => Traced,
 ): Loss {
   if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
-    throw invalid(`${name}: labelSmoothing is from 0 to 1, not ${labelSmoothing}.`);
+    throw invalid(`${name}: labelSmoothing must be from 0 to 1, not ${labelSmoothing}.`);
   if (ignoreIndex !== undefined && !Number.isSafeInteger(ignoreIndex))
-    throw invalid(`${name}: ignoreIndex is a whole number.`);
+    throw invalid(`${name}: ignoreIndex must be a whole number, not ${ignoreIndex}.`);
   return {
     name,
     target: (output, given) => labelType(name, output, classAxis, given),
@@ -72,7 +72,7 @@ function requireWeights(name: string, weights: readonly number[] | undefined, ou
   const classes = output.value.shape[axis];
   if (weights && weights.length !== classes) {
     throw invalid(
-      `${name}: ${weights.length} class weights are given, but the output ${showShape(output.value.shape)} has ${classes} classes.`,
+      `${name}: ${weights.length} class weights are given, but the output ${showShape(output.value.shape)} has ${classes} classes; give one weight per class.`,
     );
   }
 }
@@ -130,7 +130,10 @@ function elementwise(name: string, compare: (output: Traced, target: Traced) => 
 
 function requireFloat(name: string, { dtype }: Pick<TensorType, "dtype">): void {
   if (!isFloat(dtype))
-    throw new PergradError("DTYPE_MISMATCH", `${name}: the output is ${dtype}, not a floating-point tensor.`);
+    throw new PergradError(
+      "DTYPE_MISMATCH",
+      `${name}: the output is ${dtype}, not a floating-point tensor; cast it to float32.`,
+    );
 }
 
 /** [N] goes with [N, 1], and [N, 12] with [N, 3, 4]: what counts is each sample's number of elements. */

@@ -137,15 +137,20 @@ function valuesOf(traced: Readonly<Record<string, Traced>>): Value[] {
 
 function checkNames(inputs: readonly string[], parameters: readonly string[]): void {
   const both = inputs.find((name) => parameters.includes(name));
-  if (both) throw invalid(`An input and a parameter are both named "${both}".`);
+  if (both) throw invalid(`An input and a parameter are both named "${both}"; rename one.`);
 }
 
 function namedOutputs(outputs: Traced | Readonly<Record<string, Traced>>): { name: string; value: Value }[] {
   const named = outputs instanceof Traced ? { output: outputs } : outputs;
   const list = Object.entries(named ?? {});
-  if (list.length === 0) throw new PergradError("MISSING_TENSOR", "The forward function returned no output.");
+  if (list.length === 0)
+    throw new PergradError(
+      "MISSING_TENSOR",
+      "The forward function returned no output; return a traced tensor, or several by name.",
+    );
   return list.map(([name, output]) => {
-    if (!(output instanceof Traced)) throw invalid(`The output "${name}" is not a traced tensor.`);
+    if (!(output instanceof Traced))
+      throw invalid(`The output "${name}" is not a traced tensor; return what is computed from the inputs.`);
     return { name, value: output.value };
   });
 }
@@ -153,6 +158,8 @@ function namedOutputs(outputs: Traced | Readonly<Record<string, Traced>>): { nam
 function sampleAxisOf({ name, shape }: Value): number | null {
   const axes = shape.flatMap((dim, axis) => (isBatch(dim) ? [axis] : []));
   if (axes.length > 1)
-    throw invalid(`Input "${name}": more than one axis of ${showShape(shape)} grows with the batch.`);
+    throw invalid(
+      `Input "${name}": more than one axis of ${showShape(shape)} grows with the batch; leave N in one of them.`,
+    );
   return axes[0] ?? null;
 }

@@ -89,11 +89,11 @@ export function checkGiven(module: Module, given: Named): void {
     const own = module.inputs?.[name];
     if (!own) {
       const taken = Object.keys(module.inputs ?? {}).map((each) => `"${each}"`);
-      const known = taken.length > 0 ? `only ${taken.join(" and ")}` : "none";
-      throw invalid(`it takes no input "${name}" beside its first, ${known}.`);
+      const known = taken.length > 0 ? `give only ${taken.join(" and ")}` : "leave it out";
+      throw invalid(`it takes no input "${name}" beside its first; ${known}.`);
     }
     if (own.dtype !== dtype)
-      throw new PergradError("DTYPE_MISMATCH", `its input "${name}" is ${own.dtype}, not ${dtype}.`);
+      throw new PergradError("DTYPE_MISMATCH", `its input "${name}" is ${own.dtype}, but is given ${dtype}; cast it.`);
   }
 }
 
@@ -110,7 +110,7 @@ export class Tracing {
     this.traced = new Map(
       Object.entries(specs).map(([name, spec]) => {
         const value = parameters[name];
-        if (!value) throw new PergradError("MISSING_TENSOR", `The parameter "${name}" is not given.`);
+        if (!value) throw new PergradError("MISSING_TENSOR", `The parameter "${name}" is not given; give it a tensor.`);
         return [spec, value];
       }),
     );
@@ -170,7 +170,9 @@ export function module<P extends Parts = Readonly<Record<never, never>>>(
     forward: (x, traced, given = {}) => {
       const result = forward(x, new Tracing(parameters, traced, given).bind(parts), given);
       if (!(result instanceof Traced))
-        throw invalid(`The forward function of "${name}" did not return a traced tensor.`);
+        throw invalid(
+          `The forward function of "${name}" did not return a traced tensor; return what is computed from its input.`,
+        );
       return result;
     },
   };
@@ -227,7 +229,9 @@ export function drawParameters(
   const tensors = Object.entries(specs).map(([name, { shape, initial }]) => {
     const data = initial(source);
     if (data.length !== sizeOf(shape)) {
-      throw invalid(`The parameter "${name}" [${shape}] starts from ${data.length} elements, not ${sizeOf(shape)}.`);
+      throw invalid(
+        `The parameter "${name}" [${shape}] starts from ${data.length} elements, not ${sizeOf(shape)}; correct its initial value.`,
+      );
     }
     return [name, { dtype: "float32", dims: [...shape], data }] as const;
   });

@@ -39,7 +39,8 @@ function gainAndOffset(
 function sizesOf(layer: string, shape: number | readonly number[]): number[] {
   const sizes = typeof shape === "number" ? [shape] : [...shape];
   for (const size of sizes) count(layer, "each size", size);
-  if (sizes.length === 0) throw invalid(`${layer}: it needs the sizes of the axes that it normalises over.`);
+  if (sizes.length === 0)
+    throw invalid(`${layer}: it needs the sizes of the axes that it normalises over; give at least one.`);
   return sizes;
 }
 
@@ -96,7 +97,8 @@ export function groupNorm(groups: number, channels: number, options: NormOptions
   const { epsilon = 1e-5, affine = true } = options;
   count("groupNorm", "groups", groups);
   count("groupNorm", "channels", channels);
-  if (channels % groups !== 0) throw invalid(`groupNorm: ${groups} groups do not divide ${channels} channels.`);
+  if (channels % groups !== 0)
+    throw invalid(`groupNorm: ${groups} groups do not divide ${channels} channels; give a divisor.`);
   return {
     name: "groupNorm",
     parameters: affineParameters([channels], affine),

@@ -29,7 +29,7 @@ function poolAttributes(layer: string, kernel: Sizes, options: PoolOptions, spat
   const padding = perAxis(layer, "padding", options.padding ?? 0, spatial, 0);
   // A window of padding alone would have no maximum.
   if (padding.some((amount, axis) => amount > (sizes[axis] as number) / 2)) {
-    throw invalid(`${layer}: padding [${padding}] is more than half the kernel [${sizes}].`);
+    throw invalid(`${layer}: padding [${padding}] is more than half the kernel [${sizes}]; give less.`);
   }
   return {
     kernel_shape: sizes,
@@ -92,7 +92,8 @@ export const avgPool3d: AvgPool = avgPool(3);
 /** The mean of each channel over all positions, in one element per spatial axis: [N, C, 1, 1]. */
 export function adaptiveAvgPool(outputSize: Sizes = 1): Module {
   const sizes = typeof outputSize === "number" ? [outputSize] : outputSize;
-  if (sizes.some((size) => size !== 1)) throw invalid(`adaptiveAvgPool: pools to size 1 only, not [${sizes}].`);
+  if (sizes.some((size) => size !== 1))
+    throw invalid(`adaptiveAvgPool: it pools to size 1 only, not [${sizes}]; use avgPool for other sizes.`);
   return {
     name: "adaptiveAvgPool",
     parameters: {},

@@ -109,7 +109,8 @@ function designOf(
   count(name, "hidden", hidden);
   count(name, "layers", layers);
   // Checks p, too.
-  if (dropout(p).inputs && layers === 1) throw invalid(`${name}: dropout acts between layers, and there is only one.`);
+  if (dropout(p).inputs && layers === 1)
+    throw invalid(`${name}: dropout acts between layers, and there is only one; leave it out, or give more layers.`);
   return { name, op, inputs, hidden, layers, directions: bidirectional ? 2 : 1, batchFirst, bias, dropout: p, ...own };
 }
 
@@ -286,12 +287,15 @@ function reordered({ dtype, dims, data }: Tensor<"float32">, order: readonly num
 function fromPyTorch(design: Design, tensors: Readonly<Record<string, Tensor>>, prefix: string) {
   const find = (name: string, shape: readonly number[]): Tensor<"float32"> => {
     const found = Object.hasOwn(tensors, name) ? tensors[name] : undefined;
-    if (!found) throw new PergradError("MISSING_TENSOR", `${design.name}: there is no tensor "${name}".`);
+    if (!found) throw new PergradError("MISSING_TENSOR", `${design.name}: there is no tensor "${name}"; give it.`);
     const { dtype, dims, data } = checkedTensor(found, `${design.name}: "${name}"`);
     if (dtype !== "float32" || !(data instanceof Float32Array))
-      throw new PergradError("DTYPE_MISMATCH", `${design.name}: "${name}" is ${dtype}, not float32.`);
+      throw new PergradError("DTYPE_MISMATCH", `${design.name}: "${name}" is ${dtype}, not float32; convert it.`);
     if (!sameShape(dims, shape))
-      throw new PergradError("SHAPE_MISMATCH", `${design.name}: "${name}" is [${dims}], not [${shape}].`);
+      throw new PergradError(
+        "SHAPE_MISMATCH",
+        `${design.name}: "${name}" is [${dims}], not [${shape}]; give it in the layout of PyTorch.`,
+      );
     return { dtype, dims, data };
   };
   const all = runsOf(design).flatMap((run) => namesOf(design, run));

@@ -61,9 +61,15 @@ function decodeAttribute(proto: AttributeProto, what: string, notes: PrecisionNo
       return decodeTensor(proto.t, name, notes);
     case Kind.GRAPH:
     case Kind.GRAPHS:
-      throw new PergradError("UNSUPPORTED_OP", `${what} contains a graph of its own, which pergrad does not know.`);
+      throw new PergradError(
+        "UNSUPPORTED_OP",
+        `${what} contains a graph of its own, which pergrad does not know; take the node out of the model.`,
+      );
     default:
-      throw new PergradError("UNSUPPORTED_OP", `${name} is of a kind that pergrad does not know.`);
+      throw new PergradError(
+        "UNSUPPORTED_OP",
+        `${name} is of a kind that pergrad does not know; export the model without it.`,
+      );
   }
 }
 
@@ -100,7 +106,7 @@ function castTarget(value: Attribute, what: string, notes: PrecisionNotes): DTyp
   if (!stored)
     throw new PergradError(
       "UNSUPPORTED_OP",
-      `${what} casts to ${showElementType(element)}, which pergrad does not know.`,
+      `${what} casts to ${showElementType(element)}, which pergrad does not know; cast to float32.`,
     );
   notes.add(stored, what);
   return computedType(stored);

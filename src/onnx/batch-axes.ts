@@ -76,7 +76,7 @@ function chosenAxis({ name, dims }: Input, given: Readonly<Record<string, number
   if (Number.isInteger(normal) && normal >= 0 && normal < dims.length) return normal;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `The input "${name}" has ${dims.length} axes, so ${axis} cannot be its sample axis.`,
+    `The input "${name}" has ${dims.length} axes, so ${axis} cannot be its sample axis; give one of these axes.`,
   );
 }
 

@@ -2,9 +2,9 @@
  * Whether a node has the form that ONNX defines for its operator: what the shape rules take for granted, and what
  * a runtime checks of every graph that it loads.
  */
-import { PergradError } from "../errors.js";
+import { advised, type PergradError } from "../errors.js";
 import type { Attribute, Value } from "../graph/value.js";
-import { describe, unsupported } from "../ops/checks.js";
+import { describe, part, type Subject, unsupported } from "../ops/checks.js";
 import type { Call } from "../ops/definition.js";
 import { isDType } from "../tensor.js";
 import { forms } from "./operator-forms.js";
@@ -90,14 +90,14 @@ export function checkNode(node: Call): void {
 function checkInputs(node: Call, { inputs, outputs }: Form): void {
   const count = 1 + node.inputs.findLastIndex((input) => input !== null);
   if (count > inputs.length && !inputs.at(-1)?.variadic)
-    throw invalid(node, `it has ${count} inputs, and no more than ${inputs.length} are defined`);
+    throw invalid(node, `has ${count} inputs, and no more than ${inputs.length} are defined`);
   if (node.outputs > outputs)
-    throw invalid(node, `it has ${node.outputs} outputs, and no more than ${outputs} are defined`);
+    throw invalid(node, `has ${node.outputs} outputs, and no more than ${outputs} are defined`);
   const missing = inputs.findIndex(({ optional, variadic }, k) => !optional && !variadic && !node.inputs[k]);
-  if (missing >= 0) throw invalid(node, `its input ${missing} is missing`);
+  if (missing >= 0) throw invalid(part(node, `input ${missing}`), "is missing");
   const hole = node.inputs.slice(0, count).indexOf(null, inputs.length - 1);
   if (hole >= 0 || (count === 0 && inputs.at(-1)?.variadic))
-    throw invalid(node, `its input ${Math.max(0, hole)} is missing`);
+    throw invalid(part(node, `input ${Math.max(0, hole)}`), "is missing");
 }
 
 function checkTypes(node: Call, { inputs, types }: Form): void {
@@ -108,13 +108,13 @@ function checkTypes(node: Call, { inputs, types }: Form): void {
     const allowed = types.get(type) ?? new Set([type]);
     if (!allowed.has(value.dtype)) {
       const list = [...allowed].filter((dtype) => dtype !== "float64").join(", ");
-      throw mismatch(node, `its input ${index} ("${value.name}") is ${value.dtype}, not ${list}`);
+      throw mismatch(part(node, `input ${index} ("${value.name}")`), `is ${value.dtype}, not ${list}`, "cast it");
     }
     const first = bound.get(type) ?? { index, value };
     bound.set(type, first);
     if (first.value.dtype !== value.dtype) {
       const both = `${first.index} and ${index} are ${first.value.dtype} and ${value.dtype}`;
-      throw mismatch(node, `its inputs ${both}, and must be alike`);
+      throw mismatch(node, `has inputs of different types: ${both}`, "cast one of them");
     }
   });
 }
@@ -122,13 +122,15 @@ function checkTypes(node: Call, { inputs, types }: Form): void {
 function checkAttributes(node: Call, { attributes }: Form): void {
   for (const [name, value] of Object.entries(node.attributes)) {
     const kind = attributes.get(name);
-    if (kind === undefined) throw unsupported(node, `it has an attribute "${name}", which pergrad does not know of it`);
-    if (flags.has(name) && value !== 0 && value !== 1) throw invalid(node, `its attribute "${name}" is not 0 or 1`);
+    if (kind === undefined) throw unsupported(node, `has the attribute "${name}", which pergrad does not know there`);
+    if (flags.has(name) && value !== 0 && value !== 1)
+      throw invalid(part(node, `the attribute "${name}"`), "is not 0 or 1");
     if (!isOfKind(kind.replace("!", ""), value))
-      throw invalid(node, `its attribute "${name}" is not ${kinds[kind.replace("!", "")]}`);
+      throw invalid(part(node, `the attribute "${name}"`), `is not ${kinds[kind.replace("!", "")]}`);
   }
   for (const [name, kind] of attributes)
-    if (kind.endsWith("!") && !Object.hasOwn(node.attributes, name)) throw invalid(node, `it lacks its ${name}`);
+    if (kind.endsWith("!") && !Object.hasOwn(node.attributes, name))
+      throw invalid(node, `lacks its attribute "${name}"`);
 }
 
 /** Integers that say yes or no. */
@@ -160,10 +162,10 @@ function isOfKind(kind: string, value: Attribute): boolean {
   return (kind === "is" && value.every(Number.isSafeInteger)) || (kind === "fs" && typeof value[0] === "number");
 }
 
-function invalid(node: Call, problem: string): PergradError {
-  return invalidModel(`${describe(node)}: ${problem}`);
+function invalid(subject: Subject, predicate: string): PergradError {
+  return invalidModel(`${describe(subject)} ${predicate}`);
 }
 
-function mismatch(node: Call, problem: string): PergradError {
-  return new PergradError("DTYPE_MISMATCH", `${describe(node)}: ${problem}.`);
+function mismatch(subject: Subject, predicate: string, advice: string): PergradError {
+  return advised("DTYPE_MISMATCH", `${describe(subject)} ${predicate}`, advice);
 }

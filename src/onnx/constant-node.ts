@@ -16,7 +16,7 @@ export function constantTensor(node: FileNode): Tensor {
   if (numbers && form.startsWith("value_float")) return { dtype: "float32", dims, data: Float32Array.from(numbers) };
   if (numbers && form.startsWith("value_int"))
     return { dtype: "int64", dims, data: BigInt64Array.from(numbers, BigInt) };
-  throw unsupported(node, `it holds its value as ${form}, which pergrad does not read`);
+  throw unsupported(node, `holds its value as ${form}, which pergrad does not read`);
 }
 
 function isNumbers(value: Attribute): value is readonly number[] {

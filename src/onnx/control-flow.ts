@@ -3,7 +3,7 @@ import type { GraphProto, NodeProto } from "onnx-buf";
 import { PergradError } from "../errors.js";
 import { type BatchMultiple, isBatch, N } from "../graph/dim.js";
 import { constantValue, nodeOf, type Value } from "../graph/value.js";
-import { interaction, requireInput, unsupported } from "../ops/checks.js";
+import { interaction, part, requireInput, unsupported } from "../ops/checks.js";
 import type { Call } from "../ops/definition.js";
 import type { BatchOver, Decoder } from "./decoder.js";
 import { bindOutputs, type FileNode, readNode } from "./file-node.js";
@@ -19,14 +19,15 @@ import { subgraph } from "./subgraphs.js";
 function knownElement(decoder: Decoder, call: Call, index: number, what: string): number {
   const value = requireInput(call, index);
   const [element, ...others] = value.known ?? [];
-  if (isBatch(element)) throw interaction(call, `has ${what} that depends on the batch size`);
+  if (isBatch(element)) throw interaction(call, `has a ${what} that depends on the batch size`);
   if (element !== undefined && others.length === 0) return element;
   const advice =
     decoder.adviceOn(value) ??
     "export the model in evaluation mode and with inputs of fixed shape, or take the control flow out of it";
   throw unsupported(
-    call,
-    `its ${what} is computed from the data, so pergrad cannot tell what the model does; ${advice}`,
+    part(call, `the ${what}`),
+    "is computed from the data, so pergrad cannot tell what the model does",
+    advice,
   );
 }
 
@@ -158,12 +159,11 @@ function withInputs(around: Scope, { input }: GraphProto): Scope {
 }
 
 function stacked(decoder: Decoder, call: Call, parts: readonly (() => Item)[]): Value {
-  if (parts.length === 0)
-    throw unsupported(call, "it collects the results of no step at all, whose shape is not known");
+  if (parts.length === 0) throw unsupported(call, "collects the results of no step at all, whose shape is not known");
   const axis = decoder.context.build.ints([0]);
-  const rows = parts.flatMap((part) => {
-    const item = part();
-    if (!isTensor(item)) throw unsupported(call, "it collects sequences, not tensors");
+  const rows = parts.flatMap((result) => {
+    const item = result();
+    if (!isTensor(item)) throw unsupported(call, "collects sequences, where pergrad collects tensors only");
     return decoder.made("Unsqueeze", [item, axis]);
   });
   return decoder.made("Concat", rows, { axis: 0 })[0] as Value;

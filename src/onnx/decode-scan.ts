@@ -8,6 +8,7 @@ import {
   interaction,
   intsAttribute,
   normalAxis,
+  part,
   requireInput,
   shapeMismatch,
   unsupported,
@@ -27,16 +28,20 @@ export function decodeScan(decoder: Decoder, proto: NodeProto, scope: Scope): vo
   const plain = { ...proto, attribute: proto.attribute.filter(({ name }) => name !== "body") };
   const call = readNode(proto, scope, decodeAttributes(plain, precision));
   if (opsetOf(proto) < 9)
-    throw unsupported(call, "it is of opset 8, which ran over batches; export it with opset 9 or later");
+    throw unsupported(
+      call,
+      "is of opset 8, in which a Scan ran over batches",
+      "export the model with opset 9 or later",
+    );
   const scans = intAttribute(call, "num_scan_inputs", 0);
   const states = call.inputs.length - scans;
-  if (scans < 1 || states < 0) throw shapeMismatch(call, `it scans ${scans} of its ${call.inputs.length} inputs`);
+  if (scans < 1 || states < 0) throw shapeMismatch(call, `scans ${scans} inputs, but has ${call.inputs.length}`);
   const given = call.inputs.map((_, k) => requireInput(call, k));
   const body = subgraph(proto, "body");
   const step = (leaves: readonly Value[]) => {
     const inner = new Scope(scope);
     if (body.input.length !== leaves.length)
-      throw shapeMismatch(call, `its body takes ${body.input.length} inputs, but is given ${leaves.length}`);
+      throw shapeMismatch(part(call, "the body"), `takes ${body.input.length} inputs, but is given ${leaves.length}`);
     body.input.forEach(({ name }, k) => {
       inner.set(name, leaves[k] as Value);
     });

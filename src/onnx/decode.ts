@@ -1,6 +1,6 @@
 /** Reads an ONNX file into a graph of opset 21. */
 import type { GraphProto, ModelProto, NodeProto } from "onnx-buf";
-import { PergradError } from "../errors.js";
+import { PergradError, readvised } from "../errors.js";
 import { bindShape, type Dim, factorOf, isBatch, N } from "../graph/dim.js";
 import type { Graph, Value } from "../graph/value.js";
 import type { Model } from "../model.js";
@@ -349,11 +349,12 @@ function isOfShapes(error: unknown): error is PergradError {
 
 /** An error that may come of the batch that the file fixes says so. */
 function explained(error: unknown, fixed: number): unknown {
-  if (!isOfShapes(error)) return error;
-  const advice =
-    `The file fixes its batch to ${fixed}, and this node could not be shown to work for others; ` +
-    "export the model with a symbolic batch axis.";
-  return new PergradError(error.code, `${error.message} ${advice}`, { cause: error });
+  if (!isOfShapes(error) || error.message.includes("--fix")) return error;
+  return readvised(
+    error,
+    `the file fixes its batch to ${fixed}, and this node could not be shown to work for others, ` +
+      "so export the model with a symbolic batch axis",
+  );
 }
 
 /** Of a node that is made several times, in a loop, only shapes that stay the same are known. */
@@ -380,6 +381,6 @@ function checkNames(
   if (unknown === undefined) return;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `A sample axis is given for "${unknown}", but the inputs and outputs of "${fileName}" are ${names.join(", ")}.`,
+    `A sample axis is given for "${unknown}", but the inputs and outputs of "${fileName}" are ${names.join(", ")}; give it for one of these.`,
   );
 }

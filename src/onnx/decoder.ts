@@ -1,6 +1,6 @@
 /** Makes the values of a graph, node by node. */
 import type { GraphProto, NodeProto } from "onnx-buf";
-import { defect, PergradError } from "../errors.js";
+import { defect, PergradError, readvised } from "../errors.js";
 import { factorOf, isBatch } from "../graph/dim.js";
 import type { Attributes, Node, Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
@@ -147,8 +147,7 @@ export class Decoder {
     for (const name of proto.input.slice(1)) {
       const value = name === "" || !scope.holds(name) ? null : scope.get(name);
       const advice = value && !value.known && value.source.kind !== "constant" ? this.adviceOn(value) : null;
-      if (advice)
-        return new PergradError(error.code, `${error.message.replace(/\.$/, "")}; ${advice}.`, { cause: error });
+      if (advice) return readvised(error, advice);
     }
     return error;
   }

@@ -111,7 +111,7 @@ export class Dimensions {
     if (!plain)
       throw new PergradError(
         "INVALID_MODEL",
-        "No input of the program holds the samples, so the size of a batch is not known.",
+        "No input of the program holds the samples, so the size of a batch is not known; give an input an axis N.",
       );
     return plain;
   }

@@ -117,7 +117,7 @@ class Encoder {
       if (value.source.kind === "input") {
         throw new PergradError(
           "MISSING_TENSOR",
-          `The program reads the input "${value.name}", which is not among its inputs.`,
+          `The program reads the input "${value.name}", which is not among its inputs; add it to these.`,
         );
       }
       if (value.source.kind !== "parameter") continue;
@@ -156,7 +156,7 @@ class Encoder {
     const problem = name === "" ? "one has none" : `"${name}" occurs twice`;
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `The inputs, parameters and outputs of a program need names of their own, but ${problem}.`,
+      `The inputs, parameters and outputs of a program need names of their own, but ${problem}; rename one of them.`,
     );
   }
 

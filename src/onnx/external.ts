@@ -98,7 +98,7 @@ function rangeOf({ proto, what }: Stored): Range {
   if (length !== needed) {
     throw invalidModel(
       `${what} needs ${needed} bytes for its shape [${dims.join(", ")}] of ${stored}, ` +
-        `but the model says that it has ${length} in "${location}"; export the model again`,
+        `but the model says that it has ${length} in "${location}"`,
     );
   }
   return { proto, what, location, offset, length };
@@ -109,13 +109,13 @@ function numberOf(entries: ReadonlyMap<string, string>, key: string, otherwise: 
   if (text === undefined) return otherwise;
   const number = Number(text);
   if (/^\d+$/.test(text) && Number.isSafeInteger(number)) return number;
-  throw invalidModel(`${what} is stored outside the model at the impossible ${key} "${text}"; export the model again`);
+  throw invalidModel(`${what} is stored outside the model at the impossible ${key} "${text}"`);
 }
 
 /** Refuses by its text alone what is no path into the model's folder, as any platform would read it. */
 function checkLocation(location: string, what: string): void {
   if (location === "" || location.includes("\0")) {
-    throw invalidModel(`${what} is stored outside the model, which does not say in what file; export the model again`);
+    throw invalidModel(`${what} is stored outside the model, which does not say in what file`);
   }
   const normal = posix.normalize(location.replaceAll("\\", "/"));
   const absolute = posix.isAbsolute(location) || win32.isAbsolute(location) || /^[a-z]:/i.test(location);

@@ -36,7 +36,7 @@ export class FixedInputs {
     if (unknown !== undefined) {
       throw new PergradError(
         "INVALID_ARGUMENT",
-        `A value is fixed for "${unknown}", but the inputs of "${fileName}" are ${names.join(", ")}.`,
+        `A value is fixed for "${unknown}", but the inputs of "${fileName}" are ${names.join(", ")}; fix one of these.`,
       );
     }
     this.others = inputs.filter(({ name }) => !Object.hasOwn(fix, name));

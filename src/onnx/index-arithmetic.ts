@@ -7,7 +7,7 @@ import { type BatchMultiple, type Dim, divide, isBatch, N } from "../graph/dim.j
 import { constantValue, dimsValue, leaf, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import type { Build } from "../ops/build.js";
-import { intAttribute, normalAxis, unknownShape } from "../ops/checks.js";
+import { intAttribute, normalAxis, part, unknownShape } from "../ops/checks.js";
 import {
   type Affine,
   affineOfDim,
@@ -135,7 +135,11 @@ export class IndexArithmetic {
     const { rows, more } = this.#progressions.get(shapeless) as Progression;
     if (node.op === "Shape" && more === 0 && Object.keys(node.attributes).length === 0) return [dimsValue([rows])];
     if (index && index.samples === 0) return [this.#asTensor(index, node.op === "Slice" ? [1] : [])];
-    throw unknownShape(node, `its input "${shapeless.name}" has a length that is no multiple of the number of samples`);
+    throw unknownShape(
+      part(node, `input "${shapeless.name}"`),
+      "has a length that is no multiple of the number of samples",
+      "export the model with a symbolic batch axis",
+    );
   }
 
   #made(node: FileNode, progression: Progression, make: () => readonly Value[]): Value {

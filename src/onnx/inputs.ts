@@ -22,12 +22,15 @@ export function decodeInput(proto: ValueInfoProto, batch: Batch, options: InputO
   const what = `input "${proto.name}"`;
   const type = proto.type?.value;
   if (type?.case !== "tensorType")
-    throw new PergradError("UNSUPPORTED_OP", `The ${what} is not a tensor, so pergrad cannot feed it.`);
+    throw new PergradError(
+      "UNSUPPORTED_OP",
+      `The ${what} is not a tensor, so pergrad cannot feed it; export the model with tensors alone as inputs.`,
+    );
   const stored = storedTypeOf(type.value.elemType);
   if (!stored) {
     throw new PergradError(
       "DTYPE_MISMATCH",
-      `The ${what} holds ${showElementType(type.value.elemType)}, which pergrad does not read.`,
+      `The ${what} holds ${showElementType(type.value.elemType)}, which pergrad does not read; cast it to float32 or int64.`,
     );
   }
   notes.add(stored, what);
@@ -79,7 +82,7 @@ function givenSize(
   if (size === undefined || !Number.isSafeInteger(size) || size < 0) {
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `The size ${size} given for dimension "${key}" is not a whole number from 0 up.`,
+      `The size ${size} given for dimension "${key}" is not a whole number from 0 up; give one.`,
     );
   }
   return size;

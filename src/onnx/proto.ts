@@ -8,7 +8,7 @@ import {
   type OperatorSetIdProto,
   type StringStringEntryProto,
 } from "onnx-buf";
-import { PergradError } from "../errors.js";
+import { advised, PergradError } from "../errors.js";
 import { describeNode } from "../graph/value.js";
 import type { HalfType } from "../io/bytes.js";
 import type { DType } from "../tensor.js";
@@ -99,8 +99,9 @@ export function changed<Desc extends DescMessage>(
   return create(schema, { ...own, ...fields } as MessageInitShape<Desc>);
 }
 
-export function invalidModel(problem: string, cause?: unknown): PergradError {
-  return new PergradError("INVALID_MODEL", `${problem}.`, cause === undefined ? {} : { cause });
+/** A file that contradicts itself. */
+export function invalidModel(problem: string, advice = "correct it, or export the model again"): PergradError {
+  return advised("INVALID_MODEL", problem, advice);
 }
 
 function notOnnx(fileName: string, problem: string, cause?: unknown): PergradError {

@@ -8,6 +8,7 @@ import {
   knownDims,
   knownInt,
   normalAxis,
+  part,
   shapeMismatch,
   unsupported,
 } from "../ops/checks.js";
@@ -55,7 +56,7 @@ const rules: Readonly<Record<string, Rule>> = {
   Optional: ({ items }) => [items[0] ?? new Absent()],
   OptionalGetElement: ({ node, items: [item] }) => {
     if (item && !(item instanceof Absent)) return [item];
-    throw unsupported(node, "reads an optional value that is not there; take this branch out of the model");
+    throw unsupported(node, "reads an optional value that is not there", "take this branch out of the model");
   },
   OptionalHasElement: ({ items: [item] }) => [
     constantValue({
@@ -95,7 +96,7 @@ function sequenceOf({ node, items }: Pick<SequenceCall, "node" | "items">, index
   if (item instanceof Sequence) return item;
   if (item instanceof GrowingSequence || item instanceof StackedSequence)
     throw interaction(node, "reads single elements of a list that holds one for each sample");
-  throw shapeMismatch(node, `its input ${index} is not a sequence of tensors`);
+  throw shapeMismatch(part(node, `input ${index}`), "is not a sequence of tensors");
 }
 
 /** A position of a sequence of `length` tensors, at most `last`; negative ones count from the end. */
@@ -106,20 +107,20 @@ function placeIn(
   { otherwise, last = length - 1 }: { readonly otherwise?: number; readonly last?: number } = {},
 ): number {
   const known = knownInt(node, index) ?? otherwise;
-  if (known === undefined) throw shapeMismatch(node, "it has no position");
+  if (known === undefined) throw shapeMismatch(node, "has no position, or one that is computed from the data");
   const place = known < 0 ? known + length : known;
   if (place >= 0 && place <= last) return place;
-  throw shapeMismatch(node, `position ${known} is outside a sequence of ${length} tensors`);
+  throw shapeMismatch(part(node, `position ${known}`), `is outside a sequence of ${length} tensors`);
 }
 
 function inserted(call: SequenceCall): Item {
   const { node, items } = call;
   const added = node.inputs[1];
-  if (!added) throw shapeMismatch(node, "it has no tensor to insert");
+  if (!added) throw shapeMismatch(node, "has no tensor to insert");
   const list = items[0];
   if (list instanceof GrowingSequence) {
     if (items[2] === undefined && list.own.length === 0) return new GrowingSequence([added]);
-    throw unsupported(node, "adds to a list elsewhere than once for each sample, at its end");
+    throw unsupported(node, "adds to a list of one tensor per sample, elsewhere than at its end");
   }
   const { elements } = sequenceOf(call, 0);
   const end = elements.length;
@@ -129,7 +130,7 @@ function inserted(call: SequenceCall): Item {
 /** Pieces of the stated sizes; of one stated size, the last maybe smaller; or of size 1, with the axis taken away. */
 function split({ node, decoder }: SequenceCall): Sequence {
   const x = node.inputs[0];
-  if (!x) throw shapeMismatch(node, "its input is not a tensor");
+  if (!x) throw shapeMismatch(part(node, "the input"), "is not a tensor");
   const axis = normalAxis(node, intAttribute(node, "axis", 0), x.shape.length);
   const sizes = pieceSizes(node, x.shape[axis] as Dim);
   const pieces = decoder.made("Split", [x, dimsValue(sizes)], { axis }, sizes.length);
@@ -142,7 +143,12 @@ function pieceSizes(node: FileNode, size: Dim): Dim[] {
   const sizes = node.inputs[1];
   if (sizes && sizes.shape.length > 0) return [...(knownDims(node, 1) ?? [])];
   const piece = sizes ? sizes.known?.[0] : 1;
-  if (piece === undefined) throw unsupported(node, "splits by a size that is computed from the data");
+  if (piece === undefined)
+    throw unsupported(
+      node,
+      "splits by a size that is computed from the data",
+      "make that size a constant of the model",
+    );
   if (!sizes && isBatch(size)) throw interaction(node, "takes the batch apart into single samples");
   const count = divide(size, piece);
   if (count !== undefined && !isBatch(count)) return Array<Dim>(count).fill(piece);
@@ -187,13 +193,14 @@ function mapped(call: SequenceCall): Item[] {
   const lists = items.map((item, k) => (item && !isTensor(item) ? sequenceOf(call, k).elements : undefined));
   const count = lists[0]?.length ?? 0;
   if (lists.some((list) => list && list.length !== count))
-    throw shapeMismatch(node, "its sequences differ in their number of tensors");
+    throw shapeMismatch(part(node, "the sequences"), "differ in their number of tensors");
   const results = Array.from({ length: count }, (_, step) => {
     decoder.countInner();
     const inner = new Scope(scope);
     body.input.forEach(({ name }, k) => {
       const item = lists[k]?.[step] ?? items[k];
-      if (!item) throw shapeMismatch(node, `its body has ${body.input.length} inputs, of which it is not given all`);
+      if (!item)
+        throw shapeMismatch(part(node, "the body"), `has ${body.input.length} inputs, but is not given all of them`);
       inner.set(name, item);
     });
     const structure = decoder.structureOf(body, inner);

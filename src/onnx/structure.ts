@@ -28,7 +28,7 @@ export function readStructure(
   if (sparse !== undefined) {
     throw new PergradError(
       "UNSUPPORTED_OP",
-      `"${fileName}" stores the initializer "${sparse}" as a sparse tensor, which pergrad does not read.`,
+      `"${fileName}" stores the initializer "${sparse}" as a sparse tensor, which pergrad does not read; store it as a dense one.`,
     );
   }
   const initializers = new Map<string, TensorProto>();

@@ -30,7 +30,7 @@ export function decodeTensor(proto: TensorProto, what: string, notes: PrecisionN
   if (!stored) {
     throw new PergradError(
       "DTYPE_MISMATCH",
-      `${what} holds ${showElementType(proto.dataType)}, which pergrad does not read.`,
+      `${what} holds ${showElementType(proto.dataType)}, which pergrad does not read; store it as float32 or int64.`,
     );
   }
   refuseElsewhere(proto, what);

@@ -2,7 +2,15 @@
 import { type Dim, sameShape, showShape } from "../graph/dim.js";
 import type { Node, Value } from "../graph/value.js";
 import type { Build } from "./build.js";
-import { broadcastShape, floatAttribute, requireInput, shapeMismatch, stringAttribute, unsupported } from "./checks.js";
+import {
+  broadcastShape,
+  floatAttribute,
+  part,
+  requireInput,
+  shapeMismatch,
+  stringAttribute,
+  unsupported,
+} from "./checks.js";
 import type { Array64, Call, OpDefinition } from "./definition.js";
 import { alignBatched, binary, elementwise, lowered, unary } from "./elementwise.js";
 import { unaryRule } from "./exponential.js";
@@ -157,7 +165,8 @@ const gelu: OpDefinition = {
   infer: (call) => {
     const { dtype, shape } = requireInput(call, 0);
     const approximate = stringAttribute(call, "approximate", "none");
-    if (!["none", "tanh"].includes(approximate)) throw unsupported(call, `has no approximation "${approximate}"`);
+    if (!["none", "tanh"].includes(approximate))
+      throw unsupported(call, `has the approximation "${approximate}", which ONNX does not define`);
     return [{ dtype, shape }];
   },
   decompose: (node, build) => {
@@ -208,7 +217,10 @@ const composites: readonly OpDefinition[] = [
     infer: (call) => {
       const [gate, value] = [requireInput(call, 0), requireInput(call, 1)];
       if (!sameShape(gate.shape, value.shape))
-        throw shapeMismatch(call, `its inputs ${showShape(gate.shape)} and ${showShape(value.shape)} differ`);
+        throw shapeMismatch(
+          part(call, `the inputs ${showShape(gate.shape)} and ${showShape(value.shape)}`),
+          "differ in shape",
+        );
       return [{ dtype: gate.dtype, shape: gate.shape }];
     },
     decompose: (node, build) => {
@@ -238,7 +250,10 @@ const prelu: OpDefinition = {
   infer: (call) => {
     const [x, slope] = [requireInput(call, 0), requireInput(call, 1)];
     if (!sameShape(broadcastShape(call, [x.shape, slope.shape]), x.shape)) {
-      throw shapeMismatch(call, `its slope ${showShape(slope.shape)} does not broadcast to ${showShape(x.shape)}`);
+      throw shapeMismatch(
+        part(call, `the slope ${showShape(slope.shape)}`),
+        `does not broadcast to ${showShape(x.shape)}`,
+      );
     }
     return [{ dtype: x.dtype, shape: x.shape }];
   },
@@ -256,7 +271,7 @@ const clip: OpDefinition = {
   infer: (call) => {
     const { dtype, shape } = requireInput(call, 0);
     for (const limit of call.inputs.slice(1)) {
-      if (limit?.shape.some((dim) => dim !== 1)) throw shapeMismatch(call, "its bounds are not scalars");
+      if (limit?.shape.some((dim) => dim !== 1)) throw shapeMismatch(part(call, "the bounds"), "are not scalars");
     }
     return [{ dtype, shape }];
   },

@@ -11,7 +11,7 @@ export function headSize(call: Call | Node, hidden: Dim | undefined, heads: numb
   if (typeof size === "number") return size;
   throw shapeMismatch(
     call,
-    `an axis of ${hidden === undefined ? 0 : showDim(hidden)} does not divide into ${heads} heads`,
+    `has an axis of ${hidden === undefined ? 0 : showDim(hidden)}, which does not divide into ${heads} heads`,
   );
 }
 
@@ -48,7 +48,10 @@ export function checkHeads(call: Call | Node, q: readonly Dim[], k: readonly Dim
   const [heads, keyHeads] = [q[1], k[1]];
   const grouped = typeof heads === "number" && typeof keyHeads === "number" && keyHeads > 0 && heads % keyHeads === 0;
   if (!fits || !grouped) {
-    throw shapeMismatch(call, `queries ${showShape(q)}, keys ${showShape(k)} and values ${showShape(v)} do not fit`);
+    throw shapeMismatch(
+      call,
+      `has queries ${showShape(q)}, keys ${showShape(k)} and values ${showShape(v)}, which do not fit each other`,
+    );
   }
   return { batch: q[0] as Dim, heads, keyHeads, queries: q[2] as Dim, keys: k[2] as Dim };
 }

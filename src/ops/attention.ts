@@ -20,6 +20,7 @@ import {
   floatAttribute,
   intAttribute,
   interaction,
+  part,
   requireInput,
   shapeMismatch,
   unsupported,
@@ -53,13 +54,13 @@ function pastLength(call: Call | Node, key: readonly Dim[], value: readonly Dim[
   const lengths = caches.map((cache, k) => {
     const own = (k === 0 ? key : value).map((dim, axis) => (axis === 2 ? (cache?.shape[2] ?? dim) : dim));
     if (!cache || !sameShape(cache.shape, own)) {
-      throw shapeMismatch(call, `its past ${k === 0 ? "key" : "value"} does not fit ${showShape(own)}`);
+      throw shapeMismatch(part(call, `the past ${k === 0 ? "key" : "value"}`), `does not fit ${showShape(own)}`);
     }
     return cache.shape[2];
   });
   const [length] = lengths;
   if (typeof length !== "number" || length !== lengths[1]) {
-    throw shapeMismatch(call, "its past key and past value do not have the same fixed length");
+    throw shapeMismatch(part(call, "the past key and past value"), "do not have the same fixed length");
   }
   return length;
 }
@@ -68,7 +69,10 @@ function readAttention(call: Call | Node): Attention {
   const ranks = [0, 1, 2].map((index) => requireInput(call, index).shape.length);
   const merged = ranks.every((rank) => rank === 3);
   if (!merged && !ranks.every((rank) => rank === 4)) {
-    throw shapeMismatch(call, `its queries, keys and values have ${ranks.join(", ")} axes, not all 3 or all 4`);
+    throw shapeMismatch(
+      part(call, "the queries, keys and values"),
+      `have ${ranks.join(", ")} axes, not all 3 or all 4`,
+    );
   }
   const shapes = [0, 1, 2].map((index) => headShape(call, index, merged)) as [
     readonly Dim[],
@@ -107,16 +111,20 @@ function checkMasks(call: Call | Node, { batch, heads, queries, keys, past }: At
   if (mask) {
     const last = mask.shape.at(-1);
     if (last === 1 && keys !== 1)
-      throw unsupported(call, "has a mask of one key for several, which runtimes read in two ways");
-    if (!isFloat(mask.dtype) && mask.dtype !== "bool") throw shapeMismatch(call, `its mask is ${mask.dtype}`);
+      throw unsupported(call, "has a mask of one key for several keys, which runtimes read in two ways");
+    if (!isFloat(mask.dtype) && mask.dtype !== "bool")
+      throw shapeMismatch(part(call, "the mask"), `is of dtype ${mask.dtype}, not bool or that of the queries`);
     const shorter = typeof last === "number" && typeof keys === "number" && last < keys;
     const shape = shorter ? [...mask.shape.slice(0, -1), keys] : mask.shape;
     if (!sameShape(broadcastShape({ ...call, outputs: 1 }, [full, shape]), full)) {
-      throw shapeMismatch(call, `its mask ${showShape(mask.shape)} does not broadcast to ${showShape(full)}`);
+      throw shapeMismatch(part(call, `the mask ${showShape(mask.shape)}`), `does not broadcast to ${showShape(full)}`);
     }
   }
   if (lengths && (past > 0 || !sameShape(lengths.shape, [batch]))) {
-    throw shapeMismatch(call, `its lengths ${showShape(lengths.shape)} are not one per sample, without a past`);
+    throw shapeMismatch(
+      part(call, `the lengths ${showShape(lengths.shape)}`),
+      "are not one per sample, without a past",
+    );
   }
   const places = isBounded(boundsOf(call)) || (lengths !== null && lengths !== undefined);
   if (places && (typeof queries !== "number" || typeof keys !== "number")) {
@@ -127,7 +135,8 @@ function checkMasks(call: Call | Node, { batch, heads, queries, keys, past }: At
 function inferAttention(call: Call): ValueType[] {
   const { batch, heads, keyHeads, queries, keys, shapes, merged } = readAttention(call);
   const mode = intAttribute(call, "qk_matmul_output_mode", 0);
-  if (![0, 1, 2, 3].includes(mode)) throw unsupported(call, `has no qk_matmul_output_mode ${mode}`);
+  if (![0, 1, 2, 3].includes(mode))
+    throw unsupported(call, `has the qk_matmul_output_mode ${mode}, which ONNX does not define`);
   const { dtype } = requireInput(call, 0);
   const [size, valueSize] = [shapes[1][3] as number, shapes[2][3] as number];
   const y = merged ? [batch, queries, heads * valueSize] : [batch, heads, queries, valueSize];

@@ -20,7 +20,7 @@ function onIntegers(definition: OpDefinition, check: (call: Call) => void = () =
     ...definition,
     infer: (call) => {
       const { dtype } = requireInput(call, 0);
-      if (isFloat(dtype) || dtype === "bool") throw shapeMismatch(call, `it works on integers, not on ${dtype}`);
+      if (isFloat(dtype) || dtype === "bool") throw shapeMismatch(call, `works on integers, not on ${dtype}`);
       check(call);
       return definition.infer(call);
     },
@@ -60,7 +60,11 @@ const bitShift: OpDefinition = {
     (call) => {
       const direction = stringAttribute(call, "direction", "");
       if (direction !== "LEFT" && direction !== "RIGHT")
-        throw unsupported(call, `direction "${direction}" is not supported`);
+        throw unsupported(
+          call,
+          `has the direction "${direction}", which ONNX does not define`,
+          'give "LEFT" or "RIGHT"',
+        );
     },
   ),
   // Signed integers came with opset 28; of unsigned ones ONNX Runtime (1.30) knows these.

@@ -346,7 +346,10 @@ export function broadcastAxes(from: Shape, to: Shape): number[] {
     const target = to[axis - offset];
     if (target === undefined || (target === 1 && dim !== 1)) axes.push(axis);
     else if (!sameDim(target, dim)) {
-      throw new PergradError("SHAPE_MISMATCH", `Cannot sum a tensor ${showShape(from)} to the shape ${showShape(to)}.`);
+      throw new PergradError(
+        "SHAPE_MISMATCH",
+        `Cannot sum a tensor ${showShape(from)} to the shape ${showShape(to)}; give a shape that broadcasts to it.`,
+      );
     }
   });
   return axes;

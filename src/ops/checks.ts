@@ -1,5 +1,5 @@
 /** What shape rules and sample-axis rules share: reading attributes and inputs, and saying what is wrong. */
-import { PergradError } from "../errors.js";
+import { advised, PergradError } from "../errors.js";
 import { type Dim, isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import type { Tensor } from "../tensor.js";
@@ -7,38 +7,74 @@ import type { Call, SampleAxis } from "./definition.js";
 
 type Named = Call | Node;
 
-export function describe(call: Named): string {
-  return describeNode({ op: call.op, name: call.name, outputs: typeof call.outputs === "number" ? [] : call.outputs });
+/** Something of a node that a message is about: its weight, its mode, its second input. */
+interface Part {
+  readonly noun: string;
+  readonly node: Named;
 }
 
-export function shapeMismatch(call: Named, problem: string): PergradError {
-  return new PergradError("SHAPE_MISMATCH", `${describe(call)}: ${problem}.`);
+/** What a message is about. */
+export type Subject = Named | Part;
+
+/** `noun` has its article where it needs one: "the bias", "input 2". */
+export function part(node: Named, noun: string): Part {
+  return { noun, node };
 }
 
-export function unsupported(call: Named, problem: string): PergradError {
-  return new PergradError("UNSUPPORTED_OP", `${describe(call)}: ${problem}.`);
+/** How a sentence begins: `Conv node "c"`, `The bias of Conv node "c"`. */
+export function describe(subject: Subject): string {
+  if ("noun" in subject) {
+    const { noun, node } = subject;
+    return `${noun.charAt(0).toUpperCase()}${noun.slice(1)} of ${describe(node)}`;
+  }
+  const { op, name, outputs } = subject;
+  return describeNode({ op, name, outputs: typeof outputs === "number" ? [] : outputs });
 }
 
-export function unknownShape(call: Named, problem: string): PergradError {
-  return new PergradError("UNKNOWN_SHAPE", `${describe(call)}: ${problem}.`);
+// Each of these says one sentence: what it is about, a predicate that begins with a verb, and what to do.
+
+export function shapeMismatch(
+  subject: Subject,
+  predicate: string,
+  advice = "correct the model, or the shapes of its inputs",
+): PergradError {
+  return advised("SHAPE_MISMATCH", `${describe(subject)} ${predicate}`, advice);
+}
+
+export function unsupported(
+  subject: Subject,
+  predicate: string,
+  advice = "take the node out of the model, or express it by other operators",
+): PergradError {
+  return advised("UNSUPPORTED_OP", `${describe(subject)} ${predicate}`, advice);
+}
+
+export function unknownShape(
+  subject: Subject,
+  predicate: string,
+  advice = "make that a constant of the model",
+): PergradError {
+  return advised("UNKNOWN_SHAPE", `${describe(subject)} ${predicate}`, advice);
 }
 
 /** The error of a node that lets samples influence each other. */
 export function interaction(
-  call: Named,
-  how: string,
+  subject: Subject,
+  predicate: string,
   advice = "take that out of the model, or say which axis holds the samples",
 ): PergradError {
-  return new PergradError(
-    "SAMPLES_INTERACT",
-    `${describe(call)} ${how}, so the samples of a batch influence each other and per-sample gradients are undefined; ${advice}.`,
-  );
+  const problem = `${describe(subject)} ${predicate}, so the samples of a batch influence each other and per-sample gradients are undefined`;
+  return advised("SAMPLES_INTERACT", problem, advice);
 }
 
 /** Input `index`, which the op cannot do without. */
 export function requireInput(call: Named, index: number): Value {
   const input = call.inputs[index];
-  if (!input) throw new PergradError("INVALID_MODEL", `${describe(call)}: its input ${index} is missing.`);
+  if (!input)
+    throw new PergradError(
+      "INVALID_MODEL",
+      `${describe(part(call, `input ${index}`))} is missing; export the model again.`,
+    );
   return input;
 }
 
@@ -68,7 +104,10 @@ export function tensorAttribute(call: Named, name: string): Tensor | undefined {
 export function knownDims(call: Named, index: number): readonly Dim[] | undefined {
   const input = call.inputs[index];
   if (input && input.shape.length !== 1) {
-    throw shapeMismatch(call, `its input ${index} ("${input.name}") is of rank ${input.shape.length}, not a vector`);
+    throw shapeMismatch(
+      part(call, `input ${index} ("${input.name}")`),
+      `is of rank ${input.shape.length}, not a vector`,
+    );
   }
   return knownElements(call, index);
 }
@@ -77,7 +116,7 @@ export function knownDims(call: Named, index: number): readonly Dim[] | undefine
 export function knownScalar(call: Named, index: number): Dim | undefined {
   const input = call.inputs[index];
   if (input && (input.shape.length > 1 || (input.shape[0] ?? 1) !== 1)) {
-    throw shapeMismatch(call, `its input ${index} ("${input.name}") is ${showShape(input.shape)}, not a scalar`);
+    throw shapeMismatch(part(call, `input ${index} ("${input.name}")`), `is ${showShape(input.shape)}, not a scalar`);
   }
   return knownElements(call, index)?.[0];
 }
@@ -89,7 +128,7 @@ export function knownInt(call: Named, index: number): number | undefined {
 }
 
 function plainDim(call: Named, index: number, dim: Dim): number {
-  if (isBatch(dim)) throw unsupported(call, `its input ${index} depends on the batch size`);
+  if (isBatch(dim)) throw unsupported(part(call, `input ${index}`), "depends on the batch size");
   return dim;
 }
 
@@ -98,8 +137,8 @@ function knownElements(call: Named, index: number): readonly Dim[] | undefined {
   if (!input) return undefined;
   if (input.known) return input.known;
   throw unknownShape(
-    call,
-    `its input ${index} ("${input.name}") must be known before the model runs, but depends on the data`,
+    part(call, `input ${index} ("${input.name}")`),
+    "must be known before the model runs, but depends on the data",
   );
 }
 
@@ -112,7 +151,7 @@ export function knownInts(call: Named, index: number): readonly number[] | undef
 export function normalAxis(call: Named, axis: number, rank: number): number {
   const normal = axis < 0 ? axis + rank : axis;
   if (!Number.isInteger(normal) || normal < 0 || normal >= Math.max(rank, 1)) {
-    throw shapeMismatch(call, `axis ${axis} is outside a tensor of rank ${rank}`);
+    throw shapeMismatch(part(call, `axis ${axis}`), `is outside a tensor of rank ${rank}`);
   }
   return normal;
 }
@@ -124,24 +163,28 @@ export function broadcastShape(call: Named, shapes: readonly Shape[]): Dim[] {
     const dims = shapes.map((shape) => shape[axis - rank + shape.length] ?? 1).filter((dim) => dim !== 1);
     const first = dims[0] ?? 1;
     if (!dims.every((dim) => sameDim(dim, first))) {
-      throw shapeMismatch(call, `shapes ${shapes.map(showShape).join(" and ")} do not broadcast${carriers(call)}`);
+      throw shapeMismatch(
+        call,
+        `has inputs ${shapes.map(showShape).join(" and ")}, which do not broadcast`,
+        carriers(call),
+      );
     }
     return first;
   });
 }
 
 /** Which inputs carry the samples, and where: one of the model's inputs may be taken for a batch by mistake. */
-function carriers({ inputs }: Named): string {
+function carriers({ inputs }: Named): string | undefined {
   const described = inputs.flatMap((input, k) => {
     if (!input) return [];
     const axis = input.shape.findIndex(isBatch);
     const name = input.name === "" ? `input ${k}` : `"${input.name}"`;
-    return [axis < 0 ? `${name} carries no samples` : `${name} carries them along axis ${axis}`];
+    return [axis < 0 ? `${name} carries no samples` : `${name} carries the samples along axis ${axis}`];
   });
-  if (!inputs.some((input) => input?.shape.some(isBatch))) return "";
+  if (!inputs.some((input) => input?.shape.some(isBatch))) return undefined;
   return (
-    `: of the samples, ${described.join(", ")}; where an input of the model is the same for all samples, say so ` +
-    "(sampleAxes: { NAME: null }, or --sample-axis NAME=shared)"
+    `${described.join(" and ")}, so if an input of the model is the same for all samples, say so ` +
+    "(sampleAxes: { NAME: null }, or --sample-axis NAME=shared), or correct the shapes"
   );
 }
 

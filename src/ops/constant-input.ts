@@ -16,8 +16,8 @@ export function constantInput(call: Call | Node, index: number): Array64 {
   const name = input.name === "" ? "" : ` ("${input.name}")`;
   throw unknownShape(
     call,
-    `how many elements it gives depends on its input ${index}${name}, which is computed from the data; ` +
-      "make that a constant, or end the model before this node",
+    `gives as many elements as its input ${index}${name} says, which is computed from the data`,
+    "make that a constant, or end the model before this node",
   );
 }
 

@@ -2,7 +2,7 @@
 import { type Dim, divide, elementsOf, showDim, showShape } from "../graph/dim.js";
 import type { Node, Value, ValueType } from "../graph/value.js";
 import type { Build } from "./build.js";
-import { floatAttribute, intAttribute, interaction, requireInput, shapeMismatch, unsupported } from "./checks.js";
+import { floatAttribute, intAttribute, interaction, part, requireInput, shapeMismatch, unsupported } from "./checks.js";
 import { addOptional, composite, contrib, likeFirst, likeFirstWith, requireLastAxisVectors } from "./contrib.js";
 import type { Call, OpDefinition } from "./definition.js";
 import { lowered } from "./elementwise.js";
@@ -47,7 +47,11 @@ const biasSplitGelu = composite(
     requireInput(call, 1);
     const { dtype, shape } = inferBiased(call);
     const half = divide(shape.at(-1) as Dim, 2);
-    if (half === undefined) throw shapeMismatch(call, `its last axis, ${showDim(shape.at(-1) as Dim)}, is not even`);
+    if (half === undefined)
+      throw shapeMismatch(
+        part(call, "the last axis"),
+        `has ${showDim(shape.at(-1) as Dim)} elements, which is not even`,
+      );
     return { dtype, shape: [...shape.slice(0, -1), half] };
   },
   (node, build) => {
@@ -94,7 +98,11 @@ const biasDropout = contrib({
   infer: (call) => {
     const training = call.inputs[4];
     if (training && training.known?.[0] !== 0) {
-      throw unsupported(call, "is in training mode, where its output is random; export the model in eval mode");
+      throw unsupported(
+        call,
+        "is in training mode, in which its output is random",
+        "export the model in evaluation mode",
+      );
     }
     requireInput(call, 1);
     const y = likeFirstWith(call, 1, 2);

@@ -10,6 +10,7 @@ import {
   intAttribute,
   interaction,
   intsAttribute,
+  part,
   requireInput,
   shapeMismatch,
   unsupported,
@@ -30,13 +31,17 @@ interface Masks {
 function headsOf(call: Call | Node): number {
   const heads = intAttribute(call, "num_heads", 0);
   if (heads > 0) return heads;
-  throw shapeMismatch(call, "it has no number of heads");
+  throw shapeMismatch(call, "has no number of heads");
 }
 
 /** Refuses inputs by which a decoder hands on what it has computed before. */
 function refusePast(call: Call, indices: readonly number[]): void {
   if (indices.some((index) => call.inputs[index])) {
-    throw unsupported(call, "reads keys and values of past steps; export the model without a cache (use_cache=False)");
+    throw unsupported(
+      call,
+      "reads keys and values of past steps",
+      "export the model without a cache (use_cache=False)",
+    );
   }
 }
 
@@ -51,11 +56,11 @@ function checkMasks(call: Call | Node, { mask, bias }: Masks, full: readonly [Di
     throw unsupported(call, `has a mask ${showShape(mask.shape)} of ${mask.dtype}, which pergrad does not know`);
   }
   if (bias && !sameShape(broadcastShape({ ...call, outputs: 1 }, [full, bias.shape]), full)) {
-    throw shapeMismatch(call, `its bias ${showShape(bias.shape)} does not broadcast to ${showShape(full)}`);
+    throw shapeMismatch(part(call, `the bias ${showShape(bias.shape)}`), `does not broadcast to ${showShape(full)}`);
   }
   const causal = intAttribute(call, "unidirectional", 0) !== 0;
   if (causal && !sameDim(queries, keys)) {
-    throw unsupported(call, `is unidirectional between ${showDim(queries)} queries and ${showDim(keys)} keys`);
+    throw unsupported(call, `is unidirectional, but has ${showDim(queries)} queries for ${showDim(keys)} keys`);
   }
   const ordered = causal || mask?.shape.length === 1;
   if (ordered && (typeof queries !== "number" || typeof keys !== "number")) {
@@ -120,7 +125,7 @@ function readProjection(call: Call | Node): Projection {
     !sameDim(x.shape[2] as Dim, inner as Dim) ||
     typeof width !== "number"
   ) {
-    throw shapeMismatch(call, `${showShape(x.shape)} and ${showShape(weight.shape)} do not multiply`);
+    throw shapeMismatch(call, `has inputs ${showShape(x.shape)} and ${showShape(weight.shape)}, which do not multiply`);
   }
   const stated = intsAttribute(call, "qkv_hidden_sizes");
   const hidden = stated && stated.length > 0 ? stated : [width / 3, width / 3, width / 3];
@@ -132,14 +137,14 @@ function readProjection(call: Call | Node): Projection {
     !hidden.every((size) => Number.isInteger(size) && size >= 0)
   ) {
     throw shapeMismatch(
-      call,
-      `its weight ${showShape(weight.shape)} is not queries, keys and values of ${hidden.join(", ")}`,
+      part(call, `the weight ${showShape(weight.shape)}`),
+      `does not hold queries, keys and values of ${hidden.join(", ")} columns`,
     );
   }
   for (const size of hidden) headSize(call, size, heads);
   const bias = call.inputs[2];
   if (bias && !sameShape(bias.shape, [width]))
-    throw shapeMismatch(call, `its bias is ${showShape(bias.shape)}, not [${width}]`);
+    throw shapeMismatch(part(call, "the bias"), `is ${showShape(bias.shape)}, not [${width}]`);
   return { heads, hidden: [q, k, v] };
 }
 
@@ -148,13 +153,18 @@ const attentionMasks = (node: Call | Node): Masks => ({ mask: node.inputs[3] ?? 
 function inferAttention(call: Call): ValueType[] {
   const { heads, hidden } = readProjection(call);
   refusePast(call, [4, 6]);
-  if (intAttribute(call, "do_rotary", 0) !== 0) throw unsupported(call, "turns its queries and keys (do_rotary)");
+  if (intAttribute(call, "do_rotary", 0) !== 0)
+    throw unsupported(
+      call,
+      "turns its queries and keys (do_rotary)",
+      "export the rotary embedding as nodes of its own",
+    );
   const { dtype, shape } = requireInput(call, 0);
   const [batch, length] = shape as [Dim, Dim];
   checkMasks(call, attentionMasks(call), [batch, heads, length, length]);
   const present = [2, batch, heads, length, hidden[0] / heads];
   if (call.outputs > 1 && hidden[0] !== hidden[2])
-    throw unsupported(call, "has keys and values of different sizes in one output");
+    throw unsupported(call, "has keys and values of different sizes, and gives them in one output");
   return [[batch, length, hidden[2]], present].slice(0, call.outputs).map((dims) => ({ dtype, shape: dims }));
 }
 
@@ -213,7 +223,7 @@ function readMultiHead(call: Call | Node): MultiHead {
   const packed = (index: number, count: number): readonly Dim[] => {
     const [batch, length, own, parts, size] = requireInput(call, index).shape as [Dim, Dim, Dim, Dim, Dim];
     if (own !== heads || parts !== count)
-      throw shapeMismatch(call, `its input ${index} does not hold ${heads} heads, ${count} each`);
+      throw shapeMismatch(part(call, `input ${index}`), `does not hold ${heads} heads, ${count} each`);
     return [batch, heads, length, size];
   };
   const given = (index: number) => requireInput(call, index).shape;
@@ -225,7 +235,7 @@ function readMultiHead(call: Call | Node): MultiHead {
   };
   const read = { packing, heads, shapes: shapes() };
   const { keyHeads, batch, queries, keys } = checkHeads(call, ...read.shapes);
-  if (keyHeads !== heads) throw shapeMismatch(call, `it has ${heads} heads of queries and ${keyHeads} of keys`);
+  if (keyHeads !== heads) throw shapeMismatch(call, `has ${heads} heads of queries and ${keyHeads} of keys`);
   checkBias(call, read);
   checkMasks(call, multiHeadMasks(call), [batch, heads, queries, keys]);
   return read;
@@ -238,7 +248,7 @@ function checkBias(call: Call | Node, { packing, heads, shapes }: MultiHead): vo
   const sizes = shapes.map((shape) => heads * Number(shape[3]));
   const width = sizes.reduce((sum, size) => sum + size, 0);
   if (packing === "keys by heads" || packing === "keys and values" || !sameShape(bias.shape, [width])) {
-    throw shapeMismatch(call, `its bias ${showShape(bias.shape)} does not fit its queries, keys and values`);
+    throw shapeMismatch(part(call, `the bias ${showShape(bias.shape)}`), "does not fit its queries, keys and values");
   }
 }
 
@@ -247,7 +257,7 @@ const multiHeadMasks = (node: Call | Node): Masks => ({ mask: node.inputs[4] ?? 
 function inferMultiHead(call: Call): ValueType[] {
   refusePast(call, [6, 7, 8, 9]);
   const { heads, shapes } = readMultiHead(call);
-  if (call.outputs > 3) throw unsupported(call, "gives its scores as an output");
+  if (call.outputs > 3) throw unsupported(call, "gives its scores as an output", "take that output out of the model");
   const { dtype } = requireInput(call, 0);
   const [[batch, , queries], key, value] = shapes as [readonly [Dim, Dim, Dim], readonly Dim[], readonly Dim[]];
   const y = [batch, queries, heads * Number(value[3])];

@@ -6,6 +6,7 @@ import {
   floatAttribute,
   intAttribute,
   intsAttribute,
+  part,
   requireInput,
   shapeMismatch,
   stringAttribute,
@@ -36,7 +37,7 @@ function inferMatMul(call: Call): ValueType {
     return { ...input, shape: operandAxes(call, index).map((axis) => input.shape[axis] as Dim) };
   });
   const [type] = partOf(linear, "MatMul").infer({ ...call, inputs: operands, outputs: 1 });
-  if (!type) throw shapeMismatch(call, "its inputs do not multiply");
+  if (!type) throw shapeMismatch(part(call, "the inputs"), "do not multiply");
   return type;
 }
 
@@ -166,7 +167,7 @@ const fusedConv = contrib({
     const types = partOf(convolution, "Conv").infer(call);
     const [shape, added] = [types[0]?.shape ?? [], call.inputs[3]];
     if (added && !sameShape(added.shape, shape)) {
-      throw shapeMismatch(call, `it adds a tensor ${showShape(added.shape)} to its result ${showShape(shape)}`);
+      throw shapeMismatch(call, `adds a tensor ${showShape(added.shape)} to its result ${showShape(shape)}`);
     }
     return types;
   },

@@ -2,7 +2,7 @@
 import { type Dim, sameShape, showShape } from "../graph/dim.js";
 import type { Node, Value, ValueType } from "../graph/value.js";
 import type { Build } from "./build.js";
-import { floatAttribute, intAttribute, requireInput, shapeMismatch, unsupported } from "./checks.js";
+import { floatAttribute, intAttribute, part, requireInput, shapeMismatch, unsupported } from "./checks.js";
 import { addOptional, contrib, likeFirst, likeFirstWith, partOf, requireLastAxisVectors } from "./contrib.js";
 import type { Call, OpDefinition } from "./definition.js";
 import { lowered } from "./elementwise.js";
@@ -98,9 +98,10 @@ function groupNorm(node: Node, x: Value, build: Build): Value {
 /** The shape rule of GroupNormalization, for the axes in its order. */
 function inferGroupNorm(call: Call): ValueType {
   const x = requireInput(call, 0);
-  if (x.shape.length < 2) throw shapeMismatch(call, `its input ${showShape(x.shape)} has no channels`);
+  if (x.shape.length < 2) throw shapeMismatch(part(call, `the input ${showShape(x.shape)}`), "has no channels");
   const activation = intAttribute(call, "activation", 0);
-  if (activation !== 0 && activation !== 1) throw unsupported(call, `has no activation ${activation}`);
+  if (activation !== 0 && activation !== 1)
+    throw unsupported(call, `has the activation ${activation}, which its definition lacks`);
   const channels = x.shape.at(-1) as Dim;
   const shape = channelsLast(call) ? [x.shape[0] as Dim, channels, ...x.shape.slice(1, -1)] : x.shape;
   const attributes = { num_groups: intAttribute(call, "groups", 1) };
@@ -131,7 +132,7 @@ const skipGroupNorm: OpDefinition = contrib({
     likeFirstWith({ ...call, inputs: [requireInput(call, 0), { ...skip, shape }] }, 1);
     const [bias, scale] = [call.inputs[4], requireInput(call, 1)];
     if (bias && !sameShape(bias.shape, scale.shape)) {
-      throw shapeMismatch(call, `its bias ${showShape(bias.shape)} is not one number per channel`);
+      throw shapeMismatch(part(call, `the bias ${showShape(bias.shape)}`), "is not one number per channel");
     }
     return [y, y].slice(0, call.outputs);
   },
@@ -172,19 +173,19 @@ function readEmbedding(call: Call | Node): Embedding {
   const fits =
     tables.every(({ shape }) => shape.length === 2 && sameShape(shape.slice(1), hidden)) &&
     vectors.every(({ shape }) => sameShape(shape, hidden));
-  if (!fits) throw shapeMismatch(call, "its embeddings, gamma and beta do not have the same width");
+  if (!fits) throw shapeMismatch(part(call, "the embeddings, gamma and beta"), "do not have the same width");
   const alike = (place: Value | null | undefined, batch?: Dim) =>
     !place || sameShape(place.shape, [batch ?? (ids.shape[0] as Dim), ...ids.shape.slice(1)]);
   const placed = alike(positionIds) || alike(positionIds, 1);
   if (ids.shape.length !== 2 || !alike(segmentIds) || !alike(call.inputs[7]) || !placed) {
-    throw shapeMismatch(call, "its ids and mask are not of shape [batch, sequence]");
+    throw shapeMismatch(part(call, "the ids and mask"), "are not of shape [batch, sequence]");
   }
   const [length, known] = [ids.shape[1] as Dim, positions.shape[0] as Dim];
   if (!positionIds && !(typeof length === "number" && typeof known === "number" && length <= known)) {
-    throw shapeMismatch(call, `it has ${showShape([known])} positions for a sequence of ${showShape([length])}`);
+    throw shapeMismatch(call, `has ${showShape([known])} positions for a sequence of ${showShape([length])}`);
   }
   if (!segmentIds !== !table)
-    throw shapeMismatch(call, "it has segments without a table of them, or the other way round");
+    throw shapeMismatch(call, "has segments without a table of them, or a table without segments");
   return { ids, words, positions, positionIds, segments: segmentIds && table ? { ids: segmentIds, table } : null };
 }
 

@@ -3,7 +3,7 @@ import { defect } from "../errors.js";
 import { sameShape, showShape } from "../graph/dim.js";
 import type { Node, Value, ValueType } from "../graph/value.js";
 import type { Build } from "./build.js";
-import { broadcastShape, requireInput, shapeMismatch } from "./checks.js";
+import { broadcastShape, part, requireInput, shapeMismatch } from "./checks.js";
 import type { Call, OpDefinition } from "./definition.js";
 
 /** The domain of the operators that ONNX Runtime's optimiser and some exporters write. */
@@ -34,7 +34,10 @@ export function likeFirstWith(call: Call, ...indices: readonly number[]): ValueT
   for (const index of indices) {
     const input = call.inputs[index];
     if (input && !sameShape(broadcastShape(call, [type.shape, input.shape]), type.shape)) {
-      throw shapeMismatch(call, `${showShape(input.shape)} does not broadcast to ${showShape(type.shape)}`);
+      throw shapeMismatch(
+        call,
+        `has an input ${showShape(input.shape)}, which does not broadcast to ${showShape(type.shape)}`,
+      );
     }
   }
   return type;
@@ -44,11 +47,14 @@ export function likeFirstWith(call: Call, ...indices: readonly number[]): ValueT
 export function requireLastAxisVectors(call: Call, ...indices: readonly number[]): void {
   const { shape } = requireInput(call, 0);
   const last = shape.slice(-1);
-  if (shape.length === 0) throw shapeMismatch(call, "its input is a scalar");
+  if (shape.length === 0) throw shapeMismatch(part(call, "the input"), "is a scalar");
   for (const index of indices) {
     const input = call.inputs[index];
     if (input && !sameShape(input.shape, last)) {
-      throw shapeMismatch(call, `its input ${index} has the shape ${showShape(input.shape)}, not ${showShape(last)}`);
+      throw shapeMismatch(
+        part(call, `input ${index}`),
+        `has the shape ${showShape(input.shape)}, not ${showShape(last)}`,
+      );
     }
   }
 }

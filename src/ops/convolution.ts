@@ -4,7 +4,7 @@ import type { Node, Value } from "../graph/value.js";
 import { sizeOf } from "../tensor.js";
 import { zeros64 } from "./array64.js";
 import type { Build } from "./build.js";
-import { intAttribute, intsAttribute, requireInput, shapeMismatch, unsupported } from "./checks.js";
+import { intAttribute, intsAttribute, part, requireInput, shapeMismatch, unsupported } from "./checks.js";
 import { dataCotangent } from "./convolution-data.js";
 import { addProducts } from "./convolve64.js";
 import type { Array64, Call, Cotangent, OpDefinition, SampleAxis, Window } from "./definition.js";
@@ -37,9 +37,9 @@ function kernelOf(call: Named): number[] {
   const weight = requireInput(call, 1);
   const kernel = weight.shape.slice(2);
   const stated = intsAttribute(call, "kernel_shape");
-  if (weight.shape.some(isBatch)) throw unsupported(call, "its weight's shape depends on the batch size");
+  if (weight.shape.some(isBatch)) throw unsupported(part(call, "the weight's shape"), "depends on the batch size");
   if (stated && (stated.length !== kernel.length || stated.some((size, axis) => size !== kernel[axis]))) {
-    throw shapeMismatch(call, `its kernel_shape [${stated.join(", ")}] is not that of its weight`);
+    throw shapeMismatch(part(call, `the kernel_shape [${stated.join(", ")}]`), "is not that of its weight");
   }
   return kernel.map(factorOf);
 }
@@ -53,7 +53,8 @@ interface Transposed {
 function transposedOf(call: Named): Transposed {
   const spatial = spatialOf(call, requireInput(call, 0));
   const [rank, kernel] = [spatial.length, kernelOf(call)];
-  if (kernel.length !== rank) throw shapeMismatch(call, `its kernel has ${kernel.length} axes, its input ${rank}`);
+  if (kernel.length !== rank)
+    throw shapeMismatch(part(call, "the kernel"), `has ${kernel.length} spatial axes, but the input has ${rank}`);
   const none = Array<number>(rank).fill(0);
   const strides = perAxis(call, "strides", rank, 1, 1);
   const bare = { kernel, strides, dilations: perAxis(call, "dilations", rank, 1, 1), before: none, after: none };
@@ -76,7 +77,7 @@ function transposedOf(call: Named): Transposed {
   const window = { ...bare, ...padding };
   const output =
     stated ?? full.map((size, axis) => size - (window.before[axis] as number) - (window.after[axis] as number));
-  if (output.some((size) => size < 0)) throw shapeMismatch(call, "its padding crops more than there is");
+  if (output.some((size) => size < 0)) throw shapeMismatch(part(call, "the padding"), "crops more than there is");
   return { window, output };
 }
 
@@ -100,15 +101,17 @@ function inferConvolution(call: Call): { dtype: Value["dtype"]; shape: Shape }[]
   if (factorOf(x.shape[1] as Dim) !== channels || first % groups !== 0) {
     throw shapeMismatch(
       call,
-      `an input of ${factorOf(x.shape[1] as Dim)} channels does not fit its weight [${w.shape.join(", ")}] in ${groups} groups`,
+      `has an input of ${factorOf(x.shape[1] as Dim)} channels, which does not fit its weight [${w.shape.join(", ")}] in ${groups} groups`,
     );
   }
   const bias = call.inputs[2];
   if (bias && (bias.shape.length !== 1 || bias.shape[0] !== outputs))
-    throw shapeMismatch(call, `its bias is not of shape [${outputs}]`);
+    throw shapeMismatch(part(call, "the bias"), `is not of shape [${outputs}]`);
   const positions = transposed ? transposedOf(call).output : positionsOf(spatial, window);
-  if (!transposed && positions.includes(0)) throw shapeMismatch(call, "its kernel is larger than the padded input");
-  if (positions.some((count) => count < 1)) throw shapeMismatch(call, "its padding takes away the whole output");
+  if (!transposed && positions.includes(0))
+    throw shapeMismatch(part(call, "the kernel"), "is larger than the padded input");
+  if (positions.some((count) => count < 1))
+    throw shapeMismatch(part(call, "the padding"), "takes away the whole output");
   return [{ dtype: x.dtype, shape: [x.shape[0] as Dim, outputs, ...positions] }];
 }
 
@@ -220,7 +223,7 @@ function batchConvolution(
 
 function requireFoldable(node: Node, batch: Dim, images: Dim): void {
   if (multiply(batch, images) === undefined)
-    throw unsupported(node, "cannot take a batch of inputs that hold the samples already");
+    throw unsupported(node, "cannot be computed for a batch of inputs that hold the samples already");
 }
 
 /** Convolves images `[leading * n, ...]` with weights `[B, ...]`, a product of matrices: `[B, n, G, O, T]`. */
@@ -279,11 +282,16 @@ function flipped(weight: Value, groups: number, window: Window, build: Build): V
 function sampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): (SampleAxis | null)[] {
   if (axes[1])
     throw unsupported(
-      node,
-      "its weight differs from sample to sample, but its groups are not as many for each sample; " +
-        "export it with a fixed batch, the samples folded with the channels, and groups that are a multiple of the batch",
+      part(node, "the weight"),
+      "differs from sample to sample, but its groups are not as many for each sample",
+      "export it with a fixed batch, the samples folded with the channels, and groups that are a multiple of the batch",
     );
-  if (axes[2]) throw unsupported(node, "its bias differs from sample to sample, which is not supported yet");
+  if (axes[2])
+    throw unsupported(
+      part(node, "the bias"),
+      "differs from sample to sample, which pergrad does not know",
+      "add it after the convolution",
+    );
   return [leadingSampleAxis(node, axes[0])];
 }
 

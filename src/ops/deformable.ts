@@ -3,7 +3,7 @@ import { type Dim, factorOf, multiply, sameDim, sameShape, showShape } from "../
 import type { Node, Value } from "../graph/value.js";
 import { sizeOf } from "../tensor.js";
 import type { Build } from "./build.js";
-import { intAttribute, interaction, intsAttribute, requireInput, shapeMismatch } from "./checks.js";
+import { intAttribute, interaction, intsAttribute, part, requireInput, shapeMismatch } from "./checks.js";
 import type { Call, OpDefinition, Window } from "./definition.js";
 import { cornersOf, pick } from "./grid-corners.js";
 import { elementTaps } from "./grid-taps.js";
@@ -32,13 +32,13 @@ function deformationOf(call: Call | Node): Deformation {
   const divides = [groups, places].every((parts) => parts >= 1 && channels % parts === 0);
   if (!divides || each !== channels / groups || typeof outputs !== "number" || outputs % groups !== 0)
     throw shapeMismatch(
-      call,
-      `its weight ${showShape(weight.shape)} does not fit ${channels} channels in ${groups} and ${places} groups`,
+      part(call, `the weight ${showShape(weight.shape)}`),
+      `does not fit ${channels} channels in ${groups} and ${places} groups`,
     );
   if (!sameShape(stated, window.kernel))
     throw shapeMismatch(
-      call,
-      `its kernel_shape ${showShape(stated)} is not that of its weight ${showShape(weight.shape)}`,
+      part(call, `the kernel_shape ${showShape(stated)}`),
+      `is not that of its weight ${showShape(weight.shape)}`,
     );
   const positions = positionsOf(spatial, window);
   const size = kernelSize(window);
@@ -49,15 +49,15 @@ function deformationOf(call: Call | Node): Deformation {
   for (const [k, given] of [offset, call.inputs[4]].entries()) {
     if (given && !sameShape(given.shape, shapes[k] ?? []))
       throw shapeMismatch(
-        call,
-        `its ${k === 0 ? "offset" : "mask"} ${showShape(given.shape)} is not ${showShape(shapes[k] ?? [])}`,
+        part(call, `the ${k === 0 ? "offset" : "mask"} ${showShape(given.shape)}`),
+        `is not ${showShape(shapes[k] ?? [])}`,
       );
   }
   const bias = call.inputs[3];
   if (bias && !(bias.shape.length === 1 && sameDim(bias.shape[0] as Dim, outputs)))
     throw shapeMismatch(
-      call,
-      `its bias ${showShape(bias.shape)} does not hold one number for each of ${outputs} channels`,
+      part(call, `the bias ${showShape(bias.shape)}`),
+      `does not hold one number for each of ${outputs} channels`,
     );
   return { window, spatial, positions, channels, outputs, groups, places };
 }

@@ -18,7 +18,7 @@ export function parseEquation(call: Call | Node, text: string, ranks: readonly n
   const [left = "", right] = text.replaceAll(/\s/g, "").split("->");
   const terms = left.split(",");
   if (terms.length !== ranks.length)
-    throw shapeMismatch(call, `"${text}" has ${terms.length} operands, not ${ranks.length}`);
+    throw shapeMismatch(call, `has the equation "${text}" of ${terms.length} operands, but ${ranks.length} inputs`);
   const used = new Set(text);
   const free = [..."ZYXWVUTSRQPONMLKJIHGFEDCBA"].filter((letter) => !used.has(letter));
   const hidden = terms.map((term, k) => (term.includes("...") ? (ranks[k] as number) - (term.length - 3) : 0));
@@ -27,7 +27,8 @@ export function parseEquation(call: Call | Node, text: string, ranks: readonly n
     term.replace("...", ellipsis.slice(ellipsis.length - Math.max(hidden[k] as number, 0))),
   );
   operands.forEach((term, k) => {
-    if (term.length !== ranks[k]) throw shapeMismatch(call, `"${text}" does not fit operand ${k}, of rank ${ranks[k]}`);
+    if (term.length !== ranks[k])
+      throw shapeMismatch(call, `has the equation "${text}", which does not fit its input ${k}, of rank ${ranks[k]}`);
   });
   if (right !== undefined) return { operands, result: right.replace("...", ellipsis) };
   const letters = [...new Set(operands.join(""))].filter((letter) => !ellipsis.includes(letter)).sort();
@@ -153,13 +154,13 @@ export const einsum: OpDefinition = {
         const dim = (call.inputs[k] as Value).shape[axis] as Dim;
         const known = dims.get(letter);
         if (known !== undefined && !sameDim(known, dim))
-          throw shapeMismatch(call, `the sizes of subscript "${letter}" differ`);
+          throw shapeMismatch(call, `has inputs that differ in the size of the subscript "${letter}"`);
         dims.set(letter, dim);
       });
     });
     const shape = [...equation.result].map((letter) => {
       const dim = dims.get(letter);
-      if (dim === undefined) throw shapeMismatch(call, `subscript "${letter}" of the result is in no operand`);
+      if (dim === undefined) throw shapeMismatch(call, `has a subscript "${letter}" in its result that is in no input`);
       return dim;
     });
     return [{ dtype: requireInput(call, 0).dtype, shape }];

@@ -72,7 +72,7 @@ function evaluateLeaf(value: Value, samples: number): Array64 {
     const data = Float64Array.from(source.dims, (dim) => bindDim(dim, samples));
     return { dims: source.scalar ? [] : [data.length], data };
   }
-  throw new PergradError("MISSING_TENSOR", `The ${source.kind} "${value.name}" was given no data.`);
+  throw new PergradError("MISSING_TENSOR", `The ${source.kind} "${value.name}" was given no data; give its tensor.`);
 }
 
 function evaluateNode(node: Node, inputs: readonly (Array64 | null)[], samples: number): Array64[] {
@@ -80,7 +80,11 @@ function evaluateNode(node: Node, inputs: readonly (Array64 | null)[], samples: 
   if (node.op === "Scan") return evaluateScan(node, inputs, evaluateGraph);
   if (definition?.evaluate) return definition.evaluate(inputs, node);
   const outputs = definition?.decompose?.(node, build.inside(node));
-  if (!outputs) throw new PergradError("UNSUPPORTED_OP", `The reference cannot evaluate ${describeNode(node)}.`);
+  if (!outputs)
+    throw new PergradError(
+      "UNSUPPORTED_OP",
+      `The reference cannot evaluate ${describeNode(node)}; take the node out of the model.`,
+    );
   const feeds = new Map(
     node.inputs.flatMap((input, k) => {
       const array = inputs[k];

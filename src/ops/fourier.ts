@@ -10,6 +10,7 @@ import {
   interaction,
   knownInt,
   normalAxis,
+  part,
   requireInput,
   shapeMismatch,
   unsupported,
@@ -33,7 +34,10 @@ function isReal(call: Call | Node): boolean {
   const { shape, dtype } = requireInput(call, 0);
   const parts = shape.at(-1);
   if (shape.length < 2 || (parts !== 1 && parts !== 2) || !isFloat(dtype))
-    throw shapeMismatch(call, `its input ${showShape(shape)} of ${dtype} does not hold real or complex numbers`);
+    throw shapeMismatch(
+      part(call, `the input ${showShape(shape)} of ${dtype}`),
+      "does not hold real or complex numbers",
+    );
   return parts === 1;
 }
 
@@ -41,7 +45,8 @@ function transformOf(call: Call | Node): Along {
   const { shape } = requireInput(call, 0);
   const realIn = isReal(call);
   const axis = normalAxis(call, knownInt(call, 2) ?? -2, shape.length);
-  if (axis === shape.length - 1) throw shapeMismatch(call, "its axis is the one that holds real and imaginary parts");
+  if (axis === shape.length - 1)
+    throw shapeMismatch(part(call, "the axis"), "is the one that holds real and imaginary parts");
   const size = shape[axis] as Dim;
   if (isBatch(size)) throw interaction(call, "transforms along the sample axis");
   const [inverse, onesided] = ["inverse", "onesided"].map((name) => intAttribute(call, name, 0) !== 0);
@@ -49,12 +54,12 @@ function transformOf(call: Call | Node): Along {
     throw unsupported(
       call,
       inverse
-        ? "its one-sided spectrum is not complex"
-        : "a one-sided spectrum is that of a real signal, and its is not",
+        ? "takes a one-sided spectrum that is not complex"
+        : "gives a one-sided spectrum, but its signal is not real",
     );
   const mirrored = Boolean(inverse && onesided);
   const length = knownInt(call, 1) ?? (mirrored ? 2 * (size - 1) : size);
-  if (length < 1) throw shapeMismatch(call, `its signal has ${length} elements`);
+  if (length < 1) throw shapeMismatch(part(call, "the signal"), `has the length ${length}, which is less than 1`);
   requireConstant(call, length, "a table of angles");
   const bins = Math.floor(length / 2) + 1;
   return {
@@ -157,7 +162,7 @@ function framesOf(call: Call | Node): Frames {
   const { shape } = requireInput(call, 0);
   isReal(call);
   const size = shape[1] as Dim;
-  if (shape.length !== 3) throw shapeMismatch(call, `its signal ${showShape(shape)} is not of rank 3`);
+  if (shape.length !== 3) throw shapeMismatch(part(call, `the signal ${showShape(shape)}`), "is not of rank 3");
   if (isBatch(size)) throw interaction(call, "cuts the sample axis into frames");
   const window = call.inputs[2]?.shape;
   const length = knownInt(call, 3) ?? window?.[0] ?? size;
@@ -165,10 +170,13 @@ function framesOf(call: Call | Node): Frames {
   if (isBatch(length) || length < 1 || step < 1 || length > size)
     throw shapeMismatch(
       call,
-      `frames of ${showShape([length])} elements, every ${step}, do not fit its signal of ${size}`,
+      `cuts frames of ${showShape([length])} elements, one every ${step}, which do not fit its signal of ${size}`,
     );
   if (window && !(window.length === 1 && window[0] === length))
-    throw shapeMismatch(call, `its window ${showShape(window)} is not as long as a frame, ${length}`);
+    throw shapeMismatch(
+      part(call, `the window ${showShape(window)}`),
+      `is not as long as a frame, which has ${length} elements`,
+    );
   const count = Math.floor((size - length) / step) + 1;
   requireConstant(call, count * length, "a table of places");
   return { count, length, step };

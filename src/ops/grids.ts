@@ -7,6 +7,7 @@ import {
   intAttribute,
   interaction,
   knownDims,
+  part,
   requireInput,
   shapeMismatch,
   stringAttribute,
@@ -31,7 +32,12 @@ interface Sampling {
 function choice<T extends string>(call: Call | Node, name: string, allowed: readonly [T, ...T[]]): T {
   const given = stringAttribute(call, name, allowed[0]);
   const found = allowed.find((one) => one === given);
-  if (found === undefined) throw unsupported(call, `${name} "${given}" is not supported`);
+  if (found === undefined)
+    throw unsupported(
+      call,
+      `has the ${name} "${given}", which pergrad does not know`,
+      `give one of ${allowed.join(", ")}`,
+    );
   return found;
 }
 
@@ -39,12 +45,12 @@ function samplingOf(call: Call | Node): Sampling {
   const [x, grid] = [requireInput(call, 0).shape, requireInput(call, 1).shape];
   const mode = choice(call, "mode", ["linear", "nearest", "cubic"]);
   const rank = x.length - 2;
-  if (rank < 1) throw shapeMismatch(call, `its input ${showShape(x)} has no spatial axis`);
+  if (rank < 1) throw shapeMismatch(part(call, `the input ${showShape(x)}`), "has no spatial axis");
   const fits = grid.length === x.length && grid[rank + 1] === rank && sameDim(x[0] as Dim, grid[0] as Dim);
-  if (!fits) throw shapeMismatch(call, `its grid ${showShape(grid)} does not fit its input ${showShape(x)}`);
+  if (!fits) throw shapeMismatch(part(call, `the grid ${showShape(grid)}`), `does not fit its input ${showShape(x)}`);
   if (x.slice(2).some(isBatch)) throw interaction(call, "samples points along the sample axis");
   const spatial = x.slice(2).map(factorOf);
-  if (spatial.includes(0)) throw shapeMismatch(call, `there is nothing to sample in its input ${showShape(x)}`);
+  if (spatial.includes(0)) throw shapeMismatch(part(call, `the input ${showShape(x)}`), "has no element to sample");
   return {
     mode,
     padding: choice(call, "padding_mode", ["zeros", "border", "reflection"]),
@@ -71,7 +77,8 @@ const gridSample: OpDefinition = {
   op: "GridSample",
   infer: (call) => {
     const [x, grid] = [requireInput(call, 0), requireInput(call, 1)];
-    if (!isFloat(x.dtype) || !isFloat(grid.dtype)) throw unsupported(call, `it samples ${x.dtype} at ${grid.dtype}`);
+    if (!isFloat(x.dtype) || !isFloat(grid.dtype))
+      throw unsupported(call, `samples ${x.dtype} at points of ${grid.dtype}`, "cast both to float32");
     return [{ dtype: x.dtype, shape: [...x.shape.slice(0, 2), ...samplingOf(call).positions] }];
   },
   decompose: (node, build) => {
@@ -102,7 +109,7 @@ function gridSizes(call: Call | Node): number[] {
   const rank = size.length - 2;
   const fits = (rank === 2 || rank === 3) && theta.length === 3 && theta[1] === rank && theta[2] === rank + 1;
   if (!fits || !sameDim(theta[0] as Dim, size[0] as Dim))
-    throw shapeMismatch(call, `its theta ${showShape(theta)} does not fit the size ${showShape(size)}`);
+    throw shapeMismatch(part(call, `input theta ${showShape(theta)}`), `does not fit the size ${showShape(size)}`);
   const spatial = size.slice(2);
   if (spatial.some(isBatch)) throw interaction(call, "lays a grid along the sample axis");
   return spatial.map(factorOf);
@@ -131,10 +138,15 @@ const affineGrid: OpDefinition = {
   shapeInputs: [1],
   infer: (call) => {
     const theta = requireInput(call, 0);
-    if (!isFloat(theta.dtype)) throw unsupported(call, `it transforms by a matrix of ${theta.dtype}`);
+    if (!isFloat(theta.dtype))
+      throw unsupported(call, `transforms by a matrix of ${theta.dtype}`, "cast it to float32");
     const sizes = gridSizes(call);
     if (cornersAligned(call) && sizes.includes(1))
-      throw unsupported(call, "align_corners=1 does not say where the one element of an axis lies");
+      throw unsupported(
+        call,
+        "has align_corners=1, which does not say where the one element of an axis lies",
+        "export it with align_corners=0",
+      );
     return [{ dtype: theta.dtype, shape: [theta.shape[0] as Dim, ...sizes, sizes.length] }];
   },
   decompose: (node, build) => {

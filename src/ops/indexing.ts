@@ -13,6 +13,7 @@ import {
   interaction,
   knownInt,
   normalAxis,
+  part,
   requireInput,
   shapeMismatch,
   stringAttribute,
@@ -34,14 +35,14 @@ function within(node: Call | Node, index: number, size: number): number {
   if (at >= 0 && at < size) return at;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `${describe(node)}: index ${index} is outside an axis of ${size} elements.`,
+    `${describe(node)} is given the index ${index}, outside an axis of ${size} elements; correct the data.`,
   );
 }
 
 function requireIntegers(call: Call, index: number): Value {
   const indices = requireInput(call, index);
   if (isFloat(indices.dtype) || indices.dtype === "bool")
-    throw shapeMismatch(call, `its indices are of dtype ${indices.dtype}`);
+    throw shapeMismatch(part(call, "the indices"), `are of dtype ${indices.dtype}, not int64 or int32`);
   return indices;
 }
 
@@ -51,7 +52,7 @@ function gatheredKnown(call: Call, data: Value, indices: Value): Pick<ValueType,
   if (!data.known || !indices.known || data.shape.length !== 1 || indices.shape.length > 1) return {};
   const known = indices.known.map((index) => (isBatch(index) ? undefined : data.known?.at(index)));
   if (known.includes(undefined))
-    throw shapeMismatch(call, `an index is outside its data, of ${data.known.length} elements`);
+    throw shapeMismatch(call, `has an index outside its data, which has ${data.known.length} elements`);
   return { known: known as Dim[] };
 }
 
@@ -114,7 +115,8 @@ const gather: OpDefinition = {
   linear: gatherSteps,
   infer: (call) => {
     const [data, indices] = [requireInput(call, 0), requireIntegers(call, 1)];
-    if (data.shape.length === 0) throw shapeMismatch(call, "a scalar has no axis to gather along");
+    if (data.shape.length === 0)
+      throw shapeMismatch(part(call, "the data"), "is a scalar, which has no axis to gather along");
     const axis = axisOf(call);
     requireWithin(call, indices, data.shape[axis] as Dim);
     const shape = [...data.shape.slice(0, axis), ...indices.shape, ...data.shape.slice(axis + 1)];
@@ -167,7 +169,7 @@ function requireElementwise(call: Call): { data: Value; indices: Value } {
   if (data.shape.length === 0 || data.shape.length !== indices.shape.length) {
     throw shapeMismatch(
       call,
-      `data ${showShape(data.shape)} and indices ${showShape(indices.shape)} differ in rank, or are scalars`,
+      `has data ${showShape(data.shape)} and indices ${showShape(indices.shape)}, which differ in rank or are scalars`,
     );
   }
   return { data, indices };
@@ -261,7 +263,8 @@ const reductions: Readonly<Record<string, Combine>> = {
 
 function reductionOf(node: Call | Node): string {
   const reduction = stringAttribute(node, "reduction", "none");
-  if (!(reduction in reductions)) throw unsupported(node, `reduction "${reduction}" is not supported`);
+  if (!(reduction in reductions))
+    throw unsupported(node, `has the reduction "${reduction}", which pergrad does not know`);
   return reduction;
 }
 
@@ -321,7 +324,10 @@ const scatterElements: OpDefinition = {
     axisOf(call);
     reductionOf(call);
     if (!sameShape(indices.shape, updates.shape)) {
-      throw shapeMismatch(call, `indices ${showShape(indices.shape)} and updates ${showShape(updates.shape)} differ`);
+      throw shapeMismatch(
+        call,
+        `has indices ${showShape(indices.shape)} and updates ${showShape(updates.shape)}, which differ in shape`,
+      );
     }
     return [{ dtype: data.dtype, shape: data.shape }];
   },
@@ -375,8 +381,10 @@ const oneHot: OpDefinition = {
   infer: (call) => {
     const [indices, values] = [requireInput(call, 0), requireInput(call, 2)];
     const depth = depthOf(call);
-    if (!Number.isInteger(depth) || depth < 1) throw shapeMismatch(call, `its depth is ${depth}`);
-    if (values.shape.length !== 1 || values.shape[0] !== 2) throw shapeMismatch(call, "its values are not two numbers");
+    if (!Number.isInteger(depth) || depth < 1)
+      throw shapeMismatch(part(call, "the depth"), `is ${depth}, which is negative`);
+    if (values.shape.length !== 1 || values.shape[0] !== 2)
+      throw shapeMismatch(part(call, "the values"), "are not two numbers");
     return [{ dtype: values.dtype, shape: indices.shape.toSpliced(oneHotAxis(call), 0, depth) }];
   },
   evaluate: ([indices, , values], node) => {
@@ -394,12 +402,12 @@ const oneHot: OpDefinition = {
   },
   differentiate: (node, [dy], build) => differentiateOneHot(node, dy as Value, build),
   batch: (node, inputs, batched, build) => {
-    if (batched[1] || batched[2] || !batched[0]) throw unsupported(node, "cannot take a batch of values");
+    if (batched[1] || batched[2] || !batched[0]) throw unsupported(node, "cannot be computed for a batch of values");
     return [build.op("OneHot", inputs, { axis: oneHotAxis(node) + 1 })];
   },
   sampleAxis: (node, axes) => {
     const at = axes[0] ?? null;
-    if (axes[1] || axes[2]) throw unsupported(node, "its depth or values differ from sample to sample");
+    if (axes[1] || axes[2]) throw unsupported(part(node, "the depth or values"), "differ from sample to sample");
     return [at && at.axis >= oneHotAxis(node) ? { ...at, axis: at.axis + 1 } : at];
   },
 };

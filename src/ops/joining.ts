@@ -3,7 +3,16 @@ import { add, type Dim, divide, factorOf, isBatch, type Shape, sameDim, sameShap
 import { dimsValue, type Node, type Value, type ValueType } from "../graph/value.js";
 import { sizeOf } from "../tensor.js";
 import { zeros64 } from "./array64.js";
-import { agree, intAttribute, interaction, knownDims, normalAxis, requireInput, shapeMismatch } from "./checks.js";
+import {
+  agree,
+  intAttribute,
+  interaction,
+  knownDims,
+  normalAxis,
+  part,
+  requireInput,
+  shapeMismatch,
+} from "./checks.js";
 import type { Along, Array64, Call, OpDefinition, SampleAxis } from "./definition.js";
 import { joined, moved } from "./range.js";
 
@@ -75,12 +84,15 @@ const concat: OpDefinition = {
     const inputs = call.inputs.map((_, index) => requireInput(call, index));
     const { dtype, shape } = requireInput(call, 0);
     const axis = axisOf(call, 0);
-    if (shape.length === 0) throw shapeMismatch(call, "scalars cannot be joined");
+    if (shape.length === 0) throw shapeMismatch(call, "has inputs that are scalars, which cannot be joined");
     for (const input of inputs) {
       const fits =
         input.shape.length === shape.length && sameShape(replaced(input.shape, axis, 0), replaced(shape, axis, 0));
       if (!fits)
-        throw shapeMismatch(call, `${showShape(shape)} and ${showShape(input.shape)} differ beside axis ${axis}`);
+        throw shapeMismatch(
+          call,
+          `has inputs ${showShape(shape)} and ${showShape(input.shape)}, which differ in other axes than axis ${axis}`,
+        );
     }
     const size = total(
       call,
@@ -131,13 +143,13 @@ function partSizes(call: Call, size: Dim): readonly Dim[] {
   const stated = knownDims(call, 1);
   if (stated) {
     if (stated.length !== call.outputs || !sameDim(total(call, stated), size)) {
-      throw shapeMismatch(call, `its parts do not add up to ${showShape([size])}`);
+      throw shapeMismatch(part(call, "the parts"), `do not add up to ${showShape([size])}`);
     }
     return stated;
   }
   const count = intAttribute(call, "num_outputs", 0);
   if (count !== call.outputs) {
-    throw shapeMismatch(call, `it has ${call.outputs} outputs, but states neither their sizes nor num_outputs of them`);
+    throw shapeMismatch(call, `has ${call.outputs} outputs, but states neither their sizes nor num_outputs of them`);
   }
   const even = divide(size, count);
   if (even !== undefined) return Array<Dim>(count).fill(even);
@@ -163,7 +175,7 @@ const split: OpDefinition = {
   infer: (call) => {
     const { dtype, shape, known } = requireInput(call, 0);
     const axis = axisOf(call, 0);
-    if (shape.length === 0) throw shapeMismatch(call, "a scalar cannot be split");
+    if (shape.length === 0) throw shapeMismatch(part(call, "the input"), "is a scalar, which cannot be split");
     let end = 0;
     return partSizes(call, shape[axis] as Dim).map((size): ValueType => {
       const start = end;

@@ -9,6 +9,7 @@ import {
   floatAttribute,
   intAttribute,
   interaction,
+  part,
   requireInput,
   shapeMismatch,
 } from "./checks.js";
@@ -85,7 +86,7 @@ const matmul: OpDefinition = {
     const inner = a.shape[a.shape.length - 1];
     const other = b.shape[Math.max(b.shape.length - 2, 0)];
     if (inner === undefined || other === undefined || !sameDim(inner, other)) {
-      throw shapeMismatch(call, `${showShape(a.shape)} and ${showShape(b.shape)} do not multiply`);
+      throw shapeMismatch(call, `has inputs ${showShape(a.shape)} and ${showShape(b.shape)}, which do not multiply`);
     }
     const batch = broadcastShape(call, [a.shape.slice(0, -2), b.shape.slice(0, -2)]);
     const rows = a.shape.length === 1 ? [] : [a.shape[a.shape.length - 2] as Dim];
@@ -171,16 +172,16 @@ const gemm: OpDefinition = {
   infer: (call) => {
     const [a, b] = [requireInput(call, 0), requireInput(call, 1)];
     const parts = gemmParts(call);
-    if (a.shape.length !== 2 || b.shape.length !== 2) throw shapeMismatch(call, "its inputs are not matrices");
+    if (a.shape.length !== 2 || b.shape.length !== 2) throw shapeMismatch(part(call, "the inputs"), "are not matrices");
     const left = letterDims(parts.a, a.shape);
     const right = letterDims(parts.b, b.shape);
     if (!sameDim(left.get("k") as Dim, right.get("k") as Dim)) {
-      throw shapeMismatch(call, `${showShape(a.shape)} and ${showShape(b.shape)} do not multiply`);
+      throw shapeMismatch(call, `has inputs ${showShape(a.shape)} and ${showShape(b.shape)}, which do not multiply`);
     }
     const shape = [left.get("m") as Dim, right.get("p") as Dim];
     const bias = call.inputs[2];
     if (bias && broadcastShape(call, [shape, bias.shape]).length > 2)
-      throw shapeMismatch(call, "its bias has too many axes");
+      throw shapeMismatch(part(call, "the bias"), "has too many axes");
     return [{ dtype: a.dtype, shape }];
   },
   evaluate: ([a, b, c], node) => {

@@ -134,7 +134,8 @@ function castTarget(call: Call, to: string): DType {
   if (["float32", "float64", "float16", "bfloat16"].includes(to)) return "float32";
   const integers = ["int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool"] as const;
   const target = integers.find((dtype) => dtype === to);
-  if (!target) throw unsupported(call, `casts to ${to}, which pergrad does not compute with`);
+  if (!target)
+    throw unsupported(call, `casts to ${to}, which pergrad does not compute with`, "cast to float32 or int64");
   return target;
 }
 

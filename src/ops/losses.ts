@@ -3,7 +3,16 @@ import { type Dim, sameShape, showShape } from "../graph/dim.js";
 import type { Node, Value, ValueType } from "../graph/value.js";
 import { isFloat } from "../tensor.js";
 import type { Build } from "./build.js";
-import { agree, apartFrom, interaction, requireInput, shapeMismatch, stringAttribute, unsupported } from "./checks.js";
+import {
+  agree,
+  apartFrom,
+  interaction,
+  part,
+  requireInput,
+  shapeMismatch,
+  stringAttribute,
+  unsupported,
+} from "./checks.js";
 import type { Call, OpDefinition, SampleAxis } from "./definition.js";
 import { lowered } from "./elementwise.js";
 
@@ -20,20 +29,25 @@ function inferLoss(call: Call): ValueType {
   const [scores, labels] = [requireInput(call, 0), requireInput(call, 1)];
   const [batch, classes, ...positions] = scores.shape;
   if (batch === undefined || classes === undefined) {
-    throw shapeMismatch(call, `its input ${showShape(scores.shape)} has no class axis (axis 1)`);
+    throw shapeMismatch(part(call, `the input ${showShape(scores.shape)}`), "has no class axis (axis 1)");
   }
   const shape = [batch, ...positions];
   if (!sameShape(labels.shape, shape)) {
-    throw shapeMismatch(call, `its labels have the shape ${showShape(labels.shape)}, not ${showShape(shape)}`);
+    throw shapeMismatch(part(call, "the labels"), `have the shape ${showShape(labels.shape)}, not ${showShape(shape)}`);
   }
-  if (isFloat(labels.dtype) || labels.dtype === "bool") throw shapeMismatch(call, `its labels are ${labels.dtype}`);
-  if (classes === 0) throw shapeMismatch(call, "it has no classes");
+  if (isFloat(labels.dtype) || labels.dtype === "bool")
+    throw shapeMismatch(part(call, "the labels"), `are ${labels.dtype}, not int64 or int32`);
+  if (classes === 0) throw shapeMismatch(call, "has no classes");
   const weights = call.inputs[2];
   if (weights && !sameShape(weights.shape, [classes])) {
-    throw shapeMismatch(call, `its weights have the shape ${showShape(weights.shape)}, not ${showShape([classes])}`);
+    throw shapeMismatch(
+      part(call, "the weights"),
+      `have the shape ${showShape(weights.shape)}, not ${showShape([classes])}`,
+    );
   }
   const reduction = reductionOf(call);
-  if (!["none", "sum", "mean"].includes(reduction)) throw unsupported(call, `has no reduction "${reduction}"`);
+  if (!["none", "sum", "mean"].includes(reduction))
+    throw unsupported(call, `has the reduction "${reduction}", which ONNX does not define`, 'give "none"');
   return { dtype: scores.dtype, shape: reduction === "none" ? shape : [] };
 }
 

@@ -2,7 +2,7 @@
 import { type Dim, isBatch, sameDim, showShape } from "../graph/dim.js";
 import type { Node, Value } from "../graph/value.js";
 import { array64, zeros64 } from "./array64.js";
-import { apartFrom, intAttribute, interaction, requireInput, shapeMismatch, unsupported } from "./checks.js";
+import { apartFrom, intAttribute, interaction, part, requireInput, shapeMismatch, unsupported } from "./checks.js";
 import { cofactors } from "./cofactors.js";
 import type { Array64, Call, OpDefinition } from "./definition.js";
 import { requireConstant } from "./limits.js";
@@ -15,7 +15,7 @@ function matrixSide(call: Call | Node): number {
   const { shape } = requireInput(call, 0);
   const [rows, columns] = shape.slice(-2);
   if (rows === undefined || columns === undefined || !sameDim(rows, columns))
-    throw shapeMismatch(call, `its input ${showShape(shape)} holds no square matrices`);
+    throw shapeMismatch(part(call, `the input ${showShape(shape)}`), "holds no square matrices");
   if (isBatch(rows)) throw interaction(call, "takes determinants across the sample axis");
   return rows;
 }
@@ -69,7 +69,7 @@ const det: OpDefinition = {
     if (side > largestSide)
       throw unsupported(
         node,
-        `determinants of more than ${largestSide} rows are not differentiated, and it has ${side}`,
+        `takes the determinant of ${side} rows, and pergrad differentiates those of at most ${largestSide}`,
       );
     if (side === 0) return [build.zeros(x.shape, x.dtype)];
     const spread = build.reshape(cotangent, [...cotangent.shape, 1, 1]);
@@ -87,7 +87,7 @@ const det: OpDefinition = {
 function eyeShape(call: Call | Node): [number, number] {
   const { shape } = requireInput(call, 0);
   const [rows, columns] = shape as readonly [Dim, Dim];
-  if (shape.length !== 2) throw shapeMismatch(call, `its input ${showShape(shape)} is no matrix`);
+  if (shape.length !== 2) throw shapeMismatch(part(call, `the input ${showShape(shape)}`), "is no matrix");
   if (isBatch(rows) || isBatch(columns)) throw interaction(call, "numbers the samples");
   return [rows, columns];
 }

@@ -12,6 +12,7 @@ import {
   interaction,
   intsAttribute,
   normalAxis,
+  part,
   requireInput,
   shapeMismatch,
   unsupported,
@@ -63,7 +64,7 @@ function channelsOf(call: Call | Node): Dim {
   // BatchNormalization takes a vector as N samples of one channel.
   if (shape.length === 1) return 1;
   const channels = shape[1];
-  if (channels === undefined) throw shapeMismatch(call, "its input is a scalar, which has no channels");
+  if (channels === undefined) throw shapeMismatch(part(call, "the input"), "is a scalar, which has no channels");
   return channels;
 }
 
@@ -73,7 +74,10 @@ function requireChannelVectors(call: Call, from: number, to: number): void {
   for (let index = from; index <= to; index++) {
     const { shape } = requireInput(call, index);
     if (!sameShape(shape, [channels])) {
-      throw shapeMismatch(call, `its input ${index} has the shape ${showShape(shape)}, not ${showShape([channels])}`);
+      throw shapeMismatch(
+        part(call, `input ${index}`),
+        `has the shape ${showShape(shape)}, not ${showShape([channels])}`,
+      );
     }
   }
 }
@@ -90,7 +94,10 @@ function inferTrailing(call: Call, statistics: number): ValueType[] {
   const y = likeInput(call);
   for (const input of call.inputs.slice(1)) {
     if (input && !sameShape(broadcastShape(call, [y.shape, input.shape]), y.shape)) {
-      throw shapeMismatch(call, `${showShape(input.shape)} does not broadcast to ${showShape(y.shape)}`);
+      throw shapeMismatch(
+        call,
+        `has an input ${showShape(input.shape)}, which does not broadcast to ${showShape(y.shape)}`,
+      );
     }
   }
   requireInput(call, 1);
@@ -162,7 +169,7 @@ function groupedShape(call: Call | Node): Shape {
   const perGroup = groups > 0 ? divide(channelsOf(call), groups) : undefined;
   const elements = perGroup === undefined ? undefined : elementsOf([perGroup, ...shape.slice(2)]);
   if (elements === undefined) {
-    throw shapeMismatch(call, `the channels of ${showShape(shape)} do not divide into ${groups} groups`);
+    throw shapeMismatch(call, `has an input ${showShape(shape)}, whose channels do not divide into ${groups} groups`);
   }
   return [shape[0] as Dim, groups, elements];
 }
@@ -201,7 +208,11 @@ const batchNormalization: OpDefinition = {
   op: "BatchNormalization",
   infer: (call) => {
     if (call.outputs > 1 && !normalisesOverBatch(call))
-      throw unsupported(call, "asks for statistics, which exist in training mode only");
+      throw unsupported(
+        call,
+        "gives statistics, which exist in training mode only",
+        "export the model in evaluation mode",
+      );
     requireChannelVectors(call, 1, 4);
     const statistics = call.inputs
       .slice(3, 5)
@@ -249,10 +260,10 @@ const lrn: OpDefinition = {
   infer: (call) => {
     const y = likeInput(call);
     if (isBatch(channelsOf(call)) || y.shape.length < 2) {
-      throw shapeMismatch(call, `the channels (axis 1) of ${showShape(y.shape)} have no fixed number`);
+      throw shapeMismatch(call, `has an input ${showShape(y.shape)}, whose channels (axis 1) are of no fixed number`);
     }
     const size = intAttribute(call, "size", 1);
-    if (size < 1) throw shapeMismatch(call, `a window of ${size} channels holds none`);
+    if (size < 1) throw shapeMismatch(call, `has a window of ${size} channels, which is less than one`);
     return [y];
   },
   decompose: lrnInParts,
@@ -271,7 +282,7 @@ const lpNormalization: OpDefinition = {
     const y = likeInput(call);
     normalAxis(call, intAttribute(call, "axis", -1), y.shape.length);
     const p = intAttribute(call, "p", 2);
-    if (p !== 1 && p !== 2) throw unsupported(call, `has the norm p = ${p}, where ONNX knows 1 and 2`);
+    if (p !== 1 && p !== 2) throw unsupported(call, `has the norm p = ${p}`, "give 1 or 2, which ONNX defines");
     return [y];
   },
   decompose: (node, build) => {
@@ -286,7 +297,7 @@ const lpNormalization: OpDefinition = {
 function meanVarianceAxes(call: Call | Node): number[] {
   const rank = requireInput(call, 0).shape.length;
   const axes = intsAttribute(call, "axes") ?? [0, 2, 3];
-  if (axes.length === 0) throw shapeMismatch(call, "its list of axes is empty");
+  if (axes.length === 0) throw shapeMismatch(part(call, "the list of axes"), "is empty");
   return axes.map((axis) => normalAxis(call, axis, rank));
 }
 
@@ -317,10 +328,15 @@ const dropout: OpDefinition = {
   infer: (call) => {
     const training = call.inputs[2];
     if (training && training.known?.[0] !== 0) {
-      throw unsupported(call, "is in training mode, where its output is random; export the model in eval mode");
+      throw unsupported(
+        call,
+        "is in training mode, in which its output is random",
+        "export the model in evaluation mode",
+      );
     }
     for (const setting of call.inputs.slice(1)) {
-      if (setting && setting.shape.length > 0) throw shapeMismatch(call, `"${setting.name}" is not a scalar`);
+      if (setting && setting.shape.length > 0)
+        throw shapeMismatch(part(call, `input "${setting.name}"`), "is not a scalar");
     }
     const y = likeInput(call);
     return [y, { dtype: "bool" as const, shape: y.shape }].slice(0, call.outputs);

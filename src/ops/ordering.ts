@@ -26,9 +26,10 @@ function keptCount(call: Call | Node): Dim {
     if (count !== undefined && rest.length === 0 && sameDim(count, size)) return count;
     throw interaction(call, "picks some of the samples by their rank");
   }
-  if (isBatch(count)) throw unsupported(call, "how many elements it keeps of a sample depends on the batch size");
+  if (isBatch(count))
+    throw unsupported(call, "keeps a number of elements of each sample that depends on the batch size");
   if (count === undefined || rest.length > 0 || count < 0 || count > size)
-    throw shapeMismatch(call, `cannot keep ${count ?? "an unknown number"} of ${showDim(size)} elements`);
+    throw shapeMismatch(call, `keeps ${count ?? "an unknown number"} of ${showDim(size)} elements`);
   return count;
 }
 

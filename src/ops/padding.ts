@@ -31,10 +31,14 @@ function paddingOf(call: Call | Node): Padding {
   const axes =
     knownInts(call, 3)?.map((axis) => normalAxis(call, axis, rank)) ?? Array.from({ length: rank }, (_, axis) => axis);
   if (pads.length !== 2 * axes.length)
-    throw shapeMismatch(call, `it has ${pads.length} numbers of padding for ${axes.length} axes`);
+    throw shapeMismatch(call, `has ${pads.length} numbers of padding for ${axes.length} axes`);
   const mode = stringAttribute(call, "mode", "constant");
   if (mode !== "constant" && mode !== "reflect" && mode !== "edge" && mode !== "wrap")
-    throw unsupported(call, `mode "${mode}" is not supported`);
+    throw unsupported(
+      call,
+      `has the mode "${mode}", which pergrad does not know`,
+      'give "constant", "edge", "reflect" or "wrap"',
+    );
   const amounts = (offset: number) =>
     Array.from({ length: rank }, (_, axis) =>
       axes.includes(axis) ? (pads[offset + axes.indexOf(axis)] as number) : 0,
@@ -49,7 +53,7 @@ function paddedShape(call: Call): Dim[] {
     const size = isBatch(dim) && (before[axis] || after[axis]) ? undefined : add(dim, more);
     if (size === undefined) throw interaction(call, "pads the sample axis");
     if (factorOf(size) < 0)
-      throw shapeMismatch(call, `it crops more than there is of ${showShape(requireInput(call, 0).shape)}`);
+      throw shapeMismatch(call, `crops more than its input ${showShape(requireInput(call, 0).shape)} holds`);
     return size;
   });
 }
@@ -181,14 +185,14 @@ export const pad: OpDefinition = {
   },
   differentiate: (node, [dy], build, wanted) => differentiatePad(node, dy as Value, build, wanted),
   batch: (node, [x, , value], batched, build) => {
-    if (batched[2]) throw unsupported(node, "cannot take a batch of values to pad with");
+    if (batched[2]) throw unsupported(node, "cannot be computed for a batch of values to pad with");
     const { before, after } = paddingOf(node);
     const axes = build.ints(before.map((_, axis) => axis + 1));
     const input = batched[0] ? (x as Value) : build.unsqueeze(x as Value, [0]);
     return [build.op("Pad", [input, build.ints([...before, ...after]), value ?? null, axes], node.attributes)];
   },
   sampleAxis: (node, [at, , value]) => {
-    if (value) throw unsupported(node, "the value it pads with differs from sample to sample");
+    if (value) throw unsupported(node, "pads with a value that differs from sample to sample");
     const { before, after } = paddingOf(node);
     const axes = before.flatMap((amount, axis) => (amount || after[axis] ? [axis] : []));
     return [apartFrom(node, at ?? null, axes, "pads the sample axis")];

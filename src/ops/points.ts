@@ -3,7 +3,7 @@ import { type Dim, elementsOf, factorOf, isBatch, type Shape, sameDim, sameShape
 import type { Node, Value } from "../graph/value.js";
 import { stridesOf } from "./array64.js";
 import type { Build } from "./build.js";
-import { intAttribute, interaction, requireInput, shapeMismatch, stringAttribute } from "./checks.js";
+import { intAttribute, interaction, part, requireInput, shapeMismatch, stringAttribute } from "./checks.js";
 import type { Call, OpDefinition } from "./definition.js";
 import { moved } from "./range.js";
 
@@ -20,13 +20,13 @@ function partsOf(node: Call | Node): Parts {
   const axes = intAttribute(node, "batch_dims", 0);
   const depth = indices[indices.length - 1];
   if (depth === undefined || isBatch(depth) || depth < 1 || axes + depth > data.length || axes >= indices.length) {
-    throw shapeMismatch(node, `indices ${showShape(indices)} do not fit data ${showShape(data)}`);
+    throw shapeMismatch(node, `has indices ${showShape(indices)}, which do not fit its data ${showShape(data)}`);
   }
   const batch = data.slice(0, axes);
   if (!batch.every((dim, axis) => sameDim(dim, indices[axis] as Dim))) {
     throw shapeMismatch(
       node,
-      `data ${showShape(data)} and indices ${showShape(indices)} differ in the first ${axes} axes`,
+      `has data ${showShape(data)} and indices ${showShape(indices)}, which differ in the first ${axes} axes`,
     );
   }
   const indexed = data.slice(axes, axes + depth);
@@ -88,7 +88,10 @@ export const scatterND: OpDefinition = {
     const { points, rest } = partsOf(call);
     const [data, updates] = [requireInput(call, 0), requireInput(call, 2)];
     if (!sameShape(updates.shape, [...points, ...rest])) {
-      throw shapeMismatch(call, `its updates ${showShape(updates.shape)} are not ${showShape([...points, ...rest])}`);
+      throw shapeMismatch(
+        part(call, `the updates ${showShape(updates.shape)}`),
+        `are not ${showShape([...points, ...rest])}`,
+      );
     }
     return [{ dtype: data.dtype, shape: data.shape }];
   },

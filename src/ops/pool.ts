@@ -6,6 +6,7 @@ import {
   agree,
   intAttribute,
   intsAttribute,
+  part,
   requireInput,
   shapeMismatch,
   stringAttribute,
@@ -29,14 +30,15 @@ export interface Pool {
 export function poolOf(node: Named): Pool {
   const spatial = spatialOf(node, requireInput(node, 0));
   const kernel = intsAttribute(node, "kernel_shape");
-  if (!kernel) throw shapeMismatch(node, "it has no kernel_shape");
+  if (!kernel) throw shapeMismatch(node, "has no kernel_shape");
   const stated = readWindow(node, kernel, spatial);
   requireConstant(node, kernelSize(stated), "a kernel");
   // With auto_pad "VALID" too, as ONNX Runtime has it.
   const ceil =
     intAttribute(node, "ceil_mode", 0) === 1 && !stringAttribute(node, "auto_pad", "NOTSET").startsWith("SAME");
   const positions = ceil ? roundedUp(spatial, stated) : positionsOf(spatial, stated);
-  if (positions.some((count) => count < 1)) throw shapeMismatch(node, "its window is larger than the padded input");
+  if (positions.some((count) => count < 1))
+    throw shapeMismatch(part(node, "the window"), "is larger than the padded input");
   const after = positions.map((count, axis) => {
     const end = (count - 1) * (stated.strides[axis] as number) + extentOf(stated, axis);
     return Math.max(stated.after[axis] as number, end - (spatial[axis] as number) - (stated.before[axis] as number));
@@ -66,8 +68,8 @@ function requireLessThanKernel(call: Call, { kernel, before, after }: Window): v
   const fits = kernel.every((size, axis) => (before[axis] as number) < size && (after[axis] as number) < size);
   if (!fits && call.op !== "LpPool")
     throw unsupported(
-      call,
-      `its padding [${[...before, ...after].join(", ")}] reaches beyond its kernel of [${kernel.join(", ")}]`,
+      part(call, `the padding [${[...before, ...after].join(", ")}]`),
+      `reaches beyond the kernel of [${kernel.join(", ")}]`,
     );
 }
 
@@ -78,7 +80,11 @@ export function inferPool(call: Call): { dtype: Value["dtype"]; shape: Shape }[]
   const output = [...shape.slice(0, 2), ...positions];
   const indices = { dtype: "int64", shape: output } as const;
   if (call.outputs > 1 && intAttribute(call, "storage_order", 0) !== 0) {
-    throw unsupported(call, "its indices are in column-major order, which is not supported");
+    throw unsupported(
+      call,
+      "gives its indices in column-major order, which pergrad does not know",
+      "export it with storage_order=0",
+    );
   }
   return call.outputs > 1 ? [{ dtype, shape: output }, indices] : [{ dtype, shape: output }];
 }
@@ -89,7 +95,7 @@ function scatterEach(node: Node, x: Value, build: Build): Value[] {
   const shape = (node.outputs[0] as Value).shape;
   const [places, elements] = [elementsOf(rest), elementsOf(shape)];
   if (places === undefined || elements === undefined || isBatch(places) || isBatch(elements))
-    throw unsupported(node, "cannot take a batch of inputs that hold the samples already");
+    throw unsupported(node, "cannot be computed for a batch of inputs that hold the samples already");
   const indices = build.expand(build.reshape(node.inputs[1] as Value, [1, places]), [batch, places]);
   const zeros = build.zeros([batch, elements], x.dtype);
   const flat = build.op("ScatterElements", [zeros, indices, build.reshape(x, [batch, places])], { axis: 1 });
@@ -103,7 +109,8 @@ export const batchPool: NonNullable<OpDefinition["batch"]> = (node, inputs, batc
   const folded = inputs.slice(0, node.op === "MaxUnpool" ? 2 : 1).map((input, k) => {
     const shape = (node.inputs[k] as Value).shape;
     const merged = multiply(batch, shape[0] as Dim);
-    if (merged === undefined) throw unsupported(node, "cannot take a batch of inputs that hold the samples already");
+    if (merged === undefined)
+      throw unsupported(node, "cannot be computed for a batch of inputs that hold the samples already");
     const whole = batched[k] ? (input as Value) : build.expand(input as Value, [batch, ...shape]);
     return build.reshape(whole, [merged, ...shape.slice(1)]);
   });

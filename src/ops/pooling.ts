@@ -4,7 +4,7 @@ import type { Node, Value } from "../graph/value.js";
 import { sizeOf } from "../tensor.js";
 import { stridesOf, zeros64 } from "./array64.js";
 import type { Build } from "./build.js";
-import { intAttribute, intsAttribute, knownDims, requireInput, shapeMismatch, unsupported } from "./checks.js";
+import { intAttribute, intsAttribute, knownDims, part, requireInput, shapeMismatch, unsupported } from "./checks.js";
 import type { Array64, Call, OpDefinition } from "./definition.js";
 import { apartFromPad, exactPool } from "./exact-pool.js";
 import { requireConstant } from "./limits.js";
@@ -61,7 +61,7 @@ function requireElements(call: Call): void {
       return first >= end;
     };
     if (last >= size || starts.some(isEmpty))
-      throw unsupported(call, "one of its windows lies in the padding altogether");
+      throw unsupported(call, "has a window that lies in the padding altogether", "give it less padding");
   });
 }
 
@@ -86,7 +86,7 @@ function unpooledShape(call: Call, x: Value): Shape {
   const stated = knownDims(call, 2);
   if (stated) return stated;
   const kernel = intsAttribute(call, "kernel_shape");
-  if (!kernel) throw shapeMismatch(call, "it has no kernel_shape");
+  if (!kernel) throw shapeMismatch(call, "has no kernel_shape");
   const window = readWindow(call, kernel, spatial);
   const sizes = spatial.map((size, axis) => {
     const padding = (window.before[axis] as number) + (window.after[axis] as number);
@@ -102,7 +102,7 @@ const maxUnpool: OpDefinition = {
     const [x, indices] = [requireInput(call, 0), requireInput(call, 1)];
     const shape = unpooledShape(call, x);
     if (shape.length !== x.shape.length || indices.shape.length !== x.shape.length)
-      throw shapeMismatch(call, "its inputs differ in rank");
+      throw shapeMismatch(part(call, "the inputs"), "differ in rank");
     return [{ dtype: x.dtype, shape }];
   },
   evaluate: ([x, indices], node) => {
@@ -118,10 +118,7 @@ const maxUnpool: OpDefinition = {
     const kernel = intsAttribute(node, "kernel_shape") ?? [];
     const strides = perAxis(node, "strides", kernel.length, 1, 1);
     if (kernel.some((size, axis) => size > (strides[axis] as number))) {
-      throw unsupported(
-        node,
-        "cannot be differentiated where windows overlap, since elements then overwrite each other",
-      );
+      throw unsupported(node, "cannot be differentiated, since its windows overlap and elements overwrite each other");
     }
     const plane = sizeOf((dy as Value).shape.slice(2).map(factorOf));
     const flat = build.reshape(dy as Value, [planesOf((dy as Value).shape), plane]);

@@ -2,19 +2,28 @@
 import type { Dim } from "../graph/dim.js";
 import type { Node } from "../graph/value.js";
 import { type DType, isDType, isFloat } from "../tensor.js";
-import { apartFrom, intAttribute, intsAttribute, requireInput, shapeMismatch, unsupported } from "./checks.js";
+import { apartFrom, intAttribute, intsAttribute, part, requireInput, shapeMismatch, unsupported } from "./checks.js";
 import type { Call, OpDefinition, SampleAxis } from "./definition.js";
 
 /** The dtype that an attribute names; `fallback` where there is none. */
 export function dtypeAttribute(call: Call | Node, name: string, fallback: DType): DType {
   const given = call.attributes[name] ?? fallback;
   if (typeof given === "string" && isDType(given)) return given;
-  throw unsupported(call, `its ${name} is none that pergrad computes with`);
+  throw unsupported(
+    part(call, `the attribute "${name}"`),
+    "is a type of numbers that pergrad does not compute with",
+    "give float32 or int64",
+  );
 }
 
 function floatAttributeType(call: Call, fallback: DType): DType {
   const dtype = dtypeAttribute(call, "dtype", fallback);
-  if (!isFloat(dtype)) throw unsupported(call, `it draws numbers of dtype ${dtype}`);
+  if (!isFloat(dtype))
+    throw unsupported(
+      call,
+      `draws numbers of dtype ${dtype}, which are not floating-point`,
+      "draw float32 and cast it",
+    );
   return dtype;
 }
 
@@ -22,8 +31,8 @@ function floatAttributeType(call: Call, fallback: DType): DType {
 function cannotDraw(node: Node): never {
   throw unsupported(
     node,
-    "it draws random numbers, so there is nothing to compare its results with; " +
-      "make the drawn numbers an input of the model, or export the model in evaluation mode",
+    "draws random numbers, so there is nothing to compare its results with",
+    "make the drawn numbers an input of the model, or export the model in evaluation mode",
   );
 }
 
@@ -42,7 +51,7 @@ function ofShape(op: string): OpDefinition {
     op,
     infer: (call) => {
       const shape = intsAttribute(call, "shape");
-      if (!shape) throw shapeMismatch(call, "it has no shape");
+      if (!shape) throw shapeMismatch(call, "has no shape");
       return [{ dtype: floatAttributeType(call, "float32"), shape }];
     },
     ...drawing,
@@ -78,9 +87,10 @@ const multinomial: OpDefinition = {
   infer: (call) => {
     const { shape } = requireInput(call, 0);
     const count = intAttribute(call, "sample_size", 1);
-    if (shape.length !== 2) throw shapeMismatch(call, "its input is not a matrix of classes per row");
+    if (shape.length !== 2) throw shapeMismatch(part(call, "the input"), "is not a matrix of classes per row");
     const dtype = dtypeAttribute(call, "dtype", "int32");
-    if (dtype !== "int32" && dtype !== "int64") throw unsupported(call, `its classes are of dtype ${dtype}`);
+    if (dtype !== "int32" && dtype !== "int64")
+      throw unsupported(part(call, "the classes"), `are of dtype ${dtype}, not int64 or int32`);
     return [{ dtype, shape: [shape[0] as Dim, count] }];
   },
   ...drawing,

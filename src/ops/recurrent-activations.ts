@@ -1,7 +1,7 @@
 /** The activations that LSTM, GRU and RNN name, with their parameters. */
 import type { Attributes, Node, Value } from "../graph/value.js";
 import type { Build } from "./build.js";
-import { intsAttribute, shapeMismatch, unsupported } from "./checks.js";
+import { intsAttribute, part, shapeMismatch, unsupported } from "./checks.js";
 import type { Call } from "./definition.js";
 
 export type Activation = (build: Build, value: Value) => Value;
@@ -63,13 +63,14 @@ function chosen(node: Node | Call, kind: string, directions: number): Chosen[] {
   const named = node.attributes.activations;
   const names = Array.isArray(named) && named.length > 0 ? named.map(String) : Array(directions).fill(own).flat();
   if (names.length !== own.length * directions)
-    throw shapeMismatch(node, `it names ${names.length} activations where ${own.length * directions} are needed`);
+    throw shapeMismatch(node, `names ${names.length} activations, but needs ${own.length * directions}`);
   const alphas = [...(intsAttribute(node, "activation_alpha") ?? [])];
   const betas = [...(intsAttribute(node, "activation_beta") ?? [])];
   return names.map((given: string) => {
     const name = Object.keys(known).find((each) => each.toLowerCase() === given.toLowerCase());
     const found = name === undefined ? undefined : known[name];
-    if (name === undefined || !found) throw unsupported(node, `its activation "${given}" is none that ONNX names`);
+    if (name === undefined || !found)
+      throw unsupported(part(node, `the activation "${given}"`), "is not one that ONNX defines");
     const alpha = found.alpha === undefined ? undefined : (alphas.shift() ?? found.alpha);
     const beta = found.beta === undefined ? undefined : (betas.shift() ?? found.beta);
     return { name, known: found, alpha, beta };

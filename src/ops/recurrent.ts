@@ -6,10 +6,10 @@ import { type Dim, isBatch, type Shape, sameDim, showShape } from "../graph/dim.
 import type { Attributes, Node, Value, ValueType } from "../graph/value.js";
 import type { Build } from "./build.js";
 import {
-  describe,
   floatAttribute,
   intAttribute,
   interaction,
+  part,
   requireInput,
   shapeMismatch,
   stringAttribute,
@@ -40,7 +40,7 @@ function sizesOf(call: Call | Node, kind: Kind): Sizes {
   if (x.shape.length !== 3 || w.shape.length !== 3 || r.shape.length !== 3 || hidden === undefined || isBatch(hidden)) {
     throw shapeMismatch(
       call,
-      `it takes X, W and R of 3 axes, not ${[x, w, r].map(({ shape }) => showShape(shape)).join(", ")}`,
+      `takes X, W and R of 3 axes each, not ${[x, w, r].map(({ shape }) => showShape(shape)).join(", ")}`,
     );
   }
   const [samples, steps] = samplesFirst ? [x.shape[0], x.shape[1]] : [x.shape[1], x.shape[0]];
@@ -59,7 +59,7 @@ function sizesOf(call: Call | Node, kind: Kind): Sizes {
     const fits =
       value.shape.length === shape.length && value.shape.every((dim, axis) => sameDim(dim, shape[axis] as Dim));
     if (!fits)
-      throw shapeMismatch(call, `"${value.name}" is ${showShape(value.shape)} where ${showShape(shape)} is needed`);
+      throw shapeMismatch(part(call, `input "${value.name}"`), `is ${showShape(value.shape)}, not ${showShape(shape)}`);
   }
   return { steps: steps as number, samples: samples as Dim, hidden, directions, samplesFirst };
 }
@@ -277,7 +277,11 @@ function decomposeRecurrent(kind: Kind) {
 function checkDirection(call: Call): void {
   const direction = stringAttribute(call, "direction", "forward");
   if (["forward", "reverse", "bidirectional"].includes(direction)) return;
-  throw unsupported(call, `${describe(call)} runs in the direction "${direction}", which ONNX does not have`);
+  throw unsupported(
+    call,
+    `runs in the direction "${direction}", which ONNX does not define`,
+    'give "forward", "reverse" or "bidirectional"',
+  );
 }
 
 /** What the runtime's own kernels do not know, or end the process at: samples first, and tensors without elements. */

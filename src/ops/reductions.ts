@@ -11,6 +11,7 @@ import {
   knownInt,
   knownInts,
   normalAxis,
+  part,
   requireInput,
   shapeMismatch,
 } from "./checks.js";
@@ -267,7 +268,7 @@ const reduceLogSum: OpDefinition = {
 /** The axis of an op that works along one axis of its first input. */
 export function lineAxis(node: Call | Node, axis: number): number {
   const rank = requireInput(node, 0).shape.length;
-  if (rank === 0) throw shapeMismatch(node, "its input is a scalar, which has no axis");
+  if (rank === 0) throw shapeMismatch(part(node, "the input"), "is a scalar, which has no axis");
   return normalAxis(node, axis, rank);
 }
 
@@ -318,7 +319,7 @@ export function alongAxis(
 
 function cumulativeAxis(node: Call | Node): number {
   const axis = knownInt(node, 1);
-  if (axis === undefined) throw shapeMismatch(node, "its axis is missing");
+  if (axis === undefined) throw shapeMismatch(part(node, "the axis"), "is missing");
   return lineAxis(node, axis);
 }
 

@@ -11,6 +11,7 @@ import {
   knownDims,
   knownInts,
   normalAxis,
+  part,
   requireInput,
   shapeMismatch,
   unsupported,
@@ -29,13 +30,13 @@ function centredSizes(call: Call | Node): Map<number, number> {
   const axes = (intsAttribute(call, "axes") ?? [...shape.keys()]).map((axis) => normalAxis(call, axis, shape.length));
   const sizes = knownDims(call, 1) ?? [];
   if (sizes.length !== axes.length || new Set(axes).size !== axes.length)
-    throw shapeMismatch(call, `it has ${sizes.length} sizes for the axes [${axes.join(", ")}]`);
+    throw shapeMismatch(call, `has ${sizes.length} sizes for the axes [${axes.join(", ")}]`);
   const changed = axes.flatMap((axis, k): [number, number][] => {
     const [from, to] = [shape[axis], sizes[k]] as [Dim, Dim];
     if (sameDim(from, to)) return [];
     if (isBatch(from) || isBatch(to))
       throw interaction(call, `crops or pads ${showDim(from)} samples to ${showDim(to)}`);
-    if (to < 0) throw shapeMismatch(call, `its size ${to} is negative`);
+    if (to < 0) throw shapeMismatch(part(call, `the size ${to}`), "is negative");
     return [[axis, to]];
   });
   return new Map(changed);
@@ -86,13 +87,13 @@ interface Columns {
 function columnsOf(call: Call | Node): Columns {
   const { shape } = requireInput(call, 0);
   const [image, kernel] = [knownInts(call, 1) ?? [], knownInts(call, 2) ?? []];
-  if (shape.length !== 3) throw shapeMismatch(call, `its input ${showShape(shape)} is not of rank 3`);
+  if (shape.length !== 3) throw shapeMismatch(part(call, `the input ${showShape(shape)}`), "is not of rank 3");
   if (shape.slice(1).some(isBatch)) throw interaction(call, "has the samples where channels or positions should be");
   const window = readWindow(call, kernel, image);
   const [rows, count] = shape.slice(1).map(factorOf) as [number, number];
   const [size, positions] = [kernelSize(window), positionsOf(image, window)];
   if (kernel.length === 0 || rows % size !== 0 || count !== sizeOf(positions))
-    throw shapeMismatch(call, `its columns ${showShape(shape)} do not fill an image [${image.join(", ")}]`);
+    throw shapeMismatch(part(call, `the columns ${showShape(shape)}`), `do not fill an image [${image.join(", ")}]`);
   return { image, window, positions, channels: rows / size };
 }
 
@@ -129,7 +130,8 @@ const col2Im: OpDefinition = {
   batch: (node, [x], _batched, build) => {
     const [leading, count, ...rest] = (x as Value).shape as [Dim, Dim, ...Dim[]];
     const merged = multiply(leading, count);
-    if (merged === undefined) throw unsupported(node, "cannot take a batch of inputs that hold the samples already");
+    if (merged === undefined)
+      throw unsupported(node, "cannot be computed for a batch of inputs that hold the samples already");
     const folded = build.reshape(x as Value, [merged, ...rest]);
     const image = build.op("Col2Im", [folded, ...node.inputs.slice(1)], node.attributes);
     return [build.reshape(image, [leading, count, ...image.shape.slice(1)])];
@@ -149,11 +151,11 @@ function binsOf(call: Call | Node): Bins {
   const [height, width, ...more] = intsAttribute(call, "pooled_shape") ?? [];
   if (x.length !== 4 || rois.length !== 2 || rois[1] !== 5)
     throw shapeMismatch(
-      call,
-      `its input ${showShape(x)} or its regions ${showShape(rois)} have other axes than it needs`,
+      part(call, `the input ${showShape(x)} or its regions ${showShape(rois)}`),
+      "have other axes than it needs",
     );
   if (height === undefined || width === undefined || more.length > 0 || height < 1 || width < 1)
-    throw shapeMismatch(call, "its pooled_shape is not two positive numbers");
+    throw shapeMismatch(part(call, "the pooled_shape"), "is not two positive numbers");
   if (x.slice(2).some(isBatch)) throw interaction(call, "pools along the sample axis");
   for (const count of [height, width, ...x.slice(2).map(factorOf)]) requireConstant(call, count, "a list of places");
   return { pooled: [height, width], scale: floatAttribute(call, "spatial_scale", 1) };

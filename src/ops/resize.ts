@@ -11,6 +11,7 @@ import {
   intsAttribute,
   knownDims,
   normalAxis,
+  part,
   requireInput,
   shapeMismatch,
   stringAttribute,
@@ -46,7 +47,10 @@ function scalesOf(call: Call | Node): number[] | undefined {
   if (!scales || (scales.shape.length === 1 && scales.shape[0] === 0)) return undefined;
   const tensor = constantOf(scales);
   if (!tensor)
-    throw unknownShape(call, `its scales ("${scales.name}") must be known before the model runs, but are computed`);
+    throw unknownShape(
+      part(call, `the scales ("${scales.name}")`),
+      "must be known before the model runs, but are computed",
+    );
   return Array.from(tensor.data as ArrayLike<number>, (scale) => Math.fround(Number(scale)));
 }
 
@@ -56,16 +60,16 @@ function sizesOf(call: Call | Node): readonly Dim[] | undefined {
 }
 
 function requireOnePerAxis(call: Call | Node, list: readonly unknown[], axes: readonly number[], what: string): void {
-  if (list.length !== axes.length) throw shapeMismatch(call, `it has ${list.length} ${what} for ${axes.length} axes`);
+  if (list.length !== axes.length) throw shapeMismatch(call, `has ${list.length} ${what} for ${axes.length} axes`);
 }
 
 function atLeastOne(call: Call | Node, count: number): number {
   if (count >= 1) return count;
-  throw shapeMismatch(call, "its scale leaves no element of an axis");
+  throw shapeMismatch(part(call, "the scale"), "leaves no element of an axis");
 }
 
 function stretchByScale(call: Call | Node, axis: number, dim: Dim, scale: number): Stretch[] {
-  if (!(scale > 0) || !Number.isFinite(scale)) throw shapeMismatch(call, `its scale ${scale} is not positive`);
+  if (!(scale > 0) || !Number.isFinite(scale)) throw shapeMismatch(part(call, `the scale ${scale}`), "is not positive");
   if (scale === 1) return [];
   if (isBatch(dim)) throw interaction(call, "resizes the sample axis");
   return dim === 0 ? [] : [{ axis, size: dim, count: atLeastOne(call, Math.floor(Math.fround(scale * dim))), scale }];
@@ -74,8 +78,8 @@ function stretchByScale(call: Call | Node, axis: number, dim: Dim, scale: number
 function stretchToSize(call: Call | Node, axis: number, dim: Dim, target: Dim): Stretch[] {
   if (sameDim(dim, target)) return [];
   if (isBatch(dim)) throw interaction(call, `resizes the sample axis to ${showDim(target)}`);
-  if (isBatch(target)) throw unsupported(call, `resizes axis ${axis} depending on the batch size`);
-  if (dim === 0 || target <= 0) throw shapeMismatch(call, `cannot resize ${dim} elements to ${target}`);
+  if (isBatch(target)) throw unsupported(call, `resizes axis ${axis} to a size that depends on the batch size`);
+  if (dim === 0 || target <= 0) throw shapeMismatch(call, `resizes ${dim} elements to ${target}`);
   return [{ axis, size: dim, count: target, scale: target / dim }];
 }
 
@@ -85,9 +89,10 @@ const policyOf = (call: Call | Node) => stringAttribute(call, "keep_aspect_ratio
 function stretchAlike(call: Call | Node, axes: readonly number[], sizes: readonly Dim[]): Stretch[] {
   const dims = axes.map((axis) => requireInput(call, 0).shape[axis] as Dim);
   if ([...dims, ...sizes].some(isBatch))
-    throw unsupported(call, "keeps the aspect ratio of axes of which one is the sample axis");
+    throw unsupported(call, "keeps the aspect ratio of several axes, one of them the sample axis");
   const ratios = sizes.map((target, k) => Math.fround(factorOf(target) / factorOf(dims[k] as Dim)));
-  if (!ratios.every((ratio) => ratio > 0 && Number.isFinite(ratio))) throw shapeMismatch(call, "its sizes are empty");
+  if (!ratios.every((ratio) => ratio > 0 && Number.isFinite(ratio)))
+    throw shapeMismatch(part(call, "the sizes"), "are empty");
   const scale = policyOf(call) === "not_larger" ? Math.min(...ratios) : Math.max(...ratios);
   if (scale === 1) return [];
   return axes.map((axis, k) => {
@@ -100,12 +105,12 @@ function stretchesOf(call: Call | Node): Stretch[] {
   const { shape } = requireInput(call, 0);
   const axes = statedAxes(call);
   const [scales, sizes] = [scalesOf(call), sizesOf(call)];
-  if (scales && sizes) throw shapeMismatch(call, "it has both scales and sizes");
+  if (scales && sizes) throw shapeMismatch(call, "has both scales and sizes");
   if (scales) {
     requireOnePerAxis(call, scales, axes, "scales");
     return axes.flatMap((axis, k) => stretchByScale(call, axis, shape[axis] as Dim, scales[k] as number));
   }
-  if (!sizes) throw shapeMismatch(call, "it has neither scales nor sizes");
+  if (!sizes) throw shapeMismatch(call, "has neither scales nor sizes");
   requireOnePerAxis(call, sizes, axes, "sizes");
   if (policyOf(call) !== "stretch") return stretchAlike(call, axes, sizes);
   return axes.flatMap((axis, k) => stretchToSize(call, axis, shape[axis] as Dim, sizes[k] as Dim));
@@ -130,11 +135,18 @@ const choices: Readonly<Record<string, readonly string[]>> = {
 function requireSupported(call: Call): void {
   for (const [name, allowed] of Object.entries(choices)) {
     const chosen = stringAttribute(call, name, allowed[0] as string);
-    if (!allowed.includes(chosen)) throw unsupported(call, `${name} "${chosen}" is not supported`);
+    if (!allowed.includes(chosen))
+      throw unsupported(
+        call,
+        `has the ${name} "${chosen}", which pergrad does not know`,
+        `give one of ${allowed.join(", ")}`,
+      );
   }
-  if (intAttribute(call, "antialias", 0) !== 0) throw unsupported(call, "antialias=1 is not supported");
+  if (intAttribute(call, "antialias", 0) !== 0)
+    throw unsupported(call, "has antialias=1, which pergrad does not know", "export it without antialiasing");
   const { dtype } = requireInput(call, 0);
-  if (modeOf(call) !== "nearest" && !isFloat(dtype)) throw unsupported(call, `it interpolates between ${dtype}`);
+  if (modeOf(call) !== "nearest" && !isFloat(dtype))
+    throw unsupported(call, `interpolates between numbers of ${dtype}`, "cast its input to float32");
 }
 
 const modeOf = (call: Call | Node) => stringAttribute(call, "mode", "nearest");

@@ -10,6 +10,7 @@ import {
   floatAttribute,
   intAttribute,
   interaction,
+  part,
   requireInput,
   shapeMismatch,
   stringAttribute,
@@ -33,24 +34,29 @@ function alignmentOf(call: Call | Node): Alignment {
   const fits = x.length === 4 && rois.length === 2 && rois[1] === 4;
   if (!fits || images.length !== 1 || !sameDim(images[0] as Dim, rois[0] as Dim))
     throw shapeMismatch(
-      call,
-      `its input ${showShape(x)}, regions ${showShape(rois)} and batch_indices ${showShape(images)} do not fit`,
+      part(call, `the input ${showShape(x)}, regions ${showShape(rois)} and batch_indices ${showShape(images)}`),
+      "do not fit each other",
     );
   if (x.slice(2).some(isBatch)) throw interaction(call, "pools along the sample axis");
   const [mode, shift] = [
     stringAttribute(call, "mode", "avg"),
     stringAttribute(call, "coordinate_transformation_mode", "half_pixel"),
   ];
-  if (mode !== "avg" && mode !== "max") throw unsupported(call, `mode "${mode}" is not supported`);
+  if (mode !== "avg" && mode !== "max")
+    throw unsupported(call, `has the mode "${mode}", which pergrad does not know`, 'give "avg" or "max"');
   if (shift !== "half_pixel" && shift !== "output_half_pixel")
-    throw unsupported(call, `coordinate_transformation_mode "${shift}" is not supported`);
+    throw unsupported(
+      call,
+      `has the coordinate_transformation_mode "${shift}", which pergrad does not know`,
+      'give "half_pixel" or "output_half_pixel"',
+    );
   const [height, width, ratio] = [
     intAttribute(call, "output_height", 1),
     intAttribute(call, "output_width", 1),
     intAttribute(call, "sampling_ratio", 0),
   ];
   if (height < 1 || width < 1 || ratio < 0 || x.slice(2).includes(0))
-    throw shapeMismatch(call, `it pools ${showShape(x)} to ${height} x ${width} bins of ${ratio} samples`);
+    throw shapeMismatch(call, `pools ${showShape(x)} to ${height} x ${width} bins of ${ratio} samples`);
   for (const count of [height, width, ratio, ...x.slice(2).map(factorOf)])
     requireConstant(call, count, "a list of places");
   return {

@@ -4,7 +4,7 @@ import type { Node, Value } from "../graph/value.js";
 import { isFloat } from "../tensor.js";
 import { headSize } from "./attend.js";
 import type { Build } from "./build.js";
-import { floatAttribute, intAttribute, requireInput, shapeMismatch, unsupported } from "./checks.js";
+import { floatAttribute, intAttribute, part, requireInput, shapeMismatch, unsupported } from "./checks.js";
 import { contrib, likeFirst } from "./contrib.js";
 import type { Call, OpDefinition } from "./definition.js";
 import { lowered } from "./elementwise.js";
@@ -37,7 +37,7 @@ function headsApart(call: Call | Node, x: Value, half: number): readonly Dim[] {
   const stated = intAttribute(call, "num_heads", 0);
   const heads = stated > 0 ? stated : half > 0 && typeof hidden === "number" ? hidden / (2 * half) : 0;
   if (!Number.isInteger(heads))
-    throw shapeMismatch(call, `${showShape(x.shape)} does not divide into heads of ${2 * half}`);
+    throw shapeMismatch(part(call, `the input ${showShape(x.shape)}`), `does not divide into heads of ${2 * half}`);
   return [batch, length, heads, headSize(call, hidden, heads)];
 }
 
@@ -46,16 +46,22 @@ function readRotary(call: Call | Node, places: Places): Rotary {
   const [cosines, sines] = [requireInput(call, places.cosines), requireInput(call, places.cosines + 1)];
   const positions = call.inputs[places.positions] ?? null;
   if (x.shape.length !== 3 && x.shape.length !== 4)
-    throw shapeMismatch(call, `its input ${showShape(x.shape)} has no heads`);
+    throw shapeMismatch(part(call, `the input ${showShape(x.shape)}`), "has no heads");
   const half = cosines.shape.at(-1);
   if (typeof half !== "number" || !sameShape(cosines.shape, sines.shape)) {
-    throw shapeMismatch(call, `its angles have the shapes ${showShape(cosines.shape)} and ${showShape(sines.shape)}`);
+    throw shapeMismatch(
+      part(call, "the angles"),
+      `have the shapes ${showShape(cosines.shape)} and ${showShape(sines.shape)}, which do not fit each other`,
+    );
   }
   const shape = headsApart(call, x, half);
   const size = shape[3] as Dim;
   const turned = intAttribute(call, "rotary_embedding_dim", 0) || size;
   if (typeof turned !== "number" || typeof size !== "number" || turned > size || turned !== 2 * half) {
-    throw shapeMismatch(call, `angles ${showShape(cosines.shape)} do not fit heads of ${showShape([size])}`);
+    throw shapeMismatch(
+      part(call, `the angles ${showShape(cosines.shape)}`),
+      `do not fit heads of ${showShape([size])}`,
+    );
   }
   const lengthAxis = x.shape.length === 4 ? 2 : 1;
   const read = { x, cosines, sines, positions, shape, lengthAxis, turned } as const;
@@ -72,7 +78,7 @@ function checkPositions(call: Call | Node, { cosines, positions, shape, lengthAx
   const start = positions !== null && given.length === 1 && given[0] === 1 && typeof expected[1] === "number";
   const table = positions === null || cosines.shape.length === 2;
   if ((beside(given) || start) && table && !(positions && isFloat(positions.dtype))) return;
-  throw shapeMismatch(call, `positions ${showShape(given)} do not fit an input of ${showShape(expected)}`);
+  throw shapeMismatch(part(call, `the positions ${showShape(given)}`), `do not fit an input ${showShape(expected)}`);
 }
 
 /** The cosines or sines of every position, as they broadcast to x with its heads apart. */

@@ -9,6 +9,7 @@ import {
   interaction,
   knownInt,
   normalAxis,
+  part,
   requireInput,
   shapeMismatch,
   stringAttribute,
@@ -29,7 +30,10 @@ function sequenceAxes(call: Call | Node): Axes {
   const [batch, time] = [intAttribute(call, "batch_axis", 1), intAttribute(call, "time_axis", 0)];
   const { shape } = requireInput(call, 0);
   if (shape.length < 2 || !((batch === 0 && time === 1) || (batch === 1 && time === 0)))
-    throw shapeMismatch(call, `batch_axis ${batch} and time_axis ${time} are not the first two of ${showShape(shape)}`);
+    throw shapeMismatch(
+      call,
+      `has batch_axis ${batch} and time_axis ${time}, which are not the first two of ${showShape(shape)}`,
+    );
   return { batch, time };
 }
 
@@ -39,7 +43,7 @@ function evaluateReverse([x, lengths]: readonly (Array64 | null)[], node: Node):
   const { batch, time } = sequenceAxes(node);
   const [count, own] = [dims[time] as number, lengths?.data ?? []];
   if ([...own].some((length) => length < 0 || length > count))
-    throw shapeMismatch(node, `a sequence is longer than the ${count} elements there are`);
+    throw shapeMismatch(node, `has a sequence longer than the ${count} elements there are`);
   const result = zeros64(dims);
   const strides = stridesOf(dims);
   walk(dims, strides, (position) => {
@@ -62,7 +66,8 @@ function batchReverse(node: Node, inputs: readonly (Value | null)[], batched: re
   const { batch } = sequenceAxes(node);
   const front = build.moveAxis(batched[0] ? x : build.expand(x, [leading, ...x.shape]), batch + 1, 1);
   const merged = multiply(leading, own);
-  if (merged === undefined) throw unsupported(node, "cannot take a batch of sequences that hold the samples already");
+  if (merged === undefined)
+    throw unsupported(node, "cannot be computed for a batch of sequences that hold the samples already");
   const folded = build.reshape(front, [merged, ...front.shape.slice(2)]);
   const axes = { batch_axis: 0, time_axis: 1 };
   const reversed = build.op("ReverseSequence", [folded, build.reshape(lengths, [merged])], axes);
@@ -75,7 +80,7 @@ const reverseSequence: OpDefinition = {
     const [x, lengths] = [requireInput(call, 0), requireInput(call, 1)];
     const size = x.shape[sequenceAxes(call).batch] as Dim;
     if (lengths.shape.length !== 1 || !sameDim(lengths.shape[0] as Dim, size))
-      throw shapeMismatch(call, `its lengths ${showShape(lengths.shape)} do not fit ${showShape(x.shape)}`);
+      throw shapeMismatch(part(call, `the lengths ${showShape(lengths.shape)}`), `do not fit ${showShape(x.shape)}`);
     return [{ dtype: x.dtype, shape: x.shape }];
   },
   evaluate: evaluateReverse,
@@ -102,7 +107,7 @@ function delayed(build: Build, x: Value, axis: number, by: number): Value {
 function productAxis(call: Call | Node): number {
   const { shape } = requireInput(call, 0);
   const axis = knownInt(call, 1);
-  if (axis === undefined || shape.length === 0) throw shapeMismatch(call, "it has no axis to multiply along");
+  if (axis === undefined || shape.length === 0) throw shapeMismatch(call, "has no axis to multiply along");
   return normalAxis(call, axis, shape.length);
 }
 
@@ -146,7 +151,7 @@ function scatterOf(call: Call | Node): Scatter {
   const fits = cache.length === update.length && cache.every((dim, k) => k === axis || sameDim(dim, update[k] as Dim));
   if (isBatch(size) || isBatch(count)) throw interaction(call, "writes along the sample axis");
   if (axis === 0 || size === undefined || count === undefined || !fits || count > size)
-    throw shapeMismatch(call, `its update ${showShape(update)} does not fit its cache ${showShape(cache)}`);
+    throw shapeMismatch(part(call, `the update ${showShape(update)}`), `does not fit its cache ${showShape(cache)}`);
   requireConstant(call, count, "a list of places");
   return { axis, size, count };
 }
@@ -174,10 +179,14 @@ const tensorScatter = lowered({
     const { dtype, shape } = requireInput(call, 0);
     scatterOf(call);
     const mode = stringAttribute(call, "mode", "linear");
-    if (mode !== "linear" && mode !== "circular") throw unsupported(call, `mode "${mode}" is not supported`);
+    if (mode !== "linear" && mode !== "circular")
+      throw unsupported(call, `has the mode "${mode}", which pergrad does not know`, 'give "linear" or "circular"');
     const start = call.inputs[2]?.shape;
     if (start && !(start.length === 1 && sameDim(start[0] as Dim, shape[0] as Dim)))
-      throw shapeMismatch(call, `its write_indices ${showShape(start)} are not one for each of ${showShape(shape)}`);
+      throw shapeMismatch(
+        part(call, `the write_indices ${showShape(start)}`),
+        `are not one for each of ${showShape(shape)}`,
+      );
     return [{ dtype, shape }];
   },
   decompose: (node, build) => {

@@ -11,7 +11,7 @@ import { type Body, leaf, type Node, type Value, type ValueType } from "../graph
 import { dependentsOf, nodesBefore } from "../graph/walk.js";
 import { array64 } from "./array64.js";
 import type { Build } from "./build.js";
-import { intAttribute, interaction, intsAttribute, requireInput, shapeMismatch } from "./checks.js";
+import { intAttribute, interaction, intsAttribute, part, requireInput, shapeMismatch } from "./checks.js";
 import type { Array64, Call, OpDefinition } from "./definition.js";
 
 /** The parts of a Scan node. */
@@ -29,7 +29,7 @@ export interface ScanParts {
 
 export function scanParts(call: Call | Node): ScanParts {
   const { body } = call.attributes;
-  if (!isBody(body)) throw shapeMismatch(call, "it has no body");
+  if (!isBody(body)) throw shapeMismatch(call, "has no body");
   const states = intAttribute(call, "states", 0);
   const scans = intAttribute(call, "num_scan_inputs", 0);
   const products = intAttribute(call, "products", 0);
@@ -125,13 +125,13 @@ export function splitOutputs<T>(outputs: readonly T[], { states, products }: Sca
 function stepsOf(call: Call, { states, scans }: ScanParts): Dim {
   const steps = call.inputs.slice(states, states + scans).map((_, k) => requireInput(call, states + k).shape[0]);
   const [first] = steps;
-  if (first === undefined) throw shapeMismatch(call, "it scans nothing, so it has no number of steps");
+  if (first === undefined) throw shapeMismatch(call, "scans nothing, so it has no number of steps");
   if (
     steps.some(
       (other) => other === undefined || isBatch(other) !== isBatch(first) || factorOf(other) !== factorOf(first),
     )
   )
-    throw shapeMismatch(call, `it scans tensors of different lengths`);
+    throw shapeMismatch(call, `scans tensors of different lengths`);
   if (isBatch(first)) throw interaction(call, "steps from sample to sample");
   return first;
 }
@@ -144,7 +144,7 @@ function inferScan(call: Call): ValueType[] {
     const given = requireInput(call, k);
     const own = k >= states && k < states + parts.scans ? given.shape.slice(1) : given.shape;
     if (dtype !== given.dtype || !sameShape(own, shape))
-      throw shapeMismatch(call, `its body expects ${showShape(shape)} where it is given ${showShape(own)}`);
+      throw shapeMismatch(part(call, "the body"), `expects ${showShape(shape)}, but is given ${showShape(own)}`);
   });
   const stack = ({ dtype, shape }: Value): ValueType => ({ dtype, shape: [steps, ...shape] });
   const last = body.outputs.slice(0, states);
@@ -152,8 +152,8 @@ function inferScan(call: Call): ValueType[] {
     const before = body.inputs[k] as Value;
     if (!sameShape(value.shape, before.shape) || value.dtype !== before.dtype)
       throw shapeMismatch(
-        call,
-        `its state ${k} ${showShape(before.shape)} becomes ${showShape(value.shape)} in a step`,
+        part(call, `the state ${k} ${showShape(before.shape)}`),
+        `becomes ${showShape(value.shape)} in a step`,
       );
   });
   const types = last.map(({ dtype, shape }): ValueType => ({ dtype, shape }));

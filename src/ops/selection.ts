@@ -3,7 +3,7 @@ import { type Dim, elementsOf, factorOf, isBatch, type Shape } from "../graph/di
 import type { Node, Value, ValueType } from "../graph/value.js";
 import { alike } from "./alike.js";
 import { array64, transpose64 } from "./array64.js";
-import { intAttribute, interaction, normalAxis, requireInput, shapeMismatch } from "./checks.js";
+import { intAttribute, interaction, normalAxis, part, requireInput, shapeMismatch } from "./checks.js";
 import { constantInput } from "./constant-input.js";
 import type { Array64, Call, OpDefinition } from "./definition.js";
 import { lowered } from "./elementwise.js";
@@ -49,7 +49,7 @@ function keptPlaces(call: Call | Node): number[] {
   const size = axis === null ? flattened(call) : (requireInput(call, 0).shape[axis] as Dim);
   const places = [...condition.data.keys()].filter((place) => condition.data[place] !== 0);
   if (!isBatch(size) && places.some((place) => place >= size))
-    throw shapeMismatch(call, `its condition keeps element ${places.at(-1)} of ${size}`);
+    throw shapeMismatch(part(call, "the condition"), `keeps element ${places.at(-1)}, but there are ${size}`);
   return places;
 }
 
@@ -171,9 +171,9 @@ function evaluateUnique([x]: readonly (Array64 | null)[], node: Call | Node): Ar
 function evaluateSuppression(inputs: readonly (Array64 | null)[], node: Call | Node): Array64[] {
   const [boxes, scores, most, overlap, threshold] = inputs;
   if (!boxes || !scores || boxes.dims.length !== 3 || scores.dims.length !== 3 || boxes.dims[2] !== 4)
-    throw shapeMismatch(node, "its boxes are not [batch, boxes, 4], or its scores not [batch, classes, boxes]");
+    throw shapeMismatch(node, "needs boxes [batch, boxes, 4] and scores [batch, classes, boxes]");
   if (boxes.dims[0] !== scores.dims[0] || boxes.dims[1] !== scores.dims[2])
-    throw shapeMismatch(node, "its boxes and scores differ in number");
+    throw shapeMismatch(part(node, "the boxes and scores"), "differ in number");
   const selected = selectBoxes(boxes, scores, {
     most: most?.data[0] ?? 0,
     overlap: overlap?.data[0] ?? 0,

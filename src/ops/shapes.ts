@@ -23,6 +23,7 @@ import {
   knownInts,
   knownScalar,
   normalAxis,
+  part,
   requireInput,
   shapeMismatch,
   tensorAttribute,
@@ -86,7 +87,7 @@ function reshaping(op: string, shapeAfter: (call: Call, input: Value) => Shape):
         factorOf(before) !== factorOf(after) ||
         isBatch(before) !== isBatch(after)
       ) {
-        throw shapeMismatch(call, `${showShape(input.shape)} cannot become ${showShape(shape)}`);
+        throw shapeMismatch(part(call, `the input ${showShape(input.shape)}`), `cannot become ${showShape(shape)}`);
       }
       return [sameElements(call, shape)];
     },
@@ -122,7 +123,10 @@ function reshapeTarget(call: Call, input: Value): Shape {
     if (dim !== 0 || intAttribute(call, "allowzero", 0) === 1) return dim;
     const kept = input.shape[axis];
     if (kept === undefined)
-      throw shapeMismatch(call, `its shape copies axis ${axis}, which ${showShape(input.shape)} does not have`);
+      throw shapeMismatch(
+        part(call, "the shape"),
+        `copies axis ${axis}, which the input ${showShape(input.shape)} does not have`,
+      );
     return kept;
   });
   const free = copied.indexOf(-1);
@@ -130,7 +134,8 @@ function reshapeTarget(call: Call, input: Value): Shape {
   const others = elementsOf(copied.filter((_, axis) => axis !== free));
   const total = elementsOf(input.shape);
   const rest = total === undefined || others === undefined ? undefined : divide(total, others);
-  if (rest === undefined) throw shapeMismatch(call, `${showShape(input.shape)} cannot become ${showShape(copied)}`);
+  if (rest === undefined)
+    throw shapeMismatch(part(call, `the input ${showShape(input.shape)}`), `cannot become ${showShape(copied)}`);
   return copied.map((dim, axis) => (axis === free ? rest : dim));
 }
 
@@ -158,7 +163,7 @@ const reshapes: readonly OpDefinition[] = [
       const axes = namedAxes(call)?.map((axis) => normalAxis(call, axis, rank));
       axes?.forEach((axis) => {
         if (input.shape[axis] !== 1)
-          throw shapeMismatch(call, `axis ${axis} of ${showShape(input.shape)} is not of size 1`);
+          throw shapeMismatch(part(call, `axis ${axis} of the input ${showShape(input.shape)}`), "is not of size 1");
       });
       return input.shape.filter((dim, axis) => (axes ? !axes.includes(axis) : dim !== 1));
     }),
@@ -195,7 +200,7 @@ const transpose: OpDefinition = {
     ) {
       throw shapeMismatch(
         call,
-        `[${permutation.join(", ")}] is no permutation of the axes of ${showShape(input.shape)}`,
+        `has perm [${permutation.join(", ")}], which is no permutation of the axes of ${showShape(input.shape)}`,
       );
     }
     return [{ dtype: input.dtype, shape: permutation.map((axis) => input.shape[axis] as Dim) }];
@@ -260,7 +265,10 @@ const tile: OpDefinition = {
     const repeats = knownDims(call, 1) ?? [];
     const given = requireInput(call, 1).shape;
     if (given.length !== 1 || given[0] !== input.shape.length) {
-      throw shapeMismatch(call, `${showShape(given)} repeats do not fit ${showShape(input.shape)}`);
+      throw shapeMismatch(
+        call,
+        `has repeats ${showShape(given)}, which do not fit its input ${showShape(input.shape)}`,
+      );
     }
     const shape = input.shape.map((dim, axis) => {
       const size = multiply(dim, repeats[axis] ?? 1);
@@ -345,10 +353,11 @@ const constantOfShape: OpDefinition = {
   shapeInputs: [0],
   infer: (call) => {
     const dims = knownDims(call, 0) ?? [];
-    if (dims.some((dim) => factorOf(dim) < 0)) throw shapeMismatch(call, `its shape ${showShape(dims)} is negative`);
+    if (dims.some((dim) => factorOf(dim) < 0))
+      throw shapeMismatch(part(call, `the shape ${showShape(dims)}`), "has a negative size");
     const value = tensorAttribute(call, "value");
     if (value && (value.dims.length !== 1 || value.dims[0] !== 1))
-      throw shapeMismatch(call, `its value is ${showShape(value.dims)}, not of one element`);
+      throw shapeMismatch(part(call, "the value"), `is ${showShape(value.dims)}, not of one element`);
     const dtype = value?.dtype ?? "float32";
     const count = dims[0];
     const vector = !isFloat(dtype) && dims.length === 1 && count !== undefined && !isBatch(count) && count <= 64;
@@ -370,7 +379,8 @@ function rangeCount(call: Call, [start, limit, step]: readonly [Dim, Dim, Dim]):
   if (count !== undefined) return count;
   throw unsupported(
     call,
-    "it counts over the batch in a way that pergrad does not follow; let it count from 0 up to the batch size",
+    "counts over the batch in a way that pergrad does not follow",
+    "let it count from 0 up to the batch size",
   );
 }
 

@@ -1,7 +1,7 @@
 /** DepthToSpace and SpaceToDepth: composites that move blocks of pixels to channels and back. */
 import { type Dim, divide, multiply } from "../graph/dim.js";
 import type { Node, Value } from "../graph/value.js";
-import { intAttribute, requireInput, shapeMismatch, stringAttribute, unsupported } from "./checks.js";
+import { intAttribute, part, requireInput, shapeMismatch, stringAttribute, unsupported } from "./checks.js";
 import type { Call, OpDefinition } from "./definition.js";
 
 interface Sizes {
@@ -21,11 +21,11 @@ function scaled(
   shrink: (sizes: Sizes, block: number) => (Dim | undefined)[],
 ): { dtype: Value["dtype"]; shape: Dim[] }[] {
   const input = requireInput(call, 0);
-  if (input.shape.length !== 4) throw shapeMismatch(call, "its input is not of rank 4");
+  if (input.shape.length !== 4) throw shapeMismatch(part(call, "the input"), "is not of rank 4");
   const block = intAttribute(call, "blocksize", 0);
   const shape = block >= 1 ? shrink(sizesOf(call), block) : [];
   if (shape.length === 0 || shape.includes(undefined))
-    throw shapeMismatch(call, `its input does not divide into blocks of ${block}`);
+    throw shapeMismatch(part(call, "the input"), `does not divide into blocks of ${block}`);
   return [{ dtype: input.dtype, shape: shape as Dim[] }];
 }
 
@@ -33,7 +33,7 @@ function scaled(
 function depthFirst(call: Call | Node): boolean {
   const mode = stringAttribute(call, "mode", "DCR");
   if (mode === "DCR" || mode === "CRD") return mode === "CRD";
-  throw unsupported(call, `mode "${mode}" is not supported: ONNX knows DCR and CRD`);
+  throw unsupported(call, `has the mode "${mode}", which ONNX does not define`, 'give "DCR" or "CRD"');
 }
 
 export const depthToSpace: OpDefinition = {

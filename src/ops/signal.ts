@@ -2,7 +2,7 @@
 import type { Node } from "../graph/value.js";
 import { type DType, isFloat } from "../tensor.js";
 import { array64, zeros64 } from "./array64.js";
-import { intAttribute, knownInt, shapeMismatch } from "./checks.js";
+import { intAttribute, knownInt, part, shapeMismatch } from "./checks.js";
 import { constantNumber } from "./constant-input.js";
 import type { Array64, Call, OpDefinition } from "./definition.js";
 import { requireConstant } from "./limits.js";
@@ -17,7 +17,11 @@ function cast64({ dims, data }: Array64, dtype: DType): Array64 {
 
 function countInput(call: Call | Node, index: number, what: string): number {
   const count = knownInt(call, index);
-  if (count === undefined || count < 0) throw shapeMismatch(call, `its ${what} is ${count ?? "missing"}`);
+  if (count === undefined || count < 0)
+    throw shapeMismatch(
+      part(call, `the ${what}`),
+      count === undefined ? "is missing" : `is ${count}, which is negative`,
+    );
   requireConstant(call, count, "a table");
   return count;
 }
@@ -69,7 +73,10 @@ function melOf(call: Call | Node): Mel {
   const edges = Array.from({ length: filters + 2 }, (_, k) => binOf(low + k * step));
   const within = [...edges, binOf(high)].every((edge, k) => edge >= (edges[k - 1] ?? 0) && edge < bins);
   if (!within) {
-    throw shapeMismatch(call, `its edges do not rise within the ${bins} bins of a spectrum of length ${length}`);
+    throw shapeMismatch(
+      part(call, "the edges"),
+      `do not rise within the ${bins} bins of a spectrum of length ${length}`,
+    );
   }
   return { filters, bins, edges };
 }

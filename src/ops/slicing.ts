@@ -11,6 +11,7 @@ import {
   knownInt,
   knownInts,
   normalAxis,
+  part,
   requireInput,
   shapeMismatch,
   unsupported,
@@ -70,15 +71,15 @@ function cutsOf(call: Call | Node): Cut[] {
   const axes = knownInts(call, 3) ?? starts.map((_, k) => k);
   const steps = knownInts(call, 4) ?? starts.map(() => 1);
   if (axes.length !== starts.length || ends.length !== starts.length || steps.length !== starts.length) {
-    throw shapeMismatch(call, "its starts, ends, axes and steps differ in number");
+    throw shapeMismatch(part(call, "the starts, ends, axes and steps"), "differ in number");
   }
   return axes.map((given, k) => {
     const axis = normalAxis(call, given, shape.length);
     const [size, start, end, step] = [shape[axis], starts[k], ends[k], steps[k]] as [Dim, Dim, Dim, number];
-    if (step === 0) throw shapeMismatch(call, "its step is 0");
+    if (step === 0) throw shapeMismatch(part(call, "the step"), "is 0");
     if (isBatch(size)) return cutBatch(call, axis, size.perSample, [start, end], step);
     if (isBatch(start) || isBatch(end))
-      throw unsupported(call, `cuts axis ${axis} of ${showShape(shape)} depending on the batch size`);
+      throw unsupported(call, `cuts axis ${axis} of ${showShape(shape)} at a place that depends on the batch size`);
     return cutInts(axis, size, start, end, step);
   });
 }
@@ -228,7 +229,7 @@ const trilu: OpDefinition = {
   infer: (call) => {
     const { dtype, shape } = requireInput(call, 0);
     diagonalOf(call);
-    if (shape.length < 2) throw shapeMismatch(call, "its input is not a matrix");
+    if (shape.length < 2) throw shapeMismatch(part(call, "the input"), "is not a matrix");
     return [{ dtype, shape }];
   },
   evaluate: ([x], node) => {
@@ -245,7 +246,7 @@ const trilu: OpDefinition = {
   batch: (node, inputs, _batched, build) => [build.op("Trilu", inputs, node.attributes)],
   sampleAxis: (node, [at]) => {
     const rank = (node.inputs[0] as Value).shape.length;
-    return [apartFrom(node, at ?? null, [rank - 2, rank - 1], "takes a triangle of which the sample axis is a side")];
+    return [apartFrom(node, at ?? null, [rank - 2, rank - 1], "takes a triangle with the sample axis as a side")];
   },
 };
 

@@ -7,6 +7,7 @@ import {
   floatAttribute,
   intAttribute,
   interaction,
+  part,
   requireInput,
   shapeMismatch,
   stringAttribute,
@@ -19,7 +20,10 @@ import { scan } from "./scan.js";
 function requireShape(call: Call | Node, index: number, what: string, ...allowed: readonly Shape[]): void {
   const input = call.inputs[index];
   if (!input || allowed.some((shape) => sameShape(input.shape, shape))) return;
-  throw shapeMismatch(call, `its ${what} ${showShape(input.shape)} is not ${allowed.map(showShape).join(" or ")}`);
+  throw shapeMismatch(
+    part(call, `the ${what} ${showShape(input.shape)}`),
+    `is not ${allowed.map(showShape).join(" or ")}`,
+  );
 }
 
 // CausalConvWithState
@@ -36,7 +40,7 @@ function causalOf(call: Call | Node): Causal {
   const [count, channels, length] = x as readonly [Dim, Dim, Dim];
   const kernel = weight[2];
   if (x.length !== 3 || weight.length !== 3 || kernel === undefined || isBatch(kernel) || kernel < 1)
-    throw shapeMismatch(call, `its input ${showShape(x)} and weight ${showShape(weight)} are not of rank 3`);
+    throw shapeMismatch(part(call, `the input ${showShape(x)} and weight ${showShape(weight)}`), "are not of rank 3");
   if (isBatch(channels)) throw interaction(call, "has the samples where the channels should be");
   if (isBatch(length)) throw interaction(call, "slides its window along the sample axis");
   requireShape(call, 1, "weight", [channels, 1, kernel]);
@@ -44,7 +48,7 @@ function causalOf(call: Call | Node): Causal {
   requireShape(call, 3, "past state", [count, channels, kernel - 1]);
   const activation = stringAttribute(call, "activation", "none");
   if (!["none", "silu", "swish"].includes(activation))
-    throw unsupported(call, `activation "${activation}" is not supported`);
+    throw unsupported(call, `has the activation "${activation}", which pergrad does not know`);
   return { shape: [count, channels, length], kernel, activated: activation !== "none" };
 }
 
@@ -91,23 +95,26 @@ interface Recurrence {
 function recurrenceOf(call: Call | Node): Recurrence {
   const [q, k, v] = [0, 1, 2].map((index) => requireInput(call, index).shape) as [Dim[], Dim[], Dim[]];
   if ([q, k, v].some((shape) => shape.length !== 3))
-    throw shapeMismatch(call, "its queries, keys and values are not of rank 3");
+    throw shapeMismatch(part(call, "the queries, keys and values"), "are not of rank 3");
   const [batch, steps] = q as [Dim, Dim, Dim];
   if (isBatch(steps)) throw interaction(call, "has the samples where the steps in time should be");
   const [queryHeads, heads] = [intAttribute(call, "q_num_heads", 0), intAttribute(call, "kv_num_heads", 0)];
   if (heads < 1 || queryHeads < 1 || queryHeads % heads !== 0)
-    throw shapeMismatch(call, `its ${queryHeads} heads of queries are no multiple of its ${heads} of keys`);
+    throw shapeMismatch(
+      part(call, `the ${queryHeads} heads of queries`),
+      `are no multiple of the ${heads} heads of keys`,
+    );
   const [keySize, valueSize] = [headSize(call, q[2], queryHeads), headSize(call, v[2], heads)];
   const rule = stringAttribute(call, "update_rule", "gated_delta");
   if (!["linear", "gated", "delta", "gated_delta"].includes(rule))
-    throw unsupported(call, `update_rule "${rule}" is not supported`);
+    throw unsupported(call, `has the update_rule "${rule}", which pergrad does not know`);
   const [fading, replacing] = [rule.startsWith("gated"), rule.endsWith("delta")];
   for (const [index, needed, name] of [
     [4, fading, "decay"],
     [5, replacing, "beta"],
   ] as const) {
     if (needed === Boolean(call.inputs[index])) continue;
-    throw shapeMismatch(call, `update_rule "${rule}" ${needed ? "needs" : "takes no"} ${name}`);
+    throw shapeMismatch(call, `has the update_rule "${rule}", which ${needed ? "needs" : "takes no"} ${name}`);
   }
   requireShape(call, 1, "keys", [batch, steps, heads * keySize]);
   requireShape(call, 2, "values", [batch, steps, heads * valueSize]);

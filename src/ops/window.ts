@@ -2,7 +2,7 @@
 import { factorOf, isBatch } from "../graph/dim.js";
 import type { Attributes, Node, Value } from "../graph/value.js";
 import { sizeOf } from "../tensor.js";
-import { interaction, intsAttribute, shapeMismatch, stringAttribute, unsupported } from "./checks.js";
+import { interaction, intsAttribute, part, shapeMismatch, stringAttribute, unsupported } from "./checks.js";
 import type { Call, SampleAxis, Window } from "./definition.js";
 
 /** The elements that a kernel spans along one axis, its dilation counted. */
@@ -56,7 +56,7 @@ export function kernelWithin(window: Window, axis: number, start: number, from: 
 /** Throws unless the value is `[n, channels, ...]` with integers but for n, and at least one spatial axis. */
 export function spatialOf(call: Call | Node, value: Value): number[] {
   if (value.shape.length < 3)
-    throw shapeMismatch(call, `its input has ${value.shape.length} axes, of which none is spatial`);
+    throw shapeMismatch(part(call, "the input"), `has ${value.shape.length} axes, none of them spatial`);
   if (isBatch(value.shape[1])) throw interaction(call, "has the samples where the channels should be");
   if (value.shape.slice(2).some(isBatch)) throw interaction(call, "slides its window along the sample axis");
   return value.shape.slice(2).map(factorOf);
@@ -72,9 +72,13 @@ export function perAxis(
 ): readonly number[] {
   const values = intsAttribute(call, name) ?? Array<number>(rank).fill(fallback);
   if (values.length !== rank)
-    throw shapeMismatch(call, `${name} has ${values.length} numbers for ${rank} spatial axes`);
+    throw shapeMismatch(part(call, `the attribute "${name}"`), `has ${values.length} numbers for ${rank} spatial axes`);
   if (values.some((value) => value < least))
-    throw unsupported(call, `${name} [${values.join(", ")}] holds a number below ${least}`);
+    throw unsupported(
+      part(call, `the attribute "${name}"`),
+      `is [${values.join(", ")}]`,
+      `give numbers from ${least} up`,
+    );
   return values;
 }
 
@@ -90,20 +94,23 @@ export type AutoPad = "NOTSET" | "VALID" | "SAME_UPPER" | "SAME_LOWER";
 export function autoPadOf(call: Call | Node): AutoPad {
   const mode = stringAttribute(call, "auto_pad", "NOTSET");
   if (mode === "NOTSET" || mode === "VALID" || mode === "SAME_UPPER" || mode === "SAME_LOWER") return mode;
-  throw unsupported(call, `auto_pad "${mode}" is none that ONNX defines`);
+  throw unsupported(call, `has the auto_pad "${mode}", which ONNX does not define`, "give pads instead");
 }
 
 export function explicitPadding(call: Call | Node, rank: number): Pick<Window, "before" | "after"> {
   const pads = intsAttribute(call, "pads") ?? Array<number>(2 * rank).fill(0);
-  if (pads.length !== 2 * rank) throw shapeMismatch(call, `pads has ${pads.length} numbers for ${rank} spatial axes`);
-  if (pads.some((amount) => amount < 0)) throw unsupported(call, "negative padding is not supported");
+  if (pads.length !== 2 * rank)
+    throw shapeMismatch(part(call, 'the attribute "pads"'), `has ${pads.length} numbers for ${rank} spatial axes`);
+  if (pads.some((amount) => amount < 0))
+    throw unsupported(call, "has negative padding", "crop its input by a Slice before it");
   return { before: pads.slice(0, rank), after: pads.slice(rank) };
 }
 
 /** The window of an op that slides forwards (Conv, pooling), with auto_pad made explicit. */
 export function readWindow(call: Call | Node, kernel: readonly number[], spatial: readonly number[]): Window {
   const rank = spatial.length;
-  if (kernel.length !== rank) throw shapeMismatch(call, `its kernel has ${kernel.length} axes, its input ${rank}`);
+  if (kernel.length !== rank)
+    throw shapeMismatch(part(call, "the kernel"), `has ${kernel.length} spatial axes, but the input has ${rank}`);
   const strides = perAxis(call, "strides", rank, 1, 1);
   const dilations = perAxis(call, "dilations", rank, 1, 1);
   const none = Array<number>(rank).fill(0);

@@ -90,7 +90,7 @@ export function clippingGroups({ maxNorm, groups }: ClippedSumOptions, parameter
   return members.map(([name, own]) => {
     const limit = typeof maxNorm === "number" ? maxNorm : maxNorm[name];
     if (limit !== undefined) return { name, parameters: own, maxNorm: limit };
-    throw new PergradError("MISSING_TENSOR", `maxNorm has no limit for the ${what} "${name}".`);
+    throw new PergradError("MISSING_TENSOR", `maxNorm has no limit for the ${what} "${name}"; give one.`);
   });
 }
 

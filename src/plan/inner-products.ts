@@ -31,7 +31,10 @@ export function dot(vectors?: ByParameter): Want<Dots> {
       const names = vectors ? Object.keys(vectors) : plan.parameters;
       const unknown = names.find((name) => !plan.parameters.includes(name));
       if (unknown !== undefined)
-        throw new PergradError("MISSING_TENSOR", `A vector is given for "${unknown}", which is no parameter here.`);
+        throw new PergradError(
+          "MISSING_TENSOR",
+          `A vector is given for "${unknown}", which is no parameter here; leave it out.`,
+        );
       const dots = names.map((name) => [`of/${name}`, plan.dot(name, vector(name))] as const);
       const all = dots.map(([, value]) => value);
       return { total: added(all, () => build.zeros(losses.shape, losses.dtype)), ...Object.fromEntries(dots) };

@@ -79,7 +79,7 @@ function known(gradients: Gradients): Gradients {
       const names = Object.keys(gradients).map((each) => `"${each}"`);
       throw new PergradError(
         "MISSING_TENSOR",
-        `The function of want.reduce reads the gradient of "${name}"; there are those of ${names.join(", ")}.`,
+        `The function of want.reduce reads the gradient of "${name}"; read one of ${names.join(", ")}.`,
       );
     },
   });
@@ -87,7 +87,11 @@ function known(gradients: Gradients): Gradients {
 
 function prefixed(results: Readonly<Record<string, Traced>>): Record<string, Traced> {
   const named = Object.entries(results ?? {}).map(([name, result]) => [`${single}/${name}`, result] as const);
-  if (named.length === 0) throw new PergradError("INVALID_ARGUMENT", "The function of want.reduce returned nothing.");
+  if (named.length === 0)
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      "The function of want.reduce returned nothing; return a traced tensor, or several by name.",
+    );
   return Object.fromEntries(named);
 }
 
@@ -97,7 +101,7 @@ function checked(result: Traced, dtype: DType): Value {
   if (result.value.shape.some(isBatch))
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `The function of want.reduce is of one sample, but returned ${showShape(result.value.shape)}.`,
+      `The function of want.reduce is of one sample, but returned ${showShape(result.value.shape)}; return a shape without N.`,
     );
   if (result.dtype === dtype) return result.value;
   throw new PergradError(
@@ -113,7 +117,7 @@ function checkReads(read: ReadonlySet<Value>, gradients: readonly Value[]): void
   if (!other) return;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `The function of want.reduce reads ${other.name ? `"${other.name}"` : "the size of the batch"}, which is none of the gradients it was given.`,
+    `The function of want.reduce reads ${other.name ? `"${other.name}"` : "the size of the batch"}, which is none of the gradients it was given; read these alone.`,
   );
 }
 

@@ -33,7 +33,8 @@ function chosen(model: Model, names: readonly string[] | undefined): Model {
   if (!names) return model;
   const outputs = names.map((name) => {
     const output = model.graph.outputs.find((each) => each.name === name);
-    if (!output) throw new PergradError("MISSING_TENSOR", `The model has no output "${name}".`);
+    if (!output)
+      throw new PergradError("MISSING_TENSOR", `The model has no output "${name}"; give the name of one that it has.`);
     return output;
   });
   return { ...model, graph: { ...model.graph, outputs } };

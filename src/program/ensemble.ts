@@ -49,7 +49,7 @@ function withLeading(own: Value, leading: Dim, kind: "input" | "parameter"): Val
 
 function setsOf(model: Model, name: string, sets: number, given: Tensor<"float32"> | undefined): Tensor<"float32"> {
   const own = model.parameters[name];
-  if (!own) throw new PergradError("MISSING_TENSOR", `The parameter "${name}" has no value.`);
+  if (!own) throw new PergradError("MISSING_TENSOR", `The parameter "${name}" has no value; give its sets.`);
   const dims = [sets, ...own.dims];
   if (!given) {
     const data = new Float32Array(sizeOf(dims));

@@ -70,7 +70,11 @@ function parameterFeeds(
   given: Readonly<Record<string, Tensor>> = {},
 ): Record<string, Tensor> {
   const unknown = Object.keys(given).find((name) => !Object.hasOwn(model.parameters, name));
-  if (unknown !== undefined) throw new PergradError("MISSING_TENSOR", `The model has no parameter "${unknown}".`);
+  if (unknown !== undefined)
+    throw new PergradError(
+      "MISSING_TENSOR",
+      `The model has no parameter "${unknown}"; leave it out, or correct its name.`,
+    );
   const feeds: Record<string, Tensor> = {};
   for (const parameter of used) {
     const { name } = parameter;
@@ -86,7 +90,10 @@ function vectorFeeds(
 ): Record<string, Tensor> {
   const unknown = Object.keys(given).find((name) => !vectors.some(({ want }) => want === name));
   if (unknown !== undefined)
-    throw new PergradError("MISSING_TENSOR", `There is no want "${unknown}" that takes inner products with vectors.`);
+    throw new PergradError(
+      "MISSING_TENSOR",
+      `There is no want "${unknown}" that takes inner products with vectors; leave it out, or correct its name.`,
+    );
   const fed = vectors.map(({ want, parameter, value }) => {
     const tensor = given[want]?.[parameter] ?? wants[want]?.vectors?.[parameter];
     if (tensor) return [value.name, checkShape(`The vector of "${want}" for`, value, parameter, tensor)] as const;
@@ -103,6 +110,6 @@ function checkShape(whose: string, { dtype, shape }: Value, name: string, tensor
   if (tensor.dtype === dtype && fits) return tensor;
   throw new PergradError(
     "SHAPE_MISMATCH",
-    `${whose} "${name}" is ${tensor.dtype} [${tensor.dims.join(", ")}], but the model wants ${dtype} [${shape.join(", ")}].`,
+    `${whose} "${name}" is ${tensor.dtype} [${tensor.dims.join(", ")}], but the model wants ${dtype} [${shape.join(", ")}]; give that.`,
   );
 }

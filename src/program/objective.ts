@@ -103,7 +103,7 @@ function samplesFirst(name: string, value: Value, axes: SampleAxes, given: numbe
   if (at === null) {
     throw new PergradError(
       "SAMPLES_INTERACT",
-      `The output "${name}" ${showShape(value.shape)} does not depend on the samples, so there is nothing to differentiate per sample.`,
+      `The output "${name}" ${showShape(value.shape)} does not depend on the samples, so there is nothing to differentiate per sample; choose another output, or say which inputs hold the samples.`,
     );
   }
   if (given !== undefined && at.axis !== given) {
@@ -167,7 +167,7 @@ function parametersOf(
   if (selected.size === 0) {
     throw new PergradError(
       "NO_PARAMETERS",
-      "All parameters that reach the loss are frozen, so there is no gradient to compute.",
+      "All parameters that reach the loss are frozen, so there is no gradient to compute; select one of them.",
     );
   }
   return new Map(reaching.flatMap((value) => (selected.has(value.name) ? [[value.name, value] as const] : [])));
@@ -176,7 +176,7 @@ function parametersOf(
 /** The model's own value of a parameter. Throws MISSING_TENSOR. */
 export function parameterValue(model: Model, { name }: Value): Tensor {
   const tensor = model.parameters[name];
-  if (!tensor) throw new PergradError("MISSING_TENSOR", `The parameter "${name}" has no value.`);
+  if (!tensor) throw new PergradError("MISSING_TENSOR", `The parameter "${name}" has no value; give its tensor.`);
   return tensor;
 }
 

@@ -20,11 +20,17 @@ export function scalarFeeds(scalars: readonly Scalar[], given: MaxNorms = {}): R
   for (const [want, limits] of Object.entries(given)) {
     const own = scalars.filter((scalar) => scalar.want === want);
     if (own.length === 0)
-      throw new PergradError("MISSING_TENSOR", `There is no want "${want}" that clips to an adjustable norm.`);
+      throw new PergradError(
+        "MISSING_TENSOR",
+        `There is no want "${want}" that clips to an adjustable norm; leave it out, or correct its name.`,
+      );
     const names = typeof limits === "object" ? Object.keys(limits) : [];
     const unknown = names.find((name) => !own.some((each) => each.name === name));
     if (unknown !== undefined)
-      throw new PergradError("MISSING_TENSOR", `The want "${want}" clips no group "${unknown}".`);
+      throw new PergradError(
+        "MISSING_TENSOR",
+        `The want "${want}" clips no group "${unknown}"; leave it out, or correct its name.`,
+      );
   }
   const fed = scalars.map(({ want, name, value, initial }) => {
     const limits = given[want];

@@ -60,7 +60,11 @@ class NodeSession implements Session {
     seen?: (results: Readonly<Record<string, Tensor>>) => void,
   ): Promise<Record<string, Tensor>> {
     const session = this.#session;
-    if (!session) throw new PergradError("INVALID_ARGUMENT", "The program was released, so it cannot run any more.");
+    if (!session)
+      throw new PergradError(
+        "INVALID_ARGUMENT",
+        "The program was released, so it cannot run any more; compile it again.",
+      );
     try {
       const given: Record<string, ort.Tensor> = {};
       for (const name in feeds) given[name] = this.#toOrt(name, feeds[name] as Tensor);
@@ -85,7 +89,7 @@ class NodeSession implements Session {
     if (data.length !== sizeOf(dims)) {
       throw new PergradError(
         "SHAPE_MISMATCH",
-        `The tensor "${name}" has ${data.length} elements, not [${dims.join(", ")}].`,
+        `The tensor "${name}" has ${data.length} elements, which do not fill [${dims.join(", ")}]; correct its dims.`,
       );
     }
     if (data.buffer instanceof SharedArrayBuffer) return new ort.Tensor(dtype, data.slice(), dims);

@@ -23,7 +23,10 @@ interface Waiting {
 }
 
 const released = () =>
-  new PergradError("RUNTIME", "The worker threads were released, so the program cannot run any more.");
+  new PergradError(
+    "RUNTIME",
+    "The worker threads were released, so the program cannot run any more; compile it again.",
+  );
 
 /** The compiled module; where this one is run from its source, as in tests, that of the last build. */
 function entry(): URL {
@@ -125,7 +128,10 @@ class WorkerSession implements Session {
     const buffers = copies.flatMap(([, { data }]) => (isShared(data) ? [] : [data.buffer as ArrayBuffer]));
     const request = { kind: "run", session: this.id, feeds: Object.fromEntries(copies) } as const;
     if (this.#released)
-      throw new PergradError("INVALID_ARGUMENT", "The program was released, so it cannot run any more.");
+      throw new PergradError(
+        "INVALID_ARGUMENT",
+        "The program was released, so it cannot run any more; compile it again.",
+      );
     const { results = {} } = await this.thread.ask(request, buffers);
     return results;
   }

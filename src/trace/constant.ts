@@ -19,12 +19,13 @@ function checkElement(element: number, dtype: DType): void {
 function collect(nested: Nested, depth: number, dims: number[], into: number[]): void {
   if (!Array.isArray(nested)) {
     if (depth < dims.length || (typeof nested !== "number" && typeof nested !== "boolean")) {
-      throw invalid("A constant is a number, a tensor, or nested arrays of equal lengths.");
+      throw invalid("A constant is a number, a tensor, or nested arrays of equal lengths; give one of these.");
     }
     into.push(Number(nested));
     return;
   }
-  if (nested.length !== dims[depth]) throw invalid("The rows of a constant's nested arrays have different lengths.");
+  if (nested.length !== dims[depth])
+    throw invalid("The rows of a constant's nested arrays have different lengths; make them equal.");
   for (const element of nested) collect(element, depth + 1, dims, into);
 }
 
@@ -49,7 +50,7 @@ function fill(make: ReturnType<typeof arrayOf>, elements: readonly number[]): Ty
 export function checkedTensor<T extends Tensor>(tensor: T, what: string): T {
   if (tensor.data.length === sizeOf(tensor.dims)) return tensor;
   throw invalid(
-    `${what}: [${tensor.dims.join(", ")}] needs ${sizeOf(tensor.dims)} elements, not ${tensor.data.length}.`,
+    `${what}: [${tensor.dims.join(", ")}] needs ${sizeOf(tensor.dims)} elements, not ${tensor.data.length}; correct its dims.`,
   );
 }
 

@@ -8,7 +8,7 @@ import { axisOf, invalid, shapeOf } from "./shape.js";
 import { type Operand, requireSameDType, Traced } from "./traced.js";
 
 function requireName(name: string, what: string): void {
-  if (typeof name !== "string" || name === "") throw invalid(`${what} needs a name.`);
+  if (typeof name !== "string" || name === "") throw invalid(`${what} needs a name; give it one.`);
 }
 
 /** A tensor fed at every run. The axis of size "N" holds the samples. */
@@ -37,7 +37,8 @@ function initialTensor(
 ): Tensor<"float32"> {
   const wrong = () =>
     new PergradError("SHAPE_MISMATCH", `${what}: its initial value does not fit its shape ${showShape(dims)}.`);
-  if (dims.some(isBatch)) throw invalid(`${what}: a parameter whose shape holds N cannot have an initial value.`);
+  if (dims.some(isBatch))
+    throw invalid(`${what}: a parameter whose shape holds N cannot have an initial value; leave it out.`);
   const sizes = bindShape(dims, 0);
   if (initial instanceof Float32Array) {
     if (initial.length !== sizeOf(sizes)) throw wrong();
@@ -45,7 +46,7 @@ function initialTensor(
   }
   const tensor = isTensor(initial) ? checkedTensor(initial, what) : tensorOf(initial, "float32");
   if (tensor.dtype !== "float32")
-    throw new PergradError("DTYPE_MISMATCH", `${what}: its initial value must be float32.`);
+    throw new PergradError("DTYPE_MISMATCH", `${what}: its initial value must be float32; convert it.`);
   // A flat array of numbers is taken in row-major order, as a typed array is.
   const flat = !isTensor(initial) && tensor.dims.length === 1 && tensor.data.length === sizeOf(sizes);
   if (flat) return { dtype: "float32", dims: sizes, data: tensor.data };
@@ -66,8 +67,9 @@ export function expand(x: Traced, to: DimSpec | readonly DimSpec[]): Traced {
 /** Sums of products, in Einstein's notation: `einsum("ni,nij->nj", x, w)`. */
 export function einsum(equation: string, ...operands: readonly Traced[]): Traced {
   const [first, ...others] = operands;
-  if (!first) throw invalid("einsum: there are no operands.");
-  if (!/^[a-zA-Z,.\s]*(->[a-zA-Z.\s]*)?$/.test(equation)) throw invalid(`einsum: "${equation}" is no equation.`);
+  if (!first) throw invalid("einsum: there are no operands; give one per term.");
+  if (!/^[a-zA-Z,.\s]*(->[a-zA-Z.\s]*)?$/.test(equation))
+    throw invalid(`einsum: "${equation}" is no equation; write one such as "ij,jk->ik".`);
   requireSameDType(
     "einsum",
     operands.map((operand) => operand.value),
@@ -92,7 +94,7 @@ export function where(condition: Traced, a: Operand, b: Operand): Traced {
 /** Joins tensors along an existing axis. */
 export function concat(parts: readonly Traced[], axis = 0): Traced {
   const [first, ...others] = parts;
-  if (!first) throw invalid("concat: there is nothing to join.");
+  if (!first) throw invalid("concat: there is nothing to join; give at least one tensor.");
   requireSameDType(
     "concat",
     parts.map((part) => part.value),

@@ -10,11 +10,12 @@ export function invalid(message: string): PergradError {
 export function dimOf(spec: DimSpec, what: string): Dim {
   const whole = typeof spec === "number" && Number.isSafeInteger(spec) && spec >= 0;
   if (whole || (typeof spec === "string" && /^N(\*[1-9]\d*)?$/.test(spec))) return parseDim(spec);
-  throw invalid(`${what}: a dimension is a whole number, "N" or "N*3", not ${JSON.stringify(spec)}.`);
+  throw invalid(`${what}: a dimension must be a whole number, "N" or "N*3", not ${JSON.stringify(spec)}.`);
 }
 
 export function shapeOf(specs: readonly DimSpec[], what: string): Dim[] {
-  if (!Array.isArray(specs)) throw invalid(`${what}: a shape is an array of dimensions, not ${JSON.stringify(specs)}.`);
+  if (!Array.isArray(specs))
+    throw invalid(`${what}: a shape must be an array of dimensions, not ${JSON.stringify(specs)}.`);
   return specs.map((spec) => dimOf(spec, what));
 }
 
@@ -27,7 +28,7 @@ export function specOf(dim: Dim): DimSpec {
 export function axisOf(axis: number, rank: number, what: string): number {
   const normal = axis < 0 ? axis + rank : axis;
   if (!Number.isInteger(normal) || normal < 0 || normal >= rank) {
-    throw invalid(`${what}: axis ${axis} is outside a tensor of rank ${rank}.`);
+    throw invalid(`${what}: axis ${axis} is outside a tensor of rank ${rank}; give one within it.`);
   }
   return normal;
 }
@@ -36,13 +37,15 @@ export function axisOf(axis: number, rank: number, what: string): number {
 export function axesOf(axes: number | readonly number[] | undefined, rank: number, what: string): number[] {
   if (axes === undefined) return Array.from({ length: rank }, (_, axis) => axis);
   const normal = (typeof axes === "number" ? [axes] : axes).map((axis) => axisOf(axis, rank, what));
-  if (new Set(normal).size < normal.length) throw invalid(`${what}: an axis is named twice in [${axes}].`);
+  if (new Set(normal).size < normal.length)
+    throw invalid(`${what}: an axis is named twice in [${axes}]; name it once.`);
   return normal;
 }
 
 /** The target of a reshape; one dimension may be -1, and takes what is left. */
 export function reshapeTarget(from: Shape, specs: readonly DimSpec[]): Dim[] {
-  if (!Array.isArray(specs)) throw invalid(`reshape: a shape is an array of dimensions, not ${JSON.stringify(specs)}.`);
+  if (!Array.isArray(specs))
+    throw invalid(`reshape: a shape must be an array of dimensions, not ${JSON.stringify(specs)}.`);
   const free = specs.indexOf(-1);
   if (free < 0) return shapeOf(specs, "reshape");
   const others = shapeOf(
@@ -52,7 +55,10 @@ export function reshapeTarget(from: Shape, specs: readonly DimSpec[]): Dim[] {
   const [total, known] = [elementsOf(from), elementsOf(others)];
   const rest = total === undefined || known === undefined ? undefined : divide(total, known);
   if (rest === undefined) {
-    throw new PergradError("SHAPE_MISMATCH", `reshape: ${showShape(from)} cannot become [${specs.join(", ")}].`);
+    throw new PergradError(
+      "SHAPE_MISMATCH",
+      `reshape: ${showShape(from)} cannot become [${specs.join(", ")}]; give a shape of as many elements.`,
+    );
   }
   return [...others.slice(0, free), rest, ...others.slice(free)];
 }

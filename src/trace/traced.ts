@@ -245,7 +245,7 @@ export class Traced {
       : axesOf(undefined, this.rank, "").reverse();
     if (order.length !== this.rank) {
       throw invalid(
-        `transpose: [${order}] is no permutation of the ${this.rank} axes of ${showShape(this.value.shape)}.`,
+        `transpose: [${order}] is no permutation of the ${this.rank} axes of ${showShape(this.value.shape)}; name each axis once.`,
       );
     }
     return this.wrap(build.transpose(this.value, order));
@@ -275,7 +275,10 @@ export class Traced {
     const dropped = axes === undefined ? undefined : axesOf(axes, this.rank, "squeeze");
     const wide = dropped?.find((axis) => shape[axis] !== 1);
     if (wide !== undefined) {
-      throw new PergradError("SHAPE_MISMATCH", `squeeze: axis ${wide} of ${showShape(shape)} is not of size 1.`);
+      throw new PergradError(
+        "SHAPE_MISMATCH",
+        `squeeze: axis ${wide} of ${showShape(shape)} is not of size 1; squeeze another axis.`,
+      );
     }
     return this.reshaped(shape.filter((dim, axis) => (dropped ? !dropped.includes(axis) : dim !== 1)));
   }
@@ -285,7 +288,7 @@ export class Traced {
     const along = axisOf(axis, this.rank, "slice");
     const size = this.value.shape[along] as Dim;
     if (![start, step].every(Number.isSafeInteger) || step === 0)
-      throw invalid("slice: start and step are whole numbers.");
+      throw invalid("slice: start and step must be whole numbers.");
     const last = sliceEnd(end, size, step);
     return this.apply("Slice", [build.ints([start]), dimsValue([last]), build.ints([along]), build.ints([step])]);
   }

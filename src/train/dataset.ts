@@ -23,7 +23,8 @@ export class TrainingData {
   constructor(objective: Objective, dataset: TrainingSet, { made, allowNotFinite, inPlace }: TrainingDataOptions) {
     const expected = new Map([...objective.expected].filter(([name]) => !made.includes(name)));
     const { feeds, samples } = prepare(inPlace ? dataset : copiesOf(dataset), expected, allowNotFinite);
-    if (samples === 0) throw new PergradError("INVALID_ARGUMENT", "There are no samples to train on.");
+    if (samples === 0)
+      throw new PergradError("INVALID_ARGUMENT", "There are no samples to train on; give at least one.");
     const { target } = feeds;
     if (target) objective.loss.validate?.(target, objective.output.shape);
     this.#objective = objective;

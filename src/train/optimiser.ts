@@ -53,11 +53,15 @@ export const zerosLike = (of: Parameters) => mapArrays(of, ({ data }) => new Flo
 export function checkGradients(parameters: Parameters, gradients: Parameters): void {
   for (const [name, { dims }] of Object.entries(gradients)) {
     const own = parameters[name];
-    if (!own) throw new PergradError("MISSING_TENSOR", `There is a gradient of "${name}", but no such parameter.`);
+    if (!own)
+      throw new PergradError(
+        "MISSING_TENSOR",
+        `There is a gradient of "${name}", but no such parameter; leave it out, or correct its name.`,
+      );
     if (own.dims.length === dims.length && own.dims.every((dim, axis) => dim === dims[axis])) continue;
     throw new PergradError(
       "SHAPE_MISMATCH",
-      `The gradient of "${name}" is [${dims.join(", ")}], but the parameter is [${own.dims.join(", ")}].`,
+      `The gradient of "${name}" is [${dims.join(", ")}], but the parameter is [${own.dims.join(", ")}]; give that shape.`,
     );
   }
 }

@@ -40,7 +40,7 @@ const splitCount: Rewrite = (node) =>
 
 const dropoutMode: Rewrite = (node) => {
   if (intAttribute(node, "is_test", 0) === 0) {
-    throw unsupported(node, "it drops elements at random (is_test=0), so export the model in evaluation mode");
+    throw unsupported(node, "drops elements at random (is_test=0)", "export the model in evaluation mode");
   }
   return { ...node, attributes: without(node.attributes, "is_test") };
 };

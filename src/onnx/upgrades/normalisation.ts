@@ -2,7 +2,7 @@
 import { type Dim, divide, isBatch } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
 import type { Build } from "../../ops/build.js";
-import { intAttribute, requireInput, shapeMismatch, unsupported } from "../../ops/checks.js";
+import { intAttribute, part, requireInput, shapeMismatch, unsupported } from "../../ops/checks.js";
 import type { FileNode } from "../file-node.js";
 import { dropping, type Rewrite, type Upgrade, withInputs, without } from "./rule.js";
 
@@ -15,7 +15,7 @@ const batchNormTestMode: Rewrite = (node) => {
 
 const batchNormSpatial: Rewrite = (node) => {
   if (intAttribute(node, "spatial", 1) === 0)
-    throw unsupported(node, "it normalises each position by itself (spatial=0), which ONNX no longer allows");
+    throw unsupported(node, "normalises each position by itself (spatial=0), which ONNX no longer allows");
   return { ...node, attributes: without(node.attributes, "spatial") };
 };
 
@@ -40,7 +40,7 @@ function spreadGroups(node: FileNode, perGroup: Value, channels: Dim | undefined
     isBatch(each) ||
     perGroup.shape.length !== 1
   ) {
-    throw shapeMismatch(node, "its scale and bias do not hold one element per group");
+    throw shapeMismatch(part(node, "the scale and bias"), "do not hold one element per group");
   }
   if (each === 1) return perGroup;
   return build.reshape(build.expand(build.unsqueeze(perGroup, [1]), [groups, each]), [channels]);

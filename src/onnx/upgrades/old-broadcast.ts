@@ -1,6 +1,6 @@
 /** Before opset 7, operands were aligned by attributes and not at the right. */
 import type { Dim } from "../../graph/dim.js";
-import { intAttribute, normalAxis, requireInput, shapeMismatch } from "../../ops/checks.js";
+import { intAttribute, normalAxis, part, requireInput, shapeMismatch } from "../../ops/checks.js";
 import { dropping, type Rewrite, type Upgrade, withInputs, without } from "./rule.js";
 
 /** With `axis`, the second operand's first axis lies at that axis of the first operand. */
@@ -10,7 +10,7 @@ const alignedAtAxis: Rewrite = (node, build) => {
   if (node.attributes.axis === undefined || intAttribute(node, "broadcast", 0) === 0) return upgraded;
   const start = normalAxis(node, intAttribute(node, "axis", 0), a.shape.length);
   const behind = a.shape.length - start - b.shape.length;
-  if (behind < 0) throw shapeMismatch(node, `its second input does not fit the first from axis ${start} on`);
+  if (behind < 0) throw shapeMismatch(part(node, "the second input"), `does not fit the first from axis ${start} on`);
   return withInputs(upgraded, 1, [build.reshape(b, [...b.shape, ...Array<Dim>(behind).fill(1)])]);
 };
 

@@ -1,7 +1,7 @@
 /** Upsample, and Resize before it could choose how to sample. */
 import { constantOf, type Value } from "../../graph/value.js";
 import type { Build } from "../../ops/build.js";
-import { floatAttribute, requireInput, stringAttribute, unknownShape } from "../../ops/checks.js";
+import { floatAttribute, part, requireInput, stringAttribute, unknownShape } from "../../ops/checks.js";
 import type { FileNode } from "../file-node.js";
 import type { Rewrite, Upgrade } from "./rule.js";
 
@@ -12,7 +12,7 @@ function oldScales(node: FileNode): number[] {
   if (node.attributes.height_scale !== undefined)
     return [1, 1, floatAttribute(node, "height_scale", 1), floatAttribute(node, "width_scale", 1)];
   const tensor = constantOf(requireInput(node, 1));
-  if (!tensor) throw unknownShape(node, "its scales must be known before the model runs, but are computed");
+  if (!tensor) throw unknownShape(part(node, "the scales"), "must be known before the model runs, but are computed");
   return Array.from(tensor.data as ArrayLike<number>, Number);
 }
 
