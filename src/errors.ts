@@ -73,10 +73,14 @@ export function advised(code: ErrorCode, problem: string, advice: string, cause?
   return new AdvisedError(code, problem, advice, cause === undefined ? undefined : { cause });
 }
 
+/** What is wrong, as a clause: the message without its advice and its full stop. */
+export function problemOf(error: PergradError): string {
+  return error instanceof AdvisedError ? error.problem : error.message.replace(/\.$/, "");
+}
+
 /** The same error with other advice. */
 export function readvised(error: PergradError, advice: string): PergradError {
-  const problem = error instanceof AdvisedError ? error.problem : error.message.replace(/\.$/, "");
-  return new AdvisedError(error.code, problem, advice, { cause: error });
+  return new AdvisedError(error.code, problemOf(error), advice, { cause: error });
 }
 
 /** An error that is no user's fault. */

@@ -1,6 +1,6 @@
 /** Reads an ONNX file into a graph of opset 21. */
 import type { GraphProto, ModelProto, NodeProto } from "onnx-buf";
-import { PergradError, readvised } from "../errors.js";
+import { PergradError, problemOf, readvised } from "../errors.js";
 import { bindShape, type Dim, factorOf, isBatch, N } from "../graph/dim.js";
 import type { Graph, Value } from "../graph/value.js";
 import type { Model } from "../model.js";
@@ -224,7 +224,7 @@ class File {
         const found = this.#readFor(constants, size, written);
         const note =
           `The file leaves its batch open, but holds numbers that were made for a batch of ${size} ` +
-          `(${error.message.replace(/\.$/, "")}), so it is read as a file made for ${size}.`;
+          `(${problemOf(error)}), so it is read as a file made for ${size}.`;
         return { ...found, notes: [note] };
       } catch (again) {
         if (!(again instanceof PergradError)) throw again;

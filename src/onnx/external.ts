@@ -119,13 +119,13 @@ function checkLocation(location: string, what: string): void {
   }
   const normal = posix.normalize(location.replaceAll("\\", "/"));
   const absolute = posix.isAbsolute(location) || win32.isAbsolute(location) || /^[a-z]:/i.test(location);
-  if (absolute || normal === ".." || normal.startsWith("../")) throw invalidModel(leaves(what, location));
+  if (absolute || normal === ".." || normal.startsWith("../")) throw leaves(what, location);
 }
 
-function leaves(what: string, location: string): string {
-  return (
-    `${what} is stored in "${location}", outside the model's folder, where pergrad does not read; ` +
-    "put that file beside the model and save the model with its bare name"
+function leaves(what: string, location: string): PergradError {
+  return invalidModel(
+    `${what} is stored in "${location}", outside the model's folder, where pergrad does not read`,
+    "put that file beside the model and save the model with its bare name",
   );
 }
 

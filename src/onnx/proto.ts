@@ -100,7 +100,7 @@ export function changed<Desc extends DescMessage>(
 }
 
 /** A file that contradicts itself. */
-export function invalidModel(problem: string, advice = "correct it, or export the model again"): PergradError {
+export function invalidModel(problem: string, advice = "export the model again"): PergradError {
   return advised("INVALID_MODEL", problem, advice);
 }
 

@@ -59,7 +59,7 @@ function transformOf(call: Call | Node): Along {
     );
   const mirrored = Boolean(inverse && onesided);
   const length = knownInt(call, 1) ?? (mirrored ? 2 * (size - 1) : size);
-  if (length < 1) throw shapeMismatch(part(call, "the signal"), `has the length ${length}, which is less than 1`);
+  if (length < 1) throw shapeMismatch(part(call, "the signal"), `has ${length} elements, but needs at least one`);
   requireConstant(call, length, "a table of angles");
   const bins = Math.floor(length / 2) + 1;
   return {

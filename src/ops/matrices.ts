@@ -69,7 +69,7 @@ const det: OpDefinition = {
     if (side > largestSide)
       throw unsupported(
         node,
-        `takes the determinant of ${side} rows, and pergrad differentiates those of at most ${largestSide}`,
+        `takes a determinant of ${side} rows, and pergrad differentiates none of more than ${largestSide} rows`,
       );
     if (side === 0) return [build.zeros(x.shape, x.dtype)];
     const spread = build.reshape(cotangent, [...cotangent.shape, 1, 1]);

@@ -29,7 +29,7 @@ function keptCount(call: Call | Node): Dim {
   if (isBatch(count))
     throw unsupported(call, "keeps a number of elements of each sample that depends on the batch size");
   if (count === undefined || rest.length > 0 || count < 0 || count > size)
-    throw shapeMismatch(call, `keeps ${count ?? "an unknown number"} of ${showDim(size)} elements`);
+    throw shapeMismatch(call, `cannot keep ${count ?? "an unknown number"} of ${showDim(size)} elements`);
   return count;
 }
 

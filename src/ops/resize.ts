@@ -79,7 +79,7 @@ function stretchToSize(call: Call | Node, axis: number, dim: Dim, target: Dim): 
   if (sameDim(dim, target)) return [];
   if (isBatch(dim)) throw interaction(call, `resizes the sample axis to ${showDim(target)}`);
   if (isBatch(target)) throw unsupported(call, `resizes axis ${axis} to a size that depends on the batch size`);
-  if (dim === 0 || target <= 0) throw shapeMismatch(call, `resizes ${dim} elements to ${target}`);
+  if (dim === 0 || target <= 0) throw shapeMismatch(call, `cannot resize ${dim} elements to ${target}`);
   return [{ axis, size: dim, count: target, scale: target / dim }];
 }
 

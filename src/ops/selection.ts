@@ -49,7 +49,7 @@ function keptPlaces(call: Call | Node): number[] {
   const size = axis === null ? flattened(call) : (requireInput(call, 0).shape[axis] as Dim);
   const places = [...condition.data.keys()].filter((place) => condition.data[place] !== 0);
   if (!isBatch(size) && places.some((place) => place >= size))
-    throw shapeMismatch(part(call, "the condition"), `keeps element ${places.at(-1)}, but there are ${size}`);
+    throw shapeMismatch(part(call, "the condition"), `keeps element ${places.at(-1)} of ${size}, counting from 0`);
   return places;
 }
 

@@ -87,7 +87,7 @@ function reshaping(op: string, shapeAfter: (call: Call, input: Value) => Shape):
         factorOf(before) !== factorOf(after) ||
         isBatch(before) !== isBatch(after)
       ) {
-        throw shapeMismatch(part(call, `the input ${showShape(input.shape)}`), `cannot become ${showShape(shape)}`);
+        throw shapeMismatch(call, `cannot turn ${showShape(input.shape)} into ${showShape(shape)}`);
       }
       return [sameElements(call, shape)];
     },
@@ -134,8 +134,7 @@ function reshapeTarget(call: Call, input: Value): Shape {
   const others = elementsOf(copied.filter((_, axis) => axis !== free));
   const total = elementsOf(input.shape);
   const rest = total === undefined || others === undefined ? undefined : divide(total, others);
-  if (rest === undefined)
-    throw shapeMismatch(part(call, `the input ${showShape(input.shape)}`), `cannot become ${showShape(copied)}`);
+  if (rest === undefined) throw shapeMismatch(call, `cannot turn ${showShape(input.shape)} into ${showShape(copied)}`);
   return copied.map((dim, axis) => (axis === free ? rest : dim));
 }
 

@@ -1,6 +1,6 @@
 /** What stands in the way of training a model privately. */
 import { SampleAxes } from "../autodiff/sample-axes.js";
-import { PergradError } from "../errors.js";
+import { PergradError, problemOf } from "../errors.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import { nodesBefore, presentInputs } from "../graph/walk.js";
 import type { Model } from "../model.js";
@@ -94,7 +94,7 @@ function interactionAt(node: Node, axes: SampleAxes): PrivacyFinding | null {
     return {
       severity: "error",
       node: describeNode(node),
-      problem: error.message.replace(/\.$/, ""),
+      problem: problemOf(error),
       fix: "take it out of the model (a mean over the batch belongs to the loss), or say which axis holds the samples",
     };
   }

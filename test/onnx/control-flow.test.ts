@@ -210,7 +210,7 @@ describe("If", () => {
   it("whose condition the data or the batch decide is refused, naming the node", () => {
     const test = [node("ReduceSum", ["x"], ["s"], [int("keepdims", 0)]), node("Cast", ["s"], ["c"], [int("to", 9)])];
     expect(read({ nodes: [...test, { ...node("If", ["c"], ["y"], branches), name: "choice" }] })).toMatch(
-      /^UNSUPPORTED_OP: If node "choice": its condition is computed from the data/,
+      /^UNSUPPORTED_OP: The condition of If node "choice" is computed from the data/,
     );
     const size = [node("Shape", ["x"], ["s"], [int("end", 1)]), node("Cast", ["s"], ["c"], [int("to", 9)])];
     expect(read({ nodes: [...size, node("If", ["c"], ["y"], branches)] })).toMatch(
@@ -264,6 +264,6 @@ describe("Loop", () => {
       node("Cast", ["s"], ["n"], [int("to", 7)]),
       node("Loop", ["n", "", "x"], ["y", "all"], [body()]),
     ];
-    expect(read({ initializers: w, nodes })).toMatch(/^UNSUPPORTED_OP: Loop node "y": its trip count is computed/);
+    expect(read({ initializers: w, nodes })).toMatch(/^UNSUPPORTED_OP: The trip count of Loop node "y" is computed/);
   });
 });

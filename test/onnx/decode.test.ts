@@ -47,7 +47,11 @@ describe("files that are no models", () => {
 describe("models that contradict themselves", () => {
   const x = valueInfo("x", ["N", 2]);
   it.each([
-    ["no outputs", file({ inputs: [x], outputs: [] }), 'INVALID_MODEL: "m.onnx" has no outputs.'],
+    [
+      "no outputs",
+      file({ inputs: [x], outputs: [] }),
+      'INVALID_MODEL: "m.onnx" has no outputs; export the model again.',
+    ],
     ["an output nobody computes", file({ inputs: [x] }), 'has an output "y" that nothing in it computes'],
     ["an undefined name", file({ inputs: [x], nodes: [node("Add", ["x", "z"], ["y"])] }), 'Add node "y" reads "z"'],
     [
@@ -125,7 +129,9 @@ describe("operators", () => {
   it("refuses a node with a graph of its own", () => {
     const body = { name: "body", type: Kind.GRAPH, g: { name: "body" } };
     const message = refusal(() => decode(file({ inputs: [x], nodes: [node("Neg", ["x"], ["y"], [body])] })));
-    expect(message).toBe('UNSUPPORTED_OP: Neg node "y" contains a graph of its own, which pergrad does not know.');
+    expect(message).toBe(
+      'UNSUPPORTED_OP: Neg node "y" contains a graph of its own, which pergrad does not know; take the node out of the model.',
+    );
   });
 
   it.each([5, 29])("refuses opset %i", (opset) => {
@@ -150,7 +156,9 @@ describe("operators", () => {
 
   it("refuses a Cast to strings", () => {
     const message = refusal(() => decode(file({ inputs: [x], nodes: [node("Cast", ["x"], ["y"], [int("to", 8)])] })));
-    expect(message).toBe('UNSUPPORTED_OP: Cast node "y" casts to string, which pergrad does not know.');
+    expect(message).toBe(
+      'UNSUPPORTED_OP: Cast node "y" casts to string, which pergrad does not know; cast to float32.',
+    );
   });
 
   it("refuses an integer that no float64 holds exactly, and cuts off those that mean the end", () => {
@@ -309,7 +317,7 @@ describe("inputs", () => {
     const read = (input: ReturnType<typeof valueInfo>) =>
       refusal(() => decode(file({ inputs: [input], outputs: ["x"] })));
     expect(read(valueInfo("x", ["n"], 8))).toBe(
-      'DTYPE_MISMATCH: The input "x" holds string, which pergrad does not read.',
+      'DTYPE_MISMATCH: The input "x" holds string, which pergrad does not read; cast it to float32 or int64.',
     );
     expect(read({ name: "x" })).toContain("UNSUPPORTED_OP");
     expect(read({ name: "x", type: { value: { case: "tensorType", value: { elemType: 1 } } } })).toContain(

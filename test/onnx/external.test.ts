@@ -259,7 +259,7 @@ describe("the place in the file", () => {
 
   it("leaves other types to the decoder", async () => {
     expect(await refusedWith(stored("w", [2], { location: "../w.bin" }, 8))).toBe(
-      'DTYPE_MISMATCH: The initializer "w" holds string, which pergrad does not read.',
+      'DTYPE_MISMATCH: The initializer "w" holds string, which pergrad does not read; store it as float32 or int64.',
     );
   });
 });

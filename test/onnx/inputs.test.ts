@@ -98,7 +98,7 @@ it("inputs that do not broadcast are named with their sample axes, and what to s
     nodes: [node("Add", ["x", "table"], ["y"])],
   };
   expect(refusal(() => decode(file(init)))).toContain(
-    'do not broadcast: of the samples, "x" carries them along axis 0, "table" carries them along axis 0; ' +
-      "where an input of the model is the same for all samples, say so (sampleAxes: { NAME: null }, or --sample-axis NAME=shared).",
+    'which do not broadcast; "x" carries the samples along axis 0 and "table" carries the samples along axis 0, ' +
+      "so if an input of the model is the same for all samples, say so (sampleAxes: { NAME: null }, or --sample-axis NAME=shared)",
   );
 });

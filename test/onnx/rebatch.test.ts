@@ -109,7 +109,7 @@ describe("a Reshape written for one batch size", () => {
       initializers: [shapeInts("s", 3, 2)],
       nodes: [{ ...node("Reshape", ["x", "s"], ["y"]), name: "mix" }],
     };
-    expect(refusal(() => load(init))).toMatch(/^SHAPE_MISMATCH: Reshape node "mix".*The file fixes its batch to 2/);
+    expect(refusal(() => load(init))).toMatch(/^SHAPE_MISMATCH: Reshape node "mix".*the file fixes its batch to 2/);
   });
 });
 
@@ -193,7 +193,7 @@ describe("tensors written for one batch size", () => {
         node("Concat", ["m", "z"], ["y"], [int("axis", 1)]),
       ],
     };
-    expect(refusal(() => load(init))).toMatch(/^SHAPE_MISMATCH: Concat node "y".*The file fixes its batch to 2/);
+    expect(refusal(() => load(init))).toMatch(/^SHAPE_MISMATCH: Concat node "y".*the file fixes its batch to 2/);
   });
 });
 
@@ -264,7 +264,7 @@ describe("a batch that is declared open beside numbers made for one size", () =>
     expect(model.notes.join()).toContain(`made for a batch of ${size} (Reshape node "y"`);
   });
   it("stays refused where no size explains the numbers", () => {
-    expect(refusal(() => load(open([7, 11])))).toMatch(/^SHAPE_MISMATCH: Reshape node "y": \[N, 6\] cannot become/);
+    expect(refusal(() => load(open([7, 11])))).toMatch(/^SHAPE_MISMATCH: Reshape node "y" cannot turn \[N, 6\] into/);
   });
   it("is of the size that the user gives for it", () => {
     expect(refusal(() => load(open([3000, 3])))).toMatch(/^SHAPE_MISMATCH/);

@@ -173,7 +173,7 @@ describe("a list of tensors", () => {
     );
     const past = [...built, constant("k", scalar(2)), node("SequenceAt", ["two", "k"], ["y"])];
     expect(read({ nodes: past })).toMatch(
-      /^SHAPE_MISMATCH: SequenceAt node "y": position 2 is outside a sequence of 2/,
+      /^SHAPE_MISMATCH: Position 2 of SequenceAt node "y" is outside a sequence of 2/,
     );
     const none = [node("SequenceEmpty", [], ["s"]), node("ConcatFromSequence", ["s"], ["y"], [int("axis", 0)])];
     expect(read({ nodes: none })).toMatch(/^UNSUPPORTED_OP: ConcatFromSequence node "y"/);

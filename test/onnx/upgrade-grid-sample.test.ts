@@ -28,7 +28,7 @@ describe("GridSample before opset 20", () => {
       outputs: ["y"],
       opset: 16,
     });
-    expect(() => decode(whole)).toThrow('mode "lanczos" is not supported');
+    expect(() => decode(whole)).toThrow('has the mode "lanczos", which pergrad does not know');
   });
 });
 

@@ -153,10 +153,12 @@ describe("GridSample", () => {
   it("refuses what does not fit or is not known", () => {
     const x = input("x", [N, 3, 4, 4]);
     expect(() => build.op("GridSample", [x, input("g", [N, 5, 6, 3])])).toThrow("does not fit");
-    expect(() => build.op("GridSample", [x, grid], { mode: "bilinear" })).toThrow('mode "bilinear" is not supported');
+    expect(() => build.op("GridSample", [x, grid], { mode: "bilinear" })).toThrow(
+      'has the mode "bilinear", which pergrad does not know',
+    );
     expect(() => build.op("GridSample", [x, grid], { padding_mode: "wrap" })).toThrow("wrap");
     expect(() => build.op("GridSample", [input("x", [N, 3]), input("g", [N, 0])])).toThrow("no spatial axis");
-    expect(() => build.op("GridSample", [input("x", [N, 3, 0, 4]), grid])).toThrow("nothing to sample");
+    expect(() => build.op("GridSample", [input("x", [N, 3, 0, 4]), grid])).toThrow("no element to sample");
     const axes = Array<number>(7).fill(2);
     const deep = build.node("GridSample", [input("x", [N, 3, ...axes]), input("g", [N, ...axes, 7])], {
       mode: "cubic",
@@ -339,7 +341,9 @@ describe("DeformConv", () => {
     const [x, w, offset] = [input("x", [N, 4, 5, 5]), input("w", [2, 4, 3, 3]), input("o", [N, 18, 3, 3])];
     expect(build.op("DeformConv", [x, w, offset]).shape).toEqual([N, 2, 3, 3]);
     expect(() => build.op("DeformConv", [x, w, offset], { group: 2 })).toThrow("does not fit 4 channels");
-    expect(() => build.op("DeformConv", [x, w, input("o", [N, 9, 3, 3])])).toThrow("its offset");
+    expect(() => build.op("DeformConv", [x, w, input("o", [N, 9, 3, 3])])).toThrow(
+      "The offset [N, 9, 3, 3] of DeformConv",
+    );
     expect(() => build.op("DeformConv", [x, w, offset, null, input("m", [N, 18, 3, 3])])).toThrow("its mask");
     expect(() => build.op("DeformConv", [x, w, offset, input("b", [3])])).toThrow("its bias");
     expect(() => build.op("DeformConv", [x, w, offset], { kernel_shape: [2, 2] })).toThrow("kernel_shape");

@@ -131,7 +131,7 @@ describe("want.reduce refuses", () => {
     refused(
       want.reduce((g: { weight: Traced }) => g.weight.sum()),
       "MISSING_TENSOR",
-      '"weight"; there are those of "0.weight"',
+      '"weight"; read one of "0.weight"',
     ));
   it("another dtype than was said", () =>
     refused(
