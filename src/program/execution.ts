@@ -196,7 +196,10 @@ export class Execution {
   #checkOthers(given: GivenOptions["others"] = {}): void {
     const unknown = Object.keys(given).find((name) => !this.executed.others.has(name));
     if (unknown !== undefined)
-      throw new PergradError("MISSING_TENSOR", `There is no want "${unknown}" that looks at another batch.`);
+      throw new PergradError(
+        "MISSING_TENSOR",
+        `There is no want "${unknown}" that looks at another batch; leave it out, or correct its name.`,
+      );
   }
 
   async #factors({ others: given = {}, ...options }: ExecutionOptions): Promise<Record<string, Tensor>> {
