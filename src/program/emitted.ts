@@ -10,10 +10,12 @@ import { Dense } from "../gradients/dense.js";
 import { N } from "../graph/dim.js";
 import { leaf, type Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
+import type { Model } from "../model.js";
 import { build } from "../ops/registry.js";
 import { allDemands, asksOfGradients, Plan } from "../plan/planner.js";
 import type { Preferred, Strategy } from "../plan/strategy.js";
 import type { Wants } from "../plan/want.js";
+import { type Apart, type ApartSizes, computedApart, usualApartSizes } from "./apart.js";
 import { areSmall, Handover, type HandoverMode } from "./handover.js";
 import { type Watch, watchFor } from "./not-finite.js";
 import { modelResults, type Objective } from "./objective.js";
@@ -47,6 +49,8 @@ export interface Emitted extends Ordered {
   readonly watch: Watch | undefined;
   /** How the outputs are made of what the runtime gives, whose order and memory these are. */
   readonly handover: Handover;
+  /** The same with large results computed apart, where that may take less memory. */
+  readonly apart: Apart | undefined;
 }
 
 /** An input of a want's own: a tensor of a parameter's shape. */
@@ -109,6 +113,7 @@ export function planFor(
 /**
  * The graph of all that is wanted, cleaned up.
  * @param elsewhere whether it is run in a worker thread
+ * @param sizes from which on results are computed apart
  */
 export function emit(
   objective: Objective,
@@ -116,6 +121,7 @@ export function emit(
   wants: Wants,
   others: ReadonlyMap<string, Others>,
   elsewhere = false,
+  sizes: ApartSizes = usualApartSizes,
 ): Emitted {
   const vectors: Vector[] = [];
   const factors: Factor[] = [];
@@ -170,19 +176,36 @@ export function emit(
   const inputs = expected.map(({ value }) => value).filter((value) => leaves.has(value) || value === counter?.value);
   const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
   const watch = watched?.watch;
-  return { inputs, parameters, vectors, factors, scalars, outputs, watch, ...handedOver(outputs, elsewhere) };
+  const large = !elsewhere && weightsOf(objective.model) >= sizes.weights;
+  const given = handedOver(outputs, elsewhere, large);
+  const { handover } = given;
+  const apart = large ? computedApart(handover.outputs, sizes, handover.allocated) : undefined;
+  return { inputs, parameters, vectors, factors, scalars, outputs, watch, ...given, apart };
+}
+
+/** Bytes of all parameters' values. */
+export function weightsOf({ parameters }: Model): number {
+  return Object.values(parameters).reduce((sum, { data }) => sum + data.byteLength, 0);
 }
 
 /** Bytes below which a program, planned for the usual batch, is small: its outputs take as long as its operators. */
 const smallProgram = 2 ** 20;
 
-/** @param elsewhere in a worker thread: then nothing that takes long is left to the thread that asks */
-function handedOver(outputs: readonly Output[], elsewhere: boolean): Pick<Emitted, "handover" | "order" | "memory"> {
+/**
+ * @param elsewhere in a worker thread: then nothing that takes long is left to the thread that asks
+ * @param large of a model with large weights, whose results stay single
+ */
+function handedOver(
+  outputs: readonly Output[],
+  elsewhere: boolean,
+  large: boolean,
+): Pick<Emitted, "handover" | "order" | "memory"> {
   const how = (mode: HandoverMode) => {
     const handover = new Handover(outputs, mode);
     const given = handover.outputs.map(({ value }) => value);
     return { handover, ...frugalOrder(given, handover.allocated) };
   };
   const apart = how(elsewhere ? "whole" : "rows");
-  return apart.memory.at(usualBatch) < smallProgram && areSmall(outputs) ? how("together") : apart;
+  const small = !large && apart.memory.at(usualBatch) < smallProgram;
+  return small && areSmall(outputs) ? how("together") : apart;
 }

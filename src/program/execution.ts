@@ -2,7 +2,6 @@
 import { PergradError } from "../errors.js";
 import { bindShape } from "../graph/dim.js";
 import type { Returned, Wants } from "../plan/want.js";
-import type { Session } from "../run/runtime.js";
 import { pickSamples } from "../samples.js";
 import { arrayOf, sizeOf, type Tensor } from "../tensor.js";
 import { copiesOf, type Prepared } from "./data.js";
@@ -19,6 +18,7 @@ import {
 } from "./not-finite.js";
 import type { Objective } from "./objective.js";
 import type { Others } from "./others.js";
+import { isApart, type RunningSessions } from "./sessions.js";
 import { type Computed, Joined, pieces, samplesBetween, whyWhole } from "./split.js";
 
 /** What is run. */
@@ -26,7 +26,7 @@ export interface Executed {
   readonly objective: Objective;
   readonly wants: Wants;
   readonly emitted: Emitted;
-  readonly session: Session;
+  readonly sessions: RunningSessions;
   readonly others: ReadonlyMap<string, Others>;
   readonly microbatches: Microbatches;
   /** In a worker thread: what it finds comes back when the data may have been filled anew. */
@@ -63,14 +63,16 @@ export class Execution {
    */
   async compute(prepared: Prepared, options: ExecutionOptions, first: number): Promise<Computed> {
     checkNotFiniteOptions(options);
-    const { objective, wants, emitted, others, microbatches, elsewhere } = this.executed;
+    const { objective, wants, emitted, sessions, others, microbatches, elsewhere } = this.executed;
     const { samples } = prepared;
     const size = microbatches.sizeFor(samples, options);
     if (samples === 0) return this.empty();
     this.#checkOthers(options.others);
-    const again = options.notFinite === "leave out" || (elsewhere && this.#mayLook(options));
+    const late = elsewhere || isApart(emitted, samples);
+    const again = options.notFinite === "leave out" || (late && this.#mayLook(options));
     const given = (own: ExecutionOptions) => givenFeeds(objective.model, wants, emitted, own);
-    if (size >= samples && others.size === 0 && !again) return this.#atOnce(prepared, given(options), options, first);
+    if (size >= samples && others.size === 0 && !again && sessions.isReady(samples))
+      return this.#atOnce(prepared, given(options), options, first);
     const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
     const fixed = given(ownOptions(options));
     return this.#inParts({ feeds, samples }, size, { ...fixed, ...(await this.#factors(options)) }, options, first);
@@ -139,7 +141,7 @@ export class Execution {
    * @param seen is called with what is found before this returns its promise, where the runtime is in this thread
    */
   async #run({ feeds, samples }: Prepared, given: Feeds, seen?: (found: Found) => void): Promise<Found> {
-    const { emitted, session } = this.executed;
+    const { emitted, sessions } = this.executed;
     const own: Record<string, Tensor> = { ...given };
     for (const { name } of emitted.inputs) own[name] = feeds[name] as Tensor;
     let found: Found | undefined;
@@ -150,7 +152,7 @@ export class Execution {
       seen?.(found);
       return found;
     };
-    const results = await session.run(own, look);
+    const results = await sessions.run(own, samples, look);
     return found ?? look(results);
   }
 

@@ -43,12 +43,12 @@ const chunkMemory = 2 ** 29;
 const largestChunk = 256;
 
 export class Microbatches {
-  readonly memory: MemoryUse;
+  readonly memory: Pick<MemoryUse, "at">;
   readonly #outputs: readonly Output[];
   readonly #whole: string | undefined;
 
   constructor(
-    { outputs, memory }: { readonly outputs: readonly Output[]; readonly memory: MemoryUse },
+    { outputs, memory }: { readonly outputs: readonly Output[]; readonly memory: Pick<MemoryUse, "at"> },
     private readonly expected: ReadonlyMap<string, Expected>,
     private readonly defaults: MemoryOptions,
   ) {

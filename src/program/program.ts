@@ -9,12 +9,13 @@ import { explainPlan, totalsOf } from "../plan/explain.js";
 import type { Plan } from "../plan/planner.js";
 import type { Results, Wants } from "../plan/want.js";
 import { nodeRuntime } from "../run/node.js";
-import type { RuntimeOptions, Session } from "../run/runtime.js";
+import type { RuntimeOptions } from "../run/runtime.js";
 import { Workers } from "../run/workers.js";
 import type { Tensor } from "../tensor.js";
+import { type ApartSizes, usualApartSizes } from "./apart.js";
 import { copiesOf, type Data, holdsNotFinite, type Prepared, prepare } from "./data.js";
 import type { Dataset } from "./dataset.js";
-import { type Emitted, emit, inputsOf, ownInputs, type PlanningOptions, planFor } from "./emitted.js";
+import { type Emitted, emit, ownInputs, type PlanningOptions, planFor, weightsOf } from "./emitted.js";
 import { Execution } from "./execution.js";
 import { Explanation } from "./explanation.js";
 import { withinBudget } from "./frugal.js";
@@ -23,6 +24,7 @@ import { checkMemoryOptions, type MemoryOptions, Microbatches } from "./microbat
 import { isHidden, type NotFiniteOptions } from "./not-finite.js";
 import { type Objective, type ObjectiveOptions, objectiveOf, parameterValue } from "./objective.js";
 import { Others } from "./others.js";
+import { leastMemory, type RunningSessions, Sessions } from "./sessions.js";
 import type { Computed } from "./split.js";
 import { type Chunk, computed, joinedResults, type StreamOptions } from "./stream.js";
 
@@ -51,7 +53,7 @@ export class Program<W extends Wants> {
   readonly #options: ProgramOptions<W>;
   readonly #emitted: Emitted;
   readonly #plan: Plan;
-  readonly #session: Session;
+  readonly #sessions: RunningSessions;
   readonly #others: ReadonlyMap<string, Others>;
   readonly #microbatches: Microbatches;
   readonly #execution: Execution;
@@ -65,7 +67,7 @@ export class Program<W extends Wants> {
     options: ProgramOptions<W>,
     plan: Plan,
     emitted: Emitted,
-    session: Session,
+    sessions: RunningSessions,
     others: ReadonlyMap<string, Others>,
   ) {
     this.#objective = objective;
@@ -73,31 +75,40 @@ export class Program<W extends Wants> {
     this.#options = options;
     this.#plan = plan;
     this.#emitted = emitted;
-    this.#session = session;
+    this.#sessions = sessions;
     this.#others = others;
-    this.#microbatches = new Microbatches(emitted, objective.expected, options);
+    this.#microbatches = new Microbatches(
+      { outputs: emitted.outputs, memory: leastMemory(emitted) },
+      objective.expected,
+      options,
+    );
     const { want: wants } = options;
-    const parts = { objective, wants, emitted, session, others, microbatches: this.#microbatches };
+    const parts = { objective, wants, emitted, sessions, others, microbatches: this.#microbatches };
     this.#execution = new Execution({ ...parts, elsewhere: isElsewhere(options) });
     this.#named = new Map(Object.keys(wants).map((want) => [want, namesUnder(`${want}/`, emitted.outputs)]));
   }
 
-  /** Compiles; see `perSample`. */
-  static async compile<W extends Wants>(model: Model, options: ProgramOptions<W>): Promise<Program<W>> {
+  /**
+   * Compiles; see `perSample`.
+   * @param sizes from which on large results are computed apart
+   */
+  static async compile<W extends Wants>(
+    model: Model,
+    options: ProgramOptions<W>,
+    sizes: ApartSizes = usualApartSizes,
+  ): Promise<Program<W>> {
     checkMemoryOptions(options);
     const objective = objectiveOf(model, options);
     const others = await compileOthers(model, options);
     try {
       const { plan, emitted } = withinBudget((preferred) => {
         const own = planFor(objective, options.want, options, preferred);
-        return { plan: own, emitted: emit(objective, own, options.want, others, isElsewhere(options)) };
+        return { plan: own, emitted: emit(objective, own, options.want, others, isElsewhere(options), sizes) };
       }, options.memoryBudget);
-      const { handover, order } = emitted;
-      const bytes = encodeModel({ inputs: inputsOf(emitted), outputs: handover.outputs, order });
       const threads = options.threads === undefined ? {} : { threads: options.threads };
-      const reserve = options.memoryBudget === undefined && weightsOf(objective.model) < largeWeights;
-      const session = await load(bytes, { ...threads, reserve }, options.workers);
-      return new Program(objective, options, plan, emitted, session, others);
+      const reserve = options.memoryBudget === undefined && weightsOf(objective.model) < sizes.weights;
+      const sessions = await load(emitted, { ...threads, reserve }, options.workers);
+      return new Program(objective, options, plan, emitted, sessions, others);
     } catch (error) {
       await releaseAll(others);
       throw error;
@@ -236,13 +247,14 @@ export class Program<W extends Wants> {
 
   /** What was chosen for each parameter and why: data, and as text a table. */
   explain(): Explanation {
-    const { notes, model } = this.#objective;
+    const { model } = this.#objective;
+    const notes = [...this.#objective.notes, ...apartNote(this.#emitted)];
     return new Explanation(explainPlan(this.#plan), notes, totalsOf(this.#plan), model.constants);
   }
 
   /** Frees the runtime's memory. The program cannot run afterwards. */
   async release(): Promise<void> {
-    await this.#session.release();
+    await this.#sessions.release();
     await releaseAll(this.#others);
     await (await this.#forNotFinite?.catch(() => undefined))?.release();
   }
@@ -262,23 +274,32 @@ function isElsewhere({ workers }: Pick<ProgramOptions<Wants>, "workers">): boole
   return workers !== undefined && workers !== false;
 }
 
-/**
- * Of a model with more bytes of weights than this, as within a budget, the runtime keeps no memory in reserve: the
- * reserve would be as large again as what a run needs, and the time that it saves does not count beside such products.
- */
-const largeWeights = 2 ** 28;
-
-function weightsOf({ parameters }: Model): number {
-  return Object.values(parameters).reduce((sum, { data }) => sum + data.byteLength, 0);
+function apartNote({ apart }: Emitted): string[] {
+  if (!apart) return [];
+  const { length } = apart.tails;
+  const sums = length === 1 ? "1 large sum is" : `${length} large sums are`;
+  return [`${sums} computed apart, one after another, in batches of which that takes less memory.`];
 }
 
-async function load(bytes: Uint8Array, options: RuntimeOptions, workers: Workers | boolean = false): Promise<Session> {
-  if (workers === false) return nodeRuntime.load(bytes, options);
-  if (workers !== true) return workers.load(bytes, options);
+/**
+ * Of a model with large weights, as within a budget, the runtime keeps no memory in reserve: the reserve would be as
+ * large again as what a run needs, and the time that it saves does not count beside such products.
+ */
+async function load(
+  emitted: Emitted,
+  options: RuntimeOptions,
+  workers: Workers | boolean = false,
+): Promise<RunningSessions> {
+  if (workers === false) return Sessions.load(emitted, nodeRuntime, options);
+  if (workers !== true) return Sessions.load(emitted, workers, options);
   const own = new Workers();
   try {
-    const session = await own.load(bytes, options);
-    return { run: (feeds) => session.run(feeds), release: () => session.release().then(() => own.release()) };
+    const sessions = await Sessions.load(emitted, own, options);
+    return {
+      isReady: (samples) => sessions.isReady(samples),
+      run: (feeds, samples, seen) => sessions.run(feeds, samples, seen),
+      release: () => sessions.release().then(() => own.release()),
+    };
   } catch (error) {
     await own.release();
     throw error;
