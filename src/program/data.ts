@@ -124,6 +124,23 @@ export function holdsNotFinite(
   return [...expected].some(([name, { sampleAxis }]) => firstNotFinite(feeds[name] as Tensor, sampleAxis) >= 0);
 }
 
+/** The samples whose own data holds NaN or infinity. */
+export function samplesNotFinite(
+  feeds: Readonly<Record<string, Tensor>>,
+  expected: ReadonlyMap<string, Pick<Expected, "sampleAxis">>,
+): ReadonlySet<number> {
+  const found = new Set<number>();
+  for (const [name, { sampleAxis }] of expected) {
+    const { dims, data } = feeds[name] as Tensor;
+    if (sampleAxis === null || firstNotFinite(feeds[name] as Tensor, sampleAxis) < 0) continue;
+    const [inner, samples] = [sizeOf(dims.slice(sampleAxis + 1)), dims[sampleAxis] as number];
+    data.forEach((element: number | bigint, i: number) => {
+      if (!Number.isFinite(Number(element))) found.add(Math.floor(i / inner) % samples);
+    });
+  }
+  return found;
+}
+
 export interface Prepared {
   readonly feeds: Record<string, Tensor>;
   readonly samples: number;

@@ -1,6 +1,7 @@
 /** The sum of a batch's clipped gradients, whatever the data. */
 import { type ClippingGroup, type clippedSum, clippingGroups } from "../plan/clipping.js";
 import { type FloatTensor, type Results, type Want, want } from "../plan/want.js";
+import { type Data, prepare, samplesNotFinite } from "../program/data.js";
 import { Program } from "../program/program.js";
 import { Figures, scores } from "./figures.js";
 import { feedsFor, microbatches, planned, type Setup } from "./setup.js";
@@ -91,19 +92,33 @@ export class BatchClipper<S> {
   }
 
   /**
+   * Drops samples whose data is not finite. What becomes of a sample must not depend on the others, so that no batch
+   * may go through another program because of one of them.
+   */
+  #withFiniteData(samples: Uint32Array, run: Run): Taken {
+    const feeds = feedsFor(this.setup, this.options, run.step, samples);
+    const { expected } = this.setup.objective;
+    const bad = samplesNotFinite(prepare(feeds, expected, true).feeds, expected);
+    if (bad.size === 0) return { samples, feeds };
+    run.total.dropped.push(...samples.filter((_, n) => bad.has(n)));
+    const others = samples.filter((_, n) => !bad.has(n));
+    return { samples: others, feeds: feedsFor(this.setup, this.options, run.step, others) };
+  }
+
+  /**
    * Adds the samples' clipped gradients. A gradient that is not finite would spoil the sum even times 0, so that
    * its sample is left out and the others are run anew: that costs nothing where there is none.
    */
-  async #add(samples: Uint32Array, run: Run): Promise<void> {
+  async #add(given: Uint32Array, run: Run): Promise<void> {
+    if (given.length === 0) return;
+    const { samples, feeds } = this.#withFiniteData(given, run);
     if (samples.length === 0) return;
-    const feeds = feedsFor(this.setup, this.options, run.step, samples);
     const limits = Object.fromEntries(
       Object.entries(run.groups).map(([name, maxNorm]) => [name, maxNorm * (1 - margin)]),
     );
     const found = await this.program.run(feeds, {
       parameters: run.parameters,
       maxNorms: { clipped: limits },
-      allowNotFinite: true,
       // They are dropped here, whatever is spoilt.
       notFinite: "ignore",
     });
@@ -125,6 +140,11 @@ export class BatchClipper<S> {
       await this.#add(samples.subarray(half), run);
     }
   }
+}
+
+interface Taken {
+  readonly samples: Uint32Array;
+  readonly feeds: Record<string, Data>;
 }
 
 interface Run {
