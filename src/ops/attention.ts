@@ -191,11 +191,17 @@ function biasOf(node: Node, read: Attention, build: Build): Bias | null {
   const added = mask && mask.dtype !== "bool" ? mask : null;
   if (!allowed && !added) return null;
   const bias = allowed ? build.where(allowed, added ?? build.scalar(0, like), hidden) : (added as Value);
-  const most = bias.shape.length > 0 ? build.reduce("ReduceMax", bias, [bias.shape.length - 1], true) : bias;
+  const last = [bias.shape.length - 1];
+  const along = (x: Value, op: "ReduceMax" | "ReduceMin") =>
+    bias.shape.length > 0 ? build.reduce(op, x, last, true) : x;
+  // A maximum would hide a NaN of the mask.
+  const none = () => build.equal(along(build.cast(build.equal(bias, hidden), bias.dtype), "ReduceMin"), one);
+  const one = build.scalar(1, like);
   // Causal order alone leaves each query its own key.
   const { causal, left, right } = boundsOf(node);
   const causalOnly = causal && left < 0 && right < 0 && !mask && !node.inputs[lengthsAt];
-  return { bias, blind: causalOnly ? null : build.equal(most, hidden) };
+  if (causalOnly) return { bias, blind: null };
+  return { bias, blind: added ? none() : build.equal(along(bias, "ReduceMax"), hidden) };
 }
 
 // The whole

@@ -17,7 +17,8 @@ import type { Preferred, Strategy } from "../plan/strategy.js";
 import type { Wants } from "../plan/want.js";
 import { type Apart, type ApartSizes, computedApart, usualApartSizes } from "./apart.js";
 import { areSmall, Handover, type HandoverMode } from "./handover.js";
-import { type Watch, watchFor } from "./not-finite.js";
+import { hiddenNotNumbers } from "./hidden-nan.js";
+import { hiddenNaN, type Watch, watchFor } from "./not-finite.js";
 import { modelResults, type Objective } from "./objective.js";
 import type { Others } from "./others.js";
 import type { Scalar } from "./scalars.js";
@@ -158,6 +159,8 @@ export function emit(
     const { name, value } = watched.added;
     named.push({ want: "", name, value, joining: joiningOf(value, objective) });
   }
+  const hidden = hiddenNotNumbers(objective);
+  if (hidden) named.push({ want: "", name: hiddenNaN, value: hidden, joining: joiningOf(hidden, objective) });
   const ownResults = modelResults(
     objective,
     named.map(({ value }) => value),

@@ -22,6 +22,11 @@ export interface NotFiniteSample {
   readonly sample: number | "together" | null;
   /** Whether its loss, where that is wanted, is not finite either. */
   readonly loss: boolean;
+  /**
+   * Whether a NaN inside the model reached an operator that gives a number all the same (`MaxPool`, `ReduceMax`, `TopK`,
+   * ...): its results are finite and mean nothing.
+   */
+  readonly hidden?: true;
   /** Parameters whose gradients, norms or sums are seen not to be finite; none where the results do not tell. */
   readonly parameters: readonly string[];
 }
@@ -55,9 +60,11 @@ export interface Watch {
 
 /** The name of a result that nobody asked for: wants have names. */
 const squares = "/squares";
+/** The same: each sample's NaN that the model hides. */
+export const hiddenNaN = "/hidden";
 
 export function isHidden({ name }: Pick<Output, "name">): boolean {
-  return name === squares;
+  return name === squares || name === hiddenNaN;
 }
 
 /** Beyond it, half precision is infinite. */
@@ -132,7 +139,9 @@ export class Watched {
     const watched = this.watch && returned[this.watch.name];
     const looked = watched ? losses : [...losses, ...this.#ofGradients().flatMap(({ name }) => returned[name] ?? [])];
     const fine = (!watched || allFinite(watched, this.watch.bound)) && looked.every((each) => allFinite(each));
-    return fine ? [] : this.#look(returned, watched, losses, samples);
+    const found = fine ? [] : this.#look(returned, watched, losses, samples);
+    const hidden = returned[hiddenNaN];
+    return hidden?.data.some((count: number | bigint) => count !== 0) ? withHidden(found, hidden) : found;
   }
 
   /** @param overflowed results that are not finite only now that those of several parts are added up */
@@ -212,6 +221,15 @@ export class Watched {
   }
 }
 
+/** @param counts each sample's NaN that the model hides, `[N]` */
+function withHidden(found: readonly NotFiniteSample[], { data }: Tensor): NotFiniteSample[] {
+  const numbers = [...(data as Float32Array).keys()].filter((n) => data[n] !== 0);
+  const known = new Set(found.map(({ sample }) => sample));
+  const all = found.map((each) => (numbers.some((n) => n === each.sample) ? { ...each, hidden: true as const } : each));
+  const others = numbers.filter((n) => !known.has(n));
+  return [...all, ...others.map((sample) => ({ sample, loss: false, hidden: true as const, parameters: [] }))];
+}
+
 /** Of so many samples and parameters a message names all. */
 const named = 5;
 
@@ -222,6 +240,20 @@ function listed(all: readonly (string | number)[], more: string): string {
 
 /** The samples and parameters as a sentence. */
 export function describeNotFinite(samples: readonly NotFiniteSample[], leftOut: boolean): string {
+  const hidden = samples.filter((each) => each.hidden && !each.loss && each.parameters.length === 0);
+  const open = samples.filter((each) => !hidden.includes(each));
+  const told = open.length > 0 ? [describeOpen(open, leftOut)] : [];
+  return [...told, ...(hidden.length > 0 ? [describeHidden(hidden, leftOut)] : [])].join(" ");
+}
+
+function describeHidden(samples: readonly NotFiniteSample[], leftOut: boolean): string {
+  const numbers = samples.map(({ sample }) => Number(sample)).sort((a, b) => a - b);
+  const [which, their, them] = numbers.length === 1 ? ["sample", "its", "it"] : ["samples", "their", "them"];
+  const then = leftOut ? `; sums and means leave ${them} out` : "";
+  return `The gradient of ${which} ${listed(numbers, "more")} is finite and means nothing: ${their} activations are NaN in front of an operator that hides it (a maximum or the like)${then}.`;
+}
+
+function describeOpen(samples: readonly NotFiniteSample[], leftOut: boolean): string {
   const numbers = samples.flatMap(({ sample }) => (typeof sample === "number" ? sample : [])).sort((a, b) => a - b);
   const parameters = [...new Set(samples.flatMap((each) => each.parameters))].map((name) => `"${name}"`);
   const which =

@@ -3,7 +3,7 @@ import { PergradError } from "../errors.js";
 import { type Dim, type DimSpec, isBatch, type Shape, showShape } from "../graph/dim.js";
 import { type Attributes, constantValue, dimsValue, type Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
-import type { DType } from "../tensor.js";
+import { type DType, isFloat } from "../tensor.js";
 import { scalarOf, tensorOf } from "./constant.js";
 import { axesOf, axisOf, dimOf, invalid, reshapeTarget, shapeOf, specOf } from "./shape.js";
 
@@ -205,6 +205,14 @@ export class Traced {
     return this.apply(op, [build.ints(along)], { keepdims: keepDims ? 1 : 0 });
   }
 
+  private extremum(op: string, name: string, axes: Axes | undefined, options: ReduceOptions): Traced {
+    const found = this.reduce(op, name, axes, options);
+    if (found === this || !isFloat(this.dtype)) return found;
+    const tests = this.wrap(build.cast(build.op("IsNaN", [this.value]), this.dtype));
+    const some = build.cast(tests.reduce("ReduceMax", name, axes, options).value, "bool");
+    return this.wrap(build.where(some, build.scalar(Number.NaN, this.value), found.value));
+  }
+
   /** Over the given axes, or all. */
   sum(axes?: Axes, options: ReduceOptions = {}): Traced {
     return this.reduce("ReduceSum", "sum", axes, options);
@@ -212,11 +220,13 @@ export class Traced {
   mean(axes?: Axes, options: ReduceOptions = {}): Traced {
     return this.reduce("ReduceMean", "mean", axes, options);
   }
+  /** NaN where an element is: the runtime's own maximum is then neither NaN nor the largest. */
   max(axes?: Axes, options: ReduceOptions = {}): Traced {
-    return this.reduce("ReduceMax", "max", axes, options);
+    return this.extremum("ReduceMax", "max", axes, options);
   }
+  /** NaN where an element is. */
   min(axes?: Axes, options: ReduceOptions = {}): Traced {
-    return this.reduce("ReduceMin", "min", axes, options);
+    return this.extremum("ReduceMin", "min", axes, options);
   }
 
   softmax(axis = -1): Traced {

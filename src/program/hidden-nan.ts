@@ -1,0 +1,52 @@
+/**
+ * NaN inside a model that its own operators hide: of elements of which one is NaN the runtime's maxima and pools give
+ * neither NaN nor the largest, and everything behind them is finite and wrong. The forward pass stays the model's own;
+ * where a NaN may come so far, which ordinary models' ranges rule out, its samples are counted beside it.
+ */
+import { Ranges } from "../autodiff/ranges.js";
+import { N, showShape } from "../graph/dim.js";
+import type { Node, Value } from "../graph/value.js";
+import { nodesBefore } from "../graph/walk.js";
+import { stringAttribute } from "../ops/checks.js";
+import { build } from "../ops/registry.js";
+import { isFloat } from "../tensor.js";
+import type { Objective } from "./objective.js";
+
+/** Operators that answer with a number where their first input holds a NaN. */
+const hiding = new Set([
+  "ReduceMax",
+  "ReduceMin",
+  "ArgMax",
+  "ArgMin",
+  "TopK",
+  "Hardmax",
+  "MaxPool",
+  "GlobalMaxPool",
+  "MaxRoiPool",
+  "ThresholdedRelu",
+]);
+
+function hides(node: Node): boolean {
+  return hiding.has(node.op) || (node.op === "RoiAlign" && stringAttribute(node, "mode", "avg") === "max");
+}
+
+/** How many NaN each sample has that are hidden, `[N]`; undefined where finite data cannot lead to one. */
+export function hiddenNotNumbers({ losses, axes }: Pick<Objective, "losses" | "axes">): Value | undefined {
+  const nodes = nodesBefore([losses]).filter(hides);
+  if (nodes.length === 0) return undefined;
+  const ranges = Ranges.before([losses]);
+  const inputs = new Set(nodes.map(({ inputs: [x] }) => x as Value));
+  const open = [...inputs].filter((x) => isFloat(x.dtype) && ranges.of(x).nan && axes.of(x) !== null);
+  const counts = open.map((x) => perSample(build.cast(build.op("IsNaN", [x]), losses.dtype), x, axes));
+  return counts.length === 0 ? undefined : build.op("Sum", counts);
+}
+
+/** The sum of each sample's own elements of what has the sample axis of `like`. */
+function perSample(value: Value, like: Value, axes: Objective["axes"]): Value {
+  const at = axes.of(like);
+  if (at === null) throw new RangeError(`${showShape(like.shape)} carries no samples`);
+  const { axis, outer, inner } = at;
+  const split = [...value.shape.slice(0, axis), outer, N, inner, ...value.shape.slice(axis + 1)];
+  const others = split.flatMap((_, k) => (k === axis + 1 ? [] : [k]));
+  return build.sum(build.reshape(value, split), others);
+}
