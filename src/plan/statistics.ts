@@ -26,9 +26,9 @@ function mapAll(of: ByParameter, f: (tensor: FloatTensor, name: string) => Float
 /**
  * Mean, second moment and variance of each element of the gradients over the batch, by parameter,
  * `[...shape]` each. The variance comes from deviations from the mean, not from a difference of sums: it is
- * accurate where the gradients of a batch are nearly alike, too. (Of a batch that is computed in several parts,
- * what lies between these is a difference of float32 sums: a variance below about 1e-6 of the squared mean
- * is then rounding.)
+ * accurate where the gradients of a batch are nearly alike, too. (Where somebody adds up what a saved program
+ * gives for parts of a batch, what lies between these is a difference of float32 sums: a variance below about 1e-6
+ * of the squared mean is then rounding. A program's own parts are put together in float64.)
  */
 export function moments(): Want<Moments> {
   return {
@@ -38,6 +38,10 @@ export function moments(): Want<Moments> {
       parts: build.scalar(1, losses),
       ...Object.fromEntries(plan.parameters.flatMap((name) => Object.entries(emitMoments(plan, name)))),
     }),
+    joinedAs: (tensor) => {
+      if (tensor === "parts") return { kind: "shared" };
+      return tensor.startsWith("within/") ? { kind: "deviations", sum: tensor.replace("within/", "sum/") } : undefined;
+    },
     read: (returned, samples) => {
       const count = Math.max(1, samples);
       const single = float(returned, "parts").data[0] === 1;
@@ -51,7 +55,7 @@ export function moments(): Want<Moments> {
         single ? within : Math.max(0, within + (other - (sum * sum) / count));
       return {
         mean: by((_, sum) => sum / count),
-        secondMoment: by((within, _, other) => (within + other) / count),
+        secondMoment: by((within, sum, other) => (within + (single ? (sum * sum) / count : other)) / count),
         variance: by((...found) => (samples < 2 ? Number.NaN : squares(...found) / (samples - 1))),
       };
     },

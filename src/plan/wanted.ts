@@ -28,6 +28,12 @@ export interface Wanted {
 /** The tensors that a program returned for one want, by the names that the want gave them. */
 export type Returned = Readonly<Record<string, Tensor>>;
 
+export type JoinedAs =
+  /** Any part's: it says something of how it was computed. */
+  | { readonly kind: "shared" }
+  /** It sums squared deviations from the mean; `sum` names the result that is the sum. */
+  | { readonly kind: "deviations"; readonly sum: string };
+
 export interface Want<R> {
   readonly name: string;
   readonly demands: Partial<Demands>;
@@ -37,6 +43,8 @@ export interface Want<R> {
   readonly others?: Readonly<Record<string, Data>>;
   /** Results without samples of their own are sums over the batch, unless they are means over it. */
   readonly joining?: "mean";
+  /** How a program puts a result of parts of a batch together, where it is neither by adding nor by averaging. */
+  readonly joinedAs?: (tensor: string) => JoinedAs | undefined;
   /** Which of its values is the norm of each sample's whole gradient, `[N]`, where one is. */
   readonly norms?: string;
   /** Values `[N]` that its result adds up: of samples that are left out they are 0. */

@@ -22,7 +22,7 @@ import { hiddenNaN, type Watch, watchFor } from "./not-finite.js";
 import { modelResults, type Objective } from "./objective.js";
 import type { Others } from "./others.js";
 import type { Scalar } from "./scalars.js";
-import { joiningOf, type Output } from "./split.js";
+import { type Joining, joiningOf, type Output } from "./split.js";
 
 /** How the ways are chosen. */
 export interface PlanningOptions {
@@ -151,7 +151,10 @@ export function emit(
   });
   const named = Object.entries(wants).flatMap(([name, each]) =>
     Object.entries(each.emit(wantedBy(name))).map(([tensor, value]) => {
-      return { want: name, name: `${name}/${tensor}`, value, joining: joiningOf(value, objective, each.joining) };
+      const as = each.joinedAs?.(tensor);
+      const own = as?.kind === "deviations" ? { ...as, sum: `${name}/${as.sum}` } : as;
+      const joining: Joining = own ?? joiningOf(value, objective, each.joining);
+      return { want: name, name: `${name}/${tensor}`, value, joining };
     }),
   );
   const watched = asksOfGradients(plan.demands) ? watchFor(plan, wants, objective.losses) : undefined;

@@ -19,7 +19,7 @@ import {
 import type { Objective } from "./objective.js";
 import type { Others } from "./others.js";
 import { isApart, type RunningSessions } from "./sessions.js";
-import { type Computed, Joined, pieces, samplesBetween, whyWhole } from "./split.js";
+import { type Computed, isSummed, Joined, pieces, samplesBetween, whyWhole } from "./split.js";
 
 /** What is run. */
 export interface Executed {
@@ -189,7 +189,7 @@ export class Execution {
     for (const { sample } of more) left.add(sample);
     const results = { ...returned };
     for (const { name, joining } of emitted.outputs)
-      if (joining.kind === "sum" || joining.kind === "mean") results[name] = again.returned[name] as Tensor;
+      if (isSummed(joining)) results[name] = again.returned[name] as Tensor;
     for (const [want, { addedUp = [] }] of Object.entries(wants))
       for (const own of addedUp) results[`${want}/${own}`] = without(results[`${want}/${own}`] as Tensor, left);
     return { returned: results, samples, counted: again.counted, notFinite: all };

@@ -174,6 +174,9 @@ function rooted(data: Float32Array): Float32Array {
   return data;
 }
 
+/** Times that a row of a table receives something in float32; where it is more often, the sum is in float64. */
+const fewTimes = 16;
+
 /** The table, to whose row places[p] the row p / repeats was added. Throws RUNTIME for a place outside, as the runtime does. */
 function withRows(
   table: Float32Array,
@@ -181,18 +184,40 @@ function withRows(
   rows: Float32Array,
   { size, repeats }: { readonly size: number; readonly repeats: number },
 ): Float32Array {
+  const length = table.length / size;
+  const times = counted(places, length);
+  const sums = new Map<number, Float64Array>();
   for (let p = 0; p < places.length; p++) {
-    const place = places[p] as number;
-    const to = place * size + (place < 0 ? table.length : 0);
-    if (to < 0 || to + size > table.length)
-      throw new PergradError(
-        "RUNTIME",
-        `A row is added at place ${place}, outside a table of ${table.length / size} rows.`,
-      );
+    const row = rowAt(places[p] as number, length);
     const from = Math.floor(p / repeats) * size;
-    for (let k = 0; k < size; k++) table[to + k] = (table[to + k] as number) + (rows[from + k] as number);
+    if ((times[row] as number) <= fewTimes) {
+      addRow(table, row * size, rows, from, size);
+      continue;
+    }
+    const sum = sums.get(row) ?? new Float64Array(table.subarray(row * size, (row + 1) * size));
+    addRow(sum, 0, rows, from, size);
+    sums.set(row, sum);
   }
+  for (const [row, sum] of sums) table.set(sum, row * size);
   return table;
+}
+
+const rowAt = (place: number, rows: number): number => (place < 0 ? place + rows : place);
+
+function addRow(sum: Float32Array | Float64Array, to: number, rows: Float32Array, from: number, size: number): void {
+  for (let k = 0; k < size; k++) sum[to + k] = (sum[to + k] as number) + (rows[from + k] as number);
+}
+
+/** How many of the places each row is. Throws RUNTIME. */
+function counted(places: Int32Array, rows: number): Int32Array {
+  const times = new Int32Array(rows);
+  for (const place of places) {
+    const row = rowAt(place, rows);
+    if (row < 0 || row >= rows)
+      throw new PergradError("RUNTIME", `A row is added at place ${place}, outside a table of ${rows} rows.`);
+    times[row] = (times[row] as number) + 1;
+  }
+  return times;
 }
 
 /** Whether outputs are all small enough to be handed over together. */
@@ -200,10 +225,12 @@ export function areSmall(outputs: readonly Output[]): boolean {
   return outputs.every(({ value }) => isSmall(value));
 }
 
-/** Few floats: a fixed number, or a number for each sample. */
-function isSmall({ dtype, shape }: Value): boolean {
+/** Few floats: a fixed number, or a number for each sample. What is added to a table's rows is handed over as rows. */
+function isSmall(value: Value): boolean {
+  const { dtype, shape } = value;
   const elements = elementsOf(shape);
   if (dtype !== "float32" || elements === undefined || elements === 0) return false;
+  if (addedRows(value)) return false;
   return isBatch(elements) ? elements.perSample <= smallPerSample : elements <= smallFixed;
 }
 

@@ -11,7 +11,7 @@ import type { Plan } from "../plan/planner.js";
 import type { Returned, Wants } from "../plan/want.js";
 import { takeSamples } from "../samples.js";
 import { isFloat, type Tensor } from "../tensor.js";
-import type { Output } from "./split.js";
+import { isSummed, type Output } from "./split.js";
 
 /** A sample whose results are not finite. */
 export interface NotFiniteSample {
@@ -172,7 +172,7 @@ export class Watched {
   }
 
   #summed(): Output[] {
-    return this.#ofGradients().filter(({ joining: { kind } }) => kind === "sum" || kind === "mean" || kind === "whole");
+    return this.#ofGradients().filter(({ joining }) => isSummed(joining) || joining.kind === "whole");
   }
 
   /** What the model itself gives may be infinite. */

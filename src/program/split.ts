@@ -1,5 +1,5 @@
 /** Runs of more samples than memory holds at once: microbatches, and how their results become those of one run. */
-import { addTo, times } from "../accumulate.js";
+import { addDeviations, addTo, times } from "../accumulate.js";
 import { PergradError } from "../errors.js";
 import { isBody } from "../graph/body.js";
 import { bindShape, factorOf, isBatch } from "../graph/dim.js";
@@ -22,6 +22,8 @@ export type Joining =
   | { readonly kind: "sum" }
   /** Averaged over the samples. */
   | { readonly kind: "mean" }
+  /** Sums of squared deviations from a part's mean become those from the mean of all; `sum` is the result that is the sum. */
+  | { readonly kind: "deviations"; readonly sum: string }
   /** Any one of them: no sample has a part in it. */
   | { readonly kind: "shared" }
   /** Not at all: it takes all samples at once, as the inner products of all pairs do. */
@@ -52,6 +54,11 @@ export function joiningOf(value: Value, { outputs, axes }: Objective, sums: "sum
   if (others.length > 0) return { kind: "whole" };
   if (axis === undefined) return isFloat(value.dtype) ? { kind: sums } : { kind: "whole" };
   return { kind: "samples", at: { axis, outer: 1, inner: factorOf(value.shape[axis] ?? 1) } };
+}
+
+/** Whether a result without samples is made of what the samples give, added up. */
+export function isSummed({ kind }: Joining): boolean {
+  return kind === "sum" || kind === "mean" || kind === "deviations";
 }
 
 /** Why a batch's results cannot be those of its microbatches, as the end of a sentence; undefined where they can. */
@@ -106,6 +113,8 @@ export interface Computed {
   readonly overflowed?: readonly string[];
 }
 
+const floats = (tensor: Tensor | undefined) => tensor?.data as Float32Array;
+
 /**
  * Puts the results of microbatches together. Sums are accumulated in float64 and rounded once. What takes all samples
  * at once it takes of the one microbatch that there is then.
@@ -125,6 +134,9 @@ export class Joined {
 
   /** @param counted the samples that sums and means are of, where some are left out */
   add(returned: Returned, samples: number, counted = samples): void {
+    // They take the sums of the parts before.
+    for (const { name, joining } of this.outputs)
+      if (joining.kind === "deviations") this.#deviate(name, joining.sum, returned, counted);
     for (const { name, joining } of this.outputs) {
       if (joining.kind === "sum") this.#accumulate(name, returned[name] as Tensor, 1);
       if (joining.kind === "mean") this.#accumulate(name, returned[name] as Tensor, counted);
@@ -167,9 +179,19 @@ export class Joined {
 
   #accumulate(name: string, { data }: Tensor, weight: number): void {
     const part = data as Float32Array;
-    const sum = this.#sums.get(name) ?? new Float64Array(part.length);
-    addTo(sum, part, weight);
+    addTo(this.#sumOf(name, part.length), part, weight);
+  }
+
+  #deviate(name: string, sum: string, returned: Returned, counted: number): void {
+    const part = { count: counted, sum: floats(returned[sum]), deviations: floats(returned[name]) };
+    const deviations = this.#sumOf(name, part.sum.length);
+    addDeviations({ count: this.#counted, sum: this.#sumOf(sum, part.sum.length), deviations }, part);
+  }
+
+  #sumOf(name: string, length: number): Float64Array {
+    const sum = this.#sums.get(name) ?? new Float64Array(length);
     this.#sums.set(name, sum);
+    return sum;
   }
 
   #place(returned: Returned, samples: number, total: number): void {
