@@ -109,18 +109,17 @@ function allFinite({ dtype, data }: Tensor, bound = Number.MAX_VALUE): boolean {
   return Number.isFinite(sumOf(floats)) && (bound === Number.MAX_VALUE || floats.every((x) => Math.abs(x) <= bound));
 }
 
-/** In four parts, which a processor adds up at the same time. */
+/** In four quarters, which a processor adds up at the same time: four times as fast as four neighbours each. */
 function sumOf(floats: Float32Array): number {
-  const { length } = floats;
+  const quarter = floats.length >> 2;
   let [a, b, c, d] = [0, 0, 0, 0];
-  let i = 0;
-  for (; i + 3 < length; i += 4) {
+  for (let i = 0; i < quarter; i++) {
     a += floats[i] as number;
-    b += floats[i + 1] as number;
-    c += floats[i + 2] as number;
-    d += floats[i + 3] as number;
+    b += floats[i + quarter] as number;
+    c += floats[i + 2 * quarter] as number;
+    d += floats[i + 3 * quarter] as number;
   }
-  for (; i < length; i++) a += floats[i] as number;
+  for (let i = 4 * quarter; i < floats.length; i++) a += floats[i] as number;
   return a + b + c + d;
 }
 
