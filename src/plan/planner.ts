@@ -208,6 +208,11 @@ export class Plan {
     this.choices = new Map(spared(all, samples).map((choice) => [choice.parameter, choice]));
   }
 
+  /** Planned for a budget that one sample does not fit into otherwise: as little as possible is held at a time. */
+  get holdsLittle(): boolean {
+    return this.options.preferred?.materialise === "frugal";
+  }
+
   get parameters(): string[] {
     return [...this.choices.keys()];
   }

@@ -157,7 +157,9 @@ export function emit(
       return { want: name, name: `${name}/${tensor}`, value, joining };
     }),
   );
-  const watched = asksOfGradients(plan.demands) ? watchFor(plan, wants, objective.losses) : undefined;
+  // Where memory is short, factors are not kept to be watched: results are looked at themselves.
+  const watches = asksOfGradients(plan.demands) && !plan.holdsLittle;
+  const watched = watches ? watchFor(plan, wants, objective.losses) : undefined;
   if (watched?.added) {
     const { name, value } = watched.added;
     named.push({ want: "", name, value, joining: joiningOf(value, objective) });

@@ -344,8 +344,8 @@ describe("DeformConv", () => {
     expect(() => build.op("DeformConv", [x, w, input("o", [N, 9, 3, 3])])).toThrow(
       "The offset [N, 9, 3, 3] of DeformConv",
     );
-    expect(() => build.op("DeformConv", [x, w, offset, null, input("m", [N, 18, 3, 3])])).toThrow("its mask");
-    expect(() => build.op("DeformConv", [x, w, offset, input("b", [3])])).toThrow("its bias");
+    expect(() => build.op("DeformConv", [x, w, offset, null, input("m", [N, 18, 3, 3])])).toThrow("The mask");
+    expect(() => build.op("DeformConv", [x, w, offset, input("b", [3])])).toThrow("The bias");
     expect(() => build.op("DeformConv", [x, w, offset], { kernel_shape: [2, 2] })).toThrow("kernel_shape");
   });
 });

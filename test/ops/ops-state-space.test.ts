@@ -19,9 +19,9 @@ describe("CausalConvWithState", () => {
     const [x, w] = [input("x", [N, 2, 5]), input("w", [2, 1, 3])];
     const causal = (...inputs: (Value | null)[]) => build.op("CausalConvWithState", inputs);
     expect(causal(x, w).shape).toEqual([N, 2, 5]);
-    expect(() => causal(x, input("w", [2, 2, 3]))).toThrow("its weight");
-    expect(() => causal(x, w, input("b", [3]))).toThrow("its bias");
-    expect(() => causal(x, w, null, input("p", [N, 2, 3]))).toThrow("its past state");
+    expect(() => causal(x, input("w", [2, 2, 3]))).toThrow("The weight");
+    expect(() => causal(x, w, input("b", [3]))).toThrow("The bias");
+    expect(() => causal(x, w, null, input("p", [N, 2, 3]))).toThrow("The past state");
     expect(() => causal(input("x", [2, N, 5]), w)).toThrow("influence each other");
     expect(() => causal(input("x", [2, 2, N]), w)).toThrow("influence each other");
     expect(() => build.op("CausalConvWithState", [x, w], { activation: "relu" })).toThrow('activation "relu"');
@@ -36,11 +36,11 @@ describe("LinearAttention", () => {
       build.op("LinearAttention", inputs, attributes);
     const gates = [input("g", [N, 3, 1]), input("b", [N, 3, 1])];
     expect(attend([q, k, v], { ...heads, update_rule: "linear" }).shape).toEqual([N, 3, 10]);
-    expect(() => attend([q, k, v], heads)).toThrow('"gated_delta" needs decay');
+    expect(() => attend([q, k, v], heads)).toThrow('"gated_delta", which needs decay');
     expect(() => attend([q, k, v, null, ...gates], { ...heads, update_rule: "gated" })).toThrow("takes no beta");
     expect(() => attend([q, k, v], { ...heads, update_rule: "sum" })).toThrow('update_rule "sum"');
     expect(() => attend([q, k, v], { q_num_heads: 1, kv_num_heads: 2 })).toThrow("no multiple");
-    expect(() => attend([q, v, k], { ...heads, update_rule: "linear" })).toThrow("its keys");
+    expect(() => attend([q, v, k], { ...heads, update_rule: "linear" })).toThrow("The keys");
     const turned = [input("q", [2, N, 4]), input("k", [2, N, 2]), input("v", [2, N, 5])];
     expect(() => attend(turned, { ...heads, update_rule: "linear" })).toThrow("influence each other");
   });
