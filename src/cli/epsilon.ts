@@ -52,13 +52,15 @@ export async function epsilonCommand(options: EpsilonCommandOptions, io: Io): Pr
 
 /** Rounded up, so that what is printed holds too. */
 function rounded(value: number): string {
-  if (value === 0 || !Number.isFinite(value)) return String(value);
+  if (value === Number.POSITIVE_INFINITY) return "infinite";
+  if (value === 0) return "0";
   const unit = 10 ** (Math.floor(Math.log10(value)) - 5);
   return String(Number((Math.ceil(value / unit - 1e-6) * unit).toPrecision(7)));
 }
 
 function bounds({ accountant, epsilon, lower }: { accountant: Accountant; epsilon: number; lower?: number }): string {
   if (accountant === "gdp") return "unknown: an estimate";
+  if (!Number.isFinite(epsilon)) return lower === undefined ? "unbounded" : `at least ${lower.toPrecision(6)}`;
   return lower === undefined ? `at most ${rounded(epsilon)}` : `${lower.toPrecision(6)} to ${rounded(epsilon)}`;
 }
 

@@ -47,6 +47,9 @@ export class PieceChecker<L extends TensorLayout> {
   }
 
   #invalid(problem: string): PergradError {
-    return new PergradError("INVALID_ARGUMENT", `Cannot write "${this.path}": ${problem}.`);
+    return new PergradError(
+      "INVALID_ARGUMENT",
+      `Cannot write "${this.path}": ${problem}; write each tensor once, as it was announced.`,
+    );
   }
 }

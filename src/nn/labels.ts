@@ -93,7 +93,9 @@ export function labelType(loss: string, output: TensorType, told: number | undef
 }
 
 /** How to leave out what has no class. */
-function advice(label: number): string {
+function advice(label: number, ignoreIndex: number | undefined): string {
+  if (ignoreIndex !== undefined)
+    return `correct it, or mark it by ${ignoreIndex}, the label that is ignored (ignoreIndex, --ignore-index)`;
   return `if it marks what does not count, say so with ignoreIndex: ${label} (--ignore-index ${label})`;
 }
 
@@ -113,11 +115,10 @@ export function validateLabels(
     const label = Number(element);
     if ((label >= 0 && label < classes) || label === ignoreIndex) return;
     const where = perSample === 1 ? "" : `, element ${position % perSample}`;
-    const range = classes === 0 ? "there are no classes" : `outside 0..${classes - 1}`;
-    const ignored = ignoreIndex === undefined ? `; ${advice(label)}` : "";
+    const range = classes === 0 ? "no class, since there are none" : `outside 0..${classes - 1}`;
     throw new PergradError(
       "LABEL_OUT_OF_RANGE",
-      `${loss}: the label ${element} of sample ${Math.floor(position / perSample)}${where} is ${range}${ignored}.`,
+      `${loss}: the label ${element} of sample ${Math.floor(position / perSample)}${where} is ${range}; ${advice(label, ignoreIndex)}.`,
     );
   });
 }

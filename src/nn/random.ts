@@ -70,7 +70,7 @@ export interface ParameterSpec {
 
 function specification(shape: readonly number[], draw: (random: Random, count: number) => Float32Array): ParameterSpec {
   if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
-    throw invalid(`A parameter's sizes are whole numbers, not [${shape}].`);
+    throw invalid(`A parameter's sizes must be whole numbers, not [${shape}].`);
   }
   return { shape: [...shape], initial: (source) => draw(source, sizeOf(shape)) };
 }

@@ -363,7 +363,7 @@ export function gru(inputs: number, hidden: number, options: GruOptions = {}): R
 export function rnn(inputs: number, hidden: number, options: RnnOptions = {}): Recurrent {
   const { nonlinearity = "tanh" } = options;
   if (nonlinearity !== "tanh" && nonlinearity !== "relu") {
-    throw invalid(`rnn: nonlinearity is "tanh" or "relu", not ${JSON.stringify(nonlinearity)}.`);
+    throw invalid(`rnn: nonlinearity must be "tanh" or "relu", not ${JSON.stringify(nonlinearity)}.`);
   }
   const attributes = { activations: [nonlinearity === "relu" ? "Relu" : "Tanh"] };
   return layerOf(designOf("RNN", inputs, hidden, options, { gates: [0], attributes })).layer;

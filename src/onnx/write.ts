@@ -41,7 +41,7 @@ export async function writeModel(
   { externalData }: SaveOptions = {},
 ): Promise<void> {
   if (externalData !== undefined && typeof externalData !== "boolean") {
-    throw new PergradError("INVALID_ARGUMENT", `externalData is true or false, not ${String(externalData)}.`);
+    throw new PergradError("INVALID_ARGUMENT", `externalData must be true or false, not ${String(externalData)}.`);
   }
   if (externalData === false) requireWithin(program);
   if (!(externalData ?? storedBytes(program) > mostInside)) {

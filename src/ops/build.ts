@@ -90,7 +90,7 @@ export class Build {
       const where = name ? ` (node "${name}")` : "";
       throw new PergradError(
         "UNSUPPORTED_OP",
-        `pergrad does not know the operator ${domain ? `${domain}.` : ""}${op}${where}.`,
+        `pergrad does not know the operator ${domain ? `${domain}.` : ""}${op}${where}; take it out of the model, or express it by other operators.`,
       );
     }
     const types = definition.infer(call);

@@ -1,5 +1,5 @@
 /** Compress, NonZero, Unique, NonMaxSuppression: how many elements come out is in the data, which so must be constant. */
-import { type Dim, elementsOf, factorOf, isBatch, type Shape } from "../graph/dim.js";
+import { type Dim, elementsOf, factorOf, isBatch, type Shape, showDim } from "../graph/dim.js";
 import type { Node, Value, ValueType } from "../graph/value.js";
 import { alike } from "./alike.js";
 import { array64, transpose64 } from "./array64.js";
@@ -48,8 +48,9 @@ function keptPlaces(call: Call | Node): number[] {
   const axis = compressAxis(call);
   const size = axis === null ? flattened(call) : (requireInput(call, 0).shape[axis] as Dim);
   const places = [...condition.data.keys()].filter((place) => condition.data[place] !== 0);
-  if (!isBatch(size) && places.some((place) => place >= size))
-    throw shapeMismatch(part(call, "the condition"), `keeps element ${places.at(-1)} of ${size}, counting from 0`);
+  const outside = isBatch(size) ? undefined : places.findLast((place) => place >= size);
+  if (outside !== undefined)
+    throw shapeMismatch(part(call, "the condition"), `keeps element ${outside} of ${showDim(size)}, counting from 0`);
   return places;
 }
 

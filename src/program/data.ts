@@ -206,9 +206,10 @@ function checkLabels(name: string, { data, dims }: Tensor, axis: number | null, 
 function checkLengths(name: string, { data }: Tensor, atMost: number): void {
   const at = data.findIndex((length: number | bigint) => !(length >= 0 && length <= atMost));
   if (at < 0) return;
+  const steps = Number.isFinite(atMost) ? `0 to ${atMost} steps` : "no fewer steps than 0";
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `${describeInput(name)} holds the length ${data[at]} at element ${at}, but sequences have 0 to ${atMost} steps.`,
+    `${describeInput(name)} holds the length ${data[at]} at element ${at}, but sequences have ${steps}; correct it.`,
   );
 }
 

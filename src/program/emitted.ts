@@ -91,7 +91,7 @@ export function planFor(
   if (Object.keys(want).length === 0)
     throw new PergradError(
       "INVALID_ARGUMENT",
-      "`want` is empty; say what to compute, such as { norms: want.norms() }.",
+      "Nothing is wanted; say what to compute, such as { norms: want.norms() }.",
     );
   if (batchSize !== undefined && !(Number.isSafeInteger(batchSize) && batchSize >= 1)) {
     throw new PergradError("INVALID_ARGUMENT", `batchSize must be a whole number from 1 up, not ${batchSize}.`);

@@ -103,7 +103,7 @@ export class Microbatches {
     if (this.#whole === undefined) return;
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `${what[0]?.toUpperCase()}${what.slice(1)}: ${this.#whole}; give smaller batches, or more memory.`,
+      `${what.charAt(0).toUpperCase()}${what.slice(1)}: ${this.#whole}; give smaller batches, or more memory.`,
     );
   }
 

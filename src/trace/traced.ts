@@ -19,11 +19,12 @@ export interface ReduceOptions {
 /** Throws DTYPE_MISMATCH where the dtypes of an operation's inputs differ. */
 export function requireSameDType(op: string, inputs: readonly (Value | null)[]): void {
   const present = inputs.filter((input) => input !== null);
-  const odd = present.find((input) => input.dtype !== present[0]?.dtype);
-  if (odd) {
+  const [first] = present;
+  const odd = present.find((input) => input.dtype !== first?.dtype);
+  if (first && odd) {
     throw new PergradError(
       "DTYPE_MISMATCH",
-      `${op}: ${present[0]?.dtype} and ${odd.dtype} do not go together; cast one of them.`,
+      `${op}: ${first.dtype} and ${odd.dtype} do not go together; cast one of them.`,
     );
   }
 }

@@ -83,7 +83,7 @@ function store(tensor: Tensor, at: string, tensors: Map<string, Tensor>): string
 }
 
 function notPlain(at: string, problem: string): PergradError {
-  return new PergradError("INVALID_ARGUMENT", `A state is saved as plain values, but ${at || "it"} ${problem}.`);
+  return new PergradError("INVALID_ARGUMENT", `A state must be plain values, but ${at || "it"} ${problem}.`);
 }
 
 function decode(json: Json, tensors: ReadonlyMap<string, Tensor>): unknown {

@@ -23,7 +23,7 @@ export function requirePaid<S>({ steps, ledger, recorded }: TrainerState<S>): vo
   if (recorded >= steps && (byEpoch || stepsOf(ledger) >= steps)) return;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `The state to go on from has taken ${steps} steps, of which its ledger holds fewer, so that what it has spent is not known; give the state as a training left it.`,
+    `The state to go on from has taken ${steps} steps, but its ledger holds fewer, so that what it has spent is not known; give the state as a training left it.`,
   );
 }
 

@@ -277,7 +277,7 @@ describe("what is refused", () => {
     expect(message("LinearRegressor", [many("coefficients", 1, 2)])).toContain("its coefficients are of 2 features");
     expect(message("LinearRegressor", [])).toContain("its input 1 is missing");
     expect(message("LinearRegressor", [...row, text("post_transform", "CUBE")])).toContain(
-      'its post_transform is "CUBE"',
+      'has the post_transform "CUBE"',
     );
     const probit = [...row, labels(0, 1), text("post_transform", "PROBIT")];
     expect(message("LinearClassifier", probit, scores)).toContain("PROBIT of one score for two classes");
@@ -286,7 +286,7 @@ describe("what is refused", () => {
     expect(message("TreeEnsembleRegressor", [])).toContain("ai.onnx.ml.TreeEnsembleRegressor");
     const words = [many("coefficients", ...rows3), texts("classlabels_strings", "a", "b", "c")];
     expect(message("LinearClassifier", words, { outputs: ["y"] })).toBe(
-      'UNSUPPORTED_OP: LinearClassifier node "ml": its labels are texts, which pergrad does not compute with; give it an output of scores.',
+      'UNSUPPORTED_OP: The labels of LinearClassifier node "ml" are texts, which pergrad does not compute with; give it an output of scores.',
     );
   });
 });

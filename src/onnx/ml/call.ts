@@ -1,7 +1,7 @@
 import { isBatch } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
 import type { Build } from "../../ops/build.js";
-import { requireInput, shapeMismatch } from "../../ops/checks.js";
+import { part, requireInput, shapeMismatch } from "../../ops/checks.js";
 import type { FileNode } from "../file-node.js";
 
 /** A node of the domain ai.onnx.ml, and what builds others in its place. */
@@ -21,7 +21,8 @@ export function named(node: MlNode, op: string, inputs: readonly Value[], attrib
 export function features(node: MlNode): Value {
   const x = requireInput(node, 0);
   const rank = x.shape.length;
-  if (rank !== 1 && rank !== 2) throw shapeMismatch(node, `its input has rank ${rank}, and it is defined for 1 and 2`);
+  if (rank !== 1 && rank !== 2)
+    throw shapeMismatch(part(node, "the input"), `has rank ${rank}, and 1 and 2 are defined`);
   return node.build.cast(x, "float32");
 }
 
@@ -29,5 +30,5 @@ export function features(node: MlNode): Value {
 export function featureCount(node: MlNode, { shape }: Value): number {
   const last = shape.at(-1);
   if (last !== undefined && !isBatch(last)) return last;
-  throw shapeMismatch(node, "its input has no axis of features behind that of the samples");
+  throw shapeMismatch(part(node, "the input"), "has no axis of features behind that of the samples");
 }

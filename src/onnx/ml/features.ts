@@ -5,6 +5,7 @@ import {
   floatAttribute,
   intAttribute,
   intsAttribute,
+  part,
   requireInput,
   shapeMismatch,
   stringAttribute,
@@ -25,7 +26,7 @@ export function scaled(node: MlNode): Value {
 function requirePerFeature(node: MlNode, statistic: Value | null, count: number): void {
   const [length] = statistic?.shape ?? [1];
   if (length === 1 || length === count) return;
-  throw shapeMismatch(node, `it holds ${length} numbers for an input of ${count} features`);
+  throw shapeMismatch(node, `holds ${length} numbers for an input of ${count} features`);
 }
 
 const norms: ReadonlyMap<string, string> = new Map([
@@ -41,7 +42,7 @@ export function normalised(node: MlNode): Value {
   const x = features(node);
   const name = stringAttribute(node, "norm", "MAX");
   const reduction = norms.get(name);
-  if (!reduction) throw unsupported(node, `its norm is "${name}", and ONNX knows MAX, L1 and L2`);
+  if (!reduction) throw unsupported(node, `has the norm "${name}", which ONNX does not define`, "give MAX, L1 or L2");
   const norm = build.reduce(reduction, x, [x.shape.length - 1], true);
   const divisor = build.where(build.equal(norm, build.scalar(0, norm)), build.scalar(1, norm), norm);
   return named(node, "Div", [x, divisor]);
@@ -72,9 +73,9 @@ export function extracted(node: MlNode): Value {
   const { build } = node;
   const [x, indices] = [requireInput(node, 0), requireInput(node, 1)];
   const count = elementsOf(indices.shape);
-  if (count === undefined) throw unsupported(node, "its indices have two axes that grow with the batch");
+  if (count === undefined) throw unsupported(part(node, "the indices"), "have two axes that grow with the batch");
   const rank = x.shape.length;
-  if (rank === 0) throw shapeMismatch(node, "its input is a scalar");
+  if (rank === 0) throw shapeMismatch(part(node, "the input"), "is a scalar");
   const found = named(node, "Gather", [x, build.reshape(indices, [count])], { axis: rank - 1 });
   return rank === 1 ? build.unsqueeze(found, [0]) : found;
 }
@@ -85,10 +86,10 @@ export function vectorised(node: MlNode): Value {
   const widths = intsAttribute(node, "inputdimensions") ?? [];
   const parts = inputs.map((_, k) => {
     const x = requireInput(node, k);
-    if (x.shape.length !== 2) throw shapeMismatch(node, `its input ${k} has rank ${x.shape.length}, not 2`);
+    if (x.shape.length !== 2) throw shapeMismatch(part(node, `input ${k}`), `has rank ${x.shape.length}, not 2`);
     const [width, own] = [widths[k], featureCount(node, x)];
     if (width === undefined || width > own)
-      throw shapeMismatch(node, `its input ${k} has ${own} features, and it wants ${width ?? "an unknown number"}`);
+      throw shapeMismatch(part(node, `input ${k}`), `has ${own} features, not ${width ?? "a stated number"}`);
     const cast = build.cast(x, "float32");
     return width === own ? cast : build.slice(cast, 1, 0, width);
   });

@@ -1,7 +1,7 @@
 /** Linear models: scores are x W^T + b, then transformed. */
 import type { Dim } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
-import { intsAttribute, requireInput, shapeMismatch, unsupported } from "../../ops/checks.js";
+import { intsAttribute, part, requireInput, shapeMismatch, unsupported } from "../../ops/checks.js";
 import { featureCount, features, type MlNode, named, type Results } from "./call.js";
 import { postTransform, transformed } from "./post-transform.js";
 
@@ -12,9 +12,9 @@ function linear(node: MlNode): Value {
   const count = featureCount(node, given);
   const [coefficients, intercepts] = [requireInput(node, 1), node.inputs[2] ?? null];
   const [rows, wanted] = coefficients.shape;
-  if (wanted !== count) throw shapeMismatch(node, `its coefficients are of ${wanted} features, its input has ${count}`);
+  if (wanted !== count) throw shapeMismatch(node, `has coefficients of ${wanted} features, but an input of ${count}`);
   if (intercepts && intercepts.shape[0] !== rows)
-    throw shapeMismatch(node, `it has ${intercepts.shape[0]} intercepts for ${rows} rows of coefficients`);
+    throw shapeMismatch(node, `has ${intercepts.shape[0]} intercepts for ${rows} rows of coefficients`);
   const x = given.shape.length === 1 ? build.reshape(given, [1, count]) : given;
   return named(node, "Gemm", intercepts ? [x, coefficients, intercepts] : [x, coefficients], { transB: 1 });
 }
@@ -38,10 +38,7 @@ function scoresOf(node: MlNode, scores: Value): Value {
   if (scores.shape[1] !== 1 || labelCount(node) !== 2) return transformed(node, scores);
   const transform = postTransform(node);
   if (transform === "PROBIT")
-    throw unsupported(
-      node,
-      "it takes the PROBIT of one score for two classes, for which runtimes give no defined result",
-    );
+    throw unsupported(node, "takes the PROBIT of one score for two classes, for which runtimes give no defined result");
   if (transform === "LOGISTIC") return build.sigmoid(build.concat([build.neg(scores), scores], 1));
   return build.concat([build.sub(build.scalar(1, scores), scores), scores], 1);
 }
@@ -61,7 +58,7 @@ function labelsOf(node: MlNode, scores: Value): Value {
   if (texts(node).length > 0) {
     const other = node.outputNames[1];
     const advice = other ? `use its scores, "${other}"` : "give it an output of scores";
-    throw unsupported(node, `its labels are texts, which pergrad does not compute with; ${advice}`);
+    throw unsupported(part(node, "the labels"), "are texts, which pergrad does not compute with", advice);
   }
   const labels = intsAttribute(node, "classlabels_ints") ?? [];
   const [samples, rows] = scores.shape as [Dim, number];
@@ -73,6 +70,6 @@ function labelsOf(node: MlNode, scores: Value): Value {
   }
   const best = build.op("ArgMax", [scores], { axis: 1, keepdims: 0 });
   if (labels.length === 0) return best;
-  if (labels.length !== rows) throw shapeMismatch(node, `it has ${labels.length} labels for ${rows} classes`);
+  if (labels.length !== rows) throw shapeMismatch(node, `has ${labels.length} labels for ${rows} classes`);
   return build.gather(build.ints(labels), best, 0);
 }

@@ -13,7 +13,11 @@ export function postTransform(node: MlNode): Transform {
   const name = stringAttribute(node, "post_transform", "NONE");
   const found = transforms.find((each) => each === name);
   if (found) return found;
-  throw unsupported(node, `its post_transform is "${name}", and ONNX knows ${transforms.join(", ")}`);
+  throw unsupported(
+    node,
+    `has the post_transform "${name}", which ONNX does not define`,
+    `give one of ${transforms.join(", ")}`,
+  );
 }
 
 /** Of scores `[N, E]`. A single score is put through PROBIT only: the runtime leaves it as it is otherwise. */
