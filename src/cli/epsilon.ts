@@ -60,7 +60,7 @@ function rounded(value: number): string {
 
 function bounds({ accountant, epsilon, lower }: { accountant: Accountant; epsilon: number; lower?: number }): string {
   if (accountant === "gdp") return "unknown: an estimate";
-  if (!Number.isFinite(epsilon)) return lower === undefined ? "unbounded" : `at least ${lower.toPrecision(6)}`;
+  if (!Number.isFinite(epsilon)) return Number.isFinite(lower) ? `at least ${lower?.toPrecision(6)}` : "unbounded";
   return lower === undefined ? `at most ${rounded(epsilon)}` : `${lower.toPrecision(6)} to ${rounded(epsilon)}`;
 }
 

@@ -22,7 +22,7 @@ function requireShape(call: Call | Node, index: number, what: string, ...allowed
   if (!input || allowed.some((shape) => sameShape(input.shape, shape))) return;
   throw shapeMismatch(
     part(call, `the ${what} ${showShape(input.shape)}`),
-    `is not ${allowed.map(showShape).join(" or ")}`,
+    `must be ${allowed.map(showShape).join(" or ")}`,
   );
 }
 

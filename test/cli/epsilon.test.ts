@@ -37,6 +37,12 @@ test("without noise there is no privacy", async () => {
   expect(out).toMatch(/That is no privacy/);
 });
 
+test.each(["0", "0.001", "0.1"])("what is printed never bounds by infinity: noise multiplier %s", async (noise) => {
+  const { code, out } = await run("epsilon", ...rest, "--noise-multiplier", noise);
+  expect(code).toBe(0);
+  expect(out).not.toMatch(/infinity|NaN|undefined/i);
+});
+
 describe("wrong usage exits with 2", () => {
   test.each<readonly [string[], RegExp]>([
     [["epsilon"], /The option --delta <d> must be given/],

@@ -272,17 +272,17 @@ describe("what is refused", () => {
   it("names the node and what does not fit", () => {
     const row = [many("coefficients", 1, 2, 3), many("intercepts", 1)];
     expect(message("LinearRegressor", [many("coefficients", 1, 2, 3), int("targets", 2)])).toBe(
-      'INVALID_MODEL: LinearRegressor node "ml" has 3 coefficients, which do not make 2 rows.',
+      'INVALID_MODEL: LinearRegressor node "ml" has 3 coefficients, which do not make 2 rows; export the model again.',
     );
-    expect(message("LinearRegressor", [many("coefficients", 1, 2)])).toContain("its coefficients are of 2 features");
-    expect(message("LinearRegressor", [])).toContain("its input 1 is missing");
+    expect(message("LinearRegressor", [many("coefficients", 1, 2)])).toContain("has coefficients of 2 features");
+    expect(message("LinearRegressor", [])).toContain('Input 1 of LinearRegressor node "ml" is missing');
     expect(message("LinearRegressor", [...row, text("post_transform", "CUBE")])).toContain(
       'has the post_transform "CUBE"',
     );
     const probit = [...row, labels(0, 1), text("post_transform", "PROBIT")];
     expect(message("LinearClassifier", probit, scores)).toContain("PROBIT of one score for two classes");
-    expect(message("Scaler", [many("offset", 1, 2)])).toContain("it holds 2 numbers for an input of 3 features");
-    expect(message("Normalizer", [text("norm", "L3")])).toContain('its norm is "L3"');
+    expect(message("Scaler", [many("offset", 1, 2)])).toContain("holds 2 numbers for an input of 3 features");
+    expect(message("Normalizer", [text("norm", "L3")])).toContain('has the norm "L3"');
     expect(message("TreeEnsembleRegressor", [])).toContain("ai.onnx.ml.TreeEnsembleRegressor");
     const words = [many("coefficients", ...rows3), texts("classlabels_strings", "a", "b", "c")];
     expect(message("LinearClassifier", words, { outputs: ["y"] })).toBe(

@@ -368,7 +368,7 @@ describe("a trainer that goes on from a state", () => {
     for (const part of [{ ledger: [] }, { recorded: 2 }, { steps: 4 }])
       await expect(of(part)).rejects.toMatchObject({
         code: "INVALID_ARGUMENT",
-        message: expect.stringContaining("of which its ledger holds fewer"),
+        message: expect.stringContaining("but its ledger holds fewer"),
       });
   });
 
