@@ -214,7 +214,6 @@ describe("unfold", () => {
       if (unfoldMethod(data.shape, window, groups) === "tiles") methods.push("tiles");
       const outputs = methods.flatMap((method) => {
         const { byPatch, byPosition, order } = unfold(build, data, window, groups, method);
-        // Not broadcast by MatMul, which ONNX Runtime cannot do for no samples.
         const each = patchWeight(build, weight, order, groups, window.kernel.length);
         const matrices = build.expand(each, [N, ...each.shape]);
         const product = build.reshape(build.matmul(matrices, byPatch), direct.shape);
@@ -227,6 +226,8 @@ describe("unfold", () => {
         expect(one.dims).toEqual(reference?.dims);
         for (const [at, x] of one.data.entries()) expect(x).toBeCloseTo(reference?.data[at] as number, 10);
       });
+      // An empty batch never reaches the runtime, which multiplies none by a broadcast matrix: programs answer it themselves.
+      if (samples === 0) return;
       await checkComputed([{ outputs, feeds, samples, what: { window, groups, i, o, sizes } }], 1e-4);
     };
     await fc.assert(fc.asyncProperty(unfoldCases, fc.nat(2), compare), { numRuns: 40 });
