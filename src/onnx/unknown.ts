@@ -30,10 +30,11 @@ export function refuseUnknown(nodes: readonly NodeProto[], { build, fileName, op
   }
   if (unknown.size === 0) return;
   const list = [...unknown].map(([op, names]) => `${op} (node ${listed(names, 1)})`);
+  const them = unknown.size > 1 ? "them" : "it";
   const plural = unknown.size > 1 ? "operators that pergrad does not know" : "an operator that pergrad does not know";
   throw new PergradError(
     "UNSUPPORTED_OP",
-    `"${fileName}" uses ${plural}: ${list.join(", ")}; export the model without, or express it by other operators.`,
+    `"${fileName}" uses ${plural}: ${list.join(", ")}; export the model without ${them}, or express ${them} by other operators.`,
   );
 }
 

@@ -112,7 +112,7 @@ describe("operators", () => {
       node("Unused", ["x"], ["z"]),
     ];
     expect(refusal(() => decode(file({ inputs: [x], nodes })))).toBe(
-      'UNSUPPORTED_OP: "m.onnx" uses operators that pergrad does not know: Foo (node "a" and 1 more), Bar (node "b").',
+      'UNSUPPORTED_OP: "m.onnx" uses operators that pergrad does not know: Foo (node "a" and 1 more), Bar (node "b"); export the model without them, or express them by other operators.',
     );
   });
 
