@@ -256,7 +256,7 @@ describe("opset 6, which ONNX Runtime does not run", () => {
       nodes,
       opset: 6,
     });
-    expect(refusal(() => decode(bytes))).toContain('SHAPE_MISMATCH: Add node "y"');
+    expect(refusal(() => decode(bytes))).toMatch(/^SHAPE_MISMATCH: .*Add node "y"/);
   });
 
   it("reads a slope per channel", async () => {
