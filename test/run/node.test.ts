@@ -93,7 +93,7 @@ describe("the Node runtime", () => {
     expect(await codeOf(() => session.run({ x: wrong }))).toMatch(/^RUNTIME: /);
     const short = { dtype: "float32", dims: [3], data: new Float32Array(2) } as const;
     expect(await codeOf(() => session.run({ x: short }))).toBe(
-      'SHAPE_MISMATCH: The tensor "x" has 2 elements, not [3].',
+      'SHAPE_MISMATCH: The tensor "x" has 2 elements, which do not fill [3]; correct its dims.',
     );
     expect(await codeOf(() => nodeRuntime.load(Uint8Array.of(), { threads: 0 }))).toContain("INVALID_ARGUMENT");
   });
