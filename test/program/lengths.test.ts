@@ -19,7 +19,7 @@ describe.each(["lstm", "gru", "rnn"] as const)("%s", (kind) => {
       program.run({ x: x(lengths.length), lengths, target: new Float32Array(8 * lengths.length) });
     await run(Int32Array.of(0, steps));
     await expect(run(Int32Array.of(2, steps + 1))).rejects.toThrow(
-      'The input "lengths" holds the length 6 at element 1, but sequences have 0 to 5 steps.',
+      'The input "lengths" holds the length 6 at element 1, but sequences have 0 to 5 steps;',
     );
     await expect(run(Int32Array.of(-1))).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
     await program.release();
