@@ -133,7 +133,7 @@ function unroll(
   for (let trip = 0; goesOn && trip < trips; trip++) {
     decoder.countInner();
     const inner = new Scope(constants);
-    const given = [() => intScalar(trip), () => boolScalar(true), ...carried];
+    const given = [() => decoder.context.build.ints([trip], []), () => boolScalar(true), ...carried];
     structure.inputs.forEach(({ name }, k) => {
       const value = given[k];
       if (!value) throw invalidModel(`The body of ${describeProto(proto)} has more inputs than its loop hands it`);
@@ -167,10 +167,6 @@ function stacked(decoder: Decoder, call: Call, parts: readonly (() => Item)[]): 
     return decoder.made("Unsqueeze", [item, axis]);
   });
   return decoder.made("Concat", rows, { axis: 0 })[0] as Value;
-}
-
-function intScalar(value: number): Value {
-  return constantValue({ dtype: "int64", dims: [], data: BigInt64Array.of(BigInt(value)) });
 }
 
 function boolScalar(value: boolean): Value {

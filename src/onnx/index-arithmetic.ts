@@ -121,7 +121,8 @@ export class IndexArithmetic {
     const settled = this.#comparison(node);
     if (settled !== undefined) return [boolean(settled, node)];
     const index = this.#index(node);
-    if (index && this.#steps.length > 0 && isConstant(index) && integers.has(node.op)) return [int(index.offset, node)];
+    if (index && this.#steps.length > 0 && isConstant(index) && integers.has(node.op))
+      return [int(this.build, index.offset, node)];
     const progression = this.#progression(node);
     const outputs = progression ? [this.#made(node, progression, make)] : this.#plain(node, index, make);
     if (index && outputs[0]) this.#affine.set(outputs[0], index);
@@ -168,16 +169,16 @@ export class IndexArithmetic {
   /** The elements themselves, where there is one for each row. */
   #range({ start, step, rows }: Progression): Value {
     const { build } = this;
-    const counted = build.op("Range", [scalar(0), dimsValue([rows], true), scalar(1)]);
-    const scaled = step === 1 ? counted : build.mul(counted, scalar(step));
-    return start === 0 ? scaled : build.add(scaled, scalar(start));
+    const counted = build.op("Range", [build.ints([0], []), dimsValue([rows], true), build.ints([1], [])]);
+    const scaled = step === 1 ? counted : build.mul(counted, build.ints([step], []));
+    return start === 0 ? scaled : build.add(scaled, build.ints([start], []));
   }
 
   #asTensor({ steps, offset }: Affine, shape: readonly number[]): Value {
     const { build } = this;
     const { index } = this.#steps.at(-1) as Steps;
-    const scaled = steps === 1 ? index : build.mul(index, scalar(steps));
-    return build.reshape(offset === 0 ? scaled : build.add(scaled, scalar(offset)), shape);
+    const scaled = steps === 1 ? index : build.mul(index, build.ints([steps], []));
+    return build.reshape(offset === 0 ? scaled : build.add(scaled, build.ints([offset], [])), shape);
   }
 
   #progression(node: FileNode): Progression | undefined {
@@ -361,13 +362,9 @@ function onesOf({ inputs }: FileNode): number[] {
   return Array<number>(Math.max(...inputs.map((input) => input?.shape.length ?? 0))).fill(1);
 }
 
-function scalar(value: number): Value {
-  return constantValue({ dtype: "int64", dims: [], data: BigInt64Array.of(BigInt(value)) });
-}
-
-function int(value: number, node: FileNode): Value {
+function int(build: Build, value: number, node: FileNode): Value {
   const dims = node.op === "CastLike" ? (node.inputs[0]?.shape ?? []).map(() => 1) : onesOf(node);
-  return constantValue({ dtype: "int64", dims, data: BigInt64Array.of(BigInt(value)) });
+  return build.ints([value], dims);
 }
 
 function boolean(value: boolean, node: FileNode): Value {

@@ -143,11 +143,7 @@ function handedOn(
 function overAll(build: Build, batchOver: BatchOver, { rows, index, parts }: Steps, value: Value): Value {
   const all = new Map(parts.stacked);
   const counts = value === index || dependentsOf([index], nodesBefore([value])).has(value);
-  if (counts) all.set(index, build.op("Range", [zero(), dimsValue([rows], true), one()]));
+  if (counts) all.set(index, build.op("Range", [build.ints([0], []), dimsValue([rows], true), build.ints([1], [])]));
   const [stacked] = batchOver([value], all);
   return stacked ?? build.expand(value, [rows, ...value.shape]);
 }
-
-const int = (value: number) => constantValue({ dtype: "int64", dims: [], data: BigInt64Array.of(BigInt(value)) });
-const zero = () => int(0);
-const one = () => int(1);

@@ -47,7 +47,8 @@ const rules: Readonly<Record<string, Rule>> = {
   },
   SequenceLength: ({ decoder, ...call }) => {
     const list = call.items[0];
-    if (!(list instanceof StackedSequence)) return [intScalar(sequenceOf(call, 0).elements.length)];
+    if (!(list instanceof StackedSequence))
+      return [decoder.context.build.ints([sequenceOf(call, 0).elements.length], [])];
     return [dimsValue([list.stacked.shape[0] as Dim], true)];
   },
   SplitToSequence: (call) => [split(call)],
@@ -209,8 +210,4 @@ function mapped(call: SequenceCall): Item[] {
     return structure.outputs.map((name) => inner.get(name));
   });
   return proto.output.map((_, k) => new Sequence(results.map((outputs) => outputs[k] as Value)));
-}
-
-function intScalar(value: number): Value {
-  return constantValue({ dtype: "int64", dims: [], data: BigInt64Array.of(BigInt(value)) });
 }
