@@ -1,10 +1,10 @@
 /** The machine's own speed: one large matrix product, in GFLOPS, to which times are related. */
 
 import { leaf } from "../src/graph/value.js";
-import { encodeModel } from "../src/onnx/encode.js";
+import { encodeModel } from "../src/onnx/write/encode.js";
 import { build } from "../src/ops/registry.js";
-import { nodeRuntime } from "../src/run/node.js";
-import type { Tensor } from "../src/tensor.js";
+import { nodeRuntime } from "../src/target/onnxruntime/node.js";
+import type { Tensor } from "../src/tensor/tensor.js";
 import { interleave, timed } from "./measure.js";
 
 const size = 1024;

@@ -1,6 +1,6 @@
 /** What of ours is compared: the programs, the streamed gradients and the loop. */
 import { type Program, perSample, type Tensor, type Wants, want } from "../src/index.js";
-import { takeSamples } from "../src/samples.js";
+import { takeSamples } from "../src/tensor/take-samples.js";
 import { type Alternative, timed } from "./measure.js";
 import type { Workload } from "./workloads.js";
 

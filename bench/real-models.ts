@@ -4,7 +4,7 @@ import { statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { nodesBefore } from "../src/graph/walk.js";
 import { loadModel, type Model, perSample, want } from "../src/index.js";
-import { takeSamples } from "../src/samples.js";
+import { takeSamples } from "../src/tensor/take-samples.js";
 import { interleave, type Timing, timed } from "./measure.js";
 import { loadOptions, type RealModel, realModels } from "./real/models.js";
 import { peakResident } from "./resident.js";

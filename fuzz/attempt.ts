@@ -1,17 +1,17 @@
 /** What becomes of a case: a model, an error of the catalogue, or a finding. */
 import { InferenceSession } from "onnxruntime-node";
-import { simplify } from "../src/emit/simplify.js";
+import { type Objective, objectiveOf } from "../src/compile/objective.js";
 import { PergradError } from "../src/errors.js";
 import { bindShape, factorOf } from "../src/graph/dim.js";
+import type { Model } from "../src/graph/model.js";
 import { nodesBefore } from "../src/graph/walk.js";
-import { loadModel } from "../src/load.js";
-import type { Model } from "../src/model.js";
 import { losses } from "../src/nn/losses.js";
-import { encodeModel } from "../src/onnx/encode.js";
-import { want } from "../src/plan/want.js";
-import { type Objective, objectiveOf } from "../src/program/objective.js";
+import { loadModel } from "../src/onnx/read/load.js";
+import { encodeModel } from "../src/onnx/write/encode.js";
+import { simplify } from "../src/optimise/simplify.js";
 import { perSample } from "../src/program/program.js";
-import { arrayOf, isFloat, sizeOf, type Tensor } from "../src/tensor.js";
+import { arrayOf, isFloat, sizeOf, type Tensor } from "../src/tensor/tensor.js";
+import { want } from "../src/wants/want.js";
 import type { Case } from "./cases.js";
 import { inFolder } from "./folder.js";
 

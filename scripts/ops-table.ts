@@ -1,7 +1,7 @@
 /** Writes docs/ops.md from the op registry and the tests: `npm run docs`. A test holds the page to them. */
 import { writeFileSync } from "node:fs";
-import { sequenceOperators } from "../src/onnx/sequences.js";
-import { newestOpset, oldestOpset, upgradedBelow } from "../src/onnx/upgrade.js";
+import { sequenceOperators } from "../src/onnx/read/sequences.js";
+import { newestOpset, oldestOpset, upgradedBelow } from "../src/onnx/read/upgrade.js";
 import { families } from "../src/ops/registry.js";
 import { classicOperators } from "./classic-operators.js";
 import { firstOpsets } from "./first-opsets.js";
@@ -45,7 +45,9 @@ export function opsTable(tests: ReadonlyMap<string, readonly string[]> = testsBy
       const name = definition.domain ? `${definition.domain}.${definition.op}` : definition.op;
       const files = tests.get(name) ?? [];
       if (files.length === 0) untested.push(name);
-      const cells = [name, opsets(definition), derivative(definition), files.join(", "), `\`src/ops/${family}.ts\``];
+      const folder = definition.domain === "com.microsoft" ? "microsoft" : "rules";
+      const source = `\`src/ops/${folder}/${family}.ts\``;
+      const cells = [name, opsets(definition), derivative(definition), files.join(", "), source];
       return { name, row: `| ${cells.join(" | ")} |` };
     }),
   );

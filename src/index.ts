@@ -1,45 +1,29 @@
+export { type EnsembleOptions, ensemble, perSampleParameters } from "./autodiff/ensemble.js";
 export { grad } from "./autodiff/grad.js";
 export { type CheckedParameter, type CheckOptions, type CheckResult, check } from "./check/check.js";
 export { type ErrorCode, PergradError } from "./errors.js";
 export type { DimSpec } from "./graph/dim.js";
-export { toFloat32 } from "./half.js";
-export { type LoadOptions, loadModel } from "./load.js";
-export type { Model } from "./model.js";
+export type { Model } from "./graph/model.js";
 export * as nn from "./nn/index.js";
 export { type Loss, type LossFunction, losses } from "./nn/losses.js";
-export type { FixedValue } from "./onnx/fixed-inputs.js";
-export type { Dots } from "./plan/inner-products.js";
-export type { ProjectOptions } from "./plan/projection.js";
-export type { Reduced, ReducedBatch, ReduceResultOptions, Reduction } from "./plan/reduction.js";
-export type { Moments, NoiseScale } from "./plan/statistics.js";
+export type { FixedValue } from "./onnx/read/batch/fixed-inputs.js";
+export { type LoadOptions, loadModel } from "./onnx/read/load.js";
+export { saveModel, withParameters } from "./onnx/write/save.js";
 export type { Strategy } from "./plan/strategy.js";
-export {
-  type ByParameter,
-  type ClippedSum,
-  type ClippedSumOptions,
-  type FloatTensor,
-  type Norms,
-  type ResultOf,
-  type Results,
-  type Want,
-  type Wants,
-  want,
-} from "./plan/want.js";
 export { type ReplaceBatchNormOptions, replaceBatchNorm } from "./privacy/batch-norm.js";
 export * as privacy from "./privacy/index.js";
 export { type PrivacyFinding, validate } from "./privacy/validate.js";
-export { type Compiled, compile } from "./program/compile.js";
-export type { Data } from "./program/data.js";
 export type { Batch, Dataset } from "./program/dataset.js";
-export { type EnsembleOptions, ensemble, perSampleParameters } from "./program/ensemble.js";
+export { type Compiled, compile } from "./program/expressions.js";
+export type { Data } from "./program/feeds.js";
 export type { MemoryOptions } from "./program/microbatches.js";
 export type { NotFinite, NotFiniteOptions, NotFiniteSample } from "./program/not-finite.js";
 export type { OtherBatch } from "./program/others.js";
 export { type Program, type ProgramOptions, perSample, type RunOptions } from "./program/program.js";
 export type { Chunk, Progress, StreamOptions } from "./program/stream.js";
-export { type Workers, type WorkersOptions, workers } from "./run/workers.js";
-export { saveModel, withParameters } from "./save.js";
-export { type DType, type Tensor, tensor } from "./tensor.js";
+export { type Workers, type WorkersOptions, workers } from "./target/onnxruntime/workers.js";
+export { toFloat32 } from "./tensor/float16.js";
+export { type DType, type Tensor, tensor } from "./tensor/tensor.js";
 export { concat, constant, einsum, expand, input, parameter, stack, Traced, where } from "./trace/index.js";
 export {
   type AdamOptions,
@@ -74,3 +58,19 @@ export {
   train,
   trainPrivately,
 } from "./train/index.js";
+export type { Dots } from "./wants/inner-products.js";
+export type { ProjectOptions } from "./wants/projection.js";
+export type { Reduced, ReducedBatch, ReduceResultOptions, Reduction } from "./wants/reduction.js";
+export type { Moments, NoiseScale } from "./wants/statistics.js";
+export {
+  type ByParameter,
+  type ClippedSum,
+  type ClippedSumOptions,
+  type FloatTensor,
+  type Norms,
+  type ResultOf,
+  type Results,
+  type Want,
+  type Wants,
+  want,
+} from "./wants/want.js";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { selectByGlob } from "../src/glob.js";
+import { selectByGlob } from "../src/graph/select-names.js";
 
 const names = ["conv1.weight", "conv1.bias", "/layers/0/weight", "layer[0].weight", ".hidden"];
 

@@ -1,5 +1,5 @@
 /** Pictures for models that look at photographs: drawn, so that they are the same everywhere. */
-import type { Tensor } from "../../src/tensor.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 
 type Colour = readonly [number, number, number];
 /** The colour at a place of the unit square, y downwards. */

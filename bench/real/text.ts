@@ -1,5 +1,5 @@
 /** Images of text as the OCR models take them: [3, 48, width] from -1 (black) to 1 (white), 0 beyond the text. */
-import type { Tensor } from "../../src/tensor.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 import { glyphs } from "./glyphs.js";
 
 const height = 48;

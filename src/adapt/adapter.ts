@@ -1,7 +1,7 @@
 /** Other forms of what a file computes, in which it can be seen that samples do not meet. */
-import { SampleAxes } from "../autodiff/sample-axes.js";
+import { SampleAxes } from "../analysis/sample-axes.js";
 import type { Value } from "../graph/value.js";
-import type { Adapter } from "../onnx/decode.js";
+import type { Adapter } from "../onnx/read/decode.js";
 import { roundedSize } from "./batch-sizes.js";
 import { Numbers } from "./numbers.js";
 import { ownRows } from "./own-rows.js";

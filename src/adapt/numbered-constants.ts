@@ -3,7 +3,7 @@ import { type Dim, factorOf, isBatch } from "../graph/dim.js";
 import { constantOf, type Value } from "../graph/value.js";
 import type { Call } from "../ops/definition.js";
 import { build } from "../ops/registry.js";
-import { isFloat } from "../tensor.js";
+import { isFloat } from "../tensor/tensor.js";
 import { numbersTo } from "./numbers.js";
 
 /**

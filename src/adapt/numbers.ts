@@ -9,7 +9,7 @@ import { dimsValue, type Node, nodeOf, type Value } from "../graph/value.js";
 import { alike, boundsOf } from "../ops/alike.js";
 import { intAttribute, normalAxis } from "../ops/checks.js";
 import { build } from "../ops/registry.js";
-import { isFloat } from "../tensor.js";
+import { isFloat } from "../tensor/tensor.js";
 import { pickedBy } from "./pick.js";
 
 /** Where numbers from 0 to below `rows` lie in a tensor: those of axis `axis`, outer * rows * inner, count blocks of inner. */

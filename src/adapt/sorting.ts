@@ -2,7 +2,7 @@
  * Samples sorted and put back: `pack_padded_sequence(enforce_sorted=False)` sorts them by length, runs the network,
  * and undoes the order. Of what is done to each sample alone, f(x[order])[inverse] is f(x): it is run unsorted.
  */
-import type { SampleAxes } from "../autodiff/sample-axes.js";
+import type { SampleAxes } from "../analysis/sample-axes.js";
 import { PergradError } from "../errors.js";
 import { reshapes } from "../graph/behind.js";
 import { substitute } from "../graph/body.js";

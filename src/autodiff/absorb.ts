@@ -7,18 +7,19 @@
  * Of a product of matrices or a convolution the other factor is what may not be finite, an activation. At a place
  * where none of what it enters has a cotangent, it is taken for 0.
  */
+
+import type { Ranges } from "../analysis/ranges.js";
 import { isBatch, type Shape, sameDim } from "../graph/dim.js";
 import type { Node, Value } from "../graph/value.js";
 import { presentInputs } from "../graph/walk.js";
 import type { Build } from "../ops/build.js";
-import { dataCotangent } from "../ops/convolution-data.js";
 import type { Contraction, Convolution, Cotangent } from "../ops/definition.js";
 import { alwaysFinite, unbounded } from "../ops/range.js";
-import { keptShape } from "../ops/reductions.js";
 import { definitionOf } from "../ops/registry.js";
-import { windowAttributes } from "../ops/window.js";
+import { keptShape } from "../ops/rules/reductions.js";
+import { dataCotangent } from "../ops/subgraphs/convolution-data.js";
+import { windowAttributes } from "../ops/subgraphs/window.js";
 import { isValue } from "./emit-cotangent.js";
-import type { Ranges } from "./ranges.js";
 
 /** The cotangents of a node's inputs, as its rule states them, with guards where they are needed. */
 export function absorbZeros(

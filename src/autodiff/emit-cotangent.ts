@@ -1,9 +1,9 @@
 import { convolutionGradient } from "../gradients/convolution.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
-import { contract } from "../ops/contract.js";
 import type { Cotangent } from "../ops/definition.js";
-import { scatterRows } from "../ops/rows.js";
+import { contract } from "../ops/subgraphs/contract.js";
+import { scatterRows } from "../ops/subgraphs/rows.js";
 
 export function isValue(cotangent: object): cotangent is Value {
   return "source" in cotangent;

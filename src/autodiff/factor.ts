@@ -1,4 +1,6 @@
 /** Turns the cotangent that a rule states for a shared input into a factored per-sample gradient. */
+
+import type { SampleAxes } from "../analysis/sample-axes.js";
 import { PergradError } from "../errors.js";
 import { convolutionFactor } from "../gradients/convolution.js";
 import { Dense } from "../gradients/dense.js";
@@ -10,10 +12,9 @@ import { type Dim, elementsOf, N } from "../graph/dim.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { sameSampleAxis } from "../ops/checks.js";
-import { arrange, contract, groupDim, letterDims, rolesOf } from "../ops/contract.js";
 import type { Contraction, Cotangent, Reduction, Rows, SampleAxis } from "../ops/definition.js";
+import { arrange, contract, groupDim, letterDims, rolesOf } from "../ops/subgraphs/contract.js";
 import { isValue } from "./emit-cotangent.js";
-import type { SampleAxes } from "./sample-axes.js";
 
 export function factor(build: Build, node: Node, cotangent: Cotangent, axes: SampleAxes): Factored {
   if (isValue(cotangent)) throw cannot(node);

@@ -13,10 +13,10 @@ import { type Node, nodeOf, type Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore } from "../graph/walk.js";
 import type { Build } from "../ops/build.js";
 import type { LinearStep } from "../ops/definition.js";
-import { reducedAxes } from "../ops/reductions.js";
 import { definitionOf } from "../ops/registry.js";
-import { batchOver } from "./batch.js";
+import { reducedAxes } from "../ops/rules/reductions.js";
 import { type Hadamard, hadamard, sumHadamard } from "./hadamard.js";
+import { batchOver } from "./vmap.js";
 
 /** What each value is, given what some values that they depend on are; null where one depends on none. */
 export function passThrough(

@@ -5,6 +5,9 @@
  * cotangents have one more axis, the samples', and stay factored. Where the two sorts meet, an op's rule
  * gives a contraction over samples, of which we keep the sample axis instead of summing over it.
  */
+
+import { type RangeOptions, Ranges } from "../analysis/ranges.js";
+import type { SampleAxes } from "../analysis/sample-axes.js";
 import { defect } from "../errors.js";
 import type { Factored } from "../gradients/factored.js";
 import { sumOf } from "../gradients/sum.js";
@@ -15,9 +18,7 @@ import { build } from "../ops/registry.js";
 import { isValue } from "./emit-cotangent.js";
 import { factor } from "./factor.js";
 import { bounded, passThrough } from "./pass-through.js";
-import { type RangeOptions, Ranges } from "./ranges.js";
 import { applyRule, emitParts, type Mode, reverse } from "./reverse.js";
-import type { SampleAxes } from "./sample-axes.js";
 
 export type PerSample = Value | Factored;
 

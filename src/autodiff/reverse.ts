@@ -3,6 +3,8 @@
  * product. What a cotangent *is* is the mode's: a tensor (`plain`), or a tensor on the data path and a
  * factored gradient at what the samples share (per-sample.ts).
  */
+
+import { Ranges } from "../analysis/ranges.js";
 import { PergradError } from "../errors.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore, presentInputs } from "../graph/walk.js";
@@ -11,7 +13,6 @@ import type { Cotangent, OpDefinition, Restated } from "../ops/definition.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { absorbZeros } from "./absorb.js";
 import { emitCotangent } from "./emit-cotangent.js";
-import { Ranges } from "./ranges.js";
 import { type BodyReverse, pullScan } from "./scan.js";
 
 export interface Mode<G> {

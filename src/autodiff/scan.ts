@@ -10,8 +10,8 @@ import { dependentsOf, nodesBefore } from "../graph/walk.js";
 import { interaction, part, sameSampleAxis, unsupported } from "../ops/checks.js";
 import type { Contraction, Convolution, Cotangent, SampleAxis } from "../ops/definition.js";
 import { build } from "../ops/registry.js";
-import { type ScanParts, scan, scanParts, splitOutputs } from "../ops/scan.js";
-import { isFloat } from "../tensor.js";
+import { type ScanParts, scan, scanParts, splitOutputs } from "../ops/rules/scan.js";
+import { isFloat } from "../tensor/tensor.js";
 import { emitCotangent, isValue } from "./emit-cotangent.js";
 
 /** The cotangents of some of a body's inputs: tensors, but of the `lazy` ones as the rules state them. */

@@ -4,18 +4,18 @@
  */
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
-import { sumsInBlocks } from "../emit/long-sums.js";
-import { simplifyForRuntime } from "../emit/simplify.js";
+import { modelResults, type Objective, parameterFeeds } from "../compile/objective.js";
 import { nodeOf, type Value } from "../graph/value.js";
-import { encodeModel } from "../onnx/encode.js";
+import { sumsInBlocks } from "../lower/long-sums.js";
+import { encodeModel } from "../onnx/write/encode.js";
 import { elementFactor } from "../ops/build.js";
 import { build, definitionOf } from "../ops/registry.js";
-import { type Data, holdsNotFinite, prepare } from "../program/data.js";
-import { modelResults, type Objective, parameterFeeds } from "../program/objective.js";
-import { nodeRuntime } from "../run/node.js";
-import type { RuntimeOptions, Session } from "../run/runtime.js";
-import { takeSamples } from "../samples.js";
-import type { Tensor } from "../tensor.js";
+import { simplifyForRuntime } from "../optimise/simplify.js";
+import { type Data, holdsNotFinite, prepare } from "../program/feeds.js";
+import { nodeRuntime } from "../target/onnxruntime/node.js";
+import type { RuntimeOptions, Session } from "../target/runtime.js";
+import { takeSamples } from "../tensor/take-samples.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { plainGradients } from "./oracle.js";
 
 export interface AloneGradient {

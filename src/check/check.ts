@@ -1,10 +1,11 @@
 /** The self-test on a user's own model and data: a program against the naive loop, and the loop against finite differences. */
-import type { Model } from "../model.js";
-import { type ByParameter, want } from "../plan/want.js";
-import type { Data } from "../program/data.js";
-import { type ObjectiveOptions, objectiveOf } from "../program/objective.js";
+
+import { type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
+import type { Model } from "../graph/model.js";
+import type { Data } from "../program/feeds.js";
 import { Program } from "../program/program.js";
-import { sizeOf } from "../tensor.js";
+import { sizeOf } from "../tensor/tensor.js";
+import { type ByParameter, want } from "../wants/want.js";
 import { AloneOnDemand, type CheckedParameter, Compared, LoopComparison, tolerance } from "./comparison.js";
 import { Differences } from "./differences.js";
 import { Reference, referenceParts } from "./oracle.js";

@@ -1,7 +1,8 @@
 /** Programs against the float64 loop, and what of their error is rounding. */
-import type { Data } from "../program/data.js";
-import type { Objective } from "../program/objective.js";
-import type { RuntimeOptions } from "../run/runtime.js";
+
+import type { Objective } from "../compile/objective.js";
+import type { Data } from "../program/feeds.js";
+import type { RuntimeOptions } from "../target/runtime.js";
 import { Alone } from "./alone.js";
 
 /**

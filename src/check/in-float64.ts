@@ -1,6 +1,6 @@
 /** What is wanted of gradients, computed in float64 of gradients that are there, one sample after another. */
 import type { Signs } from "../gradients/signs.js";
-import type { FloatTensor } from "../plan/want.js";
+import type { FloatTensor } from "../wants/want.js";
 
 /** One sample's gradients by parameter. */
 export type SampleGradients = ReadonlyMap<string, ArrayLike<number>>;

@@ -2,19 +2,19 @@
  * The oracles: the float64 reference run on one sample after another (the naive loop), and central finite
  * differences of its loss. They share no per-sample code with programs.
  */
-import { Ranges } from "../autodiff/ranges.js";
+import { Ranges } from "../analysis/ranges.js";
 import { plain, reverse } from "../autodiff/reverse.js";
+import { type Objective, parameterFeeds } from "../compile/objective.js";
 import { inSharedMemory } from "../graph/flat.js";
 import type { Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore } from "../graph/walk.js";
+import { evaluateAll, evaluateGraph, toArray64 } from "../interpret/evaluate.js";
 import { elementFactor } from "../ops/build.js";
 import type { Array64 } from "../ops/definition.js";
-import { evaluateAll, evaluateGraph, toArray64 } from "../ops/evaluate.js";
 import { build } from "../ops/registry.js";
-import { type Data, holdsNotFinite, prepare } from "../program/data.js";
-import { type Objective, parameterFeeds } from "../program/objective.js";
-import { takeSamples } from "../samples.js";
-import type { Tensor } from "../tensor.js";
+import { type Data, holdsNotFinite, prepare } from "../program/feeds.js";
+import { takeSamples } from "../tensor/take-samples.js";
+import type { Tensor } from "../tensor/tensor.js";
 
 /** One sample's loss and its gradients by parameter, in float64. */
 export interface OneSample {

@@ -1,11 +1,12 @@
 /** A program's other results than gradients, held against the same in float64 from the loop's gradients. */
+
+import type { Objective, ObjectiveOptions } from "../compile/objective.js";
 import { drawSigns } from "../gradients/signs.js";
-import { type FloatTensor, type Results, want } from "../plan/want.js";
-import { type Data, prepare } from "../program/data.js";
-import type { Objective, ObjectiveOptions } from "../program/objective.js";
+import { type Data, prepare } from "../program/feeds.js";
 import { Program } from "../program/program.js";
 import { samplesBetween } from "../program/split.js";
 import type { Traced } from "../trace/traced.js";
+import { type FloatTensor, type Results, want } from "../wants/want.js";
 import { type Cause, furthest, largestFinite, relative, roundingFactor, tolerance } from "./comparison.js";
 import { InFloat64, type SampleGradients, type Settings } from "./in-float64.js";
 

@@ -2,8 +2,8 @@
 import { type CheckedParameter, type CheckResult, check } from "../check/check.js";
 import { roundingFactor } from "../check/comparison.js";
 import { PergradError } from "../errors.js";
+import { table } from "../inspect/table.js";
 import { samplesBetween } from "../program/split.js";
-import { table } from "../table.js";
 import type { Io } from "./io.js";
 import { json } from "./json.js";
 import type { Progress } from "./progress.js";

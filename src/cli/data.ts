@@ -1,11 +1,12 @@
 /** The data file: which of its tensors are fed, and whether they are fit to be. */
+
+import type { Objective } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
+import type { Model } from "../graph/model.js";
 import { readTensors } from "../io/files.js";
-import type { Model } from "../model.js";
-import { firstNotFinite, type Prepared, prepare } from "../program/data.js";
-import type { Objective } from "../program/objective.js";
-import { takeSamples } from "../samples.js";
-import type { Tensor } from "../tensor.js";
+import { firstNotFinite, type Prepared, prepare } from "../program/feeds.js";
+import { takeSamples } from "../tensor/take-samples.js";
+import type { Tensor } from "../tensor/tensor.js";
 import type { Progress } from "./progress.js";
 
 export type Tensors = ReadonlyMap<string, Tensor>;

@@ -1,7 +1,7 @@
 /** epsilon: what private training costs in privacy, or the noise that a wanted privacy needs. */
 import { InvalidArgumentError } from "commander";
+import { table } from "../inspect/table.js";
 import { type Accountant, epsilonDetails, type Mechanism, noiseMultiplierFor } from "../privacy/index.js";
-import { table } from "../table.js";
 import { stepsOfEpochs } from "../train/samplers.js";
 import type { Io } from "./io.js";
 import { json } from "./json.js";

@@ -1,7 +1,7 @@
 /** explain: how the commands would compute their results. */
 import { InvalidArgumentError } from "commander";
-import { type Want, want } from "../plan/want.js";
 import { Program } from "../program/program.js";
+import { type Want, want } from "../wants/want.js";
 import type { Io } from "./io.js";
 import { json } from "./json.js";
 import type { Progress } from "./progress.js";

@@ -1,9 +1,9 @@
 /** Sizes, taken from the data, of dimensions that a model leaves open. */
 import { PergradError } from "../errors.js";
-import type { LoadOptions } from "../load.js";
-import { fixedSize, symbolOf } from "../onnx/batch-axes.js";
 import { parseModel } from "../onnx/proto.js";
-import type { Tensor } from "../tensor.js";
+import { fixedSize, symbolOf } from "../onnx/read/batch/batch-axes.js";
+import type { LoadOptions } from "../onnx/read/load.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { missing } from "./data.js";
 
 /**

@@ -1,13 +1,13 @@
 /** What all commands begin with: the model, the data and the loss put together. */
 import { stat } from "node:fs/promises";
 import type { ModelProto } from "onnx-buf";
+import { type Objective, type ObjectiveOptions, objectiveOf, targetName } from "../compile/objective.js";
 import { type ErrorCode, PergradError } from "../errors.js";
-import { type LoadOptions, modelOf, parseFile, readModel } from "../load.js";
-import type { Model } from "../model.js";
-import type { FixedValue } from "../onnx/fixed-inputs.js";
+import type { Model } from "../graph/model.js";
+import type { FixedValue } from "../onnx/read/batch/fixed-inputs.js";
+import { type LoadOptions, modelOf, parseFile, readModel } from "../onnx/read/load.js";
 import { replaceBatchNorm } from "../privacy/batch-norm.js";
-import { type Objective, type ObjectiveOptions, objectiveOf, targetName } from "../program/objective.js";
-import { isFloat, type Tensor } from "../tensor.js";
+import { isFloat, type Tensor } from "../tensor/tensor.js";
 import { checkInputs, feedsOf, readData, type Tensors } from "./data.js";
 import { type LossOptions, lossOf } from "./loss.js";
 import { openDimensions } from "./open-dimensions.js";

@@ -1,9 +1,9 @@
 /** train: ordinary or private training, from an ONNX file to an ONNX file. */
 import { setImmediate } from "node:timers/promises";
 import { PergradError } from "../errors.js";
-import type { Model } from "../model.js";
+import type { Model } from "../graph/model.js";
+import { saveModel } from "../onnx/write/save.js";
 import { validate } from "../privacy/validate.js";
-import { saveModel } from "../save.js";
 import { TrainingStopped, train, trainPrivately } from "../train/index.js";
 import { stepsOfEpochs, stepsPerEpoch } from "../train/samplers.js";
 import type { PrivatelyTrained, PrivateStepResult, StepResult, Trained } from "../train/types.js";

@@ -1,6 +1,6 @@
 /** Values of options, checked before any file is opened. */
 import { InvalidArgumentError } from "commander";
-import type { FixedValue } from "../onnx/fixed-inputs.js";
+import type { FixedValue } from "../onnx/read/batch/fixed-inputs.js";
 
 /** The command was used wrongly: exit code 2. The message is one sentence. */
 export class UsageError extends Error {

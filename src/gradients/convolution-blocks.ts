@@ -1,11 +1,11 @@
 /** A convolution's positions in blocks, so that its data need never be unfolded all at once. */
 import { type Dim, factorOf, type Shape } from "../graph/dim.js";
 import type { Build } from "../ops/build.js";
-import { calibration } from "../ops/calibration.js";
 import type { Convolution, Window } from "../ops/definition.js";
-import { type UnfoldMethod, unfoldTime } from "../ops/unfold.js";
-import { extentOf, kernelSize } from "../ops/window.js";
-import { sizeOf } from "../tensor.js";
+import { type UnfoldMethod, unfoldTime } from "../ops/subgraphs/unfold.js";
+import { extentOf, kernelSize } from "../ops/subgraphs/window.js";
+import { calibration } from "../target/onnxruntime/prices.js";
+import { sizeOf } from "../tensor/tensor.js";
 import type { Cost } from "./cost.js";
 
 /** Floats of one sample's unfolded data in a block, about. */

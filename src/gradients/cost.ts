@@ -1,5 +1,5 @@
 /** What ways of computing something cost, for a batch of any size. */
-import { calibration } from "../ops/calibration.js";
+import { calibration } from "../target/onnxruntime/prices.js";
 
 export interface Cost {
   /** Multiply-adds per sample in matrix products. */

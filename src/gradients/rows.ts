@@ -2,7 +2,7 @@ import { type Dim, elementsOf } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { Along, ViewStep } from "../ops/definition.js";
-import { addRows, beforeRepeated } from "../ops/table.js";
+import { addRows, beforeRepeated } from "../ops/subgraphs/table.js";
 import { costOfSquare } from "./cost.js";
 import {
   type Cost,

@@ -2,7 +2,7 @@
  * A graph as flat lists, which another thread can be sent: a clone follows references one inside the other, and runs
  * out of stack in a graph of some thousand nodes.
  */
-import type { DType, Tensor, TypedArray } from "../tensor.js";
+import type { DType, Tensor, TypedArray } from "../tensor/tensor.js";
 import type { Dim } from "./dim.js";
 import { type Attribute, type Attributes, type Body, leaf, makeNode, type Node, type Value } from "./value.js";
 import { leavesOf, nodesBefore } from "./walk.js";

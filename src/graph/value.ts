@@ -1,4 +1,4 @@
-import type { DType, Tensor } from "../tensor.js";
+import type { DType, Tensor } from "../tensor/tensor.js";
 import type { Dim, Shape } from "./dim.js";
 
 /** An attribute of a node, as ONNX has them. */

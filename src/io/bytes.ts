@@ -1,5 +1,5 @@
-import { toFloat32, widened } from "../half.js";
-import { arrayOf, bytesOf, type DType, sizeOf, type Tensor, type TypedArray, tensor } from "../tensor.js";
+import { toFloat32, widened } from "../tensor/float16.js";
+import { arrayOf, bytesOf, type DType, sizeOf, type Tensor, type TypedArray, tensor } from "../tensor/tensor.js";
 
 /** Half-precision formats that files may hold; they are widened to float32 on reading. */
 export type HalfType = "float16" | "bfloat16";

@@ -1,7 +1,7 @@
 import { open } from "node:fs/promises";
 import { PergradError } from "../errors.js";
-import { takeSamples } from "../samples.js";
-import type { Tensor } from "../tensor.js";
+import { takeSamples } from "../tensor/take-samples.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { entriesOf, type Named, type TensorLayout } from "./bytes.js";
 import { unreadable } from "./failure.js";
 import { openNpz, readNpz } from "./npz.js";

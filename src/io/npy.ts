@@ -1,5 +1,5 @@
 /** NumPy's .npy format, versions 1 to 3: a Python dict as header, then the elements. */
-import { type DType, sizeOf, type Tensor, type TypedArray, tensor } from "../tensor.js";
+import { type DType, sizeOf, type Tensor, type TypedArray, tensor } from "../tensor/tensor.js";
 import { type HalfType, storedBytesOf, type TensorLayout, tensorOfBytes } from "./bytes.js";
 
 /** What is wrong with an array: the reader of the file adds which file and array. */

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { unzipSync, Zip, ZipPassThrough } from "fflate";
 import { PergradError } from "../errors.js";
-import { arrayOf, sizeOf, type Tensor, type TypedArray } from "../tensor.js";
+import { arrayOf, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
 import { AtomicFile } from "./atomic.js";
 import { byteLengthOf, bytesOfArray, entriesOf, type Named, type TensorLayout } from "./bytes.js";
 import { unreadable } from "./failure.js";

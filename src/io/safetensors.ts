@@ -4,7 +4,7 @@
  */
 import { type FileHandle, open } from "node:fs/promises";
 import { PergradError } from "../errors.js";
-import { bytesOf, type DType, sizeOf, type Tensor, type TypedArray } from "../tensor.js";
+import { bytesOf, type DType, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
 import { AtomicFile } from "./atomic.js";
 import {
   byteLengthOf,

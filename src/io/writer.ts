@@ -1,5 +1,5 @@
 import { PergradError } from "../errors.js";
-import { arrayOf, sizeOf, type TypedArray } from "../tensor.js";
+import { arrayOf, sizeOf, type TypedArray } from "../tensor/tensor.js";
 import type { TensorLayout } from "./bytes.js";
 
 /** Writes tensors of known shapes piece by piece, in any order; every element exactly once. */

@@ -1,7 +1,7 @@
 /** Class labels: which axis of the output they index, and whether they are in range. */
 import { PergradError } from "../errors.js";
 import { type Dim, isBatch, type Shape, sameShape, showShape } from "../graph/dim.js";
-import { type DType, sizeOf, type Tensor } from "../tensor.js";
+import { type DType, sizeOf, type Tensor } from "../tensor/tensor.js";
 import { axisOf } from "../trace/shape.js";
 import { besideOutput, type GivenTarget, samplesOf, type TensorType } from "./loss.js";
 

@@ -1,7 +1,7 @@
 /** What a loss is: a traced function of an output and a target, to one number per sample. */
 import { PergradError } from "../errors.js";
 import { type Dim, type Shape, sameShape, showShape } from "../graph/dim.js";
-import { type DType, isFloat, type Tensor } from "../tensor.js";
+import { type DType, isFloat, type Tensor } from "../tensor/tensor.js";
 import { where } from "../trace/functions.js";
 import { specOf } from "../trace/shape.js";
 import { Traced } from "../trace/traced.js";

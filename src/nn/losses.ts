@@ -3,7 +3,7 @@ import { PergradError } from "../errors.js";
 import { reshapes } from "../graph/behind.js";
 import { elementsOf, type Shape, sameDim, showShape } from "../graph/dim.js";
 import { nodeOf } from "../graph/value.js";
-import { isFloat } from "../tensor.js";
+import { isFloat } from "../tensor/tensor.js";
 import { constant, where } from "../trace/functions.js";
 import { invalid } from "../trace/shape.js";
 import { Traced } from "../trace/traced.js";

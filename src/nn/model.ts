@@ -1,10 +1,10 @@
 /** From modules and forward functions to models. */
 import { PergradError } from "../errors.js";
 import { type DimSpec, isBatch, showShape } from "../graph/dim.js";
+import type { Model } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
-import type { Model } from "../model.js";
-import type { DType } from "../tensor.js";
+import type { DType } from "../tensor/tensor.js";
 import { input, parameter } from "../trace/functions.js";
 import { invalid } from "../trace/shape.js";
 import { Traced } from "../trace/traced.js";

@@ -1,7 +1,7 @@
 /** Modules as plain values: named parameters, and a function that traces the forward pass. */
 import { PergradError } from "../errors.js";
 import { type DimSpec, sameShape, showShape } from "../graph/dim.js";
-import { type DType, sizeOf, type Tensor } from "../tensor.js";
+import { type DType, sizeOf, type Tensor } from "../tensor/tensor.js";
 import { invalid } from "../trace/shape.js";
 import { Traced } from "../trace/traced.js";
 import { type ParameterSpec, random } from "./random.js";

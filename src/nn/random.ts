@@ -1,5 +1,5 @@
 /** Reproducible random numbers, and the initial values drawn from them. */
-import { sizeOf, type Tensor } from "../tensor.js";
+import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import { checkedTensor } from "../trace/constant.js";
 import { invalid } from "../trace/shape.js";
 import { Xoroshiro } from "./xoroshiro.js";

@@ -7,7 +7,7 @@ import { PergradError } from "../errors.js";
 import { type Dim, isBatch, type Shape, sameShape, showShape } from "../graph/dim.js";
 import type { Attributes, Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
-import { sizeOf, type Tensor } from "../tensor.js";
+import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import { checkedTensor } from "../trace/constant.js";
 import { concat } from "../trace/functions.js";
 import { invalid } from "../trace/shape.js";

@@ -11,7 +11,7 @@ import {
 import { advised, PergradError } from "../errors.js";
 import { describeNode } from "../graph/value.js";
 import type { HalfType } from "../io/bytes.js";
-import type { DType } from "../tensor.js";
+import type { DType } from "../tensor/tensor.js";
 
 /** The element types of files that pergrad reads. */
 export type StoredType = DType | HalfType;

@@ -3,7 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { TensorProto_DataLocation as Location, type TensorProto, TensorProtoSchema } from "onnx-buf";
 import { PergradError } from "../errors.js";
 import { bytesOfArray, storedBytesOf, tensorOfBytes } from "../io/bytes.js";
-import { arrayOf, sizeOf, type Tensor, type TypedArray } from "../tensor.js";
+import { arrayOf, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
 import { listed } from "./names.js";
 import { computedType, elementTypeOf, invalidModel, type StoredType, showElementType, storedTypeOf } from "./proto.js";
 

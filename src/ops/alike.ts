@@ -2,7 +2,7 @@
 import { reshapes, uniform } from "../graph/behind.js";
 import { factorOf, isBatch } from "../graph/dim.js";
 import { constantOf, type Node, nodeOf, type Value } from "../graph/value.js";
-import { isFloat } from "../tensor.js";
+import { isFloat } from "../tensor/tensor.js";
 import { intAttribute, tensorAttribute } from "./checks.js";
 
 /** Operators that give some of their first input's elements, and no others. */

@@ -10,12 +10,12 @@ import {
   type Value,
   type ValueType,
 } from "../graph/value.js";
-import { arrayOf, type DType, isFloat, sizeOf, type Tensor } from "../tensor.js";
+import { arrayOf, type DType, isFloat, sizeOf, type Tensor } from "../tensor/tensor.js";
 import { interaction } from "./checks.js";
-import type { DataWay } from "./convolution-data.js";
 import type { Call, OpDefinition, Reduction } from "./definition.js";
-import type { MaxPoolWay } from "./max-pool-gradient.js";
-import type { UnfoldMethod } from "./unfold.js";
+import type { DataWay } from "./subgraphs/convolution-data.js";
+import type { MaxPoolWay } from "./subgraphs/max-pool-gradient.js";
+import type { UnfoldMethod } from "./subgraphs/unfold.js";
 
 export type Lookup = (domain: string, op: string) => OpDefinition | undefined;
 

@@ -2,7 +2,7 @@
 import { advised, PergradError } from "../errors.js";
 import { type Dim, isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
-import type { Tensor } from "../tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
 import type { Call, SampleAxis } from "./definition.js";
 
 type Named = Call | Node;

@@ -3,7 +3,7 @@
  * derivative is finite for all finite data, which is nearly everywhere, and where it may not be.
  */
 import type { Node, Value } from "../graph/value.js";
-import { isFloat, type Tensor } from "../tensor.js";
+import { isFloat, type Tensor } from "../tensor/tensor.js";
 
 /** Of finite elements, `low` and `high` bound them; an infinite end says that there is no bound. */
 export interface Range {

@@ -12,7 +12,7 @@ import { gramWays } from "../gradients/pairs.js";
 import type { Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
-import { type Alternatives, spared } from "./sparing.js";
+import { type Alternatives, spared } from "./memory-tradeoff.js";
 import { Asked, type Preferred, type Question, questions, type Strategy } from "./strategy.js";
 
 /** What the wants of a program ask of every parameter. */

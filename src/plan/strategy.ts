@@ -1,7 +1,7 @@
 /** Strategies that a user asks for, whatever they cost: to compare them, and to test each of them. */
 import { PergradError } from "../errors.js";
-import { selectByGlob } from "../glob.js";
 import type { Way } from "../gradients/factored.js";
+import { selectByGlob } from "../graph/select-names.js";
 import type { Choices } from "../ops/build.js";
 
 /** By the names of the ways, as `explain()` prints them: "materialise", "Gram", "contract", ... */

@@ -1,9 +1,9 @@
 /** Batch normalisation, which looks at all samples of a batch at once, and what takes its place in private training. */
 import { PergradError } from "../errors.js";
 import { type Dim, elementsOf, isBatch, showShape } from "../graph/dim.js";
+import type { Model } from "../graph/model.js";
 import { describeNode, makeNode, type Node, type Value } from "../graph/value.js";
 import { leavesOf, nodesBefore } from "../graph/walk.js";
-import type { Model } from "../model.js";
 import { build } from "../ops/registry.js";
 
 export interface ReplaceBatchNormOptions {

@@ -1,9 +1,9 @@
 /** What stands in the way of training a model privately. */
-import { SampleAxes } from "../autodiff/sample-axes.js";
+import { SampleAxes } from "../analysis/sample-axes.js";
 import { PergradError, problemOf } from "../errors.js";
+import type { Model } from "../graph/model.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import { nodesBefore, presentInputs } from "../graph/walk.js";
-import type { Model } from "../model.js";
 import { isBatchNorm, replaceBatchNorm } from "./batch-norm.js";
 
 export interface PrivacyFinding {

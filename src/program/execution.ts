@@ -1,11 +1,14 @@
 /** How a program's batches are run: at once or in parts, and what is done where results are not finite. */
+
+import type { Objective } from "../compile/objective.js";
+import type { Emitted } from "../compile/program-graph.js";
 import { PergradError } from "../errors.js";
 import { bindShape } from "../graph/dim.js";
-import type { Returned, Wants } from "../plan/want.js";
-import { pickSamples } from "../samples.js";
-import { arrayOf, sizeOf, type Tensor } from "../tensor.js";
-import { copiesOf, type Prepared } from "./data.js";
-import type { Emitted } from "./emitted.js";
+import { isApart, type RunningSessions } from "../target/onnxruntime/sessions.js";
+import { pickSamples } from "../tensor/take-samples.js";
+import { arrayOf, sizeOf, type Tensor } from "../tensor/tensor.js";
+import type { Returned, Wants } from "../wants/want.js";
+import { copiesOf, type Prepared } from "./feeds.js";
 import { type GivenOptions, givenFeeds, ownOptions } from "./given.js";
 import type { MemoryOptions, Microbatches } from "./microbatches.js";
 import {
@@ -16,9 +19,7 @@ import {
   renumbered,
   Watched,
 } from "./not-finite.js";
-import type { Objective } from "./objective.js";
 import type { Others } from "./others.js";
-import { isApart, type RunningSessions } from "./sessions.js";
 import { type Computed, isSummed, Joined, pieces, samplesBetween, whyWhole } from "./split.js";
 
 /** What is run. */

@@ -1,13 +1,14 @@
 /** What a run is given besides its data: checked, and named as the program's inputs are. */
+
+import { parameterValue } from "../compile/objective.js";
+import type { Emitted } from "../compile/program-graph.js";
 import { PergradError } from "../errors.js";
+import type { Model } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
-import type { Model } from "../model.js";
-import type { Wants } from "../plan/want.js";
-import type { Tensor } from "../tensor.js";
-import { copiesOf, type Data } from "./data.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { Wants } from "../wants/want.js";
 import { type Dataset, isBatch } from "./dataset.js";
-import type { Emitted } from "./emitted.js";
-import { parameterValue } from "./objective.js";
+import { copiesOf, type Data } from "./feeds.js";
 import type { OtherBatch } from "./others.js";
 import { type MaxNorms, scalarFeeds } from "./scalars.js";
 

@@ -1,8 +1,9 @@
 /** How many samples a program computes at a time. */
-import { bytesAt, bytesOfValue, type MemoryUse } from "../emit/memory.js";
+
 import { PergradError } from "../errors.js";
-import { sizeOf } from "../tensor.js";
-import type { Expected } from "./data.js";
+import { bytesAt, bytesOfValue, type MemoryUse } from "../target/onnxruntime/memory.js";
+import { sizeOf } from "../tensor/tensor.js";
+import type { Expected } from "./feeds.js";
 import { isSummed, type Output, whyWhole } from "./split.js";
 
 export interface MemoryOptions {

@@ -8,9 +8,9 @@ import { sumOfSquares } from "../gradients/factored.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import type { Plan } from "../plan/planner.js";
-import type { Returned, Wants } from "../plan/want.js";
-import { takeSamples } from "../samples.js";
-import { isFloat, type Tensor } from "../tensor.js";
+import { takeSamples } from "../tensor/take-samples.js";
+import { isFloat, type Tensor } from "../tensor/tensor.js";
+import type { Returned, Wants } from "../wants/want.js";
 import { isSummed, type Output } from "./split.js";
 
 /** A sample whose results are not finite. */

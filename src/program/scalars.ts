@@ -1,8 +1,8 @@
 /** Numbers that a run may change: the norms that `want.clippedSum` clips to, where they are adjustable. */
 import { PergradError } from "../errors.js";
 import type { Value } from "../graph/value.js";
-import { checkMaxNorm } from "../plan/clipping.js";
-import { arrayOf, type Tensor } from "../tensor.js";
+import { arrayOf, type Tensor } from "../tensor/tensor.js";
+import { checkMaxNorm } from "../wants/clipping.js";
 
 /** An input of a want's own: a number. */
 export interface Scalar {

@@ -1,5 +1,6 @@
 /** Runs of more samples than memory holds at once: microbatches, and how their results become those of one run. */
-import { addDeviations, addTo, times } from "../accumulate.js";
+
+import type { Objective } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
 import { isBody } from "../graph/body.js";
 import { bindShape, factorOf, isBatch } from "../graph/dim.js";
@@ -8,11 +9,11 @@ import { describeNode } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import type { SampleAxis } from "../ops/definition.js";
 import { definitionOf } from "../ops/registry.js";
-import type { Returned } from "../plan/want.js";
-import { takeSamples } from "../samples.js";
-import { arrayOf, isFloat, sizeOf, type Tensor } from "../tensor.js";
-import type { Expected, Prepared } from "./data.js";
-import type { Objective } from "./objective.js";
+import { addDeviations, addTo, times } from "../tensor/float64-sums.js";
+import { takeSamples } from "../tensor/take-samples.js";
+import { arrayOf, isFloat, sizeOf, type Tensor } from "../tensor/tensor.js";
+import type { Returned } from "../wants/want.js";
+import type { Expected, Prepared } from "./feeds.js";
 
 /** How a tensor of a whole batch comes of the microbatches' tensors. */
 export type Joining =

@@ -1,7 +1,7 @@
 /** A program over a dataset that may be larger than memory. */
-import { Discarded } from "../run/reuse.js";
-import type { Prepared } from "./data.js";
+import { Discarded } from "../target/onnxruntime/reuse.js";
 import { type Dataset, openDataset, type SourceOptions, unlessAborted } from "./dataset.js";
+import type { Prepared } from "./feeds.js";
 import { type Computed, Joined, type Output } from "./split.js";
 
 export interface Progress {

@@ -1,6 +1,6 @@
 /** Constants from numbers and nested arrays. */
 import { constantValue, type Value } from "../graph/value.js";
-import { arrayOf, type DType, isFloat, sizeOf, type Tensor, type TypedArray } from "../tensor.js";
+import { arrayOf, type DType, isFloat, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
 import { invalid } from "./shape.js";
 
 /** Numbers (or booleans) in as many levels of arrays as there are axes. */

@@ -2,7 +2,7 @@
 import { PergradError } from "../errors.js";
 import { bindShape, type Dim, type DimSpec, isBatch, showShape } from "../graph/dim.js";
 import { constantValue, leaf } from "../graph/value.js";
-import { type DType, sizeOf, type Tensor } from "../tensor.js";
+import { type DType, sizeOf, type Tensor } from "../tensor/tensor.js";
 import { checkedTensor, isTensor, type Nested, scalarOf, tensorOf } from "./constant.js";
 import { axisOf, invalid, shapeOf } from "./shape.js";
 import { type Operand, requireSameDType, Traced } from "./traced.js";

@@ -3,7 +3,7 @@ import { PergradError } from "../errors.js";
 import { type Dim, type DimSpec, isBatch, type Shape, showShape } from "../graph/dim.js";
 import { type Attributes, constantValue, dimsValue, type Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
-import { type DType, isFloat } from "../tensor.js";
+import { type DType, isFloat } from "../tensor/tensor.js";
 import { scalarOf, tensorOf } from "./constant.js";
 import { axesOf, axisOf, dimOf, invalid, reshapeTarget, shapeOf, specOf } from "./shape.js";
 

@@ -1,5 +1,5 @@
 /** An exponential moving average of the weights, kept while an optimiser runs. */
-import type { Tensor } from "../tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { type Arrays, held, mapArrays, needDecay, type Optimiser, type Parameters, replaced } from "./optimiser.js";
 
 export interface AveragingState<S> {

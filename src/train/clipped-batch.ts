@@ -1,8 +1,9 @@
 /** The sum of a batch's clipped gradients, whatever the data. */
-import { type ClippingGroup, type clippedSum, clippingGroups } from "../plan/clipping.js";
-import { type FloatTensor, type Results, type Want, want } from "../plan/want.js";
-import { type Data, prepare, samplesNotFinite } from "../program/data.js";
+
+import { type Data, prepare, samplesNotFinite } from "../program/feeds.js";
 import { Program } from "../program/program.js";
+import { type ClippingGroup, type clippedSum, clippingGroups } from "../wants/clipping.js";
+import { type FloatTensor, type Results, type Want, want } from "../wants/want.js";
 import { Figures, scores } from "./figures.js";
 import { feedsFor, microbatches, planned, type Setup } from "./setup.js";
 import { allFinite, Sums } from "./sums.js";

@@ -1,9 +1,10 @@
 /** All the data of a training, checked once, from which batches are taken. */
+
+import type { Objective } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
-import { copiesOf, type Data, prepare } from "../program/data.js";
-import type { Objective } from "../program/objective.js";
-import { pickSamples } from "../samples.js";
-import type { Tensor } from "../tensor.js";
+import { copiesOf, type Data, prepare } from "../program/feeds.js";
+import { pickSamples } from "../tensor/take-samples.js";
+import type { Tensor } from "../tensor/tensor.js";
 import type { TrainingSet } from "./types.js";
 
 interface TrainingDataOptions {

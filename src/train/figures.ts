@@ -1,8 +1,9 @@
 /** Loss and accuracy of the samples of a step. */
+
+import type { Objective } from "../compile/objective.js";
 import { isBatch } from "../graph/dim.js";
-import { type FloatTensor, float, type Want } from "../plan/wanted.js";
-import type { Data } from "../program/data.js";
-import type { Objective } from "../program/objective.js";
+import type { Data } from "../program/feeds.js";
+import { type FloatTensor, float, type Want } from "../wants/wanted.js";
 
 /** Whether the loss compares scores of classes, `[N, C]`, with one label for each sample. */
 function hasLabels({ expected, output, loss }: Objective): boolean {

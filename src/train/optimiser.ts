@@ -1,6 +1,6 @@
 /** Optimisers: plain functions from parameters, gradients and state to new parameters and state. */
 import { PergradError } from "../errors.js";
-import type { Tensor } from "../tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
 
 export type Arrays = Readonly<Record<string, Float32Array>>;
 export type Parameters = Readonly<Record<string, Tensor<"float32">>>;

@@ -1,6 +1,6 @@
 /** Private training, step by step (DP-SGD: Abadi et al. 2016, "Deep learning with differential privacy"). */
 import { PergradError } from "../errors.js";
-import type { Model } from "../model.js";
+import type { Model } from "../graph/model.js";
 import type { Module } from "../nn/module.js";
 import {
   type AdaptiveClipping,

@@ -1,10 +1,11 @@
 /** What every trainer begins with: the objective, the data, the batches. */
+
+import { type Objective, objectiveOf, parameterValue } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
-import type { Model } from "../model.js";
+import type { Model } from "../graph/model.js";
 import { model as modelOf } from "../nn/model.js";
 import type { Module } from "../nn/module.js";
-import type { Data } from "../program/data.js";
-import { type Objective, objectiveOf, parameterValue } from "../program/objective.js";
+import type { Data } from "../program/feeds.js";
 import { TrainingData } from "./dataset.js";
 import type { Parameters } from "./optimiser.js";
 import type { StepOptions, TrainingSet } from "./types.js";

@@ -1,6 +1,6 @@
 /** Gradient descent, with PyTorch's formulas. */
 import { PergradError } from "../errors.js";
-import type { Tensor } from "../tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
 import {
   type Arrays,
   checkGradients,

@@ -5,7 +5,7 @@
  */
 import { PergradError } from "../errors.js";
 import { openSafetensors, readSafetensors } from "../io/safetensors.js";
-import { arrayOf, dtypeOfArray, isDType, sizeOf, type Tensor, type TypedArray } from "../tensor.js";
+import { arrayOf, dtypeOfArray, isDType, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
 
 /** What JSON has no way to write, behind a key of its own. */
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };

@@ -1,7 +1,7 @@
 /** Sums over the microbatches of a step, in float64. */
-import { addTo, times } from "../accumulate.js";
-import type { ByParameter } from "../plan/wanted.js";
-import { sizeOf } from "../tensor.js";
+import { addTo, times } from "../tensor/float64-sums.js";
+import { sizeOf } from "../tensor/tensor.js";
+import type { ByParameter } from "../wants/wanted.js";
 import type { Parameters } from "./optimiser.js";
 
 /** Sums that are begun anew for each step, in the same memory. */

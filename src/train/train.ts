@@ -1,6 +1,6 @@
 /** Trainings from beginning to end. */
 import { PergradError } from "../errors.js";
-import type { Model } from "../model.js";
+import type { Model } from "../graph/model.js";
 import type { Module } from "../nn/module.js";
 import { noiseMultiplierFor } from "../privacy/index.js";
 import type { GaussianMechanism } from "../privacy/mechanism.js";

@@ -1,10 +1,10 @@
 /** Ordinary training, step by step: each step follows the mean gradient of a batch. */
-import type { Model } from "../model.js";
+import type { Model } from "../graph/model.js";
 import type { Module } from "../nn/module.js";
-import { type FloatTensor, type Want, want } from "../plan/want.js";
 import { checkSeed } from "../privacy/random-bits.js";
 import { type NotFinite, type NotFiniteSample, renumbered } from "../program/not-finite.js";
 import { Program } from "../program/program.js";
+import { type FloatTensor, type Want, want } from "../wants/want.js";
 import { Figures, scores } from "./figures.js";
 import type { Parameters } from "./optimiser.js";
 import { type Sampler, samplerOf } from "./samplers.js";

@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
+import { SampleAxes } from "../../src/analysis/sample-axes.js";
 import { perSampleGradients } from "../../src/autodiff/per-sample.js";
 import { plain, reverse } from "../../src/autodiff/reverse.js";
-import { SampleAxes } from "../../src/autodiff/sample-axes.js";
-import { simplify } from "../../src/emit/simplify.js";
+import { array64 } from "../../src/float64/array64.js";
 import { N } from "../../src/graph/dim.js";
 import { type Attributes, leaf, nodeOf, type Value } from "../../src/graph/value.js";
-import { array64 } from "../../src/ops/array64.js";
-import { evaluateGraph } from "../../src/ops/evaluate.js";
+import { evaluateGraph } from "../../src/interpret/evaluate.js";
 import { build } from "../../src/ops/registry.js";
+import { simplify } from "../../src/optimise/simplify.js";
 import { checkComputed } from "../support/graph-checks.js";
 import { type Case, compareWithLoop, numbers } from "../support/per-sample.js";
 

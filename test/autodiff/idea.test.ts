@@ -1,13 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { grad } from "../../src/autodiff/grad.js";
-import { simplify } from "../../src/emit/simplify.js";
 import { isBatch, showShape } from "../../src/graph/dim.js";
 import type { Value } from "../../src/graph/value.js";
 import { nodesBefore } from "../../src/graph/walk.js";
+import { evaluateGraph } from "../../src/interpret/evaluate.js";
 import type { Array64 } from "../../src/ops/definition.js";
-import { evaluateGraph } from "../../src/ops/evaluate.js";
-import { compile } from "../../src/program/compile.js";
+import { simplify } from "../../src/optimise/simplify.js";
+import { compile } from "../../src/program/expressions.js";
 import { einsum, expand, input, parameter } from "../../src/trace/index.js";
 
 function program(inner: number, outer: number) {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { SampleAxes } from "../../src/analysis/sample-axes.js";
 import { perSampleGradients } from "../../src/autodiff/per-sample.js";
-import { SampleAxes } from "../../src/autodiff/sample-axes.js";
 import type { Value } from "../../src/graph/value.js";
 import { build } from "../../src/ops/registry.js";
 import { concat, einsum, input, parameter, Traced } from "../../src/trace/index.js";

@@ -7,10 +7,10 @@ import type { Value } from "../../src/graph/value.js";
 import * as nn from "../../src/nn/index.js";
 import { losses } from "../../src/nn/losses.js";
 import { build } from "../../src/ops/registry.js";
-import { scan } from "../../src/ops/scan.js";
-import { want } from "../../src/plan/want.js";
+import { scan } from "../../src/ops/rules/scan.js";
 import { perSample } from "../../src/program/program.js";
 import { Traced } from "../../src/trace/traced.js";
+import { want } from "../../src/wants/want.js";
 import { compareWithLoop } from "../support/per-sample.js";
 import { makeCase, type Spec } from "../support/spec.js";
 

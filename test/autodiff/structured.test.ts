@@ -1,12 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { SampleAxes } from "../../src/analysis/sample-axes.js";
 import { perSampleGradients } from "../../src/autodiff/per-sample.js";
-import { SampleAxes } from "../../src/autodiff/sample-axes.js";
-import { simplify } from "../../src/emit/simplify.js";
 import { type Shape, showShape } from "../../src/graph/dim.js";
 import type { Value } from "../../src/graph/value.js";
 import { nodesBefore } from "../../src/graph/walk.js";
 import { build } from "../../src/ops/registry.js";
+import { simplify } from "../../src/optimise/simplify.js";
 import { allDemands, choose } from "../../src/plan/planner.js";
 import { concat, constant, Traced } from "../../src/trace/index.js";
 import { compareWithLoop } from "../support/per-sample.js";

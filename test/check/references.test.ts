@@ -3,8 +3,8 @@ import { describe, expect, test } from "vitest";
 import { differenceErrors, type Try } from "../../src/check/differences.js";
 import { Reference, referenceParts } from "../../src/check/oracle.js";
 import { receivedParts, referencesOf, sentParts } from "../../src/check/references.js";
+import { objectiveOf } from "../../src/compile/objective.js";
 import { losses, type Model, nn } from "../../src/index.js";
-import { objectiveOf } from "../../src/program/objective.js";
 import { floats } from "../cli/support.js";
 
 /** A recurrent layer has a body of its own in the graph. */

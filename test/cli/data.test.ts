@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { readTensors, writeTensors } from "../../src/io/files.js";
 import { trace } from "../../src/nn/model.js";
 import { uniform } from "../../src/nn/random.js";
-import type { Tensor } from "../../src/tensor.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 import { concat } from "../../src/trace/functions.js";
 import { temporaryFolder } from "../support/folder.js";
 import { encoded, floats, labels, linear, run, workspace } from "./support.js";

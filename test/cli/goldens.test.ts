@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readTensors } from "../../src/io/files.js";
-import type { Tensor } from "../../src/tensor.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 import { temporaryFolder } from "../support/folder.js";
 import { expectClose } from "../support/per-sample.js";
 import { run } from "./support.js";

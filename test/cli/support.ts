@@ -4,12 +4,12 @@ import { Writable } from "node:stream";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type ModelProto, ModelProtoSchema } from "onnx-buf";
 import { main } from "../../src/cli/main.js";
+import type { Model } from "../../src/graph/model.js";
 import { readTensors, writeTensors } from "../../src/io/files.js";
-import type { Model } from "../../src/model.js";
 import { trace } from "../../src/nn/model.js";
 import { uniform } from "../../src/nn/random.js";
-import { encodeModel } from "../../src/onnx/encode.js";
-import type { Tensor } from "../../src/tensor.js";
+import { encodeModel } from "../../src/onnx/write/encode.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 import { temporaryFolder } from "../support/folder.js";
 
 class Captured extends Writable {

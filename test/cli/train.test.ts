@@ -8,7 +8,7 @@ import { loadModel, losses, perSample, want } from "../../src/index.js";
 import { trace } from "../../src/nn/model.js";
 import { uniform } from "../../src/nn/random.js";
 import { readLedger } from "../../src/privacy/ledger.js";
-import type { Tensor } from "../../src/tensor.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 import { floats, labels, linear, run, workspace } from "./support.js";
 
 /** Label 1 where the first feature is above 0: a line tells them apart. */

@@ -1,16 +1,16 @@
 /** Sums over long axes are accurate, though the runtime adds up in float32. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { sumsInBlocks } from "../../src/emit/long-sums.js";
-import { simplify } from "../../src/emit/simplify.js";
 import { bindShape, type Dim, N } from "../../src/graph/dim.js";
 import { leaf, type Value } from "../../src/graph/value.js";
 import { nodesBefore } from "../../src/graph/walk.js";
-import { encodeModel } from "../../src/onnx/encode.js";
-import { evaluateGraph, toArray64 } from "../../src/ops/evaluate.js";
+import { evaluateGraph, toArray64 } from "../../src/interpret/evaluate.js";
+import { sumsInBlocks } from "../../src/lower/long-sums.js";
+import { encodeModel } from "../../src/onnx/write/encode.js";
 import { build } from "../../src/ops/registry.js";
-import { nodeRuntime } from "../../src/run/node.js";
-import { sizeOf, type Tensor } from "../../src/tensor.js";
+import { simplify } from "../../src/optimise/simplify.js";
+import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
+import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
 
 const input = (shape: readonly Dim[]): Value => leaf("x", { dtype: "float32", shape }, { kind: "input" });
 

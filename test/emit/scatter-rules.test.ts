@@ -1,13 +1,13 @@
 /** Sums and differences with rows added to zeros are computed without the zeros, and are the same numbers. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { simplify } from "../../src/emit/simplify.js";
 import { leaf, type Value } from "../../src/graph/value.js";
 import { nodesBefore } from "../../src/graph/walk.js";
-import { encodeModel } from "../../src/onnx/encode.js";
+import { encodeModel } from "../../src/onnx/write/encode.js";
 import { build } from "../../src/ops/registry.js";
-import { nodeRuntime } from "../../src/run/node.js";
-import { sizeOf, type Tensor } from "../../src/tensor.js";
+import { simplify } from "../../src/optimise/simplify.js";
+import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
+import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
 import "../support/seed.js";
 import { expectClose, numbers } from "../support/per-sample.js";
 

@@ -5,7 +5,7 @@ import { layersOf } from "../../examples/digits/norms.js";
 import { picture } from "../../examples/digits/picture.js";
 import { largest, type Results, report, spreadAtLoss } from "../../examples/digits/report.js";
 import { relativeDifference } from "../../examples/digits/timing.js";
-import { tensor } from "../../src/tensor.js";
+import { tensor } from "../../src/tensor/tensor.js";
 
 /** Digit n is one dark pixel at place n; digit 0 has neither loss nor gradient. */
 function fake(samples: number): Results {

@@ -5,7 +5,7 @@ import { studyNorms } from "../../examples/digits/norms.js";
 import { Failure, parseOptions } from "../../examples/digits/options.js";
 import { predictions, train } from "../../examples/digits/training.js";
 import { random } from "../../src/nn/random.js";
-import { tensor } from "../../src/tensor.js";
+import { tensor } from "../../src/tensor/tensor.js";
 
 /** Not digits, but bars: label k is a dark stripe at height 2k, on noise. */
 function stripes(samples: number): Digits {

@@ -1,7 +1,6 @@
 /** Gradients of convolutions by blocks of positions: every way against the loop, and in ONNX Runtime. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { simplify } from "../../src/emit/simplify.js";
 import { blockedUnfold } from "../../src/gradients/convolution.js";
 import { blocksOf, cutOf, otherCut } from "../../src/gradients/convolution-blocks.js";
 import type { Factored } from "../../src/gradients/factored.js";
@@ -10,6 +9,7 @@ import { leaf, type Value } from "../../src/graph/value.js";
 import type { Choices } from "../../src/ops/build.js";
 import type { Array64, Convolution } from "../../src/ops/definition.js";
 import { build } from "../../src/ops/registry.js";
+import { simplify } from "../../src/optimise/simplify.js";
 import type { Traced } from "../../src/trace/index.js";
 import { checkComputed } from "../support/graph-checks.js";
 import { compareWithLoop, gradientsOf, waysOf } from "../support/per-sample.js";

@@ -1,11 +1,11 @@
 /** Every way of every kind in ONNX Runtime (float32) against the float64 reference. */
 import { describe, it } from "vitest";
+import { SampleAxes } from "../../src/analysis/sample-axes.js";
 import { perSampleGradients } from "../../src/autodiff/per-sample.js";
-import { SampleAxes } from "../../src/autodiff/sample-axes.js";
-import { simplify } from "../../src/emit/simplify.js";
 import type { Value } from "../../src/graph/value.js";
 import type { Array64 } from "../../src/ops/definition.js";
 import { build } from "../../src/ops/registry.js";
+import { simplify } from "../../src/optimise/simplify.js";
 import { concat, type Traced } from "../../src/trace/index.js";
 import { checkComputed } from "../support/graph-checks.js";
 import { waysOf } from "../support/per-sample.js";

@@ -13,7 +13,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { removeUnfinishedFiles } from "../../src/io/atomic.js";
 import { openTensors, readTensors, writeTensors } from "../../src/io/files.js";
-import type { Tensor } from "../../src/tensor.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 import { temporaryFolder } from "../support/folder.js";
 import { anyTensors, bits } from "../support/tensors.js";
 

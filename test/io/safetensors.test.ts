@@ -3,7 +3,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decodeSafetensors, encodeSafetensors, openSafetensors, readSafetensors } from "../../src/io/safetensors.js";
-import { bytesOf, type Tensor } from "../../src/tensor.js";
+import { bytesOf, type Tensor } from "../../src/tensor/tensor.js";
 import { temporaryFolder } from "../support/folder.js";
 import { anyTensors, bits } from "../support/tensors.js";
 

@@ -2,14 +2,14 @@
 import { expect } from "vitest";
 import { check } from "../../src/check/check.js";
 import { Oracle } from "../../src/check/oracle.js";
-import type { Model } from "../../src/model.js";
+import { type ObjectiveOptions, objectiveOf } from "../../src/compile/objective.js";
+import type { Model } from "../../src/graph/model.js";
 import { losses } from "../../src/nn/losses.js";
 import type { Random } from "../../src/nn/random.js";
-import { want } from "../../src/plan/want.js";
-import type { Data } from "../../src/program/data.js";
-import { type ObjectiveOptions, objectiveOf } from "../../src/program/objective.js";
+import type { Data } from "../../src/program/feeds.js";
 import { perSample } from "../../src/program/program.js";
-import { sizeOf, type Tensor } from "../../src/tensor.js";
+import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
+import { want } from "../../src/wants/want.js";
 import { expectClose } from "../support/per-sample.js";
 
 type Fed = Readonly<Record<string, Data>>;

@@ -1,13 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import type { Model } from "../../src/graph/model.js";
 import { readTensors } from "../../src/io/files.js";
-import { loadModel } from "../../src/load.js";
-import type { Model } from "../../src/model.js";
 import * as nn from "../../src/nn/index.js";
 import { losses } from "../../src/nn/losses.js";
+import { loadModel } from "../../src/onnx/read/load.js";
 import type { Array64 } from "../../src/ops/definition.js";
-import type { Tensor } from "../../src/tensor.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 import { expectClose } from "../support/per-sample.js";
 import { booleans, expectAgreement, floats, loop, shaken } from "./agreement.js";
 import { at, build64, difference, forward, wave } from "./support.js";

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 import type { DimSpec } from "../../src/graph/dim.js";
-import type { Model } from "../../src/model.js";
+import type { Model } from "../../src/graph/model.js";
 import * as nn from "../../src/nn/index.js";
 import { losses } from "../../src/nn/losses.js";
-import { want } from "../../src/plan/want.js";
 import { perSample } from "../../src/program/program.js";
-import { sizeOf, type Tensor } from "../../src/tensor.js";
+import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
+import { want } from "../../src/wants/want.js";
 import { expectClose } from "../support/per-sample.js";
 import { expectAgreement, floats, integers, loop } from "./agreement.js";
 import { forward, wave } from "./support.js";

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { DimSpec } from "../../src/graph/dim.js";
 import * as nn from "../../src/nn/index.js";
 import type { Array64 } from "../../src/ops/definition.js";
-import { sizeOf } from "../../src/tensor.js";
+import { sizeOf } from "../../src/tensor/tensor.js";
 import { at, build64, difference, forward, wave } from "./support.js";
 
 const close = 1e-12;

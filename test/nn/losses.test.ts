@@ -4,7 +4,7 @@ import { grad } from "../../src/autodiff/grad.js";
 import { type Dim, type DimSpec, N } from "../../src/graph/dim.js";
 import { asLoss, type Loss, losses } from "../../src/nn/losses.js";
 import type { Array64 } from "../../src/ops/definition.js";
-import type { DType, Tensor } from "../../src/tensor.js";
+import type { DType, Tensor } from "../../src/tensor/tensor.js";
 import { input } from "../../src/trace/index.js";
 import { at, build64, difference, evaluate, valuesOf, wave } from "./support.js";
 

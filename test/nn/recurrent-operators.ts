@@ -2,7 +2,7 @@
 import { AttributeProto_AttributeType as Attribute } from "onnx-buf";
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import type * as nn from "../../src/nn/index.js";
-import { sizeOf, type Tensor } from "../../src/tensor.js";
+import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
 import { file, int, node, valueInfo } from "../onnx/models.js";
 import { floats } from "./agreement.js";
 

@@ -1,15 +1,15 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import type { Model } from "../../src/graph/model.js";
 import { nodesBefore } from "../../src/graph/walk.js";
 import { readTensors } from "../../src/io/files.js";
-import { loadModel } from "../../src/load.js";
-import type { Model } from "../../src/model.js";
 import * as nn from "../../src/nn/index.js";
 import { losses } from "../../src/nn/losses.js";
-import { want } from "../../src/plan/want.js";
+import { loadModel } from "../../src/onnx/read/load.js";
 import { perSample } from "../../src/program/program.js";
-import { sizeOf, type Tensor } from "../../src/tensor.js";
+import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
+import { want } from "../../src/wants/want.js";
 import { expectClose } from "../support/per-sample.js";
 import { expectAgreement, floats, integers, loop, shaken } from "./agreement.js";
 import {

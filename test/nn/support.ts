@@ -1,10 +1,10 @@
 import { bindShape, isBatch } from "../../src/graph/dim.js";
+import type { Model } from "../../src/graph/model.js";
 import type { Value } from "../../src/graph/value.js";
 import { leavesOf } from "../../src/graph/walk.js";
-import type { Model } from "../../src/model.js";
+import { evaluateGraph, toArray64 } from "../../src/interpret/evaluate.js";
 import type { Array64 } from "../../src/ops/definition.js";
-import { evaluateGraph, toArray64 } from "../../src/ops/evaluate.js";
-import { sizeOf } from "../../src/tensor.js";
+import { sizeOf } from "../../src/tensor/tensor.js";
 import type { Traced } from "../../src/trace/index.js";
 
 const initialOf = ({ source }: Value) => (source.kind === "parameter" ? source.initial : undefined);

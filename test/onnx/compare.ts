@@ -1,4 +1,4 @@
-import type { Tensor } from "../../src/tensor.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 
 /** max |difference| over max |expected|, over the finite elements; infinite where NaN or infinities differ, or sizes. */
 export function relativeError(found: Tensor, expected: Tensor): number {

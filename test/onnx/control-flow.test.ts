@@ -1,7 +1,7 @@
 /** Functions, branches and loops of a file: gone once it is read, with the results that ONNX Runtime gives for the file itself. */
 import { describe, expect, it } from "vitest";
-import { modelOf } from "../../src/load.js";
-import type { Tensor } from "../../src/tensor.js";
+import { modelOf } from "../../src/onnx/read/load.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 import { relativeError } from "./compare.js";
 import {
   encoded,

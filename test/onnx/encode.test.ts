@@ -5,10 +5,10 @@ import { type GraphProto, ModelProtoSchema } from "onnx-buf";
 import { describe, expect, it } from "vitest";
 import { bindShape, type Dim, N, type Shape } from "../../src/graph/dim.js";
 import { dimsValue, leaf, makeNode, type Value } from "../../src/graph/value.js";
-import { type EncodableProgram, encodeModel } from "../../src/onnx/encode.js";
+import { type EncodableProgram, encodeModel } from "../../src/onnx/write/encode.js";
 import { build } from "../../src/ops/registry.js";
-import { nodeRuntime } from "../../src/run/node.js";
-import { sizeOf, type Tensor } from "../../src/tensor.js";
+import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
+import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
 import { floats, refusal, run } from "./models.js";
 
 const inputOf = (name: string, ...shape: Dim[]): Value => leaf(name, { dtype: "float32", shape }, { kind: "input" });

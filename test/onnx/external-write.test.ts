@@ -5,13 +5,13 @@ import fc from "fast-check";
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { losses, parameter } from "../../src/index.js";
-import { loadModel } from "../../src/load.js";
 import * as nn from "../../src/nn/index.js";
-import { ExternalData } from "../../src/onnx/external-data.js";
-import { requireWithin } from "../../src/onnx/write.js";
-import { want } from "../../src/plan/want.js";
+import { loadModel } from "../../src/onnx/read/load.js";
+import { ExternalData } from "../../src/onnx/write/external-data.js";
+import { saveModel } from "../../src/onnx/write/save.js";
+import { requireWithin } from "../../src/onnx/write/write.js";
 import { perSample } from "../../src/program/program.js";
-import { saveModel } from "../../src/save.js";
+import { want } from "../../src/wants/want.js";
 import { temporaryFolder } from "../support/folder.js";
 
 const perceptron = (...widths: readonly [number, number, number]) =>

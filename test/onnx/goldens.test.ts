@@ -2,16 +2,16 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it, type TestContext } from "vitest";
-import { batchOver } from "../../src/autodiff/batch.js";
+import { batchOver } from "../../src/autodiff/vmap.js";
 import { PergradError } from "../../src/errors.js";
 import { bindShape, isBatch } from "../../src/graph/dim.js";
+import type { Model } from "../../src/graph/model.js";
 import { decodeSafetensors } from "../../src/io/safetensors.js";
-import { modelOf } from "../../src/load.js";
-import type { Model } from "../../src/model.js";
-import { decodeModel } from "../../src/onnx/decode.js";
+import { decodeModel } from "../../src/onnx/read/decode.js";
+import { modelOf } from "../../src/onnx/read/load.js";
 import { build } from "../../src/ops/registry.js";
-import { nodeRuntime } from "../../src/run/node.js";
-import { sizeOf, type Tensor } from "../../src/tensor.js";
+import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
+import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
 import { relativeError } from "./compare.js";
 import { encoded, expectedOutput } from "./models.js";
 

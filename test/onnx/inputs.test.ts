@@ -1,7 +1,7 @@
 /** Inputs of a file: sizes that it leaves open, values that are fixed, and slices that take all samples. */
 import { describe, expect, it } from "vitest";
 import { showShape } from "../../src/graph/dim.js";
-import type { FixedValue } from "../../src/onnx/fixed-inputs.js";
+import type { FixedValue } from "../../src/onnx/read/batch/fixed-inputs.js";
 import {
   decode,
   encoded,

@@ -12,16 +12,16 @@ import {
   type TensorProtoSchema,
   type ValueInfoProtoSchema,
 } from "onnx-buf";
-import { batchOver } from "../../src/autodiff/batch.js";
+import { batchOver } from "../../src/autodiff/vmap.js";
 import { PergradError } from "../../src/errors.js";
+import type { Model } from "../../src/graph/model.js";
 import { decodeSafetensors } from "../../src/io/safetensors.js";
-import type { Model } from "../../src/model.js";
-import { type DecodeOptions, decodeModel } from "../../src/onnx/decode.js";
-import { encodeModel } from "../../src/onnx/encode.js";
+import { type DecodeOptions, decodeModel } from "../../src/onnx/read/decode.js";
 import { encodeTensor } from "../../src/onnx/tensors.js";
+import { encodeModel } from "../../src/onnx/write/encode.js";
 import { build } from "../../src/ops/registry.js";
-import { nodeRuntime } from "../../src/run/node.js";
-import { sizeOf, type Tensor } from "../../src/tensor.js";
+import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
+import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
 
 type ValueInfo = MessageInitShape<typeof ValueInfoProtoSchema>;
 type NodeInit = MessageInitShape<typeof NodeProtoSchema>;

@@ -5,12 +5,12 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { simplify } from "../../src/emit/simplify.js";
+import type { Model } from "../../src/graph/model.js";
+import { evaluateGraph, toArray64 } from "../../src/interpret/evaluate.js";
 import { readTensors } from "../../src/io/files.js";
-import type { Model } from "../../src/model.js";
-import { encodeModel } from "../../src/onnx/encode.js";
-import { evaluateGraph, toArray64 } from "../../src/ops/evaluate.js";
-import type { Tensor } from "../../src/tensor.js";
+import { encodeModel } from "../../src/onnx/write/encode.js";
+import { simplify } from "../../src/optimise/simplify.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 import { relativeError } from "./compare.js";
 import { decode, run } from "./models.js";
 

@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Tensor } from "../../src/tensor.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 import { expectAgreement, outputOf, refusalOf } from "../support/file-agreement.js";
 import {
   type FileInit,

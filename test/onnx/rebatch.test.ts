@@ -2,15 +2,15 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { batchOver } from "../../src/autodiff/batch.js";
+import { batchOver } from "../../src/autodiff/vmap.js";
 import { PergradError } from "../../src/errors.js";
 import { isBatch, showShape } from "../../src/graph/dim.js";
+import type { Model } from "../../src/graph/model.js";
 import { decodeSafetensors } from "../../src/io/safetensors.js";
-import { type LoadOptions, modelOf } from "../../src/load.js";
-import type { Model } from "../../src/model.js";
-import { decodeModel } from "../../src/onnx/decode.js";
+import { decodeModel } from "../../src/onnx/read/decode.js";
+import { type LoadOptions, modelOf } from "../../src/onnx/read/load.js";
 import { build } from "../../src/ops/registry.js";
-import { sizeOf, type Tensor } from "../../src/tensor.js";
+import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
 import { relativeError } from "./compare.js";
 import {
   encoded,

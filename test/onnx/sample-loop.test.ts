@@ -1,10 +1,10 @@
 /** Loops with a step for each sample run for all samples at once, with the results that ONNX Runtime gives step by step. */
 import { describe, expect, it } from "vitest";
 import { Oracle } from "../../src/check/oracle.js";
+import { objectiveOf } from "../../src/compile/objective.js";
 import { losses, perSample, want } from "../../src/index.js";
-import { modelOf } from "../../src/load.js";
-import { objectiveOf } from "../../src/program/objective.js";
-import type { Tensor } from "../../src/tensor.js";
+import { modelOf } from "../../src/onnx/read/load.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 import { expectClose } from "../support/per-sample.js";
 import { relativeError } from "./compare.js";
 import {

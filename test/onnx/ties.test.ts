@@ -3,12 +3,12 @@ import { fromBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { ModelProtoSchema } from "onnx-buf";
 import { describe, expect, it } from "vitest";
+import type { Model } from "../../src/graph/model.js";
 import { losses, perSample, want, withParameters } from "../../src/index.js";
-import { type LoadOptions, modelOf } from "../../src/load.js";
-import type { Model } from "../../src/model.js";
-import { encodeModel } from "../../src/onnx/encode.js";
-import { programOf } from "../../src/save.js";
-import { sizeOf, type Tensor } from "../../src/tensor.js";
+import { type LoadOptions, modelOf } from "../../src/onnx/read/load.js";
+import { encodeModel } from "../../src/onnx/write/encode.js";
+import { programOf } from "../../src/onnx/write/save.js";
+import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
 import { type FileInit, file, floats, initializer, int, int64s, ints, node, run, tensor, valueInfo } from "./models.js";
 
 const load = (init: FileInit, options: LoadOptions = {}) =>

@@ -1,6 +1,6 @@
 /** GridSample of opsets 16 to 19: ONNX Runtime computes the same from a file and from its upgraded form. */
 import { describe, expect, it } from "vitest";
-import type { Tensor } from "../../src/tensor.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 import { relativeError } from "./compare.js";
 import { decode, encoded, file, initializer, int, node, run, text, valueInfo, waves } from "./models.js";
 

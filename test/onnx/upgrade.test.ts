@@ -3,7 +3,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { AttributeProto_AttributeType as Kind, type NodeProtoSchema } from "onnx-buf";
 import { describe, expect, it, type TestContext } from "vitest";
 import { PergradError } from "../../src/errors.js";
-import { sizeOf, type Tensor } from "../../src/tensor.js";
+import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
 import { relativeError } from "./compare.js";
 import {
   decode,

@@ -1,10 +1,10 @@
 import { expect, it } from "vitest";
-import { SampleAxes } from "../../src/autodiff/sample-axes.js";
-import { simplify } from "../../src/emit/simplify.js";
+import { SampleAxes } from "../../src/analysis/sample-axes.js";
+import { array64 } from "../../src/float64/array64.js";
 import { N, type Shape } from "../../src/graph/dim.js";
 import { leaf, nodeOf, type Value } from "../../src/graph/value.js";
-import { array64 } from "../../src/ops/array64.js";
 import { build, families } from "../../src/ops/registry.js";
+import { simplify } from "../../src/optimise/simplify.js";
 import { arithmeticTable, countingTable } from "../support/arithmetic-cases.js";
 import { checkComputed } from "../support/graph-checks.js";
 import type { OpCase } from "../support/op-checks.js";

@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
+import { SampleAxes } from "../../src/analysis/sample-axes.js";
 import { plain, reverse } from "../../src/autodiff/reverse.js";
-import { SampleAxes } from "../../src/autodiff/sample-axes.js";
-import { simplify } from "../../src/emit/simplify.js";
+import { array64 } from "../../src/float64/array64.js";
 import { type Dim, N } from "../../src/graph/dim.js";
 import { type Attributes, dimsValue, leaf, type Value } from "../../src/graph/value.js";
 import { nodesBefore } from "../../src/graph/walk.js";
-import { erf } from "../../src/ops/activations.js";
-import { array64 } from "../../src/ops/array64.js";
-import { evaluateGraph } from "../../src/ops/evaluate.js";
+import { evaluateGraph } from "../../src/interpret/evaluate.js";
 import { build } from "../../src/ops/registry.js";
+import { erf } from "../../src/ops/rules/activations.js";
+import { simplify } from "../../src/optimise/simplify.js";
 
 const feed = (dims: Dim[], name = "x", dtype: "float32" | "bool" = "float32"): Value =>
   leaf(name, { dtype, shape: dims }, { kind: "input" });

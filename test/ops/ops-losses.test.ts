@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { SampleAxes } from "../../src/autodiff/sample-axes.js";
+import { SampleAxes } from "../../src/analysis/sample-axes.js";
 import { PergradError } from "../../src/errors.js";
+import { array64 } from "../../src/float64/array64.js";
 import { N } from "../../src/graph/dim.js";
 import { leaf, type Value } from "../../src/graph/value.js";
-import { array64 } from "../../src/ops/array64.js";
-import { evaluateGraph } from "../../src/ops/evaluate.js";
+import { evaluateGraph } from "../../src/interpret/evaluate.js";
 import { build } from "../../src/ops/registry.js";
 import { lossCases } from "../support/loss-cases.js";
 import { describeOp } from "../support/op-suite.js";

@@ -1,14 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { SampleAxes } from "../../src/analysis/sample-axes.js";
 import { plain, reverse } from "../../src/autodiff/reverse.js";
-import { SampleAxes } from "../../src/autodiff/sample-axes.js";
-import { simplify } from "../../src/emit/simplify.js";
+import { array64 } from "../../src/float64/array64.js";
 import { N, type Shape } from "../../src/graph/dim.js";
 import { dimsValue, leaf, type Value } from "../../src/graph/value.js";
-import { array64 } from "../../src/ops/array64.js";
-import { evaluateGraph } from "../../src/ops/evaluate.js";
+import { evaluateGraph } from "../../src/interpret/evaluate.js";
 import { build, definitionOf, families } from "../../src/ops/registry.js";
-import type { DType } from "../../src/tensor.js";
+import { simplify } from "../../src/optimise/simplify.js";
+import type { DType } from "../../src/tensor/tensor.js";
 import { checkComputed, derivativeOf, emittedOf } from "../support/graph-checks.js";
 import {
   checkBatch,

@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { SampleAxes } from "../../src/autodiff/sample-axes.js";
+import { SampleAxes } from "../../src/analysis/sample-axes.js";
+import { array64 } from "../../src/float64/array64.js";
 import { N } from "../../src/graph/dim.js";
 import { constantValue, dimsValue, leaf, type Value } from "../../src/graph/value.js";
-import { array64 } from "../../src/ops/array64.js";
-import { evaluateGraph } from "../../src/ops/evaluate.js";
+import { evaluateGraph } from "../../src/interpret/evaluate.js";
 import { build, definitionOf, families } from "../../src/ops/registry.js";
 import { checkComputed, derivativeOf } from "../support/graph-checks.js";
 import { ints, type OpCase, type OpInput, typed } from "../support/op-checks.js";

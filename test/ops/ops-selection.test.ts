@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
+import { SampleAxes } from "../../src/analysis/sample-axes.js";
 import { plain, reverse } from "../../src/autodiff/reverse.js";
-import { SampleAxes } from "../../src/autodiff/sample-axes.js";
-import { simplify } from "../../src/emit/simplify.js";
 import { N, type Shape } from "../../src/graph/dim.js";
 import { type Attributes, leaf, nodeOf, type Value } from "../../src/graph/value.js";
-import { evaluateGraph } from "../../src/ops/evaluate.js";
-import { foldNode } from "../../src/ops/fold.js";
+import { evaluateGraph } from "../../src/interpret/evaluate.js";
+import { foldNode } from "../../src/interpret/fold.js";
 import { build, families } from "../../src/ops/registry.js";
-import type { DType } from "../../src/tensor.js";
+import { simplify } from "../../src/optimise/simplify.js";
+import type { DType } from "../../src/tensor/tensor.js";
 import { checkRuntime } from "../support/op-checks.js";
 import { describeOp } from "../support/op-suite.js";
 import { compressCases, constantTable } from "../support/region-cases.js";

@@ -1,12 +1,12 @@
 /** Pools that round their number of windows up, in the midst of other nodes: ONNX Runtime infers shapes there. */
 import fc from "fast-check";
 import { describe, it } from "vitest";
-import { simplify } from "../../src/emit/simplify.js";
+import { array64, zeros64 } from "../../src/float64/array64.js";
 import { N } from "../../src/graph/dim.js";
 import { leaf } from "../../src/graph/value.js";
-import { array64, zeros64 } from "../../src/ops/array64.js";
 import { build } from "../../src/ops/registry.js";
-import { type DType, sizeOf } from "../../src/tensor.js";
+import { simplify } from "../../src/optimise/simplify.js";
+import { type DType, sizeOf } from "../../src/tensor/tensor.js";
 import { type Computed, checkComputed } from "../support/graph-checks.js";
 import { filled, type OpCase } from "../support/op-checks.js";
 import { builds, upTo } from "../support/window-cases.js";

@@ -1,11 +1,11 @@
 /** Large results that are computed apart are what the whole program gives, and take less memory. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { objectiveOf } from "../../src/compile/objective.js";
+import { emit, planFor } from "../../src/compile/program-graph.js";
 import { losses, type Model, nn, type Tensor, type Wants, want } from "../../src/index.js";
-import type { ApartSizes } from "../../src/program/apart.js";
-import { emit, planFor } from "../../src/program/emitted.js";
-import { objectiveOf } from "../../src/program/objective.js";
 import { Program } from "../../src/program/program.js";
+import type { ApartSizes } from "../../src/target/onnxruntime/apart.js";
 import { expectClose } from "../support/per-sample.js";
 import "../support/seed.js";
 

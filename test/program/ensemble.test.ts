@@ -1,9 +1,9 @@
 /** Many sets of parameters in one program: each must give what its model gives alone. */
 import { describe, expect, it } from "vitest";
+import { ensemble, perSampleParameters } from "../../src/autodiff/ensemble.js";
 import { losses, type Model, nn, perSample, type Tensor, want } from "../../src/index.js";
-import { encodeModel } from "../../src/onnx/encode.js";
-import { ensemble, perSampleParameters } from "../../src/program/ensemble.js";
-import { nodeRuntime } from "../../src/run/node.js";
+import { encodeModel } from "../../src/onnx/write/encode.js";
+import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
 
 const numbers = (dims: readonly number[], seed: number): Tensor<"float32"> => ({
   dtype: "float32",

@@ -1,15 +1,15 @@
 /** What JavaScript makes of the runtime's outputs is what the program's file gives by itself. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { objectiveOf } from "../../src/compile/objective.js";
+import { emit, planFor } from "../../src/compile/program-graph.js";
 import { leaf } from "../../src/graph/value.js";
 import { nodesBefore } from "../../src/graph/walk.js";
 import { losses, type Model, nn, type Program, perSample, type Tensor, type Wants, want } from "../../src/index.js";
-import { encodeModel } from "../../src/onnx/encode.js";
+import { encodeModel } from "../../src/onnx/write/encode.js";
 import { build } from "../../src/ops/registry.js";
-import { emit, planFor } from "../../src/program/emitted.js";
-import { Handover } from "../../src/program/handover.js";
-import { objectiveOf } from "../../src/program/objective.js";
-import { nodeRuntime } from "../../src/run/node.js";
+import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
+import { Handover } from "../../src/target/onnxruntime/results.js";
 import { expectClose } from "../support/per-sample.js";
 import "../support/seed.js";
 

@@ -1,6 +1,5 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { memoryOf } from "../../src/emit/memory.js";
 import {
   type ErrorCode,
   input,
@@ -14,6 +13,7 @@ import {
   type Wants,
   want,
 } from "../../src/index.js";
+import { memoryOf } from "../../src/target/onnxruntime/memory.js";
 import { expectClose, numbers } from "../support/per-sample.js";
 
 const code = (expected: ErrorCode) => expect.objectContaining({ code: expected });

@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Oracle } from "../../src/check/oracle.js";
+import { objectiveOf } from "../../src/compile/objective.js";
 import {
   constant,
   input,
@@ -14,7 +15,6 @@ import {
   want,
 } from "../../src/index.js";
 import { build } from "../../src/ops/registry.js";
-import { objectiveOf } from "../../src/program/objective.js";
 import { Traced as TracedValue } from "../../src/trace/traced.js";
 
 const [channels, length] = [4, 12];

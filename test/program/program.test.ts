@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, expectTypeOf, it } from "vitest";
 import { type ErrorCode, losses, nn, perSample, type Tensor, type Traced, want } from "../../src/index.js";
-import type { ByParameter, ClippedSum, Norms } from "../../src/plan/want.js";
-import { nodeRuntime } from "../../src/run/node.js";
+import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
+import type { ByParameter, ClippedSum, Norms } from "../../src/wants/want.js";
 import { expectClose } from "../support/per-sample.js";
 
 const network = nn.sequential(nn.linear(3, 4), nn.tanh(), nn.linear(4, 2));

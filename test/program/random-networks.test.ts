@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Oracle } from "../../src/check/oracle.js";
+import { objectiveOf } from "../../src/compile/objective.js";
 import { losses, type Model, nn, PergradError, perSample, type Tensor, want } from "../../src/index.js";
-import { objectiveOf } from "../../src/program/objective.js";
 import { expectClose, numbers } from "../support/per-sample.js";
 
 /** Over a few nearly equal numbers a norm with the usual epsilon multiplies float32's rounding by hundreds, in any implementation. */

@@ -3,8 +3,8 @@ import { expect, it } from "vitest";
 import { N } from "../../src/graph/dim.js";
 import { leaf } from "../../src/graph/value.js";
 import { build } from "../../src/ops/registry.js";
-import { compile } from "../../src/program/compile.js";
-import type { Tensor } from "../../src/tensor.js";
+import { compile } from "../../src/program/expressions.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 import { Traced } from "../../src/trace/traced.js";
 
 const floats = (dims: readonly number[], ...data: number[]): Tensor => ({

@@ -1,9 +1,9 @@
 /** Ways that hold less are taken where that is much of a program's memory and takes little of its time. */
 import { expect, it } from "vitest";
+import { objectiveOf } from "../../src/compile/objective.js";
+import { planFor } from "../../src/compile/program-graph.js";
 import { losses, type Model, nn, perSample, type Strategy, type Wants, want } from "../../src/index.js";
 import { choose } from "../../src/plan/planner.js";
-import { planFor } from "../../src/program/emitted.js";
-import { objectiveOf } from "../../src/program/objective.js";
 
 /** A language model whose head is tied to the embedding: one sample's gradient of the table is large. */
 function languageModel(positions: number, vocabulary: number, width: number): Model {

@@ -1,6 +1,6 @@
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { losses, nn, perSample, type Tensor, toFloat32, want } from "../../src/index.js";
-import { nodeRuntime } from "../../src/run/node.js";
+import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
 import { numbers } from "../support/per-sample.js";
 
 const network = nn.sequential(nn.linear(3, 4), nn.tanh(), nn.linear(4, 2));

@@ -6,14 +6,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Oracle } from "../../src/check/oracle.js";
+import { objectiveOf } from "../../src/compile/objective.js";
 import { PergradError } from "../../src/errors.js";
 import { N } from "../../src/graph/dim.js";
 import { constantValue, leaf, type Value } from "../../src/graph/value.js";
 import { loadModel, losses, perSample, type Tensor, want } from "../../src/index.js";
-import { encodeModel } from "../../src/onnx/encode.js";
+import { encodeModel } from "../../src/onnx/write/encode.js";
 import { build } from "../../src/ops/registry.js";
-import { objectiveOf } from "../../src/program/objective.js";
-import { isFloat, sizeOf } from "../../src/tensor.js";
+import { isFloat, sizeOf } from "../../src/tensor/tensor.js";
 import { arithmeticTable } from "../support/arithmetic-cases.js";
 import { contribTable } from "../support/contrib-cases.js";
 import { elementwiseTable } from "../support/elementwise-cases.js";

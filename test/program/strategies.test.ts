@@ -1,7 +1,7 @@
 /** Every strategy, forced in turn, gives what the planner's own choice gives. */
 import { describe, expect, it } from "vitest";
 import { losses, type Model, nn, perSample, type Tensor, want } from "../../src/index.js";
-import { dataWays } from "../../src/ops/convolution-data.js";
+import { dataWays } from "../../src/ops/subgraphs/convolution-data.js";
 import type { Strategy } from "../../src/plan/strategy.js";
 
 const noise = (dims: readonly number[], seed: number): Tensor<"float32"> => ({

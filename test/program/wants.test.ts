@@ -1,9 +1,9 @@
 /** Moments, noise scale, inner products: against the same computed from the gradients of the loop in float64. */
 import { describe, expect, it } from "vitest";
 import { Oracle } from "../../src/check/oracle.js";
+import { objectiveOf } from "../../src/compile/objective.js";
 import { input, losses, type Model, nn, parameter, perSample, type Tensor, want } from "../../src/index.js";
-import { objectiveOf } from "../../src/program/objective.js";
-import { nodeRuntime } from "../../src/run/node.js";
+import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
 
 const numbers = (dims: readonly number[], seed: number): Tensor<"float32"> => ({
   dtype: "float32",

@@ -13,11 +13,11 @@ import {
   voiceActivity,
 } from "../../bench/real/models.js";
 import { spell } from "../../bench/real/text.js";
-import { simplify } from "../../src/emit/simplify.js";
 import type { Value } from "../../src/graph/value.js";
-import { encodeModel } from "../../src/onnx/encode.js";
-import { nodeRuntime } from "../../src/run/node.js";
-import { sizeOf, type Tensor } from "../../src/tensor.js";
+import { encodeModel } from "../../src/onnx/write/encode.js";
+import { simplify } from "../../src/optimise/simplify.js";
+import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
+import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
 import { expectNear, load, sampleOf } from "./support.js";
 
 function inputsOf(data: Readonly<Record<string, Tensor>>): Record<string, Tensor> {

@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import { loadOptions, type RealModel } from "../../bench/real/models.js";
 import { loadModel, type Model, perSample, type Tensor, want } from "../../src/index.js";
-import { takeSamples } from "../../src/samples.js";
+import { takeSamples } from "../../src/tensor/take-samples.js";
 
 export function load(real: RealModel): Promise<Model> {
   return loadModel(real.file, loadOptions(real));

@@ -2,11 +2,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PergradError } from "../../src/errors.js";
 import { N } from "../../src/graph/dim.js";
 import { leaf, type Value } from "../../src/graph/value.js";
-import { encodeModel } from "../../src/onnx/encode.js";
+import { encodeModel } from "../../src/onnx/write/encode.js";
 import { build } from "../../src/ops/registry.js";
-import { nodeRuntime } from "../../src/run/node.js";
-import type { Session } from "../../src/run/runtime.js";
-import type { DType, Tensor } from "../../src/tensor.js";
+import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
+import type { Session } from "../../src/target/runtime.js";
+import type { DType, Tensor } from "../../src/tensor/tensor.js";
 
 const inputOf = (name: string, dtype: DType): Value => leaf(name, { dtype, shape: [N] }, { kind: "input" });
 

@@ -1,9 +1,9 @@
 import { expect, it } from "vitest";
 import { leaf, type Value } from "../../src/graph/value.js";
-import { encodeModel } from "../../src/onnx/encode.js";
+import { encodeModel } from "../../src/onnx/write/encode.js";
 import { build } from "../../src/ops/registry.js";
-import { nodeRuntime } from "../../src/run/node.js";
-import type { Tensor } from "../../src/tensor.js";
+import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 
 const [rows, size] = [2, 4096];
 const tensor = (data: Float32Array): Tensor => ({ dtype: "float32", dims: [1, rows, size], data });

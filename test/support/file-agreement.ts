@@ -4,13 +4,13 @@
  */
 import { expect } from "vitest";
 import { Oracle } from "../../src/check/oracle.js";
-import { type LoadOptions, modelOf } from "../../src/load.js";
+import { objectiveOf } from "../../src/compile/objective.js";
 import { losses } from "../../src/nn/losses.js";
-import { want } from "../../src/plan/want.js";
-import { objectiveOf } from "../../src/program/objective.js";
+import { type LoadOptions, modelOf } from "../../src/onnx/read/load.js";
 import { perSample } from "../../src/program/program.js";
-import { takeSamples } from "../../src/samples.js";
-import type { Tensor } from "../../src/tensor.js";
+import { takeSamples } from "../../src/tensor/take-samples.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
+import { want } from "../../src/wants/want.js";
 import { relativeError } from "../onnx/compare.js";
 import { encoded, floats, refusal, run } from "../onnx/models.js";
 import { expectClose } from "./per-sample.js";

@@ -2,7 +2,7 @@
  * PyTorch's gradients of a GRU whose weights an exporter folded into those of ONNX's: the gates in another order, an
  * axis for the direction in front, and both biases in one tensor.
  */
-import type { Tensor } from "../../src/tensor.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 
 type Gradients = ReadonlyMap<string, Tensor>;
 

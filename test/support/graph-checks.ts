@@ -1,17 +1,17 @@
 /** Checks of whole graphs, on what the rules of operators build. */
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { expect } from "vitest";
-import { batchOver } from "../../src/autodiff/batch.js";
 import { plainWith, reverse } from "../../src/autodiff/reverse.js";
-import { simplify, simplifyForRuntime } from "../../src/emit/simplify.js";
+import { batchOver } from "../../src/autodiff/vmap.js";
+import { array64, zeros64 } from "../../src/float64/array64.js";
 import { constantValue, leaf, type Value } from "../../src/graph/value.js";
-import { encodeModel } from "../../src/onnx/encode.js";
-import { array64, zeros64 } from "../../src/ops/array64.js";
+import { evaluateGraph } from "../../src/interpret/evaluate.js";
+import { encodeModel } from "../../src/onnx/write/encode.js";
 import type { Choices } from "../../src/ops/build.js";
 import type { Array64 } from "../../src/ops/definition.js";
-import { evaluateGraph } from "../../src/ops/evaluate.js";
 import { build } from "../../src/ops/registry.js";
-import { isFloat } from "../../src/tensor.js";
+import { simplify, simplifyForRuntime } from "../../src/optimise/simplify.js";
+import { isFloat } from "../../src/tensor/tensor.js";
 import { type OpCase, typed } from "./op-checks.js";
 
 /** Values to compute, with the data that they are computed from. */

@@ -2,17 +2,17 @@
 import fc from "fast-check";
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { expect } from "vitest";
-import { batchOver } from "../../src/autodiff/batch.js";
+import { SampleAxes } from "../../src/analysis/sample-axes.js";
 import { plain, reverse } from "../../src/autodiff/reverse.js";
-import { SampleAxes } from "../../src/autodiff/sample-axes.js";
+import { batchOver } from "../../src/autodiff/vmap.js";
+import { array64, stridesOf, zeros64 } from "../../src/float64/array64.js";
 import { type Dim, N } from "../../src/graph/dim.js";
 import { type Attributes, constantValue, leaf, type Node, type Value } from "../../src/graph/value.js";
-import { encodeModel } from "../../src/onnx/encode.js";
-import { array64, stridesOf, zeros64 } from "../../src/ops/array64.js";
+import { evaluateGraph } from "../../src/interpret/evaluate.js";
+import { encodeModel } from "../../src/onnx/write/encode.js";
 import type { Array64 } from "../../src/ops/definition.js";
-import { evaluateGraph } from "../../src/ops/evaluate.js";
 import { build, definitionOf } from "../../src/ops/registry.js";
-import { arrayOf, type DType, isFloat, sizeOf, type Tensor } from "../../src/tensor.js";
+import { arrayOf, type DType, isFloat, sizeOf, type Tensor } from "../../src/tensor/tensor.js";
 
 export interface OpInput {
   readonly dims: readonly number[];

@@ -1,8 +1,7 @@
 import { expect } from "vitest";
+import { SampleAxes } from "../../src/analysis/sample-axes.js";
 import { perSampleGradients } from "../../src/autodiff/per-sample.js";
 import { plain, reverse } from "../../src/autodiff/reverse.js";
-import { SampleAxes } from "../../src/autodiff/sample-axes.js";
-import { simplify } from "../../src/emit/simplify.js";
 import type { Factored, Way } from "../../src/gradients/factored.js";
 import { gramWays, pairProducts } from "../../src/gradients/pairs.js";
 import { projections } from "../../src/gradients/projection.js";
@@ -10,10 +9,11 @@ import { drawSigns, type Signs } from "../../src/gradients/signs.js";
 import { Sum } from "../../src/gradients/sum.js";
 import { factorOf, type Shape } from "../../src/graph/dim.js";
 import type { Value } from "../../src/graph/value.js";
+import { evaluateGraph } from "../../src/interpret/evaluate.js";
 import type { Choices } from "../../src/ops/build.js";
 import type { Array64 } from "../../src/ops/definition.js";
-import { evaluateGraph } from "../../src/ops/evaluate.js";
 import { build } from "../../src/ops/registry.js";
+import { simplify } from "../../src/optimise/simplify.js";
 
 /** A graph with its data: what per-sample gradients are compared on. */
 export interface Case {

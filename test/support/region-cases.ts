@@ -1,6 +1,6 @@
 /** Random cases of the operators on grids, regions, matrices and sequences. */
 import fc from "fast-check";
-import { sizeOf } from "../../src/tensor.js";
+import { sizeOf } from "../../src/tensor/tensor.js";
 import { anywhere, distinct, filled, ints, type OpCase, type OpInput, positive, shape } from "./op-checks.js";
 import type { Cases } from "./op-suite.js";
 

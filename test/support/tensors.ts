@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { arrayOf, bytesOf, type DType, sizeOf, type Tensor, type TypedArray } from "../../src/tensor.js";
+import { arrayOf, bytesOf, type DType, sizeOf, type Tensor, type TypedArray } from "../../src/tensor/tensor.js";
 
 export const dtypes: readonly DType[] = [
   "float32",

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { random } from "../../src/nn/random.js";
-import { tensor } from "../../src/tensor.js";
+import { tensor } from "../../src/tensor/tensor.js";
 import { miniBatches, permutation, pick } from "../../src/train/index.js";
 
 /** Sample k is [k, k + 0.5], its target k. */

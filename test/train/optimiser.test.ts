@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { tensor } from "../../src/tensor.js";
+import { tensor } from "../../src/tensor/tensor.js";
 import { adam, adamW, averageOf, averaging, type Optimiser, type Parameters, sgd } from "../../src/train/index.js";
 
 const named = (values: Record<string, number[]>): Parameters =>

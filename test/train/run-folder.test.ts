@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileS
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { GaussianMechanism } from "../../src/privacy/mechanism.js";
-import { tensor } from "../../src/tensor.js";
+import { tensor } from "../../src/tensor/tensor.js";
 import { RunFolder } from "../../src/train/run-folder.js";
 import type { TrainerState } from "../../src/train/types.js";
 import { temporaryFolder } from "../support/folder.js";

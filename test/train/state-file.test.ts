@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { writeTensors } from "../../src/io/files.js";
 import { readSafetensors } from "../../src/io/safetensors.js";
-import { tensor } from "../../src/tensor.js";
+import { tensor } from "../../src/tensor/tensor.js";
 import { readState, writeState } from "../../src/train/state-file.js";
 import { temporaryFolder } from "../support/folder.js";
 

@@ -3,7 +3,7 @@ import { type Dim, elementsOf, factorOf, N, type Shape } from "../../../src/grap
 import type { Value } from "../../../src/graph/value.js";
 import type { SampleAxis } from "../../../src/ops/definition.js";
 import { build } from "../../../src/ops/registry.js";
-import { sizeOf } from "../../../src/tensor.js";
+import { sizeOf } from "../../../src/tensor/tensor.js";
 import type { Choices } from "./choices.js";
 
 /** How the samples lie in a tensor whose dimensions without them are `dims`: an axis of their own, or folded into one. */

@@ -1,10 +1,10 @@
 /** A drawn model's program on ONNX Runtime against the float64 loop, and the loop against finite differences. */
 import { expect } from "vitest";
 import { Oracle } from "../../../src/check/oracle.js";
+import { objectiveOf } from "../../../src/compile/objective.js";
 import { losses } from "../../../src/nn/losses.js";
-import { want } from "../../../src/plan/want.js";
-import { objectiveOf } from "../../../src/program/objective.js";
 import { perSample } from "../../../src/program/program.js";
+import { want } from "../../../src/wants/want.js";
 import { expectClose } from "../per-sample.js";
 import type { Drawn } from "./leaves.js";
 

@@ -1,11 +1,12 @@
 /** The inputs and parameters of a graph that is being drawn, with their data. */
+
+import { array64 } from "../../../src/float64/array64.js";
 import { N, type Shape } from "../../../src/graph/dim.js";
+import type { Model } from "../../../src/graph/model.js";
 import { constantValue, leaf, type Value } from "../../../src/graph/value.js";
-import type { Model } from "../../../src/model.js";
-import { array64 } from "../../../src/ops/array64.js";
+import { evaluateGraph } from "../../../src/interpret/evaluate.js";
 import type { Array64 } from "../../../src/ops/definition.js";
-import { evaluateGraph } from "../../../src/ops/evaluate.js";
-import { type DType, sizeOf, type Tensor } from "../../../src/tensor.js";
+import { type DType, sizeOf, type Tensor } from "../../../src/tensor/tensor.js";
 import { typed } from "../op-checks.js";
 
 /** A model whose output is its loss, with data for it. */

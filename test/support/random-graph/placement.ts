@@ -1,9 +1,9 @@
 /** Which inputs of a drawn node carry samples, and along which axis: as its sample-axis rule allows. */
-import { SampleAxes } from "../../../src/autodiff/sample-axes.js";
+import { SampleAxes } from "../../../src/analysis/sample-axes.js";
 import { PergradError } from "../../../src/errors.js";
 import { leaf, type Node, type Value } from "../../../src/graph/value.js";
 import { build } from "../../../src/ops/registry.js";
-import { isFloat } from "../../../src/tensor.js";
+import { isFloat } from "../../../src/tensor/tensor.js";
 import type { OpCase, OpInput } from "../op-checks.js";
 import { folded, openAxis, openShape, type Place } from "./bridge.js";
 import type { Choices } from "./choices.js";

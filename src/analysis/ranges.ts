@@ -1,0 +1,158 @@
+/**
+ * What the values of a graph may be, given finite data: which of them, and of their derivatives, may be infinite or
+ * NaN. What depends on parameters alone is taken for finite, and for 0 only where a constant is: it is the same for all
+ * samples, so there is nothing that one of them could select away.
+ */
+import { constantOf, type Node, type Value } from "../graph/value.js";
+import { nodesBefore, presentInputs } from "../graph/walk.js";
+import { alwaysFinite, anything, constantRange, continuous, type Range, unbounded } from "../ops/range.js";
+import { build, definitionOf } from "../ops/registry.js";
+import { scanParts } from "../ops/rules/scan.js";
+import { isFloat } from "../tensor/tensor.js";
+
+/** What a value is computed from. */
+export type Origin = "constants" | "parameters" | "data";
+
+interface Known {
+  readonly range: Range;
+  readonly origin: Origin;
+}
+
+export interface RangeOptions {
+  /** Floating-point inputs may hold NaN and infinities. Default false: those that the graph itself tests for them. */
+  readonly notFiniteInputs?: boolean;
+}
+
+/** Finds the range of every value asked for, once. */
+export class Ranges {
+  readonly #known = new Map<Value, Known>();
+  readonly #tested = new Set<Value>();
+
+  private constructor(
+    private readonly options: RangeOptions,
+    private readonly outer: Ranges | null = null,
+  ) {}
+
+  /** Of the values that lead to `outputs`. */
+  static before(outputs: readonly Value[], options: RangeOptions = {}): Ranges {
+    const ranges = new Ranges(options);
+    for (const node of nodesBefore(outputs)) ranges.#lookForTests(node);
+    return ranges;
+  }
+
+  /** The same, with what some values may be given: nothing that depends on them is known yet. */
+  given(ranges: ReadonlyMap<Value, Range>): Ranges {
+    const own = new Ranges(this.options, this);
+    for (const [value, range] of ranges) own.#known.set(value, { range, origin: "data" });
+    return own;
+  }
+
+  of(value: Value): Range {
+    return this.#find(value).range;
+  }
+
+  originOf(value: Value): Origin {
+    return this.#find(value).origin;
+  }
+
+  /** Takes note of an input that the graph tests for NaN or infinity, which so may hold them. */
+  #lookForTests({ op, inputs }: Node): void {
+    if (!tests.has(op) && !(op === "Equal" && inputs[0] === inputs[1])) return;
+    const source = behindViews(inputs[0] as Value);
+    if (source.source.kind === "input") this.#tested.add(source);
+  }
+
+  private lookUp(value: Value): Known | undefined {
+    return this.#known.get(value) ?? this.outer?.lookUp(value);
+  }
+
+  #find(value: Value): Known {
+    const found = this.lookUp(value);
+    if (found) return found;
+    for (const node of nodesBefore([value], { has: (each) => this.lookUp(each) !== undefined })) this.#visit(node);
+    const known = this.lookUp(value) ?? this.#leaf(value);
+    this.#known.set(value, known);
+    return known;
+  }
+
+  private isTested(value: Value): boolean {
+    return this.#tested.has(value) || (this.outer?.isTested(value) ?? false);
+  }
+
+  #leaf(value: Value): Known {
+    const { kind } = value.source;
+    if (kind === "parameter") return { range: { ...unbounded, zero: false }, origin: "parameters" };
+    const tensor = constantOf(value);
+    if (tensor) return { range: constantRange(tensor), origin: "constants" };
+    if (kind !== "input") return { range: unbounded, origin: "constants" };
+    const open = isFloat(value.dtype) && (this.options.notFiniteInputs === true || this.isTested(value));
+    return { range: open ? anything : unbounded, origin: "data" };
+  }
+
+  #visit(node: Node): void {
+    const inputs = presentInputs(node);
+    const known = inputs.map((input) => this.#find(input));
+    const origin = (["data", "parameters"] as const).find((each) => known.some((input) => input.origin === each));
+    const generic = origin === "parameters" && known.every(({ range }) => alwaysFinite(range));
+    // Zeros of constants, in a mask, stay.
+    const zeros = known.some(({ range }, k) => range.zero && isFloat((inputs[k] as Value).dtype));
+    this.#rangesOf(node).forEach((range, k) => {
+      const output = node.outputs[k] as Value;
+      const own = isFloat(output.dtype) ? range : { ...range, infinite: false, nan: false };
+      const settled = generic ? { ...own, zero: own.zero && zeros, infinite: false, nan: false } : own;
+      this.#known.set(output, { range: settled, origin: origin ?? "constants" });
+    });
+  }
+
+  #rangesOf(node: Node): Range[] {
+    const definition = definitionOf(node);
+    if (node.op === "Scan" && node.domain === "") return this.#ofScan(node);
+    if (definition?.decompose && !definition.range) {
+      const parts = definition.decompose(node, build);
+      return node.outputs.map((_, k) => (parts[k] ? this.of(parts[k]) : unbounded));
+    }
+    const inputs = node.inputs.map((input) => (input ? this.of(input) : null));
+    const range = (definition?.range ?? continuous)(node, inputs, (value) => this.of(value));
+    return node.outputs.map(() => range);
+  }
+
+  #ofScan(node: Node): Range[] {
+    const { body, states } = scanParts(node);
+    const inside = this.inBody(node);
+    return [...body.outputs, ...body.inputs.slice(0, states)].map((value) =>
+      alwaysFinite(inside.of(value)) ? unbounded : anything,
+    );
+  }
+
+  /** What the values in a Scan's body may be. States stay finite where a step takes finite ones to finite ones. */
+  inBody(node: Node): Ranges {
+    const { body, states } = scanParts(node);
+    const outside = body.inputs.map((_, k) => this.of(node.inputs[k] as Value));
+    const withStates = (state: Range) =>
+      this.given(new Map(body.inputs.map((value, k) => [value, k < states ? state : (outside[k] as Range)])));
+    const finite = withStates(unbounded);
+    const kept =
+      outside.slice(0, states).every(alwaysFinite) &&
+      body.outputs.slice(0, states).every((value) => alwaysFinite(finite.of(value)));
+    return kept ? finite : withStates(anything);
+  }
+}
+
+const tests = new Set(["IsNaN", "IsInf"]);
+const views = new Set([
+  "Reshape",
+  "Transpose",
+  "Unsqueeze",
+  "Squeeze",
+  "Flatten",
+  "Identity",
+  "Cast",
+  "Slice",
+  "Expand",
+]);
+
+function behindViews(value: Value): Value {
+  const { source } = value;
+  const from = source.kind === "node" && views.has(source.node.op) ? source.node.inputs[0] : null;
+  return from ? behindViews(from) : value;
+}

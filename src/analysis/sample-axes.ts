@@ -1,0 +1,148 @@
+/**
+ * Finds where each value carries the samples of a batch, and thereby proves that samples do not interact:
+ * a node through which one sample could reach another's result is refused.
+ */
+
+import { scanAxes } from "../autodiff/scan.js";
+import type { PergradError } from "../errors.js";
+import { type Dim, factorOf, isBatch, showShape } from "../graph/dim.js";
+import type { Node, Value } from "../graph/value.js";
+import { nodesBefore, presentInputs } from "../graph/walk.js";
+import { interaction } from "../ops/checks.js";
+import type { SampleAxis } from "../ops/definition.js";
+import { build, definitionOf } from "../ops/registry.js";
+import { sortsAll, sortsSamples } from "../ops/rules/ordering.js";
+
+/** Operators that, of what all samples share, make the numbers of the samples in their batch. */
+const counting: readonly string[] = ["Range", "NonZero"];
+
+/** The sample axis of every value asked for; null where the value is the same for all samples. */
+export class SampleAxes {
+  readonly #axes = new Map<Value, SampleAxis | null>();
+  /** Values that depend on a sample's number in its batch or on its rank, and the node that counts or sorts. */
+  readonly #numbered = new Map<Value, Node>();
+
+  /** @param given the sample axis of each input that has one; a number is a plain axis. */
+  constructor(given: ReadonlyMap<Value, number | SampleAxis>) {
+    for (const [input, at] of given) {
+      this.#axes.set(input, typeof at === "number" ? { axis: at, outer: 1, inner: 1 } : at);
+    }
+  }
+
+  /** Throws SAMPLES_INTERACT where the samples of a batch meet on the way to `value`. */
+  of(value: Value): SampleAxis | null {
+    const at = this.along(value);
+    const counter = this.#numbered.get(value);
+    if (counter) throw counter.op === "TopK" ? sortsSamples(counter) : numbersSamples(counter);
+    return at;
+  }
+
+  /** The same, also of what depends on a sample's number in its batch or on its rank, and of sorted samples. */
+  along(value: Value): SampleAxis | null {
+    const found = this.#axes.get(value);
+    if (found !== undefined) return found;
+    for (const node of nodesBefore([value], this.#axes)) this.#visit(node);
+    return this.#axes.get(value) ?? null;
+  }
+
+  #visit(node: Node): void {
+    const rules = this.#rules(node);
+    const counter = this.#counterOf(node);
+    node.outputs.forEach((output, k) => {
+      const at = rules[k] ?? null;
+      checkAxis(node, output, at);
+      this.#axes.set(output, at);
+      if (counter && !output.known) this.#numbered.set(output, counter);
+    });
+  }
+
+  /** The node, this one or one before it, by which its outputs depend on the samples' numbers. */
+  #counterOf(node: Node): Node | undefined {
+    if (node.op === "TopK" && node.outputs[0]?.shape.some(isBatch) && sortsAll(node)) return node;
+    if (counting.includes(node.op) && node.outputs.some((output) => output.shape.some(isBatch))) return node;
+    return presentInputs(node)
+      .map((input) => this.#numbered.get(input))
+      .find((counter) => counter !== undefined);
+  }
+
+  #rules(node: Node): readonly (SampleAxis | null)[] {
+    const definition = definitionOf(node);
+    const inputs = node.inputs.map((input) => (input ? this.along(input) : null));
+    refuseBatchSize(node);
+    const shared = inputs.every((at) => at === null);
+    if (shared && node.outputs.some((output) => output.shape.some(isBatch))) {
+      return node.outputs.map((output) => repeated(node, output));
+    }
+    if (shared) return [];
+    const sorted = sortedAxes(node, inputs, (value) => this.#numbered.get(value)?.op === "TopK");
+    if (sorted) return sorted;
+    if (node.op === "Scan") return scanAxes(node, inputs, axesInBody);
+    // A composite may have a rule of its own, for a message of its own.
+    if (definition?.decompose && !definition.sampleAxis) {
+      return definition.decompose(node, build).map((output) => this.along(output));
+    }
+    return definition?.sampleAxis?.(node, inputs) ?? [];
+  }
+}
+
+function numbersSamples(node: Node): PergradError {
+  return interaction(
+    node,
+    "numbers the samples of the batch, and more than picking each sample's own row is done with its numbers",
+    "say by other means which elements a sample uses",
+  );
+}
+
+/** Of samples that are sorted, put in that order, or their places inverted: where they lie is known, whose they are is not. */
+function sortedAxes(
+  node: Node,
+  axes: readonly (SampleAxis | null)[],
+  isSorted: (value: Value) => boolean,
+): readonly (SampleAxis | null)[] | null {
+  if (node.domain !== "") return null;
+  const [data, indices] = axes;
+  if (node.op === "TopK") return data && sortsAll(node) ? [data, data] : null;
+  const places = node.inputs[1];
+  if (!data || !indices || !places || !isSorted(places)) return null;
+  if (node.op === "Gather" && places.shape.length === 1) return [data];
+  return node.op === "ScatterElements" || node.op === "ScatterND" ? [data] : null;
+}
+
+function axesInBody(outputs: readonly Value[], given: ReadonlyMap<Value, SampleAxis>): (SampleAxis | null)[] {
+  const axes = new SampleAxes(given);
+  return outputs.map((output) => axes.of(output));
+}
+
+/**
+ * A number that depends on the batch size may say what shape a tensor takes, and be followed through shape
+ * arithmetic. In any other place it would change a sample's result with the number of samples beside it.
+ */
+function refuseBatchSize(node: Node): void {
+  const followed = node.outputs.every((output) => output.known);
+  const shapes = definitionOf(node)?.shapeInputs ?? [];
+  const computes = node.inputs.some((input, k) => input?.known?.some(isBatch) && !shapes.includes(k));
+  if (computes && !followed) throw interaction(node, "computes with the batch size");
+}
+
+/** A shared value repeated for every sample (Expand, ConstantOfShape, Tile): the axis is the one that holds N. */
+function repeated(node: Node, output: Value): SampleAxis | null {
+  const holding = output.shape.flatMap((dim, axis) => (isBatch(dim) ? [axis] : []));
+  if (holding.length === 0) return null;
+  if (holding.length > 1) {
+    throw interaction(node, `makes a tensor ${showShape(output.shape)} that pairs the samples with each other`);
+  }
+  const axis = holding[0] as number;
+  const inner = factorOf(output.shape[axis] as Dim);
+  // What is repeated along the axis lies behind N; where that is one element, all along the axis are alike.
+  const repeats = counting.includes(node.op) || (node.op === "Tile" && node.inputs[0]?.shape[axis] !== 1);
+  return { axis, outer: 1, inner, ...(repeats ? {} : { uniform: true }) };
+}
+
+/** Guards against a rule that disagrees with the shapes. */
+function checkAxis(node: Node, output: Value, at: SampleAxis | null): void {
+  const dim = at ? output.shape[at.axis] : undefined;
+  const fits = at ? isBatch(dim) && dim.perSample === at.outer * at.inner : !output.shape.some(isBatch);
+  if (!fits || output.shape.filter(isBatch).length > 1) {
+    throw interaction(node, `gives a tensor ${showShape(output.shape)} in which the samples cannot be told apart`);
+  }
+}

@@ -1,0 +1,35 @@
+/** Programs for which memory is short: planned again in ways that hold less at a time and take longer. */
+import { blockedUnfold } from "../gradients/convolution.js";
+import type { Preferred } from "../plan/strategy.js";
+import { leastMemory } from "../target/onnxruntime/sessions.js";
+import type { Emitted } from "./program-graph.js";
+
+/** A convolution with the kernel flipped needs no unfolded cotangents. */
+const inBlocks = { norm: blockedUnfold, materialise: "frugal", convolutionData: "flipped" } as const;
+
+/**
+ * The gradients of convolutions, kept from norm to sum: little where images are large and kernels small, and what they
+ * are made from is freed. Or unfolded once more for the sums, and never kept.
+ */
+const ways: readonly Preferred[] = [
+  { ...inBlocks, sum: "materialise" },
+  { ...inBlocks, sum: blockedUnfold },
+];
+
+/**
+ * The usual plan, if one sample fits into so many bytes; else the first of the frugal ones with which one does, or that
+ * which takes the least.
+ */
+export function withinBudget<P extends { readonly emitted: Emitted }>(
+  plan: (preferred: Preferred) => P,
+  budget = Number.POSITIVE_INFINITY,
+): P {
+  const needed = ({ emitted }: P) => leastMemory(emitted).at(1);
+  let best = plan({});
+  for (const preferred of ways) {
+    if (needed(best) <= budget) break;
+    const other = plan(preferred);
+    if (needed(other) < needed(best)) best = other;
+  }
+  return best;
+}

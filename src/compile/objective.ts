@@ -1,0 +1,195 @@
+/** A model with its loss: the graph from inputs and parameters to one loss for each sample. */
+
+import { labelLimits, lengthLimits } from "../analysis/length-limits.js";
+import { SampleAxes } from "../analysis/sample-axes.js";
+import { PergradError } from "../errors.js";
+import { type DimSpec, isBatch, N, parseDim, showShape } from "../graph/dim.js";
+import type { Model } from "../graph/model.js";
+import { selectByGlob } from "../graph/select-names.js";
+import { leaf, type Value } from "../graph/value.js";
+import { leavesOf, nodesBefore } from "../graph/walk.js";
+import type { GivenTarget, Loss, LossFunction } from "../nn/loss.js";
+import { asLoss } from "../nn/losses.js";
+import type { SampleAxis } from "../ops/definition.js";
+import { build } from "../ops/registry.js";
+import type { Expected } from "../program/feeds.js";
+import type { DType, Tensor } from "../tensor/tensor.js";
+import { Traced } from "../trace/traced.js";
+
+export interface ObjectiveOptions {
+  /** How an output becomes one loss per sample: one of `losses`, or a traced function of output and target to `[N]`. */
+  readonly loss: Loss | LossFunction;
+  /** The output that the loss looks at, where the model has several. Default: the first. */
+  readonly output?: string;
+  /** The axis that holds the samples in that output, where it is to be other than found. */
+  readonly outputSampleAxis?: number;
+  /** dtype and shape (N first) of the target, where the loss leaves them open. */
+  readonly target?: { readonly dtype?: DType; readonly shape: readonly DimSpec[] };
+  /** Names or globs of the parameters to differentiate with respect to. Default: all that reach the loss. */
+  readonly parameters?: readonly string[];
+  /** Names or globs of parameters that are held fixed: no gradient with respect to them. Default: none. */
+  readonly frozen?: readonly string[];
+}
+
+export interface Objective {
+  readonly model: Model;
+  readonly loss: Loss;
+  /** `[N]` */
+  readonly losses: Value;
+  readonly outputs: Readonly<Record<string, Value>>;
+  /** The output that the loss looks at, samples first. */
+  readonly output: Value;
+  /** Inputs, and `target` where the loss has one. */
+  readonly expected: ReadonlyMap<string, Expected>;
+  /** The parameters to differentiate with respect to, by name; all reach the loss. */
+  readonly parameters: ReadonlyMap<string, Value>;
+  readonly axes: SampleAxes;
+  /** Remarks on the model and the loss: what was chosen where it could have been otherwise. */
+  readonly notes: readonly string[];
+}
+
+export const targetName = "target";
+
+/**
+ * Throws SAMPLES_INTERACT, NO_PARAMETERS, MISSING_TENSOR (no such output), SHAPE_MISMATCH (output and
+ * target do not fit).
+ */
+export function objectiveOf(model: Model, options: ObjectiveOptions): Objective {
+  const inputs = new Map<string, Expected>();
+  const results = model.graph.outputs.map(({ value }) => value);
+  const [limits, labels] = [lengthLimits(results), labelLimits(results)];
+  for (const value of model.graph.inputs)
+    inputs.set(value.name, {
+      value,
+      sampleAxis: model.sampleAxes[value.name] ?? null,
+      atMost: limits.get(value),
+      labels: labels.get(value),
+    });
+  const plain = [...inputs.values()].flatMap(({ value, sampleAxis }) =>
+    sampleAxis === null ? [] : [[value, sampleAxis] as const],
+  );
+  const loss = asLoss(options.loss);
+  const { value: chosen, name } = outputOf(model, options.output ?? loss.output);
+  const output = samplesFirst(name, chosen, new SampleAxes(new Map(plain)), options.outputSampleAxis);
+  const given = givenTarget(options.target);
+  const target = targetOf(output, loss, given, inputs);
+  const axes = new SampleAxes(new Map(target ? [...plain, [target, 0] as const] : plain));
+  const losses = loss.apply(new Traced(output), target ? new Traced(target) : null).value;
+  checkLosses(losses, axes, loss);
+  const used = new Set(leavesOf([losses]));
+  const expected = new Map(target ? [...inputs, [targetName, { value: target, sampleAxis: 0 }] as const] : inputs);
+  const outputs = Object.fromEntries(model.graph.outputs.map(({ name, value }) => [name, value]));
+  const parameters = parametersOf(model, used, options);
+  const notes = [...model.notes, ...(loss.notes?.(output, given) ?? [])];
+  return { model, loss, losses, outputs, output, expected, parameters, axes, notes };
+}
+
+function outputOf(model: Model, name: string | undefined): { readonly name: string; readonly value: Value } {
+  const found =
+    name === undefined ? model.graph.outputs[0] : model.graph.outputs.find((output) => output.name === name);
+  if (found) return found;
+  const why = name !== undefined && Object.hasOwn(model.leftOut, name) ? model.leftOut[name] : undefined;
+  if (why !== undefined) {
+    throw new PergradError("UNSUPPORTED_OP", `pergrad cannot compute the model's output "${name}": ${why}`);
+  }
+  const names = model.graph.outputs.map((output) => `"${output.name}"`).join(", ");
+  throw new PergradError("MISSING_TENSOR", `The model has no output "${name}"; its outputs are ${names}.`);
+}
+
+/** The output with its sample axis moved to the front, and taken apart from what it is folded with. */
+function samplesFirst(name: string, value: Value, axes: SampleAxes, given: number | undefined): Value {
+  const found = axes.of(value);
+  const at: SampleAxis | null =
+    given !== undefined && (found === null || found.uniform) ? { axis: given, outer: 1, inner: 1 } : found;
+  if (at === null) {
+    throw new PergradError(
+      "SAMPLES_INTERACT",
+      `The output "${name}" ${showShape(value.shape)} does not depend on the samples, so there is nothing to differentiate per sample; choose another output, or say which inputs hold the samples.`,
+    );
+  }
+  if (given !== undefined && at.axis !== given) {
+    throw new PergradError(
+      "SHAPE_MISMATCH",
+      `The output "${name}" ${showShape(value.shape)} carries its samples along axis ${at.axis}, not ${given}; leave that option out, or correct the inputs' sample axes.`,
+    );
+  }
+  const { axis, outer, inner } = at;
+  const kept = (size: number) => (size === 1 ? [] : [size]);
+  const split = [...value.shape.slice(0, axis), ...kept(outer), N, ...kept(inner), ...value.shape.slice(axis + 1)];
+  return build.moveAxis(build.reshape(value, split), axis + kept(outer).length, 0);
+}
+
+function givenTarget(target: ObjectiveOptions["target"]): GivenTarget | undefined {
+  return target && { ...(target.dtype ? { dtype: target.dtype } : {}), shape: target.shape.map(parseDim) };
+}
+
+function targetOf(
+  output: Value,
+  loss: Loss,
+  given: GivenTarget | undefined,
+  inputs: ReadonlyMap<string, Expected>,
+): Value | null {
+  const type = loss.target(output, given);
+  if (!type) return null;
+  if (inputs.has(targetName)) {
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `The model has an input named "${targetName}", which is the loss's target; rename the input, or use a loss that is an output of the model.`,
+    );
+  }
+  return leaf(targetName, type, { kind: "input" });
+}
+
+function checkLosses(losses: Value, axes: SampleAxes, loss: Loss): void {
+  const at = axes.of(losses);
+  const perSample = losses.shape.length === 1 && isBatch(losses.shape[0]) && losses.shape[0].perSample === 1;
+  if (at && perSample) return;
+  throw new PergradError(
+    "SHAPE_MISMATCH",
+    `The loss "${loss.name}" gives ${showShape(losses.shape)}, not one number per sample, [N]; reduce over every axis but the first.`,
+  );
+}
+
+function parametersOf(
+  model: Model,
+  used: ReadonlySet<Value>,
+  { parameters: globs = [], frozen = [] }: Pick<ObjectiveOptions, "parameters" | "frozen">,
+): Map<string, Value> {
+  const reaching = model.graph.parameters.filter((parameter) => used.has(parameter));
+  if (reaching.length === 0) {
+    throw new PergradError(
+      "NO_PARAMETERS",
+      "No parameter of the model reaches the loss, so there is no gradient to compute; check which output the loss looks at.",
+    );
+  }
+  const names = reaching.map((parameter) => parameter.name);
+  const held = new Set(frozen.length > 0 ? selectByGlob(names, frozen) : []);
+  const selected = new Set(selectByGlob(names, globs).filter((name) => !held.has(name)));
+  if (selected.size === 0) {
+    throw new PergradError(
+      "NO_PARAMETERS",
+      "All parameters that reach the loss are frozen, so there is no gradient to compute; select one of them.",
+    );
+  }
+  return new Map(reaching.flatMap((value) => (selected.has(value.name) ? [[value.name, value] as const] : [])));
+}
+
+/** The model's own value of a parameter. Throws MISSING_TENSOR. */
+export function parameterValue(model: Model, { name }: Value): Tensor {
+  const tensor = model.parameters[name];
+  if (!tensor) throw new PergradError("MISSING_TENSOR", `The parameter "${name}" has no value; give its tensor.`);
+  return tensor;
+}
+
+/** The model's values of all parameters that the losses depend on, trained or frozen. Throws MISSING_TENSOR. */
+export function parameterFeeds({ model, losses }: Objective): Map<Value, Tensor> {
+  const used = new Set(leavesOf([losses]));
+  const parameters = model.graph.parameters.filter((parameter) => used.has(parameter));
+  return new Map(parameters.map((parameter) => [parameter, parameterValue(model, parameter)]));
+}
+
+/** The outputs of the model that what is wanted is computed from: nodes that lead to them are the model's own. */
+export function modelResults({ outputs }: Objective, wanted: readonly Value[]): Value[] {
+  const computed = new Set(nodesBefore(wanted).flatMap((node) => node.outputs));
+  return Object.values(outputs).filter((value) => computed.has(value));
+}

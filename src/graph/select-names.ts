@@ -1,0 +1,39 @@
+import picomatch from "picomatch";
+import { PergradError } from "../errors.js";
+
+// Parameter names are not paths: "/" and "." are ordinary characters that a star runs over.
+const options = { bash: true, dot: true, nonegate: true };
+
+/** A test of names: see `selectByGlob`. A weight that is stored transposed ("fc.weight.T") goes by its plain name too. */
+export function matcher(glob: string): (name: string) => boolean {
+  const test = picomatch(glob, options);
+  // A name given literally selects itself even if it holds characters that mean something in a glob.
+  const matches = (name: string) => name === glob || test(name);
+  return (name) => matches(name) || (name.endsWith(".T") && matches(name.slice(0, -2)));
+}
+
+/**
+ * The names that match, in their own order. A name is selected if it matches at least one glob and none of the globs
+ * that start with "!" (with only such globs, all other names are selected). `*` matches any characters, "/" and "."
+ * included; `?` one character; `[ab]` and `{weight,bias}` alternatives. Throws NO_PARAMETERS if a glob matches nothing, or
+ * if nothing is left.
+ */
+export function selectByGlob(names: readonly string[], globs: readonly string[]): string[] {
+  for (const glob of globs) {
+    if (names.some(matcher(glob.replace(/^!/, "")))) continue;
+    const known = names.length > 0 ? `the names are ${listed(names)}` : "there are none at all";
+    throw new PergradError("NO_PARAMETERS", `The glob "${glob}" matches no parameter: ${known}.`);
+  }
+  const wanted = globs.filter((glob) => !glob.startsWith("!")).map(matcher);
+  const unwanted = globs.filter((glob) => glob.startsWith("!")).map((glob) => matcher(glob.slice(1)));
+  const selected = names.filter(
+    (name) => (wanted.length === 0 || wanted.some((match) => match(name))) && !unwanted.some((match) => match(name)),
+  );
+  if (selected.length > 0 || globs.length === 0) return selected;
+  throw new PergradError("NO_PARAMETERS", `The globs ${listed(globs)} together leave no parameter selected.`);
+}
+
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, 8).map((name) => `"${name}"`);
+  return shown.join(", ") + (names.length > 8 ? `, ... (${names.length} in all)` : "");
+}

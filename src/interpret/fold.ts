@@ -1,0 +1,69 @@
+/** Constant folding: what depends on constants alone is computed when the graph is made. */
+import { type Dim, isBatch } from "../graph/dim.js";
+import { constantValue, type Node, type Value } from "../graph/value.js";
+import { presentInputs } from "../graph/walk.js";
+import { elementFactor } from "../ops/build.js";
+import type { Array64 } from "../ops/definition.js";
+import { definitionOf } from "../ops/registry.js";
+import { arrayOf, isFloat, type Tensor } from "../tensor/tensor.js";
+import { evaluateGraph, toArray64 } from "./evaluate.js";
+
+/** Results of up to this many elements are folded. */
+const largestFolded = 4096;
+
+/** The outputs as constants, or null where the node reads more than small constants, or gives more. */
+export function foldNode(node: Node): Value[] | null {
+  const definition = definitionOf(node);
+  if (definition?.random || (!definition?.evaluate && !definition?.decompose)) return null;
+  if (!node.outputs.every(isSmall)) return null;
+  if (node.op === "Einsum" && workOf(node) > largestWork) return null;
+  const feeds = new Map<Value, Array64>();
+  for (const input of presentInputs(node)) {
+    const fixed = fixedElements(input);
+    if (!fixed) return null;
+    feeds.set(input, fixed);
+  }
+  const results = evaluateGraph(node.outputs, feeds, 0);
+  // The mean of no integers is left to whoever asks for it.
+  const exact = results.every(
+    ({ data }, k) => isFloat(node.outputs[k]?.dtype ?? "bool") || data.every(Number.isFinite),
+  );
+  return exact ? results.map((array, k) => constantOf64(array, node.outputs[k] as Value)) : null;
+}
+
+/** An Einsum multiplies as many numbers as its operands have index letters for, however few its result has. */
+const largestWork = 2 ** 20;
+
+function workOf(node: Node): number {
+  return presentInputs(node).reduce((product, { shape }) => product * (elementFactor(shape) || 1), 1);
+}
+
+function isSmall({ shape }: Value): boolean {
+  const product = shape.reduce<number>((size, dim) => size * (isBatch(dim) ? Number.POSITIVE_INFINITY : dim), 1);
+  return product <= largestFolded && shape.every((dim) => isBatch(dim) || dim >= 0);
+}
+
+/** The elements of a value that are the same at every run and for every batch size. */
+function fixedElements(value: Value): Array64 | null {
+  if (value.source.kind === "constant") return toArray64(value.source.tensor);
+  const known = value.known?.every((dim): dim is Exclude<Dim, object> => !isBatch(dim)) ? value.known : null;
+  return known
+    ? { dims: value.shape.length === 0 ? [] : [known.length], data: Float64Array.from(known, Number) }
+    : null;
+}
+
+/** What means "to the end" in a Slice, and is 1 more once it went through float64. */
+const largest = 2n ** 63n - 1n;
+
+function constantOf64({ dims, data }: Array64, from: Value): Value {
+  const { dtype, name } = from;
+  if (isFloat(dtype)) {
+    const constant = constantValue({ dtype: "float64", dims, data }, name, dtype);
+    return constant.source.kind === "constant" ? { ...constant, source: { ...constant.source, from } } : constant;
+  }
+  const big = dtype === "int64" || dtype === "uint64";
+  const typed = big
+    ? BigInt64Array.from(data, (x) => (x >= 2 ** 63 ? largest : BigInt(Math.trunc(x))))
+    : (arrayOf(dtype) as Int32ArrayConstructor).from(data);
+  return constantValue({ dtype, dims, data: typed } as Tensor, name);
+}

@@ -1,0 +1,249 @@
+/**
+ * Files that were exported for a batch of one size, taken to any number of samples N. What such a file
+ * computes from shapes follows N by itself; what its exporter wrote down as numbers does not. Each rule here
+ * finds where N belongs among the numbers from how the samples lie in the data, so that every sample's
+ * elements stay together as they were; where they cannot, the node is left alone and its own rules refuse it.
+ */
+import { indexing, numberedIndices, withNumbers } from "../../../adapt/numbered-constants.js";
+import { SampleAxes } from "../../../analysis/sample-axes.js";
+import { type Dim, factorOf, isBatch, type Shape, sameShape } from "../../../graph/dim.js";
+import { constantOf, dimsValue, type Node, nodeOf, type Value } from "../../../graph/value.js";
+import { intAttribute } from "../../../ops/checks.js";
+import type { SampleAxis } from "../../../ops/definition.js";
+import { build, definitionOf } from "../../../ops/registry.js";
+import type { Rebatcher } from "../decode.js";
+import type { FileNode } from "../file-node.js";
+
+/** Where a shape is written down: the input that holds the whole shape of the output. */
+const shapeInput: Readonly<Record<string, number>> = { Reshape: 1, Expand: 1, Resize: 3 };
+
+/** Inputs that must have as many samples as the others: they do not broadcast. */
+const mustMatch: Readonly<Record<string, (count: number) => readonly number[]>> = {
+  Concat: (count) => Array.from({ length: count }, (_, k) => k),
+  GatherElements: () => [0, 1],
+  // The state before the first step.
+  GRU: () => [5],
+  LSTM: () => [5, 6],
+  RNN: () => [5],
+  ScatterElements: () => [0, 1, 2],
+  ScatterND: () => [2],
+};
+
+export function rebatcher(
+  size: number,
+  inputs: ReadonlyMap<Value, number>,
+  choices: readonly number[] = [],
+): Rebatcher {
+  const axes = new SampleAxes(inputs);
+  const reshapes = new Reshapes(size, axes, choices);
+  return {
+    adapt: (node, shapes) => {
+      const shape = shapes?.[0];
+      const first = shape && node.domain === "" ? reshapes.withBatch(node, shape) : node;
+      const sorted = allSorted(numbered(first, size, axes), size);
+      return repeatShared(wholeSplit(wholeSlice(sorted, size, axes), size, axes), size, axes);
+    },
+    check: (outputs) => {
+      for (const output of outputs) axes.of(output);
+    },
+    next: () => reshapes.next(),
+  };
+}
+
+/** Nodes with their output's shape written down. Where N could stand in several places, what follows decides. */
+class Reshapes {
+  readonly #made: { readonly taken: number; readonly count: number }[] = [];
+
+  constructor(
+    readonly size: number,
+    readonly axes: SampleAxes,
+    readonly choices: readonly number[],
+  ) {}
+
+  /** The choices that come next, the last ones varying first; null where all were made. */
+  next(): readonly number[] | null {
+    const open = this.#made.findLastIndex(({ taken, count }) => taken + 1 < count);
+    return open < 0 ? null : this.#made.slice(0, open + 1).map(({ taken }, k) => (k === open ? taken + 1 : taken));
+  }
+
+  withBatch(node: FileNode, shape: readonly number[]): FileNode {
+    const index = Object.hasOwn(shapeInput, node.op) ? shapeInput[node.op] : undefined;
+    const [data, target] = [node.inputs[0], index === undefined ? null : node.inputs[index]];
+    if (index === undefined || !data || !target?.known || target.known.some(isBatch)) return node;
+    if (node.op === "Resize" && target.known.length !== shape.length) return node;
+    const at = this.axes.along(data);
+    const dims = at && this.#shapeWithBatch(node.op, data.shape, at, shape);
+    if (!dims) return node;
+    const inputs = node.inputs.map((input, k) => (k === index ? dimsValue(dims) : input));
+    return { ...node, inputs, attributes: { ...node.attributes, ...(node.op === "Reshape" ? { allowzero: 1 } : {}) } };
+  }
+
+  /** The file's own output shape with N where the samples go, or null where there is no place. */
+  #shapeWithBatch(op: string, from: Shape, at: SampleAxis, shape: readonly number[]): Dim[] | null {
+    const { size } = this;
+    const axis =
+      op === "Reshape" ? this.#chosen(reshapedPlaces(from, at, shape, size)) : at.axis + shape.length - from.length;
+    const dim = axis === undefined ? undefined : shape[axis];
+    if (dim === undefined || size === 0 || dim % size !== 0) return null;
+    return shape.map((other, k) => (k === axis ? { perSample: dim / size } : other));
+  }
+
+  #chosen(places: readonly number[]): number | undefined {
+    if (places.length < 2) return places[0];
+    const taken = this.choices[this.#made.length] ?? 0;
+    this.#made.push({ taken, count: places.length });
+    return places[taken];
+  }
+}
+
+/**
+ * The axes of a reshaped tensor along which each sample's blocks of elements could lie, likeliest first:
+ * where they are alone, best where they were. Else they are folded: with the rows of a matrix, where what is
+ * behind stays as it is or axes are merged, or with what they split (heads of attention).
+ */
+function reshapedPlaces(from: Shape, at: SampleAxis, shape: readonly number[], size: number): number[] {
+  const behind = from.slice(at.axis + 1).reduce<number>((product, dim) => product * factorOf(dim), 1);
+  const stride = at.inner * behind;
+  const places = shape.flatMap((dim, axis) => {
+    const after = shape.slice(axis + 1).reduce((product, other) => product * other, 1);
+    const inner = stride / after;
+    const outer = dim / (inner * size);
+    if (!Number.isInteger(inner) || !Number.isInteger(outer) || inner < 1 || outer < 1) return [];
+    const alone = inner === 1 && outer === 1;
+    const rows = inner === at.inner && sameShape(shape.slice(axis + 1), from.slice(at.axis + 1));
+    const likely = shape.length < from.length ? inner === 1 : outer === at.outer;
+    return [{ axis, alone, rank: alone ? (axis === at.axis ? 0 : 1) : rows ? 2 : likely ? 3 : 4 }];
+  });
+  const sorted = places.sort((a, b) => a.rank - b.rank);
+  // Of samples in several rounds an axis of their number may be another than theirs.
+  return sorted.filter(({ alone }) => at.outer > 1 || alone === sorted[0]?.alone).map(({ axis }) => axis);
+}
+
+/** A Slice between bounds that are whole batches of the file's own number of samples takes whole batches of any. */
+function wholeSlice(node: FileNode, size: number, axes: SampleAxes): FileNode {
+  const [data, starts, ends, listed, steps] = node.inputs;
+  if (node.op !== "Slice" || node.domain !== "" || !data || !starts?.known || !ends?.known) return node;
+  const at = axes.along(data);
+  const rank = data.shape.length;
+  const k = listed ? listed.known?.findIndex((axis) => (factorOf(axis) + rank) % rank === at?.axis) : at?.axis;
+  if (k === undefined || !at || (steps && !steps.known) || (steps?.known?.[k] ?? 1) !== 1) return node;
+  const bounds = [starts, ends].map((given) => wholeBatches(given.known?.[k], data.shape[at.axis], at, size));
+  const [start, end] = bounds;
+  if (start === undefined || end === undefined) return node;
+  const inputs = node.inputs
+    .with(1, dimsValue(starts.known.with(k, start)))
+    .with(2, dimsValue(ends.known.with(k, end)));
+  return { ...node, inputs };
+}
+
+/** Bounds from here on mean the end. */
+const beyondAll = 2 ** 31 - 1;
+
+/** A bound along the sample axis as a multiple of N, where it lies between whole batches. */
+function wholeBatches(bound: Dim | undefined, dim: Dim | undefined, at: SampleAxis, size: number): Dim | undefined {
+  if (bound === undefined || isBatch(bound) || !isBatch(dim)) return bound;
+  const all = dim.perSample * size;
+  if (bound >= beyondAll || bound === all) return dim;
+  const place = bound < 0 ? bound + all : bound;
+  if (place < 0 || place > all || place % (at.inner * size) !== 0) return undefined;
+  return place === 0 ? 0 : { perSample: place / size };
+}
+
+/** A Split into whole batches of the file's own number of samples splits those of any. */
+function wholeSplit(node: FileNode, size: number, axes: SampleAxes): FileNode {
+  const [data, sizes] = node.inputs;
+  if (node.op !== "Split" || node.domain !== "" || !data || !sizes?.known) return node;
+  const at = axes.along(data);
+  const axis = (intAttribute(node, "axis", 0) + data.shape.length) % data.shape.length;
+  if (at?.axis !== axis) return node;
+  const whole = sizes.known.map((part) => wholeBatches(part, data.shape[axis], at, size));
+  if (!whole.every((part) => part !== undefined)) return node;
+  return { ...node, inputs: [data, dimsValue(whole)] };
+}
+
+/** A TopK that keeps as many as the file has samples keeps all of any number. */
+function allSorted(node: FileNode, size: number): FileNode {
+  const [data, count] = node.inputs;
+  if (node.op !== "TopK" || node.domain !== "" || !data || count?.known?.length !== 1) return node;
+  const dim = data.shape.at(intAttribute(node, "axis", -1));
+  if (!isBatch(dim) || count.known[0] !== dim.perSample * size) return node;
+  return { ...node, inputs: [data, dimsValue([dim])] };
+}
+
+/** What is indexed along the axis of the samples by a constant is indexed by their numbers. */
+function numbered(node: FileNode, size: number, axes: SampleAxes): FileNode {
+  const [data, indices] = node.inputs;
+  if (node.domain !== "" || !indexing.includes(node.op) || !data || !indices || !constantOf(indices)) return node;
+  if (!indexesSamples(node, data, axes)) return node;
+  const found = numberedIndices(node, indices, size);
+  return found ? { ...node, inputs: node.inputs.with(1, found) } : node;
+}
+
+function indexesSamples(node: FileNode, data: Value, axes: SampleAxes): boolean {
+  const at = axes.along(data)?.axis;
+  if (at === undefined) return false;
+  if (!node.op.endsWith("ND")) return at === (intAttribute(node, "axis", 0) + data.shape.length) % data.shape.length;
+  const depth = node.inputs[1]?.shape.at(-1) ?? 0;
+  const batch = node.op === "GatherND" ? intAttribute(node, "batch_dims", 0) : 0;
+  return at >= batch && at < batch + factorOf(depth);
+}
+
+/** Beside tensors that carry the samples, one that all share is repeated for each of them. */
+function repeatShared(node: FileNode, size: number, axes: SampleAxes): FileNode {
+  const needed = new Set(Object.hasOwn(mustMatch, node.op) ? mustMatch[node.op]?.(node.inputs.length) : []);
+  const product = node.op === "MatMul" && node.domain === "";
+  const broadcasts = product || definitionOf(node)?.elementwise === true;
+  if (needed.size === 0 && !(broadcasts && size > 1)) return node;
+  const rank = Math.max(...node.inputs.map((input) => input?.shape.length ?? 0));
+  const offset = (input: Value) => (broadcasts ? rank - input.shape.length : 0);
+  const carrier = node.inputs.flatMap((input) => {
+    // What holds no N is not asked for: sizes that are worked out from the batch's are no data.
+    const at = input?.shape.some(isBatch) ? axes.along(input) : null;
+    return input && at && at.outer === 1 && at.inner === 1 ? [at.axis + offset(input)] : [];
+  })[0];
+  // What lies along the last two axes of a product is multiplied, not repeated.
+  if (carrier === undefined || (product && carrier >= rank - 2)) return node;
+  const inputs = node.inputs.map((input, k) => {
+    if (!input || (!needed.has(k) && !broadcasts) || input.shape.some(isBatch)) return input;
+    const axis = carrier - offset(input);
+    if (input.shape[axis] !== size) return input;
+    const row = oneRow(input, axis, size);
+    if (!row) return withNumbers(input, axis, size) ?? input;
+    return broadcasts ? row : build.expand(row, input.shape.with(axis, { perSample: 1 }));
+  });
+  return { ...node, inputs };
+}
+
+/** One of `size` equal slices along an axis; null where they cannot be shown to be equal. */
+function oneRow(value: Value, axis: number, size: number): Value | null {
+  if (value.shape[axis] !== size || size === 1) return value;
+  const node = nodeOf(value);
+  const source = node?.inputs[0];
+  const own = source && (source.shape[axis - value.shape.length + source.shape.length] ?? 1);
+  const repeats = node && ["Expand", "Tile"].includes(node.op) && own === 1;
+  if (node?.op === "ConstantOfShape" || repeats || hasEqualRows(value, axis)) return build.slice(value, axis, 0, 1);
+  return node ? rowThrough(node, value, axis, size) : null;
+}
+
+/** Row by row through an operator: the same of one row of each of its inputs. */
+function rowThrough(node: Node, value: Value, axis: number, size: number): Value | null {
+  const rank = value.shape.length;
+  const product =
+    (node.op === "MatMul" || (node.op === "Gemm" && intAttribute(node, "transA", 0) === 0)) && axis === rank - 2;
+  if (node.domain !== "" || !(product || definitionOf(node)?.elementwise)) return null;
+  const rows = node.inputs.map((input, k) => {
+    const at = input ? axis - rank + input.shape.length : -1;
+    return !input || at < 0 || (product && k === 1) ? input : oneRow(input, at, size);
+  });
+  const complete = node.inputs.every((input, k) => input === null || rows[k] !== null);
+  return complete ? build.op(node.op, rows, node.attributes) : null;
+}
+
+function hasEqualRows(value: Value, axis: number): boolean {
+  const constant = constantOf(value);
+  if (!constant) return false;
+  const data = Array.from<number | bigint>(constant.data);
+  const behind = value.shape.slice(axis + 1).reduce<number>((product, dim) => product * factorOf(dim), 1);
+  const rows = factorOf(value.shape[axis] ?? 1);
+  return data.every((element, k) => Object.is(element, data[k - (Math.floor(k / behind) % rows) * behind]));
+}

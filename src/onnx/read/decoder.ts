@@ -1,0 +1,221 @@
+/** Makes the values of a graph, node by node. */
+import type { GraphProto, NodeProto } from "onnx-buf";
+import { defect, PergradError, readvised } from "../../errors.js";
+import { factorOf, isBatch } from "../../graph/dim.js";
+import type { Attributes, Node, Value } from "../../graph/value.js";
+import { leavesOf } from "../../graph/walk.js";
+import { foldNode } from "../../interpret/fold.js";
+import type { Build } from "../../ops/build.js";
+import { decodeAttributes } from "../attributes.js";
+import { describeProto, invalidModel, standardDomain } from "../proto.js";
+import type { PrecisionNotes } from "../tensors.js";
+import { checkNode } from "./check-node.js";
+import { constantTensor } from "./constant-node.js";
+import { type FileNode, readNode } from "./file-node.js";
+import { decodeIf, decodeLoop } from "./loops/control-flow.js";
+import { decodeScan } from "./loops/decode-scan.js";
+import { IndexArithmetic } from "./loops/index-arithmetic.js";
+import { decodeMlNode, isMlOperator } from "./ml/decode.js";
+import { fileConstant, type Initializers } from "./parameters/initializers.js";
+import type { Scope } from "./scope.js";
+import { decodeSequenceNode, isSequenceNode } from "./sequences.js";
+import { readStructure, type Structure } from "./structure.js";
+import { upgradeNode } from "./upgrade.js";
+
+/** What all graphs of a file have in common. */
+interface DecoderContext {
+  readonly fileName: string;
+  readonly build: Build;
+  readonly opsetOf: (node: NodeProto) => number;
+  readonly initializers: Initializers;
+  readonly precision: PrecisionNotes;
+  /** What is fed. */
+  readonly inputs: ReadonlySet<Value>;
+  /** Throws where some of the nodes are of operators that pergrad does not know. */
+  readonly refuse: (nodes: readonly NodeProto[]) => void;
+  /** A last change to a node before it is made; `source` is what it comes from. */
+  readonly adapt: (node: FileNode, source: NodeProto) => FileNode;
+  /** The outputs of a node in another form; null where it is made as it is. */
+  readonly replace: (node: FileNode) => readonly Value[] | null;
+  /** The number of samples that the file was written for, where it is read for any number. */
+  readonly fixed?: number;
+  /** Told of each node's outputs. */
+  readonly made: (source: NodeProto, outputs: readonly Value[]) => void;
+  /** Rebuilds values with one more leading axis on some of what they depend on. */
+  readonly batchOver?: BatchOver;
+}
+
+/** See autodiff/vmap.ts, which is handed in: reading does not know of differentiation. */
+export type BatchOver = (outputs: readonly Value[], replacements: ReadonlyMap<Value, Value>) => (Value | null)[];
+
+/** Operators whose last outputs are optional: left out where nothing reads them. */
+const optionalOutputs = new Set([
+  "Attention",
+  "BatchNormalization",
+  "BiasDropout",
+  "Dropout",
+  "EmbedLayerNormalization",
+  "GRU",
+  "LayerNormalization",
+  "LSTM",
+  "MaxPool",
+  "MultiHeadAttention",
+  "RNN",
+  "SimplifiedLayerNormalization",
+  "SkipGroupNorm",
+  "SkipLayerNormalization",
+  "SkipSimplifiedLayerNormalization",
+  "SoftmaxCrossEntropyLoss",
+]);
+
+const controlFlow = new Map([
+  ["If", decodeIf],
+  ["Loop", decodeLoop],
+  ["Scan", decodeScan],
+]);
+
+/** Graphs within nodes of more than this, loops unrolled, make programs that take longer to load than anyone waits. */
+const mostInner = 20_000;
+
+export class Decoder {
+  readonly indices: IndexArithmetic;
+  #depth = 0;
+  #inner = 0;
+
+  constructor(readonly context: DecoderContext) {
+    this.indices = new IndexArithmetic(context.build, context.fixed);
+  }
+
+  /** Puts the values of a graph's nodes into its scope, where its inputs and initializers are already. */
+  decodeNodes(structure: Structure, scope: Scope): void {
+    this.#depth++;
+    try {
+      for (const node of structure.nodes) this.#decodeNode(node, structure, scope);
+    } finally {
+      this.#depth--;
+    }
+  }
+
+  /** Counts a node of a graph within a node, or a step of a loop. */
+  countInner(): void {
+    if (++this.#inner <= mostInner) return;
+    const problem = `"${this.context.fileName}" unrolls to more than ${mostInner} nodes in its loops and branches`;
+    throw new PergradError("TOO_LARGE", `${problem}; export it without them, or for shorter inputs.`);
+  }
+
+  /** The wiring of a graph inside a node. */
+  structureOf(graph: GraphProto, around: Scope): Structure {
+    const structure = readStructure(graph, this.context.fileName, (name) => around.has(name));
+    this.context.refuse(structure.nodes);
+    return structure;
+  }
+
+  /** The outputs of a node that stands in place of one of the file's. */
+  made(op: string, inputs: readonly (Value | null)[], attributes: Attributes = {}, outputs = 1): readonly Value[] {
+    return folded(this.context.build.node(op, inputs, attributes, outputs));
+  }
+
+  /** The file contradicting itself is an error at once; what pergrad cannot do, only where the result is read. */
+  #decodeNode(proto: NodeProto, structure: Structure, scope: Scope): void {
+    if (this.#depth > 1) this.countInner();
+    try {
+      this.#make(proto, structure, scope);
+    } catch (error) {
+      const known = this.#withAdvice(asPergradError(error, proto), proto, scope);
+      if (known.code === "INVALID_MODEL" || known.code === "INTERNAL") throw known;
+      for (const name of proto.output) if (name !== "") scope.set(name, known);
+    }
+  }
+
+  /** How to fix inputs that are the same for all samples, where a value that depends on them alone must be known. */
+  adviceOn(value: Value): string | null {
+    const inputs = leavesOf([value]).filter(({ source }) => source.kind === "input");
+    if (inputs.length === 0 || !inputs.every((each) => this.context.inputs.has(each) && !each.shape.some(isBatch)))
+      return null;
+    const key = (name: string) => (/^[A-Za-z_]\w*$/.test(name) ? name : JSON.stringify(name));
+    const names = inputs.map(({ name }) => name);
+    const listed = names.map((name) => `"${name}"`).join(", ");
+    const fix = names.map((name) => `${key(name)}: VALUE`).join(", ");
+    return (
+      `it depends on ${listed} alone; if that is the same at every run, give its value: ` +
+      `fix: { ${fix} }, or ${names.map((name) => `--fix ${name}=VALUE`).join(" ")}`
+    );
+  }
+
+  #withAdvice(error: PergradError, proto: NodeProto, scope: Scope): PergradError {
+    if (error.code !== "UNKNOWN_SHAPE" || error.message.includes("--fix")) return error;
+    for (const name of proto.input.slice(1)) {
+      const value = name === "" || !scope.holds(name) ? null : scope.get(name);
+      const advice = value && !value.known && value.source.kind !== "constant" ? this.adviceOn(value) : null;
+      if (advice) return readvised(error, advice);
+    }
+    return error;
+  }
+
+  #make(proto: NodeProto, structure: Structure, scope: Scope): void {
+    const control = standardDomain(proto.domain) === "" ? controlFlow.get(proto.opType) : undefined;
+    if (control) {
+      control(this, proto, scope);
+      return;
+    }
+    if (standardDomain(proto.domain) === "" && isSequenceNode(proto, scope)) {
+      decodeSequenceNode(this, proto, scope);
+      return;
+    }
+    if (isMlOperator(proto.domain, proto.opType)) {
+      decodeMlNode(this, proto, scope);
+      return;
+    }
+    const node = readNode(proto, scope, decodeAttributes(proto, this.context.precision));
+    if (node.op === "Constant" && node.domain === "") addConstant(node, scope);
+    else this.#addNode(node, proto, structure, scope);
+  }
+
+  #addNode(written: FileNode, proto: NodeProto, structure: Structure, scope: Scope): void {
+    const { context } = this;
+    const { build, opsetOf, adapt } = context;
+    const upgraded = upgradeNode(written, opsetOf(proto), build);
+    checkNode(upgraded);
+    const node = adapt(upgraded, proto);
+    const { op, domain, name, inputs, attributes } = node;
+    const outputNames = outputsToMake(node, structure);
+    const made = this.indices.follow(node, () => {
+      const replaced = context.replace(node);
+      const plain = replaced
+        ? null
+        : build.node(op, inputs, attributes, outputNames.length, { domain, name, outputNames });
+      context.made(proto, plain?.outputs ?? replaced ?? []);
+      return plain ? folded(plain) : (replaced ?? []);
+    });
+    made.forEach((value, index) => {
+      if (!value.shape.every((dim) => Number.isSafeInteger(factorOf(dim)) && factorOf(dim) >= 0)) {
+        throw invalidModel(`${op} node "${name}" has an output of impossible size`);
+      }
+      const outputName = outputNames[index];
+      if (outputName) scope.set(outputName, value);
+    });
+  }
+}
+
+/** The outputs of a node, computed already where they depend on constants alone. */
+function folded(node: Node): readonly Value[] {
+  return foldNode(node) ?? node.outputs;
+}
+
+function asPergradError(error: unknown, proto: NodeProto): PergradError {
+  if (error instanceof PergradError) return error;
+  const reason = error instanceof Error ? error.message : String(error);
+  return defect(`reading ${describeProto(proto)} failed (${reason})`, error);
+}
+
+function addConstant(node: FileNode, scope: Scope): void {
+  const [name] = node.outputNames;
+  if (name !== undefined) scope.set(name, fileConstant(constantTensor(node), name));
+}
+
+function outputsToMake({ op, outputNames }: FileNode, { read }: Structure): string[] {
+  const names = [...outputNames];
+  const droppable = (name: string) => name === "" || (optionalOutputs.has(op) && !read.has(name));
+  while (names.length > 1 && droppable(names.at(-1) ?? "")) names.pop();
+  return names;
+}

@@ -1,0 +1,34 @@
+/** A node of a file: its operands are read from the values around it, its results are put among them. */
+import type { NodeProto } from "onnx-buf";
+import type { Attributes } from "../../graph/value.js";
+import type { Call } from "../../ops/definition.js";
+import { describeProto, invalidModel, nodeName, standardDomain } from "../proto.js";
+import type { Scope } from "./scope.js";
+import type { Item } from "./sequence.js";
+
+/** A node of a file, before it is made. */
+export interface FileNode extends Call {
+  readonly outputNames: readonly string[];
+}
+
+export function readNode(proto: NodeProto, scope: Scope, attributes: Attributes = {}): FileNode {
+  return {
+    op: proto.opType,
+    domain: standardDomain(proto.domain),
+    name: nodeName(proto),
+    inputs: proto.input.map((name) => (name === "" ? null : scope.get(name))),
+    attributes,
+    outputs: proto.output.length,
+    outputNames: proto.output,
+  };
+}
+
+/** Puts values into a scope under the names that a node gives to its outputs. */
+export function bindOutputs(proto: NodeProto, values: readonly (() => Item)[], scope: Scope): void {
+  proto.output.forEach((name, k) => {
+    const value = values[k];
+    if (!value)
+      throw invalidModel(`${describeProto(proto)} has ${values.length} results for ${proto.output.length} outputs`);
+    if (name !== "") scope.bind(name, value);
+  });
+}

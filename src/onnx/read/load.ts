@@ -1,0 +1,85 @@
+/** Reads an ONNX file as a model. */
+import { readFile } from "node:fs/promises";
+import type { ModelProto } from "onnx-buf";
+import { adapter } from "../../adapt/adapter.js";
+import { batchOver } from "../../autodiff/vmap.js";
+import { PergradError } from "../../errors.js";
+import type { Model } from "../../graph/model.js";
+import { unreadable } from "../../io/failure.js";
+import { build } from "../../ops/registry.js";
+import { parseModel } from "../proto.js";
+import type { FixedValue } from "./batch/fixed-inputs.js";
+import { rebatcher } from "./batch/rebatch.js";
+import { decodeModel } from "./decode.js";
+import { readExternalData } from "./external.js";
+
+export interface LoadOptions {
+  /**
+   * The axis of an input that holds the samples (negative ones count from the end), or null where all samples
+   * share it. Where not given: the axis that the file calls the batch, else axis 0; an input of fixed shape
+   * is shared where others leave their batch open.
+   */
+  readonly sampleAxes?: Readonly<Record<string, number | null>>;
+  /**
+   * Sizes of dimensions that the file leaves open, by their name in the file, or as `input.axis`. The batch needs
+   * none; given for it, it is the size that numbers in the file were made for.
+   */
+  readonly dimensions?: Readonly<Record<string, number>>;
+  /**
+   * Inputs that are the same at every run and for all samples, by name, with their value: they become constants, and
+   * are fed no more. One number stands for every element; else the elements in row-major order, or a tensor.
+   * An input that has a place for each sample holds the value once for each. An `If` on a sampling rate is followed so.
+   */
+  readonly fix?: Readonly<Record<string, FixedValue>>;
+  /** Names or globs of initializers that are parameters even where they look like constants (scales, masks). */
+  readonly parameters?: readonly string[];
+  /**
+   * Whether a weight that the file stores a second time, as a copy or transposed, is the same parameter as the first
+   * (default: true, with a note). False keeps them apart.
+   */
+  readonly tie?: boolean;
+  /**
+   * Whether it is an error (FOLDED_PARAMETERS) that the file's exporter computed constants from parameters, whose
+   * gradients then lack that path (default: false, a note). Only files that say so are told: those of PyTorch's newer exporter.
+   */
+  readonly strict?: boolean;
+  /** The outputs that are wanted. Default: all; those after the first that pergrad cannot compute are left out, with a note. */
+  readonly outputs?: readonly string[];
+}
+
+/**
+ * Reads an ONNX model from a file, or from its bytes. Its floating-point initializers become parameters under
+ * their own names, in float32. Those that are stored in other files of its folder are found by the model's path.
+ * Throws FILE_UNREADABLE, NOT_ONNX, INVALID_MODEL, UNSUPPORTED_OP, UNKNOWN_SHAPE, SHAPE_MISMATCH,
+ * DTYPE_MISMATCH, INVALID_ARGUMENT, FOLDED_PARAMETERS.
+ */
+export async function loadModel(source: string | Uint8Array, options: LoadOptions = {}): Promise<Model> {
+  if (typeof source !== "string") return modelOf(source, "the model", options);
+  return modelOf(await parseFile(await readModel(source), source), source, options);
+}
+
+/** The bytes of a model file. Throws FILE_UNREADABLE. */
+export async function readModel(path: string): Promise<Uint8Array> {
+  try {
+    const { buffer, byteOffset, byteLength } = await readFile(path);
+    return new Uint8Array(buffer, byteOffset, byteLength);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ERR_FS_FILE_TOO_LARGE") {
+      const problem = "it is larger than 2 GiB, which no ONNX file can be";
+      throw new PergradError("FILE_UNREADABLE", `Cannot read "${path}": ${problem}.`, { cause: error });
+    }
+    throw unreadable(path, error);
+  }
+}
+
+/** Parses the model file at `path` and reads the weights that lie beside it. */
+export async function parseFile(bytes: Uint8Array, path: string): Promise<ModelProto> {
+  const proto = parseModel(bytes, path);
+  await readExternalData(proto, path);
+  return proto;
+}
+
+/** Decodes a model; `fileName` is for messages. */
+export function modelOf(source: Uint8Array | ModelProto, fileName: string, options: LoadOptions): Model {
+  return decodeModel(source, { ...options, fileName, build, batchOver, rebatcher, adapter });
+}

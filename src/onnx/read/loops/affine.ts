@@ -1,0 +1,104 @@
+/** Integers in terms of the number of a step, s, and of the number of samples, N; and lists of such, one for each sample. */
+import { add, type BatchMultiple, type Dim, divide, factorOf, isBatch, multiply, sameDim } from "../../../graph/dim.js";
+import type { Value } from "../../../graph/value.js";
+import type { FileNode } from "../file-node.js";
+
+/** steps * s + samples * N + offset. */
+export interface Affine {
+  readonly steps: number;
+  readonly samples: number;
+  readonly offset: number;
+}
+
+/** start + step * k, for k from 0 to `rows` + `more` - 1. */
+export interface Progression {
+  readonly start: number;
+  readonly step: number;
+  readonly rows: BatchMultiple;
+  readonly more: number;
+}
+
+export function constantAffine(offset: number): Affine {
+  return { steps: 0, samples: 0, offset };
+}
+
+/** Of a scalar or a vector of one element that is known when the file is read. */
+export function affineOfDim(dim: Dim): Affine {
+  return isBatch(dim) ? { steps: 0, samples: dim.perSample, offset: 0 } : constantAffine(dim);
+}
+
+export function isConstant({ steps, samples }: Affine): boolean {
+  return steps === 0 && samples === 0;
+}
+
+/** `op` is Add, Sub or Mul; undefined where the result is no sum of that form. */
+export function combined(op: string, a: Affine, b: Affine): Affine | undefined {
+  if (op !== "Mul") return plus(a, op === "Sub" ? scaled(b, -1) : b);
+  if (isConstant(a)) return scaled(b, a.offset);
+  return isConstant(b) ? scaled(a, b.offset) : undefined;
+}
+
+function scaled({ steps, samples, offset }: Affine, by: number): Affine {
+  return { steps: steps * by, samples: samples * by, offset: offset * by };
+}
+
+function plus(a: Affine, b: Affine): Affine {
+  return { steps: a.steps + b.steps, samples: a.samples + b.samples, offset: a.offset + b.offset };
+}
+
+/** In the last step of `rows`: N is what the number of the step says. */
+export function inLastStep({ steps, samples, offset }: Affine, { perSample }: BatchMultiple): Affine {
+  const each = samples / perSample;
+  return { steps: steps + each, samples: 0, offset: offset + each };
+}
+
+/** One plain integer. */
+export function numberOf(value: Value | null | undefined): number | undefined {
+  const dim = oneDim(value);
+  return isBatch(dim) ? undefined : dim;
+}
+
+/** One integer, maybe a multiple of N. */
+export function oneDim(value: Value | null | undefined): Dim | undefined {
+  const [element, more] = value?.known ?? [];
+  return more === undefined ? element : undefined;
+}
+
+/** What a Range up to a multiple of N counts. */
+export function rangeOf({ inputs }: FileNode): Progression | undefined {
+  const [start, limit, step] = [numberOf(inputs[0]), oneDim(inputs[1]), numberOf(inputs[2])];
+  if (start !== 0 || step === undefined || step < 1 || !isBatch(limit)) return undefined;
+  const rows = divide(limit, step);
+  return isBatch(rows) ? { start, step, rows, more: 0 } : undefined;
+}
+
+/** With one more element at the end, which goes on as before. */
+export function extended(list: Progression, element: Value): Progression | undefined {
+  const next = multiply(list.rows, list.step);
+  const end = next && add(next, list.start + list.step * list.more);
+  const given = oneDim(element);
+  const fits = end !== undefined && given !== undefined && sameDim(given, end);
+  return fits && element.shape.length === 1 ? { ...list, more: list.more + 1 } : undefined;
+}
+
+/** Without its first elements. */
+export function tailOf(list: Progression, { inputs }: FileNode): Progression | undefined {
+  const [, starts, ends, , strides] = inputs;
+  const [from, to, step] = [numberOf(starts), numberOf(ends), strides ? numberOf(strides) : 1];
+  if (from === undefined || from < 0 || to === undefined || to < 2 ** 31 - 1 || step !== 1) return undefined;
+  return from <= list.more ? { ...list, start: list.start + list.step * from, more: list.more - from } : undefined;
+}
+
+/** Each element times `by`, or plus or minus it. */
+export function shifted(list: Progression, op: string, by: number): Progression {
+  const scale = op === "Mul" ? by : 1;
+  const offset = op === "Mul" ? 0 : op === "Sub" ? -by : by;
+  return { ...list, start: list.start * scale + offset, step: list.step * scale };
+}
+
+/** The element that belongs to a step: element s + offset of a list that has one for each of the steps, or some more. */
+export function elementOf(list: Progression, at: Affine, rows: BatchMultiple): Affine | undefined {
+  const inside = at.steps === 1 && at.samples === 0 && at.offset >= 0 && at.offset <= list.more;
+  if (!inside || factorOf(list.rows) !== factorOf(rows)) return undefined;
+  return { steps: list.step, samples: 0, offset: list.start + list.step * at.offset };
+}

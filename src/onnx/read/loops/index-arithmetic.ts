@@ -1,0 +1,372 @@
+/**
+ * Follows integers that are known but for the number of samples, or for the step of a loop over the samples: where
+ * each sample's rows begin and end. They tell that a step reads nothing but its own sample's rows.
+ */
+import { PergradError } from "../../../errors.js";
+import { type BatchMultiple, type Dim, divide, isBatch, N } from "../../../graph/dim.js";
+import { constantValue, dimsValue, leaf, type Value } from "../../../graph/value.js";
+import { nodesBefore } from "../../../graph/walk.js";
+import type { Build } from "../../../ops/build.js";
+import { intAttribute, normalAxis, part, unknownShape } from "../../../ops/checks.js";
+import type { FileNode } from "../file-node.js";
+import {
+  type Affine,
+  affineOfDim,
+  combined,
+  elementOf,
+  extended,
+  inLastStep,
+  isConstant,
+  numberOf,
+  oneDim,
+  type Progression,
+  rangeOf,
+  shifted,
+  tailOf,
+} from "./affine.js";
+
+/** The steps of a loop, one for each of `rows`. */
+export interface Steps {
+  readonly rows: BatchMultiple;
+  /** The number of the step: an int64 scalar. */
+  readonly index: Value;
+  readonly parts: Parts;
+}
+
+/** What a step reads of tensors of all samples, and those parts of all steps, stacked: `[rows, ...]`. */
+export class Parts {
+  readonly stacked = new Map<Value, Value>();
+  readonly #known = new Map<string, Value>();
+  readonly #numbers = new Map<Value, number>();
+
+  /** What each step reads of `stacked`. */
+  of(stacked: Value): Value {
+    const { dtype, shape, name } = stacked;
+    const part = leaf(name, { dtype, shape: shape.slice(1) }, { kind: "input" });
+    this.stacked.set(part, stacked);
+    return part;
+  }
+
+  /** The same part where the same rows were read before. */
+  rows(data: Value, place: readonly number[], make: () => Value): Value {
+    const number = this.#numbers.get(data) ?? this.#numbers.size;
+    this.#numbers.set(data, number);
+    const key = [number, ...place].join();
+    const part = this.#known.get(key) ?? this.of(make());
+    this.#known.set(key, part);
+    return part;
+  }
+}
+
+export class IndexArithmetic {
+  readonly #progressions = new Map<Value, Progression>();
+  /** Progressions whose number of elements no shape states, such as N + 1. */
+  readonly #shapeless = new Set<Value>();
+  readonly #affine = new Map<Value, Affine>();
+  /** Conditions that hold in the last step only. */
+  readonly #last = new Set<Value>();
+  /** Conditions that the number of a step is below one of the samples. */
+  readonly #below = new Map<Value, { readonly index: Affine; readonly limit: BatchMultiple }>();
+  readonly #steps: Steps[] = [];
+  #inLastStep = false;
+
+  /** @param fixed the number of samples that the file was written for, where it fixes one */
+  constructor(
+    readonly build: Build,
+    readonly fixed?: number,
+  ) {}
+
+  /** What `body` gives, in which `steps.index` counts the steps of a loop. */
+  within<T>(steps: Steps, body: () => T): T {
+    this.#steps.push(steps);
+    this.#affine.set(steps.index, { steps: 1, samples: 0, offset: 0 });
+    try {
+      return body();
+    } finally {
+      this.#steps.pop();
+    }
+  }
+
+  /** What `branch` gives, which runs in the last step only. */
+  lastStep<T>(branch: () => T): T {
+    const before = this.#inLastStep;
+    this.#inLastStep = true;
+    try {
+      return branch();
+    } finally {
+      this.#inLastStep = before;
+    }
+  }
+
+  /** What is known of an integer in the innermost loop. */
+  indexOf(value: Value): Affine | undefined {
+    return this.#affineOf(value);
+  }
+
+  /** Whether a condition holds in the last step of the innermost loop, and in no other. */
+  isLastStep(condition: Value): boolean {
+    return this.#steps.length > 0 && this.#last.has(condition);
+  }
+
+  /** The number of the step that a condition compares, and what it must stay below. */
+  boundOf(condition: Value): { readonly index: Affine; readonly limit: BatchMultiple } | undefined {
+    return this.#below.get(condition);
+  }
+
+  /** The outputs of a node of the file: those that `make` gives, unless the node picks a step's own rows. */
+  follow(node: FileNode, make: () => readonly Value[]): readonly Value[] {
+    if (node.domain !== "") return make();
+    const part = this.#ownPart(node);
+    if (part) return [part];
+    const settled = this.#comparison(node);
+    if (settled !== undefined) return [boolean(settled, node)];
+    const index = this.#index(node);
+    if (index && this.#steps.length > 0 && isConstant(index) && integers.has(node.op))
+      return [int(this.build, index.offset, node)];
+    const progression = this.#progression(node);
+    const outputs = progression ? [this.#made(node, progression, make)] : this.#plain(node, index, make);
+    if (index && outputs[0]) this.#affine.set(outputs[0], index);
+    if (outputs[0]) this.#condition(node, outputs[0]);
+    return outputs;
+  }
+
+  #plain(node: FileNode, index: Affine | undefined, make: () => readonly Value[]): readonly Value[] {
+    const shapeless = node.inputs.find((input) => input && this.#shapeless.has(input));
+    if (!shapeless) return make();
+    const { rows, more } = this.#progressions.get(shapeless) as Progression;
+    if (node.op === "Shape" && more === 0 && Object.keys(node.attributes).length === 0) return [dimsValue([rows])];
+    if (index && index.samples === 0) return [this.#asTensor(index, node.op === "Slice" ? [1] : [])];
+    throw unknownShape(
+      part(node, `input "${shapeless.name}"`),
+      "has a length that is no multiple of the number of samples",
+      "export the model with a symbolic batch axis",
+    );
+  }
+
+  #made(node: FileNode, progression: Progression, make: () => readonly Value[]): Value {
+    const derived = node.inputs.some((input) => input && this.#shapeless.has(input));
+    const range = () => [this.#range(progression)];
+    const value = progression.more === 0 ? representable(derived ? range : make) : null;
+    const found =
+      value ?? leaf(node.outputNames[0] ?? "", { dtype: "int64", shape: [progression.rows] }, { kind: "input" });
+    this.#progressions.set(found, progression);
+    if (!value) this.#shapeless.add(found);
+    return found;
+  }
+
+  /** Of a file that fixes its batch, a list of numbers may be one too: as many as there are samples, or one more. */
+  #progressionOf(value: Value): Progression | undefined {
+    const found = this.#progressions.get(value);
+    const { known = [], shape } = value;
+    const more = known.length - (this.fixed ?? Number.NaN);
+    if (found || shape.length !== 1 || !(more === 0 || more === 1) || known.length < 2) return found;
+    const [start, second] = known;
+    if (start === undefined || second === undefined || isBatch(start) || isBatch(second)) return undefined;
+    const step = second - start;
+    return known.every((element, k) => element === start + step * k) ? { start, step, rows: N, more } : undefined;
+  }
+
+  /** The elements themselves, where there is one for each row. */
+  #range({ start, step, rows }: Progression): Value {
+    const { build } = this;
+    const counted = build.op("Range", [build.ints([0], []), dimsValue([rows], true), build.ints([1], [])]);
+    const scaled = step === 1 ? counted : build.mul(counted, build.ints([step], []));
+    return start === 0 ? scaled : build.add(scaled, build.ints([start], []));
+  }
+
+  #asTensor({ steps, offset }: Affine, shape: readonly number[]): Value {
+    const { build } = this;
+    const { index } = this.#steps.at(-1) as Steps;
+    const scaled = steps === 1 ? index : build.mul(index, build.ints([steps], []));
+    return build.reshape(offset === 0 ? scaled : build.add(scaled, build.ints([offset], [])), shape);
+  }
+
+  #progression(node: FileNode): Progression | undefined {
+    const [first, second] = node.inputs;
+    const given = first ? this.#progressionOf(first) : undefined;
+    switch (node.op) {
+      case "Range":
+        return rangeOf(node);
+      case "Cast":
+      case "Identity":
+        return given;
+      case "Mul":
+      case "Add":
+      case "Sub":
+        return this.#shifted(node);
+      case "Concat":
+        return given && node.inputs.length === 2 && second ? extended(given, second) : undefined;
+      case "Slice":
+        return given && tailOf(given, node);
+      default:
+        return undefined;
+    }
+  }
+
+  /** A progression, and a number that is added to it, taken from it, or multiplied with it. */
+  #shifted({ op, inputs }: FileNode): Progression | undefined {
+    const place = inputs.findIndex((input) => input && this.#progressions.has(input));
+    const given = inputs[place] && this.#progressions.get(inputs[place]);
+    const by = numberOf(inputs[1 - place]);
+    return given && by !== undefined && !(op === "Sub" && place === 1) ? shifted(given, op, by) : undefined;
+  }
+
+  /** One integer. In a branch that runs in the last step only, N is the number of the step and one. */
+  #affineOf(value: Value | null | undefined): Affine | undefined {
+    const dim = oneDim(value);
+    const found = dim === undefined ? value && this.#affine.get(value) : affineOfDim(dim);
+    const steps = this.#steps.at(-1);
+    return found && steps && this.#inLastStep ? inLastStep(found, steps.rows) : (found ?? undefined);
+  }
+
+  #index(node: FileNode): Affine | undefined {
+    const [first, second] = node.inputs;
+    const steps = this.#steps.at(-1);
+    switch (node.op) {
+      case "CastLike":
+        return second?.dtype === "int64" ? this.#affineOf(first) : undefined;
+      case "Cast":
+      case "Identity":
+      case "Squeeze":
+      case "Unsqueeze":
+      case "Reshape":
+        return this.#affineOf(first);
+      case "Add":
+      case "Sub":
+      case "Mul": {
+        const [a, b] = [this.#affineOf(first), this.#affineOf(second)];
+        return a && b ? combined(node.op, a, b) : undefined;
+      }
+      case "Gather": {
+        const [list, at] = [first ? this.#progressionOf(first) : undefined, this.#affineOf(second)];
+        return list && at && steps ? elementOf(list, at, steps.rows) : undefined;
+      }
+      case "Slice":
+        return this.#oneElement(node);
+      default:
+        return undefined;
+    }
+  }
+
+  /** A Slice that takes the one element of a list that belongs to a step. */
+  #oneElement({ inputs }: FileNode): Affine | undefined {
+    const [data, starts, ends] = inputs;
+    const list = data ? this.#progressionOf(data) : undefined;
+    const [start, end] = [this.#affineOf(starts), this.#affineOf(ends)];
+    const steps = this.#steps.at(-1);
+    if (!list || !start || !end || !steps || start.steps !== end.steps || end.offset - start.offset !== 1)
+      return undefined;
+    return elementOf(list, start, steps.rows);
+  }
+
+  /** What a comparison of two integers gives, where it is the same in every step and for every number of samples. */
+  #comparison({ op, inputs }: FileNode): boolean | undefined {
+    const compare = comparisons[op];
+    const [a, b] = [this.#affineOf(inputs[0]), this.#affineOf(inputs[1])];
+    if (!compare || !a || !b || this.#steps.length === 0) return undefined;
+    const difference = combined("Sub", a, b);
+    return difference && isConstant(difference) ? compare(difference.offset) : undefined;
+  }
+
+  /** Remembers conditions on the number of a step. */
+  #condition({ op, inputs }: FileNode, value: Value): void {
+    const steps = this.#steps.at(-1);
+    const [a, b] = [this.#affineOf(inputs[0]), this.#affineOf(inputs[1])];
+    if (!steps || !a || !b) return;
+    const own = a.samples === 0 && a.steps === 1;
+    const all = b.steps === 0 && b.samples === steps.rows.perSample;
+    if (op === "Equal" && own && all && a.offset === 0 && b.offset === -1) this.#last.add(value);
+    if (op === "Less" && own && all && b.offset === 0) this.#below.set(value, { index: a, limit: steps.rows });
+  }
+
+  /** What a Gather or a Slice takes of a tensor, where that is the step's own rows. */
+  #ownPart(node: FileNode): Value | undefined {
+    const steps = this.#steps.at(-1);
+    const data = node.inputs[0];
+    if (!steps || !data || this.#progressions.has(data)) return undefined;
+    if (node.op === "Gather") return this.#ownRow(node, data, steps);
+    return node.op === "Slice" ? this.#ownRows(node, data, steps) : undefined;
+  }
+
+  #ownRow(node: FileNode, data: Value, steps: Steps): Value | undefined {
+    const at = node.inputs[1];
+    const index = this.#affineOf(at);
+    if (!at || !index || data.shape.length === 0) return undefined;
+    const axis = normalAxis(node, intAttribute(node, "axis", 0), data.shape.length);
+    const row = this.#rowsOf(data, axis, index, 1, steps);
+    if (!row) return undefined;
+    const { build } = this;
+    const places = at.shape.map((_, k) => axis + k);
+    const one = build.squeeze(row, [axis]);
+    return places.length === 0 ? one : build.unsqueeze(one, places);
+  }
+
+  #ownRows(node: FileNode, data: Value, steps: Steps): Value | undefined {
+    const [, starts, ends, axes, strides] = node.inputs;
+    const [start, end] = [this.#affineOf(starts), this.#affineOf(ends)];
+    const axis = axes ? numberOf(axes) : 0;
+    if (!start || !end || axis === undefined || start.steps !== end.steps || end.samples !== 0) return undefined;
+    if (starts?.shape.length !== 1 || (strides && numberOf(strides) !== 1)) return undefined;
+    return this.#rowsOf(data, normalAxis(node, axis, data.shape.length), start, end.offset - start.offset, steps);
+  }
+
+  /**
+   * `count` rows of `data` along an axis, from `index` on. Undefined where these are not the step's own, or where
+   * the data differs from step to step already.
+   */
+  #rowsOf(data: Value, axis: number, index: Affine, count: number, steps: Steps): Value | undefined {
+    const size = data.shape[axis] as Dim;
+    const each = divide(size, steps.rows);
+    if (each === undefined || isBatch(each) || !isBatch(size)) return undefined;
+    const own = index.steps === each && index.samples === 0 && index.offset >= 0 && index.offset + count <= each;
+    if (!own || count < 0 || this.#dependsOn(data, steps)) return undefined;
+    return steps.parts.rows(data, [axis, index.offset, count], () => {
+      const { build } = this;
+      const { shape } = data;
+      const split = build.reshape(data, [...shape.slice(0, axis), steps.rows, each, ...shape.slice(axis + 1)]);
+      const first = build.moveAxis(split, axis, 0);
+      return count === each ? first : build.slice(first, axis + 1, index.offset, index.offset + count);
+    });
+  }
+
+  #dependsOn(data: Value, { index, parts }: Steps): boolean {
+    const own = (value: Value) => value === index || parts.stacked.has(value);
+    return own(data) || nodesBefore([data]).some(({ inputs }) => inputs.some((input) => input !== null && own(input)));
+  }
+}
+
+/** Operators whose result is an integer. */
+const integers = new Set(["Add", "CastLike", "Mul", "Sub"]);
+
+/** By the difference of the two sides. */
+const comparisons: Readonly<Record<string, (difference: number) => boolean>> = {
+  Equal: (difference) => difference === 0,
+  Greater: (difference) => difference > 0,
+  GreaterOrEqual: (difference) => difference >= 0,
+  Less: (difference) => difference < 0,
+  LessOrEqual: (difference) => difference <= 0,
+};
+
+/** The one output, or null where no shape states its length. */
+function representable(make: () => readonly Value[]): Value | null {
+  try {
+    return make()[0] ?? null;
+  } catch (error) {
+    if (error instanceof PergradError) return null;
+    throw error;
+  }
+}
+
+/** One element, of the rank that a node's inputs broadcast to. */
+function onesOf({ inputs }: FileNode): number[] {
+  return Array<number>(Math.max(...inputs.map((input) => input?.shape.length ?? 0))).fill(1);
+}
+
+function int(build: Build, value: number, node: FileNode): Value {
+  const dims = node.op === "CastLike" ? (node.inputs[0]?.shape ?? []).map(() => 1) : onesOf(node);
+  return build.ints([value], dims);
+}
+
+function boolean(value: boolean, node: FileNode): Value {
+  return constantValue({ dtype: "bool", dims: onesOf(node), data: Uint8Array.of(Number(value)) });
+}

@@ -1,0 +1,34 @@
+import { isBatch } from "../../../graph/dim.js";
+import type { Value } from "../../../graph/value.js";
+import type { Build } from "../../../ops/build.js";
+import { part, requireInput, shapeMismatch } from "../../../ops/checks.js";
+import type { FileNode } from "../file-node.js";
+
+/** A node of the domain ai.onnx.ml, and what builds others in its place. */
+export interface MlNode extends FileNode {
+  readonly build: Build;
+}
+
+/** What a node gives; an output that cannot be computed throws only where it is read. */
+export type Results = readonly (() => Value)[];
+
+/** A node in place of the file's, by whose name messages call it. */
+export function named(node: MlNode, op: string, inputs: readonly Value[], attributes = {}): Value {
+  return node.build.node(op, inputs, attributes, 1, { name: node.name }).outputs[0] as Value;
+}
+
+/** The input as floats: `[N, C]`, or `[C]` for one sample. Throws SHAPE_MISMATCH. */
+export function features(node: MlNode): Value {
+  const x = requireInput(node, 0);
+  const rank = x.shape.length;
+  if (rank !== 1 && rank !== 2)
+    throw shapeMismatch(part(node, "the input"), `has rank ${rank}, and 1 and 2 are defined`);
+  return node.build.cast(x, "float32");
+}
+
+/** The number of features of each sample. Throws SHAPE_MISMATCH. */
+export function featureCount(node: MlNode, { shape }: Value): number {
+  const last = shape.at(-1);
+  if (last !== undefined && !isBatch(last)) return last;
+  throw shapeMismatch(part(node, "the input"), "has no axis of features behind that of the samples");
+}

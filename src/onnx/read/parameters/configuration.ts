@@ -1,0 +1,104 @@
+/**
+ * Initializers in positions that set up an operator: bounds, exponents, values to fill with, statistics. Some are
+ * trained all the same (the exponent of a generalised mean, a learned bound of a clipping).
+ */
+import type { Tensor } from "../../../tensor/tensor.js";
+import { asWritten } from "../as-written.js";
+import type { Use, Uses } from "../uses.js";
+import { isNonNegative } from "./non-negative.js";
+
+interface Position {
+  readonly what: string;
+  /** Whether the operator has a derivative there, so that it may be trained; "named" where only its exporter can tell. */
+  readonly trained: boolean | "said";
+}
+
+const never = (what: string): Position => ({ what, trained: false });
+const said = (what: string): Position => ({ what, trained: "said" });
+const perhaps = (what: string): Position => ({ what, trained: true });
+
+const angles = said("a table of angles");
+const scales = never("it says how an image is resized");
+const range = never("it says how long a range is");
+const threshold = never("a threshold");
+const statistic = never("a statistic of the data, by which features are prepared");
+
+/** By operator and input. */
+const positions: ReadonlyMap<string, Readonly<Record<number, Position>>> = new Map([
+  ["Attention", { 3: perhaps("an attention mask") }],
+  ["BatchNormalization", { 3: never("a running mean"), 4: never("a running variance") }],
+  ["Clip", { 1: perhaps("a bound of Clip"), 2: perhaps("a bound of Clip") }],
+  ["Dropout", { 1: never("the ratio of a dropout") }],
+  ["Imputer", { 1: statistic }],
+  ["ImageScaler", { 1: never("it scales an image") }],
+  ["MelWeightMatrix", { 3: never("a frequency"), 4: never("a frequency") }],
+  ["NegativeLogLikelihoodLoss", { 2: said("weights of classes in a loss") }],
+  ["NonMaxSuppression", { 3: threshold, 4: threshold }],
+  ["OneHot", { 2: perhaps("the two values of OneHot") }],
+  ["Pad", { 2: perhaps("the value that Pad fills with") }],
+  ["Pow", { 1: perhaps("an exponent") }],
+  ["Range", { 0: range, 1: range, 2: range }],
+  ["Resize", { 1: scales, 2: scales }],
+  // Before the positions in ONNX, behind them in ONNX Runtime's own domain.
+  ["RotaryEmbedding", { 1: angles, 2: angles, 3: angles }],
+  ["Scaler", { 1: statistic, 2: statistic }],
+  ["SoftmaxCrossEntropyLoss", { 2: said("weights of classes in a loss") }],
+  ["Upsample", { 1: scales }],
+]);
+
+/** Why an initializer is a constant. */
+export interface Constancy {
+  readonly why: string;
+  /** Whether it might be a weight all the same, so that a user had better look. */
+  readonly doubtful: boolean;
+}
+
+/** Names that say what a number sets up, rather than that it is trained. */
+const settings =
+  /(^|[._/:-])(\w*_)?(min|max|minimum|maximum|lo|low|lower|hi|high|upper|bounds?|limits?|ratio|prob|pad|fill|value|val|on|off|zero|one|two|three|four|half|third|quarter|square|cube|inf|neg_inf|const\w*)(_?\d+)?(:0)?$/i;
+
+function positionOf({ node, index }: Use, tensor: Tensor): Position | undefined {
+  // Exponents of every element of their own are no part of a formula.
+  if (node.opType === "Pow" && tensor.data.length > 1) return undefined;
+  return positions.get(node.opType)?.[index];
+}
+
+/**
+ * Why an initializer that only sets up operators is no parameter; null where it is read in another way too, or looks
+ * trained: `said` is what its exporter says, `chosen` whether somebody gave it its name.
+ */
+export function whyConfiguration(
+  name: string,
+  tensor: Tensor<"float32">,
+  uses: Uses,
+  { said, chosen }: { readonly said: "parameter" | "buffer" | undefined; readonly chosen: boolean },
+): Constancy | null {
+  const readers = uses.readersOf(name);
+  const found = readers.map((use) => positionOf(use, tensor));
+  const [first] = found;
+  if (!first || !found.every((position) => position !== undefined)) return null;
+  const possible = found.every(({ trained }) => trained === true || (trained === "said" && said === "parameter"));
+  const uneven = readers.every((use) => isUneven(use, tensor, uses));
+  const trained = said ? said === "parameter" : chosen && !settings.test(name) && uneven;
+  if (possible && trained) return null;
+  const round = possible && chosen && !said && !settings.test(name);
+  return {
+    why: `${first.what}${round ? ", and a round number" : ""}`,
+    doubtful: possible && !said && (round || uneven),
+  };
+}
+
+/** Not a number that somebody wrote down: training leaves no round ones. */
+function isUneven({ node, index }: Use, { data }: Tensor<"float32">, uses: Uses): boolean {
+  if (node.opType !== "Pow") return data.some((element) => !isRound(element, 3));
+  const [exponent = 0] = data;
+  // A whole power of what may be negative has no derivative in the exponent; a generalised mean starts at 3.
+  const whole = Number.isInteger(exponent) || Math.abs(exponent) === 0.5;
+  return !whole || (exponent !== 2 && exponent > 0.5 && isNonNegative(node.input[1 - index] ?? "", uses));
+}
+
+/** Whether so many decimal digits write the number; infinities and the largest floats are round too. */
+export function isRound(element: number, digits: number): boolean {
+  if (!Number.isFinite(element) || Math.abs(element) > 1e30) return true;
+  return Math.fround(Number(asWritten(element).toPrecision(digits))) === element;
+}

@@ -1,0 +1,84 @@
+/**
+ * Weights that are stored as Constant nodes. Some exporters (PaddlePaddle's) write no initializers at all;
+ * where a graph has floating-point ones, its Constant nodes are the numbers of its formulas. The same holds of
+ * branches, bodies and functions, each by itself: functions cannot have initializers.
+ */
+import {
+  type AttributeProto,
+  AttributeProtoSchema,
+  type GraphProto,
+  GraphProtoSchema,
+  type NodeProto,
+  NodeProtoSchema,
+  type TensorProto,
+  TensorProtoSchema,
+} from "onnx-buf";
+import { isFloat } from "../../../tensor/tensor.js";
+import { changed, computedType, standardDomain, storedTypeOf } from "../../proto.js";
+import type { Inlined } from "../functions.js";
+import { subgraphsOf } from "../loops/subgraphs.js";
+
+/** Operators whose second input is their weight. */
+const layers = new Set(["Conv", "ConvTranspose", "GRU", "Gemm", "LSTM", "MatMul", "RNN"]);
+
+/** The same graph, its floating-point Constant nodes made initializers where its layers have no other weights. */
+export function constantsAsInitializers({ graph, opsets }: Inlined): Inlined {
+  const kept = new Map(opsets);
+  return { graph: converted(graph, opsets, kept), opsets: kept };
+}
+
+/** @param kept gets the opsets of nodes that are made anew */
+function converted(graph: GraphProto, opsets: Inlined["opsets"], kept: Map<NodeProto, number>): GraphProto {
+  const inner = graph.node.map((node) => withInner(node, opsets, kept));
+  // What came out of a function had no initializers there; what stood in the graph itself had the graph's.
+  const fromFunctions = weightConstants(inner.filter((node) => kept.has(node)));
+  const own = graph.initializer.some(isFloating) ? [] : weightConstants(inner.filter((node) => !kept.has(node)));
+  const weights = new Set([...fromFunctions, ...own]);
+  if (weights.size === 0) {
+    return inner.every((node, k) => node === graph.node[k]) ? graph : changed(GraphProtoSchema, graph, { node: inner });
+  }
+  const initializer: TensorProto[] = [...graph.initializer];
+  const node = inner.filter((each) => {
+    const tensor = weights.has(each) ? floatsOf(each) : undefined;
+    if (tensor) initializer.push(changed(TensorProtoSchema, tensor, { name: each.output[0] ?? "" }));
+    return !tensor;
+  });
+  return changed(GraphProtoSchema, graph, { node, initializer });
+}
+
+/** All floating-point Constant nodes, where some layer's weight is one of them; else none. */
+function weightConstants(nodes: readonly NodeProto[]): NodeProto[] {
+  const weights = new Set<string>();
+  const left = [...nodes];
+  for (const node of left) {
+    if (layers.has(node.opType)) for (const name of node.input.slice(1, 2)) weights.add(name);
+    for (const graph of subgraphsOf(node)) left.push(...graph.node);
+  }
+  const constants = nodes.filter((node) => floatsOf(node));
+  return constants.some(({ output }) => weights.has(output[0] ?? "")) ? constants : [];
+}
+
+function withInner(node: NodeProto, opsets: Inlined["opsets"], kept: Map<NodeProto, number>): NodeProto {
+  if (subgraphsOf(node).length === 0) return node;
+  const attribute = node.attribute.map((each): AttributeProto => {
+    const { g, graphs } = each;
+    if (!g && graphs.length === 0) return each;
+    const inner = graphs.map((graph) => converted(graph, opsets, kept));
+    return changed(AttributeProtoSchema, each, { ...(g ? { g: converted(g, opsets, kept) } : {}), graphs: inner });
+  });
+  const result = changed(NodeProtoSchema, node, { attribute });
+  const opset = opsets.get(node);
+  if (opset !== undefined) kept.set(result, opset);
+  return result;
+}
+
+function isFloating({ dataType }: TensorProto): boolean {
+  const stored = storedTypeOf(dataType);
+  return stored !== undefined && isFloat(computedType(stored));
+}
+
+function floatsOf({ opType, domain, attribute }: NodeProto): TensorProto | undefined {
+  if (opType !== "Constant" || standardDomain(domain) !== "") return undefined;
+  const tensor = attribute.find(({ name }) => name === "value")?.t;
+  return tensor && isFloating(tensor) ? tensor : undefined;
+}

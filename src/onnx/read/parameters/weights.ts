@@ -1,0 +1,150 @@
+/**
+ * Which floating-point initializers are weights. A file does not say: beside weights it stores numbers that
+ * set up operators, masks, and constants that an exporter took out of formulas.
+ */
+import type { Tensor } from "../../../tensor/tensor.js";
+import type { Use, Uses } from "../uses.js";
+import { type Constancy, isRound, whyConfiguration } from "./configuration.js";
+import { layers } from "./layers.js";
+
+/** Names that exporters and optimisers make up for what had none. */
+const generated =
+  /^\d+$|^onnx::\w+_\d+$|(^|[/_.])(const|constant)(_fold_opt_)?([._]*\d+)?(_output_\d+)?(:\d+)?$|^auto_constant|_output_\d+$|^_?val_\d+$|^scalar_tensor|^_to_copy|^ConstantFolding\/|\/[xy](:0)?$/i;
+
+/** Names that libraries give to what they compute and do not train. */
+const buffers =
+  /(^|[._/:])(inv_freq|cos_cached?|sin_cached?|cos_sin_cache|attn_mask|attention_mask|causal_mask|mask|masked_bias|anchors?|anchor_grid|strides?|eps|epsilon|running_mean|running_var|moving_mean|moving_variance)(:0)?$/i;
+
+/** Names of what an input is made to have no more: data is whitened, activations are not. */
+const statistics = /(^|[._/])(pixel_|image_|img_)?(mean|std)s?$/i;
+
+const elementwise = new Set(["Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "Where", "Equal", "Less", "Greater"]);
+
+/** What is added to hide an element: far below any activation. */
+const hidden = -1e4;
+
+/** What pergrad writes beside what it stores: "parameter" or "buffer". */
+export const roleKey = "pergrad.role";
+
+/** What PyTorch's newer exporter writes beside what it stores: a parameter or a buffer, or what it was computed from. */
+const kindKey = "pkg.torch.export.graph_signature.InputSpec.kind";
+export const foldedKey = "pkg.onnxscript.optimizer.folded_from";
+
+/** Names that the newer exporter gives to results of PyTorch's operators, which weights do not have. */
+const results =
+  /^(arange|full|zeros|ones|empty|scalar_tensor|eye|linspace|meshgrid|tri[ul]|cat|stack|r?sub|add|mul|div|neg|pow|r?sqrt|reciprocal|exp|log|sin|cos|(un)?squeeze|expand|view|reshape|flatten|permute|transpose|slice|select|index|getitem|gather|_to_copy|clone|repeat|where|masked_fill|eq|ne|lt|le|gt|ge|logical_\w+|bitwise_\w+|cumsum|outer|matmul)(_like|_as)?(_\d+)?$/;
+
+/** Whether a tool made the name up, rather than somebody chose it. */
+export function isGenerated(name: string, uses: Uses): boolean {
+  return generated.test(name) || uses.noteOn(name, foldedKey) !== undefined;
+}
+
+/** Whether the exporter says that it repeated a weight, such as a token that starts every sample. */
+export function isRepeated(name: string, uses: Uses): boolean {
+  return /^(expand|repeat)(_\d+)?$/.test(name) && uses.noteOn(name, foldedKey) !== undefined;
+}
+
+/** Whether the exporter says that it computed the values, and names no weight that they came from. */
+function isComputed(name: string, uses: Uses): boolean {
+  const origins = uses.noteOn(name, foldedKey)?.matchAll(/'([^']*)'/g);
+  return origins !== undefined && [...origins].every(([, origin = ""]) => isPlainOrigin(origin));
+}
+
+/** Whether the name of what a value was computed from is that of a result, a number or a buffer. */
+export function isPlainOrigin(name: string): boolean {
+  return results.test(name) || generated.test(name) || buffers.test(name);
+}
+
+/** What a file says of an initializer: its exporter, or pergrad when it wrote the file. */
+function saidOf(name: string, uses: Uses): "parameter" | "buffer" | undefined {
+  const own = uses.noteOn(name, roleKey);
+  if (own === "parameter" || own === "buffer") return own;
+  const kind = uses.noteOn(name, kindKey);
+  return kind === undefined ? undefined : kind === "PARAMETER" ? "parameter" : "buffer";
+}
+
+/** Why an initializer is taken for a constant; null for a weight. */
+export function whyConstant(
+  name: string,
+  tensor: Tensor<"float32">,
+  uses: Uses,
+  inputs: ReadonlySet<string>,
+): Constancy | null {
+  const said = saidOf(name, uses);
+  const chosen = !isGenerated(name, uses) && !buffers.test(name);
+  const setting = whyConfiguration(name, tensor, uses, { said, chosen });
+  if (setting) return setting;
+  const why = whyNoWeight(name, tensor, uses, inputs, said);
+  return why === null ? null : { why, doubtful: true };
+}
+
+function whyNoWeight(
+  name: string,
+  tensor: Tensor<"float32">,
+  uses: Uses,
+  inputs: ReadonlySet<string>,
+  said: "parameter" | "buffer" | undefined,
+): string | null {
+  if (said) return said === "parameter" ? null : "a buffer, as its exporter says";
+  if (buffers.test(name)) return "by its name a buffer";
+  if (isComputed(name, uses)) return "computed from no weight";
+  const distinct = distinctUpToTwo(tensor);
+  const mask = distinct?.length === 2 && distinct.includes(0);
+  if (mask && distinct.some((element) => element <= hidden)) return "a mask";
+  const readers = uses.readersOf(name);
+  if (statistics.test(name) && readers.every((use) => isBesideInput(use, uses, inputs))) return "it prepares an input";
+  if (readers.length > 0 && readers.every((use) => isFormula(use, tensor)))
+    return "a number too small or too large to be trained";
+  if (!isGenerated(name, uses)) return null;
+  if (readers.every(({ node }) => node.opType === "Cos" || node.opType === "Sin")) return "a table of angles";
+  // A group norm is written as an instance norm that scales by 1, and a scaling of its own.
+  const neutral = distinct?.length === 1 && readers.every(({ node }) => node.opType === "InstanceNormalization");
+  if (neutral) return "the same number everywhere";
+  // Floating-point operands of a layer are weights, of one element too.
+  if (readers.some(({ node }) => layers.has(node.opType))) return null;
+  if (tensor.data.length > 1 && !readers.every(({ node }) => elementwise.has(node.opType))) return null;
+  if (readers.some((use) => isBias(use, tensor, uses))) return null;
+  if (tensor.data.length === 1) return "a single number with a generated name";
+  if (mask) return "a mask";
+  if (distinct?.length === 1) return "the same number everywhere";
+  const prepares = ({ node, index }: Use) => node.input.some((other, k) => k !== index && inputs.has(other));
+  return readers.every(prepares) ? "it prepares an input" : null;
+}
+
+/** A round number of an extreme size, as what keeps a root or a logarithm from zero, or hides an element. */
+function isFormula({ node }: Use, { data }: Tensor<"float32">): boolean {
+  const [number = 0] = data;
+  const size = Math.abs(number);
+  if (data.length !== 1 || !isRound(number, 2)) return false;
+  const small = size > 0 && size <= 1e-5 && ["Add", "Max"].includes(node.opType);
+  return small || (size >= -hidden && ["Add", "Max", "Min", "Mul", "Sub", "Where"].includes(node.opType));
+}
+
+/** The elements that occur, where they are at most two. Real weights are told from masks within a few elements. */
+function distinctUpToTwo({ data }: Tensor<"float32">): number[] | null {
+  const found: number[] = [];
+  for (const element of data) {
+    if (found.includes(element)) continue;
+    found.push(element);
+    if (found.length > 2) return null;
+  }
+  return found;
+}
+
+/** Whether the other operand is an input, or made of one by elementwise operators alone. */
+function isBesideInput({ node, index }: Use, uses: Uses, inputs: ReadonlySet<string>, depth = 0): boolean {
+  if (!elementwise.has(node.opType) && node.opType !== "Cast") return false;
+  return node.input.some((name, k) => {
+    if (k === index) return false;
+    const producer = uses.producerOf(name);
+    const further = producer && depth < 8 && isBesideInput({ node: producer, index: -1 }, uses, inputs, depth + 1);
+    return inputs.has(name) || further === true;
+  });
+}
+
+/** A vector added to the result of a layer, at that result's width. */
+function isBias({ node, index }: Use, { dims }: Tensor, uses: Uses): boolean {
+  if (node.opType !== "Add" || dims.length !== 1) return false;
+  const other = uses.producerOf(node.input[1 - index] ?? "");
+  return other !== undefined && ["MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum"].includes(other.opType);
+}

@@ -1,0 +1,61 @@
+import { PergradError } from "../../errors.js";
+import type { Value } from "../../graph/value.js";
+import { Absent, type Item, isTensor } from "./sequence.js";
+
+/**
+ * The values of a graph by their names in the file; a graph inside a node sees those around it. What could
+ * not be decoded is kept as its error, which is thrown where the value is read: a branch never taken, or an
+ * output that nobody wants, hinders nobody.
+ */
+export class Scope {
+  readonly #values = new Map<string, Item | PergradError>();
+
+  constructor(readonly around: Scope | null = null) {}
+
+  has(name: string): boolean {
+    return this.#values.has(name) || (this.around?.has(name) ?? false);
+  }
+
+  /** Whether the name stands for a tensor, not for an error or a sequence. */
+  holds(name: string): boolean {
+    const value = this.#values.get(name);
+    return value ? !(value instanceof PergradError) && isTensor(value) : (this.around?.holds(name) ?? false);
+  }
+
+  set(name: string, value: Item | PergradError): void {
+    this.#values.set(name, value);
+  }
+
+  /** What `value` gives, or the error that it throws. */
+  bind(name: string, value: () => Item): void {
+    try {
+      this.set(name, value());
+    } catch (error) {
+      if (!(error instanceof PergradError)) throw error;
+      this.set(name, error);
+    }
+  }
+
+  /** A tensor. Throws the error that is kept in its place, and UNSUPPORTED_OP where the name stands for a sequence. */
+  get(name: string): Value {
+    const item = this.item(name);
+    if (isTensor(item)) return item;
+    const what = item instanceof Absent ? "an optional value that is not there" : "a sequence of tensors";
+    throw new PergradError(
+      "UNSUPPORTED_OP",
+      `"${name}" is ${what}, where the model needs a tensor; export the model so that it gives and reads tensors only.`,
+    );
+  }
+
+  /** A tensor or a sequence of tensors. */
+  item(name: string): Item {
+    const item = this.#values.get(name);
+    if (item instanceof PergradError) throw item;
+    if (item) return item;
+    if (this.around) return this.around.item(name);
+    throw new PergradError(
+      "UNSUPPORTED_OP",
+      `The model reads the output "${name}", which is not among those that pergrad computes; take what reads it out of the model.`,
+    );
+  }
+}

@@ -1,0 +1,213 @@
+/** The operators on sequences of tensors. The length of a sequence is known when the file is read, so none is left. */
+import type { NodeProto } from "onnx-buf";
+import { type Dim, divide, factorOf, isBatch } from "../../graph/dim.js";
+import { constantValue, dimsValue, type Value } from "../../graph/value.js";
+import {
+  intAttribute,
+  interaction,
+  knownDims,
+  knownInt,
+  normalAxis,
+  part,
+  shapeMismatch,
+  unsupported,
+} from "../../ops/checks.js";
+import { decodeAttributes } from "../attributes.js";
+import type { Decoder } from "./decoder.js";
+import { bindOutputs, type FileNode, readNode } from "./file-node.js";
+import { subgraph } from "./loops/subgraphs.js";
+import { Scope } from "./scope.js";
+import { Absent, GrowingSequence, type Item, isTensor, Sequence, StackedSequence } from "./sequence.js";
+
+/** A node that reads or gives sequences. */
+interface SequenceCall {
+  readonly decoder: Decoder;
+  readonly proto: NodeProto;
+  readonly scope: Scope;
+  /** The node, of its inputs only the tensors. */
+  readonly node: FileNode;
+  /** All of its inputs; undefined for those left out. */
+  readonly items: readonly (Item | undefined)[];
+}
+
+type Rule = (call: SequenceCall) => readonly Item[];
+
+/** How each operator is resolved. */
+const rules: Readonly<Record<string, Rule>> = {
+  SequenceEmpty: () => [new Sequence([])],
+  SequenceConstruct: ({ node }) => [new Sequence(node.inputs.filter((input): input is Value => input !== null))],
+  SequenceInsert: (call) => [inserted(call)],
+  SequenceErase: (call) => {
+    const { elements } = sequenceOf(call, 0);
+    return [new Sequence(elements.toSpliced(placeIn(call, 1, elements.length, { otherwise: -1 }), 1))];
+  },
+  SequenceAt: (call) => {
+    const { elements } = sequenceOf(call, 0);
+    return [elements[placeIn(call, 1, elements.length)] as Value];
+  },
+  SequenceLength: ({ decoder, ...call }) => {
+    const list = call.items[0];
+    if (!(list instanceof StackedSequence))
+      return [decoder.context.build.ints([sequenceOf(call, 0).elements.length], [])];
+    return [dimsValue([list.stacked.shape[0] as Dim], true)];
+  },
+  SplitToSequence: (call) => [split(call)],
+  ConcatFromSequence: (call) => [joined(call)],
+  SequenceMap: mapped,
+  Optional: ({ items }) => [items[0] ?? new Absent()],
+  OptionalGetElement: ({ node, items: [item] }) => {
+    if (item && !(item instanceof Absent)) return [item];
+    throw unsupported(node, "reads an optional value that is not there", "take this branch out of the model");
+  },
+  OptionalHasElement: ({ items: [item] }) => [
+    constantValue({
+      dtype: "bool",
+      dims: [],
+      data: Uint8Array.of(Number(item !== undefined && !(item instanceof Absent))),
+    }),
+  ],
+};
+
+/** What the node is of, if it reads or gives a sequence. An Identity does where it is handed one. */
+export function isSequenceNode(proto: NodeProto, scope: Scope): boolean {
+  if (Object.hasOwn(rules, proto.opType)) return true;
+  const [name] = proto.input;
+  return proto.opType === "Identity" && name !== undefined && scope.has(name) && !isTensor(scope.item(name));
+}
+
+/** The operators that are gone once a file is read. */
+export const sequenceOperators: readonly string[] = Object.keys(rules);
+
+export function decodeSequenceNode(decoder: Decoder, proto: NodeProto, scope: Scope): void {
+  const items = proto.input.map((name) => (name === "" ? undefined : scope.item(name)));
+  const tensors = { ...proto, input: proto.input.map((name, k) => (items[k] && isTensor(items[k]) ? name : "")) };
+  const plain = { ...tensors, attribute: proto.attribute.filter(({ name }) => name !== "body" && name !== "type") };
+  const node = readNode(plain, scope, decodeAttributes(plain, decoder.context.precision));
+  const call = { decoder, proto, scope, node, items };
+  const results = proto.opType === "Identity" ? [items[0] as Item] : (rules[proto.opType] as Rule)(call);
+  bindOutputs(
+    proto,
+    results.map((item) => () => item),
+    scope,
+  );
+}
+
+function sequenceOf({ node, items }: Pick<SequenceCall, "node" | "items">, index: number): Sequence {
+  const item = items[index];
+  if (item instanceof Sequence) return item;
+  if (item instanceof GrowingSequence || item instanceof StackedSequence)
+    throw interaction(node, "reads single elements of a list that holds one for each sample");
+  throw shapeMismatch(part(node, `input ${index}`), "is not a sequence of tensors");
+}
+
+/** A position of a sequence of `length` tensors, at most `last`; negative ones count from the end. */
+function placeIn(
+  { node }: Pick<SequenceCall, "node">,
+  index: number,
+  length: number,
+  { otherwise, last = length - 1 }: { readonly otherwise?: number; readonly last?: number } = {},
+): number {
+  const known = knownInt(node, index) ?? otherwise;
+  if (known === undefined) throw shapeMismatch(node, "has no position, or one that is computed from the data");
+  const place = known < 0 ? known + length : known;
+  if (place >= 0 && place <= last) return place;
+  throw shapeMismatch(part(node, `position ${known}`), `is outside a sequence of ${length} tensors`);
+}
+
+function inserted(call: SequenceCall): Item {
+  const { node, items } = call;
+  const added = node.inputs[1];
+  if (!added) throw shapeMismatch(node, "has no tensor to insert");
+  const list = items[0];
+  if (list instanceof GrowingSequence) {
+    if (items[2] === undefined && list.own.length === 0) return new GrowingSequence([added]);
+    throw unsupported(node, "adds to a list of one tensor per sample, elsewhere than at its end");
+  }
+  const { elements } = sequenceOf(call, 0);
+  const end = elements.length;
+  return new Sequence(elements.toSpliced(placeIn(call, 2, end, { otherwise: end, last: end }), 0, added));
+}
+
+/** Pieces of the stated sizes; of one stated size, the last maybe smaller; or of size 1, with the axis taken away. */
+function split({ node, decoder }: SequenceCall): Sequence {
+  const x = node.inputs[0];
+  if (!x) throw shapeMismatch(part(node, "the input"), "is not a tensor");
+  const axis = normalAxis(node, intAttribute(node, "axis", 0), x.shape.length);
+  const sizes = pieceSizes(node, x.shape[axis] as Dim);
+  const pieces = decoder.made("Split", [x, dimsValue(sizes)], { axis }, sizes.length);
+  if (node.inputs[1] || intAttribute(node, "keepdims", 1) !== 0) return new Sequence(pieces);
+  const { build } = decoder.context;
+  return new Sequence(pieces.flatMap((piece) => decoder.made("Squeeze", [piece, build.ints([axis])])));
+}
+
+function pieceSizes(node: FileNode, size: Dim): Dim[] {
+  const sizes = node.inputs[1];
+  if (sizes && sizes.shape.length > 0) return [...(knownDims(node, 1) ?? [])];
+  const piece = sizes ? sizes.known?.[0] : 1;
+  if (piece === undefined)
+    throw unsupported(
+      node,
+      "splits by a size that is computed from the data",
+      "make that size a constant of the model",
+    );
+  if (!sizes && isBatch(size)) throw interaction(node, "takes the batch apart into single samples");
+  const count = divide(size, piece);
+  if (count !== undefined && !isBatch(count)) return Array<Dim>(count).fill(piece);
+  if (isBatch(size) || isBatch(piece)) throw interaction(node, "splits the sample axis");
+  const whole = Math.floor(size / factorOf(piece));
+  return [...Array<Dim>(whole).fill(piece), size - whole * factorOf(piece)];
+}
+
+function joined(call: SequenceCall): Value {
+  const { node, items, decoder } = call;
+  const axis = intAttribute(node, "axis", 0);
+  const fresh = intAttribute(node, "new_axis", 0) === 1;
+  const list = items[0];
+  if (list instanceof StackedSequence) return joinedSamples(call, list.stacked, axis, fresh);
+  const { elements } = sequenceOf(call, 0);
+  const [first] = elements;
+  if (!first) throw unsupported(node, "joins a sequence of no tensors, whose shape is not known");
+  const { build } = decoder.context;
+  const rank = first.shape.length + (fresh ? 1 : 0);
+  const place = build.ints([normalAxis(node, axis, rank)]);
+  const parts = fresh ? elements.flatMap((element) => decoder.made("Unsqueeze", [element, place])) : elements;
+  return decoder.made("Concat", parts, { axis: normalAxis(node, axis, rank) })[0] as Value;
+}
+
+/** The tensors of all samples side by side: along a new axis, or along one that each of them has. */
+function joinedSamples({ node, decoder }: SequenceCall, stacked: Value, axis: number, fresh: boolean): Value {
+  const { build } = decoder.context;
+  const rank = stacked.shape.length - (fresh ? 0 : 1);
+  const place = normalAxis(node, axis, rank);
+  const moved = build.moveAxis(stacked, 0, place);
+  if (fresh) return moved;
+  const [rows, own] = [stacked.shape[0] as Dim, stacked.shape[place + 1] as Dim];
+  if (isBatch(own)) throw interaction(node, "joins tensors whose length depends on the batch size");
+  const merged = isBatch(rows) ? { perSample: rows.perSample * own } : rows * own;
+  return build.reshape(moved, [...moved.shape.slice(0, place), merged, ...moved.shape.slice(place + 2)]);
+}
+
+/** The body, once for each element of the first sequence; tensors are the same for all. */
+function mapped(call: SequenceCall): Item[] {
+  const { decoder, proto, scope, node, items } = call;
+  const body = subgraph(proto, "body");
+  const lists = items.map((item, k) => (item && !isTensor(item) ? sequenceOf(call, k).elements : undefined));
+  const count = lists[0]?.length ?? 0;
+  if (lists.some((list) => list && list.length !== count))
+    throw shapeMismatch(part(node, "the sequences"), "differ in their number of tensors");
+  const results = Array.from({ length: count }, (_, step) => {
+    decoder.countInner();
+    const inner = new Scope(scope);
+    body.input.forEach(({ name }, k) => {
+      const item = lists[k]?.[step] ?? items[k];
+      if (!item)
+        throw shapeMismatch(part(node, "the body"), `has ${body.input.length} inputs, but is not given all of them`);
+      inner.set(name, item);
+    });
+    const structure = decoder.structureOf(body, inner);
+    decoder.context.initializers.read(structure, inner);
+    decoder.decodeNodes(structure, inner);
+    return structure.outputs.map((name) => inner.get(name));
+  });
+  return proto.output.map((_, k) => new Sequence(results.map((outputs) => outputs[k] as Value)));
+}

@@ -1,0 +1,55 @@
+/** Operators that pergrad does not know, and those of quantised models: refused before anything is computed. */
+import type { NodeProto } from "onnx-buf";
+import { PergradError } from "../../errors.js";
+import type { Build } from "../../ops/build.js";
+import { listed } from "../names.js";
+import { nodeName, standardDomain } from "../proto.js";
+import { isMlOperator } from "./ml/decode.js";
+import { sequenceOperators } from "./sequences.js";
+import { isRenamed } from "./upgrade.js";
+
+interface Reader {
+  /** For messages. */
+  readonly fileName: string;
+  readonly build: Build;
+  readonly opsetOf: (node: NodeProto) => number;
+}
+
+/** Operators that are gone once a file is decoded. */
+const dissolved = new Set(["Constant", "If", "Loop", ...sequenceOperators]);
+
+/** All unknown operators at once, so that a user learns of them in one go. */
+export function refuseUnknown(nodes: readonly NodeProto[], { build, fileName, opsetOf }: Reader): void {
+  const unknown = new Map<string, string[]>();
+  for (const node of nodes) {
+    const domain = standardDomain(node.domain);
+    const standard = domain === "" && (dissolved.has(node.opType) || isRenamed(node.opType, opsetOf(node)));
+    if (standard || isMlOperator(domain, node.opType) || build.lookup(domain, node.opType)) continue;
+    const op = domain ? `${domain}.${node.opType}` : node.opType;
+    unknown.set(op, [...(unknown.get(op) ?? []), `"${nodeName(node)}"`]);
+  }
+  if (unknown.size === 0) return;
+  const list = [...unknown].map(([op, names]) => `${op} (node ${listed(names, 1)})`);
+  const them = unknown.size > 1 ? "them" : "it";
+  const plural = unknown.size > 1 ? "operators that pergrad does not know" : "an operator that pergrad does not know";
+  throw new PergradError(
+    "UNSUPPORTED_OP",
+    `"${fileName}" uses ${plural}: ${list.join(", ")}; export the model without ${them}, or express ${them} by other operators.`,
+  );
+}
+
+const quantised =
+  /^(Deq|DynamicQ|Q)uantize|^Q(Linear|Attention|Gemm|EmbedLayerNormalization|OrderedMatMul|MoE)|^(MatMul|Conv)Integer|^MatMul(NBits|Bnb4|Fp\w+)$|^GatherBlockQuantized$/;
+
+/** Throws UNSUPPORTED_OP, naming what to load instead. */
+export function refuseQuantised(nodes: readonly NodeProto[], fileName: string): void {
+  const found = nodes.filter(({ opType }) => quantised.test(opType));
+  const [first] = found;
+  if (!first) return;
+  const names = found.map((node) => `"${nodeName(node)}"`);
+  throw new PergradError(
+    "UNSUPPORTED_OP",
+    `"${fileName}" is quantised (${first.opType} node ${listed(names, 1)}), and integer weights have no gradients; ` +
+      "load the float32 or float16 model that it was made from, often beside it as model.onnx or model_fp16.onnx.",
+  );
+}

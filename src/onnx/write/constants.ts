@@ -1,0 +1,78 @@
+/**
+ * The constants of a file under construction; equal ones are stored once. Floating-point constants become
+ * Constant nodes: a floating-point initializer is a parameter to those who read the file, pergrad included.
+ */
+import { create } from "@bufbuild/protobuf";
+import { type NodeProto, NodeProtoSchema, type TensorProto } from "onnx-buf";
+import { bytesOfArray } from "../../io/bytes.js";
+import { isFloat, type Tensor } from "../../tensor/tensor.js";
+import { encodeAttributes } from "../attributes.js";
+import type { Names } from "../names.js";
+import { encodeTensor } from "../tensors.js";
+import type { ExternalData } from "./external-data.js";
+
+export class Constants {
+  readonly initializers: TensorProto[] = [];
+  readonly nodes: NodeProto[] = [];
+  private readonly known = new Map<Tensor, string>();
+  private readonly alike = new Map<string, { readonly name: string; readonly bytes: Uint8Array }[]>();
+
+  /** @param external where what is stored goes, if not into the file itself */
+  constructor(
+    private readonly names: Names,
+    private readonly external?: ExternalData,
+  ) {}
+
+  /** The name of a constant. */
+  add(tensor: Tensor, wanted = ""): string {
+    const before = this.known.get(tensor);
+    if (before !== undefined) return before;
+    const bytes = bytesOfArray(tensor.data);
+    const key = `${tensor.dtype}[${tensor.dims.join()}]${hashOf(bytes)}`;
+    const bucket = this.alike.get(key) ?? [];
+    const name =
+      bucket.find((other) => sameBytes(other.bytes, bytes))?.name ??
+      this.place(this.names.fresh(wanted || "constant"), tensor);
+    this.alike.set(key, [...bucket, { name, bytes }]);
+    this.known.set(tensor, name);
+    return name;
+  }
+
+  private place(name: string, tensor: Tensor): string {
+    if (!isFloat(tensor.dtype)) {
+      this.initializers.push(encodeTensor(name, tensor));
+      return name;
+    }
+    const attribute = encodeAttributes({ value: tensor });
+    this.nodes.push(create(NodeProtoSchema, { opType: "Constant", output: [name], attribute }));
+    return name;
+  }
+
+  /** Stores a parameter under a name that is already taken for it. */
+  store(name: string, tensor: Tensor): void {
+    this.initializers.push(this.external?.place(name, tensor) ?? encodeTensor(name, tensor));
+  }
+
+  ints(values: readonly number[], dims: readonly number[] = [values.length]): string {
+    return this.add({ dtype: "int64", dims, data: BigInt64Array.from(values, saturate) });
+  }
+}
+
+const largest = 2n ** 63n - 1n;
+
+/** Numbers that mean "to the end" may lie beyond int64 once they went through float64. */
+function saturate(value: number): bigint {
+  const int = BigInt(value);
+  return int > largest ? largest : int < -largest ? -largest : int;
+}
+
+/** FNV-1a; equal bytes are compared in full. */
+function hashOf(bytes: Uint8Array): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < bytes.length; i++) hash = Math.imul(hash ^ (bytes[i] as number), 0x01000193);
+  return hash >>> 0;
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}

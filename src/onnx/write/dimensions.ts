@@ -1,0 +1,118 @@
+/** Shapes that hold the batch: constants where ONNX can work N out itself, else computed when the program runs. */
+import { PergradError } from "../../errors.js";
+import { type BatchMultiple, type Dim, factorOf, isBatch } from "../../graph/dim.js";
+import type { Attributes, Node, Source, Value } from "../../graph/value.js";
+
+/** What is needed of the file under construction. */
+interface Sink {
+  readonly constant: (ints: readonly number[], dims?: readonly number[]) => string;
+  readonly node: (op: string, inputs: readonly string[], attributes: Attributes, wanted: string) => string;
+  readonly nameOf: (input: Value) => string;
+}
+
+/** Where an operand comes from: shape arithmetic whose result is known is not computed again. */
+export function operandSource(value: Value): Source {
+  const { source, known, dtype, shape } = value;
+  if (source.kind !== "node" || !known || dtype !== "int64") return source;
+  return { kind: "dims", scalar: shape.length === 0, dims: known };
+}
+
+/**
+ * The target of a Reshape as a constant, -1 standing for the dimension with N. It is read off the result's
+ * shape: the file's own target may hold a zero and a -1, which fails for an empty batch. Undefined where the
+ * result has several such dimensions, or an axis of size 0 (beside which -1 has no meaning).
+ */
+export function reshapeTarget(node: Node): number[] | undefined {
+  if (node.op !== "Reshape" || node.domain !== "") return undefined;
+  const shape = node.outputs[0]?.shape ?? [];
+  if (shape.includes(0) || shape.filter(isBatch).length > 1) return undefined;
+  return shape.map((dim) => (isBatch(dim) ? -1 : dim));
+}
+
+/** The nodes among `order` (sorted) that are needed for `outputs`, once known shapes are constants. */
+export function neededNodes(order: readonly Node[], outputs: Iterable<Value>): Node[] {
+  const needed = new Set(outputs);
+  const kept = [...order].reverse().filter((node) => {
+    if (!node.outputs.some((output) => needed.has(output))) return false;
+    const target = reshapeTarget(node);
+    node.inputs.forEach((input, index) => {
+      if (input && !(target && index === 1) && operandSource(input).kind === "node") needed.add(input);
+    });
+    return true;
+  });
+  return kept.reverse();
+}
+
+export class Dimensions {
+  private readonly operands = new Map<string, string>();
+  private readonly multiples = new Map<number, string>();
+
+  constructor(
+    private readonly inputs: readonly Value[],
+    private readonly sink: Sink,
+  ) {}
+
+  /** The name of an int64 vector (or scalar) of these elements. Equal ones are shared. */
+  operand(dims: readonly Dim[], scalar: boolean): string {
+    const key = `${scalar}:${dims.map((dim) => (isBatch(dim) ? `N${dim.perSample}` : dim)).join()}`;
+    const before = this.operands.get(key);
+    if (before !== undefined) return before;
+    const name = dims.some(isBatch)
+      ? this.computed(dims, scalar)
+      : this.sink.constant(dims.map(factorOf), scalar ? [] : undefined);
+    this.operands.set(key, name);
+    return name;
+  }
+
+  private computed(dims: readonly Dim[], scalar: boolean): string {
+    const parts: string[] = [];
+    let constants: number[] = [];
+    const flush = () => {
+      if (constants.length > 0) parts.push(this.sink.constant(constants));
+      constants = [];
+    };
+    for (const dim of dims) {
+      if (isBatch(dim)) {
+        flush();
+        parts.push(this.multiple(dim.perSample));
+      } else constants.push(dim);
+    }
+    flush();
+    if (scalar) return this.sink.node("Squeeze", parts, {}, "size");
+    return parts.length === 1 ? (parts[0] as string) : this.sink.node("Concat", parts, { axis: 0 }, "shape");
+  }
+
+  /** N times a factor, as a vector of one element. */
+  private multiple(factor: number): string {
+    const before = this.multiples.get(factor);
+    if (before !== undefined) return before;
+    const { name, axis, perSample } = this.carrier();
+    const source =
+      this.multiples.get(perSample) ?? this.sink.node("Shape", [name], { start: axis, end: axis + 1 }, "batch");
+    this.multiples.set(perSample, source);
+    const result = this.scaled(source, perSample, factor);
+    this.multiples.set(factor, result);
+    return result;
+  }
+
+  private scaled(source: string, from: number, to: number): string {
+    if (from === to) return source;
+    const scale = (op: string, value: string, by: number) =>
+      by === 1 ? value : this.sink.node(op, [value, this.sink.constant([by])], {}, "batch");
+    return scale("Mul", scale("Div", source, from), to);
+  }
+
+  /** An axis of an input that tells the batch size; one of exactly N where there is one. */
+  private carrier(): { readonly name: string; readonly axis: number; readonly perSample: number } {
+    const axes = this.inputs.flatMap((input) =>
+      input.shape.flatMap((dim, axis) => (isBatch(dim) ? [{ name: this.sink.nameOf(input), axis, ...dim }] : [])),
+    );
+    const plain = axes.find(({ perSample }: BatchMultiple) => perSample === 1) ?? axes[0];
+    if (!plain)
+      throw new PergradError(
+        "INVALID_MODEL",
+        "No input of the program holds the samples, so the size of a batch is not known; give an input an axis N.",
+      );
+    return plain;
+  }
+}

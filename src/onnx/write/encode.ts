@@ -1,0 +1,354 @@
+/** Writes a graph as an ONNX file of opset 21. */
+import { create, toBinary } from "@bufbuild/protobuf";
+import {
+  type AttributeProto,
+  AttributeProto_AttributeType,
+  AttributeProtoSchema,
+  type GraphProto,
+  GraphProtoSchema,
+  ModelProtoSchema,
+  type NodeProto,
+  NodeProtoSchema,
+  StringStringEntryProtoSchema,
+  type ValueInfoProto,
+  ValueInfoProtoSchema,
+} from "onnx-buf";
+import { defect, PergradError } from "../../errors.js";
+import { isBatch, type Shape, sameShape, showDim, showShape } from "../../graph/dim.js";
+import type { Attributes, Node, Value } from "../../graph/value.js";
+import { leavesOf, nodesBefore, presentInputs } from "../../graph/walk.js";
+import { scanParts } from "../../ops/rules/scan.js";
+import type { DType, Tensor } from "../../tensor/tensor.js";
+import { encodeAttributes } from "../attributes.js";
+import { Names } from "../names.js";
+import { elementTypeOf } from "../proto.js";
+import { roleKey } from "../read/parameters/weights.js";
+import { Constants } from "./constants.js";
+import { Dimensions, neededNodes, operandSource, reshapeTarget } from "./dimensions.js";
+import type { ExternalData } from "./external-data.js";
+import { refuseHuge } from "./sizes.js";
+
+export interface EncodableProgram {
+  /** Leaves, in the order in which the file lists them. */
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly { readonly name: string; readonly value: Value }[];
+  /** The outputs' values in the order in which nodes lead to them in the file. Default: that of the outputs. */
+  readonly order?: readonly Value[];
+  /** Parameters to store in the file, by name. Other parameters are inputs, after those of `inputs`. */
+  readonly parameters?: Readonly<Record<string, Tensor>>;
+  /** What the parameters are, told to whoever reads the file. Those named here are stored even where nothing reads them. */
+  readonly roles?: ReadonlyMap<string, "parameter" | "buffer">;
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly doc?: string;
+}
+
+const opset = 21n;
+const irVersion = 10n;
+
+/** @param external takes the parameters that are stored; without it they lie in the file itself */
+export function encodeModel(program: EncodableProgram, external?: ExternalData): Uint8Array {
+  return new Encoder(program, external).encode();
+}
+
+class Encoder {
+  private readonly names = new Names();
+  /** ONNX Runtime refuses two nodes of one name. */
+  private readonly nodeNames = new Names();
+  private readonly constants: Constants;
+  private readonly nameOf = new Map<Value, string>();
+  private readonly nodes: NodeProto[] = [];
+  /** Where nodes go: the file's own graph, or the body that is being written. */
+  private current = this.nodes;
+  /** The values that something reads. */
+  private read: ReadonlySet<Value> = new Set();
+  private readonly domains = new Set<string>();
+  private readonly inputs: readonly Value[];
+  private readonly dimensions: Dimensions;
+
+  constructor(
+    private readonly program: EncodableProgram,
+    external: ExternalData | undefined,
+  ) {
+    this.constants = new Constants(this.names, external);
+    this.inputs = this.takeInputs();
+    this.dimensions = new Dimensions(this.inputs, {
+      constant: (values, dims) => this.constants.ints(values, dims),
+      node: (op, inputs, attributes, wanted) => this.atTop(() => this.addNode(op, inputs, attributes, wanted)),
+      nameOf: (input) => this.nameOf.get(input) ?? input.name,
+    });
+  }
+
+  encode(): Uint8Array {
+    const { outputs, metadata = {}, doc = "" } = this.program;
+    const copies = this.nameOutputs();
+    const results = outputs.map(({ value }) => value);
+    const nodes = neededNodes(nodesBefore(this.program.order ?? results), results);
+    refuseHuge(nodes);
+    this.read = valuesRead(nodes, results);
+    for (const node of nodes) this.encodeNode(node);
+    for (const { name, value } of copies)
+      this.push("Identity", "", "", [this.nameOf.get(value) ?? this.operand(value)], [name], {});
+    const model = create(ModelProtoSchema, {
+      irVersion,
+      producerName: "pergrad",
+      docString: doc,
+      opsetImport: [{ domain: "", version: opset }, ...[...this.domains].map((domain) => ({ domain, version: 1n }))],
+      metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
+      graph: {
+        name: "pergrad",
+        node: [...this.constants.nodes, ...this.nodes],
+        initializer: this.constants.initializers,
+        input: this.inputs.map((value) => valueInfo(value.name, value)),
+        valueInfo: [...this.roleInfos(), ...this.intermediate(nodes)],
+        output: outputs.map(({ name, value }) => valueInfo(name, value)),
+      },
+    });
+    return toBinary(ModelProtoSchema, model);
+  }
+
+  /** Names what is fed and what is stored: these names are kept as they are. */
+  private takeInputs(): Value[] {
+    const { inputs, outputs, parameters = {} } = this.program;
+    const listed = new Set(inputs);
+    const reached = leavesOf(outputs.map(({ value }) => value)).filter((value) => !listed.has(value));
+    const more: Value[] = [];
+    for (const value of inputs) this.nameOf.set(value, this.claim(value.name));
+    for (const value of reached) {
+      if (value.source.kind === "input") {
+        throw new PergradError(
+          "MISSING_TENSOR",
+          `The program reads the input "${value.name}", which is not among its inputs; add it to these.`,
+        );
+      }
+      if (value.source.kind !== "parameter") continue;
+      this.nameOf.set(value, this.claim(value.name));
+      const stored = Object.hasOwn(parameters, value.name) ? parameters[value.name] : undefined;
+      if (stored) this.constants.store(value.name, fitting(value, stored));
+      else more.push(value);
+    }
+    this.storeUnread();
+    return [...inputs, ...more];
+  }
+
+  private storeUnread(): void {
+    const { roles = new Map<string, string>(), parameters = {} } = this.program;
+    const taken = new Set(this.constants.initializers.map(({ name }) => name));
+    for (const name of roles.keys()) {
+      const tensor = Object.hasOwn(parameters, name) ? parameters[name] : undefined;
+      if (tensor && !taken.has(name)) this.constants.store(this.claim(name), tensor);
+    }
+  }
+
+  /** Beside each tensor that is stored, what it is. */
+  private roleInfos(): ValueInfoProto[] {
+    const { roles = new Map<string, string>(), parameters = {} } = this.program;
+    return [...roles].flatMap(([name, role]) => {
+      const tensor = Object.hasOwn(parameters, name) ? parameters[name] : undefined;
+      if (!tensor) return [];
+      const info = valueInfo(name, { dtype: tensor.dtype, shape: tensor.dims });
+      info.metadataProps = [create(StringStringEntryProtoSchema, { key: roleKey, value: role })];
+      return [info];
+    });
+  }
+
+  private claim(name: string): string {
+    if (name !== "" && this.names.claim(name)) return name;
+    const problem = name === "" ? "one has none" : `"${name}" occurs twice`;
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `The inputs, parameters and outputs of a program need names of their own, but ${problem}; rename one of them.`,
+    );
+  }
+
+  /** Gives outputs their names; returns those that need a copy, having another name already. */
+  private nameOutputs(): EncodableProgram["outputs"] {
+    return this.program.outputs.filter(({ name, value }) => {
+      const before = this.nameOf.get(value);
+      if (before === name && value.source.kind !== "node") return false;
+      this.claim(name);
+      if (before !== undefined || value.source.kind !== "node") return true;
+      this.nameOf.set(value, name);
+      return false;
+    });
+  }
+
+  private encodeNode(node: Node): void {
+    const outputs = node.outputs.map((value, index) => {
+      const name =
+        this.nameOf.get(value) ?? this.names.fresh(value.name || `${node.op}${index > 0 ? `_output${index}` : ""}`);
+      this.nameOf.set(value, name);
+      return name;
+    });
+    if (node.op === "Scan") {
+      this.encodeScan(node);
+      return;
+    }
+    const target = reshapeTarget(node);
+    const inputs = node.inputs.map((input, index) => {
+      if (!input) return "";
+      return target && index === 1 ? this.constants.ints(target) : this.operand(input);
+    });
+    this.push(
+      node.op,
+      node.domain,
+      node.name,
+      inputs,
+      outputs,
+      target ? withoutAllowZero(node.attributes) : node.attributes,
+    );
+  }
+
+  /** A scan hands its body what it captures by name, and gives only what is read. */
+  private encodeScan(node: Node): void {
+    const { body, states, scans, inputDirections, outputDirections } = scanParts(node);
+    const { read } = this;
+    const fed = body.inputs.slice(0, states + scans);
+    for (const [k, value] of body.inputs.entries()) {
+      const outer = node.inputs[k];
+      this.nameOf.set(value, k < fed.length || !outer ? this.names.fresh(value.name || "step") : this.operand(outer));
+    }
+    const inner = [...body.outputs, ...body.inputs.slice(0, states)];
+    const given = inner.flatMap((value, k) => {
+      const output = node.outputs[k];
+      return output && (k < states || read.has(output))
+        ? [{ value, output, direction: outputDirections[k - states] ?? 0 }]
+        : [];
+    });
+    const inputs = node.inputs.slice(0, fed.length).map((input) => (input ? this.operand(input) : ""));
+    const results = given.map(({ value }) => value);
+    const graph = this.bodyGraph(fed, results);
+    const attributes = {
+      num_scan_inputs: scans,
+      scan_input_directions: inputDirections,
+      scan_output_directions: given.slice(states).map(({ direction }) => direction),
+    };
+    const names = given.map(({ output }) => this.nameOf.get(output) ?? "");
+    this.push("Scan", "", node.name, inputs, names, attributes, [
+      create(AttributeProtoSchema, { name: "body", type: AttributeProto_AttributeType.GRAPH, g: graph }),
+    ]);
+  }
+
+  private bodyGraph(inputs: readonly Value[], results: readonly Value[]): GraphProto {
+    const { read, current } = this;
+    const nodes = neededNodes(nodesBefore(results), results);
+    this.read = valuesRead(nodes, results);
+    this.current = [];
+    for (const node of nodes) this.encodeNode(node);
+    // Each result under a name of its own: one may be handed on unchanged, or be given twice.
+    const outputs = results.map((value) => this.addNode("Identity", [this.operand(value)], {}, "result"));
+    const graph = create(GraphProtoSchema, {
+      name: "body",
+      node: this.current,
+      input: inputs.map((value) => valueInfo(this.nameOf.get(value) ?? "", value)),
+      valueInfo: this.intermediate(nodes),
+      output: results.map((value, k) => valueInfo(outputs[k] ?? "", value)),
+    });
+    this.current = current;
+    this.read = read;
+    return graph;
+  }
+
+  /** What is made for all graphs belongs to the outermost. */
+  private atTop<T>(make: () => T): T {
+    const { current } = this;
+    this.current = this.nodes;
+    const made = make();
+    this.current = current;
+    return made;
+  }
+
+  /**
+   * The shapes of what nodes compute. The runtime cannot infer all of them, and where it knows them it checks them,
+   * and lets tensors use each other's memory (the search for which takes time quadratic in those it knows nothing
+   * of: a chain of 1500 Softmax and its backward pass load in 0.7 s, without them in 19 s).
+   */
+  private intermediate(nodes: readonly Node[]): ValueInfoProto[] {
+    const described = new Set(this.program.outputs.map(({ name }) => name));
+    return nodes.flatMap(({ outputs }) =>
+      outputs.flatMap((value) => {
+        const name = this.nameOf.get(value) ?? "";
+        return name === "" || described.has(name) || !this.read.has(value) ? [] : [valueInfo(name, value)];
+      }),
+    );
+  }
+
+  /** The name by which a node reads a value. */
+  private operand(value: Value): string {
+    const source = operandSource(value);
+    if (source.kind === "constant") return this.constants.add(rounded(source.tensor, value.dtype), value.name);
+    if (source.kind === "dims") return this.dimensions.operand(source.dims, source.scalar);
+    const name = this.nameOf.get(value);
+    if (name === undefined) throw defect(`the value "${value.name}" is read before it is computed`);
+    return name;
+  }
+
+  private addNode(op: string, inputs: readonly string[], attributes: Attributes, wanted: string): string {
+    const output = this.names.fresh(wanted);
+    this.push(op, "", "", inputs, [output], attributes);
+    return output;
+  }
+
+  private push(
+    op: string,
+    domain: string,
+    name: string,
+    inputs: readonly string[],
+    output: string[],
+    attributes: Attributes,
+    graphs: readonly AttributeProto[] = [],
+  ): void {
+    if (domain !== "") this.domains.add(domain);
+    const unique = name === "" ? "" : this.nodeNames.fresh(name);
+    const input = [...inputs];
+    while (input.at(-1) === "") input.pop();
+    this.current.push(
+      create(NodeProtoSchema, {
+        opType: op,
+        domain,
+        name: unique,
+        input,
+        output,
+        attribute: [...encodeAttributes(attributes), ...graphs],
+      }),
+    );
+  }
+}
+
+function valuesRead(nodes: readonly Node[], outputs: readonly Value[]): Set<Value> {
+  return new Set([...outputs, ...nodes.flatMap(presentInputs)]);
+}
+
+/** The target has no zeros: then allowzero changes nothing, and together with -1 it is not allowed. */
+function withoutAllowZero(attributes: Attributes): Attributes {
+  return Object.fromEntries(Object.entries(attributes).filter(([name]) => name !== "allowzero"));
+}
+
+function fitting(value: Value, stored: Tensor): Tensor {
+  if (stored.dtype !== value.dtype) {
+    throw new PergradError(
+      "DTYPE_MISMATCH",
+      `The parameter "${value.name}" is ${value.dtype}, but the values given for it are ${stored.dtype}.`,
+    );
+  }
+  if (!sameShape(value.shape, stored.dims)) {
+    const shapes = `${showShape(value.shape)}, but the values given for it are ${showShape(stored.dims)}`;
+    throw new PergradError("SHAPE_MISMATCH", `The parameter "${value.name}" is ${shapes}.`);
+  }
+  return stored;
+}
+
+function valueInfo(name: string, { dtype, shape }: { readonly dtype: DType; readonly shape: Shape }): ValueInfoProto {
+  const dim = shape.map((size) =>
+    isBatch(size)
+      ? { value: { case: "dimParam" as const, value: showDim(size) } }
+      : { value: { case: "dimValue" as const, value: BigInt(size) } },
+  );
+  const tensorType = { elemType: elementTypeOf(dtype), shape: { dim } };
+  return create(ValueInfoProtoSchema, { name, type: { value: { case: "tensorType", value: tensorType } } });
+}
+
+/** Float constants are held more precisely than the graph computes: see `constantValue`. */
+function rounded(tensor: Tensor, dtype: DType): Tensor {
+  if (tensor.dtype !== "float64" || dtype !== "float32") return tensor;
+  return { dtype, dims: tensor.dims, data: Float32Array.from(tensor.data as Float64Array) };
+}

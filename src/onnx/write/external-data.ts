@@ -1,0 +1,47 @@
+/**
+ * Weights in a file beside the model: protobuf, and with it an ONNX file, ends at 2 GB. Tensors begin at multiples
+ * of a memory page, so that who reads the model can map them.
+ */
+import { create } from "@bufbuild/protobuf";
+import { TensorProto_DataLocation as Location, type TensorProto, TensorProtoSchema } from "onnx-buf";
+import { bytesOfArray } from "../../io/bytes.js";
+import type { Tensor } from "../../tensor/tensor.js";
+import { elementTypeOf } from "../proto.js";
+
+const page = 4096;
+
+export class ExternalData {
+  readonly #places: { readonly tensor: Tensor; readonly offset: number }[] = [];
+  #end = 0;
+
+  /** @param location the file's name, which the model says; it lies in the model's folder */
+  constructor(readonly location: string) {}
+
+  /** Of the file. */
+  get size(): number {
+    return this.#end;
+  }
+
+  /** Gives a tensor its place, and says what the model holds of it. */
+  place(name: string, tensor: Tensor): TensorProto {
+    const offset = Math.ceil(this.#end / page) * page;
+    const length = tensor.data.byteLength;
+    this.#places.push({ tensor, offset });
+    this.#end = offset + length;
+    return create(TensorProtoSchema, {
+      name,
+      dims: tensor.dims.map(BigInt),
+      dataType: elementTypeOf(tensor.dtype),
+      dataLocation: Location.EXTERNAL,
+      externalData: Object.entries({ location: this.location, offset, length }).map(([key, value]) => ({
+        key,
+        value: String(value),
+      })),
+    });
+  }
+
+  /** Writes the tensors, one after another: none is copied. */
+  async write(file: { write(bytes: Uint8Array, position: number): Promise<void> }): Promise<void> {
+    for (const { tensor, offset } of this.#places) await file.write(bytesOfArray(tensor.data), offset);
+  }
+}

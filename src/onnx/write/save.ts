@@ -1,0 +1,86 @@
+/** Writes a model as an ONNX file. */
+import { PergradError } from "../../errors.js";
+import { substitute } from "../../graph/body.js";
+import type { Model } from "../../graph/model.js";
+import { leaf, makeNode, type Value } from "../../graph/value.js";
+import { leavesOf } from "../../graph/walk.js";
+import type { Tensor } from "../../tensor/tensor.js";
+import type { EncodableProgram } from "./encode.js";
+import { type SaveOptions, writeModel } from "./write.js";
+
+/** The same model with some parameters replaced, such as those that were trained. Throws MISSING_TENSOR, SHAPE_MISMATCH. */
+export function withParameters(model: Model, parameters: Readonly<Record<string, Tensor<"float32">>>): Model {
+  for (const [name, { dims }] of Object.entries(parameters)) {
+    const value = model.graph.parameters.find((parameter) => parameter.name === name);
+    if (!value)
+      throw new PergradError(
+        "MISSING_TENSOR",
+        `The model has no parameter "${name}"; leave it out, or correct its name.`,
+      );
+    if (value.shape.length === dims.length && value.shape.every((dim, axis) => dim === dims[axis])) continue;
+    const shapes = `is [${dims.join(", ")}], but the model wants [${value.shape.join(", ")}]`;
+    throw new PergradError("SHAPE_MISMATCH", `The parameter "${name}" ${shapes}.`);
+  }
+  return { ...model, parameters: { ...model.parameters, ...parameters } };
+}
+
+/**
+ * Writes the model as ONNX (opset 21), its parameters under their names: inside, or beside it (`externalData`). Files
+ * appear when they are complete.
+ * A model from a file keeps all its floating-point initializers: constants as they were, and weights that repeat
+ * others with these others' elements.
+ * @param metadata goes into the file's properties, by name
+ * Throws FILE_UNWRITABLE, INVALID_ARGUMENT.
+ */
+export async function saveModel(
+  model: Model,
+  path: string,
+  { metadata = {}, ...options }: SaveOptions & { readonly metadata?: Readonly<Record<string, string>> } = {},
+): Promise<void> {
+  await writeModel({ ...programOf(model), metadata }, path, options);
+}
+
+/** The graph of a file, in which what was folded is computed again from what the file holds. */
+export function programOf({ graph, parameters, stored = [] }: Model): EncodableProgram {
+  const results = graph.outputs.map(({ value }) => value);
+  const leaves = new Map(
+    stored.map(({ name, value }) => [
+      value,
+      leaf(name, { dtype: "float32", shape: value.shape }, { kind: "parameter" }),
+    ]),
+  );
+  const unfolded = substitute(results, unfolding(results, leaves));
+  const outputs = graph.outputs.map(({ name }, k) => ({ name, value: unfolded[k] as Value }));
+  const reached = new Set(leavesOf(unfolded));
+  const kept = stored.filter(({ value }) => reached.has(leaves.get(value) as Value));
+  const roles = [
+    ...graph.parameters.map(({ name }) => [name, "parameter"] as const),
+    ...kept.map(({ name, role }) => [name, role] as const),
+  ];
+  return {
+    inputs: graph.inputs,
+    outputs,
+    parameters: { ...parameters, ...Object.fromEntries(kept.map((each) => [each.name, each.tensorOf(parameters)])) },
+    roles: new Map(roles),
+  };
+}
+
+/** The leaves for what a file holds, and for what was computed from it when it was read, the same computed again. */
+function unfolding(results: readonly Value[], leaves: ReadonlyMap<Value, Value>): Map<Value, Value> {
+  const replaced = new Map(leaves);
+  const unfold = (value: Value): Value | null => {
+    const known = replaced.get(value);
+    if (known) return known;
+    const from = value.source.kind === "constant" ? value.source.from : undefined;
+    if (from?.source.kind !== "node") return null;
+    const { node, index } = from.source;
+    const inputs = node.inputs.map((input) => (input ? (unfold(input) ?? input) : null));
+    if (inputs.every((input, k) => input === node.inputs[k])) return null;
+    const names = node.outputs.map(({ name }) => name);
+    const made = makeNode({ ...node, inputs }, node.outputs, names).outputs[index] as Value;
+    replaced.set(value, made);
+    return made;
+  };
+  for (const value of leavesOf(results)) unfold(value);
+  return replaced;
+}

@@ -1,0 +1,69 @@
+/**
+ * How much memory a graph asks for, of which a file of few bytes may ask for any amount. What it computes from
+ * constants alone is computed once, when a runtime loads it: all of it is in memory from then on, for any batch.
+ */
+import { PergradError } from "../../errors.js";
+import { factorOf, isBatch, type Shape, showShape } from "../../graph/dim.js";
+import { describeNode, type Node, type Value } from "../../graph/value.js";
+import { bytesOf, sizeOf } from "../../tensor/tensor.js";
+
+/** Besides twice what the parameters take, since an empty tensor of a weight's shape is what a gradient is added to. */
+const allowance = 2 ** 29;
+
+/** Elements of one tensor, per sample: 8 GB of float32, and as far as the runtime counts everywhere. */
+const mostElements = 2 ** 31 - 1;
+
+/**
+ * Throws TOO_LARGE where a single tensor, or the results of nodes that depend on no input, come to more than a
+ * program has use for.
+ */
+export function refuseHuge(nodes: readonly Node[]): void {
+  refuseHugeTensors(nodes);
+  refuseHugeConstants(nodes);
+}
+
+function refuseHugeTensors(nodes: readonly Node[]): void {
+  for (const node of nodes) {
+    const huge = node.outputs.find(({ shape }) => elementsOf(shape) > mostElements);
+    if (!huge) continue;
+    throw new PergradError(
+      "TOO_LARGE",
+      `${describeNode(node)} makes a tensor ${showShape(huge.shape)}, which fits in no memory; give the model ` +
+        "smaller inputs, or take the node out of it.",
+    );
+  }
+}
+
+function refuseHugeConstants(nodes: readonly Node[]): void {
+  const leaves = new Set(nodes.flatMap(({ inputs }) => inputs.filter((input) => input !== null)));
+  const parameters = [...leaves].filter(({ source }) => source.kind === "parameter");
+  let left = allowance + 2 * parameters.reduce((sum, value) => sum + memoryOf(value), 0);
+  const fed = new Set<Value>();
+  for (const node of nodes) {
+    if (node.inputs.some((input) => input && (varies(input) || fed.has(input)))) {
+      for (const output of node.outputs) fed.add(output);
+      continue;
+    }
+    const bytes = node.outputs.reduce((sum, output) => sum + memoryOf(output), 0);
+    left -= bytes;
+    if (left >= 0) continue;
+    throw new PergradError(
+      "TOO_LARGE",
+      `${describeNode(node)} computes ${Math.round(bytes / 2 ** 20)} MB from constants alone, which with the others of ` +
+        "its sort would not fit in memory; give the model smaller inputs, or take the node out of it.",
+    );
+  }
+}
+
+function varies({ source, known }: Value): boolean {
+  return source.kind === "input" || source.kind === "parameter" || (known?.some(isBatch) ?? false);
+}
+
+function memoryOf({ dtype, shape }: Value): number {
+  return bytesOf(dtype) * elementsOf(shape);
+}
+
+/** Of one sample, where the shape holds the batch. */
+function elementsOf(shape: Shape): number {
+  return sizeOf(shape.map(factorOf));
+}

@@ -1,0 +1,63 @@
+/** Writes encoded graphs to files. */
+import { basename } from "node:path";
+import { PergradError } from "../../errors.js";
+import { AtomicFile, writeFileSafely } from "../../io/atomic.js";
+import { type EncodableProgram, encodeModel } from "./encode.js";
+import { ExternalData } from "./external-data.js";
+
+/** Where weights go. */
+export interface SaveOptions {
+  /**
+   * Whether the weights are written to a file of their own beside the model's, under its name and ".data"; the two
+   * belong together, in one folder. Default: where they take more than 1.5 GB, as one ONNX file holds at most 2 GB.
+   */
+  readonly externalData?: boolean;
+}
+
+const mostInside = 1.5e9;
+
+/** What protobuf, and so one ONNX file, holds. */
+const mostOfFile = 2 ** 31 - 1;
+
+function storedBytes({ parameters = {} }: EncodableProgram): number {
+  return Object.values(parameters).reduce((sum, { data }) => sum + data.byteLength, 0);
+}
+
+/** Throws TOO_LARGE where the parameters do not fit into one file. */
+export function requireWithin(program: EncodableProgram): void {
+  const stored = storedBytes(program);
+  if (stored <= mostOfFile) return;
+  throw new PergradError(
+    "TOO_LARGE",
+    `The parameters take ${stored} bytes, and one ONNX file holds at most ${mostOfFile}; ` +
+      "save it to a path, so that they go into a file beside it.",
+  );
+}
+
+/** Writes the graph, and its weights where they go elsewhere; each file appears when it is complete. Throws FILE_UNWRITABLE. */
+export async function writeModel(
+  program: EncodableProgram,
+  path: string,
+  { externalData }: SaveOptions = {},
+): Promise<void> {
+  if (externalData !== undefined && typeof externalData !== "boolean") {
+    throw new PergradError("INVALID_ARGUMENT", `externalData must be true or false, not ${String(externalData)}.`);
+  }
+  if (externalData === false) requireWithin(program);
+  if (!(externalData ?? storedBytes(program) > mostInside)) {
+    await writeFileSafely(path, encodeModel(program));
+    return;
+  }
+  const external = new ExternalData(`${basename(path)}.data`);
+  const bytes = encodeModel(program, external);
+  const file = await AtomicFile.create(`${path}.data`);
+  try {
+    await file.resize(external.size);
+    await external.write(file);
+  } catch (error) {
+    await file.abort();
+    throw error;
+  }
+  await file.commit();
+  await writeFileSafely(path, bytes);
+}

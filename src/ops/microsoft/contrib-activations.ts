@@ -1,0 +1,130 @@
+/** Activations of ONNX Runtime's own domain, most of them fused with the bias before them. All are composites. */
+import { type Dim, divide, elementsOf, showDim, showShape } from "../../graph/dim.js";
+import type { Node, Value, ValueType } from "../../graph/value.js";
+import type { Build } from "../build.js";
+import {
+  floatAttribute,
+  intAttribute,
+  interaction,
+  part,
+  requireInput,
+  shapeMismatch,
+  unsupported,
+} from "../checks.js";
+import type { Call, OpDefinition } from "../definition.js";
+import { lowered } from "../rules/elementwise.js";
+import { lineAxis } from "../rules/reductions.js";
+import { addOptional, composite, contrib, likeFirst, likeFirstWith, requireLastAxisVectors } from "./contrib.js";
+
+const first = (node: Node) => node.inputs[0] as Value;
+
+/** The first input plus the second, if there. */
+const biased = (node: Node, build: Build) => addOptional(build, first(node), node.inputs[1]);
+
+/** The type of x, to whose last axis the bias belongs. */
+function inferBiased(call: Call): ValueType {
+  requireLastAxisVectors(call, 1);
+  return likeFirst(call);
+}
+
+const gelus: readonly OpDefinition[] = [
+  composite("Gelu", likeFirst, (node, build) => build.op("Gelu", [first(node)])),
+  composite(
+    "FastGelu",
+    (call) => (call.inputs[1] ? inferBiased(call) : likeFirst(call)),
+    (node, build) => build.op("Gelu", [biased(node, build)], { approximate: "tanh" }),
+  ),
+  composite(
+    "BiasGelu",
+    (call) => {
+      requireInput(call, 1);
+      return inferBiased(call);
+    },
+    (node, build) => build.op("Gelu", [biased(node, build)]),
+  ),
+  composite("QuickGelu", likeFirst, (node, build) => {
+    const x = first(node);
+    return build.mul(x, build.sigmoid(build.scale(x, floatAttribute(node, "alpha", 1.702))));
+  }),
+];
+
+/** The first half of the last axis times the Gelu of the second. */
+const biasSplitGelu = composite(
+  "BiasSplitGelu",
+  (call) => {
+    requireInput(call, 1);
+    const { dtype, shape } = inferBiased(call);
+    const half = divide(shape.at(-1) as Dim, 2);
+    if (half === undefined)
+      throw shapeMismatch(
+        part(call, "the last axis"),
+        `has ${showDim(shape.at(-1) as Dim)} elements, which is not even`,
+      );
+    return { dtype, shape: [...shape.slice(0, -1), half] };
+  },
+  (node, build) => {
+    const x = biased(node, build);
+    const { outputs } = build.node("Split", [x], { axis: x.shape.length - 1, num_outputs: 2 }, 2);
+    const [value, gate] = outputs as [Value, Value];
+    return build.mul(value, build.op("Gelu", [gate]));
+  },
+);
+
+const biasAdd = composite(
+  "BiasAdd",
+  (call) => likeFirstWith(call, 1, 2),
+  (node, build) => addOptional(build, biased(node, build), node.inputs[2]),
+);
+
+/** The axis from which on all are normalised together. */
+function softmaxAxis(call: Call | Node): number {
+  return lineAxis(call, intAttribute(call, "axis", 1));
+}
+
+const biasSoftmax = composite(
+  "BiasSoftmax",
+  (call) => {
+    requireInput(call, 1);
+    const type = likeFirstWith(call, 1);
+    if (elementsOf(type.shape.slice(softmaxAxis(call))) === undefined) {
+      throw interaction(call, `normalises over two axes of ${showShape(type.shape)} that grow with the batch`);
+    }
+    return type;
+  },
+  (node, build) => {
+    const x = biased(node, build);
+    const axis = softmaxAxis(node);
+    const together = elementsOf(x.shape.slice(axis)) as Dim;
+    const lines = build.reshape(x, [...x.shape.slice(0, axis), together]);
+    return build.reshape(build.op("Softmax", [lines], { axis: lines.shape.length - 1 }), x.shape);
+  },
+);
+
+/** x + bias + residual, as in inference. */
+const biasDropout = contrib({
+  op: "BiasDropout",
+  infer: (call) => {
+    const training = call.inputs[4];
+    if (training && training.known?.[0] !== 0) {
+      throw unsupported(
+        call,
+        "is in training mode, in which its output is random",
+        "export the model in evaluation mode",
+      );
+    }
+    requireInput(call, 1);
+    const y = likeFirstWith(call, 1, 2);
+    return [y, { dtype: "bool" as const, shape: y.shape }].slice(0, call.outputs);
+  },
+  decompose: (node, build) => {
+    const sum = addOptional(build, biased(node, build), node.inputs[2]);
+    const mask = () => build.expand(build.filled(1, [], "bool"), sum.shape);
+    return [sum, ...(node.outputs.length > 1 ? [mask()] : [])];
+  },
+});
+
+export const contribActivations: readonly OpDefinition[] = [
+  ...gelus,
+  // ONNX Runtime has these on GPUs only.
+  ...[biasSplitGelu, biasAdd, biasSoftmax, biasDropout].map(lowered),
+];

@@ -1,0 +1,186 @@
+/** Products and convolutions of ONNX Runtime's own domain: transposed, scaled or followed by an activation. */
+import { type Dim, sameShape, showShape } from "../../graph/dim.js";
+import type { Attributes, Node, Value, ValueType } from "../../graph/value.js";
+import type { Build } from "../build.js";
+import {
+  floatAttribute,
+  intAttribute,
+  intsAttribute,
+  part,
+  requireInput,
+  shapeMismatch,
+  stringAttribute,
+  unsupported,
+} from "../checks.js";
+import type { Call, OpDefinition } from "../definition.js";
+import { convolution } from "../rules/convolution.js";
+import { linear } from "../rules/linear.js";
+import { contrib, partOf } from "./contrib.js";
+
+// FusedMatMul: alpha * A' * B'
+
+/** How an operand's axes are ordered before the product. Vectors stay as they are. */
+function operandAxes(node: Call | Node, index: 0 | 1): number[] {
+  const side = index === 0 ? "A" : "B";
+  const axes = requireInput(node, index).shape.map((_, axis) => axis);
+  if (axes.length < 2) return axes;
+  // The first axis goes behind the batch axes, where rows are.
+  const [rows, last] = [axes[0] as number, axes.length - 1];
+  const plain = intAttribute(node, `transBatch${side}`, 0) !== 0 ? [...axes.slice(1, last), rows, last] : axes;
+  if (intAttribute(node, `trans${side}`, 0) === 0) return plain;
+  return [...plain.slice(0, -2), plain[last] as number, plain[last - 1] as number];
+}
+
+function inferMatMul(call: Call): ValueType {
+  const operands = ([0, 1] as const).map((index) => {
+    const input = requireInput(call, index);
+    return { ...input, shape: operandAxes(call, index).map((axis) => input.shape[axis] as Dim) };
+  });
+  const [type] = partOf(linear, "MatMul").infer({ ...call, inputs: operands, outputs: 1 });
+  if (!type) throw shapeMismatch(part(call, "the inputs"), "do not multiply");
+  return type;
+}
+
+function decomposeMatMul(node: Node, build: Build): Value[] {
+  const [a, b] = node.inputs as [Value, Value];
+  const [row, column] = [a.shape.length === 1, b.shape.length === 1];
+  // A vector becomes a matrix: ONNX Runtime fuses a transposition and a product by a vector, with a wrong result.
+  const left = row ? build.unsqueeze(a, [0]) : build.transpose(a, operandAxes(node, 0));
+  const right = column ? build.unsqueeze(b, [1]) : build.transpose(b, operandAxes(node, 1));
+  const product = build.matmul(left, right);
+  const rank = product.shape.length;
+  const flat = build.squeeze(product, [...(row ? [rank - 2] : []), ...(column ? [rank - 1] : [])]);
+  return [build.scale(flat, floatAttribute(node, "alpha", 1))];
+}
+
+/** ONNX Runtime transposes wrongly where one operand is a vector, and refuses to where there are no batch axes. */
+function isMisread(node: Node): boolean {
+  const ranks = [0, 1].map((index) => requireInput(node, index).shape.length);
+  const any = (prefix: string) => ["A", "B"].some((side) => intAttribute(node, prefix + side, 0) !== 0);
+  return (any("trans") && ranks.includes(1)) || (any("transBatch") && Math.min(...ranks) < 3);
+}
+
+function fusedMatMul(op: string): OpDefinition {
+  return contrib({
+    op,
+    infer: (call) => [inferMatMul(call)],
+    decompose: decomposeMatMul,
+    lower: (node, build) => (isMisread(node) ? decomposeMatMul(node, build) : null),
+  });
+}
+
+// Activations by name
+
+/** The names of activations with those of their attributes. */
+type Activations = ReadonlyMap<string, readonly string[]>;
+
+/** Those that ONNX Runtime fuses with a Gemm. */
+const gemmActivations: Activations = new Map([
+  ["Celu", ["alpha"]],
+  ["Elu", ["alpha"]],
+  ["HardSigmoid", ["alpha", "beta"]],
+  ["LeakyRelu", ["alpha"]],
+  ["Relu", []],
+  ["Selu", ["alpha", "gamma"]],
+  ["Sigmoid", []],
+  ["Softplus", []],
+  ["Softsign", []],
+  ["Tanh", []],
+  ["ThresholdedRelu", ["alpha"]],
+]);
+
+/** Those that it fuses with a convolution, the attributes in the order of activation_params. Clip has inputs instead. */
+const convActivations: Activations = new Map([
+  ["Clip", []],
+  ["HardSigmoid", ["alpha", "beta"]],
+  ["HardSwish", []],
+  ["LeakyRelu", ["alpha"]],
+  ["Relu", []],
+  ["Sigmoid", []],
+  ["Tanh", []],
+]);
+
+/** The attributes of the operator itself. */
+function ownAttributes(node: Node): Attributes {
+  return Object.fromEntries(Object.entries(node.attributes).filter(([name]) => !name.startsWith("activation")));
+}
+
+/** The activation's name, or "" for none. */
+function activationOf(call: Call | Node, known: Activations): string {
+  const name = stringAttribute(call, "activation", "");
+  if (name === "" || known.has(name)) return name;
+  throw unsupported(call, `has the activation "${name}", which pergrad does not know`);
+}
+
+// FusedGemm
+
+/** The attributes that the node states for its activation. */
+function gemmActivationAttributes(node: Node): Attributes {
+  const names = gemmActivations.get(activationOf(node, gemmActivations)) ?? [];
+  const given = names.flatMap((name) => {
+    const value = node.attributes[`activation_${name}`];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return Object.fromEntries(given);
+}
+
+function decomposeGemm(node: Node, build: Build): Value[] {
+  const y = build.op("Gemm", node.inputs, ownAttributes(node));
+  const name = activationOf(node, gemmActivations);
+  return [name === "" ? y : build.op(name, [y], gemmActivationAttributes(node))];
+}
+
+const fusedGemm = contrib({
+  op: "FusedGemm",
+  infer: (call) => {
+    activationOf(call, gemmActivations);
+    return partOf(linear, "Gemm").infer(call);
+  },
+  decompose: decomposeGemm,
+  // The kernel knows no defaults, and does not run without an activation.
+  lower: (node, build) => {
+    const name = activationOf(node, gemmActivations);
+    const needed = gemmActivations.get(name)?.length ?? 0;
+    const given = Object.keys(gemmActivationAttributes(node)).length;
+    return name === "" || given < needed ? decomposeGemm(node, build) : null;
+  },
+});
+
+// FusedConv: a convolution, plus a tensor of the output's shape, through an activation
+
+function convActivation(node: Node, y: Value, build: Build): Value {
+  const name = activationOf(node, convActivations);
+  const numbers = intsAttribute(node, "activation_params") ?? [];
+  if (name === "") return y;
+  if (name === "Clip") {
+    const [low, high] = numbers.map((bound) => build.scalar(bound, y));
+    return build.op("Clip", [y, low ?? null, high ?? null]);
+  }
+  const names = convActivations.get(name) ?? [];
+  return build.op(name, [y], Object.fromEntries(numbers.slice(0, names.length).map((x, k) => [names[k] ?? "", x])));
+}
+
+const fusedConv = contrib({
+  op: "FusedConv",
+  infer: (call) => {
+    activationOf(call, convActivations);
+    const types = partOf(convolution, "Conv").infer(call);
+    const [shape, added] = [types[0]?.shape ?? [], call.inputs[3]];
+    if (added && !sameShape(added.shape, shape)) {
+      throw shapeMismatch(call, `adds a tensor ${showShape(added.shape)} to its result ${showShape(shape)}`);
+    }
+    return types;
+  },
+  decompose: (node, build) => {
+    const added = node.inputs[3];
+    const y = build.op("Conv", node.inputs.slice(0, 3), ownAttributes(node));
+    return [convActivation(node, added ? build.add(y, added) : y, build)];
+  },
+});
+
+export const contribLinear: readonly OpDefinition[] = [
+  fusedMatMul("FusedMatMul"),
+  fusedMatMul("TransposeMatMul"),
+  fusedGemm,
+  fusedConv,
+];

@@ -1,0 +1,353 @@
+/** Activation functions, from Relu to Mish; and Clip, PRelu, Erf. */
+import { type Dim, sameShape, showShape } from "../../graph/dim.js";
+import type { Node, Value } from "../../graph/value.js";
+import type { Build } from "../build.js";
+import {
+  broadcastShape,
+  floatAttribute,
+  part,
+  requireInput,
+  shapeMismatch,
+  stringAttribute,
+  unsupported,
+} from "../checks.js";
+import type { Array64, Call, OpDefinition } from "../definition.js";
+import { between, bounded, increasing, type Range } from "../range.js";
+import { bell, erfBesideOne, timesSigmoid, timesSigmoidSlope, timesTanhSlope } from "../subgraphs/saturation.js";
+import { alignBatched, binary, elementwise, lowered, unary } from "./elementwise.js";
+import { unaryRule } from "./exponential.js";
+
+// Piecewise linear
+
+const leakyAlpha = (node: Call | Node) => floatAttribute(node, "alpha", 0.01);
+const thresholdAlpha = (node: Call | Node) => floatAttribute(node, "alpha", 1);
+
+/** y <= 0 is x <= 0, and keeps x out of the backward pass; it is false of NaN, which lets the cotangent through. */
+const relu = unaryRule(
+  "Relu",
+  (x) => Math.max(x, 0),
+  (dy, _x, y, build) => build.where(build.lessOrEqual(y, build.scalar(0, y)), build.scalar(0, dy), dy),
+  increasing((x) => Math.max(x, 0)),
+);
+
+const leakyRelu = unary(
+  "LeakyRelu",
+  (x, node) => (x < 0 ? leakyAlpha(node) * x : x),
+  (x, _y, build, node) =>
+    build.where(build.greater(x, build.scalar(0, x)), build.scalar(1, x), build.scalar(leakyAlpha(node), x)),
+);
+
+const thresholdedRelu = unaryRule(
+  "ThresholdedRelu",
+  (x, node) => (x <= thresholdAlpha(node) ? 0 : x),
+  (dy, x, _y, build, node) => build.mask(build.greater(x, build.scalar(thresholdAlpha(node), x)), dy),
+);
+
+const shrinkBound = (node: Call | Node) => floatAttribute(node, "lambd", 0.5);
+const shrinkBias = (node: Call | Node) => floatAttribute(node, "bias", 0);
+
+/** Towards zero by the bias, and zero within the bound. */
+const shrink = unaryRule(
+  "Shrink",
+  (x, node) => {
+    const [bound, bias] = [shrinkBound(node), shrinkBias(node)];
+    return x < -bound ? x + bias : x > bound ? x - bias : 0;
+  },
+  (dy, x, _y, build, node) => {
+    const limit = (by: number) => build.scalar(by * shrinkBound(node), x);
+    return build.mask(build.op("Or", [build.less(x, limit(-1)), build.greater(x, limit(1))]), dy);
+  },
+);
+
+const hardSigmoid = unary(
+  "HardSigmoid",
+  (x, node) => Math.max(0, Math.min(1, floatAttribute(node, "alpha", 0.2) * x + floatAttribute(node, "beta", 0.5))),
+  (_x, y, build, node) => {
+    const [zero, one] = [build.scalar(0, y), build.scalar(1, y)];
+    const flat = build.op("Or", [build.lessOrEqual(y, zero), build.greaterOrEqual(y, one)]);
+    return build.where(flat, zero, build.scalar(floatAttribute(node, "alpha", 0.2), y));
+  },
+  bounded(0, 1),
+);
+
+// Exponential on the negative side
+
+/** y = gamma * alpha * (exp(x / scale) - 1) where x <= 0, and gamma * x elsewhere. */
+function exponentialUnit(
+  op: string,
+  parameters: (node: Call | Node) => { alpha: number; gamma: number; scale: number },
+): OpDefinition {
+  const definition = unary(
+    op,
+    (x, node) => {
+      const { alpha, gamma, scale } = parameters(node);
+      return gamma * (x <= 0 ? alpha * Math.expm1(x / scale) : x);
+    },
+    // y + gamma * alpha, which is the slope times the scale too, has no digits where y comes near -gamma * alpha.
+    (x, _y, build, node) => {
+      const { alpha, gamma, scale } = parameters(node);
+      const decay = build.exp(scale === 1 ? x : build.div(x, build.scalar(scale, x)));
+      const factor = (gamma * alpha) / scale;
+      const negative = factor === 1 ? decay : build.mul(decay, build.scalar(factor, x));
+      return build.where(build.greater(x, build.scalar(0, x)), build.scalar(gamma, x), negative);
+    },
+  );
+  // Where the exponential overflows the slope is gamma.
+  return { ...definition, finiteSlope: true };
+}
+
+const elu = exponentialUnit("Elu", (node) => ({ alpha: floatAttribute(node, "alpha", 1), gamma: 1, scale: 1 }));
+
+// ONNX's defaults are these numbers rounded to float32.
+const selu = exponentialUnit("Selu", (node) => ({
+  alpha: floatAttribute(node, "alpha", 1.6732632423543772),
+  gamma: floatAttribute(node, "gamma", 1.0507009873554805),
+  scale: 1,
+}));
+
+const celu = exponentialUnit("Celu", (node) => {
+  const alpha = floatAttribute(node, "alpha", 1);
+  return { alpha, gamma: 1, scale: alpha };
+});
+
+// Smooth
+
+const sigmoid64 = (x: number) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
+
+/** The series 2/sqrt(pi) exp(-x^2) sum 2^k x^(2k+1) / (2k+1)!!, whose terms have one sign. */
+export function erf(x: number): number {
+  if (Math.abs(x) > 6) return Math.sign(x);
+  let term = x;
+  let sum = x;
+  for (let k = 1; Math.abs(term) > Math.abs(sum) * 1e-17; k++) {
+    term *= (2 * x * x) / (2 * k + 1);
+    sum += term;
+  }
+  return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
+}
+
+const smooth: readonly OpDefinition[] = [
+  // Their slopes divide by what may overflow, and are 0 there.
+  ...[
+    unaryRule("Sigmoid", sigmoid64, (dy, x, _y, build) => timesSigmoidSlope(build, dy, x), increasing(sigmoid64)),
+    unaryRule("Tanh", Math.tanh, (dy, x, _y, build) => timesTanhSlope(build, dy, x), increasing(Math.tanh)),
+    unaryRule(
+      "Softplus",
+      (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+      (dy, x, _y, build) => timesSigmoid(build, dy, x),
+      increasing((x) => (x > 0 ? x : 0) + Math.log1p(Math.exp(-Math.abs(x)))),
+    ),
+  ].map((definition): OpDefinition => ({ ...definition, finiteSlope: true })),
+  unaryRule(
+    "Softsign",
+    (x) => x / (1 + Math.abs(x)),
+    (dy, x, _y, build) => build.div(dy, build.square(build.add(build.abs(x), build.scalar(1, x)))),
+  ),
+  unary("Erf", erf, (x, _y, build) => bell(build, x), bounded(-1, 1)),
+];
+
+// Composites
+
+function composite(op: string, decompose: (x: Value, build: Build, node: Node) => Value): OpDefinition {
+  return {
+    op,
+    infer: (call) => {
+      const { dtype, shape } = requireInput(call, 0);
+      return [{ dtype, shape }];
+    },
+    decompose: (node, build) => [decompose(node.inputs[0] as Value, build, node)],
+  };
+}
+
+/** x Phi(x): half of x times one plus erf(x / sqrt(2)), or about x sigmoid(2u). */
+const gelu: OpDefinition = {
+  op: "Gelu",
+  infer: (call) => {
+    const { dtype, shape } = requireInput(call, 0);
+    const approximate = stringAttribute(call, "approximate", "none");
+    if (!["none", "tanh"].includes(approximate))
+      throw unsupported(call, `has the approximation "${approximate}", which ONNX does not define`);
+    return [{ dtype, shape }];
+  },
+  decompose: (node, build) => {
+    const x = node.inputs[0] as Value;
+    if (stringAttribute(node, "approximate", "none") !== "tanh")
+      return [build.mul(build.scale(x, 0.5), erfBesideOne(build, x, 1, Math.SQRT1_2))];
+    // (1 + tanh(u)) / 2 = sigmoid(2u)
+    const inner = build.scale(build.square(x), 2 * Math.sqrt(2 / Math.PI) * 0.044715);
+    return [build.mul(x, build.sigmoid(build.mul(x, build.add(inner, build.scalar(2 * Math.sqrt(2 / Math.PI), x)))))];
+  },
+  ...elementwise,
+};
+
+/**
+ * x tanh(softplus(x)) = x n / (n + 2) with n = e (e + 2), e = exp(x). Its slope is (n + 4 x e (e + 1) / (n + 2)) / (n + 2),
+ * which is 1 from 20 on: there e is bounded, so that n does not overflow.
+ */
+const mish: OpDefinition = unaryRule(
+  "Mish",
+  (x) => {
+    const e = Math.exp(Math.min(x, 20));
+    return (x * e * (e + 2)) / (e * (e + 2) + 2);
+  },
+  (dy, x, _y, build) => {
+    const plus = (value: Value, addend: number) => build.add(value, build.scalar(addend, x));
+    const e = build.exp(build.op("Min", [x, build.scalar(20, x)]));
+    const n = build.mul(e, plus(e, 2));
+    const denominator = plus(n, 2);
+    const second = build.div(build.mul(build.scale(x, 4), build.mul(e, plus(e, 1))), denominator);
+    return build.div(build.mul(dy, build.add(n, second)), denominator);
+  },
+);
+
+const composites: readonly OpDefinition[] = [
+  gelu,
+  composite("HardSwish", (x, build) => build.mul(x, build.op("HardSigmoid", [x], { alpha: 1 / 6, beta: 0.5 }))),
+  mish,
+  // Of opset 24.
+  lowered(
+    composite("Swish", (x, build, node) => {
+      const alpha = floatAttribute(node, "alpha", 1);
+      return build.mul(x, build.sigmoid(alpha === 1 ? x : build.mul(x, build.scalar(alpha, x))));
+    }),
+  ),
+  // Of opset 28.
+  lowered({
+    op: "SwiGLU",
+    infer: (call) => {
+      const [gate, value] = [requireInput(call, 0), requireInput(call, 1)];
+      if (!sameShape(gate.shape, value.shape))
+        throw shapeMismatch(
+          part(call, `the inputs ${showShape(gate.shape)} and ${showShape(value.shape)}`),
+          "differ in shape",
+        );
+      return [{ dtype: gate.dtype, shape: gate.shape }];
+    },
+    decompose: (node, build) => {
+      const [gate, value] = node.inputs as [Value, Value];
+      return [build.mul(build.op("Swish", [gate], node.attributes), value)];
+    },
+  }),
+];
+
+// PRelu: the slope is broadcast to x
+
+const prelu: OpDefinition = {
+  ...binary(
+    "PRelu",
+    (x, slope) => (x < 0 ? slope * x : x),
+    (node, [dy], build, wanted) => {
+      const [x, slope] = node.inputs as [Value, Value];
+      const zero = build.scalar(0, x);
+      const cotangent = dy as Value;
+      const positive = () => build.greater(x, zero);
+      return [
+        wanted[0] ? build.where(positive(), cotangent, build.mul(cotangent, slope)) : null,
+        wanted[1] ? build.unbroadcast(build.mul(cotangent, build.op("Min", [x, zero])), slope.shape) : null,
+      ];
+    },
+  ),
+  infer: (call) => {
+    const [x, slope] = [requireInput(call, 0), requireInput(call, 1)];
+    if (!sameShape(broadcastShape(call, [x.shape, slope.shape]), x.shape)) {
+      throw shapeMismatch(
+        part(call, `the slope ${showShape(slope.shape)}`),
+        `does not broadcast to ${showShape(x.shape)}`,
+      );
+    }
+    return [{ dtype: x.dtype, shape: x.shape }];
+  },
+  batch: (_node, inputs, batched, build) => {
+    const [x, slope] = alignBatched(build, inputs, batched) as [Value, Value];
+    const full = batched[0] ? x : build.expand(x, [slope.shape[0] as Dim, ...x.shape]);
+    return [build.op("PRelu", [full, slope])];
+  },
+};
+
+// Clip: min(max(x, low), high), where low and high are optional scalars
+
+const clip: OpDefinition = {
+  op: "Clip",
+  infer: (call) => {
+    const { dtype, shape } = requireInput(call, 0);
+    for (const limit of call.inputs.slice(1)) {
+      if (limit?.shape.some((dim) => dim !== 1)) throw shapeMismatch(part(call, "the bounds"), "are not scalars");
+    }
+    return [{ dtype, shape }];
+  },
+  evaluate: ([x, low, high]) => {
+    const { dims, data } = x as Array64;
+    const [least, most] = [low?.data[0] ?? Number.NEGATIVE_INFINITY, high?.data[0] ?? Number.POSITIVE_INFINITY];
+    const clipped = new Float64Array(data.length);
+    for (let i = 0; i < data.length; i++) clipped[i] = Math.min(Math.max(data[i] as number, least), most);
+    return [{ dims, data: clipped }];
+  },
+  differentiate: (node, [dy], build, wanted) => {
+    const [x, low, high] = node.inputs as [Value, Value | null | undefined, Value | null | undefined];
+    const cotangent = dy as Value;
+    const toBound = (limit: Value, holds: Value) => ({
+      kind: "reduction" as const,
+      value: build.mask(holds, cotangent),
+      axes: x.shape.map((_, axis) => axis),
+      shape: limit.shape,
+    });
+    // The bounds as scalars, so that they do not add axes to x.
+    const scalar = (limit: Value) => build.reshape(limit, []);
+    // Beyond them; false of NaN, which lets the cotangent through.
+    const tests = [...(low ? [build.less(x, scalar(low))] : []), ...(high ? [build.greater(x, scalar(high))] : [])];
+    const zero = build.scalar(0, cotangent);
+    // Where the bounds cross, the upper one wins; each element has one receiver.
+    const below = () => {
+      const under = build.less(x, scalar(low as Value));
+      return high ? build.and(under, build.lessOrEqual(scalar(low as Value), scalar(high))) : under;
+    };
+    const above = () => {
+      const over = build.greater(x, scalar(high as Value));
+      return low ? build.op("Or", [over, build.greater(scalar(low), scalar(high as Value))]) : over;
+    };
+    return [
+      wanted[0] ? tests.reduce<Value>((passed, test) => build.where(test, zero, passed), cotangent) : null,
+      low && wanted[1] ? toBound(low, below()) : null,
+      high && wanted[2] ? toBound(high, above()) : null,
+    ];
+  },
+  batch: (_node, inputs, batched, build) => {
+    if (batched[0] && !batched[1] && !batched[2]) return [build.op("Clip", inputs)];
+    // Bounds that differ along the new axis: Clip takes scalars only, Max and Min broadcast.
+    const flat = inputs.map((input, k) => {
+      if (!input || k === 0) return input;
+      return build.reshape(input, batched[k] ? [input.shape[0] as Dim] : []);
+    });
+    const [x, low, high] = alignBatched(build, flat, batched) as [
+      Value,
+      Value | null | undefined,
+      Value | null | undefined,
+    ];
+    const raised = low ? build.op("Max", [x, low]) : x;
+    return [high ? build.op("Min", [raised, high]) : raised];
+  },
+  sampleAxis: (_node, axes) => [axes[0] ?? null],
+  mixes: () => [],
+  range: (_node, [x, low, high]) => {
+    const from = Math.max((x as Range).low, low?.low ?? Number.NEGATIVE_INFINITY);
+    const to = Math.min((x as Range).high, high?.high ?? Number.POSITIVE_INFINITY);
+    const { nan } = x as Range;
+    const open = (x as Range).infinite && (from === Number.NEGATIVE_INFINITY || to === Number.POSITIVE_INFINITY);
+    return { ...between(Math.min(from, to), Math.max(from, to)), infinite: open, nan };
+  },
+};
+
+export const activations: readonly OpDefinition[] = [
+  relu,
+  leakyRelu,
+  thresholdedRelu,
+  shrink,
+  hardSigmoid,
+  elu,
+  selu,
+  celu,
+  ...smooth,
+  ...composites,
+  prelu,
+  clip,
+];

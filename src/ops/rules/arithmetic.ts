@@ -1,0 +1,352 @@
+/** Add, Sub, Mul, Div, Neg, Pow, Mod, and the variadic Sum, Mean, Max, Min. */
+
+import { array64, broadcastDims, broadcastTo } from "../../float64/array64.js";
+import { differences, products, quotients, sums } from "../../float64/pairs64.js";
+import { add, type Dim, divide, factorOf, isBatch, multiply } from "../../graph/dim.js";
+import { constantOf, type Node, nodeOf, type Value, type ValueType } from "../../graph/value.js";
+import { isFloat } from "../../tensor/tensor.js";
+import type { Build } from "../build.js";
+import { broadcastShape, intAttribute, requireInput } from "../checks.js";
+import type { Array64, Call, DerivativeRule, OpDefinition } from "../definition.js";
+import {
+  alwaysFinite,
+  anything,
+  greater,
+  negative,
+  powers,
+  product,
+  quotient,
+  type Range,
+  squared,
+  sum,
+  unbounded,
+  union,
+} from "../range.js";
+import { precise, times } from "../subgraphs/saturation.js";
+import { scalingSteps } from "../subgraphs/steps.js";
+import { binary, elementwise, unary } from "./elementwise.js";
+
+type Combine = (a: Dim, b: Dim) => Dim | undefined;
+
+/** Follows shape arithmetic: scalars and vectors of integers, or of multiples of N as floats, that are known. */
+function withKnown(definition: OpDefinition, combine: Combine, combineFloats = combine): OpDefinition {
+  return {
+    ...definition,
+    infer: (call) => definition.infer(call).map((type) => foldKnown(call, type, combine, combineFloats)),
+  };
+}
+
+function foldKnown(call: Call, type: ValueType, integers: Combine, floats: Combine): ValueType {
+  const float = isFloat(type.dtype);
+  if (float && !call.inputs.some((input) => input?.known?.some(isBatch))) return type;
+  if (type.shape.length > 1) return type;
+  const combine = float ? floats : integers;
+  const operands = call.inputs.map((input) => input?.known ?? smallConstant(input));
+  const length = Math.max(...operands.map((known) => known?.length ?? 0));
+  const known: Dim[] = [];
+  for (let i = 0; i < length; i++) {
+    const elements = operands.map((operand) => operand?.[operand.length === 1 ? 0 : i]);
+    let result = elements[0];
+    for (const element of elements.slice(1)) {
+      result = result === undefined || element === undefined ? undefined : combine(result, element);
+    }
+    if (result === undefined) return type;
+    known.push(result);
+  }
+  return operands.every((operand) => operand !== undefined) ? { ...type, known } : type;
+}
+
+/** Of a float, whose elements are not followed elsewhere. */
+function smallConstant(input: Value | null): readonly number[] | undefined {
+  const tensor = constantOf(input);
+  return tensor && tensor.data.length <= 64 ? Array.from(tensor.data as ArrayLike<number>, Number) : undefined;
+}
+
+const subtract = (a: Dim, b: Dim): Dim | undefined => {
+  if (isBatch(a) && isBatch(b) && a.perSample === b.perSample) return 0;
+  return add(a, isBatch(b) ? { perSample: -b.perSample } : -b);
+};
+
+/** Exact, or rounded towards zero where both are plain integers. */
+const integerDivide = (a: Dim, b: Dim): Dim | undefined =>
+  divide(a, b) ?? (isBatch(a) || isBatch(b) || b === 0 ? undefined : Math.trunc(a / b));
+
+/** As floats: not rounded. */
+const floatDivide: Combine = (a, b) => {
+  if (isBatch(b)) return isBatch(a) ? a.perSample / b.perSample : undefined;
+  if (b === 0) return undefined;
+  return isBatch(a) ? { perSample: a.perSample / b } : a / b;
+};
+
+/** Of what its greatest element is taken from, as a stable softmax does, no more than 0 is left. */
+function difference(a: Range, b: Range, node: Node): Range {
+  const found = sum(a, negative(b));
+  const greatest = nodeOf(node.inputs[1] as Value);
+  if (greatest?.op !== "ReduceMax" || greatest.inputs[0] !== node.inputs[0]) return found;
+  return { ...found, low: found.low, high: Math.min(found.high, 0), zero: true };
+}
+
+const shapeOf = (node: { inputs: readonly (Value | null)[] }, index: number) => (node.inputs[index] as Value).shape;
+
+const addition = withKnown(
+  binary(
+    "Add",
+    (x, y) => x + y,
+    (node, [dy], build) => [
+      build.unbroadcast(dy as Value, shapeOf(node, 0)),
+      build.unbroadcast(dy as Value, shapeOf(node, 1)),
+    ],
+    undefined,
+    () => sums,
+    sum,
+  ),
+  add,
+);
+
+const subtraction = withKnown(
+  binary(
+    "Sub",
+    (x, y) => x - y,
+    (node, [dy], build, wanted) => [
+      build.unbroadcast(dy as Value, shapeOf(node, 0)),
+      wanted[1] ? build.unbroadcast(build.neg(dy as Value), shapeOf(node, 1)) : null,
+    ],
+    undefined,
+    () => differences,
+    (a, b, node) => difference(a, b, node),
+  ),
+  subtract,
+);
+
+const multiplication = withKnown(
+  {
+    ...binary(
+      "Mul",
+      (x, y) => x * y,
+      (node, [dy], build, wanted) => {
+        const [x, y] = node.inputs as [Value, Value];
+        return [
+          wanted[0] ? build.unbroadcast(times(build, dy as Value, y), x.shape) : null,
+          wanted[1] ? build.unbroadcast(times(build, dy as Value, x), y.shape) : null,
+        ];
+      },
+      undefined,
+      () => products,
+      (a, b, node) => (node.inputs[0] === node.inputs[1] ? squared(a) : product(a, b)),
+    ),
+    finiteSlope: true,
+    linear: scalingSteps,
+  },
+  multiply,
+);
+
+const division = withKnown(
+  {
+    ...binary(
+      "Div",
+      (x, y, node) => (isFloat((node.inputs[0] as Value).dtype) ? x / y : Math.trunc(x / y)),
+      (node, [dy], build, wanted) => {
+        const [x, y] = node.inputs as [Value, Value];
+        const scaled = build.div(dy as Value, y);
+        return [
+          build.unbroadcast(scaled, x.shape),
+          wanted[1] ? build.unbroadcast(build.neg(build.mul(scaled, node.outputs[0] as Value)), y.shape) : null,
+        ];
+      },
+      undefined,
+      (node) => (isFloat((node.inputs[0] as Value).dtype) ? quotients : undefined),
+      quotient,
+    ),
+    linear: scalingSteps,
+  },
+  integerDivide,
+  floatDivide,
+);
+
+/**
+ * x^y. At x = 0 the derivative with respect to x is 0 where y = 0, and that with respect to y is 0 where
+ * y >= 0, as PyTorch defines them.
+ */
+const power = binary(
+  "Pow",
+  (x, y) => x ** y,
+  (node, [dy], build, wanted) => {
+    const [x, y] = node.inputs as [Value, Value];
+    const exponent = build.cast(y, x.dtype);
+    const zero = build.scalar(0, x);
+    const powerRule = (): Value => {
+      const lowered = build.op("Pow", [precise(build, x), build.sub(exponent, build.scalar(1, x))]);
+      const slope = build.where(build.equal(exponent, zero), zero, build.mul(exponent, lowered));
+      return build.mul(dy as Value, slope);
+    };
+    const exponentRule = (): Value => {
+      const result = node.outputs[0] as Value;
+      const flat = build.and(build.equal(x, zero), build.greaterOrEqual(exponent, zero));
+      const base = build.where(flat, build.scalar(1, x), x);
+      return build.mul(dy as Value, build.mask(build.not(flat), build.mul(result, build.log(base))));
+    };
+    return [
+      wanted[0] ? build.unbroadcast(powerRule(), x.shape) : null,
+      wanted[1] ? build.unbroadcast(exponentRule(), y.shape) : null,
+    ];
+  },
+  undefined,
+  undefined,
+  powers,
+);
+
+/** Of the sign of y; exact, unlike x - floor(x / y) * y. */
+function floorRemainder(x: number, y: number): number {
+  const rest = x % y;
+  return rest !== 0 && rest < 0 !== y < 0 ? rest + y : rest;
+}
+
+/** Mod: with fmod=1 the remainder has the sign of x (C), else that of y. Its derivatives are 1 and -trunc or -floor of x/y. */
+const remainder: OpDefinition = binary(
+  "Mod",
+  (x, y, node) => (intAttribute(node, "fmod", 0) === 1 ? x % y : floorRemainder(x, y)),
+  (node, [dy], build, wanted) => {
+    const [x, y] = node.inputs as [Value, Value];
+    const whole = () => build.op("Round", [build.div(build.sub(x, node.outputs[0] as Value), y)]);
+    return [
+      build.unbroadcast(dy as Value, x.shape),
+      wanted[1] ? build.unbroadcast(build.neg(build.mul(dy as Value, whole())), y.shape) : null,
+    ];
+  },
+  undefined,
+  undefined,
+  (x, y) => (y.zero || !alwaysFinite(x) ? anything : unbounded),
+);
+
+const modulo: OpDefinition = {
+  ...remainder,
+  // Before opset 28, and in ONNX Runtime (1.30), floats are divided with fmod=1 only.
+  lower: (node, build) => {
+    const [x, y] = node.inputs as [Value, Value];
+    if (!isFloat(x.dtype) || intAttribute(node, "fmod", 0) === 1) return null;
+    const rest = build.op("Mod", [x, y], { fmod: 1 });
+    const zero = build.scalar(0, x);
+    const signs = build.op("Xor", [build.less(rest, zero), build.less(y, zero)]);
+    const moved = build.and(signs, build.not(build.equal(rest, zero)));
+    return [build.where(moved, build.add(rest, y), rest)];
+  },
+};
+
+function variadic(
+  op: string,
+  fold: (elements: readonly number[]) => number,
+  differentiate: DerivativeRule,
+  range: (a: Range, b: Range) => Range,
+): OpDefinition {
+  return {
+    op,
+    range: (_node, inputs) => (inputs as Range[]).reduce(range),
+    infer: (call) => {
+      const inputs = call.inputs.map((_, index) => requireInput(call, index));
+      return [
+        {
+          dtype: requireInput(call, 0).dtype,
+          shape: broadcastShape(
+            call,
+            inputs.map((input) => input.shape),
+          ),
+        },
+      ];
+    },
+    evaluate: (inputs) => {
+      const arrays = inputs as readonly Array64[];
+      const dims = broadcastDims(arrays.map((array) => array.dims));
+      const operands = arrays.map((array) => broadcastTo(array, dims));
+      return [
+        array64(
+          dims,
+          (operands[0] as Float64Array).map((_, i) => fold(operands.map((data) => data[i] as number))),
+        ),
+      ];
+    },
+    differentiate,
+    ...elementwise,
+  };
+}
+
+const everyInput =
+  (scale: (inputs: number) => number): DerivativeRule =>
+  (node, [dy], build) => {
+    const scaled = build.scale(dy as Value, scale(node.inputs.length));
+    return node.inputs.map((input) => build.unbroadcast(scaled, (input as Value).shape));
+  };
+
+/** The extremum's cotangent, shared equally among the inputs that attain it (as PyTorch's maximum does). */
+const extremum: DerivativeRule = (node, [dy], build) => {
+  const y = node.outputs[0] as Value;
+  const attains = node.inputs.map((input) => build.cast(build.equal(input as Value, y), y.dtype));
+  const share = build.div(
+    dy as Value,
+    attains.reduce((count, one) => build.add(count, one)),
+  );
+  return node.inputs.map((input, i) =>
+    build.unbroadcast(build.mul(share, attains[i] as Value), (input as Value).shape),
+  );
+};
+
+const plainInteger =
+  (choose: (a: number, b: number) => number) =>
+  (a: Dim, b: Dim): Dim | undefined =>
+    isBatch(a) || isBatch(b) ? undefined : choose(factorOf(a), factorOf(b));
+
+const total = (elements: readonly number[]) => elements.reduce((sum, x) => sum + x, 0);
+
+export const arithmetic: readonly OpDefinition[] = [
+  addition,
+  subtraction,
+  multiplication,
+  division,
+  power,
+  modulo,
+  {
+    ...unary(
+      "Neg",
+      (x) => -x,
+      (x, _y, build: Build) => build.scalar(-1, x),
+      (_node, [x]) => negative(x as Range),
+    ),
+    linear: (node) => [{ kind: "scaling", factor: (build) => build.scalar(-1, node.outputs[0] as Value) }],
+  },
+  variadic(
+    "Sum",
+    total,
+    everyInput(() => 1),
+    sum,
+  ),
+  variadic(
+    "Mean",
+    (elements) => total(elements) / elements.length,
+    everyInput((inputs) => 1 / inputs),
+    // Of as many again: what it is not below, its sum divided is not either.
+    union,
+  ),
+  withKnown(
+    {
+      ...variadic(
+        "Max",
+        (elements) => Math.max(...elements),
+        extremum,
+        (a, b) => greater(a, b),
+      ),
+      finiteSlope: true,
+    },
+    plainInteger(Math.max),
+  ),
+  withKnown(
+    {
+      ...variadic(
+        "Min",
+        (elements) => Math.min(...elements),
+        extremum,
+        (a, b) => negative(greater(negative(a), negative(b))),
+      ),
+      finiteSlope: true,
+    },
+    plainInteger(Math.min),
+  ),
+];

@@ -1,0 +1,359 @@
+/** Conv and ConvTranspose, over one or more spatial axes. */
+
+import { zeros64 } from "../../float64/array64.js";
+import { addProducts } from "../../float64/convolve64.js";
+import { type Dim, factorOf, isBatch, multiply, type Shape } from "../../graph/dim.js";
+import type { Node, Value } from "../../graph/value.js";
+import { sizeOf } from "../../tensor/tensor.js";
+import type { Build } from "../build.js";
+import { intAttribute, intsAttribute, part, requireInput, shapeMismatch, unsupported } from "../checks.js";
+import type { Array64, Call, Cotangent, OpDefinition, SampleAxis, Window } from "../definition.js";
+import { dataCotangent } from "../subgraphs/convolution-data.js";
+import { patchWeight, unfold } from "../subgraphs/unfold.js";
+import {
+  autoPadOf,
+  explicitPadding,
+  extentOf,
+  kernelSize,
+  leadingSampleAxis,
+  perAxis,
+  positionsOf,
+  readWindow,
+  sharePadding,
+  spatialOf,
+  windowAttributes,
+} from "../subgraphs/window.js";
+
+type Named = Call | Node;
+
+function groupsOf(node: Named): number {
+  return intAttribute(node, "group", 1);
+}
+
+function isTransposed(node: Named): boolean {
+  return node.op === "ConvTranspose";
+}
+
+function kernelOf(call: Named): number[] {
+  const weight = requireInput(call, 1);
+  const kernel = weight.shape.slice(2);
+  const stated = intsAttribute(call, "kernel_shape");
+  if (weight.shape.some(isBatch)) throw unsupported(part(call, "the weight's shape"), "depends on the batch size");
+  if (stated && (stated.length !== kernel.length || stated.some((size, axis) => size !== kernel[axis]))) {
+    throw shapeMismatch(part(call, `the kernel_shape [${stated.join(", ")}]`), "is not that of its weight");
+  }
+  return kernel.map(factorOf);
+}
+
+/** A transposed convolution: the window that slides over its output, one position per input element. */
+interface Transposed {
+  readonly window: Window;
+  readonly output: readonly number[];
+}
+
+function transposedOf(call: Named): Transposed {
+  const spatial = spatialOf(call, requireInput(call, 0));
+  const [rank, kernel] = [spatial.length, kernelOf(call)];
+  if (kernel.length !== rank)
+    throw shapeMismatch(part(call, "the kernel"), `has ${kernel.length} spatial axes, but the input has ${rank}`);
+  const none = Array<number>(rank).fill(0);
+  const strides = perAxis(call, "strides", rank, 1, 1);
+  const bare = { kernel, strides, dilations: perAxis(call, "dilations", rank, 1, 1), before: none, after: none };
+  const extra = perAxis(call, "output_padding", rank, 0, 0);
+  const full = spatial.map((size, axis) => {
+    return (strides[axis] as number) * (size - 1) + extentOf(bare, axis) + (extra[axis] as number);
+  });
+  const mode = autoPadOf(call);
+  const same = mode === "SAME_UPPER" || mode === "SAME_LOWER";
+  const stated = intsAttribute(call, "output_shape")?.slice(-rank);
+  const target = stated ?? (same ? spatial.map((size, axis) => size * (strides[axis] as number)) : undefined);
+  const padding = target
+    ? sharePadding(
+        full.map((size, axis) => Math.max(0, size - (target[axis] as number))),
+        mode === "SAME_UPPER",
+      )
+    : mode === "VALID"
+      ? { before: none, after: none }
+      : explicitPadding(call, rank);
+  const window = { ...bare, ...padding };
+  const output =
+    stated ?? full.map((size, axis) => size - (window.before[axis] as number) - (window.after[axis] as number));
+  if (output.some((size) => size < 0)) throw shapeMismatch(part(call, "the padding"), "crops more than there is");
+  return { window, output };
+}
+
+/**
+ * The window of a Conv, which slides over its input, or of a ConvTranspose, which slides over its output;
+ * padding is explicit.
+ */
+export function windowOf(node: Named): Window {
+  if (isTransposed(node)) return transposedOf(node).window;
+  return readWindow(node, kernelOf(node), spatialOf(node, requireInput(node, 0)));
+}
+
+function inferConvolution(call: Call): { dtype: Value["dtype"]; shape: Shape }[] {
+  const [x, w] = [requireInput(call, 0), requireInput(call, 1)];
+  const spatial = spatialOf(call, x);
+  const [groups, window] = [groupsOf(call), windowOf(call)];
+  const [first, second] = w.shape.slice(0, 2).map(factorOf) as [number, number];
+  const transposed = isTransposed(call);
+  const channels = transposed ? first : second * groups;
+  const outputs = transposed ? second * groups : first;
+  if (factorOf(x.shape[1] as Dim) !== channels || first % groups !== 0) {
+    throw shapeMismatch(
+      call,
+      `has an input of ${factorOf(x.shape[1] as Dim)} channels, which does not fit its weight [${w.shape.join(", ")}] in ${groups} groups`,
+    );
+  }
+  const bias = call.inputs[2];
+  if (bias && (bias.shape.length !== 1 || bias.shape[0] !== outputs))
+    throw shapeMismatch(part(call, "the bias"), `is not of shape [${outputs}]`);
+  const positions = transposed ? transposedOf(call).output : positionsOf(spatial, window);
+  if (!transposed && positions.includes(0))
+    throw shapeMismatch(part(call, "the kernel"), "is larger than the padded input");
+  if (positions.some((count) => count < 1))
+    throw shapeMismatch(part(call, "the padding"), "takes away the whole output");
+  return [{ dtype: x.dtype, shape: [x.shape[0] as Dim, outputs, ...positions] }];
+}
+
+// The reference
+
+/** Adds the bias in place. */
+function addBias(y: Array64, bias: Array64 | null | undefined): Array64 {
+  if (!bias) return y;
+  const plane = sizeOf(y.dims.slice(2));
+  const outputs = y.dims[1] as number;
+  for (let at = 0, row = 0; at < y.data.length; at += plane, row++) {
+    const offset = bias.data[row % outputs] as number;
+    for (let t = at; t < at + plane; t++) y.data[t] = (y.data[t] as number) + offset;
+  }
+  return y;
+}
+
+function evaluateConvolution(inputs: readonly (Array64 | null)[], node: Node): Array64[] {
+  const [x, w, bias] = inputs as [Array64, Array64, Array64 | null | undefined];
+  const groups = groupsOf(node);
+  const transposed = isTransposed(node);
+  const [first, second] = w.dims as [number, number];
+  const [outer, inner] = [x.dims.slice(2), (node.outputs[0] as Value).shape.slice(2).map(factorOf)];
+  const y = zeros64([x.dims[0] as number, transposed ? second * groups : first, ...inner]);
+  const planes = { images: x.dims[0] as number, groups, big: second, small: first / groups };
+  if (transposed)
+    addProducts({ big: y.data, small: x.data, weight: w.data }, "big", planes, inner, outer, windowOf(node));
+  else addProducts({ big: x.data, small: y.data, weight: w.data }, "small", planes, outer, inner, windowOf(node));
+  return [addBias(y, bias)];
+}
+
+// Derivatives
+
+function biasCotangent(node: Node, dy: Value): Cotangent[] {
+  const bias = node.inputs[2];
+  if (!bias) return [];
+  const axes = dy.shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]));
+  return [{ kind: "reduction", value: dy, axes, shape: bias.shape }];
+}
+
+function differentiateConv(node: Node, dy: Value, build: Build, wanted: readonly boolean[]): (Cotangent | null)[] {
+  const [x, w] = node.inputs as [Value, Value];
+  const [window, groups] = [windowOf(node), groupsOf(node)];
+  return [
+    wanted[0] ? dataCotangent(build, dy, { weight: w, window, groups, spatial: x.shape.slice(2).map(factorOf) }) : null,
+    { kind: "convolution", data: x, cotangent: dy, groups, window, shape: w.shape },
+    ...biasCotangent(node, dy),
+  ];
+}
+
+/**
+ * A window and the data it slides over, such that its positions are exactly `positions`: output padding of
+ * a stride or more would leave room for others behind them, so it is cut off.
+ */
+function exactPositions(
+  build: Build,
+  data: Value,
+  window: Window,
+  positions: readonly number[],
+): { data: Value; window: Window } {
+  const found = positionsOf(data.shape.slice(2).map(factorOf), window);
+  if (found.every((count, axis) => count === positions[axis])) return { data, window };
+  const none = window.kernel.map(() => 0);
+  let cut = build.pad(data, [0, 0, ...window.before], [0, 0, ...window.after]);
+  positions.forEach((count, axis) => {
+    cut = build.slice(cut, axis + 2, 0, (count - 1) * (window.strides[axis] as number) + extentOf(window, axis));
+  });
+  return { data: cut, window: { ...window, before: none, after: none } };
+}
+
+/** The roles are exchanged: the kernel slides over dy, and the weight is Conv's for the way from dy to x. */
+function differentiateTransposed(
+  node: Node,
+  dy: Value,
+  build: Build,
+  wanted: readonly boolean[],
+): (Cotangent | null)[] {
+  const [x, w] = node.inputs as [Value, Value];
+  const groups = groupsOf(node);
+  const { data, window } = exactPositions(build, dy, windowOf(node), x.shape.slice(2).map(factorOf));
+  return [
+    wanted[0] ? build.op("Conv", [data, w], { ...windowAttributes(window), group: groups }) : null,
+    { kind: "convolution", data, cotangent: x, groups, window, shape: w.shape },
+    ...biasCotangent(node, dy),
+  ];
+}
+
+// One more leading axis
+
+function batchConvolution(
+  node: Node,
+  inputs: readonly (Value | null)[],
+  batched: readonly boolean[],
+  build: Build,
+): Value[] {
+  const [x, w, bias] = inputs as [Value, Value, Value | null | undefined];
+  const shape = (node.outputs[0] as Value).shape;
+  const batch = (batched[0] ? x.shape[0] : batched[1] ? w.shape[0] : 1) as Dim;
+  if (batched[0] || batched[1]) requireFoldable(node, batch, shape[0] as Dim);
+  const images = batched[0] ? build.reshape(x, [multiply(batch, shape[0] as Dim) as Dim, ...x.shape.slice(2)]) : x;
+  const product = batched[1]
+    ? batchedKernels(node, images, w, batched[0] ? [batch] : [], build)
+    : build.op(node.op, [images, w], node.attributes);
+  const y = build.reshape(product, [batch, ...shape]);
+  if (!bias) return [y];
+  const aligned: Shape = [batched[2] ? (bias.shape[0] as Dim) : 1, 1, shape[1] as Dim, ...shape.slice(2).map(() => 1)];
+  return [build.add(y, build.reshape(bias, aligned))];
+}
+
+function requireFoldable(node: Node, batch: Dim, images: Dim): void {
+  if (multiply(batch, images) === undefined)
+    throw unsupported(node, "cannot be computed for a batch of inputs that hold the samples already");
+}
+
+/** Convolves images `[leading * n, ...]` with weights `[B, ...]`, a product of matrices: `[B, n, G, O, T]`. */
+function batchedKernels(node: Node, images: Value, weight: Value, leading: readonly Dim[], build: Build): Value {
+  const groups = groupsOf(node);
+  const transposed = isTransposed(node);
+  const { data, window } = transposed ? spreadOut(node, images, build) : { data: images, window: windowOf(node) };
+  const { byPatch, order } = unfold(build, data, window, groups);
+  const patches = build.reshape(byPatch, [
+    ...leading,
+    (node.outputs[0] as Value).shape[0] as Dim,
+    ...byPatch.shape.slice(1),
+  ]);
+  const kernels = transposed ? flipped(weight, groups, window, build) : weight;
+  const matrices = patchWeight(build, kernels, order, groups, window.kernel.length);
+  return build.matmul(build.unsqueeze(matrices, [1]), patches);
+}
+
+/** ConvTranspose as Conv: its input with the stride's zeros between its elements, and the window that then slides. */
+function spreadOut(node: Node, x: Value, build: Build): { data: Value; window: Window } {
+  const { window, output } = transposedOf(node);
+  const [images, channels, ...sizes] = x.shape as [Dim, Dim, ...number[]];
+  const strides = window.strides;
+  const gaps = [0, 0, ...strides.flatMap((stride) => [0, stride - 1])];
+  const apart = build.pad(
+    build.reshape(x, [images, channels, ...sizes.flatMap((size) => [size, 1])]),
+    gaps.map(() => 0),
+    gaps,
+  );
+  const spread = sizes.map((size, axis) => size * (strides[axis] as number));
+  let data = build.reshape(apart, [images, channels, ...spread]);
+  const none = sizes.map(() => 0);
+  const before = none.map((_, axis) => extentOf(window, axis) - 1 - (window.before[axis] as number));
+  const length = output.map((size, axis) => size + extentOf(window, axis) - 1);
+  const after = none.map((_, axis) => (length[axis] as number) - (spread[axis] as number) - (before[axis] as number));
+  const positive = (amounts: readonly number[]) => [0, 0, ...amounts.map((amount) => Math.max(0, amount))];
+  data = build.pad(data, positive(before), positive(after));
+  before.forEach((amount, axis) => {
+    const start = Math.max(0, -amount);
+    if (data.shape[axis + 2] !== length[axis])
+      data = build.slice(data, axis + 2, start, start + (length[axis] as number));
+  });
+  return { data, window: { ...window, strides: none.map(() => 1), before: none, after: none } };
+}
+
+/** `[B, G*I, O, ...kernel]` as the weight `[B, G*O, I, ...kernel]` of the Conv that runs backwards over the kernel. */
+function flipped(weight: Value, groups: number, window: Window, build: Build): Value {
+  const [batch, inputs, outputs] = weight.shape as [Dim, number, number];
+  const size = kernelSize(window);
+  const split = build.reshape(weight, [batch, groups, inputs / groups, outputs, size]);
+  const backwards = build.gather(split, build.ints(Array.from({ length: size }, (_, k) => size - 1 - k)), 4);
+  const exchanged = build.transpose(backwards, [0, 1, 3, 2, 4]);
+  return build.reshape(exchanged, [batch, groups * outputs, inputs / groups, ...window.kernel]);
+}
+
+function sampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): (SampleAxis | null)[] {
+  if (axes[1])
+    throw unsupported(
+      part(node, "the weight"),
+      "differs from sample to sample, but its groups are not as many for each sample",
+      "export it with a fixed batch, the samples folded with the channels, and groups that are a multiple of the batch",
+    );
+  if (axes[2])
+    throw unsupported(
+      part(node, "the bias"),
+      "differs from sample to sample, which pergrad does not know",
+      "add it after the convolution",
+    );
+  return [leadingSampleAxis(node, axes[0])];
+}
+
+/** ONNX Runtime refuses dilation where it is to find the padding itself. */
+function explicitConv(node: Node, build: Build): Value[] | null {
+  const window = windowOf(node);
+  if (autoPadOf(node) === "NOTSET" || window.dilations.every((dilation) => dilation === 1)) return null;
+  const attributes = { ...windowAttributes(window), group: groupsOf(node) };
+  return [...build.node("Conv", node.inputs, attributes, 1, node).outputs];
+}
+
+/**
+ * With output padding of a stride or more ONNX Runtime reads past its input. No element of the kernel
+ * reaches what is then added: it holds the bias alone.
+ */
+function reachedTransposed(node: Node, build: Build): Value[] | null {
+  const [x, w, bias] = node.inputs as [Value, Value, Value | null | undefined];
+  const { window, output } = transposedOf(node);
+  const extra = perAxis(node, "output_padding", output.length, 0, 0);
+  if (extra.every((size, axis) => size < (window.strides[axis] as number))) return null;
+  const reach = output.map((_, axis) => {
+    const steps = (window.strides[axis] as number) * (factorOf(x.shape[axis + 2] as Dim) - 1);
+    return steps + extentOf(window, axis) - (window.before[axis] as number);
+  });
+  const after = output.map((size, axis) => Math.max(0, (reach[axis] as number) - size));
+  const beyond = output.map((size, axis) => Math.max(0, size - (reach[axis] as number)));
+  const shape = (node.outputs[0] as Value).shape;
+  const attributes = { ...windowAttributes({ ...window, after }), group: groupsOf(node) };
+  const reached = reach.every((size) => size > 0)
+    ? build.pad(build.op("ConvTranspose", [x, w], attributes), Array(shape.length).fill(0), [0, 0, ...beyond])
+    : build.zeros(shape, x.dtype);
+  return [
+    bias
+      ? build.add(
+          reached,
+          build.unsqueeze(
+            bias,
+            [...output.keys()].map((axis) => axis + 1),
+          ),
+        )
+      : reached,
+  ];
+}
+
+export const convolution: readonly OpDefinition[] = [
+  {
+    op: "Conv",
+    infer: inferConvolution,
+    evaluate: evaluateConvolution,
+    differentiate: (node, [dy], build, wanted) => differentiateConv(node, dy as Value, build, wanted),
+    batch: batchConvolution,
+    sampleAxis,
+    lower: explicitConv,
+  },
+  {
+    op: "ConvTranspose",
+    infer: inferConvolution,
+    evaluate: evaluateConvolution,
+    differentiate: (node, [dy], build, wanted) => differentiateTransposed(node, dy as Value, build, wanted),
+    batch: batchConvolution,
+    sampleAxis,
+    lower: reachedTransposed,
+  },
+];

@@ -1,0 +1,199 @@
+/** Einsum, of any number of operands. */
+
+import { array64, stridesOf, sum64, walk, zeros64 } from "../../float64/array64.js";
+import { type Dim, factorOf, isBatch, sameDim } from "../../graph/dim.js";
+import type { Node, Value } from "../../graph/value.js";
+import type { Build } from "../build.js";
+import { agree, interaction, requireInput, shapeMismatch, stringAttribute } from "../checks.js";
+import type { Array64, Call, Contraction, OpDefinition } from "../definition.js";
+import { requireConstant } from "../limits.js";
+import { contract, letterDims } from "../subgraphs/contract.js";
+
+export interface Equation {
+  readonly operands: readonly string[];
+  readonly result: string;
+}
+
+/** Reads an equation for operands of these ranks; an ellipsis becomes capital letters, aligned at the right. */
+export function parseEquation(call: Call | Node, text: string, ranks: readonly number[]): Equation {
+  const [left = "", right] = text.replaceAll(/\s/g, "").split("->");
+  const terms = left.split(",");
+  if (terms.length !== ranks.length)
+    throw shapeMismatch(call, `has the equation "${text}" of ${terms.length} operands, but ${ranks.length} inputs`);
+  const used = new Set(text);
+  const free = [..."ZYXWVUTSRQPONMLKJIHGFEDCBA"].filter((letter) => !used.has(letter));
+  const hidden = terms.map((term, k) => (term.includes("...") ? (ranks[k] as number) - (term.length - 3) : 0));
+  const ellipsis = free.slice(0, Math.max(0, ...hidden)).join("");
+  const operands = terms.map((term, k) =>
+    term.replace("...", ellipsis.slice(ellipsis.length - Math.max(hidden[k] as number, 0))),
+  );
+  operands.forEach((term, k) => {
+    if (term.length !== ranks[k])
+      throw shapeMismatch(call, `has the equation "${text}", which does not fit its input ${k}, of rank ${ranks[k]}`);
+  });
+  if (right !== undefined) return { operands, result: right.replace("...", ellipsis) };
+  const letters = [...new Set(operands.join(""))].filter((letter) => !ellipsis.includes(letter)).sort();
+  const once = letters.filter((letter) => operands.join("").split(letter).length === 2);
+  return { operands, result: ellipsis + once.join("") };
+}
+
+function equationOf(node: Call | Node): Equation {
+  const ranks = node.inputs.map((input) => (input as Value).shape.length);
+  return parseEquation(node, stringAttribute(node, "equation", ""), ranks);
+}
+
+function einsum64(arrays: readonly Array64[], { operands, result }: Equation): Array64 {
+  const sizes = new Map(
+    operands.flatMap((letters, k) => [...letters].map((c, axis) => [c, arrays[k]?.dims[axis] as number])),
+  );
+  const summed = [...new Set(operands.join(""))].filter((letter) => !result.includes(letter));
+  const order = [...result, ...summed];
+  const dims = order.map((letter) => sizes.get(letter) as number);
+  let product: Array64 = array64(dims, zeros64(dims).data.fill(1));
+  operands.forEach((letters, k) => {
+    const array = arrays[k] as Array64;
+    const strides = stridesOf(array.dims);
+    const along = order.map((letter) =>
+      [...letters].reduce((sum, c, axis) => sum + (c === letter ? (strides[axis] as number) : 0), 0),
+    );
+    const next = product.data;
+    walk(dims, along, (position, offset) => {
+      next[position] = (next[position] as number) * (array.data[offset] as number);
+    });
+    product = array64(dims, next);
+  });
+  return sum64(
+    product,
+    summed.map((_, k) => result.length + k),
+    false,
+  );
+}
+
+/** Multiplies `values` together, keeping the letters in `keep`, two at a time. */
+function combine(
+  build: Build,
+  values: readonly Value[],
+  letters: readonly string[],
+  keep: string,
+): { value: Value; letters: string } {
+  let [value, own] = [values[0] as Value, letters[0] as string];
+  for (let k = 1; k < values.length; k++) {
+    const next = letters[k] as string;
+    const later = letters.slice(k + 1).join("") + keep;
+    const to = [...new Set(own + next)].filter((letter) => later.includes(letter)).join("");
+    value = contract(build, value, values[k] as Value, [own, next, to]);
+    own = to;
+  }
+  return { value, letters: own };
+}
+
+/** Subscripts in which each letter occurs once, with identity matrices that tie what were repeated: "hh" is "hH" times "Hh". */
+function withoutRepeats(letters: string, shape: readonly Dim[], used: string, like: Value, build: Build) {
+  const free = [..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"].filter((c) => !used.includes(c));
+  const ties: { readonly value: Value; readonly letters: string }[] = [];
+  const own = [...letters].map((letter, axis) => {
+    if (letters.indexOf(letter) === axis) return letter;
+    const fresh = free.shift() ?? "";
+    const size = factorOf(shape[axis] as Dim);
+    requireConstant(`An Einsum that repeats "${letter}"`, size * size, "an identity matrix");
+    const identity = Float64Array.from({ length: size * size }, (_, at) => (at % (size + 1) === 0 ? 1 : 0));
+    ties.push({ value: build.floats(identity, [size, size], like), letters: letter + fresh });
+    return fresh;
+  });
+  return { own: own.join(""), ties };
+}
+
+/** The cotangent of operand k: an einsum of the other operands and dy. */
+function operandCotangent(node: Node, equation: Equation, k: number, dy: Value, build: Build): Contraction {
+  const input = node.inputs[k] as Value;
+  const used = equation.operands.join("") + equation.result;
+  const { own, ties } = withoutRepeats(equation.operands[k] as string, input.shape, used, dy, build);
+  const others = node.inputs.flatMap((value, i) => {
+    if (i === k) return [];
+    const letters = equation.operands[i] as string;
+    if (new Set(letters).size === letters.length) return [{ value: value as Value, letters }];
+    const single = [...new Set(letters)].join("");
+    return [{ value: build.op("Einsum", [value as Value], { equation: `${letters}->${single}` }), letters: single }];
+  });
+  const parts = [...others, ...ties];
+  const start =
+    parts.length > 0
+      ? combine(
+          build,
+          parts.map(({ value }) => value),
+          parts.map(({ letters }) => letters),
+          own + equation.result,
+        )
+      : { value: build.scalar(1, dy), letters: "" };
+  // A subscript that occurs in this operand alone was summed: its cotangent is constant along that axis.
+  const alone = [...own].filter((letter) => !start.letters.includes(letter) && !equation.result.includes(letter));
+  const dims = letterDims(own, input.shape);
+  const extended = build.expand(
+    build.unsqueeze(
+      start.value,
+      alone.map((_, i) => start.value.shape.length + i),
+    ),
+    [...start.value.shape, ...alone.map((letter) => dims.get(letter) as Dim)],
+  );
+  return {
+    kind: "contraction",
+    left: extended,
+    right: dy,
+    subscripts: [start.letters + alone.join(""), equation.result, own],
+    shape: input.shape,
+  };
+}
+
+export const einsum: OpDefinition = {
+  op: "Einsum",
+  infer: (call) => {
+    for (const index of call.inputs.keys()) requireInput(call, index);
+    const equation = equationOf(call);
+    const dims = new Map<string, Dim>();
+    equation.operands.forEach((letters, k) => {
+      [...letters].forEach((letter, axis) => {
+        const dim = (call.inputs[k] as Value).shape[axis] as Dim;
+        const known = dims.get(letter);
+        if (known !== undefined && !sameDim(known, dim))
+          throw shapeMismatch(call, `has inputs that differ in the size of the subscript "${letter}"`);
+        dims.set(letter, dim);
+      });
+    });
+    const shape = [...equation.result].map((letter) => {
+      const dim = dims.get(letter);
+      if (dim === undefined) throw shapeMismatch(call, `has a subscript "${letter}" in its result that is in no input`);
+      return dim;
+    });
+    return [{ dtype: requireInput(call, 0).dtype, shape }];
+  },
+  evaluate: (inputs, node) => [einsum64(inputs as readonly Array64[], equationOf(node))],
+  differentiate: (node, [dy], build, wanted) => {
+    const equation = equationOf(node);
+    return node.inputs.map((_, k) => (wanted[k] ? operandCotangent(node, equation, k, dy as Value, build) : null));
+  },
+  batch: (node, inputs, batched, build) => {
+    const equation = equationOf(node);
+    const letter = [..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"].find(
+      (c) => !equation.operands.join("").includes(c),
+    ) as string;
+    const operands = equation.operands.map((letters, k) => (batched[k] ? letter + letters : letters));
+    return [build.op("Einsum", inputs, { equation: `${operands.join(",")}->${letter}${equation.result}` })];
+  },
+  sampleAxis: (node, axes) => {
+    const equation = equationOf(node);
+    const places = axes.map((at, k) => {
+      if (!at) return null;
+      const axis = equation.result.indexOf((equation.operands[k] as string)[at.axis] as string);
+      if (axis < 0) throw interaction(node, "sums over the sample axis");
+      return { ...at, axis };
+    });
+    const result = agree(node, places);
+    const letter = result && equation.result[result.axis];
+    equation.operands.forEach((letters, k) => {
+      const twice = letter && letters.indexOf(letter) !== letters.lastIndexOf(letter);
+      if (twice && (node.inputs[k] as Value).shape.some(isBatch))
+        throw interaction(node, "takes the diagonal of the sample axis");
+    });
+    return [result];
+  },
+};

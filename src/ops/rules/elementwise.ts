@@ -1,0 +1,93 @@
+/** What all element-wise ops have in common: broadcasting, batching and the sample axis follow from it. */
+
+import { map64, type RowOfPairs, rowOf, zipRows64 } from "../../float64/array64.js";
+import type { Dim } from "../../graph/dim.js";
+import type { Node, Value } from "../../graph/value.js";
+import type { DType } from "../../tensor/tensor.js";
+import type { Build } from "../build.js";
+import { broadcastSampleAxis, broadcastShape, requireInput } from "../checks.js";
+import type { Array64, DerivativeRule, OpDefinition } from "../definition.js";
+import type { Range, RangeRule } from "../range.js";
+
+/**
+ * Adds the leading axis of batched inputs so that shapes still align at the right: `[B, 3]`, a batched
+ * `[3]`, becomes `[B, 1, 3]` beside an unbatched `[2, 3]`.
+ */
+export function alignBatched(
+  build: Build,
+  inputs: readonly (Value | null)[],
+  batched: readonly boolean[],
+): (Value | null)[] {
+  const rank = Math.max(...inputs.map((input, i) => (input?.shape.length ?? 0) - (batched[i] ? 1 : 0)));
+  return inputs.map((input, i) => {
+    if (!input || !batched[i]) return input;
+    const [batch, ...rest] = input.shape;
+    return build.reshape(input, [batch as Dim, ...Array<Dim>(rank - rest.length).fill(1), ...rest]);
+  });
+}
+
+/** `batch` and `sampleAxis` of every op that works element by element. */
+export const elementwise: Pick<OpDefinition, "batch" | "sampleAxis" | "elementwise"> = {
+  elementwise: true,
+  batch: (node, inputs, batched, build) => [
+    ...build.node(node.op, alignBatched(build, inputs, batched), node.attributes, 1, { domain: node.domain }).outputs,
+  ],
+  sampleAxis: (node, axes) => [broadcastSampleAxis(node, axes)],
+};
+
+/** An op of one input and output dtype, element by element. `slope` builds dy/dx from x and y; the rule is dy * slope. */
+export function unary(
+  op: string,
+  f: (x: number, node: Parameters<NonNullable<OpDefinition["evaluate"]>>[1]) => number,
+  slope: ((x: Value, y: Value, build: Build, node: Parameters<DerivativeRule>[0]) => Value) | "none",
+  range?: RangeRule,
+  domain = "",
+): OpDefinition {
+  return {
+    op,
+    domain,
+    ...(range ? { range } : {}),
+    infer: (call) => {
+      const { dtype, shape } = requireInput(call, 0);
+      return [{ dtype, shape }];
+    },
+    evaluate: ([x], node) => [map64(x as Array64, (element) => f(element, node))],
+    differentiate:
+      slope === "none"
+        ? "none"
+        : (node, [dy], build) => {
+            const x = node.inputs[0] as Value;
+            return [build.mul(dy as Value, slope(x, node.outputs[0] as Value, build, node))];
+          },
+    ...elementwise,
+  };
+}
+
+/** An op of two inputs, with broadcasting. `result` is the output dtype where it is not the first input's. */
+export function binary(
+  op: string,
+  f: (x: number, y: number, node: Parameters<NonNullable<OpDefinition["evaluate"]>>[1]) => number,
+  differentiate: DerivativeRule | "none",
+  result?: DType,
+  /** The same, row by row: for the ops that most elements go through. */
+  row?: (node: Node) => RowOfPairs | undefined,
+  range?: (a: Range, b: Range, node: Parameters<DerivativeRule>[0]) => Range,
+): OpDefinition {
+  return {
+    op,
+    ...(range ? { range: (node, [a, b]) => range(a as Range, b as Range, node) } : {}),
+    infer: (call) => {
+      const inputs = [requireInput(call, 0), requireInput(call, 1)] as const;
+      return [{ dtype: result ?? inputs[0].dtype, shape: broadcastShape(call, [inputs[0].shape, inputs[1].shape]) }];
+    },
+    evaluate: ([x, y], node) => [zipRows64(x as Array64, y as Array64, row?.(node) ?? rowOf((a, b) => f(a, b, node)))],
+    differentiate,
+    ...elementwise,
+  };
+}
+
+/** A composite that the emitted opset does not have: it is emitted in its parts. */
+export function lowered(definition: OpDefinition): OpDefinition {
+  const { decompose } = definition;
+  return decompose ? { ...definition, lower: decompose } : definition;
+}

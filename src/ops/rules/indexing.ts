@@ -1,0 +1,415 @@
+/** Gather, GatherElements, GatherND, ScatterElements, ScatterND, OneHot. */
+import { PergradError } from "../../errors.js";
+import { stridesOf, walk, zeros64 } from "../../float64/array64.js";
+import { type Dim, elementsOf, factorOf, isBatch, sameDim, sameShape, showShape } from "../../graph/dim.js";
+import { constantOf, type Node, type Value, type ValueType } from "../../graph/value.js";
+import { isFloat, sizeOf } from "../../tensor/tensor.js";
+import type { Build } from "../build.js";
+import {
+  agree,
+  apartFrom,
+  describe,
+  intAttribute,
+  interaction,
+  knownInt,
+  normalAxis,
+  part,
+  requireInput,
+  shapeMismatch,
+  stringAttribute,
+  unsupported,
+} from "../checks.js";
+import type { Along, Array64, Call, Cotangent, LinearStep, OpDefinition, SampleAxis } from "../definition.js";
+import { requireConstant } from "../limits.js";
+import { moved } from "../range.js";
+import { gatherND, scatterND } from "../subgraphs/points.js";
+import { extremeCotangents, productCotangents } from "../subgraphs/scatter-reductions.js";
+
+function axisOf(node: Call | Node): number {
+  return normalAxis(node, intAttribute(node, "axis", 0), requireInput(node, 0).shape.length);
+}
+
+/** An index within 0..size-1; negative ones count from the end. */
+function within(node: Call | Node, index: number, size: number): number {
+  const at = index < 0 ? index + size : index;
+  if (at >= 0 && at < size) return at;
+  throw new PergradError(
+    "INVALID_ARGUMENT",
+    `${describe(node)} is given the index ${index}, outside an axis of ${size} elements; correct the data.`,
+  );
+}
+
+function requireIntegers(call: Call, index: number): Value {
+  const indices = requireInput(call, index);
+  if (isFloat(indices.dtype) || indices.dtype === "bool")
+    throw shapeMismatch(part(call, "the indices"), `are of dtype ${indices.dtype}, not int64 or int32`);
+  return indices;
+}
+
+// Gather
+
+function gatheredKnown(call: Call, data: Value, indices: Value): Pick<ValueType, "known"> {
+  if (!data.known || !indices.known || data.shape.length !== 1 || indices.shape.length > 1) return {};
+  const known = indices.known.map((index) => (isBatch(index) ? undefined : data.known?.at(index)));
+  if (known.includes(undefined))
+    throw shapeMismatch(call, `has an index outside its data, which has ${data.known.length} elements`);
+  return { known: known as Dim[] };
+}
+
+function differentiateGather(node: Node, dy: Value): (Cotangent | null)[] {
+  const [data, indices] = node.inputs as [Value, Value];
+  return [{ kind: "rows", indices, cotangent: dy, axis: axisOf(node), shape: data.shape }, null];
+}
+
+function batchGather(
+  node: Node,
+  inputs: readonly (Value | null)[],
+  batched: readonly boolean[],
+  build: Build,
+): Value[] {
+  const [data, indices] = inputs as [Value, Value];
+  const axis = axisOf(node);
+  const rank = (node.inputs[1] as Value).shape.length;
+  if (!batched[1]) return [build.gather(data, indices, axis + 1)];
+  // The batch axis of the indices comes out where the gathered axis was.
+  if (!batched[0]) return [build.moveAxis(build.gather(data, indices, axis), axis, 0)];
+  const front = build.moveAxis(data, axis + 1, 1);
+  const picked = build.op("GatherND", [front, build.cast(build.unsqueeze(indices, [rank + 1]), "int64")], {
+    batch_dims: 1,
+  });
+  const axes = picked.shape.map((_, at) => at);
+  const before = axes.slice(1 + rank, 1 + rank + axis);
+  return [build.transpose(picked, [0, ...before, ...axes.slice(1, 1 + rank), ...axes.slice(1 + rank + axis)])];
+}
+
+/** Elements picked along an axis by shared indices, whose own axes then take its place. */
+function gatherSteps(node: Node, input: number): LinearStep[] | null {
+  const [indices, axis] = [node.inputs[1] as Value, axisOf(node)];
+  const count = elementsOf(indices.shape);
+  if (input !== 0 || count === undefined || isBatch(count)) return null;
+  const apply: Along["apply"] = (build, value, at) => build.gather(value, build.reshape(indices, [count]), at);
+  return [
+    { kind: "along", axis, size: count, apply },
+    { kind: "reshape", shape: (node.outputs[0] as Value).shape },
+  ];
+}
+
+/** Indices that are constants are looked at before the model runs. */
+function requireWithin(call: Call, indices: Value, size: Dim): void {
+  const fixed = constantOf(indices)?.data ?? indices.known?.map((dim) => (isBatch(dim) ? 0 : dim)) ?? [];
+  if (!isBatch(size)) for (const index of fixed) within(call, Number(index), size);
+}
+
+function lookedUpAcross(node: Node, alongSamples: boolean): PergradError {
+  if (!alongSamples) return interaction(node, "looks up each sample's indices in every sample's data");
+  return interaction(
+    node,
+    "looks up rows of all samples by each sample's indices, and pergrad could not show that these stay within the sample's own rows",
+    "count the samples by a Range from 0 up to the batch size, or index each sample's own axes (GatherElements, or GatherND with batch_dims)",
+  );
+}
+
+const gather: OpDefinition = {
+  op: "Gather",
+  range: moved,
+  linear: gatherSteps,
+  infer: (call) => {
+    const [data, indices] = [requireInput(call, 0), requireIntegers(call, 1)];
+    if (data.shape.length === 0)
+      throw shapeMismatch(part(call, "the data"), "is a scalar, which has no axis to gather along");
+    const axis = axisOf(call);
+    requireWithin(call, indices, data.shape[axis] as Dim);
+    const shape = [...data.shape.slice(0, axis), ...indices.shape, ...data.shape.slice(axis + 1)];
+    return [{ dtype: data.dtype, shape, ...gatheredKnown(call, data, indices) }];
+  },
+  evaluate: ([data, indices], node) => {
+    const [table, places] = [data as Array64, indices as Array64];
+    const axis = axisOf(node);
+    const [size, inner] = [table.dims[axis] as number, sizeOf(table.dims.slice(axis + 1))];
+    const result = zeros64([...table.dims.slice(0, axis), ...places.dims, ...table.dims.slice(axis + 1)]);
+    const rows = places.data.length;
+    for (let outer = 0; outer < sizeOf(table.dims.slice(0, axis)); outer++) {
+      for (let p = 0; p < rows; p++) {
+        const from = (outer * size + within(node, places.data[p] as number, size)) * inner;
+        result.data.set(table.data.subarray(from, from + inner), (outer * rows + p) * inner);
+      }
+    }
+    return [result];
+  },
+  differentiate: (node, [dy]) => differentiateGather(node, dy as Value),
+  batch: batchGather,
+  sampleAxis: (node, axes) => {
+    const axis = axisOf(node);
+    const [data, indices] = [axes[0] ?? null, axes[1] ?? null];
+    const rank = (node.inputs[1] as Value).shape.length;
+    if (data && indices) throw lookedUpAcross(node, data.axis === axis);
+    if (indices) return [{ ...indices, axis: indices.axis + axis }];
+    const apart = apartFrom(node, data, [axis], "picks elements along the sample axis");
+    return [apart && apart.axis > axis ? { ...apart, axis: apart.axis + rank - 1 } : apart];
+  },
+};
+
+// GatherElements and ScatterElements: data, indices (and updates) of the same rank
+
+/** For each index the position of the element it names, in row-major order. */
+function elementOffsets(node: Node, data: readonly number[], indices: Array64): Float64Array {
+  const axis = axisOf(node);
+  const strides = stridesOf(data);
+  const stride = strides[axis] as number;
+  const others = strides.map((own, at) => (at === axis ? 0 : own));
+  const offsets = new Float64Array(indices.data.length);
+  walk(indices.dims, others, (position, offset) => {
+    offsets[position] = offset + within(node, indices.data[position] as number, data[axis] as number) * stride;
+  });
+  return offsets;
+}
+
+function requireElementwise(call: Call): { data: Value; indices: Value } {
+  const [data, indices] = [requireInput(call, 0), requireIntegers(call, 1)];
+  if (data.shape.length === 0 || data.shape.length !== indices.shape.length) {
+    throw shapeMismatch(
+      call,
+      `has data ${showShape(data.shape)} and indices ${showShape(indices.shape)}, which differ in rank or are scalars`,
+    );
+  }
+  return { data, indices };
+}
+
+/** All operands have the samples along the same axis, whole, and not along the one that indices run over. */
+function elementsSampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): SampleAxis | null {
+  const at = apartFrom(node, agree(node, axes), [axisOf(node)], "moves elements along the sample axis");
+  const [data, indices] = node.inputs as [Value, Value];
+  if (at && !sameDim(data.shape[at.axis] as Dim, indices.shape[at.axis] as Dim)) {
+    throw interaction(
+      node,
+      axes[0] ? "indexes some of the samples only" : "takes elements by a sample's place in the batch",
+    );
+  }
+  return at;
+}
+
+/** Where the data is shared, its elements may be taken along the sample axis of the indices. */
+function takenSampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): SampleAxis | null {
+  const [data, indices] = axes;
+  return !data && indices?.axis === axisOf(node) ? indices : elementsSampleAxis(node, axes);
+}
+
+/**
+ * The cotangent of shared data: for each index (its axis first counts them, then its data's elements) a
+ * tensor that is zero but at the element it names.
+ */
+function scatteredApart(node: Node, dy: Value, build: Build): Cotangent {
+  const [data, indices] = node.inputs as [Value, Value];
+  const axis = axisOf(node);
+  const apart = indices.shape.flatMap((dim, at) => (at === axis ? [dim, data.shape[axis] as Dim] : [dim]));
+  const [place, update] = [indices, dy].map((value) => build.unsqueeze(value, [axis + 1])) as [Value, Value];
+  const value = build.op("ScatterElements", [build.zeros(apart, dy.dtype), place, update], { axis: axis + 1 });
+  const whole = [...apart.slice(0, axis), ...apart.slice(axis + 1)];
+  const missing = data.shape.map((dim, at) => factorOf(dim) - factorOf(whole[at] as Dim));
+  const padded = build.pad(
+    value,
+    apart.map(() => 0),
+    [...missing.slice(0, axis), 0, ...missing.slice(axis)],
+  );
+  return { kind: "reduction", value: padded, axes: [axis], shape: data.shape };
+}
+
+function batchElements(
+  node: Node,
+  inputs: readonly (Value | null)[],
+  batched: readonly boolean[],
+  build: Build,
+): Value[] {
+  const batch = (inputs[batched.indexOf(true)] as Value).shape[0] as Dim;
+  const whole = inputs.map((input, k) =>
+    batched[k] ? input : build.expand(input as Value, [batch, ...(input as Value).shape]),
+  );
+  return [build.op(node.op, whole, { ...node.attributes, axis: axisOf(node) + 1 })];
+}
+
+const gatherElements: OpDefinition = {
+  op: "GatherElements",
+  range: moved,
+  infer: (call) => {
+    const { data, indices } = requireElementwise(call);
+    axisOf(call);
+    return [{ dtype: data.dtype, shape: indices.shape }];
+  },
+  evaluate: ([data, indices], node) => {
+    const [source, places] = [data as Array64, indices as Array64];
+    const offsets = elementOffsets(node, source.dims, places);
+    return [{ dims: places.dims, data: offsets.map((offset) => source.data[offset] as number) }];
+  },
+  differentiate: (node, [dy], build) => {
+    const [data, indices] = node.inputs as [Value, Value];
+    const axis = axisOf(node);
+    if (isBatch(indices.shape[axis]) && !isBatch(data.shape[axis]))
+      return [scatteredApart(node, dy as Value, build), null];
+    const attributes = { axis, reduction: "add" };
+    return [build.op("ScatterElements", [build.zeros(data.shape, data.dtype), indices, dy as Value], attributes), null];
+  },
+  batch: batchElements,
+  sampleAxis: (node, axes) => [takenSampleAxis(node, axes)],
+};
+
+type Combine = (old: number, update: number) => number;
+const reductions: Readonly<Record<string, Combine>> = {
+  none: (_, update) => update,
+  add: (old, update) => old + update,
+  mul: (old, update) => old * update,
+  max: Math.max,
+  min: Math.min,
+};
+
+function reductionOf(node: Call | Node): string {
+  const reduction = stringAttribute(node, "reduction", "none");
+  if (!(reduction in reductions))
+    throw unsupported(node, `has the reduction "${reduction}", which pergrad does not know`);
+  return reduction;
+}
+
+/** Constant indices of which no two name the same element. */
+function distinctIndices(node: Node): boolean {
+  const [data, indices] = node.inputs as [Value, Value];
+  const [constant, axis] = [constantOf(indices), axisOf(node)];
+  const size = data.shape[axis] as Dim;
+  if (!constant || isBatch(size)) return false;
+  const places = { dims: constant.dims, data: Float64Array.from(constant.data as ArrayLike<number>, Number) };
+  const offsets = elementOffsets(
+    node,
+    constant.dims.map((dim, at) => (at === axis ? size : dim)),
+    places,
+  );
+  return new Set(offsets).size === offsets.length;
+}
+
+/** 1 where an update is the one that stays, 0 where a later one to the same place overwrote it. */
+function staying(node: Node, build: Build): Value {
+  const [data, indices, updates] = node.inputs as [Value, Value, Value];
+  const axis = axisOf(node);
+  const count = indices.shape[axis] as Dim;
+  if (isBatch(count)) throw interaction(node, "scatters along the sample axis");
+  requireConstant(node, count, "an index");
+  const counting = build.ints(
+    Array.from({ length: count }, (_, p) => p),
+    indices.shape.map((_, at) => (at === axis ? count : 1)),
+  );
+  const numbers = build.expand(counting, indices.shape);
+  const last = build.op("ScatterElements", [build.zeros(data.shape, "int64"), indices, numbers], { axis });
+  return build.cast(build.equal(build.op("GatherElements", [last, indices], { axis }), numbers), updates.dtype);
+}
+
+function differentiateScatter(node: Node, dy: Value, build: Build, wanted: readonly boolean[]): (Value | null)[] {
+  const [, indices, updates] = node.inputs as [Value, Value, Value];
+  const axis = axisOf(node);
+  const reduction = reductionOf(node);
+  if (reduction === "max" || reduction === "min" || reduction === "mul") {
+    const cotangents = reduction === "mul" ? productCotangents : extremeCotangents;
+    const found = cotangents(node, axis, dy, build, wanted);
+    return [found.data, null, found.updates];
+  }
+  const taken = () => build.op("GatherElements", [dy, indices], { axis });
+  if (reduction === "add") return [dy, null, wanted[2] ? taken() : null];
+  const zeros = build.zeros(updates.shape, dy.dtype);
+  const kept = wanted[0] ? build.op("ScatterElements", [dy, indices, zeros], { axis }) : null;
+  if (!wanted[2]) return [kept, null, null];
+  return [kept, null, distinctIndices(node) ? taken() : build.mul(taken(), staying(node, build))];
+}
+
+const scatterElements: OpDefinition = {
+  op: "ScatterElements",
+  infer: (call) => {
+    const { data, indices } = requireElementwise(call);
+    const updates = requireInput(call, 2);
+    axisOf(call);
+    reductionOf(call);
+    if (!sameShape(indices.shape, updates.shape)) {
+      throw shapeMismatch(
+        call,
+        `has indices ${showShape(indices.shape)} and updates ${showShape(updates.shape)}, which differ in shape`,
+      );
+    }
+    return [{ dtype: data.dtype, shape: data.shape }];
+  },
+  evaluate: ([data, indices, updates], node) => {
+    const [old, places, more] = [data as Array64, indices as Array64, updates as Array64];
+    const combine = reductions[reductionOf(node)] as Combine;
+    const result = Float64Array.from(old.data);
+    elementOffsets(node, old.dims, places).forEach((offset, at) => {
+      result[offset] = combine(result[offset] as number, more.data[at] as number);
+    });
+    return [{ dims: old.dims, data: result }];
+  },
+  differentiate: (node, [dy], build, wanted) => differentiateScatter(node, dy as Value, build, wanted),
+  batch: batchElements,
+  sampleAxis: (node, axes) => {
+    const at = elementsSampleAxis(node, axes);
+    // Data that is shared gets the samples of its updates: then it must hold one row for each.
+    const [data, indices] = node.inputs as [Value, Value];
+    if (at && !sameDim(data.shape[at.axis] as Dim, indices.shape[at.axis] as Dim))
+      throw interaction(node, "scatters several samples into one tensor");
+    return [at];
+  },
+};
+
+// OneHot
+
+function oneHotAxis(node: Call | Node): number {
+  const rank = requireInput(node, 0).shape.length;
+  return normalAxis(node, intAttribute(node, "axis", -1), rank + 1);
+}
+
+function depthOf(node: Call | Node): number {
+  const depth = constantOf(node.inputs[1])?.data[0] ?? knownInt(node, 1);
+  return Number(depth);
+}
+
+/** The cotangents of the values for off and on: dy summed over where each was written. */
+function differentiateOneHot(node: Node, dy: Value, build: Build): (Cotangent | null)[] {
+  const [indices, depth] = node.inputs as [Value, Value];
+  const on = build.op("OneHot", [indices, depth, build.floats([0, 1], [2], dy)], node.attributes);
+  const hot = build.mul(dy, on);
+  const both = build.concat(
+    [build.sub(dy, hot), hot].map((part) => build.unsqueeze(part, [dy.shape.length])),
+    dy.shape.length,
+  );
+  return [null, null, { kind: "reduction", value: both, axes: dy.shape.map((_, axis) => axis), shape: [2] }];
+}
+
+const oneHot: OpDefinition = {
+  op: "OneHot",
+  infer: (call) => {
+    const [indices, values] = [requireInput(call, 0), requireInput(call, 2)];
+    const depth = depthOf(call);
+    if (!Number.isInteger(depth) || depth < 1)
+      throw shapeMismatch(part(call, "the depth"), `is ${depth}, which is negative`);
+    if (values.shape.length !== 1 || values.shape[0] !== 2)
+      throw shapeMismatch(part(call, "the values"), "are not two numbers");
+    return [{ dtype: values.dtype, shape: indices.shape.toSpliced(oneHotAxis(call), 0, depth) }];
+  },
+  evaluate: ([indices, , values], node) => {
+    const places = indices as Array64;
+    const [axis, depth] = [oneHotAxis(node), depthOf(node)];
+    const [off = 0, on = 1] = (values as Array64).data;
+    const result = zeros64(places.dims.toSpliced(axis, 0, depth));
+    result.data.fill(off);
+    const inner = sizeOf(places.dims.slice(axis));
+    places.data.forEach((index, at) => {
+      const hot = Math.trunc(index < 0 ? index + depth : index);
+      if (hot >= 0 && hot < depth) result.data[(Math.floor(at / inner) * depth + hot) * inner + (at % inner)] = on;
+    });
+    return [result];
+  },
+  differentiate: (node, [dy], build) => differentiateOneHot(node, dy as Value, build),
+  batch: (node, inputs, batched, build) => {
+    if (batched[1] || batched[2] || !batched[0]) throw unsupported(node, "cannot be computed for a batch of values");
+    return [build.op("OneHot", inputs, { axis: oneHotAxis(node) + 1 })];
+  },
+  sampleAxis: (node, axes) => {
+    const at = axes[0] ?? null;
+    if (axes[1] || axes[2]) throw unsupported(part(node, "the depth or values"), "differ from sample to sample");
+    return [at && at.axis >= oneHotAxis(node) ? { ...at, axis: at.axis + 1 } : at];
+  },
+};
+
+export const indexing: readonly OpDefinition[] = [gather, gatherElements, scatterElements, gatherND, scatterND, oneHot];

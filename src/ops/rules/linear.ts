@@ -1,0 +1,226 @@
+/** MatMul and Gemm (with Einsum, in a file of its own): products whose weight gradients stay factored. */
+
+import { array64, transpose64, zeros64, zip64 } from "../../float64/array64.js";
+import { addProduct64 } from "../../float64/product64.js";
+import { type Dim, sameDim, showShape } from "../../graph/dim.js";
+import { type Node, nodeOf, type Value } from "../../graph/value.js";
+import type { Build } from "../build.js";
+import {
+  agree,
+  broadcastShape,
+  floatAttribute,
+  intAttribute,
+  interaction,
+  part,
+  requireInput,
+  shapeMismatch,
+} from "../checks.js";
+import type { Array64, Call, Contraction, OpDefinition, SampleAxis } from "../definition.js";
+import { letterDims } from "../subgraphs/contract.js";
+import { productSteps } from "../subgraphs/steps.js";
+import { einsum } from "./einsum.js";
+
+// MatMul
+
+/** [B..., M, K] x [B..., K, P]. */
+export function matmul64(a: Array64, b: Array64): Array64 {
+  const left = a.dims.length === 1 ? array64([1, ...a.dims], a.data) : a;
+  const right = b.dims.length === 1 ? array64([...b.dims, 1], b.data) : b;
+  const [rows, inner] = left.dims.slice(-2) as [number, number];
+  const columns = right.dims[right.dims.length - 1] as number;
+  const offsets = (array: Array64, other: Array64) => {
+    const batch = array64(array.dims.slice(0, -2), indices(array.dims.slice(0, -2)));
+    const beside = array64(other.dims.slice(0, -2), indices(other.dims.slice(0, -2)));
+    return zip64(batch, beside, (own) => own);
+  };
+  const lefts = offsets(left, right);
+  const rights = offsets(right, left);
+  const result = zeros64([...lefts.dims, rows, columns]);
+  lefts.data.forEach((leftBatch, batch) => {
+    const l = leftBatch * rows * inner;
+    const r = (rights.data[batch] as number) * inner * columns;
+    const o = batch * rows * columns;
+    addProduct64(
+      { data: result.data, at: o, stride: columns },
+      { data: left.data, at: l, stride: inner },
+      { data: right.data, at: r, stride: columns },
+      [rows, inner, columns],
+    );
+  });
+  const dims = [...lefts.dims, ...(a.dims.length === 1 ? [] : [rows]), ...(b.dims.length === 1 ? [] : [columns])];
+  return array64(dims, result.data);
+}
+
+function indices(dims: readonly number[]): Float64Array {
+  return zeros64(dims).data.map((_, i) => i);
+}
+
+/** Subscripts of both operands and the result; unless `all`, an operand's broadcast axes (size 1) have no letter. */
+function matmulLetters(a: Value, b: Value, all = false): { a: string; b: string; y: string } {
+  const batchRank = Math.max(a.shape.length, b.shape.length, 2) - 2;
+  const batch = [..."ABCDEFGHIJKLMNOPQRST"].slice(0, batchRank);
+  const own = (value: Value) => {
+    const rank = Math.max(value.shape.length - 2, 0);
+    return batch.slice(batchRank - rank).filter((_, axis) => all || value.shape[axis] !== 1);
+  };
+  const rows = a.shape.length === 1 ? "" : "m";
+  const columns = b.shape.length === 1 ? "" : "p";
+  const [left, right] = [own(a), own(b)];
+  const shared = batch.filter((letter) => left.includes(letter) || right.includes(letter));
+  return { a: `${left.join("")}${rows}k`, b: `${right.join("")}k${columns}`, y: `${shared.join("")}${rows}${columns}` };
+}
+
+/** The value without the axes of size 1 among its leading `batchRank` ones. */
+function dropBroadcast(build: Build, value: Value, batchRank: number): Value {
+  return build.reshape(
+    value,
+    value.shape.filter((dim, axis) => axis >= batchRank || dim !== 1),
+  );
+}
+
+const matmul: OpDefinition = {
+  op: "MatMul",
+  linear: productSteps,
+  infer: (call) => {
+    const [a, b] = [requireInput(call, 0), requireInput(call, 1)];
+    const inner = a.shape[a.shape.length - 1];
+    const other = b.shape[Math.max(b.shape.length - 2, 0)];
+    if (inner === undefined || other === undefined || !sameDim(inner, other)) {
+      throw shapeMismatch(call, `has inputs ${showShape(a.shape)} and ${showShape(b.shape)}, which do not multiply`);
+    }
+    const batch = broadcastShape(call, [a.shape.slice(0, -2), b.shape.slice(0, -2)]);
+    const rows = a.shape.length === 1 ? [] : [a.shape[a.shape.length - 2] as Dim];
+    const columns = b.shape.length === 1 ? [] : [b.shape[b.shape.length - 1] as Dim];
+    return [{ dtype: a.dtype, shape: [...batch, ...rows, ...columns] }];
+  },
+  evaluate: ([a, b]) => [matmul64(a as Array64, b as Array64)],
+  differentiate: (node, [dy], build) => {
+    const [a, b] = node.inputs as [Value, Value];
+    const letters = matmulLetters(a, b);
+    const cotangent = dropBroadcast(build, dy as Value, Math.max(a.shape.length, b.shape.length, 2) - 2);
+    const left = dropBroadcast(build, a, a.shape.length - 2);
+    const right = dropBroadcast(build, b, b.shape.length - 2);
+    const rule = (other: Value, otherLetters: string, to: string, input: Value): Contraction => ({
+      kind: "contraction",
+      left: other,
+      right: cotangent,
+      subscripts: [otherLetters, letters.y, to],
+      shape: input.shape,
+    });
+    return [rule(right, letters.b, letters.a, a), rule(left, letters.a, letters.b, b)];
+  },
+  // ONNX Runtime (1.30) multiplies a transposed matrix by a vector wrongly once it has fused the two.
+  lower: ({ inputs }, build) => {
+    const [a, b] = inputs as [Value, Value];
+    if (nodeOf(a)?.op !== "Transpose" || b.shape.length !== 1) return null;
+    const column = build.op("MatMul", [a, build.unsqueeze(b, [1])]);
+    return [build.reshape(column, column.shape.slice(0, -1))];
+  },
+  batch: (node, inputs, batched, build) => {
+    // Vectors become matrices first, so that the new leading axis is not taken for a matrix axis.
+    const [a, b] = node.inputs as [Value, Value];
+    const vectorA = a.shape.length === 1;
+    const vectorB = b.shape.length === 1;
+    const asMatrix = (value: Value, k: number) => {
+      const rank = value.shape.length;
+      if (k === 0 && vectorA) return build.unsqueeze(value, [rank - 1]);
+      return k === 1 && vectorB ? build.unsqueeze(value, [rank]) : value;
+    };
+    const matrices = inputs.map((value, k) => asMatrix(value as Value, k));
+    const rank = Math.max(...matrices.map((value, k) => value.shape.length - (batched[k] ? 1 : 0)));
+    const [left, right] = matrices.map((value, k) => {
+      if (!batched[k]) return value;
+      const [batch, ...rest] = value.shape;
+      return build.reshape(value, [batch as Dim, ...Array<Dim>(rank - rest.length).fill(1), ...rest]);
+    }) as [Value, Value];
+    const product = build.matmul(left, right);
+    const last = product.shape.length;
+    return [build.squeeze(product, [...(vectorA ? [last - 2] : []), ...(vectorB ? [last - 1] : [])])];
+  },
+  sampleAxis: (node, axes) => {
+    const letters = matmulLetters(node.inputs[0] as Value, node.inputs[1] as Value, true);
+    const place = (at: SampleAxis | null | undefined, own: string): SampleAxis | null => {
+      if (!at) return null;
+      const letter = own[at.axis] as string;
+      if (letter === "k") throw interaction(node, "sums over the sample axis");
+      return { ...at, axis: letters.y.indexOf(letter) };
+    };
+    return [agree(node, [place(axes[0], letters.a), place(axes[1], letters.b)])];
+  },
+};
+
+// Gemm: alpha * A' * B' + beta * C
+
+interface GemmParts {
+  readonly alpha: number;
+  readonly beta: number;
+  readonly a: string;
+  readonly b: string;
+}
+
+function gemmParts(node: Call | Node): GemmParts {
+  return {
+    alpha: floatAttribute(node, "alpha", 1),
+    beta: floatAttribute(node, "beta", 1),
+    a: intAttribute(node, "transA", 0) ? "km" : "mk",
+    b: intAttribute(node, "transB", 0) ? "pk" : "kp",
+  };
+}
+
+const gemm: OpDefinition = {
+  op: "Gemm",
+  infer: (call) => {
+    const [a, b] = [requireInput(call, 0), requireInput(call, 1)];
+    const parts = gemmParts(call);
+    if (a.shape.length !== 2 || b.shape.length !== 2) throw shapeMismatch(part(call, "the inputs"), "are not matrices");
+    const left = letterDims(parts.a, a.shape);
+    const right = letterDims(parts.b, b.shape);
+    if (!sameDim(left.get("k") as Dim, right.get("k") as Dim)) {
+      throw shapeMismatch(call, `has inputs ${showShape(a.shape)} and ${showShape(b.shape)}, which do not multiply`);
+    }
+    const shape = [left.get("m") as Dim, right.get("p") as Dim];
+    const bias = call.inputs[2];
+    if (bias && broadcastShape(call, [shape, bias.shape]).length > 2)
+      throw shapeMismatch(part(call, "the bias"), "has too many axes");
+    return [{ dtype: a.dtype, shape }];
+  },
+  evaluate: ([a, b, c], node) => {
+    const parts = gemmParts(node);
+    const left = parts.a === "km" ? transpose64(a as Array64, [1, 0]) : (a as Array64);
+    const right = parts.b === "pk" ? transpose64(b as Array64, [1, 0]) : (b as Array64);
+    const product = matmul64(left, right);
+    return [zip64(product, c ?? array64([], [0]), (x, bias) => parts.alpha * x + parts.beta * bias)];
+  },
+  differentiate: (node, [dy], build, wanted) => {
+    const [a, b, c] = node.inputs as [Value, Value, Value | null | undefined];
+    const parts = gemmParts(node);
+    const scaled = wanted[0] || wanted[1] ? build.scale(dy as Value, parts.alpha) : (dy as Value);
+    return [
+      { kind: "contraction", left: b, right: scaled, subscripts: [parts.b, "mp", parts.a], shape: a.shape },
+      { kind: "contraction", left: a, right: scaled, subscripts: [parts.a, "mp", parts.b], shape: b.shape },
+      ...(c ? [build.unbroadcast(build.scale(dy as Value, parts.beta), c.shape)] : []),
+    ];
+  },
+  batch: (node, inputs, batched, build) => {
+    const parts = gemmParts(node);
+    const [a, b, c] = inputs as [Value, Value, Value | null | undefined];
+    const turn = (value: Value, transposed: boolean) => (transposed ? build.transposeLast(value) : value);
+    const product = build.scale(build.matmul(turn(a, parts.a === "km"), turn(b, parts.b === "pk")), parts.alpha);
+    if (!c) return [product];
+    const [batch, ...rest] = c.shape;
+    const bias = batched[2] ? build.reshape(c, [batch as Dim, ...Array<Dim>(2 - rest.length).fill(1), ...rest]) : c;
+    return [build.add(product, build.scale(bias, parts.beta))];
+  },
+  sampleAxis: (node, axes) => {
+    const parts = gemmParts(node);
+    const at = (axis: SampleAxis | null | undefined, letters: string): SampleAxis | null => {
+      if (!axis) return null;
+      if (letters[axis.axis] === "k") throw interaction(node, "sums over the sample axis");
+      return { ...axis, axis: "mp".indexOf(letters[axis.axis] as string) };
+    };
+    const bias = axes[2] ? { ...axes[2], axis: axes[2].axis + 2 - (node.inputs[2] as Value).shape.length } : null;
+    return [agree(node, [at(axes[0], parts.a), at(axes[1], parts.b), bias])];
+  },
+};
+
+export const linear: readonly OpDefinition[] = [matmul, gemm, einsum];

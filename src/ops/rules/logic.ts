@@ -1,0 +1,227 @@
+/** Comparisons and logic, which have no derivative; Where and Cast, which do. */
+
+import { array64, broadcastDims, broadcastTo, map64 } from "../../float64/array64.js";
+import { uniform } from "../../graph/behind.js";
+import { type Dim, isBatch, sameDim } from "../../graph/dim.js";
+import { type Node, nodeOf, type Value, type ValueType } from "../../graph/value.js";
+import { arrayOf, type DType, isFloat } from "../../tensor/tensor.js";
+import type { Build } from "../build.js";
+import { broadcastShape, intAttribute, requireInput, stringAttribute, unsupported } from "../checks.js";
+import type { Array64, Call, OpDefinition } from "../definition.js";
+import { between, type Range, union } from "../range.js";
+import { binary, elementwise, unary } from "./elementwise.js";
+
+// Elements known at compile time
+
+/** The elements of a broadcast result, where those of every input are known and `combine` finds each. */
+function combineKnown(call: Call, combine: (elements: readonly Dim[]) => Dim | undefined): Dim[] | undefined {
+  const operands = call.inputs.map((input) => input?.known);
+  const lengths = operands.map((known) => known?.length ?? 0);
+  const length = lengths.find((size) => size !== 1) ?? 1;
+  const result: Dim[] = [];
+  for (let i = 0; i < length; i++) {
+    const elements = operands.map((known) => known?.[known.length === 1 ? 0 : i]);
+    const present = elements.filter((element) => element !== undefined);
+    const element = present.length === elements.length ? combine(present) : undefined;
+    if (element === undefined) return undefined;
+    result.push(element);
+  }
+  return operands.every((known) => known !== undefined) ? result : undefined;
+}
+
+function folding(definition: OpDefinition, combine: (elements: readonly Dim[]) => Dim | undefined): OpDefinition {
+  return {
+    ...definition,
+    infer: (call) => definition.infer(call).map((type) => withKnown(type, combineKnown(call, combine))),
+  };
+}
+
+function withKnown(type: ValueType, known: readonly Dim[] | undefined): ValueType {
+  return known ? { ...type, known } : type;
+}
+
+/** A comparison or connective: 0 or 1 per element; folded where both operands are plain integers. */
+function predicate(op: string, f: (x: number, y: number) => boolean, batch?: typeof equalDims): OpDefinition {
+  return folding(
+    binary(op, (x, y) => Number(f(x, y)), "none", "bool"),
+    ([a, b]) => {
+      if (a === undefined || b === undefined) return undefined;
+      return isBatch(a) || isBatch(b) ? batch?.(a, b) : Number(f(a, b));
+    },
+  );
+}
+
+/** Whether dimensions are equal at every batch size (1), at none (0), or it depends (undefined). */
+function equalDims(a: Dim, b: Dim): 0 | 1 | undefined {
+  if (sameDim(a, b)) return 1;
+  const negative = (dim: Dim) => !isBatch(dim) && dim < 0;
+  return negative(a) || negative(b) ? 0 : undefined;
+}
+
+const toBool = (definition: OpDefinition): OpDefinition => ({
+  ...definition,
+  infer: (call) => [{ dtype: "bool", shape: requireInput(call, 0).shape }],
+});
+
+const isInfinite = (x: number, node: Node) =>
+  (x === Number.POSITIVE_INFINITY && intAttribute(node, "detect_positive", 1) !== 0) ||
+  (x === Number.NEGATIVE_INFINITY && intAttribute(node, "detect_negative", 1) !== 0);
+
+// Where
+
+/** What a value may be where it is selected: the condition may be that it is 0, NaN or infinite, or is not. */
+function selected(condition: Value, holds: boolean, value: Value, range: Range): Range {
+  const test = nodeOf(condition);
+  const [x, y] = test?.inputs ?? [];
+  if (test?.op === "Not" && x) return selected(x, !holds, value, range);
+  if (!test || x !== value) return range;
+  if (test.op === "Equal" && y === value) return holds ? { ...range, nan: false } : range;
+  if (holds) return range;
+  if (test.op === "IsNaN") return { ...range, nan: false };
+  if (test.op === "IsInf" && Object.keys(test.attributes).length === 0) return { ...range, infinite: false };
+  return test.op === "Equal" && uniform(y) === 0 ? { ...range, zero: false } : range;
+}
+
+const where: OpDefinition = folding(
+  {
+    op: "Where",
+    infer: (call) => {
+      const [condition, a, b] = [0, 1, 2].map((index) => requireInput(call, index)) as [Value, Value, Value];
+      return [{ dtype: a.dtype, shape: broadcastShape(call, [condition.shape, a.shape, b.shape]) }];
+    },
+    evaluate: (inputs) => {
+      const arrays = inputs as readonly Array64[];
+      const dims = broadcastDims(arrays.map((array) => array.dims));
+      const [condition, a, b] = arrays.map((array) => broadcastTo(array, dims)) as [
+        Float64Array,
+        Float64Array,
+        Float64Array,
+      ];
+      return [
+        array64(
+          dims,
+          condition.map((test, i) => (test !== 0 ? a[i] : b[i]) as number),
+        ),
+      ];
+    },
+    differentiate: (node, [dy], build, wanted) => {
+      const [condition, a, b] = node.inputs as [Value, Value, Value];
+      const cotangent = dy as Value;
+      const zero = build.scalar(0, cotangent);
+      return [
+        null,
+        wanted[1] ? build.unbroadcast(build.where(condition, cotangent, zero), a.shape) : null,
+        wanted[2] ? build.unbroadcast(build.where(condition, zero, cotangent), b.shape) : null,
+      ];
+    },
+    ...elementwise,
+    range: (node, [, a, b]) => {
+      const [, first, second] = node.inputs as [Value, Value, Value];
+      const holds = selected(node.inputs[0] as Value, true, first, a as Range);
+      return union(holds, selected(node.inputs[0] as Value, false, second, b as Range));
+    },
+  },
+  ([condition, a, b]) => {
+    if (condition === undefined || a === undefined || b === undefined) return undefined;
+    if (sameDim(a, b)) return a;
+    return isBatch(condition) ? undefined : condition !== 0 ? a : b;
+  },
+);
+
+// Cast
+
+/** Every floating-point target is computed in float32. */
+function castTarget(call: Call, to: string): DType {
+  if (["float32", "float64", "float16", "bfloat16"].includes(to)) return "float32";
+  const integers = ["int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool"] as const;
+  const target = integers.find((dtype) => dtype === to);
+  if (!target)
+    throw unsupported(call, `casts to ${to}, which pergrad does not compute with`, "cast to float32 or int64");
+  return target;
+}
+
+function inferCast(call: Call, to: string): ValueType[] {
+  const input = requireInput(call, 0);
+  const dtype = castTarget(call, to);
+  return [withKnown({ dtype, shape: input.shape }, castKnown(input.known, dtype))];
+}
+
+function castKnown(known: readonly Dim[] | undefined, dtype: DType): readonly Dim[] | undefined {
+  if (!known) return undefined;
+  const [counts, float] = [known.filter(isBatch), isFloat(dtype)];
+  // Of floats only shape arithmetic on its way through them is followed; the rest is constant or data.
+  if (float && counts.length === 0) return undefined;
+  // N is true but for an empty batch: unknown. So is where 1.5 N is rounded to.
+  if (dtype === "bool" ? counts.length > 0 : !float && !counts.every(({ perSample }) => Number.isInteger(perSample)))
+    return undefined;
+  return known.map((dim) => (isBatch(dim) ? dim : castNumber(dim, dtype)));
+}
+
+/** Towards zero, and modulo the width of the integers narrower than 2^53. */
+function castNumber(x: number, dtype: DType): number {
+  if (isFloat(dtype)) return x;
+  if (dtype === "bool") return Number(x !== 0);
+  if (dtype === "int64" || dtype === "uint64") return Math.trunc(x);
+  return new (arrayOf(dtype) as Int32ArrayConstructor)([x])[0] as number;
+}
+
+/** Between floats a cast is the identity, whose cotangent is cast back; nothing else has a derivative. */
+function castBack(node: Node, dy: Value, build: Build): Value | null {
+  const [from, to] = [(node.inputs[0] as Value).dtype, (node.outputs[0] as Value).dtype];
+  return isFloat(from) && isFloat(to) ? build.cast(dy, from) : null;
+}
+
+const evaluateCast: OpDefinition["evaluate"] = ([x], node) => {
+  const { dtype } = node.outputs[0] as Value;
+  return [map64(x as Array64, (element) => castNumber(element, dtype))];
+};
+
+/** "saturate" is of casts to 8-bit floats; ONNX Runtime refuses it at others. */
+function castPlainly(node: Node, build: Build): Value[] | null {
+  if (!Object.hasOwn(node.attributes, "saturate")) return null;
+  return [build.cast(node.inputs[0] as Value, (node.outputs[0] as Value).dtype)];
+}
+
+const cast: OpDefinition = {
+  op: "Cast",
+  infer: (call) => inferCast(call, stringAttribute(call, "to", "")),
+  range: (node, [x]) => (node.inputs[0]?.dtype === "bool" ? between(0, 1) : (x as Range)),
+  evaluate: evaluateCast,
+  differentiate: (node, [dy], build) => [castBack(node, dy as Value, build)],
+  ...elementwise,
+  lower: castPlainly,
+};
+
+/** Of its second input only the dtype matters. */
+const castLike: OpDefinition = {
+  op: "CastLike",
+  infer: (call) => inferCast(call, requireInput(call, 1).dtype),
+  evaluate: evaluateCast,
+  differentiate: (node, [dy], build) => [castBack(node, dy as Value, build), null],
+  batch: (node, inputs, batched, build) => {
+    const [x, like] = inputs as [Value, Value];
+    const full = batched[0] ? x : build.expand(x, [like.shape[0] as Dim, ...x.shape]);
+    return [build.cast(full, (node.outputs[0] as Value).dtype)];
+  },
+  sampleAxis: (_node, axes) => [axes[0] ?? null],
+  lower: castPlainly,
+};
+
+export const logic: readonly OpDefinition[] = [
+  predicate("Equal", (x, y) => x === y, equalDims),
+  predicate("Less", (x, y) => x < y),
+  predicate("Greater", (x, y) => x > y),
+  predicate("LessOrEqual", (x, y) => x <= y),
+  predicate("GreaterOrEqual", (x, y) => x >= y),
+  predicate("And", (x, y) => x !== 0 && y !== 0),
+  predicate("Or", (x, y) => x !== 0 || y !== 0),
+  predicate("Xor", (x, y) => (x !== 0) !== (y !== 0)),
+  folding(toBool(unary("Not", (x) => Number(x === 0), "none")), ([x]) =>
+    x === undefined || isBatch(x) ? undefined : Number(x === 0),
+  ),
+  toBool(unary("IsNaN", (x) => Number(Number.isNaN(x)), "none")),
+  toBool(unary("IsInf", (x, node) => Number(isInfinite(x, node)), "none")),
+  where,
+  cast,
+  castLike,
+];

@@ -1,0 +1,111 @@
+/** NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss: composites over the class axis, which is axis 1. */
+import { type Dim, sameShape, showShape } from "../../graph/dim.js";
+import type { Node, Value, ValueType } from "../../graph/value.js";
+import { isFloat } from "../../tensor/tensor.js";
+import type { Build } from "../build.js";
+import {
+  agree,
+  apartFrom,
+  interaction,
+  part,
+  requireInput,
+  shapeMismatch,
+  stringAttribute,
+  unsupported,
+} from "../checks.js";
+import type { Call, OpDefinition, SampleAxis } from "../definition.js";
+import { lowered } from "./elementwise.js";
+
+const reductionOf = (node: Call | Node) => stringAttribute(node, "reduction", "mean");
+
+/** The label that does not count, where there is one. */
+function ignoredLabel(node: Call | Node): number | undefined {
+  const label = node.attributes.ignore_index;
+  return typeof label === "number" ? label : undefined;
+}
+
+/** Checks scores `[N, C, ...]`, labels `[N, ...]` and class weights `[C]`; returns the loss. */
+function inferLoss(call: Call): ValueType {
+  const [scores, labels] = [requireInput(call, 0), requireInput(call, 1)];
+  const [batch, classes, ...positions] = scores.shape;
+  if (batch === undefined || classes === undefined) {
+    throw shapeMismatch(part(call, `the input ${showShape(scores.shape)}`), "has no class axis (axis 1)");
+  }
+  const shape = [batch, ...positions];
+  if (!sameShape(labels.shape, shape)) {
+    throw shapeMismatch(part(call, "the labels"), `have the shape ${showShape(labels.shape)}, not ${showShape(shape)}`);
+  }
+  if (isFloat(labels.dtype) || labels.dtype === "bool")
+    throw shapeMismatch(part(call, "the labels"), `are ${labels.dtype}, not int64 or int32`);
+  if (classes === 0) throw shapeMismatch(call, "has no classes");
+  const weights = call.inputs[2];
+  if (weights && !sameShape(weights.shape, [classes])) {
+    throw shapeMismatch(
+      part(call, "the weights"),
+      `have the shape ${showShape(weights.shape)}, not ${showShape([classes])}`,
+    );
+  }
+  const reduction = reductionOf(call);
+  if (!["none", "sum", "mean"].includes(reduction))
+    throw unsupported(call, `has the reduction "${reduction}", which ONNX does not define`, 'give "none"');
+  return { dtype: scores.dtype, shape: reduction === "none" ? shape : [] };
+}
+
+/** The loss of log-probabilities. The mean is over the weights of the labels that count. */
+function likelihoodLoss(node: Node, logProbabilities: Value, build: Build): Value {
+  const [, given, classWeights] = node.inputs as [Value, Value, Value | null | undefined];
+  const label = ignoredLabel(node);
+  const ignored = label === undefined ? null : build.equal(given, build.filled(label, [], given.dtype));
+  // The ignored label may be no class: another is looked up in its place.
+  const labels = ignored ? build.where(ignored, build.filled(0, [], given.dtype), given) : given;
+  const counted = (value: Value) => (ignored ? build.where(ignored, build.scalar(0, value), value) : value);
+  const weights = classWeights ? counted(build.gather(classWeights, labels, 0)) : null;
+  const picked = build.op("GatherElements", [logProbabilities, build.unsqueeze(labels, [1])], { axis: 1 });
+  const each = counted(build.neg(build.squeeze(picked, [1])));
+  const losses = weights ? build.mul(each, weights) : each;
+  const reduction = reductionOf(node);
+  if (reduction === "none") return losses;
+  if (reduction === "sum") return build.sum(losses);
+  if (weights || ignored) {
+    const one = build.scalar(1, each);
+    return build.div(build.sum(losses), build.sum(weights ?? build.expand(counted(one), losses.shape)));
+  }
+  const all = losses.shape.map((_, axis) => axis);
+  return build.reduce("ReduceMean", losses, all);
+}
+
+/** Only losses that are not reduced keep samples apart, and only where classes are not samples. */
+function lossSampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): (SampleAxis | null)[] {
+  const reduction = reductionOf(node);
+  if (reduction !== "none") {
+    const verb = reduction === "sum" ? "sums" : "averages";
+    throw interaction(node, `${verb} the losses of the batch (export it with reduction "none")`);
+  }
+  const scores = apartFrom(node, axes[0] ?? null, [1], "compares the classes, which lie along the sample axis");
+  if (axes[2]) throw interaction(node, "weighs classes by the samples");
+  const own = scores && scores.axis > 1 ? { ...scores, axis: scores.axis - 1 } : scores;
+  return [agree(node, [own, axes[1] ?? null]), scores].slice(0, node.outputs.length);
+}
+
+const negativeLogLikelihoodLoss: OpDefinition = {
+  op: "NegativeLogLikelihoodLoss",
+  infer: (call) => [inferLoss(call)],
+  decompose: (node, build) => [likelihoodLoss(node, node.inputs[0] as Value, build)],
+  sampleAxis: lossSampleAxis,
+};
+
+const softmaxCrossEntropyLoss: OpDefinition = {
+  op: "SoftmaxCrossEntropyLoss",
+  infer: (call) => {
+    const { dtype, shape } = requireInput(call, 0);
+    return [inferLoss(call), { dtype, shape: shape as Dim[] }].slice(0, call.outputs);
+  },
+  decompose: (node, build) => {
+    const logProbabilities = build.op("LogSoftmax", [node.inputs[0] as Value], { axis: 1 });
+    return [likelihoodLoss(node, logProbabilities, build), logProbabilities].slice(0, node.outputs.length);
+  },
+  sampleAxis: lossSampleAxis,
+};
+
+// ONNX Runtime expands them too, but not for an empty batch.
+export const losses: readonly OpDefinition[] = [negativeLogLikelihoodLoss, softmaxCrossEntropyLoss].map(lowered);

@@ -1,0 +1,364 @@
+/**
+ * Normalisations and Dropout, all composites: their decompositions are what is differentiated. Variances
+ * are of centred values (two passes), so that they keep their precision in float32.
+ */
+import { type Dim, divide, elementsOf, isBatch, type Shape, sameShape, showShape } from "../../graph/dim.js";
+import type { Node, Value, ValueType } from "../../graph/value.js";
+import type { Build } from "../build.js";
+import {
+  broadcastShape,
+  floatAttribute,
+  intAttribute,
+  interaction,
+  intsAttribute,
+  normalAxis,
+  part,
+  requireInput,
+  shapeMismatch,
+  unsupported,
+} from "../checks.js";
+import type { Call, OpDefinition } from "../definition.js";
+import { requireSteps } from "../limits.js";
+import { lowered } from "./elementwise.js";
+import { keptShape } from "./reductions.js";
+
+// Parts
+
+const epsilonOf = (node: Node) => floatAttribute(node, "epsilon", 1e-5);
+
+/** The axes from `axis` (attribute, default -1) to the last. */
+function trailingAxes(call: Call | Node): number[] {
+  const rank = requireInput(call, 0).shape.length;
+  const first = normalAxis(call, intAttribute(call, "axis", -1), rank);
+  return Array.from({ length: rank - first }, (_, k) => first + k);
+}
+
+const mean = (build: Build, x: Value, axes: readonly number[]) => build.reduce("ReduceMean", x, axes, true);
+
+/** sqrt(mean of squares + epsilon) along axes, which are kept. */
+function rootMeanSquare(build: Build, x: Value, axes: readonly number[], epsilon: number): Value {
+  return build.sqrt(build.add(mean(build, build.square(x), axes), build.scalar(epsilon, x)));
+}
+
+interface Standardised {
+  readonly y: Value;
+  readonly mean: Value;
+  readonly deviation: Value;
+}
+
+/** (x - mean) / sqrt(variance + epsilon) along axes. */
+function standardise(build: Build, x: Value, axes: readonly number[], epsilon: number): Standardised {
+  const centre = mean(build, x, axes);
+  const centred = build.sub(x, centre);
+  const deviation = rootMeanSquare(build, centred, axes, epsilon);
+  return { y: build.div(centred, deviation), mean: centre, deviation };
+}
+
+/** A `[C]` vector that lies along axis 1 of x. */
+function alongChannels(build: Build, vector: Value, x: Value): Value {
+  return build.reshape(vector, [vector.shape[0] as Dim, ...x.shape.slice(2).map(() => 1)]);
+}
+
+function channelsOf(call: Call | Node): Dim {
+  const { shape } = requireInput(call, 0);
+  // BatchNormalization takes a vector as N samples of one channel.
+  if (shape.length === 1) return 1;
+  const channels = shape[1];
+  if (channels === undefined) throw shapeMismatch(part(call, "the input"), "is a scalar, which has no channels");
+  return channels;
+}
+
+/** Checks that inputs `from`.. are one number per channel. */
+function requireChannelVectors(call: Call, from: number, to: number): void {
+  const channels = channelsOf(call);
+  for (let index = from; index <= to; index++) {
+    const { shape } = requireInput(call, index);
+    if (!sameShape(shape, [channels])) {
+      throw shapeMismatch(
+        part(call, `input ${index}`),
+        `has the shape ${showShape(shape)}, not ${showShape([channels])}`,
+      );
+    }
+  }
+}
+
+function likeInput(call: Call): ValueType {
+  const { dtype, shape } = requireInput(call, 0);
+  return { dtype, shape };
+}
+
+// Along the last axes: LayerNormalization, RMSNormalization
+
+/** Y, and the given number of statistics with the normalised axes kept. */
+function inferTrailing(call: Call, statistics: number): ValueType[] {
+  const y = likeInput(call);
+  for (const input of call.inputs.slice(1)) {
+    if (input && !sameShape(broadcastShape(call, [y.shape, input.shape]), y.shape)) {
+      throw shapeMismatch(
+        call,
+        `has an input ${showShape(input.shape)}, which does not broadcast to ${showShape(y.shape)}`,
+      );
+    }
+  }
+  requireInput(call, 1);
+  const statistic = { dtype: y.dtype, shape: keptShape(y.shape, trailingAxes(call)) };
+  return [y, ...Array<ValueType>(statistics).fill(statistic)].slice(0, call.outputs);
+}
+
+const layerNormalization: OpDefinition = {
+  op: "LayerNormalization",
+  infer: (call) => inferTrailing(call, 2),
+  decompose: (node, build) => {
+    const [x, scale, bias] = node.inputs as [Value, Value, Value | null | undefined];
+    const { y, mean, deviation } = standardise(build, x, trailingAxes(node), epsilonOf(node));
+    const scaled = build.mul(y, scale);
+    const inverse = () => build.op("Reciprocal", [deviation]);
+    const outputs = [() => (bias ? build.add(scaled, bias) : scaled), () => mean, inverse];
+    return outputs.slice(0, node.outputs.length).map((output) => output());
+  },
+};
+
+/** RMSNormalization (opset 23), and the older name under which ONNX Runtime has it, with a second output. */
+function rmsNormalization(op: string, statistics: number): OpDefinition {
+  return {
+    op,
+    infer: (call) => inferTrailing(call, statistics),
+    decompose: (node, build) => {
+      const [x, scale] = node.inputs as [Value, Value];
+      const root = rootMeanSquare(build, x, trailingAxes(node), epsilonOf(node));
+      const y = build.mul(build.div(x, root), scale);
+      return node.outputs.length > 1 ? [y, build.op("Reciprocal", [root])] : [y];
+    },
+  };
+}
+
+const simplified = rmsNormalization("SimplifiedLayerNormalization", 1);
+
+const simplifiedLayerNormalization: OpDefinition = {
+  ...simplified,
+  // ONNX Runtime expects the statistic of several axes to be of another shape, and reuses memory by that.
+  lower: (node, build) => {
+    const mistaken = node.outputs.length > 1 && trailingAxes(node).length > 1;
+    return mistaken ? (simplified.decompose?.(node, build) ?? null) : null;
+  },
+};
+
+// Along the channels: InstanceNormalization, GroupNormalization, BatchNormalization
+
+function scaleAndShift(build: Build, y: Value, scale: Value, shift: Value): Value {
+  return build.add(build.mul(y, alongChannels(build, scale, y)), alongChannels(build, shift, y));
+}
+
+const instanceNormalization: OpDefinition = {
+  op: "InstanceNormalization",
+  infer: (call) => {
+    requireChannelVectors(call, 1, 2);
+    return [likeInput(call)];
+  },
+  decompose: (node, build) => {
+    const [x, scale, shift] = node.inputs as [Value, Value, Value];
+    const axes = x.shape.map((_, axis) => axis).slice(2);
+    return [scaleAndShift(build, standardise(build, x, axes, epsilonOf(node)).y, scale, shift)];
+  },
+};
+
+/** `[N, groups, elements of a group]`. */
+function groupedShape(call: Call | Node): Shape {
+  const { shape } = requireInput(call, 0);
+  const groups = intAttribute(call, "num_groups", 1);
+  const perGroup = groups > 0 ? divide(channelsOf(call), groups) : undefined;
+  const elements = perGroup === undefined ? undefined : elementsOf([perGroup, ...shape.slice(2)]);
+  if (elements === undefined) {
+    throw shapeMismatch(call, `has an input ${showShape(shape)}, whose channels do not divide into ${groups} groups`);
+  }
+  return [shape[0] as Dim, groups, elements];
+}
+
+const groupNormalization: OpDefinition = {
+  op: "GroupNormalization",
+  infer: (call) => {
+    requireChannelVectors(call, 1, 2);
+    groupedShape(call);
+    return [likeInput(call)];
+  },
+  decompose: (node, build) => {
+    const [x, scale, shift] = node.inputs as [Value, Value, Value];
+    const { y } = standardise(build, build.reshape(x, groupedShape(node)), [2], epsilonOf(node));
+    return [scaleAndShift(build, build.reshape(y, x.shape), scale, shift)];
+  },
+  /**
+   * The runtime takes the square of the mean from the mean of the squares, and has no digits left, or NaN, where the
+   * mean is far from 0. Its LayerNormalization centres first.
+   */
+  lower: (node, build) => {
+    const [x, scale, shift] = node.inputs as [Value, Value, Value];
+    const shape = groupedShape(node);
+    if (elementsOf(shape) === 0) return null;
+    const ones = build.expand(build.scalar(1, x), shape.slice(2));
+    const attributes = { axis: 2, epsilon: epsilonOf(node) };
+    const y = build.op("LayerNormalization", [build.reshape(x, shape), ones], attributes);
+    return [scaleAndShift(build, build.reshape(y, x.shape), scale, shift)];
+  },
+};
+
+const normalisesOverBatch = (node: Call | Node) => intAttribute(node, "training_mode", 0) !== 0;
+
+/** With the stored statistics each sample is normalised by itself; in training mode, with those of the batch. */
+const batchNormalization: OpDefinition = {
+  op: "BatchNormalization",
+  infer: (call) => {
+    if (call.outputs > 1 && !normalisesOverBatch(call))
+      throw unsupported(
+        call,
+        "gives statistics, which exist in training mode only",
+        "export the model in evaluation mode",
+      );
+    requireChannelVectors(call, 1, 4);
+    const statistics = call.inputs
+      .slice(3, 5)
+      .flatMap((input) => (input ? [{ dtype: input.dtype, shape: input.shape }] : []));
+    return [likeInput(call), ...statistics].slice(0, call.outputs);
+  },
+  decompose: (node, build) => {
+    if (normalisesOverBatch(node)) {
+      const advice = "export it in eval mode, or put group normalisation in its place with replaceBatchNorm";
+      throw interaction(node, "normalises over the batch (training mode)", advice);
+    }
+    const [x, scale, shift, mean, variance] = node.inputs as [Value, Value, Value, Value, Value];
+    const deviation = build.sqrt(build.add(variance, build.scalar(epsilonOf(node), x)));
+    const centred = build.sub(x, alongChannels(build, mean, x));
+    return [scaleAndShift(build, centred, build.div(scale, deviation), shift)];
+  },
+};
+
+// LRN, LpNormalization, MeanVarianceNormalization
+
+/** The sum of x over `size` neighbouring channels. */
+function channelWindow(node: Node, build: Build, x: Value, size: number): Value {
+  const channels = x.shape[1] as number;
+  const before = Math.min(Math.floor((size - 1) / 2), channels);
+  const after = Math.min(Math.ceil((size - 1) / 2), channels);
+  const atChannels = (amount: number) => x.shape.map((_, axis) => (axis === 1 ? amount : 0));
+  const padded = build.pad(x, atChannels(before), atChannels(after));
+  requireSteps(node, before + after + 1);
+  const shifts = Array.from({ length: before + after + 1 }, (_, k) => build.slice(padded, 1, k, k + channels));
+  return shifts.reduce((sum, shift) => build.add(sum, shift));
+}
+
+/** x / (bias + alpha / size * sum of squares of neighbouring channels)^beta. */
+const lrnInParts: NonNullable<OpDefinition["decompose"]> = (node, build) => {
+  const x = node.inputs[0] as Value;
+  const size = intAttribute(node, "size", 1);
+  const alpha = build.scalar(floatAttribute(node, "alpha", 1e-4) / size, x);
+  const window = channelWindow(node, build, build.square(x), size);
+  const base = build.add(build.mul(window, alpha), build.scalar(floatAttribute(node, "bias", 1), x));
+  return [build.div(x, build.op("Pow", [base, build.scalar(floatAttribute(node, "beta", 0.75), x)]))];
+};
+
+const lrn: OpDefinition = {
+  op: "LRN",
+  infer: (call) => {
+    const y = likeInput(call);
+    if (isBatch(channelsOf(call)) || y.shape.length < 2) {
+      throw shapeMismatch(call, `has an input ${showShape(y.shape)}, whose channels (axis 1) are of no fixed number`);
+    }
+    const size = intAttribute(call, "size", 1);
+    if (size < 1) throw shapeMismatch(call, `has a window of ${size} channels, which is less than one`);
+    return [y];
+  },
+  decompose: lrnInParts,
+  // ONNX Runtime has LRN of images only, of odd sizes, and with positive factors.
+  lower: (node, build) => {
+    const images = (node.inputs[0] as Value).shape.length === 4 && intAttribute(node, "size", 1) % 2 === 1;
+    const known = images && floatAttribute(node, "alpha", 1e-4) > 0 && floatAttribute(node, "beta", 0.75) > 0;
+    return known ? null : lrnInParts(node, build);
+  },
+};
+
+/** x over its norm along one axis; 0 where that is 0. */
+const lpNormalization: OpDefinition = {
+  op: "LpNormalization",
+  infer: (call) => {
+    const y = likeInput(call);
+    normalAxis(call, intAttribute(call, "axis", -1), y.shape.length);
+    const p = intAttribute(call, "p", 2);
+    if (p !== 1 && p !== 2) throw unsupported(call, `has the norm p = ${p}`, "give 1 or 2, which ONNX defines");
+    return [y];
+  },
+  decompose: (node, build) => {
+    const x = node.inputs[0] as Value;
+    const axis = normalAxis(node, intAttribute(node, "axis", -1), x.shape.length);
+    const norm = build.reduce(intAttribute(node, "p", 2) === 1 ? "ReduceL1" : "ReduceL2", x, [axis], true);
+    const zero = build.equal(norm, build.scalar(0, norm));
+    return [build.div(x, build.where(zero, build.scalar(1, norm), norm))];
+  },
+};
+
+function meanVarianceAxes(call: Call | Node): number[] {
+  const rank = requireInput(call, 0).shape.length;
+  const axes = intsAttribute(call, "axes") ?? [0, 2, 3];
+  if (axes.length === 0) throw shapeMismatch(part(call, "the list of axes"), "is empty");
+  return axes.map((axis) => normalAxis(call, axis, rank));
+}
+
+/** (x - mean) / (deviation + 1e-9). The deviation is a length, whose derivative at 0 is 0. */
+const meanVarianceNormalization: OpDefinition = {
+  op: "MeanVarianceNormalization",
+  infer: (call) => {
+    meanVarianceAxes(call);
+    return [likeInput(call)];
+  },
+  decompose: (node, build) => {
+    const x = node.inputs[0] as Value;
+    const axes = meanVarianceAxes(node);
+    const count = elementsOf(axes.map((axis) => x.shape[axis] as Dim));
+    if (typeof count !== "number") throw interaction(node, "normalises over the batch");
+    const centred = build.sub(x, mean(build, x, axes));
+    const length = build.reduce("ReduceL2", centred, axes, true);
+    const deviation = build.div(length, build.scalar(Math.sqrt(count), x));
+    return [build.div(centred, build.add(deviation, build.scalar(1e-9, x)))];
+  },
+};
+
+// Dropout
+
+/** The identity, as in inference. */
+const dropout: OpDefinition = {
+  op: "Dropout",
+  infer: (call) => {
+    const training = call.inputs[2];
+    if (training && training.known?.[0] !== 0) {
+      throw unsupported(
+        call,
+        "is in training mode, in which its output is random",
+        "export the model in evaluation mode",
+      );
+    }
+    for (const setting of call.inputs.slice(1)) {
+      if (setting && setting.shape.length > 0)
+        throw shapeMismatch(part(call, `input "${setting.name}"`), "is not a scalar");
+    }
+    const y = likeInput(call);
+    return [y, { dtype: "bool" as const, shape: y.shape }].slice(0, call.outputs);
+  },
+  decompose: (node, build) => {
+    const x = node.inputs[0] as Value;
+    const mask = () => build.expand(build.filled(1, [], "bool"), x.shape);
+    return [build.op("Identity", [x]), ...(node.outputs.length > 1 ? [mask()] : [])];
+  },
+};
+
+export const normalisation: readonly OpDefinition[] = [
+  layerNormalization,
+  // Of opset 23.
+  lowered(rmsNormalization("RMSNormalization", 0)),
+  simplifiedLayerNormalization,
+  instanceNormalization,
+  groupNormalization,
+  batchNormalization,
+  lrn,
+  lpNormalization,
+  meanVarianceNormalization,
+  // Its seed means nothing in inference.
+  lowered(dropout),
+];

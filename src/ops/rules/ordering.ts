@@ -1,0 +1,101 @@
+/** TopK. */
+import type { PergradError } from "../../errors.js";
+import { zeros64 } from "../../float64/array64.js";
+import { type Dim, isBatch, sameDim, showDim } from "../../graph/dim.js";
+import type { Node, Value } from "../../graph/value.js";
+import { intAttribute, interaction, knownDims, requireInput, shapeMismatch, unsupported } from "../checks.js";
+import type { Array64, Call, OpDefinition } from "../definition.js";
+import { alongAxis, lineAxis } from "./reductions.js";
+
+const topAxis = (node: Call | Node) => lineAxis(node, intAttribute(node, "axis", -1));
+
+/** All samples may be sorted: where that is undone again, the reader of the file takes both away. */
+export function sortsSamples(call: Call | Node): PergradError {
+  return interaction(
+    call,
+    "sorts the samples, and pergrad could not show that what is done with them in that order is done to each alone and put back",
+    "export the model without sorting: for PyTorch's pack_padded_sequence, pack with enforce_sorted=True or hand the lengths to the network itself",
+  );
+}
+
+/** How many elements are kept: all along the axis of the samples, or a number. */
+function keptCount(call: Call | Node): Dim {
+  const [count, ...rest] = knownDims(call, 1) ?? [];
+  const size = requireInput(call, 0).shape[topAxis(call)] ?? 0;
+  if (isBatch(size)) {
+    if (count !== undefined && rest.length === 0 && sameDim(count, size)) return count;
+    throw interaction(call, "picks some of the samples by their rank");
+  }
+  if (isBatch(count))
+    throw unsupported(call, "keeps a number of elements of each sample that depends on the batch size");
+  if (count === undefined || rest.length > 0 || count < 0 || count > size)
+    throw shapeMismatch(call, `cannot keep ${count ?? "an unknown number"} of ${showDim(size)} elements`);
+  return count;
+}
+
+/** Whether a TopK sorts along the axis of the samples. */
+export function sortsAll(node: Node): boolean {
+  return isBatch((node.inputs[0] as Value).shape[topAxis(node)]);
+}
+
+function topCount(call: Call | Node): number {
+  const count = keptCount(call);
+  if (isBatch(count)) throw sortsSamples(call);
+  return count;
+}
+
+/** Of equal elements the first comes first. */
+function evaluateTopK([x]: readonly (Array64 | null)[], node: Node): Array64[] {
+  const { dims, data } = x as Array64;
+  const axis = topAxis(node);
+  const stated = keptCount(node);
+  const count = isBatch(stated) ? (dims[axis] as number) : stated;
+  const sign = intAttribute(node, "largest", 1) !== 0 ? 1 : -1;
+  const kept = dims.map((dim, at) => (at === axis ? count : dim));
+  const [values, indices] = [zeros64(kept), zeros64(kept)];
+  const starts: number[] = [];
+  alongAxis(kept, axis, (start) => starts.push(start));
+  let line = 0;
+  alongAxis(dims, axis, (from, stride, size) => {
+    const at = (k: number) => data[from + k * stride] as number;
+    const order = Array.from({ length: size }, (_, k) => k).sort((a, b) => sign * (at(b) - at(a)) || a - b);
+    const to = starts[line++] ?? 0;
+    order.slice(0, count).forEach((k, place) => {
+      values.data[to + place * stride] = at(k);
+      indices.data[to + place * stride] = k;
+    });
+  });
+  return [values, indices];
+}
+
+const topK: OpDefinition = {
+  op: "TopK",
+  shapeInputs: [1],
+  infer: (call) => {
+    const { dtype, shape } = requireInput(call, 0);
+    const [axis, count] = [topAxis(call), keptCount(call)];
+    const kept = shape.map((dim, at) => (at === axis ? count : dim));
+    return [
+      { dtype, shape: kept },
+      { dtype: "int64", shape: kept },
+    ];
+  },
+  evaluate: evaluateTopK,
+  differentiate: (node, [dy], build) => {
+    if (!dy) return [null, null];
+    const x = node.inputs[0] as Value;
+    const attributes = { axis: topAxis(node), reduction: "add" };
+    const indices = node.outputs[1] as Value;
+    return [build.op("ScatterElements", [build.zeros(x.shape, dy.dtype), indices, dy], attributes), null];
+  },
+  batch: (node, [x], _batched, build) => {
+    const attributes = { ...node.attributes, axis: topAxis(node) + 1 };
+    return [...build.node("TopK", [x as Value, build.ints([topCount(node)])], attributes, 2).outputs];
+  },
+  sampleAxis: (node, [at]) => {
+    if (at?.axis === topAxis(node)) throw sortsSamples(node);
+    return [at ?? null, at ?? null];
+  },
+};
+
+export const ordering: readonly OpDefinition[] = [topK];

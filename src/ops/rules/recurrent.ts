@@ -1,0 +1,331 @@
+/**
+ * LSTM, GRU and RNN, by a Scan over time: what comes of the inputs is computed for all steps at once, before
+ * the loop. Equations as in the ONNX specification of the operators; T steps, N samples, I inputs, H hidden.
+ */
+import { type Dim, isBatch, type Shape, sameDim, showShape } from "../../graph/dim.js";
+import type { Attributes, Node, Value, ValueType } from "../../graph/value.js";
+import type { Build } from "../build.js";
+import {
+  floatAttribute,
+  intAttribute,
+  interaction,
+  part,
+  requireInput,
+  shapeMismatch,
+  stringAttribute,
+  unsupported,
+} from "../checks.js";
+import type { Call, OpDefinition } from "../definition.js";
+import { type Activation, activationAttributes, activationsOf } from "../subgraphs/recurrent-activations.js";
+import { type ScanResults, scan } from "./scan.js";
+
+type Kind = "LSTM" | "GRU" | "RNN";
+
+const gatesOf: Readonly<Record<Kind, number>> = { LSTM: 4, GRU: 3, RNN: 1 };
+
+interface Sizes {
+  readonly steps: number;
+  readonly samples: Dim;
+  readonly hidden: number;
+  readonly directions: number;
+  /** `[N, T, ...]` instead of `[T, N, ...]`. */
+  readonly samplesFirst: boolean;
+}
+
+function sizesOf(call: Call | Node, kind: Kind): Sizes {
+  const [x, w, r] = [0, 1, 2].map((k) => requireInput(call, k)) as [Value, Value, Value];
+  const samplesFirst = intAttribute(call, "layout", 0) === 1;
+  const directions = stringAttribute(call, "direction", "forward") === "bidirectional" ? 2 : 1;
+  const hidden = r.shape[2];
+  if (x.shape.length !== 3 || w.shape.length !== 3 || r.shape.length !== 3 || hidden === undefined || isBatch(hidden)) {
+    throw shapeMismatch(
+      call,
+      `takes X, W and R of 3 axes each, not ${[x, w, r].map(({ shape }) => showShape(shape)).join(", ")}`,
+    );
+  }
+  const [samples, steps] = samplesFirst ? [x.shape[0], x.shape[1]] : [x.shape[1], x.shape[0]];
+  if (isBatch(steps)) throw interaction(call, "steps from sample to sample");
+  const rows = gatesOf[kind] * hidden;
+  const expected: [Value, Shape][] = [
+    [w, [directions, rows, x.shape[2] as Dim]],
+    [r, [directions, rows, hidden]],
+    ...optional(call, 3, [directions, 2 * rows]),
+    ...optional(call, 4, [samples as Dim]),
+    ...optional(call, 5, samplesFirst ? [samples as Dim, directions, hidden] : [directions, samples as Dim, hidden]),
+    ...optional(call, 6, samplesFirst ? [samples as Dim, directions, hidden] : [directions, samples as Dim, hidden]),
+    ...optional(call, 7, [directions, 3 * hidden]),
+  ];
+  for (const [value, shape] of expected) {
+    const fits =
+      value.shape.length === shape.length && value.shape.every((dim, axis) => sameDim(dim, shape[axis] as Dim));
+    if (!fits)
+      throw shapeMismatch(part(call, `input "${value.name}"`), `is ${showShape(value.shape)}, not ${showShape(shape)}`);
+  }
+  return { steps: steps as number, samples: samples as Dim, hidden, directions, samplesFirst };
+}
+
+function optional(call: Call | Node, index: number, shape: Shape): [Value, Shape][] {
+  const value = call.inputs[index];
+  return value ? [[value, shape]] : [];
+}
+
+function inferRecurrent(kind: Kind) {
+  return (call: Call): ValueType[] => {
+    const { steps, samples, hidden, directions, samplesFirst } = sizesOf(call, kind);
+    activationsOf(call, kind, directions);
+    const { dtype } = requireInput(call, 0);
+    const all = samplesFirst ? [samples, steps, directions, hidden] : [steps, directions, samples, hidden];
+    const last = samplesFirst ? [samples, directions, hidden] : [directions, samples, hidden];
+    return [all, last, last].slice(0, call.outputs).map((shape) => ({ dtype, shape }));
+  };
+}
+
+/** What one direction is made from; everything has time first. */
+interface Direction {
+  /** `[T, N, gates*H]`: what comes of the inputs, biases included. */
+  readonly fed: Value;
+  /** `[gates*H, H]` */
+  readonly recurrent: Value;
+  /** `[gates*H]`, the recurrence's own bias; null where there is none. */
+  readonly recurrentBias: Value | null;
+  /** `[3*H]` or null. */
+  readonly peepholes: Value | null;
+  /** `[N, H]`: hidden state, and the cell's. */
+  readonly initial: readonly Value[];
+  readonly activations: readonly Activation[];
+  readonly reverse: boolean;
+}
+
+/** The part of a value that belongs to one direction, its axis dropped. */
+function ofDirection(build: Build, value: Value, direction: number, axis = 0): Value {
+  const shape = value.shape.filter((_, k) => k !== axis);
+  return build.reshape(build.slice(value, axis, direction, direction + 1), shape);
+}
+
+interface Layer {
+  readonly node: Node;
+  readonly kind: Kind;
+  readonly sizes: Sizes;
+  readonly build: Build;
+}
+
+function directionOf({ node, kind, sizes, build }: Layer, direction: number): Direction {
+  const [x, w, r, b, , h0, c0, p] = node.inputs;
+  const { samples, hidden, samplesFirst } = sizes;
+  const own = (value: Value) => ofDirection(build, value, direction);
+  const data = samplesFirst ? build.transpose(x as Value, [1, 0, 2]) : (x as Value);
+  const products = build.matmul(data, build.transpose(own(w as Value), [1, 0]));
+  const biases = b ? own(b) : null;
+  const rows = gatesOf[kind] * hidden;
+  const half = (from: number) => (biases ? build.slice(biases, 0, from, from + rows) : null);
+  const [inputBias, recurrentBias] = [half(0), half(rows)];
+  // In a GRU the reset gate may act on the recurrence's bias, which is then added in the loop.
+  const inside = kind === "GRU" && intAttribute(node, "linear_before_reset", 0) !== 0;
+  const bias = inputBias && recurrentBias && !inside ? build.add(inputBias, recurrentBias) : inputBias;
+  const state = (value: Value | null | undefined) =>
+    value
+      ? ofDirection(build, value, direction, samplesFirst ? 1 : 0)
+      : build.zeros([samples, hidden], (x as Value).dtype);
+  const directions = stringAttribute(node, "direction", "forward");
+  return {
+    fed: bias ? build.add(products, bias) : products,
+    recurrent: own(r as Value),
+    recurrentBias: inside ? recurrentBias : null,
+    peepholes: kind === "LSTM" && p ? own(p) : null,
+    initial: kind === "LSTM" ? [state(h0), state(c0)] : [state(h0)],
+    activations: activationsOf(node, kind, sizes.directions)[direction] ?? [],
+    reverse: directions === "reverse" || direction === 1,
+  };
+}
+
+/** The new states, from the step's inputs and the states before. */
+type Step = (fed: Value, states: readonly Value[]) => readonly Value[];
+
+function stepOf(layer: Layer, direction: Direction): Step {
+  if (layer.kind === "LSTM") return lstmStep(layer, direction);
+  return layer.kind === "GRU" ? gruStep(layer, direction) : rnnStep(layer, direction);
+}
+
+/** Gate k of a `[N, gates*H]` tensor, or of a vector `[gates*H]`. */
+function gate(build: Build, value: Value, k: number, hidden: number): Value {
+  return build.slice(value, value.shape.length - 1, k * hidden, (k + 1) * hidden);
+}
+
+/** Bounds what goes into an activation, where the layer says so. */
+function clipped({ node, build }: Layer): (value: Value) => Value {
+  const bound = floatAttribute(node, "clip", 0);
+  if (!(bound > 0)) return (value) => value;
+  return (value) => build.op("Clip", [value, build.scalar(-bound, value), build.scalar(bound, value)]);
+}
+
+function rnnStep(layer: Layer, { recurrent, activations: [f] }: Direction): Step {
+  const { build } = layer;
+  const bound = clipped(layer);
+  const weight = build.transpose(recurrent, [1, 0]);
+  return (fed, [h]) => [(f as Activation)(build, bound(build.add(fed, build.matmul(h as Value, weight))))];
+}
+
+/** Gates in the order z (update), r (reset), h (hidden). */
+function gruStep(layer: Layer, { recurrent, recurrentBias, activations: [f, g] }: Direction): Step {
+  const { build, sizes, node } = layer;
+  const { hidden } = sizes;
+  const bound = clipped(layer);
+  const part = (value: Value, from: number, to: number) => build.slice(value, 0, from * hidden, to * hidden);
+  const gateWeight = build.transpose(part(recurrent, 0, 2), [1, 0]);
+  const hiddenWeight = build.transpose(part(recurrent, 2, 3), [1, 0]);
+  const resetLast = intAttribute(node, "linear_before_reset", 0) !== 0;
+  return (fed, states) => {
+    const h = states[0] as Value;
+    const products = build.matmul(h, gateWeight);
+    const both = recurrentBias ? build.add(products, part(recurrentBias, 0, 2)) : products;
+    const pre = (k: number) => bound(build.add(gate(build, fed, k, hidden), gate(build, both, k, hidden)));
+    const [z, r] = [(f as Activation)(build, pre(0)), (f as Activation)(build, pre(1))];
+    const biased = (value: Value) => (recurrentBias ? build.add(value, part(recurrentBias, 2, 3)) : value);
+    const recalled = resetLast
+      ? build.mul(r, biased(build.matmul(h, hiddenWeight)))
+      : build.matmul(build.mul(r, h), hiddenWeight);
+    const candidate = (g as Activation)(build, bound(build.add(gate(build, fed, 2, hidden), recalled)));
+    // Not candidate + z (h - candidate): the candidate's cotangent would lose its digits where z is near 1.
+    const kept = build.mul(build.sub(build.scalar(1, z), z), candidate);
+    return [build.add(kept, build.mul(z, h))];
+  };
+}
+
+/** Gates in the order i (input), o (output), f (forget), c (cell); peepholes i, o, f. */
+function lstmStep(layer: Layer, { recurrent, peepholes, activations: [f, g, out] }: Direction): Step {
+  const { build, sizes, node } = layer;
+  const { hidden } = sizes;
+  const bound = clipped(layer);
+  const coupled = intAttribute(node, "input_forget", 0) !== 0;
+  const weight = build.transpose(recurrent, [1, 0]);
+  return (fed, states) => {
+    const [h, c] = states as [Value, Value];
+    const sums = build.add(fed, build.matmul(h, weight));
+    const pre = (k: number, cell: Value) => {
+      const own = gate(build, sums, k, hidden);
+      return bound(peepholes ? build.add(own, build.mul(gate(build, peepholes, k, hidden), cell)) : own);
+    };
+    const input = (f as Activation)(build, pre(0, c));
+    const forget = coupled ? build.sub(build.scalar(1, input), input) : (f as Activation)(build, pre(2, c));
+    const update = (g as Activation)(build, bound(gate(build, sums, 3, hidden)));
+    const cell = build.add(build.mul(forget, c), build.mul(input, update));
+    const output = (f as Activation)(build, pre(1, cell));
+    return [build.mul(output, (out as Activation)(build, cell)), cell];
+  };
+}
+
+/** One direction over all steps: hidden states `[T, N, H]`, and the last states. */
+function runDirection(layer: Layer, direction: Direction): ScanResults {
+  const { build, node, sizes } = layer;
+  const lengths = node.inputs[4];
+  const step = stepOf(layer, direction);
+  const spec = {
+    initial: direction.initial,
+    scanned: [direction.fed, ...(lengths ? [stepsWithin(build, sizes.steps, lengths)] : [])],
+    reverse: direction.reverse,
+    name: node.name,
+  };
+  const result = scan(build, spec, (states, [fed, within]) => {
+    const next = step(fed as Value, states);
+    const [hidden] = next as [Value];
+    if (!within) return { states: next, results: [hidden] };
+    // Past its length a sample keeps its states, and gives zeros.
+    const held = next.map((value, k) => build.where(within, value, states[k] as Value));
+    return { states: held, results: [build.mask(within, hidden)] };
+  });
+  if (!lengths) return result;
+  // A sample without steps has no last state: the runtime gives zeros.
+  const any = build.unsqueeze(build.greater(lengths, build.scalar(0, lengths)), [1]);
+  return { ...result, states: result.states.map((state) => build.mask(any, state)) };
+}
+
+/** `[T, N, 1]`: which steps lie within each sample's length. */
+function stepsWithin(build: Build, steps: number, lengths: Value): Value {
+  const times = build.op(
+    "Range",
+    [0, steps, 1].map((bound) => build.scalar(bound, lengths)),
+  );
+  return build.unsqueeze(build.less(build.unsqueeze(times, [1]), lengths), [2]);
+}
+
+function decomposeRecurrent(kind: Kind) {
+  return (node: Node, build: Build): Value[] => {
+    const sizes = sizesOf(node, kind);
+    const layer: Layer = { node, kind, sizes, build };
+    const runs = Array.from({ length: sizes.directions }, (_, k) => runDirection(layer, directionOf(layer, k)));
+    const join = (values: readonly Value[], axis: number) => {
+      const parts = values.map((value) => build.unsqueeze(value, [axis]));
+      return parts.length === 1 ? (parts[0] as Value) : build.op("Concat", parts, { axis });
+    };
+    const all = join(
+      runs.map(({ stacked }) => stacked[0] as Value),
+      1,
+    );
+    const last = [0, 1].flatMap((k) => {
+      const states = runs.flatMap((run) => run.states.slice(k, k + 1));
+      return states.length > 0 ? [join(states, 0)] : [];
+    });
+    const { samplesFirst } = sizes;
+    const outputs = [
+      samplesFirst ? build.transpose(all, [2, 0, 1, 3]) : all,
+      ...last.map((value) => (samplesFirst ? build.transpose(value, [1, 0, 2]) : value)),
+    ];
+    return outputs.slice(0, node.outputs.length);
+  };
+}
+
+function checkDirection(call: Call): void {
+  const direction = stringAttribute(call, "direction", "forward");
+  if (["forward", "reverse", "bidirectional"].includes(direction)) return;
+  throw unsupported(
+    call,
+    `runs in the direction "${direction}", which ONNX does not define`,
+    'give "forward", "reverse" or "bidirectional"',
+  );
+}
+
+/** What the runtime's own kernels do not know, or end the process at: samples first, and tensors without elements. */
+function needsLoop(node: Node, kind: Kind): boolean {
+  const { steps, samples, hidden, samplesFirst } = sizesOf(node, kind);
+  return samplesFirst || [steps, samples, hidden, requireInput(node, 0).shape[2]].includes(0);
+}
+
+/** All that the kernels take by default said in full, so that they compute what the decomposition does. */
+function attributesInFull(node: Node, kind: Kind): Attributes {
+  const { hidden, directions } = sizesOf(node, kind);
+  const { clip, ...others } = node.attributes;
+  return {
+    ...others,
+    ...(floatAttribute(node, "clip", 0) > 0 && clip !== undefined ? { clip } : {}),
+    hidden_size: hidden,
+    ...activationAttributes(node, kind, directions),
+  };
+}
+
+function lowerRecurrent(kind: Kind) {
+  return (node: Node, build: Build): Value[] | null => {
+    if (needsLoop(node, kind)) return decomposeRecurrent(kind)(node, build);
+    const attributes = attributesInFull(node, kind);
+    if (JSON.stringify(attributes) === JSON.stringify(node.attributes)) return null;
+    return [...build.node(kind, node.inputs, attributes, node.outputs.length, { name: node.name }).outputs];
+  };
+}
+
+function recurrentOp(kind: Kind): OpDefinition {
+  const infer = inferRecurrent(kind);
+  return {
+    op: kind,
+    infer: (call) => {
+      checkDirection(call);
+      return infer(call);
+    },
+    decompose: decomposeRecurrent(kind),
+    lower: lowerRecurrent(kind),
+  };
+}
+
+export const recurrent: readonly OpDefinition[] = [recurrentOp("LSTM"), recurrentOp("GRU"), recurrentOp("RNN")];
+
+export function isRecurrent({ op, domain }: Node): boolean {
+  return domain === "" && Object.hasOwn(gatesOf, op);
+}

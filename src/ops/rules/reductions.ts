@@ -1,0 +1,368 @@
+/** Sums, means, extrema and norms along axes; ArgMax and ArgMin; CumSum. */
+
+import { array64, stridesOf, transpose64, zeros64 } from "../../float64/array64.js";
+import { add, type Dim, factorOf, isBatch, multiply, type Shape } from "../../graph/dim.js";
+import type { Node, Value, ValueType } from "../../graph/value.js";
+import { isFloat, sizeOf } from "../../tensor/tensor.js";
+import type { Build } from "../build.js";
+import {
+  apartFrom,
+  intAttribute,
+  interaction,
+  knownInt,
+  knownInts,
+  normalAxis,
+  part,
+  requireInput,
+  shapeMismatch,
+} from "../checks.js";
+import type { Array64, Call, LinearStep, OpDefinition, SampleAxis } from "../definition.js";
+import { alwaysFinite, anything, magnitude, type Range, unbounded } from "../range.js";
+
+// What all reductions share
+
+/** The axes that a Reduce* op reduces: its second input, or all, or (noop_with_empty_axes) none. */
+export function reducedAxes(node: Call | Node): number[] {
+  const rank = requireInput(node, 0).shape.length;
+  const given = knownInts(node, 1) ?? [];
+  if (rank === 0) return [];
+  const all = Array.from({ length: rank }, (_, axis) => axis);
+  if (given.length === 0) return intAttribute(node, "noop_with_empty_axes", 0) !== 0 ? [] : all;
+  const axes = given.map((axis) => normalAxis(node, axis, rank));
+  return all.filter((axis) => axes.includes(axis));
+}
+
+/** The shape with `axes` of size 1. */
+export function keptShape(shape: Shape, axes: readonly number[]): Dim[] {
+  return shape.map((dim, axis) => (axes.includes(axis) ? 1 : dim));
+}
+
+function reducedShape(shape: Shape, axes: readonly number[], keepDims: boolean): Dim[] {
+  return keepDims ? keptShape(shape, axes) : shape.filter((_, axis) => !axes.includes(axis));
+}
+
+const keepsDims = (node: Call | Node) => intAttribute(node, "keepdims", 1) !== 0;
+
+/** Where the sample axis goes when `axes` are reduced. */
+function reducedSampleAxis(node: Node, at: SampleAxis | null | undefined, axes: readonly number[]): SampleAxis | null {
+  const kept = apartFrom(node, at ?? null, axes, "reduces over the sample axis");
+  if (!kept || keepsDims(node)) return kept;
+  return { ...kept, axis: kept.axis - axes.filter((axis) => axis < kept.axis).length };
+}
+
+/** `reduce` of the elements along `axes`, one group of them after the other. */
+export function reduce64(
+  a: Array64,
+  axes: readonly number[],
+  keepDims: boolean,
+  reduce: (elements: Float64Array) => number,
+): Array64 {
+  const others = a.dims.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
+  const { data } = transpose64(a, [...others, ...axes]);
+  const count = sizeOf(axes.map((axis) => a.dims[axis] as number));
+  const dims = keepDims ? (keptShape(a.dims, axes) as number[]) : others.map((axis) => a.dims[axis] as number);
+  return array64(
+    dims,
+    zeros64(dims).data.map((_, k) => reduce(data.subarray(k * count, (k + 1) * count))),
+  );
+}
+
+// Reduce*
+
+/** A sum, axis by axis. */
+function summationSteps(node: Node): LinearStep[] {
+  const along = (axis: number): LinearStep => ({
+    kind: "along",
+    axis,
+    size: 1,
+    apply: (build, value, at) => build.sum(value, [at], true),
+  });
+  return [...reducedAxes(node).map(along), { kind: "reshape", shape: (node.outputs[0] as Value).shape }];
+}
+
+interface ReductionRule {
+  readonly op: string;
+  readonly reduce: (elements: Float64Array) => number;
+  /** The cotangent of x, from dy and y with the reduced axes kept (size 1). */
+  readonly rule: (dy: Value, x: Value, y: Value, axes: readonly number[], build: Build, node: Node) => Value;
+  /** Follows shape arithmetic, two elements at a time. */
+  readonly combine?: (a: Dim, b: Dim) => Dim | undefined;
+  readonly linear?: NonNullable<OpDefinition["linear"]>;
+  readonly range: (x: Range) => Range;
+  readonly finiteSlope?: boolean;
+}
+
+function reduction({ op, reduce, rule, combine, linear, range, finiteSlope = false }: ReductionRule): OpDefinition {
+  return {
+    op,
+    mixes: reducedAxes,
+    finiteSlope,
+    range: (_node, [x]) => range(x as Range),
+    ...(linear ? { linear } : {}),
+    infer: (call) => inferReduction(call, combine),
+    evaluate: ([x], node) => {
+      const integer = !isFloat((node.outputs[0] as Value).dtype);
+      const result = reduce64(x as Array64, reducedAxes(node), keepsDims(node), reduce);
+      return [integer ? array64(result.dims, result.data.map(Math.trunc)) : result];
+    },
+    differentiate: (node, [dy], build) => {
+      const x = node.inputs[0] as Value;
+      const axes = reducedAxes(node);
+      const keep = (value: Value) => build.reshape(value, keptShape(x.shape, axes));
+      return [rule(keep(dy as Value), x, keep(node.outputs[0] as Value), axes, build, node), null];
+    },
+    batch: batchReduction,
+    sampleAxis: (node, [at]) => [reducedSampleAxis(node, at, reducedAxes(node))],
+  };
+}
+
+function inferReduction(call: Call, combine?: ReductionRule["combine"]): ValueType[] {
+  const { dtype, shape, known } = requireInput(call, 0);
+  const axes = reducedAxes(call);
+  const type = { dtype, shape: reducedShape(shape, axes, keepsDims(call)) };
+  if (!known || !combine || isFloat(dtype)) return [type];
+  if (axes.length === 0) return [{ ...type, known }];
+  const [first, ...rest] = known;
+  const total = rest.reduce<Dim | undefined>((sum, dim) => (sum === undefined ? undefined : combine(sum, dim)), first);
+  return [total === undefined ? type : { ...type, known: [total] }];
+}
+
+const batchReduction: NonNullable<OpDefinition["batch"]> = (node, [x], _batched, build) => {
+  const axes = reducedAxes(node).map((axis) => axis + 1);
+  const attributes = { keepdims: keepsDims(node) ? 1 : 0, noop_with_empty_axes: axes.length === 0 ? 1 : 0 };
+  return [build.op(node.op, [x as Value, build.ints(axes)], attributes)];
+};
+
+/** How many elements a mean is over. */
+function countOf(node: Node, x: Value, axes: readonly number[]): number {
+  const dims = axes.map((axis) => x.shape[axis] as Dim);
+  if (dims.some(isBatch)) throw interaction(node, "averages over the sample axis");
+  return sizeOf(dims.map(factorOf));
+}
+
+function total(elements: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < elements.length; i++) sum += elements[i] as number;
+  return sum;
+}
+
+const greatest = (elements: Float64Array) => elements.reduce((most, x) => Math.max(most, x), Number.NEGATIVE_INFINITY);
+const least = (elements: Float64Array) => elements.reduce((most, x) => Math.min(most, x), Number.POSITIVE_INFINITY);
+
+function squares(elements: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < elements.length; i++) sum += (elements[i] as number) ** 2;
+  return sum;
+}
+
+function logSumExp(elements: Float64Array): number {
+  const most = greatest(elements);
+  if (!Number.isFinite(most)) return most;
+  return most + Math.log(elements.reduce((sum, x) => sum + Math.exp(x - most), 0));
+}
+
+/** The elements that attain the extremum share its cotangent equally. */
+const extremumRule: ReductionRule["rule"] = (dy, x, y, axes, build) => {
+  const attains = build.cast(build.equal(x, y), x.dtype);
+  return build.mul(build.div(dy, build.sum(attains, axes, true)), attains);
+};
+
+/**
+ * dy times the product of the other elements: y / x, computed without the zeros, and 0 where another
+ * element is zero.
+ */
+const productRule: ReductionRule["rule"] = (dy, x, _y, axes, build) => {
+  const zero = build.equal(x, build.scalar(0, x));
+  const zeros = build.cast(zero, x.dtype);
+  const others = build.where(zero, build.scalar(1, x), x);
+  const rest = build.div(build.reduce("ReduceProd", others, axes, true), others);
+  const alone = build.equal(build.sum(zeros, axes, true), zeros);
+  return build.mul(dy, build.mask(alone, rest));
+};
+
+/** x / y, and 0 at the origin. */
+const lengthRule: ReductionRule["rule"] = (dy, x, y, _axes, build) => {
+  const safe = build.where(build.equal(y, build.scalar(0, y)), build.scalar(1, y), y);
+  return build.mul(build.div(dy, safe), x);
+};
+
+/** The softmax of x; infinite y, as of a row that is all -inf, is taken for 0 to avoid inf - inf. */
+const logSumExpRule: ReductionRule["rule"] = (dy, x, y, _axes, build) => {
+  const finite = build.where(build.op("IsInf", [y]), build.scalar(0, y), y);
+  return build.mul(dy, build.exp(build.sub(x, finite)));
+};
+
+const plain = (choose: (a: number, b: number) => number) => (a: Dim, b: Dim) =>
+  isBatch(a) || isBatch(b) ? undefined : choose(a, b);
+
+// Over no elements a sum is 0; there is nothing then that it could be a derivative of.
+const totals = (x: Range): Range => ({
+  ...x,
+  low: x.low >= 0 ? x.low : Number.NEGATIVE_INFINITY,
+  high: x.high <= 0 ? x.high : Number.POSITIVE_INFINITY,
+  zero: x.low >= 0 || x.high <= 0 ? x.zero : true,
+  nan: x.nan || (x.infinite && x.low < 0 && x.high > 0),
+});
+const length = (x: Range): Range => ({ ...magnitude(x), low: 0, high: Number.POSITIVE_INFINITY });
+const own = (x: Range): Range => x;
+
+const reduceRules: readonly ReductionRule[] = [
+  {
+    op: "ReduceSum",
+    linear: summationSteps,
+    reduce: total,
+    rule: (dy, x, _y, _axes, build) => build.expand(dy, x.shape),
+    combine: add,
+    range: totals,
+  },
+  {
+    op: "ReduceMean",
+    reduce: (elements) => total(elements) / elements.length,
+    rule: (dy, x, _y, axes, build, node) => {
+      const count = countOf(node, x, axes);
+      return build.expand(count === 1 ? dy : build.div(dy, build.scalar(count, dy)), x.shape);
+    },
+    range: (x) => ({ ...x, nan: x.nan || x.infinite }),
+  },
+  { op: "ReduceMax", reduce: greatest, rule: extremumRule, combine: plain(Math.max), range: own, finiteSlope: true },
+  { op: "ReduceMin", reduce: least, rule: extremumRule, combine: plain(Math.min), range: own, finiteSlope: true },
+  {
+    op: "ReduceProd",
+    reduce: (elements) => elements.reduce((product, x) => product * x, 1),
+    rule: productRule,
+    combine: multiply,
+    // Of a few elements that are not absurd the product is finite.
+    range: (x) => (alwaysFinite(x) ? unbounded : anything),
+    finiteSlope: true,
+  },
+  {
+    op: "ReduceL1",
+    reduce: (elements) => total(elements.map(Math.abs)),
+    rule: (dy, x, _y, _axes, build) => build.mul(dy, build.sign(x)),
+    range: length,
+  },
+  { op: "ReduceL2", reduce: (elements) => Math.sqrt(squares(elements)), rule: lengthRule, range: length },
+  {
+    op: "ReduceSumSquare",
+    reduce: squares,
+    rule: (dy, x, _y, _axes, build) => build.mul(build.scale(dy, 2), x),
+    range: length,
+  },
+  {
+    op: "ReduceLogSumExp",
+    reduce: logSumExp,
+    rule: logSumExpRule,
+    range: (x) => (alwaysFinite(x) ? unbounded : anything),
+    // The softmax.
+    finiteSlope: true,
+  },
+];
+
+const reduceLogSum: OpDefinition = {
+  op: "ReduceLogSum",
+  infer: (call) => inferReduction(call),
+  decompose: (node, build) => [build.log(build.op("ReduceSum", node.inputs, node.attributes))],
+};
+
+// ArgMax, ArgMin
+
+/** The axis of an op that works along one axis of its first input. */
+export function lineAxis(node: Call | Node, axis: number): number {
+  const rank = requireInput(node, 0).shape.length;
+  if (rank === 0) throw shapeMismatch(part(node, "the input"), "is a scalar, which has no axis");
+  return normalAxis(node, axis, rank);
+}
+
+const argAxis = (node: Call | Node) => lineAxis(node, intAttribute(node, "axis", 0));
+
+function argExtremum(op: string, beats: (x: number, best: number) => boolean): OpDefinition {
+  return {
+    op,
+    infer: (call) => {
+      const { shape } = requireInput(call, 0);
+      return [{ dtype: "int64", shape: reducedShape(shape, [argAxis(call)], keepsDims(call)) }];
+    },
+    evaluate: ([x], node) => {
+      const last = intAttribute(node, "select_last_index", 0) !== 0;
+      const find = (elements: Float64Array) => {
+        let best = 0;
+        elements.forEach((element, k) => {
+          const current = elements[best] as number;
+          if (beats(element, current) || (last && element === current)) best = k;
+        });
+        return best;
+      };
+      return [reduce64(x as Array64, [argAxis(node)], keepsDims(node), find)];
+    },
+    differentiate: "none",
+    batch: (node, [x], _batched, build) => [
+      build.op(op, [x as Value], { ...node.attributes, axis: argAxis(node) + 1 }),
+    ],
+    sampleAxis: (node, [at]) => [reducedSampleAxis(node, at, [argAxis(node)])],
+  };
+}
+
+// CumSum
+
+/** Calls `visit(start, stride, count)` for each line of elements along an axis. */
+export function alongAxis(
+  dims: readonly number[],
+  axis: number,
+  visit: (start: number, stride: number, count: number) => void,
+): void {
+  const count = dims[axis] as number;
+  const stride = stridesOf(dims)[axis] as number;
+  const size = sizeOf(dims);
+  for (let start = 0; start < size; start++) {
+    if (Math.floor(start / stride) % count === 0) visit(start, stride, count);
+  }
+}
+
+function cumulativeAxis(node: Call | Node): number {
+  const axis = knownInt(node, 1);
+  if (axis === undefined) throw shapeMismatch(part(node, "the axis"), "is missing");
+  return lineAxis(node, axis);
+}
+
+function cumulate64(x: Array64, axis: number, exclusive: boolean, reverse: boolean): Array64 {
+  const result = zeros64(x.dims);
+  alongAxis(x.dims, axis, (start, stride, count) => {
+    let sum = 0;
+    for (let k = 0; k < count; k++) {
+      const at = start + stride * (reverse ? count - 1 - k : k);
+      const next = sum + (x.data[at] as number);
+      result.data[at] = exclusive ? sum : next;
+      sum = next;
+    }
+  });
+  return result;
+}
+
+const cumSum: OpDefinition = {
+  op: "CumSum",
+  infer: (call) => {
+    const { dtype, shape } = requireInput(call, 0);
+    cumulativeAxis(call);
+    return [{ dtype, shape }];
+  },
+  evaluate: ([x], node) => {
+    const flag = (name: string) => intAttribute(node, name, 0) !== 0;
+    return [cumulate64(x as Array64, cumulativeAxis(node), flag("exclusive"), flag("reverse"))];
+  },
+  differentiate: (node, [dy], build) => {
+    const reverse = intAttribute(node, "reverse", 0) === 0 ? 1 : 0;
+    return [build.op("CumSum", [dy as Value, node.inputs[1] as Value], { ...node.attributes, reverse }), null];
+  },
+  batch: (node, [x], _batched, build) => {
+    return [build.op("CumSum", [x as Value, build.ints([cumulativeAxis(node) + 1], [])], node.attributes)];
+  },
+  sampleAxis: (node, [at]) => [apartFrom(node, at ?? null, [cumulativeAxis(node)], "sums along the sample axis")],
+};
+
+export const reductions: readonly OpDefinition[] = [
+  ...reduceRules.map(reduction),
+  reduceLogSum,
+  argExtremum("ArgMax", (x, best) => x > best),
+  argExtremum("ArgMin", (x, best) => x < best),
+  cumSum,
+];

@@ -1,0 +1,316 @@
+/** Resize: linear and separable, so along each axis every output element is a weighted sum of a few input elements. */
+
+import { zeros64 } from "../../float64/array64.js";
+import { type Dim, elementsOf, factorOf, isBatch, multiply, sameDim, showDim } from "../../graph/dim.js";
+import { constantOf, type Node, type Value } from "../../graph/value.js";
+import { isFloat, sizeOf } from "../../tensor/tensor.js";
+import type { Build } from "../build.js";
+import {
+  apartFrom,
+  intAttribute,
+  interaction,
+  intsAttribute,
+  knownDims,
+  normalAxis,
+  part,
+  requireInput,
+  shapeMismatch,
+  stringAttribute,
+  unknownShape,
+  unsupported,
+} from "../checks.js";
+import type { Array64, Call, OpDefinition } from "../definition.js";
+import { requireConstant } from "../limits.js";
+import { scatterRows } from "../subgraphs/rows.js";
+import { type TapColumn, tapCount, tapsOf } from "../subgraphs/taps.js";
+
+/** One axis that changes: from `size` to `count` elements. */
+interface Stretch {
+  readonly axis: number;
+  readonly size: number;
+  readonly count: number;
+  readonly scale: number;
+}
+
+// Reading the node
+
+/** The axes that scales and sizes are about. */
+function statedAxes(call: Call | Node): number[] {
+  const rank = requireInput(call, 0).shape.length;
+  const axes = intsAttribute(call, "axes")?.map((axis) => normalAxis(call, axis, rank));
+  if (axes && new Set(axes).size !== axes.length) throw shapeMismatch(call, "names an axis twice");
+  return axes ?? Array.from({ length: rank }, (_, axis) => axis);
+}
+
+/** The scales, rounded to float32 as the operator has them; undefined where absent or empty. */
+function scalesOf(call: Call | Node): number[] | undefined {
+  const scales = call.inputs[2];
+  if (!scales || (scales.shape.length === 1 && scales.shape[0] === 0)) return undefined;
+  const tensor = constantOf(scales);
+  if (!tensor)
+    throw unknownShape(
+      part(call, `the scales ("${scales.name}")`),
+      "must be known before the model runs, but are computed",
+    );
+  return Array.from(tensor.data as ArrayLike<number>, (scale) => Math.fround(Number(scale)));
+}
+
+function sizesOf(call: Call | Node): readonly Dim[] | undefined {
+  const sizes = knownDims(call, 3);
+  return sizes?.length === 0 ? undefined : sizes;
+}
+
+function requireOnePerAxis(call: Call | Node, list: readonly unknown[], axes: readonly number[], what: string): void {
+  if (list.length !== axes.length) throw shapeMismatch(call, `has ${list.length} ${what} for ${axes.length} axes`);
+}
+
+function atLeastOne(call: Call | Node, count: number): number {
+  if (count >= 1) return count;
+  throw shapeMismatch(part(call, "the scale"), "leaves no element of an axis");
+}
+
+function stretchByScale(call: Call | Node, axis: number, dim: Dim, scale: number): Stretch[] {
+  if (!(scale > 0) || !Number.isFinite(scale)) throw shapeMismatch(part(call, `the scale ${scale}`), "is not positive");
+  if (scale === 1) return [];
+  if (isBatch(dim)) throw interaction(call, "resizes the sample axis");
+  return dim === 0 ? [] : [{ axis, size: dim, count: atLeastOne(call, Math.floor(Math.fround(scale * dim))), scale }];
+}
+
+function stretchToSize(call: Call | Node, axis: number, dim: Dim, target: Dim): Stretch[] {
+  if (sameDim(dim, target)) return [];
+  if (isBatch(dim)) throw interaction(call, `resizes the sample axis to ${showDim(target)}`);
+  if (isBatch(target)) throw unsupported(call, `resizes axis ${axis} to a size that depends on the batch size`);
+  if (dim === 0 || target <= 0) throw shapeMismatch(call, `cannot resize ${dim} elements to ${target}`);
+  return [{ axis, size: dim, count: target, scale: target / dim }];
+}
+
+const policyOf = (call: Call | Node) => stringAttribute(call, "keep_aspect_ratio_policy", "stretch");
+
+/** One scale for all axes: the least or the greatest of those that the sizes ask for. */
+function stretchAlike(call: Call | Node, axes: readonly number[], sizes: readonly Dim[]): Stretch[] {
+  const dims = axes.map((axis) => requireInput(call, 0).shape[axis] as Dim);
+  if ([...dims, ...sizes].some(isBatch))
+    throw unsupported(call, "keeps the aspect ratio of several axes, one of them the sample axis");
+  const ratios = sizes.map((target, k) => Math.fround(factorOf(target) / factorOf(dims[k] as Dim)));
+  if (!ratios.every((ratio) => ratio > 0 && Number.isFinite(ratio)))
+    throw shapeMismatch(part(call, "the sizes"), "are empty");
+  const scale = policyOf(call) === "not_larger" ? Math.min(...ratios) : Math.max(...ratios);
+  if (scale === 1) return [];
+  return axes.map((axis, k) => {
+    const size = factorOf(dims[k] as Dim);
+    return { axis, size, count: atLeastOne(call, Math.round(Math.fround(scale * size))), scale };
+  });
+}
+
+function stretchesOf(call: Call | Node): Stretch[] {
+  const { shape } = requireInput(call, 0);
+  const axes = statedAxes(call);
+  const [scales, sizes] = [scalesOf(call), sizesOf(call)];
+  if (scales && sizes) throw shapeMismatch(call, "has both scales and sizes");
+  if (scales) {
+    requireOnePerAxis(call, scales, axes, "scales");
+    return axes.flatMap((axis, k) => stretchByScale(call, axis, shape[axis] as Dim, scales[k] as number));
+  }
+  if (!sizes) throw shapeMismatch(call, "has neither scales nor sizes");
+  requireOnePerAxis(call, sizes, axes, "sizes");
+  if (policyOf(call) !== "stretch") return stretchAlike(call, axes, sizes);
+  return axes.flatMap((axis, k) => stretchToSize(call, axis, shape[axis] as Dim, sizes[k] as Dim));
+}
+
+const coordinateModes = [
+  "half_pixel",
+  "half_pixel_symmetric",
+  "pytorch_half_pixel",
+  "align_corners",
+  "asymmetric",
+  "tf_half_pixel_for_nn",
+];
+
+const choices: Readonly<Record<string, readonly string[]>> = {
+  mode: ["nearest", "linear", "cubic"],
+  coordinate_transformation_mode: coordinateModes,
+  nearest_mode: ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"],
+  keep_aspect_ratio_policy: ["stretch", "not_larger", "not_smaller"],
+};
+
+function requireSupported(call: Call): void {
+  for (const [name, allowed] of Object.entries(choices)) {
+    const chosen = stringAttribute(call, name, allowed[0] as string);
+    if (!allowed.includes(chosen))
+      throw unsupported(
+        call,
+        `has the ${name} "${chosen}", which pergrad does not know`,
+        `give one of ${allowed.join(", ")}`,
+      );
+  }
+  if (intAttribute(call, "antialias", 0) !== 0)
+    throw unsupported(call, "has antialias=1, which pergrad does not know", "export it without antialiasing");
+  const { dtype } = requireInput(call, 0);
+  if (modeOf(call) !== "nearest" && !isFloat(dtype))
+    throw unsupported(call, `interpolates between numbers of ${dtype}`, "cast its input to float32");
+}
+
+const modeOf = (call: Call | Node) => stringAttribute(call, "mode", "nearest");
+
+// Applying it
+
+/** What each of the `count` elements along the axis is made of: all have the same number of taps. */
+function axisTaps(node: Node, { size, count, scale }: Stretch): TapColumn[] {
+  requireConstant(node, Math.max(size, count * tapCount(modeOf(node))), "weights");
+  return tapsOf(
+    { size, count, scale },
+    {
+      mode: modeOf(node),
+      coordinates: stringAttribute(node, "coordinate_transformation_mode", "half_pixel"),
+      nearest: stringAttribute(node, "nearest_mode", "round_prefer_floor"),
+      cubic: intAttribute(node, "cubic_coeff_a", -0.75),
+      excludeOutside: intAttribute(node, "exclude_outside", 0) !== 0,
+    },
+  );
+}
+
+function stretch64(x: Array64, { axis, size, count }: Stretch, taps: readonly TapColumn[]): Array64 {
+  const [outer, inner] = [sizeOf(x.dims.slice(0, axis)), sizeOf(x.dims.slice(axis + 1))];
+  const y = zeros64(x.dims.map((dim, at) => (at === axis ? count : dim)));
+  for (let row = 0; row < outer * count; row++) {
+    const from = Math.floor(row / count) * size;
+    for (const { indices, weights } of taps) {
+      const [index, weight] = [indices[row % count] as number, weights[row % count] as number];
+      // A tap without weight reads nothing: infinities do not spread.
+      if (weight === 0) continue;
+      for (let i = 0; i < inner; i++) {
+        const at = row * inner + i;
+        y.data[at] = (y.data[at] as number) + weight * (x.data[(from + index) * inner + i] as number);
+      }
+    }
+  }
+  return y;
+}
+
+/** Indices, and weights that broadcast along the axis. */
+function columnsOf(build: Build, value: Value, { axis, count }: Stretch, taps: readonly TapColumn[]) {
+  const along = [count, ...value.shape.slice(axis + 1).map(() => 1)];
+  return taps.map(({ indices, weights }) => ({
+    indices: build.constant({ dtype: "int32", dims: [count], data: indices }),
+    weights: build.floats(weights, along, value),
+  }));
+}
+
+/** The same by Gather, for the forms that the runtime does not have. */
+function stretchByGather(build: Build, x: Value, node: Node, stretch: Stretch): Value {
+  const columns = columnsOf(build, x, stretch, axisTaps(node, stretch));
+  const parts = columns.map(({ indices, weights }) => build.mul(build.gather(x, indices, stretch.axis), weights));
+  return parts.reduce((sum, part) => build.add(sum, part));
+}
+
+/** Up to this many elements, the dense matrix of an axis is the faster way: see AveragePool. */
+const largestMatrix = 256 * 256;
+
+/** The cotangent back along one axis: each tap's index receives its weight's part. */
+function stretchBack(build: Build, dy: Value, node: Node, stretch: Stretch): Value {
+  const { axis, size, count } = stretch;
+  const taps = axisTaps(node, stretch);
+  const shape = dy.shape.map((dim, at) => (at === axis ? size : dim));
+  if (size * count <= largestMatrix) return build.reshape(spreadByMatrix(build, dy, stretch, taps), shape);
+  const parts = columnsOf(build, dy, stretch, taps).map(({ indices, weights }) => {
+    const part = modeOf(node) === "nearest" ? dy : build.mul(dy, weights);
+    return scatterRows(build, indices, part, axis, shape);
+  });
+  return parts.reduce((sum, part) => build.add(sum, part));
+}
+
+function spreadByMatrix(build: Build, dy: Value, { axis, size, count }: Stretch, taps: readonly TapColumn[]): Value {
+  const [outer, inner] = [elementsOf(dy.shape.slice(0, axis)), elementsOf(dy.shape.slice(axis + 1))] as [Dim, Dim];
+  const last = inner === 1;
+  const matrix = new Float64Array(size * count);
+  for (const { indices, weights } of taps) {
+    indices.forEach((index, t) => {
+      const at = last ? t * size + index : index * count + t;
+      matrix[at] = (matrix[at] as number) + (weights[t] as number);
+    });
+  }
+  if (last) return build.matmul(build.reshape(dy, [outer, count]), build.floats(matrix, [count, size], dy));
+  return build.matmul(build.floats(matrix, [size, count], dy), build.reshape(dy, [outer, count, inner]));
+}
+
+// Emitting it
+
+/** The same node on `x`, whose axes lie `shift` further back; axes that do not change are not named. */
+function restated(node: Node, x: Value, shift: number, build: Build): Value {
+  const stretches = stretchesOf(node);
+  if (stretches.length === 0) return x;
+  const alike = policyOf(node) !== "stretch";
+  const axes = statedAxes(node);
+  const kept = alike ? axes : stretches.map(({ axis }) => axis);
+  const at = kept.map((axis) => axes.indexOf(axis));
+  const scales = scalesOf(node);
+  const data = Float32Array.from(at, (k) => scales?.[k] ?? 1);
+  const sizes = at.map((k) => factorOf(sizesOf(node)?.[k] ?? 0));
+  return build.op(
+    "Resize",
+    scales
+      ? [x, null, build.constant({ dtype: "float32", dims: [at.length], data })]
+      : [x, null, null, build.ints(sizes)],
+    { ...node.attributes, axes: kept.map((axis) => axis + shift) },
+  );
+}
+
+/**
+ * ONNX Runtime interpolates along the last axes of `[n, channels, ...]`, and in matrices. Beside a transposition it
+ * moves that behind the Resize, where its cubic kernel finds the channels last, which it does not know.
+ */
+function runtimeHas(node: Node, stretches: readonly Stretch[]): boolean {
+  const mode = modeOf(node);
+  if (mode === "nearest") return true;
+  if (mode === "cubic") return false;
+  const rank = requireInput(node, 0).shape.length;
+  const planes = stretches.every(({ axis }) => axis >= 2);
+  return rank === 2 || (planes && (rank === 4 || (rank === 5 && mode === "linear")));
+}
+
+/** The runtime interpolates in few ranks: there the new axis joins the first one, or the taps are gathered. */
+function batchResize(node: Node, x: Value, build: Build): Value {
+  if (modeOf(node) === "nearest") return restated(node, x, 1, build);
+  const stretches = stretchesOf(node);
+  const [first, second, ...rest] = x.shape as [Dim, ...Dim[]];
+  const merged = second === undefined ? undefined : multiply(first, second);
+  if (merged === undefined || stretches.some(({ axis }) => axis === 0)) {
+    const moved = stretches.map((stretch) => ({ ...stretch, axis: stretch.axis + 1 }));
+    return moved.reduce((value, stretch) => stretchByGather(build, value, node, stretch), x);
+  }
+  const y = restated(node, build.reshape(x, [merged, ...rest]), 0, build);
+  return build.reshape(y, [first, second as Dim, ...y.shape.slice(1)]);
+}
+
+const resizeOp: OpDefinition = {
+  op: "Resize",
+  shapeInputs: [3],
+  infer: (call) => {
+    const { dtype, shape } = requireInput(call, 0);
+    requireSupported(call);
+    const counts = new Map(stretchesOf(call).map(({ axis, count }) => [axis, count]));
+    return [{ dtype, shape: shape.map((dim, axis) => counts.get(axis) ?? dim) }];
+  },
+  lower: (node, build) => {
+    const x = node.inputs[0] as Value;
+    const stretches = stretchesOf(node);
+    if (stretches.length === 0) return [build.op("Identity", [x])];
+    if (!runtimeHas(node, stretches))
+      return [stretches.reduce((value, stretch) => stretchByGather(build, value, node, stretch), x)];
+    // An empty batch would be resized from 0 to 0 elements, which the runtime refuses.
+    return sizesOf(node)?.some(isBatch) ? [restated(node, x, 0, build)] : null;
+  },
+  evaluate: ([x], node) => [
+    stretchesOf(node).reduce((y, stretch) => stretch64(y, stretch, axisTaps(node, stretch)), x as Array64),
+  ],
+  differentiate: (node, [dy], build) => [
+    stretchesOf(node).reduceRight((value, stretch) => stretchBack(build, value, node, stretch), dy as Value),
+  ],
+  batch: (node, [x], _batched, build) => [batchResize(node, x as Value, build)],
+  sampleAxis: (node, [at]) => {
+    const axes = stretchesOf(node).map(({ axis }) => axis);
+    return [apartFrom(node, at ?? null, axes, "resizes the sample axis")];
+  },
+};
+
+export const resize: readonly OpDefinition[] = [resizeOp];

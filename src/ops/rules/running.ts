@@ -1,0 +1,200 @@
+/** ReverseSequence, CumProd, TensorScatter: along a time axis. */
+
+import { stridesOf, walk, zeros64 } from "../../float64/array64.js";
+import { type Dim, isBatch, multiply, sameDim, showShape } from "../../graph/dim.js";
+import type { Node, Value } from "../../graph/value.js";
+import type { Build } from "../build.js";
+import {
+  agree,
+  intAttribute,
+  interaction,
+  knownInt,
+  normalAxis,
+  part,
+  requireInput,
+  shapeMismatch,
+  stringAttribute,
+  unsupported,
+} from "../checks.js";
+import type { Array64, Call, OpDefinition } from "../definition.js";
+import { requireConstant } from "../limits.js";
+import { lowered } from "./elementwise.js";
+
+// ReverseSequence
+
+interface Axes {
+  readonly batch: number;
+  readonly time: number;
+}
+
+function sequenceAxes(call: Call | Node): Axes {
+  const [batch, time] = [intAttribute(call, "batch_axis", 1), intAttribute(call, "time_axis", 0)];
+  const { shape } = requireInput(call, 0);
+  if (shape.length < 2 || !((batch === 0 && time === 1) || (batch === 1 && time === 0)))
+    throw shapeMismatch(
+      call,
+      `has batch_axis ${batch} and time_axis ${time}, which are not the first two of ${showShape(shape)}`,
+    );
+  return { batch, time };
+}
+
+/** Of each sequence the first elements, as many as its length says, in reverse order. */
+function evaluateReverse([x, lengths]: readonly (Array64 | null)[], node: Node): Array64[] {
+  const { dims, data } = x as Array64;
+  const { batch, time } = sequenceAxes(node);
+  const [count, own] = [dims[time] as number, lengths?.data ?? []];
+  if ([...own].some((length) => length < 0 || length > count))
+    throw shapeMismatch(node, `has a sequence longer than the ${count} elements there are`);
+  const result = zeros64(dims);
+  const strides = stridesOf(dims);
+  walk(dims, strides, (position) => {
+    const along = (axis: number) => Math.floor(position / (strides[axis] as number)) % (dims[axis] as number);
+    const [t, length] = [along(time), own[along(batch)] as number];
+    const from = t < length ? length - 1 - t : t;
+    result.data[position] = data[position + (from - t) * (strides[time] as number)] as number;
+  });
+  return [result];
+}
+
+/** The new axis goes behind the others, or (where each has lengths of its own) joins the sequences'. */
+function batchReverse(node: Node, inputs: readonly (Value | null)[], batched: readonly boolean[], build: Build): Value {
+  const [x, lengths] = inputs as [Value, Value];
+  if (!batched[1]) {
+    const last = build.moveAxis(x, 0, x.shape.length - 1);
+    return build.moveAxis(build.op("ReverseSequence", [last, lengths], node.attributes), x.shape.length - 1, 0);
+  }
+  const [leading, own] = lengths.shape as [Dim, Dim];
+  const { batch } = sequenceAxes(node);
+  const front = build.moveAxis(batched[0] ? x : build.expand(x, [leading, ...x.shape]), batch + 1, 1);
+  const merged = multiply(leading, own);
+  if (merged === undefined)
+    throw unsupported(node, "cannot be computed for a batch of sequences that hold the samples already");
+  const folded = build.reshape(front, [merged, ...front.shape.slice(2)]);
+  const axes = { batch_axis: 0, time_axis: 1 };
+  const reversed = build.op("ReverseSequence", [folded, build.reshape(lengths, [merged])], axes);
+  return build.moveAxis(build.reshape(reversed, front.shape), 1, batch + 1);
+}
+
+const reverseSequence: OpDefinition = {
+  op: "ReverseSequence",
+  infer: (call) => {
+    const [x, lengths] = [requireInput(call, 0), requireInput(call, 1)];
+    const size = x.shape[sequenceAxes(call).batch] as Dim;
+    if (lengths.shape.length !== 1 || !sameDim(lengths.shape[0] as Dim, size))
+      throw shapeMismatch(part(call, `the lengths ${showShape(lengths.shape)}`), `do not fit ${showShape(x.shape)}`);
+    return [{ dtype: x.dtype, shape: x.shape }];
+  },
+  evaluate: evaluateReverse,
+  // A permutation that is its own inverse.
+  differentiate: (node, [dy], build) => {
+    return [build.op("ReverseSequence", [dy as Value, node.inputs[1] as Value], node.attributes), null];
+  },
+  batch: (node, inputs, batched, build) => [batchReverse(node, inputs, batched, build)],
+  sampleAxis: (node, [x, lengths]) => {
+    const { batch, time } = sequenceAxes(node);
+    if (x?.axis === time) throw interaction(node, "reverses the samples");
+    return [agree(node, [x ?? null, lengths ? { ...lengths, axis: batch } : null])];
+  },
+};
+
+// CumProd (opset 26)
+
+/** Along the axis, each element is that `by` places before, or 1 (behind, where negative). */
+function delayed(build: Build, x: Value, axis: number, by: number): Value {
+  const pads = build.ints([by, -by]);
+  return build.op("Pad", [x, pads, build.scalar(1, x), build.ints([axis])], { mode: "constant" });
+}
+
+function productAxis(call: Call | Node): number {
+  const { shape } = requireInput(call, 0);
+  const axis = knownInt(call, 1);
+  if (axis === undefined || shape.length === 0) throw shapeMismatch(call, "has no axis to multiply along");
+  return normalAxis(call, axis, shape.length);
+}
+
+/**
+ * By doubling: after step k each element is the product of the 2^k up to it. Nothing is divided, so the
+ * derivative is right at zeros too.
+ */
+const cumProd = lowered({
+  op: "CumProd",
+  infer: (call) => {
+    const { dtype, shape } = requireInput(call, 0);
+    productAxis(call);
+    return [{ dtype, shape }];
+  },
+  decompose: (node, build) => {
+    const x = node.inputs[0] as Value;
+    const axis = productAxis(node);
+    const size = x.shape[axis] as Dim;
+    if (isBatch(size)) throw interaction(node, "multiplies along the sample axis");
+    const direction = intAttribute(node, "reverse", 0) !== 0 ? -1 : 1;
+    const exclusive = intAttribute(node, "exclusive", 0) !== 0 && size > 0;
+    let product = exclusive ? delayed(build, x, axis, direction) : build.op("Identity", [x]);
+    for (let reach = 1; reach < size; reach *= 2)
+      product = build.mul(product, delayed(build, product, axis, direction * reach));
+    return [product];
+  },
+});
+
+// TensorScatter (opset 24)
+
+interface Scatter {
+  readonly axis: number;
+  readonly size: number;
+  readonly count: number;
+}
+
+function scatterOf(call: Call | Node): Scatter {
+  const [cache, update] = [requireInput(call, 0).shape, requireInput(call, 1).shape];
+  const axis = normalAxis(call, intAttribute(call, "axis", -2), cache.length);
+  const [size, count] = [cache[axis], update[axis]];
+  const fits = cache.length === update.length && cache.every((dim, k) => k === axis || sameDim(dim, update[k] as Dim));
+  if (isBatch(size) || isBatch(count)) throw interaction(call, "writes along the sample axis");
+  if (axis === 0 || size === undefined || count === undefined || !fits || count > size)
+    throw shapeMismatch(part(call, `the update ${showShape(update)}`), `does not fit its cache ${showShape(cache)}`);
+  requireConstant(call, count, "a list of places");
+  return { axis, size, count };
+}
+
+/** `[n, 1, ..., count, ..., 1]`: where each element of the update goes, along the axis. */
+function scatterPlaces(node: Node, build: Build): Value {
+  const { axis, size, count } = scatterOf(node);
+  const [cache, , start] = node.inputs as [Value, Value, Value | null | undefined];
+  const behind = cache.shape.map((_, k) => (k === axis ? count : 1));
+  const steps = build.ints(
+    Array.from({ length: count }, (_, k) => k),
+    behind,
+  );
+  if (!start) return steps;
+  const first = build.reshape(build.cast(start, "int64"), [cache.shape[0] as Dim, ...behind.slice(1).map(() => 1)]);
+  const places = build.add(first, steps);
+  return stringAttribute(node, "mode", "linear") === "circular"
+    ? build.op("Mod", [places, build.ints([size], [])])
+    : places;
+}
+
+const tensorScatter = lowered({
+  op: "TensorScatter",
+  infer: (call) => {
+    const { dtype, shape } = requireInput(call, 0);
+    scatterOf(call);
+    const mode = stringAttribute(call, "mode", "linear");
+    if (mode !== "linear" && mode !== "circular")
+      throw unsupported(call, `has the mode "${mode}", which pergrad does not know`, 'give "linear" or "circular"');
+    const start = call.inputs[2]?.shape;
+    if (start && !(start.length === 1 && sameDim(start[0] as Dim, shape[0] as Dim)))
+      throw shapeMismatch(
+        part(call, `the write_indices ${showShape(start)}`),
+        `are not one for each of ${showShape(shape)}`,
+      );
+    return [{ dtype, shape }];
+  },
+  decompose: (node, build) => {
+    const [cache, update] = node.inputs as [Value, Value];
+    const places = build.expand(scatterPlaces(node, build), update.shape);
+    return [build.op("ScatterElements", [cache, places, update], { axis: scatterOf(node).axis })];
+  },
+});
+
+export const running: readonly OpDefinition[] = [reverseSequence, cumProd, tensorScatter];

@@ -1,0 +1,223 @@
+/**
+ * Scan: a loop over time, its steps a graph of their own. In our graphs it has one form. Inputs: the states,
+ * then what is scanned along axis 0, then what the body captures from around it. Outputs: the last states;
+ * the results of each step, stacked along axis 0; and, for the backward pass, the products of matrices in
+ * each step, and every state as it was before it. What nobody reads is not emitted. How it is differentiated, batched and
+ * where it carries the samples is in autodiff/scan.ts, since it takes those transformations of the body.
+ */
+
+import { array64 } from "../../float64/array64.js";
+import { closeOver, isBody } from "../../graph/body.js";
+import { type Dim, factorOf, isBatch, type Shape, sameShape, showShape } from "../../graph/dim.js";
+import { type Body, leaf, type Node, type Value, type ValueType } from "../../graph/value.js";
+import { dependentsOf, nodesBefore } from "../../graph/walk.js";
+import type { Build } from "../build.js";
+import { intAttribute, interaction, intsAttribute, part, requireInput, shapeMismatch } from "../checks.js";
+import type { Array64, Call, OpDefinition } from "../definition.js";
+
+/** The parts of a Scan node. */
+export interface ScanParts {
+  readonly body: Body;
+  readonly states: number;
+  readonly scans: number;
+  /** Products among the body's outputs, after the results. */
+  readonly products: number;
+  /** For each scanned input, 1 where it is read from its end. */
+  readonly inputDirections: readonly number[];
+  /** For each stacked output, 1 where it is written from its end. */
+  readonly outputDirections: readonly number[];
+}
+
+export function scanParts(call: Call | Node): ScanParts {
+  const { body } = call.attributes;
+  if (!isBody(body)) throw shapeMismatch(call, "has no body");
+  const states = intAttribute(call, "states", 0);
+  const scans = intAttribute(call, "num_scan_inputs", 0);
+  const products = intAttribute(call, "products", 0);
+  return {
+    body,
+    states,
+    scans,
+    products,
+    inputDirections: intsAttribute(call, "scan_input_directions") ?? Array<number>(scans).fill(0),
+    outputDirections: intsAttribute(call, "scan_output_directions") ?? [],
+  };
+}
+
+export function isScan({ op, domain }: Node): boolean {
+  return domain === "" && op === "Scan";
+}
+
+/** What a step reads and gives. */
+export interface ScanSpec {
+  /** The states before the first step. */
+  readonly initial: readonly Value[];
+  /** Read slice by slice along axis 0. */
+  readonly scanned: readonly Value[];
+  /** From the end to the start; results stay in the order of time. */
+  readonly reverse?: boolean;
+  readonly name?: string;
+}
+
+export interface ScanResults {
+  /** After the last step. */
+  readonly states: readonly Value[];
+  /** `[T, ...]` */
+  readonly stacked: readonly Value[];
+}
+
+/** A Scan whose step is a function of states and slices; it may read values from around it. */
+export function scan(
+  build: Build,
+  spec: ScanSpec,
+  step: (
+    states: readonly Value[],
+    slices: readonly Value[],
+  ) => { readonly states: readonly Value[]; readonly results: readonly Value[] },
+): ScanResults {
+  const { initial, scanned, reverse = false, name = "" } = spec;
+  const states = initial.map((value) =>
+    leaf(value.name, { dtype: value.dtype, shape: value.shape }, { kind: "input" }),
+  );
+  const slices = scanned.map(({ name: own, dtype, shape }) =>
+    leaf(own, { dtype, shape: shape.slice(1) }, { kind: "input" }),
+  );
+  const given = step(states, slices);
+  const leaves = [...states, ...slices];
+  const outputs = [...given.states, ...given.results];
+  const products = productsIn(leaves, outputs);
+  const { body, captured } = closeOver(leaves, [...outputs, ...products]);
+  const direction = reverse ? 1 : 0;
+  const attributes = {
+    body,
+    states: states.length,
+    num_scan_inputs: slices.length,
+    products: products.length,
+    scan_input_directions: slices.map(() => direction),
+    scan_output_directions: [...given.results, ...products, ...states].map(() => direction),
+  };
+  const count = outputs.length + products.length + states.length;
+  const node = build.node("Scan", [...initial, ...scanned, ...captured], attributes, count, { name });
+  return { states: node.outputs.slice(0, states.length), stacked: node.outputs.slice(states.length, outputs.length) };
+}
+
+/** What takes long to compute again: the products of matrices that depend on the step. */
+function productsIn(leaves: readonly Value[], outputs: readonly Value[]): Value[] {
+  const nodes = nodesBefore(outputs, new Set(leaves));
+  const inside = dependentsOf(leaves, nodes);
+  return nodes.flatMap(({ op, outputs: [product] }) =>
+    product && costly.has(op) && inside.has(product) && !outputs.includes(product) ? [product] : [],
+  );
+}
+
+const costly = new Set(["MatMul", "Gemm", "Einsum", "Conv", "ConvTranspose"]);
+
+/** The outputs of a Scan node, or what belongs to each, by what they are. */
+export function splitOutputs<T>(outputs: readonly T[], { states, products }: ScanParts) {
+  const end = outputs.length - states;
+  return {
+    states: outputs.slice(0, states),
+    stacked: outputs.slice(states, end - products),
+    products: outputs.slice(end - products, end),
+    before: outputs.slice(end),
+  };
+}
+
+function stepsOf(call: Call, { states, scans }: ScanParts): Dim {
+  const steps = call.inputs.slice(states, states + scans).map((_, k) => requireInput(call, states + k).shape[0]);
+  const [first] = steps;
+  if (first === undefined) throw shapeMismatch(call, "scans nothing, so it has no number of steps");
+  if (
+    steps.some(
+      (other) => other === undefined || isBatch(other) !== isBatch(first) || factorOf(other) !== factorOf(first),
+    )
+  )
+    throw shapeMismatch(call, `scans tensors of different lengths`);
+  if (isBatch(first)) throw interaction(call, "steps from sample to sample");
+  return first;
+}
+
+function inferScan(call: Call): ValueType[] {
+  const parts = scanParts(call);
+  const { body, states } = parts;
+  const steps = stepsOf(call, parts);
+  body.inputs.forEach(({ dtype, shape }, k) => {
+    const given = requireInput(call, k);
+    const own = k >= states && k < states + parts.scans ? given.shape.slice(1) : given.shape;
+    if (dtype !== given.dtype || !sameShape(own, shape))
+      throw shapeMismatch(part(call, "the body"), `expects ${showShape(shape)}, but is given ${showShape(own)}`);
+  });
+  const stack = ({ dtype, shape }: Value): ValueType => ({ dtype, shape: [steps, ...shape] });
+  const last = body.outputs.slice(0, states);
+  last.forEach((value, k) => {
+    const before = body.inputs[k] as Value;
+    if (!sameShape(value.shape, before.shape) || value.dtype !== before.dtype)
+      throw shapeMismatch(
+        part(call, `the state ${k} ${showShape(before.shape)}`),
+        `becomes ${showShape(value.shape)} in a step`,
+      );
+  });
+  const types = last.map(({ dtype, shape }): ValueType => ({ dtype, shape }));
+  return [...types, ...body.outputs.slice(states).map(stack), ...body.inputs.slice(0, states).map(stack)];
+}
+
+/** Slice `at` of a tensor along axis 0. */
+function sliceOf({ dims, data }: Array64, at: number): Array64 {
+  const size = dims.slice(1).reduce((product, dim) => product * dim, 1);
+  return { dims: dims.slice(1), data: data.subarray(at * size, (at + 1) * size) };
+}
+
+/** How many samples the arrays hold; 1 where the shapes have no batch. */
+function samplesIn(values: readonly (Value | null)[], arrays: readonly (Array64 | null)[]): number {
+  for (const [k, value] of values.entries()) {
+    const axis = value?.shape.findIndex(isBatch) ?? -1;
+    const size = arrays[k]?.dims[axis];
+    if (axis >= 0 && size !== undefined) return size / factorOf(value?.shape[axis] ?? 1);
+  }
+  return 1;
+}
+
+/** The reference, given how to evaluate a body. */
+export function evaluateScan(
+  node: Node,
+  inputs: readonly (Array64 | null)[],
+  evaluateBody: (outputs: readonly Value[], feeds: ReadonlyMap<Value, Array64>, samples: number) => Array64[],
+): Array64[] {
+  const { body, states, scans, inputDirections, outputDirections } = scanParts(node);
+  const samples = samplesIn(node.inputs, inputs);
+  const steps = inputs[states]?.dims[0] ?? 0;
+  const at = (direction: number | undefined, step: number) => (direction ? steps - 1 - step : step);
+  let current = inputs.slice(0, states) as Array64[];
+  const stacks = node.outputs.slice(states).map((output) => emptyStack(output.shape, samples));
+  for (let step = 0; step < steps; step++) {
+    const feeds = new Map<Value, Array64>();
+    body.inputs.forEach((input, k) => {
+      const given = k < states ? current[k] : inputs[k];
+      if (!given) return;
+      const scanned = k >= states && k < states + scans;
+      feeds.set(input, scanned ? sliceOf(given, at(inputDirections[k - states], step)) : given);
+    });
+    const results = evaluateBody(body.outputs, feeds, samples);
+    [...results.slice(states), ...current].forEach((result, k) => {
+      stacks[k]?.data.set(result.data, at(outputDirections[k], step) * result.data.length);
+    });
+    current = results.slice(0, states);
+  }
+  return [...current, ...stacks];
+}
+
+function emptyStack(shape: Shape, samples: number): Array64 {
+  const dims = shape.map((dim) => (isBatch(dim) ? dim.perSample * samples : dim));
+  return array64(dims, new Float64Array(dims.reduce((product, dim) => product * dim, 1)));
+}
+
+/** No steps: the states are as they were. (The runtime leaves what was in its memory.) */
+function lowerScan(node: Node, build: Build): Value[] | null {
+  const { states } = scanParts(node);
+  if (node.inputs[states]?.shape[0] !== 0) return null;
+  return node.outputs.map((output, k) =>
+    k < states ? (node.inputs[k] as Value) : build.zeros(output.shape, output.dtype),
+  );
+}
+
+export const scanning: readonly OpDefinition[] = [{ op: "Scan", infer: inferScan, lower: lowerScan }];

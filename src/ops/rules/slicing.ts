@@ -1,0 +1,254 @@
+/** Slice, Pad, Trilu, DepthToSpace, SpaceToDepth. */
+
+import { array64, read64, stridesOf } from "../../float64/array64.js";
+import { type Dim, factorOf, isBatch, sameDim, showShape } from "../../graph/dim.js";
+import { dimsValue, type Node, type Value, type ValueType } from "../../graph/value.js";
+import type { Build } from "../build.js";
+import {
+  apartFrom,
+  intAttribute,
+  interaction,
+  knownDims,
+  knownInt,
+  knownInts,
+  normalAxis,
+  part,
+  requireInput,
+  shapeMismatch,
+  unsupported,
+} from "../checks.js";
+import type { Along, Array64, Call, OpDefinition, SampleAxis } from "../definition.js";
+import { moved, spread } from "../range.js";
+import { depthToSpace, spaceToDepth } from "../subgraphs/shuffle.js";
+import { pad } from "./padding.js";
+
+// Slice
+
+/** One sliced axis: `size` elements from `start`, `step` apart. Start and size hold N where the axis does. */
+interface Cut {
+  readonly axis: number;
+  readonly start: Dim;
+  readonly step: number;
+  readonly size: Dim;
+}
+
+/** INT_MAX, which stands for any end. */
+const beyondAll = 2 ** 31 - 1;
+
+/**
+ * Bounds within an axis of known size. As ONNX has it (unlike NumPy) a start before the axis is its first
+ * element going backwards too; as ONNX Runtime has it, an end of INT_MAX is the end in either direction.
+ */
+function cutInts(axis: number, size: number, start: number, end: number, step: number): Cut {
+  const high = step > 0 ? size : size - 1;
+  const clamp = (at: number, low: number) => Math.min(Math.max(at < 0 ? at + size : at, low), high);
+  const first = clamp(start, 0);
+  const none = isBeyondAll(end);
+  const last = none ? (step > 0 ? size : -1) : clamp(end, step > 0 ? 0 : -1);
+  return { axis, start: first, step, size: Math.max(0, Math.ceil((last - first) / step)) };
+}
+
+/** Far above any batch: what exporters write for an open end (1,000,000,000, 2^31 - 1, 2^63 - 1, ...) is no less. */
+const beyondBatch = 2 ** 24;
+
+/** A bound within an axis of N * `factor` elements: a multiple of N, or undefined. */
+function batchBound(bound: Dim, factor: number): number | undefined {
+  if (!isBatch(bound)) return bound === 0 ? 0 : bound >= beyondBatch ? factor : bound <= -beyondBatch ? 0 : undefined;
+  const from = bound.perSample < 0 ? bound.perSample + factor : bound.perSample;
+  return Math.min(Math.max(from, 0), factor);
+}
+
+function cutBatch(call: Call | Node, axis: number, factor: number, bounds: readonly [Dim, Dim], step: number): Cut {
+  const [first, last] = bounds.map((bound) => batchBound(bound, factor)) as [number | undefined, number | undefined];
+  if (step !== 1 || first === undefined || last === undefined)
+    throw interaction(call, "takes some of the samples, or reorders them");
+  const multiple = (k: number): Dim => (k > 0 ? { perSample: k } : 0);
+  return { axis, start: multiple(first), step, size: multiple(last - first) };
+}
+
+function cutsOf(call: Call | Node): Cut[] {
+  const { shape } = requireInput(call, 0);
+  const [starts, ends] = [knownDims(call, 1) ?? [], knownDims(call, 2) ?? []];
+  const axes = knownInts(call, 3) ?? starts.map((_, k) => k);
+  const steps = knownInts(call, 4) ?? starts.map(() => 1);
+  if (axes.length !== starts.length || ends.length !== starts.length || steps.length !== starts.length) {
+    throw shapeMismatch(part(call, "the starts, ends, axes and steps"), "differ in number");
+  }
+  return axes.map((given, k) => {
+    const axis = normalAxis(call, given, shape.length);
+    const [size, start, end, step] = [shape[axis], starts[k], ends[k], steps[k]] as [Dim, Dim, Dim, number];
+    if (step === 0) throw shapeMismatch(part(call, "the step"), "is 0");
+    if (isBatch(size)) return cutBatch(call, axis, size.perSample, [start, end], step);
+    if (isBatch(start) || isBatch(end))
+      throw unsupported(call, `cuts axis ${axis} of ${showShape(shape)} at a place that depends on the batch size`);
+    return cutInts(axis, size, start, end, step);
+  });
+}
+
+function slicedKnown({ known, shape }: Value, cut: Cut | undefined): Pick<ValueType, "known"> {
+  if (!known || shape.length !== 1) return {};
+  if (!cut) return { known };
+  const start = factorOf(cut.start);
+  return { known: Array.from({ length: factorOf(cut.size) }, (_, k) => known[start + k * cut.step] as Dim) };
+}
+
+/** dy back in its place along one axis, zeros elsewhere. */
+function unslice(build: Build, dy: Value, cut: Cut, size: Dim): Value {
+  const { axis, step } = cut;
+  const with_ = (dim: Dim) => dy.shape.map((own, at) => (at === axis ? dim : own));
+  if (isBatch(size)) {
+    const behind = factorOf(size) - factorOf(cut.start) - factorOf(cut.size);
+    const parts = [cut.start, behind > 0 ? { perSample: behind } : 0] as const;
+    const zeros = (dim: Dim) => (dim === 0 ? [] : [build.zeros(with_(dim), dy.dtype)]);
+    return build.concat([...zeros(parts[0]), dy, ...zeros(parts[1])], axis);
+  }
+  const [start, count] = [factorOf(cut.start), factorOf(cut.size)];
+  if (count === 0) return build.zeros(with_(size), dy.dtype);
+  const stride = Math.abs(step);
+  const forwards = step < 0 ? build.slice(dy, axis, count - 1, -beyondAll, -1) : dy;
+  const low = step < 0 ? start + (count - 1) * step : start;
+  const spread = spreadApart(build, forwards, axis, stride);
+  const amounts = (amount: number) => dy.shape.map((_, at) => (at === axis ? amount : 0));
+  return build.pad(spread, amounts(low), amounts(size - low - ((count - 1) * stride + 1)));
+}
+
+/** Puts stride - 1 zeros between the elements along an axis. */
+function spreadApart(build: Build, value: Value, axis: number, stride: number): Value {
+  const { shape } = value;
+  const count = factorOf(shape[axis] as Dim);
+  if (stride === 1 || count <= 1) return value;
+  const [front, behind] = [shape.slice(0, axis + 1), shape.slice(axis + 1)];
+  const split = build.reshape(value, [...front, 1, ...behind]);
+  const none = split.shape.map(() => 0);
+  const padded = build.pad(
+    split,
+    none,
+    none.map((_, at) => (at === axis + 1 ? stride - 1 : 0)),
+  );
+  const joined = build.reshape(padded, [...front.slice(0, -1), count * stride, ...behind]);
+  return build.slice(joined, axis, 0, (count - 1) * stride + 1);
+}
+
+/** The samples may be kept whole, or, where they come in several rounds, some rounds of them. */
+function slicedSampleAxis(node: Node, at: SampleAxis | null): SampleAxis | null {
+  const cut = cutsOf(node).find(({ axis }) => axis === at?.axis);
+  if (!at || !cut || sameDim(cut.size, (node.inputs[0] as Value).shape[at.axis] as Dim)) return at;
+  const [skipped, rounds] = [factorOf(cut.start) / at.inner, factorOf(cut.size) / at.inner];
+  if (at.uniform || rounds === 0 || !Number.isInteger(skipped) || !Number.isInteger(rounds)) {
+    if (at.uniform && rounds > 0) return { ...at, outer: 1, inner: factorOf(cut.size) };
+    throw interaction(node, "takes some of the samples");
+  }
+  return { ...at, outer: rounds };
+}
+
+/** One cut as a map along its axis; null where it depends on the batch size. */
+function cutStep({ axis, start, step, size }: Cut): Along | null {
+  if (isBatch(start) || isBatch(size)) return null;
+  const end = start + size * step;
+  return {
+    kind: "along",
+    axis,
+    size,
+    apply: (build, value, at) => build.slice(value, at, start, end < 0 ? -beyondAll : end, step),
+    ...(step === 1 ? { shift: -start } : {}),
+  };
+}
+
+function allOrNone<T>(steps: readonly (T | null)[]): T[] | null {
+  const present = steps.filter((step) => step !== null);
+  return present.length === steps.length ? present : null;
+}
+
+const isBeyondAll = (end: Dim): boolean => !isBatch(end) && (end === beyondAll || end >= 2 ** 63);
+
+/**
+ * Ends said plainly. Of a slice backwards to INT_MAX ONNX Runtime infers another shape than it computes; an open
+ * end along the samples must be above any number of them, times what they are folded with.
+ */
+function endsLowered(node: Node, build: Build): Value[] | null {
+  const [ends, steps] = [knownDims(node, 2) ?? [], knownInts(node, 4) ?? []];
+  const { shape } = node.inputs[0] as Value;
+  const cuts = cutsOf(node);
+  const plain = ends.map((end, k) => {
+    if ((steps[k] ?? 1) < 0) return isBeyondAll(end) ? -beyondAll : end;
+    const open = isBatch(shape[cuts[k]?.axis ?? -1]) && !isBatch(end) && end >= beyondBatch;
+    return open ? Math.max(end, beyondAll) : end;
+  });
+  if (plain.every((end, k) => end === ends[k])) return null;
+  return [build.op("Slice", [...node.inputs.slice(0, 2), dimsValue(plain), ...node.inputs.slice(3)])];
+}
+
+const slice: OpDefinition = {
+  op: "Slice",
+  range: moved,
+  shapeInputs: [1, 2],
+  linear: (node) => allOrNone(cutsOf(node).map(cutStep)),
+  infer: (call) => {
+    const input = requireInput(call, 0);
+    const cuts = cutsOf(call);
+    const shape = input.shape.map((dim, axis) => cuts.find((cut) => cut.axis === axis)?.size ?? dim);
+    return [{ dtype: input.dtype, shape, ...slicedKnown(input, cuts[0]) }];
+  },
+  evaluate: ([x], node) => {
+    const input = x as Array64;
+    const strides = stridesOf(input.dims);
+    const result = [...input.dims];
+    let from = 0;
+    for (const cut of cutsOf(node)) {
+      const whole = (node.inputs[0] as Value).shape[cut.axis] as Dim;
+      const samples = isBatch(whole) ? (input.dims[cut.axis] as number) / whole.perSample : 1;
+      const bind = (dim: Dim) => (isBatch(dim) ? dim.perSample * samples : dim);
+      from += bind(cut.start) * (strides[cut.axis] as number);
+      result[cut.axis] = bind(cut.size);
+      strides[cut.axis] = (strides[cut.axis] as number) * cut.step;
+    }
+    return [array64(result, read64(input.data, result, strides, from))];
+  },
+  differentiate: (node, [dy], build) => {
+    const { shape } = node.inputs[0] as Value;
+    return [cutsOf(node).reduce((value, cut) => unslice(build, value, cut, shape[cut.axis] as Dim), dy as Value)];
+  },
+  batch: (node, [x, starts, ends, , steps], _batched, build) => {
+    const axes = cutsOf(node).map(({ axis }) => axis + 1);
+    return [
+      build.op("Slice", [x as Value, starts as Value, ends as Value, build.ints(axes), ...(steps ? [steps] : [])]),
+    ];
+  },
+  sampleAxis: (node, [at]) => [slicedSampleAxis(node, at ?? null)],
+  lower: endsLowered,
+};
+
+// Trilu
+
+function diagonalOf(node: Call | Node): number {
+  return knownInt(node, 1) ?? 0;
+}
+
+const trilu: OpDefinition = {
+  op: "Trilu",
+  range: spread,
+  infer: (call) => {
+    const { dtype, shape } = requireInput(call, 0);
+    diagonalOf(call);
+    if (shape.length < 2) throw shapeMismatch(part(call, "the input"), "is not a matrix");
+    return [{ dtype, shape }];
+  },
+  evaluate: ([x], node) => {
+    const input = x as Array64;
+    const [rows, columns] = input.dims.slice(-2) as [number, number];
+    const [upper, k] = [intAttribute(node, "upper", 1) === 1, diagonalOf(node)];
+    const kept = (at: number) => {
+      const beyond = (at % columns) - (Math.floor(at / columns) % rows) - k;
+      return upper ? beyond >= 0 : beyond <= 0;
+    };
+    return [{ dims: input.dims, data: input.data.map((element, at) => (kept(at) ? element : 0)) }];
+  },
+  differentiate: (node, [dy], build) => [build.op("Trilu", [dy as Value, ...node.inputs.slice(1)], node.attributes)],
+  batch: (node, inputs, _batched, build) => [build.op("Trilu", inputs, node.attributes)],
+  sampleAxis: (node, [at]) => {
+    const rank = (node.inputs[0] as Value).shape.length;
+    return [apartFrom(node, at ?? null, [rank - 2, rank - 1], "takes a triangle with the sample axis as a side")];
+  },
+};
+
+export const slicing: readonly OpDefinition[] = [slice, pad, trilu, depthToSpace, spaceToDepth];

@@ -1,0 +1,93 @@
+/** Scaled dot-product attention on heads, in parts: what every attention operator is composed of. */
+import { type Dim, divide, sameDim, showDim, showShape } from "../../graph/dim.js";
+import type { Node, Value } from "../../graph/value.js";
+import type { Build } from "../build.js";
+import { shapeMismatch } from "../checks.js";
+import type { Call } from "../definition.js";
+
+/** The size of one of `heads` equal parts of an axis. */
+export function headSize(call: Call | Node, hidden: Dim | undefined, heads: number): number {
+  const size = hidden !== undefined && heads > 0 && Number.isInteger(heads) ? divide(hidden, heads) : undefined;
+  if (typeof size === "number") return size;
+  throw shapeMismatch(
+    call,
+    `has an axis of ${hidden === undefined ? 0 : showDim(hidden)}, which does not divide into ${heads} heads`,
+  );
+}
+
+/** `[B, S, heads*d]` as `[B, heads, S, d]`. */
+export function splitHeads(build: Build, x: Value, heads: number, size: number): Value {
+  const [batch, length] = x.shape as [Dim, Dim];
+  return build.transpose(build.reshape(x, [batch, length, heads, size]), [0, 2, 1, 3]);
+}
+
+/** `[B, heads, S, d]` as `[B, S, heads*d]`. */
+export function mergeHeads(build: Build, x: Value): Value {
+  const [batch, heads, length, size] = x.shape as [Dim, number, Dim, number];
+  return build.reshape(build.transpose(x, [0, 2, 1, 3]), [batch, length, heads * size]);
+}
+
+/** Sizes of attention; the shapes are `[batch, heads, length, size]`. */
+export interface Sizes {
+  readonly batch: Dim;
+  readonly heads: number;
+  /** Heads of keys and values: each serves heads / keyHeads neighbouring heads of the query. */
+  readonly keyHeads: number;
+  readonly queries: Dim;
+  readonly keys: Dim;
+}
+
+/** Checks q, k and v as `[batch, heads, length, size]` against each other. */
+export function checkHeads(call: Call | Node, q: readonly Dim[], k: readonly Dim[], v: readonly Dim[]): Sizes {
+  const fits =
+    [q, k, v].every((shape) => shape.length === 4) &&
+    [k, v].every((shape) => sameDim(shape[0] as Dim, q[0] as Dim)) &&
+    sameDim(q[3] as Dim, k[3] as Dim) &&
+    sameDim(k[1] as Dim, v[1] as Dim) &&
+    sameDim(k[2] as Dim, v[2] as Dim);
+  const [heads, keyHeads] = [q[1], k[1]];
+  const grouped = typeof heads === "number" && typeof keyHeads === "number" && keyHeads > 0 && heads % keyHeads === 0;
+  if (!fits || !grouped) {
+    throw shapeMismatch(
+      call,
+      `has queries ${showShape(q)}, keys ${showShape(k)} and values ${showShape(v)}, which do not fit each other`,
+    );
+  }
+  return { batch: q[0] as Dim, heads, keyHeads, queries: q[2] as Dim, keys: k[2] as Dim };
+}
+
+/** `[B, heads, ...]` with the heads that share keys as an axis of their own, where there are any. */
+function grouped(build: Build, x: Value, keyHeads: number, shared: number): Value {
+  const [batch, , ...rest] = x.shape as [Dim, number, ...Dim[]];
+  return shared === 1 ? x : build.reshape(x, [batch, keyHeads, (x.shape[1] as number) / keyHeads, ...rest]);
+}
+
+/** A product per head: `[B, heads, S, a]` times `[B, keyHeads, a, b]`. */
+export function perHead(build: Build, left: Value, right: Value): Value {
+  const [batch, heads, length] = left.shape as [Dim, number, Dim];
+  const keyHeads = right.shape[1] as number;
+  const shared = keyHeads === 0 ? 1 : heads / keyHeads;
+  const product = build.matmul(grouped(build, left, keyHeads, shared), grouped(build, right, keyHeads, shared));
+  return build.reshape(product, [batch, heads, length, right.shape[3] as Dim]);
+}
+
+/** The scores of each query against each key, `[B, heads, S, T]`. */
+export function scoresOf(build: Build, q: Value, k: Value, scale: number): Value {
+  return perHead(build, build.scale(q, scale), build.transposeLast(k));
+}
+
+/** One over the root of the head size. */
+export function defaultScale(size: Dim | undefined): number {
+  return typeof size === "number" && size > 0 ? 1 / Math.sqrt(size) : 1;
+}
+
+/** 0..count-1, as a column `[count, 1]` or a row `[1, count]`. */
+export function counted(build: Build, count: Dim, column: boolean): Value {
+  const numbers = Array.from({ length: Number(count) }, (_, k) => k);
+  return build.ints(numbers, column ? [numbers.length, 1] : [1, numbers.length]);
+}
+
+/** The condition all of which must hold; null where there is none. */
+export function all(build: Build, conditions: readonly Value[]): Value | null {
+  return conditions.length === 0 ? null : conditions.reduce((both, next) => build.and(both, next));
+}

@@ -1,0 +1,116 @@
+/** The cotangent of a convolution's data: what each element of it contributed to, in one of several ways. */
+import { type Dim, factorOf, multiply } from "../../graph/dim.js";
+import type { Value } from "../../graph/value.js";
+import { calibration } from "../../target/onnxruntime/prices.js";
+import { sizeOf } from "../../tensor/tensor.js";
+import type { Build } from "../build.js";
+import type { Window } from "../definition.js";
+import { unfold, unfoldTime } from "./unfold.js";
+import { extentOf, kernelSize, windowAttributes } from "./window.js";
+
+/**
+ * "ConvTranspose": the operator of that name. With strides of 1 it is also a convolution of the cotangent with
+ * the kernel flipped ("flipped"), or a product of the cotangent, unfolded, with that kernel ("unfolded").
+ */
+export type DataWay = "ConvTranspose" | "flipped" | "unfolded";
+
+export const dataWays: readonly DataWay[] = ["ConvTranspose", "flipped", "unfolded"];
+
+/** A convolution from data `[n, G*I, ...spatial]` by a weight `[G*O, I, ...kernel]` to `[n, G*O, ...positions]`. */
+interface Convolved {
+  readonly weight: Value;
+  readonly window: Window;
+  readonly groups: number;
+  readonly spatial: readonly number[];
+}
+
+/** The window of the kernel, flipped, that slides over the cotangent; null where there is none. */
+function backwards(window: Window): Window | null {
+  const reach = window.kernel.map((_, axis) => extentOf(window, axis) - 1);
+  const before = reach.map((all, axis) => all - (window.before[axis] as number));
+  const after = reach.map((all, axis) => all - (window.after[axis] as number));
+  const fits = window.strides.every((stride) => stride === 1) && [...before, ...after].every((amount) => amount >= 0);
+  return fits ? { ...window, before, after } : null;
+}
+
+/** Images that what is done once for a batch is shared out to. */
+const assumedImages = 32;
+
+/** Nanoseconds for one image; `window` is that of the kernel flipped. */
+function dataTime(way: DataWay, { weight, groups, spatial }: Convolved, dy: Value, window: Window): number {
+  const [outputs, inner] = weight.shape.map(factorOf) as [number, number];
+  const [size, weights] = [kernelSize(window), sizeOf(weight.shape.map(factorOf))];
+  const [count, positions] = [sizeOf(spatial), sizeOf(dy.shape.slice(2).map(factorOf))];
+  const { multiplyAdd, repacked, folded, gatheredFloat, shuffledWeight, transposed } = calibration;
+  const over = (places: number) => places * weights * multiplyAdd;
+  switch (way) {
+    case "ConvTranspose":
+      return over(positions) + weights * repacked + positions * size * inner * groups * folded;
+    case "flipped":
+      return over(count) + (count * size * outputs * gatheredFloat) / 2 + (weights * shuffledWeight) / assumedImages;
+    case "unfolded": {
+      const shared = (2 * weights * transposed) / assumedImages;
+      return over(count) + unfoldTime("gather", dy.shape, window, groups) + shared;
+    }
+  }
+}
+
+/** The way asked for, where it fits; else the one that takes the least time. */
+function dataWay(convolved: Convolved, dy: Value, window: Window, asked?: DataWay): DataWay {
+  // Groups would be a batch of products, which the runtime does not broadcast over no samples.
+  const fitting = dataWays.filter((way) => way !== "unfolded" || convolved.groups === 1);
+  if (asked && fitting.includes(asked)) return asked;
+  const time = (way: DataWay) => dataTime(way, convolved, dy, window);
+  return fitting.reduce((best, way) => (time(way) < time(best) ? way : best));
+}
+
+/** The cotangent `[n, G*I, ...spatial]` of the data. */
+export function dataCotangent(build: Build, dy: Value, convolved: Convolved): Value {
+  const window = backwards(convolved.window);
+  const way = window && dataWay(convolved, dy, window, build.choices.convolutionData);
+  if (!window || way === "ConvTranspose") return transposed(build, dy, convolved);
+  return way === "flipped" ? flipped(build, dy, convolved, window) : unfolded(build, dy, convolved, window);
+}
+
+/** What the stride left over at the end comes back as output padding. */
+function transposed(build: Build, dy: Value, { weight, window, groups, spatial }: Convolved): Value {
+  const remainder = spatial.map((size, axis) => {
+    const padded = size + (window.before[axis] as number) + (window.after[axis] as number);
+    return (padded - extentOf(window, axis)) % (window.strides[axis] as number);
+  });
+  const attributes = { ...windowAttributes(window), group: groups, output_padding: remainder };
+  return build.op("ConvTranspose", [dy, weight], attributes);
+}
+
+/** The weight `[G*O, I, ...kernel]` as `[G, I, K, O]`, its offsets in the opposite order. */
+function turned(build: Build, { weight, window, groups }: Convolved): Value {
+  const [outputs, inner] = weight.shape as [number, number];
+  const size = kernelSize(window);
+  const split = build.reshape(weight, [groups, outputs / groups, inner, size]);
+  const last = build.transpose(split, [0, 2, 3, 1]);
+  if (size === 1) return last;
+  return build.gather(last, build.ints(Array.from({ length: size }, (_, k) => size - 1 - k)), 2);
+}
+
+function flipped(build: Build, dy: Value, convolved: Convolved, window: Window): Value {
+  const { groups, weight } = convolved;
+  const [outputs, inner, ...kernel] = weight.shape as [number, number, ...number[]];
+  const turnedWeight = build.transposeLast(turned(build, convolved));
+  const exchanged = build.reshape(turnedWeight, [groups * inner, outputs / groups, ...kernel]);
+  return build.op("Conv", [dy, exchanged], { ...windowAttributes(window), group: groups });
+}
+
+/** Of a single group: one product over all images and positions. */
+function unfolded(build: Build, dy: Value, convolved: Convolved, window: Window): Value {
+  const { weight, spatial } = convolved;
+  const [outputs, inner] = weight.shape as [number, number];
+  const [images, count, patch] = [dy.shape[0] as Dim, sizeOf(spatial), outputs * kernelSize(window)];
+  const { byPosition } = unfold(build, dy, window, 1, "gather");
+  const rows = build.reshape(byPosition, [multiply(images, count) as Dim, patch]);
+  const product = build.matmul(rows, build.transposeLast(build.reshape(turned(build, convolved), [inner, patch])));
+  return build.reshape(build.transposeLast(build.reshape(product, [images, count, inner])), [
+    images,
+    inner,
+    ...spatial,
+  ]);
+}

@@ -1,0 +1,43 @@
+/** Elements picked from a grid at places that are computed: every combination of the taps of its axes. */
+
+import { stridesOf } from "../../float64/array64.js";
+import type { Dim } from "../../graph/dim.js";
+import type { Value } from "../../graph/value.js";
+import type { Build } from "../build.js";
+import type { GridTap } from "./grid-taps.js";
+
+/** One element for each point: where it lies in a row-major array of the spatial axes, and its weight. */
+export interface Corner {
+  readonly index: Value;
+  /** Null: 1. */
+  readonly weight: Value | null;
+}
+
+function joinTap(build: Build, corner: Corner | null, tap: GridTap, stride: number): Corner {
+  const index = stride === 1 ? tap.index : build.mul(tap.index, build.ints([stride], []));
+  if (!corner) return { index, weight: tap.weight };
+  const weight = corner.weight && tap.weight ? build.mul(corner.weight, tap.weight) : (corner.weight ?? tap.weight);
+  return { index: build.add(corner.index, index), weight };
+}
+
+/** Every combination of the taps of the axes, all of one shape; `spatial` are the axes' sizes. */
+export function cornersOf(build: Build, taps: readonly (readonly GridTap[])[], spatial: readonly number[]): Corner[] {
+  const strides = stridesOf(spatial);
+  return taps.reduce<(Corner | null)[]>(
+    (corners, own, axis) =>
+      corners.flatMap((corner) => own.map((tap) => joinTap(build, corner, tap, strides[axis] as number))),
+    [null],
+  ) as Corner[];
+}
+
+/** `[n, channels, points]`: the elements of X, `[n, channels, elements]`, that the indices `[n, points]` name. */
+export function pick(build: Build, x: Value, index: Value): Value {
+  const [count, channels, elements] = x.shape as [Dim, Dim, Dim];
+  const [, points] = index.shape as [Dim, Dim];
+  if (count === 1) {
+    const picked = build.gather(build.reshape(x, [channels, elements]), build.reshape(index, [points]), 1);
+    return build.unsqueeze(picked, [0]);
+  }
+  const places = build.expand(build.unsqueeze(index, [1]), [count, channels, points]);
+  return build.op("GatherElements", [x, places], { axis: 2 });
+}

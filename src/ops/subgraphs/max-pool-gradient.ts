@@ -1,0 +1,143 @@
+/** The derivative of MaxPool: each window's cotangent goes to its first maximum. */
+import { factorOf, type Shape } from "../../graph/dim.js";
+import { dimsValue, type Node, type Value } from "../../graph/value.js";
+import { calibration } from "../../target/onnxruntime/prices.js";
+import { sizeOf } from "../../tensor/tensor.js";
+import type { Build } from "../build.js";
+import type { Window } from "../definition.js";
+import { type Pool, planesOf, poolOf } from "./pool.js";
+import { extentOf, kernelSize } from "./window.js";
+
+/** By MaxPool's Indices, of which taking note makes the runtime several times as slow, or by comparing, axis by axis. */
+export type MaxPoolWay = "indices" | "comparison";
+
+export function differentiateMaxPool(node: Node, dy: Value, build: Build): Value {
+  const pool = poolOf(node);
+  const way = build.choices.maxPool ?? cheaper(pool);
+  return way === "indices" ? byIndices(node, dy, pool, build) : byComparison(node, dy, pool, build);
+}
+
+/** MaxUnpool scatters in parallel but overwrites: it does where no element lies in two windows. */
+function unpools({ spatial, positions, window }: Pool): boolean {
+  return spatial.every(
+    (size, axis) => (window.strides[axis] as number) >= extentOf(window, axis) && (positions[axis] as number) <= size,
+  );
+}
+
+/** Nanoseconds for each way, for one plane. */
+function cheaper(pool: Pool): MaxPoolWay {
+  const { spatial, positions, window } = pool;
+  const { float, chosen, notedMaximum, scattered } = calibration;
+  const noted = sizeOf(positions) * (kernelSize(window) * notedMaximum + (unpools(pool) ? 0 : scattered));
+  const compared = stagesOf(pool).reduce((total, axis) => {
+    const [kernel, stride] = [window.kernel[axis] as number, window.strides[axis] as number];
+    const elements = sizeOf(spatial.slice(0, axis)) * sizeOf(positions.slice(axis));
+    // Of each offset a slice, a maximum, a comparison, two choices, padding and a sum; of strides larger than 1 the gaps.
+    const each = 4 * float + 2 * chosen + 2 * float + (stride > 1 ? 4 * stride * float : 0);
+    return total + elements * kernel * each;
+  }, 0);
+  return compared < noted ? "comparison" : "indices";
+}
+
+function byIndices(node: Node, dy: Value, pool: Pool, build: Build): Value {
+  const { spatial, positions } = pool;
+  const x = node.inputs[0] as Value;
+  const indices = build.node("MaxPool", [x], node.attributes, 2).outputs[1] as Value;
+  if (unpools(pool)) {
+    const ones = spatial.map(() => 1);
+    return build.op("MaxUnpool", [dy, indices, dimsValue(x.shape)], { kernel_shape: ones, strides: ones });
+  }
+  const planes = planesOf(x.shape);
+  const zeros = build.zeros([planes, sizeOf(spatial)], dy.dtype);
+  const updates = build.reshape(dy, [planes, sizeOf(positions)]);
+  const inputs = [zeros, localIndices(indices, sizeOf(spatial), build), updates];
+  return build.reshape(build.op("ScatterElements", inputs, { axis: 1, reduction: "add" }), x.shape);
+}
+
+/** Indices into the whole tensor become indices into planes: `[n * channels, positions]`. */
+export function localIndices(indices: Value, plane: number, build: Build): Value {
+  const positions = sizeOf(indices.shape.slice(2).map(factorOf));
+  return build.op("Mod", [build.reshape(indices, [planesOf(indices.shape), positions]), build.ints([plane], [])]);
+}
+
+/** The axes along which there is anything to do, the last one first: so the first maximum in row-major order wins. */
+function stagesOf({ spatial, positions, window }: Pool): number[] {
+  const idle = (axis: number) =>
+    window.kernel[axis] === 1 && window.strides[axis] === 1 && positions[axis] === spatial[axis];
+  return [...spatial.keys()].filter((axis) => !idle(axis)).reverse();
+}
+
+/** The maximum along one axis: what lies under each offset of the window, and the largest. */
+interface Stage {
+  readonly axis: number;
+  readonly from: Shape;
+  readonly parts: readonly Value[];
+  readonly largest: Value;
+}
+
+function byComparison(node: Node, dy: Value, pool: Pool, build: Build): Value {
+  const [x, y] = [node.inputs[0] as Value, node.outputs[0] as Value];
+  const stages: Stage[] = [];
+  const axes = stagesOf(pool);
+  let value = x;
+  for (const axis of axes) {
+    const parts = partsOf(value, axis, pool, build);
+    const last = axis === axes[axes.length - 1];
+    const largest = last ? y : parts.length === 1 ? (parts[0] as Value) : build.op("Max", parts);
+    stages.push({ axis, from: value.shape, parts, largest });
+    value = largest;
+  }
+  return stages.reduceRight((cotangent, stage) => backAlong(stage, cotangent, pool.window, build), dy);
+}
+
+/** Padding is less than any element; where all of a window is as small, the cotangent goes to it, and is lost. */
+function partsOf(value: Value, axis: number, { positions, window }: Pool, build: Build): Value[] {
+  const [stride, dilation] = [window.strides[axis] as number, window.dilations[axis] as number];
+  const at = axis + 2;
+  const amounts = (amount: number) => value.shape.map((_, k) => (k === at ? amount : 0));
+  const [before, after] = [window.before[axis] as number, window.after[axis] as number];
+  const pads = build.ints([...amounts(before), ...amounts(after)]);
+  const least = build.scalar(Number.NEGATIVE_INFINITY, value);
+  const padded = before + after === 0 ? value : build.op("Pad", [value, pads, least], { mode: "constant" });
+  const reach = ((positions[axis] as number) - 1) * stride + 1;
+  return Array.from({ length: window.kernel[axis] as number }, (_, k) =>
+    build.slice(padded, at, k * dilation, k * dilation + reach, stride),
+  );
+}
+
+/** Of the offsets whose element is the largest, the first takes the cotangent. */
+function backAlong({ axis, from, parts, largest }: Stage, cotangent: Value, window: Window, build: Build): Value {
+  let left = cotangent;
+  const taken = parts.map((part, k) => {
+    if (k === parts.length - 1) return left;
+    const found = build.equal(part, largest);
+    const own = build.mask(found, left);
+    left = build.where(found, build.scalar(0, left), left);
+    return own;
+  });
+  const dilation = window.dilations[axis] as number;
+  const size = factorOf(from[axis + 2] ?? 0);
+  return taken
+    .map((part, k) => placed(part, axis, k * dilation - (window.before[axis] as number), size, window, build))
+    .reduce((sum, part) => build.add(sum, part));
+}
+
+/** Puts elements to every stride-th place of an axis of `size`, beginning with `start`; those outside are left out. */
+function placed(part: Value, axis: number, start: number, size: number, window: Window, build: Build): Value {
+  const at = axis + 2;
+  const stride = window.strides[axis] as number;
+  const count = factorOf(part.shape[at] ?? 0);
+  const spread = stride === 1 ? part : apart(part, at, stride, build);
+  const amounts = (amount: number) => spread.shape.map((_, k) => (k === at ? amount : 0));
+  return build.pad(spread, amounts(start), amounts(size - start - count * stride));
+}
+
+/** Zeros between the elements along an axis: `stride - 1` behind each. */
+function apart(value: Value, at: number, stride: number, build: Build): Value {
+  const { shape } = value;
+  const split = build.reshape(value, [...shape.slice(0, at + 1), 1, ...shape.slice(at + 1)]);
+  const none = split.shape.map(() => 0);
+  const gaps = none.map((_, k) => (k === at + 1 ? stride - 1 : 0));
+  const count = factorOf(shape[at] ?? 0);
+  return build.reshape(build.pad(split, none, gaps), [...shape.slice(0, at), count * stride, ...shape.slice(at + 1)]);
+}

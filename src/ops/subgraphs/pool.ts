@@ -1,0 +1,126 @@
+/** What all pooling ops share. */
+import { type Dim, elementsOf, isBatch, multiply, type Shape } from "../../graph/dim.js";
+import { dimsValue, type Node, type Value } from "../../graph/value.js";
+import type { Build } from "../build.js";
+import {
+  agree,
+  intAttribute,
+  intsAttribute,
+  part,
+  requireInput,
+  shapeMismatch,
+  stringAttribute,
+  unsupported,
+} from "../checks.js";
+import type { Call, OpDefinition, Window } from "../definition.js";
+import { requireConstant } from "../limits.js";
+import { extentOf, kernelSize, leadingSampleAxis, positionsOf, readWindow, spatialOf } from "./window.js";
+
+type Named = Call | Node;
+
+export interface Pool {
+  readonly spatial: readonly number[];
+  readonly positions: readonly number[];
+  /** `after` reaches as far as the last window does, which with ceil_mode may be beyond the stated padding. */
+  readonly window: Window;
+  /** The padding as stated. */
+  readonly stated: Window;
+}
+
+export function poolOf(node: Named): Pool {
+  const spatial = spatialOf(node, requireInput(node, 0));
+  const kernel = intsAttribute(node, "kernel_shape");
+  if (!kernel) throw shapeMismatch(node, "has no kernel_shape");
+  const stated = readWindow(node, kernel, spatial);
+  requireConstant(node, kernelSize(stated), "a kernel");
+  // With auto_pad "VALID" too, as ONNX Runtime has it.
+  const ceil =
+    intAttribute(node, "ceil_mode", 0) === 1 && !stringAttribute(node, "auto_pad", "NOTSET").startsWith("SAME");
+  const positions = ceil ? roundedUp(spatial, stated) : positionsOf(spatial, stated);
+  if (positions.some((count) => count < 1))
+    throw shapeMismatch(part(node, "the window"), "is larger than the padded input");
+  const after = positions.map((count, axis) => {
+    const end = (count - 1) * (stated.strides[axis] as number) + extentOf(stated, axis);
+    return Math.max(stated.after[axis] as number, end - (spatial[axis] as number) - (stated.before[axis] as number));
+  });
+  return { spatial, positions, window: { ...stated, after }, stated };
+}
+
+/** The positions with ceil_mode: a last window may hang over the end, but must begin before it. */
+function roundedUp(spatial: readonly number[], window: Window): number[] {
+  return spatial.map((size, axis) => {
+    const [stride, before, after] = [window.strides, window.before, window.after].map((list) => list[axis]) as [
+      number,
+      number,
+      number,
+    ];
+    const count = Math.ceil((size + before + after - extentOf(window, axis)) / stride) + 1;
+    return (count - 1) * stride >= size + before ? count - 1 : count;
+  });
+}
+
+export function planesOf(shape: Shape): Dim {
+  return multiply(shape[0] as Dim, shape[1] as Dim) as Dim;
+}
+
+/** The runtime has no more padding than this for pools. LpPool becomes a convolution, which may have any. */
+function requireLessThanKernel(call: Call, { kernel, before, after }: Window): void {
+  const fits = kernel.every((size, axis) => (before[axis] as number) < size && (after[axis] as number) < size);
+  if (!fits && call.op !== "LpPool")
+    throw unsupported(
+      part(call, `the padding [${[...before, ...after].join(", ")}]`),
+      `reaches beyond the kernel of [${kernel.join(", ")}]`,
+    );
+}
+
+export function inferPool(call: Call): { dtype: Value["dtype"]; shape: Shape }[] {
+  const { dtype, shape } = requireInput(call, 0);
+  const { positions, stated } = poolOf(call);
+  requireLessThanKernel(call, stated);
+  const output = [...shape.slice(0, 2), ...positions];
+  const indices = { dtype: "int64", shape: output } as const;
+  if (call.outputs > 1 && intAttribute(call, "storage_order", 0) !== 0) {
+    throw unsupported(
+      call,
+      "gives its indices in column-major order, which pergrad does not know",
+      "export it with storage_order=0",
+    );
+  }
+  return call.outputs > 1 ? [{ dtype, shape: output }, indices] : [{ dtype, shape: output }];
+}
+
+/** MaxUnpool with the same indices throughout: each new element along the leading axis is scattered by itself. */
+function scatterEach(node: Node, x: Value, build: Build): Value[] {
+  const [batch, ...rest] = x.shape as [Dim, ...Dim[]];
+  const shape = (node.outputs[0] as Value).shape;
+  const [places, elements] = [elementsOf(rest), elementsOf(shape)];
+  if (places === undefined || elements === undefined || isBatch(places) || isBatch(elements))
+    throw unsupported(node, "cannot be computed for a batch of inputs that hold the samples already");
+  const indices = build.expand(build.reshape(node.inputs[1] as Value, [1, places]), [batch, places]);
+  const zeros = build.zeros([batch, elements], x.dtype);
+  const flat = build.op("ScatterElements", [zeros, indices, build.reshape(x, [batch, places])], { axis: 1 });
+  return [build.reshape(flat, [batch, ...shape])];
+}
+
+/** Folds the new leading axis into the one of the examples, and takes it out of the results. */
+export const batchPool: NonNullable<OpDefinition["batch"]> = (node, inputs, batched, build) => {
+  if (node.op === "MaxUnpool" && !batched[1]) return scatterEach(node, inputs[0] as Value, build);
+  const batch = (inputs[batched.indexOf(true)] as Value).shape[0] as Dim;
+  const folded = inputs.slice(0, node.op === "MaxUnpool" ? 2 : 1).map((input, k) => {
+    const shape = (node.inputs[k] as Value).shape;
+    const merged = multiply(batch, shape[0] as Dim);
+    if (merged === undefined)
+      throw unsupported(node, "cannot be computed for a batch of inputs that hold the samples already");
+    const whole = batched[k] ? (input as Value) : build.expand(input as Value, [batch, ...shape]);
+    return build.reshape(whole, [merged, ...shape.slice(1)]);
+  });
+  const shape = (node.outputs[0] as Value).shape;
+  if (node.op === "MaxUnpool") folded.push(dimsValue([multiply(batch, shape[0] as Dim) as Dim, ...shape.slice(1)]));
+  const result = build.node(node.op, folded, node.attributes, node.outputs.length);
+  return result.outputs.map((output) => build.reshape(output, [batch, ...shape]));
+};
+
+export const poolSampleAxis: NonNullable<OpDefinition["sampleAxis"]> = (node, axes) => {
+  const at = leadingSampleAxis(node, agree(node, axes.slice(0, 2)));
+  return node.outputs.map(() => at);
+};

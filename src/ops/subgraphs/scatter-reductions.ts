@@ -1,0 +1,80 @@
+/**
+ * ScatterElements with a reduction that is not linear. For every element of the data there is a group: itself, and the
+ * updates that are written to it.
+ */
+import type { Node, Value } from "../../graph/value.js";
+import type { Build } from "../build.js";
+
+/** The cotangents of data and updates; null where none is wanted. */
+export interface ScatterCotangents {
+  readonly data: Value | null;
+  readonly updates: Value | null;
+}
+
+interface Scattered {
+  readonly data: Value;
+  readonly updates: Value;
+  /** Adds updates to a tensor of the data's shape. */
+  readonly add: (to: Value, updates: Value) => Value;
+  /** What a tensor of the data's shape holds for each update. */
+  readonly take: (from: Value) => Value;
+}
+
+function scatteredOf(node: Node, axis: number, build: Build): Scattered {
+  const [data, indices, updates] = node.inputs as [Value, Value, Value];
+  return {
+    data,
+    updates,
+    add: (to, more) => build.op("ScatterElements", [to, indices, more], { axis, reduction: "add" }),
+    take: (from) => build.op("GatherElements", [from, indices], { axis }),
+  };
+}
+
+/** The greatest (least) of a group: it is shared evenly by all that equal it, as PyTorch's `scatter_reduce` has it. */
+export function extremeCotangents(
+  node: Node,
+  axis: number,
+  dy: Value,
+  build: Build,
+  wanted: readonly boolean[],
+): ScatterCotangents {
+  const { data, updates, add, take } = scatteredOf(node, axis, build);
+  const result = node.outputs[0] as Value;
+  const dataWins = build.equal(data, result);
+  const updateWins = build.equal(updates, take(result));
+  const winners = add(build.cast(dataWins, dy.dtype), build.cast(updateWins, dy.dtype));
+  // Where a group holds what is no number, nobody wins.
+  const share = build.div(dy, build.op("Max", [winners, build.scalar(1, winners)]));
+  return {
+    data: wanted[0] ? build.mask(dataWins, share) : null,
+    updates: wanted[2] ? build.mask(updateWins, take(share)) : null,
+  };
+}
+
+/** The product of a group: each element's derivative is the product of the others, also where some are zero. */
+export function productCotangents(
+  node: Node,
+  axis: number,
+  dy: Value,
+  build: Build,
+  wanted: readonly boolean[],
+): ScatterCotangents {
+  const { data, updates, add, take } = scatteredOf(node, axis, build);
+  const indices = node.inputs[1] as Value;
+  const [zeroData, zeroUpdate] = [data, updates].map((x) => build.equal(x, build.scalar(0, x))) as [Value, Value];
+  const [otherData, otherUpdate] = [
+    build.where(zeroData, build.scalar(1, data), data),
+    build.where(zeroUpdate, build.scalar(1, updates), updates),
+  ];
+  // Of all that are not zero.
+  const product = build.op("ScatterElements", [otherData, indices, otherUpdate], { axis, reduction: "mul" });
+  const zeros = add(build.cast(zeroData, dy.dtype), build.cast(zeroUpdate, dy.dtype));
+  const whole = build.mul(dy, product);
+  /** An element's own zero does not count. */
+  const share = (isZero: Value, own: Value, total: Value, count: Value) =>
+    build.mask(build.equal(count, build.cast(isZero, count.dtype)), build.div(total, own));
+  return {
+    data: wanted[0] ? share(zeroData, otherData, whole, zeros) : null,
+    updates: wanted[2] ? share(zeroUpdate, otherUpdate, take(whole), take(zeros)) : null,
+  };
+}

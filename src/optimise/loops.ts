@@ -1,0 +1,54 @@
+/**
+ * A recurrent op runs faster than the loop that it stands for. But the backward pass reads the steps of that
+ * loop, and then a graph holds both; the loop alone will do.
+ */
+import { makeNode, type Node, type Value } from "../graph/value.js";
+import { nodesBefore } from "../graph/walk.js";
+import { build, definitionOf } from "../ops/registry.js";
+import { isRecurrent } from "../ops/rules/recurrent.js";
+import { isScan } from "../ops/rules/scan.js";
+
+/** The same outputs, computed without recurrent ops whose loops are there anyway, once `clean` merges equal nodes. */
+export function loopsOnce(
+  outputs: readonly Value[],
+  clean: (outputs: readonly Value[]) => readonly Value[],
+): readonly Value[] {
+  const nodes = nodesBefore(outputs);
+  const fused = nodes.filter(isRecurrent);
+  if (fused.length === 0 || !nodes.some(isScan)) return outputs;
+  const loops = fused.map(loopOf);
+  const merged = clean([...outputs, ...loops.flat()]);
+  const present = new Set(nodesBefore(merged.slice(0, outputs.length)));
+  let from = outputs.length;
+  const twins = fused.filter((_, k) => {
+    const start = from;
+    from += loops[k]?.length ?? 0;
+    return nodesBefore(merged.slice(start, from)).every((node) => !isScan(node) || present.has(node));
+  });
+  return twins.length === 0 ? outputs : unfused(outputs, new Set(twins));
+}
+
+/** The same outputs with loops for all recurrent ops; the outputs themselves where there are none. */
+export function asLoops(outputs: readonly Value[]): readonly Value[] {
+  const fused = nodesBefore(outputs).filter(isRecurrent);
+  return fused.length === 0 ? outputs : unfused(outputs, new Set(fused));
+}
+
+function loopOf(node: Node): readonly Value[] {
+  return definitionOf(node)?.decompose?.(node, build.inside(node)) ?? node.outputs;
+}
+
+function unfused(outputs: readonly Value[], fused: ReadonlySet<Node>): Value[] {
+  const current = new Map<Value, Value>();
+  for (const node of nodesBefore(outputs)) {
+    const inputs = node.inputs.map((input) => (input ? (current.get(input) ?? input) : null));
+    if (!fused.has(node) && inputs.every((input, k) => input === node.inputs[k])) continue;
+    const names = node.outputs.map(({ name }) => name);
+    const moved = makeNode({ ...node, inputs }, node.outputs, names);
+    const results = fused.has(node) ? loopOf(moved) : moved.outputs;
+    node.outputs.forEach((output, k) => {
+      current.set(output, results[k] as Value);
+    });
+  }
+  return outputs.map((output) => current.get(output) ?? output);
+}

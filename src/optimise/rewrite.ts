@@ -1,0 +1,235 @@
+/**
+ * Local rewriting rules, applied wherever they match while a graph is cleaned up: each takes a node to
+ * cheaper values that equal its outputs, or null where it does not apply.
+ */
+import { PergradError } from "../errors.js";
+import { reshapes, uniform } from "../graph/behind.js";
+import { type Dim, sameShape } from "../graph/dim.js";
+import { type Node, nodeOf, type Value } from "../graph/value.js";
+import type { Build } from "../ops/build.js";
+import { definitionOf } from "../ops/registry.js";
+import { parseEquation } from "../ops/rules/einsum.js";
+import { contract } from "../ops/subgraphs/contract.js";
+import type { Rule } from "./rule.js";
+import { scatterRules } from "./scatter-rules.js";
+
+const output = (node: Node): Value => node.outputs[0] as Value;
+const input = (node: Node, index: number): Value => node.inputs[index] as Value;
+
+/** x where the result has x's shape; null where x is broadcast. */
+function unchanged(node: Node, x: Value): Value[] | null {
+  return sameShape(x.shape, output(node).shape) && x.dtype === output(node).dtype ? [x] : null;
+}
+
+const neutral: Rule = (node) => {
+  const [left, right] = [uniform(node.inputs[0]), uniform(node.inputs[1])];
+  if (node.op === "Mul") {
+    if (right === 1) return unchanged(node, input(node, 0));
+    return left === 1 ? unchanged(node, input(node, 1)) : null;
+  }
+  if (node.op === "Add") {
+    if (right === 0) return unchanged(node, input(node, 0));
+    return left === 0 ? unchanged(node, input(node, 1)) : null;
+  }
+  if ((node.op === "Sub" && right === 0) || ((node.op === "Div" || node.op === "Pow") && right === 1))
+    return unchanged(node, input(node, 0));
+  return null;
+};
+
+const square: Rule = (node, build) =>
+  node.op === "Pow" && uniform(node.inputs[1]) === 2 && sameShape(input(node, 0).shape, output(node).shape)
+    ? [build.square(input(node, 0))]
+    : null;
+
+const minusOne: Rule = (node, build) => {
+  if (node.op !== "Mul" || uniform(node.inputs[1]) !== -1) return null;
+  return sameShape(input(node, 0).shape, output(node).shape) ? [build.neg(input(node, 0))] : null;
+};
+
+const decided: Rule = (node) => {
+  const condition = node.op === "Where" ? uniform(node.inputs[0]) : undefined;
+  return condition === undefined ? null : unchanged(node, input(node, condition ? 1 : 2));
+};
+
+const identity: Rule = (node, build) => {
+  // float64 is computed in float32.
+  if (node.op === "Cast" && node.attributes.to !== output(node).dtype)
+    return [build.cast(input(node, 0), output(node).dtype)];
+  if (node.op === "Identity" || (node.op === "Cast" && input(node, 0).dtype === output(node).dtype))
+    return [input(node, 0)];
+  return null;
+};
+
+/** Views that move nothing, or undo or continue each other, as `Build` knows them. */
+const views: Rule = (node, build) => {
+  const x = node.inputs[0];
+  if (!x) return null;
+  if (reshapes.includes(node.op)) {
+    const before = nodeOf(x);
+    if (before?.op === "Expand" && isSingle(input(before, 0)))
+      return [build.expand(build.reshape(input(before, 0), []), output(node).shape)];
+    if (node.op === "Reshape" && before?.op !== "Reshape" && !sameShape(x.shape, output(node).shape)) return null;
+    return [build.reshape(x, output(node).shape)];
+  }
+  if (node.op === "Transpose") {
+    const permutation = node.attributes.perm as readonly number[] | undefined;
+    const moved = permutation ? build.transpose(x, permutation) : null;
+    return moved && !sameNode(nodeOf(moved), node) ? [moved] : null;
+  }
+  return node.op === "Expand" ? unchanged(node, x) : null;
+};
+
+/** One element. */
+function isSingle({ shape }: Value): boolean {
+  return shape.every((dim) => dim === 1);
+}
+
+function sameNode(a: Node | undefined, b: Node): boolean {
+  return a?.op === b.op && a.inputs[0] === b.inputs[0];
+}
+
+/** What an Expand repeats, seen with the rank of its result, or null. */
+function expanded(value: Value | null | undefined, build: Build): Value | null {
+  const node = value ? nodeOf(value) : undefined;
+  if (!value || node?.op !== "Expand") return null;
+  const x = input(node, 0);
+  return build.reshape(x, [...Array<Dim>(value.shape.length - x.shape.length).fill(1), ...x.shape]);
+}
+
+interface Operand {
+  readonly value: Value;
+  readonly letters: string;
+}
+
+/** The operand without the axes along which it is repeated, of those that stay in `others`; null where there are none. */
+function unrepeated({ value, letters }: Operand, others: string, build: Build): Operand | null {
+  const source = expanded(value, build);
+  if (!source) return null;
+  const keeps = [...letters].map(
+    (letter, axis) => source.shape[axis] !== 1 || value.shape[axis] === 1 || !others.includes(letter),
+  );
+  if (!keeps.includes(false)) return null;
+  const kept = <T>(of: readonly T[]) => of.filter((_, axis) => keeps[axis]);
+  const one = build.reshape(source, kept(source.shape));
+  return { value: build.expand(one, kept(value.shape)), letters: kept([...letters]).join("") };
+}
+
+/** Expands sink: an einsum reads the one copy that an expanded operand repeats. One operand keeps each letter. */
+const einsumOfExpand: Rule = (node, build) => {
+  if (node.op !== "Einsum") return null;
+  const equation = equationOf(node);
+  const operands = equation.operands.map((letters, k): Operand => ({ letters, value: input(node, k) }));
+  let found = false;
+  operands.forEach((operand, k) => {
+    const others = operands.flatMap(({ letters }, i) => (i === k ? [] : [letters])).join("");
+    const once = unrepeated(operand, others, build);
+    if (!once) return;
+    operands[k] = once;
+    found = true;
+  });
+  if (!found) return null;
+  const text = `${operands.map(({ letters }) => letters).join()}->${equation.result}`;
+  const values = operands.map(({ value }) => value);
+  return [build.op("Einsum", values, { equation: text })];
+};
+
+function equationOf(node: Node) {
+  return parseEquation(
+    node,
+    String(node.attributes.equation),
+    node.inputs.map((value) => (value as Value).shape.length),
+  );
+}
+
+/** An einsum of two operands runs as one MatMul. */
+const einsumAsMatmul: Rule = (node, build) => {
+  if (node.op !== "Einsum" || node.inputs.length !== 2) return null;
+  const { operands, result } = equationOf(node);
+  const [left, right] = operands as [string, string];
+  if ([left, right, result].some((letters) => new Set(letters).size !== letters.length)) return null;
+  return [contract(build, input(node, 0), input(node, 1), [left, right, result])];
+};
+
+/** Expands sink: what broadcasts by itself needs no expanded operand, where another gives the result its shape. */
+const broadcastOfExpand: Rule = (node, build) => {
+  if (!(definitionOf(node)?.elementwise && node.inputs.length > 1) && node.op !== "MatMul") return null;
+  for (const [k, value] of node.inputs.entries()) {
+    const before = value ? nodeOf(value) : undefined;
+    if (before?.op !== "Expand" || (value?.shape.length ?? 0) < 1) continue;
+    const inputs = node.inputs.map((other, i) => (i === k ? (before.inputs[0] as Value) : other));
+    if (node.op === "MatMul" && (inputs[k]?.shape.length ?? 0) < 2) continue;
+    const sunk = attempt(() => build.op(node.op, inputs, node.attributes));
+    if (sunk && sameShape(sunk.shape, output(node).shape)) return [sunk];
+  }
+  return null;
+};
+
+/** What a rule would make, or null where the shapes do not fit and the rule does not apply. */
+function attempt<T>(make: () => T): T | null {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof PergradError) return null;
+    throw error;
+  }
+}
+
+/** f(Expand(a)) = Expand(f(a)): what depends on a parameter alone is computed once. */
+const pointwiseOfExpand: Rule = (node, build) => {
+  const before = node.inputs[0] ? nodeOf(node.inputs[0]) : undefined;
+  if (!definitionOf(node)?.elementwise || node.inputs.length !== 1 || before?.op !== "Expand") return null;
+  return [build.expand(build.op(node.op, [before.inputs[0] as Value], node.attributes), output(node).shape)];
+};
+
+const transposeOfExpand: Rule = (node, build) => {
+  const source = node.op === "Transpose" ? expanded(node.inputs[0], build) : null;
+  const permutation = node.attributes.perm as readonly number[] | undefined;
+  return source && permutation ? [build.expand(build.transpose(source, permutation), output(node).shape)] : null;
+};
+
+/** A product over no elements is zero, and ONNX Runtime may leave what was in its memory. */
+const emptyProduct: Rule = (node, build) =>
+  node.op === "MatMul" && input(node, 0).shape.at(-1) === 0
+    ? [build.zeros(output(node).shape, output(node).dtype)]
+    : null;
+
+/** ONNX Runtime keeps axes of size 1 that are to become empty; cut off, they are. */
+const expandToNothing: Rule = (node, build) => {
+  if (node.op !== "Expand") return null;
+  const [from, shape] = [input(node, 0).shape, output(node).shape];
+  const emptied = shape.flatMap((dim, axis) =>
+    dim === 0 && from[axis - shape.length + from.length] !== 0 ? [axis] : [],
+  );
+  if (emptied.length === 0) return null;
+  const wide = build.expand(
+    input(node, 0),
+    shape.map((dim, axis) => (emptied.includes(axis) ? 1 : dim)),
+  );
+  return [emptied.reduce((value, axis) => build.slice(value, axis, 0, 0), wide)];
+};
+
+const rules: readonly Rule[] = [
+  identity,
+  emptyProduct,
+  expandToNothing,
+  neutral,
+  square,
+  minusOne,
+  decided,
+  einsumOfExpand,
+  einsumAsMatmul,
+  broadcastOfExpand,
+  pointwiseOfExpand,
+  transposeOfExpand,
+  views,
+  ...scatterRules,
+];
+
+/** The first rule that applies. */
+export function rewrite(node: Node, build: Build): Value[] | null {
+  for (const rule of rules) {
+    const result = rule(node, build);
+    if (result) return result;
+  }
+  return null;
+}

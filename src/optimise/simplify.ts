@@ -1,0 +1,230 @@
+/**
+ * Cleans up a graph before it is emitted: shape arithmetic and constants are folded, equal nodes merged,
+ * and the rules of rewrite.ts applied. Dead nodes fall away by themselves, since a graph is what its
+ * outputs reach.
+ */
+import { isBody } from "../graph/body.js";
+import { showShape } from "../graph/dim.js";
+import { type Attribute, type Body, dimsValue, makeNode, type Node, type Value } from "../graph/value.js";
+import { nodesBefore } from "../graph/walk.js";
+import { foldNode } from "../interpret/fold.js";
+import { build, definitionOf } from "../ops/registry.js";
+import { isFloat } from "../tensor/tensor.js";
+import { loopsOnce } from "./loops.js";
+import { rewrite } from "./rewrite.js";
+
+/** What is put in a node's place, whatever else becomes of it. */
+type Lowering = (node: Node) => Value[] | null;
+
+const exactly: Lowering = (node) => definitionOf(node)?.lower?.(node, build) ?? null;
+
+const inFloat32: Lowering = (node) => exactly(node) ?? definitionOf(node)?.approximate?.(node, build) ?? null;
+
+/** The same outputs, computed by fewer and cheaper nodes; bodies of scans too. */
+export function simplify(outputs: readonly Value[]): Value[] {
+  return simplifyWith(exactly, outputs);
+}
+
+/** As the runtime is given it: the same to the precision of float32, of ONNX's operators alone. */
+export function simplifyForRuntime(outputs: readonly Value[]): Value[] {
+  return simplifyWith(inFloat32, outputs);
+}
+
+function simplifyWith(lowering: Lowering, outputs: readonly Value[]): Value[] {
+  const clean = (values: readonly Value[]) => cleaned(lowering, values);
+  return clean(loopsOnce(outputs, clean));
+}
+
+/** What one rule makes may be another's to take up, in a further pass. Two or three do; rules that undo each other end here. */
+const mostPasses = 6;
+
+function cleaned(lowering: Lowering, outputs: readonly Value[]): Value[] {
+  let [before, after] = [outputs, pass(lowering, outputs)];
+  for (let count = 1; count < mostPasses && after.some((value, k) => value !== before[k]); count++)
+    [before, after] = [after, pass(lowering, after)];
+  return after;
+}
+
+function simplifyBody(lowering: Lowering, node: Node): Node {
+  const { body } = node.attributes;
+  if (!isBody(body)) return node;
+  return {
+    ...node,
+    attributes: { ...node.attributes, body: { ...body, outputs: simplifyWith(lowering, body.outputs) } },
+  };
+}
+
+function pass(lowering: Lowering, outputs: readonly Value[]): Value[] {
+  const merged = new Merger();
+  const replaced = new Map<Value, Value>();
+  const current = (value: Value): Value => replaced.get(value) ?? merged.leaf(value);
+  for (const node of mostOutputsFirst(nodesBefore(outputs))) {
+    const inputs = node.inputs.map((input) => (input ? current(input) : null));
+    simplifyNode(lowering, node, inputs, merged).forEach((value, k) => {
+      const output = node.outputs[k];
+      if (output) replaced.set(output, value);
+    });
+  }
+  return outputs.map(current);
+}
+
+function simplifyNode(lowering: Lowering, node: Node, inputs: readonly (Value | null)[], merged: Merger): Value[] {
+  const known = node.outputs.map((output) => foldedShape(output));
+  if (known.every((value) => value !== null)) return known.map((value) => merged.leaf(value as Value));
+  const rebuilt = merged.node(simplifyBody(lowering, node), inputs);
+  const folded = merged.folded(rebuilt);
+  if (folded) return folded.map((value) => merged.leaf(value));
+  const rewritten = lowering(rebuilt) ?? rewrite(rebuilt, build);
+  if (!rewritten) return [...rebuilt.outputs];
+  return merged.adopt(rewritten);
+}
+
+/** An integer value whose elements are known is a constant, even where they hold N. */
+function foldedShape(output: Value): Value | null {
+  if (!output.known || output.dtype !== "int64" || output.shape.length > 1) return null;
+  return dimsValue(output.known, output.shape.length === 0);
+}
+
+/**
+ * Of nodes that differ only in how many outputs they give (MaxPool with and without indices), the one that
+ * gives more comes first where the order allows, so that the other is merged into it.
+ */
+function mostOutputsFirst(nodes: readonly Node[]): Node[] {
+  const richest = new Map<string, Node>();
+  const ids = new Map<Value, number>();
+  const idOf = (value: Value) => {
+    const id = ids.get(value) ?? ids.size;
+    ids.set(value, id);
+    return id;
+  };
+  const keyOf = (node: Node) =>
+    `${node.op}|${JSON.stringify(node.attributes)}|${node.inputs.map((input) => (input ? idOf(input) : "")).join()}`;
+  const multiple = nodes.filter((node) => node.op === "MaxPool");
+  for (const node of multiple) {
+    const best = richest.get(keyOf(node));
+    if (!best || best.outputs.length < node.outputs.length) richest.set(keyOf(node), node);
+  }
+  // Equal inputs: the richer node can stand where the poorer does.
+  const placed = new Set<Node>();
+  return nodes.flatMap((node) => {
+    const best = node.op === "MaxPool" ? (richest.get(keyOf(node)) as Node) : node;
+    const order = placed.has(node) ? [] : best === node || placed.has(best) ? [node] : [best, node];
+    for (const each of order) placed.add(each);
+    return order;
+  });
+}
+
+/** Keeps one node of each sort: equal op, attributes and inputs. */
+class Merger {
+  readonly #nodes = new Map<string, Node>();
+  readonly #constants = new Map<string, Value>();
+  readonly #ids = new Map<object, number>();
+  readonly #folded = new Map<Node, readonly Value[] | null>();
+  readonly #adopted = new Map<Value, Value>();
+
+  #id(value: object): number {
+    const id = this.#ids.get(value) ?? this.#ids.size;
+    this.#ids.set(value, id);
+    return id;
+  }
+
+  /** The one leaf that equals this one: small constants are compared by content. */
+  leaf(value: Value): Value {
+    const key = contentKey(value);
+    if (key === null) return value;
+    const found = this.#constants.get(key) ?? value;
+    this.#constants.set(key, found);
+    return found;
+  }
+
+  /** What a kept node folds to. Once, so that large constants, which are compared by identity, are equal too. */
+  folded(node: Node): readonly Value[] | null {
+    const known = this.#folded.get(node);
+    if (known !== undefined) return known;
+    const found = foldNode(node);
+    this.#folded.set(node, found);
+    return found;
+  }
+
+  node(node: Node, inputs: readonly (Value | null)[]): Node {
+    const key = [
+      node.domain,
+      node.op,
+      this.#attributes(node),
+      inputs.map((input) => (input ? this.#id(input) : "-")).join(),
+      definitionOf(node)?.random ? this.#id(node) : "",
+    ].join("|");
+    const found = this.#nodes.get(key);
+    if (found && found.outputs.length >= node.outputs.length) return found;
+    const same =
+      inputs.every((input, k) => input === node.inputs[k]) &&
+      node.outputs[0]?.source.kind === "node" &&
+      node.outputs[0].source.node === node;
+    const names = node.outputs.map((output) => output.name);
+    const kept = same
+      ? node
+      : makeNode(
+          { op: node.op, domain: node.domain, name: node.name, inputs, attributes: node.attributes },
+          node.outputs,
+          names,
+        );
+    this.#nodes.set(key, kept);
+    return kept;
+  }
+
+  /** Takes in what a rewrite made, merging its nodes too. */
+  adopt(values: readonly Value[]): Value[] {
+    for (const node of nodesBefore(values, this.#adopted)) {
+      const kept = this.node(
+        node,
+        node.inputs.map((input) => (input ? (this.#adopted.get(input) ?? this.leaf(input)) : null)),
+      );
+      node.outputs.forEach((output, k) => {
+        this.#adopted.set(output, kept.outputs[k] as Value);
+      });
+    }
+    return values.map((value) => this.#adopted.get(value) ?? this.leaf(value));
+  }
+
+  #attributes(node: Node): string {
+    return Object.entries(node.attributes)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, value]) => `${name}=${this.#attribute(value)}`)
+      .join();
+  }
+
+  /** The text of a body: equal for bodies that compute the same in the same way. */
+  #body({ inputs, outputs }: Body): string {
+    const numbers = new Map<Value, string>(inputs.map((input, k) => [input, `i${k}`]));
+    const text = (value: Value | null) =>
+      value ? (numbers.get(value) ?? contentKey(value) ?? `#${this.#id(value)}`) : "-";
+    const lines = nodesBefore(outputs).map((node, k) => {
+      node.outputs.forEach((output, index) => {
+        numbers.set(output, `n${k}.${index}`);
+      });
+      return `${node.domain}.${node.op}(${node.inputs.map(text).join()};${this.#attributes(node)})`;
+    });
+    return `{${inputs.map(({ shape }) => showShape(shape)).join()}|${lines.join("|")}|${outputs.map(text).join()}}`;
+  }
+
+  #attribute(value: Attribute): string {
+    if (isBody(value)) return this.#body(value);
+    return typeof value === "object" && "dtype" in value ? `#${this.#id(value)}` : JSON.stringify(value);
+  }
+}
+
+/** Constants of up to this many elements are compared by content. */
+const largestCompared = 256;
+
+function contentKey(value: Value): string | null {
+  const { source } = value;
+  if (source.kind === "dims") return `dims:${source.scalar}:${JSON.stringify(source.dims)}`;
+  if (source.kind !== "constant" || source.tensor.data.length > largestCompared) return null;
+  const { dtype } = value;
+  const { dims, data } = source.tensor;
+  // -0 and 0 differ, and so do NaNs of different floats: their text tells.
+  const elements = isFloat(dtype)
+    ? Array.from(data as Float32Array, (x) => (Object.is(x, -0) ? "-0" : String(x)))
+    : Array.from(data as Int32Array, String);
+  return `constant:${dtype}:${dims.join()}:${elements.join()}`;
+}

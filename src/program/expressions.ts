@@ -1,0 +1,90 @@
+import { labelLimits, lengthLimits } from "../analysis/length-limits.js";
+import { PergradError } from "../errors.js";
+import { isBatch, showShape } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import { leavesOf } from "../graph/walk.js";
+import { sumsInBlocks } from "../lower/long-sums.js";
+import { encodeModel } from "../onnx/write/encode.js";
+import { asLoops } from "../optimise/loops.js";
+import { simplifyForRuntime } from "../optimise/simplify.js";
+import { nodeRuntime } from "../target/onnxruntime/node.js";
+import type { Session } from "../target/runtime.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { Traced } from "../trace/traced.js";
+import { copiesOf, type Data, type Expected, prepare } from "./feeds.js";
+
+/** Traced expressions, ready to run. */
+export interface Compiled<T extends Readonly<Record<string, Traced>>> {
+  /** @param data inputs by name, and parameters that were given no initial value (or are to have another). */
+  run(data: Readonly<Record<string, Data>>): Promise<{ readonly [K in keyof T]: Tensor }>;
+  /** The same as an ONNX model. */
+  encode(): Uint8Array;
+  /** Frees the runtime's memory. */
+  release(): Promise<void>;
+}
+
+/**
+ * Compiles traced expressions, by names of your own, to one program. `run` throws what a program's `run`
+ * throws on bad data.
+ */
+export async function compile<T extends Readonly<Record<string, Traced>>>(outputs: T): Promise<Compiled<T>> {
+  const names = Object.keys(outputs);
+  const traced = Object.values(outputs).map(({ value }) => value);
+  const values = sumsInBlocks(simplifyForRuntime(traced));
+  const leaves = leavesOf(values).filter(({ source }) => source.kind === "input" || source.kind === "parameter");
+  checkNames(leaves);
+  const encoded = (results: readonly Value[]) =>
+    encodeModel({ inputs: leaves, outputs: results.map((value, k) => ({ name: `${names[k]}`, value })) });
+  const bytes = encoded(values);
+  const session = await nodeRuntime.load(bytes);
+  // The runtime's recurrent kernels end the process at a batch of none; loops take one.
+  const loops = asLoops(values);
+  let forNone: Promise<Session> | undefined;
+  const sessionFor = (empty: boolean) => {
+    if (!empty || loops === values) return session;
+    forNone ??= nodeRuntime.load(encoded(sumsInBlocks(simplifyForRuntime(loops))));
+    return forNone;
+  };
+  const [limits, labels] = [lengthLimits(traced), labelLimits(traced)];
+  const expected = new Map(
+    leaves.map((value) => [value.name, { ...expectedOf(value, limits), labels: labels.get(value) }]),
+  );
+  return {
+    run: async (data) => (await runOn(sessionFor, expected, data)) as { readonly [K in keyof T]: Tensor },
+    encode: () => bytes,
+    release: async () => {
+      await session.release();
+      await (await forNone)?.release();
+    },
+  };
+}
+
+function checkNames(leaves: readonly Value[]): void {
+  const twice = leaves.find((value, k) => leaves.findIndex((other) => other.name === value.name) !== k);
+  if (!twice) return;
+  throw new PergradError(
+    "INVALID_ARGUMENT",
+    `Two inputs or parameters ${showShape(twice.shape)} are named "${twice.name}"; rename one.`,
+  );
+}
+
+function expectedOf(value: Value, limits: ReadonlyMap<Value, number>): Expected {
+  const axis = value.shape.findIndex(isBatch);
+  return { value, sampleAxis: axis < 0 ? null : axis, atMost: limits.get(value) };
+}
+
+async function runOn(
+  sessionFor: (empty: boolean) => Session | Promise<Session>,
+  expected: ReadonlyMap<string, Expected>,
+  data: Readonly<Record<string, Data>>,
+): Promise<Record<string, Tensor>> {
+  const initial: Record<string, Data> = {};
+  for (const [name, { value }] of expected) {
+    if (value.source.kind === "parameter" && value.source.initial) initial[name] = value.source.initial;
+  }
+  const { feeds, samples } = prepare({ ...initial, ...data }, expected, true);
+  const found = sessionFor(samples === 0);
+  if (!(found instanceof Promise)) return found.run(feeds);
+  const own = copiesOf(feeds);
+  return (await found).run(own);
+}

@@ -1,0 +1,231 @@
+/** Takes what a user feeds to a program: checks it against what the program expects, and finds the batch size. */
+
+import type { LabelLimit } from "../analysis/length-limits.js";
+import { PergradError } from "../errors.js";
+import { isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import { arrayOf, type DType, dtypeOfArray, isFloat, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
+
+/**
+ * Data for one input: a tensor, or a flat array whose dimensions follow from the input's shape. Numbers
+ * are converted to the input's dtype where no information is lost (integers to int64, float64 to float32).
+ */
+export type Data = Tensor | TypedArray | readonly number[];
+
+/** What a program expects of one input. */
+export interface Expected {
+  readonly value: Value;
+  /** The axis that holds the samples; null where all samples share the input. */
+  readonly sampleAxis: number | null;
+  /** Where it holds lengths of sequences, the longest that there may be. */
+  readonly atMost?: number | undefined;
+  /** Where it holds class labels that the model itself looks up, which there are. */
+  readonly labels?: readonly LabelLimit[] | undefined;
+}
+
+function isTensor(data: Data): data is Tensor {
+  return "dims" in data;
+}
+
+function describeInput(name: string): string {
+  return name === "target" ? "The target" : `The input "${name}"`;
+}
+
+/** dtypes that may be fed where another is expected. */
+function converts(from: DType, to: DType): boolean {
+  if (from === to) return true;
+  if (isFloat(to)) return isFloat(from);
+  return to === "int64" && ["int32", "int16", "int8", "uint32", "uint16", "uint8"].includes(from);
+}
+
+function convert(name: string, tensor: Tensor, to: DType): Tensor {
+  if (tensor.dtype === to) return tensor;
+  if (!converts(tensor.dtype, to)) {
+    throw new PergradError(
+      "DTYPE_MISMATCH",
+      `${describeInput(name)} is ${tensor.dtype}, but the model wants ${to}; convert it to ${to}.`,
+    );
+  }
+  const numbers = tensor.data as ArrayLike<number>;
+  if (to === "int64") return { dtype: to, dims: tensor.dims, data: BigInt64Array.from(numbers, BigInt) };
+  return { dtype: to, dims: tensor.dims, data: (arrayOf(to) as Float32ArrayConstructor).from(numbers) } as Tensor;
+}
+
+/** Bytes are booleans where those are expected. */
+function dtypeOf(data: TypedArray, expected: DType): DType {
+  const told = dtypeOfArray(data) ?? "uint8";
+  return told === "uint8" && expected === "bool" ? "bool" : told;
+}
+
+/** A flat array as a tensor of the expected shape: its length gives N. */
+function shaped(name: string, data: TypedArray | readonly number[], { value }: Expected): Tensor {
+  const perBatch = value.shape.reduce<number>((size, dim) => size * (isBatch(dim) ? dim.perSample : dim), 1);
+  const batched = value.shape.some(isBatch);
+  const samples = batched ? data.length / perBatch : 1;
+  if (!Number.isInteger(samples) || (!batched && data.length !== perBatch)) {
+    throw new PergradError(
+      "SHAPE_MISMATCH",
+      `${describeInput(name)} has ${data.length} elements, which do not fill ${showShape(value.shape)}.`,
+    );
+  }
+  const dims = value.shape.map((dim) => (isBatch(dim) ? dim.perSample * samples : dim));
+  if (ArrayBuffer.isView(data)) return { dtype: dtypeOf(data, value.dtype), dims, data } as Tensor;
+  return fromNumbers(name, data as readonly number[], value.dtype, dims);
+}
+
+function fromNumbers(name: string, data: readonly number[], dtype: DType, dims: readonly number[]): Tensor {
+  if (isFloat(dtype)) return { dtype: "float32", dims, data: Float32Array.from(data) };
+  const wrong = data.find((element) => !Number.isSafeInteger(element));
+  if (wrong !== undefined)
+    throw new PergradError("DTYPE_MISMATCH", `${describeInput(name)} wants ${dtype}, but holds ${wrong}.`);
+  if (dtype === "int64") return { dtype, dims, data: BigInt64Array.from(data, BigInt) };
+  return { dtype, dims, data: (arrayOf(dtype) as Int32ArrayConstructor).from(data) } as Tensor;
+}
+
+/** The number of samples of one input, or undefined where it has none. Throws SHAPE_MISMATCH. */
+function samplesOf(name: string, tensor: Tensor, { value, sampleAxis }: Expected): number | undefined {
+  const wrong = () =>
+    new PergradError(
+      "SHAPE_MISMATCH",
+      `${describeInput(name)} is [${tensor.dims.join(", ")}], but the model wants ${showShape(value.shape)}.`,
+    );
+  if (tensor.dims.length !== value.shape.length) throw wrong();
+  const found = value.shape.flatMap((dim, axis) =>
+    isBatch(dim) ? [(tensor.dims[axis] as number) / dim.perSample] : [],
+  );
+  const samples = sampleAxis === null ? undefined : tensor.dims[sampleAxis];
+  const fits = (shape: Shape) =>
+    shape.every((dim, axis) =>
+      isBatch(dim)
+        ? dim.perSample * (samples ?? Number.NaN) === tensor.dims[axis]
+        : sameDim(dim, tensor.dims[axis] as number),
+    );
+  if (!fits(value.shape) || found.some((count) => !Number.isInteger(count))) throw wrong();
+  return samples;
+}
+
+/** The first sample that holds NaN or an infinity, or -1. Shared inputs count as sample 0. */
+export function firstNotFinite(tensor: Tensor, sampleAxis: number | null): number {
+  if (!isFloat(tensor.dtype)) return -1;
+  const data = tensor.data as Float32Array;
+  // x * 0 is NaN exactly for what is not finite: one pass without branches.
+  let probe = 0;
+  for (let i = 0; i < data.length; i++) probe += (data[i] as number) * 0;
+  if (probe === 0) return -1;
+  const at = data.findIndex((x) => !Number.isFinite(x));
+  const behind = sizeOf(tensor.dims.slice((sampleAxis ?? -1) + 1));
+  return sampleAxis === null ? 0 : Math.floor(at / behind) % (tensor.dims[sampleAxis] as number);
+}
+
+/** Whether any of what is fed holds NaN or infinity. */
+export function holdsNotFinite(
+  feeds: Readonly<Record<string, Tensor>>,
+  expected: ReadonlyMap<string, Pick<Expected, "sampleAxis">>,
+): boolean {
+  return [...expected].some(([name, { sampleAxis }]) => firstNotFinite(feeds[name] as Tensor, sampleAxis) >= 0);
+}
+
+/** The samples whose own data holds NaN or infinity. */
+export function samplesNotFinite(
+  feeds: Readonly<Record<string, Tensor>>,
+  expected: ReadonlyMap<string, Pick<Expected, "sampleAxis">>,
+): ReadonlySet<number> {
+  const found = new Set<number>();
+  for (const [name, { sampleAxis }] of expected) {
+    const { dims, data } = feeds[name] as Tensor;
+    if (sampleAxis === null || firstNotFinite(feeds[name] as Tensor, sampleAxis) < 0) continue;
+    const [inner, samples] = [sizeOf(dims.slice(sampleAxis + 1)), dims[sampleAxis] as number];
+    data.forEach((element: number | bigint, i: number) => {
+      if (!Number.isFinite(Number(element))) found.add(Math.floor(i / inner) % samples);
+    });
+  }
+  return found;
+}
+
+export interface Prepared {
+  readonly feeds: Record<string, Tensor>;
+  readonly samples: number;
+}
+
+/**
+ * Checks and converts what is fed. Throws MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH,
+ * INVALID_ARGUMENT (lengths beyond the sequences), LABEL_OUT_OF_RANGE (labels that the model itself looks up) and, unless `allowNotFinite`, NOT_FINITE.
+ */
+export function prepare(
+  data: Readonly<Record<string, Data>>,
+  expected: ReadonlyMap<string, Expected>,
+  allowNotFinite: boolean,
+): Prepared {
+  const names = () => [...expected.keys()].map((name) => `"${name}"`).join(", ");
+  const unknown = Object.keys(data).find((name) => !expected.has(name));
+  if (unknown !== undefined)
+    throw new PergradError("MISSING_TENSOR", `There is no input "${unknown}"; the program takes ${names()}.`);
+  const feeds: Record<string, Tensor> = {};
+  let batch: { name: string; samples: number } | undefined;
+  for (const [name, each] of expected) {
+    const given = data[name];
+    if (given === undefined)
+      throw new PergradError("MISSING_TENSOR", `${describeInput(name)} is missing; the program takes ${names()}.`);
+    const tensor = convert(name, isTensor(given) ? given : shaped(name, given, each), each.value.dtype);
+    const samples = samplesOf(name, tensor, each);
+    if (samples !== undefined && batch && batch.samples !== samples) {
+      throw new PergradError(
+        "BATCH_MISMATCH",
+        `${describeInput(name)} holds ${samples} samples, but "${batch.name}" holds ${batch.samples}; give every input the same number.`,
+      );
+    }
+    if (samples !== undefined) batch ??= { name, samples };
+    checkFinite(name, tensor, each.sampleAxis, allowNotFinite);
+    if (each.atMost !== undefined) checkLengths(name, tensor, each.atMost);
+    for (const limit of each.labels ?? []) checkLabels(name, tensor, each.sampleAxis, limit);
+    feeds[name] = tensor;
+  }
+  return { feeds, samples: batch?.samples ?? 0 };
+}
+
+function checkFinite(name: string, tensor: Tensor, sampleAxis: number | null, allowed: boolean): void {
+  const bad = allowed ? -1 : firstNotFinite(tensor, sampleAxis);
+  if (bad < 0) return;
+  throw new PergradError(
+    "NOT_FINITE",
+    `${describeInput(name)} holds NaN or infinity, first in sample ${bad}; remove it, or allow it (allowNotFinite, --allow-not-finite).`,
+  );
+}
+
+function checkLabels(name: string, { data, dims }: Tensor, axis: number | null, limit: LabelLimit): void {
+  const { classes, ignored, by } = limit;
+  const at = data.findIndex((label: number | bigint) => !(label >= 0 && label < classes) && Number(label) !== ignored);
+  if (at < 0) return;
+  const sample = axis === null ? 0 : Math.floor(at / sizeOf(dims.slice(axis + 1))) % (dims[axis] as number);
+  const instead = ignored === undefined ? "the node ignores no label" : `the node ignores ${ignored} alone`;
+  throw new PergradError(
+    "LABEL_OUT_OF_RANGE",
+    `${describeInput(name)} holds the label ${data[at]} in sample ${sample}, outside 0..${classes - 1} of the ${by}; correct it, or mark it as the model ignores labels (${instead}).`,
+  );
+}
+
+function checkLengths(name: string, { data }: Tensor, atMost: number): void {
+  const at = data.findIndex((length: number | bigint) => !(length >= 0 && length <= atMost));
+  if (at < 0) return;
+  const steps = Number.isFinite(atMost) ? `0 to ${atMost} steps` : "no fewer steps than 0";
+  throw new PergradError(
+    "INVALID_ARGUMENT",
+    `${describeInput(name)} holds the length ${data[at]} at element ${at}, but sequences have ${steps}; correct it.`,
+  );
+}
+
+/** The same elements in an array of its own. What is no data is left to whoever checks it. */
+export function copyOf<D extends Data>(data: D): D {
+  if (typeof data !== "object" || data === null) return data;
+  return isTensor(data) ? { ...data, data: copied(data.data) } : copied(data);
+}
+
+function copied<A>(array: A): A {
+  const isArray = Array.isArray(array) || (ArrayBuffer.isView(array) && !(array instanceof DataView));
+  return isArray ? (array as A & { slice(): A }).slice() : array;
+}
+
+/** The same of each. */
+export function copiesOf<D extends Data>(all: Readonly<Record<string, D>>): Record<string, D> {
+  return Object.fromEntries(Object.entries(all).map(([name, data]) => [name, copyOf(data)]));
+}

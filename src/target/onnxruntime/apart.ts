@@ -1,0 +1,223 @@
+/**
+ * Large results, computed apart. ONNX Runtime holds all outputs of a run until JavaScript has copied each, so a sum
+ * over samples, which is as large as the weights, is there twice. Where few samples are computed, what such a sum is a
+ * product of is much smaller. So the program gives these factors, and each sum comes from a small program of its own:
+ * one is there twice at a time, and factors are freed as they are used.
+ */
+
+import { beforeReshape, reshapes } from "../../graph/behind.js";
+import { type Dim, isBatch } from "../../graph/dim.js";
+import { leaf, makeNode, type Node, nodeOf, type Value } from "../../graph/value.js";
+import { nodesBefore, presentInputs } from "../../graph/walk.js";
+import { intAttribute } from "../../ops/checks.js";
+import { build } from "../../ops/registry.js";
+import { addBytes, type Bytes, bytesAt, bytesOfValue, MemoryUse, memoryOf } from "./memory.js";
+import { frugalOrder, type Ordered } from "./order.js";
+
+/** Bytes from which on it is done. */
+export interface ApartSizes {
+  /** Of all weights: below it a sum that is there twice does not matter. */
+  readonly weights: number;
+  /** Of a result that is computed apart. */
+  readonly result: number;
+  /** Of a matrix's rows that are computed at a time, about. */
+  readonly block: number;
+}
+
+export const usualApartSizes: ApartSizes = { weights: 2 ** 28, result: 2 ** 20, block: 2 ** 25 };
+
+/** An output of a program, of the runtime's. */
+interface Given {
+  readonly name: string;
+  readonly value: Value;
+}
+
+/** A result, computed from what the program gives. */
+export interface Tail {
+  /** Of the result, among what the program would give otherwise. */
+  readonly name: string;
+  /** Over leaves that are named alike in all tails, so that those of the same shapes are one program. */
+  readonly value: Value;
+  readonly inputs: readonly Value[];
+  /** The program's outputs that are fed to the inputs. */
+  readonly from: readonly string[];
+  /** Where the rows of a matrix are computed in blocks, of columns of the first input. */
+  readonly rows?: Rows;
+}
+
+export interface Rows {
+  readonly count: number;
+  /** In a block; the last may have fewer. */
+  readonly size: number;
+  /** The same with so many columns of the first input, and so many rows. */
+  of(size: number): { readonly inputs: readonly Value[]; readonly value: Value };
+}
+
+/** A program without the last steps of its large results, and these. */
+export interface Apart extends Ordered {
+  readonly outputs: readonly Given[];
+  /** Outputs that are no results: what tails, in their order, are computed from. */
+  readonly factors: readonly string[];
+  readonly tails: readonly Tail[];
+}
+
+/** A result that could be computed apart. */
+interface Cut extends Given {
+  /** The last steps' values, and what they are computed from. */
+  readonly inner: ReadonlySet<Value>;
+  readonly frontier: readonly Value[];
+}
+
+/**
+ * Undefined where no result can be computed apart: one that is large, has no axis of samples, comes from what is much
+ * smaller for one sample, and shares its last steps with nothing else.
+ * @param allocated bytes that JavaScript allocates beyond copies of the outputs
+ */
+export function computedApart(outputs: readonly Given[], sizes: ApartSizes, allocated: Bytes): Apart | undefined {
+  const found = outputs.flatMap((output) => cutOf(output, sizes.result) ?? []);
+  const nodes = nodesBefore(outputs.map(({ value }) => value));
+  const cuts = found.filter((cut) => isSeparate(cut, outputs, nodes));
+  if (cuts.length === 0) return undefined;
+  const names = new Map<Value, string>();
+  const kept = outputs.filter(({ name }) => !cuts.some((cut) => cut.name === name));
+  for (const { name, value } of kept) names.set(value, name);
+  const added: Given[] = [];
+  for (const { name, frontier } of cuts) {
+    for (const value of frontier) {
+      if (names.has(value)) continue;
+      const own = { name: `${name}/from/${added.length}`, value };
+      names.set(value, own.name);
+      added.push(own);
+    }
+  }
+  const largestFirst = [...cuts].sort((a, b) => bytesOfValue(b.value).fixed - bytesOfValue(a.value).fixed);
+  const tails = largestFirst.map((cut) => tailOf(cut, names, sizes.block));
+  const given = [...kept, ...added];
+  const main = frugalOrder(given.map(({ value }) => value));
+  const factors = added.map(({ name }) => name);
+  return {
+    outputs: given,
+    factors,
+    tails,
+    order: main.order,
+    memory: memoryOfAll(main.memory, { outputs: given, factors, tails }, allocated),
+  };
+}
+
+/** Operators that move or scale elements: repeated for each result, they let the program give what is there anyway. */
+const light = new Set([...reshapes, "Transpose", "Pad", "Mul"]);
+
+/** Bytes by which the inputs of a light operator may exceed its result, as factors of samples do. */
+const some = 2 ** 12;
+
+function isInner(value: Value, least: number): boolean {
+  const node = nodeOf(value);
+  if (node?.outputs.length !== 1) return false;
+  if (isLarge(value, least)) return true;
+  if (!light.has(node.op) || node.domain !== "") return false;
+  const inputs = presentInputs(node).filter(({ source }) => source.kind !== "constant" && source.kind !== "dims");
+  const total = inputs.reduce((sum, input) => sum + bytesOfOne(input), 0);
+  return total <= bytesOfOne(value) + Math.min(some, bytesOfOne(value) / 4);
+}
+
+const bytesOfOne = (value: Value): number => bytesAt(bytesOfValue(value), 1);
+
+function isLarge({ shape, dtype }: Value, least: number): boolean {
+  return !shape.some(isBatch) && bytesOfValue({ shape, dtype }).fixed >= least;
+}
+
+function cutOf({ name, value }: Given, least: number): Cut | null {
+  if (!isLarge(value, least) || !isInner(value, least)) return null;
+  const inner = new Set<Value>();
+  const frontier = new Set<Value>();
+  const waiting = [value];
+  for (let next = waiting.pop(); next; next = waiting.pop()) {
+    if (inner.has(next)) continue;
+    inner.add(next);
+    for (const input of presentInputs(nodeOf(next) as Node)) {
+      if (input.source.kind === "constant" || input.source.kind === "dims" || input.known) continue;
+      if (isInner(input, least)) waiting.push(input);
+      else frontier.add(input);
+    }
+  }
+  const given = [...frontier];
+  const small = given.reduce((sum, each) => sum + bytesOfOne(each), 0) <= bytesOfOne(value) / 2;
+  return small && given.some(({ shape }) => shape.some(isBatch)) ? { name, value, inner, frontier: given } : null;
+}
+
+/** Whether nothing but this result comes from the large values on the way to it: else they would be computed twice. */
+function isSeparate({ inner }: Cut, outputs: readonly Given[], nodes: readonly Node[]): boolean {
+  const large = new Set([...inner].filter(({ shape }) => !shape.some(isBatch)));
+  if (outputs.filter((output) => large.has(output.value)).length > 1) return false;
+  const isOwn = (node: Node) => node.outputs.some((output) => inner.has(output));
+  return nodes.every((node) => isOwn(node) || !presentInputs(node).some((input) => large.has(input)));
+}
+
+function tailOf({ name, value, frontier }: Cut, names: ReadonlyMap<Value, string>, block: number): Tail {
+  const sliced = slicedInput(value, frontier);
+  const ordered = sliced ? [sliced, ...frontier.filter((each) => each !== sliced)] : frontier;
+  const from = ordered.map((each) => names.get(each) as string);
+  const leaves = ordered.map((each, k) => leaf(`from${k}`, withoutKnown(each), { kind: "input" }));
+  const own = { name, from, inputs: leaves, value: over(value, ordered, leaves) };
+  const [count] = value.shape as [number];
+  const size = Math.ceil((block * count) / bytesOfValue(value).fixed);
+  if (!sliced || size >= count) return own;
+  const product = nodeOf(own.value) as Node;
+  const [flat, other] = product.inputs as [Value, Value];
+  const of = (rows: number) => {
+    const shape = [...sliced.shape.slice(0, -1), rows];
+    const first = leaf("from0", { dtype: sliced.dtype, shape }, { kind: "input" });
+    const turned = build.reshape(first, [flat.shape[0] as Dim, rows]);
+    return { inputs: [first, ...leaves.slice(1)], value: build.op("Gemm", [turned, other], product.attributes) };
+  };
+  return { ...own, rows: { count, size, of } };
+}
+
+const withoutKnown = ({ dtype, shape }: Value) => ({ dtype, shape });
+
+/** Of a product of a matrix `[K, rows]`, turned, with another: what the former is another shape of, with the rows last. */
+function slicedInput(value: Value, frontier: readonly Value[]): Value | undefined {
+  const node = nodeOf(value);
+  if (node?.op !== "Gemm" || node.inputs.length !== 2) return undefined;
+  if (intAttribute(node, "transA", 0) !== 1 || intAttribute(node, "transB", 0) !== 0) return undefined;
+  const [turned, other] = node.inputs as [Value, Value];
+  const before = frontier.find((each) => each === turned) ?? beforeReshape(turned);
+  const alone = !leavesUpTo(other, frontier).has(before);
+  return frontier.includes(before) && before.shape.at(-1) === value.shape[0] && alone ? before : undefined;
+}
+
+/** Those of the frontier that a value depends on. */
+function leavesUpTo(value: Value, frontier: readonly Value[]): Set<Value> {
+  const stop = new Set(frontier);
+  const read = nodesBefore([value], stop).flatMap(presentInputs);
+  return new Set([value, ...read].filter((each) => stop.has(each)));
+}
+
+/** The value with leaves in the frontier's place; its nodes have no names, so that equal tails are equal files. */
+function over(value: Value, frontier: readonly Value[], leaves: readonly Value[]): Value {
+  const current = new Map(frontier.map((each, k) => [each, leaves[k] as Value]));
+  for (const node of nodesBefore([value], current)) {
+    const inputs = node.inputs.map((input) => (input ? (current.get(input) ?? input) : null));
+    const made = makeNode({ ...node, name: "", inputs }, node.outputs);
+    for (const [k, output] of node.outputs.entries()) current.set(output, made.outputs[k] as Value);
+  }
+  return current.get(value) as Value;
+}
+
+/** While the program runs; then, at each tail, with what JavaScript still holds, or already, beside it. */
+function memoryOfAll(
+  main: MemoryUse,
+  { outputs, factors, tails }: Pick<Apart, "outputs" | "factors" | "tails">,
+  allocated: Bytes,
+): MemoryUse {
+  const lastUse = new Map(tails.flatMap(({ from }, k) => from.map((name) => [name, k] as const)));
+  const moments = tails.flatMap((tail, k) => {
+    const held = outputs.filter(({ name }) => !factors.includes(name) || (lastUse.get(name) ?? 0) >= k);
+    const done = tails.slice(0, k).map(({ value }) => value);
+    const block = tail.rows?.of(tail.rows.size);
+    const sliced = block ? [...block.inputs.slice(0, 1), tail.value] : [];
+    const beside = [...held.map(({ value }) => value), ...done, ...sliced].map(bytesOfValue);
+    return memoryOf([block?.value ?? tail.value]).moments.map((own) => addBytes([own, allocated, ...beside]));
+  });
+  return new MemoryUse([...main.moments, ...moments]);
+}

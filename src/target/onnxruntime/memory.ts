@@ -1,0 +1,275 @@
+/**
+ * How much memory a program takes while ONNX Runtime executes it: what is alive at once, from the shapes, as a
+ * function of the batch size. The rules of its planner are followed (onnxruntime/core/framework/allocation_planner.cc):
+ * views share what they look at, element-wise operators write over an input that nothing else reads, and a tensor
+ * takes the place of a dead one of the same shape.
+ */
+import { reshapes } from "../../graph/behind.js";
+import { isBatch, type Shape, sameShape } from "../../graph/dim.js";
+import type { Node, Value } from "../../graph/value.js";
+import { nodesBefore, presentInputs } from "../../graph/walk.js";
+import { neededNodes } from "../../onnx/write/dimensions.js";
+import { intAttribute } from "../../ops/checks.js";
+import { isRecurrent } from "../../ops/rules/recurrent.js";
+import { isScan, scanParts } from "../../ops/rules/scan.js";
+import { bytesOf } from "../../tensor/tensor.js";
+
+/** Bytes as a function of the batch size N: fixed + perSample * N + perPair * N². */
+export interface Bytes {
+  readonly fixed: number;
+  readonly perSample: number;
+  readonly perPair: number;
+}
+
+const nothing: Bytes = { fixed: 0, perSample: 0, perPair: 0 };
+
+function plus(a: Bytes, b: Bytes, times = 1): Bytes {
+  return {
+    fixed: a.fixed + times * b.fixed,
+    perSample: a.perSample + times * b.perSample,
+    perPair: a.perPair + times * b.perPair,
+  };
+}
+
+export function addBytes(all: readonly Bytes[]): Bytes {
+  return all.reduce((sum, bytes) => plus(sum, bytes), nothing);
+}
+
+export function timesBytes(bytes: Bytes, times: number): Bytes {
+  return plus(nothing, bytes, times);
+}
+
+export function bytesAt({ fixed, perSample, perPair }: Bytes, samples: number): number {
+  return fixed + samples * (perSample + samples * perPair);
+}
+
+/** Bytes of one tensor. */
+export function bytesOfValue({ shape, dtype }: Pick<Value, "shape" | "dtype">): Bytes {
+  const size = shape.reduce<number>((product, dim) => product * (isBatch(dim) ? dim.perSample : dim), bytesOf(dtype));
+  const batches = shape.filter(isBatch).length;
+  return { fixed: batches === 0 ? size : 0, perSample: batches === 1 ? size : 0, perPair: batches > 1 ? size : 0 };
+}
+
+/** What is alive at the moments of an execution; those that another exceeds at every batch size are left out. */
+export class MemoryUse {
+  readonly #moments: readonly Bytes[];
+
+  constructor(moments: readonly Bytes[]) {
+    const within = (a: Bytes, b: Bytes) => a.fixed <= b.fixed && a.perSample <= b.perSample && a.perPair <= b.perPair;
+    const kept: Bytes[] = [];
+    for (const moment of moments) {
+      if (kept.some((other) => within(moment, other))) continue;
+      for (let k = kept.length - 1; k >= 0; k--) if (within(kept[k] as Bytes, moment)) kept.splice(k, 1);
+      kept.push(moment);
+    }
+    this.#moments = kept;
+  }
+
+  get moments(): readonly Bytes[] {
+    return this.#moments;
+  }
+
+  /** The most that is alive at once, in bytes. */
+  at(samples: number): number {
+    return this.#moments.reduce((most, moment) => Math.max(most, bytesAt(moment, samples)), 0);
+  }
+}
+
+/**
+ * The nodes in the order in which ONNX Runtime executes them: depth first from the results, those and each node's
+ * inputs taken from the last of the file to the first (Graph::ReverseDFSFrom).
+ */
+export function executionOrder(outputs: readonly Value[]): Node[] {
+  const nodes = neededNodes(nodesBefore(outputs), outputs);
+  const place = new Map(nodes.map((node, index) => [node, index]));
+  const before = (node: Node) => {
+    const inputs = presentInputs(node).flatMap(({ source }) => (source.kind === "node" ? [source.node] : []));
+    return inputs.filter((input) => place.has(input)).sort((a, b) => (place.get(a) ?? 0) - (place.get(b) ?? 0));
+  };
+  const read = new Set(nodes.flatMap(before));
+  const stack = nodes.filter((node) => !read.has(node)).map((node) => ({ node, done: false }));
+  const seen = new Set<Node>();
+  const order: Node[] = [];
+  for (let top = stack.pop(); top; top = stack.pop()) {
+    const { node, done } = top;
+    if (done) order.push(node);
+    if (done || seen.has(node)) continue;
+    seen.add(node);
+    stack.push({ node, done: true }, ...before(node).map((input) => ({ node: input, done: false })));
+  }
+  return order;
+}
+
+const views = new Set([...reshapes, "Identity"]);
+
+/** Operators that may write their result over an input of the same shape. */
+const inPlace = new Set(
+  "Add Sub Mul Div Neg Abs Sqrt Exp Log Erf Relu Sigmoid Tanh LeakyRelu Elu Selu Softplus Softsign Clip Floor Ceil Reciprocal ScatterElements".split(
+    " ",
+  ),
+);
+
+/** A piece of memory, which several values may use one after another. */
+interface Block {
+  readonly shape: Shape;
+  readonly width: number;
+  readonly bytes: Bytes;
+  readonly from: number;
+  /** The last step at which it is needed. */
+  to: number;
+  /** Reads still to come of the values in it; infinite for results. */
+  reads: number;
+}
+
+class Simulation {
+  readonly #blocks: Block[] = [];
+  readonly #of = new Map<Value, Block>();
+  /** Dead blocks whose memory may serve again, the last to die first. */
+  #free: Block[] = [];
+  readonly #readers = new Map<Value, Node[]>();
+  readonly #results: ReadonlySet<Value>;
+
+  constructor(
+    private readonly order: readonly Node[],
+    outputs: readonly Value[],
+  ) {
+    this.#results = new Set(outputs);
+    for (const node of order) {
+      for (const input of presentInputs(node)) this.#readers.set(input, [...(this.#readers.get(input) ?? []), node]);
+    }
+  }
+
+  /** What is alive at each step. */
+  run(): Bytes[] {
+    this.order.forEach((node, step) => {
+      for (const output of node.outputs) this.#place(node, output, step);
+      for (const input of presentInputs(node)) this.#read(input, step);
+    });
+    const changes = this.order.map(() => [] as Bytes[]);
+    const ends = [...changes.map(() => [] as Bytes[]), []];
+    for (const { from, to, bytes } of this.#blocks) {
+      changes[from]?.push(bytes);
+      ends[to + 1]?.push(bytes);
+    }
+    let alive = nothing;
+    return this.order.map((_, step) => {
+      alive = (ends[step] ?? []).reduce((sum, bytes) => plus(sum, bytes, -1), alive);
+      alive = (changes[step] ?? []).reduce((sum, bytes) => plus(sum, bytes), alive);
+      return alive;
+    });
+  }
+
+  #place(node: Node, output: Value, step: number): void {
+    const reads = this.#results.has(output) ? Number.POSITIVE_INFINITY : (this.#readers.get(output) ?? []).length;
+    if (reads === 0) return;
+    const shared = this.#results.has(output) ? undefined : this.#shared(node, output);
+    if (shared === "outside") return;
+    const block = shared ?? this.#newBlock(output, step);
+    block.reads += reads;
+    block.to = step;
+    this.#of.set(output, block);
+  }
+
+  /** The block that a value may use, undefined where it needs one of its own; "outside" for views of what is fed. */
+  #shared(node: Node, output: Value): Block | "outside" | undefined {
+    const [first] = node.inputs;
+    const view = (views.has(node.op) && node.domain === "") || this.#partOfProducts(node, output);
+    if (view && first) return this.#of.get(first) ?? "outside";
+    if (inPlace.has(node.op) && node.domain === "") {
+      const inputs = presentInputs(node);
+      for (const input of inputs) {
+        const block = this.#of.get(input);
+        const last = block?.reads === inputs.filter((other) => this.#of.get(other) === block).length;
+        if (block && last && fits(block, output)) return block;
+      }
+    }
+    const found = this.#free.find((block) => fits(block, output));
+    this.#free = this.#free.filter((block) => block !== found);
+    return found;
+  }
+
+  /** A matrix transposed for nothing but products, which read it in place (the runtime's MatmulTransposeFusion). */
+  #partOfProducts({ op, attributes }: Node, output: Value): boolean {
+    const rank = output.shape.length;
+    const permutation = attributes.perm;
+    if (op !== "Transpose" || output.dtype !== "float32" || !Array.isArray(permutation) || rank < 2) return false;
+    const swapped = permutation.every((axis, k) => axis === (k < rank - 2 ? k : 2 * rank - 3 - k));
+    return (
+      swapped && (this.#readers.get(output) ?? []).every((reader) => reader.op === "MatMul" || reader.op === "Gemm")
+    );
+  }
+
+  #newBlock(output: Value, step: number): Block {
+    const { shape, dtype } = output;
+    const block = { shape, width: bytesOf(dtype), bytes: bytesOfValue(output), from: step, to: step, reads: 0 };
+    this.#blocks.push(block);
+    if (this.#results.has(output)) block.to = this.order.length - 1;
+    return block;
+  }
+
+  #read(input: Value, step: number): void {
+    const block = this.#of.get(input);
+    if (!block) return;
+    block.reads -= 1;
+    block.to = Math.max(block.to, step);
+    if (block.reads === 0) this.#free.unshift(block);
+  }
+}
+
+function fits(block: Block, { shape, dtype }: Value): boolean {
+  return block.width === bytesOf(dtype) && sameShape(block.shape, shape);
+}
+
+/** Channels of a block in the layout in which the runtime convolves with constant kernels: 16 with AVX-512, else 8. */
+const channelBlock = 16;
+
+/** The result of a convolution with a constant kernel in the runtime's own layout, from which it is then copied. */
+function blocked(node: Node): Bytes {
+  const [output] = node.outputs;
+  const channels = output?.shape[1];
+  if (!output || typeof channels !== "number" || node.inputs[1]?.source.kind !== "constant") return nothing;
+  const padded = Math.ceil(channels / channelBlock) * channelBlock;
+  return bytesOfValue({ dtype: output.dtype, shape: output.shape.map((dim, axis) => (axis === 1 ? padded : dim)) });
+}
+
+/** What a transposed convolution adds up: of one image and group, a patch for each position. */
+function unfoldedImage({ inputs }: Node): Bytes {
+  const [x, w] = inputs as [Value, Value];
+  return bytesOfValue({ dtype: x.dtype, shape: [...w.shape.slice(1), ...x.shape.slice(2)] });
+}
+
+/** What a kernel allocates for itself, where it is much. */
+function scratch(node: Node): readonly Bytes[] {
+  if (isScan(node)) return executionMoments(scanParts(node).body.outputs);
+  if (node.op === "Conv") return [blocked(node)];
+  if (node.op === "ConvTranspose") return [unfoldedImage(node)];
+  if (node.op === "Einsum")
+    return [presentInputs(node).reduce((sum, input) => plus(sum, bytesOfValue(input)), nothing)];
+  if (!isRecurrent(node)) return [nothing];
+  // The gates of all steps: X·W of all positions at once, for each direction.
+  const [x, w] = node.inputs;
+  const [width, directions, gates] = [x?.shape.at(-1), w?.shape[0], w?.shape[1]];
+  if (!x || typeof width !== "number" || typeof directions !== "number" || typeof gates !== "number") return [nothing];
+  const positions = bytesOfValue(x);
+  const hidden = intAttribute(node, "hidden_size", 0);
+  const perPosition = (directions * (gates + hidden)) / Math.max(1, width);
+  return [plus(nothing, positions, perPosition)];
+}
+
+function executionMoments(outputs: readonly Value[]): readonly Bytes[] {
+  const order = executionOrder(outputs);
+  const alive = new Simulation(order, outputs).run();
+  return alive.flatMap((bytes, step) => scratch(order[step] as Node).map((own) => plus(bytes, own)));
+}
+
+/**
+ * The memory that one execution takes beyond what is fed to it: intermediate tensors, the kernels' scratch memory
+ * where it is much, and the results, of which the runtime's own and the copies given to JavaScript exist together
+ * at the end; after that what JavaScript makes of them.
+ * @param allocated bytes that it then allocates
+ */
+export function memoryOf(outputs: readonly Value[], allocated = nothing): MemoryUse {
+  const results = addBytes(outputs.map(bytesOfValue));
+  const made = plus(results, allocated);
+  return new MemoryUse([...executionMoments(outputs), plus(results, results), made]);
+}

@@ -1,0 +1,26 @@
+/** What the main thread and a worker thread say to each other. */
+import type { ErrorCode } from "../../errors.js";
+import type { Tensor } from "../../tensor/tensor.js";
+import type { RuntimeOptions } from "../runtime.js";
+
+/** Every request is answered by one answer with its number. */
+export type Request = { readonly id: number; readonly session: number } & (
+  | { readonly kind: "load"; readonly model: Uint8Array; readonly options: RuntimeOptions }
+  | { readonly kind: "run"; readonly feeds: Readonly<Record<string, Tensor>> }
+  | { readonly kind: "release" }
+);
+
+/** Places in the memory that both sides see, an Int32Array. */
+export const place = {
+  /** 1 when the thread is to end: what still waits is left. */
+  ending: 0,
+  /** 1 while the thread is inside the runtime. */
+  busy: 1,
+} as const;
+
+export interface Answer {
+  readonly id: number;
+  /** Of a run. */
+  readonly results?: Record<string, Tensor>;
+  readonly error?: { readonly code: ErrorCode; readonly message: string };
+}

@@ -1,0 +1,119 @@
+/** ONNX Runtime in Node. */
+import * as ort from "onnxruntime-node";
+// Not the package's own session: it reads its feeds on a later turn of the event loop, when the caller may have filled
+// them anew. Underneath lies this one, which runs when it is called.
+import { type Binding, binding, initOrt } from "onnxruntime-node/dist/binding.js";
+import { PergradError } from "../../errors.js";
+import { isDType, sizeOf, type Tensor } from "../../tensor/tensor.js";
+import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
+
+export const nodeRuntime: Runtime = {
+  version: `onnxruntime-node ${ort.env.versions.node ?? ort.env.versions.common}`,
+  async load(model: Uint8Array, options: RuntimeOptions = {}): Promise<Session> {
+    const { threads, reserve = true } = options;
+    if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1)) {
+      throw new PergradError(
+        "INVALID_ARGUMENT",
+        `The number of threads must be a whole number from 1 up, not ${threads}.`,
+      );
+    }
+    try {
+      initOrt();
+      const session = new binding.InferenceSession();
+      session.loadModel(model.buffer as ArrayBuffer, model.byteOffset, model.byteLength, {
+        graphOptimizationLevel: "all",
+        // SkipLayerNormalization, a residual sum fused with what follows, takes its mean with a fraction of the digits.
+        extra: { optimization: { disable_specified_optimizers: "SkipLayerNormFusion" } },
+        logSeverityLevel: 4, // errors are thrown; the log would repeat them on stderr
+        ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
+        ...(reserve ? {} : { enableCpuMemArena: false, enableMemPattern: false }),
+      });
+      await nextTurn();
+      return new NodeSession(session);
+    } catch (error) {
+      throw failure("refused a program", error);
+    }
+  },
+};
+
+/** A loop of runs leaves timers, signals and input their turns. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+class NodeSession implements Session {
+  #session: Binding.InferenceSession | undefined;
+  /** All outputs, none of which is given its memory. */
+  readonly #fetches: Readonly<Record<string, null>>;
+  readonly #inputs: readonly string[];
+  /** What the runtime is fed of a tensor, which takes it longer to make than to read: parameters are fed again and again. */
+  readonly #fed = new WeakMap<Tensor, ort.Tensor>();
+
+  constructor(session: Binding.InferenceSession) {
+    this.#session = session;
+    this.#fetches = Object.fromEntries(session.outputMetadata.map(({ name }) => [name, null]));
+    this.#inputs = session.inputMetadata.map(({ name }) => name);
+  }
+
+  async run(
+    feeds: Readonly<Record<string, Tensor>>,
+    seen?: (results: Readonly<Record<string, Tensor>>) => void,
+  ): Promise<Record<string, Tensor>> {
+    const session = this.#session;
+    if (!session)
+      throw new PergradError(
+        "INVALID_ARGUMENT",
+        "The program was released, so it cannot run any more; compile it again.",
+      );
+    try {
+      const given: Record<string, ort.Tensor> = {};
+      for (const name in feeds) given[name] = this.#toOrt(name, feeds[name] as Tensor);
+      const missing = this.#inputs.find((name) => !Object.hasOwn(given, name));
+      if (missing !== undefined) throw new Error(`the input '${missing}' is missing`);
+      const returned = session.run(given, this.#fetches, {});
+      const results: Record<string, Tensor> = {};
+      for (const name in returned) results[name] = fromOrt(name, returned[name] as ort.Tensor);
+      seen?.(results);
+      await nextTurn();
+      return results;
+    } catch (error) {
+      if (error instanceof PergradError) throw error;
+      throw failure("failed to run a program", error);
+    }
+  }
+
+  /** Over the same memory, unless threads share it: then the runtime does not read it. */
+  #toOrt(name: string, tensor: Tensor): ort.Tensor {
+    const { dtype, data, dims } = tensor as Tensor<"float32">;
+    // ONNX Runtime reads as many elements as the dimensions say.
+    if (data.length !== sizeOf(dims)) {
+      throw new PergradError(
+        "SHAPE_MISMATCH",
+        `The tensor "${name}" has ${data.length} elements, which do not fill [${dims.join(", ")}]; correct its dims.`,
+      );
+    }
+    if (data.buffer instanceof SharedArrayBuffer) return new ort.Tensor(dtype, data.slice(), dims);
+    const before = this.#fed.get(tensor);
+    if (before?.data === data) return before;
+    const made = new ort.Tensor(dtype, data, dims);
+    this.#fed.set(tensor, made);
+    return made;
+  }
+
+  async release(): Promise<void> {
+    const session = this.#session;
+    this.#session = undefined;
+    session?.dispose();
+  }
+}
+
+function failure(what: string, error: unknown): PergradError {
+  const reason = (error instanceof Error ? error.message : String(error)).trim().replace(/\.$/, "");
+  return new PergradError("RUNTIME", `ONNX Runtime ${what}: ${reason}.`, { cause: error });
+}
+
+function fromOrt(name: string, { type, dims, data }: ort.Tensor): Tensor {
+  if (!isDType(type))
+    throw new PergradError("RUNTIME", `The output "${name}" is of type ${type}, which pergrad does not read.`);
+  return { dtype: type, dims, data } as Tensor;
+}

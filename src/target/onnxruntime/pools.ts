@@ -1,0 +1,125 @@
+import { factorOf } from "../../graph/dim.js";
+import { type Node, nodeOf, type Value } from "../../graph/value.js";
+import type { Build } from "../../ops/build.js";
+import { intsAttribute } from "../../ops/checks.js";
+import { autoPadOf, extentOf, positionsOf, readWindow } from "../../ops/subgraphs/window.js";
+
+/**
+ * A pool that rounds its number of windows up (ceil_mode). ONNX's shape inference counts a last window even
+ * where it would begin outside the padded input, which the kernel does not have, and the runtime then
+ * trips over its own shapes. Such pools are stated so that along no axis the two differ. Null where there is
+ * nothing to do.
+ */
+export function exactPool(node: Node, build: Build): Value[] | null {
+  if (autoPadOf(node).startsWith("SAME")) return explicitPool(node, build);
+  if (node.attributes.ceil_mode !== 1) return null;
+  const axes = axesOf(node);
+  return paddedPool(node, axes, build) ?? croppedPool(node, axes, build);
+}
+
+/**
+ * Where it is to find the padding itself, the runtime refuses dilation, rounds up by ceil_mode after all,
+ * and counts other windows where they are smaller than their stride.
+ */
+function explicitPool(node: Node, build: Build): Value[] | null {
+  const spatial = (node.inputs[0] as Value).shape.slice(2).map(factorOf);
+  const window = readWindow(node, intsAttribute(node, "kernel_shape") ?? [], spatial);
+  const plain = window.kernel.every((size, axis) => {
+    return window.dilations[axis] === 1 && size >= (window.strides[axis] as number);
+  });
+  if (plain && node.attributes.ceil_mode !== 1) return null;
+  const pads = [...window.before, ...window.after];
+  const attributes = { ...node.attributes, auto_pad: "NOTSET", ceil_mode: 0, pads };
+  return [...build.node(node.op, node.inputs, attributes, node.outputs.length, node).outputs];
+}
+
+interface Axis {
+  readonly size: number;
+  readonly before: number;
+  readonly after: number;
+  readonly kernel: number;
+  /** What the windows there are reach beyond the input, negative where they leave some of it out. */
+  readonly overhang: number;
+  /** There is a window more than rounding down would give. */
+  readonly up: boolean;
+}
+
+function axesOf(node: Node): Axis[] {
+  const [x, y] = [node.inputs[0] as Value, node.outputs[0] as Value];
+  const spatial = x.shape.slice(2).map(factorOf);
+  const window = readWindow(node, intsAttribute(node, "kernel_shape") ?? [], spatial);
+  const down = positionsOf(spatial, window);
+  return spatial.map((size, axis) => {
+    const positions = factorOf(y.shape[axis + 2] ?? 0);
+    const [before, stride] = [window.before[axis] as number, window.strides[axis] as number];
+    const overhang = (positions - 1) * stride + extentOf(window, axis) - size - before;
+    const [after, kernel] = [window.after[axis] as number, window.kernel[axis] as number];
+    return { size, before, after, kernel, overhang, up: positions > (down[axis] as number) };
+  });
+}
+
+/**
+ * Rounds down, with padding as far as the last window reaches. Null where that changes what is computed, as an
+ * average may count padding, and where the runtime refuses it: it pads by less than a kernel.
+ */
+function paddedPool(node: Node, axes: readonly Axis[], build: Build): Value[] | null {
+  const after = axes.map((axis) => (axis.up ? axis.overhang : axis.after));
+  const same = axes.every(({ up, kernel }, k) => !up || (node.op === "MaxPool" && (after[k] as number) < kernel));
+  if (!same) return null;
+  const attributes = { ...node.attributes, auto_pad: "NOTSET", ceil_mode: 0, pads: padsOf(axes, after) };
+  return [...build.node(node.op, node.inputs, attributes, node.outputs.length, node).outputs];
+}
+
+/**
+ * Rounds up where there is a window more. Along the other axes nothing is left to round: there is less padding, or
+ * elements that no window reaches are left out.
+ */
+function croppedPool(node: Node, axes: readonly Axis[], build: Build): Value[] | null {
+  const after = axes.map((axis) => (axis.up ? axis.after : Math.max(0, axis.overhang)));
+  const [x] = node.inputs as [Value];
+  const cropped = axes.reduce((value, { size, overhang }, k) => {
+    return overhang < 0 ? build.slice(value, k + 2, 0, size + overhang) : value;
+  }, x);
+  if (cropped === x && axes.every((axis, k) => axis.after === after[k])) return null;
+  const attributes = { ...node.attributes, auto_pad: "NOTSET", ceil_mode: 1, pads: padsOf(axes, after) };
+  const [y, ...indices] = build.node(node.op, [cropped], attributes, node.outputs.length, node).outputs;
+  return [y as Value, ...indices.map((each) => uncroppedIndices(each, axes, build))];
+}
+
+function padsOf(axes: readonly Axis[], after: readonly number[]): number[] {
+  return [...axes.map(({ before }) => before), ...after];
+}
+
+/** Flat indices into the cropped input become indices into the whole: each row before them was shorter. */
+function uncroppedIndices(indices: Value, axes: readonly Axis[], build: Build): Value {
+  let [value, behind] = [indices, 1];
+  for (const { size, overhang } of [...axes].reverse()) {
+    if (overhang < 0) {
+      const rows = build.div(value, build.ints([(size + overhang) * behind], []));
+      value = build.add(value, build.mul(rows, build.ints([-overhang * behind], [])));
+    }
+    behind *= size;
+  }
+  return value;
+}
+
+/**
+ * The runtime makes a Pad the padding of the average that reads it, even of more than it takes there, and then
+ * refuses its own graph. It does not do so with a Pad that names its axes. Null where there is no such Pad.
+ */
+export function apartFromPad(node: Node, build: Build): Node | null {
+  const [padded] = node.inputs as [Value];
+  const pad = nodeOf(padded);
+  const [x, pads, value, axes] = pad?.op === "Pad" ? pad.inputs : [];
+  const kernel = intsAttribute(node, "kernel_shape") ?? [];
+  const least = Math.min(...kernel.map((size, axis) => size - Math.max(...ownPadding(node, axis, kernel.length))));
+  if (!pad || !x || !pads?.known || axes || pads.known.every((amount) => factorOf(amount) < least)) return null;
+  const all = build.ints(padded.shape.map((_, axis) => axis));
+  const named = build.op("Pad", [x, pads, value ?? null, all], pad.attributes);
+  return build.node(node.op, [named], node.attributes, 1, node);
+}
+
+function ownPadding(node: Node, axis: number, rank: number): number[] {
+  const pads = intsAttribute(node, "pads") ?? [];
+  return [0, pads[axis] ?? 0, pads[axis + rank] ?? 0];
+}

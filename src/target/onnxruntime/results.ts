@@ -1,0 +1,262 @@
+/**
+ * What is left to JavaScript at the end of a program. For every output the runtime takes some two microseconds, and
+ * it copies each; it adds rows to a table several times as slowly as JavaScript does. So small outputs are handed over
+ * as one, those in another shape as they are, and a table of an embedding's rows as the rows.
+ */
+
+import { defect, PergradError } from "../../errors.js";
+import { beforeReshape } from "../../graph/behind.js";
+import { bindShape, type Dim, elementsOf, factorOf, isBatch } from "../../graph/dim.js";
+import { nodeOf, type Value } from "../../graph/value.js";
+import { build } from "../../ops/registry.js";
+import { addedRows } from "../../ops/subgraphs/table.js";
+import type { Output } from "../../program/split.js";
+import { sizeOf, type Tensor } from "../../tensor/tensor.js";
+import type { Returned } from "../../wants/want.js";
+import { addBytes, type Bytes, bytesOfValue, timesBytes } from "./memory.js";
+
+/** A runtime's output. */
+interface Handed {
+  readonly name: string;
+  readonly value: Value;
+}
+
+/** What a result is made of. */
+interface Piece extends Handed {
+  /** How many results hold its elements, of which each is to have its own. */
+  holders: number;
+}
+
+/** Where a piece's elements are: all of a runtime's output, or `length` from `offset` on. */
+interface Place {
+  readonly from: string;
+  readonly part?: { readonly offset: Dim; readonly length: Dim };
+}
+
+/** How JavaScript makes a result. */
+type Last =
+  | { readonly kind: "same"; readonly piece: Piece }
+  | { readonly kind: "squareRoot"; readonly piece: Piece }
+  | {
+      readonly kind: "rows";
+      readonly table: Piece | null;
+      readonly places: Piece;
+      readonly rows: Piece;
+      readonly size: number;
+      readonly repeats: number;
+    };
+
+/**
+ * - `whole`: each result as it is, but for its shape
+ * - `rows`: what is added to the rows of tables as those rows
+ * - `together`: small results as two outputs, one of what has samples and one of what has not. In a small program the
+ *   microseconds for each output count; in a large one an output made of many would keep much alive.
+ */
+export type HandoverMode = "whole" | "rows" | "together";
+
+/** Elements, of a result without samples, up to which it counts as small; and of one sample's part. */
+const smallFixed = 4096;
+const smallPerSample = 64;
+
+export class Handover {
+  /** What the runtime is to give. */
+  readonly outputs: readonly Handed[];
+  /** Bytes that JavaScript allocates beyond a copy of each. */
+  readonly allocated: Bytes;
+  readonly #results: readonly { readonly output: Output; readonly last: Last }[];
+  readonly #places: ReadonlyMap<Piece, Place>;
+
+  constructor(outputs: readonly Output[], mode: HandoverMode) {
+    const pieces = new Pieces();
+    this.#results = outputs.map((output) => ({ output, last: lastOf(output, pieces, mode) }));
+    const packs = (mode === "together" ? byKind(pieces.all) : pieces.all.map((piece) => [piece])).map(pack);
+    this.outputs = packs.map(({ handed }) => handed);
+    this.#places = new Map(packs.flatMap(({ places }) => places));
+    this.allocated = addBytes([
+      ...pieces.all.map((piece) => timesBytes(bytesOfValue(piece.value), Math.max(0, piece.holders - 1))),
+      ...this.#results.map(({ output, last }) =>
+        timesBytes(bytesOfValue(output.value), last.kind === "rows" && !last.table ? 1 : 0),
+      ),
+    ]);
+  }
+
+  /** The program's results, by name, of what the runtime returned. Throws RUNTIME. */
+  finish(returned: Returned, samples: number): Returned {
+    const left = new Map<Piece, number>();
+    const elements: Elements = {
+      read: (piece) => elementsAt(returned, this.#places.get(piece), samples),
+      hold: (piece) => {
+        const data = elements.read(piece);
+        if (piece.holders === 1) return data;
+        const holders = left.get(piece) ?? piece.holders;
+        left.set(piece, holders - 1);
+        return holders > 1 ? data.slice() : data;
+      },
+    };
+    const results: Record<string, Tensor> = {};
+    for (const { output, last } of this.#results) {
+      const { dtype, shape } = output.value;
+      const dims = bindShape(shape, samples);
+      results[output.name] = { dtype, dims, data: finished(last, dims, elements) } as Tensor;
+    }
+    return results;
+  }
+}
+
+/** The elements of pieces: to read, or for a result that no other shares them with. */
+interface Elements {
+  read(piece: Piece): Tensor["data"];
+  hold(piece: Piece): Tensor["data"];
+}
+
+class Pieces {
+  readonly #byValue = new Map<Value, Piece>();
+
+  get all(): Piece[] {
+    return [...this.#byValue.values()];
+  }
+
+  /** @param name where it is new: results' names differ from those of inputs and parameters */
+  read(value: Value, name: string): Piece {
+    const before = beforeReshape(value);
+    const piece = this.#byValue.get(before) ?? { name, value: before, holders: 0 };
+    this.#byValue.set(before, piece);
+    return piece;
+  }
+
+  held(value: Value, name: string): Piece {
+    const piece = this.read(value, name);
+    piece.holders += 1;
+    return piece;
+  }
+}
+
+function elementsAt(returned: Returned, place: Place | undefined, samples: number): Tensor["data"] {
+  const tensor = place && returned[place.from];
+  if (!tensor) throw defect("the runtime returned less than a program's results are made of");
+  if (!place.part) return tensor.data;
+  const start = times(place.part.offset, samples);
+  return tensor.data.subarray(start, start + times(place.part.length, samples));
+}
+
+function times(dim: Dim, samples: number): number {
+  return isBatch(dim) ? dim.perSample * samples : dim;
+}
+
+function lastOf({ name, value }: Output, pieces: Pieces, mode: HandoverMode): Last {
+  const added = mode === "rows" ? addedRows(value) : null;
+  if (added) {
+    const { table, places, rows, size, repeats } = added;
+    return {
+      kind: "rows",
+      table: table && pieces.held(table, name),
+      places: pieces.read(build.cast(places, "int32"), `${name}/places`),
+      rows: pieces.read(rows, `${name}/rows`),
+      size,
+      repeats,
+    };
+  }
+  const node = nodeOf(beforeReshape(value));
+  const [square] = node?.op === "Sqrt" ? node.inputs : [];
+  // Of a float32 number, the square root in float64, rounded, is that in float32.
+  if (mode === "together" && square && nodeOf(square)) return { kind: "squareRoot", piece: pieces.held(square, name) };
+  return { kind: "same", piece: pieces.held(value, name) };
+}
+
+function finished(last: Last, dims: readonly number[], { read, hold }: Elements): Tensor["data"] {
+  if (last.kind === "same") return hold(last.piece);
+  if (last.kind === "squareRoot") return rooted(hold(last.piece) as Float32Array);
+  const table = last.table ? (hold(last.table) as Float32Array) : new Float32Array(sizeOf(dims));
+  return withRows(table, read(last.places) as Int32Array, read(last.rows) as Float32Array, last);
+}
+
+function rooted(data: Float32Array): Float32Array {
+  for (let i = 0; i < data.length; i++) data[i] = Math.sqrt(data[i] as number);
+  return data;
+}
+
+/** Times that a row of a table receives something in float32; where it is more often, the sum is in float64. */
+const fewTimes = 16;
+
+/** The table, to whose row places[p] the row p / repeats was added. Throws RUNTIME for a place outside, as the runtime does. */
+function withRows(
+  table: Float32Array,
+  places: Int32Array,
+  rows: Float32Array,
+  { size, repeats }: { readonly size: number; readonly repeats: number },
+): Float32Array {
+  const length = table.length / size;
+  const times = counted(places, length);
+  const sums = new Map<number, Float64Array>();
+  for (let p = 0; p < places.length; p++) {
+    const row = rowAt(places[p] as number, length);
+    const from = Math.floor(p / repeats) * size;
+    if ((times[row] as number) <= fewTimes) {
+      addRow(table, row * size, rows, from, size);
+      continue;
+    }
+    const sum = sums.get(row) ?? new Float64Array(table.subarray(row * size, (row + 1) * size));
+    addRow(sum, 0, rows, from, size);
+    sums.set(row, sum);
+  }
+  for (const [row, sum] of sums) table.set(sum, row * size);
+  return table;
+}
+
+const rowAt = (place: number, rows: number): number => (place < 0 ? place + rows : place);
+
+function addRow(sum: Float32Array | Float64Array, to: number, rows: Float32Array, from: number, size: number): void {
+  for (let k = 0; k < size; k++) sum[to + k] = (sum[to + k] as number) + (rows[from + k] as number);
+}
+
+/** How many of the places each row is. Throws RUNTIME. */
+function counted(places: Int32Array, rows: number): Int32Array {
+  const times = new Int32Array(rows);
+  for (const place of places) {
+    const row = rowAt(place, rows);
+    if (row < 0 || row >= rows)
+      throw new PergradError("RUNTIME", `A row is added at place ${place}, outside a table of ${rows} rows.`);
+    times[row] = (times[row] as number) + 1;
+  }
+  return times;
+}
+
+/** Whether outputs are all small enough to be handed over together. */
+export function areSmall(outputs: readonly Output[]): boolean {
+  return outputs.every(({ value }) => isSmall(value));
+}
+
+/** Few floats: a fixed number, or a number for each sample. What is added to a table's rows is handed over as rows. */
+function isSmall(value: Value): boolean {
+  const { dtype, shape } = value;
+  const elements = elementsOf(shape);
+  if (dtype !== "float32" || elements === undefined || elements === 0) return false;
+  if (addedRows(value)) return false;
+  return isBatch(elements) ? elements.perSample <= smallPerSample : elements <= smallFixed;
+}
+
+/** Those that hold samples, and those that do not. */
+function byKind(pieces: readonly Piece[]): Piece[][] {
+  const perSample = (piece: Piece) => isBatch(elementsOf(piece.value.shape));
+  const kinds = [pieces.filter(perSample), pieces.filter((piece) => !perSample(piece))];
+  return kinds.filter(({ length }) => length > 0);
+}
+
+/** Pieces behind one another; those without samples as rows, which the sums over samples of vectors are already. */
+function pack(pieces: readonly Piece[]): { readonly handed: Handed; readonly places: [Piece, Place][] } {
+  const [first] = pieces as [Piece];
+  const { name } = first;
+  if (pieces.length === 1) return { handed: first, places: [[first, { from: name }]] };
+  let end = 0;
+  const places = pieces.map((piece): [Piece, Place] => {
+    const length = elementsOf(piece.value.shape) as Dim;
+    const offset = isBatch(length) ? { perSample: end } : end;
+    end += factorOf(length);
+    return [piece, { from: name, part: { offset, length } }];
+  });
+  const flat = pieces.map(({ value }) => {
+    const length = elementsOf(value.shape) as Dim;
+    return build.reshape(value, isBatch(length) ? [length] : [1, length]);
+  });
+  return { handed: { name, value: build.concat(flat, (flat[0]?.shape.length ?? 1) - 1) }, places };
+}

@@ -1,0 +1,29 @@
+/** What runs an ONNX model: one small interface, so that programs do not depend on where they run. */
+import type { Tensor } from "../tensor/tensor.js";
+
+export interface RuntimeOptions {
+  /** Threads within an operation; as many as there are cores where not given. */
+  readonly threads?: number;
+  /** Memory is kept for later runs, which makes them faster; else each tensor is allocated and freed for itself. Default true. */
+  readonly reserve?: boolean;
+}
+
+export interface Runtime {
+  /** Its name and version: "onnxruntime-node 1.30.0". */
+  readonly version: string;
+  /** Prepares an ONNX model. Sessions are costly to make: reuse them. */
+  load(model: Uint8Array, options?: RuntimeOptions): Promise<Session>;
+}
+
+export interface Session {
+  /**
+   * Runs the model once. The feeds' data is read, or copied, before this returns its promise (save what threads share,
+   * which a worker thread reads when its turn comes); the results are the caller's.
+   * @param seen is called with the results before this returns its promise, where the model runs in this thread
+   */
+  run(
+    feeds: Readonly<Record<string, Tensor>>,
+    seen?: (results: Readonly<Record<string, Tensor>>) => void,
+  ): Promise<Record<string, Tensor>>;
+  release(): Promise<void>;
+}

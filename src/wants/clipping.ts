@@ -1,0 +1,177 @@
+/** The sum of clipped gradients: what private training adds noise to. */
+import { PergradError } from "../errors.js";
+import { selectByGlob } from "../graph/select-names.js";
+import type { Value } from "../graph/value.js";
+import { build } from "../ops/registry.js";
+import { type ByParameter, each, type FloatTensor, float, totalNorm, under, type Want, type Wanted } from "./wanted.js";
+
+export interface ClippedSum {
+  /** The sum over samples of each sample's gradient times its factor, by parameter, `[...shape]`. */
+  readonly sum: ByParameter;
+  /** 2-norm of each sample's whole gradient before clipping, `[N]`. */
+  readonly norms: FloatTensor;
+  /**
+   * 2-norm of each sample's gradient in each group of parameters that is clipped together, before clipping, `[N]`:
+   * "all" where the whole gradient is, else groups' or parameters' names.
+   */
+  readonly groups: ByParameter;
+}
+
+export interface ClippedSumOptions {
+  /**
+   * The largest norm of a sample's whole gradient; as a record, of its part in each parameter, or in each group
+   * where there are `groups`. Above 0.
+   */
+  readonly maxNorm: number | Readonly<Record<string, number>>;
+  /** Parameters (names or globs) that are clipped together, under names of your own. Each parameter is in one. */
+  readonly groups?: Readonly<Record<string, readonly string[]>>;
+  /**
+   * Automatic clipping: the factor is maxNorm / (norm + gamma), so that small gradients are scaled up (Bu et al. 2022,
+   * "Automatic clipping"). Without it the factor is min(1, maxNorm / norm).
+   */
+  readonly automatic?: { readonly gamma: number };
+  /**
+   * Counts rounding in, so that no data whatever lift the norm of a sample's part of the sum above `maxNorm` by more than
+   * a few units in the last place: where a gradient is a difference of much larger terms, it is scaled by a bound on
+   * its norm. Default false: the formula as it stands.
+   */
+  readonly strict?: boolean;
+  /** `run` takes other norms than these: `program.run(data, { maxNorms: { <want>: ... } })`. Default false. */
+  readonly adjustable?: boolean;
+}
+
+/** The group of all parameters. */
+export const wholeGradient = "all";
+
+/** Parameters that are clipped together. */
+export interface ClippingGroup {
+  readonly name: string;
+  readonly parameters: readonly string[];
+  readonly maxNorm: number;
+}
+
+/** Throws INVALID_ARGUMENT. */
+/** Norms to clip to: beyond them float32 does not hold their squares. */
+const leastNorm = 1e-15;
+const largestNorm = 1e15;
+
+export function checkMaxNorm(maxNorm: number, whose = ""): void {
+  if (!(maxNorm >= leastNorm && maxNorm <= largestNorm)) {
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `maxNorm${whose} is ${maxNorm}; it must be a finite number above 0, from ${leastNorm} to ${largestNorm}.`,
+    );
+  }
+}
+
+function checkOptions({ maxNorm, groups, automatic }: ClippedSumOptions): void {
+  if (typeof maxNorm === "number") checkMaxNorm(maxNorm);
+  else for (const [name, limit] of Object.entries(maxNorm)) checkMaxNorm(limit, ` of "${name}"`);
+  if (automatic && !(automatic.gamma > 0 && Number.isFinite(automatic.gamma))) {
+    throw new PergradError("INVALID_ARGUMENT", `gamma is ${automatic.gamma}; it must be a finite number above 0.`);
+  }
+  for (const [name, globs] of Object.entries(groups ?? {})) {
+    if (globs.length > 0) continue;
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `The group "${name}" names no parameters; give it one, or leave it out.`,
+    );
+  }
+}
+
+/** Throws MISSING_TENSOR (a group or parameter without a norm, or the reverse), INVALID_ARGUMENT, NO_PARAMETERS. */
+export function clippingGroups({ maxNorm, groups }: ClippedSumOptions, parameters: readonly string[]): ClippingGroup[] {
+  if (typeof maxNorm === "number" && !groups) return [{ name: wholeGradient, parameters, maxNorm }];
+  const what = groups ? "group" : "parameter";
+  const members = groups
+    ? Object.entries(groups).map(([name, globs]) => [name, selectByGlob(parameters, globs)] as const)
+    : parameters.map((parameter) => [parameter, [parameter]] as const);
+  if (groups) checkPartition(members, parameters);
+  return members.map(([name, own]) => {
+    const limit = typeof maxNorm === "number" ? maxNorm : maxNorm[name];
+    if (limit !== undefined) return { name, parameters: own, maxNorm: limit };
+    throw new PergradError("MISSING_TENSOR", `maxNorm has no limit for the ${what} "${name}"; give one.`);
+  });
+}
+
+function checkPartition(
+  groups: readonly (readonly [string, readonly string[]])[],
+  parameters: readonly string[],
+): void {
+  for (const parameter of parameters) {
+    const holders = groups.filter(([, own]) => own.includes(parameter)).map(([name]) => `"${name}"`);
+    if (holders.length === 1) continue;
+    const where = holders.length === 0 ? "in no group" : `in the groups ${holders.join(" and ")}`;
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `The parameter "${parameter}" is ${where} of clipping; put each parameter into one.`,
+    );
+  }
+}
+
+/** min(1, maxNorm / norm), 1 where the norm is 0; or maxNorm / (norm + gamma). `[N]` */
+function clipFactor(norm: Value, maxNorm: Value, { automatic }: ClippedSumOptions): Value {
+  if (automatic) return build.div(maxNorm, build.add(norm, build.scalar(automatic.gamma, norm)));
+  return build.div(maxNorm, build.op("Max", [norm, maxNorm]));
+}
+
+/**
+ * Let g be a gradient and M at least the sum of its terms' norms. Its squared norm is computed with an error of
+ * less than r^2 M^2 / 4, and its part of a sum with one of e M, e being a few units of 2^-24. So a part scaled by the
+ * square root of |g|^2 + r^2 M^2 has a norm of at most (|g| + e M) / sqrt(|g|^2 + 3/4 r^2 M^2), which is at most
+ * sqrt(1 + 4/3 e^2 / r^2): below 1 + 10^-6 for e up to 20 units. (r^2 / 4 is 8 units. Rounding errors that are not all
+ * of one sign stay below both, up to products over millions of elements.)
+ */
+const roundingSquare = 2 ** -19;
+
+function boundedNorm({ plan }: Wanted, parameters: readonly string[], norm: Value): Value {
+  const terms = parameters.flatMap((parameter) => plan.cancelling(parameter) ?? []);
+  if (terms.length === 0) return norm;
+  return build.sqrt(build.add(build.square(norm), build.scale(build.op("Sum", terms), roundingSquare)));
+}
+
+/** A group's norms, `[N]`, and the sums of its parameters' gradients. */
+function clipped(wanted: Wanted, group: ClippingGroup, options: ClippedSumOptions) {
+  const { name, parameters, maxNorm } = group;
+  const norm = totalNorm(wanted, parameters);
+  const limit = options.adjustable ? wanted.scalar(name, maxNorm) : build.scalar(maxNorm, norm);
+  const factor = clipFactor(options.strict ? boundedNorm(wanted, parameters, norm) : norm, limit, options);
+  return { name, norm, sums: each(parameters, (parameter) => wanted.plan.weightedSum(parameter, factor)) };
+}
+
+/** Each name with a prefix. */
+function prefixed(prefix: string, values: Readonly<Record<string, Value>>): Record<string, Value> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [`${prefix}${name}`, value]));
+}
+
+/**
+ * The sum over the batch of gradients clipped to `maxNorm`. A sample whose gradient is not finite makes the sum so
+ * too: see its norm.
+ * Throws INVALID_ARGUMENT, MISSING_TENSOR, NO_PARAMETERS.
+ */
+export function clippedSum(options: ClippedSumOptions): Want<ClippedSum> {
+  checkOptions(options);
+  const whole = typeof options.maxNorm === "number" && !options.groups;
+  return {
+    name: "clippedSum",
+    norms: "norms",
+    demands: { norms: true, sums: 1, strict: options.strict ?? false },
+    emit: (wanted) => {
+      const parts = clippingGroups(options, wanted.plan.parameters).map((group) => clipped(wanted, group, options));
+      const norms = Object.fromEntries(parts.map(({ name, norm }) => [name, norm]));
+      return {
+        norms: totalNorm(wanted),
+        ...(whole ? {} : prefixed("group/", norms)),
+        ...prefixed("sum/", Object.assign({}, ...parts.map(({ sums }) => sums))),
+      };
+    },
+    read: (returned) => {
+      const norms = float(returned, "norms");
+      return {
+        sum: under(returned, "sum/"),
+        norms,
+        groups: whole ? { [wholeGradient]: norms } : under(returned, "group/"),
+      };
+    },
+  };
+}

@@ -1,0 +1,80 @@
+/** Inner products of the gradients of two batches. */
+import { Dense } from "../gradients/dense.js";
+import { cheapest, type Factored, sizeOfGradient } from "../gradients/factored.js";
+import { pairProducts } from "../gradients/pairs.js";
+import { bindShape, N } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import { build } from "../ops/registry.js";
+import { copiesOf, type Data } from "../program/feeds.js";
+import { type FloatTensor, float, type Returned, type Want, type Wanted } from "./wanted.js";
+
+/** Factored, or multiplied out: whichever is fewer numbers. */
+function smallest(gradient: Factored): Factored {
+  return gradient.held <= sizeOfGradient(gradient) ? gradient : Dense.of(build, gradient);
+}
+
+/** What is kept of the other batch: the name of each tensor, and its value. */
+function kept(plan: Wanted["plan"], parameter: string): (readonly [name: string, value: Value])[] {
+  return smallest(plan.factored(parameter)).factors.map((value, k) => [`${parameter}/${k}`, value] as const);
+}
+
+/** What `cross` takes for its other batch. */
+export function factors(): Want<Returned> {
+  return {
+    name: "factors",
+    demands: { factors: true },
+    emit: ({ plan }) => Object.fromEntries(plan.parameters.flatMap((parameter) => kept(plan, parameter))),
+    read: (returned) => returned,
+  };
+}
+
+/** Of the others' gradients multiplied out, no more numbers are held at a time, unless by few samples. */
+const mostAtOnce = 2 ** 24;
+const fewestAtOnce = 16;
+
+/** `[N, M]` for one parameter. */
+function crossOf({ plan, others, factor }: Wanted, parameter: string): Value {
+  const own = plan.factored(parameter);
+  const form = smallest(own);
+  const given = kept(plan, parameter).map(([name, { dtype, shape }]) =>
+    factor(name, { dtype, shape: bindShape(shape, others) }),
+  );
+  const products = (start: number, end: number) => {
+    const part = given.map((value) => (end - start === others ? value : build.slice(value, 0, start, end)));
+    return cheapest(pairProducts(own, form.withFactors(part), end - start));
+  };
+  const whole = products(0, others);
+  const most = Math.max(fewestAtOnce, Math.floor(mostAtOnce / sizeOfGradient(own)));
+  const multiplied = form.kind !== "dense" && (whole.dense || form.kind === "sum");
+  if (!multiplied || others <= most) return whole.emit(build);
+  const starts = Array.from({ length: Math.ceil(others / most) }, (_, k) => k * most);
+  const parts = starts.map((start) => products(start, Math.min(start + most, others)).emit(build));
+  return build.concat(parts, 1);
+}
+
+/**
+ * The inner products of the gradients of each sample of the batch with those of each sample of another, by the
+ * same model and loss: `[N, M]`, exactly. What training samples do to the losses of a validation set, to first
+ * order (Pruthi et al. 2020, "Estimating training data influence by tracing gradient descent").
+ * @param others the other batch, as `run` takes one: the model's inputs by name, and `target`
+ *
+ * Its gradients are computed once, when the program is compiled, and kept as factors where these are fewer
+ * numbers. They are computed again by a run that is given other parameters, or another batch of the same
+ * size: `program.run(data, { others: { <want>: ... } })`. For a large set, take its gradients in several wants
+ * or several runs: M times the numbers of one sample's factors are held.
+ * The program throws, when it is compiled, what `run` throws on bad data.
+ */
+export function cross(others: Readonly<Record<string, Data>>): Want<FloatTensor> {
+  return {
+    name: "cross",
+    demands: { factors: true },
+    // Taken now: it is used whenever `run` is given other parameters.
+    others: copiesOf(others),
+    emit: (wanted) => {
+      const none = () => build.zeros([N, 0], wanted.losses.dtype);
+      const all = wanted.others === 0 ? [] : wanted.plan.parameters.map((parameter) => crossOf(wanted, parameter));
+      return { cross: all.length === 0 ? none() : all.reduce((sum, value) => build.add(sum, value)) };
+    },
+    read: (returned) => float(returned, "cross"),
+  };
+}

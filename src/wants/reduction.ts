@@ -1,0 +1,128 @@
+/** What a user's own function makes of each sample's gradients. */
+import { batchOver } from "../autodiff/vmap.js";
+import { PergradError } from "../errors.js";
+import { isBatch, N, showShape } from "../graph/dim.js";
+import { leaf, type Value } from "../graph/value.js";
+import { leavesOf } from "../graph/walk.js";
+import { build } from "../ops/registry.js";
+import type { DType, Tensor } from "../tensor/tensor.js";
+import { Traced } from "../trace/traced.js";
+import type { Returned, Want, Wanted } from "./wanted.js";
+
+type Gradients = Readonly<Record<string, Traced>>;
+
+/** A traced function of one sample's gradients, by parameter, `[...shape]` each. */
+export type Reduction<R extends Reduced, G extends Gradients = Gradients> = (gradients: G) => R;
+
+/** One tensor, or several by names of your own. */
+export type Reduced = Traced | Readonly<Record<string, Traced>>;
+
+/** The function's results for all samples, `[N, ...]` each. */
+export type ReducedBatch<R extends Reduced, D extends DType> = R extends Traced
+  ? Tensor<D>
+  : { readonly [K in keyof R]: Tensor<D> };
+
+export interface ReduceResultOptions<D extends DType> {
+  /** The dtype of what the function returns. Default "float32". */
+  readonly dtype?: D;
+}
+
+/** The name of a single result; a record's results come under their own names, behind a slash. */
+const single = "result";
+
+/**
+ * A traced function of your own of each sample's gradients: written for one sample, run for all, in the
+ * program. A parameter that it reads is multiplied out there, and nothing but its results `[N, ...]` comes
+ * back: `want.reduce(({ weight }: { weight: Traced }) => weight.abs().max())`.
+ * The program throws, when it is compiled, INVALID_ARGUMENT (it returns something else than traced tensors,
+ * or reads inputs beside the gradients), MISSING_TENSOR (no such parameter), DTYPE_MISMATCH, UNSUPPORTED_OP.
+ */
+export function reduce<R extends Reduced, G extends Gradients = Gradients, D extends DType = "float32">(
+  reduction: Reduction<R, G>,
+  options: ReduceResultOptions<D> = {},
+): Want<ReducedBatch<R, D>> {
+  const dtype = options.dtype ?? "float32";
+  return {
+    name: "reduce",
+    demands: { factors: true },
+    emit: (wanted) => emitReduction(wanted, reduction as Reduction<R>, dtype),
+    read: (returned) => readReduction(returned) as ReducedBatch<R, D>,
+  };
+}
+
+function emitReduction({ plan, losses }: Wanted, reduction: Reduction<Reduced>, dtype: DType): Record<string, Value> {
+  const leaves = plan.parameters.map((name) =>
+    leaf(name, { dtype: losses.dtype, shape: plan.shapeOf(name) }, { kind: "input" }),
+  );
+  const returned = reduction(known(Object.fromEntries(leaves.map((value) => [value.name, new Traced(value)]))));
+  const named = returned instanceof Traced ? { [single]: returned } : prefixed(returned);
+  const values = Object.values(named).map((result) => checked(result, dtype));
+  const read = new Set(leavesOf(values));
+  checkReads(read, leaves);
+  const gradients = leaves
+    .filter((value) => read.has(value))
+    .map((value) => [value, plan.gradient(value.name)] as const);
+  const batched = batchOver(values, new Map(gradients));
+  return Object.fromEntries(
+    Object.keys(named).map((name, k) => {
+      const value = values[k] as Value;
+      return [name, batched[k] ?? build.expand(build.unsqueeze(value, [0]), [N, ...value.shape])];
+    }),
+  );
+}
+
+/** The gradients, of which one that does not exist is an error. */
+function known(gradients: Gradients): Gradients {
+  return new Proxy(gradients, {
+    get: (_, name) => {
+      if (typeof name === "symbol" || Object.hasOwn(gradients, name)) return Reflect.get(gradients, name);
+      const names = Object.keys(gradients).map((each) => `"${each}"`);
+      throw new PergradError(
+        "MISSING_TENSOR",
+        `The function of want.reduce reads the gradient of "${name}"; read one of ${names.join(", ")}.`,
+      );
+    },
+  });
+}
+
+function prefixed(results: Readonly<Record<string, Traced>>): Record<string, Traced> {
+  const named = Object.entries(results ?? {}).map(([name, result]) => [`${single}/${name}`, result] as const);
+  if (named.length === 0)
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      "The function of want.reduce returned nothing; return a traced tensor, or several by name.",
+    );
+  return Object.fromEntries(named);
+}
+
+function checked(result: Traced, dtype: DType): Value {
+  if (!(result instanceof Traced))
+    throw new PergradError("INVALID_ARGUMENT", "The function of want.reduce must return traced tensors.");
+  if (result.value.shape.some(isBatch))
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `The function of want.reduce is of one sample, but returned ${showShape(result.value.shape)}; return a shape without N.`,
+    );
+  if (result.dtype === dtype) return result.value;
+  throw new PergradError(
+    "DTYPE_MISMATCH",
+    `The function of want.reduce returned ${result.dtype}, not ${dtype}; cast it, or say so: want.reduce(f, { dtype: "${result.dtype}" }).`,
+  );
+}
+
+function checkReads(read: ReadonlySet<Value>, gradients: readonly Value[]): void {
+  const foreign = ({ source }: Value) =>
+    source.kind === "dims" ? source.dims.some(isBatch) : source.kind === "input" || source.kind === "parameter";
+  const other = [...read].find((value) => foreign(value) && !gradients.includes(value));
+  if (!other) return;
+  throw new PergradError(
+    "INVALID_ARGUMENT",
+    `The function of want.reduce reads ${other.name ? `"${other.name}"` : "the size of the batch"}, which is none of the gradients it was given; read these alone.`,
+  );
+}
+
+function readReduction(returned: Returned): Tensor | Record<string, Tensor> {
+  const only = returned[single];
+  if (only) return only;
+  return Object.fromEntries(Object.entries(returned).map(([name, tensor]) => [name.slice(single.length + 1), tensor]));
+}

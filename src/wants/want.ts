@@ -1,0 +1,120 @@
+/** What a user may want to know about the per-sample gradients of a batch. Each want types its own result. */
+import { sampleCount } from "../gradients/factored.js";
+import { build } from "../ops/registry.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { clippedSum } from "./clipping.js";
+import { cross } from "./cross.js";
+import { cosine, dot, gram } from "./inner-products.js";
+import { project } from "./projection.js";
+import { reduce } from "./reduction.js";
+import { moments, noiseScale } from "./statistics.js";
+import { type ByParameter, each, type FloatTensor, float, totalNorm, under, type Want } from "./wanted.js";
+
+export type { ClippedSum, ClippedSumOptions } from "./clipping.js";
+export type { ByParameter, FloatTensor, ResultOf, Results, Returned, Want, Wanted, Wants } from "./wanted.js";
+
+export interface Norms {
+  /** 2-norm of each sample's whole gradient, `[N]`. */
+  readonly total: FloatTensor;
+  /** 2-norm of each sample's gradient of each parameter, `[N]`. */
+  readonly parameters: ByParameter;
+}
+
+/**
+ * Each sample's own gradients: by parameter, `[N, ...shape]`. With `storage: "float16"` they take half the memory:
+ * they are computed in float32 and then rounded to 11 significant bits; beyond 65504 they become infinite, and below
+ * 6e-5 they lose bits. `toFloat32` reads them.
+ */
+function gradients(options?: { readonly storage?: "float32" }): Want<ByParameter>;
+function gradients(options: { readonly storage: "float16" }): Want<Readonly<Record<string, Tensor<"float16">>>>;
+function gradients({
+  storage = "float32",
+}: {
+  readonly storage?: "float32" | "float16";
+} = {}): Want<Readonly<Record<string, Tensor<"float32" | "float16">>>> {
+  return {
+    name: "gradients",
+    demands: { gradients: true },
+    ...(storage === "float16" ? { storage } : {}),
+    emit: ({ plan }) => each(plan.parameters, (parameter) => plan.gradient(parameter)),
+    read: (returned) => (storage === "float16" ? (returned as Record<string, Tensor<"float16">>) : under(returned, "")),
+  };
+}
+
+/** The 2-norms of each sample's gradient, exactly: of the whole, and of each parameter's part. */
+function norms(): Want<Norms> {
+  return {
+    name: "norms",
+    demands: { norms: true },
+    norms: "total",
+    emit: (wanted) => ({
+      total: totalNorm(wanted),
+      ...Object.fromEntries(
+        wanted.plan.parameters.map((parameter) => [`of/${parameter}`, build.sqrt(wanted.plan.squaredNorm(parameter))]),
+      ),
+    }),
+    read: (returned) => ({ total: float(returned, "total"), parameters: under(returned, "of/") }),
+  };
+}
+
+/** The sum over the batch of the gradients, by parameter, `[...shape]`. */
+function sum(): Want<ByParameter> {
+  return {
+    name: "sum",
+    demands: { sums: 1, plainSum: true },
+    emit: ({ plan }) => each(plan.parameters, (parameter) => plan.weightedSum(parameter, null)),
+    read: (returned) => under(returned, ""),
+  };
+}
+
+/** The mean over the batch of the gradients: the ordinary mini-batch gradient, by parameter, `[...shape]`. Zeros for an empty batch. */
+function mean(): Want<ByParameter> {
+  return {
+    ...sum(),
+    name: "mean",
+    demands: { sums: 1 },
+    joining: "mean",
+    emit: ({ plan, losses }) => {
+      const weight = build.div(build.scalar(1, losses), sampleCount(build));
+      return each(plan.parameters, (parameter) => plan.scaledSum(parameter, weight));
+    },
+  };
+}
+
+/** Each sample's loss, `[N]`. */
+function losses(): Want<FloatTensor> {
+  return {
+    name: "losses",
+    demands: {},
+    emit: (wanted) => ({ losses: wanted.losses }),
+    read: (returned) => float(returned, "losses"),
+  };
+}
+
+/** The model's own outputs, by name. */
+function outputs(): Want<Readonly<Record<string, Tensor>>> {
+  return {
+    name: "outputs",
+    demands: {},
+    emit: (wanted) => ({ ...wanted.outputs }),
+    read: (returned) => returned,
+  };
+}
+
+export const want = {
+  gradients,
+  norms,
+  clippedSum,
+  sum,
+  mean,
+  losses,
+  outputs,
+  moments,
+  noiseScale,
+  dot,
+  gram,
+  cosine,
+  cross,
+  project,
+  reduce,
+} as const;

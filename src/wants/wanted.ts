@@ -1,0 +1,87 @@
+/** What every want is made of. */
+import { PergradError } from "../errors.js";
+import type { Value } from "../graph/value.js";
+import { build } from "../ops/registry.js";
+import type { Demands, Plan } from "../plan/planner.js";
+import type { Data } from "../program/feeds.js";
+import type { Tensor } from "../tensor/tensor.js";
+
+export type FloatTensor = Tensor<"float32">;
+export type ByParameter = Readonly<Record<string, FloatTensor>>;
+
+/** What a want is planned from. */
+export interface Wanted {
+  readonly plan: Plan;
+  /** `[N]` */
+  readonly losses: Value;
+  readonly outputs: Readonly<Record<string, Value>>;
+  /** An input of the want's own, of a parameter's shape. */
+  vector(parameter: string): Value;
+  /** An input of the want's own, a number `[]` under this name: `initial`, unless `run` is given another. */
+  scalar(name: string, initial: number): Value;
+  /** The number of samples in the want's other batch. */
+  readonly others: number;
+  /** An input of the want's own that takes what `factors` gives under this name for the other batch. */
+  factor(name: string, type: Pick<Value, "dtype" | "shape">): Value;
+}
+
+/** The tensors that a program returned for one want, by the names that the want gave them. */
+export type Returned = Readonly<Record<string, Tensor>>;
+
+export type JoinedAs =
+  /** Any part's: it says something of how it was computed. */
+  | { readonly kind: "shared" }
+  /** It sums squared deviations from the mean; `sum` names the result that is the sum. */
+  | { readonly kind: "deviations"; readonly sum: string };
+
+export interface Want<R> {
+  readonly name: string;
+  readonly demands: Partial<Demands>;
+  /** What the want's own inputs hold where `run` is given nothing else. */
+  readonly vectors?: ByParameter;
+  /** Another batch, whose gradients the want looks at beside those of the batch that is run. */
+  readonly others?: Readonly<Record<string, Data>>;
+  /** Results without samples of their own are sums over the batch, unless they are means over it. */
+  readonly joining?: "mean";
+  /** How a program puts a result of parts of a batch together, where it is neither by adding nor by averaging. */
+  readonly joinedAs?: (tensor: string) => JoinedAs | undefined;
+  /** Which of its values is the norm of each sample's whole gradient, `[N]`, where one is. */
+  readonly norms?: string;
+  /** Values `[N]` that its result adds up: of samples that are left out they are 0. */
+  readonly addedUp?: readonly string[];
+  /** The dtype in which the runtime hands over what is computed; float32 where not given. */
+  readonly storage?: "float16";
+  /** The values to compute, under names of the want's own. */
+  emit(wanted: Wanted): Record<string, Value>;
+  /** The result, from the tensors so named. */
+  read(returned: Returned, samples: number): R;
+}
+
+/** The result that a want gives. */
+export type ResultOf<W> = W extends Want<infer R> ? R : never;
+export type Wants = Readonly<Record<string, Want<unknown>>>;
+export type Results<W extends Wants> = { readonly [K in keyof W]: ResultOf<W[K]> };
+
+export function float(returned: Returned, name: string): FloatTensor {
+  const tensor = returned[name];
+  if (tensor?.dtype !== "float32")
+    throw new PergradError("RUNTIME", `The program returned no float32 tensor "${name}".`);
+  return tensor as FloatTensor;
+}
+
+export function each<T>(parameters: readonly string[], f: (parameter: string) => T): Record<string, T> {
+  return Object.fromEntries(parameters.map((parameter) => [parameter, f(parameter)]));
+}
+
+/** The tensors whose names start with `prefix`, without it. */
+export function under(returned: Returned, prefix: string): Record<string, FloatTensor> {
+  const found: Record<string, FloatTensor> = {};
+  for (const name in returned) if (name.startsWith(prefix)) found[name.slice(prefix.length)] = float(returned, name);
+  return found;
+}
+
+/** The norm of these parameters' gradients together, of all unless given, `[N]`. */
+export function totalNorm({ plan, losses }: Wanted, parameters: readonly string[] = plan.parameters): Value {
+  const squares = parameters.map((parameter) => plan.squaredNorm(parameter));
+  return squares.length === 0 ? build.zeros(losses.shape, losses.dtype) : build.sqrt(build.op("Sum", squares));
+}
