@@ -2,8 +2,6 @@
  * The ordinary gradient of one sample alone, by plain reverse mode in float32: how far rounding takes a gradient
  * where no per-sample code is at work.
  */
-import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
-import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { modelResults, type Objective, parameterFeeds } from "../compile/objective.js";
 import { nodeOf, type Value } from "../graph/value.js";
 import { sumsInBlocks } from "../lower/long-sums.js";
@@ -16,6 +14,7 @@ import { nodeRuntime } from "../target/onnxruntime/node.js";
 import type { RuntimeOptions, Session } from "../target/runtime.js";
 import { takeSamples } from "../tensor/take-samples.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { lastBitsOf } from "./last-bits.js";
 import { plainGradients } from "./oracle.js";
 
 export interface AloneGradient {
@@ -60,19 +59,16 @@ export class Alone {
 
   /**
    * One sample's gradients, by parameter.
-   * @param draw 0 for the data and parameters as they are; for any other number about half of them, chosen by
-   * it, are moved by one unit in the last place, from 8 on by up to 4: what a deep model's own rounding amounts to.
-   * One computation may happen to round well; several tell.
+   * @param draw how data and parameters are moved in their last bits; see `lastBitsOf`
    */
   async sample(sample: number, draw = 0): Promise<Map<string, AloneGradient>> {
-    const random = draw === 0 ? null : xoroshiro128plus(draw);
-    const units = draw < 8 ? 1 : 4;
+    const moved = lastBitsOf(draw);
     const feeds: Record<string, Tensor> = {};
     for (const [name, { sampleAxis }] of this.#objective.expected) {
       const all = this.#data[name] as Tensor;
-      feeds[name] = moved(sampleAxis === null ? all : takeSamples(all, sampleAxis, sample, sample + 1), random, units);
+      feeds[name] = moved(sampleAxis === null ? all : takeSamples(all, sampleAxis, sample, sample + 1));
     }
-    for (const [{ name }, tensor] of parameterFeeds(this.#objective)) feeds[name] = moved(tensor, random, units);
+    for (const [{ name }, tensor] of parameterFeeds(this.#objective)) feeds[name] = moved(tensor);
     const returned = await this.#session.run(feeds);
     return new Map(
       [...this.#objective.parameters.keys()].map((name) => {
@@ -89,16 +85,6 @@ export class Alone {
 
 const gradientName = (parameter: string) => `gradient/${parameter}`;
 const contributionsName = (parameter: string) => `contributions/${parameter}`;
-
-/**
- * Towards zero, so that nothing leaves the range it is in. Whole numbers stay: they may be labels, masks or
- * indices, which mean something else one step away.
- */
-function moved(tensor: Tensor, random: RandomGenerator | null, units: number): Tensor {
-  if (!random || !(tensor.data instanceof Float32Array)) return tensor;
-  const data = tensor.data.map((x) => (Number.isInteger(x) || random.next() < 0 ? x : x * (1 - units * 2 ** -24)));
-  return { dtype: "float32", dims: tensor.dims, data };
-}
 
 function largest(value: Value): Value {
   if (elementFactor(value.shape) === 0) return build.filled(0, [], value.dtype);

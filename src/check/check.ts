@@ -37,10 +37,7 @@ export interface CheckResult {
   /** Every other want, by a program that gives no gradients, against the same in float64 of the loop's gradients; none where one is not finite. */
   readonly wants: readonly CheckedWant[];
   readonly samples: number;
-  /**
-   * The bounds that errors were held against. Up to `rounding`, an error against the loop passes where rounding
-   * of float32 explains it.
-   */
+  /** The bounds that errors were held against. Above `rounding`, rounding of float32 leaves hardly a digit right. */
   readonly tolerance: { readonly loop: number; readonly difference: number; readonly rounding: number };
   /** Whether no parameter's and no want's cause is a difference. */
   readonly passed: boolean;
@@ -48,8 +45,9 @@ export interface CheckResult {
 
 /**
  * Compares a program's per-sample gradients with the float64 loop over samples, and the loop with central
- * finite differences; norms, sums and all other wants with what they are of the loop's gradients. Where the program is further off than the tolerance, the float32 gradient of that sample
- * alone tells whether that is rounding or a difference. Throws what compiling and running throw.
+ * finite differences; norms, sums and all other wants with what they are of the loop's gradients. Where the
+ * program is further off than the tolerance, the float32 gradients of single samples alone, without per-sample
+ * code, tell whether that is rounding or a difference. Throws what compiling and running throw.
  */
 export async function check(
   model: Model,
@@ -75,6 +73,7 @@ export async function check(
   const progress = counting(total, options.onProgress);
   const references = referencesOf(parts, samples + differences.total / 4, threads);
   const tried: Promise<void>[] = [];
+  let others: readonly CheckedWant[] = [];
   try {
     for await (const [n, expected] of inOrder(references, samples)) {
       await loop.add(n, (name) => ({
@@ -95,11 +94,11 @@ export async function check(
       if (references.lanes === 1) await Promise.all(tried);
     }
     await Promise.all(tried);
+    others = (await wants?.results(loop.alone)) ?? [];
   } finally {
     await Promise.all([loop.alone.release(), references.release(), Promise.allSettled(tried)]);
   }
   const parameters = compared.map((each) => each.result(loop.scaleOf(each)));
-  const others = wants?.results(own) ?? [];
   const passed = [...parameters, ...others].every(({ cause }) => cause !== "difference");
   return { parameters, wants: others, samples, tolerance, passed };
 }

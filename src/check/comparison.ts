@@ -7,7 +7,8 @@ import { Alone } from "./alone.js";
 
 /**
  * Why a program differs from the loop: rounding of float32, which the ordinary gradient of the sample alone
- * suffers as well (a sum whose terms cancel, say), or anything else, which is a fault of pergrad.
+ * suffers as well (a sum whose terms cancel, say), however large it is; or anything else: a fault of pergrad, or
+ * numbers that are not finite in float32.
  */
 export type Cause = "rounding" | "difference";
 
@@ -37,17 +38,20 @@ export interface CheckedParameter {
   readonly cancellation?: number;
 }
 
-/** Relative error allowed between a float32 program and the float64 loop, and between the loop and finite differences. */
+/**
+ * Relative error allowed between a float32 program and the float64 loop, and between the loop and finite differences.
+ * Above `rounding` hardly a digit is right: rounding still is no fault, but the user is told.
+ */
 export const tolerance = { loop: 1e-4, difference: 1e-4, rounding: 1e-2 };
 
 /** Rounding explains an error of up to so many times that of the gradient alone: two roundings differ by chance. */
-export const roundingFactor = 2;
+const roundingFactor = 2;
 
 /**
  * Times that the gradient of a sample alone is computed at most. Before anything is called a fault, many roundings
  * are seen: one computation in several may round as badly, or take the other side of a tie between two maxima.
  */
-const draws = 16;
+export const draws = 16;
 
 /**
  * A gradient that vanishes identically (a bias before a normalisation) is rounding error alone, which has no
@@ -94,10 +98,9 @@ export class Compared {
       ...(this.finiteDifference === undefined ? {} : { differenceError: relative(this.finiteDifference, scale) }),
     };
     const wrong = (own.differenceError ?? 0) > tolerance.difference ? ({ cause: "difference" } as const) : {};
-    const byRounding = (each: Beyond) => explains(each) && relative(each.difference, scale) <= tolerance.rounding;
     // What was beyond a scale that later samples raised need not be any more.
     const beyond = this.beyond.filter(({ difference }) => relative(difference, scale) > tolerance.loop);
-    const unexplained = beyond.filter((each) => !byRounding(each));
+    const unexplained = beyond.filter((each) => !isRounding(each));
     const [worst] = (unexplained.length > 0 ? unexplained : beyond).sort((a, b) => b.difference - a.difference);
     if (!worst) return { ...own, ...wrong };
     return {
@@ -112,9 +115,20 @@ export class Compared {
   }
 }
 
-/** Whether the gradient alone is as far off. */
-function explains({ alone, difference }: Beyond): boolean {
-  return difference <= roundingFactor * alone;
+/** Whether what is computed alone is as far off. What is not finite is no rounding. */
+export function isRounding({ alone, difference }: { readonly alone: number; readonly difference: number }): boolean {
+  return Number.isFinite(difference) && difference <= roundingFactor * alone;
+}
+
+/**
+ * A program rounds many more numbers than those of the data and parameters, and into one direction where samples are
+ * alike: so many times what moving the latter changes. What is wrong is off by thousands of times that.
+ */
+const ownFactor = 10;
+
+/** Whether what is off moves by about as much where data and parameters move in the last bits. */
+export function isOwnRounding(error: number, ownRounding: number): boolean {
+  return Number.isFinite(error) && error <= ownFactor * ownRounding;
 }
 
 export function relative(difference: number, scale: number): number {
@@ -122,7 +136,7 @@ export function relative(difference: number, scale: number): number {
 }
 
 /** max |actual - expected|, from `offset` on in `actual`. Infinite where exactly one of two is NaN. */
-export function furthest(actual: ArrayLike<number>, expected: Float64Array, offset = 0): number {
+export function furthest(actual: ArrayLike<number>, expected: ArrayLike<number>, offset = 0): number {
   let most = 0;
   for (let i = 0; i < expected.length; i++) {
     const [a, b] = [actual[offset + i] ?? 0, expected[i] as number];
@@ -188,7 +202,7 @@ export class LoopComparison {
       each.beyond.push(entry);
       return { parameter: each.parameter, expected, entry };
     });
-    for (let draw = 0; draw < draws && !entries.every(({ entry }) => explains(entry)); draw++) {
+    for (let draw = 0; draw < draws && !entries.every(({ entry }) => isRounding(entry)); draw++) {
       const gradients = await this.alone.sample(n, draw);
       for (const { parameter, expected, entry } of entries) {
         const own = gradients.get(parameter);

@@ -2,13 +2,25 @@
 
 import type { Objective, ObjectiveOptions } from "../compile/objective.js";
 import { drawSigns } from "../gradients/signs.js";
+import type { Model } from "../graph/model.js";
 import { type Data, prepare } from "../program/feeds.js";
 import { Program } from "../program/program.js";
 import { samplesBetween } from "../program/split.js";
 import type { Traced } from "../trace/traced.js";
 import { type FloatTensor, type Results, want } from "../wants/want.js";
-import { type Cause, furthest, largestFinite, relative, roundingFactor, tolerance } from "./comparison.js";
+import {
+  type AloneOnDemand,
+  type Cause,
+  draws,
+  furthest,
+  isOwnRounding,
+  isRounding,
+  largestFinite,
+  relative,
+  tolerance,
+} from "./comparison.js";
 import { InFloat64, type SampleGradients, type Settings } from "./in-float64.js";
+import { lastBitsOf } from "./last-bits.js";
 
 export interface CheckedWant {
   readonly want: string;
@@ -16,8 +28,20 @@ export interface CheckedWant {
   readonly error: number;
   /** The parameter, or "all" for what is of the whole gradient, where the program is furthest off. */
   readonly worst: string;
-  /** There where the error is above its tolerance: rounding, where the program's own gradients are as far off. */
+  /** There where the error is above its tolerance. Rounding alone does not fail a check. */
   readonly cause?: Cause;
+  /**
+   * The error, in the same measure, of what float64 makes of the float32 gradients of each sample computed alone and
+   * without per-sample code: the largest of a few computations, which move data and parameters in the last bit only.
+   * There where `error` is above its tolerance.
+   */
+  readonly aloneError?: number;
+  /**
+   * How far the program's own result moves, in the same measure, where data and parameters move in the last bits:
+   * where it is about as much as the error, that is rounding, but of the way in which the program computes the want.
+   * There where the cause is a difference.
+   */
+  readonly ownRounding?: number;
 }
 
 const dims = 2;
@@ -165,6 +189,7 @@ export class WantsComparison {
   private constructor(
     private readonly settings: Settings,
     private readonly found: Found,
+    private readonly again: (draws: number) => AsyncIterable<Found>,
   ) {
     this.#loop = new InFloat64(settings);
   }
@@ -183,10 +208,22 @@ export class WantsComparison {
     const settings = settingsFor(objective, own);
     const prepared = prepare(data, objective.expected, true);
     const part = (count: number) => samplesBetween(prepared, objective.expected, 0, count).feeds;
-    const program = await Program.compile(objective.model, { ...others, want: wantsFor(settings, part(1)) });
-    const found = (await program.run(part(samples), { allowNotFinite: true, notFinite: "ignore" })) as Found;
+    const compiled = (model: Model) => Program.compile(model, { ...others, want: wantsFor(settings, part(1)) });
+    const run = async (program: Awaited<ReturnType<typeof compiled>>, feeds: Readonly<Record<string, Data>>) =>
+      (await program.run(feeds, { allowNotFinite: true, notFinite: "ignore" })) as Found;
+    const again = async function* (draws: number) {
+      const { model } = objective;
+      const program = await compiled({ ...model, parameters: entries(model.parameters, lastBitsOf(1)) });
+      try {
+        for (let draw = 1; draw <= draws; draw++) yield await run(program, entries(part(samples), lastBitsOf(draw)));
+      } finally {
+        await program.release();
+      }
+    };
+    const program = await compiled(objective.model);
+    const found = await run(program, part(samples));
     await program.release();
-    return new WantsComparison(settings, found);
+    return new WantsComparison(settings, found, again);
   }
 
   /** Takes the loop's gradients of the next sample. */
@@ -196,34 +233,104 @@ export class WantsComparison {
 
   /**
    * None where a gradient is not finite: then it depends on the order of sums what is not, and how.
-   * @param own the gradients that the program gives, of the same samples
+   * @param alone the gradients of each sample alone, of which rounding takes wants as far as it has to
    */
-  results(own: readonly SampleGradients[]): CheckedWant[] {
+  async results(alone: Pick<AloneOnDemand, "sample">): Promise<CheckedWant[]> {
     if (!this.#loop.squaredNorms.every(Number.isFinite)) return [];
-    const found = returned(this.found, Math.sqrt(this.#loop.gram.length));
-    const expected = computed(this.#loop);
+    const compared = this.#compared();
+    const beyond = compared.filter(({ error }) => error > tolerance.loop);
+    for (let draw = 0; draw < draws && !beyond.every(isRoundingOf); draw++) {
+      const numbers = computed(await this.#fromAlone(alone, draw));
+      for (const each of beyond) each.alone = Math.max(each.alone, each.errorOf(numbers));
+    }
+    const unexplained = beyond.filter((each) => !isRoundingOf(each));
+    if (unexplained.length > 0) await this.#seeOwnRounding(unexplained);
+    return [...new Set(compared.map(({ want }) => want))].map((name) => resultOf(compared.filter(isOf(name))));
+  }
+
+  async #seeOwnRounding(of: readonly Compared[]): Promise<void> {
+    const before = of.map(({ numbersOf }) => numbersOf(this.#numbers(this.found)));
+    for await (const found of this.again(draws)) {
+      const numbers = this.#numbers(found);
+      for (const [k, each] of of.entries()) {
+        const moved = each.relative(furthest(each.numbersOf(numbers), before[k] ?? []));
+        each.ownRounding = Math.max(each.ownRounding, moved);
+      }
+      if (of.every(({ error, ownRounding }) => isOwnRounding(error, ownRounding))) break;
+    }
+  }
+
+  #numbers(found: Found): Numbers {
+    return returned(found, Math.sqrt(this.#loop.gram.length));
+  }
+
+  #compared(): Compared[] {
+    const found = this.#numbers(this.found);
     const lengths = [...this.settings.vectors.values()].map(({ data }) => data.reduce((sum, x) => sum + x * x, 0));
     const scale = scaleOf(this.#loop, Math.sqrt(lengths.reduce((a, b) => a + b, 0)), this.settings.maxNorm);
-    let fromOwn: Numbers | undefined;
-    const ofOwn = () => {
-      fromOwn ??= computed(own.reduce((all, each) => all.add(each), new InFloat64(this.settings)));
-      return fromOwn;
-    };
-    return Object.entries(expected).flatMap(([name, parts]) => {
-      const errorsOf = (numbers: Numbers) =>
-        Object.entries(parts).map(([part, numbersExpected]) => {
-          const difference = furthest(numbers[name]?.[part] ?? [], numbersExpected);
-          return { part, error: relative(difference, scale(name, part)) };
-        });
-      const [worst] = errorsOf(found).sort((a, b) => b.error - a.error);
-      if (!worst) return [];
-      const { part, error } = worst;
-      if (error <= tolerance.loop) return [{ want: name, error, worst: part }];
-      const explained = errorsOf(ofOwn()).find((each) => each.part === part)?.error ?? 0;
-      const rounding = error <= roundingFactor * explained && error <= tolerance.rounding;
-      return [{ want: name, error, worst: part, cause: rounding ? "rounding" : "difference" } as const];
-    });
+    return Object.entries(computed(this.#loop)).flatMap(([name, parts]) =>
+      Object.entries(parts).flatMap(([part, expected]) =>
+        pieces(name, expected.length).map(([start, end]): Compared => {
+          const numbersOf = (numbers: Numbers) => numbers[name]?.[part]?.subarray(start, end) ?? [];
+          const relativeTo = (difference: number) => relative(difference, scale(name, part));
+          const errorOf = (numbers: Numbers) => relativeTo(furthest(numbersOf(numbers), expected.subarray(start, end)));
+          const error = errorOf(found);
+          return { want: name, part, numbersOf, relative: relativeTo, errorOf, error, alone: 0, ownRounding: 0 };
+        }),
+      ),
+    );
   }
+
+  /** The same of float32 gradients. */
+  async #fromAlone(alone: Pick<AloneOnDemand, "sample">, draw: number): Promise<InFloat64> {
+    const all = new InFloat64(this.settings);
+    for (let n = 0; n < this.#loop.samples; n++) {
+      const gradients = await alone.sample(n, draw);
+      all.add(new Map([...gradients].map(([name, { gradient }]) => [name, gradient])));
+    }
+    return all;
+  }
+}
+
+/** Numbers of a want that are judged by one error. */
+interface Compared {
+  readonly want: string;
+  readonly part: string;
+  readonly numbersOf: (numbers: Numbers) => ArrayLike<number>;
+  /** A difference, relative to what errors of these numbers are relative to. */
+  readonly relative: (difference: number) => number;
+  readonly errorOf: (numbers: Numbers) => number;
+  readonly error: number;
+  alone: number;
+  ownRounding: number;
+}
+
+/** What is one number for each sample or pair, each judged by itself: what one rounds explains no other. */
+const oneByOne = new Set(["norms", "noiseScale", "dot", "gram", "cosine", "cross", "project"]);
+
+/** Where the numbers that are judged together start and end. */
+function pieces(name: string, length: number): (readonly [number, number])[] {
+  if (!oneByOne.has(name)) return [[0, length]];
+  const size = name === "project" ? dims : 1;
+  return Array.from({ length: length / size }, (_, k) => [k * size, (k + 1) * size]);
+}
+
+const isOf =
+  (name: string) =>
+  ({ want }: Compared) =>
+    want === name;
+const isRoundingOf = ({ error, alone }: Compared) => isRounding({ difference: error, alone });
+
+/** The worst of one want; where rounding explains some only, of the others. */
+function resultOf(compared: readonly Compared[]): CheckedWant {
+  const beyond = compared.filter(({ error }) => error > tolerance.loop);
+  const unexplained = beyond.filter((each) => !isRoundingOf(each));
+  const of = unexplained.length > 0 ? unexplained : compared;
+  const { want, part, error, alone, ownRounding } = of.reduce((most, each) => (each.error > most.error ? each : most));
+  const own = { want, error, worst: part };
+  if (beyond.length === 0) return own;
+  if (unexplained.length === 0) return { ...own, cause: "rounding", aloneError: alone };
+  return { ...own, cause: "difference", aloneError: alone, ownRounding };
 }
 
 /** Half of the samples' norms, about, are above the norm to clip to. */

@@ -1,6 +1,6 @@
 /** check: the self-test on a user's own model and data. */
-import { type CheckedParameter, type CheckResult, check } from "../check/check.js";
-import { roundingFactor } from "../check/comparison.js";
+import { type CheckedParameter, type CheckedWant, type CheckResult, check } from "../check/check.js";
+import { isOwnRounding } from "../check/comparison.js";
 import { PergradError } from "../errors.js";
 import { table } from "../inspect/table.js";
 import { samplesBetween } from "../program/split.js";
@@ -66,13 +66,15 @@ function report({ parameters, wants, samples, tolerance, passed }: CheckResult, 
     ...(alone ? ["it alone"] : []),
     "against differences",
   ];
-  const others = wants.map(({ want, error, worst, cause }) => [
+  const wantsAlone = wants.some(({ aloneError }) => aloneError !== undefined);
+  const others = wants.map(({ want, error, worst, cause, aloneError }) => [
     want,
     cause ? verdicts[cause] : "ok",
     error.toExponential(1),
     worst,
+    ...(wantsAlone ? [aloneError?.toExponential(1) ?? "-"] : []),
   ]);
-  const otherHeadings = ["want", "verdict", "against the loop", "furthest off in"];
+  const otherHeadings = ["want", "verdict", "against the loop", "furthest off in", ...(wantsAlone ? ["alone"] : [])];
   const which =
     samples === inFile ? `all ${samples} samples` : `the first ${samples} of ${inFile} samples (--samples K for more)`;
   const verdict = passed ? "No difference found" : "A difference was found";
@@ -83,25 +85,44 @@ function report({ parameters, wants, samples, tolerance, passed }: CheckResult, 
     (others.length > 0 ? `${table([otherHeadings, ...others], 2)}\n` : "") +
     `${verdict} in ${which}, tolerance ${bounds}.\n` +
     explanation(parameters, tolerance) +
-    wantsBeyond(wants) +
+    wantsBeyond(wants, tolerance) +
     "Errors are relative to each parameter's largest gradient: of the program against the float64 loop over samples,\n" +
     "and of that loop against finite differences of the loss. Wants are held against the same of the loop's gradients.\n" +
     (alone
       ? "It alone: the float32 gradient of that sample computed alone, without per-sample code, against the loop.\n"
-      : "")
+      : "") +
+    (wantsAlone ? "Alone: the same want, in float64, of float32 gradients that were computed so.\n" : "")
   );
 }
 
-/** One sentence on each want that is off by more than the gradients explain. */
-function wantsBeyond(wants: CheckResult["wants"]): string {
-  const wrong = wants.filter(({ cause }) => cause === "difference");
-  return wrong
-    .map(
-      ({ want, error, worst }) =>
-        `"${want}" (${worst}) is off by ${error.toExponential(1)} from what it is of the loop's gradients, ` +
-        "which those of the program do not explain: a fault of pergrad; please report it.\n",
-    )
-    .join("");
+/** One sentence on each want that differs, and one on all of which rounding leaves hardly a digit right. */
+function wantsBeyond(wants: CheckResult["wants"], { rounding }: CheckResult["tolerance"]): string {
+  const lost = wants.filter(({ cause, error }) => cause === "rounding" && error > rounding);
+  const names = lost.map(({ want }) => want).join(", ");
+  return (
+    wants.flatMap((each) => (each.cause === "difference" ? [`${wantThatDiffers(each)}.\n`] : [])).join("") +
+    (lost.length === 0 ? "" : `Rounding of the gradients leaves hardly a digit right of ${names}.\n`)
+  );
+}
+
+function wantThatDiffers({ want, error, worst, aloneError = 0, ownRounding = 0 }: CheckedWant): string {
+  const off = `"${want}" (${worst}) is off by ${error.toExponential(1)} from what it is of the loop's gradients`;
+  const alone = `of float32 gradients computed alone and without per-sample code it is off by ${aloneError.toExponential(1)}`;
+  if (isOwnRounding(error, ownRounding))
+    return (
+      `${off}, while ${alone}: the way in which it is computed here rounds more, since data moved in the last bits ` +
+      `move it by ${ownRounding.toExponential(1)}; for this model ask for another (strategy: { norm: "materialise" })`
+    );
+  return `${off}, while ${alone}, so ${faultOf(error, aloneError)}`;
+}
+
+const useless = "float32 leaves hardly a digit of it right";
+
+/** @param aloneError of what was computed without per-sample code */
+function faultOf(error: number, aloneError: number): string {
+  if (!Number.isFinite(error) && !Number.isFinite(aloneError))
+    return "it is float32 that does not hold these numbers; scale the data or the loss";
+  return "it is not rounding but a fault of pergrad; please report it";
 }
 
 /** One sentence on the worst of the parameters that are above the tolerance; nothing where none is. */
@@ -111,21 +132,24 @@ function explanation(parameters: readonly CheckedParameter[], tolerance: CheckRe
     .filter(({ cause }) => cause !== undefined)
     .sort((a, b) => Number(b.cause === "difference") - Number(a.cause === "difference") || errorOf(b) - errorOf(a));
   if (!worst) return "";
-  const why = worst.cause === "rounding" ? roundingOf(worst) : differenceOf(worst, tolerance);
+  const why = worst.cause === "rounding" ? roundingOf(worst, tolerance) : differenceOf(worst, tolerance);
   return `The worst is "${worst.parameter}": ${why}.\n`;
 }
 
 /** Terms of this many times their sum nearly cancel. */
 const cancelling = 10;
 
-function roundingOf({ worstSample, loopError, aloneError = 0, cancellation = 0 }: CheckedParameter): string {
+function roundingOf(
+  { worstSample, loopError, aloneError = 0, cancellation = 0 }: CheckedParameter,
+  { rounding }: CheckResult["tolerance"],
+): string {
   const terms =
     cancellation >= cancelling
       ? `; its terms nearly cancel, their absolute values add up to ${cancellation.toPrecision(2)} times the gradient`
       : "";
   return (
     `in sample ${worstSample} it is off by ${loopError.toExponential(1)}, which is rounding of float32, ` +
-    `since computed alone and without per-sample code it is off by ${aloneError.toExponential(1)}${terms}`
+    `since computed alone and without per-sample code it is off by ${aloneError.toExponential(1)}${terms}${loopError > rounding ? `; ${useless}` : ""}`
   );
 }
 
@@ -141,7 +165,5 @@ function differenceOf(
   }
   const off = `in sample ${worstSample} it is off by ${loopError.toExponential(1)}`;
   const alone = `computed alone and without per-sample code it is off by ${aloneError.toExponential(1)}`;
-  return loopError > tolerance.rounding && roundingFactor * aloneError >= loopError
-    ? `${off}, more than the ${tolerance.rounding} that is put down to rounding, though ${alone} too`
-    : `${off}, while ${alone}, so it is not rounding but a fault of pergrad; please report it`;
+  return `${off}, while ${alone}, so ${faultOf(loopError, aloneError)}`;
 }

@@ -48,14 +48,17 @@ function checked(model: Model, data: Feeds, options: Partial<CheckOptions> = {})
   return check(model, data, { loss: losses.mse(), ...options });
 }
 
-/** Lets programs return what `change` makes of one want. */
-function spoilWant(name: string, change: (found: never) => unknown): void {
+/** Lets programs return what `changes` make of their wants. */
+function spoilWants(changes: Readonly<Record<string, (found: never) => unknown>>): void {
   const run = Program.prototype.run;
   vi.spyOn(Program.prototype, "run").mockImplementation(async function (this: Program<never>, ...args) {
-    const results = (await run.apply(this, args)) as Record<string, unknown>;
-    return (name in results ? { ...results, [name]: change(results[name] as never) } : results) as never;
+    const results = Object.entries((await run.apply(this, args)) as Record<string, unknown>);
+    return Object.fromEntries(
+      results.map(([name, found]) => [name, changes[name]?.(found as never) ?? found]),
+    ) as never;
   });
 }
+const spoilWant = (name: string, change: (found: never) => unknown) => spoilWants({ [name]: change });
 
 type Floats = Tensor<"float32">;
 const scaled = (tensor: Floats, factor: number): Floats => ({ ...tensor, data: tensor.data.map((x) => factor * x) });
@@ -113,6 +116,69 @@ describe("every want", () => {
     expect(passed).toBe(false);
     expect(found.filter(({ cause }) => cause === "difference").map(({ want }) => want)).toEqual([reported]);
     expect(parameters.every(({ cause }) => cause === undefined)).toBe(true);
+  });
+});
+
+describe("wants of gradients that round", () => {
+  type Norms = { readonly total: Floats; readonly parameters: Readonly<Record<string, Floats>> };
+  // The gradient of the one scale cancels in sample 0 only.
+  const both = halves(2, 1e-5);
+  const inSecond = ({ dims, data }: Tensor | undefined = floats([0]), f: (k: number) => number): Floats => ({
+    dtype: "float32",
+    dims,
+    data: Float32Array.from(data as Float32Array, (each, k) => (k < places ? each : f(k - places))),
+  });
+  const feedsOfTwo: Feeds = {
+    x: inSecond(both.x, (k) => 1e-5 * Math.sin(k)),
+    target: inSecond(both.target, (k) => Math.sign(Math.sin(k))),
+  };
+
+  test("pass as rounding, since those of the sample alone are as far off", async () => {
+    const { passed, wants } = await checked(cancelling, feedsOfTwo, { loss: product });
+    expect(passed).toBe(true);
+    const beyond = wants.filter(({ error }) => error > 1e-4);
+    expect(beyond.map(({ want }) => want)).toEqual(expect.arrayContaining(["norms", "clippedSum", "dot"]));
+    for (const { cause, error, aloneError } of beyond) {
+      expect(cause).toBe("rounding");
+      expect(error).toBeLessThanOrEqual(2 * (aloneError ?? 0));
+    }
+  });
+
+  test("pass however little rounding leaves right", async () => {
+    const { passed, parameters, wants } = await checked(cancelling, halves(2, 1e-8), { loss: product });
+    expect(parameters).toMatchObject([{ cause: "rounding" }]);
+    expect(Math.max(...wants.map(({ error }) => error))).toBeGreaterThan(0.01);
+    expect(passed).toBe(true);
+  });
+
+  test("differ where the program's gradients are wrong in the same way", async () => {
+    const wrong = 1 + 5e-3;
+    const all = (of: Readonly<Record<string, Floats>>) =>
+      Object.fromEntries(Object.entries(of).map(([name, tensor]) => [name, scaled(tensor, wrong)]));
+    spoilWants({
+      gradients: all as (found: never) => unknown,
+      norms: (({ total, parameters }: Norms) => ({ total: scaled(total, wrong), parameters: all(parameters) })) as (
+        found: never,
+      ) => unknown,
+    });
+    const { wants } = await checked(network, feeds);
+    const norms = wants.find(({ want }) => want === "norms");
+    expect(norms).toMatchObject({ cause: "difference" });
+    expect(norms?.aloneError).toBeLessThan(1e-5);
+  });
+
+  test("differ in one sample, while rounding explains more of an error in another", async () => {
+    const second = (tensor: Floats): Floats => ({
+      ...tensor,
+      data: tensor.data.map((each, n) => (n === 1 ? each * (1 + 4e-4) : each)),
+    });
+    spoilWant("norms", ({ total, parameters }: Norms) => ({
+      total: second(total),
+      parameters: { scale: second(parameters.scale as Floats) },
+    }));
+    const { passed, wants } = await checked(cancelling, feedsOfTwo, { loss: product });
+    expect(wants.filter(({ cause }) => cause === "difference").map(({ want }) => want)).toEqual(["norms"]);
+    expect(passed).toBe(false);
   });
 });
 

@@ -19,6 +19,19 @@ const halves = {
   sign: floats([2, places], (k) => (first(k) ? 1 : -1)),
 };
 
+/** A matrix whose gradient nearly cancels over eight rows, so few that its norm comes from products of rows. */
+const [rows, width] = [8, 128];
+const cancellingProduct = trace(
+  { x: ["N", rows, width], sign: ["N", rows, width] },
+  { w: uniform([width, width], 1) },
+  ({ x, sign }, { w }) => x.matmul(w).mul(sign).mean([1, 2]),
+);
+const upper = (k: number) => Math.floor(k / width) % rows < rows / 2;
+const cancellingRows = {
+  x: floats([3, rows, width], (k) => 1 + 0.9 * Math.sin(1 + (k % ((rows * width) / 2))) + (upper(k) ? 1e-3 : 0)),
+  sign: floats([3, rows, width], (k) => (upper(k) ? 1 : -1)),
+};
+
 /** Makes all gradients of all programs larger. */
 function enlarge(factor: number): void {
   const run = Program.prototype.run;
@@ -68,14 +81,37 @@ describe("check", () => {
     expect(code).toBe(3);
   });
 
-  test("exits with 3 where rounding would explain too much", async () => {
+  test("exits with 0 where rounding leaves no digit right, and says so", async () => {
     const { command } = await workspace(cancelling, {
       ...halves,
       x: { ...halves.x, data: halves.x.data.map((x, k) => (first(k) ? x - 0.999e-5 : x)) },
     });
     const { code, out } = await command("check", "--loss", "output");
-    expect(out).toMatch(/^scale +DIFFERS/m);
-    expect(out).toMatch(/^The worst is "scale": /m);
+    expect(out).toMatch(/^scale +rounding +\d\.\de\+0 /m);
+    expect(out).toMatch(
+      /^The worst is "scale": .* which is rounding .*; float32 leaves hardly a digit of it right\.$/m,
+    );
+    expect(out).toMatch(/^Rounding of the gradients leaves hardly a digit right of norms, .*sum.*\.$/m);
+    expect(out).not.toContain("fault");
+    expect(code).toBe(0);
+  });
+
+  test("names a way of computing that rounds more than the gradient alone, and no fault", async () => {
+    const { command } = await workspace(cancellingProduct, cancellingRows);
+    const { code, out } = await command("check", "--loss", "output");
+    expect(out).toMatch(/^norms +DIFFERS /m);
+    expect(out).toMatch(/^"norms" .*: the way in which it is computed here rounds more, .*materialise.*\.$/m);
+    expect(out).not.toContain("fault");
+    expect(code).toBe(3);
+  });
+
+  test("calls what float32 does not hold no fault", async () => {
+    const large = trace({ x: ["N", 1] }, { w: uniform([1], 1) }, ({ x }, { w }) => x.mul(w).square().square().sum(1));
+    const { command } = await workspace(large, { x: floats([1, 1], () => 1e12) });
+    const { code, out } = await command("check", "--loss", "output");
+    expect(out).toMatch(/^w +DIFFERS +Infinity /m);
+    expect(out).toMatch(/float32 that does not hold these numbers; scale the data or the loss\.$/m);
+    expect(out).not.toContain("fault");
     expect(code).toBe(3);
   });
 });
