@@ -2,16 +2,27 @@
 import { writeFileSync } from "node:fs";
 import { sequenceOperators } from "../src/onnx/read/sequences.js";
 import { newestOpset, oldestOpset, upgradedBelow } from "../src/onnx/read/upgrade.js";
-import { families } from "../src/ops/registry.js";
+import type { OpDefinition } from "../src/ops/definition.js";
+import { families, microsoftFamilies } from "../src/ops/registry.js";
 import { classicOperators } from "./classic-operators.js";
 import { firstOpsets } from "./first-opsets.js";
 import { newestOpsets } from "./newest-opsets.js";
 import { testsByOperator } from "./ops-tests.js";
 
-type Definition = (typeof families)[keyof typeof families][number];
+/** Folders of src/ops and what their files define. */
+const folders: Readonly<Record<string, Readonly<Record<string, readonly OpDefinition[]>>>> = {
+  rules: families,
+  microsoft: microsoftFamilies,
+};
+
+const defined = Object.entries(folders).flatMap(([folder, files]) =>
+  Object.entries(files).flatMap(([file, definitions]) =>
+    definitions.map((definition) => ({ definition, source: `src/ops/${folder}/${file}.ts` })),
+  ),
+);
 
 /** How an op's gradient comes about. */
-function derivative(definition: Definition): string {
+function derivative(definition: OpDefinition): string {
   if (definition.decompose) return "through its decomposition";
   if (definition.op === "Scan") return "through its body (`src/autodiff/scan.ts`)";
   if (definition.differentiate === "none") return "none flows: its output is constant almost everywhere";
@@ -19,7 +30,7 @@ function derivative(definition: Definition): string {
 }
 
 /** The opsets whose form of the op is read, and below which of them it had another one. */
-function opsets({ op, domain = "" }: Definition): string {
+function opsets({ op, domain = "" }: OpDefinition): string {
   if (domain !== "") return `${domain} 1`;
   const first = firstOpsets.get(op);
   if (first === undefined) return "ONNX Runtime's own";
@@ -33,24 +44,20 @@ function opsets({ op, domain = "" }: Definition): string {
 const dissolved = ["Constant", "If", "Loop", "Scatter", "Upsample", ...sequenceOperators];
 
 function notRead(): string[] {
-  const known = new Set(Object.values(families).flatMap((family) => family.map(({ op }): string => op)));
+  const known = new Set(defined.map(({ definition }) => definition.op));
   return [...firstOpsets.keys()].filter((op) => !known.has(op) && !dissolved.includes(op)).sort();
 }
 
 /** The page. Throws where an op is in no test. */
 export function opsTable(tests: ReadonlyMap<string, readonly string[]> = testsByOperator()): string {
   const untested: string[] = [];
-  const rows = Object.entries(families).flatMap(([family, definitions]) =>
-    definitions.map((definition) => {
-      const name = definition.domain ? `${definition.domain}.${definition.op}` : definition.op;
-      const files = tests.get(name) ?? [];
-      if (files.length === 0) untested.push(name);
-      const folder = definition.domain === "com.microsoft" ? "microsoft" : "rules";
-      const source = `\`src/ops/${folder}/${family}.ts\``;
-      const cells = [name, opsets(definition), derivative(definition), files.join(", "), source];
-      return { name, row: `| ${cells.join(" | ")} |` };
-    }),
-  );
+  const rows = defined.map(({ definition, source }) => {
+    const name = definition.domain ? `${definition.domain}.${definition.op}` : definition.op;
+    const files = tests.get(name) ?? [];
+    if (files.length === 0) untested.push(name);
+    const cells = [name, opsets(definition), derivative(definition), files.join(", "), `\`${source}\``];
+    return { name, row: `| ${cells.join(" | ")} |` };
+  });
   if (untested.length > 0) throw new Error(`no test is named after ${untested.join(", ")}`);
   rows.sort((a, b) => (a.name < b.name ? -1 : 1));
   return [

@@ -2,10 +2,10 @@
 
 import { Build } from "./build.js";
 import type { OpDefinition } from "./definition.js";
-import { contribActivations } from "./microsoft/contrib-activations.js";
-import { contribAttention } from "./microsoft/contrib-attention.js";
-import { contribLinear } from "./microsoft/contrib-linear.js";
-import { contribNormalisation } from "./microsoft/contrib-normalisation.js";
+import { contribActivations } from "./microsoft/activations.js";
+import { contribAttention } from "./microsoft/attention.js";
+import { contribLinear } from "./microsoft/linear.js";
+import { contribNormalisation } from "./microsoft/normalisation.js";
 import { activations } from "./rules/activations.js";
 import { arithmetic } from "./rules/arithmetic.js";
 import { attention } from "./rules/attention.js";
@@ -42,15 +42,12 @@ import { stateSpace } from "./rules/state-space.js";
 import { trigonometric } from "./rules/trigonometric.js";
 import { onePlusErf } from "./subgraphs/saturation.js";
 
+/** By the names of their files in `rules/`. */
 export const families = {
   activations,
   arithmetic,
   attention,
   bitwise,
-  "contrib-activations": contribActivations,
-  "contrib-attention": contribAttention,
-  "contrib-linear": contribLinear,
-  "contrib-normalisation": contribNormalisation,
   convolution,
   deformable,
   exponential,
@@ -83,13 +80,24 @@ export const families = {
   trigonometric,
 } as const;
 
+/** Operators of the domain com.microsoft, by the names of their files in `microsoft/`. */
+export const microsoftFamilies = {
+  activations: contribActivations,
+  attention: contribAttention,
+  linear: contribLinear,
+  normalisation: contribNormalisation,
+} as const;
+
 /** What derivative rules use and no program holds. */
 const internal: readonly OpDefinition[] = [onePlusErf];
 
+/** All operators that programs may hold. */
+export const allDefinitions: readonly OpDefinition[] = [families, microsoftFamilies].flatMap((folder) =>
+  Object.values(folder).flat(),
+);
+
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(
-  [...Object.values(families), internal].flatMap((family) =>
-    family.map((definition) => [keyOf(definition.domain ?? "", definition.op), definition]),
-  ),
+  [...allDefinitions, ...internal].map((definition) => [keyOf(definition.domain ?? "", definition.op), definition]),
 );
 
 function keyOf(domain: string, op: string): string {

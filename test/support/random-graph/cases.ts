@@ -1,6 +1,7 @@
 /** What random graphs draw: a table of cases for every operator, or the reason why it is not drawn. */
 import fc from "fast-check";
-import { families } from "../../../src/ops/registry.js";
+import type { OpDefinition } from "../../../src/ops/definition.js";
+import { allDefinitions } from "../../../src/ops/registry.js";
 import { arithmeticTable } from "../arithmetic-cases.js";
 import { attentionCases, multiHeadCases, projectedCases, rotaryCases } from "../attention-cases.js";
 import { contribTable } from "../contrib-cases.js";
@@ -16,13 +17,11 @@ import { stateTable } from "../state-cases.js";
 import { structuralTable } from "../structural-cases.js";
 import { windowTable } from "../window-cases.js";
 
-type Definition = (typeof families)[keyof typeof families][number];
-
 /** How tables name an operator: with its domain, where that is not ONNX's own. */
 export const nameOf = ({ op, domain = "" }: { readonly op: string; readonly domain?: string }): string =>
   domain === "" ? op : `${domain}.${op}`;
 
-export const definitions: readonly Definition[] = Object.values(families).flat();
+export const definitions: readonly OpDefinition[] = allDefinitions;
 
 const bit = fc.nat(1);
 const microsoft = "com.microsoft";
@@ -131,7 +130,7 @@ export const neverApart: Readonly<Record<string, string>> = {
   EyeLike: "its rows would count the samples",
 };
 
-export function casesOf(definition: Definition): Cases | undefined {
+export function casesOf(definition: OpDefinition): Cases | undefined {
   const name = nameOf(definition);
   return name in notDrawn ? undefined : graphTable[name]?.filter(inFile);
 }
