@@ -1,5 +1,5 @@
 /** Random choices of a case. */
-import { random } from "../src/nn/random.js";
+import { random } from "../src/tensor/random.js";
 
 export interface Draw {
   /** A whole number in 0..count-1. */

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { type Tensor, tensor } from "../../src/index.js";
-import { type Random, random } from "../../src/nn/random.js";
+import { type Random, random } from "../../src/tensor/random.js";
 import { permutation, pick } from "../../src/train/index.js";
 
 export const side = 28;

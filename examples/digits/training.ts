@@ -1,6 +1,6 @@
 /** Ordinary training: every step follows the mean gradient of a mini-batch. */
 import { losses, type Model, perSample, type Tensor, want } from "../../src/index.js";
-import { random } from "../../src/nn/random.js";
+import { random } from "../../src/tensor/random.js";
 import { adam, miniBatches, type Parameters } from "../../src/train/index.js";
 import { countOf, type Digits, type Split } from "./data.js";
 

@@ -1,6 +1,6 @@
 /** Mails as tensors, split into those to train on and those held out. */
 import { type Tensor, tensor } from "../../src/index.js";
-import { random } from "../../src/nn/random.js";
+import { random } from "../../src/tensor/random.js";
 import { stratify } from "../digits/data.js";
 import type { Mail } from "./mails.js";
 import { encode, vocabularyOf, wordsOfMail } from "./tokens.js";

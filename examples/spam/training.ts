@@ -1,6 +1,6 @@
 /** Training by clipped per-sample gradients, and each mail's own gradient norm. */
 import { losses, type Model, perSample, type Tensor, want } from "../../src/index.js";
-import { random } from "../../src/nn/random.js";
+import { random } from "../../src/tensor/random.js";
 import { adam, miniBatches, type Parameters } from "../../src/train/index.js";
 import { outputOf, predictions } from "../digits/training.js";
 import type { Batch, Corpus } from "./data.js";

@@ -2,7 +2,7 @@
 import { reshapes } from "../graph/behind.js";
 import { factorOf, isBatch } from "../graph/dim.js";
 import { dimsValue, nodeOf, type Value } from "../graph/value.js";
-import type { Call } from "../ops/definition.js";
+import type { Call } from "../ops/call.js";
 import { isFloat } from "../tensor/tensor.js";
 
 /** samples * N + more. */

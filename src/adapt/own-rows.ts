@@ -9,8 +9,8 @@ import { type Dim, divide, elementsOf, factorOf, isBatch, type Shape } from "../
 import type { Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
 import { boundsOf, linearOf } from "../ops/alike.js";
+import type { Call } from "../ops/call.js";
 import { intAttribute, normalAxis, stringAttribute } from "../ops/checks.js";
-import type { Call } from "../ops/definition.js";
 import { build } from "../ops/registry.js";
 import { isFloat } from "../tensor/tensor.js";
 import { type Numbered, type Numbers, type Place, wholeRest } from "./numbers.js";

@@ -5,8 +5,8 @@
 import type { SampleAxes } from "../analysis/sample-axes.js";
 import { type Dim, factorOf, isBatch, N } from "../graph/dim.js";
 import { leaf, type Value } from "../graph/value.js";
+import type { Call } from "../ops/call.js";
 import { intAttribute } from "../ops/checks.js";
-import type { Call } from "../ops/definition.js";
 import { build, definitionOf } from "../ops/registry.js";
 
 /** An operand with the samples first, `[N, ...]`; `batched` where it has them. */

@@ -6,10 +6,10 @@
 import { scanAxes } from "../autodiff/scan.js";
 import type { PergradError } from "../errors.js";
 import { type Dim, factorOf, isBatch, showShape } from "../graph/dim.js";
+import type { SampleAxis } from "../graph/sample-axis.js";
 import type { Node, Value } from "../graph/value.js";
 import { nodesBefore, presentInputs } from "../graph/walk.js";
 import { interaction } from "../ops/checks.js";
-import type { SampleAxis } from "../ops/definition.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { sortsAll, sortsSamples } from "../ops/rules/ordering.js";
 

@@ -13,7 +13,7 @@ import { isBatch, type Shape, sameDim } from "../graph/dim.js";
 import type { Node, Value } from "../graph/value.js";
 import { presentInputs } from "../graph/walk.js";
 import type { Build } from "../ops/build.js";
-import type { Contraction, Convolution, Cotangent } from "../ops/definition.js";
+import type { Contraction, Convolution, Cotangent } from "../ops/cotangent.js";
 import { alwaysFinite, unbounded } from "../ops/range.js";
 import { definitionOf } from "../ops/registry.js";
 import { keptShape } from "../ops/rules/reductions.js";

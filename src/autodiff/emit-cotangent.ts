@@ -1,7 +1,7 @@
 import { convolutionGradient } from "../gradients/convolution.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
-import type { Cotangent } from "../ops/definition.js";
+import type { Cotangent } from "../ops/cotangent.js";
 import { contract } from "../ops/subgraphs/contract.js";
 import { scatterRows } from "../ops/subgraphs/rows.js";
 

@@ -9,10 +9,11 @@ import { Outer } from "../gradients/outer.js";
 import { RowsGradient } from "../gradients/rows.js";
 import { View } from "../gradients/view.js";
 import { type Dim, elementsOf, N } from "../graph/dim.js";
+import type { SampleAxis } from "../graph/sample-axis.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { sameSampleAxis } from "../ops/checks.js";
-import type { Contraction, Cotangent, Reduction, Rows, SampleAxis } from "../ops/definition.js";
+import type { Contraction, Cotangent, Reduction, Rows } from "../ops/cotangent.js";
 import { arrange, contract, groupDim, letterDims, rolesOf } from "../ops/subgraphs/contract.js";
 import { isValue } from "./emit-cotangent.js";
 

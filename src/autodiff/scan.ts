@@ -5,10 +5,11 @@
  */
 import { substitute } from "../graph/body.js";
 import { type Dim, multiply } from "../graph/dim.js";
+import type { SampleAxis } from "../graph/sample-axis.js";
 import type { Node, Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore } from "../graph/walk.js";
 import { interaction, part, sameSampleAxis, unsupported } from "../ops/checks.js";
-import type { Contraction, Convolution, Cotangent, SampleAxis } from "../ops/definition.js";
+import type { Contraction, Convolution, Cotangent } from "../ops/cotangent.js";
 import { build } from "../ops/registry.js";
 import { type ScanParts, scan, scanParts, splitOutputs } from "../ops/rules/scan.js";
 import { isFloat } from "../tensor/tensor.js";

@@ -2,8 +2,8 @@
 
 import { type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
-import type { Data } from "../program/feeds.js";
 import { Program } from "../program/program.js";
+import type { Data } from "../tensor/data.js";
 import { sizeOf } from "../tensor/tensor.js";
 import { type ByParameter, want } from "../wants/want.js";
 import { AloneOnDemand, type CheckedParameter, Compared, LoopComparison, tolerance } from "./comparison.js";

@@ -1,8 +1,8 @@
 /** Programs against the float64 loop, and what of their error is rounding. */
 
 import type { Objective } from "../compile/objective.js";
-import type { Data } from "../program/feeds.js";
 import type { RuntimeOptions } from "../target/runtime.js";
+import type { Data } from "../tensor/data.js";
 import { Alone } from "./alone.js";
 
 /**

@@ -5,14 +5,15 @@
 import { Ranges } from "../analysis/ranges.js";
 import { plain, reverse } from "../autodiff/reverse.js";
 import { type Objective, parameterFeeds } from "../compile/objective.js";
+import type { Array64 } from "../float64/array64.js";
 import { inSharedMemory } from "../graph/flat.js";
 import type { Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore } from "../graph/walk.js";
 import { evaluateAll, evaluateGraph, toArray64 } from "../interpret/evaluate.js";
 import { elementFactor } from "../ops/build.js";
-import type { Array64 } from "../ops/definition.js";
 import { build } from "../ops/registry.js";
-import { type Data, holdsNotFinite, prepare } from "../program/feeds.js";
+import { holdsNotFinite, prepare } from "../program/feeds.js";
+import type { Data } from "../tensor/data.js";
 import { takeSamples } from "../tensor/take-samples.js";
 import type { Tensor } from "../tensor/tensor.js";
 

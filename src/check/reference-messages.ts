@@ -1,7 +1,7 @@
 /** What a check and the threads of its reference say to each other. */
 import type { ErrorCode } from "../errors.js";
+import type { Array64 } from "../float64/array64.js";
 import type { FlatGraph } from "../graph/flat.js";
-import type { Array64 } from "../ops/definition.js";
 import type { Try } from "./differences.js";
 import type { InputData } from "./oracle.js";
 

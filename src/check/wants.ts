@@ -3,9 +3,10 @@
 import type { Objective, ObjectiveOptions } from "../compile/objective.js";
 import { drawSigns } from "../gradients/signs.js";
 import type { Model } from "../graph/model.js";
-import { type Data, prepare } from "../program/feeds.js";
+import { prepare } from "../program/feeds.js";
 import { Program } from "../program/program.js";
 import { samplesBetween } from "../program/split.js";
+import type { Data } from "../tensor/data.js";
 import type { Traced } from "../trace/traced.js";
 import { type FloatTensor, type Results, want } from "../wants/want.js";
 import {

@@ -4,15 +4,14 @@ import { labelLimits, lengthLimits } from "../analysis/length-limits.js";
 import { SampleAxes } from "../analysis/sample-axes.js";
 import { PergradError } from "../errors.js";
 import { type DimSpec, isBatch, N, parseDim, showShape } from "../graph/dim.js";
-import type { Model } from "../graph/model.js";
+import type { Expected, Model } from "../graph/model.js";
+import type { SampleAxis } from "../graph/sample-axis.js";
 import { selectByGlob } from "../graph/select-names.js";
 import { leaf, type Value } from "../graph/value.js";
 import { leavesOf, nodesBefore } from "../graph/walk.js";
 import type { GivenTarget, Loss, LossFunction } from "../nn/loss.js";
 import { asLoss } from "../nn/losses.js";
-import type { SampleAxis } from "../ops/definition.js";
 import { build } from "../ops/registry.js";
-import type { Expected } from "../program/feeds.js";
 import type { DType, Tensor } from "../tensor/tensor.js";
 import { Traced } from "../trace/traced.js";
 

@@ -3,7 +3,6 @@
  * goes through runs in loops over typed arrays, row by row.
  */
 
-import type { Array64 } from "../ops/definition.js";
 import { sizeOf } from "../tensor/tensor.js";
 
 export function array64(dims: readonly number[], data: Float64Array | ArrayLike<number>): Array64 {
@@ -215,4 +214,10 @@ export function sum64(a: Array64, axes: readonly number[], keepDims: boolean): A
       sums[at + i * step] = (sums[at + i * step] as number) + (a.data[from + i] as number);
   });
   return { dims: keepDims ? kept : a.dims.filter((_, axis) => !axes.includes(axis)), data: sums };
+}
+
+/** A tensor of the reference: every dtype is held in float64 (booleans as 0 and 1, integers exactly up to 2^53). */
+export interface Array64 {
+  readonly dims: readonly number[];
+  readonly data: Float64Array;
 }

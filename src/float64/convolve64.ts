@@ -1,7 +1,7 @@
 /** The products of a convolution, in the float64 reference. */
 
-import type { Window } from "../ops/definition.js";
-import { kernelSize, windowOffsets } from "../ops/subgraphs/window.js";
+import type { Window } from "../graph/window.js";
+import { kernelSize, windowOffsets } from "../graph/window.js";
 import { sizeOf } from "../tensor/tensor.js";
 import { transpose64 } from "./array64.js";
 import { addProduct64, type Matrix64 } from "./product64.js";

@@ -1,9 +1,11 @@
 /** A convolution's positions in blocks, so that its data need never be unfolded all at once. */
 import { type Dim, factorOf, type Shape } from "../graph/dim.js";
+import type { Window } from "../graph/window.js";
+import { extentOf, kernelSize } from "../graph/window.js";
 import type { Build } from "../ops/build.js";
-import type { Convolution, Window } from "../ops/definition.js";
-import { type UnfoldMethod, unfoldTime } from "../ops/subgraphs/unfold.js";
-import { extentOf, kernelSize } from "../ops/subgraphs/window.js";
+import type { UnfoldMethod } from "../ops/choices.js";
+import type { Convolution } from "../ops/cotangent.js";
+import { unfoldTime } from "../ops/subgraphs/unfold.js";
 import { calibration } from "../target/onnxruntime/prices.js";
 import { sizeOf } from "../tensor/tensor.js";
 import type { Cost } from "./cost.js";

@@ -1,9 +1,12 @@
 import { type Dim, factorOf, N } from "../graph/dim.js";
+import type { SampleAxis } from "../graph/sample-axis.js";
 import type { Value } from "../graph/value.js";
+import { kernelSize } from "../graph/window.js";
 import { type Build, elementFactor } from "../ops/build.js";
-import type { Along, Convolution, SampleAxis, ViewStep } from "../ops/definition.js";
-import { foldWeight, type UnfoldMethod, unfold, unfoldMethod } from "../ops/subgraphs/unfold.js";
-import { kernelSize } from "../ops/subgraphs/window.js";
+import type { UnfoldMethod } from "../ops/choices.js";
+import type { Convolution } from "../ops/cotangent.js";
+import type { Along, ViewStep } from "../ops/definition.js";
+import { foldWeight, unfold, unfoldMethod } from "../ops/subgraphs/unfold.js";
 import { type Block, blocksOf, costOfBlocks, cutOf, otherCut, unfoldedSize, within } from "./convolution-blocks.js";
 import { addCosts, type Cost, costOfSquare } from "./cost.js";
 import { type NormWay, type SumWay, sizeOfGradient, sumOfSquares } from "./factored.js";

@@ -4,8 +4,8 @@
  */
 import { elementsOf, factorOf, type Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
-import { type Random, random } from "../nn/random.js";
 import type { Build } from "../ops/build.js";
+import { type Random, random } from "../tensor/random.js";
 import type { Piece, Separation } from "./separate.js";
 
 /** `[size, dims]`, of 1 and -1. */

@@ -1,3 +1,4 @@
+import type { LabelLimit } from "../analysis/length-limits.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Graph, Value } from "./value.js";
 
@@ -28,4 +29,15 @@ export interface Model {
   readonly stored?: readonly StoredTensor[];
   /** What a user should know of how the model was read. */
   readonly notes: readonly string[];
+}
+
+/** What a program expects of one input. */
+export interface Expected {
+  readonly value: Value;
+  /** The axis that holds the samples; null where all samples share the input. */
+  readonly sampleAxis: number | null;
+  /** Where it holds lengths of sequences, the longest that there may be. */
+  readonly atMost?: number | undefined;
+  /** Where it holds class labels that the model itself looks up, which there are. */
+  readonly labels?: readonly LabelLimit[] | undefined;
 }

@@ -1,9 +1,9 @@
 /** The float64 reference: evaluates a graph op by op in plain TypeScript. Our oracle, not a way to compute. */
 import { PergradError } from "../errors.js";
+import type { Array64 } from "../float64/array64.js";
 import { bindDim } from "../graph/dim.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import { nodesBefore, presentInputs } from "../graph/walk.js";
-import type { Array64 } from "../ops/definition.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { evaluateScan } from "../ops/rules/scan.js";
 import type { Tensor } from "../tensor/tensor.js";

@@ -1,9 +1,10 @@
 /** Constant folding: what depends on constants alone is computed when the graph is made. */
+
+import type { Array64 } from "../float64/array64.js";
 import { type Dim, isBatch } from "../graph/dim.js";
 import { constantValue, type Node, type Value } from "../graph/value.js";
 import { presentInputs } from "../graph/walk.js";
 import { elementFactor } from "../ops/build.js";
-import type { Array64 } from "../ops/definition.js";
 import { definitionOf } from "../ops/registry.js";
 import { arrayOf, isFloat, type Tensor } from "../tensor/tensor.js";
 import { evaluateGraph, toArray64 } from "./evaluate.js";

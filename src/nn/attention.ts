@@ -5,9 +5,9 @@ import { constant, where } from "../trace/functions.js";
 import { invalid } from "../trace/shape.js";
 import { requireSameDType, type Traced } from "../trace/traced.js";
 import { dropout } from "./dropout.js";
+import { xavierUniform, zeros } from "./initial-values.js";
 import { linear, requireSize } from "./layers.js";
 import { type Bound, type Module, module, type SideInput } from "./module.js";
-import { xavierUniform, zeros } from "./random.js";
 import { count } from "./window.js";
 
 export interface AttentionOptions {

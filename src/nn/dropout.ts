@@ -10,11 +10,11 @@
 import { PergradError } from "../errors.js";
 import { isBatch, showShape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
+import { type Random, random } from "../tensor/random.js";
 import { constant, where } from "../trace/functions.js";
 import { invalid } from "../trace/shape.js";
 import type { Traced } from "../trace/traced.js";
 import type { Module } from "./module.js";
-import { type Random, random } from "./random.js";
 
 /** Products in an element's inner product; two samples or two positions agree by chance once in 2^30. */
 const products = 8;

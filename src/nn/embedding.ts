@@ -4,9 +4,9 @@ import { isBatch, showShape } from "../graph/dim.js";
 import { where } from "../trace/functions.js";
 import { invalid } from "../trace/shape.js";
 import { requireSameDType, type Traced } from "../trace/traced.js";
+import { fanIn, normal, type ParameterSpec } from "./initial-values.js";
 import { need, requireSize } from "./layers.js";
 import type { Module } from "./module.js";
-import { fanIn, normal, type ParameterSpec } from "./random.js";
 import { count } from "./window.js";
 
 export interface TableOptions {

@@ -1,3 +1,4 @@
+export type { Random } from "../tensor/random.js";
 export * from "./activations.js";
 export { type AttentionOptions, multiHeadAttention } from "./attention.js";
 export { dropout } from "./dropout.js";
@@ -9,6 +10,16 @@ export {
   type TiedOptions,
   tied,
 } from "./embedding.js";
+export {
+  filled,
+  normal,
+  ones,
+  type ParameterSpec,
+  startingAt,
+  uniform,
+  xavierUniform,
+  zeros,
+} from "./initial-values.js";
 export {
   type ConvOptions,
   type ConvTransposeOptions,
@@ -36,17 +47,6 @@ export {
 } from "./module.js";
 export { groupNorm, instanceNorm, layerNorm, type NormOptions, rmsNorm } from "./norms.js";
 export * from "./pooling.js";
-export {
-  filled,
-  normal,
-  ones,
-  type ParameterSpec,
-  type Random,
-  startingAt,
-  uniform,
-  xavierUniform,
-  zeros,
-} from "./random.js";
 export {
   type GruOptions,
   gru,

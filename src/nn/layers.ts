@@ -3,8 +3,8 @@ import { PergradError } from "../errors.js";
 import { showShape } from "../graph/dim.js";
 import { invalid } from "../trace/shape.js";
 import { requireSameDType, type Traced } from "../trace/traced.js";
+import { fanIn, filled, type ParameterSpec } from "./initial-values.js";
 import type { Module } from "./module.js";
-import { fanIn, filled, type ParameterSpec } from "./random.js";
 import { count, perAxis, type Sizes } from "./window.js";
 
 type Named = Readonly<Record<string, Traced>>;

@@ -1,10 +1,11 @@
 /** Modules as plain values: named parameters, and a function that traces the forward pass. */
 import { PergradError } from "../errors.js";
 import { type DimSpec, sameShape, showShape } from "../graph/dim.js";
+import { random } from "../tensor/random.js";
 import { type DType, sizeOf, type Tensor } from "../tensor/tensor.js";
 import { invalid } from "../trace/shape.js";
 import { Traced } from "../trace/traced.js";
-import { type ParameterSpec, random } from "./random.js";
+import type { ParameterSpec } from "./initial-values.js";
 
 /**
  * An input that a module takes beside x: a mask, a seed. With a shape, the module cannot do without it, and

@@ -4,9 +4,9 @@ import { showShape } from "../graph/dim.js";
 import { constant } from "../trace/functions.js";
 import { invalid } from "../trace/shape.js";
 import { requireSameDType, type Traced } from "../trace/traced.js";
+import { ones, zeros } from "./initial-values.js";
 import { need, requireSize } from "./layers.js";
 import type { Module } from "./module.js";
-import { ones, zeros } from "./random.js";
 import { count } from "./window.js";
 
 export interface NormOptions {

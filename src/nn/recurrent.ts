@@ -13,9 +13,9 @@ import { concat } from "../trace/functions.js";
 import { invalid } from "../trace/shape.js";
 import { requireSameDType, Traced } from "../trace/traced.js";
 import { dropout } from "./dropout.js";
+import { fanIn, type ParameterSpec } from "./initial-values.js";
 import { need, requireSize } from "./layers.js";
 import type { Module, SideInput } from "./module.js";
-import { fanIn, type ParameterSpec } from "./random.js";
 import { count } from "./window.js";
 
 export interface RecurrentOptions {

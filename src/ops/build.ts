@@ -11,30 +11,13 @@ import {
   type ValueType,
 } from "../graph/value.js";
 import { arrayOf, type DType, isFloat, sizeOf, type Tensor } from "../tensor/tensor.js";
+import type { Call } from "./call.js";
 import { interaction } from "./checks.js";
-import type { Call, OpDefinition, Reduction } from "./definition.js";
-import type { DataWay } from "./subgraphs/convolution-data.js";
-import type { MaxPoolWay } from "./subgraphs/max-pool-gradient.js";
-import type { UnfoldMethod } from "./subgraphs/unfold.js";
+import type { Choices } from "./choices.js";
+import type { Reduction } from "./cotangent.js";
+import type { OpDefinition } from "./definition.js";
 
 export type Lookup = (domain: string, op: string) => OpDefinition | undefined;
-
-/** Where there are several ways to build something, those to take. Default: the cheapest by shape. */
-export interface Choices {
-  /** How the data under a convolution's kernel is brought into rows. */
-  readonly unfold?: UnfoldMethod;
-  /** Floats of each sample's unfolded data in a block, about, where it is unfolded in blocks. Default 65536. */
-  readonly unfoldBlock?: number;
-  /**
-   * Whether gradients of a convolution's kernel are multiplied out by blocks of positions: always, or where they are
-   * small beside the unfolded data. Default: of all positions at once.
-   */
-  readonly materialise?: "blocked unfold" | "frugal";
-  /** How the cotangent of a convolution's data is computed. */
-  readonly convolutionData?: DataWay;
-  /** How the maximum of a window is found again. */
-  readonly maxPool?: MaxPoolWay;
-}
 
 /** What a node may be made from, besides its op. */
 export interface NodeOptions {

@@ -1,9 +1,10 @@
 /** What shape rules and sample-axis rules share: reading attributes and inputs, and saying what is wrong. */
 import { advised, PergradError } from "../errors.js";
 import { type Dim, isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
+import type { SampleAxis } from "../graph/sample-axis.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import type { Tensor } from "../tensor/tensor.js";
-import type { Call, SampleAxis } from "./definition.js";
+import type { Call } from "./call.js";
 
 type Named = Call | Node;
 

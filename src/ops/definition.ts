@@ -4,40 +4,14 @@
  * leading axis, and where the sample axis goes.
  */
 
+import type { Array64 } from "../float64/array64.js";
 import type { Shape } from "../graph/dim.js";
-import type { Attributes, Node, Value, ValueType } from "../graph/value.js";
+import type { SampleAxis } from "../graph/sample-axis.js";
+import type { Node, Value, ValueType } from "../graph/value.js";
 import type { Build } from "./build.js";
+import type { Call } from "./call.js";
+import type { Cotangent } from "./cotangent.js";
 import type { RangeRule } from "./range.js";
-
-/** A node about to be made: what `infer` sees. */
-export interface Call {
-  readonly op: string;
-  readonly domain: string;
-  readonly name: string;
-  readonly inputs: readonly (Value | null)[];
-  readonly attributes: Attributes;
-  /** How many outputs are asked for. */
-  readonly outputs: number;
-}
-
-/** A tensor of the reference: every dtype is held in float64 (booleans as 0 and 1, integers exactly up to 2^53). */
-export interface Array64 {
-  readonly dims: readonly number[];
-  readonly data: Float64Array;
-}
-
-/**
- * Where a value carries the samples: dimension `axis` has outer * N * inner elements, sample n owning
- * those whose index along it is (o * N + n) * inner + i. Plain `[N, ...]` is axis 0, outer 1, inner 1;
- * `[N*T, C]` has inner T, `[T*N, C]` has outer T. A value with none is *shared* by all samples (null).
- */
-export interface SampleAxis {
-  readonly axis: number;
-  readonly outer: number;
-  readonly inner: number;
-  /** The elements along the axis are all alike (zeros, say), so that any outer and inner would do. */
-  readonly uniform?: boolean;
-}
 
 /** How an op that only moves elements takes a cotangent back: by a reshape to its input's shape, or a transposition. */
 export type ViewStep =
@@ -67,73 +41,6 @@ export interface Scaling {
 
 /** What a factored gradient passes through without being multiplied out. */
 export type LinearStep = ViewStep | Along | Scaling;
-
-/**
- * The cotangent of one input, as a derivative rule states it: a value of the input's shape, or a
- * contraction that is not emitted yet. On the data path it is emitted; for an input that the samples
- * share it becomes a factored gradient, which keeps the sample axis instead of summing over it.
- */
-export type Cotangent = Value | Reduction | Contraction | Convolution | Rows;
-
-/** `value`, summed over `axes` (along which the input was broadcast), then reshaped to the input's `shape`. */
-export interface Reduction {
-  readonly kind: "reduction";
-  readonly value: Value;
-  readonly axes: readonly number[];
-  readonly shape: Shape;
-}
-
-/**
- * An einsum of `left` and `right`. Letters in both but not in `to` are summed. Letters are single
- * characters; `to` names the axes of the input, whose shape is `shape`.
- */
-export interface Contraction {
-  readonly kind: "contraction";
-  readonly left: Value;
-  readonly right: Value;
-  /** Subscripts of left, right and result, for instance "ni", "no", "io". */
-  readonly subscripts: readonly [string, string, string];
-  readonly shape: Shape;
-}
-
-/** Strides, dilations, padding and groups of a convolution with d spatial axes. */
-export interface Window {
-  readonly kernel: readonly number[];
-  readonly strides: readonly number[];
-  readonly dilations: readonly number[];
-  /** Padding before each spatial axis. */
-  readonly before: readonly number[];
-  /** Padding after each spatial axis. */
-  readonly after: readonly number[];
-}
-
-/**
- * The weight gradient of a convolution: for each kernel offset k, the sum over samples and positions t of
- * data[n, i, t*stride + k*dilation - pad] * cotangent[n, o, t].
- */
-export interface Convolution {
-  readonly kind: "convolution";
-  /** `[N, groups*I, ...spatial]`: what the kernel slid over. */
-  readonly data: Value;
-  /** `[N, groups*O, ...positions]`: one element per position of the kernel. */
-  readonly cotangent: Value;
-  readonly groups: number;
-  readonly window: Window;
-  /** `[groups*O, I, ...kernel]`. ConvTranspose's weight fits too: its data is dy, its cotangent x. */
-  readonly shape: Shape;
-}
-
-/** The cotangent of a gathered table: along `axis`, row indices[p] receives the cotangent at p; rows add up. */
-export interface Rows {
-  readonly kind: "rows";
-  /** Integers of any shape; negative ones count from the end. */
-  readonly indices: Value;
-  /** The table's shape with `axis` replaced by the axes of `indices`. */
-  readonly cotangent: Value;
-  readonly axis: number;
-  /** The table's shape. */
-  readonly shape: Shape;
-}
 
 /** The derivative rule of an op that has one. */
 export type DerivativeRule = (

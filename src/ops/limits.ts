@@ -1,8 +1,8 @@
 /** How large a constant pergrad works out itself: a file of few bytes may ask for one of any size. */
 import { PergradError } from "../errors.js";
 import type { Node } from "../graph/value.js";
+import type { Call } from "./call.js";
 import { describe } from "./checks.js";
-import type { Call } from "./definition.js";
 
 /** 128 MB in float64; an index of an image of 4096 x 4096. */
 export const largestConstant = 2 ** 24;

@@ -2,7 +2,7 @@
 import { PergradError } from "../errors.js";
 import type { Way } from "../gradients/factored.js";
 import { selectByGlob } from "../graph/select-names.js";
-import type { Choices } from "../ops/build.js";
+import type { Choices } from "../ops/choices.js";
 
 /** By the names of the ways, as `explain()` prints them: "materialise", "Gram", "contract", ... */
 export interface WayNames {

@@ -1,7 +1,9 @@
 /** Where the samples of a stream come from, piece by piece. */
 import { PergradError } from "../errors.js";
+import type { Expected } from "../graph/model.js";
 import { openTensorFile, type TensorFile } from "../io/files.js";
-import { copiesOf, type Data, type Expected, type Prepared } from "./feeds.js";
+import type { Data } from "../tensor/data.js";
+import { copiesOf, type Prepared } from "./feeds.js";
 import { pieces, samplesBetween } from "./split.js";
 
 /** A program's inputs by name, as `run` takes them. */

@@ -1,6 +1,7 @@
 import { labelLimits, lengthLimits } from "../analysis/length-limits.js";
 import { PergradError } from "../errors.js";
 import { isBatch, showShape } from "../graph/dim.js";
+import type { Expected } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
 import { sumsInBlocks } from "../lower/long-sums.js";
@@ -9,9 +10,10 @@ import { asLoops } from "../optimise/loops.js";
 import { simplifyForRuntime } from "../optimise/simplify.js";
 import { nodeRuntime } from "../target/onnxruntime/node.js";
 import type { Session } from "../target/runtime.js";
+import type { Data } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Traced } from "../trace/traced.js";
-import { copiesOf, type Data, type Expected, prepare } from "./feeds.js";
+import { copiesOf, prepare } from "./feeds.js";
 
 /** Traced expressions, ready to run. */
 export interface Compiled<T extends Readonly<Record<string, Traced>>> {

@@ -3,25 +3,9 @@
 import type { LabelLimit } from "../analysis/length-limits.js";
 import { PergradError } from "../errors.js";
 import { isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
-import type { Value } from "../graph/value.js";
+import type { Expected } from "../graph/model.js";
+import type { Data } from "../tensor/data.js";
 import { arrayOf, type DType, dtypeOfArray, isFloat, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
-
-/**
- * Data for one input: a tensor, or a flat array whose dimensions follow from the input's shape. Numbers
- * are converted to the input's dtype where no information is lost (integers to int64, float64 to float32).
- */
-export type Data = Tensor | TypedArray | readonly number[];
-
-/** What a program expects of one input. */
-export interface Expected {
-  readonly value: Value;
-  /** The axis that holds the samples; null where all samples share the input. */
-  readonly sampleAxis: number | null;
-  /** Where it holds lengths of sequences, the longest that there may be. */
-  readonly atMost?: number | undefined;
-  /** Where it holds class labels that the model itself looks up, which there are. */
-  readonly labels?: readonly LabelLimit[] | undefined;
-}
 
 function isTensor(data: Data): data is Tensor {
   return "dims" in data;

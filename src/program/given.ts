@@ -5,10 +5,11 @@ import type { Emitted } from "../compile/program-graph.js";
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
+import type { Data } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Wants } from "../wants/want.js";
 import { type Dataset, isBatch } from "./dataset.js";
-import { copiesOf, type Data } from "./feeds.js";
+import { copiesOf } from "./feeds.js";
 import type { OtherBatch } from "./others.js";
 import { type MaxNorms, scalarFeeds } from "./scalars.js";
 

@@ -1,9 +1,9 @@
 /** How many samples a program computes at a time. */
 
 import { PergradError } from "../errors.js";
+import type { Expected } from "../graph/model.js";
 import { bytesAt, bytesOfValue, type MemoryUse } from "../target/onnxruntime/memory.js";
 import { sizeOf } from "../tensor/tensor.js";
-import type { Expected } from "./feeds.js";
 import { isSummed, type Output, whyWhole } from "./split.js";
 
 export interface MemoryOptions {

@@ -1,8 +1,8 @@
 /** The gradients of a want's other batch, which enter a program as inputs of its own. */
 import { PergradError } from "../errors.js";
+import type { Data } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Returned } from "../wants/want.js";
-import type { Data } from "./feeds.js";
 
 export type OtherBatch = Readonly<Record<string, Data>>;
 

@@ -4,16 +4,17 @@ import type { Objective } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
 import { isBody } from "../graph/body.js";
 import { bindShape, factorOf, isBatch } from "../graph/dim.js";
+import type { Expected } from "../graph/model.js";
+import type { SampleAxis } from "../graph/sample-axis.js";
 import type { Node, Value } from "../graph/value.js";
 import { describeNode } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
-import type { SampleAxis } from "../ops/definition.js";
 import { definitionOf } from "../ops/registry.js";
 import { addDeviations, addTo, times } from "../tensor/float64-sums.js";
 import { takeSamples } from "../tensor/take-samples.js";
 import { arrayOf, isFloat, sizeOf, type Tensor } from "../tensor/tensor.js";
 import type { Returned } from "../wants/want.js";
-import type { Expected, Prepared } from "./feeds.js";
+import type { Prepared } from "./feeds.js";
 
 /** How a tensor of a whole batch comes of the microbatches' tensors. */
 export type Joining =

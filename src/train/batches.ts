@@ -1,6 +1,6 @@
 /** Mini-batches of data whose tensors all hold the samples along axis 0. */
 import { PergradError } from "../errors.js";
-import { type Random, random } from "../nn/random.js";
+import { type Random, random } from "../tensor/random.js";
 import { arrayOf, sizeOf, type Tensor } from "../tensor/tensor.js";
 
 /** The numbers 0..count-1 in random order. */

@@ -1,7 +1,8 @@
 /** The sum of a batch's clipped gradients, whatever the data. */
 
-import { type Data, prepare, samplesNotFinite } from "../program/feeds.js";
+import { prepare, samplesNotFinite } from "../program/feeds.js";
 import { Program } from "../program/program.js";
+import type { Data } from "../tensor/data.js";
 import { type ClippingGroup, type clippedSum, clippingGroups } from "../wants/clipping.js";
 import { type FloatTensor, type Results, type Want, want } from "../wants/want.js";
 import { Figures, scores } from "./figures.js";

@@ -2,7 +2,8 @@
 
 import type { Objective } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
-import { copiesOf, type Data, prepare } from "../program/feeds.js";
+import { copiesOf, prepare } from "../program/feeds.js";
+import type { Data } from "../tensor/data.js";
 import { pickSamples } from "../tensor/take-samples.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { TrainingSet } from "./types.js";

@@ -2,7 +2,7 @@
 
 import type { Objective } from "../compile/objective.js";
 import { isBatch } from "../graph/dim.js";
-import type { Data } from "../program/feeds.js";
+import type { Data } from "../tensor/data.js";
 import { type FloatTensor, float, type Want } from "../wants/wanted.js";
 
 /** Whether the loss compares scores of classes, `[N, C]`, with one label for each sample. */

@@ -5,7 +5,7 @@ import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import { model as modelOf } from "../nn/model.js";
 import type { Module } from "../nn/module.js";
-import type { Data } from "../program/feeds.js";
+import type { Data } from "../tensor/data.js";
 import { TrainingData } from "./dataset.js";
 import type { Parameters } from "./optimiser.js";
 import type { StepOptions, TrainingSet } from "./types.js";

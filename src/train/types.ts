@@ -5,7 +5,7 @@ import type { Model } from "../graph/model.js";
 import type { ModelOptions } from "../nn/model.js";
 import type { Accountant } from "../privacy/index.js";
 import type { GaussianMechanism } from "../privacy/mechanism.js";
-import type { Data } from "../program/feeds.js";
+import type { Data } from "../tensor/data.js";
 import type { Optimiser, Parameters } from "./optimiser.js";
 
 /** All the data, as a program's `run` takes it: the model's inputs by name, and `target` where the loss has one. */

@@ -3,7 +3,7 @@ import { PergradError } from "../errors.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import type { Demands, Plan } from "../plan/planner.js";
-import type { Data } from "../program/feeds.js";
+import type { Data } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 
 export type FloatTensor = Tensor<"float32">;

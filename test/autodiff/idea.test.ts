@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { grad } from "../../src/autodiff/grad.js";
+import type { Array64 } from "../../src/float64/array64.js";
 import { isBatch, showShape } from "../../src/graph/dim.js";
 import type { Value } from "../../src/graph/value.js";
 import { nodesBefore } from "../../src/graph/walk.js";
 import { evaluateGraph } from "../../src/interpret/evaluate.js";
-import type { Array64 } from "../../src/ops/definition.js";
 import { simplify } from "../../src/optimise/simplify.js";
 import { compile } from "../../src/program/expressions.js";
 import { einsum, expand, input, parameter } from "../../src/trace/index.js";

@@ -1,8 +1,8 @@
 /** Checks that must pass, and checks of programs that are wrong, which must not. */
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { type CheckOptions, check, losses, type Model, nn, type Tensor, type Traced } from "../../src/index.js";
+import { uniform } from "../../src/nn/initial-values.js";
 import { trace } from "../../src/nn/model.js";
-import { uniform } from "../../src/nn/random.js";
 import { Program } from "../../src/program/program.js";
 import { floats } from "../cli/support.js";
 

@@ -1,7 +1,7 @@
 /** What `check` prints and how it ends. */
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { uniform } from "../../src/nn/initial-values.js";
 import { trace } from "../../src/nn/model.js";
-import { uniform } from "../../src/nn/random.js";
 import { Program } from "../../src/program/program.js";
 import { floats, linear, workspace } from "./support.js";
 

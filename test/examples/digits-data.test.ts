@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { apportion, countOf, type Digits, loadDigits, split, stratify } from "../../examples/digits/data.js";
-import { random } from "../../src/nn/random.js";
+import { random } from "../../src/tensor/random.js";
 
 const sorted = (values: readonly number[]) => [...values].sort((a, b) => a - b);
 

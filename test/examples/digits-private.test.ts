@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { type Results, report } from "../../examples/digits-private/report.js";
 import { study } from "../../examples/digits-private/study.js";
-import { random } from "../../src/nn/random.js";
+import { random } from "../../src/tensor/random.js";
 import { tensor } from "../../src/tensor/tensor.js";
 
 const settings = {

@@ -4,7 +4,7 @@ import { network } from "../../examples/digits/network.js";
 import { studyNorms } from "../../examples/digits/norms.js";
 import { Failure, parseOptions } from "../../examples/digits/options.js";
 import { predictions, train } from "../../examples/digits/training.js";
-import { random } from "../../src/nn/random.js";
+import { random } from "../../src/tensor/random.js";
 import { tensor } from "../../src/tensor/tensor.js";
 
 /** Not digits, but bars: label k is a dark stripe at height 2k, on noise. */

@@ -1,13 +1,14 @@
 /** Gradients of convolutions by blocks of positions: every way against the loop, and in ONNX Runtime. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { Array64 } from "../../src/float64/array64.js";
 import { blockedUnfold } from "../../src/gradients/convolution.js";
 import { blocksOf, cutOf, otherCut } from "../../src/gradients/convolution-blocks.js";
 import type { Factored } from "../../src/gradients/factored.js";
 import { type DimSpec, N, type Shape } from "../../src/graph/dim.js";
 import { leaf, type Value } from "../../src/graph/value.js";
-import type { Choices } from "../../src/ops/build.js";
-import type { Array64, Convolution } from "../../src/ops/definition.js";
+import type { Choices } from "../../src/ops/choices.js";
+import type { Convolution } from "../../src/ops/cotangent.js";
 import { build } from "../../src/ops/registry.js";
 import { simplify } from "../../src/optimise/simplify.js";
 import type { Traced } from "../../src/trace/index.js";

@@ -2,8 +2,8 @@
 import { describe, it } from "vitest";
 import { SampleAxes } from "../../src/analysis/sample-axes.js";
 import { perSampleGradients } from "../../src/autodiff/per-sample.js";
+import type { Array64 } from "../../src/float64/array64.js";
 import type { Value } from "../../src/graph/value.js";
-import type { Array64 } from "../../src/ops/definition.js";
 import { build } from "../../src/ops/registry.js";
 import { simplify } from "../../src/optimise/simplify.js";
 import { concat, type Traced } from "../../src/trace/index.js";

@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import type { Array64 } from "../../src/float64/array64.js";
 import type { Model } from "../../src/graph/model.js";
 import { readTensors } from "../../src/io/files.js";
 import * as nn from "../../src/nn/index.js";
 import { losses } from "../../src/nn/losses.js";
 import { loadModel } from "../../src/onnx/read/load.js";
-import type { Array64 } from "../../src/ops/definition.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { expectClose } from "../support/per-sample.js";
 import { booleans, expectAgreement, floats, loop, shaken } from "./agreement.js";

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import * as nn from "../../src/nn/index.js";
 import { losses } from "../../src/nn/losses.js";
-import { random } from "../../src/nn/random.js";
 import { perSample } from "../../src/program/program.js";
+import { random } from "../../src/tensor/random.js";
 import { constant } from "../../src/trace/index.js";
 import { want } from "../../src/wants/want.js";
 import { draw, expectAgreement, floats, integers, loop, shaken } from "./agreement.js";

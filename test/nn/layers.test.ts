@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { Array64 } from "../../src/float64/array64.js";
 import type { DimSpec } from "../../src/graph/dim.js";
 import * as nn from "../../src/nn/index.js";
-import type { Array64 } from "../../src/ops/definition.js";
 import { sizeOf } from "../../src/tensor/tensor.js";
 import { at, build64, difference, forward, wave } from "./support.js";
 

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { grad } from "../../src/autodiff/grad.js";
+import type { Array64 } from "../../src/float64/array64.js";
 import { type Dim, type DimSpec, N } from "../../src/graph/dim.js";
 import { asLoss, type Loss, losses } from "../../src/nn/losses.js";
-import type { Array64 } from "../../src/ops/definition.js";
 import type { DType, Tensor } from "../../src/tensor/tensor.js";
 import { input } from "../../src/trace/index.js";
 import { at, build64, difference, evaluate, valuesOf, wave } from "./support.js";

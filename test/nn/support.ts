@@ -1,9 +1,9 @@
+import type { Array64 } from "../../src/float64/array64.js";
 import { bindShape, isBatch } from "../../src/graph/dim.js";
 import type { Model } from "../../src/graph/model.js";
 import type { Value } from "../../src/graph/value.js";
 import { leavesOf } from "../../src/graph/walk.js";
 import { evaluateGraph, toArray64 } from "../../src/interpret/evaluate.js";
-import type { Array64 } from "../../src/ops/definition.js";
 import { sizeOf } from "../../src/tensor/tensor.js";
 import type { Traced } from "../../src/trace/index.js";
 

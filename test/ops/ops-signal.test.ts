@@ -1,12 +1,12 @@
 /** The Fourier transforms. */
 import { describe, expect, it } from "vitest";
 import { SampleAxes } from "../../src/analysis/sample-axes.js";
+import type { Array64 } from "../../src/float64/array64.js";
 import { array64 } from "../../src/float64/array64.js";
 import { N, type Shape } from "../../src/graph/dim.js";
 import { leaf, nodeOf, type Value } from "../../src/graph/value.js";
 import { nodesBefore } from "../../src/graph/walk.js";
 import { evaluateGraph } from "../../src/interpret/evaluate.js";
-import type { Array64 } from "../../src/ops/definition.js";
 import { build, families } from "../../src/ops/registry.js";
 import { simplify } from "../../src/optimise/simplify.js";
 import { checkComputed } from "../support/graph-checks.js";

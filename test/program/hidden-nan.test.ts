@@ -1,8 +1,8 @@
 /** A NaN inside a model is told of also where an operator hides it: what is behind that is finite and means nothing. */
 import { describe, expect, it } from "vitest";
 import { compile, input, losses, type NotFinite, perSample, type Traced, want } from "../../src/index.js";
+import { uniform } from "../../src/nn/initial-values.js";
 import { trace } from "../../src/nn/model.js";
-import { uniform } from "../../src/nn/random.js";
 
 const hiding: Readonly<Record<string, (x: Traced) => Traced>> = {
   GlobalMaxPool: (x) => x.unsqueeze(1).onnx("GlobalMaxPool").squeeze(1),

@@ -1,8 +1,8 @@
 /** Class labels that the model's own loss looks up are checked: the runtime takes a negative one for the last class. */
 import { describe, expect, it } from "vitest";
 import { losses, perSample, want } from "../../src/index.js";
+import { uniform } from "../../src/nn/initial-values.js";
 import { trace } from "../../src/nn/model.js";
-import { uniform } from "../../src/nn/random.js";
 
 const classes = 3;
 

@@ -13,8 +13,8 @@ import {
   type Wants,
   want,
 } from "../../src/index.js";
+import { uniform } from "../../src/nn/initial-values.js";
 import { trace } from "../../src/nn/model.js";
-import { uniform } from "../../src/nn/random.js";
 import "../support/seed.js";
 
 /** The root has no derivative at 0, where a sample of zeros is: 0 times infinity. The bias behind it stays finite. */

@@ -5,12 +5,12 @@ import { expect } from "vitest";
 import { SampleAxes } from "../../src/analysis/sample-axes.js";
 import { plain, reverse } from "../../src/autodiff/reverse.js";
 import { batchOver } from "../../src/autodiff/vmap.js";
+import type { Array64 } from "../../src/float64/array64.js";
 import { array64, stridesOf, zeros64 } from "../../src/float64/array64.js";
 import { type Dim, N } from "../../src/graph/dim.js";
 import { type Attributes, constantValue, leaf, type Node, type Value } from "../../src/graph/value.js";
 import { evaluateGraph } from "../../src/interpret/evaluate.js";
 import { encodeModel } from "../../src/onnx/write/encode.js";
-import type { Array64 } from "../../src/ops/definition.js";
 import { build, definitionOf } from "../../src/ops/registry.js";
 import { arrayOf, type DType, isFloat, sizeOf, type Tensor } from "../../src/tensor/tensor.js";
 

@@ -2,6 +2,7 @@ import { expect } from "vitest";
 import { SampleAxes } from "../../src/analysis/sample-axes.js";
 import { perSampleGradients } from "../../src/autodiff/per-sample.js";
 import { plain, reverse } from "../../src/autodiff/reverse.js";
+import type { Array64 } from "../../src/float64/array64.js";
 import type { Factored, Way } from "../../src/gradients/factored.js";
 import { gramWays, pairProducts } from "../../src/gradients/pairs.js";
 import { projections } from "../../src/gradients/projection.js";
@@ -10,8 +11,7 @@ import { Sum } from "../../src/gradients/sum.js";
 import { factorOf, type Shape } from "../../src/graph/dim.js";
 import type { Value } from "../../src/graph/value.js";
 import { evaluateGraph } from "../../src/interpret/evaluate.js";
-import type { Choices } from "../../src/ops/build.js";
-import type { Array64 } from "../../src/ops/definition.js";
+import type { Choices } from "../../src/ops/choices.js";
 import { build } from "../../src/ops/registry.js";
 import { simplify } from "../../src/optimise/simplify.js";
 

@@ -1,6 +1,6 @@
+import type { Array64 } from "../../src/float64/array64.js";
 import { type DimSpec, parseDim } from "../../src/graph/dim.js";
 import type { Value } from "../../src/graph/value.js";
-import type { Array64 } from "../../src/ops/definition.js";
 import { input, parameter, type Traced } from "../../src/trace/index.js";
 import { type Case, numbers } from "./per-sample.js";
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { random } from "../../src/nn/random.js";
+import { random } from "../../src/tensor/random.js";
 import { tensor } from "../../src/tensor/tensor.js";
 import { miniBatches, permutation, pick } from "../../src/train/index.js";
 

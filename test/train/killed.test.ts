@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { random } from "../../src/nn/random.js";
 import { readLedger } from "../../src/privacy/ledger.js";
+import { random } from "../../src/tensor/random.js";
 import { readState } from "../../src/train/state-file.js";
 import type { TrainerState } from "../../src/train/types.js";
 import { temporaryFolder } from "../support/folder.js";

@@ -15,8 +15,8 @@ import {
   train,
   trainPrivately,
 } from "../../src/index.js";
+import { uniform } from "../../src/nn/initial-values.js";
 import { trace } from "../../src/nn/model.js";
-import { uniform } from "../../src/nn/random.js";
 import { temporaryFolder } from "../support/folder.js";
 
 /** A sample of zeros has a finite loss, and no derivative. */

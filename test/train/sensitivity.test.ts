@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { losses, type Model, nn, sgd, type Tensor } from "../../src/index.js";
 import type { Module } from "../../src/nn/module.js";
-import { type Random, random } from "../../src/nn/random.js";
+import { type Random, random } from "../../src/tensor/random.js";
 import { BatchClipper } from "../../src/train/clipped-batch.js";
 import { setup } from "../../src/train/setup.js";
 import type { ClippingOptions } from "../../src/train/types.js";

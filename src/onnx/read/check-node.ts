@@ -4,8 +4,8 @@
  */
 import { advised, type PergradError } from "../../errors.js";
 import type { Attribute, Value } from "../../graph/value.js";
+import type { Call } from "../../ops/call.js";
 import { describe, part, type Subject, unsupported } from "../../ops/checks.js";
-import type { Call } from "../../ops/definition.js";
 import { isDType } from "../../tensor/tensor.js";
 import { invalidModel } from "../proto.js";
 import { forms } from "./operator-forms.js";

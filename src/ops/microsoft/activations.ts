@@ -2,6 +2,7 @@
 import { type Dim, divide, elementsOf, showDim, showShape } from "../../graph/dim.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   floatAttribute,
   intAttribute,
@@ -11,7 +12,7 @@ import {
   shapeMismatch,
   unsupported,
 } from "../checks.js";
-import type { Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { lowered } from "../rules/elementwise.js";
 import { lineAxis } from "../rules/reductions.js";
 import { addOptional, composite, contrib, likeFirst, likeFirstWith, requireLastAxisVectors } from "./contrib.js";

@@ -3,6 +3,7 @@ import { type Dim, sameDim, sameShape, showDim, showShape } from "../../graph/di
 import type { Node, Value, ValueType } from "../../graph/value.js";
 import { isFloat } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   broadcastShape,
   floatAttribute,
@@ -14,7 +15,7 @@ import {
   shapeMismatch,
   unsupported,
 } from "../checks.js";
-import type { Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import {
   checkHeads,
   counted,

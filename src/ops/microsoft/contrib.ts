@@ -3,8 +3,9 @@ import { defect } from "../../errors.js";
 import { sameShape, showShape } from "../../graph/dim.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import { broadcastShape, part, requireInput, shapeMismatch } from "../checks.js";
-import type { Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 
 /** The domain of the operators that ONNX Runtime's optimiser and some exporters write. */
 export const microsoft = "com.microsoft";

@@ -2,6 +2,7 @@
 import { type Dim, sameShape, showShape } from "../../graph/dim.js";
 import type { Attributes, Node, Value, ValueType } from "../../graph/value.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   floatAttribute,
   intAttribute,
@@ -12,7 +13,7 @@ import {
   stringAttribute,
   unsupported,
 } from "../checks.js";
-import type { Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { convolution } from "../rules/convolution.js";
 import { linear } from "../rules/linear.js";
 import { contrib, partOf } from "./contrib.js";

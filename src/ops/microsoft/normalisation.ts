@@ -2,8 +2,9 @@
 import { type Dim, sameShape, showShape } from "../../graph/dim.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import { floatAttribute, intAttribute, part, requireInput, shapeMismatch, unsupported } from "../checks.js";
-import type { Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { lowered } from "../rules/elementwise.js";
 import { normalisation } from "../rules/normalisation.js";
 import { keptShape } from "../rules/reductions.js";

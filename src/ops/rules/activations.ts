@@ -1,7 +1,10 @@
 /** Activation functions, from Relu to Mish; and Clip, PRelu, Erf. */
+
+import type { Array64 } from "../../float64/array64.js";
 import { type Dim, sameShape, showShape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   broadcastShape,
   floatAttribute,
@@ -11,7 +14,7 @@ import {
   stringAttribute,
   unsupported,
 } from "../checks.js";
-import type { Array64, Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { between, bounded, increasing, type Range } from "../range.js";
 import { bell, erfBesideOne, timesSigmoid, timesSigmoidSlope, timesTanhSlope } from "../subgraphs/saturation.js";
 import { alignBatched, binary, elementwise, lowered, unary } from "./elementwise.js";

@@ -1,13 +1,15 @@
 /** Add, Sub, Mul, Div, Neg, Pow, Mod, and the variadic Sum, Mean, Max, Min. */
 
+import type { Array64 } from "../../float64/array64.js";
 import { array64, broadcastDims, broadcastTo } from "../../float64/array64.js";
 import { differences, products, quotients, sums } from "../../float64/pairs64.js";
 import { add, type Dim, divide, factorOf, isBatch, multiply } from "../../graph/dim.js";
 import { constantOf, type Node, nodeOf, type Value, type ValueType } from "../../graph/value.js";
 import { isFloat } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import { broadcastShape, intAttribute, requireInput } from "../checks.js";
-import type { Array64, Call, DerivativeRule, OpDefinition } from "../definition.js";
+import type { DerivativeRule, OpDefinition } from "../definition.js";
 import {
   alwaysFinite,
   anything,

@@ -3,6 +3,7 @@ import { add, type Dim, sameDim, sameShape, showShape } from "../../graph/dim.js
 import type { Node, Value, ValueType } from "../../graph/value.js";
 import { isFloat } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   broadcastShape,
   floatAttribute,
@@ -13,7 +14,7 @@ import {
   shapeMismatch,
   unsupported,
 } from "../checks.js";
-import type { Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import {
   all,
   checkHeads,

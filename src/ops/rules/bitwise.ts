@@ -2,8 +2,9 @@
 import type { Node, Value } from "../../graph/value.js";
 import { type DType, isFloat } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import { requireInput, shapeMismatch, stringAttribute, unsupported } from "../checks.js";
-import type { Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { binary, unary } from "./elementwise.js";
 
 const bitsOf = (dtype: DType) => Number(/\d+$/.exec(dtype)?.[0] ?? 1);

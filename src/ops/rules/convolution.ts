@@ -1,23 +1,26 @@
 /** Conv and ConvTranspose, over one or more spatial axes. */
 
+import type { Array64 } from "../../float64/array64.js";
 import { zeros64 } from "../../float64/array64.js";
 import { addProducts } from "../../float64/convolve64.js";
 import { type Dim, factorOf, isBatch, multiply, type Shape } from "../../graph/dim.js";
+import type { SampleAxis } from "../../graph/sample-axis.js";
 import type { Node, Value } from "../../graph/value.js";
+import type { Window } from "../../graph/window.js";
+import { extentOf, kernelSize, positionsOf } from "../../graph/window.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import { intAttribute, intsAttribute, part, requireInput, shapeMismatch, unsupported } from "../checks.js";
-import type { Array64, Call, Cotangent, OpDefinition, SampleAxis, Window } from "../definition.js";
+import type { Cotangent } from "../cotangent.js";
+import type { OpDefinition } from "../definition.js";
 import { dataCotangent } from "../subgraphs/convolution-data.js";
 import { patchWeight, unfold } from "../subgraphs/unfold.js";
 import {
   autoPadOf,
   explicitPadding,
-  extentOf,
-  kernelSize,
   leadingSampleAxis,
   perAxis,
-  positionsOf,
   readWindow,
   sharePadding,
   spatialOf,

@@ -1,14 +1,17 @@
 /** DeformConv: a composite, of lookups at places that are computed, and a product with the kernel. */
 import { type Dim, factorOf, multiply, sameDim, sameShape, showShape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
+import type { Window } from "../../graph/window.js";
+import { kernelSize, positionsOf } from "../../graph/window.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import { intAttribute, interaction, intsAttribute, part, requireInput, shapeMismatch } from "../checks.js";
-import type { Call, OpDefinition, Window } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { requireConstant, requireSteps } from "../limits.js";
 import { cornersOf, pick } from "../subgraphs/grid-corners.js";
 import { elementTaps } from "../subgraphs/grid-taps.js";
-import { kernelSize, positionsOf, readWindow, spatialOf } from "../subgraphs/window.js";
+import { readWindow, spatialOf } from "../subgraphs/window.js";
 
 interface Deformation {
   readonly window: Window;

@@ -1,11 +1,14 @@
 /** Einsum, of any number of operands. */
 
+import type { Array64 } from "../../float64/array64.js";
 import { array64, stridesOf, sum64, walk, zeros64 } from "../../float64/array64.js";
 import { type Dim, factorOf, isBatch, sameDim } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import { agree, interaction, requireInput, shapeMismatch, stringAttribute } from "../checks.js";
-import type { Array64, Call, Contraction, OpDefinition } from "../definition.js";
+import type { Contraction } from "../cotangent.js";
+import type { OpDefinition } from "../definition.js";
 import { requireConstant } from "../limits.js";
 import { contract, letterDims } from "../subgraphs/contract.js";
 

@@ -1,12 +1,13 @@
 /** What all element-wise ops have in common: broadcasting, batching and the sample axis follow from it. */
 
+import type { Array64 } from "../../float64/array64.js";
 import { map64, type RowOfPairs, rowOf, zipRows64 } from "../../float64/array64.js";
 import type { Dim } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
 import type { DType } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import { broadcastSampleAxis, broadcastShape, requireInput } from "../checks.js";
-import type { Array64, DerivativeRule, OpDefinition } from "../definition.js";
+import type { DerivativeRule, OpDefinition } from "../definition.js";
 import type { Range, RangeRule } from "../range.js";
 
 /**

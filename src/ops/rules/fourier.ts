@@ -1,11 +1,13 @@
 /** DFT and STFT: linear in the signal. */
 
+import type { Array64 } from "../../float64/array64.js";
 import { zeros64 } from "../../float64/array64.js";
 import { type Transform, transformLine } from "../../float64/fourier64.js";
 import { type Dim, isBatch, type Shape, showShape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
 import { isFloat, sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   apartFrom,
   intAttribute,
@@ -17,7 +19,7 @@ import {
   shapeMismatch,
   unsupported,
 } from "../checks.js";
-import type { Array64, Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { requireConstant } from "../limits.js";
 import { emitTransform } from "../subgraphs/fourier-transform.js";
 import { lowered } from "./elementwise.js";

@@ -3,6 +3,7 @@ import { type Dim, elementsOf, factorOf, isBatch, type Shape, sameDim, showShape
 import type { Node, Value } from "../../graph/value.js";
 import { isFloat, sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   intAttribute,
   interaction,
@@ -13,7 +14,7 @@ import {
   stringAttribute,
   unsupported,
 } from "../checks.js";
-import type { Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { requireConstant, requireSteps } from "../limits.js";
 import { cornersOf, pick } from "../subgraphs/grid-corners.js";
 import { axisTaps, type GridMode, type GridPadding, type GridTap } from "../subgraphs/grid-taps.js";

@@ -1,10 +1,13 @@
 /** Gather, GatherElements, GatherND, ScatterElements, ScatterND, OneHot. */
 import { PergradError } from "../../errors.js";
+import type { Array64 } from "../../float64/array64.js";
 import { stridesOf, walk, zeros64 } from "../../float64/array64.js";
 import { type Dim, elementsOf, factorOf, isBatch, sameDim, sameShape, showShape } from "../../graph/dim.js";
+import type { SampleAxis } from "../../graph/sample-axis.js";
 import { constantOf, type Node, type Value, type ValueType } from "../../graph/value.js";
 import { isFloat, sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   agree,
   apartFrom,
@@ -19,7 +22,8 @@ import {
   stringAttribute,
   unsupported,
 } from "../checks.js";
-import type { Along, Array64, Call, Cotangent, LinearStep, OpDefinition, SampleAxis } from "../definition.js";
+import type { Cotangent } from "../cotangent.js";
+import type { Along, LinearStep, OpDefinition } from "../definition.js";
 import { requireConstant } from "../limits.js";
 import { moved } from "../range.js";
 import { gatherND, scatterND } from "../subgraphs/points.js";

@@ -1,5 +1,6 @@
 /** Concat and Split. */
 
+import type { Array64 } from "../../float64/array64.js";
 import { zeros64 } from "../../float64/array64.js";
 import {
   add,
@@ -12,8 +13,10 @@ import {
   sameShape,
   showShape,
 } from "../../graph/dim.js";
+import type { SampleAxis } from "../../graph/sample-axis.js";
 import { dimsValue, type Node, type Value, type ValueType } from "../../graph/value.js";
 import { sizeOf } from "../../tensor/tensor.js";
+import type { Call } from "../call.js";
 import {
   agree,
   intAttribute,
@@ -24,7 +27,7 @@ import {
   requireInput,
   shapeMismatch,
 } from "../checks.js";
-import type { Along, Array64, Call, OpDefinition, SampleAxis } from "../definition.js";
+import type { Along, OpDefinition } from "../definition.js";
 import { joined, moved } from "../range.js";
 
 function axisOf(node: Call | Node, fallback: number): number {

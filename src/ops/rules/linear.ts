@@ -1,10 +1,13 @@
 /** MatMul and Gemm (with Einsum, in a file of its own): products whose weight gradients stay factored. */
 
+import type { Array64 } from "../../float64/array64.js";
 import { array64, transpose64, zeros64, zip64 } from "../../float64/array64.js";
 import { addProduct64 } from "../../float64/product64.js";
 import { type Dim, sameDim, showShape } from "../../graph/dim.js";
+import type { SampleAxis } from "../../graph/sample-axis.js";
 import { type Node, nodeOf, type Value } from "../../graph/value.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   agree,
   broadcastShape,
@@ -15,7 +18,8 @@ import {
   requireInput,
   shapeMismatch,
 } from "../checks.js";
-import type { Array64, Call, Contraction, OpDefinition, SampleAxis } from "../definition.js";
+import type { Contraction } from "../cotangent.js";
+import type { OpDefinition } from "../definition.js";
 import { letterDims } from "../subgraphs/contract.js";
 import { productSteps } from "../subgraphs/steps.js";
 import { einsum } from "./einsum.js";

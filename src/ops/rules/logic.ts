@@ -1,13 +1,15 @@
 /** Comparisons and logic, which have no derivative; Where and Cast, which do. */
 
+import type { Array64 } from "../../float64/array64.js";
 import { array64, broadcastDims, broadcastTo, map64 } from "../../float64/array64.js";
 import { uniform } from "../../graph/behind.js";
 import { type Dim, isBatch, sameDim } from "../../graph/dim.js";
 import { type Node, nodeOf, type Value, type ValueType } from "../../graph/value.js";
 import { arrayOf, type DType, isFloat } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import { broadcastShape, intAttribute, requireInput, stringAttribute, unsupported } from "../checks.js";
-import type { Array64, Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { between, type Range, union } from "../range.js";
 import { binary, elementwise, unary } from "./elementwise.js";
 

@@ -1,8 +1,10 @@
 /** NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss: composites over the class axis, which is axis 1. */
 import { type Dim, sameShape, showShape } from "../../graph/dim.js";
+import type { SampleAxis } from "../../graph/sample-axis.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";
 import { isFloat } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   agree,
   apartFrom,
@@ -13,7 +15,7 @@ import {
   stringAttribute,
   unsupported,
 } from "../checks.js";
-import type { Call, OpDefinition, SampleAxis } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { lowered } from "./elementwise.js";
 
 const reductionOf = (node: Call | Node) => stringAttribute(node, "reduction", "mean");

@@ -1,10 +1,12 @@
 /** Det and EyeLike. */
 
+import type { Array64 } from "../../float64/array64.js";
 import { array64, zeros64 } from "../../float64/array64.js";
 import { type Dim, isBatch, sameDim, showShape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
+import type { Call } from "../call.js";
 import { apartFrom, intAttribute, interaction, part, requireInput, shapeMismatch, unsupported } from "../checks.js";
-import type { Array64, Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { requireConstant } from "../limits.js";
 import { cofactors } from "../subgraphs/cofactors.js";
 import { dtypeAttribute } from "./random.js";

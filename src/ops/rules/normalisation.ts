@@ -5,6 +5,7 @@
 import { type Dim, divide, elementsOf, isBatch, type Shape, sameShape, showShape } from "../../graph/dim.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   broadcastShape,
   floatAttribute,
@@ -17,7 +18,7 @@ import {
   shapeMismatch,
   unsupported,
 } from "../checks.js";
-import type { Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { requireSteps } from "../limits.js";
 import { lowered } from "./elementwise.js";
 import { keptShape } from "./reductions.js";

@@ -1,10 +1,12 @@
 /** TopK. */
 import type { PergradError } from "../../errors.js";
+import type { Array64 } from "../../float64/array64.js";
 import { zeros64 } from "../../float64/array64.js";
 import { type Dim, isBatch, sameDim, showDim } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
+import type { Call } from "../call.js";
 import { intAttribute, interaction, knownDims, requireInput, shapeMismatch, unsupported } from "../checks.js";
-import type { Array64, Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { alongAxis, lineAxis } from "./reductions.js";
 
 const topAxis = (node: Call | Node) => lineAxis(node, intAttribute(node, "axis", -1));

@@ -1,8 +1,11 @@
 /** Pad. */
+
+import type { Array64 } from "../../float64/array64.js";
 import { add, type Dim, factorOf, isBatch, type Shape, showShape } from "../../graph/dim.js";
 import { constantOf, type Node, type Value, type ValueType } from "../../graph/value.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   apartFrom,
   interaction,
@@ -13,7 +16,8 @@ import {
   stringAttribute,
   unsupported,
 } from "../checks.js";
-import type { Along, Array64, Call, Cotangent, OpDefinition } from "../definition.js";
+import type { Cotangent } from "../cotangent.js";
+import type { Along, OpDefinition } from "../definition.js";
 import { requireConstant } from "../limits.js";
 import { between, type Range, union } from "../range.js";
 import { scatterRows } from "../subgraphs/rows.js";

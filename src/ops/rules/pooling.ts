@@ -1,28 +1,21 @@
 /** MaxPool, AveragePool, LpPool, their global forms, and MaxUnpool. */
 
+import type { Array64 } from "../../float64/array64.js";
 import { stridesOf, zeros64 } from "../../float64/array64.js";
 import { type Dim, factorOf, multiply, type Shape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
+import { extentOf, kernelSize, kernelWithin, windowOffsets } from "../../graph/window.js";
 import { apartFromPad, exactPool } from "../../target/onnxruntime/pools.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import { intAttribute, intsAttribute, knownDims, part, requireInput, shapeMismatch, unsupported } from "../checks.js";
-import type { Array64, Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { requireConstant } from "../limits.js";
 import { moved } from "../range.js";
 import { differentiateMaxPool, localIndices } from "../subgraphs/max-pool-gradient.js";
 import { batchPool, inferPool, type Pool, planesOf, poolOf, poolSampleAxis } from "../subgraphs/pool.js";
-import {
-  autoPadOf,
-  extentOf,
-  kernelSize,
-  kernelWithin,
-  perAxis,
-  readWindow,
-  spatialOf,
-  windowAttributes,
-  windowOffsets,
-} from "../subgraphs/window.js";
+import { autoPadOf, perAxis, readWindow, spatialOf, windowAttributes } from "../subgraphs/window.js";
 
 // MaxPool
 

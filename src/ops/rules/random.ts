@@ -1,9 +1,11 @@
 /** RandomNormal, RandomUniform, their Like forms, Bernoulli, Multinomial: what the runtime draws is taken as given. */
 import type { Dim } from "../../graph/dim.js";
+import type { SampleAxis } from "../../graph/sample-axis.js";
 import type { Node } from "../../graph/value.js";
 import { type DType, isDType, isFloat } from "../../tensor/tensor.js";
+import type { Call } from "../call.js";
 import { apartFrom, intAttribute, intsAttribute, part, requireInput, shapeMismatch, unsupported } from "../checks.js";
-import type { Call, OpDefinition, SampleAxis } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 
 /** The dtype that an attribute names; `fallback` where there is none. */
 export function dtypeAttribute(call: Call | Node, name: string, fallback: DType): DType {

@@ -5,6 +5,7 @@
 import { type Dim, isBatch, type Shape, sameDim, showShape } from "../../graph/dim.js";
 import type { Attributes, Node, Value, ValueType } from "../../graph/value.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   floatAttribute,
   intAttribute,
@@ -15,7 +16,7 @@ import {
   stringAttribute,
   unsupported,
 } from "../checks.js";
-import type { Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { type Activation, activationAttributes, activationsOf } from "../subgraphs/recurrent-activations.js";
 import { type ScanResults, scan } from "./scan.js";
 

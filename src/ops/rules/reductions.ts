@@ -1,10 +1,13 @@
 /** Sums, means, extrema and norms along axes; ArgMax and ArgMin; CumSum. */
 
+import type { Array64 } from "../../float64/array64.js";
 import { array64, stridesOf, transpose64, zeros64 } from "../../float64/array64.js";
 import { add, type Dim, factorOf, isBatch, multiply, type Shape } from "../../graph/dim.js";
+import type { SampleAxis } from "../../graph/sample-axis.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";
 import { isFloat, sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   apartFrom,
   intAttribute,
@@ -16,7 +19,7 @@ import {
   requireInput,
   shapeMismatch,
 } from "../checks.js";
-import type { Array64, Call, LinearStep, OpDefinition, SampleAxis } from "../definition.js";
+import type { LinearStep, OpDefinition } from "../definition.js";
 import { alwaysFinite, anything, magnitude, type Range, unbounded } from "../range.js";
 
 // What all reductions share

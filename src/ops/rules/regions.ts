@@ -1,10 +1,14 @@
 /** CenterCropPad, Col2Im, MaxRoiPool. */
 
+import type { Array64 } from "../../float64/array64.js";
 import { zeros64 } from "../../float64/array64.js";
 import { type Dim, factorOf, isBatch, multiply, type Shape, sameDim, showDim, showShape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
+import type { Window } from "../../graph/window.js";
+import { kernelSize, positionsOf, windowOffsets } from "../../graph/window.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   floatAttribute,
   interaction,
@@ -17,10 +21,10 @@ import {
   shapeMismatch,
   unsupported,
 } from "../checks.js";
-import type { Array64, Call, OpDefinition, Window } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { requireConstant } from "../limits.js";
 import { unfold, unfoldMethod } from "../subgraphs/unfold.js";
-import { kernelSize, leadingSampleAxis, positionsOf, readWindow, windowOffsets } from "../subgraphs/window.js";
+import { leadingSampleAxis, readWindow } from "../subgraphs/window.js";
 import { lowered } from "./elementwise.js";
 
 // CenterCropPad

@@ -1,10 +1,12 @@
 /** Resize: linear and separable, so along each axis every output element is a weighted sum of a few input elements. */
 
+import type { Array64 } from "../../float64/array64.js";
 import { zeros64 } from "../../float64/array64.js";
 import { type Dim, elementsOf, factorOf, isBatch, multiply, sameDim, showDim } from "../../graph/dim.js";
 import { constantOf, type Node, type Value } from "../../graph/value.js";
 import { isFloat, sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   apartFrom,
   intAttribute,
@@ -19,7 +21,7 @@ import {
   unknownShape,
   unsupported,
 } from "../checks.js";
-import type { Array64, Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { requireConstant } from "../limits.js";
 import { scatterRows } from "../subgraphs/rows.js";
 import { type TapColumn, tapCount, tapsOf } from "../subgraphs/taps.js";

@@ -6,6 +6,7 @@
 import { type Dim, factorOf, isBatch, sameDim, showShape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   floatAttribute,
   intAttribute,
@@ -16,7 +17,7 @@ import {
   stringAttribute,
   unsupported,
 } from "../checks.js";
-import type { Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { requireConstant } from "../limits.js";
 
 interface Alignment {

@@ -1,9 +1,11 @@
 /** ReverseSequence, CumProd, TensorScatter: along a time axis. */
 
+import type { Array64 } from "../../float64/array64.js";
 import { stridesOf, walk, zeros64 } from "../../float64/array64.js";
 import { type Dim, isBatch, multiply, sameDim, showShape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   agree,
   intAttribute,
@@ -16,7 +18,7 @@ import {
   stringAttribute,
   unsupported,
 } from "../checks.js";
-import type { Array64, Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { requireConstant } from "../limits.js";
 import { lowered } from "./elementwise.js";
 

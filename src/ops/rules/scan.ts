@@ -6,14 +6,16 @@
  * where it carries the samples is in autodiff/scan.ts, since it takes those transformations of the body.
  */
 
+import type { Array64 } from "../../float64/array64.js";
 import { array64 } from "../../float64/array64.js";
 import { closeOver, isBody } from "../../graph/body.js";
 import { type Dim, factorOf, isBatch, type Shape, sameShape, showShape } from "../../graph/dim.js";
 import { type Body, leaf, type Node, type Value, type ValueType } from "../../graph/value.js";
 import { dependentsOf, nodesBefore } from "../../graph/walk.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import { intAttribute, interaction, intsAttribute, part, requireInput, shapeMismatch } from "../checks.js";
-import type { Array64, Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 
 /** The parts of a Scan node. */
 export interface ScanParts {

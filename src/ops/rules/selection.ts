@@ -1,11 +1,13 @@
 /** Compress, NonZero, Unique, NonMaxSuppression: how many elements come out is in the data, which so must be constant. */
 
+import type { Array64 } from "../../float64/array64.js";
 import { array64, transpose64 } from "../../float64/array64.js";
 import { type Dim, elementsOf, factorOf, isBatch, type Shape, showDim } from "../../graph/dim.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";
 import { alike } from "../alike.js";
+import type { Call } from "../call.js";
 import { intAttribute, interaction, normalAxis, part, requireInput, shapeMismatch } from "../checks.js";
-import type { Array64, Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { constantInput } from "../subgraphs/constant-input.js";
 import { selectBoxes } from "../subgraphs/suppression.js";
 import { lowered } from "./elementwise.js";

@@ -1,5 +1,6 @@
 /** Ops that only rename or move elements: Identity, Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Expand, Tile; and Shape, Size, Range, ConstantOfShape. */
 
+import type { Array64 } from "../../float64/array64.js";
 import { array64, broadcastDims, broadcastTo, transpose64, zeros64 } from "../../float64/array64.js";
 import {
   type Dim,
@@ -12,8 +13,10 @@ import {
   sameDim,
   showShape,
 } from "../../graph/dim.js";
+import type { SampleAxis } from "../../graph/sample-axis.js";
 import { constantOf, dimsValue, type Node, type Value, type ValueType } from "../../graph/value.js";
 import { isFloat } from "../../tensor/tensor.js";
+import type { Call } from "../call.js";
 import {
   broadcastShape,
   intAttribute,
@@ -30,7 +33,7 @@ import {
   tensorAttribute,
   unsupported,
 } from "../checks.js";
-import type { Array64, Call, OpDefinition, SampleAxis } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { between, constantRange, moved } from "../range.js";
 import { expandSteps } from "../subgraphs/steps.js";
 

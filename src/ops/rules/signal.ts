@@ -1,10 +1,12 @@
 /** HannWindow, HammingWindow, BlackmanWindow, MelWeightMatrix: constants, once their inputs are known. */
 
+import type { Array64 } from "../../float64/array64.js";
 import { array64, zeros64 } from "../../float64/array64.js";
 import type { Node } from "../../graph/value.js";
 import { type DType, isFloat } from "../../tensor/tensor.js";
+import type { Call } from "../call.js";
 import { intAttribute, knownInt, part, shapeMismatch } from "../checks.js";
-import type { Array64, Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { requireConstant } from "../limits.js";
 import { constantNumber } from "../subgraphs/constant-input.js";
 import { dtypeAttribute } from "./random.js";

@@ -1,9 +1,12 @@
 /** Slice, Pad, Trilu, DepthToSpace, SpaceToDepth. */
 
+import type { Array64 } from "../../float64/array64.js";
 import { array64, read64, stridesOf } from "../../float64/array64.js";
 import { type Dim, factorOf, isBatch, sameDim, showShape } from "../../graph/dim.js";
+import type { SampleAxis } from "../../graph/sample-axis.js";
 import { dimsValue, type Node, type Value, type ValueType } from "../../graph/value.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   apartFrom,
   intAttribute,
@@ -17,7 +20,7 @@ import {
   shapeMismatch,
   unsupported,
 } from "../checks.js";
-import type { Along, Array64, Call, OpDefinition, SampleAxis } from "../definition.js";
+import type { Along, OpDefinition } from "../definition.js";
 import { moved, spread } from "../range.js";
 import { depthToSpace, spaceToDepth } from "../subgraphs/shuffle.js";
 import { pad } from "./padding.js";

@@ -1,12 +1,14 @@
 /** Softmax, LogSoftmax, Hardmax. */
 
+import type { Array64 } from "../../float64/array64.js";
 import { zeros64 } from "../../float64/array64.js";
 import { isZero } from "../../graph/behind.js";
 import { type Dim, sameShape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import { apartFrom, intAttribute, requireInput } from "../checks.js";
-import type { Array64, Call, DerivativeRule, OpDefinition } from "../definition.js";
+import type { DerivativeRule, OpDefinition } from "../definition.js";
 import { alwaysFinite, between, type Range, type RangeRule } from "../range.js";
 import { holdsFinite } from "../subgraphs/masks.js";
 import { alongAxis, lineAxis } from "./reductions.js";

@@ -2,6 +2,7 @@
 import { type Dim, isBatch, type Shape, sameShape, showShape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   floatAttribute,
   intAttribute,
@@ -12,7 +13,7 @@ import {
   stringAttribute,
   unsupported,
 } from "../checks.js";
-import type { Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { defaultScale, headSize } from "../subgraphs/attend.js";
 import { lowered } from "./elementwise.js";
 import { scan } from "./scan.js";

@@ -2,8 +2,8 @@
 import { type Dim, divide, sameDim, showDim, showShape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import { shapeMismatch } from "../checks.js";
-import type { Call } from "../definition.js";
 
 /** The size of one of `heads` equal parts of an axis. */
 export function headSize(call: Call | Node, hidden: Dim | undefined, heads: number): number {

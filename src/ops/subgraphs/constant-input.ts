@@ -1,10 +1,11 @@
 /** Inputs whose elements say what shape comes out. */
 
+import type { Array64 } from "../../float64/array64.js";
 import { array64 } from "../../float64/array64.js";
 import { isBatch } from "../../graph/dim.js";
 import { constantOf, type Node } from "../../graph/value.js";
+import type { Call } from "../call.js";
 import { requireInput, unknownShape } from "../checks.js";
-import type { Array64, Call } from "../definition.js";
 
 /** The elements of an input that is the same at every run. Throws UNKNOWN_SHAPE for any other. */
 export function constantInput(call: Call | Node, index: number): Array64 {

@@ -1,18 +1,15 @@
 /** The cotangent of a convolution's data: what each element of it contributed to, in one of several ways. */
+
 import { type Dim, factorOf, multiply } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
+import type { Window } from "../../graph/window.js";
+import { extentOf, kernelSize } from "../../graph/window.js";
 import { calibration } from "../../target/onnxruntime/prices.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
-import type { Window } from "../definition.js";
+import type { DataWay } from "../choices.js";
 import { unfold, unfoldTime } from "./unfold.js";
-import { extentOf, kernelSize, windowAttributes } from "./window.js";
-
-/**
- * "ConvTranspose": the operator of that name. With strides of 1 it is also a convolution of the cotangent with
- * the kernel flipped ("flipped"), or a product of the cotangent, unfolded, with that kernel ("unfolded").
- */
-export type DataWay = "ConvTranspose" | "flipped" | "unfolded";
+import { windowAttributes } from "./window.js";
 
 export const dataWays: readonly DataWay[] = ["ConvTranspose", "flipped", "unfolded"];
 

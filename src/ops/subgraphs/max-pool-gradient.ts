@@ -1,15 +1,14 @@
 /** The derivative of MaxPool: each window's cotangent goes to its first maximum. */
+
 import { factorOf, type Shape } from "../../graph/dim.js";
 import { dimsValue, type Node, type Value } from "../../graph/value.js";
+import type { Window } from "../../graph/window.js";
+import { extentOf, kernelSize } from "../../graph/window.js";
 import { calibration } from "../../target/onnxruntime/prices.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
-import type { Window } from "../definition.js";
+import type { MaxPoolWay } from "../choices.js";
 import { type Pool, planesOf, poolOf } from "./pool.js";
-import { extentOf, kernelSize } from "./window.js";
-
-/** By MaxPool's Indices, of which taking note makes the runtime several times as slow, or by comparing, axis by axis. */
-export type MaxPoolWay = "indices" | "comparison";
 
 export function differentiateMaxPool(node: Node, dy: Value, build: Build): Value {
   const pool = poolOf(node);

@@ -4,8 +4,9 @@ import { stridesOf } from "../../float64/array64.js";
 import { type Dim, elementsOf, factorOf, isBatch, type Shape, sameDim, sameShape, showShape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import { intAttribute, interaction, part, requireInput, shapeMismatch, stringAttribute } from "../checks.js";
-import type { Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { moved } from "../range.js";
 
 /** Data `[...batch, ...indexed, ...rest]`, indices `[...batch, ...points, K]`. */

@@ -1,7 +1,10 @@
 /** What all pooling ops share. */
 import { type Dim, elementsOf, isBatch, multiply, type Shape } from "../../graph/dim.js";
 import { dimsValue, type Node, type Value } from "../../graph/value.js";
+import type { Window } from "../../graph/window.js";
+import { extentOf, kernelSize, positionsOf } from "../../graph/window.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import {
   agree,
   intAttribute,
@@ -12,9 +15,9 @@ import {
   stringAttribute,
   unsupported,
 } from "../checks.js";
-import type { Call, OpDefinition, Window } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 import { requireConstant } from "../limits.js";
-import { extentOf, kernelSize, leadingSampleAxis, positionsOf, readWindow, spatialOf } from "./window.js";
+import { leadingSampleAxis, readWindow, spatialOf } from "./window.js";
 
 type Named = Call | Node;
 

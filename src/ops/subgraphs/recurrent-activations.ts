@@ -1,8 +1,8 @@
 /** The activations that LSTM, GRU and RNN name, with their parameters. */
 import type { Attributes, Node, Value } from "../../graph/value.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import { intsAttribute, part, shapeMismatch, unsupported } from "../checks.js";
-import type { Call } from "../definition.js";
 
 export type Activation = (build: Build, value: Value) => Value;
 

@@ -9,8 +9,9 @@ import erfc from "@stdlib/math-base-special-erfc";
 import { uniform } from "../../graph/behind.js";
 import type { Node, Value } from "../../graph/value.js";
 import type { Build } from "../build.js";
+import type { Call } from "../call.js";
 import { floatAttribute } from "../checks.js";
-import type { Call, OpDefinition, Restated } from "../definition.js";
+import type { OpDefinition, Restated } from "../definition.js";
 import { bounded } from "../range.js";
 import { unary } from "../rules/elementwise.js";
 

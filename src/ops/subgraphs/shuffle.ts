@@ -1,8 +1,9 @@
 /** DepthToSpace and SpaceToDepth: composites that move blocks of pixels to channels and back. */
 import { type Dim, divide, multiply } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
+import type { Call } from "../call.js";
 import { intAttribute, part, requireInput, shapeMismatch, stringAttribute, unsupported } from "../checks.js";
-import type { Call, OpDefinition } from "../definition.js";
+import type { OpDefinition } from "../definition.js";
 
 interface Sizes {
   readonly images: Dim;

@@ -1,5 +1,5 @@
 /** Non-maximum suppression of boxes. */
-import type { Array64 } from "../definition.js";
+import type { Array64 } from "../../float64/array64.js";
 
 export interface Suppression {
   /** Boxes kept per class, at most. */

@@ -7,12 +7,14 @@ import { stridesOf } from "../../float64/array64.js";
 import type { Dim, Shape } from "../../graph/dim.js";
 import { factorOf, multiply } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
+import type { Window } from "../../graph/window.js";
+import { kernelSize, positionsOf } from "../../graph/window.js";
 import { calibration } from "../../target/onnxruntime/prices.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
-import type { Window } from "../definition.js";
+import type { UnfoldMethod } from "../choices.js";
 import { requireConstant } from "../limits.js";
-import { kernelSize, positionsOf, windowAttributes } from "./window.js";
+import { windowAttributes } from "./window.js";
 
 /**
  * n samples, G groups, T positions and patches of P = I * K elements: I channels of a group times K kernel
@@ -26,8 +28,6 @@ export interface Unfolded {
   /** "ik": a patch holds the kernel offsets of its first channel, then those of the second, ...; "ki": offset by offset. */
   readonly order: "ik" | "ki";
 }
-
-export type UnfoldMethod = "tiles" | "oneHot" | "gather" | "slices";
 
 /** Methods that fit any window. */
 const general = ["oneHot", "gather", "slices"] as const;

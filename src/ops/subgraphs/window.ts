@@ -1,57 +1,12 @@
 /** What convolutions and pooling share: windows that slide over the spatial axes (2 and up) of `[n, channels, ...]`. */
+
 import { factorOf, isBatch } from "../../graph/dim.js";
+import type { SampleAxis } from "../../graph/sample-axis.js";
 import type { Attributes, Node, Value } from "../../graph/value.js";
-import { sizeOf } from "../../tensor/tensor.js";
+import type { Window } from "../../graph/window.js";
+import { extentOf } from "../../graph/window.js";
+import type { Call } from "../call.js";
 import { interaction, intsAttribute, part, shapeMismatch, stringAttribute, unsupported } from "../checks.js";
-import type { Call, SampleAxis, Window } from "../definition.js";
-
-/** The elements that a kernel spans along one axis, its dilation counted. */
-export function extentOf(window: Window, axis: number): number {
-  const [kernel, dilation] = [window.kernel[axis] as number, window.dilations[axis] as number];
-  return (kernel - 1) * dilation + 1;
-}
-
-/** How often the window fits along each axis; a remainder at the end is left out. */
-export function positionsOf(spatial: readonly number[], window: Window): number[] {
-  return spatial.map((size, axis) => {
-    const [before, after] = [window.before[axis] as number, window.after[axis] as number];
-    const room = size + before + after - extentOf(window, axis);
-    return room < 0 ? 0 : Math.floor(room / (window.strides[axis] as number)) + 1;
-  });
-}
-
-/**
- * For each position t and kernel offset k (row-major, k inner) the offset of the element it reads in a
- * row-major array of `spatial`, or -1 where that lies in the padding.
- */
-export function windowOffsets(spatial: readonly number[], window: Window, positions: readonly number[]): Int32Array {
-  let offsets = Int32Array.of(0);
-  let [outerPositions, outerKernel] = [1, 1];
-  spatial.forEach((size, axis) => {
-    const [count, kernel] = [positions[axis] as number, window.kernel[axis] as number];
-    const next = new Int32Array(outerPositions * count * outerKernel * kernel);
-    let at = 0;
-    for (let t = 0; t < outerPositions * count; t++) {
-      const start = (t % count) * (window.strides[axis] as number) - (window.before[axis] as number);
-      for (let k = 0; k < outerKernel * kernel; k++) {
-        const index = start + (k % kernel) * (window.dilations[axis] as number);
-        const outer = offsets[Math.floor(t / count) * outerKernel + Math.floor(k / kernel)] as number;
-        next[at++] = outer < 0 || index < 0 || index >= size ? -1 : outer * size + index;
-      }
-    }
-    offsets = next;
-    outerPositions *= count;
-    outerKernel *= kernel;
-  });
-  return offsets;
-}
-
-/** The elements k in first..end-1 of a kernel that begins at `start` that lie at least at `from` and before `to`, along one axis. */
-export function kernelWithin(window: Window, axis: number, start: number, from: number, to: number): [number, number] {
-  const [kernel, dilation] = [window.kernel[axis] as number, window.dilations[axis] as number];
-  const [first, end] = [Math.ceil((from - start) / dilation), Math.ceil((to - start) / dilation)];
-  return [Math.max(0, first), Math.min(kernel, end)];
-}
 
 /** Throws unless the value is `[n, channels, ...]` with integers but for n, and at least one spatial axis. */
 export function spatialOf(call: Call | Node, value: Value): number[] {
@@ -128,11 +83,6 @@ export function readWindow(call: Call | Node, kernel: readonly number[], spatial
 /** The window as ONNX attributes. */
 export function windowAttributes(window: Window): Attributes {
   return { strides: window.strides, dilations: window.dilations, pads: [...window.before, ...window.after] };
-}
-
-/** The number of elements of the kernel. */
-export function kernelSize(window: Window): number {
-  return sizeOf(window.kernel);
 }
 
 /** The sample axis of an op that treats axis 0 as a batch and everything else as one example. */

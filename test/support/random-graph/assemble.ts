@@ -1,8 +1,8 @@
 /** Draws a model, node by node: data and parameters flow into each node, and all that comes out into the loss. */
 import { SampleAxes } from "../../../src/analysis/sample-axes.js";
 import { type Dim, factorOf, N } from "../../../src/graph/dim.js";
+import type { SampleAxis } from "../../../src/graph/sample-axis.js";
 import type { Value } from "../../../src/graph/value.js";
-import type { SampleAxis } from "../../../src/ops/definition.js";
 import { build } from "../../../src/ops/registry.js";
 import { isFloat, sizeOf } from "../../../src/tensor/tensor.js";
 import type { OpCase, OpInput } from "../op-checks.js";

@@ -1,7 +1,7 @@
 /** Takes a value of any shape to any other, by operators that mix its elements and keep samples apart. */
 import { type Dim, elementsOf, factorOf, N, type Shape } from "../../../src/graph/dim.js";
+import type { SampleAxis } from "../../../src/graph/sample-axis.js";
 import type { Value } from "../../../src/graph/value.js";
-import type { SampleAxis } from "../../../src/ops/definition.js";
 import { build } from "../../../src/ops/registry.js";
 import { sizeOf } from "../../../src/tensor/tensor.js";
 import type { Choices } from "./choices.js";

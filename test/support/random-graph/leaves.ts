@@ -1,11 +1,11 @@
 /** The inputs and parameters of a graph that is being drawn, with their data. */
 
+import type { Array64 } from "../../../src/float64/array64.js";
 import { array64 } from "../../../src/float64/array64.js";
 import { N, type Shape } from "../../../src/graph/dim.js";
 import type { Model } from "../../../src/graph/model.js";
 import { constantValue, leaf, type Value } from "../../../src/graph/value.js";
 import { evaluateGraph } from "../../../src/interpret/evaluate.js";
-import type { Array64 } from "../../../src/ops/definition.js";
 import { type DType, sizeOf, type Tensor } from "../../../src/tensor/tensor.js";
 import { typed } from "../op-checks.js";
 

@@ -7,9 +7,9 @@
 import { indexing, numberedIndices, withNumbers } from "../../../adapt/numbered-constants.js";
 import { SampleAxes } from "../../../analysis/sample-axes.js";
 import { type Dim, factorOf, isBatch, type Shape, sameShape } from "../../../graph/dim.js";
+import type { SampleAxis } from "../../../graph/sample-axis.js";
 import { constantOf, dimsValue, type Node, nodeOf, type Value } from "../../../graph/value.js";
 import { intAttribute } from "../../../ops/checks.js";
-import type { SampleAxis } from "../../../ops/definition.js";
 import { build, definitionOf } from "../../../ops/registry.js";
 import type { Rebatcher } from "../decode.js";
 import type { FileNode } from "../file-node.js";

@@ -3,6 +3,7 @@ import type { NodeProto } from "onnx-buf";
 import { type BatchMultiple, isBatch, sameDim } from "../../../graph/dim.js";
 import type { Value } from "../../../graph/value.js";
 import type { Build } from "../../../ops/build.js";
+import type { Call } from "../../../ops/call.js";
 import {
   intAttribute,
   interaction,
@@ -13,7 +14,6 @@ import {
   shapeMismatch,
   unsupported,
 } from "../../../ops/checks.js";
-import type { Call } from "../../../ops/definition.js";
 import { scan } from "../../../ops/rules/scan.js";
 import { decodeAttributes } from "../../attributes.js";
 import type { Decoder } from "../decoder.js";

@@ -1,10 +1,10 @@
 /** Whether two values are the same function of what they are computed from: found out by computing both. */
 import { PergradError } from "../../../errors.js";
+import type { Array64 } from "../../../float64/array64.js";
 import { bindShape } from "../../../graph/dim.js";
 import type { Value } from "../../../graph/value.js";
 import { leavesOf } from "../../../graph/walk.js";
 import { evaluateGraph } from "../../../interpret/evaluate.js";
-import type { Array64 } from "../../../ops/definition.js";
 import { isFloat } from "../../../tensor/tensor.js";
 
 /** Different functions agree at three points that nobody chose only by a miracle. */

@@ -1,0 +1,27 @@
+/** Where there are several ways to build something, those to take. Default: the cheapest by shape. */
+export interface Choices {
+  /** How the data under a convolution's kernel is brought into rows. */
+  readonly unfold?: UnfoldMethod;
+  /** Floats of each sample's unfolded data in a block, about, where it is unfolded in blocks. Default 65536. */
+  readonly unfoldBlock?: number;
+  /**
+   * Whether gradients of a convolution's kernel are multiplied out by blocks of positions: always, or where they are
+   * small beside the unfolded data. Default: of all positions at once.
+   */
+  readonly materialise?: "blocked unfold" | "frugal";
+  /** How the cotangent of a convolution's data is computed. */
+  readonly convolutionData?: DataWay;
+  /** How the maximum of a window is found again. */
+  readonly maxPool?: MaxPoolWay;
+}
+
+export type UnfoldMethod = "tiles" | "oneHot" | "gather" | "slices";
+
+/**
+ * "ConvTranspose": the operator of that name. With strides of 1 it is also a convolution of the cotangent with
+ * the kernel flipped ("flipped"), or a product of the cotangent, unfolded, with that kernel ("unfolded").
+ */
+export type DataWay = "ConvTranspose" | "flipped" | "unfolded";
+
+/** By MaxPool's Indices, of which taking note makes the runtime several times as slow, or by comparing, axis by axis. */
+export type MaxPoolWay = "indices" | "comparison";

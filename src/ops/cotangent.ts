@@ -1,0 +1,61 @@
+/** What a derivative rule says of the cotangent of one input. */
+
+import type { Shape } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import type { Window } from "../graph/window.js";
+
+/**
+ * The cotangent of one input, as a derivative rule states it: a value of the input's shape, or a
+ * contraction that is not emitted yet. On the data path it is emitted; for an input that the samples
+ * share it becomes a factored gradient, which keeps the sample axis instead of summing over it.
+ */
+export type Cotangent = Value | Reduction | Contraction | Convolution | Rows;
+
+/** `value`, summed over `axes` (along which the input was broadcast), then reshaped to the input's `shape`. */
+export interface Reduction {
+  readonly kind: "reduction";
+  readonly value: Value;
+  readonly axes: readonly number[];
+  readonly shape: Shape;
+}
+
+/**
+ * An einsum of `left` and `right`. Letters in both but not in `to` are summed. Letters are single
+ * characters; `to` names the axes of the input, whose shape is `shape`.
+ */
+export interface Contraction {
+  readonly kind: "contraction";
+  readonly left: Value;
+  readonly right: Value;
+  /** Subscripts of left, right and result, for instance "ni", "no", "io". */
+  readonly subscripts: readonly [string, string, string];
+  readonly shape: Shape;
+}
+
+/**
+ * The weight gradient of a convolution: for each kernel offset k, the sum over samples and positions t of
+ * data[n, i, t*stride + k*dilation - pad] * cotangent[n, o, t].
+ */
+export interface Convolution {
+  readonly kind: "convolution";
+  /** `[N, groups*I, ...spatial]`: what the kernel slid over. */
+  readonly data: Value;
+  /** `[N, groups*O, ...positions]`: one element per position of the kernel. */
+  readonly cotangent: Value;
+  readonly groups: number;
+  readonly window: Window;
+  /** `[groups*O, I, ...kernel]`. ConvTranspose's weight fits too: its data is dy, its cotangent x. */
+  readonly shape: Shape;
+}
+
+/** The cotangent of a gathered table: along `axis`, row indices[p] receives the cotangent at p; rows add up. */
+export interface Rows {
+  readonly kind: "rows";
+  /** Integers of any shape; negative ones count from the end. */
+  readonly indices: Value;
+  /** The table's shape with `axis` replaced by the axes of `indices`. */
+  readonly cotangent: Value;
+  readonly axis: number;
+  /** The table's shape. */
+  readonly shape: Shape;
+}
