@@ -1,7 +1,8 @@
 /** Other forms of what a file computes, in which it can be seen that samples do not meet. */
+
 import { SampleAxes } from "../analysis/sample-axes.js";
 import type { Value } from "../graph/value.js";
-import type { Adapter } from "../onnx/read/decode.js";
+import type { FileNode } from "../onnx/read/file-node.js";
 import { roundedSize } from "./batch-sizes.js";
 import { Numbers } from "./numbers.js";
 import { ownRows } from "./own-rows.js";
@@ -16,4 +17,10 @@ export function adapter(inputs: ReadonlyMap<Value, number>, fixed: number | unde
       return found ? [found] : withoutSorting(node, reading);
     },
   };
+}
+
+/** Other forms of a file's nodes, which show that samples do not meet. */
+export interface Adapter {
+  /** Null where the node is made as it is. */
+  replace(node: FileNode): readonly Value[] | null;
 }

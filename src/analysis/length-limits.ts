@@ -1,5 +1,7 @@
 /** Bounds that a model's operators put on what is fed to them. */
+
 import { reshapes } from "../graph/behind.js";
+import type { LabelLimit } from "../graph/model.js";
 import { describeNode, type Node, nodeOf, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { intAttribute } from "../ops/checks.js";
@@ -29,14 +31,6 @@ export function lengthLimits(outputs: Iterable<Value>): ReadonlyMap<Value, numbe
     limits.set(source, Math.min(limits.get(source) ?? Number.POSITIVE_INFINITY, stepsOf(node)));
   }
   return limits;
-}
-
-/** What an input's elements must be where they are class labels. */
-export interface LabelLimit {
-  readonly classes: number;
-  readonly ignored: number | undefined;
-  /** The node that looks them up. */
-  readonly by: string;
 }
 
 /** Losses inside a model, whose labels the runtime takes from the end where they are negative. */

@@ -3,7 +3,6 @@
  * a node through which one sample could reach another's result is refused.
  */
 
-import { scanAxes } from "../autodiff/scan.js";
 import type { PergradError } from "../errors.js";
 import { type Dim, factorOf, isBatch, showShape } from "../graph/dim.js";
 import type { SampleAxis } from "../graph/sample-axis.js";
@@ -12,6 +11,7 @@ import { nodesBefore, presentInputs } from "../graph/walk.js";
 import { interaction } from "../ops/checks.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { sortsAll, sortsSamples } from "../ops/rules/ordering.js";
+import { scanAxes } from "./scan-axes.js";
 
 /** Operators that, of what all samples share, make the numbers of the samples in their batch. */
 const counting: readonly string[] = ["Range", "NonZero"];

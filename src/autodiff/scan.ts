@@ -5,10 +5,9 @@
  */
 import { substitute } from "../graph/body.js";
 import { type Dim, multiply } from "../graph/dim.js";
-import type { SampleAxis } from "../graph/sample-axis.js";
 import type { Node, Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore } from "../graph/walk.js";
-import { interaction, part, sameSampleAxis, unsupported } from "../ops/checks.js";
+import { part, unsupported } from "../ops/checks.js";
 import type { Contraction, Convolution, Cotangent } from "../ops/cotangent.js";
 import { build } from "../ops/registry.js";
 import { type ScanParts, scan, scanParts, splitOutputs } from "../ops/rules/scan.js";
@@ -266,83 +265,4 @@ function contractionOverSteps(
   // What is the same in each step is multiplied once, by the sum of the other.
   const summed = (stack: Value | null, value: Value) => (stack ? build.sum(stack, [0]) : outside(value));
   return { ...contraction, left: summed(stackedLeft, left), right: summed(stackedRight, right) };
-}
-
-/** Finds the sample axes of values, given those of leaves. */
-export type BodyAxes = (
-  outputs: readonly Value[],
-  given: ReadonlyMap<Value, SampleAxis>,
-) => readonly (SampleAxis | null)[];
-
-/** Where the outputs of a Scan carry the samples: as in each step, behind the axis of time. */
-export function scanAxes(
-  node: Node,
-  axes: readonly (SampleAxis | null)[],
-  axesInBody: BodyAxes,
-): (SampleAxis | null)[] {
-  const { body, states, scans } = scanParts(node);
-  const current = body.inputs.map((_, k) => {
-    const at = axes[k] ?? null;
-    if (k < states || k >= states + scans || !at) return at;
-    if (at.axis === 0) throw interaction(node, "steps from sample to sample");
-    return { ...at, axis: at.axis - 1 };
-  });
-  // A state may begin alike for all samples, and differ after a step.
-  for (let round = 0; round <= states; round++) {
-    const given = new Map(body.inputs.flatMap((input, k) => (current[k] ? [[input, current[k]] as const] : [])));
-    const found = axesInBody(body.outputs, given);
-    const moved = found.slice(0, states).some((at, k) => {
-      const before = current[k] ?? null;
-      if (at === before || (at && before && sameSampleAxis(at, before) && (at.uniform || !before.uniform)))
-        return false;
-      if (at && before && !sameSampleAxis(at, before))
-        throw interaction(node, "moves the samples of a state from step to step");
-      if (!at) return false;
-      current[k] = at;
-      return true;
-    });
-    if (moved) continue;
-    const stacked = [...found.slice(states), ...current.slice(0, states)];
-    return [...current.slice(0, states), ...stacked.map((at) => (at ? { ...at, axis: at.axis + 1 } : null))];
-  }
-  throw interaction(node, "moves the samples of its states from step to step");
-}
-
-/** Takes some values of a body, and what depends on them, to one more leading axis. */
-export type BodyBatch = (
-  outputs: readonly Value[],
-  replacements: ReadonlyMap<Value, Value>,
-) => readonly (Value | null)[];
-
-/** A Scan with one more leading axis on some inputs; all its outputs get it. */
-export function batchScan(
-  node: Node,
-  inputs: readonly (Value | null)[],
-  batched: readonly boolean[],
-  batchBody: BodyBatch,
-): Value[] {
-  const parts = scanParts(node);
-  const { body, states, scans, inputDirections, outputDirections } = parts;
-  const leading = inputs[batched.indexOf(true)]?.shape[0] as Dim;
-  const spread = (value: Value) => build.expand(build.unsqueeze(value, [0]), [leading, ...value.shape]);
-  const inner = body.inputs.map((value, k) =>
-    k < states || batched[k] ? { ...value, shape: [leading, ...value.shape] } : value,
-  );
-  const replacements = new Map(
-    body.inputs.flatMap((value, k) => (inner[k] === value ? [] : [[value, inner[k] as Value]])),
-  );
-  const outputs = batchBody(body.outputs, replacements).map((value, k) => value ?? spread(body.outputs[k] as Value));
-  const given = inputs.map((value, k) => {
-    if (!value) return value;
-    if (k < states) return batched[k] ? value : spread(value);
-    return batched[k] && k < states + scans ? build.moveAxis(value, 1, 0) : value;
-  });
-  const attributes = {
-    ...node.attributes,
-    body: { inputs: inner, outputs },
-    scan_input_directions: inputDirections,
-    scan_output_directions: outputDirections,
-  };
-  const made = build.node("Scan", given, attributes, node.outputs.length, { name: node.name }).outputs;
-  return made.map((value, k) => (k < states ? value : build.moveAxis(value, 0, 1)));
 }

@@ -2,7 +2,7 @@ import type { Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore, presentInputs } from "../graph/walk.js";
 import { unsupported } from "../ops/checks.js";
 import { build, definitionOf } from "../ops/registry.js";
-import { batchScan } from "./scan.js";
+import { batchScan } from "./scan-vmap.js";
 
 /**
  * Rebuilds what leads from some values to `outputs`, with those values replaced by ones that have one more
@@ -47,3 +47,6 @@ function batchDecomposition(
   );
   return batchOver(outputs, replacements);
 }
+
+/** See autodiff/vmap.ts, which is handed in: reading does not know of differentiation. */
+export type BatchOver = (outputs: readonly Value[], replacements: ReadonlyMap<Value, Value>) => (Value | null)[];

@@ -11,18 +11,18 @@ import { sumsInBlocks } from "../lower/long-sums.js";
 import { build } from "../ops/registry.js";
 import { storedAsFloat16 } from "../optimise/float16-results.js";
 import { simplifyForRuntime } from "../optimise/simplify.js";
-import { allDemands, asksOfGradients, Plan } from "../plan/planner.js";
+import { allDemands, asksOfGradients } from "../plan/choice.js";
+import { Plan } from "../plan/planner.js";
 import type { Preferred, Strategy } from "../plan/strategy.js";
-import { hiddenNotNumbers } from "../program/hidden-nan.js";
-import { hiddenNaN, type Watch, watchFor } from "../program/not-finite.js";
 import type { Others } from "../program/others.js";
-import type { Scalar } from "../program/scalars.js";
-import { type Joining, joiningOf, type Output } from "../program/split.js";
 import { type Apart, type ApartSizes, computedApart, usualApartSizes } from "../target/onnxruntime/apart.js";
 import { frugalOrder, type Ordered } from "../target/onnxruntime/order.js";
 import { areSmall, Handover, type HandoverMode } from "../target/onnxruntime/results.js";
 import type { Wants } from "../wants/want.js";
+import { hiddenNotNumbers } from "./hidden-nan.js";
+import { type Joining, joiningOf, type Output } from "./joining.js";
 import { modelResults, type Objective } from "./objective.js";
+import { hiddenNaN, type Watch, watchFor } from "./watch.js";
 
 /** How the ways are chosen. */
 export interface PlanningOptions {
@@ -216,4 +216,12 @@ function handedOver(
   const apart = how(elsewhere ? "whole" : "rows");
   const small = !large && apart.memory.at(usualBatch) < smallProgram;
   return small && areSmall(outputs) ? how("together") : apart;
+}
+
+/** An input of a want's own: a number. */
+export interface Scalar {
+  readonly want: string;
+  readonly name: string;
+  readonly value: Value;
+  readonly initial: number;
 }

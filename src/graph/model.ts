@@ -1,4 +1,3 @@
-import type { LabelLimit } from "../analysis/length-limits.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Graph, Value } from "./value.js";
 
@@ -40,4 +39,12 @@ export interface Expected {
   readonly atMost?: number | undefined;
   /** Where it holds class labels that the model itself looks up, which there are. */
   readonly labels?: readonly LabelLimit[] | undefined;
+}
+
+/** What an input's elements must be where they are class labels. */
+export interface LabelLimit {
+  readonly classes: number;
+  readonly ignored: number | undefined;
+  /** The node that looks them up. */
+  readonly by: string;
 }

@@ -10,6 +10,7 @@ import { defect, PergradError } from "../errors.js";
 import { isBody } from "../graph/body.js";
 import type { Attribute, Attributes } from "../graph/value.js";
 import type { DType, Tensor } from "../tensor/tensor.js";
+import { asWritten } from "./as-written.js";
 import {
   computedType,
   describeProto,
@@ -19,7 +20,6 @@ import {
   showElementType,
   storedTypeOf,
 } from "./proto.js";
-import { asWritten } from "./read/as-written.js";
 import { decodeTensor, encodeTensor, type PrecisionNotes } from "./tensors.js";
 
 /** Attributes that name an element type. */

@@ -133,3 +133,6 @@ export function parseModel(bytes: Uint8Array, fileName: string): ModelProto {
   }
   return model;
 }
+
+/** What pergrad writes beside what it stores: "parameter" or "buffer". */
+export const roleKey = "pergrad.role";

@@ -3,7 +3,8 @@ import { ConvolutionGradient } from "../gradients/convolution.js";
 import { addCosts, type Cost, timeOf, usualBatch } from "../gradients/cost.js";
 import { sizeOfGradient } from "../gradients/factored.js";
 import { showShape } from "../graph/dim.js";
-import { type Choice, choose, type Demands, type Plan } from "./planner.js";
+import type { Choice, Demands } from "./choice.js";
+import { choose, type Plan } from "./planner.js";
 import { questions } from "./strategy.js";
 
 /** What was chosen for a parameter, and what it costs beyond the forward pass and the data's backward pass. */

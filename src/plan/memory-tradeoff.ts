@@ -5,7 +5,7 @@
  */
 import { cheapest, timeOf } from "../gradients/cost.js";
 import { type Factored, sizeOfGradient } from "../gradients/factored.js";
-import type { Choice } from "./planner.js";
+import type { Choice } from "./choice.js";
 
 /** Of the time that a forward and a backward pass take, what may be spent on holding less. */
 const allowedTime = 0.08;

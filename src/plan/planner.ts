@@ -6,82 +6,15 @@
 import { defect } from "../errors.js";
 import { cancelling, onlyDense } from "../gradients/cancellation.js";
 import { addCosts, type Cost, cheapest, timesCost, usualBatch } from "../gradients/cost.js";
-import type { DotWay, Factored, GramWay, NormWay, SquaresWay, SumWay, Way } from "../gradients/factored.js";
+import type { DotWay, Factored, SumWay, Way } from "../gradients/factored.js";
 import { Outer } from "../gradients/outer.js";
 import { gramWays } from "../gradients/pairs.js";
 import type { Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
+import type { Choice, Demands, PlanOptions, Priced, Ways } from "./choice.js";
 import { type Alternatives, spared } from "./memory-tradeoff.js";
-import { Asked, type Preferred, type Question, questions, type Strategy } from "./strategy.js";
-
-/** What the wants of a program ask of every parameter. */
-export interface Demands {
-  readonly gradients: boolean;
-  readonly norms: boolean;
-  /** The number of sums over the batch: mean, clipped sums. */
-  readonly sums: number;
-  /** Whether one of them is without weights. */
-  readonly plainSum: boolean;
-  /** The number of vectors that inner products are taken with. */
-  readonly dots: number;
-  /** Sums over the batch of squared deviations from its mean, element by element. */
-  readonly squares: boolean;
-  /** Inner products of all pairs. */
-  readonly gram: boolean;
-  /** Rounding must not make a weighted sum's part longer than its norm says; see `Plan.cancelling`. */
-  readonly strict: boolean;
-  /** The factored gradients themselves, for ways of a want's own. */
-  readonly factors: boolean;
-}
-
-/** What several wants ask together. */
-export function allDemands(demands: readonly Partial<Demands>[]): Demands {
-  const some = (key: "gradients" | "norms" | "plainSum" | "squares" | "gram" | "strict" | "factors") =>
-    demands.some((each) => each[key]);
-  const count = (key: "sums" | "dots") => demands.reduce((total, each) => total + (each[key] ?? 0), 0);
-  return {
-    gradients: some("gradients"),
-    norms: some("norms"),
-    plainSum: some("plainSum"),
-    squares: some("squares"),
-    gram: some("gram"),
-    strict: some("strict"),
-    factors: some("factors"),
-    sums: count("sums"),
-    dots: count("dots"),
-  };
-}
-
-/** Whether gradients have to do with it at all. */
-export function asksOfGradients({ sums, dots, ...others }: Demands): boolean {
-  return sums > 0 || dots > 0 || Object.values(others).includes(true);
-}
-
-/** The ways chosen for one parameter (null where nothing of that sort is wanted), and what they cost together. */
-export interface Choice extends Ways, Required<Cost> {
-  readonly parameter: string;
-  readonly gradient: Factored;
-  /** The numbers of samples, from and to, for which these are the cheapest ways. */
-  readonly holds: readonly [number, number];
-}
-
-interface Ways {
-  readonly norm: NormWay | null;
-  readonly sum: SumWay | null;
-  readonly dot: DotWay | null;
-  readonly squares: SquaresWay | null;
-  readonly gram: GramWay | null;
-}
-
-export interface PlanOptions {
-  /** The number of samples to plan for. Default 64. */
-  readonly samples?: number;
-  /** Ways to be taken whatever they cost. */
-  readonly strategy?: Strategy;
-  /** Ways to be taken where the strategy asks for none. */
-  readonly preferred?: Preferred;
-}
+import { Asked, type Question, questions } from "./strategy.js";
 
 /** All combinations of ways for one parameter. */
 function combinations(
@@ -109,8 +42,6 @@ function combinations(
   );
   return all.map((ways) => ({ ...ways, ...costOf(gradient, ways, demands) }));
 }
-
-type Priced = Ways & Required<Cost>;
 
 /** Multiplying out is paid for once, however many use it. */
 function costOf(gradient: Factored, ways: Ways, demands: Demands): Required<Cost> {

@@ -1,5 +1,6 @@
 /** How a program's batches are run: at once or in parts, and what is done where results are not finite. */
 
+import { isSummed, whyWhole } from "../compile/joining.js";
 import type { Objective } from "../compile/objective.js";
 import type { Emitted } from "../compile/program-graph.js";
 import { PergradError } from "../errors.js";
@@ -20,7 +21,7 @@ import {
   Watched,
 } from "./not-finite.js";
 import type { Others } from "./others.js";
-import { type Computed, isSummed, Joined, pieces, samplesBetween, whyWhole } from "./split.js";
+import { type Computed, Joined, pieces, samplesBetween } from "./split.js";
 
 /** What is run. */
 export interface Executed {

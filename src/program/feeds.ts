@@ -1,9 +1,8 @@
 /** Takes what a user feeds to a program: checks it against what the program expects, and finds the batch size. */
 
-import type { LabelLimit } from "../analysis/length-limits.js";
 import { PergradError } from "../errors.js";
 import { isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
-import type { Expected } from "../graph/model.js";
+import type { Expected, LabelLimit } from "../graph/model.js";
 import type { Data } from "../tensor/data.js";
 import { arrayOf, type DType, dtypeOfArray, isFloat, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
 

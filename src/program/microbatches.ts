@@ -1,10 +1,10 @@
 /** How many samples a program computes at a time. */
 
+import { isSummed, type Output, whyWhole } from "../compile/joining.js";
 import { PergradError } from "../errors.js";
 import type { Expected } from "../graph/model.js";
 import { bytesAt, bytesOfValue, type MemoryUse } from "../target/onnxruntime/memory.js";
 import { sizeOf } from "../tensor/tensor.js";
-import { isSummed, type Output, whyWhole } from "./split.js";
 
 export interface MemoryOptions {
   /**

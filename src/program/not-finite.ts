@@ -3,15 +3,13 @@
  * gradients are finite where their norm is, or where the squares of what they are products of have a finite sum: by Cauchy and Schwarz no element of a product is larger than
  * half of it. So one number per sample tells, and only where it is not finite are results looked at one by one.
  */
+
+import { isSummed, type Output } from "../compile/joining.js";
+import { hiddenNaN, type Watch } from "../compile/watch.js";
 import { PergradError } from "../errors.js";
-import { sumOfSquares } from "../gradients/factored.js";
-import type { Value } from "../graph/value.js";
-import { build } from "../ops/registry.js";
-import type { Plan } from "../plan/planner.js";
 import { takeSamples } from "../tensor/take-samples.js";
 import { isFloat, type Tensor } from "../tensor/tensor.js";
 import type { Returned, Wants } from "../wants/want.js";
-import { isSummed, type Output } from "./split.js";
 
 /** A sample whose results are not finite. */
 export interface NotFiniteSample {
@@ -50,47 +48,6 @@ export interface NotFiniteOptions {
   readonly notFinite?: "warn" | "throw" | "leave out" | "ignore";
   /** Is told which samples and parameters; for each run and each chunk of a stream where there are such. */
   readonly onNotFinite?: (found: NotFinite) => void;
-}
-
-/** The result that tells of each sample whether its gradients are finite: whether it is within the bound. */
-export interface Watch {
-  readonly name: string;
-  readonly bound: number;
-}
-
-/** The name of a result that nobody asked for: wants have names. */
-const squares = "/squares";
-/** The same: each sample's NaN that the model hides. */
-export const hiddenNaN = "/hidden";
-
-export function isHidden({ name }: Pick<Output, "name">): boolean {
-  return name === squares || name === hiddenNaN;
-}
-
-/** Beyond it, half precision is infinite. */
-const largestHalf = 65504;
-
-/**
- * How a program's gradients are watched, and the result that is needed for it, `[N]`, where no want has it. Undefined where
- * only sums and other small results are wanted: these are looked at themselves.
- */
-export function watchFor(
-  plan: Plan,
-  wants: Wants,
-  losses: Value,
-): { readonly watch: Watch; readonly added?: { readonly name: string; readonly value: Value } } | undefined {
-  const half = Object.values(wants).some(({ storage }) => storage === "float16");
-  const bound = half ? largestHalf : Number.MAX_VALUE;
-  const normed = Object.entries(wants).find(([, { norms }]) => norms !== undefined);
-  if (normed) return { watch: { name: `${normed[0]}/${normed[1].norms}`, bound } };
-  if (!Object.values(wants).some(({ demands }) => demands.gradients)) return undefined;
-  const factors = plan.parameters.flatMap((parameter) => plan.factored(parameter).factors);
-  const floats = [...new Set(factors), losses].filter(({ dtype }) => isFloat(dtype));
-  const value = build.op(
-    "Sum",
-    floats.map((each) => sumOfSquares(build, each)),
-  );
-  return { watch: { name: squares, bound }, added: { name: squares, value } };
 }
 
 /** The same samples by other numbers. */

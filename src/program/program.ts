@@ -1,6 +1,7 @@
 import { withinBudget } from "../compile/low-memory.js";
 import { type Objective, type ObjectiveOptions, objectiveOf, parameterValue } from "../compile/objective.js";
 import { type Emitted, emit, ownInputs, type PlanningOptions, planFor, weightsOf } from "../compile/program-graph.js";
+import { isHidden } from "../compile/watch.js";
 import type { Model } from "../graph/model.js";
 import { Explanation } from "../inspect/explanation.js";
 import { type ModelOptions, model as modelOf } from "../nn/model.js";
@@ -24,7 +25,7 @@ import { Execution } from "./execution.js";
 import { copiesOf, holdsNotFinite, type Prepared, prepare } from "./feeds.js";
 import { type GivenOptions, ownDataset, ownOptions } from "./given.js";
 import { checkMemoryOptions, type MemoryOptions, Microbatches } from "./microbatches.js";
-import { isHidden, type NotFiniteOptions } from "./not-finite.js";
+import type { NotFiniteOptions } from "./not-finite.js";
 import { Others } from "./others.js";
 import type { Computed } from "./split.js";
 import { type Chunk, computed, joinedResults, type StreamOptions } from "./stream.js";

@@ -1,16 +1,9 @@
 /** Numbers that a run may change: the norms that `want.clippedSum` clips to, where they are adjustable. */
+import type { Scalar } from "../compile/program-graph.js";
 import { PergradError } from "../errors.js";
 import type { Value } from "../graph/value.js";
 import { arrayOf, type Tensor } from "../tensor/tensor.js";
 import { checkMaxNorm } from "../wants/clipping.js";
-
-/** An input of a want's own: a number. */
-export interface Scalar {
-  readonly want: string;
-  readonly name: string;
-  readonly value: Value;
-  readonly initial: number;
-}
 
 /** By the name of the want: a number for all groups that are clipped, or numbers by group. */
 export type MaxNorms = Readonly<Record<string, number | Readonly<Record<string, number>>>>;

@@ -1,90 +1,14 @@
 /** Runs of more samples than memory holds at once: microbatches, and how their results become those of one run. */
 
-import type { Objective } from "../compile/objective.js";
-import { PergradError } from "../errors.js";
-import { isBody } from "../graph/body.js";
-import { bindShape, factorOf, isBatch } from "../graph/dim.js";
+import type { Output } from "../compile/joining.js";
+import { bindShape } from "../graph/dim.js";
 import type { Expected } from "../graph/model.js";
-import type { SampleAxis } from "../graph/sample-axis.js";
-import type { Node, Value } from "../graph/value.js";
-import { describeNode } from "../graph/value.js";
-import { nodesBefore } from "../graph/walk.js";
-import { definitionOf } from "../ops/registry.js";
+import type { Value } from "../graph/value.js";
 import { addDeviations, addTo, times } from "../tensor/float64-sums.js";
 import { takeSamples } from "../tensor/take-samples.js";
-import { arrayOf, isFloat, sizeOf, type Tensor } from "../tensor/tensor.js";
+import { arrayOf, sizeOf, type Tensor } from "../tensor/tensor.js";
 import type { Returned } from "../wants/want.js";
 import type { Prepared } from "./feeds.js";
-
-/** How a tensor of a whole batch comes of the microbatches' tensors. */
-export type Joining =
-  /** Side by side along the sample axis. */
-  | { readonly kind: "samples"; readonly at: SampleAxis }
-  /** Added up. */
-  | { readonly kind: "sum" }
-  /** Averaged over the samples. */
-  | { readonly kind: "mean" }
-  /** Sums of squared deviations from a part's mean become those from the mean of all; `sum` is the result that is the sum. */
-  | { readonly kind: "deviations"; readonly sum: string }
-  /** Any one of them: no sample has a part in it. */
-  | { readonly kind: "shared" }
-  /** Not at all: it takes all samples at once, as the inner products of all pairs do. */
-  | { readonly kind: "whole" };
-
-/** A result of a program. */
-export interface Output {
-  readonly name: string;
-  readonly value: Value;
-  readonly joining: Joining;
-}
-
-/**
- * @param value a result as a want emitted it, or an output of the model
- * @param sums what it is where it has no axis of samples
- */
-export function joiningOf(value: Value, { outputs, axes }: Objective, sums: "sum" | "mean" = "sum"): Joining {
-  if (Object.values(outputs).includes(value)) {
-    try {
-      const at = axes.of(value);
-      return at ? { kind: "samples", at } : { kind: "shared" };
-    } catch (error) {
-      if (error instanceof PergradError) return { kind: "whole" };
-      throw error;
-    }
-  }
-  const [axis, ...others] = value.shape.flatMap((dim, k) => (isBatch(dim) ? [k] : []));
-  if (others.length > 0) return { kind: "whole" };
-  if (axis === undefined) return isFloat(value.dtype) ? { kind: sums } : { kind: "whole" };
-  return { kind: "samples", at: { axis, outer: 1, inner: factorOf(value.shape[axis] ?? 1) } };
-}
-
-/** Whether a result without samples is made of what the samples give, added up. */
-export function isSummed({ kind }: Joining): boolean {
-  return kind === "sum" || kind === "mean" || kind === "deviations";
-}
-
-/** Why a batch's results cannot be those of its microbatches, as the end of a sentence; undefined where they can. */
-export function whyWhole(outputs: readonly Output[], expected: ReadonlyMap<string, Expected>): string | undefined {
-  const whole = outputs.find(({ joining }) => joining.kind === "whole");
-  if (whole) return `"${whole.name}" takes all samples at once`;
-  for (const [name, { value }] of expected) {
-    if (value.shape.filter(isBatch).length > 1) return `the input "${name}" holds the samples along two axes`;
-  }
-  const drawn = sharedDraw(nodesBefore(outputs.map(({ value }) => value)));
-  return drawn && `${describeNode(drawn)} draws random numbers once for all samples`;
-}
-
-/** A node that draws what all samples of a batch share: each microbatch would draw anew. */
-function sharedDraw(nodes: readonly Node[]): Node | undefined {
-  for (const node of nodes) {
-    const shared = !node.outputs.some(({ shape }) => shape.some(isBatch));
-    if (definitionOf(node)?.random && shared) return node;
-    const { body } = node.attributes;
-    const inside = isBody(body) ? sharedDraw(nodesBefore(body.outputs)) : undefined;
-    if (inside) return inside;
-  }
-  return undefined;
-}
 
 /** Samples `from` (included) to `to` (not included). */
 export function samplesBetween(

@@ -2,7 +2,8 @@
 import { PergradError } from "../errors.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
-import type { Demands, Plan } from "../plan/planner.js";
+import type { Demands } from "../plan/choice.js";
+import type { Plan } from "../plan/planner.js";
 import type { Data } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 

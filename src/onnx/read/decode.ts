@@ -1,5 +1,8 @@
 /** Reads an ONNX file into a graph of opset 21. */
+
 import type { GraphProto, ModelProto, NodeProto } from "onnx-buf";
+import type { Adapter } from "../../adapt/adapter.js";
+import type { BatchOver } from "../../autodiff/vmap.js";
 import { PergradError, problemOf, readvised } from "../../errors.js";
 import { bindShape, type Dim, factorOf, isBatch, N } from "../../graph/dim.js";
 import type { Model } from "../../graph/model.js";
@@ -11,7 +14,7 @@ import { PrecisionNotes } from "../tensors.js";
 import { likelyBatches } from "./batch/baked-batch.js";
 import { type BatchAxes, batchAxes } from "./batch/batch-axes.js";
 import { FixedInputs, type FixedValue } from "./batch/fixed-inputs.js";
-import { type BatchOver, Decoder } from "./decoder.js";
+import { Decoder } from "./decoder.js";
 import type { FileNode } from "./file-node.js";
 import { inlineFunctions } from "./functions.js";
 import { decodeInput, type InputOptions } from "./inputs.js";
@@ -34,12 +37,6 @@ export interface Rebatcher {
   check(outputs: readonly Value[]): void;
   /** Other choices, where nodes could be adapted in several ways; null where all were tried. */
   next(): readonly number[] | null;
-}
-
-/** Other forms of a file's nodes, which show that samples do not meet. */
-export interface Adapter {
-  /** Null where the node is made as it is. */
-  replace(node: FileNode): readonly Value[] | null;
 }
 
 export interface DecodeOptions extends InputOptions, InitializerOptions {

@@ -1,5 +1,7 @@
 /** Makes the values of a graph, node by node. */
+
 import type { GraphProto, NodeProto } from "onnx-buf";
+import type { BatchOver } from "../../autodiff/vmap.js";
 import { defect, PergradError, readvised } from "../../errors.js";
 import { factorOf, isBatch } from "../../graph/dim.js";
 import type { Attributes, Node, Value } from "../../graph/value.js";
@@ -44,9 +46,6 @@ interface DecoderContext {
   /** Rebuilds values with one more leading axis on some of what they depend on. */
   readonly batchOver?: BatchOver;
 }
-
-/** See autodiff/vmap.ts, which is handed in: reading does not know of differentiation. */
-export type BatchOver = (outputs: readonly Value[], replacements: ReadonlyMap<Value, Value>) => (Value | null)[];
 
 /** Operators whose last outputs are optional: left out where nothing reads them. */
 const optionalOutputs = new Set([

@@ -13,9 +13,16 @@ import {
   unsupported,
 } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
-import { lowered } from "../rules/elementwise.js";
+import { lowered } from "../elementwise.js";
 import { lineAxis } from "../rules/reductions.js";
-import { addOptional, composite, contrib, likeFirst, likeFirstWith, requireLastAxisVectors } from "./contrib.js";
+import {
+  addOptional,
+  composite,
+  contrib,
+  likeFirst,
+  likeFirstWith,
+  requireLastAxisVectors,
+} from "../subgraphs/contrib.js";
 
 const first = (node: Node) => node.inputs[0] as Value;
 

@@ -26,7 +26,7 @@ import {
   scoresOf,
   splitHeads,
 } from "../subgraphs/attend.js";
-import { contrib } from "./contrib.js";
+import { contrib } from "../subgraphs/contrib.js";
 
 /** Queries, keys and values as `[batch, heads, length, size]`. */
 type Heads = readonly [Value, Value, Value];

@@ -16,7 +16,7 @@ import {
 import type { OpDefinition } from "../definition.js";
 import { convolution } from "../rules/convolution.js";
 import { linear } from "../rules/linear.js";
-import { contrib, partOf } from "./contrib.js";
+import { contrib, partOf } from "../subgraphs/contrib.js";
 
 // FusedMatMul: alpha * A' * B'
 

@@ -5,10 +5,17 @@ import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { floatAttribute, intAttribute, part, requireInput, shapeMismatch, unsupported } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
-import { lowered } from "../rules/elementwise.js";
+import { lowered } from "../elementwise.js";
 import { normalisation } from "../rules/normalisation.js";
 import { keptShape } from "../rules/reductions.js";
-import { addOptional, contrib, likeFirst, likeFirstWith, partOf, requireLastAxisVectors } from "./contrib.js";
+import {
+  addOptional,
+  contrib,
+  likeFirst,
+  likeFirstWith,
+  partOf,
+  requireLastAxisVectors,
+} from "../subgraphs/contrib.js";
 
 // SkipLayerNormalization: a residual sum, normalised along the last axis
 

@@ -15,9 +15,9 @@ import {
   unsupported,
 } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
+import { alignBatched, binary, elementwise, lowered, unary } from "../elementwise.js";
 import { between, bounded, increasing, type Range } from "../range.js";
 import { bell, erfBesideOne, timesSigmoid, timesSigmoidSlope, timesTanhSlope } from "../subgraphs/saturation.js";
-import { alignBatched, binary, elementwise, lowered, unary } from "./elementwise.js";
 import { unaryRule } from "./exponential.js";
 
 // Piecewise linear

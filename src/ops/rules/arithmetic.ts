@@ -10,6 +10,7 @@ import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { broadcastShape, intAttribute, requireInput } from "../checks.js";
 import type { DerivativeRule, OpDefinition } from "../definition.js";
+import { binary, elementwise, unary } from "../elementwise.js";
 import {
   alwaysFinite,
   anything,
@@ -26,7 +27,6 @@ import {
 } from "../range.js";
 import { precise, times } from "../subgraphs/saturation.js";
 import { scalingSteps } from "../subgraphs/steps.js";
-import { binary, elementwise, unary } from "./elementwise.js";
 
 type Combine = (a: Dim, b: Dim) => Dim | undefined;
 

@@ -15,6 +15,7 @@ import {
   unsupported,
 } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
+import { lowered } from "../elementwise.js";
 import {
   all,
   checkHeads,
@@ -27,7 +28,6 @@ import {
   scoresOf,
   splitHeads,
 } from "../subgraphs/attend.js";
-import { lowered } from "./elementwise.js";
 
 /** The places of the inputs. */
 const [maskAt, pastKeyAt, pastValueAt, lengthsAt] = [3, 4, 5, 6];

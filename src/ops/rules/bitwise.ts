@@ -5,7 +5,7 @@ import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { requireInput, shapeMismatch, stringAttribute, unsupported } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
-import { binary, unary } from "./elementwise.js";
+import { binary, unary } from "../elementwise.js";
 
 const bitsOf = (dtype: DType) => Number(/\d+$/.exec(dtype)?.[0] ?? 1);
 

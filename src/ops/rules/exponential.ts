@@ -3,6 +3,7 @@ import { isBatch } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
 import type { Build } from "../build.js";
 import type { OpDefinition } from "../definition.js";
+import { unary } from "../elementwise.js";
 import {
   between,
   exponentialRange,
@@ -15,7 +16,6 @@ import {
   rootRange,
 } from "../range.js";
 import { logarithmBehind, precise } from "../subgraphs/saturation.js";
-import { unary } from "./elementwise.js";
 
 /** An element-wise op whose derivative rule, from dy, x and y, is cheaper than a product with a slope. */
 export function unaryRule(

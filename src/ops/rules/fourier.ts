@@ -20,9 +20,9 @@ import {
   unsupported,
 } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
+import { lowered } from "../elementwise.js";
 import { requireConstant } from "../limits.js";
 import { emitTransform } from "../subgraphs/fourier-transform.js";
-import { lowered } from "./elementwise.js";
 
 // DFT
 

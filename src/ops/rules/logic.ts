@@ -10,8 +10,8 @@ import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { broadcastShape, intAttribute, requireInput, stringAttribute, unsupported } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
+import { binary, elementwise, unary } from "../elementwise.js";
 import { between, type Range, union } from "../range.js";
-import { binary, elementwise, unary } from "./elementwise.js";
 
 // Elements known at compile time
 

@@ -16,7 +16,7 @@ import {
   unsupported,
 } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
-import { lowered } from "./elementwise.js";
+import { lowered } from "../elementwise.js";
 
 const reductionOf = (node: Call | Node) => stringAttribute(node, "reduction", "mean");
 

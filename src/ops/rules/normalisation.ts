@@ -19,8 +19,8 @@ import {
   unsupported,
 } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
+import { lowered } from "../elementwise.js";
 import { requireSteps } from "../limits.js";
-import { lowered } from "./elementwise.js";
 import { keptShape } from "./reductions.js";
 
 // Parts

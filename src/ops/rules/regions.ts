@@ -22,10 +22,10 @@ import {
   unsupported,
 } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
+import { lowered } from "../elementwise.js";
 import { requireConstant } from "../limits.js";
 import { unfold, unfoldMethod } from "../subgraphs/unfold.js";
 import { leadingSampleAxis, readWindow } from "../subgraphs/window.js";
-import { lowered } from "./elementwise.js";
 
 // CenterCropPad
 

@@ -6,9 +6,9 @@ import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { floatAttribute, intAttribute, part, requireInput, shapeMismatch, unsupported } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
-import { contrib, likeFirst } from "../microsoft/contrib.js";
+import { lowered } from "../elementwise.js";
 import { headSize } from "../subgraphs/attend.js";
-import { lowered } from "./elementwise.js";
+import { contrib, likeFirst } from "../subgraphs/contrib.js";
 
 /** Where the two versions of the operator have their inputs. */
 interface Places {

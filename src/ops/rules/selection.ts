@@ -8,9 +8,9 @@ import { alike } from "../alike.js";
 import type { Call } from "../call.js";
 import { intAttribute, interaction, normalAxis, part, requireInput, shapeMismatch } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
+import { lowered } from "../elementwise.js";
 import { constantInput } from "../subgraphs/constant-input.js";
 import { selectBoxes } from "../subgraphs/suppression.js";
-import { lowered } from "./elementwise.js";
 
 /** What comes out for inputs that are constant, which is all there is to know of these ops. */
 function ofConstants(

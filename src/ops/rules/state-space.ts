@@ -14,8 +14,8 @@ import {
   unsupported,
 } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
+import { lowered } from "../elementwise.js";
 import { defaultScale, headSize } from "../subgraphs/attend.js";
-import { lowered } from "./elementwise.js";
 import { scan } from "./scan.js";
 
 function requireShape(call: Call | Node, index: number, what: string, ...allowed: readonly Shape[]): void {

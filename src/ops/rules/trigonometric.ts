@@ -2,8 +2,8 @@
 import type { Value } from "../../graph/value.js";
 import type { Build } from "../build.js";
 import type { OpDefinition } from "../definition.js";
+import { unary } from "../elementwise.js";
 import { bounded, overflowing, within } from "../range.js";
-import { unary } from "./elementwise.js";
 import { unaryRule } from "./exponential.js";
 
 const onePlusSquare = (x: Value, build: Build) => build.add(build.square(x), build.scalar(1, x));

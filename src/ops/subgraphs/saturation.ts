@@ -12,8 +12,8 @@ import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { floatAttribute } from "../checks.js";
 import type { OpDefinition, Restated } from "../definition.js";
+import { unary } from "../elementwise.js";
 import { bounded } from "../range.js";
-import { unary } from "../rules/elementwise.js";
 
 /** Of operators that are never emitted. */
 const internalDomain = "pergrad";

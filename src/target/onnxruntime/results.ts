@@ -4,13 +4,13 @@
  * as one, those in another shape as they are, and a table of an embedding's rows as the rows.
  */
 
+import type { Output } from "../../compile/joining.js";
 import { defect, PergradError } from "../../errors.js";
 import { beforeReshape } from "../../graph/behind.js";
 import { bindShape, type Dim, elementsOf, factorOf, isBatch } from "../../graph/dim.js";
 import { nodeOf, type Value } from "../../graph/value.js";
 import { build } from "../../ops/registry.js";
 import { addedRows } from "../../ops/subgraphs/table.js";
-import type { Output } from "../../program/split.js";
 import { sizeOf, type Tensor } from "../../tensor/tensor.js";
 import type { Returned } from "../../wants/want.js";
 import { addBytes, type Bytes, bytesOfValue, timesBytes } from "./memory.js";

@@ -1,12 +1,13 @@
 /** Branches and loops whose course is known before the model runs: replaced by what they do. */
 import type { GraphProto, NodeProto } from "onnx-buf";
+import type { BatchOver } from "../../../autodiff/vmap.js";
 import { PergradError } from "../../../errors.js";
 import { type BatchMultiple, isBatch, N } from "../../../graph/dim.js";
 import { constantValue, nodeOf, type Value } from "../../../graph/value.js";
 import type { Call } from "../../../ops/call.js";
 import { interaction, part, requireInput, unsupported } from "../../../ops/checks.js";
 import { describeProto, invalidModel } from "../../proto.js";
-import type { BatchOver, Decoder } from "../decoder.js";
+import type { Decoder } from "../decoder.js";
 import { bindOutputs, type FileNode, readNode } from "../file-node.js";
 import { Scope } from "../scope.js";
 import { type Item, isTensor } from "../sequence.js";

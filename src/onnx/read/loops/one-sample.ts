@@ -2,12 +2,13 @@
  * Files made for one sample that take its batch axis away (`x[0]`): computed for each sample by itself, with one
  * more leading axis, which stands for the samples.
  */
+
+import type { BatchOver } from "../../../autodiff/vmap.js";
 import { factorOf, N } from "../../../graph/dim.js";
 import { leaf, type Node, type Value } from "../../../graph/value.js";
 import { nodesBefore } from "../../../graph/walk.js";
 import type { Build } from "../../../ops/build.js";
 import { intAttribute, normalAxis } from "../../../ops/checks.js";
-import type { BatchOver } from "../decoder.js";
 
 /** Whether some node takes the only element of an axis. */
 export function dropsBatchAxis(outputs: readonly Value[]): boolean {

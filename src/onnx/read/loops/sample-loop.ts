@@ -3,6 +3,7 @@
  * run for all samples at once, its body with one more leading axis.
  */
 import type { NodeProto } from "onnx-buf";
+import type { BatchOver } from "../../../autodiff/vmap.js";
 import { type BatchMultiple, isBatch } from "../../../graph/dim.js";
 import { constantValue, dimsValue, leaf, type Value } from "../../../graph/value.js";
 import { dependentsOf, nodesBefore, presentInputs } from "../../../graph/walk.js";
@@ -10,7 +11,7 @@ import type { Build } from "../../../ops/build.js";
 import type { Call } from "../../../ops/call.js";
 import { interaction } from "../../../ops/checks.js";
 import { describeProto, invalidModel } from "../../proto.js";
-import type { BatchOver, Decoder } from "../decoder.js";
+import type { Decoder } from "../decoder.js";
 import { bindOutputs } from "../file-node.js";
 import { Scope } from "../scope.js";
 import { GrowingSequence, type Item, isTensor, Sequence, StackedSequence } from "../sequence.js";

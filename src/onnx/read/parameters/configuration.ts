@@ -3,7 +3,7 @@
  * trained all the same (the exponent of a generalised mean, a learned bound of a clipping).
  */
 import type { Tensor } from "../../../tensor/tensor.js";
-import { asWritten } from "../as-written.js";
+import { asWritten } from "../../as-written.js";
 import type { Use, Uses } from "../uses.js";
 import { isNonNegative } from "./non-negative.js";
 

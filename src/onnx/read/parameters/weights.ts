@@ -2,7 +2,9 @@
  * Which floating-point initializers are weights. A file does not say: beside weights it stores numbers that
  * set up operators, masks, and constants that an exporter took out of formulas.
  */
+
 import type { Tensor } from "../../../tensor/tensor.js";
+import { roleKey } from "../../proto.js";
 import type { Use, Uses } from "../uses.js";
 import { type Constancy, isRound, whyConfiguration } from "./configuration.js";
 import { layers } from "./layers.js";
@@ -22,9 +24,6 @@ const elementwise = new Set(["Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "W
 
 /** What is added to hide an element: far below any activation. */
 const hidden = -1e4;
-
-/** What pergrad writes beside what it stores: "parameter" or "buffer". */
-export const roleKey = "pergrad.role";
 
 /** What PyTorch's newer exporter writes beside what it stores: a parameter or a buffer, or what it was computed from. */
 const kindKey = "pkg.torch.export.graph_signature.InputSpec.kind";

@@ -1,14 +1,14 @@
 /** What all element-wise ops have in common: broadcasting, batching and the sample axis follow from it. */
 
-import type { Array64 } from "../../float64/array64.js";
-import { map64, type RowOfPairs, rowOf, zipRows64 } from "../../float64/array64.js";
-import type { Dim } from "../../graph/dim.js";
-import type { Node, Value } from "../../graph/value.js";
-import type { DType } from "../../tensor/tensor.js";
-import type { Build } from "../build.js";
-import { broadcastSampleAxis, broadcastShape, requireInput } from "../checks.js";
-import type { DerivativeRule, OpDefinition } from "../definition.js";
-import type { Range, RangeRule } from "../range.js";
+import type { Array64 } from "../float64/array64.js";
+import { map64, type RowOfPairs, rowOf, zipRows64 } from "../float64/array64.js";
+import type { Dim } from "../graph/dim.js";
+import type { Node, Value } from "../graph/value.js";
+import type { DType } from "../tensor/tensor.js";
+import type { Build } from "./build.js";
+import { broadcastSampleAxis, broadcastShape, requireInput } from "./checks.js";
+import type { DerivativeRule, OpDefinition } from "./definition.js";
+import type { Range, RangeRule } from "./range.js";
 
 /**
  * Adds the leading axis of batched inputs so that shapes still align at the right: `[B, 3]`, a batched

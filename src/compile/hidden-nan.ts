@@ -4,13 +4,13 @@
  * where a NaN may come so far, which ordinary models' ranges rule out, its samples are counted beside it.
  */
 import { Ranges } from "../analysis/ranges.js";
-import type { Objective } from "../compile/objective.js";
 import { N, showShape } from "../graph/dim.js";
 import type { Node, Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { stringAttribute } from "../ops/checks.js";
 import { build } from "../ops/registry.js";
 import { isFloat } from "../tensor/tensor.js";
+import type { Objective } from "./objective.js";
 
 /** Operators that answer with a number where their first input holds a NaN. */
 const hiding = new Set([
