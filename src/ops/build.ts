@@ -11,13 +11,13 @@ import {
   type ValueType,
 } from "../graph/value.js";
 import { arrayOf, type DType, isFloat, sizeOf, type Tensor } from "../tensor/tensor.js";
-import type { Call } from "./call.js";
+import type { Call, ShapeRule } from "./call.js";
 import { interaction } from "./checks.js";
 import type { Choices } from "./choices.js";
 import type { Reduction } from "./cotangent.js";
-import type { OpDefinition } from "./definition.js";
 
-export type Lookup = (domain: string, op: string) => OpDefinition | undefined;
+/** The shape rules of the operators that are known. */
+export type Lookup = (domain: string, op: string) => { readonly infer: ShapeRule } | undefined;
 
 /** What a node may be made from, besides its op. */
 export interface NodeOptions {

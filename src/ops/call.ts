@@ -1,4 +1,5 @@
-import type { Attributes, Value } from "../graph/value.js";
+/** A node about to be made, and the rule that says what it makes. */
+import type { Attributes, Value, ValueType } from "../graph/value.js";
 
 /** A node about to be made: what `infer` sees. */
 export interface Call {
@@ -10,3 +11,6 @@ export interface Call {
   /** How many outputs are asked for. */
   readonly outputs: number;
 }
+
+/** dtypes and shapes of the outputs. Throws SHAPE_MISMATCH, DTYPE_MISMATCH, UNKNOWN_SHAPE, UNSUPPORTED_OP. */
+export type ShapeRule = (call: Call) => ValueType[];

@@ -7,9 +7,9 @@
 import type { Array64 } from "../float64/array64.js";
 import type { Shape } from "../graph/dim.js";
 import type { SampleAxis } from "../graph/sample-axis.js";
-import type { Node, Value, ValueType } from "../graph/value.js";
+import type { Node, Value } from "../graph/value.js";
 import type { Build } from "./build.js";
-import type { Call } from "./call.js";
+import type { ShapeRule } from "./call.js";
 import type { Cotangent } from "./cotangent.js";
 import type { RangeRule } from "./range.js";
 
@@ -62,8 +62,7 @@ export interface OpDefinition {
   readonly op: string;
   /** "" (the default) is ONNX's default domain. */
   readonly domain?: string;
-  /** dtypes and shapes of the outputs. Throws SHAPE_MISMATCH, DTYPE_MISMATCH, UNKNOWN_SHAPE, UNSUPPORTED_OP. */
-  readonly infer: (call: Call) => ValueType[];
+  readonly infer: ShapeRule;
   /** The float64 reference. Absent for composites, whose decomposition is evaluated. */
   readonly evaluate?: (inputs: readonly (Array64 | null)[], node: Node) => Array64[];
   /**

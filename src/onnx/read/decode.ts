@@ -24,6 +24,7 @@ import { parametersInSignature } from "./parameters/folded.js";
 import { type InitializerOptions, Initializers } from "./parameters/initializers.js";
 import { constantsAsInitializers } from "./parameters/stored-as-constants.js";
 import { Scope } from "./scope.js";
+import { specialDecoder } from "./special-nodes.js";
 import { nodesFor, readStructure, type Structure } from "./structure.js";
 import { refuseQuantised, refuseUnknown } from "./unknown.js";
 import { checkOpset, newestOpset } from "./upgrade.js";
@@ -300,6 +301,7 @@ class File {
     const rebatcher = written ? options.rebatcher?.(written.size, axes, choices) : undefined;
     const adapter = isBatch(size) ? options.adapter?.(axes, this.#batch.fixed) : undefined;
     const decoder = new Decoder({
+      special: specialDecoder,
       fileName: options.fileName,
       build: options.build,
       opsetOf: this.opsetOf,

@@ -9,18 +9,14 @@ import { leavesOf } from "../../graph/walk.js";
 import { foldNode } from "../../interpret/fold.js";
 import type { Build } from "../../ops/build.js";
 import { decodeAttributes } from "../attributes.js";
-import { describeProto, invalidModel, standardDomain } from "../proto.js";
+import { describeProto, invalidModel } from "../proto.js";
 import type { PrecisionNotes } from "../tensors.js";
 import { checkNode } from "./check-node.js";
 import { constantTensor } from "./constant-node.js";
 import { type FileNode, readNode } from "./file-node.js";
-import { decodeIf, decodeLoop } from "./loops/control-flow.js";
-import { decodeScan } from "./loops/decode-scan.js";
 import { IndexArithmetic } from "./loops/index-arithmetic.js";
-import { decodeMlNode, isMlOperator } from "./ml/decode.js";
 import { fileConstant, type Initializers } from "./parameters/initializers.js";
 import type { Scope } from "./scope.js";
-import { decodeSequenceNode, isSequenceNode } from "./sequences.js";
 import { readStructure, type Structure } from "./structure.js";
 import { upgradeNode } from "./upgrade.js";
 
@@ -41,6 +37,8 @@ interface DecoderContext {
   readonly replace: (node: FileNode) => readonly Value[] | null;
   /** The number of samples that the file was written for, where it is read for any number. */
   readonly fixed?: number;
+  /** How nodes are decoded that do not become one node of the graph; undefined for all others. */
+  readonly special: (proto: NodeProto, scope: Scope) => NodeDecoder | undefined;
   /** Told of each node's outputs. */
   readonly made: (source: NodeProto, outputs: readonly Value[]) => void;
   /** Rebuilds values with one more leading axis on some of what they depend on. */
@@ -67,11 +65,8 @@ const optionalOutputs = new Set([
   "SoftmaxCrossEntropyLoss",
 ]);
 
-const controlFlow = new Map([
-  ["If", decodeIf],
-  ["Loop", decodeLoop],
-  ["Scan", decodeScan],
-]);
+/** Puts what a node of a file gives into its scope, in the decoder's place. */
+export type NodeDecoder = (decoder: Decoder, proto: NodeProto, scope: Scope) => void;
 
 /** Graphs within nodes of more than this, loops unrolled, make programs that take longer to load than anyone waits. */
 const mostInner = 20_000;
@@ -152,17 +147,9 @@ export class Decoder {
   }
 
   #make(proto: NodeProto, structure: Structure, scope: Scope): void {
-    const control = standardDomain(proto.domain) === "" ? controlFlow.get(proto.opType) : undefined;
-    if (control) {
-      control(this, proto, scope);
-      return;
-    }
-    if (standardDomain(proto.domain) === "" && isSequenceNode(proto, scope)) {
-      decodeSequenceNode(this, proto, scope);
-      return;
-    }
-    if (isMlOperator(proto.domain, proto.opType)) {
-      decodeMlNode(this, proto, scope);
+    const special = this.context.special(proto, scope);
+    if (special) {
+      special(this, proto, scope);
       return;
     }
     const node = readNode(proto, scope, decodeAttributes(proto, this.context.precision));

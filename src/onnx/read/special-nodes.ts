@@ -1,0 +1,21 @@
+/** Nodes that become something else than one node of the graph: control flow, sequences, classic machine learning. */
+import type { NodeProto } from "onnx-buf";
+import { standardDomain } from "../proto.js";
+import type { NodeDecoder } from "./decoder.js";
+import { decodeIf, decodeLoop } from "./loops/control-flow.js";
+import { decodeScan } from "./loops/decode-scan.js";
+import { decodeMlNode, isMlOperator } from "./ml/decode.js";
+import type { Scope } from "./scope.js";
+import { decodeSequenceNode, isSequenceNode } from "./sequences.js";
+
+const controlFlow: ReadonlyMap<string, NodeDecoder> = new Map([
+  ["If", decodeIf],
+  ["Loop", decodeLoop],
+  ["Scan", decodeScan],
+]);
+
+export function specialDecoder(proto: NodeProto, scope: Scope): NodeDecoder | undefined {
+  if (isMlOperator(proto.domain, proto.opType)) return decodeMlNode;
+  if (standardDomain(proto.domain) !== "") return undefined;
+  return controlFlow.get(proto.opType) ?? (isSequenceNode(proto, scope) ? decodeSequenceNode : undefined);
+}
