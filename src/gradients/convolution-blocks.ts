@@ -5,8 +5,8 @@ import { extentOf, kernelSize } from "../graph/window.js";
 import type { Build } from "../ops/build.js";
 import type { UnfoldMethod } from "../ops/choices.js";
 import type { Convolution } from "../ops/cotangent.js";
+import type { Prices } from "../ops/prices.js";
 import { unfoldTime } from "../ops/subgraphs/unfold.js";
-import { calibration } from "../target/onnxruntime/prices.js";
 import { sizeOf } from "../tensor/tensor.js";
 import type { Cost } from "./cost.js";
 
@@ -113,11 +113,15 @@ export function costOfBlocks(
   images: number,
   method: UnfoldMethod,
   blocks: readonly Block[],
+  prices: Prices,
 ): { readonly cutting: Cost; readonly unfolding: number } {
-  const { slicedFloat, node, float } = calibration;
+  const { slicedFloat, node, float } = prices;
   const seen = blocks.map(({ axis, from, to }) => resized(data.shape, axis, to - from));
   const sliced = seen.reduce((sum, shape) => sum + imageSize(shape), imageSize(cotangent.shape));
-  const unfolded = blocks.reduce((sum, { window }, k) => sum + unfoldTime(method, seen[k] as Dim[], window, groups), 0);
+  const unfolded = blocks.reduce(
+    (sum, { window }, k) => sum + unfoldTime(method, seen[k] as Dim[], window, groups, prices),
+    0,
+  );
   return {
     cutting: {
       operations: 0,

@@ -258,7 +258,7 @@ function partsOf(build: Build, convolution: Convolution, at: SampleAxis, method:
   // The sum of the blocks so far is held beside the gradients of one more.
   const frugal = 2 * sizeOfGradient(convolution) < unfoldedSize(convolution, images);
   return {
-    ...costOfBlocks(convolution, images, method, blocks),
+    ...costOfBlocks(convolution, images, method, blocks, build.prices),
     each: blocks.map(part),
     ofSums: blocksOf(convolution, otherCut(cut)).map(part),
     data: elementFactor(convolution.data.shape),
@@ -270,7 +270,7 @@ function partsOf(build: Build, convolution: Convolution, at: SampleAxis, method:
 /** The per-sample gradients of the kernel, where samples lie along the first axis of data and cotangent. */
 export function convolutionFactor(build: Build, convolution: Convolution, at: SampleAxis): ConvolutionGradient {
   const { data, window, groups } = convolution;
-  const method = unfoldMethod(data.shape, window, groups, build.choices.unfold);
+  const method = unfoldMethod(data.shape, window, groups, build);
   const { rows, columns, view } = factors(build, convolution, at, method);
   return new ConvolutionGradient(rows, columns, view, method, partsOf(build, convolution, at, method));
 }

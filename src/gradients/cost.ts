@@ -1,5 +1,5 @@
 /** What ways of computing something cost, for a batch of any size. */
-import { calibration } from "../target/onnxruntime/prices.js";
+import { type Prices, usualPrices } from "../ops/prices.js";
 
 export interface Cost {
   /** Multiply-adds per sample in matrix products. */
@@ -16,13 +16,16 @@ export interface Cost {
 export const usualBatch = 64;
 
 /** Nanoseconds on one thread for a batch of `samples`. */
-export function timeOf({ operations, floats, once = 0, pairs = 0 }: Cost, samples: number): number {
-  const { multiplyAdd, float } = calibration;
+export function timeOf(
+  { operations, floats, once = 0, pairs = 0 }: Cost,
+  samples: number,
+  { multiplyAdd, float }: Prices = usualPrices,
+): number {
   return samples * (operations * multiplyAdd + floats * float) + once * float + samples * samples * pairs * multiplyAdd;
 }
 
-export function cheapest<W extends Cost>(ways: readonly W[], samples = usualBatch): W {
-  return ways.reduce((best, way) => (timeOf(way, samples) < timeOf(best, samples) ? way : best));
+export function cheapest<W extends Cost>(ways: readonly W[], samples = usualBatch, prices = usualPrices): W {
+  return ways.reduce((best, way) => (timeOf(way, samples, prices) < timeOf(best, samples, prices) ? way : best));
 }
 
 export function addCosts(costs: readonly Cost[]): Required<Cost> {
@@ -36,7 +39,7 @@ export function timesCost(cost: Cost, times: number): Required<Cost> {
 }
 
 /** What a float scattered costs, in floats moved. */
-export const costOfScatter = calibration.scattered / calibration.float;
+export const costOfScatter = usualPrices.scattered / usualPrices.float;
 
 /** What a float squared and summed costs, in floats moved. */
-export const costOfSquare = calibration.squared / calibration.float;
+export const costOfSquare = usualPrices.squared / usualPrices.float;

@@ -15,6 +15,7 @@ import type { Call, ShapeRule } from "./call.js";
 import { interaction } from "./checks.js";
 import type { Choices } from "./choices.js";
 import type { Reduction } from "./cotangent.js";
+import { type Prices, usualPrices } from "./prices.js";
 
 /** The shape rules of the operators that are known. */
 export type Lookup = (domain: string, op: string) => { readonly infer: ShapeRule } | undefined;
@@ -38,6 +39,11 @@ export class Build {
     /** Ways to be taken where they fit, whatever they cost. */
     readonly choices: Choices = {},
   ) {}
+
+  /** What the cheapest way is told by. */
+  get prices(): Prices {
+    return this.choices.prices ?? usualPrices;
+  }
 
   /** Builds the same, in the ways that are asked for. */
   choosing(choices: Choices): Build {

@@ -1,5 +1,9 @@
+import type { Prices } from "./prices.js";
+
 /** Where there are several ways to build something, those to take. Default: the cheapest by shape. */
 export interface Choices {
+  /** What the kernels take that it will run by. Default: those of a usual processor. */
+  readonly prices?: Prices;
   /** How the data under a convolution's kernel is brought into rows. */
   readonly unfold?: UnfoldMethod;
   /** Floats of each sample's unfolded data in a block, about, where it is unfolded in blocks. Default 65536. */

@@ -2,6 +2,7 @@
 
 import type { Cost } from "../gradients/cost.js";
 import type { DotWay, Factored, GramWay, NormWay, SquaresWay, SumWay } from "../gradients/factored.js";
+import type { Prices } from "../ops/prices.js";
 import type { Preferred, Strategy } from "./strategy.js";
 
 /** The ways chosen for one parameter (null where nothing of that sort is wanted), and what they cost together. */
@@ -68,6 +69,8 @@ export type Priced = Ways & Required<Cost>;
 export interface PlanOptions {
   /** The number of samples to plan for. Default 64. */
   readonly samples?: number;
+  /** What kernels take. Default: those of a usual processor. */
+  readonly prices?: Prices;
   /** Ways to be taken whatever they cost. */
   readonly strategy?: Strategy;
   /** Ways to be taken where the strategy asks for none. */

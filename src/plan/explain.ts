@@ -1,8 +1,10 @@
 /** What `explain()` tells of a plan. */
+
 import { ConvolutionGradient } from "../gradients/convolution.js";
 import { addCosts, type Cost, timeOf, usualBatch } from "../gradients/cost.js";
 import { sizeOfGradient } from "../gradients/factored.js";
 import { showShape } from "../graph/dim.js";
+import { type Prices, usualPrices } from "../ops/prices.js";
 import type { Choice, Demands } from "./choice.js";
 import { choose, type Plan } from "./planner.js";
 import { questions } from "./strategy.js";
@@ -76,13 +78,13 @@ function unfoldOf({ unfolded, inBlocks }: ConvolutionGradient): string {
 }
 
 export function totalsOf(plan: Plan): Totals {
-  const samples = plan.options.samples ?? usualBatch;
+  const { samples = usualBatch, prices = usualPrices } = plan.options;
   const choices = [...plan.choices.values()];
-  const total = (costs: readonly Cost[]) => totalOf(addCosts(costs), samples);
+  const total = (costs: readonly Cost[]) => totalOf(addCosts(costs), samples, prices);
   const asked = (demands: Demands, how: string | undefined) =>
     choices.map(({ parameter, gradient }) => {
       const strategy = how === undefined ? {} : Object.fromEntries(questions.map((question) => [question, how]));
-      return choose(parameter, gradient, demands, { samples, strategy });
+      return choose(parameter, gradient, demands, { samples, strategy, prices });
     });
   const plain = { ...plan.demands, gradients: false, norms: false, squares: false, gram: false, dots: 0, sums: 1 };
   return {
@@ -100,11 +102,11 @@ function materialised(choice: Choice): Cost {
   return { operations: Math.max(operations, least.operations), floats: Math.max(floats, least.floats), once, pairs };
 }
 
-function totalOf(cost: Required<Cost>, samples: number): Total {
+function totalOf(cost: Required<Cost>, samples: number, prices: Prices): Total {
   const { operations, floats, once, pairs } = cost;
   return {
     operations: samples * operations + samples ** 2 * pairs,
     bytes: 4 * (samples * floats + once),
-    milliseconds: timeOf(cost, samples) / 1e6,
+    milliseconds: timeOf(cost, samples, prices) / 1e6,
   };
 }

@@ -5,6 +5,7 @@
  */
 import { cheapest, timeOf } from "../gradients/cost.js";
 import { type Factored, sizeOfGradient } from "../gradients/factored.js";
+import type { Prices } from "../ops/prices.js";
 import type { Choice } from "./choice.js";
 
 /** Of the time that a forward and a backward pass take, what may be spent on holding less. */
@@ -13,6 +14,12 @@ const allowedTime = 0.08;
 /** Of all that is held, what a parameter must save to be worth it. */
 const leastSaving = 0.1;
 
+/** What a plan is made for. */
+export interface Conditions {
+  readonly samples: number;
+  readonly prices: Prices;
+}
+
 export interface Alternatives {
   readonly fastest: Choice;
   /** The fastest in which nothing is multiplied out; null where there is none. */
@@ -20,14 +27,16 @@ export interface Alternatives {
 }
 
 /** One choice for each parameter, for a batch of so many samples. */
-export function spared(all: readonly Alternatives[], samples: number): Choice[] {
+export function spared(all: readonly Alternatives[], { samples, prices }: Conditions): Choice[] {
   const held = all.reduce((sum, { fastest }) => sum + heldBy(fastest), 0);
   const offers = all.flatMap(({ fastest, sparing }) => {
     const saving = sparing ? heldBy(fastest) - heldBy(sparing) : 0;
     if (!sparing || saving <= 0 || saving < leastSaving * held) return [];
-    return [{ sparing, saving, time: Math.max(0, timeOf(sparing, samples) - timeOf(fastest, samples)) }];
+    return [
+      { sparing, saving, time: Math.max(0, timeOf(sparing, samples, prices) - timeOf(fastest, samples, prices)) },
+    ];
   });
-  let left = allowedTime * passTime(all, samples);
+  let left = allowedTime * passTime(all, { samples, prices });
   const taken = new Map<string, Choice>();
   for (const { sparing, time } of offers.sort((a, b) => a.time / a.saving - b.time / b.saving)) {
     if (time > left) continue;
@@ -44,7 +53,8 @@ function heldBy({ gradient, norm, sum }: Choice): number {
 }
 
 /** Nanoseconds for a forward and a backward pass: a product with a layer's weights takes as long as their gradient. */
-function passTime(all: readonly Alternatives[], samples: number): number {
-  const ofGradient = (gradient: Factored) => timeOf(cheapest(gradient.weightedSums(), samples), samples);
+function passTime(all: readonly Alternatives[], { samples, prices }: Conditions): number {
+  const ofGradient = (gradient: Factored) =>
+    timeOf(cheapest(gradient.weightedSums(), samples, prices), samples, prices);
   return 3 * all.reduce((sum, { fastest }) => sum + ofGradient(fastest.gradient), 0);
 }

@@ -11,9 +11,10 @@ import { Outer } from "../gradients/outer.js";
 import { gramWays } from "../gradients/pairs.js";
 import type { Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
+import { usualPrices } from "../ops/prices.js";
 import { build } from "../ops/registry.js";
 import type { Choice, Demands, PlanOptions, Priced, Ways } from "./choice.js";
-import { type Alternatives, spared } from "./memory-tradeoff.js";
+import { type Alternatives, type Conditions, spared } from "./memory-tradeoff.js";
 import { Asked, type Question, questions } from "./strategy.js";
 
 /** All combinations of ways for one parameter. */
@@ -62,9 +63,9 @@ export function choose(
   parameter: string,
   gradient: Factored,
   demands: Demands,
-  { samples = usualBatch, strategy = {} }: PlanOptions = {},
+  { samples = usualBatch, strategy = {}, prices = usualPrices }: PlanOptions = {},
 ): Choice {
-  return alternatives(parameter, gradient, demands, new Asked(strategy, [parameter]), samples).fastest;
+  return alternatives(parameter, gradient, demands, new Asked(strategy, [parameter]), { samples, prices }).fastest;
 }
 
 /** The cheapest combination, and the cheapest of those that multiply nothing out: not where gradients themselves are wanted. */
@@ -73,14 +74,14 @@ function alternatives(
   gradient: Factored,
   demands: Demands,
   asked: Asked,
-  samples: number,
+  { samples, prices }: Conditions,
 ): Alternatives {
   const all = (n: number) => combinations(parameter, gradient, demands, asked, n);
   const few = (found: readonly Priced[]) => found.filter((ways) => questions.every((each) => !ways[each]?.dense));
   const usual = all(samples);
   const choice = (among: (found: readonly Priced[]) => readonly Priced[]): Choice => {
     const found = among(usual);
-    const best = cheapest(found, samples);
+    const best = cheapest(found, samples, prices);
     // Only products of pairs cost more for each sample the more there are.
     const at = (n: number) => (demands.gram ? among(all(n)) : found);
     return {
@@ -89,7 +90,7 @@ function alternatives(
       gradient,
       // Only explain() asks.
       get holds() {
-        return rangeOf((n) => sameWays(cheapest(at(n), n), best), samples);
+        return rangeOf((n) => sameWays(cheapest(at(n), n, prices), best), samples);
       },
     };
   };
@@ -132,11 +133,12 @@ export class Plan {
     readonly demands: Demands,
     readonly options: PlanOptions = {},
   ) {
-    const { samples = usualBatch, strategy = {}, preferred = {} } = options;
+    const { samples = usualBatch, strategy = {}, preferred = {}, prices = usualPrices } = options;
+    const conditions = { samples, prices };
     const asked = new Asked(strategy, [...gradients.keys()], preferred);
     asked.requireKnown(namesOf(gradients.values(), demands));
-    const all = [...gradients].map(([name, gradient]) => alternatives(name, gradient, demands, asked, samples));
-    this.choices = new Map(spared(all, samples).map((choice) => [choice.parameter, choice]));
+    const all = [...gradients].map(([name, gradient]) => alternatives(name, gradient, demands, asked, conditions));
+    this.choices = new Map(spared(all, conditions).map((choice) => [choice.parameter, choice]));
   }
 
   /** Planned for a budget that one sample does not fit into otherwise: as little as possible is held at a time. */

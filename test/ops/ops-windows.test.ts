@@ -211,7 +211,7 @@ describe("unfold", () => {
       const positions = sizeOf(direct.shape.slice(2) as number[]);
       const cotangent = build.reshape(direct, [N, groups, o, positions]);
       const methods: UnfoldMethod[] = ["oneHot", "gather", "slices"];
-      if (unfoldMethod(data.shape, window, groups) === "tiles") methods.push("tiles");
+      if (unfoldMethod(data.shape, window, groups, build) === "tiles") methods.push("tiles");
       const outputs = methods.flatMap((method) => {
         const { byPatch, byPosition, order } = unfold(build, data, window, groups, method);
         const each = patchWeight(build, weight, order, groups, window.kernel.length);
@@ -241,10 +241,10 @@ describe("unfold", () => {
       before: [padding, padding],
       after: [padding, padding],
     });
-    expect(unfoldMethod([N, 1, 28, 28], square(8, 2, 3), 1)).toBe("oneHot");
-    expect(unfoldMethod([N, 64, 14, 14], square(5, 1, 2), 1)).toBe("gather");
-    expect(unfoldMethod([N, 64, 14, 14], square(1, 2, 0), 1)).toBe("tiles");
-    expect(unfoldMethod([N, 3, 32, 32], square(8, 8, 0), 1)).toBe("tiles");
+    expect(unfoldMethod([N, 1, 28, 28], square(8, 2, 3), 1, build)).toBe("oneHot");
+    expect(unfoldMethod([N, 64, 14, 14], square(5, 1, 2), 1, build)).toBe("gather");
+    expect(unfoldMethod([N, 64, 14, 14], square(1, 2, 0), 1, build)).toBe("tiles");
+    expect(unfoldMethod([N, 3, 32, 32], square(8, 8, 0), 1, build)).toBe("tiles");
     expect(extentOf({ ...square(3, 1, 0), dilations: [2, 2] }, 0)).toBe(5);
   });
 });

@@ -129,7 +129,7 @@ const col2Im: OpDefinition = {
     const { window } = columnsOf(node);
     const image = dy as Value;
     // Channel by channel, and so not by a gather of whole channel rows.
-    const method = unfoldMethod(image.shape, window, 1) === "tiles" ? "tiles" : "oneHot";
+    const method = unfoldMethod(image.shape, window, 1, build) === "tiles" ? "tiles" : "oneHot";
     return [build.reshape(unfold(build, image, window, 1, method).byPatch, (node.inputs[0] as Value).shape)];
   },
   batch: (node, [x], _batched, build) => {

@@ -4,10 +4,10 @@ import { type Dim, factorOf, multiply } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
 import type { Window } from "../../graph/window.js";
 import { extentOf, kernelSize } from "../../graph/window.js";
-import { calibration } from "../../target/onnxruntime/prices.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { DataWay } from "../choices.js";
+import type { Prices } from "../prices.js";
 import { unfold, unfoldTime } from "./unfold.js";
 import { windowAttributes } from "./window.js";
 
@@ -34,11 +34,17 @@ function backwards(window: Window): Window | null {
 const assumedImages = 32;
 
 /** Nanoseconds for one image; `window` is that of the kernel flipped. */
-function dataTime(way: DataWay, { weight, groups, spatial }: Convolved, dy: Value, window: Window): number {
+function dataTime(
+  way: DataWay,
+  { weight, groups, spatial }: Convolved,
+  dy: Value,
+  window: Window,
+  prices: Prices,
+): number {
   const [outputs, inner] = weight.shape.map(factorOf) as [number, number];
   const [size, weights] = [kernelSize(window), sizeOf(weight.shape.map(factorOf))];
   const [count, positions] = [sizeOf(spatial), sizeOf(dy.shape.slice(2).map(factorOf))];
-  const { multiplyAdd, repacked, folded, gatheredFloat, shuffledWeight, transposed } = calibration;
+  const { multiplyAdd, repacked, folded, gatheredFloat, shuffledWeight, transposed } = prices;
   const over = (places: number) => places * weights * multiplyAdd;
   switch (way) {
     case "ConvTranspose":
@@ -47,24 +53,25 @@ function dataTime(way: DataWay, { weight, groups, spatial }: Convolved, dy: Valu
       return over(count) + (count * size * outputs * gatheredFloat) / 2 + (weights * shuffledWeight) / assumedImages;
     case "unfolded": {
       const shared = (2 * weights * transposed) / assumedImages;
-      return over(count) + unfoldTime("gather", dy.shape, window, groups) + shared;
+      return over(count) + unfoldTime("gather", dy.shape, window, groups, prices) + shared;
     }
   }
 }
 
 /** The way asked for, where it fits; else the one that takes the least time. */
-function dataWay(convolved: Convolved, dy: Value, window: Window, asked?: DataWay): DataWay {
+function dataWay(convolved: Convolved, dy: Value, window: Window, { choices, prices }: Build): DataWay {
+  const asked = choices.convolutionData;
   // Groups would be a batch of products, which the runtime does not broadcast over no samples.
   const fitting = dataWays.filter((way) => way !== "unfolded" || convolved.groups === 1);
   if (asked && fitting.includes(asked)) return asked;
-  const time = (way: DataWay) => dataTime(way, convolved, dy, window);
+  const time = (way: DataWay) => dataTime(way, convolved, dy, window, prices);
   return fitting.reduce((best, way) => (time(way) < time(best) ? way : best));
 }
 
 /** The cotangent `[n, G*I, ...spatial]` of the data. */
 export function dataCotangent(build: Build, dy: Value, convolved: Convolved): Value {
   const window = backwards(convolved.window);
-  const way = window && dataWay(convolved, dy, window, build.choices.convolutionData);
+  const way = window && dataWay(convolved, dy, window, build);
   if (!window || way === "ConvTranspose") return transposed(build, dy, convolved);
   return way === "flipped" ? flipped(build, dy, convolved, window) : unfolded(build, dy, convolved, window);
 }

@@ -4,15 +4,15 @@ import { factorOf, type Shape } from "../../graph/dim.js";
 import { dimsValue, type Node, type Value } from "../../graph/value.js";
 import type { Window } from "../../graph/window.js";
 import { extentOf, kernelSize } from "../../graph/window.js";
-import { calibration } from "../../target/onnxruntime/prices.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { MaxPoolWay } from "../choices.js";
+import type { Prices } from "../prices.js";
 import { type Pool, planesOf, poolOf } from "./pool.js";
 
 export function differentiateMaxPool(node: Node, dy: Value, build: Build): Value {
   const pool = poolOf(node);
-  const way = build.choices.maxPool ?? cheaper(pool);
+  const way = build.choices.maxPool ?? cheaper(pool, build.prices);
   return way === "indices" ? byIndices(node, dy, pool, build) : byComparison(node, dy, pool, build);
 }
 
@@ -24,9 +24,8 @@ function unpools({ spatial, positions, window }: Pool): boolean {
 }
 
 /** Nanoseconds for each way, for one plane. */
-function cheaper(pool: Pool): MaxPoolWay {
+function cheaper(pool: Pool, { float, chosen, notedMaximum, scattered }: Prices): MaxPoolWay {
   const { spatial, positions, window } = pool;
-  const { float, chosen, notedMaximum, scattered } = calibration;
   const noted = sizeOf(positions) * (kernelSize(window) * notedMaximum + (unpools(pool) ? 0 : scattered));
   const compared = stagesOf(pool).reduce((total, axis) => {
     const [kernel, stride] = [window.kernel[axis] as number, window.strides[axis] as number];

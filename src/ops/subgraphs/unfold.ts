@@ -9,11 +9,11 @@ import { factorOf, multiply } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
 import type { Window } from "../../graph/window.js";
 import { kernelSize, positionsOf } from "../../graph/window.js";
-import { calibration } from "../../target/onnxruntime/prices.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { UnfoldMethod } from "../choices.js";
 import { requireConstant } from "../limits.js";
+import type { Prices } from "../prices.js";
 import { windowAttributes } from "./window.js";
 
 /**
@@ -38,7 +38,7 @@ export function unfold(
   data: Value,
   window: Window,
   groups: number,
-  method: UnfoldMethod = unfoldMethod(data.shape, window, groups, build.choices.unfold),
+  method: UnfoldMethod = unfoldMethod(data.shape, window, groups, build),
 ): Unfolded {
   return unfolders[method](build, data, window, groups);
 }
@@ -56,7 +56,13 @@ function isTiled(spatial: readonly number[], window: Window): boolean {
 const mostSlices = 32;
 
 /** The method asked for, where it fits; else the one that takes the least time by `unfoldTime`. */
-export function unfoldMethod(shape: Shape, window: Window, groups: number, asked?: UnfoldMethod): UnfoldMethod {
+export function unfoldMethod(
+  shape: Shape,
+  window: Window,
+  groups: number,
+  { choices, prices }: Pick<Build, "choices" | "prices">,
+): UnfoldMethod {
+  const asked = choices.unfold;
   const tiled = isTiled(shape.slice(2).map(factorOf), window);
   if (asked && (tiled || asked !== "tiles")) return asked;
   if (tiled) return "tiles";
@@ -66,24 +72,24 @@ export function unfoldMethod(shape: Shape, window: Window, groups: number, asked
     if (method === "oneHot") return window.kernel.every((kernel) => kernel <= 256);
     return method === "gather" || size <= mostSlices;
   });
-  const time = (method: UnfoldMethod) => unfoldTime(method, shape, window, groups);
+  const time = (method: UnfoldMethod) => unfoldTime(method, shape, window, groups, prices);
   return fitting.reduce<UnfoldMethod>((best, method) => (time(method) < time(best) ? method : best), "gather");
 }
 
 /** Nanoseconds for one image `[C, ...spatial]`. Gathers copy rows of a group's channels, slices rows of positions. */
-export function unfoldTime(method: UnfoldMethod, shape: Shape, window: Window, groups: number): number {
+export function unfoldTime(method: UnfoldMethod, shape: Shape, window: Window, groups: number, prices: Prices): number {
   const [channels, ...spatial] = shape.slice(1).map(factorOf) as [number, ...number[]];
   const positions = positionsOf(spatial, window);
   const [size, count] = [kernelSize(window), sizeOf(positions)];
   const written = channels * size * count;
-  const { gatheredRow, gatheredFloat, slicedFloat, transposed, float, node } = calibration;
+  const { gatheredRow, gatheredFloat, slicedFloat, transposed, float, node } = prices;
   switch (method) {
     case "tiles":
       return written * transposed;
     case "gather":
       return groups * count * size * gatheredRow + written * gatheredFloat + channels * sizeOf(spatial) * transposed;
     case "oneHot":
-      return channels * oneHotTime(spatial, oneHotStages(spatial, window));
+      return channels * oneHotTime(spatial, oneHotStages(spatial, window, prices), prices);
     case "slices": {
       const row = positions[positions.length - 1] as number;
       const unit = window.strides[window.strides.length - 1] === 1;
@@ -148,7 +154,7 @@ function unfoldOneHot(build: Build, data: Value, window: Window, groups: number)
   const { batch, channels, spatial, positions } = sizesOf(data, window);
   const size = kernelSize(window);
   let planes = build.reshape(data, [multiply(batch, channels) ?? Number.NaN, 1, ...spatial]);
-  for (const stage of oneHotStages(spatial, window)) {
+  for (const stage of oneHotStages(spatial, window, build.prices)) {
     const patches = build.op("Conv", [planes, oneHot(build, stage.kernel, data)], windowAttributes(stage));
     const [images, kernels, ...rest] = patches.shape as [Dim, Dim, ...Dim[]];
     planes = build.reshape(patches, [multiply(images, kernels) ?? Number.NaN, 1, ...rest]);
@@ -166,9 +172,9 @@ function oneHot(build: Build, kernel: readonly number[], like: Value): Value {
 }
 
 /** The windows of the stages, in the order in which they are applied. */
-function oneHotStages(spatial: readonly number[], window: Window): readonly Window[] {
+function oneHotStages(spatial: readonly number[], window: Window, prices: Prices): readonly Window[] {
   const apart = window.kernel.flatMap((_, axis) => (isIdle(window, axis) ? [] : [alongAxis(window, axis)]));
-  const time = (stages: readonly Window[]) => oneHotTime(spatial, stages);
+  const time = (stages: readonly Window[]) => oneHotTime(spatial, stages, prices);
   return apart.length > 0 && time(apart) < time([window]) ? apart : [window];
 }
 
@@ -191,12 +197,16 @@ function alongAxis(window: Window, along: number): Window {
 }
 
 /** Nanoseconds for one plane. The runtime computes kernels in blocks of eight. */
-function oneHotTime(spatial: readonly number[], stages: readonly Window[]): number {
+function oneHotTime(
+  spatial: readonly number[],
+  stages: readonly Window[],
+  { oneHotFloat, multiplyAdd }: Prices,
+): number {
   let [sizes, planes, total] = [[...spatial], 1, 0];
   for (const stage of stages) {
     sizes = positionsOf(sizes, stage);
     const size = kernelSize(stage);
-    const each = 8 * Math.ceil(size / 8) * calibration.oneHotFloat + size * size * calibration.multiplyAdd;
+    const each = 8 * Math.ceil(size / 8) * oneHotFloat + size * size * multiplyAdd;
     total += planes * sizeOf(sizes) * each;
     planes *= size;
   }
