@@ -2,7 +2,7 @@
 
 import { SampleAxes } from "../analysis/sample-axes.js";
 import type { Value } from "../graph/value.js";
-import type { FileNode } from "../onnx/read/file-node.js";
+import type { FileNode } from "../onnx/file-node.js";
 import { roundedSize } from "./batch-sizes.js";
 import { Numbers } from "./numbers.js";
 import { ownRows } from "./own-rows.js";

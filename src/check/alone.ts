@@ -5,12 +5,11 @@
 import { modelResults, type Objective, parameterFeeds } from "../compile/objective.js";
 import { nodeOf, type Value } from "../graph/value.js";
 import { sumsInBlocks } from "../lower/long-sums.js";
-import { encodeModel } from "../onnx/write/encode.js";
 import { elementFactor } from "../ops/build.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { simplifyForRuntime } from "../optimise/simplify.js";
 import { holdsNotFinite, prepare } from "../program/feeds.js";
-import { nodeRuntime } from "../target/onnxruntime/node.js";
+import { defaultTarget } from "../target/default.js";
 import type { RuntimeOptions, Session } from "../target/runtime.js";
 import type { Data } from "../tensor/data.js";
 import { takeSamples } from "../tensor/take-samples.js";
@@ -48,14 +47,17 @@ export class Alone {
     const all = simplifyForRuntime([...wanted, ...modelResults(objective, wanted)]);
     const values = sumsInBlocks(all.slice(0, wanted.length), all.slice(wanted.length));
     const names = [...objective.parameters.keys()];
-    const bytes = encodeModel({
-      inputs: [...[...objective.expected.values()].map(({ value }) => value), ...parameterFeeds(objective).keys()],
-      outputs: [...names.map(gradientName), ...names.map(contributionsName)].map((name, k) => ({
-        name,
-        value: values[k] as Value,
-      })),
-    });
-    return new Alone(objective, feeds, await nodeRuntime.load(bytes, options));
+    const session = await defaultTarget.load(
+      {
+        inputs: [...[...objective.expected.values()].map(({ value }) => value), ...parameterFeeds(objective).keys()],
+        outputs: [...names.map(gradientName), ...names.map(contributionsName)].map((name, k) => ({
+          name,
+          value: values[k] as Value,
+        })),
+      },
+      options,
+    );
+    return new Alone(objective, feeds, session);
   }
 
   /**

@@ -1,8 +1,7 @@
 /** Programs for which memory is short: planned again in ways that hold less at a time and take longer. */
 import { blockedUnfold } from "../gradients/convolution.js";
 import type { Preferred } from "../plan/strategy.js";
-import { leastMemory } from "../target/onnxruntime/sessions.js";
-import type { Emitted } from "./program-graph.js";
+import type { Executable } from "../target/target.js";
 
 /** A convolution with the kernel flipped needs no unfolded cotangents. */
 const inBlocks = { norm: blockedUnfold, materialise: "frugal", convolutionData: "flipped" } as const;
@@ -20,11 +19,11 @@ const ways: readonly Preferred[] = [
  * The usual plan, if one sample fits into so many bytes; else the first of the frugal ones with which one does, or that
  * which takes the least.
  */
-export function withinBudget<P extends { readonly emitted: Emitted }>(
+export function withinBudget<P extends { readonly executable: Executable }>(
   plan: (preferred: Preferred) => P,
   budget = Number.POSITIVE_INFINITY,
 ): P {
-  const needed = ({ emitted }: P) => leastMemory(emitted).at(1);
+  const needed = ({ executable }: P) => executable.memory.at(1);
   let best = plan({});
   for (const preferred of ways) {
     if (needed(best) <= budget) break;

@@ -1,23 +1,20 @@
 /** From an objective and what is wanted of it to a plan, and from the plan to the graph of a program. */
+
 import { perSampleGradients } from "../autodiff/per-sample.js";
 import { PergradError } from "../errors.js";
-import { usualBatch } from "../gradients/cost.js";
 import { Dense } from "../gradients/dense.js";
 import { N } from "../graph/dim.js";
 import type { Model } from "../graph/model.js";
 import { leaf, type Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
 import { sumsInBlocks } from "../lower/long-sums.js";
+import { type Prices, usualPrices } from "../ops/prices.js";
 import { build } from "../ops/registry.js";
 import { storedAsFloat16 } from "../optimise/float16-results.js";
 import { simplifyForRuntime } from "../optimise/simplify.js";
 import { allDemands, asksOfGradients } from "../plan/choice.js";
 import { Plan } from "../plan/planner.js";
 import type { Preferred, Strategy } from "../plan/strategy.js";
-import type { Others } from "../program/others.js";
-import { type Apart, type ApartSizes, computedApart, usualApartSizes } from "../target/onnxruntime/apart.js";
-import { frugalOrder, type Ordered } from "../target/onnxruntime/order.js";
-import { areSmall, Handover, type HandoverMode } from "../target/onnxruntime/results.js";
 import type { Wants } from "../wants/want.js";
 import { hiddenNotNumbers } from "./hidden-nan.js";
 import { type Joining, joiningOf, type Output } from "./joining.js";
@@ -38,8 +35,13 @@ export interface PlanningOptions {
   readonly strategy?: Strategy;
 }
 
+/** What is known of where the program will run. */
+interface Conditions {
+  readonly prices?: Prices;
+}
+
 /** Names in the emitted graph: those of the model's own inputs and parameters, and `<want>/<tensor>` for results. */
-export interface Emitted extends Ordered {
+export interface Emitted {
   readonly inputs: readonly Value[];
   readonly parameters: readonly Value[];
   readonly vectors: readonly Vector[];
@@ -48,10 +50,6 @@ export interface Emitted extends Ordered {
   readonly outputs: readonly Output[];
   /** How it is known that gradients are finite; undefined where there are none. */
   readonly watch: Watch | undefined;
-  /** How the outputs are made of what the runtime gives, whose order and memory these are. */
-  readonly handover: Handover;
-  /** The same with large results computed apart, where that may take less memory. */
-  readonly apart: Apart | undefined;
 }
 
 /** An input of a want's own: a tensor of a parameter's shape. */
@@ -85,7 +83,7 @@ export function inputsOf(emitted: Emitted): Value[] {
 export function planFor(
   objective: Objective,
   want: Wants,
-  { batchSize, strategy = {}, allowNotFinite = false }: PlanningOptions,
+  { batchSize, strategy = {}, allowNotFinite = false, prices = usualPrices }: PlanningOptions & Conditions,
   preferred: Preferred = {},
 ): Plan {
   if (Object.keys(want).length === 0)
@@ -97,9 +95,9 @@ export function planFor(
     throw new PergradError("INVALID_ARGUMENT", `batchSize must be a whole number from 1 up, not ${batchSize}.`);
   }
   const total = allDemands(Object.values(want).map((each) => each.demands));
-  const planOptions = { strategy, preferred, ...(batchSize === undefined ? {} : { samples: batchSize }) };
+  const planOptions = { strategy, preferred, prices, ...(batchSize === undefined ? {} : { samples: batchSize }) };
   if (!asksOfGradients(total)) return new Plan(new Map(), total, planOptions);
-  const choices = { ...preferred, ...strategy };
+  const choices = { ...preferred, ...strategy, prices };
   const { losses, parameters, axes } = objective;
   const data = { notFiniteInputs: allowNotFinite };
   const found = perSampleGradients(losses, [...parameters.values()], axes, choices, data);
@@ -113,16 +111,13 @@ export function planFor(
 
 /**
  * The graph of all that is wanted, cleaned up.
- * @param elsewhere whether it is run in a worker thread
- * @param sizes from which on results are computed apart
+ * @param others the other batches of wants, by their names
  */
 export function emit(
   objective: Objective,
   plan: Plan,
   wants: Wants,
-  others: ReadonlyMap<string, Others>,
-  elsewhere = false,
-  sizes: ApartSizes = usualApartSizes,
+  others: ReadonlyMap<string, { readonly samples: number }>,
 ): Emitted {
   const vectors: Vector[] = [];
   const factors: Factor[] = [];
@@ -184,38 +179,12 @@ export function emit(
   const inputs = expected.map(({ value }) => value).filter((value) => leaves.has(value) || value === counter?.value);
   const parameters = objective.model.graph.parameters.filter((parameter) => leaves.has(parameter));
   const watch = watched?.watch;
-  const large = !elsewhere && weightsOf(objective.model) >= sizes.weights;
-  const given = handedOver(outputs, elsewhere, large);
-  const { handover } = given;
-  const apart = large ? computedApart(handover.outputs, sizes, handover.allocated) : undefined;
-  return { inputs, parameters, vectors, factors, scalars, outputs, watch, ...given, apart };
+  return { inputs, parameters, vectors, factors, scalars, outputs, watch };
 }
 
 /** Bytes of all parameters' values. */
 export function weightsOf({ parameters }: Model): number {
   return Object.values(parameters).reduce((sum, { data }) => sum + data.byteLength, 0);
-}
-
-/** Bytes below which a program, planned for the usual batch, is small: its outputs take as long as its operators. */
-const smallProgram = 2 ** 20;
-
-/**
- * @param elsewhere in a worker thread: then nothing that takes long is left to the thread that asks
- * @param large of a model with large weights, whose results stay single
- */
-function handedOver(
-  outputs: readonly Output[],
-  elsewhere: boolean,
-  large: boolean,
-): Pick<Emitted, "handover" | "order" | "memory"> {
-  const how = (mode: HandoverMode) => {
-    const handover = new Handover(outputs, mode);
-    const given = handover.outputs.map(({ value }) => value);
-    return { handover, ...frugalOrder(given, handover.allocated) };
-  };
-  const apart = how(elsewhere ? "whole" : "rows");
-  const small = !large && apart.memory.at(usualBatch) < smallProgram;
-  return small && areSmall(outputs) ? how("together") : apart;
 }
 
 /** An input of a want's own: a number. */

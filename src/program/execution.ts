@@ -5,8 +5,8 @@ import type { Objective } from "../compile/objective.js";
 import type { Emitted } from "../compile/program-graph.js";
 import { PergradError } from "../errors.js";
 import { bindShape } from "../graph/dim.js";
-import { isApart, type RunningSessions } from "../target/onnxruntime/sessions.js";
-import { pickSamples } from "../tensor/take-samples.js";
+import type { Executable, Running } from "../target/target.js";
+import { pickSamples, pieces } from "../tensor/take-samples.js";
 import { arrayOf, sizeOf, type Tensor } from "../tensor/tensor.js";
 import type { Returned, Wants } from "../wants/want.js";
 import { copiesOf, type Prepared } from "./feeds.js";
@@ -21,14 +21,15 @@ import {
   Watched,
 } from "./not-finite.js";
 import type { Others } from "./others.js";
-import { type Computed, Joined, pieces, samplesBetween } from "./split.js";
+import { type Computed, Joined, samplesBetween } from "./split.js";
 
 /** What is run. */
 export interface Executed {
   readonly objective: Objective;
   readonly wants: Wants;
   readonly emitted: Emitted;
-  readonly sessions: RunningSessions;
+  readonly executable: Executable;
+  readonly running: Running;
   readonly others: ReadonlyMap<string, Others>;
   readonly microbatches: Microbatches;
   /** In a worker thread: what it finds comes back when the data may have been filled anew. */
@@ -65,15 +66,15 @@ export class Execution {
    */
   async compute(prepared: Prepared, options: ExecutionOptions, first: number): Promise<Computed> {
     checkNotFiniteOptions(options);
-    const { objective, wants, emitted, sessions, others, microbatches, elsewhere } = this.executed;
+    const { objective, wants, emitted, executable, running, others, microbatches, elsewhere } = this.executed;
     const { samples } = prepared;
     const size = microbatches.sizeFor(samples, options);
     if (samples === 0) return this.empty();
     this.#checkOthers(options.others);
-    const late = elsewhere || isApart(emitted, samples);
+    const late = elsewhere || executable.inSteps(samples);
     const again = options.notFinite === "leave out" || (late && this.#mayLook(options));
     const given = (own: ExecutionOptions) => givenFeeds(objective.model, wants, emitted, own);
-    if (size >= samples && others.size === 0 && !again && sessions.isReady(samples))
+    if (size >= samples && others.size === 0 && !again && running.isReady(samples))
       return this.#atOnce(prepared, given(options), options, first);
     const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
     const fixed = given(ownOptions(options));
@@ -143,18 +144,17 @@ export class Execution {
    * @param seen is called with what is found before this returns its promise, where the runtime is in this thread
    */
   async #run({ feeds, samples }: Prepared, given: Feeds, seen?: (found: Found) => void): Promise<Found> {
-    const { emitted, sessions } = this.executed;
+    const { emitted, running } = this.executed;
     const own: Record<string, Tensor> = { ...given };
     for (const { name } of emitted.inputs) own[name] = feeds[name] as Tensor;
     let found: Found | undefined;
-    const look = (results: Returned): Found => {
-      const returned = emitted.handover.finish(results, samples);
+    const look = (returned: Returned): Found => {
       const notFinite = this.#watched.find(returned, samples);
       found = { returned, samples, counted: samples, notFinite };
       seen?.(found);
       return found;
     };
-    const results = await sessions.run(own, samples, look);
+    const results = await running.run(own, samples, look);
     return found ?? look(results);
   }
 

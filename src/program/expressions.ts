@@ -8,7 +8,7 @@ import { sumsInBlocks } from "../lower/long-sums.js";
 import { encodeModel } from "../onnx/write/encode.js";
 import { asLoops } from "../optimise/loops.js";
 import { simplifyForRuntime } from "../optimise/simplify.js";
-import { nodeRuntime } from "../target/onnxruntime/node.js";
+import { defaultTarget } from "../target/default.js";
 import type { Session } from "../target/runtime.js";
 import type { Data } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -35,16 +35,17 @@ export async function compile<T extends Readonly<Record<string, Traced>>>(output
   const values = sumsInBlocks(simplifyForRuntime(traced));
   const leaves = leavesOf(values).filter(({ source }) => source.kind === "input" || source.kind === "parameter");
   checkNames(leaves);
-  const encoded = (results: readonly Value[]) =>
-    encodeModel({ inputs: leaves, outputs: results.map((value, k) => ({ name: `${names[k]}`, value })) });
-  const bytes = encoded(values);
-  const session = await nodeRuntime.load(bytes);
+  const encodable = (results: readonly Value[]) => ({
+    inputs: leaves,
+    outputs: results.map((value, k) => ({ name: `${names[k]}`, value })),
+  });
+  const session = await defaultTarget.load(encodable(values));
   // The runtime's recurrent kernels end the process at a batch of none; loops take one.
   const loops = asLoops(values);
   let forNone: Promise<Session> | undefined;
   const sessionFor = (empty: boolean) => {
     if (!empty || loops === values) return session;
-    forNone ??= nodeRuntime.load(encoded(sumsInBlocks(simplifyForRuntime(loops))));
+    forNone ??= defaultTarget.load(encodable(sumsInBlocks(simplifyForRuntime(loops))));
     return forNone;
   };
   const [limits, labels] = [lengthLimits(traced), labelLimits(traced)];
@@ -53,7 +54,7 @@ export async function compile<T extends Readonly<Record<string, Traced>>>(output
   );
   return {
     run: async (data) => (await runOn(sessionFor, expected, data)) as { readonly [K in keyof T]: Tensor },
-    encode: () => bytes,
+    encode: () => encodeModel(encodable(values)),
     release: async () => {
       await session.release();
       await (await forNone)?.release();

@@ -2,8 +2,8 @@
 
 import { isSummed, type Output, whyWhole } from "../compile/joining.js";
 import { PergradError } from "../errors.js";
+import { bytesAt, bytesOfValue, type MemoryUse } from "../graph/bytes.js";
 import type { Expected } from "../graph/model.js";
-import { bytesAt, bytesOfValue, type MemoryUse } from "../target/onnxruntime/memory.js";
 import { sizeOf } from "../tensor/tensor.js";
 
 export interface MemoryOptions {

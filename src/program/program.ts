@@ -1,6 +1,14 @@
 import { withinBudget } from "../compile/low-memory.js";
 import { type Objective, type ObjectiveOptions, objectiveOf, parameterValue } from "../compile/objective.js";
-import { type Emitted, emit, ownInputs, type PlanningOptions, planFor, weightsOf } from "../compile/program-graph.js";
+import {
+  type Emitted,
+  emit,
+  inputsOf,
+  ownInputs,
+  type PlanningOptions,
+  planFor,
+  weightsOf,
+} from "../compile/program-graph.js";
 import { isHidden } from "../compile/watch.js";
 import type { Model } from "../graph/model.js";
 import { Explanation } from "../inspect/explanation.js";
@@ -10,12 +18,8 @@ import { type EncodableProgram, encodeModel } from "../onnx/write/encode.js";
 import { requireWithin, type SaveOptions, writeModel } from "../onnx/write/write.js";
 import { explainPlan, totalsOf } from "../plan/explain.js";
 import type { Plan } from "../plan/planner.js";
-import { type ApartSizes, usualApartSizes } from "../target/onnxruntime/apart.js";
-import { nodeRuntime } from "../target/onnxruntime/node.js";
-import { frugalOrder } from "../target/onnxruntime/order.js";
-import { leastMemory, type RunningSessions, Sessions } from "../target/onnxruntime/sessions.js";
-import { Workers } from "../target/onnxruntime/workers.js";
-import type { RuntimeOptions } from "../target/runtime.js";
+import { defaultTarget } from "../target/default.js";
+import type { Executable, LoadOptions, Running, Schedulable, Target, WorkerPool } from "../target/target.js";
 import type { Data } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { factors as factorsOfOthers } from "../wants/cross.js";
@@ -39,13 +43,23 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, Memor
    * Run in a worker thread, so that the event loop stays free: in one of a pool, `workers()`, or, with `true`, in one
    * of the program's own, which ends when the program is released. Default: in the thread that asks.
    */
-  readonly workers?: Workers | boolean;
+  readonly workers?: WorkerPool | boolean;
 }
 
 /** `memoryBudget` and `microbatch` are those of the program where they are not given. */
 export interface RunOptions extends MemoryOptions, NotFiniteOptions, GivenOptions {
   /** Run even where the data holds NaN or infinity. Default false. */
   readonly allowNotFinite?: boolean;
+}
+
+/** What a program is made of. */
+interface Parts {
+  readonly objective: Objective;
+  readonly plan: Plan;
+  readonly emitted: Emitted;
+  readonly executable: Executable;
+  readonly running: Running;
+  readonly others: ReadonlyMap<string, Others>;
 }
 
 /** A compiled program: one forward and one backward pass that compute all that is wanted of a batch. */
@@ -55,7 +69,9 @@ export class Program<W extends Wants> {
   readonly #options: ProgramOptions<W>;
   readonly #emitted: Emitted;
   readonly #plan: Plan;
-  readonly #sessions: RunningSessions;
+  readonly #executable: Executable;
+  readonly #running: Running;
+  readonly #target: Target;
   readonly #others: ReadonlyMap<string, Others>;
   readonly #microbatches: Microbatches;
   readonly #execution: Execution;
@@ -65,52 +81,51 @@ export class Program<W extends Wants> {
   readonly #named: ReadonlyMap<string, readonly { readonly name: string; readonly full: string }[]>;
 
   private constructor(
-    objective: Objective,
+    { objective, plan, emitted, executable, running, others }: Parts,
     options: ProgramOptions<W>,
-    plan: Plan,
-    emitted: Emitted,
-    sessions: RunningSessions,
-    others: ReadonlyMap<string, Others>,
+    target: Target,
   ) {
     this.#objective = objective;
     this.#want = options.want;
     this.#options = options;
     this.#plan = plan;
     this.#emitted = emitted;
-    this.#sessions = sessions;
+    this.#executable = executable;
+    this.#running = running;
+    this.#target = target;
     this.#others = others;
     this.#microbatches = new Microbatches(
-      { outputs: emitted.outputs, memory: leastMemory(emitted) },
+      { outputs: emitted.outputs, memory: executable.memory },
       objective.expected,
       options,
     );
     const { want: wants } = options;
-    const parts = { objective, wants, emitted, sessions, others, microbatches: this.#microbatches };
+    const parts = { objective, wants, emitted, executable, running, others, microbatches: this.#microbatches };
     this.#execution = new Execution({ ...parts, elsewhere: isElsewhere(options) });
     this.#named = new Map(Object.keys(wants).map((want) => [want, namesUnder(`${want}/`, emitted.outputs)]));
   }
 
   /**
    * Compiles; see `perSample`.
-   * @param sizes from which on large results are computed apart
+   * @param target what it is compiled for
    */
   static async compile<W extends Wants>(
     model: Model,
     options: ProgramOptions<W>,
-    sizes: ApartSizes = usualApartSizes,
+    target: Target = defaultTarget,
   ): Promise<Program<W>> {
     checkMemoryOptions(options);
     const objective = objectiveOf(model, options);
-    const others = await compileOthers(model, options);
+    const others = await compileOthers(model, options, target);
     try {
-      const { plan, emitted } = withinBudget((preferred) => {
-        const own = planFor(objective, options.want, options, preferred);
-        return { plan: own, emitted: emit(objective, own, options.want, others, isElsewhere(options), sizes) };
+      const schedule = { elsewhere: isElsewhere(options), weights: weightsOf(objective.model) };
+      const { plan, emitted, executable } = withinBudget((preferred) => {
+        const plan = planFor(objective, options.want, { ...options, prices: target.prices }, preferred);
+        const emitted = emit(objective, plan, options.want, others);
+        return { plan, emitted, executable: target.schedule(schedulable(emitted), schedule) };
       }, options.memoryBudget);
-      const threads = options.threads === undefined ? {} : { threads: options.threads };
-      const reserve = options.memoryBudget === undefined && weightsOf(objective.model) < sizes.weights;
-      const sessions = await load(emitted, { ...threads, reserve }, options.workers);
-      return new Program(objective, options, plan, emitted, sessions, others);
+      const running = await executable.load(loadOptions(options));
+      return new Program({ objective, plan, emitted, executable, running, others }, options, target);
     } catch (error) {
       await releaseAll(others);
       throw error;
@@ -208,7 +223,11 @@ export class Program<W extends Wants> {
     if (!this.#needsGuards(prepared, options)) return this.#execution.compute(prepared, options, first);
     const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
     const own = ownOptions(options);
-    this.#forNotFinite ??= Program.compile(this.#objective.model, { ...this.#options, allowNotFinite: true });
+    this.#forNotFinite ??= Program.compile(
+      this.#objective.model,
+      { ...this.#options, allowNotFinite: true },
+      this.#target,
+    );
     return (await this.#forNotFinite).#execution.compute({ ...prepared, feeds }, own, first);
   }
 
@@ -230,12 +249,12 @@ export class Program<W extends Wants> {
   #encodable(): EncodableProgram {
     const { inputs, parameters } = this.#emitted;
     const outputs = this.#emitted.outputs.filter((output) => !isHidden(output));
-    const { order } = frugalOrder(outputs.map(({ value }) => value));
+    const order = this.#target.order(outputs.map(({ value }) => value));
     const values = Object.fromEntries(
       parameters.map((parameter) => [parameter.name, parameterValue(this.#objective.model, parameter)]),
     );
     // Kernels differ between runtimes and their versions: whoever runs the file elsewhere can tell.
-    const metadata = { "pergrad.runtime": nodeRuntime.version };
+    const metadata = { "pergrad.runtime": this.#target.version };
     return { inputs: [...inputs, ...ownInputs(this.#emitted)], outputs, order, parameters: values, metadata };
   }
 
@@ -250,13 +269,13 @@ export class Program<W extends Wants> {
   /** What was chosen for each parameter and why: data, and as text a table. */
   explain(): Explanation {
     const { model } = this.#objective;
-    const notes = [...this.#objective.notes, ...apartNote(this.#emitted)];
+    const notes = [...this.#objective.notes, ...this.#executable.notes];
     return new Explanation(explainPlan(this.#plan), notes, totalsOf(this.#plan), model.constants);
   }
 
   /** Frees the runtime's memory. The program cannot run afterwards. */
   async release(): Promise<void> {
-    await this.#sessions.release();
+    await this.#running.release();
     await releaseAll(this.#others);
     await (await this.#forNotFinite?.catch(() => undefined))?.release();
   }
@@ -276,45 +295,29 @@ function isElsewhere({ workers }: Pick<ProgramOptions<Wants>, "workers">): boole
   return workers !== undefined && workers !== false;
 }
 
-function apartNote({ apart }: Emitted): string[] {
-  if (!apart) return [];
-  const { length } = apart.tails;
-  const sums = length === 1 ? "1 large sum is" : `${length} large sums are`;
-  return [`${sums} computed apart, one after another, in batches of which that takes less memory.`];
+function schedulable(emitted: Emitted): Schedulable {
+  return { inputs: inputsOf(emitted), outputs: emitted.outputs };
 }
 
-/**
- * Of a model with large weights, as within a budget, the runtime keeps no memory in reserve: the reserve would be as
- * large again as what a run needs, and the time that it saves does not count beside such products.
- */
-async function load(
-  emitted: Emitted,
-  options: RuntimeOptions,
-  workers: Workers | boolean = false,
-): Promise<RunningSessions> {
-  if (workers === false) return Sessions.load(emitted, nodeRuntime, options);
-  if (workers !== true) return Sessions.load(emitted, workers, options);
-  const own = new Workers();
-  try {
-    const sessions = await Sessions.load(emitted, own, options);
-    return {
-      isReady: (samples) => sessions.isReady(samples),
-      run: (feeds, samples, seen) => sessions.run(feeds, samples, seen),
-      release: () => sessions.release().then(() => own.release()),
-    };
-  } catch (error) {
-    await own.release();
-    throw error;
-  }
+function loadOptions({ threads, workers, memoryBudget }: ProgramOptions<Wants>): LoadOptions {
+  return {
+    ...(threads === undefined ? {} : { threads }),
+    ...(workers === undefined ? {} : { workers }),
+    frugal: memoryBudget !== undefined,
+  };
 }
 
 /** The gradients of the wants' other batches, by the names of the wants. */
-async function compileOthers(model: Model, options: ProgramOptions<Wants>): Promise<Map<string, Others>> {
+async function compileOthers(
+  model: Model,
+  options: ProgramOptions<Wants>,
+  target: Target,
+): Promise<Map<string, Others>> {
   const found = new Map<string, Others>();
   try {
     for (const [name, { others }] of Object.entries(options.want)) {
       if (!others) continue;
-      const program = await Program.compile(model, { ...options, want: { factors: factorsOfOthers() } });
+      const program = await Program.compile(model, { ...options, want: { factors: factorsOfOthers() } }, target);
       found.set(name, await Others.of(program, others));
     }
   } catch (error) {

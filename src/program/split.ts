@@ -24,11 +24,6 @@ export function samplesBetween(
   return { feeds: Object.fromEntries(taken), samples: to - from };
 }
 
-/** Starts and ends of pieces of at most `size` samples; one empty piece where there are none. */
-export function* pieces(samples: number, size: number): Generator<readonly [number, number]> {
-  for (let from = 0; from < Math.max(samples, 1); from += size) yield [from, Math.min(from + size, samples)];
-}
-
 /** The results of a number of samples. */
 export interface Computed {
   readonly returned: Returned;

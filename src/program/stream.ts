@@ -1,7 +1,7 @@
 /** A program over a dataset that may be larger than memory. */
 
 import type { Output } from "../compile/joining.js";
-import { Discarded } from "../target/onnxruntime/reuse.js";
+import { Discarded } from "../tensor/discarded.js";
 import { type Dataset, openDataset, type SourceOptions, unlessAborted } from "./dataset.js";
 import type { Prepared } from "./feeds.js";
 import { type Computed, Joined } from "./split.js";

@@ -36,3 +36,8 @@ export function pickSamples(tensor: Tensor, axis: number, samples: ArrayLike<num
   }
   return { dtype, dims: dims.map((dim, k) => (k === axis ? samples.length : dim)), data: result } as Tensor;
 }
+
+/** Starts and ends of pieces of at most `size` samples; one empty piece where there are none. */
+export function* pieces(samples: number, size: number): Generator<readonly [number, number]> {
+  for (let from = 0; from < Math.max(samples, 1); from += size) yield [from, Math.min(from + size, samples)];
+}

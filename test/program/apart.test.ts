@@ -2,10 +2,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { objectiveOf } from "../../src/compile/objective.js";
-import { emit, planFor } from "../../src/compile/program-graph.js";
+import { emit, inputsOf, planFor, weightsOf } from "../../src/compile/program-graph.js";
 import { losses, type Model, nn, type Tensor, type Wants, want } from "../../src/index.js";
 import { Program } from "../../src/program/program.js";
 import type { ApartSizes } from "../../src/target/onnxruntime/apart.js";
+import { scheduled } from "../../src/target/onnxruntime/executable.js";
+import { onnxruntimeWith } from "../../src/target/onnxruntime/index.js";
 import { expectClose } from "../support/per-sample.js";
 import "../support/seed.js";
 
@@ -41,7 +43,12 @@ const loss = losses.crossEntropy();
 
 function emitted(model: Model, wants: Wants, sizes = tiny) {
   const objective = objectiveOf(model, { loss });
-  return emit(objective, planFor(objective, wants, {}), wants, new Map(), false, sizes);
+  const graph = emit(objective, planFor(objective, wants, {}), wants, new Map());
+  return scheduled(
+    { inputs: inputsOf(graph), outputs: graph.outputs },
+    { elsewhere: false, weights: weightsOf(model) },
+    sizes,
+  );
 }
 
 /** Every tensor in a result, by its place in it. */
@@ -58,8 +65,8 @@ async function expectTheSame(
   microbatch?: number,
 ) {
   const options = { loss, want: wants, ...(microbatch === undefined ? {} : { microbatch }) };
-  const apart = await Program.compile<Wants>(model, options, tiny);
-  const whole = await Program.compile<Wants>(model, { loss, want: wants }, never);
+  const apart = await Program.compile<Wants>(model, options, onnxruntimeWith(tiny));
+  const whole = await Program.compile<Wants>(model, { loss, want: wants }, onnxruntimeWith(never));
   for (const data of batches) {
     const [results, expected] = [tensorsIn(await apart.run(data)), tensorsIn(await whole.run(data))];
     expect(results.map(([at]) => at)).toEqual(expected.map(([at]) => at));
@@ -95,8 +102,8 @@ describe("a large model's sums", () => {
     expect(saved(1)).toBeGreaterThan(0.3 * memory.at(1));
     expect(saved(64)).toBeLessThan(0);
     const [own, whole] = [
-      await Program.compile(model, { loss, want: clipped }, tiny),
-      await Program.compile(model, { loss, want: clipped }, never),
+      await Program.compile(model, { loss, want: clipped }, onnxruntimeWith(tiny)),
+      await Program.compile(model, { loss, want: clipped }, onnxruntimeWith(never)),
     ];
     expect(own.memory(1)).toBe(apart?.memory.at(1));
     expect(own.memory(64)).toBe(whole.memory(64));
@@ -134,15 +141,15 @@ describe("a large model's sums", () => {
     expectTheSame(languageModel(text), clipped, [texts(text, 7)], 2));
 
   it("are told of by explain()", async () => {
-    const program = await Program.compile(languageModel(text), { loss, want: clipped }, tiny);
+    const program = await Program.compile(languageModel(text), { loss, want: clipped }, onnxruntimeWith(tiny));
     expect(program.explain().notes.join()).toMatch(/4 large sums are computed apart/);
     await program.release();
   });
 
   it("do not change a program that is saved", async () => {
     const [own, whole] = [
-      await Program.compile(languageModel(text), { loss, want: clipped }, tiny),
-      await Program.compile(languageModel(text), { loss, want: clipped }, never),
+      await Program.compile(languageModel(text), { loss, want: clipped }, onnxruntimeWith(tiny)),
+      await Program.compile(languageModel(text), { loss, want: clipped }, onnxruntimeWith(never)),
     ];
     expect(Buffer.compare(own.encode(), whole.encode())).toBe(0);
     await own.release();
@@ -152,10 +159,10 @@ describe("a large model's sums", () => {
 
 it("what is fed is taken at the call, also by a batch that is the first to be computed at once", async () => {
   const model = languageModel(text);
-  const program = await Program.compile(model, { loss, want: clipped }, tiny);
+  const program = await Program.compile(model, { loss, want: clipped }, onnxruntimeWith(tiny));
   for (const samples of [1, 64]) {
     const expected = await program.run(texts(text, samples));
-    const fresh = await Program.compile(model, { loss, want: clipped }, tiny);
+    const fresh = await Program.compile(model, { loss, want: clipped }, onnxruntimeWith(tiny));
     const data = texts(text, samples);
     const running = fresh.run(data);
     for (const { data: given } of Object.values(data)) (given as BigInt64Array).fill(0n);
@@ -166,7 +173,7 @@ it("what is fed is taken at the call, also by a batch that is the first to be co
 });
 
 it("runs at the same time do not disturb each other, and a released program runs no more", async () => {
-  const program = await Program.compile(languageModel(text), { loss, want: clipped }, tiny);
+  const program = await Program.compile(languageModel(text), { loss, want: clipped }, onnxruntimeWith(tiny));
   const batches = [1, 2, 1].map((samples) => texts(text, samples));
   const alone = [];
   for (const data of batches) alone.push(await program.run(data));

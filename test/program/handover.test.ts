@@ -1,13 +1,15 @@
 /** What JavaScript makes of the runtime's outputs is what the program's file gives by itself. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { objectiveOf } from "../../src/compile/objective.js";
-import { emit, planFor } from "../../src/compile/program-graph.js";
+import { type Objective, objectiveOf } from "../../src/compile/objective.js";
+import { emit, inputsOf, planFor, weightsOf } from "../../src/compile/program-graph.js";
 import { leaf } from "../../src/graph/value.js";
 import { nodesBefore } from "../../src/graph/walk.js";
 import { losses, type Model, nn, type Program, perSample, type Tensor, type Wants, want } from "../../src/index.js";
 import { encodeModel } from "../../src/onnx/write/encode.js";
 import { build } from "../../src/ops/registry.js";
+import { usualApartSizes } from "../../src/target/onnxruntime/apart.js";
+import { scheduled } from "../../src/target/onnxruntime/executable.js";
 import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
 import { Handover } from "../../src/target/onnxruntime/results.js";
 import { expectClose } from "../support/per-sample.js";
@@ -95,10 +97,19 @@ it("whatever the rows and the samples", async () => {
   await fc.assert(fc.asyncProperty(tables, fc.integer({ min: 1, max: 4 }), check), { numRuns: 25 });
 });
 
+function scheduledFor(objective: Objective, wants: Wants, elsewhere = false) {
+  const graph = emit(objective, planFor(objective, wants, {}), wants, new Map());
+  const options = { elsewhere, weights: weightsOf(objective.model) };
+  return scheduled({ inputs: inputsOf(graph), outputs: graph.outputs }, options, usualApartSizes);
+}
+
 describe("of a table that is large beside the rows", () => {
   const emitted = (table: Table) => {
     const objective = objectiveOf(model(table), { loss: losses.output() });
-    return emit(objective, planFor(objective, wants, {}), wants, new Map());
+    return {
+      ...scheduledFor(objective, wants),
+      outputs: emit(objective, planFor(objective, wants, {}), wants, new Map()).outputs,
+    };
   };
   const operators = (values: Parameters<typeof nodesBefore>[0]) => nodesBefore(values).map(({ op }) => op);
 
@@ -223,16 +234,14 @@ it("inputs and parameters may have any names", async () => {
 it("what runs in a worker thread leaves no rows to the thread that asks", () => {
   const objective = objectiveOf(model(large), { loss: losses.output() });
   const names = (elsewhere: boolean) =>
-    emit(objective, planFor(objective, wants, {}), wants, new Map(), elsewhere).handover.outputs.map(
-      ({ name }) => name,
-    );
+    scheduledFor(objective, wants, elsewhere).handover.outputs.map(({ name }) => name);
   expect(names(false).some((name) => name.endsWith("/rows"))).toBe(true);
   expect(names(true).some((name) => name.endsWith("/rows"))).toBe(false);
 });
 
 it("the copies of what several results hold are counted", () => {
   const objective = objectiveOf(nn.model(nn.linear(300, 40)), { loss: losses.crossEntropy() });
-  const memory = (wanted: Wants) => emit(objective, planFor(objective, wanted, {}), wanted, new Map()).memory.at(64);
+  const memory = (wanted: Wants) => scheduledFor(objective, wanted).memory.at(64);
   const results = 4 * 64 * (300 * 40 + 40);
   const gradients = () => want.gradients();
   const four = { a: gradients(), b: gradients(), c: gradients(), d: gradients() };
@@ -244,8 +253,6 @@ it("a mean beside a sum is made of the sum", () => {
     loss: losses.crossEntropy(),
   });
   const products = (wanted: Wants) =>
-    nodesBefore(emit(objective, planFor(objective, wanted, {}), wanted, new Map()).order).filter(({ op }) =>
-      ["MatMul", "Gemm"].includes(op),
-    ).length;
+    nodesBefore(scheduledFor(objective, wanted).order).filter(({ op }) => ["MatMul", "Gemm"].includes(op)).length;
   expect(products({ sum: want.sum(), mean: want.mean() })).toBe(products({ sum: want.sum() }));
 });

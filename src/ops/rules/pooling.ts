@@ -5,7 +5,6 @@ import { stridesOf, zeros64 } from "../../float64/array64.js";
 import { type Dim, factorOf, multiply, type Shape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
 import { extentOf, kernelSize, kernelWithin, windowOffsets } from "../../graph/window.js";
-import { apartFromPad, exactPool } from "../../target/onnxruntime/pools.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
@@ -15,6 +14,7 @@ import { requireConstant } from "../limits.js";
 import { moved } from "../range.js";
 import { differentiateMaxPool, localIndices } from "../subgraphs/max-pool-gradient.js";
 import { batchPool, inferPool, type Pool, planesOf, poolOf, poolSampleAxis } from "../subgraphs/pool.js";
+import { apartFromPad, exactPool } from "../subgraphs/rounded-pools.js";
 import { autoPadOf, perAxis, readWindow, spatialOf, windowAttributes } from "../subgraphs/window.js";
 
 // MaxPool

@@ -6,12 +6,13 @@
  */
 
 import { beforeReshape, reshapes } from "../../graph/behind.js";
+import { addBytes, type Bytes, bytesAt, bytesOfValue, MemoryUse } from "../../graph/bytes.js";
 import { type Dim, isBatch } from "../../graph/dim.js";
 import { leaf, makeNode, type Node, nodeOf, type Value } from "../../graph/value.js";
 import { nodesBefore, presentInputs } from "../../graph/walk.js";
 import { intAttribute } from "../../ops/checks.js";
 import { build } from "../../ops/registry.js";
-import { addBytes, type Bytes, bytesAt, bytesOfValue, MemoryUse, memoryOf } from "./memory.js";
+import { memoryOf } from "./memory.js";
 import { frugalOrder, type Ordered } from "./order.js";
 
 /** Bytes from which on it is done. */

@@ -4,8 +4,10 @@
  * views share what they look at, element-wise operators write over an input that nothing else reads, and a tensor
  * takes the place of a dead one of the same shape.
  */
+
 import { reshapes } from "../../graph/behind.js";
-import { isBatch, type Shape, sameShape } from "../../graph/dim.js";
+import { addBytes, type Bytes, bytesOfValue, MemoryUse, noBytes, plusBytes } from "../../graph/bytes.js";
+import { type Shape, sameShape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
 import { nodesBefore, presentInputs } from "../../graph/walk.js";
 import { neededNodes } from "../../onnx/write/dimensions.js";
@@ -13,67 +15,6 @@ import { intAttribute } from "../../ops/checks.js";
 import { isRecurrent } from "../../ops/rules/recurrent.js";
 import { isScan, scanParts } from "../../ops/rules/scan.js";
 import { bytesOf } from "../../tensor/tensor.js";
-
-/** Bytes as a function of the batch size N: fixed + perSample * N + perPair * N². */
-export interface Bytes {
-  readonly fixed: number;
-  readonly perSample: number;
-  readonly perPair: number;
-}
-
-const nothing: Bytes = { fixed: 0, perSample: 0, perPair: 0 };
-
-function plus(a: Bytes, b: Bytes, times = 1): Bytes {
-  return {
-    fixed: a.fixed + times * b.fixed,
-    perSample: a.perSample + times * b.perSample,
-    perPair: a.perPair + times * b.perPair,
-  };
-}
-
-export function addBytes(all: readonly Bytes[]): Bytes {
-  return all.reduce((sum, bytes) => plus(sum, bytes), nothing);
-}
-
-export function timesBytes(bytes: Bytes, times: number): Bytes {
-  return plus(nothing, bytes, times);
-}
-
-export function bytesAt({ fixed, perSample, perPair }: Bytes, samples: number): number {
-  return fixed + samples * (perSample + samples * perPair);
-}
-
-/** Bytes of one tensor. */
-export function bytesOfValue({ shape, dtype }: Pick<Value, "shape" | "dtype">): Bytes {
-  const size = shape.reduce<number>((product, dim) => product * (isBatch(dim) ? dim.perSample : dim), bytesOf(dtype));
-  const batches = shape.filter(isBatch).length;
-  return { fixed: batches === 0 ? size : 0, perSample: batches === 1 ? size : 0, perPair: batches > 1 ? size : 0 };
-}
-
-/** What is alive at the moments of an execution; those that another exceeds at every batch size are left out. */
-export class MemoryUse {
-  readonly #moments: readonly Bytes[];
-
-  constructor(moments: readonly Bytes[]) {
-    const within = (a: Bytes, b: Bytes) => a.fixed <= b.fixed && a.perSample <= b.perSample && a.perPair <= b.perPair;
-    const kept: Bytes[] = [];
-    for (const moment of moments) {
-      if (kept.some((other) => within(moment, other))) continue;
-      for (let k = kept.length - 1; k >= 0; k--) if (within(kept[k] as Bytes, moment)) kept.splice(k, 1);
-      kept.push(moment);
-    }
-    this.#moments = kept;
-  }
-
-  get moments(): readonly Bytes[] {
-    return this.#moments;
-  }
-
-  /** The most that is alive at once, in bytes. */
-  at(samples: number): number {
-    return this.#moments.reduce((most, moment) => Math.max(most, bytesAt(moment, samples)), 0);
-  }
-}
 
 /**
  * The nodes in the order in which ONNX Runtime executes them: depth first from the results, those and each node's
@@ -151,10 +92,10 @@ class Simulation {
       changes[from]?.push(bytes);
       ends[to + 1]?.push(bytes);
     }
-    let alive = nothing;
+    let alive = noBytes;
     return this.order.map((_, step) => {
-      alive = (ends[step] ?? []).reduce((sum, bytes) => plus(sum, bytes, -1), alive);
-      alive = (changes[step] ?? []).reduce((sum, bytes) => plus(sum, bytes), alive);
+      alive = (ends[step] ?? []).reduce((sum, bytes) => plusBytes(sum, bytes, -1), alive);
+      alive = (changes[step] ?? []).reduce((sum, bytes) => plusBytes(sum, bytes), alive);
       return alive;
     });
   }
@@ -227,7 +168,7 @@ const channelBlock = 16;
 function blocked(node: Node): Bytes {
   const [output] = node.outputs;
   const channels = output?.shape[1];
-  if (!output || typeof channels !== "number" || node.inputs[1]?.source.kind !== "constant") return nothing;
+  if (!output || typeof channels !== "number" || node.inputs[1]?.source.kind !== "constant") return noBytes;
   const padded = Math.ceil(channels / channelBlock) * channelBlock;
   return bytesOfValue({ dtype: output.dtype, shape: output.shape.map((dim, axis) => (axis === 1 ? padded : dim)) });
 }
@@ -244,22 +185,22 @@ function scratch(node: Node): readonly Bytes[] {
   if (node.op === "Conv") return [blocked(node)];
   if (node.op === "ConvTranspose") return [unfoldedImage(node)];
   if (node.op === "Einsum")
-    return [presentInputs(node).reduce((sum, input) => plus(sum, bytesOfValue(input)), nothing)];
-  if (!isRecurrent(node)) return [nothing];
+    return [presentInputs(node).reduce((sum, input) => plusBytes(sum, bytesOfValue(input)), noBytes)];
+  if (!isRecurrent(node)) return [noBytes];
   // The gates of all steps: X·W of all positions at once, for each direction.
   const [x, w] = node.inputs;
   const [width, directions, gates] = [x?.shape.at(-1), w?.shape[0], w?.shape[1]];
-  if (!x || typeof width !== "number" || typeof directions !== "number" || typeof gates !== "number") return [nothing];
+  if (!x || typeof width !== "number" || typeof directions !== "number" || typeof gates !== "number") return [noBytes];
   const positions = bytesOfValue(x);
   const hidden = intAttribute(node, "hidden_size", 0);
   const perPosition = (directions * (gates + hidden)) / Math.max(1, width);
-  return [plus(nothing, positions, perPosition)];
+  return [plusBytes(noBytes, positions, perPosition)];
 }
 
 function executionMoments(outputs: readonly Value[]): readonly Bytes[] {
   const order = executionOrder(outputs);
   const alive = new Simulation(order, outputs).run();
-  return alive.flatMap((bytes, step) => scratch(order[step] as Node).map((own) => plus(bytes, own)));
+  return alive.flatMap((bytes, step) => scratch(order[step] as Node).map((own) => plusBytes(bytes, own)));
 }
 
 /**
@@ -268,8 +209,8 @@ function executionMoments(outputs: readonly Value[]): readonly Bytes[] {
  * at the end; after that what JavaScript makes of them.
  * @param allocated bytes that it then allocates
  */
-export function memoryOf(outputs: readonly Value[], allocated = nothing): MemoryUse {
+export function memoryOf(outputs: readonly Value[], allocated = noBytes): MemoryUse {
   const results = addBytes(outputs.map(bytesOfValue));
-  const made = plus(results, allocated);
-  return new MemoryUse([...executionMoments(outputs), plus(results, results), made]);
+  const made = plusBytes(results, allocated);
+  return new MemoryUse([...executionMoments(outputs), plusBytes(results, results), made]);
 }

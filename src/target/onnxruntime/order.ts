@@ -1,7 +1,9 @@
 /** The order in which a program's results are computed, of which ONNX Runtime takes the last first. */
+
+import type { Bytes, MemoryUse } from "../../graph/bytes.js";
 import { type Node, nodeOf, type Value } from "../../graph/value.js";
 import { nodesBefore, presentInputs } from "../../graph/walk.js";
-import { type Bytes, type MemoryUse, memoryOf } from "./memory.js";
+import { memoryOf } from "./memory.js";
 
 export interface Ordered {
   /** The results, computed from the last to the first. */
@@ -10,7 +12,7 @@ export interface Ordered {
 }
 
 /** A batch for which orders are compared. */
-const typicalSamples = 64;
+export const typicalSamples = 64;
 
 /** The results with the most operators on the longest way to them first. */
 function deepestFirst(outputs: readonly Value[]): Value[] {

@@ -4,16 +4,17 @@
  * as one, those in another shape as they are, and a table of an embedding's rows as the rows.
  */
 
-import type { Output } from "../../compile/joining.js";
 import { defect, PergradError } from "../../errors.js";
 import { beforeReshape } from "../../graph/behind.js";
+import { addBytes, type Bytes, bytesOfValue, timesBytes } from "../../graph/bytes.js";
 import { bindShape, type Dim, elementsOf, factorOf, isBatch } from "../../graph/dim.js";
 import { nodeOf, type Value } from "../../graph/value.js";
 import { build } from "../../ops/registry.js";
 import { addedRows } from "../../ops/subgraphs/table.js";
 import { sizeOf, type Tensor } from "../../tensor/tensor.js";
-import type { Returned } from "../../wants/want.js";
-import { addBytes, type Bytes, bytesOfValue, timesBytes } from "./memory.js";
+import type { Schedulable, Tensors } from "../target.js";
+
+type Output = Schedulable["outputs"][number];
 
 /** A runtime's output. */
 interface Handed {
@@ -81,7 +82,7 @@ export class Handover {
   }
 
   /** The program's results, by name, of what the runtime returned. Throws RUNTIME. */
-  finish(returned: Returned, samples: number): Returned {
+  finish(returned: Tensors, samples: number): Tensors {
     const left = new Map<Piece, number>();
     const elements: Elements = {
       read: (piece) => elementsAt(returned, this.#places.get(piece), samples),
@@ -131,7 +132,7 @@ class Pieces {
   }
 }
 
-function elementsAt(returned: Returned, place: Place | undefined, samples: number): Tensor["data"] {
+function elementsAt(returned: Tensors, place: Place | undefined, samples: number): Tensor["data"] {
   const tensor = place && returned[place.from];
   if (!tensor) throw defect("the runtime returned less than a program's results are made of");
   if (!place.part) return tensor.data;

@@ -1,67 +1,60 @@
 /** The sessions that run a program: one for all of it, or one that leaves large results to others. */
 
-import { type Emitted, inputsOf } from "../../compile/program-graph.js";
+import { defect } from "../../errors.js";
 import type { Value } from "../../graph/value.js";
 import { encodeModel } from "../../onnx/write/encode.js";
-import { pieces } from "../../program/split.js";
+import { Discarded } from "../../tensor/discarded.js";
+import { pieces } from "../../tensor/take-samples.js";
 import { sizeOf, type Tensor } from "../../tensor/tensor.js";
 import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
+import type { Running, Tensors } from "../target.js";
 import type { Apart, Tail } from "./apart.js";
-import { Discarded } from "./reuse.js";
+import { isApart, type Scheduled } from "./scheduled.js";
 
-type Tensors = Readonly<Record<string, Tensor>>;
-
-/** Whether a batch takes less memory where large results are computed apart. */
-export function isApart({ apart, memory }: Emitted, samples: number): boolean {
-  return apart !== undefined && apart.memory.at(samples) < memory.at(samples);
-}
-
-/** Bytes of a run, as `Sessions` runs it. */
-export function leastMemory(emitted: Emitted): { at(samples: number): number } {
-  const { apart, memory } = emitted;
-  return { at: (samples) => Math.min(memory.at(samples), apart?.memory.at(samples) ?? Number.POSITIVE_INFINITY) };
-}
-
-/** What runs a program, wherever it does. */
-export interface RunningSessions {
-  isReady(samples: number): boolean;
-  run(feeds: Tensors, samples: number, seen?: Parameters<Session["run"]>[1]): Promise<Tensors>;
-  release(): Promise<void>;
-}
-
-export class Sessions implements RunningSessions {
+export class Sessions implements Running {
   readonly #loaded = new Map<boolean, Session>();
   readonly #loading = new Map<boolean, Promise<void>>();
 
   private constructor(
-    private readonly emitted: Emitted,
+    private readonly program: Scheduled,
     private readonly runtime: Runtime,
     private readonly options: RuntimeOptions,
   ) {}
 
   /** Loads what one sample is run by; what others need is loaded when they come. Throws RUNTIME. */
-  static async load(emitted: Emitted, runtime: Runtime, options: RuntimeOptions): Promise<Sessions> {
-    const sessions = new Sessions(emitted, runtime, options);
+  static async load(program: Scheduled, runtime: Runtime, options: RuntimeOptions): Promise<Sessions> {
+    const sessions = new Sessions(program, runtime, options);
     await sessions.prepare(1);
     return sessions;
   }
 
   /** Whether what so many samples are run by is loaded: then `run` reads its feeds before it returns its promise. */
   isReady(samples: number): boolean {
-    return this.#loaded.has(isApart(this.emitted, samples));
+    return this.#loaded.has(isApart(this.program, samples));
   }
 
   async prepare(samples: number): Promise<void> {
-    const apart = isApart(this.emitted, samples);
+    const apart = isApart(this.program, samples);
     const loading = this.#loading.get(apart) ?? this.#load(apart);
     this.#loading.set(apart, loading);
     await loading;
   }
 
-  /** All that is handed over; see `Session`. Throws RUNTIME, INVALID_ARGUMENT. */
-  async run(...[feeds, samples, seen]: Parameters<RunningSessions["run"]>): Promise<Tensors> {
+  async run(...[feeds, samples, seen]: Parameters<Running["run"]>): Promise<Tensors> {
     if (!this.isReady(samples)) await this.prepare(samples);
-    return (this.#loaded.get(isApart(this.emitted, samples)) as Session).run(feeds, seen);
+    const { handover } = this.program;
+    let finished: Tensors | undefined;
+    const given = await this.#session(samples).run(feeds, (returned) => {
+      finished = handover.finish(returned, samples);
+      seen?.(finished);
+    });
+    return finished ?? handover.finish(given, samples);
+  }
+
+  #session(samples: number): Session {
+    const session = this.#loaded.get(isApart(this.program, samples));
+    if (!session) throw defect("a program runs before its session is loaded");
+    return session;
   }
 
   async release(): Promise<void> {
@@ -69,10 +62,10 @@ export class Sessions implements RunningSessions {
   }
 
   async #load(isApart: boolean): Promise<void> {
-    const { emitted, runtime, options } = this;
-    const inputs = inputsOf(emitted);
-    const apart = isApart ? emitted.apart : undefined;
-    const { outputs, order } = apart ?? { outputs: emitted.handover.outputs, order: emitted.order };
+    const { program, runtime, options } = this;
+    const { inputs } = program;
+    const apart = isApart ? program.apart : undefined;
+    const { outputs, order } = apart ?? { outputs: program.handover.outputs, order: program.order };
     const main = await runtime.load(encodeModel({ inputs, outputs, order }), options);
     const load = (model: Uint8Array) => runtime.load(model, options);
     this.#loaded.set(isApart, apart ? await ApartSession.load(apart, main, load) : main);

@@ -11,8 +11,8 @@ import type { SampleAxis } from "../../../graph/sample-axis.js";
 import { constantOf, dimsValue, type Node, nodeOf, type Value } from "../../../graph/value.js";
 import { intAttribute } from "../../../ops/checks.js";
 import { build, definitionOf } from "../../../ops/registry.js";
+import type { FileNode } from "../../file-node.js";
 import type { Rebatcher } from "../decode.js";
-import type { FileNode } from "../file-node.js";
 
 /** Where a shape is written down: the input that holds the whole shape of the output. */
 const shapeInput: Readonly<Record<string, number>> = { Reshape: 1, Expand: 1, Resize: 3 };

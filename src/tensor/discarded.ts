@@ -1,6 +1,5 @@
 /** Memory of results that are done with. */
-import { MessageChannel } from "node:worker_threads";
-import type { Tensor } from "../../tensor/tensor.js";
+import type { Tensor } from "./tensor.js";
 
 /**
  * Frees arrays at once, where the garbage collector would take its time: the next results then get the same memory,
@@ -8,7 +7,7 @@ import type { Tensor } from "../../tensor/tensor.js";
  * does so; ArrayBuffer.prototype.transfer, which is made for it, Node 20 lacks.)
  */
 export class Discarded {
-  readonly #port: MessageChannel["port1"];
+  readonly #port: InstanceType<typeof MessageChannel>["port1"];
 
   constructor() {
     const { port1, port2 } = new MessageChannel();

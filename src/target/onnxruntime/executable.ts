@@ -1,0 +1,91 @@
+import type { RuntimeOptions } from "../runtime.js";
+import type { Executable, LoadOptions, Running, Schedulable, ScheduleOptions, WorkerPool } from "../target.js";
+import { type Apart, type ApartSizes, computedApart } from "./apart.js";
+import { nodeRuntime } from "./node.js";
+import { frugalOrder, typicalSamples } from "./order.js";
+import { areSmall, Handover, type HandoverMode } from "./results.js";
+import { isApart, type Scheduled } from "./scheduled.js";
+import { Sessions } from "./sessions.js";
+import { Workers } from "./workers.js";
+
+export function executable(program: Schedulable, options: ScheduleOptions, sizes: ApartSizes): Executable {
+  const found = scheduled(program, options, sizes);
+  return {
+    memory: leastMemory(found),
+    notes: apartNote(found.apart),
+    inSteps: (samples) => isApart(found, samples),
+    load: (own) => load(found, { ...own, frugal: own.frugal || options.weights >= sizes.weights }),
+  };
+}
+
+/** Puts a program in order, and decides how its results are handed over. */
+export function scheduled(
+  { inputs, outputs }: Schedulable,
+  { elsewhere, weights }: ScheduleOptions,
+  sizes: ApartSizes,
+): Scheduled {
+  const large = !elsewhere && weights >= sizes.weights;
+  const given = handedOver(outputs, elsewhere, large);
+  const { handover } = given;
+  const apart = large ? computedApart(handover.outputs, sizes, handover.allocated) : undefined;
+  return { inputs, ...given, apart };
+}
+
+/** Bytes below which a program, planned for the usual batch, is small: its outputs take as long as its operators. */
+const smallProgram = 2 ** 20;
+
+/**
+ * @param elsewhere in a worker thread: then nothing that takes long is left to the thread that asks
+ * @param large of a model with large weights, whose results stay single
+ */
+function handedOver(
+  outputs: Schedulable["outputs"],
+  elsewhere: boolean,
+  large: boolean,
+): Omit<Scheduled, "apart" | "inputs"> {
+  const how = (mode: HandoverMode) => {
+    const handover = new Handover(outputs, mode);
+    const given = handover.outputs.map(({ value }) => value);
+    return { handover, ...frugalOrder(given, handover.allocated) };
+  };
+  const apart = how(elsewhere ? "whole" : "rows");
+  const small = !large && apart.memory.at(typicalSamples) < smallProgram;
+  return small && areSmall(outputs) ? how("together") : apart;
+}
+
+function leastMemory({ apart, memory }: Scheduled): Executable["memory"] {
+  return { at: (samples) => Math.min(memory.at(samples), apart?.memory.at(samples) ?? Number.POSITIVE_INFINITY) };
+}
+
+function apartNote(apart: Apart | undefined): string[] {
+  if (!apart) return [];
+  const { length } = apart.tails;
+  const sums = length === 1 ? "1 large sum is" : `${length} large sums are`;
+  return [`${sums} computed apart, one after another, in batches of which that takes less memory.`];
+}
+
+/**
+ * Of a model with large weights, as within a budget, the runtime keeps no memory in reserve: the reserve would be as
+ * large again as what a run needs, and the time that it saves does not count beside such products.
+ */
+async function load(program: Scheduled, { threads, frugal = false, workers = false }: LoadOptions): Promise<Running> {
+  const options = { ...(threads === undefined ? {} : { threads }), reserve: !frugal };
+  if (workers === false) return Sessions.load(program, nodeRuntime, options);
+  if (workers !== true) return Sessions.load(program, workers, options);
+  return loadIn(new Workers(), program, options);
+}
+
+/** Takes the threads over: they end with the program. */
+async function loadIn(own: WorkerPool, program: Scheduled, options: RuntimeOptions): Promise<Running> {
+  try {
+    const sessions = await Sessions.load(program, own, options);
+    return {
+      isReady: (samples) => sessions.isReady(samples),
+      run: (feeds, samples, seen) => sessions.run(feeds, samples, seen),
+      release: () => sessions.release().then(() => own.release()),
+    };
+  } catch (error) {
+    await own.release();
+    throw error;
+  }
+}

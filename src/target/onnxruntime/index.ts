@@ -1,0 +1,21 @@
+/** ONNX Runtime in Node, as a target. */
+import { encodeModel } from "../../onnx/write/encode.js";
+import type { Target } from "../target.js";
+import { type ApartSizes, usualApartSizes } from "./apart.js";
+import { executable } from "./executable.js";
+import { nodeRuntime } from "./node.js";
+import { frugalOrder } from "./order.js";
+import { prices } from "./prices.js";
+
+/** @param sizes from which on large results are computed apart */
+export function onnxruntimeWith(sizes: ApartSizes): Target {
+  return {
+    version: nodeRuntime.version,
+    prices,
+    order: (results) => frugalOrder(results).order,
+    schedule: (program, options) => executable(program, options, sizes),
+    load: (program, options) => nodeRuntime.load(encodeModel(program), options),
+  };
+}
+
+export const onnxruntime: Target = onnxruntimeWith(usualApartSizes);

@@ -1,0 +1,72 @@
+/** What programs are compiled for: one interface to a runtime and to all that is known of it. */
+import type { Value } from "../graph/value.js";
+import type { EncodableProgram } from "../onnx/write/encode.js";
+import type { Prices } from "../ops/prices.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { Runtime, RuntimeOptions, Session } from "./runtime.js";
+
+export interface Target {
+  /** The runtime's name and version: "onnxruntime-node 1.30.0". Programs that are saved say what they were checked with. */
+  readonly version: string;
+  /** What its kernels take. */
+  readonly prices: Prices;
+  /** Results in the order in which their nodes are best listed in a file. */
+  order(results: readonly Value[]): readonly Value[];
+  /** Schedules a program: in which order it is computed, how results are handed over, and how much memory it takes. */
+  schedule(program: Schedulable, options: ScheduleOptions): Executable;
+  /** Loads a graph as it is. Throws RUNTIME. */
+  load(program: EncodableProgram, options?: RuntimeOptions): Promise<Session>;
+}
+
+/** A graph that is to be run. */
+export interface Schedulable {
+  /** All leaves that are fed. */
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly { readonly name: string; readonly value: Value }[];
+}
+
+export interface ScheduleOptions {
+  /** It runs in a worker thread, so that nothing that takes long is left to the thread that asks. */
+  readonly elsewhere: boolean;
+  /** Bytes of the model's weights. */
+  readonly weights: number;
+}
+
+/** A scheduled program, which can be loaded. */
+export interface Executable {
+  /** Bytes of a run beyond data, weights and the loaded program. */
+  readonly memory: { at(samples: number): number };
+  /** Remarks for `explain`. */
+  readonly notes: readonly string[];
+  /** Whether a batch of so many samples is computed in several steps: its results come after `run` has returned. */
+  inSteps(samples: number): boolean;
+  load(options: LoadOptions): Promise<Running>;
+}
+
+export interface LoadOptions {
+  /** Threads within an operation. Default: as many as there are cores. */
+  readonly threads?: number;
+  /** Memory is short, so that none is kept from run to run. Default false. */
+  readonly frugal?: boolean;
+  /** Worker threads to run in; `true`: one of the program's own. Default: the thread that asks. */
+  readonly workers?: WorkerPool | boolean;
+}
+
+/** Worker threads that run programs. */
+export interface WorkerPool extends Runtime {
+  release(): Promise<void>;
+}
+
+/** A loaded program. */
+export interface Running {
+  /** Whether what so many samples are run by is loaded: then `run` reads its feeds before it returns its promise. */
+  isReady(samples: number): boolean;
+  /**
+   * All results by name. Throws RUNTIME, INVALID_ARGUMENT.
+   * @param seen is called with them before this returns its promise, where the program runs in this thread at once
+   */
+  run(feeds: Tensors, samples: number, seen?: (results: Tensors) => void): Promise<Tensors>;
+  release(): Promise<void>;
+}
+
+export type Tensors = Readonly<Record<string, Tensor>>;
