@@ -3,8 +3,9 @@ import { PergradError } from "../errors.js";
 import type { Expected } from "../graph/model.js";
 import { openTensorFile, type TensorFile } from "../io/files.js";
 import type { Data } from "../tensor/data.js";
+import { copiesOf } from "../tensor/data.js";
 import { pieces } from "../tensor/take-samples.js";
-import { copiesOf, type Prepared } from "./feeds.js";
+import type { Prepared } from "./feeds.js";
 import { samplesBetween } from "./split.js";
 
 /** A program's inputs by name, as `run` takes them. */

@@ -6,10 +6,11 @@ import type { Emitted } from "../compile/program-graph.js";
 import { PergradError } from "../errors.js";
 import { bindShape } from "../graph/dim.js";
 import type { Executable, Running } from "../target/target.js";
+import { copiesOf } from "../tensor/data.js";
 import { pickSamples, pieces } from "../tensor/take-samples.js";
 import { arrayOf, sizeOf, type Tensor } from "../tensor/tensor.js";
 import type { Returned, Wants } from "../wants/want.js";
-import { copiesOf, type Prepared } from "./feeds.js";
+import type { Prepared } from "./feeds.js";
 import { type GivenOptions, givenFeeds, ownOptions } from "./given.js";
 import type { MemoryOptions, Microbatches } from "./microbatches.js";
 import {

@@ -11,9 +11,10 @@ import { simplifyForRuntime } from "../optimise/simplify.js";
 import { defaultTarget } from "../target/default.js";
 import type { Session } from "../target/runtime.js";
 import type { Data } from "../tensor/data.js";
+import { copiesOf } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Traced } from "../trace/traced.js";
-import { copiesOf, prepare } from "./feeds.js";
+import { prepare } from "./feeds.js";
 
 /** Traced expressions, ready to run. */
 export interface Compiled<T extends Readonly<Record<string, Traced>>> {

@@ -3,12 +3,8 @@
 import { PergradError } from "../errors.js";
 import { isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
 import type { Expected, LabelLimit } from "../graph/model.js";
-import type { Data } from "../tensor/data.js";
+import { type Data, isTensor } from "../tensor/data.js";
 import { arrayOf, type DType, dtypeOfArray, isFloat, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
-
-function isTensor(data: Data): data is Tensor {
-  return "dims" in data;
-}
 
 function describeInput(name: string): string {
   return name === "target" ? "The target" : `The input "${name}"`;
@@ -195,20 +191,4 @@ function checkLengths(name: string, { data }: Tensor, atMost: number): void {
     "INVALID_ARGUMENT",
     `${describeInput(name)} holds the length ${data[at]} at element ${at}, but sequences have ${steps}; correct it.`,
   );
-}
-
-/** The same elements in an array of its own. What is no data is left to whoever checks it. */
-export function copyOf<D extends Data>(data: D): D {
-  if (typeof data !== "object" || data === null) return data;
-  return isTensor(data) ? { ...data, data: copied(data.data) } : copied(data);
-}
-
-function copied<A>(array: A): A {
-  const isArray = Array.isArray(array) || (ArrayBuffer.isView(array) && !(array instanceof DataView));
-  return isArray ? (array as A & { slice(): A }).slice() : array;
-}
-
-/** The same of each. */
-export function copiesOf<D extends Data>(all: Readonly<Record<string, D>>): Record<string, D> {
-  return Object.fromEntries(Object.entries(all).map(([name, data]) => [name, copyOf(data)]));
 }

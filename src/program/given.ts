@@ -6,10 +6,10 @@ import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
 import type { Data } from "../tensor/data.js";
+import { copiesOf } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Wants } from "../wants/want.js";
 import { type Dataset, isBatch } from "./dataset.js";
-import { copiesOf } from "./feeds.js";
 import type { OtherBatch } from "./others.js";
 import { type MaxNorms, scalarFeeds } from "./scalars.js";
 

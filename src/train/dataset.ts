@@ -2,8 +2,9 @@
 
 import type { Objective } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
-import { copiesOf, prepare } from "../program/feeds.js";
+import { prepare } from "../program/feeds.js";
 import type { Data } from "../tensor/data.js";
+import { copiesOf } from "../tensor/data.js";
 import { pickSamples } from "../tensor/take-samples.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { TrainingSet } from "./types.js";

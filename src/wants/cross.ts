@@ -5,8 +5,8 @@ import { pairProducts } from "../gradients/pairs.js";
 import { bindShape, N } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
-import { copiesOf } from "../program/feeds.js";
 import type { Data } from "../tensor/data.js";
+import { copiesOf } from "../tensor/data.js";
 import { type FloatTensor, float, type Returned, type Want, type Wanted } from "./wanted.js";
 
 /** Factored, or multiplied out: whichever is fewer numbers. */

@@ -2,8 +2,8 @@
 import type { Attribute } from "../../graph/value.js";
 import { unsupported } from "../../ops/checks.js";
 import type { Tensor } from "../../tensor/tensor.js";
-import type { FileNode } from "../file-node.js";
 import { invalidModel } from "../proto.js";
+import type { FileNode } from "./file-node.js";
 
 export function constantTensor(node: FileNode): Tensor {
   const entries = Object.entries(node.attributes);

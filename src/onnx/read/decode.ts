@@ -1,7 +1,6 @@
 /** Reads an ONNX file into a graph of opset 21. */
 
 import type { GraphProto, ModelProto, NodeProto } from "onnx-buf";
-import type { Adapter } from "../../adapt/adapter.js";
 import type { BatchOver } from "../../autodiff/vmap.js";
 import { PergradError, problemOf, readvised } from "../../errors.js";
 import { bindShape, type Dim, factorOf, isBatch, N } from "../../graph/dim.js";
@@ -9,13 +8,14 @@ import type { Model } from "../../graph/model.js";
 import type { Graph, Value } from "../../graph/value.js";
 import type { Build } from "../../ops/build.js";
 import { sizeOf } from "../../tensor/tensor.js";
-import type { FileNode } from "../file-node.js";
 import { invalidModel, opsetOf, parseModel } from "../proto.js";
 import { PrecisionNotes } from "../tensors.js";
+import type { Adapter } from "./adapt/adapter.js";
 import { likelyBatches } from "./batch/baked-batch.js";
 import { type BatchAxes, batchAxes } from "./batch/batch-axes.js";
 import { FixedInputs, type FixedValue } from "./batch/fixed-inputs.js";
 import { Decoder } from "./decoder.js";
+import type { FileNode } from "./file-node.js";
 import { inlineFunctions } from "./functions.js";
 import { decodeInput, type InputOptions } from "./inputs.js";
 import { dropsBatchAxis, forAllSamples } from "./loops/one-sample.js";

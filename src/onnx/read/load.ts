@@ -1,13 +1,13 @@
 /** Reads an ONNX file as a model. */
 import { readFile } from "node:fs/promises";
 import type { ModelProto } from "onnx-buf";
-import { adapter } from "../../adapt/adapter.js";
 import { batchOver } from "../../autodiff/vmap.js";
 import { PergradError } from "../../errors.js";
 import type { Model } from "../../graph/model.js";
 import { unreadable } from "../../io/failure.js";
 import { build } from "../../ops/registry.js";
 import { parseModel } from "../proto.js";
+import { adapter } from "./adapt/adapter.js";
 import type { FixedValue } from "./batch/fixed-inputs.js";
 import { rebatcher } from "./batch/rebatch.js";
 import { decodeModel } from "./decode.js";

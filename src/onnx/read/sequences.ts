@@ -13,8 +13,8 @@ import {
   unsupported,
 } from "../../ops/checks.js";
 import { decodeAttributes } from "../attributes.js";
-import { bindOutputs, type FileNode, readNode } from "../file-node.js";
 import type { Decoder } from "./decoder.js";
+import { bindOutputs, type FileNode, readNode } from "./file-node.js";
 import { subgraph } from "./loops/subgraphs.js";
 import { Scope } from "./scope.js";
 import { Absent, GrowingSequence, type Item, isTensor, Sequence, StackedSequence } from "./sequence.js";

@@ -5,7 +5,7 @@
  */
 import { PergradError } from "../../errors.js";
 import type { Build } from "../../ops/build.js";
-import type { FileNode } from "../file-node.js";
+import type { FileNode } from "./file-node.js";
 import { gridSampleUpgrades } from "./upgrades/grid-sample.js";
 import { inputsUpgrades } from "./upgrades/inputs.js";
 import { normalisationUpgrades } from "./upgrades/normalisation.js";

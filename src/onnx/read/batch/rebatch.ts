@@ -4,15 +4,16 @@
  * finds where N belongs among the numbers from how the samples lie in the data, so that every sample's
  * elements stay together as they were; where they cannot, the node is left alone and its own rules refuse it.
  */
-import { indexing, numberedIndices, withNumbers } from "../../../adapt/numbered-constants.js";
+
 import { SampleAxes } from "../../../analysis/sample-axes.js";
 import { type Dim, factorOf, isBatch, type Shape, sameShape } from "../../../graph/dim.js";
 import type { SampleAxis } from "../../../graph/sample-axis.js";
 import { constantOf, dimsValue, type Node, nodeOf, type Value } from "../../../graph/value.js";
 import { intAttribute } from "../../../ops/checks.js";
 import { build, definitionOf } from "../../../ops/registry.js";
-import type { FileNode } from "../../file-node.js";
+import { indexing, numberedIndices, withNumbers } from "../adapt/numbered-constants.js";
 import type { Rebatcher } from "../decode.js";
+import type { FileNode } from "../file-node.js";
 
 /** Where a shape is written down: the input that holds the whole shape of the output. */
 const shapeInput: Readonly<Record<string, number>> = { Reshape: 1, Expand: 1, Resize: 3 };

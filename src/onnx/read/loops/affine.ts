@@ -1,7 +1,7 @@
 /** Integers in terms of the number of a step, s, and of the number of samples, N; and lists of such, one for each sample. */
 import { add, type BatchMultiple, type Dim, divide, factorOf, isBatch, multiply, sameDim } from "../../../graph/dim.js";
 import type { Value } from "../../../graph/value.js";
-import type { FileNode } from "../../file-node.js";
+import type { FileNode } from "../file-node.js";
 
 /** steps * s + samples * N + offset. */
 export interface Affine {

@@ -16,8 +16,8 @@ import {
 } from "../../../ops/checks.js";
 import { scan } from "../../../ops/rules/scan.js";
 import { decodeAttributes } from "../../attributes.js";
-import { bindOutputs, readNode } from "../../file-node.js";
 import type { Decoder } from "../decoder.js";
+import { bindOutputs, readNode } from "../file-node.js";
 import { Scope } from "../scope.js";
 import { mapOverSamples } from "./sample-loop.js";
 import { subgraph } from "./subgraphs.js";

@@ -8,7 +8,7 @@ import { constantValue, dimsValue, leaf, type Value } from "../../../graph/value
 import { nodesBefore } from "../../../graph/walk.js";
 import type { Build } from "../../../ops/build.js";
 import { intAttribute, normalAxis, part, unknownShape } from "../../../ops/checks.js";
-import type { FileNode } from "../../file-node.js";
+import type { FileNode } from "../file-node.js";
 import {
   type Affine,
   affineOfDim,

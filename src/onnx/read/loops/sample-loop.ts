@@ -10,9 +10,9 @@ import { dependentsOf, nodesBefore, presentInputs } from "../../../graph/walk.js
 import type { Build } from "../../../ops/build.js";
 import type { Call } from "../../../ops/call.js";
 import { interaction } from "../../../ops/checks.js";
-import { bindOutputs } from "../../file-node.js";
 import { describeProto, invalidModel } from "../../proto.js";
 import type { Decoder } from "../decoder.js";
+import { bindOutputs } from "../file-node.js";
 import { Scope } from "../scope.js";
 import { GrowingSequence, type Item, isTensor, Sequence, StackedSequence } from "../sequence.js";
 import type { Structure } from "../structure.js";

@@ -2,7 +2,7 @@ import { isBatch } from "../../../graph/dim.js";
 import type { Value } from "../../../graph/value.js";
 import type { Build } from "../../../ops/build.js";
 import { part, requireInput, shapeMismatch } from "../../../ops/checks.js";
-import type { FileNode } from "../../file-node.js";
+import type { FileNode } from "../file-node.js";
 
 /** A node of the domain ai.onnx.ml, and what builds others in its place. */
 export interface MlNode extends FileNode {

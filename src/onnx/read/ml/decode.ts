@@ -2,8 +2,8 @@
 import type { NodeProto } from "onnx-buf";
 import { requireInput } from "../../../ops/checks.js";
 import { decodeAttributes } from "../../attributes.js";
-import { bindOutputs, readNode } from "../../file-node.js";
 import type { Decoder } from "../decoder.js";
+import { bindOutputs, readNode } from "../file-node.js";
 import type { Scope } from "../scope.js";
 import type { MlNode, Results } from "./call.js";
 import { binarised, extracted, imputed, normalised, scaled, vectorised } from "./features.js";

@@ -3,7 +3,7 @@ import { type Dim, divide, isBatch } from "../../../graph/dim.js";
 import type { Value } from "../../../graph/value.js";
 import type { Build } from "../../../ops/build.js";
 import { intAttribute, part, requireInput, shapeMismatch, unsupported } from "../../../ops/checks.js";
-import type { FileNode } from "../../file-node.js";
+import type { FileNode } from "../file-node.js";
 import { dropping, type Rewrite, type Upgrade, withInputs, without } from "./rule.js";
 
 const training = (node: FileNode): FileNode => ({ ...node, attributes: { ...node.attributes, training_mode: 1 } });

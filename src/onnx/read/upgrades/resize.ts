@@ -2,7 +2,7 @@
 import { constantOf, type Value } from "../../../graph/value.js";
 import type { Build } from "../../../ops/build.js";
 import { floatAttribute, part, requireInput, stringAttribute, unknownShape } from "../../../ops/checks.js";
-import type { FileNode } from "../../file-node.js";
+import type { FileNode } from "../file-node.js";
 import type { Rewrite, Upgrade } from "./rule.js";
 
 /** The scales: an input, or (before opset 9) an attribute, or (before 7) the two of an image. */

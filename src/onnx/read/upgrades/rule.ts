@@ -1,7 +1,7 @@
 /** The shape of an upgrade step, and what steps share. */
 import type { Attributes, Value } from "../../../graph/value.js";
 import type { Build } from "../../../ops/build.js";
-import type { FileNode } from "../../file-node.js";
+import type { FileNode } from "../file-node.js";
 
 export type Rewrite = (node: FileNode, build: Build) => FileNode;
 

@@ -1,9 +1,9 @@
 /** Sizes that are multiples of the batch once they are rounded: what exporters write for halves of a joined batch. */
-import { reshapes } from "../graph/behind.js";
-import { factorOf, isBatch } from "../graph/dim.js";
-import { dimsValue, nodeOf, type Value } from "../graph/value.js";
-import type { Call } from "../ops/call.js";
-import { isFloat } from "../tensor/tensor.js";
+import { reshapes } from "../../../graph/behind.js";
+import { factorOf, isBatch } from "../../../graph/dim.js";
+import { dimsValue, nodeOf, type Value } from "../../../graph/value.js";
+import type { Call } from "../../../ops/call.js";
+import { isFloat } from "../../../tensor/tensor.js";
 
 /** samples * N + more. */
 interface Count {

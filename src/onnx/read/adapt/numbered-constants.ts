@@ -1,9 +1,9 @@
 /** Constants that a file of one batch size holds in place of numbers of its samples: 0, 1, 2 for `arange(3)`. */
-import { type Dim, factorOf, isBatch } from "../graph/dim.js";
-import { constantOf, type Value } from "../graph/value.js";
-import type { Call } from "../ops/call.js";
-import { build } from "../ops/registry.js";
-import { isFloat } from "../tensor/tensor.js";
+import { type Dim, factorOf, isBatch } from "../../../graph/dim.js";
+import { constantOf, type Value } from "../../../graph/value.js";
+import type { Call } from "../../../ops/call.js";
+import { build } from "../../../ops/registry.js";
+import { isFloat } from "../../../tensor/tensor.js";
 import { numbersTo } from "./numbers.js";
 
 /**

@@ -1,10 +1,10 @@
 /** A node of a file: its operands are read from the values around it, its results are put among them. */
 import type { NodeProto } from "onnx-buf";
-import type { Attributes } from "../graph/value.js";
-import type { Call } from "../ops/call.js";
-import { describeProto, invalidModel, nodeName, standardDomain } from "./proto.js";
-import type { Scope } from "./read/scope.js";
-import type { Item } from "./read/sequence.js";
+import type { Attributes } from "../../graph/value.js";
+import type { Call } from "../../ops/call.js";
+import { describeProto, invalidModel, nodeName, standardDomain } from "../proto.js";
+import type { Scope } from "./scope.js";
+import type { Item } from "./sequence.js";
 
 /** A node of a file, before it is made. */
 export interface FileNode extends Call {

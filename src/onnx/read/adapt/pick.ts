@@ -1,10 +1,10 @@
 /** One part of a tensor along an axis, found behind the operators that joined the parts: a column of indices. */
-import { type Dim, elementsOf, factorOf, isBatch, type Shape } from "../graph/dim.js";
-import { dimsValue, type Node, nodeOf, type Value } from "../graph/value.js";
-import { foldNode } from "../interpret/fold.js";
-import { alike } from "../ops/alike.js";
-import { intAttribute, normalAxis } from "../ops/checks.js";
-import { build, definitionOf } from "../ops/registry.js";
+import { type Dim, elementsOf, factorOf, isBatch, type Shape } from "../../../graph/dim.js";
+import { dimsValue, type Node, nodeOf, type Value } from "../../../graph/value.js";
+import { foldNode } from "../../../interpret/fold.js";
+import { alike } from "../../../ops/alike.js";
+import { intAttribute, normalAxis } from "../../../ops/checks.js";
+import { build, definitionOf } from "../../../ops/registry.js";
 
 /** Element `k` of `value` along `axis`, which goes. */
 export function pick(value: Value, axis: number, k: number): Value {

@@ -1,8 +1,8 @@
 /** Other forms of what a file computes, in which it can be seen that samples do not meet. */
 
-import { SampleAxes } from "../analysis/sample-axes.js";
-import type { Value } from "../graph/value.js";
-import type { FileNode } from "../onnx/file-node.js";
+import { SampleAxes } from "../../../analysis/sample-axes.js";
+import type { Value } from "../../../graph/value.js";
+import type { FileNode } from "../file-node.js";
 import { roundedSize } from "./batch-sizes.js";
 import { Numbers } from "./numbers.js";
 import { ownRows } from "./own-rows.js";

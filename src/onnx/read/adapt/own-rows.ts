@@ -3,16 +3,16 @@
  * becomes "of each sample's own part, element i", which is the same and shows that samples do not meet. The rules
  * are identities of the operators: they hold whatever the rows are.
  */
-import type { SampleAxes } from "../analysis/sample-axes.js";
-import { stridesOf } from "../float64/array64.js";
-import { type Dim, divide, elementsOf, factorOf, isBatch, type Shape } from "../graph/dim.js";
-import type { Value } from "../graph/value.js";
-import { leavesOf } from "../graph/walk.js";
-import { boundsOf, linearOf } from "../ops/alike.js";
-import type { Call } from "../ops/call.js";
-import { intAttribute, normalAxis, stringAttribute } from "../ops/checks.js";
-import { build } from "../ops/registry.js";
-import { isFloat } from "../tensor/tensor.js";
+import type { SampleAxes } from "../../../analysis/sample-axes.js";
+import { stridesOf } from "../../../float64/array64.js";
+import { type Dim, divide, elementsOf, factorOf, isBatch, type Shape } from "../../../graph/dim.js";
+import type { Value } from "../../../graph/value.js";
+import { leavesOf } from "../../../graph/walk.js";
+import { boundsOf, linearOf } from "../../../ops/alike.js";
+import type { Call } from "../../../ops/call.js";
+import { intAttribute, normalAxis, stringAttribute } from "../../../ops/checks.js";
+import { build } from "../../../ops/registry.js";
+import { isFloat } from "../../../tensor/tensor.js";
 import { type Numbered, type Numbers, type Place, wholeRest } from "./numbers.js";
 import { pick } from "./pick.js";
 

@@ -3,13 +3,21 @@
  * `arange(N)`, a running sum of ones, the places of elements that are all true, and arithmetic with them, such
  * as the place n * T + t of a position in a batch whose sequences lie one behind another.
  */
-import { reshapes } from "../graph/behind.js";
-import { type BatchMultiple, type Dim, elementsOf, factorOf, isBatch, multiply, type Shape } from "../graph/dim.js";
-import { dimsValue, type Node, nodeOf, type Value } from "../graph/value.js";
-import { alike, boundsOf } from "../ops/alike.js";
-import { intAttribute, normalAxis } from "../ops/checks.js";
-import { build } from "../ops/registry.js";
-import { isFloat } from "../tensor/tensor.js";
+import { reshapes } from "../../../graph/behind.js";
+import {
+  type BatchMultiple,
+  type Dim,
+  elementsOf,
+  factorOf,
+  isBatch,
+  multiply,
+  type Shape,
+} from "../../../graph/dim.js";
+import { dimsValue, type Node, nodeOf, type Value } from "../../../graph/value.js";
+import { alike, boundsOf } from "../../../ops/alike.js";
+import { intAttribute, normalAxis } from "../../../ops/checks.js";
+import { build } from "../../../ops/registry.js";
+import { isFloat } from "../../../tensor/tensor.js";
 import { pickedBy } from "./pick.js";
 
 /** Where numbers from 0 to below `rows` lie in a tensor: those of axis `axis`, outer * rows * inner, count blocks of inner. */

@@ -2,16 +2,16 @@
  * Samples sorted and put back: `pack_padded_sequence(enforce_sorted=False)` sorts them by length, runs the network,
  * and undoes the order. Of what is done to each sample alone, f(x[order])[inverse] is f(x): it is run unsorted.
  */
-import type { SampleAxes } from "../analysis/sample-axes.js";
-import { PergradError } from "../errors.js";
-import { reshapes } from "../graph/behind.js";
-import { substitute } from "../graph/body.js";
-import { factorOf, isBatch } from "../graph/dim.js";
-import { type Node, nodeOf, type Value } from "../graph/value.js";
-import { nodesBefore, presentInputs } from "../graph/walk.js";
-import type { Call } from "../ops/call.js";
-import { intAttribute, normalAxis, stringAttribute } from "../ops/checks.js";
-import { build, definitionOf } from "../ops/registry.js";
+import type { SampleAxes } from "../../../analysis/sample-axes.js";
+import { PergradError } from "../../../errors.js";
+import { reshapes } from "../../../graph/behind.js";
+import { substitute } from "../../../graph/body.js";
+import { factorOf, isBatch } from "../../../graph/dim.js";
+import { type Node, nodeOf, type Value } from "../../../graph/value.js";
+import { nodesBefore, presentInputs } from "../../../graph/walk.js";
+import type { Call } from "../../../ops/call.js";
+import { intAttribute, normalAxis, stringAttribute } from "../../../ops/checks.js";
+import { build, definitionOf } from "../../../ops/registry.js";
 import type { Numbers } from "./numbers.js";
 import type { Reading } from "./own-rows.js";
 

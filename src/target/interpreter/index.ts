@@ -1,0 +1,91 @@
+/**
+ * The float64 interpreter as a target: slow, and exact to float64 but for what a program computes in float32's manner.
+ * It shows that nothing outside a target knows which runtime there is, and runs where no runtime is installed.
+ */
+import { PergradError } from "../../errors.js";
+import { addBytes, bytesOfValue, MemoryUse } from "../../graph/bytes.js";
+import { bindShape } from "../../graph/dim.js";
+import type { Value } from "../../graph/value.js";
+import { leavesOf, nodesBefore } from "../../graph/walk.js";
+import { evaluateGraph, toArray64 } from "../../interpret/evaluate.js";
+import { usualPrices } from "../../ops/prices.js";
+import { arrayOf, type Tensor } from "../../tensor/tensor.js";
+import type { Session } from "../runtime.js";
+import type { Executable, Running, Schedulable, Target, Tensors } from "../target.js";
+
+export const interpreter: Target = {
+  version: "float64 interpreter",
+  prices: usualPrices,
+  order: (results) => results,
+  schedule: (program) => executable(program),
+  load: async (program) => sessionOf(program),
+};
+
+function executable(program: Schedulable): Executable {
+  return {
+    memory: everyValue(program),
+    notes: [],
+    inSteps: () => false,
+    load: async () => running(program),
+  };
+}
+
+function running(program: Schedulable): Running {
+  return {
+    isReady: () => true,
+    run: async (feeds, samples, seen) => {
+      const results = evaluated(program, feeds, samples);
+      seen?.(results);
+      return results;
+    },
+    release: async () => {},
+  };
+}
+
+/** Counts samples along the inputs' own axes: a graph that is loaded as it is says nowhere how many there are. */
+function sessionOf(program: Schedulable): Session {
+  return {
+    run: async (feeds) => evaluated(program, feeds, samplesOf(program.inputs, feeds)),
+    release: async () => {},
+  };
+}
+
+function samplesOf(inputs: readonly Value[], feeds: Tensors): number {
+  for (const { name, shape } of inputs) {
+    for (const [axis, dim] of shape.entries()) {
+      if (typeof dim !== "number") return (feeds[name]?.dims[axis] ?? 0) / dim.perSample;
+    }
+  }
+  return 0;
+}
+
+function evaluated({ inputs, outputs }: Schedulable, feeds: Tensors, samples: number): Record<string, Tensor> {
+  const given = inputs.flatMap((input) => {
+    const tensor = feeds[input.name];
+    return tensor ? [[input, toArray64(tensor)] as const] : [];
+  });
+  const found = evaluateGraph(
+    outputs.map(({ value }) => value),
+    new Map(given),
+    samples,
+  );
+  return Object.fromEntries(outputs.map(({ name, value }, k) => [name, rounded(value, found[k]?.data, samples)]));
+}
+
+/** In the dtype that the program gives. */
+function rounded({ dtype, shape }: Value, data: Float64Array = new Float64Array(), samples: number): Tensor {
+  if (dtype === "float16")
+    throw new PergradError("UNSUPPORTED_OP", "The interpreter gives no float16 results; leave `storage` out.");
+  const dims = bindShape(shape, samples);
+  const whole = dtype === "int64" || dtype === "uint64";
+  const elements = whole ? BigInt64Array.from(data, BigInt) : (arrayOf(dtype) as Float64ArrayConstructor).from(data);
+  return { dtype, dims, data: elements } as Tensor;
+}
+
+/** All values together: none is freed before the end. */
+function everyValue({ outputs }: Schedulable): MemoryUse {
+  const values = outputs.map(({ value }) => value);
+  const made = nodesBefore(values).flatMap((node) => node.outputs);
+  const all = [...leavesOf(values), ...made].map((value) => bytesOfValue(value));
+  return new MemoryUse([addBytes(all)]);
+}
