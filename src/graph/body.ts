@@ -1,6 +1,6 @@
 /** Graphs inside nodes: made from values that may read what is around them, and taken apart again. */
 import type { Attribute, Body, Node, Value } from "./value.js";
-import { makeNode } from "./value.js";
+import { leaf, makeNode } from "./value.js";
 import { dependentsOf, nodesBefore, presentInputs } from "./walk.js";
 
 export function isBody(attribute: Attribute | undefined): attribute is Body {
@@ -41,7 +41,8 @@ export function closeOver(leaves: readonly Value[], outputs: readonly Value[]): 
   const own = new Set(leaves);
   const take = (value: Value) => {
     if (inside.has(value) || own.has(value) || isConstant(value) || captured.has(value)) return;
-    captured.set(value, { name: value.name, dtype: value.dtype, shape: value.shape, source: { kind: "input" } });
+    const { name, dtype, shape } = value;
+    captured.set(value, leaf(name, { dtype, shape }, { kind: "input" }));
   };
   for (const node of nodes) if (node.outputs.some((output) => inside.has(output))) presentInputs(node).forEach(take);
   outputs.forEach(take);

@@ -1,5 +1,5 @@
-import type { DType, Tensor } from "../tensor/tensor.js";
-import type { Dim, Shape } from "./dim.js";
+import { type DType, isFloat, type Tensor } from "../tensor/tensor.js";
+import { type Dim, type Shape, showDim, showShape } from "./dim.js";
 
 /** An attribute of a node, as ONNX has them. */
 export type Attribute = number | string | readonly number[] | readonly string[] | Tensor | Body;
@@ -62,8 +62,36 @@ export interface Graph {
   readonly outputs: readonly { readonly name: string; readonly value: Value }[];
 }
 
+/** The method that Node's inspector (`console.log`) calls; elsewhere it is a name like any other. */
+export const inspected: unique symbol = Symbol.for("nodejs.util.inspect.custom");
+
+/** A value that prints as text. */
+class PrintedValue implements Value {
+  readonly dtype: DType;
+  readonly shape: Shape;
+  declare readonly known?: readonly Dim[];
+
+  constructor(
+    readonly name: string,
+    { dtype, shape, known }: ValueType,
+    readonly source: Source,
+  ) {
+    this.dtype = dtype;
+    this.shape = shape;
+    if (known) this.known = known;
+  }
+
+  toString(): string {
+    return describeValue(this);
+  }
+
+  [inspected](): string {
+    return describeValue(this);
+  }
+}
+
 export function leaf(name: string, type: ValueType, source: Leaf): Value {
-  return { name, dtype: type.dtype, shape: type.shape, ...(type.known ? { known: type.known } : {}), source };
+  return new PrintedValue(name, type, source);
 }
 
 /** Elements of integer constants up to this size are followed through shape arithmetic. */
@@ -97,9 +125,7 @@ export function makeNode(
   const outputs: Value[] = [];
   const node: Node = { ...spec, outputs };
   types.forEach((type, index) => {
-    const { dtype, shape, known } = type;
-    const base = { name: names[index] ?? "", dtype, shape, source: { kind: "node", node, index } } as const;
-    outputs.push(known ? { ...base, known } : base);
+    outputs.push(new PrintedValue(names[index] ?? "", type, { kind: "node", node, index }));
   });
   return node;
 }
@@ -117,4 +143,81 @@ export function constantOf(value: Value | null | undefined): Tensor | undefined 
 export function describeNode(node: Pick<Node, "op" | "name" | "outputs">): string {
   const name = node.name || node.outputs.find((output) => output.name)?.name;
   return name ? `${node.op} node "${name}"` : `${node.op} node`;
+}
+
+/** How a text names the operands of a node. */
+export type NameOf = (value: Value) => string | undefined;
+
+/** Constants of up to this many elements are printed in full. */
+const mostPrinted = 8;
+
+/** A value in one line: `h1: float32 [N, 16] = Relu(h0)`. What has no name is told by its operator: `Relu(...)`. */
+export function describeValue(value: Value): string {
+  const { source, name } = value;
+  const typed = `${name === "" ? "" : `${name}: `}${showType(value)}`;
+  if (source.kind === "input" || source.kind === "parameter") return `${typed} (${source.kind})`;
+  if (source.kind !== "node") return `${typed} = ${showOperand({ ...value, name: "" })}`;
+  const output = source.node.outputs.length > 1 ? `[${source.index}]` : "";
+  return `${typed} = ${showCall(source.node)}${output}`;
+}
+
+/** `float32 [N, 16]` */
+export function showType({ dtype, shape }: Pick<Value, "dtype" | "shape">): string {
+  return `${dtype} ${showShape(shape)}`;
+}
+
+/** A node as a call: `Gemm(x, fc.weight, transB=1)`. Bodies are left out. */
+export function showCall({ op, domain, inputs, attributes }: Node, nameOf: NameOf = ownName): string {
+  const operands = inputs.map((input) => (input ? showOperand(input, nameOf) : "none"));
+  const settings = Object.entries(attributes).map(([name, value]) => `${name}=${showAttribute(value)}`);
+  return `${domain === "" ? "" : `${domain}.`}${op}(${[...operands, ...settings].join(", ")})`;
+}
+
+/** A value as a node reads it: its name, or the elements of a small constant. */
+export function showOperand(value: Value, nameOf: NameOf = ownName): string {
+  const { source, shape, known } = value;
+  if (source.kind === "constant" && isSmall(source.tensor)) return showElements(source.tensor);
+  if (source.kind === "dims") return source.scalar ? source.dims.map(showDim).join() : showShape(source.dims);
+  const name = nameOf(value);
+  if (name !== undefined) return name;
+  if (known) return shape.length === 0 ? known.map(showDim).join() : showShape(known);
+  if (source.kind === "node") return `${source.node.op}(...)`;
+  return `${source.kind} ${showType(value)}`;
+}
+
+function ownName({ name }: Value): string | undefined {
+  return name === "" ? undefined : name;
+}
+
+function showAttribute(value: Attribute): string {
+  if (typeof value === "number") return showNumber(value);
+  if (typeof value === "string") return JSON.stringify(value);
+  if ("outputs" in value) return "{...}";
+  if ("dtype" in value) return isSmall(value) ? showElements(value) : `constant ${typeOfTensor(value)}`;
+  const elements: readonly (number | string)[] = value;
+  return `[${elements.map(showAttribute).join(", ")}]`;
+}
+
+/** Half precision is held as bits. */
+function isSmall({ dtype, data }: Tensor): boolean {
+  return data.length <= mostPrinted && dtype !== "float16";
+}
+
+function showElements({ dtype, dims, data }: Tensor): string {
+  const show = (element: number | bigint) => {
+    if (dtype === "bool") return String(element !== 0);
+    return isFloat(dtype) ? showNumber(Number(element)) : String(element);
+  };
+  const elements = Array.from<number | bigint, string>(data, show);
+  if (dims.length === 0) return elements.join();
+  return `[${elements.join(", ")}]${dims.length === 1 ? "" : ` ${showShape(dims)}`}`;
+}
+
+function typeOfTensor({ dtype, dims }: Tensor): string {
+  return showType({ dtype, shape: dims });
+}
+
+/** To the precision of float32, in as few digits as tell it. */
+function showNumber(value: number): string {
+  return String(Number(value.toPrecision(7)));
 }

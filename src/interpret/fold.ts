@@ -2,7 +2,7 @@
 
 import type { Array64 } from "../float64/array64.js";
 import { type Dim, isBatch } from "../graph/dim.js";
-import { constantValue, type Node, type Value } from "../graph/value.js";
+import { constantValue, leaf, type Node, type Value } from "../graph/value.js";
 import { presentInputs } from "../graph/walk.js";
 import { elementFactor } from "../ops/build.js";
 import { definitionOf } from "../ops/registry.js";
@@ -60,7 +60,7 @@ function constantOf64({ dims, data }: Array64, from: Value): Value {
   const { dtype, name } = from;
   if (isFloat(dtype)) {
     const constant = constantValue({ dtype: "float64", dims, data }, name, dtype);
-    return constant.source.kind === "constant" ? { ...constant, source: { ...constant.source, from } } : constant;
+    return constant.source.kind === "constant" ? leaf(name, constant, { ...constant.source, from }) : constant;
   }
   const big = dtype === "int64" || dtype === "uint64";
   const typed = big

@@ -11,18 +11,25 @@ import { nodesBefore } from "../graph/walk.js";
 import { floatAttribute, intAttribute, normalAxis } from "../ops/checks.js";
 import { build } from "../ops/registry.js";
 import { reducedAxes } from "../ops/rules/reductions.js";
+import type { OnRewrite } from "../optimise/rule.js";
+
+/** What a log of rewrites calls it. */
+export const blocking = "sum-in-blocks";
 
 /**
  * The same outputs, with long sums in blocks.
  * @param own the model's own results: nodes that lead to them stay
+ * @param seen is told what becomes of each node
  */
-export function sumsInBlocks(outputs: readonly Value[], own: readonly Value[] = []): Value[] {
+export function sumsInBlocks(outputs: readonly Value[], own: readonly Value[] = [], seen?: OnRewrite): Value[] {
   const kept = new Set(nodesBefore(own));
   const current = new Map<Value, Value>();
   for (const node of nodesBefore(outputs)) {
     if (kept.has(node)) continue;
-    const before = withBlocksInside(withInputs(node, current));
-    const results = inBlocks(before) ?? before.outputs;
+    const before = withBlocksInside(withInputs(node, current), seen);
+    const blocks = inBlocks(before);
+    const results = blocks ?? before.outputs;
+    seen?.({ rule: blocks ? blocking : null, node, results });
     node.outputs.forEach((output, k) => {
       if (results[k] !== output) current.set(output, results[k] as Value);
     });
@@ -40,10 +47,10 @@ function remade(node: Node): Node {
   return makeNode(node, node.outputs, names);
 }
 
-function withBlocksInside(node: Node): Node {
+function withBlocksInside(node: Node, seen: OnRewrite | undefined): Node {
   const { body } = node.attributes;
   if (!isBody(body)) return node;
-  const outputs = sumsInBlocks(body.outputs);
+  const outputs = sumsInBlocks(body.outputs, [], seen);
   if (outputs.every((output, k) => output === body.outputs[k])) return node;
   return remade({ ...node, attributes: { ...node.attributes, body: { ...body, outputs } } });
 }

@@ -7,11 +7,19 @@ import { nodesBefore } from "../graph/walk.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { isRecurrent } from "../ops/rules/recurrent.js";
 import { isScan } from "../ops/rules/scan.js";
+import type { OnRewrite } from "./rule.js";
 
-/** The same outputs, computed without recurrent ops whose loops are there anyway, once `clean` merges equal nodes. */
+/** What a log of rewrites calls it when a loop stands for a recurrent op. */
+export const unfusing = "loop-for-recurrent";
+
+/**
+ * The same outputs, computed without recurrent ops whose loops are there anyway, once `clean` merges equal nodes.
+ * @param seen is told what becomes of each node
+ */
 export function loopsOnce(
   outputs: readonly Value[],
   clean: (outputs: readonly Value[]) => readonly Value[],
+  seen?: OnRewrite,
 ): readonly Value[] {
   const nodes = nodesBefore(outputs);
   const fused = nodes.filter(isRecurrent);
@@ -25,7 +33,7 @@ export function loopsOnce(
     from += loops[k]?.length ?? 0;
     return nodesBefore(merged.slice(start, from)).every((node) => !isScan(node) || present.has(node));
   });
-  return twins.length === 0 ? outputs : unfused(outputs, new Set(twins));
+  return twins.length === 0 ? outputs : unfused(outputs, new Set(twins), seen);
 }
 
 /** The same outputs with loops for all recurrent ops; the outputs themselves where there are none. */
@@ -38,7 +46,7 @@ function loopOf(node: Node): readonly Value[] {
   return definitionOf(node)?.decompose?.(node, build.inside(node)) ?? node.outputs;
 }
 
-function unfused(outputs: readonly Value[], fused: ReadonlySet<Node>): Value[] {
+function unfused(outputs: readonly Value[], fused: ReadonlySet<Node>, seen?: OnRewrite): Value[] {
   const current = new Map<Value, Value>();
   for (const node of nodesBefore(outputs)) {
     const inputs = node.inputs.map((input) => (input ? (current.get(input) ?? input) : null));
@@ -46,6 +54,7 @@ function unfused(outputs: readonly Value[], fused: ReadonlySet<Node>): Value[] {
     const names = node.outputs.map(({ name }) => name);
     const moved = makeNode({ ...node, inputs }, node.outputs, names);
     const results = fused.has(node) ? loopOf(moved) : moved.outputs;
+    seen?.({ rule: fused.has(node) ? unfusing : null, node, results });
     node.outputs.forEach((output, k) => {
       current.set(output, results[k] as Value);
     });

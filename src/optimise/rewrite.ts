@@ -10,7 +10,7 @@ import type { Build } from "../ops/build.js";
 import { definitionOf } from "../ops/registry.js";
 import { parseEquation } from "../ops/rules/einsum.js";
 import { contract } from "../ops/subgraphs/contract.js";
-import type { Rule } from "./rule.js";
+import type { Rewrite, Rule } from "./rule.js";
 import { scatterRules } from "./scatter-rules.js";
 
 const output = (node: Node): Value => node.outputs[0] as Value;
@@ -21,7 +21,7 @@ function unchanged(node: Node, x: Value): Value[] | null {
   return sameShape(x.shape, output(node).shape) && x.dtype === output(node).dtype ? [x] : null;
 }
 
-const neutral: Rule = (node) => {
+const neutral: Rewrite = (node) => {
   const [left, right] = [uniform(node.inputs[0]), uniform(node.inputs[1])];
   if (node.op === "Mul") {
     if (right === 1) return unchanged(node, input(node, 0));
@@ -36,22 +36,22 @@ const neutral: Rule = (node) => {
   return null;
 };
 
-const square: Rule = (node, build) =>
+const square: Rewrite = (node, build) =>
   node.op === "Pow" && uniform(node.inputs[1]) === 2 && sameShape(input(node, 0).shape, output(node).shape)
     ? [build.square(input(node, 0))]
     : null;
 
-const minusOne: Rule = (node, build) => {
+const minusOne: Rewrite = (node, build) => {
   if (node.op !== "Mul" || uniform(node.inputs[1]) !== -1) return null;
   return sameShape(input(node, 0).shape, output(node).shape) ? [build.neg(input(node, 0))] : null;
 };
 
-const decided: Rule = (node) => {
+const decided: Rewrite = (node) => {
   const condition = node.op === "Where" ? uniform(node.inputs[0]) : undefined;
   return condition === undefined ? null : unchanged(node, input(node, condition ? 1 : 2));
 };
 
-const identity: Rule = (node, build) => {
+const identity: Rewrite = (node, build) => {
   // float64 is computed in float32.
   if (node.op === "Cast" && node.attributes.to !== output(node).dtype)
     return [build.cast(input(node, 0), output(node).dtype)];
@@ -61,7 +61,7 @@ const identity: Rule = (node, build) => {
 };
 
 /** Views that move nothing, or undo or continue each other, as `Build` knows them. */
-const views: Rule = (node, build) => {
+const views: Rewrite = (node, build) => {
   const x = node.inputs[0];
   if (!x) return null;
   if (reshapes.includes(node.op)) {
@@ -115,7 +115,7 @@ function unrepeated({ value, letters }: Operand, others: string, build: Build): 
 }
 
 /** Expands sink: an einsum reads the one copy that an expanded operand repeats. One operand keeps each letter. */
-const einsumOfExpand: Rule = (node, build) => {
+const einsumOfExpand: Rewrite = (node, build) => {
   if (node.op !== "Einsum") return null;
   const equation = equationOf(node);
   const operands = equation.operands.map((letters, k): Operand => ({ letters, value: input(node, k) }));
@@ -142,7 +142,7 @@ function equationOf(node: Node) {
 }
 
 /** An einsum of two operands runs as one MatMul. */
-const einsumAsMatmul: Rule = (node, build) => {
+const einsumAsMatmul: Rewrite = (node, build) => {
   if (node.op !== "Einsum" || node.inputs.length !== 2) return null;
   const { operands, result } = equationOf(node);
   const [left, right] = operands as [string, string];
@@ -151,7 +151,7 @@ const einsumAsMatmul: Rule = (node, build) => {
 };
 
 /** Expands sink: what broadcasts by itself needs no expanded operand, where another gives the result its shape. */
-const broadcastOfExpand: Rule = (node, build) => {
+const broadcastOfExpand: Rewrite = (node, build) => {
   if (!(definitionOf(node)?.elementwise && node.inputs.length > 1) && node.op !== "MatMul") return null;
   for (const [k, value] of node.inputs.entries()) {
     const before = value ? nodeOf(value) : undefined;
@@ -175,26 +175,26 @@ function attempt<T>(make: () => T): T | null {
 }
 
 /** f(Expand(a)) = Expand(f(a)): what depends on a parameter alone is computed once. */
-const pointwiseOfExpand: Rule = (node, build) => {
+const pointwiseOfExpand: Rewrite = (node, build) => {
   const before = node.inputs[0] ? nodeOf(node.inputs[0]) : undefined;
   if (!definitionOf(node)?.elementwise || node.inputs.length !== 1 || before?.op !== "Expand") return null;
   return [build.expand(build.op(node.op, [before.inputs[0] as Value], node.attributes), output(node).shape)];
 };
 
-const transposeOfExpand: Rule = (node, build) => {
+const transposeOfExpand: Rewrite = (node, build) => {
   const source = node.op === "Transpose" ? expanded(node.inputs[0], build) : null;
   const permutation = node.attributes.perm as readonly number[] | undefined;
   return source && permutation ? [build.expand(build.transpose(source, permutation), output(node).shape)] : null;
 };
 
 /** A product over no elements is zero, and ONNX Runtime may leave what was in its memory. */
-const emptyProduct: Rule = (node, build) =>
+const emptyProduct: Rewrite = (node, build) =>
   node.op === "MatMul" && input(node, 0).shape.at(-1) === 0
     ? [build.zeros(output(node).shape, output(node).dtype)]
     : null;
 
 /** ONNX Runtime keeps axes of size 1 that are to become empty; cut off, they are. */
-const expandToNothing: Rule = (node, build) => {
+const expandToNothing: Rewrite = (node, build) => {
   if (node.op !== "Expand") return null;
   const [from, shape] = [input(node, 0).shape, output(node).shape];
   const emptied = shape.flatMap((dim, axis) =>
@@ -208,28 +208,29 @@ const expandToNothing: Rule = (node, build) => {
   return [emptied.reduce((value, axis) => build.slice(value, axis, 0, 0), wide)];
 };
 
-const rules: readonly Rule[] = [
-  identity,
-  emptyProduct,
-  expandToNothing,
-  neutral,
-  square,
-  minusOne,
-  decided,
-  einsumOfExpand,
-  einsumAsMatmul,
-  broadcastOfExpand,
-  pointwiseOfExpand,
-  transposeOfExpand,
-  views,
+/** In the order in which they are tried. */
+export const rules: readonly Rule[] = [
+  { name: "identity", rewrite: identity },
+  { name: "empty-product", rewrite: emptyProduct },
+  { name: "expand-to-nothing", rewrite: expandToNothing },
+  { name: "neutral-element", rewrite: neutral },
+  { name: "power-of-two", rewrite: square },
+  { name: "times-minus-one", rewrite: minusOne },
+  { name: "decided-where", rewrite: decided },
+  { name: "einsum-of-expand", rewrite: einsumOfExpand },
+  { name: "einsum-as-matmul", rewrite: einsumAsMatmul },
+  { name: "broadcast-of-expand", rewrite: broadcastOfExpand },
+  { name: "pointwise-of-expand", rewrite: pointwiseOfExpand },
+  { name: "transpose-of-expand", rewrite: transposeOfExpand },
+  { name: "joined-views", rewrite: views },
   ...scatterRules,
 ];
 
-/** The first rule that applies. */
-export function rewrite(node: Node, build: Build): Value[] | null {
-  for (const rule of rules) {
-    const result = rule(node, build);
-    if (result) return result;
+/** The first rule that applies, and what it makes. */
+export function rewrite(node: Node, build: Build): { readonly rule: string; readonly results: Value[] } | null {
+  for (const { name, rewrite } of rules) {
+    const results = rewrite(node, build);
+    if (results) return { rule: name, results };
   }
   return null;
 }

@@ -3,7 +3,7 @@ import { isZero } from "../graph/behind.js";
 import { type Dim, elementsOf, factorOf, type Shape, sameDim, sameShape } from "../graph/dim.js";
 import { constantOf, type Node, nodeOf, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
-import type { Rule } from "./rule.js";
+import type { Rewrite, Rule } from "./rule.js";
 
 /** Updates added to zeros at places along one axis, as ScatterElements does, and then seen in another shape. */
 interface Scattered {
@@ -38,7 +38,7 @@ function terms(node: Node): readonly [Value, Value] | null {
 }
 
 /** Scattered u plus x = u scattered onto x; less x, onto -x: no zeros are written, and no sum of two tensors. */
-const sumOfScatter: Rule = (node, build) => {
+const sumOfScatter: Rewrite = (node, build) => {
   const operands = node.op === "Add" || node.op === "Sub" ? terms(node) : null;
   if (!operands) return null;
   const [a, b] = operands;
@@ -49,7 +49,7 @@ const sumOfScatter: Rule = (node, build) => {
 };
 
 /** The sum of scattered u along the axis of its places = the sum of u. */
-const reductionOfScatter: Rule = (node, build) => {
+const reductionOfScatter: Rewrite = (node, build) => {
   const found = node.op === "ReduceSum" && node.inputs[0] ? scattered(node.inputs[0]) : null;
   const axes = node.inputs[1] ? Array.from(constantOf(node.inputs[1])?.data ?? [], Number) : [];
   if (!found || found.result !== node.inputs[0] || axes.length === 0) return null;
@@ -61,7 +61,7 @@ const reductionOfScatter: Rule = (node, build) => {
 };
 
 /** -(a b) = a (-b), where b is the smaller: then less is negated. */
-const negatedProduct: Rule = (node, build) => {
+const negatedProduct: Rewrite = (node, build) => {
   const product = node.op === "Neg" && node.inputs[0] ? nodeOf(node.inputs[0]) : undefined;
   if (product?.op !== "Mul") return null;
   const size = (value: Value) => factorOf(elementsOf(value.shape) ?? Number.POSITIVE_INFINITY);
@@ -70,4 +70,8 @@ const negatedProduct: Rule = (node, build) => {
   return [size(a) < size(b) ? build.mul(build.neg(a), b) : build.mul(a, build.neg(b))];
 };
 
-export const scatterRules: readonly Rule[] = [sumOfScatter, reductionOfScatter, negatedProduct];
+export const scatterRules: readonly Rule[] = [
+  { name: "sum-of-scatter", rewrite: sumOfScatter },
+  { name: "reduction-of-scatter", rewrite: reductionOfScatter },
+  { name: "negated-product", rewrite: negatedProduct },
+];

@@ -10,57 +10,96 @@ import { nodesBefore } from "../graph/walk.js";
 import { foldNode } from "../interpret/fold.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { isFloat } from "../tensor/tensor.js";
-import { loopsOnce } from "./loops.js";
-import { rewrite } from "./rewrite.js";
+import { loopsOnce, unfusing } from "./loops.js";
+import { rewrite, rules } from "./rewrite.js";
+import type { OnRewrite, Rewritten } from "./rule.js";
 
 /** What is put in a node's place, whatever else becomes of it. */
-type Lowering = (node: Node) => Value[] | null;
+type Lowering = (node: Node) => Replacement | null;
 
-const exactly: Lowering = (node) => definitionOf(node)?.lower?.(node, build) ?? null;
-
-const inFloat32: Lowering = (node) => exactly(node) ?? definitionOf(node)?.approximate?.(node, build) ?? null;
-
-/** The same outputs, computed by fewer and cheaper nodes; bodies of scans too. */
-export function simplify(outputs: readonly Value[]): Value[] {
-  return simplifyWith(exactly, outputs);
+/** What a rule puts in a node's place. */
+interface Replacement {
+  readonly rule: string;
+  readonly results: Value[];
 }
 
-/** As the runtime is given it: the same to the precision of float32, of ONNX's operators alone. */
-export function simplifyForRuntime(outputs: readonly Value[]): Value[] {
-  return simplifyWith(inFloat32, outputs);
+const exactly: Lowering = (node) => replacement("lower", definitionOf(node)?.lower?.(node, build));
+
+const inFloat32: Lowering = (node) =>
+  exactly(node) ?? replacement("approximate", definitionOf(node)?.approximate?.(node, build));
+
+function replacement(rule: string, results: Value[] | null | undefined): Replacement | null {
+  return results ? { rule, results } : null;
 }
 
-function simplifyWith(lowering: Lowering, outputs: readonly Value[]): Value[] {
-  const clean = (values: readonly Value[]) => cleaned(lowering, values);
-  return clean(loopsOnce(outputs, clean));
+/** The names of all that a clean-up does, for a log of it: the rules', and what is no local rule. */
+export const rewriteNames: readonly string[] = [
+  "known-shape",
+  "fold",
+  "lower",
+  "approximate",
+  ...rules.map(({ name }) => name),
+  unfusing,
+];
+
+/**
+ * The same outputs, computed by fewer and cheaper nodes; bodies of scans too.
+ * @param seen is told what becomes of each node
+ */
+export function simplify(outputs: readonly Value[], seen?: OnRewrite): Value[] {
+  return simplifyWith({ lowering: exactly, seen }, outputs);
+}
+
+/**
+ * As the runtime is given it: the same to the precision of float32, of ONNX's operators alone.
+ * @param seen is told what becomes of each node
+ */
+export function simplifyForRuntime(outputs: readonly Value[], seen?: OnRewrite): Value[] {
+  return simplifyWith({ lowering: inFloat32, seen }, outputs);
+}
+
+interface CleanUp {
+  readonly lowering: Lowering;
+  readonly seen: OnRewrite | undefined;
+}
+
+function simplifyWith(how: CleanUp, outputs: readonly Value[]): Value[] {
+  // What is cleaned up to look for loops is no part of the result, and nobody is told of it.
+  const unseen = { ...how, seen: undefined };
+  return cleaned(
+    how,
+    loopsOnce(outputs, (values) => cleaned(unseen, values), how.seen),
+  );
 }
 
 /** What one rule makes may be another's to take up, in a further pass. Two or three do; rules that undo each other end here. */
 const mostPasses = 6;
 
-function cleaned(lowering: Lowering, outputs: readonly Value[]): Value[] {
-  let [before, after] = [outputs, pass(lowering, outputs)];
+function cleaned(how: CleanUp, outputs: readonly Value[]): Value[] {
+  let [before, after] = [outputs, pass(how, outputs)];
   for (let count = 1; count < mostPasses && after.some((value, k) => value !== before[k]); count++)
-    [before, after] = [after, pass(lowering, after)];
+    [before, after] = [after, pass(how, after)];
   return after;
 }
 
-function simplifyBody(lowering: Lowering, node: Node): Node {
+function simplifyBody(how: CleanUp, node: Node): Node {
   const { body } = node.attributes;
   if (!isBody(body)) return node;
   return {
     ...node,
-    attributes: { ...node.attributes, body: { ...body, outputs: simplifyWith(lowering, body.outputs) } },
+    attributes: { ...node.attributes, body: { ...body, outputs: simplifyWith(how, body.outputs) } },
   };
 }
 
-function pass(lowering: Lowering, outputs: readonly Value[]): Value[] {
+function pass(how: CleanUp, outputs: readonly Value[]): Value[] {
   const merged = new Merger();
   const replaced = new Map<Value, Value>();
   const current = (value: Value): Value => replaced.get(value) ?? merged.leaf(value);
   for (const node of mostOutputsFirst(nodesBefore(outputs))) {
     const inputs = node.inputs.map((input) => (input ? current(input) : null));
-    simplifyNode(lowering, node, inputs, merged).forEach((value, k) => {
+    const { rule, results } = simplifyNode(how, node, inputs, merged);
+    how.seen?.({ rule, node, results });
+    results.forEach((value, k) => {
       const output = node.outputs[k];
       if (output) replaced.set(output, value);
     });
@@ -68,15 +107,22 @@ function pass(lowering: Lowering, outputs: readonly Value[]): Value[] {
   return outputs.map(current);
 }
 
-function simplifyNode(lowering: Lowering, node: Node, inputs: readonly (Value | null)[], merged: Merger): Value[] {
+function simplifyNode(
+  how: CleanUp,
+  node: Node,
+  inputs: readonly (Value | null)[],
+  merged: Merger,
+): Omit<Rewritten, "node"> {
   const known = node.outputs.map((output) => foldedShape(output));
-  if (known.every((value) => value !== null)) return known.map((value) => merged.leaf(value as Value));
-  const rebuilt = merged.node(simplifyBody(lowering, node), inputs);
+  if (known.every((value) => value !== null))
+    return { rule: "known-shape", results: known.map((value) => merged.leaf(value as Value)) };
+  const rebuilt = merged.node(simplifyBody(how, node), inputs);
   const folded = merged.folded(rebuilt);
-  if (folded) return folded.map((value) => merged.leaf(value));
-  const rewritten = lowering(rebuilt) ?? rewrite(rebuilt, build);
-  if (!rewritten) return [...rebuilt.outputs];
-  return merged.adopt(rewritten);
+  if (folded) return { rule: "fold", results: folded.map((value) => merged.leaf(value)) };
+  const found = how.lowering(rebuilt) ?? rewrite(rebuilt, build);
+  if (!found) return { rule: null, results: rebuilt.outputs };
+  const results = merged.adopt(found.results);
+  return { rule: results.every((value, k) => value === rebuilt.outputs[k]) ? null : found.rule, results };
 }
 
 /** An integer value whose elements are known is a constant, even where they hold N. */

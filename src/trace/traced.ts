@@ -1,7 +1,7 @@
 /** Arithmetic on values of a graph, as one writes it on arrays. */
 import { PergradError } from "../errors.js";
 import { type Dim, type DimSpec, isBatch, type Shape, showShape } from "../graph/dim.js";
-import { type Attributes, constantValue, dimsValue, type Value } from "../graph/value.js";
+import { type Attributes, constantValue, dimsValue, inspected, type Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import { type DType, isFloat } from "../tensor/tensor.js";
 import { scalarOf, tensorOf } from "./constant.js";
@@ -49,6 +49,16 @@ export class Traced {
 
   get rank(): number {
     return this.value.shape.length;
+  }
+
+  /** Its value in one line: `h1: float32 [N, 16] = Relu(h0)`. */
+  toString(): string {
+    return String(this.value);
+  }
+
+  /** The same, for Node's `console.log`. */
+  [inspected](): string {
+    return String(this.value);
   }
 
   /** The same tensor; nodes made from it are named `scope`. */
