@@ -111,7 +111,7 @@ class Listing {
     const outputs = node.outputs.map((value) => `${this.#name(value, node.op)}: ${showType(value)}`);
     const call = showCall(node, (value) => this.#nameOf.get(value));
     const [first] = node.outputs;
-    const scope = node.name === "" || node.name === first?.name ? [] : [node.name];
+    const scope = node.name === "" || node.name === first?.name ? [] : [`node "${node.name}"`];
     const line = `${outputs.join(", ")} = ${call}${first ? this.#remarks(first, scope) : ""}`;
     const bodies = Object.entries(node.attributes).flatMap(([name, value]) =>
       isBody(value) ? this.#body(name, value) : [],
