@@ -15,6 +15,7 @@ const alias = runtime
 export default defineConfig({
   resolve: { alias },
   test: {
+    env: { ORT_DISABLE_TELEMETRY: "1" },
     include: ["test/**/*.test.ts"],
     setupFiles: ["test/support/seed.ts"],
     testTimeout: 180_000,

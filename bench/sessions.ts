@@ -1,4 +1,6 @@
 /** Settings of the runtime that programs have no options for. */
+import "../src/target/onnxruntime/no-telemetry.js";
+
 import { InferenceSession } from "onnxruntime-node";
 
 /** What `make` returns, and the sessions created meanwhile, all with these options beside their own. */

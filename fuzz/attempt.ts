@@ -1,4 +1,6 @@
 /** What becomes of a case: a model, an error of the catalogue, or a finding. */
+import "../src/target/onnxruntime/no-telemetry.js";
+
 import { InferenceSession } from "onnxruntime-node";
 import { type Objective, objectiveOf } from "../src/compile/objective.js";
 import { PergradError } from "../src/errors.js";

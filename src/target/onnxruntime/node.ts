@@ -1,4 +1,6 @@
 /** ONNX Runtime in Node. */
+import "./no-telemetry.js";
+
 import * as ort from "onnxruntime-node";
 // Not the package's own session: it reads its feeds on a later turn of the event loop, when the caller may have filled
 // them anew. Underneath lies this one, which runs when it is called.

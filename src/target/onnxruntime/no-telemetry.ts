@@ -1,0 +1,18 @@
+/**
+ * Since 1.29 ONNX Runtime sends usage events on Linux: it writes a device id and a store of events into the user's cache
+ * folder and looks up a collector. pergrad is made for private data, so this is off before the runtime starts, unless
+ * the user has set the variable. To be imported before the runtime.
+ */
+import { isMainThread } from "node:worker_threads";
+
+const variable = "ORT_DISABLE_TELEMETRY";
+
+if (process.env[variable] === undefined) {
+  process.env[variable] = "1";
+  // A worker thread's environment is a copy, which the runtime does not see.
+  if (!isMainThread)
+    process.emitWarning(
+      `ONNX Runtime may send usage events from this process: pergrad was first imported in a worker thread, which cannot turn them off. Import pergrad in the main thread before the worker starts, or set ${variable}=1.`,
+      { code: "PERGRAD_TELEMETRY" },
+    );
+}
