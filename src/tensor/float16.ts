@@ -6,6 +6,14 @@ export function toFloat32({ dims, data }: Tensor<"float16">): Tensor<"float32"> 
   return tensor("float32", dims, widened(data, float32BitsOfFloat16));
 }
 
+/**
+ * The bits of half-precision numbers, over the same memory. A runtime gives them as it finds JavaScript: as a
+ * Float16Array where there is one (Node 24, browsers), whose elements are numbers, or as the bits.
+ */
+export function halfBits(data: ArrayBufferView): Uint16Array {
+  return data instanceof Uint16Array ? data : new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2);
+}
+
 /** @param convert from the bits of a half to those of a float32 */
 export function widened(halves: Uint16Array, convert: (bits: number) => number): Float32Array {
   const bits = new Int32Array(halves.length);

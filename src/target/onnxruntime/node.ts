@@ -6,6 +6,7 @@ import * as ort from "onnxruntime-node";
 // them anew. Underneath lies this one, which runs when it is called.
 import { type Binding, binding, initOrt } from "onnxruntime-node/dist/binding.js";
 import { PergradError } from "../../errors.js";
+import { halfBits } from "../../tensor/float16.js";
 import { isDType, sizeOf, type Tensor } from "../../tensor/tensor.js";
 import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
 
@@ -117,5 +118,6 @@ function failure(what: string, error: unknown): PergradError {
 function fromOrt(name: string, { type, dims, data }: ort.Tensor): Tensor {
   if (!isDType(type))
     throw new PergradError("RUNTIME", `The output "${name}" is of type ${type}, which pergrad does not read.`);
+  if (type === "float16") return { dtype: type, dims, data: halfBits(data as ArrayBufferView) };
   return { dtype: type, dims, data } as Tensor;
 }
