@@ -2,10 +2,11 @@
 import { Command, Option } from "commander";
 import { type CheckCommandOptions, checkModel } from "./check.js";
 import { type ComputeOptions, clippedSum, type GradsOptions, grads, norms, outputFile } from "./compute.js";
-import { accountantName, type EpsilonCommandOptions, epsilonCommand } from "./epsilon.js";
+import { accountants, type EpsilonCommandOptions, epsilonCommand } from "./epsilon.js";
 import { type ExplainOptions, explain, programs, wantNames } from "./explain.js";
 import type { Io } from "./io.js";
 import { lossName, lossNames } from "./loss.js";
+import { choice, refuseTwice, repeatable, required, requireOptions } from "./options.js";
 import { Progress } from "./progress.js";
 import { trainModel } from "./train.js";
 import {
@@ -13,7 +14,6 @@ import {
   clippings,
   fromZero,
   modelFile,
-  oneOf,
   optimizers,
   positive,
   probability,
@@ -31,7 +31,6 @@ import {
   maxNorm,
   number,
   sampleAxes,
-  UsageError,
   wholeNumber,
 } from "./usage.js";
 import { version } from "./version.js";
@@ -45,8 +44,8 @@ type Action<O> = (model: string, options: O, io: Io, progress: Progress) => Prom
 export function commands(io: Io, ended: (code: number) => void): Command {
   const program = new Command("pergrad")
     .description("Per-sample gradients of any ONNX model.")
-    .version(version(), "--version", "print the version")
-    .helpOption("--help", "show this help")
+    .version(version(), "-V, --version", "print the version")
+    .helpOption("-h, --help", "show this help")
     .helpCommand("help [command]", "show the help of a command")
     .exitOverride()
     // Errors are written once, as one sentence, by main.
@@ -89,9 +88,8 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     ),
   )
     .addOption(
-      required(
-        "--max-norm <C>",
-        "largest norm of a sample's gradient, or NAME=C for each parameter's part (repeatable)",
+      repeatable(
+        required("--max-norm <C>", "largest norm of a sample's gradient, or NAME=C for each parameter's part"),
         maxNorm,
       ),
     )
@@ -99,10 +97,11 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     .action(run<ComputeOptions & { readonly maxNorm: MaxNorm }>(clippedSum));
   describe(program, "explain", "show how each parameter's gradients are computed", "")
     .option("--data <file>", "data to take open dimensions and the target's shape from")
-    .option(
-      "--want <list>",
-      `what one program is to compute, of ${wantNames} (repeatable; default: the first three apart)`,
-      programs,
+    .addOption(
+      repeatable(
+        new Option("--want <list>", `what one program is to compute, of ${wantNames}; default: the first three apart`),
+        programs,
+      ),
     )
     .option("--json", "print JSON")
     .action(run<ExplainOptions>(explain));
@@ -121,6 +120,7 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     await epsilonCommand(options, io);
     ended(exit.done);
   });
+  refuseTwice(program.commands);
   return program;
 }
 
@@ -132,17 +132,25 @@ function calculator(program: Command): Command {
     .command("epsilon")
     .description("Tell how private a training is, or the noise that it needs.")
     .summary("tell how private a training is, or the noise that it needs")
-    .option("--noise-multiplier <s>", "noise over the largest norm of a gradient", (text) =>
-      number(text, (value) => value >= 0, "a number from 0 up"),
+    .addOption(
+      new Option("--noise-multiplier <s>", "noise over the largest norm of a gradient")
+        .argParser(fromZero)
+        .conflicts("targetEpsilon"),
     )
     .option("--target-epsilon <e>", "instead of the noise: the epsilon wanted", above0)
-    .option("--sampling-rate <q>", "probability of a sample to be in a batch", probability)
+    .addOption(
+      new Option("--sampling-rate <q>", "probability of a sample to be in a batch")
+        .argParser(probability)
+        .conflicts(["batchSize", "samples"]),
+    )
     .option("--batch-size <B>", "instead of the rate: expected size of a batch", wholeNumber(1))
     .option("--samples <N>", "and the number of samples in all", wholeNumber(1))
-    .option("--steps <T>", "number of steps", wholeNumber(0))
+    .addOption(new Option("--steps <T>", "number of steps").argParser(wholeNumber(0)).conflicts("epochs"))
     .option("--epochs <E>", "instead of the steps: passes over the data, on average", above0)
     .addOption(required("--delta <d>", "probability, well below 1 / samples", probability))
-    .option("--accountant <name>", "pld, rdp or gdp (default: all; the noise by pld)", accountantName)
+    .addOption(
+      choice("--accountant <name>", "whose bound to print (all where not given; the noise by pld)", accountants),
+    )
     .option("--json", "print JSON")
     .addHelpText(
       "after",
@@ -156,29 +164,6 @@ The data file holds the model's inputs under their names, and "target".
 
 Exit codes: 0 done, 1 the model or the data is at fault, 2 wrong usage, 3 a check found a difference.
 `;
-
-const requiredOptions = new WeakSet<Option>();
-
-/**
- * An option that a command cannot do without. Not commander's mandatory: that would complain of what is missing
- * before it complains of the misspelt option that was meant.
- */
-function required<T>(flags: string, description: string, parse?: (text: string, before?: T) => T): Option {
-  const option = new Option(flags, `${description} (required)`);
-  requiredOptions.add(option);
-  return parse ? option.argParser((text: string, before: T | undefined) => parse(text, before)) : option;
-}
-
-/** Throws UsageError, naming all that are missing at once. */
-function requireOptions(command: Command): void {
-  const missing = command.options.filter(
-    (option) => requiredOptions.has(option) && command.getOptionValue(option.attributeName()) === undefined,
-  );
-  if (missing.length === 0) return;
-  const [last, ...others] = missing.map(({ flags }) => flags).reverse();
-  const list = others.length === 0 ? last : `${others.reverse().join(", ")} and ${last}`;
-  throw new UsageError(`${missing.length === 1 ? "The option" : "The options"} ${list} must be given.`);
-}
 
 /** A command with the options that all have. */
 function describe(program: Command, name: string, what: string, example: string): Command {
@@ -201,25 +186,34 @@ function describe(program: Command, name: string, what: string, example: string)
       wholeNumber(Number.NEGATIVE_INFINITY),
     )
     .option("--output <name>", "output that the loss looks at (default: the first)")
-    .option(
-      "--sample-axis <name=axis>",
-      'axis of an input, or of "output", that holds the samples (default: 0), or NAME=shared (repeatable)',
-      sampleAxes,
+    .addOption(
+      repeatable(
+        new Option(
+          "--sample-axis <name=axis>",
+          'axis of an input, or of "output", that holds the samples (default: 0), or NAME=shared',
+        ),
+        sampleAxes,
+      ),
     )
-    .option(
-      "--dim <name=size>",
-      "size of a dimension that the model leaves open (default: from the data; repeatable)",
-      dimensions,
+    .addOption(
+      repeatable(
+        new Option("--dim <name=size>", "size of a dimension that the model leaves open (default: from the data)"),
+        dimensions,
+      ),
     )
-    .option(
-      "--fix <name=value>",
-      "make an input a constant, the same for all samples: a number, true, false, or 1,2,3 (repeatable)",
-      fixedValues,
+    .addOption(
+      repeatable(
+        new Option(
+          "--fix <name=value>",
+          "make an input a constant, the same for all samples: a number, true, false, or 1,2,3",
+        ),
+        fixedValues,
+      ),
     )
     .option("--strict", "refuse a model whose exporter computed constants from parameters")
     .option("--no-tie", "take weights that the file stores twice for different ones")
-    .option("--parameters <glob>", "only these parameters; !GLOB leaves some out (repeatable)", collect)
-    .option("--frozen <glob>", "hold these parameters fixed (repeatable)", collect)
+    .addOption(repeatable(new Option("--parameters <glob>", "only these parameters; !GLOB leaves some out"), collect))
+    .addOption(repeatable(new Option("--frozen <glob>", "hold these parameters fixed"), collect))
     .addHelpText("after", `\nExample: ${line.trim()}`);
 }
 
@@ -236,24 +230,27 @@ function training(program: Command): Command {
   const example = "--epochs 10 --batch-size 256 --private --epsilon 3 --delta 1e-5 --out trained.onnx";
   return compute(program, "train", what, example)
     .addOption(required("--out <file>", "where to write the trained model, .onnx", modelFile))
-    .option("--epochs <E>", "times that each sample is used, on average", positive)
+    .addOption(
+      new Option("--epochs <E>", "times that each sample is used, on average").argParser(positive).conflicts("steps"),
+    )
     .option("--steps <T>", "or: steps to take", wholeNumber(1))
     .addOption(required("--batch-size <B>", "samples per step, on average", wholeNumber(1)))
     .option("--microbatch-size <b>", "samples computed at a time; changes memory, not results", wholeNumber(1))
-    .option("--optimizer <name>", `${optimizers.join(", ")} (default: adam)`, oneOf(optimizers), "adam")
+    .addOption(choice("--optimizer <name>", "how the weights follow the gradients", optimizers).default("adam"))
     .option("--learning-rate <r>", "default 0.001 for adam and adamw", positive)
     .option("--momentum <m>", "of sgd (default: 0)", belowOne)
     .option("--weight-decay <w>", "default 0, of adamw 0.01", fromZero)
-    .option(
-      "--schedule <name>",
-      `of the learning rate: ${scheduleNames.join(", ")} (default: constant)`,
-      oneOf(scheduleNames),
-      "constant",
+    .addOption(
+      choice("--schedule <name>", "how the learning rate goes on after its rise", scheduleNames).default("constant"),
     )
     .option("--warm-up <K>", "steps over which the learning rate rises first", wholeNumber(1))
     .option("--seed <n>", "draw batches, and private noise, from this; private training is then NOT PRIVATE", seed)
     .option("--private", "clip each sample's gradient and add noise to their sum")
-    .option("--epsilon <e>", "the epsilon that all steps together arrive at", positive)
+    .addOption(
+      new Option("--epsilon <e>", "the epsilon that all steps together arrive at")
+        .argParser(positive)
+        .conflicts("noiseMultiplier"),
+    )
     .option("--noise-multiplier <s>", "or: the noise's standard deviation, over the sensitivity", fromZero)
     .option("--delta <d>", "the probability left out of the guarantee, well below 1 / samples", probability)
     .option(
@@ -261,19 +258,20 @@ function training(program: Command): Command {
       "the norm that gradients are clipped to, where adaptive clipping starts (default: 1)",
       positive,
     )
-    .option("--clipping <name>", `${clippings.join(", ")} (default: flat)`, oneOf(clippings))
-    .option(
-      "--sampling <name>",
-      `of batches: ${samplings.join(", ")} (default: shuffled; with --private poisson)`,
-      oneOf(samplings),
+    .addOption(choice("--clipping <name>", "how gradients are clipped (flat where not given)", clippings))
+    .addOption(
+      choice(
+        "--sampling <name>",
+        "how batches are drawn (shuffled where not given; with --private poisson)",
+        samplings,
+      ),
     )
     .option("--replace-batch-norm", "put group normalisation in the place of batch normalisation")
     .option(
       "--checkpoint <folder>",
-      "keep the run there: its state and, of private training, the ledger of what it spent",
+      "keep the run there, or go on with the run that is there: its state and, of private training, what it spent",
     )
-    .option("--checkpoint-every <K>", "steps between checkpoints (default: 100)", wholeNumber(1))
-    .option("--resume", "go on with the run in the checkpoint's folder");
+    .option("--checkpoint-every <K>", "steps between checkpoints (default: 100)", wholeNumber(1));
 }
 
 function withOutput(command: Command): Command {

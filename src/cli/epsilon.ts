@@ -1,5 +1,4 @@
 /** epsilon: what private training costs in privacy, or the noise that a wanted privacy needs. */
-import { InvalidArgumentError } from "commander";
 import { table } from "../inspect/table.js";
 import { type Accountant, epsilonDetails, type Mechanism, noiseMultiplierFor } from "../privacy/index.js";
 import { stepsOfEpochs } from "../train/samplers.js";
@@ -20,13 +19,7 @@ export interface EpsilonCommandOptions {
   readonly json?: boolean;
 }
 
-const accountants: readonly Accountant[] = ["pld", "rdp", "gdp"];
-
-export function accountantName(text: string): Accountant {
-  const found = accountants.find((name) => name === text);
-  if (found) return found;
-  throw new InvalidArgumentError(`the accountants are ${accountants.join(", ")}`);
-}
+export const accountants: readonly Accountant[] = ["pld", "rdp", "gdp"];
 
 export async function epsilonCommand(options: EpsilonCommandOptions, io: Io): Promise<void> {
   const samplingRate = samplingRateOf(options);
@@ -72,9 +65,6 @@ function meaning(epsilon: number, delta: number): string {
 }
 
 function samplingRateOf({ samplingRate, batchSize, samples }: EpsilonCommandOptions): number {
-  if (samplingRate !== undefined && (batchSize !== undefined || samples !== undefined)) {
-    throw new UsageError("Give --sampling-rate, or --batch-size and --samples, not both.");
-  }
   if (samplingRate !== undefined) return samplingRate;
   if (batchSize === undefined || samples === undefined) {
     throw new UsageError("How samples are drawn is missing: give --sampling-rate, or --batch-size and --samples.");
@@ -84,11 +74,9 @@ function samplingRateOf({ samplingRate, batchSize, samples }: EpsilonCommandOpti
 }
 
 function stepsOf({ steps, epochs }: EpsilonCommandOptions, samplingRate: number): number {
-  if ((steps === undefined) === (epochs === undefined)) {
-    throw new UsageError("Say how long the training is: give --steps or --epochs, one of both.");
-  }
   if (steps !== undefined) return steps;
-  const count = stepsOfEpochs(epochs ?? 0, 1 / samplingRate);
+  if (epochs === undefined) throw new UsageError("How long the training is is missing: give --steps or --epochs.");
+  const count = stepsOfEpochs(epochs, 1 / samplingRate);
   if (Number.isSafeInteger(count)) return count;
   throw new UsageError("With a sampling rate of 0 there are no epochs: give --steps.");
 }
@@ -98,12 +86,12 @@ function noiseOf(
   samplingRate: number,
   steps: number,
 ): number {
-  if ((noiseMultiplier === undefined) === (targetEpsilon === undefined)) {
+  if (noiseMultiplier !== undefined) return noiseMultiplier;
+  if (targetEpsilon === undefined) {
     throw new UsageError(
-      "Give --noise-multiplier to learn epsilon, or --target-epsilon to learn the noise multiplier, one of both.",
+      "Give --noise-multiplier to learn epsilon, or --target-epsilon to learn the noise multiplier.",
     );
   }
-  if (targetEpsilon === undefined) return noiseMultiplier ?? 0;
   if (accountant === "gdp") throw new UsageError("No noise can be chosen by gdp, which may give too little.");
   const chosen = noiseMultiplierFor({
     targetEpsilon,

@@ -1,5 +1,6 @@
 /** Losses by the names of the command line. */
 import { InvalidArgumentError } from "commander";
+import { nearest } from "../meant.js";
 import { type Loss, losses } from "../nn/losses.js";
 import { UsageError } from "./usage.js";
 
@@ -31,7 +32,8 @@ export function lossName(text: string): string {
   if (text === "output" || /^output:./s.test(text)) return text;
   const name = text.toLowerCase().replaceAll("-", "_");
   if (Object.hasOwn(makers, name)) return name;
-  throw new InvalidArgumentError(`the losses are ${lossNames}`);
+  const near = nearest(text, Object.keys(makers));
+  throw new InvalidArgumentError(`the losses are ${lossNames}${near === undefined ? "" : ` (Did you mean ${near}?)`}`);
 }
 
 /** The loss, and the output of the model that it looks at where that is said. Throws UsageError. */

@@ -16,11 +16,18 @@ export async function main(argv: readonly string[], io: Io = systemIo()): Promis
   });
   const names = program.commands.map((command) => command.name());
   try {
-    await program.parseAsync([...argv], { from: "user" });
+    await program.parseAsync(withoutHelpForUnknown(argv, names), { from: "user" });
     return code;
   } catch (error) {
     return report(error, names, argv, io);
   }
+}
+
+/** Help for a command that does not exist is a mistake in its name: commander would answer with the help of all. */
+function withoutHelpForUnknown(argv: readonly string[], names: readonly string[]): string[] {
+  const [first, second] = argv.filter((argument) => !argument.startsWith("-"));
+  const asked = first === "help" ? second : first;
+  return asked === undefined || asked === "help" || names.includes(asked) ? [...argv] : [asked];
 }
 
 function report(error: unknown, names: readonly string[], argv: readonly string[], io: Io): number {
@@ -65,6 +72,11 @@ function reworded({ code, message }: CommanderError, names: readonly string[]): 
     .replace(/\s*\n\s*/g, " ")
     .replace(/^missing required argument 'model'$/, "the model is missing: give the path of an .onnx file")
     .replace(/^option '(.*?)' argument '(.*)' is invalid\.\s*/s, 'option $1 cannot be "$2": ')
+    .replace(/: Allowed choices are (.*?)\.?$/, ": it must be one of $1")
+    .replace(
+      /^option '(.*?)' cannot be used with option '(.*?)'$/,
+      "option $1 cannot be used with option $2; give one of them",
+    )
     .replace(/^option '(.*)' argument missing$/, "option $1 lacks its value")
     .replace(/ \(Did you mean (.*)\?\)$/, "; did you mean $1?");
   return `${text[0]?.toUpperCase()}${text.slice(1)}`;

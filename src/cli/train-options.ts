@@ -38,18 +38,16 @@ export interface TrainCommandOptions extends TaskOptions {
   readonly replaceBatchNorm?: boolean;
   readonly checkpoint?: string;
   readonly checkpointEvery?: number;
-  readonly resume?: boolean;
 }
 
-/** Checks what commander cannot: options that need or exclude each other. Throws UsageError. */
+/** Checks what commander cannot: options that need each other. Throws UsageError. */
 export function checkTrainOptions(options: TrainCommandOptions): void {
-  exactlyOne(options, ["epochs", "steps"]);
+  oneNeeded(options, ["epochs", "steps"]);
   for (const name of ["epsilon", "noiseMultiplier", "delta", "maxGradNorm", "clipping"] as const)
     if (options[name] !== undefined && !options.private)
       throw new UsageError(`${flag(name)} is for --private training.`);
-  for (const name of ["resume", "checkpointEvery"] as const)
-    if (options[name] !== undefined && options.checkpoint === undefined)
-      throw new UsageError(`${flag(name)} needs --checkpoint FOLDER.`);
+  if (options.checkpointEvery !== undefined && options.checkpoint === undefined)
+    throw new UsageError("--checkpoint-every needs --checkpoint FOLDER.");
   if (options.momentum !== undefined && options.optimizer !== "sgd")
     throw new UsageError(`--momentum is for --optimizer sgd, not for ${options.optimizer}.`);
   if (options.learningRate === undefined && options.optimizer === "sgd")
@@ -66,7 +64,7 @@ const gamma = 0.01;
 /** Null where the training is not to be private. Throws UsageError. */
 export function privacyOf(options: TrainCommandOptions): Privacy | null {
   if (!options.private) return null;
-  exactlyOne(options, ["epsilon", "noiseMultiplier"]);
+  oneNeeded(options, ["epsilon", "noiseMultiplier"]);
   const { epsilon, noiseMultiplier = 0, delta, maxGradNorm = 1, clipping } = options;
   if (delta === undefined)
     throw new UsageError("--private needs --delta, a probability well below 1 / samples, such as 1e-5.");
@@ -84,26 +82,14 @@ export function given<K extends string, T>(key: K, value: T | undefined): { read
   return value === undefined ? {} : ({ [key]: value } as { readonly [P in K]: T });
 }
 
-function exactlyOne(options: TrainCommandOptions, names: readonly (keyof TrainCommandOptions)[]): void {
-  const given = names.filter((name) => options[name] !== undefined);
-  if (given.length === 1) return;
-  const list = names.map(flag);
-  const problem =
-    given.length === 0 ? `One of ${list.join(" and ")} must be given.` : `${list.join(" and ")} exclude each other.`;
-  throw new UsageError(problem);
+/** That both are not given, commander sees to. */
+function oneNeeded(options: TrainCommandOptions, names: readonly (keyof TrainCommandOptions)[]): void {
+  if (names.some((name) => options[name] !== undefined)) return;
+  throw new UsageError(`One of ${names.map(flag).join(" and ")} must be given.`);
 }
 
 function flag(name: string): string {
   return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-}
-
-/** One of a few words. */
-export function oneOf<T extends string>(words: readonly T[]): (text: string) => T {
-  return (text) => {
-    const found = words.find((word) => word === text.toLowerCase());
-    if (found !== undefined) return found;
-    throw new InvalidArgumentError(`it must be one of ${words.join(", ")}`);
-  };
 }
 
 export const positive = (text: string) => number(text, (value) => value > 0, "a number above 0");

@@ -136,11 +136,11 @@ function interrupted(done: number, steps: number, { checkpoint }: TrainCommandOp
   const stopped = `stopped after ${done} of ${steps} steps`;
   return checkpoint === undefined
     ? `${stopped}; nothing was written.`
-    : `${stopped}; the same command with --resume goes on from "${checkpoint}".`;
+    : `${stopped}; the same command goes on from "${checkpoint}".`;
 }
 
-function checkpointOf({ checkpoint: folder, checkpointEvery, resume = false }: TrainCommandOptions) {
-  return folder === undefined ? {} : { checkpoint: { folder, resume, ...given("every", checkpointEvery) } };
+function checkpointOf({ checkpoint: folder, checkpointEvery }: TrainCommandOptions) {
+  return folder === undefined ? {} : { checkpoint: { folder, ...given("every", checkpointEvery) } };
 }
 
 /** About so many lines say how a training goes. */

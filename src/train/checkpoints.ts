@@ -21,10 +21,11 @@ export class Checkpoints<S> {
 
   /** Throws INVALID_ARGUMENT and, where a run is resumed, FILE_UNREADABLE. */
   static async open<S>(options: CheckpointOptions, settings: Settings): Promise<Checkpoints<S>> {
-    const { folder: path, every = 1, resume = false } = options;
+    const { folder: path, every = 1, resume } = options;
     if (!Number.isSafeInteger(every) || every < 1)
       throw new PergradError("INVALID_ARGUMENT", `checkpoint.every is ${every}; it must be a whole number from 1 up.`);
-    if (!resume) return new Checkpoints<S>(options, settings, undefined, undefined);
+    if (!(resume ?? (await RunFolder.holdsRun(path))))
+      return new Checkpoints<S>(options, settings, undefined, undefined);
     const { folder, state } = await RunFolder.resume<S>(path, settings);
     return new Checkpoints<S>(options, settings, state, folder);
   }

@@ -50,6 +50,11 @@ export class RunFolder<S> {
     });
   }
 
+  /** Whether there is a run to go on with. */
+  static holdsRun(path: string): Promise<boolean> {
+    return exists(join(path, checkpointFile));
+  }
+
   /**
    * Goes on with a run, from its last checkpoint. What was spent after that is in the state's ledger too.
    * Throws FILE_UNREADABLE, INVALID_ARGUMENT (other settings than it was begun with), FILE_UNWRITABLE (another process

@@ -188,8 +188,9 @@ export interface CheckpointOptions {
   /** Steps between two checkpoints. One more is written when the training ends, early or not. Default 100. */
   readonly every?: number;
   /**
-   * Goes on with the run in the folder, with the same options. What was spent after the last checkpoint stays
-   * spent. Default false: then the folder must not hold a run.
+   * Whether the run in the folder goes on, with the same options; what was spent after the last checkpoint stays
+   * spent. `true`: there must be a run; `false`: there must be none. Default: it goes on where there is one, and
+   * begins where there is none.
    */
   readonly resume?: boolean;
 }

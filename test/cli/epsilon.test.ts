@@ -48,15 +48,21 @@ describe("wrong usage exits with 2", () => {
     [["epsilon"], /The option --delta <d> must be given/],
     [["epsilon", "model.onnx", ...rest], /Everything goes with an option/],
     [["epsilon", ...rest], /Give --noise-multiplier .* or --target-epsilon/],
-    [["epsilon", ...rest, "--noise-multiplier", "1", "--target-epsilon", "1"], /one of both/],
+    [["epsilon", ...rest, "--noise-multiplier", "1", "--target-epsilon", "1"], /cannot be used with/],
     [["epsilon", ...rest, "--noise-multiplier", "-1"], /number from 0 up/],
     [["epsilon", ...rest, "--target-epsilon", "0"], /number above 0/],
-    [["epsilon", ...rest, "--noise-multiplier", "1", "--epochs", "1"], /--steps or --epochs, one of both/],
-    [["epsilon", ...rest, "--noise-multiplier", "1", "--samples", "10"], /not both/],
-    [["epsilon", ...rest, "--noise-multiplier", "1", "--accountant", "moments"], /the accountants are pld, rdp, gdp/],
+    [
+      ["epsilon", ...rest, "--noise-multiplier", "1", "--epochs", "1"],
+      /--steps <T> cannot be used with option --epochs <E>/,
+    ],
+    [["epsilon", ...rest, "--noise-multiplier", "1", "--samples", "10"], /cannot be used with option --samples/],
+    [["epsilon", ...rest, "--noise-multiplier", "1", "--accountant", "moments"], /must be one of pld, rdp, gdp/],
     [["epsilon", "--delta", "2", "--noise-multiplier", "1"], /number from 0 to 1/],
     [["epsilon", "--delta", "0", "--noise-multiplier", "1", "--steps", "1"], /How samples are drawn is missing/],
-    [[...base, "--noise-multiplier", "1", "--batch-size", "1001"], /more than all 1000 samples/],
+    [
+      ["epsilon", "--delta", "0", "--noise-multiplier", "1", "--batch-size", "1001", "--samples", "1000"],
+      /more than all 1000 samples/,
+    ],
     [["epsilon", "--delta", "0", "--noise-multiplier", "1", "--sampling-rate", "0", "--epochs", "1"], /no epochs/],
   ])("pergrad %j", async (argv, message) => {
     const { code, out, err } = await run(...argv);

@@ -10,10 +10,15 @@ const data = { x: floats([5, 3]), target: floats([5, 2]) };
 const oneSentence = /^pergrad: [^\n]+[.?]\n$/;
 
 describe("wrong usage exits with 2", () => {
-  const full = ["m.onnx", "--data", "d.npz", "--loss", "mse", "--out", "o.npz"];
+  const model = ["m.onnx", "--data", "d.npz", "--out", "o.npz"];
+  const full = [...model, "--loss", "mse"];
   test.each<readonly [string[], RegExp]>([
     [[], /Say what to do and with which model: .*grads, norms, clipped-sum, explain, check/],
-    [["help", "me"], /Say what to do/],
+    [["help", "me"], /Unknown command 'me'/],
+    [["help", "norm"], /Unknown command 'norm'; did you mean norms/],
+    [["norm", "--help"], /Unknown command 'norm'; did you mean norms/],
+    [["norm", "-h"], /Unknown command 'norm'; did you mean norms/],
+    [["--help", "norm"], /Unknown command 'norm'; did you mean norms/],
     [["norm"], /Unknown command 'norm'; did you mean norms/],
     [["model.onnx"], /Unknown command 'model.onnx'/],
     [["grads"], /The model is missing/],
@@ -21,10 +26,21 @@ describe("wrong usage exits with 2", () => {
     [["grads", "m.onnx", "d.npz"], /give the data with --data/],
     [["grads", ...full, "--los", "mse"], /Unknown option '--los'; did you mean --loss/],
     [["grads", "m.onnx", "--loss"], /--loss <name> lacks its value/],
-    [["grads", ...full, "--loss", "crossentropy"], /cannot be "crossentropy": the losses are cross_entropy, /],
-    [["grads", ...full, "--loss", "output:"], /cannot be "output:"/],
-    [["grads", ...full, "--loss", "toString"], /the losses are/],
-    [["grads", ...full, "--out", "grads.pt"], /must end in .safetensors or .npz/],
+    [["grads", ...model, "--loss", "crossentropy"], /cannot be "crossentropy": .*; did you mean cross_entropy \(see/],
+    [["grads", ...model, "--loss", "frob"], /cannot be "frob": the losses are cross_entropy, /],
+    [["grads", ...model, "--loss", "output:"], /cannot be "output:"/],
+    [["grads", ...model, "--loss", "toString"], /the losses are/],
+    [["grads", "m.onnx", "--out", "grads.pt"], /must end in .safetensors or .npz/],
+    [["grads", ...full, "--data", "e.npz"], /^pergrad: Option --data <file> is given twice; give it once/],
+    [["grads", ...full, "--loss", "nll"], /Option --loss <name> is given twice/],
+    [["train", "m.onnx", "--batch-size", "1", "--batch-size", "2"], /Option --batch-size <B> is given twice/],
+    [["train", "m.onnx", "--epochs", "1", "--steps", "2"], /--epochs <E> cannot be used with option --steps <T>/],
+    [["train", "m.onnx", "--optimizer", "adamx"], /cannot be "adamx": .*sgd, adam, adamw/],
+    [["train", "m.onnx", "--epsilon", "1", "--noise-multiplier", "1"], /--epsilon .* cannot be used with .*--noise-m/],
+    [["epsilon", "--steps", "1", "--epochs", "2"], /cannot be used with/],
+    [["epsilon", "--sampling-rate", "1", "--batch-size", "2"], /cannot be used with/],
+    [["epsilon", "--target-epsilon", "1", "--noise-multiplier", "2"], /cannot be used with/],
+    [["epsilon", "--accountant", "prv"], /cannot be "prv": .*pld, rdp, gdp/],
     [["grads", ...full, "--max-norm", "1"], /Unknown option '--max-norm'/],
     [["grads", ...full, "--batch-size", "0"], /whole number from 1 up/],
     [["grads", ...full, "--memory-budget", "much"], /size such as 512MB/],
@@ -37,7 +53,7 @@ describe("wrong usage exits with 2", () => {
     [["grads", ...full, "--label-smoothing", "0.1"], /is for --loss cross_entropy, not for mse/],
     [["grads", ...full, "--class-axis", "1"], /--class-axis is for --loss cross_entropy or nll, not for mse/],
     [["grads", ...full, "--ignore-index", "1"], /is for --loss cross_entropy or nll, not for mse/],
-    [["grads", ...full, "--loss", "nll", "--label-smoothing", "2"], /number from 0 to 1/],
+    [["grads", ...model, "--loss", "nll", "--label-smoothing", "2"], /number from 0 to 1/],
     [["clipped-sum", ...full], /The option --max-norm <C> must be given/],
     [["clipped-sum", ...full, "--max-norm", "0"], /number above 0/],
     [["clipped-sum", ...full, "--max-norm", "Infinity"], /number above 0/],
@@ -82,14 +98,26 @@ describe("help and version are printed to stdout", () => {
     },
   );
 
-  test("pergrad --help and --version", async () => {
-    expect(await run("--help")).toMatchObject({
-      code: 0,
-      err: "",
-      out: expect.stringMatching(/clipped-sum .*Exit codes: 0 done/s),
-    });
-    expect(await run("--version")).toMatchObject({ code: 0, err: "", out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
+  test("pergrad --help and --version, short and long", async () => {
+    for (const help of ["--help", "-h", "help"])
+      expect(await run(help)).toMatchObject({
+        code: 0,
+        err: "",
+        out: expect.stringMatching(/clipped-sum .*Exit codes: 0 done/s),
+      });
+    for (const version of ["--version", "-V"])
+      expect(await run(version)).toMatchObject({ code: 0, err: "", out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
   });
+
+  test.each(["grads", "norms", "clipped-sum", "explain", "check", "train", "epsilon"])(
+    "%s has its help by -h too, and no default twice",
+    async (command) => {
+      const { code, out } = await run(command, "-h");
+      expect({ code, out }).toEqual({ code: 0, out: (await run("help", command)).out });
+      for (const paragraph of out.split(/\n {2}(?=-)/))
+        expect([...paragraph.matchAll(/default/g)].length).toBeLessThan(2);
+    },
+  );
 });
 
 describe("the model or the data at fault exits with 1 and leaves nothing", () => {

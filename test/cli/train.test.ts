@@ -16,7 +16,15 @@ const samples = 60;
 const x = floats([samples, 3], (k) => Math.sin(1 + 1.7 * k));
 const target = labels(...Array.from({ length: samples }, (_, n) => ((x.data[3 * n] ?? 0) > 0 ? 1 : 0)));
 const data = { x, target };
-const learning = ["--loss", "cross_entropy", "--batch-size", "20", "--learning-rate", "0.1"];
+const learningBy = (batchSize: string) => [
+  "--loss",
+  "cross_entropy",
+  "--batch-size",
+  batchSize,
+  "--learning-rate",
+  "0.1",
+];
+const learning = learningBy("20");
 const privately = ["--private", "--noise-multiplier", "1.5", "--delta", "1e-4"];
 
 async function meanLoss(path: string): Promise<number> {
@@ -64,10 +72,11 @@ describe("pergrad train", () => {
 
   it("repeats itself with a seed, and says everywhere that this is not private", async () => {
     const { command, path } = await workspace(linear(), data);
-    const options = [...learning, ...privately, "--steps", "6", "--seed", "3"];
-    const first = await command("train", ...options, "--out", path("a.onnx"));
-    const second = await command("train", ...options, "--out", path("b.onnx"));
-    const unlike = await command("train", ...options, "--seed", "4", "--out", path("c.onnx"));
+    const seeded = (seed: string, out: string) =>
+      command("train", ...learning, ...privately, "--steps", "6", "--seed", seed, "--out", path(out));
+    const first = await seeded("3", "a.onnx");
+    const second = await seeded("3", "b.onnx");
+    const unlike = await seeded("4", "c.onnx");
     expect([first.code, second.code, unlike.code]).toEqual([0, 0, 0]);
     const [a, b, c] = await Promise.all(["a", "b", "c"].map((name) => loadModel(path(`${name}.onnx`))));
     expect(a?.parameters).toEqual(b?.parameters);
@@ -77,22 +86,22 @@ describe("pergrad train", () => {
     expect(property(path("a.onnx"))).toMatch(/^NOT PRIVATE/);
   });
 
-  it("keeps its run in a folder, refuses to begin another there, and resumes it", async () => {
+  it("keeps its run in a folder, and goes on with it where there is one", async () => {
     const { command, path } = await workspace(linear(), data);
     const folder = path("run");
     const options = [...learning, ...privately, "--checkpoint", folder, "--out", path("trained.onnx")];
     expect((await command("train", ...options, "--steps", "4")).code).toBe(0);
     const again = await command("train", ...options, "--steps", "4");
-    expect(again).toMatchObject({ code: 1, err: expect.stringContaining("holds one already: resume it") });
-    const resumed = await command("train", ...options, "--steps", "6", "--resume");
+    expect(again).toMatchObject({ code: 0, out: expect.stringContaining("4 steps") });
+    const resumed = await command("train", ...options, "--steps", "6");
     expect(resumed).toMatchObject({ code: 0, out: expect.stringContaining("6 steps") });
     expect(await readLedger(join(folder, "ledger"))).toHaveLength(6);
-    const other = await command("train", ...options, "--steps", "6", "--resume", "--max-grad-norm", "2");
+    const other = await command("train", ...options, "--steps", "6", "--max-grad-norm", "2");
     expect(other).toMatchObject({ code: 1, err: expect.stringContaining("begun with the clipping norm 1, not 2") });
   });
 
   it.each([
-    ["adaptive", ["--clipping", "adaptive", "--noise-multiplier", "0.5"]],
+    ["adaptive", ["--clipping", "adaptive"]],
     ["automatic", ["--clipping", "automatic"]],
     ["shuffled", ["--sampling", "shuffled"]],
     ["sgd", ["--optimizer", "sgd", "--momentum", "0.9", "--schedule", "cosine", "--warm-up", "2"]],
@@ -111,7 +120,7 @@ describe("pergrad train", () => {
   it("refuses NaN unless told to drop such samples", async () => {
     const spoilt = { ...data, x: floats([samples, 3], (k) => (k === 4 ? Number.NaN : 1)) };
     const { command, path } = await workspace(linear(), spoilt);
-    const options = [...learning, ...privately, "--steps", "10", "--batch-size", "60", "--out", path("t.onnx")];
+    const options = [...learningBy("60"), ...privately, "--steps", "10", "--out", path("t.onnx")];
     expect(await command("train", ...options)).toMatchObject({ code: 1, err: expect.stringContaining("sample 1") });
     const allowed = await command("train", ...options, "--allow-not-finite");
     expect(allowed).toMatchObject({ code: 0, err: expect.stringContaining("dropped 1") });
@@ -165,7 +174,7 @@ describe("numbers that are not finite", () => {
 
   it("name the sample whose gradient is not finite; no step, no file", async () => {
     const { command, path, files } = await workspace(rooted(), zeros);
-    const ended = await command("train", ...learning, "--batch-size", "60", "--steps", "3", "--out", path("t.onnx"));
+    const ended = await command("train", ...learningBy("60"), "--steps", "3", "--out", path("t.onnx"));
     expect(ended).toMatchObject({ code: 1, out: "" });
     expect(ended.err).toMatch(/pergrad: Step 1 was not taken.*the gradient of sample 2 \(in "weight"\) is not finite/);
     expect(files()).not.toContain("t.onnx");
@@ -175,10 +184,8 @@ describe("numbers that are not finite", () => {
     const { command, path } = await workspace(rooted(), zeros);
     const { code, out } = await command(
       "train",
-      ...learning,
+      ...learningBy("60"),
       ...privately,
-      "--batch-size",
-      "60",
       "--steps",
       "4",
       "--out",
@@ -210,11 +217,10 @@ it("Ctrl-C writes a checkpoint after the step under way, and says how to go on",
   expect(kill.mock.calls).toEqual([[process.pid, "SIGINT"]]);
   kill.mockRestore();
   expect(process.listenerCount("SIGINT")).toBe(before);
-  const [, done] =
-    /stopped after (\d+) of 100000 steps; the same command with --resume goes on/.exec(stopped.err) ?? [];
+  const [, done] = /stopped after (\d+) of 100000 steps; the same command goes on/.exec(stopped.err) ?? [];
   expect(await readLedger(join(folder, "ledger"))).toHaveLength(Number(done));
   expect(files()).toEqual(["data.safetensors", "model.onnx", "run"]);
-  const resumed = await command("train", ...options.slice(0, -1), `${Number(done) + 2}`, "--resume");
+  const resumed = await command("train", ...options.slice(0, -1), `${Number(done) + 2}`);
   expect(resumed).toMatchObject({ code: 0, out: expect.stringContaining(`${Number(done) + 2} steps`) });
   // Nothing was lost, so nothing is counted twice.
   expect(await readLedger(join(folder, "ledger"))).toHaveLength(Number(done) + 2);
@@ -225,7 +231,7 @@ describe("wrong usage of pergrad train exits with 2", () => {
   test.each<readonly [string[], RegExp]>([
     [["m.onnx"], /--loss <name>, --data <file>, --out <file> and --batch-size <B> must be given/],
     [full, /One of --epochs and --steps must be given/],
-    [[...full, "--epochs", "1", "--steps", "2"], /--epochs and --steps exclude each other/],
+    [[...full, "--epochs", "1", "--steps", "2"], /--epochs <E> cannot be used with option --steps <T>/],
     [[...full, "--steps", "1", "--out", "t.safetensors"], /must end in .onnx/],
     [[...full, "--steps", "1", "--epsilon", "3"], /--epsilon is for --private training/],
     [[...full, "--steps", "1", "--max-grad-norm", "3"], /--max-grad-norm is for --private training/],
@@ -233,7 +239,7 @@ describe("wrong usage of pergrad train exits with 2", () => {
     [[...full, "--steps", "1", "--private", "--epsilon", "3"], /--private needs --delta/],
     [[...full, "--steps", "1", "--private", "--epsilon", "0"], /a number above 0/],
     [[...full, "--steps", "1", "--private", "--delta", "1"], /above 0 and below 1/],
-    [[...full, "--steps", "1", "--resume"], /--resume needs --checkpoint FOLDER/],
+    [[...full, "--steps", "1", "--checkpoint-every", "2"], /--checkpoint-every needs --checkpoint FOLDER/],
     [[...full, "--steps", "1", "--optimizer", "lion"], /it must be one of sgd, adam, adamw/],
     [[...full, "--steps", "1", "--optimizer", "sgd"], /--optimizer sgd needs --learning-rate/],
     [[...full, "--steps", "1", "--momentum", "0.9"], /--momentum is for --optimizer sgd, not for adam/],

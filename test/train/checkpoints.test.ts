@@ -116,6 +116,17 @@ it("the ledger holds a step before anybody is told of it", async () => {
   );
 });
 
+it("goes on where there is a run and begins one where there is none, unless it is told which", async () => {
+  const folder = join(temporaryFolder(), "run");
+  const seeded = { seed: 5 };
+  await expect(run({ folder, resume: true })).rejects.toMatchObject({ code: "FILE_UNREADABLE" });
+  const first = await run({ folder }, { ...seeded, steps: 4 });
+  const all = await run({ folder }, { ...seeded, steps: 10 });
+  expect([first.state.steps, all.state.steps]).toEqual([4, 10]);
+  expect((await run({ folder }, { ...seeded, steps: 10 })).state).toEqual(all.state);
+  await expect(run({ folder, resume: false }, { ...seeded, steps: 10 })).rejects.toThrow("holds one already");
+});
+
 it("ordinary training is resumed too", async () => {
   const plain = { ...common, seed: 3 };
   const whole = await train(model, dataset, plain);
@@ -128,7 +139,7 @@ it("ordinary training is resumed too", async () => {
 it("a run is neither begun over another, nor resumed with other options", async () => {
   const folder = temporaryFolder();
   await run({ folder }, after(1, "abort"));
-  await expect(run({ folder })).rejects.toThrow("holds one already");
+  await expect(run({ folder, resume: false })).rejects.toThrow("holds one already");
   await expect(run({ folder, resume: true }, { batchSize: 4 })).rejects.toThrow("batch size 8, not 4");
   await expect(run({ folder, resume: true }, { noiseMultiplier: 1 })).rejects.toThrow("noise multiplier 1.5, not 1");
   await expect(run({ folder, resume: true }, { maxGradNorm: 1 })).rejects.toThrow("clipping norm 0.5, not 1");

@@ -1,0 +1,28 @@
+/** Names that were meant by others: for messages that say so. */
+import { distance } from "fastest-levenshtein";
+
+/** The name that `text` was most likely meant to be; undefined where none is near. */
+export function nearest(text: string, names: readonly string[]): string | undefined {
+  const plain = normal(text);
+  const found = names
+    .map((name) => ({ name, errors: distance(plain, normal(name)) }))
+    .filter(({ name, errors }) => errors <= mostErrors(Math.max(plain.length, normal(name).length)))
+    .sort((a, b) => a.errors - b.errors)[0];
+  return found?.name;
+}
+
+/** `; did you mean "x"?`, or nothing where no name is near. */
+export function meant(text: string, names: readonly string[]): string {
+  const found = nearest(text, names);
+  return found === undefined ? "" : `; did you mean "${found}"?`;
+}
+
+/** Case and what joins words do not count. */
+function normal(text: string): string {
+  return text.toLowerCase().replaceAll(/[-_ ]/g, "");
+}
+
+/** One letter in three may be wrong, and two letters that changed places count for two. */
+function mostErrors(length: number): number {
+  return Math.max(length > 3 ? 2 : 1, Math.floor(length / 3));
+}
