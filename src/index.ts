@@ -4,6 +4,13 @@ export { type CheckedParameter, type CheckOptions, type CheckResult, check } fro
 export { type ErrorCode, PergradError } from "./errors.js";
 export type { DimSpec } from "./graph/dim.js";
 export type { Model } from "./graph/model.js";
+export type { Rewritten } from "./graph/rewritten.js";
+export type { Graph } from "./graph/value.js";
+export type { Observer, Stage, StageName } from "./inspect/observe.js";
+export { type PrintOptions, printGraph } from "./inspect/print-graph.js";
+export type { Profile, ProfiledNode, ProfiledSum } from "./inspect/profile.js";
+export { type LoggedRewrite, RewriteLog } from "./inspect/rewrite-log.js";
+export { type SavedStage, StageFolder } from "./inspect/stage-folder.js";
 export * as nn from "./nn/index.js";
 export { type Loss, type LossFunction, losses } from "./nn/losses.js";
 export type { FixedValue } from "./onnx/read/batch/fixed-inputs.js";

@@ -2,6 +2,7 @@
 
 import { type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
+import type { Observer } from "../inspect/observe.js";
 import { Program } from "../program/program.js";
 import type { Data } from "../tensor/data.js";
 import { sizeOf } from "../tensor/tensor.js";
@@ -25,6 +26,8 @@ export interface CheckOptions extends ObjectiveOptions {
   readonly seed?: number;
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
+  /** Is told of the program that gives the gradients; see the same option of `perSample`. Default: nobody is. */
+  readonly observe?: Observer;
   /** Told after each gradient and each finite difference, and once before the first (`done` is 0). */
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -52,11 +55,12 @@ export interface CheckResult {
 export async function check(
   model: Model,
   data: Readonly<Record<string, Data>>,
-  options: CheckOptions,
+  { observe, ...options }: CheckOptions,
 ): Promise<CheckResult> {
   const objective = objectiveOf(model, options);
   const parts = referenceParts(objective, data);
-  const program = await Program.compile(model, { ...options, want: { gradients: want.gradients() } });
+  const observed = observe ? { ...options, observe } : options;
+  const program = await Program.compile(model, { ...observed, want: { gradients: want.gradients() } });
   const { gradients } = await program.run(data, { allowNotFinite: true });
   await program.release();
   const { threads } = options;

@@ -38,6 +38,7 @@ export async function checkModel(
   const result = await check(task.model, samplesBetween(task, task.objective.expected, 0, samples).feeds, {
     ...task.options,
     ...(options.threads === undefined ? {} : { threads: options.threads }),
+    ...(io.observe ? { observe: io.observe } : {}),
     ...(options.differences === undefined ? {} : { differences: options.differences }),
     onProgress: (done, total) => (done === 0 ? progress.stage("comparing", total) : progress.update(done)),
   });

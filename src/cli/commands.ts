@@ -103,6 +103,11 @@ export function commands(io: Io, ended: (code: number) => void): Command {
         programs,
       ),
     )
+    .option("--graph", "print the graph that the runtime is given instead, a line for each node")
+    .option("--rewrites", "print which rewriting rule fired where")
+    .option("--profile", "print time and bytes by node, of data or of random numbers")
+    .option("--samples <K>", "samples that --profile runs (default: at most 64)", wholeNumber(1))
+    .option("--save-stages <folder>", "write the graph of each stage there, as numbered .onnx files")
     .option("--json", "print JSON")
     .action(run<ExplainOptions>(explain));
   compute(program, "check", "compare gradients with a loop over samples and with finite differences", "")

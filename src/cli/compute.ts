@@ -183,6 +183,7 @@ async function compute<W extends Wants>(
     ...task.options,
     ...(threads === undefined ? {} : { threads }),
     ...(memoryBudget === undefined ? {} : { memoryBudget }),
+    ...(io.observe ? { observe: io.observe } : {}),
     want: result.want,
   });
   const notFinite: NotFiniteSample[] = [];

@@ -1,16 +1,38 @@
 /** explain: how the commands would compute their results. */
+import { join } from "node:path";
 import { InvalidArgumentError } from "commander";
+import { parameterValue } from "../compile/objective.js";
+import { PergradError } from "../errors.js";
+import { usualBatch } from "../gradients/cost.js";
+import type { Explanation } from "../inspect/explanation.js";
+import { type Observer, together } from "../inspect/observe.js";
+import type { Profile } from "../inspect/profile.js";
+import { RewriteLog } from "../inspect/rewrite-log.js";
+import { StageFolder } from "../inspect/stage-folder.js";
 import { Program } from "../program/program.js";
+import { samplesBetween } from "../program/split.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { type Want, want } from "../wants/want.js";
+import { feedsOf, type Tensors } from "./data.js";
 import type { Io } from "./io.js";
 import { json } from "./json.js";
 import type { Progress } from "./progress.js";
-import { type TaskOptions, taskOf } from "./task.js";
+import { randomData } from "./random-data.js";
+import { type Task, type TaskOptions, taskOf } from "./task.js";
+import { UsageError } from "./usage.js";
 
 export interface ExplainOptions extends TaskOptions {
   /** Each is the wants of one program. */
   readonly want?: readonly (readonly string[])[];
   readonly json?: boolean;
+  /** Instead of the plan: the graph that the runtime is given, the rewrites, time and bytes by node. */
+  readonly graph?: boolean;
+  readonly rewrites?: boolean;
+  readonly profile?: boolean;
+  /** Samples that a profile runs, at most. */
+  readonly samples?: number;
+  /** A folder for the graph of each stage. */
+  readonly saveStages?: string;
 }
 
 const makers: Readonly<Record<string, () => Want<unknown>>> = {
@@ -37,29 +59,118 @@ export function programs(text: string, before: readonly (readonly string[])[] = 
   throw new InvalidArgumentError(`it must be a list, separated by commas, of ${wantNames}`);
 }
 
+/** What a program is asked beside its plan, or instead of it. */
+interface Asked {
+  readonly graph: boolean;
+  readonly rewrites: boolean;
+  readonly profile: boolean;
+}
+
 export async function explain(modelFile: string, options: ExplainOptions, io: Io, progress: Progress): Promise<void> {
+  if (options.samples !== undefined && !options.profile)
+    throw new UsageError("--samples is for --profile: the samples that are run.");
   const task = await taskOf(modelFile, options, progress);
+  const batch = options.profile ? batchOf(task, options, progress) : undefined;
   const lists = options.want ?? [["grads"], ["norms"], ["clipped-sum"]];
   progress.stage("compiling", lists.length);
-  const found = [];
+  const found: Explained[] = [];
   for (const [k, names] of lists.entries()) {
-    const wants = Object.fromEntries(names.flatMap((name) => (makers[name] ? [[name, makers[name]()]] : [])));
-    const program = await Program.compile(task.model, { ...task.options, want: wants });
-    found.push({ wants: names, explanation: program.explain() });
-    await program.release();
+    const folder =
+      options.saveStages && (lists.length === 1 ? options.saveStages : join(options.saveStages, names.join("+")));
+    found.push(await explained(task, names, { batch, folder, observe: io.observe, progress }));
     progress.update(k + 1);
   }
   progress.stop();
-  if (!options.json) {
-    io.stdout.write(found.map(({ wants, explanation }) => `${wants.join(", ")}\n\n${explanation}\n`).join("\n"));
-    return;
+  const { graph = false, rewrites = false, profile = false } = options;
+  const asked = { graph, rewrites, profile };
+  const shown = found.map((each) => (options.json ? plainOf(each, asked) : textOf(each, asked)));
+  io.stdout.write(options.json ? json(shown) : shown.join("\n"));
+}
+
+/** What was found out about one program. */
+interface Explained {
+  readonly wants: readonly string[];
+  readonly explanation: Explanation;
+  readonly graph: string;
+  readonly rewrites: RewriteLog;
+  readonly profile: Profile | undefined;
+}
+
+interface ExplainSettings {
+  readonly batch: Readonly<Record<string, Tensor>> | undefined;
+  /** Where stages are written to. */
+  readonly folder: string | undefined;
+  readonly observe: Observer | undefined;
+  readonly progress: Progress;
+}
+
+async function explained(
+  task: Task,
+  names: readonly string[],
+  { batch, folder, observe, progress }: ExplainSettings,
+): Promise<Explained> {
+  const wants = Object.fromEntries(names.flatMap((name) => (makers[name] ? [[name, makers[name]()]] : [])));
+  const [log, stages] = [new RewriteLog(), new StageFolder()];
+  const own = together(observe, { onRewrite: log.seen }, folder === undefined ? undefined : stages);
+  const program = await Program.compile(task.model, { ...task.options, want: wants, observe: own });
+  try {
+    if (folder !== undefined) {
+      for (const { file, problem } of await stages.save(folder))
+        if (problem !== undefined) progress.note(`${join(folder, file)} was not written: ${problem}`);
+      progress.note(`the stages of ${names.join(", ")} are in ${folder}.`);
+    }
+    const vectors = { ...(wants.dot && batch ? { vectors: { dot: vectorsOf(task) } } : {}) };
+    const profile = batch && (await program.profile(batch, { ...vectors, allowNotFinite: true }));
+    return { wants: names, explanation: program.explain(), graph: program.graph(), rewrites: log, profile };
+  } finally {
+    await program.release();
   }
-  const plain = found.map(({ wants, explanation: { rows, total, notes, constants } }) => ({
+}
+
+/** Where inner products are asked for, with the parameters themselves. */
+function vectorsOf({ objective }: Task): Record<string, Tensor> {
+  return Object.fromEntries(
+    [...objective.parameters].map(([name, value]) => [name, parameterValue(objective.model, value)]),
+  );
+}
+
+/** The samples that a profile runs: the first of the data, or as many at random. */
+function batchOf(
+  { objective, data }: Task & { readonly data?: Tensors },
+  { data: dataFile, samples: wanted }: ExplainOptions,
+  progress: Progress,
+): Readonly<Record<string, Tensor>> {
+  if (!data || dataFile === undefined) return randomData(objective, wanted ?? usualBatch);
+  const { feeds, samples } = feedsOf(data, dataFile, objective, true, progress);
+  if (samples === 0)
+    throw new PergradError("INVALID_ARGUMENT", `"${dataFile}" holds no samples, so there is nothing to profile; give a file that holds some.`);
+  return samplesBetween({ feeds }, objective.expected, 0, Math.min(samples, wanted ?? usualBatch)).feeds;
+}
+
+function textOf({ wants, explanation, graph, rewrites, profile }: Explained, asked: Asked): string {
+  const texts = [
+    ...(asked.graph ? [graph] : []),
+    ...(asked.rewrites ? [`${rewrites}`] : []),
+    ...(asked.profile && profile ? [`${profile}`] : []),
+  ];
+  const shown = texts.length === 0 ? [`${explanation}\n`] : texts;
+  return `${wants.join(", ")}\n\n${shown.join("\n")}`;
+}
+
+function plainOf({ wants, explanation, graph, rewrites, profile }: Explained, asked: Asked) {
+  const { rows, total, notes, constants } = explanation;
+  return {
     wants,
     parameters: rows,
     total,
     notes,
     constants,
-  }));
-  io.stdout.write(json(plain));
+    ...(asked.graph ? { graph } : {}),
+    ...(asked.rewrites ? { rewrites: rewrites.lines, counts: Object.fromEntries(rewrites.counts) } : {}),
+    ...(asked.profile && profile ? { profile: plainProfile(profile) } : {}),
+  };
+}
+
+function plainProfile({ samples, runs, milliseconds, peak, nodes, byOp, byPart }: Profile) {
+  return { samples, runs, milliseconds, peak, nodes, byOp, byPart };
 }

@@ -1,7 +1,11 @@
 /** Where the command line writes to. */
+import type { Observer } from "../inspect/observe.js";
+
 export interface Io {
   readonly stdout: NodeJS.WritableStream;
   readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean };
+  /** Is told of what is compiled and run, as PERGRAD_DEBUG asks. */
+  readonly observe?: Observer;
 }
 
 /** The process's own streams. A reader that stops early (`| head`) is no error. */

@@ -1,6 +1,7 @@
 /** The command line: runs one command and turns whatever goes wrong into one sentence and an exit code. */
 import { CommanderError } from "commander";
 import { PergradError } from "../errors.js";
+import { type DebugWord, debugObserver, debugOf } from "../inspect/debug.js";
 import { commands, exit } from "./commands.js";
 import { type Io, systemIo } from "./io.js";
 import { UsageError } from "./usage.js";
@@ -10,8 +11,16 @@ import { UsageError } from "./usage.js";
  * @returns the exit code: 0 done, 1 the model or the data is at fault, 2 wrong usage, 3 a check found a difference
  */
 export async function main(argv: readonly string[], io: Io = systemIo()): Promise<number> {
+  let words: ReadonlySet<DebugWord>;
+  try {
+    words = debugOf(process.env.PERGRAD_DEBUG);
+  } catch (error) {
+    io.stderr.write(`pergrad: ${explanation(error)}\n`);
+    return exit.usage;
+  }
+  const observe = debugObserver(words, (text) => io.stderr.write(text));
   let code: number = exit.done;
-  const program = commands(io, (ended) => {
+  const program = commands({ stdout: io.stdout, stderr: io.stderr, ...(observe ? { observe } : {}) }, (ended) => {
     code = ended;
   });
   const names = program.commands.map((command) => command.name());
@@ -19,7 +28,7 @@ export async function main(argv: readonly string[], io: Io = systemIo()): Promis
     await program.parseAsync(withoutHelpForUnknown(argv, names), { from: "user" });
     return code;
   } catch (error) {
-    return report(error, names, argv, io);
+    return report(error, names, argv, { io, words });
   }
 }
 
@@ -30,12 +39,17 @@ function withoutHelpForUnknown(argv: readonly string[], names: readonly string[]
   return asked === undefined || asked === "help" || names.includes(asked) ? [...argv] : [asked];
 }
 
-function report(error: unknown, names: readonly string[], argv: readonly string[], io: Io): number {
+function report(
+  error: unknown,
+  names: readonly string[],
+  argv: readonly string[],
+  { io, words }: { readonly io: Io; readonly words: ReadonlySet<DebugWord> },
+): number {
   // Help and the version are printed by way of an error.
   if (error instanceof CommanderError && error.exitCode === 0) return exit.done;
   const usage = error instanceof UsageError || error instanceof CommanderError;
   io.stderr.write(`pergrad: ${usage ? misuse(error, names, argv) : explanation(error)}\n`);
-  if (process.env.PERGRAD_DEBUG === "1" && error instanceof Error) io.stderr.write(`${error.stack}\n`);
+  if (words.has("stack") && error instanceof Error) io.stderr.write(`${error.stack}\n`);
   return usage ? exit.usage : exit.fault;
 }
 
@@ -46,7 +60,7 @@ function explanation(error: unknown): string {
     return `There is not enough memory (${message}); use a smaller --batch-size or less data.`;
   }
   const first = message.split("\n", 1)[0]?.replace(/\.$/, "");
-  return `Internal error: ${first}; please report it, with the output of the same command under PERGRAD_DEBUG=1.`;
+  return `Internal error: ${first}; please report it, with the output of the same command under PERGRAD_DEBUG=stack.`;
 }
 
 /** What was used wrongly, as one sentence that ends in where to read on. */

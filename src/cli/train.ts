@@ -1,7 +1,9 @@
 /** train: ordinary or private training, from an ONNX file to an ONNX file. */
+
 import { setImmediate } from "node:timers/promises";
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
+import type { Observer } from "../inspect/observe.js";
 import { saveModel } from "../onnx/write/save.js";
 import { validate } from "../privacy/validate.js";
 import { TrainingStopped, train, trainPrivately } from "../train/index.js";
@@ -50,7 +52,7 @@ export async function trainModel(
       steps: done,
       guarantee,
       stopped,
-    } = await run({ task, options, privacy, steps, progress, signal, dropped });
+    } = await run({ task, options, privacy, steps, progress, signal, dropped, observe: io.observe });
     progress.stop();
     if (signal.aborted && done < steps) {
       io.stderr.write(`pergrad: ${interrupted(done, steps, options)}\n`);
@@ -98,9 +100,10 @@ interface Run {
   readonly progress: Progress;
   readonly signal: AbortSignal;
   readonly dropped: Dropped;
+  readonly observe: Observer | undefined;
 }
 
-async function run({ task, options, privacy, steps, progress, signal, dropped }: Run): Promise<Outcome> {
+async function run({ task, options, privacy, steps, progress, signal, dropped, observe }: Run): Promise<Outcome> {
   progress.stage("compiling");
   const common = {
     ...task.options,
@@ -110,6 +113,7 @@ async function run({ task, options, privacy, steps, progress, signal, dropped }:
     signal,
     onStep: reporter(steps, progress, dropped),
     inPlace: true,
+    ...given("observe", observe),
     ...given("threads", options.threads),
     ...given("microbatchSize", options.microbatchSize),
     ...given("sampling", options.sampling),

@@ -7,6 +7,7 @@ import { N } from "../graph/dim.js";
 import type { Model } from "../graph/model.js";
 import { leaf, type Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
+import { type StageName, Stages } from "../inspect/observe.js";
 import { sumsInBlocks } from "../lower/long-sums.js";
 import { type Prices, usualPrices } from "../ops/prices.js";
 import { build } from "../ops/registry.js";
@@ -112,12 +113,14 @@ export function planFor(
 /**
  * The graph of all that is wanted, cleaned up.
  * @param others the other batches of wants, by their names
+ * @param stages is told what the graph is on the way
  */
 export function emit(
   objective: Objective,
   plan: Plan,
   wants: Wants,
   others: ReadonlyMap<string, { readonly samples: number }>,
+  stages = new Stages(),
 ): Emitted {
   const vectors: Vector[] = [];
   const factors: Factor[] = [];
@@ -161,12 +164,15 @@ export function emit(
   }
   const hidden = hiddenNotNumbers(objective);
   if (hidden) named.push({ want: "", name: hiddenNaN, value: hidden, joining: joiningOf(hidden, objective) });
-  const ownResults = modelResults(
-    objective,
-    named.map(({ value }) => value),
-  );
-  const all = simplifyForRuntime([...named.map(({ value }) => value), ...ownResults]);
-  const values = sumsInBlocks(all.slice(0, named.length), all.slice(named.length));
+  const planned = named.map(({ value }) => value);
+  const ownResults = modelResults(objective, planned);
+  const reached = (stage: StageName, values: readonly Value[]) =>
+    stages.reached(stage, () => named.map(({ name }, k) => ({ name, value: values[k] as Value })));
+  reached("planned", planned);
+  const all = simplifyForRuntime([...planned, ...ownResults], stages.onRewrite);
+  reached("optimised", all);
+  const values = sumsInBlocks(all.slice(0, named.length), all.slice(named.length), stages.onRewrite);
+  reached("lowered", values);
   const leaves = new Set(leavesOf(values));
   const outputs = named.map(({ name, joining, want }, k) => {
     const value = values[k] as Value;

@@ -4,7 +4,16 @@ import { SampleAxes } from "../analysis/sample-axes.js";
 import { PergradError } from "../errors.js";
 import { isBody } from "../graph/body.js";
 import type { SampleAxis } from "../graph/sample-axis.js";
-import { type Body, type Graph, type Node, showCall, showOperand, showType, type Value } from "../graph/value.js";
+import {
+  type Body,
+  type Graph,
+  type NameOf,
+  type Node,
+  showCall,
+  showOperand,
+  showType,
+  type Value,
+} from "../graph/value.js";
 import { leavesOf, nodesBefore } from "../graph/walk.js";
 import { Names } from "../onnx/names.js";
 
@@ -23,39 +32,38 @@ export function printGraph(graph: Graph, { sampleAxes = {} }: PrintOptions = {})
     const axis = sampleAxes[value.name] ?? null;
     return axis === null ? [] : [[value, axis] as const];
   });
-  const listing = new Listing(axesBefore(results, new Map(given)));
-  const reached = leavesOf(results);
-  const listed = new Set([...graph.inputs, ...graph.parameters]);
-  const others = reached.filter((value) => isFed(value) && !listed.has(value));
-  const inputs = [...graph.inputs, ...others.filter(({ source }) => source.kind === "input")];
-  const parameters = [...graph.parameters, ...others.filter(({ source }) => source.kind === "parameter")];
-  const sections = [
-    section(
-      "inputs",
-      inputs.map((value) => listing.leaf(value)),
-    ),
-    section(
-      "parameters",
-      parameters.map((value) => listing.leaf(value)),
-    ),
-    section("nodes", listing.nodes(nodesBefore(results))),
-    section(
-      "outputs",
-      graph.outputs.map(({ name, value }) => listing.output(name, value)),
-    ),
+  const sections = listed(graph, new Listing(axesBefore(results, new Map(given))));
+  return sections.flatMap(({ heading, lines }) => section(heading, lines)).join("");
+}
+
+/** The names that values have in the text. */
+export function namesIn(graph: Graph): NameOf {
+  const listing = new Listing(new Map());
+  listed(graph, listing);
+  return (value) => listing.nameOf(value);
+}
+
+interface Section {
+  readonly heading: string;
+  readonly lines: readonly string[];
+}
+
+function listed({ inputs, parameters, outputs }: Graph, listing: Listing): Section[] {
+  const results = outputs.map(({ value }) => value);
+  const known = new Set([...inputs, ...parameters]);
+  const others = leavesOf(results).filter((value) => !known.has(value));
+  const leaves = (listed: readonly Value[], kind: Value["source"]["kind"]) =>
+    [...listed, ...others.filter(({ source }) => source.kind === kind)].map((value) => listing.leaf(value));
+  return [
+    { heading: "inputs", lines: leaves(inputs, "input") },
+    { heading: "parameters", lines: leaves(parameters, "parameter") },
+    { heading: "nodes", lines: listing.nodes(nodesBefore(results)) },
+    { heading: "outputs", lines: outputs.map(({ name, value }) => listing.output(name, value)) },
   ];
-  return sections
-    .flat()
-    .map((line) => `${line}\n`)
-    .join("");
 }
 
 function section(heading: string, lines: readonly string[]): string[] {
-  return lines.length === 0 ? [] : [heading, ...lines.map((line) => `  ${line}`)];
-}
-
-function isFed({ source }: Value): boolean {
-  return source.kind === "input" || source.kind === "parameter";
+  return lines.length === 0 ? [] : [`${heading}\n`, ...lines.map((line) => `  ${line}\n`)];
 }
 
 /** Where values carry the samples; those behind a node at which samples meet, as a sum over them, are left out. */
@@ -94,6 +102,10 @@ class Listing {
   readonly #nameOf = new Map<Value, string>();
 
   constructor(private readonly axes: ReadonlyMap<Value, SampleAxis>) {}
+
+  nameOf(value: Value): string | undefined {
+    return this.#nameOf.get(value);
+  }
 
   leaf(value: Value): string {
     return `${this.#name(value, value.source.kind)}: ${showType(value)}${this.#remarks(value)}`;

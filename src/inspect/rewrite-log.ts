@@ -1,7 +1,7 @@
 /** Which rewriting rule fired where, and what it made. */
 
+import type { OnRewrite } from "../graph/rewritten.js";
 import { describeNode, type Node, nodeOf, showCall, showOperand, showType, type Value } from "../graph/value.js";
-import type { OnRewrite } from "../optimise/rule.js";
 import { table } from "./table.js";
 
 /** One firing of a rule. */
@@ -35,11 +35,16 @@ export class RewriteLog {
     return new Map([...counts].sort(([, a], [, b]) => b - a));
   }
 
+  /** One line for each firing. Values without a name are numbered. */
+  get lines(): readonly string[] {
+    const numbers = new Numbers();
+    return this.#entries.map((entry) => describeRewrite(entry, numbers));
+  }
+
   /** One line for each firing, and how often each rule fired. Values without a name are numbered. */
   toString(): string {
     if (this.#entries.length === 0) return "No rewriting rule fired.\n";
-    const numbers = new Numbers();
-    const lines = this.#entries.map((entry) => `${describeRewrite(entry, numbers)}\n`).join("");
+    const lines = this.lines.map((line) => `${line}\n`).join("");
     const counts = [...this.counts].map(([rule, count]) => [rule, String(count)]);
     return `${lines}\n${table([["rule", "times"], ...counts], 1)}`;
   }

@@ -6,12 +6,12 @@
  */
 import { isBody } from "../graph/body.js";
 import { type Dim, elementsOf, factorOf, isBatch, N, type Shape } from "../graph/dim.js";
+import type { OnRewrite } from "../graph/rewritten.js";
 import { makeNode, type Node, nodeOf, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { floatAttribute, intAttribute, normalAxis } from "../ops/checks.js";
 import { build } from "../ops/registry.js";
 import { reducedAxes } from "../ops/rules/reductions.js";
-import type { OnRewrite } from "../optimise/rule.js";
 
 /** What a log of rewrites calls it. */
 export const blocking = "sum-in-blocks";

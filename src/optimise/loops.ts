@@ -2,12 +2,13 @@
  * A recurrent op runs faster than the loop that it stands for. But the backward pass reads the steps of that
  * loop, and then a graph holds both; the loop alone will do.
  */
+
+import type { OnRewrite } from "../graph/rewritten.js";
 import { makeNode, type Node, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { isRecurrent } from "../ops/rules/recurrent.js";
 import { isScan } from "../ops/rules/scan.js";
-import type { OnRewrite } from "./rule.js";
 
 /** What a log of rewrites calls it when a loop stands for a recurrent op. */
 export const unfusing = "loop-for-recurrent";

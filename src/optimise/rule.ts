@@ -10,14 +10,3 @@ export interface Rule {
   readonly name: string;
   readonly rewrite: Rewrite;
 }
-
-/** One step of a clean-up: what stands for a node's outputs from then on. */
-export interface Rewritten {
-  /** The rule that fired; null where the node was only made anew, over inputs that changed, or merged with an equal one. */
-  readonly rule: string | null;
-  readonly node: Node;
-  readonly results: readonly Value[];
-}
-
-/** Is told of every step. */
-export type OnRewrite = (rewritten: Rewritten) => void;

@@ -5,6 +5,7 @@
  */
 import { isBody } from "../graph/body.js";
 import { showShape } from "../graph/dim.js";
+import type { OnRewrite, Rewritten } from "../graph/rewritten.js";
 import { type Attribute, type Body, dimsValue, makeNode, type Node, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { foldNode } from "../interpret/fold.js";
@@ -12,7 +13,6 @@ import { build, definitionOf } from "../ops/registry.js";
 import { isFloat } from "../tensor/tensor.js";
 import { loopsOnce, unfusing } from "./loops.js";
 import { rewrite, rules } from "./rewrite.js";
-import type { OnRewrite, Rewritten } from "./rule.js";
 
 /** What is put in a node's place, whatever else becomes of it. */
 type Lowering = (node: Node) => Replacement | null;

@@ -82,6 +82,15 @@ export class Execution {
     return this.#inParts({ feeds, samples }, size, { ...fixed, ...(await this.#factors(options)) }, options, first);
   }
 
+  /** All that the runtime is fed for a batch. */
+  async feeds({ feeds }: Prepared, options: ExecutionOptions): Promise<Feeds> {
+    const { objective, wants, emitted } = this.executed;
+    this.#checkOthers(options.others);
+    const given = givenFeeds(objective.model, wants, emitted, options);
+    const own = Object.fromEntries(emitted.inputs.map(({ name }) => [name, feeds[name] as Tensor]));
+    return { ...given, ...(await this.#factors(options)), ...own };
+  }
+
   /** Whether samples may have to be looked for that results do not tell. */
   #mayLook(options: NotFiniteOptions): boolean {
     return this.#separable && this.executed.emitted.watch === undefined && this.#reporter.listens(options);

@@ -1,17 +1,14 @@
 import { withinBudget } from "../compile/low-memory.js";
 import { type Objective, type ObjectiveOptions, objectiveOf, parameterValue } from "../compile/objective.js";
-import {
-  type Emitted,
-  emit,
-  inputsOf,
-  ownInputs,
-  type PlanningOptions,
-  planFor,
-  weightsOf,
-} from "../compile/program-graph.js";
+import { type Emitted, ownInputs, type PlanningOptions, planFor } from "../compile/program-graph.js";
+import { isElsewhere, scheduled } from "../compile/schedule.js";
+import { factorsOf, sampleAxesOf, withLosses } from "../compile/stage-graphs.js";
 import { isHidden } from "../compile/watch.js";
 import type { Model } from "../graph/model.js";
 import { Explanation } from "../inspect/explanation.js";
+import { graphOf, type Observer, Stages } from "../inspect/observe.js";
+import { printGraph } from "../inspect/print-graph.js";
+import type { Profile } from "../inspect/profile.js";
 import { type ModelOptions, model as modelOf } from "../nn/model.js";
 import type { Module } from "../nn/module.js";
 import { type EncodableProgram, encodeModel } from "../onnx/write/encode.js";
@@ -19,19 +16,21 @@ import { requireWithin, type SaveOptions, writeModel } from "../onnx/write/write
 import { explainPlan, totalsOf } from "../plan/explain.js";
 import type { Plan } from "../plan/planner.js";
 import { defaultTarget } from "../target/default.js";
-import type { Executable, LoadOptions, Running, Schedulable, Target, WorkerPool } from "../target/target.js";
+import type { Executable, LoadOptions, Running, Target, WorkerPool } from "../target/target.js";
 import type { Data } from "../tensor/data.js";
 import { copiesOf } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { factors as factorsOfOthers } from "../wants/cross.js";
 import type { Results, Wants } from "../wants/want.js";
 import type { Dataset } from "./dataset.js";
+import { observed } from "./environment.js";
 import { Execution } from "./execution.js";
 import { holdsNotFinite, type Prepared, prepare } from "./feeds.js";
 import { type GivenOptions, ownDataset, ownOptions } from "./given.js";
 import { checkMemoryOptions, type MemoryOptions, Microbatches } from "./microbatches.js";
 import type { NotFiniteOptions } from "./not-finite.js";
 import { Others } from "./others.js";
+import { profileOf } from "./profiling.js";
 import type { Computed } from "./split.js";
 import { type Chunk, computed, joinedResults, type StreamOptions } from "./stream.js";
 
@@ -45,6 +44,8 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, Memor
    * of the program's own, which ends when the program is released. Default: in the thread that asks.
    */
   readonly workers?: WorkerPool | boolean;
+  /** Is told of the compile's stages, rewrites and choices, and of time and bytes by node. Default: nobody is. */
+  readonly observe?: Observer;
 }
 
 /** `memoryBudget` and `microbatch` are those of the program where they are not given. */
@@ -78,6 +79,8 @@ export class Program<W extends Wants> {
   readonly #execution: Execution;
   /** The same for data that holds NaN or infinity: this one, or one that is compiled when there first is such data. */
   #forNotFinite: Promise<Program<W>> | undefined;
+  /** Whether an observer was told where the time goes. */
+  #profiled = false;
   /** By the name of a want, its tensors' names with it and without. */
   readonly #named: ReadonlyMap<string, readonly { readonly name: string; readonly full: string }[]>;
 
@@ -116,17 +119,25 @@ export class Program<W extends Wants> {
     target: Target = defaultTarget,
   ): Promise<Program<W>> {
     checkMemoryOptions(options);
+    const begun = new Stages(options.observe, model.sampleAxes);
+    begun.reached("traced", () => model.graph.outputs);
     const objective = objectiveOf(model, options);
+    const stages = begun.with(sampleAxesOf(objective));
+    stages.reached("objective", () => withLosses(objective));
     const others = await compileOthers(model, options, target);
     try {
-      const schedule = { elsewhere: isElsewhere(options), weights: weightsOf(objective.model) };
       const { plan, emitted, executable } = withinBudget((preferred) => {
         const plan = planFor(objective, options.want, { ...options, prices: target.prices }, preferred);
-        const emitted = emit(objective, plan, options.want, others);
-        return { plan, emitted, executable: target.schedule(schedulable(emitted), schedule) };
+        stages.reached("gradient", () => factorsOf(objective, plan));
+        return { plan, ...scheduled({ objective, plan, others }, options, target, stages) };
       }, options.memoryBudget);
       const running = await executable.load(loadOptions(options));
-      return new Program({ objective, plan, emitted, executable, running, others }, options, target);
+      const { profiler } = target;
+      const asRun = profiler && (() => profiler.optimised(executable.program));
+      stages.reached("loaded", () => executable.program.outputs, asRun);
+      const program = new Program({ objective, plan, emitted, executable, running, others }, options, target);
+      options.observe?.onPlan?.(program.explain());
+      return program;
     } catch (error) {
       await releaseAll(others);
       throw error;
@@ -156,7 +167,7 @@ export class Program<W extends Wants> {
    */
   async run(data: Readonly<Record<string, Data>>, options: RunOptions = {}): Promise<Results<W>> {
     const prepared = this.#prepare(data, options);
-    return this.#read(await this.#compute(prepared, options));
+    return this.#read(await this.#computeAndProfile(prepared, options));
   }
 
   /**
@@ -207,7 +218,7 @@ export class Program<W extends Wants> {
     const { expected } = this.#objective;
     const size = this.#microbatches.chunkSize(options);
     const prepare = (data: Readonly<Record<string, Data>>) => this.#prepare(data, options);
-    const run = (prepared: Prepared, from: number) => this.#compute(prepared, options, from);
+    const run = (prepared: Prepared, from: number) => this.#computeAndProfile(prepared, options, from);
     const { inPlace = false } = options;
     return computed(dataset, { expected, size, prepare, run, inPlace }, options);
   }
@@ -217,6 +228,17 @@ export class Program<W extends Wants> {
     const { target } = prepared.feeds;
     if (target) this.#objective.loss.validate?.(target, this.#objective.output.shape);
     return prepared;
+  }
+
+  /** Tells an observer of the first batch's nodes, which is run again for that. */
+  async #computeAndProfile(prepared: Prepared, options: RunOptions, first = 0): Promise<Computed> {
+    const { onProfile } = this.#options.observe ?? {};
+    if (!onProfile || this.#profiled || prepared.samples === 0) return this.#compute(prepared, options, first);
+    this.#profiled = true;
+    const own = { ...prepared, feeds: copiesOf(prepared.feeds) };
+    const computed = await this.#compute(prepared, options, first);
+    onProfile(await this.#profile(own, 10, ownOptions(options)));
+    return computed;
   }
 
   /** @param first the number of the first sample in the dataset */
@@ -274,6 +296,32 @@ export class Program<W extends Wants> {
     return new Explanation(explainPlan(this.#plan), notes, totalsOf(this.#plan), model.constants);
   }
 
+  /** The graph that the runtime is given, as text: a line for each node, with shapes, dtypes and sample axes. */
+  graph(): string {
+    const sampleAxes = sampleAxesOf(this.#objective);
+    return printGraph(graphOf(this.#executable.program.outputs), { sampleAxes });
+  }
+
+  /**
+   * Where a batch's time and memory go, by node: the batch is run in a session of its own, with the runtime's profiler.
+   * @param data as `run` takes it
+   * @param runs that times are the mean of, after one that does not count. Default 10.
+   * Throws what `run` throws on bad data, INVALID_ARGUMENT for an empty batch, and RUNTIME where the runtime has no profiler.
+   */
+  async profile(
+    data: Readonly<Record<string, Data>>,
+    { runs = 10, ...options }: RunOptions & { readonly runs?: number } = {},
+  ): Promise<Profile> {
+    return this.#profile(this.#prepare(data, options), runs, options);
+  }
+
+  async #profile({ feeds, samples }: Prepared, runs: number, options: RunOptions): Promise<Profile> {
+    const own = ownOptions(options);
+    const given = copiesOf(await this.#execution.feeds({ feeds: copiesOf(feeds), samples }, own));
+    const parts = { objective: this.#objective, plan: this.#plan, others: this.#others };
+    return profileOf(parts, this.#options, this.#target, { feeds: given, samples, runs });
+  }
+
   /** Frees the runtime's memory. The program cannot run afterwards. */
   async release(): Promise<void> {
     await this.#running.release();
@@ -292,14 +340,6 @@ export class Program<W extends Wants> {
   }
 }
 
-function isElsewhere({ workers }: Pick<ProgramOptions<Wants>, "workers">): boolean {
-  return workers !== undefined && workers !== false;
-}
-
-function schedulable(emitted: Emitted): Schedulable {
-  return { inputs: inputsOf(emitted), outputs: emitted.outputs };
-}
-
 function loadOptions({ threads, workers, memoryBudget }: ProgramOptions<Wants>): LoadOptions {
   return {
     ...(threads === undefined ? {} : { threads }),
@@ -315,10 +355,11 @@ async function compileOthers(
   target: Target,
 ): Promise<Map<string, Others>> {
   const found = new Map<string, Others>();
+  const { observe: _, ...own } = options;
   try {
     for (const [name, { others }] of Object.entries(options.want)) {
       if (!others) continue;
-      const program = await Program.compile(model, { ...options, want: { factors: factorsOfOthers() } }, target);
+      const program = await Program.compile(model, { ...own, want: { factors: factorsOfOthers() } }, target);
       found.set(name, await Others.of(program, others));
     }
   } catch (error) {
@@ -347,5 +388,6 @@ export function perSample<W extends Wants>(
   model: Model | Module,
   options: ProgramOptions<W> & ModelOptions,
 ): Promise<Program<W>> {
-  return Program.compile("forward" in model ? modelOf(model, options) : model, options);
+  const own = observed(options);
+  return Program.compile("forward" in model ? modelOf(model, own) : model, own);
 }

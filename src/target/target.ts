@@ -16,6 +16,47 @@ export interface Target {
   schedule(program: Schedulable, options: ScheduleOptions): Executable;
   /** Loads a graph as it is. Throws RUNTIME. */
   load(program: EncodableProgram, options?: RuntimeOptions): Promise<Session>;
+  /** Looks inside the runtime. Absent where it has no profiler. */
+  readonly profiler?: Profiler;
+}
+
+/** What a runtime tells of a graph that it runs. */
+export interface Profiler {
+  /** Time and bytes by node. Throws RUNTIME. */
+  profile(program: EncodableProgram, feeds: Tensors, options: ProfileOptions): Promise<RuntimeProfile>;
+  /** The graph as the runtime runs it, rewritten by its own optimiser: an ONNX file. Throws RUNTIME. */
+  optimised(program: EncodableProgram): Promise<Uint8Array>;
+}
+
+export interface ProfileOptions {
+  /** Runs to take the mean of, after one that does not count. */
+  readonly runs: number;
+  /** Threads within an operation. Default: as many as there are cores. */
+  readonly threads?: number;
+}
+
+export interface RuntimeProfile {
+  /** Each node that ran, in the order of the runtime. */
+  readonly nodes: readonly TimedNode[];
+  /** What a run took, in milliseconds: the mean. */
+  readonly milliseconds: number;
+  /** The most bytes that were in use at once; undefined where the runtime does not tell. */
+  readonly peak: number | undefined;
+}
+
+/** A node as the runtime ran it, perhaps made of several. */
+export interface TimedNode {
+  readonly op: string;
+  /** The mean of a run, over all its executions where it lies in a loop. */
+  readonly milliseconds: number;
+  /** Bytes of its outputs, at one execution. */
+  readonly bytes: number;
+  /** What it computes of the graph that was given; empty where the runtime, or the file's writer, put it in. */
+  readonly outputs: readonly Value[];
+  /** The same, or else the next values of that graph that come of it. */
+  readonly toward: readonly Value[];
+  /** The outputs of the loop in whose body it lies, and whose own time holds this; null where it lies in none. */
+  readonly loop: readonly Value[] | null;
 }
 
 /** A graph that is to be run. */
@@ -36,6 +77,8 @@ export interface ScheduleOptions {
 export interface Executable {
   /** Bytes of a run beyond data, weights and the loaded program. */
   readonly memory: { at(samples: number): number };
+  /** The graph that the runtime is given. */
+  readonly program: EncodableProgram;
   /** Remarks for `explain`. */
   readonly notes: readonly string[];
   /** Whether a batch of so many samples is computed in several steps: its results come after `run` has returned. */

@@ -4,6 +4,7 @@ import type { Model } from "../graph/model.js";
 import type { Module } from "../nn/module.js";
 import { noiseMultiplierFor } from "../privacy/index.js";
 import type { GaussianMechanism } from "../privacy/mechanism.js";
+import { observed } from "../program/environment.js";
 import { Checkpoints } from "./checkpoints.js";
 import { PrivateTrainer } from "./private-trainer.js";
 import type { Settings } from "./run-folder.js";
@@ -36,8 +37,9 @@ import type {
 export async function train<S>(
   model: Model | Module,
   dataset: TrainingSet,
-  options: TrainOptions<S>,
+  given: TrainOptions<S>,
 ): Promise<Trained<S>> {
+  const options = observed(given);
   const own = setup(model, dataset, options, false);
   const checkpoints = await checkpointsOf<S>(options, {});
   const make = () => Trainer.over(own, { ...options, ...startOf(checkpoints) });
@@ -57,8 +59,9 @@ export async function train<S>(
 export async function trainPrivately<S>(
   model: Model | Module,
   dataset: TrainingSet,
-  options: PrivateTrainOptions<S>,
+  given: PrivateTrainOptions<S>,
 ): Promise<PrivatelyTrained<S>> {
+  const options = observed(given);
   const own = setup(model, dataset, options, true);
   const { samples } = own.data;
   const { sampling = "poisson", batchSize } = options;

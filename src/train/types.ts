@@ -2,6 +2,7 @@
 
 import type { ObjectiveOptions } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
+import type { Observer } from "../inspect/observe.js";
 import type { ModelOptions } from "../nn/model.js";
 import type { Accountant } from "../privacy/index.js";
 import type { GaussianMechanism } from "../privacy/mechanism.js";
@@ -38,6 +39,8 @@ export interface StepOptions<S> extends ObjectiveOptions, ModelOptions {
   readonly inputs?: (step: number, samples: Uint32Array) => Readonly<Record<string, Data>>;
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
+  /** Is told of the step's program; see the same option of `perSample`. Default: as PERGRAD_DEBUG asks. */
+  readonly observe?: Observer;
   /**
    * The data is copied at the call, so that its arrays may be filled anew at once. `true` saves the copy, and they must
    * then stay as they are until the training ends. Default false.

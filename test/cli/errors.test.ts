@@ -225,11 +225,13 @@ describe("what nobody expected", () => {
   test("is one sentence that asks for a report", async () => {
     const io = broken();
     expect(await main(["--version"], io)).toBe(1);
-    expect(io.stderr.text).toMatch(/^pergrad: Internal error: no such thing; please report it, .*PERGRAD_DEBUG=1\.\n$/);
+    expect(io.stderr.text).toMatch(
+      /^pergrad: Internal error: no such thing; please report it, .*PERGRAD_DEBUG=stack\.\n$/,
+    );
   });
 
   test("comes with its stack under PERGRAD_DEBUG", async () => {
-    vi.stubEnv("PERGRAD_DEBUG", "1");
+    vi.stubEnv("PERGRAD_DEBUG", "stack");
     const io = broken();
     await main(["--version"], io);
     vi.unstubAllEnvs();

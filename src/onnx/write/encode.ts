@@ -49,8 +49,17 @@ export function encodeModel(program: EncodableProgram, external?: ExternalData):
   return new Encoder(program, external).encode();
 }
 
+/** The same with a name for every node, and the names that values have in the file. */
+export function encodeNamed(program: EncodableProgram): {
+  readonly model: Uint8Array;
+  readonly names: ReadonlyMap<Value, string>;
+} {
+  const encoder = new Encoder(program, undefined, true);
+  return { model: encoder.encode(), names: encoder.names };
+}
+
 class Encoder {
-  private readonly names = new Names();
+  private readonly taken = new Names();
   /** ONNX Runtime refuses two nodes of one name. */
   private readonly nodeNames = new Names();
   private readonly constants: Constants;
@@ -67,14 +76,21 @@ class Encoder {
   constructor(
     private readonly program: EncodableProgram,
     external: ExternalData | undefined,
+    /** A node without a name is named after its first output. */
+    private readonly namesAll = false,
   ) {
-    this.constants = new Constants(this.names, external);
+    this.constants = new Constants(this.taken, external);
     this.inputs = this.takeInputs();
     this.dimensions = new Dimensions(this.inputs, {
       constant: (values, dims) => this.constants.ints(values, dims),
       node: (op, inputs, attributes, wanted) => this.atTop(() => this.addNode(op, inputs, attributes, wanted)),
       nameOf: (input) => this.nameOf.get(input) ?? input.name,
     });
+  }
+
+  /** The names that values have in the file, once it is encoded. */
+  get names(): ReadonlyMap<Value, string> {
+    return this.nameOf;
   }
 
   encode(): Uint8Array {
@@ -151,7 +167,7 @@ class Encoder {
   }
 
   private claim(name: string): string {
-    if (name !== "" && this.names.claim(name)) return name;
+    if (name !== "" && this.taken.claim(name)) return name;
     const problem = name === "" ? "one has none" : `"${name}" occurs twice`;
     throw new PergradError(
       "INVALID_ARGUMENT",
@@ -174,7 +190,7 @@ class Encoder {
   private encodeNode(node: Node): void {
     const outputs = node.outputs.map((value, index) => {
       const name =
-        this.nameOf.get(value) ?? this.names.fresh(value.name || `${node.op}${index > 0 ? `_output${index}` : ""}`);
+        this.nameOf.get(value) ?? this.taken.fresh(value.name || `${node.op}${index > 0 ? `_output${index}` : ""}`);
       this.nameOf.set(value, name);
       return name;
     });
@@ -204,7 +220,7 @@ class Encoder {
     const fed = body.inputs.slice(0, states + scans);
     for (const [k, value] of body.inputs.entries()) {
       const outer = node.inputs[k];
-      this.nameOf.set(value, k < fed.length || !outer ? this.names.fresh(value.name || "step") : this.operand(outer));
+      this.nameOf.set(value, k < fed.length || !outer ? this.taken.fresh(value.name || "step") : this.operand(outer));
     }
     const inner = [...body.outputs, ...body.inputs.slice(0, states)];
     const given = inner.flatMap((value, k) => {
@@ -282,7 +298,7 @@ class Encoder {
   }
 
   private addNode(op: string, inputs: readonly string[], attributes: Attributes, wanted: string): string {
-    const output = this.names.fresh(wanted);
+    const output = this.taken.fresh(wanted);
     this.push(op, "", "", inputs, [output], attributes);
     return output;
   }
@@ -297,7 +313,8 @@ class Encoder {
     graphs: readonly AttributeProto[] = [],
   ): void {
     if (domain !== "") this.domains.add(domain);
-    const unique = name === "" ? "" : this.nodeNames.fresh(name);
+    const wanted = name === "" && this.namesAll ? (output[0] ?? op) : name;
+    const unique = wanted === "" ? "" : this.nodeNames.fresh(wanted);
     const input = [...inputs];
     while (input.at(-1) === "") input.pop();
     this.current.push(

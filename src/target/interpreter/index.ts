@@ -24,6 +24,7 @@ export const interpreter: Target = {
 function executable(program: Schedulable): Executable {
   return {
     memory: everyValue(program),
+    program,
     notes: [],
     inSteps: () => false,
     load: async () => running(program),

@@ -12,6 +12,7 @@ export function executable(program: Schedulable, options: ScheduleOptions, sizes
   const found = scheduled(program, options, sizes);
   return {
     memory: leastMemory(found),
+    program: { inputs: found.inputs, outputs: found.handover.outputs, order: found.order },
     notes: apartNote(found.apart),
     inSteps: (samples) => isApart(found, samples),
     load: (own) => load(found, { ...own, frugal: own.frugal || options.weights >= sizes.weights }),

@@ -6,6 +6,7 @@ import { executable } from "./executable.js";
 import { nodeRuntime } from "./node.js";
 import { frugalOrder } from "./order.js";
 import { prices } from "./prices.js";
+import { profiler } from "./profiler.js";
 
 /** @param sizes from which on large results are computed apart */
 export function onnxruntimeWith(sizes: ApartSizes): Target {
@@ -15,6 +16,7 @@ export function onnxruntimeWith(sizes: ApartSizes): Target {
     order: (results) => frugalOrder(results).order,
     schedule: (program, options) => executable(program, options, sizes),
     load: (program, options) => nodeRuntime.load(encodeModel(program), options),
+    profiler,
   };
 }
 

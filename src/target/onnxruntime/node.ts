@@ -12,39 +12,46 @@ import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
 
 export const nodeRuntime: Runtime = {
   version: `onnxruntime-node ${ort.env.versions.node ?? ort.env.versions.common}`,
-  async load(model: Uint8Array, options: RuntimeOptions = {}): Promise<Session> {
-    const { threads, reserve = true } = options;
-    if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1)) {
-      throw new PergradError(
-        "INVALID_ARGUMENT",
-        `The number of threads must be a whole number from 1 up, not ${threads}.`,
-      );
-    }
-    try {
-      initOrt();
-      const session = new binding.InferenceSession();
-      session.loadModel(model.buffer as ArrayBuffer, model.byteOffset, model.byteLength, {
-        graphOptimizationLevel: "all",
-        // SkipLayerNormalization, a residual sum fused with what follows, takes its mean with a fraction of the digits.
-        extra: { optimization: { disable_specified_optimizers: "SkipLayerNormFusion" } },
-        logSeverityLevel: 4, // errors are thrown; the log would repeat them on stderr
-        ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
-        ...(reserve ? {} : { enableCpuMemArena: false, enableMemPattern: false }),
-      });
-      await nextTurn();
-      return new NodeSession(session);
-    } catch (error) {
-      throw failure("refused a program", error);
-    }
-  },
+  load: loadSession,
 };
+
+/** @param more settings of the runtime's own, beside those that all sessions have */
+export async function loadSession(
+  model: Uint8Array,
+  { threads, reserve = true }: RuntimeOptions = {},
+  more: ort.InferenceSession.SessionOptions = {},
+): Promise<NodeSession> {
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1)) {
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `The number of threads must be a whole number from 1 up, not ${threads}.`,
+    );
+  }
+  try {
+    initOrt();
+    const session = new binding.InferenceSession();
+    session.loadModel(model.buffer as ArrayBuffer, model.byteOffset, model.byteLength, {
+      graphOptimizationLevel: "all",
+      // SkipLayerNormalization, a residual sum fused with what follows, takes its mean with a fraction of the digits.
+      extra: { optimization: { disable_specified_optimizers: "SkipLayerNormFusion" } },
+      logSeverityLevel: 4, // errors are thrown; the log would repeat them on stderr
+      ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
+      ...(reserve ? {} : { enableCpuMemArena: false, enableMemPattern: false }),
+      ...more,
+    });
+    await nextTurn();
+    return new NodeSession(session);
+  } catch (error) {
+    throw failure("refused a program", error);
+  }
+}
 
 /** A loop of runs leaves timers, signals and input their turns. */
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-class NodeSession implements Session {
+export class NodeSession implements Session {
   #session: Binding.InferenceSession | undefined;
   /** All outputs, none of which is given its memory. */
   readonly #fetches: Readonly<Record<string, null>>;
@@ -101,6 +108,11 @@ class NodeSession implements Session {
     const made = new ort.Tensor(dtype, data, dims);
     this.#fed.set(tensor, made);
     return made;
+  }
+
+  /** Writes what was profiled, where the session was loaded to be. */
+  endProfiling(): void {
+    this.#session?.endProfiling();
   }
 
   async release(): Promise<void> {

@@ -1,0 +1,13 @@
+/** What whoever watches a graph being rewritten is told. */
+import type { Node, Value } from "./value.js";
+
+/** One step of a clean-up: what stands for a node's outputs from then on. */
+export interface Rewritten {
+  /** The rule that fired; null where the node was only made anew, over inputs that changed, or merged with an equal one. */
+  readonly rule: string | null;
+  readonly node: Node;
+  readonly results: readonly Value[];
+}
+
+/** Is told of every step. */
+export type OnRewrite = (rewritten: Rewritten) => void;

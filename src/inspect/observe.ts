@@ -1,0 +1,108 @@
+/** A view into a compile: what is told of it while it goes on. Nothing that is computed depends on it. */
+
+import type { OnRewrite } from "../graph/rewritten.js";
+import type { Graph, Value } from "../graph/value.js";
+import { leavesOf } from "../graph/walk.js";
+import type { Explanation } from "./explanation.js";
+import type { Profile } from "./profile.js";
+
+/**
+ * - `traced`: the model, as it was loaded or traced
+ * - `objective`: its outputs, and one loss for each sample
+ * - `gradient`: the losses, and the factors of each parameter's per-sample gradient, not multiplied out
+ * - `planned`: all that is wanted, by the ways that were chosen
+ * - `optimised`: the same after the rewriting rules
+ * - `lowered`: the same with long sums in blocks
+ * - `scheduled`: the graph that the runtime is given, its results packed as they are handed over
+ * - `loaded`: the same graph; its time is what the runtime took to load it
+ */
+export type StageName =
+  | "traced"
+  | "objective"
+  | "gradient"
+  | "planned"
+  | "optimised"
+  | "lowered"
+  | "scheduled"
+  | "loaded";
+
+/** A stage that a compile has come to. */
+export interface Stage {
+  readonly name: StageName;
+  /** The graph as it is then; all that is fed is among its inputs and parameters. */
+  readonly graph: Graph;
+  /** The axis of each input that holds the samples; null for an input that all samples share. */
+  readonly sampleAxes: Readonly<Record<string, number | null>>;
+  /** What this stage took, since the one before. */
+  readonly milliseconds: number;
+  /** Of `loaded`: makes the graph as the runtime's own optimiser rewrites it, as an ONNX file, where it can tell. */
+  readonly asRun?: () => Promise<Uint8Array>;
+}
+
+/** What is told of a compile. A program that is planned anew, for a memory budget, comes to `gradient` several times. */
+export interface Observer {
+  readonly onStage?: (stage: Stage) => void;
+  /** What becomes of each node in the clean-up; `RewriteLog` collects it. */
+  readonly onRewrite?: OnRewrite;
+  /** The choices, once they are made. */
+  readonly onPlan?: (explanation: Explanation) => void;
+  /**
+   * Time and bytes by node of the first batch that is run. Asking for it runs that batch again, several times, in a
+   * session with the runtime's profiler.
+   */
+  readonly onProfile?: (profile: Profile) => void;
+}
+
+/** One observer that tells several. */
+export function together(...observers: readonly (Observer | undefined)[]): Observer {
+  const tell = (act: (observer: Observer) => void) => {
+    for (const observer of observers) if (observer) act(observer);
+  };
+  return {
+    onStage: (stage) => tell(({ onStage }) => onStage?.(stage)),
+    onRewrite: (step) => tell(({ onRewrite }) => onRewrite?.(step)),
+    onPlan: (explanation) => tell(({ onPlan }) => onPlan?.(explanation)),
+    // Its mere presence asks for runs.
+    ...(observers.some((observer) => observer?.onProfile)
+      ? { onProfile: (profile) => tell(({ onProfile }) => onProfile?.(profile)) }
+      : {}),
+  };
+}
+
+/** Tells an observer of stages as a compile comes to them. */
+export class Stages {
+  #since = performance.now();
+
+  constructor(
+    private readonly observer: Observer = {},
+    private readonly sampleAxes: Stage["sampleAxes"] = {},
+  ) {}
+
+  get onRewrite(): OnRewrite | undefined {
+    return this.observer.onRewrite;
+  }
+
+  /** The same for what is known once the loss has brought a target. */
+  with(sampleAxes: Stage["sampleAxes"]): Stages {
+    const next = new Stages(this.observer, sampleAxes);
+    next.#since = this.#since;
+    return next;
+  }
+
+  /** @param outputs by name; the graph is made of what they reach, if somebody looks */
+  reached(name: StageName, outputs: () => Graph["outputs"], asRun?: Stage["asRun"]): void {
+    const { onStage } = this.observer;
+    if (!onStage) return;
+    const milliseconds = performance.now() - this.#since;
+    const { sampleAxes } = this;
+    onStage({ name, graph: graphOf(outputs()), sampleAxes, milliseconds, ...(asRun ? { asRun } : {}) });
+    this.#since = performance.now();
+  }
+}
+
+/** The graph of what the outputs reach. */
+export function graphOf(outputs: Graph["outputs"]): Graph {
+  const leaves = leavesOf(outputs.map(({ value }) => value));
+  const of = (kind: Value["source"]["kind"]) => leaves.filter(({ source }) => source.kind === kind);
+  return { inputs: of("input"), parameters: of("parameter"), outputs };
+}

@@ -1,0 +1,65 @@
+/** What each node of a program belongs to: the forward pass, the loss, the backward pass, or what is wanted. */
+
+import type { OnRewrite } from "../graph/rewritten.js";
+import { type Node, nodeOf, type Value } from "../graph/value.js";
+import { nodesBefore } from "../graph/walk.js";
+import type { Observer, Stage } from "./observe.js";
+
+/** What looks whether gradients are finite, and what packs results: nobody asked for these by name. */
+const watching = "watching for NaN";
+const packing = "handing over";
+
+/**
+ * Follows nodes through a compile. A node belongs to the first stage that has it, or to the wants that lead to it, by
+ * the names that the user gave them; what a rule makes belongs where the node was that it fired at.
+ */
+export class Parts implements Observer {
+  readonly #parts = new Map<Node, string>();
+  /** The values whose nodes have their part: no search goes beyond. */
+  readonly #known = { has: (value: Value) => this.#of(value) !== undefined };
+
+  readonly onStage = ({ name, graph: { outputs } }: Stage): void => {
+    const all = outputs.map(({ value }) => value);
+    if (name === "traced") this.#take(all, "forward");
+    if (name === "objective") this.#take(all, "loss");
+    if (name === "gradient") this.#take(all, "backward");
+    if (name === "planned") this.#takeWanted(outputs);
+    if (name === "scheduled") this.#take(all, packing);
+  };
+
+  readonly onRewrite: OnRewrite = ({ node, results }) => {
+    const part = this.#parts.get(node);
+    if (part !== undefined) this.#take(results, part);
+  };
+
+  /** The part of the node that computes some values; of several, the last that is known. */
+  partOf(values: readonly Value[]): string {
+    const parts = values.flatMap((value) => this.#of(value) ?? []);
+    return parts.at(-1) ?? "other";
+  }
+
+  #of(value: Value): string | undefined {
+    const node = nodeOf(value);
+    return node && this.#parts.get(node);
+  }
+
+  #take(values: readonly Value[], part: string): void {
+    for (const node of nodesBefore(values, this.#known)) this.#parts.set(node, part);
+  }
+
+  #takeWanted(outputs: Stage["graph"]["outputs"]): void {
+    const wants = new Map<Node, Set<string>>();
+    const owners = new Map<string, Value[]>();
+    for (const { name, value } of outputs) {
+      const [want = ""] = name.split("/", 1);
+      owners.set(want, [...(owners.get(want) ?? []), value]);
+    }
+    for (const [want, values] of owners) {
+      for (const node of nodesBefore(values, this.#known)) wants.set(node, (wants.get(node) ?? new Set()).add(want));
+    }
+    for (const [node, names] of wants) {
+      const asked = [...names].filter((name) => name !== "");
+      this.#parts.set(node, asked.length === 0 ? watching : asked.join(" + "));
+    }
+  }
+}

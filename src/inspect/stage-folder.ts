@@ -1,0 +1,62 @@
+/** Each stage of a compile as a numbered ONNX file, to be opened in Netron. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { PergradError } from "../errors.js";
+import type { Graph } from "../graph/value.js";
+import { writeFileSafely } from "../io/atomic.js";
+import { unwritable } from "../io/failure.js";
+import { encodeModel } from "../onnx/write/encode.js";
+import type { Observer, Stage } from "./observe.js";
+
+/** A file that was written, or a stage that cannot be one, and why. */
+export interface SavedStage {
+  readonly file: string;
+  readonly problem?: string;
+}
+
+/** Collects the stages of a compile. */
+export class StageFolder implements Observer {
+  readonly #stages: Stage[] = [];
+
+  readonly onStage = (stage: Stage): void => {
+    this.#stages.push(stage);
+  };
+
+  get stages(): readonly Stage[] {
+    return this.#stages;
+  }
+
+  /**
+   * Writes `01-traced.onnx`, `02-objective.onnx` and so on into a folder, which is made where it is missing; the last is
+   * `as-run.onnx`, the graph as the runtime's own optimiser makes it. Parameters are inputs: the files hold no weights.
+   * Throws FILE_UNWRITABLE.
+   */
+  async save(folder: string): Promise<SavedStage[]> {
+    await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+      throw unwritable(folder, error);
+    });
+    const saved: SavedStage[] = [];
+    for (const { name, graph, asRun } of this.#stages) {
+      if (name === "loaded" && !asRun) continue;
+      const file = `${String(saved.length + 1).padStart(2, "0")}-${asRun ? "as-run" : name}.onnx`;
+      const bytes = await attempt(asRun ?? (async () => encoded(graph)));
+      if (typeof bytes !== "string") await writeFileSafely(join(folder, file), bytes);
+      saved.push(typeof bytes === "string" ? { file, problem: bytes } : { file });
+    }
+    return saved;
+  }
+}
+
+function encoded({ inputs, parameters, outputs }: Graph): Uint8Array {
+  return encodeModel({ inputs: [...inputs, ...parameters], outputs });
+}
+
+/** A stage in the middle may hold what no file can: a huge tensor that a later stage does without. */
+async function attempt(encode: () => Promise<Uint8Array>): Promise<Uint8Array | string> {
+  try {
+    return await encode();
+  } catch (error) {
+    if (error instanceof PergradError) return error.message;
+    throw error;
+  }
+}

@@ -1,0 +1,48 @@
+/** Time and bytes by node, with what each node belongs to. */
+import { type Planned, type ScheduleSettings, scheduled } from "../compile/schedule.js";
+import { factorsOf, withLosses } from "../compile/stage-graphs.js";
+import { PergradError } from "../errors.js";
+import { graphOf, Stages } from "../inspect/observe.js";
+import { Parts } from "../inspect/parts.js";
+import { namesIn } from "../inspect/print-graph.js";
+import { Profile } from "../inspect/profile.js";
+import type { Target, Tensors } from "../target/target.js";
+
+/** What is run, and how often. */
+export interface ProfiledBatch {
+  readonly feeds: Tensors;
+  readonly samples: number;
+  readonly runs: number;
+}
+
+/**
+ * The program's graph is built once more, so that its nodes can be followed from stage to stage; a compile that nobody
+ * profiles follows none. Throws INVALID_ARGUMENT, RUNTIME.
+ */
+export async function profileOf(
+  planned: Planned,
+  settings: ScheduleSettings & { readonly threads?: number },
+  target: Target,
+  { feeds, samples, runs }: ProfiledBatch,
+): Promise<Profile> {
+  if (!(Number.isSafeInteger(runs) && runs >= 1))
+    throw new PergradError("INVALID_ARGUMENT", `The runs of a profile must be a whole number from 1 up, not ${runs}.`);
+  if (samples === 0)
+    throw new PergradError("INVALID_ARGUMENT", "An empty batch is not run, so it has no profile; give a sample.");
+  const { profiler } = target;
+  if (!profiler) throw new PergradError("RUNTIME", `${target.version} has no profiler; compile for another runtime.`);
+  const { objective, plan } = planned;
+  const parts = new Parts();
+  const stages = new Stages(parts);
+  stages.reached("traced", () => objective.model.graph.outputs);
+  stages.reached("objective", () => withLosses(objective));
+  stages.reached("gradient", () => factorsOf(objective, plan));
+  const { executable } = scheduled(planned, settings, target, stages);
+  const { threads } = settings;
+  const options = { runs, ...(threads === undefined ? {} : { threads }) };
+  const found = await profiler.profile(executable.program, feeds, options);
+  return new Profile(found, samples, runs, {
+    nameOf: namesIn(graphOf(executable.program.outputs)),
+    partOf: (values) => parts.partOf(values),
+  });
+}
