@@ -143,7 +143,10 @@ function batchOf(
   if (!data || dataFile === undefined) return randomData(objective, wanted ?? usualBatch);
   const { feeds, samples } = feedsOf(data, dataFile, objective, true, progress);
   if (samples === 0)
-    throw new PergradError("INVALID_ARGUMENT", `"${dataFile}" holds no samples, so there is nothing to profile; give a file that holds some.`);
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `"${dataFile}" holds no samples, so there is nothing to profile; give a file that holds some.`,
+    );
   return samplesBetween({ feeds }, objective.expected, 0, Math.min(samples, wanted ?? usualBatch)).feeds;
 }
 
