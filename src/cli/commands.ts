@@ -107,6 +107,7 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     .option("--rewrites", "print which rewriting rule fired where")
     .option("--profile", "print time and bytes by node, of data or of random numbers")
     .option("--samples <K>", "samples that --profile runs (default: at most 64)", wholeNumber(1))
+    .option("--threads <n>", "threads that --profile uses (default: all cores)", wholeNumber(1))
     .option("--save-stages <folder>", "write the graph of each stage there, as numbered .onnx files")
     .option("--json", "print JSON")
     .action(run<ExplainOptions>(explain));

@@ -67,8 +67,9 @@ interface Asked {
 }
 
 export async function explain(modelFile: string, options: ExplainOptions, io: Io, progress: Progress): Promise<void> {
-  if (options.samples !== undefined && !options.profile)
-    throw new UsageError("--samples is for --profile: the samples that are run.");
+  const { profile: profiled, samples, threads } = options;
+  for (const [flag, value] of Object.entries({ "--samples": samples, "--threads": threads }))
+    if (value !== undefined && !profiled) throw new UsageError(`${flag} is for --profile; give that too.`);
   const task = await taskOf(modelFile, options, progress);
   const batch = options.profile ? batchOf(task, options, progress) : undefined;
   const lists = options.want ?? [["grads"], ["norms"], ["clipped-sum"]];
@@ -77,7 +78,7 @@ export async function explain(modelFile: string, options: ExplainOptions, io: Io
   for (const [k, names] of lists.entries()) {
     const folder =
       options.saveStages && (lists.length === 1 ? options.saveStages : join(options.saveStages, names.join("+")));
-    found.push(await explained(task, names, { batch, folder, observe: io.observe, progress }));
+    found.push(await explained(task, names, { batch, folder, observe: io.observe, threads, progress }));
     progress.update(k + 1);
   }
   progress.stop();
@@ -101,18 +102,24 @@ interface ExplainSettings {
   /** Where stages are written to. */
   readonly folder: string | undefined;
   readonly observe: Observer | undefined;
+  readonly threads: number | undefined;
   readonly progress: Progress;
 }
 
 async function explained(
   task: Task,
   names: readonly string[],
-  { batch, folder, observe, progress }: ExplainSettings,
+  { batch, folder, observe, threads, progress }: ExplainSettings,
 ): Promise<Explained> {
   const wants = Object.fromEntries(names.flatMap((name) => (makers[name] ? [[name, makers[name]()]] : [])));
   const [log, stages] = [new RewriteLog(), new StageFolder()];
   const own = together(observe, { onRewrite: log.seen }, folder === undefined ? undefined : stages);
-  const program = await Program.compile(task.model, { ...task.options, want: wants, observe: own });
+  const program = await Program.compile(task.model, {
+    ...task.options,
+    want: wants,
+    observe: own,
+    ...(threads === undefined ? {} : { threads }),
+  });
   try {
     if (folder !== undefined) {
       for (const { file, problem } of await stages.save(folder))

@@ -65,7 +65,17 @@ describe("explain looks inside a program", () => {
     const { code, out } = await command("explain", "--want", "norms", "--profile");
     expect(code).toBe(0);
     expect(out).toMatch(/^norms\n\nnode +belongs to .*\n4 samples, mean of 10 runs/s);
-    const { out: text } = await command("explain", "--want", "norms", "--profile", "--samples", "3", "--json");
+    const { out: text } = await command(
+      "explain",
+      "--want",
+      "norms",
+      "--profile",
+      "--samples",
+      "3",
+      "--threads",
+      "1",
+      "--json",
+    );
     const [{ profile }] = JSON.parse(text);
     expect(profile).toMatchObject({ samples: 3, runs: 10 });
     expect(profile.byPart.map(({ name }: { name: string }) => name)).toEqual(
@@ -111,6 +121,10 @@ describe("explain looks inside a program", () => {
     expect(await command("explain", "--samples", "3")).toMatchObject({
       code: 2,
       err: expect.stringContaining("--profile"),
+    });
+    expect(await command("explain", "--threads", "1")).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("--threads is for --profile"),
     });
     expect(await command("explain", "--profile", "--samples", "0")).toMatchObject({ code: 2 });
     writeFileSync(path("taken"), "");

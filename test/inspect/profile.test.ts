@@ -1,7 +1,10 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { losses, nn, type Profile, perSample, want } from "../../src/index.js";
 import { Program } from "../../src/program/program.js";
 import { interpreter } from "../../src/target/interpreter/index.js";
+import { run } from "../cli/support.js";
 
 async function refused(promise: Promise<unknown>, code: string, message: RegExp): Promise<void> {
   await expect(promise).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
@@ -57,6 +60,43 @@ test("nodes in loops belong where the loop does, and sums count the loop alone",
   expect(new Set(inside.map(({ part }) => part))).toEqual(new Set(["forward", "backward"]));
   const counted = byOp.reduce((total, each) => total + each.nodes, 0);
   expect(counted).toBe(nodes.length - inside.length);
+  await program.release();
+});
+
+test.each(["lstm", "opacus_mnist_cnn", "resnet_gn", "mha_left_padding_nan", "embedding_seq"])(
+  "%s: every node that computes a value of the program belongs somewhere",
+  async (name) => {
+    const folder = join(import.meta.dirname, "../goldens", name);
+    const { loss, inputs } = JSON.parse(readFileSync(join(folder, "case.json"), "utf8"));
+    const axes = Object.entries<{ sample_axis: number }>(inputs).map(
+      ([key, { sample_axis }]) => `${key}=${sample_axis}`,
+    );
+    const options = axes.flatMap((axis) => ["--sample-axis", axis]);
+    const { out, err } = await run(
+      "explain",
+      join(folder, "model.onnx"),
+      ...["--data", join(folder, "data.safetensors"), "--loss", loss, "--want", "norms,clipped-sum"],
+      ...[...options, "--profile", "--json"],
+    );
+    expect(err).toBe("");
+    const [{ profile }] = JSON.parse(out);
+    const computing = profile.nodes.filter(({ computes }: { computes: string }) => computes !== "");
+    expect(computing.length).toBeGreaterThan(20);
+    expect(computing.filter(({ part }: { part: string }) => part === "other")).toEqual([]);
+    const parts = profile.byPart.map(({ name }: { name: string }) => name);
+    expect(parts).toEqual(expect.arrayContaining(["forward", "backward", "norms", "clipped-sum"]));
+  },
+);
+
+test("a want of another batch, worker threads and half precision are profiled too", async () => {
+  const other = { x: floats(3, 6), target: labels(3) };
+  const program = await perSample(layers(), {
+    loss: losses.crossEntropy(),
+    want: { cross: want.cross(other), half: want.gradients({ storage: "float16" }) },
+    workers: true,
+  });
+  const { byPart } = await program.profile(data, { runs: 1 });
+  expect(byPart.map(({ name }) => name)).toEqual(expect.arrayContaining(["cross", "half"]));
   await program.release();
 });
 

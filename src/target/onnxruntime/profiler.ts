@@ -56,7 +56,8 @@ async function profile(
   if (file === undefined) throw new PergradError("RUNTIME", "ONNX Runtime wrote no profile.");
   const events = eventsIn(await readFile(join(folder, file), "utf8"));
   const { graph } = fromBinary(ModelProtoSchema, await readFile(optimisedIn(folder)));
-  const values = new Map([...names].map(([value, name]) => [name, value]));
+  // What a body captures has the name of the value around it, which came first.
+  const values = new Map([...names].reverse().map(([value, name]) => [name, value]));
   return summed(events, nodesOf(graph, values), runs);
 }
 
