@@ -29,6 +29,25 @@ describe("dimensions whose size the exporter did not know", () => {
   });
 });
 
+describe("sizes of dimensions that the user gives", () => {
+  const init: FileInit = {
+    inputs: [valueInfo("x", ["N", "time", 3])],
+    nodes: [node("Neg", ["x"], ["y"])],
+  };
+  const read = (dimensions: Record<string, number>) => decode(file(init), { dimensions });
+  it("are taken by name and by axis, and repeat what the file says", () => {
+    for (const dimensions of [{ time: 5 }, { "x.1": 5 }, { time: 5, "x.2": 3 }, { time: 5, N: 8 }] as const)
+      expect(showShape(read(dimensions).graph.inputs[0]?.shape ?? [])).toBe("[N, 5, 3]");
+  });
+  it("are refused where they fix nothing", () => {
+    expect(refusal(() => read({ time: 5, tiem: 5 }))).toMatch(
+      /^INVALID_ARGUMENT: A size is given for the dimension "tiem", which ".*" does not have; those that it leaves open are "N", "time"; did you mean "time"\?$/,
+    );
+    expect(refusal(() => read({ time: 5, batch: 2 }))).toMatch(/those that it leaves open are "N", "time"\.$/);
+    expect(refusal(() => read({ time: 5, "x.2": 4 }))).toContain('given for "x.2", but the file fixes that axis to 3');
+  });
+});
+
 describe("an input that is fixed", () => {
   const init = (dims: readonly (number | string)[], elemType: number, op = "Add"): FileInit => ({
     inputs: [valueInfo("x", ["N", 2]), valueInfo("t", dims, elemType)],

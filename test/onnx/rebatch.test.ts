@@ -198,18 +198,13 @@ describe("tensors written for one batch size", () => {
 });
 
 describe("which axis holds the samples", () => {
-  const axesOf = (...inputs: ReturnType<typeof valueInfo>[]) =>
-    load(
-      {
-        inputs,
-        nodes: [node("Neg", [inputs[0]?.name ?? ""], ["y"])],
-      },
-      { dimensions: { batch: 3 } },
-    ).sampleAxes;
-  it.each([
+  const axesOf = (inputs: readonly ReturnType<typeof valueInfo>[], dimensions: Record<string, number> = {}) =>
+    load({ inputs: [...inputs], nodes: [node("Neg", [inputs[0]?.name ?? ""], ["y"])] }, { dimensions }).sampleAxes;
+  type Case = [string, ReturnType<typeof valueInfo>[], object, Record<string, number>?];
+  it.each<Case>([
     ["the first, where nothing is said", [valueInfo("x", ["s0", 3])], { x: 0 }],
     ["one called the batch", [valueInfo("x", [7, "batch_size", 3])], { x: 1 }],
-    ["the first, where two could be", [valueInfo("x", ["N", "batch"])], { x: 0 }],
+    ["the first, where two could be", [valueInfo("x", ["N", "batch"])], { x: 0 }, { batch: 3 }],
     [
       "none, for an input of fixed shape beside open ones",
       [valueInfo("x", ["b", 3]), valueInfo("m", [1, 3])],
@@ -222,8 +217,31 @@ describe("which axis holds the samples", () => {
       { x: 0, m: null },
     ],
     ["none, for an input without axes", [valueInfo("x", ["b", 3]), valueInfo("t", [])], { x: 0, t: null }],
-  ])("%s", (_, inputs, axes) => {
-    expect(axesOf(...inputs)).toEqual(axes);
+  ])("%s", (_, inputs, axes, dimensions) => {
+    expect(axesOf(inputs, dimensions)).toEqual(axes);
+  });
+});
+
+describe("a sample axis that the file fixes, while it leaves another open", () => {
+  const init = (dims: readonly (number | string)[]): FileInit => ({
+    inputs: [valueInfo("x", dims)],
+    initializers: [initializer("w", floats([3, 2], 1, 2, 3, 4, 5, 6))],
+    nodes: [node("MatMul", ["x", "w"], ["y"]), node("Softmax", ["y"], ["z"], [int("axis", 0)])],
+    outputs: ["z"],
+  });
+  it("is not taken where another is called N, as the docs call it", () => {
+    expect(load(init([4, "N", 3])).sampleAxes).toEqual({ x: 1 });
+  });
+  it("is what the message blames: the guess, or what the user said", () => {
+    const message = refusal(() => load(init([4, "T", 3]), { dimensions: { T: 5 } }));
+    expect(message).toContain(
+      'the samples of "x" are taken to lie along axis 0, which the file fixes to 4; if they lie along axis 1 ("T"), say so: sampleAxes: { "x": 1 }, or --sample-axis x=1',
+    );
+    expect(load(init([4, "batch", 3])).sampleAxes).toEqual({ x: 1 });
+    const given = refusal(() => load(init(["N", 3, 3]), { sampleAxes: { x: 2 }, dimensions: { N: 5 } }));
+    expect(given).toContain(
+      '--sample-axis x=2) says that the samples of "x" lie along axis 2, which the file fixes to 3, and leaves axis 0 ("N") open',
+    );
   });
 });
 

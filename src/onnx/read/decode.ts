@@ -14,6 +14,7 @@ import type { Adapter } from "./adapt/adapter.js";
 import { likelyBatches } from "./batch/baked-batch.js";
 import { type BatchAxes, batchAxes } from "./batch/batch-axes.js";
 import { FixedInputs, type FixedValue } from "./batch/fixed-inputs.js";
+import { adviceOnBatch, checkDimensions } from "./batch/open-axes.js";
 import { Decoder } from "./decoder.js";
 import type { FileNode } from "./file-node.js";
 import { inlineFunctions } from "./functions.js";
@@ -129,6 +130,7 @@ class File {
     this.#required = options.outputs ?? structure.outputs.slice(0, 1);
     this.#refuse(nodesFor(this.#required, structure));
     this.#fixed = new FixedInputs(structure.inputs, options);
+    checkDimensions(structure.inputs, options.dimensions ?? {}, options.fileName);
     this.#batch = batchAxes(this.#fixed.others, options.sampleAxes);
     const names = new Set(structure.inputs.map(({ name }) => name));
     this.#initializers = new Initializers(
@@ -177,7 +179,7 @@ class File {
       } catch (error) {
         const apart = fixed === 1 ? this.#readEachApart(constants, error) : null;
         if (apart) return apart;
-        throw explained(error, fixed);
+        throw explained(error, adviceOnBatch(this.#fixed.others, this.#batch, this.options.sampleAxes));
       }
     }
     let open: Found | undefined;
@@ -347,13 +349,9 @@ function isOfShapes(error: unknown): error is PergradError {
 }
 
 /** An error that may come of the batch that the file fixes says so. */
-function explained(error: unknown, fixed: number): unknown {
+function explained(error: unknown, advice: string): unknown {
   if (!isOfShapes(error) || error.message.includes("--fix")) return error;
-  return readvised(
-    error,
-    `the file fixes its batch to ${fixed}, and this node could not be shown to work for others, ` +
-      "so export the model with a symbolic batch axis",
-  );
+  return readvised(error, advice);
 }
 
 /** Of a node that is made several times, in a loop, only shapes that stay the same are known. */

@@ -65,7 +65,8 @@ export function batchAxes(
   return { axes: new Map(axes), fixed, symbols, notes };
 }
 
-function dimsOf({ type }: ValueInfoProto): readonly TensorShapeProto_Dimension[] {
+/** None where it is no tensor, or has no shape. */
+export function dimsOf({ type }: ValueInfoProto): readonly TensorShapeProto_Dimension[] {
   return type?.value.case === "tensorType" ? (type.value.value.shape?.dim ?? []) : [];
 }
 
@@ -87,9 +88,9 @@ function likelyAxis({ dims }: Input): number {
   return named < 0 || /^(b|n|none|\?|unk__\d+)$/i.test(first) ? 0 : named;
 }
 
-/** "batch", "batch_size", "BatchSize", "bs", "bsz", ... */
+/** "batch", "batch_size", "BatchSize", "bs", "bsz", "N", ... */
 function isBatchName(symbol: string): boolean {
-  return /batch|(^|_)bsz?($|_)/i.test(symbol);
+  return /batch|(^|_)bsz?($|_)|^n$/i.test(symbol);
 }
 
 function sharedNote({ name, dims }: Input): string {

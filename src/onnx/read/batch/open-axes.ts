@@ -1,0 +1,63 @@
+/** What a user says of open dimensions and sample axes, held against what the file leaves open. */
+import type { ValueInfoProto } from "onnx-buf";
+import { PergradError } from "../../../errors.js";
+import { meant } from "../../../meant.js";
+import { type BatchAxes, dimsOf, fixedSize, symbolOf } from "./batch-axes.js";
+
+/**
+ * Sizes are for dimensions that are there, by their name or as `input.axis`, and that the file leaves open.
+ * Throws INVALID_ARGUMENT.
+ */
+export function checkDimensions(
+  inputs: readonly ValueInfoProto[],
+  dimensions: Readonly<Record<string, number>>,
+  fileName: string,
+): void {
+  const axes = inputs.flatMap((input) => dimsOf(input).map((dim, axis) => ({ key: `${input.name}.${axis}`, dim })));
+  const open = axes.filter(({ dim }) => fixedSize(dim) === undefined);
+  const names = [...new Set(open.map(({ key, dim }) => symbolOf(dim) ?? key))];
+  for (const [name, size] of Object.entries(dimensions)) {
+    if (names.includes(name) || open.some(({ key }) => key === name)) continue;
+    const found = axes.find(({ key }) => key === name);
+    if (found && fixedSize(found.dim) === size) continue;
+    const problem = found
+      ? `A size of ${size} is given for "${name}", but the file fixes that axis to ${fixedSize(found.dim)}`
+      : `A size is given for the dimension "${name}", which "${fileName}" does not have`;
+    const known =
+      names.length === 0
+        ? "it leaves none open, so leave that size out"
+        : `those that it leaves open are ${names.map((each) => `"${each}"`).join(", ")}`;
+    throw new PergradError("INVALID_ARGUMENT", `${problem}; ${known}${meant(name, names) || "."}`);
+  }
+}
+
+/** What to do where a node does not work for batches of another size than the one that the file fixes. */
+export function adviceOnBatch(
+  inputs: readonly ValueInfoProto[],
+  { axes, fixed }: BatchAxes,
+  given: Readonly<Record<string, number | null>> = {},
+): string {
+  const input = inputs.find(({ name, ...rest }) => {
+    const axis = axes.get(name) ?? null;
+    return axis !== null && fixedSize(dimsOf({ name, ...rest })[axis]) !== undefined;
+  });
+  const symbolic = "export the model with a symbolic batch axis";
+  const shown = `the file fixes its batch to ${fixed}, and this node could not be shown to work for others`;
+  if (!input) return `${shown}, so ${symbolic}`;
+  const { name } = input;
+  const axis = axes.get(name) ?? 0;
+  const other = dimsOf(input).flatMap((dim, k) =>
+    k === axis || fixedSize(dim) !== undefined
+      ? []
+      : [`${k}${symbolOf(dim) === undefined ? "" : ` ("${symbolOf(dim)}")`}`],
+  )[0];
+  const said = Object.hasOwn(given, name);
+  if (other === undefined && !said) return `${shown}, so ${symbolic}`;
+  const option = `sampleAxes: { ${JSON.stringify(name)}: ${axis} } (--sample-axis ${name}=${axis})`;
+  if (said) {
+    const open = other === undefined ? "" : `, and leaves axis ${other} open`;
+    return `${option} says that the samples of "${name}" lie along axis ${axis}, which the file fixes to ${fixed}${open}: correct that, or ${symbolic}`;
+  }
+  const at = Number.parseInt(other ?? "0", 10);
+  return `the samples of "${name}" are taken to lie along axis ${axis}, which the file fixes to ${fixed}; if they lie along axis ${other}, say so: sampleAxes: { ${JSON.stringify(name)}: ${at} }, or --sample-axis ${name}=${at}`;
+}
