@@ -2,6 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { debugWords } from "../../src/inspect/debug.js";
+import { knownRewrites } from "../../src/inspect/rewrite-log.js";
+import { rules } from "../../src/optimise/rewrite.js";
 import { runBlocks } from "../support/doc-blocks.js";
 
 const page = readFileSync(join(import.meta.dirname, "../../docs/inspecting.md"), "utf8");
@@ -17,4 +19,9 @@ it("the code of docs/inspecting.md runs and prints what it says", async () => {
 
 it("docs/inspecting.md tells of every word of PERGRAD_DEBUG", () => {
   for (const word of debugWords) expect(page).toContain(`| \`${word}\` |`);
+});
+
+it("docs/inspecting.md tells of every rewrite that is no local rule", () => {
+  const local = new Set(rules.map(({ name }) => name));
+  for (const name of knownRewrites) if (!local.has(name)) expect(page).toContain(`\`${name}\``);
 });
