@@ -8,15 +8,19 @@ import type { Reference } from "./oracle.js";
 const defaults = { each: 4, all: 64 };
 
 /**
- * Tried in turn, each times the size of the element (at least 1). The first is small enough that few activations
+ * Tried in turn for one element, each times its size (at least 1). The first is small enough that few activations
  * cross a kink, and its rounding, of about 1e-8, is well below what is close enough. The large ones are for losses
  * of which a gradient is a tiny part.
  */
 const steps = [1e-7, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3] as const;
 /** Of what the parameter's errors are relative to: an error that no other step need improve. */
 const closeEnough = 1e-5;
+/** For several elements: the more there are, the more activations cross a kink. The first of which rounding is small enough. */
+const jointSteps = [1e-9, 1e-8, 1e-7] as const;
+/** Of a loss, in units of its size: what float64 rounds in a model of many layers. */
+const lossRounding = 2 ** -46;
 /** Elements that are moved together at first. */
-const together = 8;
+const together = 16;
 
 /** Elements that the loss depends less on are moved further, up to so many times, so that they are heard beside others. */
 const mostStretched = 100;
@@ -46,12 +50,14 @@ export class Differences {
 
   constructor(
     compared: readonly Compared[],
-    private readonly reference: Pick<Reference, "sizeOf">,
+    private readonly reference: Pick<Reference, "sizeOf" | "placeOf">,
     samples: number,
     options: DifferencesOptions,
   ) {
     const { seed = 0, differences } = options;
-    const filled = compared.filter(({ parameter }) => reference.sizeOf(parameter) > 0);
+    const filled = compared
+      .filter(({ parameter }) => reference.sizeOf(parameter) > 0)
+      .sort((a, b) => reference.placeOf(a.parameter) - reference.placeOf(b.parameter));
     const wanted = differences ?? Math.min(defaults.each * filled.length, defaults.all);
     const length = filled.length === 0 || samples === 0 ? 0 : wanted;
     this.#random = xoroshiro128plus(seed);
@@ -68,7 +74,8 @@ export class Differences {
 
   /**
    * What is to be tried in sample n, whose gradients by the loop these are, in groups that are moved together. They
-   * are of parameters that follow each other, so that all come late in the model where one does.
+   * are of parameters that follow each other in the model, so that all come late in it where one does, and what comes
+   * before them is computed once.
    */
   groups(
     n: number,
@@ -106,7 +113,7 @@ export function differenceErrors(reference: Reference, sample: number, tries: re
   const [first] = tries;
   if (!first) return [];
   if (tries.length === 1) return [alone(reference, sample, first)];
-  const errors = jointErrors(reference, sample, tries, steps[0]);
+  const errors = jointErrors(reference, sample, tries);
   if (errors.every((error, k) => isClose(error, tries[k]))) return errors;
   const half = tries.length >> 1;
   return [tries.slice(0, half), tries.slice(half)].flatMap((part) => differenceErrors(reference, sample, part));
@@ -128,12 +135,15 @@ function alone(reference: Reference, sample: number, tried: Try): number {
 }
 
 /** What the errors of the gradients are at most, if the others' are none. */
-function jointErrors(reference: Reference, sample: number, tries: readonly Try[], step: number): number[] {
+function jointErrors(reference: Reference, sample: number, tries: readonly Try[]): number[] {
   const largest = Math.max(...tries.map(({ scale }) => scale));
   const factors = tries.map(({ parameter, index, weight, scale }) => {
     const louder = Math.min(mostStretched, largest / (scale || largest || 1));
     return weight * louder * reference.stretch(parameter, index);
   });
+  const heard = Math.min(...tries.map(({ scale }, k) => closeEnough * scale * Math.abs(factors[k] as number)));
+  const rounding = lossRounding * Math.abs(reference.loss(sample));
+  const step = jointSteps.find((each) => rounding <= each * heard) ?? jointSteps[2];
   const moves = tries.map(({ parameter, index }, k) => ({ parameter, index, by: step * (factors[k] as number) }));
   const expected = tries.reduce((sum, { gradient }, k) => sum + gradient * (factors[k] as number), 0);
   const error = Math.abs(reference.halfDifference(sample, moves) / step - expected);

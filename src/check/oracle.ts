@@ -7,8 +7,8 @@ import { plain, reverse } from "../autodiff/reverse.js";
 import { type Objective, parameterFeeds } from "../compile/objective.js";
 import type { Array64 } from "../float64/array64.js";
 import { inSharedMemory } from "../graph/flat.js";
-import type { Value } from "../graph/value.js";
-import { dependentsOf, nodesBefore } from "../graph/walk.js";
+import type { Node, Value } from "../graph/value.js";
+import { dependentsOf, nodesBefore, presentInputs } from "../graph/walk.js";
 import { evaluateAll, evaluateGraph, toArray64 } from "../interpret/evaluate.js";
 import { elementFactor } from "../ops/build.js";
 import { build } from "../ops/registry.js";
@@ -93,6 +93,7 @@ export class Reference {
   readonly #parameters: ReadonlyMap<Value, Array64>;
   readonly #trained: ReadonlyMap<string, Value>;
   #last: Forward | undefined;
+  #places: ReadonlyMap<Value, number> | undefined;
 
   constructor(parts: ReferenceParts) {
     this.#parts = parts;
@@ -152,6 +153,17 @@ export class Reference {
     return Math.max(1, Math.abs(data[index] as number));
   }
 
+  /** A sample's loss. */
+  loss(sample: number): number {
+    return this.#forward(sample).values.get(this.#parts.losses)?.data[0] ?? Number.NaN;
+  }
+
+  /** Where in the model a parameter is read first: smaller for what is computed earlier. */
+  placeOf(parameter: string): number {
+    this.#places ??= placesIn(nodesBefore([this.#parts.losses]));
+    return this.#places.get(this.#valueOf(parameter)) ?? Number.MAX_SAFE_INTEGER;
+  }
+
   /** Number of elements of a parameter. */
   sizeOf(parameter: string): number {
     return elementFactor(this.#trained.get(parameter)?.shape ?? [0]);
@@ -179,6 +191,15 @@ export class Reference {
     }
     return this.#last;
   }
+}
+
+/** For each value the first of these nodes that reads it. */
+function placesIn(nodes: readonly Node[]): Map<Value, number> {
+  const places = new Map<Value, number>();
+  for (const [place, node] of nodes.entries()) {
+    for (const input of presentInputs(node)) if (!places.has(input)) places.set(input, place);
+  }
+  return places;
 }
 
 /** The reference of an objective, in this thread. */

@@ -75,7 +75,12 @@ type Found = Results<ReturnType<typeof wantsFor>>;
 type Numbers = Readonly<Record<string, Readonly<Record<string, Float64Array>>>>;
 
 const whole = "all";
-const mapped = (data: ArrayLike<number>, f: (x: number) => number) => Float64Array.from(data, f);
+/** What `Float64Array.from` makes of it, several times as fast. */
+const mapped = (data: ArrayLike<number>, f: (x: number) => number) => {
+  const result = new Float64Array(data.length);
+  for (let i = 0; i < result.length; i++) result[i] = f(data[i] as number);
+  return result;
+};
 const squared = (data: ArrayLike<number>) => mapped(data, (x) => x * x);
 const entries = <T, U>(of: Readonly<Record<string, T>>, f: (value: T, name: string) => U): Record<string, U> =>
   Object.fromEntries(Object.entries(of).map(([name, value]) => [name, f(value, name)]));
