@@ -59,27 +59,27 @@ export async function check(
 ): Promise<CheckResult> {
   const objective = objectiveOf(model, options);
   const parts = referenceParts(objective, data);
-  const observed = observe ? { ...options, observe } : options;
-  const program = await Program.compile(model, { ...observed, want: { gradients: want.gradients() } });
-  const { gradients } = await program.run(data, { allowNotFinite: true });
-  await program.release();
   const { threads } = options;
   const samples = Math.min(options.samples ?? parts.samples, parts.samples);
-  const own = Array.from({ length: samples }, (_, n) => sampleOf(gradients, n));
-  const wants = samples === 0 ? null : await WantsComparison.run(objective, data, { ...options, samples }, own);
   const compared = [...objective.parameters.keys()].map((name) => new Compared(name));
+  const differences = new Differences(compared, new Reference(parts), samples, options);
+  const references = referencesOf(parts, samples + differences.total / 8, threads);
   const loop = new LoopComparison(
     compared,
     new AloneOnDemand(objective, data, threads === undefined ? {} : { threads }),
   );
-  const differences = new Differences(compared, new Reference(parts), samples, options);
-  const total = samples + differences.total;
-  const progress = counting(total, options.onProgress);
-  const references = referencesOf(parts, samples + differences.total / 4, threads);
   const tried: Promise<void>[] = [];
   let others: readonly CheckedWant[] = [];
   try {
-    for await (const [n, expected] of inOrder(references, samples)) {
+    // Other threads begin while the programs are compiled in this one.
+    const ahead = new Ahead(references, samples);
+    if (references.lanes > 1) ahead.begin();
+    const gradients = await gradientsOf(model, data, observe ? { ...options, observe } : options);
+    const own = Array.from({ length: samples }, (_, n) => sampleOf(gradients, n));
+    const wants = samples === 0 ? null : await WantsComparison.run(objective, data, { ...options, samples }, own);
+    const progress = counting(samples + differences.total, options.onProgress);
+    for (let n = 0; n < samples; n++) {
+      const expected = await ahead.take(n);
       await loop.add(n, (name) => ({
         actual: gradients[name]?.data ?? [],
         expected: expected.get(name) ?? new Float64Array(),
@@ -107,6 +107,17 @@ export async function check(
   return { parameters, wants: others, samples, tolerance, passed };
 }
 
+async function gradientsOf(
+  model: Model,
+  data: Readonly<Record<string, Data>>,
+  options: ObjectiveOptions & { readonly observe?: Observer },
+): Promise<ByParameter> {
+  const program = await Program.compile(model, { ...options, want: { gradients: want.gradients() } });
+  const { gradients } = await program.run(data, { allowNotFinite: true });
+  await program.release();
+  return gradients;
+}
+
 /** One sample's part of a program's gradients. */
 function sampleOf(gradients: ByParameter, n: number): Map<string, Float32Array> {
   return new Map(
@@ -127,22 +138,32 @@ function counting(total: number, onProgress: CheckOptions["onProgress"]): (steps
 }
 
 /** The loop's gradients of one sample after another; those of as many as there are threads are computed ahead. */
-async function* inOrder(
-  references: References,
-  samples: number,
-): AsyncGenerator<readonly [number, ReadonlyMap<string, Float64Array>]> {
-  const ahead: Promise<ReadonlyMap<string, Float64Array>>[] = [];
-  const ask = (n: number) => {
-    if (n >= samples) return;
-    const asked = references.gradients(n);
-    // An error is thrown where the sample's turn comes.
-    asked.catch(() => undefined);
-    ahead.push(asked);
-  };
-  for (let n = 0; n < references.lanes; n++) ask(n);
-  for (let n = 0; n < samples; n++) {
-    yield [n, (await ahead[n]) as ReadonlyMap<string, Float64Array>];
-    delete ahead[n];
-    ask(n + references.lanes);
+class Ahead {
+  readonly #asked: Promise<ReadonlyMap<string, Float64Array>>[] = [];
+
+  constructor(
+    private readonly references: References,
+    private readonly samples: number,
+  ) {}
+
+  begin(): void {
+    this.#upTo(this.references.lanes);
+  }
+
+  /** Of sample n, which is one more than was taken before. */
+  async take(n: number): Promise<ReadonlyMap<string, Float64Array>> {
+    this.#upTo(n + this.references.lanes);
+    const gradients = (await this.#asked[n]) as ReadonlyMap<string, Float64Array>;
+    delete this.#asked[n];
+    return gradients;
+  }
+
+  #upTo(end: number): void {
+    for (let n = this.#asked.length; n < Math.min(end, this.samples); n++) {
+      const asked = this.references.gradients(n);
+      // An error is thrown where the sample's turn comes.
+      asked.catch(() => undefined);
+      this.#asked.push(asked);
+    }
   }
 }
