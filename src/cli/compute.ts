@@ -179,7 +179,7 @@ async function compute<W extends Wants>(
 ): Promise<void> {
   progress.stage("compiling");
   const { threads, memoryBudget } = options;
-  const program = await Program.compile(task.model, {
+  const program = await Program.of(task.objective, {
     ...task.options,
     ...(threads === undefined ? {} : { threads }),
     ...(memoryBudget === undefined ? {} : { memoryBudget }),

@@ -114,7 +114,7 @@ async function explained(
   const wants = Object.fromEntries(names.flatMap((name) => (makers[name] ? [[name, makers[name]()]] : [])));
   const [log, stages] = [new RewriteLog(), new StageFolder()];
   const own = together(observe, { onRewrite: log.seen }, folder === undefined ? undefined : stages);
-  const program = await Program.compile(task.model, {
+  const program = await Program.of(task.objective, {
     ...task.options,
     want: wants,
     observe: own,

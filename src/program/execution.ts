@@ -2,7 +2,7 @@
 
 import { isSummed, whyWhole } from "../compile/joining.js";
 import type { Objective } from "../compile/objective.js";
-import type { Emitted } from "../compile/program-graph.js";
+import type { ProgramGraph } from "../compile/program-graph.js";
 import { PergradError } from "../errors.js";
 import { bindShape } from "../graph/dim.js";
 import type { Executable, Running } from "../target/target.js";
@@ -28,7 +28,7 @@ import { type Computed, Joined, samplesBetween } from "./split.js";
 export interface Executed {
   readonly objective: Objective;
   readonly wants: Wants;
-  readonly emitted: Emitted;
+  readonly graph: ProgramGraph;
   readonly executable: Executable;
   readonly running: Running;
   readonly others: ReadonlyMap<string, Others>;
@@ -55,9 +55,9 @@ export class Execution {
   readonly #separable: boolean;
 
   constructor(private readonly executed: Executed) {
-    const { objective, wants, emitted } = executed;
-    this.#watched = new Watched(emitted.watch, wants, emitted.outputs, new Set(objective.parameters.keys()));
-    const separate = emitted.outputs.filter(({ joining }) => joining.kind !== "whole");
+    const { objective, wants, graph } = executed;
+    this.#watched = new Watched(graph.watch, wants, graph.outputs, new Set(objective.parameters.keys()));
+    const separate = graph.outputs.filter(({ joining }) => joining.kind !== "whole");
     this.#separable = whyWhole(separate, objective.expected) === undefined;
   }
 
@@ -67,14 +67,14 @@ export class Execution {
    */
   async compute(prepared: Prepared, options: ExecutionOptions, first: number): Promise<Computed> {
     checkNotFiniteOptions(options);
-    const { objective, wants, emitted, executable, running, others, microbatches, elsewhere } = this.executed;
+    const { objective, wants, graph, executable, running, others, microbatches, elsewhere } = this.executed;
     const { samples } = prepared;
     const size = microbatches.sizeFor(samples, options);
     if (samples === 0) return this.empty();
     this.#checkOthers(options.others);
     const late = elsewhere || executable.inSteps(samples);
     const again = options.notFinite === "leave out" || (late && this.#mayLook(options));
-    const given = (own: ExecutionOptions) => givenFeeds(objective.model, wants, emitted, own);
+    const given = (own: ExecutionOptions) => givenFeeds(objective.model, wants, graph, own);
     if (size >= samples && others.size === 0 && !again && running.isReady(samples))
       return this.#atOnce(prepared, given(options), options, first);
     const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
@@ -84,16 +84,16 @@ export class Execution {
 
   /** All that the runtime is fed for a batch. */
   async feeds({ feeds }: Prepared, options: ExecutionOptions): Promise<Feeds> {
-    const { objective, wants, emitted } = this.executed;
+    const { objective, wants, graph } = this.executed;
     this.#checkOthers(options.others);
-    const given = givenFeeds(objective.model, wants, emitted, options);
-    const own = Object.fromEntries(emitted.inputs.map(({ name }) => [name, feeds[name] as Tensor]));
+    const given = givenFeeds(objective.model, wants, graph, options);
+    const own = Object.fromEntries(graph.inputs.map(({ name }) => [name, feeds[name] as Tensor]));
     return { ...given, ...(await this.#factors(options)), ...own };
   }
 
   /** Whether samples may have to be looked for that results do not tell. */
   #mayLook(options: NotFiniteOptions): boolean {
-    return this.#separable && this.executed.emitted.watch === undefined && this.#reporter.listens(options);
+    return this.#separable && this.executed.graph.watch === undefined && this.#reporter.listens(options);
   }
 
   /** Tells of sums that overflow only now that those of several chunks are put together. Throws NOT_FINITE. */
@@ -126,7 +126,7 @@ export class Execution {
     options: NotFiniteOptions,
     first: number,
   ): Promise<Computed> {
-    const joined = new Joined(this.executed.emitted.outputs, samples);
+    const joined = new Joined(this.executed.graph.outputs, samples);
     const notFinite: NotFiniteSample[] = [];
     let whole: Computed | undefined;
     for (const [from, to] of pieces(samples, size)) {
@@ -154,9 +154,9 @@ export class Execution {
    * @param seen is called with what is found before this returns its promise, where the runtime is in this thread
    */
   async #run({ feeds, samples }: Prepared, given: Feeds, seen?: (found: Found) => void): Promise<Found> {
-    const { emitted, running } = this.executed;
+    const { graph, running } = this.executed;
     const own: Record<string, Tensor> = { ...given };
-    for (const { name } of emitted.inputs) own[name] = feeds[name] as Tensor;
+    for (const { name } of graph.inputs) own[name] = feeds[name] as Tensor;
     let found: Found | undefined;
     const look = (returned: Returned): Found => {
       const notFinite = this.#watched.find(returned, samples);
@@ -187,7 +187,7 @@ export class Execution {
     given: Feeds,
     options: NotFiniteOptions,
   ): Promise<Found> {
-    const { emitted, objective, wants } = this.executed;
+    const { graph, objective, wants } = this.executed;
     const left = new Set(notFinite.map(({ sample }) => sample));
     const kept = Array.from({ length: samples }, (_, n) => n).filter((n) => !left.has(n));
     const picked = Object.entries(feeds).map(([name, tensor]) => {
@@ -200,7 +200,7 @@ export class Execution {
     const all = [...notFinite.filter(({ sample }) => typeof sample === "number"), ...more];
     for (const { sample } of more) left.add(sample);
     const results = { ...returned };
-    for (const { name, joining } of emitted.outputs)
+    for (const { name, joining } of graph.outputs)
       if (isSummed(joining)) results[name] = again.returned[name] as Tensor;
     for (const [want, { addedUp = [] }] of Object.entries(wants))
       for (const own of addedUp) results[`${want}/${own}`] = without(results[`${want}/${own}`] as Tensor, left);
@@ -223,7 +223,7 @@ export class Execution {
       async ([want, others]) => [want, await others.factors(want, given[want], options)] as const,
     );
     for (const [want, tensors] of await Promise.all(begun)) {
-      for (const factor of this.executed.emitted.factors)
+      for (const factor of this.executed.graph.factors)
         if (factor.want === want) feeds[factor.value.name] = tensors[factor.name] as Tensor;
     }
     return feeds;
@@ -232,7 +232,7 @@ export class Execution {
   /** An empty batch has empty results, and sums of zero. */
   empty(): Computed {
     const returned = Object.fromEntries(
-      this.executed.emitted.outputs.map(({ name, value }) => {
+      this.executed.graph.outputs.map(({ name, value }) => {
         const dims = bindShape(value.shape, 0);
         return [name, { dtype: value.dtype, dims, data: new (arrayOf(value.dtype))(sizeOf(dims)) } as Tensor];
       }),

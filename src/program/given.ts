@@ -1,7 +1,7 @@
 /** What a run is given besides its data: checked, and named as the program's inputs are. */
 
 import { parameterValue } from "../compile/objective.js";
-import type { Emitted } from "../compile/program-graph.js";
+import type { ProgramGraph } from "../compile/program-graph.js";
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
@@ -56,19 +56,19 @@ export function ownOptions<O extends GivenOptions>(options: O): O {
 export function givenFeeds(
   model: Model,
   wants: Wants,
-  emitted: Pick<Emitted, "parameters" | "vectors" | "scalars">,
+  graph: Pick<ProgramGraph, "parameters" | "vectors" | "scalars">,
   { parameters, vectors, maxNorms }: GivenOptions,
 ): Record<string, Tensor> {
   return {
-    ...parameterFeeds(model, emitted.parameters, parameters),
-    ...vectorFeeds(wants, emitted.vectors, vectors),
-    ...scalarFeeds(emitted.scalars, maxNorms),
+    ...parameterFeeds(model, graph.parameters, parameters),
+    ...vectorFeeds(wants, graph.vectors, vectors),
+    ...scalarFeeds(graph.scalars, maxNorms),
   };
 }
 
 function parameterFeeds(
   model: Model,
-  used: Emitted["parameters"],
+  used: ProgramGraph["parameters"],
   given: Readonly<Record<string, Tensor>> = {},
 ): Record<string, Tensor> {
   const unknown = Object.keys(given).find((name) => !Object.hasOwn(model.parameters, name));
@@ -87,7 +87,7 @@ function parameterFeeds(
 
 function vectorFeeds(
   wants: Wants,
-  vectors: Emitted["vectors"],
+  vectors: ProgramGraph["vectors"],
   given: GivenOptions["vectors"] = {},
 ): Record<string, Tensor> {
   const unknown = Object.keys(given).find((name) => !vectors.some(({ want }) => want === name));

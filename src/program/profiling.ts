@@ -1,5 +1,5 @@
 /** Time and bytes by node, with what each node belongs to. */
-import { type Planned, type ScheduleSettings, scheduled } from "../compile/schedule.js";
+import { type Planned, type ScheduleSettings, scheduled } from "../compile/compile.js";
 import { factorsOf, withLosses } from "../compile/stage-graphs.js";
 import { PergradError } from "../errors.js";
 import { graphOf, Stages } from "../inspect/observe.js";

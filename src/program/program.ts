@@ -1,8 +1,8 @@
-import { withinBudget } from "../compile/low-memory.js";
+import { type CompiledProgram, compiled, isElsewhere } from "../compile/compile.js";
 import { type Objective, type ObjectiveOptions, objectiveOf, parameterValue } from "../compile/objective.js";
-import { type Emitted, ownInputs, type PlanningOptions, planFor } from "../compile/program-graph.js";
-import { isElsewhere, scheduled } from "../compile/schedule.js";
-import { factorsOf, sampleAxesOf, withLosses } from "../compile/stage-graphs.js";
+import type { PlanningOptions } from "../compile/planning.js";
+import { ownInputs, type ProgramGraph } from "../compile/program-graph.js";
+import { sampleAxesOf, withLosses } from "../compile/stage-graphs.js";
 import { isHidden } from "../compile/watch.js";
 import type { Model } from "../graph/model.js";
 import { Explanation } from "../inspect/explanation.js";
@@ -55,11 +55,7 @@ export interface RunOptions extends MemoryOptions, NotFiniteOptions, GivenOption
 }
 
 /** What a program is made of. */
-interface Parts {
-  readonly objective: Objective;
-  readonly plan: Plan;
-  readonly emitted: Emitted;
-  readonly executable: Executable;
+interface Parts extends CompiledProgram {
   readonly running: Running;
   readonly others: ReadonlyMap<string, Others>;
 }
@@ -69,7 +65,7 @@ export class Program<W extends Wants> {
   readonly #objective: Objective;
   readonly #want: W;
   readonly #options: ProgramOptions<W>;
-  readonly #emitted: Emitted;
+  readonly #graph: ProgramGraph;
   readonly #plan: Plan;
   readonly #executable: Executable;
   readonly #running: Running;
@@ -85,7 +81,7 @@ export class Program<W extends Wants> {
   readonly #named: ReadonlyMap<string, readonly { readonly name: string; readonly full: string }[]>;
 
   private constructor(
-    { objective, plan, emitted, executable, running, others }: Parts,
+    { objective, plan, graph, executable, running, others }: Parts,
     options: ProgramOptions<W>,
     target: Target,
   ) {
@@ -93,20 +89,20 @@ export class Program<W extends Wants> {
     this.#want = options.want;
     this.#options = options;
     this.#plan = plan;
-    this.#emitted = emitted;
+    this.#graph = graph;
     this.#executable = executable;
     this.#running = running;
     this.#target = target;
     this.#others = others;
     this.#microbatches = new Microbatches(
-      { outputs: emitted.outputs, memory: executable.memory },
+      { outputs: graph.outputs, memory: executable.memory },
       objective.expected,
       options,
     );
     const { want: wants } = options;
-    const parts = { objective, wants, emitted, executable, running, others, microbatches: this.#microbatches };
+    const parts = { objective, wants, graph, executable, running, others, microbatches: this.#microbatches };
     this.#execution = new Execution({ ...parts, elsewhere: isElsewhere(options) });
-    this.#named = new Map(Object.keys(wants).map((want) => [want, namesUnder(`${want}/`, emitted.outputs)]));
+    this.#named = new Map(Object.keys(wants).map((want) => [want, namesUnder(`${want}/`, graph.outputs)]));
   }
 
   /**
@@ -119,23 +115,40 @@ export class Program<W extends Wants> {
     target: Target = defaultTarget,
   ): Promise<Program<W>> {
     checkMemoryOptions(options);
-    const begun = new Stages(options.observe, model.sampleAxes);
-    begun.reached("traced", () => model.graph.outputs);
-    const objective = objectiveOf(model, options);
+    const stages = new Stages(options.observe, model.sampleAxes);
+    stages.reached("traced", () => model.graph.outputs);
+    return Program.#compile(objectiveOf(model, options), options, target, stages);
+  }
+
+  /** The same of an objective that is there already; its own settings count, not those of the options. */
+  static async of<W extends Wants>(
+    objective: Objective,
+    options: ProgramOptions<W>,
+    target: Target = defaultTarget,
+  ): Promise<Program<W>> {
+    checkMemoryOptions(options);
+    const stages = new Stages(options.observe, objective.model.sampleAxes);
+    stages.reached("traced", () => objective.model.graph.outputs);
+    return Program.#compile(objective, options, target, stages);
+  }
+
+  static async #compile<W extends Wants>(
+    objective: Objective,
+    options: ProgramOptions<W>,
+    target: Target,
+    begun: Stages,
+  ): Promise<Program<W>> {
     const stages = begun.with(sampleAxesOf(objective));
     stages.reached("objective", () => withLosses(objective));
-    const others = await compileOthers(model, options, target);
+    const others = await compileOthers(objective, options, target);
     try {
-      const { plan, emitted, executable } = withinBudget((preferred) => {
-        const plan = planFor(objective, options.want, { ...options, prices: target.prices }, preferred);
-        stages.reached("gradient", () => factorsOf(objective, plan));
-        return { plan, ...scheduled({ objective, plan, others }, options, target, stages) };
-      }, options.memoryBudget);
+      const found = compiled(objective, others, options, target, stages);
+      const { executable } = found;
       const running = await executable.load(loadOptions(options));
       const { profiler } = target;
       const asRun = profiler && (() => profiler.optimised(executable.program));
       stages.reached("loaded", () => executable.program.outputs, asRun);
-      const program = new Program({ objective, plan, emitted, executable, running, others }, options, target);
+      const program = new Program({ ...found, running, others }, options, target);
       options.observe?.onPlan?.(program.explain());
       return program;
     } catch (error) {
@@ -209,7 +222,7 @@ export class Program<W extends Wants> {
   async runAll(dataset: Dataset, options: RunOptions & Omit<StreamOptions, "reuse"> = {}): Promise<Results<W>> {
     const check = () => this.#microbatches.requireSplit("a dataset cannot be computed in chunks");
     const chunks = this.#chunks(ownDataset(dataset, options), { ...ownOptions(options), reuse: false });
-    const found = (await joinedResults(chunks, this.#emitted.outputs, check)) ?? this.#execution.empty();
+    const found = (await joinedResults(chunks, this.#graph.outputs, check)) ?? this.#execution.empty();
     this.#execution.reportOverflow(found, options);
     return this.#read(found);
   }
@@ -246,11 +259,7 @@ export class Program<W extends Wants> {
     if (!this.#needsGuards(prepared, options)) return this.#execution.compute(prepared, options, first);
     const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
     const own = ownOptions(options);
-    this.#forNotFinite ??= Program.compile(
-      this.#objective.model,
-      { ...this.#options, allowNotFinite: true },
-      this.#target,
-    );
+    this.#forNotFinite ??= Program.of(this.#objective, { ...this.#options, allowNotFinite: true }, this.#target);
     return (await this.#forNotFinite).#execution.compute({ ...prepared, feeds }, own, first);
   }
 
@@ -270,15 +279,15 @@ export class Program<W extends Wants> {
   }
 
   #encodable(): EncodableProgram {
-    const { inputs, parameters } = this.#emitted;
-    const outputs = this.#emitted.outputs.filter((output) => !isHidden(output));
+    const { inputs, parameters } = this.#graph;
+    const outputs = this.#graph.outputs.filter((output) => !isHidden(output));
     const order = this.#target.order(outputs.map(({ value }) => value));
     const values = Object.fromEntries(
       parameters.map((parameter) => [parameter.name, parameterValue(this.#objective.model, parameter)]),
     );
     // Kernels differ between runtimes and their versions: whoever runs the file elsewhere can tell.
     const metadata = { "pergrad.runtime": this.#target.version };
-    return { inputs: [...inputs, ...ownInputs(this.#emitted)], outputs, order, parameters: values, metadata };
+    return { inputs: [...inputs, ...ownInputs(this.#graph)], outputs, order, parameters: values, metadata };
   }
 
   /**
@@ -350,7 +359,7 @@ function loadOptions({ threads, workers, memoryBudget }: ProgramOptions<Wants>):
 
 /** The gradients of the wants' other batches, by the names of the wants. */
 async function compileOthers(
-  model: Model,
+  objective: Objective,
   options: ProgramOptions<Wants>,
   target: Target,
 ): Promise<Map<string, Others>> {
@@ -359,7 +368,7 @@ async function compileOthers(
   try {
     for (const [name, { others }] of Object.entries(options.want)) {
       if (!others) continue;
-      const program = await Program.compile(model, { ...own, want: { factors: factorsOfOthers() } }, target);
+      const program = await Program.of(objective, { ...own, want: { factors: factorsOfOthers() } }, target);
       found.set(name, await Others.of(program, others));
     }
   } catch (error) {
@@ -373,7 +382,7 @@ async function releaseAll(others: ReadonlyMap<string, Others>): Promise<void> {
   for (const each of others.values()) await each.release();
 }
 
-function namesUnder(prefix: string, outputs: Emitted["outputs"]) {
+function namesUnder(prefix: string, outputs: ProgramGraph["outputs"]) {
   const own = outputs.filter(({ name }) => name.startsWith(prefix));
   return own.map(({ name }) => ({ name: name.slice(prefix.length), full: name }));
 }

@@ -1,5 +1,5 @@
 /** Numbers that a run may change: the norms that `want.clippedSum` clips to, where they are adjustable. */
-import type { Scalar } from "../compile/program-graph.js";
+import type { Scalar } from "../compile/results.js";
 import { PergradError } from "../errors.js";
 import type { Value } from "../graph/value.js";
 import { arrayOf, type Tensor } from "../tensor/tensor.js";

@@ -75,7 +75,7 @@ export class BatchClipper<S> {
       losses: want.losses(),
       scores: scores(setup.objective),
     };
-    const program = await Program.compile(setup.objective.model, { ...planned(options), want: wants });
+    const program = await Program.of(setup.objective, { ...planned(options), want: wants });
     return new BatchClipper(clippingGroups(clipping, Object.keys(setup.parameters)), setup, options, program);
   }
 

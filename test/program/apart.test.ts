@@ -1,14 +1,16 @@
 /** Large results that are computed apart are what the whole program gives, and take less memory. */
+
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { objectiveOf } from "../../src/compile/objective.js";
-import { emit, inputsOf, planFor, weightsOf } from "../../src/compile/program-graph.js";
+import { inputsOf, weightsOf } from "../../src/compile/program-graph.js";
 import { losses, type Model, nn, type Tensor, type Wants, want } from "../../src/index.js";
 import { Program } from "../../src/program/program.js";
 import type { ApartSizes } from "../../src/target/onnxruntime/apart.js";
 import { scheduled } from "../../src/target/onnxruntime/executable.js";
 import { onnxruntimeWith } from "../../src/target/onnxruntime/index.js";
 import { expectClose } from "../support/per-sample.js";
+import { graphOf } from "../support/program-graph.js";
 import "../support/seed.js";
 
 /** So small that the models of these tests are large. */
@@ -43,7 +45,7 @@ const loss = losses.crossEntropy();
 
 function emitted(model: Model, wants: Wants, sizes = tiny) {
   const objective = objectiveOf(model, { loss });
-  const graph = emit(objective, planFor(objective, wants, {}), wants, new Map());
+  const graph = graphOf(objective, wants);
   return scheduled(
     { inputs: inputsOf(graph), outputs: graph.outputs },
     { elsewhere: false, weights: weightsOf(model) },

@@ -1,8 +1,9 @@
 /** What JavaScript makes of the runtime's outputs is what the program's file gives by itself. */
+
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Objective, objectiveOf } from "../../src/compile/objective.js";
-import { emit, inputsOf, planFor, weightsOf } from "../../src/compile/program-graph.js";
+import { inputsOf, weightsOf } from "../../src/compile/program-graph.js";
 import { leaf } from "../../src/graph/value.js";
 import { nodesBefore } from "../../src/graph/walk.js";
 import { losses, type Model, nn, type Program, perSample, type Tensor, type Wants, want } from "../../src/index.js";
@@ -13,6 +14,7 @@ import { scheduled } from "../../src/target/onnxruntime/executable.js";
 import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
 import { Handover } from "../../src/target/onnxruntime/results.js";
 import { expectClose } from "../support/per-sample.js";
+import { graphOf } from "../support/program-graph.js";
 import "../support/seed.js";
 
 const wants = {
@@ -98,7 +100,7 @@ it("whatever the rows and the samples", async () => {
 });
 
 function scheduledFor(objective: Objective, wants: Wants, elsewhere = false) {
-  const graph = emit(objective, planFor(objective, wants, {}), wants, new Map());
+  const graph = graphOf(objective, wants);
   const options = { elsewhere, weights: weightsOf(objective.model) };
   return scheduled({ inputs: inputsOf(graph), outputs: graph.outputs }, options, usualApartSizes);
 }
@@ -108,7 +110,7 @@ describe("of a table that is large beside the rows", () => {
     const objective = objectiveOf(model(table), { loss: losses.output() });
     return {
       ...scheduledFor(objective, wants),
-      outputs: emit(objective, planFor(objective, wants, {}), wants, new Map()).outputs,
+      outputs: graphOf(objective, wants).outputs,
     };
   };
   const operators = (values: Parameters<typeof nodesBefore>[0]) => nodesBefore(values).map(({ op }) => op);

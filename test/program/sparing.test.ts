@@ -1,7 +1,8 @@
 /** Ways that hold less are taken where that is much of a program's memory and takes little of its time. */
+
 import { expect, it } from "vitest";
 import { objectiveOf } from "../../src/compile/objective.js";
-import { planFor } from "../../src/compile/program-graph.js";
+import { planFor } from "../../src/compile/planning.js";
 import { losses, type Model, nn, perSample, type Strategy, type Wants, want } from "../../src/index.js";
 import { choose } from "../../src/plan/planner.js";
 

@@ -1,0 +1,77 @@
+/**
+ * The compiler's stages, put together: each is a function from one value to the next. An observer is shown the graph
+ * that each of them reaches.
+ */
+import type { Stages } from "../inspect/observe.js";
+import type { Plan } from "../plan/planner.js";
+import type { Executable, Target } from "../target/target.js";
+import type { Wants } from "../wants/want.js";
+import { withinBudget } from "./low-memory.js";
+import type { Objective } from "./objective.js";
+import { type PlanningOptions, planFor } from "./planning.js";
+import { inputsOf, type ProgramGraph, programGraph, weightsOf } from "./program-graph.js";
+import { wantedResults } from "./results.js";
+import { factorsOf } from "./stage-graphs.js";
+
+/** What is known once a program is planned. */
+export interface Planned {
+  readonly objective: Objective;
+  readonly plan: Plan;
+  /** The other batches of wants, by their names. */
+  readonly others: ReadonlyMap<string, { readonly samples: number }>;
+}
+
+export interface ScheduleSettings {
+  readonly want: Wants;
+  /** What runs the program elsewhere than in the thread that asks, if anything does. */
+  readonly workers?: unknown;
+}
+
+export function isElsewhere({ workers }: Pick<ScheduleSettings, "workers">): boolean {
+  return workers !== undefined && workers !== false;
+}
+
+/** Builds the graph, and has the target schedule it. */
+export function scheduled(
+  { objective, plan, others }: Planned,
+  settings: ScheduleSettings,
+  target: Target,
+  stages: Stages,
+): { readonly graph: ProgramGraph; readonly executable: Executable } {
+  const graph = programGraph(objective, settings.want, wantedResults(objective, plan, settings.want, others), stages);
+  const schedule = { elsewhere: isElsewhere(settings), weights: weightsOf(objective.model) };
+  const executable = target.schedule({ inputs: inputsOf(graph), outputs: graph.outputs }, schedule);
+  stages.reached("scheduled", () => executable.program.outputs);
+  return { graph, executable };
+}
+
+/** How a program is compiled. */
+export interface CompileSettings extends ScheduleSettings, PlanningOptions {
+  readonly memoryBudget?: number;
+}
+
+/** A compiled program, which a target can load. */
+export interface CompiledProgram {
+  readonly objective: Objective;
+  readonly plan: Plan;
+  readonly graph: ProgramGraph;
+  readonly executable: Executable;
+}
+
+/**
+ * From an objective to a program that is scheduled: differentiates, plans, builds, optimises, lowers, schedules; again,
+ * with ways that hold less, where a budget asks for it. Throws INVALID_ARGUMENT.
+ */
+export function compiled(
+  objective: Objective,
+  others: Planned["others"],
+  settings: CompileSettings,
+  target: Target,
+  stages: Stages,
+): CompiledProgram {
+  return withinBudget((preferred) => {
+    const plan = planFor(objective, settings.want, { ...settings, prices: target.prices }, preferred);
+    stages.reached("gradient", () => factorsOf(objective, plan));
+    return { objective, plan, ...scheduled({ objective, plan, others }, settings, target, stages) };
+  }, settings.memoryBudget);
+}

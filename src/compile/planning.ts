@@ -1,0 +1,64 @@
+import { perSampleGradients } from "../autodiff/per-sample.js";
+import { PergradError } from "../errors.js";
+import { Dense } from "../gradients/dense.js";
+import { N } from "../graph/dim.js";
+import { type Prices, usualPrices } from "../ops/prices.js";
+import { build } from "../ops/registry.js";
+import { allDemands, asksOfGradients } from "../plan/choice.js";
+import { Plan } from "../plan/planner.js";
+import type { Preferred, Strategy } from "../plan/strategy.js";
+import type { Wants } from "../wants/wanted.js";
+import type { Objective } from "./objective.js";
+
+/** From an objective and what is wanted of it to a plan: differentiates, and chooses the ways. */
+/** How the ways are chosen. */
+export interface PlanningOptions {
+  /** The number of samples that the program is planned for: it runs with any. Default 64. */
+  readonly batchSize?: number;
+  /**
+   * The data may hold NaN and infinity: what the model selects away of it contributes nothing to the gradients, in a
+   * saved program too. Without it, `run` compiles that program when data that it is allowed to take first holds them.
+   * Default false.
+   */
+  readonly allowNotFinite?: boolean;
+  /** Ways to be taken whatever they cost, for experiments. Default: the cheapest by shape. */
+  readonly strategy?: Strategy;
+}
+
+/** What is known of where the program will run. */
+interface Conditions {
+  readonly prices?: Prices;
+}
+
+/**
+ * Differentiates, and chooses the ways. Throws INVALID_ARGUMENT.
+ * @param preferred ways to be taken where no strategy asks for others
+ */
+export function planFor(
+  objective: Objective,
+  want: Wants,
+  { batchSize, strategy = {}, allowNotFinite = false, prices = usualPrices }: PlanningOptions & Conditions,
+  preferred: Preferred = {},
+): Plan {
+  if (Object.keys(want).length === 0)
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      "Nothing is wanted; say what to compute, such as { norms: want.norms() }.",
+    );
+  if (batchSize !== undefined && !(Number.isSafeInteger(batchSize) && batchSize >= 1)) {
+    throw new PergradError("INVALID_ARGUMENT", `batchSize must be a whole number from 1 up, not ${batchSize}.`);
+  }
+  const total = allDemands(Object.values(want).map((each) => each.demands));
+  const planOptions = { strategy, preferred, prices, ...(batchSize === undefined ? {} : { samples: batchSize }) };
+  if (!asksOfGradients(total)) return new Plan(new Map(), total, planOptions);
+  const choices = { ...preferred, ...strategy, prices };
+  const { losses, parameters, axes } = objective;
+  const data = { notFiniteInputs: allowNotFinite };
+  const found = perSampleGradients(losses, [...parameters.values()], axes, choices, data);
+  // Through comparisons and integers a parameter may reach the loss without changing it: then it has zeros.
+  const gradients = [...objective.parameters].map(([name, parameter]) => {
+    const zeros = () => new Dense(build.zeros([N, ...parameter.shape], parameter.dtype));
+    return [name, found.get(parameter) ?? zeros()] as const;
+  });
+  return new Plan(new Map(gradients), total, planOptions);
+}

@@ -1,0 +1,134 @@
+import { leaf, type Value } from "../graph/value.js";
+import { asksOfGradients } from "../plan/choice.js";
+import type { Plan } from "../plan/planner.js";
+import type { DType } from "../tensor/tensor.js";
+import type { Wanted, Wants } from "../wants/wanted.js";
+import { hiddenNotNumbers } from "./hidden-nan.js";
+import { joiningOf, type Output } from "./joining.js";
+import type { Objective } from "./objective.js";
+import { hiddenNaN, type Watch, watchFor } from "./watch.js";
+
+/** From a plan to the results that are wanted of it: the stage "planned". */
+/** An input of a want's own: a tensor of a parameter's shape. */
+export interface Vector {
+  readonly want: string;
+  readonly parameter: string;
+  readonly value: Value;
+}
+
+/** An input of a want's own: a tensor of its other batch. */
+export interface Factor {
+  readonly want: string;
+  readonly name: string;
+  readonly value: Value;
+}
+
+/** An input of a want's own: a number. */
+export interface Scalar {
+  readonly want: string;
+  readonly name: string;
+  readonly value: Value;
+  readonly initial: number;
+}
+
+/** A result of a want, or one that the program needs itself (`want` is then empty). */
+export interface WantedResult extends Output {
+  readonly want: string;
+}
+
+/** All results, and the inputs that wants have of their own. */
+export interface WantedResults {
+  readonly results: readonly WantedResult[];
+  readonly vectors: readonly Vector[];
+  readonly factors: readonly Factor[];
+  readonly scalars: readonly Scalar[];
+  /** How it is known that gradients are finite; undefined where there are none. */
+  readonly watch: Watch | undefined;
+}
+
+/** @param others the other batches of wants, by their names */
+export function wantedResults(
+  objective: Objective,
+  plan: Plan,
+  wants: Wants,
+  others: ReadonlyMap<string, { readonly samples: number }>,
+): WantedResults {
+  const own = new OwnInputs(objective.losses.dtype, plan);
+  const given = (want: string) => ({
+    plan,
+    losses: objective.losses,
+    outputs: objective.outputs,
+    others: others.get(want)?.samples ?? 0,
+    ...own.of(want),
+  });
+  const results = Object.entries(wants).flatMap(([name, each]) =>
+    Object.entries(each.emit(given(name))).map(([tensor, value]): WantedResult => {
+      const as = each.joinedAs?.(tensor);
+      const joining = as?.kind === "deviations" ? { ...as, sum: `${name}/${as.sum}` } : as;
+      return {
+        want: name,
+        name: `${name}/${tensor}`,
+        value,
+        joining: joining ?? joiningOf(value, objective, each.joining),
+      };
+    }),
+  );
+  const { watch, added } = watchedBy(objective, plan, wants);
+  const more = added.map((each) => ({ want: "", ...each, joining: joiningOf(each.value, objective) }));
+  return { results: [...results, ...more], ...own.all, watch };
+}
+
+/** How results that are not finite are found, and the results that are needed for it. */
+function watchedBy(
+  objective: Objective,
+  plan: Plan,
+  wants: Wants,
+): { readonly watch: Watch | undefined; readonly added: readonly Pick<Output, "name" | "value">[] } {
+  // Where memory is short, factors are not kept to be watched: results are looked at themselves.
+  const watches = asksOfGradients(plan.demands) && !plan.holdsLittle;
+  const watched = watches ? watchFor(plan, wants, objective.losses) : undefined;
+  const hidden = hiddenNotNumbers(objective);
+  return {
+    watch: watched?.watch,
+    added: [...(watched?.added ? [watched.added] : []), ...(hidden ? [{ name: hiddenNaN, value: hidden }] : [])],
+  };
+}
+
+/** Collects the inputs that wants make for themselves. */
+class OwnInputs {
+  readonly #vectors: Vector[] = [];
+  readonly #factors: Factor[] = [];
+  readonly #scalars: Scalar[] = [];
+
+  constructor(
+    private readonly dtype: DType,
+    private readonly plan: Plan,
+  ) {}
+
+  get all(): Pick<WantedResults, "vectors" | "factors" | "scalars"> {
+    return { vectors: this.#vectors, factors: this.#factors, scalars: this.#scalars };
+  }
+
+  /** What makes inputs for one want. */
+  of(want: string): Pick<Wanted, "vector" | "factor" | "scalar"> {
+    const { dtype } = this;
+    return {
+      vector: (parameter) => {
+        const type = { dtype, shape: this.plan.shapeOf(parameter) };
+        const value = leaf(`${want}/with/${parameter}`, type, { kind: "input" });
+        this.#vectors.push({ want, parameter, value });
+        return value;
+      },
+      factor: (name, type) => {
+        const value = leaf(`${want}/other/${name}`, type, { kind: "input" });
+        this.#factors.push({ want, name, value });
+        return value;
+      },
+      scalar: (name, initial) => {
+        const value = leaf(`${want}/at/${name}`, { dtype, shape: [] }, { kind: "input" });
+        this.#scalars.push({ want, name, value, initial });
+        return value;
+      },
+    };
+  }
+}
