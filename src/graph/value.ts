@@ -139,6 +139,12 @@ export function constantOf(value: Value | null | undefined): Tensor | undefined 
   return value?.source.kind === "constant" ? value.source.tensor : undefined;
 }
 
+/** The elements of a small constant, of floats too, which are followed only where they are made integers. */
+export function elementsOfConstant(value: Value | null | undefined): readonly number[] | undefined {
+  const data = constantOf(value)?.data;
+  return data && data.length <= largestKnown ? Array.from(data as ArrayLike<number>, Number) : undefined;
+}
+
 /** How messages name a node: its own name, else the name of its first output, else its op. */
 export function describeNode(node: Pick<Node, "op" | "name" | "outputs">): string {
   const name = node.name || node.outputs.find((output) => output.name)?.name;

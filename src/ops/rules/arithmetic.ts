@@ -4,7 +4,7 @@ import type { Array64 } from "../../float64/array64.js";
 import { array64, broadcastDims, broadcastTo } from "../../float64/array64.js";
 import { differences, products, quotients, sums } from "../../float64/pairs64.js";
 import { add, type Dim, divide, factorOf, isBatch, multiply } from "../../graph/dim.js";
-import { constantOf, type Node, nodeOf, type Value, type ValueType } from "../../graph/value.js";
+import { elementsOfConstant, type Node, nodeOf, type Value, type ValueType } from "../../graph/value.js";
 import { isFloat } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
@@ -43,7 +43,7 @@ function foldKnown(call: Call, type: ValueType, integers: Combine, floats: Combi
   if (float && !call.inputs.some((input) => input?.known?.some(isBatch))) return type;
   if (type.shape.length > 1) return type;
   const combine = float ? floats : integers;
-  const operands = call.inputs.map((input) => input?.known ?? smallConstant(input));
+  const operands = call.inputs.map((input) => input?.known ?? elementsOfConstant(input));
   const length = Math.max(...operands.map((known) => known?.length ?? 0));
   const known: Dim[] = [];
   for (let i = 0; i < length; i++) {
@@ -56,12 +56,6 @@ function foldKnown(call: Call, type: ValueType, integers: Combine, floats: Combi
     known.push(result);
   }
   return operands.every((operand) => operand !== undefined) ? { ...type, known } : type;
-}
-
-/** Of a float, whose elements are not followed elsewhere. */
-function smallConstant(input: Value | null): readonly number[] | undefined {
-  const tensor = constantOf(input);
-  return tensor && tensor.data.length <= 64 ? Array.from(tensor.data as ArrayLike<number>, Number) : undefined;
 }
 
 const subtract = (a: Dim, b: Dim): Dim | undefined => {
@@ -291,10 +285,21 @@ const extremum: DerivativeRule = (node, [dy], build) => {
   );
 };
 
-const plainInteger =
-  (choose: (a: number, b: number) => number) =>
-  (a: Dim, b: Dim): Dim | undefined =>
-    isBatch(a) || isBatch(b) ? undefined : choose(factorOf(a), factorOf(b));
+/**
+ * Of a number and one that grows with the batch. Exporters take the greater of two lengths that broadcast, and of 1
+ * and N that is N: of no samples there is nothing to compute.
+ */
+const greaterDim: Combine = (a, b) => {
+  if (isBatch(a) === isBatch(b)) return factorOf(a) >= factorOf(b) ? a : b;
+  const [grows, number] = isBatch(a) ? [a, factorOf(b)] : [b, factorOf(a)];
+  return number <= factorOf(grows) ? grows : undefined;
+};
+
+const lesserDim: Combine = (a, b) => {
+  if (isBatch(a) === isBatch(b)) return factorOf(a) <= factorOf(b) ? a : b;
+  const number = isBatch(a) ? factorOf(b) : factorOf(a);
+  return number <= 0 ? number : undefined;
+};
 
 const total = (elements: readonly number[]) => elements.reduce((sum, x) => sum + x, 0);
 
@@ -337,7 +342,7 @@ export const arithmetic: readonly OpDefinition[] = [
       ),
       finiteSlope: true,
     },
-    plainInteger(Math.max),
+    greaterDim,
   ),
   withKnown(
     {
@@ -349,6 +354,6 @@ export const arithmetic: readonly OpDefinition[] = [
       ),
       finiteSlope: true,
     },
-    plainInteger(Math.min),
+    lesserDim,
   ),
 ];

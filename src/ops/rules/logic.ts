@@ -4,7 +4,7 @@ import type { Array64 } from "../../float64/array64.js";
 import { array64, broadcastDims, broadcastTo, map64 } from "../../float64/array64.js";
 import { uniform } from "../../graph/behind.js";
 import { type Dim, isBatch, sameDim } from "../../graph/dim.js";
-import { type Node, nodeOf, type Value, type ValueType } from "../../graph/value.js";
+import { elementsOfConstant, type Node, nodeOf, type Value, type ValueType } from "../../graph/value.js";
 import { arrayOf, type DType, isFloat } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
@@ -145,7 +145,8 @@ function castTarget(call: Call, to: string): DType {
 function inferCast(call: Call, to: string): ValueType[] {
   const input = requireInput(call, 0);
   const dtype = castTarget(call, to);
-  return [withKnown({ dtype, shape: input.shape }, castKnown(input.known, dtype))];
+  const known = input.known ?? (input.shape.length <= 1 ? elementsOfConstant(input) : undefined);
+  return [withKnown({ dtype, shape: input.shape }, castKnown(known, dtype))];
 }
 
 function castKnown(known: readonly Dim[] | undefined, dtype: DType): readonly Dim[] | undefined {
@@ -156,7 +157,8 @@ function castKnown(known: readonly Dim[] | undefined, dtype: DType): readonly Di
   // N is true but for an empty batch: unknown. So is where 1.5 N is rounded to.
   if (dtype === "bool" ? counts.length > 0 : !float && !counts.every(({ perSample }) => Number.isInteger(perSample)))
     return undefined;
-  return known.map((dim) => (isBatch(dim) ? dim : castNumber(dim, dtype)));
+  const elements = known.map((dim) => (isBatch(dim) ? dim : castNumber(dim, dtype)));
+  return elements.every((element) => isBatch(element) || Number.isFinite(element)) ? elements : undefined;
 }
 
 /** Towards zero, and modulo the width of the integers narrower than 2^53. */
