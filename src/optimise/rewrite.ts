@@ -10,41 +10,9 @@ import type { Build } from "../ops/build.js";
 import { definitionOf } from "../ops/registry.js";
 import { parseEquation } from "../ops/rules/einsum.js";
 import { contract } from "../ops/subgraphs/contract.js";
-import type { Rewrite, Rule } from "./rule.js";
+import { arithmeticRules, unchanged } from "./arithmetic-rules.js";
+import { input, output, type Rewrite, type Rule } from "./rule.js";
 import { scatterRules } from "./scatter-rules.js";
-
-const output = (node: Node): Value => node.outputs[0] as Value;
-const input = (node: Node, index: number): Value => node.inputs[index] as Value;
-
-/** x where the result has x's shape; null where x is broadcast. */
-function unchanged(node: Node, x: Value): Value[] | null {
-  return sameShape(x.shape, output(node).shape) && x.dtype === output(node).dtype ? [x] : null;
-}
-
-const neutral: Rewrite = (node) => {
-  const [left, right] = [uniform(node.inputs[0]), uniform(node.inputs[1])];
-  if (node.op === "Mul") {
-    if (right === 1) return unchanged(node, input(node, 0));
-    return left === 1 ? unchanged(node, input(node, 1)) : null;
-  }
-  if (node.op === "Add") {
-    if (right === 0) return unchanged(node, input(node, 0));
-    return left === 0 ? unchanged(node, input(node, 1)) : null;
-  }
-  if ((node.op === "Sub" && right === 0) || ((node.op === "Div" || node.op === "Pow") && right === 1))
-    return unchanged(node, input(node, 0));
-  return null;
-};
-
-const square: Rewrite = (node, build) =>
-  node.op === "Pow" && uniform(node.inputs[1]) === 2 && sameShape(input(node, 0).shape, output(node).shape)
-    ? [build.square(input(node, 0))]
-    : null;
-
-const minusOne: Rewrite = (node, build) => {
-  if (node.op !== "Mul" || uniform(node.inputs[1]) !== -1) return null;
-  return sameShape(input(node, 0).shape, output(node).shape) ? [build.neg(input(node, 0))] : null;
-};
 
 const decided: Rewrite = (node) => {
   const condition = node.op === "Where" ? uniform(node.inputs[0]) : undefined;
@@ -213,9 +181,7 @@ export const rules: readonly Rule[] = [
   { name: "identity", rewrite: identity },
   { name: "empty-product", rewrite: emptyProduct },
   { name: "expand-to-nothing", rewrite: expandToNothing },
-  { name: "neutral-element", rewrite: neutral },
-  { name: "power-of-two", rewrite: square },
-  { name: "times-minus-one", rewrite: minusOne },
+  ...arithmeticRules,
   { name: "decided-where", rewrite: decided },
   { name: "einsum-of-expand", rewrite: einsumOfExpand },
   { name: "einsum-as-matmul", rewrite: einsumAsMatmul },

@@ -10,3 +10,13 @@ export interface Rule {
   readonly name: string;
   readonly rewrite: Rewrite;
 }
+
+/** The node's first output. */
+export function output(node: Node): Value {
+  return node.outputs[0] as Value;
+}
+
+/** An input that is there. */
+export function input(node: Node, index: number): Value {
+  return node.inputs[index] as Value;
+}
