@@ -21,7 +21,7 @@ export interface Planned {
   readonly others: ReadonlyMap<string, { readonly samples: number }>;
 }
 
-export interface ScheduleSettings {
+export interface ScheduleSettings extends Pick<PlanningOptions, "allowNotFinite"> {
   readonly want: Wants;
   /** What runs the program elsewhere than in the thread that asks, if anything does. */
   readonly workers?: unknown;
@@ -38,7 +38,8 @@ export function scheduled(
   target: Target,
   stages: Stages,
 ): { readonly graph: ProgramGraph; readonly executable: Executable } {
-  const graph = programGraph(objective, settings.want, wantedResults(objective, plan, settings.want, others), stages);
+  const wanted = wantedResults(objective, plan, settings.want, others);
+  const graph = programGraph(objective, settings, wanted, stages);
   const schedule = { elsewhere: isElsewhere(settings), weights: weightsOf(objective.model) };
   const executable = target.schedule({ inputs: inputsOf(graph), outputs: graph.outputs }, schedule);
   stages.reached("scheduled", () => executable.program.outputs);

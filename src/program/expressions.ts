@@ -4,6 +4,7 @@ import { isBatch, showShape } from "../graph/dim.js";
 import type { Expected } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
+import { poolsOfInfinities } from "../lower/infinite-pools.js";
 import { sumsInBlocks } from "../lower/long-sums.js";
 import { encodeModel } from "../onnx/write/encode.js";
 import { asLoops } from "../optimise/loops.js";
@@ -26,6 +27,10 @@ export interface Compiled<T extends Readonly<Record<string, Traced>>> {
   release(): Promise<void>;
 }
 
+function forRuntime(values: readonly Value[]): Value[] {
+  return sumsInBlocks(simplifyForRuntime(poolsOfInfinities(values)));
+}
+
 /**
  * Compiles traced expressions, by names of your own, to one program. `run` throws what a program's `run`
  * throws on bad data.
@@ -33,7 +38,7 @@ export interface Compiled<T extends Readonly<Record<string, Traced>>> {
 export async function compile<T extends Readonly<Record<string, Traced>>>(outputs: T): Promise<Compiled<T>> {
   const names = Object.keys(outputs);
   const traced = Object.values(outputs).map(({ value }) => value);
-  const values = sumsInBlocks(simplifyForRuntime(traced));
+  const values = forRuntime(traced);
   const leaves = leavesOf(values).filter(({ source }) => source.kind === "input" || source.kind === "parameter");
   checkNames(leaves);
   const encodable = (results: readonly Value[]) => ({
@@ -46,7 +51,7 @@ export async function compile<T extends Readonly<Record<string, Traced>>>(output
   let forNone: Promise<Session> | undefined;
   const sessionFor = (empty: boolean) => {
     if (!empty || loops === values) return session;
-    forNone ??= defaultTarget.load(encodable(sumsInBlocks(simplifyForRuntime(loops))));
+    forNone ??= defaultTarget.load(encodable(forRuntime(loops)));
     return forNone;
   };
   const [limits, labels] = [lengthLimits(traced), labelLimits(traced)];

@@ -6,5 +6,9 @@ import type { Wants } from "../../src/index.js";
 
 /** The graph of a program, before a target schedules it. */
 export function graphOf(objective: Objective, wants: Wants): ProgramGraph {
-  return programGraph(objective, wants, wantedResults(objective, planFor(objective, wants, {}), wants, new Map()));
+  return programGraph(
+    objective,
+    { want: wants },
+    wantedResults(objective, planFor(objective, wants, {}), wants, new Map()),
+  );
 }

@@ -1,0 +1,65 @@
+/**
+ * Pools of minus infinity, which masks put where a maximum must not look. ONNX Runtime's MaxPool (unless it is asked for
+ * indices) and GlobalMaxPool begin with the lowest float, and of nothing but minus infinity give that (1.32): what tests
+ * for an infinity behind them does not find it. Where the pooled values may be minus infinity, which ordinary models'
+ * ranges rule out, a second pool finds the windows that hold nothing else.
+ */
+import { type RangeOptions, Ranges } from "../analysis/ranges.js";
+import type { OnRewrite } from "../graph/rewritten.js";
+import { makeNode, type Node, type Value } from "../graph/value.js";
+import { nodesBefore } from "../graph/walk.js";
+import { build } from "../ops/registry.js";
+
+/** What a log of rewrites calls it. */
+export const emptyPools = "pool-of-infinities";
+
+const pools = new Set(["MaxPool", "GlobalMaxPool"]);
+
+/**
+ * The same outputs, in which a maximum of minus infinities is minus infinity.
+ * @param data what the inputs may hold
+ * @param seen is told what becomes of each node
+ */
+export function poolsOfInfinities(
+  outputs: readonly Value[],
+  data: RangeOptions = {},
+  seen?: OnRewrite,
+): readonly Value[] {
+  const nodes = nodesBefore(outputs);
+  if (!nodes.some(isPool)) return outputs;
+  const ranges = Ranges.before(outputs, data);
+  const mayBeEmpty = (node: Node) => {
+    const { infinite, low } = ranges.of(node.inputs[0] as Value);
+    return infinite && low === Number.NEGATIVE_INFINITY;
+  };
+  const current = new Map<Value, Value>();
+  for (const node of nodes) {
+    const before = withInputs(node, current);
+    const found = isPool(node) && mayBeEmpty(node);
+    const results = found ? exactly(before) : before.outputs;
+    if (found) seen?.({ rule: emptyPools, node, results });
+    node.outputs.forEach((output, k) => {
+      if (results[k] !== output) current.set(output, results[k] as Value);
+    });
+  }
+  return outputs.map((output) => current.get(output) ?? output);
+}
+
+function isPool({ op, domain }: Node): boolean {
+  return domain === "" && pools.has(op);
+}
+
+function withInputs(node: Node, current: ReadonlyMap<Value, Value>): Node {
+  const inputs = node.inputs.map((input) => (input ? (current.get(input) ?? input) : null));
+  if (inputs.every((input, k) => input === node.inputs[k])) return node;
+  const names = node.outputs.map(({ name }) => name);
+  return makeNode({ ...node, inputs }, node.outputs, names);
+}
+
+function exactly(node: Node): Value[] {
+  const [x, [y, ...indices]] = [node.inputs[0] as Value, node.outputs as [Value, ...Value[]]];
+  const least = build.scalar(Number.NEGATIVE_INFINITY, x);
+  const filled = build.cast(build.op("Not", [build.equal(x, least)]), x.dtype);
+  const held = build.node(node.op, [filled], node.attributes, 1).outputs[0] as Value;
+  return [build.where(build.op("Greater", [held, build.scalar(0, held)]), y, least), ...indices];
+}
