@@ -1,7 +1,7 @@
 /** What exporters fold, merge and drop, and what is said of it. */
 import { describe, expect, it } from "vitest";
 import { type LoadOptions, modelOf } from "../../src/onnx/read/load.js";
-import { type FileInit, file, floats, initializer, node, refusal, tensor, valueInfo, waves } from "./models.js";
+import { type FileInit, file, floats, initializer, int, node, refusal, tensor, valueInfo, waves } from "./models.js";
 
 const load = (init: FileInit, options: LoadOptions = {}) =>
   modelOf(file({ inputs: [valueInfo("x", ["N", 3])], ...init }), "m.onnx", options);
@@ -106,5 +106,42 @@ describe("what exporters do to fresh models", () => {
       [true, false, false],
     ])
       expect(load(layers(...kinds)).notes.join()).not.toContain("no bias");
+  });
+});
+
+describe("a weight that the exporter multiplied a batch normalisation into", () => {
+  const conv = (weight: string, rule?: string) => ({
+    opType: "Conv",
+    input: ["x", weight],
+    output: ["y"],
+    metadataProps: rule === undefined ? [] : [{ key: "pkg.onnxscript.rewriter.rule_name", value: rule }],
+  });
+  const init = (weight: string, rule?: string): FileInit => ({
+    inputs: [valueInfo("x", ["N", 2, 5])],
+    initializers: [initializer(weight, waves([3, 2, 2]))],
+    nodes: [conv(weight, rule)],
+  });
+  it("is named where the file says so, which is an error to who reads strictly", () => {
+    expect(load(init("0.weight", "FuseBatchNormIntoConv")).notes.join()).toMatch(
+      /^The exporter multiplied what follows Conv node "y", such as a batch normalisation, into "0.weight", so the file/,
+    );
+    expect(refusal(() => load(init("0.weight", "FuseBatchNormIntoConv"), { strict: true }))).toMatch(
+      /^FOLDED_PARAMETERS: The exporter multiplied/,
+    );
+  });
+  it("is named where its name is made up, as the older exporter does", () => {
+    const made = load(init("onnx::Conv_16"), { strict: true }).notes.join();
+    expect(made).toContain('of Conv node "y" was computed by the exporter');
+    const gemm = (transB: number): FileInit => ({
+      inputs: [valueInfo("x", ["N", 3])],
+      initializers: [initializer("onnx::Gemm_4", waves([3, 3]))],
+      nodes: [node("Gemm", ["x", "onnx::Gemm_4"], ["y"], [int("transB", transB)])],
+    });
+    expect(load(gemm(1)).notes.join()).toContain("was computed by the exporter");
+    expect(load(gemm(0)).notes.join()).not.toContain("was computed by the exporter");
+  });
+  it("is not suspected elsewhere", () => {
+    expect(load(init("0.weight"), { strict: true }).notes).toEqual([]);
+    expect(load(init("0.weight", "FusePadIntoConv"), { strict: true }).notes).toEqual([]);
   });
 });

@@ -19,7 +19,6 @@ for (const kind of kinds) {
     // The kernels know no layout with the samples first; programs hold a loop.
     notInRuntime: ({ attributes }) => attributes?.layout === 1 || leavesOpen(attributes ?? {}),
     inParts: true,
-    // A case takes four runs of the loop for each of some fifty numbers.
-    derivatives: 25,
+    derivatives: 60,
   });
 }

@@ -15,6 +15,7 @@ import type { Structure } from "../structure.js";
 import type { Uses } from "../uses.js";
 import type { Constancy } from "./configuration.js";
 import { type FoldedConstant, foldedNotes, parametersBehind, refuseFolded } from "./folded.js";
+import { fusedNotes } from "./fused.js";
 import { mergedNotes } from "./merged.js";
 import { readableName } from "./parameter-names.js";
 import { type Tie, Ties, tiedTensor, tiedValue, type Weight } from "./ties.js";
@@ -218,7 +219,9 @@ export class Initializers {
   notes(nodes: readonly NodeProto[]): string[] {
     for (const node of nodes) this.#noteFoldedConstant(node);
     const folded = foldedNotes(this.#folded, new Set(this.tensors.keys()));
-    if (this.options.strict) refuseFolded(folded);
+    const names = new Map([...this.#weights].map(([{ inFile }, { name }]) => [inFile, name]));
+    const fused = fusedNotes(nodes, names, this.uses);
+    if (this.options.strict) refuseFolded([...folded, ...fused.certain]);
     const inFile = new Map([...this.#weights.keys()].map(({ inFile, tensor }) => [inFile, tensor]));
     const merged = mergedNotes(inFile, nodes, this.uses);
     const constants = [...this.#doubtful].map(
@@ -245,7 +248,17 @@ export class Initializers {
         : [];
     const renamed = this.#renamed.length > 0 ? [`Names made readable: ${listed(this.#renamed, 4)}.`] : [];
     const unused = [...this.#unused].map((name) => `The initializer "${name}" is not used.`);
-    return [...folded, ...merged, ...constants, ...ties, ...apart, ...renamed, ...unused];
+    return [
+      ...folded,
+      ...fused.certain,
+      ...fused.likely,
+      ...merged,
+      ...constants,
+      ...ties,
+      ...apart,
+      ...renamed,
+      ...unused,
+    ];
   }
 }
 

@@ -1,0 +1,63 @@
+/**
+ * Weights that an exporter multiplied by something and stored under the same name, or under one that it made up: a
+ * batch normalisation behind a convolution, a weight normalisation. Their gradients are those of the product.
+ */
+import type { NodeProto } from "onnx-buf";
+import { listed } from "../../names.js";
+import { describeProto, metadataOf, standardDomain } from "../../proto.js";
+import type { Uses } from "../uses.js";
+
+/** What PyTorch's newer exporter writes on a node that one of its rules made. */
+const ruleKey = "pkg.onnxscript.rewriter.rule_name";
+/** Its rules that compute weights anew. */
+const fusing = /^FuseBatchNorm|^(ConvAffine|AffineConv)/;
+/** Layers whose weight PyTorch's older exporter stores as it is, under its own name, unless it computed it. */
+const plain = new Set(["Conv", "ConvTranspose", "Gemm"]);
+const mostNamed = 4;
+
+export interface FusedNotes {
+  /** What the file says. */
+  readonly certain: readonly string[];
+  /** What names suggest. */
+  readonly likely: readonly string[];
+}
+
+/** @param names the parameters' names, by those in the file */
+export function fusedNotes(nodes: readonly NodeProto[], names: ReadonlyMap<string, string>, uses: Uses): FusedNotes {
+  const weighted = nodes.filter(({ input: [, weight = ""] }) => names.has(weight));
+  const fused = weighted.filter((node) => fusing.test(metadataOf(node, ruleKey) ?? ""));
+  const computed = weighted.filter((node) => !fused.includes(node) && hasComputedWeight(node, uses));
+  return {
+    certain: noteOn(fused, names, (weights, readers, many) => {
+      const result = many ? "the products in their places" : "the product in its place";
+      return (
+        `The exporter multiplied what follows ${readers}, such as a batch normalisation, into ${weights}, so the file has ` +
+        `${result}; export with torch.onnx.export(..., dynamo=True, optimize=False), which folds nothing.`
+      );
+    }),
+    likely: noteOn(computed, names, (weights, readers, many) => {
+      return (
+        `By ${many ? "their names" : "its name"}, ${weights} of ${readers} ${many ? "were" : "was"} computed by the ` +
+        `exporter, from a weight and a batch normalisation behind it perhaps, whose own gradients the file cannot give; ` +
+        "export with do_constant_folding=False."
+      );
+    }),
+  };
+}
+
+function noteOn(
+  nodes: readonly NodeProto[],
+  names: ReadonlyMap<string, string>,
+  say: (weights: string, readers: string, many: boolean) => string,
+): string[] {
+  if (nodes.length === 0) return [];
+  const weights = [...new Set(nodes.map(({ input: [, weight = ""] }) => `"${names.get(weight)}"`))];
+  return [say(listed(weights, mostNamed), listed(nodes.map(describeProto), mostNamed), weights.length > 1)];
+}
+
+/** A linear layer's weight may be transposed, which loses nothing: one that is transposed when it runs was not. */
+function hasComputedWeight({ opType, domain, input: [, weight = ""], attribute }: NodeProto, uses: Uses): boolean {
+  if (standardDomain(domain) !== "" || !plain.has(opType) || !/^onnx::/.test(weight)) return false;
+  const turned = attribute.some(({ name, i }) => name === "transB" && i === 1n);
+  return uses.isStored(weight) && (opType !== "Gemm" || turned);
+}
