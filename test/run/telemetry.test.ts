@@ -1,9 +1,10 @@
 /** ONNX Runtime's usage events are off: in an empty home no file appears, and nothing opens a socket. */
-import { spawnSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
 
 const built = pathToFileURL(join(import.meta.dirname, "../../dist/src/index.js")).href;
@@ -52,13 +53,15 @@ const environment = Object.fromEntries(
   ),
 );
 
-it.skipIf(process.platform !== "linux").each(["plain", "workers", "worker"])("of a program run %s", (how) => {
-  const home = mkdtempSync(join(folder, "home-"));
-  const done = spawnSync(process.execPath, [join(folder, "run.mjs"), how], {
-    encoding: "utf8",
-    env: { ...environment, HOME: home },
-  });
-  expect(done.stderr).toBe("");
-  expect(JSON.parse(done.stdout)).toEqual([]);
-  expect(readdirSync(home, { recursive: true })).toEqual([]);
-});
+it.skipIf(process.platform !== "linux").concurrent.each(["plain", "workers", "worker"])(
+  "of a program run %s",
+  async (how) => {
+    const home = mkdtempSync(join(folder, "home-"));
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [join(folder, "run.mjs"), how], {
+      env: { ...environment, HOME: home },
+    });
+    expect(stderr).toBe("");
+    expect(JSON.parse(stdout)).toEqual([]);
+    expect(readdirSync(home, { recursive: true })).toEqual([]);
+  },
+);
