@@ -174,7 +174,7 @@ function parametersOf(
 }
 
 /** The model's own value of a parameter. Throws MISSING_TENSOR. */
-export function parameterValue(model: Model, { name }: Value): Tensor {
+export function parameterValue(model: Pick<Model, "parameters">, { name }: Value): Tensor {
   const tensor = model.parameters[name];
   if (!tensor) throw new PergradError("MISSING_TENSOR", `The parameter "${name}" has no value; give its tensor.`);
   return tensor;

@@ -5,6 +5,7 @@ import type { Objective } from "../compile/objective.js";
 import type { ProgramGraph } from "../compile/program-graph.js";
 import { PergradError } from "../errors.js";
 import { bindShape } from "../graph/dim.js";
+import type { Model } from "../graph/model.js";
 import type { Executable, Running } from "../target/target.js";
 import { copiesOf } from "../tensor/data.js";
 import { pickSamples, pieces } from "../tensor/take-samples.js";
@@ -24,12 +25,19 @@ import {
 import type { Others } from "./others.js";
 import { type Computed, Joined, samplesBetween } from "./split.js";
 
+/** What a run needs to know of the objective. */
+export interface ExecutedObjective extends Pick<Objective, "expected"> {
+  readonly model: Pick<Model, "parameters">;
+  /** By the names of the parameters to differentiate with respect to. */
+  readonly parameters: Pick<ReadonlyMap<string, unknown>, "keys">;
+}
+
 /** What is run. */
 export interface Executed {
-  readonly objective: Objective;
+  readonly objective: ExecutedObjective;
   readonly wants: Wants;
   readonly graph: ProgramGraph;
-  readonly executable: Executable;
+  readonly executable: Pick<Executable, "inSteps">;
   readonly running: Running;
   readonly others: ReadonlyMap<string, Others>;
   readonly microbatches: Microbatches;

@@ -54,7 +54,7 @@ export function ownOptions<O extends GivenOptions>(options: O): O {
 
 /** What is fed besides the data and the factors of other batches. Throws MISSING_TENSOR, SHAPE_MISMATCH, INVALID_ARGUMENT. */
 export function givenFeeds(
-  model: Model,
+  model: Pick<Model, "parameters">,
   wants: Wants,
   graph: Pick<ProgramGraph, "parameters" | "vectors" | "scalars">,
   { parameters, vectors, maxNorms }: GivenOptions,
@@ -67,7 +67,7 @@ export function givenFeeds(
 }
 
 function parameterFeeds(
-  model: Model,
+  model: Pick<Model, "parameters">,
   used: ProgramGraph["parameters"],
   given: Readonly<Record<string, Tensor>> = {},
 ): Record<string, Tensor> {

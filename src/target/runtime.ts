@@ -11,8 +11,8 @@ export interface RuntimeOptions {
 export interface Runtime {
   /** Its name and version: "onnxruntime-node 1.30.0". */
   readonly version: string;
-  /** Prepares an ONNX model. Sessions are costly to make: reuse them. */
-  load(model: Uint8Array, options?: RuntimeOptions): Promise<Session>;
+  /** Prepares an ONNX model: its bytes, or a path, beside which external data may lie. Sessions are costly to make: reuse them. */
+  load(model: string | Uint8Array, options?: RuntimeOptions): Promise<Session>;
 }
 
 export interface Session {

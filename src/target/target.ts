@@ -1,4 +1,5 @@
 /** What programs are compiled for: one interface to a runtime and to all that is known of it. */
+import type { MemoryUse } from "../graph/bytes.js";
 import type { Value } from "../graph/value.js";
 import type { EncodableProgram } from "../onnx/write/encode.js";
 import type { Prices } from "../ops/prices.js";
@@ -14,6 +15,8 @@ export interface Target {
   order(results: readonly Value[]): readonly Value[];
   /** Schedules a program: in which order it is computed, how results are handed over, and how much memory it takes. */
   schedule(program: Schedulable, options: ScheduleOptions): Executable;
+  /** Loads a program from its file: a path, or bytes. Throws RUNTIME. */
+  open(file: string | Uint8Array, options?: RuntimeOptions): Promise<Session>;
   /** Loads a graph as it is. Throws RUNTIME. */
   load(program: EncodableProgram, options?: RuntimeOptions): Promise<Session>;
   /** Looks inside the runtime. Absent where it has no profiler. */
@@ -75,8 +78,8 @@ export interface ScheduleOptions {
 
 /** A scheduled program, which can be loaded. */
 export interface Executable {
-  /** Bytes of a run beyond data, weights and the loaded program. */
-  readonly memory: { at(samples: number): number };
+  /** Bytes of a run beyond data, weights and the loaded program; `moments` are those of a run in one step. */
+  readonly memory: Pick<MemoryUse, "at" | "moments">;
   /** The graph that the runtime is given. */
   readonly program: EncodableProgram;
   /** Remarks for `explain`. */

@@ -19,6 +19,8 @@ export const interpreter: Target = {
   order: (results) => results,
   schedule: (program) => executable(program),
   load: async (program) => sessionOf(program),
+  open: () =>
+    Promise.reject(new PergradError("RUNTIME", "The interpreter opens no files; open the program with ONNX Runtime.")),
 };
 
 function executable(program: Schedulable): Executable {

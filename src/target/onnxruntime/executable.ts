@@ -55,7 +55,10 @@ function handedOver(
 }
 
 function leastMemory({ apart, memory }: Scheduled): Executable["memory"] {
-  return { at: (samples) => Math.min(memory.at(samples), apart?.memory.at(samples) ?? Number.POSITIVE_INFINITY) };
+  return {
+    moments: memory.moments,
+    at: (samples) => Math.min(memory.at(samples), apart?.memory.at(samples) ?? Number.POSITIVE_INFINITY),
+  };
 }
 
 function apartNote(apart: Apart | undefined): string[] {

@@ -15,6 +15,7 @@ export function onnxruntimeWith(sizes: ApartSizes): Target {
     prices,
     order: (results) => frugalOrder(results).order,
     schedule: (program, options) => executable(program, options, sizes),
+    open: (file, options) => nodeRuntime.load(file, options),
     load: (program, options) => nodeRuntime.load(encodeModel(program), options),
     profiler,
   };

@@ -5,7 +5,7 @@ import type { RuntimeOptions } from "../runtime.js";
 
 /** Every request is answered by one answer with its number. */
 export type Request = { readonly id: number; readonly session: number } & (
-  | { readonly kind: "load"; readonly model: Uint8Array; readonly options: RuntimeOptions }
+  | { readonly kind: "load"; readonly model: string | Uint8Array; readonly options: RuntimeOptions }
   | { readonly kind: "run"; readonly feeds: Readonly<Record<string, Tensor>> }
   | { readonly kind: "release" }
 );

@@ -17,7 +17,7 @@ export const nodeRuntime: Runtime = {
 
 /** @param more settings of the runtime's own, beside those that all sessions have */
 export async function loadSession(
-  model: Uint8Array,
+  model: string | Uint8Array,
   { threads, reserve = true }: RuntimeOptions = {},
   more: ort.InferenceSession.SessionOptions = {},
 ): Promise<NodeSession> {
@@ -30,7 +30,7 @@ export async function loadSession(
   try {
     initOrt();
     const session = new binding.InferenceSession();
-    session.loadModel(model.buffer as ArrayBuffer, model.byteOffset, model.byteLength, {
+    const settings: ort.InferenceSession.SessionOptions = {
       graphOptimizationLevel: "all",
       // SkipLayerNormalization, a residual sum fused with what follows, takes its mean with a fraction of the digits.
       extra: { optimization: { disable_specified_optimizers: "SkipLayerNormFusion" } },
@@ -38,7 +38,9 @@ export async function loadSession(
       ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
       ...(reserve ? {} : { enableCpuMemArena: false, enableMemPattern: false }),
       ...more,
-    });
+    };
+    if (typeof model === "string") session.loadModel(model, settings);
+    else session.loadModel(model.buffer as ArrayBuffer, model.byteOffset, model.byteLength, settings);
     await nextTurn();
     return new NodeSession(session);
   } catch (error) {

@@ -171,7 +171,7 @@ export class Workers implements Runtime {
   }
 
   /** Loads a program into the thread that holds the fewest. */
-  async load(model: Uint8Array, options: RuntimeOptions = {}): Promise<Session> {
+  async load(model: string | Uint8Array, options: RuntimeOptions = {}): Promise<Session> {
     const thread = this.#threads.reduce((least, other) => (other.load < least.load ? other : least));
     const session = this.#sessions++;
     thread.load += 1;

@@ -1,0 +1,157 @@
+import type { ProgramGraph } from "../compile/program-graph.js";
+import type { Executable } from "../target/target.js";
+import type { Data } from "../tensor/data.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { Results, Wants } from "../wants/wanted.js";
+import type { Dataset } from "./dataset.js";
+import { type Executed, Execution } from "./execution.js";
+import { type Prepared, prepare } from "./feeds.js";
+import { type GivenOptions, ownDataset, ownOptions } from "./given.js";
+import { type MemoryOptions, Microbatches } from "./microbatches.js";
+import type { NotFiniteOptions } from "./not-finite.js";
+import type { Others } from "./others.js";
+import type { Computed } from "./split.js";
+import { type Chunk, computed, joinedResults, type StreamOptions } from "./stream.js";
+
+/** Programs that can be run, whether they were compiled or read from a file. */
+/** `memoryBudget` and `microbatch` are those of the program where they are not given. */
+export interface RunOptions extends MemoryOptions, NotFiniteOptions, GivenOptions {
+  /** Run even where the data holds NaN or infinity. Default false. */
+  readonly allowNotFinite?: boolean;
+}
+
+/** What is run, and what is wanted of it. */
+export interface RunnableParts<W extends Wants> extends Omit<Executed, "microbatches" | "wants"> {
+  readonly want: W;
+  /** What runs where a run is not told otherwise. */
+  readonly memoryOptions: MemoryOptions;
+  readonly executable: Pick<Executable, "memory" | "inSteps">;
+  /** Checks the data of the target. */
+  readonly validate?: ((target: Tensor) => void) | undefined;
+}
+
+export abstract class RunnableProgram<W extends Wants> {
+  protected readonly microbatches: Microbatches;
+  protected readonly execution: Execution;
+  /** By the name of a want, its tensors' names with it and without. */
+  readonly #named: ReadonlyMap<string, readonly { readonly name: string; readonly full: string }[]>;
+
+  protected constructor(protected readonly parts: RunnableParts<W>) {
+    const { want: wants, graph, executable, objective, memoryOptions } = parts;
+    const measured = { outputs: graph.outputs, memory: executable.memory };
+    this.microbatches = new Microbatches(measured, objective.expected, memoryOptions);
+    this.execution = new Execution({ ...parts, wants, microbatches: this.microbatches });
+    this.#named = new Map(Object.keys(wants).map((want) => [want, namesUnder(`${want}/`, graph.outputs)]));
+  }
+
+  /** Names of the parameters that the program differentiates with respect to. */
+  get parameters(): string[] {
+    return [...this.parts.objective.parameters.keys()];
+  }
+
+  /**
+   * Computes what is wanted for one batch of any size, 0 included. With a `memoryBudget` or a `microbatch` in
+   * parts, one after another, if need be: results are the same but for rounding.
+   * Results are the caller's, and no two share elements; but those of a small program may be views of one buffer
+   * (`byteOffset` counts): copy one with `slice` before its buffer is transferred to another thread.
+   * @param data the model's inputs by name, and `target` where the loss has one; samples along each one's sample axis
+   * Where a gradient is not finite though the data is, a warning says so, unless `notFinite` or `onNotFinite` ask for
+   * something else.
+   * Throws MISSING_TENSOR, INVALID_ARGUMENT, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE,
+   * NOT_FINITE, MEMORY_BUDGET.
+   */
+  async run(data: Readonly<Record<string, Data>>, options: RunOptions = {}): Promise<Results<W>> {
+    const prepared = this.prepared(data, options);
+    return this.#read(await this.computeBatch(prepared, options));
+  }
+
+  /**
+   * The bytes that a run of this many samples at once is estimated to take, from the shapes: all that is alive
+   * at once beyond the data, the parameters and the loaded program, with the results and their copies in JavaScript.
+   */
+  memory(samples: number): number {
+    return this.microbatches.memory.at(samples);
+  }
+
+  /**
+   * Computes what is wanted for a dataset that may be larger than memory, chunk by chunk: each chunk's results are
+   * what `run` gives for its samples. A chunk is computed when it is asked for. Leaving the loop, an error and an
+   * abort close the dataset.
+   * @param dataset all samples as `run` takes them, batches one after another (also asynchronously), or a file's path
+   * Throws what `run` throws, FILE_UNREADABLE, and the signal's reason.
+   */
+  stream(
+    dataset: Dataset,
+    options: RunOptions & StreamOptions = {},
+  ): AsyncGenerator<Chunk<Results<W>>, void, undefined> {
+    return this.#stream(ownDataset(dataset, options), ownOptions(options));
+  }
+
+  async *#stream(
+    dataset: Dataset,
+    options: RunOptions & StreamOptions,
+  ): AsyncGenerator<Chunk<Results<W>>, void, undefined> {
+    for await (const { from, to, ...found } of this.#chunks(dataset, options)) {
+      yield { from, to, results: this.#read(found) };
+    }
+  }
+
+  /**
+   * The results of a whole dataset, as `run` gives them for one batch: sums over all samples, each sample's own
+   * results side by side. Only these are held, not the dataset. Samples are counted as `stream` does.
+   * Throws what `stream` throws, and INVALID_ARGUMENT where results take all samples at once (`want.gram`).
+   */
+  async runAll(dataset: Dataset, options: RunOptions & Omit<StreamOptions, "reuse"> = {}): Promise<Results<W>> {
+    const check = () => this.microbatches.requireSplit("a dataset cannot be computed in chunks");
+    const chunks = this.#chunks(ownDataset(dataset, options), { ...ownOptions(options), reuse: false });
+    const found = (await joinedResults(chunks, this.parts.graph.outputs, check)) ?? this.execution.empty();
+    this.execution.reportOverflow(found, options);
+    return this.#read(found);
+  }
+
+  #chunks(dataset: Dataset, options: RunOptions & StreamOptions) {
+    const { expected } = this.parts.objective;
+    const size = this.microbatches.chunkSize(options);
+    const prepare = (data: Readonly<Record<string, Data>>) => this.prepared(data, options);
+    const run = (prepared: Prepared, from: number) => this.computeBatch(prepared, options, from);
+    const { inPlace = false } = options;
+    return computed(dataset, { expected, size, prepare, run, inPlace }, options);
+  }
+
+  protected prepared(data: Readonly<Record<string, Data>>, { allowNotFinite = false }: RunOptions): Prepared {
+    const prepared = prepare(data, this.parts.objective.expected, allowNotFinite);
+    const { target } = prepared.feeds;
+    if (target) this.parts.validate?.(target);
+    return prepared;
+  }
+
+  /** @param first the number of the first sample in the dataset */
+  protected computeBatch(prepared: Prepared, options: RunOptions, first = 0): Promise<Computed> {
+    return this.execution.compute(prepared, options, first);
+  }
+
+  /** Frees the runtime's memory. The program cannot run afterwards. */
+  async release(): Promise<void> {
+    await this.parts.running.release();
+    await releaseAll(this.parts.others);
+  }
+
+  #read({ returned, counted }: Computed): Results<W> {
+    const results: Record<string, unknown> = {};
+    for (const [want, each] of Object.entries(this.parts.want)) {
+      const own: Record<string, Tensor> = {};
+      for (const { name, full } of this.#named.get(want) ?? []) own[name] = returned[full] as Tensor;
+      results[want] = each.read(own, counted);
+    }
+    return results as Results<W>;
+  }
+}
+
+export async function releaseAll(others: ReadonlyMap<string, Others>): Promise<void> {
+  for (const each of others.values()) await each.release();
+}
+
+function namesUnder(prefix: string, outputs: ProgramGraph["outputs"]) {
+  const own = outputs.filter(({ name }) => name.startsWith(prefix));
+  return own.map(({ name }) => ({ name: name.slice(prefix.length), full: name }));
+}

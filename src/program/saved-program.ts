@@ -1,0 +1,85 @@
+/** Programs that are run from the files they were saved to, without compiling. */
+
+import { MemoryUse } from "../graph/bytes.js";
+import type { Loss, LossFunction } from "../nn/loss.js";
+import { asLoss } from "../nn/losses.js";
+import { metadataOf, parseModel } from "../onnx/proto.js";
+import { readModel } from "../onnx/read/load.js";
+import { defaultTarget } from "../target/default.js";
+import type { Session } from "../target/runtime.js";
+import type { Running, Target } from "../target/target.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { Wants } from "../wants/want.js";
+import { checkMemoryOptions, type MemoryOptions } from "./microbatches.js";
+import { type RunnableParts, RunnableProgram } from "./runnable.js";
+import { readForm, storedKey } from "./stored-form.js";
+
+export interface OpenOptions<W extends Wants> extends MemoryOptions {
+  /** The wants that the program was compiled with, under the same names: they read its results. */
+  readonly want: W;
+  /** The loss that it was compiled with, which checks targets. */
+  readonly loss: Loss | LossFunction;
+  /** Threads that the runtime may use. Default: all cores. */
+  readonly threads?: number;
+}
+
+/** A program from a file: it runs as the one that was saved does, with the parameters that it was saved with. */
+export class SavedProgram<W extends Wants> extends RunnableProgram<W> {
+  private constructor(parts: RunnableParts<W>) {
+    super(parts);
+  }
+
+  /** See `openProgram`. */
+  static async open<W extends Wants>(
+    source: string | Uint8Array,
+    options: OpenOptions<W>,
+    target: Target = defaultTarget,
+  ): Promise<SavedProgram<W>> {
+    checkMemoryOptions(options);
+    const { want, threads } = options;
+    const fileName = typeof source === "string" ? source : "the program";
+    const bytes = typeof source === "string" ? await readModel(source) : source;
+    const form = readForm(metadataOf(parseModel(bytes, fileName), storedKey), fileName, want);
+    const loss = asLoss(options.loss);
+    const runtime = threads === undefined ? {} : { threads };
+    const session = await target.open(typeof source === "string" ? source : bytes, runtime);
+    return new SavedProgram({
+      want,
+      objective: {
+        expected: form.expected,
+        model: { parameters: {} },
+        parameters: new Map(form.parameters.map((name) => [name, undefined])),
+      },
+      graph: form.graph,
+      executable: { memory: new MemoryUse(form.memory), inSteps: () => false },
+      running: runningOf(session),
+      others: new Map(),
+      memoryOptions: options,
+      elsewhere: false,
+      validate: (targets: Tensor) => loss.validate?.(targets, form.output),
+    });
+  }
+}
+
+function runningOf(session: Session): Running {
+  return {
+    isReady: () => true,
+    run: (feeds, _samples, seen) => session.run(feeds, seen),
+    release: () => session.release(),
+  };
+}
+
+/**
+ * Opens a program that `program.save` or `program.encode` wrote: it runs, streams and checks its data as the program
+ * that was compiled does, and nothing is compiled. Its parameters are those that it was saved with.
+ * @param source a path, or the file's bytes
+ * @param options the wants and the loss that it was compiled with
+ * Throws INVALID_ARGUMENT (no saved program, of another version, or of other wants), FILE_UNREADABLE, NOT_ONNX,
+ * INVALID_MODEL, RUNTIME.
+ */
+export function openProgram<W extends Wants>(
+  source: string | Uint8Array,
+  options: OpenOptions<W>,
+): Promise<SavedProgram<W>> {
+  return SavedProgram.open(source, options);
+}
