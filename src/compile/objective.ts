@@ -1,6 +1,7 @@
 /** A model with its loss: the graph from inputs and parameters to one loss for each sample. */
 
-import { labelLimits, lengthLimits } from "../analysis/length-limits.js";
+import { labelLimits } from "../analysis/label-limits.js";
+import { lengthLimits } from "../analysis/length-limits.js";
 import { SampleAxes } from "../analysis/sample-axes.js";
 import { PergradError } from "../errors.js";
 import { type DimSpec, isBatch, N, parseDim, showShape } from "../graph/dim.js";

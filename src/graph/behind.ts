@@ -11,6 +11,14 @@ export function beforeReshape(value: Value): Value {
   return from && nodeOf(from) ? beforeReshape(from) : value;
 }
 
+/** What a value holds the elements of, changed in nothing but dtype and shape. */
+export function sourceOf(value: Value): Value {
+  const node = nodeOf(value);
+  const keeps = node && ["Identity", "Cast", ...reshapes].includes(node.op);
+  const before = keeps ? node.inputs[0] : null;
+  return before ? sourceOf(before) : value;
+}
+
 /** The one element that a constant repeats. */
 export function uniform(value: Value | null | undefined): number | undefined {
   const data = constantOf(value)?.data;

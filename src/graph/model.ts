@@ -45,6 +45,8 @@ export interface Expected {
 export interface LabelLimit {
   readonly classes: number;
   readonly ignored: number | undefined;
+  /** Labels from `classes` up, and below `-classes`, stand for no class. Default false: they are refused. */
+  readonly skipsOthers?: boolean;
   /** The node that looks them up. */
   readonly by: string;
 }

@@ -1,4 +1,5 @@
-import { labelLimits, lengthLimits } from "../analysis/length-limits.js";
+import { labelLimits } from "../analysis/label-limits.js";
+import { lengthLimits } from "../analysis/length-limits.js";
 import { PergradError } from "../errors.js";
 import { isBatch, showShape } from "../graph/dim.js";
 import type { Expected } from "../graph/model.js";

@@ -172,11 +172,18 @@ function checkFinite(name: string, tensor: Tensor, sampleAxis: number | null, al
 }
 
 function checkLabels(name: string, { data, dims }: Tensor, axis: number | null, limit: LabelLimit): void {
-  const { classes, ignored, by } = limit;
-  const at = data.findIndex((label: number | bigint) => !(label >= 0 && label < classes) && Number(label) !== ignored);
+  const { classes, ignored, skipsOthers = false, by } = limit;
+  const isClass = (label: number | bigint) => label >= 0 && label < classes;
+  const isSkipped = (label: number | bigint) =>
+    Number(label) === ignored || (skipsOthers && !(label >= -classes && label < classes));
+  const at = data.findIndex((label: number | bigint) => !isClass(label) && !isSkipped(label));
   if (at < 0) return;
   const sample = axis === null ? 0 : Math.floor(at / sizeOf(dims.slice(axis + 1))) % (dims[axis] as number);
-  const instead = ignored === undefined ? "the node ignores no label" : `the node ignores ${ignored} alone`;
+  const instead = skipsOthers
+    ? `the node ignores labels from ${classes} up and below ${-classes}`
+    : ignored === undefined
+      ? "the node ignores no label"
+      : `the node ignores ${ignored} alone`;
   throw new PergradError(
     "LABEL_OUT_OF_RANGE",
     `${describeInput(name)} holds the label ${data[at]} in sample ${sample}, outside 0..${classes - 1} of the ${by}; correct it, or mark it as the model ignores labels (${instead}).`,

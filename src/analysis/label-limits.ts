@@ -1,0 +1,83 @@
+/**
+ * Class labels that a model itself looks up: the runtime takes a negative one from the end, which is silently another
+ * class. In losses of ONNX's own, and where a label picks among logarithms of probabilities.
+ */
+import { sourceOf } from "../graph/behind.js";
+import type { LabelLimit } from "../graph/model.js";
+import { describeNode, type Node, nodeOf, type Value } from "../graph/value.js";
+import { nodesBefore } from "../graph/walk.js";
+import { intAttribute, normalAxis } from "../ops/checks.js";
+
+const lossOps = ["SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss"];
+/** What keeps probabilities recognisable as such, element by element. */
+const elementwise = ["Log", "Neg", "Identity", "Cast"];
+
+interface Lookup {
+  readonly labels: Value;
+  readonly limit: LabelLimit;
+}
+
+/** Of inputs that hold class labels which the model itself looks up, which there are. */
+export function labelLimits(outputs: Iterable<Value>): ReadonlyMap<Value, readonly LabelLimit[]> {
+  const limits = new Map<Value, LabelLimit[]>();
+  for (const node of nodesBefore(outputs)) {
+    for (const { labels, limit } of lookups(node)) {
+      const source = sourceOf(labels);
+      limits.set(source, [...(limits.get(source) ?? []), limit]);
+    }
+  }
+  return limits;
+}
+
+function lookups(node: Node): Lookup[] {
+  if (node.domain !== "") return [];
+  const [first, second] = node.inputs;
+  if (!first || !second) return [];
+  if (lossOps.includes(node.op)) {
+    const { ignore_index: ignored } = node.attributes;
+    return lookup(node, second, first.shape[1], { ignored: typeof ignored === "number" ? ignored : undefined });
+  }
+  if (node.op === "GatherElements" || node.op === "GatherND") {
+    const axis = pickedAxis(node, first, second);
+    return axis !== null && axis === classAxisOf(first) ? lookup(node, second, first.shape[axis]) : [];
+  }
+  if (node.op !== "Mul") return [];
+  return [...weighted(first, second), ...weighted(second, first)];
+}
+
+function lookup(
+  by: Node,
+  labels: Value,
+  classes: Value["shape"][number] | undefined,
+  more: Partial<LabelLimit> = {},
+): Lookup[] {
+  return typeof classes === "number"
+    ? [{ labels, limit: { ignored: undefined, ...more, classes, by: describeNode(by) } }]
+    : [];
+}
+
+/** The axis along which each index picks one element; null where it picks more. */
+function pickedAxis(node: Node, data: Value, indices: Value): number | null {
+  if (node.op === "GatherElements") return normalAxis(node, intAttribute(node, "axis", 0), data.shape.length);
+  return indices.shape.at(-1) === 1 ? intAttribute(node, "batch_dims", 0) : null;
+}
+
+/** The axis of the classes of what are probabilities, or logarithms of them. */
+function classAxisOf(value: Value): number | null {
+  const node = nodeOf(value);
+  if (node?.domain !== "") return null;
+  if (node.op === "Softmax" || node.op === "LogSoftmax")
+    return normalAxis(node, intAttribute(node, "axis", -1), value.shape.length);
+  return elementwise.includes(node.op) ? classAxisOf(node.inputs[0] as Value) : null;
+}
+
+/** Labels as rows of zeros and a one, by which probabilities are multiplied: of labels far outside, zeros alone. */
+function weighted(scores: Value, weights: Value): Lookup[] {
+  const axis = classAxisOf(scores);
+  const node = nodeOf(sourceOf(weights));
+  if (axis === null || node?.op !== "OneHot" || node.domain !== "") return [];
+  const rank = (node.outputs[0] as Value).shape.length;
+  const at = normalAxis(node, intAttribute(node, "axis", -1), rank);
+  const classes = node.outputs[0]?.shape[at];
+  return lookup(node, node.inputs[0] as Value, classes, { skipsOthers: true });
+}
