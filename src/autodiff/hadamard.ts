@@ -1,6 +1,7 @@
 /** Factored gradients times a whole tensor, element by element: nothing a factor can hold, until it is summed. */
 import { Dense } from "../gradients/dense.js";
 import { addCosts, cheapest, type Factored, sizeOfGradient } from "../gradients/factored.js";
+import { kind } from "../gradients/kinds.js";
 import { Outer } from "../gradients/outer.js";
 import { View } from "../gradients/view.js";
 import { type Dim, N, type Shape } from "../graph/dim.js";
@@ -46,7 +47,11 @@ export function sumHadamard(
   axes: readonly number[],
   shape: Shape,
 ): Dense | null {
-  if (!(of instanceof Outer) || of.blocked) return null;
+  return sumOuter(of, weight, build, axes, shape) ?? null;
+}
+
+const sumOuter = kind(Outer, (of, weight: Value, build: Build, axes: readonly number[], shape: Shape): Dense | null => {
+  if (of.blocked) return null;
   const sides = of.viewed.sides;
   const spans = (side: number) =>
     sides?.every((own, axis) => own === -1 || (own === side) === axes.includes(axis)) ?? false;
@@ -62,7 +67,7 @@ export function sumHadamard(
   const value = build.reshape(result, [N, ...shape]);
   const sum = cheapest(new Dense(value).weightedSums());
   return new Dense(value, View.of(shape), { cost, sum: { ...sum, ...addCosts([cost, sum]) } });
-}
+});
 
 /** Summed over positions, the elements in the order of the axes that are left. */
 function keptSide(build: Build, of: Outer, products: Value, side: 0 | 1): Value {

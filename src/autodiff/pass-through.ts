@@ -5,6 +5,7 @@
  */
 import { Dense } from "../gradients/dense.js";
 import { addCosts, cheapest, type Factored, sizeOfGradient } from "../gradients/factored.js";
+import { firstOf, kind } from "../gradients/kinds.js";
 import { Outer } from "../gradients/outer.js";
 import { Sum, sumOf } from "../gradients/sum.js";
 import { isZero } from "../graph/behind.js";
@@ -104,7 +105,7 @@ class Pass {
     if (steps) return takeSteps(this.build, gradient, steps);
     const other = node.inputs[1 - place];
     const whole = node.op === "Mul" && other && sameShape(gradient.shape, value.shape);
-    return whole && !(gradient instanceof Dense) ? hadamard(gradient, this.build.expand(other, value.shape)) : null;
+    return whole && gradient.kind !== "dense" ? hadamard(gradient, this.build.expand(other, value.shape)) : null;
   }
 
   /** The node itself, with one more axis; and, for sums over the batch, without. */
@@ -156,14 +157,18 @@ function takeStep(build: Build, gradient: Factored, step: LinearStep): Factored 
 
 /** Outer products with a vector of one element are no smaller than what they give. */
 function settled(build: Build, gradient: Factored): Factored {
-  if (gradient instanceof Sum) {
-    return sumOf(
-      build,
-      gradient.terms.map((term) => settled(build, term)),
-    );
-  }
-  return gradient instanceof Outer && gradient.narrow <= 1 ? Dense.of(build, gradient) : gradient;
+  return settledOf(gradient, build) ?? gradient;
 }
+
+const settledOf = firstOf([
+  kind(Sum, ({ terms }, build: Build) =>
+    sumOf(
+      build,
+      terms.map((term) => settled(build, term)),
+    ),
+  ),
+  kind(Outer, (outer, build: Build) => (outer.narrow <= 1 ? Dense.of(build, outer) : outer)),
+]);
 
 /**
  * A sum on its way to the parameters, multiplied out where it would hold more than twice that: each use of

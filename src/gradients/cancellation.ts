@@ -7,6 +7,7 @@ import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { Dense } from "./dense.js";
 import { cheapest, type Factored, sumPerSample } from "./factored.js";
+import { firstOf, kind } from "./kinds.js";
 import { Outer } from "./outer.js";
 import { RowsGradient } from "./rows.js";
 import { Sum } from "./sum.js";
@@ -16,15 +17,18 @@ import { Sum } from "./sum.js";
  * sum of their squared norms. Null where there is one term.
  */
 export function cancelling(build: Build, gradient: Factored): Value | null {
-  if (gradient instanceof Sum) return ofSum(build, gradient);
-  if (gradient instanceof Outer && gradient.positions > 1)
-    return build.scale(
-      sumPerSample(build, build.mul(squares(build, gradient.rows), squares(build, gradient.columns))),
-      gradient.positions,
-    );
-  if (gradient instanceof RowsGradient && gradient.positions > 1)
-    return build.scale(sumPerSample(build, squares(build, gradient.cotangents)), gradient.positions);
-  return null;
+  if (gradient.kind !== "sum" && gradient.positions <= 1) return null;
+  return bounds(gradient, build) ?? null;
+}
+
+const bounds = firstOf([kind(Sum, ofSum), kind(Outer, ofPositions), kind(RowsGradient, ofRows)]);
+
+function ofPositions({ rows, columns, positions }: Outer, build: Build): Value {
+  return build.scale(sumPerSample(build, build.mul(squares(build, rows), squares(build, columns))), positions);
+}
+
+function ofRows({ cotangents, positions }: RowsGradient, build: Build): Value {
+  return build.scale(sumPerSample(build, squares(build, cotangents)), positions);
 }
 
 /** Squared norms along the last axis. */
@@ -33,7 +37,7 @@ function squares(build: Build, value: Value): Value {
 }
 
 /** The terms' own squared norms count beside what cancels within them. */
-function ofSum(build: Build, { terms }: Sum): Value {
+function ofSum({ terms }: Sum, build: Build): Value {
   const parts = terms.flatMap((term) => {
     const within = cancelling(build, term);
     const norm = cheapest(term.squaredNorms()).emit(build);
@@ -44,6 +48,7 @@ function ofSum(build: Build, { terms }: Sum): Value {
 
 /** Whether a sum may be computed from something else than the values whose norm is taken, and nothing bounds the difference. */
 export function onlyDense(gradient: Factored): boolean {
-  if (gradient instanceof Sum) return gradient.terms.some(onlyDense);
-  return gradient instanceof Dense && gradient.origin !== null;
+  return gradient.terms.some((term) => hasOrigin(term) ?? false);
 }
+
+const hasOrigin = firstOf([kind(Dense, ({ origin }) => origin !== null)]);

@@ -70,6 +70,10 @@ export class ConvolutionGradient extends Outer {
     return this.parts?.materialise ?? false;
   }
 
+  get unfolding(): string {
+    return this.inBlocks ? `${this.unfolded}, in blocks` : this.unfolded;
+  }
+
   override view(step: ViewStep): ConvolutionGradient {
     return this.#mapped(super.view(step), (part) => part.view(step));
   }

@@ -53,6 +53,10 @@ export class Dense implements Factored {
     return this.origin?.cost ?? { operations: 0, floats: 0 };
   }
 
+  get terms(): readonly [this] {
+    return [this];
+  }
+
   get factors(): readonly [Value] {
     return [this.value];
   }

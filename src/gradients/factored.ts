@@ -43,6 +43,12 @@ export interface Factored {
   readonly shape: Shape;
   /** Positions t summed within a sample; 1 where the gradient is a plain outer product or dense. */
   readonly positions: number;
+  /** What they are the sum of: of a `sum` its terms, else the gradients themselves. */
+  readonly terms: readonly Factored[];
+  /** Sums over samples are one product of two factors, so that a number is as well applied after it. Default false. */
+  readonly oneProduct?: boolean;
+  /** How a convolution's data is unfolded. */
+  readonly unfolding?: string;
   /** The tensors that the gradients are made from, each with its samples first. */
   readonly factors: readonly Value[];
   /** Gradients of the same form, made from other tensors: those of as many samples as they hold. */

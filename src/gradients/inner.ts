@@ -5,12 +5,13 @@
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { addCosts, type Factored, sizeOfGradient, sumPerSample, type Way } from "./factored.js";
+import { firstOf, kind, pair } from "./kinds.js";
 import { Outer } from "./outer.js";
 import { RowsGradient, rowProducts } from "./rows.js";
 
 /** The ways to the inner products, `[N]`; at least one. */
 export function innerProducts(a: Factored, b: Factored): Way[] {
-  return [...factoredWays(a, b), ...halfDense(a, b), ...halfDense(b, a), dense(a, b)];
+  return [...(factored(a, b) ?? []), ...(halfDense(a, b) ?? []), ...(halfDense(b, a) ?? []), dense(a, b)];
 }
 
 function dense(a: Factored, b: Factored): Way {
@@ -23,17 +24,19 @@ function dense(a: Factored, b: Factored): Way {
   };
 }
 
-function factoredWays(a: Factored, b: Factored): Way[] {
-  if (a instanceof Outer && b instanceof Outer) return outerOuter(a, b);
-  if (a instanceof RowsGradient && b instanceof Outer) return rowsOuter(a, b);
-  if (a instanceof Outer && b instanceof RowsGradient) return rowsOuter(b, a);
-  if (a instanceof RowsGradient && b instanceof RowsGradient) return rowsRows(a, b);
-  return [];
-}
+const factored = firstOf([
+  pair(Outer, Outer, outerOuter),
+  pair(RowsGradient, Outer, rowsOuter),
+  pair(Outer, RowsGradient, (a, b) => rowsOuter(b, a)),
+  pair(RowsGradient, RowsGradient, rowsRows),
+]);
+
+/** One of the two multiplied out, contracted with the factors of the other. */
+const halfDense = firstOf([kind(RowsGradient, pickedRows), kind(Outer, contractedWith)]);
 
 /** Which factor of a second gradient spans the axes that raw axis 0 of the first does: 0 or 1; null for neither. */
 function matching(a: Outer | RowsGradient, b: Outer): 0 | 1 | null {
-  if (b.blocked || (a instanceof Outer && a.blocked)) return null;
+  if (b.blocked || a.blocked) return null;
   const [left, right] = [a.viewed.sides, b.viewed.sides];
   if (!left || !right) return null;
   // Where the first spans axes of size 1 only, the other tells which is which.
@@ -134,10 +137,8 @@ function rowsRows(a: RowsGradient, b: RowsGradient): Way[] {
   ];
 }
 
-/** One of the two multiplied out, contracted with the factors of the other. */
-function halfDense(a: Factored, b: Factored): Way[] {
-  if (a instanceof RowsGradient) return pickedRows(a, b);
-  if (!(a instanceof Outer)) return [];
+/** The other, multiplied out, with the rows; and that with the columns. */
+function contractedWith(a: Outer, b: Factored): Way[] {
   const size = sizeOfGradient(a);
   const own = { operations: size * a.positions, floats: a.held + (a.viewed.moves ? 2 * size : 0) };
   return [

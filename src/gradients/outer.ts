@@ -34,6 +34,7 @@ import type { View } from "./view.js";
  */
 export class Outer implements Factored {
   readonly kind: Factored["kind"] = "outer";
+  readonly oneProduct = true;
   readonly shape: Shape;
   readonly positions: number;
   readonly rows: Value;
@@ -66,6 +67,10 @@ export class Outer implements Factored {
     const size = sizeOfGradient(this);
     // A matrix product brings its factors into order first.
     return { operations: size * this.positions, floats: size + (this.positions === 1 ? 0 : 2 * this.held) };
+  }
+
+  get terms(): readonly [this] {
+    return [this];
   }
 
   get factors(): readonly [Value, Value] {

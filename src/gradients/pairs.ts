@@ -8,17 +8,17 @@ import type { Build } from "../ops/build.js";
 import { usualBatch } from "./cost.js";
 import { addCosts, cheapest, type Factored, flat, type GramWay, sizeOfGradient, type Way } from "./factored.js";
 import { alignedFactors, alignedRows } from "./inner.js";
+import { firstOf, pair } from "./kinds.js";
 import { Outer } from "./outer.js";
 import { RowsGradient } from "./rows.js";
-import { Sum } from "./sum.js";
 
 /**
  * The ways to the inner products of all pairs in the batch, `[N, N]`.
  * @param samples what they cost each sample is that of so many pairs
  */
 export function gramWays(gradient: Factored, samples = usualBatch): GramWay[] {
-  if (!(gradient instanceof Sum)) return pairProducts(gradient, gradient, samples);
   const { terms } = gradient;
+  if (gradient.kind !== "sum") return pairProducts(gradient, gradient, samples);
   const squares = terms.map((term) => cheapest(gramWays(term, samples), samples));
   const crossed = terms.flatMap((term, k) =>
     terms.slice(0, k).map((other) => cheapest(pairProducts(other, term, samples), samples)),
@@ -44,7 +44,7 @@ export function gramWays(gradient: Factored, samples = usualBatch): GramWay[] {
  * @param others M, or about as many
  */
 export function pairProducts(a: Factored, b: Factored, others: number): Way[] {
-  if (a instanceof Sum || b instanceof Sum) return [termByTerm(a, b, others), densePairs(a, b, others)];
+  if (a.kind === "sum" || b.kind === "sum") return [termByTerm(a, b, others), densePairs(a, b, others)];
   return [...factoredPairs(a, b, others), densePairs(a, b, others)];
 }
 
@@ -53,8 +53,7 @@ function added(build: Build, values: readonly Value[]): Value {
 }
 
 function termByTerm(a: Factored, b: Factored, others: number): Way {
-  const terms = (of: Factored) => (of instanceof Sum ? of.terms : [of]);
-  const ways = terms(a).flatMap((one) => terms(b).map((other) => cheapest(pairProducts(one, other, others))));
+  const ways = a.terms.flatMap((one) => b.terms.map((other) => cheapest(pairProducts(one, other, others))));
   return {
     name: "term by term",
     ...addCosts(ways),
@@ -81,14 +80,16 @@ function densePairs(a: Factored, b: Factored, others: number): Way {
   };
 }
 
+const factored = firstOf([
+  pair(Outer, Outer, outerOuter),
+  pair(RowsGradient, Outer, rowsOuter),
+  pair(Outer, RowsGradient, (a, b, others: number) => rowsOuter(b, a, others).map(transposed)),
+  pair(RowsGradient, RowsGradient, rowsRows),
+]);
+
 function factoredPairs(a: Factored, b: Factored, others: number): Way[] {
   // Without positions there is nothing to add up.
-  if (a.positions === 0 || b.positions === 0) return [];
-  if (a instanceof Outer && b instanceof Outer) return outerOuter(a, b, others);
-  if (a instanceof RowsGradient && b instanceof Outer) return rowsOuter(a, b, others);
-  if (a instanceof Outer && b instanceof RowsGradient) return rowsOuter(b, a, others).map(transposed);
-  if (a instanceof RowsGradient && b instanceof RowsGradient) return rowsRows(a, b, others);
-  return [];
+  return a.positions === 0 || b.positions === 0 ? [] : (factored(a, b, others) ?? []);
 }
 
 function transposed(way: Way): Way {

@@ -3,6 +3,7 @@ import { type Dim, elementsOf, multiply } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { addCosts, cheapest, type Factored, sizeOfGradient, type Way } from "./factored.js";
+import { firstOf, kind } from "./kinds.js";
 import { Outer } from "./outer.js";
 import { RowsGradient } from "./rows.js";
 import { type Coordinates, coordinatesOf, pickSigns, type SignMatrix, type Signs, signsValue } from "./signs.js";
@@ -11,20 +12,21 @@ import type { View } from "./view.js";
 
 /** The ways to the projections, `[N, dims]`; at least one. */
 export function projections(gradient: Factored, signs: Signs): Way[] {
-  if (gradient instanceof Sum) return [termByTerm(gradient, signs), dense(gradient, signs)];
-  if (gradient instanceof Outer) return [...outer(gradient, signs), dense(gradient, signs)];
-  if (gradient instanceof RowsGradient) return [...rows(gradient, signs), dense(gradient, signs)];
-  return [dense(gradient, signs)];
+  return [...(factored(gradient, signs) ?? []), dense(gradient, signs)];
 }
 
-function termByTerm({ terms }: Sum, signs: Signs): Way {
+const factored = firstOf([kind(Sum, termByTerm), kind(Outer, outer), kind(RowsGradient, rows)]);
+
+function termByTerm({ terms }: Sum, signs: Signs): Way[] {
   const ways = terms.map((term) => cheapest(projections(term, signs)));
-  return {
-    name: "term by term",
-    ...addCosts(ways),
-    dense: false,
-    emit: (build) => ways.map((way) => way.emit(build)).reduce((sum, value) => build.add(sum, value)),
-  };
+  return [
+    {
+      name: "term by term",
+      ...addCosts(ways),
+      dense: false,
+      emit: (build) => ways.map((way) => way.emit(build)).reduce((sum, value) => build.add(sum, value)),
+    },
+  ];
 }
 
 /** The longer side of the matrix is contracted first. */

@@ -30,6 +30,7 @@ import type { View } from "./view.js";
  */
 export class RowsGradient implements Factored {
   readonly kind = "rows";
+  readonly blocked = false;
   readonly shape: View["shape"];
   readonly positions: number;
   /** The cotangents; `[N, 1, R]` where those of all positions are the same, as where a mean is taken over them. */
@@ -51,6 +52,10 @@ export class RowsGradient implements Factored {
     this.positions = places.shape[1] as number;
     this.received = beforeRepeated(cotangents);
     [this.#rows, this.#size] = viewed.raw as [number, number];
+  }
+
+  get terms(): readonly [this] {
+    return [this];
   }
 
   get factors(): readonly [Value, Value] {

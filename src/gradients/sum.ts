@@ -21,6 +21,7 @@ import {
   type Way,
 } from "./factored.js";
 import { innerProducts } from "./inner.js";
+import { firstOf, pair } from "./kinds.js";
 import { Outer } from "./outer.js";
 import { RowsGradient } from "./rows.js";
 
@@ -134,20 +135,20 @@ export class Sum implements Factored {
 /** The sum of several gradients of one parameter, in as few terms as it can be held. */
 export function sumOf(build: Build, parts: readonly Factored[]): Factored {
   const terms: Factored[] = [];
-  for (const part of parts.flatMap((each) => (each instanceof Sum ? each.terms : [each]))) {
-    const joined = terms.map((term) => join(build, term, part));
-    const at = joined.findIndex((one) => one !== null);
+  for (const part of parts.flatMap((each) => each.terms)) {
+    const merged = terms.map((term) => joined(term, part, build) ?? null);
+    const at = merged.findIndex((one) => one !== null);
     if (at < 0) terms.push(part);
-    else terms[at] = joined[at] as Factored;
+    else terms[at] = merged[at] as Factored;
   }
   return terms.length === 1 ? (terms[0] as Factored) : new Sum(terms);
 }
 
 /** Two as one: outer products and picked rows of one shape are one with more positions, dense gradients add up. */
-function join(build: Build, a: Factored, b: Factored): Factored | null {
-  if (a instanceof Dense && b instanceof Dense) return a.plus(build, b);
-  if (a instanceof Outer && b instanceof Outer && a.kind === b.kind && a.viewed.equals(b.viewed))
-    return a.join(build, b);
-  if (a instanceof RowsGradient && b instanceof RowsGradient && a.viewed.equals(b.viewed)) return a.join(build, b);
-  return null;
-}
+const joined = firstOf([
+  pair(Dense, Dense, (a, b, build: Build): Factored | null => a.plus(build, b)),
+  pair(Outer, Outer, (a, b, build: Build) =>
+    a.kind === b.kind && a.viewed.equals(b.viewed) ? a.join(build, b) : null,
+  ),
+  pair(RowsGradient, RowsGradient, (a, b, build: Build) => (a.viewed.equals(b.viewed) ? a.join(build, b) : null)),
+]);

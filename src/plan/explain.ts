@@ -1,6 +1,5 @@
 /** What `explain()` tells of a plan. */
 
-import { ConvolutionGradient } from "../gradients/convolution.js";
 import { addCosts, type Cost, timeOf, usualBatch } from "../gradients/cost.js";
 import { sizeOfGradient } from "../gradients/factored.js";
 import { showShape } from "../graph/dim.js";
@@ -64,17 +63,13 @@ export function explainPlan(plan: Plan): ExplainedParameter[] {
       dot: dot?.name ?? null,
       squares: squares?.name ?? null,
       gram: gram?.name ?? null,
-      unfold: gradient instanceof ConvolutionGradient ? unfoldOf(gradient) : null,
+      unfold: gradient.unfolding ?? null,
       dense: [norm, sum, dot, squares, gram].some((way) => way?.dense && gradient.kind !== "dense"),
       operations,
       floats,
       holds,
     };
   });
-}
-
-function unfoldOf({ unfolded, inBlocks }: ConvolutionGradient): string {
-  return inBlocks ? `${unfolded}, in blocks` : unfolded;
 }
 
 export function totalsOf(plan: Plan): Totals {

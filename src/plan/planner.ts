@@ -7,7 +7,6 @@ import { defect } from "../errors.js";
 import { cancelling, onlyDense } from "../gradients/cancellation.js";
 import { addCosts, type Cost, cheapest, timesCost, usualBatch } from "../gradients/cost.js";
 import type { DotWay, Factored, SumWay, Way } from "../gradients/factored.js";
-import { Outer } from "../gradients/outer.js";
 import { gramWays } from "../gradients/pairs.js";
 import type { Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
@@ -180,7 +179,7 @@ export class Plan {
   /** The sum times a number `[]`: of the sum without weights, where there is a product of factors and that is wanted too. */
   scaledSum(parameter: string, factor: Value): Value {
     const { gradient } = this.#choice(parameter);
-    if (!this.demands.plainSum || !(gradient instanceof Outer)) return this.weightedSum(parameter, factor);
+    if (!this.demands.plainSum || !gradient.oneProduct) return this.weightedSum(parameter, factor);
     return build.mul(this.weightedSum(parameter, null), factor);
   }
 
