@@ -1,7 +1,7 @@
 /**
  * Takes factored gradients through a graph that is linear in them: the vector-Jacobian product of a node
  * between parameters alone. What works along one axis is applied to the factor that holds it; what does
- * not is applied to the gradients multiplied out.
+ * not is applied to the materialised gradients.
  */
 import { Dense } from "../gradients/dense.js";
 import { addCosts, cheapest, type Factored, sizeOfGradient } from "../gradients/factored.js";
@@ -171,7 +171,7 @@ const settledOf = firstOf([
 ]);
 
 /**
- * A sum on its way to the parameters, multiplied out where it would hold more than twice that: each use of
+ * A sum on its way to the parameters, materialised where it would hold more than twice that: each use of
  * a value adds positions, and values that use each other in turn would add them without end.
  */
 export function bounded(build: Build, sum: Factored, parts: readonly Factored[]): Factored {

@@ -13,8 +13,8 @@ import type { Factored } from "../gradients/factored.js";
 import { sumOf } from "../gradients/sum.js";
 import { describeNode, leaf, type Node, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
+import type { BuildStrategy } from "../ops/build-strategy.js";
 import { sameSampleAxis } from "../ops/checks.js";
-import type { Choices } from "../ops/choices.js";
 import { build } from "../ops/registry.js";
 import { isValue } from "./emit-cotangent.js";
 import { factor } from "./factor.js";
@@ -26,14 +26,14 @@ export type PerSample = Value | Factored;
 /**
  * The per-sample gradients of `losses` (`[N]`) with respect to shared values. One that the losses do not
  * depend on is left out. Throws SAMPLES_INTERACT, UNSUPPORTED_OP.
- * @param choices ways of building that are asked for
+ * @param strategy how to build, where several methods are equal
  * @param given what the inputs may hold
  */
 export function perSampleGradients(
   losses: Value,
   parameters: readonly Value[],
   axes: SampleAxes,
-  choices: Choices = {},
+  strategy: BuildStrategy = {},
   given: RangeOptions = {},
 ): Map<Value, Factored> {
   if (axes.of(losses) === null) return new Map();
@@ -42,7 +42,7 @@ export function perSampleGradients(
   const found = reverse<PerSample>(
     new Map([[losses, seed]]),
     new Set(parameters),
-    perSampleMode(axes, new Set(parameters), build.choosing(choices)),
+    perSampleMode(axes, new Set(parameters), build.choosing(strategy)),
     ranges,
   );
   return new Map([...found].map(([parameter, gradient]) => [parameter, asFactored(parameter, gradient)]));

@@ -61,7 +61,7 @@ export interface CompiledProgram {
 
 /**
  * From an objective to a program that is scheduled: differentiates, plans, builds, optimises, lowers, schedules; again,
- * with ways that hold less, where a budget asks for it. Throws INVALID_ARGUMENT.
+ * with methods that hold less, where a budget asks for it. Throws INVALID_ARGUMENT.
  */
 export function compiled(
   objective: Objective,
@@ -70,8 +70,8 @@ export function compiled(
   target: Target,
   stages: Stages,
 ): CompiledProgram {
-  return withinBudget((preferred) => {
-    const plan = planFor(objective, settings.want, { ...settings, prices: target.prices }, preferred);
+  return withinBudget((lowMemory) => {
+    const plan = planFor(objective, settings.want, { ...settings, prices: target.prices }, lowMemory);
     stages.reached("gradient", () => factorsOf(objective, plan));
     return { objective, plan, ...scheduled({ objective, plan, others }, settings, target, stages) };
   }, settings.memoryBudget);

@@ -1,33 +1,33 @@
-/** Programs for which memory is short: planned again in ways that hold less at a time and take longer. */
+/** Programs for which memory is short: planned again by methods that hold less at a time and take longer. */
 import { blockedUnfold } from "../gradients/convolution.js";
-import type { Preferred } from "../plan/strategy.js";
+import type { LowMemoryStrategy } from "../plan/strategy.js";
 import type { Executable } from "../target/target.js";
 
 /** A convolution with the kernel flipped needs no unfolded cotangents. */
-const inBlocks = { norm: blockedUnfold, materialise: "frugal", convolutionData: "flipped" } as const;
+const inBlocks = { norm: blockedUnfold, materialise: "lowMemory", convolutionData: "flipped" } as const;
 
 /**
  * The gradients of convolutions, kept from norm to sum: little where images are large and kernels small, and what they
  * are made from is freed. Or unfolded once more for the sums, and never kept.
  */
-const ways: readonly Preferred[] = [
+const methods: readonly LowMemoryStrategy[] = [
   { ...inBlocks, sum: "materialise" },
   { ...inBlocks, sum: blockedUnfold },
 ];
 
 /**
- * The usual plan, if one sample fits into so many bytes; else the first of the frugal ones with which one does, or that
+ * The usual plan, if one sample fits into so many bytes; else the first of the lowMemory ones with which one does, or that
  * which takes the least.
  */
 export function withinBudget<P extends { readonly executable: Executable }>(
-  plan: (preferred: Preferred) => P,
+  plan: (lowMemory: LowMemoryStrategy) => P,
   budget = Number.POSITIVE_INFINITY,
 ): P {
   const needed = ({ executable }: P) => executable.memory.at(1);
   let best = plan({});
-  for (const preferred of ways) {
+  for (const lowMemory of methods) {
     if (needed(best) <= budget) break;
-    const other = plan(preferred);
+    const other = plan(lowMemory);
     if (needed(other) < needed(best)) best = other;
   }
   return best;

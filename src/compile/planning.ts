@@ -4,14 +4,14 @@ import { Dense } from "../gradients/dense.js";
 import { N } from "../graph/dim.js";
 import { type Prices, usualPrices } from "../ops/prices.js";
 import { build } from "../ops/registry.js";
-import { allDemands, asksOfGradients } from "../plan/choice.js";
 import { Plan } from "../plan/planner.js";
-import type { Preferred, Strategy } from "../plan/strategy.js";
+import { allRequirements, needsGradients } from "../plan/questions.js";
+import type { LowMemoryStrategy, Strategy } from "../plan/strategy.js";
 import type { Wants } from "../wants/wanted.js";
 import type { Objective } from "./objective.js";
 
-/** From an objective and what is wanted of it to a plan: differentiates, and chooses the ways. */
-/** How the ways are chosen. */
+/** From an objective and what is wanted of it to a plan: differentiates, and chooses the methods. */
+/** How the methods are chosen. */
 export interface PlanningOptions {
   /** The number of samples that the program is planned for: it runs with any. Default 64. */
   readonly batchSize?: number;
@@ -21,7 +21,7 @@ export interface PlanningOptions {
    * Default false.
    */
   readonly allowNotFinite?: boolean;
-  /** Ways to be taken whatever they cost, for experiments. Default: the cheapest by shape. */
+  /** Methods to be taken whatever they cost, for experiments. Default: the cheapest by shape. */
   readonly strategy?: Strategy;
 }
 
@@ -31,14 +31,14 @@ interface Conditions {
 }
 
 /**
- * Differentiates, and chooses the ways. Throws INVALID_ARGUMENT.
- * @param preferred ways to be taken where no strategy asks for others
+ * Differentiates, and chooses the methods. Throws INVALID_ARGUMENT.
+ * @param lowMemory methods to be taken where no strategy asks for others
  */
 export function planFor(
   objective: Objective,
   want: Wants,
   { batchSize, strategy = {}, allowNotFinite = false, prices = usualPrices }: PlanningOptions & Conditions,
-  preferred: Preferred = {},
+  lowMemory: LowMemoryStrategy = {},
 ): Plan {
   if (Object.keys(want).length === 0)
     throw new PergradError(
@@ -48,10 +48,10 @@ export function planFor(
   if (batchSize !== undefined && !(Number.isSafeInteger(batchSize) && batchSize >= 1)) {
     throw new PergradError("INVALID_ARGUMENT", `batchSize must be a whole number from 1 up, not ${batchSize}.`);
   }
-  const total = allDemands(Object.values(want).map((each) => each.demands));
-  const planOptions = { strategy, preferred, prices, ...(batchSize === undefined ? {} : { samples: batchSize }) };
-  if (!asksOfGradients(total)) return new Plan(new Map(), total, planOptions);
-  const choices = { ...preferred, ...strategy, prices };
+  const total = allRequirements(Object.values(want).map((each) => each.requirements));
+  const planOptions = { strategy, lowMemory, prices, ...(batchSize === undefined ? {} : { samples: batchSize }) };
+  if (!needsGradients(total)) return new Plan(new Map(), total, planOptions);
+  const choices = { ...lowMemory, ...strategy, prices };
   const { losses, parameters, axes } = objective;
   const data = { notFiniteInputs: allowNotFinite };
   const found = perSampleGradients(losses, [...parameters.values()], axes, choices, data);

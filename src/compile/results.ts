@@ -1,8 +1,8 @@
 import { leaf, type Value } from "../graph/value.js";
-import { asksOfGradients } from "../plan/choice.js";
 import type { Plan } from "../plan/planner.js";
+import { needsGradients } from "../plan/questions.js";
 import type { DType } from "../tensor/tensor.js";
-import type { Wanted, Wants } from "../wants/wanted.js";
+import type { WantContext, Wants } from "../wants/wanted.js";
 import { hiddenNotNumbers } from "./hidden-nan.js";
 import { joiningOf, type Output } from "./joining.js";
 import type { Objective } from "./objective.js";
@@ -85,7 +85,7 @@ function watchedBy(
   wants: Wants,
 ): { readonly watch: Watch | undefined; readonly added: readonly Pick<Output, "name" | "value">[] } {
   // Where memory is short, factors are not kept to be watched: results are looked at themselves.
-  const watches = asksOfGradients(plan.demands) && !plan.holdsLittle;
+  const watches = needsGradients(plan.requirements) && !plan.holdsLittle;
   const watched = watches ? watchFor(plan, wants, objective.losses) : undefined;
   const hidden = hiddenNotNumbers(objective);
   return {
@@ -110,7 +110,7 @@ class OwnInputs {
   }
 
   /** What makes inputs for one want. */
-  of(want: string): Pick<Wanted, "vector" | "factor" | "scalar"> {
+  of(want: string): Pick<WantContext, "vector" | "factor" | "scalar"> {
     const { dtype } = this;
     return {
       vector: (parameter) => {

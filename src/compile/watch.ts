@@ -40,7 +40,7 @@ export function watchFor(
   const bound = half ? largestHalf : Number.MAX_VALUE;
   const normed = Object.entries(wants).find(([, { norms }]) => norms !== undefined);
   if (normed) return { watch: { name: `${normed[0]}/${normed[1].norms}`, bound } };
-  if (!Object.values(wants).some(({ demands }) => demands.gradients)) return undefined;
+  if (!Object.values(wants).some(({ requirements }) => requirements.gradients)) return undefined;
   const factors = plan.parameters.flatMap((parameter) => plan.factored(parameter).factors);
   const floats = [...new Set(factors), losses].filter(({ dtype }) => isFloat(dtype));
   const value = build.op(

@@ -3,7 +3,7 @@ import { type Dim, factorOf, type Shape } from "../graph/dim.js";
 import type { Window } from "../graph/window.js";
 import { extentOf, kernelSize } from "../graph/window.js";
 import type { Build } from "../ops/build.js";
-import type { UnfoldMethod } from "../ops/choices.js";
+import type { UnfoldMethod } from "../ops/build-strategy.js";
 import type { Convolution } from "../ops/cotangent.js";
 import type { Prices } from "../ops/prices.js";
 import { unfoldTime } from "../ops/subgraphs/unfold.js";

@@ -3,13 +3,13 @@ import type { SampleAxis } from "../graph/sample-axis.js";
 import type { Value } from "../graph/value.js";
 import { kernelSize } from "../graph/window.js";
 import { type Build, elementFactor } from "../ops/build.js";
-import type { UnfoldMethod } from "../ops/choices.js";
+import type { UnfoldMethod } from "../ops/build-strategy.js";
 import type { Convolution } from "../ops/cotangent.js";
 import type { Along, ViewStep } from "../ops/definition.js";
 import { foldWeight, unfold, unfoldMethod } from "../ops/subgraphs/unfold.js";
 import { type Block, blocksOf, costOfBlocks, cutOf, otherCut, unfoldedSize, within } from "./convolution-blocks.js";
 import { addCosts, type Cost, costOfSquare } from "./cost.js";
-import { type NormWay, type SumWay, sizeOfGradient, sumOfSquares } from "./factored.js";
+import { type NormMethod, type SumMethod, sizeOfGradient, sumOfSquares } from "./factored.js";
 import { Outer } from "./outer.js";
 import { View } from "./view.js";
 
@@ -33,12 +33,12 @@ interface Parts {
   /** Floats of the data for each sample. */
   readonly data: number;
   /** They hold less at a time: the gradients are small beside the unfolded data. */
-  readonly frugal: boolean;
-  /** Whether gradients are multiplied out by blocks, too. */
+  readonly lowMemory: boolean;
+  /** Whether gradients are materialised by blocks, too. */
   readonly materialise: boolean;
 }
 
-/** The name of the ways that unfold the data a block of positions at a time. */
+/** The name of the methods that unfold the data a block of positions at a time. */
 export const blockedUnfold = "blocked unfold";
 
 /** Uses of one kernel that together have more blocks than this are not computed by blocks. */
@@ -65,7 +65,7 @@ export class ConvolutionGradient extends Outer {
     super(rows, columns, viewed);
   }
 
-  /** Whether gradients are multiplied out block by block. */
+  /** Whether gradients are materialised block by block. */
   get inBlocks(): boolean {
     return this.parts?.materialise ?? false;
   }
@@ -118,7 +118,7 @@ export class ConvolutionGradient extends Outer {
 
   /**
    * By blocks: the gradients of each are written, and added to those of the blocks before. (Unfolding the data once is
-   * left out, as it is in the other ways.)
+   * left out, as it is in the other methods.)
    */
   #costOfRaw({ each, cutting }: Parts): Required<Cost> {
     const size = sizeOfGradient(this);
@@ -126,26 +126,28 @@ export class ConvolutionGradient extends Outer {
     return addCosts([cutting, { operations: size * this.positions, floats: written + 2 * this.held }]);
   }
 
-  override squaredNorms(): readonly NormWay[] {
+  override squaredNorms(): readonly NormMethod[] {
     const { parts } = this;
     if (!parts) return super.squaredNorms();
-    const blocked: NormWay = {
+    const blocked: NormMethod = {
       name: blockedUnfold,
       ...addCosts([this.#costOfRaw(parts), { operations: 0, floats: costOfSquare * sizeOfGradient(this) }]),
       dense: parts.materialise,
-      frugal: parts.frugal,
+      lowMemory: parts.lowMemory,
       emit: (build) => sumOfSquares(build, rawByParts(build, parts)),
     };
     return [...super.squaredNorms(), blocked];
   }
 
   /** Channels come before positions in the data, so that contracting in one go first moves both factors about. */
-  override weightedSums(): readonly SumWay[] {
-    const whole = super.weightedSums().map((way) => (way.dense ? way : { ...way, floats: way.floats + this.held }));
+  override weightedSums(): readonly SumMethod[] {
+    const whole = super
+      .weightedSums()
+      .map((method) => (method.dense ? method : { ...method, floats: method.floats + this.held }));
     const { parts } = this;
     if (!parts) return whole;
     const size = sizeOfGradient(this);
-    const blocked: SumWay = {
+    const blocked: SumMethod = {
       name: blockedUnfold,
       ...addCosts([
         parts.cutting,
@@ -157,7 +159,7 @@ export class ConvolutionGradient extends Outer {
         },
       ]),
       dense: false,
-      frugal: parts.frugal,
+      lowMemory: parts.lowMemory,
       emit: (build, weights) =>
         this.viewed.apply(
           build,
@@ -185,7 +187,7 @@ function joined(a: Parts | null, b: Parts | null): Parts | null {
     each: [...a.each, ...b.each],
     ofSums: [...a.ofSums, ...b.ofSums],
     data: a.data + b.data,
-    frugal: a.frugal && b.frugal,
+    lowMemory: a.lowMemory && b.lowMemory,
     materialise: a.materialise && b.materialise,
   };
 }
@@ -246,7 +248,7 @@ function factors(build: Build, convolution: Convolution, at: SampleAxis, method:
 
 /** The same gradients by blocks; null where there are too few positions for two. */
 function partsOf(build: Build, convolution: Convolution, at: SampleAxis, method: UnfoldMethod): Parts | null {
-  const { unfoldBlock, materialise } = build.choices;
+  const { unfoldBlock, materialise } = build.strategy;
   const images = at.outer * at.inner;
   const cut = cutOf(convolution, images, method, unfoldBlock);
   if (!cut) return null;
@@ -260,14 +262,14 @@ function partsOf(build: Build, convolution: Convolution, at: SampleAxis, method:
   const blocks = blocksOf(convolution, cut);
   if (blocks.length < 2) return null;
   // The sum of the blocks so far is held beside the gradients of one more.
-  const frugal = 2 * sizeOfGradient(convolution) < unfoldedSize(convolution, images);
+  const lowMemory = 2 * sizeOfGradient(convolution) < unfoldedSize(convolution, images);
   return {
     ...costOfBlocks(convolution, images, method, blocks, build.prices),
     each: blocks.map(part),
     ofSums: blocksOf(convolution, otherCut(cut)).map(part),
     data: elementFactor(convolution.data.shape),
-    frugal,
-    materialise: materialise === blockedUnfold || (materialise === "frugal" && frugal),
+    lowMemory,
+    materialise: materialise === blockedUnfold || (materialise === "lowMemory" && lowMemory),
   };
 }
 

@@ -1,4 +1,4 @@
-/** What ways of computing something cost, for a batch of any size. */
+/** What methods cost, for a batch of any size. */
 import { type Prices, usualPrices } from "../ops/prices.js";
 
 export interface Cost {
@@ -24,8 +24,10 @@ export function timeOf(
   return samples * (operations * multiplyAdd + floats * float) + once * float + samples * samples * pairs * multiplyAdd;
 }
 
-export function cheapest<W extends Cost>(ways: readonly W[], samples = usualBatch, prices = usualPrices): W {
-  return ways.reduce((best, way) => (timeOf(way, samples, prices) < timeOf(best, samples, prices) ? way : best));
+export function cheapest<W extends Cost>(methods: readonly W[], samples = usualBatch, prices = usualPrices): W {
+  return methods.reduce((best, method) =>
+    timeOf(method, samples, prices) < timeOf(best, samples, prices) ? method : best,
+  );
 }
 
 export function addCosts(costs: readonly Cost[]): Required<Cost> {

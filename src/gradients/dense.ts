@@ -6,15 +6,15 @@ import {
   addCosts,
   type Cost,
   cheapest,
-  type DotWay,
+  type DotMethod,
   denseDot,
   denseNorm,
   denseSquares,
   denseSum,
   type Factored,
-  type NormWay,
-  type SquaresWay,
-  type SumWay,
+  type NormMethod,
+  type SquaresMethod,
+  type SumMethod,
   sizeOfGradient,
 } from "./factored.js";
 import { Outer } from "./outer.js";
@@ -25,7 +25,7 @@ export interface Origin {
   /** What it costs to have it. */
   readonly cost: Cost;
   /** Its weighted sum, from theirs: what comes after them is linear and the same for all samples. */
-  readonly sum: SumWay;
+  readonly sum: SumMethod;
 }
 
 /** Gradients that are simply there, `[N, ...shape]`: of biases, gains, and of whatever has no better form. */
@@ -42,7 +42,7 @@ export class Dense implements Factored {
     this.shape = viewed.shape;
   }
 
-  /** Any gradients, multiplied out. */
+  /** Any gradients, materialised. */
   static of(build: Build, gradient: Factored): Dense {
     if (gradient instanceof Dense) return gradient;
     const origin = { cost: gradient.materialisation, sum: cheapest(gradient.weightedSums()) };
@@ -138,21 +138,24 @@ export class Dense implements Factored {
     return this.viewed.apply(build, this.value);
   }
 
-  squaredNorms(): readonly NormWay[] {
+  squaredNorms(): readonly NormMethod[] {
     return [denseNorm(new Dense(this.value, undefined, this.origin))];
   }
 
-  weightedSums(): readonly SumWay[] {
-    const way = denseSum(new Dense(this.value, undefined, this.origin));
-    const dense: SumWay = { ...way, emit: (build, weights) => this.viewed.apply(build, way.emit(build, weights)) };
+  weightedSums(): readonly SumMethod[] {
+    const method = denseSum(new Dense(this.value, undefined, this.origin));
+    const dense: SumMethod = {
+      ...method,
+      emit: (build, weights) => this.viewed.apply(build, method.emit(build, weights)),
+    };
     return this.origin ? [dense, this.origin.sum] : [dense];
   }
 
-  dots(): readonly DotWay[] {
+  dots(): readonly DotMethod[] {
     return [denseDot(this)];
   }
 
-  sumsOfSquares(): readonly SquaresWay[] {
+  sumsOfSquares(): readonly SquaresMethod[] {
     return [denseSquares(this)];
   }
 }

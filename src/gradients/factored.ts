@@ -1,7 +1,7 @@
 /**
  * A factored gradient: the per-sample gradients of one parameter, `[N, ...shape]`, held as the tensors they
- * are made from and not multiplied out until somebody needs that. There is one file for each kind; each
- * answers the same questions, and for each question may know several ways.
+ * are made from and not materialised until somebody needs that. There is one file for each kind; each
+ * answers the same questions, and for each question may know several methods.
  */
 import { type Dim, elementsOf, factorOf, N, type Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
@@ -13,29 +13,29 @@ export { addCosts, type Cost, cheapest, costOfScatter } from "./cost.js";
 
 export type Kind = "outer" | "convolution" | "rows" | "dense" | "sum";
 
-/** One way of answering a question. `Given` is what the question depends on. */
-export interface Way<Given extends readonly unknown[] = []> extends Cost {
+/** One of several equal computations of the answer to a question. `Given` is what the question depends on. */
+export interface Method<Given extends readonly unknown[] = []> extends Cost {
   readonly name: string;
   /** It uses what `materialise` gives: cheap where another answer does so anyway. */
   readonly dense: boolean;
   /** It holds less at a time than the others: to be taken where memory is short. Default false. */
-  readonly frugal?: boolean;
+  readonly lowMemory?: boolean;
   emit(build: Build, ...given: Given): Value;
 }
 
-/** A way to the squared norms, `[N]`. */
-export type NormWay = Way;
-/** A way to the sum over samples of weights[n] times gradient n, `[...shape]`: weights `[N]`, `[]` for one that all share, null for ones. */
-export type SumWay = Way<[weights: Value | null]>;
-/** A way to the inner products of each sample's gradient with a vector of the parameter's shape, `[N]`. */
-export type DotWay = Way<[vector: Value]>;
+/** A method for the squared norms, `[N]`. */
+export type NormMethod = Method;
+/** A method for the sum over samples of weights[n] times gradient n, `[...shape]`: weights `[N]`, `[]` for one that all share, null for ones. */
+export type SumMethod = Method<[weights: Value | null]>;
+/** A method for the inner products of each sample's gradient with a vector of the parameter's shape, `[N]`. */
+export type DotMethod = Method<[vector: Value]>;
 /**
- * A way to the sum over samples of the squares of gradient n less the batch's mean, element by element,
+ * A method for the sum over samples of the squares of gradient n less the batch's mean, element by element,
  * `[...shape]`: not by the difference of sums, of which rounding leaves nothing where all are nearly alike.
  */
-export type SquaresWay = Way;
-/** A way to the inner products of all pairs of samples' gradients, `[N, N]`. */
-export type GramWay = Way;
+export type SquaresMethod = Method;
+/** A method for the inner products of all pairs of samples' gradients, `[N, N]`. */
+export type GramMethod = Method;
 
 export interface Factored {
   readonly kind: Kind;
@@ -65,11 +65,11 @@ export interface Factored {
   materialise(build: Build): Value;
   /** What `materialise` costs. */
   readonly materialisation: Cost;
-  /** Ways to the squared 2-norm of each sample's gradient, `[N]`. */
-  squaredNorms(): readonly NormWay[];
-  weightedSums(): readonly SumWay[];
-  dots(): readonly DotWay[];
-  sumsOfSquares(): readonly SquaresWay[];
+  /** Methods for the squared 2-norm of each sample's gradient, `[N]`. */
+  squaredNorms(): readonly NormMethod[];
+  weightedSums(): readonly SumMethod[];
+  dots(): readonly DotMethod[];
+  sumsOfSquares(): readonly SquaresMethod[];
 }
 
 /** Elements of one sample's gradient. */
@@ -128,8 +128,8 @@ export function weightedSumOf(build: Build, value: Value, weights: Value | null)
   return build.reshape(build.matmul(row, flat), rest);
 }
 
-/** The ways every kind has: multiply the gradients out, then compute with them. */
-export function denseNorm(gradient: Factored): NormWay {
+/** The methods every kind has: materialise the gradients, then compute with them. */
+export function denseNorm(gradient: Factored): NormMethod {
   const size = sizeOfGradient(gradient);
   const { operations, floats } = gradient.materialisation;
   return {
@@ -141,7 +141,7 @@ export function denseNorm(gradient: Factored): NormWay {
   };
 }
 
-export function denseSum(gradient: Factored): SumWay {
+export function denseSum(gradient: Factored): SumMethod {
   const size = sizeOfGradient(gradient);
   const { operations, floats } = gradient.materialisation;
   return {
@@ -154,22 +154,22 @@ export function denseSum(gradient: Factored): SumWay {
   };
 }
 
-/** The gradients multiplied out, a row for each sample, `[N, elements]`. */
+/** The materialised gradients, a row for each sample, `[N, elements]`. */
 export function flat(build: Build, gradient: Factored): Value {
   const whole = gradient.materialise(build);
   return build.reshape(whole, [whole.shape[0] as Dim, sizeOfGradient(gradient)]);
 }
 
 /** What is dense costs for a question that reads each element `times` times. */
-function denseWay(gradient: Factored, times: number): Omit<Way, "emit"> {
+function denseMethod(gradient: Factored, times: number): Omit<Method, "emit"> {
   const size = sizeOfGradient(gradient);
   const { operations, floats } = gradient.materialisation;
   return { name: "materialise", operations: operations + times * size, floats: floats + size, dense: true };
 }
 
-export function denseDot(gradient: Factored): DotWay {
+export function denseDot(gradient: Factored): DotMethod {
   return {
-    ...denseWay(gradient, 1),
+    ...denseMethod(gradient, 1),
     emit: (build, vector) => {
       const column = build.reshape(vector, [sizeOfGradient(gradient), 1]);
       return build.reshape(build.matmul(flat(build, gradient), column), [N]);
@@ -177,9 +177,9 @@ export function denseDot(gradient: Factored): DotWay {
   };
 }
 
-export function denseSquares(gradient: Factored): SquaresWay {
+export function denseSquares(gradient: Factored): SquaresMethod {
   return {
-    ...addCosts([denseWay(gradient, 0), { operations: 0, floats: 2 * sizeOfGradient(gradient) }]),
+    ...addCosts([denseMethod(gradient, 0), { operations: 0, floats: 2 * sizeOfGradient(gradient) }]),
     name: "materialise",
     dense: true,
     emit: (build) => squaredDeviations(build, gradient.materialise(build)),

@@ -4,17 +4,17 @@
  */
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
-import { addCosts, type Factored, sizeOfGradient, sumPerSample, type Way } from "./factored.js";
+import { addCosts, type Factored, type Method, sizeOfGradient, sumPerSample } from "./factored.js";
 import { firstOf, kind, pair } from "./kinds.js";
 import { Outer } from "./outer.js";
 import { RowsGradient, rowProducts } from "./rows.js";
 
-/** The ways to the inner products, `[N]`; at least one. */
-export function innerProducts(a: Factored, b: Factored): Way[] {
+/** The methods for the inner products, `[N]`; at least one. */
+export function innerProducts(a: Factored, b: Factored): Method[] {
   return [...(factored(a, b) ?? []), ...(halfDense(a, b) ?? []), ...(halfDense(b, a) ?? []), dense(a, b)];
 }
 
-function dense(a: Factored, b: Factored): Way {
+function dense(a: Factored, b: Factored): Method {
   const own = { operations: 0, floats: 2 * sizeOfGradient(a) };
   return {
     name: "materialise",
@@ -31,7 +31,7 @@ const factored = firstOf([
   pair(RowsGradient, RowsGradient, rowsRows),
 ]);
 
-/** One of the two multiplied out, contracted with the factors of the other. */
+/** One of the two materialised, contracted with the factors of the other. */
 const halfDense = firstOf([kind(RowsGradient, pickedRows), kind(Outer, contractedWith)]);
 
 /** Which factor of a second gradient spans the axes that raw axis 0 of the first does: 0 or 1; null for neither. */
@@ -68,7 +68,7 @@ export function alignedFactors(a: Outer, b: Outer): ((build: Build) => [Value, V
 }
 
 /** Products of rows with rows, of columns with columns, for each pair of positions. */
-function outerOuter(a: Outer, b: Outer): Way[] {
+function outerOuter(a: Outer, b: Outer): Method[] {
   const factors = alignedFactors(a, b);
   if (!factors) return [];
   const pairs = a.positions * b.positions;
@@ -102,7 +102,7 @@ export function alignedRows(
 }
 
 /** The sum over t, s of A[n, s, places_t] times (cotangents_t . B[n, s]), A being the factor along the table's rows. */
-function rowsOuter(rows: RowsGradient, outer: Outer): Way[] {
+function rowsOuter(rows: RowsGradient, outer: Outer): Method[] {
   const factors = alignedRows(rows, outer);
   if (!factors) return [];
   const [t, s] = [rows.positions, outer.positions];
@@ -123,7 +123,7 @@ function rowsOuter(rows: RowsGradient, outer: Outer): Way[] {
   ];
 }
 
-function rowsRows(a: RowsGradient, b: RowsGradient): Way[] {
+function rowsRows(a: RowsGradient, b: RowsGradient): Method[] {
   if (!a.viewed.equals(b.viewed)) return [];
   const pairs = a.positions * b.positions;
   return [
@@ -137,8 +137,8 @@ function rowsRows(a: RowsGradient, b: RowsGradient): Way[] {
   ];
 }
 
-/** The other, multiplied out, with the rows; and that with the columns. */
-function contractedWith(a: Outer, b: Factored): Way[] {
+/** The other, materialised, with the rows; and that with the columns. */
+function contractedWith(a: Outer, b: Factored): Method[] {
   const size = sizeOfGradient(a);
   const own = { operations: size * a.positions, floats: a.held + (a.viewed.moves ? 2 * size : 0) };
   return [
@@ -155,7 +155,7 @@ function contractedWith(a: Outer, b: Factored): Way[] {
 }
 
 /** The rows of the other that were picked, times what they received. */
-function pickedRows(a: RowsGradient, b: Factored): Way[] {
+function pickedRows(a: RowsGradient, b: Factored): Method[] {
   if (a.positions === 0) return [];
   const own = { operations: 0, floats: 4 * a.held + (a.viewed.moves ? 2 * sizeOfGradient(a) : 0) };
   return [

@@ -5,17 +5,17 @@ import type { Along, ViewStep } from "../ops/definition.js";
 import { costOfSquare, usualBatch } from "./cost.js";
 import {
   type Cost,
-  type DotWay,
+  type DotMethod,
   denseDot,
   denseNorm,
   denseSquares,
   denseSum,
   type Factored,
   meanOfSamples,
-  type NormWay,
+  type NormMethod,
   notNegative,
-  type SquaresWay,
-  type SumWay,
+  type SquaresMethod,
+  type SumMethod,
   sampleCount,
   sizeOfGradient,
   squaredDeviations,
@@ -151,7 +151,7 @@ export class Outer implements Factored {
     return this.viewed.apply(build, this.raw(build));
   }
 
-  squaredNorms(): readonly NormWay[] {
+  squaredNorms(): readonly NormMethod[] {
     const { blocks, rows, columns } = this.#sizes;
     const t = this.positions;
     const dense = { ...denseNorm(this), emit: (build: Build) => sumOfSquares(build, this.raw(build)) };
@@ -207,9 +207,9 @@ export class Outer implements Factored {
     );
   }
 
-  weightedSums(): readonly SumWay[] {
+  weightedSums(): readonly SumMethod[] {
     const { blocks, rows, columns } = this.#sizes;
-    const contract: SumWay = {
+    const contract: SumMethod = {
       name: "contract",
       operations: sizeOfGradient(this) * this.positions,
       // One of the factors is scaled by the weights, and both are brought into order.
@@ -218,17 +218,17 @@ export class Outer implements Factored {
       dense: false,
       emit: (build, weights) => this.viewed.apply(build, this.contracted(build, weights)),
     };
-    const dense: SumWay = {
+    const dense: SumMethod = {
       ...denseSum(this),
       emit: (build, weights) => this.viewed.apply(build, weightedSumOf(build, this.raw(build), weights)),
     };
     return [contract, dense];
   }
 
-  dots(): readonly DotWay[] {
+  dots(): readonly DotMethod[] {
     const { blocks, columns } = this.#sizes;
     const size = sizeOfGradient(this);
-    const contract: DotWay = {
+    const contract: DotMethod = {
       name: "contract",
       operations: size * this.positions,
       floats: 2 * blocks * this.positions * columns,
@@ -241,13 +241,13 @@ export class Outer implements Factored {
     return [contract, denseDot(this)];
   }
 
-  sumsOfSquares(): readonly SquaresWay[] {
-    const dense: SquaresWay = {
+  sumsOfSquares(): readonly SquaresMethod[] {
+    const dense: SquaresMethod = {
       ...denseSquares(this),
       emit: (build) => this.viewed.apply(build, squaredDeviations(build, this.raw(build))),
     };
     if (this.positions !== 1) return [dense];
-    const contract: SquaresWay = {
+    const contract: SquaresMethod = {
       name: "contract squares",
       operations: 3 * sizeOfGradient(this),
       floats: 4 * this.held,

@@ -6,32 +6,32 @@ import type { Dim } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { usualBatch } from "./cost.js";
-import { addCosts, cheapest, type Factored, flat, type GramWay, sizeOfGradient, type Way } from "./factored.js";
+import { addCosts, cheapest, type Factored, flat, type GramMethod, type Method, sizeOfGradient } from "./factored.js";
 import { alignedFactors, alignedRows } from "./inner.js";
 import { firstOf, pair } from "./kinds.js";
 import { Outer } from "./outer.js";
 import { RowsGradient } from "./rows.js";
 
 /**
- * The ways to the inner products of all pairs in the batch, `[N, N]`.
+ * The methods for the inner products of all pairs in the batch, `[N, N]`.
  * @param samples what they cost each sample is that of so many pairs
  */
-export function gramWays(gradient: Factored, samples = usualBatch): GramWay[] {
+export function gramMethods(gradient: Factored, samples = usualBatch): GramMethod[] {
   const { terms } = gradient;
   if (gradient.kind !== "sum") return pairProducts(gradient, gradient, samples);
-  const squares = terms.map((term) => cheapest(gramWays(term, samples), samples));
+  const squares = terms.map((term) => cheapest(gramMethods(term, samples), samples));
   const crossed = terms.flatMap((term, k) =>
     terms.slice(0, k).map((other) => cheapest(pairProducts(other, term, samples), samples)),
   );
-  const termByTerm: GramWay = {
+  const termByTerm: GramMethod = {
     name: "term by term",
     ...addCosts([...squares, ...crossed, ...crossed.map(() => ({ operations: 0, floats: 2 * samples }))]),
     dense: false,
     emit: (build) =>
       added(build, [
-        ...squares.map((way) => way.emit(build)),
-        ...crossed.flatMap((way) => {
-          const products = way.emit(build);
+        ...squares.map((method) => method.emit(build)),
+        ...crossed.flatMap((method) => {
+          const products = method.emit(build);
           return [products, build.transposeLast(products)];
         }),
       ]),
@@ -40,10 +40,10 @@ export function gramWays(gradient: Factored, samples = usualBatch): GramWay[] {
 }
 
 /**
- * The ways to the inner products of the samples of `a`, `[N, ...]`, and those of `b`, `[M, ...]`; at least one.
+ * The methods for the inner products of the samples of `a`, `[N, ...]`, and those of `b`, `[M, ...]`; at least one.
  * @param others M, or about as many
  */
-export function pairProducts(a: Factored, b: Factored, others: number): Way[] {
+export function pairProducts(a: Factored, b: Factored, others: number): Method[] {
   if (a.kind === "sum" || b.kind === "sum") return [termByTerm(a, b, others), densePairs(a, b, others)];
   return [...factoredPairs(a, b, others), densePairs(a, b, others)];
 }
@@ -52,22 +52,22 @@ function added(build: Build, values: readonly Value[]): Value {
   return values.reduce((sum, value) => build.add(sum, value));
 }
 
-function termByTerm(a: Factored, b: Factored, others: number): Way {
-  const ways = a.terms.flatMap((one) => b.terms.map((other) => cheapest(pairProducts(one, other, others))));
+function termByTerm(a: Factored, b: Factored, others: number): Method {
+  const methods = a.terms.flatMap((one) => b.terms.map((other) => cheapest(pairProducts(one, other, others))));
   return {
     name: "term by term",
-    ...addCosts(ways),
+    ...addCosts(methods),
     dense: false,
     emit: (build) =>
       added(
         build,
-        ways.map((way) => way.emit(build)),
+        methods.map((method) => method.emit(build)),
       ),
   };
 }
 
-/** Both multiplied out, and one matrix product. */
-function densePairs(a: Factored, b: Factored, others: number): Way {
+/** Both materialised, and one matrix product. */
+function densePairs(a: Factored, b: Factored, others: number): Method {
   const size = sizeOfGradient(a);
   // What the others cost is shared by the batch, which is assumed to be of the same size.
   const share = a === b ? 0 : others / usualBatch;
@@ -87,13 +87,13 @@ const factored = firstOf([
   pair(RowsGradient, RowsGradient, rowsRows),
 ]);
 
-function factoredPairs(a: Factored, b: Factored, others: number): Way[] {
+function factoredPairs(a: Factored, b: Factored, others: number): Method[] {
   // Without positions there is nothing to add up.
   return a.positions === 0 || b.positions === 0 ? [] : (factored(a, b, others) ?? []);
 }
 
-function transposed(way: Way): Way {
-  return { ...way, emit: (build) => build.transposeLast(way.emit(build)) };
+function transposed(method: Method): Method {
+  return { ...method, emit: (build) => build.transposeLast(method.emit(build)) };
 }
 
 /** The most parts that positions are taken in: what is held at a time is the less the more there are. */
@@ -139,7 +139,7 @@ function productsOf(build: Build, x: Value, y: Value): Value {
 }
 
 /** The sum over positions t, s of (rows[n, t] . rows[m, s]) (columns[n, t] . columns[m, s]). */
-function outerOuter(a: Outer, b: Outer, others: number): Way[] {
+function outerOuter(a: Outer, b: Outer, others: number): Method[] {
   const factors = alignedFactors(a, b);
   if (!factors) return [];
   const pairs = others * a.positions * b.positions;
@@ -163,7 +163,7 @@ function outerOuter(a: Outer, b: Outer, others: number): Way[] {
 }
 
 /** The sum over pairs of positions that hold the same row of the products of what they receive. */
-function rowsRows(a: RowsGradient, b: RowsGradient, others: number): Way[] {
+function rowsRows(a: RowsGradient, b: RowsGradient, others: number): Method[] {
   if (!a.viewed.equals(b.viewed)) return [];
   const pairs = others * a.positions * b.positions;
   return [
@@ -188,7 +188,7 @@ function rowsRows(a: RowsGradient, b: RowsGradient, others: number): Way[] {
 }
 
 /** The sum over t, s of A[m, s, places[n, t]] times (cotangents[n, t] . B[m, s]), A being the factor along the table's rows. */
-function rowsOuter(rows: RowsGradient, outer: Outer, others: number): Way[] {
+function rowsOuter(rows: RowsGradient, outer: Outer, others: number): Method[] {
   const factors = alignedRows(rows, outer);
   if (!factors) return [];
   const pairs = others * rows.positions * outer.positions;

@@ -2,7 +2,7 @@
 import { type Dim, elementsOf, multiply } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
-import { addCosts, cheapest, type Factored, sizeOfGradient, type Way } from "./factored.js";
+import { addCosts, cheapest, type Factored, type Method, sizeOfGradient } from "./factored.js";
 import { firstOf, kind } from "./kinds.js";
 import { Outer } from "./outer.js";
 import { RowsGradient } from "./rows.js";
@@ -10,27 +10,27 @@ import { type Coordinates, coordinatesOf, pickSigns, type SignMatrix, type Signs
 import { Sum } from "./sum.js";
 import type { View } from "./view.js";
 
-/** The ways to the projections, `[N, dims]`; at least one. */
-export function projections(gradient: Factored, signs: Signs): Way[] {
+/** The methods for the projections, `[N, dims]`; at least one. */
+export function projections(gradient: Factored, signs: Signs): Method[] {
   return [...(factored(gradient, signs) ?? []), dense(gradient, signs)];
 }
 
 const factored = firstOf([kind(Sum, termByTerm), kind(Outer, outer), kind(RowsGradient, rows)]);
 
-function termByTerm({ terms }: Sum, signs: Signs): Way[] {
-  const ways = terms.map((term) => cheapest(projections(term, signs)));
+function termByTerm({ terms }: Sum, signs: Signs): Method[] {
+  const methods = terms.map((term) => cheapest(projections(term, signs)));
   return [
     {
       name: "term by term",
-      ...addCosts(ways),
+      ...addCosts(methods),
       dense: false,
-      emit: (build) => ways.map((way) => way.emit(build)).reduce((sum, value) => build.add(sum, value)),
+      emit: (build) => methods.map((method) => method.emit(build)).reduce((sum, value) => build.add(sum, value)),
     },
   ];
 }
 
 /** The longer side of the matrix is contracted first. */
-function dense(gradient: Factored, { dims, rows, columns }: Signs): Way {
+function dense(gradient: Factored, { dims, rows, columns }: Signs): Method {
   const size = sizeOfGradient(gradient);
   const short = Math.min(rows.size, columns.size);
   const moved = rows.size >= columns.size && columns.size > 1 ? 2 * size : 0;
@@ -103,7 +103,7 @@ function projectFactor(build: Build, factor: Value, side: SignsAlong, dims: numb
 }
 
 /** The sum over positions of products of the projected factors. */
-function outer(gradient: Outer, signs: Signs): Way[] {
+function outer(gradient: Outer, signs: Signs): Method[] {
   const sides = alongRaw(gradient.viewed, signs);
   if (!sides) return [];
   const { dims } = signs;
@@ -126,7 +126,7 @@ function outer(gradient: Outer, signs: Signs): Way[] {
 }
 
 /** The signs of the rows that were picked, times what these receive, projected. */
-function rows(gradient: RowsGradient, signs: Signs): Way[] {
+function rows(gradient: RowsGradient, signs: Signs): Method[] {
   const sides = alongRaw(gradient.viewed, signs);
   if (!sides) return [];
   const { dims } = signs;

@@ -7,16 +7,16 @@ import { costOfSquare } from "./cost.js";
 import {
   type Cost,
   costOfScatter,
-  type DotWay,
+  type DotMethod,
   denseDot,
   denseNorm,
   denseSquares,
   denseSum,
   type Factored,
-  type NormWay,
+  type NormMethod,
   notNegative,
-  type SquaresWay,
-  type SumWay,
+  type SquaresMethod,
+  type SumMethod,
   sizeOfGradient,
   sumOfSquares,
   sumPerSample,
@@ -136,7 +136,7 @@ export class RowsGradient implements Factored {
     return this.viewed.apply(build, scatterPerSample(build, places, cotangents, this.#rows));
   }
 
-  squaredNorms(): readonly NormWay[] {
+  squaredNorms(): readonly NormMethod[] {
     const [t, size] = [this.positions, this.#size];
     if (t <= 1) {
       const emit = (build: Build) => sumOfSquares(build, this.cotangents);
@@ -176,8 +176,8 @@ export class RowsGradient implements Factored {
     return build.cast(samePlaces(build, this.places, this.places), "float32");
   }
 
-  weightedSums(): readonly SumWay[] {
-    const scatter: SumWay = {
+  weightedSums(): readonly SumMethod[] {
+    const scatter: SumMethod = {
       name: "scatter",
       operations: 0,
       floats: this.#scattered,
@@ -189,8 +189,8 @@ export class RowsGradient implements Factored {
     return [scatter, denseSum(this)];
   }
 
-  dots(): readonly DotWay[] {
-    const pick: DotWay = {
+  dots(): readonly DotMethod[] {
+    const pick: DotMethod = {
       name: "pick rows",
       operations: 0,
       floats: 3 * this.held,
@@ -203,7 +203,7 @@ export class RowsGradient implements Factored {
     return this.#rows === 0 ? [denseDot(this)] : [pick, denseDot(this)];
   }
 
-  sumsOfSquares(): readonly SquaresWay[] {
+  sumsOfSquares(): readonly SquaresMethod[] {
     return [denseSquares(this)];
   }
 

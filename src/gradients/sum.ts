@@ -7,18 +7,18 @@ import {
   addCosts,
   type Cost,
   cheapest,
-  type DotWay,
+  type DotMethod,
   denseDot,
   denseNorm,
   denseSquares,
   denseSum,
   type Factored,
-  type NormWay,
+  type Method,
+  type NormMethod,
   notNegative,
-  type SquaresWay,
-  type SumWay,
+  type SquaresMethod,
+  type SumMethod,
   sizeOfGradient,
-  type Way,
 } from "./factored.js";
 import { innerProducts } from "./inner.js";
 import { firstOf, pair } from "./kinds.js";
@@ -81,18 +81,18 @@ export class Sum implements Factored {
     return this.terms.map((term) => term.materialise(build)).reduce((sum, term) => build.add(sum, term));
   }
 
-  squaredNorms(): readonly NormWay[] {
+  squaredNorms(): readonly NormMethod[] {
     return [denseNorm(this), this.#expanded()];
   }
 
   /** The squares of the terms and twice their inner products. */
-  #expanded(): NormWay {
+  #expanded(): NormMethod {
     const squares = this.terms.map((term) => cheapest(term.squaredNorms()));
     const crossed = this.terms.flatMap((term, k) =>
-      this.terms.slice(0, k).map((other) => cheapest<Way>(innerProducts(other, term))),
+      this.terms.slice(0, k).map((other) => cheapest<Method>(innerProducts(other, term))),
     );
-    const add = (build: Build, ways: readonly Way[]) =>
-      ways.map((way) => way.emit(build)).reduce((sum, value) => build.add(sum, value));
+    const add = (build: Build, methods: readonly Method[]) =>
+      methods.map((method) => method.emit(build)).reduce((sum, value) => build.add(sum, value));
     return {
       name: "cross terms",
       ...addCosts([...squares, ...crossed]),
@@ -101,10 +101,10 @@ export class Sum implements Factored {
     };
   }
 
-  /** Sums are linear: each term by its own cheapest way; or all multiplied out. */
-  weightedSums(): readonly SumWay[] {
+  /** Sums are linear: each term by its own cheapest method; or all materialised. */
+  weightedSums(): readonly SumMethod[] {
     const parts = this.terms.map((term) => cheapest(term.weightedSums()));
-    const each: SumWay = {
+    const each: SumMethod = {
       name: "term by term",
       ...addCosts(parts),
       dense: false,
@@ -115,9 +115,9 @@ export class Sum implements Factored {
   }
 
   /** So are inner products with a vector. */
-  dots(): readonly DotWay[] {
+  dots(): readonly DotMethod[] {
     const parts = this.terms.map((term) => cheapest(term.dots()));
-    const each: DotWay = {
+    const each: DotMethod = {
       name: "term by term",
       ...addCosts(parts),
       dense: false,
@@ -127,7 +127,7 @@ export class Sum implements Factored {
     return [each, denseDot(this)];
   }
 
-  sumsOfSquares(): readonly SquaresWay[] {
+  sumsOfSquares(): readonly SquaresMethod[] {
     return [denseSquares(this)];
   }
 }

@@ -1,4 +1,5 @@
 import type { ExplainedParameter, Total, Totals } from "../plan/explain.js";
+import { questionNames, questions } from "../plan/questions.js";
 import { table } from "./table.js";
 
 /** A column of the table: left out where it has nothing to say. */
@@ -13,11 +14,11 @@ const columns: readonly Column[] = [
   { heading: "shape", of: (row) => row.shape },
   { heading: "kind", of: (row) => row.kind },
   { heading: "unfold by", optional: true, of: (row) => row.unfold ?? "-" },
-  { heading: "norm by", optional: true, of: (row) => row.norm ?? "-" },
-  { heading: "sum by", optional: true, of: (row) => row.sum ?? "-" },
-  { heading: "dot by", optional: true, of: (row) => row.dot ?? "-" },
-  { heading: "squares by", optional: true, of: (row) => row.squares ?? "-" },
-  { heading: "pairs by", optional: true, of: (row) => row.gram ?? "-" },
+  ...questionNames.map((name) => ({
+    heading: questions[name].heading,
+    optional: true,
+    of: (row: ExplainedParameter) => row[name] ?? "-",
+  })),
   { heading: "holds for N", of: ({ holds }) => range(holds) },
 ];
 
@@ -65,7 +66,7 @@ export class Explanation {
       ["In all, for N = ".concat(count(totals.samples)), "operations", "MB moved", "ms on one thread"],
       summary("the plain mean gradient", totals.mean),
       summary("this program", totals.program),
-      summary("all gradients multiplied out", totals.materialised),
+      summary("all gradients materialised", totals.materialised),
     ];
     const notes = this.notes.map((note) => `Note: ${note}`);
     return [table(cells, shown.length), legend, "", table(compared, 1), ...notes, ...leftOut(this.constants)].join(

@@ -9,8 +9,8 @@ import type { Profile } from "./profile.js";
 /**
  * - `traced`: the model, as it was loaded or traced
  * - `objective`: its outputs, and one loss for each sample
- * - `gradient`: the losses, and the factors of each parameter's per-sample gradient, not multiplied out
- * - `planned`: all that is wanted, by the ways that were chosen
+ * - `gradient`: the losses, and the factors of each parameter's per-sample gradient, not materialised
+ * - `planned`: all that is wanted, by the methods that were chosen
  * - `optimised`: the same after the rewriting rules
  * - `lowered`: the same with long sums in blocks
  * - `scheduled`: the graph that the runtime is given, its results packed as they are handed over

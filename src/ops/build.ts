@@ -11,9 +11,9 @@ import {
   type ValueType,
 } from "../graph/value.js";
 import { arrayOf, type DType, isFloat, sizeOf, type Tensor } from "../tensor/tensor.js";
+import type { BuildStrategy } from "./build-strategy.js";
 import type { Call, ShapeRule } from "./call.js";
 import { interaction } from "./checks.js";
-import type { Choices } from "./choices.js";
 import type { Reduction } from "./cotangent.js";
 import { type Prices, usualPrices } from "./prices.js";
 
@@ -36,18 +36,18 @@ export class Build {
   constructor(
     readonly lookup: Lookup,
     private readonly opaque: { has(value: Value): boolean } = new Set(),
-    /** Ways to be taken where they fit, whatever they cost. */
-    readonly choices: Choices = {},
+    /** Methods to be taken where they fit, whatever they cost. */
+    readonly strategy: BuildStrategy = {},
   ) {}
 
-  /** What the cheapest way is told by. */
+  /** What the cheapest method is found by. */
   get prices(): Prices {
-    return this.choices.prices ?? usualPrices;
+    return this.strategy.prices ?? usualPrices;
   }
 
-  /** Builds the same, in the ways that are asked for. */
-  choosing(choices: Choices): Build {
-    return new Build(this.lookup, this.opaque, choices);
+  /** Builds the same, by the methods that are asked for. */
+  choosing(strategy: BuildStrategy): Build {
+    return new Build(this.lookup, this.opaque, strategy);
   }
 
   /**
@@ -56,7 +56,7 @@ export class Build {
    * of the input would reach.
    */
   inside(node: Node): Build {
-    return new Build(this.lookup, new Set(node.inputs.filter((input) => input !== null)), this.choices);
+    return new Build(this.lookup, new Set(node.inputs.filter((input) => input !== null)), this.strategy);
   }
 
   /** The node that makes a value; none where what is behind it must not be looked at. */

@@ -39,7 +39,7 @@ export interface Scaling {
   readonly factor: (build: Build) => Value;
 }
 
-/** What a factored gradient passes through without being multiplied out. */
+/** What a factored gradient passes through without being materialised. */
 export type LinearStep = ViewStep | Along | Scaling;
 
 /** The derivative rule of an op that has one. */

@@ -1,5 +1,5 @@
 /**
- * What kernels of a runtime take on one thread, in nanoseconds: what the choices between equal ways of computing
+ * What kernels of a runtime take on one thread, in nanoseconds: what the choices between equal methods of computing
  * something are priced with. Only their ratios matter, and only roughly.
  */
 export interface Prices {

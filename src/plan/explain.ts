@@ -1,34 +1,32 @@
-/** What `explain()` tells of a plan. */
+/** What `explain()` shows of a plan. */
 
 import { addCosts, type Cost, timeOf, usualBatch } from "../gradients/cost.js";
 import { sizeOfGradient } from "../gradients/factored.js";
 import { showShape } from "../graph/dim.js";
 import { type Prices, usualPrices } from "../ops/prices.js";
-import type { Choice, Demands } from "./choice.js";
+import type { Choice } from "./choice.js";
 import { choose, type Plan } from "./planner.js";
-import { questions } from "./strategy.js";
+import { eachQuestion, type MethodNames, type Question, questionNames, type Requirements } from "./questions.js";
+
+/** The name of the method chosen for each question; null where it is not asked. */
+export type ExplainedMethods = { readonly [Q in Question]: string | null };
 
 /** What was chosen for a parameter, and what it costs beyond the forward pass and the data's backward pass. */
-export interface ExplainedParameter {
+export interface ExplainedParameter extends ExplainedMethods {
   readonly parameter: string;
   readonly shape: string;
   readonly elements: number;
   readonly kind: string;
   readonly positions: number;
-  readonly norm: string | null;
-  readonly sum: string | null;
-  readonly dot: string | null;
-  readonly squares: string | null;
-  readonly gram: string | null;
-  /** How a convolution's data is unfolded, and whether gradients are multiplied out in blocks of positions. */
+  /** How a convolution's data is unfolded, and whether gradients are materialised in blocks of positions. */
   readonly unfold: string | null;
-  /** The gradients are multiplied out to `[N, ...shape]` on the way. */
+  /** The gradients are materialised, `[N, ...shape]`, on the way. */
   readonly dense: boolean;
   /** Multiply-adds for each sample. */
   readonly operations: number;
   /** Floats read or written for each sample. */
   readonly floats: number;
-  /** The batch sizes, from and to, for which these ways are the cheapest. */
+  /** The batch sizes, from and to, for which these methods are the cheapest. */
   readonly holds: readonly [number, number];
 }
 
@@ -45,54 +43,49 @@ export interface Totals {
   readonly program: Total;
   /** The plain mean gradient of the same parameters. */
   readonly mean: Total;
-  /** The same results as the program's, from all gradients multiplied out. */
+  /** The same results as the program's, from all gradients, materialised. */
   readonly materialised: Total;
 }
 
 export function explainPlan(plan: Plan): ExplainedParameter[] {
-  return [...plan.choices.values()].map(({ parameter, gradient, operations, floats, holds, ...ways }) => {
-    const { norm, sum, dot, squares, gram } = ways;
-    return {
-      parameter,
-      shape: showShape(gradient.shape),
-      elements: sizeOfGradient(gradient),
-      kind: gradient.kind,
-      positions: gradient.positions,
-      norm: norm?.name ?? null,
-      sum: sum?.name ?? null,
-      dot: dot?.name ?? null,
-      squares: squares?.name ?? null,
-      gram: gram?.name ?? null,
-      unfold: gradient.unfolding ?? null,
-      dense: [norm, sum, dot, squares, gram].some((way) => way?.dense && gradient.kind !== "dense"),
-      operations,
-      floats,
-      holds,
-    };
-  });
+  return [...plan.choices.values()].map(({ parameter, gradient, methods, holds }) => ({
+    parameter,
+    shape: showShape(gradient.shape),
+    elements: sizeOfGradient(gradient),
+    kind: gradient.kind,
+    positions: gradient.positions,
+    ...eachQuestion((name) => methods[name]?.name ?? null),
+    unfold: gradient.unfolding ?? null,
+    dense: gradient.kind !== "dense" && questionNames.some((name) => methods[name]?.dense),
+    operations: methods.operations,
+    floats: methods.floats,
+    holds,
+  }));
 }
 
 export function totalsOf(plan: Plan): Totals {
   const { samples = usualBatch, prices = usualPrices } = plan.options;
   const choices = [...plan.choices.values()];
   const total = (costs: readonly Cost[]) => totalOf(addCosts(costs), samples, prices);
-  const asked = (demands: Demands, how: string | undefined) =>
-    choices.map(({ parameter, gradient }) => {
-      const strategy = how === undefined ? {} : Object.fromEntries(questions.map((question) => [question, how]));
-      return choose(parameter, gradient, demands, { samples, strategy, prices });
-    });
-  const plain = { ...plan.demands, gradients: false, norms: false, squares: false, gram: false, dots: 0, sums: 1 };
+  const all = (required: Requirements, strategy: MethodNames = {}) =>
+    choices.map(({ parameter, gradient }) => choose(parameter, gradient, required, { samples, strategy, prices }));
+  const plain = { ...plan.requirements, ...eachQuestion(() => 0), sum: 1, gradients: false };
   return {
     samples,
-    program: total(choices),
-    mean: total(asked(plain, undefined)),
-    materialised: total(asked(plan.demands, "materialise").map(materialised)),
+    program: total(choices.map(({ methods }) => methods)),
+    mean: total(all(plain).map(({ methods }) => methods)),
+    materialised: total(
+      all(
+        plan.requirements,
+        eachQuestion(() => "materialise"),
+      ).map(materialised),
+    ),
   };
 }
 
 /** At least the gradients themselves. */
-function materialised(choice: Choice): Cost {
-  const { gradient, operations, floats, once, pairs } = choice;
+function materialised({ gradient, methods }: Choice): Cost {
+  const { operations, floats, once, pairs } = methods;
   const least = gradient.materialisation;
   return { operations: Math.max(operations, least.operations), floats: Math.max(floats, least.floats), once, pairs };
 }

@@ -1,6 +1,6 @@
 /**
- * Memory beside time. Gradients that are multiplied out for their norms and then summed, `[N, ...shape]`, are held
- * until every norm is known. Where that is much of what a whole program holds, ways that hold only the factors are
+ * Memory beside time. Gradients that are materialised for their norms and then summed, `[N, ...shape]`, are held
+ * until every norm is known. Where that is much of what a whole program holds, methods that hold only the factors are
  * taken, if the program takes little longer.
  */
 import { cheapest, timeOf } from "../gradients/cost.js";
@@ -22,32 +22,36 @@ export interface Conditions {
 
 export interface Alternatives {
   readonly fastest: Choice;
-  /** The fastest in which nothing is multiplied out; null where there is none. */
-  readonly sparing: Choice | null;
+  /** The fastest in which nothing is materialised; null where there is none. */
+  readonly lowMemory: Choice | null;
 }
 
 /** One choice for each parameter, for a batch of so many samples. */
-export function spared(all: readonly Alternatives[], { samples, prices }: Conditions): Choice[] {
+export function withinMemory(all: readonly Alternatives[], { samples, prices }: Conditions): Choice[] {
   const held = all.reduce((sum, { fastest }) => sum + heldBy(fastest), 0);
-  const offers = all.flatMap(({ fastest, sparing }) => {
-    const saving = sparing ? heldBy(fastest) - heldBy(sparing) : 0;
-    if (!sparing || saving <= 0 || saving < leastSaving * held) return [];
+  const offers = all.flatMap(({ fastest, lowMemory }) => {
+    const saving = lowMemory ? heldBy(fastest) - heldBy(lowMemory) : 0;
+    if (!lowMemory || saving <= 0 || saving < leastSaving * held) return [];
     return [
-      { sparing, saving, time: Math.max(0, timeOf(sparing, samples, prices) - timeOf(fastest, samples, prices)) },
+      {
+        lowMemory,
+        saving,
+        time: Math.max(0, timeOf(lowMemory.methods, samples, prices) - timeOf(fastest.methods, samples, prices)),
+      },
     ];
   });
   let left = allowedTime * passTime(all, { samples, prices });
   const taken = new Map<string, Choice>();
-  for (const { sparing, time } of offers.sort((a, b) => a.time / a.saving - b.time / b.saving)) {
+  for (const { lowMemory, time } of offers.sort((a, b) => a.time / a.saving - b.time / b.saving)) {
     if (time > left) continue;
     left -= time;
-    taken.set(sparing.parameter, sparing);
+    taken.set(lowMemory.parameter, lowMemory);
   }
   return all.map(({ fastest }) => taken.get(fastest.parameter) ?? fastest);
 }
 
 /** Floats per sample that are held from the norm to the sum; 0 where there are not both. */
-function heldBy({ gradient, norm, sum }: Choice): number {
+function heldBy({ gradient, methods: { norm, sum } }: Choice): number {
   if (!norm || !sum) return 0;
   return norm.dense && sum.dense ? sizeOfGradient(gradient) : gradient.held;
 }

@@ -1,106 +1,104 @@
 /**
- * Chooses, for each parameter, the ways in which its wanted results are computed. The choice is made for
- * all of them at once: where one multiplies the gradients out, the others may use them for little more.
+ * Chooses, for each parameter, the methods by which its wanted results are computed. The choice is made for
+ * all of them at once: where one materialises the gradients, the others may use them for little more.
  */
 
 import { defect } from "../errors.js";
 import { cancelling, onlyDense } from "../gradients/cancellation.js";
 import { addCosts, type Cost, cheapest, timesCost, usualBatch } from "../gradients/cost.js";
-import type { DotWay, Factored, SumWay, Way } from "../gradients/factored.js";
-import { gramWays } from "../gradients/pairs.js";
+import type { Factored, Method } from "../gradients/factored.js";
 import type { Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { usualPrices } from "../ops/prices.js";
 import { build } from "../ops/registry.js";
-import type { Choice, Demands, PlanOptions, Priced, Ways } from "./choice.js";
-import { type Alternatives, type Conditions, spared } from "./memory-tradeoff.js";
-import { Asked, type Question, questions } from "./strategy.js";
+import type { Choice, Combination, PlanOptions } from "./choice.js";
+import { type Alternatives, type Conditions, withinMemory } from "./memory-tradeoff.js";
+import { eachQuestion, type Methods, type Question, questionNames, questions, type Requirements } from "./questions.js";
+import { ParameterStrategies } from "./strategy.js";
 
-/** All combinations of ways for one parameter. */
+/** All combinations of methods for one parameter. */
 function combinations(
   parameter: string,
   gradient: Factored,
-  demands: Demands,
-  asked: Asked,
+  required: Requirements,
+  strategies: ParameterStrategies,
   samples: number,
-): readonly Priced[] {
-  const among = <W extends Way<never>>(question: Question, wanted: boolean, ways: () => readonly W[]) =>
-    wanted ? asked.among(parameter, question, ways()) : [null];
-  const strictly = <W extends Way<never>>(ways: readonly W[]) =>
-    demands.strict && onlyDense(gradient) ? ways.filter((way) => way.dense) : ways;
-  const norms = among("norm", demands.norms, () => strictly(gradient.squaredNorms()));
-  const sums = among("sum", demands.sums > 0, () => strictly(gradient.weightedSums()));
-  const dots = among("dot", demands.dots > 0, () => gradient.dots());
-  const squares = among("squares", demands.squares, () => gradient.sumsOfSquares());
-  const grams = among("gram", demands.gram, () => gramWays(gradient, samples));
-  const all: Ways[] = norms.flatMap((norm) =>
-    sums.flatMap((sum) =>
-      dots.flatMap((dot) =>
-        squares.flatMap((square) => grams.map((gram) => ({ norm, sum, dot, squares: square, gram }))),
-      ),
-    ),
+): readonly Combination[] {
+  const strict = required.strict && onlyDense(gradient);
+  const among = (name: Question): readonly (Method<never> | null)[] => {
+    if (required[name] === 0) return [null];
+    const { methods, compared = false } = questions[name];
+    const all: readonly Method<never>[] = methods(gradient, samples);
+    return strategies.among(parameter, name, strict && compared ? all.filter(({ dense }) => dense) : all);
+  };
+  const all = questionNames.reduce<readonly Methods[]>(
+    (found, name) => found.flatMap((methods) => among(name).map((method) => ({ ...methods, [name]: method }))),
+    [eachQuestion(() => null)],
   );
-  return all.map((ways) => ({ ...ways, ...costOf(gradient, ways, demands) }));
+  return all.map((methods) => ({ ...methods, ...costOf(gradient, methods, required) }));
 }
 
-/** Multiplying out is paid for once, however many use it. */
-function costOf(gradient: Factored, ways: Ways, demands: Demands): Required<Cost> {
-  const { norm, sum, dot, squares, gram } = ways;
-  const uses = [
-    ...[norm, squares, gram].filter((way) => way !== null),
-    ...(sum ? Array<SumWay>(demands.sums).fill(sum) : []),
-    ...(dot ? Array<DotWay>(demands.dots).fill(dot) : []),
-  ];
-  const dense = uses.filter((way) => way.dense).length;
+/** Materialising is paid for once, however many use it. */
+function costOf(gradient: Factored, methods: Methods, required: Requirements): Required<Cost> {
+  const uses = questionNames.flatMap((name) => {
+    const method = methods[name];
+    return method ? [{ method, times: questions[name].paid(required[name]) }] : [];
+  });
+  const dense = uses.reduce((count, { method, times }) => count + (method.dense ? times : 0), 0);
   const saved = Math.max(0, dense - 1);
-  const extra = demands.gradients && dense === 0 ? 1 : 0;
-  return addCosts([...uses, timesCost(gradient.materialisation, extra - saved)]);
+  const extra = required.gradients && dense === 0 ? 1 : 0;
+  return addCosts([
+    ...uses.map(({ method, times }) => timesCost(method, times)),
+    timesCost(gradient.materialisation, extra - saved),
+  ]);
 }
 
-/** The cheapest combination of ways for one parameter, in a batch of so many samples. */
+/** The cheapest combination of methods for one parameter, in a batch of so many samples. */
 export function choose(
   parameter: string,
   gradient: Factored,
-  demands: Demands,
+  required: Requirements,
   { samples = usualBatch, strategy = {}, prices = usualPrices }: PlanOptions = {},
 ): Choice {
-  return alternatives(parameter, gradient, demands, new Asked(strategy, [parameter]), { samples, prices }).fastest;
+  const strategies = new ParameterStrategies(strategy, [parameter]);
+  return alternatives(parameter, gradient, required, strategies, { samples, prices }).fastest;
 }
 
-/** The cheapest combination, and the cheapest of those that multiply nothing out: not where gradients themselves are wanted. */
+/** The cheapest combination, and the cheapest of those that materialise nothing: not where gradients themselves are wanted. */
 function alternatives(
   parameter: string,
   gradient: Factored,
-  demands: Demands,
-  asked: Asked,
+  required: Requirements,
+  strategies: ParameterStrategies,
   { samples, prices }: Conditions,
 ): Alternatives {
-  const all = (n: number) => combinations(parameter, gradient, demands, asked, n);
-  const few = (found: readonly Priced[]) => found.filter((ways) => questions.every((each) => !ways[each]?.dense));
+  const all = (n: number) => combinations(parameter, gradient, required, strategies, n);
+  const factored = (found: readonly Combination[]) =>
+    found.filter((methods) => questionNames.every((name) => !methods[name]?.dense));
   const usual = all(samples);
-  const choice = (among: (found: readonly Priced[]) => readonly Priced[]): Choice => {
+  const byPairs = questionNames.some((name) => questions[name].byPairs && required[name] > 0);
+  const choice = (among: (found: readonly Combination[]) => readonly Combination[]): Choice => {
     const found = among(usual);
-    const best = cheapest(found, samples, prices);
-    // Only products of pairs cost more for each sample the more there are.
-    const at = (n: number) => (demands.gram ? among(all(n)) : found);
+    const methods = cheapest(found, samples, prices);
+    const at = (n: number) => (byPairs ? among(all(n)) : found);
     return {
-      ...best,
       parameter,
       gradient,
+      methods,
       // Only explain() asks.
       get holds() {
-        return rangeOf((n) => sameWays(cheapest(at(n), n, prices), best), samples);
+        return rangeOf((n) => sameMethods(cheapest(at(n), n, prices), methods), samples);
       },
     };
   };
   return {
     fastest: choice((found) => found),
-    sparing: demands.gradients || few(usual).length === 0 ? null : choice(few),
+    lowMemory: required.gradients || factored(usual).length === 0 ? null : choice(factored),
   };
 }
 
-function sameWays(a: Ways, b: Ways): boolean {
-  return questions.every((question) => a[question]?.name === b[question]?.name);
+function sameMethods(a: Methods, b: Methods): boolean {
+  return questionNames.every((name) => a[name]?.name === b[name]?.name);
 }
 
 /** Batches larger than this are not planned for. */
@@ -123,26 +121,28 @@ function furthest(holds: (n: number) => boolean, from: number, end: number): num
   return good;
 }
 
-/** What wants are built from: the chosen ways, emitted when asked for. */
+/** What wants are built from: the chosen methods, emitted when asked for. */
 export class Plan {
   readonly choices: ReadonlyMap<string, Choice>;
 
   constructor(
     gradients: ReadonlyMap<string, Factored>,
-    readonly demands: Demands,
+    readonly requirements: Requirements,
     readonly options: PlanOptions = {},
   ) {
-    const { samples = usualBatch, strategy = {}, preferred = {}, prices = usualPrices } = options;
+    const { samples = usualBatch, strategy = {}, lowMemory = {}, prices = usualPrices } = options;
     const conditions = { samples, prices };
-    const asked = new Asked(strategy, [...gradients.keys()], preferred);
-    asked.requireKnown(namesOf(gradients.values(), demands));
-    const all = [...gradients].map(([name, gradient]) => alternatives(name, gradient, demands, asked, conditions));
-    this.choices = new Map(spared(all, conditions).map((choice) => [choice.parameter, choice]));
+    const strategies = new ParameterStrategies(strategy, [...gradients.keys()], lowMemory);
+    strategies.requireKnown(namesOf(gradients.values(), requirements));
+    const all = [...gradients].map(([name, gradient]) =>
+      alternatives(name, gradient, requirements, strategies, conditions),
+    );
+    this.choices = new Map(withinMemory(all, conditions).map((choice) => [choice.parameter, choice]));
   }
 
   /** Planned for a budget that one sample does not fit into otherwise: as little as possible is held at a time. */
   get holdsLittle(): boolean {
-    return this.options.preferred?.materialise === "frugal";
+    return this.options.lowMemory?.materialise === "lowMemory";
   }
 
   get parameters(): string[] {
@@ -155,10 +155,10 @@ export class Plan {
     return choice;
   }
 
-  #way<Q extends Question>(parameter: string, question: Q): NonNullable<Ways[Q]> {
-    const way = this.#choice(parameter)[question];
-    if (!way) throw defect(`no answer to "${question}" of "${parameter}" is planned`);
-    return way;
+  #method<Q extends Question>(parameter: string, question: Q): NonNullable<Methods[Q]> {
+    const method = this.#choice(parameter).methods[question];
+    if (!method) throw defect(`no answer to "${question}" of "${parameter}" is planned`);
+    return method;
   }
 
   /** `[N, ...shape]` */
@@ -168,18 +168,18 @@ export class Plan {
 
   /** `[N]` */
   squaredNorm(parameter: string): Value {
-    return this.#way(parameter, "norm").emit(build);
+    return this.#method(parameter, "norm").emit(build);
   }
 
   /** The sum over samples of weights[n], `[N]` or `[]`, times gradient n; null for ones. `[...shape]` */
   weightedSum(parameter: string, weights: Value | null): Value {
-    return this.#way(parameter, "sum").emit(build, weights);
+    return this.#method(parameter, "sum").emit(build, weights);
   }
 
   /** The sum times a number `[]`: of the sum without weights, where there is a product of factors and that is wanted too. */
   scaledSum(parameter: string, factor: Value): Value {
     const { gradient } = this.#choice(parameter);
-    if (!this.demands.plainSum || !gradient.oneProduct) return this.weightedSum(parameter, factor);
+    if (!this.requirements.plainSum || !gradient.oneProduct) return this.weightedSum(parameter, factor);
     return build.mul(this.weightedSum(parameter, null), factor);
   }
 
@@ -188,26 +188,26 @@ export class Plan {
    * weighted sum's part is longer than that norm, `[N]`. Null for nothing: where norm and sum are of the same values.
    */
   cancelling(parameter: string): Value | null {
-    const { gradient, norm, sum } = this.#choice(parameter);
-    return norm?.dense && sum?.dense ? null : cancelling(build, gradient);
+    const { gradient, methods } = this.#choice(parameter);
+    return methods.norm?.dense && methods.sum?.dense ? null : cancelling(build, gradient);
   }
 
   /** `[N]` */
   dot(parameter: string, vector: Value): Value {
-    return this.#way(parameter, "dot").emit(build, vector);
+    return this.#method(parameter, "dot").emit(build, vector);
   }
 
   /** Of deviations from the mean of the batch, `[...shape]`. */
   sumOfSquares(parameter: string): Value {
-    return this.#way(parameter, "squares").emit(build);
+    return this.#method(parameter, "squares").emit(build);
   }
 
   /** `[N, N]` */
   gram(parameter: string): Value {
-    return this.#way(parameter, "gram").emit(build);
+    return this.#method(parameter, "gram").emit(build);
   }
 
-  /** Not multiplied out. */
+  /** Not materialised. */
   factored(parameter: string): Factored {
     return this.#choice(parameter).gradient;
   }
@@ -218,13 +218,11 @@ export class Plan {
   }
 }
 
-/** The names of all ways there are to what is wanted. */
-function namesOf(gradients: Iterable<Factored>, demands: Demands): Map<Question, readonly string[]> {
-  const all = [...gradients].flatMap((gradient) =>
-    combinations("", gradient, { ...demands, strict: false }, new Asked({}, []), usualBatch),
-  );
-  const names = (question: Question) => [...new Set(all.flatMap((ways) => ways[question]?.name ?? []))];
-  return new Map(
-    questions.map((question) => [question, names(question)] as const).filter(([, known]) => known.length > 0),
-  );
+/** The names of all methods there are for what is required. */
+function namesOf(gradients: Iterable<Factored>, required: Requirements): Map<Question, readonly string[]> {
+  const all = [...gradients];
+  const names = (name: Question) =>
+    all.flatMap((gradient) => questions[name].methods(gradient, usualBatch).map((method) => method.name));
+  const asked = questionNames.filter((name) => required[name] > 0);
+  return new Map(asked.map((name) => [name, [...new Set(names(name))]]));
 }

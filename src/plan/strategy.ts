@@ -1,73 +1,58 @@
 /** Strategies that a user asks for, whatever they cost: to compare them, and to test each of them. */
 import { PergradError } from "../errors.js";
-import type { Way } from "../gradients/factored.js";
+import type { Method } from "../gradients/factored.js";
 import { selectByGlob } from "../graph/select-names.js";
-import type { Choices } from "../ops/choices.js";
+import type { BuildStrategy } from "../ops/build-strategy.js";
+import { type MethodNames, type Question, questionNames } from "./questions.js";
 
-/** By the names of the ways, as `explain()` prints them: "materialise", "Gram", "contract", ... */
-export interface WayNames {
-  /** Of the norms. */
-  readonly norm?: string;
-  /** Of means, sums and clipped sums. */
-  readonly sum?: string;
-  readonly dot?: string;
-  readonly squares?: string;
-  readonly gram?: string;
-}
-
-export type Question = keyof WayNames;
-
-export const questions: readonly Question[] = ["norm", "sum", "dot", "squares", "gram"];
-
-export interface Strategy extends WayNames, Choices {
+/** Methods by the names that `explain()` prints, by question (`norm`; `sum`: of means, sums and clipped sums; ...). */
+export interface Strategy extends MethodNames, BuildStrategy {
   /** For some parameters only, by name or glob; these go before what is said for all. */
-  readonly parameters?: Readonly<Record<string, WayNames>>;
+  readonly parameters?: Readonly<Record<string, MethodNames>>;
 }
 
-/** Where nothing else is asked for: the ways of parameters that have frugal ones, and how to build. */
-export interface Preferred extends Pick<WayNames, "norm" | "sum">, Choices {}
+/** A strategy for parameters that have low-memory methods, where nothing else is asked for. */
+export interface LowMemoryStrategy extends MethodNames, BuildStrategy {}
 
-/** The ways asked for, for each parameter. Where one has no way of that name, the cheapest is taken. */
-export class Asked {
-  readonly #byParameter: ReadonlyMap<string, WayNames>;
+/** A strategy, resolved for each parameter. Where a parameter has no method of the name asked for, the cheapest is taken. */
+export class ParameterStrategies {
+  readonly #byParameter: ReadonlyMap<string, MethodNames>;
 
   constructor(
     private readonly strategy: Strategy,
     parameters: readonly string[],
-    private readonly preferred: Preferred = {},
+    private readonly lowMemory: LowMemoryStrategy = {},
   ) {
-    const own = new Map<string, WayNames>();
+    const own = new Map<string, MethodNames>();
     for (const [glob, names] of Object.entries(strategy.parameters ?? {}))
       for (const name of selectByGlob(parameters, [glob])) own.set(name, { ...own.get(name), ...names });
     this.#byParameter = own;
   }
 
-  /** Those of the ways that may be taken. */
-  among<W extends Pick<Way, "name" | "frugal">>(
+  /** Those of the methods that may be taken. */
+  among<M extends Pick<Method, "name" | "lowMemory">>(
     parameter: string,
     question: Question,
-    ways: readonly W[],
-  ): readonly W[] {
+    methods: readonly M[],
+  ): readonly M[] {
     const asked = this.#byParameter.get(parameter)?.[question] ?? this.strategy[question];
-    const name = asked ?? this.#preference(question, ways);
-    const fitting = ways.filter((way) => way.name === name);
-    return fitting.length === 0 ? ways : fitting;
+    const other = methods.some(({ lowMemory }) => lowMemory) ? this.lowMemory[question] : undefined;
+    const name = asked ?? other;
+    const fitting = methods.filter((method) => method.name === name);
+    return fitting.length === 0 ? methods : fitting;
   }
 
-  #preference(question: Question, ways: readonly Pick<Way, "frugal">[]): string | undefined {
-    if (question !== "norm" && question !== "sum") return undefined;
-    return ways.some(({ frugal }) => frugal) ? this.preferred[question] : undefined;
-  }
-
-  /** Throws INVALID_ARGUMENT where a name was asked for that no parameter has a way of. */
-  requireKnown(questions: ReadonlyMap<Question, readonly string[]>): void {
-    const all = [this.strategy, ...Object.values(this.strategy.parameters ?? {})];
-    for (const [question, known] of questions) {
-      const name = all.map((names) => names[question]).find((each) => each !== undefined && !known.includes(each));
+  /** Throws INVALID_ARGUMENT where a name was asked for that no parameter has a method of. */
+  requireKnown(all: ReadonlyMap<Question, readonly string[]>): void {
+    const strategies = [this.strategy, ...Object.values(this.strategy.parameters ?? {})];
+    for (const question of questionNames) {
+      const known = all.get(question) ?? [];
+      const asked = strategies.flatMap((names) => names[question] ?? []);
+      const name = known.length === 0 ? undefined : asked.find((each) => !known.includes(each));
       if (name === undefined) continue;
       throw new PergradError(
         "INVALID_ARGUMENT",
-        `The strategy asks for ${question} by "${name}", but no parameter of this program has such a way; there are ${known.map((each) => `"${each}"`).join(", ")}.`,
+        `The strategy asks for ${question} by "${name}", but no parameter of this program has such a method; there are ${known.map((each) => `"${each}"`).join(", ")}.`,
       );
     }
   }

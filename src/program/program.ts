@@ -258,7 +258,7 @@ function loadOptions({ threads, workers, memoryBudget }: ProgramOptions<Wants>):
   return {
     ...(threads === undefined ? {} : { threads }),
     ...(workers === undefined ? {} : { workers }),
-    frugal: memoryBudget !== undefined,
+    lowMemory: memoryBudget !== undefined,
   };
 }
 

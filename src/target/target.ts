@@ -93,7 +93,7 @@ export interface LoadOptions {
   /** Threads within an operation. Default: as many as there are cores. */
   readonly threads?: number;
   /** Memory is short, so that none is kept from run to run. Default false. */
-  readonly frugal?: boolean;
+  readonly lowMemory?: boolean;
   /** Worker threads to run in; `true`: one of the program's own. Default: the thread that asks. */
   readonly workers?: WorkerPool | boolean;
 }

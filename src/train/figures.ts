@@ -18,7 +18,7 @@ export function scores(objective: Objective): Want<FloatTensor | null> {
   const asked = hasLabels(objective);
   return {
     name: "scores",
-    demands: {},
+    requirements: {},
     emit: () => (asked ? { scores: objective.output } : {}),
     read: (returned) => (asked ? float(returned, "scores") : null),
   };

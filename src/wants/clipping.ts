@@ -3,7 +3,16 @@ import { PergradError } from "../errors.js";
 import { selectByGlob } from "../graph/select-names.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
-import { type ByParameter, each, type FloatTensor, float, totalNorm, under, type Want, type Wanted } from "./wanted.js";
+import {
+  type ByParameter,
+  each,
+  type FloatTensor,
+  float,
+  totalNorm,
+  under,
+  type Want,
+  type WantContext,
+} from "./wanted.js";
 
 export interface ClippedSum {
   /** The sum over samples of each sample's gradient times its factor, by parameter, `[...shape]`. */
@@ -124,14 +133,14 @@ function clipFactor(norm: Value, maxNorm: Value, { automatic }: ClippedSumOption
  */
 const roundingSquare = 2 ** -19;
 
-function boundedNorm({ plan }: Wanted, parameters: readonly string[], norm: Value): Value {
+function boundedNorm({ plan }: WantContext, parameters: readonly string[], norm: Value): Value {
   const terms = parameters.flatMap((parameter) => plan.cancelling(parameter) ?? []);
   if (terms.length === 0) return norm;
   return build.sqrt(build.add(build.square(norm), build.scale(build.op("Sum", terms), roundingSquare)));
 }
 
 /** A group's norms, `[N]`, and the sums of its parameters' gradients. */
-function clipped(wanted: Wanted, group: ClippingGroup, options: ClippedSumOptions) {
+function clipped(wanted: WantContext, group: ClippingGroup, options: ClippedSumOptions) {
   const { name, parameters, maxNorm } = group;
   const norm = totalNorm(wanted, parameters);
   const limit = options.adjustable ? wanted.scalar(name, maxNorm) : build.scalar(maxNorm, norm);
@@ -155,7 +164,7 @@ export function clippedSum(options: ClippedSumOptions): Want<ClippedSum> {
   return {
     name: "clippedSum",
     norms: "norms",
-    demands: { norms: true, sums: 1, strict: options.strict ?? false },
+    requirements: { norm: 1, sum: 1, strict: options.strict ?? false },
     emit: (wanted) => {
       const parts = clippingGroups(options, wanted.plan.parameters).map((group) => clipped(wanted, group, options));
       const norms = Object.fromEntries(parts.map(({ name, norm }) => [name, norm]));

@@ -7,15 +7,15 @@ import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import type { Data } from "../tensor/data.js";
 import { copiesOf } from "../tensor/data.js";
-import { type FloatTensor, float, type Returned, type Want, type Wanted } from "./wanted.js";
+import { type FloatTensor, float, type Returned, type Want, type WantContext } from "./wanted.js";
 
-/** Factored, or multiplied out: whichever is fewer numbers. */
+/** Factored, or materialised: whichever is fewer numbers. */
 function smallest(gradient: Factored): Factored {
   return gradient.held <= sizeOfGradient(gradient) ? gradient : Dense.of(build, gradient);
 }
 
 /** What is kept of the other batch: the name of each tensor, and its value. */
-function kept(plan: Wanted["plan"], parameter: string): (readonly [name: string, value: Value])[] {
+function kept(plan: WantContext["plan"], parameter: string): (readonly [name: string, value: Value])[] {
   return smallest(plan.factored(parameter)).factors.map((value, k) => [`${parameter}/${k}`, value] as const);
 }
 
@@ -23,18 +23,18 @@ function kept(plan: Wanted["plan"], parameter: string): (readonly [name: string,
 export function factors(): Want<Returned> {
   return {
     name: "factors",
-    demands: { factors: true },
+    requirements: { factors: true },
     emit: ({ plan }) => Object.fromEntries(plan.parameters.flatMap((parameter) => kept(plan, parameter))),
     read: (returned) => returned,
   };
 }
 
-/** Of the others' gradients multiplied out, no more numbers are held at a time, unless by few samples. */
+/** Of the others' materialised gradients, no more numbers are held at a time, unless by few samples. */
 const mostAtOnce = 2 ** 24;
 const fewestAtOnce = 16;
 
 /** `[N, M]` for one parameter. */
-function crossOf({ plan, others, factor }: Wanted, parameter: string): Value {
+function crossOf({ plan, others, factor }: WantContext, parameter: string): Value {
   const own = plan.factored(parameter);
   const form = smallest(own);
   const given = kept(plan, parameter).map(([name, { dtype, shape }]) =>
@@ -68,7 +68,7 @@ function crossOf({ plan, others, factor }: Wanted, parameter: string): Value {
 export function cross(others: Readonly<Record<string, Data>>): Want<FloatTensor> {
   return {
     name: "cross",
-    demands: { factors: true },
+    requirements: { factors: true },
     // Taken now: it is used whenever `run` is given other parameters.
     others: copiesOf(others),
     emit: (wanted) => {

@@ -2,7 +2,7 @@
 import { PergradError } from "../errors.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
-import { type ByParameter, type FloatTensor, float, totalNorm, under, type Want, type Wanted } from "./wanted.js";
+import { type ByParameter, type FloatTensor, float, totalNorm, under, type Want, type WantContext } from "./wanted.js";
 
 export interface Dots {
   /** Over all parameters that have a vector, `[N]`. */
@@ -25,7 +25,7 @@ function added(values: readonly Value[], otherwise: () => Value): Value {
 export function dot(vectors?: ByParameter): Want<Dots> {
   return {
     name: "dot",
-    demands: { dots: 1 },
+    requirements: { dot: 1 },
     ...(vectors ? { vectors } : {}),
     emit: ({ plan, losses, vector }) => {
       const names = vectors ? Object.keys(vectors) : plan.parameters;
@@ -44,7 +44,7 @@ export function dot(vectors?: ByParameter): Want<Dots> {
 }
 
 /** `[N, N]` */
-function gramOf({ plan, losses }: Wanted): Value {
+function gramOf({ plan, losses }: WantContext): Value {
   const [samples = 0] = losses.shape;
   return added(
     plan.parameters.map((name) => plan.gram(name)),
@@ -56,7 +56,7 @@ function gramOf({ plan, losses }: Wanted): Value {
 export function gram(): Want<FloatTensor> {
   return {
     name: "gram",
-    demands: { gram: true },
+    requirements: { gram: 1 },
     emit: (wanted) => ({ gram: gramOf(wanted) }),
     read: (returned) => float(returned, "gram"),
   };
@@ -66,7 +66,7 @@ export function gram(): Want<FloatTensor> {
 export function cosine(): Want<FloatTensor> {
   return {
     name: "cosine",
-    demands: { gram: true, norms: true },
+    requirements: { gram: 1, norm: 1 },
     emit: (wanted) => {
       const norms = totalNorm(wanted);
       const products = build.mul(build.unsqueeze(norms, [1]), build.unsqueeze(norms, [0]));

@@ -7,7 +7,7 @@ import { leavesOf } from "../graph/walk.js";
 import { build } from "../ops/registry.js";
 import type { DType, Tensor } from "../tensor/tensor.js";
 import { Traced } from "../trace/traced.js";
-import type { Returned, Want, Wanted } from "./wanted.js";
+import type { Returned, Want, WantContext } from "./wanted.js";
 
 type Gradients = Readonly<Record<string, Traced>>;
 
@@ -32,7 +32,7 @@ const single = "result";
 
 /**
  * A traced function of your own of each sample's gradients: written for one sample, run for all, in the
- * program. A parameter that it reads is multiplied out there, and nothing but its results `[N, ...]` comes
+ * program. A parameter that it reads is materialised there, and nothing but its results `[N, ...]` comes
  * back: `want.reduce(({ weight }: { weight: Traced }) => weight.abs().max())`.
  * The program throws, when it is compiled, INVALID_ARGUMENT (it returns something else than traced tensors,
  * or reads inputs beside the gradients), MISSING_TENSOR (no such parameter), DTYPE_MISMATCH, UNSUPPORTED_OP.
@@ -44,13 +44,17 @@ export function reduce<R extends Reduced, G extends Gradients = Gradients, D ext
   const dtype = options.dtype ?? "float32";
   return {
     name: "reduce",
-    demands: { factors: true },
+    requirements: { factors: true },
     emit: (wanted) => emitReduction(wanted, reduction as Reduction<R>, dtype),
     read: (returned) => readReduction(returned) as ReducedBatch<R, D>,
   };
 }
 
-function emitReduction({ plan, losses }: Wanted, reduction: Reduction<Reduced>, dtype: DType): Record<string, Value> {
+function emitReduction(
+  { plan, losses }: WantContext,
+  reduction: Reduction<Reduced>,
+  dtype: DType,
+): Record<string, Value> {
   const leaves = plan.parameters.map((name) =>
     leaf(name, { dtype: losses.dtype, shape: plan.shapeOf(name) }, { kind: "input" }),
   );

@@ -33,7 +33,7 @@ function mapAll(of: ByParameter, f: (tensor: FloatTensor, name: string) => Float
 export function moments(): Want<Moments> {
   return {
     name: "moments",
-    demands: { sums: 1, plainSum: true, squares: true },
+    requirements: { sum: 1, plainSum: true, squares: 1 },
     emit: ({ plan, losses }) => ({
       parts: build.scalar(1, losses),
       ...Object.fromEntries(plan.parameters.flatMap((name) => Object.entries(emitMoments(plan, name)))),
@@ -96,7 +96,7 @@ export function noiseScale(): Want<NoiseScale> {
     name: "noiseScale",
     norms: "norms",
     addedUp: ["norms"],
-    demands: { norms: true, sums: 1, plainSum: true },
+    requirements: { norm: 1, sum: 1, plainSum: true },
     emit: (wanted) => ({
       norms: totalNorm(wanted),
       ...Object.fromEntries(wanted.plan.parameters.map((name) => [`sum/${name}`, wanted.plan.weightedSum(name, null)])),

@@ -11,7 +11,7 @@ import { moments, noiseScale } from "./statistics.js";
 import { type ByParameter, each, type FloatTensor, float, totalNorm, under, type Want } from "./wanted.js";
 
 export type { ClippedSum, ClippedSumOptions } from "./clipping.js";
-export type { ByParameter, FloatTensor, ResultOf, Results, Returned, Want, Wanted, Wants } from "./wanted.js";
+export type { ByParameter, FloatTensor, ResultOf, Results, Returned, Want, WantContext, Wants } from "./wanted.js";
 
 export interface Norms {
   /** 2-norm of each sample's whole gradient, `[N]`. */
@@ -34,7 +34,7 @@ function gradients({
 } = {}): Want<Readonly<Record<string, Tensor<"float32" | "float16">>>> {
   return {
     name: "gradients",
-    demands: { gradients: true },
+    requirements: { gradients: true },
     ...(storage === "float16" ? { storage } : {}),
     emit: ({ plan }) => each(plan.parameters, (parameter) => plan.gradient(parameter)),
     read: (returned) => (storage === "float16" ? (returned as Record<string, Tensor<"float16">>) : under(returned, "")),
@@ -45,7 +45,7 @@ function gradients({
 function norms(): Want<Norms> {
   return {
     name: "norms",
-    demands: { norms: true },
+    requirements: { norm: 1 },
     norms: "total",
     emit: (wanted) => ({
       total: totalNorm(wanted),
@@ -61,7 +61,7 @@ function norms(): Want<Norms> {
 function sum(): Want<ByParameter> {
   return {
     name: "sum",
-    demands: { sums: 1, plainSum: true },
+    requirements: { sum: 1, plainSum: true },
     emit: ({ plan }) => each(plan.parameters, (parameter) => plan.weightedSum(parameter, null)),
     read: (returned) => under(returned, ""),
   };
@@ -72,7 +72,7 @@ function mean(): Want<ByParameter> {
   return {
     ...sum(),
     name: "mean",
-    demands: { sums: 1 },
+    requirements: { sum: 1 },
     joining: "mean",
     emit: ({ plan, losses }) => {
       const weight = build.div(build.scalar(1, losses), sampleCount(build));
@@ -85,7 +85,7 @@ function mean(): Want<ByParameter> {
 function losses(): Want<FloatTensor> {
   return {
     name: "losses",
-    demands: {},
+    requirements: {},
     emit: (wanted) => ({ losses: wanted.losses }),
     read: (returned) => float(returned, "losses"),
   };
@@ -95,7 +95,7 @@ function losses(): Want<FloatTensor> {
 function outputs(): Want<Readonly<Record<string, Tensor>>> {
   return {
     name: "outputs",
-    demands: {},
+    requirements: {},
     emit: (wanted) => ({ ...wanted.outputs }),
     read: (returned) => returned,
   };

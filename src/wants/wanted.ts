@@ -2,8 +2,8 @@
 import { PergradError } from "../errors.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
-import type { Demands } from "../plan/choice.js";
 import type { Plan } from "../plan/planner.js";
+import type { Requirements } from "../plan/questions.js";
 import type { Data } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 
@@ -11,7 +11,7 @@ export type FloatTensor = Tensor<"float32">;
 export type ByParameter = Readonly<Record<string, FloatTensor>>;
 
 /** What a want is planned from. */
-export interface Wanted {
+export interface WantContext {
   readonly plan: Plan;
   /** `[N]` */
   readonly losses: Value;
@@ -37,7 +37,7 @@ export type JoinedAs =
 
 export interface Want<R> {
   readonly name: string;
-  readonly demands: Partial<Demands>;
+  readonly requirements: Partial<Requirements>;
   /** What the want's own inputs hold where `run` is given nothing else. */
   readonly vectors?: ByParameter;
   /** Another batch, whose gradients the want looks at beside those of the batch that is run. */
@@ -53,7 +53,7 @@ export interface Want<R> {
   /** The dtype in which the runtime hands over what is computed; float32 where not given. */
   readonly storage?: "float16";
   /** The values to compute, under names of the want's own. */
-  emit(wanted: Wanted): Record<string, Value>;
+  emit(wanted: WantContext): Record<string, Value>;
   /** The result, from the tensors so named. */
   read(returned: Returned, samples: number): R;
 }
@@ -82,7 +82,7 @@ export function under(returned: Returned, prefix: string): Record<string, FloatT
 }
 
 /** The norm of these parameters' gradients together, of all unless given, `[N]`. */
-export function totalNorm({ plan, losses }: Wanted, parameters: readonly string[] = plan.parameters): Value {
+export function totalNorm({ plan, losses }: WantContext, parameters: readonly string[] = plan.parameters): Value {
   const squares = parameters.map((parameter) => plan.squaredNorm(parameter));
   return squares.length === 0 ? build.zeros(losses.shape, losses.dtype) : build.sqrt(build.op("Sum", squares));
 }

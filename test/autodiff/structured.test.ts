@@ -7,8 +7,8 @@ import type { Value } from "../../src/graph/value.js";
 import { nodesBefore } from "../../src/graph/walk.js";
 import { build } from "../../src/ops/registry.js";
 import { simplify } from "../../src/optimise/simplify.js";
-import { allDemands } from "../../src/plan/choice.js";
 import { choose } from "../../src/plan/planner.js";
+import { allRequirements } from "../../src/plan/questions.js";
 import { concat, constant, Traced } from "../../src/trace/index.js";
 import { compareWithLoop } from "../support/per-sample.js";
 import { makeCase, type Spec } from "../support/spec.js";
@@ -376,7 +376,7 @@ describe("what is not built", () => {
     const axes = new SampleAxes(new Map([...test.inputs].map(([value, { axis }]) => [value, axis])));
     const gradients = perSampleGradients(test.losses, [...test.parameters.keys()], axes);
     const outputs = [...gradients].flatMap(([parameter, gradient]) => {
-      const { norm, sum } = choose(parameter.name, gradient, allDemands([{ norms: true, sums: 1 }]));
+      const { norm, sum } = choose(parameter.name, gradient, allRequirements([{ norm: 1, sum: 1 }])).methods;
       return [norm?.emit(build), sum?.emit(build, test.losses)].flatMap((value) => value ?? []);
     });
     return nodesBefore(simplify(outputs)).flatMap((node) => node.outputs.map(({ shape }) => showShape(shape)));

@@ -7,7 +7,7 @@ import { blocksOf, cutOf, otherCut } from "../../src/gradients/convolution-block
 import type { Factored } from "../../src/gradients/factored.js";
 import { type DimSpec, N, type Shape } from "../../src/graph/dim.js";
 import { leaf, type Value } from "../../src/graph/value.js";
-import type { Choices } from "../../src/ops/choices.js";
+import type { BuildStrategy } from "../../src/ops/build-strategy.js";
 import type { Convolution } from "../../src/ops/cotangent.js";
 import { build } from "../../src/ops/registry.js";
 import { simplify } from "../../src/optimise/simplify.js";
@@ -98,7 +98,7 @@ function specOf(test: Drawn): Spec {
   };
 }
 
-const choicesOf = ({ choices }: Drawn) => choices as Choices;
+const choicesOf = ({ choices }: Drawn) => choices as BuildStrategy;
 
 /** Windows may be larger than what they slide over, and a transposed convolution's output may be empty. */
 function builds(test: Drawn): boolean {

@@ -6,9 +6,9 @@ import { N } from "../../src/graph/dim.js";
 import { leaf, type Value } from "../../src/graph/value.js";
 import { extentOf } from "../../src/graph/window.js";
 import { evaluateGraph } from "../../src/interpret/evaluate.js";
-import type { Choices, UnfoldMethod } from "../../src/ops/choices.js";
+import type { BuildStrategy, UnfoldMethod } from "../../src/ops/build-strategy.js";
 import { build } from "../../src/ops/registry.js";
-import { dataWays } from "../../src/ops/subgraphs/convolution-data.js";
+import { dataMethods } from "../../src/ops/subgraphs/convolution-data.js";
 import { foldWeight, patchWeight, unfold, unfoldMethod } from "../../src/ops/subgraphs/unfold.js";
 import { sizeOf } from "../../src/tensor/tensor.js";
 import { checkComputed, derivativeOf } from "../support/graph-checks.js";
@@ -132,7 +132,7 @@ describe("MaxPool with ties", () => {
 });
 
 /** The derivative by every way that may be asked for: the same in float64, and ONNX Runtime agrees with each. */
-async function expectWaysToAgree(drawn: fc.Arbitrary<OpCase>, ways: readonly Choices[]): Promise<void> {
+async function expectWaysToAgree(drawn: fc.Arbitrary<OpCase>, ways: readonly BuildStrategy[]): Promise<void> {
   await fc.assert(
     fc.asyncProperty(fc.array(drawn, { minLength: 12, maxLength: 12 }), async (tests) => {
       const all = tests.map((test, k) => ways.map((way, i) => derivativeOf(test, `c${k}_${i}_`, way)));
@@ -159,8 +159,8 @@ describe("ways of one derivative", () => {
 
   it("of Conv agree", async () => {
     const drawn = cases("Conv").filter((test) => !(same(test) && dilated(test)));
-    const data = dataWays.map((convolutionData): Choices => ({ convolutionData }));
-    const unfolds = (["oneHot", "gather", "slices"] as const).map((unfold): Choices => ({ unfold }));
+    const data = dataMethods.map((convolutionData): BuildStrategy => ({ convolutionData }));
+    const unfolds = (["oneHot", "gather", "slices"] as const).map((unfold): BuildStrategy => ({ unfold }));
     await expectWaysToAgree(drawn, [...data, ...unfolds]);
   });
 });

@@ -1,7 +1,7 @@
 /** Every strategy, forced in turn, gives what the planner's own choice gives. */
 import { describe, expect, it } from "vitest";
 import { losses, type Model, nn, perSample, type Tensor, want } from "../../src/index.js";
-import { dataWays } from "../../src/ops/subgraphs/convolution-data.js";
+import { dataMethods } from "../../src/ops/subgraphs/convolution-data.js";
 import type { Strategy } from "../../src/plan/strategy.js";
 
 const noise = (dims: readonly number[], seed: number): Tensor<"float32"> => ({
@@ -122,20 +122,20 @@ const questions = {
 describe.each(Object.keys(cases))("%s", (name) => {
   const test = cases[name] as Case;
 
-  it.each([1, 4])("agrees with %i samples, whichever way is forced", async (samples) => {
+  it.each([1, 4])("agrees with %i samples, whichever method is forced", async (samples) => {
     const chosen = await computed(test, samples, {});
-    for (const [question, ways] of Object.entries(questions)) {
-      for (const way of ways) {
+    for (const [question, methods] of Object.entries(questions)) {
+      for (const method of methods) {
         // Of models this small a block is all, unless it is said to be smaller.
-        const strategy = { [question]: way, ...(way === "blocked unfold" ? { unfoldBlock: 32 } : {}) };
+        const strategy = { [question]: method, ...(method === "blocked unfold" ? { unfoldBlock: 32 } : {}) };
         const forced = await computed(test, samples, strategy).catch((error: unknown) => {
-          // Not every model has a parameter with that way.
+          // Not every model has a parameter with that method.
           expect(error).toMatchObject({ code: "INVALID_ARGUMENT" });
           return null;
         });
         if (!forced) continue;
-        expect(forced.rows.some((row) => row[question as keyof typeof questions] === way)).toBe(true);
-        expectSame(forced.results, chosen.results, `${question} by ${way}`);
+        expect(forced.rows.some((row) => row[question as keyof typeof questions] === method)).toBe(true);
+        expectSame(forced.results, chosen.results, `${question} by ${method}`);
       }
     }
   });
@@ -143,7 +143,7 @@ describe.each(Object.keys(cases))("%s", (name) => {
   it("agrees however convolutions and maxima are built", async () => {
     const chosen = await computed(test, 3, {});
     const built: readonly Strategy[] = [
-      ...dataWays.map((convolutionData) => ({ convolutionData })),
+      ...dataMethods.map((convolutionData) => ({ convolutionData })),
       ...(["gather", "oneHot", "slices"] as const).map((unfold) => ({ unfold })),
       { materialise: "blocked unfold", unfoldBlock: 32 },
       { maxPool: "indices" },
@@ -157,16 +157,16 @@ describe.each(Object.keys(cases))("%s", (name) => {
 describe("unfolding in blocks", () => {
   it.each([0, 1, 3])("agrees with %i samples where norms, sums and gradients are all computed so", async (samples) => {
     const test = cases["convolutions, strided and in groups"] as Case;
-    const ways = { norm: "blocked unfold", sum: "blocked unfold" };
+    const methods = { norm: "blocked unfold", sum: "blocked unfold" };
     const { results, rows } = await computed(test, samples, {
-      ...ways,
+      ...methods,
       materialise: "blocked unfold",
       unfoldBlock: 32,
     });
     const convolutions = rows.filter(({ kind }) => kind === "convolution");
     expect(convolutions).toHaveLength(3);
     for (const row of convolutions)
-      expect(row).toMatchObject({ ...ways, unfold: expect.stringMatching(/, in blocks$/) });
+      expect(row).toMatchObject({ ...methods, unfold: expect.stringMatching(/, in blocks$/) });
     expectSame(results, (await computed(test, samples, {})).results, "in blocks");
   });
 });
@@ -225,7 +225,7 @@ describe("the planner", () => {
     }
   });
 
-  it("totals the program between the plain mean gradient and all gradients multiplied out", async () => {
+  it("totals the program between the plain mean gradient and all gradients materialised", async () => {
     const { totals } = await planned(layer(16, 64, 64), "norms");
     expect(totals.samples).toBe(64);
     expect(totals.mean.operations).toBe(64 * 16 * 64 * 64);

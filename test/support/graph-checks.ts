@@ -8,7 +8,7 @@ import { array64, zeros64 } from "../../src/float64/array64.js";
 import { constantValue, leaf, type Value } from "../../src/graph/value.js";
 import { evaluateGraph } from "../../src/interpret/evaluate.js";
 import { encodeModel } from "../../src/onnx/write/encode.js";
-import type { Choices } from "../../src/ops/choices.js";
+import type { BuildStrategy } from "../../src/ops/build-strategy.js";
 import { build } from "../../src/ops/registry.js";
 import { simplify, simplifyForRuntime } from "../../src/optimise/simplify.js";
 import { isFloat } from "../../src/tensor/tensor.js";
@@ -43,7 +43,7 @@ function fed(test: OpCase, prefix: string): { inputs: (Value | null)[]; feeds: M
 }
 
 /** The cotangents of all floating-point inputs that are fed. */
-export function derivativeOf(test: OpCase, prefix: string, choices: Choices = {}): Computed {
+export function derivativeOf(test: OpCase, prefix: string, choices: BuildStrategy = {}): Computed {
   const { inputs, feeds } = fed(test, prefix);
   const node = build.node(test.op, inputs, test.attributes, test.outputs, { domain: test.domain ?? "" });
   const outputs = node.outputs.filter(({ dtype }) => isFloat(dtype));

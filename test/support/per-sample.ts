@@ -3,15 +3,15 @@ import { SampleAxes } from "../../src/analysis/sample-axes.js";
 import { perSampleGradients } from "../../src/autodiff/per-sample.js";
 import { plain, reverse } from "../../src/autodiff/reverse.js";
 import type { Array64 } from "../../src/float64/array64.js";
-import type { Factored, Way } from "../../src/gradients/factored.js";
-import { gramWays, pairProducts } from "../../src/gradients/pairs.js";
+import type { Factored, Method } from "../../src/gradients/factored.js";
+import { gramMethods, pairProducts } from "../../src/gradients/pairs.js";
 import { projections } from "../../src/gradients/projection.js";
 import { drawSigns, type Signs } from "../../src/gradients/signs.js";
 import { Sum } from "../../src/gradients/sum.js";
 import { factorOf, type Shape } from "../../src/graph/dim.js";
 import type { Value } from "../../src/graph/value.js";
 import { evaluateGraph } from "../../src/interpret/evaluate.js";
-import type { Choices } from "../../src/ops/choices.js";
+import type { BuildStrategy } from "../../src/ops/build-strategy.js";
 import { build } from "../../src/ops/registry.js";
 import { simplify } from "../../src/optimise/simplify.js";
 
@@ -83,32 +83,38 @@ function projected(gradient: Float64Array, { dims, rows, columns }: Signs): numb
   );
 }
 
-/** Inner products of all pairs of samples from all pairs of terms, each by its first way, by its second, and so on. */
+/** Inner products of all pairs of samples from all pairs of terms, each by its first method, by its second, and so on. */
 function termPairs(gradient: Factored): { name: string; value: Value }[] {
   if (!(gradient instanceof Sum)) return [];
   const pairs = gradient.terms.flatMap((a) => gradient.terms.map((b) => pairProducts(a, b, 3)));
-  return Array.from({ length: Math.max(...pairs.map((ways) => ways.length)) }, (_, k) => ({
-    name: `pairs by the terms' ways ${k}`,
+  return Array.from({ length: Math.max(...pairs.map((methods) => methods.length)) }, (_, k) => ({
+    name: `pairs by the terms' methods ${k}`,
     value: pairs
-      .map((ways) => (ways[Math.min(k, ways.length - 1)] as Way).emit(build))
+      .map((methods) => (methods[Math.min(k, methods.length - 1)] as Method).emit(build))
       .reduce((sum, value) => build.add(sum, value)),
   }));
 }
 
-/** Every way of answering every question about one gradient, with the name it goes by. */
+/** Every method of answering every question about one gradient, with the name it goes by. */
 export function waysOf(gradient: Factored, weights: Value): { name: string; value: Value }[] {
   return [
     { name: "gradients", value: gradient.materialise(build) },
-    ...gradient.squaredNorms().map((way) => ({ name: `norm by ${way.name}`, value: way.emit(build) })),
-    ...gradient.weightedSums().map((way) => ({ name: `sum by ${way.name}`, value: way.emit(build, null) })),
-    ...gradient.weightedSums().map((way) => ({ name: `weighted sum by ${way.name}`, value: way.emit(build, weights) })),
-    ...gradient.dots().map((way) => ({ name: `dot by ${way.name}`, value: way.emit(build, vectorFor(gradient)) })),
-    ...gradient.sumsOfSquares().map((way) => ({ name: `squares' sum by ${way.name}`, value: way.emit(build) })),
-    ...projections(gradient, signsFor(gradient)).map((way) => ({
-      name: `projection by ${way.name}`,
-      value: way.emit(build),
+    ...gradient.squaredNorms().map((method) => ({ name: `norm by ${method.name}`, value: method.emit(build) })),
+    ...gradient.weightedSums().map((method) => ({ name: `sum by ${method.name}`, value: method.emit(build, null) })),
+    ...gradient
+      .weightedSums()
+      .map((method) => ({ name: `weighted sum by ${method.name}`, value: method.emit(build, weights) })),
+    ...gradient
+      .dots()
+      .map((method) => ({ name: `dot by ${method.name}`, value: method.emit(build, vectorFor(gradient)) })),
+    ...gradient
+      .sumsOfSquares()
+      .map((method) => ({ name: `squares' sum by ${method.name}`, value: method.emit(build) })),
+    ...projections(gradient, signsFor(gradient)).map((method) => ({
+      name: `projection by ${method.name}`,
+      value: method.emit(build),
     })),
-    ...gramWays(gradient).map((way) => ({ name: `pairs by ${way.name}`, value: way.emit(build) })),
+    ...gramMethods(gradient).map((method) => ({ name: `pairs by ${method.name}`, value: method.emit(build) })),
     ...termPairs(gradient),
   ];
 }
@@ -153,14 +159,14 @@ export function expectClose(
   );
 }
 
-/** The factored gradients of a case, built in the ways that are asked for. */
-export function gradientsOf(test: Case, choices: Choices = {}): Map<Value, Factored> {
+/** The factored gradients of a case, built in the methods that are asked for. */
+export function gradientsOf(test: Case, choices: BuildStrategy = {}): Map<Value, Factored> {
   const axes = new SampleAxes(new Map([...test.inputs].map(([input, { axis }]) => [input, axis])));
   return perSampleGradients(test.losses, [...test.parameters.keys()], axes, choices);
 }
 
 /** All answers of all kinds, in float64, against the loop. Returns the kinds met, by parameter name. */
-export function compareWithLoop(test: Case, choices: Choices = {}): Map<string, string> {
+export function compareWithLoop(test: Case, choices: BuildStrategy = {}): Map<string, string> {
   const gradients = gradientsOf(test, choices);
   const loop = loopGradients(test);
   const weights = build.op("Abs", [test.losses]);

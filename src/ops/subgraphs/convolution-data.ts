@@ -1,4 +1,4 @@
-/** The cotangent of a convolution's data: what each element of it contributed to, in one of several ways. */
+/** The cotangent of a convolution's data: what each element of it contributed to, by one of several methods. */
 
 import { type Dim, factorOf, multiply } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
@@ -6,12 +6,12 @@ import type { Window } from "../../graph/window.js";
 import { extentOf, kernelSize } from "../../graph/window.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
-import type { DataWay } from "../choices.js";
+import type { DataMethod } from "../build-strategy.js";
 import type { Prices } from "../prices.js";
 import { unfold, unfoldTime } from "./unfold.js";
 import { windowAttributes } from "./window.js";
 
-export const dataWays: readonly DataWay[] = ["ConvTranspose", "flipped", "unfolded"];
+export const dataMethods: readonly DataMethod[] = ["ConvTranspose", "flipped", "unfolded"];
 
 /** A convolution from data `[n, G*I, ...spatial]` by a weight `[G*O, I, ...kernel]` to `[n, G*O, ...positions]`. */
 interface Convolved {
@@ -35,7 +35,7 @@ const assumedImages = 32;
 
 /** Nanoseconds for one image; `window` is that of the kernel flipped. */
 function dataTime(
-  way: DataWay,
+  method: DataMethod,
   { weight, groups, spatial }: Convolved,
   dy: Value,
   window: Window,
@@ -46,7 +46,7 @@ function dataTime(
   const [count, positions] = [sizeOf(spatial), sizeOf(dy.shape.slice(2).map(factorOf))];
   const { multiplyAdd, repacked, folded, gatheredFloat, shuffledWeight, transposed } = prices;
   const over = (places: number) => places * weights * multiplyAdd;
-  switch (way) {
+  switch (method) {
     case "ConvTranspose":
       return over(positions) + weights * repacked + positions * size * inner * groups * folded;
     case "flipped":
@@ -58,22 +58,22 @@ function dataTime(
   }
 }
 
-/** The way asked for, where it fits; else the one that takes the least time. */
-function dataWay(convolved: Convolved, dy: Value, window: Window, { choices, prices }: Build): DataWay {
-  const asked = choices.convolutionData;
+/** The method asked for, where it fits; else the one that takes the least time. */
+function dataMethod(convolved: Convolved, dy: Value, window: Window, { strategy, prices }: Build): DataMethod {
+  const asked = strategy.convolutionData;
   // Groups would be a batch of products, which the runtime does not broadcast over no samples.
-  const fitting = dataWays.filter((way) => way !== "unfolded" || convolved.groups === 1);
+  const fitting = dataMethods.filter((method) => method !== "unfolded" || convolved.groups === 1);
   if (asked && fitting.includes(asked)) return asked;
-  const time = (way: DataWay) => dataTime(way, convolved, dy, window, prices);
-  return fitting.reduce((best, way) => (time(way) < time(best) ? way : best));
+  const time = (method: DataMethod) => dataTime(method, convolved, dy, window, prices);
+  return fitting.reduce((best, method) => (time(method) < time(best) ? method : best));
 }
 
 /** The cotangent `[n, G*I, ...spatial]` of the data. */
 export function dataCotangent(build: Build, dy: Value, convolved: Convolved): Value {
   const window = backwards(convolved.window);
-  const way = window && dataWay(convolved, dy, window, build);
-  if (!window || way === "ConvTranspose") return transposed(build, dy, convolved);
-  return way === "flipped" ? flipped(build, dy, convolved, window) : unfolded(build, dy, convolved, window);
+  const method = window && dataMethod(convolved, dy, window, build);
+  if (!window || method === "ConvTranspose") return transposed(build, dy, convolved);
+  return method === "flipped" ? flipped(build, dy, convolved, window) : unfolded(build, dy, convolved, window);
 }
 
 /** What the stride left over at the end comes back as output padding. */

@@ -6,14 +6,14 @@ import type { Window } from "../../graph/window.js";
 import { extentOf, kernelSize } from "../../graph/window.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
-import type { MaxPoolWay } from "../choices.js";
+import type { MaxPoolMethod } from "../build-strategy.js";
 import type { Prices } from "../prices.js";
 import { type Pool, planesOf, poolOf } from "./pool.js";
 
 export function differentiateMaxPool(node: Node, dy: Value, build: Build): Value {
   const pool = poolOf(node);
-  const way = build.choices.maxPool ?? cheaper(pool, build.prices);
-  return way === "indices" ? byIndices(node, dy, pool, build) : byComparison(node, dy, pool, build);
+  const method = build.strategy.maxPool ?? cheaper(pool, build.prices);
+  return method === "indices" ? byIndices(node, dy, pool, build) : byComparison(node, dy, pool, build);
 }
 
 /** MaxUnpool scatters in parallel but overwrites: it does where no element lies in two windows. */
@@ -23,8 +23,8 @@ function unpools({ spatial, positions, window }: Pool): boolean {
   );
 }
 
-/** Nanoseconds for each way, for one plane. */
-function cheaper(pool: Pool, { float, chosen, notedMaximum, scattered }: Prices): MaxPoolWay {
+/** Nanoseconds for each method, for one plane. */
+function cheaper(pool: Pool, { float, chosen, notedMaximum, scattered }: Prices): MaxPoolMethod {
   const { spatial, positions, window } = pool;
   const noted = sizeOf(positions) * (kernelSize(window) * notedMaximum + (unpools(pool) ? 0 : scattered));
   const compared = stagesOf(pool).reduce((total, axis) => {

@@ -11,7 +11,7 @@ import type { Window } from "../../graph/window.js";
 import { kernelSize, positionsOf } from "../../graph/window.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
-import type { UnfoldMethod } from "../choices.js";
+import type { UnfoldMethod } from "../build-strategy.js";
 import { requireConstant } from "../limits.js";
 import type { Prices } from "../prices.js";
 import { windowAttributes } from "./window.js";
@@ -60,9 +60,9 @@ export function unfoldMethod(
   shape: Shape,
   window: Window,
   groups: number,
-  { choices, prices }: Pick<Build, "choices" | "prices">,
+  { strategy, prices }: Pick<Build, "strategy" | "prices">,
 ): UnfoldMethod {
-  const asked = choices.unfold;
+  const asked = strategy.unfold;
   const tiled = isTiled(shape.slice(2).map(factorOf), window);
   if (asked && (tiled || asked !== "tiles")) return asked;
   if (tiled) return "tiles";

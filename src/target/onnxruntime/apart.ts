@@ -13,7 +13,7 @@ import { nodesBefore, presentInputs } from "../../graph/walk.js";
 import { intAttribute } from "../../ops/checks.js";
 import { build } from "../../ops/registry.js";
 import { memoryOf } from "./memory.js";
-import { frugalOrder, type Ordered } from "./order.js";
+import { lowMemoryOrder, type Ordered } from "./order.js";
 
 /** Bytes from which on it is done. */
 export interface ApartSizes {
@@ -94,7 +94,7 @@ export function computedApart(outputs: readonly Given[], sizes: ApartSizes, allo
   const largestFirst = [...cuts].sort((a, b) => bytesOfValue(b.value).fixed - bytesOfValue(a.value).fixed);
   const tails = largestFirst.map((cut) => tailOf(cut, names, sizes.block));
   const given = [...kept, ...added];
-  const main = frugalOrder(given.map(({ value }) => value));
+  const main = lowMemoryOrder(given.map(({ value }) => value));
   const factors = added.map(({ name }) => name);
   return {
     outputs: given,

@@ -2,7 +2,7 @@ import type { RuntimeOptions } from "../runtime.js";
 import type { Executable, LoadOptions, Running, Schedulable, ScheduleOptions, WorkerPool } from "../target.js";
 import { type Apart, type ApartSizes, computedApart } from "./apart.js";
 import { nodeRuntime } from "./node.js";
-import { frugalOrder, typicalSamples } from "./order.js";
+import { lowMemoryOrder, typicalSamples } from "./order.js";
 import { areSmall, Handover, type HandoverMode } from "./results.js";
 import { isApart, type Scheduled } from "./scheduled.js";
 import { Sessions } from "./sessions.js";
@@ -15,7 +15,7 @@ export function executable(program: Schedulable, options: ScheduleOptions, sizes
     program: { inputs: found.inputs, outputs: found.handover.outputs, order: found.order },
     notes: apartNote(found.apart),
     inSteps: (samples) => isApart(found, samples),
-    load: (own) => load(found, { ...own, frugal: own.frugal || options.weights >= sizes.weights }),
+    load: (own) => load(found, { ...own, lowMemory: own.lowMemory || options.weights >= sizes.weights }),
   };
 }
 
@@ -47,7 +47,7 @@ function handedOver(
   const how = (mode: HandoverMode) => {
     const handover = new Handover(outputs, mode);
     const given = handover.outputs.map(({ value }) => value);
-    return { handover, ...frugalOrder(given, handover.allocated) };
+    return { handover, ...lowMemoryOrder(given, handover.allocated) };
   };
   const apart = how(elsewhere ? "whole" : "rows");
   const small = !large && apart.memory.at(typicalSamples) < smallProgram;
@@ -72,8 +72,11 @@ function apartNote(apart: Apart | undefined): string[] {
  * Of a model with large weights, as within a budget, the runtime keeps no memory in reserve: the reserve would be as
  * large again as what a run needs, and the time that it saves does not count beside such products.
  */
-async function load(program: Scheduled, { threads, frugal = false, workers = false }: LoadOptions): Promise<Running> {
-  const options = { ...(threads === undefined ? {} : { threads }), reserve: !frugal };
+async function load(
+  program: Scheduled,
+  { threads, lowMemory = false, workers = false }: LoadOptions,
+): Promise<Running> {
+  const options = { ...(threads === undefined ? {} : { threads }), reserve: !lowMemory };
   if (workers === false) return Sessions.load(program, nodeRuntime, options);
   if (workers !== true) return Sessions.load(program, workers, options);
   return loadIn(new Workers(), program, options);

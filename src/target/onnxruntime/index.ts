@@ -4,7 +4,7 @@ import type { Target } from "../target.js";
 import { type ApartSizes, usualApartSizes } from "./apart.js";
 import { executable } from "./executable.js";
 import { nodeRuntime } from "./node.js";
-import { frugalOrder } from "./order.js";
+import { lowMemoryOrder } from "./order.js";
 import { prices } from "./prices.js";
 import { profiler } from "./profiler.js";
 
@@ -13,7 +13,7 @@ export function onnxruntimeWith(sizes: ApartSizes): Target {
   return {
     version: nodeRuntime.version,
     prices,
-    order: (results) => frugalOrder(results).order,
+    order: (results) => lowMemoryOrder(results).order,
     schedule: (program, options) => executable(program, options, sizes),
     open: (file, options) => nodeRuntime.load(file, options),
     load: (program, options) => nodeRuntime.load(encodeModel(program), options),

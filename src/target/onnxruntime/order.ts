@@ -30,7 +30,7 @@ function deepestFirst(outputs: readonly Value[]): Value[] {
  * (Gradients' sums of eight linear layers take 19 MB in the one order and 36 MB in the other.)
  * @param allocated bytes that JavaScript allocates for results beside copies of these
  */
-export function frugalOrder(outputs: readonly Value[], allocated?: Bytes): Ordered {
+export function lowMemoryOrder(outputs: readonly Value[], allocated?: Bytes): Ordered {
   const ordered = (order: readonly Value[]): Ordered => ({ order, memory: memoryOf(order, allocated) });
   const orders = [outputs, [...outputs].reverse(), deepestFirst(outputs)].map(ordered);
   const used = ({ memory }: Ordered) => memory.at(typicalSamples);

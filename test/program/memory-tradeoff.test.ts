@@ -1,4 +1,4 @@
-/** Ways that hold less are taken where that is much of a program's memory and takes little of its time. */
+/** Methods that hold less are taken where that is much of a program's memory and takes little of its time. */
 
 import { expect, it } from "vitest";
 import { objectiveOf } from "../../src/compile/objective.js";
@@ -40,12 +40,12 @@ it("it is where cross terms would take much longer", async () => {
   expect(row).toMatchObject({ norm: "materialise", sum: "materialise" });
 });
 
-it("with norms alone, which hold nothing for a sum, the fastest ways are taken", () => {
+it("with norms alone, which hold nothing for a sum, the fastest methods are taken", () => {
   const objective = objectiveOf(languageModel(96, 2000, 128), { loss: losses.crossEntropy() });
   const differing = (wanted: Wants) => {
-    const { choices, demands } = planFor(objective, wanted, {});
-    return [...choices.values()].filter(({ parameter, gradient, norm, sum }) => {
-      const fastest = choose(parameter, gradient, demands);
+    const { choices, requirements } = planFor(objective, wanted, {});
+    return [...choices.values()].filter(({ parameter, gradient, methods: { norm, sum } }) => {
+      const fastest = choose(parameter, gradient, requirements).methods;
       return fastest.norm?.name !== norm?.name || fastest.sum?.name !== sum?.name;
     });
   };
@@ -54,7 +54,7 @@ it("with norms alone, which hold nothing for a sum, the fastest ways are taken",
   expect(differing(summed).map(({ parameter }) => parameter)).toEqual(["0.weight"]);
 });
 
-it("a way that is asked for is taken whatever it holds", async () => {
+it("a method that is asked for is taken whatever it holds", async () => {
   const { row } = await planned(languageModel(96, 2000, 128), summed, dense);
   expect(row).toMatchObject({ norm: "materialise", sum: "materialise", dense: true });
 });

@@ -53,19 +53,19 @@ describe("a budget that one sample does not fit into as programs are usually pla
   it.each(Object.keys(wants) as (keyof typeof wants)[])("is kept by blocks of positions: %s", async (wanted) => {
     const usual = await compile(wanted);
     const needed = usual.memory(1);
-    const frugal = await compile(wanted, Math.floor(0.7 * needed));
-    expect(frugal.memory(1)).toBeLessThanOrEqual(0.7 * needed);
-    const rows = frugal.explain().rows.filter(({ kind }) => kind === "convolution");
+    const lowMemory = await compile(wanted, Math.floor(0.7 * needed));
+    expect(lowMemory.memory(1)).toBeLessThanOrEqual(0.7 * needed);
+    const rows = lowMemory.explain().rows.filter(({ kind }) => kind === "convolution");
     for (const { unfold } of rows.slice(1)) expect(unfold).toMatch(/, in blocks$/);
     if (wanted === "clipped" || wanted === "strict") expect(rows[1]?.norm).toBe("blocked unfold");
     const data = dataOf(3);
     const expected = new Map(numbersIn(await usual.run(data)));
     // The results of a batch are held too.
-    const found = numbersIn(await frugal.run(data, { memoryBudget: needed }));
+    const found = numbersIn(await lowMemory.run(data, { memoryBudget: needed }));
     expect(found.map(([path]) => path)).toEqual([...expected.keys()]);
     for (const [path, values] of found) expectClose(values, expected.get(path) ?? [], 1e-5, path, 1e-3);
     await usual.release();
-    await frugal.release();
+    await lowMemory.release();
   });
 
   it("changes nothing where one sample fits", async () => {

@@ -1,7 +1,7 @@
 import type { Prices } from "./prices.js";
 
-/** Where there are several ways to build something, those to take. Default: the cheapest by shape. */
-export interface Choices {
+/** Where there are several methods of building something, those to take. Default: the cheapest by shape. */
+export interface BuildStrategy {
   /** What the kernels take that it will run by. Default: those of a usual processor. */
   readonly prices?: Prices;
   /** How the data under a convolution's kernel is brought into rows. */
@@ -9,14 +9,14 @@ export interface Choices {
   /** Floats of each sample's unfolded data in a block, about, where it is unfolded in blocks. Default 65536. */
   readonly unfoldBlock?: number;
   /**
-   * Whether gradients of a convolution's kernel are multiplied out by blocks of positions: always, or where they are
+   * Whether gradients of a convolution's kernel are materialised by blocks of positions: always, or where they are
    * small beside the unfolded data. Default: of all positions at once.
    */
-  readonly materialise?: "blocked unfold" | "frugal";
+  readonly materialise?: "blocked unfold" | "lowMemory";
   /** How the cotangent of a convolution's data is computed. */
-  readonly convolutionData?: DataWay;
+  readonly convolutionData?: DataMethod;
   /** How the maximum of a window is found again. */
-  readonly maxPool?: MaxPoolWay;
+  readonly maxPool?: MaxPoolMethod;
 }
 
 export type UnfoldMethod = "tiles" | "oneHot" | "gather" | "slices";
@@ -25,7 +25,7 @@ export type UnfoldMethod = "tiles" | "oneHot" | "gather" | "slices";
  * "ConvTranspose": the operator of that name. With strides of 1 it is also a convolution of the cotangent with
  * the kernel flipped ("flipped"), or a product of the cotangent, unfolded, with that kernel ("unfolded").
  */
-export type DataWay = "ConvTranspose" | "flipped" | "unfolded";
+export type DataMethod = "ConvTranspose" | "flipped" | "unfolded";
 
 /** By MaxPool's Indices, of which taking note makes the runtime several times as slow, or by comparing, axis by axis. */
-export type MaxPoolWay = "indices" | "comparison";
+export type MaxPoolMethod = "indices" | "comparison";
