@@ -50,7 +50,7 @@ export interface LargeResults {
 const asked: Readonly<Record<Gpt2Name, readonly LargeAsked[]>> = {
   gpt2: [
     { model: "gpt2", program: "norms", samples: 2, positions: 128 },
-    { model: "gpt2", program: "norms", samples: 2, positions: 128, budget: 1.5e8 },
+    { model: "gpt2", program: "norms", samples: 2, positions: 128, budget: 1.7e8 },
     { model: "gpt2", program: "norms + clipped sum", samples: 2, positions: 128 },
   ],
   "gpt2-xl": [

@@ -93,6 +93,6 @@ function readBy(
 }
 
 /** Bytes of all parameters' values. */
-export function weightsOf({ parameters }: Model): number {
+export function weightsOf({ parameters }: Pick<Model, "parameters">): number {
   return Object.values(parameters).reduce((sum, { data }) => sum + data.byteLength, 0);
 }

@@ -4,6 +4,7 @@ import { isSummed, type Output, whyWhole } from "../compile/joining.js";
 import { PergradError } from "../errors.js";
 import { bytesAt, bytesOfValue, type MemoryUse } from "../graph/bytes.js";
 import type { Expected } from "../graph/model.js";
+import { largeWeights } from "../target/target.js";
 import { sizeOf } from "../tensor/tensor.js";
 
 export interface MemoryOptions {
@@ -14,7 +15,8 @@ export interface MemoryOptions {
   readonly memoryBudget?: number;
   /**
    * Samples computed at a time, at most. Default: as many as `memoryBudget` allows; of what is summed over the samples
-   * at most 1,024, since longer float32 sums lose digits.
+   * at most 1,024, since longer float32 sums lose digits; of a model with more than 256 MB of weights, where nothing is
+   * summed, as many as take a quarter of the weights.
    */
   readonly microbatch?: number;
 }
@@ -54,6 +56,9 @@ const largestChunk = 256;
  */
 const mostSummed = 1024;
 
+/** What a run of a large model takes beside the weights, in parts of these, where it costs no more than a little time. */
+const spare = 1 / 4;
+
 export class Microbatches {
   readonly memory: Pick<MemoryUse, "at">;
   readonly #outputs: readonly Output[];
@@ -63,6 +68,8 @@ export class Microbatches {
     { outputs, memory }: { readonly outputs: readonly Output[]; readonly memory: Pick<MemoryUse, "at"> },
     private readonly expected: ReadonlyMap<string, Expected>,
     private readonly defaults: MemoryOptions,
+    /** Bytes of all weights. */
+    private readonly weights: number,
   ) {
     this.memory = memory;
     this.#outputs = outputs;
@@ -75,7 +82,8 @@ export class Microbatches {
    */
   sizeFor(samples: number, options: MemoryOptions): number {
     checkMemoryOptions(options);
-    const { microbatch = this.#mostAccurate, memoryBudget } = { ...this.defaults, ...defined(options) };
+    const { memoryBudget, ...own } = { ...this.defaults, ...defined(options) };
+    const { microbatch = memoryBudget === undefined ? this.#sparing(samples) : this.#mostAccurate } = own;
     const most = memoryBudget === undefined ? samples : this.#fitting(samples, memoryBudget);
     const size = Math.min(samples, most, microbatch);
     if (size < samples) this.requireSplit(`a batch of ${samples} samples cannot be computed ${size} at a time`);
@@ -97,6 +105,20 @@ export class Microbatches {
   get #mostAccurate(): number {
     const summed = this.#outputs.some(({ joining }) => isSummed(joining));
     return summed && this.#whole === undefined ? mostSummed : Number.POSITIVE_INFINITY;
+  }
+
+  /**
+   * Samples of a large model at a time. Sums stay whole: what adds those of parts up is twice as large as the weights.
+   */
+  #sparing(samples: number): number {
+    const budget = this.weights * spare;
+    const isWhole = this.#whole !== undefined || this.#outputs.some(({ joining }) => isSummed(joining));
+    const isSpare = isWhole || this.weights < largeWeights || this.memory.at(samples) <= budget;
+    if (isSpare || this.#gathered(samples) > budget / 2) return this.#mostAccurate;
+    return Math.max(
+      1,
+      largest(samples - 1, (count) => this.#inParts(samples, count) <= budget),
+    );
   }
 
   /** Throws INVALID_ARGUMENT where results of parts cannot be put together. */

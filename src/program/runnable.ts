@@ -1,4 +1,4 @@
-import type { ProgramGraph } from "../compile/program-graph.js";
+import { type ProgramGraph, weightsOf } from "../compile/program-graph.js";
 import type { Executable } from "../target/target.js";
 import type { Data } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -39,7 +39,8 @@ export abstract class RunnableProgram<W extends Wants> {
   protected constructor(protected readonly parts: RunnableParts<W>) {
     const { want: wants, graph, executable, objective, memoryOptions } = parts;
     const measured = { outputs: graph.outputs, memory: executable.memory };
-    this.microbatches = new Microbatches(measured, objective.expected, memoryOptions);
+    const weights = weightsOf(objective.model);
+    this.microbatches = new Microbatches(measured, objective.expected, memoryOptions, weights);
     this.execution = new Execution({ ...parts, wants, microbatches: this.microbatches });
     this.#named = new Map(Object.keys(wants).map((want) => [want, namesUnder(`${want}/`, graph.outputs)]));
   }

@@ -69,6 +69,9 @@ export interface Schedulable {
   readonly outputs: readonly { readonly name: string; readonly value: Value }[];
 }
 
+/** Bytes of all weights from which on a model is large: what a run takes beside them is then kept small, at a little time. */
+export const largeWeights = 2 ** 28;
+
 export interface ScheduleOptions {
   /** It runs in a worker thread, so that nothing that takes long is left to the thread that asks. */
   readonly elsewhere: boolean;

@@ -13,6 +13,7 @@ import {
   type Wants,
   want,
 } from "../../src/index.js";
+import { Microbatches } from "../../src/program/microbatches.js";
 import { memoryOf } from "../../src/target/onnxruntime/memory.js";
 import { expectClose, numbers } from "../support/per-sample.js";
 
@@ -173,5 +174,35 @@ describe("the memory of a run", () => {
     let alone: Traced = x;
     for (let k = 0; k < 50; k++) alone = alone.softmax(1);
     expect(memoryOf([alone.sum([1]).value]).at(10)).toBe(2 * 4000);
+  });
+});
+
+describe("a model with large weights", () => {
+  const weights = 4e8;
+  const value = input("x", ["N"]).value;
+  const each = { name: "norms", value, joining: { kind: "samples", at: { axis: 0, outer: 1, inner: 1 } } } as const;
+  const total = { name: "sum", value: input("y", [2]).value, joining: { kind: "sum" } } as const;
+  const memory = { at: (samples: number) => 3e7 * samples };
+  const sizeFor = (samples: number, own: object = {}, outputs: readonly (typeof each | typeof total)[] = [each]) =>
+    new Microbatches({ outputs, memory }, new Map(), {}, "weights" in own ? Number(own.weights) : weights).sizeFor(
+      samples,
+      "weights" in own ? {} : own,
+    );
+
+  it("computes as many samples at a time as take a quarter of them, evenly", () => {
+    expect([0, 1, 3, 4, 6, 7, 10].map((samples) => sizeFor(samples))).toEqual([0, 1, 3, 2, 3, 3, 3]);
+  });
+
+  it("computes one sample at a time where none fits", () => {
+    expect(sizeFor(5, { weights: 2 ** 28 + 1 })).toBe(Math.floor(2 ** 26 / 3e7));
+    const large = { at: (samples: number) => 3e8 * samples };
+    expect(new Microbatches({ outputs: [each], memory: large }, new Map(), {}, weights).sizeFor(5, {})).toBe(1);
+  });
+
+  it("computes all at once where the user says how many, where sums would be held twice, and where weights are small", () => {
+    expect(sizeFor(7, { microbatch: 7 })).toBe(7);
+    expect(sizeFor(7, { memoryBudget: 1e9 })).toBe(7);
+    expect(sizeFor(7, {}, [each, total])).toBe(7);
+    expect(sizeFor(7, { weights: 2 ** 28 - 1 })).toBe(7);
   });
 });

@@ -12,6 +12,7 @@ import { leaf, makeNode, type Node, nodeOf, type Value } from "../../graph/value
 import { nodesBefore, presentInputs } from "../../graph/walk.js";
 import { intAttribute } from "../../ops/checks.js";
 import { build } from "../../ops/registry.js";
+import { largeWeights } from "../target.js";
 import { memoryOf } from "./memory.js";
 import { lowMemoryOrder, type Ordered } from "./order.js";
 
@@ -25,7 +26,7 @@ export interface ApartSizes {
   readonly block: number;
 }
 
-export const usualApartSizes: ApartSizes = { weights: 2 ** 28, result: 2 ** 20, block: 2 ** 25 };
+export const usualApartSizes: ApartSizes = { weights: largeWeights, result: 2 ** 20, block: 2 ** 25 };
 
 /** An output of a program, of the runtime's. */
 interface Given {
