@@ -1,14 +1,14 @@
 /** Names that were meant by others: for messages that say so. */
 import { distance } from "fastest-levenshtein";
 
-/** The name that `text` was most likely meant to be; undefined where none is near. */
+/** The name that `text` was most likely meant to be, or is a part of; undefined where none is near. */
 export function nearest(text: string, names: readonly string[]): string | undefined {
   const plain = normal(text);
   const found = names
     .map((name) => ({ name, errors: distance(plain, normal(name)) }))
     .filter(({ name, errors }) => errors <= mostErrors(Math.max(plain.length, normal(name).length)))
     .sort((a, b) => a.errors - b.errors)[0];
-  return found?.name;
+  return found?.name ?? (plain.length > 3 ? names.find((name) => normal(name).includes(plain)) : undefined);
 }
 
 /** `; did you mean "x"?`, or nothing where no name is near. */

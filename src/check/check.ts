@@ -1,8 +1,11 @@
 /** The self-test on a user's own model and data: a program against the naive loop, and the loop against finite differences. */
 
+import { checkOptions, type OptionNames } from "../arguments.js";
 import { type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
 import type { Observer } from "../inspect/observe.js";
+import { requireModel } from "../nn/given-model.js";
+import { objectiveOptions } from "../program/options.js";
 import { Program } from "../program/program.js";
 import type { Data } from "../tensor/data.js";
 import { sizeOf } from "../tensor/tensor.js";
@@ -32,6 +35,16 @@ export interface CheckOptions extends ObjectiveOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+const checkOptionNames: OptionNames<CheckOptions> = {
+  ...objectiveOptions,
+  samples: true,
+  differences: true,
+  seed: true,
+  threads: true,
+  observe: true,
+  onProgress: true,
+};
+
 export type { CheckedParameter } from "./comparison.js";
 export type { CheckedWant } from "./wants.js";
 
@@ -55,8 +68,11 @@ export interface CheckResult {
 export async function check(
   model: Model,
   data: Readonly<Record<string, Data>>,
-  { observe, ...options }: CheckOptions,
+  given: CheckOptions,
 ): Promise<CheckResult> {
+  checkOptions("check(model, data, options)", given, checkOptionNames);
+  const { observe, ...options } = given;
+  requireModel(model, "check");
   const objective = objectiveOf(model, options);
   const parts = referenceParts(objective, data);
   const { threads } = options;

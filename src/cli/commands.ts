@@ -1,11 +1,12 @@
 /** The commands and their options, as commander knows them. */
 import { Command, Option } from "commander";
+import { lossNames } from "../nn/as-loss.js";
 import { type CheckCommandOptions, checkModel } from "./check.js";
 import { type ComputeOptions, clippedSum, type GradsOptions, grads, norms, outputFile } from "./compute.js";
 import { accountants, type EpsilonCommandOptions, epsilonCommand } from "./epsilon.js";
 import { type ExplainOptions, explain, programs, wantNames } from "./explain.js";
 import type { Io } from "./io.js";
-import { lossName, lossNames } from "./loss.js";
+import { lossName } from "./loss.js";
 import { choice, refuseTwice, repeatable, required, requireOptions } from "./options.js";
 import { Progress } from "./progress.js";
 import { trainModel } from "./train.js";

@@ -1,6 +1,7 @@
 /** Losses by the names of the command line. */
 import { InvalidArgumentError } from "commander";
 import { nearest } from "../meant.js";
+import { lossNamed, lossNameOf, lossNames, namedLosses } from "../nn/as-loss.js";
 import { type Loss, losses } from "../nn/losses.js";
 import { UsageError } from "./usage.js";
 
@@ -12,27 +13,12 @@ export interface LossOptions {
   readonly output?: string;
 }
 
-type Tuning = Pick<LossOptions, "labelSmoothing" | "ignoreIndex" | "classAxis">;
-
-const makers: Readonly<Record<string, (tuning: Tuning) => Loss>> = {
-  cross_entropy: (tuning) => losses.crossEntropy(tuning),
-  nll: (tuning) => losses.nll(tuning),
-  mse: () => losses.mse(),
-  l1: () => losses.l1(),
-  smooth_l1: () => losses.smoothL1(),
-  huber: () => losses.huber(),
-  bce: () => losses.bce(),
-  bce_with_logits: () => losses.bceWithLogits(),
-};
-
-export const lossNames = `${Object.keys(makers).join(", ")}, output or output:NAME`;
-
 /** Checks the name of a loss, which may be written with hyphens. */
 export function lossName(text: string): string {
   if (text === "output" || /^output:./s.test(text)) return text;
-  const name = text.toLowerCase().replaceAll("-", "_");
-  if (Object.hasOwn(makers, name)) return name;
-  const near = nearest(text, Object.keys(makers));
+  const name = lossNameOf(text);
+  if (name) return name;
+  const near = nearest(text, namedLosses);
   throw new InvalidArgumentError(`the losses are ${lossNames}${near === undefined ? "" : ` (Did you mean ${near}?)`}`);
 }
 
@@ -47,14 +33,14 @@ export function lossOf(options: LossOptions): { readonly loss: Loss; readonly ou
     throw new UsageError(`${flag} is for --loss cross_entropy or nll, not for ${name}.`);
   }
   if (!name.startsWith("output")) {
-    const loss = makers[name];
-    if (!loss) throw new UsageError(`There is no loss ${name}.`);
+    const named = lossNameOf(name);
+    if (!named) throw new UsageError(`There is no loss ${name}; the losses are ${lossNames}.`);
     const tuning = {
       ...(labelSmoothing === undefined ? {} : { labelSmoothing }),
       ...(ignoreIndex === undefined ? {} : { ignoreIndex }),
       ...(classAxis === undefined ? {} : { classAxis }),
     };
-    return { loss: loss(tuning), ...(output === undefined ? {} : { output }) };
+    return { loss: lossNamed(named, tuning), ...(output === undefined ? {} : { output }) };
   }
   const named = name === "output" ? output : name.slice("output:".length);
   if (output !== undefined && output !== named) {

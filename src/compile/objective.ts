@@ -3,6 +3,7 @@
 import { labelLimits } from "../analysis/label-limits.js";
 import { lengthLimits } from "../analysis/length-limits.js";
 import { SampleAxes } from "../analysis/sample-axes.js";
+import { checkGlobs } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { type DimSpec, isBatch, N, parseDim, showShape } from "../graph/dim.js";
 import type { Expected, Model } from "../graph/model.js";
@@ -10,15 +11,18 @@ import type { SampleAxis } from "../graph/sample-axis.js";
 import { selectByGlob } from "../graph/select-names.js";
 import { leaf, type Value } from "../graph/value.js";
 import { leavesOf, nodesBefore } from "../graph/walk.js";
+import { asLoss, type LossName } from "../nn/as-loss.js";
 import type { GivenTarget, Loss, LossFunction } from "../nn/loss.js";
-import { asLoss } from "../nn/losses.js";
 import { build } from "../ops/registry.js";
 import type { DType, Tensor } from "../tensor/tensor.js";
 import { Traced } from "../trace/traced.js";
 
 export interface ObjectiveOptions {
-  /** How an output becomes one loss per sample: one of `losses`, or a traced function of output and target to `[N]`. */
-  readonly loss: Loss | LossFunction;
+  /**
+   * How an output becomes one loss per sample: one of `losses`, its name ("cross_entropy", "mse", ..., as the command line
+   * has them), or a traced function of output and target to `[N]`.
+   */
+  readonly loss: Loss | LossFunction | LossName;
   /** The output that the loss looks at, where the model has several. Default: the first. */
   readonly output?: string;
   /** The axis that holds the samples in that output, where it is to be other than found. */
@@ -155,6 +159,8 @@ function parametersOf(
   used: ReadonlySet<Value>,
   { parameters: globs = [], frozen = [] }: Pick<ObjectiveOptions, "parameters" | "frozen">,
 ): Map<string, Value> {
+  checkGlobs("parameters", globs);
+  checkGlobs("frozen", frozen);
   const reaching = model.graph.parameters.filter((parameter) => used.has(parameter));
   if (reaching.length === 0) {
     throw new PergradError(

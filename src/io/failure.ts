@@ -21,7 +21,10 @@ function reasonOf(error: unknown, missing: string): string {
 /** What reading `path` failed with, as the error to throw. */
 export function unreadable(path: string, cause: unknown): PergradError {
   if (cause instanceof PergradError) return cause;
-  const message = `Cannot read "${path}": ${reasonOf(cause, "it does not exist")}.`;
+  const missing = /^https?:/i.test(path)
+    ? "it is on another machine; download it first, and give its path"
+    : "it does not exist";
+  const message = `Cannot read "${path}": ${reasonOf(cause, missing)}.`;
   return new PergradError("FILE_UNREADABLE", message, { cause });
 }
 

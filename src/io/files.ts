@@ -5,6 +5,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import { entriesOf, type Named, type TensorLayout } from "./bytes.js";
 import { unreadable } from "./failure.js";
 import { openNpz, readNpz } from "./npz.js";
+import { otherFormat } from "./other-formats.js";
 import { openSafetensors, readSafetensors, SafetensorsFile } from "./safetensors.js";
 import type { TensorWriter } from "./writer.js";
 
@@ -70,17 +71,22 @@ export function formatToWrite(path: string): Format {
 
 async function formatOf(path: string): Promise<Format> {
   const start = await firstBytes(path);
+  const other = otherFormat(path, start);
+  if (other !== undefined) throw new PergradError("FILE_UNREADABLE", `Cannot read "${path}": ${other}.`);
   if (start.startsWith("PK")) return "npz";
   if (!start.startsWith("\x93NUMPY")) return /\.npz$/i.test(path) ? "npz" : "safetensors";
   const advice = "it is a single .npy array, so save it under the name of its input with numpy.savez";
   throw new PergradError("FILE_UNREADABLE", `Cannot read "${path}": ${advice}.`);
 }
 
+/** Bytes that tell a format. */
+const sniffed = 512;
+
 async function firstBytes(path: string): Promise<string> {
   try {
     const file = await open(path);
     try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(6), 0, 6, 0);
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(sniffed), 0, sniffed, 0);
       return buffer.toString("latin1", 0, bytesRead);
     } finally {
       await file.close();

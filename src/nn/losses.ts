@@ -1,4 +1,5 @@
 /** Losses. Each is, per sample, the mean over that sample's own elements. */
+import { checkOptions, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { reshapes } from "../graph/behind.js";
 import { elementsOf, type Shape, sameDim, showShape } from "../graph/dim.js";
@@ -39,13 +40,15 @@ export interface CrossEntropyOptions extends NllOptions {
   readonly labelSmoothing?: number;
 }
 
+const nllOptions: OptionNames<NllOptions> = { ignoreIndex: true, classAxis: true, weights: true };
+
 /** The negative log-likelihood of the labels, by the log-probabilities that `logarithm` makes of the output. */
 function likelihood(
   name: string,
   { ignoreIndex, classAxis, weights, labelSmoothing = 0 }: CrossEntropyOptions,
   logarithm: (output: Traced, axis: number) => Traced,
 ): Loss {
-  if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
+  if (!(typeof labelSmoothing === "number" && labelSmoothing >= 0 && labelSmoothing <= 1))
     throw invalid(`${name}: labelSmoothing must be from 0 to 1, not ${labelSmoothing}.`);
   if (ignoreIndex !== undefined && !Number.isSafeInteger(ignoreIndex))
     throw invalid(`${name}: ignoreIndex must be a whole number, not ${ignoreIndex}.`);
@@ -100,11 +103,13 @@ function columnAt(axis: number, rank: number): number[] {
 
 /** The cross entropy of int64 labels and logits: the negative logarithm of the label's softmax. */
 export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
+  checkOptions("losses.crossEntropy(options)", options, { ...nllOptions, labelSmoothing: true });
   return likelihood("cross_entropy", options, (output, axis) => output.logSoftmax(axis));
 }
 
 /** The same of log-probabilities. */
 export function nll(options: NllOptions = {}): Loss {
+  checkOptions("losses.nll(options)", options, nllOptions);
   return likelihood("nll", options, (output) => output);
 }
 
@@ -253,11 +258,6 @@ export function custom(compare: LossFunction, { name = "custom loss", target }: 
       ((type, given = type) => ({ dtype: given.dtype ?? type.dtype, shape: besideOutput(name, type, given) })),
     apply: (traced, given) => requirePerSample(name, traced, compare(traced, requireTarget(name, given))),
   };
-}
-
-/** A plain function as a loss. */
-export function asLoss(loss: Loss | LossFunction): Loss {
-  return typeof loss === "function" ? custom(loss) : loss;
 }
 
 /** What makes losses. */

@@ -1,4 +1,5 @@
 /** Modules as plain values: named parameters, and a function that traces the forward pass. */
+import { kindOf } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { type DimSpec, sameShape, showShape } from "../graph/dim.js";
 import { random } from "../tensor/random.js";
@@ -181,6 +182,7 @@ export function module<P extends Parts = Readonly<Record<never, never>>>(
 
 /** One module after the other. The parameters of layer k are named "k.weight" ...; a module listed twice shares them. */
 export function sequential(...modules: readonly Module[]): Module {
+  for (const [k, part] of modules.entries()) requireModule(part, `layer ${k}`);
   const parts: Parts = Object.fromEntries(modules.map((part, k) => [String(k), part]));
   const parameters = parametersOf(parts);
   const inputShape = modules[0]?.inputShape;
@@ -194,6 +196,15 @@ export function sequential(...modules: readonly Module[]): Module {
       return modules.reduce((value, part, k) => tracing.call(part, String(k), value), x);
     },
   };
+}
+
+function requireModule(given: Module, which: string): void {
+  const module: unknown = given;
+  if (typeof module === "object" && module !== null && "forward" in module) return;
+  const advice = Array.isArray(module)
+    ? "give the layers one by one, nn.sequential(...layers)"
+    : "give a module, such as nn.relu()";
+  throw invalid(`sequential: ${which} cannot be ${kindOf(module)}; ${advice}.`);
 }
 
 /** x + body(x), or shortcut(x) + body(x) where the body changes the shape. */

@@ -1,5 +1,6 @@
 /** How much privacy the steps of private training cost, and how much noise a wanted privacy needs. */
 
+import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { gdpDelta, gdpEpsilon, gdpNoise } from "./accountants/gdp.js";
 import { PldAccountant } from "./accountants/pld.js";
@@ -24,6 +25,16 @@ export interface AccountantOptions {
   readonly accountant?: Accountant;
   /** The orders that "rdp" tries, each above 1. */
   readonly orders?: readonly number[];
+}
+
+const accountantOptions: OptionNames<AccountantOptions> = { accountant: true, orders: true };
+
+/** Throws INVALID_ARGUMENT. */
+function requireMechanisms(given: readonly Mechanism[]): void {
+  if (Array.isArray(given)) return;
+  throw invalidArgument(
+    `The mechanisms are an array, not ${kindOf(given)}; give [{ kind: "gaussian", noiseMultiplier, samplingRate, steps }].`,
+  );
 }
 
 export interface EpsilonOptions extends AccountantOptions {
@@ -52,6 +63,8 @@ export interface EpsilonDetails {
 
 /** The same, with what the accountant has to say besides. `lower` is computed when it is read. */
 export function epsilonDetails(mechanisms: readonly Mechanism[], options: EpsilonOptions): EpsilonDetails {
+  requireMechanisms(mechanisms);
+  checkOptions("privacy.epsilon(mechanisms, options)", options, { ...accountantOptions, delta: true });
   const { delta, accountant = "pld", orders } = options;
   checkDelta(delta);
   if (accountant === "gdp") return { upper: gdpEpsilon(mechanisms, delta) };
@@ -78,6 +91,8 @@ export interface DeltaOptions extends AccountantOptions {
  * @throws PergradError INVALID_ARGUMENT
  */
 export function delta(mechanisms: readonly Mechanism[], options: DeltaOptions): number {
+  requireMechanisms(mechanisms);
+  checkOptions("privacy.delta(mechanisms, options)", options, { ...accountantOptions, epsilon: true });
   const { epsilon, accountant = "pld", orders } = options;
   checkEpsilon(epsilon);
   if (accountant === "gdp") return gdpDelta(mechanisms, epsilon);
@@ -98,6 +113,14 @@ export interface NoiseOptions extends AccountantOptions {
   readonly steps: number;
 }
 
+const noiseOptions: OptionNames<NoiseOptions> = {
+  ...accountantOptions,
+  targetEpsilon: true,
+  delta: true,
+  samplingRate: true,
+  steps: true,
+};
+
 /**
  * The least noise multiplier, to a relative 5e-5, with which `steps` steps are (targetEpsilon, delta)-private by
  * `epsilon`: what that gives for the result is never above the target. Infinite if the accountant proves it for no noise
@@ -106,6 +129,7 @@ export interface NoiseOptions extends AccountantOptions {
  * @throws PergradError INVALID_ARGUMENT
  */
 export function noiseMultiplierFor(options: NoiseOptions): number {
+  checkOptions("privacy.noiseMultiplierFor(options)", options, noiseOptions);
   const { targetEpsilon, samplingRate, steps, accountant = "pld", ...rest } = options;
   if (!(targetEpsilon > 0)) throw outOfRange("target epsilon", targetEpsilon, "above 0");
   if (!["pld", "rdp"].includes(accountant)) {

@@ -4,6 +4,7 @@ import { PergradError, problemOf } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import { nodesBefore, presentInputs } from "../graph/walk.js";
+import { requireModel } from "../nn/given-model.js";
 import { isBatchNorm, replaceBatchNorm } from "./batch-norm.js";
 
 export interface PrivacyFinding {
@@ -24,6 +25,7 @@ export interface PrivacyFinding {
  * that are named. Throws MISSING_TENSOR.
  */
 export function validate(model: Model, { outputs }: { readonly outputs?: readonly string[] } = {}): PrivacyFinding[] {
+  requireModel(model, "validate");
   const looked = chosen(model, outputs);
   const nodes = nodesBefore(looked.graph.outputs.map(({ value }) => value));
   return [...nodes.filter(isBatchNorm).map(batchNormFinding), ...interactions(looked)];

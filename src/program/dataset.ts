@@ -1,4 +1,5 @@
 /** Where the samples of a stream come from, piece by piece. */
+import { invalidArgument, isPromise, kindOf } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import type { Expected } from "../graph/model.js";
 import { openTensorFile, type TensorFile } from "../io/files.js";
@@ -45,6 +46,11 @@ function isIterable(data: Exclude<Dataset, string>): data is Iterable<Batch> | A
 
 /** Throws what `prepare` throws, and FILE_UNREADABLE. */
 export async function openDataset(dataset: Dataset, options: SourceOptions): Promise<Source> {
+  const given: unknown = dataset;
+  if (isPromise(given) || (typeof given !== "string" && (typeof given !== "object" || given === null)))
+    throw invalidArgument(
+      `A dataset is all samples by the inputs' names, an iterable of batches, or the path of a file, not ${kindOf(given)}.`,
+    );
   if (typeof dataset === "string") return FileSource.open(dataset, options);
   return isIterable(dataset) ? new Batches(dataset, options) : new Whole(options.prepare(dataset), options);
 }

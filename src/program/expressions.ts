@@ -1,5 +1,6 @@
 import { labelLimits } from "../analysis/label-limits.js";
 import { lengthLimits } from "../analysis/length-limits.js";
+import { invalidArgument, kindOf } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { isBatch, showShape } from "../graph/dim.js";
 import type { Expected } from "../graph/model.js";
@@ -15,7 +16,7 @@ import type { Session } from "../target/runtime.js";
 import type { Data } from "../tensor/data.js";
 import { copiesOf } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
-import type { Traced } from "../trace/traced.js";
+import { Traced } from "../trace/traced.js";
 import { prepare } from "./feeds.js";
 
 /** Traced expressions, ready to run. */
@@ -37,6 +38,7 @@ function forRuntime(values: readonly Value[]): Value[] {
  * throws on bad data.
  */
 export async function compile<T extends Readonly<Record<string, Traced>>>(outputs: T): Promise<Compiled<T>> {
+  requireTraced(outputs);
   const names = Object.keys(outputs);
   const traced = Object.values(outputs).map(({ value }) => value);
   const values = forRuntime(traced);
@@ -67,6 +69,19 @@ export async function compile<T extends Readonly<Record<string, Traced>>>(output
       await (await forNone)?.release();
     },
   };
+}
+
+/** Throws INVALID_ARGUMENT. */
+function requireTraced(outputs: Readonly<Record<string, Traced>>): void {
+  const given: unknown = outputs;
+  if (typeof given !== "object" || given === null || given instanceof Traced)
+    throw invalidArgument(
+      `compile takes traced tensors by names of your own, as compile({ y }), not ${kindOf(given)}.`,
+    );
+  for (const [name, each] of Object.entries(given)) {
+    if (each instanceof Traced) continue;
+    throw invalidArgument(`The expression "${name}" is ${kindOf(each)}; give a traced tensor, or constant(...).`);
+  }
 }
 
 function checkNames(leaves: readonly Value[]): void {

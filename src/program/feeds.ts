@@ -1,9 +1,11 @@
 /** Takes what a user feeds to a program: checks it against what the program expects, and finds the batch size. */
 
+import { invalidArgument, isPromise, kindOf } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
 import type { Expected, LabelLimit } from "../graph/model.js";
-import { type Data, isTensor } from "../tensor/data.js";
+import { meant } from "../meant.js";
+import { type Data, isTensor, type PlainData, plainData } from "../tensor/data.js";
 import { arrayOf, type DType, dtypeOfArray, isFloat, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
 
 function describeInput(name: string): string {
@@ -37,28 +39,40 @@ function dtypeOf(data: TypedArray, expected: DType): DType {
 }
 
 /** A flat array as a tensor of the expected shape: its length gives N. */
-function shaped(name: string, data: TypedArray | readonly number[], { value }: Expected): Tensor {
+function shaped(name: string, data: Exclude<PlainData, Tensor>, { value }: Expected): Tensor {
   const perBatch = value.shape.reduce<number>((size, dim) => size * (isBatch(dim) ? dim.perSample : dim), 1);
   const batched = value.shape.some(isBatch);
   const samples = batched ? data.length / perBatch : 1;
   if (!Number.isInteger(samples) || (!batched && data.length !== perBatch)) {
     throw new PergradError(
       "SHAPE_MISMATCH",
-      `${describeInput(name)} has ${data.length} elements, which do not fill ${showShape(value.shape)}.`,
+      `${describeInput(name)} has ${data.length} elements, which do not fill ${showShape(value.shape)}; give as many elements as it holds.`,
     );
   }
   const dims = value.shape.map((dim) => (isBatch(dim) ? dim.perSample * samples : dim));
   if (ArrayBuffer.isView(data)) return { dtype: dtypeOf(data, value.dtype), dims, data } as Tensor;
-  return fromNumbers(name, data as readonly number[], value.dtype, dims);
+  return fromNumbers(name, data, value.dtype, dims);
 }
 
-function fromNumbers(name: string, data: readonly number[], dtype: DType, dims: readonly number[]): Tensor {
-  if (isFloat(dtype)) return { dtype: "float32", dims, data: Float32Array.from(data) };
-  const wrong = data.find((element) => !Number.isSafeInteger(element));
+function fromNumbers(name: string, data: readonly (number | bigint)[], dtype: DType, dims: readonly number[]): Tensor {
+  const at = data.findIndex((element) => typeof element !== "number" && typeof element !== "bigint");
+  if (at >= 0)
+    throw new PergradError("DTYPE_MISMATCH", `${describeInput(name)} holds ${kindOf(data[at])}; give numbers alone.`);
+  if (isFloat(dtype)) return { dtype: "float32", dims, data: Float32Array.from(data, Number) };
+  const wrong = data.find((element) => typeof element === "number" && !Number.isSafeInteger(element));
   if (wrong !== undefined)
-    throw new PergradError("DTYPE_MISMATCH", `${describeInput(name)} wants ${dtype}, but holds ${wrong}.`);
+    throw new PergradError(
+      "DTYPE_MISMATCH",
+      `${describeInput(name)} wants ${dtype}, but holds ${wrong}; give whole numbers.`,
+    );
   if (dtype === "int64") return { dtype, dims, data: BigInt64Array.from(data, BigInt) };
-  return { dtype, dims, data: (arrayOf(dtype) as Int32ArrayConstructor).from(data) } as Tensor;
+  return { dtype, dims, data: (arrayOf(dtype) as Int32ArrayConstructor).from(data, Number) } as Tensor;
+}
+
+function adviceOnShape(dims: readonly number[], shape: Shape): string {
+  const turned =
+    dims.length === 2 && shape.length === 2 && shape.every((dim, k) => isBatch(dim) || dim === dims[1 - k]);
+  return turned ? "transpose it" : "reshape it, or correct which axis holds its samples (sampleAxes, --sample-axis)";
 }
 
 /** The number of samples of one input, or undefined where it has none. Throws SHAPE_MISMATCH. */
@@ -66,7 +80,7 @@ function samplesOf(name: string, tensor: Tensor, { value, sampleAxis }: Expected
   const wrong = () =>
     new PergradError(
       "SHAPE_MISMATCH",
-      `${describeInput(name)} is [${tensor.dims.join(", ")}], but the model wants ${showShape(value.shape)}.`,
+      `${describeInput(name)} is [${tensor.dims.join(", ")}], but the model wants ${showShape(value.shape)}; ${adviceOnShape(tensor.dims, value.shape)}.`,
     );
   if (tensor.dims.length !== value.shape.length) throw wrong();
   const found = value.shape.flatMap((dim, axis) =>
@@ -136,16 +150,24 @@ export function prepare(
   allowNotFinite: boolean,
 ): Prepared {
   const names = () => [...expected.keys()].map((name) => `"${name}"`).join(", ");
+  requireRecord(data, [...expected.keys()]);
   const unknown = Object.keys(data).find((name) => !expected.has(name));
-  if (unknown !== undefined)
-    throw new PergradError("MISSING_TENSOR", `There is no input "${unknown}"; the program takes ${names()}.`);
+  if (unknown !== undefined) {
+    const missing = [...expected.keys()].filter((name) => data[name] === undefined);
+    const near = missing.length === 1 ? `; did you mean "${missing[0]}"?` : meant(unknown, missing);
+    throw new PergradError(
+      "MISSING_TENSOR",
+      `There is no input "${unknown}"${near || `; the program takes ${names()}.`}`,
+    );
+  }
   const feeds: Record<string, Tensor> = {};
   let batch: { name: string; samples: number } | undefined;
   for (const [name, each] of expected) {
     const given = data[name];
     if (given === undefined)
       throw new PergradError("MISSING_TENSOR", `${describeInput(name)} is missing; the program takes ${names()}.`);
-    const tensor = convert(name, isTensor(given) ? given : shaped(name, given, each), each.value.dtype);
+    const plain = plainData(describeInput(name), given);
+    const tensor = convert(name, isTensor(plain) ? plain : shaped(name, plain, each), each.value.dtype);
     const samples = samplesOf(name, tensor, each);
     if (samples !== undefined && batch && batch.samples !== samples) {
       throw new PergradError(
@@ -160,6 +182,15 @@ export function prepare(
     feeds[name] = tensor;
   }
   return { feeds, samples: batch?.samples ?? 0 };
+}
+
+/** Throws INVALID_ARGUMENT. */
+function requireRecord(data: Readonly<Record<string, Data>>, names: readonly string[]): void {
+  const given: unknown = data;
+  const several = typeof given === "object" && given !== null && !Array.isArray(given) && !ArrayBuffer.isView(given);
+  if (several && !isPromise(given) && !("dims" in given && "data" in given && !names.includes("dims"))) return;
+  const advice = isPromise(given) ? "await it first" : `give them by name, as { ${names.join(", ")} }`;
+  throw invalidArgument(`The inputs of a run cannot be ${kindOf(given)}; ${advice}.`);
 }
 
 function checkFinite(name: string, tensor: Tensor, sampleAxis: number | null, allowed: boolean): void {

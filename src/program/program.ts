@@ -1,49 +1,38 @@
+import { awaited, checkOptions } from "../arguments.js";
 import { type CompiledProgram, compiled, isElsewhere } from "../compile/compile.js";
-import { type Objective, type ObjectiveOptions, objectiveOf, parameterValue } from "../compile/objective.js";
-import type { PlanningOptions } from "../compile/planning.js";
+import { type Objective, objectiveOf, parameterValue } from "../compile/objective.js";
 import type { ProgramGraph } from "../compile/program-graph.js";
 import { ownInputs } from "../compile/program-graph.js";
 import { sampleAxesOf, withLosses } from "../compile/stage-graphs.js";
 import { isHidden } from "../compile/watch.js";
 import type { Model } from "../graph/model.js";
 import { Explanation } from "../inspect/explanation.js";
-import { graphOf, type Observer, Stages } from "../inspect/observe.js";
+import { graphOf, Stages } from "../inspect/observe.js";
 import { printGraph } from "../inspect/print-graph.js";
 import type { Profile } from "../inspect/profile.js";
-import { type ModelOptions, model as modelOf } from "../nn/model.js";
+import { asModel } from "../nn/given-model.js";
+import type { ModelOptions } from "../nn/model.js";
 import type { Module } from "../nn/module.js";
 import { type EncodableProgram, encodeModel } from "../onnx/write/encode.js";
 import { requireWithin, type SaveOptions, writeModel } from "../onnx/write/write.js";
 import { explainPlan, totalsOf } from "../plan/explain.js";
 import { defaultTarget } from "../target/default.js";
-import type { LoadOptions, Running, Target, WorkerPool } from "../target/target.js";
+import type { LoadOptions, Running, Target } from "../target/target.js";
 import type { Data } from "../tensor/data.js";
 import { copiesOf } from "../tensor/data.js";
 import { factors as factorsOfOthers } from "../wants/cross.js";
+import { requireWants } from "../wants/given-wants.js";
 import type { Wants } from "../wants/want.js";
 import { observed } from "./environment.js";
 import { holdsNotFinite, type Prepared } from "./feeds.js";
 import { ownOptions } from "./given.js";
-import { checkMemoryOptions, type MemoryOptions } from "./microbatches.js";
+import { checkMemoryOptions } from "./microbatches.js";
+import { type ProgramOptions, programOptions, type RunOptions } from "./options.js";
 import { Others } from "./others.js";
 import { profileOf } from "./profiling.js";
-import { RunnableProgram, type RunOptions, releaseAll } from "./runnable.js";
+import { RunnableProgram, releaseAll } from "./runnable.js";
 import type { Computed } from "./split.js";
 import { storedForm, storedKey } from "./stored-form.js";
-
-export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, MemoryOptions, PlanningOptions {
-  /** What to compute, under names of your own: `{ norms: want.norms(), sum: want.clippedSum({ maxNorm: 1 }) }`. */
-  readonly want: W;
-  /** Threads that the runtime may use. Default: all cores. */
-  readonly threads?: number;
-  /**
-   * Run in a worker thread, so that the event loop stays free: in one of a pool, `workers()`, or, with `true`, in one
-   * of the program's own, which ends when the program is released. Default: in the thread that asks.
-   */
-  readonly workers?: WorkerPool | boolean;
-  /** Is told of the compile's stages, rewrites and choices, and of time and bytes by node. Default: nobody is. */
-  readonly observe?: Observer;
-}
 
 /** What a program is made of. */
 interface Parts extends CompiledProgram {
@@ -293,6 +282,16 @@ export function perSample<W extends Wants>(
   model: Model | Module,
   options: ProgramOptions<W> & ModelOptions,
 ): Promise<Program<W>> {
+  const made = compileFor(model, options);
+  return awaited(made, "perSample(...)", ["run", "runAll", "stream", "explain", "save", "encode", "memory", "release"]);
+}
+
+async function compileFor<W extends Wants>(
+  model: Model | Module,
+  options: ProgramOptions<W> & ModelOptions,
+): Promise<Program<W>> {
+  checkOptions("perSample(model, options)", options, programOptions);
+  requireWants(options.want);
   const own = observed(options);
-  return Program.compile("forward" in model ? modelOf(model, own) : model, own);
+  return Program.compile(asModel(model, "perSample", own), own);
 }

@@ -1,3 +1,4 @@
+import { awaited, checkOptions } from "../arguments.js";
 import { type ProgramGraph, weightsOf } from "../compile/program-graph.js";
 import type { Executable } from "../target/target.js";
 import type { Data } from "../tensor/data.js";
@@ -6,20 +7,14 @@ import type { Results, Wants } from "../wants/wanted.js";
 import type { Dataset } from "./dataset.js";
 import { type Executed, Execution } from "./execution.js";
 import { type Prepared, prepare } from "./feeds.js";
-import { type GivenOptions, ownDataset, ownOptions } from "./given.js";
+import { ownDataset, ownOptions } from "./given.js";
 import { type MemoryOptions, Microbatches } from "./microbatches.js";
-import type { NotFiniteOptions } from "./not-finite.js";
+import { type RunOptions, runOptions, streamOptions } from "./options.js";
 import type { Others } from "./others.js";
 import type { Computed } from "./split.js";
 import { type Chunk, computed, joinedResults, type StreamOptions } from "./stream.js";
 
 /** Programs that can be run, whether they were compiled or read from a file. */
-/** `memoryBudget` and `microbatch` are those of the program where they are not given. */
-export interface RunOptions extends MemoryOptions, NotFiniteOptions, GivenOptions {
-  /** Run even where the data holds NaN or infinity. Default false. */
-  readonly allowNotFinite?: boolean;
-}
-
 /** What is run, and what is wanted of it. */
 export interface RunnableParts<W extends Wants> extends Omit<Executed, "microbatches" | "wants"> {
   readonly want: W;
@@ -61,7 +56,12 @@ export abstract class RunnableProgram<W extends Wants> {
    * Throws MISSING_TENSOR, INVALID_ARGUMENT, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE,
    * NOT_FINITE, MEMORY_BUDGET.
    */
-  async run(data: Readonly<Record<string, Data>>, options: RunOptions = {}): Promise<Results<W>> {
+  run(data: Readonly<Record<string, Data>>, options: RunOptions = {}): Promise<Results<W>> {
+    return awaited(this.#run(data, options), "program.run(...)", Object.keys(this.parts.want));
+  }
+
+  async #run(data: Readonly<Record<string, Data>>, options: RunOptions): Promise<Results<W>> {
+    checkOptions("run(data, options)", options, runOptions);
     const prepared = this.prepared(data, options);
     return this.#read(await this.computeBatch(prepared, options));
   }
@@ -85,6 +85,7 @@ export abstract class RunnableProgram<W extends Wants> {
     dataset: Dataset,
     options: RunOptions & StreamOptions = {},
   ): AsyncGenerator<Chunk<Results<W>>, void, undefined> {
+    checkOptions("stream(dataset, options)", options, streamOptions);
     return this.#stream(ownDataset(dataset, options), ownOptions(options));
   }
 
@@ -103,6 +104,7 @@ export abstract class RunnableProgram<W extends Wants> {
    * Throws what `stream` throws, and INVALID_ARGUMENT where results take all samples at once (`want.gram`).
    */
   async runAll(dataset: Dataset, options: RunOptions & Omit<StreamOptions, "reuse"> = {}): Promise<Results<W>> {
+    checkOptions("runAll(dataset, options)", options, streamOptions);
     const check = () => this.microbatches.requireSplit("a dataset cannot be computed in chunks");
     const chunks = this.#chunks(ownDataset(dataset, options), { ...ownOptions(options), reuse: false });
     const found = (await joinedResults(chunks, this.parts.graph.outputs, check)) ?? this.execution.empty();

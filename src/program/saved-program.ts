@@ -1,14 +1,16 @@
 /** Programs that are run from the files they were saved to, without compiling. */
 
+import { awaited, checkOptions, type OptionNames } from "../arguments.js";
 import { MemoryUse } from "../graph/bytes.js";
+import { asLoss, type LossName } from "../nn/as-loss.js";
 import type { Loss, LossFunction } from "../nn/loss.js";
-import { asLoss } from "../nn/losses.js";
 import { metadataOf, parseModel } from "../onnx/proto.js";
 import { readModel } from "../onnx/read/load.js";
 import { defaultTarget } from "../target/default.js";
 import type { Session } from "../target/runtime.js";
 import type { Running, Target } from "../target/target.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { requireWants } from "../wants/given-wants.js";
 import type { Wants } from "../wants/want.js";
 import { checkMemoryOptions, type MemoryOptions } from "./microbatches.js";
 import { type RunnableParts, RunnableProgram } from "./runnable.js";
@@ -18,10 +20,18 @@ export interface OpenOptions<W extends Wants> extends MemoryOptions {
   /** The wants that the program was compiled with, under the same names: they read its results. */
   readonly want: W;
   /** The loss that it was compiled with, which checks targets. */
-  readonly loss: Loss | LossFunction;
+  readonly loss: Loss | LossFunction | LossName;
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
 }
+
+const openOptions: OptionNames<OpenOptions<Wants>> = {
+  want: true,
+  loss: true,
+  threads: true,
+  memoryBudget: true,
+  microbatch: true,
+};
 
 /** A program from a file: it runs as the one that was saved does, with the parameters that it was saved with. */
 export class SavedProgram<W extends Wants> extends RunnableProgram<W> {
@@ -81,5 +91,14 @@ export function openProgram<W extends Wants>(
   source: string | Uint8Array,
   options: OpenOptions<W>,
 ): Promise<SavedProgram<W>> {
+  return awaited(openFor(source, options), "openProgram(...)", ["run", "runAll", "stream", "memory", "release"]);
+}
+
+async function openFor<W extends Wants>(
+  source: string | Uint8Array,
+  options: OpenOptions<W>,
+): Promise<SavedProgram<W>> {
+  checkOptions("openProgram(path, options)", options, openOptions);
+  requireWants(options.want);
   return SavedProgram.open(source, options);
 }

@@ -1,3 +1,6 @@
+import { invalidArgument, kindOf } from "../arguments.js";
+import { PergradError } from "../errors.js";
+
 /** Element types of tensors that pergrad reads, computes with or passes on. */
 export type DType =
   | "float32"
@@ -63,6 +66,8 @@ export function dtypeOfArray(data: ArrayBufferView): (typeof told)[number] | und
   return told.find((dtype) => data instanceof arrays[dtype]);
 }
 
+export const dtypes = Object.keys(arrays) as readonly DType[];
+
 /** Whether this names an element type that pergrad reads. */
 export function isDType(text: string): text is DType {
   return Object.hasOwn(arrays, text);
@@ -71,6 +76,11 @@ export function isDType(text: string): text is DType {
 /** The typed-array class that holds `dtype`. */
 export function arrayOf<D extends DType>(dtype: D): (typeof arrays)[D] {
   return arrays[dtype];
+}
+
+/** The name of a typed array's class, whichever realm it is of. */
+export function tagOf(data: ArrayBufferView): string {
+  return Object.prototype.toString.call(data).slice("[object ".length, -1);
 }
 
 /** Bytes per element. */
@@ -83,11 +93,23 @@ export function sizeOf(dims: readonly number[]): number {
   return dims.reduce((product, dim) => product * dim, 1);
 }
 
-/** Checks that the data fills the dimensions. Throws RangeError where it does not. */
+/** A tensor whose data fills its dimensions. Throws SHAPE_MISMATCH, DTYPE_MISMATCH, INVALID_ARGUMENT. */
 export function tensor<D extends DType>(dtype: D, dims: readonly number[], data: DataOf[D]): Tensor<D> {
-  if (data.length !== sizeOf(dims)) {
-    throw new RangeError(`a ${dtype} tensor [${dims.join(", ")}] needs ${sizeOf(dims)} elements, not ${data.length}`);
-  }
+  const given: { readonly dtype: unknown; readonly dims: unknown; readonly data: unknown } = { dtype, dims, data };
+  if (typeof given.dtype !== "string" || !isDType(given.dtype) || !Array.isArray(given.dims))
+    throw invalidArgument(
+      'tensor takes a dtype, its dimensions and its data, as tensor("float32", [2, 3], data); give these.',
+    );
+  if (!ArrayBuffer.isView(given.data) || tagOf(given.data) !== arrays[dtype].name)
+    throw new PergradError(
+      "DTYPE_MISMATCH",
+      `A ${dtype} tensor holds a ${arrays[dtype].name}, not ${kindOf(given.data)}; convert it.`,
+    );
+  if (data.length !== sizeOf(dims))
+    throw new PergradError(
+      "SHAPE_MISMATCH",
+      `A ${dtype} tensor [${dims.join(", ")}] needs ${sizeOf(dims)} elements, not ${data.length}; correct its dimensions.`,
+    );
   return { dtype, dims: [...dims], data };
 }
 

@@ -1,4 +1,5 @@
 /** Arithmetic on values of a graph, as one writes it on arrays. */
+import { kindOf } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { type Dim, type DimSpec, isBatch, type Shape, showShape } from "../graph/dim.js";
 import { type Attributes, constantValue, dimsValue, inspected, type Value } from "../graph/value.js";
@@ -85,6 +86,8 @@ export class Traced {
   }
 
   private operand(op: string, other: Operand): Value {
+    if (typeof other !== "number" && !(other instanceof Traced))
+      throw invalid(`${op}: an operand is a number or a traced tensor, not ${kindOf(other)}; give one of these.`);
     const value = typeof other === "number" ? scalarOf(other, this.dtype) : other.value;
     requireSameDType(op, [this.value, value]);
     return value;

@@ -1,4 +1,5 @@
 /** Adam (Kingma & Ba 2015) and AdamW (Loshchilov & Hutter 2019), with PyTorch's formulas. */
+import { checkOptions, type OptionNames } from "../arguments.js";
 import type { Tensor } from "../tensor/tensor.js";
 import {
   type Arrays,
@@ -37,13 +38,19 @@ export interface AdamState {
   readonly second: Arrays;
 }
 
+const adamOptions: OptionNames<AdamOptions> = { learningRate: true, betas: true, epsilon: true, weightDecay: true };
+
 /** Adam, with the bias correction of its paper: epsilon is added after the square root. */
-export function adam({ weightDecay = 0, ...options }: AdamOptions = {}): Optimiser<AdamState> {
+export function adam(given: AdamOptions = {}): Optimiser<AdamState> {
+  checkOptions("adam(options)", given, adamOptions);
+  const { weightDecay = 0, ...options } = given;
   return adamLike(options, weightDecay, 0);
 }
 
 /** Adam with decoupled weight decay, which the running means do not see. */
-export function adamW({ weightDecay = 0.01, ...options }: AdamOptions = {}): Optimiser<AdamState> {
+export function adamW(given: AdamOptions = {}): Optimiser<AdamState> {
+  checkOptions("adamW(options)", given, adamOptions);
+  const { weightDecay = 0.01, ...options } = given;
   return adamLike(options, 0, weightDecay);
 }
 

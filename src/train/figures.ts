@@ -2,7 +2,7 @@
 
 import type { Objective } from "../compile/objective.js";
 import { isBatch } from "../graph/dim.js";
-import type { Data } from "../tensor/data.js";
+import { type Data, isTensor, plainData } from "../tensor/data.js";
 import { type FloatTensor, float, type Want } from "../wants/wanted.js";
 
 /** Whether the loss compares scores of classes, `[N, C]`, with one label for each sample. */
@@ -40,7 +40,8 @@ export class Figures {
     this.samples += losses.data.length;
     if (!scored || !labels) return;
     const [samples = 0, classes = 0] = scored.dims;
-    const wanted = "dims" in labels ? labels.data : labels;
+    const plain = plainData("The target", labels);
+    const wanted = isTensor(plain) ? plain.data : plain;
     let right = 0;
     for (let n = 0; n < samples; n++)
       if (largest(scored.data.subarray(n * classes, (n + 1) * classes)) === Number(wanted[n])) right++;

@@ -1,4 +1,5 @@
 /** Optimisers: plain functions from parameters, gradients and state to new parameters and state. */
+import { invalidArgument, kindOf } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 
@@ -28,6 +29,9 @@ export function need(name: string, value: number, holds: boolean, range: string)
 
 /** The rate of one step. A schedule may end at 0. */
 export function rateAt(learningRate: LearningRate, step: number): number {
+  const given: unknown = learningRate;
+  if (typeof given !== "number" && typeof given !== "function")
+    throw invalidArgument(`learningRate is a number, or a function of the step, not ${kindOf(given)}; give one.`);
   const rate = typeof learningRate === "number" ? learningRate : learningRate(step);
   need("learningRate", rate, rate >= 0 && rate < Number.POSITIVE_INFINITY, "a finite number from 0 up");
   return rate;

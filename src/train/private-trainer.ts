@@ -1,4 +1,5 @@
 /** Private training, step by step (DP-SGD: Abadi et al. 2016, "Deep learning with differential privacy"). */
+import { checkOptions as checkNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import type { Module } from "../nn/module.js";
@@ -14,6 +15,7 @@ import { withNoise } from "../privacy/noise.js";
 import { checkSeed, type Purpose, type RandomBits, secretBits, seededBits, Words } from "../privacy/random-bits.js";
 import { BatchClipper, type ClippedBatch } from "./clipped-batch.js";
 import type { Parameters } from "./optimiser.js";
+import { privateTraining } from "./option-names.js";
 import { type Sampler, samplerOf } from "./samplers.js";
 import { type Setup, setup } from "./setup.js";
 import { paid, requireFitting, requirePaid } from "./state.js";
@@ -61,6 +63,7 @@ export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
     dataset: TrainingSet,
     options: PrivateStepOptions<S>,
   ): Promise<PrivateTrainer<S>> {
+    checkNames("PrivateTrainer.create(model, data, options)", options, privateTraining);
     return PrivateTrainer.over(setup(model, dataset, options, true), options);
   }
 

@@ -1,13 +1,14 @@
 /** What every trainer begins with: the objective, the data, the batches. */
 
+import { invalidArgument, kindOf } from "../arguments.js";
 import { type Objective, objectiveOf, parameterValue } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
-import { model as modelOf } from "../nn/model.js";
+import { asModel } from "../nn/given-model.js";
 import type { Module } from "../nn/module.js";
 import type { Data } from "../tensor/data.js";
 import { TrainingData } from "./dataset.js";
-import type { Parameters } from "./optimiser.js";
+import type { Optimiser, Parameters } from "./optimiser.js";
 import type { StepOptions, TrainingSet } from "./types.js";
 
 export interface Setup {
@@ -30,12 +31,25 @@ export function setup<S>(
       "INVALID_ARGUMENT",
       `A microbatch's size is a whole number from 1 up, not ${microbatchSize}.`,
     );
-  const model = "forward" in of ? modelOf(of, options) : of;
+  requireOptimiser(options.optimizer);
+  const model = asModel(of, "Training", options);
   const objective = objectiveOf(model, options);
   const made = Object.keys(options.inputs?.(0, new Uint32Array()) ?? {});
   const data = new TrainingData(objective, dataset, { made, allowNotFinite, inPlace: options.inPlace ?? false });
   const parameters = [...objective.parameters].map(([name, value]) => [name, parameterValue(model, value)]);
   return { objective, data, parameters: Object.fromEntries(parameters) as Parameters };
+}
+
+/** Throws INVALID_ARGUMENT. */
+function requireOptimiser<S>(given: Optimiser<S>): void {
+  const optimizer: unknown = given;
+  if (typeof optimizer === "object" && optimizer !== null && "start" in optimizer && "step" in optimizer) return;
+  const advice = typeof optimizer === "function" ? "call it" : "give one, such as adam() or sgd({ learningRate: 0.1 })";
+  throw invalidArgument(
+    optimizer === undefined
+      ? `The optimizer is missing; ${advice}.`
+      : `The optimizer cannot be ${kindOf(optimizer)}; ${advice}.`,
+  );
 }
 
 /** A batch, in parts that go through the model at once. */

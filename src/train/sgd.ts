@@ -1,4 +1,5 @@
 /** Gradient descent, with PyTorch's formulas. */
+import { checkOptions, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import {
@@ -30,13 +31,12 @@ export interface SgdState {
   readonly velocity: Arrays;
 }
 
+const sgdOptions: OptionNames<SgdOptions> = { learningRate: true, momentum: true, nesterov: true, weightDecay: true };
+
 /** g = gradient + weightDecay * parameter; velocity = momentum * velocity + g; parameter -= learningRate * velocity. */
-export function sgd({
-  learningRate,
-  momentum = 0,
-  nesterov = false,
-  weightDecay = 0,
-}: SgdOptions): Optimiser<SgdState> {
+export function sgd(options: SgdOptions): Optimiser<SgdState> {
+  checkOptions("sgd(options)", options, sgdOptions);
+  const { learningRate, momentum = 0, nesterov = false, weightDecay = 0 } = options;
   rateAt(learningRate, 0);
   needDecay("momentum", momentum);
   needWeightDecay(weightDecay);

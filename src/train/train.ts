@@ -1,4 +1,5 @@
 /** Trainings from beginning to end. */
+import { checkOptions } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import type { Module } from "../nn/module.js";
@@ -6,6 +7,7 @@ import { noiseMultiplierFor } from "../privacy/index.js";
 import type { GaussianMechanism } from "../privacy/mechanism.js";
 import { observed } from "../program/environment.js";
 import { Checkpoints } from "./checkpoints.js";
+import { plainTraining, privateTraining } from "./option-names.js";
 import { PrivateTrainer } from "./private-trainer.js";
 import type { Settings } from "./run-folder.js";
 import { stepsOfEpochs, stepsPerEpoch } from "./samplers.js";
@@ -39,6 +41,7 @@ export async function train<S>(
   dataset: TrainingSet,
   given: TrainOptions<S>,
 ): Promise<Trained<S>> {
+  checkOptions("train(model, data, options)", given, plainTraining);
   const options = observed(given);
   const own = setup(model, dataset, options, false);
   const checkpoints = await checkpointsOf<S>(options, {});
@@ -61,6 +64,7 @@ export async function trainPrivately<S>(
   dataset: TrainingSet,
   given: PrivateTrainOptions<S>,
 ): Promise<PrivatelyTrained<S>> {
+  checkOptions("trainPrivately(model, data, options)", given, privateTraining);
   const options = observed(given);
   const own = setup(model, dataset, options, true);
   const { samples } = own.data;

@@ -1,4 +1,5 @@
 /** Ordinary training, step by step: each step follows the mean gradient of a batch. */
+import { checkOptions } from "../arguments.js";
 import type { Model } from "../graph/model.js";
 import type { Module } from "../nn/module.js";
 import { checkSeed } from "../privacy/random-bits.js";
@@ -7,6 +8,7 @@ import { Program } from "../program/program.js";
 import { type FloatTensor, type Want, want } from "../wants/want.js";
 import { Figures, scores } from "./figures.js";
 import type { Parameters } from "./optimiser.js";
+import { plainTraining } from "./option-names.js";
 import { type Sampler, samplerOf } from "./samplers.js";
 import { feedsFor, microbatches, planned, type Setup, setup } from "./setup.js";
 import { noiseless, paid, requireFitting } from "./state.js";
@@ -53,6 +55,7 @@ export class Trainer<S> extends Stepping<S, StepResult> {
     dataset: TrainingSet,
     options: PlainStepOptions<S>,
   ): Promise<Trainer<S>> {
+    checkOptions("Trainer.create(model, data, options)", options, plainTraining);
     return Trainer.over(setup(model, dataset, options, false), options);
   }
 

@@ -1,4 +1,5 @@
 /** The sum of clipped gradients: what private training adds noise to. */
+import { checkOptions as checkNames, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { selectByGlob } from "../graph/select-names.js";
 import type { Value } from "../graph/value.js";
@@ -73,7 +74,18 @@ export function checkMaxNorm(maxNorm: number, whose = ""): void {
   }
 }
 
+const clippedSumOptions: OptionNames<ClippedSumOptions> = {
+  maxNorm: true,
+  groups: true,
+  automatic: true,
+  strict: true,
+  adjustable: true,
+};
+
 function checkOptions({ maxNorm, groups, automatic }: ClippedSumOptions): void {
+  const given: unknown = maxNorm;
+  if (typeof given !== "number" && (typeof given !== "object" || given === null))
+    throw invalidArgument(`maxNorm is a number, or numbers by parameter or group, not ${kindOf(given)}; give one.`);
   if (typeof maxNorm === "number") checkMaxNorm(maxNorm);
   else for (const [name, limit] of Object.entries(maxNorm)) checkMaxNorm(limit, ` of "${name}"`);
   if (automatic && !(automatic.gamma > 0 && Number.isFinite(automatic.gamma))) {
@@ -159,6 +171,7 @@ function prefixed(prefix: string, values: Readonly<Record<string, Value>>): Reco
  * Throws INVALID_ARGUMENT, MISSING_TENSOR, NO_PARAMETERS.
  */
 export function clippedSum(options: ClippedSumOptions): Want<ClippedSum> {
+  checkNames("want.clippedSum(options)", options, clippedSumOptions);
   checkOptions(options);
   const whole = typeof options.maxNorm === "number" && !options.groups;
   return {

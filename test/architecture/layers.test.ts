@@ -9,6 +9,7 @@ const root = join(import.meta.dirname, "../../src");
 const layers: readonly string[] = [
   "errors.ts",
   "meant.ts",
+  "arguments.ts",
   "tensor",
   "graph",
   "float64",

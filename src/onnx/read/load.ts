@@ -1,6 +1,16 @@
 /** Reads an ONNX file as a model. */
 import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import type { ModelProto } from "onnx-buf";
+import {
+  awaited,
+  checkGlobs,
+  checkOptions,
+  invalidArgument,
+  isPromise,
+  kindOf,
+  type OptionNames,
+} from "../../arguments.js";
 import { batchOver } from "../../autodiff/vmap.js";
 import { PergradError } from "../../errors.js";
 import type { Model } from "../../graph/model.js";
@@ -48,15 +58,45 @@ export interface LoadOptions {
 }
 
 /**
- * Reads an ONNX model from a file, or from its bytes. Its floating-point initializers become parameters under
+ * Reads an ONNX model from a file (its path, or a `file:` URL), or from its bytes. Its floating-point initializers become parameters under
  * their own names, in float32. Those that are stored in other files of its folder are found by the model's path.
  * Throws FILE_UNREADABLE, NOT_ONNX, INVALID_MODEL, UNSUPPORTED_OP, UNKNOWN_SHAPE, SHAPE_MISMATCH,
  * DTYPE_MISMATCH, INVALID_ARGUMENT, FOLDED_PARAMETERS.
  */
-export async function loadModel(source: string | Uint8Array, options: LoadOptions = {}): Promise<Model> {
-  if (typeof source !== "string") return modelOf(source, "the model", options);
-  return modelOf(await parseFile(await readModel(source), source), source, options);
+export function loadModel(source: string | URL | Uint8Array | ArrayBuffer, options: LoadOptions = {}): Promise<Model> {
+  return awaited(load(source, options), "loadModel(...)", ["graph", "parameters", "notes"]);
 }
+
+async function load(source: string | URL | Uint8Array | ArrayBuffer, options: LoadOptions): Promise<Model> {
+  checkOptions("loadModel(path, options)", options, loadOptions);
+  checkGlobs("parameters", options.parameters);
+  checkGlobs("outputs", options.outputs);
+  if (source instanceof Uint8Array) return modelOf(source, "the model", options);
+  if (source instanceof ArrayBuffer) return modelOf(new Uint8Array(source), "the model", options);
+  const path = pathOf(source);
+  return modelOf(await parseFile(await readModel(path), path), path, options);
+}
+
+/** Throws INVALID_ARGUMENT; FILE_UNREADABLE for what is on another machine. */
+function pathOf(source: string | URL): string {
+  const given: unknown = source;
+  if (typeof given !== "string" && !(given instanceof URL))
+    throw invalidArgument(
+      `loadModel takes the path of an .onnx file or its bytes, not ${kindOf(given)}; ${isPromise(given) ? "await it first" : "give one of these"}.`,
+    );
+  const text = String(source);
+  return text.startsWith("file:") ? fileURLToPath(text) : text;
+}
+
+const loadOptions: OptionNames<LoadOptions> = {
+  sampleAxes: true,
+  dimensions: true,
+  fix: true,
+  parameters: true,
+  tie: true,
+  strict: true,
+  outputs: true,
+};
 
 /** The bytes of a model file. Throws FILE_UNREADABLE. */
 export async function readModel(path: string): Promise<Uint8Array> {

@@ -4,6 +4,7 @@ import { substitute } from "../../graph/body.js";
 import type { Model } from "../../graph/model.js";
 import { leaf, makeNode, type Value } from "../../graph/value.js";
 import { leavesOf } from "../../graph/walk.js";
+import { requireModel } from "../../nn/given-model.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { EncodableProgram } from "./encode.js";
 import { type SaveOptions, writeModel } from "./write.js";
@@ -37,6 +38,7 @@ export async function saveModel(
   path: string,
   { metadata = {}, ...options }: SaveOptions & { readonly metadata?: Readonly<Record<string, string>> } = {},
 ): Promise<void> {
+  requireModel(model, "saveModel");
   await writeModel({ ...programOf(model), metadata }, path, options);
 }
 

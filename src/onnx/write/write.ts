@@ -1,5 +1,6 @@
 /** Writes encoded graphs to files. */
 import { basename } from "node:path";
+import { kindOf } from "../../arguments.js";
 import { PergradError } from "../../errors.js";
 import { AtomicFile, writeFileSafely } from "../../io/atomic.js";
 import { type EncodableProgram, encodeModel } from "./encode.js";
@@ -40,6 +41,12 @@ export async function writeModel(
   path: string,
   { externalData }: SaveOptions = {},
 ): Promise<void> {
+  const given: unknown = path;
+  if (typeof given !== "string" || given === "")
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `The path to write to cannot be ${kindOf(given)}; give the name of an .onnx file.`,
+    );
   if (externalData !== undefined && typeof externalData !== "boolean") {
     throw new PergradError("INVALID_ARGUMENT", `externalData must be true or false, not ${String(externalData)}.`);
   }

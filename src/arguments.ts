@@ -1,0 +1,70 @@
+/** What callers without a type checker hand over by mistake: said in one sentence, before anything trips over it. */
+import { PergradError } from "./errors.js";
+import { meant } from "./meant.js";
+
+type KeysOf<O> = O extends unknown ? keyof O : never;
+
+/** Every option of `O`, so that none is forgotten where there is a new one. */
+export type OptionNames<O> = Readonly<Record<KeysOf<O> & string, true>>;
+
+export function invalidArgument(message: string): PergradError {
+  return new PergradError("INVALID_ARGUMENT", message);
+}
+
+export function isPromise(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+}
+
+/** What a value is, as the end of "..., not". */
+export function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  if (isPromise(value)) return "a promise";
+  if (Array.isArray(value)) return "an array";
+  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}...` : value);
+  if (typeof value === "function") return value.name === "" ? "a function" : `the function ${value.name}`;
+  if (typeof value !== "object") return String(value);
+  const name = value.constructor?.name ?? "Object";
+  return name === "Object" ? "an object" : /^[AEIO]/.test(name) ? `an ${name}` : `a ${name}`;
+}
+
+/**
+ * Refuses what is no record of options, and options that do not exist. One that is undefined is as good as left out.
+ * @param call what takes them, as it is written: "perSample(model, options)"
+ * Throws INVALID_ARGUMENT.
+ */
+export function checkOptions<O>(call: string, options: O, names: OptionNames<O>): void {
+  const given: unknown = options;
+  if (isPromise(given)) throw invalidArgument(`The options of ${call} are a promise; await it first.`);
+  if (typeof given !== "object" || given === null || Array.isArray(given) || ArrayBuffer.isView(given))
+    throw invalidArgument(
+      `${call} takes its options by name, as { ${Object.keys(names).slice(0, 2).join(", ")} }, not ${kindOf(given)}.`,
+    );
+  const known = Object.keys(names);
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined || Object.hasOwn(names, name)) continue;
+    throw invalidArgument(
+      `${call} has no option "${name}"${meant(name, known) || `; its options are ${known.join(", ")}.`}`,
+    );
+  }
+}
+
+/** Refuses a single name or glob where several are taken. Throws INVALID_ARGUMENT. */
+export function checkGlobs(option: string, globs: readonly string[] | undefined): void {
+  const given: unknown = globs;
+  if (given === undefined || (Array.isArray(given) && given.every((glob) => typeof glob === "string"))) return;
+  const advice = typeof given === "string" ? `; write ["${given}"]` : "";
+  throw invalidArgument(`${option} is an array of names or globs, not ${kindOf(given)}${advice}.`);
+}
+
+/**
+ * A promise that says what was forgotten where its result is looked for on itself.
+ * @param what what gives it, as it is written: "perSample(...)"
+ */
+export function awaited<T>(promise: Promise<T>, what: string, names: readonly string[]): Promise<T> {
+  const traps = names.filter((name) => !(name in promise)).map((name) => [name, { get: () => forgotten(what, name) }]);
+  return Object.defineProperties(promise, Object.fromEntries(traps));
+}
+
+function forgotten(what: string, name: string): never {
+  throw invalidArgument(`${what} gives a promise, which has no "${name}"; write (await ${what}).${name} instead.`);
+}

@@ -1,0 +1,78 @@
+/** The options that programs take, and the names of all: what is none of them is misspelt. */
+import type { OptionNames } from "../arguments.js";
+import type { ObjectiveOptions } from "../compile/objective.js";
+import type { PlanningOptions } from "../compile/planning.js";
+import type { Observer } from "../inspect/observe.js";
+import type { ModelOptions } from "../nn/model.js";
+import type { WorkerPool } from "../target/target.js";
+import type { Wants } from "../wants/want.js";
+import type { GivenOptions } from "./given.js";
+import type { MemoryOptions } from "./microbatches.js";
+import type { NotFiniteOptions } from "./not-finite.js";
+import type { StreamOptions } from "./stream.js";
+
+export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, MemoryOptions, PlanningOptions {
+  /** What to compute, under names of your own: `{ norms: want.norms(), sum: want.clippedSum({ maxNorm: 1 }) }`. */
+  readonly want: W;
+  /** Threads that the runtime may use. Default: all cores. */
+  readonly threads?: number;
+  /**
+   * Run in a worker thread, so that the event loop stays free: in one of a pool, `workers()`, or, with `true`, in one
+   * of the program's own, which ends when the program is released. Default: in the thread that asks.
+   */
+  readonly workers?: WorkerPool | boolean;
+  /** Is told of the compile's stages, rewrites and choices, and of time and bytes by node. Default: nobody is. */
+  readonly observe?: Observer;
+}
+
+/** `memoryBudget` and `microbatch` are those of the program where they are not given. */
+export interface RunOptions extends MemoryOptions, NotFiniteOptions, GivenOptions {
+  /** Run even where the data holds NaN or infinity. Default false. */
+  readonly allowNotFinite?: boolean;
+}
+
+export const objectiveOptions: OptionNames<ObjectiveOptions> = {
+  loss: true,
+  output: true,
+  outputSampleAxis: true,
+  target: true,
+  parameters: true,
+  frozen: true,
+};
+
+export const modelOptions: OptionNames<ModelOptions> = { input: true, seed: true };
+
+export const programOptions: OptionNames<ProgramOptions<Wants> & ModelOptions> = {
+  ...objectiveOptions,
+  ...modelOptions,
+  want: true,
+  memoryBudget: true,
+  microbatch: true,
+  batchSize: true,
+  threads: true,
+  workers: true,
+  strategy: true,
+  allowNotFinite: true,
+  observe: true,
+};
+
+export const runOptions: OptionNames<RunOptions> = {
+  memoryBudget: true,
+  microbatch: true,
+  notFinite: true,
+  onNotFinite: true,
+  parameters: true,
+  vectors: true,
+  maxNorms: true,
+  others: true,
+  inPlace: true,
+  allowNotFinite: true,
+};
+
+export const streamOptions: OptionNames<RunOptions & StreamOptions> = {
+  ...runOptions,
+  batchSize: true,
+  signal: true,
+  reuse: true,
+  onProgress: true,
+};

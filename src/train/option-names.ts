@@ -1,0 +1,57 @@
+/** The options that training takes, all of them: what is none is misspelt. */
+import type { OptionNames } from "../arguments.js";
+import { modelOptions, objectiveOptions } from "../program/options.js";
+import type {
+  Kept,
+  Length,
+  PlainStepOptions,
+  PrivateStepOptions,
+  PrivateTrainOptions,
+  StepOptions,
+  StepResult,
+  TrainEvents,
+  TrainOptions,
+} from "./types.js";
+
+const steps: OptionNames<StepOptions<unknown>> = {
+  ...objectiveOptions,
+  ...modelOptions,
+  optimizer: true,
+  batchSize: true,
+  microbatchSize: true,
+  inputs: true,
+  threads: true,
+  observe: true,
+  inPlace: true,
+};
+
+const whole: OptionNames<Length & TrainEvents<StepResult> & Kept> = {
+  steps: true,
+  epochs: true,
+  onStep: true,
+  signal: true,
+  checkpoint: true,
+};
+
+const plainSteps: OptionNames<PlainStepOptions<unknown>> = { ...steps, sampling: true, from: true };
+
+const privateSteps: OptionNames<PrivateStepOptions<unknown>> = {
+  ...plainSteps,
+  noiseMultiplier: true,
+  delta: true,
+  maxGradNorm: true,
+  groups: true,
+  automatic: true,
+  adaptive: true,
+  accountant: true,
+  record: true,
+};
+
+/** Of a trainer too, whose options may be shared with a training's. */
+export const plainTraining: OptionNames<TrainOptions<unknown>> = { ...plainSteps, ...whole };
+
+export const privateTraining: OptionNames<PrivateTrainOptions<unknown>> = {
+  ...privateSteps,
+  ...whole,
+  targetEpsilon: true,
+};

@@ -1,0 +1,31 @@
+/** What is wanted, as callers give it. */
+import { invalidArgument, isPromise, kindOf } from "../arguments.js";
+import { nearest } from "../meant.js";
+import { type Wants, want } from "./want.js";
+
+const example = "{ norms: want.norms() }";
+
+/** Throws INVALID_ARGUMENT where it is no record of wants. */
+export function requireWants(given: Wants): void {
+  const wants: unknown = given;
+  if (wants === undefined || wants === null)
+    throw invalidArgument(`What is wanted is missing; say what to compute: want: ${example}.`);
+  if (isWant(wants)) throw invalidArgument(`The want needs a name of its own; write want: ${example}.`);
+  if (typeof wants !== "object" || isPromise(wants))
+    throw invalidArgument(`want is a record of wants by names of your own, as ${example}, not ${kindOf(wants)}.`);
+  for (const [name, each] of Object.entries(wants)) if (!isWant(each)) throw wrong(name, each);
+}
+
+function isWant(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "emit" in value && "read" in value;
+}
+
+function wrong(name: string, value: unknown) {
+  const uncalled = Object.entries(want).find(([, maker]) => maker === value)?.[0];
+  if (uncalled !== undefined)
+    return invalidArgument(`The want "${name}" is the function want.${uncalled} itself; call it: want.${uncalled}().`);
+  const near = nearest(typeof value === "string" ? value : name, Object.keys(want)) ?? "norms";
+  return invalidArgument(
+    `The want "${name}" is ${kindOf(value)}; make it with one of want's functions, such as want.${near}().`,
+  );
+}
