@@ -1,4 +1,5 @@
 /** grads, norms, clipped-sum: results of all samples, computed in batches and streamed into a file. */
+import { setImmediate } from "node:timers/promises";
 import { PergradError } from "../errors.js";
 import { bindShape } from "../graph/dim.js";
 import type { TensorLayout } from "../io/bytes.js";
@@ -12,7 +13,7 @@ import { hasNotFinite } from "./data.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
 import { cleaningUp } from "./signals.js";
-import { type DataTask, dataTaskOf, refuseSameFile, type TaskOptions } from "./task.js";
+import { checkOut, type DataTask, dataTaskOf, type TaskOptions } from "./task.js";
 import { type MaxNorm, UsageError } from "./usage.js";
 
 export interface ComputeOptions extends TaskOptions {
@@ -130,7 +131,7 @@ function dataOf(
 }
 
 async function begin(modelFile: string, options: ComputeOptions, progress: Progress): Promise<DataTask> {
-  await refuseSameFile(options.out, [modelFile, options.data]);
+  await checkOut(options.out, [modelFile, options.data]);
   return dataTaskOf(modelFile, options, progress);
 }
 
@@ -188,7 +189,13 @@ async function compute<W extends Wants>(
   });
   const notFinite: NotFiniteSample[] = [];
   try {
-    await cleaningUp(() => stream(task, options, program, result, progress, notFinite));
+    await cleaningUp(
+      () => stream(task, options, program, result, progress, notFinite),
+      () => {
+        progress.stop();
+        io.stderr.write(`pergrad: stopped after ${progress.done} of ${task.samples} samples; nothing was written.\n`);
+      },
+    );
   } finally {
     await program.release();
   }
@@ -241,6 +248,8 @@ async function stream<W extends Wants>(
     for await (const { from, to, results } of chunks) {
       await result.take(results, from, to - from, writer);
       progress.update(to);
+      // A run of the model blocks the event loop: signals are heard here.
+      await setImmediate();
     }
     await result.finish?.(writer);
     await writer.commit();

@@ -29,6 +29,11 @@ export class Progress {
     this.#set({ ...this.#state, done });
   }
 
+  /** Steps of the stage that are done. */
+  get done(): number {
+    return this.#state.done;
+  }
+
   /** A remark that stops nothing. */
   note(message: string): void {
     this.line(`pergrad: note: ${message}`);

@@ -1,5 +1,6 @@
 /** What all commands begin with: the model, the data and the loss put together. */
 import { stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import type { ModelProto } from "onnx-buf";
 import { type Objective, type ObjectiveOptions, objectiveOf, targetName } from "../compile/objective.js";
 import { type ErrorCode, PergradError } from "../errors.js";
@@ -207,9 +208,19 @@ function outputSampleAxis(
   return found;
 }
 
-/** Refuses to write over what is read. Throws UsageError. */
-export async function refuseSameFile(out: string, inputs: readonly string[]): Promise<void> {
+/**
+ * Refuses what could not be written in the end, before the work begins, and to write over what is read.
+ * Throws FILE_UNWRITABLE, UsageError.
+ */
+export async function checkOut(out: string, inputs: readonly string[]): Promise<void> {
   const own = await stat(out).catch(() => undefined);
+  const folder = await stat(dirname(out)).catch(() => undefined);
+  const problem = own?.isDirectory()
+    ? "it is a directory, so give the name of a file"
+    : folder?.isDirectory()
+      ? undefined
+      : "its folder does not exist";
+  if (problem !== undefined) throw new PergradError("FILE_UNWRITABLE", `Cannot write "${out}": ${problem}.`);
   if (!own) return;
   for (const input of inputs) {
     const other = await stat(input).catch(() => undefined);

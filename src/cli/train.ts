@@ -13,7 +13,7 @@ import { hasNotFinite } from "./data.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
 import { interruptible } from "./signals.js";
-import { type DataTask, dataTaskOf, refuseSameFile } from "./task.js";
+import { checkOut, type DataTask, dataTaskOf } from "./task.js";
 import {
   checkTrainOptions,
   given,
@@ -41,7 +41,7 @@ export async function trainModel(
 ): Promise<void> {
   checkTrainOptions(options);
   const privacy = privacyOf(options);
-  await refuseSameFile(options.out, [modelFile, options.data]);
+  await checkOut(options.out, [modelFile, options.data]);
   const task = await dataTaskOf(modelFile, options, progress);
   if (privacy) warn(task, progress);
   const steps = stepsOf(options, task.samples);
@@ -54,18 +54,19 @@ export async function trainModel(
       stopped,
     } = await run({ task, options, privacy, steps, progress, signal, dropped, observe: io.observe });
     progress.stop();
-    if (signal.aborted && done < steps) {
-      io.stderr.write(`pergrad: ${interrupted(done, steps, options)}\n`);
-      return;
-    }
+    const interrupted = signal.aborted && done < steps;
+    if (interrupted) io.stderr.write(`pergrad: ${interruption(done, steps, options)}\n`);
+    if (interrupted && (options.checkpoint !== undefined || done === 0)) return;
     if (stopped && done === 0) throw stopped;
+    if (!stopped) requireConverging(task.model, model, done);
     await saveModel(model, options.out, guarantee === undefined ? {} : { metadata: { "pergrad.privacy": guarantee } });
-    const fewer = stopped
-      ? ` of ${steps}`
-      : done < steps
-        ? ` of ${steps}, as many as the budget allows after its interruptions`
-        : "";
-    io.stdout.write(`wrote ${options.out}: ${done} steps${fewer}\n`);
+    const fewer =
+      stopped || interrupted
+        ? ` of ${steps}`
+        : done < steps
+          ? ` of ${steps}, as many as the budget allows after its interruptions`
+          : "";
+    io.stdout.write(`wrote ${options.out}: ${done} ${done === 1 && fewer === "" ? "step" : "steps"}${fewer}\n`);
     if (guarantee !== undefined) io.stdout.write(`${guarantee}\n`);
     if (dropped.count > 0) io.stdout.write(`${dropped.summary((sample) => hasNotFinite(task, sample))}\n`);
     if (stopped)
@@ -74,6 +75,31 @@ export async function trainModel(
         `${stopped.message.replace(/\.$/, "")}; "${options.out}" holds the weights after step ${done} of ${steps}, the last that are finite.`,
       );
   });
+}
+
+/** Weights grow by less in any training that learns something. */
+const mostGrowth = 1e5;
+
+/**
+ * Refuses weights that are finite still, but have left all bounds. It looks at weights alone, which costs no privacy.
+ * Throws NOT_FINITE.
+ */
+function requireConverging(before: Model, after: Model, steps: number): void {
+  for (const [name, { data }] of Object.entries(after.parameters)) {
+    const [first, last] = [largest(before.parameters[name]?.data ?? []), largest(data)];
+    if (last <= mostGrowth * Math.max(1, first)) continue;
+    const grew = `"${name}" grew from at most ${first.toPrecision(2)} to ${last.toPrecision(2)} in ${steps} steps`;
+    throw new PergradError(
+      "NOT_FINITE",
+      `The training diverged: ${grew}, so that nothing was written; try a smaller learning rate.`,
+    );
+  }
+}
+
+function largest(data: ArrayLike<number>): number {
+  let found = 0;
+  for (let i = 0; i < data.length; i++) found = Math.max(found, Math.abs(data[i] as number));
+  return found;
 }
 
 /** Remarks on what the guarantee does not cover. */
@@ -136,11 +162,11 @@ function outcomeOf({ model, state, ...more }: Trained<unknown> | PrivatelyTraine
   return { model, steps: state.steps, ...("guarantee" in more ? { guarantee: more.guarantee } : {}) };
 }
 
-function interrupted(done: number, steps: number, { checkpoint }: TrainCommandOptions): string {
+function interruption(done: number, steps: number, { checkpoint, out }: TrainCommandOptions): string {
   const stopped = `stopped after ${done} of ${steps} steps`;
-  return checkpoint === undefined
-    ? `${stopped}; nothing was written.`
-    : `${stopped}; the same command goes on from "${checkpoint}".`;
+  if (checkpoint !== undefined) return `${stopped}; the same command goes on from "${checkpoint}".`;
+  if (done === 0) return `${stopped}; nothing was written.`;
+  return `${stopped}; "${out}" gets the weights of the last one (with --checkpoint FOLDER the same command would go on).`;
 }
 
 function checkpointOf({ checkpoint: folder, checkpointEvery }: TrainCommandOptions) {

@@ -3,6 +3,7 @@ import { PergradError } from "../errors.js";
 const reasons: Record<string, string> = {
   EACCES: "permission is denied",
   EPERM: "permission is denied",
+  EEXIST: "a file of that name is in the way",
   EISDIR: "it is a directory, not a file",
   ENOSPC: "the disk is full",
   EDQUOT: "the disk quota is used up",

@@ -239,19 +239,36 @@ describe("what nobody expected", () => {
   });
 });
 
-test("a signal removes the temporary file and ends the process as it would have", async () => {
+test("Ctrl-C says how far it came, and writes nothing", async () => {
+  const { command, path, files } = await workspace(linear(), { x: floats([500, 3]), target: floats([500, 2]) });
+  const exit = vi.spyOn(process, "exit").mockReturnValue(undefined as never);
+  const timer = setInterval(() => {
+    if (!files().some((name) => name.includes("out"))) return;
+    clearInterval(timer);
+    process.emit("SIGINT", "SIGINT");
+  }, 1);
+  const { err } = await command("norms", "--batch-size", "1", "--out", path("out.safetensors"));
+  clearInterval(timer);
+  expect(exit.mock.calls).toEqual([[130]]);
+  expect(err).toMatch(/^pergrad: stopped after \d+ of 500 samples; nothing was written\.$/m);
+  exit.mockRestore();
+});
+
+test("a signal removes the temporary file, says a word, and ends the process with its exit code", async () => {
   const { path, files } = await workspace(linear(), data);
-  const kill = vi.spyOn(process, "kill").mockReturnValue(true);
+  const exit = vi.spyOn(process, "exit").mockReturnValue(undefined as never);
   const before = process.listenerCount("SIGTERM");
-  await cleaningUp(async () => {
+  const said: string[] = [];
+  const action = async () => {
     const writer = await openTensors(path("out.safetensors"), { x: data.x });
     expect(files()).toHaveLength(3);
     process.emit("SIGTERM", "SIGTERM");
     expect(files()).toEqual(["data.safetensors", "model.onnx"]);
     await writer.abort();
-  });
-  expect(kill.mock.calls).toEqual([[process.pid, "SIGTERM"]]);
-  kill.mockRestore();
+  };
+  await cleaningUp(action, () => said.push("stopped"));
+  expect({ said, codes: exit.mock.calls }).toEqual({ said: ["stopped"], codes: [[143]] });
+  exit.mockRestore();
   expect(process.listenerCount("SIGTERM")).toBe(before);
 });
 

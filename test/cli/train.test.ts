@@ -42,6 +42,39 @@ const dimsOf = (tensors: Readonly<Record<string, Tensor>>) =>
 const property = (path: string) =>
   fromBinary(ModelProtoSchema, readFileSync(path)).metadataProps.find(({ key }) => key === "pergrad.privacy")?.value;
 
+describe("a training that cannot end well", () => {
+  it("is refused before its first step where its result could not be written", async () => {
+    const { command, path } = await workspace(linear(), data);
+    for (const [out, message] of [
+      [path("none/t.onnx"), /its folder does not exist/],
+      [path("model.onnx/t.onnx"), /its folder does not exist/],
+    ] as const) {
+      const ended = await command("train", ...learning, "--steps", "3", "--out", out);
+      expect(ended).toMatchObject({ code: 1, err: expect.stringMatching(message) });
+      expect(ended.err).not.toContain("step 1/3");
+    }
+    const kept = await command(
+      "train",
+      ...learning,
+      "--steps",
+      "3",
+      "--out",
+      path("t.onnx"),
+      "--checkpoint",
+      path("model.onnx"),
+    );
+    expect(kept).toMatchObject({ code: 1, err: expect.stringContaining("a file of that name is in the way") });
+  });
+
+  it.each(["adam", "sgd"])("exits with 1 and writes nothing where %s leaves all bounds", async (optimizer) => {
+    const { command, path, files } = await workspace(linear(), data);
+    const options = ["--loss", "cross_entropy", "--batch-size", "20", "--optimizer", optimizer];
+    const ended = await command("train", ...options, "--learning-rate", "1e9", "--steps", "9", "--out", path("t.onnx"));
+    expect(ended).toMatchObject({ code: 1, out: "", err: expect.stringMatching(/try a smaller learning rate\.$/m) });
+    expect(files()).not.toContain("t.onnx");
+  });
+});
+
 describe("pergrad train", () => {
   it("writes the same model with weights of a smaller loss, and says how it goes", async () => {
     const { command, path } = await workspace(linear(), data);
@@ -198,9 +231,29 @@ describe("numbers that are not finite", () => {
   });
 });
 
+it("Ctrl-C without a checkpoint keeps the weights of the last step", async () => {
+  const { command, path } = await workspace(linear(), data);
+  const exit = vi.spyOn(process, "exit").mockReturnValue(undefined as never);
+  const timer = setInterval(() => {
+    if (process.listenerCount("SIGINT") > listeners) process.emit("SIGINT", "SIGINT");
+    else return;
+    clearInterval(timer);
+  }, 100);
+  const listeners = process.listenerCount("SIGINT");
+  const out = path("t.onnx");
+  const stopped = await command("train", ...learning, "--out", out, "--steps", "10000000");
+  clearInterval(timer);
+  expect(exit.mock.calls).toEqual([[130]]);
+  exit.mockRestore();
+  const [, done] =
+    /stopped after (\d+) of 10000000 steps; ".*t\.onnx" gets the weights of the last/.exec(stopped.err) ?? [];
+  expect(stopped.out).toContain(`${done} steps of 10000000`);
+  expect(await meanLoss(out)).toBeLessThan(await meanLoss(path("model.onnx")));
+});
+
 it("Ctrl-C writes a checkpoint after the step under way, and says how to go on", async () => {
   const { command, path, files } = await workspace(linear(), data);
-  const kill = vi.spyOn(process, "kill").mockReturnValue(true);
+  const exit = vi.spyOn(process, "exit").mockReturnValue(undefined as never);
   const before = process.listenerCount("SIGINT");
   let sent = false;
   const folder = path("run");
@@ -214,8 +267,8 @@ it("Ctrl-C writes a checkpoint after the step under way, and says how to go on",
   }, 5);
   const stopped = await command("train", ...options);
   clearInterval(timer);
-  expect(kill.mock.calls).toEqual([[process.pid, "SIGINT"]]);
-  kill.mockRestore();
+  expect(exit.mock.calls).toEqual([[130]]);
+  exit.mockRestore();
   expect(process.listenerCount("SIGINT")).toBe(before);
   const [, done] = /stopped after (\d+) of 100000 steps; the same command goes on/.exec(stopped.err) ?? [];
   expect(await readLedger(join(folder, "ledger"))).toHaveLength(Number(done));
