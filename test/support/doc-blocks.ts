@@ -8,15 +8,20 @@ import { temporaryFolder } from "./folder.js";
 const root = join(import.meta.dirname, "..", "..");
 
 /**
- * @param page a file of docs/
+ * @param page a file of docs/, or of the repository ("../README.md")
+ * @param prepare puts the files into the folder that the blocks read
  * @returns the lines that the blocks printed; files that they write lie in a temporary folder
  */
-export async function runBlocks(page: string): Promise<string[]> {
+export async function runBlocks(
+  page: string,
+  prepare: (folder: string) => Promise<void> = async () => {},
+): Promise<string[]> {
   const text = readFileSync(join(root, "docs", page), "utf8");
   const blocks = [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code = ""]) => code);
   if (blocks.length === 0) throw new Error(`docs/${page} has no block of TypeScript.`);
   const code = blocks.join("\n").replaceAll('from "pergrad"', `from ${JSON.stringify(join(root, "src", "index.ts"))}`);
   const folder = temporaryFolder();
+  await prepare(folder);
   const file = join(folder, "blocks.ts");
   writeFileSync(file, code);
   const lines: string[] = [];
