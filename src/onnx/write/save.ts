@@ -7,6 +7,7 @@ import { leavesOf } from "../../graph/walk.js";
 import { requireModel } from "../../nn/given-model.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { EncodableProgram } from "./encode.js";
+import { withinOpset } from "./opset.js";
 import { type SaveOptions, writeModel } from "./write.js";
 
 /** The same model with some parameters replaced, such as those that were trained. Throws MISSING_TENSOR, SHAPE_MISMATCH. */
@@ -26,7 +27,7 @@ export function withParameters(model: Model, parameters: Readonly<Record<string,
 }
 
 /**
- * Writes the model as ONNX (opset 21), its parameters under their names: inside, or beside it (`externalData`). Files
+ * Writes the model as ONNX (opset 21; operators of later ones in parts), its parameters under their names: inside, or beside it (`externalData`). Files
  * appear when they are complete.
  * A model from a file keeps all its floating-point initializers: constants as they were, and weights that repeat
  * others with these others' elements.
@@ -51,7 +52,7 @@ export function programOf({ graph, parameters, stored = [] }: Model): EncodableP
       leaf(name, { dtype: "float32", shape: value.shape }, { kind: "parameter" }),
     ]),
   );
-  const unfolded = substitute(results, unfolding(results, leaves));
+  const unfolded = withinOpset(substitute(results, unfolding(results, leaves)));
   const outputs = graph.outputs.map(({ name }, k) => ({ name, value: unfolded[k] as Value }));
   const reached = new Set(leavesOf(unfolded));
   const kept = stored.filter(({ value }) => reached.has(leaves.get(value) as Value));
