@@ -129,7 +129,7 @@ async function gradientsOf(
   options: ObjectiveOptions & { readonly observe?: Observer },
 ): Promise<ByParameter> {
   const program = await Program.compile(model, { ...options, want: { gradients: want.gradients() } });
-  const { gradients } = await program.run(data, { allowNotFinite: true });
+  const { gradients } = await program.run(data, { allowNotFinite: true, notFinite: "ignore" });
   await program.release();
   return gradients;
 }

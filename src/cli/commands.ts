@@ -1,7 +1,8 @@
 /** The commands and their options, as commander knows them. */
-import { Command, Option } from "commander";
+import { Argument, Command, Option } from "commander";
 import { lossNames } from "../nn/as-loss.js";
 import { type CheckCommandOptions, checkModel } from "./check.js";
+import { completionScript, shells } from "./completion.js";
 import { type ComputeOptions, clippedSum, type GradsOptions, grads, norms, outputFile } from "./compute.js";
 import { accountants, type EpsilonCommandOptions, epsilonCommand } from "./epsilon.js";
 import { type ExplainOptions, explain, programs, wantNames } from "./explain.js";
@@ -127,6 +128,16 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     await epsilonCommand(options, io);
     ended(exit.done);
   });
+  program
+    .command("completion")
+    .description("Print a script that completes commands and options in your shell.")
+    .summary("print the script of a shell's completion")
+    .addArgument(new Argument("<shell>", "whose script").choices(shells))
+    .addHelpText("after", '\nExample: eval "$(pergrad completion bash)" in ~/.bashrc')
+    .action((shell: string) => {
+      io.stdout.write(completionScript(program, shell));
+      ended(exit.done);
+    });
   refuseTwice(program.commands);
   return program;
 }

@@ -84,6 +84,8 @@ function reworded({ code, message }: CommanderError, names: readonly string[]): 
   const text = message
     .replace(/^error: /, "")
     .replace(/\s*\n\s*/g, " ")
+    .replace(/^missing required argument 'shell'$/, "the shell is missing: give bash, zsh or fish")
+    .replace(/^command-argument value '(.*)' is invalid for argument '(.*)'\.\s*/s, 'the $2 cannot be "$1": ')
     .replace(/^missing required argument 'model'$/, "the model is missing: give the path of an .onnx file")
     .replace(/^option '(.*?)' argument '(.*)' is invalid\.\s*/s, 'option $1 cannot be "$2": ')
     .replace(/: Allowed choices are (.*?)\.?$/, ": it must be one of $1")

@@ -37,10 +37,10 @@ export function classAxisOf(loss: string, output: Shape, told: number | undefine
       `${loss}: the output ${showShape(output)} has no axis of classes; it needs [N, classes].`,
     );
   }
-  if (told !== undefined && axisOf(told, rank, `${loss}: classAxis`) === 0) {
+  if (told !== undefined && axisOf(told, rank, `${loss}: the class axis (classAxis, --class-axis)`) === 0) {
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `${loss}: classAxis is the axis of the samples; give that of the classes.`,
+      `${loss}: the class axis ${told} (classAxis, --class-axis) is that of the samples; give that of the classes.`,
     );
   }
   const axis = told === undefined ? undefined : axisOf(told, rank, loss);
