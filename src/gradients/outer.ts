@@ -178,11 +178,16 @@ export class Outer implements Factored {
 
   /** One position: the product of the squared norms of the two vectors. */
   #closedForm(build: Build): Value {
+    return sumPerSample(build, build.mul(...this.squaredVectors(build)));
+  }
+
+  /** One position: the squared norms of the two vectors, `[N]`, or `[N, B, 1]`. */
+  squaredVectors(build: Build): [Value, Value] {
     const squares = (value: Value) => {
       const vectors = this.blocked ? value : build.reshape(value, [N, value.shape[2] as Dim]);
       return build.reduce("ReduceSumSquare", vectors, [vectors.shape.length - 1]);
     };
-    return sumPerSample(build, build.mul(squares(this.rows), squares(this.columns)));
+    return [squares(this.rows), squares(this.columns)];
   }
 
   /**

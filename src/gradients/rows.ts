@@ -22,6 +22,7 @@ import {
   sumPerSample,
   weighted,
 } from "./factored.js";
+import { scatterPerSample } from "./scatter-per-sample.js";
 import type { View } from "./view.js";
 
 /**
@@ -227,16 +228,4 @@ function samePlaces(build: Build, a: Value, b: Value): Value {
 export function rowProducts(build: Build, a: RowsGradient, b: RowsGradient): Value {
   const products = build.matmul(a.received, build.transposeLast(b.received));
   return sumPerSample(build, build.mask(samePlaces(build, a.places, b.places), products));
-}
-
-/** Rows `[N, T, R]` added to `rows` places of each sample: `[N, rows, R]`. */
-function scatterPerSample(build: Build, places: Value, updates: Value, rows: number): Value {
-  const [samples, positions, size] = updates.shape as [Dim, number, number];
-  const shape = [samples, rows, size];
-  if (positions === 0 || rows === 0 || size === 0) return build.zeros(shape, updates.dtype);
-  const index = build.expand(build.unsqueeze(places, [2]), updates.shape);
-  return build.op("ScatterElements", [build.zeros(shape, updates.dtype), index, updates], {
-    axis: 1,
-    reduction: "add",
-  });
 }

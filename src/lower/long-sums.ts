@@ -182,6 +182,7 @@ function sumLine(op: SumOp, value: Value, axis: number): Value {
   const dim = value.shape[axis] as Dim;
   const length = factorOf(dim);
   if (isBatch(dim) && length > 1) return sumSamples(op, value, axis);
+  if (isBatch(dim) && axis === 0 && op === "ReduceSum") return overSamples(value);
   if (length <= mostAlong(op, value.shape, axis)) return build.reduce(op, value, [axis]);
   const blocks = cut(value, axis, blockSize(length));
   return sumLine("ReduceSum", build.reduce(op, blocks, [axis + 1]), axis);
@@ -215,9 +216,17 @@ function sumSamples(op: SumOp, value: Value, axis: number): Value {
   const each = sumLine(op, split, axis + 1);
   const rest = elementsOf(shape.slice(1));
   if (axis > 0 || rest === undefined) return build.reduce("ReduceSum", each, [axis]);
+  return build.reshape(overSamples(each), shape.slice(1));
+}
+
+/** The sum over the first axis, `[N]`, which is dropped. */
+function overSamples(value: Value): Value {
+  const rest = value.shape.slice(1);
+  const size = elementsOf(rest);
+  if (size === undefined || isBatch(size)) return build.reduce("ReduceSum", value, [0]);
   // The runtime multiplies by ones faster than it sums over the first axis, and with less error.
-  const ones = build.expand(build.scalar(1, each), [1, N]);
-  return build.reshape(build.matmul(ones, build.reshape(each, [N, rest])), shape.slice(1));
+  const ones = build.expand(build.scalar(1, value), [1, N]);
+  return build.reshape(build.matmul(ones, build.reshape(value, [N, size])), rest);
 }
 
 /** Elements of a block of an axis, from half of `most` up: so many that no padding is needed, where there is such a number. */
@@ -299,10 +308,16 @@ const someSamples = 64;
  * has 128 columns or more, of more the fewer it has, and adds their sums one by one.
  */
 function longestInner(rows: number, columns: number, inner: Dim): number {
-  if (rows === 1 || columns < 32) return 1024;
+  // One row or column: the samples one by one, however many there are.
+  if (isVector(rows, columns)) return isBatch(inner) ? 1 : 2 * vectorBlock;
+  if (columns < 32) return rows * columns <= 512 ? 256 : 1024;
   if (columns < 128 || isBatch(inner)) return 4096;
-  return 2 ** 16;
+  return 2 ** 14;
 }
+
+/** With one row or one column the runtime adds up one product after the other, and is slower at it than by blocks. */
+const isVector = (rows: number, columns: number): boolean => rows === 1 || columns === 1;
+const vectorBlock = 32;
 
 const sizeOfDim = (dim: Dim): number => factorOf(dim) * (isBatch(dim) ? someSamples : 1);
 
@@ -317,8 +332,10 @@ function product(left: Value, right: Value): Value | null {
   if (length <= longestInner(rows, columns, inner)) return null;
   // The blocks' products are about as many numbers as what they are made from, at most.
   const fewest = (2 * rows * columns) / (rows + columns);
-  const size = blockSize(length, Math.max(usualBlock, Math.ceil(fewest)));
-  if (2 * size > length) return null;
+  const vector = isVector(rows, columns);
+  const few = vector && isBatch(inner) && length <= 2 * vectorBlock;
+  const size = few ? length : blockSize(length, Math.max(vector ? vectorBlock : usualBlock, Math.ceil(fewest)));
+  if (!few && 2 * size > length) return null;
   const products = build.matmul(cutLeft(left, size), cutRight(right, size));
   // [..., n, M, P], or [..., m, n, M, P] where there are many blocks, and so on
   const levels = products.shape.length - Math.max(left.shape.length, right.shape.length);

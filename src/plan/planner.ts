@@ -4,7 +4,7 @@
  */
 
 import { defect } from "../errors.js";
-import { cancelling, onlyDense } from "../gradients/cancellation.js";
+import { hidden, mustMultiplyOut } from "../gradients/cancellation.js";
 import { addCosts, type Cost, cheapest, timesCost, usualBatch } from "../gradients/cost.js";
 import type { Factored, Method } from "../gradients/factored.js";
 import type { Shape } from "../graph/dim.js";
@@ -24,7 +24,7 @@ function combinations(
   strategies: ParameterStrategies,
   samples: number,
 ): readonly Combination[] {
-  const strict = required.strict && onlyDense(gradient);
+  const strict = required.strict && mustMultiplyOut(gradient);
   const among = (name: Question): readonly (Method<never> | null)[] => {
     if (required[name] === 0) return [null];
     const { methods, compared = false } = questions[name];
@@ -184,12 +184,12 @@ export class Plan {
   }
 
   /**
-   * What is to be added to the squared norm, times a little more than the rounding error of a float, so that no
-   * weighted sum's part is longer than that norm, `[N]`. Null for nothing: where norm and sum are of the same values.
+   * What is to be added to the squared norm so that no weighted sum's part is longer than that norm, `[N]`. Null for
+   * nothing: where norm and sum are of the same values.
    */
-  cancelling(parameter: string): Value | null {
+  hidden(parameter: string): Value | null {
     const { gradient, methods } = this.#choice(parameter);
-    return methods.norm?.dense && methods.sum?.dense ? null : cancelling(build, gradient);
+    return methods.norm?.dense && methods.sum?.dense ? null : hidden(build, gradient);
   }
 
   /** `[N]` */

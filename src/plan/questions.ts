@@ -78,7 +78,7 @@ export interface Requirements extends Readonly<Record<Question, number>>, Readon
   readonly factors: boolean;
   /** One of the sums is without weights. */
   readonly plainSum: boolean;
-  /** Rounding must not make a weighted sum's part longer than its norm says; see `Plan.cancelling`. */
+  /** Rounding must not make a weighted sum's part longer than its norm says; see `Plan.hidden`. */
   readonly strict: boolean;
 }
 

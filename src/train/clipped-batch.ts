@@ -6,7 +6,8 @@ import type { Data } from "../tensor/data.js";
 import { type ClippingGroup, type clippedSum, clippingGroups } from "../wants/clipping.js";
 import { type FloatTensor, type Results, type Want, want } from "../wants/want.js";
 import { Figures, scores } from "./figures.js";
-import { feedsFor, microbatches, planned, type Setup } from "./setup.js";
+import { Parts } from "./parts.js";
+import { feedsFor, planned, type Setup } from "./setup.js";
 import { allFinite, Sums } from "./sums.js";
 import type { ClippingOptions, StepOptions } from "./types.js";
 
@@ -18,23 +19,43 @@ interface Wanted {
 }
 
 /**
- * Norms are computed, and gradients scaled and summed, in float32. So that no rounding lifts one sample's part of the
- * sum above the sensitivity, gradients are clipped to this part less than it; a quarter of it is left to the noise's grid.
- * That leaves 9e-5. A norm errs by up to 5e-6 (sums of up to 1,024 equal terms) or 1e-6 (longer ones, which are summed in
- * blocks), and the factor and the product by 2e-7.
- *
- * The rest covers the sum over samples, which is measured and not proven. Proven is this: with u = 2^-24, an element of
- * a float32 sum of m terms errs by at most m u times the sum of the terms' magnitudes, in whatever order; so the vector
- * of errors has a norm of at most m u times the sum of the clipped norms, m^2 u times the clip norm. Two neighbouring
- * data sets may err so in opposite directions: 2 m^2 u, which is 2^-7 for 256 samples and below what is left for 27.
- */
-const margin = 2 ** -13;
-
-/**
- * The most samples that go through the program at once. Within it sums are in float32, whose rounding grows with the
- * sum: of 16,384 equal gradients it exceeded the margin, of 4,096 it did not. Between programs sums are in float64.
+ * The most samples that go through the program at once: within it sums over samples are in float32, between programs
+ * they are in float64. More would need a larger margin, fewer more runs: of 128 at a time a step of the perceptron
+ * 784-256-10 with 256 samples takes 1.4 times as long, of 16 at a time three times.
  */
 const mostAtOnce = 256;
+
+/** Bytes that a run of the program may take: where `mostAtOnce` samples would take more, fewer go through it. */
+const usualMemory = 2 ** 30;
+
+/** Float32's unit roundoff. */
+const unit = 2 ** -24;
+
+/** Units by which a norm and the factor that comes of it may err, relatively. */
+const normError = 180;
+
+/**
+ * What gradients are clipped to less than the sensitivity, as a part of it, so that no rounding lets one sample move a
+ * step's sum by more. With u = 2^-24, C what they are clipped to, and at most m samples in the program at once (256,
+ * whatever a microbatch's size, on which no result may depend):
+ *
+ * - A sample's own part. Its squared norm is a float32 sum in which no term goes through more than 350 additions (256
+ *   squares in a row, or blocks of 64 and their sums; then those of parameters), so that it errs by 350 u at most, and
+ *   the norm by half of that; root, factor and product add 5 u. Where terms cancel, norm and sum are of the same
+ *   multiplied-out values, or the norm bounds what cancels.
+ * - The sum over samples. In whatever order m vectors of norm C at most are added up, the norms of all sums on the way
+ *   are together m (m + 1) / 2 C at most, and each is rounded once; products before take 2 u each. So the vector of errors
+ *   has a norm of at most m (m + 5) / 2 u C. Where a sample is left out, its program's sum becomes another, or those of
+ *   two programs with m + 1 samples become one: the errors before and after differ by m (m + 5) u C at most. All
+ *   other programs' sums stay the same (see Parts).
+ * - The other samples of that program: in another place of the batch their norms may be rounded in another way. Each
+ *   errs by 180 u before and after: 360 m u C.
+ * - The noise's grid: 2^-15. With a sample's own part, that is below 2^-14.
+ *
+ * What is not bounded is the derivative's own rounding, where it depends on a sample's place in the batch: a sample
+ * that lies on a kink to within rounding may come out on either side of it.
+ */
+export const margin = 2 ** -14 + mostAtOnce * (mostAtOnce + 5 + 2 * normError) * unit;
 
 export class ClippedBatch {
   readonly figures = new Figures();
@@ -50,22 +71,25 @@ export class ClippedBatch {
 
 export class BatchClipper<S> {
   readonly #sums: Sums;
+  readonly #parts: Parts;
 
   private constructor(
     readonly groups: readonly ClippingGroup[],
     private readonly setup: Setup,
     private readonly options: StepOptions<S>,
     private readonly program: Program<Wanted>,
+    atOnce: number,
   ) {
     this.#sums = new Sums(setup.parameters);
+    this.#parts = new Parts(setup.data.samples, options.batchSize, atOnce);
   }
 
   /** Throws what `want.clippedSum` and `perSample` throw. */
   static async compile<S>(setup: Setup, options: StepOptions<S> & ClippingOptions): Promise<BatchClipper<S>> {
-    const { maxGradNorm: maxNorm, groups, automatic } = options;
+    const { maxGradNorm: maxNorm, groups: named, automatic } = options;
     const clipping = {
       maxNorm,
-      ...(groups ? { groups } : {}),
+      ...(named ? { groups: named } : {}),
       ...(automatic ? { automatic } : {}),
       adjustable: true,
       strict: true,
@@ -75,8 +99,12 @@ export class BatchClipper<S> {
       losses: want.losses(),
       scores: scores(setup.objective),
     };
-    const program = await Program.of(setup.objective, { ...planned(options), want: wants });
-    return new BatchClipper(clippingGroups(clipping, Object.keys(setup.parameters)), setup, options, program);
+    const program = await Program.of(setup.objective, {
+      ...planned({ microbatchSize: mostAtOnce, ...options }),
+      want: wants,
+    });
+    const groups = clippingGroups(clipping, Object.keys(setup.parameters));
+    return new BatchClipper(groups, setup, options, program, samplesAtOnce(program, options.microbatchSize));
   }
 
   /** @param groups the norms to clip to, by group; the sensitivity of the sum is that of these norms */
@@ -88,8 +116,7 @@ export class BatchClipper<S> {
     this.#sums.clear();
     const total = new ClippedBatch(this.#sums.values);
     const run: Run = { step, parameters, groups, total };
-    const size = Math.min(mostAtOnce, this.options.microbatchSize ?? mostAtOnce);
-    for (const samples of microbatches(batch, size)) await this.#add(samples, run);
+    for (const samples of this.#parts.of(batch)) await this.#add(samples, run);
     return total;
   }
 
@@ -146,6 +173,14 @@ export class BatchClipper<S> {
       await this.#add(samples.subarray(half), run);
     }
   }
+}
+
+/** It depends on no data. */
+function samplesAtOnce(program: Program<Wanted>, given?: number): number {
+  if (given !== undefined) return Math.min(given, mostAtOnce);
+  let samples = mostAtOnce;
+  while (samples > 1 && program.memory(samples) > usualMemory) samples >>= 1;
+  return samples;
 }
 
 interface Taken {

@@ -42,8 +42,9 @@ export interface ClippedSumOptions {
   readonly automatic?: { readonly gamma: number };
   /**
    * Counts rounding in, so that no data whatever lift the norm of a sample's part of the sum above `maxNorm` by more than
-   * a few units in the last place: where a gradient is a difference of much larger terms, it is scaled by a bound on
-   * its norm. Default false: the formula as it stands.
+   * 2^-15 of it: where a gradient may be a difference of much larger terms, these are added up for each sample before
+   * anything else (which takes the memory of the gradients multiplied out), or it is scaled by a bound on its norm.
+   * Default false: the formula as it stands.
    */
   readonly strict?: boolean;
   /** `run` takes other norms than these: `program.run(data, { maxNorms: { <want>: ... } })`. Default false. */
@@ -136,19 +137,10 @@ function clipFactor(norm: Value, maxNorm: Value, { automatic }: ClippedSumOption
   return build.div(maxNorm, build.op("Max", [norm, maxNorm]));
 }
 
-/**
- * Let g be a gradient and M at least the sum of its terms' norms. Its squared norm is computed with an error of
- * less than r^2 M^2 / 4, and its part of a sum with one of e M, e being a few units of 2^-24. So a part scaled by the
- * square root of |g|^2 + r^2 M^2 has a norm of at most (|g| + e M) / sqrt(|g|^2 + 3/4 r^2 M^2), which is at most
- * sqrt(1 + 4/3 e^2 / r^2): below 1 + 10^-6 for e up to 20 units. (r^2 / 4 is 8 units. Rounding errors that are not all
- * of one sign stay below both, up to products over millions of elements.)
- */
-const roundingSquare = 2 ** -19;
-
+/** With what rounding may hide of it. */
 function boundedNorm({ plan }: WantContext, parameters: readonly string[], norm: Value): Value {
-  const terms = parameters.flatMap((parameter) => plan.cancelling(parameter) ?? []);
-  if (terms.length === 0) return norm;
-  return build.sqrt(build.add(build.square(norm), build.scale(build.op("Sum", terms), roundingSquare)));
+  const squares = parameters.flatMap((parameter) => plan.hidden(parameter) ?? []);
+  return squares.length === 0 ? norm : build.sqrt(build.op("Sum", [build.square(norm), ...squares]));
 }
 
 /** A group's norms, `[N]`, and the sums of its parameters' gradients. */

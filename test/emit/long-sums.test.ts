@@ -107,7 +107,8 @@ describe("along a long axis", () => {
           const b = build.transposeLast(right);
           const value = twice ? build.matmul(build.square(a), build.square(b)) : build.matmul(a, b);
           const found = await errorOf(value, shape, filled(sizeOf(bindShape(shape, 2)), { ...kind, offset: 1 }));
-          expect(found).toBeLessThan(length > 1024 && rows * columns < 10 ? limit : productLimit);
+          const vector = rows === 1 || columns === 1;
+          expect(found).toBeLessThan(vector || (length > 256 && rows * columns < 10) ? limit : productLimit);
         },
       ),
       { numRuns: 12 },
@@ -139,7 +140,7 @@ const limit = 1e-6;
 /** Of sums of up to a thousand terms, which the runtime adds up by itself. */
 const shortLimit = 4e-6;
 /** Of products whose inner axis the runtime takes in blocks of its own. */
-const productLimit = 1.5e-5;
+const productLimit = 6e-6;
 
 it("short sums, and the model's own, stay as they are", () => {
   const x = input([N, 1000]);

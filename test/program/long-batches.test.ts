@@ -29,8 +29,8 @@ function errorOf(found: Tensor | undefined, expected: ArrayLike<number>): number
   return off / (largest(expected) || 1);
 }
 
-/** In float32 there are up to 1,024 at a time; a product in blocks of 128 errs by 2e-6. */
-const limit = (samples: number) => (samples <= 100 ? 1e-6 : 4e-6);
+/** In float32 there are up to 1,024 at a time, four sums side by side, which hold 256 each then. */
+const limit = (samples: number) => (samples <= 256 ? 1e-6 : 4e-6);
 
 describe("of a batch of up to some thousands, with equal and nearly equal gradients,", () => {
   it("sum, mean, clipped sum, moments and norms err by what 1,024 equal terms do at most", async () => {
@@ -121,6 +121,38 @@ describe("of a table whose rows are picked thousands of times,", () => {
         },
       ),
       { numRuns: 12, examples: [[600, 60, 3, 0.7]] },
+    );
+  });
+});
+
+describe("of a layer with one output over many positions,", () => {
+  it("sums err by what sums over the samples alone do", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 1500 }),
+        fc.integer({ min: 2, max: 300 }),
+        fc.constantFrom([1, 3], [3, 1], [1, 1]),
+        fc.double({ min: 0.1, max: 3, noNaN: true }),
+        async (samples, positions, [rows, columns], offset) => {
+          const [i, o] = [rows as number, columns as number];
+          const shapes = { x: ["N", positions, i], scale: ["N", positions, o] } as const;
+          const model = nn.trace(shapes, { weight: nn.ones([i, o]) }, ({ x, scale }, { weight }) => ({
+            loss: x.matmul(weight).mul(scale).sum([1, 2]),
+          }));
+          const wants = { sum: want.sum(), clipped: want.clippedSum({ maxNorm: 1e9 }) };
+          const strategy = { sum: "contract" };
+          const program = await perSample(model, { loss: losses.output(), output: "loss", want: wants, strategy });
+          const x = floats([samples, positions, i], () => offset);
+          const scale = floats([samples, positions, o], () => 0.731);
+          const found = await program.run({ x, scale });
+          await program.release();
+          const each = samples * positions * (x.data[0] as number) * (scale.data[0] as number);
+          const expected = Array<number>(i * o).fill(each);
+          expect(errorOf(found.sum.weight, expected)).toBeLessThan(1e-6 + limit(samples));
+          expect(errorOf(found.clipped.sum.weight, expected)).toBeLessThan(1e-6 + limit(samples));
+        },
+      ),
+      { numRuns: 12, examples: [[1500, 50, [1, 3], 0.7]] },
     );
   });
 });

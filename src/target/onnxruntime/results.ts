@@ -176,10 +176,11 @@ function rooted(data: Float32Array): Float32Array {
   return data;
 }
 
-/** Times that a row of a table receives something in float32; where it is more often, the sum is in float64. */
-const fewTimes = 16;
-
-/** The table, to whose row places[p] the row p / repeats was added. Throws RUNTIME for a place outside, as the runtime does. */
+/**
+ * The table, to whose row places[p] the row p / repeats was added. Rows that receive something more than once are added
+ * up in float64 and rounded at the end, so that what they sum up to does not depend on the order.
+ * Throws RUNTIME for a place outside, as the runtime does.
+ */
 function withRows(
   table: Float32Array,
   places: Int32Array,
@@ -187,20 +188,23 @@ function withRows(
   { size, repeats }: { readonly size: number; readonly repeats: number },
 ): Float32Array {
   const length = table.length / size;
-  const times = counted(places, length);
-  const sums = new Map<number, Float64Array>();
+  const { slots, count } = severalTimes(places, length);
+  const sums = new Float64Array(count * size);
+  for (let row = 0; row < length && count > 0; row++) {
+    const slot = slots[row] as number;
+    if (slot > 0) sums.set(table.subarray(row * size, (row + 1) * size), (slot - 1) * size);
+  }
   for (let p = 0; p < places.length; p++) {
     const row = rowAt(places[p] as number, length);
     const from = Math.floor(p / repeats) * size;
-    if ((times[row] as number) <= fewTimes) {
-      addRow(table, row * size, rows, from, size);
-      continue;
-    }
-    const sum = sums.get(row) ?? new Float64Array(table.subarray(row * size, (row + 1) * size));
-    addRow(sum, 0, rows, from, size);
-    sums.set(row, sum);
+    const slot = slots[row] as number;
+    if (slot > 0) addRow(sums, (slot - 1) * size, rows, from, size);
+    else addRow(table, row * size, rows, from, size);
   }
-  for (const [row, sum] of sums) table.set(sum, row * size);
+  for (let row = 0; row < length && count > 0; row++) {
+    const slot = slots[row] as number;
+    if (slot > 0) table.set(sums.subarray((slot - 1) * size, slot * size), row * size);
+  }
   return table;
 }
 
@@ -210,16 +214,18 @@ function addRow(sum: Float32Array | Float64Array, to: number, rows: Float32Array
   for (let k = 0; k < size; k++) sum[to + k] = (sum[to + k] as number) + (rows[from + k] as number);
 }
 
-/** How many of the places each row is. Throws RUNTIME. */
-function counted(places: Int32Array, rows: number): Int32Array {
-  const times = new Int32Array(rows);
+/** Rows that several of the places are, numbered from 1; of the others 0 or -1. Throws RUNTIME. */
+function severalTimes(places: Int32Array, rows: number): { readonly slots: Int32Array; readonly count: number } {
+  const slots = new Int32Array(rows);
+  let count = 0;
   for (const place of places) {
     const row = rowAt(place, rows);
     if (row < 0 || row >= rows)
       throw new PergradError("RUNTIME", `A row is added at place ${place}, outside a table of ${rows} rows.`);
-    times[row] = (times[row] as number) + 1;
+    if (slots[row] === 0) slots[row] = -1;
+    else if (slots[row] === -1) slots[row] = ++count;
   }
-  return times;
+  return { slots, count };
 }
 
 /** Whether outputs are all small enough to be handed over together. */

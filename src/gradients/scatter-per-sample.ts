@@ -1,0 +1,63 @@
+/** Rows added into a table of each sample's own, accurately where many of them go to one place. */
+import { type Dim, multiply } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import type { Build } from "../ops/build.js";
+
+/** Rows that are added one after the other, as the runtime does it, in float32. */
+const mostInARow = 128;
+
+/** Positions in a block, within which the rows for one place are added up before. */
+const block = 32;
+
+/** Numbers of one sample's that all its tables may have together. */
+const mostTables = 2 ** 24;
+
+/**
+ * Rows `[N, T, R]` added to `rows` places of each sample: `[N, rows, R]`. Where there are many positions, each block of
+ * them adds at most one row that is not 0 to a place, and blocks share as many tables as keep what is added to one place
+ * of one table below `mostInARow` (unless these would hold too many numbers).
+ */
+export function scatterPerSample(build: Build, places: Value, updates: Value, rows: number): Value {
+  const [samples, positions, size] = updates.shape as [Dim, number, number];
+  const shape = [samples, rows, size];
+  if (positions === 0 || rows === 0 || size === 0) return build.zeros(shape, updates.dtype);
+  if (positions <= mostInARow) return scatter(build, places, updates, rows);
+  const needed = Math.ceil(positions / (block * mostInARow));
+  const tables = Math.max(1, Math.min(needed, Math.floor(mostTables / (rows * size))));
+  const length = block * Math.ceil(positions / tables / block);
+  const missing = length * tables - positions;
+  const filled = (value: Value) => {
+    const none = value.shape.map(() => 0);
+    return missing === 0
+      ? value
+      : build.pad(
+          value,
+          none,
+          none.map((_, axis) => (axis === 1 ? missing : 0)),
+        );
+  };
+  const all = multiply(samples, tables) as Dim;
+  const own = build.reshape(filled(places), [all, length]);
+  const apart = scatter(build, own, merged(build, own, build.reshape(filled(updates), [all, length, size])), rows);
+  return tables === 1 ? apart : build.sum(build.reshape(apart, [samples, tables, rows, size]), [1]);
+}
+
+function scatter(build: Build, places: Value, updates: Value, rows: number): Value {
+  const [samples, , size] = updates.shape as [Dim, number, number];
+  const index = build.expand(build.unsqueeze(places, [2]), updates.shape);
+  const zeros = build.zeros([samples, rows, size], updates.dtype);
+  return build.op("ScatterElements", [zeros, index, updates], { axis: 1, reduction: "add" });
+}
+
+/** Each row added to that of the first position of its block that holds the same place, and zeros left behind. */
+function merged(build: Build, places: Value, updates: Value): Value {
+  const [samples, positions, size] = updates.shape as [Dim, number, number];
+  const blocks = multiply(samples, positions / block) as Dim;
+  const own = build.reshape(places, [blocks, block]);
+  const same = build.cast(build.equal(build.unsqueeze(own, [2]), build.unsqueeze(own, [1])), updates.dtype);
+  const before = Float64Array.from({ length: block ** 2 }, (_, k) => (k % block < Math.floor(k / block) ? 1 : 0));
+  const earlier = build.reduce("ReduceMax", build.mul(same, build.floats(before, [block, block], same)), [2], true);
+  const toFirst = build.mul(same, build.sub(build.scalar(1, same), earlier));
+  const sums = build.matmul(toFirst, build.reshape(updates, [blocks, block, size]));
+  return build.reshape(sums, [samples, positions, size]);
+}
