@@ -4,7 +4,7 @@ import { GridComponent, LegendComponent } from "echarts/components";
 import { init, use } from "echarts/core";
 import { SVGRenderer } from "echarts/renderers";
 import { clippedSum, plain } from "./programs.js";
-import { type BenchmarkResults, type Measured, medianOf, titleOf } from "./results.js";
+import { type BenchmarkResults, type Measured, medianOf, type PeerTiming, timeOf, titleOf } from "./results.js";
 import { fastest } from "./targets.js";
 
 use([ScatterChart, GridComponent, LegendComponent, SVGRenderer]);
@@ -31,16 +31,20 @@ export const marks: readonly Marks[] = [
     symbol: "emptyCircle",
     colour: "#57606a",
     size: 13,
-    of: ({ peers }) => peers.find(({ name }) => name === "PyTorch mean gradient")?.median,
+    of: ({ peers }) => timed(peers.find(({ name }) => name === "PyTorch mean gradient")),
   },
   {
     name: "fastest peer: clipped sum",
     symbol: "emptyDiamond",
     colour: "#cf222e",
     size: 16,
-    of: (measured) => fastest(measured, "clipped")?.median,
+    of: (measured) => timed(fastest(measured, "clipped")),
   },
 ];
+
+function timed(peer: PeerTiming | undefined): number | undefined {
+  return peer && timeOf(peer);
+}
 
 function own(name: string): Marks["of"] {
   return ({ timings }) => medianOf(timings, name);

@@ -1,10 +1,11 @@
 /** `npm run bench`: what per-sample results cost beside the plain mean gradient of the same batch, and beside peers. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { besideBuild, ownBuild, startBuild } from "./builds.js";
 import { chart } from "./chart.js";
 import { measureLarge } from "./large.js";
 import { thisMachine } from "./machine.js";
-import { interleave } from "./measure.js";
+import { interleave, type Timing } from "./measure.js";
 import { measureMemory } from "./memory.js";
 import { type BenchOptions, benchOptions, UsageError, usage } from "./options.js";
 import { page } from "./page.js";
@@ -31,14 +32,15 @@ async function measure(
 ): Promise<{ measured: Measured; versions: Versions }> {
   const { id, name, samples } = workload;
   const memory = await measureMemory(workload);
-  const own = await ours(workload);
-  const contest = await startContest(workload, peers);
+  const { compile, timings: allCores } = await onAllCores(workload, peers, seconds / 2);
+  const build = await startBuild(ownBuild, workload);
+  const contest = await startContest(workload, peers, { pinned: true });
   try {
-    const all = await interleave([...own.alternatives, ...contest.alternatives], seconds);
-    const timings = all.slice(0, own.alternatives.length);
+    const all = await interleave([...build.alternatives, ...contest.alternatives], seconds);
+    const timings = all.slice(0, build.alternatives.length);
     const theirs = contest.alternatives
       .map(({ kind, difference }, k): PeerTiming => {
-        const timing = all[own.alternatives.length + k] as (typeof all)[number];
+        const timing = all[build.alternatives.length + k] as (typeof all)[number];
         return { ...timing, kind, ...(difference === undefined ? {} : { difference }) };
       })
       .filter((peer) => !Object.hasOwn(contest.refused, peer.name));
@@ -48,9 +50,10 @@ async function measure(
     };
     const steps = targets.privateStep.on.includes(id) ? { steps: await measureSteps(workload, seconds / 2) } : {};
     const found = {
-      compile: own.compile,
+      compile,
       memory,
       timings,
+      allCores,
       ...steps,
       peers: theirs,
       refused: contest.refused,
@@ -58,6 +61,23 @@ async function measure(
     };
     const measured = { id, name, samples, elements: elementsOf(workload), ...found };
     return { measured, versions: contest.versions };
+  } finally {
+    contest.stop();
+    build.stop();
+  }
+}
+
+/** All of it once more, in this process, with as many threads as there are cores. */
+async function onAllCores(
+  workload: Workload,
+  peers: ReadonlyMap<string, Command>,
+  seconds: number,
+): Promise<{ readonly compile: Measured["compile"]; readonly timings: readonly Timing[] }> {
+  const own = await ours(workload);
+  const contest = await startContest(workload, peers);
+  try {
+    const timings = await interleave([...own.alternatives, ...contest.alternatives], seconds);
+    return { compile: own.compile, timings: timings.filter(({ name }) => !Object.hasOwn(contest.refused, name)) };
   } finally {
     contest.stop();
     await own.release();
@@ -121,7 +141,10 @@ async function main(args: readonly string[]): Promise<void> {
   const options = benchOptions(args);
   if (options === "help") process.stdout.write(usage);
   else if (options.page) writePage(read());
-  else {
+  else if (options.beside !== null) {
+    const folder = join(resolve(options.beside), "dist");
+    await besideBuild(folder, options.workloads, options.seconds, (line) => process.stdout.write(`${line}\n`));
+  } else {
     const measured = await measureAll(options);
     process.stdout.write(`${page(measured)}\n`);
     if (!options.write) return;

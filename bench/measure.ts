@@ -3,8 +3,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 /** Times alternatives in turn, round after round, so that a noisy machine is noisy to all of them alike. */
 export interface Alternative {
   readonly name: string;
-  /** Milliseconds of one run, over `times` runs in a row. */
-  run(times: number): Promise<number>;
+  /** What one run took, over `times` runs in a row. */
+  run(times: number): Promise<Took>;
+}
+
+/** Milliseconds. */
+export interface Took {
+  readonly wall: number;
+  /** Of all threads of the process that ran it, where that process ran nothing else. */
+  readonly cpu?: number;
 }
 
 /** Milliseconds: the median over all rounds, and the fastest and slowest tenth. */
@@ -14,6 +21,8 @@ export interface Timing {
   readonly low: number;
   readonly high: number;
   readonly rounds: number;
+  /** The same of the processor's time, where it was measured: other work on the machine hardly changes it. */
+  readonly cpu?: { readonly median: number; readonly low: number };
 }
 
 /** What runs in this process, timed by its clock. */
@@ -23,7 +32,7 @@ export function timed(name: string, once: () => Promise<unknown>): Alternative {
     run: async (times) => {
       const start = performance.now();
       for (let k = 0; k < times; k++) await once();
-      return (performance.now() - start) / times;
+      return { wall: (performance.now() - start) / times };
     },
   };
 }
@@ -50,15 +59,15 @@ interface Entrant {
   readonly alternative: Alternative;
   readonly repeats: number;
   readonly least: number;
-  readonly times: number[];
+  readonly times: Took[];
   spent: number;
 }
 
 /** After runs that do not count: two of them, or one that is slow. */
 async function warmedUp(alternative: Alternative, seconds: number): Promise<Entrant> {
-  const first = await alternative.run(1);
+  const { wall: first } = await alternative.run(1);
   if (first > slow) return { alternative, repeats: 1, least: slowRounds, times: [], spent: 0 };
-  const once = await alternative.run(1);
+  const { wall: once } = await alternative.run(1);
   const repeats = once < shortest ? Math.min(500, Math.ceil(shortest / once)) : 1;
   const enough = Math.min(enoughRounds, Math.floor(enoughTime / (once * repeats)));
   return {
@@ -95,7 +104,7 @@ export async function interleave(
       await sleep(settle);
       const took = await entrant.alternative.run(entrant.repeats);
       entrant.times.push(took);
-      entrant.spent += took * entrant.repeats;
+      entrant.spent += took.wall * entrant.repeats;
     }
     onRound(Math.min(1, passed()));
   }
@@ -109,8 +118,15 @@ function shuffled<T>(items: readonly T[]): T[] {
     .map(({ item }) => item);
 }
 
-function summary(name: string, times: readonly number[]): Timing {
-  const sorted = [...times].sort((a, b) => a - b);
-  const at = (part: number) => sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? Number.NaN;
-  return { name, median: at(0.5), low: at(0.1), high: at(0.9), rounds: sorted.length };
+function summary(name: string, times: readonly Took[]): Timing {
+  const wall = sorted(times.map((took) => took.wall));
+  const cpu = sorted(times.flatMap((took) => took.cpu ?? []));
+  const own = { name, median: at(wall, 0.5), low: at(wall, 0.1), high: at(wall, 0.9), rounds: wall.length };
+  return cpu.length < wall.length ? own : { ...own, cpu: { median: at(cpu, 0.5), low: at(cpu, 0.1) } };
+}
+
+const sorted = (values: readonly number[]) => [...values].sort((a, b) => a - b);
+
+function at(values: readonly number[], part: number): number {
+  return values[Math.min(values.length - 1, Math.floor(part * values.length))] ?? Number.NaN;
 }

@@ -16,6 +16,8 @@ export interface BenchOptions {
   readonly stream: boolean;
   /** Where peers are; null without peers. */
   readonly peers: string | null;
+  /** Another checkout, which is built, to measure beside; null without. */
+  readonly beside: string | null;
   readonly write: boolean;
   /** Nothing is left out. */
   readonly whole: boolean;
@@ -33,6 +35,7 @@ const known = {
   quick: { type: "boolean", default: false },
   peers: { type: "boolean", default: false },
   "peers-folder": { type: "string", default: defaultFolder },
+  beside: { type: "string" },
   write: { type: "boolean", default: false },
   page: { type: "boolean", default: false },
   help: { type: "boolean", default: false },
@@ -46,6 +49,8 @@ export const usage = `Usage: npm run bench -- [options]
                      or a large model, which is measured only so (${gpt2Names.join(", ")})
   --peers            beside PyTorch, Opacus, JAX, jax-js and tfjs, as far as "npm run peers" could set them up
   --peers-folder DIR where it did (default ${defaultFolder})
+  --beside DIR       our workloads beside the same of another checkout, which is built
+                     (DIR/dist), one thread each on one core, and nothing else
   --seconds S        seconds of runs for each workload (default 12, with peers 20)
   --quick            as few runs as possible: to see that all works
   --write            write docs/benchmarks.json, .md and .svg (with --only, what
@@ -60,6 +65,7 @@ export function benchOptions(args: readonly string[]): BenchOptions | "help" {
   const seconds = given.quick ? 0 : Number(given.seconds ?? (given.peers ? 20 : 12));
   if (!(seconds >= 0 && Number.isFinite(seconds))) throw new UsageError(`--seconds takes a number from 0 up.`);
   if (given.write && given.quick) throw new UsageError("--write needs a measurement without --quick.");
+  if (given.write && given.beside !== undefined) throw new UsageError("--beside is not written into the page.");
   const { only } = given;
   const large = gpt2Names.find((name) => name === only) ?? null;
   const byId = workloads.filter(({ id }) => id === only);
@@ -74,6 +80,7 @@ export function benchOptions(args: readonly string[]): BenchOptions | "help" {
     large,
     stream,
     peers: given.peers ? given["peers-folder"] : null,
+    beside: given.beside ?? null,
     write: given.write,
     whole: only === undefined,
     page: given.page,

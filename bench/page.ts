@@ -1,10 +1,11 @@
 /** docs/benchmarks.md, from the results alone. */
 
 import { largeSection } from "./large.js";
+import type { Timing } from "./measure.js";
 import type { OpTime } from "./profile.js";
 import { clippedSum, plain } from "./programs.js";
 import { realModelsSection } from "./real-models.js";
-import { type BenchmarkResults, type Measured, medianOf, type PeerTiming, titleOf } from "./results.js";
+import { type BenchmarkResults, type Measured, medianOf, type PeerTiming, timeOf, titleOf } from "./results.js";
 import type { StreamResults } from "./stream.js";
 import { memoryRatio, streamVerdict, targets, twiceAsFast, type Verdict, verdictsOf } from "./targets.js";
 
@@ -18,15 +19,23 @@ function verdictLine({ what, value, limit, reached, unit }: Verdict): string {
   return `${what}: ${amount} (to reach: ${limit}): ${reached ? "reached" : "**not reached**"}`;
 }
 
-function ownRows({ timings, compile, memory }: Measured): string[] {
+const wholeTime = (timing: Timing | undefined) => (timing ? milliseconds(timing.median) : "");
+
+/** Of the processor where it was measured. */
+const cpuTime = ({ cpu }: Timing) => (cpu ? milliseconds(cpu.median) : "");
+
+function ownRows({ timings, allCores = [], compile, memory }: Measured): string[] {
   const base = medianOf(timings, plain);
-  return timings.map(({ name, median, low, high }) => {
+  return timings.map((timing) => {
+    const { name, median, low, high } = timing;
     const needed = memory.programs.find((program) => program.name === name)?.needed;
     const cells = [
       name,
+      cpuTime(timing),
       milliseconds(median),
       `${milliseconds(low)} - ${milliseconds(high)}`,
-      (median / base).toFixed(2),
+      (timeOf(timing) / base).toFixed(2),
+      wholeTime(allCores.find((each) => each.name === name)),
       compile[name]?.toFixed(0) ?? "",
       megabytes(needed),
     ];
@@ -43,13 +52,16 @@ const kindNames = {
 /** Ours that computes the same. */
 const counterpart = { mean: plain, clipped: clippedSum, materialised: "all gradients, streamed" };
 
-function peerRow({ name, kind, median, low, high, difference }: PeerTiming, { timings }: Measured): string {
+function peerRow(peer: PeerTiming, { timings, allCores = [] }: Measured): string {
+  const { name, kind, median, low, high, difference } = peer;
   const cells = [
     name,
     kindNames[kind],
+    cpuTime(peer),
     milliseconds(median),
     `${milliseconds(low)} - ${milliseconds(high)}`,
-    (median / medianOf(timings, counterpart[kind])).toFixed(2),
+    (timeOf(peer) / medianOf(timings, counterpart[kind])).toFixed(2),
+    wholeTime(allCores.find((each) => each.name === name)),
     difference === undefined ? "" : difference.toExponential(0),
   ];
   return `| ${cells.join(" | ")} |`;
@@ -58,8 +70,8 @@ function peerRow({ name, kind, median, low, high, difference }: PeerTiming, { ti
 function peersTable(measured: Measured): string[] {
   if (measured.peers.length === 0) return [];
   return [
-    "| peer | computes | ms, median | 10 % - 90 % | times ours of the same | difference |",
-    "|---|---|---:|---:|---:|---:|",
+    "| peer | computes | CPU ms | ms, median | 10 % - 90 % | times ours of the same | ms, all cores | difference |",
+    "|---|---|---:|---:|---:|---:|---:|---:|",
     ...measured.peers.map((peer) => peerRow(peer, measured)),
     "",
   ];
@@ -121,8 +133,8 @@ function section(measured: Measured, number: number): string[] {
   return [
     `## ${number}. ${titleOf(measured)}`,
     "",
-    "| ours | ms, median | 10 % - 90 % | times the mean gradient | compile, ms | peak memory, MB |",
-    "|---|---:|---:|---:|---:|---:|",
+    "| ours | CPU ms | ms, median | 10 % - 90 % | times the mean gradient | ms, all cores | compile, ms | peak memory, MB |",
+    "|---|---:|---:|---:|---:|---:|---:|---:|",
     ...ownRows(measured),
     "",
     ...peersTable(measured),
@@ -198,7 +210,7 @@ function summary(results: BenchmarkResults): string[] {
 const busy = 1.5;
 
 const method =
-  "Alternatives run in turn, ours and the peers', in an order drawn anew each round, with a rest between; runs of less than 25 ms are timed several in a row, and those of more than 2 s once. What counts is the ratio to what ran beside it. The naive loop is our own mean-gradient program run on one sample after another; streamed gradients are handed over in chunks of about 4 MiB (`program.stream`). Peak memory is that of three runs in a process of its own, above what the process held before them (the loaded program, parameters and data), with every tensor allocated and freed for itself.";
+  "Alternatives run in turn, ours and the peers', in an order drawn anew each round, with a rest between; runs of less than 25 ms are timed several in a row, and those of more than 2 s once. What counts is the ratio to what ran beside it. Where *CPU ms* are told, each contestant is a process of its own with one thread, all on the same core, and ratios are of the processor's time (the median; the clock's stands beside): other work on the machine hardly changes it, while times of several threads vary with it severalfold. *All cores*: the clock's median with as many threads as there are cores. The naive loop is our own mean-gradient program run on one sample after another; streamed gradients are handed over in chunks of about 4 MiB (`program.stream`). Peak memory is that of three runs in a process of its own, above what the process held before them (the loaded program, parameters and data), with every tensor allocated and freed for itself.";
 
 const peerMethod =
   "Peers run in processes of their own and are timed by their own clocks, with the same weights, data, batch and number of threads, in float32, until their results are there. Norms, clipped sums and mean gradients of each were compared with ours before (column *difference*: the largest, over the largest number); one that differs by more than 0.001 takes no part.";

@@ -47,7 +47,7 @@ export function runnerOf(name: ProgramName, { data }: Workload, program: AnyProg
 }
 
 /** One sample after another. */
-function loopOf({ data, samples }: Workload, program: AnyProgram): () => Promise<void> {
+export function loopOf({ data, samples }: Workload, program: AnyProgram): () => Promise<void> {
   const own = (tensor: Tensor, n: number) => takeSamples(tensor, 0, n, n + 1);
   return async () => {
     for (let n = 0; n < samples; n++) await program.run({ x: own(data.x, n), target: own(data.target, n) });

@@ -36,8 +36,10 @@ export interface Measured {
   /** Milliseconds to trace, plan, emit and load each program. */
   readonly compile: Readonly<Record<string, number>>;
   readonly memory: Memory;
-  /** Our own programs. */
+  /** Our own programs; where times of the processor are told, on one thread and one core. */
   readonly timings: readonly Timing[];
+  /** The same with as many threads as there are cores, ours and peers'. */
+  readonly allCores?: readonly Timing[];
   /** Whole steps of training, where they were measured. */
   readonly steps?: StepTimings;
   readonly peers: readonly PeerTiming[];
@@ -67,7 +69,13 @@ export function titleOf({ name, samples }: Pick<Measured, "name" | "samples">): 
   return `${name}, N=${samples}`;
 }
 
-/** The median, or NaN where it was not measured. */
+/** What ratios are of: the median of the processor's time where it was measured, else of the clock's. */
+export function timeOf({ cpu, median }: Timing): number {
+  return cpu?.median ?? median;
+}
+
+/** The same of one by its name, or NaN where it was not measured. */
 export function medianOf(timings: readonly Timing[], name: string): number {
-  return timings.find((timing) => timing.name === name)?.median ?? Number.NaN;
+  const timing = timings.find((each) => each.name === name);
+  return timing ? timeOf(timing) : Number.NaN;
 }

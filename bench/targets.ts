@@ -1,6 +1,6 @@
 /** What the benchmark is to reach, and whether it does. */
 import { clippedSum, plain } from "./programs.js";
-import { type BenchmarkResults, type Measured, medianOf, type PeerTiming } from "./results.js";
+import { type BenchmarkResults, type Measured, medianOf, type PeerTiming, timeOf } from "./results.js";
 import { fastestWay, type StreamResults } from "./stream.js";
 
 export const targets = {
@@ -35,13 +35,13 @@ function verdict(what: string, value: number, limit: number, unit: Verdict["unit
 
 /** The fastest of one kind. */
 export function fastest(measured: Measured, kind: PeerTiming["kind"]): PeerTiming | undefined {
-  return measured.peers.filter((peer) => peer.kind === kind).sort((a, b) => a.median - b.median)[0];
+  return measured.peers.filter((peer) => peer.kind === kind).sort((a, b) => timeOf(a) - timeOf(b))[0];
 }
 
 /** Time of norms + clipped sum over the fastest peer's clipped sum. */
 function besidePeers(measured: Measured): number | undefined {
   const peer = fastest(measured, "clipped");
-  return peer && medianOf(measured.timings, clippedSum) / peer.median;
+  return peer && medianOf(measured.timings, clippedSum) / timeOf(peer);
 }
 
 function neededBy({ memory }: Measured, name: string, of: "needed" | "arena" = "needed"): number {
@@ -72,7 +72,7 @@ export function verdictsOf(measured: Measured): Verdict[] {
       verdict(`time of norms + clipped sum, beside the fastest peer's (${rival.name})`, ratio, targets.peers.all),
     );
   const torch = peers.find(({ name }) => name === "PyTorch mean gradient");
-  if (torch) found.push(verdict("time of the mean gradient, beside PyTorch's", mean / torch.median, targets.mean));
+  if (torch) found.push(verdict("time of the mean gradient, beside PyTorch's", mean / timeOf(torch), targets.mean));
   if (steps) {
     const ratio = steps.private.median / steps.plain.median;
     found.push(verdict("a step of private training, beside the ordinary step", ratio, targets.privateStep.limit));

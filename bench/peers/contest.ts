@@ -7,6 +7,7 @@ import type { Alternative } from "../measure.js";
 import type { PeerKind } from "../results.js";
 import type { Workload } from "../workloads.js";
 import { allowedDifference, differenceOf, type Reference, referenceOf } from "./compare.js";
+import { onOneCore } from "./one-core.js";
 import { type Command, PeerFailure, PeerProcess } from "./process.js";
 
 /** Seconds for loading or compiling, and for running once: who needs more takes no part, so that the rest ends in time. */
@@ -29,6 +30,8 @@ export interface Contest {
 export interface ContestOptions {
   /** Of each peer; as many as there are cores unless given. */
   readonly threads?: number;
+  /** Each peer has one thread, on the core that all contestants take in turn. Default false. */
+  readonly pinned?: boolean;
   /** Names of the alternatives that take part; all unless given. */
   readonly only?: readonly string[];
   readonly readyLimit?: number;
@@ -39,7 +42,7 @@ export interface ContestOptions {
 export async function startContest(
   workload: Workload,
   peers: ReadonlyMap<string, Command>,
-  { threads, only, ...given }: ContestOptions = {},
+  { threads, pinned = false, only, ...given }: ContestOptions = {},
 ): Promise<Contest> {
   const limits = { ready: given.readyLimit ?? readyLimit, run: given.runLimit ?? runLimit };
   const folder = mkdtempSync(join(tmpdir(), "pergrad-bench-"));
@@ -54,7 +57,9 @@ export async function startContest(
     const reference = await referenceOf(workload);
     for (const [peer, command] of peers) {
       try {
-        const { process, greeting } = await PeerProcess.start(command, threads);
+        const { process, greeting } = await (pinned
+          ? PeerProcess.start(onOneCore(command), 1)
+          : PeerProcess.start(command, threads));
         processes.push(process);
         versions[peer] = greeting.versions;
         const order = Object.keys(workload.model.parameters);
@@ -85,7 +90,7 @@ function failing(alternative: PeerAlternative, refused: Record<string, string>):
       return await alternative.run(times);
     } catch (error) {
       refused[alternative.name] = reasonOf(error);
-      return Number.NaN;
+      return { wall: Number.NaN };
     }
   };
   return { ...alternative, run };
@@ -102,8 +107,7 @@ async function tryOut(
 ): Promise<PeerAlternative | string> {
   try {
     await process.ask({ do: "make", name }, limits.ready);
-    const run = async (times: number) =>
-      (await process.ask({ do: "run", name, times }, limits.run)).milliseconds as number;
+    const run = (times: number) => process.time(name, times, limits.run);
     const ours = reference[kind];
     if (!ours) return { name, kind, run };
     await process.ask({ do: "check", name, file }, limits.run);

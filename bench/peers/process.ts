@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { createInterface } from "node:readline";
+import type { Took } from "../measure.js";
 
 export interface Command {
   readonly file: string;
@@ -58,6 +59,15 @@ export class PeerProcess {
   ask(request: Readonly<Record<string, unknown>> & { readonly do: string }, limit: number): Promise<Answer> {
     this.#child.stdin?.write(`${JSON.stringify(request)}\n`);
     return this.#next(`"${request.do}"`, limit);
+  }
+
+  /**
+   * What a run of something that was made ready takes, in its process.
+   * Throws PeerFailure.
+   */
+  async time(name: string, times: number, limit: number): Promise<Took> {
+    const { milliseconds, cpu } = await this.ask({ do: "run", name, times }, limit);
+    return { wall: Number(milliseconds), ...(cpu === undefined ? {} : { cpu: Number(cpu) }) };
   }
 
   stop(): void {

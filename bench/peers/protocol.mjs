@@ -76,9 +76,11 @@ export async function serve(peer, versions, alternatives) {
     },
     run: async ({ name, times }) => {
       const run = runs.get(name);
+      const used = process.cpuUsage();
       const start = performance.now();
       for (let k = 0; k < times; k++) await run();
-      return { milliseconds: (performance.now() - start) / times };
+      const { user, system } = process.cpuUsage(used);
+      return { milliseconds: (performance.now() - start) / times, cpu: (user + system) / 1000 / times };
     },
     check: async ({ name, file }) => {
       const { norms, gradients } = await runs.get(name)();

@@ -3,7 +3,7 @@
 {"do": "prepare", "workload": ID, "file": F, "order": [NAME, ...]}
                                           loads weights and data     -> {"alternatives": {name: kind}}
 {"do": "make", "name": A}                 makes A ready, runs it once -> {}
-{"do": "run", "name": A, "times": K}      runs A K times             -> {"milliseconds": of one run}
+{"do": "run", "name": A, "times": K}      runs A K times             -> {"milliseconds": of one run, "cpu": of all threads}
 {"do": "check", "name": A, "file": F}     writes A's results to F    -> {}
 
 At the start it says {"peer": ..., "versions": {...}}. A request that fails is answered by {"error": reason}.
@@ -59,10 +59,11 @@ def serve(peer, versions, alternatives):
 
     def run(request):
         once = runs[request["name"]]
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         for _ in range(request["times"]):
             once()
-        return {"milliseconds": (time.perf_counter() - start) * 1000 / request["times"]}
+        of_one = 1000 / request["times"]
+        return {"milliseconds": (time.perf_counter() - start) * of_one, "cpu": (time.process_time() - used) * of_one}
 
     def check(request):
         norms, gradients = runs[request["name"]]()

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { besideBuild, ownBuild, startBuild } from "../../bench/builds.js";
 import { interleave, timed } from "../../bench/measure.js";
 import { benchOptions, UsageError } from "../../bench/options.js";
 import { opTimes, type TraceEvent } from "../../bench/profile.js";
@@ -35,16 +36,43 @@ it("all of ours run on the tiny workload", async () => {
   if (!tiny) throw new Error("no tiny workload");
   const own = await ours(makeWorkload(tiny, 3));
   expect(own.alternatives.map(({ name }) => name)).toEqual([...programNames, "naive loop"]);
-  for (const { run } of own.alternatives) expect(await run(2)).toBeGreaterThan(0);
+  for (const { run } of own.alternatives) expect((await run(2)).wall).toBeGreaterThan(0);
   expect(Object.keys(own.compile)).toEqual([...programNames]);
   await own.release();
+});
+
+it("a build runs in a process of its own, which tells its processor time", async () => {
+  const tiny = { id: "tiny" };
+  const build = await startBuild(ownBuild, tiny);
+  try {
+    expect(build.alternatives.map(({ name }) => name)).toEqual([...programNames, "naive loop"]);
+    const took = await build.alternatives[0]?.run(50);
+    expect(took?.wall).toBeGreaterThan(0);
+    expect(took?.cpu).toBeGreaterThan(0);
+    // One thread: it cannot use more of the processor than time passes, but for what the clocks round.
+    expect(took?.cpu).toBeLessThan((took?.wall ?? 0) * 1.5 + 1);
+  } finally {
+    build.stop();
+  }
+});
+
+it("two builds are compared program by program; a folder that is no build is refused", async () => {
+  const specs = workloads.filter(({ id }) => id === "tiny");
+  const lines: string[] = [];
+  await besideBuild(ownBuild, specs, 0, (line) => lines.push(line));
+  expect(lines).toHaveLength(2 + programNames.length + 1);
+  for (const line of lines.slice(2)) {
+    const [, , , own, other, ratio] = line.split("|").map(Number);
+    expect(ratio).toBeCloseTo((own ?? 0) / (other ?? 1), 1);
+  }
+  await expect(besideBuild("/nowhere", specs, 0, () => {})).rejects.toThrow("the process ended");
 });
 
 describe("interleaved measuring", () => {
   it("runs everyone in every round, however little time there is", async () => {
     const counts = { a: 0, b: 0 };
     const found = await interleave(
-      [timed("a", async () => void counts.a++), { name: "b", run: async () => ++counts.b }],
+      [timed("a", async () => void counts.a++), { name: "b", run: async () => ({ wall: ++counts.b }) }],
       0,
     );
     expect(found.map(({ name, rounds }) => [name, rounds])).toEqual([
@@ -54,14 +82,24 @@ describe("interleaved measuring", () => {
     expect(counts.b).toBe(5);
   });
 
+  it("tells the processor's time where every run does", async () => {
+    let runs = 0;
+    const both = { name: "both", run: async () => ({ wall: 30, cpu: ++runs }) };
+    const some = { name: "some", run: async () => (++runs % 2 ? { wall: 30, cpu: 1 } : { wall: 30 }) };
+    const [first, second] = await interleave([both, some], 0);
+    expect(first?.cpu?.median).toBeGreaterThan(0);
+    expect(first?.cpu?.low).toBeLessThanOrEqual(first?.cpu?.median ?? 0);
+    expect(second).not.toHaveProperty("cpu");
+  });
+
   it("one of more than two seconds runs once more, and that counts", async () => {
-    const run = async () => 2001;
+    const run = async () => ({ wall: 2001 });
     expect(await interleave([{ name: "slow", run }], 0)).toMatchObject([{ median: 2001, rounds: 1 }]);
   });
 
   it("a slow one leaves after its share; the others have more rounds", async () => {
-    const slow = { name: "slow", run: async () => 900 };
-    const fast = { name: "fast", run: async () => 10 };
+    const slow = { name: "slow", run: async () => ({ wall: 900 }) };
+    const fast = { name: "fast", run: async () => ({ wall: 10 }) };
     const [first, second] = await interleave([slow, fast], 2);
     expect(first?.rounds).toBe(3);
     expect(second?.rounds).toBeGreaterThan(3);
@@ -69,14 +107,17 @@ describe("interleaved measuring", () => {
   });
 
   it("a fast one has enough rounds, whatever time others have used up", async () => {
-    const fast = { name: "fast", run: async () => 30 };
-    const middling = { name: "middling", run: async () => 300 };
+    const fast = { name: "fast", run: async () => ({ wall: 30 }) };
+    const middling = { name: "middling", run: async () => ({ wall: 300 }) };
     const found = await interleave([fast, middling], 0.001);
     expect(found.map(({ rounds }) => rounds)).toEqual([25, 10]);
   });
 
   it("one that fails has a time of NaN and does not end the others", async () => {
-    const found = await interleave([{ name: "gone", run: async () => Number.NaN }, timed("well", async () => {})], 0);
+    const found = await interleave(
+      [{ name: "gone", run: async () => ({ wall: Number.NaN }) }, timed("well", async () => {})],
+      0,
+    );
     expect(found[0]?.median).toBeNaN();
     expect(found[1]?.median).toBeGreaterThanOrEqual(0);
   });

@@ -20,7 +20,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   else if (request.do === "make" && mode === "silent") continue;
   else if (request.do === "make") answer({});
   else if (request.do === "run" && mode === "crashes") process.exit(9);
-  else if (request.do === "run") answer({ milliseconds: request.times * 2 });
+  else if (request.do === "run") answer({ milliseconds: request.times * 2, cpu: request.times * 3 });
   else if (request.do === "check") {
     // Copies what the test says are the right results, or wrong ones.
     writeFileSync(request.file, readFileSync(process.argv[3]));

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { chart, marks } from "../../bench/chart.js";
+import type { Timing } from "../../bench/measure.js";
 import { largestDifferences, page } from "../../bench/page.js";
 import type { BenchmarkResults } from "../../bench/results.js";
 import { twiceAsFast, verdictsOf } from "../../bench/targets.js";
@@ -30,6 +31,26 @@ describe("the rate of gradients into JavaScript", () => {
   it("is left out where it was not measured", () => {
     expect(page(results([]))).not.toContain("into JavaScript");
   });
+});
+
+it("ratios are of the processor's time where it was measured; the clock's, and that of all cores, stand beside", () => {
+  const own = measured("mlp", { mean: 100, clipped: 100 }, [peer("PyTorch mean gradient", "mean", 50)]);
+  const cpu = <T extends Timing>(timing: T, factor: number) => ({
+    ...timing,
+    cpu: { median: timing.median * factor, low: timing.median * factor * 0.9 },
+  });
+  const timings = own.timings.map((each) => cpu(each, each.name === "norms + clipped sum" ? 0.6 : 0.5));
+  const pinned = {
+    ...own,
+    timings,
+    peers: own.peers.map((each) => ({ ...each, ...cpu(each, 1) })),
+    allCores: own.timings.map((each) => ({ ...each, median: each.median / 4 })),
+  };
+  expect(byWhat(verdictsOf(pinned), "time of norms + clipped sum, beside the mean")?.value).toBeCloseTo(1.2);
+  expect(byWhat(verdictsOf(pinned), "time of the mean gradient")?.value).toBeCloseTo(1);
+  const found = page(results([pinned]));
+  expect(found).toContain("| norms + clipped sum | 60.0 | 100.0 | 90.0 - 120.0 | 1.20 | 25.0 | 30 | 11.0 |");
+  expect(found).toContain("| PyTorch mean gradient | mean gradient | 50.0 | 50.0 | 45.0 - 60.0 | 1.00 |");
 });
 
 describe("verdicts", () => {
@@ -112,7 +133,7 @@ describe("the page", () => {
   it("tells machine, versions, and times beside the mean gradient", () => {
     expect(text).toContain("Abacus, 2 cores");
     expect(text).toContain("torch 2.0");
-    expect(text).toContain("| norms + clipped sum | 6.00 | 5.40 - 7.20 | 1.50 | 30 | 11.0 |");
+    expect(text).toContain("| norms + clipped sum |  | 6.00 | 5.40 - 7.20 | 1.50 |  | 30 | 11.0 |");
   });
 
   it("owns up to a machine that was busy", () => {
@@ -122,8 +143,8 @@ describe("the page", () => {
   });
 
   it("sets each peer beside ours of the same kind", () => {
-    expect(text).toContain("| Opacus ghost, clipped | norms + clipped sum | 3.00 | 2.70 - 3.60 | 0.50 | 2e-7 |");
-    expect(text).toContain("| PyTorch mean gradient | mean gradient | 5.00 | 4.50 - 6.00 | 1.25 | 2e-7 |");
+    expect(text).toContain("| Opacus ghost, clipped | norms + clipped sum |  | 3.00 | 2.70 - 3.60 | 0.50 |  | 2e-7 |");
+    expect(text).toContain("| PyTorch mean gradient | mean gradient |  | 5.00 | 4.50 - 6.00 | 1.25 |  | 2e-7 |");
   });
 
   it("says where we lose, and why by the profile", () => {

@@ -51,7 +51,7 @@ describe("a contest", () => {
         ["fake gradients", "materialised"],
       ]);
       expect(alternatives.map(({ difference }) => difference)).toEqual([0, undefined]);
-      expect(await alternatives[0]?.run(3)).toBe(6);
+      expect(await alternatives[0]?.run(3)).toEqual({ wall: 6, cpu: 9 });
     } finally {
       stop();
     }
@@ -78,7 +78,7 @@ describe("a contest", () => {
 
   it("goes on when a peer breaks down in a run, whose time is then no number", async () => {
     const { alternatives, refused, stop } = await contest("crashes");
-    expect(await alternatives[0]?.run(1)).toBeNaN();
+    expect((await alternatives[0]?.run(1))?.wall).toBeNaN();
     stop();
     expect(refused).toEqual({ "fake, clipped": "the process ended with exit code 9" });
   });

@@ -1,0 +1,84 @@
+/** Builds of pergrad, ours and perhaps another commit's, each in a process of its own with one thread. */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Alternative, interleave, type Timing } from "./measure.js";
+import { onOneCore } from "./peers/one-core.js";
+import { PeerProcess } from "./peers/process.js";
+import { titleOf } from "./results.js";
+import type { Workload, WorkloadSpec } from "./workloads.js";
+
+/** The folder of the build that this file is of; where it is run from its source, as in tests, of the last build. */
+export const ownBuild = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "../dist" : "..", import.meta.url));
+
+/** Seconds to compile a program and run it once, and for a round. */
+const limit = 300;
+
+export interface Build {
+  readonly alternatives: readonly Alternative[];
+  stop(): void;
+}
+
+/** Compiles all of a build's programs of a workload, and runs each once. Throws PeerFailure. */
+export async function startBuild(folder: string, { id }: Pick<Workload, "id">): Promise<Build> {
+  const file = join(ownBuild, "bench", "build-process.js");
+  const { process } = await PeerProcess.start(
+    onOneCore({ file: globalThis.process.execPath, args: [file, folder, id] }),
+    1,
+  );
+  try {
+    const { alternatives } = await process.ask({ do: "prepare" }, limit);
+    const names = alternatives as readonly string[];
+    for (const name of names) await process.ask({ do: "make", name }, limit);
+    return {
+      alternatives: names.map((name) => ({ name, run: (times) => process.time(name, times, limit) })),
+      stop: () => process.stop(),
+    };
+  } catch (error) {
+    process.stop();
+    throw error;
+  }
+}
+
+/** What a program may take beside the same of another build. */
+const slower = 1.02;
+
+/**
+ * Our build beside another's, program by program, as a table in Markdown.
+ * @param folder the other checkout, which is built
+ * @param seconds of interleaved runs for each workload
+ */
+export async function besideBuild(
+  folder: string,
+  specs: readonly WorkloadSpec[],
+  seconds: number,
+  told: (line: string) => void,
+): Promise<void> {
+  told(`| workload | program | CPU ms, ours | CPU ms, theirs | ours / theirs, CPU | wall | over ${slower} |`);
+  told("|---|---|---:|---:|---:|---:|---|");
+  for (const spec of specs) {
+    const own = await startBuild(ownBuild, spec);
+    const other = await startBuild(folder, spec).catch((error: unknown) => {
+      own.stop();
+      throw error;
+    });
+    try {
+      const timings = await interleave([...own.alternatives, ...other.alternatives], seconds);
+      const theirs = timings.slice(own.alternatives.length);
+      for (const timing of timings.slice(0, own.alternatives.length)) {
+        const same = theirs.find(({ name }) => name === timing.name);
+        if (same) told(row(titleOf(spec), timing, same));
+      }
+    } finally {
+      own.stop();
+      other.stop();
+    }
+  }
+}
+
+/** By the fastest tenths: what disturbs a run only ever makes it longer. */
+function row(title: string, ours: Timing, theirs: Timing): string {
+  const [own, other] = [ours.cpu?.low ?? Number.NaN, theirs.cpu?.low ?? Number.NaN];
+  const ratio = own / other;
+  const cells = [title, ours.name, own.toFixed(3), other.toFixed(3), ratio.toFixed(3)];
+  return `| ${[...cells, (ours.low / theirs.low).toFixed(3), ratio > slower ? "yes" : ""].join(" | ")} |`;
+}
