@@ -179,7 +179,7 @@ function summary(results: BenchmarkResults): string[] {
     ["time of the mean gradient, beside PyTorch", "mean gradient no slower than PyTorch's"],
     [
       "a step of private training",
-      `a step of private training, noise and optimiser included, in at most ${targets.privateStep.limit} times the ordinary step's time`,
+      `a step of private training, noise and optimizer included, in at most ${targets.privateStep.limit} times the ordinary step's time`,
     ],
     ["a whole step", `a whole step of the tiny network in at most ${targets.tinyStep} ms`],
   ];

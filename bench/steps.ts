@@ -3,7 +3,7 @@ import { PrivateTrainer, sgd, Trainer } from "../src/index.js";
 import { interleave, type Timing, timed } from "./measure.js";
 import type { Workload } from "./workloads.js";
 
-/** Whole steps: gradients, clipping and noise where it is private, and the optimiser. */
+/** Whole steps: gradients, clipping and noise where it is private, and the optimizer. */
 export interface StepTimings {
   readonly plain: Timing;
   readonly private: Timing;
@@ -15,7 +15,7 @@ export async function measureSteps({ model, data, loss, samples }: Workload, sec
   const plain = await Trainer.create(model, data, options);
   const secret = await PrivateTrainer.create(model, data, {
     ...options,
-    maxGradNorm: 1,
+    maxNorm: 1,
     noiseMultiplier: 1,
     delta: 1e-5,
   });

@@ -12,7 +12,7 @@ export const targets = {
   peers: { all: 1, half: 0.5, least: 6 },
   /** Our mean gradient beside PyTorch's. */
   mean: 1,
-  /** Time of a step of private training, noise and optimiser included, beside the ordinary step. */
+  /** Time of a step of private training, noise and optimizer included, beside the ordinary step. */
   privateStep: { limit: 1.3, on: ["mnist-cnn", "lstm"] as readonly string[] },
   /** Milliseconds that a whole step of the tiny workload takes: next to nothing but overhead. */
   tinyStep: 0.15,

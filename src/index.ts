@@ -46,7 +46,7 @@ export {
   type CheckpointOptions,
   type ClippingOptions,
   type LearningRate,
-  type Optimiser,
+  type Optimizer,
   type Parameters,
   type PlainStepOptions,
   type PrivatelyTrained,

@@ -35,7 +35,7 @@ beforeAll(async () => {
 
 const session = () => ort.InferenceSession.create(bytes);
 const learning = { loss, optimizer: js.adam(), epochs: 1, batchSize: 2 };
-const private_ = { ...learning, maxGradNorm: 1, delta: 1e-5 };
+const private_ = { ...learning, maxNorm: 1, delta: 1e-5 };
 const mechanism = { kind: "gaussian", noiseMultiplier: 1, samplingRate: 0.1, steps: 10 };
 
 describe("what is said", () => {
@@ -101,7 +101,7 @@ describe("what is said", () => {
     ["a number for options", () => js.sgd(0.1), /takes its options by name, .* not 0\.1/],
     ["no rate", () => js.sgd({}), /learningRate is a number, .*, not undefined/],
     ["no optimizer", () => js.train(model, data, { ...learning, optimizer: undefined }), /The optimizer is missing/],
-    ["optimiser", () => js.train(model, data, { ...learning, optimiser: 1 }), /did you mean "optimizer"/],
+    ["a misspelt optimizer", () => js.train(model, data, { ...learning, optimiser: 1 }), /did you mean "optimizer"/],
     [
       "an optimizer not called",
       () => js.train(model, data, { ...learning, optimizer: js.adam }),
@@ -165,7 +165,7 @@ describe("what is taken", () => {
     expect(total(await program.run({ x: own, target: target.map(BigInt) }))).toEqual(expected);
     expect(total(await program.run({ x: { dtype: "float32", dims: [4, 3], data: [...x] }, target }))).toEqual(expected);
     // Taken at the call, as everything is, also where it takes several turns.
-    const parts = program.run({ x: own, target: labels }, { microbatch: 1 });
+    const parts = program.run({ x: own, target: labels }, { microbatchSize: 1 });
     own.data.fill(9);
     expect(total(await parts)).toEqual(expected.map((norm) => expect.closeTo(norm, 5)));
   });

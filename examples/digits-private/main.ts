@@ -28,7 +28,7 @@ const delta = 1e-5;
 const testCount = 2000;
 const batchSize = 1024;
 const steps = 90;
-const maxGradNorm = 0.1;
+const maxNorm = 0.1;
 const usage = "Usage: npm run digits-private -- [--seeds K] [--out PATH]";
 
 interface Options {
@@ -70,7 +70,7 @@ function settingsFor(digits: Split): Settings {
     steps,
   });
   finding.done(`noise multiplier ${noiseMultiplier.toFixed(3)} for epsilon ${targetEpsilon} at delta ${delta}`);
-  return { trainCount, testCount: countOf(digits.test), batchSize, steps, maxGradNorm, noiseMultiplier, delta };
+  return { trainCount, testCount: countOf(digits.test), batchSize, steps, maxNorm, noiseMultiplier, delta };
 }
 
 async function studyAll(digits: Split, settings: Settings, seeds: number): Promise<Pair[]> {

@@ -36,7 +36,7 @@ export interface Settings {
   readonly testCount: number;
   readonly batchSize: number;
   readonly steps: number;
-  readonly maxGradNorm: number;
+  readonly maxNorm: number;
   readonly noiseMultiplier: number;
   readonly delta: number;
 }
@@ -160,7 +160,7 @@ function meaning({ settings }: Results, epsilon: number): string[] {
   const odds = Math.exp(epsilon);
   return [
     `Could somebody who holds a trained network tell whether one particular digit was among the ${whole(settings.trainCount)} it learned from? Differential privacy puts a number on the best that anybody can do. With <b>epsilon ${shownEpsilon(epsilon)}</b>, whatever they saw, it can shift the odds that the digit was there by a factor of at most e<sup>${shownEpsilon(epsilon)}</sup> ≈ ${odds.toFixed(0)}, save for an accident of probability about ${settings.delta}. That holds for whoever knows everything else, and against every attack, known or not; attacks that one can try reach much less.`,
-    `It comes from two things done at each of the ${whole(settings.steps)} steps. Each digit’s own gradient is <b>clipped</b> to a norm of ${settings.maxGradNorm}, so that no digit can push harder than that; and <b>noise</b> that hides a push of that size is added to their sum. A step looks at about ${whole(settings.batchSize)} digits, each drawn by chance, which hides a digit further. The accountant adds up what all steps together may reveal.`,
+    `It comes from two things done at each of the ${whole(settings.steps)} steps. Each digit’s own gradient is <b>clipped</b> to a norm of ${settings.maxNorm}, so that no digit can push harder than that; and <b>noise</b> that hides a push of that size is added to their sum. A step looks at about ${whole(settings.batchSize)} digits, each drawn by chance, which hides a digit further. The accountant adds up what all steps together may reveal.`,
   ];
 }
 

@@ -94,19 +94,19 @@ async function learnPlainly(model: Model, digits: Split, seed: number, evaluate:
 async function learnPrivately(
   model: Model,
   digits: Split,
-  { batchSize, steps, maxGradNorm, noiseMultiplier, delta }: Settings,
+  { batchSize, steps, maxNorm, noiseMultiplier, delta }: Settings,
   evaluate: Evaluate,
   title: string,
   events: Events,
 ): Promise<PrivateCourse> {
   const start = performance.now();
   // Gradients have at most the clipping norm, so that its choice is not to change how far a step goes.
-  const learningRate = schedules.cosine({ from: privateRate / maxGradNorm, steps });
+  const learningRate = schedules.cosine({ from: privateRate / maxNorm, steps });
   const trainer = await PrivateTrainer.create(model, digits.train, {
     loss: losses.crossEntropy(),
     optimizer: sgd({ learningRate, momentum }),
     batchSize,
-    maxGradNorm,
+    maxNorm,
     noiseMultiplier,
     delta,
   });

@@ -99,17 +99,17 @@ export async function train(
   });
   const evaluate = await evaluator(model);
   const steps = epochs * Math.ceil(countOf(digits.train) / size);
-  const optimiser = adam({ learningRate: (step) => learningRate * (1 - step / steps) });
+  const optimizer = adam({ learningRate: (step) => learningRate * (1 - step / steps) });
   const shuffle = random(seed);
   let parameters: Parameters = model.parameters;
-  let state = optimiser.start(parameters);
+  let state = optimizer.start(parameters);
   const results: Epoch[] = [];
   for (let epoch = 1; epoch <= epochs; epoch++) {
     events.epochStarts?.(epoch, Math.ceil(countOf(digits.train) / size));
     const tally = new Tally();
     for (const batch of miniBatches(digits.train, { size, shuffle })) {
       const found = await program.run(batch, { parameters });
-      ({ parameters, state } = optimiser.step(parameters, found.mean, state));
+      ({ parameters, state } = optimizer.step(parameters, found.mean, state));
       tally.add(found.losses, found.outputs, batch.target);
       events.step?.();
     }

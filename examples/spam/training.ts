@@ -54,11 +54,11 @@ export async function train(
   });
   const samples = data.target.data.length;
   const steps = stepsOf(network, samples, options);
-  const optimiser = adam({ learningRate: (step) => network.learningRate * (1 - step / steps) });
+  const optimizer = adam({ learningRate: (step) => network.learningRate * (1 - step / steps) });
   const shuffle = random(seed);
   const model = make(0);
   let parameters: Parameters = model.parameters;
-  let state = optimiser.start(parameters);
+  let state = optimizer.start(parameters);
   let drawn = 0;
   let lossSum = 0;
   for (let epoch = 0; epoch < epochs; epoch++) {
@@ -68,7 +68,7 @@ export async function train(
       const seeds = dropout > 0 ? { seed: seedsFrom(drawn, count) } : {};
       drawn += count;
       const { clipped, losses: each } = await program.run({ ...batch, ...seeds }, { parameters });
-      ({ parameters, state } = optimiser.step(parameters, scaled(clipped.sum, 1 / count), state));
+      ({ parameters, state } = optimizer.step(parameters, scaled(clipped.sum, 1 / count), state));
       for (const loss of each.data) lossSum += loss;
       onStep();
     }

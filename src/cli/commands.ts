@@ -272,7 +272,7 @@ function training(program: Command): Command {
     .option("--noise-multiplier <s>", "or: the noise's standard deviation, over the sensitivity", fromZero)
     .option("--delta <d>", "the probability left out of the guarantee, well below 1 / samples", probability)
     .option(
-      "--max-grad-norm <C>",
+      "--max-norm <C>",
       "the norm that gradients are clipped to, where adaptive clipping starts (default: 1)",
       positive,
     )
@@ -295,7 +295,11 @@ function training(program: Command): Command {
 function withOutput(command: Command): Command {
   return command
     .addOption(required("--out <file>", "where to write, .safetensors or .npz", outputFile))
-    .option("--batch-size <B>", "samples computed at a time (default: as memory allows, at most 256)", wholeNumber(1))
+    .option(
+      "--microbatch-size <b>",
+      "samples computed at a time (default: as memory allows, at most 256)",
+      wholeNumber(1),
+    )
     .option("--memory-budget <size>", "memory to compute in, such as 512MB: fewer samples at a time if need be", bytes);
 }
 

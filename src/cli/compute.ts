@@ -19,7 +19,7 @@ import { type MaxNorm, UsageError } from "./usage.js";
 export interface ComputeOptions extends TaskOptions {
   readonly data: string;
   readonly out: string;
-  readonly batchSize?: number;
+  readonly microbatchSize?: number;
   /** Bytes. */
   readonly memoryBudget?: number;
 }
@@ -232,13 +232,13 @@ async function stream<W extends Wants>(
   progress: Progress,
   notFinite: NotFiniteSample[],
 ): Promise<void> {
-  const { batchSize } = options;
+  const { microbatchSize } = options;
   const writer = await openTensors(options.out, result.layout);
   try {
     progress.stage("samples", task.samples);
     // NaN and infinity were looked for in the whole file.
     const chunks = program.stream(task.feeds, {
-      ...(batchSize === undefined ? {} : { batchSize }),
+      ...(microbatchSize === undefined ? {} : { chunkSize: microbatchSize }),
       allowNotFinite: true,
       inPlace: true,
       reuse: true,

@@ -57,7 +57,7 @@ function explanation(error: unknown): string {
   if (error instanceof PergradError) return error.message;
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof RangeError && /allocation failed|Invalid (typed )?array (buffer )?length/i.test(message)) {
-    return `There is not enough memory (${message}); use a smaller --batch-size or less data.`;
+    return `There is not enough memory (${message}); use a smaller --microbatch-size or less data.`;
   }
   const first = message.split("\n", 1)[0]?.replace(/\.$/, "");
   return `Internal error: ${first}; please report it, with the output of the same command under PERGRAD_DEBUG=stack.`;

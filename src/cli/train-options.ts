@@ -1,7 +1,7 @@
-/** Options of `pergrad train`: what fits together, and the optimiser they make. */
+/** Options of `pergrad train`: what fits together, and the optimizer they make. */
 import { InvalidArgumentError } from "commander";
 import { adam, adamW } from "../train/adam.js";
-import type { LearningRate, Optimiser } from "../train/optimiser.js";
+import type { LearningRate, Optimizer } from "../train/optimizer.js";
 import { schedules } from "../train/schedules.js";
 import { sgd } from "../train/sgd.js";
 import type { ClippingOptions, Noise } from "../train/types.js";
@@ -32,7 +32,7 @@ export interface TrainCommandOptions extends TaskOptions {
   readonly epsilon?: number;
   readonly noiseMultiplier?: number;
   readonly delta?: number;
-  readonly maxGradNorm?: number;
+  readonly maxNorm?: number;
   readonly clipping?: (typeof clippings)[number];
   readonly sampling?: (typeof samplings)[number];
   readonly replaceBatchNorm?: boolean;
@@ -43,7 +43,7 @@ export interface TrainCommandOptions extends TaskOptions {
 /** Checks what commander cannot: options that need each other. Throws UsageError. */
 export function checkTrainOptions(options: TrainCommandOptions): void {
   oneNeeded(options, ["epochs", "steps"]);
-  for (const name of ["epsilon", "noiseMultiplier", "delta", "maxGradNorm", "clipping"] as const)
+  for (const name of ["epsilon", "noiseMultiplier", "delta", "maxNorm", "clipping"] as const)
     if (options[name] !== undefined && !options.private)
       throw new UsageError(`${flag(name)} is for --private training.`);
   if (options.checkpointEvery !== undefined && options.checkpoint === undefined)
@@ -55,8 +55,7 @@ export function checkTrainOptions(options: TrainCommandOptions): void {
 }
 
 /** What private training takes besides what all training does. */
-export type Privacy = Noise &
-  Pick<ClippingOptions, "maxGradNorm" | "automatic" | "adaptive"> & { readonly delta: number };
+export type Privacy = Noise & Pick<ClippingOptions, "maxNorm" | "automatic" | "adaptive"> & { readonly delta: number };
 
 /** gamma of automatic clipping, as its paper has it. */
 const gamma = 0.01;
@@ -65,13 +64,13 @@ const gamma = 0.01;
 export function privacyOf(options: TrainCommandOptions): Privacy | null {
   if (!options.private) return null;
   oneNeeded(options, ["epsilon", "noiseMultiplier"]);
-  const { epsilon, noiseMultiplier = 0, delta, maxGradNorm = 1, clipping } = options;
+  const { epsilon, noiseMultiplier = 0, delta, maxNorm = 1, clipping } = options;
   if (delta === undefined)
     throw new UsageError("--private needs --delta, a probability well below 1 / samples, such as 1e-5.");
   return {
     ...(epsilon === undefined ? { noiseMultiplier } : { targetEpsilon: epsilon }),
     delta,
-    maxGradNorm,
+    maxNorm,
     ...(clipping === "automatic" ? { automatic: { gamma } } : {}),
     ...(clipping === "adaptive" ? { adaptive: {} } : {}),
   };
@@ -110,7 +109,7 @@ export function modelFile(path: string): string {
 }
 
 /** @param steps of the whole training */
-export function optimiserFor(options: TrainCommandOptions, steps: number): Optimiser<object> {
+export function optimizerFor(options: TrainCommandOptions, steps: number): Optimizer<object> {
   const learningRate = learningRateFor(options, steps);
   const decay = options.weightDecay === undefined ? {} : { weightDecay: options.weightDecay };
   if (options.optimizer === "adam") return adam({ learningRate, ...decay });

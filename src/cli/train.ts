@@ -17,7 +17,7 @@ import { checkOut, type DataTask, dataTaskOf } from "./task.js";
 import {
   checkTrainOptions,
   given,
-  optimiserFor,
+  optimizerFor,
   type Privacy,
   privacyOf,
   type TrainCommandOptions,
@@ -133,7 +133,7 @@ async function run({ task, options, privacy, steps, progress, signal, dropped, o
   progress.stage("compiling");
   const common = {
     ...task.options,
-    optimizer: optimiserFor(options, Math.max(1, steps)),
+    optimizer: optimizerFor(options, Math.max(1, steps)),
     batchSize: options.batchSize,
     steps,
     signal,

@@ -14,7 +14,7 @@ import type { Objective } from "./objective.js";
 /** How the methods are chosen. */
 export interface PlanningOptions {
   /** The number of samples that the program is planned for: it runs with any. Default 64. */
-  readonly batchSize?: number;
+  readonly plannedBatchSize?: number;
   /**
    * The data may hold NaN and infinity: what the model selects away of it contributes nothing to the gradients, in a
    * saved program too. Without it, `run` compiles that program when data that it is allowed to take first holds them.
@@ -37,7 +37,7 @@ interface Conditions {
 export function planFor(
   objective: Objective,
   want: Wants,
-  { batchSize, strategy = {}, allowNotFinite = false, prices = usualPrices }: PlanningOptions & Conditions,
+  { plannedBatchSize, strategy = {}, allowNotFinite = false, prices = usualPrices }: PlanningOptions & Conditions,
   lowMemory: LowMemoryStrategy = {},
 ): Plan {
   if (Object.keys(want).length === 0)
@@ -45,11 +45,19 @@ export function planFor(
       "INVALID_ARGUMENT",
       "Nothing is wanted; say what to compute, such as { norms: want.norms() }.",
     );
-  if (batchSize !== undefined && !(Number.isSafeInteger(batchSize) && batchSize >= 1)) {
-    throw new PergradError("INVALID_ARGUMENT", `batchSize must be a whole number from 1 up, not ${batchSize}.`);
+  if (plannedBatchSize !== undefined && !(Number.isSafeInteger(plannedBatchSize) && plannedBatchSize >= 1)) {
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `plannedBatchSize must be a whole number from 1 up, not ${plannedBatchSize}.`,
+    );
   }
   const total = allRequirements(Object.values(want).map((each) => each.requirements));
-  const planOptions = { strategy, lowMemory, prices, ...(batchSize === undefined ? {} : { samples: batchSize }) };
+  const planOptions = {
+    strategy,
+    lowMemory,
+    prices,
+    ...(plannedBatchSize === undefined ? {} : { samples: plannedBatchSize }),
+  };
   if (!needsGradients(total)) return new Plan(new Map(), total, planOptions);
   const choices = { ...lowMemory, ...strategy, prices };
   const { losses, parameters, axes } = objective;

@@ -35,7 +35,7 @@ export interface Stage {
   readonly sampleAxes: Readonly<Record<string, number | null>>;
   /** What this stage took, since the one before. */
   readonly milliseconds: number;
-  /** Of `loaded`: makes the graph as the runtime's own optimiser rewrites it, as an ONNX file, where it can tell. */
+  /** Of `loaded`: makes the graph as the runtime's own optimizer rewrites it, as an ONNX file, where it can tell. */
   readonly asRun?: () => Promise<Uint8Array>;
 }
 

@@ -18,7 +18,7 @@ export interface MemoryOptions {
    * at most 1,024, since longer float32 sums lose digits; of a model with more than 256 MB of weights, where nothing is
    * summed, as many as take a quarter of the weights.
    */
-  readonly microbatch?: number;
+  readonly microbatchSize?: number;
 }
 
 function checkCount(value: number | undefined, what: string): void {
@@ -27,9 +27,9 @@ function checkCount(value: number | undefined, what: string): void {
 }
 
 /** Throws INVALID_ARGUMENT. */
-export function checkMemoryOptions({ memoryBudget, microbatch }: MemoryOptions): void {
+export function checkMemoryOptions({ memoryBudget, microbatchSize }: MemoryOptions): void {
   checkCount(memoryBudget, "memoryBudget, in bytes,");
-  checkCount(microbatch, "microbatch, in samples,");
+  checkCount(microbatchSize, "microbatchSize, in samples,");
 }
 
 /** The largest of 1..most that fits, where all below one that fits do; 0 where none does. */
@@ -83,23 +83,23 @@ export class Microbatches {
   sizeFor(samples: number, options: MemoryOptions): number {
     checkMemoryOptions(options);
     const { memoryBudget, ...own } = { ...this.defaults, ...defined(options) };
-    const { microbatch = memoryBudget === undefined ? this.#sparing(samples) : this.#mostAccurate } = own;
+    const { microbatchSize = memoryBudget === undefined ? this.#sparing(samples) : this.#mostAccurate } = own;
     const most = memoryBudget === undefined ? samples : this.#fitting(samples, memoryBudget);
-    const size = Math.min(samples, most, microbatch);
+    const size = Math.min(samples, most, microbatchSize);
     if (size < samples) this.requireSplit(`a batch of ${samples} samples cannot be computed ${size} at a time`);
     return size === 0 ? 0 : Math.ceil(samples / Math.ceil(samples / size));
   }
 
   /** Samples of one chunk of a stream: few enough for cheap results, and for the budget. Throws MEMORY_BUDGET. */
-  chunkSize(options: MemoryOptions & { readonly batchSize?: number }): number {
+  chunkSize(options: MemoryOptions & { readonly chunkSize?: number }): number {
     checkMemoryOptions(options);
-    checkCount(options.batchSize, "batchSize");
-    if (options.batchSize !== undefined) return options.batchSize;
-    const { microbatch = largestChunk, memoryBudget } = { ...this.defaults, ...defined(options) };
+    checkCount(options.chunkSize, "chunkSize");
+    if (options.chunkSize !== undefined) return options.chunkSize;
+    const { microbatchSize = largestChunk, memoryBudget } = { ...this.defaults, ...defined(options) };
     if (memoryBudget !== undefined) this.#requireOne(1, memoryBudget);
     const budget = memoryBudget ?? chunkMemory;
     const fits = (count: number) => this.memory.at(count) <= budget && this.#perSample(count) <= chunkResults;
-    return Math.max(1, largest(Math.min(largestChunk, microbatch), fits));
+    return Math.max(1, largest(Math.min(largestChunk, microbatchSize), fits));
   }
 
   get #mostAccurate(): number {

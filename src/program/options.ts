@@ -25,7 +25,7 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, Memor
   readonly observe?: Observer;
 }
 
-/** `memoryBudget` and `microbatch` are those of the program where they are not given. */
+/** `memoryBudget` and `microbatchSize` are those of the program where they are not given. */
 export interface RunOptions extends MemoryOptions, NotFiniteOptions, GivenOptions {
   /** Run even where the data holds NaN or infinity. Default false. */
   readonly allowNotFinite?: boolean;
@@ -47,8 +47,8 @@ export const programOptions: OptionNames<ProgramOptions<Wants> & ModelOptions> =
   ...modelOptions,
   want: true,
   memoryBudget: true,
-  microbatch: true,
-  batchSize: true,
+  microbatchSize: true,
+  plannedBatchSize: true,
   threads: true,
   workers: true,
   strategy: true,
@@ -58,7 +58,7 @@ export const programOptions: OptionNames<ProgramOptions<Wants> & ModelOptions> =
 
 export const runOptions: OptionNames<RunOptions> = {
   memoryBudget: true,
-  microbatch: true,
+  microbatchSize: true,
   notFinite: true,
   onNotFinite: true,
   parameters: true,
@@ -71,7 +71,7 @@ export const runOptions: OptionNames<RunOptions> = {
 
 export const streamOptions: OptionNames<RunOptions & StreamOptions> = {
   ...runOptions,
-  batchSize: true,
+  chunkSize: true,
   signal: true,
   reuse: true,
   onProgress: true,

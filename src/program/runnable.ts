@@ -46,7 +46,7 @@ export abstract class RunnableProgram<W extends Wants> {
   }
 
   /**
-   * Computes what is wanted for one batch of any size, 0 included. With a `memoryBudget` or a `microbatch` in
+   * Computes what is wanted for one batch of any size, 0 included. With a `memoryBudget` or a `microbatchSize` in
    * parts, one after another, if need be: results are the same but for rounding.
    * Results are the caller's, and no two share elements; but those of a small program may be views of one buffer
    * (`byteOffset` counts): copy one with `slice` before its buffer is transferred to another thread.

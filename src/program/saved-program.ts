@@ -30,7 +30,7 @@ const openOptions: OptionNames<OpenOptions<Wants>> = {
   loss: true,
   threads: true,
   memoryBudget: true,
-  microbatch: true,
+  microbatchSize: true,
 };
 
 /** A program from a file: it runs as the one that was saved does, with the parameters that it was saved with. */

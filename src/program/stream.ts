@@ -18,7 +18,7 @@ export interface StreamOptions {
    * Samples per chunk, at most. Default: as many as have 4 MiB of results (which stays in a processor's cache),
    * at least 1 and at most 256, fewer where the memory budget (512 MiB where there is none) asks for it.
    */
-  readonly batchSize?: number;
+  readonly chunkSize?: number;
   /** Ends the stream: what it was waiting for is left, and the signal's reason thrown. */
   readonly signal?: AbortSignal;
   /**

@@ -27,7 +27,7 @@ export interface Target {
 export interface Profiler {
   /** Time and bytes by node. Throws RUNTIME. */
   profile(program: EncodableProgram, feeds: Tensors, options: ProfileOptions): Promise<RuntimeProfile>;
-  /** The graph as the runtime runs it, rewritten by its own optimiser: an ONNX file. Throws RUNTIME. */
+  /** The graph as the runtime runs it, rewritten by its own optimizer: an ONNX file. Throws RUNTIME. */
   optimised(program: EncodableProgram): Promise<Uint8Array>;
 }
 

@@ -10,11 +10,11 @@ import {
   need,
   needDecay,
   needWeightDecay,
-  type Optimiser,
+  type Optimizer,
   rateAt,
   replaced,
   zerosLike,
-} from "./optimiser.js";
+} from "./optimizer.js";
 
 export interface AdamOptions {
   /** Default 0.001. */
@@ -41,14 +41,14 @@ export interface AdamState {
 const adamOptions: OptionNames<AdamOptions> = { learningRate: true, betas: true, epsilon: true, weightDecay: true };
 
 /** Adam, with the bias correction of its paper: epsilon is added after the square root. */
-export function adam(given: AdamOptions = {}): Optimiser<AdamState> {
+export function adam(given: AdamOptions = {}): Optimizer<AdamState> {
   checkOptions("adam(options)", given, adamOptions);
   const { weightDecay = 0, ...options } = given;
   return adamLike(options, weightDecay, 0);
 }
 
 /** Adam with decoupled weight decay, which the running means do not see. */
-export function adamW(given: AdamOptions = {}): Optimiser<AdamState> {
+export function adamW(given: AdamOptions = {}): Optimizer<AdamState> {
   checkOptions("adamW(options)", given, adamOptions);
   const { weightDecay = 0.01, ...options } = given;
   return adamLike(options, 0, weightDecay);
@@ -62,7 +62,7 @@ function adamLike(
   { learningRate = 1e-3, betas = [0.9, 0.999], epsilon = 1e-8 }: AdamOptions,
   penalty: number,
   shrinkage: number,
-): Optimiser<AdamState> {
+): Optimizer<AdamState> {
   rateAt(learningRate, 0);
   for (const [k, beta] of betas.entries()) needDecay(`betas[${k}]`, beta);
   need("epsilon", epsilon, epsilon > 0, "above 0");

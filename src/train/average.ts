@@ -1,30 +1,30 @@
-/** An exponential moving average of the weights, kept while an optimiser runs. */
+/** An exponential moving average of the weights, kept while an optimizer runs. */
 import type { Tensor } from "../tensor/tensor.js";
-import { type Arrays, held, mapArrays, needDecay, type Optimiser, type Parameters, replaced } from "./optimiser.js";
+import { type Arrays, held, mapArrays, needDecay, type Optimizer, type Parameters, replaced } from "./optimizer.js";
 
 export interface AveragingState<S> {
-  /** The state of the optimiser underneath. */
-  readonly optimiser: S;
+  /** The state of the optimizer underneath. */
+  readonly optimizer: S;
   readonly steps: number;
   readonly average: Arrays;
 }
 
 /**
- * The same steps as `optimiser`, with a running average beside them: average = decay * average + (1 - decay) * parameter,
+ * The same steps as `optimizer`, with a running average beside them: average = decay * average + (1 - decay) * parameter,
  * begun at the parameters after the first step. Averages of private parameters are as private as these.
  * @param decay in [0, 1); 0.999 averages over about the last thousand steps
  * Throws INVALID_ARGUMENT.
  */
-export function averaging<S>(optimiser: Optimiser<S>, { decay }: { decay: number }): Optimiser<AveragingState<S>> {
+export function averaging<S>(optimizer: Optimizer<S>, { decay }: { decay: number }): Optimizer<AveragingState<S>> {
   needDecay("decay", decay);
   return {
     start: (parameters) => ({
-      optimiser: optimiser.start(parameters),
+      optimizer: optimizer.start(parameters),
       steps: 0,
       average: mapArrays(parameters, ({ data }) => data.slice()),
     }),
     step: (before, gradients, state) => {
-      const { parameters, state: inner } = optimiser.step(before, gradients, state.optimiser);
+      const { parameters, state: inner } = optimizer.step(before, gradients, state.optimizer);
       // What has no gradient stays, and its average with it: that also leaves frozen parameters alone.
       const average: Record<string, Float32Array> = { ...state.average };
       const share = state.steps === 0 ? 1 : 1 - decay;
@@ -34,7 +34,7 @@ export function averaging<S>(optimiser: Optimiser<S>, { decay }: { decay: number
         for (let i = 0; i < own.length; i++) own[i] = (1 - share) * (own[i] as number) + share * (data[i] as number);
         average[name] = own;
       }
-      return { parameters, state: { optimiser: inner, steps: state.steps + 1, average } };
+      return { parameters, state: { optimizer: inner, steps: state.steps + 1, average } };
     },
   };
 }

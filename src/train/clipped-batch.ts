@@ -83,7 +83,7 @@ export class BatchClipper<S> {
 
   /** Throws what `want.clippedSum` and `perSample` throw. */
   static async compile<S>(setup: Setup, options: StepOptions<S> & ClippingOptions): Promise<BatchClipper<S>> {
-    const { maxGradNorm: maxNorm, groups: named, automatic } = options;
+    const { maxNorm, groups: named, automatic } = options;
     const clipping = {
       maxNorm,
       ...(named ? { groups: named } : {}),

@@ -1,7 +1,7 @@
 export { type AdamOptions, type AdamState, adam, adamW } from "./adam.js";
 export { type AveragingState, averageOf, averaging } from "./average.js";
 export { type Batch, type BatchOptions, miniBatches, permutation, pick } from "./batches.js";
-export type { LearningRate, Optimiser, Parameters, Stepped } from "./optimiser.js";
+export type { LearningRate, Optimizer, Parameters, Stepped } from "./optimizer.js";
 export { PrivateTrainer } from "./private-trainer.js";
 export { RunFolder, type Settings } from "./run-folder.js";
 export { schedules } from "./schedules.js";

@@ -39,7 +39,7 @@ const privateSteps: OptionNames<PrivateStepOptions<unknown>> = {
   ...plainSteps,
   noiseMultiplier: true,
   delta: true,
-  maxGradNorm: true,
+  maxNorm: true,
   groups: true,
   automatic: true,
   adaptive: true,

@@ -14,7 +14,7 @@ import { composed, type GaussianMechanism, isNotPrivate } from "../privacy/mecha
 import { withNoise } from "../privacy/noise.js";
 import { checkSeed, type Purpose, type RandomBits, secretBits, seededBits, Words } from "../privacy/random-bits.js";
 import { BatchClipper, type ClippedBatch } from "./clipped-batch.js";
-import type { Parameters } from "./optimiser.js";
+import type { Parameters } from "./optimizer.js";
 import { privateTraining } from "./option-names.js";
 import { type Sampler, samplerOf } from "./samplers.js";
 import { type Setup, setup } from "./setup.js";
@@ -26,7 +26,7 @@ import type { PrivateStepOptions, PrivateStepResult, TrainerState, TrainingSet }
 
 /**
  * Takes one private step after another: each draws a batch, sums its clipped gradients, adds noise, and takes the
- * optimiser's step. An empty batch is a step like any other. Where the loop is your own:
+ * optimizer's step. An empty batch is a step like any other. Where the loop is your own:
  * `while (trainer.nextEpsilon <= 3) console.log(await trainer.step())`.
  */
 export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
@@ -131,7 +131,7 @@ export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
 
   /** The norms of this step's clipping, by group. */
   #groups(): Record<string, number> {
-    const current = this.current.maxGradNorm;
+    const current = this.current.maxNorm;
     return Object.fromEntries(this.#clipper.groups.map(({ name, maxNorm }) => [name, current ?? maxNorm]));
   }
 
@@ -149,11 +149,8 @@ export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
   }
 
   /** The only place where what the data say leaves the trainer: through noise. */
-  #released(
-    found: ClippedBatch,
-    sensitivity: number,
-  ): Pick<TrainerState<S>, "parameters" | "optimiser" | "maxGradNorm"> {
-    const { parameters, optimiser, maxGradNorm } = this.current;
+  #released(found: ClippedBatch, sensitivity: number): Pick<TrainerState<S>, "parameters" | "optimizer" | "maxNorm"> {
+    const { parameters, optimizer: moments, maxNorm } = this.current;
     const { noiseMultiplier, optimizer } = this.#options;
     const { batchSize } = this.sampler;
     const noisy = withNoise(found.sums, {
@@ -163,18 +160,18 @@ export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
       scale: 1 / batchSize,
       bits: this.#bits("noise"),
     });
-    const stepped = optimizer.step(parameters, asGradients(parameters, noisy), optimiser);
+    const stepped = optimizer.step(parameters, asGradients(parameters, noisy), moments);
     requireFiniteStep(this.current.steps + 1, stepped);
     const next =
-      this.#adaptive && maxGradNorm !== null
-        ? nextNorm(maxGradNorm, this.#adaptive, {
+      this.#adaptive && maxNorm !== null
+        ? nextNorm(maxNorm, this.#adaptive, {
             within: found.within,
             beyond: found.clipped + found.dropped.length,
             batchSize,
             bits: this.#bits("count"),
           })
         : null;
-    return { parameters: stepped.parameters, optimiser: stepped.state, maxGradNorm: next };
+    return { parameters: stepped.parameters, optimizer: stepped.state, maxNorm: next };
   }
 
   #bits(purpose: Purpose): RandomBits {
@@ -213,7 +210,7 @@ function adaptiveOf<S>({ adaptive, batchSize }: PrivateStepOptions<S>): Adaptive
 }
 
 function checkOptions<S>(options: PrivateStepOptions<S>): void {
-  const { noiseMultiplier, sampling, delta, seed, maxGradNorm, groups } = options;
+  const { noiseMultiplier, sampling, delta, seed, maxNorm, groups } = options;
   const wrong = (message: string) => new PergradError("INVALID_ARGUMENT", message);
   if (!(noiseMultiplier >= 0 && Number.isFinite(noiseMultiplier)))
     throw wrong(`noiseMultiplier is ${noiseMultiplier}; it must be a finite number from 0 up.`);
@@ -225,35 +222,35 @@ function checkOptions<S>(options: PrivateStepOptions<S>): void {
   }
   const adaptive = adaptiveOf(options);
   if (!adaptive) return;
-  if (typeof maxGradNorm !== "number" || groups)
-    throw wrong("Adaptive clipping is of the whole gradient; give maxGradNorm as one number, and no groups.");
+  if (typeof maxNorm !== "number" || groups)
+    throw wrong("Adaptive clipping is of the whole gradient; give maxNorm as one number, and no groups.");
   if (options.automatic) throw wrong("Clipping is either adaptive or automatic; leave one of them out.");
   checkAdaptive(adaptive);
   gradientNoiseMultiplier(noiseMultiplier, adaptive);
 }
 
 function begin<S>(parameters: Parameters, options: PrivateStepOptions<S>): TrainerState<S> {
-  const { optimizer, seed, maxGradNorm } = options;
+  const { optimizer, seed, maxNorm } = options;
   return {
     steps: 0,
     parameters,
-    optimiser: optimizer.start(parameters),
+    optimizer: optimizer.start(parameters),
     ledger: [],
     recorded: 0,
-    maxGradNorm: options.adaptive && typeof maxGradNorm === "number" ? maxGradNorm : null,
+    maxNorm: options.adaptive && typeof maxNorm === "number" ? maxNorm : null,
     order: seed ?? new Words(secretBits).next(),
     seed: seed ?? null,
   };
 }
 
 /** A state that came from a seed stays one: its noise is known. */
-function checkState<S>({ seed, maxGradNorm }: TrainerState<S>, options: PrivateStepOptions<S>): void {
+function checkState<S>({ seed, maxNorm }: TrainerState<S>, options: PrivateStepOptions<S>): void {
   if (seed !== (options.seed ?? null)) {
     const before = seed === null ? "without a seed" : `with the seed ${seed}`;
     throw new PergradError("INVALID_ARGUMENT", `The state to go on from was made ${before}; give the same seed.`);
   }
-  if ((maxGradNorm === null) === (options.adaptive === undefined)) return;
-  const before = maxGradNorm === null ? "without" : "with";
+  if ((maxNorm === null) === (options.adaptive === undefined)) return;
+  const before = maxNorm === null ? "without" : "with";
   throw new PergradError(
     "INVALID_ARGUMENT",
     `The state to go on from was made ${before} adaptive clipping; give the same options.`,

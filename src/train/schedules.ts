@@ -1,5 +1,5 @@
 /** Learning rates that change from step to step. */
-import { need, rateAt } from "./optimiser.js";
+import { need, rateAt } from "./optimizer.js";
 
 type Schedule = (step: number) => number;
 

@@ -8,7 +8,7 @@ import { asModel } from "../nn/given-model.js";
 import type { Module } from "../nn/module.js";
 import type { Data } from "../tensor/data.js";
 import { TrainingData } from "./dataset.js";
-import type { Optimiser, Parameters } from "./optimiser.js";
+import type { Optimizer, Parameters } from "./optimizer.js";
 import type { StepOptions, TrainingSet } from "./types.js";
 
 export interface Setup {
@@ -31,7 +31,7 @@ export function setup<S>(
       "INVALID_ARGUMENT",
       `A microbatch's size is a whole number from 1 up, not ${microbatchSize}.`,
     );
-  requireOptimiser(options.optimizer);
+  requireOptimizer(options.optimizer);
   const model = asModel(of, "Training", options);
   const objective = objectiveOf(model, options);
   const made = Object.keys(options.inputs?.(0, new Uint32Array()) ?? {});
@@ -41,7 +41,7 @@ export function setup<S>(
 }
 
 /** Throws INVALID_ARGUMENT. */
-function requireOptimiser<S>(given: Optimiser<S>): void {
+function requireOptimizer<S>(given: Optimizer<S>): void {
   const optimizer: unknown = given;
   if (typeof optimizer === "object" && optimizer !== null && "start" in optimizer && "step" in optimizer) return;
   const advice = typeof optimizer === "function" ? "call it" : "give one, such as adam() or sgd({ learningRate: 0.1 })";

@@ -10,11 +10,11 @@ import {
   mapArrays,
   needDecay,
   needWeightDecay,
-  type Optimiser,
+  type Optimizer,
   rateAt,
   replaced,
   zerosLike,
-} from "./optimiser.js";
+} from "./optimizer.js";
 
 export interface SgdOptions {
   readonly learningRate: LearningRate;
@@ -34,7 +34,7 @@ export interface SgdState {
 const sgdOptions: OptionNames<SgdOptions> = { learningRate: true, momentum: true, nesterov: true, weightDecay: true };
 
 /** g = gradient + weightDecay * parameter; velocity = momentum * velocity + g; parameter -= learningRate * velocity. */
-export function sgd(options: SgdOptions): Optimiser<SgdState> {
+export function sgd(options: SgdOptions): Optimizer<SgdState> {
   checkOptions("sgd(options)", options, sgdOptions);
   const { learningRate, momentum = 0, nesterov = false, weightDecay = 0 } = options;
   rateAt(learningRate, 0);

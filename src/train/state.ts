@@ -1,7 +1,7 @@
 /** What a trainer's state has paid for, and whether a trainer may go on from it. */
 import { PergradError } from "../errors.js";
 import type { GaussianMechanism } from "../privacy/mechanism.js";
-import type { Optimiser, Parameters } from "./optimiser.js";
+import type { Optimizer, Parameters } from "./optimizer.js";
 import { composedInOrder, stepsOf } from "./run-folder.js";
 import type { TrainerState } from "./types.js";
 
@@ -27,8 +27,8 @@ export function requirePaid<S>({ steps, ledger, recorded }: TrainerState<S>): vo
   );
 }
 
-/** Throws INVALID_ARGUMENT where the state is that of other parameters, or of another optimiser. */
-export function requireFitting<S>(state: TrainerState<S>, parameters: Parameters, optimizer: Optimiser<S>): void {
+/** Throws INVALID_ARGUMENT where the state is that of other parameters, or of another optimizer. */
+export function requireFitting<S>(state: TrainerState<S>, parameters: Parameters, optimizer: Optimizer<S>): void {
   const wrong = (problem: string) =>
     new PergradError("INVALID_ARGUMENT", `The state to go on from ${problem}; give the same model and options.`);
   for (const name of new Set([...Object.keys(parameters), ...Object.keys(state.parameters)])) {
@@ -38,11 +38,11 @@ export function requireFitting<S>(state: TrainerState<S>, parameters: Parameters
     const [old, wanted] = [before.dims.join(", "), now.dims.join(", ")];
     if (old !== wanted) throw wrong(`has "${name}" as [${old}], but the model's is [${wanted}]`);
   }
-  const missing = missingField(state.optimiser, optimizer.start(parameters));
-  if (missing !== undefined) throw wrong(`is that of another optimiser: it has no ${missing}`);
+  const missing = missingField(state.optimizer, optimizer.start(parameters));
+  if (missing !== undefined) throw wrong(`is that of another optimizer: it has no ${missing}`);
 }
 
-/** Where a state lacks what the optimiser starts with. It may hold more: some state grows by steps. */
+/** Where a state lacks what the optimizer starts with. It may hold more: some state grows by steps. */
 function missingField(state: unknown, start: unknown, at = "state"): string | undefined {
   if (!isRecord(start)) return typeof start === typeof state || start == null ? undefined : `${at} of its kind`;
   if (!isRecord(state)) return `${at} with fields`;

@@ -1,7 +1,7 @@
 /** Training stops before a number that is not finite gets into the weights. */
 import { PergradError } from "../errors.js";
 import { describeNotFinite, type NotFiniteSample } from "../program/not-finite.js";
-import type { Stepped } from "./optimiser.js";
+import type { Stepped } from "./optimizer.js";
 import { finite } from "./sums.js";
 import type { Trained } from "./types.js";
 
@@ -17,10 +17,10 @@ export class TrainingStopped<T extends Trained<unknown>> extends PergradError {
   }
 }
 
-/** Throws NOT_FINITE where a step would leave numbers that are not finite, in parameters or in the optimiser's state. */
+/** Throws NOT_FINITE where a step would leave numbers that are not finite, in parameters or in the optimizer's state. */
 export function requireFiniteStep<S>(step: number, { parameters, state }: Stepped<S>): void {
   const wrong = Object.entries(parameters).find(([, { data }]) => !finite(data));
-  const where = wrong ? `the parameter "${wrong[0]}"` : isFiniteState(state) ? undefined : "the optimiser's state";
+  const where = wrong ? `the parameter "${wrong[0]}"` : isFiniteState(state) ? undefined : "the optimizer's state";
   if (where === undefined) return;
   throw new PergradError(
     "NOT_FINITE",
@@ -42,7 +42,7 @@ export function stepNotTaken(step: number, samples: readonly NotFiniteSample[]):
   );
 }
 
-/** Whether all arrays and numbers that an optimiser keeps are finite. */
+/** Whether all arrays and numbers that an optimizer keeps are finite. */
 function isFiniteState(state: unknown): boolean {
   if (typeof state === "number") return Number.isFinite(state);
   if (state instanceof Float32Array || state instanceof Float64Array) return finite(state);

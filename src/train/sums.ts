@@ -2,7 +2,7 @@
 import { addTo, times } from "../tensor/float64-sums.js";
 import { sizeOf } from "../tensor/tensor.js";
 import type { ByParameter } from "../wants/wanted.js";
-import type { Parameters } from "./optimiser.js";
+import type { Parameters } from "./optimizer.js";
 
 /** Sums that are begun anew for each step, in the same memory. */
 export class Sums {

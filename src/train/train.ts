@@ -115,13 +115,13 @@ async function using<S, T extends { release(): Promise<void> }, R>(
 interface CheckpointedOptions<S> extends Kept {
   readonly batchSize: number;
   readonly sampling?: Sampling;
-  readonly maxGradNorm?: ClippingOptions["maxGradNorm"];
+  readonly maxNorm?: ClippingOptions["maxNorm"];
   readonly from?: TrainerState<S>;
 }
 
 /** Throws INVALID_ARGUMENT, FILE_UNREADABLE. */
 async function checkpointsOf<S>(
-  { checkpoint, batchSize, sampling, maxGradNorm, from }: CheckpointedOptions<S>,
+  { checkpoint, batchSize, sampling, maxNorm, from }: CheckpointedOptions<S>,
   more: Settings,
 ): Promise<Checkpoints<S> | undefined> {
   if (!checkpoint) return undefined;
@@ -129,7 +129,7 @@ async function checkpointsOf<S>(
   return Checkpoints.open<S>(checkpoint, {
     "batch size": batchSize,
     ...(sampling === undefined ? {} : { sampling }),
-    ...(maxGradNorm === undefined ? {} : { "clipping norm": JSON.stringify(maxGradNorm) }),
+    ...(maxNorm === undefined ? {} : { "clipping norm": JSON.stringify(maxNorm) }),
     ...more,
   });
 }

@@ -7,7 +7,7 @@ import { type NotFinite, type NotFiniteSample, renumbered } from "../program/not
 import { Program } from "../program/program.js";
 import { type FloatTensor, type Want, want } from "../wants/want.js";
 import { Figures, scores } from "./figures.js";
-import type { Parameters } from "./optimiser.js";
+import type { Parameters } from "./optimizer.js";
 import { plainTraining } from "./option-names.js";
 import { type Sampler, samplerOf } from "./samplers.js";
 import { feedsFor, microbatches, planned, type Setup, setup } from "./setup.js";
@@ -19,8 +19,16 @@ import type { PlainStepOptions, StepResult, TrainerState, TrainingSet } from "./
 
 function begin<S>(parameters: Parameters, { optimizer, seed = 0 }: PlainStepOptions<S>): TrainerState<S> {
   checkSeed(seed);
-  const optimiser = optimizer.start(parameters);
-  return { steps: 0, parameters, optimiser, ledger: [], recorded: 0, maxGradNorm: null, order: seed, seed };
+  return {
+    steps: 0,
+    parameters,
+    optimizer: optimizer.start(parameters),
+    ledger: [],
+    recorded: 0,
+    maxNorm: null,
+    order: seed,
+    seed,
+  };
 }
 
 interface Wanted {
@@ -77,7 +85,7 @@ export class Trainer<S> extends Stepping<S, StepResult> {
 
   protected override async take(): Promise<StepResult> {
     const start = performance.now();
-    const { steps, parameters, optimiser } = this.current;
+    const { steps, parameters, optimizer } = this.current;
     const batch = this.sampler.draw(steps);
     const sums = this.#sums;
     sums.clear();
@@ -90,7 +98,7 @@ export class Trainer<S> extends Stepping<S, StepResult> {
     }
     if (!areFinite(sums.values)) throw stepNotTaken(steps + 1, await this.#notFinite(batch));
     const means = scaled(sums.values, 1 / Math.max(1, batch.length));
-    const stepped = this.#options.optimizer.step(parameters, asGradients(parameters, means), optimiser);
+    const stepped = this.#options.optimizer.step(parameters, asGradients(parameters, means), optimizer);
     requireFiniteStep(steps + 1, stepped);
     this.current = {
       ...this.current,
@@ -98,7 +106,7 @@ export class Trainer<S> extends Stepping<S, StepResult> {
       ...paid(this.current, noiseless),
       steps: steps + 1,
       parameters: stepped.parameters,
-      optimiser: stepped.state,
+      optimizer: stepped.state,
     };
     return {
       step: steps + 1,

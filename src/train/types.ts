@@ -7,7 +7,7 @@ import type { ModelOptions } from "../nn/model.js";
 import type { Accountant } from "../privacy/index.js";
 import type { GaussianMechanism } from "../privacy/mechanism.js";
 import type { Data } from "../tensor/data.js";
-import type { Optimiser, Parameters } from "./optimiser.js";
+import type { Optimizer, Parameters } from "./optimizer.js";
 
 /** All the data, as a program's `run` takes it: the model's inputs by name, and `target` where the loss has one. */
 export type TrainingSet = Readonly<Record<string, Data>>;
@@ -25,7 +25,7 @@ export type Sampling =
   | "uniform";
 
 export interface StepOptions<S> extends ObjectiveOptions, ModelOptions {
-  readonly optimizer: Optimiser<S>;
+  readonly optimizer: Optimizer<S>;
   /** Samples per step; by Poisson sampling, on average. */
   readonly batchSize: number;
   /** Samples that go through the model at once; their sums are added up, so it changes memory and not results. Default: the batch. */
@@ -62,15 +62,15 @@ export interface ClippingOptions {
    * The largest norm of a sample's whole gradient; or, as a record, of its part in each parameter or, with
    * `groups`, in each group. What is beyond is clipped.
    */
-  readonly maxGradNorm: number | Readonly<Record<string, number>>;
+  readonly maxNorm: number | Readonly<Record<string, number>>;
   /** Parameters (names or globs) that are clipped together, under names of your own; each parameter is in one group. */
   readonly groups?: Readonly<Record<string, readonly string[]>>;
   /**
-   * Automatic clipping (Bu et al. 2022): gradients are scaled by maxGradNorm / (norm + gamma), whether they are
+   * Automatic clipping (Bu et al. 2022): gradients are scaled by maxNorm / (norm + gamma), whether they are
    * beyond the norm or not.
    */
   readonly automatic?: { readonly gamma: number };
-  /** `maxGradNorm` is where the norm starts; it follows a quantile of the gradients' norms. */
+  /** `maxNorm` is where the norm starts; it follows a quantile of the gradients' norms. */
   readonly adaptive?: AdaptiveOptions;
 }
 
@@ -120,7 +120,7 @@ export interface TrainerState<S> {
   readonly steps: number;
   /** The trained parameters alone. */
   readonly parameters: Parameters;
-  readonly optimiser: S;
+  readonly optimizer: S;
   /**
    * All that has been spent, in order. At a restart after a crash it may hold more steps than were taken. Steps of
    * ordinary training stand in it without noise: what goes on from there has an infinite epsilon.
@@ -129,7 +129,7 @@ export interface TrainerState<S> {
   /** Steps whose cost was recorded. More than were taken: some were lost in a crash, and their batches may be used again. */
   readonly recorded: number;
   /** The norm that adaptive clipping has arrived at; null without it. */
-  readonly maxGradNorm: number | null;
+  readonly maxNorm: number | null;
   /** Of shuffled sampling: what the orders of the epochs are a function of, below 2^32. They need not be secret. */
   readonly order: number;
   /** Null: the noise came from a cryptographic generator, which has no state to keep. */
@@ -183,7 +183,7 @@ export interface TrainEvents<R extends StepResult> {
 /** A training whose state is kept on the disk. */
 export interface CheckpointOptions {
   /**
-   * Holds the last checkpoint (parameters, the optimiser's state, where the batches and the accounting stand) and, of
+   * Holds the last checkpoint (parameters, the optimizer's state, where the batches and the accounting stand) and, of
    * private training, the ledger of all that was spent, which is written before a step's result is released. Made where
    * it does not exist. It is as private as the model. One process uses it at a time.
    */

@@ -35,7 +35,7 @@ describe("a composite behind a reshape that its parts would merge with", () => {
   });
 });
 
-/** A block of a transformer as ONNX Runtime's optimiser writes it. */
+/** A block of a transformer as ONNX Runtime's optimizer writes it. */
 class Block {
   readonly parameters = new Map<Value, ReturnType<typeof numbers>>();
   readonly x = leaf("x", { dtype: "float32", shape: [N, 3, 4] }, { kind: "input" });
@@ -105,7 +105,7 @@ function anglesOf(turn: (angle: number) => number) {
 describe.each([
   ["an encoder", encoder, ["qkv", "out", "up", "down"]],
   ["a decoder", decoder, ["q", "k", "v", "up"]],
-] as const)("%s as ONNX Runtime's optimiser writes it", (_, make, projections) => {
+] as const)("%s as ONNX Runtime's optimizer writes it", (_, make, projections) => {
   it.each([0, 1, 3])("has the loop's gradients of %i samples, those of projections factored", (samples) => {
     const { block, y } = make();
     const kinds = compareWithLoop(block.case(y, samples));

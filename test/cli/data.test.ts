@@ -32,7 +32,7 @@ describe("batches", () => {
     const limit = command === "clipped-sum" ? ["--max-norm", "0.5"] : [];
     const whole = await result(command, ...limit);
     for (const size of ["1", "2", "5", "6"]) {
-      close(values((await result(command, ...limit, "--batch-size", size)).tensors), values(whole.tensors));
+      close(values((await result(command, ...limit, "--microbatch-size", size)).tensors), values(whole.tensors));
     }
     expect(whole.out).toMatch(/^wrote .*out\.safetensors: 5 samples, 2 parameters\n$/);
     expect(whole.err).toBe("");
@@ -52,7 +52,7 @@ describe("batches", () => {
     const { result, command, path } = await workspace(linear(), data);
     const whole = values((await result("grads")).tensors);
     for (const name of ["half.safetensors", "half.npz"]) {
-      await command("grads", "--out", path(name), "--float16", "--batch-size", "2");
+      await command("grads", "--out", path(name), "--float16", "--microbatch-size", "2");
       const halves = values(await readTensors(path(name)));
       expect(Object.keys(halves)).toEqual(Object.keys(whole));
       for (const [k, x] of (halves.weight ?? []).entries()) expect(x).toBeCloseTo(whole.weight?.[k] ?? Number.NaN, 2);
@@ -87,7 +87,7 @@ describe("sample axes", () => {
     const { result } = await workspace(timeFirst, { x: transposed, target });
     for (const options of [["x=1"], ["x=-2"], ["x=1", "output=1"], ["x=1", "output=-2"]]) {
       const axes = options.flatMap((option) => ["--sample-axis", option]);
-      close(values((await result("grads", ...axes, "--batch-size", "2")).tensors), values(expected.tensors));
+      close(values((await result("grads", ...axes, "--microbatch-size", "2")).tensors), values(expected.tensors));
     }
   });
 
@@ -107,7 +107,7 @@ describe("sample axes", () => {
       x.mul(s).matmul(weight),
     );
     const { result, command } = await workspace(scaled, { ...data, s: floats([3]) });
-    const { tensors } = await result("grads", "--sample-axis", "s=shared", "--batch-size", "2");
+    const { tensors } = await result("grads", "--sample-axis", "s=shared", "--microbatch-size", "2");
     expect(tensors.get("weight")?.dims).toEqual([5, 3, 2]);
     expect((await command("check", "--sample-axis", "s=shared")).code).toBe(0);
   });
@@ -168,7 +168,7 @@ describe("parameters", () => {
       "weight=0.3",
       "--max-norm",
       "bias=2",
-      "--batch-size",
+      "--microbatch-size",
       "2",
     );
     for (const [name, limit] of [
@@ -290,12 +290,12 @@ describe("data", () => {
     x.data[3 * 3 + 1] = Number.NaN;
     const { command, result, path, files } = await workspace(linear(), { ...data, x });
     const before = files();
-    const { code, err } = await command("norms", "--out", path("out.safetensors"), "--batch-size", "2");
+    const { code, err } = await command("norms", "--out", path("out.safetensors"), "--microbatch-size", "2");
     expect(code).toBe(1);
     // The sample of the file, not of the batch.
     expect(err).toMatch(/"x" holds NaN or infinity, first in sample 3; .*--allow-not-finite/);
     expect(files()).toEqual(before);
-    const norms = values((await result("norms", "--allow-not-finite", "--batch-size", "2")).tensors).norms ?? [];
+    const norms = values((await result("norms", "--allow-not-finite", "--microbatch-size", "2")).tensors).norms ?? [];
     expect(norms.map(Number.isFinite)).toEqual([true, true, true, false, true]);
   });
 
@@ -308,7 +308,7 @@ describe("data", () => {
       "cross_entropy",
       "--out",
       path("out.npz"),
-      "--batch-size",
+      "--microbatch-size",
       "2",
     );
     expect(code).toBe(1);
@@ -359,7 +359,7 @@ describe("gradients that are not finite though the data is", () => {
     const { result } = await workspace(rooted(), zeros(1, 3));
     const limit = command === "clipped-sum" ? ["--max-norm", "1"] : [];
     for (const size of ["1", "2", "5"]) {
-      const { err } = await result(command, ...limit, "--batch-size", size);
+      const { err } = await result(command, ...limit, "--microbatch-size", size);
       expect(err).toBe(
         `pergrad: warning: The gradient of samples 1, 3 (in "weight") is not finite, though the data is${then}.\n`,
       );

@@ -42,7 +42,7 @@ describe("wrong usage exits with 2", () => {
     [["epsilon", "--target-epsilon", "1", "--noise-multiplier", "2"], /cannot be used with/],
     [["epsilon", "--accountant", "prv"], /cannot be "prv": .*pld, rdp, gdp/],
     [["grads", ...full, "--max-norm", "1"], /Unknown option '--max-norm'/],
-    [["grads", ...full, "--batch-size", "0"], /whole number from 1 up/],
+    [["grads", ...full, "--microbatch-size", "0"], /whole number from 1 up/],
     [["grads", ...full, "--memory-budget", "much"], /size such as 512MB/],
     [["grads", ...full, "--memory-budget", "0GB"], /size such as 512MB/],
     [["grads", ...full, "--threads", "two"], /whole number from 1 up/],
@@ -247,7 +247,7 @@ test("Ctrl-C says how far it came, and writes nothing", async () => {
     clearInterval(timer);
     process.emit("SIGINT", "SIGINT");
   }, 1);
-  const { err } = await command("norms", "--batch-size", "1", "--out", path("out.safetensors"));
+  const { err } = await command("norms", "--microbatch-size", "1", "--out", path("out.safetensors"));
   clearInterval(timer);
   expect(exit.mock.calls).toEqual([[130]]);
   expect(err).toMatch(/^pergrad: stopped after \d+ of 500 samples; nothing was written\.$/m);

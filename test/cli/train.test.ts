@@ -129,7 +129,7 @@ describe("pergrad train", () => {
     const resumed = await command("train", ...options, "--steps", "6");
     expect(resumed).toMatchObject({ code: 0, out: expect.stringContaining("6 steps") });
     expect(await readLedger(join(folder, "ledger"))).toHaveLength(6);
-    const other = await command("train", ...options, "--steps", "6", "--max-grad-norm", "2");
+    const other = await command("train", ...options, "--steps", "6", "--max-norm", "2");
     expect(other).toMatchObject({ code: 1, err: expect.stringContaining("begun with the clipping norm 1, not 2") });
   });
 
@@ -287,7 +287,7 @@ describe("wrong usage of pergrad train exits with 2", () => {
     [[...full, "--epochs", "1", "--steps", "2"], /--epochs <E> cannot be used with option --steps <T>/],
     [[...full, "--steps", "1", "--out", "t.safetensors"], /must end in .onnx/],
     [[...full, "--steps", "1", "--epsilon", "3"], /--epsilon is for --private training/],
-    [[...full, "--steps", "1", "--max-grad-norm", "3"], /--max-grad-norm is for --private training/],
+    [[...full, "--steps", "1", "--max-norm", "3"], /--max-norm is for --private training/],
     [[...full, "--steps", "1", "--private"], /One of --epsilon and --noise-multiplier must be given/],
     [[...full, "--steps", "1", "--private", "--epsilon", "3"], /--private needs --delta/],
     [[...full, "--steps", "1", "--private", "--epsilon", "0"], /a number above 0/],

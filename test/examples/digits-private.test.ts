@@ -9,7 +9,7 @@ const settings = {
   testCount: 20,
   batchSize: 40,
   steps: 3,
-  maxGradNorm: 0.1,
+  maxNorm: 0.1,
   noiseMultiplier: 1,
   delta: 1e-3,
 };

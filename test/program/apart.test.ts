@@ -66,7 +66,7 @@ async function expectTheSame(
   batches: readonly Record<string, Tensor>[],
   microbatch?: number,
 ) {
-  const options = { loss, want: wants, ...(microbatch === undefined ? {} : { microbatch }) };
+  const options = { loss, want: wants, ...(microbatch === undefined ? {} : { microbatchSize: microbatch }) };
   const apart = await Program.compile<Wants>(model, options, onnxruntimeWith(tiny));
   const whole = await Program.compile<Wants>(model, { loss, want: wants }, onnxruntimeWith(never));
   for (const data of batches) {

@@ -59,7 +59,7 @@ const wants = {
   outputs: want.outputs(),
 };
 type AnyProgram = Program<Wants>;
-const compile = (options: { memoryBudget?: number; microbatch?: number } = {}) =>
+const compile = (options: { memoryBudget?: number; microbatchSize?: number } = {}) =>
   perSample<Wants>(model(), {
     loss: losses.output(),
     output: "loss",
@@ -92,7 +92,7 @@ describe("microbatches", () => {
     await fc.assert(
       fc.asyncProperty(split, async ([samples, microbatch]) => {
         const data = dataOf(samples);
-        expectSame(await program.run(data, { microbatch }), await program.run(data));
+        expectSame(await program.run(data, { microbatchSize: microbatch }), await program.run(data));
       }),
       { numRuns: 30, examples: [[[0, 1]], [[1, 1]], [[7, 3]], [[5, 1]]] },
     );
@@ -106,7 +106,7 @@ describe("microbatches", () => {
     for (let budget = program.memory(8); budget > program.memory(1) + 8192; budget -= 997) {
       expectSame(await program.run(data, { memoryBudget: budget }), whole);
     }
-    const limited = await compile({ memoryBudget: program.memory(4) + 8192, microbatch: 2 });
+    const limited = await compile({ memoryBudget: program.memory(4) + 8192, microbatchSize: 2 });
     expectSame(await limited.run(data), whole);
   });
 
@@ -118,17 +118,17 @@ describe("microbatches", () => {
     );
     await expect(program.run(dataOf(1), { memoryBudget: 100 })).rejects.toEqual(code("MEMORY_BUDGET"));
     await expect(program.run(dataOf(3), { memoryBudget: -1 })).rejects.toEqual(code("INVALID_ARGUMENT"));
-    await expect(program.run(dataOf(3), { microbatch: 1.5 })).rejects.toEqual(code("INVALID_ARGUMENT"));
-    await expect(compile({ microbatch: 0 })).rejects.toEqual(code("INVALID_ARGUMENT"));
+    await expect(program.run(dataOf(3), { microbatchSize: 1.5 })).rejects.toEqual(code("INVALID_ARGUMENT"));
+    await expect(compile({ microbatchSize: 0 })).rejects.toEqual(code("INVALID_ARGUMENT"));
   });
 
   it("are refused for what takes all samples at once, which runs where it fits", async () => {
     const network = nn.sequential(nn.linear(3, 4), nn.tanh(), nn.linear(4, 2));
     const program = await perSample(network, { loss: losses.crossEntropy(), want: { gram: want.gram() } });
     const data = { x: floats([4, 3], 1), target: [0, 1, 1, 0] };
-    await expect(program.run(data, { microbatch: 2 })).rejects.toEqual(code("INVALID_ARGUMENT"));
-    await expect(program.run(data, { microbatch: 2 })).rejects.toThrow(/"gram\/gram" takes all samples at once/);
-    expect((await program.run(data, { microbatch: 4 })).gram.dims).toEqual([4, 4]);
+    await expect(program.run(data, { microbatchSize: 2 })).rejects.toEqual(code("INVALID_ARGUMENT"));
+    await expect(program.run(data, { microbatchSize: 2 })).rejects.toThrow(/"gram\/gram" takes all samples at once/);
+    expect((await program.run(data, { microbatchSize: 4 })).gram.dims).toEqual([4, 4]);
   });
 
   it("are refused where random numbers are drawn once for all samples, not where each sample has its own", async () => {
@@ -141,8 +141,8 @@ describe("microbatches", () => {
       perSample(drawing(shape), { loss: losses.output(), want: { losses: want.losses() } });
     const data = { x: floats([4, 3], 1) };
     const shared = await compiled("shared");
-    await expect(shared.run(data, { microbatch: 2 })).rejects.toThrow(/draws random numbers once for all samples/);
-    expect((await (await compiled("own")).run(data, { microbatch: 2 })).losses.dims).toEqual([4]);
+    await expect(shared.run(data, { microbatchSize: 2 })).rejects.toThrow(/draws random numbers once for all samples/);
+    expect((await (await compiled("own")).run(data, { microbatchSize: 2 })).losses.dims).toEqual([4]);
   });
 
   it("add sums up in float64: a large sum does not swallow small parts", async () => {
@@ -150,7 +150,7 @@ describe("microbatches", () => {
     const product = nn.trace({ x: ["N", 1] }, parts, ({ x }, { w }) => x.mul(w).sum([1]));
     const program = await perSample(product, { loss: losses.output(), want: { sum: want.sum() } });
     const x = Float32Array.from({ length: 1001 }, (_, n) => (n === 0 ? 2 ** 24 : 1));
-    const { sum } = await program.run({ x }, { microbatch: 1 });
+    const { sum } = await program.run({ x }, { microbatchSize: 1 });
     expect([...(sum.w?.data ?? [])]).toEqual([2 ** 24 + 1000]);
   });
 });
@@ -200,7 +200,7 @@ describe("a model with large weights", () => {
   });
 
   it("computes all at once where the user says how many, where sums would be held twice, and where weights are small", () => {
-    expect(sizeFor(7, { microbatch: 7 })).toBe(7);
+    expect(sizeFor(7, { microbatchSize: 7 })).toBe(7);
     expect(sizeFor(7, { memoryBudget: 1e9 })).toBe(7);
     expect(sizeFor(7, {}, [each, total])).toBe(7);
     expect(sizeFor(7, { weights: 2 ** 28 - 1 })).toBe(7);

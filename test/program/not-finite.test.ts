@@ -205,8 +205,8 @@ describe("what is done about it", () => {
           };
           const runs = [
             program.run(data, options),
-            program.run(data, { ...options, microbatch: size }),
-            program.runAll(data, { ...options, batchSize: size }),
+            program.run(data, { ...options, microbatchSize: size }),
+            program.runAll(data, { ...options, chunkSize: size }),
           ];
           for (const results of await Promise.all(runs)) {
             for (const parameter of ["weight", "bias"]) {
@@ -236,7 +236,7 @@ describe("what is done about it", () => {
     const program = await perSample(rooted, { loss: losses.mse(), want: { norms: want.norms() } });
     const told: NotFiniteSample["sample"][][] = [];
     const onNotFinite = ({ samples }: NotFinite) => told.push(samples.map(({ sample }) => sample));
-    for await (const _ of program.stream(batch(9, [1, 2, 7]), { batchSize: 3, onNotFinite }));
+    for await (const _ of program.stream(batch(9, [1, 2, 7]), { chunkSize: 3, onNotFinite }));
     expect(told).toEqual([[1, 2], [7]]);
     await program.release();
   });
@@ -262,12 +262,12 @@ describe("sums that overflow only together", () => {
       await program.run(data(1), options);
       expect(told).toEqual([]);
       await program.run(data(3), options);
-      await program.run(data(3), { ...options, microbatch: 1 });
-      await program.runAll(data(3), { ...options, batchSize: 1 });
+      await program.run(data(3), { ...options, microbatchSize: 1 });
+      await program.runAll(data(3), { ...options, chunkSize: 1 });
       expect(told.map(({ samples }) => samples)).toEqual([together, together, together]);
       expect(told[0]).toMatchObject({ leftOut: false, message: expect.stringContaining("together they overflow") });
     }
-    await expect(program.runAll(data(3), { batchSize: 1, notFinite: "throw" })).rejects.toMatchObject({
+    await expect(program.runAll(data(3), { chunkSize: 1, notFinite: "throw" })).rejects.toMatchObject({
       code: "NOT_FINITE",
     });
     await program.release();

@@ -93,7 +93,7 @@ describe.each(models)("a saved program of %s", (_, model, data) => {
       await saved.release();
     }
     const parts = await perSample(model(), { loss, want: splittable });
-    const [saved, whole] = [await openProgram(parts.encode(), { loss, want: splittable, microbatch: 2 }), data(7)];
+    const [saved, whole] = [await openProgram(parts.encode(), { loss, want: splittable, microbatchSize: 2 }), data(7)];
     expectSame(await saved.run(whole, { vectors }), await parts.run(whole, { vectors }));
     expectSame(await saved.runAll(whole, { vectors }), await parts.run(whole, { vectors }));
     expect(cosine?.name).toBe("cosine");

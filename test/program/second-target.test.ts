@@ -75,7 +75,7 @@ describe("a program compiled for the interpreter", () => {
   it("runs in microbatches, streams, and says what it was compiled for", async () => {
     const [, model, data] = models[0] as (typeof models)[number];
     const options = { loss: losses.crossEntropy(), want: { sum: want.sum(), norms: want.norms() } };
-    const program = await Program.compile(model(), { ...options, microbatch: 4 }, interpreter);
+    const program = await Program.compile(model(), { ...options, microbatchSize: 4 }, interpreter);
     const whole = await Program.compile(model(), options, interpreter);
     const [parts, all] = [tensorsIn(await program.run(data)), tensorsIn(await whole.run(data))];
     for (const [k, [at, { data: elements }]] of parts.entries())

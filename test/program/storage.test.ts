@@ -30,8 +30,8 @@ describe("gradients stored as float16", () => {
   it("come in microbatches, in chunks, of no samples, and from a file, the same", async () => {
     const program = await perSample(network, { loss: losses.crossEntropy(), want: wants });
     const { half } = await program.run(data);
-    expect((await program.run(data, { microbatch: 4 })).half).toEqual(half);
-    expect((await program.runAll(data, { batchSize: 4 })).half).toEqual(half);
+    expect((await program.run(data, { microbatchSize: 4 })).half).toEqual(half);
+    expect((await program.runAll(data, { chunkSize: 4 })).half).toEqual(half);
     const none = await program.run({ x: new Float32Array(), target: [] });
     expect(none.half["0.weight"]).toEqual({ dtype: "float16", dims: [0, 4, 3], data: new Uint16Array() });
     const session = await nodeRuntime.load(program.encode());

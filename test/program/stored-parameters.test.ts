@@ -1,6 +1,6 @@
 /**
  * What compiles runs: each operator with its floating-point inputs stored in the file, where a program feeds them as
- * parameters. The runtime's optimiser then no longer folds what it computes of them, and meets kernels that it never
+ * parameters. The runtime's optimizer then no longer folds what it computes of them, and meets kernels that it never
  * meets in the model itself. With transpositions around too, as exporters of images write them: the runtime moves those.
  */
 import fc from "fast-check";

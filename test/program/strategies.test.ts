@@ -199,7 +199,7 @@ describe("the planner", () => {
     const program = await perSample(model, {
       loss: losses.mse(),
       want: wanted === "norms" ? { norms: want.norms() } : both,
-      ...(batchSize === undefined ? {} : { batchSize }),
+      ...(batchSize === undefined ? {} : { plannedBatchSize: batchSize }),
     });
     const explanation = program.explain();
     await program.release();

@@ -87,7 +87,7 @@ describe("a stream", () => {
   it("gives for each chunk what a run of its samples gives: of arrays, of files, of batches", async () => {
     const program = await compile();
     for (const dataset of [whole, ...(await files())]) {
-      const chunks = await collect(program.stream(dataset, { batchSize: 4 }));
+      const chunks = await collect(program.stream(dataset, { chunkSize: 4 }));
       expect(chunks.map(({ from, to }) => [from, to])).toEqual([
         [0, 4],
         [4, 8],
@@ -95,7 +95,7 @@ describe("a stream", () => {
       ]);
       for (const { from, to, results } of chunks) expect(results).toEqual(await program.run(part(from, to)));
     }
-    const cut = await collect(program.stream(batches().source, { batchSize: 3 }));
+    const cut = await collect(program.stream(batches().source, { chunkSize: 3 }));
     expect(cut.map(({ from, to }) => [from, to])).toEqual([
       [0, 3],
       [3, 4],
@@ -111,7 +111,7 @@ describe("a stream", () => {
     const program = await compile();
     const wanted = await program.run(whole);
     for (const dataset of [whole, ...(await files()), batches().source, [whole], [part(0, 7), part(7, 11)]]) {
-      const { norms, gradients, mean, sum } = await program.runAll(dataset, { batchSize: 3 });
+      const { norms, gradients, mean, sum } = await program.runAll(dataset, { chunkSize: 3 });
       expectClose(norms.total.data, wanted.norms.total.data, 1e-6, "norms");
       expect(gradients["1.weight"]?.dims).toEqual([samples, 4, 3]);
       for (const [name, { data }] of Object.entries(wanted.gradients)) {
@@ -135,7 +135,7 @@ describe("a stream", () => {
     const program = await compile();
     const { state, source } = batches();
     const progress: Progress[] = [];
-    const stream = program.stream(source, { batchSize: 4, onProgress: (now) => progress.push(now) });
+    const stream = program.stream(source, { chunkSize: 4, onProgress: (now) => progress.push(now) });
     expect(state.taken).toBe(0);
     await stream.next();
     await sleep(20);
@@ -150,7 +150,7 @@ describe("a stream", () => {
   it("tells its progress, of how many samples where that is known", async () => {
     const program = await compile();
     const progress: Progress[] = [];
-    await program.runAll(whole, { batchSize: 5, onProgress: (now) => progress.push(now) });
+    await program.runAll(whole, { chunkSize: 5, onProgress: (now) => progress.push(now) });
     expect(progress).toEqual([5, 10, 11].map((done) => ({ samples: done, total: samples })));
   });
 
@@ -210,15 +210,15 @@ describe("a stream", () => {
     const flat = { dtype: "float32", dims: [33], data: whole.x.data } as const;
     await writeTensors(path, { x: flat, target: whole.target });
     await expect(program.runAll(path)).rejects.toEqual(code("SHAPE_MISMATCH"));
-    await expect(program.runAll(whole, { batchSize: 0 })).rejects.toEqual(code("INVALID_ARGUMENT"));
+    await expect(program.runAll(whole, { chunkSize: 0 })).rejects.toEqual(code("INVALID_ARGUMENT"));
   });
 
   it("takes a chunk's arrays away when the next is asked for, if it may", async () => {
     const program = await compile();
-    const wanted = await collect(program.stream(whole, { batchSize: 4 }));
+    const wanted = await collect(program.stream(whole, { chunkSize: 4 }));
     const kept: Tensor[] = [];
     let chunks = 0;
-    for await (const { results } of program.stream(whole, { batchSize: 4, reuse: true })) {
+    for await (const { results } of program.stream(whole, { chunkSize: 4, reuse: true })) {
       for (const { data } of kept) expect(data.length).toBe(0);
       expect(results).toEqual(wanted[chunks++]?.results);
       kept.push(results.norms.total, ...Object.values(results.gradients));
@@ -229,12 +229,12 @@ describe("a stream", () => {
 
   it("gives pairs within each chunk; all of them it cannot give in chunks", async () => {
     const program = await perSample(model, { loss: losses.crossEntropy(), want: { gram: want.gram() } });
-    const chunks = await collect(program.stream(whole, { batchSize: 6 }));
+    const chunks = await collect(program.stream(whole, { chunkSize: 6 }));
     expect(chunks.map(({ results }) => results.gram.dims)).toEqual([
       [6, 6],
       [5, 5],
     ]);
     expect((await program.runAll(whole)).gram.dims).toEqual([samples, samples]);
-    await expect(program.runAll(whole, { batchSize: 6 })).rejects.toThrow(/takes all samples at once/);
+    await expect(program.runAll(whole, { chunkSize: 6 })).rejects.toThrow(/takes all samples at once/);
   });
 });

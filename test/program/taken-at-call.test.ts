@@ -63,7 +63,7 @@ const options = {
 describe("run", () => {
   it.each<[string, object]>([
     ["at once", {}],
-    ["in microbatches", { microbatch: 2 }],
+    ["in microbatches", { microbatchSize: 2 }],
     ["in a worker thread", { workers: true }],
   ])("takes its data at the call, %s", async (_, how) => {
     const program = await perSample(model, { ...options, ...how });
@@ -97,7 +97,7 @@ describe("run", () => {
         return tuple(data, { parameters: each(2), vectors: { dot: each(3) }, maxNorms: { clipped: { all: 0.2 } } });
       };
       const [found, wanted] = await both(given, (data, more) =>
-        program.run(data, { ...more, ...(microbatch === undefined ? {} : { microbatch }) }),
+        program.run(data, { ...more, ...(microbatch === undefined ? {} : { microbatchSize: microbatch }) }),
       );
       expect(found).toEqual(wanted);
       await program.release();
@@ -115,7 +115,7 @@ describe("run", () => {
       overwrite(first);
       const program = await compiling;
       const same = await perSample(model, { loss: losses.crossEntropy(), want: { cross: want.cross(batch(4, 5)) } });
-      const how = microbatch === undefined ? {} : { microbatch };
+      const how = microbatch === undefined ? {} : { microbatchSize: microbatch };
       expect(await program.run(batch(1), how)).toEqual(await same.run(batch(1), how));
       expect(await program.run(batch(1), { ...how, parameters })).toEqual(
         await same.run(batch(1), { ...how, parameters }),
@@ -175,7 +175,7 @@ describe("datasets", () => {
     const program = await perSample(model, options);
     const [found, wanted] = await both(
       () => tuple(batch(1)),
-      (data) => program.runAll(data, { batchSize: 2 }),
+      (data) => program.runAll(data, { chunkSize: 2 }),
     );
     expect(found).toEqual(wanted);
     await program.release();
@@ -193,7 +193,7 @@ describe("datasets", () => {
     };
     const [found, wanted] = await both(
       () => tuple(batch(1)),
-      (data) => collect(program.stream(data, { batchSize: 3 })),
+      (data) => collect(program.stream(data, { chunkSize: 3 })),
     );
     expect(found).toEqual(wanted);
 
@@ -207,12 +207,12 @@ describe("datasets", () => {
         overwrite(shared);
       }
     }
-    const fresh = await collect(program.stream([batch(1), batch(2), batch(3)], { batchSize: 3 }));
-    expect(await collect(program.stream(reused(), { batchSize: 3 }))).toEqual(fresh);
+    const fresh = await collect(program.stream([batch(1), batch(2), batch(3)], { chunkSize: 3 }));
+    expect(await collect(program.stream(reused(), { chunkSize: 3 }))).toEqual(fresh);
     // Whoever takes the chunks may fill the arrays too.
-    expect(await collect(program.stream(reused(), { batchSize: 3 }), () => overwrite(shared))).toEqual(fresh);
-    expect(await program.runAll(reused(), { batchSize: 3 })).toEqual(
-      await program.runAll([batch(1), batch(2), batch(3)], { batchSize: 3 }),
+    expect(await collect(program.stream(reused(), { chunkSize: 3 }), () => overwrite(shared))).toEqual(fresh);
+    expect(await program.runAll(reused(), { chunkSize: 3 })).toEqual(
+      await program.runAll([batch(1), batch(2), batch(3)], { chunkSize: 3 }),
     );
     await program.release();
   });
@@ -220,9 +220,9 @@ describe("datasets", () => {
   it("read in place, no copy is made", async () => {
     const program = await perSample(model, options);
     const given = batch(1);
-    const promise = program.runAll(given, { batchSize: 2, inPlace: true });
+    const promise = program.runAll(given, { chunkSize: 2, inPlace: true });
     overwrite(given);
-    expect(await promise).not.toEqual(await program.runAll(batch(1), { batchSize: 2 }));
+    expect(await promise).not.toEqual(await program.runAll(batch(1), { chunkSize: 2 }));
     await program.release();
   });
 });
@@ -232,10 +232,10 @@ describe("training", () => {
     loss: losses.crossEntropy(),
     optimizer: sgd({ learningRate: 0.1 }),
     batchSize: 3,
-    microbatchSize: 2,
+    microchunkSize: 2,
     steps: 4,
   };
-  const secret = { ...common, maxGradNorm: 1, noiseMultiplier: 1, delta: 1e-5, seed: 3 };
+  const secret = { ...common, maxNorm: 1, noiseMultiplier: 1, delta: 1e-5, seed: 3 };
 
   it.each<[string, (data: ReturnType<typeof batch>) => Promise<{ readonly model: { readonly parameters: object } }>]>([
     ["train", (data) => train(model, data, common)],
@@ -284,7 +284,7 @@ it("a pool of threads takes data at the call too", async () => {
   const program = await perSample(model, { ...options, workers: pool });
   const [found, wanted] = await both(
     () => tuple(batch(1)),
-    (data) => program.run(data, { microbatch: 3 }),
+    (data) => program.run(data, { microbatchSize: 3 }),
   );
   expect(found).toEqual(wanted);
   await pool.release();

@@ -32,8 +32,8 @@ describe.skipIf(!built)(`worker threads${built ? "" : " (skipped: the package is
     const shared = new Float32Array(new SharedArrayBuffer(72));
     shared.set(data.x);
     expect(await programs[0]?.run({ x: shared, target: data.target })).toEqual(wanted);
-    expect(await programs[1]?.runAll(data, { batchSize: 4 })).toEqual(
-      await (await perSample(network, options)).runAll(data, { batchSize: 4 }),
+    expect(await programs[1]?.runAll(data, { chunkSize: 4 })).toEqual(
+      await (await perSample(network, options)).runAll(data, { chunkSize: 4 }),
     );
     await programs[0]?.release();
     expect(await programs[1]?.run(data)).toEqual(wanted);
@@ -44,7 +44,7 @@ describe.skipIf(!built)(`worker threads${built ? "" : " (skipped: the package is
     const program = await perSample(large, { ...slow, workers: true });
     let ticks = 0;
     const timer = setInterval(() => ticks++, 1);
-    await program.runAll(much, { batchSize: 512 });
+    await program.runAll(much, { chunkSize: 512 });
     clearInterval(timer);
     expect(ticks).toBeGreaterThan(3);
     await program.release();
@@ -81,7 +81,7 @@ describe.skipIf(!built)(`worker threads${built ? "" : " (skipped: the package is
   it("leave a stream at once when it is aborted", async () => {
     const program = await perSample(large, { ...slow, workers: true });
     const controller = new AbortController();
-    const next = program.stream(much, { batchSize: 512, signal: controller.signal }).next();
+    const next = program.stream(much, { chunkSize: 512, signal: controller.signal }).next();
     const stopped = expect(next).rejects.toThrow("stop");
     setTimeout(() => controller.abort(new Error("stop")), 1);
     await stopped;

@@ -138,7 +138,7 @@ const verbal = /^⟨(verb|does)⟩/;
 
 /** What a sentence may begin with besides a capital, a quotation or a name put in: pergrad itself, and names in code. */
 const names =
-  /^(pergrad|grad|maxNorm|gamma|dims|externalData|nesterov|checkpoint|notFinite|onNotFinite|countNoise|batchSize)\b|^[A-Za-z_]\w*: |^layer ⟨path⟩ /;
+  /^(pergrad|grad|maxNorm|gamma|dims|externalData|nesterov|checkpoint|notFinite|onNotFinite|countNoise|plannedBatchSize)\b|^[A-Za-z_]\w*: |^layer ⟨path⟩ /;
 
 /** Codes whose messages say what to do. */
 const advising = new Set([

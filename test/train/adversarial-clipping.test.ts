@@ -293,7 +293,7 @@ describe.each(Object.entries(small))("clipping a gradient that is %s", (_, kind)
       output: "loss",
       optimizer: sgd({ learningRate: 1 }),
       batchSize: samples,
-      maxGradNorm: 1,
+      maxNorm: 1,
       strategy,
     };
     const own = setup(kind.model, all, steps, true);
@@ -377,7 +377,7 @@ describe.each(Object.entries(long))("with %s", (_, kind) => {
       output: "loss",
       optimizer: sgd({ learningRate: 1 }),
       batchSize: 2,
-      maxGradNorm: 1e-3,
+      maxNorm: 1e-3,
       strategy,
     };
     const program = await perSample(kind.model, {

@@ -51,18 +51,18 @@ const others = Array.from({ length: samples }, (_, n) => [Math.sin(n), Math.cos(
 const canary = [0, 0, 1000];
 
 /** Steps in which the canary is thought to be there: where the third number is above the middle. */
-async function guesses(rows: readonly number[][], maxGradNorm: number): Promise<number> {
+async function guesses(rows: readonly number[][], maxNorm: number): Promise<number> {
   const released = recorder();
   const trainer = await PrivateTrainer.create(
     model,
     { x: tensor("float32", [rows.length, 3], Float32Array.from(rows.flat())) },
     {
       loss: { name: "output", target: () => null, apply: (output) => output },
-      optimizer: released.optimiser,
+      optimizer: released.optimizer,
       batchSize: rows.length,
-      maxGradNorm,
+      maxNorm,
       // Always of the same size: that of a sensitivity of 1.
-      noiseMultiplier: 1 / maxGradNorm,
+      noiseMultiplier: 1 / maxNorm,
       delta,
     },
   );

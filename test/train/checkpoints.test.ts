@@ -20,7 +20,7 @@ const dataset = {
 const model = nn.model(nn.linear(3, 2));
 const optimizer = averaging(adam({ learningRate: 0.05 }), { decay: 0.9 });
 const common = { loss: losses.crossEntropy(), optimizer, batchSize: 8, steps: 10, threads: 1 } as const;
-const base = { ...common, delta: 1e-5, maxGradNorm: 0.5, noiseMultiplier: 1.5 } as const;
+const base = { ...common, delta: 1e-5, maxNorm: 0.5, noiseMultiplier: 1.5 } as const;
 
 type Options = PrivateTrainOptions<ReturnType<typeof optimizer.start>>;
 
@@ -142,7 +142,7 @@ it("a run is neither begun over another, nor resumed with other options", async 
   await expect(run({ folder, resume: false })).rejects.toThrow("holds one already");
   await expect(run({ folder, resume: true }, { batchSize: 4 })).rejects.toThrow("batch size 8, not 4");
   await expect(run({ folder, resume: true }, { noiseMultiplier: 1 })).rejects.toThrow("noise multiplier 1.5, not 1");
-  await expect(run({ folder, resume: true }, { maxGradNorm: 1 })).rejects.toThrow("clipping norm 0.5, not 1");
+  await expect(run({ folder, resume: true }, { maxNorm: 1 })).rejects.toThrow("clipping norm 0.5, not 1");
   await expect(run({ folder, every: 0 })).rejects.toThrow("checkpoint.every is 0");
   const { state } = await run({ folder, resume: true });
   await expect(run({ folder: temporaryFolder() }, { from: state })).rejects.toThrow("has its own state");

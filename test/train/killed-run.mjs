@@ -29,7 +29,7 @@ await trainPrivately(nn.model(nn.linear(3, 2)), dataset, {
   optimizer: adam(),
   batchSize: 6,
   steps: Number(steps),
-  maxGradNorm: 1,
+  maxNorm: 1,
   noiseMultiplier: 1.5,
   delta: 1e-5,
   threads: 1,

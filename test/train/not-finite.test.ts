@@ -118,7 +118,7 @@ describe("train", () => {
 });
 
 describe("private training", () => {
-  const common = { loss: losses.mse(), batchSize: 3, maxGradNorm: 1, noiseMultiplier: 1, delta: 1e-5, seed: 1 };
+  const common = { loss: losses.mse(), batchSize: 3, maxNorm: 1, noiseMultiplier: 1, delta: 1e-5, seed: 1 };
 
   it("drops samples whose gradients are not finite, and tells which", async () => {
     const told: number[] = [];

@@ -69,13 +69,13 @@ describe.each(models)("a step of %s", (name) => {
       return [group, norms[samples >> 1] || 1] as const;
     });
     const maxNorms: Readonly<Record<string, number>> = Object.fromEntries(limits);
-    const clipping: ClippingOptions = { maxGradNorm: kind === "whole" ? (maxNorms.all ?? 0) : maxNorms };
+    const clipping: ClippingOptions = { maxNorm: kind === "whole" ? (maxNorms.all ?? 0) : maxNorms };
     const released = recorder();
     const batchSize = Math.ceil(samples / 2);
     const trainer = await PrivateTrainer.create(model, data, {
       ...objective,
       ...clipping,
-      optimizer: released.optimiser,
+      optimizer: released.optimizer,
       batchSize,
       noiseMultiplier,
       delta: 1e-5,

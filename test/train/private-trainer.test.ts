@@ -37,7 +37,7 @@ const target = BigInt64Array.from({ length: samples }, (_, n) =>
 const data = { x, target };
 
 const ordinary = { loss: losses.crossEntropy(), batchSize: 20 };
-const common = { ...ordinary, maxGradNorm: 0.5, noiseMultiplier: 1, delta: 1e-5 };
+const common = { ...ordinary, maxNorm: 0.5, noiseMultiplier: 1, delta: 1e-5 };
 
 function create<S>(options: Partial<PrivateStepOptions<S>> & Pick<PrivateStepOptions<S>, "optimizer">, given = data) {
   return PrivateTrainer.create(model, given, { ...common, ...options });
@@ -51,7 +51,7 @@ describe("a step", () => {
     let seed = 0;
     while (poisson(samples, 1, seededBits(seed, "sample", 0)).length > 0) seed++;
     const released = recorder();
-    const trainer = await create({ optimizer: released.optimiser, batchSize: 1, seed });
+    const trainer = await create({ optimizer: released.optimizer, batchSize: 1, seed });
     const result = await trainer.step();
     expect(result).toMatchObject({ step: 1, samples: 0, clipped: 0, dropped: 0, accuracy: null });
     expect(result.loss).toBeNaN();
@@ -67,8 +67,8 @@ describe("a step", () => {
 
   it.each([1, 3, 7, 60])("is the same with microbatches of %i", async (microbatchSize) => {
     const [whole, parts] = [recorder(), recorder()];
-    const one = await create({ optimizer: whole.optimiser, seed: 5 });
-    const many = await create({ optimizer: parts.optimiser, seed: 5, microbatchSize });
+    const one = await create({ optimizer: whole.optimizer, seed: 5 });
+    const many = await create({ optimizer: parts.optimizer, seed: 5, microbatchSize });
     const [wanted, found] = [await one.step(), await many.step()];
     expect({ ...found, seconds: 0, loss: 0 }).toEqual({ ...wanted, seconds: 0, loss: 0 });
     expect(found.loss).toBeCloseTo(wanted.loss, 5);
@@ -98,8 +98,8 @@ describe("a step", () => {
     const [all, fewer] = [recorder(), recorder()];
     // Without noise, and everybody in each batch.
     const options = { noiseMultiplier: 0, seed: 1 };
-    const one = await create({ ...options, optimizer: all.optimiser, batchSize: samples }, { ...data, x: spoilt });
-    const other = await create({ ...options, optimizer: fewer.optimiser, batchSize: good.length }, without);
+    const one = await create({ ...options, optimizer: all.optimizer, batchSize: samples }, { ...data, x: spoilt });
+    const other = await create({ ...options, optimizer: fewer.optimizer, batchSize: good.length }, without);
     const result = await one.step();
     expect(result).toMatchObject({ samples, dropped: bad.length });
     expect(result.loss).toBeCloseTo((await other.step()).loss, 5);
@@ -114,7 +114,7 @@ describe("a step", () => {
   it("of which all gradients are not finite is an empty one", async () => {
     const released = recorder();
     const spoilt = { ...x, data: x.data.map(() => Number.NaN) };
-    const trainer = await create({ optimizer: released.optimiser, batchSize: samples }, { ...data, x: spoilt });
+    const trainer = await create({ optimizer: released.optimizer, batchSize: samples }, { ...data, x: spoilt });
     expect(await trainer.step()).toMatchObject({ samples, dropped: samples, clipped: 0 });
     for (const { data: gradient } of Object.values(released.last())) expect(gradient.every(Number.isFinite)).toBe(true);
     await trainer.release();
@@ -130,7 +130,7 @@ describe("a step", () => {
   });
 
   it("counts labels that the scores meet, and gradients that are clipped", async () => {
-    const trainer = await create({ optimizer: plain, batchSize: samples, maxGradNorm: 1e-3, seed: 1 });
+    const trainer = await create({ optimizer: plain, batchSize: samples, maxNorm: 1e-3, seed: 1 });
     const result = await trainer.step();
     expect(result.clipped).toBe(samples);
     expect((result.accuracy ?? 0.5) * samples).toBeCloseTo(Math.round((result.accuracy ?? 0) * samples), 9);
@@ -373,7 +373,7 @@ describe("a trainer that goes on from a state", () => {
       });
   });
 
-  it("needs the same parameters and the same optimiser, private or not", async () => {
+  it("needs the same parameters and the same optimizer, private or not", async () => {
     const options = { ...common, optimizer: plain as never, steps: 1 };
     const { state } = await trainPrivately(model, data, options);
     const other = nn.model(nn.sequential(nn.linear(4, 5), nn.tanh(), nn.linear(5, 3)));
@@ -381,8 +381,8 @@ describe("a trainer that goes on from a state", () => {
     const wrong: readonly (readonly [string, typeof model, object])[] = [
       ['has "0.weight" as [6, 4], but', other, {}],
       ['has the parameter "0.weight", which is not to be trained', model, { frozen: ["0.*"] }],
-      ['another optimiser: it has no "first"', model, { optimizer: adam() }],
-      ['another optimiser: it has no "optimiser"', model, { optimizer: wide }],
+      ['another optimizer: it has no "first"', model, { optimizer: adam() }],
+      ['another optimizer: it has no "optimizer"', model, { optimizer: wide }],
     ];
     for (const [message, of, more] of wrong) {
       const rest = { optimizer: plain as never, steps: 1, ...more, from: state };
@@ -446,9 +446,9 @@ describe("adaptive clipping", () => {
   it("finds the quantile of the norms, privately", async () => {
     const released = recorder();
     const trainer = await create({
-      optimizer: released.optimiser,
+      optimizer: released.optimizer,
       batchSize: samples,
-      maxGradNorm: 20,
+      maxNorm: 20,
       adaptive: { targetQuantile: 0.7, countNoise: 1 },
       noiseMultiplier: 0.5,
     });
@@ -545,8 +545,8 @@ describe("options that cannot be", () => {
     [{ noiseMultiplier: Number.NaN }, "noiseMultiplier is NaN"],
     [{ delta: 0 }, "delta is 0"],
     [{ delta: 1 }, "delta is 1"],
-    [{ maxGradNorm: 0 }, "maxNorm is 0"],
-    [{ maxGradNorm: { "0.weight": 1 } }, 'no limit for the parameter "0.bias"'],
+    [{ maxNorm: 0 }, "maxNorm is 0"],
+    [{ maxNorm: { "0.weight": 1 } }, 'no limit for the parameter "0.bias"'],
     [{ sampling: "uniform" }, "There is no accounting for batches of a fixed size"],
     [{ batchSize: 61 }, "A batch of 61 cannot be drawn from 60 samples"],
     [{ seed: -1 }, "A seed is a whole number"],

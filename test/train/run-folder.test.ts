@@ -14,10 +14,10 @@ const step: GaussianMechanism = { kind: "gaussian", noiseMultiplier: 1.25, sampl
 const stateAfter = (steps: number): TrainerState<{ readonly velocity: Float32Array }> => ({
   steps,
   parameters: { w: tensor("float32", [2], Float32Array.of(steps, -steps)) },
-  optimiser: { velocity: Float32Array.of(steps / 3) },
+  optimizer: { velocity: Float32Array.of(steps / 3) },
   ledger: steps === 0 ? [] : [{ ...step, steps }],
   recorded: steps,
-  maxGradNorm: null,
+  maxNorm: null,
   order: 7,
   seed: null,
 });

@@ -101,7 +101,7 @@ describe("the sum of a large batch", () => {
     const row = [0.3, -0.7, 0.9];
     const x = Float32Array.from({ length: samples * 3 }, (_, i) => row[i % 3] as number);
     const target = Float32Array.from({ length: samples * 2 }, (_, i) => (i % 2 === 0 ? 5 : -5));
-    const steps = { loss: losses.mse(), optimizer: sgd({ learningRate: 1 }), batchSize: samples, maxGradNorm: 1 };
+    const steps = { loss: losses.mse(), optimizer: sgd({ learningRate: 1 }), batchSize: samples, maxNorm: 1 };
     const data = {
       x: { dtype: "float32", dims: [samples, 3], data: x },
       target: { dtype: "float32", dims: [samples, 2], data: target },
@@ -152,7 +152,7 @@ describe.each(Object.keys(long))(
             const data = { x: filled([2, ...shape]) };
             const target = filled([2, ...outputShape(model)]);
             target.data.fill(1e3);
-            const steps = { loss: losses.mse(), optimizer: sgd({ learningRate: 1 }), batchSize: 1, maxGradNorm: 1e-3 };
+            const steps = { loss: losses.mse(), optimizer: sgd({ learningRate: 1 }), batchSize: 1, maxNorm: 1e-3 };
             const own = setup(model, { ...data, target }, steps, true);
             const clipper = await BatchClipper.compile(own, steps);
             const groups = Object.fromEntries(clipper.groups.map((group) => [group.name, 1e-3]));
@@ -188,7 +188,7 @@ describe.each(Object.keys(cases))("the sums of two data sets that differ in one 
       loss: losses.mse(),
       optimizer: sgd({ learningRate: 1 }),
       batchSize: 1,
-      maxGradNorm: 1,
+      maxNorm: 1,
       ...clipping,
     };
     const targets = anyData(outputShape(model), source);

@@ -21,7 +21,7 @@ describe("a sum that is not finite though all norms are", () => {
         output: "loss",
         optimizer: sgd({ learningRate: 1 }),
         batchSize: samples,
-        maxGradNorm: maxNorm,
+        maxNorm,
         automatic: { gamma: 1e-30 },
       };
       const own = setup(model, { x: { dtype: "float32", dims: [samples, size], data: x } }, steps, true);

@@ -1,10 +1,10 @@
-import type { Optimiser, Parameters } from "../../src/train/index.js";
+import type { Optimizer, Parameters } from "../../src/train/index.js";
 
-/** An optimiser that moves nothing, and shows the gradients it was given last. */
-export function recorder(): { readonly optimiser: Optimiser<number>; last(): Parameters } {
+/** An optimizer that moves nothing, and shows the gradients it was given last. */
+export function recorder(): { readonly optimizer: Optimizer<number>; last(): Parameters } {
   let last: Parameters = {};
   return {
-    optimiser: {
+    optimizer: {
       start: () => 0,
       step: (parameters, gradients, state) => {
         last = gradients;

@@ -1,4 +1,4 @@
-/** Ordinary training: each step is the optimiser's, by the mean gradient of its batch. */
+/** Ordinary training: each step is the optimizer's, by the mean gradient of its batch. */
 import { describe, expect, it } from "vitest";
 import {
   adam,

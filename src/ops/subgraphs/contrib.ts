@@ -7,7 +7,7 @@ import type { Call } from "../call.js";
 import { broadcastShape, part, requireInput, shapeMismatch } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
 
-/** The domain of the operators that ONNX Runtime's optimiser and some exporters write. */
+/** The domain of the operators that ONNX Runtime's optimizer and some exporters write. */
 export const microsoft = "com.microsoft";
 
 export function contrib(definition: OpDefinition): OpDefinition {

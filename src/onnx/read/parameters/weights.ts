@@ -9,7 +9,7 @@ import type { Use, Uses } from "../uses.js";
 import { type Constancy, isRound, whyConfiguration } from "./configuration.js";
 import { layers } from "./layers.js";
 
-/** Names that exporters and optimisers make up for what had none. */
+/** Names that exporters and optimizers make up for what had none. */
 const generated =
   /^\d+$|^onnx::\w+_\d+$|(^|[/_.])(const|constant)(_fold_opt_)?([._]*\d+)?(_output_\d+)?(:\d+)?$|^auto_constant|_output_\d+$|^_?val_\d+$|^scalar_tensor|^_to_copy|^ConstantFolding\/|\/[xy](:0)?$/i;
 

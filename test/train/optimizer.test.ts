@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { tensor } from "../../src/tensor/tensor.js";
-import { adam, adamW, averageOf, averaging, type Optimiser, type Parameters, sgd } from "../../src/train/index.js";
+import { adam, adamW, averageOf, averaging, type Optimizer, type Parameters, sgd } from "../../src/train/index.js";
 
 const named = (values: Record<string, number[]>): Parameters =>
   Object.fromEntries(
@@ -9,11 +9,11 @@ const named = (values: Record<string, number[]>): Parameters =>
   );
 
 /** The parameter "w" after each of the steps. */
-function follow<S>(optimiser: Optimiser<S>, start: number[], gradients: number[][]): number[][] {
+function follow<S>(optimizer: Optimizer<S>, start: number[], gradients: number[][]): number[][] {
   let parameters = named({ w: start });
-  let state = optimiser.start(parameters);
+  let state = optimizer.start(parameters);
   return gradients.map((gradient) => {
-    ({ parameters, state } = optimiser.step(parameters, named({ w: gradient }), state));
+    ({ parameters, state } = optimizer.step(parameters, named({ w: gradient }), state));
     return [...(parameters.w?.data ?? [])];
   });
 }
@@ -52,8 +52,8 @@ describe("sgd", () => {
 it.each([
   ["sgd", sgd({ learningRate: (step) => 0.1 * 0.5 ** step })],
   ["adam", adam({ learningRate: (step) => 0.1 * 0.5 ** step })],
-] as [string, Optimiser<unknown>][])("%s follows a schedule of learning rates", (_, optimiser) => {
-  expectClose(follow(optimiser, [1], [[1], [1], [1]]), [[0.9], [0.85], [0.825]]);
+] as [string, Optimizer<unknown>][])("%s follows a schedule of learning rates", (_, optimizer) => {
+  expectClose(follow(optimizer, [1], [[1], [1], [1]]), [[0.9], [0.85], [0.825]]);
 });
 
 describe("adam", () => {
@@ -116,9 +116,9 @@ describe("PyTorch's documented formulas", () => {
   const gradients = fc.array(gradient, { minLength: 1, maxLength: 12 });
   const start = between(-3, 3).map(Math.fround);
 
-  const agrees = (optimiser: Optimiser<unknown>, scalar: Scalar, from: number, along: readonly number[]) => {
+  const agrees = (optimizer: Optimizer<unknown>, scalar: Scalar, from: number, along: readonly number[]) => {
     const found = follow(
-      optimiser,
+      optimizer,
       [from],
       along.map((g) => [g]),
     );
@@ -140,8 +140,8 @@ describe("PyTorch's documented formulas", () => {
         fc.boolean(),
         (from, along, lr, mu, wd, ahead) => {
           const nesterov = ahead && mu > 0;
-          const optimiser = sgd({ learningRate: lr, momentum: mu, weightDecay: wd, nesterov });
-          agrees(optimiser, torchSgd(from, lr, mu, wd, nesterov), from, along);
+          const optimizer = sgd({ learningRate: lr, momentum: mu, weightDecay: wd, nesterov });
+          agrees(optimizer, torchSgd(from, lr, mu, wd, nesterov), from, along);
         },
       ),
     );
@@ -154,31 +154,31 @@ describe("PyTorch's documented formulas", () => {
     const betas = fc.tuple(between(0.1, 0.9), between(0.5, 0.999));
     fc.assert(
       fc.property(start, gradients, between(0, 0.1), betas, between(0, 0.5), (from, along, lr, both, wd) => {
-        const optimiser = make({ learningRate: lr, betas: both, weightDecay: wd });
-        agrees(optimiser, torchAdam(from, lr, both, wd, decoupled), from, along);
+        const optimizer = make({ learningRate: lr, betas: both, weightDecay: wd });
+        agrees(optimizer, torchAdam(from, lr, both, wd, decoupled), from, along);
       }),
     );
   });
 
   it("differ between adam and adamW, whose weight decay is 0.01 unless given", () => {
-    const after = (optimiser: Optimiser<unknown>) => follow(optimiser, [2], [[1]])[0]?.[0];
+    const after = (optimizer: Optimizer<unknown>) => follow(optimizer, [2], [[1]])[0]?.[0];
     expect(after(adam({ learningRate: 0.1 }))).toBeCloseTo(1.9, 6);
     expect(after(adamW({ learningRate: 0.1 }))).toBeCloseTo(2 - 0.1 * 0.01 * 2 - 0.1, 6);
   });
 });
 
 describe("averaging", () => {
-  it("takes the optimiser's own steps and averages what they lead to", () => {
+  it("takes the optimizer's own steps and averages what they lead to", () => {
     const plain = sgd({ learningRate: 0.5, momentum: 0.5 });
     const along = [[1], [2], [-1], [0.5]];
     const wanted = follow(plain, [1], along).flat();
-    const optimiser = averaging(plain, { decay: 0.75 });
+    const optimizer = averaging(plain, { decay: 0.75 });
     let parameters = named({ w: [1], frozen: [7] });
-    let state = optimiser.start(parameters);
+    let state = optimizer.start(parameters);
     expect(averageOf(parameters, state)).toEqual(parameters);
     let average = Number.NaN;
     along.forEach((gradient, k) => {
-      ({ parameters, state } = optimiser.step(parameters, named({ w: gradient }), state));
+      ({ parameters, state } = optimizer.step(parameters, named({ w: gradient }), state));
       const now = wanted[k] as number;
       expect(parameters.w?.data[0]).toBe(now);
       average = k === 0 ? now : 0.75 * average + 0.25 * now;
@@ -194,31 +194,31 @@ describe.each([
   ["adam", adam()],
   ["adamW", adamW()],
   ["averaging", averaging(adam(), { decay: 0.9 })],
-] as [string, Optimiser<unknown>][])("%s", (_, optimiser) => {
+] as [string, Optimizer<unknown>][])("%s", (_, optimizer) => {
   it("changes nothing it is given and keeps what has no gradient", () => {
     const parameters = named({ a: [1, 2], b: [3] });
-    const state = optimiser.start(parameters);
+    const state = optimizer.start(parameters);
     const before = structuredClone({ parameters, state });
-    const stepped = optimiser.step(parameters, named({ a: [1, 1] }), state);
+    const stepped = optimizer.step(parameters, named({ a: [1, 1] }), state);
     expect({ parameters, state }).toEqual(before);
     expect(stepped.parameters.b).toEqual(parameters.b);
     expect(stepped.parameters.a?.data).not.toEqual(parameters.a?.data);
     // The state still fits both afterwards.
-    const again = optimiser.step(stepped.parameters, named({ a: [1, 1], b: [1] }), stepped.state);
+    const again = optimizer.step(stepped.parameters, named({ a: [1, 1], b: [1] }), stepped.state);
     expect(again.parameters.b?.data[0]).toBeLessThan(3);
   });
 
   it("works on empty tensors", () => {
     const parameters = named({ a: [] });
-    expect(optimiser.step(parameters, parameters, optimiser.start(parameters)).parameters).toEqual(parameters);
+    expect(optimizer.step(parameters, parameters, optimizer.start(parameters)).parameters).toEqual(parameters);
   });
 
   it("names what does not fit", () => {
     const parameters = named({ a: [1, 2] });
-    const state = optimiser.start(parameters);
-    expect(() => optimiser.step(parameters, named({ c: [1] }), state)).toThrow('a gradient of "c"');
-    expect(() => optimiser.step(parameters, named({ a: [1] }), state)).toThrow("[1], but the parameter is [2]");
-    expect(() => optimiser.step(parameters, named({ a: [1, 1] }), optimiser.start(named({})))).toThrow("does not fit");
+    const state = optimizer.start(parameters);
+    expect(() => optimizer.step(parameters, named({ c: [1] }), state)).toThrow('a gradient of "c"');
+    expect(() => optimizer.step(parameters, named({ a: [1] }), state)).toThrow("[1], but the parameter is [2]");
+    expect(() => optimizer.step(parameters, named({ a: [1, 1] }), optimizer.start(named({})))).toThrow("does not fit");
   });
 });
 

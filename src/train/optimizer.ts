@@ -1,4 +1,4 @@
-/** Optimisers: plain functions from parameters, gradients and state to new parameters and state. */
+/** Optimizers: plain functions from parameters, gradients and state to new parameters and state. */
 import { invalidArgument, kindOf } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -12,10 +12,10 @@ export interface Stepped<S> {
 }
 
 /** Neither function changes what it is given. A parameter without a gradient stays as it is. */
-export interface Optimiser<S> {
+export interface Optimizer<S> {
   /** The state before the first step. */
   start(parameters: Parameters): S;
-  /** Throws MISSING_TENSOR (a gradient of no parameter), SHAPE_MISMATCH, INVALID_ARGUMENT (another optimiser's state). */
+  /** Throws MISSING_TENSOR (a gradient of no parameter), SHAPE_MISMATCH, INVALID_ARGUMENT (another optimizer's state). */
   step(parameters: Parameters, gradients: Parameters, state: S): Stepped<S>;
 }
 
@@ -76,7 +76,7 @@ export function held(state: Arrays, name: string, size: number): Float32Array {
   if (array?.length === size) return array.slice();
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `The optimiser's state does not fit "${name}"; make it by start(parameters).`,
+    `The optimizer's state does not fit "${name}"; make it by start(parameters).`,
   );
 }
 
