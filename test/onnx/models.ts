@@ -1,4 +1,5 @@
 /** Small ONNX files for tests, written field by field; read, written again and run. */
+
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
@@ -15,10 +16,12 @@ import {
 import { batchOver } from "../../src/autodiff/vmap.js";
 import { PergradError } from "../../src/errors.js";
 import type { Model } from "../../src/graph/model.js";
+import type { Value } from "../../src/graph/value.js";
 import { decodeSafetensors } from "../../src/io/safetensors.js";
 import { type DecodeOptions, decodeModel } from "../../src/onnx/read/decode.js";
 import { encodeTensor } from "../../src/onnx/tensors.js";
 import { encodeModel } from "../../src/onnx/write/encode.js";
+import { withinOpset } from "../../src/onnx/write/opset.js";
 import { build } from "../../src/ops/registry.js";
 import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
 import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
@@ -129,7 +132,9 @@ export function decode(bytes: Uint8Array, options: Partial<DecodeOptions> = {}):
 
 /** A model as pergrad writes it. */
 export function encoded({ graph, parameters }: Model): Uint8Array {
-  return encodeModel({ ...graph, parameters });
+  const values = withinOpset(graph.outputs.map(({ value }) => value));
+  const outputs = graph.outputs.map(({ name }, k) => ({ name, value: values[k] as Value }));
+  return encodeModel({ ...graph, outputs, parameters });
 }
 
 /** The outputs of a file on ONNX Runtime. */

@@ -38,8 +38,11 @@ const cases = readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
 /** Written for a fixed batch by pergrad, a loop over the samples is unrolled; what exporters write is in sample-loop.test.ts. */
 const loops = /^embedding_bag_/;
 
-/** Its Conv is in float64, for which ONNX Runtime has no kernel; sample-convolution.test.ts has the like. */
-const inFloat64 = new Set(["modulated_conv_groups"]);
+/** Their files fix the batch already, and hold a Conv in float64, for which ONNX Runtime has no kernel; sample-convolution.test.ts has the like. */
+const ofOneBatch = new Set(["modulated_conv_groups", "modulated_conv_transposed"]);
+
+/** The runtime gives another number than ONNX says for a pool of nothing but -infinity; programs mend that, and this test runs none. */
+const wrongInRuntime = new Set(["max_pool_minus_infinity"]);
 
 /** The file as an exporter would have written it for `size` samples: all shapes are numbers. */
 function withFixedBatch(bytes: Uint8Array, size: number): Uint8Array {
@@ -63,7 +66,9 @@ async function outputOf(model: Model, feeds: Readonly<Record<string, Tensor>>): 
   return results[model.graph.outputs[0]?.name ?? ""] as Tensor;
 }
 
-describe.each(cases.filter((name) => !loops.test(name) && !inFloat64.has(name)))("%s", (name) => {
+const comparable = cases.filter((name) => !loops.test(name) && !ofOneBatch.has(name) && !wrongInRuntime.has(name));
+
+describe.each(comparable)("%s", (name) => {
   it.for([1, 2])("written for %i samples gives any number of them the same results", async (size, context) => {
     const bytes = readFileSync(`${folder}${name}/model.onnx`);
     const data = decodeSafetensors(readFileSync(`${folder}${name}/data.safetensors`), name).tensors;
