@@ -232,7 +232,7 @@ describe("training", () => {
     loss: losses.crossEntropy(),
     optimizer: sgd({ learningRate: 0.1 }),
     batchSize: 3,
-    microchunkSize: 2,
+    microbatchSize: 2,
     steps: 4,
   };
   const secret = { ...common, maxNorm: 1, noiseMultiplier: 1, delta: 1e-5, seed: 3 };
