@@ -67,7 +67,7 @@ describe.each(cases)("%s", (name) => {
     [".npz", "100"],
   ])("grads to %s, in batches of %s", async (extension, batch) => {
     const { parameters, gradients, losses, expected, floor, compute } = await golden(name);
-    const found = await compute("grads", extension, "--batch-size", batch);
+    const found = await compute("grads", extension, "--microbatch-size", batch);
     expect([...found.keys()].sort()).toEqual(["losses", ...parameters].sort());
     expectClose(numbers(found.get("losses")), losses, tolerance, "losses");
     for (const [parameter, own] of gradients) {
@@ -79,7 +79,7 @@ describe.each(cases)("%s", (name) => {
 
   test("norms", async () => {
     const { samples, parameters, gradients, floor, compute } = await golden(name);
-    const found = await compute("norms", ".safetensors", "--batch-size", "2");
+    const found = await compute("norms", ".safetensors", "--microbatch-size", "2");
     const own = new Map(
       parameters.map((parameter) => [parameter, norms(gradients.get(parameter) ?? new Float64Array(), samples)]),
     );
@@ -98,7 +98,7 @@ describe.each(cases)("%s", (name) => {
     const total = Array.from({ length: samples }, (_, n) => Math.hypot(...own.map((each) => each[n] ?? 0)));
     // Some gradients are clipped and some are not.
     const limit = [...total].sort((a, b) => a - b)[samples >> 1] ?? 1;
-    const found = await compute("clipped-sum", ".npz", "--max-norm", String(limit), "--batch-size", batch);
+    const found = await compute("clipped-sum", ".npz", "--max-norm", String(limit), "--microbatch-size", batch);
     expect([...found.keys()].sort()).toEqual(["norms", ...parameters].sort());
     expectClose(numbers(found.get("norms")), total, tolerance, "norms");
     for (const [parameter, gradient] of gradients) {
