@@ -21,6 +21,8 @@ export default defineConfig({
     testTimeout: 180_000,
     hookTimeout: 180_000,
     pool: "forks",
+    // No module holds state that a test changes: files share a process, so that the sources are loaded once for all.
+    isolate: false,
     maxWorkers: 2,
     reporters: ["default", new SkippedReporter(), ...counted],
   },
