@@ -1,6 +1,6 @@
 /**
  * `npm run calibrate`: measures what ONNX Runtime's kernels take on one thread of this machine, and writes
- * src/target/onnxruntime/prices.ts. Each figure is the least of many runs in processor time, so that other work on the
+ * src/ops/prices.ts. Each figure is the least of many runs in processor time, so that other work on the
  * machine hardly matters; what the planner needs is their ratios.
  */
 import { readFileSync, writeFileSync } from "node:fs";
@@ -11,7 +11,7 @@ import { build } from "../src/ops/registry.js";
 import { nodeRuntime } from "../src/target/onnxruntime/node.js";
 import { arrayOf, sizeOf, type Tensor } from "../src/tensor/tensor.js";
 
-const file = fileURLToPath(new URL("../../src/target/onnxruntime/prices.ts", import.meta.url));
+const file = fileURLToPath(new URL("../../src/ops/prices.ts", import.meta.url));
 
 /** Seconds for each measurement. */
 const duration = 0.6;
@@ -125,7 +125,7 @@ async function measure(): Promise<Record<string, number>> {
 function rewritten(text: string, figures: Readonly<Record<string, number>>): string {
   return Object.entries(figures).reduce((result, [name, figure]) => {
     const line = new RegExp(`^( {2}${name}: )[\\d.]+(,)$`, "m");
-    if (!line.test(result)) throw new Error(`src/target/onnxruntime/prices.ts has no line for ${name}`);
+    if (!line.test(result)) throw new Error(`src/ops/prices.ts has no line for ${name}`);
     return result.replace(line, `$1${Number(figure.toPrecision(2))}$2`);
   }, text);
 }

@@ -1,7 +1,7 @@
 /** The self-test on a user's own model and data: a program against the naive loop, and the loop against finite differences. */
 
 import { checkOptions, type OptionNames } from "../arguments.js";
-import { type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
+import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
 import type { Observer } from "../inspect/observe.js";
 import { requireModel } from "../nn/given-model.js";
@@ -90,7 +90,7 @@ export async function check(
     // Other threads begin while the programs are compiled in this one.
     const ahead = new Ahead(references, samples);
     if (references.lanes > 1) ahead.begin();
-    const gradients = await gradientsOf(model, data, observe ? { ...options, observe } : options);
+    const gradients = await gradientsOf(objective, data, observe ? { ...options, observe } : options);
     const own = Array.from({ length: samples }, (_, n) => sampleOf(gradients, n));
     const wants = samples === 0 ? null : await WantsComparison.run(objective, data, { ...options, samples }, own);
     const progress = counting(samples + differences.total, options.onProgress);
@@ -124,11 +124,11 @@ export async function check(
 }
 
 async function gradientsOf(
-  model: Model,
+  objective: Objective,
   data: Readonly<Record<string, Data>>,
   options: ObjectiveOptions & { readonly observe?: Observer },
 ): Promise<ByParameter> {
-  const program = await Program.compile(model, { ...options, want: { gradients: want.gradients() } });
+  const program = await Program.of(objective, { ...options, want: { gradients: want.gradients() } });
   const { gradients } = await program.run(data, { allowNotFinite: true, notFinite: "ignore" });
   await program.release();
   return gradients;

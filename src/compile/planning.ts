@@ -1,3 +1,4 @@
+/** From an objective and what is wanted of it to a plan: differentiates, and chooses the methods. */
 import { perSampleGradients } from "../autodiff/per-sample.js";
 import { PergradError } from "../errors.js";
 import { Dense } from "../gradients/dense.js";
@@ -10,7 +11,6 @@ import type { LowMemoryStrategy, Strategy } from "../plan/strategy.js";
 import type { Wants } from "../wants/wanted.js";
 import type { Objective } from "./objective.js";
 
-/** From an objective and what is wanted of it to a plan: differentiates, and chooses the methods. */
 /** How the methods are chosen. */
 export interface PlanningOptions {
   /** The number of samples that the program is planned for: it runs with any. Default 64. */

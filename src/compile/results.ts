@@ -1,3 +1,4 @@
+/** From a plan to the results that are wanted of it: the stage "planned". */
 import { leaf, type Value } from "../graph/value.js";
 import type { Plan } from "../plan/planner.js";
 import { needsGradients } from "../plan/questions.js";
@@ -8,7 +9,6 @@ import { joiningOf, type Output } from "./joining.js";
 import type { Objective } from "./objective.js";
 import { hiddenNaN, type Watch, watchFor } from "./watch.js";
 
-/** From a plan to the results that are wanted of it: the stage "planned". */
 /** An input of a want's own: a tensor of a parameter's shape. */
 export interface Vector {
   readonly want: string;

@@ -83,7 +83,7 @@ export class Microbatches {
   sizeFor(samples: number, options: MemoryOptions): number {
     checkMemoryOptions(options);
     const { memoryBudget, ...own } = { ...this.defaults, ...defined(options) };
-    const { microbatchSize = memoryBudget === undefined ? this.#sparing(samples) : this.#mostAccurate } = own;
+    const { microbatchSize = memoryBudget === undefined ? this.#lowMemory(samples) : this.#mostAccurate } = own;
     const most = memoryBudget === undefined ? samples : this.#fitting(samples, memoryBudget);
     const size = Math.min(samples, most, microbatchSize);
     if (size < samples) this.requireSplit(`a batch of ${samples} samples cannot be computed ${size} at a time`);
@@ -110,7 +110,7 @@ export class Microbatches {
   /**
    * Samples of a large model at a time. Sums stay whole: what adds those of parts up is twice as large as the weights.
    */
-  #sparing(samples: number): number {
+  #lowMemory(samples: number): number {
     const budget = this.weights * spare;
     const isWhole = this.#whole !== undefined || this.#outputs.some(({ joining }) => isSummed(joining));
     const isSpare = isWhole || this.weights < largeWeights || this.memory.at(samples) <= budget;

@@ -1,3 +1,4 @@
+/** Programs that can be run, whether they were compiled or read from a file. */
 import { awaited, checkOptions } from "../arguments.js";
 import { type ProgramGraph, weightsOf } from "../compile/program-graph.js";
 import type { Executable } from "../target/target.js";
@@ -14,7 +15,6 @@ import type { Others } from "./others.js";
 import type { Computed } from "./split.js";
 import { type Chunk, computed, joinedResults, type StreamOptions } from "./stream.js";
 
-/** Programs that can be run, whether they were compiled or read from a file. */
 /** What is run, and what is wanted of it. */
 export interface RunnableParts<W extends Wants> extends Omit<Executed, "microbatches" | "wants"> {
   readonly want: W;

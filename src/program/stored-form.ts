@@ -2,8 +2,7 @@
  * What a saved program says of itself, in its file's metadata under "pergrad.program": JSON, from which it can be run
  * again without being compiled. docs/saved-programs.md describes it for other readers.
  */
-import type { Output } from "../compile/joining.js";
-import { whyWhole } from "../compile/joining.js";
+import { type Output, whyWhole } from "../compile/joining.js";
 import type { ProgramGraph } from "../compile/program-graph.js";
 import type { Watch } from "../compile/watch.js";
 import { PergradError } from "../errors.js";
@@ -76,7 +75,8 @@ const specOf = (shape: Shape): DimSpec[] => shape.map((dim) => (isBatch(dim) ? (
 
 /** Undefined where a program cannot be run from its file alone: it draws at random for all samples, or has another batch. */
 export function storedForm(program: Storable): StoredForm | undefined {
-  const { graph, outputs, expected, want, watch } = { watch: program.graph.watch, ...program };
+  const { graph, outputs, expected, want } = program;
+  const { watch } = graph;
   const apart = outputs.filter(({ joining }) => joining.kind !== "whole");
   if (graph.factors.length > 0 || whyWhole(apart, expected) !== undefined) return undefined;
   const fed = graph.inputs.flatMap(({ name }) => {
@@ -89,7 +89,7 @@ export function storedForm(program: Storable): StoredForm | undefined {
     inputs: fed.map(([, { value, ...more }]) => ({ ...typeOf(value), ...more })),
     output: specOf(program.output),
     parameters: [...program.parameters],
-    wants: Object.fromEntries(Object.entries(want).map(([name, each]) => [name, each.name])),
+    wants: kindsOf(want),
     results: outputs.map(({ name, value, joining }) => ({ ...typeOf(value), name, joining })),
     vectors: graph.vectors.map(({ want, parameter, value }) => ({ ...typeOf(value), want, parameter })),
     scalars: graph.scalars.map(({ want, name, value, initial }) => ({ ...typeOf(value), want, scalar: name, initial })),

@@ -11,6 +11,7 @@ import { scheduled } from "../../src/target/onnxruntime/executable.js";
 import { onnxruntimeWith } from "../../src/target/onnxruntime/index.js";
 import { expectClose } from "../support/per-sample.js";
 import { graphOf } from "../support/program-graph.js";
+import { tensorsIn } from "../support/tensors-in.js";
 import "../support/seed.js";
 
 /** So small that the models of these tests are large. */
@@ -51,13 +52,6 @@ function emitted(model: Model, wants: Wants, sizes = tiny) {
     { elsewhere: false, weights: weightsOf(model) },
     sizes,
   );
-}
-
-/** Every tensor in a result, by its place in it. */
-function tensorsIn(result: unknown, at = ""): [string, Tensor<"float32">][] {
-  if (typeof result !== "object" || result === null) return [];
-  if ("dtype" in result) return [[at, result as Tensor<"float32">]];
-  return Object.entries(result).flatMap(([name, inner]) => tensorsIn(inner, `${at}/${name}`));
 }
 
 async function expectTheSame(

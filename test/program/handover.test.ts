@@ -15,6 +15,7 @@ import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
 import { Handover } from "../../src/target/onnxruntime/results.js";
 import { expectClose } from "../support/per-sample.js";
 import { graphOf } from "../support/program-graph.js";
+import { tensorsIn } from "../support/tensors-in.js";
 import "../support/seed.js";
 
 const wants = {
@@ -52,13 +53,6 @@ function dataOf({ rows, positions }: Table, samples: number): Record<string, Ten
   const data = BigInt64Array.from({ length: samples * positions }, (_, p) => BigInt((p * p * 7 + 3 * p) % rows));
   if (data.length > 1) data[1] = -1n;
   return { x: { dtype: "int64", dims: [samples, positions], data } };
-}
-
-/** Every tensor in a result, by its place in it. */
-function tensorsIn(result: unknown, at = ""): [string, Tensor<"float32">][] {
-  if (typeof result !== "object" || result === null) return [];
-  if ("dtype" in result) return [[at, result as Tensor<"float32">]];
-  return Object.entries(result).flatMap(([name, inner]) => tensorsIn(inner, `${at}/${name}`));
 }
 
 /** The names in the file of what has these places in results. */

@@ -5,13 +5,7 @@ import { describe, expect, it } from "vitest";
 import { losses, type Model, nn, openProgram, perSample, type Tensor, type Wants, want } from "../../src/index.js";
 import { temporaryFolder } from "../support/folder.js";
 import { expectClose } from "../support/per-sample.js";
-
-function tensorsIn(result: unknown, at = ""): [string, Tensor<"float32">][] {
-  if (typeof result === "number") return [[at, { dtype: "float32", dims: [], data: Float32Array.of(result) }]];
-  if (typeof result !== "object" || result === null) return [];
-  if ("dtype" in result) return [[at, result as Tensor<"float32">]];
-  return Object.entries(result).flatMap(([name, inner]) => tensorsIn(inner, `${at}/${name}`));
-}
+import { tensorsIn } from "../support/tensors-in.js";
 
 function expectSame(found: unknown, wanted: unknown): void {
   const [own, other] = [tensorsIn(found), tensorsIn(wanted)];

@@ -4,12 +4,7 @@ import { losses, type Model, nn, type Tensor, type Wants, want } from "../../src
 import { Program } from "../../src/program/program.js";
 import { interpreter } from "../../src/target/interpreter/index.js";
 import { expectClose } from "../support/per-sample.js";
-
-function tensorsIn(result: unknown, at = ""): [string, Tensor<"float32">][] {
-  if (typeof result !== "object" || result === null) return [];
-  if ("dtype" in result) return [[at, result as Tensor<"float32">]];
-  return Object.entries(result).flatMap(([name, inner]) => tensorsIn(inner, `${at}/${name}`));
-}
+import { tensorsIn } from "../support/tensors-in.js";
 
 function numbers(dims: readonly number[], step: number): Tensor {
   const size = dims.reduce((product, dim) => product * dim, 1);

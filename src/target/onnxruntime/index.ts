@@ -1,18 +1,19 @@
 /** ONNX Runtime in Node, as a target. */
+
 import { encodeModel } from "../../onnx/write/encode.js";
+import { usualPrices } from "../../ops/prices.js";
 import type { Target } from "../target.js";
 import { type ApartSizes, usualApartSizes } from "./apart.js";
 import { executable } from "./executable.js";
 import { nodeRuntime } from "./node.js";
 import { lowMemoryOrder } from "./order.js";
-import { prices } from "./prices.js";
 import { profiler } from "./profiler.js";
 
 /** @param sizes from which on large results are computed apart */
 export function onnxruntimeWith(sizes: ApartSizes): Target {
   return {
     version: nodeRuntime.version,
-    prices,
+    prices: usualPrices,
     order: (results) => lowMemoryOrder(results).order,
     schedule: (program, options) => executable(program, options, sizes),
     open: (file, options) => nodeRuntime.load(file, options),
