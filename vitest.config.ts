@@ -1,5 +1,7 @@
-import { join } from "node:path";
-import { defineConfig } from "vitest/config";
+import { existsSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { defineConfig, type Plugin } from "vitest/config";
 import { SkippedReporter } from "./test/support/skipped-reporter.js";
 
 // .ci/run names a file here to count from.
@@ -12,7 +14,22 @@ const alias = runtime
   ? [{ find: /^onnxruntime-node(?=\/|$)/, replacement: join(runtime, "node_modules", "onnxruntime-node") }]
   : [];
 
+// A thread starts from JavaScript, which lies beside its module only in the build: tests take that of the last build.
+const threadsOfTheBuild: Plugin = {
+  name: "threads of the build",
+  enforce: "pre",
+  transform(code, id) {
+    return code.replace(/new URL\("(\.\/[\w-]+-thread)\.js", import\.meta\.url\)/g, (url, name: string) => {
+      const source = resolve(dirname(id), `${name}.ts`);
+      if (!existsSync(source)) return url;
+      const built = join(import.meta.dirname, "dist", relative(import.meta.dirname, source)).replace(/\.ts$/, ".js");
+      return `new URL(${JSON.stringify(pathToFileURL(built))})`;
+    });
+  },
+};
+
 export default defineConfig({
+  plugins: [threadsOfTheBuild],
   resolve: { alias },
   test: {
     env: { ORT_DISABLE_TELEMETRY: "1" },

@@ -36,12 +36,10 @@ export function referencesOf(parts: ReferenceParts, passes: number, threads = av
   return new InThreads(parts, module, count);
 }
 
-/** The compiled module; where this one is run from its source, as in tests, that of the last build, if there is one. */
+/** The module of the threads; undefined in a bundle, which holds it no more. */
 function entry(): URL | undefined {
-  const places = ["reference-thread.js", "../../dist/src/check/reference-thread.js"];
-  return places
-    .map((place) => new URL(place, import.meta.url))
-    .find((url) => url.protocol === "file:" && existsSync(url));
+  const module = new URL("./reference-thread.js", import.meta.url);
+  return module.protocol === "file:" && existsSync(module) ? module : undefined;
 }
 
 /** Numbers that one sample's gradients take to read and write, about. */

@@ -1,5 +1,4 @@
 /** Worker threads that run programs, so that the event loop of the thread that asks stays free. */
-import { existsSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { PergradError } from "../../errors.js";
 import type { Tensor, TypedArray } from "../../tensor/tensor.js";
@@ -28,10 +27,13 @@ const released = () =>
     "The worker threads were released, so the program cannot run any more; compile it again.",
   );
 
-/** The compiled module; where this one is run from its source, as in tests, that of the last build. */
-function entry(): URL {
-  const own = new URL("worker-thread.js", import.meta.url);
-  return existsSync(own) ? own : new URL("../../../dist/src/target/onnxruntime/worker-thread.js", import.meta.url);
+function failure(error: Error): PergradError {
+  const bundled = "code" in error && (error.code === "MODULE_NOT_FOUND" || error.code === "ERR_MODULE_NOT_FOUND");
+  const advice = "; a bundle does not hold what its threads run, so leave pergrad out of it (docs/installing.md)";
+  return new PergradError(
+    "RUNTIME",
+    `A worker thread failed: ${error.message.replace(/\.$/, "")}${bundled ? advice : ""}.`,
+  );
 }
 
 const running = new Set<Thread>();
@@ -44,7 +46,10 @@ function waitForAll(): void {
 /** One thread. It keeps the process alive while it has something to answer. */
 class Thread {
   readonly #state = new Int32Array(new SharedArrayBuffer(8));
-  readonly #worker = new Worker(entry(), { workerData: this.#state.buffer, execArgv: [] });
+  readonly #worker = new Worker(new URL("./worker-thread.js", import.meta.url), {
+    workerData: this.#state.buffer,
+    execArgv: [],
+  });
   readonly #exited: Promise<void>;
   readonly #waiting = new Map<number, Waiting>();
   #requests = 0;
@@ -55,9 +60,7 @@ class Thread {
   constructor() {
     this.#worker.unref();
     this.#worker.on("message", (answer: Answer) => this.#answered(answer));
-    this.#worker.on("error", (error) =>
-      this.#end(new PergradError("RUNTIME", `A worker thread failed: ${error.message}.`)),
-    );
+    this.#worker.on("error", (error) => this.#end(failure(error)));
     this.#exited = new Promise((resolve) => {
       this.#worker.once("exit", () => {
         this.#exit();
