@@ -60,11 +60,11 @@ type Named = Readonly<Record<string, Traced>>;
  */
 export interface Recurrent extends Module {
   /**
-   * [N, D * hidden]: the last layer's hidden states after its last step, of both directions side by side. With
+   * `[N, D * hidden]`: the last layer's hidden states after its last step, of both directions side by side. With
    * `lengths` that is a sample's own last position (of the reverse direction: its first).
    */
   readonly last: Module;
-  /** [layers * D, N, hidden]: each layer's and direction's hidden state after its last step (PyTorch's `h_n`). */
+  /** `[layers * D, N, hidden]`: each layer's and direction's hidden state after its last step (PyTorch's `h_n`). */
   readonly hidden: Module;
   /**
    * The parameters in a PyTorch state dict of a layer of the same options (`weight_ih_l0`, `weight_hh_l0`,
@@ -76,7 +76,7 @@ export interface Recurrent extends Module {
 }
 
 export interface Lstm extends Recurrent {
-  /** [layers * D, N, hidden]: as `hidden`, of the cells (PyTorch's `c_n`). */
+  /** `[layers * D, N, hidden]`: as `hidden`, of the cells (PyTorch's `c_n`). */
   readonly cell: Module;
 }
 
