@@ -2,8 +2,10 @@
  * Class labels that a model itself looks up: the runtime takes a negative one from the end, which is silently another
  * class. In losses of ONNX's own, and where a label picks among logarithms of probabilities.
  */
+
 import { sourceOf } from "../graph/behind.js";
 import type { LabelLimit } from "../graph/model.js";
+import { inputOf, outputOf } from "../graph/operands.js";
 import { describeNode, type Node, nodeOf, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { intAttribute, normalAxis } from "../ops/checks.js";
@@ -68,7 +70,7 @@ function classAxisOf(value: Value): number | null {
   if (node?.domain !== "") return null;
   if (node.op === "Softmax" || node.op === "LogSoftmax")
     return normalAxis(node, intAttribute(node, "axis", -1), value.shape.length);
-  return elementwise.includes(node.op) ? classAxisOf(node.inputs[0] as Value) : null;
+  return elementwise.includes(node.op) ? classAxisOf(inputOf(node, 0)) : null;
 }
 
 /** Labels as rows of zeros and a one, by which probabilities are multiplied: of labels far outside, zeros alone. */
@@ -76,8 +78,8 @@ function weighted(scores: Value, weights: Value): Lookup[] {
   const axis = classAxisOf(scores);
   const node = nodeOf(sourceOf(weights));
   if (axis === null || node?.op !== "OneHot" || node.domain !== "") return [];
-  const rank = (node.outputs[0] as Value).shape.length;
+  const rank = outputOf(node, 0).shape.length;
   const at = normalAxis(node, intAttribute(node, "axis", -1), rank);
   const classes = node.outputs[0]?.shape[at];
-  return lookup(node, node.inputs[0] as Value, classes, { skipsOthers: true });
+  return lookup(node, inputOf(node, 0), classes, { skipsOthers: true });
 }

@@ -4,7 +4,7 @@ import { sourceOf } from "../graph/behind.js";
 import type { Node, Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { intAttribute } from "../ops/checks.js";
-import { isRecurrent } from "../ops/rules/recurrent.js";
+import { definitionOf } from "../ops/registry.js";
 
 /** The number of steps that an LSTM, GRU or RNN takes at most. */
 function stepsOf(node: Node): number {
@@ -15,7 +15,8 @@ function stepsOf(node: Node): number {
 /** Of inputs that hold lengths of sequences, the longest that there may be. */
 export function lengthLimits(outputs: Iterable<Value>): ReadonlyMap<Value, number> {
   const limits = new Map<Value, number>();
-  for (const node of nodesBefore(outputs).filter(isRecurrent)) {
+  for (const node of nodesBefore(outputs)) {
+    if (!definitionOf(node)?.recurrent) continue;
     const lengths = node.inputs[4];
     if (!lengths) continue;
     const source = sourceOf(lengths);

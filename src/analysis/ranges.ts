@@ -3,11 +3,13 @@
  * NaN. What depends on parameters alone is taken for finite, and for 0 only where a constant is: it is the same for all
  * samples, so there is nothing that one of them could select away.
  */
+import { inputOf, outputOf } from "../graph/operands.js";
 import { constantOf, type Node, type Value } from "../graph/value.js";
 import { nodesBefore, presentInputs } from "../graph/walk.js";
+import type { BodyParts } from "../ops/body-rules.js";
 import { alwaysFinite, anything, constantRange, continuous, type Range, unbounded } from "../ops/range.js";
 import { build, definitionOf } from "../ops/registry.js";
-import { scanParts } from "../ops/rules/scan.js";
+import { nth, present } from "../present.js";
 import { isFloat } from "../tensor/tensor.js";
 
 /** What a value is computed from. */
@@ -58,7 +60,7 @@ export class Ranges {
   /** Takes note of an input that the graph tests for NaN or infinity, which so may hold them. */
   #lookForTests({ op, inputs }: Node): void {
     if (!tests.has(op) && !(op === "Equal" && inputs[0] === inputs[1])) return;
-    const source = behindViews(inputs[0] as Value);
+    const source = behindViews(nth(inputs, 0));
     if (source.source.kind === "input") this.#tested.add(source);
   }
 
@@ -95,9 +97,9 @@ export class Ranges {
     const origin = (["data", "parameters"] as const).find((each) => known.some((input) => input.origin === each));
     const generic = origin === "parameters" && known.every(({ range }) => alwaysFinite(range));
     // Zeros of constants, in a mask, stay.
-    const zeros = known.some(({ range }, k) => range.zero && isFloat((inputs[k] as Value).dtype));
+    const zeros = known.some(({ range }, k) => range.zero && isFloat(nth(inputs, k).dtype));
     this.#rangesOf(node).forEach((range, k) => {
-      const output = node.outputs[k] as Value;
+      const output = outputOf(node, k);
       const own = isFloat(output.dtype) ? range : { ...range, infinite: false, nan: false };
       const settled = generic ? { ...own, zero: own.zero && zeros, infinite: false, nan: false } : own;
       this.#known.set(output, { range: settled, origin: origin ?? "constants" });
@@ -106,7 +108,7 @@ export class Ranges {
 
   #rangesOf(node: Node): Range[] {
     const definition = definitionOf(node);
-    if (node.op === "Scan" && node.domain === "") return this.#ofScan(node);
+    if (definition?.body) return this.#ofSteps(node, definition.body.parts(node));
     if (definition?.decompose && !definition.range) {
       const parts = definition.decompose(node, build);
       return node.outputs.map((_, k) => (parts[k] ? this.of(parts[k]) : unbounded));
@@ -116,20 +118,19 @@ export class Ranges {
     return node.outputs.map(() => range);
   }
 
-  #ofScan(node: Node): Range[] {
-    const { body, states } = scanParts(node);
+  #ofSteps(node: Node, { body, states }: BodyParts): Range[] {
     const inside = this.inBody(node);
     return [...body.outputs, ...body.inputs.slice(0, states)].map((value) =>
       alwaysFinite(inside.of(value)) ? unbounded : anything,
     );
   }
 
-  /** What the values in a Scan's body may be. States stay finite where a step takes finite ones to finite ones. */
+  /** What the values in the body of an op may be. States stay finite where a step takes finite ones to finite ones. */
   inBody(node: Node): Ranges {
-    const { body, states } = scanParts(node);
-    const outside = body.inputs.map((_, k) => this.of(node.inputs[k] as Value));
+    const { body, states } = present(definitionOf(node)?.body).parts(node);
+    const outside = body.inputs.map((_, k) => this.of(inputOf(node, k)));
     const withStates = (state: Range) =>
-      this.given(new Map(body.inputs.map((value, k) => [value, k < states ? state : (outside[k] as Range)])));
+      this.given(new Map(body.inputs.map((value, k) => [value, k < states ? state : nth(outside, k)])));
     const finite = withStates(unbounded);
     const kept =
       outside.slice(0, states).every(alwaysFinite) &&

@@ -4,14 +4,14 @@
  */
 
 import type { PergradError } from "../errors.js";
-import { type Dim, factorOf, isBatch, showShape } from "../graph/dim.js";
+import { factorOf, isBatch, showShape } from "../graph/dim.js";
 import type { SampleAxis } from "../graph/sample-axis.js";
 import type { Node, Value } from "../graph/value.js";
 import { nodesBefore, presentInputs } from "../graph/walk.js";
 import { interaction } from "../ops/checks.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { sortsAll, sortsSamples } from "../ops/rules/ordering.js";
-import { scanAxes } from "./scan-axes.js";
+import { nth } from "../present.js";
 
 /** Operators that, of what all samples share, make the numbers of the samples in their batch. */
 const counting: readonly string[] = ["Range", "NonZero"];
@@ -76,7 +76,7 @@ export class SampleAxes {
     if (shared) return [];
     const sorted = sortedAxes(node, inputs, (value) => this.#numbered.get(value)?.op === "TopK");
     if (sorted) return sorted;
-    if (node.op === "Scan") return scanAxes(node, inputs, axesInBody);
+    if (definition?.body) return definition.body.sampleAxis(node, inputs, axesInBody);
     // A composite may have a rule of its own, for a message of its own.
     if (definition?.decompose && !definition.sampleAxis) {
       return definition.decompose(node, build).map((output) => this.along(output));
@@ -131,8 +131,8 @@ function repeated(node: Node, output: Value): SampleAxis | null {
   if (holding.length > 1) {
     throw interaction(node, `makes a tensor ${showShape(output.shape)} that pairs the samples with each other`);
   }
-  const axis = holding[0] as number;
-  const inner = factorOf(output.shape[axis] as Dim);
+  const axis = nth(holding, 0);
+  const inner = factorOf(nth(output.shape, axis));
   // What is repeated along the axis lies behind N; where that is one element, all along the axis are alike.
   const repeats = counting.includes(node.op) || (node.op === "Tile" && node.inputs[0]?.shape[axis] !== 1);
   return { axis, outer: 1, inner, ...(repeats ? {} : { uniform: true }) };

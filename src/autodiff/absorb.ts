@@ -14,12 +14,12 @@ import type { Node, Value } from "../graph/value.js";
 import { presentInputs } from "../graph/walk.js";
 import type { Build } from "../ops/build.js";
 import type { Contraction, Convolution, Cotangent } from "../ops/cotangent.js";
+import { isValue } from "../ops/cotangent.js";
 import { alwaysFinite, unbounded } from "../ops/range.js";
 import { definitionOf } from "../ops/registry.js";
 import { keptShape } from "../ops/rules/reductions.js";
 import { dataCotangent } from "../ops/subgraphs/convolution-data.js";
 import { windowAttributes } from "../ops/subgraphs/window.js";
-import { isValue } from "./emit-cotangent.js";
 
 /** The cotangents of a node's inputs, as its rule states them, with guards where they are needed. */
 export function absorbZeros(

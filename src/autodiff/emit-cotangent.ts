@@ -1,13 +1,9 @@
 import { convolutionGradient } from "../gradients/convolution.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
-import type { Cotangent } from "../ops/cotangent.js";
+import { type Cotangent, isValue } from "../ops/cotangent.js";
 import { contract } from "../ops/subgraphs/contract.js";
 import { scatterRows } from "../ops/subgraphs/rows.js";
-
-export function isValue(cotangent: object): cotangent is Value {
-  return "source" in cotangent;
-}
 
 /** The cotangent as one tensor of the input's shape, summed over samples where the input is shared by them. */
 export function emitCotangent(build: Build, cotangent: Cotangent): Value {

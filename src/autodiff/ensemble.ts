@@ -5,10 +5,12 @@ import { PergradError } from "../errors.js";
 import { isBody } from "../graph/body.js";
 import { bindShape, type Dim, isBatch, N, showShape } from "../graph/dim.js";
 import type { Model } from "../graph/model.js";
+import { outputOf } from "../graph/operands.js";
 import type { SampleAxis } from "../graph/sample-axis.js";
 import { type Attributes, dimsValue, leaf, type Node, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { build } from "../ops/registry.js";
+import { nth, present } from "../present.js";
 import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import { batchOver } from "./vmap.js";
 
@@ -82,7 +84,7 @@ export function perSampleParameters(model: Model): Model {
   const own = new Map(parameters.map((parameter) => [parameter, withLeading(parameter, N, "input")]));
   const each = sampled.map(([input, axis]) => {
     const first = build.moveAxis(input, axis, 0);
-    return [single.get(input) as Value, build.unsqueeze(first, [axis + 1])] as const;
+    return [present(single.get(input)), build.unsqueeze(first, [axis + 1])] as const;
   });
   const batched = batchOver(alone, new Map([...own, ...each]));
   const named = outputs.map(({ name, value }, k) => {
@@ -115,7 +117,7 @@ function rebuilt(outputs: readonly Value[], leaves: ReadonlyMap<Value, Value>): 
     const inputs = node.inputs.map((input) => (input ? of(input) : null));
     const made = build.node(op, inputs, attributesOfOne(node), node.outputs.length, { domain, name });
     node.outputs.forEach((output, k) => {
-      current.set(output, made.outputs[k] as Value);
+      current.set(output, outputOf(made, k));
     });
   }
   return outputs.map(of);
@@ -125,7 +127,7 @@ function attributesOfOne({ attributes }: Node): Attributes {
   const { body } = attributes;
   if (!isBody(body)) return attributes;
   const inputs = body.inputs.map(ofOneSample);
-  const leaves = new Map(body.inputs.map((input, k) => [input, inputs[k] as Value]));
+  const leaves = new Map(body.inputs.map((input, k) => [input, nth(inputs, k)]));
   return { ...attributes, body: { inputs, outputs: rebuilt(body.outputs, leaves) } };
 }
 

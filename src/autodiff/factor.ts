@@ -8,14 +8,15 @@ import type { Factored } from "../gradients/factored.js";
 import { Outer } from "../gradients/outer.js";
 import { RowsGradient } from "../gradients/rows.js";
 import { View } from "../gradients/view.js";
-import { type Dim, elementsOf, N } from "../graph/dim.js";
+import { elementsOf, fixedSize, N } from "../graph/dim.js";
 import type { SampleAxis } from "../graph/sample-axis.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { sameSampleAxis } from "../ops/checks.js";
 import type { Contraction, Cotangent, Reduction, Rows } from "../ops/cotangent.js";
+import { isValue } from "../ops/cotangent.js";
 import { arrange, contract, groupDim, letterDims, rolesOf } from "../ops/subgraphs/contract.js";
-import { isValue } from "./emit-cotangent.js";
+import { present } from "../present.js";
 
 export function factor(build: Build, node: Node, cotangent: Cotangent, axes: SampleAxes): Factored {
   if (isValue(cotangent)) throw cannot(node);
@@ -108,7 +109,7 @@ function factorContraction(
 ): Factored {
   const [leftAt, rightAt] = [axes.of(left), axes.of(right)];
   const [leftLetters, rightLetters, to] = subscripts;
-  if (!rightAt || to.includes(rightLetters[rightAt.axis] as string)) throw cannot(node);
+  if (!rightAt || to.includes(rightLetters.charAt(rightAt.axis))) throw cannot(node);
   const b = splitOperand(build, right, rightLetters, rightAt);
   if (!leftAt) {
     const dense = contract(build, left, b.value, [leftLetters, b.letters, `#${to}`]);
@@ -131,7 +132,7 @@ function factorContraction(
     ]);
   const order = roles.kept + roles.left + roles.right;
   const view = View.of([...blocks, group(roles.left), group(roles.right)])
-    .andThen({ kind: "reshape", shape: [...order].map((letter) => dims.get(letter) as Dim) })
+    .andThen({ kind: "reshape", shape: [...order].map((letter) => present(dims.get(letter))) })
     .andThen({ kind: "transpose", permutation: [...to].map((letter) => order.indexOf(letter)) })
     .andThen({ kind: "reshape", shape });
   return new Outer(gather(a, roles.left), gather(b, roles.right), view);
@@ -144,7 +145,7 @@ function factorRows(build: Build, node: Node, { indices, cotangent, axis, shape 
   // Where the indices are alike for all samples, the cotangent knows how they are folded.
   const own = samplesFirst(build, indices, at.uniform ? { ...value, axis: at.axis } : at);
   const count = elementsOf(own.shape.slice(1)) as number;
-  const rows = shape[axis] as number;
+  const rows = fixedSize(shape, axis);
   const others = shape.filter((_, k) => k !== axis);
   const first = samplesFirst(build, cotangent, value);
   const size = elementsOf(others) as number;

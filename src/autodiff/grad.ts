@@ -1,6 +1,7 @@
 import { PergradError } from "../errors.js";
 import { showShape } from "../graph/dim.js";
 import { build } from "../ops/registry.js";
+import { nth } from "../present.js";
 import { Traced } from "../trace/traced.js";
 import { plain, reverse } from "./reverse.js";
 
@@ -23,5 +24,5 @@ export function grad(scalar: Traced, wrt: Traced | readonly Traced[]): Traced | 
   const seeds = new Map([[loss, build.scalar(1, loss)]]);
   const found = reverse(seeds, new Set(targets.map((target) => target.value)), plain);
   const gradients = targets.map(({ value }) => new Traced(found.get(value) ?? build.zeros(value.shape, value.dtype)));
-  return wrt instanceof Traced ? (gradients[0] as Traced) : gradients;
+  return wrt instanceof Traced ? nth(gradients, 0) : gradients;
 }

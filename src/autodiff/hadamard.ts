@@ -1,12 +1,14 @@
 /** Factored gradients times a whole tensor, element by element: nothing a factor can hold, until it is summed. */
+
 import { Dense } from "../gradients/dense.js";
 import { addCosts, cheapest, type Factored, sizeOfGradient } from "../gradients/factored.js";
 import { kind } from "../gradients/kinds.js";
 import { Outer } from "../gradients/outer.js";
 import { View } from "../gradients/view.js";
-import { type Dim, N, type Shape } from "../graph/dim.js";
+import { N, type Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
+import { leadingOf } from "../present.js";
 
 export interface Hadamard {
   readonly kind: "hadamard";
@@ -72,6 +74,6 @@ const sumOuter = kind(Outer, (of, weight: Value, build: Build, axes: readonly nu
 /** Summed over positions, the elements in the order of the axes that are left. */
 function keptSide(build: Build, of: Outer, products: Value, side: 0 | 1): Value {
   const ordered = of.viewed.ordered(build, products, side);
-  const [samples, , size] = ordered.shape as [Dim, Dim, Dim];
+  const [samples, , size] = leadingOf(ordered.shape, 3);
   return build.reshape(build.sum(ordered, [1]), [samples, size]);
 }

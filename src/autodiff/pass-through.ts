@@ -3,6 +3,7 @@
  * between parameters alone. What works along one axis is applied to the factor that holds it; what does
  * not is applied to the materialised gradients.
  */
+
 import { Dense } from "../gradients/dense.js";
 import { addCosts, cheapest, type Factored, sizeOfGradient } from "../gradients/factored.js";
 import { firstOf, kind } from "../gradients/kinds.js";
@@ -10,12 +11,14 @@ import { Outer } from "../gradients/outer.js";
 import { Sum, sumOf } from "../gradients/sum.js";
 import { isZero } from "../graph/behind.js";
 import { sameShape } from "../graph/dim.js";
+import { allInputsOf, inputOf, outputOf } from "../graph/operands.js";
 import { type Node, nodeOf, type Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore } from "../graph/walk.js";
 import type { Build } from "../ops/build.js";
 import type { LinearStep } from "../ops/definition.js";
 import { definitionOf } from "../ops/registry.js";
 import { reducedAxes } from "../ops/rules/reductions.js";
+import { leadingOf, nth, present } from "../present.js";
 import { type Hadamard, hadamard, sumHadamard } from "./hadamard.js";
 import { batchOver } from "./vmap.js";
 
@@ -55,7 +58,7 @@ class Pass {
   }
 
   #compute(value: Value): Factored | Hadamard {
-    const node = nodeOf(value) as Node;
+    const node = present(nodeOf(value));
     const places = node.inputs.flatMap((input, k) => (input && this.dependent.has(input) ? [k] : []));
     const result = this.#sum(node, places) ?? this.#joined(node, places) ?? this.#single(node, value, places);
     return result ?? this.#multipliedOut(node, value);
@@ -64,13 +67,13 @@ class Pass {
   /** Add, Sub and Sum of gradients. */
   #sum(node: Node, places: readonly number[]): Factored | null {
     if (node.op !== "Add" && node.op !== "Sub" && node.op !== "Sum") return null;
-    const { shape } = node.outputs[0] as Value;
-    const inputs = node.inputs as readonly Value[];
+    const { shape } = outputOf(node, 0);
+    const inputs = allInputsOf(node);
     if (places.length < inputs.length || !inputs.every((input) => sameShape(input.shape, shape))) return null;
     const parts = inputs.map((input) => this.of(input));
-    const [first, second] = parts as [Factored, Factored];
     if (node.op !== "Sub") return sumOf(this.build, parts);
-    const negative = second.scaled(this.build, this.build.scalar(-1, inputs[1] as Value));
+    const [first, second] = leadingOf(parts, 2);
+    const negative = second.scaled(this.build, this.build.scalar(-1, nth(inputs, 1)));
     return sumOf(this.build, [first, negative]);
   }
 
@@ -79,7 +82,7 @@ class Pass {
     if (node.op !== "Concat") return null;
     if (!node.inputs.every((input, k) => places.includes(k) || isZero(input))) return null;
     const parts = places.map((k) => {
-      const part = this.of(node.inputs[k] as Value);
+      const part = this.of(inputOf(node, k));
       const steps = definitionOf(node)?.linear?.(node, k, 0);
       return steps ? takeSteps(this.build, part, steps) : null;
     });
@@ -90,7 +93,7 @@ class Pass {
   #single(node: Node, value: Value, places: readonly number[]): Factored | Hadamard | null {
     const [place, more] = places;
     if (place === undefined || more !== undefined || node.op === "Concat") return null;
-    const given = this.#lazily(node.inputs[place] as Value);
+    const given = this.#lazily(inputOf(node, place));
     if (node.op === "ReduceSum" && given.kind === "hadamard") {
       const summed = sumHadamard(this.build, given, reducedAxes(node), value.shape);
       if (summed) return summed;
@@ -101,7 +104,7 @@ class Pass {
       const of = scalings.reduce<Factored>((all, { factor }) => all.scaled(this.build, factor(this.build)), given.of);
       return hadamard(of, given.weight);
     }
-    const gradient = this.of(node.inputs[place] as Value);
+    const gradient = this.of(inputOf(node, place));
     if (steps) return takeSteps(this.build, gradient, steps);
     const other = node.inputs[1 - place];
     const whole = node.op === "Mul" && other && sameShape(gradient.shape, value.shape);
@@ -117,7 +120,7 @@ class Pass {
     const [result] = batchOver([value], replacements);
     const own = { operations: 0, floats: sizeOfGradient(value) };
     const sums = new Map([...parts].map(([input, part]) => [input, cheapest(part.weightedSums())]));
-    return new Dense(result as Value, undefined, {
+    return new Dense(present(result), undefined, {
       cost: addCosts([...[...parts.values()].map((part) => part.materialisation), own]),
       sum: {
         name: "sum first",
@@ -126,9 +129,7 @@ class Pass {
         emit: (build, weights) => {
           const inputs = node.inputs.map((input) => (input && sums.get(input)?.emit(build, weights)) ?? input);
           const { domain, outputs, attributes } = node;
-          return build.node(node.op, inputs, attributes, outputs.length, { domain }).outputs[
-            outputs.indexOf(value)
-          ] as Value;
+          return outputOf(build.node(node.op, inputs, attributes, outputs.length, { domain }), outputs.indexOf(value));
         },
       },
     });
@@ -140,7 +141,7 @@ function linearSteps(node: Node, input: number, output: number): readonly Linear
   const definition = definitionOf(node);
   const view = input === 0 ? definition?.view?.(node) : undefined;
   if (!view) return definition?.linear?.(node, input, output) ?? null;
-  if (view.kind === "reshape") return [{ kind: "reshape", shape: (node.outputs[0] as Value).shape }];
+  if (view.kind === "reshape") return [{ kind: "reshape", shape: outputOf(node, 0).shape }];
   return [{ kind: "transpose", permutation: view.permutation.map((_, axis) => view.permutation.indexOf(axis)) }];
 }
 

@@ -11,12 +11,14 @@ import type { SampleAxes } from "../analysis/sample-axes.js";
 import { defect } from "../errors.js";
 import type { Factored } from "../gradients/factored.js";
 import { sumOf } from "../gradients/sum.js";
+import { outputOf } from "../graph/operands.js";
 import { describeNode, leaf, type Node, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { BuildStrategy } from "../ops/build-strategy.js";
 import { sameSampleAxis } from "../ops/checks.js";
+import { isValue } from "../ops/cotangent.js";
 import { build } from "../ops/registry.js";
-import { isValue } from "./emit-cotangent.js";
+import { present } from "../present.js";
 import { factor } from "./factor.js";
 import { bounded, passThrough } from "./pass-through.js";
 import { applyRule, emitParts, type Mode, reverse } from "./reverse.js";
@@ -73,7 +75,7 @@ function pullJoin(
   { axes, ranges }: { readonly axes: SampleAxes; readonly ranges: Ranges },
   build: Build,
 ): (PerSample | null)[] {
-  const tensors = cotangents.map((cotangent, k) => (cotangent ? asTensor(node.outputs[k] as Value, cotangent) : null));
+  const tensors = cotangents.map((cotangent, k) => (cotangent ? asTensor(outputOf(node, k), cotangent) : null));
   return applyRule(node, tensors, wanted, build, ranges).map((parts, k) => {
     const input = node.inputs[k];
     if (parts.length === 0 || !input) return null;
@@ -82,7 +84,7 @@ function pullJoin(
       const factors = parts.map((part) => factor(build, node, part, axes));
       return sumOf(build, factors);
     }
-    const emitted = emitParts(build, parts) as Value;
+    const emitted = present(emitParts(build, parts));
     // Guards every rule: the cotangent must carry the samples where its value does.
     const own = axes.of(emitted);
     if (own === null || !sameSampleAxis(own, at)) {
@@ -103,7 +105,7 @@ function pullShared(
   const given = new Map<Value, Factored>();
   const stand = cotangents.map((cotangent, k) => {
     if (!cotangent) return null;
-    const output = node.outputs[k] as Value;
+    const output = outputOf(node, k);
     const one = leaf("cotangent", output, { kind: "input" });
     given.set(one, asFactored(output, cotangent));
     return one;

@@ -8,13 +8,14 @@ import { Ranges } from "../analysis/ranges.js";
 import { PergradError } from "../errors.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore, presentInputs } from "../graph/walk.js";
+import type { BodyReverse } from "../ops/body-rules.js";
 import type { Build } from "../ops/build.js";
 import type { Cotangent } from "../ops/cotangent.js";
-import type { OpDefinition, Restated } from "../ops/definition.js";
+import type { Restated } from "../ops/definition.js";
 import { build, definitionOf } from "../ops/registry.js";
+import { present } from "../present.js";
 import { absorbZeros } from "./absorb.js";
 import { emitCotangent } from "./emit-cotangent.js";
-import { type BodyReverse, pullScan } from "./scan.js";
 
 export interface Mode<G> {
   readonly build: Build;
@@ -121,7 +122,7 @@ function refuseWithoutRule(order: readonly Node[], outputs: readonly Value[], ne
     const definition = definitionOf(node);
     const flows = node.outputs.some((output) => live.has(output) && needed.has(output));
     if (!flows || definition?.differentiate === "none") continue;
-    if (!definition?.differentiate && !definition?.decompose && node.op !== "Scan") without.unshift(node);
+    if (!definition?.differentiate && !definition?.decompose && !definition?.body) without.unshift(node);
     for (const input of presentInputs(node)) live.add(input);
   }
   if (without.length === 0) return;
@@ -141,8 +142,8 @@ export function applyRule(
   build: Build,
   ranges: Ranges,
 ): (readonly Cotangent[])[] {
-  if (node.op === "Scan") return pullScan(node, cotangents, wanted, bodyReverse(build, ranges.inBody(node)));
-  const rule = (definitionOf(node) as OpDefinition).differentiate;
+  const { body, differentiate: rule } = present(definitionOf(node));
+  if (body) return body.differentiate(node, cotangents, wanted, bodyReverse(build, ranges.inBody(node)));
   if (rule === undefined || rule === "none") return node.inputs.map(() => []);
   const results = rule(node, cotangents, build, wanted);
   const own = node.inputs.map((_, k) => (wanted[k] ? (results[k] ?? null) : null));
@@ -156,9 +157,9 @@ export function emitParts(build: Build, parts: readonly Cotangent[]): Value | nu
     .reduce<Value | null>((sum, part) => (sum ? build.add(sum, part) : part), null);
 }
 
-/** Reverse mode in the body of a Scan: the cotangents of what it captures are left as the rules state them. */
+/** Reverse mode in the body of an op: the cotangents of what it captures are left as the rules state them. */
 function bodyReverse(build: Build, ranges: Ranges): BodyReverse {
-  return (seeds, targets, lazy) => {
+  const reverseBody: BodyReverse["reverse"] = (seeds, targets, lazy) => {
     const emit = (parts: readonly Cotangent[]) => emitParts(build, parts);
     const mode: Mode<readonly Cotangent[]> = {
       build,
@@ -179,6 +180,7 @@ function bodyReverse(build: Build, ranges: Ranges): BodyReverse {
     };
     return reverse(new Map([...seeds].map(([value, seed]) => [value, [seed]])), targets, mode, ranges);
   };
+  return { build, reverse: reverseBody, emit: (cotangent) => emitCotangent(build, cotangent) };
 }
 
 /** Ordinary reverse mode: cotangents are tensors of their value's shape. */

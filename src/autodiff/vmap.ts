@@ -2,7 +2,6 @@ import type { Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore, presentInputs } from "../graph/walk.js";
 import { unsupported } from "../ops/checks.js";
 import { build, definitionOf } from "../ops/registry.js";
-import { batchScan } from "./scan-vmap.js";
 
 /**
  * Rebuilds what leads from some values to `outputs`, with those values replaced by ones that have one more
@@ -18,12 +17,11 @@ export function batchOver(outputs: readonly Value[], replacements: ReadonlyMap<V
     const definition = definitionOf(node);
     const inputs = node.inputs.map((input) => (input ? (batched.get(input) ?? input) : null));
     const flags = node.inputs.map((input) => input !== null && batched.has(input));
-    const results =
-      node.op === "Scan"
-        ? batchScan(node, inputs, flags, batchOver)
-        : definition?.batch
-          ? definition.batch(node, inputs, flags, build)
-          : batchDecomposition(definition?.decompose?.(node, build.inside(node)), presentInputs(node), batched);
+    const results = definition?.body
+      ? definition.body.batch(node, inputs, flags, batchOver, build)
+      : definition?.batch
+        ? definition.batch(node, inputs, flags, build)
+        : batchDecomposition(definition?.decompose?.(node, build.inside(node)), presentInputs(node), batched);
     if (!results) throw unsupported(node, "cannot be computed for a batch of parameters");
     node.outputs.forEach((output, k) => {
       const result = results[k];

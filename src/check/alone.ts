@@ -2,12 +2,14 @@
  * The ordinary gradient of one sample alone, by plain reverse mode in float32: how far rounding takes a gradient
  * where no per-sample code is at work.
  */
+
 import { modelResults, type Objective, parameterFeeds } from "../compile/objective.js";
 import { nodeOf, type Value } from "../graph/value.js";
 import { sumsInBlocks } from "../lower/long-sums.js";
 import { elementFactor } from "../ops/build.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { simplifyForRuntime } from "../optimise/simplify.js";
+import { entryOf, nth } from "../present.js";
 import { holdsNotFinite, prepare } from "../program/feeds.js";
 import { defaultTarget } from "../target/default.js";
 import type { RuntimeOptions, Session } from "../target/runtime.js";
@@ -52,7 +54,7 @@ export class Alone {
         inputs: [...[...objective.expected.values()].map(({ value }) => value), ...parameterFeeds(objective).keys()],
         outputs: [...names.map(gradientName), ...names.map(contributionsName)].map((name, k) => ({
           name,
-          value: values[k] as Value,
+          value: nth(values, k),
         })),
       },
       options,
@@ -68,7 +70,7 @@ export class Alone {
     const moved = lastBitsOf(draw);
     const feeds: Record<string, Tensor> = {};
     for (const [name, { sampleAxis }] of this.#objective.expected) {
-      const all = this.#data[name] as Tensor;
+      const all = entryOf(this.#data, name);
       feeds[name] = moved(sampleAxis === null ? all : takeSamples(all, sampleAxis, sample, sample + 1));
     }
     for (const [{ name }, tensor] of parameterFeeds(this.#objective)) feeds[name] = moved(tensor);

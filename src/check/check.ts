@@ -5,6 +5,7 @@ import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/o
 import type { Model } from "../graph/model.js";
 import type { Observer } from "../inspect/observe.js";
 import { requireModel } from "../nn/given-model.js";
+import { nth, present } from "../present.js";
 import { objectiveOptions } from "../program/options.js";
 import { Program } from "../program/program.js";
 import type { Data } from "../tensor/data.js";
@@ -104,7 +105,7 @@ export async function check(
       progress(1);
       for (const group of differences.groups(n, expected, (each) => loop.scaleOf(each))) {
         const told = references.differences(n, group.tries).then((errors) => {
-          for (const [k, each] of group.compared.entries()) each.seeDifference(errors[k] as number);
+          for (const [k, each] of group.compared.entries()) each.seeDifference(nth(errors, k));
           progress(group.tries.length);
         });
         // An error is thrown below, where all are waited for.
@@ -169,7 +170,7 @@ class Ahead {
   /** Of sample n, which is one more than was taken before. */
   async take(n: number): Promise<ReadonlyMap<string, Float64Array>> {
     this.#upTo(n + this.references.lanes);
-    const gradients = (await this.#asked[n]) as ReadonlyMap<string, Float64Array>;
+    const gradients = present(await this.#asked[n]);
     delete this.#asked[n];
     return gradients;
   }

@@ -1,6 +1,8 @@
 /** The loop against finite differences: a few elements, spread over parameters and samples. */
+
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { nth } from "../present.js";
 import { type Compared, furthest } from "./comparison.js";
 import type { Reference } from "./oracle.js";
 
@@ -63,7 +65,7 @@ export class Differences {
     this.#random = xoroshiro128plus(seed);
     // Evenly: k runs over the parameters once while it goes round the samples.
     this.#chosen = Array.from({ length }, (_, k) => [
-      filled[Math.floor((k * filled.length) / length)] as Compared,
+      nth(filled, Math.floor((k * filled.length) / length)),
       k % samples,
     ]);
   }
@@ -141,11 +143,11 @@ function jointErrors(reference: Reference, sample: number, tries: readonly Try[]
     const louder = Math.min(mostStretched, largest / (scale || largest || 1));
     return weight * louder * reference.stretch(parameter, index);
   });
-  const heard = Math.min(...tries.map(({ scale }, k) => closeEnough * scale * Math.abs(factors[k] as number)));
+  const heard = Math.min(...tries.map(({ scale }, k) => closeEnough * scale * Math.abs(nth(factors, k))));
   const rounding = lossRounding * Math.abs(reference.loss(sample));
   const step = jointSteps.find((each) => rounding <= each * heard) ?? jointSteps[2];
-  const moves = tries.map(({ parameter, index }, k) => ({ parameter, index, by: step * (factors[k] as number) }));
-  const expected = tries.reduce((sum, { gradient }, k) => sum + gradient * (factors[k] as number), 0);
+  const moves = tries.map(({ parameter, index }, k) => ({ parameter, index, by: step * nth(factors, k) }));
+  const expected = tries.reduce((sum, { gradient }, k) => sum + gradient * nth(factors, k), 0);
   const error = Math.abs(reference.halfDifference(sample, moves) / step - expected);
   return factors.map((factor) => (Number.isNaN(error) ? Number.POSITIVE_INFINITY : error / Math.abs(factor)));
 }

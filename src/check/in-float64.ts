@@ -1,5 +1,7 @@
 /** What is wanted of gradients, computed in float64 of gradients that are there, one sample after another. */
+
 import type { Signs } from "../gradients/signs.js";
+import { nth, present } from "../present.js";
 import type { FloatTensor } from "../wants/want.js";
 
 /** One sample's gradients by parameter. */
@@ -58,16 +60,16 @@ export class InFloat64 {
     let dot = 0;
     [...gradients].forEach(([name, own], k) => {
       const sums = this.#sumsOf(name, own.length);
-      sums.squaredNorms.push(squares[k] as number);
+      sums.squaredNorms.push(nth(squares, k));
       sums.peak = Math.max(sums.peak, take(own, sums, count, factor));
       dot += product(own, vectors.get(name)?.data ?? []);
-      project(own, signs.get(name) as Signs, projected);
+      project(own, present(signs.get(name)), projected);
     });
     this.squaredNorms.push(square);
     this.dots.push(dot);
     this.projected.push(...projected.map((x) => x / Math.sqrt(dims)));
     if (this.#first.length < mostPairs) this.#first.push(gradients);
-    this.withFirst.push(products(this.#first[0] as SampleGradients, gradients));
+    this.withFirst.push(products(nth(this.#first, 0), gradients));
     return this;
   }
 

@@ -2,6 +2,7 @@
  * The oracles: the float64 reference run on one sample after another (the naive loop), and central finite
  * differences of its loss. They share no per-sample code with programs.
  */
+
 import { Ranges } from "../analysis/ranges.js";
 import { plain, reverse } from "../autodiff/reverse.js";
 import { type Objective, parameterFeeds } from "../compile/objective.js";
@@ -12,6 +13,7 @@ import { dependentsOf, nodesBefore, presentInputs } from "../graph/walk.js";
 import { evaluateAll, evaluateGraph, toArray64 } from "../interpret/evaluate.js";
 import { elementFactor } from "../ops/build.js";
 import { build } from "../ops/registry.js";
+import { nth, present } from "../present.js";
 import { holdsNotFinite, prepare } from "../program/feeds.js";
 import type { Data } from "../tensor/data.js";
 import { takeSamples } from "../tensor/take-samples.js";
@@ -98,7 +100,7 @@ export class Reference {
   constructor(parts: ReferenceParts) {
     this.#parts = parts;
     this.#parameters = new Map(parts.parameters);
-    this.#trained = new Map(parts.names.map((name, k) => [name, parts.trained[k] as Value]));
+    this.#trained = new Map(parts.names.map((name, k) => [name, nth(parts.trained, k)]));
   }
 
   get samples(): number {
@@ -112,7 +114,7 @@ export class Reference {
     const [loss, ...found] = evaluateGraph([losses, ...gradients], values, 1);
     return {
       loss: loss?.data[0] ?? Number.NaN,
-      gradients: new Map(found.map(({ data }, k) => [names[k] as string, data])),
+      gradients: new Map(found.map(({ data }, k) => [nth(names, k), data])),
     };
   }
 
@@ -129,11 +131,11 @@ export class Reference {
     const lossAt = (side: number): number => {
       const feeds = new Map(fixed);
       for (const value of moved) {
-        const { dims, data } = this.#parameters.get(value) as Array64;
+        const { dims, data } = present(this.#parameters.get(value));
         feeds.set(value, { dims, data: data.slice() });
       }
       for (const { parameter, index, by } of moves) {
-        const data = feeds.get(this.#valueOf(parameter))?.data as Float64Array;
+        const data = present(feeds.get(this.#valueOf(parameter))?.data);
         data[index] = (data[index] as number) + side * by;
       }
       return evaluateGraph([losses], feeds, 1)[0]?.data[0] ?? Number.NaN;
@@ -149,7 +151,7 @@ export class Reference {
 
   /** What a step for an element is multiplied by: its size, and at least 1. */
   stretch(parameter: string, index: number): number {
-    const { data } = this.#parameters.get(this.#valueOf(parameter)) as Array64;
+    const { data } = present(this.#parameters.get(this.#valueOf(parameter)));
     return Math.max(1, Math.abs(data[index] as number));
   }
 

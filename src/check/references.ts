@@ -1,13 +1,14 @@
 /** The reference of one check, in this thread or spread over several. */
+
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { PergradError } from "../errors.js";
-import type { Array64 } from "../float64/array64.js";
 import { flatten, restore } from "../graph/flat.js";
 import type { Value } from "../graph/value.js";
 import { nodesBefore, presentInputs } from "../graph/walk.js";
 import { elementFactor } from "../ops/build.js";
+import { leadingOf, nth } from "../present.js";
 import { differenceErrors, type Try } from "./differences.js";
 import { Reference, type ReferenceParts } from "./oracle.js";
 import type { Answer, Question, SentParts } from "./reference-messages.js";
@@ -178,7 +179,7 @@ export function sentParts({ losses, gradients, trained, parameters, inputs, ...o
 export function receivedParts({ graph, parameters, inputs, names, samples }: SentParts): ReferenceParts {
   const values = restore(graph);
   const take = (count: number) => values.splice(0, count);
-  const [losses] = take(1) as [Value];
+  const [losses] = leadingOf(take(1), 1);
   const [gradients, trained, fed] = [take(names.length), take(names.length), take(parameters.length)];
   return {
     samples,
@@ -186,7 +187,7 @@ export function receivedParts({ graph, parameters, inputs, names, samples }: Sen
     losses,
     gradients,
     trained,
-    parameters: fed.map((value, k) => [value, parameters[k] as Array64]),
-    inputs: values.map((value, k) => ({ value, ...(inputs[k] as SentParts["inputs"][number]) })),
+    parameters: fed.map((value, k) => [value, nth(parameters, k)]),
+    inputs: values.map((value, k) => ({ value, ...nth(inputs, k) })),
   };
 }

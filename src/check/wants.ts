@@ -3,6 +3,7 @@
 import type { Objective, ObjectiveOptions } from "../compile/objective.js";
 import { drawSigns } from "../gradients/signs.js";
 import type { Model } from "../graph/model.js";
+import { entryOf, nth } from "../present.js";
 import { prepare } from "../program/feeds.js";
 import { Program } from "../program/program.js";
 import { samplesBetween } from "../program/split.js";
@@ -67,7 +68,7 @@ function wantsFor({ maxNorm, vectors }: Settings, first: Readonly<Record<string,
 }
 
 const squaresOf = (names: readonly string[]) => (gradients: Readonly<Record<string, Traced>>) =>
-  Object.fromEntries(names.map((name) => [name, (gradients[name] as Traced).square().sum()]));
+  Object.fromEntries(names.map((name) => [name, entryOf(gradients, name).square().sum()]));
 
 type Found = Results<ReturnType<typeof wantsFor>>;
 
@@ -118,8 +119,7 @@ function computed(of: InFloat64): Numbers {
   const one = squaredNorms.reduce((sum, x) => sum + x, 0) / samples;
   const all = [...parameters.values()].reduce((sum, { mean }) => sum + mean.reduce((own, x) => own + x * x, 0), 0);
   const pairs = Math.sqrt(gram.length);
-  const lengths = (k: number) =>
-    Math.sqrt((squaredNorms[Math.floor(k / pairs)] as number) * (squaredNorms[k % pairs] as number));
+  const lengths = (k: number) => Math.sqrt(nth(squaredNorms, Math.floor(k / pairs)) * nth(squaredNorms, k % pairs));
   const means = each(({ mean }) => mean);
   const squares = each(({ squaredNorms: own }) => Float64Array.from(own));
   return {

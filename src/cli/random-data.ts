@@ -1,11 +1,12 @@
 /** Data for a profile where none is given: drawn at random, of the model's dimensions. */
+
 import type { Objective } from "../compile/objective.js";
 import { targetName } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
 import { bindShape } from "../graph/dim.js";
 import type { Expected } from "../graph/model.js";
 import { type Random, random } from "../tensor/random.js";
-import { arrayOf, isFloat, sizeOf, type Tensor } from "../tensor/tensor.js";
+import { arrayOf, isFloat, sizeOf, type Tensor, tensorWith, zeroTensor } from "../tensor/tensor.js";
 
 /**
  * Every input and the target: floats of mean 0 and variance 1 (targets from 0 to 1), whole numbers 0 and 1 or as the
@@ -36,7 +37,7 @@ function draw(
       ? source.uniforms(size, 0, 1)
       : source.normals(size, 1)
     : source.uniforms(size, 0, below).map((each) => least + Math.floor(each));
-  return { dtype, dims, data: elements(dtype, numbers) } as Tensor;
+  return tensorWith(dtype, dims, elements(dtype, numbers));
 }
 
 function elements(dtype: Tensor["dtype"], numbers: Float32Array): Tensor["data"] {
@@ -50,7 +51,7 @@ function elements(dtype: Tensor["dtype"], numbers: Float32Array): Tensor["data"]
 }
 
 function zeros({ dtype, dims }: Tensor): Tensor {
-  return { dtype, dims, data: new (arrayOf(dtype))(sizeOf(dims)) } as Tensor;
+  return zeroTensor(dtype, dims);
 }
 
 function fits(check: () => void): boolean {

@@ -3,31 +3,20 @@
  * neither NaN nor the largest, and everything behind them is finite and wrong. The forward pass stays the model's own;
  * where a NaN may come so far, which ordinary models' ranges rule out, its samples are counted beside it.
  */
+
 import { Ranges } from "../analysis/ranges.js";
 import { N, showShape } from "../graph/dim.js";
 import type { Node, Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
-import { stringAttribute } from "../ops/checks.js";
-import { build } from "../ops/registry.js";
+import { build, definitionOf } from "../ops/registry.js";
+import { present } from "../present.js";
 import { isFloat } from "../tensor/tensor.js";
 import type { Objective } from "./objective.js";
 
-/** Operators that answer with a number where their first input holds a NaN. */
-const hiding = new Set([
-  "ReduceMax",
-  "ReduceMin",
-  "ArgMax",
-  "ArgMin",
-  "TopK",
-  "Hardmax",
-  "MaxPool",
-  "GlobalMaxPool",
-  "MaxRoiPool",
-  "ThresholdedRelu",
-]);
-
+/** Whether the op answers with a number where its first input holds a NaN. */
 function hides(node: Node): boolean {
-  return hiding.has(node.op) || (node.op === "RoiAlign" && stringAttribute(node, "mode", "avg") === "max");
+  const hidesNaN = definitionOf(node)?.hidesNaN ?? false;
+  return typeof hidesNaN === "boolean" ? hidesNaN : hidesNaN(node);
 }
 
 /** How many NaN each sample has that are hidden, `[N]`; undefined where finite data cannot lead to one. */
@@ -35,7 +24,7 @@ export function hiddenNotNumbers({ losses, axes }: Pick<Objective, "losses" | "a
   const nodes = nodesBefore([losses]).filter(hides);
   if (nodes.length === 0) return undefined;
   const ranges = Ranges.before([losses]);
-  const inputs = new Set(nodes.map(({ inputs: [x] }) => x as Value));
+  const inputs = new Set(nodes.map(({ inputs: [x] }) => present(x)));
   const open = [...inputs].filter((x) => isFloat(x.dtype) && ranges.of(x).nan && axes.of(x) !== null);
   const counts = open.map((x) => perSample(build.cast(build.op("IsNaN", [x]), losses.dtype), x, axes));
   return counts.length === 0 ? undefined : build.op("Sum", counts);

@@ -9,6 +9,7 @@ import { poolsOfInfinities } from "../lower/infinite-pools.js";
 import { sumsInBlocks } from "../lower/long-sums.js";
 import { storedAsFloat16 } from "../optimise/float16-results.js";
 import { simplifyForRuntime } from "../optimise/simplify.js";
+import { nth } from "../present.js";
 import type { Wants } from "../wants/want.js";
 import type { Output } from "./joining.js";
 import { modelResults, type Objective } from "./objective.js";
@@ -50,7 +51,7 @@ export function programGraph(
   const { results, ...own } = wanted;
   const values = lowered(objective, results, { notFiniteInputs: allowNotFinite }, stages);
   const outputs = results.map(({ name, joining, want }, k) => {
-    const value = values[k] as Value;
+    const value = nth(values, k);
     return { name, joining, value: wants[want]?.storage === "float16" ? storedAsFloat16(value) : value };
   });
   return { ...readBy(objective, values), ...own, outputs };
@@ -65,7 +66,7 @@ export interface GraphSettings {
 
 function lowered(objective: Objective, results: readonly WantedResult[], data: RangeOptions, stages: Stages): Value[] {
   const reached = (stage: StageName, values: readonly Value[]) =>
-    stages.reached(stage, () => results.map(({ name }, k) => ({ name, value: values[k] as Value })));
+    stages.reached(stage, () => results.map(({ name }, k) => ({ name, value: nth(values, k) })));
   const planned = results.map(({ value }) => value);
   reached("planned", planned);
   const all = poolsOfInfinities([...planned, ...modelResults(objective, planned)], data, stages.onRewrite);

@@ -3,6 +3,7 @@
  * goes through runs in loops over typed arrays, row by row.
  */
 
+import { leadingOf, nth } from "../present.js";
 import { sizeOf } from "../tensor/tensor.js";
 
 export function array64(dims: readonly number[], data: Float64Array | ArrayLike<number>): Array64 {
@@ -17,7 +18,7 @@ export function zeros64(dims: readonly number[]): Array64 {
 export function stridesOf(dims: readonly number[]): number[] {
   const strides = new Array<number>(dims.length).fill(1);
   for (let axis = dims.length - 2; axis >= 0; axis--) {
-    strides[axis] = (strides[axis + 1] as number) * (dims[axis + 1] as number);
+    strides[axis] = nth(strides, axis + 1) * nth(dims, axis + 1);
   }
   return strides;
 }
@@ -70,14 +71,14 @@ interface Walk {
 function joined(dims: readonly number[], strides: readonly (readonly number[])[]): Walk {
   const [joint, steps]: [number[], number[][]] = [[], strides.map(() => [])];
   for (let axis = dims.length - 1; axis >= 0; axis--) {
-    const size = dims[axis] as number;
+    const size = nth(dims, axis);
     if (size === 1) continue;
     const outer = joint[0];
     const follows = outer !== undefined && strides.every((own, k) => own[axis] === (steps[k]?.[0] as number) * outer);
     if (follows) joint[0] = outer * size;
     else joint.unshift(size);
     if (follows) continue;
-    for (const [k, own] of strides.entries()) steps[k]?.unshift(own[axis] as number);
+    for (const [k, own] of strides.entries()) steps[k]?.unshift(nth(own, axis));
   }
   return { dims: joint, strides: steps };
 }
@@ -94,7 +95,7 @@ function eachRow(
   if (dims.includes(0)) return;
   const walk = joined(dims, [a, b]);
   const last = walk.dims.length - 1;
-  const [as, bs] = walk.strides as [number[], number[]];
+  const [as, bs] = leadingOf(walk.strides, 2);
   const [count, aStep, bStep] = [walk.dims[last] ?? 1, as[last] ?? 0, bs[last] ?? 0];
   const index = new Int32Array(Math.max(last, 0));
   const total = sizeOf(dims);
@@ -137,7 +138,7 @@ function copyRow(to: Float64Array, at: number, from: Float64Array, first: number
 export function broadcastStrides(dims: readonly number[], to: readonly number[]): number[] {
   const own = stridesOf(dims);
   const offset = to.length - dims.length;
-  return to.map((_, axis) => (axis < offset || dims[axis - offset] === 1 ? 0 : (own[axis - offset] as number)));
+  return to.map((_, axis) => (axis < offset || dims[axis - offset] === 1 ? 0 : nth(own, axis - offset)));
 }
 
 /** The array broadcast to `to`, as data of that size. */
@@ -193,7 +194,7 @@ export function zip64(a: Array64, b: Array64, f: (x: number, y: number) => numbe
 /** Output axis k is input axis `permutation[k]`. */
 export function transpose64(a: Array64, permutation: readonly number[]): Array64 {
   const strides = stridesOf(a.dims);
-  const dims = permutation.map((axis) => a.dims[axis] as number);
+  const dims = permutation.map((axis) => nth(a.dims, axis));
   return {
     dims,
     data: read64(

@@ -1,3 +1,5 @@
+import { present } from "../present.js";
+
 /** Fourier transforms of the reference, and the matrix of one. */
 
 /** A discrete Fourier transform along one axis. */
@@ -85,7 +87,7 @@ export function transformLine(line: Float64Array, transform: Transform): Float64
   const parts = realOut ? 1 : 2;
   return Float64Array.from({ length: gives * parts }, (_, at) => {
     const k = Math.floor(at / parts);
-    return scale * ((at % parts === 0 ? x[k] : y[k]) as number);
+    return scale * present(at % parts === 0 ? x[k] : y[k]);
   });
 }
 

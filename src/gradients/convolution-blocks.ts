@@ -1,4 +1,5 @@
 /** A convolution's positions in blocks, so that its data need never be unfolded all at once. */
+
 import { type Dim, factorOf, type Shape } from "../graph/dim.js";
 import type { Window } from "../graph/window.js";
 import { extentOf, kernelSize } from "../graph/window.js";
@@ -7,6 +8,7 @@ import type { UnfoldMethod } from "../ops/build-strategy.js";
 import type { Convolution } from "../ops/cotangent.js";
 import type { Prices } from "../ops/prices.js";
 import { unfoldTime } from "../ops/subgraphs/unfold.js";
+import { leadingOf, nth } from "../present.js";
 import { sizeOf } from "../tensor/tensor.js";
 import type { Cost } from "./cost.js";
 
@@ -38,10 +40,7 @@ export interface Cut {
 
 /** Floats of each sample's unfolded data. */
 export function unfoldedSize({ data, cotangent, window }: Convolution, images: number): number {
-  const [channels, ...positions] = [data.shape[1] as Dim, ...cotangent.shape.slice(2)].map(factorOf) as [
-    number,
-    ...number[],
-  ];
+  const [channels, ...positions] = leadingOf([nth(data.shape, 1), ...cotangent.shape.slice(2)].map(factorOf), 1);
   return images * channels * kernelSize(window) * sizeOf(positions);
 }
 
@@ -58,7 +57,7 @@ export function cutOf(convolution: Convolution, images: number, method: UnfoldMe
   // Slices along an outer axis copy the longer runs.
   const long = positions.findIndex((count) => count >= blocks);
   const axis = long >= 0 ? long : positions.indexOf(Math.max(...positions));
-  const count = positions[axis] as number;
+  const count = nth(positions, axis);
   const size = Math.ceil(count / blocks);
   return size < count ? { axis, count, size } : null;
 }
@@ -71,14 +70,14 @@ export function otherCut(cut: Cut): Cut {
 /** Blocks that see nothing but padding are left out: they add nothing. */
 export function blocksOf({ data, window }: Convolution, { axis, count, size }: Cut): Block[] {
   const starts = Array.from({ length: Math.ceil(count / size) }, (_, k) => k * size);
-  const length = factorOf(data.shape[axis + 2] as Dim);
+  const length = factorOf(nth(data.shape, axis + 2));
   return starts
     .map((start) => blockAt(window, axis, start, Math.min(start + size, count), length))
     .filter(({ from, to }) => from < to);
 }
 
 function blockAt(window: Window, axis: number, start: number, end: number, size: number): Block {
-  const [stride, before] = [window.strides[axis], window.before[axis]] as [number, number];
+  const [stride, before] = [nth(window.strides, axis), nth(window.before, axis)];
   const first = start * stride - before;
   const last = (end - 1) * stride - before + extentOf(window, axis);
   const replaced = (amounts: readonly number[], amount: number) =>
@@ -119,7 +118,7 @@ export function costOfBlocks(
   const seen = blocks.map(({ axis, from, to }) => resized(data.shape, axis, to - from));
   const sliced = seen.reduce((sum, shape) => sum + imageSize(shape), imageSize(cotangent.shape));
   const unfolded = blocks.reduce(
-    (sum, { window }, k) => sum + unfoldTime(method, seen[k] as Dim[], window, groups, prices),
+    (sum, { window }, k) => sum + unfoldTime(method, nth(seen, k), window, groups, prices),
     0,
   );
   return {

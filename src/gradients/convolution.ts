@@ -1,4 +1,4 @@
-import { type Dim, factorOf, N } from "../graph/dim.js";
+import { factorOf, N } from "../graph/dim.js";
 import type { SampleAxis } from "../graph/sample-axis.js";
 import type { Value } from "../graph/value.js";
 import { kernelSize } from "../graph/window.js";
@@ -7,6 +7,7 @@ import type { UnfoldMethod } from "../ops/build-strategy.js";
 import type { Convolution } from "../ops/cotangent.js";
 import type { Along, ViewStep } from "../ops/definition.js";
 import { foldWeight, unfold, unfoldMethod } from "../ops/subgraphs/unfold.js";
+import { leadingOf, present } from "../present.js";
 import { type Block, blocksOf, costOfBlocks, cutOf, otherCut, unfoldedSize, within } from "./convolution-blocks.js";
 import { addCosts, type Cost, costOfSquare } from "./cost.js";
 import { type NormMethod, type SumMethod, sizeOfGradient, sumOfSquares } from "./factored.js";
@@ -81,7 +82,7 @@ export class ConvolutionGradient extends Outer {
   override along(build: Build, step: Along): ConvolutionGradient | null {
     const whole = super.along(build, step);
     // Blocks are of the same view, and differ in their positions only.
-    return whole && this.#mapped(whole, (part, own) => part.along(own, step) as Outer);
+    return whole && this.#mapped(whole, (part, own) => present(part.along(own, step)));
   }
 
   override scaled(build: Build, factor: Value): ConvolutionGradient {
@@ -194,7 +195,7 @@ function joined(a: Parts | null, b: Parts | null): Parts | null {
 
 /** Takes samples out of the folded first axis: `[outer*N*inner, G, T, X]` to `[N, (G,) outer*inner*T, X]`. */
 function bySample(build: Build, value: Value, at: SampleAxis): Value {
-  const [, groups, positions, size] = value.shape as [Dim, Dim, Dim, Dim];
+  const [, groups, positions, size] = leadingOf(value.shape, 4);
   const split = build.reshape(value, [at.outer, N, at.inner, groups, positions, size]);
   const first = build.transpose(split, [1, 3, 0, 2, 4, 5]);
   const all = at.outer * at.inner * factorOf(positions);
@@ -212,7 +213,7 @@ function scaledSamples(build: Build, value: Value, weights: Value, at: SampleAxi
 
 /** The cotangent `[n, G*O, ...positions]` as `[n, G, T, O]`. */
 function positionsLast(build: Build, { cotangent, groups }: Convolution): Value {
-  const [batch, channels, ...spatial] = cotangent.shape as [Dim, Dim, ...Dim[]];
+  const [batch, channels, ...spatial] = leadingOf(cotangent.shape, 2);
   const positions = spatial.reduce<number>((size, dim) => size * factorOf(dim), 1);
   return build.transposeLast(build.reshape(cotangent, [batch, groups, factorOf(channels) / groups, positions]));
 }
@@ -227,7 +228,7 @@ interface Factors {
 function factors(build: Build, convolution: Convolution, at: SampleAxis, method: UnfoldMethod): Factors {
   const { data, window, groups, shape } = convolution;
   const { byPosition, order } = unfold(build, data, window, groups, method);
-  const [outputs, inner, ...kernel] = shape.map(factorOf) as [number, number, ...number[]];
+  const [outputs, inner, ...kernel] = leadingOf(shape.map(factorOf), 2);
   const size = kernelSize(window);
   const blocks = groups === 1 ? [] : [groups];
   const patches = View.of([...blocks, outputs / groups, inner * size]);

@@ -1,7 +1,8 @@
-import type { Dim, Shape } from "../graph/dim.js";
+import type { Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { Along, ViewStep } from "../ops/definition.js";
+import { nth } from "../present.js";
 import {
   addCosts,
   type Cost,
@@ -88,7 +89,7 @@ export class Dense implements Factored {
   }
 
   #grown(build: Build, value: Value, step: Along): Outer {
-    const samples = value.shape[0] as Dim;
+    const samples = nth(value.shape, 0);
     const size = sizeOfGradient(this);
     const one = build.filled(1, [1, 1, 1], value.dtype);
     const column = build.expand(step.apply(build, one, 2), [samples, 1, step.size]);

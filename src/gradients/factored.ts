@@ -3,10 +3,12 @@
  * are made from and not materialised until somebody needs that. There is one file for each kind; each
  * answers the same questions, and for each question may know several methods.
  */
-import { type Dim, elementsOf, factorOf, N, type Shape } from "../graph/dim.js";
+
+import { elementsOf, factorOf, N, type Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { Along, ViewStep } from "../ops/definition.js";
+import { nth } from "../present.js";
 import { addCosts, type Cost, costOfSquare } from "./cost.js";
 
 export { addCosts, type Cost, cheapest, costOfScatter } from "./cost.js";
@@ -157,7 +159,7 @@ export function denseSum(gradient: Factored): SumMethod {
 /** The materialised gradients, a row for each sample, `[N, elements]`. */
 export function flat(build: Build, gradient: Factored): Value {
   const whole = gradient.materialise(build);
-  return build.reshape(whole, [whole.shape[0] as Dim, sizeOfGradient(gradient)]);
+  return build.reshape(whole, [nth(whole.shape, 0), sizeOfGradient(gradient)]);
 }
 
 /** What is dense costs for a question that reads each element `times` times. */

@@ -2,8 +2,10 @@
  * Inner products of the gradients of one parameter by two of its uses, sample by sample: what a norm has
  * as cross terms where a parameter is used several times.
  */
+
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
+import { leadingOf, nth, present } from "../present.js";
 import { addCosts, type Factored, type Method, sizeOfGradient, sumPerSample } from "./factored.js";
 import { firstOf, kind, pair } from "./kinds.js";
 import { Outer } from "./outer.js";
@@ -41,8 +43,7 @@ function matching(a: Outer | RowsGradient, b: Outer): 0 | 1 | null {
   if (!left || !right) return null;
   // Where the first spans axes of size 1 only, the other tells which is which.
   for (const side of [0, 1] as const) {
-    if (left.every((own, axis) => own === -1 || own === (side === 0 ? right[axis] : 1 - (right[axis] as number))))
-      return side;
+    if (left.every((own, axis) => own === -1 || own === (side === 0 ? right[axis] : 1 - nth(right, axis)))) return side;
   }
   return null;
 }
@@ -61,9 +62,15 @@ export function alignedFactors(a: Outer, b: Outer): ((build: Build) => [Value, V
   const side = matching(a, b);
   if (side === null) return null;
   return (build) => {
-    const own = [a.rows, a.columns].map((factor, raw) => a.viewed.ordered(build, factor, raw)) as [Value, Value];
-    const other = [b.rows, b.columns].map((factor, raw) => b.viewed.ordered(build, factor, raw)) as [Value, Value];
-    return own.map((factor, raw) => [factor, other[side === 0 ? raw : 1 - raw] as Value]);
+    const own = leadingOf(
+      [a.rows, a.columns].map((factor, raw) => a.viewed.ordered(build, factor, raw)),
+      2,
+    );
+    const other = leadingOf(
+      [b.rows, b.columns].map((factor, raw) => b.viewed.ordered(build, factor, raw)),
+      2,
+    );
+    return own.map((factor, raw) => [factor, nth(other, side === 0 ? raw : 1 - raw)]);
   };
 }
 
@@ -80,8 +87,8 @@ function outerOuter(a: Outer, b: Outer): Method[] {
       floats: 3 * pairs,
       dense: false,
       emit: (build) => {
-        const products = factors(build).map(([x, y]) => build.matmul(x, build.transposeLast(y))) as [Value, Value];
-        return sumPerSample(build, build.mul(...products));
+        const [first, second] = factors(build).map(([x, y]) => build.matmul(x, build.transposeLast(y)));
+        return sumPerSample(build, build.mul(present(first), present(second)));
       },
     },
   ];

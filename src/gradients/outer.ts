@@ -1,7 +1,8 @@
-import { type Dim, multiply, N, type Shape } from "../graph/dim.js";
+import { fixedSize, multiply, N, type Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { Along, ViewStep } from "../ops/definition.js";
+import { nth, present } from "../present.js";
 import { costOfSquare, usualBatch } from "./cost.js";
 import {
   type Cost,
@@ -57,9 +58,9 @@ export class Outer implements Factored {
     this.columns = flip ? rows : columns;
     this.viewed = flip ? viewed.after(exchange) : viewed;
     this.shape = viewed.shape;
-    const dim = (value: Value, fromEnd: number) => value.shape[value.shape.length - fromEnd] as number;
+    const dim = (value: Value, fromEnd: number) => fixedSize(value.shape, value.shape.length - fromEnd);
     this.positions = dim(rows, 2);
-    const blocks = rows.shape.length === 4 ? (rows.shape[1] as number) : 1;
+    const blocks = rows.shape.length === 4 ? fixedSize(rows.shape, 1) : 1;
     this.#sizes = { blocks, rows: dim(this.rows, 1), columns: dim(this.columns, 1) };
   }
 
@@ -142,7 +143,7 @@ export class Outer implements Factored {
     const { shape } = this.rows;
     const exchanged =
       this.positions === 1
-        ? build.reshape(this.rows, [...shape.slice(0, -2), shape[shape.length - 1] as Dim, 1])
+        ? build.reshape(this.rows, [...shape.slice(0, -2), nth(shape, shape.length - 1), 1])
         : build.transposeLast(this.rows);
     return build.matmul(exchanged, this.columns);
   }
@@ -184,7 +185,7 @@ export class Outer implements Factored {
   /** One position: the squared norms of the two vectors, `[N]`, or `[N, B, 1]`. */
   squaredVectors(build: Build): [Value, Value] {
     const squares = (value: Value) => {
-      const vectors = this.blocked ? value : build.reshape(value, [N, value.shape[2] as Dim]);
+      const vectors = this.blocked ? value : build.reshape(value, [N, nth(value.shape, 2)]);
       return build.reduce("ReduceSumSquare", vectors, [vectors.shape.length - 1]);
     };
     return [squares(this.rows), squares(this.columns)];
@@ -308,7 +309,7 @@ export class Outer implements Factored {
 function flatten(build: Build, value: Value): Value {
   const rank = value.shape.length;
   const [positions, size] = value.shape.slice(-2) as [number, number];
-  const joined = multiply(N, positions) as Dim;
+  const joined = present(multiply(N, positions));
   if (rank === 3) return build.reshape(value, [joined, size]);
-  return build.reshape(build.moveAxis(value, 1, 0), [value.shape[1] as Dim, joined, size]);
+  return build.reshape(build.moveAxis(value, 1, 0), [nth(value.shape, 1), joined, size]);
 }

@@ -2,9 +2,11 @@
  * Inner products of all pairs of samples, one from each of two gradients of the same parameter: `[N, M]`. The
  * second may be the same batch's (M = N), or that of another batch of a fixed size.
  */
-import type { Dim } from "../graph/dim.js";
+
+import { fixedSize } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
+import { leadingOf, present } from "../present.js";
 import { usualBatch } from "./cost.js";
 import { addCosts, cheapest, type Factored, flat, type GramMethod, type Method, sizeOfGradient } from "./factored.js";
 import { alignedFactors, alignedRows } from "./inner.js";
@@ -121,15 +123,15 @@ function sumLeading(build: Build, value: Value): Value {
 
 /** `[N, (B,) T, I]` as `[B, T, N, I]`, B being 1 where there are no blocks. */
 function positionsFirst(build: Build, value: Value): Value {
-  const [samples, ...rest] = value.shape as [Dim, ...Dim[]];
+  const [samples, ...rest] = leadingOf(value.shape, 1);
   const blocked = rest.length === 3 ? value : build.reshape(value, [samples, 1, ...rest]);
   return build.transpose(blocked, [1, 2, 0, 3]);
 }
 
 /** All products of x `[B, T, N, I]` with y `[B, S, M, I]`: `[B, T, S, N, M]`, or `[N, M]` where there is only one. */
 function productsOf(build: Build, x: Value, y: Value): Value {
-  const [blocks, t, n, i] = x.shape as [Dim, Dim, Dim, Dim];
-  const [, s, m] = y.shape as [Dim, Dim, Dim, Dim];
+  const [blocks, t, n, i] = leadingOf(x.shape, 4);
+  const [, s, m] = leadingOf(y.shape, 4);
   const single = blocks === 1 && t === 1 && s === 1;
   // A reshape on either side also keeps the runtime (1.30) from fusing transposition and product: what it
   // makes of the two ends the process at a batch of none.
@@ -144,7 +146,7 @@ function outerOuter(a: Outer, b: Outer, others: number): Method[] {
   if (!factors) return [];
   const pairs = others * a.positions * b.positions;
   const single = a.positions === 1 && b.positions === 1;
-  const blocks = a.blocked ? (a.rows.shape[1] as number) : 1;
+  const blocks = a.blocked ? fixedSize(a.rows.shape, 1) : 1;
   return [
     {
       name: single ? "product of Grams" : "Gram",
@@ -155,7 +157,7 @@ function outerOuter(a: Outer, b: Outer, others: number): Method[] {
         const moved = factors(build).map(([x, y]) => [positionsFirst(build, x), positionsFirst(build, y)] as const);
         return byParts(build, a.positions, (start, end) => {
           const [rows, columns] = moved.map(([x, y]) => productsOf(build, cut(build, x, 1, start, end), y));
-          return sumLeading(build, build.mul(rows as Value, columns as Value));
+          return sumLeading(build, build.mul(present(rows), present(columns)));
         });
       },
     },
@@ -169,12 +171,18 @@ function rowsRows(a: RowsGradient, b: RowsGradient, others: number): Method[] {
   return [
     {
       name: "Gram",
-      operations: pairs * (a.viewed.raw[1] as number),
+      operations: pairs * fixedSize(a.viewed.raw, 1),
       floats: 4 * pairs + 2 * a.held,
       dense: false,
       emit: (build) => {
-        const [x, y] = [a, b].map(({ cotangents }) => build.transpose(cotangents, [1, 0, 2])) as [Value, Value];
-        const [own, other] = [a, b].map(({ places }) => build.transpose(places, [1, 0])) as [Value, Value];
+        const [x, y] = leadingOf(
+          [a, b].map(({ cotangents }) => build.transpose(cotangents, [1, 0, 2])),
+          2,
+        );
+        const [own, other] = leadingOf(
+          [a, b].map(({ places }) => build.transpose(places, [1, 0])),
+          2,
+        );
         return byParts(build, a.positions, (start, end) => {
           const left = build.unsqueeze(cut(build, x, 0, start, end), [1]);
           const right = build.unsqueeze(build.transposeLast(y), [0]);
@@ -195,14 +203,17 @@ function rowsOuter(rows: RowsGradient, outer: Outer, others: number): Method[] {
   return [
     {
       name: "Gram",
-      operations: pairs * (rows.viewed.raw[1] as number),
+      operations: pairs * fixedSize(rows.viewed.raw, 1),
       floats: 5 * pairs + 2 * rows.held,
       dense: false,
       emit: (build) => {
         const { table, other, cotangents } = factors(build);
         const places = build.transpose(rows.places, [1, 0]);
         const own = build.transpose(cotangents, [1, 0, 2]);
-        const [a, b] = [table, other].map((factor) => build.transpose(factor, [1, 2, 0])) as [Value, Value];
+        const [a, b] = leadingOf(
+          [table, other].map((factor) => build.transpose(factor, [1, 2, 0])),
+          2,
+        );
         return byParts(build, outer.positions, (start, end) => {
           // [S, T, N, M] both
           const picked = build.gather(cut(build, a, 0, start, end), places, 1);

@@ -1,7 +1,9 @@
 /** Random projections of one parameter's gradients, `[N, dims]`, from their factors where that is cheaper. */
-import { type Dim, elementsOf, multiply } from "../graph/dim.js";
+
+import { elementsOf, multiply } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
+import { leadingOf, nth, present } from "../present.js";
 import { addCosts, cheapest, type Factored, type Method, sizeOfGradient } from "./factored.js";
 import { firstOf, kind } from "./kinds.js";
 import { Outer } from "./outer.js";
@@ -40,14 +42,14 @@ function dense(gradient: Factored, { dims, rows, columns }: Signs): Method {
     dense: true,
     emit: (build) => {
       const whole = gradient.materialise(build);
-      const [samples] = whole.shape as [Dim, ...Dim[]];
+      const [samples] = leadingOf(whole.shape, 1);
       if (size === 0) return build.zeros([samples, dims], whole.dtype);
       const matrix = build.reshape(whole, [samples, rows.size, columns.size]);
       const turn = rows.size >= columns.size;
       const [first, second] = turn ? [rows, columns] : [columns, rows];
       // As one matrix, which the runtime takes at a batch of none: a transposition fused to the product it does not.
       const lines = build.reshape(turn ? build.transposeLast(matrix) : matrix, [
-        multiply(samples, second.size) as Dim,
+        present(multiply(samples, second.size)),
         first.size,
       ]);
       const product = build.matmul(lines, signsValue(build, first, [first.size], dims, whole));
@@ -65,8 +67,8 @@ function alongRaw(view: View, { dims, rows, columns }: Signs): [SignsAlong, Sign
   const parts = view.separation;
   if (!parts) return null;
   const along = coordinatesOf(parts);
-  const [first, second] = along.slice(-2) as [Coordinates, Coordinates];
-  const blocks = along.length === 3 ? (along[0] as Coordinates) : { rows: [0], columns: [0] };
+  const [first, second] = leadingOf(along.slice(-2), 2);
+  const blocks = along.length === 3 ? nth(along, 0) : { rows: [0], columns: [0] };
   const still = (places: readonly number[]) => places.every((place) => place === 0);
   const side = (matrix: SignMatrix, block: readonly number[], places: readonly number[]): SignsAlong => {
     // Blocks that are told apart by the other side share these signs.
@@ -98,7 +100,7 @@ function projectFactor(build: Build, factor: Value, side: SignsAlong, dims: numb
   const signs = signsFor(build, side, dims, factor);
   if (side.blocks > 1) return build.matmul(factor, signs);
   const others = factor.shape.slice(0, -1);
-  const lines = build.reshape(factor, [elementsOf(others) as Dim, side.size]);
+  const lines = build.reshape(factor, [present(elementsOf(others)), side.size]);
   return build.reshape(build.matmul(lines, signs), [...others, dims]);
 }
 
@@ -115,9 +117,10 @@ function outer(gradient: Outer, signs: Signs): Method[] {
       floats: 3 * positions * dims,
       dense: false,
       emit: (build) => {
-        const [left, right] = [gradient.rows, gradient.columns].map((factor, k) =>
-          projectFactor(build, factor, sides[k] as SignsAlong, dims),
-        ) as [Value, Value];
+        const [left, right] = leadingOf(
+          [gradient.rows, gradient.columns].map((factor, k) => projectFactor(build, factor, nth(sides, k), dims)),
+          2,
+        );
         const product = build.mul(left, right);
         return build.sum(product, [...product.shape.keys()].slice(1, -1));
       },
@@ -138,7 +141,10 @@ function rows(gradient: RowsGradient, signs: Signs): Method[] {
       floats: 4 * positions * dims,
       dense: false,
       emit: (build) => {
-        const [table, along] = sides.map((side) => signsFor(build, side, dims, cotangents)) as [Value, Value];
+        const [table, along] = leadingOf(
+          sides.map((side) => signsFor(build, side, dims, cotangents)),
+          2,
+        );
         const received = build.matmul(cotangents, along);
         return build.sum(build.mul(build.gather(table, places, 0), received), [1]);
       },

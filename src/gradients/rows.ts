@@ -1,8 +1,9 @@
-import { type Dim, elementsOf } from "../graph/dim.js";
+import { elementsOf, fixedSize } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { Along, ViewStep } from "../ops/definition.js";
 import { addRows, beforeRepeated } from "../ops/subgraphs/table.js";
+import { leadingOf, present } from "../present.js";
 import { costOfSquare } from "./cost.js";
 import {
   type Cost,
@@ -50,7 +51,7 @@ export class RowsGradient implements Factored {
     readonly viewed: View,
   ) {
     this.shape = viewed.shape;
-    this.positions = places.shape[1] as number;
+    this.positions = fixedSize(places.shape, 1);
     this.received = beforeRepeated(cotangents);
     [this.#rows, this.#size] = viewed.raw as [number, number];
   }
@@ -73,7 +74,7 @@ export class RowsGradient implements Factored {
 
   /** Positions that differ in what they receive. */
   get #received(): number {
-    return this.received.shape[1] as number;
+    return fixedSize(this.received.shape, 1);
   }
 
   get materialisation(): Cost {
@@ -122,7 +123,7 @@ export class RowsGradient implements Factored {
   /** What positions receive, mapped along R: `[N, T, R']`. */
   #mapped(build: Build, map: (received: Value) => Value): Value {
     const mapped = map(this.received);
-    const [samples, , size] = mapped.shape as [Dim, Dim, Dim];
+    const [samples, , size] = leadingOf(mapped.shape, 3);
     return build.expand(mapped, [samples, this.positions, size]);
   }
 
@@ -212,7 +213,7 @@ export class RowsGradient implements Factored {
   #scatterAll(build: Build, weights: Value | null): Value {
     const { places } = this;
     const scaled = this.#mapped(build, (rows) => weighted(build, rows, weights));
-    const count = elementsOf(places.shape) as Dim;
+    const count = present(elementsOf(places.shape));
     const updates = build.reshape(scaled, [count, this.#size]);
     const table = addRows(build, build.reshape(places, [count]), updates, this.#rows);
     return build.reshape(table, [this.#rows, this.#size]);

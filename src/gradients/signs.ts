@@ -2,9 +2,11 @@
  * Random signs: a parameter seen as a matrix, its first axis by all others, is projected to the k-th
  * number by the sum of rows[r, k] G[r, c] columns[c, k], so that no matrix of all its elements is needed.
  */
+
 import { elementsOf, factorOf, type Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
+import { nth } from "../present.js";
 import { type Random, random } from "../tensor/random.js";
 import type { Piece, Separation } from "./separate.js";
 
@@ -25,7 +27,7 @@ export function drawSigns(seed: number, name: string, shape: Shape, dims: number
   const source = random(hashOf(`${seed} ${name}`));
   const draw = (size: number) => ({ size, data: signsFrom(source, size * dims) });
   const sizes = [shape.slice(0, 1), shape.slice(1)].map((part) => factorOf(elementsOf(part) ?? Number.NaN));
-  return { dims, rows: draw(sizes[0] as number), columns: draw(sizes[1] as number) };
+  return { dims, rows: draw(nth(sizes, 0)), columns: draw(nth(sizes, 1)) };
 }
 
 /** Signs taken from the leading bits of each random number. */

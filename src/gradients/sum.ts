@@ -2,6 +2,7 @@ import type { Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { Along, ViewStep } from "../ops/definition.js";
+import { nth } from "../present.js";
 import { Dense } from "./dense.js";
 import {
   addCosts,
@@ -35,7 +36,7 @@ export class Sum implements Factored {
   readonly positions: number;
 
   constructor(readonly terms: readonly Factored[]) {
-    this.shape = (terms[0] as Factored).shape;
+    this.shape = nth(terms, 0).shape;
     this.positions = terms.reduce((count, term) => count + term.positions, 0);
   }
 
@@ -139,9 +140,9 @@ export function sumOf(build: Build, parts: readonly Factored[]): Factored {
     const merged = terms.map((term) => joined(term, part, build) ?? null);
     const at = merged.findIndex((one) => one !== null);
     if (at < 0) terms.push(part);
-    else terms[at] = merged[at] as Factored;
+    else terms[at] = nth(merged, at);
   }
-  return terms.length === 1 ? (terms[0] as Factored) : new Sum(terms);
+  return terms.length === 1 ? nth(terms, 0) : new Sum(terms);
 }
 
 /** Two as one: outer products and picked rows of one shape are one with more positions, dense gradients add up. */

@@ -1,8 +1,9 @@
-import { type Shape, sameShape } from "../graph/dim.js";
+import { fixedSize, type Shape, sameShape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import type { Along, ViewStep } from "../ops/definition.js";
-import { type Piece, type Separation, separate, sizeOfPieces } from "./separate.js";
+import { nth } from "../present.js";
+import { type Separation, separate, sizeOfPieces } from "./separate.js";
 
 /** A map along an axis of the viewed shape, as one along a raw axis. */
 export interface AlongRaw {
@@ -40,13 +41,13 @@ export class View {
     const { permutation } = step;
     if (permutation.every((from, to) => from === to)) return this;
     if (last?.kind === "transpose") {
-      const composed = permutation.map((axis) => last.permutation[axis] as number);
+      const composed = permutation.map((axis) => nth(last.permutation, axis));
       return View.replay(this.raw, [...before, { kind: "transpose", permutation: composed }]);
     }
     return new View(
       this.raw,
       [...this.steps, step],
-      permutation.map((axis) => this.shape[axis] as number),
+      permutation.map((axis) => fixedSize(this.shape, axis)),
     );
   }
 
@@ -67,7 +68,7 @@ export class View {
   /** The same view of the raw shape transposed beforehand by `permutation`. */
   after(permutation: readonly number[]): View {
     const inverse = permutation.map((_, axis) => permutation.indexOf(axis));
-    const raw = permutation.map((axis) => this.raw[axis] as number);
+    const raw = permutation.map((axis) => fixedSize(this.raw, axis));
     return View.replay(raw, [{ kind: "transpose", permutation: inverse }, ...this.steps]);
   }
 
@@ -93,7 +94,7 @@ export class View {
     return this.steps.reduceRight<Value>((result, step, k) => {
       const back: ViewStep =
         step.kind === "reshape"
-          ? { kind: "reshape", shape: shapes[k] as Shape }
+          ? { kind: "reshape", shape: nth(shapes, k) }
           : { kind: "transpose", permutation: step.permutation.map((_, axis) => step.permutation.indexOf(axis)) };
       return takeStep(build, result, back, leading);
     }, value);
@@ -116,7 +117,7 @@ export class View {
     const before = step.shift === undefined ? [] : parts.axes.slice(0, step.axis).flat();
     const lead = pieces[0] ?? before[before.length - 1];
     const raw = lead === undefined ? free : parts.raw.findIndex((own) => own.includes(lead));
-    const own = parts.raw[raw] as readonly Piece[];
+    const own = nth(parts.raw, raw);
     if (!pieces.every((piece) => own.includes(piece))) return null;
     const others = own.filter((piece) => !pieces.includes(piece));
     const rest = sizeOfPieces(others);
@@ -149,7 +150,7 @@ export class View {
     if (!parts) return null;
     const sides = parts.axes.map((pieces) => {
       if (pieces.length === 0) return -1;
-      const raw = parts.raw.findIndex((own) => own.includes(pieces[0] as Piece));
+      const raw = parts.raw.findIndex((own) => own.includes(nth(pieces, 0)));
       return pieces.every((piece) => parts.raw[raw]?.includes(piece)) ? raw : null;
     });
     return sides.every((side) => side !== null) ? sides : null;

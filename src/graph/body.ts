@@ -1,4 +1,5 @@
 /** Graphs inside nodes: made from values that may read what is around them, and taken apart again. */
+import { outputOf } from "./operands.js";
 import type { Attribute, Body, Node, Value } from "./value.js";
 import { leaf, makeNode } from "./value.js";
 import { dependentsOf, nodesBefore, presentInputs } from "./walk.js";
@@ -18,7 +19,7 @@ export function substitute(outputs: readonly Value[], replacements: ReadonlyMap<
     const names = node.outputs.map(({ name }) => name);
     const made: Node = makeNode({ ...node, inputs }, node.outputs, names);
     node.outputs.forEach((output, k) => {
-      current.set(output, made.outputs[k] as Value);
+      current.set(output, outputOf(made, k));
     });
   }
   return outputs.map((output) => current.get(output) ?? output);

@@ -1,4 +1,5 @@
 /** How many bytes values take, as a function of the batch size. */
+import { nth } from "../present.js";
 import { bytesOf } from "../tensor/tensor.js";
 import { isBatch } from "./dim.js";
 import type { Value } from "./value.js";
@@ -48,7 +49,7 @@ export class MemoryUse {
     const kept: Bytes[] = [];
     for (const moment of moments) {
       if (kept.some((other) => within(moment, other))) continue;
-      for (let k = kept.length - 1; k >= 0; k--) if (within(kept[k] as Bytes, moment)) kept.splice(k, 1);
+      for (let k = kept.length - 1; k >= 0; k--) if (within(nth(kept, k), moment)) kept.splice(k, 1);
       kept.push(moment);
     }
     this.#moments = kept;

@@ -1,3 +1,6 @@
+import { defect } from "../errors.js";
+import { nth } from "../present.js";
+
 /**
  * Dimensions: an integer, or an integer multiple of the batch symbol N. That is enough to evaluate, at
  * compile time, the `Shape -> Gather -> Concat -> Reshape` chains that exporters write, so that one
@@ -22,12 +25,19 @@ export function factorOf(dim: Dim): number {
   return isBatch(dim) ? dim.perSample : dim;
 }
 
+/** The size of an axis that does not hold the samples. Throws INTERNAL where it does, or where there is no such axis. */
+export function fixedSize(shape: Shape, axis: number): number {
+  const dim = nth(shape, axis);
+  if (isBatch(dim)) throw defect(`axis ${axis} of ${showShape(shape)} holds the samples, but its size is to be fixed`);
+  return dim;
+}
+
 export function sameDim(a: Dim, b: Dim): boolean {
   return isBatch(a) === isBatch(b) && factorOf(a) === factorOf(b);
 }
 
 export function sameShape(a: Shape, b: Shape): boolean {
-  return a.length === b.length && a.every((dim, axis) => sameDim(dim, b[axis] as Dim));
+  return a.length === b.length && a.every((dim, axis) => sameDim(dim, nth(b, axis)));
 }
 
 /** a*b, or undefined where the result is no multiple of N (N*N). */

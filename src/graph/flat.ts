@@ -2,6 +2,7 @@
  * A graph as flat lists, which another thread can be sent: a clone follows references one inside the other, and runs
  * out of stack in a graph of some thousand nodes.
  */
+import { nth, present } from "../present.js";
 import type { DType, Tensor, TypedArray } from "../tensor/tensor.js";
 import type { Dim } from "./dim.js";
 import { type Attribute, type Attributes, type Body, leaf, makeNode, type Node, type Value } from "./value.js";
@@ -66,7 +67,7 @@ export function flatten(values: readonly Value[]): FlatGraph {
   own.forEach(number);
   const nodes = nodesBefore(values);
   for (const node of nodes) node.outputs.forEach(number);
-  const at = (value: Value) => numbers.get(value) as number;
+  const at = (value: Value) => present(numbers.get(value));
   return {
     leaves: own.map(flatLeaf),
     nodes: nodes.map((node) => flatNode(node, at)),
@@ -117,7 +118,7 @@ export function restore({ leaves, nodes, values }: FlatGraph): Value[] {
     const made = makeNode(
       {
         ...spec,
-        inputs: inputs.map((input) => (input === null ? null : (all[input] as Value))),
+        inputs: inputs.map((input) => (input === null ? null : nth(all, input))),
         attributes: restoreAttributes(attributes),
       },
       outputs,
@@ -125,7 +126,7 @@ export function restore({ leaves, nodes, values }: FlatGraph): Value[] {
     );
     all.push(...made.outputs);
   }
-  return values.map((value) => all[value] as Value);
+  return values.map((value) => nth(all, value));
 }
 
 function restoreAttributes(attributes: FlatNode["attributes"]): Attributes {

@@ -1,3 +1,4 @@
+import { nth } from "../present.js";
 import type { Node, Value } from "./value.js";
 
 /** The inputs that are there. */
@@ -19,7 +20,7 @@ export function nodesBefore(outputs: Iterable<Value>, stop: { has(value: Value):
   };
   for (const output of [...outputs].reverse()) push(output);
   while (stack.length > 0) {
-    const node = stack[stack.length - 1] as Node;
+    const node = nth(stack, stack.length - 1);
     if (!state.has(node)) {
       state.set(node, "open");
       for (const input of presentInputs(node)) push(input);

@@ -1,4 +1,5 @@
 /** Windows that slide over the spatial axes of convolutions and pooling. */
+import { nth } from "../present.js";
 import { sizeOf } from "../tensor/tensor.js";
 
 /** Strides, dilations, padding and groups of a convolution with d spatial axes. */
@@ -14,16 +15,16 @@ export interface Window {
 
 /** The elements that a kernel spans along one axis, its dilation counted. */
 export function extentOf(window: Window, axis: number): number {
-  const [kernel, dilation] = [window.kernel[axis] as number, window.dilations[axis] as number];
+  const [kernel, dilation] = [nth(window.kernel, axis), nth(window.dilations, axis)];
   return (kernel - 1) * dilation + 1;
 }
 
 /** How often the window fits along each axis; a remainder at the end is left out. */
 export function positionsOf(spatial: readonly number[], window: Window): number[] {
   return spatial.map((size, axis) => {
-    const [before, after] = [window.before[axis] as number, window.after[axis] as number];
+    const [before, after] = [nth(window.before, axis), nth(window.after, axis)];
     const room = size + before + after - extentOf(window, axis);
-    return room < 0 ? 0 : Math.floor(room / (window.strides[axis] as number)) + 1;
+    return room < 0 ? 0 : Math.floor(room / nth(window.strides, axis)) + 1;
   });
 }
 
@@ -35,13 +36,13 @@ export function windowOffsets(spatial: readonly number[], window: Window, positi
   let offsets = Int32Array.of(0);
   let [outerPositions, outerKernel] = [1, 1];
   spatial.forEach((size, axis) => {
-    const [count, kernel] = [positions[axis] as number, window.kernel[axis] as number];
+    const [count, kernel] = [nth(positions, axis), nth(window.kernel, axis)];
     const next = new Int32Array(outerPositions * count * outerKernel * kernel);
     let at = 0;
     for (let t = 0; t < outerPositions * count; t++) {
-      const start = (t % count) * (window.strides[axis] as number) - (window.before[axis] as number);
+      const start = (t % count) * nth(window.strides, axis) - nth(window.before, axis);
       for (let k = 0; k < outerKernel * kernel; k++) {
-        const index = start + (k % kernel) * (window.dilations[axis] as number);
+        const index = start + (k % kernel) * nth(window.dilations, axis);
         const outer = offsets[Math.floor(t / count) * outerKernel + Math.floor(k / kernel)] as number;
         next[at++] = outer < 0 || index < 0 || index >= size ? -1 : outer * size + index;
       }
@@ -55,7 +56,7 @@ export function windowOffsets(spatial: readonly number[], window: Window, positi
 
 /** The elements k in first..end-1 of a kernel that begins at `start` that lie at least at `from` and before `to`, along one axis. */
 export function kernelWithin(window: Window, axis: number, start: number, from: number, to: number): [number, number] {
-  const [kernel, dilation] = [window.kernel[axis] as number, window.dilations[axis] as number];
+  const [kernel, dilation] = [nth(window.kernel, axis), nth(window.dilations, axis)];
   const [first, end] = [Math.ceil((from - start) / dilation), Math.ceil((to - start) / dilation)];
   return [Math.max(0, first), Math.min(kernel, end)];
 }

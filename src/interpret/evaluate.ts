@@ -1,16 +1,17 @@
 /** The float64 reference: evaluates a graph op by op in plain TypeScript. Our oracle, not a way to compute. */
+
 import { PergradError } from "../errors.js";
 import type { Array64 } from "../float64/array64.js";
 import { bindDim } from "../graph/dim.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import { nodesBefore, presentInputs } from "../graph/walk.js";
 import { build, definitionOf } from "../ops/registry.js";
-import { evaluateScan } from "../ops/rules/scan.js";
+import { present } from "../present.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { elementsIn } from "../tensor/tensor.js";
 
 export function toArray64(tensor: Tensor): Array64 {
-  const data =
-    tensor.data instanceof Float64Array ? tensor.data : Float64Array.from(tensor.data as ArrayLike<number>, Number);
+  const data = tensor.data instanceof Float64Array ? tensor.data : Float64Array.from(elementsIn(tensor), Number);
   return { dims: tensor.dims, data };
 }
 
@@ -32,7 +33,7 @@ export function evaluateGraph(outputs: readonly Value[], feeds: Feeds, samples: 
       if (!lastReader.has(output) && !outputs.includes(output)) values.delete(output);
     }
   });
-  return outputs.map((output) => found.get(output) as Array64);
+  return outputs.map((output) => present(found.get(output)));
 }
 
 /** The same with all values on the way. */
@@ -77,7 +78,7 @@ function evaluateLeaf(value: Value, samples: number): Array64 {
 
 function evaluateNode(node: Node, inputs: readonly (Array64 | null)[], samples: number): Array64[] {
   const definition = definitionOf(node);
-  if (node.op === "Scan") return evaluateScan(node, inputs, evaluateGraph);
+  if (definition?.body) return definition.body.evaluate(node, inputs, evaluateGraph);
   if (definition?.evaluate) return definition.evaluate(inputs, node);
   const outputs = definition?.decompose?.(node, build.inside(node));
   if (!outputs)

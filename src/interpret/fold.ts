@@ -2,11 +2,12 @@
 
 import type { Array64 } from "../float64/array64.js";
 import { type Dim, isBatch } from "../graph/dim.js";
+import { outputOf } from "../graph/operands.js";
 import { constantValue, leaf, type Node, type Value } from "../graph/value.js";
 import { presentInputs } from "../graph/walk.js";
 import { elementFactor } from "../ops/build.js";
 import { definitionOf } from "../ops/registry.js";
-import { arrayOf, isFloat, type Tensor } from "../tensor/tensor.js";
+import { isFloat, numberArrayOf, tensorWith } from "../tensor/tensor.js";
 import { evaluateGraph, toArray64 } from "./evaluate.js";
 
 /** Results of up to this many elements are folded. */
@@ -29,7 +30,7 @@ export function foldNode(node: Node): Value[] | null {
   const exact = results.every(
     ({ data }, k) => isFloat(node.outputs[k]?.dtype ?? "bool") || data.every(Number.isFinite),
   );
-  return exact ? results.map((array, k) => constantOf64(array, node.outputs[k] as Value)) : null;
+  return exact ? results.map((array, k) => constantOf64(array, outputOf(node, k))) : null;
 }
 
 /** An Einsum multiplies as many numbers as its operands have index letters for, however few its result has. */
@@ -65,6 +66,6 @@ function constantOf64({ dims, data }: Array64, from: Value): Value {
   const big = dtype === "int64" || dtype === "uint64";
   const typed = big
     ? BigInt64Array.from(data, (x) => (x >= 2 ** 63 ? largest : BigInt(Math.trunc(x))))
-    : (arrayOf(dtype) as Int32ArrayConstructor).from(data);
-  return constantValue({ dtype, dims, data: typed } as Tensor, name);
+    : numberArrayOf(dtype).from(data);
+  return constantValue(tensorWith(dtype, dims, typed), name);
 }

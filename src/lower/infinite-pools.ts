@@ -4,11 +4,14 @@
  * for an infinity behind them does not find it. Where the pooled values may be minus infinity, which ordinary models'
  * ranges rule out, a second pool finds the windows that hold nothing else.
  */
+
 import { type RangeOptions, Ranges } from "../analysis/ranges.js";
+import { inputOf, outputOf } from "../graph/operands.js";
 import type { OnRewrite } from "../graph/rewritten.js";
 import { makeNode, type Node, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { build } from "../ops/registry.js";
+import { leadingOf, nth } from "../present.js";
 
 /** What a log of rewrites calls it. */
 export const emptyPools = "pool-of-infinities";
@@ -29,7 +32,7 @@ export function poolsOfInfinities(
   if (!nodes.some(isPool)) return outputs;
   const ranges = Ranges.before(outputs, data);
   const mayBeEmpty = (node: Node) => {
-    const { infinite, low } = ranges.of(node.inputs[0] as Value);
+    const { infinite, low } = ranges.of(inputOf(node, 0));
     return infinite && low === Number.NEGATIVE_INFINITY;
   };
   const current = new Map<Value, Value>();
@@ -39,7 +42,7 @@ export function poolsOfInfinities(
     const results = found ? exactly(before) : before.outputs;
     if (found) seen?.({ rule: emptyPools, node, results });
     node.outputs.forEach((output, k) => {
-      if (results[k] !== output) current.set(output, results[k] as Value);
+      if (results[k] !== output) current.set(output, nth(results, k));
     });
   }
   return outputs.map((output) => current.get(output) ?? output);
@@ -57,9 +60,9 @@ function withInputs(node: Node, current: ReadonlyMap<Value, Value>): Node {
 }
 
 function exactly(node: Node): Value[] {
-  const [x, [y, ...indices]] = [node.inputs[0] as Value, node.outputs as [Value, ...Value[]]];
+  const [x, [y, ...indices]] = [inputOf(node, 0), leadingOf(node.outputs, 1)];
   const least = build.scalar(Number.NEGATIVE_INFINITY, x);
   const filled = build.cast(build.op("Not", [build.equal(x, least)]), x.dtype);
-  const held = build.node(node.op, [filled], node.attributes, 1).outputs[0] as Value;
+  const held = outputOf(build.node(node.op, [filled], node.attributes, 1), 0);
   return [build.where(build.op("Greater", [held, build.scalar(0, held)]), y, least), ...indices];
 }

@@ -4,14 +4,17 @@
  * computed of a model (norms, losses, cotangents, products of factors) is therefore summed in blocks of about 64, and
  * the blocks' sums again. Each level then adds some 10^-7. The model's own operators stay as they are.
  */
+
 import { isBody } from "../graph/body.js";
 import { type Dim, elementsOf, factorOf, isBatch, N, type Shape } from "../graph/dim.js";
+import { allInputsOf, inputOf, inputsOf, outputOf } from "../graph/operands.js";
 import type { OnRewrite } from "../graph/rewritten.js";
 import { makeNode, type Node, nodeOf, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
-import { floatAttribute, intAttribute, normalAxis } from "../ops/checks.js";
+import { floatAttribute, intAttribute, intsAttribute, normalAxis } from "../ops/checks.js";
 import { build } from "../ops/registry.js";
 import { reducedAxes } from "../ops/rules/reductions.js";
+import { leadingOf, nth, present } from "../present.js";
 
 /** What a log of rewrites calls it. */
 export const blocking = "sum-in-blocks";
@@ -31,7 +34,7 @@ export function sumsInBlocks(outputs: readonly Value[], own: readonly Value[] = 
     const results = blocks ?? before.outputs;
     seen?.({ rule: blocks ? blocking : null, node, results });
     node.outputs.forEach((output, k) => {
-      if (results[k] !== output) current.set(output, results[k] as Value);
+      if (results[k] !== output) current.set(output, nth(results, k));
     });
   }
   return outputs.map((output) => current.get(output) ?? output);
@@ -77,28 +80,28 @@ const rules: Readonly<Record<string, (node: Node) => Value | null>> = {
   },
   ReduceLogSumExp: (node) => {
     if (isShort(node, "ReduceSum")) return null;
-    const x = node.inputs[0] as Value;
+    const x = inputOf(node, 0);
     const axes = reducedAxes(node);
-    const { shape } = node.outputs[0] as Value;
+    const { shape } = outputOf(node, 0);
     const [shifted, shift] = belowMaximum(x, axes);
     return build.add(build.log(reduce("ReduceSum", build.exp(shifted), axes, shape)), build.reshape(shift, shape));
   },
   LogSoftmax: (node) => softmaxInBlocks(node, (shifted, sum) => build.sub(shifted, build.log(sum))),
   Softmax: (node) => softmaxInBlocks(node, (shifted, sum) => build.div(build.exp(shifted), sum)),
   CumSum: (node) => {
-    const [x, axis] = node.inputs as [Value, Value];
+    const [x, axis] = inputsOf(node, 2);
     const at = normalAxis(node, axis.known?.[0] as number, x.shape.length);
     return isBatch(x.shape[at]) ? null : runningSum(x, at, node, mostInARow.ReduceSum);
   },
   MatMul: (node) => {
-    const [a, b] = node.inputs as [Value, Value];
+    const [a, b] = inputsOf(node, 2);
     const left = a.shape.length === 1 ? build.unsqueeze(a, [0]) : a;
     const right = b.shape.length === 1 ? build.unsqueeze(b, [1]) : b;
     const result = product(left, right);
-    return result && build.reshape(result, (node.outputs[0] as Value).shape);
+    return result && build.reshape(result, outputOf(node, 0).shape);
   },
   Gemm: (node) => {
-    const [a, b, c] = node.inputs as [Value, Value, Value | null | undefined];
+    const [a, b, c] = inputsOf(node, 2);
     const turned = (value: Value, key: string) => (intAttribute(node, key, 0) ? build.transposeLast(value) : value);
     const result = product(turned(a, "transA"), turned(b, "transB"));
     if (!result) return null;
@@ -106,7 +109,7 @@ const rules: Readonly<Record<string, (node: Node) => Value | null>> = {
     return c ? build.add(scaled, build.scale(c, floatAttribute(node, "beta", 1))) : scaled;
   },
   Sum: (node) => {
-    const terms = node.inputs as readonly Value[];
+    const terms = allInputsOf(node);
     return terms.length > mostTerms ? inGroups(terms) : null;
   },
 };
@@ -125,12 +128,12 @@ const usualBlock = 64;
 type SumOp = keyof typeof mostInARow;
 
 function along(node: Node): Shape {
-  return reducedAxes(node).map((axis) => node.inputs[0]?.shape[axis] as Dim);
+  return reducedAxes(node).map((axis) => present(node.inputs[0]?.shape[axis]));
 }
 
 function isShort(node: Node, op: SumOp): boolean {
   const elements = elementsOf(along(node));
-  return elements === undefined || factorOf(elements) <= mostAlong(op, (node.inputs[0] as Value).shape, lastOf(node));
+  return elements === undefined || factorOf(elements) <= mostAlong(op, inputOf(node, 0).shape, lastOf(node));
 }
 
 const lastOf = (node: Node): number => Math.max(...reducedAxes(node));
@@ -138,8 +141,8 @@ const lastOf = (node: Node): number => Math.max(...reducedAxes(node));
 function reduced(node: Node, op: SumOp, map = (x: Value) => x): Value | null {
   if (isShort(node, op)) return null;
   const axes = reducedAxes(node);
-  const x = map(node.inputs[0] as Value);
-  const { shape } = node.outputs[0] as Value;
+  const x = map(inputOf(node, 0));
+  const { shape } = outputOf(node, 0);
   if (!ofPairs(x)) return reduce(op, x, axes, shape);
   const sum = reducePairs(op, x, axes);
   return sum.shape.length === shape.length ? sum : build.unsqueeze(sum, axes);
@@ -152,7 +155,7 @@ function reduce(op: SumOp, x: Value, axes: readonly number[], to: Shape): Value 
   for (const start of starts.reverse()) {
     const { shape } = value;
     const end = ends(axes, start);
-    const joined = elementsOf(shape.slice(start, end)) as Dim;
+    const joined = present(elementsOf(shape.slice(start, end)));
     const line = build.reshape(value, [...shape.slice(0, start), joined, ...shape.slice(end)]);
     value = sumLine(next, line, start);
     next = "ReduceSum";
@@ -162,7 +165,7 @@ function reduce(op: SumOp, x: Value, axes: readonly number[], to: Shape): Value 
 
 /** The sum over some axes, which are dropped, of what has no other shape: axis by axis, the innermost first. */
 function reducePairs(op: SumOp, x: Value, axes: readonly number[]): Value {
-  const [last, ...others] = [...axes].reverse() as [number, ...number[]];
+  const [last, ...others] = leadingOf([...axes].reverse(), 1);
   return others.reduce((sum, axis) => sumSlices("ReduceSum", sum, axis), sumSlices(op, x, last));
 }
 
@@ -179,7 +182,7 @@ function ends(axes: readonly number[], start: number): number {
 
 /** The sum along one axis, which is dropped. */
 function sumLine(op: SumOp, value: Value, axis: number): Value {
-  const dim = value.shape[axis] as Dim;
+  const dim = nth(value.shape, axis);
   const length = factorOf(dim);
   if (isBatch(dim) && length > 1) return sumSamples(op, value, axis);
   if (isBatch(dim) && axis === 0 && op === "ReduceSum") return overSamples(value);
@@ -196,7 +199,7 @@ function mostAlong(op: SumOp, shape: Shape, axis: number): number {
 
 /** The sum along one axis, which is dropped; of a long one in slices. */
 function sumSlices(op: SumOp, value: Value, axis: number): Value {
-  const length = factorOf(value.shape[axis] as Dim);
+  const length = factorOf(nth(value.shape, axis));
   if (length <= mostInARow[op]) return build.reduce(op, value, [axis]);
   const size = Math.max(mostInARow[op], Math.ceil(length / mostTerms));
   const slices = Array.from({ length: Math.ceil(length / size) }, (_, k) =>
@@ -211,7 +214,7 @@ function sumSlices(op: SumOp, value: Value, axis: number): Value {
 /** Samples that are folded with others: first over these, then over the samples. */
 function sumSamples(op: SumOp, value: Value, axis: number): Value {
   const { shape } = value;
-  const length = factorOf(shape[axis] as Dim);
+  const length = factorOf(nth(shape, axis));
   const split = build.reshape(value, [...shape.slice(0, axis), N, length, ...shape.slice(axis + 1)]);
   const each = sumLine(op, split, axis + 1);
   const rest = elementsOf(shape.slice(1));
@@ -238,7 +241,7 @@ function blockSize(length: number, most = usualBlock): number {
 /** An axis `[k]` as blocks, `[k / size, size]`, with zeros behind where it does not divide; `[N*k]` as `[N*k / size, size]`. */
 function cut(value: Value, axis: number, size: number): Value {
   const { shape } = value;
-  const dim = shape[axis] as Dim;
+  const dim = nth(shape, axis);
   const length = factorOf(dim);
   const count = Math.ceil(length / size);
   const [before, after] = [shape.slice(0, axis), shape.slice(axis + 1)];
@@ -269,16 +272,16 @@ function belowMaximum(x: Value, axes: readonly number[]): [shifted: Value, shift
 }
 
 function softmaxInBlocks(node: Node, finish: (shifted: Value, sum: Value) => Value): Value | null {
-  const x = node.inputs[0] as Value;
+  const x = inputOf(node, 0);
   const axis = normalAxis(node, intAttribute(node, "axis", -1), x.shape.length);
-  if (isBatch(x.shape[axis]) || factorOf(x.shape[axis] as Dim) <= mostClasses) return null;
+  if (isBatch(x.shape[axis]) || factorOf(nth(x.shape, axis)) <= mostClasses) return null;
   const [shifted, { shape: kept }] = belowMaximum(x, [axis]);
   return finish(shifted, reduce("ReduceSum", build.exp(shifted), [axis], kept));
 }
 
 /** Sums of all elements up to each: within blocks, and on top of them the sums of the blocks before. */
 function runningSum(x: Value, axis: number, node: Node, most: number): Value | null {
-  const length = factorOf(x.shape[axis] as Dim);
+  const length = factorOf(nth(x.shape, axis));
   if (length <= most) return null;
   const running = (value: Value, at: number, exclusive: number) =>
     build.op("CumSum", [value, build.ints([at], [])], { ...node.attributes, exclusive });
@@ -323,11 +326,11 @@ const sizeOfDim = (dim: Dim): number => factorOf(dim) * (isBatch(dim) ? someSamp
 
 /** A product of matrices `[..., M, K]` and `[..., K, P]` in blocks along K; null where K is short. */
 function product(left: Value, right: Value): Value | null {
-  const [rows, columns] = [left.shape.at(-2), right.shape.at(-1)].map((dim) => sizeOfDim(dim as Dim)) as [
-    number,
-    number,
-  ];
-  const inner = left.shape.at(-1) as Dim;
+  const [rows, columns] = leadingOf(
+    [left.shape.at(-2), right.shape.at(-1)].map((dim) => sizeOfDim(present(dim))),
+    2,
+  );
+  const inner = present(left.shape.at(-1));
   const length = factorOf(inner);
   if (length <= longestInner(rows, columns, inner)) return null;
   // The blocks' products are about as many numbers as what they are made from, at most.
@@ -346,7 +349,7 @@ function product(left: Value, right: Value): Value | null {
 /** An axis as blocks, blocks of blocks, and so on, until there are few of the outermost. */
 function cutDeep(value: Value, axis: number, size: number): Value {
   const blocks = cut(value, axis, size);
-  const count = factorOf(blocks.shape[axis] as Dim);
+  const count = factorOf(nth(blocks.shape, axis));
   return count > mostBlocks ? cutDeep(blocks, axis, blockSize(count, mostBlocks)) : blocks;
 }
 
@@ -371,11 +374,11 @@ function cutRight(value: Value, size: number): Value {
 /** What a value is with its last two axes exchanged, where a node does only that. */
 function beforeTurn(value: Value): Value | null {
   const node = nodeOf(value);
-  const permutation = node?.op === "Transpose" ? (node.attributes.perm as readonly number[] | undefined) : undefined;
+  const permutation = node?.op === "Transpose" ? intsAttribute(node, "perm") : undefined;
   if (!node || !permutation) return null;
   const rank = permutation.length;
   const turn = [...Array(rank - 2).keys(), rank - 1, rank - 2];
-  return String(permutation) === String(turn) ? (node.inputs[0] as Value) : null;
+  return String(permutation) === String(turn) ? inputOf(node, 0) : null;
 }
 
 // Sums of many tensors

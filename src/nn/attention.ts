@@ -1,4 +1,3 @@
-/** Self-attention. */
 import { PergradError } from "../errors.js";
 import { isBatch, showShape } from "../graph/dim.js";
 import { constant, where } from "../trace/functions.js";

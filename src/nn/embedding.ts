@@ -1,6 +1,8 @@
 /** Tables of rows: embeddings, learned positions, and heads tied to them. */
+
 import { PergradError } from "../errors.js";
 import { isBatch, showShape } from "../graph/dim.js";
+import { leadingOf } from "../present.js";
 import { where } from "../trace/functions.js";
 import { invalid } from "../trace/shape.js";
 import { requireSameDType, type Traced } from "../trace/traced.js";
@@ -113,7 +115,7 @@ export function tied(to: Module, { bias = false }: TiedOptions = {}): Module {
   if (weight?.shape.length !== 2 || !(embeds || to.name === "linear")) {
     throw invalid(`tied: it takes an embedding or a linear layer, not a ${to.name}; give one of these.`);
   }
-  const [rows, columns] = weight.shape as [number, number];
+  const [rows, columns] = leadingOf(weight.shape, 2);
   const [inputs, outputs] = embeds ? [columns, rows] : [rows, columns];
   return {
     name: "tied",

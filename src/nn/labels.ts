@@ -1,6 +1,8 @@
 /** Class labels: which axis of the output they index, and whether they are in range. */
+
 import { PergradError } from "../errors.js";
 import { type Dim, isBatch, type Shape, sameShape, showShape } from "../graph/dim.js";
+import { nth } from "../present.js";
 import { type DType, sizeOf, type Tensor } from "../tensor/tensor.js";
 import { axisOf } from "../trace/shape.js";
 import { besideOutput, type GivenTarget, samplesOf, type TensorType } from "./loss.js";
@@ -107,7 +109,7 @@ export function validateLabels(
   { classAxis, ignoreIndex }: { readonly classAxis?: number | undefined; readonly ignoreIndex?: number | undefined },
 ): void {
   requireLabels(loss, target.dtype);
-  const classes = output[classAxisOf(loss, output, classAxis, target.dims)] as Dim;
+  const classes = nth(output, classAxisOf(loss, output, classAxis, target.dims));
   if (isBatch(classes))
     throw new PergradError("SHAPE_MISMATCH", `${loss}: the number of classes grows with the batch; give classAxis.`);
   const perSample = sizeOf(target.dims.slice(1));

@@ -1,6 +1,8 @@
 /** Layers with weights, named, shaped and initialised as PyTorch's. */
+
 import { PergradError } from "../errors.js";
 import { showShape } from "../graph/dim.js";
+import { nth } from "../present.js";
 import { invalid } from "../trace/shape.js";
 import { requireSameDType, type Traced } from "../trace/traced.js";
 import { fanIn, filled, type ParameterSpec } from "./initial-values.js";
@@ -80,9 +82,9 @@ function paddings(
   if (perAxis(layer, "stride", options.stride ?? 1, rank).some((step) => step !== 1)) {
     throw invalid(`${layer}: padding "same" needs stride 1; give that, or the padding in numbers.`);
   }
-  const total = kernel.map((size, axis) => (dilation[axis] as number) * (size - 1));
+  const total = kernel.map((size, axis) => nth(dilation, axis) * (size - 1));
   const before = total.map((amount) => Math.floor(amount / 2));
-  return [...before, ...total.map((amount, axis) => amount - (before[axis] as number))];
+  return [...before, ...total.map((amount, axis) => amount - nth(before, axis))];
 }
 
 /** Attributes that Conv and ConvTranspose share. */

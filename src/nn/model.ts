@@ -1,9 +1,11 @@
 /** From modules and forward functions to models. */
+
 import { PergradError } from "../errors.js";
 import { type DimSpec, isBatch, showShape } from "../graph/dim.js";
 import type { Model } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
+import { entryOf, nth, present } from "../present.js";
 import type { DType } from "../tensor/tensor.js";
 import { input, parameter } from "../trace/functions.js";
 import { invalid } from "../trace/shape.js";
@@ -74,7 +76,7 @@ function traceWith<P extends Parts>(
     ...given,
     ...Object.fromEntries(added.map((own) => [own.name, input(own.name, own.shape, own.dtype)])),
   };
-  const around = Object.fromEntries(needed.map(({ name }) => [name, fed[name] as Traced]));
+  const around = Object.fromEntries(needed.map(({ name }) => [name, entryOf(fed, name)]));
   const specs = parametersOf(parts);
   const parameters = drawParameters(specs, seed);
   const traced = Object.fromEntries(
@@ -109,7 +111,7 @@ export function model(of: Module, { input: given, ...options }: ModelOptions = {
     throw invalid(`A module has one input, not ${names.length}${known}; use nn.trace for more.`);
   }
   const fed = Object.entries(inputs).map(([name, spec]) => [name, inputOf(name, spec, side[name]?.dtype)] as const);
-  const forward = (all: Named, parameters: Named) => forwardNamed(of, all, names[0] as string, parameters);
+  const forward = (all: Named, parameters: Named) => forwardNamed(of, all, nth(names, 0), parameters);
   return traceWith(Object.fromEntries(fed), side, of.parameters, forward, options);
 }
 
@@ -118,7 +120,7 @@ function forwardNamed(of: Module, fed: Named, first: string, parameters: Named):
   const { [first]: x, ...side } = fed;
   try {
     checkGiven(of, side);
-    return of.forward(x as Traced, parameters, side);
+    return of.forward(present(x), parameters, side);
   } catch (error) {
     throw error instanceof PergradError
       ? new PergradError(error.code, `${of.name}: ${error.message}`, { cause: error })

@@ -2,6 +2,7 @@
 import { kindOf } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { type DimSpec, sameShape, showShape } from "../graph/dim.js";
+import { present } from "../present.js";
 import { random } from "../tensor/random.js";
 import { type DType, sizeOf, type Tensor } from "../tensor/tensor.js";
 import { invalid } from "../trace/shape.js";
@@ -120,7 +121,7 @@ export class Tracing {
 
   /** The traced parameter of a specification that is in `specs`. */
   parameter(spec: ParameterSpec): Traced {
-    return this.traced.get(spec) as Traced;
+    return present(this.traced.get(spec));
   }
 
   /** The inputs of a call: those given, and the surrounding ones that the module takes. */

@@ -1,6 +1,8 @@
 /** Pooling, with PyTorch's defaults: windows side by side, padding counted in averages. */
+
 import { PergradError } from "../errors.js";
 import { showShape } from "../graph/dim.js";
+import { nth } from "../present.js";
 import { invalid } from "../trace/shape.js";
 import type { Traced } from "../trace/traced.js";
 import type { Module } from "./module.js";
@@ -28,7 +30,7 @@ function poolAttributes(layer: string, kernel: Sizes, options: PoolOptions, spat
   const sizes = perAxis(layer, "kernel", kernel, spatial);
   const padding = perAxis(layer, "padding", options.padding ?? 0, spatial, 0);
   // A window of padding alone would have no maximum.
-  if (padding.some((amount, axis) => amount > (sizes[axis] as number) / 2)) {
+  if (padding.some((amount, axis) => amount > nth(sizes, axis) / 2)) {
     throw invalid(`${layer}: padding [${padding}] is more than half the kernel [${sizes}]; give less.`);
   }
   return {

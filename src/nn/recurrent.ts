@@ -3,10 +3,12 @@
  * operators take the positions first: the layout that the runtime has kernels for. Each direction is a node of
  * its own, so that nothing but a reshape lies between a weight and its use.
  */
+
 import { PergradError } from "../errors.js";
-import { type Dim, isBatch, type Shape, sameShape, showShape } from "../graph/dim.js";
+import { isBatch, type Shape, sameShape, showShape } from "../graph/dim.js";
 import type { Attributes, Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
+import { leadingOf, nth, present } from "../present.js";
 import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import { checkedTensor } from "../trace/constant.js";
 import { concat } from "../trace/functions.js";
@@ -182,7 +184,7 @@ function positionsFirst({ batchFirst, inputs }: Design, x: Traced): Traced {
 /** The node's outputs without their axis of directions: [T, N, hidden], then the last states [1, N, hidden]. */
 function runDirection(design: Design, run: Run, x: Traced, parameters: Named, side: Named): Traced[] {
   const { op, hidden, layers, directions, bias, attributes } = design;
-  const states = [layers * directions, x.value.shape[1] as Dim, hidden];
+  const states = [layers * directions, nth(x.value.shape, 1), hidden];
   const own = (name: string) => need(parameters, `${name}${run.suffix}`).within(x.scope);
   const initial = (name: string) =>
     given(side, name, states)
@@ -193,7 +195,7 @@ function runDirection(design: Design, run: Run, x: Traced, parameters: Named, si
     own("input_weight").unsqueeze(0),
     own("hidden_weight").unsqueeze(0),
     bias ? concat([own("input_bias"), own("hidden_bias")]).unsqueeze(0) : undefined,
-    given(side, "lengths", [x.value.shape[1] as Dim]),
+    given(side, "lengths", [nth(x.value.shape, 1)]),
     initial("hidden"),
     ...(op === "LSTM" ? [initial("cell")] : []),
   ];
@@ -206,7 +208,10 @@ function runDirection(design: Design, run: Run, x: Traced, parameters: Named, si
   };
   const options = x.scope === "" ? {} : { name: x.scope };
   const node = build.node(op, values, all, op === "LSTM" ? 3 : 2, options);
-  const [sequence, ...last] = node.outputs.map((value) => new Traced(value, x.scope)) as [Traced, ...Traced[]];
+  const [sequence, ...last] = leadingOf(
+    node.outputs.map((value) => new Traced(value, x.scope)),
+    1,
+  );
   return [sequence.squeeze(1), ...last];
 }
 
@@ -221,7 +226,7 @@ function passOf(design: Design, x: Traced, parameters: Named, side: Named): Pass
       .filter((run) => run.layer === layer)
       .map((run) => runDirection(design, run, dropped, parameters, side));
     sequence = concat(
-      results.map(([all]) => all as Traced),
+      results.map(([all]) => present(all)),
       2,
     );
     states.push(...results.map(([, ...last]) => last));

@@ -1,9 +1,10 @@
 /** Tensors between files and memory. */
+
 import { create } from "@bufbuild/protobuf";
 import { TensorProto_DataLocation as Location, type TensorProto, TensorProtoSchema } from "onnx-buf";
 import { PergradError } from "../errors.js";
 import { bytesOfArray, storedBytesOf, tensorOfBytes } from "../io/bytes.js";
-import { arrayOf, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
+import { arrayOf, sizeOf, type Tensor, type TypedArray, tensorWith } from "../tensor/tensor.js";
 import { listed } from "./names.js";
 import { computedType, elementTypeOf, invalidModel, type StoredType, showElementType, storedTypeOf } from "./proto.js";
 
@@ -94,7 +95,7 @@ function fromFields(proto: TensorProto, stored: StoredType, dims: readonly numbe
   if (stored === "float16" || stored === "bfloat16") {
     return tensorOfBytes(stored, dims, Uint16Array.from(proto.int32Data).buffer);
   }
-  return { dtype: stored, dims, data } as Tensor;
+  return tensorWith(stored, dims, data);
 }
 
 function arrayFromFields(proto: TensorProto, stored: StoredType): TypedArray {

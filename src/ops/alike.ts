@@ -1,8 +1,10 @@
 /** Integers of which the elements, or limits of the elements, are known before the model runs. */
+
 import { reshapes, uniform } from "../graph/behind.js";
 import { factorOf, isBatch } from "../graph/dim.js";
 import { constantOf, type Node, nodeOf, type Value } from "../graph/value.js";
-import { isFloat } from "../tensor/tensor.js";
+import { present } from "../present.js";
+import { elementsIn, isFloat } from "../tensor/tensor.js";
 import { intAttribute, tensorAttribute } from "./checks.js";
 
 /** Operators that give some of their first input's elements, and no others. */
@@ -53,7 +55,7 @@ export function boundsOf(value: Value): Bounds | null {
   const same = alike(value);
   if (same !== undefined) return [same, same];
   const constant = constantOf(value);
-  if (constant) return boundsOfAll(Array.from(constant.data as ArrayLike<number>, Number));
+  if (constant) return boundsOfAll(Array.from(elementsIn(constant), Number));
   const node = nodeOf(value);
   return node && node.domain === "" ? boundsThrough(node, value) : null;
 }
@@ -119,7 +121,7 @@ export function linearOf(value: Value): Linear {
   const [first, second] = node?.inputs ?? [];
   if (node?.domain !== "" || !first) return { constant: 0, multiple: 1 };
   if (reshapes.includes(node.op) || ["Identity", "Expand", "Cast"].includes(node.op)) return linearOf(first);
-  if (node.op === "Concat") return node.inputs.map((part) => linearOf(part as Value)).reduce(farther);
+  if (node.op === "Concat") return node.inputs.map((part) => linearOf(present(part))).reduce(farther);
   const factor = node.op === "Neg" ? -1 : node.op === "Mul" ? (alike(second) ?? alike(first)) : undefined;
   if (factor !== undefined) {
     const { constant, multiple } = linearOf(second && alike(first) !== undefined ? second : first);

@@ -1,5 +1,6 @@
 import { PergradError } from "../errors.js";
 import { type Dim, elementsOf, factorOf, isBatch, type Shape, sameDim, sameShape, showShape } from "../graph/dim.js";
+import { inputOf, inputsOf, outputOf } from "../graph/operands.js";
 import {
   type Attributes,
   constantValue,
@@ -10,6 +11,7 @@ import {
   type Value,
   type ValueType,
 } from "../graph/value.js";
+import { nth } from "../present.js";
 import { arrayOf, type DType, isFloat, sizeOf, type Tensor } from "../tensor/tensor.js";
 import type { BuildStrategy } from "./build-strategy.js";
 import type { Call, ShapeRule } from "./call.js";
@@ -89,7 +91,7 @@ export class Build {
 
   /** The first output of a new node. */
   op(op: string, inputs: readonly (Value | null)[], attributes: Attributes = {}): Value {
-    return this.node(op, inputs, attributes).outputs[0] as Value;
+    return outputOf(this.node(op, inputs, attributes), 0);
   }
 
   // Constants
@@ -209,14 +211,14 @@ export class Build {
       const first = before.attributes.perm as readonly number[] | undefined;
       if (first)
         return this.transpose(
-          before.inputs[0] as Value,
-          permutation.map((axis) => first[axis] as number),
+          inputOf(before, 0),
+          permutation.map((axis) => nth(first, axis)),
         );
     }
     // Moving axes of size 1 about moves no data: a reshape, which costs nothing.
     const moved = permutation.filter((axis) => a.shape[axis] !== 1);
-    const shape = permutation.map((axis) => a.shape[axis] as Dim);
-    if (moved.every((axis, k) => k === 0 || (moved[k - 1] as number) < axis) && oneBatchDim(shape))
+    const shape = permutation.map((axis) => nth(a.shape, axis));
+    if (moved.every((axis, k) => k === 0 || nth(moved, k - 1) < axis) && oneBatchDim(shape))
       return this.reshape(a, shape);
     return this.op("Transpose", [a], { perm: permutation });
   }
@@ -231,7 +233,7 @@ export class Build {
   reshape(a: Value, shape: Shape): Value {
     if (sameShape(a.shape, shape)) return a;
     const before = this.origin(a);
-    if (before?.op === "Reshape") return this.reshape(before.inputs[0] as Value, shape);
+    if (before?.op === "Reshape") return this.reshape(inputOf(before, 0), shape);
     const sunk = before?.op === "Transpose" ? this.#reshapeBelow(before, shape) : null;
     if (sunk) return sunk;
     return this.op("Reshape", [a, dimsValue(shape)], { allowzero: 1 });
@@ -242,20 +244,20 @@ export class Build {
    * transposition and cancel it. Null where it does more.
    */
   #reshapeBelow(transposed: Node, shape: Shape): Value | null {
-    const [source] = transposed.inputs as [Value];
+    const [source] = inputsOf(transposed, 1);
     const permutation = transposed.attributes.perm as readonly number[] | undefined;
     const kept = permutation
       ? keptAxes(
-          permutation.map((axis) => source.shape[axis] as Dim),
+          permutation.map((axis) => nth(source.shape, axis)),
           shape,
         )
       : null;
     if (!permutation || !kept) return null;
-    const from = kept.map((axis) => permutation[axis] as number);
+    const from = kept.map((axis) => nth(permutation, axis));
     const order = [...from].sort((a, b) => a - b);
     const squeezed = this.reshape(
       source,
-      order.map((axis) => source.shape[axis] as Dim),
+      order.map((axis) => nth(source.shape, axis)),
     );
     return this.transpose(
       squeezed,
@@ -276,7 +278,7 @@ export class Build {
   }
 
   concat(parts: readonly Value[], axis: number): Value {
-    return parts.length === 1 ? (parts[0] as Value) : this.op("Concat", parts, { axis });
+    return parts.length === 1 ? nth(parts, 0) : this.op("Concat", parts, { axis });
   }
 
   /** a[start:end:step] along one axis; `end` may be a multiple of N. */

@@ -11,6 +11,11 @@ import type { Window } from "../graph/window.js";
  */
 export type Cotangent = Value | Reduction | Contraction | Convolution | Rows;
 
+/** Whether a cotangent is a value, which is emitted already. */
+export function isValue(cotangent: object): cotangent is Value {
+  return "source" in cotangent;
+}
+
 /** `value`, summed over `axes` (along which the input was broadcast), then reshaped to the input's `shape`. */
 export interface Reduction {
   readonly kind: "reduction";

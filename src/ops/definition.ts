@@ -8,6 +8,7 @@ import type { Array64 } from "../float64/array64.js";
 import type { Shape } from "../graph/dim.js";
 import type { SampleAxis } from "../graph/sample-axis.js";
 import type { Node, Value } from "../graph/value.js";
+import type { BodyRules } from "./body-rules.js";
 import type { Build } from "./build.js";
 import type { ShapeRule } from "./call.js";
 import type { Cotangent } from "./cotangent.js";
@@ -117,6 +118,14 @@ export interface OpDefinition {
   readonly mixes?: (node: Node) => readonly number[];
   /** Draws random numbers: it is not folded, and two equal nodes draw twice. */
   readonly random?: boolean;
+  /** Decomposes into a loop over time. Input 4 holds the lengths of the sequences, where they differ. */
+  readonly recurrent?: boolean;
+  /** Its maxima may answer with a number, or with another element's place, where input 0 holds a NaN. */
+  readonly hidesNaN?: boolean | ((node: Node) => boolean);
+  /** Outputs behind the first are left out where nothing reads them: their absence changes no other. */
+  readonly optionalOutputs?: boolean;
+  /** Of an op with a graph of its own inside, which takes the place of the rules above that look into it. */
+  readonly body?: BodyRules;
   /** The op works element by element: of one input, or of several that broadcast. */
   readonly elementwise?: boolean;
 }

@@ -1,9 +1,10 @@
 /** What all element-wise ops have in common: broadcasting, batching and the sample axis follow from it. */
 
-import type { Array64 } from "../float64/array64.js";
 import { map64, type RowOfPairs, rowOf, zipRows64 } from "../float64/array64.js";
 import type { Dim } from "../graph/dim.js";
+import { inputOf, outputOf } from "../graph/operands.js";
 import type { Node, Value } from "../graph/value.js";
+import { present } from "../present.js";
 import type { DType } from "../tensor/tensor.js";
 import type { Build } from "./build.js";
 import { broadcastSampleAxis, broadcastShape, requireInput } from "./checks.js";
@@ -23,7 +24,7 @@ export function alignBatched(
   return inputs.map((input, i) => {
     if (!input || !batched[i]) return input;
     const [batch, ...rest] = input.shape;
-    return build.reshape(input, [batch as Dim, ...Array<Dim>(rank - rest.length).fill(1), ...rest]);
+    return build.reshape(input, [present(batch), ...Array<Dim>(rank - rest.length).fill(1), ...rest]);
   });
 }
 
@@ -52,13 +53,13 @@ export function unary(
       const { dtype, shape } = requireInput(call, 0);
       return [{ dtype, shape }];
     },
-    evaluate: ([x], node) => [map64(x as Array64, (element) => f(element, node))],
+    evaluate: ([x], node) => [map64(present(x), (element) => f(element, node))],
     differentiate:
       slope === "none"
         ? "none"
         : (node, [dy], build) => {
-            const x = node.inputs[0] as Value;
-            return [build.mul(dy as Value, slope(x, node.outputs[0] as Value, build, node))];
+            const x = inputOf(node, 0);
+            return [build.mul(present(dy), slope(x, outputOf(node, 0), build, node))];
           },
     ...elementwise,
   };
@@ -76,12 +77,12 @@ export function binary(
 ): OpDefinition {
   return {
     op,
-    ...(range ? { range: (node, [a, b]) => range(a as Range, b as Range, node) } : {}),
+    ...(range ? { range: (node, [a, b]) => range(present(a), present(b), node) } : {}),
     infer: (call) => {
       const inputs = [requireInput(call, 0), requireInput(call, 1)] as const;
       return [{ dtype: result ?? inputs[0].dtype, shape: broadcastShape(call, [inputs[0].shape, inputs[1].shape]) }];
     },
-    evaluate: ([x, y], node) => [zipRows64(x as Array64, y as Array64, row?.(node) ?? rowOf((a, b) => f(a, b, node)))],
+    evaluate: ([x, y], node) => [zipRows64(present(x), present(y), row?.(node) ?? rowOf((a, b) => f(a, b, node)))],
     differentiate,
     ...elementwise,
   };

@@ -2,7 +2,9 @@
  * What a value's elements may be, as far as the graph tells: by interval arithmetic. It is how we know where a
  * derivative is finite for all finite data, which is nearly everywhere, and where it may not be.
  */
+
 import type { Node, Value } from "../graph/value.js";
+import { present } from "../present.js";
 import { isFloat, type Tensor } from "../tensor/tensor.js";
 
 /** Of finite elements, `low` and `high` bound them; an infinite end says that there is no bound. */
@@ -147,7 +149,7 @@ export function quotient(a: Range, b: Range): Range {
 /** Of a function that never falls, finite where its argument is. */
 export function increasing(f: (x: number) => number): RangeRule {
   return (_node, [x]) => {
-    const { low, high, infinite, nan } = x as Range;
+    const { low, high, infinite, nan } = present(x);
     const [from, to] = [f(low), f(high)];
     const bounded = Number.isFinite(from) && Number.isFinite(to);
     return rounded({
@@ -164,7 +166,7 @@ export function increasing(f: (x: number) => number): RangeRule {
 /** Of a function whose values lie between two numbers; NaN at infinity where `periodic`. */
 export function bounded(low: number, high: number, periodic = false): RangeRule {
   return (_node, [x]) => {
-    const { infinite, nan } = x as Range;
+    const { infinite, nan } = present(x);
     return { ...between(low, high), nan: nan || (periodic && infinite) };
   };
 }
@@ -172,18 +174,18 @@ export function bounded(low: number, high: number, periodic = false): RangeRule 
 /** Of a function that is finite between two numbers, and undefined beyond. */
 export function within(from: number, to: number): RangeRule {
   return (_node, [x]) => {
-    const { low, high, nan, infinite } = x as Range;
+    const { low, high, nan, infinite } = present(x);
     return { ...unbounded, infinite, nan: nan || low < from || high > to };
   };
 }
 
 /** All that the first input holds, moved about. */
-export const moved: RangeRule = (_node, [x]) => x as Range;
+export const moved: RangeRule = (_node, [x]) => present(x);
 /** As the first input, with zeros between. */
-export const spread: RangeRule = (_node, [x]) => union(x as Range, between(0, 0));
+export const spread: RangeRule = (_node, [x]) => union(present(x), between(0, 0));
 /** What any of the inputs holds. */
 export const joined: RangeRule = (_node, inputs) =>
-  inputs.reduce((all, each) => union(all as Range, each as Range)) as Range;
+  present(inputs.reduce((all, each) => union(present(all), present(each))));
 
 /** Any number, finite where all inputs are: what is known of an op that states nothing. */
 export const continuous: RangeRule = (_node, inputs) =>
@@ -192,7 +194,7 @@ export const continuous: RangeRule = (_node, inputs) =>
 export const overflowing: RangeRule = () => anything;
 
 export const exponentialRange: RangeRule = (_node, [x]) => {
-  const { low, high, nan } = x as Range;
+  const { low, high, nan } = present(x);
   // The range of float32: below, exp(x) is 0; above, it is infinite.
   const over = Math.exp(high) > largestFloat;
   return {
@@ -206,7 +208,7 @@ export const exponentialRange: RangeRule = (_node, [x]) => {
 };
 
 export const logarithmRange: RangeRule = (_node, [x]) => {
-  const { low, high, zero, infinite, nan } = x as Range;
+  const { low, high, zero, infinite, nan } = present(x);
   const [from, to] = [low > 0 ? Math.log(low) : least, high > 0 ? Math.log(high) : most];
   return {
     low: from,
@@ -219,7 +221,7 @@ export const logarithmRange: RangeRule = (_node, [x]) => {
 };
 
 export const rootRange: RangeRule = (_node, [x]) => {
-  const { low, high, zero, infinite, nan } = x as Range;
+  const { low, high, zero, infinite, nan } = present(x);
   const [from, to] = [Math.sqrt(Math.max(low, 0)), Math.sqrt(Math.max(high, 0))];
   return { low: from, high: to, zero, infinite, nan: nan || low < 0, lowest: false };
 };

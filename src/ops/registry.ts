@@ -32,7 +32,7 @@ import { resize } from "./rules/resize.js";
 import { roiAligning } from "./rules/roi-align.js";
 import { rotary } from "./rules/rotary.js";
 import { running } from "./rules/running.js";
-import { scanning } from "./rules/scan.js";
+import { scanning } from "./rules/scanning.js";
 import { selection } from "./rules/selection.js";
 import { shapes } from "./rules/shapes.js";
 import { signal } from "./rules/signal.js";

@@ -1,7 +1,9 @@
 /** Rewriting rules for arithmetic with constants. */
+
 import { Ranges } from "../analysis/ranges.js";
 import { uniform } from "../graph/behind.js";
 import { sameShape } from "../graph/dim.js";
+import { inputOf, inputsOf } from "../graph/operands.js";
 import { type Node, nodeOf, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { isFloat } from "../tensor/tensor.js";
@@ -56,8 +58,9 @@ const powers: ReadonlyMap<number, (build: Build, x: Value) => Value> = new Map([
 const power: Rewrite = (node, build) => {
   const exponent = node.op === "Pow" ? uniform(node.inputs[1]) : undefined;
   const compute = exponent === undefined ? undefined : powers.get(exponent);
-  const [x] = node.inputs as [Value];
-  return compute && isFloat(x.dtype) && unchanged(node, x) ? [compute(build, x)] : null;
+  if (!compute) return null;
+  const x = inputOf(node, 0);
+  return isFloat(x.dtype) && unchanged(node, x) ? [compute(build, x)] : null;
 };
 
 function reciprocal(build: Build, x: Value): Value {
@@ -87,7 +90,7 @@ const [smallestFactor, largestFactor] = [2 ** -60, 2 ** 60];
 /** What a product with a constant number, or a quotient by one, scales; null for anything else. */
 function scalingOf(node: Node | undefined): Scaling | null {
   if (!node || (node.op !== "Mul" && node.op !== "Div") || !isFloat(output(node).dtype)) return null;
-  const [a, b] = node.inputs as [Value, Value];
+  const [a, b] = inputsOf(node, 2);
   const [left, right] = [uniform(a), uniform(b)];
   const by = (x: Value, factor: number): Scaling | null =>
     unchanged(node, x) && Math.abs(factor) >= smallestFactor && Math.abs(factor) <= largestFactor

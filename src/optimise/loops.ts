@@ -7,8 +7,7 @@ import type { OnRewrite } from "../graph/rewritten.js";
 import { makeNode, type Node, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { build, definitionOf } from "../ops/registry.js";
-import { isRecurrent } from "../ops/rules/recurrent.js";
-import { isScan } from "../ops/rules/scan.js";
+import { nth } from "../present.js";
 
 /** What a log of rewrites calls it when a loop stands for a recurrent op. */
 export const unfusing = "loop-for-recurrent";
@@ -23,8 +22,8 @@ export function loopsOnce(
   seen?: OnRewrite,
 ): readonly Value[] {
   const nodes = nodesBefore(outputs);
-  const fused = nodes.filter(isRecurrent);
-  if (fused.length === 0 || !nodes.some(isScan)) return outputs;
+  const fused = nodes.filter(recurs);
+  if (fused.length === 0 || !nodes.some(hasBody)) return outputs;
   const loops = fused.map(loopOf);
   const merged = clean([...outputs, ...loops.flat()]);
   const present = new Set(nodesBefore(merged.slice(0, outputs.length)));
@@ -32,15 +31,23 @@ export function loopsOnce(
   const twins = fused.filter((_, k) => {
     const start = from;
     from += loops[k]?.length ?? 0;
-    return nodesBefore(merged.slice(start, from)).every((node) => !isScan(node) || present.has(node));
+    return nodesBefore(merged.slice(start, from)).every((node) => !hasBody(node) || present.has(node));
   });
   return twins.length === 0 ? outputs : unfused(outputs, new Set(twins), seen);
 }
 
 /** The same outputs with loops for all recurrent ops; the outputs themselves where there are none. */
 export function asLoops(outputs: readonly Value[]): readonly Value[] {
-  const fused = nodesBefore(outputs).filter(isRecurrent);
+  const fused = nodesBefore(outputs).filter(recurs);
   return fused.length === 0 ? outputs : unfused(outputs, new Set(fused));
+}
+
+function recurs(node: Node): boolean {
+  return definitionOf(node)?.recurrent === true;
+}
+
+function hasBody(node: Node): boolean {
+  return definitionOf(node)?.body !== undefined;
 }
 
 function loopOf(node: Node): readonly Value[] {
@@ -57,7 +64,7 @@ function unfused(outputs: readonly Value[], fused: ReadonlySet<Node>, seen?: OnR
     const results = fused.has(node) ? loopOf(moved) : moved.outputs;
     seen?.({ rule: fused.has(node) ? unfusing : null, node, results });
     node.outputs.forEach((output, k) => {
-      current.set(output, results[k] as Value);
+      current.set(output, nth(results, k));
     });
   }
   return outputs.map((output) => current.get(output) ?? output);

@@ -2,14 +2,17 @@
  * Local rewriting rules, applied wherever they match while a graph is cleaned up: each takes a node to
  * cheaper values that equal its outputs, or null where it does not apply.
  */
+
 import { PergradError } from "../errors.js";
 import { reshapes, uniform } from "../graph/behind.js";
 import { type Dim, sameShape } from "../graph/dim.js";
+import { inputOf } from "../graph/operands.js";
 import { type Node, nodeOf, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { definitionOf } from "../ops/registry.js";
 import { parseEquation } from "../ops/rules/einsum.js";
 import { contract } from "../ops/subgraphs/contract.js";
+import { leadingOf, present } from "../present.js";
 import { arithmeticRules, unchanged } from "./arithmetic-rules.js";
 import { input, output, type Rewrite, type Rule } from "./rule.js";
 import { scatterRules } from "./scatter-rules.js";
@@ -105,7 +108,7 @@ function equationOf(node: Node) {
   return parseEquation(
     node,
     String(node.attributes.equation),
-    node.inputs.map((value) => (value as Value).shape.length),
+    node.inputs.map((value) => present(value).shape.length),
   );
 }
 
@@ -113,7 +116,7 @@ function equationOf(node: Node) {
 const einsumAsMatmul: Rewrite = (node, build) => {
   if (node.op !== "Einsum" || node.inputs.length !== 2) return null;
   const { operands, result } = equationOf(node);
-  const [left, right] = operands as [string, string];
+  const [left, right] = leadingOf(operands, 2);
   if ([left, right, result].some((letters) => new Set(letters).size !== letters.length)) return null;
   return [contract(build, input(node, 0), input(node, 1), [left, right, result])];
 };
@@ -124,7 +127,7 @@ const broadcastOfExpand: Rewrite = (node, build) => {
   for (const [k, value] of node.inputs.entries()) {
     const before = value ? nodeOf(value) : undefined;
     if (before?.op !== "Expand" || (value?.shape.length ?? 0) < 1) continue;
-    const inputs = node.inputs.map((other, i) => (i === k ? (before.inputs[0] as Value) : other));
+    const inputs = node.inputs.map((other, i) => (i === k ? inputOf(before, 0) : other));
     if (node.op === "MatMul" && (inputs[k]?.shape.length ?? 0) < 2) continue;
     const sunk = attempt(() => build.op(node.op, inputs, node.attributes));
     if (sunk && sameShape(sunk.shape, output(node).shape)) return [sunk];
@@ -146,7 +149,7 @@ function attempt<T>(make: () => T): T | null {
 const pointwiseOfExpand: Rewrite = (node, build) => {
   const before = node.inputs[0] ? nodeOf(node.inputs[0]) : undefined;
   if (!definitionOf(node)?.elementwise || node.inputs.length !== 1 || before?.op !== "Expand") return null;
-  return [build.expand(build.op(node.op, [before.inputs[0] as Value], node.attributes), output(node).shape)];
+  return [build.expand(build.op(node.op, [inputOf(before, 0)], node.attributes), output(node).shape)];
 };
 
 const transposeOfExpand: Rewrite = (node, build) => {

@@ -1,3 +1,4 @@
+import { inputOf, outputOf } from "../graph/operands.js";
 import type { Node, Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 
@@ -13,10 +14,10 @@ export interface Rule {
 
 /** The node's first output. */
 export function output(node: Node): Value {
-  return node.outputs[0] as Value;
+  return outputOf(node, 0);
 }
 
 /** An input that is there. */
 export function input(node: Node, index: number): Value {
-  return node.inputs[index] as Value;
+  return inputOf(node, index);
 }

@@ -1,8 +1,11 @@
 /** Rewriting rules for rows that are added to zeros: what is done to the sum can be done to less. */
+
 import { isZero } from "../graph/behind.js";
-import { type Dim, elementsOf, factorOf, type Shape, sameDim, sameShape } from "../graph/dim.js";
+import { elementsOf, factorOf, sameDim, sameShape } from "../graph/dim.js";
+import { inputOf, inputsOf } from "../graph/operands.js";
 import { constantOf, type Node, nodeOf, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
+import { leadingOf, nth, present } from "../present.js";
 import type { Rewrite, Rule } from "./rule.js";
 
 /** Updates added to zeros at places along one axis, as ScatterElements does, and then seen in another shape. */
@@ -16,10 +19,10 @@ interface Scattered {
 
 function scattered(value: Value): Scattered | null {
   const node = nodeOf(value);
-  if (node?.op === "Reshape") return scattered(node.inputs[0] as Value);
+  if (node?.op === "Reshape") return scattered(inputOf(node, 0));
   if (node?.op !== "ScatterElements" || node.attributes.reduction !== "add" || !isZero(node.inputs[0])) return null;
-  const [, places, updates] = node.inputs as [Value, Value, Value];
-  const [result] = node.outputs as [Value];
+  const [, places, updates] = inputsOf(node, 3);
+  const [result] = leadingOf(node.outputs, 1);
   const axis = Number(node.attributes.axis ?? 0);
   return { result, places, updates, axis: axis < 0 ? axis + result.shape.length : axis };
 }
@@ -33,7 +36,7 @@ function onto(build: Build, { result, places, updates, axis }: Scattered, x: Val
 /** The two terms of a node, of its result's shape; null where one is broadcast. */
 function terms(node: Node): readonly [Value, Value] | null {
   const [a, b] = node.inputs;
-  const shape = node.outputs[0]?.shape as Shape;
+  const shape = present(node.outputs[0]?.shape);
   return a && b && sameShape(a.shape, shape) && sameShape(b.shape, shape) ? [a, b] : null;
 }
 
@@ -55,7 +58,7 @@ const reductionOfScatter: Rewrite = (node, build) => {
   if (!found || found.result !== node.inputs[0] || axes.length === 0) return null;
   const { result, updates, axis } = found;
   const rank = result.shape.length;
-  const whole = result.shape.every((dim, k) => k === axis || sameDim(dim, updates.shape[k] as Dim));
+  const whole = result.shape.every((dim, k) => k === axis || sameDim(dim, nth(updates.shape, k)));
   const summed = axes.map((each) => (each < 0 ? each + rank : each));
   return whole && summed.includes(axis) ? [build.sum(updates, summed, node.attributes.keepdims !== 0)] : null;
 };
@@ -65,7 +68,7 @@ const negatedProduct: Rewrite = (node, build) => {
   const product = node.op === "Neg" && node.inputs[0] ? nodeOf(node.inputs[0]) : undefined;
   if (product?.op !== "Mul") return null;
   const size = (value: Value) => factorOf(elementsOf(value.shape) ?? Number.POSITIVE_INFINITY);
-  const [a, b] = product.inputs as [Value, Value];
+  const [a, b] = inputsOf(product, 2);
   if (size(a) === size(b)) return null;
   return [size(a) < size(b) ? build.mul(build.neg(a), b) : build.mul(a, build.neg(b))];
 };

@@ -3,13 +3,16 @@
  * and the rules of rewrite.ts applied. Dead nodes fall away by themselves, since a graph is what its
  * outputs reach.
  */
+
 import { isBody } from "../graph/body.js";
 import { showShape } from "../graph/dim.js";
+import { outputOf } from "../graph/operands.js";
 import type { OnRewrite, Rewritten } from "../graph/rewritten.js";
 import { type Attribute, type Body, dimsValue, makeNode, type Node, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { foldNode } from "../interpret/fold.js";
 import { build, definitionOf } from "../ops/registry.js";
+import { present } from "../present.js";
 import { isFloat } from "../tensor/tensor.js";
 import { loopsOnce, unfusing } from "./loops.js";
 import { rewrite, rules } from "./rewrite.js";
@@ -153,7 +156,7 @@ function mostOutputsFirst(nodes: readonly Node[]): Node[] {
   // Equal inputs: the richer node can stand where the poorer does.
   const placed = new Set<Node>();
   return nodes.flatMap((node) => {
-    const best = node.op === "MaxPool" ? (richest.get(keyOf(node)) as Node) : node;
+    const best = node.op === "MaxPool" ? present(richest.get(keyOf(node))) : node;
     const order = placed.has(node) ? [] : best === node || placed.has(best) ? [node] : [best, node];
     for (const each of order) placed.add(each);
     return order;
@@ -226,7 +229,7 @@ class Merger {
         node.inputs.map((input) => (input ? (this.#adopted.get(input) ?? this.leaf(input)) : null)),
       );
       node.outputs.forEach((output, k) => {
-        this.#adopted.set(output, kept.outputs[k] as Value);
+        this.#adopted.set(output, outputOf(kept, k));
       });
     }
     return values.map((value) => this.#adopted.get(value) ?? this.leaf(value));

@@ -1,7 +1,9 @@
 /** Batch normalisation, which looks at all samples of a batch at once, and what takes its place in private training. */
+
 import { PergradError } from "../errors.js";
 import { type Dim, elementsOf, isBatch, showShape } from "../graph/dim.js";
 import type { Model } from "../graph/model.js";
+import { inputsOf, outputOf } from "../graph/operands.js";
 import { describeNode, makeNode, type Node, type Value } from "../graph/value.js";
 import { leavesOf, nodesBefore } from "../graph/walk.js";
 import { build } from "../ops/registry.js";
@@ -31,7 +33,7 @@ export function replaceBatchNorm(model: Model, options: ReplaceBatchNormOptions 
     const made = isBatchNorm(node) ? groupNorm({ ...node, inputs }, options) : changed ? remade(node, inputs) : node;
     // A batch normalisation may give its statistics too, which nothing takes the place of.
     made.outputs.forEach((value, k) => {
-      current.set(node.outputs[k] as Value, value);
+      current.set(outputOf(node, k), value);
     });
   }
   const statistics = graph.outputs.filter(
@@ -66,7 +68,7 @@ function namesOf({ outputs }: Node): string[] {
 }
 
 function groupNorm(node: Node, { groups }: ReplaceBatchNormOptions): Node {
-  const [x, scale, bias] = node.inputs as [Value, Value, Value];
+  const [x, scale, bias] = inputsOf(node, 3);
   const epsilon = node.attributes.epsilon ?? 1e-5;
   const attributes = { num_groups: groupsFor(node, x, groups), epsilon };
   return build.node("GroupNormalization", [x, scale, bias], attributes, 1, {

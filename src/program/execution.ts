@@ -6,10 +6,11 @@ import type { ProgramGraph } from "../compile/program-graph.js";
 import { PergradError } from "../errors.js";
 import { bindShape } from "../graph/dim.js";
 import type { Model } from "../graph/model.js";
+import { entryOf, nth } from "../present.js";
 import type { Executable, Running } from "../target/target.js";
 import { copiesOf } from "../tensor/data.js";
 import { pickSamples, pieces } from "../tensor/take-samples.js";
-import { arrayOf, sizeOf, type Tensor } from "../tensor/tensor.js";
+import { floatsIn, type Tensor, tensorWith, zeroTensor } from "../tensor/tensor.js";
 import type { Returned, Wants } from "../wants/want.js";
 import type { Prepared } from "./feeds.js";
 import { type GivenOptions, givenFeeds, ownOptions } from "./given.js";
@@ -95,7 +96,7 @@ export class Execution {
     const { objective, wants, graph } = this.executed;
     this.#checkOthers(options.others);
     const given = givenFeeds(objective.model, wants, graph, options);
-    const own = Object.fromEntries(graph.inputs.map(({ name }) => [name, feeds[name] as Tensor]));
+    const own = Object.fromEntries(graph.inputs.map(({ name }) => [name, entryOf(feeds, name)]));
     return { ...given, ...(await this.#factors(options)), ...own };
   }
 
@@ -164,7 +165,7 @@ export class Execution {
   async #run({ feeds, samples }: Prepared, given: Feeds, seen?: (found: Found) => void): Promise<Found> {
     const { graph, running } = this.executed;
     const own: Record<string, Tensor> = { ...given };
-    for (const { name } of graph.inputs) own[name] = feeds[name] as Tensor;
+    for (const { name } of graph.inputs) own[name] = entryOf(feeds, name);
     let found: Found | undefined;
     const look = (returned: Returned): Found => {
       const notFinite = this.#watched.find(returned, samples);
@@ -204,14 +205,13 @@ export class Execution {
     });
     const part = { feeds: Object.fromEntries(picked), samples: kept.length };
     const again = kept.length === 0 ? { ...this.empty(), notFinite: [] } : await this.#looked(part, given, options);
-    const more = renumbered(again.notFinite, (n) => kept[n] as number);
+    const more = renumbered(again.notFinite, (n) => nth(kept, n));
     const all = [...notFinite.filter(({ sample }) => typeof sample === "number"), ...more];
     for (const { sample } of more) left.add(sample);
     const results = { ...returned };
-    for (const { name, joining } of graph.outputs)
-      if (isSummed(joining)) results[name] = again.returned[name] as Tensor;
+    for (const { name, joining } of graph.outputs) if (isSummed(joining)) results[name] = entryOf(again.returned, name);
     for (const [want, { addedUp = [] }] of Object.entries(wants))
-      for (const own of addedUp) results[`${want}/${own}`] = without(results[`${want}/${own}`] as Tensor, left);
+      for (const own of addedUp) results[`${want}/${own}`] = without(entryOf(results, `${want}/${own}`), left);
     return { returned: results, samples, counted: again.counted, notFinite: all };
   }
 
@@ -232,7 +232,7 @@ export class Execution {
     );
     for (const [want, tensors] of await Promise.all(begun)) {
       for (const factor of this.executed.graph.factors)
-        if (factor.want === want) feeds[factor.value.name] = tensors[factor.name] as Tensor;
+        if (factor.want === want) feeds[factor.value.name] = entryOf(tensors, factor.name);
     }
     return feeds;
   }
@@ -242,7 +242,7 @@ export class Execution {
     const returned = Object.fromEntries(
       this.executed.graph.outputs.map(({ name, value }) => {
         const dims = bindShape(value.shape, 0);
-        return [name, { dtype: value.dtype, dims, data: new (arrayOf(value.dtype))(sizeOf(dims)) } as Tensor];
+        return [name, zeroTensor(value.dtype, dims)];
       }),
     );
     return { returned, samples: 0, counted: 0 };
@@ -251,5 +251,9 @@ export class Execution {
 
 /** `[N]`, with zeros for samples that are left out of what adds it up. */
 function without({ data, ...tensor }: Tensor, left: ReadonlySet<NotFiniteSample["sample"]>): Tensor {
-  return { ...tensor, data: (data as Float32Array).map((each, n) => (left.has(n) ? 0 : each)) } as Tensor;
+  return tensorWith(
+    tensor.dtype,
+    tensor.dims,
+    floatsIn({ data }).map((each, n) => (left.has(n) ? 0 : each)),
+  );
 }

@@ -5,6 +5,7 @@ import { PergradError } from "../errors.js";
 import { isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
 import type { Expected, LabelLimit } from "../graph/model.js";
 import { meant } from "../meant.js";
+import { entryOf, nth } from "../present.js";
 import { type Data, isTensor, type PlainData, plainData } from "../tensor/data.js";
 import { arrayOf, type DType, dtypeOfArray, isFloat, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
 
@@ -83,15 +84,13 @@ function samplesOf(name: string, tensor: Tensor, { value, sampleAxis }: Expected
       `${describeInput(name)} is [${tensor.dims.join(", ")}], but the model wants ${showShape(value.shape)}; ${adviceOnShape(tensor.dims, value.shape)}.`,
     );
   if (tensor.dims.length !== value.shape.length) throw wrong();
-  const found = value.shape.flatMap((dim, axis) =>
-    isBatch(dim) ? [(tensor.dims[axis] as number) / dim.perSample] : [],
-  );
+  const found = value.shape.flatMap((dim, axis) => (isBatch(dim) ? [nth(tensor.dims, axis) / dim.perSample] : []));
   const samples = sampleAxis === null ? undefined : tensor.dims[sampleAxis];
   const fits = (shape: Shape) =>
     shape.every((dim, axis) =>
       isBatch(dim)
         ? dim.perSample * (samples ?? Number.NaN) === tensor.dims[axis]
-        : sameDim(dim, tensor.dims[axis] as number),
+        : sameDim(dim, nth(tensor.dims, axis)),
     );
   if (!fits(value.shape) || found.some((count) => !Number.isInteger(count))) throw wrong();
   return samples;
@@ -107,7 +106,7 @@ export function firstNotFinite(tensor: Tensor, sampleAxis: number | null): numbe
   if (probe === 0) return -1;
   const at = data.findIndex((x) => !Number.isFinite(x));
   const behind = sizeOf(tensor.dims.slice((sampleAxis ?? -1) + 1));
-  return sampleAxis === null ? 0 : Math.floor(at / behind) % (tensor.dims[sampleAxis] as number);
+  return sampleAxis === null ? 0 : Math.floor(at / behind) % nth(tensor.dims, sampleAxis);
 }
 
 /** Whether any of what is fed holds NaN or infinity. */
@@ -115,7 +114,7 @@ export function holdsNotFinite(
   feeds: Readonly<Record<string, Tensor>>,
   expected: ReadonlyMap<string, Pick<Expected, "sampleAxis">>,
 ): boolean {
-  return [...expected].some(([name, { sampleAxis }]) => firstNotFinite(feeds[name] as Tensor, sampleAxis) >= 0);
+  return [...expected].some(([name, { sampleAxis }]) => firstNotFinite(entryOf(feeds, name), sampleAxis) >= 0);
 }
 
 /** The samples whose own data holds NaN or infinity. */
@@ -125,9 +124,9 @@ export function samplesNotFinite(
 ): ReadonlySet<number> {
   const found = new Set<number>();
   for (const [name, { sampleAxis }] of expected) {
-    const { dims, data } = feeds[name] as Tensor;
-    if (sampleAxis === null || firstNotFinite(feeds[name] as Tensor, sampleAxis) < 0) continue;
-    const [inner, samples] = [sizeOf(dims.slice(sampleAxis + 1)), dims[sampleAxis] as number];
+    const { dims, data } = entryOf(feeds, name);
+    if (sampleAxis === null || firstNotFinite(entryOf(feeds, name), sampleAxis) < 0) continue;
+    const [inner, samples] = [sizeOf(dims.slice(sampleAxis + 1)), nth(dims, sampleAxis)];
     data.forEach((element: number | bigint, i: number) => {
       if (!Number.isFinite(Number(element))) found.add(Math.floor(i / inner) % samples);
     });
@@ -209,7 +208,7 @@ function checkLabels(name: string, { data, dims }: Tensor, axis: number | null, 
     Number(label) === ignored || (skipsOthers && !(label >= -classes && label < classes));
   const at = data.findIndex((label: number | bigint) => !isClass(label) && !isSkipped(label));
   if (at < 0) return;
-  const sample = axis === null ? 0 : Math.floor(at / sizeOf(dims.slice(axis + 1))) % (dims[axis] as number);
+  const sample = axis === null ? 0 : Math.floor(at / sizeOf(dims.slice(axis + 1))) % nth(dims, axis);
   const instead = skipsOthers
     ? `the node ignores labels from ${classes} up and below ${-classes}`
     : ignored === undefined

@@ -8,7 +8,7 @@ import { isSummed, type Output } from "../compile/joining.js";
 import { hiddenNaN, type Watch } from "../compile/watch.js";
 import { PergradError } from "../errors.js";
 import { takeSamples } from "../tensor/take-samples.js";
-import { isFloat, type Tensor } from "../tensor/tensor.js";
+import { floatsIn, isFloat, type Tensor } from "../tensor/tensor.js";
 import type { Returned, Wants } from "../wants/want.js";
 
 /** A sample whose results are not finite. */
@@ -62,7 +62,7 @@ export function renumbered(
 function allFinite({ dtype, data }: Tensor, bound = Number.MAX_VALUE): boolean {
   if (dtype === "float16") return (data as Uint16Array).every((bits) => (bits & 0x7c00) !== 0x7c00);
   if (!isFloat(dtype)) return true;
-  const floats = data as Float32Array;
+  const floats = floatsIn({ data });
   return Number.isFinite(sumOf(floats)) && (bound === Number.MAX_VALUE || floats.every((x) => Math.abs(x) <= bound));
 }
 
@@ -179,7 +179,7 @@ export class Watched {
 
 /** @param counts each sample's NaN that the model hides, `[N]` */
 function withHidden(found: readonly NotFiniteSample[], { data }: Tensor): NotFiniteSample[] {
-  const numbers = [...(data as Float32Array).keys()].filter((n) => data[n] !== 0);
+  const numbers = [...data.keys()].filter((n) => data[n] !== 0);
   const known = new Set(found.map(({ sample }) => sample));
   const all = found.map((each) => (numbers.some((n) => n === each.sample) ? { ...each, hidden: true as const } : each));
   const others = numbers.filter((n) => !known.has(n));

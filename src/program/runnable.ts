@@ -1,6 +1,7 @@
 /** Programs that can be run, whether they were compiled or read from a file. */
 import { awaited, checkOptions } from "../arguments.js";
 import { type ProgramGraph, weightsOf } from "../compile/program-graph.js";
+import { entryOf } from "../present.js";
 import type { Executable } from "../target/target.js";
 import type { Data } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -143,7 +144,7 @@ export abstract class RunnableProgram<W extends Wants> {
     const results: Record<string, unknown> = {};
     for (const [want, each] of Object.entries(this.parts.want)) {
       const own: Record<string, Tensor> = {};
-      for (const { name, full } of this.#named.get(want) ?? []) own[name] = returned[full] as Tensor;
+      for (const { name, full } of this.#named.get(want) ?? []) own[name] = entryOf(returned, full);
       results[want] = each.read(own, counted);
     }
     return results as Results<W>;

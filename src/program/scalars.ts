@@ -1,8 +1,9 @@
 /** Numbers that a run may change: the norms that `want.clippedSum` clips to, where they are adjustable. */
+
 import type { Scalar } from "../compile/results.js";
 import { PergradError } from "../errors.js";
 import type { Value } from "../graph/value.js";
-import { arrayOf, type Tensor } from "../tensor/tensor.js";
+import { numberArrayOf, type Tensor, tensorWith } from "../tensor/tensor.js";
 import { checkMaxNorm } from "../wants/clipping.js";
 
 /** By the name of the want: a number for all groups that are clipped, or numbers by group. */
@@ -35,5 +36,5 @@ export function scalarFeeds(scalars: readonly Scalar[], given: MaxNorms = {}): R
 }
 
 function scalarTensor({ dtype }: Value, number: number): Tensor {
-  return { dtype, dims: [], data: (arrayOf(dtype) as Float32ArrayConstructor).of(number) } as Tensor;
+  return tensorWith(dtype, [], numberArrayOf(dtype).of(number));
 }

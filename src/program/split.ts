@@ -4,9 +4,10 @@ import type { Output } from "../compile/joining.js";
 import { bindShape } from "../graph/dim.js";
 import type { Expected } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
+import { entryOf, present } from "../present.js";
 import { addDeviations, addTo, times } from "../tensor/float64-sums.js";
 import { takeSamples } from "../tensor/take-samples.js";
-import { arrayOf, sizeOf, type Tensor } from "../tensor/tensor.js";
+import { floatsIn, numberArrayOf, sizeOf, type Tensor, tensorWith, zeroTensor } from "../tensor/tensor.js";
 import type { Returned } from "../wants/want.js";
 import type { Prepared } from "./feeds.js";
 
@@ -34,7 +35,7 @@ export interface Computed {
   readonly overflowed?: readonly string[];
 }
 
-const floats = (tensor: Tensor | undefined) => tensor?.data as Float32Array;
+const floats = (tensor: Tensor | undefined) => floatsIn(present(tensor));
 
 /**
  * Puts the results of microbatches together. Sums are accumulated in float64 and rounded once. What takes all samples
@@ -59,9 +60,9 @@ export class Joined {
     for (const { name, joining } of this.outputs)
       if (joining.kind === "deviations") this.#deviate(name, joining.sum, returned, counted);
     for (const { name, joining } of this.outputs) {
-      if (joining.kind === "sum") this.#accumulate(name, returned[name] as Tensor, 1);
-      if (joining.kind === "mean") this.#accumulate(name, returned[name] as Tensor, counted);
-      if (joining.kind === "shared" || joining.kind === "whole") this.#tensors.set(name, returned[name] as Tensor);
+      if (joining.kind === "sum") this.#accumulate(name, entryOf(returned, name), 1);
+      if (joining.kind === "mean") this.#accumulate(name, entryOf(returned, name), counted);
+      if (joining.kind === "shared" || joining.kind === "whole") this.#tensors.set(name, entryOf(returned, name));
     }
     if (this.total === undefined) this.#waiting.push({ returned: this.#ofSamples(returned), samples });
     else this.#place(returned, samples, this.total);
@@ -82,24 +83,22 @@ export class Joined {
       const sum = this.#sums.get(name);
       if (!sum) continue;
       const data =
-        joining.kind === "mean"
-          ? times(sum, 1 / Math.max(1, this.#counted))
-          : new (arrayOf(value.dtype) as Float32ArrayConstructor)(sum);
+        joining.kind === "mean" ? times(sum, 1 / Math.max(1, this.#counted)) : new (numberArrayOf(value.dtype))(sum);
       if (data.some((each, k) => !Number.isFinite(each) && Number.isFinite(sum[k]))) overflowed.push(name);
-      this.#tensors.set(name, { dtype: value.dtype, dims: bindShape(value.shape, samples), data } as Tensor);
+      this.#tensors.set(name, tensorWith(value.dtype, bindShape(value.shape, samples), data));
       this.#sums.delete(name);
     }
-    const inOrder = this.outputs.map(({ name }) => [name, this.#tensors.get(name) as Tensor] as const);
+    const inOrder = this.outputs.map(({ name }) => [name, present(this.#tensors.get(name))] as const);
     return { returned: Object.fromEntries(inOrder), samples, counted: this.#counted, overflowed };
   }
 
   #ofSamples(returned: Returned): Returned {
     const own = this.outputs.filter(({ joining }) => joining.kind === "samples");
-    return Object.fromEntries(own.map(({ name }) => [name, returned[name] as Tensor]));
+    return Object.fromEntries(own.map(({ name }) => [name, entryOf(returned, name)]));
   }
 
   #accumulate(name: string, { data }: Tensor, weight: number): void {
-    const part = data as Float32Array;
+    const part = floatsIn({ data });
     addTo(this.#sumOf(name, part.length), part, weight);
   }
 
@@ -122,10 +121,10 @@ export class Joined {
       const { axis, outer, inner } = joining.at;
       const blocks = sizeOf(dims.slice(0, axis)) * outer;
       const behind = inner * sizeOf(dims.slice(axis + 1));
-      const part = returned[name]?.data as Float32Array;
+      const part = floatsIn(entryOf(returned, name));
       for (let block = 0; block < blocks; block++) {
         const own = part.subarray(block * samples * behind, (block + 1) * samples * behind);
-        (data as Float32Array).set(own, (block * total + this.#samples) * behind);
+        floatsIn({ data }).set(own, (block * total + this.#samples) * behind);
       }
     }
   }
@@ -134,7 +133,7 @@ export class Joined {
     const before = this.#tensors.get(name);
     if (before) return before;
     const dims = bindShape(shape, total);
-    const made = { dtype, dims, data: new (arrayOf(dtype))(sizeOf(dims)) } as Tensor;
+    const made = zeroTensor(dtype, dims);
     this.#tensors.set(name, made);
     return made;
   }

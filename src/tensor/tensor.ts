@@ -83,6 +83,34 @@ export function tagOf(data: ArrayBufferView): string {
   return Object.prototype.toString.call(data).slice("[object ".length, -1);
 }
 
+/**
+ * The same class, for code that treats the elements of all dtypes alike: makes an array of them, or copies them. Of
+ * 64-bit integers the elements are bigints, whatever the type says.
+ */
+export function numberArrayOf(dtype: DType): Float32ArrayConstructor {
+  return arrays[dtype] as Float32ArrayConstructor;
+}
+
+/** The elements as numbers to be read. Of 64-bit integers they are bigints, which `Number` turns into numbers. */
+export function elementsIn({ data }: Tensor): ArrayLike<number> {
+  return data as ArrayLike<number>;
+}
+
+/** The elements for code that treats all dtypes alike, and copies them or reads floating-point numbers. */
+export function floatsIn({ data }: Pick<Tensor, "data">): Float32Array {
+  return data as Float32Array;
+}
+
+/** A tensor of data that is known to be of this dtype and to fill the dimensions: neither is checked. */
+export function tensorWith(dtype: DType, dims: readonly number[], data: TypedArray): Tensor {
+  return { dtype, dims, data } as Tensor;
+}
+
+/** A tensor of these dimensions, of zeros. */
+export function zeroTensor(dtype: DType, dims: readonly number[]): Tensor {
+  return tensorWith(dtype, dims, new (arrayOf(dtype))(sizeOf(dims)));
+}
+
 /** Bytes per element. */
 export function bytesOf(dtype: DType): number {
   return arrays[dtype].BYTES_PER_ELEMENT;

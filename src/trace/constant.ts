@@ -1,6 +1,7 @@
 /** Constants from numbers and nested arrays. */
+
 import { constantValue, type Value } from "../graph/value.js";
-import { arrayOf, type DType, isFloat, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
+import { arrayOf, type DType, isFloat, sizeOf, type Tensor, type TypedArray, tensorWith } from "../tensor/tensor.js";
 import { invalid } from "./shape.js";
 
 /** Numbers (or booleans) in as many levels of arrays as there are axes. */
@@ -38,7 +39,7 @@ export function tensorOf(nested: Nested, dtype: DType): Tensor {
   const elements: number[] = [];
   collect(nested, 0, dims, elements);
   for (const element of elements) checkElement(element, dtype);
-  return { dtype, dims, data: fill(arrayOf(dtype), elements) } as Tensor;
+  return tensorWith(dtype, dims, fill(arrayOf(dtype), elements));
 }
 
 function fill(make: ReturnType<typeof arrayOf>, elements: readonly number[]): TypedArray {

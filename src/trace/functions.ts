@@ -1,7 +1,9 @@
 /** What starts an expression, and what has no receiver. */
+
 import { PergradError } from "../errors.js";
 import { bindShape, type Dim, type DimSpec, isBatch, showShape } from "../graph/dim.js";
 import { constantValue, leaf } from "../graph/value.js";
+import { leadingOf } from "../present.js";
 import { type DType, sizeOf, type Tensor } from "../tensor/tensor.js";
 import { checkedTensor, isTensor, type Nested, scalarOf, tensorOf } from "./constant.js";
 import { axisOf, invalid, shapeOf } from "./shape.js";
@@ -83,10 +85,10 @@ export function where(condition: Traced, a: Operand, b: Operand): Traced {
     throw new PergradError("DTYPE_MISMATCH", `where: its condition is ${condition.dtype}, not bool.`);
   }
   const dtype = a instanceof Traced ? a.dtype : b instanceof Traced ? b.dtype : "float32";
-  const [then, otherwise] = [a, b].map((x) => (x instanceof Traced ? x : new Traced(scalarOf(x, dtype)))) as [
-    Traced,
-    Traced,
-  ];
+  const [then, otherwise] = leadingOf(
+    [a, b].map((x) => (x instanceof Traced ? x : new Traced(scalarOf(x, dtype)))),
+    2,
+  );
   requireSameDType("where", [then.value, otherwise.value]);
   return condition.onnx("Where", [then, otherwise]);
 }

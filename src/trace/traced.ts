@@ -2,8 +2,10 @@
 import { kindOf } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { type Dim, type DimSpec, isBatch, type Shape, showShape } from "../graph/dim.js";
+import { outputOf } from "../graph/operands.js";
 import { type Attributes, constantValue, dimsValue, inspected, type Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
+import { nth, present } from "../present.js";
 import { type DType, isFloat } from "../tensor/tensor.js";
 import { scalarOf, tensorOf } from "./constant.js";
 import { axesOf, axisOf, dimOf, invalid, reshapeTarget, shapeOf, specOf } from "./shape.js";
@@ -78,7 +80,7 @@ export class Traced {
 
   private apply(op: string, others: readonly (Value | null)[] = [], attributes: Attributes = {}): Traced {
     const options = this.scope === "" ? {} : { name: this.scope };
-    return this.wrap(build.node(op, [this.value, ...others], attributes, 1, options).outputs[0] as Value);
+    return this.wrap(outputOf(build.node(op, [this.value, ...others], attributes, 1, options), 0));
   }
 
   private wrap(value: Value): Traced {
@@ -289,7 +291,7 @@ export class Traced {
     const places = axesOf(axes, this.rank + count, "unsqueeze");
     const rest = [...this.value.shape];
     return this.reshaped(
-      Array.from({ length: this.rank + count }, (_, axis) => (places.includes(axis) ? 1 : (rest.shift() as Dim))),
+      Array.from({ length: this.rank + count }, (_, axis) => (places.includes(axis) ? 1 : present(rest.shift()))),
     );
   }
 
@@ -310,7 +312,7 @@ export class Traced {
   /** Elements start, start + step, ... before `end` of one axis; negative places count from its end. */
   slice(axis: number, start: number, end?: DimSpec, step = 1): Traced {
     const along = axisOf(axis, this.rank, "slice");
-    const size = this.value.shape[along] as Dim;
+    const size = nth(this.value.shape, along);
     if (![start, step].every(Number.isSafeInteger) || step === 0)
       throw invalid("slice: start and step must be whole numbers.");
     const last = sliceEnd(end, size, step);

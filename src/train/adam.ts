@@ -1,6 +1,6 @@
 /** Adam (Kingma & Ba 2015) and AdamW (Loshchilov & Hutter 2019), with PyTorch's formulas. */
 import { checkOptions, type OptionNames } from "../arguments.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { entryOf } from "../present.js";
 import {
   type Arrays,
   checkGradients,
@@ -83,7 +83,7 @@ function adamLike(
         const square = held(state.second, name, gradient.length);
         first[name] = mean;
         second[name] = square;
-        const data = (parameters[name] as Tensor<"float32">).data.slice();
+        const data = entryOf(parameters, name).data.slice();
         for (let i = 0; i < data.length; i++) {
           const value = data[i] as number;
           const g = (gradient[i] as number) + penalty * value;

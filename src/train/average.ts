@@ -1,5 +1,5 @@
 /** An exponential moving average of the weights, kept while an optimizer runs. */
-import type { Tensor } from "../tensor/tensor.js";
+import { entryOf } from "../present.js";
 import { type Arrays, held, mapArrays, needDecay, type Optimizer, type Parameters, replaced } from "./optimizer.js";
 
 export interface AveragingState<S> {
@@ -29,7 +29,7 @@ export function averaging<S>(optimizer: Optimizer<S>, { decay }: { decay: number
       const average: Record<string, Float32Array> = { ...state.average };
       const share = state.steps === 0 ? 1 : 1 - decay;
       for (const name of Object.keys(gradients)) {
-        const { data } = parameters[name] as Tensor<"float32">;
+        const { data } = entryOf(parameters, name);
         const own = held(state.average, name, data.length);
         for (let i = 0; i < own.length; i++) own[i] = (1 - share) * (own[i] as number) + share * (data[i] as number);
         average[name] = own;

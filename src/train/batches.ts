@@ -1,7 +1,8 @@
 /** Mini-batches of data whose tensors all hold the samples along axis 0. */
+
 import { PergradError } from "../errors.js";
 import { type Random, random } from "../tensor/random.js";
-import { arrayOf, sizeOf, type Tensor } from "../tensor/tensor.js";
+import { floatsIn, numberArrayOf, sizeOf, type Tensor } from "../tensor/tensor.js";
 
 /** The numbers 0..count-1 in random order. */
 export function permutation(count: number, source: Random): Uint32Array {
@@ -18,8 +19,8 @@ export function pick<T extends Tensor>(tensor: T, indices: ArrayLike<number>): T
   const [samples = 0, ...rest] = tensor.dims;
   const size = sizeOf(rest);
   // What an array holds does not matter to copying it.
-  const source = tensor.data as Float32Array;
-  const data = new (arrayOf(tensor.dtype) as Float32ArrayConstructor)(indices.length * size);
+  const source = floatsIn(tensor);
+  const data = new (numberArrayOf(tensor.dtype))(indices.length * size);
   for (let k = 0; k < indices.length; k++) {
     const sample = indices[k] as number;
     if (!(sample >= 0 && sample < samples)) throw new RangeError(`there is no sample ${sample} of ${samples}`);

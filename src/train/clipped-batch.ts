@@ -1,5 +1,6 @@
 /** The sum of a batch's clipped gradients, whatever the data. */
 
+import { entryOf } from "../present.js";
 import { prepare, samplesNotFinite } from "../program/feeds.js";
 import { Program } from "../program/program.js";
 import type { Data } from "../tensor/data.js";
@@ -195,7 +196,7 @@ interface Run {
 function count({ clipped }: Results<Wanted>, { total }: Run, limits: Readonly<Record<string, number>>): void {
   const groups = Object.entries(clipped.groups);
   for (let n = 0; n < clipped.norms.data.length; n++) {
-    const within = groups.every(([name, { data }]) => (data[n] as number) <= (limits[name] as number));
+    const within = groups.every(([name, { data }]) => (data[n] as number) <= entryOf(limits, name));
     if (within) total.within++;
     else total.clipped++;
   }

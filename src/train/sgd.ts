@@ -1,7 +1,7 @@
 /** Gradient descent, with PyTorch's formulas. */
 import { checkOptions, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { entryOf } from "../present.js";
 import {
   type Arrays,
   checkGradients,
@@ -54,7 +54,7 @@ export function sgd(options: SgdOptions): Optimizer<SgdState> {
       const moved = mapArrays(gradients, ({ data: gradient }, name) => {
         const own = held(state.velocity, name, gradient.length);
         velocity[name] = own;
-        const data = (parameters[name] as Tensor<"float32">).data.slice();
+        const data = entryOf(parameters, name).data.slice();
         for (let i = 0; i < data.length; i++) {
           const value = data[i] as number;
           const g = (gradient[i] as number) + weightDecay * value;

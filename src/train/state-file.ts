@@ -3,9 +3,10 @@
  * they stand ("parameters/fc1.weight"), all else as JSON in its metadata. What is read back equals what was
  * written, bit for bit.
  */
+
 import { PergradError } from "../errors.js";
 import { openSafetensors, readSafetensors } from "../io/safetensors.js";
-import { arrayOf, dtypeOfArray, isDType, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
+import { arrayOf, dtypeOfArray, isDType, sizeOf, type Tensor, type TypedArray, tensorWith } from "../tensor/tensor.js";
 
 /** What JSON has no way to write, behind a key of its own. */
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -71,7 +72,7 @@ function storeArray(data: TypedArray, at: string, tensors: Map<string, Tensor>):
   const dtype = dtypeOfArray(data);
   // What is derived from one (a Buffer, say) would come back as another.
   if (!dtype || data.constructor !== arrayOf(dtype)) throw notPlain(at, `is a ${data.constructor.name}`);
-  return store({ dtype, dims: [data.length], data } as Tensor, at, tensors);
+  return store(tensorWith(dtype, [data.length], data), at, tensors);
 }
 
 /** Two places may be called the same, as names may hold a slash. */

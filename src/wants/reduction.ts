@@ -1,10 +1,12 @@
 /** What a user's own function makes of each sample's gradients. */
+
 import { batchOver } from "../autodiff/vmap.js";
 import { PergradError } from "../errors.js";
 import { isBatch, N, showShape } from "../graph/dim.js";
 import { leaf, type Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
 import { build } from "../ops/registry.js";
+import { nth } from "../present.js";
 import type { DType, Tensor } from "../tensor/tensor.js";
 import { Traced } from "../trace/traced.js";
 import type { Returned, Want, WantContext } from "./wanted.js";
@@ -69,7 +71,7 @@ function emitReduction(
   const batched = batchOver(values, new Map(gradients));
   return Object.fromEntries(
     Object.keys(named).map((name, k) => {
-      const value = values[k] as Value;
+      const value = nth(values, k);
       return [name, batched[k] ?? build.expand(build.unsqueeze(value, [0]), [N, ...value.shape])];
     }),
   );

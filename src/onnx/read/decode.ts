@@ -7,6 +7,7 @@ import { bindShape, type Dim, factorOf, isBatch, N } from "../../graph/dim.js";
 import type { Model } from "../../graph/model.js";
 import type { Graph, Value } from "../../graph/value.js";
 import type { Build } from "../../ops/build.js";
+import { leadingOf, nth } from "../../present.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import { invalidModel, opsetOf, parseModel } from "../proto.js";
 import { PrecisionNotes } from "../tensors.js";
@@ -207,7 +208,7 @@ class File {
     if (!dropsBatchAxis(values)) return null;
     const one = { inputs: reading.inputs, outputs: values };
     const all = forAllSamples(build, batchOver, one, this.#axesOf(reading.inputs));
-    const named = outputs.map(({ name }, k) => ({ name, value: all.outputs[k] as Value }));
+    const named = outputs.map(({ name }, k) => ({ name, value: nth(all.outputs, k) }));
     const note =
       "The file is made for one sample, and takes the batch axis away: it is computed for each sample by itself.";
     return { inputs: all.inputs, outputs: named, leftOut, notes: [note] };
@@ -235,7 +236,10 @@ class File {
 
   /** A file that gives more for more samples was not made for one number of them: its samples really meet. */
   #growsWithBatch(constants: Scope): boolean {
-    const [two, three] = [2, 3].map((size) => this.#readAsWritten(constants, size)) as [AsWritten, AsWritten];
+    const [two, three] = leadingOf(
+      [2, 3].map((size) => this.#readAsWritten(constants, size)),
+      2,
+    );
     return two.complete && three.complete && two.elements.every((count, k) => count < (three.elements[k] ?? 0));
   }
 

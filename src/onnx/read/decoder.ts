@@ -8,6 +8,7 @@ import type { Attributes, Node, Value } from "../../graph/value.js";
 import { leavesOf } from "../../graph/walk.js";
 import { foldNode } from "../../interpret/fold.js";
 import type { Build } from "../../ops/build.js";
+import { definitionOf } from "../../ops/registry.js";
 import { decodeAttributes } from "../attributes.js";
 import { describeProto, invalidModel } from "../proto.js";
 import type { PrecisionNotes } from "../tensors.js";
@@ -44,26 +45,6 @@ interface DecoderContext {
   /** Rebuilds values with one more leading axis on some of what they depend on. */
   readonly batchOver?: BatchOver;
 }
-
-/** Operators whose last outputs are optional: left out where nothing reads them. */
-const optionalOutputs = new Set([
-  "Attention",
-  "BatchNormalization",
-  "BiasDropout",
-  "Dropout",
-  "EmbedLayerNormalization",
-  "GRU",
-  "LayerNormalization",
-  "LSTM",
-  "MaxPool",
-  "MultiHeadAttention",
-  "RNN",
-  "SimplifiedLayerNormalization",
-  "SkipGroupNorm",
-  "SkipLayerNormalization",
-  "SkipSimplifiedLayerNormalization",
-  "SoftmaxCrossEntropyLoss",
-]);
 
 /** Puts what a node of a file gives into its scope, in the decoder's place. */
 export type NodeDecoder = (decoder: Decoder, proto: NodeProto, scope: Scope) => void;
@@ -199,9 +180,10 @@ function addConstant(node: FileNode, scope: Scope): void {
   if (name !== undefined) scope.set(name, fileConstant(constantTensor(node), name));
 }
 
-function outputsToMake({ op, outputNames }: FileNode, { read }: Structure): string[] {
-  const names = [...outputNames];
-  const droppable = (name: string) => name === "" || (optionalOutputs.has(op) && !read.has(name));
+function outputsToMake(node: FileNode, { read }: Structure): string[] {
+  const names = [...node.outputNames];
+  const optional = definitionOf(node)?.optionalOutputs ?? false;
+  const droppable = (name: string) => name === "" || (optional && !read.has(name));
   while (names.length > 1 && droppable(names.at(-1) ?? "")) names.pop();
   return names;
 }

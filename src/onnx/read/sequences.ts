@@ -1,4 +1,5 @@
 /** The operators on sequences of tensors. The length of a sequence is known when the file is read, so none is left. */
+
 import type { NodeProto } from "onnx-buf";
 import { type Dim, divide, factorOf, isBatch } from "../../graph/dim.js";
 import { constantValue, dimsValue, type Value } from "../../graph/value.js";
@@ -12,6 +13,7 @@ import {
   shapeMismatch,
   unsupported,
 } from "../../ops/checks.js";
+import { entryOf, nth } from "../../present.js";
 import { decodeAttributes } from "../attributes.js";
 import type { Decoder } from "./decoder.js";
 import { bindOutputs, type FileNode, readNode } from "./file-node.js";
@@ -43,13 +45,13 @@ const rules: Readonly<Record<string, Rule>> = {
   },
   SequenceAt: (call) => {
     const { elements } = sequenceOf(call, 0);
-    return [elements[placeIn(call, 1, elements.length)] as Value];
+    return [nth(elements, placeIn(call, 1, elements.length))];
   },
   SequenceLength: ({ decoder, ...call }) => {
     const list = call.items[0];
     if (!(list instanceof StackedSequence))
       return [decoder.context.build.ints([sequenceOf(call, 0).elements.length], [])];
-    return [dimsValue([list.stacked.shape[0] as Dim], true)];
+    return [dimsValue([nth(list.stacked.shape, 0)], true)];
   },
   SplitToSequence: (call) => [split(call)],
   ConcatFromSequence: (call) => [joined(call)],
@@ -84,7 +86,7 @@ export function decodeSequenceNode(decoder: Decoder, proto: NodeProto, scope: Sc
   const plain = { ...tensors, attribute: proto.attribute.filter(({ name }) => name !== "body" && name !== "type") };
   const node = readNode(plain, scope, decodeAttributes(plain, decoder.context.precision));
   const call = { decoder, proto, scope, node, items };
-  const results = proto.opType === "Identity" ? [items[0] as Item] : (rules[proto.opType] as Rule)(call);
+  const results = proto.opType === "Identity" ? [nth(items, 0)] : entryOf(rules, proto.opType)(call);
   bindOutputs(
     proto,
     results.map((item) => () => item),
@@ -133,7 +135,7 @@ function split({ node, decoder }: SequenceCall): Sequence {
   const x = node.inputs[0];
   if (!x) throw shapeMismatch(part(node, "the input"), "is not a tensor");
   const axis = normalAxis(node, intAttribute(node, "axis", 0), x.shape.length);
-  const sizes = pieceSizes(node, x.shape[axis] as Dim);
+  const sizes = pieceSizes(node, nth(x.shape, axis));
   const pieces = decoder.made("Split", [x, dimsValue(sizes)], { axis }, sizes.length);
   if (node.inputs[1] || intAttribute(node, "keepdims", 1) !== 0) return new Sequence(pieces);
   const { build } = decoder.context;
@@ -171,7 +173,7 @@ function joined(call: SequenceCall): Value {
   const rank = first.shape.length + (fresh ? 1 : 0);
   const place = build.ints([normalAxis(node, axis, rank)]);
   const parts = fresh ? elements.flatMap((element) => decoder.made("Unsqueeze", [element, place])) : elements;
-  return decoder.made("Concat", parts, { axis: normalAxis(node, axis, rank) })[0] as Value;
+  return nth(decoder.made("Concat", parts, { axis: normalAxis(node, axis, rank) }), 0);
 }
 
 /** The tensors of all samples side by side: along a new axis, or along one that each of them has. */
@@ -181,7 +183,7 @@ function joinedSamples({ node, decoder }: SequenceCall, stacked: Value, axis: nu
   const place = normalAxis(node, axis, rank);
   const moved = build.moveAxis(stacked, 0, place);
   if (fresh) return moved;
-  const [rows, own] = [stacked.shape[0] as Dim, stacked.shape[place + 1] as Dim];
+  const [rows, own] = [nth(stacked.shape, 0), nth(stacked.shape, place + 1)];
   if (isBatch(own)) throw interaction(node, "joins tensors whose length depends on the batch size");
   const merged = isBatch(rows) ? { perSample: rows.perSample * own } : rows * own;
   return build.reshape(moved, [...moved.shape.slice(0, place), merged, ...moved.shape.slice(place + 2)]);
@@ -209,5 +211,5 @@ function mapped(call: SequenceCall): Item[] {
     decoder.decodeNodes(structure, inner);
     return structure.outputs.map((name) => inner.get(name));
   });
-  return proto.output.map((_, k) => new Sequence(results.map((outputs) => outputs[k] as Value)));
+  return proto.output.map((_, k) => new Sequence(results.map((outputs) => nth(outputs, k))));
 }

@@ -1,7 +1,9 @@
 /** Shapes that hold the batch: constants where ONNX can work N out itself, else computed when the program runs. */
+
 import { PergradError } from "../../errors.js";
 import { type BatchMultiple, type Dim, factorOf, isBatch } from "../../graph/dim.js";
 import type { Attributes, Node, Source, Value } from "../../graph/value.js";
+import { nth } from "../../present.js";
 
 /** What is needed of the file under construction. */
 interface Sink {
@@ -79,7 +81,7 @@ export class Dimensions {
     }
     flush();
     if (scalar) return this.sink.node("Squeeze", parts, {}, "size");
-    return parts.length === 1 ? (parts[0] as string) : this.sink.node("Concat", parts, { axis: 0 }, "shape");
+    return parts.length === 1 ? nth(parts, 0) : this.sink.node("Concat", parts, { axis: 0 }, "shape");
   }
 
   /** N times a factor, as a vector of one element. */

@@ -17,6 +17,7 @@ import { defect, PergradError } from "../../errors.js";
 import { isBatch, type Shape, sameShape, showDim, showShape } from "../../graph/dim.js";
 import type { Attributes, Node, Value } from "../../graph/value.js";
 import { leavesOf, nodesBefore, presentInputs } from "../../graph/walk.js";
+import { definitionOf } from "../../ops/registry.js";
 import { scanParts } from "../../ops/rules/scan.js";
 import type { DType, Tensor } from "../../tensor/tensor.js";
 import { encodeAttributes } from "../attributes.js";
@@ -194,7 +195,7 @@ class Encoder {
       this.nameOf.set(value, name);
       return name;
     });
-    if (node.op === "Scan") {
+    if (definitionOf(node)?.body) {
       this.encodeScan(node);
       return;
     }

@@ -1,10 +1,13 @@
 /** Writes a model as an ONNX file. */
+
 import { PergradError } from "../../errors.js";
 import { substitute } from "../../graph/body.js";
 import type { Model } from "../../graph/model.js";
+import { outputOf } from "../../graph/operands.js";
 import { leaf, makeNode, type Value } from "../../graph/value.js";
 import { leavesOf } from "../../graph/walk.js";
 import { requireModel } from "../../nn/given-model.js";
+import { nth, present } from "../../present.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { EncodableProgram } from "./encode.js";
 import { withinOpset } from "./opset.js";
@@ -53,9 +56,9 @@ export function programOf({ graph, parameters, stored = [] }: Model): EncodableP
     ]),
   );
   const unfolded = withinOpset(substitute(results, unfolding(results, leaves)));
-  const outputs = graph.outputs.map(({ name }, k) => ({ name, value: unfolded[k] as Value }));
+  const outputs = graph.outputs.map(({ name }, k) => ({ name, value: nth(unfolded, k) }));
   const reached = new Set(leavesOf(unfolded));
-  const kept = stored.filter(({ value }) => reached.has(leaves.get(value) as Value));
+  const kept = stored.filter(({ value }) => reached.has(present(leaves.get(value))));
   const roles = [
     ...graph.parameters.map(({ name }) => [name, "parameter"] as const),
     ...kept.map(({ name, role }) => [name, role] as const),
@@ -80,7 +83,7 @@ function unfolding(results: readonly Value[], leaves: ReadonlyMap<Value, Value>)
     const inputs = node.inputs.map((input) => (input ? (unfold(input) ?? input) : null));
     if (inputs.every((input, k) => input === node.inputs[k])) return null;
     const names = node.outputs.map(({ name }) => name);
-    const made = makeNode({ ...node, inputs }, node.outputs, names).outputs[index] as Value;
+    const made = outputOf(makeNode({ ...node, inputs }, node.outputs, names), index);
     replaced.set(value, made);
     return made;
   };

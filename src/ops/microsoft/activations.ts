@@ -1,6 +1,9 @@
 /** Activations of ONNX Runtime's own domain, most of them fused with the bias before them. All are composites. */
-import { type Dim, divide, elementsOf, showDim, showShape } from "../../graph/dim.js";
-import type { Node, Value, ValueType } from "../../graph/value.js";
+
+import { divide, elementsOf, showDim, showShape } from "../../graph/dim.js";
+import { inputOf } from "../../graph/operands.js";
+import type { Node, ValueType } from "../../graph/value.js";
+import { leadingOf, present } from "../../present.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import {
@@ -24,7 +27,7 @@ import {
   requireLastAxisVectors,
 } from "../subgraphs/contrib.js";
 
-const first = (node: Node) => node.inputs[0] as Value;
+const first = (node: Node) => inputOf(node, 0);
 
 /** The first input plus the second, if there. */
 const biased = (node: Node, build: Build) => addOptional(build, first(node), node.inputs[1]);
@@ -62,18 +65,18 @@ const biasSplitGelu = composite(
   (call) => {
     requireInput(call, 1);
     const { dtype, shape } = inferBiased(call);
-    const half = divide(shape.at(-1) as Dim, 2);
+    const half = divide(present(shape.at(-1)), 2);
     if (half === undefined)
       throw shapeMismatch(
         part(call, "the last axis"),
-        `has ${showDim(shape.at(-1) as Dim)} elements, which is not even`,
+        `has ${showDim(present(shape.at(-1)))} elements, which is not even`,
       );
     return { dtype, shape: [...shape.slice(0, -1), half] };
   },
   (node, build) => {
     const x = biased(node, build);
     const { outputs } = build.node("Split", [x], { axis: x.shape.length - 1, num_outputs: 2 }, 2);
-    const [value, gate] = outputs as [Value, Value];
+    const [value, gate] = leadingOf(outputs, 2);
     return build.mul(value, build.op("Gelu", [gate]));
   },
 );
@@ -102,7 +105,7 @@ const biasSoftmax = composite(
   (node, build) => {
     const x = biased(node, build);
     const axis = softmaxAxis(node);
-    const together = elementsOf(x.shape.slice(axis)) as Dim;
+    const together = present(elementsOf(x.shape.slice(axis)));
     const lines = build.reshape(x, [...x.shape.slice(0, axis), together]);
     return build.reshape(build.op("Softmax", [lines], { axis: lines.shape.length - 1 }), x.shape);
   },
@@ -111,6 +114,7 @@ const biasSoftmax = composite(
 /** x + bias + residual, as in inference. */
 const biasDropout = contrib({
   op: "BiasDropout",
+  optionalOutputs: true,
   infer: (call) => {
     const training = call.inputs[4];
     if (training && training.known?.[0] !== 0) {

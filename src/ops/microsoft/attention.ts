@@ -1,6 +1,9 @@
 /** Attention and MultiHeadAttention of ONNX Runtime's own domain: composites, without caches of the past. */
+
 import { type Dim, sameDim, sameShape, showDim, showShape } from "../../graph/dim.js";
+import { inputOf, inputsOf } from "../../graph/operands.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";
+import { leadingOf, nth, present } from "../../present.js";
 import { isFloat } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
@@ -80,17 +83,17 @@ function checkMasks(call: Call | Node, { mask, bias }: Masks, full: readonly [Di
 
 /** A mask of one element per sample says the same of all keys, which is nothing. */
 function isDummy({ shape }: Value, batch: Dim): boolean {
-  return shape.length === 2 && shape[1] === 1 && (shape[0] === 1 || sameDim(shape[0] as Dim, batch));
+  return shape.length === 2 && shape[1] === 1 && (shape[0] === 1 || sameDim(nth(shape, 0), batch));
 }
 
 /** Where the mask lets a query see a key, as it broadcasts to `[batch, heads, queries, keys]`. */
 function seenBy(build: Build, mask: Value, [batch, , , keys]: readonly Dim[]): Value | null {
   if (mask.shape.length === 1) {
-    const ends = build.cast(build.reshape(mask, [batch as Dim, 1, 1, 1]), "int64");
-    return build.less(counted(build, keys as Dim, false), ends);
+    const ends = build.cast(build.reshape(mask, [present(batch), 1, 1, 1]), "int64");
+    return build.less(counted(build, present(keys), false), ends);
   }
-  if (isDummy(mask, batch as Dim) && keys !== 1) return null;
-  const [own, ...rest] = mask.shape as [Dim, ...Dim[]];
+  if (isDummy(mask, present(batch)) && keys !== 1) return null;
+  const [own, ...rest] = leadingOf(mask.shape, 1);
   const middle = rest.length === 1 ? [1, 1] : [1];
   return build.greater(build.reshape(mask, [own, ...middle, ...rest]), build.filled(0, [], mask.dtype));
 }
@@ -107,7 +110,7 @@ function attend(node: Node, [q, k, v]: Heads, { mask, bias }: Masks, build: Buil
   const hidden = build.scalar(floatAttribute(node, "mask_filter_value", -10000), scores);
   const masked = seen ? build.where(seen, zero, hidden) : null;
   const causal = intAttribute(node, "unidirectional", 0) !== 0;
-  const [, , queries, keys] = scores.shape as [Dim, Dim, Dim, Dim];
+  const [, , queries, keys] = leadingOf(scores.shape, 4);
   const order = causal ? build.lessOrEqual(counted(build, keys, false), counted(build, queries, true)) : null;
   const filter = order ? build.where(order, masked ?? zero, build.scalar(causalFilter, scores)) : masked;
   const terms = [...(filter ? [filter] : []), ...(bias ? [bias] : [])];
@@ -132,7 +135,7 @@ function readProjection(call: Call | Node): Projection {
   if (
     x.shape.length !== 3 ||
     weight.shape.length !== 2 ||
-    !sameDim(x.shape[2] as Dim, inner as Dim) ||
+    !sameDim(nth(x.shape, 2), present(inner)) ||
     typeof width !== "number"
   ) {
     throw shapeMismatch(call, `has inputs ${showShape(x.shape)} and ${showShape(weight.shape)}, which do not multiply`);
@@ -170,7 +173,7 @@ function inferAttention(call: Call): ValueType[] {
       "export the rotary embedding as nodes of its own",
     );
   const { dtype, shape } = requireInput(call, 0);
-  const [batch, length] = shape as [Dim, Dim];
+  const [batch, length] = leadingOf(shape, 2);
   checkMasks(call, attentionMasks(call), [batch, heads, length, length]);
   const present = [2, batch, heads, length, hidden[0] / heads];
   if (call.outputs > 1 && hidden[0] !== hidden[2])
@@ -180,24 +183,25 @@ function inferAttention(call: Call): ValueType[] {
 
 const attention: OpDefinition = contrib({
   op: "Attention",
+  optionalOutputs: true,
   infer: inferAttention,
   decompose: (node, build) => {
     const { heads, hidden } = readProjection(node);
-    const [x, weight, bias] = node.inputs as [Value, Value, Value | null | undefined];
+    const [x, weight, bias] = inputsOf(node, 2);
     const product = build.matmul(x, weight);
     const projected = bias ? build.add(product, bias) : product;
     const parts = build.node("Split", [projected, build.ints(hidden)], { axis: 2 }, 3).outputs;
-    const split = parts.map((part, k) => splitHeads(build, part, heads, (hidden[k] as number) / heads));
-    const [q, k, v] = split as [Value, Value, Value];
+    const split = parts.map((part, k) => splitHeads(build, part, heads, nth(hidden, k) / heads));
+    const [q, k, v] = leadingOf(split, 3);
     const y = mergeHeads(build, attend(node, [q, k, v], attentionMasks(node), build));
     if (node.outputs.length === 1) return [y];
     return [y, build.concat([build.unsqueeze(k, [0]), build.unsqueeze(v, [0])], 0)];
   },
   // ONNX Runtime 1.30 crashes where there is no bias.
   lower: ({ op, name, domain, inputs, attributes, outputs }, build) => {
-    const [x, weight, bias, ...rest] = inputs as [Value, Value, Value | null | undefined, ...(Value | null)[]];
+    const [x, weight, bias, ...rest] = leadingOf(inputs, 2);
     if (bias) return null;
-    const zeros = build.zeros([weight.shape[1] as Dim], weight.dtype);
+    const zeros = build.zeros([nth(weight.shape, 1)], weight.dtype);
     return [...build.node(op, [x, weight, zeros, ...rest], attributes, outputs.length, { name, domain }).outputs];
   },
 });
@@ -227,7 +231,7 @@ function readMultiHead(call: Call | Node): MultiHead {
   const heads = headsOf(call);
   const packing = packingOf(call);
   const apart = (index: number): readonly Dim[] => {
-    const [batch, length, hidden] = requireInput(call, index).shape as [Dim, Dim, Dim];
+    const [batch, length, hidden] = leadingOf(requireInput(call, index).shape, 3);
     return [batch, heads, length, headSize(call, hidden, heads)];
   };
   const packed = (index: number, count: number): readonly Dim[] => {
@@ -282,16 +286,16 @@ function unpack(build: Build, packed: Value, index: number): Value {
 }
 
 function multiHeads(node: Node, { packing, heads, shapes }: MultiHead, build: Build): Heads {
-  const [query, key, value] = node.inputs as [Value, Value, Value];
+  const query = inputOf(node, 0);
   const size = (index: 0 | 1 | 2) => Number(shapes[index][3]);
   const split = (x: Value, index: 0 | 1 | 2) => splitHeads(build, x, heads, size(index));
   switch (packing) {
     case "apart":
-      return [split(query, 0), split(key, 1), split(value, 2)];
+      return [split(query, 0), split(inputOf(node, 1), 1), split(inputOf(node, 2), 2)];
     case "keys by heads":
-      return [split(query, 0), key, value];
+      return [split(query, 0), inputOf(node, 1), inputOf(node, 2)];
     case "keys and values":
-      return [split(query, 0), unpack(build, key, 0), unpack(build, key, 1)];
+      return [split(query, 0), unpack(build, inputOf(node, 1), 0), unpack(build, inputOf(node, 1), 1)];
     case "all":
       return [unpack(build, query, 0), unpack(build, query, 1), unpack(build, query, 2)];
   }
@@ -307,7 +311,8 @@ function withBias(build: Build, heads: Heads, bias: Value | null | undefined): H
     start += count * size;
     return build.add(x, own);
   });
-  return sums as [Value, Value, Value];
+  const [queries, keys, values] = leadingOf(sums, 3);
+  return [queries, keys, values];
 }
 
 function decomposeMultiHead(node: Node, build: Build): Value[] {
@@ -320,6 +325,7 @@ function decomposeMultiHead(node: Node, build: Build): Value[] {
 
 const multiHeadAttention: OpDefinition = contrib({
   op: "MultiHeadAttention",
+  optionalOutputs: true,
   infer: inferMultiHead,
   decompose: decomposeMultiHead,
   // The kernel for CPUs does not unpack.

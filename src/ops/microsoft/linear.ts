@@ -1,6 +1,9 @@
 /** Products and convolutions of ONNX Runtime's own domain: transposed, scaled or followed by an activation. */
-import { type Dim, sameShape, showShape } from "../../graph/dim.js";
+
+import { sameShape, showShape } from "../../graph/dim.js";
+import { inputsOf } from "../../graph/operands.js";
 import type { Attributes, Node, Value, ValueType } from "../../graph/value.js";
+import { nth } from "../../present.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import {
@@ -26,16 +29,16 @@ function operandAxes(node: Call | Node, index: 0 | 1): number[] {
   const axes = requireInput(node, index).shape.map((_, axis) => axis);
   if (axes.length < 2) return axes;
   // The first axis goes behind the batch axes, where rows are.
-  const [rows, last] = [axes[0] as number, axes.length - 1];
+  const [rows, last] = [nth(axes, 0), axes.length - 1];
   const plain = intAttribute(node, `transBatch${side}`, 0) !== 0 ? [...axes.slice(1, last), rows, last] : axes;
   if (intAttribute(node, `trans${side}`, 0) === 0) return plain;
-  return [...plain.slice(0, -2), plain[last] as number, plain[last - 1] as number];
+  return [...plain.slice(0, -2), nth(plain, last), nth(plain, last - 1)];
 }
 
 function inferMatMul(call: Call): ValueType {
   const operands = ([0, 1] as const).map((index) => {
     const input = requireInput(call, index);
-    return { ...input, shape: operandAxes(call, index).map((axis) => input.shape[axis] as Dim) };
+    return { ...input, shape: operandAxes(call, index).map((axis) => nth(input.shape, axis)) };
   });
   const [type] = partOf(linear, "MatMul").infer({ ...call, inputs: operands, outputs: 1 });
   if (!type) throw shapeMismatch(part(call, "the inputs"), "do not multiply");
@@ -43,7 +46,7 @@ function inferMatMul(call: Call): ValueType {
 }
 
 function decomposeMatMul(node: Node, build: Build): Value[] {
-  const [a, b] = node.inputs as [Value, Value];
+  const [a, b] = inputsOf(node, 2);
   const [row, column] = [a.shape.length === 1, b.shape.length === 1];
   // A vector becomes a matrix: ONNX Runtime fuses a transposition and a product by a vector, with a wrong result.
   const left = row ? build.unsqueeze(a, [0]) : build.transpose(a, operandAxes(node, 0));

@@ -1,6 +1,9 @@
 /** Normalisations of ONNX Runtime's own domain: fused with residual sums, activations or embeddings. All composites. */
+
 import { type Dim, sameShape, showShape } from "../../graph/dim.js";
+import { inputOf, inputsOf } from "../../graph/operands.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";
+import { leadingOf, nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { floatAttribute, intAttribute, part, requireInput, shapeMismatch, unsupported } from "../checks.js";
@@ -40,19 +43,20 @@ function inferSkip(call: Call, bias: number): ValueType[] {
 
 /** Whether ONNX Runtime adds tensors of these shapes. */
 function inKernel(node: Node): boolean {
-  const [x, skip] = node.inputs as [Value, Value];
+  const [x, skip] = inputsOf(node, 2);
   const ranks = [x, skip].every(({ shape }) => shape.length === 2 || shape.length === 3);
   return ranks && sameShape(x.shape.slice(-2), skip.shape.slice(-2));
 }
 
 function skipNormalization({ op, bias, normalise }: Skip): OpDefinition {
   const decompose = (node: Node, build: Build): Value[] => {
-    const [x, skip] = node.inputs as [Value, Value];
+    const [x, skip] = inputsOf(node, 2);
     const sum = addOptional(build, build.add(x, skip), node.inputs[bias]);
     return [...normalise(node, sum, build), sum].slice(0, node.outputs.length);
   };
   return contrib({
     op,
+    optionalOutputs: true,
     infer: (call) => inferSkip(call, bias),
     decompose,
     // Where the sum is asked for, it is a node of its own: the backward pass reads it too.
@@ -96,7 +100,7 @@ function channelsFirst(node: Node, x: Value, build: Build): Value {
 
 /** GroupNormalization and the activation of x, whose axes are ordered as the node says. */
 function groupNorm(node: Node, x: Value, build: Build): Value {
-  const [, scale, shift] = node.inputs as [Value, Value, Value];
+  const [, scale, shift] = inputsOf(node, 3);
   const attributes = { ...epsilonOf(node, 1e-5), num_groups: intAttribute(node, "groups", 1) };
   const y = build.op("GroupNormalization", [channelsFirst(node, x, build), scale, shift], attributes);
   const back = channelsLast(node) ? build.moveAxis(y, 1, y.shape.length - 1) : y;
@@ -110,8 +114,8 @@ function inferGroupNorm(call: Call): ValueType {
   const activation = intAttribute(call, "activation", 0);
   if (activation !== 0 && activation !== 1)
     throw unsupported(call, `has the activation ${activation}, which its definition lacks`);
-  const channels = x.shape.at(-1) as Dim;
-  const shape = channelsLast(call) ? [x.shape[0] as Dim, channels, ...x.shape.slice(1, -1)] : x.shape;
+  const channels = present(x.shape.at(-1));
+  const shape = channelsLast(call) ? [nth(x.shape, 0), channels, ...x.shape.slice(1, -1)] : x.shape;
   const attributes = { num_groups: intAttribute(call, "groups", 1) };
   const inputs = [{ ...x, shape }, requireInput(call, 1), requireInput(call, 2)];
   partOf(normalisation, "GroupNormalization").infer({ ...call, inputs, attributes, outputs: 1 });
@@ -122,7 +126,7 @@ function inferGroupNorm(call: Call): ValueType {
 function skipOf(call: Call | Node): { readonly skip: Value; readonly shape: readonly Dim[] } {
   const [x, skip] = [requireInput(call, 0), requireInput(call, 3)];
   if (skip.shape.length !== 2 || x.shape.length === 2) return { skip, shape: skip.shape };
-  const [batch, channels] = skip.shape as [Dim, Dim];
+  const [batch, channels] = leadingOf(skip.shape, 2);
   const ones = x.shape.slice(2).map(() => 1);
   return { skip, shape: channelsLast(call) ? [batch, ...ones, channels] : [batch, channels, ...ones] };
 }
@@ -134,6 +138,7 @@ function alongChannels(node: Node, vector: Value, x: Value, build: Build): Value
 
 const skipGroupNorm: OpDefinition = contrib({
   op: "SkipGroupNorm",
+  optionalOutputs: true,
   infer: (call) => {
     const y = inferGroupNorm(call);
     const { skip, shape } = skipOf(call);
@@ -145,7 +150,7 @@ const skipGroupNorm: OpDefinition = contrib({
     return [y, y].slice(0, call.outputs);
   },
   decompose: (node, build) => {
-    const x = node.inputs[0] as Value;
+    const x = inputOf(node, 0);
     const bias = node.inputs[4];
     const { skip, shape } = skipOf(node);
     const residual = build.add(x, build.reshape(skip, shape));
@@ -157,7 +162,7 @@ const skipGroupNorm: OpDefinition = contrib({
 const plainGroupNorm: OpDefinition = contrib({
   op: "GroupNorm",
   infer: (call) => [inferGroupNorm(call)],
-  decompose: (node, build) => [groupNorm(node, node.inputs[0] as Value, build)],
+  decompose: (node, build) => [groupNorm(node, inputOf(node, 0), build)],
 });
 
 // EmbedLayerNormalization: word, position and segment embeddings, added up and normalised
@@ -172,7 +177,10 @@ interface Embedding {
 
 /** Checks the shapes: ids `[B, S]` or `[1, S]`, tables `[entries, H]`, vectors `[H]`. */
 function readEmbedding(call: Call | Node): Embedding {
-  const [ids, words, positions] = [0, 2, 3].map((index) => requireInput(call, index)) as [Value, Value, Value];
+  const [ids, words, positions] = leadingOf(
+    [0, 2, 3].map((index) => requireInput(call, index)),
+    3,
+  );
   const [segmentIds, table] = [call.inputs[1], call.inputs[4]];
   const positionIds = call.inputs[8] ?? null;
   const hidden = words.shape.slice(1);
@@ -183,12 +191,12 @@ function readEmbedding(call: Call | Node): Embedding {
     vectors.every(({ shape }) => sameShape(shape, hidden));
   if (!fits) throw shapeMismatch(part(call, "the embeddings, gamma and beta"), "do not have the same width");
   const alike = (place: Value | null | undefined, batch?: Dim) =>
-    !place || sameShape(place.shape, [batch ?? (ids.shape[0] as Dim), ...ids.shape.slice(1)]);
+    !place || sameShape(place.shape, [batch ?? nth(ids.shape, 0), ...ids.shape.slice(1)]);
   const placed = alike(positionIds) || alike(positionIds, 1);
   if (ids.shape.length !== 2 || !alike(segmentIds) || !alike(call.inputs[7]) || !placed) {
     throw shapeMismatch(part(call, "the ids and mask"), "are not of shape [batch, sequence]");
   }
-  const [length, known] = [ids.shape[1] as Dim, positions.shape[0] as Dim];
+  const [length, known] = [nth(ids.shape, 1), nth(positions.shape, 0)];
   if (!positionIds && !(typeof length === "number" && typeof known === "number" && length <= known)) {
     throw shapeMismatch(call, `has ${showShape([known])} positions for a sequence of ${showShape([length])}`);
   }
@@ -201,7 +209,7 @@ function readEmbedding(call: Call | Node): Embedding {
 function embed({ ids, words, positions, segments, positionIds }: Embedding, build: Build): Value {
   const placed = positionIds
     ? build.gather(positions, positionIds, 0)
-    : build.slice(positions, 0, 0, ids.shape[1] as Dim);
+    : build.slice(positions, 0, 0, nth(ids.shape, 1));
   const sum = build.add(build.gather(words, ids, 0), placed);
   return segments ? build.add(sum, build.gather(segments.table, segments.ids, 0)) : sum;
 }
@@ -216,9 +224,10 @@ function maskLengths(node: Node, { ids }: Embedding, build: Build): Value {
 
 const embedLayerNormalization: OpDefinition = contrib({
   op: "EmbedLayerNormalization",
+  optionalOutputs: true,
   infer: (call) => {
     const { ids, words } = readEmbedding(call);
-    const y = { dtype: words.dtype, shape: [...ids.shape, words.shape[1] as Dim] };
+    const y = { dtype: words.dtype, shape: [...ids.shape, nth(words.shape, 1)] };
     return [y, { dtype: "int32" as const, shape: ids.shape.slice(0, 1) }, y].slice(0, call.outputs);
   },
   decompose: (node, build) => {

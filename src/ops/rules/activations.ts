@@ -1,8 +1,7 @@
-/** Activation functions, from Relu to Mish; and Clip, PRelu, Erf. */
-
-import type { Array64 } from "../../float64/array64.js";
-import { type Dim, sameShape, showShape } from "../../graph/dim.js";
+import { sameShape, showShape } from "../../graph/dim.js";
+import { inputOf, inputsOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
+import { leadingOf, nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import {
@@ -16,7 +15,7 @@ import {
 } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
 import { alignBatched, binary, elementwise, lowered, unary } from "../elementwise.js";
-import { between, bounded, increasing, type Range } from "../range.js";
+import { between, bounded, increasing } from "../range.js";
 import { bell, erfBesideOne, timesSigmoid, timesSigmoidSlope, timesTanhSlope } from "../subgraphs/saturation.js";
 import { unaryRule } from "./exponential.js";
 
@@ -40,11 +39,14 @@ const leakyRelu = unary(
     build.where(build.greater(x, build.scalar(0, x)), build.scalar(1, x), build.scalar(leakyAlpha(node), x)),
 );
 
-const thresholdedRelu = unaryRule(
-  "ThresholdedRelu",
-  (x, node) => (x <= thresholdAlpha(node) ? 0 : x),
-  (dy, x, _y, build, node) => build.mask(build.greater(x, build.scalar(thresholdAlpha(node), x)), dy),
-);
+const thresholdedRelu: OpDefinition = {
+  ...unaryRule(
+    "ThresholdedRelu",
+    (x, node) => (x <= thresholdAlpha(node) ? 0 : x),
+    (dy, x, _y, build, node) => build.mask(build.greater(x, build.scalar(thresholdAlpha(node), x)), dy),
+  ),
+  hidesNaN: true,
+};
 
 const shrinkBound = (node: Call | Node) => floatAttribute(node, "lambd", 0.5);
 const shrinkBias = (node: Call | Node) => floatAttribute(node, "bias", 0);
@@ -158,7 +160,7 @@ function composite(op: string, decompose: (x: Value, build: Build, node: Node) =
       const { dtype, shape } = requireInput(call, 0);
       return [{ dtype, shape }];
     },
-    decompose: (node, build) => [decompose(node.inputs[0] as Value, build, node)],
+    decompose: (node, build) => [decompose(inputOf(node, 0), build, node)],
   };
 }
 
@@ -173,7 +175,7 @@ const gelu: OpDefinition = {
     return [{ dtype, shape }];
   },
   decompose: (node, build) => {
-    const x = node.inputs[0] as Value;
+    const x = inputOf(node, 0);
     if (stringAttribute(node, "approximate", "none") !== "tanh")
       return [build.mul(build.scale(x, 0.5), erfBesideOne(build, x, 1, Math.SQRT1_2))];
     // (1 + tanh(u)) / 2 = sigmoid(2u)
@@ -227,7 +229,7 @@ const composites: readonly OpDefinition[] = [
       return [{ dtype: gate.dtype, shape: gate.shape }];
     },
     decompose: (node, build) => {
-      const [gate, value] = node.inputs as [Value, Value];
+      const [gate, value] = inputsOf(node, 2);
       return [build.mul(build.op("Swish", [gate], node.attributes), value)];
     },
   }),
@@ -240,9 +242,9 @@ const prelu: OpDefinition = {
     "PRelu",
     (x, slope) => (x < 0 ? slope * x : x),
     (node, [dy], build, wanted) => {
-      const [x, slope] = node.inputs as [Value, Value];
+      const [x, slope] = inputsOf(node, 2);
       const zero = build.scalar(0, x);
-      const cotangent = dy as Value;
+      const cotangent = present(dy);
       const positive = () => build.greater(x, zero);
       return [
         wanted[0] ? build.where(positive(), cotangent, build.mul(cotangent, slope)) : null,
@@ -261,8 +263,8 @@ const prelu: OpDefinition = {
     return [{ dtype: x.dtype, shape: x.shape }];
   },
   batch: (_node, inputs, batched, build) => {
-    const [x, slope] = alignBatched(build, inputs, batched) as [Value, Value];
-    const full = batched[0] ? x : build.expand(x, [slope.shape[0] as Dim, ...x.shape]);
+    const [x, slope] = leadingOf(alignBatched(build, inputs, batched), 2);
+    const full = batched[0] ? x : build.expand(x, [nth(slope.shape, 0), ...x.shape]);
     return [build.op("PRelu", [full, slope])];
   },
 };
@@ -279,15 +281,15 @@ const clip: OpDefinition = {
     return [{ dtype, shape }];
   },
   evaluate: ([x, low, high]) => {
-    const { dims, data } = x as Array64;
+    const { dims, data } = present(x);
     const [least, most] = [low?.data[0] ?? Number.NEGATIVE_INFINITY, high?.data[0] ?? Number.POSITIVE_INFINITY];
     const clipped = new Float64Array(data.length);
     for (let i = 0; i < data.length; i++) clipped[i] = Math.min(Math.max(data[i] as number, least), most);
     return [{ dims, data: clipped }];
   },
   differentiate: (node, [dy], build, wanted) => {
-    const [x, low, high] = node.inputs as [Value, Value | null | undefined, Value | null | undefined];
-    const cotangent = dy as Value;
+    const [x, low, high] = inputsOf(node, 1);
+    const cotangent = present(dy);
     const toBound = (limit: Value, holds: Value) => ({
       kind: "reduction" as const,
       value: build.mask(holds, cotangent),
@@ -301,12 +303,12 @@ const clip: OpDefinition = {
     const zero = build.scalar(0, cotangent);
     // Where the bounds cross, the upper one wins; each element has one receiver.
     const below = () => {
-      const under = build.less(x, scalar(low as Value));
-      return high ? build.and(under, build.lessOrEqual(scalar(low as Value), scalar(high))) : under;
+      const under = build.less(x, scalar(present(low)));
+      return high ? build.and(under, build.lessOrEqual(scalar(present(low)), scalar(high))) : under;
     };
     const above = () => {
-      const over = build.greater(x, scalar(high as Value));
-      return low ? build.op("Or", [over, build.greater(scalar(low), scalar(high as Value))]) : over;
+      const over = build.greater(x, scalar(present(high)));
+      return low ? build.op("Or", [over, build.greater(scalar(low), scalar(present(high)))]) : over;
     };
     return [
       wanted[0] ? tests.reduce<Value>((passed, test) => build.where(test, zero, passed), cotangent) : null,
@@ -319,23 +321,19 @@ const clip: OpDefinition = {
     // Bounds that differ along the new axis: Clip takes scalars only, Max and Min broadcast.
     const flat = inputs.map((input, k) => {
       if (!input || k === 0) return input;
-      return build.reshape(input, batched[k] ? [input.shape[0] as Dim] : []);
+      return build.reshape(input, batched[k] ? [nth(input.shape, 0)] : []);
     });
-    const [x, low, high] = alignBatched(build, flat, batched) as [
-      Value,
-      Value | null | undefined,
-      Value | null | undefined,
-    ];
+    const [x, low, high] = leadingOf(alignBatched(build, flat, batched), 1);
     const raised = low ? build.op("Max", [x, low]) : x;
     return [high ? build.op("Min", [raised, high]) : raised];
   },
   sampleAxis: (_node, axes) => [axes[0] ?? null],
   mixes: () => [],
   range: (_node, [x, low, high]) => {
-    const from = Math.max((x as Range).low, low?.low ?? Number.NEGATIVE_INFINITY);
-    const to = Math.min((x as Range).high, high?.high ?? Number.POSITIVE_INFINITY);
-    const { nan } = x as Range;
-    const open = (x as Range).infinite && (from === Number.NEGATIVE_INFINITY || to === Number.POSITIVE_INFINITY);
+    const from = Math.max(present(x).low, low?.low ?? Number.NEGATIVE_INFINITY);
+    const to = Math.min(present(x).high, high?.high ?? Number.POSITIVE_INFINITY);
+    const { nan } = present(x);
+    const open = present(x).infinite && (from === Number.NEGATIVE_INFINITY || to === Number.POSITIVE_INFINITY);
     return { ...between(Math.min(from, to), Math.max(from, to)), infinite: open, nan };
   },
 };

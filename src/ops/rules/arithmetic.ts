@@ -1,10 +1,11 @@
 /** Add, Sub, Mul, Div, Neg, Pow, Mod, and the variadic Sum, Mean, Max, Min. */
 
-import type { Array64 } from "../../float64/array64.js";
 import { array64, broadcastDims, broadcastTo } from "../../float64/array64.js";
 import { differences, products, quotients, sums } from "../../float64/pairs64.js";
 import { add, type Dim, divide, factorOf, isBatch, multiply } from "../../graph/dim.js";
+import { inputOf, inputsOf, outputOf } from "../../graph/operands.js";
 import { elementsOfConstant, type Node, nodeOf, type Value, type ValueType } from "../../graph/value.js";
+import { nth, present } from "../../present.js";
 import { isFloat } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
@@ -77,20 +78,20 @@ const floatDivide: Combine = (a, b) => {
 /** Of what its greatest element is taken from, as a stable softmax does, no more than 0 is left. */
 function difference(a: Range, b: Range, node: Node): Range {
   const found = sum(a, negative(b));
-  const greatest = nodeOf(node.inputs[1] as Value);
+  const greatest = nodeOf(inputOf(node, 1));
   if (greatest?.op !== "ReduceMax" || greatest.inputs[0] !== node.inputs[0]) return found;
   return { ...found, low: found.low, high: Math.min(found.high, 0), zero: true };
 }
 
-const shapeOf = (node: { inputs: readonly (Value | null)[] }, index: number) => (node.inputs[index] as Value).shape;
+const shapeOf = (node: { inputs: readonly (Value | null)[] }, index: number) => nth(node.inputs, index).shape;
 
 const addition = withKnown(
   binary(
     "Add",
     (x, y) => x + y,
     (node, [dy], build) => [
-      build.unbroadcast(dy as Value, shapeOf(node, 0)),
-      build.unbroadcast(dy as Value, shapeOf(node, 1)),
+      build.unbroadcast(present(dy), shapeOf(node, 0)),
+      build.unbroadcast(present(dy), shapeOf(node, 1)),
     ],
     undefined,
     () => sums,
@@ -104,8 +105,8 @@ const subtraction = withKnown(
     "Sub",
     (x, y) => x - y,
     (node, [dy], build, wanted) => [
-      build.unbroadcast(dy as Value, shapeOf(node, 0)),
-      wanted[1] ? build.unbroadcast(build.neg(dy as Value), shapeOf(node, 1)) : null,
+      build.unbroadcast(present(dy), shapeOf(node, 0)),
+      wanted[1] ? build.unbroadcast(build.neg(present(dy)), shapeOf(node, 1)) : null,
     ],
     undefined,
     () => differences,
@@ -120,10 +121,10 @@ const multiplication = withKnown(
       "Mul",
       (x, y) => x * y,
       (node, [dy], build, wanted) => {
-        const [x, y] = node.inputs as [Value, Value];
+        const [x, y] = inputsOf(node, 2);
         return [
-          wanted[0] ? build.unbroadcast(times(build, dy as Value, y), x.shape) : null,
-          wanted[1] ? build.unbroadcast(times(build, dy as Value, x), y.shape) : null,
+          wanted[0] ? build.unbroadcast(times(build, present(dy), y), x.shape) : null,
+          wanted[1] ? build.unbroadcast(times(build, present(dy), x), y.shape) : null,
         ];
       },
       undefined,
@@ -140,17 +141,17 @@ const division = withKnown(
   {
     ...binary(
       "Div",
-      (x, y, node) => (isFloat((node.inputs[0] as Value).dtype) ? x / y : Math.trunc(x / y)),
+      (x, y, node) => (isFloat(inputOf(node, 0).dtype) ? x / y : Math.trunc(x / y)),
       (node, [dy], build, wanted) => {
-        const [x, y] = node.inputs as [Value, Value];
-        const scaled = build.div(dy as Value, y);
+        const [x, y] = inputsOf(node, 2);
+        const scaled = build.div(present(dy), y);
         return [
           build.unbroadcast(scaled, x.shape),
-          wanted[1] ? build.unbroadcast(build.neg(build.mul(scaled, node.outputs[0] as Value)), y.shape) : null,
+          wanted[1] ? build.unbroadcast(build.neg(build.mul(scaled, outputOf(node, 0))), y.shape) : null,
         ];
       },
       undefined,
-      (node) => (isFloat((node.inputs[0] as Value).dtype) ? quotients : undefined),
+      (node) => (isFloat(inputOf(node, 0).dtype) ? quotients : undefined),
       quotient,
     ),
     linear: scalingSteps,
@@ -167,19 +168,19 @@ const power = binary(
   "Pow",
   (x, y) => x ** y,
   (node, [dy], build, wanted) => {
-    const [x, y] = node.inputs as [Value, Value];
+    const [x, y] = inputsOf(node, 2);
     const exponent = build.cast(y, x.dtype);
     const zero = build.scalar(0, x);
     const powerRule = (): Value => {
       const lowered = build.op("Pow", [precise(build, x), build.sub(exponent, build.scalar(1, x))]);
       const slope = build.where(build.equal(exponent, zero), zero, build.mul(exponent, lowered));
-      return build.mul(dy as Value, slope);
+      return build.mul(present(dy), slope);
     };
     const exponentRule = (): Value => {
-      const result = node.outputs[0] as Value;
+      const result = outputOf(node, 0);
       const flat = build.and(build.equal(x, zero), build.greaterOrEqual(exponent, zero));
       const base = build.where(flat, build.scalar(1, x), x);
-      return build.mul(dy as Value, build.mask(build.not(flat), build.mul(result, build.log(base))));
+      return build.mul(present(dy), build.mask(build.not(flat), build.mul(result, build.log(base))));
     };
     return [
       wanted[0] ? build.unbroadcast(powerRule(), x.shape) : null,
@@ -202,11 +203,11 @@ const remainder: OpDefinition = binary(
   "Mod",
   (x, y, node) => (intAttribute(node, "fmod", 0) === 1 ? x % y : floorRemainder(x, y)),
   (node, [dy], build, wanted) => {
-    const [x, y] = node.inputs as [Value, Value];
-    const whole = () => build.op("Round", [build.div(build.sub(x, node.outputs[0] as Value), y)]);
+    const [x, y] = inputsOf(node, 2);
+    const whole = () => build.op("Round", [build.div(build.sub(x, outputOf(node, 0)), y)]);
     return [
-      build.unbroadcast(dy as Value, x.shape),
-      wanted[1] ? build.unbroadcast(build.neg(build.mul(dy as Value, whole())), y.shape) : null,
+      build.unbroadcast(present(dy), x.shape),
+      wanted[1] ? build.unbroadcast(build.neg(build.mul(present(dy), whole())), y.shape) : null,
     ];
   },
   undefined,
@@ -218,7 +219,7 @@ const modulo: OpDefinition = {
   ...remainder,
   // Before opset 28, and in ONNX Runtime (1.30), floats are divided with fmod=1 only.
   lower: (node, build) => {
-    const [x, y] = node.inputs as [Value, Value];
+    const [x, y] = inputsOf(node, 2);
     if (!isFloat(x.dtype) || intAttribute(node, "fmod", 0) === 1) return null;
     const rest = build.op("Mod", [x, y], { fmod: 1 });
     const zero = build.scalar(0, x);
@@ -250,13 +251,13 @@ function variadic(
       ];
     },
     evaluate: (inputs) => {
-      const arrays = inputs as readonly Array64[];
+      const arrays = inputs.map((input) => present(input));
       const dims = broadcastDims(arrays.map((array) => array.dims));
       const operands = arrays.map((array) => broadcastTo(array, dims));
       return [
         array64(
           dims,
-          (operands[0] as Float64Array).map((_, i) => fold(operands.map((data) => data[i] as number))),
+          nth(operands, 0).map((_, i) => fold(operands.map((data) => data[i] as number))),
         ),
       ];
     },
@@ -268,21 +269,19 @@ function variadic(
 const everyInput =
   (scale: (inputs: number) => number): DerivativeRule =>
   (node, [dy], build) => {
-    const scaled = build.scale(dy as Value, scale(node.inputs.length));
-    return node.inputs.map((input) => build.unbroadcast(scaled, (input as Value).shape));
+    const scaled = build.scale(present(dy), scale(node.inputs.length));
+    return node.inputs.map((input) => build.unbroadcast(scaled, present(input).shape));
   };
 
 /** The extremum's cotangent, shared equally among the inputs that attain it (as PyTorch's maximum does). */
 const extremum: DerivativeRule = (node, [dy], build) => {
-  const y = node.outputs[0] as Value;
-  const attains = node.inputs.map((input) => build.cast(build.equal(input as Value, y), y.dtype));
+  const y = outputOf(node, 0);
+  const attains = node.inputs.map((input) => build.cast(build.equal(present(input), y), y.dtype));
   const share = build.div(
-    dy as Value,
+    present(dy),
     attains.reduce((count, one) => build.add(count, one)),
   );
-  return node.inputs.map((input, i) =>
-    build.unbroadcast(build.mul(share, attains[i] as Value), (input as Value).shape),
-  );
+  return node.inputs.map((input, i) => build.unbroadcast(build.mul(share, nth(attains, i)), present(input).shape));
 };
 
 /**
@@ -315,9 +314,9 @@ export const arithmetic: readonly OpDefinition[] = [
       "Neg",
       (x) => -x,
       (x, _y, build: Build) => build.scalar(-1, x),
-      (_node, [x]) => negative(x as Range),
+      (_node, [x]) => negative(present(x)),
     ),
-    linear: (node) => [{ kind: "scaling", factor: (build) => build.scalar(-1, node.outputs[0] as Value) }],
+    linear: (node) => [{ kind: "scaling", factor: (build) => build.scalar(-1, outputOf(node, 0)) }],
   },
   variadic(
     "Sum",

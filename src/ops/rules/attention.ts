@@ -1,6 +1,9 @@
 /** Attention of opsets 23 to 25, a composite: grouped heads, masks, causal and windowed forms, caches. */
+
 import { add, type Dim, sameDim, sameShape, showShape } from "../../graph/dim.js";
+import { inputOf } from "../../graph/operands.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";
+import { leadingOf, present } from "../../present.js";
 import { isFloat } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
@@ -44,7 +47,7 @@ function headShape(call: Call | Node, index: number, merged: boolean): readonly 
   const { shape } = requireInput(call, index);
   if (!merged) return shape;
   const heads = intAttribute(call, index === 0 ? "q_num_heads" : "kv_num_heads", 0);
-  const [batch, length, hidden] = shape as [Dim, Dim, Dim];
+  const [batch, length, hidden] = leadingOf(shape, 3);
   return [batch, heads, length, headSize(call, hidden, heads)];
 }
 
@@ -75,11 +78,8 @@ function readAttention(call: Call | Node): Attention {
       `have ${ranks.join(", ")} axes, not all 3 or all 4`,
     );
   }
-  const shapes = [0, 1, 2].map((index) => headShape(call, index, merged)) as [
-    readonly Dim[],
-    readonly Dim[],
-    readonly Dim[],
-  ];
+  const shapeOf = (index: number) => headShape(call, index, merged);
+  const shapes = [shapeOf(0), shapeOf(1), shapeOf(2)] as const;
   const sizes = checkHeads(call, ...shapes);
   const past = pastLength(call, shapes[1], shapes[2]);
   const keys = add(sizes.keys, past);
@@ -187,11 +187,11 @@ function biasOf(node: Node, read: Attention, build: Build): Bias | null {
   const seen = visible(node, read, build);
   const conditions = [...(mask?.dtype === "bool" ? [mask] : []), ...(seen ? [seen] : [])];
   const allowed = all(build, conditions);
-  const like = node.inputs[0] as Value;
+  const like = inputOf(node, 0);
   const hidden = build.scalar(Number.NEGATIVE_INFINITY, like);
   const added = mask && mask.dtype !== "bool" ? mask : null;
   if (!allowed && !added) return null;
-  const bias = allowed ? build.where(allowed, added ?? build.scalar(0, like), hidden) : (added as Value);
+  const bias = allowed ? build.where(allowed, added ?? build.scalar(0, like), hidden) : present(added);
   const last = [bias.shape.length - 1];
   const along = (x: Value, op: "ReduceMax" | "ReduceMin") =>
     bias.shape.length > 0 ? build.reduce(op, x, last, true) : x;
@@ -217,12 +217,11 @@ interface Parts {
 function attend(node: Node, build: Build): Parts {
   const read = readAttention(node);
   const heads = (index: 0 | 1 | 2) => {
-    const input = node.inputs[index] as Value;
+    const input = inputOf(node, index);
     const [, count, , size] = read.shapes[index] as readonly [Dim, number, Dim, number];
     return read.merged ? splitHeads(build, input, count, size) : input;
   };
-  const joined = (at: number, own: Value) =>
-    build.concat([...(node.inputs[at] ? [node.inputs[at] as Value] : []), own], 2);
+  const joined = (at: number, own: Value) => build.concat([...(node.inputs[at] ? [inputOf(node, at)] : []), own], 2);
   const [key, value] = [joined(pastKeyAt, heads(1)), joined(pastValueAt, heads(2))];
   const scale = floatAttribute(node, "scale", defaultScale(read.shapes[0][3]));
   const raw = scoresOf(build, heads(0), key, scale);
@@ -246,6 +245,7 @@ function weightsOf(scores: Value, blind: Value | null, build: Build): Value {
 
 const definition: OpDefinition = {
   op: "Attention",
+  optionalOutputs: true,
   infer: inferAttention,
   decompose: (node, build) => {
     const { y, key, value, scores } = attend(node, build);

@@ -1,5 +1,7 @@
 /** Integers bit by bit: nothing here has a derivative. */
+
 import type { Node, Value } from "../../graph/value.js";
+import { leadingOf, nth, present } from "../../present.js";
 import { type DType, isFloat } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
@@ -14,7 +16,7 @@ function wrapped(x: bigint, dtype: DType): number {
   return Number(dtype.startsWith("u") ? BigInt.asUintN(bitsOf(dtype), x) : BigInt.asIntN(bitsOf(dtype), x));
 }
 
-const dtypeOf = (node: { readonly outputs: readonly Value[] }): DType => (node.outputs[0] as Value).dtype;
+const dtypeOf = (node: { readonly outputs: readonly Value[] }): DType => nth(node.outputs, 0).dtype;
 
 function onIntegers(definition: OpDefinition, check: (call: Call) => void = () => {}): OpDefinition {
   return {
@@ -42,7 +44,10 @@ const shiftsLeft = (node: Call | Node) => stringAttribute(node, "direction", "")
 
 /** In 64 bits: what was narrower is cut off again. A negative number is shifted right as its complement. */
 function lowerShift(node: Node, build: Build): Value[] {
-  const [x, y] = node.inputs.map((input) => build.cast(input as Value, "int64")) as [Value, Value];
+  const [x, y] = leadingOf(
+    node.inputs.map((input) => build.cast(present(input), "int64")),
+    2,
+  );
   const number = (value: number) => build.ints([value], []);
   const outside = build.op("Or", [build.less(y, number(0)), build.greater(y, number(63))]);
   const by = build.cast(build.where(outside, number(63), y), "uint64");

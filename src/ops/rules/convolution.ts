@@ -4,10 +4,12 @@ import type { Array64 } from "../../float64/array64.js";
 import { zeros64 } from "../../float64/array64.js";
 import { addProducts } from "../../float64/convolve64.js";
 import { type Dim, factorOf, isBatch, multiply, type Shape } from "../../graph/dim.js";
+import { inputsOf, outputOf } from "../../graph/operands.js";
 import type { SampleAxis } from "../../graph/sample-axis.js";
 import type { Node, Value } from "../../graph/value.js";
 import type { Window } from "../../graph/window.js";
 import { extentOf, kernelSize, positionsOf } from "../../graph/window.js";
+import { leadingOf, nth, present } from "../../present.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
@@ -64,23 +66,22 @@ function transposedOf(call: Named): Transposed {
   const bare = { kernel, strides, dilations: perAxis(call, "dilations", rank, 1, 1), before: none, after: none };
   const extra = perAxis(call, "output_padding", rank, 0, 0);
   const full = spatial.map((size, axis) => {
-    return (strides[axis] as number) * (size - 1) + extentOf(bare, axis) + (extra[axis] as number);
+    return nth(strides, axis) * (size - 1) + extentOf(bare, axis) + nth(extra, axis);
   });
   const mode = autoPadOf(call);
   const same = mode === "SAME_UPPER" || mode === "SAME_LOWER";
   const stated = intsAttribute(call, "output_shape")?.slice(-rank);
-  const target = stated ?? (same ? spatial.map((size, axis) => size * (strides[axis] as number)) : undefined);
+  const target = stated ?? (same ? spatial.map((size, axis) => size * nth(strides, axis)) : undefined);
   const padding = target
     ? sharePadding(
-        full.map((size, axis) => Math.max(0, size - (target[axis] as number))),
+        full.map((size, axis) => Math.max(0, size - nth(target, axis))),
         mode === "SAME_UPPER",
       )
     : mode === "VALID"
       ? { before: none, after: none }
       : explicitPadding(call, rank);
   const window = { ...bare, ...padding };
-  const output =
-    stated ?? full.map((size, axis) => size - (window.before[axis] as number) - (window.after[axis] as number));
+  const output = stated ?? full.map((size, axis) => size - nth(window.before, axis) - nth(window.after, axis));
   if (output.some((size) => size < 0)) throw shapeMismatch(part(call, "the padding"), "crops more than there is");
   return { window, output };
 }
@@ -98,14 +99,14 @@ function inferConvolution(call: Call): { dtype: Value["dtype"]; shape: Shape }[]
   const [x, w] = [requireInput(call, 0), requireInput(call, 1)];
   const spatial = spatialOf(call, x);
   const [groups, window] = [groupsOf(call), windowOf(call)];
-  const [first, second] = w.shape.slice(0, 2).map(factorOf) as [number, number];
+  const [first, second] = leadingOf(w.shape.slice(0, 2).map(factorOf), 2);
   const transposed = isTransposed(call);
   const channels = transposed ? first : second * groups;
   const outputs = transposed ? second * groups : first;
-  if (factorOf(x.shape[1] as Dim) !== channels || first % groups !== 0) {
+  if (factorOf(nth(x.shape, 1)) !== channels || first % groups !== 0) {
     throw shapeMismatch(
       call,
-      `has an input of ${factorOf(x.shape[1] as Dim)} channels, which does not fit its weight [${w.shape.join(", ")}] in ${groups} groups`,
+      `has an input of ${factorOf(nth(x.shape, 1))} channels, which does not fit its weight [${w.shape.join(", ")}] in ${groups} groups`,
     );
   }
   const bias = call.inputs[2];
@@ -116,7 +117,7 @@ function inferConvolution(call: Call): { dtype: Value["dtype"]; shape: Shape }[]
     throw shapeMismatch(part(call, "the kernel"), "is larger than the padded input");
   if (positions.some((count) => count < 1))
     throw shapeMismatch(part(call, "the padding"), "takes away the whole output");
-  return [{ dtype: x.dtype, shape: [x.shape[0] as Dim, outputs, ...positions] }];
+  return [{ dtype: x.dtype, shape: [nth(x.shape, 0), outputs, ...positions] }];
 }
 
 // The reference
@@ -125,7 +126,7 @@ function inferConvolution(call: Call): { dtype: Value["dtype"]; shape: Shape }[]
 function addBias(y: Array64, bias: Array64 | null | undefined): Array64 {
   if (!bias) return y;
   const plane = sizeOf(y.dims.slice(2));
-  const outputs = y.dims[1] as number;
+  const outputs = nth(y.dims, 1);
   for (let at = 0, row = 0; at < y.data.length; at += plane, row++) {
     const offset = bias.data[row % outputs] as number;
     for (let t = at; t < at + plane; t++) y.data[t] = (y.data[t] as number) + offset;
@@ -134,13 +135,13 @@ function addBias(y: Array64, bias: Array64 | null | undefined): Array64 {
 }
 
 function evaluateConvolution(inputs: readonly (Array64 | null)[], node: Node): Array64[] {
-  const [x, w, bias] = inputs as [Array64, Array64, Array64 | null | undefined];
+  const [x, w, bias] = leadingOf(inputs, 2);
   const groups = groupsOf(node);
   const transposed = isTransposed(node);
-  const [first, second] = w.dims as [number, number];
-  const [outer, inner] = [x.dims.slice(2), (node.outputs[0] as Value).shape.slice(2).map(factorOf)];
-  const y = zeros64([x.dims[0] as number, transposed ? second * groups : first, ...inner]);
-  const planes = { images: x.dims[0] as number, groups, big: second, small: first / groups };
+  const [first, second] = leadingOf(w.dims, 2);
+  const [outer, inner] = [x.dims.slice(2), outputOf(node, 0).shape.slice(2).map(factorOf)];
+  const y = zeros64([nth(x.dims, 0), transposed ? second * groups : first, ...inner]);
+  const planes = { images: nth(x.dims, 0), groups, big: second, small: first / groups };
   if (transposed)
     addProducts({ big: y.data, small: x.data, weight: w.data }, "big", planes, inner, outer, windowOf(node));
   else addProducts({ big: x.data, small: y.data, weight: w.data }, "small", planes, outer, inner, windowOf(node));
@@ -157,7 +158,7 @@ function biasCotangent(node: Node, dy: Value): Cotangent[] {
 }
 
 function differentiateConv(node: Node, dy: Value, build: Build, wanted: readonly boolean[]): (Cotangent | null)[] {
-  const [x, w] = node.inputs as [Value, Value];
+  const [x, w] = inputsOf(node, 2);
   const [window, groups] = [windowOf(node), groupsOf(node)];
   return [
     wanted[0] ? dataCotangent(build, dy, { weight: w, window, groups, spatial: x.shape.slice(2).map(factorOf) }) : null,
@@ -181,7 +182,7 @@ function exactPositions(
   const none = window.kernel.map(() => 0);
   let cut = build.pad(data, [0, 0, ...window.before], [0, 0, ...window.after]);
   positions.forEach((count, axis) => {
-    cut = build.slice(cut, axis + 2, 0, (count - 1) * (window.strides[axis] as number) + extentOf(window, axis));
+    cut = build.slice(cut, axis + 2, 0, (count - 1) * nth(window.strides, axis) + extentOf(window, axis));
   });
   return { data: cut, window: { ...window, before: none, after: none } };
 }
@@ -193,7 +194,7 @@ function differentiateTransposed(
   build: Build,
   wanted: readonly boolean[],
 ): (Cotangent | null)[] {
-  const [x, w] = node.inputs as [Value, Value];
+  const [x, w] = inputsOf(node, 2);
   const groups = groupsOf(node);
   const { data, window } = exactPositions(build, dy, windowOf(node), x.shape.slice(2).map(factorOf));
   return [
@@ -211,17 +212,17 @@ function batchConvolution(
   batched: readonly boolean[],
   build: Build,
 ): Value[] {
-  const [x, w, bias] = inputs as [Value, Value, Value | null | undefined];
-  const shape = (node.outputs[0] as Value).shape;
-  const batch = (batched[0] ? x.shape[0] : batched[1] ? w.shape[0] : 1) as Dim;
-  if (batched[0] || batched[1]) requireFoldable(node, batch, shape[0] as Dim);
-  const images = batched[0] ? build.reshape(x, [multiply(batch, shape[0] as Dim) as Dim, ...x.shape.slice(2)]) : x;
+  const [x, w, bias] = leadingOf(inputs, 2);
+  const shape = outputOf(node, 0).shape;
+  const batch = present(batched[0] ? x.shape[0] : batched[1] ? w.shape[0] : 1);
+  if (batched[0] || batched[1]) requireFoldable(node, batch, nth(shape, 0));
+  const images = batched[0] ? build.reshape(x, [present(multiply(batch, nth(shape, 0))), ...x.shape.slice(2)]) : x;
   const product = batched[1]
     ? batchedKernels(node, images, w, batched[0] ? [batch] : [], build)
     : build.op(node.op, [images, w], node.attributes);
   const y = build.reshape(product, [batch, ...shape]);
   if (!bias) return [y];
-  const aligned: Shape = [batched[2] ? (bias.shape[0] as Dim) : 1, 1, shape[1] as Dim, ...shape.slice(2).map(() => 1)];
+  const aligned: Shape = [batched[2] ? nth(bias.shape, 0) : 1, 1, nth(shape, 1), ...shape.slice(2).map(() => 1)];
   return [build.add(y, build.reshape(bias, aligned))];
 }
 
@@ -236,11 +237,7 @@ function batchedKernels(node: Node, images: Value, weight: Value, leading: reado
   const transposed = isTransposed(node);
   const { data, window } = transposed ? spreadOut(node, images, build) : { data: images, window: windowOf(node) };
   const { byPatch, order } = unfold(build, data, window, groups);
-  const patches = build.reshape(byPatch, [
-    ...leading,
-    (node.outputs[0] as Value).shape[0] as Dim,
-    ...byPatch.shape.slice(1),
-  ]);
+  const patches = build.reshape(byPatch, [...leading, nth(outputOf(node, 0).shape, 0), ...byPatch.shape.slice(1)]);
   const kernels = transposed ? flipped(weight, groups, window, build) : weight;
   const matrices = patchWeight(build, kernels, order, groups, window.kernel.length);
   return build.matmul(build.unsqueeze(matrices, [1]), patches);
@@ -249,7 +246,8 @@ function batchedKernels(node: Node, images: Value, weight: Value, leading: reado
 /** ConvTranspose as Conv: its input with the stride's zeros between its elements, and the window that then slides. */
 function spreadOut(node: Node, x: Value, build: Build): { data: Value; window: Window } {
   const { window, output } = transposedOf(node);
-  const [images, channels, ...sizes] = x.shape as [Dim, Dim, ...number[]];
+  const [images, channels] = leadingOf(x.shape, 2);
+  const sizes = x.shape.slice(2).map(factorOf);
   const strides = window.strides;
   const gaps = [0, 0, ...strides.flatMap((stride) => [0, stride - 1])];
   const apart = build.pad(
@@ -257,18 +255,17 @@ function spreadOut(node: Node, x: Value, build: Build): { data: Value; window: W
     gaps.map(() => 0),
     gaps,
   );
-  const spread = sizes.map((size, axis) => size * (strides[axis] as number));
+  const spread = sizes.map((size, axis) => size * nth(strides, axis));
   let data = build.reshape(apart, [images, channels, ...spread]);
   const none = sizes.map(() => 0);
-  const before = none.map((_, axis) => extentOf(window, axis) - 1 - (window.before[axis] as number));
+  const before = none.map((_, axis) => extentOf(window, axis) - 1 - nth(window.before, axis));
   const length = output.map((size, axis) => size + extentOf(window, axis) - 1);
-  const after = none.map((_, axis) => (length[axis] as number) - (spread[axis] as number) - (before[axis] as number));
+  const after = none.map((_, axis) => nth(length, axis) - nth(spread, axis) - nth(before, axis));
   const positive = (amounts: readonly number[]) => [0, 0, ...amounts.map((amount) => Math.max(0, amount))];
   data = build.pad(data, positive(before), positive(after));
   before.forEach((amount, axis) => {
     const start = Math.max(0, -amount);
-    if (data.shape[axis + 2] !== length[axis])
-      data = build.slice(data, axis + 2, start, start + (length[axis] as number));
+    if (data.shape[axis + 2] !== length[axis]) data = build.slice(data, axis + 2, start, start + nth(length, axis));
   });
   return { data, window: { ...window, strides: none.map(() => 1), before: none, after: none } };
 }
@@ -312,17 +309,17 @@ function explicitConv(node: Node, build: Build): Value[] | null {
  * reaches what is then added: it holds the bias alone.
  */
 function reachedTransposed(node: Node, build: Build): Value[] | null {
-  const [x, w, bias] = node.inputs as [Value, Value, Value | null | undefined];
+  const [x, w, bias] = inputsOf(node, 2);
   const { window, output } = transposedOf(node);
   const extra = perAxis(node, "output_padding", output.length, 0, 0);
-  if (extra.every((size, axis) => size < (window.strides[axis] as number))) return null;
+  if (extra.every((size, axis) => size < nth(window.strides, axis))) return null;
   const reach = output.map((_, axis) => {
-    const steps = (window.strides[axis] as number) * (factorOf(x.shape[axis + 2] as Dim) - 1);
-    return steps + extentOf(window, axis) - (window.before[axis] as number);
+    const steps = nth(window.strides, axis) * (factorOf(nth(x.shape, axis + 2)) - 1);
+    return steps + extentOf(window, axis) - nth(window.before, axis);
   });
-  const after = output.map((size, axis) => Math.max(0, (reach[axis] as number) - size));
-  const beyond = output.map((size, axis) => Math.max(0, size - (reach[axis] as number)));
-  const shape = (node.outputs[0] as Value).shape;
+  const after = output.map((size, axis) => Math.max(0, nth(reach, axis) - size));
+  const beyond = output.map((size, axis) => Math.max(0, size - nth(reach, axis)));
+  const shape = outputOf(node, 0).shape;
   const attributes = { ...windowAttributes({ ...window, after }), group: groupsOf(node) };
   const reached = reach.every((size) => size > 0)
     ? build.pad(build.op("ConvTranspose", [x, w], attributes), Array(shape.length).fill(0), [0, 0, ...beyond])
@@ -345,7 +342,7 @@ export const convolution: readonly OpDefinition[] = [
     op: "Conv",
     infer: inferConvolution,
     evaluate: evaluateConvolution,
-    differentiate: (node, [dy], build, wanted) => differentiateConv(node, dy as Value, build, wanted),
+    differentiate: (node, [dy], build, wanted) => differentiateConv(node, present(dy), build, wanted),
     batch: batchConvolution,
     sampleAxis,
     lower: explicitConv,
@@ -354,7 +351,7 @@ export const convolution: readonly OpDefinition[] = [
     op: "ConvTranspose",
     infer: inferConvolution,
     evaluate: evaluateConvolution,
-    differentiate: (node, [dy], build, wanted) => differentiateTransposed(node, dy as Value, build, wanted),
+    differentiate: (node, [dy], build, wanted) => differentiateTransposed(node, present(dy), build, wanted),
     batch: batchConvolution,
     sampleAxis,
     lower: reachedTransposed,

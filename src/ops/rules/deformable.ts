@@ -1,8 +1,11 @@
 /** DeformConv: a composite, of lookups at places that are computed, and a product with the kernel. */
+
 import { type Dim, factorOf, multiply, sameDim, sameShape, showShape } from "../../graph/dim.js";
+import { inputOf, inputsOf, outputOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
 import type { Window } from "../../graph/window.js";
 import { kernelSize, positionsOf } from "../../graph/window.js";
+import { leadingOf, nth } from "../../present.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
@@ -25,7 +28,10 @@ interface Deformation {
 }
 
 function deformationOf(call: Call | Node): Deformation {
-  const [x, weight, offset] = [0, 1, 2].map((k) => requireInput(call, k)) as [Value, Value, Value];
+  const [x, weight, offset] = leadingOf(
+    [0, 1, 2].map((k) => requireInput(call, k)),
+    3,
+  );
   const spatial = spatialOf(call, x);
   const [count, channels] = x.shape as [Dim, number];
   const [outputs, each, ...kernel] = weight.shape;
@@ -57,7 +63,7 @@ function deformationOf(call: Call | Node): Deformation {
       );
   }
   const bias = call.inputs[3];
-  if (bias && !(bias.shape.length === 1 && sameDim(bias.shape[0] as Dim, outputs)))
+  if (bias && !(bias.shape.length === 1 && sameDim(nth(bias.shape, 0), outputs)))
     throw shapeMismatch(
       part(call, `the bias ${showShape(bias.shape)}`),
       `does not hold one number for each of ${outputs} channels`,
@@ -68,23 +74,23 @@ function deformationOf(call: Call | Node): Deformation {
 /** `[kernel, positions]`: where along an axis each element of the kernel lies without an offset. */
 function restingPlaces({ window, positions }: Deformation, axis: number): number[] {
   const along = (shape: readonly number[], at: number) =>
-    Math.floor(at / sizeOf(shape.slice(axis + 1))) % (shape[axis] as number);
+    Math.floor(at / sizeOf(shape.slice(axis + 1))) % nth(shape, axis);
   const count = sizeOf(positions);
   return Array.from({ length: kernelSize(window) * count }, (_, at) => {
     const [k, t] = [along(window.kernel, Math.floor(at / count)), along(positions, at % count)];
-    const [stride, dilation] = [window.strides[axis] as number, window.dilations[axis] as number];
-    return t * stride + k * dilation - (window.before[axis] as number);
+    const [stride, dilation] = [nth(window.strides, axis), nth(window.dilations, axis)];
+    return t * stride + k * dilation - nth(window.before, axis);
   });
 }
 
 /** `[count * places, channels / places, kernel * positions]`: what the kernel reads, masked. */
 function readings(node: Node, deformation: Deformation, build: Build): Value {
   const { window, spatial, positions, channels, places } = deformation;
-  const [x, , offset] = node.inputs as [Value, Value, Value];
+  const [x, , offset] = inputsOf(node, 3);
   const [size, points] = [kernelSize(window), sizeOf(positions)];
   requireConstant(node, size * points, "a list of places");
   requireSteps(node, 2 ** spatial.length);
-  const count = multiply(x.shape[0] as Dim, places);
+  const count = multiply(nth(x.shape, 0), places);
   if (count === undefined) throw interaction(node, "pairs the samples with each other");
   const moved = build.reshape(offset, [count, size, spatial.length, points]);
   const taps = spatial.map((length, axis) => {
@@ -107,22 +113,21 @@ const deformConv: OpDefinition = {
   infer: (call) => {
     const { dtype, shape } = requireInput(call, 0);
     const { outputs, positions } = deformationOf(call);
-    return [{ dtype, shape: [shape[0] as Dim, outputs, ...positions] }];
+    return [{ dtype, shape: [nth(shape, 0), outputs, ...positions] }];
   },
   decompose: (node, build) => {
     const deformation = deformationOf(node);
     const { window, positions, channels, outputs, groups } = deformation;
-    const [x, weight, , bias] = node.inputs as [Value, Value, Value, Value | null | undefined];
+    const [x, weight, , bias] = inputsOf(node, 3);
     const rows = (channels / groups) * kernelSize(window);
     const read = readings(node, deformation, build);
-    const columns = build.reshape(read, [x.shape[0] as Dim, groups, rows, sizeOf(positions)]);
+    const columns = build.reshape(read, [nth(x.shape, 0), groups, rows, sizeOf(positions)]);
     const product = build.matmul(build.reshape(weight, [groups, outputs / groups, rows]), columns);
-    const y = build.reshape(product, (node.outputs[0] as Value).shape);
+    const y = build.reshape(product, outputOf(node, 0).shape);
     return [bias ? build.add(y, build.reshape(bias, [outputs, ...positions.map(() => 1)])) : y];
   },
   // ONNX Runtime's kernel (from 1.30 at the latest) knows images alone.
-  lower: (node, build) =>
-    (node.inputs[0] as Value).shape.length === 4 ? null : (deformConv.decompose?.(node, build) ?? null),
+  lower: (node, build) => (inputOf(node, 0).shape.length === 4 ? null : (deformConv.decompose?.(node, build) ?? null)),
 };
 
 export const deformable: readonly OpDefinition[] = [deformConv];

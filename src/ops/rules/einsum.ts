@@ -3,7 +3,9 @@
 import type { Array64 } from "../../float64/array64.js";
 import { array64, stridesOf, sum64, walk, zeros64 } from "../../float64/array64.js";
 import { type Dim, factorOf, isBatch, sameDim } from "../../graph/dim.js";
+import { inputOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
+import { nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { agree, interaction, requireInput, shapeMismatch, stringAttribute } from "../checks.js";
@@ -25,10 +27,10 @@ export function parseEquation(call: Call | Node, text: string, ranks: readonly n
     throw shapeMismatch(call, `has the equation "${text}" of ${terms.length} operands, but ${ranks.length} inputs`);
   const used = new Set(text);
   const free = [..."ZYXWVUTSRQPONMLKJIHGFEDCBA"].filter((letter) => !used.has(letter));
-  const hidden = terms.map((term, k) => (term.includes("...") ? (ranks[k] as number) - (term.length - 3) : 0));
+  const hidden = terms.map((term, k) => (term.includes("...") ? nth(ranks, k) - (term.length - 3) : 0));
   const ellipsis = free.slice(0, Math.max(0, ...hidden)).join("");
   const operands = terms.map((term, k) =>
-    term.replace("...", ellipsis.slice(ellipsis.length - Math.max(hidden[k] as number, 0))),
+    term.replace("...", ellipsis.slice(ellipsis.length - Math.max(nth(hidden, k), 0))),
   );
   operands.forEach((term, k) => {
     if (term.length !== ranks[k])
@@ -41,23 +43,23 @@ export function parseEquation(call: Call | Node, text: string, ranks: readonly n
 }
 
 function equationOf(node: Call | Node): Equation {
-  const ranks = node.inputs.map((input) => (input as Value).shape.length);
+  const ranks = node.inputs.map((input) => present(input).shape.length);
   return parseEquation(node, stringAttribute(node, "equation", ""), ranks);
 }
 
 function einsum64(arrays: readonly Array64[], { operands, result }: Equation): Array64 {
   const sizes = new Map(
-    operands.flatMap((letters, k) => [...letters].map((c, axis) => [c, arrays[k]?.dims[axis] as number])),
+    operands.flatMap((letters, k) => [...letters].map((c, axis) => [c, present(arrays[k]?.dims[axis])])),
   );
   const summed = [...new Set(operands.join(""))].filter((letter) => !result.includes(letter));
   const order = [...result, ...summed];
-  const dims = order.map((letter) => sizes.get(letter) as number);
+  const dims = order.map((letter) => present(sizes.get(letter)));
   let product: Array64 = array64(dims, zeros64(dims).data.fill(1));
   operands.forEach((letters, k) => {
-    const array = arrays[k] as Array64;
+    const array = nth(arrays, k);
     const strides = stridesOf(array.dims);
     const along = order.map((letter) =>
-      [...letters].reduce((sum, c, axis) => sum + (c === letter ? (strides[axis] as number) : 0), 0),
+      [...letters].reduce((sum, c, axis) => sum + (c === letter ? nth(strides, axis) : 0), 0),
     );
     const next = product.data;
     walk(dims, along, (position, offset) => {
@@ -79,12 +81,12 @@ function combine(
   letters: readonly string[],
   keep: string,
 ): { value: Value; letters: string } {
-  let [value, own] = [values[0] as Value, letters[0] as string];
+  let [value, own] = [nth(values, 0), nth(letters, 0)];
   for (let k = 1; k < values.length; k++) {
-    const next = letters[k] as string;
+    const next = nth(letters, k);
     const later = letters.slice(k + 1).join("") + keep;
     const to = [...new Set(own + next)].filter((letter) => later.includes(letter)).join("");
-    value = contract(build, value, values[k] as Value, [own, next, to]);
+    value = contract(build, value, nth(values, k), [own, next, to]);
     own = to;
   }
   return { value, letters: own };
@@ -97,7 +99,7 @@ function withoutRepeats(letters: string, shape: readonly Dim[], used: string, li
   const own = [...letters].map((letter, axis) => {
     if (letters.indexOf(letter) === axis) return letter;
     const fresh = free.shift() ?? "";
-    const size = factorOf(shape[axis] as Dim);
+    const size = factorOf(nth(shape, axis));
     requireConstant(`An Einsum that repeats "${letter}"`, size * size, "an identity matrix");
     const identity = Float64Array.from({ length: size * size }, (_, at) => (at % (size + 1) === 0 ? 1 : 0));
     ties.push({ value: build.floats(identity, [size, size], like), letters: letter + fresh });
@@ -108,15 +110,15 @@ function withoutRepeats(letters: string, shape: readonly Dim[], used: string, li
 
 /** The cotangent of operand k: an einsum of the other operands and dy. */
 function operandCotangent(node: Node, equation: Equation, k: number, dy: Value, build: Build): Contraction {
-  const input = node.inputs[k] as Value;
+  const input = inputOf(node, k);
   const used = equation.operands.join("") + equation.result;
-  const { own, ties } = withoutRepeats(equation.operands[k] as string, input.shape, used, dy, build);
+  const { own, ties } = withoutRepeats(nth(equation.operands, k), input.shape, used, dy, build);
   const others = node.inputs.flatMap((value, i) => {
     if (i === k) return [];
-    const letters = equation.operands[i] as string;
-    if (new Set(letters).size === letters.length) return [{ value: value as Value, letters }];
+    const letters = nth(equation.operands, i);
+    if (new Set(letters).size === letters.length) return [{ value: present(value), letters }];
     const single = [...new Set(letters)].join("");
-    return [{ value: build.op("Einsum", [value as Value], { equation: `${letters}->${single}` }), letters: single }];
+    return [{ value: build.op("Einsum", [present(value)], { equation: `${letters}->${single}` }), letters: single }];
   });
   const parts = [...others, ...ties];
   const start =
@@ -136,7 +138,7 @@ function operandCotangent(node: Node, equation: Equation, k: number, dy: Value, 
       start.value,
       alone.map((_, i) => start.value.shape.length + i),
     ),
-    [...start.value.shape, ...alone.map((letter) => dims.get(letter) as Dim)],
+    [...start.value.shape, ...alone.map((letter) => present(dims.get(letter)))],
   );
   return {
     kind: "contraction",
@@ -155,7 +157,7 @@ export const einsum: OpDefinition = {
     const dims = new Map<string, Dim>();
     equation.operands.forEach((letters, k) => {
       [...letters].forEach((letter, axis) => {
-        const dim = (call.inputs[k] as Value).shape[axis] as Dim;
+        const dim = nth(inputOf(call, k).shape, axis);
         const known = dims.get(letter);
         if (known !== undefined && !sameDim(known, dim))
           throw shapeMismatch(call, `has inputs that differ in the size of the subscript "${letter}"`);
@@ -169,16 +171,21 @@ export const einsum: OpDefinition = {
     });
     return [{ dtype: requireInput(call, 0).dtype, shape }];
   },
-  evaluate: (inputs, node) => [einsum64(inputs as readonly Array64[], equationOf(node))],
+  evaluate: (inputs, node) => [
+    einsum64(
+      inputs.map((input) => present(input)),
+      equationOf(node),
+    ),
+  ],
   differentiate: (node, [dy], build, wanted) => {
     const equation = equationOf(node);
-    return node.inputs.map((_, k) => (wanted[k] ? operandCotangent(node, equation, k, dy as Value, build) : null));
+    return node.inputs.map((_, k) => (wanted[k] ? operandCotangent(node, equation, k, present(dy), build) : null));
   },
   batch: (node, inputs, batched, build) => {
     const equation = equationOf(node);
-    const letter = [..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"].find(
-      (c) => !equation.operands.join("").includes(c),
-    ) as string;
+    const letter = present(
+      [..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"].find((c) => !equation.operands.join("").includes(c)),
+    );
     const operands = equation.operands.map((letters, k) => (batched[k] ? letter + letters : letters));
     return [build.op("Einsum", inputs, { equation: `${operands.join(",")}->${letter}${equation.result}` })];
   },
@@ -186,7 +193,7 @@ export const einsum: OpDefinition = {
     const equation = equationOf(node);
     const places = axes.map((at, k) => {
       if (!at) return null;
-      const axis = equation.result.indexOf((equation.operands[k] as string)[at.axis] as string);
+      const axis = equation.result.indexOf(nth(equation.operands, k)[at.axis] as string);
       if (axis < 0) throw interaction(node, "sums over the sample axis");
       return { ...at, axis };
     });
@@ -194,7 +201,7 @@ export const einsum: OpDefinition = {
     const letter = result && equation.result[result.axis];
     equation.operands.forEach((letters, k) => {
       const twice = letter && letters.indexOf(letter) !== letters.lastIndexOf(letter);
-      if (twice && (node.inputs[k] as Value).shape.some(isBatch))
+      if (twice && inputOf(node, k).shape.some(isBatch))
         throw interaction(node, "takes the diagonal of the sample axis");
     });
     return [result];

@@ -1,6 +1,9 @@
 /** Exp, Log, Sqrt, Reciprocal, Abs, Sign, and rounding: Floor, Ceil, Round. */
+
 import { isBatch } from "../../graph/dim.js";
+import { inputOf, outputOf } from "../../graph/operands.js";
 import type { Value } from "../../graph/value.js";
+import { present } from "../../present.js";
 import type { Build } from "../build.js";
 import type { OpDefinition } from "../definition.js";
 import { unary } from "../elementwise.js";
@@ -11,7 +14,6 @@ import {
   logarithmRange,
   magnitude,
   quotient,
-  type Range,
   type RangeRule,
   rootRange,
 } from "../range.js";
@@ -26,9 +28,7 @@ export function unaryRule(
 ): OpDefinition {
   return {
     ...unary(op, f, "none", range),
-    differentiate: (node, [dy], build) => [
-      rule(dy as Value, node.inputs[0] as Value, node.outputs[0] as Value, build, node),
-    ],
+    differentiate: (node, [dy], build) => [rule(present(dy), inputOf(node, 0), outputOf(node, 0), build, node)],
   };
 }
 
@@ -58,21 +58,21 @@ export const exponential: readonly OpDefinition[] = [
   unary("Exp", Math.exp, (_x, y) => y, exponentialRange),
   {
     ...unaryRule("Log", Math.log, (dy, x, _y, build) => build.div(dy, x), logarithmRange),
-    restate: (node, build) => logarithmBehind(build, node.inputs[0] as Value),
+    restate: (node, build) => logarithmBehind(build, inputOf(node, 0)),
   },
   unaryRule("Sqrt", Math.sqrt, (dy, _x, y, build) => build.div(build.scale(dy, 0.5), y), rootRange),
   unary(
     "Reciprocal",
     (x) => 1 / x,
     (_x, y, build) => build.neg(build.square(y)),
-    (_node, [x]) => quotient(between(1, 1), x as Range),
+    (_node, [x]) => quotient(between(1, 1), present(x)),
   ),
   {
     ...unary(
       "Abs",
       Math.abs,
       (x, _y, build) => build.sign(precise(build, x)),
-      (_node, [x]) => magnitude(x as Range),
+      (_node, [x]) => magnitude(present(x)),
     ),
     finiteSlope: true,
   },

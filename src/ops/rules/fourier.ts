@@ -3,8 +3,10 @@
 import type { Array64 } from "../../float64/array64.js";
 import { zeros64 } from "../../float64/array64.js";
 import { type Transform, transformLine } from "../../float64/fourier64.js";
-import { type Dim, isBatch, type Shape, showShape } from "../../graph/dim.js";
+import { isBatch, type Shape, showShape } from "../../graph/dim.js";
+import { inputOf, inputsOf, outputOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
+import { nth, present } from "../../present.js";
 import { isFloat, sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
@@ -50,7 +52,7 @@ function transformOf(call: Call | Node): Along {
   const axis = normalAxis(call, knownInt(call, 2) ?? -2, shape.length);
   if (axis === shape.length - 1)
     throw shapeMismatch(part(call, "the axis"), "is the one that holds real and imaginary parts");
-  const size = shape[axis] as Dim;
+  const size = nth(shape, axis);
   if (isBatch(size)) throw interaction(call, "transforms along the sample axis");
   const [inverse, onesided] = ["inverse", "onesided"].map((name) => intAttribute(call, name, 0) !== 0);
   if (onesided && realIn === Boolean(inverse))
@@ -79,7 +81,7 @@ function transformOf(call: Call | Node): Along {
 }
 
 function evaluateTransform([x]: readonly (Array64 | null)[], node: Node): Array64[] {
-  const { dims, data } = x as Array64;
+  const { dims, data } = present(x);
   const along = transformOf(node);
   const { axis, size, gives, reads, realIn, realOut } = along;
   const [from, to] = [realIn ? 1 : 2, realOut ? 1 : 2];
@@ -137,19 +139,19 @@ const dft: OpDefinition = {
     return [{ dtype, shape: [...along.slice(0, -1), realOut ? 1 : 2] }];
   },
   evaluate: evaluateTransform,
-  differentiate: (node, [dy], build) => [differentiateTransform(node, dy as Value, build), null, null],
+  differentiate: (node, [dy], build) => [differentiateTransform(node, present(dy), build), null, null],
   batch: (node, [x], _batched, build) => {
     const { axis, length } = transformOf(node);
-    return [build.op("DFT", [x as Value, build.ints([length], []), build.ints([axis + 1], [])], node.attributes)];
+    return [build.op("DFT", [present(x), build.ints([length], []), build.ints([axis + 1], [])], node.attributes)];
   },
   sampleAxis: (node, [at]) => {
     const { axis } = transformOf(node);
-    const last = (node.inputs[0] as Value).shape.length - 1;
+    const last = inputOf(node, 0).shape.length - 1;
     return [apartFrom(node, at ?? null, [axis, last], "transforms along the sample axis")];
   },
   lower: (node, build) => {
     const along = transformOf(node);
-    return emitTransform(build, node.inputs[0] as Value, along.axis, along);
+    return emitTransform(build, inputOf(node, 0), along.axis, along);
   },
 };
 
@@ -164,7 +166,7 @@ interface Frames {
 function framesOf(call: Call | Node): Frames {
   const { shape } = requireInput(call, 0);
   isReal(call);
-  const size = shape[1] as Dim;
+  const size = nth(shape, 1);
   if (shape.length !== 3) throw shapeMismatch(part(call, `the signal ${showShape(shape)}`), "is not of rank 3");
   if (isBatch(size)) throw interaction(call, "cuts the sample axis into frames");
   const window = call.inputs[2]?.shape;
@@ -191,10 +193,10 @@ const stft = lowered({
     const { dtype, shape } = requireInput(call, 0);
     const { count, length } = framesOf(call);
     const bins = intAttribute(call, "onesided", 1) !== 0 ? Math.floor(length / 2) + 1 : length;
-    return [{ dtype, shape: [shape[0] as Dim, count, bins, 2] }];
+    return [{ dtype, shape: [nth(shape, 0), count, bins, 2] }];
   },
   decompose: (node, build) => {
-    const [signal, , window] = node.inputs as [Value, Value, Value | null | undefined];
+    const [signal, , window] = inputsOf(node, 2);
     const { count, length, step } = framesOf(node);
     const places = Array.from({ length: count * length }, (_, at) => Math.floor(at / length) * step + (at % length));
     const frames = build.gather(signal, build.ints(places, [count, length]), 1);
@@ -203,8 +205,8 @@ const stft = lowered({
     const real = signal.shape[2] === 1;
     const given = [weighed, build.ints([length], []), build.ints([2], [])];
     const spectrum = build.op("DFT", given, { inverse: 0, onesided: onesided && real ? 1 : 0 });
-    const shape: Shape = (node.outputs[0] as Value).shape;
-    return [onesided && !real ? build.slice(spectrum, 2, 0, shape[2] as Dim) : spectrum];
+    const shape: Shape = outputOf(node, 0).shape;
+    return [onesided && !real ? build.slice(spectrum, 2, 0, nth(shape, 2)) : spectrum];
   },
 });
 

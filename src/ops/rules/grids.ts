@@ -1,6 +1,9 @@
 /** GridSample and AffineGrid: composites, of lookups whose places are computed. */
-import { type Dim, elementsOf, factorOf, isBatch, type Shape, sameDim, showShape } from "../../graph/dim.js";
+
+import { elementsOf, factorOf, isBatch, type Shape, sameDim, showShape } from "../../graph/dim.js";
+import { inputOf, inputsOf, outputOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
+import { leadingOf, nth } from "../../present.js";
 import { isFloat, sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
@@ -47,7 +50,7 @@ function samplingOf(call: Call | Node): Sampling {
   const mode = choice(call, "mode", ["linear", "nearest", "cubic"]);
   const rank = x.length - 2;
   if (rank < 1) throw shapeMismatch(part(call, `the input ${showShape(x)}`), "has no spatial axis");
-  const fits = grid.length === x.length && grid[rank + 1] === rank && sameDim(x[0] as Dim, grid[0] as Dim);
+  const fits = grid.length === x.length && grid[rank + 1] === rank && sameDim(nth(x, 0), nth(grid, 0));
   if (!fits) throw shapeMismatch(part(call, `the grid ${showShape(grid)}`), `does not fit its input ${showShape(x)}`);
   if (x.slice(2).some(isBatch)) throw interaction(call, "samples points along the sample axis");
   const spatial = x.slice(2).map(factorOf);
@@ -83,11 +86,11 @@ const gridSample: OpDefinition = {
     return [{ dtype: x.dtype, shape: [...x.shape.slice(0, 2), ...samplingOf(call).positions] }];
   },
   decompose: (node, build) => {
-    const [x, grid] = node.inputs as [Value, Value];
+    const [x, grid] = inputsOf(node, 2);
     const sampling = samplingOf(node);
     const count = elementsOf(sampling.positions);
     if (count === undefined) throw interaction(node, "pairs the samples with each other");
-    const [first, channels] = x.shape as [Dim, Dim];
+    const [first, channels] = leadingOf(x.shape, 2);
     const flat = build.reshape(x, [first, channels, sizeOf(sampling.spatial)]);
     const points = build.reshape(grid, [first, count, sampling.spatial.length]);
     requireSteps(node, (sampling.mode === "cubic" ? 4 : 2) ** sampling.spatial.length);
@@ -96,7 +99,7 @@ const gridSample: OpDefinition = {
       return weight ? build.mul(picked, build.unsqueeze(weight, [1])) : picked;
     });
     const sum = parts.reduce((total, part) => build.add(total, part));
-    return [build.reshape(sum, (node.outputs[0] as Value).shape)];
+    return [build.reshape(sum, outputOf(node, 0).shape)];
   },
   lower: (node, build) => (inRuntime(samplingOf(node)) ? null : (gridSample.decompose?.(node, build) ?? null)),
 };
@@ -109,7 +112,7 @@ function gridSizes(call: Call | Node): number[] {
   const size = knownDims(call, 1) ?? [];
   const rank = size.length - 2;
   const fits = (rank === 2 || rank === 3) && theta.length === 3 && theta[1] === rank && theta[2] === rank + 1;
-  if (!fits || !sameDim(theta[0] as Dim, size[0] as Dim))
+  if (!fits || !sameDim(nth(theta, 0), nth(size, 0)))
     throw shapeMismatch(part(call, `input theta ${showShape(theta)}`), `does not fit the size ${showShape(size)}`);
   const spatial = size.slice(2);
   if (spatial.some(isBatch)) throw interaction(call, "lays a grid along the sample axis");
@@ -148,14 +151,14 @@ const affineGrid: OpDefinition = {
         "has align_corners=1, which does not say where the one element of an axis lies",
         "export it with align_corners=0",
       );
-    return [{ dtype: theta.dtype, shape: [theta.shape[0] as Dim, ...sizes, sizes.length] }];
+    return [{ dtype: theta.dtype, shape: [nth(theta.shape, 0), ...sizes, sizes.length] }];
   },
   decompose: (node, build) => {
-    const theta = node.inputs[0] as Value;
+    const theta = inputOf(node, 0);
     const sizes = gridSizes(node);
     const points = build.floats(homogeneousPoints(node, sizes), [sizeOf(sizes), sizes.length + 1], theta);
     const grid = build.matmul(points, build.transposeLast(theta));
-    return [build.reshape(grid, (node.outputs[0] as Value).shape)];
+    return [build.reshape(grid, outputOf(node, 0).shape)];
   },
 };
 

@@ -1,11 +1,14 @@
 /** Gather, GatherElements, GatherND, ScatterElements, ScatterND, OneHot. */
+
 import { PergradError } from "../../errors.js";
 import type { Array64 } from "../../float64/array64.js";
 import { stridesOf, walk, zeros64 } from "../../float64/array64.js";
 import { type Dim, elementsOf, factorOf, isBatch, sameDim, sameShape, showShape } from "../../graph/dim.js";
+import { inputOf, inputsOf, outputOf } from "../../graph/operands.js";
 import type { SampleAxis } from "../../graph/sample-axis.js";
 import { constantOf, type Node, type Value, type ValueType } from "../../graph/value.js";
-import { isFloat, sizeOf } from "../../tensor/tensor.js";
+import { entryOf, leadingOf, nth, present } from "../../present.js";
+import { elementsIn, isFloat, sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import {
@@ -61,7 +64,7 @@ function gatheredKnown(call: Call, data: Value, indices: Value): Pick<ValueType,
 }
 
 function differentiateGather(node: Node, dy: Value): (Cotangent | null)[] {
-  const [data, indices] = node.inputs as [Value, Value];
+  const [data, indices] = inputsOf(node, 2);
   return [{ kind: "rows", indices, cotangent: dy, axis: axisOf(node), shape: data.shape }, null];
 }
 
@@ -71,9 +74,9 @@ function batchGather(
   batched: readonly boolean[],
   build: Build,
 ): Value[] {
-  const [data, indices] = inputs as [Value, Value];
+  const [data, indices] = leadingOf(inputs, 2);
   const axis = axisOf(node);
-  const rank = (node.inputs[1] as Value).shape.length;
+  const rank = inputOf(node, 1).shape.length;
   if (!batched[1]) return [build.gather(data, indices, axis + 1)];
   // The batch axis of the indices comes out where the gathered axis was.
   if (!batched[0]) return [build.moveAxis(build.gather(data, indices, axis), axis, 0)];
@@ -88,13 +91,13 @@ function batchGather(
 
 /** Elements picked along an axis by shared indices, whose own axes then take its place. */
 function gatherSteps(node: Node, input: number): LinearStep[] | null {
-  const [indices, axis] = [node.inputs[1] as Value, axisOf(node)];
+  const [indices, axis] = [inputOf(node, 1), axisOf(node)];
   const count = elementsOf(indices.shape);
   if (input !== 0 || count === undefined || isBatch(count)) return null;
   const apply: Along["apply"] = (build, value, at) => build.gather(value, build.reshape(indices, [count]), at);
   return [
     { kind: "along", axis, size: count, apply },
-    { kind: "reshape", shape: (node.outputs[0] as Value).shape },
+    { kind: "reshape", shape: outputOf(node, 0).shape },
   ];
 }
 
@@ -122,14 +125,14 @@ const gather: OpDefinition = {
     if (data.shape.length === 0)
       throw shapeMismatch(part(call, "the data"), "is a scalar, which has no axis to gather along");
     const axis = axisOf(call);
-    requireWithin(call, indices, data.shape[axis] as Dim);
+    requireWithin(call, indices, nth(data.shape, axis));
     const shape = [...data.shape.slice(0, axis), ...indices.shape, ...data.shape.slice(axis + 1)];
     return [{ dtype: data.dtype, shape, ...gatheredKnown(call, data, indices) }];
   },
   evaluate: ([data, indices], node) => {
-    const [table, places] = [data as Array64, indices as Array64];
+    const [table, places] = [present(data), present(indices)];
     const axis = axisOf(node);
-    const [size, inner] = [table.dims[axis] as number, sizeOf(table.dims.slice(axis + 1))];
+    const [size, inner] = [nth(table.dims, axis), sizeOf(table.dims.slice(axis + 1))];
     const result = zeros64([...table.dims.slice(0, axis), ...places.dims, ...table.dims.slice(axis + 1)]);
     const rows = places.data.length;
     for (let outer = 0; outer < sizeOf(table.dims.slice(0, axis)); outer++) {
@@ -140,12 +143,12 @@ const gather: OpDefinition = {
     }
     return [result];
   },
-  differentiate: (node, [dy]) => differentiateGather(node, dy as Value),
+  differentiate: (node, [dy]) => differentiateGather(node, present(dy)),
   batch: batchGather,
   sampleAxis: (node, axes) => {
     const axis = axisOf(node);
     const [data, indices] = [axes[0] ?? null, axes[1] ?? null];
-    const rank = (node.inputs[1] as Value).shape.length;
+    const rank = inputOf(node, 1).shape.length;
     if (data && indices) throw lookedUpAcross(node, data.axis === axis);
     if (indices) return [{ ...indices, axis: indices.axis + axis }];
     const apart = apartFrom(node, data, [axis], "picks elements along the sample axis");
@@ -159,11 +162,11 @@ const gather: OpDefinition = {
 function elementOffsets(node: Node, data: readonly number[], indices: Array64): Float64Array {
   const axis = axisOf(node);
   const strides = stridesOf(data);
-  const stride = strides[axis] as number;
+  const stride = nth(strides, axis);
   const others = strides.map((own, at) => (at === axis ? 0 : own));
   const offsets = new Float64Array(indices.data.length);
   walk(indices.dims, others, (position, offset) => {
-    offsets[position] = offset + within(node, indices.data[position] as number, data[axis] as number) * stride;
+    offsets[position] = offset + within(node, indices.data[position] as number, nth(data, axis)) * stride;
   });
   return offsets;
 }
@@ -182,8 +185,8 @@ function requireElementwise(call: Call): { data: Value; indices: Value } {
 /** All operands have the samples along the same axis, whole, and not along the one that indices run over. */
 function elementsSampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): SampleAxis | null {
   const at = apartFrom(node, agree(node, axes), [axisOf(node)], "moves elements along the sample axis");
-  const [data, indices] = node.inputs as [Value, Value];
-  if (at && !sameDim(data.shape[at.axis] as Dim, indices.shape[at.axis] as Dim)) {
+  const [data, indices] = inputsOf(node, 2);
+  if (at && !sameDim(nth(data.shape, at.axis), nth(indices.shape, at.axis))) {
     throw interaction(
       node,
       axes[0] ? "indexes some of the samples only" : "takes elements by a sample's place in the batch",
@@ -203,13 +206,16 @@ function takenSampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): Samp
  * tensor that is zero but at the element it names.
  */
 function scatteredApart(node: Node, dy: Value, build: Build): Cotangent {
-  const [data, indices] = node.inputs as [Value, Value];
+  const [data, indices] = inputsOf(node, 2);
   const axis = axisOf(node);
-  const apart = indices.shape.flatMap((dim, at) => (at === axis ? [dim, data.shape[axis] as Dim] : [dim]));
-  const [place, update] = [indices, dy].map((value) => build.unsqueeze(value, [axis + 1])) as [Value, Value];
+  const apart = indices.shape.flatMap((dim, at) => (at === axis ? [dim, nth(data.shape, axis)] : [dim]));
+  const [place, update] = leadingOf(
+    [indices, dy].map((value) => build.unsqueeze(value, [axis + 1])),
+    2,
+  );
   const value = build.op("ScatterElements", [build.zeros(apart, dy.dtype), place, update], { axis: axis + 1 });
   const whole = [...apart.slice(0, axis), ...apart.slice(axis + 1)];
-  const missing = data.shape.map((dim, at) => factorOf(dim) - factorOf(whole[at] as Dim));
+  const missing = data.shape.map((dim, at) => factorOf(dim) - factorOf(nth(whole, at)));
   const padded = build.pad(
     value,
     apart.map(() => 0),
@@ -224,9 +230,9 @@ function batchElements(
   batched: readonly boolean[],
   build: Build,
 ): Value[] {
-  const batch = (inputs[batched.indexOf(true)] as Value).shape[0] as Dim;
+  const batch = nth(nth(inputs, batched.indexOf(true)).shape, 0);
   const whole = inputs.map((input, k) =>
-    batched[k] ? input : build.expand(input as Value, [batch, ...(input as Value).shape]),
+    batched[k] ? input : build.expand(present(input), [batch, ...present(input).shape]),
   );
   return [build.op(node.op, whole, { ...node.attributes, axis: axisOf(node) + 1 })];
 }
@@ -240,17 +246,17 @@ const gatherElements: OpDefinition = {
     return [{ dtype: data.dtype, shape: indices.shape }];
   },
   evaluate: ([data, indices], node) => {
-    const [source, places] = [data as Array64, indices as Array64];
+    const [source, places] = [present(data), present(indices)];
     const offsets = elementOffsets(node, source.dims, places);
     return [{ dims: places.dims, data: offsets.map((offset) => source.data[offset] as number) }];
   },
   differentiate: (node, [dy], build) => {
-    const [data, indices] = node.inputs as [Value, Value];
+    const [data, indices] = inputsOf(node, 2);
     const axis = axisOf(node);
     if (isBatch(indices.shape[axis]) && !isBatch(data.shape[axis]))
-      return [scatteredApart(node, dy as Value, build), null];
+      return [scatteredApart(node, present(dy), build), null];
     const attributes = { axis, reduction: "add" };
-    return [build.op("ScatterElements", [build.zeros(data.shape, data.dtype), indices, dy as Value], attributes), null];
+    return [build.op("ScatterElements", [build.zeros(data.shape, data.dtype), indices, present(dy)], attributes), null];
   },
   batch: batchElements,
   sampleAxis: (node, axes) => [takenSampleAxis(node, axes)],
@@ -274,11 +280,11 @@ function reductionOf(node: Call | Node): string {
 
 /** Constant indices of which no two name the same element. */
 function distinctIndices(node: Node): boolean {
-  const [data, indices] = node.inputs as [Value, Value];
+  const [data, indices] = inputsOf(node, 2);
   const [constant, axis] = [constantOf(indices), axisOf(node)];
-  const size = data.shape[axis] as Dim;
+  const size = nth(data.shape, axis);
   if (!constant || isBatch(size)) return false;
-  const places = { dims: constant.dims, data: Float64Array.from(constant.data as ArrayLike<number>, Number) };
+  const places = { dims: constant.dims, data: Float64Array.from(elementsIn(constant), Number) };
   const offsets = elementOffsets(
     node,
     constant.dims.map((dim, at) => (at === axis ? size : dim)),
@@ -289,9 +295,9 @@ function distinctIndices(node: Node): boolean {
 
 /** 1 where an update is the one that stays, 0 where a later one to the same place overwrote it. */
 function staying(node: Node, build: Build): Value {
-  const [data, indices, updates] = node.inputs as [Value, Value, Value];
+  const [data, indices, updates] = inputsOf(node, 3);
   const axis = axisOf(node);
-  const count = indices.shape[axis] as Dim;
+  const count = nth(indices.shape, axis);
   if (isBatch(count)) throw interaction(node, "scatters along the sample axis");
   requireConstant(node, count, "an index");
   const counting = build.ints(
@@ -304,7 +310,7 @@ function staying(node: Node, build: Build): Value {
 }
 
 function differentiateScatter(node: Node, dy: Value, build: Build, wanted: readonly boolean[]): (Value | null)[] {
-  const [, indices, updates] = node.inputs as [Value, Value, Value];
+  const [, indices, updates] = inputsOf(node, 3);
   const axis = axisOf(node);
   const reduction = reductionOf(node);
   if (reduction === "max" || reduction === "min" || reduction === "mul") {
@@ -336,21 +342,21 @@ const scatterElements: OpDefinition = {
     return [{ dtype: data.dtype, shape: data.shape }];
   },
   evaluate: ([data, indices, updates], node) => {
-    const [old, places, more] = [data as Array64, indices as Array64, updates as Array64];
-    const combine = reductions[reductionOf(node)] as Combine;
+    const [old, places, more] = [present(data), present(indices), present(updates)];
+    const combine = entryOf(reductions, reductionOf(node));
     const result = Float64Array.from(old.data);
     elementOffsets(node, old.dims, places).forEach((offset, at) => {
       result[offset] = combine(result[offset] as number, more.data[at] as number);
     });
     return [{ dims: old.dims, data: result }];
   },
-  differentiate: (node, [dy], build, wanted) => differentiateScatter(node, dy as Value, build, wanted),
+  differentiate: (node, [dy], build, wanted) => differentiateScatter(node, present(dy), build, wanted),
   batch: batchElements,
   sampleAxis: (node, axes) => {
     const at = elementsSampleAxis(node, axes);
     // Data that is shared gets the samples of its updates: then it must hold one row for each.
-    const [data, indices] = node.inputs as [Value, Value];
-    if (at && !sameDim(data.shape[at.axis] as Dim, indices.shape[at.axis] as Dim))
+    const [data, indices] = inputsOf(node, 2);
+    if (at && !sameDim(nth(data.shape, at.axis), nth(indices.shape, at.axis)))
       throw interaction(node, "scatters several samples into one tensor");
     return [at];
   },
@@ -370,7 +376,7 @@ function depthOf(node: Call | Node): number {
 
 /** The cotangents of the values for off and on: dy summed over where each was written. */
 function differentiateOneHot(node: Node, dy: Value, build: Build): (Cotangent | null)[] {
-  const [indices, depth] = node.inputs as [Value, Value];
+  const [indices, depth] = inputsOf(node, 2);
   const on = build.op("OneHot", [indices, depth, build.floats([0, 1], [2], dy)], node.attributes);
   const hot = build.mul(dy, on);
   const both = build.concat(
@@ -392,9 +398,9 @@ const oneHot: OpDefinition = {
     return [{ dtype: values.dtype, shape: indices.shape.toSpliced(oneHotAxis(call), 0, depth) }];
   },
   evaluate: ([indices, , values], node) => {
-    const places = indices as Array64;
+    const places = present(indices);
     const [axis, depth] = [oneHotAxis(node), depthOf(node)];
-    const [off = 0, on = 1] = (values as Array64).data;
+    const [off = 0, on = 1] = present(values).data;
     const result = zeros64(places.dims.toSpliced(axis, 0, depth));
     result.data.fill(off);
     const inner = sizeOf(places.dims.slice(axis));
@@ -404,7 +410,7 @@ const oneHot: OpDefinition = {
     });
     return [result];
   },
-  differentiate: (node, [dy], build) => differentiateOneHot(node, dy as Value, build),
+  differentiate: (node, [dy], build) => differentiateOneHot(node, present(dy), build),
   batch: (node, inputs, batched, build) => {
     if (batched[1] || batched[2] || !batched[0]) throw unsupported(node, "cannot be computed for a batch of values");
     return [build.op("OneHot", inputs, { axis: oneHotAxis(node) + 1 })];

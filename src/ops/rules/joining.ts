@@ -13,8 +13,10 @@ import {
   sameShape,
   showShape,
 } from "../../graph/dim.js";
+import { inputOf, outputOf } from "../../graph/operands.js";
 import type { SampleAxis } from "../../graph/sample-axis.js";
-import { dimsValue, type Node, type Value, type ValueType } from "../../graph/value.js";
+import { dimsValue, type Node, type ValueType } from "../../graph/value.js";
+import { nth, present } from "../../present.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Call } from "../call.js";
 import {
@@ -50,7 +52,7 @@ function replaced(shape: Shape, axis: number, dim: Dim): Dim[] {
 /** Copies rows: `[outer, rows, inner]` blocks of a part to or from their place in the whole. */
 function copyRows(part: Array64, whole: Array64, axis: number, start: number, toWhole: boolean): void {
   const inner = sizeOf(whole.dims.slice(axis + 1));
-  const [rows, all] = [(part.dims[axis] as number) * inner, (whole.dims[axis] as number) * inner];
+  const [rows, all] = [nth(part.dims, axis) * inner, nth(whole.dims, axis) * inner];
   for (let outer = 0; outer < sizeOf(whole.dims.slice(0, axis)); outer++) {
     const [from, to] = [outer * rows, outer * all + start * inner];
     if (toWhole) whole.data.set(part.data.subarray(from, from + rows), to);
@@ -67,7 +69,7 @@ function joinedRounds(node: Node, axes: readonly (SampleAxis | null)[], axis: nu
   });
   if (!fits)
     throw interaction(node, "joins tensors along the sample axis whose samples do not follow each other alike");
-  return { axis, outer: factorOf((node.outputs[0] as Value).shape[axis] as Dim) / inner, inner };
+  return { axis, outer: factorOf(nth(outputOf(node, 0).shape, axis)) / inner, inner };
 }
 
 /** A part of the samples' rounds; of elements that are all alike any part will do. */
@@ -84,7 +86,7 @@ const concat: OpDefinition = {
   range: joined,
   linear: (node, input) => {
     const axis = axisOf(node, 0);
-    const sizes = node.inputs.map((part) => (part as Value).shape[axis] as Dim);
+    const sizes = node.inputs.map((part) => nth(present(part).shape, axis));
     if (sizes.some(isBatch)) return null;
     const total = (parts: readonly Dim[]) => parts.reduce<number>((sum, part) => sum + factorOf(part), 0);
     const [before, after] = [total(sizes.slice(0, input)), total(sizes.slice(input + 1))];
@@ -110,21 +112,21 @@ const concat: OpDefinition = {
     }
     const size = total(
       call,
-      inputs.map((input) => input.shape[axis] as Dim),
+      inputs.map((input) => nth(input.shape, axis)),
     );
     const known = inputs.flatMap((input) => input.known ?? []);
     const follow = shape.length === 1 && inputs.every((input) => input.known);
     return [{ dtype, shape: replaced(shape, axis, size), ...(follow ? { known } : {}) }];
   },
   evaluate: (inputs, node) => {
-    const arrays = inputs as readonly Array64[];
+    const arrays = inputs.map((input) => present(input));
     const axis = axisOf(node, 0);
-    const size = arrays.reduce((sum, array) => sum + (array.dims[axis] as number), 0);
-    const result = zeros64((arrays[0] as Array64).dims.map((dim, at) => (at === axis ? size : dim)));
+    const size = arrays.reduce((sum, array) => sum + nth(array.dims, axis), 0);
+    const result = zeros64(nth(arrays, 0).dims.map((dim, at) => (at === axis ? size : dim)));
     let start = 0;
     for (const array of arrays) {
       copyRows(array, result, axis, start, true);
-      start += array.dims[axis] as number;
+      start += nth(array.dims, axis);
     }
     return [result];
   },
@@ -133,14 +135,14 @@ const concat: OpDefinition = {
     let end: Dim = 0;
     return node.inputs.map((input, k) => {
       const start: Dim = end;
-      end = add(start, (input as Value).shape[axis] as Dim) as Dim;
-      return wanted[k] ? build.slice(dy as Value, axis, start, end) : null;
+      end = present(add(start, nth(present(input).shape, axis)));
+      return wanted[k] ? build.slice(present(dy), axis, start, end) : null;
     });
   },
   batch: (node, inputs, batched, build) => {
-    const batch = (inputs[batched.indexOf(true)] as Value).shape[0] as Dim;
+    const batch = nth(nth(inputs, batched.indexOf(true)).shape, 0);
     const parts = inputs.map((input, k) =>
-      batched[k] ? (input as Value) : build.expand(input as Value, [batch, ...(input as Value).shape]),
+      batched[k] ? present(input) : build.expand(present(input), [batch, ...present(input).shape]),
     );
     return [build.op("Concat", parts, { axis: axisOf(node, 0) + 1 })];
   },
@@ -178,8 +180,8 @@ const split: OpDefinition = {
   shapeInputs: [1],
   linear: (node, _input, output) => {
     const axis = axisOf(node, 0);
-    const sizes = node.outputs.map(({ shape }) => shape[axis] as Dim);
-    const size = sizes[output] as Dim;
+    const sizes = node.outputs.map(({ shape }) => nth(shape, axis));
+    const size = nth(sizes, output);
     if (sizes.some(isBatch)) return null;
     const start = sizes.slice(0, output).reduce<number>((sum, part) => sum + factorOf(part), 0);
     const end = start + factorOf(size);
@@ -191,7 +193,7 @@ const split: OpDefinition = {
     const axis = axisOf(call, 0);
     if (shape.length === 0) throw shapeMismatch(part(call, "the input"), "is a scalar, which cannot be split");
     let end = 0;
-    return partSizes(call, shape[axis] as Dim).map((size): ValueType => {
+    return partSizes(call, nth(shape, axis)).map((size): ValueType => {
       const start = end;
       end += factorOf(size);
       const type = { dtype, shape: replaced(shape, axis, size) };
@@ -199,11 +201,11 @@ const split: OpDefinition = {
     });
   },
   evaluate: ([x], node) => {
-    const input = x as Array64;
+    const input = present(x);
     const axis = axisOf(node, 0);
-    const sizes = node.outputs.map((output) => output.shape[axis] as Dim);
+    const sizes = node.outputs.map((output) => nth(output.shape, axis));
     // Parts of an axis that holds N grow with it.
-    const samples = (input.dims[axis] as number) / sizes.reduce<number>((sum, size) => sum + factorOf(size), 0);
+    const samples = nth(input.dims, axis) / sizes.reduce<number>((sum, size) => sum + factorOf(size), 0);
     let start = 0;
     return sizes.map((size) => {
       const rows = isBatch(size) ? size.perSample * samples : size;
@@ -214,20 +216,20 @@ const split: OpDefinition = {
     });
   },
   differentiate: (node, cotangents, build) => {
-    const x = node.inputs[0] as Value;
+    const x = inputOf(node, 0);
     const parts = node.outputs.map((output, k) => cotangents[k] ?? build.zeros(output.shape, x.dtype));
     return [build.concat(parts, axisOf(node, 0)), null];
   },
   batch: (node, [x], _batched, build) => {
     const axis = axisOf(node, 0);
-    const sizes = node.outputs.map((output) => output.shape[axis] as Dim);
-    return [...build.node("Split", [x as Value, dimsValue(sizes)], { axis: axis + 1 }, sizes.length).outputs];
+    const sizes = node.outputs.map((output) => nth(output.shape, axis));
+    return [...build.node("Split", [present(x), dimsValue(sizes)], { axis: axis + 1 }, sizes.length).outputs];
   },
   sampleAxis: (node, [at]) => {
     if (node.outputs.length === 1) return [at ?? null];
     const axis = axisOf(node, 0);
     return node.outputs.map(({ shape }) =>
-      at?.axis === axis ? partOfRounds(node, at, shape[axis] as Dim) : (at ?? null),
+      at?.axis === axis ? partOfRounds(node, at, nth(shape, axis)) : (at ?? null),
     );
   },
 };

@@ -4,8 +4,10 @@ import type { Array64 } from "../../float64/array64.js";
 import { array64, transpose64, zeros64, zip64 } from "../../float64/array64.js";
 import { addProduct64 } from "../../float64/product64.js";
 import { type Dim, sameDim, showShape } from "../../graph/dim.js";
+import { inputOf, inputsOf } from "../../graph/operands.js";
 import type { SampleAxis } from "../../graph/sample-axis.js";
 import { type Node, nodeOf, type Value } from "../../graph/value.js";
+import { leadingOf, nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import {
@@ -30,8 +32,8 @@ import { einsum } from "./einsum.js";
 export function matmul64(a: Array64, b: Array64): Array64 {
   const left = a.dims.length === 1 ? array64([1, ...a.dims], a.data) : a;
   const right = b.dims.length === 1 ? array64([...b.dims, 1], b.data) : b;
-  const [rows, inner] = left.dims.slice(-2) as [number, number];
-  const columns = right.dims[right.dims.length - 1] as number;
+  const [rows, inner] = leadingOf(left.dims.slice(-2), 2);
+  const columns = nth(right.dims, right.dims.length - 1);
   const offsets = (array: Array64, other: Array64) => {
     const batch = array64(array.dims.slice(0, -2), indices(array.dims.slice(0, -2)));
     const beside = array64(other.dims.slice(0, -2), indices(other.dims.slice(0, -2)));
@@ -93,15 +95,15 @@ const matmul: OpDefinition = {
       throw shapeMismatch(call, `has inputs ${showShape(a.shape)} and ${showShape(b.shape)}, which do not multiply`);
     }
     const batch = broadcastShape(call, [a.shape.slice(0, -2), b.shape.slice(0, -2)]);
-    const rows = a.shape.length === 1 ? [] : [a.shape[a.shape.length - 2] as Dim];
-    const columns = b.shape.length === 1 ? [] : [b.shape[b.shape.length - 1] as Dim];
+    const rows = a.shape.length === 1 ? [] : [nth(a.shape, a.shape.length - 2)];
+    const columns = b.shape.length === 1 ? [] : [nth(b.shape, b.shape.length - 1)];
     return [{ dtype: a.dtype, shape: [...batch, ...rows, ...columns] }];
   },
-  evaluate: ([a, b]) => [matmul64(a as Array64, b as Array64)],
+  evaluate: ([a, b]) => [matmul64(present(a), present(b))],
   differentiate: (node, [dy], build) => {
-    const [a, b] = node.inputs as [Value, Value];
+    const [a, b] = inputsOf(node, 2);
     const letters = matmulLetters(a, b);
-    const cotangent = dropBroadcast(build, dy as Value, Math.max(a.shape.length, b.shape.length, 2) - 2);
+    const cotangent = dropBroadcast(build, present(dy), Math.max(a.shape.length, b.shape.length, 2) - 2);
     const left = dropBroadcast(build, a, a.shape.length - 2);
     const right = dropBroadcast(build, b, b.shape.length - 2);
     const rule = (other: Value, otherLetters: string, to: string, input: Value): Contraction => ({
@@ -115,14 +117,14 @@ const matmul: OpDefinition = {
   },
   // ONNX Runtime (1.30) multiplies a transposed matrix by a vector wrongly once it has fused the two.
   lower: ({ inputs }, build) => {
-    const [a, b] = inputs as [Value, Value];
+    const [a, b] = leadingOf(inputs, 2);
     if (nodeOf(a)?.op !== "Transpose" || b.shape.length !== 1) return null;
     const column = build.op("MatMul", [a, build.unsqueeze(b, [1])]);
     return [build.reshape(column, column.shape.slice(0, -1))];
   },
   batch: (node, inputs, batched, build) => {
     // Vectors become matrices first, so that the new leading axis is not taken for a matrix axis.
-    const [a, b] = node.inputs as [Value, Value];
+    const [a, b] = inputsOf(node, 2);
     const vectorA = a.shape.length === 1;
     const vectorB = b.shape.length === 1;
     const asMatrix = (value: Value, k: number) => {
@@ -130,22 +132,25 @@ const matmul: OpDefinition = {
       if (k === 0 && vectorA) return build.unsqueeze(value, [rank - 1]);
       return k === 1 && vectorB ? build.unsqueeze(value, [rank]) : value;
     };
-    const matrices = inputs.map((value, k) => asMatrix(value as Value, k));
+    const matrices = inputs.map((value, k) => asMatrix(present(value), k));
     const rank = Math.max(...matrices.map((value, k) => value.shape.length - (batched[k] ? 1 : 0)));
-    const [left, right] = matrices.map((value, k) => {
-      if (!batched[k]) return value;
-      const [batch, ...rest] = value.shape;
-      return build.reshape(value, [batch as Dim, ...Array<Dim>(rank - rest.length).fill(1), ...rest]);
-    }) as [Value, Value];
+    const [left, right] = leadingOf(
+      matrices.map((value, k) => {
+        if (!batched[k]) return value;
+        const [batch, ...rest] = value.shape;
+        return build.reshape(value, [present(batch), ...Array<Dim>(rank - rest.length).fill(1), ...rest]);
+      }),
+      2,
+    );
     const product = build.matmul(left, right);
     const last = product.shape.length;
     return [build.squeeze(product, [...(vectorA ? [last - 2] : []), ...(vectorB ? [last - 1] : [])])];
   },
   sampleAxis: (node, axes) => {
-    const letters = matmulLetters(node.inputs[0] as Value, node.inputs[1] as Value, true);
+    const letters = matmulLetters(inputOf(node, 0), inputOf(node, 1), true);
     const place = (at: SampleAxis | null | undefined, own: string): SampleAxis | null => {
       if (!at) return null;
-      const letter = own[at.axis] as string;
+      const letter = own.charAt(at.axis);
       if (letter === "k") throw interaction(node, "sums over the sample axis");
       return { ...at, axis: letters.y.indexOf(letter) };
     };
@@ -179,10 +184,10 @@ const gemm: OpDefinition = {
     if (a.shape.length !== 2 || b.shape.length !== 2) throw shapeMismatch(part(call, "the inputs"), "are not matrices");
     const left = letterDims(parts.a, a.shape);
     const right = letterDims(parts.b, b.shape);
-    if (!sameDim(left.get("k") as Dim, right.get("k") as Dim)) {
+    if (!sameDim(present(left.get("k")), present(right.get("k")))) {
       throw shapeMismatch(call, `has inputs ${showShape(a.shape)} and ${showShape(b.shape)}, which do not multiply`);
     }
-    const shape = [left.get("m") as Dim, right.get("p") as Dim];
+    const shape = [present(left.get("m")), present(right.get("p"))];
     const bias = call.inputs[2];
     if (bias && broadcastShape(call, [shape, bias.shape]).length > 2)
       throw shapeMismatch(part(call, "the bias"), "has too many axes");
@@ -190,29 +195,29 @@ const gemm: OpDefinition = {
   },
   evaluate: ([a, b, c], node) => {
     const parts = gemmParts(node);
-    const left = parts.a === "km" ? transpose64(a as Array64, [1, 0]) : (a as Array64);
-    const right = parts.b === "pk" ? transpose64(b as Array64, [1, 0]) : (b as Array64);
+    const left = parts.a === "km" ? transpose64(present(a), [1, 0]) : present(a);
+    const right = parts.b === "pk" ? transpose64(present(b), [1, 0]) : present(b);
     const product = matmul64(left, right);
     return [zip64(product, c ?? array64([], [0]), (x, bias) => parts.alpha * x + parts.beta * bias)];
   },
   differentiate: (node, [dy], build, wanted) => {
-    const [a, b, c] = node.inputs as [Value, Value, Value | null | undefined];
+    const [a, b, c] = inputsOf(node, 2);
     const parts = gemmParts(node);
-    const scaled = wanted[0] || wanted[1] ? build.scale(dy as Value, parts.alpha) : (dy as Value);
+    const scaled = wanted[0] || wanted[1] ? build.scale(present(dy), parts.alpha) : present(dy);
     return [
       { kind: "contraction", left: b, right: scaled, subscripts: [parts.b, "mp", parts.a], shape: a.shape },
       { kind: "contraction", left: a, right: scaled, subscripts: [parts.a, "mp", parts.b], shape: b.shape },
-      ...(c ? [build.unbroadcast(build.scale(dy as Value, parts.beta), c.shape)] : []),
+      ...(c ? [build.unbroadcast(build.scale(present(dy), parts.beta), c.shape)] : []),
     ];
   },
   batch: (node, inputs, batched, build) => {
     const parts = gemmParts(node);
-    const [a, b, c] = inputs as [Value, Value, Value | null | undefined];
+    const [a, b, c] = leadingOf(inputs, 2);
     const turn = (value: Value, transposed: boolean) => (transposed ? build.transposeLast(value) : value);
     const product = build.scale(build.matmul(turn(a, parts.a === "km"), turn(b, parts.b === "pk")), parts.alpha);
     if (!c) return [product];
     const [batch, ...rest] = c.shape;
-    const bias = batched[2] ? build.reshape(c, [batch as Dim, ...Array<Dim>(2 - rest.length).fill(1), ...rest]) : c;
+    const bias = batched[2] ? build.reshape(c, [present(batch), ...Array<Dim>(2 - rest.length).fill(1), ...rest]) : c;
     return [build.add(product, build.scale(bias, parts.beta))];
   },
   sampleAxis: (node, axes) => {
@@ -220,9 +225,9 @@ const gemm: OpDefinition = {
     const at = (axis: SampleAxis | null | undefined, letters: string): SampleAxis | null => {
       if (!axis) return null;
       if (letters[axis.axis] === "k") throw interaction(node, "sums over the sample axis");
-      return { ...axis, axis: "mp".indexOf(letters[axis.axis] as string) };
+      return { ...axis, axis: "mp".indexOf(letters.charAt(axis.axis)) };
     };
-    const bias = axes[2] ? { ...axes[2], axis: axes[2].axis + 2 - (node.inputs[2] as Value).shape.length } : null;
+    const bias = axes[2] ? { ...axes[2], axis: axes[2].axis + 2 - inputOf(node, 2).shape.length } : null;
     return [agree(node, [at(axes[0], parts.a), at(axes[1], parts.b), bias])];
   },
 };

@@ -1,11 +1,12 @@
 /** Comparisons and logic, which have no derivative; Where and Cast, which do. */
 
-import type { Array64 } from "../../float64/array64.js";
 import { array64, broadcastDims, broadcastTo, map64 } from "../../float64/array64.js";
 import { uniform } from "../../graph/behind.js";
 import { type Dim, isBatch, sameDim } from "../../graph/dim.js";
+import { inputOf, inputsOf, outputOf } from "../../graph/operands.js";
 import { elementsOfConstant, type Node, nodeOf, type Value, type ValueType } from "../../graph/value.js";
-import { arrayOf, type DType, isFloat } from "../../tensor/tensor.js";
+import { leadingOf, nth, present } from "../../present.js";
+import { type DType, isFloat, numberArrayOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { broadcastShape, intAttribute, requireInput, stringAttribute, unsupported } from "../checks.js";
@@ -88,27 +89,29 @@ const where: OpDefinition = folding(
   {
     op: "Where",
     infer: (call) => {
-      const [condition, a, b] = [0, 1, 2].map((index) => requireInput(call, index)) as [Value, Value, Value];
+      const [condition, a, b] = leadingOf(
+        [0, 1, 2].map((index) => requireInput(call, index)),
+        3,
+      );
       return [{ dtype: a.dtype, shape: broadcastShape(call, [condition.shape, a.shape, b.shape]) }];
     },
     evaluate: (inputs) => {
-      const arrays = inputs as readonly Array64[];
+      const arrays = inputs.map((input) => present(input));
       const dims = broadcastDims(arrays.map((array) => array.dims));
-      const [condition, a, b] = arrays.map((array) => broadcastTo(array, dims)) as [
-        Float64Array,
-        Float64Array,
-        Float64Array,
-      ];
+      const [condition, a, b] = leadingOf(
+        arrays.map((array) => broadcastTo(array, dims)),
+        3,
+      );
       return [
         array64(
           dims,
-          condition.map((test, i) => (test !== 0 ? a[i] : b[i]) as number),
+          condition.map((test, i) => present(test !== 0 ? a[i] : b[i])),
         ),
       ];
     },
     differentiate: (node, [dy], build, wanted) => {
-      const [condition, a, b] = node.inputs as [Value, Value, Value];
-      const cotangent = dy as Value;
+      const [condition, a, b] = inputsOf(node, 3);
+      const cotangent = present(dy);
       const zero = build.scalar(0, cotangent);
       return [
         null,
@@ -118,9 +121,9 @@ const where: OpDefinition = folding(
     },
     ...elementwise,
     range: (node, [, a, b]) => {
-      const [, first, second] = node.inputs as [Value, Value, Value];
-      const holds = selected(node.inputs[0] as Value, true, first, a as Range);
-      return union(holds, selected(node.inputs[0] as Value, false, second, b as Range));
+      const [, first, second] = inputsOf(node, 3);
+      const holds = selected(inputOf(node, 0), true, first, present(a));
+      return union(holds, selected(inputOf(node, 0), false, second, present(b)));
     },
   },
   ([condition, a, b]) => {
@@ -166,32 +169,32 @@ function castNumber(x: number, dtype: DType): number {
   if (isFloat(dtype)) return x;
   if (dtype === "bool") return Number(x !== 0);
   if (dtype === "int64" || dtype === "uint64") return Math.trunc(x);
-  return new (arrayOf(dtype) as Int32ArrayConstructor)([x])[0] as number;
+  return new (numberArrayOf(dtype))([x])[0] as number;
 }
 
 /** Between floats a cast is the identity, whose cotangent is cast back; nothing else has a derivative. */
 function castBack(node: Node, dy: Value, build: Build): Value | null {
-  const [from, to] = [(node.inputs[0] as Value).dtype, (node.outputs[0] as Value).dtype];
+  const [from, to] = [inputOf(node, 0).dtype, outputOf(node, 0).dtype];
   return isFloat(from) && isFloat(to) ? build.cast(dy, from) : null;
 }
 
 const evaluateCast: OpDefinition["evaluate"] = ([x], node) => {
-  const { dtype } = node.outputs[0] as Value;
-  return [map64(x as Array64, (element) => castNumber(element, dtype))];
+  const { dtype } = outputOf(node, 0);
+  return [map64(present(x), (element) => castNumber(element, dtype))];
 };
 
 /** "saturate" is of casts to 8-bit floats; ONNX Runtime refuses it at others. */
 function castPlainly(node: Node, build: Build): Value[] | null {
   if (!Object.hasOwn(node.attributes, "saturate")) return null;
-  return [build.cast(node.inputs[0] as Value, (node.outputs[0] as Value).dtype)];
+  return [build.cast(inputOf(node, 0), outputOf(node, 0).dtype)];
 }
 
 const cast: OpDefinition = {
   op: "Cast",
   infer: (call) => inferCast(call, stringAttribute(call, "to", "")),
-  range: (node, [x]) => (node.inputs[0]?.dtype === "bool" ? between(0, 1) : (x as Range)),
+  range: (node, [x]) => (node.inputs[0]?.dtype === "bool" ? between(0, 1) : present(x)),
   evaluate: evaluateCast,
-  differentiate: (node, [dy], build) => [castBack(node, dy as Value, build)],
+  differentiate: (node, [dy], build) => [castBack(node, present(dy), build)],
   ...elementwise,
   lower: castPlainly,
 };
@@ -201,11 +204,11 @@ const castLike: OpDefinition = {
   op: "CastLike",
   infer: (call) => inferCast(call, requireInput(call, 1).dtype),
   evaluate: evaluateCast,
-  differentiate: (node, [dy], build) => [castBack(node, dy as Value, build), null],
+  differentiate: (node, [dy], build) => [castBack(node, present(dy), build), null],
   batch: (node, inputs, batched, build) => {
-    const [x, like] = inputs as [Value, Value];
-    const full = batched[0] ? x : build.expand(x, [like.shape[0] as Dim, ...x.shape]);
-    return [build.cast(full, (node.outputs[0] as Value).dtype)];
+    const [x, like] = leadingOf(inputs, 2);
+    const full = batched[0] ? x : build.expand(x, [nth(like.shape, 0), ...x.shape]);
+    return [build.cast(full, outputOf(node, 0).dtype)];
   },
   sampleAxis: (_node, axes) => [axes[0] ?? null],
   lower: castPlainly,

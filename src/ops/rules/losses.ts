@@ -1,5 +1,7 @@
 /** NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss: composites over the class axis, which is axis 1. */
+
 import { type Dim, sameShape, showShape } from "../../graph/dim.js";
+import { inputOf, inputsOf } from "../../graph/operands.js";
 import type { SampleAxis } from "../../graph/sample-axis.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";
 import { isFloat } from "../../tensor/tensor.js";
@@ -55,7 +57,7 @@ function inferLoss(call: Call): ValueType {
 
 /** The loss of log-probabilities. The mean is over the weights of the labels that count. */
 function likelihoodLoss(node: Node, logProbabilities: Value, build: Build): Value {
-  const [, given, classWeights] = node.inputs as [Value, Value, Value | null | undefined];
+  const [, given, classWeights] = inputsOf(node, 2);
   const label = ignoredLabel(node);
   const ignored = label === undefined ? null : build.equal(given, build.filled(label, [], given.dtype));
   // The ignored label may be no class: another is looked up in its place.
@@ -92,18 +94,19 @@ function lossSampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): (Samp
 const negativeLogLikelihoodLoss: OpDefinition = {
   op: "NegativeLogLikelihoodLoss",
   infer: (call) => [inferLoss(call)],
-  decompose: (node, build) => [likelihoodLoss(node, node.inputs[0] as Value, build)],
+  decompose: (node, build) => [likelihoodLoss(node, inputOf(node, 0), build)],
   sampleAxis: lossSampleAxis,
 };
 
 const softmaxCrossEntropyLoss: OpDefinition = {
   op: "SoftmaxCrossEntropyLoss",
+  optionalOutputs: true,
   infer: (call) => {
     const { dtype, shape } = requireInput(call, 0);
     return [inferLoss(call), { dtype, shape: shape as Dim[] }].slice(0, call.outputs);
   },
   decompose: (node, build) => {
-    const logProbabilities = build.op("LogSoftmax", [node.inputs[0] as Value], { axis: 1 });
+    const logProbabilities = build.op("LogSoftmax", [inputOf(node, 0)], { axis: 1 });
     return [likelihoodLoss(node, logProbabilities, build), logProbabilities].slice(0, node.outputs.length);
   },
   sampleAxis: lossSampleAxis,

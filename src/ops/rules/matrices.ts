@@ -1,9 +1,10 @@
 /** Det and EyeLike. */
 
-import type { Array64 } from "../../float64/array64.js";
 import { array64, zeros64 } from "../../float64/array64.js";
-import { type Dim, isBatch, sameDim, showShape } from "../../graph/dim.js";
-import type { Node, Value } from "../../graph/value.js";
+import { isBatch, sameDim, showShape } from "../../graph/dim.js";
+import { inputOf } from "../../graph/operands.js";
+import type { Node } from "../../graph/value.js";
+import { leadingOf, nth, present } from "../../present.js";
 import type { Call } from "../call.js";
 import { apartFrom, intAttribute, interaction, part, requireInput, shapeMismatch, unsupported } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
@@ -57,8 +58,8 @@ const det: OpDefinition = {
     return [{ dtype, shape: shape.slice(0, -2) }];
   },
   evaluate: ([x]) => {
-    const { dims, data } = x as Array64;
-    const side = dims[dims.length - 1] as number;
+    const { dims, data } = present(x);
+    const side = nth(dims, dims.length - 1);
     const result = zeros64(dims.slice(0, -2));
     const size = side * side;
     result.data.forEach((_, k) => {
@@ -67,7 +68,7 @@ const det: OpDefinition = {
     return [result];
   },
   differentiate: (node, [dy], build) => {
-    const [x, cotangent] = [node.inputs[0] as Value, dy as Value];
+    const [x, cotangent] = [inputOf(node, 0), present(dy)];
     const side = matrixSide(node);
     if (side > largestSide)
       throw unsupported(
@@ -78,9 +79,9 @@ const det: OpDefinition = {
     const spread = build.reshape(cotangent, [...cotangent.shape, 1, 1]);
     return [build.mul(spread, cofactors(build, x, side))];
   },
-  batch: (_node, [x], _batched, build) => [build.op("Det", [x as Value])],
+  batch: (_node, [x], _batched, build) => [build.op("Det", [present(x)])],
   sampleAxis: (node, [at]) => {
-    const rank = (node.inputs[0] as Value).shape.length;
+    const rank = inputOf(node, 0).shape.length;
     return [apartFrom(node, at ?? null, [rank - 2, rank - 1], "takes determinants across the sample axis")];
   },
 };
@@ -89,7 +90,7 @@ const det: OpDefinition = {
 
 function eyeShape(call: Call | Node): [number, number] {
   const { shape } = requireInput(call, 0);
-  const [rows, columns] = shape as readonly [Dim, Dim];
+  const [rows, columns] = leadingOf(shape, 2);
   if (shape.length !== 2) throw shapeMismatch(part(call, `the input ${showShape(shape)}`), "is no matrix");
   if (isBatch(rows) || isBatch(columns)) throw interaction(call, "numbers the samples");
   return [rows, columns];

@@ -2,8 +2,11 @@
  * Normalisations and Dropout, all composites: their decompositions are what is differentiated. Variances
  * are of centred values (two passes), so that they keep their precision in float32.
  */
+
 import { type Dim, divide, elementsOf, isBatch, type Shape, sameShape, showShape } from "../../graph/dim.js";
+import { inputOf, inputsOf } from "../../graph/operands.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";
+import { nth } from "../../present.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import {
@@ -57,7 +60,7 @@ function standardise(build: Build, x: Value, axes: readonly number[], epsilon: n
 
 /** A `[C]` vector that lies along axis 1 of x. */
 function alongChannels(build: Build, vector: Value, x: Value): Value {
-  return build.reshape(vector, [vector.shape[0] as Dim, ...x.shape.slice(2).map(() => 1)]);
+  return build.reshape(vector, [nth(vector.shape, 0), ...x.shape.slice(2).map(() => 1)]);
 }
 
 function channelsOf(call: Call | Node): Dim {
@@ -108,9 +111,10 @@ function inferTrailing(call: Call, statistics: number): ValueType[] {
 
 const layerNormalization: OpDefinition = {
   op: "LayerNormalization",
+  optionalOutputs: true,
   infer: (call) => inferTrailing(call, 2),
   decompose: (node, build) => {
-    const [x, scale, bias] = node.inputs as [Value, Value, Value | null | undefined];
+    const [x, scale, bias] = inputsOf(node, 2);
     const { y, mean, deviation } = standardise(build, x, trailingAxes(node), epsilonOf(node));
     const scaled = build.mul(y, scale);
     const inverse = () => build.op("Reciprocal", [deviation]);
@@ -125,7 +129,7 @@ function rmsNormalization(op: string, statistics: number): OpDefinition {
     op,
     infer: (call) => inferTrailing(call, statistics),
     decompose: (node, build) => {
-      const [x, scale] = node.inputs as [Value, Value];
+      const [x, scale] = inputsOf(node, 2);
       const root = rootMeanSquare(build, x, trailingAxes(node), epsilonOf(node));
       const y = build.mul(build.div(x, root), scale);
       return node.outputs.length > 1 ? [y, build.op("Reciprocal", [root])] : [y];
@@ -133,7 +137,7 @@ function rmsNormalization(op: string, statistics: number): OpDefinition {
   };
 }
 
-const simplified = rmsNormalization("SimplifiedLayerNormalization", 1);
+const simplified: OpDefinition = { ...rmsNormalization("SimplifiedLayerNormalization", 1), optionalOutputs: true };
 
 const simplifiedLayerNormalization: OpDefinition = {
   ...simplified,
@@ -157,7 +161,7 @@ const instanceNormalization: OpDefinition = {
     return [likeInput(call)];
   },
   decompose: (node, build) => {
-    const [x, scale, shift] = node.inputs as [Value, Value, Value];
+    const [x, scale, shift] = inputsOf(node, 3);
     const axes = x.shape.map((_, axis) => axis).slice(2);
     return [scaleAndShift(build, standardise(build, x, axes, epsilonOf(node)).y, scale, shift)];
   },
@@ -172,7 +176,7 @@ function groupedShape(call: Call | Node): Shape {
   if (elements === undefined) {
     throw shapeMismatch(call, `has an input ${showShape(shape)}, whose channels do not divide into ${groups} groups`);
   }
-  return [shape[0] as Dim, groups, elements];
+  return [nth(shape, 0), groups, elements];
 }
 
 const groupNormalization: OpDefinition = {
@@ -183,7 +187,7 @@ const groupNormalization: OpDefinition = {
     return [likeInput(call)];
   },
   decompose: (node, build) => {
-    const [x, scale, shift] = node.inputs as [Value, Value, Value];
+    const [x, scale, shift] = inputsOf(node, 3);
     const { y } = standardise(build, build.reshape(x, groupedShape(node)), [2], epsilonOf(node));
     return [scaleAndShift(build, build.reshape(y, x.shape), scale, shift)];
   },
@@ -192,7 +196,7 @@ const groupNormalization: OpDefinition = {
    * mean is far from 0. Its LayerNormalization centres first.
    */
   lower: (node, build) => {
-    const [x, scale, shift] = node.inputs as [Value, Value, Value];
+    const [x, scale, shift] = inputsOf(node, 3);
     const shape = groupedShape(node);
     if (elementsOf(shape) === 0) return null;
     const ones = build.expand(build.scalar(1, x), shape.slice(2));
@@ -207,6 +211,7 @@ const normalisesOverBatch = (node: Call | Node) => intAttribute(node, "training_
 /** With the stored statistics each sample is normalised by itself; in training mode, with those of the batch. */
 const batchNormalization: OpDefinition = {
   op: "BatchNormalization",
+  optionalOutputs: true,
   infer: (call) => {
     if (call.outputs > 1 && !normalisesOverBatch(call))
       throw unsupported(
@@ -248,7 +253,7 @@ function channelWindow(node: Node, build: Build, x: Value, size: number): Value 
 
 /** x / (bias + alpha / size * sum of squares of neighbouring channels)^beta. */
 const lrnInParts: NonNullable<OpDefinition["decompose"]> = (node, build) => {
-  const x = node.inputs[0] as Value;
+  const x = inputOf(node, 0);
   const size = intAttribute(node, "size", 1);
   const alpha = build.scalar(floatAttribute(node, "alpha", 1e-4) / size, x);
   const window = channelWindow(node, build, build.square(x), size);
@@ -270,7 +275,7 @@ const lrn: OpDefinition = {
   decompose: lrnInParts,
   // ONNX Runtime has LRN of images only, of odd sizes, and with positive factors.
   lower: (node, build) => {
-    const images = (node.inputs[0] as Value).shape.length === 4 && intAttribute(node, "size", 1) % 2 === 1;
+    const images = inputOf(node, 0).shape.length === 4 && intAttribute(node, "size", 1) % 2 === 1;
     const known = images && floatAttribute(node, "alpha", 1e-4) > 0 && floatAttribute(node, "beta", 0.75) > 0;
     return known ? null : lrnInParts(node, build);
   },
@@ -287,7 +292,7 @@ const lpNormalization: OpDefinition = {
     return [y];
   },
   decompose: (node, build) => {
-    const x = node.inputs[0] as Value;
+    const x = inputOf(node, 0);
     const axis = normalAxis(node, intAttribute(node, "axis", -1), x.shape.length);
     const norm = build.reduce(intAttribute(node, "p", 2) === 1 ? "ReduceL1" : "ReduceL2", x, [axis], true);
     const zero = build.equal(norm, build.scalar(0, norm));
@@ -310,9 +315,9 @@ const meanVarianceNormalization: OpDefinition = {
     return [likeInput(call)];
   },
   decompose: (node, build) => {
-    const x = node.inputs[0] as Value;
+    const x = inputOf(node, 0);
     const axes = meanVarianceAxes(node);
-    const count = elementsOf(axes.map((axis) => x.shape[axis] as Dim));
+    const count = elementsOf(axes.map((axis) => nth(x.shape, axis)));
     if (typeof count !== "number") throw interaction(node, "normalises over the batch");
     const centred = build.sub(x, mean(build, x, axes));
     const length = build.reduce("ReduceL2", centred, axes, true);
@@ -326,6 +331,7 @@ const meanVarianceNormalization: OpDefinition = {
 /** The identity, as in inference. */
 const dropout: OpDefinition = {
   op: "Dropout",
+  optionalOutputs: true,
   infer: (call) => {
     const training = call.inputs[2];
     if (training && training.known?.[0] !== 0) {
@@ -343,7 +349,7 @@ const dropout: OpDefinition = {
     return [y, { dtype: "bool" as const, shape: y.shape }].slice(0, call.outputs);
   },
   decompose: (node, build) => {
-    const x = node.inputs[0] as Value;
+    const x = inputOf(node, 0);
     const mask = () => build.expand(build.filled(1, [], "bool"), x.shape);
     return [build.op("Identity", [x]), ...(node.outputs.length > 1 ? [mask()] : [])];
   },

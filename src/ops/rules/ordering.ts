@@ -1,9 +1,12 @@
 /** TopK. */
+
 import type { PergradError } from "../../errors.js";
 import type { Array64 } from "../../float64/array64.js";
 import { zeros64 } from "../../float64/array64.js";
 import { type Dim, isBatch, sameDim, showDim } from "../../graph/dim.js";
-import type { Node, Value } from "../../graph/value.js";
+import { inputOf, outputOf } from "../../graph/operands.js";
+import type { Node } from "../../graph/value.js";
+import { nth, present } from "../../present.js";
 import type { Call } from "../call.js";
 import { intAttribute, interaction, knownDims, requireInput, shapeMismatch, unsupported } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
@@ -37,7 +40,7 @@ function keptCount(call: Call | Node): Dim {
 
 /** Whether a TopK sorts along the axis of the samples. */
 export function sortsAll(node: Node): boolean {
-  return isBatch((node.inputs[0] as Value).shape[topAxis(node)]);
+  return isBatch(inputOf(node, 0).shape[topAxis(node)]);
 }
 
 function topCount(call: Call | Node): number {
@@ -48,10 +51,10 @@ function topCount(call: Call | Node): number {
 
 /** Of equal elements the first comes first. */
 function evaluateTopK([x]: readonly (Array64 | null)[], node: Node): Array64[] {
-  const { dims, data } = x as Array64;
+  const { dims, data } = present(x);
   const axis = topAxis(node);
   const stated = keptCount(node);
-  const count = isBatch(stated) ? (dims[axis] as number) : stated;
+  const count = isBatch(stated) ? nth(dims, axis) : stated;
   const sign = intAttribute(node, "largest", 1) !== 0 ? 1 : -1;
   const kept = dims.map((dim, at) => (at === axis ? count : dim));
   const [values, indices] = [zeros64(kept), zeros64(kept)];
@@ -72,6 +75,7 @@ function evaluateTopK([x]: readonly (Array64 | null)[], node: Node): Array64[] {
 
 const topK: OpDefinition = {
   op: "TopK",
+  hidesNaN: true,
   shapeInputs: [1],
   infer: (call) => {
     const { dtype, shape } = requireInput(call, 0);
@@ -85,14 +89,14 @@ const topK: OpDefinition = {
   evaluate: evaluateTopK,
   differentiate: (node, [dy], build) => {
     if (!dy) return [null, null];
-    const x = node.inputs[0] as Value;
+    const x = inputOf(node, 0);
     const attributes = { axis: topAxis(node), reduction: "add" };
-    const indices = node.outputs[1] as Value;
+    const indices = outputOf(node, 1);
     return [build.op("ScatterElements", [build.zeros(x.shape, dy.dtype), indices, dy], attributes), null];
   },
   batch: (node, [x], _batched, build) => {
     const attributes = { ...node.attributes, axis: topAxis(node) + 1 };
-    return [...build.node("TopK", [x as Value, build.ints([topCount(node)])], attributes, 2).outputs];
+    return [...build.node("TopK", [present(x), build.ints([topCount(node)])], attributes, 2).outputs];
   },
   sampleAxis: (node, [at]) => {
     if (at?.axis === topAxis(node)) throw sortsSamples(node);

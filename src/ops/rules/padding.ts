@@ -1,8 +1,9 @@
 /** Pad. */
 
-import type { Array64 } from "../../float64/array64.js";
 import { add, type Dim, factorOf, isBatch, type Shape, showShape } from "../../graph/dim.js";
+import { inputOf, outputOf } from "../../graph/operands.js";
 import { constantOf, type Node, type Value, type ValueType } from "../../graph/value.js";
+import { nth, present } from "../../present.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
@@ -19,7 +20,7 @@ import {
 import type { Cotangent } from "../cotangent.js";
 import type { Along, OpDefinition } from "../definition.js";
 import { requireConstant } from "../limits.js";
-import { between, type Range, union } from "../range.js";
+import { between, union } from "../range.js";
 import { scatterRows } from "../subgraphs/rows.js";
 
 interface Padding {
@@ -44,16 +45,14 @@ function paddingOf(call: Call | Node): Padding {
       'give "constant", "edge", "reflect" or "wrap"',
     );
   const amounts = (offset: number) =>
-    Array.from({ length: rank }, (_, axis) =>
-      axes.includes(axis) ? (pads[offset + axes.indexOf(axis)] as number) : 0,
-    );
+    Array.from({ length: rank }, (_, axis) => (axes.includes(axis) ? nth(pads, offset + axes.indexOf(axis)) : 0));
   return { mode, before: amounts(0), after: amounts(axes.length) };
 }
 
 function paddedShape(call: Call): Dim[] {
   const { before, after } = paddingOf(call);
   return requireInput(call, 0).shape.map((dim, axis) => {
-    const more = (before[axis] as number) + (after[axis] as number);
+    const more = nth(before, axis) + nth(after, axis);
     const size = isBatch(dim) && (before[axis] || after[axis]) ? undefined : add(dim, more);
     if (size === undefined) throw interaction(call, "pads the sample axis");
     if (factorOf(size) < 0)
@@ -64,8 +63,8 @@ function paddedShape(call: Call): Dim[] {
 
 /** For each element along a padded axis the one it copies, or -1 for the constant. */
 function sourcesOf({ mode, before, after }: Padding, axis: number, size: number): number[] {
-  const first = before[axis] as number;
-  return Array.from({ length: size + first + (after[axis] as number) }, (_, p) => {
+  const first = nth(before, axis);
+  return Array.from({ length: size + first + nth(after, axis) }, (_, p) => {
     const at = p - first;
     if (at >= 0 && at < size) return at;
     if (mode === "constant" || size === 0) return -1;
@@ -81,14 +80,14 @@ function padKnown(call: Call, input: Value): Pick<ValueType, "known"> {
   const filling = call.inputs[2] ? call.inputs[2].known?.[0] : 0;
   if (!input.known || input.shape.length !== 1 || filling === undefined) return {};
   return {
-    known: sourcesOf(padding, 0, input.known.length).map((at) => (at < 0 ? filling : (input.known?.[at] as Dim))),
+    known: sourcesOf(padding, 0, input.known.length).map((at) => (at < 0 ? filling : present(input.known?.[at]))),
   };
 }
 
 /** The cotangent of what was padded with a constant: dy without the padding, and zeros where it was cropped. */
 function unpad(build: Build, dy: Value, { before, after }: Padding, shape: Shape): Value {
   return shape.reduce<Value>((value, size, axis) => {
-    const [first, last] = [before[axis] as number, after[axis] as number];
+    const [first, last] = [nth(before, axis), nth(after, axis)];
     if (isBatch(size) || (first === 0 && last === 0)) return value;
     const [low, high] = [Math.max(0, -first), Math.min(size, size + last)];
     if (high <= low)
@@ -102,7 +101,7 @@ function unpad(build: Build, dy: Value, { before, after }: Padding, shape: Shape
 }
 
 function differentiatePad(node: Node, dy: Value, build: Build, wanted: readonly boolean[]): (Cotangent | null)[] {
-  const x = node.inputs[0] as Value;
+  const x = inputOf(node, 0);
   const padding = paddingOf(node);
   if (padding.mode !== "constant") return [copiedCotangent(node, dy, padding, build)];
   const inner = unpad(build, dy, padding, x.shape);
@@ -113,10 +112,10 @@ function differentiatePad(node: Node, dy: Value, build: Build, wanted: readonly 
 
 /** Reflected, repeated and wrapped elements: a gather with a constant index along each axis. */
 function copiedCotangent(node: Node, dy: Value, padding: Padding, build: Build): Value {
-  const { shape } = node.inputs[0] as Value;
+  const { shape } = inputOf(node, 0);
   return shape.reduce<Value>((value, dim, axis) => {
     if (isBatch(dim) || (!padding.before[axis] && !padding.after[axis])) return value;
-    requireConstant(node, factorOf(value.shape[axis] as Dim), "an index");
+    requireConstant(node, factorOf(nth(value.shape, axis)), "an index");
     const index = build.ints(sourcesOf(padding, axis, dim));
     return scatterRows(
       build,
@@ -134,7 +133,7 @@ function padSteps(node: Node): Along[] | null {
   const filling = node.inputs[2];
   if (mode === "constant" && filling && Number(constantOf(filling)?.data[0] ?? Number.NaN) !== 0) return null;
   return before.flatMap((first, axis): Along[] => {
-    const last = after[axis] as number;
+    const last = nth(after, axis);
     if (first === 0 && last === 0) return [];
     const amounts = (value: Value, at: number, amount: number) =>
       value.shape.map((_, own) => (own === at ? amount : 0));
@@ -142,7 +141,7 @@ function padSteps(node: Node): Along[] | null {
       {
         kind: "along",
         axis,
-        size: factorOf((node.outputs[0] as Value).shape[axis] as Dim),
+        size: factorOf(nth(outputOf(node, 0).shape, axis)),
         apply: (build, value, at) => {
           const pads = build.ints([...amounts(value, at, first), ...amounts(value, at, last)]);
           return build.op("Pad", [value, pads, build.scalar(0, value)], { mode });
@@ -155,7 +154,7 @@ function padSteps(node: Node): Along[] | null {
 
 export const pad: OpDefinition = {
   op: "Pad",
-  range: (_node, [x, , value]) => union(x as Range, value ?? between(0, 0)),
+  range: (_node, [x, , value]) => union(present(x), value ?? between(0, 0)),
   shapeInputs: [1],
   linear: (node, input) => (input === 0 ? padSteps(node) : null),
   infer: (call) => {
@@ -163,7 +162,7 @@ export const pad: OpDefinition = {
     return [{ dtype: input.dtype, shape: paddedShape(call), ...padKnown(call, input) }];
   },
   evaluate: ([x, , value], node) => {
-    const input = x as Array64;
+    const input = present(x);
     const padding = paddingOf(node);
     const sources = input.dims.map((size, axis) => sourcesOf(padding, axis, size));
     const dims = sources.map((along) => along.length);
@@ -171,7 +170,7 @@ export const pad: OpDefinition = {
       .slice(0, -1)
       .reduce<number[]>(
         (outer, along, axis) =>
-          outer.flatMap((row) => along.map((at) => (row < 0 || at < 0 ? -1 : row * (input.dims[axis] as number) + at))),
+          outer.flatMap((row) => along.map((at) => (row < 0 || at < 0 ? -1 : row * nth(input.dims, axis) + at))),
         [0],
       );
     const along = sources.at(-1) ?? [0];
@@ -181,18 +180,18 @@ export const pad: OpDefinition = {
       if (row < 0) continue;
       const [to, from] = [index * along.length, row * size];
       for (let k = 0; k < along.length; k++) {
-        const at = along[k] as number;
+        const at = nth(along, k);
         if (at >= 0) data[to + k] = input.data[from + at] as number;
       }
     }
     return [{ dims, data }];
   },
-  differentiate: (node, [dy], build, wanted) => differentiatePad(node, dy as Value, build, wanted),
+  differentiate: (node, [dy], build, wanted) => differentiatePad(node, present(dy), build, wanted),
   batch: (node, [x, , value], batched, build) => {
     if (batched[2]) throw unsupported(node, "cannot be computed for a batch of values to pad with");
     const { before, after } = paddingOf(node);
     const axes = build.ints(before.map((_, axis) => axis + 1));
-    const input = batched[0] ? (x as Value) : build.unsqueeze(x as Value, [0]);
+    const input = batched[0] ? present(x) : build.unsqueeze(present(x), [0]);
     return [build.op("Pad", [input, build.ints([...before, ...after]), value ?? null, axes], node.attributes)];
   },
   sampleAxis: (node, [at, , value]) => {

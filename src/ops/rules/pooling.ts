@@ -2,9 +2,11 @@
 
 import type { Array64 } from "../../float64/array64.js";
 import { stridesOf, zeros64 } from "../../float64/array64.js";
-import { type Dim, factorOf, multiply, type Shape } from "../../graph/dim.js";
+import { factorOf, multiply, type Shape } from "../../graph/dim.js";
+import { inputOf, inputsOf, outputOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
 import { extentOf, kernelSize, kernelWithin, windowOffsets } from "../../graph/window.js";
+import { leadingOf, nth, present } from "../../present.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
@@ -20,11 +22,14 @@ import { autoPadOf, perAxis, readWindow, spatialOf, windowAttributes } from "../
 // MaxPool
 
 function evaluateMaxPool([x]: readonly (Array64 | null)[], node: Node): Array64[] {
-  const input = x as Array64;
+  const input = present(x);
   const { spatial, positions, window } = poolOf(node);
   const offsets = windowOffsets(spatial, window, positions);
   const [plane, count, size] = [sizeOf(spatial), sizeOf(positions), kernelSize(window)];
-  const [y, indices] = [0, 1].map(() => zeros64([...input.dims.slice(0, 2), ...positions])) as [Array64, Array64];
+  const [y, indices] = leadingOf(
+    [0, 1].map(() => zeros64([...input.dims.slice(0, 2), ...positions])),
+    2,
+  );
   for (let at = 0; at < y.data.length; at++) {
     const from = Math.floor(at / count) * plane;
     let [best, where] = [Number.NEGATIVE_INFINITY, -1];
@@ -44,10 +49,10 @@ function evaluateMaxPool([x]: readonly (Array64 | null)[], node: Node): Array64[
 function requireElements(call: Call): void {
   const { spatial, positions, window } = poolOf(call);
   spatial.forEach((size, axis) => {
-    const [stride, before] = [window.strides[axis] as number, window.before[axis] as number];
-    const last = ((positions[axis] as number) - 1) * stride - before;
+    const [stride, before] = [nth(window.strides, axis), nth(window.before, axis)];
+    const last = (nth(positions, axis) - 1) * stride - before;
     // A window that begins within the input reads its first element there.
-    const early = Math.min(positions[axis] as number, Math.ceil(before / stride));
+    const early = Math.min(nth(positions, axis), Math.ceil(before / stride));
     requireConstant(call, early, "a look at each window in the padding,");
     const starts = Array.from({ length: early }, (_, t) => t * stride - before);
     const isEmpty = (start: number) => {
@@ -61,6 +66,8 @@ function requireElements(call: Call): void {
 
 const maxPool: OpDefinition = {
   op: "MaxPool",
+  hidesNaN: true,
+  optionalOutputs: true,
   range: moved,
   infer: (call) => {
     requireElements(call);
@@ -83,8 +90,8 @@ function unpooledShape(call: Call, x: Value): Shape {
   if (!kernel) throw shapeMismatch(call, "has no kernel_shape");
   const window = readWindow(call, kernel, spatial);
   const sizes = spatial.map((size, axis) => {
-    const padding = (window.before[axis] as number) + (window.after[axis] as number);
-    return (size - 1) * (window.strides[axis] as number) + (kernel[axis] as number) - padding;
+    const padding = nth(window.before, axis) + nth(window.after, axis);
+    return (size - 1) * nth(window.strides, axis) + nth(kernel, axis) - padding;
   });
   return [...x.shape.slice(0, 2), ...sizes];
 }
@@ -100,22 +107,22 @@ const maxUnpool: OpDefinition = {
     return [{ dtype: x.dtype, shape }];
   },
   evaluate: ([x, indices], node) => {
-    const [input, places] = [x as Array64, indices as Array64];
-    const y = zeros64([...input.dims.slice(0, 2), ...(node.outputs[0] as Value).shape.slice(2).map(factorOf)]);
+    const [input, places] = [present(x), present(indices)];
+    const y = zeros64([...input.dims.slice(0, 2), ...outputOf(node, 0).shape.slice(2).map(factorOf)]);
     input.data.forEach((element, at) => {
       y.data[places.data[at] as number] = element;
     });
     return [y];
   },
   differentiate: (node, [dy], build) => {
-    const [x, indices] = node.inputs as [Value, Value];
+    const [x, indices] = inputsOf(node, 2);
     const kernel = intsAttribute(node, "kernel_shape") ?? [];
     const strides = perAxis(node, "strides", kernel.length, 1, 1);
-    if (kernel.some((size, axis) => size > (strides[axis] as number))) {
+    if (kernel.some((size, axis) => size > nth(strides, axis))) {
       throw unsupported(node, "cannot be differentiated, since its windows overlap and elements overwrite each other");
     }
-    const plane = sizeOf((dy as Value).shape.slice(2).map(factorOf));
-    const flat = build.reshape(dy as Value, [planesOf((dy as Value).shape), plane]);
+    const plane = sizeOf(present(dy).shape.slice(2).map(factorOf));
+    const flat = build.reshape(present(dy), [planesOf(present(dy).shape), plane]);
     const taken = build.op("GatherElements", [flat, localIndices(indices, plane, build)], { axis: 1 });
     return [build.reshape(taken, x.shape), null];
   },
@@ -127,23 +134,23 @@ const maxUnpool: OpDefinition = {
 
 /** 1 / the number of elements that the mean at position t is of, along one axis. */
 function axisWeight({ spatial, stated }: Pool, axis: number, t: number, countPadding: boolean): number {
-  const [size, before, after] = [spatial[axis] as number, stated.before[axis] as number, stated.after[axis] as number];
+  const [size, before, after] = [nth(spatial, axis), nth(stated.before, axis), nth(stated.after, axis)];
   const [from, to] = countPadding ? [-before, size + after] : [0, size];
-  const [first, end] = kernelWithin(stated, axis, t * (stated.strides[axis] as number) - before, from, to);
+  const [first, end] = kernelWithin(stated, axis, t * nth(stated.strides, axis) - before, from, to);
   return end > first ? 1 / (end - first) : 0;
 }
 
 function axisWeights(node: Node, pool: Pool, axis: number): number[] {
-  const count = pool.positions[axis] as number;
+  const count = nth(pool.positions, axis);
   requireConstant(node, count, "weights");
   return Array.from({ length: count }, (_, t) => axisWeight(pool, axis, t, countsPadding(node)));
 }
 
 /** The one weight along an axis whose first and last windows are whole; undefined where weights may differ. */
 function commonWeight({ spatial, positions, stated }: Pool, axis: number): number | undefined {
-  const [stride, kernel] = [stated.strides[axis] as number, stated.kernel[axis] as number];
-  const [before, last] = [stated.before[axis] as number, ((positions[axis] as number) - 1) * stride];
-  return before === 0 && last + extentOf(stated, axis) <= (spatial[axis] as number) ? 1 / kernel : undefined;
+  const [stride, kernel] = [nth(stated.strides, axis), nth(stated.kernel, axis)];
+  const [before, last] = [nth(stated.before, axis), (nth(positions, axis) - 1) * stride];
+  return before === 0 && last + extentOf(stated, axis) <= nth(spatial, axis) ? 1 / kernel : undefined;
 }
 
 function countsPadding(node: Node): boolean {
@@ -151,7 +158,7 @@ function countsPadding(node: Node): boolean {
 }
 
 function evaluateAveragePool([x]: readonly (Array64 | null)[], node: Node): Array64[] {
-  const input = x as Array64;
+  const input = present(x);
   const pool = poolOf(node);
   const offsets = windowOffsets(pool.spatial, pool.window, pool.positions);
   const along = pool.positions.map((_, axis) => axisWeights(node, pool, axis));
@@ -166,7 +173,7 @@ function evaluateAveragePool([x]: readonly (Array64 | null)[], node: Node): Arra
       if (offset >= 0) sum += input.data[from + offset] as number;
     }
     y.data[at] = along.reduce((mean, weights, axis) => {
-      return mean * (weights[Math.floor((at % count) / (behind[axis] as number)) % weights.length] as number);
+      return mean * nth(weights, Math.floor((at % count) / nth(behind, axis)) % weights.length);
     }, sum);
   }
   return [y];
@@ -181,9 +188,9 @@ const largestMatrix = 256 * 256;
  * 2 and 2; [4,16,112,112], 3 and 2): 0.8, 3.6, 1.0 ms against 1.8, 6.8, 1.5.
  */
 function differentiateAveragePool(node: Node, dy: Value, build: Build): Value[] {
-  const x = node.inputs[0] as Value;
+  const x = inputOf(node, 0);
   const pool = poolOf(node);
-  const large = pool.spatial.some((size, axis) => size * (pool.positions[axis] as number) > largestMatrix);
+  const large = pool.spatial.some((size, axis) => size * nth(pool.positions, axis) > largestMatrix);
   const planes = large ? spreadByConvolution(node, dy, pool, build) : spreadByMatrices(node, dy, pool, build);
   return [build.reshape(planes, x.shape)];
 }
@@ -191,8 +198,8 @@ function differentiateAveragePool(node: Node, dy: Value, build: Build): Value[] 
 function spreadByMatrices(node: Node, dy: Value, pool: Pool, build: Build): Value {
   const planes = planesOf(dy.shape);
   return pool.spatial.reduce<Value>((value, size, axis) => {
-    const count = pool.positions[axis] as number;
-    const images = multiply(planes, sizeOf(pool.spatial.slice(0, axis))) as Dim;
+    const count = nth(pool.positions, axis);
+    const images = present(multiply(planes, sizeOf(pool.spatial.slice(0, axis))));
     const behind = sizeOf(pool.positions.slice(axis + 1));
     const spread = spreadMatrix(node, pool, axis);
     if (axis === pool.spatial.length - 1) {
@@ -208,14 +215,14 @@ function spreadByMatrices(node: Node, dy: Value, pool: Pool, build: Build): Valu
 
 /** `[T, S]`: what each element receives of each position's cotangent. */
 function spreadMatrix(node: Node, pool: Pool, axis: number): Float64Array {
-  const [size, count] = [pool.spatial[axis] as number, pool.positions[axis] as number];
+  const [size, count] = [nth(pool.spatial, axis), nth(pool.positions, axis)];
   const { strides, dilations, before } = pool.stated;
   const weights = axisWeights(node, pool, axis);
   const matrix = new Float64Array(count * size);
   for (let t = 0; t < count; t++) {
-    const start = t * (strides[axis] as number) - (before[axis] as number);
+    const start = t * nth(strides, axis) - nth(before, axis);
     const [first, end] = kernelWithin(pool.stated, axis, start, 0, size);
-    for (let k = first; k < end; k++) matrix[t * size + start + k * (dilations[axis] as number)] = weights[t] as number;
+    for (let k = first; k < end; k++) matrix[t * size + start + k * nth(dilations, axis)] = nth(weights, t);
   }
   return matrix;
 }
@@ -239,8 +246,8 @@ function spreadByConvolution(node: Node, dy: Value, pool: Pool, build: Build): V
   const ones = build.filled(1, [1, 1, ...window.kernel], dy.dtype);
   const scaled = build.reshape(weighted(node, dy, pool, build), [planesOf(dy.shape), 1, ...positions]);
   const remainder = spatial.map((size, axis) => {
-    const room = size + (window.before[axis] as number) + (window.after[axis] as number) - extentOf(window, axis);
-    return room % (window.strides[axis] as number);
+    const room = size + nth(window.before, axis) + nth(window.after, axis) - extentOf(window, axis);
+    return room % nth(window.strides, axis);
   });
   return build.op("ConvTranspose", [scaled, ones], { ...windowAttributes(window), output_padding: remainder });
 }
@@ -253,7 +260,7 @@ const averagePool: OpDefinition = {
     return exactPool(apart ?? node, build) ?? (apart && [...apart.outputs]);
   },
   evaluate: evaluateAveragePool,
-  differentiate: (node, [dy], build) => differentiateAveragePool(node, dy as Value, build),
+  differentiate: (node, [dy], build) => differentiateAveragePool(node, present(dy), build),
   batch: batchPool,
   sampleAxis: poolSampleAxis,
 };
@@ -270,7 +277,7 @@ function norm(build: Build, x: Value, p: number, sum: (powers: Value) => Value):
 
 /** The sum of each window is a convolution with a kernel of ones. */
 function decomposeLpPool(node: Node, build: Build): Value[] {
-  const x = node.inputs[0] as Value;
+  const x = inputOf(node, 0);
   const { window, spatial, positions } = poolOf(node);
   const ones = build.filled(1, [1, 1, ...window.kernel], x.dtype);
   const sum = (powers: Value) => {
@@ -288,7 +295,7 @@ const lpPool: OpDefinition = {
   // The runtime takes neither any padding nor any way of finding it, and rounds up to other positions.
   lower: (node, build) => {
     const { kernel, before, after } = poolOf(node).stated;
-    const fits = kernel.every((size, axis) => (before[axis] as number) < size && (after[axis] as number) < size);
+    const fits = kernel.every((size, axis) => nth(before, axis) < size && nth(after, axis) < size);
     const plain = fits && autoPadOf(node) === "NOTSET" && intAttribute(node, "ceil_mode", 0) === 0;
     return plain ? null : decomposeLpPool(node, build);
   },
@@ -305,7 +312,7 @@ function globalPool(
       return [{ dtype, shape: [...shape.slice(0, 2), ...spatialOf(call, requireInput(call, 0)).map(() => 1)] }];
     },
     decompose: (node, build) => {
-      const x = node.inputs[0] as Value;
+      const x = inputOf(node, 0);
       return [decompose(node, x, x.shape.map((_, axis) => axis).slice(2), build)];
     },
   };
@@ -317,9 +324,12 @@ export const pooling: readonly OpDefinition[] = [
   averagePool,
   lpPool,
   globalPool("GlobalAveragePool", (_, x, axes, build) => build.reduce("ReduceMean", x, axes, true)),
-  globalPool("GlobalMaxPool", (_, x, axes, build) => {
-    return build.op("MaxPool", [x], { kernel_shape: axes.map((axis) => factorOf(x.shape[axis] as Dim)) });
-  }),
+  {
+    ...globalPool("GlobalMaxPool", (_, x, axes, build) => {
+      return build.op("MaxPool", [x], { kernel_shape: axes.map((axis) => factorOf(nth(x.shape, axis))) });
+    }),
+    hidesNaN: true,
+  },
   globalPool("GlobalLpPool", (node, x, axes, build) => {
     return norm(build, x, intAttribute(node, "p", 2), (powers) => build.sum(powers, axes, true));
   }),

@@ -1,7 +1,8 @@
 /** RandomNormal, RandomUniform, their Like forms, Bernoulli, Multinomial: what the runtime draws is taken as given. */
-import type { Dim } from "../../graph/dim.js";
+
 import type { SampleAxis } from "../../graph/sample-axis.js";
 import type { Node } from "../../graph/value.js";
+import { nth } from "../../present.js";
 import { type DType, isDType, isFloat } from "../../tensor/tensor.js";
 import type { Call } from "../call.js";
 import { apartFrom, intAttribute, intsAttribute, part, requireInput, shapeMismatch, unsupported } from "../checks.js";
@@ -93,7 +94,7 @@ const multinomial: OpDefinition = {
     const dtype = dtypeAttribute(call, "dtype", "int32");
     if (dtype !== "int32" && dtype !== "int64")
       throw unsupported(part(call, "the classes"), `are of dtype ${dtype}, not int64 or int32`);
-    return [{ dtype, shape: [shape[0] as Dim, count] }];
+    return [{ dtype, shape: [nth(shape, 0), count] }];
   },
   ...drawing,
   sampleAxis: (node, [at]) => [drawnApart(apartFrom(node, at ?? null, [1], "draws one of the samples"))],

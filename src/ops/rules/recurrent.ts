@@ -2,8 +2,10 @@
  * LSTM, GRU and RNN, by a Scan over time: what comes of the inputs is computed for all steps at once, before
  * the loop. Equations as in the ONNX specification of the operators; T steps, N samples, I inputs, H hidden.
  */
+
 import { type Dim, isBatch, type Shape, sameDim, showShape } from "../../graph/dim.js";
 import type { Attributes, Node, Value, ValueType } from "../../graph/value.js";
+import { leadingOf, nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import {
@@ -34,7 +36,10 @@ interface Sizes {
 }
 
 function sizesOf(call: Call | Node, kind: Kind): Sizes {
-  const [x, w, r] = [0, 1, 2].map((k) => requireInput(call, k)) as [Value, Value, Value];
+  const [x, w, r] = leadingOf(
+    [0, 1, 2].map((k) => requireInput(call, k)),
+    3,
+  );
   const samplesFirst = intAttribute(call, "layout", 0) === 1;
   const directions = stringAttribute(call, "direction", "forward") === "bidirectional" ? 2 : 1;
   const hidden = r.shape[2];
@@ -48,21 +53,29 @@ function sizesOf(call: Call | Node, kind: Kind): Sizes {
   if (isBatch(steps)) throw interaction(call, "steps from sample to sample");
   const rows = gatesOf[kind] * hidden;
   const expected: [Value, Shape][] = [
-    [w, [directions, rows, x.shape[2] as Dim]],
+    [w, [directions, rows, nth(x.shape, 2)]],
     [r, [directions, rows, hidden]],
     ...optional(call, 3, [directions, 2 * rows]),
-    ...optional(call, 4, [samples as Dim]),
-    ...optional(call, 5, samplesFirst ? [samples as Dim, directions, hidden] : [directions, samples as Dim, hidden]),
-    ...optional(call, 6, samplesFirst ? [samples as Dim, directions, hidden] : [directions, samples as Dim, hidden]),
+    ...optional(call, 4, [present(samples)]),
+    ...optional(
+      call,
+      5,
+      samplesFirst ? [present(samples), directions, hidden] : [directions, present(samples), hidden],
+    ),
+    ...optional(
+      call,
+      6,
+      samplesFirst ? [present(samples), directions, hidden] : [directions, present(samples), hidden],
+    ),
     ...optional(call, 7, [directions, 3 * hidden]),
   ];
   for (const [value, shape] of expected) {
     const fits =
-      value.shape.length === shape.length && value.shape.every((dim, axis) => sameDim(dim, shape[axis] as Dim));
+      value.shape.length === shape.length && value.shape.every((dim, axis) => sameDim(dim, nth(shape, axis)));
     if (!fits)
       throw shapeMismatch(part(call, `input "${value.name}"`), `is ${showShape(value.shape)}, not ${showShape(shape)}`);
   }
-  return { steps: steps as number, samples: samples as Dim, hidden, directions, samplesFirst };
+  return { steps: present(steps), samples: present(samples), hidden, directions, samplesFirst };
 }
 
 function optional(call: Call | Node, index: number, shape: Shape): [Value, Shape][] {
@@ -114,8 +127,8 @@ function directionOf({ node, kind, sizes, build }: Layer, direction: number): Di
   const [x, w, r, b, , h0, c0, p] = node.inputs;
   const { samples, hidden, samplesFirst } = sizes;
   const own = (value: Value) => ofDirection(build, value, direction);
-  const data = samplesFirst ? build.transpose(x as Value, [1, 0, 2]) : (x as Value);
-  const products = build.matmul(data, build.transpose(own(w as Value), [1, 0]));
+  const data = samplesFirst ? build.transpose(present(x), [1, 0, 2]) : present(x);
+  const products = build.matmul(data, build.transpose(own(present(w)), [1, 0]));
   const biases = b ? own(b) : null;
   const rows = gatesOf[kind] * hidden;
   const half = (from: number) => (biases ? build.slice(biases, 0, from, from + rows) : null);
@@ -126,11 +139,11 @@ function directionOf({ node, kind, sizes, build }: Layer, direction: number): Di
   const state = (value: Value | null | undefined) =>
     value
       ? ofDirection(build, value, direction, samplesFirst ? 1 : 0)
-      : build.zeros([samples, hidden], (x as Value).dtype);
+      : build.zeros([samples, hidden], present(x).dtype);
   const directions = stringAttribute(node, "direction", "forward");
   return {
     fed: bias ? build.add(products, bias) : products,
-    recurrent: own(r as Value),
+    recurrent: own(present(r)),
     recurrentBias: inside ? recurrentBias : null,
     peepholes: kind === "LSTM" && p ? own(p) : null,
     initial: kind === "LSTM" ? [state(h0), state(c0)] : [state(h0)],
@@ -163,7 +176,7 @@ function rnnStep(layer: Layer, { recurrent, activations: [f] }: Direction): Step
   const { build } = layer;
   const bound = clipped(layer);
   const weight = build.transpose(recurrent, [1, 0]);
-  return (fed, [h]) => [(f as Activation)(build, bound(build.add(fed, build.matmul(h as Value, weight))))];
+  return (fed, [h]) => [present(f)(build, bound(build.add(fed, build.matmul(present(h), weight))))];
 }
 
 /** Gates in the order z (update), r (reset), h (hidden). */
@@ -176,16 +189,16 @@ function gruStep(layer: Layer, { recurrent, recurrentBias, activations: [f, g] }
   const hiddenWeight = build.transpose(part(recurrent, 2, 3), [1, 0]);
   const resetLast = intAttribute(node, "linear_before_reset", 0) !== 0;
   return (fed, states) => {
-    const h = states[0] as Value;
+    const h = nth(states, 0);
     const products = build.matmul(h, gateWeight);
     const both = recurrentBias ? build.add(products, part(recurrentBias, 0, 2)) : products;
     const pre = (k: number) => bound(build.add(gate(build, fed, k, hidden), gate(build, both, k, hidden)));
-    const [z, r] = [(f as Activation)(build, pre(0)), (f as Activation)(build, pre(1))];
+    const [z, r] = [present(f)(build, pre(0)), present(f)(build, pre(1))];
     const biased = (value: Value) => (recurrentBias ? build.add(value, part(recurrentBias, 2, 3)) : value);
     const recalled = resetLast
       ? build.mul(r, biased(build.matmul(h, hiddenWeight)))
       : build.matmul(build.mul(r, h), hiddenWeight);
-    const candidate = (g as Activation)(build, bound(build.add(gate(build, fed, 2, hidden), recalled)));
+    const candidate = present(g)(build, bound(build.add(gate(build, fed, 2, hidden), recalled)));
     // Not candidate + z (h - candidate): the candidate's cotangent would lose its digits where z is near 1.
     const kept = build.mul(build.sub(build.scalar(1, z), z), candidate);
     return [build.add(kept, build.mul(z, h))];
@@ -200,18 +213,18 @@ function lstmStep(layer: Layer, { recurrent, peepholes, activations: [f, g, out]
   const coupled = intAttribute(node, "input_forget", 0) !== 0;
   const weight = build.transpose(recurrent, [1, 0]);
   return (fed, states) => {
-    const [h, c] = states as [Value, Value];
+    const [h, c] = leadingOf(states, 2);
     const sums = build.add(fed, build.matmul(h, weight));
     const pre = (k: number, cell: Value) => {
       const own = gate(build, sums, k, hidden);
       return bound(peepholes ? build.add(own, build.mul(gate(build, peepholes, k, hidden), cell)) : own);
     };
-    const input = (f as Activation)(build, pre(0, c));
-    const forget = coupled ? build.sub(build.scalar(1, input), input) : (f as Activation)(build, pre(2, c));
-    const update = (g as Activation)(build, bound(gate(build, sums, 3, hidden)));
+    const input = present(f)(build, pre(0, c));
+    const forget = coupled ? build.sub(build.scalar(1, input), input) : present(f)(build, pre(2, c));
+    const update = present(g)(build, bound(gate(build, sums, 3, hidden)));
     const cell = build.add(build.mul(forget, c), build.mul(input, update));
-    const output = (f as Activation)(build, pre(1, cell));
-    return [build.mul(output, (out as Activation)(build, cell)), cell];
+    const output = present(f)(build, pre(1, cell));
+    return [build.mul(output, present(out)(build, cell)), cell];
   };
 }
 
@@ -227,11 +240,11 @@ function runDirection(layer: Layer, direction: Direction): ScanResults {
     name: node.name,
   };
   const result = scan(build, spec, (states, [fed, within]) => {
-    const next = step(fed as Value, states);
-    const [hidden] = next as [Value];
+    const next = step(present(fed), states);
+    const [hidden] = leadingOf(next, 1);
     if (!within) return { states: next, results: [hidden] };
     // Past its length a sample keeps its states, and gives zeros.
-    const held = next.map((value, k) => build.where(within, value, states[k] as Value));
+    const held = next.map((value, k) => build.where(within, value, nth(states, k)));
     return { states: held, results: [build.mask(within, hidden)] };
   });
   if (!lengths) return result;
@@ -256,10 +269,10 @@ function decomposeRecurrent(kind: Kind) {
     const runs = Array.from({ length: sizes.directions }, (_, k) => runDirection(layer, directionOf(layer, k)));
     const join = (values: readonly Value[], axis: number) => {
       const parts = values.map((value) => build.unsqueeze(value, [axis]));
-      return parts.length === 1 ? (parts[0] as Value) : build.op("Concat", parts, { axis });
+      return parts.length === 1 ? nth(parts, 0) : build.op("Concat", parts, { axis });
     };
     const all = join(
-      runs.map(({ stacked }) => stacked[0] as Value),
+      runs.map(({ stacked }) => nth(stacked, 0)),
       1,
     );
     const last = [0, 1].flatMap((k) => {
@@ -320,13 +333,11 @@ function recurrentOp(kind: Kind): OpDefinition {
       checkDirection(call);
       return infer(call);
     },
+    recurrent: true,
+    optionalOutputs: true,
     decompose: decomposeRecurrent(kind),
     lower: lowerRecurrent(kind),
   };
 }
 
 export const recurrent: readonly OpDefinition[] = [recurrentOp("LSTM"), recurrentOp("GRU"), recurrentOp("RNN")];
-
-export function isRecurrent({ op, domain }: Node): boolean {
-  return domain === "" && Object.hasOwn(gatesOf, op);
-}

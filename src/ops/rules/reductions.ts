@@ -3,8 +3,10 @@
 import type { Array64 } from "../../float64/array64.js";
 import { array64, stridesOf, transpose64, zeros64 } from "../../float64/array64.js";
 import { add, type Dim, factorOf, isBatch, multiply, type Shape } from "../../graph/dim.js";
+import { inputOf, outputOf } from "../../graph/operands.js";
 import type { SampleAxis } from "../../graph/sample-axis.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";
+import { nth, present } from "../../present.js";
 import { isFloat, sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
@@ -62,8 +64,8 @@ export function reduce64(
 ): Array64 {
   const others = a.dims.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
   const { data } = transpose64(a, [...others, ...axes]);
-  const count = sizeOf(axes.map((axis) => a.dims[axis] as number));
-  const dims = keepDims ? (keptShape(a.dims, axes) as number[]) : others.map((axis) => a.dims[axis] as number);
+  const count = sizeOf(axes.map((axis) => nth(a.dims, axis)));
+  const dims = keepDims ? (keptShape(a.dims, axes) as number[]) : others.map((axis) => nth(a.dims, axis));
   return array64(
     dims,
     zeros64(dims).data.map((_, k) => reduce(data.subarray(k * count, (k + 1) * count))),
@@ -80,7 +82,7 @@ function summationSteps(node: Node): LinearStep[] {
     size: 1,
     apply: (build, value, at) => build.sum(value, [at], true),
   });
-  return [...reducedAxes(node).map(along), { kind: "reshape", shape: (node.outputs[0] as Value).shape }];
+  return [...reducedAxes(node).map(along), { kind: "reshape", shape: outputOf(node, 0).shape }];
 }
 
 interface ReductionRule {
@@ -93,26 +95,37 @@ interface ReductionRule {
   readonly linear?: NonNullable<OpDefinition["linear"]>;
   readonly range: (x: Range) => Range;
   readonly finiteSlope?: boolean;
+  readonly hidesNaN?: boolean;
 }
 
-function reduction({ op, reduce, rule, combine, linear, range, finiteSlope = false }: ReductionRule): OpDefinition {
+function reduction({
+  op,
+  reduce,
+  rule,
+  combine,
+  linear,
+  range,
+  finiteSlope = false,
+  hidesNaN = false,
+}: ReductionRule): OpDefinition {
   return {
     op,
     mixes: reducedAxes,
     finiteSlope,
-    range: (_node, [x]) => range(x as Range),
+    hidesNaN,
+    range: (_node, [x]) => range(present(x)),
     ...(linear ? { linear } : {}),
     infer: (call) => inferReduction(call, combine),
     evaluate: ([x], node) => {
-      const integer = !isFloat((node.outputs[0] as Value).dtype);
-      const result = reduce64(x as Array64, reducedAxes(node), keepsDims(node), reduce);
+      const integer = !isFloat(outputOf(node, 0).dtype);
+      const result = reduce64(present(x), reducedAxes(node), keepsDims(node), reduce);
       return [integer ? array64(result.dims, result.data.map(Math.trunc)) : result];
     },
     differentiate: (node, [dy], build) => {
-      const x = node.inputs[0] as Value;
+      const x = inputOf(node, 0);
       const axes = reducedAxes(node);
       const keep = (value: Value) => build.reshape(value, keptShape(x.shape, axes));
-      return [rule(keep(dy as Value), x, keep(node.outputs[0] as Value), axes, build, node), null];
+      return [rule(keep(present(dy)), x, keep(outputOf(node, 0)), axes, build, node), null];
     },
     batch: batchReduction,
     sampleAxis: (node, [at]) => [reducedSampleAxis(node, at, reducedAxes(node))],
@@ -133,12 +146,12 @@ function inferReduction(call: Call, combine?: ReductionRule["combine"]): ValueTy
 const batchReduction: NonNullable<OpDefinition["batch"]> = (node, [x], _batched, build) => {
   const axes = reducedAxes(node).map((axis) => axis + 1);
   const attributes = { keepdims: keepsDims(node) ? 1 : 0, noop_with_empty_axes: axes.length === 0 ? 1 : 0 };
-  return [build.op(node.op, [x as Value, build.ints(axes)], attributes)];
+  return [build.op(node.op, [present(x), build.ints(axes)], attributes)];
 };
 
 /** How many elements a mean is over. */
 function countOf(node: Node, x: Value, axes: readonly number[]): number {
-  const dims = axes.map((axis) => x.shape[axis] as Dim);
+  const dims = axes.map((axis) => nth(x.shape, axis));
   if (dims.some(isBatch)) throw interaction(node, "averages over the sample axis");
   return sizeOf(dims.map(factorOf));
 }
@@ -227,8 +240,24 @@ const reduceRules: readonly ReductionRule[] = [
     },
     range: (x) => ({ ...x, nan: x.nan || x.infinite }),
   },
-  { op: "ReduceMax", reduce: greatest, rule: extremumRule, combine: plain(Math.max), range: own, finiteSlope: true },
-  { op: "ReduceMin", reduce: least, rule: extremumRule, combine: plain(Math.min), range: own, finiteSlope: true },
+  {
+    op: "ReduceMax",
+    reduce: greatest,
+    rule: extremumRule,
+    combine: plain(Math.max),
+    range: own,
+    finiteSlope: true,
+    hidesNaN: true,
+  },
+  {
+    op: "ReduceMin",
+    reduce: least,
+    rule: extremumRule,
+    combine: plain(Math.min),
+    range: own,
+    finiteSlope: true,
+    hidesNaN: true,
+  },
   {
     op: "ReduceProd",
     reduce: (elements) => elements.reduce((product, x) => product * x, 1),
@@ -295,11 +324,11 @@ function argExtremum(op: string, beats: (x: number, best: number) => boolean): O
         });
         return best;
       };
-      return [reduce64(x as Array64, [argAxis(node)], keepsDims(node), find)];
+      return [reduce64(present(x), [argAxis(node)], keepsDims(node), find)];
     },
     differentiate: "none",
     batch: (node, [x], _batched, build) => [
-      build.op(op, [x as Value], { ...node.attributes, axis: argAxis(node) + 1 }),
+      build.op(op, [present(x)], { ...node.attributes, axis: argAxis(node) + 1 }),
     ],
     sampleAxis: (node, [at]) => [reducedSampleAxis(node, at, [argAxis(node)])],
   };
@@ -313,8 +342,8 @@ export function alongAxis(
   axis: number,
   visit: (start: number, stride: number, count: number) => void,
 ): void {
-  const count = dims[axis] as number;
-  const stride = stridesOf(dims)[axis] as number;
+  const count = nth(dims, axis);
+  const stride = nth(stridesOf(dims), axis);
   const size = sizeOf(dims);
   for (let start = 0; start < size; start++) {
     if (Math.floor(start / stride) % count === 0) visit(start, stride, count);
@@ -350,14 +379,14 @@ const cumSum: OpDefinition = {
   },
   evaluate: ([x], node) => {
     const flag = (name: string) => intAttribute(node, name, 0) !== 0;
-    return [cumulate64(x as Array64, cumulativeAxis(node), flag("exclusive"), flag("reverse"))];
+    return [cumulate64(present(x), cumulativeAxis(node), flag("exclusive"), flag("reverse"))];
   },
   differentiate: (node, [dy], build) => {
     const reverse = intAttribute(node, "reverse", 0) === 0 ? 1 : 0;
-    return [build.op("CumSum", [dy as Value, node.inputs[1] as Value], { ...node.attributes, reverse }), null];
+    return [build.op("CumSum", [present(dy), inputOf(node, 1)], { ...node.attributes, reverse }), null];
   },
   batch: (node, [x], _batched, build) => {
-    return [build.op("CumSum", [x as Value, build.ints([cumulativeAxis(node) + 1], [])], node.attributes)];
+    return [build.op("CumSum", [present(x), build.ints([cumulativeAxis(node) + 1], [])], node.attributes)];
   },
   sampleAxis: (node, [at]) => [apartFrom(node, at ?? null, [cumulativeAxis(node)], "sums along the sample axis")],
 };
@@ -365,7 +394,7 @@ const cumSum: OpDefinition = {
 export const reductions: readonly OpDefinition[] = [
   ...reduceRules.map(reduction),
   reduceLogSum,
-  argExtremum("ArgMax", (x, best) => x > best),
-  argExtremum("ArgMin", (x, best) => x < best),
+  { ...argExtremum("ArgMax", (x, best) => x > best), hidesNaN: true },
+  { ...argExtremum("ArgMin", (x, best) => x < best), hidesNaN: true },
   cumSum,
 ];

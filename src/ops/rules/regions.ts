@@ -3,9 +3,11 @@
 import type { Array64 } from "../../float64/array64.js";
 import { zeros64 } from "../../float64/array64.js";
 import { type Dim, factorOf, isBatch, multiply, type Shape, sameDim, showDim, showShape } from "../../graph/dim.js";
+import { inputOf, inputsOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
 import type { Window } from "../../graph/window.js";
 import { kernelSize, positionsOf, windowOffsets } from "../../graph/window.js";
+import { leadingOf, nth, present } from "../../present.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
@@ -56,13 +58,13 @@ const centerCropPad = lowered({
     return [{ dtype, shape: shape.map((dim, axis) => sizes.get(axis) ?? dim) }];
   },
   decompose: (node, build) => {
-    const x = node.inputs[0] as Value;
+    const x = inputOf(node, 0);
     const sizes = centredSizes(node);
     // The odd element is cropped, or added, at the end.
     const cropped = [...sizes].reduce(
       (value, [axis, size]) => {
-        const start = Math.floor((factorOf(x.shape[axis] as Dim) - size) / 2);
-        return start < 0 || factorOf(x.shape[axis] as Dim) <= size
+        const start = Math.floor((factorOf(nth(x.shape, axis)) - size) / 2);
+        return start < 0 || factorOf(nth(x.shape, axis)) <= size
           ? value
           : build.slice(value, axis, start, start + size);
       },
@@ -74,7 +76,7 @@ const centerCropPad = lowered({
       build.pad(
         cropped,
         before,
-        missing.map((count, axis) => count - (before[axis] as number)),
+        missing.map((count, axis) => count - nth(before, axis)),
       ),
     ];
   },
@@ -95,7 +97,7 @@ function columnsOf(call: Call | Node): Columns {
   if (shape.length !== 3) throw shapeMismatch(part(call, `the input ${showShape(shape)}`), "is not of rank 3");
   if (shape.slice(1).some(isBatch)) throw interaction(call, "has the samples where channels or positions should be");
   const window = readWindow(call, kernel, image);
-  const [rows, count] = shape.slice(1).map(factorOf) as [number, number];
+  const [rows, count] = leadingOf(shape.slice(1).map(factorOf), 2);
   const [size, positions] = [kernelSize(window), positionsOf(image, window)];
   if (kernel.length === 0 || rows % size !== 0 || count !== sizeOf(positions))
     throw shapeMismatch(part(call, `the columns ${showShape(shape)}`), `do not fill an image [${image.join(", ")}]`);
@@ -103,11 +105,11 @@ function columnsOf(call: Call | Node): Columns {
 }
 
 function evaluateCol2Im([x]: readonly (Array64 | null)[], node: Node): Array64[] {
-  const { dims, data } = x as Array64;
+  const { dims, data } = present(x);
   const { image, window, positions, channels } = columnsOf(node);
   const [plane, size, count] = [sizeOf(image), kernelSize(window), sizeOf(positions)];
   const offsets = windowOffsets(image, window, positions);
-  const result = zeros64([dims[0] as number, channels, ...image]);
+  const result = zeros64([nth(dims, 0), channels, ...image]);
   data.forEach((element, at) => {
     const row = Math.floor(at / count);
     const offset = offsets[(at % count) * size + (row % size)] as number;
@@ -122,22 +124,22 @@ const col2Im: OpDefinition = {
   infer: (call) => {
     const { dtype, shape } = requireInput(call, 0);
     const { channels, image } = columnsOf(call);
-    return [{ dtype, shape: [shape[0] as Dim, channels, ...image] }];
+    return [{ dtype, shape: [nth(shape, 0), channels, ...image] }];
   },
   evaluate: evaluateCol2Im,
   differentiate: (node, [dy], build) => {
     const { window } = columnsOf(node);
-    const image = dy as Value;
+    const image = present(dy);
     // Channel by channel, and so not by a gather of whole channel rows.
     const method = unfoldMethod(image.shape, window, 1, build) === "tiles" ? "tiles" : "oneHot";
-    return [build.reshape(unfold(build, image, window, 1, method).byPatch, (node.inputs[0] as Value).shape)];
+    return [build.reshape(unfold(build, image, window, 1, method).byPatch, inputOf(node, 0).shape)];
   },
   batch: (node, [x], _batched, build) => {
-    const [leading, count, ...rest] = (x as Value).shape as [Dim, Dim, ...Dim[]];
+    const [leading, count, ...rest] = leadingOf(present(x).shape, 2);
     const merged = multiply(leading, count);
     if (merged === undefined)
       throw unsupported(node, "cannot be computed for a batch of inputs that hold the samples already");
-    const folded = build.reshape(x as Value, [merged, ...rest]);
+    const folded = build.reshape(present(x), [merged, ...rest]);
     const image = build.op("Col2Im", [folded, ...node.inputs.slice(1)], node.attributes);
     return [build.reshape(image, [leading, count, ...image.shape.slice(1)])];
   },
@@ -208,7 +210,7 @@ const lowest = -3.4028234663852886e38;
 
 /** The maximum over `axis` of `[regions, channels, ...]` where `reads`, `[regions, bins, size]`, says so. */
 function maxWhere(build: Build, x: Value, reads: Value, axis: 2 | 3): Value {
-  const [regions, bins, size] = reads.shape as [Dim, Dim, Dim];
+  const [regions, bins, size] = leadingOf(reads.shape, 3);
   const shape: Shape = axis === 2 ? [regions, 1, bins, size, 1] : [regions, 1, 1, bins, size];
   const masked = build.where(build.reshape(reads, shape), build.unsqueeze(x, [axis]), build.scalar(lowest, x));
   return build.reduce("ReduceMax", masked, [axis + 1]);
@@ -217,19 +219,21 @@ function maxWhere(build: Build, x: Value, reads: Value, axis: 2 | 3): Value {
 /** Rounded corners have no derivative: the regions get none. */
 const maxRoiPool: OpDefinition = {
   op: "MaxRoiPool",
+  hidesNaN: true,
   infer: (call) => {
     const [x, rois] = [requireInput(call, 0), requireInput(call, 1)];
-    return [{ dtype: x.dtype, shape: [rois.shape[0] as Dim, x.shape[1] as Dim, ...binsOf(call).pooled] }];
+    return [{ dtype: x.dtype, shape: [nth(rois.shape, 0), nth(x.shape, 1), ...binsOf(call).pooled] }];
   },
   decompose: (node, build) => {
-    const [x, rois] = node.inputs as [Value, Value];
+    const [x, rois] = inputsOf(node, 2);
     const { pooled, scale } = binsOf(node);
     const column = (at: number) => build.slice(rois, 1, at, at + 1);
     const corner = (at: number) => roundAway(build, build.scale(column(at), scale));
     const images = build.cast(build.squeeze(column(0), [1]), "int64");
-    const [rows, columns] = [0, 1].map((k) =>
-      spansOf(build, corner(2 - k), corner(4 - k), pooled[k] as number, factorOf(x.shape[2 + k] as Dim)),
-    ) as [Spans, Spans];
+    const [rows, columns] = leadingOf(
+      [0, 1].map((k) => spansOf(build, corner(2 - k), corner(4 - k), nth(pooled, k), factorOf(nth(x.shape, 2 + k)))),
+      2,
+    );
     const best = maxWhere(build, maxWhere(build, build.gather(x, images, 0), rows.reads, 2), columns.reads, 3);
     const filled = build.and(build.unsqueeze(rows.filled, [1, 3]), build.unsqueeze(columns.filled, [1, 2]));
     return [build.mask(filled, best)];

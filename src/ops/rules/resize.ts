@@ -3,8 +3,10 @@
 import type { Array64 } from "../../float64/array64.js";
 import { zeros64 } from "../../float64/array64.js";
 import { type Dim, elementsOf, factorOf, isBatch, multiply, sameDim, showDim } from "../../graph/dim.js";
+import { inputOf } from "../../graph/operands.js";
 import { constantOf, type Node, type Value } from "../../graph/value.js";
-import { isFloat, sizeOf } from "../../tensor/tensor.js";
+import { leadingOf, nth, present } from "../../present.js";
+import { elementsIn, isFloat, sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import {
@@ -54,7 +56,7 @@ function scalesOf(call: Call | Node): number[] | undefined {
       part(call, `the scales ("${scales.name}")`),
       "must be known before the model runs, but are computed",
     );
-  return Array.from(tensor.data as ArrayLike<number>, (scale) => Math.fround(Number(scale)));
+  return Array.from(elementsIn(tensor), (scale) => Math.fround(Number(scale)));
 }
 
 function sizesOf(call: Call | Node): readonly Dim[] | undefined {
@@ -90,16 +92,16 @@ const policyOf = (call: Call | Node) => stringAttribute(call, "keep_aspect_ratio
 
 /** One scale for all axes: the least or the greatest of those that the sizes ask for. */
 function stretchAlike(call: Call | Node, axes: readonly number[], sizes: readonly Dim[]): Stretch[] {
-  const dims = axes.map((axis) => requireInput(call, 0).shape[axis] as Dim);
+  const dims = axes.map((axis) => nth(requireInput(call, 0).shape, axis));
   if ([...dims, ...sizes].some(isBatch))
     throw unsupported(call, "keeps the aspect ratio of several axes, one of them the sample axis");
-  const ratios = sizes.map((target, k) => Math.fround(factorOf(target) / factorOf(dims[k] as Dim)));
+  const ratios = sizes.map((target, k) => Math.fround(factorOf(target) / factorOf(nth(dims, k))));
   if (!ratios.every((ratio) => ratio > 0 && Number.isFinite(ratio)))
     throw shapeMismatch(part(call, "the sizes"), "are empty");
   const scale = policyOf(call) === "not_larger" ? Math.min(...ratios) : Math.max(...ratios);
   if (scale === 1) return [];
   return axes.map((axis, k) => {
-    const size = factorOf(dims[k] as Dim);
+    const size = factorOf(nth(dims, k));
     return { axis, size, count: atLeastOne(call, Math.round(Math.fround(scale * size))), scale };
   });
 }
@@ -111,12 +113,12 @@ function stretchesOf(call: Call | Node): Stretch[] {
   if (scales && sizes) throw shapeMismatch(call, "has both scales and sizes");
   if (scales) {
     requireOnePerAxis(call, scales, axes, "scales");
-    return axes.flatMap((axis, k) => stretchByScale(call, axis, shape[axis] as Dim, scales[k] as number));
+    return axes.flatMap((axis, k) => stretchByScale(call, axis, nth(shape, axis), nth(scales, k)));
   }
   if (!sizes) throw shapeMismatch(call, "has neither scales nor sizes");
   requireOnePerAxis(call, sizes, axes, "sizes");
   if (policyOf(call) !== "stretch") return stretchAlike(call, axes, sizes);
-  return axes.flatMap((axis, k) => stretchToSize(call, axis, shape[axis] as Dim, sizes[k] as Dim));
+  return axes.flatMap((axis, k) => stretchToSize(call, axis, nth(shape, axis), nth(sizes, k)));
 }
 
 const coordinateModes = [
@@ -137,7 +139,7 @@ const choices: Readonly<Record<string, readonly string[]>> = {
 
 function requireSupported(call: Call): void {
   for (const [name, allowed] of Object.entries(choices)) {
-    const chosen = stringAttribute(call, name, allowed[0] as string);
+    const chosen = stringAttribute(call, name, nth(allowed, 0));
     if (!allowed.includes(chosen))
       throw unsupported(
         call,
@@ -274,14 +276,14 @@ function runtimeHas(node: Node, stretches: readonly Stretch[]): boolean {
 function batchResize(node: Node, x: Value, build: Build): Value {
   if (modeOf(node) === "nearest") return restated(node, x, 1, build);
   const stretches = stretchesOf(node);
-  const [first, second, ...rest] = x.shape as [Dim, ...Dim[]];
+  const [first, second, ...rest] = leadingOf(x.shape, 1);
   const merged = second === undefined ? undefined : multiply(first, second);
   if (merged === undefined || stretches.some(({ axis }) => axis === 0)) {
     const moved = stretches.map((stretch) => ({ ...stretch, axis: stretch.axis + 1 }));
     return moved.reduce((value, stretch) => stretchByGather(build, value, node, stretch), x);
   }
   const y = restated(node, build.reshape(x, [merged, ...rest]), 0, build);
-  return build.reshape(y, [first, second as Dim, ...y.shape.slice(1)]);
+  return build.reshape(y, [first, present(second), ...y.shape.slice(1)]);
 }
 
 const resizeOp: OpDefinition = {
@@ -294,7 +296,7 @@ const resizeOp: OpDefinition = {
     return [{ dtype, shape: shape.map((dim, axis) => counts.get(axis) ?? dim) }];
   },
   lower: (node, build) => {
-    const x = node.inputs[0] as Value;
+    const x = inputOf(node, 0);
     const stretches = stretchesOf(node);
     if (stretches.length === 0) return [build.op("Identity", [x])];
     if (!runtimeHas(node, stretches))
@@ -303,12 +305,12 @@ const resizeOp: OpDefinition = {
     return sizesOf(node)?.some(isBatch) ? [restated(node, x, 0, build)] : null;
   },
   evaluate: ([x], node) => [
-    stretchesOf(node).reduce((y, stretch) => stretch64(y, stretch, axisTaps(node, stretch)), x as Array64),
+    stretchesOf(node).reduce((y, stretch) => stretch64(y, stretch, axisTaps(node, stretch)), present(x)),
   ],
   differentiate: (node, [dy], build) => [
-    stretchesOf(node).reduceRight((value, stretch) => stretchBack(build, value, node, stretch), dy as Value),
+    stretchesOf(node).reduceRight((value, stretch) => stretchBack(build, value, node, stretch), present(dy)),
   ],
-  batch: (node, [x], _batched, build) => [batchResize(node, x as Value, build)],
+  batch: (node, [x], _batched, build) => [batchResize(node, present(x), build)],
   sampleAxis: (node, [at]) => {
     const axes = stretchesOf(node).map(({ axis }) => axis);
     return [apartFrom(node, at ?? null, axes, "resizes the sample axis")];

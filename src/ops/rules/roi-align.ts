@@ -3,8 +3,11 @@
  * product with a matrix for each axis. "max" is that of the elements around the samples, each times its weight, as ONNX's
  * reference and ONNX Runtime have it, not of what is interpolated.
  */
+
 import { type Dim, factorOf, isBatch, sameDim, showShape } from "../../graph/dim.js";
+import { inputsOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
+import { leadingOf, nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import {
@@ -33,7 +36,7 @@ interface Alignment {
 function alignmentOf(call: Call | Node): Alignment {
   const [x, rois, images] = [0, 1, 2].map((k) => requireInput(call, k).shape) as [Dim[], Dim[], Dim[]];
   const fits = x.length === 4 && rois.length === 2 && rois[1] === 4;
-  if (!fits || images.length !== 1 || !sameDim(images[0] as Dim, rois[0] as Dim))
+  if (!fits || images.length !== 1 || !sameDim(nth(images, 0), nth(rois, 0)))
     throw shapeMismatch(
       part(call, `the input ${showShape(x)}, regions ${showShape(rois)} and batch_indices ${showShape(images)}`),
       "do not fit each other",
@@ -150,7 +153,7 @@ function insideOf(build: Build, at: Value, size: number): Value {
 /** `[R, P, size]`: the sum of what a bin's samples take. */
 function summed(build: Build, samples: Samples): Value {
   const [first, second] = takenOf(build, samples).map(({ meets, weight }) => build.mask(meets, weight));
-  return build.sum(build.add(first as Value, second as Value), [2]);
+  return build.sum(build.add(present(first), present(second)), [2]);
 }
 
 /** `x` is `[R, C, H, W]`; the weights of rows and columns are summed, as each row's samples meet each column's. */
@@ -215,26 +218,24 @@ function greatest(build: Build, x: Value, rows: Samples, columns: Samples): Valu
 
 const roiAlign: OpDefinition = {
   op: "RoiAlign",
+  hidesNaN: (node) => stringAttribute(node, "mode", "avg") === "max",
   infer: (call) => {
     const [x, rois] = [requireInput(call, 0), requireInput(call, 1)];
-    return [{ dtype: x.dtype, shape: [rois.shape[0] as Dim, x.shape[1] as Dim, ...alignmentOf(call).pooled] }];
+    return [{ dtype: x.dtype, shape: [nth(rois.shape, 0), nth(x.shape, 1), ...alignmentOf(call).pooled] }];
   },
   decompose: (node, build) => {
-    const [x, rois, images] = node.inputs as [Value, Value, Value];
+    const [x, rois, images] = inputsOf(node, 3);
     const how = alignmentOf(node);
     const end = (at: number) => {
       const scaled = build.scale(build.slice(rois, 1, at, at + 1), how.scale);
       return build.unsqueeze(how.halfPixel ? build.sub(scaled, build.scalar(0.5, scaled)) : scaled, [2]);
     };
-    const [rows, columns] = [0, 1].map((axis) =>
-      samplesOf(
-        build,
-        [end(1 - axis), end(3 - axis)],
-        how.pooled[axis] as number,
-        factorOf(x.shape[2 + axis] as Dim),
-        how,
+    const [rows, columns] = leadingOf(
+      [0, 1].map((axis) =>
+        samplesOf(build, [end(1 - axis), end(3 - axis)], nth(how.pooled, axis), factorOf(nth(x.shape, 2 + axis)), how),
       ),
-    ) as [Samples, Samples];
+      2,
+    );
     const own = build.gather(x, images, 0);
     return [how.mode === "avg" ? average(build, own, rows, columns) : greatest(build, own, rows, columns)];
   },

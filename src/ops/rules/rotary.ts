@@ -1,6 +1,8 @@
 /** RotaryEmbedding, of opset 23 and of ONNX Runtime: pairs of a head's elements are turned by angles of the position. */
+
 import { type Dim, sameDim, sameShape, showShape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
+import { leadingOf, nth } from "../../present.js";
 import { isFloat } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
@@ -34,7 +36,7 @@ interface Rotary {
 /** `[B, S, heads*size]` with the heads apart. Without a number of heads, the angles tell. */
 function headsApart(call: Call | Node, x: Value, half: number): readonly Dim[] {
   if (x.shape.length === 4) return x.shape;
-  const [batch, length, hidden] = x.shape as [Dim, Dim, Dim];
+  const [batch, length, hidden] = leadingOf(x.shape, 3);
   const stated = intAttribute(call, "num_heads", 0);
   const heads = stated > 0 ? stated : half > 0 && typeof hidden === "number" ? hidden / (2 * half) : 0;
   if (!Number.isInteger(heads))
@@ -56,7 +58,7 @@ function readRotary(call: Call | Node, places: Places): Rotary {
     );
   }
   const shape = headsApart(call, x, half);
-  const size = shape[3] as Dim;
+  const size = nth(shape, 3);
   const turned = intAttribute(call, "rotary_embedding_dim", 0) || size;
   if (typeof turned !== "number" || typeof size !== "number" || turned > size || turned !== 2 * half) {
     throw shapeMismatch(
@@ -72,9 +74,9 @@ function readRotary(call: Call | Node, places: Places): Rotary {
 
 /** Positions are `[B, S]`, or (of ONNX Runtime) the one of the first element; without them the angles are `[B, S, half]`. */
 function checkPositions(call: Call | Node, { cosines, positions, shape, lengthAxis }: Rotary): void {
-  const expected = [shape[0] as Dim, shape[lengthAxis] as Dim];
+  const expected = [nth(shape, 0), nth(shape, lengthAxis)];
   const beside = (dims: readonly Dim[]) =>
-    dims.length === 2 && [0, 1].every((axis) => dims[axis] === 1 || sameDim(dims[axis] as Dim, expected[axis] as Dim));
+    dims.length === 2 && [0, 1].every((axis) => dims[axis] === 1 || sameDim(nth(dims, axis), nth(expected, axis)));
   const given = positions ? positions.shape : cosines.shape.slice(0, -1);
   const start = positions !== null && given.length === 1 && given[0] === 1 && typeof expected[1] === "number";
   const table = positions === null || cosines.shape.length === 2;
@@ -98,7 +100,7 @@ function anglesOf(build: Build, table: Value, { positions, shape, lengthAxis }: 
     return build.gather(table, build.add(steps, positions), 0);
   };
   const angles = every();
-  const [batch, length, half] = angles.shape as [Dim, Dim, Dim];
+  const [batch, length, half] = leadingOf(angles.shape, 3);
   return build.reshape(angles, lengthAxis === 1 ? [batch, length, 1, half] : [batch, 1, length, half]);
 }
 
@@ -140,7 +142,7 @@ function rotaryEmbedding(places: Places): OpDefinition {
 /** Positions `[1, S]` beside more than one sample, or `[B, 1]` beside more than one position. */
 function sharesPositions(node: Node): boolean {
   const { positions, shape, lengthAxis } = readRotary(node, contributed);
-  return positions?.shape.length === 2 && !sameShape(positions.shape, [shape[0] as Dim, shape[lengthAxis] as Dim]);
+  return positions?.shape.length === 2 && !sameShape(positions.shape, [nth(shape, 0), nth(shape, lengthAxis)]);
 }
 
 export const rotary: readonly OpDefinition[] = [

@@ -2,8 +2,10 @@
 
 import type { Array64 } from "../../float64/array64.js";
 import { stridesOf, walk, zeros64 } from "../../float64/array64.js";
-import { type Dim, isBatch, multiply, sameDim, showShape } from "../../graph/dim.js";
+import { isBatch, multiply, sameDim, showShape } from "../../graph/dim.js";
+import { inputOf, inputsOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
+import { leadingOf, nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import {
@@ -42,30 +44,30 @@ function sequenceAxes(call: Call | Node): Axes {
 
 /** Of each sequence the first elements, as many as its length says, in reverse order. */
 function evaluateReverse([x, lengths]: readonly (Array64 | null)[], node: Node): Array64[] {
-  const { dims, data } = x as Array64;
+  const { dims, data } = present(x);
   const { batch, time } = sequenceAxes(node);
-  const [count, own] = [dims[time] as number, lengths?.data ?? []];
+  const [count, own] = [nth(dims, time), lengths?.data ?? []];
   if ([...own].some((length) => length < 0 || length > count))
     throw shapeMismatch(node, `has a sequence longer than the ${count} elements there are`);
   const result = zeros64(dims);
   const strides = stridesOf(dims);
   walk(dims, strides, (position) => {
-    const along = (axis: number) => Math.floor(position / (strides[axis] as number)) % (dims[axis] as number);
+    const along = (axis: number) => Math.floor(position / nth(strides, axis)) % nth(dims, axis);
     const [t, length] = [along(time), own[along(batch)] as number];
     const from = t < length ? length - 1 - t : t;
-    result.data[position] = data[position + (from - t) * (strides[time] as number)] as number;
+    result.data[position] = data[position + (from - t) * nth(strides, time)] as number;
   });
   return [result];
 }
 
 /** The new axis goes behind the others, or (where each has lengths of its own) joins the sequences'. */
 function batchReverse(node: Node, inputs: readonly (Value | null)[], batched: readonly boolean[], build: Build): Value {
-  const [x, lengths] = inputs as [Value, Value];
+  const [x, lengths] = leadingOf(inputs, 2);
   if (!batched[1]) {
     const last = build.moveAxis(x, 0, x.shape.length - 1);
     return build.moveAxis(build.op("ReverseSequence", [last, lengths], node.attributes), x.shape.length - 1, 0);
   }
-  const [leading, own] = lengths.shape as [Dim, Dim];
+  const [leading, own] = leadingOf(lengths.shape, 2);
   const { batch } = sequenceAxes(node);
   const front = build.moveAxis(batched[0] ? x : build.expand(x, [leading, ...x.shape]), batch + 1, 1);
   const merged = multiply(leading, own);
@@ -81,15 +83,15 @@ const reverseSequence: OpDefinition = {
   op: "ReverseSequence",
   infer: (call) => {
     const [x, lengths] = [requireInput(call, 0), requireInput(call, 1)];
-    const size = x.shape[sequenceAxes(call).batch] as Dim;
-    if (lengths.shape.length !== 1 || !sameDim(lengths.shape[0] as Dim, size))
+    const size = nth(x.shape, sequenceAxes(call).batch);
+    if (lengths.shape.length !== 1 || !sameDim(nth(lengths.shape, 0), size))
       throw shapeMismatch(part(call, `the lengths ${showShape(lengths.shape)}`), `do not fit ${showShape(x.shape)}`);
     return [{ dtype: x.dtype, shape: x.shape }];
   },
   evaluate: evaluateReverse,
   // A permutation that is its own inverse.
   differentiate: (node, [dy], build) => {
-    return [build.op("ReverseSequence", [dy as Value, node.inputs[1] as Value], node.attributes), null];
+    return [build.op("ReverseSequence", [present(dy), inputOf(node, 1)], node.attributes), null];
   },
   batch: (node, inputs, batched, build) => [batchReverse(node, inputs, batched, build)],
   sampleAxis: (node, [x, lengths]) => {
@@ -126,9 +128,9 @@ const cumProd = lowered({
     return [{ dtype, shape }];
   },
   decompose: (node, build) => {
-    const x = node.inputs[0] as Value;
+    const x = inputOf(node, 0);
     const axis = productAxis(node);
-    const size = x.shape[axis] as Dim;
+    const size = nth(x.shape, axis);
     if (isBatch(size)) throw interaction(node, "multiplies along the sample axis");
     const direction = intAttribute(node, "reverse", 0) !== 0 ? -1 : 1;
     const exclusive = intAttribute(node, "exclusive", 0) !== 0 && size > 0;
@@ -151,7 +153,7 @@ function scatterOf(call: Call | Node): Scatter {
   const [cache, update] = [requireInput(call, 0).shape, requireInput(call, 1).shape];
   const axis = normalAxis(call, intAttribute(call, "axis", -2), cache.length);
   const [size, count] = [cache[axis], update[axis]];
-  const fits = cache.length === update.length && cache.every((dim, k) => k === axis || sameDim(dim, update[k] as Dim));
+  const fits = cache.length === update.length && cache.every((dim, k) => k === axis || sameDim(dim, nth(update, k)));
   if (isBatch(size) || isBatch(count)) throw interaction(call, "writes along the sample axis");
   if (axis === 0 || size === undefined || count === undefined || !fits || count > size)
     throw shapeMismatch(part(call, `the update ${showShape(update)}`), `does not fit its cache ${showShape(cache)}`);
@@ -162,14 +164,14 @@ function scatterOf(call: Call | Node): Scatter {
 /** `[n, 1, ..., count, ..., 1]`: where each element of the update goes, along the axis. */
 function scatterPlaces(node: Node, build: Build): Value {
   const { axis, size, count } = scatterOf(node);
-  const [cache, , start] = node.inputs as [Value, Value, Value | null | undefined];
+  const [cache, , start] = inputsOf(node, 2);
   const behind = cache.shape.map((_, k) => (k === axis ? count : 1));
   const steps = build.ints(
     Array.from({ length: count }, (_, k) => k),
     behind,
   );
   if (!start) return steps;
-  const first = build.reshape(build.cast(start, "int64"), [cache.shape[0] as Dim, ...behind.slice(1).map(() => 1)]);
+  const first = build.reshape(build.cast(start, "int64"), [nth(cache.shape, 0), ...behind.slice(1).map(() => 1)]);
   const places = build.add(first, steps);
   return stringAttribute(node, "mode", "linear") === "circular"
     ? build.op("Mod", [places, build.ints([size], [])])
@@ -185,7 +187,7 @@ const tensorScatter = lowered({
     if (mode !== "linear" && mode !== "circular")
       throw unsupported(call, `has the mode "${mode}", which pergrad does not know`, 'give "linear" or "circular"');
     const start = call.inputs[2]?.shape;
-    if (start && !(start.length === 1 && sameDim(start[0] as Dim, shape[0] as Dim)))
+    if (start && !(start.length === 1 && sameDim(nth(start, 0), nth(shape, 0))))
       throw shapeMismatch(
         part(call, `the write_indices ${showShape(start)}`),
         `are not one for each of ${showShape(shape)}`,
@@ -193,7 +195,7 @@ const tensorScatter = lowered({
     return [{ dtype, shape }];
   },
   decompose: (node, build) => {
-    const [cache, update] = node.inputs as [Value, Value];
+    const [cache, update] = inputsOf(node, 2);
     const places = build.expand(scatterPlaces(node, build), update.shape);
     return [build.op("ScatterElements", [cache, places, update], { axis: scatterOf(node).axis })];
   },

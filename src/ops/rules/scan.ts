@@ -2,26 +2,25 @@
  * Scan: a loop over time, its steps a graph of their own. In our graphs it has one form. Inputs: the states,
  * then what is scanned along axis 0, then what the body captures from around it. Outputs: the last states;
  * the results of each step, stacked along axis 0; and, for the backward pass, the products of matrices in
- * each step, and every state as it was before it. What nobody reads is not emitted. How it is differentiated, batched and
- * where it carries the samples is in autodiff/scan.ts, since it takes those transformations of the body.
+ * each step, and every state as it was before it. What nobody reads is not emitted. How it is differentiated and
+ * batched, and where it carries the samples, is in the files beside this one: scan-reverse, scan-vmap, scan-axes.
  */
 
 import type { Array64 } from "../../float64/array64.js";
 import { array64 } from "../../float64/array64.js";
 import { closeOver, isBody } from "../../graph/body.js";
 import { type Dim, factorOf, isBatch, type Shape, sameShape, showShape } from "../../graph/dim.js";
-import { type Body, leaf, type Node, type Value, type ValueType } from "../../graph/value.js";
+import { inputOf } from "../../graph/operands.js";
+import { leaf, type Node, type Value, type ValueType } from "../../graph/value.js";
 import { dependentsOf, nodesBefore } from "../../graph/walk.js";
+import { nth } from "../../present.js";
+import type { BodyEvaluate, BodyParts } from "../body-rules.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { intAttribute, interaction, intsAttribute, part, requireInput, shapeMismatch } from "../checks.js";
-import type { OpDefinition } from "../definition.js";
 
 /** The parts of a Scan node. */
-export interface ScanParts {
-  readonly body: Body;
-  readonly states: number;
-  readonly scans: number;
+export interface ScanParts extends BodyParts {
   /** Products among the body's outputs, after the results. */
   readonly products: number;
   /** For each scanned input, 1 where it is read from its end. */
@@ -44,10 +43,6 @@ export function scanParts(call: Call | Node): ScanParts {
     inputDirections: intsAttribute(call, "scan_input_directions") ?? Array<number>(scans).fill(0),
     outputDirections: intsAttribute(call, "scan_output_directions") ?? [],
   };
-}
-
-export function isScan({ op, domain }: Node): boolean {
-  return domain === "" && op === "Scan";
 }
 
 /** What a step reads and gives. */
@@ -139,7 +134,7 @@ function stepsOf(call: Call, { states, scans }: ScanParts): Dim {
   return first;
 }
 
-function inferScan(call: Call): ValueType[] {
+export function inferScan(call: Call): ValueType[] {
   const parts = scanParts(call);
   const { body, states } = parts;
   const steps = stepsOf(call, parts);
@@ -152,7 +147,7 @@ function inferScan(call: Call): ValueType[] {
   const stack = ({ dtype, shape }: Value): ValueType => ({ dtype, shape: [steps, ...shape] });
   const last = body.outputs.slice(0, states);
   last.forEach((value, k) => {
-    const before = body.inputs[k] as Value;
+    const before = nth(body.inputs, k);
     if (!sameShape(value.shape, before.shape) || value.dtype !== before.dtype)
       throw shapeMismatch(
         part(call, `the state ${k} ${showShape(before.shape)}`),
@@ -180,11 +175,7 @@ function samplesIn(values: readonly (Value | null)[], arrays: readonly (Array64 
 }
 
 /** The reference, given how to evaluate a body. */
-export function evaluateScan(
-  node: Node,
-  inputs: readonly (Array64 | null)[],
-  evaluateBody: (outputs: readonly Value[], feeds: ReadonlyMap<Value, Array64>, samples: number) => Array64[],
-): Array64[] {
+export function evaluateScan(node: Node, inputs: readonly (Array64 | null)[], evaluateBody: BodyEvaluate): Array64[] {
   const { body, states, scans, inputDirections, outputDirections } = scanParts(node);
   const samples = samplesIn(node.inputs, inputs);
   const steps = inputs[states]?.dims[0] ?? 0;
@@ -214,12 +205,8 @@ function emptyStack(shape: Shape, samples: number): Array64 {
 }
 
 /** No steps: the states are as they were. (The runtime leaves what was in its memory.) */
-function lowerScan(node: Node, build: Build): Value[] | null {
+export function lowerScan(node: Node, build: Build): Value[] | null {
   const { states } = scanParts(node);
   if (node.inputs[states]?.shape[0] !== 0) return null;
-  return node.outputs.map((output, k) =>
-    k < states ? (node.inputs[k] as Value) : build.zeros(output.shape, output.dtype),
-  );
+  return node.outputs.map((output, k) => (k < states ? inputOf(node, k) : build.zeros(output.shape, output.dtype)));
 }
-
-export const scanning: readonly OpDefinition[] = [{ op: "Scan", infer: inferScan, lower: lowerScan }];

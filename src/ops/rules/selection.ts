@@ -3,7 +3,9 @@
 import type { Array64 } from "../../float64/array64.js";
 import { array64, transpose64 } from "../../float64/array64.js";
 import { type Dim, elementsOf, factorOf, isBatch, type Shape, showDim } from "../../graph/dim.js";
-import type { Node, Value, ValueType } from "../../graph/value.js";
+import { inputOf } from "../../graph/operands.js";
+import type { Node, ValueType } from "../../graph/value.js";
+import { nth, present } from "../../present.js";
 import { alike } from "../alike.js";
 import type { Call } from "../call.js";
 import { intAttribute, interaction, normalAxis, part, requireInput, shapeMismatch } from "../checks.js";
@@ -49,7 +51,7 @@ function flattened(call: Call | Node): Dim {
 function keptPlaces(call: Call | Node): number[] {
   const condition = constantInput(call, 1);
   const axis = compressAxis(call);
-  const size = axis === null ? flattened(call) : (requireInput(call, 0).shape[axis] as Dim);
+  const size = axis === null ? flattened(call) : nth(requireInput(call, 0).shape, axis);
   const places = [...condition.data.keys()].filter((place) => condition.data[place] !== 0);
   const outside = isBatch(size) ? undefined : places.findLast((place) => place >= size);
   if (outside !== undefined)
@@ -67,7 +69,7 @@ const compress = lowered({
     return [{ dtype, shape: kept }];
   },
   decompose: (node, build) => {
-    const x = node.inputs[0] as Value;
+    const x = inputOf(node, 0);
     const axis = compressAxis(node);
     const lines = axis === null ? build.reshape(x, [flattened(node)]) : x;
     return [build.gather(lines, build.ints(keptPlaces(node)), axis ?? 0)];
@@ -95,13 +97,13 @@ function inferPlaces(call: Call): ValueType[] | null {
   return [{ dtype: "int64", shape: [shape.length, flattened(call)] }];
 }
 
-const places = ofConstants("NonZero", ([x]) => [nonZeroPlaces(x as Array64)]);
+const places = ofConstants("NonZero", ([x]) => [nonZeroPlaces(present(x))]);
 const nonZero: OpDefinition = {
   ...places,
   infer: (call) => inferPlaces(call) ?? places.infer(call),
   // Of elements that are all alike: in row-major order, as after a reshape to one axis.
   sampleAxis: (node, [at]) => {
-    const { shape } = node.inputs[0] as Value;
+    const { shape } = inputOf(node, 0);
     const product = (dims: Shape) => dims.reduce<number>((size, dim) => size * factorOf(dim), 1);
     if (!at) return [null];
     const [before, behind] = [product(shape.slice(0, at.axis)), product(shape.slice(at.axis + 1))];
@@ -146,13 +148,13 @@ function inverseOf(groups: readonly Group[], count: number): number[] {
 
 /** The distinct elements, or with an axis the distinct slices: themselves, first places, inverse and counts. */
 function evaluateUnique([x]: readonly (Array64 | null)[], node: Call | Node): Array64[] {
-  const input = x as Array64;
+  const input = present(x);
   const whole = node.attributes.axis === undefined;
   const lines = whole ? array64([input.data.length], input.data) : input;
   const axis = whole ? 0 : normalAxis(node, intAttribute(node, "axis", 0), input.dims.length);
   const order = [axis, ...lines.dims.map((_, at) => at).filter((at) => at !== axis)];
   const front = transpose64(lines, order);
-  const count = front.dims[0] as number;
+  const count = nth(front.dims, 0);
   const size = front.dims.slice(1).reduce((product, dim) => product * dim, 1);
   const groups = groupRows(Array.from({ length: count }, (_, at) => front.data.subarray(at * size, (at + 1) * size)));
   if (intAttribute(node, "sorted", 1) !== 0) groups.sort((a, b) => comparing(a.row, b.row));
@@ -164,7 +166,7 @@ function evaluateUnique([x]: readonly (Array64 | null)[], node: Call | Node): Ar
   const vector = (numbers: number[]) => array64([numbers.length], numbers);
   return [
     transpose64(rows, back),
-    vector(groups.map(({ members }) => members[0] as number)),
+    vector(groups.map(({ members }) => nth(members, 0))),
     vector(inverseOf(groups, count)),
     vector(groups.map(({ members }) => members.length)),
   ];

@@ -1,6 +1,5 @@
 /** Ops that only rename or move elements: Identity, Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Expand, Tile; and Shape, Size, Range, ConstantOfShape. */
 
-import type { Array64 } from "../../float64/array64.js";
 import { array64, broadcastDims, broadcastTo, transpose64, zeros64 } from "../../float64/array64.js";
 import {
   type Dim,
@@ -13,8 +12,10 @@ import {
   sameDim,
   showShape,
 } from "../../graph/dim.js";
+import { inputOf, outputOf } from "../../graph/operands.js";
 import type { SampleAxis } from "../../graph/sample-axis.js";
 import { constantOf, dimsValue, type Node, type Value, type ValueType } from "../../graph/value.js";
+import { leadingOf, nth, present } from "../../present.js";
 import { isFloat } from "../../tensor/tensor.js";
 import type { Call } from "../call.js";
 import {
@@ -55,14 +56,14 @@ function spanBehind(shape: Shape, axis: number): number | undefined {
  */
 function reshapedSampleAxis(node: Node, at: SampleAxis | null | undefined): SampleAxis | null {
   if (!at) return null;
-  const [from, to] = [(node.inputs[0] as Value).shape, (node.outputs[0] as Value).shape];
+  const [from, to] = [inputOf(node, 0).shape, outputOf(node, 0).shape];
   if (at.uniform && from.every((dim, k) => k === at.axis || dim === 1)) return uniformAlong(to);
   // No elements: there is nothing that could be mixed.
   if (from.some((dim) => factorOf(dim) === 0)) return uniformAlong(to);
   const behind = spanBehind(from, at.axis);
   const axis = to.findIndex(isBatch);
   const after = axis < 0 ? undefined : spanBehind(to, axis);
-  if (at.uniform && behind === after && sameDim(from[at.axis] as Dim, to[axis] ?? 0)) return { ...at, axis };
+  if (at.uniform && behind === after && sameDim(nth(from, at.axis), to[axis] ?? 0)) return { ...at, axis };
   const inner = behind === undefined || after === undefined ? Number.NaN : (at.inner * behind) / after;
   const outer = factorOf(to[axis] ?? 0) / inner;
   if (!Number.isInteger(inner) || !Number.isInteger(outer) || inner < 1) {
@@ -74,7 +75,7 @@ function reshapedSampleAxis(node: Node, at: SampleAxis | null | undefined): Samp
 /** The sample axis of a tensor whose elements are all alike. */
 function uniformAlong(shape: Shape): SampleAxis | null {
   const axis = shape.findIndex(isBatch);
-  return axis < 0 ? null : { axis, outer: 1, inner: factorOf(shape[axis] as Dim), uniform: true };
+  return axis < 0 ? null : { axis, outer: 1, inner: factorOf(nth(shape, axis)), uniform: true };
 }
 
 /** An op that changes the shape only: `shapeAfter` says to what. */
@@ -96,11 +97,11 @@ function reshaping(op: string, shapeAfter: (call: Call, input: Value) => Shape):
       return [sameElements(call, shape)];
     },
     evaluate: ([x], node) => {
-      const input = x as Array64;
-      const [from, shape] = [(node.inputs[0] as Value).shape, (node.outputs[0] as Value).shape];
+      const input = present(x);
+      const [from, shape] = [inputOf(node, 0).shape, outputOf(node, 0).shape];
       // Not from the number of elements: there may be none.
       const at = from.findIndex(isBatch);
-      const batch = at < 0 ? 1 : (input.dims[at] as number) / factorOf(from[at] as Dim);
+      const batch = at < 0 ? 1 : nth(input.dims, at) / factorOf(nth(from, at));
       return [
         array64(
           shape.map((dim) => (isBatch(dim) ? dim.perSample * batch : dim)),
@@ -108,13 +109,13 @@ function reshaping(op: string, shapeAfter: (call: Call, input: Value) => Shape):
         ),
       ];
     },
-    differentiate: (node, [dy], build) => [build.reshape(dy as Value, (node.inputs[0] as Value).shape)],
+    differentiate: (node, [dy], build) => [build.reshape(present(dy), inputOf(node, 0).shape)],
     shapeInputs: [1],
-    view: (node) => ({ kind: "reshape", shape: (node.inputs[0] as Value).shape }),
+    view: (node) => ({ kind: "reshape", shape: inputOf(node, 0).shape }),
     range: moved,
     batch: (node, [input], _batched, build) => {
-      const leading = (input as Value).shape[0] as Dim;
-      return [build.reshape(input as Value, [leading, ...(node.outputs[0] as Value).shape])];
+      const leading = nth(present(input).shape, 0);
+      return [build.reshape(present(input), [leading, ...outputOf(node, 0).shape])];
     },
     sampleAxis: (node, [at]) => [reshapedSampleAxis(node, at)],
   };
@@ -171,19 +172,19 @@ const reshapes: readonly OpDefinition[] = [
       return input.shape.filter((dim, axis) => (axes ? !axes.includes(axis) : dim !== 1));
     }),
     // ONNX Runtime takes an empty list of axes for none given, and drops them all.
-    lower: (node) => (node.inputs[1]?.known?.length === 0 ? [node.inputs[0] as Value] : null),
+    lower: (node) => (node.inputs[1]?.known?.length === 0 ? [inputOf(node, 0)] : null),
   },
   reshaping("Unsqueeze", (call, input) => {
     const axes = namedAxes(call) ?? [];
     const rank = input.shape.length + axes.length;
     const places = axes.map((axis) => normalAxis(call, axis, rank));
     const rest = [...input.shape];
-    return Array.from({ length: rank }, (_, axis) => (places.includes(axis) ? 1 : (rest.shift() as Dim)));
+    return Array.from({ length: rank }, (_, axis) => (places.includes(axis) ? 1 : present(rest.shift())));
   }),
 ];
 
 export function permutationOf(node: Call | Node): readonly number[] {
-  const rank = (node.inputs[0] as Value).shape.length;
+  const rank = inputOf(node, 0).shape.length;
   return intsAttribute(node, "perm") ?? Array.from({ length: rank }, (_, axis) => rank - 1 - axis);
 }
 
@@ -206,14 +207,14 @@ const transpose: OpDefinition = {
         `has perm [${permutation.join(", ")}], which is no permutation of the axes of ${showShape(input.shape)}`,
       );
     }
-    return [{ dtype: input.dtype, shape: permutation.map((axis) => input.shape[axis] as Dim) }];
+    return [{ dtype: input.dtype, shape: permutation.map((axis) => nth(input.shape, axis)) }];
   },
-  evaluate: ([x], node) => [transpose64(x as Array64, permutationOf(node))],
-  differentiate: (node, [dy], build) => [build.transpose(dy as Value, inversePermutation(permutationOf(node)))],
+  evaluate: ([x], node) => [transpose64(present(x), permutationOf(node))],
+  differentiate: (node, [dy], build) => [build.transpose(present(dy), inversePermutation(permutationOf(node)))],
   view: (node) => ({ kind: "transpose", permutation: inversePermutation(permutationOf(node)) }),
   range: moved,
   batch: (node, [input], _batched, build) => [
-    build.transpose(input as Value, [0, ...permutationOf(node).map((axis) => axis + 1)]),
+    build.transpose(present(input), [0, ...permutationOf(node).map((axis) => axis + 1)]),
   ],
   sampleAxis: (node, [at]) => [at ? { ...at, axis: permutationOf(node).indexOf(at.axis) } : null],
 };
@@ -226,29 +227,28 @@ const expand: OpDefinition = {
   infer: (call) => {
     const input = requireInput(call, 0);
     const shape = broadcastShape(call, [input.shape, knownDims(call, 1) ?? []]);
-    const known =
-      input.known?.length === 1 && shape.length <= 1 ? expandKnown(input.known[0] as Dim, shape) : undefined;
+    const known = input.known?.length === 1 && shape.length <= 1 ? expandKnown(nth(input.known, 0), shape) : undefined;
     return [{ dtype: input.dtype, shape, ...(known ? { known } : {}) }];
   },
   evaluate: ([x, shape]) => {
-    const input = x as Array64;
-    const dims = broadcastDims([input.dims, [...(shape as Array64).data]]);
+    const input = present(x);
+    const dims = broadcastDims([input.dims, [...present(shape).data]]);
     return [array64(dims, broadcastTo(input, dims))];
   },
-  differentiate: (node, [dy], build) => [build.unbroadcast(dy as Value, (node.inputs[0] as Value).shape), null],
+  differentiate: (node, [dy], build) => [build.unbroadcast(present(dy), inputOf(node, 0).shape), null],
   batch: (node, [input], _batched, build) => {
-    const shape = (node.outputs[0] as Value).shape;
-    const [leading, ...rest] = (input as Value).shape;
-    const aligned = build.reshape(input as Value, [
-      leading as Dim,
+    const shape = outputOf(node, 0).shape;
+    const [leading, ...rest] = present(input).shape;
+    const aligned = build.reshape(present(input), [
+      present(leading),
       ...Array<Dim>(shape.length - rest.length).fill(1),
       ...rest,
     ]);
-    return [build.expand(aligned, [leading as Dim, ...shape])];
+    return [build.expand(aligned, [present(leading), ...shape])];
   },
   sampleAxis: (node, axes) => {
-    const input = node.inputs[0] as Value;
-    const rank = (node.outputs[0] as Value).shape.length;
+    const input = inputOf(node, 0);
+    const rank = outputOf(node, 0).shape.length;
     const at = axes[0];
     return [at ? { ...at, axis: at.axis + rank - input.shape.length } : null];
   },
@@ -281,35 +281,35 @@ const tile: OpDefinition = {
     return [{ dtype: input.dtype, shape }];
   },
   evaluate: ([x, repeats]) => {
-    const input = x as Array64;
-    const counts = [...(repeats as Array64).data];
+    const input = present(x);
+    const counts = [...present(repeats).data];
     // Each axis becomes (repeat, size): a broadcast.
     const [split, full] = [
       input.dims.flatMap((dim) => [1, dim]),
-      input.dims.flatMap((dim, axis) => [counts[axis] as number, dim]),
+      input.dims.flatMap((dim, axis) => [nth(counts, axis), dim]),
     ];
     return [
       array64(
-        input.dims.map((dim, axis) => dim * (counts[axis] as number)),
+        input.dims.map((dim, axis) => dim * nth(counts, axis)),
         broadcastTo(array64(split, input.data), full),
       ),
     ];
   },
   differentiate: (node, [dy], build) => {
-    const [input, output] = [node.inputs[0] as Value, node.outputs[0] as Value];
+    const [input, output] = [inputOf(node, 0), outputOf(node, 0)];
     // Sum over the repeats, axis by axis, of dy seen as (repeat, size).
-    const split = input.shape.flatMap((dim, axis) => [divide(output.shape[axis] as Dim, dim) ?? 1, dim]);
+    const split = input.shape.flatMap((dim, axis) => [divide(nth(output.shape, axis), dim) ?? 1, dim]);
     const axes = input.shape.flatMap((_, axis) => (split[2 * axis] === 1 ? [] : [2 * axis]));
-    return [{ kind: "reduction", value: build.reshape(dy as Value, split), axes, shape: input.shape }, null];
+    return [{ kind: "reduction", value: build.reshape(present(dy), split), axes, shape: input.shape }, null];
   },
   batch: (node, [input], _batched, build) => {
-    const repeats = (node.inputs[1] as Value).known ?? [];
-    return [build.op("Tile", [input as Value, dimsValue([1, ...repeats])])];
+    const repeats = inputOf(node, 1).known ?? [];
+    return [build.op("Tile", [present(input), dimsValue([1, ...repeats])])];
   },
   sampleAxis: (node, axes) => {
     const at = axes[0];
     if (!at) return [null];
-    const repeats = factorOf(((node.inputs[1] as Value).known ?? [])[at.axis] ?? 1);
+    const repeats = factorOf((inputOf(node, 1).known ?? [])[at.axis] ?? 1);
     return [{ ...at, outer: at.outer * repeats }];
   },
 };
@@ -324,10 +324,10 @@ const shape: OpDefinition = {
     return [{ dtype: "int64", shape: [known.length], known }];
   },
   evaluate: ([x], node) => {
-    const dims = (x as Array64).dims;
+    const dims = present(x).dims;
     return [
       array64(
-        [(node.outputs[0] as Value).shape[0] as number],
+        [outputOf(node, 0).shape[0] as number],
         dims.slice(intAttribute(node, "start", 0), intAttribute(node, "end", dims.length)),
       ),
     ];
@@ -342,7 +342,7 @@ const size: OpDefinition = {
     const elements = elementsOf(requireInput(call, 0).shape);
     return [{ dtype: "int64", shape: [], ...(elements === undefined ? {} : { known: [elements] }) }];
   },
-  evaluate: ([x]) => [array64([], [(x as Array64).data.length])],
+  evaluate: ([x]) => [array64([], [present(x).data.length])],
   differentiate: "none",
   sampleAxis: () => [null],
 };
@@ -367,7 +367,7 @@ const constantOfShape: OpDefinition = {
     return [{ dtype, shape: dims, ...(vector ? { known: Array<Dim>(count).fill(Number(value?.data[0] ?? 0)) } : {}) }];
   },
   evaluate: ([dims], node) => {
-    const result = zeros64([...(dims as Array64).data]);
+    const result = zeros64([...present(dims).data]);
     result.data.fill(Number(tensorAttribute(node, "value")?.data[0] ?? 0));
     return [result];
   },
@@ -394,15 +394,17 @@ const range: OpDefinition = {
   lower: (node, build) => (node.attributes.stash_type === undefined ? null : [build.op("Range", node.inputs)]),
   infer: (call) => {
     const dtype = requireInput(call, 0).dtype;
-    const bounds = [0, 1, 2].map((index) => scalarConstant(call, index)) as [Dim, Dim, Dim];
-    const [start, , step] = bounds;
-    const count = rangeCount(call, bounds);
+    const [start, limit, step] = [scalarConstant(call, 0), scalarConstant(call, 1), scalarConstant(call, 2)];
+    const count = rangeCount(call, [start, limit, step]);
     if (isFloat(dtype) || isBatch(count) || count > 64) return [{ dtype, shape: [count] }];
     const known = Array.from({ length: count }, (_, k) => factorOf(start) + k * factorOf(step));
     return [{ dtype, shape: [count], known }];
   },
   evaluate: ([start, limit, step]) => {
-    const [from, to, by] = [start, limit, step].map((x) => (x as Array64).data[0]) as [number, number, number];
+    const [from, to, by] = leadingOf(
+      [start, limit, step].map((x) => present(x).data[0]),
+      3,
+    );
     const count = Math.max(0, Math.ceil((to - from) / by));
     return [
       array64(

@@ -3,6 +3,7 @@
 import type { Array64 } from "../../float64/array64.js";
 import { array64, zeros64 } from "../../float64/array64.js";
 import type { Node } from "../../graph/value.js";
+import { leadingOf } from "../../present.js";
 import { type DType, isFloat } from "../../tensor/tensor.js";
 import type { Call } from "../call.js";
 import { intAttribute, knownInt, part, shapeMismatch } from "../checks.js";
@@ -102,8 +103,8 @@ const melWeightMatrix: OpDefinition = {
     const result = zeros64([bins, filters]);
     const weights = result.data.map((_, at) => {
       const filter = at % filters;
-      const own = edges.slice(filter, filter + 3) as [number, number, number];
-      return triangle(own, Math.floor(at / filters));
+      const [first, peak, last] = leadingOf(edges.slice(filter, filter + 3), 3);
+      return triangle([first, peak, last], Math.floor(at / filters));
     });
     return [cast64({ dims: result.dims, data: weights }, outputType(node))];
   },

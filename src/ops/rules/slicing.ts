@@ -1,10 +1,11 @@
 /** Slice, Pad, Trilu, DepthToSpace, SpaceToDepth. */
 
-import type { Array64 } from "../../float64/array64.js";
 import { array64, read64, stridesOf } from "../../float64/array64.js";
 import { type Dim, factorOf, isBatch, sameDim, showShape } from "../../graph/dim.js";
+import { inputOf } from "../../graph/operands.js";
 import type { SampleAxis } from "../../graph/sample-axis.js";
 import { dimsValue, type Node, type Value, type ValueType } from "../../graph/value.js";
+import { leadingOf, nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import {
@@ -92,7 +93,7 @@ function slicedKnown({ known, shape }: Value, cut: Cut | undefined): Pick<ValueT
   if (!known || shape.length !== 1) return {};
   if (!cut) return { known };
   const start = factorOf(cut.start);
-  return { known: Array.from({ length: factorOf(cut.size) }, (_, k) => known[start + k * cut.step] as Dim) };
+  return { known: Array.from({ length: factorOf(cut.size) }, (_, k) => nth(known, start + k * cut.step)) };
 }
 
 /** dy back in its place along one axis, zeros elsewhere. */
@@ -118,7 +119,7 @@ function unslice(build: Build, dy: Value, cut: Cut, size: Dim): Value {
 /** Puts stride - 1 zeros between the elements along an axis. */
 function spreadApart(build: Build, value: Value, axis: number, stride: number): Value {
   const { shape } = value;
-  const count = factorOf(shape[axis] as Dim);
+  const count = factorOf(nth(shape, axis));
   if (stride === 1 || count <= 1) return value;
   const [front, behind] = [shape.slice(0, axis + 1), shape.slice(axis + 1)];
   const split = build.reshape(value, [...front, 1, ...behind]);
@@ -135,7 +136,7 @@ function spreadApart(build: Build, value: Value, axis: number, stride: number): 
 /** The samples may be kept whole, or, where they come in several rounds, some rounds of them. */
 function slicedSampleAxis(node: Node, at: SampleAxis | null): SampleAxis | null {
   const cut = cutsOf(node).find(({ axis }) => axis === at?.axis);
-  if (!at || !cut || sameDim(cut.size, (node.inputs[0] as Value).shape[at.axis] as Dim)) return at;
+  if (!at || !cut || sameDim(cut.size, nth(inputOf(node, 0).shape, at.axis))) return at;
   const [skipped, rounds] = [factorOf(cut.start) / at.inner, factorOf(cut.size) / at.inner];
   if (at.uniform || rounds === 0 || !Number.isInteger(skipped) || !Number.isInteger(rounds)) {
     if (at.uniform && rounds > 0) return { ...at, outer: 1, inner: factorOf(cut.size) };
@@ -170,7 +171,7 @@ const isBeyondAll = (end: Dim): boolean => !isBatch(end) && (end === beyondAll |
  */
 function endsLowered(node: Node, build: Build): Value[] | null {
   const [ends, steps] = [knownDims(node, 2) ?? [], knownInts(node, 4) ?? []];
-  const { shape } = node.inputs[0] as Value;
+  const { shape } = inputOf(node, 0);
   const cuts = cutsOf(node);
   const plain = ends.map((end, k) => {
     if ((steps[k] ?? 1) < 0) return isBeyondAll(end) ? -beyondAll : end;
@@ -193,28 +194,28 @@ const slice: OpDefinition = {
     return [{ dtype: input.dtype, shape, ...slicedKnown(input, cuts[0]) }];
   },
   evaluate: ([x], node) => {
-    const input = x as Array64;
+    const input = present(x);
     const strides = stridesOf(input.dims);
     const result = [...input.dims];
     let from = 0;
     for (const cut of cutsOf(node)) {
-      const whole = (node.inputs[0] as Value).shape[cut.axis] as Dim;
-      const samples = isBatch(whole) ? (input.dims[cut.axis] as number) / whole.perSample : 1;
+      const whole = nth(inputOf(node, 0).shape, cut.axis);
+      const samples = isBatch(whole) ? nth(input.dims, cut.axis) / whole.perSample : 1;
       const bind = (dim: Dim) => (isBatch(dim) ? dim.perSample * samples : dim);
-      from += bind(cut.start) * (strides[cut.axis] as number);
+      from += bind(cut.start) * nth(strides, cut.axis);
       result[cut.axis] = bind(cut.size);
-      strides[cut.axis] = (strides[cut.axis] as number) * cut.step;
+      strides[cut.axis] = nth(strides, cut.axis) * cut.step;
     }
     return [array64(result, read64(input.data, result, strides, from))];
   },
   differentiate: (node, [dy], build) => {
-    const { shape } = node.inputs[0] as Value;
-    return [cutsOf(node).reduce((value, cut) => unslice(build, value, cut, shape[cut.axis] as Dim), dy as Value)];
+    const { shape } = inputOf(node, 0);
+    return [cutsOf(node).reduce((value, cut) => unslice(build, value, cut, nth(shape, cut.axis)), present(dy))];
   },
   batch: (node, [x, starts, ends, , steps], _batched, build) => {
     const axes = cutsOf(node).map(({ axis }) => axis + 1);
     return [
-      build.op("Slice", [x as Value, starts as Value, ends as Value, build.ints(axes), ...(steps ? [steps] : [])]),
+      build.op("Slice", [present(x), present(starts), present(ends), build.ints(axes), ...(steps ? [steps] : [])]),
     ];
   },
   sampleAxis: (node, [at]) => [slicedSampleAxis(node, at ?? null)],
@@ -237,8 +238,8 @@ const trilu: OpDefinition = {
     return [{ dtype, shape }];
   },
   evaluate: ([x], node) => {
-    const input = x as Array64;
-    const [rows, columns] = input.dims.slice(-2) as [number, number];
+    const input = present(x);
+    const [rows, columns] = leadingOf(input.dims.slice(-2), 2);
     const [upper, k] = [intAttribute(node, "upper", 1) === 1, diagonalOf(node)];
     const kept = (at: number) => {
       const beyond = (at % columns) - (Math.floor(at / columns) % rows) - k;
@@ -246,10 +247,10 @@ const trilu: OpDefinition = {
     };
     return [{ dims: input.dims, data: input.data.map((element, at) => (kept(at) ? element : 0)) }];
   },
-  differentiate: (node, [dy], build) => [build.op("Trilu", [dy as Value, ...node.inputs.slice(1)], node.attributes)],
+  differentiate: (node, [dy], build) => [build.op("Trilu", [present(dy), ...node.inputs.slice(1)], node.attributes)],
   batch: (node, inputs, _batched, build) => [build.op("Trilu", inputs, node.attributes)],
   sampleAxis: (node, [at]) => {
-    const rank = (node.inputs[0] as Value).shape.length;
+    const rank = inputOf(node, 0).shape.length;
     return [apartFrom(node, at ?? null, [rank - 2, rank - 1], "takes a triangle with the sample axis as a side")];
   },
 };

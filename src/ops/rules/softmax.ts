@@ -3,13 +3,15 @@
 import type { Array64 } from "../../float64/array64.js";
 import { zeros64 } from "../../float64/array64.js";
 import { isZero } from "../../graph/behind.js";
-import { type Dim, sameShape } from "../../graph/dim.js";
+import { sameShape } from "../../graph/dim.js";
+import { inputOf, inputsOf, outputOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
+import { nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { apartFrom, intAttribute, requireInput } from "../checks.js";
 import type { DerivativeRule, OpDefinition } from "../definition.js";
-import { alwaysFinite, between, type Range, type RangeRule } from "../range.js";
+import { alwaysFinite, between, type RangeRule } from "../range.js";
 import { holdsFinite } from "../subgraphs/masks.js";
 import { alongAxis, lineAxis } from "./reductions.js";
 
@@ -31,9 +33,9 @@ function alongLines(
       axisOf(call);
       return [{ dtype, shape }];
     },
-    evaluate: ([x], node) => [eachLine(x as Array64, axisOf(node), transform)],
+    evaluate: ([x], node) => [eachLine(present(x), axisOf(node), transform)],
     differentiate,
-    batch: (node, [x], _batched, build) => [build.op(op, [x as Value], { axis: axisOf(node) + 1 })],
+    batch: (node, [x], _batched, build) => [build.op(op, [present(x)], { axis: axisOf(node) + 1 })],
     sampleAxis: (node, [at]) => [apartFrom(node, at ?? null, [axisOf(node)], "normalises along the sample axis")],
   };
 }
@@ -77,17 +79,17 @@ function hardmax64(line: Float64Array): Float64Array {
  * lacks there, the sum of y (dy - s) tells exactly, and it is taken away too.
  */
 const softmaxRule: DerivativeRule = (node, [dy], build) => {
-  const y = node.outputs[0] as Value;
+  const y = outputOf(node, 0);
   const axis = axisOf(node);
   const centred = (value: Value) => build.sub(value, build.sum(build.mul(y, value), [axis], true));
-  return [build.mul(y, centred(centred(dy as Value)))];
+  return [build.mul(y, centred(centred(present(dy))))];
 };
 
 /** dy - softmax(x) times the sum of dy. The results of a line add up to 0: what rounding leaves is taken away. */
 const logSoftmaxRule: DerivativeRule = (node, [dy], build) => {
-  const y = node.outputs[0] as Value;
+  const y = outputOf(node, 0);
   const axis = axisOf(node);
-  const cotangent = dy as Value;
+  const cotangent = present(dy);
   const likelihood = onePlaceOf(node, cotangent, build);
   if (likelihood) return [likelihoodRule(build, build.exp(y), likelihood, axis)];
   const centred = (value: Value) => build.sub(value, build.mul(build.exp(y), build.sum(value, [axis], true)));
@@ -109,8 +111,8 @@ function onePlaceOf(node: Node, cotangent: Value, build: Build): OnePlace | null
     lineAxis(scatter, intAttribute(scatter, "axis", 0)) !== axis
   )
     return null;
-  const [, places, updates] = scatter.inputs as [Value, Value, Value];
-  const whole = places.shape.map((dim, k) => (k === axis ? dim : (cotangent.shape[k] as Dim)));
+  const [, places, updates] = inputsOf(scatter, 3);
+  const whole = places.shape.map((dim, k) => (k === axis ? dim : nth(cotangent.shape, k)));
   return places.shape[axis] === 1 && sameShape(places.shape, whole) ? { places, updates } : null;
 }
 
@@ -127,20 +129,19 @@ function likelihoodRule(build: Build, probabilities: Value, { places, updates }:
 
 /** A line that is -inf all over has no softmax; one that holds a finite element has. */
 const softmaxRange: RangeRule = (node, [x], of) => {
-  const { infinite, nan, high } = x as Range;
+  const { infinite, nan, high } = present(x);
   const defined =
-    !nan &&
-    (!infinite || (high !== Number.POSITIVE_INFINITY && holdsFinite(node.inputs[0] as Value, axisOf(node), of)));
+    !nan && (!infinite || (high !== Number.POSITIVE_INFINITY && holdsFinite(inputOf(node, 0), axisOf(node), of)));
   return { ...between(0, 1), nan: !defined };
 };
 
 const logSoftmaxRange: RangeRule = (node, inputs, of) => {
   const { nan } = softmaxRange(node, inputs, of);
-  return { ...between(Number.NEGATIVE_INFINITY, 0), infinite: !alwaysFinite(inputs[0] as Range), nan };
+  return { ...between(Number.NEGATIVE_INFINITY, 0), infinite: !alwaysFinite(nth(inputs, 0)), nan };
 };
 
 export const softmax: readonly OpDefinition[] = [
   alongLines("Softmax", softmax64, softmaxRule, softmaxRange),
   alongLines("LogSoftmax", logSoftmax64, logSoftmaxRule, logSoftmaxRange),
-  alongLines("Hardmax", hardmax64, "none", () => between(0, 1)),
+  { ...alongLines("Hardmax", hardmax64, "none", () => between(0, 1)), hidesNaN: true },
 ];

@@ -1,6 +1,9 @@
 /** CausalConvWithState and LinearAttention (opset 27), composites: layers of models that carry a state through time. */
+
 import { type Dim, isBatch, type Shape, sameShape, showShape } from "../../graph/dim.js";
+import { inputsOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
+import { leadingOf, nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import {
@@ -38,7 +41,7 @@ interface Causal {
 
 function causalOf(call: Call | Node): Causal {
   const [x, weight] = [requireInput(call, 0).shape, requireInput(call, 1).shape];
-  const [count, channels, length] = x as readonly [Dim, Dim, Dim];
+  const [count, channels, length] = leadingOf(x, 3);
   const kernel = weight[2];
   if (x.length !== 3 || weight.length !== 3 || kernel === undefined || isBatch(kernel) || kernel < 1)
     throw shapeMismatch(part(call, `the input ${showShape(x)} and weight ${showShape(weight)}`), "are not of rank 3");
@@ -64,7 +67,7 @@ const causalConvolution = lowered({
     ];
   },
   decompose: (node, build) => {
-    const [x, weight, bias, past] = node.inputs as [Value, Value, Value | null | undefined, Value | null | undefined];
+    const [x, weight, bias, past] = inputsOf(node, 2);
     const { shape, kernel, activated } = causalOf(node);
     const [, channels, length] = shape;
     const whole = past ? build.concat([past, x], 2) : build.pad(x, [0, 0, kernel - 1], [0, 0, 0]);
@@ -97,7 +100,7 @@ function recurrenceOf(call: Call | Node): Recurrence {
   const [q, k, v] = [0, 1, 2].map((index) => requireInput(call, index).shape) as [Dim[], Dim[], Dim[]];
   if ([q, k, v].some((shape) => shape.length !== 3))
     throw shapeMismatch(part(call, "the queries, keys and values"), "are not of rank 3");
-  const [batch, steps] = q as [Dim, Dim, Dim];
+  const [batch, steps] = leadingOf(q, 3);
   if (isBatch(steps)) throw interaction(call, "has the samples where the steps in time should be");
   const [queryHeads, heads] = [intAttribute(call, "q_num_heads", 0), intAttribute(call, "kv_num_heads", 0)];
   if (heads < 1 || queryHeads < 1 || queryHeads % heads !== 0)
@@ -128,12 +131,12 @@ function recurrenceOf(call: Call | Node): Recurrence {
 
 /** `[B, T, heads * ...]` as `[T, B, heads, ...parts]`. */
 function byStep(build: Build, x: Value, ...parts: readonly number[]): Value {
-  const [batch, steps] = x.shape as [Dim, Dim, Dim];
+  const [batch, steps] = leadingOf(x.shape, 3);
   return build.moveAxis(build.reshape(x, [batch, steps, ...parts]), 1, 0);
 }
 
 function runRecurrence(node: Node, build: Build): { readonly output: Value; readonly state: Value } {
-  const [q, k, v, past, decay, beta] = node.inputs as [Value, Value, Value, ...(Value | null | undefined)[]];
+  const [q, k, v, past, decay, beta] = inputsOf(node, 3);
   const { batch, steps, queryHeads, heads, keySize, valueSize, scale } = recurrenceOf(node);
   const shared = queryHeads / heads;
   const scanned = [
@@ -145,16 +148,16 @@ function runRecurrence(node: Node, build: Build): { readonly output: Value; read
   if (beta) scanned.push(byStep(build, beta, beta.shape[2] as number, 1, 1));
   const initial = past ?? build.zeros([batch, heads, keySize, valueSize], q.dtype);
   const run = scan(build, { initial: [initial], scanned, name: node.name }, ([state], slices) => {
-    const [query, key, value, ...rest] = slices as [Value, Value, Value, ...Value[]];
-    const faded = decay ? build.mul(state as Value, rest[0] as Value) : (state as Value);
-    const written = beta ? build.mul(rest[decay ? 1 : 0] as Value, build.sub(value, build.matmul(key, faded))) : value;
+    const [query, key, value, ...rest] = leadingOf(slices, 3);
+    const faded = decay ? build.mul(present(state), nth(rest, 0)) : present(state);
+    const written = beta ? build.mul(nth(rest, decay ? 1 : 0), build.sub(value, build.matmul(key, faded))) : value;
     const next = build.add(faded, build.mul(build.transposeLast(key), written));
     return { states: [next], results: [build.matmul(query, next)] };
   });
-  const output = build.moveAxis(run.stacked[0] as Value, 0, 1);
+  const output = build.moveAxis(nth(run.stacked, 0), 0, 1);
   return {
     output: build.reshape(output, [batch, steps, queryHeads * valueSize]),
-    state: run.states[0] as Value,
+    state: nth(run.states, 0),
   };
 }
 

@@ -1,6 +1,8 @@
 /** Scaled dot-product attention on heads, in parts: what every attention operator is composed of. */
+
 import { type Dim, divide, sameDim, showDim, showShape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
+import { leadingOf, nth } from "../../present.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { shapeMismatch } from "../checks.js";
@@ -17,7 +19,7 @@ export function headSize(call: Call | Node, hidden: Dim | undefined, heads: numb
 
 /** `[B, S, heads*d]` as `[B, heads, S, d]`. */
 export function splitHeads(build: Build, x: Value, heads: number, size: number): Value {
-  const [batch, length] = x.shape as [Dim, Dim];
+  const [batch, length] = leadingOf(x.shape, 2);
   return build.transpose(build.reshape(x, [batch, length, heads, size]), [0, 2, 1, 3]);
 }
 
@@ -41,10 +43,10 @@ export interface Sizes {
 export function checkHeads(call: Call | Node, q: readonly Dim[], k: readonly Dim[], v: readonly Dim[]): Sizes {
   const fits =
     [q, k, v].every((shape) => shape.length === 4) &&
-    [k, v].every((shape) => sameDim(shape[0] as Dim, q[0] as Dim)) &&
-    sameDim(q[3] as Dim, k[3] as Dim) &&
-    sameDim(k[1] as Dim, v[1] as Dim) &&
-    sameDim(k[2] as Dim, v[2] as Dim);
+    [k, v].every((shape) => sameDim(nth(shape, 0), nth(q, 0))) &&
+    sameDim(nth(q, 3), nth(k, 3)) &&
+    sameDim(nth(k, 1), nth(v, 1)) &&
+    sameDim(nth(k, 2), nth(v, 2));
   const [heads, keyHeads] = [q[1], k[1]];
   const grouped = typeof heads === "number" && typeof keyHeads === "number" && keyHeads > 0 && heads % keyHeads === 0;
   if (!fits || !grouped) {
@@ -53,7 +55,7 @@ export function checkHeads(call: Call | Node, q: readonly Dim[], k: readonly Dim
       `has queries ${showShape(q)}, keys ${showShape(k)} and values ${showShape(v)}, which do not fit each other`,
     );
   }
-  return { batch: q[0] as Dim, heads, keyHeads, queries: q[2] as Dim, keys: k[2] as Dim };
+  return { batch: nth(q, 0), heads, keyHeads, queries: nth(q, 2), keys: nth(k, 2) };
 }
 
 /** `[B, heads, ...]` with the heads that share keys as an axis of their own, where there are any. */
@@ -68,7 +70,7 @@ export function perHead(build: Build, left: Value, right: Value): Value {
   const keyHeads = right.shape[1] as number;
   const shared = keyHeads === 0 ? 1 : heads / keyHeads;
   const product = build.matmul(grouped(build, left, keyHeads, shared), grouped(build, right, keyHeads, shared));
-  return build.reshape(product, [batch, heads, length, right.shape[3] as Dim]);
+  return build.reshape(product, [batch, heads, length, nth(right.shape, 3)]);
 }
 
 /** The scores of each query against each key, `[B, heads, S, T]`. */

@@ -1,5 +1,7 @@
 /** The cofactors of matrices as a graph: sums of products of minors, with no division, so for singular ones too. */
+
 import type { Value } from "../../graph/value.js";
+import { nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 
 /** A sum of products left[i] * right[j], with signs: `terms` of them for each of the results. */
@@ -22,7 +24,7 @@ function columnSets(side: number, count: number): number[][] {
 /** Where each set is among the sets of its size. */
 function places(sets: readonly number[][]): (set: readonly number[]) => number {
   const found = new Map(sets.map((set, at) => [set.join(), at]));
-  return (set) => found.get(set.join()) as number;
+  return (set) => present(found.get(set.join()));
 }
 
 /** 1 or -1: whether it takes an even number of swaps to sort. */
@@ -87,14 +89,14 @@ export function cofactors(build: Build, matrices: Value, side: number): Value {
     const found = [one];
     for (let count = 1; count < side; count++) {
       const next = row(downwards ? count - 1 : side - count);
-      const rest = found[count - 1] as Value;
+      const rest = nth(found, count - 1);
       found.push(count === 1 ? next : sumProducts(build, next, rest, expansion(side, count, downwards)));
     }
     return found;
   };
   const [above, below] = [minors(true), minors(false)];
   const rows = Array.from({ length: side }, (_, at) => {
-    const [before, behind] = [above[at] as Value, below[side - at - 1] as Value];
+    const [before, behind] = [nth(above, at), nth(below, side - at - 1)];
     return build.unsqueeze(sumProducts(build, before, behind, joining(side, at)), [axis]);
   });
   return build.concat(rows, axis);

@@ -4,6 +4,7 @@ import type { Array64 } from "../../float64/array64.js";
 import { array64 } from "../../float64/array64.js";
 import { isBatch } from "../../graph/dim.js";
 import { constantOf, type Node } from "../../graph/value.js";
+import { elementsIn } from "../../tensor/tensor.js";
 import type { Call } from "../call.js";
 import { requireInput, unknownShape } from "../checks.js";
 
@@ -11,7 +12,7 @@ import { requireInput, unknownShape } from "../checks.js";
 export function constantInput(call: Call | Node, index: number): Array64 {
   const input = requireInput(call, index);
   const tensor = constantOf(input);
-  if (tensor) return array64(tensor.dims, Float64Array.from(tensor.data as ArrayLike<number>, Number));
+  if (tensor) return array64(tensor.dims, Float64Array.from(elementsIn(tensor), Number));
   const known = input.known?.filter((dim) => !isBatch(dim));
   if (known && known.length === input.known?.length)
     return array64(input.shape.length === 0 ? [] : [known.length], known.map(Number));

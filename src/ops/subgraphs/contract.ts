@@ -1,5 +1,6 @@
 import { type Dim, elementsOf, type Shape } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
+import { nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 
 /** The subscripts of a contraction of two tensors, sorted by the part each letter plays. */
@@ -31,12 +32,12 @@ export function rolesOf([left, right, to]: readonly [string, string, string]): R
 
 /** The dimension that each letter of `subscripts` stands for. */
 export function letterDims(subscripts: string, shape: Shape): Map<string, Dim> {
-  return new Map([...subscripts].map((letter, axis) => [letter, shape[axis] as Dim]));
+  return new Map([...subscripts].map((letter, axis) => [letter, nth(shape, axis)]));
 }
 
 /** The product of the dimensions of `letters`. A product with N twice cannot occur in one tensor. */
 export function groupDim(letters: string, dims: ReadonlyMap<string, Dim>): Dim {
-  return elementsOf([...letters].map((letter) => dims.get(letter) as Dim)) ?? Number.NaN;
+  return elementsOf([...letters].map((letter) => present(dims.get(letter)))) ?? Number.NaN;
 }
 
 /** Sums `value` over the letters in `drop`, and orders the rest as `order` says (a permutation of them). */
@@ -62,7 +63,7 @@ export function contract(
   const [leftLetters, rightLetters, to] = subscripts;
   const roles = rolesOf(subscripts);
   // The operand whose letters come first in the result goes first: then the product needs no transposition.
-  if (roles.right !== "" && to.indexOf(roles.right[0] as string) < to.indexOf(roles.left[0] ?? to.at(-1) ?? "")) {
+  if (roles.right !== "" && to.indexOf(roles.right.charAt(0)) < to.indexOf(roles.left[0] ?? to.at(-1) ?? "")) {
     return contract(build, right, left, [rightLetters, leftLetters, to]);
   }
   const dims = new Map([...letterDims(leftLetters, left.shape), ...letterDims(rightLetters, right.shape)]);
@@ -70,7 +71,7 @@ export function contract(
   const a = arrange(build, left, leftLetters, roles.kept + roles.left + roles.summed);
   const b = arrange(build, right, rightLetters, roles.kept + roles.summed + roles.right);
   const order = roles.kept + roles.left + roles.right;
-  const shape = [...order].map((letter) => dims.get(letter) as Dim);
+  const shape = [...order].map((letter) => present(dims.get(letter)));
   const batch = roles.kept === "" ? [] : [group(roles.kept)];
   const product =
     roles.summed === "" && roles.left === "" && roles.right === ""

@@ -1,9 +1,10 @@
 /** The cotangent of a convolution's data: what each element of it contributed to, by one of several methods. */
 
-import { type Dim, factorOf, multiply } from "../../graph/dim.js";
+import { factorOf, multiply } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
 import type { Window } from "../../graph/window.js";
 import { extentOf, kernelSize } from "../../graph/window.js";
+import { leadingOf, nth, present } from "../../present.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { DataMethod } from "../build-strategy.js";
@@ -24,8 +25,8 @@ interface Convolved {
 /** The window of the kernel, flipped, that slides over the cotangent; null where there is none. */
 function backwards(window: Window): Window | null {
   const reach = window.kernel.map((_, axis) => extentOf(window, axis) - 1);
-  const before = reach.map((all, axis) => all - (window.before[axis] as number));
-  const after = reach.map((all, axis) => all - (window.after[axis] as number));
+  const before = reach.map((all, axis) => all - nth(window.before, axis));
+  const after = reach.map((all, axis) => all - nth(window.after, axis));
   const fits = window.strides.every((stride) => stride === 1) && [...before, ...after].every((amount) => amount >= 0);
   return fits ? { ...window, before, after } : null;
 }
@@ -41,7 +42,7 @@ function dataTime(
   window: Window,
   prices: Prices,
 ): number {
-  const [outputs, inner] = weight.shape.map(factorOf) as [number, number];
+  const [outputs, inner] = leadingOf(weight.shape.map(factorOf), 2);
   const [size, weights] = [kernelSize(window), sizeOf(weight.shape.map(factorOf))];
   const [count, positions] = [sizeOf(spatial), sizeOf(dy.shape.slice(2).map(factorOf))];
   const { multiplyAdd, repacked, folded, gatheredFloat, shuffledWeight, transposed } = prices;
@@ -79,8 +80,8 @@ export function dataCotangent(build: Build, dy: Value, convolved: Convolved): Va
 /** What the stride left over at the end comes back as output padding. */
 function transposed(build: Build, dy: Value, { weight, window, groups, spatial }: Convolved): Value {
   const remainder = spatial.map((size, axis) => {
-    const padded = size + (window.before[axis] as number) + (window.after[axis] as number);
-    return (padded - extentOf(window, axis)) % (window.strides[axis] as number);
+    const padded = size + nth(window.before, axis) + nth(window.after, axis);
+    return (padded - extentOf(window, axis)) % nth(window.strides, axis);
   });
   const attributes = { ...windowAttributes(window), group: groups, output_padding: remainder };
   return build.op("ConvTranspose", [dy, weight], attributes);
@@ -108,9 +109,9 @@ function flipped(build: Build, dy: Value, convolved: Convolved, window: Window):
 function unfolded(build: Build, dy: Value, convolved: Convolved, window: Window): Value {
   const { weight, spatial } = convolved;
   const [outputs, inner] = weight.shape as [number, number];
-  const [images, count, patch] = [dy.shape[0] as Dim, sizeOf(spatial), outputs * kernelSize(window)];
+  const [images, count, patch] = [nth(dy.shape, 0), sizeOf(spatial), outputs * kernelSize(window)];
   const { byPosition } = unfold(build, dy, window, 1, "gather");
-  const rows = build.reshape(byPosition, [multiply(images, count) as Dim, patch]);
+  const rows = build.reshape(byPosition, [present(multiply(images, count)), patch]);
   const product = build.matmul(rows, build.transposeLast(build.reshape(turned(build, convolved), [inner, patch])));
   return build.reshape(build.transposeLast(build.reshape(product, [images, count, inner])), [
     images,

@@ -6,6 +6,7 @@
 
 import { type Transform, transform64, transformMatrix } from "../../float64/fourier64.js";
 import type { Value } from "../../graph/value.js";
+import { present } from "../../present.js";
 import type { Build } from "../build.js";
 
 /** Up to here a product with a matrix is at least as fast, on one thread. */
@@ -95,7 +96,7 @@ function chirped(build: Build, x: Value, length: number, inverse: boolean): Valu
   }
   const [filterRe, filterIm] = transform64([re, im], -1);
   const filter = Float64Array.from({ length: 2 * size }, (_, at) => {
-    return (at % 2 === 0 ? filterRe[at >> 1] : filterIm[at >> 1]) as number;
+    return present(at % 2 === 0 ? filterRe[at >> 1] : filterIm[at >> 1]);
   });
   const spectrum = powered(build, timesComplex(build, x, chirp(reads, 1)), size, false);
   const convolved = powered(build, timesComplex(build, spectrum, filter), size, true);

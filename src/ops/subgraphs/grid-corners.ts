@@ -1,8 +1,8 @@
 /** Elements picked from a grid at places that are computed: every combination of the taps of its axes. */
 
 import { stridesOf } from "../../float64/array64.js";
-import type { Dim } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
+import { leadingOf, nth } from "../../present.js";
 import type { Build } from "../build.js";
 import type { GridTap } from "./grid-taps.js";
 
@@ -25,15 +25,15 @@ export function cornersOf(build: Build, taps: readonly (readonly GridTap[])[], s
   const strides = stridesOf(spatial);
   return taps.reduce<(Corner | null)[]>(
     (corners, own, axis) =>
-      corners.flatMap((corner) => own.map((tap) => joinTap(build, corner, tap, strides[axis] as number))),
+      corners.flatMap((corner) => own.map((tap) => joinTap(build, corner, tap, nth(strides, axis)))),
     [null],
   ) as Corner[];
 }
 
 /** `[n, channels, points]`: the elements of X, `[n, channels, elements]`, that the indices `[n, points]` name. */
 export function pick(build: Build, x: Value, index: Value): Value {
-  const [count, channels, elements] = x.shape as [Dim, Dim, Dim];
-  const [, points] = index.shape as [Dim, Dim];
+  const [count, channels, elements] = leadingOf(x.shape, 3);
+  const [, points] = leadingOf(index.shape, 2);
   if (count === 1) {
     const picked = build.gather(build.reshape(x, [channels, elements]), build.reshape(index, [points]), 1);
     return build.unsqueeze(picked, [0]);

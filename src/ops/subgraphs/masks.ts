@@ -2,7 +2,9 @@
 
 import { stridesOf } from "../../float64/array64.js";
 import { isBatch } from "../../graph/dim.js";
+import { inputOf } from "../../graph/operands.js";
 import { constantOf, nodeOf, type Value } from "../../graph/value.js";
+import { nth } from "../../present.js";
 import { alwaysFinite, type Range } from "../range.js";
 
 /** Whether each line along `axis` holds a finite element, for certain, where all else is finite or -inf. */
@@ -12,7 +14,7 @@ export function holdsFinite(value: Value, axis: number, of: (value: Value) => Ra
   const node = nodeOf(value);
   if (!node) return false;
   const operand = (index: number): readonly [Value, number] => {
-    const input = node.inputs[index] as Value;
+    const input = inputOf(node, index);
     // Aligned at the right; a line that is broadcast is one element, repeated.
     return [input, axis - value.shape.length + input.shape.length];
   };
@@ -42,7 +44,7 @@ function eachLine(value: Value, axis: number, test: (element: number) => boolean
   const data = constantOf(value)?.data;
   if (!data || value.shape.some(isBatch)) return false;
   const dims = value.shape as readonly number[];
-  const [stride, count] = [stridesOf(dims)[axis] as number, dims[axis] as number];
+  const [stride, count] = [nth(stridesOf(dims), axis), nth(dims, axis)];
   const lines = new Set<number>();
   data.forEach((element: number | bigint, at: number) => {
     if (test(Number(element))) lines.add(Math.floor(at / (stride * count)) * stride + (at % stride));

@@ -1,9 +1,11 @@
 /** The derivative of MaxPool: each window's cotangent goes to its first maximum. */
 
 import { factorOf, type Shape } from "../../graph/dim.js";
+import { inputOf, outputOf } from "../../graph/operands.js";
 import { dimsValue, type Node, type Value } from "../../graph/value.js";
 import type { Window } from "../../graph/window.js";
 import { extentOf, kernelSize } from "../../graph/window.js";
+import { nth } from "../../present.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { MaxPoolMethod } from "../build-strategy.js";
@@ -19,7 +21,7 @@ export function differentiateMaxPool(node: Node, dy: Value, build: Build): Value
 /** MaxUnpool scatters in parallel but overwrites: it does where no element lies in two windows. */
 function unpools({ spatial, positions, window }: Pool): boolean {
   return spatial.every(
-    (size, axis) => (window.strides[axis] as number) >= extentOf(window, axis) && (positions[axis] as number) <= size,
+    (size, axis) => nth(window.strides, axis) >= extentOf(window, axis) && nth(positions, axis) <= size,
   );
 }
 
@@ -28,7 +30,7 @@ function cheaper(pool: Pool, { float, chosen, notedMaximum, scattered }: Prices)
   const { spatial, positions, window } = pool;
   const noted = sizeOf(positions) * (kernelSize(window) * notedMaximum + (unpools(pool) ? 0 : scattered));
   const compared = stagesOf(pool).reduce((total, axis) => {
-    const [kernel, stride] = [window.kernel[axis] as number, window.strides[axis] as number];
+    const [kernel, stride] = [nth(window.kernel, axis), nth(window.strides, axis)];
     const elements = sizeOf(spatial.slice(0, axis)) * sizeOf(positions.slice(axis));
     // Of each offset a slice, a maximum, a comparison, two choices, padding and a sum; of strides larger than 1 the gaps.
     const each = 4 * float + 2 * chosen + 2 * float + (stride > 1 ? 4 * stride * float : 0);
@@ -39,8 +41,8 @@ function cheaper(pool: Pool, { float, chosen, notedMaximum, scattered }: Prices)
 
 function byIndices(node: Node, dy: Value, pool: Pool, build: Build): Value {
   const { spatial, positions } = pool;
-  const x = node.inputs[0] as Value;
-  const indices = build.node("MaxPool", [x], node.attributes, 2).outputs[1] as Value;
+  const x = inputOf(node, 0);
+  const indices = outputOf(build.node("MaxPool", [x], node.attributes, 2), 1);
   if (unpools(pool)) {
     const ones = spatial.map(() => 1);
     return build.op("MaxUnpool", [dy, indices, dimsValue(x.shape)], { kernel_shape: ones, strides: ones });
@@ -74,14 +76,14 @@ interface Stage {
 }
 
 function byComparison(node: Node, dy: Value, pool: Pool, build: Build): Value {
-  const [x, y] = [node.inputs[0] as Value, node.outputs[0] as Value];
+  const [x, y] = [inputOf(node, 0), outputOf(node, 0)];
   const stages: Stage[] = [];
   const axes = stagesOf(pool);
   let value = x;
   for (const axis of axes) {
     const parts = partsOf(value, axis, pool, build);
     const last = axis === axes[axes.length - 1];
-    const largest = last ? y : parts.length === 1 ? (parts[0] as Value) : build.op("Max", parts);
+    const largest = last ? y : parts.length === 1 ? nth(parts, 0) : build.op("Max", parts);
     stages.push({ axis, from: value.shape, parts, largest });
     value = largest;
   }
@@ -90,15 +92,15 @@ function byComparison(node: Node, dy: Value, pool: Pool, build: Build): Value {
 
 /** Padding is less than any element; where all of a window is as small, the cotangent goes to it, and is lost. */
 function partsOf(value: Value, axis: number, { positions, window }: Pool, build: Build): Value[] {
-  const [stride, dilation] = [window.strides[axis] as number, window.dilations[axis] as number];
+  const [stride, dilation] = [nth(window.strides, axis), nth(window.dilations, axis)];
   const at = axis + 2;
   const amounts = (amount: number) => value.shape.map((_, k) => (k === at ? amount : 0));
-  const [before, after] = [window.before[axis] as number, window.after[axis] as number];
+  const [before, after] = [nth(window.before, axis), nth(window.after, axis)];
   const pads = build.ints([...amounts(before), ...amounts(after)]);
   const least = build.scalar(Number.NEGATIVE_INFINITY, value);
   const padded = before + after === 0 ? value : build.op("Pad", [value, pads, least], { mode: "constant" });
-  const reach = ((positions[axis] as number) - 1) * stride + 1;
-  return Array.from({ length: window.kernel[axis] as number }, (_, k) =>
+  const reach = (nth(positions, axis) - 1) * stride + 1;
+  return Array.from({ length: nth(window.kernel, axis) }, (_, k) =>
     build.slice(padded, at, k * dilation, k * dilation + reach, stride),
   );
 }
@@ -113,17 +115,17 @@ function backAlong({ axis, from, parts, largest }: Stage, cotangent: Value, wind
     left = build.where(found, build.scalar(0, left), left);
     return own;
   });
-  const dilation = window.dilations[axis] as number;
+  const dilation = nth(window.dilations, axis);
   const size = factorOf(from[axis + 2] ?? 0);
   return taken
-    .map((part, k) => placed(part, axis, k * dilation - (window.before[axis] as number), size, window, build))
+    .map((part, k) => placed(part, axis, k * dilation - nth(window.before, axis), size, window, build))
     .reduce((sum, part) => build.add(sum, part));
 }
 
 /** Puts elements to every stride-th place of an axis of `size`, beginning with `start`; those outside are left out. */
 function placed(part: Value, axis: number, start: number, size: number, window: Window, build: Build): Value {
   const at = axis + 2;
-  const stride = window.strides[axis] as number;
+  const stride = nth(window.strides, axis);
   const count = factorOf(part.shape[at] ?? 0);
   const spread = stride === 1 ? part : apart(part, at, stride, build);
   const amounts = (amount: number) => spread.shape.map((_, k) => (k === at ? amount : 0));

@@ -2,7 +2,9 @@
 
 import { stridesOf } from "../../float64/array64.js";
 import { type Dim, elementsOf, factorOf, isBatch, type Shape, sameDim, sameShape, showShape } from "../../graph/dim.js";
+import { inputOf, inputsOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
+import { nth } from "../../present.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { intAttribute, interaction, part, requireInput, shapeMismatch, stringAttribute } from "../checks.js";
@@ -25,7 +27,7 @@ function partsOf(node: Call | Node): Parts {
     throw shapeMismatch(node, `has indices ${showShape(indices)}, which do not fit its data ${showShape(data)}`);
   }
   const batch = data.slice(0, axes);
-  if (!batch.every((dim, axis) => sameDim(dim, indices[axis] as Dim))) {
+  if (!batch.every((dim, axis) => sameDim(dim, nth(indices, axis)))) {
     throw shapeMismatch(
       node,
       `has data ${showShape(data)} and indices ${showShape(indices)}, which differ in the first ${axes} axes`,
@@ -43,7 +45,7 @@ function product(node: Node, dims: Shape): Dim {
 
 /** Indices into the flattened axes: `[...batch, ...points]`. */
 function flatIndices(node: Node, parts: Parts, build: Build): Value {
-  const indices = build.cast(node.inputs[1] as Value, "int64");
+  const indices = build.cast(inputOf(node, 1), "int64");
   if (parts.indexed.some(isBatch)) {
     const [does, data] = node.op === "GatherND" ? ["reads", "from"] : ["writes", "into"];
     throw interaction(
@@ -67,7 +69,7 @@ export const gatherND: OpDefinition = {
   decompose: (node, build) => {
     const parts = partsOf(node);
     const { batch, indexed, rest, points } = parts;
-    const flat = build.reshape(node.inputs[0] as Value, [...batch, product(node, indexed), ...rest]);
+    const flat = build.reshape(inputOf(node, 0), [...batch, product(node, indexed), ...rest]);
     const index = flatIndices(node, parts, build);
     if (batch.length === 0) return [build.gather(flat, index, 0)];
     const shape = [...batch, product(node, points), ...rest];
@@ -99,7 +101,7 @@ export const scatterND: OpDefinition = {
   },
   decompose: (node, build) => {
     const parts = partsOf(node);
-    const [data, , updates] = node.inputs as [Value, Value, Value];
+    const [data, , updates] = inputsOf(node, 3);
     const count = product(node, parts.points);
     const flat = build.reshape(data, [product(node, parts.indexed), ...parts.rest]);
     const places = build.reshape(flatIndices(node, parts, build), [count, ...parts.rest.map(() => 1)]);

@@ -1,8 +1,11 @@
 /** What all pooling ops share. */
+
 import { type Dim, elementsOf, isBatch, multiply, type Shape } from "../../graph/dim.js";
+import { inputOf, outputOf } from "../../graph/operands.js";
 import { dimsValue, type Node, type Value } from "../../graph/value.js";
 import type { Window } from "../../graph/window.js";
 import { extentOf, kernelSize, positionsOf } from "../../graph/window.js";
+import { leadingOf, nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import {
@@ -43,8 +46,8 @@ export function poolOf(node: Named): Pool {
   if (positions.some((count) => count < 1))
     throw shapeMismatch(part(node, "the window"), "is larger than the padded input");
   const after = positions.map((count, axis) => {
-    const end = (count - 1) * (stated.strides[axis] as number) + extentOf(stated, axis);
-    return Math.max(stated.after[axis] as number, end - (spatial[axis] as number) - (stated.before[axis] as number));
+    const end = (count - 1) * nth(stated.strides, axis) + extentOf(stated, axis);
+    return Math.max(nth(stated.after, axis), end - nth(spatial, axis) - nth(stated.before, axis));
   });
   return { spatial, positions, window: { ...stated, after }, stated };
 }
@@ -52,23 +55,22 @@ export function poolOf(node: Named): Pool {
 /** The positions with ceil_mode: a last window may hang over the end, but must begin before it. */
 function roundedUp(spatial: readonly number[], window: Window): number[] {
   return spatial.map((size, axis) => {
-    const [stride, before, after] = [window.strides, window.before, window.after].map((list) => list[axis]) as [
-      number,
-      number,
-      number,
-    ];
+    const [stride, before, after] = leadingOf(
+      [window.strides, window.before, window.after].map((list) => list[axis]),
+      3,
+    );
     const count = Math.ceil((size + before + after - extentOf(window, axis)) / stride) + 1;
     return (count - 1) * stride >= size + before ? count - 1 : count;
   });
 }
 
 export function planesOf(shape: Shape): Dim {
-  return multiply(shape[0] as Dim, shape[1] as Dim) as Dim;
+  return present(multiply(nth(shape, 0), nth(shape, 1)));
 }
 
 /** The runtime has no more padding than this for pools. LpPool becomes a convolution, which may have any. */
 function requireLessThanKernel(call: Call, { kernel, before, after }: Window): void {
-  const fits = kernel.every((size, axis) => (before[axis] as number) < size && (after[axis] as number) < size);
+  const fits = kernel.every((size, axis) => nth(before, axis) < size && nth(after, axis) < size);
   if (!fits && call.op !== "LpPool")
     throw unsupported(
       part(call, `the padding [${[...before, ...after].join(", ")}]`),
@@ -94,12 +96,12 @@ export function inferPool(call: Call): { dtype: Value["dtype"]; shape: Shape }[]
 
 /** MaxUnpool with the same indices throughout: each new element along the leading axis is scattered by itself. */
 function scatterEach(node: Node, x: Value, build: Build): Value[] {
-  const [batch, ...rest] = x.shape as [Dim, ...Dim[]];
-  const shape = (node.outputs[0] as Value).shape;
+  const [batch, ...rest] = leadingOf(x.shape, 1);
+  const shape = outputOf(node, 0).shape;
   const [places, elements] = [elementsOf(rest), elementsOf(shape)];
   if (places === undefined || elements === undefined || isBatch(places) || isBatch(elements))
     throw unsupported(node, "cannot be computed for a batch of inputs that hold the samples already");
-  const indices = build.expand(build.reshape(node.inputs[1] as Value, [1, places]), [batch, places]);
+  const indices = build.expand(build.reshape(inputOf(node, 1), [1, places]), [batch, places]);
   const zeros = build.zeros([batch, elements], x.dtype);
   const flat = build.op("ScatterElements", [zeros, indices, build.reshape(x, [batch, places])], { axis: 1 });
   return [build.reshape(flat, [batch, ...shape])];
@@ -107,18 +109,18 @@ function scatterEach(node: Node, x: Value, build: Build): Value[] {
 
 /** Folds the new leading axis into the one of the examples, and takes it out of the results. */
 export const batchPool: NonNullable<OpDefinition["batch"]> = (node, inputs, batched, build) => {
-  if (node.op === "MaxUnpool" && !batched[1]) return scatterEach(node, inputs[0] as Value, build);
-  const batch = (inputs[batched.indexOf(true)] as Value).shape[0] as Dim;
+  if (node.op === "MaxUnpool" && !batched[1]) return scatterEach(node, nth(inputs, 0), build);
+  const batch = nth(nth(inputs, batched.indexOf(true)).shape, 0);
   const folded = inputs.slice(0, node.op === "MaxUnpool" ? 2 : 1).map((input, k) => {
-    const shape = (node.inputs[k] as Value).shape;
-    const merged = multiply(batch, shape[0] as Dim);
+    const shape = inputOf(node, k).shape;
+    const merged = multiply(batch, nth(shape, 0));
     if (merged === undefined)
       throw unsupported(node, "cannot be computed for a batch of inputs that hold the samples already");
-    const whole = batched[k] ? (input as Value) : build.expand(input as Value, [batch, ...shape]);
+    const whole = batched[k] ? present(input) : build.expand(present(input), [batch, ...shape]);
     return build.reshape(whole, [merged, ...shape.slice(1)]);
   });
-  const shape = (node.outputs[0] as Value).shape;
-  if (node.op === "MaxUnpool") folded.push(dimsValue([multiply(batch, shape[0] as Dim) as Dim, ...shape.slice(1)]));
+  const shape = outputOf(node, 0).shape;
+  if (node.op === "MaxUnpool") folded.push(dimsValue([present(multiply(batch, nth(shape, 0))), ...shape.slice(1)]));
   const result = build.node(node.op, folded, node.attributes, node.outputs.length);
   return result.outputs.map((output) => build.reshape(output, [batch, ...shape]));
 };

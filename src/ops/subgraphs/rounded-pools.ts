@@ -1,6 +1,8 @@
 import { factorOf } from "../../graph/dim.js";
+import { inputOf, inputsOf, outputOf } from "../../graph/operands.js";
 import { type Node, nodeOf, type Value } from "../../graph/value.js";
 import { extentOf, positionsOf } from "../../graph/window.js";
+import { nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 import { intsAttribute } from "../checks.js";
 import { autoPadOf, readWindow } from "./window.js";
@@ -23,10 +25,10 @@ export function exactPool(node: Node, build: Build): Value[] | null {
  * and counts other windows where they are smaller than their stride.
  */
 function explicitPool(node: Node, build: Build): Value[] | null {
-  const spatial = (node.inputs[0] as Value).shape.slice(2).map(factorOf);
+  const spatial = inputOf(node, 0).shape.slice(2).map(factorOf);
   const window = readWindow(node, intsAttribute(node, "kernel_shape") ?? [], spatial);
   const plain = window.kernel.every((size, axis) => {
-    return window.dilations[axis] === 1 && size >= (window.strides[axis] as number);
+    return window.dilations[axis] === 1 && size >= nth(window.strides, axis);
   });
   if (plain && node.attributes.ceil_mode !== 1) return null;
   const pads = [...window.before, ...window.after];
@@ -46,16 +48,16 @@ interface Axis {
 }
 
 function axesOf(node: Node): Axis[] {
-  const [x, y] = [node.inputs[0] as Value, node.outputs[0] as Value];
+  const [x, y] = [inputOf(node, 0), outputOf(node, 0)];
   const spatial = x.shape.slice(2).map(factorOf);
   const window = readWindow(node, intsAttribute(node, "kernel_shape") ?? [], spatial);
   const down = positionsOf(spatial, window);
   return spatial.map((size, axis) => {
     const positions = factorOf(y.shape[axis + 2] ?? 0);
-    const [before, stride] = [window.before[axis] as number, window.strides[axis] as number];
+    const [before, stride] = [nth(window.before, axis), nth(window.strides, axis)];
     const overhang = (positions - 1) * stride + extentOf(window, axis) - size - before;
-    const [after, kernel] = [window.after[axis] as number, window.kernel[axis] as number];
-    return { size, before, after, kernel, overhang, up: positions > (down[axis] as number) };
+    const [after, kernel] = [nth(window.after, axis), nth(window.kernel, axis)];
+    return { size, before, after, kernel, overhang, up: positions > nth(down, axis) };
   });
 }
 
@@ -65,7 +67,7 @@ function axesOf(node: Node): Axis[] {
  */
 function paddedPool(node: Node, axes: readonly Axis[], build: Build): Value[] | null {
   const after = axes.map((axis) => (axis.up ? axis.overhang : axis.after));
-  const same = axes.every(({ up, kernel }, k) => !up || (node.op === "MaxPool" && (after[k] as number) < kernel));
+  const same = axes.every(({ up, kernel }, k) => !up || (node.op === "MaxPool" && nth(after, k) < kernel));
   if (!same) return null;
   const attributes = { ...node.attributes, auto_pad: "NOTSET", ceil_mode: 0, pads: padsOf(axes, after) };
   return [...build.node(node.op, node.inputs, attributes, node.outputs.length, node).outputs];
@@ -77,14 +79,14 @@ function paddedPool(node: Node, axes: readonly Axis[], build: Build): Value[] | 
  */
 function croppedPool(node: Node, axes: readonly Axis[], build: Build): Value[] | null {
   const after = axes.map((axis) => (axis.up ? axis.after : Math.max(0, axis.overhang)));
-  const [x] = node.inputs as [Value];
+  const [x] = inputsOf(node, 1);
   const cropped = axes.reduce((value, { size, overhang }, k) => {
     return overhang < 0 ? build.slice(value, k + 2, 0, size + overhang) : value;
   }, x);
   if (cropped === x && axes.every((axis, k) => axis.after === after[k])) return null;
   const attributes = { ...node.attributes, auto_pad: "NOTSET", ceil_mode: 1, pads: padsOf(axes, after) };
   const [y, ...indices] = build.node(node.op, [cropped], attributes, node.outputs.length, node).outputs;
-  return [y as Value, ...indices.map((each) => uncroppedIndices(each, axes, build))];
+  return [present(y), ...indices.map((each) => uncroppedIndices(each, axes, build))];
 }
 
 function padsOf(axes: readonly Axis[], after: readonly number[]): number[] {
@@ -109,7 +111,7 @@ function uncroppedIndices(indices: Value, axes: readonly Axis[], build: Build): 
  * refuses its own graph. It does not do so with a Pad that names its axes. Null where there is no such Pad.
  */
 export function apartFromPad(node: Node, build: Build): Node | null {
-  const [padded] = node.inputs as [Value];
+  const [padded] = inputsOf(node, 1);
   const pad = nodeOf(padded);
   const [x, pads, value, axes] = pad?.op === "Pad" ? pad.inputs : [];
   const kernel = intsAttribute(node, "kernel_shape") ?? [];

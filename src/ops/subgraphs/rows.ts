@@ -1,6 +1,8 @@
 /** The derivative of a gather: rows summed into the places they were taken from. */
-import { type Dim, elementsOf, isBatch, type Shape } from "../../graph/dim.js";
+
+import { elementsOf, isBatch, type Shape } from "../../graph/dim.js";
 import { constantOf, type Value } from "../../graph/value.js";
+import { nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 import { largestConstant } from "../limits.js";
 
@@ -9,7 +11,7 @@ import { largestConstant } from "../limits.js";
  * has `shape` with `axis` replaced by the axes of `indices`.
  */
 export function scatterRows(build: Build, indices: Value, cotangent: Value, axis: number, shape: Shape): Value {
-  const size = shape[axis] as Dim;
+  const size = nth(shape, axis);
   const [front, behind] = [shape.slice(0, axis), shape.slice(axis + 1)];
   const count = elementsOf(indices.shape) ?? Number.NaN;
   const flat = build.reshape(cotangent, [...front, count, ...behind]);
@@ -17,8 +19,8 @@ export function scatterRows(build: Build, indices: Value, cotangent: Value, axis
   const fixed = isBatch(size) || size > largestConstant ? undefined : constantIndices(indices, size);
   if (fixed && !isBatch(size)) {
     const [first] = fixed;
-    if (fixed.every((index, p) => index === (first as number) + p))
-      return padRows(build, flat, axis, first as number, size);
+    if (fixed.every((index, p) => index === present(first) + p))
+      return padRows(build, flat, axis, present(first), size);
     if (new Set(fixed).size === fixed.length) return pickRows(build, flat, axis, fixed, size);
   }
   // ONNX Runtime runs ScatterND with "add" in parallel and loses updates where indices repeat.

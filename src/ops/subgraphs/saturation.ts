@@ -5,9 +5,12 @@
  * cancel nor turn into infinity over infinity: where exp(x) overflows, its reciprocal is 0. The forward pass keeps its
  * own nodes.
  */
+
 import erfc from "@stdlib/math-base-special-erfc";
 import { uniform } from "../../graph/behind.js";
+import { inputOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
+import { nth } from "../../present.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { floatAttribute } from "../checks.js";
@@ -99,7 +102,7 @@ export const onePlusErf: OpDefinition = {
     internalDomain,
   ),
   approximate: (node, build) => {
-    const x = node.inputs[0] as Value;
+    const x = inputOf(node, 0);
     const [side, scale] = [sideOf(node), scaleOf(node)];
     const erf = build.op("Erf", [build.scale(x, scale)]);
     const one = build.scalar(1, x);
@@ -110,7 +113,7 @@ export const onePlusErf: OpDefinition = {
 /** 1 + side * erf(scale x). */
 export function erfBesideOne(build: Build, x: Value, side: 1 | -1, scale = 1): Value {
   const { outputs } = build.node("OnePlusErf", [x], { side, scale }, 1, { domain: internalDomain });
-  return outputs[0] as Value;
+  return nth(outputs, 0);
 }
 
 /** A saturating function of x, with a sign before it. */

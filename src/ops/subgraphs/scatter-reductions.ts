@@ -2,7 +2,9 @@
  * ScatterElements with a reduction that is not linear. For every element of the data there is a group: itself, and the
  * updates that are written to it.
  */
+import { inputOf, inputsOf, outputOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
+import { leadingOf } from "../../present.js";
 import type { Build } from "../build.js";
 
 /** The cotangents of data and updates; null where none is wanted. */
@@ -21,7 +23,7 @@ interface Scattered {
 }
 
 function scatteredOf(node: Node, axis: number, build: Build): Scattered {
-  const [data, indices, updates] = node.inputs as [Value, Value, Value];
+  const [data, indices, updates] = inputsOf(node, 3);
   return {
     data,
     updates,
@@ -39,7 +41,7 @@ export function extremeCotangents(
   wanted: readonly boolean[],
 ): ScatterCotangents {
   const { data, updates, add, take } = scatteredOf(node, axis, build);
-  const result = node.outputs[0] as Value;
+  const result = outputOf(node, 0);
   const dataWins = build.equal(data, result);
   const updateWins = build.equal(updates, take(result));
   const winners = add(build.cast(dataWins, dy.dtype), build.cast(updateWins, dy.dtype));
@@ -60,8 +62,11 @@ export function productCotangents(
   wanted: readonly boolean[],
 ): ScatterCotangents {
   const { data, updates, add, take } = scatteredOf(node, axis, build);
-  const indices = node.inputs[1] as Value;
-  const [zeroData, zeroUpdate] = [data, updates].map((x) => build.equal(x, build.scalar(0, x))) as [Value, Value];
+  const indices = inputOf(node, 1);
+  const [zeroData, zeroUpdate] = leadingOf(
+    [data, updates].map((x) => build.equal(x, build.scalar(0, x))),
+    2,
+  );
   const [otherData, otherUpdate] = [
     build.where(zeroData, build.scalar(1, data), data),
     build.where(zeroUpdate, build.scalar(1, updates), updates),

@@ -1,6 +1,9 @@
 /** DepthToSpace and SpaceToDepth: composites that move blocks of pixels to channels and back. */
+
 import { type Dim, divide, multiply } from "../../graph/dim.js";
+import { inputOf, outputOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
+import { leadingOf, nth } from "../../present.js";
 import type { Call } from "../call.js";
 import { intAttribute, part, requireInput, shapeMismatch, stringAttribute, unsupported } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
@@ -13,7 +16,7 @@ interface Sizes {
 }
 
 function sizesOf(call: Pick<Call, "inputs">): Sizes {
-  const [images, channels, rows, columns] = (call.inputs[0] as Value).shape as [Dim, Dim, Dim, Dim];
+  const [images, channels, rows, columns] = leadingOf(nth(call.inputs, 0).shape, 4);
   return { images, channels, rows, columns };
 }
 
@@ -48,11 +51,11 @@ export const depthToSpace: OpDefinition = {
   decompose: (node, build) => {
     const block = intAttribute(node, "blocksize", 0);
     const { images, rows, columns } = sizesOf(node);
-    const { shape } = node.outputs[0] as Value;
-    const depth = shape[1] as Dim;
+    const { shape } = outputOf(node, 0);
+    const depth = nth(shape, 1);
     const blocksFirst = !depthFirst(node);
     const split = blocksFirst ? [block, block, depth] : [depth, block, block];
-    const parts = build.reshape(node.inputs[0] as Value, [images, ...split, rows, columns]);
+    const parts = build.reshape(inputOf(node, 0), [images, ...split, rows, columns]);
     return [build.reshape(build.transpose(parts, blocksFirst ? [0, 3, 4, 1, 5, 2] : [0, 1, 4, 2, 5, 3]), shape)];
   },
 };
@@ -68,9 +71,9 @@ export const spaceToDepth: OpDefinition = {
   decompose: (node, build) => {
     const block = intAttribute(node, "blocksize", 0);
     const { images, channels } = sizesOf(node);
-    const { shape } = node.outputs[0] as Value;
-    const [rows, columns] = shape.slice(2) as [Dim, Dim];
-    const parts = build.reshape(node.inputs[0] as Value, [images, channels, rows, block, columns, block]);
+    const { shape } = outputOf(node, 0);
+    const [rows, columns] = leadingOf(shape.slice(2), 2);
+    const parts = build.reshape(inputOf(node, 0), [images, channels, rows, block, columns, block]);
     const order = depthFirst(node) ? [0, 1, 3, 5, 2, 4] : [0, 3, 5, 1, 2, 4];
     return [build.reshape(build.transpose(parts, order), shape)];
   },

@@ -1,6 +1,9 @@
 /** Ops that are linear in one input, as steps along single axes: what a factored gradient passes through. */
+
 import { type Dim, factorOf, isBatch, type Shape } from "../../graph/dim.js";
+import { inputOf, outputOf } from "../../graph/operands.js";
 import { type Node, nodeOf, type Value } from "../../graph/value.js";
+import { nth, present } from "../../present.js";
 import type { Along, LinearStep } from "../definition.js";
 
 /** The shape with leading axes of size 1, up to `rank`. */
@@ -15,16 +18,16 @@ function ranked(x: Value, rank: number): LinearStep[] {
 /** What an Expand repeats, where the result takes its shape from the other operand. */
 function repeatedBy(y: Value, repeats: boolean): Value {
   const node = nodeOf(y);
-  return repeats && node?.op === "Expand" ? (node.inputs[0] as Value) : y;
+  return repeats && node?.op === "Expand" ? inputOf(node, 0) : y;
 }
 
 /** Mul by, or Div by, a shared scalar or a vector along one axis. */
 export function scalingSteps(node: Node, input: number): LinearStep[] | null {
   const [x, given] = [node.inputs[input], node.inputs[1 - input]];
-  const { shape } = node.outputs[0] as Value;
+  const { shape } = outputOf(node, 0);
   if (!x || !given || (node.op === "Div" && input !== 0)) return null;
   const rank = shape.length;
-  const whole = aligned(x.shape, rank).every((dim, axis) => factorOf(dim) === factorOf(shape[axis] as Dim));
+  const whole = aligned(x.shape, rank).every((dim, axis) => factorOf(dim) === factorOf(nth(shape, axis)));
   const y = repeatedBy(given, whole);
   const wide = aligned(y.shape, rank).flatMap((dim, axis) => (dim === 1 ? [] : [{ dim, axis }]));
   const [first, second] = wide;
@@ -47,8 +50,8 @@ export function scalingSteps(node: Node, input: number): LinearStep[] | null {
 
 /** Expand, axis by axis. */
 export function expandSteps(node: Node, input: number): LinearStep[] | null {
-  const x = node.inputs[0] as Value;
-  const { shape } = node.outputs[0] as Value;
+  const x = inputOf(node, 0);
+  const { shape } = outputOf(node, 0);
   if (input !== 0 || shape.some(isBatch)) return null;
   const from = aligned(x.shape, shape.length);
   const along = shape.flatMap((dim, axis): LinearStep[] => {
@@ -71,8 +74,8 @@ export function productSteps(node: Node, input: number): LinearStep[] | null {
   const vector = y.shape.length === 1;
   const rank = Math.max(x.shape.length, 1);
   const axis = input === 0 || rank === 1 ? rank - 1 : rank - 2;
-  const matrix = vector ? [factorOf(y.shape[0] as Dim), 1] : y.shape.map(factorOf);
-  const size = (input === 0 || vector ? matrix[1] : matrix[0]) as number;
+  const matrix = vector ? [factorOf(nth(y.shape, 0)), 1] : y.shape.map(factorOf);
+  const size = present(input === 0 || vector ? matrix[1] : matrix[0]);
   const apply: Along["apply"] = (build, value, at) => {
     const last = value.shape.length - 1;
     const square = build.reshape(y, matrix);
@@ -82,6 +85,6 @@ export function productSteps(node: Node, input: number): LinearStep[] | null {
   };
   return [
     { kind: "along", axis, size, apply },
-    { kind: "reshape", shape: (node.outputs[0] as Value).shape },
+    { kind: "reshape", shape: outputOf(node, 0).shape },
   ];
 }

@@ -1,5 +1,7 @@
 /** Non-maximum suppression of boxes. */
+
 import type { Array64 } from "../../float64/array64.js";
+import { leadingOf, nth } from "../../present.js";
 
 export interface Suppression {
   /** Boxes kept per class, at most. */
@@ -42,7 +44,7 @@ function keptOf(boxes: readonly Box[], scores: Float64Array, how: Suppression): 
   const kept: number[] = [];
   for (const box of order) {
     if (kept.length >= how.most) break;
-    const hidden = kept.some((other) => overlapOf(boxes[box] as Box, boxes[other] as Box) > how.overlap);
+    const hidden = kept.some((other) => overlapOf(nth(boxes, box), nth(boxes, other)) > how.overlap);
     if (!hidden) kept.push(box);
   }
   return kept;
@@ -50,7 +52,7 @@ function keptOf(boxes: readonly Box[], scores: Float64Array, how: Suppression): 
 
 /** Triples of image, class and box. Boxes `[images, boxes, 4]`, scores `[images, classes, boxes]`. */
 export function selectBoxes(boxes: Array64, scores: Array64, how: Suppression): number[][] {
-  const [images, classes, count] = scores.dims as [number, number, number];
+  const [images, classes, count] = leadingOf(scores.dims, 3);
   return Array.from({ length: images }, (_, image) => {
     const own = Array.from({ length: count }, (_, box) => {
       const from = (image * count + box) * 4;

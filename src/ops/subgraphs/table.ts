@@ -1,7 +1,10 @@
 /** Rows added into a table: as ONNX Runtime does it, and, read back from such a graph, what is added where. */
+
 import { beforeReshape, isZero } from "../../graph/behind.js";
 import { type Dim, isBatch, multiply, sameShape } from "../../graph/dim.js";
+import { inputsOf } from "../../graph/operands.js";
 import { constantOf, nodeOf, type Value } from "../../graph/value.js";
+import { leadingOf, present } from "../../present.js";
 import type { Build } from "../build.js";
 
 /**
@@ -14,7 +17,7 @@ export function addRows(build: Build, places: Value, updates: Value, rows: numbe
   if (count === 0 || rows === 0 || size === 0) return build.zeros([rows * size], updates.dtype);
   const starts = build.reshape(build.mul(places, build.scalar(size, places)), [count, 1]);
   const within = build.ints(Array.from({ length: size }, (_, k) => k));
-  const flat = multiply(count, size) as Dim;
+  const flat = present(multiply(count, size));
   const index = build.reshape(build.add(starts, within), [flat]);
   const zeros = build.zeros([rows * size], updates.dtype);
   return build.op("ScatterElements", [zeros, index, build.reshape(updates, [flat])], { axis: 0, reduction: "add" });
@@ -36,7 +39,7 @@ export interface AddedRows {
 export function addedRows(value: Value): AddedRows | null {
   const node = nodeOf(beforeReshape(value));
   if (node?.op !== "ScatterElements" || node.attributes.reduction !== "add" || value.dtype !== "float32") return null;
-  const [base, index, updates] = node.inputs as [Value, Value, Value];
+  const [base, index, updates] = inputsOf(node, 3);
   const starts = index.shape.length === 1 && base.shape.length === 1 ? startsOf(index) : null;
   if (!starts) return null;
   return { table: isZero(base) ? null : base, ...starts, ...repeated(beforeReshape(updates), starts.size) };
@@ -70,6 +73,7 @@ function repeated(rows: Value, size: number): Pick<AddedRows, "rows" | "repeats"
 export function beforeRepeated(value: Value): Value {
   const node = nodeOf(value);
   const [once] = node?.op === "Expand" ? node.inputs : [];
-  const [samples, , size] = value.shape as [Dim, Dim, Dim];
-  return once && value.shape.length === 3 && sameShape(once.shape, [samples, 1, size]) ? once : value;
+  if (!once || value.shape.length !== 3) return value;
+  const [samples, , size] = leadingOf(value.shape, 3);
+  return sameShape(once.shape, [samples, 1, size]) ? once : value;
 }

@@ -1,3 +1,5 @@
+import { nth } from "../../present.js";
+
 /** Resizing along one axis: which input elements an output element is made of, and their weights. */
 
 interface Tap {
@@ -97,7 +99,7 @@ export function tapsOf(along: AxisScale, sampling: Sampling): TapColumn[] {
   });
   for (let t = 0; t < count; t++) {
     elementTaps(coordinate(t, along, coordinates, round), size, sampling).forEach(({ index, weight }, k) => {
-      const { indices, weights } = columns[k] as TapColumn;
+      const { indices, weights } = nth(columns, k);
       indices[t] = index;
       weights[t] = weight;
     });

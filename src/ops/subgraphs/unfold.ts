@@ -9,6 +9,7 @@ import { factorOf, multiply } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
 import type { Window } from "../../graph/window.js";
 import { kernelSize, positionsOf } from "../../graph/window.js";
+import { leadingOf, nth } from "../../present.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { UnfoldMethod } from "../build-strategy.js";
@@ -78,7 +79,7 @@ export function unfoldMethod(
 
 /** Nanoseconds for one image `[C, ...spatial]`. Gathers copy rows of a group's channels, slices rows of positions. */
 export function unfoldTime(method: UnfoldMethod, shape: Shape, window: Window, groups: number, prices: Prices): number {
-  const [channels, ...spatial] = shape.slice(1).map(factorOf) as [number, ...number[]];
+  const [channels, ...spatial] = leadingOf(shape.slice(1).map(factorOf), 1);
   const positions = positionsOf(spatial, window);
   const [size, count] = [kernelSize(window), sizeOf(positions)];
   const written = channels * size * count;
@@ -91,7 +92,7 @@ export function unfoldTime(method: UnfoldMethod, shape: Shape, window: Window, g
     case "oneHot":
       return channels * oneHotTime(spatial, oneHotStages(spatial, window, prices), prices);
     case "slices": {
-      const row = positions[positions.length - 1] as number;
+      const row = nth(positions, positions.length - 1);
       const unit = window.strides[window.strides.length - 1] === 1;
       // A kernel per offset, shared out to a batch that is taken to be small.
       // Slices of strides larger than 1 are copied float by float.
@@ -109,7 +110,7 @@ interface Sizes {
 }
 
 function sizesOf(data: Value, window: Window): Sizes {
-  const [batch, channels, ...rest] = data.shape as [Dim, Dim, ...Dim[]];
+  const [batch, channels, ...rest] = leadingOf(data.shape, 2);
   const spatial = rest.map(factorOf);
   return { batch, channels: factorOf(channels), spatial, positions: positionsOf(spatial, window) };
 }
@@ -129,7 +130,7 @@ function unfoldTiles(build: Build, data: Value, window: Window, groups: number):
   const { batch, channels, positions } = sizesOf(data, window);
   let tiles = padSpatial(build, data, window, 2);
   positions.forEach((count, axis) => {
-    const [kernel, stride] = [window.kernel[axis] as number, window.strides[axis] as number];
+    const [kernel, stride] = [nth(window.kernel, axis), nth(window.strides, axis)];
     const end = (count - 1) * stride + kernel;
     const step = kernel === 1 ? stride : 1;
     if (end !== tiles.shape[axis + 2] || step > 1) tiles = build.slice(tiles, axis + 2, 0, end, step);
@@ -137,7 +138,7 @@ function unfoldTiles(build: Build, data: Value, window: Window, groups: number):
   const split = build.reshape(tiles, [
     batch,
     channels,
-    ...positions.flatMap((t, axis) => [t, window.kernel[axis] as number]),
+    ...positions.flatMap((t, axis) => [t, nth(window.kernel, axis)]),
   ]);
   const offsets = window.kernel.map((_, axis) => 3 + 2 * axis);
   const byKernel = build.transpose(split, [0, 1, ...offsets, ...offsets.map((axis) => axis - 1)]);
@@ -156,7 +157,7 @@ function unfoldOneHot(build: Build, data: Value, window: Window, groups: number)
   let planes = build.reshape(data, [multiply(batch, channels) ?? Number.NaN, 1, ...spatial]);
   for (const stage of oneHotStages(spatial, window, build.prices)) {
     const patches = build.op("Conv", [planes, oneHot(build, stage.kernel, data)], windowAttributes(stage));
-    const [images, kernels, ...rest] = patches.shape as [Dim, Dim, ...Dim[]];
+    const [images, kernels, ...rest] = leadingOf(patches.shape, 2);
     planes = build.reshape(patches, [multiply(images, kernels) ?? Number.NaN, 1, ...rest]);
   }
   const byPatch = build.reshape(planes, [batch, groups, (channels / groups) * size, sizeOf(positions)]);
@@ -220,10 +221,8 @@ function unfoldSlices(build: Build, data: Value, window: Window, groups: number)
   const axes = build.ints(positions.map((_, axis) => axis + 2));
   const inner = channels / groups;
   const parts = offsetsOf(window.kernel).map((offset) => {
-    const starts = offset.map((k, axis) => k * (window.dilations[axis] as number));
-    const ends = starts.map(
-      (start, axis) => start + ((positions[axis] as number) - 1) * (window.strides[axis] as number) + 1,
-    );
+    const starts = offset.map((k, axis) => k * nth(window.dilations, axis));
+    const ends = starts.map((start, axis) => start + (nth(positions, axis) - 1) * nth(window.strides, axis) + 1);
     const slice = build.op("Slice", [padded, build.ints(starts), build.ints(ends), axes, build.ints(window.strides)]);
     return build.reshape(slice, [batch, groups, inner, sizeOf(positions)]);
   });
@@ -262,10 +261,10 @@ function indexOf(build: Build, padded: readonly number[], window: Window, positi
   const strides = stridesOf(padded);
   const rank = padded.length;
   const parts = padded.map((_, axis) => {
-    const [count, kernel] = [positions[axis] as number, window.kernel[axis] as number];
+    const [count, kernel] = [nth(positions, axis), nth(window.kernel, axis)];
     const data = Int32Array.from({ length: count * kernel }, (_, at) => {
-      const element = Math.floor(at / kernel) * (window.strides[axis] as number);
-      return (element + (at % kernel) * (window.dilations[axis] as number)) * (strides[axis] as number);
+      const element = Math.floor(at / kernel) * nth(window.strides, axis);
+      return (element + (at % kernel) * nth(window.dilations, axis)) * nth(strides, axis);
     });
     const dims = Array.from({ length: 2 * rank }, (_, at) => (at === axis ? count : at === rank + axis ? kernel : 1));
     return build.constant({ dtype: "int32", dims, data });
@@ -277,7 +276,7 @@ function indexOf(build: Build, padded: readonly number[], window: Window, positi
 /** Places are int32. */
 function requireIndex(padded: readonly number[], window: Window, positions: readonly number[]): void {
   const what = `A convolution over [${padded.join(", ")}]`;
-  const longest = Math.max(...positions.map((count, axis) => count * (window.kernel[axis] as number)));
+  const longest = Math.max(...positions.map((count, axis) => count * nth(window.kernel, axis)));
   requireConstant(what, sizeOf(padded) < 2 ** 31 ? longest : sizeOf(padded), "an index");
 }
 
@@ -292,7 +291,7 @@ export function foldWeight(
   kernel: readonly number[],
 ): Value {
   const leading = contracted.shape.slice(0, -3);
-  const [groups, outputs, patch] = contracted.shape.slice(-3).map(factorOf) as [number, number, number];
+  const [groups, outputs, patch] = leadingOf(contracted.shape.slice(-3).map(factorOf), 3);
   const size = sizeOf(kernel);
   const inner = size === 0 ? 0 : patch / size;
   const weight: Shape = [...leading, groups * outputs, inner, ...kernel];
@@ -310,7 +309,7 @@ export function patchWeight(
   rank: number,
 ): Value {
   const leading = weight.shape.slice(0, -rank - 2);
-  const [outputs, inner, ...kernel] = weight.shape.slice(-rank - 2).map(factorOf) as [number, number, ...number[]];
+  const [outputs, inner, ...kernel] = leadingOf(weight.shape.slice(-rank - 2).map(factorOf), 2);
   const size = sizeOf(kernel);
   const split = build.reshape(weight, [...leading, outputs, inner, size]);
   const ordered = order === "ik" ? split : build.transposeLast(split);

@@ -5,6 +5,7 @@ import type { SampleAxis } from "../../graph/sample-axis.js";
 import type { Attributes, Node, Value } from "../../graph/value.js";
 import type { Window } from "../../graph/window.js";
 import { extentOf } from "../../graph/window.js";
+import { nth } from "../../present.js";
 import type { Call } from "../call.js";
 import { interaction, intsAttribute, part, shapeMismatch, stringAttribute, unsupported } from "../checks.js";
 
@@ -40,7 +41,7 @@ export function perAxis(
 /** Shares out a total of padding: the odd one goes to the end with SAME_UPPER, else to the beginning. */
 export function sharePadding(total: readonly number[], upper: boolean): Pick<Window, "before" | "after"> {
   const half = total.map((amount) => Math.floor(amount / 2));
-  const rest = total.map((amount, axis) => amount - (half[axis] as number));
+  const rest = total.map((amount, axis) => amount - nth(half, axis));
   return upper ? { before: half, after: rest } : { before: rest, after: half };
 }
 
@@ -74,7 +75,7 @@ export function readWindow(call: Call | Node, kernel: readonly number[], spatial
   if (mode === "VALID") return bare;
   if (mode === "NOTSET") return { ...bare, ...explicitPadding(call, rank) };
   const total = spatial.map((size, axis) => {
-    const stride = strides[axis] as number;
+    const stride = nth(strides, axis);
     return Math.max(0, (Math.ceil(size / stride) - 1) * stride + extentOf(bare, axis) - size);
   });
   return { ...bare, ...sharePadding(total, mode === "SAME_UPPER") };

@@ -2,6 +2,7 @@
  * The float64 interpreter as a target: slow, and exact to float64 but for what a program computes in float32's manner.
  * It shows that nothing outside a target knows which runtime there is, and runs where no runtime is installed.
  */
+
 import { PergradError } from "../../errors.js";
 import { addBytes, bytesOfValue, MemoryUse } from "../../graph/bytes.js";
 import { bindShape } from "../../graph/dim.js";
@@ -9,7 +10,7 @@ import type { Value } from "../../graph/value.js";
 import { leavesOf, nodesBefore } from "../../graph/walk.js";
 import { evaluateGraph, toArray64 } from "../../interpret/evaluate.js";
 import { usualPrices } from "../../ops/prices.js";
-import { arrayOf, type Tensor } from "../../tensor/tensor.js";
+import { numberArrayOf, type Tensor, tensorWith } from "../../tensor/tensor.js";
 import type { Session } from "../runtime.js";
 import type { Executable, Running, Schedulable, Target, Tensors } from "../target.js";
 
@@ -81,8 +82,8 @@ function rounded({ dtype, shape }: Value, data: Float64Array = new Float64Array(
     throw new PergradError("UNSUPPORTED_OP", "The interpreter gives no float16 results; leave `storage` out.");
   const dims = bindShape(shape, samples);
   const whole = dtype === "int64" || dtype === "uint64";
-  const elements = whole ? BigInt64Array.from(data, BigInt) : (arrayOf(dtype) as Float64ArrayConstructor).from(data);
-  return { dtype, dims, data: elements } as Tensor;
+  const elements = whole ? BigInt64Array.from(data, BigInt) : numberArrayOf(dtype).from(data);
+  return tensorWith(dtype, dims, elements);
 }
 
 /** All values together: none is freed before the end. */

@@ -7,11 +7,13 @@
 
 import { beforeReshape, reshapes } from "../../graph/behind.js";
 import { addBytes, type Bytes, bytesAt, bytesOfValue, MemoryUse } from "../../graph/bytes.js";
-import { type Dim, isBatch } from "../../graph/dim.js";
+import { isBatch } from "../../graph/dim.js";
+import { inputsOf, outputOf } from "../../graph/operands.js";
 import { leaf, makeNode, type Node, nodeOf, type Value } from "../../graph/value.js";
 import { nodesBefore, presentInputs } from "../../graph/walk.js";
 import { intAttribute } from "../../ops/checks.js";
 import { build } from "../../ops/registry.js";
+import { nth, present } from "../../present.js";
 import { largeWeights } from "../target.js";
 import { memoryOf } from "./memory.js";
 import { lowMemoryOrder, type Ordered } from "./order.js";
@@ -136,7 +138,7 @@ function cutOf({ name, value }: Given, least: number): Cut | null {
   for (let next = waiting.pop(); next; next = waiting.pop()) {
     if (inner.has(next)) continue;
     inner.add(next);
-    for (const input of presentInputs(nodeOf(next) as Node)) {
+    for (const input of presentInputs(present(nodeOf(next)))) {
       if (input.source.kind === "constant" || input.source.kind === "dims" || input.known) continue;
       if (isInner(input, least)) waiting.push(input);
       else frontier.add(input);
@@ -158,18 +160,18 @@ function isSeparate({ inner }: Cut, outputs: readonly Given[], nodes: readonly N
 function tailOf({ name, value, frontier }: Cut, names: ReadonlyMap<Value, string>, block: number): Tail {
   const sliced = slicedInput(value, frontier);
   const ordered = sliced ? [sliced, ...frontier.filter((each) => each !== sliced)] : frontier;
-  const from = ordered.map((each) => names.get(each) as string);
+  const from = ordered.map((each) => present(names.get(each)));
   const leaves = ordered.map((each, k) => leaf(`from${k}`, withoutKnown(each), { kind: "input" }));
   const own = { name, from, inputs: leaves, value: over(value, ordered, leaves) };
   const [count] = value.shape as [number];
   const size = Math.ceil((block * count) / bytesOfValue(value).fixed);
   if (!sliced || size >= count) return own;
-  const product = nodeOf(own.value) as Node;
-  const [flat, other] = product.inputs as [Value, Value];
+  const product = present(nodeOf(own.value));
+  const [flat, other] = inputsOf(product, 2);
   const of = (rows: number) => {
     const shape = [...sliced.shape.slice(0, -1), rows];
     const first = leaf("from0", { dtype: sliced.dtype, shape }, { kind: "input" });
-    const turned = build.reshape(first, [flat.shape[0] as Dim, rows]);
+    const turned = build.reshape(first, [nth(flat.shape, 0), rows]);
     return { inputs: [first, ...leaves.slice(1)], value: build.op("Gemm", [turned, other], product.attributes) };
   };
   return { ...own, rows: { count, size, of } };
@@ -182,7 +184,7 @@ function slicedInput(value: Value, frontier: readonly Value[]): Value | undefine
   const node = nodeOf(value);
   if (node?.op !== "Gemm" || node.inputs.length !== 2) return undefined;
   if (intAttribute(node, "transA", 0) !== 1 || intAttribute(node, "transB", 0) !== 0) return undefined;
-  const [turned, other] = node.inputs as [Value, Value];
+  const [turned, other] = inputsOf(node, 2);
   const before = frontier.find((each) => each === turned) ?? beforeReshape(turned);
   const alone = !leavesUpTo(other, frontier).has(before);
   return frontier.includes(before) && before.shape.at(-1) === value.shape[0] && alone ? before : undefined;
@@ -197,13 +199,13 @@ function leavesUpTo(value: Value, frontier: readonly Value[]): Set<Value> {
 
 /** The value with leaves in the frontier's place; its nodes have no names, so that equal tails are equal files. */
 function over(value: Value, frontier: readonly Value[], leaves: readonly Value[]): Value {
-  const current = new Map(frontier.map((each, k) => [each, leaves[k] as Value]));
+  const current = new Map(frontier.map((each, k) => [each, nth(leaves, k)]));
   for (const node of nodesBefore([value], current)) {
     const inputs = node.inputs.map((input) => (input ? (current.get(input) ?? input) : null));
     const made = makeNode({ ...node, name: "", inputs }, node.outputs);
-    for (const [k, output] of node.outputs.entries()) current.set(output, made.outputs[k] as Value);
+    for (const [k, output] of node.outputs.entries()) current.set(output, outputOf(made, k));
   }
-  return current.get(value) as Value;
+  return present(current.get(value));
 }
 
 /** While the program runs; then, at each tail, with what JavaScript still holds, or already, beside it. */

@@ -12,8 +12,8 @@ import type { Node, Value } from "../../graph/value.js";
 import { nodesBefore, presentInputs } from "../../graph/walk.js";
 import { neededNodes } from "../../onnx/write/dimensions.js";
 import { intAttribute } from "../../ops/checks.js";
-import { isRecurrent } from "../../ops/rules/recurrent.js";
-import { isScan, scanParts } from "../../ops/rules/scan.js";
+import { definitionOf } from "../../ops/registry.js";
+import { leadingOf, nth } from "../../present.js";
 import { bytesOf } from "../../tensor/tensor.js";
 
 /**
@@ -175,18 +175,19 @@ function blocked(node: Node): Bytes {
 
 /** What a transposed convolution adds up: of one image and group, a patch for each position. */
 function unfoldedImage({ inputs }: Node): Bytes {
-  const [x, w] = inputs as [Value, Value];
+  const [x, w] = leadingOf(inputs, 2);
   return bytesOfValue({ dtype: x.dtype, shape: [...w.shape.slice(1), ...x.shape.slice(2)] });
 }
 
 /** What a kernel allocates for itself, where it is much. */
 function scratch(node: Node): readonly Bytes[] {
-  if (isScan(node)) return executionMoments(scanParts(node).body.outputs);
+  const { body, recurrent = false } = definitionOf(node) ?? {};
+  if (body) return executionMoments(body.parts(node).body.outputs);
   if (node.op === "Conv") return [blocked(node)];
   if (node.op === "ConvTranspose") return [unfoldedImage(node)];
   if (node.op === "Einsum")
     return [presentInputs(node).reduce((sum, input) => plusBytes(sum, bytesOfValue(input)), noBytes)];
-  if (!isRecurrent(node)) return [noBytes];
+  if (!recurrent) return [noBytes];
   // The gates of all steps: X·W of all positions at once, for each direction.
   const [x, w] = node.inputs;
   const [width, directions, gates] = [x?.shape.at(-1), w?.shape[0], w?.shape[1]];
@@ -200,7 +201,7 @@ function scratch(node: Node): readonly Bytes[] {
 function executionMoments(outputs: readonly Value[]): readonly Bytes[] {
   const order = executionOrder(outputs);
   const alive = new Simulation(order, outputs).run();
-  return alive.flatMap((bytes, step) => scratch(order[step] as Node).map((own) => plusBytes(bytes, own)));
+  return alive.flatMap((bytes, step) => scratch(nth(order, step)).map((own) => plusBytes(bytes, own)));
 }
 
 /**

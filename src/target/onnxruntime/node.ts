@@ -1,4 +1,7 @@
 /** ONNX Runtime in Node. */
+
+import { entryOf } from "../../present.js";
+import { tensorWith } from "../../tensor/tensor.js";
 import "./no-telemetry.js";
 
 import * as ort from "onnxruntime-node";
@@ -79,12 +82,12 @@ export class NodeSession implements Session {
       );
     try {
       const given: Record<string, ort.Tensor> = {};
-      for (const name in feeds) given[name] = this.#toOrt(name, feeds[name] as Tensor);
+      for (const name in feeds) given[name] = this.#toOrt(name, entryOf(feeds, name));
       const missing = this.#inputs.find((name) => !Object.hasOwn(given, name));
       if (missing !== undefined) throw new Error(`the input '${missing}' is missing`);
       const returned = session.run(given, this.#fetches, {});
       const results: Record<string, Tensor> = {};
-      for (const name in returned) results[name] = fromOrt(name, returned[name] as ort.Tensor);
+      for (const name in returned) results[name] = fromOrt(name, entryOf(returned, name));
       seen?.(results);
       await nextTurn();
       return results;
@@ -130,8 +133,8 @@ function failure(what: string, error: unknown): PergradError {
 }
 
 function fromOrt(name: string, { type, dims, data }: ort.Tensor): Tensor {
-  if (!isDType(type))
+  if (!isDType(type) || Array.isArray(data))
     throw new PergradError("RUNTIME", `The output "${name}" is of type ${type}, which pergrad does not read.`);
   if (type === "float16") return { dtype: type, dims, data: halfBits(data as ArrayBufferView) };
-  return { dtype: type, dims, data } as Tensor;
+  return tensorWith(type, dims, data);
 }

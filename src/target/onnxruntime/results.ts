@@ -11,7 +11,8 @@ import { bindShape, type Dim, elementsOf, factorOf, isBatch } from "../../graph/
 import { nodeOf, type Value } from "../../graph/value.js";
 import { build } from "../../ops/registry.js";
 import { addedRows } from "../../ops/subgraphs/table.js";
-import { sizeOf, type Tensor } from "../../tensor/tensor.js";
+import { leadingOf, present } from "../../present.js";
+import { sizeOf, type Tensor, tensorWith } from "../../tensor/tensor.js";
 import type { Schedulable, Tensors } from "../target.js";
 
 type Output = Schedulable["outputs"][number];
@@ -98,7 +99,7 @@ export class Handover {
     for (const { output, last } of this.#results) {
       const { dtype, shape } = output.value;
       const dims = bindShape(shape, samples);
-      results[output.name] = { dtype, dims, data: finished(last, dims, elements) } as Tensor;
+      results[output.name] = tensorWith(dtype, dims, finished(last, dims, elements));
     }
     return results;
   }
@@ -251,18 +252,18 @@ function byKind(pieces: readonly Piece[]): Piece[][] {
 
 /** Pieces behind one another; those without samples as rows, which the sums over samples of vectors are already. */
 function pack(pieces: readonly Piece[]): { readonly handed: Handed; readonly places: [Piece, Place][] } {
-  const [first] = pieces as [Piece];
+  const [first] = leadingOf(pieces, 1);
   const { name } = first;
   if (pieces.length === 1) return { handed: first, places: [[first, { from: name }]] };
   let end = 0;
   const places = pieces.map((piece): [Piece, Place] => {
-    const length = elementsOf(piece.value.shape) as Dim;
+    const length = present(elementsOf(piece.value.shape));
     const offset = isBatch(length) ? { perSample: end } : end;
     end += factorOf(length);
     return [piece, { from: name, part: { offset, length } }];
   });
   const flat = pieces.map(({ value }) => {
-    const length = elementsOf(value.shape) as Dim;
+    const length = present(elementsOf(value.shape));
     return build.reshape(value, isBatch(length) ? [length] : [1, length]);
   });
   return { handed: { name, value: build.concat(flat, (flat[0]?.shape.length ?? 1) - 1) }, places };

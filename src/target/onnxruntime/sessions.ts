@@ -3,9 +3,10 @@
 import { defect } from "../../errors.js";
 import type { Value } from "../../graph/value.js";
 import { encodeModel } from "../../onnx/write/encode.js";
+import { entryOf, nth, present } from "../../present.js";
 import { Discarded } from "../../tensor/discarded.js";
 import { pieces } from "../../tensor/take-samples.js";
-import { sizeOf, type Tensor } from "../../tensor/tensor.js";
+import { floatsIn, sizeOf, type Tensor } from "../../tensor/tensor.js";
 import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
 import type { Running, Tensors } from "../target.js";
 import type { Apart, Tail } from "./apart.js";
@@ -102,9 +103,9 @@ class ApartSession implements Session {
     const given = await this.main.run(feeds);
     const discarded = new Discarded();
     for (const step of this.steps) {
-      given[step.name] = await step.run(step.from.map((name) => given[name] as Tensor));
+      given[step.name] = await step.run(step.from.map((name) => entryOf(given, name)));
       const names = this.freed.get(step) ?? [];
-      discarded.add(names.map((name) => given[name] as Tensor));
+      discarded.add(names.map((name) => entryOf(given, name)));
       for (const name of names) delete given[name];
     }
     return given;
@@ -133,8 +134,8 @@ class SharedSessions {
     const session = this.#byBytes.get(key) ?? (await this.load(bytes));
     this.#byBytes.set(key, session);
     return async (tensors) => {
-      const feeds = Object.fromEntries(inputs.map(({ name }, k) => [name, tensors[k] as Tensor]));
-      return (await session.run(feeds)).result as Tensor;
+      const feeds = Object.fromEntries(inputs.map(({ name }, k) => [name, nth(tensors, k)]));
+      return present((await session.run(feeds)).result);
     };
   }
 }
@@ -154,7 +155,7 @@ async function stepOf({ name, from, inputs, value, rows }: Tail, sessions: Share
     for (const [k, [start, end]] of blocks.entries()) {
       const columns = columnsOf(first as Tensor<"float32">, start, end);
       const part = await (k === blocks.length - 1 ? last : usual)([columns, ...others]);
-      data.set(part.data as Float32Array, start * (sizeOf(dims) / rows.count));
+      data.set(floatsIn(part), start * (sizeOf(dims) / rows.count));
       discarded.add([columns, part]);
     }
     return { dtype: "float32", dims, data } as const;

@@ -1,9 +1,11 @@
 /** Constants that a file of one batch size holds in place of numbers of its samples: 0, 1, 2 for `arange(3)`. */
+
 import { type Dim, factorOf, isBatch } from "../../../graph/dim.js";
 import { constantOf, type Value } from "../../../graph/value.js";
 import type { Call } from "../../../ops/call.js";
 import { build } from "../../../ops/registry.js";
-import { isFloat } from "../../../tensor/tensor.js";
+import { nth } from "../../../present.js";
+import { elementsIn, isFloat } from "../../../tensor/tensor.js";
 import { numbersTo } from "./numbers.js";
 
 /**
@@ -23,17 +25,17 @@ export function withNumbers(value: Value, axis: number, size: number): Value | n
     all % size !== 0
   )
     return null;
-  const data = Array.from(constant.data as ArrayLike<number>, Number);
+  const data = Array.from(elementsIn(constant), Number);
   const before = sizeBefore(value, axis);
   const count = data.length / before / size;
   // [before, size, count]
-  const at = (outer: number, sample: number, k: number) => data[(outer * size + sample) * count + k] as number;
+  const at = (outer: number, sample: number, k: number) => nth(data, (outer * size + sample) * count + k);
   const places = Array.from({ length: before * count }, (_, k) => [Math.floor(k / count), k % count] as const);
   const first = places.map(([outer, k]) => at(outer, 0, k));
-  const steps = places.map(([outer, k], place) => at(outer, 1, k) - (first[place] as number));
+  const steps = places.map(([outer, k], place) => at(outer, 1, k) - nth(first, place));
   const counts = places.every(([outer, k], place) =>
     Array.from({ length: size }, (_, sample) => sample).every(
-      (sample) => at(outer, sample, k) === (first[place] as number) + sample * (steps[place] as number),
+      (sample) => at(outer, sample, k) === nth(first, place) + sample * nth(steps, place),
     ),
   );
   if (!counts || steps.every((step) => step === 0)) return null;
@@ -68,7 +70,7 @@ export function numberedIndices({ op, attributes }: Call, indices: Value, size: 
 
 function onceForEach(indices: Value, axis: number): Value {
   const { shape } = indices;
-  const dim = factorOf(shape[axis] as Dim);
+  const dim = factorOf(nth(shape, axis));
   const [before, behind] = [shape.slice(0, axis), shape.slice(axis)];
   const each = build.expand(build.unsqueeze(indices, [axis]), [...before, { perSample: 1 }, ...behind]);
   return build.reshape(each, shape.with(axis, { perSample: dim }));

@@ -3,6 +3,7 @@
  * `arange(N)`, a running sum of ones, the places of elements that are all true, and arithmetic with them, such
  * as the place n * T + t of a position in a batch whose sequences lie one behind another.
  */
+
 import { reshapes } from "../../../graph/behind.js";
 import {
   type BatchMultiple,
@@ -13,10 +14,12 @@ import {
   multiply,
   type Shape,
 } from "../../../graph/dim.js";
+import { allInputsOf, inputOf } from "../../../graph/operands.js";
 import { dimsValue, type Node, nodeOf, type Value } from "../../../graph/value.js";
 import { alike, boundsOf } from "../../../ops/alike.js";
 import { intAttribute, normalAxis } from "../../../ops/checks.js";
 import { build } from "../../../ops/registry.js";
+import { nth, present } from "../../../present.js";
 import { isFloat } from "../../../tensor/tensor.js";
 import { pickedBy } from "./pick.js";
 
@@ -84,10 +87,10 @@ export class Numbers {
       case "Neg":
         return scaled(this.of(first), -1);
       case "Mul":
-        return this.#product(first, second as Value, value.shape);
+        return this.#product(first, present(second), value.shape);
       case "Add":
       case "Sub":
-        return this.#sum(node.op, first, second as Value, value.shape);
+        return this.#sum(node.op, first, present(second), value.shape);
       case "Div":
       case "Mod":
         return isFloat(value.dtype) ? null : this.#quotient(node, first, alike(second), value.shape);
@@ -104,7 +107,7 @@ export class Numbers {
 
   /** Parts along another axis that all have the same multiple of the number. */
   #joined(node: Node, shape: Shape): Numbered | null {
-    const parts = node.inputs as readonly Value[];
+    const parts = allInputsOf(node);
     const axis = normalAxis(node, intAttribute(node, "axis", 0), shape.length);
     const forms = parts.map((part) => this.of(part));
     const [form] = forms;
@@ -112,7 +115,7 @@ export class Numbers {
     if (!form || form.axis === axis || !alikeAll) return null;
     if (forms.every((each) => each?.rest === null)) return { ...form, rest: null };
     const rests = forms.map((each, k) => {
-      const part = parts[k] as Value;
+      const part = nth(parts, k);
       return wholeRest(each?.rest ?? build.filled(0, [], part.dtype), part.shape);
     });
     return { ...form, rest: build.concat(rests, axis) };
@@ -176,7 +179,7 @@ function counted(node: Node, value: Value): Numbered | null {
 }
 
 function alone(shape: Shape, axis: number): Place {
-  return { rows: { perSample: factorOf(shape[axis] as Dim) }, axis, outer: 1, inner: 1 };
+  return { rows: { perSample: factorOf(nth(shape, axis)) }, axis, outer: 1, inner: 1 };
 }
 
 function cast(form: Numbered | null, { dtype }: Value): Numbered | null {
@@ -237,7 +240,7 @@ function transposed(form: Numbered | null, from: Shape, node: Node): Numbered | 
 function tiled(form: Numbered | null, from: Shape, node: Node): Numbered | null {
   const repeats = node.inputs[1]?.known?.[form?.axis ?? 0];
   if (!form || repeats === undefined || isBatch(repeats)) return null;
-  const rest = onWhole(form, from, (whole) => build.op("Tile", [whole, node.inputs[1] as Value]));
+  const rest = onWhole(form, from, (whole) => build.op("Tile", [whole, inputOf(node, 1)]));
   return { ...form, outer: form.outer * repeats, rest };
 }
 
@@ -246,7 +249,7 @@ function cut(form: Numbered | null, from: Shape, node: Node, to: Shape): Numbere
   const others = node.inputs.slice(1);
   const same = others.every((input) => !input?.shape.some(isBatch));
   const axis = to.findIndex(isBatch);
-  if (!form || !same || factorOf(to[axis] ?? 0) !== factorOf(from[form.axis] as Dim)) return null;
+  if (!form || !same || factorOf(to[axis] ?? 0) !== factorOf(nth(from, form.axis))) return null;
   const along = intAttribute(node, "axis", 0);
   if (node.op === "Gather" && (along < 0 ? along + from.length : along) === form.axis) return null;
   return { ...form, axis, rest: onWhole(form, from, (rest) => build.op(node.op, [rest, ...others], node.attributes)) };
@@ -261,7 +264,7 @@ function reshaped(form: Numbered | null, from: Shape, to: Shape): Numbered | nul
   const axis = to.findIndex(isBatch);
   if (!form || axis < 0) return null;
   const behind = factorOf(elementsOf(to.slice(axis + 1)) ?? 0);
-  const size = factorOf(to[axis] as Dim);
+  const size = factorOf(nth(to, axis));
   const apart = coarser(form, from, (_, rows, stride) => {
     const inner = stride / behind;
     return Number.isInteger(inner) && Number.isInteger(size / (rows * inner));
@@ -297,7 +300,7 @@ function coarser(
 /** For each element of a tensor the number of its block of `stride` elements, from 0 to below `count` and over again. */
 function positions(count: number, stride: number, shape: Shape): Value {
   const size = count * stride;
-  const total = elementsOf(shape) as Dim;
+  const total = present(elementsOf(shape));
   const own = build.ints(
     Array.from({ length: size }, (_, element) => Math.floor(element / stride)),
     [1, size],

@@ -3,15 +3,18 @@
  * becomes "of each sample's own part, element i", which is the same and shows that samples do not meet. The rules
  * are identities of the operators: they hold whatever the rows are.
  */
+
 import type { SampleAxes } from "../../../analysis/sample-axes.js";
 import { stridesOf } from "../../../float64/array64.js";
-import { type Dim, divide, elementsOf, factorOf, isBatch, type Shape } from "../../../graph/dim.js";
+import { divide, elementsOf, factorOf, isBatch, type Shape } from "../../../graph/dim.js";
+import { inputOf, inputsOf, outputOf } from "../../../graph/operands.js";
 import type { Value } from "../../../graph/value.js";
 import { leavesOf } from "../../../graph/walk.js";
 import { boundsOf, linearOf } from "../../../ops/alike.js";
 import type { Call } from "../../../ops/call.js";
 import { intAttribute, normalAxis, stringAttribute } from "../../../ops/checks.js";
 import { build } from "../../../ops/registry.js";
+import { nth } from "../../../present.js";
 import { isFloat } from "../../../tensor/tensor.js";
 import { type Numbered, type Numbers, type Place, wholeRest } from "./numbers.js";
 import { pick } from "./pick.js";
@@ -100,18 +103,18 @@ function blocksFirst(data: Value, axis: number, { rows, block }: OwnIndex): Valu
 /** The elements picked from each block, `[rows, ...points, ...]`: `index` is `[rows, ...points]`, the block's axis 1. */
 function pickedRows(blocks: Value, index: Value | null, points: Shape, call: Call): Value {
   const behind = blocks.shape.slice(2);
-  const rows = blocks.shape[0] as Dim;
+  const rows = nth(blocks.shape, 0);
   if (!index) {
     const first = build.reshape(build.slice(blocks, 1, 0, 1), [rows, ...points.map(() => 1), ...behind]);
     return build.expand(first, [rows, ...points, ...behind]);
   }
   const options = { name: call.name };
   const inputs = [blocks, build.unsqueeze(index, [index.shape.length])];
-  return build.node("GatherND", inputs, { batch_dims: 1 }, 1, options).outputs[0] as Value;
+  return outputOf(build.node("GatherND", inputs, { batch_dims: 1 }, 1, options), 0);
 }
 
 function gatherOwn(call: Call, reading: Reading): Value | null {
-  const [data, indices] = call.inputs as [Value, Value];
+  const [data, indices] = inputsOf(call, 2);
   if (data.shape.length === 0) return null;
   const axis = normalAxis(call, intAttribute(call, "axis", 0), data.shape.length);
   const own = ownIndex(reading, data, axis, indices);
@@ -144,7 +147,7 @@ interface OwnPoint {
 }
 
 function ownPoint(call: Call, reading: Reading): OwnPoint | null {
-  const [data, indices] = call.inputs as [Value, Value];
+  const [data, indices] = inputsOf(call, 2);
   const batch = call.op === "GatherND" ? intAttribute(call, "batch_dims", 0) : 0;
   const last = indices.shape.length - 1;
   const depth = indices.shape[last];
@@ -159,7 +162,7 @@ function ownPoint(call: Call, reading: Reading): OwnPoint | null {
     return null;
   const points = indices.shape.slice(0, -1);
   const columns = Array.from({ length: depth }, (_, k) => pick(indices, last, k));
-  const own = ownIndex(reading, data, axis, columns[axis - batch] as Value);
+  const own = ownIndex(reading, data, axis, nth(columns, axis - batch));
   if (!own) return null;
   const places = columns.map((column, k) => {
     const place =
@@ -179,13 +182,13 @@ function simplest(numbers: Numbers, column: Value): Value {
 function gatherPointsOwn(call: Call, reading: Reading): Value | null {
   const found = ownPoint(call, reading);
   if (!found) return null;
-  const data = call.inputs[0] as Value;
+  const data = inputOf(call, 0);
   const { own, axis, indices, depth, points } = found;
   const batch = intAttribute(call, "batch_dims", 0);
   const blocks = blocksFirst(data, axis, own);
   const options = { name: call.name };
   const attributes = { batch_dims: batch + 1 };
-  const picked = build.node("GatherND", [blocks, indices], attributes, 1, options).outputs[0] as Value;
+  const picked = outputOf(build.node("GatherND", [blocks, indices], attributes, 1, options), 0);
   return rowsBack(picked, own.axis, [...points, ...data.shape.slice(batch + depth)]);
 }
 
@@ -193,10 +196,10 @@ function gatherPointsOwn(call: Call, reading: Reading): Value | null {
 function scatterPointsOwn(call: Call, reading: Reading): Value | null {
   const found = ownPoint(call, reading);
   if (!found) return null;
-  const [data, , updates] = call.inputs as [Value, Value, Value];
+  const [data, , updates] = inputsOf(call, 3);
   const { own, axis, indices, depth, points } = found;
   const blocks = blocksFirst(data, axis, own);
-  const [rows, indexed, rest] = [blocks.shape[0] as Dim, blocks.shape.slice(1, 1 + depth), data.shape.slice(depth)];
+  const [rows, indexed, rest] = [nth(blocks.shape, 0), blocks.shape.slice(1, 1 + depth), data.shape.slice(depth)];
   const [size, count] = [elementsOf(indexed), divide(elementsOf(points) ?? 0, rows)];
   const fits = updates.shape.length === points.length + rest.length;
   if (size === undefined || count === undefined || isBatch(count) || !fits) return null;
@@ -205,7 +208,7 @@ function scatterPointsOwn(call: Call, reading: Reading): Value | null {
   const places = build.reshape(flattened(indices, indexed.map(factorOf)), [rows, count, ...rest.map(() => 1)]);
   const attributes = { axis: 1, reduction: stringAttribute(call, "reduction", "none") };
   const inputs = [flat, build.expand(places, updated.shape), updated];
-  const result = build.node("ScatterElements", inputs, attributes, 1, { name: call.name }).outputs[0] as Value;
+  const result = outputOf(build.node("ScatterElements", inputs, attributes, 1, { name: call.name }), 0);
   return build.reshape(build.moveAxis(build.reshape(result, blocks.shape), 0, axis), data.shape);
 }
 
@@ -218,7 +221,7 @@ function flattened(indices: Value, sizes: readonly number[]): Value {
 
 /** GatherElements and ScatterElements along the axis of the numbers. */
 function elementsOwn(call: Call, reading: Reading): Value | null {
-  const [data, indices, updates] = call.inputs as [Value, Value, Value | undefined];
+  const [data, indices, updates] = inputsOf(call, 2);
   if (data.shape.length === 0 || data.shape.length !== indices.shape.length) return null;
   const axis = normalAxis(call, intAttribute(call, "axis", 0), data.shape.length);
   const own = ownIndex(reading, data, axis, indices);
@@ -228,7 +231,7 @@ function elementsOwn(call: Call, reading: Reading): Value | null {
   const inputs = [split(data, own.block), split(placeInBlock(own, indices.shape), own.inner)];
   if (updates) inputs.push(split(updates, own.inner));
   const options = { name: call.name };
-  const result = build.node(call.op, inputs, { ...call.attributes, axis: axis + 1 }, 1, options).outputs[0] as Value;
+  const result = outputOf(build.node(call.op, inputs, { ...call.attributes, axis: axis + 1 }, 1, options), 0);
   return build.reshape(result, updates ? data.shape : indices.shape);
 }
 

@@ -1,10 +1,13 @@
 /** One part of a tensor along an axis, found behind the operators that joined the parts: a column of indices. */
+
 import { type Dim, elementsOf, factorOf, isBatch, type Shape } from "../../../graph/dim.js";
+import { allInputsOf, inputOf } from "../../../graph/operands.js";
 import { dimsValue, type Node, nodeOf, type Value } from "../../../graph/value.js";
 import { foldNode } from "../../../interpret/fold.js";
 import { alike } from "../../../ops/alike.js";
 import { intAttribute, normalAxis } from "../../../ops/checks.js";
 import { build, definitionOf } from "../../../ops/registry.js";
+import { nth } from "../../../present.js";
 
 /** Element `k` of `value` along `axis`, which goes. */
 export function pick(value: Value, axis: number, k: number): Value {
@@ -15,7 +18,7 @@ export function pick(value: Value, axis: number, k: number): Value {
 }
 
 function folded(node: Node): Value {
-  return (foldNode(node) ?? node.outputs)[0] as Value;
+  return nth(foldNode(node) ?? node.outputs, 0);
 }
 
 /** Null where the operator is none through which one can look. */
@@ -32,7 +35,7 @@ function pickThrough(node: Node, value: Value, axis: number, k: number): Value |
     case "Expand":
       return pickExpanded(first, value.shape, axis, k);
     case "NonZero":
-      return axis === 0 && alike(first) ? placesAlong(first.shape, k, value.shape[1] as Dim) : null;
+      return axis === 0 && alike(first) ? placesAlong(first.shape, k, nth(value.shape, 1)) : null;
     case "Reshape":
     case "Unsqueeze":
     case "Squeeze":
@@ -44,7 +47,7 @@ function pickThrough(node: Node, value: Value, axis: number, k: number): Value |
 
 /** Of parts along the picked axis the one that holds it; of parts along another, all. */
 function pickPart(node: Node, axis: number, k: number): Value | null {
-  const parts = node.inputs as readonly Value[];
+  const parts = allInputsOf(node);
   const along = normalAxis(node, intAttribute(node, "axis", 0), parts[0]?.shape.length ?? 0);
   if (along !== axis) {
     const picked = parts.map((part) => pick(part, axis, k));
@@ -52,7 +55,7 @@ function pickPart(node: Node, axis: number, k: number): Value | null {
   }
   let start = 0;
   for (const part of parts) {
-    const size = part.shape[axis] as Dim;
+    const size = nth(part.shape, axis);
     if (isBatch(size)) return null;
     if (k < start + size) return size === 1 ? dropped(part, axis) : pick(part, axis, k - start);
     start += size;
@@ -67,7 +70,7 @@ function dropped(part: Value, axis: number): Value {
 function pickTransposed(node: Node, first: Value, axis: number, k: number): Value | null {
   const { perm } = node.attributes;
   const order = Array.isArray(perm) ? perm.map(Number) : first.shape.map((_, at) => first.shape.length - 1 - at);
-  const from = order[axis] as number;
+  const from = nth(order, axis);
   const left = order.toSpliced(axis, 1).map((at) => (at > from ? at - 1 : at));
   return build.transpose(pick(first, from, k), left);
 }
@@ -82,7 +85,7 @@ function pickExpanded(first: Value, shape: Shape, axis: number, k: number): Valu
 function pickReshaped(first: Value, shape: Shape, axis: number, k: number): Value | null {
   const before = (from: Shape, at: number) => elementsOf(from.slice(0, at));
   const left = before(shape, axis);
-  const size = shape[axis] as Dim;
+  const size = nth(shape, axis);
   if (left === undefined || isBatch(size)) return null;
   const own = first.shape.findIndex((dim, at) => {
     const same = before(first.shape, at);
@@ -140,7 +143,7 @@ function placeTaken(node: Node, value: Value, from: Shape): Taken | null {
     return { axis, k: k < 0 ? k + size : k };
   };
   if (node.op === "Gather") {
-    const indices = node.inputs[1] as Value;
+    const indices = inputOf(node, 1);
     const one = (indices.shape[0] ?? 1) === 1 && indices.shape.length <= 1;
     return one ? counted(normalAxis(node, intAttribute(node, "axis", 0), from.length), alike(indices)) : null;
   }
@@ -150,14 +153,14 @@ function placeTaken(node: Node, value: Value, from: Shape): Taken | null {
     const before = node.outputs.slice(0, node.outputs.indexOf(value));
     return counted(
       cut,
-      before.reduce((sum, { shape }) => sum + factorOf(shape[cut] as Dim), 0),
+      before.reduce((sum, { shape }) => sum + factorOf(nth(shape, cut)), 0),
     );
   }
   if (node.op !== "Slice") return null;
   const [, starts, , axes] = node.inputs;
   const listed =
     axes?.known?.map((axis) => (factorOf(axis) + from.length) % from.length) ?? starts?.known?.map((_, at) => at);
-  const others = value.shape.every((dim, axis) => axis === cut || factorOf(dim) === factorOf(from[axis] as Dim));
+  const others = value.shape.every((dim, axis) => axis === cut || factorOf(dim) === factorOf(nth(from, axis)));
   const start = starts?.known?.[listed?.indexOf(cut) ?? -1];
   return others && start !== undefined && !isBatch(start) ? counted(cut, start) : null;
 }

@@ -2,12 +2,14 @@
  * Convolutions of each sample by a kernel of its own. PyTorch has none, so that models fold the samples with the
  * channels and convolve in as many groups as there are samples, or more (StyleGAN2, CondConv).
  */
+
 import type { SampleAxes } from "../../../analysis/sample-axes.js";
 import { type Dim, factorOf, isBatch, N } from "../../../graph/dim.js";
 import { leaf, type Value } from "../../../graph/value.js";
 import type { Call } from "../../../ops/call.js";
 import { intAttribute } from "../../../ops/checks.js";
 import { build, definitionOf } from "../../../ops/registry.js";
+import { nth } from "../../../present.js";
 
 /** An operand with the samples first, `[N, ...]`; `batched` where it has them. */
 interface Operand {
@@ -18,7 +20,7 @@ interface Operand {
 /** `[N * k, ...]` along `axis` as `[N, ..., k, ...]`. */
 function samplesFirst(value: Value, axis: number): Value {
   const { shape } = value;
-  const own = factorOf(shape[axis] as Dim);
+  const own = factorOf(nth(shape, axis));
   return build.moveAxis(build.reshape(value, [...shape.slice(0, axis), N, own, ...shape.slice(axis + 1)]), axis, 0);
 }
 

@@ -2,16 +2,19 @@
  * Samples sorted and put back: `pack_padded_sequence(enforce_sorted=False)` sorts them by length, runs the network,
  * and undoes the order. Of what is done to each sample alone, f(x[order])[inverse] is f(x): it is run unsorted.
  */
+
 import type { SampleAxes } from "../../../analysis/sample-axes.js";
 import { PergradError } from "../../../errors.js";
 import { reshapes } from "../../../graph/behind.js";
 import { substitute } from "../../../graph/body.js";
 import { factorOf, isBatch } from "../../../graph/dim.js";
+import { inputOf } from "../../../graph/operands.js";
 import { type Node, nodeOf, type Value } from "../../../graph/value.js";
 import { nodesBefore, presentInputs } from "../../../graph/walk.js";
 import type { Call } from "../../../ops/call.js";
 import { intAttribute, normalAxis, stringAttribute } from "../../../ops/checks.js";
 import { build, definitionOf } from "../../../ops/registry.js";
+import { nth } from "../../../present.js";
 import type { Numbers } from "./numbers.js";
 import type { Reading } from "./own-rows.js";
 
@@ -52,7 +55,7 @@ function orderOf(value: Value, numbers: Numbers): Order | null {
 /** The places of the sorted elements; of a permutation from the smallest up that is its inverse. */
 function sortedBy(node: Node, value: Value, numbers: Numbers): Order | null {
   if (node.outputs[1] !== value) return null;
-  const keys = node.inputs[0] as Value;
+  const keys = inputOf(node, 0);
   const before = nodeOf(keys);
   const [up, from] = [intAttribute(node, "largest", 1) === 0, before?.op === "Neg" ? before.inputs[0] : null];
   const order = orderOf(from ?? keys, numbers);
@@ -107,7 +110,7 @@ class Unsorted {
         presentInputs(node).every((input) => input.source.kind === "node" || !input.shape.some(isBatch)),
     );
     const isLeaf = value.source.kind !== "node";
-    return own && (!isLeaf || this.has(value)) ? (substitute([value], this.#found)[0] as Value) : null;
+    return own && (!isLeaf || this.has(value)) ? nth(substitute([value], this.#found), 0) : null;
   }
 }
 

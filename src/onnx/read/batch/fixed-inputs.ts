@@ -1,10 +1,20 @@
 /** Inputs whose value is given when the file is read: they become constants, the same at every run and for all samples. */
+
 import type { ValueInfoProto } from "onnx-buf";
 import { PergradError } from "../../../errors.js";
 import { type Dim, isBatch, type Shape, showShape } from "../../../graph/dim.js";
 import type { Value } from "../../../graph/value.js";
 import type { Build } from "../../../ops/build.js";
-import { arrayOf, type DType, isFloat, sizeOf, type Tensor, type TypedArray } from "../../../tensor/tensor.js";
+import {
+  arrayOf,
+  type DType,
+  isFloat,
+  numberArrayOf,
+  sizeOf,
+  type Tensor,
+  type TypedArray,
+  tensorWith,
+} from "../../../tensor/tensor.js";
 import type { PrecisionNotes } from "../../tensors.js";
 import { decodeInput, type InputOptions } from "../inputs.js";
 import { fileConstant } from "../parameters/initializers.js";
@@ -66,7 +76,7 @@ function constantInPlace({ name, dtype, shape }: Value, axis: number | null, giv
   if (one.some(isBatch)) throw refusal(name, `is ${showShape(shape)}, which holds the samples more than once`);
   const dims = one.map(Number);
   const elements = elementsOf(name, given, dims, axis);
-  const constant = fileConstant({ dtype, dims, data: arrayFor(name, dtype, elements) } as Tensor, name);
+  const constant = fileConstant(tensorWith(dtype, dims, arrayFor(name, dtype, elements)), name);
   return axis === null ? constant : build.expand(constant, shape);
 }
 
@@ -99,7 +109,7 @@ function arrayFor(name: string, dtype: DType, elements: readonly Element[]): Typ
     );
   }
   if (wide) return (arrayOf(dtype) as BigInt64ArrayConstructor).from(elements.map((element) => BigInt(element)));
-  return (arrayOf(dtype) as Float32ArrayConstructor).from(elements.map(Number));
+  return numberArrayOf(dtype).from(elements.map(Number));
 }
 
 function isOf(dtype: DType, element: Element): boolean {
@@ -111,7 +121,7 @@ function isOf(dtype: DType, element: Element): boolean {
     const wide = BigInt(element);
     return (dtype === "int64" ? BigInt.asIntN(64, wide) : BigInt.asUintN(64, wide)) === wide;
   }
-  return (arrayOf(dtype) as Int32ArrayConstructor).of(Number(element))[0] === Number(element);
+  return numberArrayOf(dtype).of(Number(element))[0] === Number(element);
 }
 
 function example(dtype: DType): string {

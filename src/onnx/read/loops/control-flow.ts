@@ -1,4 +1,5 @@
 /** Branches and loops whose course is known before the model runs: replaced by what they do. */
+
 import type { GraphProto, NodeProto } from "onnx-buf";
 import type { BatchOver } from "../../../autodiff/vmap.js";
 import { PergradError } from "../../../errors.js";
@@ -6,6 +7,7 @@ import { type BatchMultiple, isBatch, N } from "../../../graph/dim.js";
 import { constantValue, nodeOf, type Value } from "../../../graph/value.js";
 import type { Call } from "../../../ops/call.js";
 import { interaction, part, requireInput, unsupported } from "../../../ops/checks.js";
+import { nth } from "../../../present.js";
 import { describeProto, invalidModel } from "../../proto.js";
 import type { Decoder } from "../decoder.js";
 import { bindOutputs, type FileNode, readNode } from "../file-node.js";
@@ -167,7 +169,7 @@ function stacked(decoder: Decoder, call: Call, parts: readonly (() => Item)[]): 
     if (!isTensor(item)) throw unsupported(call, "collects sequences, where pergrad collects tensors only");
     return decoder.made("Unsqueeze", [item, axis]);
   });
-  return decoder.made("Concat", rows, { axis: 0 })[0] as Value;
+  return nth(decoder.made("Concat", rows, { axis: 0 }), 0);
 }
 
 function boolScalar(value: boolean): Value {

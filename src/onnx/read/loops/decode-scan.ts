@@ -1,4 +1,5 @@
 /** Scan as files have it, brought to the one form of our graphs: time first, and forwards. */
+
 import type { NodeProto } from "onnx-buf";
 import { type BatchMultiple, isBatch, sameDim } from "../../../graph/dim.js";
 import type { Value } from "../../../graph/value.js";
@@ -15,6 +16,7 @@ import {
   unsupported,
 } from "../../../ops/checks.js";
 import { scan } from "../../../ops/rules/scan.js";
+import { nth } from "../../../present.js";
 import { decodeAttributes } from "../../attributes.js";
 import type { Decoder } from "../decoder.js";
 import { bindOutputs, readNode } from "../file-node.js";
@@ -43,7 +45,7 @@ export function decodeScan(decoder: Decoder, proto: NodeProto, scope: Scope): vo
     if (body.input.length !== leaves.length)
       throw shapeMismatch(part(call, "the body"), `takes ${body.input.length} inputs, but is given ${leaves.length}`);
     body.input.forEach(({ name }, k) => {
-      inner.set(name, leaves[k] as Value);
+      inner.set(name, nth(leaves, k));
     });
     const structure = decoder.structureOf(body, inner);
     initializers.read(structure, inner);

@@ -2,12 +2,14 @@
  * Follows integers that are known but for the number of samples, or for the step of a loop over the samples: where
  * each sample's rows begin and end. They tell that a step reads nothing but its own sample's rows.
  */
+
 import { PergradError } from "../../../errors.js";
-import { type BatchMultiple, type Dim, divide, isBatch, N } from "../../../graph/dim.js";
+import { type BatchMultiple, divide, isBatch, N } from "../../../graph/dim.js";
 import { constantValue, dimsValue, leaf, type Value } from "../../../graph/value.js";
 import { nodesBefore } from "../../../graph/walk.js";
 import type { Build } from "../../../ops/build.js";
 import { intAttribute, normalAxis, part, unknownShape } from "../../../ops/checks.js";
+import { nth, present } from "../../../present.js";
 import type { FileNode } from "../file-node.js";
 import {
   type Affine,
@@ -133,7 +135,7 @@ export class IndexArithmetic {
   #plain(node: FileNode, index: Affine | undefined, make: () => readonly Value[]): readonly Value[] {
     const shapeless = node.inputs.find((input) => input && this.#shapeless.has(input));
     if (!shapeless) return make();
-    const { rows, more } = this.#progressions.get(shapeless) as Progression;
+    const { rows, more } = present(this.#progressions.get(shapeless));
     if (node.op === "Shape" && more === 0 && Object.keys(node.attributes).length === 0) return [dimsValue([rows])];
     if (index && index.samples === 0) return [this.#asTensor(index, node.op === "Slice" ? [1] : [])];
     throw unknownShape(
@@ -176,7 +178,7 @@ export class IndexArithmetic {
 
   #asTensor({ steps, offset }: Affine, shape: readonly number[]): Value {
     const { build } = this;
-    const { index } = this.#steps.at(-1) as Steps;
+    const { index } = present(this.#steps.at(-1));
     const scaled = steps === 1 ? index : build.mul(index, build.ints([steps], []));
     return build.reshape(offset === 0 ? scaled : build.add(scaled, build.ints([offset], [])), shape);
   }
@@ -315,7 +317,7 @@ export class IndexArithmetic {
    * the data differs from step to step already.
    */
   #rowsOf(data: Value, axis: number, index: Affine, count: number, steps: Steps): Value | undefined {
-    const size = data.shape[axis] as Dim;
+    const size = nth(data.shape, axis);
     const each = divide(size, steps.rows);
     if (each === undefined || isBatch(each) || !isBatch(size)) return undefined;
     const own = index.steps === each && index.samples === 0 && index.offset >= 0 && index.offset + count <= each;

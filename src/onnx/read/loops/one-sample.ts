@@ -9,6 +9,7 @@ import { leaf, type Node, type Value } from "../../../graph/value.js";
 import { nodesBefore } from "../../../graph/walk.js";
 import type { Build } from "../../../ops/build.js";
 import { intAttribute, normalAxis } from "../../../ops/checks.js";
+import { nth } from "../../../present.js";
 
 /** Whether some node takes the only element of an axis. */
 export function dropsBatchAxis(outputs: readonly Value[]): boolean {
@@ -50,7 +51,7 @@ export function forAllSamples(
     return all;
   });
   const batched = batchOver(outputs, replacements).map((output, k) => {
-    const own = outputs[k] as Value;
+    const own = nth(outputs, k);
     const value = output ?? build.expand(own, [N, ...own.shape]);
     const [first] = own.shape;
     return first !== undefined && factorOf(first) === 1 ? build.squeeze(value, [1]) : value;

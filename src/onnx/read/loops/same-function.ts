@@ -1,10 +1,12 @@
 /** Whether two values are the same function of what they are computed from: found out by computing both. */
+
 import { PergradError } from "../../../errors.js";
 import type { Array64 } from "../../../float64/array64.js";
 import { bindShape } from "../../../graph/dim.js";
 import type { Value } from "../../../graph/value.js";
 import { leavesOf } from "../../../graph/walk.js";
 import { evaluateGraph } from "../../../interpret/evaluate.js";
+import { leadingOf } from "../../../present.js";
 import { isFloat } from "../../../tensor/tensor.js";
 
 /** Different functions agree at three points that nobody chose only by a miracle. */
@@ -20,7 +22,7 @@ export function sameFunction(a: Value, b: Value): boolean {
   try {
     return Array.from({ length: points }, (_, point) => point).every((point) => {
       const feeds = new Map(leaves.map((leaf, k) => [leaf, drawn(leaf, 101 * point + k)]));
-      const [first, second] = evaluateGraph([a, b], feeds, 2) as [Array64, Array64];
+      const [first, second] = leadingOf(evaluateGraph([a, b], feeds, 2), 2);
       return first.dims.join() === second.dims.join() && first.data.every((x, i) => near(x, second.data[i] as number));
     });
   } catch (error) {

@@ -1,4 +1,5 @@
 import { isBatch } from "../../../graph/dim.js";
+import { outputOf } from "../../../graph/operands.js";
 import type { Value } from "../../../graph/value.js";
 import type { Build } from "../../../ops/build.js";
 import { part, requireInput, shapeMismatch } from "../../../ops/checks.js";
@@ -14,7 +15,7 @@ export type Results = readonly (() => Value)[];
 
 /** A node in place of the file's, by whose name messages call it. */
 export function named(node: MlNode, op: string, inputs: readonly Value[], attributes = {}): Value {
-  return node.build.node(op, inputs, attributes, 1, { name: node.name }).outputs[0] as Value;
+  return outputOf(node.build.node(op, inputs, attributes, 1, { name: node.name }), 0);
 }
 
 /** The input as floats: `[N, C]`, or `[C]` for one sample. Throws SHAPE_MISMATCH. */

@@ -1,6 +1,8 @@
 /** The operators of classic machine learning: each becomes nodes of the default domain, so none is left in a graph. */
+
 import type { NodeProto } from "onnx-buf";
 import { requireInput } from "../../../ops/checks.js";
+import { entryOf } from "../../../present.js";
 import { decodeAttributes } from "../../attributes.js";
 import type { Decoder } from "../decoder.js";
 import { bindOutputs, readNode } from "../file-node.js";
@@ -35,6 +37,6 @@ export function isMlOperator(domain: string, op: string): boolean {
 export function decodeMlNode(decoder: Decoder, proto: NodeProto, scope: Scope): void {
   const node = readNode(proto, scope, decodeAttributes(proto, decoder.context.precision));
   const { build } = decoder.context;
-  const results = (rules[proto.opType] as Rule)({ ...node, build });
+  const results = entryOf(rules, proto.opType)({ ...node, build });
   bindOutputs(proto, results, scope);
 }

@@ -1,7 +1,9 @@
 /** Linear models: scores are x W^T + b, then transformed. */
+
 import type { Dim } from "../../../graph/dim.js";
 import type { Value } from "../../../graph/value.js";
 import { intsAttribute, part, requireInput, shapeMismatch, unsupported } from "../../../ops/checks.js";
+import { present } from "../../../present.js";
 import { featureCount, features, type MlNode, named, type Results } from "./call.js";
 import { postTransform, transformed } from "./post-transform.js";
 
@@ -65,7 +67,7 @@ function labelsOf(node: MlNode, scores: Value): Value {
   if (rows === 1) {
     const [no, yes] = labels.length === 2 ? labels : [0, 1];
     const positive = build.greater(scores, build.scalar(0, scores));
-    const chosen = build.where(positive, build.ints([yes as number], []), build.ints([no as number], []));
+    const chosen = build.where(positive, build.ints([present(yes)], []), build.ints([present(no)], []));
     return build.reshape(chosen, [samples]);
   }
   const best = build.op("ArgMax", [scores], { axis: 1, keepdims: 0 });

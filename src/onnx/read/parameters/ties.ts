@@ -3,9 +3,11 @@
  * or in another shape: it is the first one's elements, bit for bit, in another order of axes. Tied again, both
  * uses add to one gradient.
  */
+
 import type { TensorProto } from "onnx-buf";
 import type { Value } from "../../../graph/value.js";
 import type { Build } from "../../../ops/build.js";
+import { nth } from "../../../present.js";
 import { sizeOf, type Tensor } from "../../../tensor/tensor.js";
 import { isRound } from "./configuration.js";
 
@@ -162,17 +164,17 @@ function walkPermuted(
   visit: (to: number, from: number) => boolean,
 ): boolean {
   const strides = permutation.map((axis) => sizeOf(dims.slice(axis + 1)));
-  const sizes = permutation.map((axis) => dims[axis] as number);
+  const sizes = permutation.map((axis) => nth(dims, axis));
   const counter = sizes.map(() => 0);
   const total = sizeOf(sizes);
   let from = 0;
   for (let to = 0; to < total; to++) {
     if (!visit(to, from)) return false;
     for (let axis = sizes.length - 1; axis >= 0; axis--) {
-      from += strides[axis] as number;
-      counter[axis] = (counter[axis] as number) + 1;
+      from += nth(strides, axis);
+      counter[axis] = nth(counter, axis) + 1;
       if (counter[axis] !== sizes[axis]) break;
-      from -= (strides[axis] as number) * (sizes[axis] as number);
+      from -= nth(strides, axis) * nth(sizes, axis);
       counter[axis] = 0;
     }
   }

@@ -1,7 +1,9 @@
 /** Upsample, and Resize before it could choose how to sample. */
+
 import { constantOf, type Value } from "../../../graph/value.js";
 import type { Build } from "../../../ops/build.js";
 import { floatAttribute, part, requireInput, stringAttribute, unknownShape } from "../../../ops/checks.js";
+import { elementsIn } from "../../../tensor/tensor.js";
 import type { FileNode } from "../file-node.js";
 import type { Rewrite, Upgrade } from "./rule.js";
 
@@ -13,7 +15,7 @@ function oldScales(node: FileNode): number[] {
     return [1, 1, floatAttribute(node, "height_scale", 1), floatAttribute(node, "width_scale", 1)];
   const tensor = constantOf(requireInput(node, 1));
   if (!tensor) throw unknownShape(part(node, "the scales"), "must be known before the model runs, but are computed");
-  return Array.from(tensor.data as ArrayLike<number>, Number);
+  return Array.from(elementsIn(tensor), Number);
 }
 
 const resizeInputs = (x: Value, scales: readonly number[], build: Build) => {

@@ -1,7 +1,9 @@
 /** Before opset 13, Softmax and its kin took all axes from `axis` on together. */
+
 import { elementsOf } from "../../../graph/dim.js";
-import { dimsValue, type Value } from "../../../graph/value.js";
+import { dimsValue } from "../../../graph/value.js";
 import { intAttribute, part, requireInput, shapeMismatch, unsupported } from "../../../ops/checks.js";
+import { present } from "../../../present.js";
 import type { Rewrite, Upgrade } from "./rule.js";
 
 const alongOneAxis: Rewrite = (node, build) => {
@@ -16,7 +18,7 @@ const alongOneAxis: Rewrite = (node, build) => {
     throw unsupported(node, "flattens two axes that grow with the batch into one");
   const matrix = build.reshape(x, [rows, columns]);
   const [result] = build.node(node.op, [matrix], { axis: 1 }, 1, { name: node.name }).outputs;
-  return { ...node, op: "Reshape", inputs: [result as Value, dimsValue(x.shape)], attributes: { allowzero: 1 } };
+  return { ...node, op: "Reshape", inputs: [present(result), dimsValue(x.shape)], attributes: { allowzero: 1 } };
 };
 
 export const softmaxUpgrades: Readonly<Record<string, readonly Upgrade[]>> = {

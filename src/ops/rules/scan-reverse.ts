@@ -3,33 +3,28 @@
  * weight's contraction is taken out of the loop: its operands are stacked over the steps, and contracted
  * once outside, with time as one more summed axis.
  */
-import { substitute } from "../graph/body.js";
-import { type Dim, multiply } from "../graph/dim.js";
-import type { Node, Value } from "../graph/value.js";
-import { dependentsOf, nodesBefore } from "../graph/walk.js";
-import { part, unsupported } from "../ops/checks.js";
-import type { Contraction, Convolution, Cotangent } from "../ops/cotangent.js";
-import { build } from "../ops/registry.js";
-import { type ScanParts, scan, scanParts, splitOutputs } from "../ops/rules/scan.js";
-import { isFloat } from "../tensor/tensor.js";
-import { emitCotangent, isValue } from "./emit-cotangent.js";
 
-/** The cotangents of some of a body's inputs: tensors, but of the `lazy` ones as the rules state them. */
-export type BodyReverse = (
-  seeds: ReadonlyMap<Value, Value>,
-  targets: ReadonlySet<Value>,
-  lazy: ReadonlySet<Value>,
-) => ReadonlyMap<Value, readonly Cotangent[]>;
+import { substitute } from "../../graph/body.js";
+import { type Dim, multiply } from "../../graph/dim.js";
+import { inputOf } from "../../graph/operands.js";
+import type { Node, Value } from "../../graph/value.js";
+import { dependentsOf, nodesBefore } from "../../graph/walk.js";
+import { nth, present } from "../../present.js";
+import { isFloat } from "../../tensor/tensor.js";
+import type { BodyReverse } from "../body-rules.js";
+import type { Build } from "../build.js";
+import { part, unsupported } from "../checks.js";
+import { type Contraction, type Convolution, type Cotangent, isValue } from "../cotangent.js";
+import { type ScanParts, scan, scanParts, splitOutputs } from "./scan.js";
 
 /** Of each input of a Scan, the parts that add up to its cotangent. */
 export function pullScan(
   node: Node,
   cotangents: readonly (Value | null)[],
   wanted: readonly boolean[],
-  reverseBody: BodyReverse,
+  body: BodyReverse,
 ): (readonly Cotangent[])[] {
-  const backward = new Backward(node, cotangents, wanted);
-  return backward.emit(reverseBody);
+  return new Backward(node, cotangents, wanted, body).emit();
 }
 
 /** A value of each step, and all steps' stacked along axis 0. */
@@ -56,6 +51,7 @@ class Backward {
     readonly node: Node,
     readonly cotangents: readonly (Value | null)[],
     readonly wanted: readonly boolean[],
+    readonly inBody: BodyReverse,
   ) {
     const parts = scanParts(node);
     const { body, states, scans, inputDirections, outputDirections } = parts;
@@ -92,10 +88,13 @@ class Backward {
 
   /** In the order in which the forward scan went: the other way round where its direction differs from the first's. */
   #ordered(stack: Value, direction: number | undefined): Value {
-    return (direction !== 1) === this.#forwards ? stack : build.slice(stack, 0, -1, Number.MIN_SAFE_INTEGER, -1);
+    return (direction !== 1) === this.#forwards
+      ? stack
+      : this.inBody.build.slice(stack, 0, -1, Number.MIN_SAFE_INTEGER, -1);
   }
 
-  emit(reverseBody: BodyReverse): (readonly Cotangent[])[] {
+  emit(): (readonly Cotangent[])[] {
+    const { build, reverse, emit } = this.inBody;
     const { states, scans } = this.#parts;
     const final = splitOutputs(this.cotangents, this.#parts).states;
     const initial = this.#active.map(
@@ -111,12 +110,12 @@ class Backward {
       name: this.node.name,
     };
     const result = scan(build, spec, (cotangents, given) => {
-      const found = reverseBody(this.#seedsOfStep(cotangents, given), this.#targets(), new Set(this.#captured));
-      const inside = new Map(this.#known.map(({ value }, k) => [value, given[k] as Value]));
-      const inStep = (value: Value) => substitute([value], new Map([...this.#outer(), ...inside]))[0] as Value;
+      const found = reverse(this.#seedsOfStep(cotangents, given), this.#targets(), new Set(this.#captured));
+      const inside = new Map(this.#known.map(({ value }, k) => [value, nth(given, k)]));
+      const inStep = (value: Value) => nth(substitute([value], new Map([...this.#outer(), ...inside])), 0);
       const cotangentOf = (value: Value) => {
         const cotangent = found.get(value)?.[0];
-        return cotangent ? inStep(emitCotangent(build, cotangent)) : build.zeros(value.shape, value.dtype);
+        return cotangent ? inStep(emit(cotangent)) : build.zeros(value.shape, value.dtype);
       };
       captured = new Map(this.#captured.map((value) => [value, found.get(value) ?? []]));
       operands = this.#operandsOfSteps([...captured.values()].flat(), [...cotangents, ...given]);
@@ -125,26 +124,26 @@ class Backward {
         results: [...operands.map(inStep), ...slices.map(cotangentOf)],
       };
     });
-    const stackOf = new Map([...operands, ...slices].map((value, k) => [value, result.stacked[k] as Value] as const));
+    const stackOf = new Map([...operands, ...slices].map((value, k) => [value, nth(result.stacked, k)] as const));
     const lifted = new Map([
       ...this.#known.map(({ value, stack }) => [value, stack] as const),
-      ...operands.map((value) => [value, stackOf.get(value) as Value] as const),
+      ...operands.map((value) => [value, present(stackOf.get(value))] as const),
     ]);
-    const outside = (value: Value) => substitute([value], this.#outer())[0] as Value;
+    const outside = (value: Value) => nth(substitute([value], this.#outer()), 0);
     const direction = this.#parts.inputDirections;
     return this.#parts.body.inputs.map((input, k) => {
       if (!this.wanted[k]) return [];
-      if (k < states) return this.#active.includes(input) ? [result.states[this.#active.indexOf(input)] as Value] : [];
+      if (k < states) return this.#active.includes(input) ? [nth(result.states, this.#active.indexOf(input))] : [];
       const slice = stackOf.get(input);
       if (k < states + scans) return slice ? [this.#ordered(slice, direction[k - states])] : [];
-      return (captured.get(input) ?? []).map((each) => overSteps(this.node, each, lifted, outside));
+      return (captured.get(input) ?? []).map((each) => overSteps(build, this.node, each, lifted, outside));
     });
   }
 
   /** The values from around the body that stand behind what it captures. */
   #outer(): Map<Value, Value> {
     const first = this.#parts.states + this.#parts.scans;
-    return new Map(this.#captured.map((value, k) => [value, this.node.inputs[first + k] as Value]));
+    return new Map(this.#captured.map((value, k) => [value, inputOf(this.node, first + k)]));
   }
 
   /** Of the body's outputs: the cotangents carried from the step after, and those of the step's results. */
@@ -152,13 +151,13 @@ class Backward {
     const seeds = new Map<Value, Value>();
     const add = (value: Value, seed: Value) => {
       const before = seeds.get(value);
-      seeds.set(value, before ? build.add(before, seed) : seed);
+      seeds.set(value, before ? this.inBody.build.add(before, seed) : seed);
     };
     this.#active.forEach((state, k) => {
-      add(this.#parts.body.outputs[this.#states.indexOf(state)] as Value, carried[k] as Value);
+      add(nth(this.#parts.body.outputs, this.#states.indexOf(state)), nth(carried, k));
     });
     this.#seeds.forEach(({ value }, k) => {
-      add(value, given[this.#known.length + k] as Value);
+      add(value, nth(given, this.#known.length + k));
     });
     return seeds;
   }
@@ -197,6 +196,7 @@ function operandsOf(cotangent: Cotangent): Value[] {
 
 /** The sum over all steps of what a rule states for one; `stacks` holds what differs between them. */
 function overSteps(
+  build: Build,
   node: Node,
   cotangent: Cotangent,
   stacks: ReadonlyMap<Value, Value>,
@@ -214,25 +214,26 @@ function overSteps(
       return { ...cotangent, value, axes: [0, ...cotangent.axes.map((axis) => axis + 1)] };
     }
     case "contraction":
-      return contractionOverSteps(cotangent, stackOf, outside);
+      return contractionOverSteps(build, cotangent, stackOf, outside);
     case "rows": {
       const [indices, rows] = [stackOf(cotangent.indices), stackOf(cotangent.cotangent)];
       if (!indices || !rows) throw unsupported(node, "reads the same rows of a table in every step");
       return { ...cotangent, indices, cotangent: build.moveAxis(rows, 0, cotangent.axis) };
     }
     case "convolution":
-      return convolutionOverSteps(cotangent, stackOf, outside);
+      return convolutionOverSteps(build, cotangent, stackOf, outside);
   }
 }
 
 /** Each step's images are images like any other: time is folded with the samples. */
 function convolutionOverSteps(
+  build: Build,
   convolution: Convolution,
   stackOf: (value: Value) => Value | null,
   outside: (value: Value) => Value,
 ): Convolution {
   const [data, cotangent] = [stackOf(convolution.data), stackOf(convolution.cotangent)];
-  if (data && cotangent) return { ...convolution, data: folded(data), cotangent: folded(cotangent) };
+  if (data && cotangent) return { ...convolution, data: folded(build, data), cotangent: folded(build, cotangent) };
   // What is the same in each step is convolved once, with the sum of the other.
   const summed = (stack: Value | null, value: Value) => (stack ? build.sum(stack, [0]) : outside(value));
   return {
@@ -243,13 +244,14 @@ function convolutionOverSteps(
 }
 
 /** `[T, N, ...]` as `[T*N, ...]`. */
-function folded(stack: Value): Value {
+function folded(build: Build, stack: Value): Value {
   const [steps, images, ...rest] = stack.shape as [number, Dim, ...Dim[]];
-  return build.reshape(stack, [multiply(images, steps) as Dim, ...rest]);
+  return build.reshape(stack, [present(multiply(images, steps)), ...rest]);
 }
 
 /** Time is a position like any other: a letter that both operands have, and the result has not. */
 function contractionOverSteps(
+  build: Build,
   contraction: Contraction,
   stackOf: (value: Value) => Value | null,
   outside: (value: Value) => Value,

@@ -1,14 +1,10 @@
 /** A Scan with one more leading axis. */
-import type { Dim } from "../graph/dim.js";
-import type { Node, Value } from "../graph/value.js";
-import { build } from "../ops/registry.js";
-import { scanParts } from "../ops/rules/scan.js";
 
-/** Takes some values of a body, and what depends on them, to one more leading axis. */
-export type BodyBatch = (
-  outputs: readonly Value[],
-  replacements: ReadonlyMap<Value, Value>,
-) => readonly (Value | null)[];
+import type { Node, Value } from "../../graph/value.js";
+import { nth, present } from "../../present.js";
+import type { BodyBatch } from "../body-rules.js";
+import type { Build } from "../build.js";
+import { scanParts } from "./scan.js";
 
 /** A Scan with one more leading axis on some inputs; all its outputs get it. */
 export function batchScan(
@@ -16,18 +12,17 @@ export function batchScan(
   inputs: readonly (Value | null)[],
   batched: readonly boolean[],
   batchBody: BodyBatch,
+  build: Build,
 ): Value[] {
   const parts = scanParts(node);
   const { body, states, scans, inputDirections, outputDirections } = parts;
-  const leading = inputs[batched.indexOf(true)]?.shape[0] as Dim;
+  const leading = present(inputs[batched.indexOf(true)]?.shape[0]);
   const spread = (value: Value) => build.expand(build.unsqueeze(value, [0]), [leading, ...value.shape]);
   const inner = body.inputs.map((value, k) =>
     k < states || batched[k] ? { ...value, shape: [leading, ...value.shape] } : value,
   );
-  const replacements = new Map(
-    body.inputs.flatMap((value, k) => (inner[k] === value ? [] : [[value, inner[k] as Value]])),
-  );
-  const outputs = batchBody(body.outputs, replacements).map((value, k) => value ?? spread(body.outputs[k] as Value));
+  const replacements = new Map(body.inputs.flatMap((value, k) => (inner[k] === value ? [] : [[value, nth(inner, k)]])));
+  const outputs = batchBody(body.outputs, replacements).map((value, k) => value ?? spread(nth(body.outputs, k)));
   const given = inputs.map((value, k) => {
     if (!value) return value;
     if (k < states) return batched[k] ? value : spread(value);

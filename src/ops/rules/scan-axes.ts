@@ -1,15 +1,10 @@
 /** Where the outputs of a Scan carry the samples. */
 
-import type { SampleAxis } from "../graph/sample-axis.js";
-import type { Node, Value } from "../graph/value.js";
-import { interaction, sameSampleAxis } from "../ops/checks.js";
-import { scanParts } from "../ops/rules/scan.js";
-
-/** Finds the sample axes of values, given those of leaves. */
-export type BodyAxes = (
-  outputs: readonly Value[],
-  given: ReadonlyMap<Value, SampleAxis>,
-) => readonly (SampleAxis | null)[];
+import type { SampleAxis } from "../../graph/sample-axis.js";
+import type { Node } from "../../graph/value.js";
+import type { BodyAxes } from "../body-rules.js";
+import { interaction, sameSampleAxis } from "../checks.js";
+import { scanParts } from "./scan.js";
 
 /** Where the outputs of a Scan carry the samples: as in each step, behind the axis of time. */
 export function scanAxes(

@@ -1,0 +1,78 @@
+/** What an op with a graph of its own inside, run step by step, must say of itself. */
+
+import type { Array64 } from "../float64/array64.js";
+import type { SampleAxis } from "../graph/sample-axis.js";
+import type { Body, Node, Value } from "../graph/value.js";
+import type { Build } from "./build.js";
+import type { Cotangent } from "./cotangent.js";
+
+/** The body's inputs: the states, then what is read slice by slice, then what is captured from around it. */
+export interface BodyParts {
+  readonly body: Body;
+  readonly states: number;
+  readonly scans: number;
+}
+
+/** Evaluates values of a body in float64. */
+export type BodyEvaluate = (
+  outputs: readonly Value[],
+  feeds: ReadonlyMap<Value, Array64>,
+  samples: number,
+) => Array64[];
+
+/** Finds the sample axes of values of a body, given those of leaves. */
+export type BodyAxes = (
+  outputs: readonly Value[],
+  given: ReadonlyMap<Value, SampleAxis>,
+) => readonly (SampleAxis | null)[];
+
+/** Takes some values of a body, and what depends on them, to one more leading axis; null where nothing does. */
+export type BodyBatch = (
+  outputs: readonly Value[],
+  replacements: ReadonlyMap<Value, Value>,
+) => readonly (Value | null)[];
+
+/** Reverse mode in a body. */
+export interface BodyReverse {
+  readonly build: Build;
+  /** The cotangents of some of a body's inputs: tensors, but of the `lazy` ones as the rules state them. */
+  readonly reverse: (
+    seeds: ReadonlyMap<Value, Value>,
+    targets: ReadonlySet<Value>,
+    lazy: ReadonlySet<Value>,
+  ) => ReadonlyMap<Value, readonly Cotangent[]>;
+  /** A cotangent as one tensor. */
+  readonly emit: (cotangent: Cotangent) => Value;
+}
+
+/**
+ * The rules of an op with a body. A rule does not know how a graph is evaluated, analysed or differentiated: whoever
+ * asks for it hands in how that is done to the body.
+ */
+export interface BodyRules {
+  /** Throws SHAPE_MISMATCH where the node has no body. */
+  readonly parts: (node: Node) => BodyParts;
+  /** As `evaluate` of an op without a body. */
+  readonly evaluate: (node: Node, inputs: readonly (Array64 | null)[], evaluateBody: BodyEvaluate) => Array64[];
+  /** As `sampleAxis`. */
+  readonly sampleAxis: (
+    node: Node,
+    axes: readonly (SampleAxis | null)[],
+    axesInBody: BodyAxes,
+  ) => (SampleAxis | null)[];
+  /** As `differentiate`: of each input, the parts that add up to its cotangent. */
+  readonly differentiate: (
+    node: Node,
+    cotangents: readonly (Value | null)[],
+    wanted: readonly boolean[],
+    body: BodyReverse,
+  ) => (readonly Cotangent[])[];
+  /** As `batch`. */
+  readonly batch: (
+    node: Node,
+    inputs: readonly (Value | null)[],
+    batched: readonly boolean[],
+    batchBody: BodyBatch,
+    build: Build,
+  ) => Value[];
+}

@@ -1,0 +1,21 @@
+/** Scan's definition: it has a body, so its rules are given how to treat that. */
+import type { OpDefinition } from "../definition.js";
+import { evaluateScan, inferScan, lowerScan, scanParts } from "./scan.js";
+import { scanAxes } from "./scan-axes.js";
+import { pullScan } from "./scan-reverse.js";
+import { batchScan } from "./scan-vmap.js";
+
+export const scanning: readonly OpDefinition[] = [
+  {
+    op: "Scan",
+    infer: inferScan,
+    lower: lowerScan,
+    body: {
+      parts: scanParts,
+      evaluate: evaluateScan,
+      sampleAxis: scanAxes,
+      differentiate: pullScan,
+      batch: batchScan,
+    },
+  },
+];
