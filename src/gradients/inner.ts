@@ -3,6 +3,7 @@
  * as cross terms where a parameter is used several times.
  */
 
+import { fixedSize } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { leadingOf, nth, present } from "../present.js";
@@ -113,7 +114,7 @@ function rowsOuter(rows: RowsGradient, outer: Outer): Method[] {
   const factors = alignedRows(rows, outer);
   if (!factors) return [];
   const [t, s] = [rows.positions, outer.positions];
-  const size = rows.viewed.raw[1] as number;
+  const size = fixedSize(rows.viewed.raw, 1);
   return [
     {
       name: "Gram",
@@ -136,7 +137,7 @@ function rowsRows(a: RowsGradient, b: RowsGradient): Method[] {
   return [
     {
       name: "Gram",
-      operations: pairs * (a.viewed.raw[1] as number),
+      operations: pairs * fixedSize(a.viewed.raw, 1),
       floats: 4 * pairs,
       dense: false,
       emit: (build) => rowProducts(build, a, b),

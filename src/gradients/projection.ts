@@ -1,6 +1,6 @@
 /** Random projections of one parameter's gradients, `[N, dims]`, from their factors where that is cheaper. */
 
-import { elementsOf, multiply } from "../graph/dim.js";
+import { elementsOf, fixedSize, multiply } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { leadingOf, nth, present } from "../present.js";
@@ -109,7 +109,7 @@ function outer(gradient: Outer, signs: Signs): Method[] {
   const sides = alongRaw(gradient.viewed, signs);
   if (!sides) return [];
   const { dims } = signs;
-  const positions = gradient.positions * (gradient.blocked ? (gradient.rows.shape[1] as number) : 1);
+  const positions = gradient.positions * (gradient.blocked ? fixedSize(gradient.rows.shape, 1) : 1);
   return [
     {
       name: "project factors",

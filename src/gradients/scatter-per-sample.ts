@@ -1,7 +1,9 @@
 /** Rows added into a table of each sample's own, accurately where many of them go to one place. */
-import { type Dim, multiply } from "../graph/dim.js";
+
+import { type Dim, fixedSize, multiply } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
+import { nth, present } from "../present.js";
 
 /** Rows that are added one after the other, as the runtime does it, in float32. */
 const mostInARow = 128;
@@ -18,7 +20,7 @@ const mostTables = 2 ** 24;
  * of one table below `mostInARow` (unless these would hold too many numbers).
  */
 export function scatterPerSample(build: Build, places: Value, updates: Value, rows: number): Value {
-  const [samples, positions, size] = updates.shape as [Dim, number, number];
+  const [samples, positions, size] = rowsOf(updates);
   const shape = [samples, rows, size];
   if (positions === 0 || rows === 0 || size === 0) return build.zeros(shape, updates.dtype);
   if (positions <= mostInARow) return scatter(build, places, updates, rows);
@@ -36,14 +38,19 @@ export function scatterPerSample(build: Build, places: Value, updates: Value, ro
           none.map((_, axis) => (axis === 1 ? missing : 0)),
         );
   };
-  const all = multiply(samples, tables) as Dim;
+  const all = present(multiply(samples, tables));
   const own = build.reshape(filled(places), [all, length]);
   const apart = scatter(build, own, merged(build, own, build.reshape(filled(updates), [all, length, size])), rows);
   return tables === 1 ? apart : build.sum(build.reshape(apart, [samples, tables, rows, size]), [1]);
 }
 
+/** Of rows `[N, T, R]`: N, T and R. */
+function rowsOf({ shape }: Value): readonly [Dim, number, number] {
+  return [nth(shape, 0), fixedSize(shape, 1), fixedSize(shape, 2)];
+}
+
 function scatter(build: Build, places: Value, updates: Value, rows: number): Value {
-  const [samples, , size] = updates.shape as [Dim, number, number];
+  const [samples, , size] = rowsOf(updates);
   const index = build.expand(build.unsqueeze(places, [2]), updates.shape);
   const zeros = build.zeros([samples, rows, size], updates.dtype);
   return build.op("ScatterElements", [zeros, index, updates], { axis: 1, reduction: "add" });
@@ -51,8 +58,8 @@ function scatter(build: Build, places: Value, updates: Value, rows: number): Val
 
 /** Each row added to that of the first position of its block that holds the same place, and zeros left behind. */
 function merged(build: Build, places: Value, updates: Value): Value {
-  const [samples, positions, size] = updates.shape as [Dim, number, number];
-  const blocks = multiply(samples, positions / block) as Dim;
+  const [samples, positions, size] = rowsOf(updates);
+  const blocks = present(multiply(samples, positions / block));
   const own = build.reshape(places, [blocks, block]);
   const same = build.cast(build.equal(build.unsqueeze(own, [2]), build.unsqueeze(own, [1])), updates.dtype);
   const before = Float64Array.from({ length: block ** 2 }, (_, k) => (k % block < Math.floor(k / block) ? 1 : 0));

@@ -32,6 +32,11 @@ export function fixedSize(shape: Shape, axis: number): number {
   return dim;
 }
 
+/** The sizes of axes none of which holds the samples. Throws INTERNAL where one does. */
+export function fixedSizes(shape: Shape): number[] {
+  return shape.map((_, axis) => fixedSize(shape, axis));
+}
+
 export function sameDim(a: Dim, b: Dim): boolean {
   return isBatch(a) === isBatch(b) && factorOf(a) === factorOf(b);
 }

@@ -6,7 +6,7 @@
  */
 
 import { isBody } from "../graph/body.js";
-import { type Dim, elementsOf, factorOf, isBatch, N, type Shape } from "../graph/dim.js";
+import { type Dim, elementsOf, factorOf, fixedSize, isBatch, N, type Shape } from "../graph/dim.js";
 import { allInputsOf, inputOf, inputsOf, outputOf } from "../graph/operands.js";
 import type { OnRewrite } from "../graph/rewritten.js";
 import { makeNode, type Node, nodeOf, type Value } from "../graph/value.js";
@@ -294,7 +294,7 @@ function runningSum(x: Value, axis: number, node: Node, most: number): Value | n
   const before = runningSum(flat, axis, exclusive, usualBlock) ?? running(flat, axis, 1);
   const all = build.add(within, build.reshape(before, sums.shape));
   const padded = all.shape.flatMap((dim, k) => {
-    if (k === axis) return [count * (all.shape[axis + 1] as number)];
+    if (k === axis) return [count * fixedSize(all.shape, axis + 1)];
     return k === axis + 1 ? [] : [dim];
   });
   const result = build.reshape(all, padded);

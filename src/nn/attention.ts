@@ -1,5 +1,5 @@
 import { PergradError } from "../errors.js";
-import { isBatch, showShape } from "../graph/dim.js";
+import { fixedSize, isBatch, showShape } from "../graph/dim.js";
 import { constant, where } from "../trace/functions.js";
 import { invalid } from "../trace/shape.js";
 import { requireSameDType, type Traced } from "../trace/traced.js";
@@ -63,7 +63,7 @@ function requireSequence(x: Traced, width: number): void {
 
 /** Where attention may look, to be broadcast to [N, heads, T, T]; undefined: everywhere. */
 function mayBeSeen(x: Traced, causal: boolean, mask: Traced | undefined): Traced | undefined {
-  const before = causal ? lowerTriangle(x.value.shape[1] as number) : undefined;
+  const before = causal ? lowerTriangle(fixedSize(x.value.shape, 1)) : undefined;
   const there = mask && visible(mask, x);
   return before && there ? there.and(before) : (before ?? there);
 }

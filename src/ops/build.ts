@@ -15,7 +15,7 @@ import { nth } from "../present.js";
 import { arrayOf, type DType, isFloat, sizeOf, type Tensor } from "../tensor/tensor.js";
 import type { BuildStrategy } from "./build-strategy.js";
 import type { Call, ShapeRule } from "./call.js";
-import { interaction } from "./checks.js";
+import { interaction, intsAttribute } from "./checks.js";
 import type { Reduction } from "./cotangent.js";
 import { type Prices, usualPrices } from "./prices.js";
 
@@ -208,7 +208,7 @@ export class Build {
     if (permutation.every((from, to) => from === to)) return a;
     const before = this.origin(a);
     if (before?.op === "Transpose") {
-      const first = before.attributes.perm as readonly number[] | undefined;
+      const first = intsAttribute(before, "perm");
       if (first)
         return this.transpose(
           inputOf(before, 0),
@@ -245,7 +245,7 @@ export class Build {
    */
   #reshapeBelow(transposed: Node, shape: Shape): Value | null {
     const [source] = inputsOf(transposed, 1);
-    const permutation = transposed.attributes.perm as readonly number[] | undefined;
+    const permutation = intsAttribute(transposed, "perm");
     const kept = permutation
       ? keptAxes(
           permutation.map((axis) => nth(source.shape, axis)),

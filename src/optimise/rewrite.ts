@@ -9,6 +9,7 @@ import { type Dim, sameShape } from "../graph/dim.js";
 import { inputOf } from "../graph/operands.js";
 import { type Node, nodeOf, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
+import { intsAttribute } from "../ops/checks.js";
 import { definitionOf } from "../ops/registry.js";
 import { parseEquation } from "../ops/rules/einsum.js";
 import { contract } from "../ops/subgraphs/contract.js";
@@ -43,7 +44,7 @@ const views: Rewrite = (node, build) => {
     return [build.reshape(x, output(node).shape)];
   }
   if (node.op === "Transpose") {
-    const permutation = node.attributes.perm as readonly number[] | undefined;
+    const permutation = intsAttribute(node, "perm");
     const moved = permutation ? build.transpose(x, permutation) : null;
     return moved && !sameNode(nodeOf(moved), node) ? [moved] : null;
   }
@@ -154,7 +155,7 @@ const pointwiseOfExpand: Rewrite = (node, build) => {
 
 const transposeOfExpand: Rewrite = (node, build) => {
   const source = node.op === "Transpose" ? expanded(node.inputs[0], build) : null;
-  const permutation = node.attributes.perm as readonly number[] | undefined;
+  const permutation = intsAttribute(node, "perm");
   return source && permutation ? [build.expand(build.transpose(source, permutation), output(node).shape)] : null;
 };
 

@@ -1,5 +1,5 @@
 /** Reads the messages of errors out of the sources, and says what is wrong with them. */
-import { parseAst } from "vitest/node";
+import { type Ast, everyNode, isAst, parse } from "./syntax.js";
 
 /** How a message is written: as a whole, as the predicate of a node, or as a clause before the builder's advice. */
 type Form = "whole" | "predicate" | "clause";
@@ -12,23 +12,6 @@ export interface Message {
   readonly form: Form;
   /** The text, with `⟨source⟩` for each interpolation. */
   readonly text: string;
-}
-
-type Ast = Readonly<Record<string, unknown>> & { readonly type: string; readonly start: number; readonly end: number };
-
-function isAst(value: unknown): value is Ast {
-  return typeof value === "object" && value !== null && "type" in value && "start" in value && "end" in value;
-}
-
-/** Child nodes, in the order of the text. */
-function childrenOf(node: Ast): Ast[] {
-  return Object.values(node).flatMap((value) =>
-    Array.isArray(value) ? value.filter(isAst) : isAst(value) ? [value] : [],
-  );
-}
-
-function everyNode(node: Ast): Ast[] {
-  return [node, ...childrenOf(node).flatMap(everyNode)];
 }
 
 function nodeAt(node: Ast | undefined, key: string): Ast | undefined {
@@ -114,12 +97,6 @@ export function messagesOf(source: string, file: string): Message[] {
       (advice.length > 0 ? advice : [""]).map((more) => ({ file, line, code, form, text: text + more })),
     );
   });
-}
-
-function parse(source: string, file: string): Ast {
-  const program: unknown = parseAst(source, { lang: "ts" }, file);
-  if (isAst(program)) return program;
-  throw new Error(`${file} is not parsed.`);
 }
 
 /** A predicate begins with one of these; a new one is added here when a message needs it. */

@@ -1,6 +1,6 @@
 /** Attention and MultiHeadAttention of ONNX Runtime's own domain: composites, without caches of the past. */
 
-import { type Dim, sameDim, sameShape, showDim, showShape } from "../../graph/dim.js";
+import { type Dim, fixedSize, sameDim, sameShape, showDim, showShape } from "../../graph/dim.js";
 import { inputOf, inputsOf } from "../../graph/operands.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";
 import { leadingOf, nth, present } from "../../present.js";
@@ -306,7 +306,7 @@ function withBias(build: Build, heads: Heads, bias: Value | null | undefined): H
   if (!bias) return heads;
   let start = 0;
   const sums = heads.map((x) => {
-    const [count, size] = [x.shape[1] as number, x.shape[3] as number];
+    const [count, size] = [fixedSize(x.shape, 1), fixedSize(x.shape, 3)];
     const own = build.reshape(build.slice(bias, 0, start, start + count * size), [count, 1, size]);
     start += count * size;
     return build.add(x, own);

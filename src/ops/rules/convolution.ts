@@ -3,7 +3,7 @@
 import type { Array64 } from "../../float64/array64.js";
 import { zeros64 } from "../../float64/array64.js";
 import { addProducts } from "../../float64/convolve64.js";
-import { type Dim, factorOf, isBatch, multiply, type Shape } from "../../graph/dim.js";
+import { type Dim, factorOf, fixedSize, isBatch, multiply, type Shape } from "../../graph/dim.js";
 import { inputsOf, outputOf } from "../../graph/operands.js";
 import type { SampleAxis } from "../../graph/sample-axis.js";
 import type { Node, Value } from "../../graph/value.js";
@@ -272,7 +272,7 @@ function spreadOut(node: Node, x: Value, build: Build): { data: Value; window: W
 
 /** `[B, G*I, O, ...kernel]` as the weight `[B, G*O, I, ...kernel]` of the Conv that runs backwards over the kernel. */
 function flipped(weight: Value, groups: number, window: Window, build: Build): Value {
-  const [batch, inputs, outputs] = weight.shape as [Dim, number, number];
+  const [batch, inputs, outputs] = [nth(weight.shape, 0), fixedSize(weight.shape, 1), fixedSize(weight.shape, 2)];
   const size = kernelSize(window);
   const split = build.reshape(weight, [batch, groups, inputs / groups, outputs, size]);
   const backwards = build.gather(split, build.ints(Array.from({ length: size }, (_, k) => size - 1 - k)), 4);

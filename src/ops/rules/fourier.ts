@@ -3,7 +3,7 @@
 import type { Array64 } from "../../float64/array64.js";
 import { zeros64 } from "../../float64/array64.js";
 import { type Transform, transformLine } from "../../float64/fourier64.js";
-import { isBatch, type Shape, showShape } from "../../graph/dim.js";
+import { fixedSize, isBatch, type Shape, showShape } from "../../graph/dim.js";
 import { inputOf, inputsOf, outputOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
 import { nth, present } from "../../present.js";
@@ -119,7 +119,7 @@ function differentiateTransform(node: Node, dy: Value, build: Build): Value {
   const places = [build.ints([length], []), build.ints([axis], [])];
   if (inverse && onesided) {
     const spectrum = build.op("DFT", [dy, ...places], { inverse: 0, onesided: 1 });
-    const bins = spectrum.shape[axis] as number;
+    const bins = fixedSize(spectrum.shape, axis);
     const counted = Array.from({ length: bins }, (_, k) => (k > 0 && 2 * k < length ? 2 : 1) / length);
     const weights = build.floats(counted, [bins, ...dy.shape.slice(axis + 1).map(() => 1)], dy);
     return padded(build, build.mul(spectrum, weights), axis, reads, size);

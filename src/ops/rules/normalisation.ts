@@ -3,7 +3,7 @@
  * are of centred values (two passes), so that they keep their precision in float32.
  */
 
-import { type Dim, divide, elementsOf, isBatch, type Shape, sameShape, showShape } from "../../graph/dim.js";
+import { type Dim, divide, elementsOf, fixedSize, isBatch, type Shape, sameShape, showShape } from "../../graph/dim.js";
 import { inputOf, inputsOf } from "../../graph/operands.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";
 import { nth } from "../../present.js";
@@ -241,7 +241,7 @@ const batchNormalization: OpDefinition = {
 
 /** The sum of x over `size` neighbouring channels. */
 function channelWindow(node: Node, build: Build, x: Value, size: number): Value {
-  const channels = x.shape[1] as number;
+  const channels = fixedSize(x.shape, 1);
   const before = Math.min(Math.floor((size - 1) / 2), channels);
   const after = Math.min(Math.ceil((size - 1) / 2), channels);
   const atChannels = (amount: number) => x.shape.map((_, axis) => (axis === 1 ? amount : 0));

@@ -1,6 +1,6 @@
 /** CausalConvWithState and LinearAttention (opset 27), composites: layers of models that carry a state through time. */
 
-import { type Dim, isBatch, type Shape, sameShape, showShape } from "../../graph/dim.js";
+import { type Dim, fixedSize, isBatch, type Shape, sameShape, showShape } from "../../graph/dim.js";
 import { inputsOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
 import { leadingOf, nth, present } from "../../present.js";
@@ -145,7 +145,7 @@ function runRecurrence(node: Node, build: Build): { readonly output: Value; read
     byStep(build, v, heads, 1, valueSize),
   ];
   if (decay) scanned.push(byStep(build, build.exp(decay), heads, decay.shape[2] === heads ? 1 : keySize, 1));
-  if (beta) scanned.push(byStep(build, beta, beta.shape[2] as number, 1, 1));
+  if (beta) scanned.push(byStep(build, beta, fixedSize(beta.shape, 2), 1, 1));
   const initial = past ?? build.zeros([batch, heads, keySize, valueSize], q.dtype);
   const run = scan(build, { initial: [initial], scanned, name: node.name }, ([state], slices) => {
     const [query, key, value, ...rest] = leadingOf(slices, 3);

@@ -1,6 +1,6 @@
 /** Scaled dot-product attention on heads, in parts: what every attention operator is composed of. */
 
-import { type Dim, divide, sameDim, showDim, showShape } from "../../graph/dim.js";
+import { type Dim, divide, fixedSize, sameDim, showDim, showShape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
 import { leadingOf, nth } from "../../present.js";
 import type { Build } from "../build.js";
@@ -25,8 +25,9 @@ export function splitHeads(build: Build, x: Value, heads: number, size: number):
 
 /** `[B, heads, S, d]` as `[B, S, heads*d]`. */
 export function mergeHeads(build: Build, x: Value): Value {
-  const [batch, heads, length, size] = x.shape as [Dim, number, Dim, number];
-  return build.reshape(build.transpose(x, [0, 2, 1, 3]), [batch, length, heads * size]);
+  const [batch, , length] = leadingOf(x.shape, 3);
+  const size = fixedSize(x.shape, 1) * fixedSize(x.shape, 3);
+  return build.reshape(build.transpose(x, [0, 2, 1, 3]), [batch, length, size]);
 }
 
 /** Sizes of attention; the shapes are `[batch, heads, length, size]`. */
@@ -60,15 +61,15 @@ export function checkHeads(call: Call | Node, q: readonly Dim[], k: readonly Dim
 
 /** `[B, heads, ...]` with the heads that share keys as an axis of their own, where there are any. */
 function grouped(build: Build, x: Value, keyHeads: number, shared: number): Value {
-  const [batch, , ...rest] = x.shape as [Dim, number, ...Dim[]];
-  return shared === 1 ? x : build.reshape(x, [batch, keyHeads, (x.shape[1] as number) / keyHeads, ...rest]);
+  const [batch, , ...rest] = leadingOf(x.shape, 2);
+  return shared === 1 ? x : build.reshape(x, [batch, keyHeads, fixedSize(x.shape, 1) / keyHeads, ...rest]);
 }
 
 /** A product per head: `[B, heads, S, a]` times `[B, keyHeads, a, b]`. */
 export function perHead(build: Build, left: Value, right: Value): Value {
-  const [batch, heads, length] = left.shape as [Dim, number, Dim];
-  const keyHeads = right.shape[1] as number;
-  const shared = keyHeads === 0 ? 1 : heads / keyHeads;
+  const [batch, heads, length] = leadingOf(left.shape, 3);
+  const keyHeads = fixedSize(right.shape, 1);
+  const shared = keyHeads === 0 ? 1 : fixedSize(left.shape, 1) / keyHeads;
   const product = build.matmul(grouped(build, left, keyHeads, shared), grouped(build, right, keyHeads, shared));
   return build.reshape(product, [batch, heads, length, nth(right.shape, 3)]);
 }

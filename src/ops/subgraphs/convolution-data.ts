@@ -1,6 +1,6 @@
 /** The cotangent of a convolution's data: what each element of it contributed to, by one of several methods. */
 
-import { factorOf, multiply } from "../../graph/dim.js";
+import { factorOf, fixedSizes, multiply } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
 import type { Window } from "../../graph/window.js";
 import { extentOf, kernelSize } from "../../graph/window.js";
@@ -89,7 +89,7 @@ function transposed(build: Build, dy: Value, { weight, window, groups, spatial }
 
 /** The weight `[G*O, I, ...kernel]` as `[G, I, K, O]`, its offsets in the opposite order. */
 function turned(build: Build, { weight, window, groups }: Convolved): Value {
-  const [outputs, inner] = weight.shape as [number, number];
+  const [outputs, inner] = leadingOf(fixedSizes(weight.shape), 2);
   const size = kernelSize(window);
   const split = build.reshape(weight, [groups, outputs / groups, inner, size]);
   const last = build.transpose(split, [0, 2, 3, 1]);
@@ -99,7 +99,7 @@ function turned(build: Build, { weight, window, groups }: Convolved): Value {
 
 function flipped(build: Build, dy: Value, convolved: Convolved, window: Window): Value {
   const { groups, weight } = convolved;
-  const [outputs, inner, ...kernel] = weight.shape as [number, number, ...number[]];
+  const [outputs, inner, ...kernel] = leadingOf(fixedSizes(weight.shape), 2);
   const turnedWeight = build.transposeLast(turned(build, convolved));
   const exchanged = build.reshape(turnedWeight, [groups * inner, outputs / groups, ...kernel]);
   return build.op("Conv", [dy, exchanged], { ...windowAttributes(window), group: groups });
@@ -108,7 +108,7 @@ function flipped(build: Build, dy: Value, convolved: Convolved, window: Window):
 /** Of a single group: one product over all images and positions. */
 function unfolded(build: Build, dy: Value, convolved: Convolved, window: Window): Value {
   const { weight, spatial } = convolved;
-  const [outputs, inner] = weight.shape as [number, number];
+  const [outputs, inner] = leadingOf(fixedSizes(weight.shape), 2);
   const [images, count, patch] = [nth(dy.shape, 0), sizeOf(spatial), outputs * kernelSize(window)];
   const { byPosition } = unfold(build, dy, window, 1, "gather");
   const rows = build.reshape(byPosition, [present(multiply(images, count)), patch]);

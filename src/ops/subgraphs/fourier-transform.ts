@@ -5,6 +5,7 @@
  */
 
 import { type Transform, transform64, transformMatrix } from "../../float64/fourier64.js";
+import { fixedSize } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
 import { present } from "../../present.js";
 import type { Build } from "../build.js";
@@ -54,7 +55,7 @@ function powered(build: Build, x: Value, length: number, inverse: boolean): Valu
 /** The whole spectrum of a real signal, from what there is of its first half. */
 function mirrored(build: Build, x: Value, length: number): Value {
   const axis = x.shape.length - 2;
-  const reads = x.shape[axis] as number;
+  const reads = fixedSize(x.shape, axis);
   // The first element stands for those that are not there, times 0.
   const source = Array.from({ length }, (_, k) => (2 * k <= length ? k : length - k));
   const signs = source.flatMap((from, k) => (from >= reads ? [0, 0] : [1, from === k ? 1 : -1]));
@@ -77,7 +78,7 @@ function timesComplex(build: Build, x: Value, numbers: Float64Array): Value {
 /** Bluestein's way: n k = (n^2 + k^2 - (k - n)^2) / 2 makes of a transform a convolution, of any length that is enough. */
 function chirped(build: Build, x: Value, length: number, inverse: boolean): Value {
   const axis = x.shape.length - 2;
-  const reads = x.shape[axis] as number;
+  const reads = fixedSize(x.shape, axis);
   const size = 2 ** Math.ceil(Math.log2(2 * length - 1));
   const sign = inverse ? 1 : -1;
   // n^2 is counted modulo 2 * length, so that angles stay small.

@@ -1,6 +1,6 @@
 /** The derivative of a gather: rows summed into the places they were taken from. */
 
-import { elementsOf, isBatch, type Shape } from "../../graph/dim.js";
+import { elementsOf, fixedSize, isBatch, type Shape } from "../../graph/dim.js";
 import { constantOf, type Value } from "../../graph/value.js";
 import { nth, present } from "../../present.js";
 import type { Build } from "../build.js";
@@ -38,7 +38,7 @@ function constantIndices(indices: Value, size: number): number[] | undefined {
 
 /** Consecutive rows: zeros before and after. */
 function padRows(build: Build, rows: Value, axis: number, first: number, size: number): Value {
-  const count = rows.shape[axis] as number;
+  const count = fixedSize(rows.shape, axis);
   const amounts = (amount: number) => rows.shape.map((_, at) => (at === axis ? amount : 0));
   return build.pad(rows, amounts(first), amounts(size - first - count));
 }

@@ -1,10 +1,10 @@
 /** Rows added into a table: as ONNX Runtime does it, and, read back from such a graph, what is added where. */
 
 import { beforeReshape, isZero } from "../../graph/behind.js";
-import { type Dim, isBatch, multiply, sameShape } from "../../graph/dim.js";
+import { fixedSize, isBatch, multiply, sameShape } from "../../graph/dim.js";
 import { inputsOf } from "../../graph/operands.js";
 import { constantOf, nodeOf, type Value } from "../../graph/value.js";
-import { leadingOf, present } from "../../present.js";
+import { leadingOf, nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 
 /**
@@ -13,7 +13,7 @@ import type { Build } from "../build.js";
  * @param places `[count]`, int64, from 0
  */
 export function addRows(build: Build, places: Value, updates: Value, rows: number): Value {
-  const [count, size] = updates.shape as [Dim, number];
+  const [count, size] = [nth(updates.shape, 0), fixedSize(updates.shape, 1)];
   if (count === 0 || rows === 0 || size === 0) return build.zeros([rows * size], updates.dtype);
   const starts = build.reshape(build.mul(places, build.scalar(size, places)), [count, 1]);
   const within = build.ints(Array.from({ length: size }, (_, k) => k));
