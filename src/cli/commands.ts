@@ -4,6 +4,7 @@ import { lossNames } from "../nn/as-loss.js";
 import { type CheckCommandOptions, checkModel } from "./check.js";
 import { completionScript, shells } from "./completion.js";
 import { type ComputeOptions, clippedSum, type GradsOptions, grads, norms, outputFile } from "./compute.js";
+import { type DoctorOptions, doctor } from "./doctor.js";
 import { accountants, type EpsilonCommandOptions, epsilonCommand } from "./epsilon.js";
 import { type ExplainOptions, explain, programs, wantNames } from "./explain.js";
 import type { Io } from "./io.js";
@@ -128,6 +129,14 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     await epsilonCommand(options, io);
     ended(exit.done);
   });
+  program
+    .command("doctor")
+    .description("Say whether pergrad can run here, and what to do where it cannot.")
+    .summary("say whether pergrad can run here")
+    .option("--json", "print JSON")
+    .action(async (options: DoctorOptions) => {
+      ended((await doctor(options, io)) ? exit.done : exit.fault);
+    });
   program
     .command("completion")
     .description("Print a script that completes commands and options in your shell.")

@@ -1,10 +1,22 @@
 import { existsSync, readFileSync } from "node:fs";
 
-/** The version in package.json, which lies further up from the sources than from a build of them. */
-export function version(): string {
+/** What is read of package.json. */
+export interface PackageFile {
+  readonly version?: string;
+  readonly engines?: Readonly<Record<string, string>>;
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+}
+
+/** Our own package.json, which lies further up from the sources than from a build of them; empty where there is none. */
+export function packageFile(): PackageFile {
   for (let folder = new URL("./", import.meta.url); ; folder = new URL("../", folder)) {
     const file = new URL("package.json", folder);
-    if (existsSync(file)) return String(JSON.parse(readFileSync(file, "utf8")).version);
-    if (folder.pathname === "/" || folder.href === new URL("../", folder).href) return "unknown";
+    if (existsSync(file)) return JSON.parse(readFileSync(file, "utf8"));
+    if (folder.pathname === "/" || folder.href === new URL("../", folder).href) return {};
   }
+}
+
+export function version(): string {
+  return packageFile().version ?? "unknown";
 }

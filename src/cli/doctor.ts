@@ -1,0 +1,173 @@
+/** doctor: whether pergrad can run here, and what to do where it cannot. */
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import type { Io } from "./io.js";
+import { json } from "./json.js";
+import { packageFile } from "./version.js";
+
+export interface DoctorOptions {
+  readonly json?: boolean;
+}
+
+/** What a diagnosis rests on. */
+export interface Surroundings {
+  /** Node's version, "20.19.0". */
+  readonly node: string;
+  /** The oldest version of Node that pergrad supports. */
+  readonly oldestNode: string;
+  readonly platform: string;
+  readonly arch: string;
+  /** Version of the GNU C library; undefined on other systems, and on Linux with another library (Alpine's musl). */
+  readonly glibc: string | undefined;
+  readonly runtime: RuntimePackage | undefined;
+  /** The version of onnxruntime-node that pergrad was tested with. */
+  readonly testedRuntime: string;
+  /** `ORT_DISABLE_TELEMETRY` in the environment. */
+  readonly telemetry: string | undefined;
+  /** Bytes that the process may use; undefined where nothing limits it. */
+  readonly memoryLimit: number | undefined;
+}
+
+export interface RuntimePackage {
+  readonly version: string;
+  /** Whether the package holds a binary for this platform. */
+  readonly hasBinary: boolean;
+}
+
+export interface Finding {
+  readonly ok: boolean;
+  /** One sentence; where something is wrong it ends in what to do. */
+  readonly text: string;
+}
+
+/** Gigabytes below which models of ordinary size may not fit. */
+const littleMemory = 1;
+
+/** What can be said without running anything. */
+export function diagnose(found: Surroundings): Finding[] {
+  return [
+    nodeFinding(found),
+    libraryFinding(found),
+    runtimeFinding(found),
+    telemetryFinding(found),
+    memoryFinding(found),
+  ];
+}
+
+function nodeFinding({ node, oldestNode }: Surroundings): Finding {
+  const ok = node.localeCompare(oldestNode, "en", { numeric: true }) >= 0;
+  return { ok, text: ok ? `Node ${node}.` : `Node ${node} is too old; install ${oldestNode} or later.` };
+}
+
+function libraryFinding({ platform, arch, glibc }: Surroundings): Finding {
+  if (platform === "linux" && glibc === undefined) {
+    const advice = "use an image with glibc (node:22-slim, not node:22-alpine)";
+    return { ok: false, text: `This Linux has no GNU C library, which ONNX Runtime's binary needs; ${advice}.` };
+  }
+  return { ok: true, text: `${platform} ${arch}${glibc === undefined ? "" : `, glibc ${glibc}`}.` };
+}
+
+function runtimeFinding({ runtime, testedRuntime, platform, arch }: Surroundings): Finding {
+  const install = `npm install onnxruntime-node@${testedRuntime} --ignore-scripts`;
+  if (!runtime) return { ok: false, text: `onnxruntime-node is not installed; run "${install}".` };
+  if (!runtime.hasBinary) {
+    const text = `onnxruntime-node ${runtime.version} has no binary for ${platform} ${arch}; use one of the platforms in docs/installing.md.`;
+    return { ok: false, text };
+  }
+  if (runtime.version === testedRuntime) return { ok: true, text: `onnxruntime-node ${runtime.version}.` };
+  const text = `onnxruntime-node is ${runtime.version}, but pergrad was tested with ${testedRuntime}, and other versions differ in their numbers; run "${install}".`;
+  return { ok: false, text };
+}
+
+function telemetryFinding({ telemetry }: Surroundings): Finding {
+  if (telemetry !== undefined && telemetry !== "1") {
+    const advice = "set it to 1, or unset it";
+    return {
+      ok: false,
+      text: `ORT_DISABLE_TELEMETRY is "${telemetry}", so ONNX Runtime may send usage events; ${advice}.`,
+    };
+  }
+  return { ok: true, text: "ONNX Runtime's usage events are off." };
+}
+
+function memoryFinding({ memoryLimit }: Surroundings): Finding {
+  if (memoryLimit === undefined) return { ok: true, text: "Nothing limits the memory of this process." };
+  const gigabytes = memoryLimit / 1e9;
+  const told = `This process may use ${gigabytes.toFixed(1)} GB of memory`;
+  const advice = "give it more, or use --memory-budget";
+  return { ok: gigabytes >= littleMemory, text: `${told}${gigabytes >= littleMemory ? "" : `; ${advice}`}.` };
+}
+
+/** What is there, of this process. */
+function surroundings(): Surroundings {
+  const own = packageFile();
+  const limit = process.constrainedMemory?.() ?? 0;
+  return {
+    node: process.versions.node,
+    oldestNode: /\d[\d.]*/.exec(own.engines?.node ?? "")?.[0] ?? "0",
+    platform: process.platform,
+    arch: process.arch,
+    glibc: glibcVersion(),
+    runtime: runtimePackage(),
+    testedRuntime: own.dependencies?.["onnxruntime-node"] ?? own.optionalDependencies?.["onnxruntime-node"] ?? "latest",
+    telemetry: process.env.ORT_DISABLE_TELEMETRY,
+    // Without a limit the operating system gives a number beyond all memory, or 0.
+    memoryLimit: limit > 0 && limit < 2 ** 50 ? limit : undefined,
+  };
+}
+
+function glibcVersion(): string | undefined {
+  const report: unknown = process.report?.getReport();
+  const header = typeof report === "object" && report !== null && "header" in report ? report.header : undefined;
+  const version =
+    typeof header === "object" && header !== null && "glibcVersionRuntime" in header
+      ? header.glibcVersionRuntime
+      : undefined;
+  return typeof version === "string" ? version : undefined;
+}
+
+function runtimePackage(): RuntimePackage | undefined {
+  const require = createRequire(import.meta.url);
+  try {
+    const file = require.resolve("onnxruntime-node/package.json");
+    const { version }: { version: string } = require(file);
+    const folder = join(dirname(file), "bin", "napi-v6", process.platform, process.arch);
+    return { version, hasBinary: existsSync(join(folder, "onnxruntime_binding.node")) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** A small program, compiled, run here and in a worker thread, and compared with the loop in float64. */
+async function trial(): Promise<Finding> {
+  try {
+    const { check, losses, nn, perSample, want } = await import("../index.js");
+    const model = nn.model(nn.sequential(nn.linear(3, 4), nn.tanh(), nn.linear(4, 2)), { seed: 1 });
+    const data = { x: [0.1, -0.2, 0.3, 1, 2, -3], target: [0, 1] };
+    const loss = losses.crossEntropy();
+    const { passed } = await check(model, data, { loss });
+    const program = await perSample(model, { loss, want: { norms: want.norms() }, workers: true });
+    const { norms } = await program.run(data);
+    await program.release();
+    const ok = passed && norms.total.data.every((norm) => Number.isFinite(norm) && norm > 0);
+    return ok
+      ? { ok, text: "A small program runs, in this thread and in a worker, and agrees with a loop in float64." }
+      : {
+          ok,
+          text: "A small program runs, but its gradients are wrong; please report it, with the output of this command.",
+        };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.replace(/\.$/, "") : String(error);
+    return { ok: false, text: `A small program does not run: ${reason}; mend what is said above first.` };
+  }
+}
+
+/** Prints what was found. Gives false where something is wrong. */
+export async function doctor(options: DoctorOptions, io: Io): Promise<boolean> {
+  const findings = [...diagnose(surroundings()), await trial()];
+  const ok = findings.every((each) => each.ok);
+  if (options.json) io.stdout.write(json({ ok, findings }));
+  else for (const each of findings) io.stdout.write(`${each.ok ? "ok   " : "WRONG"} ${each.text}\n`);
+  return ok;
+}
