@@ -14,6 +14,7 @@ import { nth, present } from "../present.js";
 import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import { batchOver } from "./vmap.js";
 
+/** Options of `ensemble`. */
 export interface EnsembleOptions {
   /** The sets of parameters, `[K, ...]` each, by name. Default: the model's own, K times. */
   readonly parameters?: Readonly<Record<string, Tensor<"float32">>>;

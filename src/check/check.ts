@@ -17,6 +17,7 @@ import { Reference, referenceParts } from "./oracle.js";
 import { type References, referencesOf } from "./references.js";
 import { type CheckedWant, WantsComparison } from "./wants.js";
 
+/** Options of `check`. */
 export interface CheckOptions extends ObjectiveOptions {
   /** Samples compared with the loop, taken from the front. Default: all. */
   readonly samples?: number;
@@ -49,10 +50,13 @@ const checkOptionNames: OptionNames<CheckOptions> = {
 export type { CheckedParameter } from "./comparison.js";
 export type { CheckedWant } from "./wants.js";
 
+/** What a check found. */
 export interface CheckResult {
+  /** Each parameter's errors, in the order of the model. */
   readonly parameters: readonly CheckedParameter[];
   /** Every other want, by a program that gives no gradients, against the same in float64 of the loop's gradients; none where one is not finite. */
   readonly wants: readonly CheckedWant[];
+  /** How many samples were compared with the loop. */
   readonly samples: number;
   /** The bounds that errors were held against. Above `rounding`, rounding of float32 leaves hardly a digit right. */
   readonly tolerance: { readonly loop: number; readonly difference: number; readonly rounding: number };

@@ -12,7 +12,9 @@ import { Alone } from "./alone.js";
  */
 export type Cause = "rounding" | "difference";
 
+/** How far one parameter's per-sample gradients are from the loop over samples. */
 export interface CheckedParameter {
+  /** The parameter's name. */
   readonly parameter: string;
   /**
    * max |program - loop| in `worstSample`, over max |loop| of all samples compared (at least a thousandth of the

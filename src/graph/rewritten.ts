@@ -5,7 +5,9 @@ import type { Node, Value } from "./value.js";
 export interface Rewritten {
   /** The rule that fired; null where the node was only made anew, over inputs that changed, or merged with an equal one. */
   readonly rule: string | null;
+  /** The node that was replaced. */
   readonly node: Node;
+  /** What stands in the place of its outputs, in their order. */
   readonly results: readonly Value[];
 }
 

@@ -57,8 +57,11 @@ export interface ValueType {
 
 /** A model: named inputs and parameters, and named outputs. The nodes between are reached from the outputs. */
 export interface Graph {
+  /** What is fed at every run. */
   readonly inputs: readonly Value[];
+  /** The weights. */
   readonly parameters: readonly Value[];
+  /** The results, by name. */
   readonly outputs: readonly { readonly name: string; readonly value: Value }[];
 }
 

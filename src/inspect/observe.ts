@@ -28,6 +28,7 @@ export type StageName =
 
 /** A stage that a compile has come to. */
 export interface Stage {
+  /** Which stage of the compiler has just ended. */
   readonly name: StageName;
   /** The graph as it is then; all that is fed is among its inputs and parameters. */
   readonly graph: Graph;
@@ -41,6 +42,7 @@ export interface Stage {
 
 /** What is told of a compile. A program that is planned anew, for a memory budget, comes to `gradient` several times. */
 export interface Observer {
+  /** Receives each stage's graph once it is made. */
   readonly onStage?: (stage: Stage) => void;
   /** What becomes of each node in the clean-up; `RewriteLog` collects it. */
   readonly onRewrite?: OnRewrite;

@@ -17,6 +17,7 @@ import {
 import { leavesOf, nodesBefore } from "../graph/walk.js";
 import { Names } from "../onnx/names.js";
 
+/** Options of `printGraph`. */
 export interface PrintOptions {
   /** The axis of each input that holds the samples, by the input's name. Default: none, and no sample axes are printed. */
   readonly sampleAxes?: Readonly<Record<string, number | null>>;

@@ -6,6 +6,7 @@ import { table } from "./table.js";
 
 /** A node as the runtime ran it. */
 export interface ProfiledNode {
+  /** The operator as the runtime ran it, which may be several of the graph's in one ("FusedGemm"). */
   readonly op: string;
   /** What it belongs to: "forward", "loss", "backward", or the wants that it is computed for, by their names. */
   readonly part: string;
@@ -21,9 +22,13 @@ export interface ProfiledNode {
 
 /** A sum over nodes. */
 export interface ProfiledSum {
+  /** What the nodes have in common: an operator, or a part of the program. */
   readonly name: string;
+  /** How many nodes there are. */
   readonly nodes: number;
+  /** What they take in a run: the mean. */
   readonly milliseconds: number;
+  /** Bytes of their outputs. */
   readonly bytes: number;
 }
 
@@ -97,6 +102,7 @@ export class Profile {
     return `${table([["node", "belongs to", "MB", "computes"], ...rows], 2, 3)}${peak}`;
   }
 
+  /** Time by part and by operator, and the slowest nodes, as text. */
   toString(): string {
     const whole = this.#total();
     const share = (milliseconds: number) => `${((100 * milliseconds) / Math.max(whole, Number.MIN_VALUE)).toFixed(1)}`;

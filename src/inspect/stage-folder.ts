@@ -10,7 +10,9 @@ import type { Observer, Stage } from "./observe.js";
 
 /** A file that was written, or a stage that cannot be one, and why. */
 export interface SavedStage {
+  /** The path of the `.onnx` file. */
   readonly file: string;
+  /** Why the stage was not written; undefined where it was. */
   readonly problem?: string;
 }
 
@@ -18,10 +20,12 @@ export interface SavedStage {
 export class StageFolder implements Observer {
   readonly #stages: Stage[] = [];
 
+  /** Queues a stage to be written; a program calls it. */
   readonly onStage = (stage: Stage): void => {
     this.#stages.push(stage);
   };
 
+  /** What has been written so far, in the order of the stages. */
   get stages(): readonly Stage[] {
     return this.#stages;
   }

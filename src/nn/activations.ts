@@ -13,14 +13,26 @@ function operator(name: string, op: string, attributes: Attributes = {}): Module
   return plain(name, (x) => x.onnx(op, [], attributes));
 }
 
+/** x itself. */
 export const identity = (): Module => plain("identity", (x) => x);
+/** max(0, x). Its derivative at 0 is 0. */
 export const relu = (): Module => operator("relu", "Relu");
+/** 1 / (1 + exp(-x)). */
 export const sigmoid = (): Module => operator("sigmoid", "Sigmoid");
+/** The hyperbolic tangent. */
 export const tanh = (): Module => operator("tanh", "Tanh");
+/** log(1 + exp(x)). */
 export const softplus = (): Module => operator("softplus", "Softplus");
+/**
+ * The self-normalising exponential linear unit (Klambauer et al. 2017): scale * (x, or alpha * (exp(x) - 1) where x
+ * is negative).
+ */
 export const selu = (): Module => operator("selu", "Selu");
+/** max(0, min(1, x / 6 + 1 / 2)), as PyTorch's `Hardsigmoid`. */
 export const hardSigmoid = (): Module => operator("hardSigmoid", "HardSigmoid", { alpha: 1 / 6, beta: 0.5 });
+/** x * hardSigmoid(x). */
 export const hardSwish = (): Module => operator("hardSwish", "HardSwish");
+/** x * tanh(softplus(x)). */
 export const mish = (): Module => operator("mish", "Mish");
 
 /** x, or slope * x where x is negative. */
@@ -29,6 +41,7 @@ export const leakyRelu = (slope = 0.01): Module => operator("leakyRelu", "LeakyR
 /** x, or alpha * (exp(x) - 1) where x is negative. */
 export const elu = (alpha = 1): Module => operator("elu", "Elu", { alpha });
 
+/** Options of `gelu`. */
 export interface GeluOptions {
   /** "tanh" for the cheaper formula. */
   readonly approximate?: "none" | "tanh";
@@ -42,7 +55,9 @@ export function gelu({ approximate = "none" }: GeluOptions = {}): Module {
 /** x * sigmoid(x). */
 export const silu = (): Module => plain("silu", (x) => x.mul(x.sigmoid()));
 
+/** exp(x) over its sum along `axis` (default: the last). */
 export const softmax = (axis = -1): Module => plain("softmax", (x) => x.softmax(axis));
+/** The logarithm of `softmax`, without its rounding, along `axis` (default: the last). */
 export const logSoftmax = (axis = -1): Module => plain("logSoftmax", (x) => x.logSoftmax(axis));
 
 /** Joins all axes from `startAxis` on into one. */

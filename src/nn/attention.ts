@@ -9,6 +9,7 @@ import { linear, requireSize } from "./layers.js";
 import { type Bound, type Module, module, type SideInput } from "./module.js";
 import { count } from "./window.js";
 
+/** Options of `multiHeadAttention`. */
 export interface AttentionOptions {
   /** Position t sees positions 0..t only; false unless given. */
   readonly causal?: boolean;

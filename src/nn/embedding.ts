@@ -11,11 +11,13 @@ import { need, requireSize } from "./layers.js";
 import type { Module } from "./module.js";
 import { count } from "./window.js";
 
+/** How the rows of a table start. */
 export interface TableOptions {
   /** The standard deviation of the initial values, which are normal; 1 unless given. */
   readonly deviation?: number;
 }
 
+/** Options of `embedding`. */
 export interface EmbeddingOptions extends TableOptions {
   /**
    * The index that stands for padding; negative ones count from the end. It is read as a row of zeros, and
@@ -96,6 +98,7 @@ export function positional(length: number, width: number, { deviation = 1 }: Tab
   };
 }
 
+/** Options of a head that is tied to an embedding. */
 export interface TiedOptions {
   /** Adds a bias of the head's own; false unless given. */
   readonly bias?: boolean;

@@ -9,7 +9,9 @@ import { invalid } from "../trace/shape.js";
  * object used in two places is one parameter, shared.
  */
 export interface ParameterSpec {
+  /** The parameter's shape. */
   readonly shape: readonly number[];
+  /** Draws the elements, in row-major order. */
   readonly initial: (random: Random) => Float32Array;
 }
 
@@ -28,7 +30,9 @@ export function filled(shape: readonly number[], value: number): ParameterSpec {
   });
 }
 
+/** A parameter that starts as zeros. */
 export const zeros = (shape: readonly number[]): ParameterSpec => filled(shape, 0);
+/** A parameter that starts as ones. */
 export const ones = (shape: readonly number[]): ParameterSpec => filled(shape, 1);
 
 /** Uniform in [-bound, bound). */

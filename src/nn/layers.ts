@@ -33,7 +33,9 @@ function weighted(x: Traced, op: string, parameters: Named, attributes: Paramete
   return x.onnx(op, others, attributes);
 }
 
+/** Options of `linear`. */
 export interface LinearOptions {
+  /** Whether there is a bias; true unless given. */
   readonly bias?: boolean;
 }
 
@@ -58,12 +60,17 @@ export function linear(inputs: number, outputs: number, { bias = true }: LinearO
   };
 }
 
+/** Options of `conv1d`, `conv2d` and `conv3d`; a number stands for all axes. */
 export interface ConvOptions {
+  /** Distance of two neighbouring windows; 1 unless given. */
   readonly stride?: Sizes;
   /** On both sides of each axis; "same" keeps the sizes, for stride 1. */
   readonly padding?: Sizes | "same";
+  /** Distance of two neighbouring elements of the kernel; 1 unless given. */
   readonly dilation?: Sizes;
+  /** Groups of channels that do not mix; a divisor of input and output channels. 1 unless given. */
   readonly groups?: number;
+  /** Whether each output channel has a bias; true unless given. */
   readonly bias?: boolean;
 }
 
@@ -144,10 +151,14 @@ function convolution(spatial: number): ConvLayer {
 
 /** Cross-correlation over [N, channels, size]; the weight is [outputs, inputs / groups, kernel]. */
 export const conv1d: ConvLayer = convolution(1);
+/** As `conv1d`, over images: `[N, I, H, W]` to `[N, O, H', W']`, with a weight `[O, I / groups, kH, kW]`. */
 export const conv2d: ConvLayer = convolution(2);
+/** As `conv1d`, over volumes: `[N, I, D, H, W]` to `[N, O, D', H', W']`. */
 export const conv3d: ConvLayer = convolution(3);
 
+/** Options of `convTranspose1d`, `convTranspose2d` and `convTranspose3d`. */
 export interface ConvTransposeOptions extends Omit<ConvOptions, "padding"> {
+  /** What is cut from both sides of each axis of the result; 0 unless given. */
   readonly padding?: Sizes;
   /** Extra size of the result, at the end of each axis. */
   readonly outputPadding?: Sizes;
@@ -183,7 +194,9 @@ function transposedConvolution(spatial: number): ConvTransposeLayer {
 
 /** The gradient of a convolution, as a layer; the weight is [inputs, outputs / groups, kernel]. */
 export const convTranspose1d: ConvTransposeLayer = transposedConvolution(1);
+/** As `convTranspose1d`, over images: `[N, I, H, W]` to `[N, O, H', W']`, with a weight `[I, O / groups, kH, kW]`. */
 export const convTranspose2d: ConvTransposeLayer = transposedConvolution(2);
+/** As `convTranspose1d`, over volumes: `[N, I, D, H, W]` to `[N, O, D', H', W']`. */
 export const convTranspose3d: ConvTransposeLayer = transposedConvolution(3);
 
 /** x, or weight * x where x is negative: one weight, or one per channel (axis 1). */

@@ -18,7 +18,9 @@ export interface GivenTarget {
   readonly shape: Shape;
 }
 
+/** A loss: one number per sample, of an output and a target. `losses` has the usual ones, `losses.custom` makes one. */
 export interface Loss {
+  /** What messages call it: "cross_entropy". */
   readonly name: string;
   /** The output of the model to look at, where it has several; its first unless given. */
   readonly output?: string;

@@ -25,11 +25,13 @@ import {
 /** The shape of an input, and its dtype where it is not float32. The axis of size "N" holds the samples. */
 export type InputSpec = readonly DimSpec[] | { readonly shape: readonly DimSpec[]; readonly dtype?: DType };
 
+/** Options of `trace`. */
 export interface TraceOptions {
   /** Initial values of the parameters are drawn from this; 0 unless given. */
   readonly seed?: number;
 }
 
+/** How a model is made of a module. */
 export interface ModelOptions extends TraceOptions {
   /**
    * The input of the module, by its name; "x" of the module's own input shape unless given. Beside it, what

@@ -14,12 +14,15 @@ import type { ParameterSpec } from "./initial-values.js";
  * a model of the module has it by itself; without one it is optional, and whoever wants it gives it.
  */
 export interface SideInput {
+  /** Its dtype. */
   readonly dtype: DType;
+  /** Its shape, with "N" for the samples; undefined where the layer takes any. */
   readonly shape?: readonly DimSpec[];
 }
 
 type Named = Readonly<Record<string, Traced>>;
 
+/** A layer, or a network of layers: named parameters, and a function that traces the forward pass. */
 export interface Module {
   /** What messages call it: "conv2d". */
   readonly name: string;
@@ -29,6 +32,7 @@ export interface Module {
   readonly inputShape?: readonly DimSpec[];
   /** What it takes beside x, by name; layers that give an input the same name share it. */
   readonly inputs?: Readonly<Record<string, SideInput>>;
+  /** Traces the forward pass: of x, the parameters by name, and what it takes beside x. */
   forward(x: Traced, parameters: Named, inputs?: Named): Traced;
 }
 

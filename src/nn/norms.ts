@@ -9,6 +9,7 @@ import { need, requireSize } from "./layers.js";
 import type { Module } from "./module.js";
 import { count } from "./window.js";
 
+/** Options of the normalisations. */
 export interface NormOptions {
   /** Added to the variance. */
   readonly epsilon?: number;

@@ -8,18 +8,23 @@ import type { Traced } from "../trace/traced.js";
 import type { Module } from "./module.js";
 import { perAxis, type Sizes } from "./window.js";
 
+/** Options of all pooling layers; a number stands for all axes. */
 export interface PoolOptions {
   /** The kernel's size unless given. */
   readonly stride?: Sizes;
+  /** On both sides of each axis, at most half the kernel; 0 unless given. */
   readonly padding?: Sizes;
   /** Rounds the result's size up: a last window may reach over the edge. */
   readonly ceilMode?: boolean;
 }
 
+/** Options of `maxPool1d`, `maxPool2d` and `maxPool3d`. */
 export interface MaxPoolOptions extends PoolOptions {
+  /** Distance of two neighbouring elements of a window; 1 unless given. */
   readonly dilation?: Sizes;
 }
 
+/** Options of `avgPool1d`, `avgPool2d` and `avgPool3d`. */
 export interface AvgPoolOptions extends PoolOptions {
   /** Averages count the zeros of the padding. */
   readonly countIncludePad?: boolean;
@@ -65,8 +70,16 @@ function maxPool(spatial: number): MaxPool {
   };
 }
 
+/** The largest element of each window: `[N, C, T]` to `[N, C, T']`. Of equal ones the first gets the gradient. */
 export const maxPool1d: MaxPool = maxPool(1);
+/**
+ * The largest element of each window: `[N, C, H, W]` to `[N, C, H', W']`. Of equal ones the first gets the gradient.
+ */
 export const maxPool2d: MaxPool = maxPool(2);
+/**
+ * The largest element of each window: `[N, C, D, H, W]` to `[N, C, D', H', W']`. Of equal ones the first gets the
+ * gradient.
+ */
 export const maxPool3d: MaxPool = maxPool(3);
 
 type AvgPool = (kernel: Sizes, options?: AvgPoolOptions) => Module;
@@ -87,8 +100,11 @@ function avgPool(spatial: number): AvgPool {
   };
 }
 
+/** The mean of each window: `[N, C, T]` to `[N, C, T']`. */
 export const avgPool1d: AvgPool = avgPool(1);
+/** The mean of each window: `[N, C, H, W]` to `[N, C, H', W']`. */
 export const avgPool2d: AvgPool = avgPool(2);
+/** The mean of each window: `[N, C, D, H, W]` to `[N, C, D', H', W']`. */
 export const avgPool3d: AvgPool = avgPool(3);
 
 /** The mean of each channel over all positions, in one element per spatial axis: [N, C, 1, 1]. */

@@ -20,6 +20,7 @@ import { need, requireSize } from "./layers.js";
 import type { Module, SideInput } from "./module.js";
 import { count } from "./window.js";
 
+/** Options of all recurrent layers. */
 export interface RecurrentOptions {
   /** Each layer reads the positions of the one before; 1 unless given. */
   readonly layers?: number;
@@ -33,6 +34,7 @@ export interface RecurrentOptions {
   readonly dropout?: number;
 }
 
+/** Options of `gru`. */
 export interface GruOptions extends RecurrentOptions {
   /**
    * Whether the reset gate acts on the product with the hidden state (as in PyTorch and cuDNN) rather than on
@@ -41,6 +43,7 @@ export interface GruOptions extends RecurrentOptions {
   readonly linearBeforeReset?: boolean;
 }
 
+/** Options of `rnn`. */
 export interface RnnOptions extends RecurrentOptions {
   /** "tanh" unless given. */
   readonly nonlinearity?: "tanh" | "relu";
@@ -77,6 +80,7 @@ export interface Recurrent extends Module {
   fromPyTorch(tensors: Readonly<Record<string, Tensor>>, prefix?: string): Record<string, Tensor<"float32">>;
 }
 
+/** What `lstm` makes. */
 export interface Lstm extends Recurrent {
   /** `[layers * D, N, hidden]`: as `hidden`, of the cells (PyTorch's `c_n`). */
   readonly cell: Module;

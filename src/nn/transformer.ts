@@ -8,6 +8,7 @@ import { type Bound, type Module, module } from "./module.js";
 import { layerNorm } from "./norms.js";
 import { count } from "./window.js";
 
+/** Options of `transformerEncoderLayer`. */
 export interface EncoderLayerOptions {
   /** Width of the hidden layer behind the attention; 2048 unless given. */
   readonly feedForward?: number;

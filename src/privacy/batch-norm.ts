@@ -8,6 +8,7 @@ import { describeNode, makeNode, type Node, type Value } from "../graph/value.js
 import { leavesOf, nodesBefore } from "../graph/walk.js";
 import { build } from "../ops/registry.js";
 
+/** Options of `replaceBatchNorm`. */
 export interface ReplaceBatchNormOptions {
   /** Groups of channels. Default: the greatest common divisor of the channels and 32; 1 where there are no positions. */
   readonly groups?: number;

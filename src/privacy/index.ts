@@ -20,6 +20,7 @@ export { PldAccountant };
  */
 export type Accountant = "pld" | "rdp" | "gdp";
 
+/** Which accountant computes. */
 export interface AccountantOptions {
   /** Default: "pld". */
   readonly accountant?: Accountant;
@@ -37,6 +38,7 @@ function requireMechanisms(given: readonly Mechanism[]): void {
   );
 }
 
+/** Options of `epsilon`. */
 export interface EpsilonOptions extends AccountantOptions {
   /** Probability from 0 to 1, to be well below one over the number of samples. */
   readonly delta: number;
@@ -52,6 +54,7 @@ export function epsilon(mechanisms: readonly Mechanism[], options: EpsilonOption
   return epsilonDetails(mechanisms, options).upper;
 }
 
+/** Bounds on epsilon. */
 export interface EpsilonDetails {
   /** What `epsilon` gives. With "gdp" only an estimate. */
   readonly upper: number;
@@ -81,7 +84,9 @@ export function epsilonDetails(mechanisms: readonly Mechanism[], options: Epsilo
   };
 }
 
+/** Options of `delta`. */
 export interface DeltaOptions extends AccountantOptions {
+  /** From 0 up. */
   readonly epsilon: number;
 }
 
@@ -103,13 +108,17 @@ export function delta(mechanisms: readonly Mechanism[], options: DeltaOptions): 
 /** The noise multipliers among which one is looked for: beyond them the accountants' answers stay the same. */
 const [leastNoise, largestNoise] = [1e-150, 1e150];
 
+/** Options of `noiseMultiplierFor`. */
 export interface NoiseOptions extends AccountantOptions {
   /** "gdp" may estimate too little, so that no noise is chosen by it. Default: "pld". */
   readonly accountant?: Exclude<Accountant, "gdp">;
   /** Above 0. */
   readonly targetEpsilon: number;
+  /** Probability from 0 to 1, to be well below one over the number of samples. */
   readonly delta: number;
+  /** Probability of a sample to take part in a step, from 0 to 1. */
   readonly samplingRate: number;
+  /** A whole number from 0 up. */
   readonly steps: number;
 }
 

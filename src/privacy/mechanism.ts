@@ -7,6 +7,7 @@ import { PergradError } from "../errors.js";
  * `noiseMultiplier` * C. Neighbouring datasets differ by one sample added or removed.
  */
 export interface GaussianMechanism {
+  /** Gaussian noise on a sum over a Poisson sample, `steps` times. */
   readonly kind: "gaussian";
   /** Standard deviation of the noise over the sensitivity of the sum, from 0 up. 0 is no privacy at all. */
   readonly noiseMultiplier: number;
@@ -16,6 +17,7 @@ export interface GaussianMechanism {
   readonly steps: number;
 }
 
+/** What a training spends privacy on. */
 export type Mechanism = GaussianMechanism;
 
 /**

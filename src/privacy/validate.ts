@@ -7,6 +7,7 @@ import { nodesBefore, presentInputs } from "../graph/walk.js";
 import { requireModel } from "../nn/given-model.js";
 import { isBatchNorm, replaceBatchNorm } from "./batch-norm.js";
 
+/** Something in a model that private training cannot do, or does not cover. */
 export interface PrivacyFinding {
   /**
    * "error": the model cannot be trained privately as it is. "warning": it can, but something that the guarantee
@@ -15,7 +16,9 @@ export interface PrivacyFinding {
   readonly severity: "error" | "warning";
   /** The node, by its op and name. */
   readonly node: string;
+  /** What is wrong, in a sentence. */
   readonly problem: string;
+  /** What to do, in a sentence. */
   readonly fix: string;
 }
 

@@ -7,6 +7,7 @@ import type { Expected } from "../graph/model.js";
 import { largeWeights } from "../target/target.js";
 import { sizeOf } from "../tensor/tensor.js";
 
+/** How much memory a run may take. */
 export interface MemoryOptions {
   /**
    * Bytes that a run may take beyond the data, the parameters and the loaded program. A batch that needs more is

@@ -31,6 +31,7 @@ export interface NotFiniteSample {
 
 /** What `onNotFinite` is told. */
 export interface NotFinite {
+  /** The samples in question, in order. */
   readonly samples: readonly NotFiniteSample[];
   /** Whether sums and means were taken over the other samples alone. */
   readonly leftOut: boolean;
@@ -38,6 +39,7 @@ export interface NotFinite {
   readonly message: string;
 }
 
+/** What becomes of gradients that are not finite. */
 export interface NotFiniteOptions {
   /**
    * What to do where a sample's gradient or loss is not finite: "warn", once for each program, by a process warning;

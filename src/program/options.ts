@@ -11,6 +11,7 @@ import type { MemoryOptions } from "./microbatches.js";
 import type { NotFiniteOptions } from "./not-finite.js";
 import type { StreamOptions } from "./stream.js";
 
+/** Options of `perSample`. */
 export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, MemoryOptions, PlanningOptions {
   /** What to compute, under names of your own: `{ norms: want.norms(), sum: want.clippedSum({ maxNorm: 1 }) }`. */
   readonly want: W;

@@ -4,6 +4,7 @@ import type { Data } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Returned } from "../wants/want.js";
 
+/** Another batch of data, as `run` takes it. */
 export type OtherBatch = Readonly<Record<string, Data>>;
 
 /** What of a run matters to the other batch too. */

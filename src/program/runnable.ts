@@ -26,6 +26,7 @@ export interface RunnableParts<W extends Wants> extends Omit<Executed, "microbat
   readonly validate?: ((target: Tensor) => void) | undefined;
 }
 
+/** A program that can be run: one that was compiled, or one that was saved and opened. */
 export abstract class RunnableProgram<W extends Wants> {
   protected readonly microbatches: Microbatches;
   protected readonly execution: Execution;

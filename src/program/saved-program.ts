@@ -16,6 +16,7 @@ import { checkMemoryOptions, type MemoryOptions } from "./microbatches.js";
 import { type RunnableParts, RunnableProgram } from "./runnable.js";
 import { readForm, storedKey } from "./stored-form.js";
 
+/** Options of `openProgram`. */
 export interface OpenOptions<W extends Wants> extends MemoryOptions {
   /** The wants that the program was compiled with, under the same names: they read its results. */
   readonly want: W;

@@ -6,6 +6,7 @@ import { type Dataset, openDataset, type SourceOptions, unlessAborted } from "./
 import type { Prepared } from "./feeds.js";
 import { type Computed, Joined } from "./split.js";
 
+/** How far a stream has come. */
 export interface Progress {
   /** Samples done so far. */
   readonly samples: number;
@@ -13,6 +14,7 @@ export interface Progress {
   readonly total?: number;
 }
 
+/** Options of `stream`. */
 export interface StreamOptions {
   /**
    * Samples per chunk, at most. Default: as many as have 4 MiB of results (which stays in a processor's cache),
@@ -32,7 +34,9 @@ export interface StreamOptions {
 
 /** Results of the samples `from` (included) to `to` (not included) of a dataset. */
 export interface Chunk<R> {
+  /** The number of its first sample. */
   readonly from: number;
+  /** One more than the number of its last sample. */
   readonly to: number;
   /** What `run` would give for these samples alone: sums are of theirs, means over them. */
   readonly results: R;

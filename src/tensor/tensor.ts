@@ -35,7 +35,9 @@ interface DataOf {
 
 /** A plain value: a typed array in row-major order with its dimensions. */
 export interface Tensor<D extends DType = DType> {
+  /** The type of its elements. */
   readonly dtype: D;
+  /** The sizes of its axes; `[]` for a single number. */
   readonly dims: readonly number[];
   /** No other result's elements; but small results may be views of one buffer, so that `byteOffset` counts. */
   readonly data: DataOf[D];

@@ -41,6 +41,7 @@ export class Traced {
     readonly scope: string = "",
   ) {}
 
+  /** The type of its elements. */
   get dtype(): DType {
     return this.value.dtype;
   }
@@ -50,6 +51,7 @@ export class Traced {
     return this.value.shape.map(specOf);
   }
 
+  /** The number of axes. */
   get rank(): number {
     return this.value.shape.length;
   }
@@ -101,15 +103,19 @@ export class Traced {
 
   // Arithmetic, with broadcasting
 
+  /** this + other. */
   add(other: Operand): Traced {
     return this.binary("Add", other);
   }
+  /** this - other. */
   sub(other: Operand): Traced {
     return this.binary("Sub", other);
   }
+  /** this * other. */
   mul(other: Operand): Traced {
     return this.binary("Mul", other);
   }
+  /** this / other; of integers rounded toward zero. */
   div(other: Operand): Traced {
     return this.binary("Div", other);
   }
@@ -122,49 +128,64 @@ export class Traced {
     return this.binary("Min", other);
   }
 
+  /** this to the power of `exponent`. */
   pow(exponent: Operand): Traced {
     return exponent === 2 ? this.square() : this.binary("Pow", exponent);
   }
 
+  /** -this. */
   neg(): Traced {
     return this.apply("Neg");
   }
+  /** this * this. */
   square(): Traced {
     return this.mul(this);
   }
+  /** The square root. */
   sqrt(): Traced {
     return this.apply("Sqrt");
   }
+  /** e to the power of this. */
   exp(): Traced {
     return this.apply("Exp");
   }
+  /** The natural logarithm. */
   log(): Traced {
     return this.apply("Log");
   }
+  /** The absolute value. Its derivative at 0 is 0. */
   abs(): Traced {
     return this.apply("Abs");
   }
+  /** -1, 0 or 1. Its derivative is 0. */
   sign(): Traced {
     return this.apply("Sign");
   }
+  /** The sine, of radians. */
   sin(): Traced {
     return this.apply("Sin");
   }
+  /** The cosine, of radians. */
   cos(): Traced {
     return this.apply("Cos");
   }
+  /** The error function. */
   erf(): Traced {
     return this.apply("Erf");
   }
+  /** The hyperbolic tangent. */
   tanh(): Traced {
     return this.apply("Tanh");
   }
+  /** 1 / (1 + exp(-this)). */
   sigmoid(): Traced {
     return this.apply("Sigmoid");
   }
+  /** max(0, this). Its derivative at 0 is 0. */
   relu(): Traced {
     return this.apply("Relu");
   }
+  /** log(1 + exp(this)). */
   softplus(): Traced {
     return this.apply("Softplus");
   }
@@ -177,40 +198,51 @@ export class Traced {
 
   // Comparisons and logic: results are of dtype bool
 
+  /** Whether this is less. */
   less(other: Operand): Traced {
     return this.binary("Less", other);
   }
+  /** Whether this is less or equal. */
   lessOrEqual(other: Operand): Traced {
     return this.binary("LessOrEqual", other);
   }
+  /** Whether this is greater. */
   greater(other: Operand): Traced {
     return this.binary("Greater", other);
   }
+  /** Whether this is greater or equal. */
   greaterOrEqual(other: Operand): Traced {
     return this.binary("GreaterOrEqual", other);
   }
+  /** Whether they are equal. */
   equal(other: Operand): Traced {
     return this.binary("Equal", other);
   }
+  /** Whether they differ. */
   notEqual(other: Operand): Traced {
     return this.equal(other).not();
   }
+  /** Whether both are true. */
   and(other: Traced): Traced {
     return this.binary("And", other);
   }
+  /** Whether one of them is true, or both. */
   or(other: Traced): Traced {
     return this.binary("Or", other);
   }
+  /** Whether this is false. */
   not(): Traced {
     return this.apply("Not");
   }
 
+  /** The elements as another dtype; from a float to an integer rounded toward zero. */
   cast(dtype: DType): Traced {
     return dtype === this.dtype ? this : this.apply("Cast", [], { to: dtype });
   }
 
   // Products and reductions
 
+  /** The matrix product over the last two axes; those before them broadcast (numpy's `matmul`). */
   matmul(other: Traced): Traced {
     return this.binary("MatMul", other);
   }
@@ -233,6 +265,7 @@ export class Traced {
   sum(axes?: Axes, options: ReduceOptions = {}): Traced {
     return this.reduce("ReduceSum", "sum", axes, options);
   }
+  /** The mean over the given axes, or all. */
   mean(axes?: Axes, options: ReduceOptions = {}): Traced {
     return this.reduce("ReduceMean", "mean", axes, options);
   }
@@ -245,9 +278,11 @@ export class Traced {
     return this.extremum("ReduceMin", "min", axes, options);
   }
 
+  /** exp(this) over its sum along one axis, the last unless given. */
   softmax(axis = -1): Traced {
     return this.apply("Softmax", [], { axis: axisOf(axis, this.rank, "softmax") });
   }
+  /** The logarithm of `softmax`, without its rounding. */
   logSoftmax(axis = -1): Traced {
     return this.apply("LogSoftmax", [], { axis: axisOf(axis, this.rank, "logSoftmax") });
   }

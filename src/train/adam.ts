@@ -16,6 +16,7 @@ import {
   zerosLike,
 } from "./optimizer.js";
 
+/** Options of `adam` and `adamW`. */
 export interface AdamOptions {
   /** Default 0.001. */
   readonly learningRate?: LearningRate;

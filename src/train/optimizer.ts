@@ -4,6 +4,7 @@ import { PergradError } from "../errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 
 export type Arrays = Readonly<Record<string, Float32Array>>;
+/** Tensors by the names of the parameters, `[...shape]` each. */
 export type Parameters = Readonly<Record<string, Tensor<"float32">>>;
 
 export interface Stepped<S> {

@@ -16,7 +16,9 @@ import {
   zerosLike,
 } from "./optimizer.js";
 
+/** Options of `sgd`. */
 export interface SgdOptions {
+  /** A number above 0, or a function of the step (see `schedules`). */
   readonly learningRate: LearningRate;
   /** Share of the last step's velocity that is kept, in [0, 1). Default 0. */
   readonly momentum?: number;

@@ -24,7 +24,9 @@ export type Sampling =
   /** Each step draws `batchSize` different samples. */
   | "uniform";
 
+/** Options of every training. */
 export interface StepOptions<S> extends ObjectiveOptions, ModelOptions {
+  /** How parameters follow gradients: `sgd`, `adam`, `adamW`, or one of your own. */
   readonly optimizer: Optimizer<S>;
   /** Samples per step; by Poisson sampling, on average. */
   readonly batchSize: number;
@@ -57,6 +59,7 @@ export type Length =
       readonly steps?: undefined;
     };
 
+/** How each sample's gradient is clipped. */
 export interface ClippingOptions {
   /**
    * The largest norm of a sample's whole gradient; or, as a record, of its part in each parameter or, with
@@ -84,6 +87,7 @@ export interface AdaptiveOptions {
   readonly countNoise?: number;
 }
 
+/** Options of `PrivateTrainer.create`. */
 export interface PrivateStepOptions<S> extends StepOptions<S>, ClippingOptions {
   /**
    * Standard deviation of the noise on the sum of clipped gradients, divided by the sum's sensitivity. With
@@ -120,6 +124,7 @@ export interface TrainerState<S> {
   readonly steps: number;
   /** The trained parameters alone. */
   readonly parameters: Parameters;
+  /** The optimizer's own state. */
   readonly optimizer: S;
   /**
    * All that has been spent, in order. At a restart after a crash it may hold more steps than were taken. Steps of
@@ -153,6 +158,7 @@ export interface StepResult {
   readonly seconds: number;
 }
 
+/** What happened in one private step. */
 export interface PrivateStepResult extends StepResult {
   /** False where the generator is seeded, or a step so far had no noise: then nothing here is private. */
   readonly private: boolean;
@@ -202,6 +208,7 @@ export interface Kept {
   readonly checkpoint?: CheckpointOptions;
 }
 
+/** Options of `Trainer.create`. */
 export interface PlainStepOptions<S> extends StepOptions<S> {
   /** Default "shuffled". */
   readonly sampling?: Sampling;
@@ -211,14 +218,17 @@ export interface PlainStepOptions<S> extends StepOptions<S> {
   readonly from?: TrainerState<S>;
 }
 
+/** Options of `train`. */
 export type TrainOptions<S> = PlainStepOptions<S> & Length & TrainEvents<StepResult> & Kept;
 
+/** Options of `trainPrivately`. */
 export type PrivateTrainOptions<S> = Omit<PrivateStepOptions<S>, "noiseMultiplier"> &
   Length &
   Noise &
   TrainEvents<PrivateStepResult> &
   Kept;
 
+/** What `train` gives. */
 export interface Trained<S> {
   /** The model with its new parameters. */
   readonly model: Model;
@@ -226,13 +236,17 @@ export interface Trained<S> {
   readonly state: TrainerState<S>;
 }
 
+/** What `trainPrivately` gives. */
 export interface PrivatelyTrained<S> extends Trained<S> {
   /** False where the generator was seeded, or epsilon is infinite. */
   readonly private: boolean;
   /** The guarantee, or its absence, in a sentence; another warns where delta is not below 1 / samples. */
   readonly guarantee: string;
+  /** What was spent in all, at `delta`; infinite without noise. */
   readonly epsilon: number;
+  /** The probability that the guarantee leaves out. */
   readonly delta: number;
+  /** Standard deviation of the noise over the sensitivity of the sum: as given, or as found for `targetEpsilon`. */
   readonly noiseMultiplier: number;
   /** Probability of each sample to be in a step's batch. */
   readonly samplingRate: number;

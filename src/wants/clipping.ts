@@ -15,6 +15,7 @@ import {
   type WantContext,
 } from "./wanted.js";
 
+/** What `want.clippedSum` gives. */
 export interface ClippedSum {
   /** The sum over samples of each sample's gradient times its factor, by parameter, `[...shape]`. */
   readonly sum: ByParameter;
@@ -27,6 +28,7 @@ export interface ClippedSum {
   readonly groups: ByParameter;
 }
 
+/** Options of `want.clippedSum`. */
 export interface ClippedSumOptions {
   /**
    * The largest norm of a sample's whole gradient; as a record, of its part in each parameter, or in each group

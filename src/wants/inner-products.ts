@@ -4,6 +4,7 @@ import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import { type ByParameter, type FloatTensor, float, totalNorm, under, type Want, type WantContext } from "./wanted.js";
 
+/** What `want.dot` gives: inner products of each sample's gradient with a vector. */
 export interface Dots {
   /** Over all parameters that have a vector, `[N]`. */
   readonly total: FloatTensor;

@@ -6,6 +6,7 @@ import { drawSigns } from "../gradients/signs.js";
 import { build } from "../ops/registry.js";
 import { type FloatTensor, float, type Want } from "./wanted.js";
 
+/** Options of `want.project`. */
 export interface ProjectOptions {
   /** Numbers for each sample, from 1 up. */
   readonly dims: number;

@@ -24,6 +24,7 @@ export type ReducedBatch<R extends Reduced, D extends DType> = R extends Traced
   ? Tensor<D>
   : { readonly [K in keyof R]: Tensor<D> };
 
+/** Options of `want.reduce`. */
 export interface ReduceResultOptions<D extends DType> {
   /** The dtype of what the function returns. Default "float32". */
   readonly dtype?: D;

@@ -13,6 +13,7 @@ import { type ByParameter, each, type FloatTensor, float, totalNorm, under, type
 export type { ClippedSum, ClippedSumOptions } from "./clipping.js";
 export type { ByParameter, FloatTensor, ResultOf, Results, Returned, Want, WantContext, Wants } from "./wanted.js";
 
+/** What `want.norms` gives. */
 export interface Norms {
   /** 2-norm of each sample's whole gradient, `[N]`. */
   readonly total: FloatTensor;
@@ -101,6 +102,7 @@ function outputs(): Want<Readonly<Record<string, Tensor>>> {
   };
 }
 
+/** What a program can compute of each sample's gradients. */
 export const want = {
   gradients,
   norms,

@@ -7,7 +7,9 @@ import type { Requirements } from "../plan/questions.js";
 import type { Data } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 
+/** A float32 tensor. */
 export type FloatTensor = Tensor<"float32">;
+/** Tensors by the names of the parameters. */
 export type ByParameter = Readonly<Record<string, FloatTensor>>;
 
 /** What a want is planned from. */
@@ -35,8 +37,11 @@ export type JoinedAs =
   /** It sums squared deviations from the mean; `sum` names the result that is the sum. */
   | { readonly kind: "deviations"; readonly sum: string };
 
+/** Something to know about the per-sample gradients of a batch, with its result's type. `want` makes them. */
 export interface Want<R> {
+  /** What messages and `explain` call it: "norms". */
   readonly name: string;
+  /** What it needs of each parameter's gradient, which the planner weighs. */
   readonly requirements: Partial<Requirements>;
   /** What the want's own inputs hold where `run` is given nothing else. */
   readonly vectors?: ByParameter;
@@ -60,7 +65,9 @@ export interface Want<R> {
 
 /** The result that a want gives. */
 export type ResultOf<W> = W extends Want<infer R> ? R : never;
+/** Wants under names of your own. */
 export type Wants = Readonly<Record<string, Want<unknown>>>;
+/** What a program's `run` gives: each want's result, under the want's name. */
 export type Results<W extends Wants> = { readonly [K in keyof W]: ResultOf<W[K]> };
 
 export function float(returned: Returned, name: string): FloatTensor {

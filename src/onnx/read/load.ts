@@ -23,6 +23,7 @@ import { rebatcher } from "./batch/rebatch.js";
 import { decodeModel } from "./decode.js";
 import { readExternalData } from "./external.js";
 
+/** Options of `loadModel`. */
 export interface LoadOptions {
   /**
    * The axis of an input that holds the samples (negative ones count from the end), or null where all samples

@@ -6,6 +6,7 @@ import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
 import { type Answer, place, type Request } from "./messages.js";
 import { nodeRuntime } from "./node.js";
 
+/** Options of `workers`. */
 export interface WorkersOptions {
   /**
    * Worker threads, from 1 up. Programs are spread over them; those of one thread run one after another, each with
@@ -158,6 +159,7 @@ function handedOver(tensor: Tensor): Tensor {
 
 /** A pool of worker threads, shared by the programs that are given it. */
 export class Workers implements Runtime {
+  /** The runtime's name and version: "onnxruntime-node 1.30.0". */
   readonly version = nodeRuntime.version;
   readonly #threads: readonly Thread[];
   #sessions = 0;
