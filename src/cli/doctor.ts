@@ -142,7 +142,12 @@ function runtimePackage(): RuntimePackage | undefined {
 /** A small program, compiled, run here and in a worker thread, and compared with the loop in float64. */
 async function trial(): Promise<Finding> {
   try {
-    const { check, losses, nn, perSample, want } = await import("../index.js");
+    // Loaded here, so that the rest is said even where the runtime is not installed.
+    const { check } = await import("../check/check.js");
+    const nn = await import("../nn/index.js");
+    const { losses } = await import("../nn/losses.js");
+    const { perSample } = await import("../program/program.js");
+    const { want } = await import("../wants/want.js");
     const model = nn.model(nn.sequential(nn.linear(3, 4), nn.tanh(), nn.linear(4, 2)), { seed: 1 });
     const data = { x: [0.1, -0.2, 0.3, 1, 2, -3], target: [0, 1] };
     const loss = losses.crossEntropy();
