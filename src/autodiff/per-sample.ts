@@ -40,9 +40,23 @@ export function perSampleGradients(
 ): Map<Value, Factored> {
   if (axes.of(losses) === null) return new Map();
   const seed = build.expand(build.scalar(1, losses), losses.shape);
-  const ranges = Ranges.before([losses], given);
+  return perSampleCotangents(new Map([[losses, seed]]), parameters, axes, strategy, given);
+}
+
+/**
+ * The per-sample cotangents of shared values, given those of values that carry samples: with J_n the Jacobian of these
+ * in the parameters, J_n' times the seed. One that no seeded value depends on is left out.
+ */
+export function perSampleCotangents(
+  seeds: ReadonlyMap<Value, Value>,
+  parameters: readonly Value[],
+  axes: SampleAxes,
+  strategy: BuildStrategy = {},
+  given: RangeOptions = {},
+): Map<Value, Factored> {
+  const ranges = Ranges.before([...seeds.keys()], given);
   const found = reverse<PerSample>(
-    new Map([[losses, seed]]),
+    seeds,
     new Set(parameters),
     perSampleMode(axes, new Set(parameters), build.choosing(strategy)),
     ranges,

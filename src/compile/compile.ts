@@ -38,7 +38,7 @@ export function scheduled(
   target: Target,
   stages: Stages,
 ): { readonly graph: ProgramGraph; readonly executable: Executable } {
-  const wanted = wantedResults(objective, plan, settings.want, others);
+  const wanted = wantedResults(objective, plan, settings.want, others, settings.allowNotFinite);
   const graph = programGraph(objective, settings, wanted, stages);
   const schedule = { elsewhere: isElsewhere(settings), weights: weightsOf(objective.model) };
   const executable = target.schedule({ inputs: inputsOf(graph), outputs: graph.outputs }, schedule);

@@ -1,12 +1,14 @@
 /** From a plan to the results that are wanted of it: the stage "planned". */
+import type { Differentiable } from "../curvature/differentiable.js";
 import { leaf, type Value } from "../graph/value.js";
 import type { Plan } from "../plan/planner.js";
 import { needsGradients } from "../plan/questions.js";
 import type { DType } from "../tensor/tensor.js";
+import { Traced } from "../trace/traced.js";
 import type { WantContext, Wants } from "../wants/wanted.js";
 import { hiddenNotNumbers } from "./hidden-nan.js";
 import { joiningOf, type Output } from "./joining.js";
-import type { Objective } from "./objective.js";
+import { type Objective, targetName } from "./objective.js";
 import { hiddenNaN, type Watch, watchFor } from "./watch.js";
 
 /** An input of a want's own: a tensor of a parameter's shape. */
@@ -52,10 +54,13 @@ export function wantedResults(
   plan: Plan,
   wants: Wants,
   others: ReadonlyMap<string, { readonly samples: number }>,
+  allowNotFinite = false,
 ): WantedResults {
   const own = new OwnInputs(objective.losses.dtype, plan);
+  const differentiable = differentiableOf(objective, plan, allowNotFinite);
   const given = (want: string) => ({
     plan,
+    differentiable,
     losses: objective.losses,
     outputs: objective.outputs,
     others: others.get(want)?.samples ?? 0,
@@ -76,6 +81,20 @@ export function wantedResults(
   const { watch, added } = watchedBy(objective, plan, wants);
   const more = added.map((each) => ({ want: "", ...each, joining: joiningOf(each.value, objective) }));
   return { results: [...results, ...more], ...own.all, watch };
+}
+
+function differentiableOf(objective: Objective, { options }: Plan, notFiniteInputs: boolean): Differentiable {
+  const { losses, loss, output, parameters, axes, expected } = objective;
+  const target = expected.get(targetName)?.value;
+  return {
+    losses,
+    output,
+    parameters,
+    axes,
+    lossOf: (value) => loss.apply(new Traced(value), target ? new Traced(target) : null).value,
+    strategy: { ...options.lowMemory, ...options.strategy, ...(options.prices ? { prices: options.prices } : {}) },
+    notFiniteInputs,
+  };
 }
 
 /** How results that are not finite are found, and the results that are needed for it. */

@@ -4,6 +4,8 @@ import { build } from "../ops/registry.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { clippedSum } from "./clipping.js";
 import { cross } from "./cross.js";
+import { fisherProduct, ggnDiagonal, ggnProduct, hessianDiagonal, hvp, jacobian, ntk, trace } from "./curvature.js";
+import { gradients } from "./gradients.js";
 import { cosine, dot, gram } from "./inner-products.js";
 import { project } from "./projection.js";
 import { reduce } from "./reduction.js";
@@ -19,27 +21,6 @@ export interface Norms {
   readonly total: FloatTensor;
   /** 2-norm of each sample's gradient of each parameter, `[N]`. */
   readonly parameters: ByParameter;
-}
-
-/**
- * Each sample's own gradients: by parameter, `[N, ...shape]`. With `storage: "float16"` they take half the memory:
- * they are computed in float32 and then rounded to 11 significant bits; beyond 65504 they become infinite, and below
- * 6e-5 they lose bits. `toFloat32` reads them.
- */
-function gradients(options?: { readonly storage?: "float32" }): Want<ByParameter>;
-function gradients(options: { readonly storage: "float16" }): Want<Readonly<Record<string, Tensor<"float16">>>>;
-function gradients({
-  storage = "float32",
-}: {
-  readonly storage?: "float32" | "float16";
-} = {}): Want<Readonly<Record<string, Tensor<"float32" | "float16">>>> {
-  return {
-    name: "gradients",
-    requirements: { gradients: true },
-    ...(storage === "float16" ? { storage } : {}),
-    emit: ({ plan }) => each(plan.parameters, (parameter) => plan.gradient(parameter)),
-    read: (returned) => (storage === "float16" ? (returned as Record<string, Tensor<"float16">>) : under(returned, "")),
-  };
 }
 
 /** The 2-norms of each sample's gradient, exactly: of the whole, and of each parameter's part. */
@@ -119,4 +100,12 @@ export const want = {
   cross,
   project,
   reduce,
+  hvp,
+  ggnProduct,
+  fisherProduct,
+  ggnDiagonal,
+  hessianDiagonal,
+  trace,
+  jacobian,
+  ntk,
 } as const;

@@ -1,4 +1,5 @@
 /** What every want is made of. */
+import type { Differentiable } from "../curvature/differentiable.js";
 import { PergradError } from "../errors.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
@@ -15,6 +16,8 @@ export type ByParameter = Readonly<Record<string, FloatTensor>>;
 /** What a want is planned from. */
 export interface WantContext {
   readonly plan: Plan;
+  /** What second derivatives are taken of. */
+  readonly differentiable: Differentiable;
   /** `[N]` */
   readonly losses: Value;
   readonly outputs: Readonly<Record<string, Value>>;

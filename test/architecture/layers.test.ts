@@ -30,6 +30,7 @@ const layers: readonly string[] = [
   "onnx/read",
   "onnx/write",
   "plan",
+  "curvature",
   "optimise",
   "lower",
   "target",

@@ -190,9 +190,17 @@ export const pad: OpDefinition = {
   batch: (node, [x, , value], batched, build) => {
     if (batched[2]) throw unsupported(node, "cannot be computed for a batch of values to pad with");
     const { before, after } = paddingOf(node);
-    const axes = build.ints(before.map((_, axis) => axis + 1));
-    const input = batched[0] ? present(x) : build.unsqueeze(present(x), [0]);
-    return [build.op("Pad", [input, build.ints([...before, ...after]), value ?? null, axes], node.attributes)];
+    const input = batched[0] ? (present(x)) : build.unsqueeze(present(x), [0]);
+    const amounts = build.ints([0, ...before, 0, ...after]);
+    return [build.op("Pad", [input, amounts, ...(value ? [value] : [])], node.attributes)];
+  },
+  // ONNX Runtime 1.30 moves a transposition past a Pad as if its amounts were for all axes, and then fails.
+  lower: (node, build) => {
+    const [x, , value, axes] = node.inputs;
+    if (!axes) return null;
+    const { before, after } = paddingOf(node);
+    const amounts = build.ints([...before, ...after]);
+    return [build.op("Pad", [present(x), amounts, ...(value ? [value] : [])], node.attributes)];
   },
   sampleAxis: (node, [at, , value]) => {
     if (value) throw unsupported(node, "pads with a value that differs from sample to sample");

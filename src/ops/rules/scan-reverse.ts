@@ -13,7 +13,7 @@ import { nth, present } from "../../present.js";
 import { isFloat } from "../../tensor/tensor.js";
 import type { BodyReverse } from "../body-rules.js";
 import type { Build } from "../build.js";
-import { part, unsupported } from "../checks.js";
+import { unsupported } from "../checks.js";
 import { type Contraction, type Convolution, type Cotangent, isValue } from "../cotangent.js";
 import { type ScanParts, scan, scanParts, splitOutputs } from "./scan.js";
 
@@ -44,8 +44,10 @@ class Backward {
   readonly #forwards: boolean;
   /** What the forward scan read or kept at each step. */
   readonly #known: readonly Stacked[];
-  /** Results of each step, with their cotangents. */
+  /** Results of each step, and products in it that a backward pass has read, with their cotangents. */
   readonly #seeds: readonly Stacked[];
+  /** States before each step, with the cotangents that they have from backward passes that read them. */
+  readonly #before: readonly Stacked[];
 
   constructor(
     readonly node: Node,
@@ -79,11 +81,12 @@ class Backward {
       ...stackedAs(results.products, outputs.products, directions.products),
     ];
     const given = splitOutputs(cotangents, parts);
-    if ([...given.before, ...given.products].some((cotangent) => cotangent !== null))
-      throw unsupported(part(node, "the derivative"), "is differentiated again, which pergrad does not know how to do");
-    this.#seeds = stackedAs(results.stacked, given.stacked, directions.stacked).filter(({ value }) =>
-      isFloat(value.dtype),
-    );
+    const differentiable = ({ value }: Stacked) => isFloat(value.dtype);
+    this.#seeds = [
+      ...stackedAs(results.stacked, given.stacked, directions.stacked),
+      ...stackedAs(results.products, given.products, directions.products),
+    ].filter(differentiable);
+    this.#before = stackedAs(this.#states, given.before, directions.before).filter(differentiable);
   }
 
   /** In the order in which the forward scan went: the other way round where its direction differs from the first's. */
@@ -105,7 +108,7 @@ class Backward {
     let operands: readonly Value[] = [];
     const spec = {
       initial,
-      scanned: [...this.#known, ...this.#seeds].map(({ stack }) => stack),
+      scanned: [...this.#known, ...this.#seeds, ...this.#before].map(({ stack }) => stack),
       reverse: this.#forwards,
       name: this.node.name,
     };
@@ -120,7 +123,7 @@ class Backward {
       captured = new Map(this.#captured.map((value) => [value, found.get(value) ?? []]));
       operands = this.#operandsOfSteps([...captured.values()].flat(), [...cotangents, ...given]);
       return {
-        states: this.#active.map(cotangentOf),
+        states: this.#active.map((state) => this.#withBefore(state, cotangentOf(state), given)),
         results: [...operands.map(inStep), ...slices.map(cotangentOf)],
       };
     });
@@ -160,6 +163,13 @@ class Backward {
       add(value, nth(given, this.#known.length + k));
     });
     return seeds;
+  }
+
+  /** The cotangent of a state before a step, with what it has as a result of its own. */
+  #withBefore(state: Value, cotangent: Value, given: readonly Value[]): Value {
+    const at = this.#before.findIndex(({ value }) => value === state);
+    if (at < 0) return cotangent;
+    return build.add(cotangent, given[this.#known.length + this.#seeds.length + at] as Value);
   }
 
   #targets(): Set<Value> {

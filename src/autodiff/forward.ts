@@ -1,0 +1,60 @@
+/**
+ * Forward mode, by transposition: a vector-Jacobian product is linear in its cotangent, so its derivative in the cotangent
+ * is the Jacobian-vector product. What only the vector-Jacobian product computes has no part in that derivative and is
+ * never emitted: y = x W gives x v, a product that is as large as the forward one.
+ */
+import { Ranges, type RangeOptions } from "../analysis/ranges.js";
+import { substitute } from "../graph/body.js";
+import { isBatch, type Shape } from "../graph/dim.js";
+import { leaf, type Value } from "../graph/value.js";
+import { leavesOf } from "../graph/walk.js";
+import type { Build } from "../ops/build.js";
+import { build } from "../ops/registry.js";
+import { plainWith, reverse } from "./reverse.js";
+
+/**
+ * The Jacobian-vector product: how `output` changes where the values in `tangents` change at these rates, in the output's
+ * shape. Zeros where it depends on none of them. Throws UNSUPPORTED_OP.
+ */
+export function pushForward(
+  output: Value,
+  tangents: ReadonlyMap<Value, Value>,
+  chosen: Build = build,
+  given: RangeOptions = {},
+): Value {
+  const mode = plainWith(chosen);
+  const cotangent = leaf("", output, { kind: "input" });
+  const seeds = new Map([[output, cotangent]]);
+  const found = reverse(seeds, new Set(tangents.keys()), mode, Ranges.before([output, cotangent], given));
+  const products = [...found].map(([value, gradient]) => chosen.sum(chosen.mul(gradient, tangents.get(value) as Value)));
+  const zeros = () => chosen.zeros(output.shape, output.dtype);
+  const [first, ...others] = products;
+  if (!first) return zeros();
+  const total = others.reduce((sum, product) => chosen.add(sum, product), first);
+  const tangent = reverse(new Map([[total, chosen.scalar(1, total)]]), new Set([cotangent]), mode).get(cotangent);
+  return tangent ? withoutCotangent(chosen, tangent, cotangent) : zeros();
+}
+
+/**
+ * What is left of the cotangent tells only where it is 0, since a mask selected otherwise: it may then be any, as long as
+ * no sum of it is 0 by chance.
+ */
+function withoutCotangent(build: Build, tangent: Value, cotangent: Value): Value {
+  if (!leavesOf([tangent]).includes(cotangent)) return tangent;
+  const any = build.expand(irregular(build, cotangent), cotangent.shape);
+  return substitute([tangent], new Map([[cotangent, any]]))[0] as Value;
+}
+
+/** Numbers between 1/2 and 3/2 without a pattern, alike for all samples. */
+function irregular(build: Build, like: Value): Value {
+  const dims = ofOneSample(like.shape);
+  const size = dims.reduce((product, dim) => product * dim, 1);
+  const golden = (Math.sqrt(5) - 1) / 2;
+  const data = Float64Array.from({ length: size }, (_, k) => 0.5 + (((k + 1) ** 1.5 * golden) % 1));
+  return build.floats(data, dims, like);
+}
+
+/** Axes that hold samples have size 1. */
+function ofOneSample(shape: Shape): number[] {
+  return shape.map((dim) => (isBatch(dim) ? 1 : dim));
+}

@@ -1,0 +1,21 @@
+/** What second derivatives are taken of. */
+import type { SampleAxes } from "../analysis/sample-axes.js";
+import type { Value } from "../graph/value.js";
+import type { BuildStrategy } from "../ops/build-strategy.js";
+
+/** A model with its loss, as a graph that can be differentiated. */
+export interface Differentiable {
+  /** `[N]` */
+  readonly losses: Value;
+  /** What the loss looks at, `[N, ...]`. */
+  readonly output: Value;
+  /** The parameters to differentiate with respect to, by name. */
+  readonly parameters: ReadonlyMap<string, Value>;
+  readonly axes: SampleAxes;
+  /** The loss of another output of the same type, `[N]`. */
+  lossOf(output: Value): Value;
+  /** Methods to be taken where several are equal. */
+  readonly strategy: BuildStrategy;
+  /** Whether inputs may hold NaN or infinity. */
+  readonly notFiniteInputs: boolean;
+}

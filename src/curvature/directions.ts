@@ -1,0 +1,116 @@
+/**
+ * What is computed for each of many directions: the elements of an output, or those of parameters. They are taken a few at
+ * a time, as one more axis of the graph for one of them (vmap), and more than these in a loop (a Scan), so that graph and
+ * memory stay at the size of a few, however many there are.
+ */
+import { batchOver } from "../autodiff/vmap.js";
+import { PergradError } from "../errors.js";
+import { substitute } from "../graph/body.js";
+import { type Dim, elementsOf, factorOf, type Shape } from "../graph/dim.js";
+import { leaf, type Value } from "../graph/value.js";
+import { build } from "../ops/registry.js";
+import { scan } from "../ops/rules/scan.js";
+import type { DType } from "../tensor/tensor.js";
+
+/** No more directions are taken at a time, nor more numbers of each sample's results. */
+const mostDirections = 32;
+const mostNumbers = 2 ** 22;
+
+/** Elements, those of one sample where the shape holds N. */
+export function sizeOf(shape: Shape): number {
+  return factorOf(elementsOf(shape) ?? Number.NaN);
+}
+
+/** A direction is 1 at one of `size` places and 0 at the others. */
+export interface Directions {
+  readonly size: number;
+  readonly dtype: DType;
+  /** What is wanted for one direction `[size]`. */
+  of(direction: Value): readonly Value[];
+}
+
+/** The results for all directions in order, `[size, ...]`. */
+export function forEachDirection(directions: Directions): Value[] {
+  const each = new Each(directions);
+  if (each.atOnce >= directions.size) return each.from(null);
+  const { stacked } = each.loop([], (first) => ({ states: [], results: each.from(first) }));
+  return stacked.map((value) => {
+    const [steps, some, ...rest] = value.shape as [number, number, ...Dim[]];
+    return build.slice(build.reshape(value, [steps * some, ...rest]), 0, 0, directions.size);
+  });
+}
+
+/** The sums of the results over all directions. */
+export function sumOverDirections(directions: Directions): Value[] {
+  const each = new Each(directions);
+  const summed = (first: Value | null) => each.from(first).map((value) => build.sum(value, [0]));
+  if (each.atOnce >= directions.size) return summed(null);
+  const initial = each.results.map(({ shape, dtype }) => build.zeros(shape, dtype));
+  const { states } = each.loop(initial, (first, sums) => ({
+    states: summed(first).map((value, k) => build.add(sums[k] as Value, value)),
+    results: [],
+  }));
+  return [...states];
+}
+
+class Each {
+  readonly #direction: Value;
+  readonly #size: number;
+  /** For one direction. */
+  readonly results: readonly Value[];
+  readonly atOnce: number;
+
+  constructor({ size, dtype, of }: Directions) {
+    this.#size = size;
+    this.#direction = leaf("direction", { dtype, shape: [size] }, { kind: "input" });
+    this.results = of(this.#direction);
+    const numbers = this.results.reduce((total, { shape }) => total + sizeOf(shape), 0);
+    const most = Math.min(size, mostDirections, Math.max(1, Math.floor(mostNumbers / numbers)));
+    this.atOnce = most > 1 && this.#takesMore(most) ? most : 1;
+  }
+
+  /** Whether all operators on the way take one more axis. */
+  #takesMore(count: number): boolean {
+    const { dtype } = this.#direction;
+    try {
+      batchOver(this.results, new Map([[this.#direction, leaf("", { dtype, shape: [count, this.#size] }, { kind: "input" })]]));
+      return true;
+    } catch (error) {
+      if (error instanceof PergradError && error.code === "UNSUPPORTED_OP") return false;
+      throw error;
+    }
+  }
+
+  /** The results for `atOnce` directions from this one on, `[atOnce, ...]`; past the last, the direction is 0. */
+  from(first: Value | null): Value[] {
+    const given = new Map([[this.#direction, this.#directions(first)]]);
+    if (this.atOnce > 1) {
+      return batchOver(this.results, given).map((value, k) => value ?? this.#spread(this.results[k] as Value));
+    }
+    const one = new Map([[this.#direction, build.reshape(given.get(this.#direction) as Value, [this.#size])]]);
+    return substitute(this.results, one).map((value) => this.#spread(value));
+  }
+
+  #spread(value: Value): Value {
+    return build.expand(build.unsqueeze(value, [0]), [this.atOnce, ...value.shape]);
+  }
+
+  /** `[atOnce, size]` */
+  #directions(first: Value | null): Value {
+    const places = build.ints([...Array(this.#size).keys()], [1, this.#size]);
+    const own = build.ints([...Array(this.atOnce).keys()], [this.atOnce, 1]);
+    return build.cast(build.equal(first ? build.add(own, first) : own, places), this.#direction.dtype);
+  }
+
+  loop(
+    initial: readonly Value[],
+    step: (
+      first: Value,
+      states: readonly Value[],
+    ) => { readonly states: readonly Value[]; readonly results: readonly Value[] },
+  ) {
+    const steps = Math.ceil(this.#size / this.atOnce);
+    const scanned = [build.ints(Array.from({ length: steps }, (_, k) => k * this.atOnce))];
+    return scan(build, { initial, scanned }, (states, [first]) => step(first as Value, states));
+  }
+}

@@ -1,0 +1,38 @@
+/** The loss as a function of the model's output alone, and its second derivative there. */
+import { plain, reverse } from "../autodiff/reverse.js";
+import { substitute } from "../graph/body.js";
+import { leaf, type Value } from "../graph/value.js";
+import { build } from "../ops/registry.js";
+import type { Differentiable } from "./differentiable.js";
+
+/**
+ * The Hessian of each sample's loss in that sample's output, times a vector: `[N, ...]`, as the output is. Zeros where the
+ * loss is linear in the output.
+ */
+export class LossHead {
+  readonly #output: Value;
+  readonly #vector: Value;
+  readonly #product: Value;
+
+  constructor({ lossOf, output }: Differentiable) {
+    this.#output = leaf("output", output, { kind: "input" });
+    this.#vector = leaf("vector", output, { kind: "input" });
+    const gradient = gradientOf(lossOf(this.#output), this.#output);
+    const along = build.sum(build.mul(gradient, this.#vector));
+    this.#product = gradientOf(along, this.#output);
+  }
+
+  /** At this output. */
+  times(output: Value, vector: Value): Value {
+    const given = new Map([
+      [this.#output, output],
+      [this.#vector, vector],
+    ]);
+    return substitute([this.#product], given)[0] as Value;
+  }
+}
+
+function gradientOf(value: Value, wrt: Value): Value {
+  const ones = build.expand(build.scalar(1, value), value.shape);
+  return reverse(new Map([[value, ones]]), new Set([wrt]), plain).get(wrt) ?? build.zeros(wrt.shape, wrt.dtype);
+}

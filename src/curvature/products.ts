@@ -1,0 +1,67 @@
+/**
+ * Products of each sample's curvature with a vector that all samples share. Each is a factored gradient like any other, so
+ * all that is known of gradients (norms, sums, inner products, ...) is known of them.
+ */
+import { perSampleCotangents } from "../autodiff/per-sample.js";
+import { pushForward } from "../autodiff/forward.js";
+import { Dense } from "../gradients/dense.js";
+import { cheapest, type Factored } from "../gradients/factored.js";
+import { N } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import { build } from "../ops/registry.js";
+import type { Differentiable } from "./differentiable.js";
+import { LossHead } from "./loss-head.js";
+
+/** By the names of parameters. */
+export type Gradients = ReadonlyMap<string, Factored>;
+/** By the names of parameters, `[...shape]` each. Of a parameter that has none, the vector is 0. */
+export type Vectors = ReadonlyMap<string, Value>;
+
+/** The inner products of each sample's gradient with a vector, `[N]`, by what materialises nothing where possible. */
+export function along(of: Differentiable, gradients: Gradients, vectors: Vectors): Value {
+  const dots = [...vectors].flatMap(([name, vector]) => {
+    const gradient = gradients.get(name);
+    return gradient ? [innerProduct(gradient, vector)] : [];
+  });
+  const [first, ...others] = dots;
+  if (!first) return build.zeros(of.losses.shape, of.losses.dtype);
+  return others.reduce((sum, dot) => build.add(sum, dot), first);
+}
+
+export function innerProduct(gradient: Factored, vector: Value): Value {
+  const methods = gradient.dots();
+  const factored = methods.filter(({ dense }) => !dense);
+  return cheapest(factored.length > 0 ? factored : methods).emit(build, vector);
+}
+
+/** J_n' times a seed for each sample, for every parameter: zeros where nothing flows back. */
+export function pulledBack(of: Differentiable, value: Value, seed: Value, names = [...of.parameters.keys()]): Gradients {
+  const wanted = names.map((name) => [name, of.parameters.get(name) as Value] as const);
+  const found = perSampleCotangents(
+    new Map([[value, seed]]),
+    wanted.map(([, parameter]) => parameter),
+    of.axes,
+    of.strategy,
+    of,
+  );
+  const zeros = ({ shape, dtype }: Value) => new Dense(build.zeros([N, ...shape], dtype));
+  return new Map(wanted.map(([name, parameter]) => [name, found.get(parameter) ?? zeros(parameter)]));
+}
+
+/** H_n v: the gradient of g_n . v, g_n being that of the loss (Pearlmutter 1994, "Fast exact multiplication by the Hessian"). */
+export function hessianProduct(of: Differentiable, gradients: Gradients, vectors: Vectors): Gradients {
+  const slope = along(of, gradients, vectors);
+  return pulledBack(of, slope, build.expand(build.scalar(1, slope), slope.shape));
+}
+
+/** J_n' L_n J_n v: the loss's second derivative, of the change of the output (Schraudolph 2002, "Fast curvature matrix-vector products"). */
+export function gaussNewtonProduct(of: Differentiable, vectors: Vectors): Gradients {
+  const tangents = new Map([...vectors].map(([name, vector]) => [of.parameters.get(name) as Value, vector]));
+  const change = pushForward(of.output, tangents, build.choosing(of.strategy), of);
+  return pulledBack(of, of.output, new LossHead(of).times(of.output, change));
+}
+
+/** g_n (g_n . v): the empirical Fisher matrix, of the true labels. */
+export function fisherProduct(of: Differentiable, gradients: Gradients, vectors: Vectors): Gradients {
+  return pulledBack(of, of.losses, along(of, gradients, vectors));
+}

@@ -1,0 +1,197 @@
+/** Second derivatives of each sample's loss. */
+import { type ByName, gaussNewtonDiagonal, hessianDiagonal as hessianDiagonals, jacobians, tangentKernel } from "../curvature/columns.js";
+import type { Differentiable } from "../curvature/differentiable.js";
+import {
+  fisherProduct as fisherProducts,
+  type Gradients,
+  gaussNewtonProduct,
+  hessianProduct,
+  type Vectors,
+} from "../curvature/products.js";
+import { PergradError } from "../errors.js";
+import { sumPerSample } from "../gradients/factored.js";
+import type { Value } from "../graph/value.js";
+import { meant } from "../meant.js";
+import { build } from "../ops/registry.js";
+import { Plan } from "../plan/planner.js";
+import { allRequirements } from "../plan/questions.js";
+import { gradients as ownGradients } from "./gradients.js";
+import { type ByParameter, type FloatTensor, float, under, type Want, type WantContext } from "./wanted.js";
+
+/** What a product is taken with, and what is wanted of it. */
+export interface ProductOptions<R = ByParameter> {
+  /**
+   * By parameter, `[...shape]` each; what `run` takes unless it is given others (`run(data, { vectors: { <want>: ... } })`).
+   * It says which parameters take part: of the others the vector is 0. Without it all do, and `run` must be given theirs.
+   */
+  readonly vector?: ByParameter;
+  /**
+   * What to compute of the products, as of gradients: `want.norms()`, `want.sum()`, `want.mean()`, `want.project(...)`, ...
+   * Default: `want.gradients()`, the products themselves.
+   */
+  readonly give?: Want<R>;
+}
+
+type Products = (of: Differentiable, gradients: Gradients, vectors: Vectors) => Gradients;
+
+function gradientsOf({ plan }: WantContext): Gradients {
+  return new Map(plan.parameters.map((name) => [name, plan.factored(name)]));
+}
+
+function vectorsOf({ plan, vector }: WantContext, given: ByParameter | undefined): Vectors {
+  const names = given ? Object.keys(given) : plan.parameters;
+  const unknown = names.find((name) => !plan.parameters.includes(name));
+  if (unknown !== undefined)
+    throw new PergradError(
+      "MISSING_TENSOR",
+      `A vector is given for "${unknown}", which is no parameter here${meant(unknown, plan.parameters) || "; leave it out."}`,
+    );
+  return new Map(names.map((name) => [name, vector(name)]));
+}
+
+/** A want that asks of products with a vector what another want asks of gradients. */
+function productWant<R>(name: string, products: Products, { vector, give }: ProductOptions<R>): Want<R> {
+  const inner = give ?? (ownGradients() as Want<unknown> as Want<R>);
+  if (inner.vectors || inner.others)
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `want.${name} cannot give want.${inner.name}, which has vectors or a batch of its own; multiply what want.gradients() gives.`,
+    );
+  const { joining, joinedAs, storage, read } = inner;
+  return {
+    name,
+    requirements: { factors: true },
+    ...(vector ? { vectors: vector } : {}),
+    ...(joining ? { joining } : {}),
+    ...(joinedAs ? { joinedAs } : {}),
+    ...(storage ? { storage } : {}),
+    emit: (wanted) => {
+      const found = products(wanted.differentiable, gradientsOf(wanted), vectorsOf(wanted, vector));
+      const { samples, lowMemory, prices } = wanted.plan.options;
+      const plan = new Plan(found, allRequirements([inner.requirements]), {
+        ...(samples === undefined ? {} : { samples }),
+        ...(lowMemory ? { lowMemory } : {}),
+        ...(prices ? { prices } : {}),
+      });
+      return inner.emit({ ...wanted, plan });
+    },
+    read,
+  };
+}
+
+/**
+ * Each sample's Hessian times a vector: H_n v, by parameter, `[N, ...shape]`; or what `give` makes of it.
+ * Exact, by differentiating twice. Throws MISSING_TENSOR, UNSUPPORTED_OP, SHAPE_MISMATCH when the program runs.
+ */
+export function hvp<R = ByParameter>(options: ProductOptions<R> = {}): Want<R> {
+  return productWant("hvp", hessianProduct, options);
+}
+
+/**
+ * Each sample's generalised Gauss-Newton matrix times a vector: J_n' L_n J_n v, with J_n the Jacobian of the output that the
+ * loss looks at and L_n the Hessian of the loss in it. By parameter, `[N, ...shape]`; or what `give` makes of it.
+ */
+export function ggnProduct<R = ByParameter>(options: ProductOptions<R> = {}): Want<R> {
+  return productWant("ggnProduct", (of, _, vectors) => gaussNewtonProduct(of, vectors), options);
+}
+
+/**
+ * Each sample's part of the empirical Fisher matrix (of the true labels, uncentred) times a vector: g_n (g_n . v), by
+ * parameter, `[N, ...shape]`; or what `give` makes of it.
+ */
+export function fisherProduct<R = ByParameter>(options: ProductOptions<R> = {}): Want<R> {
+  return productWant("fisherProduct", fisherProducts, options);
+}
+
+function named(values: ByName): Record<string, Value> {
+  return Object.fromEntries(values);
+}
+
+/** The diagonal of each sample's generalised Gauss-Newton matrix, exactly: by parameter, `[N, ...shape]`. */
+export function ggnDiagonal(): Want<ByParameter> {
+  return {
+    name: "ggnDiagonal",
+    requirements: { factors: true },
+    emit: ({ differentiable }) => named(gaussNewtonDiagonal(differentiable)),
+    read: (returned) => under(returned, ""),
+  };
+}
+
+/**
+ * The diagonal of each sample's Hessian, exactly: by parameter, `[N, ...shape]`. It takes a product with a vector for each
+ * element of the parameters, so it is for small models.
+ */
+export function hessianDiagonal(): Want<ByParameter> {
+  return {
+    name: "hessianDiagonal",
+    requirements: { factors: true },
+    emit: (wanted) => named(hessianDiagonals(wanted.differentiable, gradientsOf(wanted))),
+    read: (returned) => under(returned, ""),
+  };
+}
+
+/** Traces of each sample's matrix. */
+export interface Traces {
+  /** `[N]` */
+  readonly total: FloatTensor;
+  /** The part of each parameter, `[N]` each. */
+  readonly parameters: ByParameter;
+}
+
+export interface TraceOptions {
+  /** The matrix: of second derivatives, the generalised Gauss-Newton matrix, or g_n g_n'. Default "hessian". */
+  readonly of?: "hessian" | "ggn" | "fisher";
+}
+
+/** The trace of each sample's matrix, exactly; of the Hessian at the cost of `want.hessianDiagonal`. */
+export function trace({ of = "hessian" }: TraceOptions = {}): Want<Traces> {
+  if (!["hessian", "ggn", "fisher"].includes(of))
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `want.trace is of "hessian", "ggn" or "fisher", not ${JSON.stringify(of)}; give one of these.`,
+    );
+  return {
+    name: "trace",
+    requirements: of === "fisher" ? { norm: 1 } : { factors: true },
+    emit: (wanted) => {
+      const parts = [...traceParts(wanted, of)];
+      const values = parts.map(([, value]) => value);
+      return {
+        total: values.reduce((sum, value) => build.add(sum, value)),
+        ...Object.fromEntries(parts.map(([name, value]) => [`of/${name}`, value])),
+      };
+    },
+    read: (returned) => ({ total: float(returned, "total"), parameters: under(returned, "of/") }),
+  };
+}
+
+function traceParts(wanted: WantContext, of: NonNullable<TraceOptions["of"]>): ByName {
+  const { plan, differentiable } = wanted;
+  if (of === "fisher") return new Map(plan.parameters.map((name) => [name, plan.squaredNorm(name)]));
+  const diagonals =
+    of === "ggn" ? gaussNewtonDiagonal(differentiable) : hessianDiagonals(differentiable, gradientsOf(wanted));
+  return new Map([...diagonals].map(([name, diagonal]) => [name, sumPerSample(build, diagonal)]));
+}
+
+/** The Jacobian of each sample's output in the parameters: by parameter, `[N, ...output, ...shape]`. */
+export function jacobian(): Want<ByParameter> {
+  return {
+    name: "jacobian",
+    requirements: { factors: true },
+    emit: ({ differentiable }) => named(jacobians(differentiable)),
+    read: (returned) => under(returned, ""),
+  };
+}
+
+/**
+ * The empirical neural tangent kernel, `[N, N]`: for each pair of samples the inner product of their Jacobians, summed over
+ * the elements of the output (Jacot et al. 2018, "Neural tangent kernel").
+ */
+export function ntk(): Want<FloatTensor> {
+  return {
+    name: "ntk",
+    requirements: { factors: true },
+    emit: ({ differentiable }) => ({ ntk: tangentKernel(differentiable) }),
+    read: (returned) => float(returned, "ntk"),
+  };
+}
