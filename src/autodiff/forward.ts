@@ -3,13 +3,14 @@
  * is the Jacobian-vector product. What only the vector-Jacobian product computes has no part in that derivative and is
  * never emitted: y = x W gives x v, a product that is as large as the forward one.
  */
-import { Ranges, type RangeOptions } from "../analysis/ranges.js";
+import { type RangeOptions, Ranges } from "../analysis/ranges.js";
 import { substitute } from "../graph/body.js";
 import { isBatch, type Shape } from "../graph/dim.js";
 import { leaf, type Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
 import type { Build } from "../ops/build.js";
 import { build } from "../ops/registry.js";
+import { nth, present } from "../present.js";
 import { plainWith, reverse } from "./reverse.js";
 
 /**
@@ -26,7 +27,9 @@ export function pushForward(
   const cotangent = leaf("", output, { kind: "input" });
   const seeds = new Map([[output, cotangent]]);
   const found = reverse(seeds, new Set(tangents.keys()), mode, Ranges.before([output, cotangent], given));
-  const products = [...found].map(([value, gradient]) => chosen.sum(chosen.mul(gradient, tangents.get(value) as Value)));
+  const products = [...found].map(([value, gradient]) =>
+    chosen.sum(chosen.mul(gradient, present(tangents.get(value)))),
+  );
   const zeros = () => chosen.zeros(output.shape, output.dtype);
   const [first, ...others] = products;
   if (!first) return zeros();
@@ -42,7 +45,7 @@ export function pushForward(
 function withoutCotangent(build: Build, tangent: Value, cotangent: Value): Value {
   if (!leavesOf([tangent]).includes(cotangent)) return tangent;
   const any = build.expand(irregular(build, cotangent), cotangent.shape);
-  return substitute([tangent], new Map([[cotangent, any]]))[0] as Value;
+  return nth(substitute([tangent], new Map([[cotangent, any]])), 0);
 }
 
 /** Numbers between 1/2 and 3/2 without a pattern, alike for all samples. */

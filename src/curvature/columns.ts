@@ -1,8 +1,8 @@
 /** Diagonals and Jacobians: what is made of the curvature's columns, one for each element of an output or a parameter. */
-import type { Factored } from "../gradients/factored.js";
 import { N } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
+import { nth, present } from "../present.js";
 import type { Differentiable } from "./differentiable.js";
 import { type Directions, forEachDirection, sizeOf, sumOverDirections } from "./directions.js";
 import { LossHead } from "./loss-head.js";
@@ -12,7 +12,7 @@ import { type Gradients, hessianProduct, innerProduct, pulledBack } from "./prod
 export type ByName = ReadonlyMap<string, Value>;
 
 function perParameter({ parameters }: Differentiable, values: readonly Value[]): ByName {
-  return new Map([...parameters.keys()].map((name, k) => [name, values[k] as Value]));
+  return new Map([...parameters.keys()].map((name, k) => [name, nth(values, k)]));
 }
 
 /** The elements of a sample's output; `of` is given a seed `[N, ...]` that is 1 at one of them. */
@@ -36,7 +36,7 @@ export function gaussNewtonDiagonal(of: Differentiable): ByName {
       const rows = pulledBack(of, of.output, seed);
       const weighted = pulledBack(of, of.output, head.times(of.output, seed));
       return [...rows].map(([name, row]) =>
-        build.mul(row.materialise(build), (weighted.get(name) as Factored).materialise(build)),
+        build.mul(row.materialise(build), present(weighted.get(name)).materialise(build)),
       );
     }),
   );
@@ -50,7 +50,7 @@ export function jacobians(of: Differentiable): ByName {
   );
   const own = of.output.shape.slice(1);
   const shaped = [...of.parameters.values()].map(({ shape }, k) =>
-    build.reshape(build.moveAxis(rows[k] as Value, 0, 1), [N, ...own, ...shape]),
+    build.reshape(build.moveAxis(nth(rows, k), 0, 1), [N, ...own, ...shape]),
   );
   return perParameter(of, shaped);
 }
@@ -66,19 +66,19 @@ export function hessianDiagonal(of: Differentiable, gradients: Gradients): ByNam
     of: (direction) => {
       const unit = new Map(
         [...of.parameters].map(([name, { shape }], k) => {
-          const start = starts[k] as number;
-          return [name, build.reshape(build.slice(direction, 0, start, start + (sizes[k] as number)), shape)] as const;
+          const start = nth(starts, k);
+          return [name, build.reshape(build.slice(direction, 0, start, start + nth(sizes, k)), shape)] as const;
         }),
       );
       const product = hessianProduct(of, gradients, unit);
-      const dots = [...unit].map(([name, own]) => innerProduct(product.get(name) as Factored, own));
+      const dots = [...unit].map(([name, own]) => innerProduct(present(product.get(name)), own));
       return [dots.reduce((sum, dot) => build.add(sum, dot))];
     },
   });
-  const samplesFirst = build.transpose(diagonal as Value, [1, 0]);
+  const samplesFirst = build.transpose(present(diagonal), [1, 0]);
   const parts = [...of.parameters.values()].map(({ shape }, k) => {
-    const start = starts[k] as number;
-    return build.reshape(build.slice(samplesFirst, 1, start, start + (sizes[k] as number)), [N, ...shape]);
+    const start = nth(starts, k);
+    return build.reshape(build.slice(samplesFirst, 1, start, start + nth(sizes, k)), [N, ...shape]);
   });
   return perParameter(of, parts);
 }

@@ -6,10 +6,11 @@
 import { batchOver } from "../autodiff/vmap.js";
 import { PergradError } from "../errors.js";
 import { substitute } from "../graph/body.js";
-import { type Dim, elementsOf, factorOf, type Shape } from "../graph/dim.js";
+import { elementsOf, factorOf, type Shape } from "../graph/dim.js";
 import { leaf, type Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import { scan } from "../ops/rules/scan.js";
+import { nth, present } from "../present.js";
 import type { DType } from "../tensor/tensor.js";
 
 /** No more directions are taken at a time, nor more numbers of each sample's results. */
@@ -35,8 +36,8 @@ export function forEachDirection(directions: Directions): Value[] {
   if (each.atOnce >= directions.size) return each.from(null);
   const { stacked } = each.loop([], (first) => ({ states: [], results: each.from(first) }));
   return stacked.map((value) => {
-    const [steps, some, ...rest] = value.shape as [number, number, ...Dim[]];
-    return build.slice(build.reshape(value, [steps * some, ...rest]), 0, 0, directions.size);
+    const all = build.reshape(value, [each.steps * each.atOnce, ...value.shape.slice(2)]);
+    return build.slice(all, 0, 0, directions.size);
   });
 }
 
@@ -47,7 +48,7 @@ export function sumOverDirections(directions: Directions): Value[] {
   if (each.atOnce >= directions.size) return summed(null);
   const initial = each.results.map(({ shape, dtype }) => build.zeros(shape, dtype));
   const { states } = each.loop(initial, (first, sums) => ({
-    states: summed(first).map((value, k) => build.add(sums[k] as Value, value)),
+    states: summed(first).map((value, k) => build.add(nth(sums, k), value)),
     results: [],
   }));
   return [...states];
@@ -69,11 +70,18 @@ class Each {
     this.atOnce = most > 1 && this.#takesMore(most) ? most : 1;
   }
 
+  get steps(): number {
+    return Math.ceil(this.#size / this.atOnce);
+  }
+
   /** Whether all operators on the way take one more axis. */
   #takesMore(count: number): boolean {
     const { dtype } = this.#direction;
     try {
-      batchOver(this.results, new Map([[this.#direction, leaf("", { dtype, shape: [count, this.#size] }, { kind: "input" })]]));
+      batchOver(
+        this.results,
+        new Map([[this.#direction, leaf("", { dtype, shape: [count, this.#size] }, { kind: "input" })]]),
+      );
       return true;
     } catch (error) {
       if (error instanceof PergradError && error.code === "UNSUPPORTED_OP") return false;
@@ -83,11 +91,13 @@ class Each {
 
   /** The results for `atOnce` directions from this one on, `[atOnce, ...]`; past the last, the direction is 0. */
   from(first: Value | null): Value[] {
-    const given = new Map([[this.#direction, this.#directions(first)]]);
+    const directions = this.#directions(first);
     if (this.atOnce > 1) {
-      return batchOver(this.results, given).map((value, k) => value ?? this.#spread(this.results[k] as Value));
+      return batchOver(this.results, new Map([[this.#direction, directions]])).map(
+        (value, k) => value ?? this.#spread(nth(this.results, k)),
+      );
     }
-    const one = new Map([[this.#direction, build.reshape(given.get(this.#direction) as Value, [this.#size])]]);
+    const one = new Map([[this.#direction, build.reshape(directions, [this.#size])]]);
     return substitute(this.results, one).map((value) => this.#spread(value));
   }
 
@@ -109,8 +119,7 @@ class Each {
       states: readonly Value[],
     ) => { readonly states: readonly Value[]; readonly results: readonly Value[] },
   ) {
-    const steps = Math.ceil(this.#size / this.atOnce);
-    const scanned = [build.ints(Array.from({ length: steps }, (_, k) => k * this.atOnce))];
-    return scan(build, { initial, scanned }, (states, [first]) => step(first as Value, states));
+    const scanned = [build.ints(Array.from({ length: this.steps }, (_, k) => k * this.atOnce))];
+    return scan(build, { initial, scanned }, (states, [first]) => step(present(first), states));
   }
 }

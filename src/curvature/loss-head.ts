@@ -3,6 +3,7 @@ import { plain, reverse } from "../autodiff/reverse.js";
 import { substitute } from "../graph/body.js";
 import { leaf, type Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
+import { nth } from "../present.js";
 import type { Differentiable } from "./differentiable.js";
 
 /**
@@ -28,7 +29,7 @@ export class LossHead {
       [this.#output, output],
       [this.#vector, vector],
     ]);
-    return substitute([this.#product], given)[0] as Value;
+    return nth(substitute([this.#product], given), 0);
   }
 }
 

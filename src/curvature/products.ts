@@ -2,13 +2,15 @@
  * Products of each sample's curvature with a vector that all samples share. Each is a factored gradient like any other, so
  * all that is known of gradients (norms, sums, inner products, ...) is known of them.
  */
-import { perSampleCotangents } from "../autodiff/per-sample.js";
+
 import { pushForward } from "../autodiff/forward.js";
+import { perSampleCotangents } from "../autodiff/per-sample.js";
 import { Dense } from "../gradients/dense.js";
 import { cheapest, type Factored } from "../gradients/factored.js";
 import { N } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
+import { present } from "../present.js";
 import type { Differentiable } from "./differentiable.js";
 import { LossHead } from "./loss-head.js";
 
@@ -35,8 +37,13 @@ export function innerProduct(gradient: Factored, vector: Value): Value {
 }
 
 /** J_n' times a seed for each sample, for every parameter: zeros where nothing flows back. */
-export function pulledBack(of: Differentiable, value: Value, seed: Value, names = [...of.parameters.keys()]): Gradients {
-  const wanted = names.map((name) => [name, of.parameters.get(name) as Value] as const);
+export function pulledBack(
+  of: Differentiable,
+  value: Value,
+  seed: Value,
+  names = [...of.parameters.keys()],
+): Gradients {
+  const wanted = names.map((name) => [name, present(of.parameters.get(name))] as const);
   const found = perSampleCotangents(
     new Map([[value, seed]]),
     wanted.map(([, parameter]) => parameter),
@@ -55,8 +62,8 @@ export function hessianProduct(of: Differentiable, gradients: Gradients, vectors
 }
 
 /** J_n' L_n J_n v: the loss's second derivative, of the change of the output (Schraudolph 2002, "Fast curvature matrix-vector products"). */
-export function gaussNewtonProduct(of: Differentiable, vectors: Vectors): Gradients {
-  const tangents = new Map([...vectors].map(([name, vector]) => [of.parameters.get(name) as Value, vector]));
+export function gaussNewtonProduct(of: Differentiable, _gradients: Gradients, vectors: Vectors): Gradients {
+  const tangents = new Map([...vectors].map(([name, vector]) => [present(of.parameters.get(name)), vector]));
   const change = pushForward(of.output, tangents, build.choosing(of.strategy), of);
   return pulledBack(of, of.output, new LossHead(of).times(of.output, change));
 }

@@ -1,5 +1,11 @@
 /** Second derivatives of each sample's loss. */
-import { type ByName, gaussNewtonDiagonal, hessianDiagonal as hessianDiagonals, jacobians, tangentKernel } from "../curvature/columns.js";
+import {
+  type ByName,
+  gaussNewtonDiagonal,
+  hessianDiagonal as hessianDiagonals,
+  jacobians,
+  tangentKernel,
+} from "../curvature/columns.js";
 import type { Differentiable } from "../curvature/differentiable.js";
 import {
   fisherProduct as fisherProducts,
@@ -18,18 +24,18 @@ import { allRequirements } from "../plan/questions.js";
 import { gradients as ownGradients } from "./gradients.js";
 import { type ByParameter, type FloatTensor, float, under, type Want, type WantContext } from "./wanted.js";
 
-/** What a product is taken with, and what is wanted of it. */
-export interface ProductOptions<R = ByParameter> {
+/** What a product is taken with. */
+export interface ProductOptions {
   /**
    * By parameter, `[...shape]` each; what `run` takes unless it is given others (`run(data, { vectors: { <want>: ... } })`).
    * It says which parameters take part: of the others the vector is 0. Without it all do, and `run` must be given theirs.
    */
   readonly vector?: ByParameter;
-  /**
-   * What to compute of the products, as of gradients: `want.norms()`, `want.sum()`, `want.mean()`, `want.project(...)`, ...
-   * Default: `want.gradients()`, the products themselves.
-   */
-  readonly give?: Want<R>;
+}
+
+/** What is computed of the products, as of gradients: `want.norms()`, `want.sum()`, `want.mean()`, `want.project(...)`, ... */
+export interface Giving<R> {
+  readonly give: Want<R>;
 }
 
 type Products = (of: Differentiable, gradients: Gradients, vectors: Vectors) => Gradients;
@@ -50,14 +56,13 @@ function vectorsOf({ plan, vector }: WantContext, given: ByParameter | undefined
 }
 
 /** A want that asks of products with a vector what another want asks of gradients. */
-function productWant<R>(name: string, products: Products, { vector, give }: ProductOptions<R>): Want<R> {
-  const inner = give ?? (ownGradients() as Want<unknown> as Want<R>);
+function productWant<R>(name: string, products: Products, vector: ByParameter | undefined, inner: Want<R>): Want<R> {
   if (inner.vectors || inner.others)
     throw new PergradError(
       "INVALID_ARGUMENT",
       `want.${name} cannot give want.${inner.name}, which has vectors or a batch of its own; multiply what want.gradients() gives.`,
     );
-  const { joining, joinedAs, storage, read } = inner;
+  const { joining, joinedAs, storage } = inner;
   return {
     name,
     requirements: { factors: true },
@@ -75,32 +80,45 @@ function productWant<R>(name: string, products: Products, { vector, give }: Prod
       });
       return inner.emit({ ...wanted, plan });
     },
-    read,
+    read: (returned, samples) => inner.read(returned, samples),
   };
 }
 
 /**
  * Each sample's Hessian times a vector: H_n v, by parameter, `[N, ...shape]`; or what `give` makes of it.
- * Exact, by differentiating twice. Throws MISSING_TENSOR, UNSUPPORTED_OP, SHAPE_MISMATCH when the program runs.
+ * Exact, by differentiating twice. Throws MISSING_TENSOR, UNSUPPORTED_OP; SHAPE_MISMATCH when the program runs.
  */
-export function hvp<R = ByParameter>(options: ProductOptions<R> = {}): Want<R> {
-  return productWant("hvp", hessianProduct, options);
+export function hvp(options?: ProductOptions): Want<ByParameter>;
+export function hvp<R>(options: ProductOptions & Giving<R>): Want<R>;
+export function hvp({ vector, give = ownGradients() }: ProductOptions & Partial<Giving<unknown>> = {}): Want<unknown> {
+  return productWant("hvp", hessianProduct, vector, give);
 }
 
 /**
  * Each sample's generalised Gauss-Newton matrix times a vector: J_n' L_n J_n v, with J_n the Jacobian of the output that the
  * loss looks at and L_n the Hessian of the loss in it. By parameter, `[N, ...shape]`; or what `give` makes of it.
+ * Throws as `want.hvp` does.
  */
-export function ggnProduct<R = ByParameter>(options: ProductOptions<R> = {}): Want<R> {
-  return productWant("ggnProduct", (of, _, vectors) => gaussNewtonProduct(of, vectors), options);
+export function ggnProduct(options?: ProductOptions): Want<ByParameter>;
+export function ggnProduct<R>(options: ProductOptions & Giving<R>): Want<R>;
+export function ggnProduct({
+  vector,
+  give = ownGradients(),
+}: ProductOptions & Partial<Giving<unknown>> = {}): Want<unknown> {
+  return productWant("ggnProduct", gaussNewtonProduct, vector, give);
 }
 
 /**
  * Each sample's part of the empirical Fisher matrix (of the true labels, uncentred) times a vector: g_n (g_n . v), by
- * parameter, `[N, ...shape]`; or what `give` makes of it.
+ * parameter, `[N, ...shape]`; or what `give` makes of it. Throws as `want.hvp` does.
  */
-export function fisherProduct<R = ByParameter>(options: ProductOptions<R> = {}): Want<R> {
-  return productWant("fisherProduct", fisherProducts, options);
+export function fisherProduct(options?: ProductOptions): Want<ByParameter>;
+export function fisherProduct<R>(options: ProductOptions & Giving<R>): Want<R>;
+export function fisherProduct({
+  vector,
+  give = ownGradients(),
+}: ProductOptions & Partial<Giving<unknown>> = {}): Want<unknown> {
+  return productWant("fisherProduct", fisherProducts, vector, give);
 }
 
 function named(values: ByName): Record<string, Value> {

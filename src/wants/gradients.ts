@@ -8,9 +8,7 @@ import { type ByParameter, each, under, type Want } from "./wanted.js";
  * 6e-5 they lose bits. `toFloat32` reads them.
  */
 export function gradients(options?: { readonly storage?: "float32" }): Want<ByParameter>;
-export function gradients(options: {
-  readonly storage: "float16";
-}): Want<Readonly<Record<string, Tensor<"float16">>>>;
+export function gradients(options: { readonly storage: "float16" }): Want<Readonly<Record<string, Tensor<"float16">>>>;
 export function gradients({
   storage = "float32",
 }: {

@@ -6,11 +6,12 @@ import { wantedResults } from "../../src/compile/results.js";
 import type { Array64 } from "../../src/float64/array64.js";
 import type { Model } from "../../src/graph/model.js";
 import { evaluateGraph, toArray64 } from "../../src/interpret/evaluate.js";
+import { simplify } from "../../src/optimise/simplify.js";
 import { prepare } from "../../src/program/feeds.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import type { Wants } from "../../src/wants/want.js";
 
-/** What wants build, evaluated op by op in float64: nothing is optimised or lowered. By `<want>/<tensor>`. */
+/** What wants build, evaluated op by op in float64: nothing is lowered. By `<want>/<tensor>`. */
 export function inFloat64(
   model: Model,
   options: ObjectiveOptions,
@@ -28,11 +29,8 @@ export function inFloat64(
   for (const { want: name, parameter, value } of vectors)
     given.set(value, toArray64(want[name]?.vectors?.[parameter] as Tensor));
   const values = results.filter(({ want: name }) => name !== "");
-  const found = evaluateGraph(
-    values.map(({ value }) => value),
-    given,
-    samples,
-  );
+  // Equal nodes are merged: wants have much in common.
+  const found = evaluateGraph(simplify(values.map(({ value }) => value)), given, samples);
   return new Map(values.map(({ name }, k) => [name, found[k] as Array64]));
 }
 

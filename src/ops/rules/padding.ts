@@ -190,7 +190,7 @@ export const pad: OpDefinition = {
   batch: (node, [x, , value], batched, build) => {
     if (batched[2]) throw unsupported(node, "cannot be computed for a batch of values to pad with");
     const { before, after } = paddingOf(node);
-    const input = batched[0] ? (present(x)) : build.unsqueeze(present(x), [0]);
+    const input = batched[0] ? present(x) : build.unsqueeze(present(x), [0]);
     const amounts = build.ints([0, ...before, 0, ...after]);
     return [build.op("Pad", [input, amounts, ...(value ? [value] : [])], node.attributes)];
   },

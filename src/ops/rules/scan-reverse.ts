@@ -169,7 +169,7 @@ class Backward {
   #withBefore(state: Value, cotangent: Value, given: readonly Value[]): Value {
     const at = this.#before.findIndex(({ value }) => value === state);
     if (at < 0) return cotangent;
-    return build.add(cotangent, given[this.#known.length + this.#seeds.length + at] as Value);
+    return this.inBody.build.add(cotangent, nth(given, this.#known.length + this.#seeds.length + at));
   }
 
   #targets(): Set<Value> {
