@@ -62,7 +62,7 @@ export class SavedProgram<W extends Wants> extends RunnableProgram<W> {
         parameters: new Map(form.parameters.map((name) => [name, undefined])),
       },
       graph: form.graph,
-      executable: { memory: new MemoryUse(form.memory), inSteps: () => false },
+      executable: { memory: new MemoryUse(form.memory), inSteps: () => !target.atOnce },
       running: runningOf(session),
       others: new Map(),
       memoryOptions: options,

@@ -11,6 +11,8 @@ export interface RuntimeOptions {
 export interface Runtime {
   /** Its name and version: "onnxruntime-node 1.30.0". */
   readonly version: string;
+  /** Whether it runs in the thread that asks: results are there before a run returns its promise. */
+  readonly atOnce: boolean;
   /** Prepares an ONNX model: its bytes, or a path, beside which external data may lie. Sessions are costly to make: reuse them. */
   load(model: string | Uint8Array, options?: RuntimeOptions): Promise<Session>;
 }

@@ -9,6 +9,8 @@ import type { Runtime, RuntimeOptions, Session } from "./runtime.js";
 export interface Target {
   /** The runtime's name and version: "onnxruntime-node 1.30.0". Programs that are saved say what they were checked with. */
   readonly version: string;
+  /** See `Runtime`: whether a program that was opened has its results before a run returns its promise. */
+  readonly atOnce: boolean;
   /** What its kernels take. */
   readonly prices: Prices;
   /** Results in the order in which their nodes are best listed in a file. */
@@ -20,7 +22,13 @@ export interface Target {
   /** Loads a graph as it is. Throws RUNTIME. */
   load(program: EncodableProgram, options?: RuntimeOptions): Promise<Session>;
   /** Looks inside the runtime. Absent where it has no profiler. */
-  readonly profiler?: Profiler;
+  readonly profiler?: Profiler | undefined;
+}
+
+/** A runtime, and what looks inside it where it can be looked into. */
+export interface ProfiledRuntime extends Runtime {
+  /** Absent where it has none. */
+  readonly profiler?: Profiler | undefined;
 }
 
 /** What a runtime tells of a graph that it runs. */

@@ -1,8 +1,16 @@
-/** Programs compiled for another target, the float64 interpreter, give the same numbers: nothing else knows the runtime. */
+/** Programs compiled for other targets give the same numbers: nothing else knows the runtime. */
 import { describe, expect, it } from "vitest";
-import { losses, type Model, nn, type Tensor, type Wants, want } from "../../src/index.js";
+import { losses, type Model, type NotFinite, nn, type Tensor, type Wants, want } from "../../src/index.js";
+import { uniform } from "../../src/nn/initial-values.js";
+import { trace } from "../../src/nn/model.js";
+import { present } from "../../src/present.js";
 import { Program } from "../../src/program/program.js";
+import { SavedProgram } from "../../src/program/saved-program.js";
 import { interpreter } from "../../src/target/interpreter/index.js";
+import { usualApartSizes } from "../../src/target/onnxruntime/apart.js";
+import { wasm } from "../../src/target/onnxruntime/in-node.js";
+import { onnxruntimeWith } from "../../src/target/onnxruntime/index.js";
+import type { Target } from "../../src/target/target.js";
 import { expectClose } from "../support/per-sample.js";
 import { tensorsIn } from "../support/tensors-in.js";
 
@@ -51,10 +59,19 @@ const wants: Wants = {
   gram: want.gram(),
 };
 
-describe("a program compiled for the interpreter", () => {
-  it.each(models)("gives what one for ONNX Runtime gives: %s", async (_, model, data) => {
+const webAssembly = onnxruntimeWith(usualApartSizes, wasm);
+
+const targets: readonly (readonly [string, Target])[] = [
+  ["the interpreter", interpreter],
+  ["WebAssembly", webAssembly],
+];
+
+const everywhere = targets.flatMap(([name, target]) => models.map((each) => [name, target, ...each] as const));
+
+describe("a program compiled for another target", () => {
+  it.each(everywhere)("gives what one for Node gives: %s, %s %s", async (_, target, __, model, data) => {
     const options = { loss: losses.crossEntropy(), want: wants };
-    const own = await Program.compile<Wants>(model(), options, interpreter);
+    const own = await Program.compile<Wants>(model(), options, target);
     const other = await Program.compile<Wants>(model(), options);
     const [found, expected] = [tensorsIn(await own.run(data)), tensorsIn(await other.run(data))];
     expect(found.map(([at]) => at)).toEqual(expected.map(([at]) => at));
@@ -67,16 +84,46 @@ describe("a program compiled for the interpreter", () => {
     await other.release();
   });
 
-  it("runs in microbatches, streams, and says what it was compiled for", async () => {
+  it.each(targets)("runs in microbatches, streams, and says what it was compiled for: %s", async (_, target) => {
     const [, model, data] = models[0] as (typeof models)[number];
     const options = { loss: losses.crossEntropy(), want: { sum: want.sum(), norms: want.norms() } };
-    const program = await Program.compile(model(), { ...options, microbatchSize: 4 }, interpreter);
-    const whole = await Program.compile(model(), options, interpreter);
+    const program = await Program.compile(model(), { ...options, microbatchSize: 4 }, target);
+    const whole = await Program.compile(model(), options, target);
     const [parts, all] = [tensorsIn(await program.run(data)), tensorsIn(await whole.run(data))];
     for (const [k, [at, { data: elements }]] of parts.entries())
       expectClose(elements, (all[k] as [string, Tensor<"float32">])[1].data, 1e-6, at);
     expect(whole.memory(12)).toBeGreaterThan(whole.memory(6));
-    expect(Buffer.from(whole.encode()).includes("float64 interpreter")).toBe(true);
+    expect(Buffer.from(whole.encode()).includes(target.version)).toBe(true);
     await Promise.all([program.release(), whole.release()]);
+  });
+
+  it("takes data at the call where the runtime is asynchronous, opened from a file too", async () => {
+    const [, model, { x, target }] = present(models[0]);
+    const options = { loss: losses.crossEntropy(), want: { norms: want.norms(), sum: want.sum() } };
+    const program = await Program.compile(model(), options, webAssembly);
+    const opened = await SavedProgram.open(program.encode(), options, webAssembly);
+    for (const each of [program, opened]) {
+      const expected = tensorsIn(await each.run({ x: present(x), target: present(target) }));
+      const given = { x: present(x).data.slice(), target: present(target).data.slice() };
+      const found = each.run(given);
+      given.x.fill(9 as never);
+      given.target.fill(1n as never);
+      expect(tensorsIn(await found)).toEqual(expected);
+      await each.release();
+    }
+  });
+
+  it("finds the samples that are not finite where the runtime is asynchronous", async () => {
+    // The root has no derivative at 0.
+    const rooted = trace({ x: ["N", 3] }, { w: uniform([3, 2], 1) }, ({ x }, { w }) => x.matmul(w).square().sqrt());
+    const program = await Program.compile(rooted, { loss: losses.mse(), want: { sum: want.sum() } }, webAssembly);
+    const x = Float32Array.from({ length: 15 }, (_, k) => (Math.floor(k / 3) === 3 ? 0 : Math.sin(1 + k)));
+    const told: (number | string | null)[] = [];
+    const onNotFinite = ({ samples }: NotFinite) => told.push(...samples.map(({ sample }) => sample));
+    const run = program.run({ x, target: new Float32Array(10).fill(1) }, { onNotFinite });
+    x.fill(0);
+    await run;
+    expect(told).toEqual([3]);
+    await program.release();
   });
 });

@@ -16,6 +16,7 @@ import type { Executable, Running, Schedulable, Target, Tensors } from "../targe
 
 export const interpreter: Target = {
   version: "float64 interpreter",
+  atOnce: true,
   prices: usualPrices,
   order: (results) => results,
   schedule: (program) => executable(program),

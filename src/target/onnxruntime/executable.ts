@@ -1,21 +1,26 @@
-import type { RuntimeOptions } from "../runtime.js";
+import type { Runtime, RuntimeOptions } from "../runtime.js";
 import type { Executable, LoadOptions, Running, Schedulable, ScheduleOptions, WorkerPool } from "../target.js";
 import { type Apart, type ApartSizes, computedApart } from "./apart.js";
-import { nodeRuntime } from "./node.js";
 import { lowMemoryOrder, typicalSamples } from "./order.js";
 import { areSmall, Handover, type HandoverMode } from "./results.js";
 import { isApart, type Scheduled } from "./scheduled.js";
 import { Sessions } from "./sessions.js";
 import { Workers } from "./workers.js";
 
-export function executable(program: Schedulable, options: ScheduleOptions, sizes: ApartSizes): Executable {
+/** @param runtime what it runs on, where it is given no worker threads */
+export function executable(
+  program: Schedulable,
+  options: ScheduleOptions,
+  sizes: ApartSizes,
+  runtime: Runtime,
+): Executable {
   const found = scheduled(program, options, sizes);
   return {
     memory: leastMemory(found),
     program: { inputs: found.inputs, outputs: found.handover.outputs, order: found.order },
     notes: apartNote(found.apart),
-    inSteps: (samples) => isApart(found, samples),
-    load: (own) => load(found, { ...own, lowMemory: own.lowMemory || options.weights >= sizes.weights }),
+    inSteps: (samples) => !runtime.atOnce || isApart(found, samples),
+    load: (own) => load(found, runtime, { ...own, lowMemory: own.lowMemory || options.weights >= sizes.weights }),
   };
 }
 
@@ -74,10 +79,11 @@ function apartNote(apart: Apart | undefined): string[] {
  */
 async function load(
   program: Scheduled,
+  runtime: Runtime,
   { threads, lowMemory = false, workers = false }: LoadOptions,
 ): Promise<Running> {
   const options = { ...(threads === undefined ? {} : { threads }), reserve: !lowMemory };
-  if (workers === false) return Sessions.load(program, nodeRuntime, options);
+  if (workers === false) return Sessions.load(program, runtime, options);
   if (workers !== true) return Sessions.load(program, workers, options);
   return loadIn(new Workers(), program, options);
 }

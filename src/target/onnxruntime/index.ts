@@ -1,24 +1,33 @@
-/** ONNX Runtime in Node, as a target. */
+/** ONNX Runtime, as a target. */
 
 import { encodeModel } from "../../onnx/write/encode.js";
 import { usualPrices } from "../../ops/prices.js";
-import type { Target } from "../target.js";
+import type { ProfiledRuntime, Target } from "../target.js";
 import { type ApartSizes, usualApartSizes } from "./apart.js";
 import { executable } from "./executable.js";
-import { nodeRuntime } from "./node.js";
+import { here } from "./here.js";
 import { lowMemoryOrder } from "./order.js";
-import { profiler } from "./profiler.js";
 
-/** @param sizes from which on large results are computed apart */
-export function onnxruntimeWith(sizes: ApartSizes): Target {
+/**
+ * @param sizes from which on large results are computed apart
+ * @param runtime default: the one of this place
+ */
+export function onnxruntimeWith(sizes: ApartSizes, runtime: ProfiledRuntime = here): Target {
   return {
-    version: nodeRuntime.version,
+    get version() {
+      return runtime.version;
+    },
+    get atOnce() {
+      return runtime.atOnce;
+    },
     prices: usualPrices,
     order: (results) => lowMemoryOrder(results).order,
-    schedule: (program, options) => executable(program, options, sizes),
-    open: (file, options) => nodeRuntime.load(file, options),
-    load: (program, options) => nodeRuntime.load(encodeModel(program), options),
-    profiler,
+    schedule: (program, options) => executable(program, options, sizes, runtime),
+    open: (file, options) => runtime.load(file, options),
+    load: (program, options) => runtime.load(encodeModel(program), options),
+    get profiler() {
+      return runtime.profiler;
+    },
   };
 }
 

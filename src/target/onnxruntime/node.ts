@@ -1,20 +1,36 @@
 /** ONNX Runtime in Node. */
 
 import { entryOf } from "../../present.js";
-import { tensorWith } from "../../tensor/tensor.js";
 import "./no-telemetry.js";
 
-import * as ort from "onnxruntime-node";
-// Not the package's own session: it reads its feeds on a later turn of the event loop, when the caller may have filled
-// them anew. Underneath lies this one, which runs when it is called.
-import { type Binding, binding, initOrt } from "onnxruntime-node/dist/binding.js";
-import { PergradError } from "../../errors.js";
-import { halfBits } from "../../tensor/float16.js";
-import { isDType, sizeOf, type Tensor } from "../../tensor/tensor.js";
+import { createRequire } from "node:module";
+import type * as ort from "onnxruntime-node";
+import type { Binding } from "onnxruntime-node/dist/binding.js";
+import type { Tensor } from "../../tensor/tensor.js";
 import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
+import { checkThreads, fedTensor, releasedError, returnedTensor, runtimeFailure } from "./exchange.js";
+
+const require = createRequire(import.meta.url);
+
+/** The runtime, which is loaded when it is first used: it takes longer than all that a program without it needs. */
+function runtime(): typeof ort {
+  return require("onnxruntime-node");
+}
+
+/**
+ * Not the package's own session: it reads its feeds on a later turn of the event loop, when the caller may have filled
+ * them anew. Underneath lies this one, which runs when it is called.
+ */
+function underneath(): typeof import("onnxruntime-node/dist/binding.js") {
+  return require("onnxruntime-node/dist/binding.js");
+}
 
 export const nodeRuntime: Runtime = {
-  version: `onnxruntime-node ${ort.env.versions.node ?? ort.env.versions.common}`,
+  get version() {
+    const { node, common } = runtime().env.versions;
+    return `onnxruntime-node ${node ?? common}`;
+  },
+  atOnce: true,
   load: loadSession,
 };
 
@@ -24,13 +40,9 @@ export async function loadSession(
   { threads, reserve = true }: RuntimeOptions = {},
   more: ort.InferenceSession.SessionOptions = {},
 ): Promise<NodeSession> {
-  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1)) {
-    throw new PergradError(
-      "INVALID_ARGUMENT",
-      `The number of threads must be a whole number from 1 up, not ${threads}.`,
-    );
-  }
+  checkThreads(threads);
   try {
+    const { binding, initOrt } = underneath();
     initOrt();
     const session = new binding.InferenceSession();
     const settings: ort.InferenceSession.SessionOptions = {
@@ -47,7 +59,7 @@ export async function loadSession(
     await nextTurn();
     return new NodeSession(session);
   } catch (error) {
-    throw failure("refused a program", error);
+    throw runtimeFailure("refused a program", error);
   }
 }
 
@@ -63,6 +75,7 @@ export class NodeSession implements Session {
   readonly #inputs: readonly string[];
   /** What the runtime is fed of a tensor, which takes it longer to make than to read: parameters are fed again and again. */
   readonly #fed = new WeakMap<Tensor, ort.Tensor>();
+  readonly #ort = runtime();
 
   constructor(session: Binding.InferenceSession) {
     this.#session = session;
@@ -75,11 +88,7 @@ export class NodeSession implements Session {
     seen?: (results: Readonly<Record<string, Tensor>>) => void,
   ): Promise<Record<string, Tensor>> {
     const session = this.#session;
-    if (!session)
-      throw new PergradError(
-        "INVALID_ARGUMENT",
-        "The program was released, so it cannot run any more; compile it again.",
-      );
+    if (!session) throw releasedError();
     try {
       const given: Record<string, ort.Tensor> = {};
       for (const name in feeds) given[name] = this.#toOrt(name, entryOf(feeds, name));
@@ -87,30 +96,22 @@ export class NodeSession implements Session {
       if (missing !== undefined) throw new Error(`the input '${missing}' is missing`);
       const returned = session.run(given, this.#fetches, {});
       const results: Record<string, Tensor> = {};
-      for (const name in returned) results[name] = fromOrt(name, entryOf(returned, name));
+      for (const name in returned) results[name] = returnedTensor(name, entryOf(returned, name));
       seen?.(results);
       await nextTurn();
       return results;
     } catch (error) {
-      if (error instanceof PergradError) throw error;
-      throw failure("failed to run a program", error);
+      throw runtimeFailure("failed to run a program", error);
     }
   }
 
   /** Over the same memory, unless threads share it: then the runtime does not read it. */
   #toOrt(name: string, tensor: Tensor): ort.Tensor {
-    const { dtype, data, dims } = tensor as Tensor<"float32">;
-    // ONNX Runtime reads as many elements as the dimensions say.
-    if (data.length !== sizeOf(dims)) {
-      throw new PergradError(
-        "SHAPE_MISMATCH",
-        `The tensor "${name}" has ${data.length} elements, which do not fill [${dims.join(", ")}]; correct its dims.`,
-      );
-    }
-    if (data.buffer instanceof SharedArrayBuffer) return new ort.Tensor(dtype, data.slice(), dims);
+    const { dtype, data, dims } = fedTensor(name, tensor);
+    if (data.buffer instanceof SharedArrayBuffer) return new this.#ort.Tensor(dtype, data.slice(), dims);
     const before = this.#fed.get(tensor);
     if (before?.data === data) return before;
-    const made = new ort.Tensor(dtype, data, dims);
+    const made = new this.#ort.Tensor(dtype, data, dims);
     this.#fed.set(tensor, made);
     return made;
   }
@@ -125,16 +126,4 @@ export class NodeSession implements Session {
     this.#session = undefined;
     session?.dispose();
   }
-}
-
-function failure(what: string, error: unknown): PergradError {
-  const reason = (error instanceof Error ? error.message : String(error)).trim().replace(/\.$/, "");
-  return new PergradError("RUNTIME", `ONNX Runtime ${what}: ${reason}.`, { cause: error });
-}
-
-function fromOrt(name: string, { type, dims, data }: ort.Tensor): Tensor {
-  if (!isDType(type) || Array.isArray(data))
-    throw new PergradError("RUNTIME", `The output "${name}" is of type ${type}, which pergrad does not read.`);
-  if (type === "float16") return { dtype: type, dims, data: halfBits(data as ArrayBufferView) };
-  return tensorWith(type, dims, data);
 }

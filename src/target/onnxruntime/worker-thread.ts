@@ -2,8 +2,8 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { defect, PergradError } from "../../errors.js";
 import type { Session } from "../runtime.js";
+import { here } from "./here.js";
 import { type Answer, place, type Request } from "./messages.js";
-import { nodeRuntime } from "./node.js";
 
 const sessions = new Map<number, Session>();
 const state = new Int32Array(workerData as SharedArrayBuffer);
@@ -11,7 +11,7 @@ const state = new Int32Array(workerData as SharedArrayBuffer);
 async function answer(request: Request): Promise<Answer> {
   const { id, session } = request;
   if (request.kind === "load") {
-    sessions.set(session, await nodeRuntime.load(request.model, request.options));
+    sessions.set(session, await here.load(request.model, request.options));
     return { id };
   }
   const found = sessions.get(session);

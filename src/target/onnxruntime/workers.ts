@@ -3,8 +3,9 @@ import { Worker } from "node:worker_threads";
 import { PergradError } from "../../errors.js";
 import type { Tensor, TypedArray } from "../../tensor/tensor.js";
 import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
+import { releasedError } from "./exchange.js";
+import { here } from "./here.js";
 import { type Answer, place, type Request } from "./messages.js";
-import { nodeRuntime } from "./node.js";
 
 /** Options of `workers`. */
 export interface WorkersOptions {
@@ -131,11 +132,7 @@ class WorkerSession implements Session {
     const copies = Object.entries(feeds).map(([name, tensor]) => [name, handedOver(tensor)] as const);
     const buffers = copies.flatMap(([, { data }]) => (isShared(data) ? [] : [data.buffer as ArrayBuffer]));
     const request = { kind: "run", session: this.id, feeds: Object.fromEntries(copies) } as const;
-    if (this.#released)
-      throw new PergradError(
-        "INVALID_ARGUMENT",
-        "The program was released, so it cannot run any more; compile it again.",
-      );
+    if (this.#released) throw releasedError();
     const { results = {} } = await this.thread.ask(request, buffers);
     return results;
   }
@@ -159,8 +156,8 @@ function handedOver(tensor: Tensor): Tensor {
 
 /** A pool of worker threads, shared by the programs that are given it. */
 export class Workers implements Runtime {
-  /** The runtime's name and version: "onnxruntime-node 1.30.0". */
-  readonly version = nodeRuntime.version;
+  /** Results come after a run has returned its promise. */
+  readonly atOnce = false;
   readonly #threads: readonly Thread[];
   #sessions = 0;
 
@@ -173,6 +170,11 @@ export class Workers implements Runtime {
       );
     }
     this.#threads = Array.from({ length: count }, () => new Thread());
+  }
+
+  /** The runtime's name and version: "onnxruntime-node 1.30.0". */
+  get version(): string {
+    return here.version;
   }
 
   /** Loads a program into the thread that holds the fewest. */

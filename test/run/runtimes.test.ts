@@ -4,7 +4,8 @@ import { N } from "../../src/graph/dim.js";
 import { leaf, type Value } from "../../src/graph/value.js";
 import { encodeModel } from "../../src/onnx/write/encode.js";
 import { build } from "../../src/ops/registry.js";
-import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
+import { storedAsFloat16 } from "../../src/optimise/float16-results.js";
+import { native, wasm } from "../../src/target/onnxruntime/in-node.js";
 import type { Session } from "../../src/target/runtime.js";
 import type { DType, Tensor } from "../../src/tensor/tensor.js";
 
@@ -19,7 +20,10 @@ async function codeOf(action: () => Promise<unknown>): Promise<string> {
   return "no error";
 }
 
-describe("the Node runtime", () => {
+describe.each([
+  ["onnxruntime-node", native],
+  ["onnxruntime-web", wasm],
+])("the runtime of %s", (name, runtime) => {
   const x = inputOf("x", "float32");
   let session: Session;
   beforeAll(async () => {
@@ -29,9 +33,13 @@ describe("the Node runtime", () => {
       { name: "positive", value: positive },
       { name: "whole", value: build.cast(x, "int64") },
     ];
-    session = await nodeRuntime.load(encodeModel({ inputs: [x], outputs }), { threads: 2 });
+    session = await runtime.load(encodeModel({ inputs: [x], outputs }), { threads: 2 });
   });
   afterAll(() => session.release());
+
+  it("says which it is", () => {
+    expect(runtime.version).toMatch(new RegExp(`^${name} \\d+\\.\\d+\\.\\d+$`));
+  });
 
   it("takes and gives plain tensors of several dtypes", async () => {
     const found = await session.run({ x: { dtype: "float32", dims: [2], data: Float32Array.of(1.5, -2) } });
@@ -78,14 +86,14 @@ describe("the Node runtime", () => {
     ];
     const inputs = tensors.map(({ dtype }) => inputOf(`in ${dtype}`, dtype));
     const outputs = inputs.map((value) => ({ name: value.dtype, value }));
-    const copy = await nodeRuntime.load(encodeModel({ inputs, outputs }));
+    const copy = await runtime.load(encodeModel({ inputs, outputs }));
     const found = await copy.run(Object.fromEntries(tensors.map((tensor) => [`in ${tensor.dtype}`, tensor])));
     expect(found).toEqual(Object.fromEntries(tensors.map((tensor) => [tensor.dtype, tensor])));
     await copy.release();
   });
 
   it("reports what fails as one error of the catalogue", async () => {
-    expect(await codeOf(() => nodeRuntime.load(Uint8Array.of(1, 2, 3)))).toMatch(
+    expect(await codeOf(() => runtime.load(Uint8Array.of(1, 2, 3)))).toMatch(
       /^RUNTIME: ONNX Runtime refused a program: .*\.$/s,
     );
     expect(await codeOf(() => session.run({}))).toMatch(/^RUNTIME: ONNX Runtime failed to run a program: .*'x'/);
@@ -95,15 +103,46 @@ describe("the Node runtime", () => {
     expect(await codeOf(() => session.run({ x: short }))).toBe(
       'SHAPE_MISMATCH: The tensor "x" has 2 elements, which do not fill [3]; correct its dims.',
     );
-    expect(await codeOf(() => nodeRuntime.load(Uint8Array.of(), { threads: 0 }))).toContain("INVALID_ARGUMENT");
+    expect(await codeOf(() => runtime.load(Uint8Array.of(), { threads: 0 }))).toContain("INVALID_ARGUMENT");
   });
 
   it("refuses to run once released, and can be released twice", async () => {
-    const other = await nodeRuntime.load(encodeModel({ inputs: [x], outputs: [{ name: "y", value: build.neg(x) }] }));
+    const other = await runtime.load(encodeModel({ inputs: [x], outputs: [{ name: "y", value: build.neg(x) }] }));
     await other.release();
     await other.release();
     expect(await codeOf(() => other.run({ x: { dtype: "float32", dims: [0], data: new Float32Array() } }))).toContain(
       "was released",
     );
+  });
+
+  it("takes its feeds at the call, and runs one after another, releases too", async () => {
+    const other = await runtime.load(encodeModel({ inputs: [x], outputs: [{ name: "y", value: build.neg(x) }] }));
+    const data = Float32Array.of(1, 2);
+    const runs = [session, other, session, other].map((each, k) => {
+      data.set([k + 1, k + 2]);
+      const promise = each.run({ x: { dtype: "float32", dims: [2], data } });
+      data.fill(99);
+      return promise;
+    });
+    const released = other.release();
+    const found = await Promise.all(runs);
+    expect(found.map(({ y }) => Array.from(y?.data as Float32Array))).toEqual([1, 2, 3, 4].map((k) => [-k, -k - 1]));
+    await released;
+  });
+
+  it("goes on after a run that failed", async () => {
+    const wrong = { dtype: "int64", dims: [1], data: BigInt64Array.of(1n) } as const;
+    const failed = codeOf(() => session.run({ x: wrong }));
+    const next = session.run({ x: { dtype: "float32", dims: [1], data: Float32Array.of(4) } });
+    expect(await failed).toMatch(/^RUNTIME: /);
+    expect((await next).y?.data).toEqual(Float32Array.of(-4));
+  });
+
+  it("gives half precision as bits", async () => {
+    const half = storedAsFloat16(x);
+    const other = await runtime.load(encodeModel({ inputs: [x], outputs: [{ name: "half", value: half }] }));
+    const found = await other.run({ x: { dtype: "float32", dims: [2], data: Float32Array.of(1, -2) } });
+    expect(found).toEqual({ half: { dtype: "float16", dims: [2], data: Uint16Array.of(0x3c00, 0xc000) } });
+    await other.release();
   });
 });

@@ -1,0 +1,45 @@
+/** What all packages of ONNX Runtime have in common: tensors given to it and taken from it, and its failures. */
+import type * as ort from "onnxruntime-node";
+import { PergradError } from "../../errors.js";
+import { halfBits } from "../../tensor/float16.js";
+import { isDType, sizeOf, type Tensor, tensorWith } from "../../tensor/tensor.js";
+
+/**
+ * A tensor as the runtime's constructors take one, whose overloads tell dtypes apart.
+ * Throws SHAPE_MISMATCH: ONNX Runtime reads as many elements as the dimensions say.
+ */
+export function fedTensor(name: string, tensor: Tensor): Tensor<"float32"> {
+  const { data, dims } = tensor;
+  if (data.length !== sizeOf(dims)) {
+    throw new PergradError(
+      "SHAPE_MISMATCH",
+      `The tensor "${name}" has ${data.length} elements, which do not fill [${dims.join(", ")}]; correct its dims.`,
+    );
+  }
+  return tensor as Tensor<"float32">;
+}
+
+/** Throws RUNTIME for a type that pergrad does not know. */
+export function returnedTensor(name: string, { type, dims, data }: ort.Tensor): Tensor {
+  if (!isDType(type) || Array.isArray(data))
+    throw new PergradError("RUNTIME", `The output "${name}" is of type ${type}, which pergrad does not read.`);
+  if (type === "float16") return { dtype: type, dims, data: halfBits(data as ArrayBufferView) };
+  return tensorWith(type, dims, data);
+}
+
+/** Throws INVALID_ARGUMENT. */
+export function checkThreads(threads: number | undefined): void {
+  if (threads === undefined || (Number.isInteger(threads) && threads >= 1)) return;
+  throw new PergradError("INVALID_ARGUMENT", `The number of threads must be a whole number from 1 up, not ${threads}.`);
+}
+
+export function runtimeFailure(what: string, error: unknown): PergradError {
+  if (error instanceof PergradError) return error;
+  const reason = (error instanceof Error ? error.message : String(error)).trim().replace(/\.$/, "");
+  return new PergradError("RUNTIME", `ONNX Runtime ${what}: ${reason}.`, { cause: error });
+}
+
+/** What a run of a released program throws. */
+export function releasedError(): PergradError {
+  return new PergradError("INVALID_ARGUMENT", "The program was released, so it cannot run any more; compile it again.");
+}

@@ -1,0 +1,6 @@
+/** The runtime of this place, in a browser: in WebAssembly. */
+import * as ort from "onnxruntime-web/wasm";
+import type { ProfiledRuntime } from "../target.js";
+import { WebRuntime } from "./web.js";
+
+export const here: ProfiledRuntime = new WebRuntime(() => ort);

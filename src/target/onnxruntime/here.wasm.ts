@@ -1,0 +1,5 @@
+/** The runtime of `pergrad/wasm` in Node. */
+import { FirstInstalled } from "./first-installed.js";
+import { wasm } from "./in-node.js";
+
+export const here = new FirstInstalled([["onnxruntime-web", wasm]]);

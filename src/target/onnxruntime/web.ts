@@ -1,0 +1,123 @@
+/** ONNX Runtime in WebAssembly: in browsers, and in Node where there is no other. */
+import type * as Ort from "onnxruntime-web";
+import type { Tensor } from "../../tensor/tensor.js";
+import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
+import { checkThreads, fedTensor, releasedError, returnedTensor, runtimeFailure } from "./exchange.js";
+
+/** What is used of the package. */
+export type WebPackage = Pick<typeof Ort, "InferenceSession" | "Tensor" | "env">;
+
+type Provider = "wasm" | "webgpu";
+
+/**
+ * One thing after another: the runtime holds one instance of WebAssembly, in which a session that is made, runs or is
+ * released must not meet another.
+ */
+class Queue {
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** Begins `task` once all that was added before has ended. */
+  add<T>(task: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(task);
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+}
+
+export class WebRuntime implements Runtime {
+  readonly atOnce = false;
+  readonly #queue = new Queue();
+  #threads: number | undefined;
+
+  /**
+   * @param ort gives the package, when it is first needed
+   * @param provider what computes
+   */
+  constructor(
+    private readonly ort: () => WebPackage,
+    private readonly provider: Provider = "wasm",
+  ) {}
+
+  get version(): string {
+    const { web, common } = this.ort().env.versions;
+    return `onnxruntime-web ${web ?? common}`;
+  }
+
+  /** Throws RUNTIME, INVALID_ARGUMENT. */
+  async load(
+    model: string | Uint8Array,
+    { threads, reserve = true }: RuntimeOptions = {},
+    more: Ort.InferenceSession.SessionOptions = {},
+  ): Promise<Session> {
+    const { InferenceSession, env } = this.ort();
+    checkThreads(threads);
+    this.#setThreads(env, threads);
+    const settings: Ort.InferenceSession.SessionOptions = {
+      executionProviders: [this.provider],
+      graphOptimizationLevel: "all",
+      // SkipLayerNormalization, a residual sum fused with what follows, takes its mean with a fraction of the digits.
+      extra: { optimization: { disable_specified_optimizers: "SkipLayerNormFusion" } },
+      logSeverityLevel: 4, // errors are thrown; the log would repeat them on the console
+      ...(reserve ? {} : { enableCpuMemArena: false, enableMemPattern: false }),
+      ...more,
+    };
+    // The runtime may take the bytes over: the caller keeps its own.
+    const given = typeof model === "string" ? model : model.slice();
+    const create = () =>
+      typeof given === "string" ? InferenceSession.create(given, settings) : InferenceSession.create(given, settings);
+    try {
+      return new WebSession(await this.#queue.add(create), this.ort(), this.#queue);
+    } catch (error) {
+      throw runtimeFailure("refused a program", error);
+    }
+  }
+
+  /** Threads are those of the instance, which begins with the first session. Threads share memory, or there is one. */
+  #setThreads({ wasm }: Ort.Env, threads: number | undefined): void {
+    if (this.#threads !== undefined) return;
+    const isolated = Reflect.get(globalThis, "crossOriginIsolated") === true;
+    this.#threads = isolated ? (threads ?? wasm.numThreads ?? 0) : 1;
+    wasm.numThreads = this.#threads;
+  }
+}
+
+class WebSession implements Session {
+  #session: Ort.InferenceSession | undefined;
+
+  constructor(
+    session: Ort.InferenceSession,
+    private readonly ort: WebPackage,
+    private readonly queue: Queue,
+  ) {
+    this.#session = session;
+  }
+
+  async run(feeds: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>> {
+    const session = this.#session;
+    if (!session) throw releasedError();
+    const given: Record<string, Ort.Tensor> = {};
+    for (const name of session.inputNames) {
+      const tensor = feeds[name];
+      if (!tensor) throw runtimeFailure("failed to run a program", new Error(`the input '${name}' is missing`));
+      given[name] = this.#toOrt(name, tensor);
+    }
+    try {
+      const returned = await this.queue.add(() => session.run(given));
+      return Object.fromEntries(Object.entries(returned).map(([name, tensor]) => [name, returnedTensor(name, tensor)]));
+    } catch (error) {
+      throw runtimeFailure("failed to run a program", error);
+    }
+  }
+
+  /** A copy: the runtime reads it when its turn comes. */
+  #toOrt(name: string, tensor: Tensor): Ort.Tensor {
+    const { dtype, data, dims } = fedTensor(name, tensor);
+    return new this.ort.Tensor(dtype, data.slice(), dims);
+  }
+
+  async release(): Promise<void> {
+    const session = this.#session;
+    this.#session = undefined;
+    if (session) await this.queue.add(() => session.release());
+  }
+}
