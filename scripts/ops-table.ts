@@ -24,7 +24,7 @@ const defined = Object.entries(folders).flatMap(([folder, files]) =>
 /** How an op's gradient comes about. */
 function derivative(definition: OpDefinition): string {
   if (definition.decompose) return "through its decomposition";
-  if (definition.op === "Scan") return "through its body (`src/autodiff/scan.ts`)";
+  if (definition.body) return "through its body (`src/ops/rules/scan-reverse.ts`)";
   if (definition.differentiate === "none") return "none flows: its output is constant almost everywhere";
   return definition.differentiate ? "yes" : "not yet";
 }

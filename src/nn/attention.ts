@@ -1,3 +1,4 @@
+/** Self-attention. */
 import { PergradError } from "../errors.js";
 import { fixedSize, isBatch, showShape } from "../graph/dim.js";
 import { constant, where } from "../trace/functions.js";

@@ -157,6 +157,12 @@ export function normalAxis(call: Named, axis: number, rank: number): number {
   return normal;
 }
 
+/** As `normalAxis`, of a tensor that has axes: what is no scalar. */
+export function ownAxis(call: Named, axis: number, rank: number): number {
+  if (rank === 0) throw shapeMismatch(part(call, `axis ${axis}`), "is outside a scalar, which has no axes");
+  return normalAxis(call, axis, rank);
+}
+
 /** The shape that `shapes` broadcast to, aligned at the right. */
 export function broadcastShape(call: Named, shapes: readonly Shape[]): Dim[] {
   const rank = Math.max(0, ...shapes.map((shape) => shape.length));

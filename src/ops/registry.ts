@@ -22,6 +22,7 @@ import { logic } from "./rules/logic.js";
 import { losses } from "./rules/losses.js";
 import { matrices } from "./rules/matrices.js";
 import { normalisation } from "./rules/normalisation.js";
+import { oneHot } from "./rules/one-hot.js";
 import { ordering } from "./rules/ordering.js";
 import { pooling } from "./rules/pooling.js";
 import { random } from "./rules/random.js";
@@ -36,6 +37,7 @@ import { scanning } from "./rules/scanning.js";
 import { selection } from "./rules/selection.js";
 import { shapes } from "./rules/shapes.js";
 import { signal } from "./rules/signal.js";
+import { sizes } from "./rules/sizes.js";
 import { slicing } from "./rules/slicing.js";
 import { softmax } from "./rules/softmax.js";
 import { stateSpace } from "./rules/state-space.js";
@@ -60,6 +62,7 @@ export const families = {
   losses,
   matrices,
   normalisation,
+  "one-hot": oneHot,
   ordering,
   pooling,
   random,
@@ -74,6 +77,7 @@ export const families = {
   selection,
   shapes,
   signal,
+  sizes,
   slicing,
   softmax,
   "state-space": stateSpace,

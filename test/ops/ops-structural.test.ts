@@ -208,7 +208,7 @@ describe("shape arithmetic", () => {
 
 describe("the table of cases", () => {
   it("holds every operator of these families", () => {
-    const { joining, slicing, indexing } = families;
-    expect([...joining, ...slicing, ...indexing].map(({ op }) => op)).toEqual(Object.keys(structuralTable));
+    const { joining, slicing, indexing, "one-hot": oneHot } = families;
+    expect([...joining, ...slicing, ...indexing, ...oneHot].map(({ op }) => op)).toEqual(Object.keys(structuralTable));
   });
 });

@@ -192,8 +192,8 @@ function readEmbedding(call: Call | Node): Embedding {
   if (!fits) throw shapeMismatch(part(call, "the embeddings, gamma and beta"), "do not have the same width");
   const alike = (place: Value | null | undefined, batch?: Dim) =>
     !place || sameShape(place.shape, [batch ?? nth(ids.shape, 0), ...ids.shape.slice(1)]);
-  const placed = alike(positionIds) || alike(positionIds, 1);
-  if (ids.shape.length !== 2 || !alike(segmentIds) || !alike(call.inputs[7]) || !placed) {
+  const fitting = () => alike(segmentIds) && alike(call.inputs[7]) && (alike(positionIds) || alike(positionIds, 1));
+  if (ids.shape.length !== 2 || !fitting()) {
     throw shapeMismatch(part(call, "the ids and mask"), "are not of shape [batch, sequence]");
   }
   const [length, known] = [nth(ids.shape, 1), nth(positions.shape, 0)];

@@ -1,3 +1,5 @@
+/** Activation functions, from Relu to Mish; and Clip, PRelu, Erf. */
+
 import { sameShape, showShape } from "../../graph/dim.js";
 import { inputOf, inputsOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";

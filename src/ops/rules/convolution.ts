@@ -71,6 +71,11 @@ function transposedOf(call: Named): Transposed {
   const mode = autoPadOf(call);
   const same = mode === "SAME_UPPER" || mode === "SAME_LOWER";
   const stated = intsAttribute(call, "output_shape")?.slice(-rank);
+  if (stated && stated.length !== rank)
+    throw shapeMismatch(
+      part(call, 'the attribute "output_shape"'),
+      `has ${stated.length} numbers for ${rank} spatial axes`,
+    );
   const target = stated ?? (same ? spatial.map((size, axis) => size * nth(strides, axis)) : undefined);
   const padding = target
     ? sharePadding(
@@ -99,6 +104,7 @@ function inferConvolution(call: Call): { dtype: Value["dtype"]; shape: Shape }[]
   const [x, w] = [requireInput(call, 0), requireInput(call, 1)];
   const spatial = spatialOf(call, x);
   const [groups, window] = [groupsOf(call), windowOf(call)];
+  if (groups < 1) throw unsupported(part(call, 'the attribute "group"'), `is ${groups}`, "give a number from 1 up");
   const [first, second] = leadingOf(w.shape.slice(0, 2).map(factorOf), 2);
   const transposed = isTransposed(call);
   const channels = transposed ? first : second * groups;

@@ -90,8 +90,8 @@ const det: OpDefinition = {
 
 function eyeShape(call: Call | Node): [number, number] {
   const { shape } = requireInput(call, 0);
-  const [rows, columns] = leadingOf(shape, 2);
   if (shape.length !== 2) throw shapeMismatch(part(call, `the input ${showShape(shape)}`), "is no matrix");
+  const [rows, columns] = leadingOf(shape, 2);
   if (isBatch(rows) || isBatch(columns)) throw interaction(call, "numbers the samples");
   return [rows, columns];
 }

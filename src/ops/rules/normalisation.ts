@@ -16,6 +16,7 @@ import {
   interaction,
   intsAttribute,
   normalAxis,
+  ownAxis,
   part,
   requireInput,
   shapeMismatch,
@@ -304,7 +305,7 @@ function meanVarianceAxes(call: Call | Node): number[] {
   const rank = requireInput(call, 0).shape.length;
   const axes = intsAttribute(call, "axes") ?? [0, 2, 3];
   if (axes.length === 0) throw shapeMismatch(part(call, "the list of axes"), "is empty");
-  return axes.map((axis) => normalAxis(call, axis, rank));
+  return axes.map((axis) => ownAxis(call, axis, rank));
 }
 
 /** (x - mean) / (deviation + 1e-9). The deviation is a length, whose derivative at 0 is 0. */

@@ -11,7 +11,7 @@ import {
   apartFrom,
   interaction,
   knownInts,
-  normalAxis,
+  ownAxis,
   requireInput,
   shapeMismatch,
   stringAttribute,
@@ -34,7 +34,7 @@ function paddingOf(call: Call | Node): Padding {
   const rank = requireInput(call, 0).shape.length;
   const pads = knownInts(call, 1) ?? [];
   const axes =
-    knownInts(call, 3)?.map((axis) => normalAxis(call, axis, rank)) ?? Array.from({ length: rank }, (_, axis) => axis);
+    knownInts(call, 3)?.map((axis) => ownAxis(call, axis, rank)) ?? Array.from({ length: rank }, (_, axis) => axis);
   if (pads.length !== 2 * axes.length)
     throw shapeMismatch(call, `has ${pads.length} numbers of padding for ${axes.length} axes`);
   const mode = stringAttribute(call, "mode", "constant");

@@ -17,7 +17,7 @@ import {
   intsAttribute,
   knownDims,
   knownInts,
-  normalAxis,
+  ownAxis,
   part,
   requireInput,
   shapeMismatch,
@@ -34,7 +34,7 @@ import { leadingSampleAxis, readWindow } from "../subgraphs/window.js";
 /** The size of each axis that is cropped or padded. */
 function centredSizes(call: Call | Node): Map<number, number> {
   const { shape } = requireInput(call, 0);
-  const axes = (intsAttribute(call, "axes") ?? [...shape.keys()]).map((axis) => normalAxis(call, axis, shape.length));
+  const axes = (intsAttribute(call, "axes") ?? [...shape.keys()]).map((axis) => ownAxis(call, axis, shape.length));
   const sizes = knownDims(call, 1) ?? [];
   if (sizes.length !== axes.length || new Set(axes).size !== axes.length)
     throw shapeMismatch(call, `has ${sizes.length} sizes for the axes [${axes.join(", ")}]`);
@@ -222,7 +222,8 @@ const maxRoiPool: OpDefinition = {
   hidesNaN: true,
   infer: (call) => {
     const [x, rois] = [requireInput(call, 0), requireInput(call, 1)];
-    return [{ dtype: x.dtype, shape: [nth(rois.shape, 0), nth(x.shape, 1), ...binsOf(call).pooled] }];
+    const { pooled } = binsOf(call);
+    return [{ dtype: x.dtype, shape: [nth(rois.shape, 0), nth(x.shape, 1), ...pooled] }];
   },
   decompose: (node, build) => {
     const [x, rois] = inputsOf(node, 2);

@@ -15,7 +15,7 @@ import {
   interaction,
   intsAttribute,
   knownDims,
-  normalAxis,
+  ownAxis,
   part,
   requireInput,
   shapeMismatch,
@@ -41,7 +41,7 @@ interface Stretch {
 /** The axes that scales and sizes are about. */
 function statedAxes(call: Call | Node): number[] {
   const rank = requireInput(call, 0).shape.length;
-  const axes = intsAttribute(call, "axes")?.map((axis) => normalAxis(call, axis, rank));
+  const axes = intsAttribute(call, "axes")?.map((axis) => ownAxis(call, axis, rank));
   if (axes && new Set(axes).size !== axes.length) throw shapeMismatch(call, "names an axis twice");
   return axes ?? Array.from({ length: rank }, (_, axis) => axis);
 }

@@ -221,7 +221,8 @@ const roiAlign: OpDefinition = {
   hidesNaN: (node) => stringAttribute(node, "mode", "avg") === "max",
   infer: (call) => {
     const [x, rois] = [requireInput(call, 0), requireInput(call, 1)];
-    return [{ dtype: x.dtype, shape: [nth(rois.shape, 0), nth(x.shape, 1), ...alignmentOf(call).pooled] }];
+    const { pooled } = alignmentOf(call);
+    return [{ dtype: x.dtype, shape: [nth(rois.shape, 0), nth(x.shape, 1), ...pooled] }];
   },
   decompose: (node, build) => {
     const [x, rois, images] = inputsOf(node, 3);

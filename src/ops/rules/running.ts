@@ -14,6 +14,7 @@ import {
   interaction,
   knownInt,
   normalAxis,
+  ownAxis,
   part,
   requireInput,
   shapeMismatch,
@@ -113,7 +114,7 @@ function productAxis(call: Call | Node): number {
   const { shape } = requireInput(call, 0);
   const axis = knownInt(call, 1);
   if (axis === undefined || shape.length === 0) throw shapeMismatch(call, "has no axis to multiply along");
-  return normalAxis(call, axis, shape.length);
+  return ownAxis(call, axis, shape.length);
 }
 
 /**

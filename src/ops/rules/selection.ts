@@ -8,7 +8,7 @@ import type { Node, ValueType } from "../../graph/value.js";
 import { nth, present } from "../../present.js";
 import { alike } from "../alike.js";
 import type { Call } from "../call.js";
-import { intAttribute, interaction, normalAxis, part, requireInput, shapeMismatch } from "../checks.js";
+import { intAttribute, interaction, normalAxis, ownAxis, part, requireInput, shapeMismatch } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
 import { lowered } from "../elementwise.js";
 import { constantInput } from "../subgraphs/constant-input.js";
@@ -39,7 +39,7 @@ function ofConstants(
 const compressAxis = (call: Call | Node): number | null =>
   call.attributes.axis === undefined
     ? null
-    : normalAxis(call, intAttribute(call, "axis", 0), requireInput(call, 0).shape.length);
+    : ownAxis(call, intAttribute(call, "axis", 0), requireInput(call, 0).shape.length);
 
 function flattened(call: Call | Node): Dim {
   const size = elementsOf(requireInput(call, 0).shape);

@@ -15,7 +15,7 @@ import {
   knownDims,
   knownInt,
   knownInts,
-  normalAxis,
+  ownAxis,
   part,
   requireInput,
   shapeMismatch,
@@ -71,7 +71,7 @@ function cutBatch(call: Call | Node, axis: number, factor: number, bounds: reado
 }
 
 function cutsOf(call: Call | Node): Cut[] {
-  const { shape } = requireInput(call, 0);
+  const [{ shape }] = [requireInput(call, 0), requireInput(call, 1), requireInput(call, 2)];
   const [starts, ends] = [knownDims(call, 1) ?? [], knownDims(call, 2) ?? []];
   const axes = knownInts(call, 3) ?? starts.map((_, k) => k);
   const steps = knownInts(call, 4) ?? starts.map(() => 1);
@@ -79,7 +79,7 @@ function cutsOf(call: Call | Node): Cut[] {
     throw shapeMismatch(part(call, "the starts, ends, axes and steps"), "differ in number");
   }
   return axes.map((given, k) => {
-    const axis = normalAxis(call, given, shape.length);
+    const axis = ownAxis(call, given, shape.length);
     const [size, start, end, step] = [shape[axis], starts[k], ends[k], steps[k]] as [Dim, Dim, Dim, number];
     if (step === 0) throw shapeMismatch(part(call, "the step"), "is 0");
     if (isBatch(size)) return cutBatch(call, axis, size.perSample, [start, end], step);

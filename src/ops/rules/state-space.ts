@@ -41,10 +41,10 @@ interface Causal {
 
 function causalOf(call: Call | Node): Causal {
   const [x, weight] = [requireInput(call, 0).shape, requireInput(call, 1).shape];
-  const [count, channels, length] = leadingOf(x, 3);
   const kernel = weight[2];
   if (x.length !== 3 || weight.length !== 3 || kernel === undefined || isBatch(kernel) || kernel < 1)
     throw shapeMismatch(part(call, `the input ${showShape(x)} and weight ${showShape(weight)}`), "are not of rank 3");
+  const [count, channels, length] = leadingOf(x, 3);
   if (isBatch(channels)) throw interaction(call, "has the samples where the channels should be");
   if (isBatch(length)) throw interaction(call, "slides its window along the sample axis");
   requireShape(call, 1, "weight", [channels, 1, kernel]);

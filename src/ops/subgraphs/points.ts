@@ -23,7 +23,14 @@ function partsOf(node: Call | Node): Parts {
   const [data, indices] = [requireInput(node, 0).shape, requireInput(node, 1).shape];
   const axes = intAttribute(node, "batch_dims", 0);
   const depth = indices[indices.length - 1];
-  if (depth === undefined || isBatch(depth) || depth < 1 || axes + depth > data.length || axes >= indices.length) {
+  if (
+    depth === undefined ||
+    isBatch(depth) ||
+    depth < 1 ||
+    axes < 0 ||
+    axes + depth > data.length ||
+    axes >= indices.length
+  ) {
     throw shapeMismatch(node, `has indices ${showShape(indices)}, which do not fit its data ${showShape(data)}`);
   }
   const batch = data.slice(0, axes);
