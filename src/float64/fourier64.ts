@@ -1,6 +1,6 @@
-import { present } from "../present.js";
-
 /** Fourier transforms of the reference, and the matrix of one. */
+
+import { present } from "../present.js";
 
 /** A discrete Fourier transform along one axis. */
 export interface Transform {

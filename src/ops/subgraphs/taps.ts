@@ -1,6 +1,6 @@
-import { nth } from "../../present.js";
-
 /** Resizing along one axis: which input elements an output element is made of, and their weights. */
+
+import { nth } from "../../present.js";
 
 interface Tap {
   readonly index: number;
