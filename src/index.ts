@@ -31,6 +31,16 @@ export { type Program, perSample } from "./program/program.js";
 export type { RunnableProgram } from "./program/runnable.js";
 export { type OpenOptions, openProgram, type SavedProgram } from "./program/saved-program.js";
 export type { Chunk, Progress, StreamOptions } from "./program/stream.js";
+export {
+  type Curvature,
+  type CurvatureKind,
+  type CurvatureOptions,
+  curvature,
+  type EigenvalueOptions,
+  type Eigenvalues,
+  type Solution,
+  type SolveOptions,
+} from "./solvers/curvature.js";
 export { type Workers, type WorkersOptions, workers } from "./target/onnxruntime/workers.js";
 export type { Data } from "./tensor/data.js";
 export { toFloat32 } from "./tensor/float16.js";

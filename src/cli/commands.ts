@@ -4,6 +4,7 @@ import { lossNames } from "../nn/as-loss.js";
 import { type CheckCommandOptions, checkModel } from "./check.js";
 import { completionScript, shells } from "./completion.js";
 import { type ComputeOptions, clippedSum, type GradsOptions, grads, norms, outputFile } from "./compute.js";
+import { type CurvatureCommandOptions, curvatureNames, curvatureOf, curvatureWants } from "./curvature.js";
 import { type DoctorOptions, doctor } from "./doctor.js";
 import { accountants, type EpsilonCommandOptions, epsilonCommand } from "./epsilon.js";
 import { type ExplainOptions, explain, programs, wantNames } from "./explain.js";
@@ -123,6 +124,17 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     )
     .option("--json", "print JSON")
     .action(run<CheckCommandOptions>(checkModel));
+  withOutput(
+    compute(
+      program,
+      "curvature",
+      "write second derivatives of each sample's loss: products with a vector, diagonals, traces",
+      "--want hvp,ggn-diagonal --vector v.safetensors --out curvature.safetensors",
+    ),
+  )
+    .addOption(required("--want <list>", `what to compute, separated by commas, of ${curvatureNames}`, curvatureWants))
+    .option("--vector <file>", 'safetensors or npz file with "v/PARAMETER", for hvp and ggn-product')
+    .action(run<CurvatureCommandOptions>(curvatureOf));
   training(program).action(run<TrainCommandOptions>(trainModel));
   calculator(program).action(async (options: EpsilonCommandOptions, command: Command) => {
     requireOptions(command);

@@ -32,7 +32,7 @@ export interface GradsOptions extends ComputeOptions {
 type Shapes = ReadonlyMap<string, readonly number[]>;
 
 /** One kind of result. */
-interface Result<W extends Wants> {
+export interface Result<W extends Wants> {
   readonly want: W;
   readonly layout: ReadonlyMap<string, TensorLayout>;
   /** Takes the results of the samples from `from` on. */
@@ -117,12 +117,12 @@ export async function clippedSum(
   });
 }
 
-function floats(...dims: readonly number[]): TensorLayout {
+export function floats(...dims: readonly number[]): TensorLayout {
   return { dtype: "float32", dims };
 }
 
 /** A parameter that only steps without a derivative lead to has no result: its gradient is zero. */
-function dataOf(
+export function dataOf(
   byParameter: Readonly<Record<string, { readonly data: Float32Array }>>,
   name: string,
   size: number,
@@ -130,8 +130,13 @@ function dataOf(
   return byParameter[name]?.data ?? new Float32Array(size);
 }
 
-async function begin(modelFile: string, options: ComputeOptions, progress: Progress): Promise<DataTask> {
-  await checkOut(options.out, [modelFile, options.data]);
+export async function begin(
+  modelFile: string,
+  options: ComputeOptions,
+  progress: Progress,
+  others: readonly string[] = [],
+): Promise<DataTask> {
+  await checkOut(options.out, [modelFile, options.data, ...others]);
   return dataTaskOf(modelFile, options, progress);
 }
 
@@ -171,7 +176,7 @@ function limitsOf(maxNorm: MaxNorm, { objective }: DataTask): number | Record<st
   return Object.fromEntries(maxNorm);
 }
 
-async function compute<W extends Wants>(
+export async function compute<W extends Wants>(
   task: DataTask,
   options: ComputeOptions,
   io: Io,

@@ -35,6 +35,7 @@ export interface ProductOptions {
 
 /** What is computed of the products, as of gradients: `want.norms()`, `want.sum()`, `want.mean()`, `want.project(...)`, ... */
 export interface Giving<R> {
+  /** A want without vectors or another batch of its own. */
   readonly give: Want<R>;
 }
 
@@ -156,6 +157,7 @@ export interface Traces {
   readonly parameters: ByParameter;
 }
 
+/** Of what a trace is. */
 export interface TraceOptions {
   /** The matrix: of second derivatives, the generalised Gauss-Newton matrix, or g_n g_n'. Default "hessian". */
   readonly of?: "hessian" | "ggn" | "fisher";

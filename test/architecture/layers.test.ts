@@ -41,6 +41,7 @@ const layers: readonly string[] = [
   "target/interpreter",
   "target/default.ts",
   "program",
+  "solvers",
   "check",
   "privacy",
   "train",

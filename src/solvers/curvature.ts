@@ -1,0 +1,252 @@
+/** The curvature of a whole data set, as a matrix that is known by its products. */
+import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
+import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
+import { PergradError } from "../errors.js";
+import type { Model } from "../graph/model.js";
+import { asModel } from "../nn/given-model.js";
+import type { Module } from "../nn/module.js";
+import type { Dataset } from "../program/dataset.js";
+import type { MemoryOptions } from "../program/microbatches.js";
+import { objectiveOptions } from "../program/options.js";
+import { Program } from "../program/program.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { type ByParameter, type Want, want } from "../wants/want.js";
+import { conjugateGradients } from "./conjugate-gradients.js";
+import { lanczos } from "./lanczos.js";
+import { addTo, Space } from "./vectors.js";
+
+/** Which matrix: of second derivatives, the generalised Gauss-Newton matrix, or the empirical Fisher matrix. */
+export type CurvatureKind = "hessian" | "ggn" | "fisher";
+
+/** What the curvature is of, and how it is computed. */
+export interface CurvatureOptions extends ObjectiveOptions, MemoryOptions {
+  /** The matrix, the mean over all samples of theirs. */
+  readonly of: CurvatureKind;
+  /** Threads that the runtime may use. Default: all cores. */
+  readonly threads?: number;
+}
+
+/** Which eigenvalues, and how closely. */
+export interface EigenvalueOptions {
+  /** From which end: the largest first, or the smallest (most negative) first. Default "largest". */
+  readonly end?: "largest" | "smallest";
+  /** How far an eigenvalue may be off, relative to the largest in size. Default 1e-5. */
+  readonly tolerance?: number;
+  /** Products at most. Default 20 more than 8 times the number of eigenvalues, at least 60. */
+  readonly maxIterations?: number;
+  /** Of the vector to begin from. Default 0. */
+  readonly seed?: number;
+}
+
+/** Eigenvalues of a symmetric matrix, with their vectors. */
+export interface Eigenvalues {
+  /** In order, from the end that was asked for; fewer than asked for where there are no more parameters. */
+  readonly values: readonly number[];
+  /** A vector of norm 1 for each, by parameter. */
+  readonly vectors: readonly ByParameter[];
+  /** How far each may be off. */
+  readonly residuals: readonly number[];
+  /** Products that were taken. */
+  readonly iterations: number;
+  /** Whether all are within the tolerance. */
+  readonly converged: boolean;
+}
+
+/** How a system is solved. */
+export interface SolveOptions {
+  /** Added to the diagonal, as it is: above 0 for a matrix that may be singular. */
+  readonly damping: number;
+  /** Of the residual, relative to the right side. Default 1e-5. */
+  readonly tolerance?: number;
+  /** Default 250. */
+  readonly maxIterations?: number;
+}
+
+/** What came of a system. */
+export interface Solution {
+  /** By parameter. */
+  readonly solution: ByParameter;
+  /** Products that were taken. */
+  readonly iterations: number;
+  /** The norm of what is left of the right side, over its own. */
+  readonly residual: number;
+  /** Whether the residual is within the tolerance. */
+  readonly converged: boolean;
+  /** A direction was met along which the damped matrix is not positive: the solution is what was found until then. */
+  readonly indefinite: boolean;
+}
+
+type Products = Program<{ product: Want<ByParameter> }>;
+
+const makers: Readonly<Record<CurvatureKind, () => Want<ByParameter>>> = {
+  hessian: () => want.hvp({ give: want.mean() }),
+  ggn: () => want.ggnProduct({ give: want.mean() }),
+  fisher: () => want.fisherProduct({ give: want.mean() }),
+};
+
+/**
+ * The mean over all samples of a data set of their curvature matrices. Nothing of its size is ever held: it is known by its
+ * products with vectors, each of which goes through the data once. `release` frees the runtime's memory.
+ */
+export class Curvature {
+  readonly #space: Space;
+
+  private constructor(
+    private readonly objective: Objective,
+    private readonly data: Dataset,
+    private readonly options: Omit<CurvatureOptions, keyof ObjectiveOptions>,
+    private readonly products: Products,
+  ) {
+    this.#space = new Space(objective.parameters);
+  }
+
+  /** See `curvature`. */
+  static async of(objective: Objective, data: Dataset, options: CurvatureOptions): Promise<Curvature> {
+    const make = Object.hasOwn(makers, options.of) ? makers[options.of] : undefined;
+    if (!make)
+      throw invalidArgument(
+        `The curvature is of "hessian", "ggn" or "fisher", not ${kindOf(options.of)}; say which: { of: "ggn" }.`,
+      );
+    requireAgain(data);
+    const products = await Program.of(objective, { ...options, want: { product: make() } });
+    return new Curvature(objective, data, options, products);
+  }
+
+  /** Number of all parameters' elements. */
+  get size(): number {
+    return this.#space.size;
+  }
+
+  /** The matrix times a vector, by parameter, `[...shape]` each; of a parameter that is not given, the vector is 0. */
+  async times(vector: Readonly<Record<string, Tensor>>): Promise<ByParameter> {
+    return this.#space.split(await this.#times(this.#space.join(vector)));
+  }
+
+  async #times(vector: Float64Array): Promise<Float64Array> {
+    const vectors = { product: this.#space.split(vector) };
+    const { product } = await this.products.runAll(this.data, { vectors });
+    return this.#space.join(product);
+  }
+
+  /**
+   * The outermost eigenvalues, by Lanczos's method with full reorthogonalisation. Products are in float32, so that an
+   * eigenvalue is known to about 1e-6 of the largest in size. Throws INVALID_ARGUMENT, and what `run` throws.
+   */
+  async topEigenvalues(count = 1, options: EigenvalueOptions = {}): Promise<Eigenvalues> {
+    checkOptions("topEigenvalues(count, options)", options, eigenvalueOptions);
+    if (!Number.isSafeInteger(count) || count < 1)
+      throw invalidArgument(`topEigenvalues takes a whole number from 1 up, not ${kindOf(count)}.`);
+    const { end = "largest", tolerance = 1e-5, maxIterations = Math.max(60, 8 * count + 20), seed = 0 } = options;
+    const outermost = (values: readonly number[]) => {
+      const all = values.map((_, k) => (end === "largest" ? values.length - 1 - k : k));
+      return all.slice(0, count);
+    };
+    const within = ({ values, residuals }: { values: readonly number[]; residuals: readonly number[] }) => {
+      const largest = Math.max(...values.map(Math.abs));
+      return outermost(values).every((k) => (residuals[k] ?? 0) <= tolerance * largest);
+    };
+    let more = seed;
+    const known = await lanczos((vector) => this.#times(vector), {
+      start: this.#space.random(seed),
+      steps: maxIterations,
+      enough: (ritz) => ritz.values.length >= count && within(ritz),
+      again: () => this.#space.random(++more),
+    });
+    const chosen = outermost(known.values);
+    const pick = (all: readonly number[]) => chosen.map((k) => all[k] ?? Number.NaN);
+    return {
+      values: pick(known.values),
+      vectors: chosen.map((k) => this.#space.split(known.vector(k))),
+      residuals: pick(known.residuals),
+      iterations: known.steps,
+      converged: (known.values.length >= count || known.steps >= this.size) && within(known),
+    };
+  }
+
+  /** The trace, exactly: of the Hessian that takes a product for each element of the parameters. */
+  async trace(): Promise<number> {
+    const { of } = this.options;
+    const program = await Program.of(this.objective, {
+      ...this.options,
+      ...this.#asked,
+      want: { trace: want.trace({ of }) },
+    });
+    try {
+      const { trace } = await program.runAll(this.data);
+      return trace.total.data.reduce((sum, each) => sum + each, 0) / trace.total.data.length;
+    } finally {
+      await program.release();
+    }
+  }
+
+  /**
+   * Solves (C + damping I) x = v by conjugate gradients. Where the damped matrix is not positive, it says so
+   * (`indefinite`) and gives what it has. Throws INVALID_ARGUMENT, and what `run` throws.
+   */
+  async solve(vector: Readonly<Record<string, Tensor>>, options: SolveOptions): Promise<Solution> {
+    checkOptions("solve(vector, options)", options ?? {}, solveOptions);
+    const { damping, tolerance = 1e-5, maxIterations = 250 } = options ?? {};
+    if (!(typeof damping === "number" && Number.isFinite(damping) && damping >= 0))
+      throw invalidArgument(
+        `solve needs a damping, a number from 0 up that is added to the diagonal, not ${kindOf(damping)}; give one: { damping: 0.01 }.`,
+      );
+    const times = async (direction: Float64Array) => {
+      const product = await this.#times(direction);
+      addTo(product, direction, damping);
+      return product;
+    };
+    const right = this.#space.join(vector);
+    const { solution, ...said } = await conjugateGradients(times, { right, tolerance, maxIterations });
+    return { solution: this.#space.split(solution), ...said };
+  }
+
+  /** Frees the runtime's memory. Nothing can be computed afterwards. */
+  async release(): Promise<void> {
+    await this.products.release();
+  }
+
+  /** The objective's options are in the objective. */
+  get #asked(): Pick<ObjectiveOptions, "loss"> {
+    return { loss: this.objective.loss };
+  }
+}
+
+const eigenvalueOptions: OptionNames<EigenvalueOptions> = {
+  end: true,
+  tolerance: true,
+  maxIterations: true,
+  seed: true,
+};
+
+const solveOptions: OptionNames<SolveOptions> = { damping: true, tolerance: true, maxIterations: true };
+
+const curvatureOptions: OptionNames<CurvatureOptions> = {
+  ...objectiveOptions,
+  of: true,
+  threads: true,
+  memoryBudget: true,
+  microbatchSize: true,
+};
+
+/** Every product reads all data. */
+function requireAgain(data: Dataset): void {
+  if (typeof data !== "object" || data === null) return;
+  const once =
+    (Symbol.asyncIterator in data && Object.is(data[Symbol.asyncIterator](), data)) ||
+    (Symbol.iterator in data && Object.is(data[Symbol.iterator](), data));
+  if (once)
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      "The data can be read once only, but every product reads all of it; give a batch, a file's path, or an object whose [Symbol.asyncIterator] begins anew.",
+    );
+}
+
+/**
+ * The curvature of a model's mean loss over a data set, of any size: `times(v)`, `topEigenvalues(k)`, `trace()` and
+ * `solve(v, { damping })`. The data is read again for every product: a batch, a file's path, or batches that can be
+ * iterated again. Throws what `perSample` throws.
+ */
+export async function curvature(model: Model | Module, data: Dataset, options: CurvatureOptions): Promise<Curvature> {
+  checkOptions("curvature(model, data, options)", options, curvatureOptions);
+  return Curvature.of(objectiveOf(asModel(model, "curvature"), options), data, options);
+}

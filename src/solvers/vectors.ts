@@ -1,0 +1,82 @@
+/** Vectors over all parameters, as one array in float64: what solvers compute with. */
+import { PergradError } from "../errors.js";
+import { bindShape } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import { meant } from "../meant.js";
+import { random } from "../tensor/random.js";
+import { sizeOf, type Tensor } from "../tensor/tensor.js";
+import type { ByParameter } from "../wants/want.js";
+
+/** Where each parameter lies in a vector. */
+export class Space {
+  readonly #parts: readonly { readonly name: string; readonly dims: readonly number[]; readonly start: number }[];
+  readonly size: number;
+
+  constructor(parameters: ReadonlyMap<string, Value>) {
+    let size = 0;
+    this.#parts = [...parameters].map(([name, { shape }]) => {
+      const dims = bindShape(shape, 0);
+      const part = { name, dims, start: size };
+      size += sizeOf(dims);
+      return part;
+    });
+    this.size = size;
+  }
+
+  /** In float32, by parameter. */
+  split(vector: Float64Array): ByParameter {
+    return Object.fromEntries(
+      this.#parts.map(({ name, dims, start }) => {
+        const data = Float32Array.from(vector.subarray(start, start + sizeOf(dims)));
+        return [name, { dtype: "float32" as const, dims, data }];
+      }),
+    );
+  }
+
+  /** Of a parameter that is not given, 0. Throws MISSING_TENSOR, SHAPE_MISMATCH, INVALID_ARGUMENT. */
+  join(given: Readonly<Record<string, Tensor>>): Float64Array {
+    const names = this.#parts.map(({ name }) => name);
+    const unknown = Object.keys(given).find((name) => !names.includes(name));
+    if (unknown !== undefined)
+      throw new PergradError(
+        "MISSING_TENSOR",
+        `A vector is given for "${unknown}", which is no parameter here${meant(unknown, names) || "; leave it out."}`,
+      );
+    const vector = new Float64Array(this.size);
+    for (const { name, dims, start } of this.#parts) {
+      const tensor = given[name];
+      if (!tensor) continue;
+      if (tensor.dims.length !== dims.length || tensor.dims.some((dim, axis) => dim !== dims[axis]))
+        throw new PergradError(
+          "SHAPE_MISMATCH",
+          `The vector for "${name}" is [${tensor.dims.join(", ")}], but the parameter is [${dims.join(", ")}]; give one element for each of its own.`,
+        );
+      vector.set(Array.from<number | bigint, number>(tensor.data, Number), start);
+    }
+    return vector;
+  }
+
+  /** Of independent normal numbers. */
+  random(seed: number): Float64Array {
+    return Float64Array.from(random(seed).normals(this.size, 1));
+  }
+}
+
+export function dot(a: Float64Array, b: Float64Array): number {
+  let sum = 0;
+  for (let k = 0; k < a.length; k++) sum += (a[k] ?? 0) * (b[k] ?? 0);
+  return sum;
+}
+
+export function norm(a: Float64Array): number {
+  return Math.sqrt(dot(a, a));
+}
+
+/** a += factor b */
+export function addTo(a: Float64Array, b: Float64Array, factor: number): void {
+  for (let k = 0; k < a.length; k++) a[k] = (a[k] ?? 0) + factor * (b[k] ?? 0);
+}
+
+export function scaled(a: Float64Array, factor: number): Float64Array {
+  return a.map((x) => factor * x);
+}
