@@ -22,6 +22,7 @@ export { type ReplaceBatchNormOptions, replaceBatchNorm } from "./privacy/batch-
 export * as privacy from "./privacy/index.js";
 export { type PrivacyFinding, validate } from "./privacy/validate.js";
 export type { Batch, Dataset } from "./program/dataset.js";
+export type { ExpressionOptions, NotFiniteResult, NotFiniteResults } from "./program/expression-results.js";
 export { type Compiled, compile } from "./program/expressions.js";
 export type { MemoryOptions } from "./program/microbatches.js";
 export type { NotFinite, NotFiniteOptions, NotFiniteSample } from "./program/not-finite.js";

@@ -4,24 +4,19 @@
  * where a NaN may come so far, which ordinary models' ranges rule out, its samples are counted beside it.
  */
 
+import { hidesNaN } from "../analysis/hidden-nan.js";
 import { Ranges } from "../analysis/ranges.js";
 import { N, showShape } from "../graph/dim.js";
-import type { Node, Value } from "../graph/value.js";
+import type { Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
-import { build, definitionOf } from "../ops/registry.js";
+import { build } from "../ops/registry.js";
 import { present } from "../present.js";
 import { isFloat } from "../tensor/tensor.js";
 import type { Objective } from "./objective.js";
 
-/** Whether the op answers with a number where its first input holds a NaN. */
-function hides(node: Node): boolean {
-  const hidesNaN = definitionOf(node)?.hidesNaN ?? false;
-  return typeof hidesNaN === "boolean" ? hidesNaN : hidesNaN(node);
-}
-
 /** How many NaN each sample has that are hidden, `[N]`; undefined where finite data cannot lead to one. */
 export function hiddenNotNumbers({ losses, axes }: Pick<Objective, "losses" | "axes">): Value | undefined {
-  const nodes = nodesBefore([losses]).filter(hides);
+  const nodes = nodesBefore([losses]).filter(hidesNaN);
   if (nodes.length === 0) return undefined;
   const ranges = Ranges.before([losses]);
   const inputs = new Set(nodes.map(({ inputs: [x] }) => present(x)));

@@ -11,18 +11,23 @@ import { sumsInBlocks } from "../lower/long-sums.js";
 import { encodeModel } from "../onnx/write/encode.js";
 import { asLoops } from "../optimise/loops.js";
 import { simplifyForRuntime } from "../optimise/simplify.js";
+import { entryOf, nth } from "../present.js";
 import { defaultTarget } from "../target/default.js";
 import type { Session } from "../target/runtime.js";
 import type { Data } from "../tensor/data.js";
 import { copiesOf } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Traced } from "../trace/traced.js";
+import { checkExpressionOptions, type ExpressionOptions, ResultsWatch } from "./expression-results.js";
 import { prepare } from "./feeds.js";
 
 /** Traced expressions, ready to run. */
 export interface Compiled<T extends Readonly<Record<string, Traced>>> {
-  /** @param data inputs by name, and parameters that were given no initial value (or are to have another). */
-  run(data: Readonly<Record<string, Data>>): Promise<{ readonly [K in keyof T]: Tensor }>;
+  /**
+   * Results that are not finite are told of, as `options` say.
+   * @param data inputs by name, and parameters that were given no initial value (or are to have another).
+   */
+  run(data: Readonly<Record<string, Data>>, options?: ExpressionOptions): Promise<{ readonly [K in keyof T]: Tensor }>;
   /** The same as an ONNX model. */
   encode(): Uint8Array;
   /** Frees the runtime's memory. */
@@ -35,18 +40,19 @@ function forRuntime(values: readonly Value[]): Value[] {
 
 /**
  * Compiles traced expressions, by names of your own, to one program. `run` throws what a program's `run`
- * throws on bad data.
+ * throws on bad data, and NOT_FINITE where that is asked for.
  */
 export async function compile<T extends Readonly<Record<string, Traced>>>(outputs: T): Promise<Compiled<T>> {
   requireTraced(outputs);
   const names = Object.keys(outputs);
   const traced = Object.values(outputs).map(({ value }) => value);
-  const values = forRuntime(traced);
+  const watch = ResultsWatch.of(new Map(names.map((name, k) => [name, nth(traced, k)])));
+  const values = forRuntime([...traced, ...watch.added]);
   const leaves = leavesOf(values).filter(({ source }) => source.kind === "input" || source.kind === "parameter");
   checkNames(leaves);
   const encodable = (results: readonly Value[]) => ({
     inputs: leaves,
-    outputs: results.map((value, k) => ({ name: `${names[k]}`, value })),
+    outputs: results.map((value, k) => ({ name: names[k] ?? addedName(k - names.length), value })),
   });
   const session = await defaultTarget.load(encodable(values));
   // The runtime's recurrent kernels end the process at a batch of none; loops take one.
@@ -62,14 +68,24 @@ export async function compile<T extends Readonly<Record<string, Traced>>>(output
     leaves.map((value) => [value.name, { ...expectedOf(value, limits), labels: labels.get(value) }]),
   );
   return {
-    run: async (data) => (await runOn(sessionFor, expected, data)) as { readonly [K in keyof T]: Tensor },
-    encode: () => encodeModel(encodable(values)),
+    run: async (data, options = {}) => {
+      checkExpressionOptions(options);
+      const returned = await runOn(sessionFor, expected, data);
+      const results = Object.fromEntries(names.map((name) => [name, entryOf(returned, name)]));
+      const counted = watch.added.map((_, k) => entryOf(returned, addedName(k)));
+      watch.report(watch.find(results, counted), options);
+      return results as { readonly [K in keyof T]: Tensor };
+    },
+    encode: () => encodeModel(encodable(values.slice(0, names.length))),
     release: async () => {
       await session.release();
       await (await forNone)?.release();
     },
   };
 }
+
+/** The name of a result that nobody asked for. */
+const addedName = (k: number): string => `/hidden/${k}`;
 
 /** Throws INVALID_ARGUMENT. */
 function requireTraced(outputs: Readonly<Record<string, Traced>>): void {

@@ -1,5 +1,6 @@
 /** What a user's own function makes of each sample's gradients. */
 
+import { unseenBefore } from "../analysis/hidden-nan.js";
 import { batchOver } from "../autodiff/vmap.js";
 import { PergradError } from "../errors.js";
 import { isBatch, N, showShape } from "../graph/dim.js";
@@ -32,6 +33,9 @@ export interface ReduceResultOptions<D extends DType> {
 
 /** The name of a single result; a record's results come under their own names, behind a slash. */
 const single = "result";
+
+/** Gradients whose NaN and infinities the function may hide: NaN of each sample that has some, else 0. */
+const unseen = "unseen";
 
 /**
  * A traced function of your own of each sample's gradients: written for one sample, run for all, in the
@@ -70,12 +74,20 @@ function emitReduction(
     .filter((value) => read.has(value))
     .map((value) => [value, plan.gradient(value.name)] as const);
   const batched = batchOver(values, new Map(gradients));
-  return Object.fromEntries(
-    Object.keys(named).map((name, k) => {
-      const value = nth(values, k);
-      return [name, batched[k] ?? build.expand(build.unsqueeze(value, [0]), [N, ...value.shape])];
-    }),
-  );
+  const results = Object.keys(named).map((name, k) => {
+    const value = nth(values, k);
+    return [name, batched[k] ?? build.expand(build.unsqueeze(value, [0]), [N, ...value.shape])] as const;
+  });
+  const hidden = new Set(leavesOf(unseenBefore(values)));
+  const watched = gradients.filter(([value]) => hidden.has(value));
+  return Object.fromEntries([...results, ...watched.map(([{ name }, all]) => [`${unseen}/${name}`, notFinite(all)])]);
+}
+
+/** Of gradients `[N, ...shape]`: NaN of each sample of which an element is not finite, else 0; `[N]`. */
+function notFinite(gradients: Value): Value {
+  const others = gradients.shape.slice(1).map((_, k) => k + 1);
+  const differences = build.sub(gradients, gradients);
+  return others.length === 0 ? differences : build.sum(differences, others);
 }
 
 /** The gradients, of which one that does not exist is an error. */
@@ -131,5 +143,6 @@ function checkReads(read: ReadonlySet<Value>, gradients: readonly Value[]): void
 function readReduction(returned: Returned): Tensor | Record<string, Tensor> {
   const only = returned[single];
   if (only) return only;
-  return Object.fromEntries(Object.entries(returned).map(([name, tensor]) => [name.slice(single.length + 1), tensor]));
+  const named = Object.entries(returned).filter(([name]) => name.startsWith(`${single}/`));
+  return Object.fromEntries(named.map(([name, tensor]) => [name.slice(single.length + 1), tensor]));
 }

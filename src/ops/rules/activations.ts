@@ -54,17 +54,20 @@ const shrinkBound = (node: Call | Node) => floatAttribute(node, "lambd", 0.5);
 const shrinkBias = (node: Call | Node) => floatAttribute(node, "bias", 0);
 
 /** Towards zero by the bias, and zero within the bound. */
-const shrink = unaryRule(
-  "Shrink",
-  (x, node) => {
-    const [bound, bias] = [shrinkBound(node), shrinkBias(node)];
-    return x < -bound ? x + bias : x > bound ? x - bias : 0;
-  },
-  (dy, x, _y, build, node) => {
-    const limit = (by: number) => build.scalar(by * shrinkBound(node), x);
-    return build.mask(build.op("Or", [build.less(x, limit(-1)), build.greater(x, limit(1))]), dy);
-  },
-);
+const shrink: OpDefinition = {
+  ...unaryRule(
+    "Shrink",
+    (x, node) => {
+      const [bound, bias] = [shrinkBound(node), shrinkBias(node)];
+      return x < -bound ? x + bias : x > bound ? x - bias : 0;
+    },
+    (dy, x, _y, build, node) => {
+      const limit = (by: number) => build.scalar(by * shrinkBound(node), x);
+      return build.mask(build.op("Or", [build.less(x, limit(-1)), build.greater(x, limit(1))]), dy);
+    },
+  ),
+  hidesNaN: true,
+};
 
 const hardSigmoid = unary(
   "HardSigmoid",
