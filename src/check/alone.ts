@@ -8,7 +8,7 @@ import { nodeOf, type Value } from "../graph/value.js";
 import { sumsInBlocks } from "../lower/long-sums.js";
 import { elementFactor } from "../ops/build.js";
 import { build, definitionOf } from "../ops/registry.js";
-import { simplifyForRuntime } from "../optimise/simplify.js";
+import { simplifyInFloat32 } from "../optimise/simplify.js";
 import { entryOf, nth } from "../present.js";
 import { holdsNotFinite, prepare } from "../program/feeds.js";
 import { defaultTarget } from "../target/default.js";
@@ -46,7 +46,7 @@ export class Alone {
     const gradients = plainGradients(objective, holdsNotFinite(feeds, objective.expected));
     const contributions = gradients.map((gradient) => largest(magnitude(gradient)));
     const wanted = [...gradients, ...contributions];
-    const all = simplifyForRuntime([...wanted, ...modelResults(objective, wanted)]);
+    const all = simplifyInFloat32([...wanted, ...modelResults(objective, wanted)]);
     const values = sumsInBlocks(all.slice(0, wanted.length), all.slice(wanted.length));
     const names = [...objective.parameters.keys()];
     const session = await defaultTarget.load(

@@ -39,8 +39,13 @@ export function scheduled(
   stages: Stages,
 ): { readonly graph: ProgramGraph; readonly executable: Executable } {
   const wanted = wantedResults(objective, plan, settings.want, others, settings.allowNotFinite);
-  const graph = programGraph(objective, settings, wanted, stages);
-  const schedule = { elsewhere: isElsewhere(settings), weights: weightsOf(objective.model) };
+  const graph = programGraph(objective, settings.want, wanted, stages);
+  const schedule = {
+    elsewhere: isElsewhere(settings),
+    weights: weightsOf(objective.model),
+    notFiniteInputs: settings.allowNotFinite,
+    onRewrite: stages.onRewrite,
+  };
   const executable = target.schedule({ inputs: inputsOf(graph), outputs: graph.outputs }, schedule);
   stages.reached("scheduled", () => executable.program.outputs);
   return { graph, executable };

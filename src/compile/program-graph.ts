@@ -1,14 +1,12 @@
 /** From results as wants built them to the graph of a program: the stages "optimised" and "lowered". */
 
-import type { RangeOptions } from "../analysis/ranges.js";
 import type { Model } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
 import { type StageName, Stages } from "../inspect/observe.js";
-import { poolsOfInfinities } from "../lower/infinite-pools.js";
 import { sumsInBlocks } from "../lower/long-sums.js";
 import { storedAsFloat16 } from "../optimise/float16-results.js";
-import { simplifyForRuntime } from "../optimise/simplify.js";
+import { simplifyInFloat32 } from "../optimise/simplify.js";
 import { nth } from "../present.js";
 import type { Wants } from "../wants/want.js";
 import type { Output } from "./joining.js";
@@ -44,12 +42,12 @@ export function inputsOf(graph: ProgramGraph): Value[] {
  */
 export function programGraph(
   objective: Objective,
-  { want: wants, allowNotFinite = false }: GraphSettings,
+  wants: Wants,
   wanted: WantedResults,
   stages = new Stages(),
 ): ProgramGraph {
   const { results, ...own } = wanted;
-  const values = lowered(objective, results, { notFiniteInputs: allowNotFinite }, stages);
+  const values = lowered(objective, results, stages);
   const outputs = results.map(({ name, joining, want }, k) => {
     const value = nth(values, k);
     return { name, joining, value: wants[want]?.storage === "float16" ? storedAsFloat16(value) : value };
@@ -57,20 +55,12 @@ export function programGraph(
   return { ...readBy(objective, values), ...own, outputs };
 }
 
-/** What the graph is to give, and what it may be given. */
-export interface GraphSettings {
-  readonly want: Wants;
-  /** See `PlanningOptions`. */
-  readonly allowNotFinite?: boolean;
-}
-
-function lowered(objective: Objective, results: readonly WantedResult[], data: RangeOptions, stages: Stages): Value[] {
+function lowered(objective: Objective, results: readonly WantedResult[], stages: Stages): Value[] {
   const reached = (stage: StageName, values: readonly Value[]) =>
     stages.reached(stage, () => results.map(({ name }, k) => ({ name, value: nth(values, k) })));
   const planned = results.map(({ value }) => value);
   reached("planned", planned);
-  const all = poolsOfInfinities([...planned, ...modelResults(objective, planned)], data, stages.onRewrite);
-  const optimised = simplifyForRuntime(all, stages.onRewrite);
+  const optimised = simplifyInFloat32([...planned, ...modelResults(objective, planned)], stages.onRewrite);
   reached("optimised", optimised);
   const values = sumsInBlocks(optimised.slice(0, planned.length), optimised.slice(planned.length), stages.onRewrite);
   reached("lowered", values);

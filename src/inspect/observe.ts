@@ -13,7 +13,7 @@ import type { Profile } from "./profile.js";
  * - `planned`: all that is wanted, by the methods that were chosen
  * - `optimised`: the same after the rewriting rules
  * - `lowered`: the same with long sums in blocks
- * - `scheduled`: the graph that the runtime is given, its results packed as they are handed over
+ * - `scheduled`: the graph that the runtime is given, its faults worked around and its results packed as they are handed over
  * - `loaded`: the same graph; its time is what the runtime took to load it
  */
 export type StageName =

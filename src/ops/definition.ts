@@ -97,8 +97,8 @@ export interface OpDefinition {
   /** A composite op: the same outputs by other ops. It then needs only `infer` besides. */
   readonly decompose?: (node: Node, build: Build) => Value[];
   /**
-   * What is emitted in the node's place, where it is no operator of the opset we emit, or the runtime trips
-   * over it. Null: the node itself.
+   * What is emitted in the node's place, where it is no operator of the opset we emit. Null: the node itself. (What a
+   * runtime trips over is known to its target.)
    */
   readonly lower?: (node: Node, build: Build) => Value[] | null;
   /** As `lower`, where what is emitted is the same in float32 only: the float64 reference keeps the node. */

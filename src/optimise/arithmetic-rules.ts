@@ -100,11 +100,8 @@ function scalingOf(node: Node | undefined): Scaling | null {
   return left !== undefined && node.op === "Mul" ? by(b, left) : null;
 }
 
-/**
- * (x a) b = x (a b), also where x a has other readers: ONNX Runtime (1.30 to 1.32) moves scalings into the matrix
- * products that read them, and of two in a row it loses the first where another product reads that.
- */
-const scaledTwice: Rewrite = (node, build) => {
+/** (x a) b = x (a b), also where x a has other readers: for a target that is better off so. */
+export const scaledTwice: Rewrite = (node, build) => {
   const outer = scalingOf(node);
   const inner = outer && scalingOf(nodeOf(outer.x));
   return inner ? [build.scale(inner.x, inner.factor * outer.factor)] : null;
@@ -116,5 +113,4 @@ export const arithmeticRules: readonly Rule[] = [
   { name: "power-of-two", rewrite: square },
   { name: "constant-power", rewrite: power },
   { name: "times-minus-one", rewrite: minusOne },
-  { name: "scaled-twice", rewrite: scaledTwice },
 ];

@@ -159,32 +159,9 @@ const transposeOfExpand: Rewrite = (node, build) => {
   return source && permutation ? [build.expand(build.transpose(source, permutation), output(node).shape)] : null;
 };
 
-/** A product over no elements is zero, and ONNX Runtime may leave what was in its memory. */
-const emptyProduct: Rewrite = (node, build) =>
-  node.op === "MatMul" && input(node, 0).shape.at(-1) === 0
-    ? [build.zeros(output(node).shape, output(node).dtype)]
-    : null;
-
-/** ONNX Runtime keeps axes of size 1 that are to become empty; cut off, they are. */
-const expandToNothing: Rewrite = (node, build) => {
-  if (node.op !== "Expand") return null;
-  const [from, shape] = [input(node, 0).shape, output(node).shape];
-  const emptied = shape.flatMap((dim, axis) =>
-    dim === 0 && from[axis - shape.length + from.length] !== 0 ? [axis] : [],
-  );
-  if (emptied.length === 0) return null;
-  const wide = build.expand(
-    input(node, 0),
-    shape.map((dim, axis) => (emptied.includes(axis) ? 1 : dim)),
-  );
-  return [emptied.reduce((value, axis) => build.slice(value, axis, 0, 0), wide)];
-};
-
 /** In the order in which they are tried. */
 export const rules: readonly Rule[] = [
   { name: "identity", rewrite: identity },
-  { name: "empty-product", rewrite: emptyProduct },
-  { name: "expand-to-nothing", rewrite: expandToNothing },
   ...arithmeticRules,
   { name: "decided-where", rewrite: decided },
   { name: "einsum-of-expand", rewrite: einsumOfExpand },

@@ -18,10 +18,10 @@ import { loopsOnce, unfusing } from "./loops.js";
 import { rewrite, rules } from "./rewrite.js";
 
 /** What is put in a node's place, whatever else becomes of it. */
-type Lowering = (node: Node) => Replacement | null;
+export type Lowering = (node: Node) => Replacement | null;
 
 /** What a rule puts in a node's place. */
-interface Replacement {
+export interface Replacement {
   readonly rule: string;
   readonly results: Value[];
 }
@@ -54,11 +54,29 @@ export function simplify(outputs: readonly Value[], seen?: OnRewrite): Value[] {
 }
 
 /**
- * As the runtime is given it: the same to the precision of float32, of ONNX's operators alone.
+ * As a program holds it: the same to the precision of float32, of ONNX's operators alone.
  * @param seen is told what becomes of each node
  */
-export function simplifyForRuntime(outputs: readonly Value[], seen?: OnRewrite): Value[] {
+export function simplifyInFloat32(outputs: readonly Value[], seen?: OnRewrite): Value[] {
   return simplifyWith({ lowering: inFloat32, seen }, outputs);
+}
+
+/**
+ * The same outputs, after rules of a target that come before all others; untouched where none of these applies.
+ * @param first what a target puts in a node's place
+ * @param seen is told what becomes of each node
+ */
+export function simplifyFor(first: Lowering, outputs: readonly Value[], seen?: OnRewrite): Value[] {
+  if (!someNode(outputs, (node) => first(node) !== null)) return [...outputs];
+  return simplifyWith({ lowering: (node) => first(node) ?? inFloat32(node), seen }, outputs);
+}
+
+/** Whether it holds of a node before the outputs, or of one in the body of such a node. */
+function someNode(outputs: readonly Value[], holds: (node: Node) => boolean): boolean {
+  return nodesBefore(outputs).some((node) => {
+    const { body } = node.attributes;
+    return holds(node) || (isBody(body) && someNode(body.outputs, holds));
+  });
 }
 
 interface CleanUp {

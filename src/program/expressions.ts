@@ -6,16 +6,13 @@ import { isBatch, showShape } from "../graph/dim.js";
 import type { Expected } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
-import { poolsOfInfinities } from "../lower/infinite-pools.js";
 import { sumsInBlocks } from "../lower/long-sums.js";
 import { encodeModel } from "../onnx/write/encode.js";
-import { asLoops } from "../optimise/loops.js";
-import { simplifyForRuntime } from "../optimise/simplify.js";
+import { simplifyInFloat32 } from "../optimise/simplify.js";
 import { entryOf, nth } from "../present.js";
 import { defaultTarget } from "../target/default.js";
 import type { Session } from "../target/runtime.js";
 import type { Data } from "../tensor/data.js";
-import { copiesOf } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Traced } from "../trace/traced.js";
 import { checkExpressionOptions, type ExpressionOptions, ResultsWatch } from "./expression-results.js";
@@ -34,10 +31,6 @@ export interface Compiled<T extends Readonly<Record<string, Traced>>> {
   release(): Promise<void>;
 }
 
-function forRuntime(values: readonly Value[]): Value[] {
-  return sumsInBlocks(simplifyForRuntime(poolsOfInfinities(values)));
-}
-
 /**
  * Compiles traced expressions, by names of your own, to one program. `run` throws what a program's `run`
  * throws on bad data, and NOT_FINITE where that is asked for.
@@ -47,22 +40,11 @@ export async function compile<T extends Readonly<Record<string, Traced>>>(output
   const names = Object.keys(outputs);
   const traced = Object.values(outputs).map(({ value }) => value);
   const watch = ResultsWatch.of(new Map(names.map((name, k) => [name, nth(traced, k)])));
-  const values = forRuntime([...traced, ...watch.added]);
+  const values = sumsInBlocks(simplifyInFloat32([...traced, ...watch.added]));
   const leaves = leavesOf(values).filter(({ source }) => source.kind === "input" || source.kind === "parameter");
   checkNames(leaves);
-  const encodable = (results: readonly Value[]) => ({
-    inputs: leaves,
-    outputs: results.map((value, k) => ({ name: names[k] ?? addedName(k - names.length), value })),
-  });
-  const session = await defaultTarget.load(encodable(values));
-  // The runtime's recurrent kernels end the process at a batch of none; loops take one.
-  const loops = asLoops(values);
-  let forNone: Promise<Session> | undefined;
-  const sessionFor = (empty: boolean) => {
-    if (!empty || loops === values) return session;
-    forNone ??= defaultTarget.load(encodable(forRuntime(loops)));
-    return forNone;
-  };
+  const named = values.map((value, k) => ({ name: names[k] ?? addedName(k - names.length), value }));
+  const session = await defaultTarget.load({ inputs: leaves, outputs: named });
   const [limits, labels] = [lengthLimits(traced), labelLimits(traced)];
   const expected = new Map(
     leaves.map((value) => [value.name, { ...expectedOf(value, limits), labels: labels.get(value) }]),
@@ -70,17 +52,14 @@ export async function compile<T extends Readonly<Record<string, Traced>>>(output
   return {
     run: async (data, options = {}) => {
       checkExpressionOptions(options);
-      const returned = await runOn(sessionFor, expected, data);
+      const returned = await runOn(session, expected, data);
       const results = Object.fromEntries(names.map((name) => [name, entryOf(returned, name)]));
       const counted = watch.added.map((_, k) => entryOf(returned, addedName(k)));
       watch.report(watch.find(results, counted), options);
       return results as { readonly [K in keyof T]: Tensor };
     },
-    encode: () => encodeModel(encodable(values.slice(0, names.length))),
-    release: async () => {
-      await session.release();
-      await (await forNone)?.release();
-    },
+    encode: () => encodeModel(defaultTarget.adapt({ inputs: leaves, outputs: named.slice(0, names.length) })),
+    release: () => session.release(),
   };
 }
 
@@ -115,7 +94,7 @@ function expectedOf(value: Value, limits: ReadonlyMap<Value, number>): Expected 
 }
 
 async function runOn(
-  sessionFor: (empty: boolean) => Session | Promise<Session>,
+  session: Session,
   expected: ReadonlyMap<string, Expected>,
   data: Readonly<Record<string, Data>>,
 ): Promise<Record<string, Tensor>> {
@@ -123,9 +102,5 @@ async function runOn(
   for (const [name, { value }] of expected) {
     if (value.source.kind === "parameter" && value.source.initial) initial[name] = value.source.initial;
   }
-  const { feeds, samples } = prepare({ ...initial, ...data }, expected, true);
-  const found = sessionFor(samples === 0);
-  if (!(found instanceof Promise)) return found.run(feeds);
-  const own = copiesOf(feeds);
-  return (await found).run(own);
+  return session.run(prepare({ ...initial, ...data }, expected, true).feeds);
 }

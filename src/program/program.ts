@@ -166,8 +166,9 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
   }
 
   #encodable(): EncodableProgram {
-    const { inputs, parameters } = this.#compiled.graph;
-    const outputs = this.#compiled.graph.outputs.filter((output) => !isHidden(output));
+    const notFiniteInputs = this.#options.allowNotFinite;
+    const { inputs, parameters, outputs: all } = this.#target.adapt(this.#compiled.graph, { notFiniteInputs });
+    const outputs = all.filter((output) => !isHidden(output));
     const order = this.#target.order(outputs.map(({ value }) => value));
     const values = Object.fromEntries(
       parameters.map((parameter) => [parameter.name, parameterValue(this.#compiled.objective.model, parameter)]),

@@ -1,5 +1,6 @@
 /** What programs are compiled for: one interface to a runtime and to all that is known of it. */
 import type { MemoryUse } from "../graph/bytes.js";
+import type { OnRewrite } from "../graph/rewritten.js";
 import type { Value } from "../graph/value.js";
 import type { EncodableProgram } from "../onnx/write/encode.js";
 import type { Prices } from "../ops/prices.js";
@@ -7,6 +8,8 @@ import type { Tensor } from "../tensor/tensor.js";
 import type { Runtime, RuntimeOptions, Session } from "./runtime.js";
 
 export interface Target {
+  /** The runtime's name, for which a program may be saved: "onnxruntime". */
+  readonly name: string;
   /** The runtime's name and version: "onnxruntime-node 1.30.0". Programs that are saved say what they were checked with. */
   readonly version: string;
   /** See `Runtime`: whether a program that was opened has its results before a run returns its promise. */
@@ -15,11 +18,13 @@ export interface Target {
   readonly prices: Prices;
   /** Results in the order in which their nodes are best listed in a file. */
   order(results: readonly Value[]): readonly Value[];
-  /** Schedules a program: in which order it is computed, how results are handed over, and how much memory it takes. */
+  /** The same program without what the runtime lacks, refuses or gets wrong. Programs are saved without that. */
+  adapt<T extends Schedulable>(program: T, options?: AdaptOptions): T;
+  /** Adapts and schedules a program: in which order it is computed, how results are handed over, and how much memory it takes. */
   schedule(program: Schedulable, options: ScheduleOptions): Executable;
-  /** Loads a program from its file: a path, or bytes. Throws RUNTIME. */
+  /** Loads a program from its file as it is: a path, or bytes. Throws RUNTIME. */
   open(file: string | Uint8Array, options?: RuntimeOptions): Promise<Session>;
-  /** Loads a graph as it is. Throws RUNTIME. */
+  /** Adapts a graph, and loads it. Throws RUNTIME. */
   load(program: EncodableProgram, options?: RuntimeOptions): Promise<Session>;
   /** Looks inside the runtime. Absent where it has no profiler. */
   readonly profiler?: Profiler | undefined;
@@ -80,7 +85,14 @@ export interface Schedulable {
 /** Bytes of all weights from which on a model is large: what a run takes beside them is then kept small, at a little time. */
 export const largeWeights = 2 ** 28;
 
-export interface ScheduleOptions {
+export interface AdaptOptions {
+  /** Inputs may hold NaN and infinity. Default false. */
+  readonly notFiniteInputs?: boolean | undefined;
+  /** Is told what becomes of each node. */
+  readonly onRewrite?: OnRewrite | undefined;
+}
+
+export interface ScheduleOptions extends AdaptOptions {
   /** It runs in a worker thread, so that nothing that takes long is left to the thread that asks. */
   readonly elsewhere: boolean;
   /** Bytes of the model's weights. */

@@ -12,6 +12,7 @@ import { rules } from "../../src/optimise/rewrite.js";
 import { simplify } from "../../src/optimise/simplify.js";
 import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
+import { asRun } from "../support/graph-checks.js";
 import { numbers } from "../support/per-sample.js";
 
 const input = (name: string, shape: Value["shape"], dtype: Value["dtype"] = "float32") =>
@@ -43,19 +44,10 @@ const pow = (base: Value, exponent: number) => build.op("Pow", [base, constant(e
 /** For each rule a value that it is to make cheaper; `without`, an operator that is then gone. */
 const cases: Readonly<Record<string, { readonly value: Value; readonly without: string }>> = {
   identity: { value: build.op("Identity", [build.mul(x, y)]), without: "Identity" },
-  "empty-product": {
-    value: build.concat([build.matmul(build.slice(x, 1, 0, 0), build.slice(w, 0, 0, 0)), build.matmul(x, w)], 1),
-    without: "",
-  },
-  "expand-to-nothing": {
-    value: build.concat([x, build.transpose(build.op("Expand", [p, build.ints([0, 4])]), [0, 1])], 0),
-    without: "",
-  },
   "neutral-element": { value: build.op("Add", [build.op("Mul", [x, constant(1)]), constant(0)]), without: "Mul" },
   "power-of-two": { value: pow(x, 2), without: "Pow" },
   "constant-power": { value: pow(build.abs(x), -1.5), without: "Pow" },
   "times-minus-one": { value: build.op("Mul", [x, constant(-1)]), without: "Mul" },
-  "scaled-twice": { value: build.op("Div", [build.op("Mul", [x, constant(3)]), constant(7)]), without: "Div" },
   "decided-where": {
     value: build.op("Where", [build.constant({ dtype: "bool", dims: [], data: Uint8Array.of(1) }), x, y]),
     without: "Where",
@@ -107,7 +99,7 @@ describe.each(Object.entries(cases))("%s", (name, { value, without }) => {
 
 /** What the runtime computes of a cleaned graph. */
 async function run(inputs: readonly Value[], outputs: readonly Value[], given: Record<string, Tensor>) {
-  const cleaned = simplify(outputs).map((value, k) => ({ name: `y${k}`, value }));
+  const cleaned = asRun(outputs).map((value, k) => ({ name: `y${k}`, value }));
   const session = await nodeRuntime.load(encodeModel({ inputs, outputs: cleaned }));
   const found = await session.run(given);
   await session.release();

@@ -3,12 +3,10 @@ import { planFor } from "../../src/compile/planning.js";
 import { type ProgramGraph, programGraph } from "../../src/compile/program-graph.js";
 import { wantedResults } from "../../src/compile/results.js";
 import type { Wants } from "../../src/index.js";
+import { defaultTarget } from "../../src/target/default.js";
 
-/** The graph of a program, before a target schedules it. */
+/** The graph of a program, adapted to the target that is used, before that schedules it. */
 export function graphOf(objective: Objective, wants: Wants): ProgramGraph {
-  return programGraph(
-    objective,
-    { want: wants },
-    wantedResults(objective, planFor(objective, wants, {}), wants, new Map()),
-  );
+  const wanted = wantedResults(objective, planFor(objective, wants, {}), wants, new Map());
+  return defaultTarget.adapt(programGraph(objective, wants, wanted));
 }

@@ -16,7 +16,6 @@ import {
   unsupported,
 } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
-import { lowered } from "../elementwise.js";
 import { lineAxis } from "../rules/reductions.js";
 import {
   addOptional,
@@ -135,8 +134,4 @@ const biasDropout = contrib({
   },
 });
 
-export const contribActivations: readonly OpDefinition[] = [
-  ...gelus,
-  // ONNX Runtime has these on GPUs only.
-  ...[biasSplitGelu, biasAdd, biasSoftmax, biasDropout].map(lowered),
-];
+export const contribActivations: readonly OpDefinition[] = [...gelus, biasSplitGelu, biasAdd, biasSoftmax, biasDropout];

@@ -197,13 +197,6 @@ const attention: OpDefinition = contrib({
     if (node.outputs.length === 1) return [y];
     return [y, build.concat([build.unsqueeze(k, [0]), build.unsqueeze(v, [0])], 0)];
   },
-  // ONNX Runtime 1.30 crashes where there is no bias.
-  lower: ({ op, name, domain, inputs, attributes, outputs }, build) => {
-    const [x, weight, bias, ...rest] = leadingOf(inputs, 2);
-    if (bias) return null;
-    const zeros = build.zeros([nth(weight.shape, 1)], weight.dtype);
-    return [...build.node(op, [x, weight, zeros, ...rest], attributes, outputs.length, { name, domain }).outputs];
-  },
 });
 
 // MultiHeadAttention: queries, keys and values apart, or packed
@@ -328,9 +321,6 @@ const multiHeadAttention: OpDefinition = contrib({
   optionalOutputs: true,
   infer: inferMultiHead,
   decompose: decomposeMultiHead,
-  // The kernel for CPUs does not unpack.
-  lower: (node, build) =>
-    node.inputs[1]?.shape.length === 5 || !node.inputs[1] ? decomposeMultiHead(node, build) : null,
 });
 
 export const contribAttention: readonly OpDefinition[] = [attention, multiHeadAttention];

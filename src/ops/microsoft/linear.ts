@@ -48,7 +48,7 @@ function inferMatMul(call: Call): ValueType {
 function decomposeMatMul(node: Node, build: Build): Value[] {
   const [a, b] = inputsOf(node, 2);
   const [row, column] = [a.shape.length === 1, b.shape.length === 1];
-  // A vector becomes a matrix: ONNX Runtime fuses a transposition and a product by a vector, with a wrong result.
+  // A vector becomes a matrix.
   const left = row ? build.unsqueeze(a, [0]) : build.transpose(a, operandAxes(node, 0));
   const right = column ? build.unsqueeze(b, [1]) : build.transpose(b, operandAxes(node, 1));
   const product = build.matmul(left, right);
@@ -57,19 +57,11 @@ function decomposeMatMul(node: Node, build: Build): Value[] {
   return [build.scale(flat, floatAttribute(node, "alpha", 1))];
 }
 
-/** ONNX Runtime transposes wrongly where one operand is a vector, and refuses to where there are no batch axes. */
-function isMisread(node: Node): boolean {
-  const ranks = [0, 1].map((index) => requireInput(node, index).shape.length);
-  const any = (prefix: string) => ["A", "B"].some((side) => intAttribute(node, prefix + side, 0) !== 0);
-  return (any("trans") && ranks.includes(1)) || (any("transBatch") && Math.min(...ranks) < 3);
-}
-
 function fusedMatMul(op: string): OpDefinition {
   return contrib({
     op,
     infer: (call) => [inferMatMul(call)],
     decompose: decomposeMatMul,
-    lower: (node, build) => (isMisread(node) ? decomposeMatMul(node, build) : null),
   });
 }
 
@@ -78,7 +70,7 @@ function fusedMatMul(op: string): OpDefinition {
 /** The names of activations with those of their attributes. */
 type Activations = ReadonlyMap<string, readonly string[]>;
 
-/** Those that ONNX Runtime fuses with a Gemm. */
+/** Those that are fused with a Gemm. */
 const gemmActivations: Activations = new Map([
   ["Celu", ["alpha"]],
   ["Elu", ["alpha"]],
@@ -134,6 +126,13 @@ function decomposeGemm(node: Node, build: Build): Value[] {
   return [name === "" ? y : build.op(name, [y], gemmActivationAttributes(node))];
 }
 
+/** Whether a FusedGemm names no activation, or leaves out one of its attributes. */
+export function lacksActivation(node: Node): boolean {
+  const name = activationOf(node, gemmActivations);
+  const needed = gemmActivations.get(name)?.length ?? 0;
+  return name === "" || Object.keys(gemmActivationAttributes(node)).length < needed;
+}
+
 const fusedGemm = contrib({
   op: "FusedGemm",
   infer: (call) => {
@@ -141,13 +140,6 @@ const fusedGemm = contrib({
     return partOf(linear, "Gemm").infer(call);
   },
   decompose: decomposeGemm,
-  // The kernel knows no defaults, and does not run without an activation.
-  lower: (node, build) => {
-    const name = activationOf(node, gemmActivations);
-    const needed = gemmActivations.get(name)?.length ?? 0;
-    const given = Object.keys(gemmActivationAttributes(node)).length;
-    return name === "" || given < needed ? decomposeGemm(node, build) : null;
-  },
 });
 
 // FusedConv: a convolution, plus a tensor of the output's shape, through an activation

@@ -8,7 +8,6 @@ import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { floatAttribute, intAttribute, part, requireInput, shapeMismatch, unsupported } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
-import { lowered } from "../elementwise.js";
 import { normalisation } from "../rules/normalisation.js";
 import { keptShape } from "../rules/reductions.js";
 import {
@@ -41,13 +40,6 @@ function inferSkip(call: Call, bias: number): ValueType[] {
   return [y, statistic, statistic, y].slice(0, call.outputs);
 }
 
-/** Whether ONNX Runtime adds tensors of these shapes. */
-function inKernel(node: Node): boolean {
-  const [x, skip] = inputsOf(node, 2);
-  const ranks = [x, skip].every(({ shape }) => shape.length === 2 || shape.length === 3);
-  return ranks && sameShape(x.shape.slice(-2), skip.shape.slice(-2));
-}
-
 function skipNormalization({ op, bias, normalise }: Skip): OpDefinition {
   const decompose = (node: Node, build: Build): Value[] => {
     const [x, skip] = inputsOf(node, 2);
@@ -60,7 +52,7 @@ function skipNormalization({ op, bias, normalise }: Skip): OpDefinition {
     infer: (call) => inferSkip(call, bias),
     decompose,
     // Where the sum is asked for, it is a node of its own: the backward pass reads it too.
-    lower: (node, build) => (node.outputs.length > 1 || !inKernel(node) ? decompose(node, build) : null),
+    lower: (node, build) => (node.outputs.length > 1 ? decompose(node, build) : null),
   });
 }
 
@@ -238,15 +230,11 @@ const embedLayerNormalization: OpDefinition = contrib({
     const outputs = [() => y, () => maskLengths(node, parts, build), () => sum];
     return outputs.slice(0, node.outputs.length).map((output) => output());
   },
-  // The kernel asks for its second output to be there.
-  lower: ({ op, name, domain, inputs, attributes, outputs }, build) =>
-    outputs.length === 1 ? build.node(op, inputs, attributes, 2, { name, domain }).outputs.slice(0, 1) : null,
 });
 
 export const contribNormalisation: readonly OpDefinition[] = [
   ...skips,
-  // ONNX Runtime has these on GPUs only.
-  lowered(plainGroupNorm),
-  lowered(skipGroupNorm),
+  plainGroupNorm,
+  skipGroupNorm,
   embedLayerNormalization,
 ];

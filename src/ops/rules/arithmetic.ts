@@ -217,7 +217,7 @@ const remainder: OpDefinition = binary(
 
 const modulo: OpDefinition = {
   ...remainder,
-  // Before opset 28, and in ONNX Runtime (1.30), floats are divided with fmod=1 only.
+  // Before opset 28, floats are divided with fmod=1 only.
   lower: (node, build) => {
     const [x, y] = inputsOf(node, 2);
     if (!isFloat(x.dtype) || intAttribute(node, "fmod", 0) === 1) return null;

@@ -43,7 +43,7 @@ function shifted(x: bigint, y: number, left: boolean): bigint {
 const shiftsLeft = (node: Call | Node) => stringAttribute(node, "direction", "") === "LEFT";
 
 /** In 64 bits: what was narrower is cut off again. A negative number is shifted right as its complement. */
-function lowerShift(node: Node, build: Build): Value[] {
+export function lowerShift(node: Node, build: Build): Value[] {
   const [x, y] = leadingOf(
     node.inputs.map((input) => build.cast(present(input), "int64")),
     2,
@@ -73,8 +73,8 @@ const bitShift: OpDefinition = {
         );
     },
   ),
-  // Signed integers came with opset 28; of unsigned ones ONNX Runtime (1.30) knows these.
-  lower: (node, build) => (["uint8", "uint32", "uint64"].includes(dtypeOf(node)) ? null : lowerShift(node, build)),
+  // Signed integers came with opset 28.
+  lower: (node, build) => (dtypeOf(node).startsWith("uint") ? null : lowerShift(node, build)),
 };
 
 export const bitwise: readonly OpDefinition[] = [

@@ -31,7 +31,7 @@ import {
 
 type Named = Call | Node;
 
-function groupsOf(node: Named): number {
+export function groupsOf(node: Named): number {
   return intAttribute(node, "group", 1);
 }
 
@@ -56,7 +56,7 @@ interface Transposed {
   readonly output: readonly number[];
 }
 
-function transposedOf(call: Named): Transposed {
+export function transposedOf(call: Named): Transposed {
   const spatial = spatialOf(call, requireInput(call, 0));
   const [rank, kernel] = [spatial.length, kernelOf(call)];
   if (kernel.length !== rank)
@@ -302,47 +302,6 @@ function sampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): (SampleAx
   return [leadingSampleAxis(node, axes[0])];
 }
 
-/** ONNX Runtime refuses dilation where it is to find the padding itself. */
-function explicitConv(node: Node, build: Build): Value[] | null {
-  const window = windowOf(node);
-  if (autoPadOf(node) === "NOTSET" || window.dilations.every((dilation) => dilation === 1)) return null;
-  const attributes = { ...windowAttributes(window), group: groupsOf(node) };
-  return [...build.node("Conv", node.inputs, attributes, 1, node).outputs];
-}
-
-/**
- * With output padding of a stride or more ONNX Runtime reads past its input. No element of the kernel
- * reaches what is then added: it holds the bias alone.
- */
-function reachedTransposed(node: Node, build: Build): Value[] | null {
-  const [x, w, bias] = inputsOf(node, 2);
-  const { window, output } = transposedOf(node);
-  const extra = perAxis(node, "output_padding", output.length, 0, 0);
-  if (extra.every((size, axis) => size < nth(window.strides, axis))) return null;
-  const reach = output.map((_, axis) => {
-    const steps = nth(window.strides, axis) * (factorOf(nth(x.shape, axis + 2)) - 1);
-    return steps + extentOf(window, axis) - nth(window.before, axis);
-  });
-  const after = output.map((size, axis) => Math.max(0, nth(reach, axis) - size));
-  const beyond = output.map((size, axis) => Math.max(0, size - nth(reach, axis)));
-  const shape = outputOf(node, 0).shape;
-  const attributes = { ...windowAttributes({ ...window, after }), group: groupsOf(node) };
-  const reached = reach.every((size) => size > 0)
-    ? build.pad(build.op("ConvTranspose", [x, w], attributes), Array(shape.length).fill(0), [0, 0, ...beyond])
-    : build.zeros(shape, x.dtype);
-  return [
-    bias
-      ? build.add(
-          reached,
-          build.unsqueeze(
-            bias,
-            [...output.keys()].map((axis) => axis + 1),
-          ),
-        )
-      : reached,
-  ];
-}
-
 export const convolution: readonly OpDefinition[] = [
   {
     op: "Conv",
@@ -351,7 +310,6 @@ export const convolution: readonly OpDefinition[] = [
     differentiate: (node, [dy], build, wanted) => differentiateConv(node, present(dy), build, wanted),
     batch: batchConvolution,
     sampleAxis,
-    lower: explicitConv,
   },
   {
     op: "ConvTranspose",
@@ -360,6 +318,5 @@ export const convolution: readonly OpDefinition[] = [
     differentiate: (node, [dy], build, wanted) => differentiateTransposed(node, present(dy), build, wanted),
     batch: batchConvolution,
     sampleAxis,
-    lower: reachedTransposed,
   },
 ];

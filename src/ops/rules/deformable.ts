@@ -1,7 +1,7 @@
 /** DeformConv: a composite, of lookups at places that are computed, and a product with the kernel. */
 
 import { type Dim, factorOf, multiply, sameDim, sameShape, showShape } from "../../graph/dim.js";
-import { inputOf, inputsOf, outputOf } from "../../graph/operands.js";
+import { inputsOf, outputOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
 import type { Window } from "../../graph/window.js";
 import { kernelSize, positionsOf } from "../../graph/window.js";
@@ -126,8 +126,6 @@ const deformConv: OpDefinition = {
     const y = build.reshape(product, outputOf(node, 0).shape);
     return [bias ? build.add(y, build.reshape(bias, [outputs, ...positions.map(() => 1)])) : y];
   },
-  // ONNX Runtime's kernel (from 1.30 at the latest) knows images alone.
-  lower: (node, build) => (inputOf(node, 0).shape.length === 4 ? null : (deformConv.decompose?.(node, build) ?? null)),
 };
 
 export const deformable: readonly OpDefinition[] = [deformConv];

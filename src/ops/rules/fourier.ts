@@ -22,13 +22,11 @@ import {
   unsupported,
 } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
-import { lowered } from "../elementwise.js";
 import { requireConstant } from "../limits.js";
-import { emitTransform } from "../subgraphs/fourier-transform.js";
 
 // DFT
 
-interface Along extends Transform {
+export interface Along extends Transform {
   readonly axis: number;
   /** Elements of the axis. */
   readonly size: number;
@@ -46,7 +44,7 @@ function isReal(call: Call | Node): boolean {
   return parts === 1;
 }
 
-function transformOf(call: Call | Node): Along {
+export function transformOf(call: Call | Node): Along {
   const { shape } = requireInput(call, 0);
   const realIn = isReal(call);
   const axis = normalAxis(call, knownInt(call, 2) ?? -2, shape.length);
@@ -149,10 +147,6 @@ const dft: OpDefinition = {
     const last = inputOf(node, 0).shape.length - 1;
     return [apartFrom(node, at ?? null, [axis, last], "transforms along the sample axis")];
   },
-  lower: (node, build) => {
-    const along = transformOf(node);
-    return emitTransform(build, inputOf(node, 0), along.axis, along);
-  },
 };
 
 // STFT
@@ -187,7 +181,7 @@ function framesOf(call: Call | Node): Frames {
   return { count, length, step };
 }
 
-const stft = lowered({
+const stft: OpDefinition = {
   op: "STFT",
   infer: (call) => {
     const { dtype, shape } = requireInput(call, 0);
@@ -208,6 +202,6 @@ const stft = lowered({
     const shape: Shape = outputOf(node, 0).shape;
     return [onesided && !real ? build.slice(spectrum, 2, 0, nth(shape, 2)) : spectrum];
   },
-});
+};
 
 export const fourier: readonly OpDefinition[] = [dft, stft];

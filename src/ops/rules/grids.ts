@@ -73,10 +73,6 @@ function pointTaps(build: Build, points: Value, { mode, padding, aligned, spatia
   });
 }
 
-/** Of the operators' general form, ONNX Runtime's kernel runs images, and volumes that are not sampled by cubes. */
-const inRuntime = ({ mode, spatial }: Sampling): boolean =>
-  spatial.length === 2 || (spatial.length === 3 && mode !== "cubic");
-
 const gridSample: OpDefinition = {
   op: "GridSample",
   infer: (call) => {
@@ -101,7 +97,6 @@ const gridSample: OpDefinition = {
     const sum = parts.reduce((total, part) => build.add(total, part));
     return [build.reshape(sum, outputOf(node, 0).shape)];
   },
-  lower: (node, build) => (inRuntime(samplingOf(node)) ? null : (gridSample.decompose?.(node, build) ?? null)),
 };
 
 // AffineGrid

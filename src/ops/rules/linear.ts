@@ -6,7 +6,7 @@ import { addProduct64 } from "../../float64/product64.js";
 import { type Dim, sameDim, showShape } from "../../graph/dim.js";
 import { inputOf, inputsOf } from "../../graph/operands.js";
 import type { SampleAxis } from "../../graph/sample-axis.js";
-import { type Node, nodeOf, type Value } from "../../graph/value.js";
+import type { Node, Value } from "../../graph/value.js";
 import { leadingOf, nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
@@ -114,13 +114,6 @@ const matmul: OpDefinition = {
       shape: input.shape,
     });
     return [rule(right, letters.b, letters.a, a), rule(left, letters.a, letters.b, b)];
-  },
-  // ONNX Runtime (1.30) multiplies a transposed matrix by a vector wrongly once it has fused the two.
-  lower: ({ inputs }, build) => {
-    const [a, b] = leadingOf(inputs, 2);
-    if (nodeOf(a)?.op !== "Transpose" || b.shape.length !== 1) return null;
-    const column = build.op("MatMul", [a, build.unsqueeze(b, [1])]);
-    return [build.reshape(column, column.shape.slice(0, -1))];
   },
   batch: (node, inputs, batched, build) => {
     // Vectors become matrices first, so that the new leading axis is not taken for a matrix axis.

@@ -183,12 +183,6 @@ const evaluateCast: OpDefinition["evaluate"] = ([x], node) => {
   return [map64(present(x), (element) => castNumber(element, dtype))];
 };
 
-/** "saturate" is of casts to 8-bit floats; ONNX Runtime refuses it at others. */
-function castPlainly(node: Node, build: Build): Value[] | null {
-  if (!Object.hasOwn(node.attributes, "saturate")) return null;
-  return [build.cast(inputOf(node, 0), outputOf(node, 0).dtype)];
-}
-
 const cast: OpDefinition = {
   op: "Cast",
   infer: (call) => inferCast(call, stringAttribute(call, "to", "")),
@@ -196,7 +190,6 @@ const cast: OpDefinition = {
   evaluate: evaluateCast,
   differentiate: (node, [dy], build) => [castBack(node, present(dy), build)],
   ...elementwise,
-  lower: castPlainly,
 };
 
 /** Of its second input only the dtype matters. */
@@ -211,7 +204,6 @@ const castLike: OpDefinition = {
     return [build.cast(full, outputOf(node, 0).dtype)];
   },
   sampleAxis: (_node, axes) => [axes[0] ?? null],
-  lower: castPlainly,
 };
 
 export const logic: readonly OpDefinition[] = [

@@ -18,7 +18,6 @@ import {
   unsupported,
 } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
-import { lowered } from "../elementwise.js";
 
 const reductionOf = (node: Call | Node) => stringAttribute(node, "reduction", "mean");
 
@@ -112,5 +111,4 @@ const softmaxCrossEntropyLoss: OpDefinition = {
   sampleAxis: lossSampleAxis,
 };
 
-// ONNX Runtime expands them too, but not for an empty batch.
-export const losses: readonly OpDefinition[] = [negativeLogLikelihoodLoss, softmaxCrossEntropyLoss].map(lowered);
+export const losses: readonly OpDefinition[] = [negativeLogLikelihoodLoss, softmaxCrossEntropyLoss];

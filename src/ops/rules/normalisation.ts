@@ -29,10 +29,10 @@ import { keptShape } from "./reductions.js";
 
 // Parts
 
-const epsilonOf = (node: Node) => floatAttribute(node, "epsilon", 1e-5);
+export const epsilonOf = (node: Node) => floatAttribute(node, "epsilon", 1e-5);
 
 /** The axes from `axis` (attribute, default -1) to the last. */
-function trailingAxes(call: Call | Node): number[] {
+export function trailingAxes(call: Call | Node): number[] {
   const rank = requireInput(call, 0).shape.length;
   const first = normalAxis(call, intAttribute(call, "axis", -1), rank);
   return Array.from({ length: rank - first }, (_, k) => first + k);
@@ -138,20 +138,9 @@ function rmsNormalization(op: string, statistics: number): OpDefinition {
   };
 }
 
-const simplified: OpDefinition = { ...rmsNormalization("SimplifiedLayerNormalization", 1), optionalOutputs: true };
-
-const simplifiedLayerNormalization: OpDefinition = {
-  ...simplified,
-  // ONNX Runtime expects the statistic of several axes to be of another shape, and reuses memory by that.
-  lower: (node, build) => {
-    const mistaken = node.outputs.length > 1 && trailingAxes(node).length > 1;
-    return mistaken ? (simplified.decompose?.(node, build) ?? null) : null;
-  },
-};
-
 // Along the channels: InstanceNormalization, GroupNormalization, BatchNormalization
 
-function scaleAndShift(build: Build, y: Value, scale: Value, shift: Value): Value {
+export function scaleAndShift(build: Build, y: Value, scale: Value, shift: Value): Value {
   return build.add(build.mul(y, alongChannels(build, scale, y)), alongChannels(build, shift, y));
 }
 
@@ -169,7 +158,7 @@ const instanceNormalization: OpDefinition = {
 };
 
 /** `[N, groups, elements of a group]`. */
-function groupedShape(call: Call | Node): Shape {
+export function groupedShape(call: Call | Node): Shape {
   const { shape } = requireInput(call, 0);
   const groups = intAttribute(call, "num_groups", 1);
   const perGroup = groups > 0 ? divide(channelsOf(call), groups) : undefined;
@@ -190,19 +179,6 @@ const groupNormalization: OpDefinition = {
   decompose: (node, build) => {
     const [x, scale, shift] = inputsOf(node, 3);
     const { y } = standardise(build, build.reshape(x, groupedShape(node)), [2], epsilonOf(node));
-    return [scaleAndShift(build, build.reshape(y, x.shape), scale, shift)];
-  },
-  /**
-   * The runtime takes the square of the mean from the mean of the squares, and has no digits left, or NaN, where the
-   * mean is far from 0. Its LayerNormalization centres first.
-   */
-  lower: (node, build) => {
-    const [x, scale, shift] = inputsOf(node, 3);
-    const shape = groupedShape(node);
-    if (elementsOf(shape) === 0) return null;
-    const ones = build.expand(build.scalar(1, x), shape.slice(2));
-    const attributes = { axis: 2, epsilon: epsilonOf(node) };
-    const y = build.op("LayerNormalization", [build.reshape(x, shape), ones], attributes);
     return [scaleAndShift(build, build.reshape(y, x.shape), scale, shift)];
   },
 };
@@ -274,12 +250,6 @@ const lrn: OpDefinition = {
     return [y];
   },
   decompose: lrnInParts,
-  // ONNX Runtime has LRN of images only, of odd sizes, and with positive factors.
-  lower: (node, build) => {
-    const images = inputOf(node, 0).shape.length === 4 && intAttribute(node, "size", 1) % 2 === 1;
-    const known = images && floatAttribute(node, "alpha", 1e-4) > 0 && floatAttribute(node, "beta", 0.75) > 0;
-    return known ? null : lrnInParts(node, build);
-  },
 };
 
 /** x over its norm along one axis; 0 where that is 0. */
@@ -360,7 +330,7 @@ export const normalisation: readonly OpDefinition[] = [
   layerNormalization,
   // Of opset 23.
   lowered(rmsNormalization("RMSNormalization", 0)),
-  simplifiedLayerNormalization,
+  rmsNormalization("SimplifiedLayerNormalization", 1),
   instanceNormalization,
   groupNormalization,
   batchNormalization,

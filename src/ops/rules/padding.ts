@@ -30,7 +30,7 @@ interface Padding {
   readonly after: readonly number[];
 }
 
-function paddingOf(call: Call | Node): Padding {
+export function paddingOf(call: Call | Node): Padding {
   const rank = requireInput(call, 0).shape.length;
   const pads = knownInts(call, 1) ?? [];
   const axes =
@@ -193,14 +193,6 @@ export const pad: OpDefinition = {
     const input = batched[0] ? present(x) : build.unsqueeze(present(x), [0]);
     const amounts = build.ints([0, ...before, 0, ...after]);
     return [build.op("Pad", [input, amounts, ...(value ? [value] : [])], node.attributes)];
-  },
-  // ONNX Runtime 1.30 moves a transposition past a Pad as if its amounts were for all axes, and then fails.
-  lower: (node, build) => {
-    const [x, , value, axes] = node.inputs;
-    if (!axes) return null;
-    const { before, after } = paddingOf(node);
-    const amounts = build.ints([...before, ...after]);
-    return [build.op("Pad", [present(x), amounts, ...(value ? [value] : [])], node.attributes)];
   },
   sampleAxis: (node, [at, , value]) => {
     if (value) throw unsupported(node, "pads with a value that differs from sample to sample");

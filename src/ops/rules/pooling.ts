@@ -16,8 +16,7 @@ import { requireConstant } from "../limits.js";
 import { moved } from "../range.js";
 import { differentiateMaxPool, localIndices } from "../subgraphs/max-pool-gradient.js";
 import { batchPool, inferPool, type Pool, planesOf, poolOf, poolSampleAxis } from "../subgraphs/pool.js";
-import { apartFromPad, exactPool } from "../subgraphs/rounded-pools.js";
-import { autoPadOf, perAxis, readWindow, spatialOf, windowAttributes } from "../subgraphs/window.js";
+import { perAxis, readWindow, spatialOf, windowAttributes } from "../subgraphs/window.js";
 
 // MaxPool
 
@@ -73,7 +72,6 @@ const maxPool: OpDefinition = {
     requireElements(call);
     return inferPool(call);
   },
-  lower: exactPool,
   evaluate: evaluateMaxPool,
   differentiate: (node, [dy], build) => [dy ? differentiateMaxPool(node, dy, build) : null],
   batch: batchPool,
@@ -255,10 +253,6 @@ function spreadByConvolution(node: Node, dy: Value, pool: Pool, build: Build): V
 const averagePool: OpDefinition = {
   op: "AveragePool",
   infer: inferPool,
-  lower: (node, build) => {
-    const apart = apartFromPad(node, build);
-    return exactPool(apart ?? node, build) ?? (apart && [...apart.outputs]);
-  },
   evaluate: evaluateAveragePool,
   differentiate: (node, [dy], build) => differentiateAveragePool(node, present(dy), build),
   batch: batchPool,
@@ -292,13 +286,6 @@ const lpPool: OpDefinition = {
   op: "LpPool",
   infer: inferPool,
   decompose: decomposeLpPool,
-  // The runtime takes neither any padding nor any way of finding it, and rounds up to other positions.
-  lower: (node, build) => {
-    const { kernel, before, after } = poolOf(node).stated;
-    const fits = kernel.every((size, axis) => nth(before, axis) < size && nth(after, axis) < size);
-    const plain = fits && autoPadOf(node) === "NOTSET" && intAttribute(node, "ceil_mode", 0) === 0;
-    return plain ? null : decomposeLpPool(node, build);
-  },
 };
 
 function globalPool(

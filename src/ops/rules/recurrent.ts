@@ -4,7 +4,7 @@
  */
 
 import { type Dim, isBatch, type Shape, sameDim, showShape } from "../../graph/dim.js";
-import type { Attributes, Node, Value, ValueType } from "../../graph/value.js";
+import type { Node, Value, ValueType } from "../../graph/value.js";
 import { leadingOf, nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
@@ -19,14 +19,14 @@ import {
   unsupported,
 } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
-import { type Activation, activationAttributes, activationsOf } from "../subgraphs/recurrent-activations.js";
+import { type Activation, activationsOf } from "../subgraphs/recurrent-activations.js";
 import { type ScanResults, scan } from "./scan.js";
 
-type Kind = "LSTM" | "GRU" | "RNN";
+export type Kind = "LSTM" | "GRU" | "RNN";
 
 const gatesOf: Readonly<Record<Kind, number>> = { LSTM: 4, GRU: 3, RNN: 1 };
 
-interface Sizes {
+export interface Sizes {
   readonly steps: number;
   readonly samples: Dim;
   readonly hidden: number;
@@ -35,7 +35,7 @@ interface Sizes {
   readonly samplesFirst: boolean;
 }
 
-function sizesOf(call: Call | Node, kind: Kind): Sizes {
+export function recurrentSizes(call: Call | Node, kind: Kind): Sizes {
   const [x, w, r] = leadingOf(
     [0, 1, 2].map((k) => requireInput(call, k)),
     3,
@@ -85,7 +85,7 @@ function optional(call: Call | Node, index: number, shape: Shape): [Value, Shape
 
 function inferRecurrent(kind: Kind) {
   return (call: Call): ValueType[] => {
-    const { steps, samples, hidden, directions, samplesFirst } = sizesOf(call, kind);
+    const { steps, samples, hidden, directions, samplesFirst } = recurrentSizes(call, kind);
     activationsOf(call, kind, directions);
     const { dtype } = requireInput(call, 0);
     const all = samplesFirst ? [samples, steps, directions, hidden] : [steps, directions, samples, hidden];
@@ -248,7 +248,7 @@ function runDirection(layer: Layer, direction: Direction): ScanResults {
     return { states: held, results: [build.mask(within, hidden)] };
   });
   if (!lengths) return result;
-  // A sample without steps has no last state: the runtime gives zeros.
+  // A sample without steps has no last state: it is zero.
   const any = build.unsqueeze(build.greater(lengths, build.scalar(0, lengths)), [1]);
   return { ...result, states: result.states.map((state) => build.mask(any, state)) };
 }
@@ -264,7 +264,7 @@ function stepsWithin(build: Build, steps: number, lengths: Value): Value {
 
 function decomposeRecurrent(kind: Kind) {
   return (node: Node, build: Build): Value[] => {
-    const sizes = sizesOf(node, kind);
+    const sizes = recurrentSizes(node, kind);
     const layer: Layer = { node, kind, sizes, build };
     const runs = Array.from({ length: sizes.directions }, (_, k) => runDirection(layer, directionOf(layer, k)));
     const join = (values: readonly Value[], axis: number) => {
@@ -298,33 +298,6 @@ function checkDirection(call: Call): void {
   );
 }
 
-/** What the runtime's own kernels do not know, or end the process at: samples first, and tensors without elements. */
-function needsLoop(node: Node, kind: Kind): boolean {
-  const { steps, samples, hidden, samplesFirst } = sizesOf(node, kind);
-  return samplesFirst || [steps, samples, hidden, requireInput(node, 0).shape[2]].includes(0);
-}
-
-/** All that the kernels take by default said in full, so that they compute what the decomposition does. */
-function attributesInFull(node: Node, kind: Kind): Attributes {
-  const { hidden, directions } = sizesOf(node, kind);
-  const { clip, ...others } = node.attributes;
-  return {
-    ...others,
-    ...(floatAttribute(node, "clip", 0) > 0 && clip !== undefined ? { clip } : {}),
-    hidden_size: hidden,
-    ...activationAttributes(node, kind, directions),
-  };
-}
-
-function lowerRecurrent(kind: Kind) {
-  return (node: Node, build: Build): Value[] | null => {
-    if (needsLoop(node, kind)) return decomposeRecurrent(kind)(node, build);
-    const attributes = attributesInFull(node, kind);
-    if (JSON.stringify(attributes) === JSON.stringify(node.attributes)) return null;
-    return [...build.node(kind, node.inputs, attributes, node.outputs.length, { name: node.name }).outputs];
-  };
-}
-
 function recurrentOp(kind: Kind): OpDefinition {
   const infer = inferRecurrent(kind);
   return {
@@ -336,8 +309,11 @@ function recurrentOp(kind: Kind): OpDefinition {
     recurrent: true,
     optionalOutputs: true,
     decompose: decomposeRecurrent(kind),
-    lower: lowerRecurrent(kind),
   };
 }
 
 export const recurrent: readonly OpDefinition[] = [recurrentOp("LSTM"), recurrentOp("GRU"), recurrentOp("RNN")];
+
+export function isRecurrentKind(op: string): op is Kind {
+  return Object.hasOwn(gatesOf, op);
+}

@@ -29,7 +29,7 @@ import { scatterRows } from "../subgraphs/rows.js";
 import { type TapColumn, tapCount, tapsOf } from "../subgraphs/taps.js";
 
 /** One axis that changes: from `size` to `count` elements. */
-interface Stretch {
+export interface Stretch {
   readonly axis: number;
   readonly size: number;
   readonly count: number;
@@ -59,7 +59,7 @@ function scalesOf(call: Call | Node): number[] | undefined {
   return Array.from(elementsIn(tensor), (scale) => Math.fround(Number(scale)));
 }
 
-function sizesOf(call: Call | Node): readonly Dim[] | undefined {
+export function stretchSizes(call: Call | Node): readonly Dim[] | undefined {
   const sizes = knownDims(call, 3);
   return sizes?.length === 0 ? undefined : sizes;
 }
@@ -106,10 +106,10 @@ function stretchAlike(call: Call | Node, axes: readonly number[], sizes: readonl
   });
 }
 
-function stretchesOf(call: Call | Node): Stretch[] {
+export function stretchesOf(call: Call | Node): Stretch[] {
   const { shape } = requireInput(call, 0);
   const axes = statedAxes(call);
-  const [scales, sizes] = [scalesOf(call), sizesOf(call)];
+  const [scales, sizes] = [scalesOf(call), stretchSizes(call)];
   if (scales && sizes) throw shapeMismatch(call, "has both scales and sizes");
   if (scales) {
     requireOnePerAxis(call, scales, axes, "scales");
@@ -150,21 +150,21 @@ function requireSupported(call: Call): void {
   if (intAttribute(call, "antialias", 0) !== 0)
     throw unsupported(call, "has antialias=1, which pergrad does not know", "export it without antialiasing");
   const { dtype } = requireInput(call, 0);
-  if (modeOf(call) !== "nearest" && !isFloat(dtype))
+  if (stretchMode(call) !== "nearest" && !isFloat(dtype))
     throw unsupported(call, `interpolates between numbers of ${dtype}`, "cast its input to float32");
 }
 
-const modeOf = (call: Call | Node) => stringAttribute(call, "mode", "nearest");
+export const stretchMode = (call: Call | Node) => stringAttribute(call, "mode", "nearest");
 
 // Applying it
 
 /** What each of the `count` elements along the axis is made of: all have the same number of taps. */
 function axisTaps(node: Node, { size, count, scale }: Stretch): TapColumn[] {
-  requireConstant(node, Math.max(size, count * tapCount(modeOf(node))), "weights");
+  requireConstant(node, Math.max(size, count * tapCount(stretchMode(node))), "weights");
   return tapsOf(
     { size, count, scale },
     {
-      mode: modeOf(node),
+      mode: stretchMode(node),
       coordinates: stringAttribute(node, "coordinate_transformation_mode", "half_pixel"),
       nearest: stringAttribute(node, "nearest_mode", "round_prefer_floor"),
       cubic: intAttribute(node, "cubic_coeff_a", -0.75),
@@ -200,8 +200,8 @@ function columnsOf(build: Build, value: Value, { axis, count }: Stretch, taps: r
   }));
 }
 
-/** The same by Gather, for the forms that the runtime does not have. */
-function stretchByGather(build: Build, x: Value, node: Node, stretch: Stretch): Value {
+/** The same by Gather. */
+export function stretchByGather(build: Build, x: Value, node: Node, stretch: Stretch): Value {
   const columns = columnsOf(build, x, stretch, axisTaps(node, stretch));
   const parts = columns.map(({ indices, weights }) => build.mul(build.gather(x, indices, stretch.axis), weights));
   return parts.reduce((sum, part) => build.add(sum, part));
@@ -217,7 +217,7 @@ function stretchBack(build: Build, dy: Value, node: Node, stretch: Stretch): Val
   const shape = dy.shape.map((dim, at) => (at === axis ? size : dim));
   if (size * count <= largestMatrix) return build.reshape(spreadByMatrix(build, dy, stretch, taps), shape);
   const parts = columnsOf(build, dy, stretch, taps).map(({ indices, weights }) => {
-    const part = modeOf(node) === "nearest" ? dy : build.mul(dy, weights);
+    const part = stretchMode(node) === "nearest" ? dy : build.mul(dy, weights);
     return scatterRows(build, indices, part, axis, shape);
   });
   return parts.reduce((sum, part) => build.add(sum, part));
@@ -240,7 +240,7 @@ function spreadByMatrix(build: Build, dy: Value, { axis, size, count }: Stretch,
 // Emitting it
 
 /** The same node on `x`, whose axes lie `shift` further back; axes that do not change are not named. */
-function restated(node: Node, x: Value, shift: number, build: Build): Value {
+export function resizedAlike(node: Node, x: Value, shift: number, build: Build): Value {
   const stretches = stretchesOf(node);
   if (stretches.length === 0) return x;
   const alike = policyOf(node) !== "stretch";
@@ -249,7 +249,7 @@ function restated(node: Node, x: Value, shift: number, build: Build): Value {
   const at = kept.map((axis) => axes.indexOf(axis));
   const scales = scalesOf(node);
   const data = Float32Array.from(at, (k) => scales?.[k] ?? 1);
-  const sizes = at.map((k) => factorOf(sizesOf(node)?.[k] ?? 0));
+  const sizes = at.map((k) => factorOf(stretchSizes(node)?.[k] ?? 0));
   return build.op(
     "Resize",
     scales
@@ -259,22 +259,9 @@ function restated(node: Node, x: Value, shift: number, build: Build): Value {
   );
 }
 
-/**
- * ONNX Runtime interpolates along the last axes of `[n, channels, ...]`, and in matrices. Beside a transposition it
- * moves that behind the Resize, where its cubic kernel finds the channels last, which it does not know.
- */
-function runtimeHas(node: Node, stretches: readonly Stretch[]): boolean {
-  const mode = modeOf(node);
-  if (mode === "nearest") return true;
-  if (mode === "cubic") return false;
-  const rank = requireInput(node, 0).shape.length;
-  const planes = stretches.every(({ axis }) => axis >= 2);
-  return rank === 2 || (planes && (rank === 4 || (rank === 5 && mode === "linear")));
-}
-
-/** The runtime interpolates in few ranks: there the new axis joins the first one, or the taps are gathered. */
+/** Interpolation is of images for ordinary kernels: where it can, the new axis joins the first one, or the taps are gathered. */
 function batchResize(node: Node, x: Value, build: Build): Value {
-  if (modeOf(node) === "nearest") return restated(node, x, 1, build);
+  if (stretchMode(node) === "nearest") return resizedAlike(node, x, 1, build);
   const stretches = stretchesOf(node);
   const [first, second, ...rest] = leadingOf(x.shape, 1);
   const merged = second === undefined ? undefined : multiply(first, second);
@@ -282,7 +269,7 @@ function batchResize(node: Node, x: Value, build: Build): Value {
     const moved = stretches.map((stretch) => ({ ...stretch, axis: stretch.axis + 1 }));
     return moved.reduce((value, stretch) => stretchByGather(build, value, node, stretch), x);
   }
-  const y = restated(node, build.reshape(x, [merged, ...rest]), 0, build);
+  const y = resizedAlike(node, build.reshape(x, [merged, ...rest]), 0, build);
   return build.reshape(y, [first, present(second), ...y.shape.slice(1)]);
 }
 
@@ -296,13 +283,7 @@ const resizeOp: OpDefinition = {
     return [{ dtype, shape: shape.map((dim, axis) => counts.get(axis) ?? dim) }];
   },
   lower: (node, build) => {
-    const x = inputOf(node, 0);
-    const stretches = stretchesOf(node);
-    if (stretches.length === 0) return [build.op("Identity", [x])];
-    if (!runtimeHas(node, stretches))
-      return [stretches.reduce((value, stretch) => stretchByGather(build, value, node, stretch), x)];
-    // An empty batch would be resized from 0 to 0 elements, which the runtime refuses.
-    return sizesOf(node)?.some(isBatch) ? [restated(node, x, 0, build)] : null;
+    return stretchesOf(node).length === 0 ? [build.op("Identity", [inputOf(node, 0)])] : null;
   },
   evaluate: ([x], node) => [
     stretchesOf(node).reduce((y, stretch) => stretch64(y, stretch, axisTaps(node, stretch)), present(x)),

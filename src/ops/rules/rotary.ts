@@ -139,18 +139,13 @@ function rotaryEmbedding(places: Places): OpDefinition {
   };
 }
 
-/** Positions `[1, S]` beside more than one sample, or `[B, 1]` beside more than one position. */
-function sharesPositions(node: Node): boolean {
-  const { positions, shape, lengthAxis } = readRotary(node, contributed);
-  return positions?.shape.length === 2 && !sameShape(positions.shape, [nth(shape, 0), nth(shape, lengthAxis)]);
+/** What a RotaryEmbedding of ONNX Runtime's domain is given. */
+export function headsOfContributed(node: Node): Rotary {
+  return readRotary(node, contributed);
 }
 
 export const rotary: readonly OpDefinition[] = [
   // Of opset 23.
   lowered(rotaryEmbedding(standard)),
-  contrib({
-    ...rotaryEmbedding(contributed),
-    // The kernel has positions for each sample, not for all.
-    lower: (node, build) => (sharesPositions(node) ? [rotate(node, readRotary(node, contributed), build)] : null),
-  }),
+  contrib(rotaryEmbedding(contributed)),
 ];

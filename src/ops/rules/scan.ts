@@ -10,7 +10,6 @@ import type { Array64 } from "../../float64/array64.js";
 import { array64 } from "../../float64/array64.js";
 import { closeOver, isBody } from "../../graph/body.js";
 import { type Dim, factorOf, isBatch, type Shape, sameShape, showShape } from "../../graph/dim.js";
-import { inputOf } from "../../graph/operands.js";
 import { leaf, type Node, type Value, type ValueType } from "../../graph/value.js";
 import { dependentsOf, nodesBefore } from "../../graph/walk.js";
 import { nth } from "../../present.js";
@@ -202,11 +201,4 @@ export function evaluateScan(node: Node, inputs: readonly (Array64 | null)[], ev
 function emptyStack(shape: Shape, samples: number): Array64 {
   const dims = shape.map((dim) => (isBatch(dim) ? dim.perSample * samples : dim));
   return array64(dims, new Float64Array(dims.reduce((product, dim) => product * dim, 1)));
-}
-
-/** No steps: the states are as they were. (The runtime leaves what was in its memory.) */
-export function lowerScan(node: Node, build: Build): Value[] | null {
-  const { states } = scanParts(node);
-  if (node.inputs[states]?.shape[0] !== 0) return null;
-  return node.outputs.map((output, k) => (k < states ? inputOf(node, k) : build.zeros(output.shape, output.dtype)));
 }

@@ -1,6 +1,6 @@
 /** Scan's definition: it has a body, so its rules are given how to treat that. */
 import type { OpDefinition } from "../definition.js";
-import { evaluateScan, inferScan, lowerScan, scanParts } from "./scan.js";
+import { evaluateScan, inferScan, scanParts } from "./scan.js";
 import { scanAxes } from "./scan-axes.js";
 import { pullScan } from "./scan-reverse.js";
 import { batchScan } from "./scan-vmap.js";
@@ -9,7 +9,6 @@ export const scanning: readonly OpDefinition[] = [
   {
     op: "Scan",
     infer: inferScan,
-    lower: lowerScan,
     body: {
       parts: scanParts,
       evaluate: evaluateScan,

@@ -167,8 +167,6 @@ const reshapes: readonly OpDefinition[] = [
       });
       return input.shape.filter((dim, axis) => (axes ? !axes.includes(axis) : dim !== 1));
     }),
-    // ONNX Runtime takes an empty list of axes for none given, and drops them all.
-    lower: (node) => (node.inputs[1]?.known?.length === 0 ? [inputOf(node, 0)] : null),
   },
   reshaping("Unsqueeze", (call, input) => {
     const axes = namedAxes(call) ?? [];

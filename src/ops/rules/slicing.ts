@@ -37,7 +37,7 @@ interface Cut {
 }
 
 /** INT_MAX, which stands for any end. */
-const beyondAll = 2 ** 31 - 1;
+export const beyondAll = 2 ** 31 - 1;
 
 /**
  * Bounds within an axis of known size. As ONNX has it (unlike NumPy) a start before the axis is its first
@@ -163,19 +163,15 @@ function allOrNone<T>(steps: readonly (T | null)[]): T[] | null {
   return present.length === steps.length ? present : null;
 }
 
-const isBeyondAll = (end: Dim): boolean => !isBatch(end) && (end === beyondAll || end >= 2 ** 63);
+export const isBeyondAll = (end: Dim): boolean => !isBatch(end) && (end === beyondAll || end >= 2 ** 63);
 
-/**
- * Ends said plainly. Of a slice backwards to INT_MAX ONNX Runtime infers another shape than it computes; an open
- * end along the samples must be above any number of them, times what they are folded with.
- */
+/** An open end along the samples is above any number of them, times what they are folded with. */
 function endsLowered(node: Node, build: Build): Value[] | null {
   const [ends, steps] = [knownDims(node, 2) ?? [], knownInts(node, 4) ?? []];
   const { shape } = inputOf(node, 0);
   const cuts = cutsOf(node);
   const plain = ends.map((end, k) => {
-    if ((steps[k] ?? 1) < 0) return isBeyondAll(end) ? -beyondAll : end;
-    const open = isBatch(shape[cuts[k]?.axis ?? -1]) && !isBatch(end) && end >= beyondBatch;
+    const open = isBatch(shape[cuts[k]?.axis ?? -1]) && (steps[k] ?? 1) > 0 && !isBatch(end) && end >= beyondBatch;
     return open ? Math.max(end, beyondAll) : end;
   });
   if (plain.every((end, k) => end === ends[k])) return null;

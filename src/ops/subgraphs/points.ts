@@ -93,8 +93,6 @@ const reductionOf = (node: Node) => stringAttribute(node, "reduction", "none");
 
 export const scatterND: OpDefinition = {
   op: "ScatterND",
-  // ONNX Runtime's threads combine updates of the same element at the same time, and lose some.
-  lower: (node, build) => (reductionOf(node) === "none" ? null : (scatterND.decompose?.(node, build) ?? null)),
   infer: (call) => {
     const { points, rest } = partsOf(call);
     const [data, updates] = [requireInput(call, 0), requireInput(call, 2)];

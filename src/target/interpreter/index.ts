@@ -12,13 +12,16 @@ import { evaluateGraph, toArray64 } from "../../interpret/evaluate.js";
 import { usualPrices } from "../../ops/prices.js";
 import { numberArrayOf, type Tensor, tensorWith } from "../../tensor/tensor.js";
 import type { Session } from "../runtime.js";
+import { samplesIn } from "../samples-in.js";
 import type { Executable, Running, Schedulable, Target, Tensors } from "../target.js";
 
 export const interpreter: Target = {
+  name: "interpreter",
   version: "float64 interpreter",
   atOnce: true,
   prices: usualPrices,
   order: (results) => results,
+  adapt: (program) => program,
   schedule: (program) => executable(program),
   load: async (program) => sessionOf(program),
   open: () =>
@@ -47,21 +50,11 @@ function running(program: Schedulable): Running {
   };
 }
 
-/** Counts samples along the inputs' own axes: a graph that is loaded as it is says nowhere how many there are. */
 function sessionOf(program: Schedulable): Session {
   return {
-    run: async (feeds) => evaluated(program, feeds, samplesOf(program.inputs, feeds)),
+    run: async (feeds) => evaluated(program, feeds, samplesIn(program.inputs, feeds) ?? 0),
     release: async () => {},
   };
-}
-
-function samplesOf(inputs: readonly Value[], feeds: Tensors): number {
-  for (const { name, shape } of inputs) {
-    for (const [axis, dim] of shape.entries()) {
-      if (typeof dim !== "number") return (feeds[name]?.dims[axis] ?? 0) / dim.perSample;
-    }
-  }
-  return 0;
 }
 
 function evaluated({ inputs, outputs }: Schedulable, feeds: Tensors, samples: number): Record<string, Tensor> {

@@ -1,11 +1,11 @@
 /** ONNX Runtime, as a target. */
-
-import { encodeModel } from "../../onnx/write/encode.js";
 import { usualPrices } from "../../ops/prices.js";
 import type { ProfiledRuntime, Target } from "../target.js";
+import { adapted } from "./adapt.js";
 import { type ApartSizes, usualApartSizes } from "./apart.js";
 import { executable } from "./executable.js";
 import { here } from "./here.js";
+import { load } from "./load.js";
 import { lowMemoryOrder } from "./order.js";
 
 /**
@@ -14,6 +14,7 @@ import { lowMemoryOrder } from "./order.js";
  */
 export function onnxruntimeWith(sizes: ApartSizes, runtime: ProfiledRuntime = here): Target {
   return {
+    name: "onnxruntime",
     get version() {
       return runtime.version;
     },
@@ -22,9 +23,10 @@ export function onnxruntimeWith(sizes: ApartSizes, runtime: ProfiledRuntime = he
     },
     prices: usualPrices,
     order: (results) => lowMemoryOrder(results).order,
-    schedule: (program, options) => executable(program, options, sizes, runtime),
+    adapt: adapted,
+    schedule: (program, options) => executable(adapted(program, options), options, sizes, runtime),
     open: (file, options) => runtime.load(file, options),
-    load: (program, options) => runtime.load(encodeModel(program), options),
+    load: (program, options) => load(runtime, program, options),
     get profiler() {
       return runtime.profiler;
     },

@@ -5,13 +5,13 @@
  * ranges rule out, a second pool finds the windows that hold nothing else.
  */
 
-import { type RangeOptions, Ranges } from "../analysis/ranges.js";
-import { inputOf, outputOf } from "../graph/operands.js";
-import type { OnRewrite } from "../graph/rewritten.js";
-import { makeNode, type Node, type Value } from "../graph/value.js";
-import { nodesBefore } from "../graph/walk.js";
-import { build } from "../ops/registry.js";
-import { leadingOf, nth } from "../present.js";
+import { type RangeOptions, Ranges } from "../../../analysis/ranges.js";
+import { inputOf, outputOf } from "../../../graph/operands.js";
+import type { OnRewrite } from "../../../graph/rewritten.js";
+import { makeNode, type Node, type Value } from "../../../graph/value.js";
+import { nodesBefore } from "../../../graph/walk.js";
+import { build } from "../../../ops/registry.js";
+import { leadingOf, nth } from "../../../present.js";
 
 /** What a log of rewrites calls it. */
 export const emptyPools = "pool-of-infinities";

@@ -1,14 +1,18 @@
 /**
- * Fourier transforms as ONNX Runtime runs them well. Its kernel (1.30 to 1.32) is right for lengths that are powers of
+ * Work-arounds for Fourier transforms, as products with matrices and by lengths that are powers of two. Its kernel (1.30 to 1.32) is right for lengths that are powers of
  * two. Others it is off by 7e-5 of the largest result for 400 elements, by 1e-3 for 4,000, and slower than a matrix
  * product; one-sided inverses are wrong where the spectrum holds other than length / 2 + 1 elements.
  */
 
-import { type Transform, transform64, transformMatrix } from "../../float64/fourier64.js";
-import { fixedSize } from "../../graph/dim.js";
-import type { Value } from "../../graph/value.js";
-import { present } from "../../present.js";
-import type { Build } from "../build.js";
+import { type Transform, transform64, transformMatrix } from "../../../float64/fourier64.js";
+import { fixedSize } from "../../../graph/dim.js";
+import type { Value } from "../../../graph/value.js";
+import { sumsInBlocks } from "../../../lower/long-sums.js";
+import type { Build } from "../../../ops/build.js";
+import { requireInput } from "../../../ops/checks.js";
+import { transformOf } from "../../../ops/rules/fourier.js";
+import { present } from "../../../present.js";
+import { inParts, type Workaround } from "./workaround.js";
 
 /** Up to here a product with a matrix is at least as fast, on one thread. */
 const longestProduct = 1024;
@@ -17,7 +21,7 @@ const longestProductOfPower = 256;
 const isPowerOfTwo = (length: number) => (length & (length - 1)) === 0;
 
 /** The transform along an axis of `x`, whose last axis holds real and imaginary parts. Null: the operator itself. */
-export function emitTransform(build: Build, x: Value, axis: number, transform: Transform): Value[] | null {
+function emitTransform(build: Build, x: Value, axis: number, transform: Transform): Value[] | null {
   const { length, inverse, onesided } = transform;
   const power = isPowerOfTwo(length);
   const long = length > (power ? longestProductOfPower : longestProduct);
@@ -104,3 +108,24 @@ function chirped(build: Build, x: Value, length: number, inverse: boolean): Valu
   const kept = build.slice(convolved, axis, 0, length);
   return timesComplex(build, kept, chirp(length, inverse ? 1 / length : 1));
 }
+
+export const transforms: readonly Workaround[] = [
+  {
+    name: "fourier-transform",
+    ops: ["DFT"],
+    why: "Its kernel is off by 1e-3 for lengths that are no powers of two, slower than a product, and wrong for one-sided inverses.",
+    versions: "1.30 to 1.32",
+    rewrite: (node, build) => {
+      const along = transformOf(node);
+      const emitted = emitTransform(build, requireInput(node, 0), along.axis, along);
+      return emitted && sumsInBlocks(emitted, [requireInput(node, 0)]);
+    },
+  },
+  {
+    name: "windowed-transform",
+    ops: ["STFT"],
+    why: "Its kernel transforms as that of DFT does.",
+    versions: "1.30 to 1.32",
+    rewrite: inParts,
+  },
+];

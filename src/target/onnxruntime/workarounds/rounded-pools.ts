@@ -1,11 +1,11 @@
-import { factorOf } from "../../graph/dim.js";
-import { inputOf, inputsOf, outputOf } from "../../graph/operands.js";
-import { type Node, nodeOf, type Value } from "../../graph/value.js";
-import { extentOf, positionsOf } from "../../graph/window.js";
-import { nth, present } from "../../present.js";
-import type { Build } from "../build.js";
-import { intsAttribute } from "../checks.js";
-import { autoPadOf, readWindow } from "./window.js";
+import { factorOf } from "../../../graph/dim.js";
+import { inputOf, inputsOf, outputOf } from "../../../graph/operands.js";
+import { type Node, nodeOf, type Value } from "../../../graph/value.js";
+import { extentOf, positionsOf } from "../../../graph/window.js";
+import type { Build } from "../../../ops/build.js";
+import { intsAttribute } from "../../../ops/checks.js";
+import { autoPadOf, readWindow } from "../../../ops/subgraphs/window.js";
+import { nth, present } from "../../../present.js";
 
 /**
  * A pool that rounds its number of windows up (ceil_mode). ONNX's shape inference counts a last window even

@@ -1,0 +1,36 @@
+/** What a work-around is, and the ways to write one. */
+import type { Node, Value } from "../../../graph/value.js";
+import type { Build } from "../../../ops/build.js";
+import { definitionOf } from "../../../ops/registry.js";
+import { microsoft } from "../../../ops/subgraphs/contrib.js";
+import type { Rewrite, Rule } from "../../../optimise/rule.js";
+
+/** A rewriting rule for what ONNX Runtime lacks, refuses or gets wrong, though ONNX defines it. */
+export interface Workaround extends Rule {
+  /** The operators at whose nodes it is tried; those of another domain with that before them, `com.microsoft.Gelu`. */
+  readonly ops: readonly string[];
+  /** What the runtime does otherwise. */
+  readonly why: string;
+  /** The versions that were seen to do so. */
+  readonly versions: string;
+}
+
+/** Of an operator of ONNX Runtime's own domain, as `ops` has it. */
+export const contributed = (op: string): string => `${microsoft}.${op}`;
+
+/** How a node's operator is written in `ops`. */
+export const keyOf = ({ domain, op }: Node): string => (domain === "" ? op : `${domain}.${op}`);
+
+/** The node in the parts that its operator is defined by. */
+export const inParts: Rewrite = (node, build) => definitionOf(node)?.decompose?.(node, build) ?? null;
+
+/** The same where it holds of a node. */
+export function inPartsWhere(applies: (node: Node) => boolean): Rewrite {
+  return (node, build) => (applies(node) ? inParts(node, build) : null);
+}
+
+/** The same node, with other inputs or attributes. */
+export function restated(node: Node, build: Build, changed: Partial<Pick<Node, "inputs" | "attributes">>): Value[] {
+  const { op, name, domain, inputs, attributes, outputs } = { ...node, ...changed };
+  return [...build.node(op, inputs, attributes, outputs.length, { name, domain }).outputs];
+}
