@@ -1,3 +1,4 @@
+export { hvp, jacobian, jvp, vjp } from "./autodiff/derivatives.js";
 export { type EnsembleOptions, ensemble, perSampleParameters } from "./autodiff/ensemble.js";
 export { grad } from "./autodiff/grad.js";
 export { type CheckedParameter, type CheckOptions, type CheckResult, check } from "./check/check.js";
@@ -47,6 +48,7 @@ export type { Data } from "./tensor/data.js";
 export { toFloat32 } from "./tensor/float16.js";
 export { type DType, type Tensor, tensor } from "./tensor/tensor.js";
 export { concat, constant, einsum, expand, input, parameter, stack, Traced, where } from "./trace/index.js";
+export { type TracedModel, traced } from "./trace/model.js";
 export {
   type AdamOptions,
   type AdaptiveOptions,

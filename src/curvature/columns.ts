@@ -1,10 +1,11 @@
 /** Diagonals and Jacobians: what is made of the curvature's columns, one for each element of an output or a parameter. */
+
+import { type Directions, forEachDirection, sizeOf, sumOverDirections } from "../autodiff/directions.js";
 import { N } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import { nth, present } from "../present.js";
 import type { Differentiable } from "./differentiable.js";
-import { type Directions, forEachDirection, sizeOf, sumOverDirections } from "./directions.js";
 import { LossHead } from "./loss-head.js";
 import { type Gradients, hessianProduct, innerProduct, pulledBack } from "./products.js";
 

@@ -3,7 +3,7 @@
  * a time, as one more axis of the graph for one of them (vmap), and more than these in a loop (a Scan), so that graph and
  * memory stay at the size of a few, however many there are.
  */
-import { batchOver } from "../autodiff/vmap.js";
+
 import { PergradError } from "../errors.js";
 import { substitute } from "../graph/body.js";
 import { elementsOf, factorOf, type Shape } from "../graph/dim.js";
@@ -12,6 +12,7 @@ import { build } from "../ops/registry.js";
 import { scan } from "../ops/rules/scan.js";
 import { nth, present } from "../present.js";
 import type { DType } from "../tensor/tensor.js";
+import { batchOver } from "./vmap.js";
 
 /** No more directions are taken at a time, nor more numbers of each sample's results. */
 const mostDirections = 32;
