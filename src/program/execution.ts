@@ -13,7 +13,8 @@ import { pickSamples, pieces } from "../tensor/take-samples.js";
 import { floatsIn, type Tensor, tensorWith, zeroTensor } from "../tensor/tensor.js";
 import type { Returned, Wants } from "../wants/want.js";
 import type { Prepared } from "./feeds.js";
-import { type GivenOptions, givenFeeds, ownOptions } from "./given.js";
+import { type GivenOptions, givenFeeds, ownOptions, parameterFeeds } from "./given.js";
+import type { HeldValues } from "./held.js";
 import type { MemoryOptions, Microbatches } from "./microbatches.js";
 import {
   checkNotFiniteOptions,
@@ -40,6 +41,8 @@ export interface Executed {
   readonly graph: ProgramGraph;
   readonly executable: Pick<Executable, "inSteps">;
   readonly running: Running;
+  /** The values of those parameters that it holds. */
+  readonly held: HeldValues;
   readonly others: ReadonlyMap<string, Others>;
   readonly microbatches: Microbatches;
   /** In a worker thread: what it finds comes back when the data may have been filled anew. */
@@ -76,16 +79,17 @@ export class Execution {
    */
   async compute(prepared: Prepared, options: ExecutionOptions, first: number): Promise<Computed> {
     checkNotFiniteOptions(options);
-    const { objective, wants, graph, executable, running, others, microbatches, elsewhere } = this.executed;
+    const { objective, wants, graph, executable, running, held, others, microbatches, elsewhere } = this.executed;
     const { samples } = prepared;
     const size = microbatches.sizeFor(samples, options);
     if (samples === 0) return this.empty();
     this.#checkOthers(options.others);
     const late = elsewhere || executable.inSteps(samples);
     const again = options.notFinite === "leave out" || (late && this.#mayLook(options));
-    const given = (own: ExecutionOptions) => givenFeeds(objective.model, wants, graph, own);
-    if (size >= samples && others.size === 0 && !again && running.isReady(samples))
-      return this.#atOnce(prepared, given(options), options, first);
+    const given = (own: ExecutionOptions) => givenFeeds(objective.model, wants, graph, own, held);
+    const now = given(options);
+    if (size >= samples && others.size === 0 && !again && running.isReady(now, samples))
+      return this.#atOnce(prepared, now, options, first);
     const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
     const fixed = given(ownOptions(options));
     return this.#inParts({ feeds, samples }, size, { ...fixed, ...(await this.#factors(options)) }, options, first);
@@ -93,9 +97,10 @@ export class Execution {
 
   /** All that the runtime is fed for a batch. */
   async feeds({ feeds }: Prepared, options: ExecutionOptions): Promise<Feeds> {
-    const { objective, wants, graph } = this.executed;
+    const { objective, wants, graph, held } = this.executed;
     this.#checkOthers(options.others);
-    const given = givenFeeds(objective.model, wants, graph, options);
+    const values = parameterFeeds(objective.model, graph.parameters, options.parameters);
+    const given = { ...values, ...givenFeeds(objective.model, wants, graph, options, held) };
     const own = Object.fromEntries(graph.inputs.map(({ name }) => [name, entryOf(feeds, name)]));
     return { ...given, ...(await this.#factors(options)), ...own };
   }

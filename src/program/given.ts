@@ -10,6 +10,7 @@ import { copiesOf } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Wants } from "../wants/want.js";
 import { type Dataset, isBatch } from "./dataset.js";
+import type { HeldValues } from "./held.js";
 import type { OtherBatch } from "./others.js";
 import { type MaxNorms, scalarFeeds } from "./scalars.js";
 
@@ -52,24 +53,31 @@ export function ownOptions<O extends GivenOptions>(options: O): O {
   };
 }
 
-/** What is fed besides the data and the factors of other batches. Throws MISSING_TENSOR, SHAPE_MISMATCH, INVALID_ARGUMENT. */
+/**
+ * What is fed besides the data and the factors of other batches: of the parameters those that the loaded program does
+ * not hold; or all of them, where some are given or were written into since. Throws MISSING_TENSOR, SHAPE_MISMATCH,
+ * INVALID_ARGUMENT.
+ */
 export function givenFeeds(
   model: Pick<Model, "parameters">,
   wants: Wants,
   graph: Pick<ProgramGraph, "parameters" | "vectors" | "scalars">,
   { parameters, vectors, maxNorms }: GivenOptions,
+  held: HeldValues,
 ): Record<string, Tensor> {
+  const values = parameterFeeds(model, graph.parameters, parameters);
   return {
-    ...parameterFeeds(model, graph.parameters, parameters),
+    ...(parameters === undefined && held.match(values) ? held.absentFrom(values) : values),
     ...vectorFeeds(wants, graph.vectors, vectors),
     ...scalarFeeds(graph.scalars, maxNorms),
   };
 }
 
-function parameterFeeds(
+/** The values of all parameters that the program reads: those given, and the model's. Throws MISSING_TENSOR, SHAPE_MISMATCH. */
+export function parameterFeeds(
   model: Pick<Model, "parameters">,
   used: ProgramGraph["parameters"],
-  given: Readonly<Record<string, Tensor>> = {},
+  given: GivenOptions["parameters"] = {},
 ): Record<string, Tensor> {
   const unknown = Object.keys(given).find((name) => !Object.hasOwn(model.parameters, name));
   if (unknown !== undefined)

@@ -22,6 +22,14 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, Memor
    * of the program's own, which ends when the program is released. Default: in the thread that asks.
    */
   readonly workers?: WorkerPool | boolean;
+  /**
+   * The runtime takes copies of the weights when the program is compiled, and packs them for its kernels: runs compute
+   * with the values of that time. A run that is given other `parameters` is fed them, and so is one before which the
+   * model's own arrays were written anew, as an optimizer does (single elements may go unnoticed). Of models with 64 MB
+   * of weights or more, and with a `memoryBudget`, it takes none: each run is fed them as they are. `false` asks for
+   * that, where most runs have other values. Default true.
+   */
+  readonly holdParameters?: boolean;
   /** Is told of the compile's stages, rewrites and choices, and of time and bytes by node. Default: nobody is. */
   readonly observe?: Observer;
 }
@@ -52,6 +60,7 @@ export const programOptions: OptionNames<ProgramOptions<Wants> & ModelOptions> =
   plannedBatchSize: true,
   threads: true,
   workers: true,
+  holdParameters: true,
   strategy: true,
   allowNotFinite: true,
   observe: true,

@@ -17,7 +17,7 @@ import { type EncodableProgram, encodeModel } from "../onnx/write/encode.js";
 import { requireWithin, type SaveOptions, writeModel } from "../onnx/write/write.js";
 import { explainPlan, totalsOf } from "../plan/explain.js";
 import { defaultTarget } from "../target/default.js";
-import type { LoadOptions, Running, Target } from "../target/target.js";
+import type { LoadOptions, Running, Target, Tensors } from "../target/target.js";
 import type { Data } from "../tensor/data.js";
 import { copiesOf } from "../tensor/data.js";
 import { factors as factorsOfOthers } from "../wants/cross.js";
@@ -25,7 +25,8 @@ import { requireWants } from "../wants/given-wants.js";
 import type { Wants } from "../wants/want.js";
 import { observed } from "./environment.js";
 import { holdsNotFinite, type Prepared } from "./feeds.js";
-import { ownOptions } from "./given.js";
+import { ownOptions, parameterFeeds } from "./given.js";
+import { HeldValues } from "./held.js";
 import { checkMemoryOptions } from "./microbatches.js";
 import { type ProgramOptions, programOptions, type RunOptions } from "./options.js";
 import { Others } from "./others.js";
@@ -37,6 +38,7 @@ import { storedForm, storedKey } from "./stored-form.js";
 /** What a program is made of. */
 interface Parts extends CompiledProgram {
   readonly running: Running;
+  readonly held: HeldValues;
   readonly others: ReadonlyMap<string, Others>;
 }
 
@@ -50,7 +52,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
   /** Whether an observer was told where the time goes. */
   #profiled = false;
 
-  private constructor({ running, others, ...compiled }: Parts, options: ProgramOptions<W>, target: Target) {
+  private constructor({ running, held, others, ...compiled }: Parts, options: ProgramOptions<W>, target: Target) {
     const { objective, graph, executable } = compiled;
     const validate = objective.loss.validate?.bind(objective.loss);
     super({
@@ -59,6 +61,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
       graph,
       executable,
       running,
+      held,
       others,
       memoryOptions: options,
       elsewhere: isElsewhere(options),
@@ -108,11 +111,14 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     try {
       const found = compiled(objective, others, options, target, stages);
       const { executable } = found;
-      const running = await executable.load(loadOptions(options));
+      const parameters = parameterFeeds(objective.model, found.graph.parameters);
+      const values = HeldValues.of(options.holdParameters === false ? {} : parameters);
+      const running = await executable.load(loadOptions(options, parameters));
+      const held = values.only(running.held);
       const { profiler } = target;
       const asRun = profiler && (() => profiler.optimised(executable.program));
       stages.reached("loaded", () => executable.program.outputs, asRun);
-      const program = new Program({ ...found, running, others }, options, target);
+      const program = new Program({ ...found, running, held, others }, options, target);
       options.observe?.onPlan?.(program.explain());
       return program;
     } catch (error) {
@@ -244,8 +250,12 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
   }
 }
 
-function loadOptions({ threads, workers, memoryBudget }: ProgramOptions<Wants>): LoadOptions {
+function loadOptions(
+  { threads, workers, memoryBudget, holdParameters = true }: ProgramOptions<Wants>,
+  parameters: Tensors,
+): LoadOptions {
   return {
+    ...(holdParameters ? { parameters } : {}),
     ...(threads === undefined ? {} : { threads }),
     ...(workers === undefined ? {} : { workers }),
     lowMemory: memoryBudget !== undefined,

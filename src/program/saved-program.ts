@@ -12,6 +12,7 @@ import type { Running, Target } from "../target/target.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { requireWants } from "../wants/given-wants.js";
 import type { Wants } from "../wants/want.js";
+import { HeldValues } from "./held.js";
 import { checkMemoryOptions, type MemoryOptions } from "./microbatches.js";
 import { type RunnableParts, RunnableProgram } from "./runnable.js";
 import { readForm, storedKey } from "./stored-form.js";
@@ -64,6 +65,7 @@ export class SavedProgram<W extends Wants> extends RunnableProgram<W> {
       graph: form.graph,
       executable: { memory: new MemoryUse(form.memory), inSteps: () => !target.atOnce },
       running: runningOf(session),
+      held: HeldValues.none,
       others: new Map(),
       memoryOptions: options,
       elsewhere: false,
@@ -74,6 +76,7 @@ export class SavedProgram<W extends Wants> extends RunnableProgram<W> {
 
 function runningOf(session: Session): Running {
   return {
+    held: new Set(),
     isReady: () => true,
     run: (feeds, _samples, seen) => session.run(feeds, seen),
     release: () => session.release(),

@@ -6,6 +6,10 @@ export interface RuntimeOptions {
   readonly threads?: number;
   /** Memory is kept for later runs, which makes them faster; else each tensor is allocated and freed for itself. Default true. */
   readonly reserve?: boolean;
+  /** Files that the model refers to, by the names that it gives them. The runtime copies them. Default: none. */
+  readonly files?: ReadonlyMap<string, Uint8Array>;
+  /** Convolutions may be computed in blocks of channels, which add up in another order. Default true. */
+  readonly blockedConvolutions?: boolean;
 }
 
 export interface Runtime {

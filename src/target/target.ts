@@ -119,6 +119,8 @@ export interface LoadOptions {
   readonly lowMemory?: boolean;
   /** Worker threads to run in; `true`: one of the program's own. Default: the thread that asks. */
   readonly workers?: WorkerPool | boolean;
+  /** Values of inputs, by name, of which the target may take copies that are ready for its kernels. Default: none. */
+  readonly parameters?: Tensors;
 }
 
 /** Worker threads that run programs. */
@@ -128,10 +130,13 @@ export interface WorkerPool extends Runtime {
 
 /** A loaded program. */
 export interface Running {
-  /** Whether what so many samples are run by is loaded: then `run` reads its feeds before it returns its promise. */
-  isReady(samples: number): boolean;
+  /** The names of those parameters that it took in as it was loaded: runs are fed all others. */
+  readonly held: ReadonlySet<string>;
+  /** Whether what they are run by is loaded: then `run` reads its feeds before it returns its promise. */
+  isReady(feeds: Tensors, samples: number): boolean;
   /**
    * All results by name. Throws RUNTIME, INVALID_ARGUMENT.
+   * @param feeds all inputs; or all but those that are held, whose values are then those that it was loaded with
    * @param seen is called with them before this returns its promise, where the program runs in this thread at once
    */
   run(feeds: Tensors, samples: number, seen?: (results: Tensors) => void): Promise<Tensors>;

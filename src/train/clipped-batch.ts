@@ -99,6 +99,7 @@ export class BatchClipper<S> {
     };
     const program = await Program.of(setup.objective, {
       ...planned({ microbatchSize: mostAtOnce, ...options }),
+      holdParameters: false,
       want: wants,
     });
     const groups = clippingGroups(clipping, Object.keys(setup.parameters));

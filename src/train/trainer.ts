@@ -75,7 +75,7 @@ export class Trainer<S> extends Stepping<S, StepResult> {
     const { seed, order } = state;
     const sampler = samplerOf(sampling, { samples: own.data.samples, batchSize, seed, order });
     const wants: Wanted = { sum: want.sum(), losses: want.losses(), scores: scores(own.objective) };
-    const program = await Program.of(own.objective, { ...planned(options), want: wants });
+    const program = await Program.of(own.objective, { ...planned(options), holdParameters: false, want: wants });
     return new Trainer(own, options, sampler, program, state);
   }
 

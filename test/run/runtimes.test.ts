@@ -3,6 +3,7 @@ import { PergradError } from "../../src/errors.js";
 import { N } from "../../src/graph/dim.js";
 import { leaf, type Value } from "../../src/graph/value.js";
 import { encodeModel } from "../../src/onnx/write/encode.js";
+import { InMemory } from "../../src/onnx/write/external-data.js";
 import { build } from "../../src/ops/registry.js";
 import { storedAsFloat16 } from "../../src/optimise/float16-results.js";
 import { native, wasm } from "../../src/target/onnxruntime/in-node.js";
@@ -55,6 +56,25 @@ describe.each([
     expect((await session.run({ x: { dtype: "float32", dims: [2], data } })).y?.data).toEqual(Float32Array.of(-1, -2));
     const empty = await session.run({ x: { dtype: "float32", dims: [0], data: new Float32Array() } });
     expect(empty.y).toEqual({ dtype: "float32", dims: [0], data: new Float32Array() });
+  });
+
+  it("holds parameters that it is given when a program is loaded", async () => {
+    const p = leaf("p", { dtype: "float32", shape: [2, 3] }, { kind: "parameter" });
+    const rows = leaf("rows", { dtype: "float32", shape: [N, 2] }, { kind: "input" });
+    const data = Float32Array.of(1, 2, 3, 4, 5, 6);
+    const storage = new InMemory();
+    const outputs = [{ name: "y", value: build.matmul(rows, p) }];
+    const parameters = { p: { dtype: "float32", dims: [2, 3], data } } as const;
+    const model = encodeModel({ inputs: [rows], outputs, parameters }, storage);
+    for (const blockedConvolutions of [true, false]) {
+      const held = await runtime.load(model, { files: storage.files, blockedConvolutions });
+      const kept = data.slice();
+      data.fill(0);
+      const found = await held.run({ rows: { dtype: "float32", dims: [1, 2], data: Float32Array.of(1, 10) } });
+      expect(found.y?.data).toEqual(Float32Array.of(41, 52, 63));
+      data.set(kept);
+      await held.release();
+    }
   });
 
   it("reads an array that threads share", async () => {

@@ -9,7 +9,7 @@ import { isFloat, type Tensor } from "../../tensor/tensor.js";
 import { encodeAttributes } from "../attributes.js";
 import type { Names } from "../names.js";
 import { encodeTensor } from "../tensors.js";
-import type { ExternalData } from "./external-data.js";
+import type { Storage } from "./external-data.js";
 
 export class Constants {
   readonly initializers: TensorProto[] = [];
@@ -20,7 +20,7 @@ export class Constants {
   /** @param external where what is stored goes, if not into the file itself */
   constructor(
     private readonly names: Names,
-    private readonly external?: ExternalData,
+    private readonly external?: Storage,
   ) {}
 
   /** The name of a constant. */

@@ -25,7 +25,7 @@ import { Names } from "../names.js";
 import { elementTypeOf, roleKey } from "../proto.js";
 import { Constants } from "./constants.js";
 import { Dimensions, neededNodes, operandSource, reshapeTarget } from "./dimensions.js";
-import type { ExternalData } from "./external-data.js";
+import type { Storage } from "./external-data.js";
 import { refuseHuge } from "./sizes.js";
 
 export interface EncodableProgram {
@@ -46,7 +46,7 @@ const opset = 21n;
 const irVersion = 10n;
 
 /** @param external takes the parameters that are stored; without it they lie in the file itself */
-export function encodeModel(program: EncodableProgram, external?: ExternalData): Uint8Array {
+export function encodeModel(program: EncodableProgram, external?: Storage): Uint8Array {
   return new Encoder(program, external).encode();
 }
 
@@ -76,7 +76,7 @@ class Encoder {
 
   constructor(
     private readonly program: EncodableProgram,
-    external: ExternalData | undefined,
+    external: Storage | undefined,
     /** A node without a name is named after its first output. */
     private readonly namesAll = false,
   ) {

@@ -10,7 +10,45 @@ import { elementTypeOf } from "../proto.js";
 
 const page = 4096;
 
-export class ExternalData {
+/** Takes the tensors that a model stores, and says what the model holds of each. */
+export interface Storage {
+  place(name: string, tensor: Tensor): TensorProto;
+}
+
+/** Tensors that stay where they are in memory: for whoever loads the model in this process, each is a file of its own. */
+export class InMemory implements Storage {
+  readonly #files = new Map<string, Uint8Array>();
+
+  /** By the names that the model refers to them by. */
+  get files(): ReadonlyMap<string, Uint8Array> {
+    return this.#files;
+  }
+
+  place(name: string, tensor: Tensor): TensorProto {
+    const location = `parameter-${this.#files.size}`;
+    this.#files.set(location, bytesOfArray(tensor.data));
+    return placed(name, tensor, { location, offset: 0 });
+  }
+}
+
+function placed(
+  name: string,
+  tensor: Tensor,
+  place: { readonly location: string; readonly offset: number },
+): TensorProto {
+  return create(TensorProtoSchema, {
+    name,
+    dims: tensor.dims.map(BigInt),
+    dataType: elementTypeOf(tensor.dtype),
+    dataLocation: Location.EXTERNAL,
+    externalData: Object.entries({ ...place, length: tensor.data.byteLength }).map(([key, value]) => ({
+      key,
+      value: String(value),
+    })),
+  });
+}
+
+export class ExternalData implements Storage {
   readonly #places: { readonly tensor: Tensor; readonly offset: number }[] = [];
   #end = 0;
 
@@ -25,19 +63,9 @@ export class ExternalData {
   /** Gives a tensor its place, and says what the model holds of it. */
   place(name: string, tensor: Tensor): TensorProto {
     const offset = Math.ceil(this.#end / page) * page;
-    const length = tensor.data.byteLength;
     this.#places.push({ tensor, offset });
-    this.#end = offset + length;
-    return create(TensorProtoSchema, {
-      name,
-      dims: tensor.dims.map(BigInt),
-      dataType: elementTypeOf(tensor.dtype),
-      dataLocation: Location.EXTERNAL,
-      externalData: Object.entries({ location: this.location, offset, length }).map(([key, value]) => ({
-        key,
-        value: String(value),
-      })),
-    });
+    this.#end = offset + tensor.data.byteLength;
+    return placed(name, tensor, { location: this.location, offset });
   }
 
   /** Writes the tensors, one after another: none is copied. */

@@ -40,6 +40,7 @@ function executable(program: Schedulable): Executable {
 
 function running(program: Schedulable): Running {
   return {
+    held: new Set(),
     isReady: () => true,
     run: async (feeds, samples, seen) => {
       const results = evaluated(program, feeds, samples);

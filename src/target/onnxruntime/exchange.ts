@@ -43,3 +43,11 @@ export function runtimeFailure(what: string, error: unknown): PergradError {
 export function releasedError(): PergradError {
   return new PergradError("INVALID_ARGUMENT", "The program was released, so it cannot run any more; compile it again.");
 }
+
+/**
+ * Rewriting rules of the runtime that it does without. SkipLayerNormalization, a residual sum fused with what follows,
+ * takes its mean with a fraction of the digits.
+ */
+export function disabledRewrites(blockedConvolutions: boolean): string {
+  return ["SkipLayerNormFusion", ...(blockedConvolutions ? [] : ["NchwcTransformer"])].join(";");
+}

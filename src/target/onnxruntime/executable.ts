@@ -1,7 +1,9 @@
+import { copiesOf } from "../../tensor/data.js";
 import type { Runtime, RuntimeOptions } from "../runtime.js";
-import type { Executable, LoadOptions, Running, Schedulable, ScheduleOptions, WorkerPool } from "../target.js";
+import type { Executable, LoadOptions, Running, Schedulable, ScheduleOptions, Tensors, WorkerPool } from "../target.js";
 import { type Apart, type ApartSizes, computedApart } from "./apart.js";
 import { lowMemoryOrder, typicalSamples } from "./order.js";
+import { packedParameters } from "./packed.js";
 import { areSmall, Handover, type HandoverMode } from "./results.js";
 import { isApart, type Scheduled } from "./scheduled.js";
 import { Sessions } from "./sessions.js";
@@ -20,7 +22,12 @@ export function executable(
     program: { inputs: found.inputs, outputs: found.handover.outputs, order: found.order },
     notes: apartNote(found.apart),
     inSteps: (samples) => !runtime.atOnce || isApart(found, samples),
-    load: (own) => load(found, runtime, { ...own, lowMemory: own.lowMemory || options.weights >= sizes.weights }),
+    load: (own) => {
+      const lowMemory = own.lowMemory || options.weights >= sizes.weights;
+      const holds = !lowMemory && options.weights < heldWeights;
+      const parameters = holds ? (own.parameters ?? {}) : {};
+      return load(found, runtime, { ...own, lowMemory, parameters });
+    },
   };
 }
 
@@ -36,6 +43,12 @@ export function scheduled(
   const apart = large ? computedApart(handover.outputs, sizes, handover.allocated) : undefined;
   return { inputs, ...given, apart };
 }
+
+/**
+ * Bytes of all weights up to which the runtime holds them in a copy of its own, packed for its products: above it the
+ * memory matters more than the time. It cannot use those that JavaScript holds: what it is given it copies.
+ */
+const heldWeights = 2 ** 26;
 
 /** Bytes below which a program, planned for the usual batch, is small: its outputs take as long as its operators. */
 const smallProgram = 2 ** 20;
@@ -80,20 +93,23 @@ function apartNote(apart: Apart | undefined): string[] {
 async function load(
   program: Scheduled,
   runtime: Runtime,
-  { threads, lowMemory = false, workers = false }: LoadOptions,
+  { threads, lowMemory = false, workers = false, parameters = {} }: LoadOptions,
 ): Promise<Running> {
   const options = { ...(threads === undefined ? {} : { threads }), reserve: !lowMemory };
-  if (workers === false) return Sessions.load(program, runtime, options);
-  if (workers !== true) return Sessions.load(program, workers, options);
-  return loadIn(new Workers(), program, options);
+  const outputs = program.handover.outputs.map(({ value }) => value);
+  const held = copiesOf(packedParameters(outputs, parameters));
+  if (workers === false) return Sessions.load(program, runtime, options, held);
+  if (workers !== true) return Sessions.load(program, workers, options, held);
+  return loadIn(new Workers(), program, options, held);
 }
 
 /** Takes the threads over: they end with the program. */
-async function loadIn(own: WorkerPool, program: Scheduled, options: RuntimeOptions): Promise<Running> {
+async function loadIn(own: WorkerPool, program: Scheduled, options: RuntimeOptions, held: Tensors): Promise<Running> {
   try {
-    const sessions = await Sessions.load(program, own, options);
+    const sessions = await Sessions.load(program, own, options, held);
     return {
-      isReady: (samples) => sessions.isReady(samples),
+      held: sessions.held,
+      isReady: (feeds, samples) => sessions.isReady(feeds, samples),
       run: (feeds, samples, seen) => sessions.run(feeds, samples, seen),
       release: () => sessions.release().then(() => own.release()),
     };

@@ -8,7 +8,14 @@ import type * as ort from "onnxruntime-node";
 import type { Binding } from "onnxruntime-node/dist/binding.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
-import { checkThreads, fedTensor, releasedError, returnedTensor, runtimeFailure } from "./exchange.js";
+import {
+  checkThreads,
+  disabledRewrites,
+  fedTensor,
+  releasedError,
+  returnedTensor,
+  runtimeFailure,
+} from "./exchange.js";
 
 const require = createRequire(import.meta.url);
 
@@ -37,7 +44,7 @@ export const nodeRuntime: Runtime = {
 /** @param more settings of the runtime's own, beside those that all sessions have */
 export async function loadSession(
   model: string | Uint8Array,
-  { threads, reserve = true }: RuntimeOptions = {},
+  { threads, reserve = true, files = new Map(), blockedConvolutions = true }: RuntimeOptions = {},
   more: ort.InferenceSession.SessionOptions = {},
 ): Promise<NodeSession> {
   checkThreads(threads);
@@ -47,8 +54,8 @@ export async function loadSession(
     const session = new binding.InferenceSession();
     const settings: ort.InferenceSession.SessionOptions = {
       graphOptimizationLevel: "all",
-      // SkipLayerNormalization, a residual sum fused with what follows, takes its mean with a fraction of the digits.
-      extra: { optimization: { disable_specified_optimizers: "SkipLayerNormFusion" } },
+      extra: { optimization: { disable_specified_optimizers: disabledRewrites(blockedConvolutions) } },
+      externalData: [...files].map(([path, data]) => ({ path, data })),
       logSeverityLevel: 4, // errors are thrown; the log would repeat them on stderr
       ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
       ...(reserve ? {} : { enableCpuMemArena: false, enableMemPattern: false }),

@@ -2,7 +2,9 @@
 
 import { defect } from "../../errors.js";
 import type { Value } from "../../graph/value.js";
+import { nodesBefore } from "../../graph/walk.js";
 import { encodeModel } from "../../onnx/write/encode.js";
+import { InMemory } from "../../onnx/write/external-data.js";
 import { entryOf, nth, present } from "../../present.js";
 import { Discarded } from "../../tensor/discarded.js";
 import { pieces } from "../../tensor/take-samples.js";
@@ -12,48 +14,63 @@ import type { Running, Tensors } from "../target.js";
 import type { Apart, Tail } from "./apart.js";
 import { isApart, type Scheduled } from "./scheduled.js";
 
+/** What a batch is run by: the program as it is, with what is held inside, or with large results apart. */
+type Way = "fed" | "held" | "apart";
+
+/** Operators that choose one of their elements: where two are nearly equal, the order of sums before may decide. */
+const choosing = new Set(["MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "ArgMax", "ArgMin", "TopK"]);
+
 export class Sessions implements Running {
-  readonly #loaded = new Map<boolean, Session>();
-  readonly #loading = new Map<boolean, Promise<void>>();
+  readonly #loaded = new Map<Way, Session>();
+  readonly #loading = new Map<Way, Promise<void>>();
 
   private constructor(
     private readonly program: Scheduled,
     private readonly runtime: Runtime,
     private readonly options: RuntimeOptions,
+    readonly held: ReadonlySet<string>,
   ) {}
 
   /** Loads what one sample is run by; what others need is loaded when they come. Throws RUNTIME. */
-  static async load(program: Scheduled, runtime: Runtime, options: RuntimeOptions): Promise<Sessions> {
-    const sessions = new Sessions(program, runtime, options);
-    await sessions.prepare(1);
+  static async load(program: Scheduled, runtime: Runtime, options: RuntimeOptions, held: Tensors): Promise<Sessions> {
+    const sessions = new Sessions(program, runtime, options, new Set(Object.keys(held)));
+    const way = sessions.#way({}, 1);
+    if (way === "held") sessions.#loaded.set(way, await sessions.#loadHeld(held));
+    else await sessions.#prepare(way);
     return sessions;
   }
 
-  /** Whether what so many samples are run by is loaded: then `run` reads its feeds before it returns its promise. */
-  isReady(samples: number): boolean {
-    return this.#loaded.has(isApart(this.program, samples));
+  /** Whether what they are run by is loaded: then `run` reads its feeds before it returns its promise. */
+  isReady(feeds: Tensors, samples: number): boolean {
+    return this.#loaded.has(this.#way(feeds, samples));
   }
 
-  async prepare(samples: number): Promise<void> {
-    const apart = isApart(this.program, samples);
-    const loading = this.#loading.get(apart) ?? this.#load(apart);
-    this.#loading.set(apart, loading);
+  /** What is fed in place of something held is fed to the program as it is. */
+  #way(feeds: Tensors, samples: number): Way {
+    if (isApart(this.program, samples)) return "apart";
+    return this.held.size > 0 && !Object.keys(feeds).some((name) => this.held.has(name)) ? "held" : "fed";
+  }
+
+  async #prepare(way: Way): Promise<void> {
+    const loading = this.#loading.get(way) ?? this.#load(way);
+    this.#loading.set(way, loading);
     await loading;
   }
 
   async run(...[feeds, samples, seen]: Parameters<Running["run"]>): Promise<Tensors> {
-    if (!this.isReady(samples)) await this.prepare(samples);
+    const way = this.#way(feeds, samples);
+    if (!this.#loaded.has(way)) await this.#prepare(way);
     const { handover } = this.program;
     let finished: Tensors | undefined;
-    const given = await this.#session(samples).run(feeds, (returned) => {
+    const given = await this.#session(way).run(feeds, (returned) => {
       finished = handover.finish(returned, samples);
       seen?.(finished);
     });
     return finished ?? handover.finish(given, samples);
   }
 
-  #session(samples: number): Session {
-    const session = this.#loaded.get(isApart(this.program, samples));
+  #session(way: Way): Session {
+    const session = this.#loaded.get(way);
     if (!session) throw defect("a program runs before its session is loaded");
     return session;
   }
@@ -62,14 +79,28 @@ export class Sessions implements Running {
     for (const session of this.#loaded.values()) await session.release();
   }
 
-  async #load(isApart: boolean): Promise<void> {
+  /**
+   * The runtime computes convolutions whose weights it holds in blocks of channels. Their sums are added up in another
+   * order, and rounded otherwise: before an operator that chooses, not.
+   */
+  #loadHeld(held: Tensors): Promise<Session> {
+    const { program, runtime } = this;
+    const { handover, order } = program;
+    const inputs = program.inputs.filter(({ name }) => !Object.hasOwn(held, name));
+    const storage = new InMemory();
+    const model = encodeModel({ inputs, outputs: handover.outputs, order, parameters: held }, storage);
+    const chooses = nodesBefore(handover.outputs.map(({ value }) => value)).some(({ op }) => choosing.has(op));
+    return runtime.load(model, { ...this.options, files: storage.files, blockedConvolutions: !chooses });
+  }
+
+  async #load(way: Way): Promise<void> {
     const { program, runtime, options } = this;
     const { inputs } = program;
-    const apart = isApart ? program.apart : undefined;
+    const apart = way === "apart" ? program.apart : undefined;
     const { outputs, order } = apart ?? { outputs: program.handover.outputs, order: program.order };
     const main = await runtime.load(encodeModel({ inputs, outputs, order }), options);
     const load = (model: Uint8Array) => runtime.load(model, options);
-    this.#loaded.set(isApart, apart ? await ApartSession.load(apart, main, load) : main);
+    this.#loaded.set(way, apart ? await ApartSession.load(apart, main, load) : main);
   }
 }
 

@@ -2,7 +2,14 @@
 import type * as Ort from "onnxruntime-web";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
-import { checkThreads, fedTensor, releasedError, returnedTensor, runtimeFailure } from "./exchange.js";
+import {
+  checkThreads,
+  disabledRewrites,
+  fedTensor,
+  releasedError,
+  returnedTensor,
+  runtimeFailure,
+} from "./exchange.js";
 
 /** What is used of the package. */
 export type WebPackage = Pick<typeof Ort, "InferenceSession" | "Tensor" | "env">;
@@ -46,7 +53,7 @@ export class WebRuntime implements Runtime {
   /** Throws RUNTIME, INVALID_ARGUMENT. */
   async load(
     model: string | Uint8Array,
-    { threads, reserve = true }: RuntimeOptions = {},
+    { threads, reserve = true, files = new Map(), blockedConvolutions = true }: RuntimeOptions = {},
     more: Ort.InferenceSession.SessionOptions = {},
   ): Promise<Session> {
     const { InferenceSession, env } = this.ort();
@@ -55,8 +62,9 @@ export class WebRuntime implements Runtime {
     const settings: Ort.InferenceSession.SessionOptions = {
       executionProviders: [this.provider],
       graphOptimizationLevel: "all",
-      // SkipLayerNormalization, a residual sum fused with what follows, takes its mean with a fraction of the digits.
-      extra: { optimization: { disable_specified_optimizers: "SkipLayerNormFusion" } },
+      extra: { optimization: { disable_specified_optimizers: disabledRewrites(blockedConvolutions) } },
+      // Copies: the runtime may take the bytes over.
+      externalData: [...files].map(([path, data]) => ({ path, data: data.slice() })),
       logSeverityLevel: 4, // errors are thrown; the log would repeat them on the console
       ...(reserve ? {} : { enableCpuMemArena: false, enableMemPattern: false }),
       ...more,
