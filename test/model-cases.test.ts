@@ -109,7 +109,9 @@ describe("an If on a scalar that all samples share", () => {
     const out = join(temporaryFolder(), "norms.safetensors");
     const { code, err } = await command(name, out, ["--sample-axis", "sr=shared"]);
     expect(code, err).toBe(0);
-    expect(err).toContain('The input "sr" says what the model does, so it is fixed to the data\'s value: --fix sr=');
+    expect(err).toContain(
+      'The input "sr" controls what the model does, so it is fixed to the data\'s value: --fix sr=',
+    );
   });
   it("is refused without data, naming the option", async () => {
     await expect(loadModel(join(folder, name, "model.onnx"))).rejects.toThrow(

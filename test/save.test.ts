@@ -27,6 +27,6 @@ it("a model is saved with new weights and read back as the same", async () => {
 it("weights that do not fit the model are refused", () => {
   const model = nn.model(nn.linear(3, 2));
   const bias = tensor("float32", [3], new Float32Array(3));
-  expect(() => withParameters(model, { bias })).toThrow('"bias" is [3], but the model wants [2]');
+  expect(() => withParameters(model, { bias })).toThrow('"bias" is [3], but the model needs [2]');
   expect(() => withParameters(model, { gain: bias })).toThrow('no parameter "gain"');
 });

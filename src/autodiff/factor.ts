@@ -39,7 +39,7 @@ function cannot(node: Node): PergradError {
   return new PergradError(
     "UNSUPPORTED_OP",
     `${describeNode(node)} joins parameters with samples in a way for which pergrad has no per-sample gradient; ` +
-      "leave out the parameters before it, or express it by other operators.",
+      "leave out the parameters before it, or express it with other operators.",
   );
 }
 

@@ -17,7 +17,7 @@ export function grad(scalar: Traced, wrt: Traced | readonly Traced[]): Traced | 
   if (loss.shape.length !== 0) {
     throw new PergradError(
       "SHAPE_MISMATCH",
-      `grad wants a scalar, but was given a value ${showShape(loss.shape)}; reduce it, for instance by .sum().`,
+      `grad needs a scalar, but was given a value ${showShape(loss.shape)}; reduce it, for instance by .sum().`,
     );
   }
   const targets = wrt instanceof Traced ? [wrt] : wrt;

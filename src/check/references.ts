@@ -96,7 +96,7 @@ class InThreads implements References {
       const lane: Lane = { worker: new Worker(module, { workerData, execArgv: [] }), sample: -1, busy: undefined };
       lane.worker.on("message", (answer: Answer) => this.#answered(lane, answer));
       lane.worker.on("error", ({ message }) => this.#fail(`A thread of the float64 reference failed: ${message}.`));
-      lane.worker.on("exit", () => this.#fail("A thread of the float64 reference ended by itself."));
+      lane.worker.on("exit", () => this.#fail("A thread of the float64 reference ended unexpectedly."));
       return lane;
     });
   }

@@ -88,7 +88,7 @@ function report({ parameters, wants, samples, tolerance, passed }: CheckResult, 
     explanation(parameters, tolerance) +
     wantsBeyond(wants, tolerance) +
     "Errors are relative to each parameter's largest gradient: of the program against the float64 loop over samples,\n" +
-    "and of that loop against finite differences of the loss. Wants are held against the same of the loop's gradients.\n" +
+    "and of that loop against finite differences of the loss. Wants are compared with the same quantities of the loop's gradients.\n" +
     (alone
       ? "It alone: the float32 gradient of that sample computed alone, without per-sample code, against the loop.\n"
       : "") +
@@ -122,7 +122,7 @@ const useless = "float32 leaves hardly a digit of it right";
 /** @param aloneError of what was computed without per-sample code */
 function faultOf(error: number, aloneError: number): string {
   if (!Number.isFinite(error) && !Number.isFinite(aloneError))
-    return "it is float32 that does not hold these numbers; scale the data or the loss";
+    return "float32 cannot represent these numbers; scale the data or the loss";
   return "it is not rounding but a fault of pergrad; please report it";
 }
 

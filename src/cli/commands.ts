@@ -79,37 +79,35 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     compute(
       program,
       "norms",
-      "write the norm of each sample's gradient, whole and by parameter",
+      "write the norm of each sample's gradient, in total and by parameter",
       "--out norms.safetensors",
     ),
   ).action(run<ComputeOptions>(norms));
   withOutput(
-    compute(
-      program,
-      "clipped-sum",
-      "write the sum of all gradients, each clipped to a norm",
-      "--max-norm 1 --out sum.safetensors",
-    ),
+    compute(program, "clipped-sum", "write the sum of all clipped gradients", "--max-norm 1 --out sum.safetensors"),
   )
     .addOption(
       repeatable(
-        required("--max-norm <C>", "largest norm of a sample's gradient, or NAME=C for each parameter's part"),
+        required("--max-norm <C>", "clip norm of a sample's gradient, or NAME=C for each parameter's part"),
         maxNorm,
       ),
     )
     .option("--leave-out-not-finite", "leave samples whose gradients are not finite out of the sum, and count them")
     .action(run<ComputeOptions & { readonly maxNorm: MaxNorm }>(clippedSum));
   describe(program, "explain", "show how each parameter's gradients are computed", "")
-    .option("--data <file>", "data to take open dimensions and the target's shape from")
+    .option("--data <file>", "data that gives symbolic dimensions and the target's shape")
     .addOption(
       repeatable(
-        new Option("--want <list>", `what one program is to compute, of ${wantNames}; default: the first three apart`),
+        new Option(
+          "--want <list>",
+          `wants of one program, of ${wantNames}; default: the first three, one program each`,
+        ),
         programs,
       ),
     )
-    .option("--graph", "print the graph that the runtime is given instead, a line for each node")
-    .option("--rewrites", "print which rewriting rule fired where")
-    .option("--profile", "print time and bytes by node, of data or of random numbers")
+    .option("--graph", "print the graph that the runtime executes, one line for each node")
+    .option("--rewrites", "print which rewriting rules fired, and where")
+    .option("--profile", "print time and bytes by node, for data or random numbers")
     .option("--samples <K>", "samples that --profile runs (default: at most 64)", wholeNumber(1))
     .option("--threads <n>", "threads that --profile uses (default: all cores)", wholeNumber(1))
     .option("--save-stages <folder>", "write the graph of each stage there, as numbered .onnx files")
@@ -143,8 +141,8 @@ export function commands(io: Io, ended: (code: number) => void): Command {
   });
   program
     .command("doctor")
-    .description("Say whether pergrad can run here, and what to do where it cannot.")
-    .summary("say whether pergrad can run here")
+    .description("Check whether pergrad can run here, and say what to do if not.")
+    .summary("check whether pergrad can run here")
     .option("--json", "print JSON")
     .action(async (options: DoctorOptions) => {
       ended((await doctor(options, io)) ? exit.done : exit.fault);
@@ -152,7 +150,7 @@ export function commands(io: Io, ended: (code: number) => void): Command {
   program
     .command("completion")
     .description("Print a script that completes commands and options in your shell.")
-    .summary("print the script of a shell's completion")
+    .summary("print a shell's completion script")
     .addArgument(new Argument("<shell>", "whose script").choices(shells))
     .addHelpText("after", '\nExample: eval "$(pergrad completion bash)" in ~/.bashrc')
     .action((shell: string) => {
@@ -169,14 +167,14 @@ function calculator(program: Command): Command {
   const probability = (text: string) => number(text, (value) => value >= 0 && value <= 1, "a number from 0 to 1");
   return program
     .command("epsilon")
-    .description("Tell how private a training is, or the noise that it needs.")
-    .summary("tell how private a training is, or the noise that it needs")
+    .description("Compute how private a training is, or the noise that it needs.")
+    .summary("compute how private a training is, or the noise that it needs")
     .addOption(
-      new Option("--noise-multiplier <s>", "noise over the largest norm of a gradient")
+      new Option("--noise-multiplier <s>", "standard deviation of the noise over the clip norm")
         .argParser(fromZero)
         .conflicts("targetEpsilon"),
     )
-    .option("--target-epsilon <e>", "instead of the noise: the epsilon wanted", above0)
+    .option("--target-epsilon <e>", "instead of the noise: the target epsilon", above0)
     .addOption(
       new Option("--sampling-rate <q>", "probability of a sample to be in a batch")
         .argParser(probability)
@@ -187,9 +185,7 @@ function calculator(program: Command): Command {
     .addOption(new Option("--steps <T>", "number of steps").argParser(wholeNumber(0)).conflicts("epochs"))
     .option("--epochs <E>", "instead of the steps: passes over the data, on average", above0)
     .addOption(required("--delta <d>", "probability, well below 1 / samples", probability))
-    .addOption(
-      choice("--accountant <name>", "whose bound to print (all where not given; the noise by pld)", accountants),
-    )
+    .addOption(choice("--accountant <name>", "whose bound to print (default: all; for the noise, pld)", accountants))
     .option("--json", "print JSON")
     .addHelpText(
       "after",
@@ -213,18 +209,14 @@ function describe(program: Command, name: string, what: string, example: string)
     .summary(what)
     .argument("<model>", "ONNX file")
     .addOption(required("--loss <name>", `${lossNames}`, lossName))
-    .option("--label-smoothing <s>", "part of each label spread over all classes (cross_entropy)", smoothing)
-    .option(
-      "--ignore-index <label>",
-      "label that does not count (cross_entropy, nll)",
-      wholeNumber(Number.NEGATIVE_INFINITY),
-    )
+    .option("--label-smoothing <s>", "share of each label that is spread over all classes (cross_entropy)", smoothing)
+    .option("--ignore-index <label>", "label to ignore (cross_entropy, nll)", wholeNumber(Number.NEGATIVE_INFINITY))
     .option(
       "--class-axis <k>",
-      "axis of the classes in the output (cross_entropy, nll; default: the one that the labels leave out, 1 where several fit)",
+      "axis of the classes in the output (cross_entropy, nll; default: the one that the labels lack; 1 if several fit)",
       wholeNumber(Number.NEGATIVE_INFINITY),
     )
-    .option("--output <name>", "output that the loss looks at (default: the first)")
+    .option("--output <name>", "output that the loss uses (default: the first)")
     .addOption(
       repeatable(
         new Option(
@@ -235,10 +227,7 @@ function describe(program: Command, name: string, what: string, example: string)
       ),
     )
     .addOption(
-      repeatable(
-        new Option("--dim <name=size>", "size of a dimension that the model leaves open (default: from the data)"),
-        dimensions,
-      ),
+      repeatable(new Option("--dim <name=size>", "size of a symbolic dimension (default: from the data)"), dimensions),
     )
     .addOption(
       repeatable(
@@ -250,7 +239,7 @@ function describe(program: Command, name: string, what: string, example: string)
       ),
     )
     .option("--strict", "refuse a model whose exporter computed constants from parameters")
-    .option("--no-tie", "take weights that the file stores twice for different ones")
+    .option("--no-tie", "treat weights that the file stores twice as different parameters")
     .addOption(repeatable(new Option("--parameters <glob>", "only these parameters; !GLOB leaves some out"), collect))
     .addOption(repeatable(new Option("--frozen <glob>", "hold these parameters fixed"), collect))
     .addHelpText("after", `\nExample: ${line.trim()}`);
@@ -260,7 +249,7 @@ function describe(program: Command, name: string, what: string, example: string)
 function compute(program: Command, name: string, what: string, example: string): Command {
   return describe(program, name, what, example)
     .addOption(required("--data <file>", 'safetensors or npz file with the inputs and "target"'))
-    .option("--allow-not-finite", "compute even where the data holds NaN or infinity")
+    .option("--allow-not-finite", "compute even if the data holds NaN or infinity")
     .option("--threads <n>", "threads to use (default: all cores)", wholeNumber(1));
 }
 
@@ -269,9 +258,7 @@ function training(program: Command): Command {
   const example = "--epochs 10 --batch-size 256 --private --epsilon 3 --delta 1e-5 --out trained.onnx";
   return compute(program, "train", what, example)
     .addOption(required("--out <file>", "where to write the trained model, .onnx", modelFile))
-    .addOption(
-      new Option("--epochs <E>", "times that each sample is used, on average").argParser(positive).conflicts("steps"),
-    )
+    .addOption(new Option("--epochs <E>", "passes over the data, on average").argParser(positive).conflicts("steps"))
     .option("--steps <T>", "or: steps to take", wholeNumber(1))
     .addOption(required("--batch-size <B>", "samples per step, on average", wholeNumber(1)))
     .option("--microbatch-size <b>", "samples computed at a time; changes memory, not results", wholeNumber(1))
@@ -280,35 +267,27 @@ function training(program: Command): Command {
     .option("--momentum <m>", "of sgd (default: 0)", belowOne)
     .option("--weight-decay <w>", "default 0, of adamw 0.01", fromZero)
     .addOption(
-      choice("--schedule <name>", "how the learning rate goes on after its rise", scheduleNames).default("constant"),
+      choice("--schedule <name>", "course of the learning rate after its rise", scheduleNames).default("constant"),
     )
-    .option("--warm-up <K>", "steps over which the learning rate rises first", wholeNumber(1))
-    .option("--seed <n>", "draw batches, and private noise, from this; private training is then NOT PRIVATE", seed)
+    .option("--warm-up <K>", "steps over which the learning rate rises at first", wholeNumber(1))
+    .option("--seed <n>", "seed of batches and private noise; private training is then NOT PRIVATE", seed)
     .option("--private", "clip each sample's gradient and add noise to their sum")
     .addOption(
-      new Option("--epsilon <e>", "the epsilon that all steps together arrive at")
+      new Option("--epsilon <e>", "the epsilon that all steps together reach")
         .argParser(positive)
         .conflicts("noiseMultiplier"),
     )
     .option("--noise-multiplier <s>", "or: the noise's standard deviation, over the sensitivity", fromZero)
     .option("--delta <d>", "the probability left out of the guarantee, well below 1 / samples", probability)
-    .option(
-      "--max-norm <C>",
-      "the norm that gradients are clipped to, where adaptive clipping starts (default: 1)",
-      positive,
-    )
-    .addOption(choice("--clipping <name>", "how gradients are clipped (flat where not given)", clippings))
+    .option("--max-norm <C>", "clip norm of each gradient; the initial one if adaptive (default: 1)", positive)
+    .addOption(choice("--clipping <name>", "how gradients are clipped (default: flat)", clippings))
     .addOption(
-      choice(
-        "--sampling <name>",
-        "how batches are drawn (shuffled where not given; with --private poisson)",
-        samplings,
-      ),
+      choice("--sampling <name>", "how batches are drawn (default: shuffled; with --private, poisson)", samplings),
     )
-    .option("--replace-batch-norm", "put group normalisation in the place of batch normalisation")
+    .option("--replace-batch-norm", "replace batch normalisation with group normalisation")
     .option(
       "--checkpoint <folder>",
-      "keep the run there, or go on with the run that is there: its state and, of private training, what it spent",
+      "keep the run there, or resume it: its state and, for private training, what it has spent",
     )
     .option("--checkpoint-every <K>", "steps between checkpoints (default: 100)", wholeNumber(1));
 }
@@ -321,7 +300,7 @@ function withOutput(command: Command): Command {
       "samples computed at a time (default: as memory allows, at most 256)",
       wholeNumber(1),
     )
-    .option("--memory-budget <size>", "memory to compute in, such as 512MB: fewer samples at a time if need be", bytes);
+    .option("--memory-budget <size>", "memory for a run, such as 512MB; fewer samples at a time if necessary", bytes);
 }
 
 function smoothing(text: string): number {

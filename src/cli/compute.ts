@@ -97,8 +97,8 @@ export async function clippedSum(
     notFinite: {
       mode: leaveOut ? "leave out" : "ignore",
       consequence: leaveOut
-        ? "what is not finite is left out of the sum"
-        : "that spoils the sum: --leave-out-not-finite leaves such samples out and counts them",
+        ? "such samples are left out of the sum"
+        : "they spoil the sum: --leave-out-not-finite leaves such samples out and counts them",
     },
     layout: new Map([
       ["norms", floats(task.samples)],

@@ -164,7 +164,7 @@ async function trial(): Promise<Finding> {
         };
   } catch (error) {
     const reason = error instanceof Error ? error.message.replace(/\.$/, "") : String(error);
-    return { ok: false, text: `A small program does not run: ${reason}; mend what is said above first.` };
+    return { ok: false, text: `A small program does not run: ${reason}; fix the problems above first.` };
   }
 }
 

@@ -58,16 +58,17 @@ function bounds({ accountant, epsilon, lower }: { accountant: Accountant; epsilo
 }
 
 function meaning(epsilon: number, delta: number): string {
-  if (!Number.isFinite(epsilon)) return "That is no privacy: one sample may be seen in the result with certainty.";
+  if (!Number.isFinite(epsilon)) return "This is not private: the result may reveal a sample with certainty.";
   const factor = Math.exp(epsilon);
-  const times = factor < 1e6 ? `${Number(factor.toPrecision(3))} (e^epsilon)` : "e^epsilon, which is next to no bound";
-  return `Whether one sample was among the data or not changes the probability of any result by a factor of at most ${times}, save for a probability of ${delta}; that holds if batches are drawn by Poisson sampling and neither they nor the noise become known.`;
+  const times =
+    factor < 1e6 ? `${Number(factor.toPrecision(3))} (e^epsilon)` : "e^epsilon, which is practically no bound";
+  return `Whether one sample was among the data or not changes the probability of any result by a factor of at most ${times}, except with a probability of ${delta}; that holds if batches are drawn by Poisson sampling and neither they nor the noise become known.`;
 }
 
 function samplingRateOf({ samplingRate, batchSize, samples }: EpsilonCommandOptions): number {
   if (samplingRate !== undefined) return samplingRate;
   if (batchSize === undefined || samples === undefined) {
-    throw new UsageError("How samples are drawn is missing: give --sampling-rate, or --batch-size and --samples.");
+    throw new UsageError("The sampling is missing: give --sampling-rate, or --batch-size and --samples.");
   }
   if (batchSize > samples) throw new UsageError(`A batch of ${batchSize} is more than all ${samples} samples.`);
   return batchSize / samples;
@@ -75,7 +76,7 @@ function samplingRateOf({ samplingRate, batchSize, samples }: EpsilonCommandOpti
 
 function stepsOf({ steps, epochs }: EpsilonCommandOptions, samplingRate: number): number {
   if (steps !== undefined) return steps;
-  if (epochs === undefined) throw new UsageError("How long the training is is missing: give --steps or --epochs.");
+  if (epochs === undefined) throw new UsageError("The length of the training is missing: give --steps or --epochs.");
   const count = stepsOfEpochs(epochs, 1 / samplingRate);
   if (Number.isSafeInteger(count)) return count;
   throw new UsageError("With a sampling rate of 0 there are no epochs: give --steps.");
@@ -92,7 +93,7 @@ function noiseOf(
       "Give --noise-multiplier to learn epsilon, or --target-epsilon to learn the noise multiplier.",
     );
   }
-  if (accountant === "gdp") throw new UsageError("No noise can be chosen by gdp, which may give too little.");
+  if (accountant === "gdp") throw new UsageError("gdp cannot choose the noise, because it may choose too little.");
   const chosen = noiseMultiplierFor({
     targetEpsilon,
     delta,
@@ -103,6 +104,6 @@ function noiseOf(
   if (Number.isFinite(chosen)) return chosen;
   const how = accountant === "rdp" ? 'by "rdp"; try --accountant pld, which proves more' : "";
   throw new UsageError(
-    `No noise is proven enough for an epsilon of ${targetEpsilon} at delta ${delta}${how && ` ${how}`}.`,
+    `No amount of noise is proven to reach an epsilon of ${targetEpsilon} at delta ${delta}${how && ` ${how}`}.`,
   );
 }

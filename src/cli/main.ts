@@ -75,11 +75,11 @@ function misuse(error: UsageError | CommanderError, names: readonly string[], ar
 function reworded({ code, message }: CommanderError, names: readonly string[]): string {
   // No command, or help of one that does not exist.
   if (code === "commander.help") {
-    return `Say what to do and with which model: pergrad COMMAND MODEL.onnx, where COMMAND is ${names.join(", ")}.`;
+    return `Give a command and a model: pergrad COMMAND MODEL.onnx, where COMMAND is ${names.join(", ")}.`;
   }
   if (code === "commander.excessArguments") {
-    if (message.includes("Expected 0 arguments")) return "Everything goes with an option.";
-    return "Only the model goes without an option; give the data with --data and the result with --out.";
+    if (message.includes("Expected 0 arguments")) return "This command takes only options.";
+    return "Only the model is given without an option; give the data with --data and the result with --out.";
   }
   const text = message
     .replace(/^error: /, "")

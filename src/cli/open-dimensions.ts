@@ -30,7 +30,7 @@ export function openDimensions(
     if (tensor.dims.length !== dims.length) {
       throw new PergradError(
         "SHAPE_MISMATCH",
-        `The input "${name}" is [${tensor.dims.join(", ")}] in "${dataFile}", but the model wants ${dims.length} axes; reshape it.`,
+        `The input "${name}" is [${tensor.dims.join(", ")}] in "${dataFile}", but the model needs ${dims.length} axes; reshape it.`,
       );
     }
     const axis = (Object.hasOwn(sampleAxes, name) ? sampleAxes[name] : undefined) ?? 0;

@@ -181,7 +181,7 @@ function sharedInData(
 
 function takenNote(name: string, { data }: Tensor): string {
   const value = Array.from<number | bigint>(data).join(",");
-  return `The input "${name}" says what the model does, so it is fixed to the data's value: --fix ${name}=${value}.`;
+  return `The input "${name}" controls what the model does, so it is fixed to the data's value: --fix ${name}=${value}.`;
 }
 
 /** The axis given for the output that the loss looks at, by its own name or as "output". */
@@ -198,7 +198,7 @@ function outputSampleAxis(
     if (inputs.has(name) || !output) continue;
     if (name !== "output" && name !== output.name) {
       throw new UsageError(
-        `--sample-axis ${name}=${axis} is for an output that the loss does not look at; it looks at "${output.name}".`,
+        `--sample-axis ${name}=${axis} is for an output that the loss does not use; it uses "${output.name}".`,
       );
     }
     if (axis === null)

@@ -164,9 +164,9 @@ function outcomeOf({ model, state, ...more }: Trained<unknown> | PrivatelyTraine
 
 function interruption(done: number, steps: number, { checkpoint, out }: TrainCommandOptions): string {
   const stopped = `stopped after ${done} of ${steps} steps`;
-  if (checkpoint !== undefined) return `${stopped}; the same command goes on from "${checkpoint}".`;
+  if (checkpoint !== undefined) return `${stopped}; the same command resumes from "${checkpoint}".`;
   if (done === 0) return `${stopped}; nothing was written.`;
-  return `${stopped}; "${out}" gets the weights of the last one (with --checkpoint FOLDER the same command would go on).`;
+  return `${stopped}; "${out}" holds the weights of the last one (with --checkpoint FOLDER, the same command would resume).`;
 }
 
 function checkpointOf({ checkpoint: folder, checkpointEvery }: TrainCommandOptions) {

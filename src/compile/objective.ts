@@ -165,7 +165,7 @@ function parametersOf(
   if (reaching.length === 0) {
     throw new PergradError(
       "NO_PARAMETERS",
-      "No parameter of the model reaches the loss, so there is no gradient to compute; check which output the loss looks at.",
+      "No parameter of the model reaches the loss, so there is no gradient to compute; check which output the loss uses.",
     );
   }
   const names = reaching.map((parameter) => parameter.name);

@@ -84,7 +84,7 @@ function evaluateNode(node: Node, inputs: readonly (Array64 | null)[], samples: 
   if (!outputs)
     throw new PergradError(
       "UNSUPPORTED_OP",
-      `The reference cannot evaluate ${describeNode(node)}; take the node out of the model.`,
+      `The reference cannot evaluate ${describeNode(node)}; remove the node from the model.`,
     );
   const feeds = new Map(
     node.inputs.flatMap((input, k) => {

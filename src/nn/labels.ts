@@ -80,7 +80,7 @@ export function notesOnClassAxis(
   }
   if (target) return [];
   return [
-    `${loss}: the shape of the labels is not given, so the classes of the output ${showShape(output)} are taken to lie along axis ${axis}, with labels ${showShape(labels)}; ${otherwise}.`,
+    `${loss}: the shape of the labels is not given, so the classes of the output ${showShape(output)} are assumed to lie along axis ${axis}, with labels ${showShape(labels)}; ${otherwise}.`,
   ];
 }
 

@@ -63,7 +63,7 @@ function decodeAttribute(proto: AttributeProto, what: string, notes: PrecisionNo
     case Kind.GRAPHS:
       throw new PergradError(
         "UNSUPPORTED_OP",
-        `${what} contains a graph of its own, which pergrad does not know; take the node out of the model.`,
+        `${what} contains a graph of its own, which pergrad does not support; remove the node from the model.`,
       );
     default:
       throw new PergradError(

@@ -81,7 +81,7 @@ export class Build {
       const where = name ? ` (node "${name}")` : "";
       throw new PergradError(
         "UNSUPPORTED_OP",
-        `pergrad does not know the operator ${domain ? `${domain}.` : ""}${op}${where}; take it out of the model, or express it by other operators.`,
+        `pergrad does not know the operator ${domain ? `${domain}.` : ""}${op}${where}; remove it from the model, or express it with other operators.`,
       );
     }
     const types = definition.infer(call);

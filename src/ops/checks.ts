@@ -45,7 +45,7 @@ export function shapeMismatch(
 export function unsupported(
   subject: Subject,
   predicate: string,
-  advice = "take the node out of the model, or express it by other operators",
+  advice = "remove the node from the model, or express it with other operators",
 ): PergradError {
   return advised("UNSUPPORTED_OP", `${describe(subject)} ${predicate}`, advice);
 }
@@ -62,7 +62,7 @@ export function unknownShape(
 export function interaction(
   subject: Subject,
   predicate: string,
-  advice = "take that out of the model, or say which axis holds the samples",
+  advice = "remove that from the model, or say which axis holds the samples",
 ): PergradError {
   const problem = `${describe(subject)} ${predicate}, so the samples of a batch influence each other and per-sample gradients are undefined`;
   return advised("SAMPLES_INTERACT", problem, advice);

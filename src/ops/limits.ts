@@ -15,8 +15,8 @@ export function requireConstant(node: Call | Node | string, elements: number, wh
   if (elements <= largestConstant) return;
   throw new PergradError(
     "TOO_LARGE",
-    `${typeof node === "string" ? node : describe(node)} needs ${what} of ${elements} elements, worked out beforehand, ` +
-      `and pergrad makes none of more than ${largestConstant}; give the model smaller inputs, or take that out of it.`,
+    `${typeof node === "string" ? node : describe(node)} needs ${what} of ${elements} elements at compile time, ` +
+      `and pergrad makes none of more than ${largestConstant}; give the model smaller inputs, or remove that.`,
   );
 }
 
@@ -29,6 +29,6 @@ export function requireSteps(node: Call | Node, steps: number): void {
   throw new PergradError(
     "TOO_LARGE",
     `${describe(node)} would become ${steps} nodes of a program, and pergrad makes no more than ${mostSteps} of one; ` +
-      "take it out of the model.",
+      "remove it from the model.",
   );
 }

@@ -142,7 +142,7 @@ export function noiseMultiplierFor(options: NoiseOptions): number {
   const { targetEpsilon, samplingRate, steps, accountant = "pld", ...rest } = options;
   if (!(targetEpsilon > 0)) throw outOfRange("target epsilon", targetEpsilon, "above 0");
   if (!["pld", "rdp"].includes(accountant)) {
-    throw new PergradError("INVALID_ARGUMENT", `No noise can be chosen by "${accountant}"; use "pld" or "rdp".`);
+    throw new PergradError("INVALID_ARGUMENT", `"${accountant}" cannot choose the noise; use "pld" or "rdp".`);
   }
   const of = (noiseMultiplier: number) =>
     epsilon([{ kind: "gaussian", noiseMultiplier, samplingRate, steps }], { ...rest, accountant });

@@ -52,14 +52,14 @@ function batchNormFinding(node: Node): PrivacyFinding {
       severity: "error",
       node: name,
       problem: "it normalises over the batch (training mode), so that one sample changes the gradients of the others",
-      fix: "replaceBatchNorm(model) puts group normalisation in its place; or export the model in eval mode",
+      fix: "replaceBatchNorm(model) replaces it with group normalisation; or export the model in eval mode",
     };
   }
   return {
     severity: "warning",
     node: name,
     problem: "it normalises with stored statistics, which no noise protects if they came from the private data",
-    fix: "nothing, if they came from public data; else replaceBatchNorm(model) puts group normalisation in its place",
+    fix: "nothing, if they came from public data; else replaceBatchNorm(model) replaces it with group normalisation",
   };
 }
 
@@ -100,7 +100,7 @@ function interactionAt(node: Node, axes: SampleAxes): PrivacyFinding | null {
       severity: "error",
       node: describeNode(node),
       problem: problemOf(error),
-      fix: "take it out of the model (a mean over the batch belongs to the loss), or say which axis holds the samples",
+      fix: "remove it from the model (a mean over the batch belongs to the loss), or say which axis holds the samples",
     };
   }
 }

@@ -225,7 +225,7 @@ export class Execution {
     if (unknown !== undefined)
       throw new PergradError(
         "MISSING_TENSOR",
-        `There is no want "${unknown}" that looks at another batch; leave it out, or correct its name.`,
+        `There is no want "${unknown}" that uses another batch; leave it out, or correct its name.`,
       );
   }
 

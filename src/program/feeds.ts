@@ -25,7 +25,7 @@ function convert(name: string, tensor: Tensor, to: DType): Tensor {
   if (!converts(tensor.dtype, to)) {
     throw new PergradError(
       "DTYPE_MISMATCH",
-      `${describeInput(name)} is ${tensor.dtype}, but the model wants ${to}; convert it to ${to}.`,
+      `${describeInput(name)} is ${tensor.dtype}, but the model needs ${to}; convert it to ${to}.`,
     );
   }
   const numbers = tensor.data as ArrayLike<number>;
@@ -64,7 +64,7 @@ function fromNumbers(name: string, data: readonly (number | bigint)[], dtype: DT
   if (wrong !== undefined)
     throw new PergradError(
       "DTYPE_MISMATCH",
-      `${describeInput(name)} wants ${dtype}, but holds ${wrong}; give whole numbers.`,
+      `${describeInput(name)} needs ${dtype}, but holds ${wrong}; give whole numbers.`,
     );
   if (dtype === "int64") return { dtype, dims, data: BigInt64Array.from(data, BigInt) };
   return { dtype, dims, data: (arrayOf(dtype) as Int32ArrayConstructor).from(data, Number) } as Tensor;
@@ -81,7 +81,7 @@ function samplesOf(name: string, tensor: Tensor, { value, sampleAxis }: Expected
   const wrong = () =>
     new PergradError(
       "SHAPE_MISMATCH",
-      `${describeInput(name)} is [${tensor.dims.join(", ")}], but the model wants ${showShape(value.shape)}; ${adviceOnShape(tensor.dims, value.shape)}.`,
+      `${describeInput(name)} is [${tensor.dims.join(", ")}], but the model needs ${showShape(value.shape)}; ${adviceOnShape(tensor.dims, value.shape)}.`,
     );
   if (tensor.dims.length !== value.shape.length) throw wrong();
   const found = value.shape.flatMap((dim, axis) => (isBatch(dim) ? [nth(tensor.dims, axis) / dim.perSample] : []));

@@ -120,6 +120,6 @@ function checkShape(whose: string, { dtype, shape }: Value, name: string, tensor
   if (tensor.dtype === dtype && fits) return tensor;
   throw new PergradError(
     "SHAPE_MISMATCH",
-    `${whose} "${name}" is ${tensor.dtype} [${tensor.dims.join(", ")}], but the model wants ${dtype} [${shape.join(", ")}]; give that.`,
+    `${whose} "${name}" is ${tensor.dtype} [${tensor.dims.join(", ")}], but the model needs ${dtype} [${shape.join(", ")}]; give that.`,
   );
 }

@@ -144,7 +144,7 @@ export class Microbatches {
     const beside = samples > 1 ? ` and the results of ${samples} samples ${whole}` : "";
     throw new PergradError(
       "MEMORY_BUDGET",
-      `A memory budget of ${sizeText(budget)} is too small: one sample by itself takes ${one}${beside}.`,
+      `A memory budget of ${sizeText(budget)} is too small: one sample alone takes ${one}${beside}.`,
     );
   }
 

@@ -247,7 +247,7 @@ export class Reporter {
     const silent = notFinite === "ignore" || onNotFinite !== undefined;
     if (silent || this.#warned) return;
     this.#warned = true;
-    const advice = "run takes notFinite and onNotFinite to throw, to leave such samples out, or to be told of each";
+    const advice = "run takes notFinite and onNotFinite to throw, to leave such samples out, or to report each";
     process.emitWarning(`${message} This program warns no more: ${advice}.`, {
       type: "PergradWarning",
       code: "NOT_FINITE",

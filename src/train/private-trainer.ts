@@ -247,12 +247,12 @@ function begin<S>(parameters: Parameters, options: PrivateStepOptions<S>): Train
 function checkState<S>({ seed, maxNorm }: TrainerState<S>, options: PrivateStepOptions<S>): void {
   if (seed !== (options.seed ?? null)) {
     const before = seed === null ? "without a seed" : `with the seed ${seed}`;
-    throw new PergradError("INVALID_ARGUMENT", `The state to go on from was made ${before}; give the same seed.`);
+    throw new PergradError("INVALID_ARGUMENT", `The state to resume from was made ${before}; give the same seed.`);
   }
   if ((maxNorm === null) === (options.adaptive === undefined)) return;
   const before = maxNorm === null ? "without" : "with";
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `The state to go on from was made ${before} adaptive clipping; give the same options.`,
+    `The state to resume from was made ${before} adaptive clipping; give the same options.`,
   );
 }

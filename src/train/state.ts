@@ -23,14 +23,14 @@ export function requirePaid<S>({ steps, ledger, recorded }: TrainerState<S>): vo
   if (recorded >= steps && (byEpoch || stepsOf(ledger) >= steps)) return;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `The state to go on from has taken ${steps} steps, but its ledger holds fewer, so that what it has spent is not known; give the state as a training left it.`,
+    `The state to resume from has taken ${steps} steps, but its ledger holds fewer, so that what it has spent is not known; give the state as a training left it.`,
   );
 }
 
 /** Throws INVALID_ARGUMENT where the state is that of other parameters, or of another optimizer. */
 export function requireFitting<S>(state: TrainerState<S>, parameters: Parameters, optimizer: Optimizer<S>): void {
   const wrong = (problem: string) =>
-    new PergradError("INVALID_ARGUMENT", `The state to go on from ${problem}; give the same model and options.`);
+    new PergradError("INVALID_ARGUMENT", `The state to resume from ${problem}; give the same model and options.`);
   for (const name of new Set([...Object.keys(parameters), ...Object.keys(state.parameters)])) {
     const [before, now] = [state.parameters[name], parameters[name]];
     if (!before) throw wrong(`has no parameter "${name}", which is to be trained`);

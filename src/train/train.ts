@@ -203,7 +203,7 @@ function noiseFor<S>(options: PrivateTrainOptions<S>, samples: number, steps: nu
   if (Number.isFinite(noise)) return noise;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `No noise is enough for an epsilon of ${targetEpsilon} at delta ${delta}; take a larger epsilon or delta.`,
+    `No amount of noise is enough for an epsilon of ${targetEpsilon} at delta ${delta}; take a larger epsilon or delta.`,
   );
 }
 

@@ -136,7 +136,7 @@ function checkReads(read: ReadonlySet<Value>, gradients: readonly Value[]): void
   if (!other) return;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `The function of want.reduce reads ${other.name ? `"${other.name}"` : "the size of the batch"}, which is none of the gradients it was given; read these alone.`,
+    `The function of want.reduce reads ${other.name ? `"${other.name}"` : "the size of the batch"}, which is not one of its gradients; read only these.`,
   );
 }
 

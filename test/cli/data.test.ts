@@ -45,7 +45,7 @@ describe("batches", () => {
     close(values(within.tensors), values(whole.tensors));
     const { code, err } = await command("grads", "--out", path("other.npz"), "--memory-budget", "60");
     expect(code).toBe(1);
-    expect(err).toMatch(/memory budget of 60 bytes is too small: one sample by itself takes/);
+    expect(err).toMatch(/memory budget of 60 bytes is too small: one sample alone takes/);
   });
 
   test("gradients in half precision take half the file", async () => {
@@ -134,10 +134,10 @@ describe("open dimensions", () => {
   test("data that contradicts what is given, or the model, is refused", async () => {
     const { command, path, inputs } = await workspace(model, sequences);
     expect((await command("check", "--dim", "time=6")).err).toMatch(
-      /"x" is \[5, 7, 3\], but the model wants \[N, 6, 3\]/,
+      /"x" is \[5, 7, 3\], but the model needs \[N, 6, 3\]/,
     );
     await writeTensors(path("data.safetensors"), { ...sequences, x: floats([5, 3]) });
-    expect((await command("check")).err).toMatch(/"x" is \[5, 3\] in ".*", but the model wants 3 axes/);
+    expect((await command("check")).err).toMatch(/"x" is \[5, 3\] in ".*", but the model needs 3 axes/);
     await writeTensors(path("data.safetensors"), { y: sequences.x, target: sequences.target });
     expect((await command("check")).err).toMatch(/data\.safetensors" lacks the input "x"; it holds "y", "target"\.$/m);
     const explained = await run("explain", inputs[0] ?? "", "--loss", "mse");

@@ -13,7 +13,7 @@ describe("wrong usage exits with 2", () => {
   const model = ["m.onnx", "--data", "d.npz", "--out", "o.npz"];
   const full = [...model, "--loss", "mse"];
   test.each<readonly [string[], RegExp]>([
-    [[], /Say what to do and with which model: .*grads, norms, clipped-sum, explain, check/],
+    [[], /Give a command and a model: .*grads, norms, clipped-sum, explain, check/],
     [["help", "me"], /Unknown command 'me'/],
     [["help", "norm"], /Unknown command 'norm'; did you mean norms/],
     [["norm", "--help"], /Unknown command 'norm'; did you mean norms/],
@@ -138,7 +138,7 @@ describe("the model or the data at fault exits with 1 and leaves nothing", () =>
     [
       "a wrong shape",
       { data: { x: floats([5, 4]), target: data.target } },
-      /"x" is \[5, 4\], but the model wants \[N, 3\]/,
+      /"x" is \[5, 4\], but the model needs \[N, 3\]/,
     ],
     ["a wrong target", { data: { x: data.x, target: floats([5, 3]) } }, /mse: the target/],
     ["a scalar target", { data: { x: data.x, target: floats([]) } }, /single number/],

@@ -130,7 +130,7 @@ describe("operators", () => {
     const body = { name: "body", type: Kind.GRAPH, g: { name: "body" } };
     const message = refusal(() => decode(file({ inputs: [x], nodes: [node("Neg", ["x"], ["y"], [body])] })));
     expect(message).toBe(
-      'UNSUPPORTED_OP: Neg node "y" contains a graph of its own, which pergrad does not know; take the node out of the model.',
+      'UNSUPPORTED_OP: Neg node "y" contains a graph of its own, which pergrad does not support; remove the node from the model.',
     );
   });
 

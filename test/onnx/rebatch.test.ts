@@ -240,7 +240,7 @@ describe("a sample axis that the file fixes, while it leaves another open", () =
   it("is what the message blames: the guess, or what the user said", () => {
     const message = refusal(() => load(init([4, "T", 3]), { dimensions: { T: 5 } }));
     expect(message).toContain(
-      'the samples of "x" are taken to lie along axis 0, which the file fixes to 4; if they lie along axis 1 ("T"), say so: sampleAxes: { "x": 1 }, or --sample-axis x=1',
+      'the samples of "x" are assumed to lie along axis 0, which the file fixes to 4; if they lie along axis 1 ("T"), say so: sampleAxes: { "x": 1 }, or --sample-axis x=1',
     );
     expect(load(init([4, "batch", 3])).sampleAxes).toEqual({ x: 1 });
     const given = refusal(() => load(init(["N", 3, 3]), { sampleAxes: { x: 2 }, dimensions: { N: 5 } }));

@@ -210,7 +210,7 @@ class File {
     const all = forAllSamples(build, batchOver, one, this.#axesOf(reading.inputs));
     const named = outputs.map(({ name }, k) => ({ name, value: nth(all.outputs, k) }));
     const note =
-      "The file is made for one sample, and takes the batch axis away: it is computed for each sample by itself.";
+      "The file is made for one sample, and removes the batch axis: it is computed for each sample separately.";
     return { inputs: all.inputs, outputs: named, leftOut, notes: [note] };
   }
 

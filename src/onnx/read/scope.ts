@@ -55,7 +55,7 @@ export class Scope {
     if (this.around) return this.around.item(name);
     throw new PergradError(
       "UNSUPPORTED_OP",
-      `The model reads the output "${name}", which is not among those that pergrad computes; take what reads it out of the model.`,
+      `The model reads the output "${name}", which is not among those that pergrad computes; remove what reads it from the model.`,
     );
   }
 }

@@ -59,7 +59,7 @@ const rules: Readonly<Record<string, Rule>> = {
   Optional: ({ items }) => [items[0] ?? new Absent()],
   OptionalGetElement: ({ node, items: [item] }) => {
     if (item && !(item instanceof Absent)) return [item];
-    throw unsupported(node, "reads an optional value that is not there", "take this branch out of the model");
+    throw unsupported(node, "reads an optional value that is not there", "remove this branch from the model");
   },
   OptionalHasElement: ({ items: [item] }) => [
     constantValue({
@@ -152,7 +152,7 @@ function pieceSizes(node: FileNode, size: Dim): Dim[] {
       "splits by a size that is computed from the data",
       "make that size a constant of the model",
     );
-  if (!sizes && isBatch(size)) throw interaction(node, "takes the batch apart into single samples");
+  if (!sizes && isBatch(size)) throw interaction(node, "splits the batch into single samples");
   const count = divide(size, piece);
   if (count !== undefined && !isBatch(count)) return Array<Dim>(count).fill(piece);
   if (isBatch(size) || isBatch(piece)) throw interaction(node, "splits the sample axis");

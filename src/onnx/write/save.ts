@@ -23,7 +23,7 @@ export function withParameters(model: Model, parameters: Readonly<Record<string,
         `The model has no parameter "${name}"; leave it out, or correct its name.`,
       );
     if (value.shape.length === dims.length && value.shape.every((dim, axis) => dim === dims[axis])) continue;
-    const shapes = `is [${dims.join(", ")}], but the model wants [${value.shape.join(", ")}]`;
+    const shapes = `is [${dims.join(", ")}], but the model needs [${value.shape.join(", ")}]`;
     throw new PergradError("SHAPE_MISMATCH", `The parameter "${name}" ${shapes}.`);
   }
   return { ...model, parameters: { ...model.parameters, ...parameters } };

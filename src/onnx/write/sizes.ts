@@ -29,7 +29,7 @@ function refuseHugeTensors(nodes: readonly Node[]): void {
     throw new PergradError(
       "TOO_LARGE",
       `${describeNode(node)} makes a tensor ${showShape(huge.shape)}, which fits in no memory; give the model ` +
-        "smaller inputs, or take the node out of it.",
+        "smaller inputs, or remove the node.",
     );
   }
 }
@@ -50,7 +50,7 @@ function refuseHugeConstants(nodes: readonly Node[]): void {
     throw new PergradError(
       "TOO_LARGE",
       `${describeNode(node)} computes ${Math.round(bytes / 2 ** 20)} MB from constants alone, which with the others of ` +
-        "its sort would not fit in memory; give the model smaller inputs, or take the node out of it.",
+        "its sort would not fit in memory; give the model smaller inputs, or remove the node.",
     );
   }
 }

@@ -264,7 +264,7 @@ const multiHeadMasks = (node: Call | Node): Masks => ({ mask: node.inputs[4] ?? 
 function inferMultiHead(call: Call): ValueType[] {
   refusePast(call, [6, 7, 8, 9]);
   const { heads, shapes } = readMultiHead(call);
-  if (call.outputs > 3) throw unsupported(call, "gives its scores as an output", "take that output out of the model");
+  if (call.outputs > 3) throw unsupported(call, "gives its scores as an output", "remove that output from the model");
   const { dtype } = requireInput(call, 0);
   const [[batch, , queries], key, value] = shapes as [readonly [Dim, Dim, Dim], readonly Dim[], readonly Dim[]];
   const y = [batch, queries, heads * Number(value[3])];

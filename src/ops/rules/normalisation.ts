@@ -204,7 +204,7 @@ const batchNormalization: OpDefinition = {
   },
   decompose: (node, build) => {
     if (normalisesOverBatch(node)) {
-      const advice = "export it in eval mode, or put group normalisation in its place with replaceBatchNorm";
+      const advice = "export it in eval mode, or replace it with group normalisation (replaceBatchNorm)";
       throw interaction(node, "normalises over the batch (training mode)", advice);
     }
     const [x, scale, shift, mean, variance] = node.inputs as [Value, Value, Value, Value, Value];

@@ -83,7 +83,7 @@ function apartNote(apart: Apart | undefined): string[] {
   if (!apart) return [];
   const { length } = apart.tails;
   const sums = length === 1 ? "1 large sum is" : `${length} large sums are`;
-  return [`${sums} computed apart, one after another, in batches of which that takes less memory.`];
+  return [`${sums} computed separately, one after another, in batches for which that takes less memory.`];
 }
 
 /**

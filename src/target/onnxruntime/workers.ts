@@ -114,7 +114,7 @@ class Thread {
   }
 
   #exit(): void {
-    this.#end(new PergradError("RUNTIME", "A worker thread ended by itself."));
+    this.#end(new PergradError("RUNTIME", "A worker thread ended unexpectedly."));
     running.delete(this);
     if (running.size === 0) process.removeListener("exit", waitForAll);
   }

@@ -96,7 +96,7 @@ function isBatchName(symbol: string): boolean {
 function sharedNote({ name, dims }: Input): string {
   const shape = dims.map((dim) => symbolOf(dim) ?? fixedSize(dim) ?? "?").join(", ");
   return (
-    `The input "${name}" [${shape}] is taken to be shared by all samples; if it holds them, ` +
+    `The input "${name}" [${shape}] is assumed to be shared by all samples; if it holds them, ` +
     `say along which axis: sampleAxes: { ${JSON.stringify(name)}: 0 }, or --sample-axis ${name}=0.`
   );
 }

@@ -59,5 +59,5 @@ export function adviceOnBatch(
     return `${option} says that the samples of "${name}" lie along axis ${axis}, which the file fixes to ${fixed}${open}: correct that, or ${symbolic}`;
   }
   const at = Number.parseInt(other ?? "0", 10);
-  return `the samples of "${name}" are taken to lie along axis ${axis}, which the file fixes to ${fixed}; if they lie along axis ${other}, say so: sampleAxes: { ${JSON.stringify(name)}: ${at} }, or --sample-axis ${name}=${at}`;
+  return `the samples of "${name}" are assumed to lie along axis ${axis}, which the file fixes to ${fixed}; if they lie along axis ${other}, say so: sampleAxes: { ${JSON.stringify(name)}: ${at} }, or --sample-axis ${name}=${at}`;
 }

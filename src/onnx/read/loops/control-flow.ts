@@ -26,7 +26,7 @@ function knownElement(decoder: Decoder, call: Call, index: number, what: string)
   if (element !== undefined && others.length === 0) return element;
   const advice =
     decoder.adviceOn(value) ??
-    "export the model in evaluation mode and with inputs of fixed shape, or take the control flow out of it";
+    "export the model in evaluation mode and with inputs of fixed shape, or remove the control flow";
   throw unsupported(
     part(call, `the ${what}`),
     "is computed from the data, so pergrad cannot tell what the model does",

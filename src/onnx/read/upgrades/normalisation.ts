@@ -15,7 +15,7 @@ const batchNormTestMode: Rewrite = (node) => {
 
 const batchNormSpatial: Rewrite = (node) => {
   if (intAttribute(node, "spatial", 1) === 0)
-    throw unsupported(node, "normalises each position by itself (spatial=0), which ONNX no longer allows");
+    throw unsupported(node, "normalises each position separately (spatial=0), which ONNX no longer allows");
   return { ...node, attributes: without(node.attributes, "spatial") };
 };
 
