@@ -21,7 +21,7 @@ export interface EnsembleOptions {
 }
 
 /**
- * K models in one: parameters `[K, ...]`, outputs `[K, ...]` of the model's own shape behind (so `[K, N, C]`
+ * K models in one: parameters `[K, ...]`, outputs `[K, ...]` with the model's own shape behind (`[K, N, C]`
  * for `[N, C]`). The inputs are shared by all K, and what depends on inputs alone is computed once. Per-sample
  * gradients with respect to the parameters are `[N, K, ...]`. Throws INVALID_ARGUMENT, SHAPE_MISMATCH,
  * UNSUPPORTED_OP.
@@ -68,8 +68,8 @@ function setsOf(model: Model, name: string, sets: number, given: Tensor<"float32
 }
 
 /**
- * The model with parameters of each sample's own: they become inputs `[N, ...]` under their names, beside the
- * model's inputs; outputs keep their shapes. What comes of a step of adaptation to each task, for instance.
+ * The model with separate parameters for each sample: they become inputs `[N, ...]` under their names, next to the
+ * model's inputs; outputs keep their shapes. Use it for parameters that were adapted to each task, for example.
  * Throws SAMPLES_INTERACT, UNSUPPORTED_OP.
  */
 export function perSampleParameters(model: Model): Model {

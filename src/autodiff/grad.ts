@@ -6,7 +6,7 @@ import { Traced } from "../trace/traced.js";
 import { plain, reverse } from "./reverse.js";
 
 /**
- * The gradient of a scalar with respect to any traced value: of its shape and dtype, zero where the scalar
+ * The gradient of a scalar with respect to a traced value, in its shape and dtype; zero if the scalar
  * does not depend on it. With respect to `expand(w, "N")` it is the per-sample gradient of w, `[N, ...]`.
  * Throws SHAPE_MISMATCH (not a scalar), UNSUPPORTED_OP.
  */

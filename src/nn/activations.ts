@@ -43,7 +43,7 @@ export const elu = (alpha = 1): Module => operator("elu", "Elu", { alpha });
 
 /** Options of `gelu`. */
 export interface GeluOptions {
-  /** "tanh" for the cheaper formula. */
+  /** "tanh" for the cheaper formula. Default "none". */
   readonly approximate?: "none" | "tanh";
 }
 

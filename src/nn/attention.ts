@@ -12,11 +12,11 @@ import { count } from "./window.js";
 
 /** Options of `multiHeadAttention`. */
 export interface AttentionOptions {
-  /** Position t sees positions 0..t only; false unless given. */
+  /** Position t sees positions 0..t only; default false. */
   readonly causal?: boolean;
-  /** Whether the projections have biases; true unless given. */
+  /** Whether the projections have biases; default true. */
   readonly bias?: boolean;
-  /** The probability that an attention weight is dropped; 0 unless given, and then no `seed` is needed. */
+  /** The probability that an attention weight is dropped; default 0, and then no `seed` is needed. */
   readonly dropout?: number;
 }
 

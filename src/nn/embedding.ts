@@ -13,15 +13,15 @@ import { count } from "./window.js";
 
 /** How the rows of a table start. */
 export interface TableOptions {
-  /** The standard deviation of the initial values, which are normal; 1 unless given. */
+  /** The standard deviation of the initial values, which are normal; default 1. */
   readonly deviation?: number;
 }
 
 /** Options of `embedding`. */
 export interface EmbeddingOptions extends TableOptions {
   /**
-   * The index that stands for padding; negative ones count from the end. It is read as a row of zeros, and
-   * the table's own row starts from zeros and gets no gradient.
+   * The index of padding (negative: from the end). Default: none. It reads as a row of zeros, and
+   * its row in the table starts at zeros and gets no gradient.
    */
   readonly paddingIndex?: number;
 }
@@ -100,7 +100,7 @@ export function positional(length: number, width: number, { deviation = 1 }: Tab
 
 /** Options of a head that is tied to an embedding. */
 export interface TiedOptions {
-  /** Adds a bias of the head's own; false unless given. */
+  /** Adds a bias of the head's own; default false. */
   readonly bias?: boolean;
 }
 

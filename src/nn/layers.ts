@@ -35,7 +35,7 @@ function weighted(x: Traced, op: string, parameters: Named, attributes: Paramete
 
 /** Options of `linear`. */
 export interface LinearOptions {
-  /** Whether there is a bias; true unless given. */
+  /** Whether there is a bias; default true. */
   readonly bias?: boolean;
 }
 
@@ -62,15 +62,15 @@ export function linear(inputs: number, outputs: number, { bias = true }: LinearO
 
 /** Options of `conv1d`, `conv2d` and `conv3d`; a number stands for all axes. */
 export interface ConvOptions {
-  /** Distance of two neighbouring windows; 1 unless given. */
+  /** Distance of two neighbouring windows; default 1. */
   readonly stride?: Sizes;
-  /** On both sides of each axis; "same" keeps the sizes, for stride 1. */
+  /** Zeros on both sides of each axis; "same" keeps the sizes and needs stride 1. Default 0. */
   readonly padding?: Sizes | "same";
-  /** Distance of two neighbouring elements of the kernel; 1 unless given. */
+  /** Distance of two neighbouring elements of the kernel; default 1. */
   readonly dilation?: Sizes;
-  /** Groups of channels that do not mix; a divisor of input and output channels. 1 unless given. */
+  /** Groups of channels that do not mix; a divisor of input and output channels. Default 1. */
   readonly groups?: number;
-  /** Whether each output channel has a bias; true unless given. */
+  /** Whether each output channel has a bias; default true. */
   readonly bias?: boolean;
 }
 
@@ -158,9 +158,9 @@ export const conv3d: ConvLayer = convolution(3);
 
 /** Options of `convTranspose1d`, `convTranspose2d` and `convTranspose3d`. */
 export interface ConvTransposeOptions extends Omit<ConvOptions, "padding"> {
-  /** What is cut from both sides of each axis of the result; 0 unless given. */
+  /** What is cut from both sides of each axis of the result; default 0. */
   readonly padding?: Sizes;
-  /** Extra size of the result, at the end of each axis. */
+  /** Extra size at the end of each axis of the result. Default 0. */
   readonly outputPadding?: Sizes;
 }
 

@@ -22,7 +22,7 @@ export interface GivenTarget {
 export interface Loss {
   /** What messages call it: "cross_entropy". */
   readonly name: string;
-  /** The output of the model to look at, where it has several; its first unless given. */
+  /** The output that the loss uses. Default: the first. */
   readonly output?: string;
   /**
    * The target that goes with an output: of the shape given, else of the shape that the output suggests.

@@ -245,7 +245,7 @@ export function output(name?: string): Loss {
 
 export interface CustomOptions {
   readonly name?: string;
-  /** The target of an output; as the data has it, else as the output, unless given. */
+  /** The target of an output; Default: as the data has it, or else as the output. */
   readonly target?: (output: TensorType, given?: GivenTarget) => TensorType;
 }
 

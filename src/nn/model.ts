@@ -1,4 +1,4 @@
-/** From modules and forward functions to models. */
+/** Makes models from modules and forward functions. */
 
 import { PergradError } from "../errors.js";
 import { type DimSpec, isBatch, showShape } from "../graph/dim.js";
@@ -27,14 +27,14 @@ export type InputSpec = readonly DimSpec[] | { readonly shape: readonly DimSpec[
 
 /** Options of `trace`. */
 export interface TraceOptions {
-  /** Initial values of the parameters are drawn from this; 0 unless given. */
+  /** Initial values of the parameters are drawn from this; default 0. */
   readonly seed?: number;
 }
 
 /** How a model is made of a module. */
 export interface ModelOptions extends TraceOptions {
   /**
-   * The input of the module, by its name; "x" of the module's own input shape unless given. Beside it, what
+   * The input of the module, by its name. Default: "x", with the module's own input shape. Also the inputs that
    * the module takes optionally: `{ x: ["N", 16, 64], mask: ["N", 16] }`.
    */
   readonly input?: Readonly<Record<string, InputSpec>>;
@@ -42,8 +42,8 @@ export interface ModelOptions extends TraceOptions {
 
 /**
  * A model of any number of inputs and outputs: `forward` sees the inputs and the parts (parameters, and
- * modules as functions) by their names. A single result is named "output". What a part cannot do without (the
- * seed of a dropout) and is not among the inputs becomes one more; what it takes optionally is given to it:
+ * modules as functions) by their names. A single result is named "output". An input that a part requires (the
+ * seed of a dropout) and that is not among the inputs is added; optional ones are passed to the part:
  * `layer(x, { mask })`.
  */
 export function trace<I extends Readonly<Record<string, InputSpec>>, P extends Parts>(
@@ -97,7 +97,7 @@ function traceWith<P extends Parts>(
   };
 }
 
-/** The model of a module. */
+/** A model that consists of one module. */
 export function model(of: Module, { input: given, ...options }: ModelOptions = {}): Model {
   const inputs = given ?? (of.inputShape ? { x: of.inputShape } : undefined);
   if (!inputs) {

@@ -10,8 +10,8 @@ import { Traced } from "../trace/traced.js";
 import type { ParameterSpec } from "./initial-values.js";
 
 /**
- * An input that a module takes beside x: a mask, a seed. With a shape, the module cannot do without it, and
- * a model of the module has it by itself; without one it is optional, and whoever wants it gives it.
+ * An input of a module other than x: a mask, a seed. With a shape, the module requires it, and
+ * a model of the module has it automatically; without a shape, it is optional and must be given.
  */
 export interface SideInput {
   /** Its dtype. */
@@ -30,9 +30,9 @@ export interface Module {
   readonly parameters: Readonly<Record<string, ParameterSpec>>;
   /** The shape of the input, where the module alone determines it. */
   readonly inputShape?: readonly DimSpec[];
-  /** What it takes beside x, by name; layers that give an input the same name share it. */
+  /** Its inputs other than x, by name; layers that name an input alike share it. */
   readonly inputs?: Readonly<Record<string, SideInput>>;
-  /** Traces the forward pass: of x, the parameters by name, and what it takes beside x. */
+  /** Traces the forward pass from x, the parameters by name, and the other inputs by name. */
   forward(x: Traced, parameters: Named, inputs?: Named): Traced;
 }
 
@@ -158,9 +158,9 @@ export class Tracing {
 }
 
 /**
- * A module of one's own: a plain function of the input and of its parts. A part that is a module is
- * called as a function, as often as wished: each call uses the same parameters. What the parts take beside
- * x (a mask, a seed), the module takes too and hands on; `inputs` are what it takes for itself, and come third.
+ * A custom module: a plain function of the input and of its parts. A part that is a module is
+ * called as a function, any number of times, always with the same parameters. The inputs that the parts take
+ * besides x (a mask, a seed) become inputs of the module, which passes them on; `inputs` are its own, its third argument.
  */
 export function module<P extends Parts = Readonly<Record<never, never>>>(
   forward: (x: Traced, parts: Bound<P>, inputs: Named) => Traced,
@@ -212,7 +212,7 @@ function requireModule(given: Module, which: string): void {
   throw invalid(`sequential: ${which} cannot be ${kindOf(module)}; ${advice}.`);
 }
 
-/** x + body(x), or shortcut(x) + body(x) where the body changes the shape. */
+/** x + body(x), or shortcut(x) + body(x) if the body changes the shape. */
 export function residual(body: Module, { shortcut }: { readonly shortcut?: Module } = {}): Module {
   const parts: Parts = shortcut ? { body, shortcut } : { body };
   const parameters = parametersOf(parts);
@@ -237,7 +237,7 @@ export function residual(body: Module, { shortcut }: { readonly shortcut?: Modul
   };
 }
 
-/** Initial values of parameters. The same seed gives the same values. */
+/** Initial values of parameters. A seed always gives the same values. */
 export function drawParameters(
   specs: Readonly<Record<string, ParameterSpec>>,
   seed: number,
@@ -255,7 +255,7 @@ export function drawParameters(
   return Object.fromEntries(tensors);
 }
 
-/** Initial values of a module's parameters. The same seed gives the same values. */
+/** Initial values of a module's parameters, by name. A seed always gives the same values. Default seed: 0. */
 export function initialise(of: Module, seed = 0): Record<string, Tensor<"float32">> {
   return drawParameters(of.parameters, seed);
 }

@@ -11,9 +11,9 @@ import { count } from "./window.js";
 
 /** Options of the normalisations. */
 export interface NormOptions {
-  /** Added to the variance. */
+  /** Added to the variance. Default 1e-5; `rmsNorm`: 2^-23. */
   readonly epsilon?: number;
-  /** Whether a gain and an offset are learned. */
+  /** Whether a gain and an offset are learned (`rmsNorm`: a gain). Default true; `instanceNorm`: false. */
   readonly affine?: boolean;
 }
 

@@ -10,23 +10,23 @@ import { perAxis, type Sizes } from "./window.js";
 
 /** Options of all pooling layers; a number stands for all axes. */
 export interface PoolOptions {
-  /** The kernel's size unless given. */
+  /** Default: the kernel's size. */
   readonly stride?: Sizes;
-  /** On both sides of each axis, at most half the kernel; 0 unless given. */
+  /** On both sides of each axis, at most half the kernel; default 0. */
   readonly padding?: Sizes;
-  /** Rounds the result's size up: a last window may reach over the edge. */
+  /** Rounds the size of the result up, so that the last window may extend over the edge. Default false. */
   readonly ceilMode?: boolean;
 }
 
 /** Options of `maxPool1d`, `maxPool2d` and `maxPool3d`. */
 export interface MaxPoolOptions extends PoolOptions {
-  /** Distance of two neighbouring elements of a window; 1 unless given. */
+  /** Distance of two neighbouring elements of a window; default 1. */
   readonly dilation?: Sizes;
 }
 
 /** Options of `avgPool1d`, `avgPool2d` and `avgPool3d`. */
 export interface AvgPoolOptions extends PoolOptions {
-  /** Averages count the zeros of the padding. */
+  /** Whether averages count the zeros of the padding. Default true. */
   readonly countIncludePad?: boolean;
 }
 

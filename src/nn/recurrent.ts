@@ -22,15 +22,15 @@ import { count } from "./window.js";
 
 /** Options of all recurrent layers. */
 export interface RecurrentOptions {
-  /** Each layer reads the positions of the one before; 1 unless given. */
+  /** Each layer reads the positions of the one before; default 1. */
   readonly layers?: number;
-  /** A second set of weights reads the positions from the last to the first; false unless given. */
+  /** A second set of weights reads the positions from the last to the first; default false. */
   readonly bidirectional?: boolean;
-  /** [N, T, features] in and out; true unless given. Otherwise [T, N, features]. */
+  /** [N, T, features] in and out; default true. Otherwise [T, N, features]. */
   readonly batchFirst?: boolean;
-  /** Whether there are biases; true unless given. */
+  /** Whether there are biases; default true. */
   readonly bias?: boolean;
-  /** The probability that a feature is dropped between two layers; 0 unless given, and then no `seed` is needed. */
+  /** The probability that a feature is dropped between two layers; default 0, and then no `seed` is needed. */
   readonly dropout?: number;
 }
 
@@ -38,14 +38,14 @@ export interface RecurrentOptions {
 export interface GruOptions extends RecurrentOptions {
   /**
    * Whether the reset gate acts on the product with the hidden state (as in PyTorch and cuDNN) rather than on
-   * the hidden state itself; true unless given.
+   * the hidden state itself; default true.
    */
   readonly linearBeforeReset?: boolean;
 }
 
 /** Options of `rnn`. */
 export interface RnnOptions extends RecurrentOptions {
-  /** "tanh" unless given. */
+  /** Default "tanh". */
   readonly nonlinearity?: "tanh" | "relu";
 }
 

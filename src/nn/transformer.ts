@@ -10,19 +10,19 @@ import { count } from "./window.js";
 
 /** Options of `transformerEncoderLayer`. */
 export interface EncoderLayerOptions {
-  /** Width of the hidden layer behind the attention; 2048 unless given. */
+  /** Width of the hidden layer behind the attention; default 2048. */
   readonly feedForward?: number;
-  /** "relu" unless given. */
+  /** Default "relu". */
   readonly activation?: "relu" | "gelu" | Module;
-  /** Whether each half normalises its input (as GPT-2 does) rather than its sum; false unless given. */
+  /** Whether each half normalises its input (as GPT-2 does) rather than its sum; default false. */
   readonly normFirst?: boolean;
-  /** Position t sees positions 0..t only; false unless given. */
+  /** Position t sees positions 0..t only; default false. */
   readonly causal?: boolean;
-  /** The probability of dropping attention weights, hidden features, and each half's result; 0 unless given. */
+  /** The probability of dropping attention weights, hidden features, and each half's result; default 0. */
   readonly dropout?: number;
-  /** Whether attention and linear layers have biases; true unless given. */
+  /** Whether attention and linear layers have biases; default true. */
   readonly bias?: boolean;
-  /** Added to the variance of the norms; 1e-5 unless given. */
+  /** Added to the variance of the norms; default 1e-5. */
   readonly epsilon?: number;
 }
 
@@ -35,7 +35,7 @@ function activationOf(activation: "relu" | "gelu" | Module): Module {
  * Attention, then two linear layers at each position, each half added to its input: [N, T, width] to the
  * same. The optional input `mask`, bool [N, T], is true where a position is no padding; with dropout there
  * is an input `seed`, int64 [N]. Parameters are named, shaped and initialised as those of PyTorch's
- * `TransformerEncoderLayer`, whose dropout is 0.1 unless given; here it is 0.
+ * `TransformerEncoderLayer`, whose dropout is 0.default 1; here it is 0.
  */
 export function transformerEncoderLayer(width: number, heads: number, options: EncoderLayerOptions = {}): Module {
   const { feedForward = 2048, activation = "relu", normFirst = false, causal = false } = options;

@@ -1,4 +1,4 @@
-/** What starts an expression, and what has no receiver. */
+/** Functions that start expressions, and functions of several tensors. */
 
 import { PergradError } from "../errors.js";
 import { bindShape, type Dim, type DimSpec, isBatch, showShape } from "../graph/dim.js";
@@ -19,7 +19,7 @@ export function input(name: string, shape: readonly DimSpec[], dtype: DType = "f
   return new Traced(leaf(name, { dtype, shape: shapeOf(shape, `input "${name}"`) }, { kind: "input" }));
 }
 
-/** A float32 weight, maybe with its initial value: a tensor, its elements in row-major order, or nested arrays. */
+/** A float32 weight, optionally with an initial value: a tensor, its elements in row-major order, or nested arrays. */
 export function parameter(
   name: string,
   shape: readonly DimSpec[],

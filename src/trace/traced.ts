@@ -1,4 +1,4 @@
-/** Arithmetic on values of a graph, as one writes it on arrays. */
+/** Arithmetic on values of a graph, written like arithmetic on arrays. */
 import { kindOf } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { type Dim, type DimSpec, isBatch, type Shape, showShape } from "../graph/dim.js";
@@ -10,7 +10,7 @@ import { type DType, isFloat } from "../tensor/tensor.js";
 import { scalarOf, tensorOf } from "./constant.js";
 import { axesOf, axisOf, dimOf, invalid, reshapeTarget, shapeOf, specOf } from "./shape.js";
 
-/** What a method takes beside its tensor: another one, or a number. */
+/** The other operand of a method: a tensor or a number. */
 export type Operand = Traced | number;
 export type Axes = number | readonly number[];
 
@@ -37,7 +37,7 @@ export class Traced {
   constructor(
     /** The value of the graph that this stands for. */
     readonly value: Value,
-    /** Names the nodes made from here on, so that messages can say where they come from. */
+    /** The name of nodes made from this tensor, which messages then show. */
     readonly scope: string = "",
   ) {}
 
@@ -261,7 +261,7 @@ export class Traced {
     return this.wrap(build.where(some, build.scalar(Number.NaN, this.value), found.value));
   }
 
-  /** Over the given axes, or all. */
+  /** The sum over the given axes, or all. */
   sum(axes?: Axes, options: ReduceOptions = {}): Traced {
     return this.reduce("ReduceSum", "sum", axes, options);
   }
@@ -269,11 +269,11 @@ export class Traced {
   mean(axes?: Axes, options: ReduceOptions = {}): Traced {
     return this.reduce("ReduceMean", "mean", axes, options);
   }
-  /** NaN where an element is: the runtime's own maximum is then neither NaN nor the largest. */
+  /** The maximum over the given axes, or all; NaN if an element is NaN (the runtime's own maximum then is not). */
   max(axes?: Axes, options: ReduceOptions = {}): Traced {
     return this.extremum("ReduceMax", "max", axes, options);
   }
-  /** NaN where an element is. */
+  /** The minimum over the given axes, or all; NaN if an element is NaN. */
   min(axes?: Axes, options: ReduceOptions = {}): Traced {
     return this.extremum("ReduceMin", "min", axes, options);
   }
@@ -289,7 +289,7 @@ export class Traced {
 
   // Shapes
 
-  /** One dimension may be -1: it takes what is left. */
+  /** The same elements in another shape. One dimension may be -1, and takes the remaining elements. */
   reshape(shape: readonly DimSpec[]): Traced {
     return this.reshaped(reshapeTarget(this.value.shape, shape));
   }

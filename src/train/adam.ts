@@ -22,7 +22,7 @@ export interface AdamOptions {
   readonly learningRate?: LearningRate;
   /** Decay of the running means of the gradient and of its square, each in [0, 1). Default [0.9, 0.999]. */
   readonly betas?: readonly [number, number];
-  /** Keeps the division from blowing up. Default 1e-8. */
+  /** Added to the denominator, so that it is not 0. Default 1e-8. */
   readonly epsilon?: number;
   /**
    * From 0 up. `adam` adds this many times the parameter to its gradient (an L2 penalty; default 0); `adamW` shrinks

@@ -10,8 +10,8 @@ export interface AveragingState<S> {
 }
 
 /**
- * The same steps as `optimizer`, with a running average beside them: average = decay * average + (1 - decay) * parameter,
- * begun at the parameters after the first step. Averages of private parameters are as private as these.
+ * The same steps as `optimizer`, plus a running average: average = decay * average + (1 - decay) * parameter,
+ * starting at the parameters after the first step. Averages of private parameters are as private as the parameters.
  * @param decay in [0, 1); 0.999 averages over about the last thousand steps
  * Throws INVALID_ARGUMENT.
  */
@@ -39,7 +39,7 @@ export function averaging<S>(optimizer: Optimizer<S>, { decay }: { decay: number
   };
 }
 
-/** The averaged parameters: those of the last step with the averages in their place. */
+/** The averaged parameters, in the place of those of the last step. */
 export function averageOf(parameters: Parameters, { average }: AveragingState<unknown>): Parameters {
   return replaced(parameters, average);
 }

@@ -12,7 +12,7 @@ export interface Stepped<S> {
   readonly state: S;
 }
 
-/** Neither function changes what it is given. A parameter without a gradient stays as it is. */
+/** An optimizer: two pure functions. A parameter without a gradient stays as it is. */
 export interface Optimizer<S> {
   /** The state before the first step. */
   start(parameters: Parameters): S;

@@ -25,8 +25,8 @@ import { asGradients } from "./sums.js";
 import type { PrivateStepOptions, PrivateStepResult, TrainerState, TrainingSet } from "./types.js";
 
 /**
- * Takes one private step after another: each draws a batch, sums its clipped gradients, adds noise, and takes the
- * optimizer's step. An empty batch is a step like any other. Where the loop is your own:
+ * Takes private steps: each draws a batch, sums its clipped gradients, adds noise, and takes the
+ * optimizer's step. An empty batch is a step like any other. For a loop of your own:
  * `while (trainer.nextEpsilon <= 3) console.log(await trainer.step())`.
  */
 export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
@@ -82,23 +82,23 @@ export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
     return new PrivateTrainer(own, options, sampler, await BatchClipper.compile(own, options), state);
   }
 
-  /** Probability of each sample to be in a step's batch. */
+  /** The probability that a sample is in a step's batch. */
   get samplingRate(): number {
     return this.sampler.batchSize / this.own.data.samples;
   }
 
-  /** False where the generator is seeded, or a step had no noise. */
+  /** False if the generator is seeded or a step had no noise. */
   get private(): boolean {
     const { seed, ledger } = this.current;
     return seed === null && !isNotPrivate(composed(ledger));
   }
 
-  /** What has been spent so far, at `delta`. */
+  /** Epsilon so far, at `delta`. */
   get epsilon(): number {
     return this.#epsilonOf(this.current);
   }
 
-  /** What will have been spent after one more step. */
+  /** Epsilon after one more step. */
   get nextEpsilon(): number {
     return this.#epsilonOf(paid(this.current, this.#price()));
   }

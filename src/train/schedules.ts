@@ -42,5 +42,5 @@ function warmUp(steps: number, then: number | Schedule): Schedule {
   return (step) => (step < steps ? (rate(0) * (step + 1)) / (steps + 1) : rate(step - steps));
 }
 
-/** Learning rates that change from step to step: functions of the step's number, from 0. */
+/** Learning rates that change from step to step: functions of the step's index, from 0. */
 export const schedules = { cosine, linear, stepwise, warmUp } as const;

@@ -30,14 +30,14 @@ export abstract class Stepping<S, R extends StepResult> {
     return withParameters(this.own.objective.model, this.current.parameters);
   }
 
-  /** Everything that a trainer needs to go on from here. Later steps do not change it. */
+  /** Everything that a trainer needs to resume from here. Later steps do not change it. */
   state(): TrainerState<S> {
     return this.current;
   }
 
   /**
-   * One step; with an empty batch too. Throws INVALID_ARGUMENT where a step is under way, since it reads what the one
-   * before it left; NOT_FINITE where it would leave weights that are not finite, which then stay as they are; of a private
+   * Takes one step, even with an empty batch. Throws INVALID_ARGUMENT while another step runs, because it reads what the one
+   * before it left; NOT_FINITE if it would make weights that are not finite, which then stay as they are; of a private
    * trainer, also what `record` throws.
    */
   async step(): Promise<R> {

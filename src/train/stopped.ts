@@ -1,15 +1,15 @@
-/** Training stops before a number that is not finite gets into the weights. */
+/** Stops training before a number that is not finite reaches the weights. */
 import { PergradError } from "../errors.js";
 import { describeNotFinite, type NotFiniteSample } from "../program/not-finite.js";
 import type { Stepped } from "./optimizer.js";
 import { finite } from "./sums.js";
 import type { Trained } from "./types.js";
 
-/** What `train` and `trainPrivately` throw where they stop: with code NOT_FINITE, and what came before the step that failed. */
+/** Thrown by `train` and `trainPrivately` when a step fails, with code NOT_FINITE and the training up to that step. */
 export class TrainingStopped<T extends Trained<unknown>> extends PergradError {
   constructor(
     message: string,
-    /** The training up to the last step that was good, as it would have been returned. */
+    /** The training up to the last good step, as it would have been returned. */
     readonly trained: T,
     options?: { readonly cause?: unknown },
   ) {

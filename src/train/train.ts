@@ -1,4 +1,4 @@
-/** Trainings from beginning to end. */
+/** Complete trainings. */
 import { checkOptions } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
@@ -32,8 +32,8 @@ import type {
 } from "./types.js";
 
 /**
- * Trains by the mean gradients of batches. Where a step's numbers are not finite it is not taken, and `TrainingStopped` is
- * thrown, which holds what came before. Throws what `Trainer.create` throws; with `checkpoint`, FILE_UNREADABLE and
+ * Trains by the mean gradients of batches. A step with numbers that are not finite is not taken; `TrainingStopped` is
+ * thrown and holds the training so far. Throws what `Trainer.create` throws; with `checkpoint`, FILE_UNREADABLE and
  * FILE_UNWRITABLE.
  */
 export async function train<S>(
@@ -54,9 +54,9 @@ export async function train<S>(
 }
 
 /**
- * Trains with differential privacy: with so much noise, or with as much as it takes to arrive at `targetEpsilon` with
- * the last step. That epsilon is never exceeded: where steps were lost in a crash, or a shuffled epoch was interrupted,
- * there are fewer. Samples whose gradients are not finite are dropped and counted; `TrainingStopped` is thrown as by `train`.
+ * Trains with differential privacy: with a given noise, or with the noise that reaches `targetEpsilon` at
+ * the last step. That epsilon is never exceeded: if steps were lost in a crash, or a shuffled epoch was interrupted,
+ * the run takes fewer. Samples whose gradients are not finite are dropped and counted. Throws `TrainingStopped` as `train` does.
  * Throws what `PrivateTrainer.create` throws; with `checkpoint`, FILE_UNREADABLE and FILE_UNWRITABLE.
  */
 export async function trainPrivately<S>(

@@ -1,4 +1,4 @@
-/** What training takes and what it tells, private or not. */
+/** Options and results of training, private or not. */
 
 import type { ObjectiveOptions } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
@@ -33,24 +33,24 @@ export interface StepOptions<S> extends ObjectiveOptions, ModelOptions {
   /** Samples that go through the model at once; their sums are added up, so it changes memory and not results. Default: the batch. */
   readonly microbatchSize?: number;
   /**
-   * What the model takes besides the data set, made anew for each microbatch: the seeds of a dropout. What it makes
-   * for a sample is a function of the step and of that sample, not of the others; it is asked for none, too.
+   * Makes the model's inputs that are not in the dataset, for each microbatch: the seeds of a dropout. What it makes
+   * for a sample must depend only on the step and that sample. It is also called for no samples. Default: none.
    * @param step counted from 0
    * @param samples the samples' numbers in the data set
    */
   readonly inputs?: (step: number, samples: Uint32Array) => Readonly<Record<string, Data>>;
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
-  /** Is told of the step's program; see the same option of `perSample`. Default: as PERGRAD_DEBUG asks. */
+  /** Observes the step's program, as the same option of `perSample`. Default: what PERGRAD_DEBUG sets. */
   readonly observe?: Observer;
   /**
-   * The data is copied at the call, so that its arrays may be filled anew at once. `true` saves the copy, and they must
+   * The data is copied at the call, so you may overwrite its arrays at once. `true` saves the copy; they must
    * then stay as they are until the training ends. Default false.
    */
   readonly inPlace?: boolean;
 }
 
-/** How long: exactly one of the two. */
+/** The length of a training: exactly one of the two. */
 export type Length =
   | { readonly steps: number; readonly epochs?: undefined }
   | {
@@ -63,23 +63,23 @@ export type Length =
 export interface ClippingOptions {
   /**
    * The largest norm of a sample's whole gradient; or, as a record, of its part in each parameter or, with
-   * `groups`, in each group. What is beyond is clipped.
+   * `groups`, in each group. Longer gradients are clipped.
    */
   readonly maxNorm: number | Readonly<Record<string, number>>;
   /** Parameters (names or globs) that are clipped together, under names of your own; each parameter is in one group. */
   readonly groups?: Readonly<Record<string, readonly string[]>>;
   /**
    * Automatic clipping (Bu et al. 2022): gradients are scaled by maxNorm / (norm + gamma), whether they are
-   * beyond the norm or not.
+   * longer than the norm or not.
    */
   readonly automatic?: { readonly gamma: number };
-  /** `maxNorm` is where the norm starts; it follows a quantile of the gradients' norms. */
+  /** The norm starts at `maxNorm` and follows a quantile of the gradient norms. Default: it stays fixed. */
   readonly adaptive?: AdaptiveOptions;
 }
 
 /** Adaptive clipping: Andrew et al. 2021, "Differentially private learning with adaptive clipping". */
 export interface AdaptiveOptions {
-  /** The share of gradients that are to stay as they are. Default 0.5. */
+  /** The share of gradients that are not clipped. Default 0.5. */
   readonly targetQuantile?: number;
   /** The rate of the norm's geometric steps. Default 0.2. */
   readonly learningRate?: number;
@@ -91,33 +91,33 @@ export interface AdaptiveOptions {
 export interface PrivateStepOptions<S> extends StepOptions<S>, ClippingOptions {
   /**
    * Standard deviation of the noise on the sum of clipped gradients, divided by the sum's sensitivity. With
-   * adaptive clipping, what both of its releases amount to together.
+   * adaptive clipping, that of its two releases combined.
    */
   readonly noiseMultiplier: number;
-  /** The probability that is left out of the guarantee: well below 1 / samples. */
+  /** The probability with which the guarantee may fail: well below 1 / samples. */
   readonly delta: number;
-  /** What epsilon is computed by; see `epsilon`. Not by "gdp", which may give too little. Default "pld". */
+  /** The accountant that computes epsilon; see `epsilon`. Not "gdp", which may underestimate it. Default "pld". */
   readonly accountant?: Exclude<Accountant, "gdp">;
-  /** Default "poisson"; "uniform" is refused, since there is no accounting for it. */
+  /** Default "poisson". "uniform" is refused, because there is no accountant for it. */
   readonly sampling?: Sampling;
   /**
-   * For experiments only: noise and batches are a function of this number, so that a run can be repeated. Whoever
-   * knows or guesses it can take the noise away, so the run is NOT PRIVATE, and every result says so. Of a module, it
-   * is also what the first parameters are drawn from.
+   * For experiments only: this number determines noise and batches, so that a run can be repeated. Anyone who
+   * knows or guesses it can remove the noise, so the run is NOT PRIVATE, and every result says so. For a module, it
+   * also determines the initial parameters. Default: none.
    */
   readonly seed?: number;
-  /** Goes on from here, and not from the model's own parameters. */
+  /** Resumes from this state. Default: starts from the model's parameters. */
   readonly from?: TrainerState<S>;
   /**
-   * Is told what a step spends before any result of the step is released, and awaited: where it fails, the step
-   * gives nothing. What keeps a ledger that survives a crash.
+   * Called with what a step spends, and awaited, before any result of the step is released. If it fails, the step
+   * releases nothing. Use it to keep a ledger that survives a crash. Default: none.
    */
   readonly record?: (spent: GaussianMechanism) => void | Promise<void>;
 }
 
 /**
- * A trainer's whole state, as plain values: what a checkpoint holds. A trainer that starts from it, with the
- * same options, goes on as the first would have (bit for bit, where it is seeded).
+ * A trainer's whole state, as plain values: the content of a checkpoint. A trainer that starts from it, with the
+ * same options, continues as the first would have (bit for bit if it is seeded).
  */
 export interface TrainerState<S> {
   /** Steps taken. */
@@ -127,23 +127,23 @@ export interface TrainerState<S> {
   /** The optimizer's own state. */
   readonly optimizer: S;
   /**
-   * All that has been spent, in order. At a restart after a crash it may hold more steps than were taken. Steps of
-   * ordinary training stand in it without noise: what goes on from there has an infinite epsilon.
+   * All that has been spent, in order. After a crash it may hold more steps than were taken. Steps of
+   * ordinary training are in it without noise: training that resumes from there has an infinite epsilon.
    */
   readonly ledger: readonly GaussianMechanism[];
-  /** Steps whose cost was recorded. More than were taken: some were lost in a crash, and their batches may be used again. */
+  /** Steps whose cost was recorded. If more than were taken, a crash lost some, and their batches may be used again. */
   readonly recorded: number;
   /** The norm that adaptive clipping has arrived at; null without it. */
   readonly maxNorm: number | null;
-  /** Of shuffled sampling: what the orders of the epochs are a function of, below 2^32. They need not be secret. */
+  /** The seed of the epochs' orders in shuffled sampling, below 2^32. It need not be secret. */
   readonly order: number;
-  /** Null: the noise came from a cryptographic generator, which has no state to keep. */
+  /** The seed; null if the noise comes from a cryptographic generator, which has no state to keep. */
   readonly seed: number | null;
 }
 
 /**
- * What happened in one step. Of a private trainer, everything here but `epsilon` looks at the data without noise:
- * it is for the eyes of those who may see the data, and is not covered by the guarantee.
+ * What happened in one step. In private training, everything here but `epsilon` comes from the data without noise:
+ * only those who may see the data should see it, and the guarantee does not cover it.
  */
 export interface StepResult {
   /** Counted from 1. */
@@ -160,33 +160,33 @@ export interface StepResult {
 
 /** What happened in one private step. */
 export interface PrivateStepResult extends StepResult {
-  /** False where the generator is seeded, or a step so far had no noise: then nothing here is private. */
+  /** False if the generator is seeded or a step so far had no noise: then nothing here is private. */
   readonly private: boolean;
-  /** Spent so far, this step included, at the trainer's delta. Computed when it is read, in some milliseconds. */
+  /** Epsilon so far, this step included, at the trainer's delta. Computed when read, in a few milliseconds. */
   readonly epsilon: number;
-  /** Samples whose gradients were clipped; by automatic clipping, those beyond the norm. */
+  /** The number of samples whose gradients were clipped; with automatic clipping, of those longer than the norm. */
   readonly clipped: number;
-  /** Samples whose gradients were not finite, and count as zero. */
+  /** The number of samples whose gradients were not finite; they count as zero. */
   readonly dropped: number;
-  /** Their numbers in the data set. */
+  /** Their indices in the dataset, from 0. */
   readonly droppedSamples: readonly number[];
-  /** The norm of this step's clipping, of the whole gradient or the groups together: the sum's sensitivity. */
+  /** The clip norm of this step, of the whole gradient or all groups together: the sensitivity of the sum. */
   readonly sensitivity: number;
 }
 
-/** How much noise: its multiplier, or the epsilon that all steps together are to arrive at. */
+/** How much noise: its multiplier, or the epsilon that all steps together may reach. */
 export type Noise =
   | { readonly noiseMultiplier: number; readonly targetEpsilon?: undefined }
   | { readonly targetEpsilon: number; readonly noiseMultiplier?: undefined };
 
 export interface TrainEvents<R extends StepResult> {
-  /** After each step, awaited. */
+  /** Called after each step, and awaited. */
   readonly onStep?: (result: R, progress: { readonly steps: number }) => void | Promise<void>;
-  /** Ends the training after the step that is under way. */
+  /** Ends the training after the current step. */
   readonly signal?: AbortSignal;
 }
 
-/** A training whose state is kept on the disk. */
+/** Where and how often a training saves its state to disk. */
 export interface CheckpointOptions {
   /**
    * Holds the last checkpoint (parameters, the optimizer's state, where the batches and the accounting stand) and, of
@@ -197,9 +197,9 @@ export interface CheckpointOptions {
   /** Steps between two checkpoints. One more is written when the training ends, early or not. Default 100. */
   readonly every?: number;
   /**
-   * Whether the run in the folder goes on, with the same options; what was spent after the last checkpoint stays
-   * spent. `true`: there must be a run; `false`: there must be none. Default: it goes on where there is one, and
-   * begins where there is none.
+   * Whether to resume the run in the folder, with the same options; what was spent after the last checkpoint stays
+   * spent. `true`: there must be a run; `false`: there must be none. Default: resumes a run if there is one, and
+   * begins one if not.
    */
   readonly resume?: boolean;
 }
@@ -214,7 +214,7 @@ export interface PlainStepOptions<S> extends StepOptions<S> {
   readonly sampling?: Sampling;
   /** Of the batches. Default 0. */
   readonly seed?: number;
-  /** Goes on from here, and not from the model's own parameters. */
+  /** Resumes from this state. Default: starts from the model's parameters. */
   readonly from?: TrainerState<S>;
 }
 
@@ -232,13 +232,13 @@ export type PrivateTrainOptions<S> = Omit<PrivateStepOptions<S>, "noiseMultiplie
 export interface Trained<S> {
   /** The model with its new parameters. */
   readonly model: Model;
-  /** What a later training can go on from. */
+  /** The state from which a later training can resume. */
   readonly state: TrainerState<S>;
 }
 
 /** What `trainPrivately` gives. */
 export interface PrivatelyTrained<S> extends Trained<S> {
-  /** False where the generator was seeded, or epsilon is infinite. */
+  /** False if the generator was seeded or epsilon is infinite. */
   readonly private: boolean;
   /** The guarantee, or its absence, in a sentence; another warns where delta is not below 1 / samples. */
   readonly guarantee: string;
@@ -248,6 +248,6 @@ export interface PrivatelyTrained<S> extends Trained<S> {
   readonly delta: number;
   /** Standard deviation of the noise over the sensitivity of the sum: as given, or as found for `targetEpsilon`. */
   readonly noiseMultiplier: number;
-  /** Probability of each sample to be in a step's batch. */
+  /** The probability that a sample is in a step's batch. */
   readonly samplingRate: number;
 }

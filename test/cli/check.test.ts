@@ -110,7 +110,7 @@ describe("check", () => {
     const { command } = await workspace(large, { x: floats([1, 1], () => 1e12) });
     const { code, out } = await command("check", "--loss", "output");
     expect(out).toMatch(/^w +DIFFERS +Infinity /m);
-    expect(out).toMatch(/float32 that does not hold these numbers; scale the data or the loss\.$/m);
+    expect(out).toMatch(/float32 cannot represent these numbers; scale the data or the loss\.$/m);
     expect(out).not.toContain("fault");
     expect(code).toBe(3);
   });

@@ -354,7 +354,7 @@ describe("gradients that are not finite though the data is", () => {
   test.each([
     ["grads", ""],
     ["norms", ""],
-    ["clipped-sum", "; that spoils the sum: --leave-out-not-finite leaves such samples out and counts them"],
+    ["clipped-sum", "; they spoil the sum: --leave-out-not-finite leaves such samples out and counts them"],
   ])("%s warns of, naming samples and parameters", async (command, then) => {
     const { result } = await workspace(rooted(), zeros(1, 3));
     const limit = command === "clipped-sum" ? ["--max-norm", "1"] : [];
@@ -370,7 +370,7 @@ describe("gradients that are not finite though the data is", () => {
     const { result } = await workspace(rooted(), zeros(1, 3));
     const { tensors, out, err } = await result("clipped-sum", "--max-norm", "1", "--leave-out-not-finite");
     expect(out).toMatch(/: 5 samples, 2 parameters, 2 left out of the sum\n$/);
-    expect(err).toMatch(/though the data is; what is not finite is left out of the sum\.\n$/);
+    expect(err).toMatch(/though the data is; such samples are left out of the sum\.\n$/);
     const kept = (tensor: Tensor<"float32">, width: number) =>
       Float32Array.from([0, 2, 4].flatMap((n) => [...tensor.data.subarray(n * width, (n + 1) * width)]));
     const { x, target } = zeros(1, 3);

@@ -34,7 +34,7 @@ test("the noise for an epsilon, as JSON", async () => {
 test("without noise there is no privacy", async () => {
   const { code, out } = await run("epsilon", ...rest, "--noise-multiplier", "0");
   expect(code).toBe(0);
-  expect(out).toMatch(/That is no privacy/);
+  expect(out).toMatch(/This is not private/);
 });
 
 test.each(["0", "0.001", "0.1"])("what is printed never bounds by infinity: noise multiplier %s", async (noise) => {
@@ -46,7 +46,7 @@ test.each(["0", "0.001", "0.1"])("what is printed never bounds by infinity: nois
 describe("wrong usage exits with 2", () => {
   test.each<readonly [string[], RegExp]>([
     [["epsilon"], /The option --delta <d> must be given/],
-    [["epsilon", "model.onnx", ...rest], /Everything goes with an option/],
+    [["epsilon", "model.onnx", ...rest], /This command takes only options/],
     [["epsilon", ...rest], /Give --noise-multiplier .* or --target-epsilon/],
     [["epsilon", ...rest, "--noise-multiplier", "1", "--target-epsilon", "1"], /cannot be used with/],
     [["epsilon", ...rest, "--noise-multiplier", "-1"], /number from 0 up/],
@@ -58,7 +58,7 @@ describe("wrong usage exits with 2", () => {
     [["epsilon", ...rest, "--noise-multiplier", "1", "--samples", "10"], /cannot be used with option --samples/],
     [["epsilon", ...rest, "--noise-multiplier", "1", "--accountant", "moments"], /must be one of pld, rdp, gdp/],
     [["epsilon", "--delta", "2", "--noise-multiplier", "1"], /number from 0 to 1/],
-    [["epsilon", "--delta", "0", "--noise-multiplier", "1", "--steps", "1"], /How samples are drawn is missing/],
+    [["epsilon", "--delta", "0", "--noise-multiplier", "1", "--steps", "1"], /The sampling is missing/],
     [
       ["epsilon", "--delta", "0", "--noise-multiplier", "1", "--batch-size", "1001", "--samples", "1000"],
       /more than all 1000 samples/,

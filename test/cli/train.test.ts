@@ -246,7 +246,7 @@ it("Ctrl-C without a checkpoint keeps the weights of the last step", async () =>
   expect(exit.mock.calls).toEqual([[130]]);
   exit.mockRestore();
   const [, done] =
-    /stopped after (\d+) of 10000000 steps; ".*t\.onnx" gets the weights of the last/.exec(stopped.err) ?? [];
+    /stopped after (\d+) of 10000000 steps; ".*t\.onnx" holds the weights of the last/.exec(stopped.err) ?? [];
   expect(stopped.out).toContain(`${done} steps of 10000000`);
   expect(await meanLoss(out)).toBeLessThan(await meanLoss(path("model.onnx")));
 });
@@ -270,7 +270,7 @@ it("Ctrl-C writes a checkpoint after the step under way, and says how to go on",
   expect(exit.mock.calls).toEqual([[130]]);
   exit.mockRestore();
   expect(process.listenerCount("SIGINT")).toBe(before);
-  const [, done] = /stopped after (\d+) of 100000 steps; the same command goes on/.exec(stopped.err) ?? [];
+  const [, done] = /stopped after (\d+) of 100000 steps; the same command resumes/.exec(stopped.err) ?? [];
   expect(await readLedger(join(folder, "ledger"))).toHaveLength(Number(done));
   expect(files()).toEqual(["data.safetensors", "model.onnx", "run"]);
   const resumed = await command("train", ...options.slice(0, -1), `${Number(done) + 2}`);

@@ -87,7 +87,7 @@ export function inferPool(call: Call): { dtype: Value["dtype"]; shape: Shape }[]
   if (call.outputs > 1 && intAttribute(call, "storage_order", 0) !== 0) {
     throw unsupported(
       call,
-      "returns its indices in column-major order, which pergrad does not support",
+      "gives its indices in column-major order, which pergrad does not support",
       "export it with storage_order=0",
     );
   }
