@@ -61,7 +61,7 @@ function productWant<R>(name: string, products: Products, vector: ByParameter | 
   if (inner.vectors || inner.others)
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `want.${name} cannot give want.${inner.name}, which has vectors or a batch of its own; multiply what want.gradients() gives.`,
+      `The want ${name} cannot give want.${inner.name}, which has vectors or a batch of its own; multiply what want.gradients() gives.`,
     );
   const { joining, joinedAs, storage } = inner;
   return {
@@ -157,7 +157,7 @@ export interface Traces {
   readonly parameters: ByParameter;
 }
 
-/** Of what a trace is. */
+/** Options of `want.trace`. */
 export interface TraceOptions {
   /** The matrix: of second derivatives, the generalised Gauss-Newton matrix, or g_n g_n'. Default "hessian". */
   readonly of?: "hessian" | "ggn" | "fisher";
@@ -168,7 +168,7 @@ export function trace({ of = "hessian" }: TraceOptions = {}): Want<Traces> {
   if (!["hessian", "ggn", "fisher"].includes(of))
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `want.trace is of "hessian", "ggn" or "fisher", not ${JSON.stringify(of)}; give one of these.`,
+      `The matrix of want.trace is "hessian", "ggn" or "fisher", not ${JSON.stringify(of)}; give one of these.`,
     );
   return {
     name: "trace",
