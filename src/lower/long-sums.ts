@@ -1,5 +1,5 @@
 /**
- * Sums over long axes, in blocks. ONNX Runtime adds up in float32, one element after another: of n equal terms the sum
+ * Sums over long axes, in blocks. A runtime adds up in float32, one element after another: of n equal terms the sum
  * is off by about n 10^-8 (1.30 on a processor with AVX-512: 4e-5 for 4,096 squares, 2 % for two million). What is
  * computed of a model (norms, losses, cotangents, products of factors) is therefore summed in blocks of about 64, and
  * the blocks' sums again. Each level then adds some 10^-7. The model's own operators stay as they are.
@@ -116,7 +116,7 @@ const rules: Readonly<Record<string, (node: Node) => Value | null>> = {
 
 // Reductions
 
-/** Elements that are summed in one go. ONNX Runtime adds squares one by one, and plain numbers eight at a time. */
+/** Elements that are summed in one go. Squares are added one by one, and plain numbers eight at a time, by the kernels that were measured. */
 const mostInARow = { ReduceSumSquare: 256, ReduceSum: 1024 };
 /** Where other axes lie behind, it adds four at a time; where none lies before, again one by one. */
 const mostRows = { inner: 512, outermost: 128 };

@@ -33,7 +33,7 @@ export interface Prices {
   readonly node: number;
 }
 
-/** Of kernels on a usual processor: as `npm run calibrate` measured them with ONNX Runtime. A target may have its own. */
+/** Of kernels on a usual processor: as `npm run calibrate` measured them. A target may have its own. */
 export const usualPrices: Prices = {
   multiplyAdd: 0.023,
   float: 0.16,

@@ -35,6 +35,8 @@ const cnn = nn.sequential(
 const words = nn.embedding(11, 6);
 const language = nn.sequential(words, nn.linear(6, 6), nn.silu(), nn.tied(words));
 
+const recurrent = nn.sequential(nn.gru(5, 6), nn.linear(6, 4));
+
 const models: readonly (readonly [string, () => Model, Record<string, Tensor>])[] = [
   ["a perceptron", () => nn.model(mlp, { seed: 1 }), { x: numbers([6, 5], 1.3), target: tokens([6], 4) }],
   [
@@ -47,6 +49,11 @@ const models: readonly (readonly [string, () => Model, Record<string, Tensor>])[
     () => nn.model(language, { input: { x: { shape: ["N", 3], dtype: "int64" } }, seed: 1 }),
     { x: tokens([6, 3], 11), target: tokens([6, 3], 11) },
   ],
+  [
+    "a loop over positions",
+    () => nn.model(recurrent, { input: { x: ["N", 3, 5] }, seed: 1 }),
+    { x: numbers([6, 3, 5], 0.9), target: tokens([6, 3], 4) },
+  ],
 ];
 
 const wants: Wants = {
@@ -57,6 +64,13 @@ const wants: Wants = {
   mean: want.mean(),
   projection: want.project({ dims: 16, seed: 3 }),
   gram: want.gram(),
+  sum: want.sum(),
+  moments: want.moments(),
+  noise: want.noiseScale(),
+  cosine: want.cosine(),
+  outputs: want.outputs(),
+  // What a step of private training asks for.
+  adjusted: want.clippedSum({ maxNorm: 0.5, adjustable: true }),
 };
 
 const webAssembly = onnxruntimeWith(usualApartSizes, wasm);

@@ -61,7 +61,7 @@ export function encodeNamed(program: EncodableProgram): {
 
 class Encoder {
   private readonly taken = new Names();
-  /** ONNX Runtime refuses two nodes of one name. */
+  /** No two nodes have one name: runtimes refuse that. */
   private readonly nodeNames = new Names();
   private readonly constants: Constants;
   private readonly nameOf = new Map<Value, string>();

@@ -23,7 +23,7 @@ export function scatterRows(build: Build, indices: Value, cotangent: Value, axis
       return padRows(build, flat, axis, present(first), size);
     if (new Set(fixed).size === fixed.length) return pickRows(build, flat, axis, fixed, size);
   }
-  // ONNX Runtime runs ScatterND with "add" in parallel and loses updates where indices repeat.
+  // ScatterND with "add" may be run in parallel, and then loses updates where indices repeat.
   const places = build.expand(build.reshape(indices, [count, ...behind.map(() => 1)]), flat.shape);
   return build.op("ScatterElements", [build.zeros(shape, cotangent.dtype), places, flat], { axis, reduction: "add" });
 }

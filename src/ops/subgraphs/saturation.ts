@@ -1,5 +1,5 @@
 /**
- * Slopes and factors where an activation saturates. ONNX Runtime's Sigmoid, Tanh and Erf are right to about 1e-7, so
+ * Slopes and factors where an activation saturates. In float32 Sigmoid, Tanh and Erf are right to about 1e-7, so
  * that what is left of 0 or 1 there has no digits: of sigmoid(-18) = 1.5e-8 the runtime gives three times that. Exp
  * keeps its relative precision. What a derivative multiplies by is therefore stated through Exp, in forms that neither
  * cancel nor turn into infinity over infinity: where exp(x) overflows, its reciprocal is 0. The forward pass keeps its

@@ -1,4 +1,4 @@
-/** Rows added into a table: as ONNX Runtime does it, and, read back from such a graph, what is added where. */
+/** Rows added into a table: the subgraph that does it, and, read back from such a graph, what is added where. */
 
 import { beforeReshape, isZero } from "../../graph/behind.js";
 import { fixedSize, isBatch, multiply, sameShape } from "../../graph/dim.js";
@@ -8,7 +8,7 @@ import { leadingOf, nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 
 /**
- * Rows `[count, R]` added to the rows of a table of zeros, as a vector `[rows * R]`: ONNX Runtime (1.30) scatters
+ * Rows `[count, R]` added to the rows of a table of zeros, as a vector `[rows * R]`: a runtime scatters
  * along a single axis nearly four times as fast as into rows.
  * @param places `[count]`, int64, from 0
  */
