@@ -30,7 +30,7 @@ export function kindOf(value: unknown): string {
 /**
  * Refuses what is no record of options, and options that do not exist. One that is undefined is as good as left out.
  * @param call what takes them, as it is written: "perSample(model, options)"
- * Throws INVALID_ARGUMENT.
+ * @throws PergradError INVALID_ARGUMENT.
  */
 export function checkOptions<O>(call: string, options: O, names: OptionNames<O>): void {
   const given: unknown = options;

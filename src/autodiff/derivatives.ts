@@ -41,7 +41,7 @@ function gradientsOf(seeds: ReadonlyMap<Value, Value>, wrt: readonly Traced[]): 
  * The vector-Jacobian product: the sum over the elements of `output` of `cotangent` times their gradients with respect to
  * `wrt`, in the shape of that. Zeros where nothing depends on it.
  * @param cotangent of the output's dtype and shape
- * Throws SHAPE_MISMATCH, UNSUPPORTED_OP.
+ * @throws PergradError SHAPE_MISMATCH, UNSUPPORTED_OP.
  */
 export function vjp(output: Traced, wrt: Traced, cotangent: Traced): Traced;
 export function vjp(output: Traced, wrt: readonly Traced[], cotangent: Traced): Traced[];
@@ -56,7 +56,7 @@ export function vjp(output: Traced, wrt: Traced | readonly Traced[], cotangent: 
  * The Jacobian-vector product (forward mode): how `output` changes where the values in `wrt` change at the rates in
  * `tangents`, in the output's shape.
  * @param tangents one for each value, of its dtype and shape
- * Throws SHAPE_MISMATCH, INVALID_ARGUMENT, UNSUPPORTED_OP.
+ * @throws PergradError SHAPE_MISMATCH, INVALID_ARGUMENT, UNSUPPORTED_OP.
  */
 export function jvp(output: Traced, wrt: Traced, tangents: Traced): Traced;
 export function jvp(output: Traced, wrt: readonly Traced[], tangents: readonly Traced[]): Traced;
@@ -71,7 +71,7 @@ export function jvp(output: Traced, wrt: Traced | readonly Traced[], tangents: T
  * Of several values it is the Hessian in all of them together. With respect to `expand(w, "N")`, of a sum over samples,
  * it is each sample's own Hessian times that sample's vector.
  * @param vectors one for each value, of its dtype and shape
- * Throws SHAPE_MISMATCH (also where it is no scalar), INVALID_ARGUMENT, UNSUPPORTED_OP.
+ * @throws PergradError SHAPE_MISMATCH (also where it is no scalar), INVALID_ARGUMENT, UNSUPPORTED_OP.
  */
 export function hvp(scalar: Traced, wrt: Traced, vectors: Traced): Traced;
 export function hvp(scalar: Traced, wrt: readonly Traced[], vectors: readonly Traced[]): Traced[];
@@ -95,7 +95,7 @@ export function hvp(
 /**
  * The Jacobian of `output` with respect to `wrt`: `[...output, ...wrt]`, element [o, i] being the derivative of element o
  * in element i. Where both carry samples along axis 0 (`expand(w, "N")`), each sample's own: `[N, ...output, ...wrt]`.
- * Throws SHAPE_MISMATCH where only one of them does, or samples lie along another axis; UNSUPPORTED_OP.
+ * @throws PergradError SHAPE_MISMATCH where only one of them does, or samples lie along another axis; UNSUPPORTED_OP.
  */
 export function jacobian(output: Traced, wrt: Traced): Traced {
   const [own, other] = [output.value, wrt.value];

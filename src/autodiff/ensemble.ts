@@ -70,7 +70,7 @@ function setsOf(model: Model, name: string, sets: number, given: Tensor<"float32
 /**
  * The model with separate parameters for each sample: they become inputs `[N, ...]` under their names, next to the
  * model's inputs; outputs keep their shapes. Use it for parameters that were adapted to each task, for example.
- * Throws SAMPLES_INTERACT, UNSUPPORTED_OP.
+ * @throws PergradError SAMPLES_INTERACT, UNSUPPORTED_OP.
  */
 export function perSampleParameters(model: Model): Model {
   const { inputs, parameters, outputs } = model.graph;

@@ -8,7 +8,7 @@ import { plain, reverse } from "./reverse.js";
 /**
  * The gradient of a scalar with respect to a traced value, in its shape and dtype; zero if the scalar
  * does not depend on it. With respect to `expand(w, "N")` it is the per-sample gradient of w, `[N, ...]`.
- * Throws SHAPE_MISMATCH (not a scalar), UNSUPPORTED_OP.
+ * @throws PergradError SHAPE_MISMATCH (not a scalar), UNSUPPORTED_OP.
  */
 export function grad(scalar: Traced, wrt: Traced): Traced;
 export function grad(scalar: Traced, wrt: readonly Traced[]): Traced[];

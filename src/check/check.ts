@@ -33,7 +33,7 @@ export interface CheckOptions extends ObjectiveOptions {
   readonly threads?: number;
   /** Is told of the program that gives the gradients; see the same option of `perSample`. Default: nobody is. */
   readonly observe?: Observer;
-  /** Told after each gradient and each finite difference, and once before the first (`done` is 0). */
+  /** Called after each gradient and each finite difference, and once before the first (`done` is 0). Default: no call. */
   readonly onProgress?: (done: number, total: number) => void;
 }
 
@@ -59,7 +59,14 @@ export interface CheckResult {
   /** How many samples were compared with the loop. */
   readonly samples: number;
   /** The bounds that errors were held against. Above `rounding`, rounding of float32 leaves hardly a digit right. */
-  readonly tolerance: { readonly loop: number; readonly difference: number; readonly rounding: number };
+  readonly tolerance: {
+    /** Of the program against the loop, relative. */
+    readonly loop: number;
+    /** Of the loop against finite differences, relative. */
+    readonly difference: number;
+    /** Above it, rounding leaves hardly a digit right. */
+    readonly rounding: number;
+  };
   /** Whether no parameter's and no want's cause is a difference. */
   readonly passed: boolean;
 }

@@ -210,7 +210,7 @@ function outputSampleAxis(
 
 /**
  * Refuses what could not be written in the end, before the work begins, and to write over what is read.
- * Throws FILE_UNWRITABLE, UsageError.
+ * @throws PergradError FILE_UNWRITABLE, UsageError.
  */
 export async function checkOut(out: string, inputs: readonly string[]): Promise<void> {
   const own = await stat(out).catch(() => undefined);

@@ -82,7 +82,7 @@ const mostGrowth = 1e5;
 
 /**
  * Refuses weights that are finite still, but have left all bounds. It looks at weights alone, which costs no privacy.
- * Throws NOT_FINITE.
+ * @throws PergradError NOT_FINITE.
  */
 function requireConverging(before: Model, after: Model, steps: number): void {
   for (const [name, { data }] of Object.entries(after.parameters)) {

@@ -55,7 +55,7 @@ export interface Objective {
 export const targetName = "target";
 
 /**
- * Throws SAMPLES_INTERACT, NO_PARAMETERS, MISSING_TENSOR (no such output), SHAPE_MISMATCH (output and
+ * @throws PergradError SAMPLES_INTERACT, NO_PARAMETERS, MISSING_TENSOR (no such output), SHAPE_MISMATCH (output and
  * target do not fit).
  */
 export function objectiveOf(model: Model, options: ObjectiveOptions): Objective {

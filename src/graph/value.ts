@@ -62,7 +62,12 @@ export interface Graph {
   /** The weights. */
   readonly parameters: readonly Value[];
   /** The results, by name. */
-  readonly outputs: readonly { readonly name: string; readonly value: Value }[];
+  readonly outputs: readonly {
+    /** Its name in the file and in results. */
+    readonly name: string;
+    /** What is computed. */
+    readonly value: Value;
+  }[];
 }
 
 /** The method that Node's inspector (`console.log`) calls; elsewhere it is a name like any other. */

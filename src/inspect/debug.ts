@@ -22,7 +22,7 @@ export type DebugWord = (typeof debugWords)[number];
 
 /**
  * Reads words that are separated by commas; none where there is no text.
- * Throws INVALID_ARGUMENT for a word that it does not know.
+ * @throws PergradError INVALID_ARGUMENT for a word that it does not know.
  */
 export function debugOf(text = ""): ReadonlySet<DebugWord> {
   const words = text

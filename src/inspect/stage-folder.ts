@@ -33,7 +33,7 @@ export class StageFolder implements Observer {
   /**
    * Writes `01-traced.onnx`, `02-objective.onnx` and so on into a folder, which is made where it is missing; the last is
    * `as-run.onnx`, the graph as the runtime's own optimizer makes it. Parameters are inputs: the files hold no weights.
-   * Throws FILE_UNWRITABLE.
+   * @throws PergradError FILE_UNWRITABLE.
    */
   async save(folder: string): Promise<SavedStage[]> {
     await mkdir(folder, { recursive: true }).catch((error: unknown) => {

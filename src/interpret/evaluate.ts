@@ -20,7 +20,7 @@ export type Feeds = ReadonlyMap<Value, Array64>;
 
 /**
  * The values of `outputs` for a batch of `samples`; each value on the way is let go once nothing reads it any more.
- * Throws MISSING_TENSOR for a leaf that is not fed.
+ * @throws PergradError MISSING_TENSOR for a leaf that is not fed.
  */
 export function evaluateGraph(outputs: readonly Value[], feeds: Feeds, samples: number): Array64[] {
   const nodes = nodesBefore(outputs, feeds);

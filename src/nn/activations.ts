@@ -60,7 +60,10 @@ export const softmax = (axis = -1): Module => plain("softmax", (x) => x.softmax(
 /** The logarithm of `softmax`, without its rounding, along `axis` (default: the last). */
 export const logSoftmax = (axis = -1): Module => plain("logSoftmax", (x) => x.logSoftmax(axis));
 
-/** Joins all axes from `startAxis` on into one. */
+/**
+ * Joins all axes from `startAxis` on into one.
+ * @throws PergradError INVALID_ARGUMENT, when called: there is no such axis, or two of the joined axes grow with the batch.
+ */
 export function flatten(startAxis = 1): Module {
   return plain("flatten", (x) => {
     if (startAxis === 1) return x.onnx("Flatten", [], { axis: 1 });

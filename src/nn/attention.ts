@@ -83,6 +83,8 @@ function attentionWeights(q: Traced, k: Traced, keep: Traced | undefined): Trace
  * `layer(x, { mask })`. Parameters are named, shaped and initialised as those of PyTorch's `MultiheadAttention`
  * (with `batch_first`): `in_proj_weight` [3 * width, width] (queries, keys, values), `in_proj_bias`,
  * `out_proj.weight`, `out_proj.bias`.
+ * @throws PergradError INVALID_ARGUMENT: a size is no whole number from 1 up, or `heads` does not divide `width`.
+ * @throws PergradError SHAPE_MISMATCH or DTYPE_MISMATCH, when called: x or `mask` does not fit.
  */
 export function multiHeadAttention(width: number, heads: number, options: AttentionOptions = {}): Module {
   const { causal = false, bias = true, dropout: p = 0 } = options;

@@ -126,6 +126,8 @@ function mask(x: Traced, seed: Traced, threshold: number): Traced {
  * seed (modulo 2^32) and of the layer. Give every sample another seed, and other seeds at every step. With
  * p = 0 it is the identity and takes no seed: so is a model evaluated, with the same parameters' names.
  * p is rounded to a multiple of 2^-16.
+ * @throws PergradError INVALID_ARGUMENT: p is no probability.
+ * @throws PergradError MISSING_TENSOR or SHAPE_MISMATCH, when called: there is no `seed` `[N]`, or x has no sample axis.
  */
 export function dropout(p = 0.5): Module {
   if (!(p >= 0 && p <= 1)) throw invalid(`dropout: p must be a probability, not ${p}.`);

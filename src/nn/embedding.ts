@@ -55,6 +55,8 @@ function requireIndices(x: Traced): void {
 /**
  * Rows of a table by their indices: [N, ...] int64 or int32 to [N, ..., width]. The one parameter is
  * `weight` [vocabulary, width]; an index must be within 0..vocabulary-1.
+ * @throws PergradError INVALID_ARGUMENT: a size, `deviation` or `paddingIndex` is out of range.
+ * @throws PergradError DTYPE_MISMATCH, when called: the input holds no int64 or int32 indices.
  */
 export function embedding(vocabulary: number, width: number, options: EmbeddingOptions = {}): Module {
   const { deviation = 1, paddingIndex } = options;
@@ -75,7 +77,11 @@ export function embedding(vocabulary: number, width: number, options: EmbeddingO
   };
 }
 
-/** Learned positions: adds row t of `weight` [length, width] to position t of [N, T, width], T up to `length`. */
+/**
+ * Learned positions: adds row t of `weight` [length, width] to position t of [N, T, width], T up to `length`.
+ * @throws PergradError INVALID_ARGUMENT: a size or `deviation` is out of range.
+ * @throws PergradError SHAPE_MISMATCH or DTYPE_MISMATCH, when called: the input does not fit.
+ */
 export function positional(length: number, width: number, { deviation = 1 }: TableOptions = {}): Module {
   count("positional", "length", length, 0);
   count("positional", "width", width, 0);
@@ -111,6 +117,8 @@ export interface TiedOptions {
  *
  *     const words = nn.embedding(5000, 64);
  *     const model = nn.sequential(words, nn.transformerEncoderLayer(64, 4), nn.tied(words));
+ * @throws PergradError INVALID_ARGUMENT: the module is neither an embedding nor a linear layer.
+ * @throws PergradError SHAPE_MISMATCH or DTYPE_MISMATCH, when called: the input does not fit.
  */
 export function tied(to: Module, { bias = false }: TiedOptions = {}): Module {
   const { weight } = to.parameters;

@@ -7,7 +7,7 @@ import type { Module } from "./module.js";
 /**
  * The model, or that of a module.
  * @param call what takes it: "perSample"
- * Throws INVALID_ARGUMENT.
+ * @throws PergradError INVALID_ARGUMENT.
  */
 export function asModel(given: Model | Module, call: string, options: ModelOptions = {}): Model {
   const value: unknown = given;

@@ -22,7 +22,10 @@ function specification(shape: readonly number[], draw: (random: Random, count: n
   return { shape: [...shape], initial: (source) => draw(source, sizeOf(shape)) };
 }
 
-/** All elements equal. */
+/**
+ * All elements equal.
+ * @throws PergradError INVALID_ARGUMENT: a size is no whole number from 0 up.
+ */
 export function filled(shape: readonly number[], value: number): ParameterSpec {
   return specification(shape, (_, count) => {
     const data = new Float32Array(count);
@@ -35,12 +38,18 @@ export const zeros = (shape: readonly number[]): ParameterSpec => filled(shape, 
 /** A parameter that starts as ones. */
 export const ones = (shape: readonly number[]): ParameterSpec => filled(shape, 1);
 
-/** Uniform in [-bound, bound). */
+/**
+ * Uniform in [-bound, bound).
+ * @throws PergradError INVALID_ARGUMENT: a size is no whole number from 0 up.
+ */
 export function uniform(shape: readonly number[], bound: number): ParameterSpec {
   return specification(shape, (source, count) => source.uniforms(count, -bound, bound));
 }
 
-/** Normal, of mean 0. */
+/**
+ * Normal, of mean 0.
+ * @throws PergradError INVALID_ARGUMENT: a size is no whole number from 0 up.
+ */
 export function normal(shape: readonly number[], deviation = 1): ParameterSpec {
   return specification(shape, (source, count) => source.normals(count, deviation));
 }
@@ -50,7 +59,10 @@ export function fanIn(shape: readonly number[], inputs: number): ParameterSpec {
   return uniform(shape, inputs > 0 ? 1 / Math.sqrt(inputs) : 0);
 }
 
-/** Glorot's: uniform, of variance 2 / (inputs + outputs), for a matrix [outputs, inputs]. */
+/**
+ * Glorot's: uniform, of variance 2 / (inputs + outputs), for a matrix [outputs, inputs].
+ * @throws PergradError INVALID_ARGUMENT: a size is no whole number from 0 up.
+ */
 export function xavierUniform(shape: readonly [outputs: number, inputs: number]): ParameterSpec {
   const fan = shape[0] + shape[1];
   return uniform(shape, fan > 0 ? Math.sqrt(6 / fan) : 0);

@@ -39,7 +39,11 @@ export interface LinearOptions {
   readonly bias?: boolean;
 }
 
-/** x W' + b along the last axis. */
+/**
+ * x W' + b along the last axis.
+ * @throws PergradError INVALID_ARGUMENT: a size is no whole number from 0 up.
+ * @throws PergradError SHAPE_MISMATCH or DTYPE_MISMATCH, when called: the input does not fit.
+ */
 export function linear(inputs: number, outputs: number, { bias = true }: LinearOptions = {}): Module {
   count("linear", "inputs", inputs, 0);
   count("linear", "outputs", outputs, 0);
@@ -199,7 +203,11 @@ export const convTranspose2d: ConvTransposeLayer = transposedConvolution(2);
 /** As `convTranspose1d`, over volumes: `[N, I, D, H, W]` to `[N, O, D', H', W']`. */
 export const convTranspose3d: ConvTransposeLayer = transposedConvolution(3);
 
-/** x, or weight * x where x is negative: one weight, or one per channel (axis 1). */
+/**
+ * x, or weight * x where x is negative: one weight, or one per channel (axis 1).
+ * @throws PergradError INVALID_ARGUMENT: `channels` is no whole number from 1 up.
+ * @throws PergradError SHAPE_MISMATCH, when called: axis 1 of the input has another size.
+ */
 export function prelu(channels = 1, initial = 0.25): Module {
   count("prelu", "channels", channels);
   const weight: ParameterSpec = filled([channels], initial);

@@ -101,13 +101,22 @@ function columnAt(axis: number, rank: number): number[] {
   return Array.from({ length: rank - axis }, (_, k) => (k === 0 ? -1 : 1));
 }
 
-/** The cross entropy of int64 labels and logits: the negative logarithm of the label's softmax. */
+/**
+ * The cross entropy of int64 labels and logits `[N, C, ...]`: the negative logarithm of the label's softmax, as a mean over
+ * each sample's labels, `[N]`.
+ * @throws PergradError INVALID_ARGUMENT: an option is out of range.
+ * @throws PergradError SHAPE_MISMATCH, DTYPE_MISMATCH or LABEL_OUT_OF_RANGE, when used: the labels do not fit the output.
+ */
 export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
   checkOptions("losses.crossEntropy(options)", options, { ...nllOptions, labelSmoothing: true });
   return likelihood("cross_entropy", options, (output, axis) => output.logSoftmax(axis));
 }
 
-/** The same of log-probabilities. */
+/**
+ * The negative log-likelihood: as `crossEntropy`, of log-probabilities.
+ * @throws PergradError INVALID_ARGUMENT: an option is out of range.
+ * @throws PergradError SHAPE_MISMATCH, DTYPE_MISMATCH or LABEL_OUT_OF_RANGE, when used: the labels do not fit the output.
+ */
 export function nll(options: NllOptions = {}): Loss {
   checkOptions("losses.nll(options)", options, nllOptions);
   return likelihood("nll", options, (output) => output);
@@ -157,14 +166,20 @@ export const mse = (): Loss => elementwise("mse", (output, target) => output.sub
 /** The mean absolute difference. */
 export const l1 = (): Loss => elementwise("l1", (output, target) => output.sub(target).abs());
 
-/** Quadratic below `beta`, then linear with slope 1. */
+/**
+ * Quadratic below `beta`, then linear with slope 1.
+ * @throws PergradError INVALID_ARGUMENT: `beta` is negative.
+ */
 export function smoothL1({ beta = 1 }: { readonly beta?: number } = {}): Loss {
   if (!(beta >= 0)) throw invalid(`smooth_l1: beta must not be negative, but is ${beta}.`);
   if (beta === 0) return { ...l1(), name: "smooth_l1" };
   return elementwise("smooth_l1", (output, target) => rounded(output.sub(target), beta).div(beta));
 }
 
-/** Quadratic below `delta`, then linear with slope `delta`. */
+/**
+ * Quadratic below `delta`, then linear with slope `delta`.
+ * @throws PergradError INVALID_ARGUMENT: `delta` is not above 0.
+ */
 export function huber({ delta = 1 }: { readonly delta?: number } = {}): Loss {
   if (!(delta > 0)) throw invalid(`huber: delta must be positive, but is ${delta}.`);
   return elementwise("huber", (output, target) => rounded(output.sub(target), delta));
@@ -224,7 +239,10 @@ function logistic(x: Traced, target: Traced): Traced {
   return x.mul(positive.sub(target)).add(negative.softplus());
 }
 
-/** An output of the model that is the loss already: [N], or [N, ...], then averaged. */
+/**
+ * An output of the model that is the loss already: [N], or [N, ...], then averaged.
+ * @throws PergradError SHAPE_MISMATCH or DTYPE_MISMATCH, when used: the output has no sample axis, or is no floating-point tensor.
+ */
 export function output(name?: string): Loss {
   const label = name === undefined ? "output" : `output "${name}"`;
   return {

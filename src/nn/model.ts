@@ -23,7 +23,14 @@ import {
 } from "./module.js";
 
 /** The shape of an input, and its dtype where it is not float32. The axis of size "N" holds the samples. */
-export type InputSpec = readonly DimSpec[] | { readonly shape: readonly DimSpec[]; readonly dtype?: DType };
+export type InputSpec =
+  | readonly DimSpec[]
+  | {
+      /** Its sizes: numbers, and "N" for the samples. */
+      readonly shape: readonly DimSpec[];
+      /** Its element type. Default "float32". */
+      readonly dtype?: DType;
+    };
 
 /** Options of `trace`. */
 export interface TraceOptions {
@@ -45,6 +52,8 @@ export interface ModelOptions extends TraceOptions {
  * modules as functions) by their names. A single result is named "output". An input that a part requires (the
  * seed of a dropout) and that is not among the inputs is added; optional ones are passed to the part:
  * `layer(x, { mask })`.
+ * @throws PergradError INVALID_ARGUMENT: a name is used twice, an input has two sample axes, or `forward` returns no traced tensors.
+ * @throws PergradError MISSING_TENSOR: `forward` returns nothing.
  */
 export function trace<I extends Readonly<Record<string, InputSpec>>, P extends Parts>(
   inputs: I,
@@ -97,7 +106,11 @@ function traceWith<P extends Parts>(
   };
 }
 
-/** A model that consists of one module. */
+/**
+ * A model that consists of one module.
+ * @throws PergradError INVALID_ARGUMENT: the input shape is not known, or the module has another number of inputs.
+ * @throws PergradError SHAPE_MISMATCH or DTYPE_MISMATCH: the input does not fit a layer, which the message names.
+ */
 export function model(of: Module, { input: given, ...options }: ModelOptions = {}): Model {
   const inputs = given ?? (of.inputShape ? { x: of.inputShape } : undefined);
   if (!inputs) {

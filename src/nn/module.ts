@@ -161,6 +161,7 @@ export class Tracing {
  * A custom module: a plain function of the input and of its parts. A part that is a module is
  * called as a function, any number of times, always with the same parameters. The inputs that the parts take
  * besides x (a mask, a seed) become inputs of the module, which passes them on; `inputs` are its own, its third argument.
+ * @throws PergradError INVALID_ARGUMENT: two parts take an input of one name but different types; when called, `forward` returns no traced tensor.
  */
 export function module<P extends Parts = Readonly<Record<never, never>>>(
   forward: (x: Traced, parts: Bound<P>, inputs: Named) => Traced,
@@ -185,7 +186,10 @@ export function module<P extends Parts = Readonly<Record<never, never>>>(
   };
 }
 
-/** One module after the other. The parameters of layer k are named "k.weight" ...; a module listed twice shares them. */
+/**
+ * One module after the other. The parameters of layer k are named "k.weight" ...; a module listed twice shares them.
+ * @throws PergradError INVALID_ARGUMENT: an argument is not a module.
+ */
 export function sequential(...modules: readonly Module[]): Module {
   for (const [k, part] of modules.entries()) requireModule(part, `layer ${k}`);
   const parts: Parts = Object.fromEntries(modules.map((part, k) => [String(k), part]));
@@ -212,8 +216,19 @@ function requireModule(given: Module, which: string): void {
   throw invalid(`sequential: ${which} cannot be ${kindOf(module)}; ${advice}.`);
 }
 
-/** x + body(x), or shortcut(x) + body(x) if the body changes the shape. */
-export function residual(body: Module, { shortcut }: { readonly shortcut?: Module } = {}): Module {
+/**
+ * x + body(x), or shortcut(x) + body(x) if the body changes the shape.
+ * @throws PergradError SHAPE_MISMATCH, when called: the body changes the shape and there is no shortcut that fits.
+ */
+export function residual(
+  body: Module,
+  {
+    shortcut,
+  }: {
+    /** Applied to x before the sum. Default: the identity. */
+    readonly shortcut?: Module;
+  } = {},
+): Module {
   const parts: Parts = shortcut ? { body, shortcut } : { body };
   const parameters = parametersOf(parts);
   return {
@@ -255,7 +270,10 @@ export function drawParameters(
   return Object.fromEntries(tensors);
 }
 
-/** Initial values of a module's parameters, by name. A seed always gives the same values. Default seed: 0. */
+/**
+ * Initial values of a module's parameters, by name. A seed always gives the same values. Default seed: 0.
+ * @throws PergradError INVALID_ARGUMENT: a parameter starts from another number of elements than its shape has.
+ */
 export function initialise(of: Module, seed = 0): Record<string, Tensor<"float32">> {
   return drawParameters(of.parameters, seed);
 }

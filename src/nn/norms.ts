@@ -53,7 +53,11 @@ function requireLast(x: Traced, sizes: readonly number[]): void {
   throw new PergradError("SHAPE_MISMATCH", `it normalises over [${sizes.join(", ")}], but its input is ${shown}.`);
 }
 
-/** Normalises over the last axes, which have the given shape. */
+/**
+ * Normalises over the last axes, which have the given shape.
+ * @throws PergradError INVALID_ARGUMENT: a size is no whole number from 1 up, or there is none.
+ * @throws PergradError SHAPE_MISMATCH or DTYPE_MISMATCH, when called: the input does not fit.
+ */
 export function layerNorm(shape: number | readonly number[], options: NormOptions = {}): Module {
   const { epsilon = 1e-5, affine = true } = options;
   const sizes = sizesOf("layerNorm", shape);
@@ -76,7 +80,11 @@ function normalise(x: Traced, op: string, others: readonly Traced[], attributes:
   return x.onnx(op, others, attributes);
 }
 
-/** Divides by the root of the mean square over the last axes, which have the given shape; only a gain is learned. */
+/**
+ * Divides by the root of the mean square over the last axes, which have the given shape; only a gain is learned.
+ * @throws PergradError INVALID_ARGUMENT: a size is no whole number from 1 up, or there is none.
+ * @throws PergradError SHAPE_MISMATCH or DTYPE_MISMATCH, when called: the input does not fit.
+ */
 export function rmsNorm(shape: number | readonly number[], options: NormOptions = {}): Module {
   const { epsilon = 2 ** -23, affine = true } = options;
   const sizes = sizesOf("rmsNorm", shape);
@@ -93,7 +101,11 @@ export function rmsNorm(shape: number | readonly number[], options: NormOptions 
   };
 }
 
-/** Normalises the channels (axis 1) in groups, over all positions. */
+/**
+ * Normalises the channels (axis 1) in groups, over all positions.
+ * @throws PergradError INVALID_ARGUMENT: `groups` does not divide `channels`.
+ * @throws PergradError SHAPE_MISMATCH or DTYPE_MISMATCH, when called: the input does not fit.
+ */
 export function groupNorm(groups: number, channels: number, options: NormOptions = {}): Module {
   const { epsilon = 1e-5, affine = true } = options;
   count("groupNorm", "groups", groups);

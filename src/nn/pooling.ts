@@ -107,7 +107,11 @@ export const avgPool2d: AvgPool = avgPool(2);
 /** The mean of each window: `[N, C, D, H, W]` to `[N, C, D', H', W']`. */
 export const avgPool3d: AvgPool = avgPool(3);
 
-/** The mean of each channel over all positions, in one element per spatial axis: [N, C, 1, 1]. */
+/**
+ * The mean of each channel over all positions, in one element per spatial axis: [N, C, 1, 1].
+ * @throws PergradError INVALID_ARGUMENT: `outputSize` is not 1.
+ * @throws PergradError SHAPE_MISMATCH, when called: the input has fewer than three axes.
+ */
 export function adaptiveAvgPool(outputSize: Sizes = 1): Module {
   const sizes = typeof outputSize === "number" ? [outputSize] : outputSize;
   if (sizes.some((size) => size !== 1))

@@ -346,7 +346,7 @@ function layerOf(design: Design) {
  * 1 / sqrt(hidden), as PyTorch's. The blocks of rows are the gates in ONNX's order: input, output, forget, cell.
  * (PyTorch's is input, forget, cell, output: `.fromPyTorch` converts.)
  *
- * Throws INVALID_ARGUMENT where a size is no whole number from 1 up, or dropout is no probability, or is given
+ * @throws PergradError INVALID_ARGUMENT where a size is no whole number from 1 up, or dropout is no probability, or is given
  * with a single layer; in use SHAPE_MISMATCH or DTYPE_MISMATCH where an input does not fit.
  */
 export function lstm(inputs: number, hidden: number, options: RecurrentOptions = {}): Lstm {
@@ -358,6 +358,7 @@ export function lstm(inputs: number, hidden: number, options: RecurrentOptions =
 /**
  * Gated recurrent units over the positions of each sample: as `lstm`, without cells. The gates are three, in
  * ONNX's order: update, reset, hidden. (PyTorch's is reset, update, hidden: `.fromPyTorch` converts.)
+ * @throws PergradError as `lstm`.
  */
 export function gru(inputs: number, hidden: number, options: GruOptions = {}): Recurrent {
   const { linearBeforeReset = true } = options;
@@ -368,6 +369,7 @@ export function gru(inputs: number, hidden: number, options: GruOptions = {}): R
 /**
  * A plain recurrence, h' = f(W x + b + R h + c), over the positions of each sample: as `lstm`, without cells and
  * gates.
+ * @throws PergradError as `lstm`; INVALID_ARGUMENT: an unknown `nonlinearity`.
  */
 export function rnn(inputs: number, hidden: number, options: RnnOptions = {}): Recurrent {
   const { nonlinearity = "tanh" } = options;

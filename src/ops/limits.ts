@@ -8,7 +8,7 @@ import { describe } from "./checks.js";
 export const largestConstant = 2 ** 24;
 
 /**
- * Throws TOO_LARGE where a constant of so many elements (or a count of so many places) would have to be worked
+ * @throws PergradError TOO_LARGE where a constant of so many elements (or a count of so many places) would have to be worked
  * out for a node. To be called before the constant is made.
  */
 export function requireConstant(node: Call | Node | string, elements: number, what: string): void {

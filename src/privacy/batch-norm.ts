@@ -22,7 +22,7 @@ export function isBatchNorm({ op, domain }: Node): boolean {
  * The model with each batch normalisation replaced by a group normalisation (Wu & He 2018) of the same weight and
  * bias, which normalises every sample by itself. It computes something else than before, so the model is to be trained
  * anew, or further. The stored statistics are no part of it.
- * Throws INVALID_ARGUMENT (groups that do not divide the channels), SHAPE_MISMATCH (nothing to normalise over).
+ * @throws PergradError INVALID_ARGUMENT (groups that do not divide the channels), SHAPE_MISMATCH (nothing to normalise over).
  */
 export function replaceBatchNorm(model: Model, options: ReplaceBatchNormOptions = {}): Model {
   const { graph } = model;

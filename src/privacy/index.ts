@@ -24,7 +24,7 @@ export type Accountant = "pld" | "rdp" | "gdp";
 export interface AccountantOptions {
   /** Default: "pld". */
   readonly accountant?: Accountant;
-  /** The orders that "rdp" tries, each above 1. */
+  /** The orders that "rdp" tries, each above 1. Default: 173 orders from 1.01 to 1024. */
   readonly orders?: readonly number[];
 }
 
@@ -64,7 +64,10 @@ export interface EpsilonDetails {
   readonly order?: number;
 }
 
-/** The same, with what the accountant has to say besides. `lower` is computed when it is read. */
+/**
+ * The same, with what the accountant has to say besides. `lower` is computed when it is read.
+ * @throws PergradError INVALID_ARGUMENT: a mechanism, `delta` or an order is out of range.
+ */
 export function epsilonDetails(mechanisms: readonly Mechanism[], options: EpsilonOptions): EpsilonDetails {
   requireMechanisms(mechanisms);
   checkOptions("privacy.epsilon(mechanisms, options)", options, { ...accountantOptions, delta: true });

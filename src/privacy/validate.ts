@@ -27,7 +27,15 @@ export interface PrivacyFinding {
  * which samples meet; an empty list where there is nothing. Looks at what leads to the model's outputs, or to those
  * that are named. Throws MISSING_TENSOR.
  */
-export function validate(model: Model, { outputs }: { readonly outputs?: readonly string[] } = {}): PrivacyFinding[] {
+export function validate(
+  model: Model,
+  {
+    outputs,
+  }: {
+    /** The names of the outputs to look at. Default: all. */
+    readonly outputs?: readonly string[];
+  } = {},
+): PrivacyFinding[] {
   requireModel(model, "validate");
   const looked = chosen(model, outputs);
   const nodes = nodesBefore(looked.graph.outputs.map(({ value }) => value));

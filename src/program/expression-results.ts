@@ -32,10 +32,10 @@ export interface NotFiniteResults {
 export interface ExpressionOptions {
   /**
    * What to do where a result is NaN or infinite, or hides a NaN: "warn", once for each compiled expression, by a process
-   * warning; "throw" NOT_FINITE; "ignore" it. Default "warn"; with `onNotFinite`, which is told all the same, "ignore".
+   * warning; "throw" NOT_FINITE; "ignore" it. Default "warn"; with `onNotFinite`, which is called anyway, "ignore".
    */
   readonly notFinite?: "warn" | "throw" | "ignore";
-  /** Is told which results and samples, for each run where there are such. */
+  /** Called with the results and samples of each run that has such. Default: no call. */
   readonly onNotFinite?: (found: NotFiniteResults) => void;
 }
 

@@ -34,6 +34,8 @@ export interface Compiled<T extends Readonly<Record<string, Traced>>> {
 /**
  * Compiles traced expressions, by names of your own, to one program. `run` throws what a program's `run`
  * throws on bad data, and NOT_FINITE where that is asked for.
+ * @throws PergradError INVALID_ARGUMENT: an output is not a traced tensor, or two inputs share a name.
+ * @throws PergradError UNSUPPORTED_OP or RUNTIME: the runtime cannot load the graph.
  */
 export async function compile<T extends Readonly<Record<string, Traced>>>(outputs: T): Promise<Compiled<T>> {
   requireTraced(outputs);

@@ -29,7 +29,7 @@ export interface NotFiniteSample {
   readonly parameters: readonly string[];
 }
 
-/** What `onNotFinite` is told. */
+/** The argument of `onNotFinite`. */
 export interface NotFinite {
   /** The samples in question, in order. */
   readonly samples: readonly NotFiniteSample[];
@@ -45,10 +45,10 @@ export interface NotFiniteOptions {
    * What to do where a sample's gradient or loss is not finite: "warn", once for each program, by a process warning;
    * "throw" NOT_FINITE; "leave out" the sample of sums, means and clipped sums, which are then computed again of the other
    * samples (their norms, losses and gradients stay as they are; the data is copied at the call); "ignore" it. Default
-   * "warn"; with `onNotFinite`, which is told all the same, "ignore".
+   * "warn"; with `onNotFinite`, which is called anyway, "ignore".
    */
   readonly notFinite?: "warn" | "throw" | "leave out" | "ignore";
-  /** Is told which samples and parameters; for each run and each chunk of a stream where there are such. */
+  /** Called with the samples and parameters of each run, and each chunk of a stream, that has such. Default: no call. */
   readonly onNotFinite?: (found: NotFinite) => void;
 }
 

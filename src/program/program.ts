@@ -287,7 +287,7 @@ async function compileOthers(
  * Compiles a program that computes, for a batch of samples, what is wanted of each sample's own gradients.
  * @param model a model, or a module of `nn` (then `input` and `seed` say its input's shape and first parameters)
  * @param options the loss, the wants, and which parameters
- * Throws SAMPLES_INTERACT, UNSUPPORTED_OP, SHAPE_MISMATCH, NO_PARAMETERS.
+ * @throws PergradError SAMPLES_INTERACT, UNSUPPORTED_OP, SHAPE_MISMATCH, NO_PARAMETERS.
  */
 export function perSample<W extends Wants>(
   model: Model | Module,

@@ -55,7 +55,7 @@ export abstract class RunnableProgram<W extends Wants> {
    * @param data the model's inputs by name, and `target` where the loss has one; samples along each one's sample axis
    * Where a gradient is not finite though the data is, a warning says so, unless `notFinite` or `onNotFinite` ask for
    * something else.
-   * Throws MISSING_TENSOR, INVALID_ARGUMENT, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE,
+   * @throws PergradError MISSING_TENSOR, INVALID_ARGUMENT, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE,
    * NOT_FINITE, MEMORY_BUDGET.
    */
   run(data: Readonly<Record<string, Data>>, options: RunOptions = {}): Promise<Results<W>> {

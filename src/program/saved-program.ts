@@ -88,7 +88,7 @@ function runningOf(session: Session): Running {
  * that was compiled does, and nothing is compiled. Its parameters are those that it was saved with.
  * @param source a path, or the file's bytes
  * @param options the wants and the loss that it was compiled with
- * Throws INVALID_ARGUMENT (no saved program, of another version, or of other wants), FILE_UNREADABLE, NOT_ONNX,
+ * @throws PergradError INVALID_ARGUMENT (no saved program, of another version, or of other wants), FILE_UNREADABLE, NOT_ONNX,
  * INVALID_MODEL, RUNTIME.
  */
 export function openProgram<W extends Wants>(

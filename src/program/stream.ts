@@ -21,14 +21,14 @@ export interface StreamOptions {
    * at least 1 and at most 256, fewer where the memory budget (512 MiB where there is none) asks for it.
    */
   readonly chunkSize?: number;
-  /** Ends the stream: what it was waiting for is left, and the signal's reason thrown. */
+  /** Ends the stream at once and throws the signal's reason. Default: no signal. */
   readonly signal?: AbortSignal;
   /**
    * Whether a chunk's arrays may be taken away (left without elements) when the next chunk is asked for, so that
    * its memory serves again at once: gradients then come several times as fast. Default false.
    */
   readonly reuse?: boolean;
-  /** Called after each chunk is computed. */
+  /** Called after each chunk. Default: no call. */
   readonly onProgress?: (progress: Progress) => void;
 }
 

@@ -100,7 +100,10 @@ export class Curvature {
     this.#space = new Space(objective.parameters);
   }
 
-  /** See `curvature`. */
+  /**
+   * See `curvature`.
+   * @throws PergradError as `curvature`.
+   */
   static async of(objective: Objective, data: Dataset, options: CurvatureOptions): Promise<Curvature> {
     const make = Object.hasOwn(makers, options.of) ? makers[options.of] : undefined;
     if (!make)

@@ -28,7 +28,7 @@ export function isTensor(data: PlainData): data is Tensor {
 /**
  * What was given for an input, as data; tensors of ONNX Runtime as pergrad's own, over the same elements.
  * @param what the input: 'The input "x"'
- * Throws INVALID_ARGUMENT.
+ * @throws PergradError INVALID_ARGUMENT.
  */
 export function plainData(what: string, data: Data): PlainData {
   const given: unknown = data;

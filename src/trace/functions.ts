@@ -13,13 +13,20 @@ function requireName(name: string, what: string): void {
   if (typeof name !== "string" || name === "") throw invalid(`${what} needs a name; give it one.`);
 }
 
-/** A tensor fed at every run. The axis of size "N" holds the samples. */
+/**
+ * A tensor fed at every run. The axis of size "N" holds the samples.
+ * @throws PergradError INVALID_ARGUMENT: the name is empty, or a size is no whole number or multiple of N.
+ */
 export function input(name: string, shape: readonly DimSpec[], dtype: DType = "float32"): Traced {
   requireName(name, "An input");
   return new Traced(leaf(name, { dtype, shape: shapeOf(shape, `input "${name}"`) }, { kind: "input" }));
 }
 
-/** A float32 weight, optionally with an initial value: a tensor, its elements in row-major order, or nested arrays. */
+/**
+ * A float32 weight, optionally with an initial value: a tensor, its elements in row-major order, or nested arrays.
+ * @throws PergradError INVALID_ARGUMENT: the name is empty, a size is invalid, or a parameter with N in its shape has an initial value.
+ * @throws PergradError SHAPE_MISMATCH or DTYPE_MISMATCH: the initial value does not fit.
+ */
 export function parameter(
   name: string,
   shape: readonly DimSpec[],
@@ -66,7 +73,11 @@ export function expand(x: Traced, to: DimSpec | readonly DimSpec[]): Traced {
   return x.expand(to);
 }
 
-/** Sums of products, in Einstein's notation: `einsum("ni,nij->nj", x, w)`. */
+/**
+ * Sums of products, in Einstein's notation: `einsum("ni,nij->nj", x, w)`.
+ * @throws PergradError INVALID_ARGUMENT: there are no operands, or the equation is malformed.
+ * @throws PergradError DTYPE_MISMATCH or SHAPE_MISMATCH: the operands do not fit the equation or each other.
+ */
 export function einsum(equation: string, ...operands: readonly Traced[]): Traced {
   const [first, ...others] = operands;
   if (!first) throw invalid("einsum: there are no operands; give one per term.");
@@ -79,7 +90,10 @@ export function einsum(equation: string, ...operands: readonly Traced[]): Traced
   return first.onnx("Einsum", others, { equation });
 }
 
-/** `a` where the condition holds, `b` elsewhere. */
+/**
+ * `a` where the condition holds, `b` elsewhere.
+ * @throws PergradError DTYPE_MISMATCH: the condition is not bool, or a and b have different dtypes.
+ */
 export function where(condition: Traced, a: Operand, b: Operand): Traced {
   if (condition.dtype !== "bool") {
     throw new PergradError("DTYPE_MISMATCH", `where: its condition is ${condition.dtype}, not bool.`);
@@ -93,7 +107,11 @@ export function where(condition: Traced, a: Operand, b: Operand): Traced {
   return condition.onnx("Where", [then, otherwise]);
 }
 
-/** Joins tensors along an existing axis. */
+/**
+ * Joins tensors along an existing axis.
+ * @throws PergradError INVALID_ARGUMENT: there are no tensors, or no such axis.
+ * @throws PergradError DTYPE_MISMATCH or SHAPE_MISMATCH: the tensors do not fit each other.
+ */
 export function concat(parts: readonly Traced[], axis = 0): Traced {
   const [first, ...others] = parts;
   if (!first) throw invalid("concat: there is nothing to join; give at least one tensor.");
@@ -105,7 +123,11 @@ export function concat(parts: readonly Traced[], axis = 0): Traced {
   return others.length === 0 ? first : first.onnx("Concat", others, { axis: along });
 }
 
-/** Joins tensors along a new axis. */
+/**
+ * Joins tensors along a new axis.
+ * @throws PergradError INVALID_ARGUMENT: there are no tensors, or no such axis.
+ * @throws PergradError DTYPE_MISMATCH or SHAPE_MISMATCH: the tensors do not fit each other.
+ */
 export function stack(parts: readonly Traced[], axis = 0): Traced {
   return concat(
     parts.map((part) => part.unsqueeze(axis)),

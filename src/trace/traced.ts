@@ -299,7 +299,10 @@ export class Traced {
     return done === this.value ? this : this.apply("Reshape", [dimsValue(shape)], { allowzero: 1 });
   }
 
-  /** Output axis k is axis `permutation[k]`; without one the axes are reversed. */
+  /**
+   * Output axis k is axis `permutation[k]`; without one the axes are reversed.
+   * @throws PergradError INVALID_ARGUMENT: `permutation` does not name each axis once.
+   */
   transpose(permutation?: readonly number[]): Traced {
     const order = permutation
       ? axesOf(permutation, this.rank, "transpose")
@@ -330,7 +333,11 @@ export class Traced {
     );
   }
 
-  /** Drops the given axes, which must be of size 1; without any, all of size 1. */
+  /**
+   * Drops the given axes, which must be of size 1; without any, all of size 1.
+   * @throws PergradError INVALID_ARGUMENT: there is no such axis.
+   * @throws PergradError SHAPE_MISMATCH: an axis is not of size 1.
+   */
   squeeze(axes?: Axes): Traced {
     const shape = this.value.shape;
     const dropped = axes === undefined ? undefined : axesOf(axes, this.rank, "squeeze");
@@ -344,7 +351,10 @@ export class Traced {
     return this.reshaped(shape.filter((dim, axis) => (dropped ? !dropped.includes(axis) : dim !== 1)));
   }
 
-  /** Elements start, start + step, ... before `end` of one axis; negative places count from its end. */
+  /**
+   * Elements start, start + step, ... before `end` of one axis; negative places count from its end.
+   * @throws PergradError INVALID_ARGUMENT: there is no such axis, or a number is not whole.
+   */
   slice(axis: number, start: number, end?: DimSpec, step = 1): Traced {
     const along = axisOf(axis, this.rank, "slice");
     const size = nth(this.value.shape, along);

@@ -13,9 +13,17 @@ export interface AveragingState<S> {
  * The same steps as `optimizer`, plus a running average: average = decay * average + (1 - decay) * parameter,
  * starting at the parameters after the first step. Averages of private parameters are as private as the parameters.
  * @param decay in [0, 1); 0.999 averages over about the last thousand steps
- * Throws INVALID_ARGUMENT.
+ * @throws PergradError INVALID_ARGUMENT.
  */
-export function averaging<S>(optimizer: Optimizer<S>, { decay }: { decay: number }): Optimizer<AveragingState<S>> {
+export function averaging<S>(
+  optimizer: Optimizer<S>,
+  {
+    decay,
+  }: {
+    /** In [0, 1); 0.999 averages over about the last thousand steps. */
+    readonly decay: number;
+  },
+): Optimizer<AveragingState<S>> {
   needDecay("decay", decay);
   return {
     start: (parameters) => ({

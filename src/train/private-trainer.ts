@@ -67,7 +67,10 @@ export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
     return PrivateTrainer.over(setup(model, dataset, options, true), options);
   }
 
-  /** The same, where model and data are set up already. */
+  /**
+   * The same, where model and data are set up already.
+   * @throws PergradError as `create`.
+   */
   static async over<S>(own: Setup, options: PrivateStepOptions<S>): Promise<PrivateTrainer<S>> {
     checkOptions(options);
     if (options.from) {

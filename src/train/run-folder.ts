@@ -36,7 +36,7 @@ export class RunFolder<S> {
 
   /**
    * Begins a run from its first state. The folder is made where it does not exist.
-   * Throws FILE_UNWRITABLE, also where it holds a run, or another process uses it.
+   * @throws PergradError FILE_UNWRITABLE, also where it holds a run, or another process uses it.
    */
   static async begin<S>(path: string, settings: Settings, first: TrainerState<S>): Promise<RunFolder<S>> {
     await mkdir(path, { recursive: true }).catch((error: unknown) => {
@@ -57,7 +57,7 @@ export class RunFolder<S> {
 
   /**
    * Goes on with a run, from its last checkpoint. What was spent after that is in the state's ledger too.
-   * Throws FILE_UNREADABLE, INVALID_ARGUMENT (other settings than it was begun with), FILE_UNWRITABLE (another process
+   * @throws PergradError FILE_UNREADABLE, INVALID_ARGUMENT (other settings than it was begun with), FILE_UNWRITABLE (another process
    * uses it).
    */
   static async resume<S>(

@@ -35,7 +35,10 @@ export interface SgdState {
 
 const sgdOptions: OptionNames<SgdOptions> = { learningRate: true, momentum: true, nesterov: true, weightDecay: true };
 
-/** g = gradient + weightDecay * parameter; velocity = momentum * velocity + g; parameter -= learningRate * velocity. */
+/**
+ * g = gradient + weightDecay * parameter; velocity = momentum * velocity + g; parameter -= learningRate * velocity.
+ * @throws PergradError INVALID_ARGUMENT: an option is out of range, or `nesterov` is set without momentum.
+ */
 export function sgd(options: SgdOptions): Optimizer<SgdState> {
   checkOptions("sgd(options)", options, sgdOptions);
   const { learningRate, momentum = 0, nesterov = false, weightDecay = 0 } = options;

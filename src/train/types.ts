@@ -66,13 +66,16 @@ export interface ClippingOptions {
    * `groups`, in each group. Longer gradients are clipped.
    */
   readonly maxNorm: number | Readonly<Record<string, number>>;
-  /** Parameters (names or globs) that are clipped together, under names of your own; each parameter is in one group. */
+  /** Parameters (names or globs) that are clipped together, by names of your own; each is in one group. Default: no groups. */
   readonly groups?: Readonly<Record<string, readonly string[]>>;
   /**
    * Automatic clipping (Bu et al. 2022): gradients are scaled by maxNorm / (norm + gamma), whether they are
-   * longer than the norm or not.
+   * longer than the norm or not. Default: only longer ones are scaled.
    */
-  readonly automatic?: { readonly gamma: number };
+  readonly automatic?: {
+    /** Above 0. The smaller it is, the more small gradients are scaled up. */
+    readonly gamma: number;
+  };
   /** The norm starts at `maxNorm` and follows a quantile of the gradient norms. Default: it stays fixed. */
   readonly adaptive?: AdaptiveOptions;
 }

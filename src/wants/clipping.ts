@@ -35,13 +35,16 @@ export interface ClippedSumOptions {
    * where there are `groups`. Above 0.
    */
   readonly maxNorm: number | Readonly<Record<string, number>>;
-  /** Parameters (names or globs) that are clipped together, under names of your own. Each parameter is in one. */
+  /** Parameters (names or globs) that are clipped together, by names of your own; each is in one group. Default: no groups. */
   readonly groups?: Readonly<Record<string, readonly string[]>>;
   /**
    * Automatic clipping: the factor is maxNorm / (norm + gamma), so that small gradients are scaled up (Bu et al. 2022,
    * "Automatic clipping"). Without it the factor is min(1, maxNorm / norm).
    */
-  readonly automatic?: { readonly gamma: number };
+  readonly automatic?: {
+    /** Above 0. The smaller it is, the more small gradients are scaled up. */
+    readonly gamma: number;
+  };
   /**
    * Counts rounding in, so that no data whatever lift the norm of a sample's part of the sum above `maxNorm` by more than
    * 2^-15 of it: where a gradient may be a difference of much larger terms, these are added up for each sample before
@@ -162,7 +165,7 @@ function prefixed(prefix: string, values: Readonly<Record<string, Value>>): Reco
 /**
  * The sum over the batch of gradients clipped to `maxNorm`. A sample whose gradient is not finite makes the sum so
  * too: see its norm.
- * Throws INVALID_ARGUMENT, MISSING_TENSOR, NO_PARAMETERS.
+ * @throws PergradError INVALID_ARGUMENT, MISSING_TENSOR, NO_PARAMETERS.
  */
 export function clippedSum(options: ClippedSumOptions): Want<ClippedSum> {
   checkNames("want.clippedSum(options)", options, clippedSumOptions);

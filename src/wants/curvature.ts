@@ -151,7 +151,7 @@ export function hessianDiagonal(): Want<ByParameter> {
 
 /** Traces of each sample's matrix. */
 export interface Traces {
-  /** `[N]` */
+  /** Over all parameters, `[N]`. */
   readonly total: FloatTensor;
   /** The part of each parameter, `[N]` each. */
   readonly parameters: ByParameter;
@@ -163,7 +163,10 @@ export interface TraceOptions {
   readonly of?: "hessian" | "ggn" | "fisher";
 }
 
-/** The trace of each sample's matrix, exactly; of the Hessian at the cost of `want.hessianDiagonal`. */
+/**
+ * The trace of each sample's matrix, exactly; of the Hessian at the cost of `want.hessianDiagonal`.
+ * @throws PergradError INVALID_ARGUMENT: `of` names no matrix.
+ */
 export function trace({ of = "hessian" }: TraceOptions = {}): Want<Traces> {
   if (!["hessian", "ggn", "fisher"].includes(of))
     throw new PergradError(

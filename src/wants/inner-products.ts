@@ -21,7 +21,7 @@ function added(values: readonly Value[], otherwise: () => Value): Value {
  * sample), a direction in parameter space. Vectors are by parameter, `[...shape]`; those given here are
  * what `run` takes unless it is given others (`program.run(data, { vectors: { <want>: ... } })`), and say
  * which parameters take part: without them all do, and `run` must be given theirs.
- * Throws MISSING_TENSOR, SHAPE_MISMATCH when the program runs.
+ * @throws PergradError MISSING_TENSOR, SHAPE_MISMATCH when the program runs.
  */
 export function dot(vectors?: ByParameter): Want<Dots> {
   return {

@@ -28,7 +28,7 @@ export interface ProjectOptions {
  * The signs depend on the seed and on a parameter's name and shape alone: what different programs, runs and
  * machines project with one seed may be compared. They are stored in the program, `dims` bytes for each row
  * and each column of a parameter.
- * Throws INVALID_ARGUMENT.
+ * @throws PergradError INVALID_ARGUMENT.
  */
 export function project({ dims, seed = 0 }: ProjectOptions): Want<FloatTensor> {
   if (!Number.isSafeInteger(dims) || dims < 1)

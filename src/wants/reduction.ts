@@ -41,7 +41,7 @@ const unseen = "unseen";
  * A traced function of your own of each sample's gradients: written for one sample, run for all, in the
  * program. A parameter that it reads is materialised there, and nothing but its results `[N, ...]` comes
  * back: `want.reduce(({ weight }: { weight: Traced }) => weight.abs().max())`.
- * The program throws, when it is compiled, INVALID_ARGUMENT (it returns something else than traced tensors,
+ * @throws PergradError when the program is compiled: INVALID_ARGUMENT (it returns something else than traced tensors,
  * or reads inputs beside the gradients), MISSING_TENSOR (no such parameter), DTYPE_MISMATCH, UNSUPPORTED_OP.
  */
 export function reduce<R extends Reduced, G extends Gradients = Gradients, D extends DType = "float32">(

@@ -61,7 +61,7 @@ export interface DecodeOptions extends InputOptions, InitializerOptions {
 }
 
 /**
- * Throws NOT_ONNX, INVALID_MODEL, UNSUPPORTED_OP, UNKNOWN_SHAPE, and what the shape rules throw. The axis
+ * @throws PergradError NOT_ONNX, INVALID_MODEL, UNSUPPORTED_OP, UNKNOWN_SHAPE, and what the shape rules throw. The axis
  * that holds the samples becomes the batch N, whether or not the file fixes its size.
  */
 export function decodeModel(source: Uint8Array | ModelProto, options: DecodeOptions): Model {

@@ -28,7 +28,7 @@ interface Range extends Stored {
 /**
  * Reads what the model at `path` stores in other files into its tensors, which then hold their bytes
  * themselves, each in a buffer of its own. Initializers that nothing reads stay where they are.
- * Throws INVALID_MODEL, FILE_UNREADABLE, TOO_LARGE.
+ * @throws PergradError INVALID_MODEL, FILE_UNREADABLE, TOO_LARGE.
  */
 export async function readExternalData(model: ModelProto, path: string): Promise<void> {
   // All places are checked before the first byte is read.

@@ -27,22 +27,22 @@ import { readExternalData } from "./external.js";
 export interface LoadOptions {
   /**
    * The axis of an input that holds the samples (negative ones count from the end), or null where all samples
-   * share it. Where not given: the axis that the file calls the batch, else axis 0; an input of fixed shape
+   * share it. Default: the axis that the file names as the batch, else axis 0; an input of fixed shape
    * is shared where others leave their batch open.
    */
   readonly sampleAxes?: Readonly<Record<string, number | null>>;
   /**
-   * Sizes of dimensions that the file leaves open, by their name in the file, or as `input.axis`. The batch needs
-   * none; given for it, it is the size that numbers in the file were made for.
+   * Sizes of symbolic dimensions, by their name in the file, or as `input.axis`. The batch needs none; a size given for
+   * it is the one for which numbers in the file were computed. Default: none.
    */
   readonly dimensions?: Readonly<Record<string, number>>;
   /**
-   * Inputs that are the same at every run and for all samples, by name, with their value: they become constants, and
-   * are fed no more. One number stands for every element; else the elements in row-major order, or a tensor.
-   * An input that has a place for each sample holds the value once for each. An `If` on a sampling rate is followed so.
+   * Inputs to turn into constants, by name: the same value in every run and for all samples. One number stands for
+   * every element; else give the elements in row-major order, or a tensor. An input with a sample axis holds the value
+   * once for each sample. An `If` on a sampling rate can then be followed. Default: none.
    */
   readonly fix?: Readonly<Record<string, FixedValue>>;
-  /** Names or globs of initializers that are parameters even where they look like constants (scales, masks). */
+  /** Names or globs of initializers that are parameters even if they look like constants (scales, masks). Default: none. */
   readonly parameters?: readonly string[];
   /**
    * Whether a weight that the file stores a second time, as a copy or transposed, is the same parameter as the first
@@ -61,7 +61,7 @@ export interface LoadOptions {
 /**
  * Reads an ONNX model from a file (its path, or a `file:` URL), or from its bytes. Its floating-point initializers become parameters under
  * their own names, in float32. Those that are stored in other files of its folder are found by the model's path.
- * Throws FILE_UNREADABLE, NOT_ONNX, INVALID_MODEL, UNSUPPORTED_OP, UNKNOWN_SHAPE, SHAPE_MISMATCH,
+ * @throws PergradError FILE_UNREADABLE, NOT_ONNX, INVALID_MODEL, UNSUPPORTED_OP, UNKNOWN_SHAPE, SHAPE_MISMATCH,
  * DTYPE_MISMATCH, INVALID_ARGUMENT, FOLDED_PARAMETERS.
  */
 export function loadModel(source: string | URL | Uint8Array | ArrayBuffer, options: LoadOptions = {}): Promise<Model> {

@@ -16,7 +16,7 @@ export interface Structure {
 }
 
 /**
- * Throws INVALID_MODEL where names are undefined, defined twice, or nodes read their own results. A graph
+ * @throws PergradError INVALID_MODEL where names are undefined, defined twice, or nodes read their own results. A graph
  * inside a node also reads what is defined `around` it.
  */
 export function readStructure(

@@ -34,13 +34,18 @@ export function withParameters(model: Model, parameters: Readonly<Record<string,
  * appear when they are complete.
  * A model from a file keeps all its floating-point initializers: constants as they were, and weights that repeat
  * others with these others' elements.
- * @param metadata goes into the file's properties, by name
- * Throws FILE_UNWRITABLE, INVALID_ARGUMENT.
+ * @throws PergradError FILE_UNWRITABLE, INVALID_ARGUMENT.
  */
 export async function saveModel(
   model: Model,
   path: string,
-  { metadata = {}, ...options }: SaveOptions & { readonly metadata?: Readonly<Record<string, string>> } = {},
+  {
+    metadata = {},
+    ...options
+  }: SaveOptions & {
+    /** Goes into the file's properties, by name. Default: none. */
+    readonly metadata?: Readonly<Record<string, string>>;
+  } = {},
 ): Promise<void> {
   requireModel(model, "saveModel");
   await writeModel({ ...programOf(model), metadata }, path, options);

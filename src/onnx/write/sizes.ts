@@ -14,7 +14,7 @@ const allowance = 2 ** 29;
 const mostElements = 2 ** 31 - 1;
 
 /**
- * Throws TOO_LARGE where a single tensor, or the results of nodes that depend on no input, come to more than a
+ * @throws PergradError TOO_LARGE where a single tensor, or the results of nodes that depend on no input, come to more than a
  * program has use for.
  */
 export function refuseHuge(nodes: readonly Node[]): void {

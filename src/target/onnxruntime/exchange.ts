@@ -6,7 +6,7 @@ import { isDType, sizeOf, type Tensor, tensorWith } from "../../tensor/tensor.js
 
 /**
  * A tensor as the runtime's constructors take one, whose overloads tell dtypes apart.
- * Throws SHAPE_MISMATCH: ONNX Runtime reads as many elements as the dimensions say.
+ * @throws PergradError SHAPE_MISMATCH: ONNX Runtime reads as many elements as the dimensions say.
  */
 export function fedTensor(name: string, tensor: Tensor): Tensor<"float32"> {
   const { data, dims } = tensor;

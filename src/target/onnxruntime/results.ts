@@ -180,7 +180,7 @@ function rooted(data: Float32Array): Float32Array {
 /**
  * The table, to whose row places[p] the row p / repeats was added. Rows that receive something more than once are added
  * up in float64 and rounded at the end, so that what they sum up to does not depend on the order.
- * Throws RUNTIME for a place outside, as the runtime does.
+ * @throws PergradError RUNTIME for a place outside, as the runtime does.
  */
 function withRows(
   table: Float32Array,

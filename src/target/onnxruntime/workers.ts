@@ -177,7 +177,10 @@ export class Workers implements Runtime {
     return here.version;
   }
 
-  /** Loads a program into the thread that holds the fewest. */
+  /**
+   * Loads a program into the thread that holds the fewest.
+   * @throws PergradError RUNTIME: the runtime cannot load the program, or the threads were released.
+   */
   async load(model: string | Uint8Array, options: RuntimeOptions = {}): Promise<Session> {
     const thread = this.#threads.reduce((least, other) => (other.load < least.load ? other : least));
     const session = this.#sessions++;
@@ -201,7 +204,7 @@ export class Workers implements Runtime {
  * Worker threads for programs (`workers` among a program's options): `run` and `stream` then leave the event loop
  * free. What is fed is copied, unless it lies in a SharedArrayBuffer; results are handed over without a copy. Idle
  * threads do not keep the process alive.
- * Throws INVALID_ARGUMENT.
+ * @throws PergradError INVALID_ARGUMENT.
  */
 export function workers(options: WorkersOptions = {}): Workers {
   return new Workers(options);

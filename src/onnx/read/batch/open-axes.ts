@@ -6,7 +6,7 @@ import { type BatchAxes, dimsOf, fixedSize, symbolOf } from "./batch-axes.js";
 
 /**
  * Sizes are for dimensions that are there, by their name or as `input.axis`, and that the file leaves open.
- * Throws INVALID_ARGUMENT.
+ * @throws PergradError INVALID_ARGUMENT.
  */
 export function checkDimensions(
   inputs: readonly ValueInfoProto[],
