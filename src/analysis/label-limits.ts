@@ -9,10 +9,7 @@ import { inputOf, outputOf } from "../graph/operands.js";
 import { describeNode, type Node, nodeOf, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { intAttribute, normalAxis } from "../ops/checks.js";
-
-const lossOps = ["SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss"];
-/** What keeps probabilities recognisable as such, element by element. */
-const elementwise = ["Log", "Neg", "Identity", "Cast"];
+import { definitionOf } from "../ops/registry.js";
 
 interface Lookup {
   readonly labels: Value;
@@ -35,7 +32,7 @@ function lookups(node: Node): Lookup[] {
   if (node.domain !== "") return [];
   const [first, second] = node.inputs;
   if (!first || !second) return [];
-  if (lossOps.includes(node.op)) {
+  if (definitionOf(node)?.classLabels) {
     const { ignore_index: ignored } = node.attributes;
     return lookup(node, second, first.shape[1], { ignored: typeof ignored === "number" ? ignored : undefined });
   }
@@ -70,7 +67,9 @@ function classAxisOf(value: Value): number | null {
   if (node?.domain !== "") return null;
   if (node.op === "Softmax" || node.op === "LogSoftmax")
     return normalAxis(node, intAttribute(node, "axis", -1), value.shape.length);
-  return elementwise.includes(node.op) ? classAxisOf(inputOf(node, 0)) : null;
+  // Probabilities stay recognisable as such, element by element.
+  const single = definitionOf(node)?.elementwise && node.inputs.length === 1;
+  return single || node.op === "Identity" ? classAxisOf(inputOf(node, 0)) : null;
 }
 
 /** Labels as rows of zeros and a one, by which probabilities are multiplied: of labels far outside, zeros alone. */

@@ -4,10 +4,10 @@
  * samples, so there is nothing that one of them could select away.
  */
 import { inputOf, outputOf } from "../graph/operands.js";
-import { constantOf, type Node, type Value } from "../graph/value.js";
+import { constantOf, type Node, nodeOf, type Value } from "../graph/value.js";
 import { nodesBefore, presentInputs } from "../graph/walk.js";
 import type { BodyParts } from "../ops/body-rules.js";
-import { alwaysFinite, anything, constantRange, continuous, type Range, unbounded } from "../ops/range.js";
+import { alwaysFinite, anything, constantRange, continuous, moved, type Range, unbounded } from "../ops/range.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { nth, present } from "../present.js";
 import { isFloat } from "../tensor/tensor.js";
@@ -58,8 +58,9 @@ export class Ranges {
   }
 
   /** Takes note of an input that the graph tests for NaN or infinity, which so may hold them. */
-  #lookForTests({ op, inputs }: Node): void {
-    if (!tests.has(op) && !(op === "Equal" && inputs[0] === inputs[1])) return;
+  #lookForTests(node: Node): void {
+    const { op, inputs } = node;
+    if (!definitionOf(node)?.testsFinite && !(op === "Equal" && inputs[0] === inputs[1])) return;
     const source = behindViews(nth(inputs, 0));
     if (source.source.kind === "input") this.#tested.add(source);
   }
@@ -139,21 +140,10 @@ export class Ranges {
   }
 }
 
-const tests = new Set(["IsNaN", "IsInf"]);
-const views = new Set([
-  "Reshape",
-  "Transpose",
-  "Unsqueeze",
-  "Squeeze",
-  "Flatten",
-  "Identity",
-  "Cast",
-  "Slice",
-  "Expand",
-]);
-
+/** What the elements of a value are, moved or cast. */
 function behindViews(value: Value): Value {
-  const { source } = value;
-  const from = source.kind === "node" && views.has(source.node.op) ? source.node.inputs[0] : null;
+  const node = nodeOf(value);
+  const moves = node && (node.op === "Cast" || definitionOf(node)?.range === moved);
+  const from = moves ? node.inputs[0] : null;
   return from ? behindViews(from) : value;
 }

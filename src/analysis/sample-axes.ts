@@ -13,9 +13,6 @@ import { build, definitionOf } from "../ops/registry.js";
 import { sortsAll, sortsSamples } from "../ops/rules/ordering.js";
 import { nth } from "../present.js";
 
-/** Operators that, of what all samples share, make the numbers of the samples in their batch. */
-const counting: readonly string[] = ["Range", "NonZero"];
-
 /** The sample axis of every value asked for; null where the value is the same for all samples. */
 export class SampleAxes {
   readonly #axes = new Map<Value, SampleAxis | null>();
@@ -59,7 +56,7 @@ export class SampleAxes {
   /** The node, this one or one before it, by which its outputs depend on the samples' numbers. */
   #counterOf(node: Node): Node | undefined {
     if (node.op === "TopK" && node.outputs[0]?.shape.some(isBatch) && sortsAll(node)) return node;
-    if (counting.includes(node.op) && node.outputs.some((output) => output.shape.some(isBatch))) return node;
+    if (definitionOf(node)?.counts && node.outputs.some((output) => output.shape.some(isBatch))) return node;
     return presentInputs(node)
       .map((input) => this.#numbered.get(input))
       .find((counter) => counter !== undefined);
@@ -134,7 +131,7 @@ function repeated(node: Node, output: Value): SampleAxis | null {
   const axis = nth(holding, 0);
   const inner = factorOf(nth(output.shape, axis));
   // What is repeated along the axis lies behind N; where that is one element, all along the axis are alike.
-  const repeats = counting.includes(node.op) || (node.op === "Tile" && node.inputs[0]?.shape[axis] !== 1);
+  const repeats = definitionOf(node)?.counts || (node.op === "Tile" && node.inputs[0]?.shape[axis] !== 1);
   return { axis, outer: 1, inner, ...(repeats ? {} : { uniform: true }) };
 }
 

@@ -1,4 +1,5 @@
 import { type Node, nodeOf, type Value } from "../graph/value.js";
+import { definitionOf } from "../ops/registry.js";
 
 /** How far back two values are compared before they count as different. */
 const deepest = 4;
@@ -13,8 +14,8 @@ export function sameValue(a: Value | null | undefined, b: Value | null | undefin
 }
 
 /** Nodes that only move elements: what factors are made by from the values of a model. */
-function movesOnly({ op }: Node): boolean {
-  return ["Reshape", "Transpose", "Expand", "Squeeze", "Unsqueeze"].includes(op);
+function movesOnly(node: Node): boolean {
+  return node.op === "Expand" || definitionOf(node)?.view !== undefined;
 }
 
 function sameNode(a: Node, b: Node, depth: number): boolean {

@@ -1,9 +1,10 @@
 /** Losses. Each is, per sample, the mean over that sample's own elements. */
+
 import { checkOptions, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
-import { reshapes } from "../graph/behind.js";
 import { elementsOf, type Shape, sameDim, showShape } from "../graph/dim.js";
 import { nodeOf } from "../graph/value.js";
+import { definitionOf } from "../ops/registry.js";
 import { isFloat } from "../tensor/tensor.js";
 import { constant, where } from "../trace/functions.js";
 import { invalid } from "../trace/shape.js";
@@ -204,15 +205,13 @@ export const bce = (): Loss =>
     return yes.add(no).neg();
   });
 
-const viewed: ReadonlySet<string> = new Set([...reshapes, "Transpose"]);
-
 /** What a sigmoid is taken of, in the output's shape; null where the output is none. */
 function logitsBehind(output: Traced): Traced | null {
   const node = nodeOf(output.value);
   const [x, ...others] = node?.inputs ?? [];
   if (!node || !x || node.domain !== "") return null;
   if (node.op === "Sigmoid") return new Traced(x, output.scope);
-  const logits = viewed.has(node.op) ? logitsBehind(new Traced(x, output.scope)) : null;
+  const logits = definitionOf(node)?.view ? logitsBehind(new Traced(x, output.scope)) : null;
   const places = others.flatMap((other) => (other ? [new Traced(other)] : []));
   return logits?.onnx(node.op, places, node.attributes) ?? null;
 }

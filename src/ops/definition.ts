@@ -59,6 +59,37 @@ export interface Restated {
   readonly input: Value;
 }
 
+/** What an input sets up, rather than being trained: a bound, a ratio, a statistic. */
+export interface Setting {
+  readonly what: string;
+  /** Whether there is a derivative, so that it may be trained; "said" where only the file's exporter can tell. */
+  readonly trained: boolean | "said";
+}
+
+export const never = (what: string): Setting => ({ what, trained: false });
+export const said = (what: string): Setting => ({ what, trained: "said" });
+export const perhaps = (what: string): Setting => ({ what, trained: true });
+
+/** A layer, as libraries make them of the op. */
+export interface Layer {
+  /** A product is what a linear layer may be made of, and much else. */
+  readonly kind: "linear" | "convolution" | "product" | "recurrent" | "normalisation" | "table" | "activation";
+  /** By input: what a library calls the weight that it is. */
+  readonly names: readonly (string | undefined)[];
+  /** The input of a bias that exporters leave out where it is zero. */
+  readonly optionalBias?: number;
+}
+
+/** Whether the layer multiplies data by a weight. */
+export function multiplies({ kind }: Layer): boolean {
+  return kind === "linear" || kind === "convolution" || kind === "product";
+}
+
+/** The same op, of which more is known. */
+export function having(more: Partial<OpDefinition>, definition: OpDefinition): OpDefinition {
+  return { ...definition, ...more };
+}
+
 export interface OpDefinition {
   readonly op: string;
   /** "" (the default) is ONNX's default domain. */
@@ -128,4 +159,32 @@ export interface OpDefinition {
   readonly body?: BodyRules;
   /** The op works element by element: of one input, or of several that broadcast. */
   readonly elementwise?: boolean;
+  /** The opset that brought it, where that is later than the one we write. It then has a `lower`. */
+  readonly since?: number;
+  /** Answers whether an element is NaN or infinite: what it is asked of may hold such. */
+  readonly testsFinite?: boolean;
+  /** Of what all samples share it makes the numbers of the samples in their batch. */
+  readonly counts?: boolean;
+  /** Input 1 holds class labels, which are looked up along axis 1 of input 0. */
+  readonly classLabels?: boolean;
+  /** It repeats elements of input 0 along axes. */
+  readonly repeats?: boolean;
+  /** A comparison of integers, as a function of their difference. */
+  readonly ofDifference?: (difference: number) => boolean;
+  /** A kernel may write the result over an input of the same shape that nothing else reads. */
+  readonly overwrites?: boolean;
+  /** Computing it twice costs less than holding its result. (What has a `view` is light too.) */
+  readonly light?: boolean;
+  /** No element is negative: never, or not where none of input 0 is. */
+  readonly notNegative?: "always" | "kept";
+  /** Which of its inputs libraries train, and what they call them. */
+  readonly layer?: Layer;
+  /** Inputs that set it up. */
+  readonly settings?: Readonly<Record<number, Setting>>;
+  /** The input that holds the whole shape of the output. */
+  readonly writtenShape?: number;
+  /** Inputs that must have as many samples as the others: they do not broadcast. */
+  readonly sameSamples?: readonly number[] | "all";
+  /** It reads or writes what indices name: rows along an axis, points by all their axes, or elements of the same rank. */
+  readonly indexes?: "rows" | "points" | "elements";
 }

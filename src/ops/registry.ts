@@ -112,5 +112,10 @@ export function definitionOf(node: { readonly domain: string; readonly op: strin
   return definitions.get(keyOf(node.domain, node.op));
 }
 
+/** The operator of ONNX's default domain that a file names. */
+export function standardDefinition(op: string): OpDefinition | undefined {
+  return definitions.get(keyOf("", op));
+}
+
 /** Makes nodes of all known operators. */
 export const build = new Build((domain, op) => definitions.get(keyOf(domain, op)));

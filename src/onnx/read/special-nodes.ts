@@ -1,5 +1,7 @@
 /** Nodes that become something else than one node of the graph: control flow, sequences, classic machine learning. */
+
 import type { NodeProto } from "onnx-buf";
+import { standardDefinition } from "../../ops/registry.js";
 import { standardDomain } from "../proto.js";
 import type { NodeDecoder } from "./decoder.js";
 import { decodeIf, decodeLoop } from "./loops/control-flow.js";
@@ -8,14 +10,15 @@ import { decodeMlNode, isMlOperator } from "./ml/decode.js";
 import type { Scope } from "./scope.js";
 import { decodeSequenceNode, isSequenceNode } from "./sequences.js";
 
+/** What has no definition: it is gone once the file is read. */
 const controlFlow: ReadonlyMap<string, NodeDecoder> = new Map([
   ["If", decodeIf],
   ["Loop", decodeLoop],
-  ["Scan", decodeScan],
 ]);
 
 export function specialDecoder(proto: NodeProto, scope: Scope): NodeDecoder | undefined {
   if (isMlOperator(proto.domain, proto.opType)) return decodeMlNode;
   if (standardDomain(proto.domain) !== "") return undefined;
+  if (standardDefinition(proto.opType)?.body) return decodeScan;
   return controlFlow.get(proto.opType) ?? (isSequenceNode(proto, scope) ? decodeSequenceNode : undefined);
 }

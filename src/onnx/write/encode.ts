@@ -239,7 +239,7 @@ class Encoder {
       scan_output_directions: given.slice(states).map(({ direction }) => direction),
     };
     const names = given.map(({ output }) => this.nameOf.get(output) ?? "");
-    this.push("Scan", "", node.name, inputs, names, attributes, [
+    this.push(node.op, node.domain, node.name, inputs, names, attributes, [
       create(AttributeProtoSchema, { name: "body", type: AttributeProto_AttributeType.GRAPH, g: graph }),
     ]);
   }

@@ -7,19 +7,6 @@ import { makeNode, type Node, type Value } from "../../graph/value.js";
 import { nodesBefore } from "../../graph/walk.js";
 import { build, definitionOf } from "../../ops/registry.js";
 
-/** Of the default domain, by the opset that brought them. */
-const later: ReadonlyMap<string, number> = new Map([
-  ["Attention", 23],
-  ["RMSNormalization", 23],
-  ["RotaryEmbedding", 23],
-  ["Swish", 24],
-  ["TensorScatter", 24],
-  ["CumProd", 26],
-  ["CausalConvWithState", 27],
-  ["LinearAttention", 27],
-  ["SwiGLU", 28],
-]);
-
 /** The same outputs, by operators of opset 21. */
 export function withinOpset(outputs: readonly Value[]): Value[] {
   const current = new Map<Value, Value>();
@@ -35,8 +22,8 @@ export function withinOpset(outputs: readonly Value[]): Value[] {
 }
 
 function inParts(node: Node): readonly Value[] {
-  if (node.domain !== "" || !later.has(node.op)) return node.outputs;
-  const parts = definitionOf(node)?.lower?.(node, build);
+  const definition = node.domain === "" ? definitionOf(node) : undefined;
+  const parts = definition?.since === undefined ? null : definition.lower?.(node, build);
   // What the parts are made of may be as new.
   return parts ? withinOpset(parts) : node.outputs;
 }

@@ -15,7 +15,7 @@ import {
   stringAttribute,
   unsupported,
 } from "../checks.js";
-import type { OpDefinition } from "../definition.js";
+import { having, type OpDefinition, perhaps } from "../definition.js";
 import { alignBatched, binary, elementwise, lowered, unary } from "../elementwise.js";
 import { between, bounded, increasing } from "../range.js";
 import { bell, erfBesideOne, timesSigmoid, timesSigmoidSlope, timesTanhSlope } from "../subgraphs/saturation.js";
@@ -27,18 +27,24 @@ const leakyAlpha = (node: Call | Node) => floatAttribute(node, "alpha", 0.01);
 const thresholdAlpha = (node: Call | Node) => floatAttribute(node, "alpha", 1);
 
 /** y <= 0 is x <= 0, and keeps x out of the backward pass; it is false of NaN, which lets the cotangent through. */
-const relu = unaryRule(
-  "Relu",
-  (x) => Math.max(x, 0),
-  (dy, _x, y, build) => build.where(build.lessOrEqual(y, build.scalar(0, y)), build.scalar(0, dy), dy),
-  increasing((x) => Math.max(x, 0)),
+const relu = having(
+  { overwrites: true, notNegative: "always" },
+  unaryRule(
+    "Relu",
+    (x) => Math.max(x, 0),
+    (dy, _x, y, build) => build.where(build.lessOrEqual(y, build.scalar(0, y)), build.scalar(0, dy), dy),
+    increasing((x) => Math.max(x, 0)),
+  ),
 );
 
-const leakyRelu = unary(
-  "LeakyRelu",
-  (x, node) => (x < 0 ? leakyAlpha(node) * x : x),
-  (x, _y, build, node) =>
-    build.where(build.greater(x, build.scalar(0, x)), build.scalar(1, x), build.scalar(leakyAlpha(node), x)),
+const leakyRelu = having(
+  { overwrites: true },
+  unary(
+    "LeakyRelu",
+    (x, node) => (x < 0 ? leakyAlpha(node) * x : x),
+    (x, _y, build, node) =>
+      build.where(build.greater(x, build.scalar(0, x)), build.scalar(1, x), build.scalar(leakyAlpha(node), x)),
+  ),
 );
 
 const thresholdedRelu: OpDefinition = {
@@ -69,15 +75,18 @@ const shrink: OpDefinition = {
   hidesNaN: true,
 };
 
-const hardSigmoid = unary(
-  "HardSigmoid",
-  (x, node) => Math.max(0, Math.min(1, floatAttribute(node, "alpha", 0.2) * x + floatAttribute(node, "beta", 0.5))),
-  (_x, y, build, node) => {
-    const [zero, one] = [build.scalar(0, y), build.scalar(1, y)];
-    const flat = build.op("Or", [build.lessOrEqual(y, zero), build.greaterOrEqual(y, one)]);
-    return build.where(flat, zero, build.scalar(floatAttribute(node, "alpha", 0.2), y));
-  },
-  bounded(0, 1),
+const hardSigmoid = having(
+  { notNegative: "always" },
+  unary(
+    "HardSigmoid",
+    (x, node) => Math.max(0, Math.min(1, floatAttribute(node, "alpha", 0.2) * x + floatAttribute(node, "beta", 0.5))),
+    (_x, y, build, node) => {
+      const [zero, one] = [build.scalar(0, y), build.scalar(1, y)];
+      const flat = build.op("Or", [build.lessOrEqual(y, zero), build.greaterOrEqual(y, one)]);
+      return build.where(flat, zero, build.scalar(floatAttribute(node, "alpha", 0.2), y));
+    },
+    bounded(0, 1),
+  ),
 );
 
 // Exponential on the negative side
@@ -106,14 +115,20 @@ function exponentialUnit(
   return { ...definition, finiteSlope: true };
 }
 
-const elu = exponentialUnit("Elu", (node) => ({ alpha: floatAttribute(node, "alpha", 1), gamma: 1, scale: 1 }));
+const elu = having(
+  { overwrites: true },
+  exponentialUnit("Elu", (node) => ({ alpha: floatAttribute(node, "alpha", 1), gamma: 1, scale: 1 })),
+);
 
 // ONNX's defaults are these numbers rounded to float32.
-const selu = exponentialUnit("Selu", (node) => ({
-  alpha: floatAttribute(node, "alpha", 1.6732632423543772),
-  gamma: floatAttribute(node, "gamma", 1.0507009873554805),
-  scale: 1,
-}));
+const selu = having(
+  { overwrites: true },
+  exponentialUnit("Selu", (node) => ({
+    alpha: floatAttribute(node, "alpha", 1.6732632423543772),
+    gamma: floatAttribute(node, "gamma", 1.0507009873554805),
+    scale: 1,
+  })),
+);
 
 const celu = exponentialUnit("Celu", (node) => {
   const alpha = floatAttribute(node, "alpha", 1);
@@ -139,21 +154,36 @@ export function erf(x: number): number {
 const smooth: readonly OpDefinition[] = [
   // Their slopes divide by what may overflow, and are 0 there.
   ...[
-    unaryRule("Sigmoid", sigmoid64, (dy, x, _y, build) => timesSigmoidSlope(build, dy, x), increasing(sigmoid64)),
-    unaryRule("Tanh", Math.tanh, (dy, x, _y, build) => timesTanhSlope(build, dy, x), increasing(Math.tanh)),
-    unaryRule(
-      "Softplus",
-      (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
-      (dy, x, _y, build) => timesSigmoid(build, dy, x),
-      increasing((x) => (x > 0 ? x : 0) + Math.log1p(Math.exp(-Math.abs(x)))),
+    having(
+      { overwrites: true, notNegative: "always" },
+      unaryRule("Sigmoid", sigmoid64, (dy, x, _y, build) => timesSigmoidSlope(build, dy, x), increasing(sigmoid64)),
+    ),
+    having(
+      { overwrites: true },
+      unaryRule("Tanh", Math.tanh, (dy, x, _y, build) => timesTanhSlope(build, dy, x), increasing(Math.tanh)),
+    ),
+    having(
+      { overwrites: true, notNegative: "always" },
+      unaryRule(
+        "Softplus",
+        (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+        (dy, x, _y, build) => timesSigmoid(build, dy, x),
+        increasing((x) => (x > 0 ? x : 0) + Math.log1p(Math.exp(-Math.abs(x)))),
+      ),
     ),
   ].map((definition): OpDefinition => ({ ...definition, finiteSlope: true })),
-  unaryRule(
-    "Softsign",
-    (x) => x / (1 + Math.abs(x)),
-    (dy, x, _y, build) => build.div(dy, build.square(build.add(build.abs(x), build.scalar(1, x)))),
+  having(
+    { overwrites: true },
+    unaryRule(
+      "Softsign",
+      (x) => x / (1 + Math.abs(x)),
+      (dy, x, _y, build) => build.div(dy, build.square(build.add(build.abs(x), build.scalar(1, x)))),
+    ),
   ),
-  unary("Erf", erf, (x, _y, build) => bell(build, x), bounded(-1, 1)),
+  having(
+    { overwrites: true },
+    unary("Erf", erf, (x, _y, build) => bell(build, x), bounded(-1, 1)),
+  ),
 ];
 
 // Composites
@@ -216,14 +246,18 @@ const composites: readonly OpDefinition[] = [
   mish,
   // Of opset 24.
   lowered(
-    composite("Swish", (x, build, node) => {
-      const alpha = floatAttribute(node, "alpha", 1);
-      return build.mul(x, build.sigmoid(alpha === 1 ? x : build.mul(x, build.scalar(alpha, x))));
-    }),
+    having(
+      { since: 24 },
+      composite("Swish", (x, build, node) => {
+        const alpha = floatAttribute(node, "alpha", 1);
+        return build.mul(x, build.sigmoid(alpha === 1 ? x : build.mul(x, build.scalar(alpha, x))));
+      }),
+    ),
   ),
   // Of opset 28.
   lowered({
     op: "SwiGLU",
+    since: 28,
     infer: (call) => {
       const [gate, value] = [requireInput(call, 0), requireInput(call, 1)];
       if (!sameShape(gate.shape, value.shape))
@@ -257,6 +291,7 @@ const prelu: OpDefinition = {
       ];
     },
   ),
+  layer: { kind: "activation", names: [undefined, "weight"] },
   infer: (call) => {
     const [x, slope] = [requireInput(call, 0), requireInput(call, 1)];
     if (!sameShape(broadcastShape(call, [x.shape, slope.shape]), x.shape)) {
@@ -278,6 +313,8 @@ const prelu: OpDefinition = {
 
 const clip: OpDefinition = {
   op: "Clip",
+  overwrites: true,
+  settings: { 1: perhaps("a bound of Clip"), 2: perhaps("a bound of Clip") },
   infer: (call) => {
     const { dtype, shape } = requireInput(call, 0);
     for (const limit of call.inputs.slice(1)) {

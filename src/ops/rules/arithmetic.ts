@@ -10,7 +10,7 @@ import { isFloat } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { broadcastShape, intAttribute, requireInput } from "../checks.js";
-import type { DerivativeRule, OpDefinition } from "../definition.js";
+import { type DerivativeRule, having, type OpDefinition, perhaps } from "../definition.js";
 import { binary, elementwise, unary } from "../elementwise.js";
 import {
   alwaysFinite,
@@ -86,31 +86,37 @@ function difference(a: Range, b: Range, node: Node): Range {
 const shapeOf = (node: { inputs: readonly (Value | null)[] }, index: number) => nth(node.inputs, index).shape;
 
 const addition = withKnown(
-  binary(
-    "Add",
-    (x, y) => x + y,
-    (node, [dy], build) => [
-      build.unbroadcast(present(dy), shapeOf(node, 0)),
-      build.unbroadcast(present(dy), shapeOf(node, 1)),
-    ],
-    undefined,
-    () => sums,
-    sum,
+  having(
+    { overwrites: true },
+    binary(
+      "Add",
+      (x, y) => x + y,
+      (node, [dy], build) => [
+        build.unbroadcast(present(dy), shapeOf(node, 0)),
+        build.unbroadcast(present(dy), shapeOf(node, 1)),
+      ],
+      undefined,
+      () => sums,
+      sum,
+    ),
   ),
   add,
 );
 
 const subtraction = withKnown(
-  binary(
-    "Sub",
-    (x, y) => x - y,
-    (node, [dy], build, wanted) => [
-      build.unbroadcast(present(dy), shapeOf(node, 0)),
-      wanted[1] ? build.unbroadcast(build.neg(present(dy)), shapeOf(node, 1)) : null,
-    ],
-    undefined,
-    () => differences,
-    (a, b, node) => difference(a, b, node),
+  having(
+    { overwrites: true },
+    binary(
+      "Sub",
+      (x, y) => x - y,
+      (node, [dy], build, wanted) => [
+        build.unbroadcast(present(dy), shapeOf(node, 0)),
+        wanted[1] ? build.unbroadcast(build.neg(present(dy)), shapeOf(node, 1)) : null,
+      ],
+      undefined,
+      () => differences,
+      (a, b, node) => difference(a, b, node),
+    ),
   ),
   subtract,
 );
@@ -131,6 +137,8 @@ const multiplication = withKnown(
       () => products,
       (a, b, node) => (node.inputs[0] === node.inputs[1] ? squared(a) : product(a, b)),
     ),
+    overwrites: true,
+    light: true,
     finiteSlope: true,
     linear: scalingSteps,
   },
@@ -154,6 +162,7 @@ const division = withKnown(
       (node) => (isFloat(inputOf(node, 0).dtype) ? quotients : undefined),
       quotient,
     ),
+    overwrites: true,
     linear: scalingSteps,
   },
   integerDivide,
@@ -164,32 +173,35 @@ const division = withKnown(
  * x^y. At x = 0 the derivative with respect to x is 0 where y = 0, and that with respect to y is 0 where
  * y >= 0, as PyTorch defines them.
  */
-const power = binary(
-  "Pow",
-  (x, y) => x ** y,
-  (node, [dy], build, wanted) => {
-    const [x, y] = inputsOf(node, 2);
-    const exponent = build.cast(y, x.dtype);
-    const zero = build.scalar(0, x);
-    const powerRule = (): Value => {
-      const lowered = build.op("Pow", [precise(build, x), build.sub(exponent, build.scalar(1, x))]);
-      const slope = build.where(build.equal(exponent, zero), zero, build.mul(exponent, lowered));
-      return build.mul(present(dy), slope);
-    };
-    const exponentRule = (): Value => {
-      const result = outputOf(node, 0);
-      const flat = build.and(build.equal(x, zero), build.greaterOrEqual(exponent, zero));
-      const base = build.where(flat, build.scalar(1, x), x);
-      return build.mul(present(dy), build.mask(build.not(flat), build.mul(result, build.log(base))));
-    };
-    return [
-      wanted[0] ? build.unbroadcast(powerRule(), x.shape) : null,
-      wanted[1] ? build.unbroadcast(exponentRule(), y.shape) : null,
-    ];
-  },
-  undefined,
-  undefined,
-  powers,
+const power = having(
+  { settings: { 1: perhaps("an exponent") } },
+  binary(
+    "Pow",
+    (x, y) => x ** y,
+    (node, [dy], build, wanted) => {
+      const [x, y] = inputsOf(node, 2);
+      const exponent = build.cast(y, x.dtype);
+      const zero = build.scalar(0, x);
+      const powerRule = (): Value => {
+        const lowered = build.op("Pow", [precise(build, x), build.sub(exponent, build.scalar(1, x))]);
+        const slope = build.where(build.equal(exponent, zero), zero, build.mul(exponent, lowered));
+        return build.mul(present(dy), slope);
+      };
+      const exponentRule = (): Value => {
+        const result = outputOf(node, 0);
+        const flat = build.and(build.equal(x, zero), build.greaterOrEqual(exponent, zero));
+        const base = build.where(flat, build.scalar(1, x), x);
+        return build.mul(present(dy), build.mask(build.not(flat), build.mul(result, build.log(base))));
+      };
+      return [
+        wanted[0] ? build.unbroadcast(powerRule(), x.shape) : null,
+        wanted[1] ? build.unbroadcast(exponentRule(), y.shape) : null,
+      ];
+    },
+    undefined,
+    undefined,
+    powers,
+  ),
 );
 
 /** Of the sign of y; exact, unlike x - floor(x / y) * y. */
@@ -316,6 +328,7 @@ export const arithmetic: readonly OpDefinition[] = [
       (x, _y, build: Build) => build.scalar(-1, x),
       (_node, [x]) => negative(present(x)),
     ),
+    overwrites: true,
     linear: (node) => [{ kind: "scaling", factor: (build) => build.scalar(-1, outputOf(node, 0)) }],
   },
   variadic(

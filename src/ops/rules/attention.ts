@@ -17,7 +17,7 @@ import {
   shapeMismatch,
   unsupported,
 } from "../checks.js";
-import type { OpDefinition } from "../definition.js";
+import { type OpDefinition, perhaps } from "../definition.js";
 import { lowered } from "../elementwise.js";
 import {
   all,
@@ -245,6 +245,8 @@ function weightsOf(scores: Value, blind: Value | null, build: Build): Value {
 
 const definition: OpDefinition = {
   op: "Attention",
+  settings: { 3: perhaps("an attention mask") },
+  since: 23,
   optionalOutputs: true,
   infer: inferAttention,
   decompose: (node, build) => {

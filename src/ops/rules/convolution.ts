@@ -305,6 +305,7 @@ function sampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): (SampleAx
 export const convolution: readonly OpDefinition[] = [
   {
     op: "Conv",
+    layer: { kind: "convolution", names: [undefined, "weight", "bias"], optionalBias: 2 },
     infer: inferConvolution,
     evaluate: evaluateConvolution,
     differentiate: (node, [dy], build, wanted) => differentiateConv(node, present(dy), build, wanted),
@@ -313,6 +314,7 @@ export const convolution: readonly OpDefinition[] = [
   },
   {
     op: "ConvTranspose",
+    layer: { kind: "convolution", names: [undefined, "weight", "bias"], optionalBias: 2 },
     infer: inferConvolution,
     evaluate: evaluateConvolution,
     differentiate: (node, [dy], build, wanted) => differentiateTransposed(node, present(dy), build, wanted),

@@ -151,6 +151,7 @@ function operandCotangent(node: Node, equation: Equation, k: number, dy: Value, 
 
 export const einsum: OpDefinition = {
   op: "Einsum",
+  layer: { kind: "product", names: [] },
   infer: (call) => {
     for (const index of call.inputs.keys()) requireInput(call, index);
     const equation = equationOf(call);

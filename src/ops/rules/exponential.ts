@@ -5,7 +5,7 @@ import { inputOf, outputOf } from "../../graph/operands.js";
 import type { Value } from "../../graph/value.js";
 import { present } from "../../present.js";
 import type { Build } from "../build.js";
-import type { OpDefinition } from "../definition.js";
+import { having, type OpDefinition } from "../definition.js";
 import { unary } from "../elementwise.js";
 import {
   between,
@@ -55,17 +55,27 @@ function rounding(op: string, round: (x: number) => number): OpDefinition {
 }
 
 export const exponential: readonly OpDefinition[] = [
-  unary("Exp", Math.exp, (_x, y) => y, exponentialRange),
+  having(
+    { overwrites: true, notNegative: "always" },
+    unary("Exp", Math.exp, (_x, y) => y, exponentialRange),
+  ),
   {
     ...unaryRule("Log", Math.log, (dy, x, _y, build) => build.div(dy, x), logarithmRange),
+    overwrites: true,
     restate: (node, build) => logarithmBehind(build, inputOf(node, 0)),
   },
-  unaryRule("Sqrt", Math.sqrt, (dy, _x, y, build) => build.div(build.scale(dy, 0.5), y), rootRange),
-  unary(
-    "Reciprocal",
-    (x) => 1 / x,
-    (_x, y, build) => build.neg(build.square(y)),
-    (_node, [x]) => quotient(between(1, 1), present(x)),
+  having(
+    { overwrites: true, notNegative: "always" },
+    unaryRule("Sqrt", Math.sqrt, (dy, _x, y, build) => build.div(build.scale(dy, 0.5), y), rootRange),
+  ),
+  having(
+    { overwrites: true },
+    unary(
+      "Reciprocal",
+      (x) => 1 / x,
+      (_x, y, build) => build.neg(build.square(y)),
+      (_node, [x]) => quotient(between(1, 1), present(x)),
+    ),
   ),
   {
     ...unary(
@@ -74,10 +84,12 @@ export const exponential: readonly OpDefinition[] = [
       (x, _y, build) => build.sign(precise(build, x)),
       (_node, [x]) => magnitude(present(x)),
     ),
+    overwrites: true,
+    notNegative: "always",
     finiteSlope: true,
   },
   unary("Sign", Math.sign, "none", increasing(Math.sign)),
-  rounding("Floor", Math.floor),
-  rounding("Ceil", Math.ceil),
+  having({ overwrites: true }, rounding("Floor", Math.floor)),
+  having({ overwrites: true }, rounding("Ceil", Math.ceil)),
   unary("Round", roundHalfEven, "none"),
 ];

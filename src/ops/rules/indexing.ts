@@ -117,6 +117,9 @@ function lookedUpAcross(node: Node, alongSamples: boolean): PergradError {
 
 const gather: OpDefinition = {
   op: "Gather",
+  notNegative: "kept",
+  layer: { kind: "table", names: ["weight"] },
+  indexes: "rows",
   range: moved,
   linear: gatherSteps,
   infer: (call) => {
@@ -238,6 +241,8 @@ function batchElements(
 
 const gatherElements: OpDefinition = {
   op: "GatherElements",
+  sameSamples: [0, 1],
+  indexes: "elements",
   range: moved,
   infer: (call) => {
     const { data, indices } = requireElementwise(call);
@@ -327,6 +332,9 @@ function differentiateScatter(node: Node, dy: Value, build: Build, wanted: reado
 
 const scatterElements: OpDefinition = {
   op: "ScatterElements",
+  overwrites: true,
+  sameSamples: [0, 1, 2],
+  indexes: "elements",
   infer: (call) => {
     const { data, indices } = requireElementwise(call);
     const updates = requireInput(call, 2);

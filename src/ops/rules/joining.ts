@@ -83,6 +83,7 @@ function partOfRounds(node: Node, at: SampleAxis, size: Dim): SampleAxis | null 
 
 const concat: OpDefinition = {
   op: "Concat",
+  sameSamples: "all",
   range: joined,
   linear: (node, input) => {
     const axis = axisOf(node, 0);

@@ -86,6 +86,7 @@ function dropBroadcast(build: Build, value: Value, batchRank: number): Value {
 
 const matmul: OpDefinition = {
   op: "MatMul",
+  layer: { kind: "product", names: ["weight", "weight"] },
   linear: productSteps,
   infer: (call) => {
     const [a, b] = [requireInput(call, 0), requireInput(call, 1)];
@@ -171,6 +172,7 @@ function gemmParts(node: Call | Node): GemmParts {
 
 const gemm: OpDefinition = {
   op: "Gemm",
+  layer: { kind: "linear", names: [undefined, "weight", "bias"], optionalBias: 2 },
   infer: (call) => {
     const [a, b] = [requireInput(call, 0), requireInput(call, 1)];
     const parts = gemmParts(call);

@@ -10,7 +10,7 @@ import { type DType, isFloat, numberArrayOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { broadcastShape, intAttribute, requireInput, stringAttribute, unsupported } from "../checks.js";
-import type { OpDefinition } from "../definition.js";
+import { having, type OpDefinition } from "../definition.js";
 import { binary, elementwise, unary } from "../elementwise.js";
 import { between, type Range, union } from "../range.js";
 
@@ -185,6 +185,7 @@ const evaluateCast: OpDefinition["evaluate"] = ([x], node) => {
 
 const cast: OpDefinition = {
   op: "Cast",
+  notNegative: "kept",
   infer: (call) => inferCast(call, stringAttribute(call, "to", "")),
   range: (node, [x]) => (node.inputs[0]?.dtype === "bool" ? between(0, 1) : present(x)),
   evaluate: evaluateCast,
@@ -207,19 +208,34 @@ const castLike: OpDefinition = {
 };
 
 export const logic: readonly OpDefinition[] = [
-  predicate("Equal", (x, y) => x === y, equalDims),
-  predicate("Less", (x, y) => x < y),
-  predicate("Greater", (x, y) => x > y),
-  predicate("LessOrEqual", (x, y) => x <= y),
-  predicate("GreaterOrEqual", (x, y) => x >= y),
+  having(
+    { ofDifference: (x) => x === 0 },
+    predicate("Equal", (x, y) => x === y, equalDims),
+  ),
+  having(
+    { ofDifference: (x) => x < 0 },
+    predicate("Less", (x, y) => x < y),
+  ),
+  having(
+    { ofDifference: (x) => x > 0 },
+    predicate("Greater", (x, y) => x > y),
+  ),
+  having(
+    { ofDifference: (x) => x <= 0 },
+    predicate("LessOrEqual", (x, y) => x <= y),
+  ),
+  having(
+    { ofDifference: (x) => x >= 0 },
+    predicate("GreaterOrEqual", (x, y) => x >= y),
+  ),
   predicate("And", (x, y) => x !== 0 && y !== 0),
   predicate("Or", (x, y) => x !== 0 || y !== 0),
   predicate("Xor", (x, y) => (x !== 0) !== (y !== 0)),
   folding(toBool(unary("Not", (x) => Number(x === 0), "none")), ([x]) =>
     x === undefined || isBatch(x) ? undefined : Number(x === 0),
   ),
-  toBool(unary("IsNaN", (x) => Number(Number.isNaN(x)), "none")),
-  toBool(unary("IsInf", (x, node) => Number(isInfinite(x, node)), "none")),
+  having({ testsFinite: true }, toBool(unary("IsNaN", (x) => Number(Number.isNaN(x)), "none"))),
+  having({ testsFinite: true }, toBool(unary("IsInf", (x, node) => Number(isInfinite(x, node)), "none"))),
   where,
   cast,
   castLike,

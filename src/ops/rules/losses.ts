@@ -17,7 +17,7 @@ import {
   stringAttribute,
   unsupported,
 } from "../checks.js";
-import type { OpDefinition } from "../definition.js";
+import { type OpDefinition, said } from "../definition.js";
 
 const reductionOf = (node: Call | Node) => stringAttribute(node, "reduction", "mean");
 
@@ -92,6 +92,8 @@ function lossSampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): (Samp
 
 const negativeLogLikelihoodLoss: OpDefinition = {
   op: "NegativeLogLikelihoodLoss",
+  settings: { 2: said("weights of classes in a loss") },
+  classLabels: true,
   infer: (call) => [inferLoss(call)],
   decompose: (node, build) => [likelihoodLoss(node, inputOf(node, 0), build)],
   sampleAxis: lossSampleAxis,
@@ -99,6 +101,8 @@ const negativeLogLikelihoodLoss: OpDefinition = {
 
 const softmaxCrossEntropyLoss: OpDefinition = {
   op: "SoftmaxCrossEntropyLoss",
+  settings: { 2: said("weights of classes in a loss") },
+  classLabels: true,
   optionalOutputs: true,
   infer: (call) => {
     const { dtype, shape } = requireInput(call, 0);

@@ -22,7 +22,7 @@ import {
   shapeMismatch,
   unsupported,
 } from "../checks.js";
-import type { OpDefinition } from "../definition.js";
+import { having, never, type OpDefinition } from "../definition.js";
 import { lowered } from "../elementwise.js";
 import { requireSteps } from "../limits.js";
 import { keptShape } from "./reductions.js";
@@ -112,6 +112,7 @@ function inferTrailing(call: Call, statistics: number): ValueType[] {
 
 const layerNormalization: OpDefinition = {
   op: "LayerNormalization",
+  layer: { kind: "normalisation", names: [undefined, "weight", "bias"], optionalBias: 2 },
   optionalOutputs: true,
   infer: (call) => inferTrailing(call, 2),
   decompose: (node, build) => {
@@ -146,6 +147,7 @@ export function scaleAndShift(build: Build, y: Value, scale: Value, shift: Value
 
 const instanceNormalization: OpDefinition = {
   op: "InstanceNormalization",
+  layer: { kind: "normalisation", names: [undefined, "weight", "bias"] },
   infer: (call) => {
     requireChannelVectors(call, 1, 2);
     return [likeInput(call)];
@@ -171,6 +173,7 @@ export function groupedShape(call: Call | Node): Shape {
 
 const groupNormalization: OpDefinition = {
   op: "GroupNormalization",
+  layer: { kind: "normalisation", names: [undefined, "weight", "bias"] },
   infer: (call) => {
     requireChannelVectors(call, 1, 2);
     groupedShape(call);
@@ -188,6 +191,8 @@ const normalisesOverBatch = (node: Call | Node) => intAttribute(node, "training_
 /** With the stored statistics each sample is normalised by itself; in training mode, with those of the batch. */
 const batchNormalization: OpDefinition = {
   op: "BatchNormalization",
+  layer: { kind: "normalisation", names: [undefined, "weight", "bias"] },
+  settings: { 3: never("a running mean"), 4: never("a running variance") },
   optionalOutputs: true,
   infer: (call) => {
     if (call.outputs > 1 && !normalisesOverBatch(call))
@@ -302,6 +307,8 @@ const meanVarianceNormalization: OpDefinition = {
 /** The identity, as in inference. */
 const dropout: OpDefinition = {
   op: "Dropout",
+  notNegative: "kept",
+  settings: { 1: never("the ratio of a dropout") },
   optionalOutputs: true,
   infer: (call) => {
     const training = call.inputs[2];
@@ -329,8 +336,8 @@ const dropout: OpDefinition = {
 export const normalisation: readonly OpDefinition[] = [
   layerNormalization,
   // Of opset 23.
-  lowered(rmsNormalization("RMSNormalization", 0)),
-  rmsNormalization("SimplifiedLayerNormalization", 1),
+  lowered(having({ since: 23 }, rmsNormalization("RMSNormalization", 0))),
+  having({ optionalOutputs: true }, rmsNormalization("SimplifiedLayerNormalization", 1)),
   instanceNormalization,
   groupNormalization,
   batchNormalization,

@@ -9,7 +9,7 @@ import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { intAttribute, knownInt, normalAxis, part, requireInput, shapeMismatch, unsupported } from "../checks.js";
 import type { Cotangent } from "../cotangent.js";
-import type { OpDefinition } from "../definition.js";
+import { type OpDefinition, perhaps } from "../definition.js";
 
 function oneHotAxis(node: Call | Node): number {
   const rank = requireInput(node, 0).shape.length;
@@ -35,6 +35,7 @@ function differentiateOneHot(node: Node, dy: Value, build: Build): (Cotangent | 
 
 const definition: OpDefinition = {
   op: "OneHot",
+  settings: { 2: perhaps("the two values of OneHot") },
   infer: (call) => {
     const [indices, values] = [requireInput(call, 0), requireInput(call, 2)];
     const depth = depthOf(call);

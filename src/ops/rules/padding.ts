@@ -18,7 +18,7 @@ import {
   unsupported,
 } from "../checks.js";
 import type { Cotangent } from "../cotangent.js";
-import type { Along, OpDefinition } from "../definition.js";
+import { type Along, type OpDefinition, perhaps } from "../definition.js";
 import { requireConstant } from "../limits.js";
 import { between, union } from "../range.js";
 import { scatterRows } from "../subgraphs/rows.js";
@@ -154,6 +154,8 @@ function padSteps(node: Node): Along[] | null {
 
 export const pad: OpDefinition = {
   op: "Pad",
+  light: true,
+  settings: { 2: perhaps("the value that Pad fills with") },
   range: (_node, [x, , value]) => union(present(x), value ?? between(0, 0)),
   shapeInputs: [1],
   linear: (node, input) => (input === 0 ? padSteps(node) : null),

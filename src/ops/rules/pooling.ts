@@ -11,7 +11,7 @@ import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { intAttribute, intsAttribute, knownDims, part, requireInput, shapeMismatch, unsupported } from "../checks.js";
-import type { OpDefinition } from "../definition.js";
+import { having, type OpDefinition } from "../definition.js";
 import { requireConstant } from "../limits.js";
 import { moved } from "../range.js";
 import { differentiateMaxPool, localIndices } from "../subgraphs/max-pool-gradient.js";
@@ -65,6 +65,7 @@ function requireElements(call: Call): void {
 
 const maxPool: OpDefinition = {
   op: "MaxPool",
+  notNegative: "kept",
   hidesNaN: true,
   optionalOutputs: true,
   range: moved,
@@ -252,6 +253,7 @@ function spreadByConvolution(node: Node, dy: Value, pool: Pool, build: Build): V
 
 const averagePool: OpDefinition = {
   op: "AveragePool",
+  notNegative: "kept",
   infer: inferPool,
   evaluate: evaluateAveragePool,
   differentiate: (node, [dy], build) => differentiateAveragePool(node, present(dy), build),
@@ -310,11 +312,15 @@ export const pooling: readonly OpDefinition[] = [
   maxUnpool,
   averagePool,
   lpPool,
-  globalPool("GlobalAveragePool", (_, x, axes, build) => build.reduce("ReduceMean", x, axes, true)),
+  having(
+    { notNegative: "kept" },
+    globalPool("GlobalAveragePool", (_, x, axes, build) => build.reduce("ReduceMean", x, axes, true)),
+  ),
   {
     ...globalPool("GlobalMaxPool", (_, x, axes, build) => {
       return build.op("MaxPool", [x], { kernel_shape: axes.map((axis) => factorOf(nth(x.shape, axis))) });
     }),
+    notNegative: "kept",
     hidesNaN: true,
   },
   globalPool("GlobalLpPool", (node, x, axes, build) => {

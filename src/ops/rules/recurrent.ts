@@ -307,6 +307,9 @@ function recurrentOp(kind: Kind): OpDefinition {
       return infer(call);
     },
     recurrent: true,
+    // The states before the first step.
+    sameSamples: kind === "LSTM" ? [5, 6] : [5],
+    layer: { kind: "recurrent", names: [undefined, "W", "R", "B"] },
     optionalOutputs: true,
     decompose: decomposeRecurrent(kind),
   };

@@ -96,6 +96,7 @@ interface ReductionRule {
   readonly range: (x: Range) => Range;
   readonly finiteSlope?: boolean;
   readonly hidesNaN?: boolean;
+  readonly notNegative?: OpDefinition["notNegative"];
 }
 
 function reduction({
@@ -107,12 +108,14 @@ function reduction({
   range,
   finiteSlope = false,
   hidesNaN = false,
+  notNegative,
 }: ReductionRule): OpDefinition {
   return {
     op,
     mixes: reducedAxes,
     finiteSlope,
     hidesNaN,
+    ...(notNegative ? { notNegative } : {}),
     range: (_node, [x]) => range(present(x)),
     ...(linear ? { linear } : {}),
     infer: (call) => inferReduction(call, combine),
@@ -225,6 +228,7 @@ const own = (x: Range): Range => x;
 const reduceRules: readonly ReductionRule[] = [
   {
     op: "ReduceSum",
+    notNegative: "kept",
     linear: summationSteps,
     reduce: total,
     rule: (dy, x, _y, _axes, build) => build.expand(dy, x.shape),
@@ -233,6 +237,7 @@ const reduceRules: readonly ReductionRule[] = [
   },
   {
     op: "ReduceMean",
+    notNegative: "kept",
     reduce: (elements) => total(elements) / elements.length,
     rule: (dy, x, _y, axes, build, node) => {
       const count = countOf(node, x, axes);
@@ -242,6 +247,7 @@ const reduceRules: readonly ReductionRule[] = [
   },
   {
     op: "ReduceMax",
+    notNegative: "kept",
     reduce: greatest,
     rule: extremumRule,
     combine: plain(Math.max),
@@ -251,6 +257,7 @@ const reduceRules: readonly ReductionRule[] = [
   },
   {
     op: "ReduceMin",
+    notNegative: "kept",
     reduce: least,
     rule: extremumRule,
     combine: plain(Math.min),
@@ -269,13 +276,21 @@ const reduceRules: readonly ReductionRule[] = [
   },
   {
     op: "ReduceL1",
+    notNegative: "always",
     reduce: (elements) => total(elements.map(Math.abs)),
     rule: (dy, x, _y, _axes, build) => build.mul(dy, build.sign(x)),
     range: length,
   },
-  { op: "ReduceL2", reduce: (elements) => Math.sqrt(squares(elements)), rule: lengthRule, range: length },
+  {
+    op: "ReduceL2",
+    notNegative: "always",
+    reduce: (elements) => Math.sqrt(squares(elements)),
+    rule: lengthRule,
+    range: length,
+  },
   {
     op: "ReduceSumSquare",
+    notNegative: "always",
     reduce: squares,
     rule: (dy, x, _y, _axes, build) => build.mul(build.scale(dy, 2), x),
     range: length,

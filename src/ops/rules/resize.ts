@@ -23,7 +23,7 @@ import {
   unknownShape,
   unsupported,
 } from "../checks.js";
-import type { OpDefinition } from "../definition.js";
+import { never, type OpDefinition } from "../definition.js";
 import { requireConstant } from "../limits.js";
 import { scatterRows } from "../subgraphs/rows.js";
 import { type TapColumn, tapCount, tapsOf } from "../subgraphs/taps.js";
@@ -275,6 +275,8 @@ function batchResize(node: Node, x: Value, build: Build): Value {
 
 const resizeOp: OpDefinition = {
   op: "Resize",
+  settings: { 1: never("it says how an image is resized"), 2: never("it says how an image is resized") },
+  writtenShape: 3,
   shapeInputs: [3],
   infer: (call) => {
     const { dtype, shape } = requireInput(call, 0);

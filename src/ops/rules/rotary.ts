@@ -7,7 +7,7 @@ import { isFloat } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { floatAttribute, intAttribute, part, requireInput, shapeMismatch, unsupported } from "../checks.js";
-import type { OpDefinition } from "../definition.js";
+import { type OpDefinition, said } from "../definition.js";
 import { lowered } from "../elementwise.js";
 import { headSize } from "../subgraphs/attend.js";
 import { contrib, likeFirst } from "../subgraphs/contrib.js";
@@ -128,6 +128,9 @@ function rotate(node: Node, read: Rotary, build: Build): Value {
 function rotaryEmbedding(places: Places): OpDefinition {
   return {
     op: "RotaryEmbedding",
+    since: 23,
+    // Before the positions in ONNX, behind them in ONNX Runtime's own domain.
+    settings: { 1: said("a table of angles"), 2: said("a table of angles"), 3: said("a table of angles") },
     infer: (call) => {
       readRotary(call, places);
       if (intAttribute(call, "is_packed_batching", 0) !== 0)

@@ -123,6 +123,7 @@ function productAxis(call: Call | Node): number {
  */
 const cumProd = lowered({
   op: "CumProd",
+  since: 26,
   infer: (call) => {
     const { dtype, shape } = requireInput(call, 0);
     productAxis(call);
@@ -181,6 +182,7 @@ function scatterPlaces(node: Node, build: Build): Value {
 
 const tensorScatter = lowered({
   op: "TensorScatter",
+  since: 24,
   infer: (call) => {
     const { dtype, shape } = requireInput(call, 0);
     scatterOf(call);

@@ -9,7 +9,7 @@ import { nth, present } from "../../present.js";
 import { alike } from "../alike.js";
 import type { Call } from "../call.js";
 import { intAttribute, interaction, normalAxis, ownAxis, part, requireInput, shapeMismatch } from "../checks.js";
-import type { OpDefinition } from "../definition.js";
+import { having, never, type OpDefinition } from "../definition.js";
 import { lowered } from "../elementwise.js";
 import { constantInput } from "../subgraphs/constant-input.js";
 import { selectBoxes } from "../subgraphs/suppression.js";
@@ -97,7 +97,10 @@ function inferPlaces(call: Call): ValueType[] | null {
   return [{ dtype: "int64", shape: [shape.length, flattened(call)] }];
 }
 
-const places = ofConstants("NonZero", ([x]) => [nonZeroPlaces(present(x))]);
+const places = having(
+  { counts: true },
+  ofConstants("NonZero", ([x]) => [nonZeroPlaces(present(x))]),
+);
 const nonZero: OpDefinition = {
   ...places,
   infer: (call) => inferPlaces(call) ?? places.infer(call),
@@ -193,5 +196,8 @@ export const selection: readonly OpDefinition[] = [
   compress,
   nonZero,
   ofConstants("Unique", evaluateUnique, 1),
-  ofConstants("NonMaxSuppression", evaluateSuppression),
+  having(
+    { settings: { 3: never("a threshold"), 4: never("a threshold") } },
+    ofConstants("NonMaxSuppression", evaluateSuppression),
+  ),
 ];

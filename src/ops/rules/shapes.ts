@@ -30,7 +30,7 @@ import {
   requireInput,
   shapeMismatch,
 } from "../checks.js";
-import type { OpDefinition } from "../definition.js";
+import { having, type OpDefinition } from "../definition.js";
 import { moved } from "../range.js";
 import { expandSteps } from "../subgraphs/steps.js";
 
@@ -146,17 +146,23 @@ function namedAxes(call: Call): readonly number[] | undefined {
 }
 
 const reshapes: readonly OpDefinition[] = [
-  reshaping("Reshape", reshapeTarget),
-  reshaping("Identity", (_, input) => input.shape),
-  reshaping("Flatten", (call, input) => {
-    const axis = intAttribute(call, "axis", 1);
-    const split = axis === input.shape.length ? axis : normalAxis(call, axis, input.shape.length);
-    return [input.shape.slice(0, split), input.shape.slice(split)].map((part) => {
-      const size = elementsOf(part);
-      if (size === undefined) throw interaction(call, "flattens two axes that grow with the batch into one");
-      return size;
-    });
-  }),
+  having({ notNegative: "kept", writtenShape: 1 }, reshaping("Reshape", reshapeTarget)),
+  having(
+    { notNegative: "kept" },
+    reshaping("Identity", (_, input) => input.shape),
+  ),
+  having(
+    { notNegative: "kept" },
+    reshaping("Flatten", (call, input) => {
+      const axis = intAttribute(call, "axis", 1);
+      const split = axis === input.shape.length ? axis : normalAxis(call, axis, input.shape.length);
+      return [input.shape.slice(0, split), input.shape.slice(split)].map((part) => {
+        const size = elementsOf(part);
+        if (size === undefined) throw interaction(call, "flattens two axes that grow with the batch into one");
+        return size;
+      });
+    }),
+  ),
   {
     ...reshaping("Squeeze", (call, input) => {
       const rank = input.shape.length;
@@ -167,16 +173,20 @@ const reshapes: readonly OpDefinition[] = [
       });
       return input.shape.filter((dim, axis) => (axes ? !axes.includes(axis) : dim !== 1));
     }),
+    notNegative: "kept",
   },
-  reshaping("Unsqueeze", (call, input) => {
-    const axes = namedAxes(call) ?? [];
-    const rank = input.shape.length + axes.length;
-    const places = axes.map((axis) => normalAxis(call, axis, rank));
-    if (new Set(places).size < axes.length)
-      throw shapeMismatch(part(call, `the list of axes [${axes.join(", ")}]`), "names an axis twice");
-    const rest = [...input.shape];
-    return Array.from({ length: rank }, (_, axis) => (places.includes(axis) ? 1 : present(rest.shift())));
-  }),
+  having(
+    { notNegative: "kept" },
+    reshaping("Unsqueeze", (call, input) => {
+      const axes = namedAxes(call) ?? [];
+      const rank = input.shape.length + axes.length;
+      const places = axes.map((axis) => normalAxis(call, axis, rank));
+      if (new Set(places).size < axes.length)
+        throw shapeMismatch(part(call, `the list of axes [${axes.join(", ")}]`), "names an axis twice");
+      const rest = [...input.shape];
+      return Array.from({ length: rank }, (_, axis) => (places.includes(axis) ? 1 : present(rest.shift())));
+    }),
+  ),
 ];
 
 export function permutationOf(node: Call | Node): readonly number[] {
@@ -191,6 +201,7 @@ export function inversePermutation(permutation: readonly number[]): number[] {
 
 const transpose: OpDefinition = {
   op: "Transpose",
+  notNegative: "kept",
   infer: (call) => {
     const input = requireInput(call, 0);
     const permutation = permutationOf(call);
@@ -217,6 +228,9 @@ const transpose: OpDefinition = {
 
 const expand: OpDefinition = {
   op: "Expand",
+  repeats: true,
+  notNegative: "kept",
+  writtenShape: 1,
   range: moved,
   linear: expandSteps,
   shapeInputs: [1],
@@ -257,6 +271,7 @@ function expandKnown(dim: Dim, shape: Shape): Dim[] | undefined {
 
 const tile: OpDefinition = {
   op: "Tile",
+  repeats: true,
   range: moved,
   shapeInputs: [1],
   infer: (call) => {

@@ -7,7 +7,7 @@ import { leadingOf } from "../../present.js";
 import { type DType, isFloat } from "../../tensor/tensor.js";
 import type { Call } from "../call.js";
 import { intAttribute, knownInt, part, shapeMismatch } from "../checks.js";
-import type { OpDefinition } from "../definition.js";
+import { never, type OpDefinition } from "../definition.js";
 import { requireConstant } from "../limits.js";
 import { constantNumber } from "../subgraphs/constant-input.js";
 import { dtypeAttribute } from "./random.js";
@@ -94,6 +94,7 @@ function triangle([first, peak, last]: readonly [number, number, number], bin: n
 
 const melWeightMatrix: OpDefinition = {
   op: "MelWeightMatrix",
+  settings: { 3: never("a frequency"), 4: never("a frequency") },
   infer: (call) => {
     const { bins, filters } = melOf(call);
     return [{ dtype: outputType(call), shape: [bins, filters] }];

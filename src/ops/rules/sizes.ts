@@ -17,7 +17,7 @@ import {
   tensorAttribute,
   unsupported,
 } from "../checks.js";
-import type { OpDefinition } from "../definition.js";
+import { never, type OpDefinition } from "../definition.js";
 import { between, constantRange } from "../range.js";
 
 const shape: OpDefinition = {
@@ -95,6 +95,12 @@ function rangeCount(call: Call, [start, limit, step]: readonly [Dim, Dim, Dim]):
 
 const range: OpDefinition = {
   op: "Range",
+  settings: {
+    0: never("it says how long a range is"),
+    1: never("it says how long a range is"),
+    2: never("it says how long a range is"),
+  },
+  counts: true,
   shapeInputs: [0, 1, 2],
   // How float16 is added up (opset 27): here in float32 at the least.
   lower: (node, build) => (node.attributes.stash_type === undefined ? null : [build.op("Range", node.inputs)]),

@@ -180,6 +180,7 @@ function endsLowered(node: Node, build: Build): Value[] | null {
 
 const slice: OpDefinition = {
   op: "Slice",
+  notNegative: "kept",
   range: moved,
   shapeInputs: [1, 2],
   linear: (node) => allOrNone(cutsOf(node).map(cutStep)),

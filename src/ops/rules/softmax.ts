@@ -10,7 +10,7 @@ import { nth, present } from "../../present.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import { apartFrom, intAttribute, requireInput } from "../checks.js";
-import type { DerivativeRule, OpDefinition } from "../definition.js";
+import { type DerivativeRule, having, type OpDefinition } from "../definition.js";
 import { alwaysFinite, between, type RangeRule } from "../range.js";
 import { holdsFinite } from "../subgraphs/masks.js";
 import { alongAxis, lineAxis } from "./reductions.js";
@@ -141,7 +141,7 @@ const logSoftmaxRange: RangeRule = (node, inputs, of) => {
 };
 
 export const softmax: readonly OpDefinition[] = [
-  alongLines("Softmax", softmax64, softmaxRule, softmaxRange),
+  having({ notNegative: "always" }, alongLines("Softmax", softmax64, softmaxRule, softmaxRange)),
   alongLines("LogSoftmax", logSoftmax64, logSoftmaxRule, logSoftmaxRange),
   { ...alongLines("Hardmax", hardmax64, "none", () => between(0, 1)), hidesNaN: true },
 ];

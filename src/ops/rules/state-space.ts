@@ -58,6 +58,7 @@ function causalOf(call: Call | Node): Causal {
 
 const causalConvolution = lowered({
   op: "CausalConvWithState",
+  since: 27,
   infer: (call) => {
     const { dtype } = requireInput(call, 0);
     const { shape, kernel } = causalOf(call);
@@ -163,6 +164,7 @@ function runRecurrence(node: Node, build: Build): { readonly output: Value; read
 
 const linearAttention: OpDefinition = lowered({
   op: "LinearAttention",
+  since: 27,
   infer: (call) => {
     const { dtype } = requireInput(call, 0);
     const { batch, steps, queryHeads, heads, keySize, valueSize } = recurrenceOf(call);

@@ -68,6 +68,7 @@ function flatIndices(node: Node, parts: Parts, build: Build): Value {
 
 export const gatherND: OpDefinition = {
   op: "GatherND",
+  indexes: "points",
   range: moved,
   infer: (call) => {
     const { batch, points, rest } = partsOf(call);
@@ -93,6 +94,8 @@ const reductionOf = (node: Node) => stringAttribute(node, "reduction", "none");
 
 export const scatterND: OpDefinition = {
   op: "ScatterND",
+  sameSamples: [2],
+  indexes: "points",
   infer: (call) => {
     const { points, rest } = partsOf(call);
     const [data, updates] = [requireInput(call, 0), requireInput(call, 2)];

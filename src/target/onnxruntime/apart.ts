@@ -5,14 +5,14 @@
  * one is there twice at a time, and factors are freed as they are used.
  */
 
-import { beforeReshape, reshapes } from "../../graph/behind.js";
+import { beforeReshape } from "../../graph/behind.js";
 import { addBytes, type Bytes, bytesAt, bytesOfValue, MemoryUse } from "../../graph/bytes.js";
 import { isBatch } from "../../graph/dim.js";
 import { inputsOf, outputOf } from "../../graph/operands.js";
 import { leaf, makeNode, type Node, nodeOf, type Value } from "../../graph/value.js";
 import { nodesBefore, presentInputs } from "../../graph/walk.js";
 import { intAttribute } from "../../ops/checks.js";
-import { build } from "../../ops/registry.js";
+import { build, definitionOf } from "../../ops/registry.js";
 import { nth, present } from "../../present.js";
 import { largeWeights } from "../target.js";
 import { memoryOf } from "./memory.js";
@@ -108,8 +108,11 @@ export function computedApart(outputs: readonly Given[], sizes: ApartSizes, allo
   };
 }
 
-/** Operators that move or scale elements: repeated for each result, they let the program give what is there anyway. */
-const light = new Set([...reshapes, "Transpose", "Pad", "Mul"]);
+/** Of what moves or scales elements: repeated for each result, it lets the program give what is there anyway. */
+function isLight(node: Node): boolean {
+  const { view, light = view !== undefined } = definitionOf(node) ?? {};
+  return light;
+}
 
 /** Bytes by which the inputs of a light operator may exceed its result, as factors of samples do. */
 const some = 2 ** 12;
@@ -118,7 +121,7 @@ function isInner(value: Value, least: number): boolean {
   const node = nodeOf(value);
   if (node?.outputs.length !== 1) return false;
   if (isLarge(value, least)) return true;
-  if (!light.has(node.op) || node.domain !== "") return false;
+  if (!isLight(node)) return false;
   const inputs = presentInputs(node).filter(({ source }) => source.kind !== "constant" && source.kind !== "dims");
   const total = inputs.reduce((sum, input) => sum + bytesOfOne(input), 0);
   return total <= bytesOfOne(value) + Math.min(some, bytesOfOne(value) / 4);

@@ -5,7 +5,6 @@
  * takes the place of a dead one of the same shape.
  */
 
-import { reshapes } from "../../graph/behind.js";
 import { addBytes, type Bytes, bytesOfValue, MemoryUse, noBytes, plusBytes } from "../../graph/bytes.js";
 import { type Shape, sameShape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
@@ -40,15 +39,6 @@ export function executionOrder(outputs: readonly Value[]): Node[] {
   }
   return order;
 }
-
-const views = new Set([...reshapes, "Identity"]);
-
-/** Operators that may write their result over an input of the same shape. */
-const inPlace = new Set(
-  "Add Sub Mul Div Neg Abs Sqrt Exp Log Erf Relu Sigmoid Tanh LeakyRelu Elu Selu Softplus Softsign Clip Floor Ceil Reciprocal ScatterElements".split(
-    " ",
-  ),
-);
 
 /** A piece of memory, which several values may use one after another. */
 interface Block {
@@ -114,9 +104,10 @@ class Simulation {
   /** The block that a value may use, undefined where it needs one of its own; "outside" for views of what is fed. */
   #shared(node: Node, output: Value): Block | "outside" | undefined {
     const [first] = node.inputs;
-    const view = (views.has(node.op) && node.domain === "") || this.#partOfProducts(node, output);
+    const definition = definitionOf(node);
+    const view = definition?.view?.(node).kind === "reshape" || this.#partOfProducts(node, output);
     if (view && first) return this.#of.get(first) ?? "outside";
-    if (inPlace.has(node.op) && node.domain === "") {
+    if (definition?.overwrites) {
       const inputs = presentInputs(node);
       for (const input of inputs) {
         const block = this.#of.get(input);

@@ -3,7 +3,7 @@
 import { type Dim, factorOf, isBatch } from "../../../graph/dim.js";
 import { constantOf, type Value } from "../../../graph/value.js";
 import type { Call } from "../../../ops/call.js";
-import { build } from "../../../ops/registry.js";
+import { build, definitionOf } from "../../../ops/registry.js";
 import { nth } from "../../../present.js";
 import { elementsIn, isFloat } from "../../../tensor/tensor.js";
 import { numbersTo } from "./numbers.js";
@@ -53,18 +53,16 @@ function sizeBefore({ shape }: Value, axis: number): number {
   return shape.slice(0, axis).reduce<number>((product, dim) => product * factorOf(dim), 1);
 }
 
-/** Operators that index their first input by their second. */
-export const indexing: readonly string[] = ["Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND"];
-
 /**
- * The indices of such an operator by the samples' numbers, where they are a constant that counts the samples; those of
+ * The indices of an operator that indexes its first input by its second, by the samples' numbers, where they are a constant that counts the samples; those of
  * a file of one sample, which they all lead to, once for each sample. Null where they are neither.
  */
-export function numberedIndices({ op, attributes }: Call, indices: Value, size: number): Value | null {
-  const axes = [...(op.endsWith("ND") ? indices.shape.slice(0, -1) : indices.shape).keys()];
+export function numberedIndices(call: Call, indices: Value, size: number): Value | null {
+  const indexes = definitionOf(call)?.indexes;
+  const axes = [...(indexes === "points" ? indices.shape.slice(0, -1) : indices.shape).keys()];
   if (size > 1) return axes.map((axis) => withNumbers(indices, axis, size)).find((found) => found !== null) ?? null;
-  const given = attributes.axis;
-  const axis = op.endsWith("Elements") && typeof given === "number" ? (given + axes.length) % axes.length : 0;
+  const given = call.attributes.axis;
+  const axis = indexes === "elements" && typeof given === "number" ? (given + axes.length) % axes.length : 0;
   return axes.length === 0 ? null : onceForEach(indices, axis);
 }
 

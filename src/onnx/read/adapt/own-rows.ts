@@ -13,7 +13,7 @@ import { leavesOf } from "../../../graph/walk.js";
 import { boundsOf, linearOf } from "../../../ops/alike.js";
 import type { Call } from "../../../ops/call.js";
 import { intAttribute, normalAxis, stringAttribute } from "../../../ops/checks.js";
-import { build } from "../../../ops/registry.js";
+import { build, definitionOf } from "../../../ops/registry.js";
 import { nth } from "../../../present.js";
 import { isFloat } from "../../../tensor/tensor.js";
 import { type Numbered, type Numbers, type Place, wholeRest } from "./numbers.js";
@@ -235,17 +235,17 @@ function elementsOwn(call: Call, reading: Reading): Value | null {
   return build.reshape(result, updates ? data.shape : indices.shape);
 }
 
-const rules: Readonly<Record<string, (call: Call, reading: Reading) => Value | null>> = {
-  Gather: gatherOwn,
-  GatherND: gatherPointsOwn,
-  GatherElements: elementsOwn,
-  ScatterElements: elementsOwn,
-  ScatterND: scatterPointsOwn,
-};
-
 /** What an operator that indexes gives by each sample's own rows; null where it is not known to. */
 export function ownRows(call: Call, reading: Reading): Value | null {
-  const rule = call.domain === "" && Object.hasOwn(rules, call.op) ? rules[call.op] : undefined;
-  const complete = call.inputs.length >= 2 && call.inputs.every((input) => input !== null);
-  return rule && complete ? rule(call, reading) : null;
+  if (call.inputs.length < 2 || call.inputs.includes(null)) return null;
+  switch (definitionOf(call)?.indexes) {
+    case "rows":
+      return gatherOwn(call, reading);
+    case "points":
+      return call.inputs.length === 2 ? gatherPointsOwn(call, reading) : scatterPointsOwn(call, reading);
+    case "elements":
+      return elementsOwn(call, reading);
+    default:
+      return null;
+  }
 }

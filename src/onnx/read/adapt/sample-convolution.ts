@@ -43,8 +43,8 @@ function alone({ value, batched }: Operand): Value {
  */
 export function sampleConvolution(call: Call, axes: SampleAxes, fixed: number | undefined): Value | null {
   const [x, w, b] = call.inputs;
-  if (call.domain !== "" || !["Conv", "ConvTranspose"].includes(call.op) || !x || !w || !isBatch(w.shape[0]))
-    return null;
+  const convolves = definitionOf(call)?.layer?.kind === "convolution";
+  if (!convolves || !x || !w || !isBatch(w.shape[0])) return null;
   const groups = intAttribute(call, "group", 1);
   // With one sample in the file the channels may be folded with it or not: that is the same.
   const folded = isBatch(x.shape[1]);

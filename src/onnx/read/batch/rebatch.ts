@@ -10,25 +10,10 @@ import { type Dim, factorOf, isBatch, type Shape, sameShape } from "../../../gra
 import type { SampleAxis } from "../../../graph/sample-axis.js";
 import { constantOf, dimsValue, type Node, nodeOf, type Value } from "../../../graph/value.js";
 import { intAttribute } from "../../../ops/checks.js";
-import { build, definitionOf } from "../../../ops/registry.js";
-import { indexing, numberedIndices, withNumbers } from "../adapt/numbered-constants.js";
+import { build, definitionOf, standardDefinition } from "../../../ops/registry.js";
+import { numberedIndices, withNumbers } from "../adapt/numbered-constants.js";
 import type { Rebatcher } from "../decode.js";
 import type { FileNode } from "../file-node.js";
-
-/** Where a shape is written down: the input that holds the whole shape of the output. */
-const shapeInput: Readonly<Record<string, number>> = { Reshape: 1, Expand: 1, Resize: 3 };
-
-/** Inputs that must have as many samples as the others: they do not broadcast. */
-const mustMatch: Readonly<Record<string, (count: number) => readonly number[]>> = {
-  Concat: (count) => Array.from({ length: count }, (_, k) => k),
-  GatherElements: () => [0, 1],
-  // The state before the first step.
-  GRU: () => [5],
-  LSTM: () => [5, 6],
-  RNN: () => [5],
-  ScatterElements: () => [0, 1, 2],
-  ScatterND: () => [2],
-};
 
 export function rebatcher(
   size: number,
@@ -68,7 +53,7 @@ class Reshapes {
   }
 
   withBatch(node: FileNode, shape: readonly number[]): FileNode {
-    const index = Object.hasOwn(shapeInput, node.op) ? shapeInput[node.op] : undefined;
+    const index = standardDefinition(node.op)?.writtenShape;
     const [data, target] = [node.inputs[0], index === undefined ? null : node.inputs[index]];
     if (index === undefined || !data || !target?.known || target.known.some(isBatch)) return node;
     if (node.op === "Resize" && target.known.length !== shape.length) return node;
@@ -174,7 +159,7 @@ function allSorted(node: FileNode, size: number): FileNode {
 /** What is indexed along the axis of the samples by a constant is indexed by their numbers. */
 function numbered(node: FileNode, size: number, axes: SampleAxes): FileNode {
   const [data, indices] = node.inputs;
-  if (node.domain !== "" || !indexing.includes(node.op) || !data || !indices || !constantOf(indices)) return node;
+  if (!definitionOf(node)?.indexes || !data || !indices || !constantOf(indices)) return node;
   if (!indexesSamples(node, data, axes)) return node;
   const found = numberedIndices(node, indices, size);
   return found ? { ...node, inputs: node.inputs.with(1, found) } : node;
@@ -191,7 +176,8 @@ function indexesSamples(node: FileNode, data: Value, axes: SampleAxes): boolean 
 
 /** Beside tensors that carry the samples, one that all share is repeated for each of them. */
 function repeatShared(node: FileNode, size: number, axes: SampleAxes): FileNode {
-  const needed = new Set(Object.hasOwn(mustMatch, node.op) ? mustMatch[node.op]?.(node.inputs.length) : []);
+  const same = standardDefinition(node.op)?.sameSamples ?? [];
+  const needed = new Set(same === "all" ? node.inputs.keys() : same);
   const product = node.op === "MatMul" && node.domain === "";
   const broadcasts = product || definitionOf(node)?.elementwise === true;
   if (needed.size === 0 && !(broadcasts && size > 1)) return node;
@@ -221,7 +207,7 @@ function oneRow(value: Value, axis: number, size: number): Value | null {
   const node = nodeOf(value);
   const source = node?.inputs[0];
   const own = source && (source.shape[axis - value.shape.length + source.shape.length] ?? 1);
-  const repeats = node && ["Expand", "Tile"].includes(node.op) && own === 1;
+  const repeats = node && definitionOf(node)?.repeats && own === 1;
   if (node?.op === "ConstantOfShape" || repeats || hasEqualRows(value, axis)) return build.slice(value, axis, 0, 1);
   return node ? rowThrough(node, value, axis, size) : null;
 }

@@ -9,6 +9,7 @@ import { constantValue, dimsValue, leaf, type Value } from "../../../graph/value
 import { nodesBefore } from "../../../graph/walk.js";
 import type { Build } from "../../../ops/build.js";
 import { intAttribute, normalAxis, part, unknownShape } from "../../../ops/checks.js";
+import { standardDefinition } from "../../../ops/registry.js";
 import { nth, present } from "../../../present.js";
 import type { FileNode } from "../file-node.js";
 import {
@@ -123,7 +124,7 @@ export class IndexArithmetic {
     const settled = this.#comparison(node);
     if (settled !== undefined) return [boolean(settled, node)];
     const index = this.#index(node);
-    if (index && this.#steps.length > 0 && isConstant(index) && integers.has(node.op))
+    if (index && this.#steps.length > 0 && isConstant(index) && isArithmetic(node))
       return [int(this.build, index.offset, node)];
     const progression = this.#progression(node);
     const outputs = progression ? [this.#made(node, progression, make)] : this.#plain(node, index, make);
@@ -263,7 +264,7 @@ export class IndexArithmetic {
 
   /** What a comparison of two integers gives, where it is the same in every step and for every number of samples. */
   #comparison({ op, inputs }: FileNode): boolean | undefined {
-    const compare = comparisons[op];
+    const compare = standardDefinition(op)?.ofDifference;
     const [a, b] = [this.#affineOf(inputs[0]), this.#affineOf(inputs[1])];
     if (!compare || !a || !b || this.#steps.length === 0) return undefined;
     const difference = combined("Sub", a, b);
@@ -337,17 +338,10 @@ export class IndexArithmetic {
   }
 }
 
-/** Operators whose result is an integer. */
-const integers = new Set(["Add", "CastLike", "Mul", "Sub"]);
-
-/** By the difference of the two sides. */
-const comparisons: Readonly<Record<string, (difference: number) => boolean>> = {
-  Equal: (difference) => difference === 0,
-  Greater: (difference) => difference > 0,
-  GreaterOrEqual: (difference) => difference >= 0,
-  Less: (difference) => difference < 0,
-  LessOrEqual: (difference) => difference <= 0,
-};
+/** Whether it computes with two integers, or makes one of the other's dtype. */
+function isArithmetic({ op, inputs }: FileNode): boolean {
+  return op === "CastLike" || (standardDefinition(op)?.elementwise === true && inputs.length === 2);
+}
 
 /** The one output, or null where no shape states its length. */
 function representable(make: () => readonly Value[]): Value | null {

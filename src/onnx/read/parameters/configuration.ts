@@ -2,48 +2,21 @@
  * Initializers in positions that set up an operator: bounds, exponents, values to fill with, statistics. Some are
  * trained all the same (the exponent of a generalised mean, a learned bound of a clipping).
  */
+import { never, type Setting } from "../../../ops/definition.js";
+import { standardDefinition } from "../../../ops/registry.js";
 import type { Tensor } from "../../../tensor/tensor.js";
 import { asWritten } from "../../as-written.js";
 import type { Use, Uses } from "../uses.js";
 import { isNonNegative } from "./non-negative.js";
 
-interface Position {
-  readonly what: string;
-  /** Whether the operator has a derivative there, so that it may be trained; "named" where only its exporter can tell. */
-  readonly trained: boolean | "said";
-}
-
-const never = (what: string): Position => ({ what, trained: false });
-const said = (what: string): Position => ({ what, trained: "said" });
-const perhaps = (what: string): Position => ({ what, trained: true });
-
-const angles = said("a table of angles");
-const scales = never("it says how an image is resized");
-const range = never("it says how long a range is");
-const threshold = never("a threshold");
 const statistic = never("a statistic of the data, by which features are prepared");
 
-/** By operator and input. */
-const positions: ReadonlyMap<string, Readonly<Record<number, Position>>> = new Map([
-  ["Attention", { 3: perhaps("an attention mask") }],
-  ["BatchNormalization", { 3: never("a running mean"), 4: never("a running variance") }],
-  ["Clip", { 1: perhaps("a bound of Clip"), 2: perhaps("a bound of Clip") }],
-  ["Dropout", { 1: never("the ratio of a dropout") }],
+/** Of operators of classic machine learning and of old opsets, which become others while a file is read. */
+const dissolved: ReadonlyMap<string, Readonly<Record<number, Setting>>> = new Map([
   ["Imputer", { 1: statistic }],
   ["ImageScaler", { 1: never("it scales an image") }],
-  ["MelWeightMatrix", { 3: never("a frequency"), 4: never("a frequency") }],
-  ["NegativeLogLikelihoodLoss", { 2: said("weights of classes in a loss") }],
-  ["NonMaxSuppression", { 3: threshold, 4: threshold }],
-  ["OneHot", { 2: perhaps("the two values of OneHot") }],
-  ["Pad", { 2: perhaps("the value that Pad fills with") }],
-  ["Pow", { 1: perhaps("an exponent") }],
-  ["Range", { 0: range, 1: range, 2: range }],
-  ["Resize", { 1: scales, 2: scales }],
-  // Before the positions in ONNX, behind them in ONNX Runtime's own domain.
-  ["RotaryEmbedding", { 1: angles, 2: angles, 3: angles }],
   ["Scaler", { 1: statistic, 2: statistic }],
-  ["SoftmaxCrossEntropyLoss", { 2: said("weights of classes in a loss") }],
-  ["Upsample", { 1: scales }],
+  ["Upsample", { 1: never("it says how an image is resized") }],
 ]);
 
 /** Why an initializer is a constant. */
@@ -57,10 +30,10 @@ export interface Constancy {
 const settings =
   /(^|[._/:-])(\w*_)?(min|max|minimum|maximum|lo|low|lower|hi|high|upper|bounds?|limits?|ratio|prob|pad|fill|value|val|on|off|zero|one|two|three|four|half|third|quarter|square|cube|inf|neg_inf|const\w*)(_?\d+)?(:0)?$/i;
 
-function positionOf({ node, index }: Use, tensor: Tensor): Position | undefined {
+function positionOf({ node, index }: Use, tensor: Tensor): Setting | undefined {
   // Exponents of every element of their own are no part of a formula.
   if (node.opType === "Pow" && tensor.data.length > 1) return undefined;
-  return positions.get(node.opType)?.[index];
+  return (standardDefinition(node.opType)?.settings ?? dissolved.get(node.opType))?.[index];
 }
 
 /**

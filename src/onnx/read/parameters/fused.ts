@@ -2,7 +2,9 @@
  * Weights that an exporter multiplied by something and stored under the same name, or under one that it made up: a
  * batch normalisation behind a convolution, a weight normalisation. Their gradients are those of the product.
  */
+
 import type { NodeProto } from "onnx-buf";
+import { standardDefinition } from "../../../ops/registry.js";
 import { listed } from "../../names.js";
 import { describeProto, metadataOf, standardDomain } from "../../proto.js";
 import type { Uses } from "../uses.js";
@@ -11,8 +13,6 @@ import type { Uses } from "../uses.js";
 const ruleKey = "pkg.onnxscript.rewriter.rule_name";
 /** Its rules that compute weights anew. */
 const fusing = /^FuseBatchNorm|^(ConvAffine|AffineConv)/;
-/** Layers whose weight PyTorch's older exporter stores as it is, under its own name, unless it computed it. */
-const plain = new Set(["Conv", "ConvTranspose", "Gemm"]);
 const mostNamed = 4;
 
 export interface FusedNotes {
@@ -57,7 +57,10 @@ function noteOn(
 
 /** A linear layer's weight may be transposed, which loses nothing: one that is transposed when it runs was not. */
 function hasComputedWeight({ opType, domain, input: [, weight = ""], attribute }: NodeProto, uses: Uses): boolean {
-  if (standardDomain(domain) !== "" || !plain.has(opType) || !/^onnx::/.test(weight)) return false;
+  // Of linear layers PyTorch's older exporter stores the weight as it is, under its own name, unless it computed it.
+  const kind = standardDomain(domain) === "" ? standardDefinition(opType)?.layer?.kind : undefined;
+  const linear = kind === "linear" || kind === "convolution";
+  if (!linear || !/^onnx::/.test(weight)) return false;
   const turned = attribute.some(({ name, i }) => name === "transB" && i === 1n);
   return uses.isStored(weight) && (opType !== "Gemm" || turned);
 }

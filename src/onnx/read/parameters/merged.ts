@@ -2,19 +2,13 @@
  * Signs that an exporter merged equal weights, or dropped biases that were all zero, as the weights of a fresh model
  * are: the file then computes the same, but its gradients are those of another model.
  */
+
 import type { NodeProto } from "onnx-buf";
+import { standardDefinition } from "../../../ops/registry.js";
 import type { Tensor } from "../../../tensor/tensor.js";
 import { listed } from "../../names.js";
 import { describeProto, standardDomain } from "../../proto.js";
 import type { Uses } from "../uses.js";
-
-/** Layers that may have a bias, and where. */
-const biases: ReadonlyMap<string, number> = new Map([
-  ["Conv", 2],
-  ["ConvTranspose", 2],
-  ["Gemm", 2],
-  ["LayerNormalization", 2],
-]);
 
 const mostNamed = 4;
 
@@ -66,7 +60,7 @@ function lackingNotes(weights: ReadonlyMap<string, Tensor>, nodes: readonly Node
 function hasBias(node: NodeProto, weights: ReadonlyMap<string, Tensor>, uses: Uses): boolean | null {
   if (standardDomain(node.domain) !== "") return null;
   const weighted = node.input.slice(1, 2).some((name) => weights.has(name));
-  const place = biases.get(node.opType);
+  const place = standardDefinition(node.opType)?.layer?.optionalBias;
   if (!weighted || (place === undefined && node.opType !== "MatMul")) return null;
   if (place !== undefined && (node.input[place] ?? "") !== "") return true;
   // A linear layer of three axes is a product and a sum.

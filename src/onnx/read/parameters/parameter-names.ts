@@ -3,10 +3,11 @@
  * when the file was made is called "onnx::MatMul_12", but the bias beside it is still "fc1.bias", and the
  * node that reads it "/fc1/MatMul".
  */
+
 import type { NodeProto } from "onnx-buf";
+import { standardDefinition } from "../../../ops/registry.js";
 import { metadataOf } from "../../proto.js";
 import type { Use, Uses } from "../uses.js";
-import { layers } from "./layers.js";
 import { isGenerated } from "./weights.js";
 
 /** The name itself where somebody chose it, or where the graph tells no better one. */
@@ -15,7 +16,7 @@ export function readableName(name: string, uses: Uses): string {
   const use = uses.readersOf(name)[0];
   const layer = use && (layerBySibling(use, uses) ?? layerByMetadata(use.node) ?? layerByScope(use.node.name));
   if (!use || layer === undefined) return name;
-  const role = layers.get(use.node.opType)?.[use.index] ?? roleInFormula(use, uses);
+  const role = standardDefinition(use.node.opType)?.layer?.names[use.index] ?? roleInFormula(use, uses);
   // Written as x W instead of x W^T: PyTorch's exporters transpose the weight and make up a name.
   const linear = name.startsWith("onnx::MatMul_") || metadataOf(use.node, "namespace")?.endsWith("aten.linear.default");
   const transposed = use.node.opType === "MatMul" && use.index === 1 && linear;

@@ -3,6 +3,7 @@
  * where a graph has floating-point ones, its Constant nodes are the numbers of its formulas. The same holds of
  * branches, bodies and functions, each by itself: functions cannot have initializers.
  */
+
 import {
   type AttributeProto,
   AttributeProtoSchema,
@@ -13,13 +14,12 @@ import {
   type TensorProto,
   TensorProtoSchema,
 } from "onnx-buf";
+import { multiplies } from "../../../ops/definition.js";
+import { standardDefinition } from "../../../ops/registry.js";
 import { isFloat } from "../../../tensor/tensor.js";
 import { changed, computedType, standardDomain, storedTypeOf } from "../../proto.js";
 import type { Inlined } from "../functions.js";
 import { subgraphsOf } from "../loops/subgraphs.js";
-
-/** Operators whose second input is their weight. */
-const layers = new Set(["Conv", "ConvTranspose", "GRU", "Gemm", "LSTM", "MatMul", "RNN"]);
 
 /** The same graph, its floating-point Constant nodes made initializers where its layers have no other weights. */
 export function constantsAsInitializers({ graph, opsets }: Inlined): Inlined {
@@ -46,12 +46,18 @@ function converted(graph: GraphProto, opsets: Inlined["opsets"], kept: Map<NodeP
   return changed(GraphProtoSchema, graph, { node, initializer });
 }
 
+/** Whether its second input is a weight that it multiplies by. */
+function hasWeight({ opType }: NodeProto): boolean {
+  const layer = standardDefinition(opType)?.layer;
+  return layer?.names[1] !== undefined && (multiplies(layer) || layer.kind === "recurrent");
+}
+
 /** All floating-point Constant nodes, where some layer's weight is one of them; else none. */
 function weightConstants(nodes: readonly NodeProto[]): NodeProto[] {
   const weights = new Set<string>();
   const left = [...nodes];
   for (const node of left) {
-    if (layers.has(node.opType)) for (const name of node.input.slice(1, 2)) weights.add(name);
+    if (hasWeight(node)) for (const name of node.input.slice(1, 2)) weights.add(name);
     for (const graph of subgraphsOf(node)) left.push(...graph.node);
   }
   const constants = nodes.filter((node) => floatsOf(node));

@@ -3,11 +3,12 @@
  * set up operators, masks, and constants that an exporter took out of formulas.
  */
 
+import { multiplies } from "../../../ops/definition.js";
+import { standardDefinition } from "../../../ops/registry.js";
 import type { Tensor } from "../../../tensor/tensor.js";
 import { roleKey } from "../../proto.js";
 import type { Use, Uses } from "../uses.js";
 import { type Constancy, isRound, whyConfiguration } from "./configuration.js";
-import { layers } from "./layers.js";
 
 /** Names that exporters and optimizers make up for what had none. */
 const generated =
@@ -19,8 +20,6 @@ const buffers =
 
 /** Names of what an input is made to have no more: data is whitened, activations are not. */
 const statistics = /(^|[._/])(pixel_|image_|img_)?(mean|std)s?$/i;
-
-const elementwise = new Set(["Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "Where", "Equal", "Less", "Greater"]);
 
 /** What is added to hide an element: far below any activation. */
 const hidden = -1e4;
@@ -100,8 +99,8 @@ function whyNoWeight(
   const neutral = distinct?.length === 1 && readers.every(({ node }) => node.opType === "InstanceNormalization");
   if (neutral) return "the same number everywhere";
   // Floating-point operands of a layer are weights, of one element too.
-  if (readers.some(({ node }) => layers.has(node.opType))) return null;
-  if (tensor.data.length > 1 && !readers.every(({ node }) => elementwise.has(node.opType))) return null;
+  if (readers.some(({ node }) => standardDefinition(node.opType)?.layer)) return null;
+  if (tensor.data.length > 1 && !readers.every(({ node }) => combines(node))) return null;
   if (readers.some((use) => isBias(use, tensor, uses))) return null;
   if (tensor.data.length === 1) return "a single number with a generated name";
   if (mask) return "a mask";
@@ -130,9 +129,14 @@ function distinctUpToTwo({ data }: Tensor<"float32">): number[] | null {
   return found;
 }
 
+/** Whether it works element by element on several operands. */
+function combines({ opType, input }: Use["node"]): boolean {
+  return input.length > 1 && standardDefinition(opType)?.elementwise === true;
+}
+
 /** Whether the other operand is an input, or made of one by elementwise operators alone. */
 function isBesideInput({ node, index }: Use, uses: Uses, inputs: ReadonlySet<string>, depth = 0): boolean {
-  if (!elementwise.has(node.opType) && node.opType !== "Cast") return false;
+  if (!combines(node) && node.opType !== "Cast") return false;
   return node.input.some((name, k) => {
     if (k === index) return false;
     const producer = uses.producerOf(name);
@@ -145,5 +149,6 @@ function isBesideInput({ node, index }: Use, uses: Uses, inputs: ReadonlySet<str
 function isBias({ node, index }: Use, { dims }: Tensor, uses: Uses): boolean {
   if (node.opType !== "Add" || dims.length !== 1) return false;
   const other = uses.producerOf(node.input[1 - index] ?? "");
-  return other !== undefined && ["MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum"].includes(other.opType);
+  const layer = other && standardDefinition(other.opType)?.layer;
+  return layer !== undefined && multiplies(layer);
 }
