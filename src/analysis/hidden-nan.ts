@@ -13,12 +13,11 @@ export function hidesNaN(node: Node): boolean {
   return typeof hides === "boolean" ? hides : hides(node);
 }
 
-/** Operators whose results are no floats and either tell of a NaN or do not depend on the elements at all. */
-const telling = new Set(["IsNaN", "IsInf", "Shape", "Size"]);
-
 /** The floats of which a node makes what is none: the operands of comparisons, what is cast. */
 function converted(node: Node): Value[] {
-  if (telling.has(node.op) || node.outputs.every(({ dtype }) => isFloat(dtype))) return [];
+  const { testsFinite, ofShape } = definitionOf(node) ?? {};
+  // The result tells of a NaN, or does not depend on the elements at all.
+  if (testsFinite || ofShape || node.outputs.every(({ dtype }) => isFloat(dtype))) return [];
   // x = x asks whether x is NaN.
   if (node.op === "Equal" && node.inputs[0] === node.inputs[1]) return [];
   return node.inputs.flatMap((input) => (input && isFloat(input.dtype) ? [input] : []));

@@ -167,6 +167,8 @@ export interface OpDefinition {
   readonly counts?: boolean;
   /** Input 1 holds class labels, which are looked up along axis 1 of input 0. */
   readonly classLabels?: boolean;
+  /** The result depends on nothing but the shape of input 0. */
+  readonly ofShape?: boolean;
   /** It repeats elements of input 0 along axes. */
   readonly repeats?: boolean;
   /** A comparison of integers, as a function of their difference. */

@@ -22,6 +22,7 @@ import { between, constantRange } from "../range.js";
 
 const shape: OpDefinition = {
   op: "Shape",
+  ofShape: true,
   infer: (call) => {
     const dims = requireInput(call, 0).shape;
     const rank = dims.length;
@@ -44,6 +45,7 @@ const shape: OpDefinition = {
 
 const size: OpDefinition = {
   op: "Size",
+  ofShape: true,
   infer: (call) => {
     const elements = elementsOf(requireInput(call, 0).shape);
     return [{ dtype: "int64", shape: [], ...(elements === undefined ? {} : { known: [elements] }) }];
