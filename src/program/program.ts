@@ -5,6 +5,7 @@ import type { ProgramGraph } from "../compile/program-graph.js";
 import { ownInputs } from "../compile/program-graph.js";
 import { sampleAxesOf, withLosses } from "../compile/stage-graphs.js";
 import { isHidden } from "../compile/watch.js";
+import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import { Explanation } from "../inspect/explanation.js";
 import { graphOf, Stages } from "../inspect/observe.js";
@@ -33,7 +34,25 @@ import { Others } from "./others.js";
 import { profileOf } from "./profiling.js";
 import { RunnableProgram, releaseAll } from "./runnable.js";
 import type { Computed } from "./split.js";
-import { storedForm, storedKey } from "./stored-form.js";
+import { storedForm, storedKey, unadaptedKey } from "./stored-form.js";
+
+/** For which runtime a program is saved. */
+export interface SavedFor {
+  /**
+   * `"onnxruntime"` (the default): without what ONNX Runtime lacks or gets wrong. `"any"`: as ONNX defines it, with no
+   * work-around for one runtime; pergrad opens the file again only where ONNX Runtime needs none.
+   */
+  readonly for?: string;
+}
+
+/** Throws INVALID_ARGUMENT. */
+function requireRuntime(runtime: unknown, { name }: Target): void {
+  if (runtime === "any" || runtime === name) return;
+  throw new PergradError(
+    "INVALID_ARGUMENT",
+    `A program cannot be saved for ${JSON.stringify(runtime)}; give "any" or "${name}".`,
+  );
+}
 
 /** What a program is made of. */
 interface Parts extends CompiledProgram {
@@ -165,15 +184,17 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
    * The program as an ONNX model: inputs and results as tensors, parameters stored inside. Throws TOO_LARGE where these
    * take more than an ONNX file holds; `save` then puts them into a file beside it.
    */
-  encode(): Uint8Array {
-    const program = this.#encodable();
+  encode(options: SavedFor = {}): Uint8Array {
+    const program = this.#encodable(options);
     requireWithin(program);
     return encodeModel(program);
   }
 
-  #encodable(): EncodableProgram {
-    const notFiniteInputs = this.#options.allowNotFinite;
-    const { inputs, parameters, outputs: all } = this.#target.adapt(this.#compiled.graph, { notFiniteInputs });
+  #encodable({ for: runtime = this.#target.name }: SavedFor): EncodableProgram {
+    requireRuntime(runtime, this.#target);
+    const { graph } = this.#compiled;
+    const adapted = this.#target.adapt(graph, { notFiniteInputs: this.#options.allowNotFinite });
+    const { inputs, parameters, outputs: all } = runtime === "any" ? graph : adapted;
     const outputs = all.filter((output) => !isHidden(output));
     const order = this.#target.order(outputs.map(({ value }) => value));
     const values = Object.fromEntries(
@@ -183,6 +204,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     const form = this.#storedForm(outputs);
     const metadata = {
       "pergrad.runtime": this.#target.version,
+      ...(runtime === "any" && adapted !== graph ? { [unadaptedKey]: this.#target.name } : {}),
       ...(form ? { [storedKey]: JSON.stringify(form) } : {}),
     };
     return { inputs: [...inputs, ...ownInputs(this.#compiled.graph)], outputs, order, parameters: values, metadata };
@@ -207,8 +229,8 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
    * Writes the program to a file, which runs wherever ONNX does; parameters that are too large for one go into a second
    * file beside it, named after it and ending in ".data". Throws FILE_UNWRITABLE, INVALID_ARGUMENT.
    */
-  async save(path: string, options: SaveOptions = {}): Promise<void> {
-    await writeModel(this.#encodable(), path, options);
+  async save(path: string, { for: runtime, ...options }: SaveOptions & SavedFor = {}): Promise<void> {
+    await writeModel(this.#encodable(runtime === undefined ? {} : { for: runtime }), path, options);
   }
 
   /** What was chosen for each parameter and why: data, and as text a table. */

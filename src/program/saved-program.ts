@@ -1,6 +1,7 @@
 /** Programs that are run from the files they were saved to, without compiling. */
 
 import { awaited, checkOptions, type OptionNames } from "../arguments.js";
+import { PergradError } from "../errors.js";
 import { MemoryUse } from "../graph/bytes.js";
 import { asLoss, type LossName } from "../nn/as-loss.js";
 import type { Loss, LossFunction } from "../nn/loss.js";
@@ -15,7 +16,7 @@ import type { Wants } from "../wants/want.js";
 import { HeldValues } from "./held.js";
 import { checkMemoryOptions, type MemoryOptions } from "./microbatches.js";
 import { type RunnableParts, RunnableProgram } from "./runnable.js";
-import { readForm, storedKey } from "./stored-form.js";
+import { readForm, storedKey, unadaptedKey } from "./stored-form.js";
 
 /** Options of `openProgram`. */
 export interface OpenOptions<W extends Wants> extends MemoryOptions {
@@ -51,7 +52,13 @@ export class SavedProgram<W extends Wants> extends RunnableProgram<W> {
     const { want, threads } = options;
     const fileName = typeof source === "string" ? source : "the program";
     const bytes = typeof source === "string" ? await readModel(source) : source;
-    const form = readForm(metadataOf(parseModel(bytes, fileName), storedKey), fileName, want);
+    const proto = parseModel(bytes, fileName);
+    const form = readForm(metadataOf(proto, storedKey), fileName, want);
+    if (metadataOf(proto, unadaptedKey) === target.name)
+      throw new PergradError(
+        "INVALID_ARGUMENT",
+        `"${fileName}" was saved for any runtime, without the work-arounds that ${target.version} needs for it; save it with { for: "${target.name}" }.`,
+      );
     const loss = asLoss(options.loss);
     const runtime = threads === undefined ? {} : { threads };
     const session = await target.open(typeof source === "string" ? source : bytes, runtime);

@@ -16,6 +16,9 @@ import type { Wants } from "../wants/want.js";
 /** The metadata's key. */
 export const storedKey = "pergrad.program";
 
+/** The metadata's key for the runtime that needs work-arounds which a file does not hold. */
+export const unadaptedKey = "pergrad.unadapted";
+
 const version = 1;
 
 interface StoredType {

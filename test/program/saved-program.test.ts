@@ -1,8 +1,25 @@
 /** A saved program runs from its file as the one that was compiled does, and is as careful with its data. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fromBinary } from "@bufbuild/protobuf";
+import { ModelProtoSchema } from "onnx-buf";
 import { describe, expect, it } from "vitest";
-import { losses, type Model, nn, openProgram, perSample, type Tensor, type Wants, want } from "../../src/index.js";
+import { leavesOf } from "../../src/graph/walk.js";
+import {
+  constant,
+  input,
+  losses,
+  type Model,
+  nn,
+  openProgram,
+  parameter,
+  perSample,
+  type Tensor,
+  type Traced,
+  type Wants,
+  want,
+} from "../../src/index.js";
+import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
 import { temporaryFolder } from "../support/folder.js";
 import { expectClose } from "../support/per-sample.js";
 import { tensorsIn } from "../support/tensors-in.js";
@@ -34,6 +51,20 @@ const tokens = (dims: readonly number[], below: number): Tensor => ({
   dims,
   data: BigInt64Array.from({ length: dims.reduce((a, b) => a * b, 1) }, (_, k) => BigInt((7 * k + 3) % below)),
 });
+
+/** A model of x and w, which is 1, 2, ... */
+function traced(output: Traced): Model {
+  const leaves = leavesOf([output.value]);
+  const of = (name: string) => leaves.filter((leaf) => leaf.name === name);
+  const data = Float32Array.from({ length: 4 }, (_, k) => k + 1);
+  return {
+    graph: { inputs: of("x"), parameters: of("w"), outputs: [{ name: "output", value: output.value }] },
+    parameters: { w: { dtype: "float32", dims: [4], data } },
+    sampleAxes: { x: 0 },
+    leftOut: {},
+    notes: [],
+  };
+}
 
 const words = nn.embedding(11, 6);
 const models: readonly (readonly [string, () => Model, (samples: number) => Record<string, Tensor>])[] = [
@@ -114,6 +145,39 @@ describe.each(models)("a saved program of %s", (_, model, data) => {
       expect(await messageOf(saved.run(bad as Record<string, Tensor>))).toBe(message);
     }
     await Promise.all([program.release(), saved.release()]);
+  });
+});
+
+describe("a program saved for any runtime", () => {
+  const nodesOf = (bytes: Uint8Array) =>
+    (fromBinary(ModelProtoSchema, bytes).graph?.node ?? []).map(({ opType }) => opType);
+
+  it("is the same file where ONNX Runtime needs no work-around", async () => {
+    const model = nn.model(nn.linear(3, 2), { seed: 1 });
+    const program = await perSample(model, { loss, want: { norms: want.norms() } });
+    expect(program.encode({ for: "any" })).toEqual(program.encode());
+    expect(program.encode({ for: "onnxruntime" })).toEqual(program.encode());
+    expect(() => program.encode({ for: "tensorflow" })).toThrow('give "any" or "onnxruntime"');
+    await program.release();
+  });
+
+  it("holds no work-around where it needs one, gives the same numbers, and is not opened for that runtime", async () => {
+    const x = input("x", ["N", 4, 6]);
+    const w = parameter("w", [4]);
+    const y = x.onnx("GroupNormalization", [w, constant([0, 0, 0, 0])], { num_groups: 2 });
+    const program = await perSample(traced(y), { loss: losses.mse(), want: { norms: want.norms() } });
+    const [any, own] = [program.encode({ for: "any" }), program.encode()];
+    expect(nodesOf(any)).toContain("GroupNormalization");
+    expect(nodesOf(own)).not.toContain("GroupNormalization");
+    const data = { x: numbers([3, 4, 6], 1.1), target: numbers([3, 4, 6], 0.3) };
+    const session = await nodeRuntime.load(any);
+    const found = await session.run(data);
+    const { norms } = await program.run(data);
+    expectClose((found["norms/total"] as Tensor<"float32">).data, norms.total.data, 1e-5, "norms");
+    await expect(openProgram(any, { loss: losses.mse(), want: { norms: want.norms() } })).rejects.toThrow(
+      'save it with { for: "onnxruntime" }',
+    );
+    await Promise.all([session.release(), program.release()]);
   });
 });
 
