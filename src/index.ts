@@ -82,7 +82,7 @@ export {
   train,
   trainPrivately,
 } from "./train/index.js";
-export type { Giving, ProductOptions, TraceOptions, Traces } from "./wants/curvature.js";
+export type { EstimateOptions, Giving, ProductOptions, TraceOptions, Traces } from "./wants/curvature.js";
 export type { Dots } from "./wants/inner-products.js";
 export type { ProjectOptions } from "./wants/projection.js";
 export type { Reduced, ReducedBatch, ReduceResultOptions, Reduction } from "./wants/reduction.js";

@@ -23,9 +23,11 @@ export function sizeOf(shape: Shape): number {
   return factorOf(elementsOf(shape) ?? Number.NaN);
 }
 
-/** A direction is 1 at one of `size` places and 0 at the others. */
+/** A direction is 1 at one of `size` places and 0 at the others, unless others are given. */
 export interface Directions {
   readonly size: number;
+  /** `[count, size]`: a direction in each row. */
+  readonly rows?: Value;
   readonly dtype: DType;
   /** What is wanted for one direction `[size]`. */
   of(direction: Value): readonly Value[];
@@ -34,11 +36,11 @@ export interface Directions {
 /** The results for all directions in order, `[size, ...]`. */
 export function forEachDirection(directions: Directions): Value[] {
   const each = new Each(directions);
-  if (each.atOnce >= directions.size) return each.from(null);
+  if (each.atOnce >= each.count) return each.from(null);
   const { stacked } = each.loop([], (first) => ({ states: [], results: each.from(first) }));
   return stacked.map((value) => {
     const all = build.reshape(value, [each.steps * each.atOnce, ...value.shape.slice(2)]);
-    return build.slice(all, 0, 0, directions.size);
+    return build.slice(all, 0, 0, each.count);
   });
 }
 
@@ -46,7 +48,7 @@ export function forEachDirection(directions: Directions): Value[] {
 export function sumOverDirections(directions: Directions): Value[] {
   const each = new Each(directions);
   const summed = (first: Value | null) => each.from(first).map((value) => build.sum(value, [0]));
-  if (each.atOnce >= directions.size) return summed(null);
+  if (each.atOnce >= each.count) return summed(null);
   const initial = each.results.map(({ shape, dtype }) => build.zeros(shape, dtype));
   const { states } = each.loop(initial, (first, sums) => ({
     states: summed(first).map((value, k) => build.add(nth(sums, k), value)),
@@ -58,21 +60,26 @@ export function sumOverDirections(directions: Directions): Value[] {
 class Each {
   readonly #direction: Value;
   readonly #size: number;
+  readonly #rows: Value | undefined;
+  /** How many directions there are. */
+  readonly count: number;
   /** For one direction. */
   readonly results: readonly Value[];
   readonly atOnce: number;
 
-  constructor({ size, dtype, of }: Directions) {
+  constructor({ size, rows, dtype, of }: Directions) {
     this.#size = size;
+    this.#rows = rows;
+    this.count = rows ? factorOf(rows.shape[0] ?? 0) : size;
     this.#direction = leaf("direction", { dtype, shape: [size] }, { kind: "input" });
     this.results = of(this.#direction);
     const numbers = this.results.reduce((total, { shape }) => total + sizeOf(shape), 0);
-    const most = Math.min(size, mostDirections, Math.max(1, Math.floor(mostNumbers / numbers)));
+    const most = Math.min(this.count, mostDirections, Math.max(1, Math.floor(mostNumbers / numbers)));
     this.atOnce = most > 1 && this.#takesMore(most) ? most : 1;
   }
 
   get steps(): number {
-    return Math.ceil(this.#size / this.atOnce);
+    return Math.ceil(this.count / this.atOnce);
   }
 
   /** Whether all operators on the way take one more axis. */
@@ -108,9 +115,18 @@ class Each {
 
   /** `[atOnce, size]` */
   #directions(first: Value | null): Value {
+    if (this.#rows) return this.#given(this.#rows, first);
     const places = build.ints([...Array(this.#size).keys()], [1, this.#size]);
     const own = build.ints([...Array(this.atOnce).keys()], [this.atOnce, 1]);
     return build.cast(build.equal(first ? build.add(own, first) : own, places), this.#direction.dtype);
+  }
+
+  /** Of the rows that are given; past the last, 0. */
+  #given(rows: Value, first: Value | null): Value {
+    if (!first) return rows;
+    const padded = build.pad(rows, [0, 0], [this.steps * this.atOnce - this.count, 0]);
+    const own = build.ints([...Array(this.atOnce).keys()]);
+    return build.gather(padded, build.add(own, first), 0);
   }
 
   loop(

@@ -5,6 +5,7 @@ import { N } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import { nth, present } from "../present.js";
+import { random } from "../tensor/random.js";
 import type { Differentiable } from "./differentiable.js";
 import { LossHead } from "./loss-head.js";
 import { type Gradients, hessianProduct, innerProduct, pulledBack } from "./products.js";
@@ -56,32 +57,77 @@ export function jacobians(of: Differentiable): ByName {
   return perParameter(of, shaped);
 }
 
+/** Where each parameter's elements lie among those of all, one after another. */
+function placesOf({ parameters }: Differentiable) {
+  let size = 0;
+  const places = [...parameters].map(([name, { shape }]) => {
+    const start = size;
+    size += sizeOf(shape);
+    return { name, shape, start, end: size };
+  });
+  return { size, places };
+}
+
+/** A direction over all parameters, taken apart. */
+function apart(of: Differentiable, direction: Value): Map<string, Value> {
+  const { places } = placesOf(of);
+  return new Map(
+    places.map(({ name, shape, start, end }) => [name, build.reshape(build.slice(direction, 0, start, end), shape)]),
+  );
+}
+
 /** The diagonals of the Hessians, `[N, ...shape]`: a product with a unit vector for each element of the parameters. */
 export function hessianDiagonal(of: Differentiable, gradients: Gradients): ByName {
-  const sizes = [...of.parameters.values()].map(({ shape }) => sizeOf(shape));
-  const starts = sizes.map((_, k) => sizes.slice(0, k).reduce((sum, size) => sum + size, 0));
-  const size = sizes.reduce((sum, each) => sum + each, 0);
+  const { size, places } = placesOf(of);
   const [diagonal] = forEachDirection({
     size,
     dtype: of.losses.dtype,
     of: (direction) => {
-      const unit = new Map(
-        [...of.parameters].map(([name, { shape }], k) => {
-          const start = nth(starts, k);
-          return [name, build.reshape(build.slice(direction, 0, start, start + nth(sizes, k)), shape)] as const;
-        }),
-      );
+      const unit = apart(of, direction);
       const product = hessianProduct(of, gradients, unit);
       const dots = [...unit].map(([name, own]) => innerProduct(present(product.get(name)), own));
       return [dots.reduce((sum, dot) => build.add(sum, dot))];
     },
   });
   const samplesFirst = build.transpose(present(diagonal), [1, 0]);
-  const parts = [...of.parameters.values()].map(({ shape }, k) => {
-    const start = nth(starts, k);
-    return build.reshape(build.slice(samplesFirst, 1, start, start + nth(sizes, k)), [N, ...shape]);
-  });
+  const parts = places.map(({ shape, start, end }) =>
+    build.reshape(build.slice(samplesFirst, 1, start, end), [N, ...shape]),
+  );
   return perParameter(of, parts);
+}
+
+/** Random vectors of signs over all parameters. */
+export interface Probes {
+  readonly count: number;
+  readonly seed: number;
+}
+
+/**
+ * Estimates of the diagonals without bias: the means of v times H_n v, element by element, over vectors v of random signs
+ * (Bekas et al. 2007, "An estimator for the diagonal of a matrix"). The variance of element i is the sum of the squares of
+ * row i of H_n beside the diagonal, over the number of vectors.
+ */
+export function estimatedDiagonal(of: Differentiable, gradients: Gradients, { count, seed }: Probes): ByName {
+  const { size } = placesOf(of);
+  const signs = random(seed).uniforms(count * size, -1, 1);
+  const sums = sumOverDirections({
+    size,
+    dtype: of.losses.dtype,
+    rows: build.floats(
+      signs.map(Math.sign).map((sign) => sign || 1),
+      [count, size],
+      of.losses,
+    ),
+    of: (direction) => {
+      const vectors = apart(of, direction);
+      const product = hessianProduct(of, gradients, vectors);
+      return [...vectors].map(([name, own]) => build.mul(present(product.get(name)).materialise(build), own));
+    },
+  });
+  return perParameter(
+    of,
+    sums.map((sum) => build.scale(sum, 1 / count)),
+  );
 }
 
 /** The inner products of all pairs of samples' Jacobians, `[N, N]`: the neural tangent kernel, summed over outputs. */

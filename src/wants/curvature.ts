@@ -1,9 +1,11 @@
 /** Second derivatives of each sample's loss. */
 import {
   type ByName,
+  estimatedDiagonal,
   gaussNewtonDiagonal,
   hessianDiagonal as hessianDiagonals,
   jacobians,
+  type Probes,
   tangentKernel,
 } from "../curvature/columns.js";
 import type { Differentiable } from "../curvature/differentiable.js";
@@ -136,15 +138,41 @@ export function ggnDiagonal(): Want<ByParameter> {
   };
 }
 
+/** An estimate from random vectors, in the place of the exact numbers. */
+export interface EstimateOptions {
+  /** How many random vectors of signs: the error falls with its root. Default: none, the result is exact. */
+  readonly probes?: number;
+  /** What they are drawn from. Default 0. */
+  readonly seed?: number;
+}
+
+/** Throws INVALID_ARGUMENT. */
+function probesOf(call: string, { probes, seed = 0 }: EstimateOptions): Probes | null {
+  if (probes === undefined) return null;
+  if (!Number.isSafeInteger(probes) || probes < 1)
+    throw new PergradError("INVALID_ARGUMENT", `${call}: probes is a whole number from 1 up, not ${String(probes)}.`);
+  return { count: probes, seed };
+}
+
+function hessianDiagonalsOf(wanted: WantContext, probes: Probes | null): ByName {
+  const { differentiable } = wanted;
+  const gradients = gradientsOf(wanted);
+  return probes ? estimatedDiagonal(differentiable, gradients, probes) : hessianDiagonals(differentiable, gradients);
+}
+
 /**
- * The diagonal of each sample's Hessian, exactly: by parameter, `[N, ...shape]`. It takes a product with a vector for each
- * element of the parameters, so it is for small models.
+ * The diagonal of each sample's Hessian: by parameter, `[N, ...shape]`. Exactly it takes a product with a vector for each
+ * element of the parameters, so that is for small models; with `probes` it is estimated without bias from products with so
+ * many vectors of random signs (Hutchinson's method), each element with a variance of the sum of the squares beside it in its
+ * row of the Hessian, over their number.
+ * @throws PergradError INVALID_ARGUMENT: `probes` is not a whole number.
  */
-export function hessianDiagonal(): Want<ByParameter> {
+export function hessianDiagonal(options: EstimateOptions = {}): Want<ByParameter> {
+  const probes = probesOf("want.hessianDiagonal", options);
   return {
     name: "hessianDiagonal",
     requirements: { factors: true },
-    emit: (wanted) => named(hessianDiagonals(wanted.differentiable, gradientsOf(wanted))),
+    emit: (wanted) => named(hessianDiagonalsOf(wanted, probes)),
     read: (returned) => under(returned, ""),
   };
 }
@@ -158,16 +186,21 @@ export interface Traces {
 }
 
 /** Options of `want.trace`. */
-export interface TraceOptions {
+export interface TraceOptions extends EstimateOptions {
   /** The matrix: of second derivatives, the generalised Gauss-Newton matrix, or g_n g_n'. Default "hessian". */
   readonly of?: "hessian" | "ggn" | "fisher";
 }
 
 /**
- * The trace of each sample's matrix, exactly; of the Hessian at the cost of `want.hessianDiagonal`.
- * @throws PergradError INVALID_ARGUMENT: `of` names no matrix.
+ * The trace of each sample's matrix: exactly, or of the Hessian with `probes` an estimate without bias (Hutchinson 1990), at
+ * the cost of `want.hessianDiagonal`.
+ * @throws PergradError INVALID_ARGUMENT: `of` names no matrix, or `probes` is not a whole number, or is given for another
+ * matrix than the Hessian.
  */
-export function trace({ of = "hessian" }: TraceOptions = {}): Want<Traces> {
+export function trace({ of = "hessian", ...estimate }: TraceOptions = {}): Want<Traces> {
+  const probes = probesOf("want.trace", estimate);
+  if (probes && of !== "hessian")
+    throw new PergradError("INVALID_ARGUMENT", `want.trace: the trace of the ${of} is exact; leave out probes.`);
   if (!["hessian", "ggn", "fisher"].includes(of))
     throw new PergradError(
       "INVALID_ARGUMENT",
@@ -177,7 +210,7 @@ export function trace({ of = "hessian" }: TraceOptions = {}): Want<Traces> {
     name: "trace",
     requirements: of === "fisher" ? { norm: 1 } : { factors: true },
     emit: (wanted) => {
-      const parts = [...traceParts(wanted, of)];
+      const parts = [...traceParts(wanted, of, probes)];
       const values = parts.map(([, value]) => value);
       return {
         total: values.reduce((sum, value) => build.add(sum, value)),
@@ -188,11 +221,10 @@ export function trace({ of = "hessian" }: TraceOptions = {}): Want<Traces> {
   };
 }
 
-function traceParts(wanted: WantContext, of: NonNullable<TraceOptions["of"]>): ByName {
+function traceParts(wanted: WantContext, of: NonNullable<TraceOptions["of"]>, probes: Probes | null): ByName {
   const { plan, differentiable } = wanted;
   if (of === "fisher") return new Map(plan.parameters.map((name) => [name, plan.squaredNorm(name)]));
-  const diagonals =
-    of === "ggn" ? gaussNewtonDiagonal(differentiable) : hessianDiagonals(differentiable, gradientsOf(wanted));
+  const diagonals = of === "ggn" ? gaussNewtonDiagonal(differentiable) : hessianDiagonalsOf(wanted, probes);
   return new Map([...diagonals].map(([name, diagonal]) => [name, sumPerSample(build, diagonal)]));
 }
 
