@@ -14,7 +14,6 @@ const allowed: Readonly<Record<string, string>> = {
   "index.ts": "worker threads are handed out by name",
   "onnx/read/ml/post-transform.ts": meaning,
   "onnx/read/operator-forms.ts": format,
-  "onnx/read/parameters/configuration.ts": format,
   "ops/microsoft/activations.ts": domain,
   "ops/microsoft/attention.ts": domain,
   "ops/microsoft/linear.ts": domain,
