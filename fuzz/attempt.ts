@@ -11,7 +11,7 @@ import { losses } from "../src/nn/losses.js";
 import { loadModel } from "../src/onnx/read/load.js";
 import { encodeModel } from "../src/onnx/write/encode.js";
 import { simplify } from "../src/optimise/simplify.js";
-import { perSample } from "../src/program/program.js";
+import { perSample } from "../src/program/per-sample.js";
 import { arrayOf, isFloat, sizeOf, type Tensor } from "../src/tensor/tensor.js";
 import { want } from "../src/wants/want.js";
 import type { Case } from "./cases.js";

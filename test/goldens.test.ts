@@ -12,7 +12,7 @@ import { readTensors } from "../src/io/files.js";
 import type { Loss } from "../src/nn/loss.js";
 import { losses } from "../src/nn/losses.js";
 import { loadModel } from "../src/onnx/read/load.js";
-import { perSample } from "../src/program/program.js";
+import { perSample } from "../src/program/per-sample.js";
 import type { Tensor } from "../src/tensor/tensor.js";
 import { want } from "../src/wants/want.js";
 import { foldedGru } from "./support/folded-recurrent.js";

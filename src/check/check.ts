@@ -1,75 +1,13 @@
-/** The self-test on a user's own model and data: a program against the naive loop, and the loop against finite differences. */
-
-import { checkOptions, type OptionNames } from "../arguments.js";
-import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
+/** The self-test on a user's own model and data: where callers enter. */
+import { checkOptions } from "../arguments.js";
 import type { Model } from "../graph/model.js";
-import type { Observer } from "../inspect/observe.js";
 import { requireModel } from "../nn/given-model.js";
-import { nth, present } from "../present.js";
-import { objectiveOptions } from "../program/options.js";
-import { Program } from "../program/program.js";
 import type { Data } from "../tensor/data.js";
-import { sizeOf } from "../tensor/tensor.js";
-import { type ByParameter, want } from "../wants/want.js";
-import { AloneOnDemand, type CheckedParameter, Compared, LoopComparison, tolerance } from "./comparison.js";
-import { Differences } from "./differences.js";
-import { Reference, referenceParts } from "./oracle.js";
-import { type References, referencesOf } from "./references.js";
-import { type CheckedWant, WantsComparison } from "./wants.js";
-
-/** Options of `check`. */
-export interface CheckOptions extends ObjectiveOptions {
-  /** Samples compared with the loop, taken from the front. Default: all. */
-  readonly samples?: number;
-  /**
-   * Elements of gradients compared with finite differences, in all: spread evenly over the parameters and the
-   * samples, and chosen at random. Default: 4 of each parameter, at most 64. Each takes two forward passes of
-   * the reference.
-   */
-  readonly differences?: number;
-  /** Seed of that choice. Default 0. */
-  readonly seed?: number;
-  /** Threads that the runtime may use. Default: all cores. */
-  readonly threads?: number;
-  /** Is told of the program that gives the gradients; see the same option of `perSample`. Default: nobody is. */
-  readonly observe?: Observer;
-  /** Called after each gradient and each finite difference, and once before the first (`done` is 0). Default: no call. */
-  readonly onProgress?: (done: number, total: number) => void;
-}
-
-const checkOptionNames: OptionNames<CheckOptions> = {
-  ...objectiveOptions,
-  samples: true,
-  differences: true,
-  seed: true,
-  threads: true,
-  observe: true,
-  onProgress: true,
-};
+import { type CheckOptions, type CheckResult, checkOptionNames } from "./types.js";
 
 export type { CheckedParameter } from "./comparison.js";
+export type { CheckOptions, CheckResult } from "./types.js";
 export type { CheckedWant } from "./wants.js";
-
-/** What a check found. */
-export interface CheckResult {
-  /** Each parameter's errors, in the order of the model. */
-  readonly parameters: readonly CheckedParameter[];
-  /** Every other want, by a program that gives no gradients, against the same in float64 of the loop's gradients; none where one is not finite. */
-  readonly wants: readonly CheckedWant[];
-  /** How many samples were compared with the loop. */
-  readonly samples: number;
-  /** The bounds that errors were held against. Above `rounding`, rounding of float32 leaves hardly a digit right. */
-  readonly tolerance: {
-    /** Of the program against the loop, relative. */
-    readonly loop: number;
-    /** Of the loop against finite differences, relative. */
-    readonly difference: number;
-    /** Above it, rounding leaves hardly a digit right. */
-    readonly rounding: number;
-  };
-  /** Whether no parameter's and no want's cause is a difference. */
-  readonly passed: boolean;
-}
 
 /**
  * Compares a program's per-sample gradients with the float64 loop over samples, and the loop with central
@@ -83,115 +21,8 @@ export async function check(
   given: CheckOptions,
 ): Promise<CheckResult> {
   checkOptions("check(model, data, options)", given, checkOptionNames);
-  const { observe, ...options } = given;
   requireModel(model, "check");
-  const objective = objectiveOf(model, options);
-  const parts = referenceParts(objective, data);
-  const { threads } = options;
-  const samples = Math.min(options.samples ?? parts.samples, parts.samples);
-  const compared = [...objective.parameters.keys()].map((name) => new Compared(name));
-  const differences = new Differences(compared, new Reference(parts), samples, options);
-  const references = referencesOf(parts, samples + differences.total / 8, threads);
-  const loop = new LoopComparison(
-    compared,
-    new AloneOnDemand(objective, data, threads === undefined ? {} : { threads }),
-  );
-  const tried: Promise<void>[] = [];
-  let others: readonly CheckedWant[] = [];
-  try {
-    // Other threads begin while the programs are compiled in this one.
-    const ahead = new Ahead(references, samples);
-    if (references.lanes > 1) ahead.begin();
-    const gradients = await gradientsOf(objective, data, observe ? { ...options, observe } : options);
-    const own = Array.from({ length: samples }, (_, n) => sampleOf(gradients, n));
-    const wants = samples === 0 ? null : await WantsComparison.run(objective, data, { ...options, samples }, own);
-    const progress = counting(samples + differences.total, options.onProgress);
-    for (let n = 0; n < samples; n++) {
-      const expected = await ahead.take(n);
-      await loop.add(n, (name) => ({
-        actual: gradients[name]?.data ?? [],
-        expected: expected.get(name) ?? new Float64Array(),
-      }));
-      wants?.add(expected);
-      progress(1);
-      for (const group of differences.groups(n, expected, (each) => loop.scaleOf(each))) {
-        const told = references.differences(n, group.tries).then((errors) => {
-          for (const [k, each] of group.compared.entries()) each.seeDifference(nth(errors, k));
-          progress(group.tries.length);
-        });
-        // An error is thrown below, where all are waited for.
-        told.catch(() => undefined);
-        tried.push(told);
-      }
-      if (references.lanes === 1) await Promise.all(tried);
-    }
-    await Promise.all(tried);
-    others = (await wants?.results(loop.alone)) ?? [];
-  } finally {
-    await Promise.all([loop.alone.release(), references.release(), Promise.allSettled(tried)]);
-  }
-  const parameters = compared.map((each) => each.result(loop.scaleOf(each)));
-  const passed = [...parameters, ...others].every(({ cause }) => cause !== "difference");
-  return { parameters, wants: others, samples, tolerance, passed };
-}
-
-async function gradientsOf(
-  objective: Objective,
-  data: Readonly<Record<string, Data>>,
-  options: ObjectiveOptions & { readonly observe?: Observer },
-): Promise<ByParameter> {
-  const program = await Program.of(objective, { ...options, want: { gradients: want.gradients() } });
-  const { gradients } = await program.run(data, { allowNotFinite: true, notFinite: "ignore" });
-  await program.release();
-  return gradients;
-}
-
-/** One sample's part of a program's gradients. */
-function sampleOf(gradients: ByParameter, n: number): Map<string, Float32Array> {
-  return new Map(
-    Object.entries(gradients).map(([name, { data, dims }]) => {
-      const size = sizeOf(dims.slice(1));
-      return [name, data.subarray(n * size, (n + 1) * size)];
-    }),
-  );
-}
-
-/** Tells of each step, and once before the first. */
-function counting(total: number, onProgress: CheckOptions["onProgress"]): (steps: number) => void {
-  let done = 0;
-  onProgress?.(done, total);
-  return (steps) => {
-    for (let k = 0; k < steps; k++) onProgress?.(++done, total);
-  };
-}
-
-/** The loop's gradients of one sample after another; those of as many as there are threads are computed ahead. */
-class Ahead {
-  readonly #asked: Promise<ReadonlyMap<string, Float64Array>>[] = [];
-
-  constructor(
-    private readonly references: References,
-    private readonly samples: number,
-  ) {}
-
-  begin(): void {
-    this.#upTo(this.references.lanes);
-  }
-
-  /** Of sample n, which is one more than was taken before. */
-  async take(n: number): Promise<ReadonlyMap<string, Float64Array>> {
-    this.#upTo(n + this.references.lanes);
-    const gradients = present(await this.#asked[n]);
-    delete this.#asked[n];
-    return gradients;
-  }
-
-  #upTo(end: number): void {
-    for (let n = this.#asked.length; n < Math.min(end, this.samples); n++) {
-      const asked = this.references.gradients(n);
-      // An error is thrown where the sample's turn comes.
-      asked.catch(() => undefined);
-      this.#asked.push(asked);
-    }
-  }
+  // The compiler and the reference are loaded when they are first used.
+  const { checked } = await import("./checked.js");
+  return checked(model, data, given);
 }

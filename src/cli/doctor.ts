@@ -146,7 +146,7 @@ async function trial(): Promise<Finding> {
     const { check } = await import("../check/check.js");
     const nn = await import("../nn/index.js");
     const { losses } = await import("../nn/losses.js");
-    const { perSample } = await import("../program/program.js");
+    const { perSample } = await import("../program/per-sample.js");
     const { want } = await import("../wants/want.js");
     const model = nn.model(nn.sequential(nn.linear(3, 4), nn.tanh(), nn.linear(4, 2)), { seed: 1 });
     const data = { x: [0.1, -0.2, 0.3, 1, 2, -3], target: [0, 1] };

@@ -2,7 +2,7 @@
 import { PergradError } from "../errors.js";
 import { parseModel } from "../onnx/proto.js";
 import { fixedSize, symbolOf } from "../onnx/read/batch/batch-axes.js";
-import type { LoadOptions } from "../onnx/read/load.js";
+import type { LoadOptions } from "../onnx/read/load-options.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { missing } from "./data.js";
 

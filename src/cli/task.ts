@@ -6,7 +6,8 @@ import { type Objective, type ObjectiveOptions, objectiveOf, targetName } from "
 import { type ErrorCode, PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import type { FixedValue } from "../onnx/read/batch/fixed-inputs.js";
-import { type LoadOptions, modelOf, parseFile, readModel } from "../onnx/read/load.js";
+import type { LoadOptions } from "../onnx/read/load-options.js";
+import { modelOf, parseFile, readModel } from "../onnx/read/model-file.js";
 import { replaceBatchNorm } from "../privacy/batch-norm.js";
 import { isFloat, type Tensor } from "../tensor/tensor.js";
 import { checkInputs, feedsOf, readData, type Tensors } from "./data.js";

@@ -2,12 +2,7 @@
 
 import type { OnRewrite } from "../graph/rewritten.js";
 import { describeNode, type Node, nodeOf, showCall, showOperand, showType, type Value } from "../graph/value.js";
-import { blocking } from "../lower/long-sums.js";
-import { rewriteNames } from "../optimise/simplify.js";
 import { table } from "./table.js";
-
-/** The names of all rules that a log may hold, but for a target's own. */
-export const knownRewrites: readonly string[] = [...rewriteNames, blocking];
 
 /** One firing of a rule. */
 export interface LoggedRewrite {

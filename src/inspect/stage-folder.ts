@@ -3,9 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { PergradError } from "../errors.js";
 import type { Graph } from "../graph/value.js";
-import { writeFileSafely } from "../io/atomic.js";
 import { unwritable } from "../io/failure.js";
-import { encodeModel } from "../onnx/write/encode.js";
 import type { Observer, Stage } from "./observe.js";
 
 /** A file that was written, or a stage that cannot be one, and why. */
@@ -39,6 +37,13 @@ export class StageFolder implements Observer {
     await mkdir(folder, { recursive: true }).catch((error: unknown) => {
       throw unwritable(folder, error);
     });
+    // The writer is loaded when it is first used.
+    const [{ encodeModel }, { writeFileSafely }] = await Promise.all([
+      import("../onnx/write/encode.js"),
+      import("../io/atomic.js"),
+    ]);
+    const encoded = ({ inputs, parameters, outputs }: Graph) =>
+      encodeModel({ inputs: [...inputs, ...parameters], outputs });
     const saved: SavedStage[] = [];
     for (const { name, graph, asRun } of this.#stages) {
       if (name === "loaded" && !asRun) continue;
@@ -49,10 +54,6 @@ export class StageFolder implements Observer {
     }
     return saved;
   }
-}
-
-function encoded({ inputs, parameters, outputs }: Graph): Uint8Array {
-  return encodeModel({ inputs: [...inputs, ...parameters], outputs });
 }
 
 /** A stage in the middle may hold what no file can: a huge tensor that a later stage does without. */

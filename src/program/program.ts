@@ -1,4 +1,3 @@
-import { awaited, checkOptions } from "../arguments.js";
 import { type CompiledProgram, compiled, isElsewhere } from "../compile/compile.js";
 import { type Objective, objectiveOf, parameterValue } from "../compile/objective.js";
 import type { ProgramGraph } from "../compile/program-graph.js";
@@ -11,9 +10,6 @@ import { Explanation } from "../inspect/explanation.js";
 import { graphOf, Stages } from "../inspect/observe.js";
 import { printGraph } from "../inspect/print-graph.js";
 import type { Profile } from "../inspect/profile.js";
-import { asModel } from "../nn/given-model.js";
-import type { ModelOptions } from "../nn/model.js";
-import type { Module } from "../nn/module.js";
 import { type EncodableProgram, encodeModel } from "../onnx/write/encode.js";
 import { requireWithin, type SaveOptions, writeModel } from "../onnx/write/write.js";
 import { explainPlan, totalsOf } from "../plan/explain.js";
@@ -22,14 +18,12 @@ import type { LoadOptions, Running, Target, Tensors } from "../target/target.js"
 import type { Data } from "../tensor/data.js";
 import { copiesOf } from "../tensor/data.js";
 import { factors as factorsOfOthers } from "../wants/cross.js";
-import { requireWants } from "../wants/given-wants.js";
 import type { Wants } from "../wants/want.js";
-import { observed } from "./environment.js";
 import { holdsNotFinite, type Prepared } from "./feeds.js";
 import { ownOptions, parameterFeeds } from "./given.js";
 import { HeldValues } from "./held.js";
 import { checkMemoryOptions } from "./microbatches.js";
-import { type ProgramOptions, programOptions, type RunOptions } from "./options.js";
+import type { ProgramOptions, RunOptions } from "./options.js";
 import { Others } from "./others.js";
 import { profileOf } from "./profiling.js";
 import { RunnableProgram, releaseAll } from "./runnable.js";
@@ -303,28 +297,4 @@ async function compileOthers(
     throw error;
   }
   return found;
-}
-
-/**
- * Compiles a program that computes, for a batch of samples, what is wanted of each sample's own gradients.
- * @param model a model, or a module of `nn` (then `input` and `seed` say its input's shape and first parameters)
- * @param options the loss, the wants, and which parameters
- * @throws PergradError SAMPLES_INTERACT, UNSUPPORTED_OP, SHAPE_MISMATCH, NO_PARAMETERS.
- */
-export function perSample<W extends Wants>(
-  model: Model | Module,
-  options: ProgramOptions<W> & ModelOptions,
-): Promise<Program<W>> {
-  const made = compileFor(model, options);
-  return awaited(made, "perSample(...)", ["run", "runAll", "stream", "explain", "save", "encode", "memory", "release"]);
-}
-
-async function compileFor<W extends Wants>(
-  model: Model | Module,
-  options: ProgramOptions<W> & ModelOptions,
-): Promise<Program<W>> {
-  checkOptions("perSample(model, options)", options, programOptions);
-  requireWants(options.want);
-  const own = observed(options);
-  return Program.compile(asModel(model, "perSample", own), own);
 }

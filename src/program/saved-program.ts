@@ -1,17 +1,15 @@
 /** Programs that are run from the files they were saved to, without compiling. */
 
-import { awaited, checkOptions, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { MemoryUse } from "../graph/bytes.js";
 import { asLoss, type LossName } from "../nn/as-loss.js";
 import type { Loss, LossFunction } from "../nn/loss.js";
 import { metadataOf, parseModel } from "../onnx/proto.js";
-import { readModel } from "../onnx/read/load.js";
+import { readModel } from "../onnx/read/model-file.js";
 import { defaultTarget } from "../target/default.js";
 import type { Session } from "../target/runtime.js";
 import type { Running, Target } from "../target/target.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { requireWants } from "../wants/given-wants.js";
 import type { Wants } from "../wants/want.js";
 import { HeldValues } from "./held.js";
 import { checkMemoryOptions, type MemoryOptions } from "./microbatches.js";
@@ -28,21 +26,16 @@ export interface OpenOptions<W extends Wants> extends MemoryOptions {
   readonly threads?: number;
 }
 
-const openOptions: OptionNames<OpenOptions<Wants>> = {
-  want: true,
-  loss: true,
-  threads: true,
-  memoryBudget: true,
-  microbatchSize: true,
-};
-
 /** A program from a file: it runs as the one that was saved does, with the parameters that it was saved with. */
 export class SavedProgram<W extends Wants> extends RunnableProgram<W> {
   private constructor(parts: RunnableParts<W>) {
     super(parts);
   }
 
-  /** See `openProgram`. */
+  /**
+   * See `openProgram`.
+   * @throws PergradError as `openProgram` does: INVALID_ARGUMENT, FILE_UNREADABLE, NOT_ONNX, INVALID_MODEL, RUNTIME.
+   */
   static async open<W extends Wants>(
     source: string | Uint8Array,
     options: OpenOptions<W>,
@@ -88,28 +81,4 @@ function runningOf(session: Session): Running {
     run: (feeds, _samples, seen) => session.run(feeds, seen),
     release: () => session.release(),
   };
-}
-
-/**
- * Opens a program that `program.save` or `program.encode` wrote: it runs, streams and checks its data as the program
- * that was compiled does, and nothing is compiled. Its parameters are those that it was saved with.
- * @param source a path, or the file's bytes
- * @param options the wants and the loss that it was compiled with
- * @throws PergradError INVALID_ARGUMENT (no saved program, of another version, or of other wants), FILE_UNREADABLE, NOT_ONNX,
- * INVALID_MODEL, RUNTIME.
- */
-export function openProgram<W extends Wants>(
-  source: string | Uint8Array,
-  options: OpenOptions<W>,
-): Promise<SavedProgram<W>> {
-  return awaited(openFor(source, options), "openProgram(...)", ["run", "runAll", "stream", "memory", "release"]);
-}
-
-async function openFor<W extends Wants>(
-  source: string | Uint8Array,
-  options: OpenOptions<W>,
-): Promise<SavedProgram<W>> {
-  checkOptions("openProgram(path, options)", options, openOptions);
-  requireWants(options.want);
-  return SavedProgram.open(source, options);
 }

@@ -2,7 +2,7 @@
 
 import { entryOf } from "../present.js";
 import { prepare, samplesNotFinite } from "../program/feeds.js";
-import { Program } from "../program/program.js";
+import type { Program } from "../program/program.js";
 import type { Data } from "../tensor/data.js";
 import { type ClippingGroup, type clippedSum, clippingGroups } from "../wants/clipping.js";
 import { type FloatTensor, type Results, type Want, want } from "../wants/want.js";
@@ -97,6 +97,8 @@ export class BatchClipper<S> {
       losses: want.losses(),
       scores: scores(setup.objective),
     };
+    // The compiler and the runtime are loaded when they are first used.
+    const { Program } = await import("../program/program.js");
     const program = await Program.of(setup.objective, {
       ...planned({ microbatchSize: mostAtOnce, ...options }),
       holdParameters: false,

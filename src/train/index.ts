@@ -3,7 +3,6 @@ export { type AveragingState, averageOf, averaging } from "./average.js";
 export { type Batch, type BatchOptions, miniBatches, permutation, pick } from "./batches.js";
 export type { LearningRate, Optimizer, Parameters, Stepped } from "./optimizer.js";
 export { PrivateTrainer } from "./private-trainer.js";
-export { RunFolder, type Settings } from "./run-folder.js";
 export { schedules } from "./schedules.js";
 export { type SgdOptions, type SgdState, sgd } from "./sgd.js";
 export { TrainingStopped } from "./stopped.js";

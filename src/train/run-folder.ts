@@ -6,6 +6,7 @@ import { unreadable, unwritable } from "../io/failure.js";
 import { Ledger } from "../privacy/ledger.js";
 import { composed, type GaussianMechanism, isNotPrivate } from "../privacy/mechanism.js";
 import { RunLock } from "./run-lock.js";
+import { composedInOrder, stepsOf } from "./state.js";
 import { readState, writeState } from "./state-file.js";
 import type { TrainerState } from "./types.js";
 
@@ -126,22 +127,6 @@ function withSpent<S>(path: string, state: TrainerState<S>, entries: readonly Ga
   // Ordinary steps are in no file, and need not be: the state says already that no epsilon is large enough.
   if (isNotPrivate(composed(state.ledger))) return state;
   throw ledgerLost(path, `it holds ${stepsOf(spent)} steps, but the checkpoint had spent ${stepsOf(state.ledger)}`);
-}
-
-/** The mechanisms, with neighbours that are alike counted in `steps`. */
-export function composedInOrder(mechanisms: readonly GaussianMechanism[]): GaussianMechanism[] {
-  const result: GaussianMechanism[] = [];
-  for (const each of mechanisms) {
-    const last = result.at(-1);
-    const same = last?.noiseMultiplier === each.noiseMultiplier && last.samplingRate === each.samplingRate;
-    if (last && same) result[result.length - 1] = { ...last, steps: last.steps + each.steps };
-    else result.push(each);
-  }
-  return result;
-}
-
-export function stepsOf(mechanisms: readonly GaussianMechanism[]): number {
-  return mechanisms.reduce((sum, { steps }) => sum + steps, 0);
 }
 
 function writeCheckpoint<S>(path: string, settings: Settings, state: TrainerState<S>): Promise<void> {

@@ -2,7 +2,6 @@
 import { PergradError } from "../errors.js";
 import type { GaussianMechanism } from "../privacy/mechanism.js";
 import type { Optimizer, Parameters } from "./optimizer.js";
-import { composedInOrder, stepsOf } from "./run-folder.js";
 import type { TrainerState } from "./types.js";
 
 /** A step without noise, of whatever samples: no epsilon is large enough for it. */
@@ -57,4 +56,21 @@ function missingField(state: unknown, start: unknown, at = "state"): string | un
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
+}
+
+/** The mechanisms, with neighbours that are alike counted in `steps`. */
+export function composedInOrder(mechanisms: readonly GaussianMechanism[]): GaussianMechanism[] {
+  const result: GaussianMechanism[] = [];
+  for (const each of mechanisms) {
+    const last = result.at(-1);
+    const same = last?.noiseMultiplier === each.noiseMultiplier && last.samplingRate === each.samplingRate;
+    if (last && same) result[result.length - 1] = { ...last, steps: last.steps + each.steps };
+    else result.push(each);
+  }
+  return result;
+}
+
+/** How many steps they are in all. */
+export function stepsOf(mechanisms: readonly GaussianMechanism[]): number {
+  return mechanisms.reduce((sum, { steps }) => sum + steps, 0);
 }

@@ -1,7 +1,7 @@
 /** What ordinary and private trainers share: a state that each step replaces. */
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
-import { withParameters } from "../onnx/write/save.js";
+import { withParameters } from "../graph/with-parameters.js";
 import type { Sampler } from "./samplers.js";
 import type { Setup } from "./setup.js";
 import type { StepResult, TrainerState } from "./types.js";

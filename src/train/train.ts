@@ -6,7 +6,7 @@ import type { Module } from "../nn/module.js";
 import { noiseMultiplierFor } from "../privacy/index.js";
 import type { GaussianMechanism } from "../privacy/mechanism.js";
 import { observed } from "../program/environment.js";
-import { Checkpoints } from "./checkpoints.js";
+import type { Checkpoints } from "./checkpoints.js";
 import { plainTraining, privateTraining } from "./option-names.js";
 import { PrivateTrainer } from "./private-trainer.js";
 import type { Settings } from "./run-folder.js";
@@ -126,6 +126,7 @@ async function checkpointsOf<S>(
 ): Promise<Checkpoints<S> | undefined> {
   if (!checkpoint) return undefined;
   if (from) throw new PergradError("INVALID_ARGUMENT", "A run with checkpoints has its own state; leave out `from`.");
+  const { Checkpoints } = await import("./checkpoints.js");
   return Checkpoints.open<S>(checkpoint, {
     "batch size": batchSize,
     ...(sampling === undefined ? {} : { sampling }),

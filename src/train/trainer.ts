@@ -4,7 +4,7 @@ import type { Model } from "../graph/model.js";
 import type { Module } from "../nn/module.js";
 import { checkSeed } from "../privacy/random-bits.js";
 import { type NotFinite, type NotFiniteSample, renumbered } from "../program/not-finite.js";
-import { Program } from "../program/program.js";
+import type { Program } from "../program/program.js";
 import { type FloatTensor, type Want, want } from "../wants/want.js";
 import { Figures, scores } from "./figures.js";
 import type { Parameters } from "./optimizer.js";
@@ -75,6 +75,8 @@ export class Trainer<S> extends Stepping<S, StepResult> {
     const { seed, order } = state;
     const sampler = samplerOf(sampling, { samples: own.data.samples, batchSize, seed, order });
     const wants: Wanted = { sum: want.sum(), losses: want.losses(), scores: scores(own.objective) };
+    // The compiler and the runtime are loaded when they are first used.
+    const { Program } = await import("../program/program.js");
     const program = await Program.of(own.objective, { ...planned(options), holdParameters: false, want: wants });
     return new Trainer(own, options, sampler, program, state);
   }

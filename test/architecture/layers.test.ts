@@ -116,3 +116,41 @@ it("no file imports itself in a circle", () => {
   for (const file of files) visit(file, []);
   expect(circles).toEqual([]);
 });
+
+/** All files that come with one: those that it imports as values, when it is loaded. */
+function loadedWith(entry: string): ReadonlySet<string> {
+  const found = new Set<string>();
+  const visit = (file: string): void => {
+    if (found.has(file)) return;
+    found.add(file);
+    const text = readFileSync(join(root, file), "utf8");
+    const values = text.matchAll(/^(?:import|export) (?!type )(?:[^;]*? from )?"(\.[^"]+)\.js";/gm);
+    for (const [, path = ""] of values) visit(`${normalize(join(dirname(file), path))}.ts`);
+  };
+  visit(entry);
+  return found;
+}
+
+/** Files that take long to load, or bring a package that does: loaded when they are first used. */
+const late: readonly string[] = [
+  "check/checked.ts",
+  "compile/compile.ts",
+  "io/atomic.ts",
+  "onnx/proto.ts",
+  "onnx/read/model-file.ts",
+  "onnx/write/encode.ts",
+  "optimise/simplify.ts",
+  "program/program.ts",
+  "target/onnxruntime/index.ts",
+  "train/run-folder.ts",
+];
+
+describe("what is loaded with", () => {
+  it("the package is not all of it", () => {
+    const loaded = loadedWith("index.ts");
+    expect(late.filter((file) => !files.includes(file))).toEqual([]);
+    expect(late.filter((file) => loaded.has(file))).toEqual([]);
+    // What is exported as a value is there at once.
+    expect([...loaded]).toEqual(expect.arrayContaining(["nn/layers.ts", "ops/registry.ts", "train/trainer.ts"]));
+  });
+});

@@ -8,7 +8,7 @@ import * as nn from "../../src/nn/index.js";
 import { losses } from "../../src/nn/losses.js";
 import { build } from "../../src/ops/registry.js";
 import { scan } from "../../src/ops/rules/scan.js";
-import { perSample } from "../../src/program/program.js";
+import { perSample } from "../../src/program/per-sample.js";
 import { Traced } from "../../src/trace/traced.js";
 import { want } from "../../src/wants/want.js";
 import { compareWithLoop } from "../support/per-sample.js";

@@ -14,7 +14,7 @@ import { leaf, type Value } from "../../src/graph/value.js";
 import { losses } from "../../src/nn/losses.js";
 import { build } from "../../src/ops/registry.js";
 import { scan } from "../../src/ops/rules/scan.js";
-import { perSample } from "../../src/program/program.js";
+import { perSample } from "../../src/program/per-sample.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { want } from "../../src/wants/want.js";
 import { typed } from "../support/op-checks.js";

@@ -8,7 +8,7 @@ import { describe, expect, it } from "vitest";
 import { readTensors } from "../../src/io/files.js";
 import { lossNamed, type NamedLoss } from "../../src/nn/as-loss.js";
 import { loadModel } from "../../src/onnx/read/load.js";
-import { perSample } from "../../src/program/program.js";
+import { perSample } from "../../src/program/per-sample.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { type Wants, want } from "../../src/wants/want.js";
 import { tensorsIn } from "../support/tensors-in.js";

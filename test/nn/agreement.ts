@@ -5,7 +5,7 @@ import { Oracle } from "../../src/check/oracle.js";
 import { type ObjectiveOptions, objectiveOf } from "../../src/compile/objective.js";
 import type { Model } from "../../src/graph/model.js";
 import { losses } from "../../src/nn/losses.js";
-import { perSample } from "../../src/program/program.js";
+import { perSample } from "../../src/program/per-sample.js";
 import type { Data } from "../../src/tensor/data.js";
 import type { Random } from "../../src/tensor/random.js";
 import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";

@@ -3,7 +3,7 @@ import type { DimSpec } from "../../src/graph/dim.js";
 import type { Model } from "../../src/graph/model.js";
 import * as nn from "../../src/nn/index.js";
 import { losses } from "../../src/nn/losses.js";
-import { perSample } from "../../src/program/program.js";
+import { perSample } from "../../src/program/per-sample.js";
 import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
 import { want } from "../../src/wants/want.js";
 import { expectClose } from "../support/per-sample.js";

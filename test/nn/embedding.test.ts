@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import * as nn from "../../src/nn/index.js";
 import { losses } from "../../src/nn/losses.js";
-import { perSample } from "../../src/program/program.js";
+import { perSample } from "../../src/program/per-sample.js";
 import { random } from "../../src/tensor/random.js";
 import { constant } from "../../src/trace/index.js";
 import { want } from "../../src/wants/want.js";

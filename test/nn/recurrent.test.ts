@@ -7,7 +7,7 @@ import { readTensors } from "../../src/io/files.js";
 import * as nn from "../../src/nn/index.js";
 import { losses } from "../../src/nn/losses.js";
 import { loadModel } from "../../src/onnx/read/load.js";
-import { perSample } from "../../src/program/program.js";
+import { perSample } from "../../src/program/per-sample.js";
 import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
 import { want } from "../../src/wants/want.js";
 import { expectClose } from "../support/per-sample.js";

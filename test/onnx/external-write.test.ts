@@ -10,7 +10,7 @@ import { loadModel } from "../../src/onnx/read/load.js";
 import { ExternalData } from "../../src/onnx/write/external-data.js";
 import { saveModel } from "../../src/onnx/write/save.js";
 import { requireWithin } from "../../src/onnx/write/write.js";
-import { perSample } from "../../src/program/program.js";
+import { perSample } from "../../src/program/per-sample.js";
 import { want } from "../../src/wants/want.js";
 import { temporaryFolder } from "../support/folder.js";
 

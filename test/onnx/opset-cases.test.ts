@@ -9,7 +9,7 @@ import type { Model } from "../../src/graph/model.js";
 import { evaluateGraph, toArray64 } from "../../src/interpret/evaluate.js";
 import { readTensors } from "../../src/io/files.js";
 import { encodeModel } from "../../src/onnx/write/encode.js";
-import { programOf } from "../../src/onnx/write/save.js";
+import { programOf } from "../../src/onnx/write/model-program.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { asRun } from "../support/graph-checks.js";
 import { relativeError } from "./compare.js";

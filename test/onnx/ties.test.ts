@@ -5,9 +5,10 @@ import { ModelProtoSchema } from "onnx-buf";
 import { describe, expect, it } from "vitest";
 import type { Model } from "../../src/graph/model.js";
 import { losses, perSample, want, withParameters } from "../../src/index.js";
-import { type LoadOptions, modelOf } from "../../src/onnx/read/load.js";
+import type { LoadOptions } from "../../src/onnx/read/load-options.js";
+import { modelOf } from "../../src/onnx/read/model-file.js";
 import { encodeModel } from "../../src/onnx/write/encode.js";
-import { programOf } from "../../src/onnx/write/save.js";
+import { programOf } from "../../src/onnx/write/model-program.js";
 import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
 import { type FileInit, file, floats, initializer, int, int64s, ints, node, run, tensor, valueInfo } from "./models.js";
 

@@ -1,7 +1,8 @@
 /** Which initializers become parameters, and under which names. */
 import { describe, expect, it } from "vitest";
 import { losses, perSample, want } from "../../src/index.js";
-import { type LoadOptions, modelOf } from "../../src/onnx/read/load.js";
+import type { LoadOptions } from "../../src/onnx/read/load-options.js";
+import { modelOf } from "../../src/onnx/read/model-file.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import {
   type FileInit,

@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import { Oracle } from "../../../src/check/oracle.js";
 import { objectiveOf } from "../../../src/compile/objective.js";
 import { losses } from "../../../src/nn/losses.js";
-import { perSample } from "../../../src/program/program.js";
+import { perSample } from "../../../src/program/per-sample.js";
 import { want } from "../../../src/wants/want.js";
 import { expectClose } from "../per-sample.js";
 import type { Drawn } from "./leaves.js";

@@ -1,0 +1,58 @@
+/** What the self-test takes and gives. */
+import type { OptionNames } from "../arguments.js";
+import type { ObjectiveOptions } from "../compile/objective.js";
+import type { Observer } from "../inspect/observe.js";
+import { objectiveOptions } from "../program/options.js";
+import type { CheckedParameter } from "./comparison.js";
+import type { CheckedWant } from "./wants.js";
+
+/** Options of `check`. */
+export interface CheckOptions extends ObjectiveOptions {
+  /** Samples compared with the loop, taken from the front. Default: all. */
+  readonly samples?: number;
+  /**
+   * Elements of gradients compared with finite differences, in all: spread evenly over the parameters and the
+   * samples, and chosen at random. Default: 4 of each parameter, at most 64. Each takes two forward passes of
+   * the reference.
+   */
+  readonly differences?: number;
+  /** Seed of that choice. Default 0. */
+  readonly seed?: number;
+  /** Threads that the runtime may use. Default: all cores. */
+  readonly threads?: number;
+  /** Is told of the program that gives the gradients; see the same option of `perSample`. Default: nobody is. */
+  readonly observe?: Observer;
+  /** Called after each gradient and each finite difference, and once before the first (`done` is 0). Default: no call. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export const checkOptionNames: OptionNames<CheckOptions> = {
+  ...objectiveOptions,
+  samples: true,
+  differences: true,
+  seed: true,
+  threads: true,
+  observe: true,
+  onProgress: true,
+};
+
+/** What a check found. */
+export interface CheckResult {
+  /** Each parameter's errors, in the order of the model. */
+  readonly parameters: readonly CheckedParameter[];
+  /** Every other want, by a program that gives no gradients, against the same in float64 of the loop's gradients; none where one is not finite. */
+  readonly wants: readonly CheckedWant[];
+  /** How many samples were compared with the loop. */
+  readonly samples: number;
+  /** The bounds that errors were held against. Above `rounding`, rounding of float32 leaves hardly a digit right. */
+  readonly tolerance: {
+    /** Of the program against the loop, relative. */
+    readonly loop: number;
+    /** Of the loop against finite differences, relative. */
+    readonly difference: number;
+    /** Above it, rounding leaves hardly a digit right. */
+    readonly rounding: number;
+  };
+  /** Whether no parameter's and no want's cause is a difference. */
+  readonly passed: boolean;
+}

@@ -1,0 +1,39 @@
+/** Opens saved programs: where callers enter. */
+import { awaited, checkOptions, type OptionNames } from "../arguments.js";
+import { requireWants } from "../wants/given-wants.js";
+import type { Wants } from "../wants/want.js";
+import type { OpenOptions, SavedProgram } from "./saved-program.js";
+
+const openOptions: OptionNames<OpenOptions<Wants>> = {
+  want: true,
+  loss: true,
+  threads: true,
+  memoryBudget: true,
+  microbatchSize: true,
+};
+
+/**
+ * Opens a program that `program.save` or `program.encode` wrote: it runs, streams and checks its data as the program
+ * that was compiled does, and nothing is compiled. Its parameters are those that it was saved with.
+ * @param source a path, or the file's bytes
+ * @param options the wants and the loss that it was compiled with
+ * @throws PergradError INVALID_ARGUMENT (no saved program, of another version, or of other wants), FILE_UNREADABLE, NOT_ONNX,
+ * INVALID_MODEL, RUNTIME.
+ */
+export function openProgram<W extends Wants>(
+  source: string | Uint8Array,
+  options: OpenOptions<W>,
+): Promise<SavedProgram<W>> {
+  return awaited(openFor(source, options), "openProgram(...)", ["run", "runAll", "stream", "memory", "release"]);
+}
+
+async function openFor<W extends Wants>(
+  source: string | Uint8Array,
+  options: OpenOptions<W>,
+): Promise<SavedProgram<W>> {
+  checkOptions("openProgram(path, options)", options, openOptions);
+  requireWants(options.want);
+  // The runtime is loaded when it is first used.
+  const { SavedProgram } = await import("./saved-program.js");
+  return SavedProgram.open(source, options);
+}
