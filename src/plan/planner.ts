@@ -140,6 +140,12 @@ export class Plan {
     this.choices = new Map(withinMemory(all, conditions).map((choice) => [choice.parameter, choice]));
   }
 
+  /** The same for other gradients and requirements, chosen for the same batch, prices and memory. */
+  alike(gradients: ReadonlyMap<string, Factored>, requirements: Requirements): Plan {
+    const { strategy: _, ...options } = this.options;
+    return new Plan(gradients, requirements, options);
+  }
+
   /** Planned for a budget that one sample does not fit into otherwise: as little as possible is held at a time. */
   get holdsLittle(): boolean {
     return this.options.lowMemory?.materialise === "lowMemory";

@@ -21,7 +21,6 @@ import { sumPerSample } from "../gradients/factored.js";
 import type { Value } from "../graph/value.js";
 import { meant } from "../meant.js";
 import { build } from "../ops/registry.js";
-import { Plan } from "../plan/planner.js";
 import { allRequirements } from "../plan/questions.js";
 import { gradients as ownGradients } from "./gradients.js";
 import { type ByParameter, type FloatTensor, float, under, type Want, type WantContext } from "./wanted.js";
@@ -75,13 +74,7 @@ function productWant<R>(name: string, products: Products, vector: ByParameter | 
     ...(storage ? { storage } : {}),
     emit: (wanted) => {
       const found = products(wanted.differentiable, gradientsOf(wanted), vectorsOf(wanted, vector));
-      const { samples, lowMemory, prices } = wanted.plan.options;
-      const plan = new Plan(found, allRequirements([inner.requirements]), {
-        ...(samples === undefined ? {} : { samples }),
-        ...(lowMemory ? { lowMemory } : {}),
-        ...(prices ? { prices } : {}),
-      });
-      return inner.emit({ ...wanted, plan });
+      return inner.emit({ ...wanted, plan: wanted.plan.alike(found, allRequirements([inner.requirements])) });
     },
     read: (returned, samples) => inner.read(returned, samples),
   };

@@ -140,6 +140,7 @@ const late: readonly string[] = [
   "onnx/read/model-file.ts",
   "onnx/write/encode.ts",
   "optimise/simplify.ts",
+  "plan/planner.ts",
   "program/program.ts",
   "target/onnxruntime/index.ts",
   "train/run-folder.ts",

@@ -1,11 +1,15 @@
 /** The runtimes that Node can load, each when it is first used. */
 import { createRequire } from "node:module";
-import type { ProfiledRuntime } from "../target.js";
+import type { ProfiledRuntime, Profiler } from "../target.js";
 import { nodeRuntime } from "./node.js";
-import { profiler } from "./profiler.js";
 import { WebRuntime } from "./web.js";
 
 const require = createRequire(import.meta.url);
+
+const profiler: Profiler = {
+  profile: async (...given) => (await import("./profiler.js")).profiler.profile(...given),
+  optimised: async (...given) => (await import("./profiler.js")).profiler.optimised(...given),
+};
 
 export const native: ProfiledRuntime = {
   get version() {
