@@ -8,7 +8,7 @@ import type { Module } from "../nn/module.js";
 import type { Dataset } from "../program/dataset.js";
 import type { MemoryOptions } from "../program/microbatches.js";
 import { objectiveOptions } from "../program/options.js";
-import { Program } from "../program/program.js";
+import type { Program } from "../program/program.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { type ByParameter, type Want, want } from "../wants/want.js";
 import { conjugateGradients } from "./conjugate-gradients.js";
@@ -76,6 +76,9 @@ export interface Solution {
   readonly indefinite: boolean;
 }
 
+/** The compiler, which is loaded when it is first used. */
+const compiler = async () => (await import("../program/program.js")).Program;
+
 type Products = Program<{ product: Want<ByParameter> }>;
 
 const makers: Readonly<Record<CurvatureKind, () => Want<ByParameter>>> = {
@@ -111,7 +114,7 @@ export class Curvature {
         `The curvature is of "hessian", "ggn" or "fisher", not ${kindOf(options.of)}; say which: { of: "ggn" }.`,
       );
     requireAgain(data);
-    const products = await Program.of(objective, { ...options, want: { product: make() } });
+    const products = await (await compiler()).of(objective, { ...options, want: { product: make() } });
     return new Curvature(objective, data, options, products);
   }
 
@@ -169,7 +172,7 @@ export class Curvature {
   /** The trace, exactly: of the Hessian that takes a product for each element of the parameters. */
   async trace(): Promise<number> {
     const { of } = this.options;
-    const program = await Program.of(this.objective, {
+    const program = await (await compiler()).of(this.objective, {
       ...this.options,
       ...this.#asked,
       want: { trace: want.trace({ of }) },
