@@ -2,7 +2,7 @@
 import { expect } from "vitest";
 import type { ObjectiveOptions } from "../../src/compile/objective.js";
 import type { Model } from "../../src/graph/model.js";
-import { perSample } from "../../src/program/program.js";
+import { perSample } from "../../src/program/per-sample.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { type ByParameter, want } from "../../src/wants/want.js";
 import { tensorsIn } from "../support/tensors-in.js";
