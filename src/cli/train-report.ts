@@ -1,4 +1,4 @@
-/** What is told while a training runs. */
+/** The progress report of a training run. */
 import { epsilonText } from "../train/train.js";
 import type { PrivateStepResult, StepResult } from "../train/types.js";
 

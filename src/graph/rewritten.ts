@@ -1,4 +1,4 @@
-/** What whoever watches a graph being rewritten is told. */
+/** What an observer of rewrites receives. */
 import type { Node, Value } from "./value.js";
 
 /** One step of a clean-up: what stands for a node's outputs from then on. */
@@ -11,5 +11,5 @@ export interface Rewritten {
   readonly results: readonly Value[];
 }
 
-/** Is told of every step. */
+/** Called for every step. */
 export type OnRewrite = (rewritten: Rewritten) => void;

@@ -1,4 +1,4 @@
-/** A view into a compile: what is told of it while it goes on. Nothing that is computed depends on it. */
+/** Observers of a compile. Nothing that is computed depends on them. */
 
 import type { OnRewrite } from "../graph/rewritten.js";
 import type { Graph, Value } from "../graph/value.js";
@@ -40,7 +40,7 @@ export interface Stage {
   readonly asRun?: () => Promise<Uint8Array>;
 }
 
-/** What is told of a compile. A program that is planned anew, for a memory budget, comes to `gradient` several times. */
+/** Callbacks that follow a compile. A program that is planned again for a memory budget reaches `gradient` several times. */
 export interface Observer {
   /** Receives each stage's graph once it is made. */
   readonly onStage?: (stage: Stage) => void;

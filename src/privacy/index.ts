@@ -1,4 +1,4 @@
-/** How much privacy the steps of private training cost, and how much noise a wanted privacy needs. */
+/** The privacy cost of private training, and the noise that a level of privacy needs. */
 
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
@@ -13,9 +13,9 @@ export type { GaussianMechanism, Mechanism } from "./mechanism.js";
 export { PldAccountant };
 
 /**
- * How privacy is accounted for. "pld", the privacy loss distribution: the true value but for a few parts in 10,000,
- * never too small. "rdp", Renyi's divergence: never too small either, but larger, by a tenth or, where privacy is
- * lost seldom but at once, by several times. "gdp", Gaussian differential privacy: for comparison only, since with
+ * The accountant of privacy. "pld", the privacy loss distribution: within a few parts in 10,000 of the true value,
+ * never too small. "rdp", Rényi divergence: never too small either, but larger, by a tenth or, if privacy is
+ * lost rarely but all at once, by several times. "gdp", Gaussian differential privacy: for comparison only, because with
  * subsampling it is an approximation that may be too small.
  */
 export type Accountant = "pld" | "rdp" | "gdp";
@@ -45,8 +45,8 @@ export interface EpsilonOptions extends AccountantOptions {
 }
 
 /**
- * The epsilon for which using all the mechanisms on one dataset is (epsilon, delta)-private, in regard of adding or
- * removing one sample. Infinite where there is none.
+ * The epsilon for which using all the mechanisms on one dataset is (epsilon, delta)-private with respect to adding or
+ * removing one sample. Infinite if there is none.
  *
  * @throws PergradError INVALID_ARGUMENT
  */

@@ -1,4 +1,4 @@
-/** What stands in the way of training a model privately. */
+/** Finds what prevents private training of a model. */
 import { SampleAxes } from "../analysis/sample-axes.js";
 import { PergradError, problemOf } from "../errors.js";
 import type { Model } from "../graph/model.js";

@@ -97,7 +97,7 @@ export class ResultsWatch {
     });
   }
 
-  /** Tells whoever is to be told. Throws NOT_FINITE where that is asked for. */
+  /** Reports to the user as the options say. Throws NOT_FINITE if they ask for it. */
   report(results: readonly NotFiniteResult[], { notFinite, onNotFinite }: ExpressionOptions): void {
     if (results.length === 0) return;
     const message = described(results);

@@ -1,4 +1,4 @@
-/** How many samples a program computes at a time. */
+/** Decides how many samples a program computes at a time. */
 
 import { isSummed, type Output, whyWhole } from "../compile/joining.js";
 import { PergradError } from "../errors.js";

@@ -224,11 +224,11 @@ function describeOpen(samples: readonly NotFiniteSample[], leftOut: boolean): st
   return `${what} of ${which}${where} ${what === "The gradient" ? "is" : "are"} not finite${then}.`;
 }
 
-/** Tells whoever is to be told. Throws NOT_FINITE where that is asked for. */
+/** Reports to the user as the options say. Throws NOT_FINITE if they ask for it. */
 export class Reporter {
   #warned = false;
 
-  /** Whether anybody is told. */
+  /** Whether anything is reported. */
   listens({ notFinite, onNotFinite }: NotFiniteOptions): boolean {
     if (onNotFinite || notFinite === "throw" || notFinite === "leave out") return true;
     return notFinite !== "ignore" && !this.#warned;

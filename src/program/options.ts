@@ -30,7 +30,7 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, Memor
    * that, where most runs have other values. Default true.
    */
   readonly holdParameters?: boolean;
-  /** Is told of the compile's stages, rewrites and choices, and of time and bytes by node. Default: nobody is. */
+  /** Observes the compile's stages, rewrites and choices, and time and bytes by node. Default: no observer. */
   readonly observe?: Observer;
 }
 

@@ -30,7 +30,7 @@ interface StoredType {
 /** Version 1. */
 export interface StoredForm {
   readonly version: typeof version;
-  /** The loss's name, for whoever reads the file. */
+  /** The loss's name, for readers of the file. */
   readonly loss: string;
   /** Data that is fed, `target` included, in the dtypes and shapes of the file. */
   readonly inputs: readonly (StoredType & Omit<Expected, "value">)[];

@@ -36,7 +36,7 @@ export interface ProfiledRuntime extends Runtime {
   readonly profiler?: Profiler | undefined;
 }
 
-/** What a runtime tells of a graph that it runs. */
+/** What a runtime reports about a graph that it runs. */
 export interface Profiler {
   /** Time and bytes by node. Throws RUNTIME. */
   profile(program: EncodableProgram, feeds: Tensors, options: ProfileOptions): Promise<RuntimeProfile>;

@@ -16,7 +16,7 @@ export type Settings = Readonly<Record<string, number | string | boolean | null>
 /** What the file of a checkpoint holds. */
 interface Checkpoint<S> {
   readonly format: "pergrad checkpoint 1";
-  /** For whoever opens the file. */
+  /** For readers of the file. */
   readonly notice?: string;
   readonly settings: Settings;
   readonly state: TrainerState<S>;

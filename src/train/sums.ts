@@ -4,7 +4,7 @@ import { sizeOf } from "../tensor/tensor.js";
 import type { ByParameter } from "../wants/wanted.js";
 import type { Parameters } from "./optimizer.js";
 
-/** Sums that are begun anew for each step, in the same memory. */
+/** Sums that restart at each step, in the same memory. */
 export class Sums {
   readonly #sums: ReadonlyMap<string, Float64Array>;
 
@@ -13,7 +13,7 @@ export class Sums {
     this.#sums = new Map(entries.map(([name, { dims }]) => [name, new Float64Array(sizeOf(dims))]));
   }
 
-  /** Begins anew. */
+  /** Restarts. */
   clear(): void {
     for (const sum of this.#sums.values()) sum.fill(0);
   }

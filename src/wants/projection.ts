@@ -1,4 +1,4 @@
-/** Random projections that keep inner products. */
+/** Random projections that preserve inner products. */
 import { PergradError } from "../errors.js";
 import { cheapest } from "../gradients/factored.js";
 import { projections } from "../gradients/projection.js";

@@ -1,4 +1,4 @@
-/** What a user's own function makes of each sample's gradients. */
+/** Applies a user's function to each sample's gradients. */
 
 import { unseenBefore } from "../analysis/hidden-nan.js";
 import { batchOver } from "../autodiff/vmap.js";

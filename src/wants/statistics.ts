@@ -1,4 +1,4 @@
-/** What is wanted of the distribution of a batch's gradients. */
+/** Wants that describe the distribution of a batch's gradients. */
 import { sampleCount } from "../gradients/factored.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";

@@ -1,4 +1,4 @@
-/** What a user may want to know about the per-sample gradients of a batch. Each want types its own result. */
+/** The wants: what a program can compute of a batch's per-sample gradients. Each determines the type of its result. */
 import { sampleCount } from "../gradients/factored.js";
 import { build } from "../ops/registry.js";
 import type { Tensor } from "../tensor/tensor.js";

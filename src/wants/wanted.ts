@@ -40,7 +40,7 @@ export type JoinedAs =
   /** It sums squared deviations from the mean; `sum` names the result that is the sum. */
   | { readonly kind: "deviations"; readonly sum: string };
 
-/** Something to know about the per-sample gradients of a batch, with its result's type. `want` makes them. */
+/** A want: a result computed from the per-sample gradients of a batch, with its type. `want` makes them. */
 export interface Want<R> {
   /** What messages and `explain` call it: "norms". */
   readonly name: string;
