@@ -193,7 +193,7 @@ export interface TraceOptions extends EstimateOptions {
 export function trace({ of = "hessian", ...estimate }: TraceOptions = {}): Want<Traces> {
   const probes = probesOf("want.trace", estimate);
   if (probes && of !== "hessian")
-    throw new PergradError("INVALID_ARGUMENT", `want.trace: the trace of the ${of} is exact; leave out probes.`);
+    throw new PergradError("INVALID_ARGUMENT", `The trace of the ${of} by want.trace is exact; leave out probes.`);
   if (!["hessian", "ggn", "fisher"].includes(of))
     throw new PergradError(
       "INVALID_ARGUMENT",
