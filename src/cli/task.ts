@@ -59,6 +59,10 @@ export async function taskOf(
   const held = options.data === undefined ? undefined : await readData(options.data);
   const { loaded, fixed } = await load(bytes, modelFile, options, held);
   const data = held && new Map([...held].filter(([name]) => !fixed.has(name)));
+  for (const name of options.fix?.keys() ?? []) {
+    if (held?.has(name))
+      progress.note(`"${options.data}" also holds "${name}", which --fix makes a constant: the data's is not used.`);
+  }
   const model = options.replaceBatchNorm ? replaceBatchNorm(loaded) : loaded;
   if (data) checkInputs(data, model);
   const outputAxis = outputSampleAxis(model, output, options, fixed);

@@ -397,3 +397,11 @@ describe("gradients that are not finite though the data is", () => {
     expect(err).toMatch(/samples 1, 3 \(in "weight"(, "bias")?\) is not finite, in 1 of them as the data\.\n$/);
   });
 });
+
+test("an input that --fix makes a constant is not taken from the data, and a note says so", async () => {
+  const { result } = await workspace(linear(), data);
+  const fixed = await result("norms", "--fix", "x=1");
+  expect(fixed.err).toMatch(/also holds "x", which --fix makes a constant: the data's is not used\./);
+  const { result: ofOnes } = await workspace(linear(), { ...data, x: floats([5, 3], () => 1) });
+  close(values(fixed.tensors), values((await ofOnes("norms")).tensors));
+});
