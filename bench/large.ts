@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { type Program, perSample, type Wants, want } from "../src/index.js";
 import { type Gpt2Name, gpt2 } from "./gpt2.js";
-import { interleave, type Timing, timed } from "./measure.js";
+import { interleave, type Timing, timedAlone } from "./measure.js";
 import { startContest } from "./peers/contest.js";
 import type { Command } from "./peers/process.js";
 import type { PeerTiming } from "./results.js";
@@ -76,7 +76,9 @@ async function measureTime(peers: ReadonlyMap<string, Command>, seconds: number)
   try {
     for (const wants of Object.values(largeWants))
       programs.push(await perSample<Wants>(model, { loss, threads: 1, want: wants() }));
-    const own = Object.keys(largeWants).map((name, k) => timed(name, () => (programs[k] as Program<Wants>).run(data)));
+    const own = Object.keys(largeWants).map((name, k) =>
+      timedAlone(name, () => (programs[k] as Program<Wants>).run(data)),
+    );
     const all = await interleave([...own, ...contest.alternatives], seconds);
     const peerTimings = contest.alternatives.map(({ kind, difference }, k): PeerTiming => {
       const timing = all[own.length + k] as Timing;
@@ -124,8 +126,9 @@ function memoryRow({ model, program, samples, positions, budget, ...own }: Large
 
 /** The section, in Markdown. */
 export function largeSection({ memory, timings, peers, refused }: LargeResults): string {
-  const times = [...timings, ...peers].map(({ name, median, low, high }) => {
-    return `| ${name} | ${seconds(median)} | ${seconds(low)} to ${seconds(high)} |`;
+  const times = [...timings, ...peers].map(({ name, median, low, high, cpu }) => {
+    const own = cpu ? seconds(cpu.median) : "";
+    return `| ${name} | ${own} | ${seconds(median)} | ${seconds(low)} to ${seconds(high)} |`;
   });
   const absent = Object.entries(refused).map(([name, reason]) => `${name} took no part: ${reason}.`);
   return [
@@ -142,8 +145,8 @@ export function largeSection({ memory, timings, peers, refused }: LargeResults):
           "",
           "GPT-2 small, 4 texts of 128 tokens, one thread:",
           "",
-          "| | s | fastest to slowest tenth |",
-          "|---|---:|---:|",
+          "| | processor, s | clock, s | fastest to slowest tenth |",
+          "|---|---:|---:|---:|",
           ...times,
         ]),
     ...absent,

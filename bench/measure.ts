@@ -37,6 +37,20 @@ export function timed(name: string, once: () => Promise<unknown>): Alternative {
   };
 }
 
+/** The same with the processor's time of this process, which must run nothing else meanwhile. */
+export function timedAlone(name: string, once: () => Promise<unknown>): Alternative {
+  const { run } = timed(name, once);
+  return {
+    name,
+    run: async (times) => {
+      const before = process.cpuUsage();
+      const took = await run(times);
+      const { user, system } = process.cpuUsage(before);
+      return { ...took, cpu: (user + system) / 1e3 / times };
+    },
+  };
+}
+
 /** Milliseconds of rest before each timed run. */
 const settle = 20;
 

@@ -10,7 +10,7 @@ import { allowedDifference, differenceOf, type Reference, referenceOf } from "./
 import { onOneCore } from "./one-core.js";
 import { type Command, PeerFailure, PeerProcess } from "./process.js";
 
-/** Seconds for loading or compiling, and for running once: who needs more takes no part, so that the rest ends in time. */
+/** Seconds for starting, loading or compiling, and for running once: who needs more takes no part, so that the rest ends in time. */
 const readyLimit = 60;
 const runLimit = 15;
 
@@ -58,8 +58,8 @@ export async function startContest(
     for (const [peer, command] of peers) {
       try {
         const { process, greeting } = await (pinned
-          ? PeerProcess.start(onOneCore(command), 1)
-          : PeerProcess.start(command, threads));
+          ? PeerProcess.start(onOneCore(command), 1, limits.ready)
+          : PeerProcess.start(command, threads, limits.ready));
         processes.push(process);
         versions[peer] = greeting.versions;
         const order = Object.keys(workload.model.parameters);

@@ -43,13 +43,17 @@ export class PeerProcess {
     if (this.#child.stdout) createInterface(this.#child.stdout).on("line", (line) => this.#answered(line));
   }
 
-  /** Throws PeerFailure where it cannot be started, as where a package is missing. */
+  /**
+   * @param limit seconds until the greeting
+   * Throws PeerFailure where it cannot be started, as where a package is missing.
+   */
   static async start(
     command: Command,
     threads = availableParallelism(),
+    limit = startLimit,
   ): Promise<{ process: PeerProcess; greeting: Greeting }> {
     const process = new PeerProcess(command, threads);
-    return { process, greeting: (await process.#next("starting", startLimit)) as unknown as Greeting };
+    return { process, greeting: (await process.#next("starting", limit)) as unknown as Greeting };
   }
 
   /**

@@ -314,7 +314,7 @@ function longestInner(rows: number, columns: number, inner: Dim): number {
   // One row or column: the samples one by one, however many there are.
   if (isVector(rows, columns)) return isBatch(inner) ? 1 : 2 * vectorBlock;
   if (columns < 32) return rows * columns <= 512 ? 256 : 1024;
-  if (columns < 128 || isBatch(inner)) return 4096;
+  if (columns < wide || isBatch(inner)) return 4096;
   return 2 ** 14;
 }
 
@@ -337,13 +337,28 @@ function product(left: Value, right: Value): Value | null {
   const fewest = (2 * rows * columns) / (rows + columns);
   const vector = isVector(rows, columns);
   const few = vector && isBatch(inner) && length <= 2 * vectorBlock;
-  const size = few ? length : blockSize(length, Math.max(vector ? vectorBlock : usualBlock, Math.ceil(fewest)));
+  const size = few
+    ? length
+    : productBlock(length, columns, Math.max(vector ? vectorBlock : usualBlock, Math.ceil(fewest)));
   if (!few && 2 * size > length) return null;
   const products = build.matmul(cutLeft(left, size), cutRight(right, size));
   // [..., n, M, P], or [..., m, n, M, P] where there are many blocks, and so on
   const levels = products.shape.length - Math.max(left.shape.length, right.shape.length);
   const axes = Array.from({ length: levels }, (_, k) => products.shape.length - 3 - k);
   return axes.reduce((sum, axis) => (ofPairs(sum) ? sumSlices : sumLine)("ReduceSum", sum, axis), products);
+}
+
+/** With so many columns the runtime takes an inner axis in blocks of its own, so that ours may be longer. */
+const wide = 128;
+const longBlock = 2048;
+
+/** As `blockSize`; of wide products rather more elements than zeros, which take a copy of a weight that may be large. */
+function productBlock(length: number, columns: number, most: number): number {
+  const size = blockSize(length, most);
+  if (length % size === 0 || columns < wide) return size;
+  for (let longer = most + 1; longer <= Math.max(2 * most, longBlock); longer++)
+    if (length % longer === 0) return longer;
+  return size;
 }
 
 /** An axis as blocks, blocks of blocks, and so on, until there are few of the outermost. */

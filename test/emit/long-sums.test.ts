@@ -115,6 +115,19 @@ describe("along a long axis", () => {
     );
   });
 
+  it("a wide product is padded only where no number of elements divides its inner axis", async () => {
+    // 29 blocks of 599.
+    const x = input([N, 17_371]);
+    const weights = (length: number) =>
+      build.constant({ dtype: "float32", dims: [length, 130], data: filled(length * 130, { offset: 1, spread: 0.5 }) });
+    const value = build.matmul(x, weights(17_371));
+    const opsOf = (values: readonly Value[]) => nodesBefore(sumsInBlocks(values)).map(({ op }) => op);
+    expect(opsOf([value])).toContain("ReduceSum");
+    expect(opsOf([value])).not.toContain("Pad");
+    expect(opsOf([build.matmul(input([N, 17_377]), weights(17_377))])).toContain("Pad"); // a prime
+    expect(await errorOf(value, [N, 17_371], filled(2 * 17_371, { offset: 1, spread: 0 }))).toBeLessThan(1e-6);
+  });
+
   it("samples that are folded with many positions are summed in blocks of these", async () => {
     await fc.assert(
       fc.asyncProperty(
