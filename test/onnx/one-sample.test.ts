@@ -52,7 +52,7 @@ describe("x[0] of a file made for one sample", () => {
   ])("index %i along axis %i, keeping an axis in the output: %s", async (index, axis, keeps) => {
     const bytes = first(index, axis, keeps);
     const model = modelOf(bytes, "m.onnx", { sampleAxes: { x: axis } });
-    expect(model.notes.join()).toContain("computed for each sample by itself");
+    expect(model.notes.join()).toContain("computed for each sample separately");
     const dims = axis === 0 ? [3, 4, 3] : [4, 3, 3];
     const x = waves(dims);
     const found = (await run(encoded(model), { x })).y as Tensor<"float32">;

@@ -73,7 +73,7 @@ describe("SplitToSequence", () => {
       constant("k", scalar(0)),
       node("SequenceAt", ["s", "k"], ["y"]),
     ];
-    expect(read({ nodes })).toMatch(/^SAMPLES_INTERACT: SplitToSequence node "s" takes the batch apart/);
+    expect(read({ nodes })).toMatch(/^SAMPLES_INTERACT: SplitToSequence node "s" splits the batch into single samples/);
   });
 });
 

@@ -138,7 +138,7 @@ describe("a large model's sums", () => {
 
   it("are told of by explain()", async () => {
     const program = await Program.compile(languageModel(text), { loss, want: clipped }, onnxruntimeWith(tiny));
-    expect(program.explain().notes.join()).toMatch(/4 large sums are computed apart/);
+    expect(program.explain().notes.join()).toMatch(/4 large sums are computed separately/);
     await program.release();
   });
 

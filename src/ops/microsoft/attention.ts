@@ -1,6 +1,6 @@
 /** Attention and MultiHeadAttention of ONNX Runtime's own domain: composites, without caches of the past. */
 
-import { type Dim, fixedSize, sameDim, sameShape, showDim, showShape } from "../../graph/dim.js";
+import { type Dim, fixedSize, isBatch, sameDim, sameShape, showDim, showShape } from "../../graph/dim.js";
 import { inputOf, inputsOf } from "../../graph/operands.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";
 import { leadingOf, nth, present } from "../../present.js";
@@ -241,6 +241,12 @@ function readMultiHead(call: Call | Node): MultiHead {
     return [packing === "all" ? keys : apart(0), keys, keys];
   };
   const read = { packing, heads, shapes: shapes() };
+  const growing = read.shapes.find((shape) => isBatch(shape[3]));
+  if (growing)
+    throw shapeMismatch(
+      call,
+      `has heads ${showShape(growing)} of a size that grows with the batch, which none may have`,
+    );
   const { keyHeads, batch, queries, keys } = checkHeads(call, ...read.shapes);
   if (keyHeads !== heads) throw shapeMismatch(call, `has ${heads} heads of queries and ${keyHeads} of keys`);
   checkBias(call, read);
