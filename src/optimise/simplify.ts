@@ -97,9 +97,10 @@ function simplifyWith(how: CleanUp, outputs: readonly Value[]): Value[] {
 const mostPasses = 6;
 
 function cleaned(how: CleanUp, outputs: readonly Value[]): Value[] {
-  let [before, after] = [outputs, pass(how, outputs)];
+  const settled = new Set<Node>();
+  let [before, after] = [outputs, pass(how, outputs, settled)];
   for (let count = 1; count < mostPasses && after.some((value, k) => value !== before[k]); count++)
-    [before, after] = [after, pass(how, after)];
+    [before, after] = [after, pass(how, after, settled)];
   return after;
 }
 
@@ -112,13 +113,14 @@ function simplifyBody(how: CleanUp, node: Node): Node {
   };
 }
 
-function pass(how: CleanUp, outputs: readonly Value[]): Value[] {
+/** @param settled nodes that no rule applies to: as a node never changes, none will in a later pass */
+function pass(how: CleanUp, outputs: readonly Value[], settled: Set<Node>): Value[] {
   const merged = new Merger();
   const replaced = new Map<Value, Value>();
   const current = (value: Value): Value => replaced.get(value) ?? merged.leaf(value);
   for (const node of mostOutputsFirst(nodesBefore(outputs))) {
     const inputs = node.inputs.map((input) => (input ? current(input) : null));
-    const { rule, results } = simplifyNode(how, node, inputs, merged);
+    const { rule, results } = simplifyNode(how, node, inputs, { merged, settled });
     how.seen?.({ rule, node, results });
     results.forEach((value, k) => {
       const output = node.outputs[k];
@@ -132,16 +134,20 @@ function simplifyNode(
   how: CleanUp,
   node: Node,
   inputs: readonly (Value | null)[],
-  merged: Merger,
+  { merged, settled }: { readonly merged: Merger; readonly settled: Set<Node> },
 ): Omit<Rewritten, "node"> {
   const known = node.outputs.map((output) => foldedShape(output));
   if (known.every((value) => value !== null))
     return { rule: "known-shape", results: known.map((value) => merged.leaf(value as Value)) };
   const rebuilt = merged.node(simplifyBody(how, node), inputs);
+  if (settled.has(rebuilt)) return { rule: null, results: rebuilt.outputs };
   const folded = merged.folded(rebuilt);
   if (folded) return { rule: "fold", results: folded.map((value) => merged.leaf(value)) };
   const found = how.lowering(rebuilt) ?? rewrite(rebuilt, build);
-  if (!found) return { rule: null, results: rebuilt.outputs };
+  if (!found) {
+    settled.add(rebuilt);
+    return { rule: null, results: rebuilt.outputs };
+  }
   const results = merged.adopt(found.results);
   return { rule: results.every((value, k) => value === rebuilt.outputs[k]) ? null : found.rule, results };
 }
@@ -185,6 +191,8 @@ function mostOutputsFirst(nodes: readonly Node[]): Node[] {
 class Merger {
   readonly #nodes = new Map<string, Node>();
   readonly #constants = new Map<string, Value>();
+  /** The constants that were asked for already, whose content need not be read again. */
+  readonly #leaves = new Map<Value, Value>();
   readonly #ids = new Map<object, number>();
   readonly #folded = new Map<Node, readonly Value[] | null>();
   readonly #adopted = new Map<Value, Value>();
@@ -197,10 +205,14 @@ class Merger {
 
   /** The one leaf that equals this one: small constants are compared by content. */
   leaf(value: Value): Value {
+    const { kind } = value.source;
+    if (kind !== "constant" && kind !== "dims") return value;
+    const before = this.#leaves.get(value);
+    if (before) return before;
     const key = contentKey(value);
-    if (key === null) return value;
-    const found = this.#constants.get(key) ?? value;
-    this.#constants.set(key, found);
+    const found = key === null ? value : (this.#constants.get(key) ?? value);
+    if (key !== null) this.#constants.set(key, found);
+    this.#leaves.set(value, found);
     return found;
   }
 

@@ -15,6 +15,7 @@ export class Constants {
   readonly initializers: TensorProto[] = [];
   readonly nodes: NodeProto[] = [];
   private readonly known = new Map<Tensor, string>();
+  private readonly integers = new Map<string, string>();
   private readonly alike = new Map<string, { readonly name: string; readonly bytes: Uint8Array }[]>();
 
   /** @param external where what is stored goes, if not into the file itself */
@@ -30,10 +31,9 @@ export class Constants {
     const bytes = bytesOfArray(tensor.data);
     const key = `${tensor.dtype}[${tensor.dims.join()}]${hashOf(bytes)}`;
     const bucket = this.alike.get(key) ?? [];
-    const name =
-      bucket.find((other) => sameBytes(other.bytes, bytes))?.name ??
-      this.place(this.names.fresh(wanted || "constant"), tensor);
-    this.alike.set(key, [...bucket, { name, bytes }]);
+    const equal = bucket.find((other) => sameBytes(other.bytes, bytes));
+    const name = equal?.name ?? this.place(this.names.fresh(wanted || "constant"), tensor);
+    if (!equal) this.alike.set(key, [...bucket, { name, bytes }]);
     this.known.set(tensor, name);
     return name;
   }
@@ -54,7 +54,13 @@ export class Constants {
   }
 
   ints(values: readonly number[], dims: readonly number[] = [values.length]): string {
-    return this.add({ dtype: "int64", dims, data: BigInt64Array.from(values, saturate) });
+    // Shapes are asked for again and again.
+    const key = `${values.join()}[${dims.join()}]`;
+    const before = this.integers.get(key);
+    if (before !== undefined) return before;
+    const name = this.add({ dtype: "int64", dims, data: BigInt64Array.from(values, saturate) });
+    this.integers.set(key, name);
+    return name;
   }
 }
 

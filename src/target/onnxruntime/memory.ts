@@ -66,7 +66,11 @@ class Simulation {
   ) {
     this.#results = new Set(outputs);
     for (const node of order) {
-      for (const input of presentInputs(node)) this.#readers.set(input, [...(this.#readers.get(input) ?? []), node]);
+      for (const input of presentInputs(node)) {
+        const readers = this.#readers.get(input);
+        if (readers) readers.push(node);
+        else this.#readers.set(input, [node]);
+      }
     }
   }
 

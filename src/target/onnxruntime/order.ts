@@ -32,6 +32,7 @@ function deepestFirst(outputs: readonly Value[]): Value[] {
  */
 export function lowMemoryOrder(outputs: readonly Value[], allocated?: Bytes): Ordered {
   const ordered = (order: readonly Value[]): Ordered => ({ order, memory: memoryOf(order, allocated) });
+  if (outputs.length <= 1) return ordered(outputs);
   const orders = [outputs, [...outputs].reverse(), deepestFirst(outputs)].map(ordered);
   const used = ({ memory }: Ordered) => memory.at(typicalSamples);
   return orders.reduce((best, order) => (used(order) < used(best) ? order : best));
