@@ -21,6 +21,8 @@ export interface Surroundings {
   /** Version of the GNU C library; undefined on other systems, and on Linux with another library (Alpine's musl). */
   readonly glibc: string | undefined;
   readonly runtime: RuntimePackage | undefined;
+  /** The version of onnxruntime-web, on which programs run where the native runtime does not; undefined without it. */
+  readonly web: string | undefined;
   /** The version of onnxruntime-node that pergrad was tested with. */
   readonly testedRuntime: string;
   /** `ORT_DISABLE_TELEMETRY` in the environment. */
@@ -60,16 +62,19 @@ function nodeFinding({ node, oldestNode }: Surroundings): Finding {
   return { ok, text: ok ? `Node ${node}.` : `Node ${node} is too old; install ${oldestNode} or later.` };
 }
 
-function libraryFinding({ platform, arch, glibc }: Surroundings): Finding {
-  if (platform === "linux" && glibc === undefined) {
+function libraryFinding({ platform, arch, glibc, web }: Surroundings): Finding {
+  if (platform === "linux" && glibc === undefined && web === undefined) {
     const advice = "use an image with glibc (node:22-slim, not node:22-alpine)";
     return { ok: false, text: `This Linux has no GNU C library, which ONNX Runtime's binary needs; ${advice}.` };
   }
   return { ok: true, text: `${platform} ${arch}${glibc === undefined ? "" : `, glibc ${glibc}`}.` };
 }
 
-function runtimeFinding({ runtime, testedRuntime, platform, arch }: Surroundings): Finding {
+function runtimeFinding({ runtime, web, testedRuntime, platform, arch, glibc }: Surroundings): Finding {
   const install = `npm install onnxruntime-node@${testedRuntime} --ignore-scripts`;
+  const native = runtime?.hasBinary === true && (platform !== "linux" || glibc !== undefined);
+  if (!native && web !== undefined)
+    return { ok: true, text: `onnxruntime-web ${web}, which is slower than onnxruntime-node and uses one thread.` };
   if (!runtime) return { ok: false, text: `onnxruntime-node is not installed; run "${install}".` };
   if (!runtime.hasBinary) {
     const text = `onnxruntime-node ${runtime.version} has no binary for ${platform} ${arch}; use one of the platforms in docs/installing.md.`;
@@ -110,6 +115,7 @@ function surroundings(): Surroundings {
     arch: process.arch,
     glibc: glibcVersion(),
     runtime: runtimePackage(),
+    web: webVersion(),
     testedRuntime: own.dependencies?.["onnxruntime-node"] ?? own.optionalDependencies?.["onnxruntime-node"] ?? "latest",
     telemetry: process.env.ORT_DISABLE_TELEMETRY,
     // Without a limit the operating system gives a number beyond all memory, or 0.
@@ -134,6 +140,19 @@ function runtimePackage(): RuntimePackage | undefined {
     const { version }: { version: string } = require(file);
     const folder = join(dirname(file), "bin", "napi-v6", process.platform, process.arch);
     return { version, hasBinary: existsSync(join(folder, "onnxruntime_binding.node")) };
+  } catch {
+    return undefined;
+  }
+}
+
+function webVersion(): string | undefined {
+  const require = createRequire(import.meta.url);
+  try {
+    // The package does not export its package.json, which lies above what it exports.
+    const { version }: { version: string } = require(
+      join(dirname(require.resolve("onnxruntime-web/wasm")), "..", "package.json"),
+    );
+    return version;
   } catch {
     return undefined;
   }

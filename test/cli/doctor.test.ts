@@ -10,6 +10,7 @@ const well: Surroundings = {
   arch: "x64",
   glibc: "2.36",
   runtime: { version: "1.30.0", hasBinary: true },
+  web: undefined,
   testedRuntime: "1.30.0",
   telemetry: "1",
   memoryLimit: undefined,
@@ -40,6 +41,14 @@ test.each<[string, Partial<Surroundings>, RegExp]>([
   const wrong = diagnose({ ...well, ...change }).filter(({ ok }) => !ok);
   expect(wrong).toHaveLength(1);
   expect(wrong[0]?.text).toMatch(sentence);
+});
+
+test("a machine without the native runtime is well where the one for WebAssembly is installed", () => {
+  for (const change of [{ runtime: undefined }, { glibc: undefined }]) {
+    const findings = diagnose({ ...well, ...change, web: "1.30.0" });
+    expect(findings.filter(({ ok }) => !ok)).toEqual([]);
+    expect(findings.map(({ text }) => text).join()).toContain("onnxruntime-web 1.30.0, which is slower");
+  }
 });
 
 test("the command prints a line for each, runs a program, and exits with 0", async () => {
