@@ -91,8 +91,16 @@ export class Execution {
     if (size >= samples && others.size === 0 && !again && running.isReady(now, samples))
       return this.#atOnce(prepared, now, options, first);
     const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
-    const fixed = given(ownOptions(options));
+    const fixed = this.#fixed(given(ownOptions(options)), options);
     return this.#inParts({ feeds, samples }, size, { ...fixed, ...(await this.#factors(options)) }, options, first);
+  }
+
+  /** Parameters that are fed in place of those that are held are the model's own arrays, which the caller may overwrite. */
+  #fixed(given: Feeds, { inPlace = false, parameters }: ExecutionOptions): Feeds {
+    const { held } = this.executed.running;
+    if (inPlace || parameters) return given;
+    const own = Object.entries(given).filter(([name]) => held.has(name));
+    return { ...given, ...copiesOf(Object.fromEntries(own)) };
   }
 
   /** All that the runtime is fed for a batch. */

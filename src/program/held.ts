@@ -6,7 +6,7 @@ import type { TypedArray } from "../tensor/tensor.js";
 
 type Sampled = readonly (TypedArray[number] | undefined)[];
 
-/** About as many elements of an array are compared; all of one that has no more. */
+/** At most one more than so many elements of an array are compared: all of one that has no more. */
 const most = 1024;
 
 /**
@@ -45,17 +45,29 @@ export class HeldValues {
   }
 }
 
-const stepOf = (data: TypedArray) => Math.max(1, Math.floor(data.length / most));
+/** How far the golden ratio turns in each step, which no period of rows and columns follows. */
+const turn = (Math.sqrt(5) - 1) / 2;
 
-/** Every so many elements, and the last. */
+/**
+ * One element of each of so many stretches that the array divides into, each at another place of its stretch, and the
+ * first and last of all. At the same place they would be a single column of a matrix of 1,024 rows, which may stay as it
+ * is in every step: of a pixel that is always 0.
+ */
+function* places(length: number): Generator<number> {
+  const stretches = Math.min(length, most);
+  for (let k = 0; k < stretches; k++) {
+    const [from, to] = [k, k + 1].map((each) => Math.floor((each * length) / stretches)) as [number, number];
+    yield from + Math.floor((to - from) * ((k * turn) % 1));
+  }
+  yield length - 1;
+}
+
 function sampled(data: TypedArray): Sampled {
-  const step = stepOf(data);
-  return Array.from({ length: Math.ceil(data.length / step) + 1 }, (_, k) => data[Math.min(k * step, data.length - 1)]);
+  return Array.from(places(data.length), (place) => data[place]);
 }
 
 function isSampleOf(sample: Sampled, data: TypedArray): boolean {
-  const step = stepOf(data);
-  const last = data.length - 1;
-  for (let k = 0; k < sample.length; k++) if (!Object.is(sample[k], data[Math.min(k * step, last)])) return false;
-  return true;
+  let k = 0;
+  for (const place of places(data.length)) if (!Object.is(sample[k++], data[place])) return false;
+  return k === sample.length;
 }

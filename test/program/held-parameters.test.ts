@@ -144,8 +144,53 @@ it("a sample of an array has its first and last elements, and all of a small one
       return noticed;
     };
     expect(isNoticed(0) && isNoticed(size - 1)).toBe(true);
-    if (size < 2048) for (let k = 0; k < size; k++) expect(isNoticed(k)).toBe(true);
+    if (size <= 1024) for (let k = 0; k < size; k++) expect(isNoticed(k)).toBe(true);
     expect(held.match({ a: { dtype: "float32", dims: [size], data: array } })).toBe(true);
+  }
+});
+
+it("a step that leaves some columns of a matrix as they were is noticed", () => {
+  for (const [rows, columns] of [
+    [1024, 784],
+    [2048, 300],
+    [512, 1024],
+    [4096, 32],
+    [300, 4096],
+  ] as const) {
+    const array = new Float32Array(rows * columns);
+    const held = HeldValues.of({ a: { dtype: "float32", dims: [rows, columns], data: array } });
+    for (let k = 0; k < array.length; k++) if (![0, columns - 1].includes(k % columns)) array[k] = 1;
+    expect(held.match({ a: { dtype: "float32", dims: [rows, columns], data: array } }), `${rows}, ${columns}`).toBe(
+      false,
+    );
+  }
+});
+
+it("values that a run is fed are those at its call, be they overwritten at once", async () => {
+  for (const microbatchSize of [undefined, 2]) {
+    const own = copyOf(perceptron());
+    const held = await perSample(own, { loss, want: wants(), ...(microbatchSize ? { microbatchSize } : {}) });
+    for (const { data } of Object.values(own.parameters)) for (const k of data.keys()) data[k] = 0.01 * (k % 7);
+    const fresh = await perSample(copyOf(own), { loss, want: wants(), holdParameters: false });
+    const wanted = await fresh.run(data);
+    const running = held.run(data);
+    for (const { data } of Object.values(own.parameters)) data.fill(0);
+    expectClose((await running).norms.total.data, wanted.norms.total.data, 1e-6, "norms");
+    await Promise.all([held.release(), fresh.release()]);
+  }
+});
+
+it("a released program runs no more, also with values that it does not hold", async () => {
+  for (const runsBefore of [false, true]) {
+    const held = await perSample(model, { loss, want: wants() });
+    const parameters = other(model);
+    if (runsBefore) await held.run(data, { parameters });
+    const late = runsBefore ? undefined : held.run(data, { parameters }).catch((error: unknown) => error);
+    await held.release();
+    await expect(held.run(data)).rejects.toThrow("was released");
+    await expect(held.run(data, { parameters })).rejects.toThrow("was released");
+    if (late) expect(String(await late)).toContain("was released");
+    await held.release();
   }
 });
 

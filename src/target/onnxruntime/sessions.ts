@@ -12,6 +12,7 @@ import { floatsIn, sizeOf, type Tensor } from "../../tensor/tensor.js";
 import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
 import type { Running, Tensors } from "../target.js";
 import type { Apart, Tail } from "./apart.js";
+import { releasedError } from "./exchange.js";
 import { isApart, type Scheduled } from "./scheduled.js";
 
 /** What a batch is run by: the program as it is, with what is held inside, or with large results apart. */
@@ -23,6 +24,7 @@ const choosing = new Set(["MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", 
 export class Sessions implements Running {
   readonly #loaded = new Map<Way, Session>();
   readonly #loading = new Map<Way, Promise<void>>();
+  #released = false;
 
   private constructor(
     private readonly program: Scheduled,
@@ -52,6 +54,7 @@ export class Sessions implements Running {
   }
 
   async #prepare(way: Way): Promise<void> {
+    if (this.#released) throw releasedError();
     const loading = this.#loading.get(way) ?? this.#load(way);
     this.#loading.set(way, loading);
     await loading;
@@ -75,7 +78,10 @@ export class Sessions implements Running {
     return session;
   }
 
+  /** What is still being loaded is released as soon as it is there. */
   async release(): Promise<void> {
+    this.#released = true;
+    await Promise.allSettled(this.#loading.values());
     for (const session of this.#loaded.values()) await session.release();
   }
 
