@@ -7,10 +7,12 @@ type KeysOf<O> = O extends unknown ? keyof O : never;
 /** Every option of `O`, so that none is forgotten where there is a new one. */
 export type OptionNames<O> = Readonly<Record<KeysOf<O> & string, true>>;
 
+/** An error with the code INVALID_ARGUMENT. */
 export function invalidArgument(message: string): PergradError {
   return new PergradError("INVALID_ARGUMENT", message);
 }
 
+/** Whether a value is a promise that was not awaited. */
 export function isPromise(value: unknown): boolean {
   return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
 }

@@ -20,6 +20,7 @@ interface Known {
   readonly origin: Origin;
 }
 
+/** What ranges of values are found under. */
 export interface RangeOptions {
   /** Floating-point inputs may hold NaN and infinities. Default false: those that the graph itself tests for them. */
   readonly notFiniteInputs?: boolean;

@@ -1,12 +1,14 @@
 /** Derivatives of traced values, as traced values: they can be differentiated again. */
+
 import { invalidArgument } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { isBatch, N, sameDim, sameShape, showShape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
+import { elementFactor } from "../ops/build.js";
 import { build } from "../ops/registry.js";
 import { nth } from "../present.js";
 import { Traced } from "../trace/traced.js";
-import { forEachDirection, sizeOf } from "./directions.js";
+import { forEachDirection } from "./directions.js";
 import { pushForward } from "./forward.js";
 import { grad } from "./grad.js";
 import { plain, reverse } from "./reverse.js";
@@ -111,7 +113,7 @@ export function jacobian(output: Traced, wrt: Traced): Traced {
   const each = first ? [1] : [];
   const rest = first ? own.shape.slice(1) : own.shape;
   const [rows] = forEachDirection({
-    size: sizeOf(rest),
+    size: elementFactor(rest),
     dtype: own.dtype,
     of: (direction) => {
       const seed = build.expand(build.reshape(direction, [...each, ...rest]), own.shape);

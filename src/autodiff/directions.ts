@@ -6,8 +6,9 @@
 
 import { PergradError } from "../errors.js";
 import { substitute } from "../graph/body.js";
-import { elementsOf, factorOf, type Shape } from "../graph/dim.js";
+import { factorOf } from "../graph/dim.js";
 import { leaf, type Value } from "../graph/value.js";
+import { elementFactor } from "../ops/build.js";
 import { build } from "../ops/registry.js";
 import { scan } from "../ops/rules/scan.js";
 import { nth, present } from "../present.js";
@@ -17,11 +18,6 @@ import { batchOver } from "./vmap.js";
 /** No more directions are taken at a time, nor more numbers of each sample's results. */
 const mostDirections = 32;
 const mostNumbers = 2 ** 22;
-
-/** Elements, those of one sample where the shape holds N. */
-export function sizeOf(shape: Shape): number {
-  return factorOf(elementsOf(shape) ?? Number.NaN);
-}
 
 /** A direction is 1 at one of `size` places and 0 at the others, unless others are given. */
 export interface Directions {
@@ -73,7 +69,7 @@ class Each {
     this.count = rows ? factorOf(rows.shape[0] ?? 0) : size;
     this.#direction = leaf("direction", { dtype, shape: [size] }, { kind: "input" });
     this.results = of(this.#direction);
-    const numbers = this.results.reduce((total, { shape }) => total + sizeOf(shape), 0);
+    const numbers = this.results.reduce((total, { shape }) => total + elementFactor(shape), 0);
     const most = Math.min(this.count, mostDirections, Math.max(1, Math.floor(mostNumbers / numbers)));
     this.atOnce = most > 1 && this.#takesMore(most) ? most : 1;
   }

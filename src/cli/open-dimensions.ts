@@ -1,7 +1,7 @@
 /** Sizes, taken from the data, of dimensions that a model leaves open. */
 import { PergradError } from "../errors.js";
 import { parseModel } from "../onnx/proto.js";
-import { fixedSize, symbolOf } from "../onnx/read/batch/batch-axes.js";
+import { statedSize, symbolOf } from "../onnx/read/batch/batch-axes.js";
 import type { LoadOptions } from "../onnx/read/load-options.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { missing } from "./data.js";
@@ -36,7 +36,7 @@ export function openDimensions(
     const axis = (Object.hasOwn(sampleAxes, name) ? sampleAxes[name] : undefined) ?? 0;
     const samples = sampleAxes[name] === null ? -1 : axis < 0 ? axis + dims.length : axis;
     dims.forEach((dim, k) => {
-      if (k === samples || fixedSize(dim) !== undefined) return;
+      if (k === samples || statedSize(dim) !== undefined) return;
       const symbol = symbolOf(dim) ?? `${name}.${k}`;
       if (!sizes.has(symbol) && !sizes.has(`${name}.${k}`)) sizes.set(symbol, tensor.dims[k] ?? 0);
     });

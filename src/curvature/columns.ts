@@ -1,8 +1,9 @@
 /** Diagonals and Jacobians: what is made of the curvature's columns, one for each element of an output or a parameter. */
 
-import { type Directions, forEachDirection, sizeOf, sumOverDirections } from "../autodiff/directions.js";
+import { type Directions, forEachDirection, sumOverDirections } from "../autodiff/directions.js";
 import { N } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
+import { elementFactor } from "../ops/build.js";
 import { build } from "../ops/registry.js";
 import { nth, present } from "../present.js";
 import { random } from "../tensor/random.js";
@@ -21,7 +22,7 @@ function perParameter({ parameters }: Differentiable, values: readonly Value[]):
 function ofOutputs({ output }: Differentiable, of: (seed: Value) => readonly Value[]): Directions {
   const own = output.shape.slice(1);
   return {
-    size: sizeOf(own),
+    size: elementFactor(own),
     dtype: output.dtype,
     of: (direction) => of(build.expand(build.reshape(direction, [1, ...own]), output.shape)),
   };
@@ -62,7 +63,7 @@ function placesOf({ parameters }: Differentiable) {
   let size = 0;
   const places = [...parameters].map(([name, { shape }]) => {
     const start = size;
-    size += sizeOf(shape);
+    size += elementFactor(shape);
     return { name, shape, start, end: size };
   });
   return { size, places };
@@ -133,7 +134,7 @@ export function estimatedDiagonal(of: Differentiable, gradients: Gradients, { co
 /** The inner products of all pairs of samples' Jacobians, `[N, N]`: the neural tangent kernel, summed over outputs. */
 export function tangentKernel(of: Differentiable): Value {
   const products = [...jacobians(of).values()].map((jacobian) => {
-    const flat = build.reshape(jacobian, [N, sizeOf(jacobian.shape)]);
+    const flat = build.reshape(jacobian, [N, elementFactor(jacobian.shape)]);
     return build.matmul(flat, build.transpose(flat, [1, 0]));
   });
   return products.reduce((sum, product) => build.add(sum, product));

@@ -6,15 +6,28 @@
  */
 
 import { isBody } from "../graph/body.js";
-import { type Dim, elementsOf, factorOf, fixedSize, isBatch, N, type Shape } from "../graph/dim.js";
+import { elementsOf, factorOf, fixedSize, isBatch, type Shape } from "../graph/dim.js";
 import { allInputsOf, inputOf, inputsOf, outputOf } from "../graph/operands.js";
 import type { OnRewrite } from "../graph/rewritten.js";
-import { makeNode, type Node, nodeOf, type Value } from "../graph/value.js";
+import { makeNode, type Node, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
-import { floatAttribute, intAttribute, intsAttribute, normalAxis } from "../ops/checks.js";
+import { floatAttribute, intAttribute, normalAxis } from "../ops/checks.js";
 import { build } from "../ops/registry.js";
 import { reducedAxes } from "../ops/rules/reductions.js";
-import { leadingOf, nth, present } from "../present.js";
+import { nth, present } from "../present.js";
+import {
+  blockSize,
+  cut,
+  mostAlong,
+  mostInARow,
+  mostTerms,
+  ofPairs,
+  reduce,
+  reducePairs,
+  type SumOp,
+  usualBlock,
+} from "./line-sums.js";
+import { product } from "./long-products.js";
 
 /** What a log of rewrites calls it. */
 export const blocking = "sum-in-blocks";
@@ -91,7 +104,7 @@ const rules: Readonly<Record<string, (node: Node) => Value | null>> = {
   CumSum: (node) => {
     const [x, axis] = inputsOf(node, 2);
     const at = normalAxis(node, axis.known?.[0] as number, x.shape.length);
-    return isBatch(x.shape[at]) ? null : runningSum(x, at, node, mostInARow.ReduceSum);
+    return isBatch(x.shape[at]) ? null : runningSum(x, at, node, mostInARow("ReduceSum"));
   },
   MatMul: (node) => {
     const [a, b] = inputsOf(node, 2);
@@ -116,17 +129,6 @@ const rules: Readonly<Record<string, (node: Node) => Value | null>> = {
 
 // Reductions
 
-/** Elements that are summed in one go. Squares are added one by one, and plain numbers eight at a time, by the kernels that were measured. */
-const mostInARow = { ReduceSumSquare: 256, ReduceSum: 1024 };
-/** Where other axes lie behind, it adds four at a time; where none lies before, again one by one. */
-const mostRows = { inner: 512, outermost: 128 };
-/** Blocks of a product whose sums are added in one go. */
-const mostBlocks = 32;
-/** Elements in a block, about. */
-const usualBlock = 64;
-
-type SumOp = keyof typeof mostInARow;
-
 function along(node: Node): Shape {
   return reducedAxes(node).map((axis) => present(node.inputs[0]?.shape[axis]));
 }
@@ -146,118 +148,6 @@ function reduced(node: Node, op: SumOp, map = (x: Value) => x): Value | null {
   if (!ofPairs(x)) return reduce(op, x, axes, shape);
   const sum = reducePairs(op, x, axes);
   return sum.shape.length === shape.length ? sum : build.unsqueeze(sum, axes);
-}
-
-/** The sum over some axes, of shape `to`: neighbouring axes as one, the innermost first. */
-function reduce(op: SumOp, x: Value, axes: readonly number[], to: Shape): Value {
-  const starts = axes.filter((axis) => !axes.includes(axis - 1));
-  let [value, next] = [x, op];
-  for (const start of starts.reverse()) {
-    const { shape } = value;
-    const end = ends(axes, start);
-    const joined = present(elementsOf(shape.slice(start, end)));
-    const line = build.reshape(value, [...shape.slice(0, start), joined, ...shape.slice(end)]);
-    value = sumLine(next, line, start);
-    next = "ReduceSum";
-  }
-  return build.reshape(value, to);
-}
-
-/** The sum over some axes, which are dropped, of what has no other shape: axis by axis, the innermost first. */
-function reducePairs(op: SumOp, x: Value, axes: readonly number[]): Value {
-  const [last, ...others] = leadingOf([...axes].reverse(), 1);
-  return others.reduce((sum, axis) => sumSlices("ReduceSum", sum, axis), sumSlices(op, x, last));
-}
-
-/** Whether the samples lie along two axes: then it cannot be given another shape. */
-function ofPairs({ shape }: Value): boolean {
-  return shape.filter(isBatch).length > 1;
-}
-
-function ends(axes: readonly number[], start: number): number {
-  let end = start;
-  while (axes.includes(end)) end++;
-  return end;
-}
-
-/** The sum along one axis, which is dropped. */
-function sumLine(op: SumOp, value: Value, axis: number): Value {
-  const dim = nth(value.shape, axis);
-  const length = factorOf(dim);
-  if (isBatch(dim) && length > 1) return sumSamples(op, value, axis);
-  if (isBatch(dim) && axis === 0 && op === "ReduceSum") return overSamples(value);
-  if (length <= mostAlong(op, value.shape, axis)) return build.reduce(op, value, [axis]);
-  const blocks = cut(value, axis, blockSize(length));
-  return sumLine("ReduceSum", build.reduce(op, blocks, [axis + 1]), axis);
-}
-
-function mostAlong(op: SumOp, shape: Shape, axis: number): number {
-  const single = (dims: Shape) => dims.every((dim) => dim === 1);
-  if (single(shape.slice(axis + 1))) return mostInARow[op];
-  return Math.min(mostInARow[op], single(shape.slice(0, axis)) ? mostRows.outermost : mostRows.inner);
-}
-
-/** The sum along one axis, which is dropped; of a long one in slices. */
-function sumSlices(op: SumOp, value: Value, axis: number): Value {
-  const length = factorOf(nth(value.shape, axis));
-  if (length <= mostInARow[op]) return build.reduce(op, value, [axis]);
-  const size = Math.max(mostInARow[op], Math.ceil(length / mostTerms));
-  const slices = Array.from({ length: Math.ceil(length / size) }, (_, k) =>
-    build.slice(value, axis, k * size, Math.min((k + 1) * size, length)),
-  );
-  return build.op(
-    "Sum",
-    slices.map((slice) => build.reduce(op, slice, [axis])),
-  );
-}
-
-/** Samples that are folded with others: first over these, then over the samples. */
-function sumSamples(op: SumOp, value: Value, axis: number): Value {
-  const { shape } = value;
-  const length = factorOf(nth(shape, axis));
-  const split = build.reshape(value, [...shape.slice(0, axis), N, length, ...shape.slice(axis + 1)]);
-  const each = sumLine(op, split, axis + 1);
-  const rest = elementsOf(shape.slice(1));
-  if (axis > 0 || rest === undefined) return build.reduce("ReduceSum", each, [axis]);
-  return build.reshape(overSamples(each), shape.slice(1));
-}
-
-/** The sum over the first axis, `[N]`, which is dropped. */
-function overSamples(value: Value): Value {
-  const rest = value.shape.slice(1);
-  const size = elementsOf(rest);
-  if (size === undefined || isBatch(size)) return build.reduce("ReduceSum", value, [0]);
-  // The runtime multiplies by ones faster than it sums over the first axis, and with less error.
-  const ones = build.expand(build.scalar(1, value), [1, N]);
-  return build.reshape(build.matmul(ones, build.reshape(value, [N, size])), rest);
-}
-
-/** Elements of a block of an axis, from half of `most` up: so many that no padding is needed, where there is such a number. */
-function blockSize(length: number, most = usualBlock): number {
-  for (let size = most; 2 * size >= most; size--) if (length % size === 0) return size;
-  return most;
-}
-
-/** An axis `[k]` as blocks, `[k / size, size]`, with zeros behind where it does not divide; `[N*k]` as `[N*k / size, size]`. */
-function cut(value: Value, axis: number, size: number): Value {
-  const { shape } = value;
-  const dim = nth(shape, axis);
-  const length = factorOf(dim);
-  const count = Math.ceil(length / size);
-  const [before, after] = [shape.slice(0, axis), shape.slice(axis + 1)];
-  const blocks = isBatch(dim) ? { perSample: count } : count;
-  const missing = count * size - length;
-  if (missing === 0) return build.reshape(value, [...before, blocks, size, ...after]);
-  const samples = isBatch(dim) ? [N] : [];
-  const single = build.reshape(value, [...before, ...samples, length, ...after]);
-  const at = axis + samples.length;
-  const padding = single.shape.map((_, k) => (k === at ? missing : 0));
-  const padded = build.pad(
-    single,
-    padding.map(() => 0),
-    padding,
-  );
-  return build.reshape(padded, [...before, blocks, size, ...after]);
 }
 
 // Exponentials
@@ -301,105 +191,7 @@ function runningSum(x: Value, axis: number, node: Node, most: number): Value | n
   return padded[axis] === length ? result : build.slice(result, axis, 0, length);
 }
 
-// Products
-
-/** Samples that are counted on, where their number decides. */
-const someSamples = 64;
-
-/**
- * The longest inner axis that is left whole. The runtime takes an inner axis in blocks of its own: of 128 where the result
- * has 128 columns or more, of more the fewer it has, and adds their sums one by one.
- */
-function longestInner(rows: number, columns: number, inner: Dim): number {
-  // One row or column: the samples one by one, however many there are.
-  if (isVector(rows, columns)) return isBatch(inner) ? 1 : 2 * vectorBlock;
-  if (columns < 32) return rows * columns <= 512 ? 256 : 1024;
-  if (columns < wide || isBatch(inner)) return 4096;
-  return 2 ** 14;
-}
-
-/** With one row or one column the runtime adds up one product after the other, and is slower at it than by blocks. */
-const isVector = (rows: number, columns: number): boolean => rows === 1 || columns === 1;
-const vectorBlock = 32;
-
-const sizeOfDim = (dim: Dim): number => factorOf(dim) * (isBatch(dim) ? someSamples : 1);
-
-/** A product of matrices `[..., M, K]` and `[..., K, P]` in blocks along K; null where K is short. */
-function product(left: Value, right: Value): Value | null {
-  const [rows, columns] = leadingOf(
-    [left.shape.at(-2), right.shape.at(-1)].map((dim) => sizeOfDim(present(dim))),
-    2,
-  );
-  const inner = present(left.shape.at(-1));
-  const length = factorOf(inner);
-  if (length <= longestInner(rows, columns, inner)) return null;
-  // The blocks' products are about as many numbers as what they are made from, at most.
-  const fewest = (2 * rows * columns) / (rows + columns);
-  const vector = isVector(rows, columns);
-  const few = vector && isBatch(inner) && length <= 2 * vectorBlock;
-  const size = few
-    ? length
-    : productBlock(length, columns, Math.max(vector ? vectorBlock : usualBlock, Math.ceil(fewest)));
-  if (!few && 2 * size > length) return null;
-  const products = build.matmul(cutLeft(left, size), cutRight(right, size));
-  // [..., n, M, P], or [..., m, n, M, P] where there are many blocks, and so on
-  const levels = products.shape.length - Math.max(left.shape.length, right.shape.length);
-  const axes = Array.from({ length: levels }, (_, k) => products.shape.length - 3 - k);
-  return axes.reduce((sum, axis) => (ofPairs(sum) ? sumSlices : sumLine)("ReduceSum", sum, axis), products);
-}
-
-/** With so many columns the runtime takes an inner axis in blocks of its own, so that ours may be longer. */
-const wide = 128;
-const longBlock = 2048;
-
-/** As `blockSize`; of wide products rather more elements than zeros, which take a copy of a weight that may be large. */
-function productBlock(length: number, columns: number, most: number): number {
-  const size = blockSize(length, most);
-  if (length % size === 0 || columns < wide) return size;
-  for (let longer = most + 1; longer <= Math.max(2 * most, longBlock); longer++)
-    if (length % longer === 0) return longer;
-  return size;
-}
-
-/** An axis as blocks, blocks of blocks, and so on, until there are few of the outermost. */
-function cutDeep(value: Value, axis: number, size: number): Value {
-  const blocks = cut(value, axis, size);
-  const count = factorOf(nth(blocks.shape, axis));
-  return count > mostBlocks ? cutDeep(blocks, axis, blockSize(count, mostBlocks)) : blocks;
-}
-
-/** `[..., M, K]` as `[..., K / size, M, size]`. */
-function cutLeft(value: Value, size: number): Value {
-  const source = beforeTurn(value);
-  const rank = value.shape.length;
-  if (source) return build.transposeLast(cutDeep(source, rank - 2, size));
-  const blocks = cutDeep(value, rank - 1, size);
-  return build.moveAxis(blocks, rank - 2, blocks.shape.length - 2);
-}
-
-/** `[..., K, P]` as `[..., K / size, size, P]`. */
-function cutRight(value: Value, size: number): Value {
-  const source = beforeTurn(value);
-  const rank = value.shape.length;
-  if (!source) return cutDeep(value, rank - 2, size);
-  const blocks = cutDeep(source, rank - 1, size);
-  return build.moveAxis(blocks, rank - 2, blocks.shape.length - 1);
-}
-
-/** What a value is with its last two axes exchanged, where a node does only that. */
-function beforeTurn(value: Value): Value | null {
-  const node = nodeOf(value);
-  const permutation = node?.op === "Transpose" ? intsAttribute(node, "perm") : undefined;
-  if (!node || !permutation) return null;
-  const rank = permutation.length;
-  const turn = [...Array(rank - 2).keys(), rank - 1, rank - 2];
-  return String(permutation) === String(turn) ? inputOf(node, 0) : null;
-}
-
 // Sums of many tensors
-
-/** Tensors that are added one to another. */
-const mostTerms = 32;
 
 function inGroups(terms: readonly Value[]): Value {
   if (terms.length <= mostTerms) return build.op("Sum", terms);

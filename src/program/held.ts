@@ -4,7 +4,12 @@ import { entryOf } from "../present.js";
 import type { Tensors } from "../target/target.js";
 import type { TypedArray } from "../tensor/tensor.js";
 
-type Sampled = readonly (TypedArray[number] | undefined)[];
+/** Some elements of an array, and where they stand. */
+interface Sample {
+  readonly length: number;
+  readonly places: readonly number[];
+  readonly elements: readonly (TypedArray[number] | undefined)[];
+}
 
 /** At most one more than so many elements of an array are compared: all of one that has no more. */
 const most = 1024;
@@ -15,9 +20,9 @@ const most = 1024;
  * spread evenly over each array tell whether it was written anew.
  */
 export class HeldValues {
-  readonly #sampled: ReadonlyMap<string, Sampled>;
+  readonly #sampled: ReadonlyMap<string, Sample>;
 
-  private constructor(sampled: ReadonlyMap<string, Sampled>) {
+  private constructor(sampled: ReadonlyMap<string, Sample>) {
     this.#sampled = sampled;
   }
 
@@ -25,7 +30,7 @@ export class HeldValues {
 
   /** Values as they are now. */
   static of(values: Tensors): HeldValues {
-    return new HeldValues(new Map(Object.entries(values).map(([name, { data }]) => [name, sampled(data)])));
+    return new HeldValues(new Map(Object.entries(values).map(([name, { data }]) => [name, sampleOf(data)])));
   }
 
   /** Those of them that are called so. */
@@ -35,7 +40,7 @@ export class HeldValues {
 
   /** Whether none of the arrays was written anew. */
   match(now: Tensors): boolean {
-    for (const [name, kept] of this.#sampled) if (!isSampleOf(kept, entryOf(now, name).data)) return false;
+    for (const [name, kept] of this.#sampled) if (!isOf(kept, entryOf(now, name).data)) return false;
     return true;
   }
 
@@ -53,21 +58,22 @@ const turn = (Math.sqrt(5) - 1) / 2;
  * first and last of all. At the same place they would be a single column of a matrix of 1,024 rows, which may stay as it
  * is in every step: of a pixel that is always 0.
  */
-function* places(length: number): Generator<number> {
+function placesIn(length: number): number[] {
   const stretches = Math.min(length, most);
-  for (let k = 0; k < stretches; k++) {
-    const [from, to] = [k, k + 1].map((each) => Math.floor((each * length) / stretches)) as [number, number];
-    yield from + Math.floor((to - from) * ((k * turn) % 1));
-  }
-  yield length - 1;
+  const places = Array.from({ length: stretches }, (_, k) => {
+    const from = Math.floor((k * length) / stretches);
+    const to = Math.floor(((k + 1) * length) / stretches);
+    return from + Math.floor((to - from) * ((k * turn) % 1));
+  });
+  return length > 0 ? [...places, length - 1] : places;
 }
 
-function sampled(data: TypedArray): Sampled {
-  return Array.from(places(data.length), (place) => data[place]);
+function sampleOf(data: TypedArray): Sample {
+  const places = placesIn(data.length);
+  return { length: data.length, places, elements: places.map((place) => data[place]) };
 }
 
-function isSampleOf(sample: Sampled, data: TypedArray): boolean {
-  let k = 0;
-  for (const place of places(data.length)) if (!Object.is(sample[k++], data[place])) return false;
-  return k === sample.length;
+/** Whether an array has the elements of a sample: before each run, so that the places are not found anew. */
+function isOf({ length, places, elements }: Sample, data: TypedArray): boolean {
+  return data.length === length && places.every((place, k) => Object.is(elements[k], data[place]));
 }

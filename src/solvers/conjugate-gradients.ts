@@ -7,8 +7,6 @@ export interface SolveSettings {
   /** Of the residual's norm, relative to that of the right side. */
   readonly tolerance: number;
   readonly maxIterations: number;
-  /** Divides by an approximation of the matrix's diagonal. */
-  readonly diagonal?: Float64Array;
 }
 
 export interface Solved {
@@ -22,9 +20,7 @@ export interface Solved {
 }
 
 export async function conjugateGradients(times: Times, settings: SolveSettings): Promise<Solved> {
-  const { right, tolerance, maxIterations, diagonal } = settings;
-  const preconditioned = (vector: Float64Array) =>
-    diagonal ? vector.map((x, k) => x / (diagonal[k] ?? 1)) : vector.slice();
+  const { right, tolerance, maxIterations } = settings;
   const solution = new Float64Array(right.length);
   const left = right.slice();
   const size = norm(right);
@@ -32,21 +28,19 @@ export async function conjugateGradients(times: Times, settings: SolveSettings):
     const residual = size === 0 ? 0 : norm(left) / size;
     return { solution, iterations, residual, converged: residual <= tolerance, indefinite };
   };
-  let scaledLeft = preconditioned(left);
-  let direction = scaledLeft.slice();
-  let slope = dot(left, scaledLeft);
+  let direction = left.slice();
+  let slope = dot(left, left);
   for (let iteration = 0; ; iteration++) {
-    if (iteration >= maxIterations || norm(left) <= tolerance * size) return done(iteration, false);
+    if (iteration >= maxIterations || Math.sqrt(slope) <= tolerance * size) return done(iteration, false);
     const product = await times(direction);
     const curvature = dot(direction, product);
     if (!(curvature > 0)) return done(iteration, true);
     const step = slope / curvature;
     addTo(solution, direction, step);
     addTo(left, product, -step);
-    scaledLeft = preconditioned(left);
     const before = slope;
-    slope = dot(left, scaledLeft);
-    const next = scaledLeft.slice();
+    slope = dot(left, left);
+    const next = left.slice();
     addTo(next, direction, slope / before);
     direction = next;
   }

@@ -1,4 +1,5 @@
 /** Private training, step by step (DP-SGD: Abadi et al. 2016, "Deep learning with differential privacy"). */
+
 import { checkOptions as checkNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
@@ -18,7 +19,7 @@ import type { Parameters } from "./optimizer.js";
 import { privateTraining } from "./option-names.js";
 import { type Sampler, samplerOf } from "./samplers.js";
 import { type Setup, setup } from "./setup.js";
-import { paid, requireFitting, requirePaid } from "./state.js";
+import { firstState, paid, requireFitting, requirePaid } from "./state.js";
 import { Stepping } from "./stepping.js";
 import { requireFiniteStep } from "./stopped.js";
 import { asGradients } from "./sums.js";
@@ -234,16 +235,11 @@ function checkOptions<S>(options: PrivateStepOptions<S>): void {
 
 function begin<S>(parameters: Parameters, options: PrivateStepOptions<S>): TrainerState<S> {
   const { optimizer, seed, maxNorm } = options;
-  return {
-    steps: 0,
-    parameters,
-    optimizer: optimizer.start(parameters),
-    ledger: [],
-    recorded: 0,
+  return firstState(parameters, optimizer, {
     maxNorm: options.adaptive && typeof maxNorm === "number" ? maxNorm : null,
     order: seed ?? new Words(secretBits).next(),
     seed: seed ?? null,
-  };
+  });
 }
 
 /** A state that came from a seed stays one: its noise is known. */

@@ -7,6 +7,15 @@ import type { TrainerState } from "./types.js";
 /** A step without noise, of whatever samples: no epsilon is large enough for it. */
 export const noiseless: GaussianMechanism = { kind: "gaussian", noiseMultiplier: 0, samplingRate: 1, steps: 1 };
 
+/** The state before the first step. */
+export function firstState<S>(
+  parameters: Parameters,
+  optimizer: Optimizer<S>,
+  own: Pick<TrainerState<S>, "maxNorm" | "order" | "seed">,
+): TrainerState<S> {
+  return { steps: 0, parameters, optimizer: optimizer.start(parameters), ledger: [], recorded: 0, ...own };
+}
+
 /** The accounting of a state after one more step. */
 export function paid<S>(
   { ledger, recorded }: TrainerState<S>,

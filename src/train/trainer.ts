@@ -1,4 +1,5 @@
 /** Ordinary training, step by step: each step follows the mean gradient of a batch. */
+
 import { checkOptions } from "../arguments.js";
 import type { Model } from "../graph/model.js";
 import type { Module } from "../nn/module.js";
@@ -11,7 +12,7 @@ import type { Parameters } from "./optimizer.js";
 import { plainTraining } from "./option-names.js";
 import { type Sampler, samplerOf } from "./samplers.js";
 import { feedsFor, microbatches, planned, type Setup, setup } from "./setup.js";
-import { noiseless, paid, requireFitting } from "./state.js";
+import { firstState, noiseless, paid, requireFitting } from "./state.js";
 import { Stepping } from "./stepping.js";
 import { areFinite, requireFiniteStep, stepNotTaken } from "./stopped.js";
 import { asGradients, Sums, scaled } from "./sums.js";
@@ -19,16 +20,7 @@ import type { PlainStepOptions, StepResult, TrainerState, TrainingSet } from "./
 
 function begin<S>(parameters: Parameters, { optimizer, seed = 0 }: PlainStepOptions<S>): TrainerState<S> {
   checkSeed(seed);
-  return {
-    steps: 0,
-    parameters,
-    optimizer: optimizer.start(parameters),
-    ledger: [],
-    recorded: 0,
-    maxNorm: null,
-    order: seed,
-    seed,
-  };
+  return firstState(parameters, optimizer, { maxNorm: null, order: seed, seed });
 }
 
 interface Wanted {

@@ -5,7 +5,7 @@ import type { Dim } from "../../graph/dim.js";
 import { leaf, type Value } from "../../graph/value.js";
 import { computedType, invalidModel, showElementType, storedTypeOf } from "../proto.js";
 import type { PrecisionNotes } from "../tensors.js";
-import { fixedSize, symbolOf } from "./batch/batch-axes.js";
+import { statedSize, symbolOf } from "./batch/batch-axes.js";
 
 export interface InputOptions {
   /** Sizes of symbolic dimensions, by their name, or by `input.axis`. */
@@ -62,7 +62,7 @@ function decodeShape(
 }
 
 function possibleSize(dim: TensorShapeProto_Dimension, input: string, axis: number): number | undefined {
-  const size = fixedSize(dim);
+  const size = statedSize(dim);
   if (size !== undefined && !Number.isSafeInteger(size))
     throw invalidModel(`Axis ${axis} of the input "${input}" has the impossible size ${dim.value.value}`);
   return size;

@@ -16,7 +16,7 @@ import {
   unsupported,
 } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
-import { lineAxis } from "../rules/reductions.js";
+import { lineAxis } from "../rules/lines.js";
 import {
   addOptional,
   composite,

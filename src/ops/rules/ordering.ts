@@ -10,7 +10,7 @@ import { nth, present } from "../../present.js";
 import type { Call } from "../call.js";
 import { intAttribute, interaction, knownDims, requireInput, shapeMismatch, unsupported } from "../checks.js";
 import type { OpDefinition } from "../definition.js";
-import { alongAxis, lineAxis } from "./reductions.js";
+import { alongAxis, lineAxis } from "./lines.js";
 
 const topAxis = (node: Call | Node) => lineAxis(node, intAttribute(node, "axis", -1));
 

@@ -1,7 +1,6 @@
-/** Sums, means, extrema and norms along axes; ArgMax and ArgMin; CumSum. */
+/** Sums, means, extrema and norms along axes; ArgMax and ArgMin. */
 
-import type { Array64 } from "../../float64/array64.js";
-import { array64, stridesOf, transpose64, zeros64 } from "../../float64/array64.js";
+import { type Array64, array64, transpose64, zeros64 } from "../../float64/array64.js";
 import { add, type Dim, factorOf, isBatch, multiply, type Shape } from "../../graph/dim.js";
 import { inputOf, outputOf } from "../../graph/operands.js";
 import type { SampleAxis } from "../../graph/sample-axis.js";
@@ -10,19 +9,10 @@ import { nth, present } from "../../present.js";
 import { isFloat, sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
-import {
-  apartFrom,
-  intAttribute,
-  interaction,
-  knownInt,
-  knownInts,
-  normalAxis,
-  part,
-  requireInput,
-  shapeMismatch,
-} from "../checks.js";
+import { apartFrom, intAttribute, interaction, knownInts, normalAxis, requireInput } from "../checks.js";
 import type { LinearStep, OpDefinition } from "../definition.js";
 import { alwaysFinite, anything, magnitude, type Range, unbounded } from "../range.js";
+import { cumSum, lineAxis } from "./lines.js";
 
 // What all reductions share
 
@@ -313,13 +303,6 @@ const reduceLogSum: OpDefinition = {
 
 // ArgMax, ArgMin
 
-/** The axis of an op that works along one axis of its first input. */
-export function lineAxis(node: Call | Node, axis: number): number {
-  const rank = requireInput(node, 0).shape.length;
-  if (rank === 0) throw shapeMismatch(part(node, "the input"), "is a scalar, which has no axis");
-  return normalAxis(node, axis, rank);
-}
-
 const argAxis = (node: Call | Node) => lineAxis(node, intAttribute(node, "axis", 0));
 
 function argExtremum(op: string, beats: (x: number, best: number) => boolean): OpDefinition {
@@ -348,63 +331,6 @@ function argExtremum(op: string, beats: (x: number, best: number) => boolean): O
     sampleAxis: (node, [at]) => [reducedSampleAxis(node, at, [argAxis(node)])],
   };
 }
-
-// CumSum
-
-/** Calls `visit(start, stride, count)` for each line of elements along an axis. */
-export function alongAxis(
-  dims: readonly number[],
-  axis: number,
-  visit: (start: number, stride: number, count: number) => void,
-): void {
-  const count = nth(dims, axis);
-  const stride = nth(stridesOf(dims), axis);
-  const size = sizeOf(dims);
-  for (let start = 0; start < size; start++) {
-    if (Math.floor(start / stride) % count === 0) visit(start, stride, count);
-  }
-}
-
-function cumulativeAxis(node: Call | Node): number {
-  const axis = knownInt(node, 1);
-  if (axis === undefined) throw shapeMismatch(part(node, "the axis"), "is missing");
-  return lineAxis(node, axis);
-}
-
-function cumulate64(x: Array64, axis: number, exclusive: boolean, reverse: boolean): Array64 {
-  const result = zeros64(x.dims);
-  alongAxis(x.dims, axis, (start, stride, count) => {
-    let sum = 0;
-    for (let k = 0; k < count; k++) {
-      const at = start + stride * (reverse ? count - 1 - k : k);
-      const next = sum + (x.data[at] as number);
-      result.data[at] = exclusive ? sum : next;
-      sum = next;
-    }
-  });
-  return result;
-}
-
-const cumSum: OpDefinition = {
-  op: "CumSum",
-  infer: (call) => {
-    const { dtype, shape } = requireInput(call, 0);
-    cumulativeAxis(call);
-    return [{ dtype, shape }];
-  },
-  evaluate: ([x], node) => {
-    const flag = (name: string) => intAttribute(node, name, 0) !== 0;
-    return [cumulate64(present(x), cumulativeAxis(node), flag("exclusive"), flag("reverse"))];
-  },
-  differentiate: (node, [dy], build) => {
-    const reverse = intAttribute(node, "reverse", 0) === 0 ? 1 : 0;
-    return [build.op("CumSum", [present(dy), inputOf(node, 1)], { ...node.attributes, reverse }), null];
-  },
-  batch: (node, [x], _batched, build) => {
-    return [build.op("CumSum", [present(x), build.ints([cumulativeAxis(node) + 1], [])], node.attributes)];
-  },
-  sampleAxis: (node, [at]) => [apartFrom(node, at ?? null, [cumulativeAxis(node)], "sums along the sample axis")],
-};
 
 export const reductions: readonly OpDefinition[] = [
   ...reduceRules.map(reduction),

@@ -13,7 +13,7 @@ import { apartFrom, intAttribute, requireInput } from "../checks.js";
 import { type DerivativeRule, having, type OpDefinition } from "../definition.js";
 import { alwaysFinite, between, type RangeRule } from "../range.js";
 import { holdsFinite } from "../subgraphs/masks.js";
-import { alongAxis, lineAxis } from "./reductions.js";
+import { alongAxis, lineAxis } from "./lines.js";
 
 const axisOf = (node: Call | Node) => lineAxis(node, intAttribute(node, "axis", -1));
 

@@ -26,7 +26,7 @@ export function symbolOf(dim: TensorShapeProto_Dimension | undefined): string | 
 }
 
 /** The size of a dimension that the file fixes. Some exporters write -1 for one that it does not. */
-export function fixedSize(dim: TensorShapeProto_Dimension | undefined): number | undefined {
+export function statedSize(dim: TensorShapeProto_Dimension | undefined): number | undefined {
   return dim?.value.case === "dimValue" && dim.value.value >= 0n ? Number(dim.value.value) : undefined;
 }
 
@@ -43,23 +43,23 @@ export function batchAxes(
   const chosen = new Map(inputs.map((input) => [input, chosenAxis(input, given)]));
   const open = inputs.some((input) => {
     const axis = chosen.get(input) ?? likelyAxis(input);
-    return chosen.get(input) !== null && input.dims[axis] !== undefined && fixedSize(input.dims[axis]) === undefined;
+    return chosen.get(input) !== null && input.dims[axis] !== undefined && statedSize(input.dims[axis]) === undefined;
   });
   const first = inputs.find((input) => chosen.get(input) !== null && input.dims.length > 0);
-  const size = first && fixedSize(first.dims[chosen.get(first) ?? 0]);
+  const size = first && statedSize(first.dims[chosen.get(first) ?? 0]);
   const notes: string[] = [];
   const axes = inputs.map((input): [string, number | null] => {
     const said = chosen.get(input);
     if (said !== undefined) return [input.name, said];
     if (input.dims.length === 0) return [input.name, null];
     const axis = likelyAxis(input);
-    const own = fixedSize(input.dims[axis]);
+    const own = statedSize(input.dims[axis]);
     if (own === undefined || (!open && own === size)) return [input.name, axis];
     notes.push(sharedNote(input));
     return [input.name, null];
   });
   const fixed = inputs
-    .map(({ dims }, k) => fixedSize(dims[axes[k]?.[1] ?? dims.length]))
+    .map(({ dims }, k) => statedSize(dims[axes[k]?.[1] ?? dims.length]))
     .find((found) => found !== undefined);
   const symbols = inputs.flatMap(({ dims }, k) => symbolOf(dims[axes[k]?.[1] ?? dims.length]) ?? []);
   return { axes: new Map(axes), fixed, symbols, notes };
@@ -94,7 +94,7 @@ function isBatchName(symbol: string): boolean {
 }
 
 function sharedNote({ name, dims }: Input): string {
-  const shape = dims.map((dim) => symbolOf(dim) ?? fixedSize(dim) ?? "?").join(", ");
+  const shape = dims.map((dim) => symbolOf(dim) ?? statedSize(dim) ?? "?").join(", ");
   return (
     `The input "${name}" [${shape}] is assumed to be shared by all samples; if it holds them, ` +
     `say along which axis: sampleAxes: { ${JSON.stringify(name)}: 0 }, or --sample-axis ${name}=0.`

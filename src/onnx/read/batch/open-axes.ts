@@ -2,7 +2,7 @@
 import type { ValueInfoProto } from "onnx-buf";
 import { PergradError } from "../../../errors.js";
 import { meant } from "../../../meant.js";
-import { type BatchAxes, dimsOf, fixedSize, symbolOf } from "./batch-axes.js";
+import { type BatchAxes, dimsOf, statedSize, symbolOf } from "./batch-axes.js";
 
 /**
  * Sizes are for dimensions that are there, by their name or as `input.axis`, and that the file leaves open.
@@ -14,14 +14,14 @@ export function checkDimensions(
   fileName: string,
 ): void {
   const axes = inputs.flatMap((input) => dimsOf(input).map((dim, axis) => ({ key: `${input.name}.${axis}`, dim })));
-  const open = axes.filter(({ dim }) => fixedSize(dim) === undefined);
+  const open = axes.filter(({ dim }) => statedSize(dim) === undefined);
   const names = [...new Set(open.map(({ key, dim }) => symbolOf(dim) ?? key))];
   for (const [name, size] of Object.entries(dimensions)) {
     if (names.includes(name) || open.some(({ key }) => key === name)) continue;
     const found = axes.find(({ key }) => key === name);
-    if (found && fixedSize(found.dim) === size) continue;
+    if (found && statedSize(found.dim) === size) continue;
     const problem = found
-      ? `A size of ${size} is given for "${name}", but the file fixes that axis to ${fixedSize(found.dim)}`
+      ? `A size of ${size} is given for "${name}", but the file fixes that axis to ${statedSize(found.dim)}`
       : `A size is given for the dimension "${name}", which "${fileName}" does not have`;
     const known =
       names.length === 0
@@ -39,7 +39,7 @@ export function adviceOnBatch(
 ): string {
   const input = inputs.find(({ name, ...rest }) => {
     const axis = axes.get(name) ?? null;
-    return axis !== null && fixedSize(dimsOf({ name, ...rest })[axis]) !== undefined;
+    return axis !== null && statedSize(dimsOf({ name, ...rest })[axis]) !== undefined;
   });
   const symbolic = "export the model with a symbolic batch axis";
   const shown = `the file fixes its batch to ${fixed}, and this node could not be shown to work for others`;
@@ -47,7 +47,7 @@ export function adviceOnBatch(
   const { name } = input;
   const axis = axes.get(name) ?? 0;
   const other = dimsOf(input).flatMap((dim, k) =>
-    k === axis || fixedSize(dim) !== undefined
+    k === axis || statedSize(dim) !== undefined
       ? []
       : [`${k}${symbolOf(dim) === undefined ? "" : ` ("${symbolOf(dim)}")`}`],
   )[0];
