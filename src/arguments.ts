@@ -59,12 +59,19 @@ export function checkGlobs(option: string, globs: readonly string[] | undefined)
 }
 
 /**
- * A promise that says what was forgotten where its result is looked for on itself.
- * @param what what gives it, as it is written: "perSample(...)"
+ * Accessors for `awaited`. Make them once, not for each promise: V8 gives every object with new accessors a hidden class
+ * of its own, after which code for promises is slow everywhere.
+ * @param what what gives the promise, as it is written: "perSample(...)"
+ * @param names the names that its result has
  */
-export function awaited<T>(promise: Promise<T>, what: string, names: readonly string[]): Promise<T> {
-  const traps = names.filter((name) => !(name in promise)).map((name) => [name, { get: () => forgotten(what, name) }]);
-  return Object.defineProperties(promise, Object.fromEntries(traps));
+export function forgottenAwait(what: string, names: readonly string[]): PropertyDescriptorMap {
+  const missing = names.filter((name) => !(name in Promise.prototype));
+  return Object.fromEntries(missing.map((name) => [name, { get: () => forgotten(what, name) }]));
+}
+
+/** A promise that says what was forgotten where its result is looked for on itself. */
+export function awaited<T>(promise: Promise<T>, accessors: PropertyDescriptorMap): Promise<T> {
+  return Object.defineProperties(promise, accessors);
 }
 
 function forgotten(what: string, name: string): never {

@@ -1,8 +1,10 @@
 /** Opens saved programs: where callers enter. */
-import { awaited, checkOptions, type OptionNames } from "../arguments.js";
+import { awaited, checkOptions, forgottenAwait, type OptionNames } from "../arguments.js";
 import { requireWants } from "../wants/given-wants.js";
 import type { Wants } from "../wants/want.js";
 import type { OpenOptions, SavedProgram } from "./saved-program.js";
+
+const accessors = forgottenAwait("openProgram(...)", ["run", "runAll", "stream", "memory", "release"]);
 
 const openOptions: OptionNames<OpenOptions<Wants>> = {
   want: true,
@@ -24,7 +26,7 @@ export function openProgram<W extends Wants>(
   source: string | Uint8Array,
   options: OpenOptions<W>,
 ): Promise<SavedProgram<W>> {
-  return awaited(openFor(source, options), "openProgram(...)", ["run", "runAll", "stream", "memory", "release"]);
+  return awaited(openFor(source, options), accessors);
 }
 
 async function openFor<W extends Wants>(

@@ -1,5 +1,5 @@
 /** Compiles what is wanted of a model: where callers enter. */
-import { awaited, checkOptions } from "../arguments.js";
+import { awaited, checkOptions, forgottenAwait } from "../arguments.js";
 import type { Model } from "../graph/model.js";
 import { asModel } from "../nn/given-model.js";
 import type { ModelOptions } from "../nn/model.js";
@@ -9,6 +9,17 @@ import type { Wants } from "../wants/want.js";
 import { observed } from "./environment.js";
 import { type ProgramOptions, programOptions } from "./options.js";
 import type { Program } from "./program.js";
+
+const accessors = forgottenAwait("perSample(...)", [
+  "run",
+  "runAll",
+  "stream",
+  "explain",
+  "save",
+  "encode",
+  "memory",
+  "release",
+]);
 
 /**
  * Compiles a program that computes, for a batch of samples, what is wanted of each sample's own gradients.
@@ -21,7 +32,7 @@ export function perSample<W extends Wants>(
   options: ProgramOptions<W> & ModelOptions,
 ): Promise<Program<W>> {
   const made = compileFor(model, options);
-  return awaited(made, "perSample(...)", ["run", "runAll", "stream", "explain", "save", "encode", "memory", "release"]);
+  return awaited(made, accessors);
 }
 
 async function compileFor<W extends Wants>(

@@ -1,5 +1,5 @@
 /** Programs that can be run, whether they were compiled or read from a file. */
-import { awaited, checkOptions } from "../arguments.js";
+import { awaited, checkOptions, forgottenAwait } from "../arguments.js";
 import { type ProgramGraph, weightsOf } from "../compile/program-graph.js";
 import { entryOf } from "../present.js";
 import type { Executable } from "../target/target.js";
@@ -32,6 +32,7 @@ export abstract class RunnableProgram<W extends Wants> {
   protected readonly execution: Execution;
   /** By the name of a want, its tensors' names with it and without. */
   readonly #named: ReadonlyMap<string, readonly { readonly name: string; readonly full: string }[]>;
+  readonly #forgottenAwait: PropertyDescriptorMap;
 
   protected constructor(protected readonly parts: RunnableParts<W>) {
     const { want: wants, graph, executable, objective, memoryOptions } = parts;
@@ -40,6 +41,7 @@ export abstract class RunnableProgram<W extends Wants> {
     this.microbatches = new Microbatches(measured, objective.expected, memoryOptions, weights);
     this.execution = new Execution({ ...parts, wants, microbatches: this.microbatches });
     this.#named = new Map(Object.keys(wants).map((want) => [want, namesUnder(`${want}/`, graph.outputs)]));
+    this.#forgottenAwait = forgottenAwait("program.run(...)", Object.keys(wants));
   }
 
   /** Names of the parameters that the program differentiates with respect to. */
@@ -59,7 +61,7 @@ export abstract class RunnableProgram<W extends Wants> {
    * NOT_FINITE, MEMORY_BUDGET.
    */
   run(data: Readonly<Record<string, Data>>, options: RunOptions = {}): Promise<Results<W>> {
-    return awaited(this.#run(data, options), "program.run(...)", Object.keys(this.parts.want));
+    return awaited(this.#run(data, options), this.#forgottenAwait);
   }
 
   async #run(data: Readonly<Record<string, Data>>, options: RunOptions): Promise<Results<W>> {

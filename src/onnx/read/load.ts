@@ -1,8 +1,18 @@
 /** Reads an ONNX file as a model: where callers enter. */
 import { fileURLToPath } from "node:url";
-import { awaited, checkGlobs, checkOptions, invalidArgument, isPromise, kindOf } from "../../arguments.js";
+import {
+  awaited,
+  checkGlobs,
+  checkOptions,
+  forgottenAwait,
+  invalidArgument,
+  isPromise,
+  kindOf,
+} from "../../arguments.js";
 import type { Model } from "../../graph/model.js";
 import { type LoadOptions, loadOptions } from "./load-options.js";
+
+const accessors = forgottenAwait("loadModel(...)", ["graph", "parameters", "notes"]);
 
 /**
  * Reads an ONNX model from a file (its path, or a `file:` URL), or from its bytes. Its floating-point initializers become parameters under
@@ -11,7 +21,7 @@ import { type LoadOptions, loadOptions } from "./load-options.js";
  * DTYPE_MISMATCH, INVALID_ARGUMENT, FOLDED_PARAMETERS.
  */
 export function loadModel(source: string | URL | Uint8Array | ArrayBuffer, options: LoadOptions = {}): Promise<Model> {
-  return awaited(load(source, options), "loadModel(...)", ["graph", "parameters", "notes"]);
+  return awaited(load(source, options), accessors);
 }
 
 async function load(source: string | URL | Uint8Array | ArrayBuffer, options: LoadOptions): Promise<Model> {
