@@ -48,6 +48,7 @@ export {
   type Solution,
   type SolveOptions,
 } from "./solvers/curvature.js";
+export { type Diagnostics, type DiagnosticsOptions, diagnostics } from "./solvers/diagnostics.js";
 export { type Workers, type WorkersOptions, workers } from "./target/onnxruntime/workers.js";
 export type { Data } from "./tensor/data.js";
 export { toFloat32 } from "./tensor/float16.js";
@@ -63,6 +64,7 @@ export {
   averaging,
   type CheckpointOptions,
   type ClippingOptions,
+  type DiagnoseOptions,
   type LearningRate,
   type Optimizer,
   type Parameters,
@@ -74,6 +76,7 @@ export {
   type PrivateTrainOptions,
   type Sampling,
   type SgdOptions,
+  type StepDiagnostics,
   type StepOptions,
   type StepResult,
   schedules,

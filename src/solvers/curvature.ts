@@ -1,7 +1,6 @@
 /** The curvature of a whole data set, as a matrix that is known by its products. */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
-import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import { asModel } from "../nn/given-model.js";
 import type { Module } from "../nn/module.js";
@@ -11,6 +10,7 @@ import { objectiveOptions } from "../program/options.js";
 import type { Program } from "../program/program.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { type ByParameter, type Want, want } from "../wants/want.js";
+import { requireAgain } from "./again.js";
 import { conjugateGradients } from "./conjugate-gradients.js";
 import { lanczos } from "./lanczos.js";
 import { addTo, Space } from "./vectors.js";
@@ -113,7 +113,7 @@ export class Curvature {
       throw invalidArgument(
         `The curvature is of "hessian", "ggn" or "fisher", not ${kindOf(options.of)}; say which: { of: "ggn" }.`,
       );
-    requireAgain(data);
+    requireAgain(data, "every product reads all of it");
     const products = await (await compiler()).of(objective, { ...options, want: { product: make() } });
     return new Curvature(objective, data, options, products);
   }
@@ -233,19 +233,6 @@ const curvatureOptions: OptionNames<CurvatureOptions> = {
   memoryBudget: true,
   microbatchSize: true,
 };
-
-/** Every product reads all data. */
-function requireAgain(data: Dataset): void {
-  if (typeof data !== "object" || data === null) return;
-  const once =
-    (Symbol.asyncIterator in data && Object.is(data[Symbol.asyncIterator](), data)) ||
-    (Symbol.iterator in data && Object.is(data[Symbol.iterator](), data));
-  if (once)
-    throw new PergradError(
-      "INVALID_ARGUMENT",
-      "The data can be read once only, but every product reads all of it; give a batch, a file's path, or an object whose [Symbol.asyncIterator] begins anew.",
-    );
-}
 
 /**
  * The curvature of a model's mean loss over a data set, of any size: `times(v)`, `topEigenvalues(k)`, `trace()` and

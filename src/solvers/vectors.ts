@@ -80,3 +80,18 @@ export function addTo(a: Float64Array, b: Float64Array, factor: number): void {
 export function scaled(a: Float64Array, factor: number): Float64Array {
   return a.map((x) => factor * x);
 }
+
+/** NaN of nothing. */
+export function meanOf(numbers: ArrayLike<number>): number {
+  let sum = 0;
+  for (let k = 0; k < numbers.length; k++) sum += numbers[k] ?? 0;
+  return sum / numbers.length;
+}
+
+/** Without bias: NaN of fewer than two. */
+export function varianceOf(numbers: ArrayLike<number>): number {
+  const mean = meanOf(numbers);
+  let sum = 0;
+  for (let k = 0; k < numbers.length; k++) sum += ((numbers[k] ?? 0) - mean) ** 2;
+  return numbers.length < 2 ? Number.NaN : sum / (numbers.length - 1);
+}

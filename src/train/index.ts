@@ -1,6 +1,7 @@
 export { type AdamOptions, type AdamState, adam, adamW } from "./adam.js";
 export { type AveragingState, averageOf, averaging } from "./average.js";
 export { type Batch, type BatchOptions, miniBatches, permutation, pick } from "./batches.js";
+export type { DiagnoseOptions, StepDiagnostics } from "./diagnosed.js";
 export type { LearningRate, Optimizer, Parameters, Stepped } from "./optimizer.js";
 export { PrivateTrainer } from "./private-trainer.js";
 export { schedules } from "./schedules.js";

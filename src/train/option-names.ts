@@ -33,10 +33,12 @@ const whole: OptionNames<Length & TrainEvents<StepResult> & Kept> = {
   checkpoint: true,
 };
 
-const plainSteps: OptionNames<PlainStepOptions<unknown>> = { ...steps, sampling: true, from: true };
+const begun = { ...steps, sampling: true, from: true } as const;
+
+const plainSteps: OptionNames<PlainStepOptions<unknown>> = { ...begun, diagnose: true };
 
 const privateSteps: OptionNames<PrivateStepOptions<unknown>> = {
-  ...plainSteps,
+  ...begun,
   noiseMultiplier: true,
   delta: true,
   maxNorm: true,

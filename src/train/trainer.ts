@@ -7,6 +7,7 @@ import { checkSeed } from "../privacy/random-bits.js";
 import { type NotFinite, type NotFiniteSample, renumbered } from "../program/not-finite.js";
 import type { Program } from "../program/program.js";
 import { type FloatTensor, type Want, want } from "../wants/want.js";
+import type { Diagnosed } from "./diagnosed.js";
 import { Figures, scores } from "./figures.js";
 import type { Parameters } from "./optimizer.js";
 import { plainTraining } from "./option-names.js";
@@ -30,11 +31,19 @@ interface Wanted {
   readonly [name: string]: Want<unknown>;
 }
 
+/** What watches the steps is loaded where it is asked for. */
+async function diagnosedFor<S>({ objective }: Setup, options: PlainStepOptions<S>): Promise<Diagnosed | null> {
+  if (!options.diagnose) return null;
+  const { Diagnosed } = await import("./diagnosed.js");
+  return Diagnosed.of(objective, options.diagnose, options);
+}
+
 /** Takes one step after another. An empty batch moves the parameters as a gradient of 0 does. */
 export class Trainer<S> extends Stepping<S, StepResult> {
   readonly #options: PlainStepOptions<S>;
   readonly #program: Program<Wanted>;
   readonly #sums: Sums;
+  readonly #diagnosed: Diagnosed | null;
 
   private constructor(
     own: Setup,
@@ -42,8 +51,10 @@ export class Trainer<S> extends Stepping<S, StepResult> {
     sampler: Sampler,
     program: Program<Wanted>,
     state: TrainerState<S>,
+    diagnosed: Diagnosed | null,
   ) {
     super(own, sampler, state);
+    this.#diagnosed = diagnosed;
     this.#options = options;
     this.#program = program;
     this.#sums = new Sums(own.parameters);
@@ -70,11 +81,12 @@ export class Trainer<S> extends Stepping<S, StepResult> {
     // The compiler and the runtime are loaded when they are first used.
     const { Program } = await import("../program/program.js");
     const program = await Program.of(own.objective, { ...planned(options), holdParameters: false, want: wants });
-    return new Trainer(own, options, sampler, program, state);
+    return new Trainer(own, options, sampler, program, state, await diagnosedFor(own, options));
   }
 
-  override release(): Promise<void> {
-    return this.#program.release();
+  override async release(): Promise<void> {
+    await this.#program.release();
+    await this.#diagnosed?.release();
   }
 
   protected override async take(): Promise<StepResult> {
@@ -102,6 +114,10 @@ export class Trainer<S> extends Stepping<S, StepResult> {
       parameters: stepped.parameters,
       optimizer: stepped.state,
     };
+    if (this.#diagnosed?.asks(steps + 1, batch.length)) {
+      const feeds = feedsFor(this.own, this.#options, steps, batch);
+      await this.#diagnosed.step(steps + 1, feeds, parameters, stepped.parameters);
+    }
     return {
       step: steps + 1,
       samples: batch.length,

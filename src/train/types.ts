@@ -7,6 +7,7 @@ import type { ModelOptions } from "../nn/model.js";
 import type { Accountant } from "../privacy/index.js";
 import type { GaussianMechanism } from "../privacy/mechanism.js";
 import type { Data } from "../tensor/data.js";
+import type { DiagnoseOptions } from "./diagnosed.js";
 import type { Optimizer, Parameters } from "./optimizer.js";
 
 /** All the data, as a program's `run` takes it: the model's inputs by name, and `target` where the loss has one. */
@@ -217,6 +218,8 @@ export interface PlainStepOptions<S> extends StepOptions<S> {
   readonly sampling?: Sampling;
   /** Of the batches. Default 0. */
   readonly seed?: number;
+  /** Computes diagnostics of the steps: of the batch's gradients, and of what the step did. Default: none. */
+  readonly diagnose?: DiagnoseOptions;
   /** Resumes from this state. Default: starts from the model's parameters. */
   readonly from?: TrainerState<S>;
 }
