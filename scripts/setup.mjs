@@ -59,6 +59,7 @@ function build() {
   const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
   try {
     run("building", process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", fresh]);
+    run("packing", process.execPath, [join(root, "scripts", "bundle.mjs"), fresh]);
     writeFileSync(join(fresh, ".pergrad-stamp"), stamp);
     rmSync(join(root, "dist"), { recursive: true, force: true });
     renameSync(fresh, join(root, "dist"));

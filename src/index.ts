@@ -18,7 +18,7 @@ export * as nn from "./nn/index.js";
 export { type Loss, type LossFunction, losses } from "./nn/losses.js";
 export type { FixedValue } from "./onnx/read/batch/fixed-inputs.js";
 export { loadModel } from "./onnx/read/load.js";
-export type { LoadOptions } from "./onnx/read/load-options.js";
+export type { FileContent, LoadOptions } from "./onnx/read/load-options.js";
 export { saveModel } from "./onnx/write/save.js";
 export type { Strategy } from "./plan/strategy.js";
 export { type ReplaceBatchNormOptions, replaceBatchNorm } from "./privacy/batch-norm.js";

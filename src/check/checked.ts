@@ -10,8 +10,9 @@ import { sizeOf } from "../tensor/tensor.js";
 import { type ByParameter, want } from "../wants/want.js";
 import { AloneOnDemand, Compared, LoopComparison, tolerance } from "./comparison.js";
 import { Differences } from "./differences.js";
+import type { References } from "./in-this-thread.js";
 import { Reference, referenceParts } from "./oracle.js";
-import { type References, referencesOf } from "./references.js";
+import { referencesOf } from "./references.js";
 import type { CheckOptions, CheckResult } from "./types.js";
 import { type CheckedWant, WantsComparison } from "./wants.js";
 

@@ -9,19 +9,10 @@ import type { Value } from "../graph/value.js";
 import { nodesBefore, presentInputs } from "../graph/walk.js";
 import { elementFactor } from "../ops/build.js";
 import { leadingOf, nth } from "../present.js";
-import { differenceErrors, type Try } from "./differences.js";
-import { Reference, type ReferenceParts } from "./oracle.js";
+import type { Try } from "./differences.js";
+import { InThisThread, type References } from "./in-this-thread.js";
+import type { ReferenceParts } from "./oracle.js";
 import type { Answer, Question, SentParts } from "./reference-messages.js";
-
-export interface References {
-  /** Samples that it computes at the same time. */
-  readonly lanes: number;
-  /** See `Reference.sample`. */
-  gradients(sample: number): Promise<ReadonlyMap<string, Float64Array>>;
-  /** See `differenceErrors`. */
-  differences(sample: number, tries: readonly Try[]): Promise<readonly number[]>;
-  release(): Promise<void>;
-}
 
 /** Numbers that a check reads and writes, below which starting threads takes longer than it saves. */
 const worthThreads = 2 ** 26;
@@ -50,25 +41,6 @@ function workOf({ losses, gradients }: ReferenceParts): number {
     (total, node) => [...presentInputs(node), ...node.outputs].reduce(sizeOf, total),
     0,
   );
-}
-
-class InThisThread implements References {
-  readonly lanes = 1;
-  readonly #reference: Reference;
-
-  constructor(parts: ReferenceParts) {
-    this.#reference = new Reference(parts);
-  }
-
-  async gradients(sample: number): Promise<ReadonlyMap<string, Float64Array>> {
-    return this.#reference.sample(sample).gradients;
-  }
-
-  async differences(sample: number, tries: readonly Try[]): Promise<readonly number[]> {
-    return differenceErrors(this.#reference, sample, tries);
-  }
-
-  async release(): Promise<void> {}
 }
 
 interface Asked {

@@ -1,9 +1,6 @@
 /** Each stage of a compile as a numbered ONNX file, to be opened in Netron. */
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { PergradError } from "../errors.js";
 import type { Graph } from "../graph/value.js";
-import { unwritable } from "../io/failure.js";
 import type { Observer, Stage } from "./observe.js";
 
 /** A file that was written, or a stage that cannot be one, and why. */
@@ -34,14 +31,12 @@ export class StageFolder implements Observer {
    * @throws PergradError FILE_UNWRITABLE.
    */
   async save(folder: string): Promise<SavedStage[]> {
-    await mkdir(folder, { recursive: true }).catch((error: unknown) => {
-      throw unwritable(folder, error);
-    });
     // The writer is loaded when it is first used.
-    const [{ encodeModel }, { writeFileSafely }] = await Promise.all([
+    const [{ encodeModel }, { makeFolder, writeFileSafely }] = await Promise.all([
       import("../onnx/write/encode.js"),
       import("../io/atomic.js"),
     ]);
+    await makeFolder(folder);
     const encoded = ({ inputs, parameters, outputs }: Graph) =>
       encodeModel({ inputs: [...inputs, ...parameters], outputs });
     const saved: SavedStage[] = [];
@@ -49,7 +44,7 @@ export class StageFolder implements Observer {
       if (name === "loaded" && !asRun) continue;
       const file = `${String(saved.length + 1).padStart(2, "0")}-${asRun ? "as-run" : name}.onnx`;
       const bytes = await attempt(asRun ?? (async () => encoded(graph)));
-      if (typeof bytes !== "string") await writeFileSafely(join(folder, file), bytes);
+      if (typeof bytes !== "string") await writeFileSafely(`${folder}/${file}`, bytes);
       saved.push(typeof bytes === "string" ? { file, problem: bytes } : { file });
     }
     return saved;

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
-import { type FileHandle, open, realpath, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { PergradError } from "../errors.js";
 import { unwritable } from "./failure.js";
@@ -101,4 +101,11 @@ export async function writeFileSafely(path: string, bytes: Uint8Array): Promise<
   const file = await AtomicFile.create(path);
   await file.write(bytes, 0);
   await file.commit();
+}
+
+/** Makes a folder, and those around it, where it is missing. Throws FILE_UNWRITABLE. */
+export async function makeFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true }).catch((error: unknown) => {
+    throw unwritable(path, error);
+  });
 }

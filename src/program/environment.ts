@@ -14,3 +14,9 @@ export function observed<O extends { readonly observe?: Observer }>(options: O):
   const observe = options.observe ?? observerOfEnvironment();
   return observe ? { ...options, observe } : options;
 }
+
+/** Warns as the environment does: in Node as a process warning; in a browser, in its console. */
+export function warn(message: string, code: string): void {
+  if (typeof process === "undefined" || typeof process.emitWarning !== "function") console.warn(message);
+  else process.emitWarning(message, { type: "PergradWarning", code });
+}

@@ -10,6 +10,7 @@ import { PergradError } from "../errors.js";
 import { takeSamples } from "../tensor/take-samples.js";
 import { floatsIn, isFloat, type Tensor } from "../tensor/tensor.js";
 import type { Returned, Wants } from "../wants/want.js";
+import { warn } from "./environment.js";
 
 /** A sample whose results are not finite. */
 export interface NotFiniteSample {
@@ -248,10 +249,7 @@ export class Reporter {
     if (silent || this.#warned) return;
     this.#warned = true;
     const advice = "run takes notFinite and onNotFinite to throw, to leave such samples out, or to report each";
-    process.emitWarning(`${message} This program warns no more: ${advice}.`, {
-      type: "PergradWarning",
-      code: "NOT_FINITE",
-    });
+    warn(`${message} This program warns no more: ${advice}.`, "NOT_FINITE");
   }
 }
 

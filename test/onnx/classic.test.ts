@@ -11,7 +11,7 @@ import { Oracle } from "../../src/check/oracle.js";
 import { objectiveOf } from "../../src/compile/objective.js";
 import { readTensors } from "../../src/io/files.js";
 import type { Loss } from "../../src/nn/loss.js";
-import { modelOf } from "../../src/onnx/read/model-file.js";
+import { modelOf } from "../../src/onnx/read/model-of.js";
 import { perSample } from "../../src/program/per-sample.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { want } from "../../src/wants/want.js";

@@ -1,6 +1,6 @@
 /** Functions, branches and loops of a file: gone once it is read, with the results that ONNX Runtime gives for the file itself. */
 import { describe, expect, it } from "vitest";
-import { modelOf } from "../../src/onnx/read/model-file.js";
+import { modelOf } from "../../src/onnx/read/model-of.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { relativeError } from "./compare.js";
 import {

@@ -9,6 +9,7 @@ import type { Model } from "../../src/graph/model.js";
 import { bytesOfArray } from "../../src/io/bytes.js";
 import { readTensors, writeTensors } from "../../src/io/files.js";
 import { loadModel } from "../../src/onnx/read/load.js";
+import type { FileContent } from "../../src/onnx/read/load-options.js";
 import { run } from "../cli/support.js";
 import { temporaryFolder } from "../support/folder.js";
 import { file, floats, node, valueInfo } from "./models.js";
@@ -158,12 +159,50 @@ describe("external data", () => {
     expect((await readTensors(out)).get("w")).toEqual(floats([2, 1], 0, -4));
   });
 
-  it("needs the model's path", async () => {
-    const { path } = modelWith([stored("w", [2], { location: "w.bin" })]);
-    expect(await refused(loadModel(new Uint8Array(readFileSync(path))))).toBe(
-      'FILE_UNREADABLE: The initializer "w" is stored outside the model, in "w.bin", which cannot be found from the ' +
-        "model's bytes; give loadModel the model's path instead.",
+  it("needs the model's path, or the files themselves", async () => {
+    const { path } = modelWith([stored("w", [2], { location: "data/w.bin" })]);
+    const bytes = new Uint8Array(readFileSync(path));
+    expect(await refused(loadModel(bytes))).toBe(
+      'FILE_UNREADABLE: The initializer "w" is stored in "data/w.bin"; give that file too, as externalData: { "w.bin": file }.',
     );
+    const externalData = { "v.bin": floatBytes(1, 2) };
+    expect(await refused(loadModel(bytes, { externalData }))).toContain('externalData has only "v.bin"');
+    const text = { "w.bin": "w.bin" as never };
+    expect(await refused(loadModel(bytes, { externalData: text }))).toMatch(
+      /^INVALID_ARGUMENT: externalData has for "w.bin"/,
+    );
+    const short = { "w.bin": floatBytes(1) };
+    expect(await refused(loadModel(bytes, { externalData: short }))).toContain(
+      "which has 4, so that file is truncated",
+    );
+  });
+
+  it.each<[string, (bytes: Uint8Array<ArrayBuffer>) => FileContent]>([
+    ["bytes", (bytes) => bytes],
+    ["an ArrayBuffer", (bytes) => bytes.slice().buffer],
+    ["a Blob", (bytes) => new Blob([bytes])],
+    ["a File", (bytes) => new File([bytes], "a file")],
+    ["a Response", (bytes) => new Response(bytes)],
+  ])("and the model can be given as %s", async (_, as) => {
+    const first = stored("w", [2], { location: "data/w.bin", offset: 4 });
+    const { path } = modelWith([first, stored("v", [1], { location: "w.bin" })]);
+    const data = new Uint8Array(floatBytes(1, 2, 3));
+    const model = await loadModel(as(new Uint8Array(readFileSync(path))), {
+      parameters: ["*"],
+      externalData: { "w.bin": as(data), "data/w.bin": as(data) },
+    });
+    data.fill(0);
+    expect(Object.entries(model.parameters).map(([name, tensor]) => [name, ...tensor.data])).toEqual([
+      ["w", 2, 3],
+      ["v", 1],
+    ]);
+  });
+
+  it("an answer that is an error is one", async () => {
+    const message =
+      'FILE_UNREADABLE: Cannot read "the model": the server answered 404 (Not Found); correct its address.';
+    const answer = new Response("no", { status: 404, statusText: "Not Found" });
+    expect(await refused(loadModel(answer))).toBe(message);
   });
 });
 

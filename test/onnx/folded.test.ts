@@ -1,7 +1,7 @@
 /** What exporters fold, merge and drop, and what is said of it. */
 import { describe, expect, it } from "vitest";
 import type { LoadOptions } from "../../src/onnx/read/load-options.js";
-import { modelOf } from "../../src/onnx/read/model-file.js";
+import { modelOf } from "../../src/onnx/read/model-of.js";
 import { type FileInit, file, floats, initializer, int, node, refusal, tensor, valueInfo, waves } from "./models.js";
 
 const load = (init: FileInit, options: LoadOptions = {}) =>

@@ -8,7 +8,7 @@ import { bindShape, isBatch } from "../../src/graph/dim.js";
 import type { Model } from "../../src/graph/model.js";
 import { decodeSafetensors } from "../../src/io/safetensors.js";
 import { decodeModel } from "../../src/onnx/read/decode.js";
-import { modelOf } from "../../src/onnx/read/model-file.js";
+import { modelOf } from "../../src/onnx/read/model-of.js";
 import { encodeModel } from "../../src/onnx/write/encode.js";
 import { programOf } from "../../src/onnx/write/model-program.js";
 import { build } from "../../src/ops/registry.js";

@@ -9,7 +9,7 @@ import type { Model } from "../../src/graph/model.js";
 import { decodeSafetensors } from "../../src/io/safetensors.js";
 import { decodeModel } from "../../src/onnx/read/decode.js";
 import type { LoadOptions } from "../../src/onnx/read/load-options.js";
-import { modelOf } from "../../src/onnx/read/model-file.js";
+import { modelOf } from "../../src/onnx/read/model-of.js";
 import { build } from "../../src/ops/registry.js";
 import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
 import { relativeError } from "./compare.js";

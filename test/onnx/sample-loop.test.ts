@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Oracle } from "../../src/check/oracle.js";
 import { objectiveOf } from "../../src/compile/objective.js";
 import { losses, perSample, want } from "../../src/index.js";
-import { modelOf } from "../../src/onnx/read/model-file.js";
+import { modelOf } from "../../src/onnx/read/model-of.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { expectClose } from "../support/per-sample.js";
 import { relativeError } from "./compare.js";

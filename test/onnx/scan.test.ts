@@ -1,7 +1,7 @@
 /** Scan in files: read, written again, and computed as ONNX Runtime computes the file; PyTorch's scripted loops end there. */
 import { describe, expect, it } from "vitest";
 import { losses, perSample, want } from "../../src/index.js";
-import { modelOf } from "../../src/onnx/read/model-file.js";
+import { modelOf } from "../../src/onnx/read/model-of.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { relativeError } from "./compare.js";
 import { encoded, file, floats, graph, initializer, int, ints, node, refusal, run, valueInfo } from "./models.js";

@@ -1,7 +1,7 @@
 /** Sequences of tensors: gone once a file is read, with the results that ONNX Runtime gives for the file itself. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { modelOf } from "../../src/onnx/read/model-file.js";
+import { modelOf } from "../../src/onnx/read/model-of.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { relativeError } from "./compare.js";
 import {

@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import type { Model } from "../../src/graph/model.js";
 import { losses, perSample, want, withParameters } from "../../src/index.js";
 import type { LoadOptions } from "../../src/onnx/read/load-options.js";
-import { modelOf } from "../../src/onnx/read/model-file.js";
+import { modelOf } from "../../src/onnx/read/model-of.js";
 import { encodeModel } from "../../src/onnx/write/encode.js";
 import { programOf } from "../../src/onnx/write/model-program.js";
 import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";

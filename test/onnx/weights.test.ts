@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { losses, perSample, want } from "../../src/index.js";
 import type { LoadOptions } from "../../src/onnx/read/load-options.js";
-import { modelOf } from "../../src/onnx/read/model-file.js";
+import { modelOf } from "../../src/onnx/read/model-of.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import {
   type FileInit,

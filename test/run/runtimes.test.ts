@@ -6,7 +6,8 @@ import { encodeModel } from "../../src/onnx/write/encode.js";
 import { InMemory } from "../../src/onnx/write/external-data.js";
 import { build } from "../../src/ops/registry.js";
 import { storedAsFloat16 } from "../../src/optimise/float16-results.js";
-import { native, wasm } from "../../src/target/onnxruntime/in-node.js";
+import { native } from "../../src/target/onnxruntime/native.js";
+import { wasm } from "../../src/target/onnxruntime/wasm.js";
 import type { Session } from "../../src/target/runtime.js";
 import type { DType, Tensor } from "../../src/tensor/tensor.js";
 

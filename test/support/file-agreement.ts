@@ -7,7 +7,7 @@ import { Oracle } from "../../src/check/oracle.js";
 import { objectiveOf } from "../../src/compile/objective.js";
 import { losses } from "../../src/nn/losses.js";
 import type { LoadOptions } from "../../src/onnx/read/load-options.js";
-import { modelOf } from "../../src/onnx/read/model-file.js";
+import { modelOf } from "../../src/onnx/read/model-of.js";
 import { perSample } from "../../src/program/per-sample.js";
 import { takeSamples } from "../../src/tensor/take-samples.js";
 import type { Tensor } from "../../src/tensor/tensor.js";

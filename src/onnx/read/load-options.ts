@@ -35,7 +35,15 @@ export interface LoadOptions {
   readonly strict?: boolean;
   /** The outputs that are wanted. Default: all; those after the first that pergrad cannot compute are left out, with a note. */
   readonly outputs?: readonly string[];
+  /**
+   * Files of weights that the model refers to, by the names that it gives them: `{ "model.onnx.data": file }`. Of a
+   * `Blob` or `File` only what is needed is read. Default: they lie beside the model, where it is read by its path.
+   */
+  readonly externalData?: Readonly<Record<string, FileContent>>;
 }
+
+/** What a file holds: its bytes, or what they are read from. */
+export type FileContent = Uint8Array | ArrayBuffer | Blob | Response;
 
 export const loadOptions: OptionNames<LoadOptions> = {
   sampleAxes: true,
@@ -45,4 +53,5 @@ export const loadOptions: OptionNames<LoadOptions> = {
   tie: true,
   strict: true,
   outputs: true,
+  externalData: true,
 };

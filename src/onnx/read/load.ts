@@ -1,5 +1,4 @@
 /** Reads an ONNX file as a model: where callers enter. */
-import { fileURLToPath } from "node:url";
 import {
   awaited,
   checkGlobs,
@@ -10,39 +9,43 @@ import {
   kindOf,
 } from "../../arguments.js";
 import type { Model } from "../../graph/model.js";
-import { type LoadOptions, loadOptions } from "./load-options.js";
+import { isContent } from "./content.js";
+import { type FileContent, type LoadOptions, loadOptions } from "./load-options.js";
 
 const accessors = forgottenAwait("loadModel(...)", ["graph", "parameters", "notes"]);
 
 /**
- * Reads an ONNX model from a file (its path, or a `file:` URL), or from its bytes. Its floating-point initializers become parameters under
- * their own names, in float32. Those that are stored in other files of its folder are found by the model's path.
+ * Reads an ONNX model: from a file (its path, or a `file:` URL; in a browser its address, which is fetched), or from
+ * what a file holds (bytes, a `Blob` or `File`, a `Response`). Its floating-point initializers become parameters under
+ * their own names, in float32. Those that are stored in other files are found beside the model by its path, or given as
+ * `externalData`.
  * @throws PergradError FILE_UNREADABLE, NOT_ONNX, INVALID_MODEL, UNSUPPORTED_OP, UNKNOWN_SHAPE, SHAPE_MISMATCH,
- * DTYPE_MISMATCH, INVALID_ARGUMENT, FOLDED_PARAMETERS.
+ * DTYPE_MISMATCH, INVALID_ARGUMENT, FOLDED_PARAMETERS, TOO_LARGE.
  */
-export function loadModel(source: string | URL | Uint8Array | ArrayBuffer, options: LoadOptions = {}): Promise<Model> {
+export function loadModel(source: string | URL | FileContent, options: LoadOptions = {}): Promise<Model> {
   return awaited(load(source, options), accessors);
 }
 
-async function load(source: string | URL | Uint8Array | ArrayBuffer, options: LoadOptions): Promise<Model> {
+async function load(source: string | URL | FileContent, options: LoadOptions): Promise<Model> {
   checkOptions("loadModel(path, options)", options, loadOptions);
   checkGlobs("parameters", options.parameters);
   checkGlobs("outputs", options.outputs);
-  const from = source instanceof ArrayBuffer ? new Uint8Array(source) : source;
-  const given = from instanceof Uint8Array ? from : pathOf(from);
+  const given = checked(source);
+  for (const [name, content] of Object.entries(options.externalData ?? {})) {
+    if (!isContent(content))
+      throw invalidArgument(`externalData has for "${name}" ${kindOf(content)}; give the file's bytes, or a Blob.`);
+  }
   // The reader is loaded when it is first used.
-  const { modelOf, parseFile, readModel } = await import("./model-file.js");
-  if (typeof given !== "string") return modelOf(given, "the model", options);
-  return modelOf(await parseFile(await readModel(given), given), given, options);
+  const { modelFrom } = await import("./model-of.js");
+  return modelFrom(given, options);
 }
 
-/** Throws INVALID_ARGUMENT; FILE_UNREADABLE for what is on another machine. */
-function pathOf(source: string | URL): string {
+/** Throws INVALID_ARGUMENT. */
+function checked(source: string | URL | FileContent): string | FileContent {
   const given: unknown = source;
-  if (typeof given !== "string" && !(given instanceof URL))
-    throw invalidArgument(
-      `loadModel takes the path of an .onnx file or its bytes, not ${kindOf(given)}; ${isPromise(given) ? "await it first" : "give one of these"}.`,
-    );
-  const text = String(source);
-  return text.startsWith("file:") ? fileURLToPath(text) : text;
+  if (typeof given === "string" || isContent(given)) return given;
+  if (given instanceof URL) return String(given);
+  throw invalidArgument(
+    `loadModel takes the path of an .onnx file or its bytes, not ${kindOf(given)}; ${isPromise(given) ? "await it first" : "give one of these"}.`,
+  );
 }

@@ -1,17 +1,16 @@
-/** The bytes of an ONNX file, and the model that they are. */
+/** ONNX files by their path. */
 import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import type { ModelProto } from "onnx-buf";
-import { batchOver } from "../../autodiff/vmap.js";
 import { PergradError } from "../../errors.js";
-import type { Model } from "../../graph/model.js";
 import { unreadable } from "../../io/failure.js";
-import { build } from "../../ops/registry.js";
 import { parseModel } from "../proto.js";
-import { adapter } from "./adapt/adapter.js";
-import { rebatcher } from "./batch/rebatch.js";
-import { decodeModel } from "./decode.js";
-import { readExternalData } from "./external.js";
-import type { LoadOptions } from "./load-options.js";
+import { readExternalData } from "./external-files.js";
+
+/** The path that a `file:` URL is; other text is a path itself. */
+export function pathOf(text: string): string {
+  return text.startsWith("file:") ? fileURLToPath(text) : text;
+}
 
 /** The bytes of a model file. Throws FILE_UNREADABLE. */
 export async function readModel(path: string): Promise<Uint8Array> {
@@ -32,9 +31,4 @@ export async function parseFile(bytes: Uint8Array, path: string): Promise<ModelP
   const proto = parseModel(bytes, path);
   await readExternalData(proto, path);
   return proto;
-}
-
-/** Decodes a model; `fileName` is for messages. */
-export function modelOf(source: Uint8Array | ModelProto, fileName: string, options: LoadOptions): Model {
-  return decodeModel(source, { ...options, fileName, build, batchOver, rebatcher, adapter });
 }

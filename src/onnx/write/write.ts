@@ -1,5 +1,4 @@
 /** Writes encoded graphs to files. */
-import { basename } from "node:path";
 import { kindOf } from "../../arguments.js";
 import { PergradError } from "../../errors.js";
 import { AtomicFile, writeFileSafely } from "../../io/atomic.js";
@@ -55,7 +54,7 @@ export async function writeModel(
     await writeFileSafely(path, encodeModel(program));
     return;
   }
-  const external = new ExternalData(`${basename(path)}.data`);
+  const external = new ExternalData(`${nameOf(path)}.data`);
   const bytes = encodeModel(program, external);
   const file = await AtomicFile.create(`${path}.data`);
   try {
@@ -67,4 +66,10 @@ export async function writeModel(
   }
   await file.commit();
   await writeFileSafely(path, bytes);
+}
+
+/** The last part of a path. */
+function nameOf(path: string): string {
+  const windows = typeof process !== "undefined" && process.platform === "win32";
+  return path.split(windows ? /[\\/]/ : "/").at(-1) ?? path;
 }

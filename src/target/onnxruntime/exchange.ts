@@ -51,3 +51,11 @@ export function releasedError(): PergradError {
 export function disabledRewrites(blockedConvolutions: boolean): string {
   return ["SkipLayerNormFusion", ...(blockedConvolutions ? [] : ["NchwcTransformer"])].join(";");
 }
+
+/** What a run throws whose threads are gone. */
+export function threadsReleased(): PergradError {
+  return new PergradError(
+    "RUNTIME",
+    "The worker threads were released, so the program cannot run any more; compile it again.",
+  );
+}

@@ -10,6 +10,9 @@ export type Request = { readonly id: number; readonly session: number } & (
   | { readonly kind: "release" }
 );
 
+/** A request before it is numbered. */
+export type Sent = Request extends infer R ? (R extends Request ? Omit<R, "id"> : never) : never;
+
 /** Places in the memory that both sides see, an Int32Array. */
 export const place = {
   /** 1 when the thread is to end: what still waits is left. */

@@ -167,7 +167,8 @@ class SharedSessions {
 
   async of(inputs: readonly Value[], value: Value): Promise<(tensors: readonly Tensor[]) => Promise<Tensor>> {
     const bytes = encodeModel({ inputs, outputs: [{ name: "result", value }] });
-    const key = Buffer.from(bytes).toString("latin1");
+    // A character for each byte.
+    const key = new TextDecoder("latin1").decode(bytes);
     const session = this.#byBytes.get(key) ?? (await this.load(bytes));
     this.#byBytes.set(key, session);
     return async (tensors) => {

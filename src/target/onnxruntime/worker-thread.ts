@@ -1,36 +1,15 @@
-/** A worker thread: runs the sessions that workers.ts asks it for. */
+/** A worker thread of Node's: answers what workers.ts asks it. */
 import { parentPort, workerData } from "node:worker_threads";
-import { defect, PergradError } from "../../errors.js";
-import type { Session } from "../runtime.js";
+import { Answering } from "./answering.js";
 import { here } from "./here.js";
-import { type Answer, place, type Request } from "./messages.js";
+import { place, type Request } from "./messages.js";
 
-const sessions = new Map<number, Session>();
+const answering = new Answering(here);
 const state = new Int32Array(workerData as SharedArrayBuffer);
 
-async function answer(request: Request): Promise<Answer> {
-  const { id, session } = request;
-  if (request.kind === "load") {
-    sessions.set(session, await here.load(request.model, request.options));
-    return { id };
-  }
-  const found = sessions.get(session);
-  if (!found) throw defect(`a worker thread knows no session ${session}`);
-  if (request.kind === "run") return { id, results: await found.run(request.feeds) };
-  sessions.delete(session);
-  await found.release();
-  return { id };
-}
-
 async function reply(request: Request): Promise<void> {
-  try {
-    const told = await answer(request);
-    const buffers = new Set(Object.values(told.results ?? {}).map(({ data }) => data.buffer as ArrayBuffer));
-    parentPort?.postMessage(told, [...buffers]);
-  } catch (error) {
-    const { code, message } = error instanceof PergradError ? error : defect(String(error), error);
-    parentPort?.postMessage({ id: request.id, error: { code, message } } satisfies Answer);
-  }
+  const { answer, buffers } = await answering.answer(request);
+  parentPort?.postMessage(answer, buffers);
 }
 
 /** One request after another: the last one's end. */

@@ -1,0 +1,184 @@
+// Usage: test.mjs. Runs pergrad in Debian's Chromium (CHROMIUM names another): what page.mjs tries, the example of
+// docs/browser.md, and the benchmark's workloads against Node's numbers. No request may leave the page's own server.
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { extname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { chromium } from "playwright-core";
+import { makeWorkload, workloads } from "../../dist/bench/workloads.js";
+import { losses, nn, perSample, saveModel, want } from "../../dist/src/index.js";
+import { encodeSafetensors } from "../../dist/src/io/safetensors.js";
+import { pickSamples } from "../../dist/src/tensor/take-samples.js";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const samples = 2;
+const maxNorm = 0.5;
+const wants = { norms: want.norms(), gradients: want.gradients(), sum: want.clippedSum({ maxNorm }) };
+
+/** What each workload gives in Node; its model and data are put where the page finds them. */
+async function workloadsIn(folder) {
+  const found = [];
+  for (const spec of workloads) {
+    const { id, model, data, loss } = makeWorkload(spec, 4 * samples);
+    mkdirSync(join(folder, id));
+    await saveModel(model, join(folder, id, "model.onnx"));
+    const [input] = model.graph.inputs;
+    const program = await perSample(model, { loss, want: wants });
+    const drawn = { [input.name]: data.x, target: data.target };
+    const steady = await steadySamples(program, drawn, input.name);
+    const feeds = Object.fromEntries(Object.entries(drawn).map(([name, each]) => [name, pickSamples(each, 0, steady)]));
+    writeFileSync(join(folder, id, "data.safetensors"), encodeSafetensors(feeds));
+    const results = await program.run(feeds);
+    await program.release();
+    writeFileSync(join(folder, id, "expected.safetensors"), encodeSafetensors(tensorsIn(results)));
+    found.push(id);
+  }
+  return found;
+}
+
+/**
+ * Samples whose gradients rounding does not decide, the first few. Where the input of a ReLU or a maximum is within
+ * rounding of a tie, runtimes that add in another order may take the other side, and gradients then differ by 1e-4 to
+ * 1e-1 of the largest. Such a sample shows itself in Node: noise of 1e-6 moves its gradients as far, those of others
+ * by 2e-6.
+ */
+async function steadySamples(program, drawn, name) {
+  const { dims, dtype, data } = drawn[name];
+  const moved = new Array(dims[0]).fill(0);
+  if (dtype === "float32") {
+    const { gradients } = await program.run(drawn);
+    for (let round = 1; round <= 4; round++) {
+      const noisy = data.map((x, k) => x + 1e-6 * Math.sin(round * (k + 1) ** 2));
+      const others = await program.run({ ...drawn, [name]: { dtype, dims, data: noisy } });
+      for (const [parameter, { data: own }] of Object.entries(gradients)) {
+        const size = own.length / dims[0];
+        const other = others.gradients[parameter].data;
+        for (const n of moved.keys()) {
+          const [from, to] = [n * size, (n + 1) * size];
+          moved[n] = Math.max(moved[n], difference(other.subarray(from, to), own.subarray(from, to)));
+        }
+      }
+    }
+  }
+  const steady = [...moved.keys()].filter((n) => moved[n] < 1e-4).slice(0, samples);
+  if (steady.length < samples) throw new Error(`only ${steady.length} of ${dims[0]} samples are no ties`);
+  return steady;
+}
+
+function tensorsIn({ norms, gradients, sum }) {
+  const prefixed = (prefix, named) => Object.entries(named).map(([name, each]) => [`${prefix} ${name}`, each]);
+  const all = [["norms", norms.total], ...prefixed("gradient", gradients), ...prefixed("sum", sum.parameters ?? sum)];
+  return Object.fromEntries(all.filter(([, each]) => each?.data));
+}
+
+/** The largest difference over the largest number. */
+function difference(found, expected) {
+  const largest = expected.reduce((most, y) => Math.max(most, Math.abs(y)), 1e-30);
+  return expected.reduce((most, y, k) => Math.max(most, Math.abs(y - (found[k] ?? Number.NaN)) / largest), 0);
+}
+
+async function serve(folder) {
+  const types = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm" };
+  const server = createServer(({ url }, response) => {
+    const path = join(folder, new URL(url, "http://localhost").pathname);
+    if (!existsSync(path)) response.writeHead(404).end();
+    else
+      response
+        .writeHead(200, { "content-type": types[extname(path)] ?? "application/octet-stream" })
+        .end(readFileSync(path));
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return server;
+}
+
+/** The page of docs/browser.md, as it stands there. */
+function exampleIn(folder) {
+  const text = readFileSync(join(root, "docs", "browser.md"), "utf8");
+  const [, html, js] = [.../```html\n(.*?)```.*?```js\n(.*?)```/s.exec(text)];
+  writeFileSync(join(folder, "example.html"), html.replace("page.js", "example.js"));
+  return js;
+}
+
+async function pack(folder) {
+  const example = exampleIn(folder);
+  const contents = { page: readFileSync(join(root, "scripts", "browser", "page.mjs"), "utf8"), example };
+  const common = { bundle: true, format: "esm", platform: "browser", logLevel: "error" };
+  for (const [name, code] of Object.entries(contents))
+    await build({ ...common, stdin: { contents: code, resolveDir: root }, outfile: join(folder, `${name}.js`) });
+  const thread = join(root, "dist", "browser", "worker-thread.js");
+  await build({ ...common, entryPoints: [thread], outdir: folder });
+  const wasm = "ort-wasm-simd-threaded.wasm";
+  copyFileSync(join(root, "node_modules", "onnxruntime-web", "dist", wasm), join(folder, wasm));
+  writeFileSync(join(folder, "page.html"), '<!doctype html><script type="module" src="page.js"></script>');
+}
+
+const failures = [];
+const tell = (name, problem) => {
+  console.log(`${problem ? "failed" : "passed"}: ${name}${problem ? ` (${problem})` : ""}`);
+  if (problem) failures.push(name);
+};
+
+async function attempt(name, action) {
+  try {
+    tell(name, await action());
+  } catch (error) {
+    tell(name, error.message);
+  }
+}
+
+async function runExample(page, address, folder) {
+  const model = nn.model(nn.sequential(nn.linear(3, 2)), { seed: 1 });
+  await saveModel(model, join(folder, "example.onnx"));
+  const program = await perSample(model, { loss: losses.crossEntropy(), want: { norms: want.norms() } });
+  const { norms } = await program.run({ x: new Float32Array(6).fill(1), target: [0, 1] });
+  await program.release();
+  await page.goto(`${address}/example.html`);
+  await page.setInputFiles("#model", join(folder, "example.onnx"));
+  await page.waitForFunction(() => document.querySelector("#norms").textContent !== "", null, { timeout: 30_000 });
+  const shown = (await page.textContent("#norms")).split("\n").map(Number);
+  const worst = difference(shown, Array.from(norms.total.data));
+  return worst < 1e-5 ? undefined : `the page shows ${shown}`;
+}
+
+const folder = mkdtempSync(join(tmpdir(), "pergrad-browser-"));
+const models = await workloadsIn(folder);
+await pack(folder);
+const server = await serve(folder);
+const address = `http://127.0.0.1:${server.address().port}`;
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+try {
+  const page = await browser.newPage();
+  const outside = [];
+  page.context().on("request", (request) => {
+    if (!/^(blob|data):/.test(request.url()) && !request.url().startsWith(`${address}/`)) outside.push(request.url());
+  });
+  page.on("pageerror", (error) => tell("no error of the page", error.message));
+  await page.goto(`${address}/page.html`);
+  await page.waitForFunction(() => globalThis.pergradTest !== undefined, null, { timeout: 30_000 });
+  await attempt("numbers, half precision, streams, training, private training", async () => {
+    await page.evaluate(() => globalThis.pergradTest.smoke());
+  });
+  await attempt("Web Workers", async () => {
+    await page.evaluate(() => globalThis.pergradTest.inWorkers());
+  });
+  for (const id of models) {
+    await attempt(`${id}: Node's numbers`, async () => {
+      const { worst, compared } = await page.evaluate((given) => globalThis.pergradTest.ofModel(given), {
+        id,
+        maxNorm,
+      });
+      if (compared < 4) return `only ${compared} results were compared`;
+      return worst <= 1e-5 ? undefined : `they differ by ${worst}`;
+    });
+  }
+  await attempt("the example of docs/browser.md", () => runExample(page, address, folder));
+  tell("no request leaves loopback", outside.join(" "));
+} finally {
+  await browser.close();
+  server.close();
+  rmSync(folder, { recursive: true, force: true });
+}
+process.exitCode = failures.length > 0 ? 1 : 0;

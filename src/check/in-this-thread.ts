@@ -1,0 +1,32 @@
+/** The reference of one check, in the thread that asks. */
+import { differenceErrors, type Try } from "./differences.js";
+import { Reference, type ReferenceParts } from "./oracle.js";
+
+export interface References {
+  /** Samples that it computes at the same time. */
+  readonly lanes: number;
+  /** See `Reference.sample`. */
+  gradients(sample: number): Promise<ReadonlyMap<string, Float64Array>>;
+  /** See `differenceErrors`. */
+  differences(sample: number, tries: readonly Try[]): Promise<readonly number[]>;
+  release(): Promise<void>;
+}
+
+export class InThisThread implements References {
+  readonly lanes = 1;
+  readonly #reference: Reference;
+
+  constructor(parts: ReferenceParts) {
+    this.#reference = new Reference(parts);
+  }
+
+  async gradients(sample: number): Promise<ReadonlyMap<string, Float64Array>> {
+    return this.#reference.sample(sample).gradients;
+  }
+
+  async differences(sample: number, tries: readonly Try[]): Promise<readonly number[]> {
+    return differenceErrors(this.#reference, sample, tries);
+  }
+
+  async release(): Promise<void> {}
+}

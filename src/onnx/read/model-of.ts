@@ -1,0 +1,29 @@
+/** The model that an ONNX file is. */
+import type { ModelProto } from "onnx-buf";
+import { batchOver } from "../../autodiff/vmap.js";
+import type { Model } from "../../graph/model.js";
+import { build } from "../../ops/registry.js";
+import { parseModel } from "../proto.js";
+import { adapter } from "./adapt/adapter.js";
+import { rebatcher } from "./batch/rebatch.js";
+import { bytesIn, nameOf } from "./content.js";
+import { decodeModel } from "./decode.js";
+import { takeExternalData } from "./external-given.js";
+import type { FileContent, LoadOptions } from "./load-options.js";
+import { parseFile, pathOf, readModel } from "./model-file.js";
+
+/** Reads a model from its content, or from a path or address. */
+export async function modelFrom(source: string | FileContent, options: LoadOptions): Promise<Model> {
+  const name = typeof source === "string" ? pathOf(source) : nameOf(source, "the model");
+  const bytes = await (typeof source === "string" ? readModel(name) : bytesIn(source, name));
+  const { externalData, ...own } = options;
+  if (typeof source === "string" && !externalData) return modelOf(await parseFile(bytes, name), name, own);
+  const proto = parseModel(bytes, name);
+  await takeExternalData(proto, externalData);
+  return modelOf(proto, name, own);
+}
+
+/** Decodes a model; `fileName` is for messages. */
+export function modelOf(source: Uint8Array | ModelProto, fileName: string, options: LoadOptions): Model {
+  return decodeModel(source, { ...options, fileName, build, batchOver, rebatcher, adapter });
+}

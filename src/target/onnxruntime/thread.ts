@@ -1,0 +1,101 @@
+/** A worker thread of Node's that runs programs, as the thread that asks it sees it. */
+import { Worker } from "node:worker_threads";
+import { PergradError } from "../../errors.js";
+import { threadsReleased } from "./exchange.js";
+import { type Answer, place, type Sent } from "./messages.js";
+
+interface Waiting {
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+function failure(error: Error): PergradError {
+  const bundled = "code" in error && (error.code === "MODULE_NOT_FOUND" || error.code === "ERR_MODULE_NOT_FOUND");
+  const advice = "; a bundle does not hold what its threads run, so leave pergrad out of it (docs/installing.md)";
+  return new PergradError(
+    "RUNTIME",
+    `A worker thread failed: ${error.message.replace(/\.$/, "")}${bundled ? advice : ""}.`,
+  );
+}
+
+const running = new Set<Thread>();
+
+/** A thread that is stopped inside the runtime takes the process down with it: an exit waits until it is outside. */
+function waitForAll(): void {
+  for (const thread of running) thread.stop();
+}
+
+/** One thread. It keeps the process alive while it has something to answer. */
+export class Thread {
+  readonly #state = new Int32Array(new SharedArrayBuffer(8));
+  readonly #worker = new Worker(new URL("./worker-thread.js", import.meta.url), {
+    workerData: this.#state.buffer,
+    execArgv: [],
+  });
+  readonly #exited: Promise<void>;
+  readonly #waiting = new Map<number, Waiting>();
+  #requests = 0;
+  #ended: PergradError | undefined;
+  /** Sessions that it holds. */
+  load = 0;
+
+  constructor() {
+    this.#worker.unref();
+    this.#worker.on("message", (answer: Answer) => this.#answered(answer));
+    this.#worker.on("error", (error) => this.#end(failure(error)));
+    this.#exited = new Promise((resolve) => {
+      this.#worker.once("exit", () => {
+        this.#exit();
+        resolve();
+      });
+    });
+    if (running.size === 0) process.on("exit", waitForAll);
+    running.add(this);
+  }
+
+  ask(request: Sent, transferred: readonly ArrayBuffer[] = []): Promise<Answer> {
+    if (this.#ended) return Promise.reject(this.#ended);
+    const id = this.#requests++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      this.#worker.ref();
+      this.#worker.postMessage({ ...request, id }, transferred);
+    });
+  }
+
+  /** Ends the thread, once it is done with what it computes; what is asked of it then fails at once. */
+  async end(): Promise<void> {
+    this.#end(threadsReleased());
+    this.#worker.ref();
+    Atomics.store(this.#state, place.ending, 1);
+    this.#worker.postMessage({ kind: "end" });
+    await this.#exited;
+  }
+
+  /** Blocks until the thread is outside the runtime, and lets it begin nothing more. */
+  stop(): void {
+    Atomics.store(this.#state, place.ending, 1);
+    Atomics.wait(this.#state, place.busy, 1);
+  }
+
+  #answered(answer: Answer): void {
+    const waiting = this.#waiting.get(answer.id);
+    this.#waiting.delete(answer.id);
+    if (this.#waiting.size === 0) this.#worker.unref();
+    const { error } = answer;
+    if (error) waiting?.reject(new PergradError(error.code, error.message));
+    else waiting?.resolve(answer);
+  }
+
+  #end(reason: PergradError): void {
+    this.#ended ??= reason;
+    for (const { reject } of this.#waiting.values()) reject(this.#ended);
+    this.#waiting.clear();
+  }
+
+  #exit(): void {
+    this.#end(new PergradError("RUNTIME", "A worker thread ended unexpectedly."));
+    running.delete(this);
+    if (running.size === 0) process.removeListener("exit", waitForAll);
+  }
+}
