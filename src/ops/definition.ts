@@ -141,6 +141,8 @@ export interface OpDefinition {
   readonly range?: RangeRule;
   /** The derivative is finite wherever the inputs are, though it does not look so. */
   readonly finiteSlope?: boolean;
+  /** The derivative in its data is a step, constant between jumps: a second derivative goes through it as 0. */
+  readonly stepSlope?: boolean;
   /**
    * The axes of the first input along which an output's elements depend on more than the element at their own place;
    * elements at different places along any other axis have nothing to do with each other. None of what is

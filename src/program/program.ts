@@ -4,6 +4,7 @@ import type { ProgramGraph } from "../compile/program-graph.js";
 import { ownInputs } from "../compile/program-graph.js";
 import { sampleAxesOf, withLosses } from "../compile/stage-graphs.js";
 import { isHidden } from "../compile/watch.js";
+import { stepNote } from "../curvature/steps.js";
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import { Explanation } from "../inspect/explanation.js";
@@ -230,7 +231,10 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
   /** What was chosen for each parameter and why: data, and as text a table. */
   explain(): Explanation {
     const { model } = this.#compiled.objective;
-    const notes = [...this.#compiled.objective.notes, ...this.#compiled.executable.notes];
+    const { losses, parameters, notes: own } = this.#compiled.objective;
+    const twice = Object.values(this.parts.want).some((want) => want.twice);
+    const steps = twice ? stepNote(losses, parameters.values()) : null;
+    const notes = [...own, ...this.#compiled.executable.notes, ...(steps ? [steps] : [])];
     return new Explanation(explainPlan(this.#compiled.plan), notes, totalsOf(this.#compiled.plan), model.constants);
   }
 

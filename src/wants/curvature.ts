@@ -87,7 +87,7 @@ function productWant<R>(name: string, products: Products, vector: ByParameter | 
 export function hvp(options?: ProductOptions): Want<ByParameter>;
 export function hvp<R>(options: ProductOptions & Giving<R>): Want<R>;
 export function hvp({ vector, give = ownGradients() }: ProductOptions & Partial<Giving<unknown>> = {}): Want<unknown> {
-  return productWant("hvp", hessianProduct, vector, give);
+  return { ...productWant("hvp", hessianProduct, vector, give), twice: true };
 }
 
 /**
@@ -164,6 +164,7 @@ export function hessianDiagonal(options: EstimateOptions = {}): Want<ByParameter
   const probes = probesOf("want.hessianDiagonal", options);
   return {
     name: "hessianDiagonal",
+    twice: true,
     requirements: { factors: true },
     emit: (wanted) => named(hessianDiagonalsOf(wanted, probes)),
     read: (returned) => under(returned, ""),
@@ -201,6 +202,7 @@ export function trace({ of = "hessian", ...estimate }: TraceOptions = {}): Want<
     );
   return {
     name: "trace",
+    ...(of === "hessian" ? { twice: true } : {}),
     requirements: of === "fisher" ? { norm: 1 } : { factors: true },
     emit: (wanted) => {
       const parts = [...traceParts(wanted, of, probes)];

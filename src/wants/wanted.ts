@@ -58,6 +58,8 @@ export interface Want<R> {
   readonly norms?: string;
   /** Values `[N]` that its result adds up: of samples that are left out they are 0. */
   readonly addedUp?: readonly string[];
+  /** It differentiates each loss twice. */
+  readonly twice?: true;
   /** The dtype in which the runtime hands over what is computed; float32 where not given. */
   readonly storage?: "float16";
   /** The values to compute, under names of the want's own. */

@@ -28,7 +28,7 @@ const thresholdAlpha = (node: Call | Node) => floatAttribute(node, "alpha", 1);
 
 /** y <= 0 is x <= 0, and keeps x out of the backward pass; it is false of NaN, which lets the cotangent through. */
 const relu = having(
-  { overwrites: true, notNegative: "always" },
+  { overwrites: true, notNegative: "always", stepSlope: true },
   unaryRule(
     "Relu",
     (x) => Math.max(x, 0),
@@ -38,7 +38,7 @@ const relu = having(
 );
 
 const leakyRelu = having(
-  { overwrites: true },
+  { overwrites: true, stepSlope: true },
   unary(
     "LeakyRelu",
     (x, node) => (x < 0 ? leakyAlpha(node) * x : x),
@@ -54,6 +54,7 @@ const thresholdedRelu: OpDefinition = {
     (dy, x, _y, build, node) => build.mask(build.greater(x, build.scalar(thresholdAlpha(node), x)), dy),
   ),
   hidesNaN: true,
+  stepSlope: true,
 };
 
 const shrinkBound = (node: Call | Node) => floatAttribute(node, "lambd", 0.5);
@@ -73,10 +74,11 @@ const shrink: OpDefinition = {
     },
   ),
   hidesNaN: true,
+  stepSlope: true,
 };
 
 const hardSigmoid = having(
-  { notNegative: "always" },
+  { notNegative: "always", stepSlope: true },
   unary(
     "HardSigmoid",
     (x, node) => Math.max(0, Math.min(1, floatAttribute(node, "alpha", 0.2) * x + floatAttribute(node, "beta", 0.5))),
@@ -292,6 +294,7 @@ const prelu: OpDefinition = {
     },
   ),
   layer: { kind: "activation", names: [undefined, "weight"] },
+  stepSlope: true,
   infer: (call) => {
     const [x, slope] = [requireInput(call, 0), requireInput(call, 1)];
     if (!sameShape(broadcastShape(call, [x.shape, slope.shape]), x.shape)) {
@@ -314,6 +317,7 @@ const prelu: OpDefinition = {
 const clip: OpDefinition = {
   op: "Clip",
   overwrites: true,
+  stepSlope: true,
   settings: { 1: perhaps("a bound of Clip"), 2: perhaps("a bound of Clip") },
   infer: (call) => {
     const { dtype, shape } = requireInput(call, 0);

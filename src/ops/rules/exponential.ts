@@ -87,6 +87,7 @@ export const exponential: readonly OpDefinition[] = [
     overwrites: true,
     notNegative: "always",
     finiteSlope: true,
+    stepSlope: true,
   },
   unary("Sign", Math.sign, "none", increasing(Math.sign)),
   having({ overwrites: true }, rounding("Floor", Math.floor)),

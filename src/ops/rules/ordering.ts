@@ -75,6 +75,7 @@ function evaluateTopK([x]: readonly (Array64 | null)[], node: Node): Array64[] {
 
 const topK: OpDefinition = {
   op: "TopK",
+  stepSlope: true,
   hidesNaN: true,
   shapeInputs: [1],
   infer: (call) => {

@@ -65,6 +65,7 @@ function requireElements(call: Call): void {
 
 const maxPool: OpDefinition = {
   op: "MaxPool",
+  stepSlope: true,
   notNegative: "kept",
   hidesNaN: true,
   optionalOutputs: true,
@@ -322,6 +323,7 @@ export const pooling: readonly OpDefinition[] = [
     }),
     notNegative: "kept",
     hidesNaN: true,
+    stepSlope: true,
   },
   globalPool("GlobalLpPool", (node, x, axes, build) => {
     return norm(build, x, intAttribute(node, "p", 2), (powers) => build.sum(powers, axes, true));

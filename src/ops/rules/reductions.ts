@@ -85,6 +85,7 @@ interface ReductionRule {
   readonly linear?: NonNullable<OpDefinition["linear"]>;
   readonly range: (x: Range) => Range;
   readonly finiteSlope?: boolean;
+  readonly stepSlope?: boolean;
   readonly hidesNaN?: boolean;
   readonly notNegative?: OpDefinition["notNegative"];
 }
@@ -97,6 +98,7 @@ function reduction({
   linear,
   range,
   finiteSlope = false,
+  stepSlope = false,
   hidesNaN = false,
   notNegative,
 }: ReductionRule): OpDefinition {
@@ -104,6 +106,7 @@ function reduction({
     op,
     mixes: reducedAxes,
     finiteSlope,
+    stepSlope,
     hidesNaN,
     ...(notNegative ? { notNegative } : {}),
     range: (_node, [x]) => range(present(x)),
@@ -241,6 +244,7 @@ const reduceRules: readonly ReductionRule[] = [
     reduce: greatest,
     rule: extremumRule,
     combine: plain(Math.max),
+    stepSlope: true,
     range: own,
     finiteSlope: true,
     hidesNaN: true,
@@ -251,6 +255,7 @@ const reduceRules: readonly ReductionRule[] = [
     reduce: least,
     rule: extremumRule,
     combine: plain(Math.min),
+    stepSlope: true,
     range: own,
     finiteSlope: true,
     hidesNaN: true,
@@ -266,6 +271,7 @@ const reduceRules: readonly ReductionRule[] = [
   },
   {
     op: "ReduceL1",
+    stepSlope: true,
     notNegative: "always",
     reduce: (elements) => total(elements.map(Math.abs)),
     rule: (dy, x, _y, _axes, build) => build.mul(dy, build.sign(x)),

@@ -219,6 +219,7 @@ function maxWhere(build: Build, x: Value, reads: Value, axis: 2 | 3): Value {
 /** Rounded corners have no derivative: the regions get none. */
 const maxRoiPool: OpDefinition = {
   op: "MaxRoiPool",
+  stepSlope: true,
   hidesNaN: true,
   infer: (call) => {
     const [x, rois] = [requireInput(call, 0), requireInput(call, 1)];
