@@ -1,4 +1,4 @@
-// What must hold on every version of Node: numbers, half precision, worker threads, streams, training, files, `require`.
+// What must hold on every version of Node, on Bun and on Deno: numbers, half precision, worker threads, streams, training, files, `require`.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -63,4 +63,6 @@ try {
 const required = createRequire(import.meta.url)("../dist/src/index.js");
 assert.equal(typeof required.perSample, "function", "require gives the same interface");
 for (const each of [program, halves, threads]) await each.release();
-console.log(`Node ${process.version}: numbers, half precision, worker threads, streams, training, files, require`);
+const { bun, deno } = process.versions;
+const runtime = bun ? `Bun ${bun}` : deno ? `Deno ${deno}` : `Node ${process.versions.node}`;
+console.log(`${runtime}: numbers, half precision, worker threads, streams, training, files, require`);

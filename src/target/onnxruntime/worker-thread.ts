@@ -15,9 +15,15 @@ async function reply(request: Request): Promise<void> {
 /** One request after another: the last one's end. */
 let before = Promise.resolve();
 
+/** Deno's port to the parent has no `close`. */
+function end(): void {
+  if (typeof parentPort?.close === "function") parentPort.close();
+  else process.exit();
+}
+
 async function next(request: Request): Promise<void> {
   Atomics.store(state, place.busy, 1);
-  if (Atomics.load(state, place.ending) === 1) parentPort?.close();
+  if (Atomics.load(state, place.ending) === 1) end();
   else await reply(request);
   Atomics.store(state, place.busy, 0);
   Atomics.notify(state, place.busy);
