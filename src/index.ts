@@ -1,3 +1,4 @@
+export * as attribution from "./attribution/index.js";
 export { hvp, jacobian, jvp, vjp } from "./autodiff/derivatives.js";
 export { type EnsembleOptions, ensemble, perSampleParameters } from "./autodiff/ensemble.js";
 export { grad } from "./autodiff/grad.js";

@@ -58,6 +58,19 @@ export function jacobians(of: Differentiable): ByName {
   return perParameter(of, shaped);
 }
 
+/** The Hessian of each sample's loss in its output, whose elements are taken one after another: `[N, elements, elements]`. */
+export function outputHessians(of: Differentiable): Value {
+  const head = new LossHead(of);
+  const [rows] = forEachDirection(ofOutputs(of, (seed) => [head.times(of.output, seed)]));
+  const elements = elementFactor(of.output.shape.slice(1));
+  return build.reshape(build.moveAxis(present(rows), 0, 1), [N, elements, elements]);
+}
+
+/** The gradient of each sample's loss in its output, `[N, ...output]`. */
+export function outputGradients(of: Differentiable): Value {
+  return new LossHead(of).gradient(of.output);
+}
+
 /** Where each parameter's elements lie among those of all, one after another. */
 function placesOf({ parameters }: Differentiable) {
   let size = 0;

@@ -14,12 +14,13 @@ export class LossHead {
   readonly #output: Value;
   readonly #vector: Value;
   readonly #product: Value;
+  readonly #gradient: Value;
 
   constructor({ lossOf, output }: Differentiable) {
     this.#output = leaf("output", output, { kind: "input" });
     this.#vector = leaf("vector", output, { kind: "input" });
-    const gradient = gradientOf(lossOf(this.#output), this.#output);
-    const along = build.sum(build.mul(gradient, this.#vector));
+    this.#gradient = gradientOf(lossOf(this.#output), this.#output);
+    const along = build.sum(build.mul(this.#gradient, this.#vector));
     this.#product = gradientOf(along, this.#output);
   }
 
@@ -30,6 +31,11 @@ export class LossHead {
       [this.#vector, vector],
     ]);
     return nth(substitute([this.#product], given), 0);
+  }
+
+  /** The gradient of each sample's loss in its output, at this output: `[N, ...]`. */
+  gradient(output: Value): Value {
+    return nth(substitute([this.#gradient], new Map([[this.#output, output]])), 0);
   }
 }
 

@@ -128,6 +128,16 @@ export class Curvature {
     return this.#space.split(await this.#times(this.#space.join(vector)));
   }
 
+  /** The same of a vector over all parameters, `[size]`, in the order of the objective. */
+  multiply(vector: Float64Array): Promise<Float64Array> {
+    return this.#times(vector);
+  }
+
+  /** A vector by parameter as one over all. */
+  joined(vector: Readonly<Record<string, Tensor>>): Float64Array {
+    return this.#space.join(vector);
+  }
+
   async #times(vector: Float64Array): Promise<Float64Array> {
     const vectors = { product: this.#space.split(vector) };
     const { product } = await this.products.runAll(this.data, { vectors });

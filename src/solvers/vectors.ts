@@ -56,6 +56,27 @@ export class Space {
     return vector;
   }
 
+  /**
+   * Gradients of several samples, `[N, ...shape]` each, as rows: `[N, size]`. Of a parameter that has none, which only steps
+   * without a derivative lead to, they are 0.
+   */
+  rows(gradients: Readonly<Record<string, Tensor<"float32">>>, samples: number): Float32Array {
+    const rows = new Float32Array(samples * this.size);
+    for (const { name, dims, start } of this.#parts) {
+      const data = gradients[name]?.data;
+      const own = sizeOf(dims);
+      if (!data) continue;
+      for (let n = 0; n < samples; n++) rows.set(data.subarray(n * own, (n + 1) * own), n * this.size + start);
+    }
+    return rows;
+  }
+
+  /** Where the elements of a parameter lie. */
+  range(parameter: string): readonly [start: number, end: number] {
+    const part = this.#parts.find(({ name }) => name === parameter);
+    return part ? [part.start, part.start + sizeOf(part.dims)] : [0, 0];
+  }
+
   /** Of independent normal numbers. */
   random(seed: number): Float64Array {
     return Float64Array.from(random(seed).normals(this.size, 1));

@@ -7,7 +7,16 @@ import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import type { Data } from "../tensor/data.js";
 import { copiesOf } from "../tensor/data.js";
-import { type FloatTensor, float, type Returned, type Want, type WantContext } from "./wanted.js";
+import {
+  type ByParameter,
+  each,
+  type FloatTensor,
+  float,
+  type Returned,
+  under,
+  type Want,
+  type WantContext,
+} from "./wanted.js";
 
 /** Factored, or materialised: whichever is fewer numbers. */
 function smallest(gradient: Factored): Factored {
@@ -77,5 +86,19 @@ export function cross(others: Readonly<Record<string, Data>>): Want<FloatTensor>
       return { cross: all.length === 0 ? none() : all.reduce((sum, value) => build.add(sum, value)) };
     },
     read: (returned) => float(returned, "cross"),
+  };
+}
+
+/** The same apart for each parameter, `[N, M]` each: their sum over parameters is what `cross` gives. */
+export function crossByParameter(others: Readonly<Record<string, Data>>): Want<ByParameter> {
+  return {
+    name: "crossByParameter",
+    requirements: { factors: true },
+    others: copiesOf(others),
+    emit: (wanted) => {
+      const none = build.zeros([N, 0], wanted.losses.dtype);
+      return each(wanted.plan.parameters, (name) => (wanted.others === 0 ? none : crossOf(wanted, name)));
+    },
+    read: (returned) => under(returned, ""),
   };
 }

@@ -5,6 +5,8 @@ import {
   gaussNewtonDiagonal,
   hessianDiagonal as hessianDiagonals,
   jacobians,
+  outputGradients,
+  outputHessians,
   type Probes,
   tangentKernel,
 } from "../curvature/columns.js";
@@ -243,5 +245,25 @@ export function ntk(): Want<FloatTensor> {
     requirements: { factors: true },
     emit: ({ differentiable }) => ({ ntk: tangentKernel(differentiable) }),
     read: (returned) => float(returned, "ntk"),
+  };
+}
+
+/** The Hessian of each sample's loss in the elements of its output, `[N, elements, elements]`: of few elements. */
+export function outputHessian(): Want<FloatTensor> {
+  return {
+    name: "outputHessian",
+    requirements: {},
+    emit: ({ differentiable }) => ({ hessian: outputHessians(differentiable) }),
+    read: (returned) => float(returned, "hessian"),
+  };
+}
+
+/** The gradient of each sample's loss in its output, `[N, ...output]`. */
+export function outputGradient(): Want<FloatTensor> {
+  return {
+    name: "outputGradient",
+    requirements: {},
+    emit: ({ differentiable }) => ({ gradient: outputGradients(differentiable) }),
+    read: (returned) => float(returned, "gradient"),
   };
 }

@@ -42,6 +42,7 @@ const layers: readonly string[] = [
   "target/default.ts",
   "program",
   "solvers",
+  "attribution",
   "check",
   "privacy",
   "train",

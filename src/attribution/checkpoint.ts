@@ -1,0 +1,240 @@
+/** The gradients of a model's samples, at one value of its parameters. */
+import type { OptionNames } from "../arguments.js";
+import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
+import type { Model } from "../graph/model.js";
+import type { Batch, Dataset } from "../program/dataset.js";
+import { prepare } from "../program/feeds.js";
+import type { MemoryOptions } from "../program/microbatches.js";
+import { objectiveOptions, type RunOptions } from "../program/options.js";
+import type { Program } from "../program/program.js";
+import type { StreamOptions } from "../program/stream.js";
+import { Curvature, type CurvatureKind } from "../solvers/curvature.js";
+import { Space } from "../solvers/vectors.js";
+import { pickSamples } from "../tensor/take-samples.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { crossByParameter } from "../wants/cross.js";
+import { type ByParameter, type Results, type Want, type Wants, want } from "../wants/want.js";
+import { Table } from "./table.js";
+
+/** What scores are of, and how they are computed. */
+export interface SampleOptions extends ObjectiveOptions, MemoryOptions {
+  /** Threads that the runtime may use. Default: all cores. */
+  readonly threads?: number;
+}
+
+export const sampleOptions: OptionNames<SampleOptions> = {
+  ...objectiveOptions,
+  threads: true,
+  memoryBudget: true,
+  microbatchSize: true,
+};
+
+/** Gradients of consecutive samples, materialised. */
+export interface Rows {
+  readonly from: number;
+  readonly to: number;
+  /** `[to - from, P]`, the parameters one after another in the objective's order, each in row-major order. */
+  readonly rows: Float32Array;
+}
+
+/** Numbers of materialised gradients at a time. */
+const rowNumbers = 2 ** 23;
+/** Samples whose factors are kept as those that all samples are multiplied with. */
+const othersAtOnce = 128;
+
+/** The compiler, which is loaded when it is first used. */
+const compiler = async () => (await import("../program/program.js")).Program;
+
+type Crossing = Program<{ cross: Want<ByParameter> }>;
+
+export class Checkpoint {
+  readonly space: Space;
+  readonly #released: (() => Promise<void>)[] = [];
+
+  private constructor(
+    readonly model: Model,
+    readonly objective: Objective,
+    private readonly options: SampleOptions,
+  ) {
+    this.space = new Space(objective.parameters);
+  }
+
+  /** Throws what `perSample` throws. */
+  static of(model: Model, options: SampleOptions): Checkpoint {
+    return new Checkpoint(model, objectiveOf(model, options), options);
+  }
+
+  /** The same model with another loss, and parameters where these are given. */
+  with(options: Pick<ObjectiveOptions, "loss" | "target" | "parameters">): Checkpoint {
+    return Checkpoint.of(this.model, { ...this.options, ...options });
+  }
+
+  /** Names of the parameters that take part, in the order of rows. */
+  get parameters(): string[] {
+    return [...this.objective.parameters.keys()];
+  }
+
+  /** Parameters that make up a module: their names share all before the last dot; a name without one is alone. */
+  get modules(): ReadonlyMap<string, readonly string[]> {
+    const found = new Map<string, string[]>();
+    for (const name of this.parameters) {
+      const dot = name.lastIndexOf(".");
+      const module = dot < 0 ? name : name.slice(0, dot + 1);
+      found.set(module, [...(found.get(module) ?? []), name]);
+    }
+    return found;
+  }
+
+  /** The gradients of all samples, a few at a time. Throws what `stream` throws, NOT_FINITE. */
+  async *rows(data: Dataset, most = Math.max(1, Math.floor(rowNumbers / Math.max(1, this.space.size)))) {
+    const chunkSize = Math.min(256, most);
+    for await (const { from, to, results } of this.stream({ gradients: want.gradients() }, data, { chunkSize })) {
+      const found: Rows = { from, to, rows: this.space.rows(results.gradients, to - from) };
+      yield found;
+    }
+  }
+
+  /** What is wanted of all samples, a few at a time. */
+  async *stream<W extends Wants>(wants: W, data: Dataset, options: RunOptions & StreamOptions = {}) {
+    const program = await this.#program(wants);
+    try {
+      yield* program.stream(data, { notFinite: "throw", inPlace: true, ...options });
+    } finally {
+      await program.release();
+    }
+  }
+
+  /** What is wanted of all samples together. */
+  async all<W extends Wants>(wants: W, data: Dataset): Promise<Results<W>> {
+    const program = await this.#program(wants);
+    try {
+      return await program.runAll(data, { notFinite: "throw", inPlace: true });
+    } finally {
+      await program.release();
+    }
+  }
+
+  /** The squared norm of each sample's gradient, `[N]`. */
+  async squaredNorms(data: Dataset): Promise<Float64Array> {
+    const { norms } = await this.all({ norms: want.norms() }, data);
+    return Float64Array.from(norms.total.data, (norm) => norm * norm);
+  }
+
+  /** The curvature of the mean loss. It is released with this. */
+  async curvature(data: Dataset, of: CurvatureKind): Promise<Curvature> {
+    const { threads, memoryBudget, microbatchSize } = this.options;
+    const made = await Curvature.of(this.objective, data, {
+      loss: this.objective.loss,
+      of,
+      ...(threads === undefined ? {} : { threads }),
+      ...(memoryBudget === undefined ? {} : { memoryBudget }),
+      ...(microbatchSize === undefined ? {} : { microbatchSize }),
+    });
+    this.#released.push(() => made.release());
+    return made;
+  }
+
+  /**
+   * The inner products of each sample's gradient with that of each of the others, by groups of parameters: for each group
+   * `[M, N]`, N samples and M others. Nothing is materialised where factors are fewer numbers.
+   */
+  async cross(data: Dataset, others: Dataset, groups: readonly (readonly string[])[] = [this.parameters]) {
+    const strips: Table[][] = groups.map(() => []);
+    let begun: { readonly program: Crossing; readonly size: number } | undefined;
+    try {
+      for await (const { feeds, samples } of this.blocks(others)) {
+        if (samples === 0) continue;
+        begun ??= { program: await this.#program({ cross: crossByParameter(feeds) }), size: samples };
+        const filled = this.#filled(feeds, samples, begun.size);
+        const found = await crossed(begun.program, data, filled, groups, samples);
+        for (const [k, table] of found.entries()) strips[k]?.push(table);
+      }
+    } finally {
+      await begun?.program.release();
+    }
+    return strips.map((parts) => Table.stacked(parts));
+  }
+
+  /** The samples of a data set, some at a time, as runs are fed them. */
+  async *blocks(data: Dataset) {
+    const { expected, loss, output } = this.objective;
+    const { openDataset } = await import("../program/dataset.js");
+    const source = await openDataset(data, {
+      expected,
+      prepare: (batch: Batch) => {
+        const prepared = prepare(batch, expected, false);
+        if (prepared.feeds.target) loss.validate?.(prepared.feeds.target, output.shape);
+        return prepared;
+      },
+    });
+    try {
+      yield* source.pieces(othersAtOnce);
+    } finally {
+      await source.close();
+    }
+  }
+
+  /** As many samples as a program was compiled for: the last one again and again. */
+  #filled(feeds: Readonly<Record<string, Tensor>>, samples: number, size: number): Record<string, Tensor> {
+    if (samples === size) return { ...feeds };
+    return this.picked(
+      feeds,
+      Uint32Array.from({ length: size }, (_, k) => Math.min(k, samples - 1)),
+    );
+  }
+
+  /** The samples of these numbers, in this order. */
+  picked(feeds: Readonly<Record<string, Tensor>>, places: Uint32Array): Record<string, Tensor> {
+    return Object.fromEntries(
+      Object.entries(feeds).map(([name, tensor]) => {
+        const axis = this.objective.expected.get(name)?.sampleAxis ?? null;
+        return [name, axis === null ? tensor : pickSamples(tensor, axis, places)];
+      }),
+    );
+  }
+
+  async #program<W extends Wants>(wants: W): Promise<Program<W>> {
+    const { threads, memoryBudget, microbatchSize } = this.options;
+    return (await compiler()).of(this.objective, {
+      loss: this.objective.loss,
+      want: wants,
+      ...(threads === undefined ? {} : { threads }),
+      ...(memoryBudget === undefined ? {} : { memoryBudget }),
+      ...(microbatchSize === undefined ? {} : { microbatchSize }),
+    });
+  }
+
+  async release(): Promise<void> {
+    for (const release of this.#released.splice(0)) await release();
+  }
+}
+
+/** For each group of parameters, `[M, N]`: N samples, and the first M of the others. */
+async function crossed(
+  program: Crossing,
+  data: Dataset,
+  others: Batch,
+  groups: readonly (readonly string[])[],
+  count: number,
+): Promise<Table[]> {
+  const parts: { readonly from: number; readonly samples: number; readonly cross: ByParameter }[] = [];
+  const options = { others: { cross: others }, notFinite: "throw", inPlace: true } as const;
+  for await (const { from, to, results } of program.stream(data, options))
+    parts.push({ from, samples: to - from, cross: results.cross });
+  const samples = parts.reduce((sum, part) => sum + part.samples, 0);
+  return groups.map((group) => {
+    const table = new Table(count, samples);
+    for (const part of parts) for (const name of group) addTransposed(table, part.from, part.cross[name]);
+    return table;
+  });
+}
+
+/** Adds inner products `[n, m]` of samples with others to those of the others with samples. */
+function addTransposed(table: Table, from: number, tensor: ByParameter[string] | undefined): void {
+  if (!tensor) return;
+  const [samples = 0, others = 0] = tensor.dims;
+  for (let m = 0; m < table.rows; m++) {
+    const row = table.row(m);
+    for (let n = 0; n < samples; n++) row[from + n] = (row[from + n] ?? 0) + (tensor.data[n * others + m] ?? 0);
+  }
+}

@@ -1,0 +1,232 @@
+/** Scores that are inner products of gradients. */
+import { checkOptions, invalidArgument, type OptionNames } from "../arguments.js";
+import { PergradError } from "../errors.js";
+import { nth } from "../present.js";
+import type { Dataset } from "../program/dataset.js";
+import { dot, norm } from "../solvers/vectors.js";
+import type { ByParameter } from "../wants/want.js";
+import type { Checkpoint } from "./checkpoint.js";
+import type { Method, Setting } from "./method.js";
+import { besides, RowProducts } from "./products.js";
+import { Table } from "./table.js";
+
+/** The state of Adam at a checkpoint. */
+export interface AdamMoments {
+  /** The running mean of gradients, by parameter. */
+  readonly first: ByParameter;
+  /** The running mean of squared gradients, by parameter. */
+  readonly second: ByParameter;
+  /** Steps taken so far. */
+  readonly steps: number;
+}
+
+/** Options of `attribution.tracIn`. */
+export interface TracInOptions {
+  /** Of each checkpoint, the learning rate with which training went on from there. Default: 1 each. */
+  readonly learningRates?: readonly number[];
+  /** Whether gradients are divided by their norms. Default false. */
+  readonly cosine?: boolean;
+  /**
+   * Of each checkpoint, Adam's state: then training samples count with the step that Adam would have taken with their
+   * gradient alone, and the cosine of that with the query's gradient is taken (LESS, Xia et al. 2024). Default: none.
+   */
+  readonly adam?: readonly AdamMoments[];
+  /** Of Adam. Default 0.9. */
+  readonly beta1?: number;
+  /** Of Adam. Default 0.999. */
+  readonly beta2?: number;
+  /** Of Adam. Default 1e-8. */
+  readonly epsilon?: number;
+}
+
+/** g_m . g_n (Charpiat et al. 2019, "Input similarity from the neural network perspective"); the mean over checkpoints. */
+export function gradDot(): Method {
+  return summed("gradDot", {}, (checkpoints) => checkpoints.map(() => 1 / checkpoints.length), false);
+}
+
+/** The cosine of the angle between the gradients; the mean over checkpoints. 0 where a gradient is 0. */
+export function gradCos(): Method {
+  return summed("gradCos", {}, (checkpoints) => checkpoints.map(() => 1 / checkpoints.length), true);
+}
+
+const tracInOptions: OptionNames<TracInOptions> = {
+  learningRates: true,
+  cosine: true,
+  adam: true,
+  beta1: true,
+  beta2: true,
+  epsilon: true,
+};
+
+/**
+ * The sum over checkpoints of their learning rate times g_m . g_n there (Pruthi et al. 2020, "Estimating training data
+ * influence by tracing gradient descent").
+ * @throws PergradError INVALID_ARGUMENT, here or when there are other numbers of checkpoints.
+ */
+export function tracIn(options: TracInOptions = {}): Method {
+  checkOptions("attribution.tracIn(options)", options, tracInOptions);
+  const { learningRates, cosine = false, adam } = options;
+  if (learningRates?.some((rate) => !Number.isFinite(rate)))
+    throw invalidArgument(`The learning rates of tracIn are numbers, not ${learningRates.join(", ")}.`);
+  const rates = (checkpoints: readonly Checkpoint[]) => {
+    if (learningRates && learningRates.length !== checkpoints.length)
+      throw invalidArgument(
+        `There are ${checkpoints.length} checkpoints, but ${learningRates.length} learning rates; give one for each.`,
+      );
+    return learningRates ?? checkpoints.map(() => 1);
+  };
+  const settings = { ...(learningRates ? { learningRates } : {}), cosine };
+  if (!adam) return summed("tracIn", settings, rates, cosine);
+  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = options;
+  return steps(settings, rates, adam, { beta1, beta2, epsilon });
+}
+
+/** Each checkpoint's products times its weight. */
+function summed(
+  name: string,
+  settings: Method["settings"],
+  weightsOf: (checkpoints: readonly Checkpoint[]) => readonly number[],
+  cosine: boolean,
+): Method {
+  return {
+    name,
+    settings,
+    scores: async ({ checkpoints, train }, queries) => {
+      const weights = weightsOf(checkpoints);
+      const tables: Table[] = [];
+      for (const [k, checkpoint] of checkpoints.entries()) {
+        const table = nth(await checkpoint.cross(train, queries), 0);
+        tables.push(times(cosine ? await cosines(checkpoint, table, train, queries) : table, nth(weights, k)));
+      }
+      return { table: added(tables) };
+    },
+    self: async ({ checkpoints, train }) => {
+      const weights = weightsOf(checkpoints);
+      const parts: Float64Array[] = [];
+      for (const [k, checkpoint] of checkpoints.entries()) {
+        const squares = await checkpoint.squaredNorms(train);
+        parts.push(squares.map((square) => nth(weights, k) * (cosine ? Math.sign(square) : square)));
+      }
+      return nth(parts, 0).map((_, n) => parts.reduce((sum, part) => sum + (part[n] ?? 0), 0));
+    },
+  };
+}
+
+async function cosines(checkpoint: Checkpoint, table: Table, train: Dataset, queries: Dataset): Promise<Table> {
+  const [columns, rows] = [await checkpoint.squaredNorms(train), await checkpoint.squaredNorms(queries)];
+  return table.map((value, row, column) => {
+    const size = Math.sqrt((rows[row] ?? 0) * (columns[column] ?? 0));
+    return size === 0 ? 0 : value / size;
+  });
+}
+
+function times(table: Table, factor: number): Table {
+  return factor === 1 ? table : table.map((value) => factor * value);
+}
+
+export function added(tables: readonly Table[]): Table {
+  const [first = new Table(0, 0), ...others] = tables;
+  for (const each of others) first.add(each);
+  return first;
+}
+
+interface AdamConstants {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+}
+
+/** Products of queries' gradients with the steps that training samples alone would lead to. */
+function steps(
+  settings: Method["settings"],
+  ratesOf: (checkpoints: readonly Checkpoint[]) => readonly number[],
+  adam: readonly AdamMoments[],
+  constants: AdamConstants,
+): Method {
+  const checked = ({ checkpoints }: Setting) => {
+    if (adam.length === checkpoints.length) return ratesOf(checkpoints);
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `There are ${checkpoints.length} checkpoints, but ${adam.length} states of Adam; give one for each.`,
+    );
+  };
+  return {
+    name: "tracIn",
+    settings: { ...settings, adam: true },
+    scores: async (setting, queries) => {
+      const rates = checked(setting);
+      const tables: Table[] = [];
+      for (const [k, checkpoint] of setting.checkpoints.entries()) {
+        const step = stepOf(checkpoint, nth(adam, k), constants);
+        tables.push(times(await stepCosines(checkpoint, setting.train, queries, step), nth(rates, k)));
+      }
+      return { table: added(tables) };
+    },
+    self: async (setting) => {
+      const rates = checked(setting);
+      const found: number[] = [];
+      for (const [k, checkpoint] of setting.checkpoints.entries()) {
+        const step = stepOf(checkpoint, nth(adam, k), constants);
+        const { size } = checkpoint.space;
+        for await (const { from, rows } of checkpoint.rows(setting.train))
+          for (let at = 0; at < rows.length; at += size) {
+            const row = Float64Array.from(rows.subarray(at, at + size));
+            const stepped = step(row);
+            const sizes = norm(row) * norm(stepped);
+            const n = from + at / size;
+            found[n] = (found[n] ?? 0) + (sizes === 0 ? 0 : (nth(rates, k) * dot(row, stepped)) / sizes);
+          }
+      }
+      return Float64Array.from(found);
+    },
+  };
+}
+
+/** The direction of Adam's next step, were this the gradient. Throws MISSING_TENSOR, SHAPE_MISMATCH. */
+function stepOf(checkpoint: Checkpoint, moments: AdamMoments, { beta1, beta2, epsilon }: AdamConstants) {
+  const [first, second] = [checkpoint.space.join(moments.first), checkpoint.space.join(moments.second)];
+  const [unbias1, unbias2] = [1 - beta1 ** (moments.steps + 1), 1 - beta2 ** (moments.steps + 1)];
+  return (row: Float64Array) =>
+    row.map((g, k) => {
+      const mean = (beta1 * (first[k] ?? 0) + (1 - beta1) * g) / unbias1;
+      const square = (beta2 * (second[k] ?? 0) + (1 - beta2) * g * g) / unbias2;
+      return mean / (Math.sqrt(square) + epsilon);
+    });
+}
+
+async function stepCosines(
+  checkpoint: Checkpoint,
+  train: Dataset,
+  queries: Dataset,
+  step: (row: Float64Array) => Float64Array,
+): Promise<Table> {
+  const { size } = checkpoint.space;
+  const products = new RowProducts();
+  const strips: Table[] = [];
+  try {
+    for await (const { rows: asked } of checkpoint.rows(queries)) {
+      unit(asked, size, (row) => row);
+      const count = asked.length / size;
+      const found: { readonly from: number; readonly numbers: Float32Array }[] = [];
+      let samples = 0;
+      for await (const { from, to, rows } of checkpoint.rows(train)) {
+        unit(rows, size, step);
+        found.push({ from, numbers: await products.of(rows, asked, size) });
+        samples = to;
+      }
+      strips.push(besides(found, count, samples));
+    }
+  } finally {
+    await products.release();
+  }
+  return Table.stacked(strips);
+}
+
+/** Replaces each row by what f makes of it, divided by its norm. */
+function unit(rows: Float32Array, size: number, f: (row: Float64Array) => Float64Array): void {
+  for (let at = 0; at < rows.length; at += size) {
+    const made = f(Float64Array.from(rows.subarray(at, at + size)));
+    const length = norm(made);
+    rows.set(length === 0 ? made : made.map((x) => x / length), at);
+  }
+}

@@ -1,0 +1,16 @@
+/** Which training samples made the model say that: scores of training samples for queries. */
+export type { SampleOptions } from "./checkpoint.js";
+export { type AdamMoments, gradCos, gradDot, type TracInOptions, tracIn } from "./gradients.js";
+export { type InfluenceOptions, type InverseName, influence, type RelatIFOptions, relatIF } from "./influence.js";
+export { type LinearDatamodelingScore, linearDatamodelingScore, type SubsetOptions, subsets } from "./lds.js";
+export type { Method } from "./method.js";
+export { type RepresenterOptions, representerPoints } from "./representer.js";
+export {
+  type Checkpoints,
+  type GivenMethod,
+  type ScoreOptions,
+  type Scores,
+  scores,
+  selfInfluence,
+} from "./scores.js";
+export { type TrakOptions, trak } from "./trak.js";

@@ -1,0 +1,192 @@
+/** Influence functions: what training on a sample more does to the loss of another, to first order (Koh and Liang 2017). */
+import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
+import { meant } from "../meant.js";
+import { nth } from "../present.js";
+import type { Dataset } from "../program/dataset.js";
+import type { CurvatureKind } from "../solvers/curvature.js";
+import type { Checkpoint } from "./checkpoint.js";
+import { added } from "./gradients.js";
+import { ByRows } from "./inverses/by-rows.js";
+import { DataInf } from "./inverses/data-inf.js";
+import { denseInverse } from "./inverses/dense.js";
+import { diagonalInverse } from "./inverses/diagonal.js";
+import { ByGaussNewtonKernel } from "./inverses/gauss-newton-kernel.js";
+import type { Inverse } from "./inverses/inverse.js";
+import {
+  type ArnoldiOptions,
+  arnoldiInverse,
+  type CgOptions,
+  cgInverse,
+  type LissaOptions,
+  lissaInverse,
+} from "./inverses/iterative.js";
+import { ByKernel } from "./inverses/kernel.js";
+import type { Method, Setting } from "./method.js";
+import type { Table } from "./table.js";
+
+/** How the curvature is inverted. */
+export type InverseName = "exact" | "gram" | "cg" | "lissa" | "arnoldi" | "diagonal" | "dataInf";
+
+export const inverseNames: readonly InverseName[] = ["exact", "gram", "cg", "lissa", "arnoldi", "diagonal", "dataInf"];
+
+/** Options of `attribution.influence`. */
+export interface InfluenceOptions extends CgOptions, LissaOptions, ArnoldiOptions {
+  /**
+   * How: by the whole matrix ("exact", of at most 4,096 parameters), exactly through the samples' inner products ("gram"),
+   * by conjugate gradients ("cg"), a Neumann series ("lissa"), the largest eigenvalues alone ("arnoldi"), the diagonal alone
+   * ("diagonal"), or the mean of each sample's own inverse ("dataInf"). Default "gram".
+   */
+  readonly inverse?: InverseName;
+  /** The matrix, a mean over the training samples. Default: "fisher" for gram, dataInf and diagonal, else "ggn". */
+  readonly of?: CurvatureKind;
+  /** What is added to the diagonal, as it is. It must be given: there is no default. */
+  readonly damping?: number;
+}
+
+const influenceOptions: OptionNames<InfluenceOptions> = {
+  inverse: true,
+  of: true,
+  damping: true,
+  tolerance: true,
+  maxIterations: true,
+  terms: true,
+  scale: true,
+  rank: true,
+};
+
+interface Chosen extends InfluenceOptions {
+  readonly inverse: InverseName;
+  readonly of: CurvatureKind;
+}
+
+/** Which matrices an inverse takes, the default first. */
+const kinds: Readonly<Record<InverseName, readonly CurvatureKind[]>> = {
+  exact: ["ggn", "hessian", "fisher"],
+  gram: ["fisher", "ggn"],
+  cg: ["ggn", "hessian", "fisher"],
+  lissa: ["ggn", "hessian", "fisher"],
+  arnoldi: ["ggn", "hessian", "fisher"],
+  diagonal: ["fisher", "ggn", "hessian"],
+  dataInf: ["fisher"],
+};
+
+function chosen(call: string, options: InfluenceOptions): Chosen {
+  const { inverse = "gram" } = options;
+  if (!Object.hasOwn(kinds, inverse))
+    throw invalidArgument(
+      `${call} has no inverse ${kindOf(inverse)}${meant(String(inverse), inverseNames) || `; it has ${inverseNames.join(", ")}.`}`,
+    );
+  const known = kinds[inverse];
+  const { of = nth(known, 0) } = options;
+  if (!known.includes(of))
+    throw invalidArgument(
+      `The inverse "${inverse}" is of ${known.join(" or ")}, not ${kindOf(of)}; give one of these.`,
+    );
+  const { damping } = options;
+  if (damping !== undefined && !(typeof damping === "number" && Number.isFinite(damping) && damping >= 0))
+    throw invalidArgument(`The damping of ${call} is a number from 0 up, not ${kindOf(damping)}.`);
+  return { ...options, inverse, of };
+}
+
+/**
+ * g_m' (C + d I)^-1 g_n, with C the mean curvature over the training samples; the mean over checkpoints. No factor 1/N, no
+ * minus sign: the loss of m changes by about this times 1/N when n is left out and training is run to its end again.
+ * @throws PergradError INVALID_ARGUMENT.
+ */
+export function influence(options: InfluenceOptions = {}): Method {
+  checkOptions("attribution.influence(options)", options, influenceOptions);
+  const own = chosen("attribution.influence", options);
+  return {
+    name: "influence",
+    settings: settingsOf(own),
+    scores: (setting, queries) => eachInverse(setting, own, (inverse) => inverse.scores(queries)),
+    self: async (setting) => {
+      const parts = await collected(setting, own, (inverse) => inverse.self());
+      return nth(parts, 0).map((_, n) => parts.reduce((sum, part) => sum + (part[n] ?? 0), 0) / parts.length);
+    },
+  };
+}
+
+/** Options of `attribution.relatIF`. */
+export interface RelatIFOptions extends InfluenceOptions {
+  /** Divided by the root of the sample's own influence ("loss"), or by the norm of (C + d I)^-1 g_n ("parameters"). Default "loss". */
+  readonly by?: "loss" | "parameters";
+}
+
+/**
+ * Influence relative to how much a training sample changes the model at all, so that outliers do not explain everything (Barshan
+ * et al. 2020, "RelatIF"): `influence` divided by the root of g_n' (C + d I)^-1 g_n, or by the norm of (C + d I)^-1 g_n.
+ * @throws PergradError INVALID_ARGUMENT.
+ */
+export function relatIF({ by = "loss", ...options }: RelatIFOptions = {}): Method {
+  checkOptions("attribution.relatIF(options)", options, influenceOptions);
+  if (!["loss", "parameters"].includes(by))
+    throw invalidArgument(`relatIF is by "loss" or "parameters", not ${kindOf(by)}; give one of these.`);
+  const own = chosen("attribution.relatIF", options);
+  const sizes = async (inverse: Inverse) => (by === "loss" ? (await inverse.self()).map(Math.sqrt) : inverse.lengths());
+  return {
+    name: "relatIF",
+    settings: { ...settingsOf(own), by },
+    scores: (setting, queries) =>
+      eachInverse(setting, own, async (inverse) => {
+        const size = await sizes(inverse);
+        return (await inverse.scores(queries)).map((value, _, n) => over(value, size[n] ?? 0));
+      }),
+    self: async (setting) => {
+      const parts = await collected(setting, own, async (inverse) => {
+        const size = await sizes(inverse);
+        return (await inverse.self()).map((value, n) => over(value, size[n] ?? 0));
+      });
+      return nth(parts, 0).map((_, n) => parts.reduce((sum, part) => sum + (part[n] ?? 0), 0) / parts.length);
+    },
+  };
+}
+
+function over(value: number, size: number): number {
+  return size > 0 ? value / size : 0;
+}
+
+function settingsOf({ inverse, of, damping }: Chosen): Method["settings"] {
+  return { inverse, of, ...(damping === undefined ? {} : { damping }) };
+}
+
+async function eachInverse(setting: Setting, options: Chosen, scores: (inverse: Inverse) => Promise<Table>) {
+  const dampings: number[] = [];
+  const tables: Table[] = [];
+  for (const checkpoint of setting.checkpoints) {
+    const { inverse, damping } = await inverseOf(checkpoint, setting.train, options);
+    tables.push(await scores(inverse));
+    dampings.push(damping);
+  }
+  const { length } = tables;
+  const table = added(tables);
+  return { table: length === 1 ? table : table.map((value) => value / length), dampings };
+}
+
+async function collected<R>(setting: Setting, options: Chosen, f: (inverse: Inverse) => Promise<R>): Promise<R[]> {
+  const found: R[] = [];
+  for (const checkpoint of setting.checkpoints)
+    found.push(await f((await inverseOf(checkpoint, setting.train, options)).inverse));
+  return found;
+}
+
+async function inverseOf(checkpoint: Checkpoint, train: Dataset, options: Chosen) {
+  const { damping } = options;
+  if (damping === undefined)
+    throw invalidArgument("The damping of influence is missing; give one, such as { damping: 0.01 }.");
+  return { damping, inverse: await made(checkpoint, train, options, damping) };
+}
+
+async function made(checkpoint: Checkpoint, train: Dataset, options: Chosen, damping: number): Promise<Inverse> {
+  const { inverse, of } = options;
+  if (inverse === "gram")
+    return of === "ggn" ? ByGaussNewtonKernel.of(checkpoint, train, damping) : ByKernel.of(checkpoint, train, damping);
+  if (inverse === "dataInf") return DataInf.of(checkpoint, train, damping);
+  const byRows = (apply: ConstructorParameters<typeof ByRows>[2]) => new ByRows(checkpoint, train, apply);
+  if (inverse === "diagonal") return byRows(await diagonalInverse(checkpoint, train, damping, of));
+  const curvature = await checkpoint.curvature(train, of);
+  if (inverse === "exact") return byRows(await denseInverse(checkpoint, curvature, damping, of));
+  if (inverse === "cg") return byRows(cgInverse(curvature, damping, options));
+  if (inverse === "lissa") return byRows(await lissaInverse(curvature, damping, options));
+  return byRows(await arnoldiInverse(curvature, damping, options));
+}

@@ -1,0 +1,100 @@
+/** Inverses of a matrix that is known by its products with vectors. */
+import { PergradError } from "../../errors.js";
+import { conjugateGradients } from "../../solvers/conjugate-gradients.js";
+import type { Curvature } from "../../solvers/curvature.js";
+import { addTo, dot, scaled } from "../../solvers/vectors.js";
+import type { Apply } from "./inverse.js";
+
+export interface CgOptions {
+  /** Of the residual, relative to the right side. Default 1e-4. */
+  readonly tolerance?: number;
+  /** Products for each vector at most. Default 500. */
+  readonly maxIterations?: number;
+}
+
+/** Conjugate gradients for each vector (Martens 2010, "Deep learning via Hessian-free optimization"). */
+export function cgInverse(curvature: Curvature, damping: number, options: CgOptions = {}): Apply {
+  const { tolerance = 1e-4, maxIterations = 500 } = options;
+  const times = async (vector: Float64Array) => {
+    const product = await curvature.multiply(vector);
+    addTo(product, vector, damping);
+    return product;
+  };
+  return async (right) => {
+    const { solution, converged, indefinite, residual } = await conjugateGradients(times, {
+      right,
+      tolerance,
+      maxIterations,
+    });
+    if (indefinite && !converged)
+      throw new PergradError(
+        "INVALID_ARGUMENT",
+        `The curvature plus the damping ${damping} is not positive along a direction that conjugate gradients met; give a larger damping, or take the "ggn".`,
+      );
+    if (!converged && options.maxIterations === undefined)
+      throw new PergradError(
+        "INVALID_ARGUMENT",
+        `Conjugate gradients left ${residual.toPrecision(2)} of a gradient after ${maxIterations} products with the damping ${damping}; give a larger damping, or maxIterations to take what there is.`,
+      );
+    return solution;
+  };
+}
+
+export interface LissaOptions {
+  /** Terms after the first. Default 1000. */
+  readonly terms?: number;
+  /** What the damped matrix is divided by, above half of its largest eigenvalue. Default: that eigenvalue. */
+  readonly scale?: number;
+}
+
+/**
+ * The Neumann series (Agarwal et al. 2017, "Second-order stochastic optimization for machine learning in linear time", of
+ * which Koh and Liang 2017 made influence), on all data at once, so without chance: h_0 = v, h_(j+1) = v + h_j - (C h_j +
+ * d h_j)/s; the result is h/s.
+ */
+export async function lissaInverse(
+  curvature: Curvature,
+  damping: number,
+  { terms = 1000, scale }: LissaOptions = {},
+): Promise<Apply> {
+  const divisor =
+    scale ?? 1.02 * (Math.abs((await curvature.topEigenvalues(1, { tolerance: 1e-2 })).values[0] ?? 0) + damping);
+  return async (vector) => {
+    const found = vector.slice();
+    for (let term = 0; term < terms; term++) {
+      const product = await curvature.multiply(found);
+      addTo(product, found, damping);
+      addTo(found, product, -1 / divisor);
+      addTo(found, vector, 1);
+      if (!found.every(Number.isFinite))
+        throw new PergradError(
+          "INVALID_ARGUMENT",
+          `The series of lissa grows without end with the scale ${divisor}; give one above half of the largest eigenvalue, or leave it out.`,
+        );
+    }
+    return scaled(found, 1 / divisor);
+  };
+}
+
+export interface ArnoldiOptions {
+  /** Eigenvalues that are kept, the largest. Default 50. */
+  readonly rank?: number;
+}
+
+/**
+ * The inverse within the space of the largest eigenvalues alone (Schioppa et al. 2022, "Scaling up influence functions"; of a
+ * symmetric matrix Arnoldi's method is Lanczos's): sum over them of v v' / (eigenvalue + d).
+ */
+export async function arnoldiInverse(
+  curvature: Curvature,
+  damping: number,
+  { rank = 50 }: ArnoldiOptions = {},
+): Promise<Apply> {
+  const { values, vectors } = await curvature.topEigenvalues(Math.min(rank, curvature.size), { tolerance: 1e-3 });
+  const pairs = vectors.map((vector, k) => ({ vector: curvature.joined(vector), value: (values[k] ?? 0) + damping }));
+  return async (row) => {
+    const found = new Float64Array(row.length);
+    for (const { vector, value } of pairs) if (value !== 0) addTo(found, vector, dot(vector, row) / value);
+    return found;
+  };
+}

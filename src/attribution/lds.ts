@@ -1,0 +1,129 @@
+/** How well scores foretell what training on other samples leads to (Park et al. 2023, "TRAK"). */
+import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
+import { PergradError } from "../errors.js";
+import { random } from "../tensor/random.js";
+import type { Tensor } from "../tensor/tensor.js";
+
+/** Options of `attribution.subsets`. */
+export interface SubsetOptions {
+  /** Training samples, N. */
+  readonly samples: number;
+  /** How many subsets, S. Default 40. */
+  readonly count?: number;
+  /** The part of the samples in each. Default 0.5. */
+  readonly fraction?: number;
+  /** Default 0. */
+  readonly seed?: number;
+}
+
+const subsetOptions: OptionNames<SubsetOptions> = { samples: true, count: true, fraction: true, seed: true };
+
+/**
+ * Random subsets of the training samples, all of one size, `[S, N]`: 1 where a sample is in. Train a model anew on each
+ * (several, from other first weights, and take the mean of their losses, where that noise is large), and give the queries'
+ * losses to `linearDatamodelingScore`.
+ * @throws PergradError INVALID_ARGUMENT.
+ */
+export function subsets(options: SubsetOptions): Tensor<"uint8"> {
+  checkOptions("attribution.subsets(options)", options, subsetOptions);
+  const { samples, count = 40, fraction = 0.5, seed = 0 } = options;
+  for (const [name, value] of Object.entries({ samples, count }))
+    if (!(Number.isSafeInteger(value) && value >= 1))
+      throw invalidArgument(`subsets takes ${name}, a whole number from 1 up, not ${kindOf(value)}.`);
+  if (!(fraction > 0 && fraction < 1))
+    throw invalidArgument(`The fraction of subsets lies between 0 and 1, and is not ${kindOf(fraction)}.`);
+  const size = Math.max(1, Math.round(fraction * samples));
+  const data = new Uint8Array(count * samples);
+  const source = random(seed);
+  for (let s = 0; s < count; s++) {
+    const order = Uint32Array.from({ length: samples }, (_, n) => n);
+    for (let k = 0; k < size; k++) {
+      const other = Math.floor(source.uniform(k, samples));
+      const picked = order[other] ?? 0;
+      order[other] = order[k] ?? 0;
+      data[s * samples + picked] = 1;
+    }
+  }
+  return { dtype: "uint8", dims: [count, samples], data };
+}
+
+/** How well scores foretell losses. */
+export interface LinearDatamodelingScore {
+  /** The mean over queries of the rank correlation over subsets. */
+  readonly score: number;
+  /** Its standard error, from how it differs among queries. */
+  readonly error: number;
+  /** Of each query, `[Q]`; NaN where its losses, or its sums, are all equal. */
+  readonly queries: Float64Array;
+}
+
+/**
+ * For each query the rank correlation (Spearman's), over subsets of the training samples, of the sum of its scores over the
+ * subset with minus its loss after training on that subset; then the mean over queries. Of equal numbers the ranks are shared.
+ * @param scores `[Q, N]`, as `attribution.scores` gives them
+ * @param subsets `[S, N]`: 1 where a sample is in
+ * @param losses `[S, Q]`, or `[S, R, Q]` where each subset was trained R times: the mean over these is taken
+ * @throws PergradError SHAPE_MISMATCH.
+ */
+export function linearDatamodelingScore(scores: Tensor, subsets: Tensor, losses: Tensor): LinearDatamodelingScore {
+  const [queries = 0, samples = 0] = scores.dims;
+  const [count = 0] = subsets.dims;
+  const { dims } = losses;
+  if (scores.dims.length !== 2) throw wrongShape("The scores", scores, "[queries, samples]");
+  if (subsets.dims.length !== 2 || subsets.dims[1] !== samples)
+    throw wrongShape("The subsets", subsets, `[subsets, ${samples}]`);
+  if ((dims.length !== 2 && dims.length !== 3) || dims[0] !== count || dims.at(-1) !== queries)
+    throw wrongShape("The losses", losses, `[${count}, ${queries}] or [${count}, trainings, ${queries}]`);
+  const trainings = dims.length === 3 ? (dims[1] ?? 0) : 1;
+  const [own, masks, given] = [scores, subsets, losses].map(({ data }) =>
+    Float64Array.from<number | bigint>(data, Number),
+  );
+  const found = new Float64Array(queries);
+  for (let q = 0; q < queries; q++) {
+    const sums = new Float64Array(count);
+    const results = new Float64Array(count);
+    for (let s = 0; s < count; s++) {
+      for (let n = 0; n < samples; n++)
+        sums[s] = (sums[s] ?? 0) + (masks?.[s * samples + n] ?? 0) * (own?.[q * samples + n] ?? 0);
+      for (let r = 0; r < trainings; r++)
+        results[s] = (results[s] ?? 0) - (given?.[(s * trainings + r) * queries + q] ?? 0);
+    }
+    found[q] = correlation(ranks(sums), ranks(results));
+  }
+  const score = mean(found);
+  const spread = mean(found.map((each) => (each - score) ** 2));
+  return { score, error: Math.sqrt(spread / Math.max(1, queries)), queries: found };
+}
+
+function wrongShape(what: string, { dims }: Tensor, wanted: string): PergradError {
+  return new PergradError("SHAPE_MISMATCH", `${what} are [${dims.join(", ")}]; give ${wanted}.`);
+}
+
+function mean(numbers: Float64Array): number {
+  return numbers.reduce((sum, each) => sum + each, 0) / numbers.length;
+}
+
+/** From 0 up; of equal numbers the mean of theirs. */
+export function ranks(numbers: Float64Array): Float64Array {
+  const order = [...numbers.keys()].sort((a, b) => (numbers[a] ?? 0) - (numbers[b] ?? 0));
+  const found = new Float64Array(numbers.length);
+  for (let from = 0; from < order.length; ) {
+    let to = from + 1;
+    while (to < order.length && numbers[order[to] ?? 0] === numbers[order[from] ?? 0]) to++;
+    for (let k = from; k < to; k++) found[order[k] ?? 0] = (from + to - 1) / 2;
+    from = to;
+  }
+  return found;
+}
+
+export function correlation(a: Float64Array, b: Float64Array): number {
+  const [meanA, meanB] = [mean(a), mean(b)];
+  let [both, squaresA, squaresB] = [0, 0, 0];
+  for (let k = 0; k < a.length; k++) {
+    const [x, y] = [(a[k] ?? 0) - meanA, (b[k] ?? 0) - meanB];
+    both += x * y;
+    squaresA += x * x;
+    squaresB += y * y;
+  }
+  return both / Math.sqrt(squaresA * squaresB);
+}

@@ -1,0 +1,31 @@
+/** What a method of attribution is. */
+import type { Dataset } from "../program/dataset.js";
+import type { Checkpoint } from "./checkpoint.js";
+import type { Table } from "./table.js";
+
+/** What scores are computed from. */
+export interface Setting {
+  /** At least one. */
+  readonly checkpoints: readonly Checkpoint[];
+  readonly train: Dataset;
+}
+
+/** Scores, and what was chosen on the way. */
+export interface Scored {
+  /** `[Q, N]`: queries by training samples. */
+  readonly table: Table;
+  /** Of each checkpoint, where the method has a damping. */
+  readonly dampings?: readonly number[];
+}
+
+/** A method of attribution; `attribution.gradDot()`, `attribution.influence(...)`, ... make them. */
+export interface Method {
+  /** What it is called: "tracIn". */
+  readonly name: string;
+  /** How it is set, as far as that is data: what an index's manifest holds. */
+  readonly settings: Readonly<Record<string, string | number | boolean | readonly number[]>>;
+  /** What each training sample does to each query. */
+  scores(setting: Setting, queries: Dataset): Promise<Scored>;
+  /** Each training sample's score with itself, `[N]`. */
+  self(setting: Setting): Promise<Float64Array>;
+}

@@ -1,0 +1,52 @@
+/** Inner products of many vectors with many others, on the runtime. */
+import { PergradError } from "../errors.js";
+import type { Compiled } from "../program/compiled.js";
+import { compile } from "../program/expressions.js";
+import { input, type Traced } from "../trace/index.js";
+import { Table } from "./table.js";
+
+type Product = Compiled<{ readonly products: Traced }>;
+
+/** Compiled for as many vectors, and of such length, as it meets. */
+export class RowProducts {
+  readonly #compiled = new Map<string, Promise<Product>>();
+
+  /**
+   * @param a `[n, length]`
+   * @param b `[m, length]`
+   * @returns `[n, m]`, in float32
+   */
+  async of(a: Float32Array, b: Float32Array, length: number): Promise<Float32Array> {
+    const others = b.length / length;
+    if (a.length === 0 || others === 0) return new Float32Array(0);
+    const key = `${others} ${length}`;
+    const product = this.#compiled.get(key) ?? compiled(others, length);
+    this.#compiled.set(key, product);
+    const { products } = await (await product).run({ a, b }, { notFinite: "ignore" });
+    if (products.data instanceof Float32Array) return products.data;
+    throw new PergradError("RUNTIME", "The program of inner products returned no float32 numbers; report it.");
+  }
+
+  async release(): Promise<void> {
+    for (const product of this.#compiled.values()) await (await product).release();
+    this.#compiled.clear();
+  }
+}
+
+function compiled(others: number, length: number): Promise<Product> {
+  const b = input("b", [others, length]);
+  return compile({ products: input("a", ["N", length]).matmul(b.transpose([1, 0])) });
+}
+
+/** Products `[n, queries]` of parts of the samples, as `[queries, samples]`. */
+export function besides(
+  parts: readonly { readonly from: number; readonly numbers: Float32Array }[],
+  queries: number,
+  samples: number,
+): Table {
+  const table = new Table(queries, samples);
+  for (const { from, numbers } of parts)
+    for (let k = 0; k < numbers.length; k++)
+      table.data[(k % queries) * samples + from + Math.floor(k / queries)] = numbers[k] ?? 0;
+  return table;
+}

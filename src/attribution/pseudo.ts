@@ -1,0 +1,118 @@
+/**
+ * The generalised Gauss-Newton matrix as a sum over pseudo-gradients: with S_n = R R' the Hessian of sample n's loss in its
+ * output, J_n' S_n J_n is the sum over the columns r of R of (J_n' r)(J_n' r)'. Each is the gradient of the scalar o_n . r, so
+ * a data set with a sample for each column, whose target is r, has them as its gradients.
+ */
+import { EigenvalueDecomposition, Matrix } from "ml-matrix";
+import { PergradError } from "../errors.js";
+import { isBatch } from "../graph/dim.js";
+import type { Loss } from "../nn/loss.js";
+import type { Batch, Dataset } from "../program/dataset.js";
+import { sizeOf, type Tensor } from "../tensor/tensor.js";
+import { outputGradient, outputHessian } from "../wants/curvature.js";
+import type { Checkpoint } from "./checkpoint.js";
+
+/** Elements of a sample's output. */
+const mostElements = 1024;
+/** Eigenvalues of S_n are kept down to this part of the largest of all samples. */
+const negligible = 1e-6;
+
+/** Samples whose losses are scalars o . r: any vectors in the space of outputs, pulled back to the parameters. */
+export class PulledBack {
+  /** The same model with these losses. */
+  readonly scalars: Checkpoint;
+  readonly #own: readonly number[];
+
+  constructor(private readonly checkpoint: Checkpoint) {
+    const { output } = checkpoint.objective;
+    this.#own = output.shape.slice(1).map((dim) => (isBatch(dim) ? Number.NaN : dim));
+    const elements = sizeOf(this.#own);
+    if (!(elements <= mostElements))
+      throw new PergradError(
+        "INVALID_ARGUMENT",
+        `A sample's output has ${elements} elements, and the inverse "gram" of the ggn takes at most ${mostElements}; use "cg" or "ekfac", or "gram" of the fisher.`,
+      );
+    this.scalars = checkpoint.with({ loss: along, target: { shape: ["N", ...this.#own] } });
+  }
+
+  /** Samples whose scalars have the gradients that the samples' losses have. */
+  async losses(data: Dataset): Promise<Batch[]> {
+    const size = sizeOf(this.#own);
+    const roots: Root[] = [];
+    for await (const { from, to, results } of this.checkpoint.stream({ gradient: outputGradient() }, data))
+      for (let sample = from; sample < to; sample++) {
+        const at = (sample - from) * size;
+        roots.push({ sample, value: 1, root: results.gradient.data.slice(at, at + size) });
+      }
+    return this.#samples(data, roots);
+  }
+
+  /** Samples whose scalars' gradients, times themselves, add up to N times the mean Gauss-Newton matrix. */
+  async pseudo(data: Dataset): Promise<Batch[]> {
+    const roots = await rootsOf(this.checkpoint, data, sizeOf(this.#own));
+    const largest = roots.reduce((most, { value }) => Math.max(most, value), 0);
+    return this.#samples(
+      data,
+      roots.filter(({ value }) => value > negligible * largest),
+    );
+  }
+
+  /** Samples of the data, with these vectors as their targets. */
+  async #samples(data: Dataset, roots: readonly Root[]): Promise<Batch[]> {
+    const size = sizeOf(this.#own);
+    const found: Batch[] = [];
+    let from = 0;
+    for await (const { feeds, samples } of this.checkpoint.blocks(data)) {
+      const here = roots.filter(({ sample }) => sample >= from && sample < from + samples);
+      const places = Uint32Array.from(here, ({ sample }) => sample - from);
+      from += samples;
+      if (here.length === 0) continue;
+      const numbers = new Float32Array(here.length * size);
+      for (const [k, { root }] of here.entries()) numbers.set(root, k * size);
+      const target: Tensor = { dtype: "float32", dims: [here.length, ...this.#own], data: numbers };
+      found.push({ ...this.checkpoint.picked(feeds, places), target });
+    }
+    return found;
+  }
+}
+
+/** The scalar o . r of each sample, r being its target. */
+const along: Loss = {
+  name: "along",
+  target: ({ shape }) => ({ dtype: "float32", shape }),
+  apply: (output, target) => {
+    if (!target) throw new PergradError("INTERNAL", "The scalars of pseudo-gradients lack their target; report it.");
+    const axes = [...output.value.shape.keys()].slice(1);
+    return axes.length === 0 ? output.mul(target) : output.mul(target).sum(axes);
+  },
+};
+
+interface Root {
+  readonly sample: number;
+  /** The eigenvalue of S_n. */
+  readonly value: number;
+  /** Its eigenvector times the eigenvalue's root. */
+  readonly root: Float32Array;
+}
+
+async function rootsOf(checkpoint: Checkpoint, train: Dataset, elements: number): Promise<Root[]> {
+  const found: Root[] = [];
+  for await (const { from, to, results } of checkpoint.stream({ hessian: outputHessian() }, train))
+    for (let n = from; n < to; n++) {
+      const at = (n - from) * elements * elements;
+      found.push(...rootsOfOne(n, results.hessian.data.subarray(at, at + elements * elements), elements));
+    }
+  return found;
+}
+
+function rootsOfOne(sample: number, hessian: Float32Array, elements: number): Root[] {
+  const matrix = Matrix.from1DArray(elements, elements, hessian);
+  const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(matrix.add(matrix.transpose()).mul(0.5), {
+    assumeSymmetric: true,
+  });
+  return realEigenvalues.flatMap((value, k) => {
+    if (!(value > 0)) return [];
+    const root = Float32Array.from(eigenvectorMatrix.getColumn(k), (x) => x * Math.sqrt(value));
+    return [{ sample, value, root }];
+  });
+}

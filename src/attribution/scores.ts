@@ -1,0 +1,108 @@
+/** Scores of training samples for queries: where callers enter. */
+import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
+import type { Model } from "../graph/model.js";
+import { meant } from "../meant.js";
+import { asModel } from "../nn/given-model.js";
+import type { Module } from "../nn/module.js";
+import type { Dataset } from "../program/dataset.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { Checkpoint, type SampleOptions, sampleOptions } from "./checkpoint.js";
+import { gradCos, gradDot, tracIn } from "./gradients.js";
+import { influence, relatIF } from "./influence.js";
+import type { Method } from "./method.js";
+import { trak } from "./trak.js";
+
+/** Methods that need no options, by name. */
+const named = { gradDot, gradCos, tracIn, influence, relatIF, trak } as const satisfies Readonly<
+  Record<string, () => Method>
+>;
+
+/** A method, or the name of one with its usual options. */
+export type GivenMethod = Method | keyof typeof named;
+
+/** One model, or the same model with the weights of several checkpoints or trainings. */
+export type Checkpoints = Model | Module | readonly Model[];
+
+/** Options of `attribution.scores`. */
+export interface ScoreOptions extends SampleOptions {
+  /** How: `attribution.gradDot()`, `attribution.influence({ ... })`, ...; or the name of one with its usual options. */
+  readonly method: GivenMethod;
+}
+
+export const scoreOptions: OptionNames<ScoreOptions> = { ...sampleOptions, method: true };
+
+/** What training samples do to the losses of queries. */
+export interface Scores {
+  /** `[Q, N]`: queries by training samples; larger: the training sample lowers the query's loss more. */
+  readonly scores: Tensor<"float64">;
+  /** The damping at each checkpoint, where the method has one. */
+  readonly dampings?: readonly number[];
+}
+
+/** Throws INVALID_ARGUMENT. */
+export function asMethod(given: GivenMethod): Method {
+  const method: unknown = given;
+  if (typeof given === "object" && given !== null && "scores" in given && "self" in given) return given;
+  const names = Object.keys(named);
+  if (typeof given === "string" && Object.hasOwn(named, given)) return named[given]();
+  const advice = typeof method === "string" ? meant(method, names) : "";
+  throw invalidArgument(
+    `The method cannot be ${kindOf(method)}${advice || "; give one of attribution, such as attribution.gradDot()."}`,
+  );
+}
+
+/** Throws INVALID_ARGUMENT, and what `perSample` throws. */
+export function asCheckpoints(given: Checkpoints, call: string, options: ScoreOptions): Checkpoint[] {
+  const models: readonly (Model | Module)[] = isList(given) ? given : [given];
+  if (models.length === 0) throw invalidArgument(`${call} takes at least one model, not an empty array; give one.`);
+  const { method: _, ...own } = options;
+  return models.map((each) => Checkpoint.of(asModel(each, call), own));
+}
+
+function isList(given: Checkpoints): given is readonly Model[] {
+  return Array.isArray(given);
+}
+
+/**
+ * What each training sample does to the loss of each query, to first order.
+ * @param model a model, or several of the same graph: checkpoints of one training, or trainings from other first weights
+ * @param train the training samples. They are read several times: a batch, a file's path, or batches that can be iterated again.
+ * @param queries the samples that are explained
+ * @throws PergradError INVALID_ARGUMENT, NOT_FINITE, and what `perSample` and `run` throw.
+ */
+export async function scores(
+  model: Checkpoints,
+  train: Dataset,
+  queries: Dataset,
+  options: ScoreOptions,
+): Promise<Scores> {
+  checkOptions("attribution.scores(model, train, queries, options)", options, scoreOptions);
+  const method = asMethod(options.method);
+  const checkpoints = asCheckpoints(model, "attribution.scores", options);
+  try {
+    const { table, dampings } = await method.scores({ checkpoints, train }, queries);
+    return { scores: table.tensor, ...(dampings ? { dampings } : {}) };
+  } finally {
+    for (const each of checkpoints) await each.release();
+  }
+}
+
+/**
+ * Each training sample's score with itself, `[N]`: large for samples that the model could not know from others (memorised
+ * ones, outliers, wrong labels). Throws what `attribution.scores` throws.
+ */
+export async function selfInfluence(
+  model: Checkpoints,
+  train: Dataset,
+  options: ScoreOptions,
+): Promise<Tensor<"float64">> {
+  checkOptions("attribution.selfInfluence(model, train, options)", options, scoreOptions);
+  const method = asMethod(options.method);
+  const checkpoints = asCheckpoints(model, "attribution.selfInfluence", options);
+  try {
+    const data = await method.self({ checkpoints, train });
+    return { dtype: "float64", dims: [data.length], data };
+  } finally {
+    for (const each of checkpoints) await each.release();
+  }
+}

@@ -1,0 +1,209 @@
+/**
+ * TRAK (Park et al. 2023, "TRAK: attributing model behavior at scale"): features phi are projected gradients of the odds of the
+ * label, log p - log(1 - p).
+ */
+import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
+import { PergradError } from "../errors.js";
+import type { Dataset } from "../program/dataset.js";
+import { Cholesky } from "../solvers/cholesky.js";
+import { dot } from "../solvers/vectors.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { want } from "../wants/want.js";
+import type { Checkpoint } from "./checkpoint.js";
+import { added } from "./gradients.js";
+import { margin } from "./margin.js";
+import type { Method, Setting } from "./method.js";
+import { RowProducts } from "./products.js";
+import { Table } from "./table.js";
+
+/** Options of `attribution.trak`. */
+export interface TrakOptions {
+  /** Numbers of a feature. Default 2048; fewer where there are fewer parameters. */
+  readonly dims?: number;
+  /** Of the projection of the first checkpoint; the others' are the next ones. Default 0. */
+  readonly seed?: number;
+  /** `[P, dims]`: the projection of all checkpoints, its rows in the order of the parameters; in the place of one of random signs. Default: random signs. */
+  readonly projection?: Tensor;
+  /** Added to the diagonal of Phi' Phi, as it is. Default 0. */
+  readonly damping?: number;
+  /**
+   * What features are gradients of: the odds of the label ("margin", of cross_entropy), weighted with 1 - p; or the loss itself.
+   * Default: "margin" where the loss is cross_entropy, else "loss".
+   */
+  readonly output?: "margin" | "loss";
+}
+
+const trakOptions: OptionNames<TrakOptions> = {
+  dims: true,
+  seed: true,
+  projection: true,
+  damping: true,
+  output: true,
+};
+
+/** Features of samples, and what weighs them. */
+interface Features {
+  /** `[N, dims]` */
+  readonly phi: Table;
+  /** 1 - p of each sample's label, `[N]`; 1 where features are of the loss. */
+  readonly weights: Float64Array;
+}
+
+/**
+ * phi_n (Phi' Phi + t I)^-1 phi_m, the mean over checkpoints, times the mean over checkpoints of 1 - p of the training
+ * sample's label.
+ * @throws PergradError INVALID_ARGUMENT.
+ */
+export function trak(options: TrakOptions = {}): Method {
+  checkOptions("attribution.trak(options)", options, trakOptions);
+  requireOptions(options);
+  const { dims, seed = 0, damping, output } = options;
+  return {
+    name: "trak",
+    settings: {
+      ...(dims === undefined ? {} : { dims }),
+      seed,
+      ...(damping === undefined ? {} : { damping }),
+      ...(output === undefined ? {} : { output }),
+    },
+    scores: async (setting, queries) => {
+      const { tables, weights, dampings } = await each(setting, options, async (features, trained, solve) => {
+        const { phi } = await features(queries);
+        const found = new Table(phi.rows, trained.phi.rows);
+        for (let m = 0; m < phi.rows; m++) {
+          const solved = solve(phi.row(m).slice());
+          for (let n = 0; n < trained.phi.rows; n++)
+            found.data[m * found.columns + n] = dot(solved, trained.phi.row(n));
+        }
+        return found;
+      });
+      const { length } = tables;
+      return { table: added(tables).map((value, _, n) => (value / length) * (weights[n] ?? 0)), dampings };
+    },
+    self: async (setting) => {
+      const { tables, weights } = await each(setting, options, async (_, { phi }, solve) => {
+        const own = Float64Array.from({ length: phi.rows }, (_, n) => dot(solve(phi.row(n).slice()), phi.row(n)));
+        return new Table(1, phi.rows, own);
+      });
+      const { length } = tables;
+      return added(tables)
+        .row(0)
+        .map((value, n) => (value / length) * (weights[n] ?? 0));
+    },
+  };
+}
+
+function requireOptions({ dims, seed, damping, projection }: TrakOptions): void {
+  if (dims !== undefined && !(Number.isSafeInteger(dims) && dims >= 1))
+    throw invalidArgument(`The dims of trak are a whole number from 1 up, not ${kindOf(dims)}.`);
+  if (seed !== undefined && !(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 31))
+    throw invalidArgument(`The seed of trak is a whole number from 0 to 2^31 - 1, not ${kindOf(seed)}.`);
+  if (damping !== undefined && !(Number.isFinite(damping) && damping >= 0))
+    throw invalidArgument(`The damping of trak is a number from 0 up, not ${kindOf(damping)}.`);
+  if (projection && dims !== undefined && projection.dims[1] !== dims)
+    throw invalidArgument(
+      `The projection has ${projection.dims[1] ?? 0} columns, but dims is ${dims}; leave dims out.`,
+    );
+}
+
+type Solve = (vector: Float64Array) => Float64Array;
+
+/** What f makes of each checkpoint's features, and the mean weights. */
+async function each(
+  { checkpoints, train }: Setting,
+  options: TrakOptions,
+  f: (features: (data: Dataset) => Promise<Features>, trained: Features, solve: Solve) => Promise<Table>,
+) {
+  const tables: Table[] = [];
+  const dampings: number[] = [];
+  let weights = new Float64Array(0);
+  for (const [k, checkpoint] of checkpoints.entries()) {
+    const features = featuresOf(checkpoint, options, k);
+    const trained = await features(train);
+    if (weights.length === 0) weights = new Float64Array(trained.weights.length);
+    weights = weights.map((weight, n) => weight + (trained.weights[n] ?? 0) / checkpoints.length);
+    const damping = options.damping ?? 0;
+    tables.push(await f(features, trained, solverOf(trained.phi, damping)));
+    dampings.push(damping);
+  }
+  return { tables, weights, dampings };
+}
+
+function solverOf(phi: Table, damping: number): Solve {
+  const { columns } = phi;
+  const matrix = new Float64Array(columns * columns);
+  for (let n = 0; n < phi.rows; n++) {
+    const row = phi.row(n);
+    for (let i = 0; i < columns; i++) {
+      const factor = row[i] ?? 0;
+      for (let j = 0; j <= i; j++) matrix[i * columns + j] = (matrix[i * columns + j] ?? 0) + factor * (row[j] ?? 0);
+    }
+  }
+  const solver = Cholesky.of(matrix, columns, damping);
+  if (solver) return (vector) => solver.solve(vector);
+  throw new PergradError(
+    "INVALID_ARGUMENT",
+    `The ${columns} features of ${phi.rows} training samples are not independent, so that their matrix has no inverse with the damping ${damping}; give a larger damping, or fewer dims than samples.`,
+  );
+}
+
+function featuresOf(
+  checkpoint: Checkpoint,
+  options: TrakOptions,
+  number: number,
+): (data: Dataset) => Promise<Features> {
+  const { loss } = checkpoint.objective;
+  const { output = loss.name === "cross_entropy" ? "margin" : "loss" } = options;
+  const looked = output === "margin" ? checkpoint.with({ loss: margin(loss) }) : checkpoint;
+  const dims = Math.min(options.dims ?? 2048, checkpoint.space.size);
+  const projected = options.projection
+    ? byGiven(looked, options.projection)
+    : bySigns(looked, dims, (options.seed ?? 0) + number);
+  return async (data) => {
+    const { phi, values } = await projected(data);
+    // 1 - p, of the odds' logarithm.
+    const weights = values.map((value) => (output === "margin" ? 1 / (1 + Math.exp(value)) : 1));
+    return { phi, weights };
+  };
+}
+
+interface Projected {
+  readonly phi: Table;
+  /** What was looked at, `[N]`. */
+  readonly values: Float64Array;
+}
+
+function bySigns(checkpoint: Checkpoint, dims: number, seed: number): (data: Dataset) => Promise<Projected> {
+  return async (data) => {
+    const { phi, values } = await checkpoint.all({ phi: want.project({ dims, seed }), values: want.losses() }, data);
+    return {
+      phi: new Table(values.data.length, dims, Float64Array.from(phi.data)),
+      values: Float64Array.from(values.data),
+    };
+  };
+}
+
+/** Throws SHAPE_MISMATCH. */
+function byGiven(checkpoint: Checkpoint, projection: Tensor): (data: Dataset) => Promise<Projected> {
+  const { size } = checkpoint.space;
+  const [rows, dims = 0] = projection.dims;
+  if (projection.dims.length !== 2 || rows !== size)
+    throw new PergradError(
+      "SHAPE_MISMATCH",
+      `The projection is [${projection.dims.join(", ")}], but the model has ${size} numbers of parameters; give a row for each.`,
+    );
+  const columns = new Float32Array(size * dims);
+  for (const [k, value] of projection.data.entries()) columns[(k % dims) * size + Math.floor(k / dims)] = Number(value);
+  return async (data) => {
+    const products = new RowProducts();
+    const parts: Table[] = [];
+    try {
+      for await (const { from, to, rows: gradients } of checkpoint.rows(data))
+        parts.push(new Table(to - from, dims, Float64Array.from(await products.of(gradients, columns, size))));
+    } finally {
+      await products.release();
+    }
+    const { values } = await checkpoint.all({ values: want.losses() }, data);
+    return { phi: Table.stacked(parts), values: Float64Array.from(values.data) };
+  };
+}
