@@ -50,6 +50,13 @@ export {
   type SolveOptions,
 } from "./solvers/curvature.js";
 export { type Diagnostics, type DiagnosticsOptions, diagnostics } from "./solvers/diagnostics.js";
+export {
+  type DampingOptions,
+  type KroneckerBlock,
+  type KroneckerCurvature,
+  type KroneckerOptions,
+  kroneckerCurvature,
+} from "./solvers/kronecker.js";
 export { type Workers, type WorkersOptions, workers } from "./target/onnxruntime/workers.js";
 export type { Data } from "./tensor/data.js";
 export { toFloat32 } from "./tensor/float16.js";
@@ -93,6 +100,7 @@ export {
 } from "./train/index.js";
 export type { EstimateOptions, Giving, ProductOptions, TraceOptions, Traces } from "./wants/curvature.js";
 export type { Dots } from "./wants/inner-products.js";
+export type { KroneckerFactors, KroneckerFactorsOptions, KroneckerPair } from "./wants/kronecker.js";
 export type { ProjectOptions } from "./wants/projection.js";
 export type { Reduced, ReducedBatch, ReduceResultOptions, Reduction } from "./wants/reduction.js";
 export type { Moments, NoiseScale } from "./wants/statistics.js";

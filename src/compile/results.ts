@@ -83,15 +83,25 @@ export function wantedResults(
   return { results: [...results, ...more], ...own.all, watch };
 }
 
-function differentiableOf(objective: Objective, { options }: Plan, notFiniteInputs: boolean): Differentiable {
+/** What second derivatives of an objective are taken of. */
+export function differentiableOf(
+  objective: Objective,
+  { options }: Pick<Plan, "options">,
+  notFiniteInputs: boolean,
+): Differentiable {
   const { losses, loss, output, parameters, axes, expected } = objective;
   const target = expected.get(targetName)?.value;
+  const given = target ? new Traced(target) : null;
+  const { root } = loss;
   return {
     losses,
     output,
     parameters,
     axes,
-    lossOf: (value) => loss.apply(new Traced(value), target ? new Traced(target) : null).value,
+    lossOf: (value) => loss.apply(new Traced(value), given).value,
+    terms: loss.terms?.(output.shape, target?.shape ?? null) ?? 1,
+    root:
+      typeof root === "function" ? (value, vector) => root(new Traced(value), given, new Traced(vector)).value : root,
     strategy: { ...options.lowMemory, ...options.strategy, ...(options.prices ? { prices: options.prices } : {}) },
     notFiniteInputs,
   };

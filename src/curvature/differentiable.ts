@@ -14,6 +14,10 @@ export interface Differentiable {
   readonly axes: SampleAxes;
   /** The loss of another output of the same type, `[N]`. */
   lossOf(output: Value): Value;
+  /** What the sum of a sample's own terms is divided by to give its loss. */
+  readonly terms: number;
+  /** How a square root of the loss's second derivative in the output is known; undefined: not at all. */
+  readonly root?: "elementwise" | ((output: Value, vector: Value) => Value) | undefined;
   /** Methods to be taken where several are equal. */
   readonly strategy: BuildStrategy;
   /** Whether inputs may hold NaN or infinity. */

@@ -35,7 +35,17 @@ export interface Loss {
   notes?(output: TensorType, given?: GivenTarget): readonly string[];
   /** Checks the data of a target. Throws LABEL_OUT_OF_RANGE, SHAPE_MISMATCH or DTYPE_MISMATCH. */
   validate?(target: Tensor, output: Shape): void;
+  /** What the sum of a sample's own terms is divided by to give its loss: labels, or elements. Default 1. */
+  terms?(output: Shape, target: Shape | null): number;
+  /**
+   * The second derivative of the loss in the output, L, by a square root R of it, L = R R'. "elementwise": L is diagonal
+   * and not negative. A function gives R times a vector of the output's shape. Default: none is known.
+   */
+  readonly root?: "elementwise" | RootOfLoss;
 }
+
+/** R times a vector `[N, ...]`, of an output, a target and the vector. */
+export type RootOfLoss = (output: Traced, target: Traced | null, vector: Traced) => Traced;
 
 /** A loss of one's own: from outputs and targets, sample axis first, to [N]. */
 export type LossFunction = (output: Traced, target: Traced) => Traced;

@@ -2,9 +2,11 @@
 
 import { checkOptions, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
-import { elementsOf, type Shape, sameDim, showShape } from "../graph/dim.js";
+import { elementsOf, factorOf, type Shape, sameDim, showShape } from "../graph/dim.js";
 import { nodeOf } from "../graph/value.js";
+import { elementFactor } from "../ops/build.js";
 import { definitionOf } from "../ops/registry.js";
+import { nth } from "../present.js";
 import { isFloat } from "../tensor/tensor.js";
 import { constant, where } from "../trace/functions.js";
 import { invalid } from "../trace/shape.js";
@@ -17,6 +19,7 @@ import {
   type LossFunction,
   meanPerSample,
   meanWhere,
+  type RootOfLoss,
   requirePerSample,
   requireTarget,
   reshapeLike,
@@ -48,7 +51,7 @@ function likelihood(
   name: string,
   { ignoreIndex, classAxis, weights, labelSmoothing = 0 }: CrossEntropyOptions,
   logarithm: (output: Traced, axis: number) => Traced,
-): Loss {
+): Loss & Pick<Required<Loss>, "terms"> {
   if (!(typeof labelSmoothing === "number" && labelSmoothing >= 0 && labelSmoothing <= 1))
     throw invalid(`${name}: labelSmoothing must be from 0 to 1, not ${labelSmoothing}.`);
   if (ignoreIndex !== undefined && !Number.isSafeInteger(ignoreIndex))
@@ -59,6 +62,10 @@ function likelihood(
     notes: ({ shape }, given) =>
       notesOnClassAxis(name, shape, classAxis, given && besideOutput(name, { dtype: "int64", shape }, given)),
     validate: (target, output) => validateLabels(name, target, output, { classAxis, ignoreIndex }),
+    terms: (output, target) => {
+      const axis = classAxisOf(name, output, classAxis, target ?? undefined);
+      return elementFactor(output.slice(1)) / factorOf(nth(output, axis));
+    },
     apply: (output, target) => {
       const labels = requireTarget(name, target).cast("int64");
       const axis = classAxisOf(name, output.value.shape, classAxis, labels.value.shape);
@@ -110,7 +117,40 @@ function columnAt(axis: number, rank: number): number[] {
  */
 export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
   checkOptions("losses.crossEntropy(options)", options, { ...nllOptions, labelSmoothing: true });
-  return likelihood("cross_entropy", options, (output, axis) => output.logSoftmax(axis));
+  const loss = likelihood("cross_entropy", options, (output, axis) => output.logSoftmax(axis));
+  return { ...loss, root: softmaxRoot(options) };
+}
+
+/**
+ * Of each label the second derivative is m (diag(p) - p p'), p being the softmax and m the label's weight, over the number
+ * of labels: the square of sqrt(m) (diag(sqrt(p)) - p sqrt(p)').
+ */
+function softmaxRoot({ ignoreIndex, classAxis, weights, labelSmoothing: s = 0 }: CrossEntropyOptions): RootOfLoss {
+  return (output, target, vector) => {
+    const labels = requireTarget("cross_entropy", target).cast("int64");
+    const axis = classAxisOf("cross_entropy", output.value.shape, classAxis, labels.value.shape);
+    const p = output.softmax(axis);
+    const scaled = p.sqrt().mul(vector);
+    const product = scaled.sub(p.mul(scaled.sum(axis, { keepDims: true })));
+    const counted = ignoreIndex === undefined ? undefined : labels.notEqual(ignoreIndex);
+    const own = labelWeights(counted ? where(counted, labels, 0) : labels, weights, s);
+    const ones = labels.mul(0).add(1).cast(output.dtype);
+    const weighted = own ? ones.mul(own.cast(output.dtype)) : ones;
+    const elements = labels.rank === 1 ? undefined : labels.value.shape.slice(1).map((_, k) => k + 1);
+    const kept = counted ? where(counted, weighted, 0) : weighted;
+    const number = (counted ? where(counted, ones, 0) : ones).sum(elements ?? [], { keepDims: true }).maximum(1);
+    return product.mul(kept.div(number).sqrt().unsqueeze(axis));
+  };
+}
+
+/** The weight of each label, spread as smoothing does; undefined where all are 1. */
+function labelWeights(labels: Traced, weights: readonly number[] | undefined, s: number): Traced | undefined {
+  if (!weights) return undefined;
+  const mean = weights.reduce((sum, weight) => sum + weight, 0) / weights.length;
+  return constant(weights)
+    .gather(labels)
+    .mul(1 - s)
+    .add(s * mean);
 }
 
 /**
@@ -134,6 +174,8 @@ function elementwise(name: string, compare: (output: Traced, target: Traced) => 
       return { dtype: given.dtype ?? output.dtype, shape };
     },
     validate: (target, output) => requireSameElements(name, output, target.dims),
+    terms: (output) => elementFactor(output.slice(1)),
+    root: "elementwise",
     apply: (output, target) => {
       requireFloat(name, output);
       const given = requireTarget(name, target);

@@ -2,6 +2,7 @@ import { type CompiledProgram, compiled, isElsewhere } from "../compile/compile.
 import { type Objective, objectiveOf, parameterValue } from "../compile/objective.js";
 import type { ProgramGraph } from "../compile/program-graph.js";
 import { ownInputs } from "../compile/program-graph.js";
+import { differentiableOf } from "../compile/results.js";
 import { sampleAxesOf, withLosses } from "../compile/stage-graphs.js";
 import { isHidden } from "../compile/watch.js";
 import { stepNote } from "../curvature/steps.js";
@@ -232,9 +233,12 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
   explain(): Explanation {
     const { model } = this.#compiled.objective;
     const { losses, parameters, notes: own } = this.#compiled.objective;
-    const twice = Object.values(this.parts.want).some((want) => want.twice);
-    const steps = twice ? stepNote(losses, parameters.values()) : null;
-    const notes = [...own, ...this.#compiled.executable.notes, ...(steps ? [steps] : [])];
+    const wants = Object.values(this.parts.want);
+    const steps = wants.some((want) => want.twice) ? stepNote(losses, parameters.values()) : null;
+    const { allowNotFinite = false } = this.#options;
+    const differentiable = () => differentiableOf(this.#compiled.objective, this.#compiled.plan, allowNotFinite);
+    const chosen = wants.flatMap((want) => want.notes?.({ differentiable: differentiable() }) ?? []);
+    const notes = [...own, ...chosen, ...this.#compiled.executable.notes, ...(steps ? [steps] : [])];
     return new Explanation(explainPlan(this.#compiled.plan), notes, totalsOf(this.#compiled.plan), model.constants);
   }
 

@@ -35,13 +35,7 @@ export class Space {
 
   /** Of a parameter that is not given, 0. Throws MISSING_TENSOR, SHAPE_MISMATCH, INVALID_ARGUMENT. */
   join(given: Readonly<Record<string, Tensor>>): Float64Array {
-    const names = this.#parts.map(({ name }) => name);
-    const unknown = Object.keys(given).find((name) => !names.includes(name));
-    if (unknown !== undefined)
-      throw new PergradError(
-        "MISSING_TENSOR",
-        `A vector is given for "${unknown}", which is no parameter here${meant(unknown, names) || "; leave it out."}`,
-      );
+    this.requireKnown(Object.keys(given));
     const vector = new Float64Array(this.size);
     for (const { name, dims, start } of this.#parts) {
       const tensor = given[name];
@@ -75,6 +69,27 @@ export class Space {
   range(parameter: string): readonly [start: number, end: number] {
     const part = this.#parts.find(({ name }) => name === parameter);
     return part ? [part.start, part.start + sizeOf(part.dims)] : [0, 0];
+  }
+
+  /** Throws MISSING_TENSOR. */
+  requireKnown(given: readonly string[]): void {
+    const names = this.#parts.map(({ name }) => name);
+    const unknown = given.find((name) => !names.includes(name));
+    if (unknown !== undefined)
+      throw new PergradError(
+        "MISSING_TENSOR",
+        `A vector is given for "${unknown}", which is no parameter here${meant(unknown, names) || "; leave it out."}`,
+      );
+  }
+
+  /** So many vectors of zeros, by parameter, `[count, ...shape]`. */
+  empty(count: number): ByParameter {
+    return Object.fromEntries(
+      this.#parts.map(({ name, dims }) => {
+        const data = new Float32Array(count * sizeOf(dims));
+        return [name, { dtype: "float32" as const, dims: [count, ...dims], data }];
+      }),
+    );
   }
 
   /** Of independent normal numbers. */

@@ -7,6 +7,7 @@ import { cross } from "./cross.js";
 import { fisherProduct, ggnDiagonal, ggnProduct, hessianDiagonal, hvp, jacobian, ntk, trace } from "./curvature.js";
 import { gradients } from "./gradients.js";
 import { cosine, dot, gram } from "./inner-products.js";
+import { kroneckerFactors } from "./kronecker.js";
 import { project } from "./projection.js";
 import { reduce } from "./reduction.js";
 import { moments, noiseScale } from "./statistics.js";
@@ -108,4 +109,5 @@ export const want = {
   trace,
   jacobian,
   ntk,
+  kroneckerFactors,
 } as const;

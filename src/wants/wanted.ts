@@ -62,6 +62,8 @@ export interface Want<R> {
   readonly twice?: true;
   /** The dtype in which the runtime hands over what is computed; float32 where not given. */
   readonly storage?: "float16";
+  /** Remarks for `explain()`: what was chosen that the results do not say themselves. */
+  notes?(wanted: Pick<WantContext, "differentiable">): readonly string[];
   /** The values to compute, under names of the want's own. */
   emit(wanted: WantContext): Record<string, Value>;
   /** The result, from the tensors so named. */

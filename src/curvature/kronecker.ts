@@ -1,0 +1,296 @@
+/**
+ * Kronecker-factored curvature: of each layer, the second moments of its inputs (A) and of its cotangents (B), whose
+ * Kronecker product stands for the layer's block of the curvature (Martens and Grosse 2015, "Optimizing neural networks
+ * with Kronecker-factored approximate curvature"; for layers of several positions Eschenhagen et al. 2023); and second
+ * moments of the gradients in a basis of eigenvectors (George et al. 2018, EK-FAC).
+ */
+import { sampleCount } from "../gradients/factored.js";
+import type { RowsGradient } from "../gradients/rows.js";
+import { scatterPerSample } from "../gradients/scatter-per-sample.js";
+import { factorOf, fixedSize, multiply, N } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import { build } from "../ops/registry.js";
+import { addRows } from "../ops/subgraphs/table.js";
+import { leadingOf, nth, present } from "../present.js";
+import type { Differentiable } from "./differentiable.js";
+import { type Block, blocksOf, type Layer, type Pair, positionsIn, type Table } from "./layers.js";
+import { type PseudoTargetKind, pseudoTargets } from "./pseudo-targets.js";
+
+/**
+ * How positions of a layer are put together: "expand" takes each for a sample of its own; "reduce" takes the mean of the
+ * inputs and the sum of the cotangents.
+ */
+export type Approximation = "expand" | "reduce";
+
+/** A layer's two sides: what is known of each, as a mean over the samples. */
+export interface Sides {
+  readonly block: Block;
+  /** The second moments of the rows of the block's matrix, `[R, R]`; `[R]` where only their diagonal is taken; null for one row. */
+  readonly rows: Value | null;
+  /** Those of its columns. */
+  readonly columns: Value;
+}
+
+/** Sides of up to so many elements have a full matrix, others a diagonal. */
+export interface Sizes {
+  readonly side: number;
+  readonly vector: number;
+}
+
+/** Where nothing else is asked for: the eigenvectors of a side of 2,048 take about a minute. */
+export const usualSizes: Sizes = { side: 2048, vector: 256 };
+
+/** The blocks of all parameters for the gradients of pseudo-targets, and for those that these are multiplied by. */
+class PairedBlocks {
+  readonly #targets;
+  readonly pairs: readonly Pair[];
+
+  constructor(of: Differentiable, kind: PseudoTargetKind) {
+    this.#targets = pseudoTargets(of, kind);
+    const { gradients, weighted, seed } = this.#targets;
+    this.pairs = blocksOf(gradients, weighted, seed);
+  }
+
+  /** Sums over pseudo-targets, of values that are made for each pair. */
+  sums(emit: (pair: Pair, k: number) => readonly Value[]): Value[][] {
+    const parts = this.pairs.map(emit);
+    const sums = this.#targets.sum(parts.flat());
+    let taken = 0;
+    return parts.map(({ length }) => {
+      const from = taken;
+      taken += length;
+      return sums.slice(from, taken);
+    });
+  }
+}
+
+/** What the parameters are taken as; for messages and explanations too. */
+export function blocksFor(of: Differentiable, kind: PseudoTargetKind): readonly Block[] {
+  return new PairedBlocks(of, kind).pairs.map(({ block }) => block);
+}
+
+/** The sides of all blocks, each a mean over the samples. */
+export function kroneckerSides(
+  of: Differentiable,
+  kind: PseudoTargetKind,
+  approximation: Approximation,
+  sizes: Sizes,
+): Sides[] {
+  const paired = new PairedBlocks(of, kind);
+  const sums = paired.sums((pair) => cotangentMoments(pair, approximation, sizes));
+  // phi is the sum of a sample's terms, of which its loss is the mean.
+  const terms = kind === "empirical" ? of.terms : 1;
+  return paired.pairs.map(({ block }, k) =>
+    sidesOf(block, nth(sums, k).map(perSample), terms, { approximation, sizes }),
+  );
+}
+
+function perSample(value: Value): Value {
+  return build.div(value, sampleCount(build));
+}
+
+function sidesOf(
+  block: Block,
+  moments: readonly Value[],
+  terms: number,
+  { approximation, sizes }: { readonly approximation: Approximation; readonly sizes: Sizes },
+): Sides {
+  const [own] = leadingOf(moments, 1);
+  switch (block.kind) {
+    case "vector":
+      return { block, rows: null, columns: own };
+    case "matrix":
+      return { block, rows: own, columns: overTrace(nth(moments, 1), own) };
+    case "table":
+      return { block, rows: perSample(picked(block)), columns: build.scale(own, terms) };
+    case "layer": {
+      const inputs = inputMoments(block, approximation, sizes);
+      return { block, rows: build.scale(own, terms), columns: perSample(inputs) };
+    }
+  }
+}
+
+/** Of a matrix both sides have the trace of the whole: their product is to have it once. */
+function overTrace(columns: Value, rows: Value): Value {
+  const [size = 1, ...others] = rows.shape;
+  const diagonal = others.length === 0 ? rows : build.mul(rows, identity(factorOf(size), rows));
+  const trace = build.sum(diagonal);
+  const zero = build.scalar(0, trace);
+  return build.div(columns, build.where(build.equal(trace, zero), build.scalar(1, trace), trace));
+}
+
+function identity(size: number, like: Value): Value {
+  const eye = new Float64Array(size * size);
+  for (let k = 0; k < size; k++) eye[k * (size + 1)] = 1;
+  return build.floats(eye, [size, size], like);
+}
+
+/** The second moments that depend on the pseudo-target, summed over samples. */
+function cotangentMoments({ block, weighted }: Pair, approximation: Approximation, { side, vector }: Sizes): Value[] {
+  const own = cotangentsOf(block, approximation);
+  const other = block === weighted ? own : cotangentsOf(weighted, approximation);
+  const last = fixedSize(own.shape, own.shape.length - 1);
+  const moved = momentsAlongLast(own, other, last <= (block.kind === "vector" ? vector : side));
+  if (block.kind !== "matrix") return [moved];
+  const turn = (value: Value) => build.transposeLast(value);
+  const rows = turn(own);
+  return [momentsAlongLast(rows, own === other ? rows : turn(other), block.matrix.rows <= side), moved];
+}
+
+/** A layer's or a table's cotangents, `[N, S, O]` or `[N, O]`; the gradients of others as matrices, `[N, rows, columns]`. */
+function cotangentsOf(block: Block, approximation: Approximation): Value {
+  if (block.kind === "vector" || block.kind === "matrix") return block.matrix.to(block.gradient.materialise(build));
+  const { cotangents } = block.kind === "layer" ? block : block.gradient;
+  return approximation === "reduce" ? build.sum(cotangents, [1]) : cotangents;
+}
+
+/** The sum of the outer products of all vectors along the last axis, or its diagonal. */
+function momentsAlongLast(own: Value, other: Value, full: boolean): Value {
+  const rows = rowsOf(own);
+  return moments(rows, own === other ? rows : rowsOf(other), full);
+}
+
+/** All vectors along the last axis, `[count, size]`. */
+function rowsOf(value: Value): Value {
+  const size = nth(value.shape, value.shape.length - 1);
+  const count = value.shape.slice(0, -1).reduce((product, dim) => present(multiply(product, dim)));
+  return build.reshape(value, [count, size]);
+}
+
+/** The sum of the outer products of rows, or its diagonal. */
+function moments(own: Value, other: Value, full: boolean): Value {
+  return full ? build.op("Gemm", [own, other], { transA: 1 }) : sumOfProducts(own, other);
+}
+
+function sumOfProducts(own: Value, other: Value): Value {
+  return own === other
+    ? build.reduce("ReduceSumSquare", own, [0])
+    : build.reduce("ReduceSum", build.mul(own, other), [0]);
+}
+
+/** The second moments of a layer's inputs, with a 1 for the bias, summed over samples; a mean over positions. */
+function inputMoments(layer: Layer, approximation: Approximation, { side }: Sizes): Value {
+  const positions = positionsIn(layer);
+  const full = layer.matrix.columns + (layer.bias === null ? 0 : 1) <= side;
+  const inputs = withOnes(layer, layer.inputs);
+  if (approximation === "reduce") {
+    const means = rowsOf(build.scale(build.sum(inputs, [1]), 1 / positions));
+    return moments(means, means, full);
+  }
+  const rows = rowsOf(inputs);
+  return build.scale(moments(rows, rows, full), 1 / positions);
+}
+
+/** The inputs `[N, S, I]` with one more for the bias, if there is one. */
+function withOnes({ bias }: Layer, inputs: Value): Value {
+  if (bias === null) return inputs;
+  const ones = build.expand(build.scalar(1, inputs), [...inputs.shape.slice(0, -1), 1]);
+  return build.concat([inputs, ones], inputs.shape.length - 1);
+}
+
+/** How often each row of a table was picked, `[V]`: the diagonal that the second moments of its inputs are. */
+function picked({ gradient: { places, positions, cotangents }, matrix }: Table): Value {
+  const count = present(multiply(N, positions));
+  const ones = build.expand(build.scalar(1 / positions, cotangents), [count, 1]);
+  const table = addRows(build, build.reshape(places, [count]), ones, matrix.rows);
+  return build.reshape(table, [matrix.rows]);
+}
+
+/** Orthogonal matrices, whose columns are vectors: of the rows and of the columns of a block's matrix; null is the identity. */
+export interface Basis {
+  readonly rows: Value | null;
+  readonly columns: Value | null;
+}
+
+/**
+ * The second moments of the gradients in a basis of each block, `[rows, columns]` (with the bias as the last column), as means
+ * over the samples: what is on the diagonal of the curvature there.
+ */
+export function momentsInBasis(
+  of: Differentiable,
+  kind: PseudoTargetKind,
+  basisOf: (block: Block) => Basis,
+): Map<string, Value> {
+  const paired = new PairedBlocks(of, kind);
+  const bases = paired.pairs.map(({ block }) => basisOf(block));
+  const inputs = paired.pairs.map(({ block }, k) =>
+    block.kind === "layer" ? turned(withOnes(block, block.inputs), nth(bases, k).columns) : null,
+  );
+  const sums = paired.sums((pair, k) => [momentsOf(pair, nth(bases, k), inputs[k] ?? null)]);
+  return new Map(
+    paired.pairs.map(({ block }, k) => {
+      const [sum] = leadingOf(nth(sums, k), 1);
+      const input = inputs[k];
+      const whole = input && onePosition(block) ? product(sum, build.square(rowsOf(input))) : sum;
+      return [block.name, build.div(whole, sampleCount(build))];
+    }),
+  );
+}
+
+function product(left: Value, right: Value): Value {
+  return build.op("Gemm", [left, right], { transA: 1 });
+}
+
+function onePosition(block: Block): boolean {
+  return block.kind === "layer" && positionsIn(block) === 1;
+}
+
+/** Vectors along the last axis, in a basis. */
+function turned(value: Value, basis: Value | null): Value {
+  return basis ? build.matmul(value, basis) : value;
+}
+
+/**
+ * The sum over samples of the squares; of a layer of one position its cotangents' alone, `[N, O]`, which inputs that do
+ * not depend on the pseudo-target are multiplied with in the end.
+ */
+function momentsOf({ block, weighted }: Pair, basis: Basis, inputs: Value | null): Value {
+  const own = inBasis(block, basis, inputs);
+  const other = block === weighted ? own : inBasis(weighted, basis, inputs);
+  if (onePosition(block)) return build.mul(own, other);
+  return block.kind === "table" ? intoTable(block, build.mul(own, other)) : sumOfProducts(own, other);
+}
+
+/** The gradients in a basis, `[N, rows, columns]`; of a layer of one position its cotangents, of a table what `merged` gives. */
+function inBasis(block: Block, basis: Basis, inputs: Value | null): Value {
+  if (block.kind === "table") return merged(block.gradient, turned(block.gradient.cotangents, basis.columns));
+  if (block.kind === "layer") {
+    const cotangents = turned(block.cotangents, basis.rows);
+    return onePosition(block) ? rowsOf(cotangents) : build.matmul(build.transposeLast(cotangents), present(inputs));
+  }
+  const columns = turned(block.matrix.to(block.gradient.materialise(build)), basis.columns);
+  return basis.rows ? build.matmul(build.transpose(basis.rows, [1, 0]), columns) : columns;
+}
+
+/** What a sample gives to one row of the table, added up at the first of its positions, `[N, T, R]`; 0 at the others. */
+function merged({ places, positions }: RowsGradient, cotangents: Value): Value {
+  const same = build.cast(build.equal(build.unsqueeze(places, [2]), build.unsqueeze(places, [1])), "float32");
+  const first = build.op("ArgMax", [same], { axis: 2, keepdims: 0 });
+  return scatterPerSample(build, first, cotangents, positions);
+}
+
+function intoTable({ gradient: { places, positions }, matrix: { rows, columns } }: Table, squares: Value): Value {
+  const count = present(multiply(N, positions));
+  const table = addRows(build, build.reshape(places, [count]), build.reshape(squares, [count, columns]), rows);
+  return build.reshape(table, [rows, columns]);
+}
+
+/** Of a block, parameters with leading axes as one matrix `[M, rows, columns]`, the bias as its last column. */
+export function asMatrix(block: Block, values: ReadonlyMap<string, Value>): Value {
+  const weight = block.matrix.to(present(values.get(block.name)));
+  if (block.kind !== "layer" || block.bias === null) return weight;
+  const bias = present(values.get(block.bias));
+  return build.concat([weight, build.reshape(bias, [nth(bias.shape, 0), block.matrix.rows, 1])], 2);
+}
+
+/** The block's parameters, `[M, ...shape]`, of a matrix. */
+export function fromMatrix(block: Block, matrix: Value, parameters: ReadonlyMap<string, Value>): Map<string, Value> {
+  if (block.kind !== "layer" || block.bias === null) return new Map([[block.name, block.matrix.from(matrix)]]);
+  const { columns } = block.matrix;
+  const column = build.slice(matrix, 2, columns, columns + 1);
+  const { shape } = present(parameters.get(block.bias));
+  return new Map([
+    [block.name, block.matrix.from(build.slice(matrix, 2, 0, columns))],
+    [block.bias, build.reshape(column, [nth(matrix.shape, 0), ...shape])],
+  ]);
+}

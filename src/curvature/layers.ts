@@ -1,0 +1,252 @@
+/** Parameters as layers: gradients that are sums over positions of a layer's input times its output's cotangent. */
+import { Dense } from "../gradients/dense.js";
+import type { Factored } from "../gradients/factored.js";
+import { Outer } from "../gradients/outer.js";
+import { RowsGradient } from "../gradients/rows.js";
+import { substitute } from "../graph/body.js";
+import { bindShape, elementsOf, factorOf, fixedSize, type Shape } from "../graph/dim.js";
+import { leaf, nodeOf, type Value } from "../graph/value.js";
+import { dependentsOf, nodesBefore } from "../graph/walk.js";
+import { evaluateGraph } from "../interpret/evaluate.js";
+import { elementFactor } from "../ops/build.js";
+import { build, definitionOf } from "../ops/registry.js";
+import { nth, present } from "../present.js";
+import { random } from "../tensor/random.js";
+import { sizeOf } from "../tensor/tensor.js";
+import type { Gradients } from "./products.js";
+
+/** Between a parameter with leading axes, `[M, ...shape]`, and a matrix, `[M, rows, columns]`. */
+export interface AsMatrix {
+  readonly rows: number;
+  readonly columns: number;
+  to(value: Value): Value;
+  from(matrix: Value): Value;
+}
+
+/** A weight, perhaps with its bias: the matrix is [outputs, inputs], and the bias is one more input, which is 1. */
+export interface Layer {
+  readonly kind: "layer";
+  readonly name: string;
+  readonly bias: string | null;
+  readonly matrix: AsMatrix;
+  /** `[N, S, I]`, without the bias's. */
+  readonly inputs: Value;
+  /** `[N, S, O]` */
+  readonly cotangents: Value;
+}
+
+/** A table whose rows are picked: the matrix is [rows of the table, outputs], an input is 1 at one row. */
+export interface Table {
+  readonly kind: "table";
+  readonly name: string;
+  readonly matrix: AsMatrix;
+  readonly gradient: RowsGradient;
+}
+
+/** A parameter whose gradients are a matrix that is no product of inputs and cotangents of one layer. */
+export interface Whole {
+  readonly kind: "matrix";
+  readonly name: string;
+  readonly matrix: AsMatrix;
+  readonly gradient: Factored;
+}
+
+/** A parameter whose gradients are a matrix of one row. */
+export interface Single {
+  readonly kind: "vector";
+  readonly name: string;
+  readonly matrix: AsMatrix;
+  readonly gradient: Factored;
+}
+
+export type Block = Layer | Table | Whole | Single;
+
+/** The parameters of a block: a weight comes before its bias. */
+export function parametersOf(block: Block): string[] {
+  return block.kind === "layer" && block.bias !== null ? [block.name, block.bias] : [block.name];
+}
+
+/** A block of gradients, and of those that they are multiplied by: of one form. */
+export interface Pair {
+  readonly block: Block;
+  readonly weighted: Block;
+}
+
+/**
+ * Every parameter in one block.
+ * @param seed what cotangents depend on, and inputs do not
+ */
+export function blocksOf(gradients: Gradients, weighted: Gradients, seed: Value): Pair[] {
+  const factors = [...gradients.values(), ...weighted.values()].flatMap((gradient) => gradient.factors);
+  const dependent = dependentsOf([seed], nodesBefore(factors));
+  const found = [...gradients].map(([name, own]) => pairOf(name, own, present(weighted.get(name)), dependent));
+  const biases = new Set<string>();
+  const layers = found.map(({ block, weighted: other }) => {
+    if (block.kind !== "layer" || other.kind !== "layer") return { block, weighted: other };
+    const bias = found.find(({ block: { kind, name } }) => {
+      const gradient = gradients.get(name);
+      return kind === "vector" && !biases.has(name) && gradient !== undefined && isBiasOf(gradient, block);
+    })?.block.name;
+    if (bias === undefined) return { block, weighted: other };
+    biases.add(bias);
+    const joined = { ...block, bias };
+    return { block: joined, weighted: block === other ? joined : { ...other, bias } };
+  });
+  return layers.filter(({ block: { name } }) => !biases.has(name));
+}
+
+/** Where a derivative is 0 whatever the seed, the forms differ: then both are taken whole. */
+function pairOf(name: string, own: Factored, weighted: Factored, dependent: ReadonlySet<Value>): Pair {
+  const block = blockOf(name, own, dependent);
+  if (own === weighted) return { block, weighted: block };
+  const other = blockOf(name, weighted, dependent);
+  const alike = block.kind === other.kind && positionsOf(block) === positionsOf(other);
+  return alike ? { block, weighted: other } : { block: wholeOf(name, own), weighted: wholeOf(name, weighted) };
+}
+
+function positionsOf(block: Block): number {
+  if (block.kind === "layer") return positionsIn(block);
+  return block.kind === "table" ? block.gradient.positions : 0;
+}
+
+function blockOf(name: string, gradient: Factored, dependent: ReadonlySet<Value>): Block {
+  if (gradient instanceof RowsGradient) {
+    const { raw } = gradient.viewed;
+    const [rows, columns] = [fixedSize(raw, 0), fixedSize(raw, 1)];
+    const matrix = { rows, columns, ...throughView(gradient) };
+    return { kind: "table", name, matrix, gradient };
+  }
+  return layerOf(name, gradient, dependent) ?? wholeOf(name, gradient);
+}
+
+/** A parameter by itself: a matrix of its first axis and the others, or a vector where one of these is 1. */
+function wholeOf(name: string, gradient: Factored): Whole | Single {
+  const sizes = bindShape(gradient.shape, 0);
+  const size = sizeOf(sizes);
+  const [first = 1] = sizes.filter((each) => each !== 1);
+  const rows = first === size || size === 0 ? 1 : first;
+  return {
+    kind: rows === 1 ? "vector" : "matrix",
+    name,
+    matrix: reshaped(gradient.shape, rows, size / rows),
+    gradient,
+  };
+}
+
+function reshaped(shape: Shape, rows: number, columns: number): AsMatrix {
+  return {
+    rows,
+    columns,
+    to: (value) => build.reshape(value, [nth(value.shape, 0), rows, columns]),
+    from: (matrix) => build.reshape(matrix, [nth(matrix.shape, 0), ...shape]),
+  };
+}
+
+function throughView({ viewed }: Pick<Outer, "viewed">): Pick<AsMatrix, "to" | "from"> {
+  return { to: (value) => viewed.undo(build, value), from: (matrix) => viewed.apply(build, matrix) };
+}
+
+/** One use of a weight: its factors, ordered as the weight's own elements are where it has them. */
+interface Use {
+  readonly inputs: Value;
+  readonly cotangents: Value;
+  readonly matrix: AsMatrix;
+  /** Uses of the same are of one form. */
+  readonly form: string;
+}
+
+/** Null where uses of the weight differ in what its sides are, or there is no product of an input and a cotangent. */
+function layerOf(name: string, gradient: Factored, dependent: ReadonlySet<Value>): Layer | null {
+  const uses = gradient.terms.map((term) => (term instanceof Outer ? useOf(term, dependent) : null));
+  const [first] = uses;
+  if (!first) return null;
+  const all = uses.flatMap((use) => (use && use.form === first.form ? [use] : []));
+  if (all.length < uses.length) return null;
+  const joined = (part: "inputs" | "cotangents") =>
+    build.concat(
+      all.map((use) => use[part]),
+      1,
+    );
+  return {
+    kind: "layer",
+    name,
+    bias: null,
+    matrix: first.matrix,
+    inputs: joined("inputs"),
+    cotangents: joined("cotangents"),
+  };
+}
+
+function useOf(outer: Outer, dependent: ReadonlySet<Value>): Use | null {
+  const { rows, columns, viewed, blocked } = outer;
+  if (blocked || dependent.has(rows) === dependent.has(columns)) return null;
+  const out = dependent.has(rows) ? 0 : 1;
+  const [cotangents, inputs] = out === 0 ? [rows, columns] : [columns, rows];
+  const sizes = { rows: fixedSize(cotangents.shape, 2), columns: fixedSize(inputs.shape, 2) };
+  const { sides } = viewed;
+  if (!sides) {
+    const { to, from } = throughView(outer);
+    const turned = (value: Value) => (out === 0 ? value : build.transposeLast(value));
+    const matrix = { ...sizes, to: (value: Value) => turned(to(value)), from: (value: Value) => from(turned(value)) };
+    return { inputs, cotangents, matrix, form: JSON.stringify([out, viewed.raw, viewed.steps]) };
+  }
+  const axes = sides.map((_, axis) => axis);
+  const order = [...axes.filter((axis) => sides[axis] !== 1 - out), ...axes.filter((axis) => sides[axis] === 1 - out)];
+  return {
+    inputs: viewed.ordered(build, inputs, 1 - out),
+    cotangents: viewed.ordered(build, cotangents, out),
+    matrix: { ...sizes, ...inOrder(outer.shape, order, sizes) },
+    form: JSON.stringify([order, sizes]),
+  };
+}
+
+/** The matrix whose rows are the first axes in this order. */
+function inOrder(
+  shape: Shape,
+  order: readonly number[],
+  { rows, columns }: Pick<AsMatrix, "rows" | "columns">,
+): Pick<AsMatrix, "to" | "from"> {
+  const moved = order.map((axis) => fixedSize(shape, axis));
+  return {
+    to: (value) => {
+      const turned = build.transpose(value, [0, ...order.map((axis) => axis + 1)]);
+      return build.reshape(turned, [nth(value.shape, 0), rows, columns]);
+    },
+    from: (matrix) => {
+      const split = build.reshape(matrix, [nth(matrix.shape, 0), ...moved]);
+      return build.transpose(split, [0, ...shape.map((_, axis) => order.indexOf(axis) + 1)]);
+    },
+  };
+}
+
+/**
+ * Whether a parameter is added to a layer's outputs: its gradient is the sum over positions of the layer's cotangents. Both
+ * must move and sum elements of one value; whether to the same numbers is tried.
+ */
+function isBiasOf(gradient: Factored, { cotangents, matrix }: Layer): boolean {
+  if (!(gradient instanceof Dense) || elementFactor(gradient.shape) !== matrix.rows) return false;
+  const root = rootOf(cotangents);
+  if (rootOf(gradient.value) !== root) return false;
+  const sums = [build.sum(cotangents, [1]), gradient.materialise(build)];
+  const dims = bindShape(root.shape, samplesTried);
+  const data = Float64Array.from(random(0).normals(sizeOf(dims), 1));
+  const stand = leaf("cotangent", root, { kind: "input" });
+  const tried = substitute(sums, new Map([[root, stand]]));
+  const [own, other] = evaluateGraph(tried, new Map([[stand, { dims, data }]]), samplesTried).map((each) => each.data);
+  return present(own).every((x, k) => Math.abs(x - (other?.[k] ?? Number.NaN)) <= 1e-9 * (1 + Math.abs(x)));
+}
+
+const samplesTried = 2;
+
+/** What a value's elements are moved and summed from. */
+function rootOf(value: Value): Value {
+  const node = nodeOf(value);
+  const [input] = node?.inputs ?? [];
+  if (!node || !input) return value;
+  return definitionOf(node)?.view || node.op === "ReduceSum" ? rootOf(input) : value;
+}
+
+/** The number of positions. */
+export function positionsIn(layer: Layer): number {
+  return factorOf(elementsOf(layer.inputs.shape.slice(1, 2)) ?? Number.NaN);
+}

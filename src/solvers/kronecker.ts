@@ -1,0 +1,341 @@
+/** Kronecker-factored curvature of a whole data set, as a matrix that is inverted layer by layer: KFAC and EK-FAC. */
+import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
+import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
+import { differentiableOf } from "../compile/results.js";
+import { asMatrix, type Basis, blocksFor, fromMatrix } from "../curvature/kronecker.js";
+import { type Block, parametersOf } from "../curvature/layers.js";
+import { requireKind } from "../curvature/pseudo-targets.js";
+import { PergradError } from "../errors.js";
+import { bindShape, N } from "../graph/dim.js";
+import type { Model } from "../graph/model.js";
+import { leaf, type Value } from "../graph/value.js";
+import { asModel } from "../nn/given-model.js";
+import type { Module } from "../nn/module.js";
+import { build } from "../ops/registry.js";
+import { entryOf, present } from "../present.js";
+import type { Compiled } from "../program/compiled.js";
+import type { Dataset } from "../program/dataset.js";
+import type { MemoryOptions } from "../program/microbatches.js";
+import { objectiveOptions } from "../program/options.js";
+import { sizeOf, type Tensor } from "../tensor/tensor.js";
+import { Traced } from "../trace/traced.js";
+import { eigenvaluesIn, type KroneckerFactors } from "../wants/kronecker.js";
+import { type ByParameter, type FloatTensor, type Wants, want } from "../wants/want.js";
+import { requireAgain } from "./again.js";
+import { type Side, sideOf } from "./eigenvectors.js";
+import { Space } from "./vectors.js";
+
+/** What the factors are of, and how they are computed. */
+export interface KroneckerOptions extends ObjectiveOptions, MemoryOptions {
+  /** "empirical": the empirical Fisher matrix (true labels); "type2": the generalised Gauss-Newton matrix. */
+  readonly kind: "empirical" | "type2";
+  /**
+   * Whether the eigenvalues are those that the curvature has in the factors' eigenvectors (EK-FAC), which reads the data a
+   * second time, or the products of the factors' own (KFAC). Default true.
+   */
+  readonly corrected?: boolean;
+  /** How positions of a layer are put together. Default "expand". */
+  readonly approximation?: "expand" | "reduce";
+  /** Threads that the runtime may use. Default: all cores. */
+  readonly threads?: number;
+}
+
+/** Parameters that are inverted together: all others are taken for independent of them. */
+export interface KroneckerBlock {
+  /** A weight and perhaps its bias, or one parameter. */
+  readonly parameters: readonly string[];
+  /**
+   * "kronecker": in the eigenvectors of two factors; "full": all eigenvectors of the exact block (small parameters that are
+   * no matrix); "diagonal": the exact diagonal.
+   */
+  readonly approximation: "kronecker" | "full" | "diagonal";
+  /**
+   * `[rows, columns]`: of a layer [outputs, inputs], the bias last; of a table [rows, outputs]. In the order of the
+   * eigenvectors, which is that of the library that finds them.
+   */
+  readonly eigenvalues: FloatTensor;
+}
+
+/** How a system is solved. */
+export interface DampingOptions {
+  /** Added to each eigenvalue, as it is; above 0. */
+  readonly damping: number;
+}
+
+interface Part {
+  readonly block: Block;
+  readonly rows: Side | null;
+  readonly columns: Side;
+  readonly eigenvalues: FloatTensor;
+}
+
+/** The compiler, which is loaded when it is first used. */
+const compiler = async () => (await import("../program/program.js")).Program;
+const expressions = async () => (await import("../program/compiled.js")).compiled;
+
+/** Numbers of vectors that are multiplied at a time. */
+const mostNumbers = 2 ** 25;
+
+type Inverse = Compiled<Readonly<Record<string, Traced>>>;
+
+/**
+ * The curvature of a model's mean loss over a data set, block by block in a basis of eigenvectors: what is off the diagonal
+ * there is left out. `release` frees the runtime's memory.
+ */
+export class KroneckerCurvature {
+  readonly #space: Space;
+  #inverse: Promise<Inverse> | undefined;
+
+  private constructor(
+    private readonly objective: Objective,
+    private readonly parts: readonly Part[],
+  ) {
+    this.#space = new Space(objective.parameters);
+  }
+
+  /**
+   * See `kroneckerCurvature`.
+   * @throws PergradError as `kroneckerCurvature`.
+   */
+  static async of(objective: Objective, data: Dataset, options: KroneckerOptions): Promise<KroneckerCurvature> {
+    const { kind, corrected = true, approximation = "expand", threads, memoryBudget, microbatchSize } = options;
+    requireKind("kroneckerCurvature", kind);
+    if (corrected) requireAgain(data, "corrected eigenvalues read all of it twice");
+    const settings = {
+      loss: objective.loss,
+      ...(threads === undefined ? {} : { threads }),
+      ...(memoryBudget === undefined ? {} : { memoryBudget }),
+      ...(microbatchSize === undefined ? {} : { microbatchSize }),
+    };
+    const over = async <W extends Wants>(wants: W) => {
+      const program = await (await compiler()).of(objective, { ...settings, want: wants });
+      try {
+        return await program.runAll(data);
+      } finally {
+        await program.release();
+      }
+    };
+    const { factors } = await over({ factors: want.kroneckerFactors({ kind, approximation }) });
+    const blocks = blocksFor(differentiableOf(objective, { options: {} }, false), kind);
+    const found = new Map(blocks.map((block) => [block.name, { block, ...sidesIn(block, factors) }]));
+    if (!corrected) return new KroneckerCurvature(objective, [...found.values()].map(withProducts));
+    const basisOf = ({ name }: Block) => basis(present(found.get(name)), objective.losses);
+    const { moments } = await over({ moments: eigenvaluesIn(kind, basisOf) });
+    const parts = [...found.values()].map((part) => ({ ...part, eigenvalues: entryOf(moments, part.block.name) }));
+    return new KroneckerCurvature(objective, parts);
+  }
+
+  /** Number of all parameters' elements. */
+  get size(): number {
+    return this.#space.size;
+  }
+
+  /** Which parameters are inverted together, and their eigenvalues. */
+  get blocks(): readonly KroneckerBlock[] {
+    return this.parts.map(({ block, rows, columns, eigenvalues }) => ({
+      parameters: parametersOf(block),
+      approximation: rows ? "kronecker" : columns.vectors ? "full" : "diagonal",
+      eigenvalues,
+    }));
+  }
+
+  /**
+   * The sum over all eigenvalues of log(scale times the eigenvalue + damping): the logarithm of a determinant.
+   * Throws INVALID_ARGUMENT where there is no damping.
+   */
+  logDeterminant({ scale = 1, damping }: DampingOptions & { readonly scale?: number }): number {
+    requireDamping("logDeterminant", damping);
+    return this.parts.reduce(
+      (total, { eigenvalues }) =>
+        eigenvalues.data.reduce((sum, value) => sum + Math.log(scale * Math.max(0, value) + damping), total),
+      0,
+    );
+  }
+
+  /**
+   * The inverse of the damped matrix times a vector, by parameter, `[...shape]` each; of a parameter that is not given, the
+   * vector is 0. Throws INVALID_ARGUMENT, MISSING_TENSOR, SHAPE_MISMATCH.
+   */
+  async solve(vector: Readonly<Record<string, Tensor>>, options: DampingOptions): Promise<ByParameter> {
+    checkOptions("solve(vector, options)", options ?? {}, dampingOptions);
+    const given = this.#space.split(this.#space.join(vector));
+    const stacked = Object.fromEntries(
+      Object.entries(given).map(([name, tensor]) => [name, { ...tensor, dims: [1, ...tensor.dims] }]),
+    );
+    const solved = await this.solveEach(stacked, options);
+    return Object.fromEntries(
+      Object.entries(solved).map(([name, tensor]) => [name, { ...tensor, dims: tensor.dims.slice(1) }]),
+    );
+  }
+
+  /**
+   * The same for M vectors at once, such as the gradients of M samples: by parameter, `[M, ...shape]` each, of all
+   * parameters. Throws INVALID_ARGUMENT, MISSING_TENSOR, SHAPE_MISMATCH, DTYPE_MISMATCH.
+   */
+  async solveEach(vectors: Readonly<Record<string, Tensor>>, options: DampingOptions): Promise<ByParameter> {
+    checkOptions("solveEach(vectors, options)", options ?? {}, dampingOptions);
+    const { damping } = options ?? {};
+    requireDamping("solve", damping);
+    const count = this.#countOf(vectors);
+    this.#inverse ??= this.#compile();
+    const inverse = await this.#inverse;
+    const most = Math.max(1, Math.floor(mostNumbers / Math.max(1, this.size)));
+    const results = this.#space.empty(count);
+    for (let from = 0; from < count; from += most) {
+      const to = Math.min(count, from + most);
+      const given = Object.fromEntries(
+        Object.entries(results).map(([name, { dims }]) => [
+          `${name}/vector`,
+          between(entryOf(vectors, name), dims, from, to),
+        ]),
+      );
+      const part = await inverse.run({ ...given, damping: Float32Array.of(damping) }, { notFinite: "ignore" });
+      for (const [name, { dims, data }] of Object.entries(results))
+        data.set(floatsOf(entryOf(part, name)), from * sizeOf(dims.slice(1)));
+    }
+    return results;
+  }
+
+  #countOf(vectors: Readonly<Record<string, Tensor>>): number {
+    this.#space.requireKnown(Object.keys(vectors));
+    const counts = [...this.objective.parameters].map(([name, { shape }]) => {
+      const tensor = vectors[name];
+      const dims = bindShape(shape, 0);
+      if (!tensor)
+        throw new PergradError("MISSING_TENSOR", `No vectors are given for "${name}"; give them for every parameter.`);
+      if (tensor.dtype !== "float32")
+        throw new PergradError(
+          "DTYPE_MISMATCH",
+          `The vectors for "${name}" are ${tensor.dtype}; convert them to float32.`,
+        );
+      if (tensor.dims.length !== dims.length + 1 || dims.some((dim, axis) => dim !== tensor.dims[axis + 1]))
+        throw new PergradError(
+          "SHAPE_MISMATCH",
+          `The vectors for "${name}" are [${tensor.dims.join(", ")}], but each is [${dims.join(", ")}]; give them as [${["M", ...dims].join(", ")}].`,
+        );
+      return { name, count: tensor.dims[0] ?? 0 };
+    });
+    const [first] = counts;
+    const other = counts.find(({ count }) => count !== first?.count);
+    if (first && other)
+      throw new PergradError(
+        "BATCH_MISMATCH",
+        `There are ${first.count} vectors for "${first.name}", but ${other.count} for "${other.name}"; give as many of each.`,
+      );
+    return first?.count ?? 0;
+  }
+
+  async #compile(): Promise<Inverse> {
+    const { parameters, losses } = this.objective;
+    const damping = leaf("damping", { dtype: losses.dtype, shape: [1] }, { kind: "input" });
+    const vectors = new Map(
+      [...parameters].map(([name, { dtype, shape }]) => [
+        name,
+        leaf(`${name}/vector`, { dtype, shape: [N, ...shape] }, { kind: "input" }),
+      ]),
+    );
+    const solved = this.parts.flatMap((part) => {
+      const matrix = inverseOf(part, asMatrix(part.block, vectors), damping);
+      return [...fromMatrix(part.block, matrix, parameters)];
+    });
+    return (await expressions())(Object.fromEntries(solved.map(([name, value]) => [name, new Traced(value)])));
+  }
+
+  /** Frees the runtime's memory. Nothing can be solved afterwards. */
+  async release(): Promise<void> {
+    await (await this.#inverse?.catch(() => undefined))?.release();
+  }
+}
+
+function inverseOf({ rows, columns, eigenvalues, block }: Part, matrix: Value, damping: Value): Value {
+  const { rows: left, columns: right } = basis({ rows, columns, block }, damping);
+  const size = [rows?.size ?? 1, columns.size];
+  const values = build.floats(
+    eigenvalues.data.map((value) => Math.max(0, value)),
+    size,
+    damping,
+  );
+  const turned = turnedBy(matrix, left && build.transpose(left, [1, 0]), right);
+  const divided = build.div(turned, build.add(values, damping));
+  return turnedBy(divided, left, right && build.transpose(right, [1, 0]));
+}
+
+function turnedBy(matrix: Value, left: Value | null, right: Value | null): Value {
+  const columns = right ? build.matmul(matrix, right) : matrix;
+  return left ? build.matmul(left, columns) : columns;
+}
+
+function basis({ rows, columns }: Omit<Part, "eigenvalues">, like: Value): Basis {
+  const of = (side: Side | null) => (side?.vectors ? build.floats(side.vectors, [side.size, side.size], like) : null);
+  return { rows: of(rows), columns: of(columns) };
+}
+
+function sidesIn({ name, kind }: Block, factors: KroneckerFactors): Pick<Part, "rows" | "columns"> {
+  const layer = factors.layers[name];
+  if (layer) {
+    const [rows, columns] = kind === "table" ? [layer.A, layer.B] : [layer.B, layer.A];
+    return { rows: sideOf(rows), columns: sideOf(columns) };
+  }
+  const block = factors.blocks[name];
+  const diagonal = block ?? entryOf(factors.diagonals, name);
+  return { rows: null, columns: sideOf(block ?? { ...diagonal, dims: [diagonal.data.length] }) };
+}
+
+/** The eigenvalues of a Kronecker product are the products of the factors'. */
+function withProducts(part: Omit<Part, "eigenvalues">): Part {
+  const rows = part.rows?.values ?? Float64Array.of(1);
+  const { values } = part.columns;
+  const data = new Float32Array(rows.length * values.length);
+  rows.forEach((row, k) => {
+    data.set(
+      values.map((value) => row * value),
+      k * values.length,
+    );
+  });
+  return { ...part, eigenvalues: { dtype: "float32", dims: [rows.length, values.length], data } };
+}
+
+function floatsOf({ data }: Tensor): Float32Array {
+  return data instanceof Float32Array ? data : Float32Array.from<number | bigint>(data, Number);
+}
+
+function between(tensor: Tensor, dims: readonly number[], from: number, to: number): Tensor {
+  const size = sizeOf(dims.slice(1));
+  const data = floatsOf(tensor).subarray(from * size, to * size);
+  return { dtype: "float32", dims: [to - from, ...dims.slice(1)], data };
+}
+
+function requireDamping(call: string, damping: unknown): asserts damping is number {
+  if (typeof damping === "number" && Number.isFinite(damping) && damping > 0) return;
+  throw invalidArgument(
+    `${call} needs a damping, a number above 0 that is added to each eigenvalue, not ${kindOf(damping)}; give one: { damping: 0.01 }.`,
+  );
+}
+
+const dampingOptions: OptionNames<DampingOptions> = { damping: true };
+
+const kroneckerOptions: OptionNames<KroneckerOptions> = {
+  ...objectiveOptions,
+  kind: true,
+  corrected: true,
+  approximation: true,
+  threads: true,
+  memoryBudget: true,
+  microbatchSize: true,
+};
+
+/**
+ * KFAC (Martens and Grosse 2015) or, corrected, EK-FAC (George et al. 2018) of a model's mean loss over a data set of any
+ * size: for each layer two factors whose eigenvectors are a basis in which the layer's curvature is taken for diagonal.
+ * `solve(v, { damping })` multiplies by the inverse, `solveEach` many vectors at once. The data is read once, or with
+ * corrected eigenvalues twice. Tied weights, sequences, tables, gains and recurrent weights take part. Throws what
+ * `perSample` throws.
+ */
+export async function kroneckerCurvature(
+  model: Model | Module,
+  data: Dataset,
+  options: KroneckerOptions,
+): Promise<KroneckerCurvature> {
+  checkOptions("kroneckerCurvature(model, data, options)", options, kroneckerOptions);
+  return KroneckerCurvature.of(objectiveOf(asModel(model, "kroneckerCurvature"), options), data, options);
+}

@@ -1,0 +1,129 @@
+/** Kronecker factors of each layer's curvature. */
+import { invalidArgument, kindOf } from "../arguments.js";
+import {
+  type Approximation,
+  type Basis,
+  blocksFor,
+  kroneckerSides,
+  momentsInBasis,
+  type Sides,
+  type Sizes,
+  usualSizes,
+} from "../curvature/kronecker.js";
+import { type Block, parametersOf } from "../curvature/layers.js";
+import { type PseudoTargetKind, requireKind } from "../curvature/pseudo-targets.js";
+import type { Value } from "../graph/value.js";
+import { build } from "../ops/registry.js";
+import { type ByParameter, type FloatTensor, float, under, type Want } from "./wanted.js";
+
+/** Of which curvature the factors are, and how. */
+export interface KroneckerFactorsOptions {
+  /**
+   * "empirical": the empirical Fisher matrix, of the true labels; "type2": the generalised Gauss-Newton matrix, exactly, from
+   * a square root of the loss's second derivative in the output.
+   */
+  readonly kind: "empirical" | "type2";
+  /** How positions of a layer (of a sequence, of an image) are put together. Default "expand". */
+  readonly approximation?: Approximation;
+}
+
+/** The two factors of a layer. */
+export interface KroneckerPair {
+  /**
+   * The second moments of its inputs, `[I, I]`; with a bias `[I + 1, I + 1]`, whose input, 1, is the last. Only their
+   * diagonal, `[I]`, for a table whose rows are picked, and where there are more than 2,048.
+   */
+  readonly A: FloatTensor;
+  /** The second moments of the cotangents of its outputs, `[O, O]`, or where there are more than 2,048 their diagonal, `[O]`. */
+  readonly B: FloatTensor;
+}
+
+/** What stands for the curvature of each layer. Every parameter is in one of them. */
+export interface KroneckerFactors {
+  /** By the weight's name; a layer's bias is with its weight. */
+  readonly layers: Readonly<Record<string, KroneckerPair>>;
+  /** Of small parameters that are no matrix (gains, ...) the exact block, `[P, P]`. */
+  readonly blocks: ByParameter;
+  /** Of larger ones the diagonal, exactly, `[...shape]`. */
+  readonly diagonals: ByParameter;
+}
+
+/**
+ * KFAC: for each layer two small matrices, A and B, whose Kronecker product stands for the layer's block of the curvature,
+ * the mean over the samples (Martens and Grosse 2015; for several positions Eschenhagen et al. 2023, "Kronecker-factored
+ * approximate curvature for modern neural network architectures"). With a the layer's inputs and q the derivatives of a
+ * pseudo-target with respect to its outputs, for each of S positions: A is the mean of a a', B the sum over pseudo-targets
+ * and positions of q q'. "reduce" first takes the mean of a and the sum of q over positions. `explain()` says what stands
+ * for which parameter.
+ * @throws PergradError INVALID_ARGUMENT: the kind or the approximation is another.
+ */
+export function kroneckerFactors(options: KroneckerFactorsOptions): Want<KroneckerFactors> {
+  const { kind, approximation = "expand" } = options ?? {};
+  requireKind("want.kroneckerFactors", kind);
+  if (approximation !== "expand" && approximation !== "reduce")
+    throw invalidArgument(
+      `The approximation of want.kroneckerFactors is "expand" or "reduce", not ${kindOf(approximation)}; give one of these.`,
+    );
+  return {
+    name: "kroneckerFactors",
+    requirements: { factors: true },
+    joining: "mean",
+    emit: ({ differentiable }) =>
+      Object.fromEntries(
+        kroneckerSides(differentiable, kind, approximation, usualSizes).flatMap((sides) => named(sides)),
+      ),
+    notes: ({ differentiable }) => blocksFor(differentiable, kind).map((block) => described(block, usualSizes)),
+    read: (returned) => ({
+      layers: Object.fromEntries(
+        Object.entries(under(returned, "A/")).map(([name, A]) => [name, { A, B: float(returned, `B/${name}`) }]),
+      ),
+      blocks: under(returned, "block/"),
+      diagonals: under(returned, "diagonal/"),
+    }),
+  };
+}
+
+function named({ block, rows, columns }: Sides): [string, Value][] {
+  const { name } = block;
+  if (rows === null) {
+    if (columns.shape.length === 2) return [[`block/${name}`, columns]];
+    const shape = "gradient" in block ? block.gradient.shape : columns.shape;
+    return [[`diagonal/${name}`, build.reshape(columns, shape)]];
+  }
+  const [A, B] = block.kind === "table" ? [rows, columns] : [columns, rows];
+  return [
+    [`A/${name}`, A],
+    [`B/${name}`, B],
+  ];
+}
+
+/** What stands for a block's curvature, as a sentence. */
+export function described(block: Block, { side, vector }: Sizes): string {
+  const [weight, bias] = parametersOf(block);
+  const { rows, columns } = block.matrix;
+  const cut = [rows, columns + (bias === undefined ? 0 : 1)].some((size) => size > side);
+  const large = cut ? `, of sides above ${side} the diagonal` : "";
+  switch (block.kind) {
+    case "layer":
+      return `The curvature of "${weight}"${bias === undefined ? "" : ` and "${bias}"`} is a Kronecker product of its inputs' and its outputs' second moments${large}.`;
+    case "table":
+      return `The curvature of "${weight}", a table, is a Kronecker product of how often each row is picked and its outputs' second moments.`;
+    case "matrix":
+      return `The curvature of "${weight}", whose gradient is no product of one layer's inputs and outputs, is a Kronecker product of the second moments of its gradient's rows and columns${large}.`;
+    case "vector":
+      return columns <= vector
+        ? `The curvature of "${weight}" is exact, all ${columns} by ${columns} elements.`
+        : `The curvature of "${weight}" is its diagonal, exactly.`;
+  }
+}
+
+/** The eigenvalues in a basis of each block, as the mean over the samples: by the block's name, `[rows, columns]`. */
+export function eigenvaluesIn(kind: PseudoTargetKind, basisOf: (block: Block) => Basis): Want<ByParameter> {
+  return {
+    name: "eigenvalues",
+    requirements: { factors: true },
+    joining: "mean",
+    emit: ({ differentiable }) => Object.fromEntries(momentsInBasis(differentiable, kind, basisOf)),
+    read: (returned) => under(returned, ""),
+  };
+}
