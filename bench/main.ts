@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { besideBuild, ownBuild, startBuild } from "./builds.js";
 import { chart } from "./chart.js";
+import { measureCurvature } from "./curvature.js";
 import { measureLarge } from "./large.js";
 import { thisMachine } from "./machine.js";
 import { interleave, type Timing } from "./measure.js";
@@ -141,6 +142,8 @@ async function main(args: readonly string[]): Promise<void> {
   const options = benchOptions(args);
   if (options === "help") process.stdout.write(usage);
   else if (options.page) writePage(read());
+  else if (options.curvature)
+    await measureCurvature(options.workloads, options.seconds, (line) => process.stdout.write(`${line}\n`));
   else if (options.beside !== null) {
     const folder = join(resolve(options.beside), "dist");
     await besideBuild(folder, options.workloads, options.seconds, (line) => process.stdout.write(`${line}\n`));

@@ -15,10 +15,12 @@
  * "arena" is what the process takes with the runtime's own settings, as programs run.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { compileProgram, type ProgramName, runnerOf } from "./programs.js";
+import { perSample } from "../src/index.js";
+import { curvatureWants } from "./curvature.js";
+import { compileProgram, programNames, runnerOf } from "./programs.js";
 import { peakResident, resetPeak } from "./resident.js";
 import { sessionsWith } from "./sessions.js";
-import { makeWorkload, workloads } from "./workloads.js";
+import { makeWorkload, type Workload, workloads } from "./workloads.js";
 
 const runs = 3;
 
@@ -31,18 +33,29 @@ async function collect(): Promise<void> {
   }
 }
 
-async function measure(id: string, name: ProgramName): Promise<number> {
+/** A program of this name: of the page's, or of second derivatives. */
+async function started(workload: Workload, name: string) {
+  const known = programNames.find((each) => each === name);
+  if (known) {
+    const program = await compileProgram(workload, known);
+    return { program, run: runnerOf(known, workload, program) };
+  }
+  const { model, loss, data } = workload;
+  const program = await perSample(model, { loss, want: curvatureWants(workload, name) });
+  return { program, run: async () => void (await program.run(data)) };
+}
+
+async function measure(id: string, name: string): Promise<number> {
   const spec = workloads.find((each) => each.id === id);
   if (!spec) throw new RangeError(`there is no workload ${id}`);
   const workload = makeWorkload(spec);
   // Where the peak cannot be reset, a first run would hide that of the others.
   if (resetPeak()) {
-    const first = await compileProgram(workload, name);
-    await runnerOf(name, workload, first)();
-    await first.release();
+    const first = await started(workload, name);
+    await first.run();
+    await first.program.release();
   }
-  const program = await compileProgram(workload, name);
-  const run = runnerOf(name, workload, program);
+  const { program, run } = await started(workload, name);
   await collect();
   const before = process.memoryUsage.rss();
   resetPeak();
@@ -55,7 +68,7 @@ async function measure(id: string, name: ProgramName): Promise<number> {
   return peak - before;
 }
 
-const [id = "", name, allocation] = process.argv.slice(2);
+const [id = "", name = "", allocation] = process.argv.slice(2);
 const options = allocation === "needed" ? { enableCpuMemArena: false, enableMemPattern: false } : {};
-const { result } = await sessionsWith(options, () => measure(id, name as ProgramName));
+const { result } = await sessionsWith(options, () => measure(id, name));
 if (process.connected) process.send?.(result);

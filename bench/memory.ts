@@ -30,7 +30,8 @@ const allocator = {
   MALLOC_TOP_PAD_: "0",
 };
 
-function peak(id: string, name: ProgramName, allocation: "needed" | "arena"): Promise<number> {
+/** Bytes. */
+export function peak(id: string, name: string, allocation: "needed" | "arena"): Promise<number> {
   const file = fileURLToPath(new URL("memory-process.js", import.meta.url));
   return new Promise((resolve, reject) => {
     const child = fork(file, [id, name, allocation], {

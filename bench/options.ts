@@ -22,6 +22,8 @@ export interface BenchOptions {
   /** Nothing is left out. */
   readonly whole: boolean;
   readonly page: boolean;
+  /** Second derivatives are measured beside the mean gradient, and nothing else. */
+  readonly curvature: boolean;
 }
 
 /** The command was used wrongly; the message says how. */
@@ -38,6 +40,7 @@ const known = {
   beside: { type: "string" },
   write: { type: "boolean", default: false },
   page: { type: "boolean", default: false },
+  curvature: { type: "boolean", default: false },
   help: { type: "boolean", default: false },
 } as const;
 
@@ -55,6 +58,8 @@ export const usage = `Usage: npm run bench -- [options]
   --quick            as few runs as possible: to see that all works
   --write            write docs/benchmarks.json, .md and .svg (with --only, what
                      was measured takes the place of what they held of it)
+  --curvature        second derivatives beside the mean gradient, one thread, and
+                     nothing else (pin the command to one core: taskset -c 1)
   --page             measure nothing: write the page and the chart anew from docs/benchmarks.json
 `;
 
@@ -65,6 +70,7 @@ export function benchOptions(args: readonly string[]): BenchOptions | "help" {
   const seconds = given.quick ? 0 : Number(given.seconds ?? (given.peers ? 20 : 12));
   if (!(seconds >= 0 && Number.isFinite(seconds))) throw new UsageError(`--seconds takes a number from 0 up.`);
   if (given.write && given.quick) throw new UsageError("--write needs a measurement without --quick.");
+  if (given.write && given.curvature) throw new UsageError("--curvature is not written into the page.");
   if (given.write && given.beside !== undefined) throw new UsageError("--beside is not written into the page.");
   const { only } = given;
   const large = gpt2Names.find((name) => name === only) ?? null;
@@ -84,6 +90,7 @@ export function benchOptions(args: readonly string[]): BenchOptions | "help" {
     write: given.write,
     whole: only === undefined,
     page: given.page,
+    curvature: given.curvature,
   };
 }
 
