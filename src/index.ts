@@ -3,6 +3,8 @@ export { hvp, jacobian, jvp, vjp } from "./autodiff/derivatives.js";
 export { type EnsembleOptions, ensemble, perSampleParameters } from "./autodiff/ensemble.js";
 export { grad } from "./autodiff/grad.js";
 export { type CheckedParameter, type CheckOptions, type CheckResult, check } from "./check/check.js";
+export { findIssues } from "./cleaning/find-issues.js";
+export type { CleaningTraining, FindIssuesOptions, IssueMeasures, IssueScores, Issues } from "./cleaning/types.js";
 export { type ErrorCode, PergradError } from "./errors.js";
 export type { DimSpec } from "./graph/dim.js";
 export type { Model } from "./graph/model.js";

@@ -2,8 +2,9 @@
 import { Argument, Command, Option } from "commander";
 import { lossNames } from "../nn/as-loss.js";
 import { type CheckCommandOptions, checkModel } from "./check.js";
+import { type CleanCommandOptions, clean } from "./clean.js";
 import { completionScript, shells } from "./completion.js";
-import { type ComputeOptions, clippedSum, type GradsOptions, grads, norms, outputFile } from "./compute.js";
+import { type ComputeOptions, clippedSum, type GradsOptions, grads, norms, outputFile, tableFile } from "./compute.js";
 import { type CurvatureCommandOptions, curvatureNames, curvatureOf, curvatureWants } from "./curvature.js";
 import { type DoctorOptions, doctor } from "./doctor.js";
 import { accountants, type EpsilonCommandOptions, epsilonCommand } from "./epsilon.js";
@@ -133,6 +134,7 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     .addOption(required("--want <list>", `what to compute, separated by commas, of ${curvatureNames}`, curvatureWants))
     .option("--vector <file>", 'safetensors or npz file with "v/PARAMETER", for hvp and ggn-product')
     .action(run<CurvatureCommandOptions>(curvatureOf));
+  cleaning(program).action(run<CleanCommandOptions>(clean));
   training(program).action(run<TrainCommandOptions>(trainModel));
   calculator(program).action(async (options: EpsilonCommandOptions, command: Command) => {
     requireOptions(command);
@@ -253,23 +255,48 @@ function compute(program: Command, name: string, what: string, example: string):
     .option("--threads <n>", "threads to use (default: all cores)", wholeNumber(1));
 }
 
+function cleaning(program: Command): Command {
+  const what = "score each sample: a wrong label, a copy, an outlier, of no use";
+  return optimizing(
+    compute(program, "clean", what, "--out scores.csv")
+      .addOption(
+        required("--out <file>", "where to write the table, .csv, .jsonl, .json, .safetensors, .npz, or -", tableFile),
+      )
+      .addOption(
+        repeatable(
+          new Option(
+            "--checkpoint <file>",
+            "parameters at a time of the training, in order: .onnx, .safetensors or .npz",
+          ),
+          collect,
+        ),
+      )
+      .option("--dims <D>", "numbers that each gradient is projected to (default: 512)", wholeNumber(1))
+      .option("--neighbours <k>", "neighbours of each sample (default: 10)", wholeNumber(1))
+      .option("--damping <d>", "of self_influence (default: a tenth of the Fisher matrix's mean eigenvalue)", positive)
+      .option(
+        "--epochs <E>",
+        "train the untrained model here, and cross-validate: passes over the data",
+        wholeNumber(1),
+      )
+      .option("--batch-size <B>", "and: samples per step", wholeNumber(1))
+      .option(
+        "--folds <K>",
+        "and: parts of the data, each predicted by a model trained on the others (default: 5)",
+        wholeNumber(2),
+      ),
+  );
+}
+
 function training(program: Command): Command {
   const what = "train a model, with --private by DP-SGD, and write it with its new weights";
   const example = "--epochs 10 --batch-size 256 --private --epsilon 3 --delta 1e-5 --out trained.onnx";
-  return compute(program, "train", what, example)
+  return optimizing(compute(program, "train", what, example))
     .addOption(required("--out <file>", "where to write the trained model, .onnx", modelFile))
     .addOption(new Option("--epochs <E>", "passes over the data, on average").argParser(positive).conflicts("steps"))
     .option("--steps <T>", "or: steps to take", wholeNumber(1))
     .addOption(required("--batch-size <B>", "samples per step, on average", wholeNumber(1)))
     .option("--microbatch-size <b>", "samples computed at a time; changes memory, not results", wholeNumber(1))
-    .addOption(choice("--optimizer <name>", "how the weights follow the gradients", optimizers).default("adam"))
-    .option("--learning-rate <r>", "default 0.001 for adam and adamw", positive)
-    .option("--momentum <m>", "of sgd (default: 0)", belowOne)
-    .option("--weight-decay <w>", "default 0, of adamw 0.01", fromZero)
-    .addOption(
-      choice("--schedule <name>", "course of the learning rate after its rise", scheduleNames).default("constant"),
-    )
-    .option("--warm-up <K>", "steps over which the learning rate rises at first", wholeNumber(1))
     .option("--seed <n>", "seed of batches and private noise; private training is then NOT PRIVATE", seed)
     .option("--private", "clip each sample's gradient and add noise to their sum")
     .addOption(
@@ -290,6 +317,19 @@ function training(program: Command): Command {
       "keep the run there, or resume it: its state and, for private training, what it has spent",
     )
     .option("--checkpoint-every <K>", "steps between checkpoints (default: 100)", wholeNumber(1));
+}
+
+/** The options of an optimizer. */
+function optimizing(command: Command): Command {
+  return command
+    .addOption(choice("--optimizer <name>", "how the weights follow the gradients", optimizers).default("adam"))
+    .option("--learning-rate <r>", "default 0.001 for adam and adamw", positive)
+    .option("--momentum <m>", "of sgd (default: 0)", belowOne)
+    .option("--weight-decay <w>", "default 0, of adamw 0.01", fromZero)
+    .addOption(
+      choice("--schedule <name>", "course of the learning rate after its rise", scheduleNames).default("constant"),
+    )
+    .option("--warm-up <K>", "steps over which the learning rate rises at first", wholeNumber(1));
 }
 
 function withOutput(command: Command): Command {

@@ -4,6 +4,7 @@ import { PergradError } from "../errors.js";
 import { bindShape } from "../graph/dim.js";
 import type { TensorLayout } from "../io/bytes.js";
 import { formatToWrite, openTensors } from "../io/files.js";
+import { tableFormat } from "../io/table.js";
 import type { TensorWriter } from "../io/writer.js";
 import { describeNotFinite, type NotFiniteSample } from "../program/not-finite.js";
 import { Program } from "../program/program.js";
@@ -142,8 +143,17 @@ export async function begin(
 
 /** Checks what the name of a result file says, before any file is opened. Throws UsageError. */
 export function outputFile(path: string): string {
+  return named(path, formatToWrite);
+}
+
+/** The same of a table. */
+export function tableFile(path: string): string {
+  return named(path, tableFormat);
+}
+
+function named(path: string, format: (path: string) => string): string {
   try {
-    formatToWrite(path);
+    format(path);
     return path;
   } catch (error) {
     throw error instanceof PergradError ? new UsageError(error.message, { cause: error }) : error;

@@ -40,6 +40,20 @@ export interface TrainCommandOptions extends TaskOptions {
   readonly checkpointEvery?: number;
 }
 
+/** What an optimizer is made of. */
+export type OptimizerOptions = Pick<
+  TrainCommandOptions,
+  "optimizer" | "learningRate" | "momentum" | "weightDecay" | "schedule" | "warmUp"
+>;
+
+/** Throws UsageError. */
+export function checkOptimizer(options: OptimizerOptions): void {
+  if (options.momentum !== undefined && options.optimizer !== "sgd")
+    throw new UsageError(`--momentum is for --optimizer sgd, not for ${options.optimizer}.`);
+  if (options.learningRate === undefined && options.optimizer === "sgd")
+    throw new UsageError("--optimizer sgd needs --learning-rate.");
+}
+
 /** Checks what commander cannot: options that need each other. Throws UsageError. */
 export function checkTrainOptions(options: TrainCommandOptions): void {
   oneNeeded(options, ["epochs", "steps"]);
@@ -48,10 +62,7 @@ export function checkTrainOptions(options: TrainCommandOptions): void {
       throw new UsageError(`${flag(name)} is for --private training.`);
   if (options.checkpointEvery !== undefined && options.checkpoint === undefined)
     throw new UsageError("--checkpoint-every needs --checkpoint FOLDER.");
-  if (options.momentum !== undefined && options.optimizer !== "sgd")
-    throw new UsageError(`--momentum is for --optimizer sgd, not for ${options.optimizer}.`);
-  if (options.learningRate === undefined && options.optimizer === "sgd")
-    throw new UsageError("--optimizer sgd needs --learning-rate.");
+  checkOptimizer(options);
 }
 
 /** What private training takes besides what all training does. */
@@ -109,7 +120,7 @@ export function modelFile(path: string): string {
 }
 
 /** @param steps of the whole training */
-export function optimizerFor(options: TrainCommandOptions, steps: number): Optimizer<object> {
+export function optimizerFor(options: OptimizerOptions, steps: number): Optimizer<object> {
   const learningRate = learningRateFor(options, steps);
   const decay = options.weightDecay === undefined ? {} : { weightDecay: options.weightDecay };
   if (options.optimizer === "adam") return adam({ learningRate, ...decay });
@@ -117,10 +128,7 @@ export function optimizerFor(options: TrainCommandOptions, steps: number): Optim
   return sgd({ learningRate, ...decay, ...(options.momentum === undefined ? {} : { momentum: options.momentum }) });
 }
 
-function learningRateFor(
-  { learningRate = 1e-3, schedule, warmUp = 0 }: TrainCommandOptions,
-  steps: number,
-): LearningRate {
+function learningRateFor({ learningRate = 1e-3, schedule, warmUp = 0 }: OptimizerOptions, steps: number): LearningRate {
   const falling = { from: learningRate, steps: Math.max(1, steps - warmUp) };
   const then = schedule === "constant" ? learningRate : schedules[schedule](falling);
   return warmUp > 0 ? schedules.warmUp(warmUp, then) : then;

@@ -46,6 +46,7 @@ const layers: readonly string[] = [
   "check",
   "privacy",
   "train",
+  "cleaning",
   "cli",
   "index.ts",
 ];

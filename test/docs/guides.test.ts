@@ -23,3 +23,7 @@ it("the guide on influence finds training samples of the query's label", async (
   expect(pairs).toHaveLength(3);
   for (const [, asked, helping] of pairs) expect(helping).toBe(asked);
 }, 120_000);
+
+it("the guide on cleaning finds the wrong label and the copy", async () => {
+  expect(await runBlocks("cleaning.md")).toEqual(["true 0", "1 4"]);
+}, 120_000);

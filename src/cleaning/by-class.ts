@@ -1,0 +1,34 @@
+/** Measures of scores of classes, `[N, C]`, beside one label for each sample. A label of -1 is none: its measures are 0. */
+
+/** The probabilities of one sample's scores, in float64. */
+export function softmax(scores: Float32Array): Float64Array {
+  const highest = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const powers = Float64Array.from(scores, (score) => Math.exp(score - highest));
+  const sum = powers.reduce((a, b) => a + b, 0);
+  return powers.map((power) => power / sum);
+}
+
+/** |softmax(o) - onehot(y)|: EL2N (Paul et al. 2021, "Deep learning on a data diet"). */
+export function el2n(scores: Float32Array, label: number): number {
+  if (label < 0) return 0;
+  return Math.sqrt(softmax(scores).reduce((sum, p, k) => sum + (p - (k === label ? 1 : 0)) ** 2, 0));
+}
+
+/** The score of the label minus the largest other one (Pleiss et al. 2020, of which AUM is the mean over a training). */
+export function marginOf(scores: ArrayLike<number>, label: number): number {
+  if (label < 0) return 0;
+  return (scores[label] ?? 0) - (scores[largestBut(scores, label)] ?? 0);
+}
+
+/** The class with the largest score, the first of equal ones. */
+export function largest(scores: ArrayLike<number>): number {
+  return largestBut(scores, -1);
+}
+
+/** The same, leaving one class out. */
+export function largestBut(scores: ArrayLike<number>, left: number): number {
+  let best = -1;
+  for (let k = 0; k < scores.length; k++)
+    if (k !== left && (best < 0 || (scores[k] ?? 0) > (scores[best] ?? 0))) best = k;
+  return best;
+}

@@ -1,0 +1,92 @@
+/** Gradients as features of samples: projected at random, so that inner products are kept. */
+import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
+import { bindShape } from "../graph/dim.js";
+import type { Loss } from "../nn/loss.js";
+import type { Dataset } from "../program/dataset.js";
+import { Program } from "../program/program.js";
+import { random } from "../tensor/random.js";
+import { sizeOf } from "../tensor/tensor.js";
+import { constant } from "../trace/functions.js";
+import type { Traced } from "../trace/traced.js";
+import { want } from "../wants/want.js";
+
+/** `[N, dims]` in row-major order. */
+export interface Rows {
+  readonly samples: number;
+  readonly dims: number;
+  readonly data: Float32Array;
+}
+
+/** Weights of the output that are drawn, at most: of larger outputs, those of their last axis are drawn, and repeated. */
+const mostWeights = 2 ** 20;
+
+/**
+ * A loss that knows no labels: the output, weighted by random numbers that are the same for all samples. The inner product
+ * of two samples' gradients is then a random look at their neural tangent kernel.
+ */
+function labelFree(seed: number): Loss {
+  return {
+    name: "label_free",
+    target: () => null,
+    apply: (output: Traced) => {
+      const own = bindShape(output.value.shape.slice(1), 0);
+      const dims = sizeOf(own) <= mostWeights ? own : own.slice(-1);
+      const weights = constant({ dtype: "float32", dims, data: random(seed).normals(sizeOf(dims), 1) });
+      const axes = own.map((_, k) => k + 1);
+      const weighted = output.mul(weights.cast(output.dtype));
+      return axes.length === 0 ? weighted : weighted.sum(axes);
+    },
+  };
+}
+
+export interface ProjectOptions {
+  readonly dims: number;
+  readonly threads?: number;
+  readonly allowNotFinite: boolean;
+}
+
+/** The gradients of the loss itself. */
+export async function lossFeatures(objective: Objective, dataset: Dataset, options: ProjectOptions): Promise<Rows> {
+  const { dims, threads, allowNotFinite } = options;
+  const program = await Program.of(objective, {
+    loss: objective.loss,
+    ...(threads === undefined ? {} : { threads }),
+    want: { projected: want.project({ dims, seed: 1 }) },
+  });
+  try {
+    const run = { allowNotFinite, notFinite: "ignore", inPlace: true } as const;
+    const { data } = (await program.runAll(dataset, run)).projected;
+    return { samples: data.length / dims, dims, data };
+  } finally {
+    await program.release();
+  }
+}
+
+/** The gradients of what the model says, whatever the labels: those of a random sum of its outputs. */
+export async function outputFeatures(
+  objective: Objective,
+  given: ObjectiveOptions,
+  dataset: Dataset,
+  options: ProjectOptions,
+): Promise<Rows> {
+  const output = given.output ?? objective.loss.output;
+  const own = objectiveOf(objective.model, {
+    loss: labelFree(2),
+    ...(output === undefined ? {} : { output }),
+    ...(given.outputSampleAxis === undefined ? {} : { outputSampleAxis: given.outputSampleAxis }),
+    parameters: [...objective.parameters.keys()],
+  });
+  return lossFeatures(own, dataset, options);
+}
+
+/** Rows of length 1; what is zero or not finite is zero. */
+export function normalised({ samples, dims, data }: Rows): Rows {
+  const scaled = new Float32Array(data.length);
+  for (let n = 0; n < samples; n++) {
+    const row = data.subarray(n * dims, (n + 1) * dims);
+    const length = Math.sqrt(row.reduce((sum, x) => sum + x * x, 0));
+    if (length > 0 && Number.isFinite(length))
+      for (let k = 0; k < dims; k++) scaled[n * dims + k] = (row[k] ?? 0) / length;
+  }
+  return { samples, dims, data: scaled };
+}

@@ -1,0 +1,76 @@
+/** How likely each label is wrong, by what the other samples say. */
+import { largest, largestBut, marginOf } from "./by-class.js";
+import type { Ridge } from "./ridge.js";
+import { farAbove, logistic } from "./scales.js";
+import { columnsOf, type Targets } from "./targets.js";
+import type { OutOfSample } from "./training-here.js";
+import type { Issues } from "./types.js";
+
+export interface LabelScores {
+  /** `[N]`, from 0 to 1. */
+  readonly score: Float32Array;
+  readonly by: Issues["labelsBy"];
+  /** Of classes: how much more the others speak for the label than for any other class. */
+  readonly margin?: Float32Array;
+  /** Of classes. */
+  readonly suggested?: Int32Array;
+}
+
+/** A margin of regressed classes lies between -1 and 1, mostly: this many times it is a logit. */
+const steepness = 6;
+
+export function labelScores(
+  targets: Targets,
+  losses: Float32Array,
+  ridge: Ridge,
+  outOfSample: OutOfSample | undefined,
+): LabelScores {
+  if (targets.kind === "none") return { score: farAbove(losses), by: "loss" };
+  const { columns, values } = columnsOf(targets);
+  const { predictions } = ridge.leaveOneOut(values, columns);
+  if (targets.kind === "values") {
+    const score = targets.binary ? wrongBits(values, predictions, columns) : farOff(values, predictions, columns);
+    return { score, by: "neighbours" };
+  }
+  const { labels } = targets;
+  const rows = (n: number) => predictions.subarray(n * columns, (n + 1) * columns);
+  const margin = Float32Array.from(labels, (label, n) => marginOf(rows(n), label));
+  const score = margin.map((each, n) => {
+    if ((labels[n] ?? 0) < 0) return 0;
+    const own = logistic(-steepness * each);
+    // The margin of log-probabilities is a logit as it is.
+    return outOfSample ? (own + logistic(-(outOfSample.margins[n] ?? 0))) / 2 : own;
+  });
+  const suggested = labels.map((label, n) => {
+    if (label < 0) return largest(rows(n));
+    if (!((score[n] ?? 0) > 0.5)) return label;
+    return largestBut(combined(rows(n), outOfSample?.probabilities.subarray(n * columns, (n + 1) * columns)), label);
+  });
+  return { score, by: outOfSample ? "neighbours and cross-validation" : "neighbours", margin, suggested };
+}
+
+function combined(regressed: Float32Array, probabilities: Float32Array | undefined): Float32Array {
+  return probabilities ? regressed.map((each, k) => each + (probabilities[k] ?? 0)) : regressed;
+}
+
+/** Of several labels that are 0 or 1 the one that is most likely wrong. */
+function wrongBits(values: Float32Array, predictions: Float32Array, columns: number): Float32Array {
+  return Float32Array.from({ length: values.length / columns }, (_, n) => {
+    let worst = Number.POSITIVE_INFINITY;
+    for (let i = n * columns; i < (n + 1) * columns; i++) {
+      const sign = 2 * (values[i] ?? 0) - 1;
+      worst = Math.min(worst, sign * (2 * (predictions[i] ?? 0) - 1));
+    }
+    return logistic((-steepness / 2) * worst);
+  });
+}
+
+/** Of numbers: how far the prediction is off, in comparison with the other samples. */
+function farOff(values: Float32Array, predictions: Float32Array, columns: number): Float32Array {
+  const errors = Float64Array.from({ length: values.length / columns }, (_, n) => {
+    let sum = 0;
+    for (let i = n * columns; i < (n + 1) * columns; i++) sum += ((values[i] ?? 0) - (predictions[i] ?? 0)) ** 2;
+    return Math.sqrt(sum / columns);
+  });
+  return farAbove(errors);
+}

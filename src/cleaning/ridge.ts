@@ -1,0 +1,155 @@
+/** Ridge regression on rows of features, with what it would predict of each sample by all the others. */
+import { EigenvalueDecomposition, Matrix } from "ml-matrix";
+import { compiled } from "../program/compiled.js";
+import { elementsIn } from "../tensor/tensor.js";
+import { einsum, input } from "../trace/functions.js";
+import type { Rows } from "./gradient-features.js";
+
+/** Rows that go through the runtime at once. */
+const block = 1024;
+
+/** Samples that the damping is chosen by, at most. */
+const mostTried = 2000;
+
+/** Shares of the mean squared length of a row, times the number of rows over their rank: each is tried. */
+const dampings = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30];
+
+export class Ridge {
+  private constructor(
+    readonly samples: number,
+    readonly dims: number,
+    /** The rows in the basis of eigenvectors, `[N, dims]`. */
+    private readonly rotated: Float32Array,
+    private readonly eigenvalues: Float64Array,
+  ) {}
+
+  static async of(rows: Rows): Promise<Ridge> {
+    const { samples, dims } = rows;
+    const gram = await gramOf(rows);
+    const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(
+      new Matrix(Array.from({ length: dims }, (_, k) => gram.subarray(k * dims, (k + 1) * dims))),
+      { assumeSymmetric: true },
+    );
+    const rotated = await rotatedBy(rows, Float32Array.from(eigenvectorMatrix.to1DArray()));
+    return new Ridge(
+      samples,
+      dims,
+      rotated,
+      Float64Array.from(realEigenvalues, (value) => Math.max(0, value)),
+    );
+  }
+
+  /** The mean eigenvalue of the rows' second moments, sum r r' / N. */
+  get meanEigenvalue(): number {
+    return this.eigenvalues.reduce((a, b) => a + b, 0) / Math.max(1, this.samples * this.dims);
+  }
+
+  /** r_n' (sum r r' + damping I)^-1 r_n of each row, `[N]`: from 0 to 1. */
+  leverages(damping: number): Float64Array {
+    const factors = this.#factors(damping);
+    return Float64Array.from({ length: this.samples }, (_, n) => this.#leverage(n, factors));
+  }
+
+  /**
+   * What the others predict of each sample, `[N, columns]`: the prediction of all, p, and the sample's leverage h give
+   * (p - h y) / (1 - h) without training again. The damping is the one with the smallest squared error.
+   */
+  leaveOneOut(values: Float32Array, columns: number): { readonly predictions: Float32Array; readonly damping: number } {
+    const weights = this.#weights(values, columns);
+    const step = Math.max(1, Math.floor(this.samples / mostTried));
+    const scale = Math.max(Number.MIN_VALUE, this.eigenvalues.reduce((a, b) => a + b, 0) / Math.max(1, this.samples));
+    const tried = dampings.map((share) => {
+      const damping = share * scale;
+      const predict = this.#predictor(weights, values, columns, damping);
+      const out = new Float64Array(columns);
+      let error = 0;
+      for (let n = 0; n < this.samples; n += step) {
+        predict(n, out);
+        for (let c = 0; c < columns; c++) error += ((out[c] ?? 0) - (values[n * columns + c] ?? 0)) ** 2;
+      }
+      return { damping, error };
+    });
+    const best = tried.reduce((a, b) => (b.error < a.error ? b : a));
+    const predict = this.#predictor(weights, values, columns, best.damping);
+    const predictions = new Float32Array(this.samples * columns);
+    const out = new Float64Array(columns);
+    for (let n = 0; n < this.samples; n++) {
+      predict(n, out);
+      predictions.set(out, n * columns);
+    }
+    return { predictions, damping: best.damping };
+  }
+
+  #factors(damping: number): Float64Array {
+    return this.eigenvalues.map((value) => 1 / (value + damping));
+  }
+
+  #leverage(n: number, factors: Float64Array): number {
+    let sum = 0;
+    for (let k = 0; k < this.dims; k++) sum += (this.rotated[n * this.dims + k] ?? 0) ** 2 * (factors[k] ?? 0);
+    return sum;
+  }
+
+  /** The rows' sums of the values, `[dims, columns]`. */
+  #weights(values: Float32Array, columns: number): Float64Array {
+    const weights = new Float64Array(this.dims * columns);
+    for (let n = 0; n < this.samples; n++) {
+      for (let c = 0; c < columns; c++) {
+        const value = values[n * columns + c] ?? 0;
+        // Most elements of classes are 0.
+        if (value === 0) continue;
+        for (let k = 0; k < this.dims; k++)
+          weights[k * columns + c] = (weights[k * columns + c] ?? 0) + value * (this.rotated[n * this.dims + k] ?? 0);
+      }
+    }
+    return weights;
+  }
+
+  #predictor(weights: Float64Array, values: Float32Array, columns: number, damping: number) {
+    const factors = this.#factors(damping);
+    return (n: number, out: Float64Array): void => {
+      const leverage = Math.min(this.#leverage(n, factors), 1 - 1e-6);
+      out.fill(0);
+      for (let k = 0; k < this.dims; k++) {
+        const factor = (this.rotated[n * this.dims + k] ?? 0) * (factors[k] ?? 0);
+        for (let c = 0; c < columns; c++) out[c] = (out[c] ?? 0) + factor * (weights[k * columns + c] ?? 0);
+      }
+      for (let c = 0; c < columns; c++)
+        out[c] = ((out[c] ?? 0) - leverage * (values[n * columns + c] ?? 0)) / (1 - leverage);
+    };
+  }
+}
+
+/** The rows' products with themselves, `[dims, dims]`, summed in float64 over blocks. */
+async function gramOf({ samples, dims, data }: Rows): Promise<Float64Array> {
+  const rows = input("rows", ["N", dims]);
+  const program = await compiled({ gram: einsum("nd,ne->de", rows, rows) });
+  const sum = new Float64Array(dims * dims);
+  try {
+    for (let from = 0; from < samples; from += block) {
+      const part = data.subarray(from * dims, Math.min(samples, from + block) * dims);
+      const { gram } = await program.run({ rows: part }, { notFinite: "ignore" });
+      const found = elementsIn(gram);
+      for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] ?? 0) + Number(found[i]);
+    }
+  } finally {
+    await program.release();
+  }
+  return sum;
+}
+
+async function rotatedBy({ samples, dims, data }: Rows, basis: Float32Array): Promise<Float32Array> {
+  const rows = input("rows", ["N", dims]);
+  const program = await compiled({ rotated: rows.matmul(input("basis", [dims, dims])) });
+  const result = new Float32Array(samples * dims);
+  try {
+    for (let from = 0; from < samples; from += block) {
+      const part = data.subarray(from * dims, Math.min(samples, from + block) * dims);
+      const { rotated } = await program.run({ rows: part, basis }, { notFinite: "ignore" });
+      result.set(elementsIn(rotated), from * dims);
+    }
+  } finally {
+    await program.release();
+  }
+  return result;
+}

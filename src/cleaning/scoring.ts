@@ -1,0 +1,169 @@
+/** Scores every sample of a data set: each part of the work in turn. */
+import { invalidArgument } from "../arguments.js";
+import type { Objective } from "../compile/objective.js";
+import type { Model } from "../graph/model.js";
+import { withParameters } from "../graph/with-parameters.js";
+import { type Dataset, isBatch } from "../program/dataset.js";
+import { largest } from "./by-class.js";
+import { type Followed, follow, type Parameters } from "./following.js";
+import { lossFeatures, normalised, outputFeatures } from "./gradient-features.js";
+import { type LabelScores, labelScores } from "./label-scores.js";
+import { type Neighbours, nearestOf } from "./nearest.js";
+import { piecesOf, type Read, readOnce, readWhole, withoutTarget } from "./reading.js";
+import { Ridge } from "./ridge.js";
+import { farAbove, median } from "./scales.js";
+import type { Targets } from "./targets.js";
+import { type TrainedHere, trainHere } from "./training-here.js";
+import type { FindIssuesOptions, IssueMeasures, Issues } from "./types.js";
+import { varianceOfGradients } from "./variance-of-gradients.js";
+
+/** As `findIssues`, of an objective; its own settings count, not those of the options. */
+export async function issuesOf(objective: Objective, data: Dataset, options: FindIssuesOptions): Promise<Issues> {
+  checkGiven(data, options);
+  const { allowNotFinite = false, onStage = () => {} } = options;
+  onStage("reading");
+  const read = await readOnce(objective, data, allowNotFinite);
+  if (read.samples < 2)
+    throw invalidArgument(`findIssues compares samples, but there are ${read.samples}; give at least two.`);
+  const trained = await trainedHere(objective, data, read, options);
+  const checkpoints = trained?.checkpoints ?? completed(objective.model, options.checkpoints);
+  const last = { ...objective, model: withParameters(objective.model, checkpoints[checkpoints.length - 1] ?? {}) };
+  const threads = options.threads === undefined ? {} : { threads: options.threads };
+  onStage("losses and norms");
+  const followed = await follow(last, data, read.targets, checkpoints, { allowNotFinite, ...threads });
+  const vog =
+    read.targets.kind === "classes" && checkpoints.length > 1
+      ? await varianceOfGradients(last, piecesOf(objective, data, allowNotFinite), checkpoints)
+      : undefined;
+  onStage("gradients");
+  const projecting = { dims: options.dims ?? 512, allowNotFinite, ...threads };
+  const selfInfluence = influenceOnItself(await Ridge.of(await lossFeatures(last, data, projecting)), options.damping);
+  const features = normalised(await outputFeatures(last, options, withoutTarget(data), projecting));
+  onStage("neighbours");
+  const near = await nearestOf(features, options.neighbours ?? 10);
+  const labels = labelScores(read.targets, followed.losses, await Ridge.of(features), trained?.outOfSample);
+  return assembled(read, followed, near, labels, {
+    selfInfluence,
+    ...vog,
+    ...(trained?.outOfSample
+      ? { outOfSampleLoss: trained.outOfSample.losses, outOfSampleMargin: trained.outOfSample.margins }
+      : {}),
+  });
+}
+
+/** Throws INVALID_ARGUMENT. */
+function checkGiven(data: Dataset, { dims, neighbours, damping, checkpoints, training }: FindIssuesOptions): void {
+  if (typeof data !== "string" && !isBatch(data))
+    throw invalidArgument(
+      "findIssues reads the data several times, which an iterable allows once; give all samples by name, or the path of a file.",
+    );
+  for (const [name, value] of Object.entries({ dims, neighbours }))
+    if (value !== undefined && !(Number.isSafeInteger(value) && value >= 1))
+      throw invalidArgument(`${name} is ${value}; give a whole number from 1 up.`);
+  if (damping !== undefined && !(damping > 0))
+    throw invalidArgument(`damping is ${damping}; give a number above 0, or leave it out.`);
+  if (checkpoints && training)
+    throw invalidArgument("findIssues takes checkpoints, or makes its own by training; leave one of the two out.");
+  if (checkpoints?.length === 0) throw invalidArgument("The list of checkpoints is empty; give some, or leave it out.");
+}
+
+async function trainedHere(
+  objective: Objective,
+  data: Dataset,
+  { targets }: Read,
+  { training, threads, onStage }: FindIssuesOptions,
+): Promise<TrainedHere | undefined> {
+  if (!training) return undefined;
+  onStage?.("training");
+  const own = { objective, ...(await readWhole(objective, data)), ...(threads === undefined ? {} : { threads }) };
+  return trainHere(own, targets, training);
+}
+
+/** Checkpoints with the parameters that they leave out. Throws MISSING_TENSOR, SHAPE_MISMATCH. */
+function completed(model: Model, checkpoints: FindIssuesOptions["checkpoints"]): readonly Parameters[] {
+  return checkpoints?.map((own) => withParameters(model, own).parameters) ?? [model.parameters];
+}
+
+/**
+ * g' (F + d I)^-1 g, with F the empirical Fisher matrix, the mean of g g' over the samples; by the projected gradients.
+ * @param damping d; a tenth of the mean eigenvalue of F unless given
+ */
+function influenceOnItself(gradients: Ridge, damping = 0.1 * gradients.meanEigenvalue): Float32Array {
+  const { samples } = gradients;
+  if (damping === 0) return new Float32Array(samples);
+  return Float32Array.from(gradients.leverages(samples * damping), (leverage) => samples * leverage);
+}
+
+function assembled(
+  { samples, targets, sameAs }: Read,
+  followed: Followed,
+  near: Neighbours,
+  labels: LabelScores,
+  others: Pick<IssueMeasures, "selfInfluence"> & Readonly<Record<string, Float32Array>>,
+): Issues {
+  const { scores: classScores, losses: loss, norms: norm, ...means } = followed;
+  const neighbourDistance = meanDistances(near, samples);
+  const agreement = agreementOf(near, targets);
+  return {
+    samples,
+    scores: {
+      label: labels.score,
+      duplicate: copies(near, sameAs),
+      outlier: farAbove(neighbourDistance),
+      uninformative: uninformative(followed.grand),
+    },
+    measures: {
+      loss,
+      norm,
+      ...means,
+      ...others,
+      ...(labels.margin ? { margin: labels.margin } : {}),
+      ...(agreement ? { neighbourAgreement: agreement } : {}),
+      neighbourDistance,
+    },
+    labelsBy: labels.by,
+    ...classesOf(targets, labels, classScores),
+    nearest: Int32Array.from({ length: samples }, (_, n) => near.indices[n * near.count] ?? -1),
+    sameAs,
+  };
+}
+
+function classesOf(targets: Targets, { suggested }: LabelScores, scores: Float32Array | undefined) {
+  if (targets.kind !== "classes" || !scores || !suggested) return {};
+  const { classes, labels } = targets;
+  const predictions = labels.map((_, n) => largest(scores.subarray(n * classes, (n + 1) * classes)));
+  return { labels, predictions, suggested };
+}
+
+function meanDistances({ count, distances }: Neighbours, samples: number): Float32Array {
+  return Float32Array.from(
+    { length: samples },
+    (_, n) => distances.subarray(n * count, (n + 1) * count).reduce((sum, each) => sum + each, 0) / Math.max(1, count),
+  );
+}
+
+/** The share of the neighbours that have the sample's own label. */
+function agreementOf({ count, indices }: Neighbours, targets: Targets): Float32Array | undefined {
+  if (targets.kind !== "classes") return undefined;
+  const { labels } = targets;
+  return Float32Array.from(labels, (label, n) => {
+    const own = indices.subarray(n * count, (n + 1) * count);
+    return own.reduce((sum, other) => sum + (labels[other] === label ? 1 : 0), 0) / Math.max(1, count);
+  });
+}
+
+/** How much nearer than usual the nearest neighbour is: 1 where inputs are the same, 0 from the median distance on. */
+function copies({ count, distances }: Neighbours, sameAs: Int32Array): Float32Array {
+  const nearest = Float32Array.from(sameAs, (_, n) => distances[n * count] ?? Number.POSITIVE_INFINITY);
+  const usual = median(nearest.filter((distance, n) => sameAs[n] === -1 && distance > 0));
+  return nearest.map((distance, n) => {
+    if (sameAs[n] !== -1) return 1;
+    return usual > 0 && Number.isFinite(distance) ? Math.max(0, 1 - distance / usual) : 0;
+  });
+}
+
+/** e^(-|g| / mean |g|): near 1 where the gradient is much shorter than usual. */
+function uninformative(grand: Float32Array): Float32Array {
+  const mean = grand.reduce((sum, norm) => sum + norm, 0) / grand.length;
+  return grand.map((norm) => (mean > 0 ? Math.exp(-norm / mean) : 1));
+}

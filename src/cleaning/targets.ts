@@ -1,0 +1,59 @@
+/** What a data set's targets are: classes, numbers, or something that has no common form. */
+import type { Objective } from "../compile/objective.js";
+import { isBatch } from "../graph/dim.js";
+import { elementsIn, isFloat, sizeOf, type Tensor } from "../tensor/tensor.js";
+
+/** Targets as numbers that can be predicted. */
+export type Targets =
+  | { readonly kind: "classes"; readonly classes: number; readonly labels: Int32Array }
+  /** `values` are `[N, columns]`; `binary`: each of them is 0 or 1. */
+  | { readonly kind: "values"; readonly columns: number; readonly values: Float32Array; readonly binary: boolean }
+  | { readonly kind: "none" };
+
+export type TargetKind = Targets["kind"];
+
+/** Numbers per sample that are predicted at most. */
+const mostColumns = 4096;
+
+export function targetKind({ expected, output, loss }: Objective): TargetKind {
+  const target = expected.get("target")?.value;
+  if (!target) return "none";
+  const [, classes] = output.shape;
+  if (!isFloat(target.dtype)) {
+    const labels = target.shape.length === 1 && output.shape.length === 2;
+    return labels && classes !== undefined && !isBatch(classes) && classes > 1 && !loss.name.startsWith("bce")
+      ? "classes"
+      : "none";
+  }
+  const columns = target.shape.slice(1);
+  return columns.every((dim): dim is number => !isBatch(dim)) && sizeOf(columns) <= mostColumns && sizeOf(columns) > 0
+    ? "values"
+    : "none";
+}
+
+/** @param target of all samples; undefined where the loss has none */
+export function targetsOf(objective: Objective, target: Tensor | undefined): Targets {
+  const kind = targetKind(objective);
+  if (kind === "none" || !target) return { kind: "none" };
+  const given = elementsIn(target);
+  if (kind === "values") {
+    const values = Float32Array.from(given, Number);
+    const binary = objective.loss.name.startsWith("bce") && values.every((x) => x === 0 || x === 1);
+    return { kind, columns: sizeOf(target.dims.slice(1)), values, binary };
+  }
+  const classes = Number(objective.output.shape[1]);
+  // Of a label that the loss ignores nothing is known.
+  const labels = Int32Array.from(given, (label) => (Number(label) >= 0 && label < classes ? Number(label) : -1));
+  return { kind, classes, labels };
+}
+
+/** `[N, columns]`: classes as one column each. */
+export function columnsOf(targets: Exclude<Targets, { kind: "none" }>): { columns: number; values: Float32Array } {
+  if (targets.kind === "values") return targets;
+  const { classes, labels } = targets;
+  const values = new Float32Array(labels.length * classes);
+  labels.forEach((label, n) => {
+    if (label >= 0) values[n * classes + label] = 1;
+  });
+  return { columns: classes, values };
+}

@@ -1,0 +1,134 @@
+/** Trains the model on all samples, and on all but each fold of them, whose samples it then predicts. */
+import { invalidArgument } from "../arguments.js";
+import type { Objective } from "../compile/objective.js";
+import type { Model } from "../graph/model.js";
+import { withParameters } from "../graph/with-parameters.js";
+import { entryOf, present } from "../present.js";
+import { Program } from "../program/program.js";
+import { random } from "../tensor/random.js";
+import { pickSamples } from "../tensor/take-samples.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { permutation } from "../train/batches.js";
+import { TrainingData } from "../train/dataset.js";
+import { Trainer } from "../train/trainer.js";
+import { marginOf, softmax } from "./by-class.js";
+import { type Parameters, scoresWant } from "./following.js";
+import type { Targets } from "./targets.js";
+import type { CleaningTraining } from "./types.js";
+
+type Feeds = Readonly<Record<string, Tensor>>;
+
+/** What models say of samples that they were not trained on. */
+export interface OutOfSample {
+  /** Log-probability of the label minus the largest other one, `[N]`. */
+  readonly margins: Float32Array;
+  /** -log of the label's probability, `[N]`. */
+  readonly losses: Float32Array;
+  /** `[N, C]` */
+  readonly probabilities: Float32Array;
+}
+
+export interface TrainedHere {
+  readonly model: Model;
+  /** After each epoch. */
+  readonly checkpoints: readonly Parameters[];
+  /** Of classes alone. */
+  readonly outOfSample?: OutOfSample;
+}
+
+export interface TrainingTask {
+  readonly objective: Objective;
+  /** All samples. */
+  readonly feeds: Feeds;
+  readonly samples: number;
+  readonly threads?: number;
+}
+
+/** Throws INVALID_ARGUMENT, and what training throws. */
+export async function trainHere(task: TrainingTask, targets: Targets, options: CleaningTraining): Promise<TrainedHere> {
+  const { folds = 5, epochs } = options;
+  if (!Number.isSafeInteger(folds) || folds < 2 || folds > task.samples)
+    throw invalidArgument(
+      `folds is ${folds}; give a whole number from 2 up to the number of samples, ${task.samples}.`,
+    );
+  if (!Number.isSafeInteger(epochs) || epochs < 1)
+    throw invalidArgument(`epochs is ${epochs}; give a whole number from 1 up.`);
+  const checkpoints = await train(task, options);
+  const model = withParameters(task.objective.model, checkpoints[checkpoints.length - 1] ?? {});
+  if (targets.kind !== "classes") return { model, checkpoints };
+  return { model, checkpoints, outOfSample: await crossValidate(task, targets, folds, options) };
+}
+
+/** The parameters after each epoch. */
+async function train(task: TrainingTask, { optimizer, epochs, batchSize }: CleaningTraining): Promise<Parameters[]> {
+  const { objective, feeds, samples, threads } = task;
+  const data = new TrainingData(objective, feeds, { made: [], allowNotFinite: false, inPlace: true });
+  const first = [...objective.parameters.keys()].map((name) => [name, entryOf(objective.model.parameters, name)]);
+  const own = { objective, data, parameters: Object.fromEntries(first) };
+  const perEpoch = Math.ceil(samples / batchSize);
+  const trainer = await Trainer.over(own, {
+    loss: objective.loss,
+    optimizer: optimizer(perEpoch * epochs),
+    batchSize,
+    ...(threads === undefined ? {} : { threads }),
+  });
+  try {
+    const found: Parameters[] = [];
+    for (let epoch = 1; epoch <= epochs; epoch++) {
+      while (trainer.steps < epoch * perEpoch) await trainer.step();
+      found.push(trainer.model.parameters);
+    }
+    return found;
+  } finally {
+    await trainer.release();
+  }
+}
+
+/** Each fold's samples as the models say that were trained on the others, from the same first parameters. */
+async function crossValidate(
+  task: TrainingTask,
+  { classes, labels }: Extract<Targets, { kind: "classes" }>,
+  folds: number,
+  options: CleaningTraining,
+): Promise<OutOfSample> {
+  const { samples, objective, threads } = task;
+  const probabilities = new Float32Array(samples * classes);
+  const [margins, losses] = [new Float32Array(samples), new Float32Array(samples)];
+  const order = permutation(samples, random(1));
+  const program = await Program.of(objective, {
+    loss: objective.loss,
+    holdParameters: false,
+    ...(threads === undefined ? {} : { threads }),
+    want: { scores: scoresWant(objective, "classes") },
+  });
+  try {
+    for (let fold = 0; fold < folds; fold++) {
+      const left = order.filter((_, k) => k % folds === fold);
+      const kept = order.filter((_, k) => k % folds !== fold);
+      const part = { ...task, feeds: pickAll(task, kept), samples: kept.length };
+      const checkpoints = await train(part, options);
+      const run = { parameters: checkpoints[checkpoints.length - 1] ?? {}, inPlace: true } as const;
+      const { scores } = await program.runAll(pickAll(task, left), run);
+      left.forEach((n, k) => {
+        const own = softmax(present(scores).data.subarray(k * classes, (k + 1) * classes));
+        probabilities.set(own, n * classes);
+        const logs = own.map((p) => Math.log(Math.max(p, 1e-30)));
+        const label = labels[n] ?? 0;
+        margins[n] = marginOf(logs, label);
+        losses[n] = label < 0 ? 0 : -(logs[label] ?? 0);
+      });
+    }
+  } finally {
+    await program.release();
+  }
+  return { margins, losses, probabilities };
+}
+
+function pickAll({ objective, feeds }: TrainingTask, samples: Uint32Array): Record<string, Tensor> {
+  return Object.fromEntries(
+    Object.entries(feeds).map(([name, tensor]) => {
+      const axis = objective.expected.get(name)?.sampleAxis ?? null;
+      return [name, axis === null ? tensor : pickSamples(tensor, axis, samples)] as const;
+    }),
+  );
+}

@@ -1,0 +1,111 @@
+/** Variance of gradients (Agarwal et al. 2022): how the gradient in a sample's inputs changes over the checkpoints. */
+import { grad } from "../autodiff/grad.js";
+import type { Objective } from "../compile/objective.js";
+import type { Value } from "../graph/value.js";
+import { leavesOf } from "../graph/walk.js";
+import { build } from "../ops/registry.js";
+import { entryOf } from "../present.js";
+import { type Compiled, compiled } from "../program/compiled.js";
+import type { Prepared } from "../program/feeds.js";
+import { elementsIn, floatsIn, isFloat, type Tensor } from "../tensor/tensor.js";
+import { input } from "../trace/functions.js";
+import { Traced } from "../trace/traced.js";
+import type { Parameters } from "./following.js";
+
+export interface Vog {
+  /** Standard deviations over the checkpoints (divided by their number), mean over the elements of the inputs, `[N]`. */
+  readonly vog: Float32Array;
+  /** The same of variances. */
+  readonly vogVariance: Float32Array;
+}
+
+/** The name of an input that no model has. */
+const labelsName = "/labels";
+
+/**
+ * Of the gradient of the label's score in all floating-point inputs, element by element; undefined where no input is
+ * floating-point. Not normalised by class.
+ * @param pieces of the data, each at most as large as a run may be
+ */
+export async function varianceOfGradients(
+  objective: Objective,
+  pieces: AsyncIterable<Prepared>,
+  checkpoints: readonly Parameters[],
+): Promise<Vog | undefined> {
+  const { graph, sampleAxes } = objective.model;
+  const inputs = graph.inputs.filter(({ name, dtype }) => isFloat(dtype) && (sampleAxes[name] ?? null) !== null);
+  if (inputs.length === 0) return undefined;
+  const gradients = inputGradients(objective, inputs);
+  const needed = new Set(leavesOf(Object.values(gradients).map(({ value }) => value)).map(({ name }) => name));
+  const program = await compiled(gradients);
+  const found: { readonly deviation: number; readonly variance: number }[] = [];
+  try {
+    for await (const { feeds, samples } of pieces) {
+      const given = { ...feeds, [labelsName]: labelsIn(feeds.target, samples) };
+      const at = await courses(program, given, checkpoints, needed);
+      for (let n = 0; n < samples; n++) found.push(spread(at, n, samples));
+    }
+  } finally {
+    await program.release();
+  }
+  return {
+    vog: Float32Array.from(found, ({ deviation }) => deviation),
+    vogVariance: Float32Array.from(found, ({ variance }) => variance),
+  };
+}
+
+/** Samples first. Samples do not interact, so the gradient of the sum holds each one's own. */
+function inputGradients({ model, output }: Objective, inputs: readonly Value[]): Record<string, Traced> {
+  const labels = input(labelsName, ["N"], "int64");
+  const score = new Traced(output).gatherElements(labels.unsqueeze(1), 1).sum();
+  const found = grad(
+    score,
+    inputs.map((value) => new Traced(value)),
+  );
+  const first = found.map(({ value }, k) => build.moveAxis(value, model.sampleAxes[inputs[k]?.name ?? ""] ?? 0, 0));
+  return Object.fromEntries(first.map((value, k) => [`gradient${k}`, new Traced(value)]));
+}
+
+/** Ignored labels are no class: of these samples the first class's score is looked at, and nobody is told of it. */
+function labelsIn(target: Tensor | undefined, samples: number): Tensor<"int64"> {
+  const labels = target ? elementsIn(target) : new Float32Array(samples);
+  return {
+    dtype: "int64",
+    dims: [samples],
+    data: BigInt64Array.from(labels, (label) => (Number(label) > 0 ? BigInt(label) : 0n)),
+  };
+}
+
+/** The gradients of a piece, by checkpoint and input. */
+async function courses(
+  program: Compiled<Record<string, Traced>>,
+  given: Readonly<Record<string, Tensor>>,
+  checkpoints: readonly Parameters[],
+  needed: ReadonlySet<string>,
+): Promise<Float32Array[][]> {
+  const at: Float32Array[][] = [];
+  for (const parameters of checkpoints) {
+    const all = Object.entries({ ...given, ...parameters }).filter(([name]) => needed.has(name));
+    const results = await program.run(Object.fromEntries(all), { notFinite: "ignore" });
+    at.push(Object.keys(results).map((name) => floatsIn(entryOf(results, name))));
+  }
+  return at;
+}
+
+/** Of sample `n`'s elements: the means of their standard deviations and variances over the checkpoints. */
+function spread(at: readonly (readonly Float32Array[])[], n: number, samples: number) {
+  let [deviation, variance, elements] = [0, 0, 0];
+  const [first = []] = at;
+  for (let k = 0; k < first.length; k++) {
+    const size = (first[k]?.length ?? 0) / samples;
+    const rows = at.map((own) => own[k] ?? new Float32Array());
+    for (let i = n * size; i < (n + 1) * size; i++) {
+      const mean = rows.reduce((sum, row) => sum + (row[i] ?? 0), 0) / rows.length;
+      const own = rows.reduce((sum, row) => sum + ((row[i] ?? 0) - mean) ** 2, 0) / rows.length;
+      deviation += Math.sqrt(own);
+      variance += own;
+    }
+    elements += size;
+  }
+  return { deviation: deviation / Math.max(1, elements), variance: variance / Math.max(1, elements) };
+}

@@ -1,0 +1,126 @@
+/** clean: scores for wrong labels, copies, outliers and samples that teach nothing, as a table. */
+import { issuesOf } from "../cleaning/scoring.js";
+import type { CleaningTraining, Issues } from "../cleaning/types.js";
+import { PergradError } from "../errors.js";
+import type { Model } from "../graph/model.js";
+import { readTensors } from "../io/files.js";
+import { type Column, standardOutput, writeTable } from "../io/table.js";
+import { loadModel } from "../onnx/read/load.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { Io } from "./io.js";
+import type { Progress } from "./progress.js";
+import { checkOut, dataTaskOf, type TaskOptions } from "./task.js";
+import { checkOptimizer, type OptimizerOptions, optimizerFor } from "./train-options.js";
+import { UsageError } from "./usage.js";
+
+export interface CleanCommandOptions extends TaskOptions, OptimizerOptions {
+  readonly data: string;
+  readonly out: string;
+  readonly checkpoint?: readonly string[];
+  readonly dims?: number;
+  readonly neighbours?: number;
+  readonly damping?: number;
+  readonly epochs?: number;
+  readonly batchSize?: number;
+  readonly folds?: number;
+}
+
+export async function clean(
+  modelFile: string,
+  options: CleanCommandOptions,
+  io: Io,
+  progress: Progress,
+): Promise<void> {
+  const training = trainingOf(options);
+  const { checkpoint: files = [] } = options;
+  if (options.out !== standardOutput) await checkOut(options.out, [modelFile, options.data, ...files]);
+  const task = await dataTaskOf(modelFile, options, progress);
+  const checkpoints: Readonly<Record<string, Tensor<"float32">>>[] = [];
+  for (const file of files) checkpoints.push(await readCheckpoint(file, task.model));
+  const { dims, neighbours, damping, threads } = options;
+  const issues = await issuesOf(task.objective, task.feeds, {
+    ...task.options,
+    // NaN and infinity were looked for when the file was read.
+    allowNotFinite: true,
+    ...(files.length > 0 ? { checkpoints } : {}),
+    ...(training ? { training } : {}),
+    ...(dims === undefined ? {} : { dims }),
+    ...(neighbours === undefined ? {} : { neighbours }),
+    ...(damping === undefined ? {} : { damping }),
+    ...(threads === undefined ? {} : { threads }),
+    onStage: (stage) => progress.stage(stage),
+  });
+  await writeTable(options.out, columnsOf(issues), (text) => io.stdout.write(text));
+  progress.stop();
+  if (options.out !== standardOutput) io.stdout.write(`wrote ${options.out}: ${summary(issues)}\n`);
+}
+
+/** A row for each sample: its scores, then what they were made of. */
+export function columnsOf(issues: Issues): Column[] {
+  const { scores, measures, labels, suggested, predictions } = issues;
+  return [
+    { name: "sample", values: Int32Array.from({ length: issues.samples }, (_, n) => n) },
+    { name: "label_score", values: scores.label },
+    { name: "duplicate_score", values: scores.duplicate },
+    { name: "outlier_score", values: scores.outlier },
+    { name: "uninformative_score", values: scores.uninformative },
+    ...(labels && suggested && predictions
+      ? [
+          { name: "label", values: labels },
+          { name: "suggested_label", values: suggested },
+          { name: "predicted_label", values: predictions },
+        ]
+      : []),
+    { name: "nearest", values: issues.nearest },
+    { name: "same_as", values: issues.sameAs },
+    ...Object.entries(measures).flatMap(([name, values]) => (values ? [{ name: snake(name), values }] : [])),
+  ];
+}
+
+function snake(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+function summary({ samples, scores, sameAs }: Issues): string {
+  const above = (values: Float32Array) => values.filter((score) => score > 0.5).length;
+  const same = sameAs.filter((other, n) => other >= 0 && other < n).length;
+  return `${samples} samples; above 0.5: ${above(scores.label)} by label, ${above(scores.duplicate)} by copies (${same} with the inputs of an earlier one), ${above(scores.outlier)} by outliers`;
+}
+
+/** Throws UsageError. */
+function trainingOf(options: CleanCommandOptions): CleaningTraining | undefined {
+  const { epochs, batchSize, folds } = options;
+  if (epochs === undefined) {
+    for (const [flag, value] of Object.entries({ "--folds": folds, "--batch-size": batchSize }))
+      if (value !== undefined) throw new UsageError(`${flag} is for training the model here; give --epochs too.`);
+    return undefined;
+  }
+  if (batchSize === undefined) throw new UsageError("--epochs needs --batch-size, the samples per step.");
+  if (options.checkpoint)
+    throw new UsageError("--checkpoint is for a model that was trained elsewhere; leave it or --epochs out.");
+  checkOptimizer(options);
+  const optimizer = (steps: number) => optimizerFor(options, steps);
+  return { optimizer, epochs, batchSize, ...(folds === undefined ? {} : { folds }) };
+}
+
+/** Parameters by their names, from another file of the model or a file of tensors. Throws MISSING_TENSOR. */
+async function readCheckpoint(file: string, model: Model): Promise<Record<string, Tensor<"float32">>> {
+  const found = /\.onnx$/i.test(file)
+    ? new Map<string, Tensor>(Object.entries((await loadModel(file)).parameters))
+    : await readTensors(file);
+  const names = Object.keys(model.parameters);
+  const own = names.flatMap((name) => {
+    const tensor = found.get(name);
+    return tensor ? [[name, inFloat32(tensor)] as const] : [];
+  });
+  if (own.length === names.length) return Object.fromEntries(own);
+  const lacking = names.find((name) => !found.has(name)) ?? "";
+  throw new PergradError(
+    "MISSING_TENSOR",
+    `The checkpoint "${file}" lacks the parameter "${lacking}"; give a file with all parameters of the model, by their names.`,
+  );
+}
+
+function inFloat32({ dims, data }: Tensor): Tensor<"float32"> {
+  return { dtype: "float32", dims, data: Float32Array.from<number | bigint>(data, Number) };
+}
