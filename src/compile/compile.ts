@@ -25,6 +25,8 @@ export interface ScheduleSettings extends Pick<PlanningOptions, "allowNotFinite"
   readonly want: Wants;
   /** What runs the program elsewhere than in the thread that asks, if anything does. */
   readonly workers?: unknown;
+  /** For batches of so many samples that sums over them are computed in parts. Default false. */
+  readonly manySamples?: boolean;
 }
 
 export function isElsewhere({ workers }: Pick<ScheduleSettings, "workers">): boolean {
@@ -39,7 +41,7 @@ export function scheduled(
   stages: Stages,
 ): { readonly graph: ProgramGraph; readonly executable: Executable } {
   const wanted = wantedResults(objective, plan, settings.want, others, settings.allowNotFinite);
-  const graph = programGraph(objective, settings.want, wanted, stages);
+  const graph = programGraph(objective, settings.want, wanted, stages, settings.manySamples);
   const schedule = {
     elsewhere: isElsewhere(settings),
     weights: weightsOf(objective.model),

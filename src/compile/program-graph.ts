@@ -5,6 +5,7 @@ import type { Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
 import { type StageName, Stages } from "../inspect/observe.js";
 import { sumsInBlocks } from "../lower/long-sums.js";
+import { samplesInParts } from "../lower/many-samples.js";
 import { storedAsFloat16 } from "../optimise/float16-results.js";
 import { simplifyInFloat32 } from "../optimise/simplify.js";
 import { nth } from "../present.js";
@@ -39,15 +40,17 @@ export function inputsOf(graph: ProgramGraph): Value[] {
 /**
  * The graph of all that is wanted: cleaned up, and lowered to what float32 can hold.
  * @param wanted its results as wants built them
+ * @param manySamples it is for batches of so many samples that sums over them are computed in parts
  */
 export function programGraph(
   objective: Objective,
   wants: Wants,
   wanted: WantedResults,
   stages = new Stages(),
+  manySamples = false,
 ): ProgramGraph {
   const { results, ...own } = wanted;
-  const values = lowered(objective, results, stages);
+  const values = lowered(objective, results, stages, manySamples);
   const outputs = results.map(({ name, joining, want }, k) => {
     const value = nth(values, k);
     return { name, joining, value: wants[want]?.storage === "float16" ? storedAsFloat16(value) : value };
@@ -55,14 +58,21 @@ export function programGraph(
   return { ...readBy(objective, values), ...own, outputs };
 }
 
-function lowered(objective: Objective, results: readonly WantedResult[], stages: Stages): Value[] {
+function lowered(
+  objective: Objective,
+  results: readonly WantedResult[],
+  stages: Stages,
+  manySamples: boolean,
+): Value[] {
   const reached = (stage: StageName, values: readonly Value[]) =>
     stages.reached(stage, () => results.map(({ name }, k) => ({ name, value: nth(values, k) })));
   const planned = results.map(({ value }) => value);
   reached("planned", planned);
   const optimised = simplifyInFloat32([...planned, ...modelResults(objective, planned)], stages.onRewrite);
   reached("optimised", optimised);
-  const values = sumsInBlocks(optimised.slice(0, planned.length), optimised.slice(planned.length), stages.onRewrite);
+  const [computed, own] = [optimised.slice(0, planned.length), optimised.slice(planned.length)];
+  const blocks = sumsInBlocks(computed, own, stages.onRewrite);
+  const values = manySamples ? samplesInParts(blocks, own, stages.onRewrite) : blocks;
   reached("lowered", values);
   return values;
 }

@@ -9,7 +9,7 @@ import { isBody } from "../graph/body.js";
 import { elementsOf, factorOf, fixedSize, isBatch, type Shape } from "../graph/dim.js";
 import { allInputsOf, inputOf, inputsOf, outputOf } from "../graph/operands.js";
 import type { OnRewrite } from "../graph/rewritten.js";
-import { makeNode, type Node, type Value } from "../graph/value.js";
+import type { Node, Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { floatAttribute, intAttribute, normalAxis } from "../ops/checks.js";
 import { build } from "../ops/registry.js";
@@ -28,6 +28,7 @@ import {
   usualBlock,
 } from "./line-sums.js";
 import { product } from "./long-products.js";
+import { remade, withInputs } from "./remade.js";
 
 /** What a log of rewrites calls it. */
 export const blocking = "sum-in-blocks";
@@ -51,16 +52,6 @@ export function sumsInBlocks(outputs: readonly Value[], own: readonly Value[] = 
     });
   }
   return outputs.map((output) => current.get(output) ?? output);
-}
-
-function withInputs(node: Node, current: ReadonlyMap<Value, Value>): Node {
-  const inputs = node.inputs.map((input) => (input ? (current.get(input) ?? input) : null));
-  return inputs.every((input, k) => input === node.inputs[k]) ? node : remade({ ...node, inputs });
-}
-
-function remade(node: Node): Node {
-  const names = node.outputs.map(({ name }) => name);
-  return makeNode(node, node.outputs, names);
 }
 
 function withBlocksInside(node: Node, seen: OnRewrite | undefined): Node {

@@ -15,9 +15,9 @@ export interface MemoryOptions {
    */
   readonly memoryBudget?: number;
   /**
-   * Samples computed at a time, at most. Default: as many as `memoryBudget` allows; of what is summed over the samples
-   * at most 1,024, since longer float32 sums lose digits; of a model with more than 256 MB of weights, where nothing is
-   * summed, as many as take a quarter of the weights.
+   * Samples computed at a time, at most. Default: as many as `memoryBudget` allows; of a model with more than 256 MB of
+   * weights, where nothing is summed, as many as take a quarter of the weights. Of what is summed over the samples at
+   * most 256, or 1,024 by a program that is compiled for that, since longer float32 sums lose digits.
    */
   readonly microbatchSize?: number;
 }
@@ -52,10 +52,19 @@ const largestChunk = 256;
 /**
  * Samples whose sum is computed in float32; sums over more are put together in float64. In float32 the runtime adds
  * one to another: of 256 equal ones the sum is off by up to 10^-6, of 1,024 by 4 10^-6, of 4,096 by 1.5 10^-5 (1.30,
- * products with a row or a column; wider ones are taken in blocks of 128 and err by 2 10^-6 from there on). Fewer at a
- * time would cost more: a mean of 1,024 samples of a small perceptron took three times as long 256 at a time.
+ * products with a row or a column; wider ones are taken in blocks of 128 and err by 2 10^-6 from there on). `parts` is
+ * for programs that sum over the samples in parts.
  */
-const mostSummed = 1024;
+const mostSummed = { whole: 256, parts: 1024 };
+
+/**
+ * Bytes of a run of `mostSummed.whole` samples below which runs of so many take longer than one of all: for so little
+ * work the results of each run are too many. A perceptron's step with 1,024 samples took 1.7 to 2 times as long; that
+ * of a convolutional network of 0.8 to 1.2 times.
+ */
+const littleMemory = 2 ** 22;
+/** The same, as a multiple of the bytes of the sums. */
+const littleBesideSums = 16;
 
 /** What a run of a large model takes beside the weights, in parts of these, where it costs no more than a little time. */
 const spare = 1 / 4;
@@ -71,6 +80,8 @@ export class Microbatches {
     private readonly defaults: MemoryOptions,
     /** Bytes of all weights. */
     private readonly weights: number,
+    /** It sums over the samples in parts, so that it may take more at a time. */
+    private readonly manySamples = false,
   ) {
     this.memory = memory;
     this.#outputs = outputs;
@@ -84,9 +95,9 @@ export class Microbatches {
   sizeFor(samples: number, options: MemoryOptions): number {
     checkMemoryOptions(options);
     const { memoryBudget, ...own } = { ...this.defaults, ...defined(options) };
-    const { microbatchSize = memoryBudget === undefined ? this.#lowMemory(samples) : this.#mostAccurate } = own;
+    const { microbatchSize = memoryBudget === undefined ? this.#lowMemory(samples) : samples } = own;
     const most = memoryBudget === undefined ? samples : this.#fitting(samples, memoryBudget);
-    const size = Math.min(samples, most, microbatchSize);
+    const size = Math.min(samples, most, microbatchSize, this.#mostAccurate);
     if (size < samples) this.requireSplit(`a batch of ${samples} samples cannot be computed ${size} at a time`);
     return size === 0 ? 0 : Math.ceil(samples / Math.ceil(samples / size));
   }
@@ -103,9 +114,28 @@ export class Microbatches {
     return Math.max(1, largest(Math.min(largestChunk, microbatchSize), fits));
   }
 
+  /** Whether a batch is better run by a program that sums over the samples in parts. */
+  isForParts(samples: number, options: MemoryOptions): boolean {
+    const { memoryBudget, microbatchSize = samples } = { ...this.defaults, ...defined(options) };
+    const { whole } = mostSummed;
+    if (this.manySamples || !this.#isSummed || memoryBudget !== undefined || this.weights >= largeWeights) return false;
+    if (Math.min(samples, microbatchSize) <= whole) return false;
+    const sums = this.#outputs.filter(({ joining }) => isSummed(joining)).map(({ value }) => bytesOfValue(value).fixed);
+    const memory = this.memory.at(whole);
+    return (
+      this.#whole !== undefined ||
+      memory < littleMemory ||
+      memory < littleBesideSums * sums.reduce((sum, each) => sum + each, 0)
+    );
+  }
+
+  get #isSummed(): boolean {
+    return this.#outputs.some(({ joining }) => isSummed(joining));
+  }
+
   get #mostAccurate(): number {
-    const summed = this.#outputs.some(({ joining }) => isSummed(joining));
-    return summed && this.#whole === undefined ? mostSummed : Number.POSITIVE_INFINITY;
+    if (!this.#isSummed || this.#whole !== undefined) return Number.POSITIVE_INFINITY;
+    return this.manySamples ? mostSummed.parts : mostSummed.whole;
   }
 
   /**
@@ -113,9 +143,9 @@ export class Microbatches {
    */
   #lowMemory(samples: number): number {
     const budget = this.weights * spare;
-    const isWhole = this.#whole !== undefined || this.#outputs.some(({ joining }) => isSummed(joining));
+    const isWhole = this.#whole !== undefined || this.#isSummed;
     const isSpare = isWhole || this.weights < largeWeights || this.memory.at(samples) <= budget;
-    if (isSpare || this.#gathered(samples) > budget / 2) return this.#mostAccurate;
+    if (isSpare || this.#gathered(samples) > budget / 2) return samples;
     return Math.max(
       1,
       largest(samples - 1, (count) => this.#inParts(samples, count) <= budget),

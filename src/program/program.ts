@@ -1,4 +1,4 @@
-import { type CompiledProgram, compiled, isElsewhere } from "../compile/compile.js";
+import { type CompiledProgram, type CompileSettings, compiled, isElsewhere } from "../compile/compile.js";
 import { type Objective, objectiveOf, parameterValue } from "../compile/objective.js";
 import type { ProgramGraph } from "../compile/program-graph.js";
 import { ownInputs } from "../compile/program-graph.js";
@@ -50,6 +50,9 @@ function requireRuntime(runtime: unknown, { name }: Target): void {
   );
 }
 
+/** What only a program asks of another one. */
+type InternalOptions = Pick<CompileSettings, "manySamples">;
+
 /** What a program is made of. */
 interface Parts extends CompiledProgram {
   readonly running: Running;
@@ -64,10 +67,18 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
   readonly #target: Target;
   /** The same for data that holds NaN or infinity: this one, or one that is compiled when there first is such data. */
   #forNotFinite: Promise<Program<W>> | undefined;
+  /** The same for batches of hundreds of samples, compiled when there first is one. */
+  #forManySamples: Promise<Program<W>> | undefined;
+  /** It, once it is there. */
+  #manySamples: Program<W> | undefined;
   /** Whether an observer was told where the time goes. */
   #profiled = false;
 
-  private constructor({ running, held, others, ...compiled }: Parts, options: ProgramOptions<W>, target: Target) {
+  private constructor(
+    { running, held, others, ...compiled }: Parts,
+    options: ProgramOptions<W> & InternalOptions,
+    target: Target,
+  ) {
     const { objective, graph, executable } = compiled;
     const validate = objective.loss.validate?.bind(objective.loss);
     super({
@@ -80,6 +91,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
       others,
       memoryOptions: options,
       elsewhere: isElsewhere(options),
+      manySamples: options.manySamples,
       validate: validate && ((targets) => validate(targets, objective.output.shape)),
     });
     this.#compiled = compiled;
@@ -105,7 +117,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
   /** The same of an objective that is there already; its own settings count, not those of the options. */
   static async of<W extends Wants>(
     objective: Objective,
-    options: ProgramOptions<W>,
+    options: ProgramOptions<W> & InternalOptions,
     target: Target = defaultTarget,
   ): Promise<Program<W>> {
     checkMemoryOptions(options);
@@ -116,7 +128,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
 
   static async #compile<W extends Wants>(
     objective: Objective,
-    options: ProgramOptions<W>,
+    options: ProgramOptions<W> & InternalOptions,
     target: Target,
     begun: Stages,
   ): Promise<Program<W>> {
@@ -160,15 +172,41 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
 
   /** @param first the number of the first sample in the dataset */
   async #compute(prepared: Prepared, options: RunOptions, first = 0): Promise<Computed> {
-    if (!this.#needsGuards(prepared, options)) return this.execution.compute(prepared, options, first);
+    if (this.#needsGuards(prepared, options)) {
+      this.#forNotFinite ??= this.#also({ allowNotFinite: true });
+      return this.#computeBy(this.#forNotFinite, prepared, options, first);
+    }
+    if (!this.microbatches.isForParts(prepared.samples, options))
+      return this.execution.compute(prepared, options, first);
+    if (this.#manySamples) return this.#manySamples.execution.compute(prepared, options, first);
+    this.#forManySamples ??= this.#also({ manySamples: true });
+    return this.#computeBy(
+      this.#forManySamples.then((program) => {
+        this.#manySamples = program;
+        return program;
+      }),
+      prepared,
+      options,
+      first,
+    );
+  }
+
+  /** The same program, compiled otherwise. */
+  #also(otherwise: Pick<ProgramOptions<W> & InternalOptions, "allowNotFinite" | "manySamples">): Promise<Program<W>> {
+    const { observe: _, ...own } = this.#options;
+    return Program.of<W>(this.#compiled.objective, { ...own, ...otherwise }, this.#target);
+  }
+
+  /** The data is that of the call, though the program may not be there yet. */
+  async #computeBy(
+    compiling: Promise<Program<W>>,
+    prepared: Prepared,
+    options: RunOptions,
+    first: number,
+  ): Promise<Computed> {
     const feeds = options.inPlace ? prepared.feeds : copiesOf(prepared.feeds);
     const own = ownOptions(options);
-    this.#forNotFinite ??= Program.of(
-      this.#compiled.objective,
-      { ...this.#options, allowNotFinite: true },
-      this.#target,
-    );
-    return (await this.#forNotFinite).execution.compute({ ...prepared, feeds }, own, first);
+    return (await compiling).execution.compute({ ...prepared, feeds }, own, first);
   }
 
   /** Whether the data is allowed to hold NaN or infinity, and does, and the program takes it for finite. */
@@ -270,7 +308,8 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
 
   override async release(): Promise<void> {
     await super.release();
-    await (await this.#forNotFinite?.catch(() => undefined))?.release();
+    for (const other of [this.#forNotFinite, this.#forManySamples])
+      await (await other?.catch(() => undefined))?.release();
   }
 }
 

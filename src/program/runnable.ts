@@ -22,6 +22,8 @@ export interface RunnableParts<W extends Wants> extends Omit<Executed, "microbat
   /** What runs where a run is not told otherwise. */
   readonly memoryOptions: MemoryOptions;
   readonly executable: Pick<Executable, "memory" | "inSteps">;
+  /** It sums over the samples in parts. Default false. */
+  readonly manySamples?: boolean | undefined;
   /** Checks the data of the target. */
   readonly validate?: ((target: Tensor) => void) | undefined;
 }
@@ -35,10 +37,10 @@ export abstract class RunnableProgram<W extends Wants> {
   readonly #forgottenAwait: PropertyDescriptorMap;
 
   protected constructor(protected readonly parts: RunnableParts<W>) {
-    const { want: wants, graph, executable, objective, memoryOptions } = parts;
+    const { want: wants, graph, executable, objective, memoryOptions, manySamples } = parts;
     const measured = { outputs: graph.outputs, memory: executable.memory };
     const weights = weightsOf(objective.model);
-    this.microbatches = new Microbatches(measured, objective.expected, memoryOptions, weights);
+    this.microbatches = new Microbatches(measured, objective.expected, memoryOptions, weights, manySamples);
     this.execution = new Execution({ ...parts, wants, microbatches: this.microbatches });
     this.#named = new Map(Object.keys(wants).map((want) => [want, namesUnder(`${want}/`, graph.outputs)]));
     this.#forgottenAwait = forgottenAwait("program.run(...)", Object.keys(wants));
