@@ -24,6 +24,36 @@ function counterparts(places) {
   };
 }
 
+/**
+ * Parts that stay modules of their own, which `pergrad.js` names: a page that uses none of a part is packed without it.
+ * In one module they would stay, because packers cannot tell that the objects `nn` and `privacy` have no effects.
+ */
+const parts = {
+  attribution: "attribution/index",
+  check: "check/check",
+  curvature: "solvers/curvature",
+  derivatives: "autodiff/derivatives",
+  diagnostics: "solvers/diagnostics",
+  ensemble: "autodiff/ensemble",
+  kronecker: "solvers/kronecker",
+  nn: "nn/index",
+  print: "inspect/print-graph",
+  privacy: "privacy/index",
+  train: "train/index",
+  validate: "privacy/validate",
+};
+
+const apart = {
+  name: "apart",
+  setup({ onResolve }) {
+    const names = new Map(Object.entries(parts).map(([name, path]) => [`./${path}.js`, `./${name}.js`]));
+    onResolve({ filter: /^\.\// }, ({ path, importer }) => {
+      const name = importer === join(source, "index.ts") ? names.get(path) : undefined;
+      return name && { path: name, external: true };
+    });
+  },
+};
+
 const common = {
   bundle: true,
   format: "esm",
@@ -47,9 +77,13 @@ export async function bundle(folder) {
       platform: "browser",
       external: ["onnxruntime-web/*"],
       minify: true,
-      entryPoints: { pergrad: join(source, "index.ts"), "worker-thread": `${thread}.browser.ts` },
+      entryPoints: {
+        pergrad: join(source, "index.ts"),
+        "worker-thread": `${thread}.browser.ts`,
+        ...Object.fromEntries(Object.entries(parts).map(([name, path]) => [name, join(source, `${path}.ts`)])),
+      },
       outdir: join(folder, out),
-      plugins: [counterparts(places)],
+      plugins: [apart, counterparts(places)],
     });
   const node = build({
     ...common,

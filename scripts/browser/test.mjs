@@ -3,8 +3,9 @@
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
-import { extname, join } from "node:path";
+import { basename, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { chromium } from "playwright-core";
 import { makeWorkload, workloads } from "../../dist/bench/workloads.js";
@@ -15,6 +16,8 @@ import { pickSamples } from "../../dist/src/tensor/take-samples.js";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const samples = 2;
 const maxNorm = 0.5;
+/** What a page that reads a model and asks for norms may load, zipped, without the runtime. */
+const mostKilobytes = 275;
 const wants = { norms: want.norms(), gradients: want.gradients(), sum: want.clippedSum({ maxNorm }) };
 
 /** What each workload gives in Node; its model and data are put where the page finds them. */
@@ -79,6 +82,17 @@ function difference(found, expected) {
   return expected.reduce((most, y, k) => Math.max(most, Math.abs(y - (found[k] ?? Number.NaN)) / largest), 0);
 }
 
+/** Bytes of pergrad's scripts, zipped, that a page loads from now on. */
+function counted(page, folder) {
+  const scripts = new Set();
+  page.on("request", (request) => {
+    const name = basename(new URL(request.url()).pathname);
+    if (name.endsWith(".js") && name !== "runtime.js") scripts.add(name);
+  });
+  return () =>
+    [...scripts].reduce((sum, name) => sum + gzipSync(readFileSync(join(folder, name)), { level: 9 }).length, 0);
+}
+
 async function serve(folder) {
   const types = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm" };
   const server = createServer(({ url }, response) => {
@@ -105,8 +119,27 @@ async function pack(folder) {
   const example = exampleIn(folder);
   const contents = { page: readFileSync(join(root, "scripts", "browser", "page.mjs"), "utf8"), example };
   const common = { bundle: true, format: "esm", platform: "browser", logLevel: "error" };
-  for (const [name, code] of Object.entries(contents))
-    await build({ ...common, stdin: { contents: code, resolveDir: root }, outfile: join(folder, `${name}.js`) });
+  for (const [name, code] of Object.entries(contents)) {
+    const own = {
+      name: "own",
+      setup({ onResolve, onLoad }) {
+        onResolve({ filter: /^own$/ }, () => ({ path: name, namespace: "own" }));
+        onLoad({ filter: /.*/, namespace: "own" }, () => ({ contents: code, resolveDir: root }));
+        // A module of its own, whose size is the runtime's.
+        onResolve({ filter: /^onnxruntime-web\/wasm$/ }, () => ({ path: "./runtime.js", external: true }));
+      },
+    };
+    await build({
+      ...common,
+      entryPoints: { [name]: "own" },
+      splitting: true,
+      minify: true,
+      outdir: folder,
+      plugins: [own],
+    });
+  }
+  const runtime = { contents: 'export * from "onnxruntime-web/wasm"', resolveDir: root };
+  await build({ ...common, stdin: runtime, minify: true, outfile: join(folder, "runtime.js") });
   const thread = join(root, "dist", "browser", "worker-thread.js");
   await build({ ...common, entryPoints: [thread], outdir: folder });
   const wasm = "ort-wasm-simd-threaded.wasm";
@@ -174,7 +207,11 @@ try {
       return worst <= 1e-5 ? undefined : `they differ by ${worst}`;
     });
   }
+  const loaded = counted(page, folder);
   await attempt("the example of docs/browser.md", () => runExample(page, address, folder));
+  const kilobytes = loaded() / 1000;
+  const expected = kilobytes > 100 && kilobytes <= mostKilobytes;
+  tell(`that page loads ${kilobytes.toFixed(1)} kB, zipped`, expected ? "" : `at most ${mostKilobytes} kB`);
   tell("no request leaves loopback", outside.join(" "));
 } finally {
   await browser.close();
