@@ -25,7 +25,8 @@ export async function checked(
   const { observe, ...options } = given;
   const objective = objectiveOf(model, options);
   const parts = referenceParts(objective, data);
-  const { threads } = options;
+  const { threads, signal } = options;
+  signal?.throwIfAborted();
   const samples = Math.min(options.samples ?? parts.samples, parts.samples);
   const compared = [...objective.parameters.keys()].map((name) => new Compared(name));
   const differences = new Differences(compared, new Reference(parts), samples, options);
@@ -45,6 +46,9 @@ export async function checked(
     const wants = samples === 0 ? null : await WantsComparison.run(objective, data, { ...options, samples }, own);
     const progress = counting(samples + differences.total, options.onProgress);
     for (let n = 0; n < samples; n++) {
+      // Where the reference is computed in this thread, whoever aborts must have a turn.
+      if (signal) await new Promise((resolve) => setTimeout(resolve));
+      signal?.throwIfAborted();
       const expected = await ahead.take(n);
       await loop.add(n, (name) => ({
         actual: gradients[name]?.data ?? [],

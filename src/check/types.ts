@@ -24,6 +24,8 @@ export interface CheckOptions extends ObjectiveOptions {
   readonly observe?: Observer;
   /** Called after each gradient and each finite difference, and once before the first (`done` is 0). Default: no call. */
   readonly onProgress?: (done: number, total: number) => void;
+  /** Ends the check before its next sample, and throws the signal's reason. Default: no signal. */
+  readonly signal?: AbortSignal;
 }
 
 export const checkOptionNames: OptionNames<CheckOptions> = {
@@ -34,6 +36,7 @@ export const checkOptionNames: OptionNames<CheckOptions> = {
   threads: true,
   observe: true,
   onProgress: true,
+  signal: true,
 };
 
 /** What a check found. */

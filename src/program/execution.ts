@@ -49,7 +49,7 @@ export interface Executed {
   readonly elsewhere: boolean;
 }
 
-export type ExecutionOptions = MemoryOptions & NotFiniteOptions & GivenOptions;
+export type ExecutionOptions = MemoryOptions & NotFiniteOptions & GivenOptions & { readonly signal?: AbortSignal };
 
 type Feeds = Readonly<Record<string, Tensor>>;
 
@@ -145,13 +145,14 @@ export class Execution {
     { feeds, samples }: Prepared,
     size: number,
     given: Feeds,
-    options: NotFiniteOptions,
+    options: NotFiniteOptions & Pick<ExecutionOptions, "signal">,
     first: number,
   ): Promise<Computed> {
     const joined = new Joined(this.executed.graph.outputs, samples);
     const notFinite: NotFiniteSample[] = [];
     let whole: Computed | undefined;
     for (const [from, to] of pieces(samples, size)) {
+      options.signal?.throwIfAborted();
       const part = samplesBetween({ feeds }, this.executed.objective.expected, from, to);
       const found = await this.#looked(part, given, options);
       notFinite.push(...renumbered(found.notFinite, (n) => first + from + n));

@@ -11,7 +11,8 @@ import { sizeOf } from "../tensor/tensor.js";
 export interface MemoryOptions {
   /**
    * Bytes that a run may take beyond the data, the parameters and the loaded program. A batch that needs more is
-   * computed in microbatches, as large as fit. Default: no limit.
+   * computed in microbatches, as large as fit. Default: no limit in Node; on WebAssembly, which addresses 4 GiB, 1 GiB
+   * where the batch can be split, with no error where one sample alone takes more.
    */
   readonly memoryBudget?: number;
   /**
@@ -82,6 +83,8 @@ export class Microbatches {
     private readonly weights: number,
     /** It sums over the samples in parts, so that it may take more at a time. */
     private readonly manySamples = false,
+    /** Bytes that a run keeps to if it can, where no budget is given. */
+    private readonly mostMemory = Number.POSITIVE_INFINITY,
   ) {
     this.memory = memory;
     this.#outputs = outputs;
@@ -95,7 +98,7 @@ export class Microbatches {
   sizeFor(samples: number, options: MemoryOptions): number {
     checkMemoryOptions(options);
     const { memoryBudget, ...own } = { ...this.defaults, ...defined(options) };
-    const { microbatchSize = memoryBudget === undefined ? this.#lowMemory(samples) : samples } = own;
+    const { microbatchSize = memoryBudget === undefined ? this.#unasked(samples) : samples } = own;
     const most = memoryBudget === undefined ? samples : this.#fitting(samples, memoryBudget);
     const size = Math.min(samples, most, microbatchSize, this.#mostAccurate);
     if (size < samples) this.requireSplit(`a batch of ${samples} samples cannot be computed ${size} at a time`);
@@ -136,6 +139,16 @@ export class Microbatches {
   get #mostAccurate(): number {
     if (!this.#isSummed || this.#whole !== undefined) return Number.POSITIVE_INFINITY;
     return this.manySamples ? mostSummed.parts : mostSummed.whole;
+  }
+
+  /** Samples at a time where neither a budget nor a number of samples is given. */
+  #unasked(samples: number): number {
+    const most = this.#lowMemory(samples);
+    if (this.#whole !== undefined || this.memory.at(most) <= this.mostMemory) return most;
+    return Math.max(
+      1,
+      largest(most - 1, (count) => this.memory.at(count) <= this.mostMemory),
+    );
   }
 
   /**

@@ -38,6 +38,11 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, Memor
 export interface RunOptions extends MemoryOptions, NotFiniteOptions, GivenOptions {
   /** Run even where the data holds NaN or infinity. Default false. */
   readonly allowNotFinite?: boolean;
+  /**
+   * Ends the run and throws the signal's reason: at once where it runs in another thread (a worker, WebAssembly),
+   * otherwise between two microbatches. The runtime still finishes the microbatch that it has begun. Default: no signal.
+   */
+  readonly signal?: AbortSignal;
 }
 
 export const objectiveOptions: OptionNames<ObjectiveOptions> = {
@@ -77,12 +82,12 @@ export const runOptions: OptionNames<RunOptions> = {
   others: true,
   inPlace: true,
   allowNotFinite: true,
+  signal: true,
 };
 
 export const streamOptions: OptionNames<RunOptions & StreamOptions> = {
   ...runOptions,
   chunkSize: true,
-  signal: true,
   reuse: true,
   onProgress: true,
 };

@@ -91,6 +91,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
       others,
       memoryOptions: options,
       elsewhere: isElsewhere(options),
+      mostMemory: target.mostMemory,
       manySamples: options.manySamples,
       validate: validate && ((targets) => validate(targets, objective.output.shape)),
     });

@@ -6,7 +6,7 @@ import type { Executable } from "../target/target.js";
 import type { Data } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Results, Wants } from "../wants/wanted.js";
-import type { Dataset } from "./dataset.js";
+import { type Dataset, unlessAborted } from "./dataset.js";
 import { type Executed, Execution } from "./execution.js";
 import { type Prepared, prepare } from "./feeds.js";
 import { ownDataset, ownOptions } from "./given.js";
@@ -24,6 +24,8 @@ export interface RunnableParts<W extends Wants> extends Omit<Executed, "microbat
   readonly executable: Pick<Executable, "memory" | "inSteps">;
   /** It sums over the samples in parts. Default false. */
   readonly manySamples?: boolean | undefined;
+  /** See `Target`. */
+  readonly mostMemory?: number | undefined;
   /** Checks the data of the target. */
   readonly validate?: ((target: Tensor) => void) | undefined;
 }
@@ -37,10 +39,10 @@ export abstract class RunnableProgram<W extends Wants> {
   readonly #forgottenAwait: PropertyDescriptorMap;
 
   protected constructor(protected readonly parts: RunnableParts<W>) {
-    const { want: wants, graph, executable, objective, memoryOptions, manySamples } = parts;
+    const { want: wants, graph, executable, objective, memoryOptions, manySamples, mostMemory } = parts;
     const measured = { outputs: graph.outputs, memory: executable.memory };
     const weights = weightsOf(objective.model);
-    this.microbatches = new Microbatches(measured, objective.expected, memoryOptions, weights, manySamples);
+    this.microbatches = new Microbatches(measured, objective.expected, memoryOptions, weights, manySamples, mostMemory);
     this.execution = new Execution({ ...parts, wants, microbatches: this.microbatches });
     this.#named = new Map(Object.keys(wants).map((want) => [want, namesUnder(`${want}/`, graph.outputs)]));
     this.#forgottenAwait = forgottenAwait("program.run(...)", Object.keys(wants));
@@ -60,7 +62,7 @@ export abstract class RunnableProgram<W extends Wants> {
    * Where a gradient is not finite though the data is, a warning says so, unless `notFinite` or `onNotFinite` ask for
    * something else.
    * @throws PergradError MISSING_TENSOR, INVALID_ARGUMENT, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE,
-   * NOT_FINITE, MEMORY_BUDGET.
+   * NOT_FINITE, MEMORY_BUDGET, and the signal's reason.
    */
   run(data: Readonly<Record<string, Data>>, options: RunOptions = {}): Promise<Results<W>> {
     return awaited(this.#run(data, options), this.#forgottenAwait);
@@ -68,8 +70,10 @@ export abstract class RunnableProgram<W extends Wants> {
 
   async #run(data: Readonly<Record<string, Data>>, options: RunOptions): Promise<Results<W>> {
     checkOptions("run(data, options)", options, runOptions);
+    const { signal } = options;
+    signal?.throwIfAborted();
     const prepared = this.prepared(data, options);
-    return this.#read(await this.computeBatch(prepared, options));
+    return this.#read(await unlessAborted(this.computeBatch(prepared, options), signal));
   }
 
   /**

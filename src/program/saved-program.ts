@@ -69,6 +69,7 @@ export class SavedProgram<W extends Wants> extends RunnableProgram<W> {
       others: new Map(),
       memoryOptions: options,
       elsewhere: false,
+      mostMemory: target.mostMemory,
       validate: (targets: Tensor) => loss.validate?.(targets, form.output),
     });
   }

@@ -17,6 +17,8 @@ export interface Runtime {
   readonly version: string;
   /** Whether it runs in the thread that asks: results are there before a run returns its promise. */
   readonly atOnce: boolean;
+  /** Bytes that a run may take without fear that there are no more; undefined where only the machine sets a limit. */
+  readonly mostMemory?: number | undefined;
   /** Prepares an ONNX model: its bytes, or a path, beside which external data may lie. Sessions are costly to make: reuse them. */
   load(model: string | Uint8Array, options?: RuntimeOptions): Promise<Session>;
 }

@@ -14,6 +14,8 @@ export interface Target {
   readonly version: string;
   /** See `Runtime`: whether a program that was opened has its results before a run returns its promise. */
   readonly atOnce: boolean;
+  /** See `Runtime`: what a run keeps to where no memory budget is given. */
+  readonly mostMemory?: number | undefined;
   /** What its kernels take. */
   readonly prices: Prices;
   /** Results in the order in which their nodes are best listed in a file. */

@@ -24,6 +24,10 @@ export class FirstInstalled implements ProfiledRuntime {
     return this.runtime.atOnce;
   }
 
+  get mostMemory(): number | undefined {
+    return this.runtime.mostMemory;
+  }
+
   get profiler(): ProfiledRuntime["profiler"] {
     return this.runtime.profiler;
   }

@@ -18,6 +18,9 @@ export function onnxruntimeWith(sizes: ApartSizes, runtime: ProfiledRuntime = he
     get version() {
       return runtime.version;
     },
+    get mostMemory() {
+      return runtime.mostMemory;
+    },
     get atOnce() {
       return runtime.atOnce;
     },

@@ -33,6 +33,8 @@ class Queue {
 
 export class WebRuntime implements Runtime {
   readonly atOnce = false;
+  /** A quarter of what WebAssembly can address: weights, kept memory and what lies between pieces take the rest. */
+  readonly mostMemory = 2 ** 30;
   readonly #queue = new Queue();
   #threads: number | undefined;
 
