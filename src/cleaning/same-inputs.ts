@@ -1,5 +1,4 @@
 /** Samples with exactly the same inputs. */
-import { createHash } from "node:crypto";
 import type { Expected } from "../graph/model.js";
 import { entryOf } from "../present.js";
 import type { Prepared } from "../program/feeds.js";
@@ -17,12 +16,11 @@ export class SameInputs {
       name === "target" || sampleAxis === null ? [] : [{ tensor: entryOf(feeds, name), axis: sampleAxis }],
     );
     for (let n = 0; n < samples; n++) {
-      const hash = createHash("sha1");
-      for (const { tensor, axis } of own) {
+      const parts = own.map(({ tensor, axis }) => {
         const { buffer, byteOffset, byteLength } = takeSamples(tensor, axis, n, n + 1).data;
-        hash.update(new Uint8Array(buffer, byteOffset, byteLength));
-      }
-      const key = hash.digest("base64");
+        return fingerprint(new Uint8Array(buffer, byteOffset, byteLength));
+      });
+      const key = parts.join(" ");
       const at = this.#found.length;
       const first = this.#first.get(key);
       this.#found.push(first ?? -1);
@@ -34,4 +32,28 @@ export class SameInputs {
   get all(): Int32Array {
     return Int32Array.from(this.#found);
   }
+}
+
+/** Odd multipliers of four independent 32-bit hashes: that two different samples agree in all has a chance of 2^-128. */
+const multipliers = [0x01000193, 0x85ebca6b, 0xc2b2ae35, 0x27d4eb2f] as const;
+
+/** FNV-1a with four multipliers, each mixed at the end as MurmurHash3 does: it runs in browsers too. */
+function fingerprint(bytes: Uint8Array): string {
+  let [a, b, c, d] = [0x811c9dc5, 0x9e3779b9, 0x165667b1, 0x2545f491];
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i] ?? 0;
+    a = Math.imul(a ^ byte, multipliers[0]);
+    b = Math.imul(b ^ byte, multipliers[1]);
+    c = Math.imul((c ^ byte) + (a >>> 15), multipliers[2]);
+    d = Math.imul((d ^ byte) + (b >>> 13), multipliers[3]);
+  }
+  return [a, b, c, d].map((hash) => (mixed(hash) >>> 0).toString(36)).join(".");
+}
+
+function mixed(hash: number): number {
+  let own = hash ^ (hash >>> 16);
+  own = Math.imul(own, 0x85ebca6b);
+  own ^= own >>> 13;
+  own = Math.imul(own, 0xc2b2ae35);
+  return own ^ (own >>> 16);
 }
