@@ -14,8 +14,9 @@ import type { Checkpoint } from "./checkpoint.js";
 
 /** Elements of a sample's output. */
 const mostElements = 1024;
-/** Eigenvalues of S_n are kept down to this part of the largest of all samples. */
-const negligible = 1e-6;
+/** Of more, those are left out whose eigenvalues add up to `spared` of all. */
+const mostWhole = 4096;
+const spared = 1e-3;
 
 /** Samples whose losses are scalars o . r: any vectors in the space of outputs, pulled back to the parameters. */
 export class PulledBack {
@@ -50,11 +51,7 @@ export class PulledBack {
   /** Samples whose scalars' gradients, times themselves, add up to N times the mean Gauss-Newton matrix. */
   async pseudo(data: Dataset): Promise<Batch[]> {
     const roots = await rootsOf(this.checkpoint, data, sizeOf(this.#own));
-    const largest = roots.reduce((most, { value }) => Math.max(most, value), 0);
-    return this.#samples(
-      data,
-      roots.filter(({ value }) => value > negligible * largest),
-    );
+    return this.#samples(data, withoutNegligible(roots));
   }
 
   /** Samples of the data, with these vectors as their targets. */
@@ -93,6 +90,20 @@ interface Root {
   readonly value: number;
   /** Its eigenvector times the eigenvalue's root. */
   readonly root: Float32Array;
+}
+
+/** In the order of the samples. */
+function withoutNegligible(roots: readonly Root[]): readonly Root[] {
+  if (roots.length <= mostWhole) return roots;
+  const total = roots.reduce((sum, { value }) => sum + value, 0);
+  let left = spared * total;
+  const dropped = new Set<Root>();
+  for (const root of [...roots].sort((a, b) => a.value - b.value)) {
+    left -= root.value;
+    if (left < 0) break;
+    dropped.add(root);
+  }
+  return roots.filter((root) => !dropped.has(root));
 }
 
 async function rootsOf(checkpoint: Checkpoint, train: Dataset, elements: number): Promise<Root[]> {

@@ -1,6 +1,7 @@
 /** The commands and their options, as commander knows them. */
-import { Argument, Command, Option } from "commander";
+import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { lossNames } from "../nn/as-loss.js";
+import { type AttributeOptions, attribute, curvatureWords, inverseWords, methodWords, rates } from "./attribute.js";
 import { type CheckCommandOptions, checkModel } from "./check.js";
 import { type CleanCommandOptions, clean } from "./clean.js";
 import { completionScript, shells } from "./completion.js";
@@ -135,6 +136,14 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     .option("--vector <file>", 'safetensors or npz file with "v/PARAMETER", for hvp and ggn-product')
     .action(run<CurvatureCommandOptions>(curvatureOf));
   cleaning(program).action(run<CleanCommandOptions>(clean));
+  attribution(program).action(
+    async (model: string, checkpoints: readonly string[], options: AttributeOptions, command) =>
+      run<AttributeOptions>((file, given, ...rest) => attribute(file, checkpoints, given, ...rest))(
+        model,
+        options,
+        command,
+      ),
+  );
   training(program).action(run<TrainCommandOptions>(trainModel));
   calculator(program).action(async (options: EpsilonCommandOptions, command: Command) => {
     requireOptions(command);
@@ -203,8 +212,14 @@ Exit codes: 0 done, 1 the model or the data is at fault, 2 wrong usage, 3 a chec
 `;
 
 /** A command with the options that all have. */
-function describe(program: Command, name: string, what: string, example: string): Command {
-  const line = `pergrad ${name} model.onnx${name === "explain" ? "" : " --data data.safetensors"} --loss cross_entropy ${example}`;
+function describe(
+  program: Command,
+  name: string,
+  what: string,
+  example: string,
+  data = name === "explain" ? "" : " --data data.safetensors",
+): Command {
+  const line = `pergrad ${name} model.onnx${data} --loss cross_entropy ${example}`;
   return program
     .command(name)
     .description(`${what[0]?.toUpperCase()}${what.slice(1)}.`)
@@ -249,8 +264,16 @@ function describe(program: Command, name: string, what: string, example: string)
 
 /** A command that reads data. */
 function compute(program: Command, name: string, what: string, example: string): Command {
-  return describe(program, name, what, example)
-    .addOption(required("--data <file>", 'safetensors or npz file with the inputs and "target"'))
+  return running(
+    describe(program, name, what, example).addOption(
+      required("--data <file>", 'safetensors or npz file with the inputs and "target"'),
+    ),
+  );
+}
+
+/** A command that runs the model. */
+function running(command: Command): Command {
+  return command
     .option("--allow-not-finite", "compute even if the data holds NaN or infinity")
     .option("--threads <n>", "threads to use (default: all cores)", wholeNumber(1));
 }
@@ -286,6 +309,35 @@ function cleaning(program: Command): Command {
         wholeNumber(2),
       ),
   );
+}
+
+function attribution(program: Command): Command {
+  const what = "write what each training sample does to the loss of each query";
+  const example = "--method influence --out scores.safetensors";
+  const data = " --train train.safetensors --query query.safetensors";
+  return withOutput(running(describe(program, "attribute", what, example, data)))
+    .argument("[checkpoints...]", "more weights of the same model: .onnx, or .safetensors by parameter")
+    .addOption(required("--train <file>", 'safetensors or npz file with the training samples: inputs and "target"'))
+    .addOption(required("--query <file>", "the same with the samples that are to be explained"))
+    .addOption(required("--method <name>", "how", method))
+    .addOption(choice("--inverse <name>", "of influence and relatif (default: gram)", inverseWords))
+    .addOption(
+      choice(
+        "--curvature <name>",
+        "matrix that is inverted (default: fisher for gram, diagonal and datainf, else ggn)",
+        curvatureWords,
+      ),
+    )
+    .option("--damping <d>", "number added to the matrix's diagonal", fromZero)
+    .option("--learning-rates <list>", "of tracin: one for each checkpoint, MODEL first, with commas between", rates)
+    .option("--cosine", "of tracin: divide gradients by their norms")
+    .addOption(choice("--by <name>", "of relatif: what scores are relative to (default: loss)", ["loss", "parameters"]))
+    .option("--dims <k>", "of trak: numbers that a gradient is projected to (default: 2048)", wholeNumber(1))
+    .option("--seed <n>", "of trak: of the projection (default: 0)", seed)
+    .option("--projection <file>", 'of trak: a file with "projection" [parameters, dims] in place of a random one')
+    .option("--l2 <f>", "of representer: factor of the penalty on the last layer's weights", positive)
+    .option("--layer <name>", "of representer: weight of the last linear layer (default: the last that fits)")
+    .option("--self", 'write each training sample\'s score with itself too, as "self"');
 }
 
 function training(program: Command): Command {
@@ -341,6 +393,12 @@ function withOutput(command: Command): Command {
       wholeNumber(1),
     )
     .option("--memory-budget <size>", "memory for a run, such as 512MB; fewer samples at a time if necessary", bytes);
+}
+
+/** One of the methods. */
+function method(text: string): string {
+  if (methodWords.some((word) => word === text)) return text;
+  throw new InvalidArgumentError(`it must be one of ${methodWords.join(", ")}`);
 }
 
 function smoothing(text: string): number {

@@ -1,0 +1,268 @@
+/** attribute: scores of training samples for queries, written to a file. */
+import { InvalidArgumentError } from "commander";
+import type { SampleOptions } from "../attribution/checkpoint.js";
+import {
+  type GivenMethod,
+  gradCos,
+  gradDot,
+  type InverseName,
+  influence,
+  relatIF,
+  representerPoints,
+  scores,
+  selfInfluence,
+  tracIn,
+  trak,
+} from "../attribution/index.js";
+import { PergradError } from "../errors.js";
+import type { Model } from "../graph/model.js";
+import { withParameters } from "../graph/with-parameters.js";
+import { readTensors, writeTensors } from "../io/files.js";
+import { meant } from "../meant.js";
+import { isFloat, type Tensor } from "../tensor/tensor.js";
+import { feedsOf, readData } from "./data.js";
+import type { Io } from "./io.js";
+import type { Progress } from "./progress.js";
+import { cleaningUp } from "./signals.js";
+import { checkOut, type DataTask, dataTaskOf, type TaskOptions, taskOf } from "./task.js";
+import { number, UsageError } from "./usage.js";
+
+/** As commander gives them. */
+export interface AttributeOptions extends TaskOptions {
+  readonly train: string;
+  readonly query: string;
+  readonly out: string;
+  readonly method: (typeof methodWords)[number];
+  readonly inverse?: (typeof inverseWords)[number];
+  readonly curvature?: "hessian" | "ggn" | "fisher";
+  readonly damping?: number;
+  readonly learningRates?: readonly number[];
+  readonly cosine?: boolean;
+  readonly by?: "loss" | "parameters";
+  readonly dims?: number;
+  readonly seed?: number;
+  readonly projection?: string;
+  readonly l2?: number;
+  readonly layer?: string;
+  readonly self?: boolean;
+  readonly microbatchSize?: number;
+  readonly memoryBudget?: number;
+}
+
+export const methodWords = ["graddot", "gradcos", "tracin", "trak", "influence", "relatif", "representer"] as const;
+export const inverseWords = ["exact", "gram", "cg", "lissa", "arnoldi", "diagonal", "datainf"] as const;
+export const curvatureWords = ["hessian", "ggn", "fisher"] as const;
+
+const inverses: Readonly<Record<(typeof inverseWords)[number], InverseName>> = {
+  exact: "exact",
+  gram: "gram",
+  cg: "cg",
+  lissa: "lissa",
+  arnoldi: "arnoldi",
+  diagonal: "diagonal",
+  datainf: "dataInf",
+};
+
+/** Options that only some methods take. */
+const takenBy: Readonly<Partial<Record<keyof AttributeOptions, readonly AttributeOptions["method"][]>>> = {
+  inverse: ["influence", "relatif"],
+  curvature: ["influence", "relatif"],
+  damping: ["influence", "relatif", "trak"],
+  learningRates: ["tracin"],
+  cosine: ["tracin"],
+  by: ["relatif"],
+  dims: ["trak"],
+  seed: ["trak"],
+  projection: ["trak"],
+  l2: ["representer"],
+  layer: ["representer"],
+};
+
+/** Reads "0.1,0.05". */
+export function rates(text: string): readonly number[] {
+  return text.split(",").map((each) => {
+    try {
+      return number(each, Number.isFinite, "a number");
+    } catch (error) {
+      if (!(error instanceof InvalidArgumentError)) throw error;
+      throw new InvalidArgumentError("it must be numbers, separated by commas, one for each checkpoint");
+    }
+  });
+}
+
+export async function attribute(
+  modelFile: string,
+  files: readonly string[],
+  options: AttributeOptions,
+  io: Io,
+  progress: Progress,
+): Promise<void> {
+  requireFitting(options);
+  const read = [modelFile, ...files, options.train, options.query, ...(options.projection ? [options.projection] : [])];
+  await checkOut(options.out, read);
+  const task = await dataTaskOf(modelFile, { ...options, data: options.train }, progress);
+  const queries = await queriesOf(task, options, progress);
+  const others: Model[] = [];
+  for (const file of files) others.push(await checkpointOf(file, task.model, options, progress));
+  const models = checkpointsOf(task.model, others, options, progress);
+  const method = await methodOf(options);
+  const settings: SampleOptions = {
+    ...task.options,
+    ...(options.threads === undefined ? {} : { threads: options.threads }),
+    ...(options.microbatchSize === undefined ? {} : { microbatchSize: options.microbatchSize }),
+    ...(options.memoryBudget === undefined ? {} : { memoryBudget: options.memoryBudget }),
+  };
+  progress.stage("scoring");
+  const found = await cleaningUp(
+    async () => {
+      const scored = await scores(models, task.feeds, queries, { ...settings, method });
+      const own = options.self ? { self: await selfInfluence(models, task.feeds, { ...settings, method }) } : {};
+      await writeTensors(options.out, { scores: scored.scores, ...own });
+      return scored;
+    },
+    () => {
+      progress.stop();
+      io.stderr.write("pergrad: stopped; nothing was written.\n");
+    },
+  );
+  progress.stop();
+  const [count = 0, samples = 0] = found.scores.dims;
+  const plural = (n: number, what: string, many = `${what}s`) => `${n} ${n === 1 ? what : many}`;
+  const dampings = [...new Set((found.dampings ?? []).map((damping) => damping.toPrecision(3)))];
+  const damped = dampings.length === 0 ? "" : `, damping ${dampings.join(", ")}`;
+  const asked = `${plural(count, "query", "queries")}, ${plural(samples, "training sample")}`;
+  io.stdout.write(`wrote ${options.out}: ${asked}, ${plural(models.length, "model")}${damped}\n`);
+}
+
+/** Throws UsageError. */
+function requireFitting(options: AttributeOptions): void {
+  for (const [name, methods] of Object.entries(takenBy)) {
+    const value = options[name as keyof AttributeOptions];
+    if (value === undefined || methods.includes(options.method)) continue;
+    const flag = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    throw new UsageError(`${flag} is for --method ${methods.join(" or ")}, not for ${options.method}.`);
+  }
+  if (options.method === "representer" && options.l2 === undefined)
+    throw new UsageError("--method representer needs --l2 FACTOR, that of the penalty on the last layer's weights.");
+  if (options.projection !== undefined && (options.dims !== undefined || options.seed !== undefined))
+    throw new UsageError("--projection is given whole; leave out --dims and --seed.");
+}
+
+async function methodOf(options: AttributeOptions): Promise<GivenMethod> {
+  const { method, damping, learningRates, cosine, dims, seed, projection, l2, layer, by } = options;
+  const damped = damping === undefined ? {} : { damping };
+  if (method === "graddot") return gradDot();
+  if (method === "gradcos") return gradCos();
+  if (method === "tracin")
+    return tracIn({ ...(learningRates ? { learningRates } : {}), ...(cosine === undefined ? {} : { cosine }) });
+  if (method === "trak")
+    return trak({
+      ...damped,
+      ...(dims === undefined ? {} : { dims }),
+      ...(seed === undefined ? {} : { seed }),
+      ...(projection === undefined ? {} : { projection: await projectionIn(projection) }),
+    });
+  if (method === "representer") return representerPoints({ l2: l2 ?? 0, ...(layer === undefined ? {} : { layer }) });
+  const how = {
+    ...damped,
+    ...(options.inverse === undefined ? {} : { inverse: inverses[options.inverse] }),
+    ...(options.curvature === undefined ? {} : { of: options.curvature }),
+  };
+  return method === "influence" ? influence(how) : relatIF({ ...how, ...(by === undefined ? {} : { by }) });
+}
+
+/** Throws MISSING_TENSOR. */
+async function projectionIn(file: string): Promise<Tensor> {
+  const tensor = (await readTensors(file)).get("projection");
+  if (tensor && isFloat(tensor.dtype)) return tensor;
+  throw new PergradError(
+    "MISSING_TENSOR",
+    `"${file}" lacks "projection", numbers [parameters, dims]; give a file that holds them.`,
+  );
+}
+
+/** The queries, as the training samples were taken. */
+async function queriesOf(task: DataTask, { query, allowNotFinite }: AttributeOptions, progress: Progress) {
+  const data = await readData(query);
+  // What --fix took away from the training data, or a note told of, is told once.
+  const known = [...data].filter(([name]) => task.objective.expected.has(name));
+  const { feeds } = feedsOf(new Map(known), query, task.objective, allowNotFinite ?? false, progress);
+  return feeds;
+}
+
+/** The model with the weights of another file. Throws MISSING_TENSOR, SHAPE_MISMATCH, DTYPE_MISMATCH, and what reading throws. */
+async function checkpointOf(file: string, model: Model, options: AttributeOptions, progress: Progress): Promise<Model> {
+  if (!/\.(safetensors|npz)$/i.test(file)) {
+    const { model: other } = await taskOf(file, withoutData(options), progress);
+    return withWeights(file, model, new Map(Object.entries(other.parameters)));
+  }
+  return withWeights(file, model, await readTensors(file), (message) => progress.note(message));
+}
+
+/** Options of a model alone. */
+function withoutData({ train: _, query: __, ...options }: AttributeOptions): TaskOptions {
+  const { data: ___, ...own } = options;
+  return own;
+}
+
+function withWeights(
+  file: string,
+  model: Model,
+  tensors: ReadonlyMap<string, Tensor>,
+  note: (message: string) => void = () => {},
+): Model {
+  const names = model.graph.parameters.map(({ name }) => name);
+  const extra = [...tensors.keys()].filter((name) => !names.includes(name));
+  const found: Record<string, Tensor<"float32">> = {};
+  for (const name of names) {
+    const tensor = tensors.get(name);
+    if (!tensor)
+      throw new PergradError(
+        "MISSING_TENSOR",
+        `The checkpoint "${file}" lacks the parameter "${name}"${meant(name, extra) || "; give a checkpoint of the same model."}`,
+      );
+    found[name] = inFloat32(file, name, tensor);
+  }
+  if (extra.length > 0)
+    note(
+      `"${file}" also holds ${extra
+        .slice(0, 8)
+        .map((name) => `"${name}"`)
+        .join(", ")}, which is no parameter of the model.`,
+    );
+  return withParameters(model, found);
+}
+
+/** Throws DTYPE_MISMATCH, NOT_FINITE. */
+function inFloat32(file: string, name: string, { dtype, dims, data }: Tensor): Tensor<"float32"> {
+  if (dtype !== "float32" && dtype !== "float64")
+    throw new PergradError(
+      "DTYPE_MISMATCH",
+      `The parameter "${name}" of the checkpoint "${file}" is ${dtype}, but the model needs float32; convert it.`,
+    );
+  const numbers = data instanceof Float32Array ? data : Float32Array.from<number | bigint>(data, Number);
+  if (!numbers.every(Number.isFinite))
+    throw new PergradError(
+      "NOT_FINITE",
+      `The parameter "${name}" of the checkpoint "${file}" holds NaN or infinity; give another checkpoint.`,
+    );
+  return { dtype: "float32", dims, data: numbers };
+}
+
+/** Throws UsageError. */
+function checkpointsOf(
+  model: Model,
+  others: readonly Model[],
+  { learningRates }: AttributeOptions,
+  progress: Progress,
+): readonly Model[] {
+  const all = [model, ...others];
+  if (!learningRates || learningRates.length === all.length) return all;
+  if (others.length > 0 && learningRates.length === others.length) {
+    progress.note("There is a learning rate for each further checkpoint, so the weights in MODEL itself do not count.");
+    return others;
+  }
+  throw new UsageError(
+    `There are ${all.length} checkpoints, MODEL among them, but ${learningRates.length} --learning-rates; give one for each.`,
+  );
+}
