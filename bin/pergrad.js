@@ -11,5 +11,5 @@ if (existsSync(new URL("../src", import.meta.url))) {
     process.exit(1);
   }
 }
-const { main } = await import("../dist/src/cli/main.js");
+const { main } = await import("../dist/node/cli.js");
 process.exitCode = await main(process.argv.slice(2));

@@ -4,7 +4,18 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { loadModel, losses, nn, perSample, saveModel, sgd, tensor, toFloat32, train, want } from "../dist/src/index.js";
+import {
+  loadModel,
+  losses,
+  nn,
+  perSample,
+  saveModel,
+  sgd,
+  tensor,
+  toFloat32,
+  train,
+  want,
+} from "../dist/node/pergrad.js";
 
 const samples = 6;
 const x = tensor(
@@ -60,7 +71,7 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
-const required = createRequire(import.meta.url)("../dist/src/index.js");
+const required = createRequire(import.meta.url)("../dist/node/pergrad.js");
 assert.equal(typeof required.perSample, "function", "require gives the same interface");
 for (const each of [program, halves, threads]) await each.release();
 const { bun, deno } = process.versions;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, it } from "vitest";
 
-const built = pathToFileURL(join(import.meta.dirname, "../../dist/src/index.js")).href;
+const built = pathToFileURL(join(import.meta.dirname, "../../dist/node/pergrad.js")).href;
 
 const script = `
 const { losses, nn, perSample, want } = await import(${JSON.stringify(built)});

@@ -7,7 +7,7 @@ import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
 
-const built = pathToFileURL(join(import.meta.dirname, "../../dist/src/index.js")).href;
+const built = pathToFileURL(join(import.meta.dirname, "../../dist/node/pergrad.js")).href;
 
 /** Runs a program, then looks for three seconds at what the process has open. */
 const script = `
