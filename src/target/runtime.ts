@@ -10,6 +10,8 @@ export interface RuntimeOptions {
   readonly files?: ReadonlyMap<string, Uint8Array>;
   /** Convolutions may be computed in blocks of channels, which add up in another order. Default true. */
   readonly blockedConvolutions?: boolean;
+  /** The names of all operators in the model, where they are known: what does not concern them need not be tried. */
+  readonly operators?: ReadonlySet<string>;
 }
 
 export interface Runtime {

@@ -44,14 +44,6 @@ export function releasedError(): PergradError {
   return new PergradError("INVALID_ARGUMENT", "The program was released, so it cannot run any more; compile it again.");
 }
 
-/**
- * Rewriting rules of the runtime that it does without. SkipLayerNormalization, a residual sum fused with what follows,
- * takes its mean with a fraction of the digits.
- */
-export function disabledRewrites(blockedConvolutions: boolean): string {
-  return ["SkipLayerNormFusion", ...(blockedConvolutions ? [] : ["NchwcTransformer"])].join(";");
-}
-
 /** What a run throws whose threads are gone. */
 export function threadsReleased(): PergradError {
   return new PergradError(

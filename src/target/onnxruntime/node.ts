@@ -8,14 +8,8 @@ import type * as ort from "onnxruntime-node";
 import type { Binding } from "onnxruntime-node/dist/binding.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
-import {
-  checkThreads,
-  disabledRewrites,
-  fedTensor,
-  releasedError,
-  returnedTensor,
-  runtimeFailure,
-} from "./exchange.js";
+import { checkThreads, fedTensor, releasedError, returnedTensor, runtimeFailure } from "./exchange.js";
+import { disabledOptimizers } from "./optimizers.js";
 
 const require = createRequire(import.meta.url);
 
@@ -44,9 +38,10 @@ export const nodeRuntime: Runtime = {
 /** @param more settings of the runtime's own, beside those that all sessions have */
 export async function loadSession(
   model: string | Uint8Array,
-  { threads, reserve = true, files = new Map(), blockedConvolutions = true }: RuntimeOptions = {},
+  options: RuntimeOptions = {},
   more: ort.InferenceSession.SessionOptions = {},
 ): Promise<NodeSession> {
+  const { threads, reserve = true, files = new Map() } = options;
   checkThreads(threads);
   try {
     const { binding, initOrt } = underneath();
@@ -54,7 +49,7 @@ export async function loadSession(
     const session = new binding.InferenceSession();
     const settings: ort.InferenceSession.SessionOptions = {
       graphOptimizationLevel: "all",
-      extra: { optimization: { disable_specified_optimizers: disabledRewrites(blockedConvolutions) } },
+      extra: { optimization: { disable_specified_optimizers: disabledOptimizers(options) } },
       externalData: [...files].map(([path, data]) => ({ path, data })),
       logSeverityLevel: 4, // errors are thrown; the log would repeat them on stderr
       ...(threads === undefined ? {} : { intraOpNumThreads: threads }),

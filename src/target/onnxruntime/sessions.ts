@@ -2,7 +2,6 @@
 
 import { defect } from "../../errors.js";
 import type { Value } from "../../graph/value.js";
-import { nodesBefore } from "../../graph/walk.js";
 import { encodeModel } from "../../onnx/write/encode.js";
 import { InMemory } from "../../onnx/write/external-data.js";
 import { entryOf, nth, present } from "../../present.js";
@@ -13,6 +12,7 @@ import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
 import type { Running, Tensors } from "../target.js";
 import type { Apart, Tail } from "./apart.js";
 import { releasedError } from "./exchange.js";
+import { operatorsOf } from "./optimizers.js";
 import { isApart, type Scheduled } from "./scheduled.js";
 
 /** What a batch is run by: the program as it is, with what is held inside, or with large results apart. */
@@ -95,8 +95,9 @@ export class Sessions implements Running {
     const inputs = program.inputs.filter(({ name }) => !Object.hasOwn(held, name));
     const storage = new InMemory();
     const model = encodeModel({ inputs, outputs: handover.outputs, order, parameters: held }, storage);
-    const chooses = nodesBefore(handover.outputs.map(({ value }) => value)).some(({ op }) => choosing.has(op));
-    return runtime.load(model, { ...this.options, files: storage.files, blockedConvolutions: !chooses });
+    const operators = operatorsOf(handover.outputs.map(({ value }) => value));
+    const blockedConvolutions = !Array.from(choosing).some((op) => operators.has(op));
+    return runtime.load(model, { ...this.options, files: storage.files, blockedConvolutions, operators });
   }
 
   async #load(way: Way): Promise<void> {
@@ -104,7 +105,8 @@ export class Sessions implements Running {
     const { inputs } = program;
     const apart = way === "apart" ? program.apart : undefined;
     const { outputs, order } = apart ?? { outputs: program.handover.outputs, order: program.order };
-    const main = await runtime.load(encodeModel({ inputs, outputs, order }), options);
+    const operators = operatorsOf(outputs.map(({ value }) => value));
+    const main = await runtime.load(encodeModel({ inputs, outputs, order }), { ...options, operators });
     const load = (model: Uint8Array) => runtime.load(model, options);
     this.#loaded.set(way, apart ? await ApartSession.load(apart, main, load) : main);
   }

@@ -2,14 +2,8 @@
 import type * as Ort from "onnxruntime-web";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
-import {
-  checkThreads,
-  disabledRewrites,
-  fedTensor,
-  releasedError,
-  returnedTensor,
-  runtimeFailure,
-} from "./exchange.js";
+import { checkThreads, fedTensor, releasedError, returnedTensor, runtimeFailure } from "./exchange.js";
+import { disabledOptimizers } from "./optimizers.js";
 
 /** What is used of the package. */
 export type WebPackage = Pick<typeof Ort, "InferenceSession" | "Tensor" | "env">;
@@ -55,16 +49,17 @@ export class WebRuntime implements Runtime {
   /** Throws RUNTIME, INVALID_ARGUMENT. */
   async load(
     model: string | Uint8Array,
-    { threads, reserve = true, files = new Map(), blockedConvolutions = true }: RuntimeOptions = {},
+    options: RuntimeOptions = {},
     more: Ort.InferenceSession.SessionOptions = {},
   ): Promise<Session> {
     const { InferenceSession, env } = this.ort();
+    const { threads, reserve = true, files = new Map() } = options;
     checkThreads(threads);
     this.#setThreads(env, threads);
     const settings: Ort.InferenceSession.SessionOptions = {
       executionProviders: [this.provider],
       graphOptimizationLevel: "all",
-      extra: { optimization: { disable_specified_optimizers: disabledRewrites(blockedConvolutions) } },
+      extra: { optimization: { disable_specified_optimizers: disabledOptimizers(options) } },
       // Copies: the runtime may take the bytes over.
       externalData: [...files].map(([path, data]) => ({ path, data: data.slice() })),
       logSeverityLevel: 4, // errors are thrown; the log would repeat them on the console
