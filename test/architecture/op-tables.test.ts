@@ -20,6 +20,7 @@ const allowed: Readonly<Record<string, string>> = {
   "onnx/read/upgrades/normalisation.ts": "forms that operators had in older opsets",
   "onnx/read/upgrades/old-broadcast.ts": "forms that operators had in older opsets",
   "onnx/read/upgrades/softmax.ts": "forms that operators had in older opsets",
+  "target/onnxruntime/optimizers.ts": "which operators one runtime's optimizers look for",
   "target/onnxruntime/packed.ts": "which kernels of one runtime pack weights beforehand",
   "target/onnxruntime/sessions.ts": "which kernels of one runtime choose otherwise once weights are packed",
 };
