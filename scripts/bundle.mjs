@@ -68,6 +68,20 @@ const common = {
   metafile: true,
 };
 
+/** Throws where a module that browsers load needs Node. */
+export async function checkForBrowsers() {
+  await build({
+    ...common,
+    platform: "browser",
+    external: ["onnxruntime-web/*"],
+    entryPoints: [join(source, "index.ts")],
+    outdir: root,
+    write: false,
+    logLevel: "silent",
+    plugins: [counterparts(["browser"])],
+  });
+}
+
 const thread = join(source, "target", "onnxruntime", "worker-thread");
 
 /** What Node finds itself: the runtimes, and what only the command line uses. */
