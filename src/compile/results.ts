@@ -1,6 +1,7 @@
 /** From a plan to the results that are wanted of it: the stage "planned". */
 import type { Differentiable } from "../curvature/differentiable.js";
 import { leaf, type Value } from "../graph/value.js";
+import type { TimesVector } from "../nn/loss.js";
 import type { Plan } from "../plan/planner.js";
 import { needsGradients } from "../plan/questions.js";
 import type { DType } from "../tensor/tensor.js";
@@ -92,7 +93,9 @@ export function differentiableOf(
   const { losses, loss, output, parameters, axes, expected } = objective;
   const target = expected.get(targetName)?.value;
   const given = target ? new Traced(target) : null;
-  const { root } = loss;
+  const { root, second } = loss;
+  const traced = (times: TimesVector) => (value: Value, vector: Value) =>
+    times(new Traced(value), given, new Traced(vector)).value;
   return {
     losses,
     output,
@@ -100,8 +103,8 @@ export function differentiableOf(
     axes,
     lossOf: (value) => loss.apply(new Traced(value), given).value,
     terms: loss.terms?.(output.shape, target?.shape ?? null) ?? 1,
-    root:
-      typeof root === "function" ? (value, vector) => root(new Traced(value), given, new Traced(vector)).value : root,
+    root: typeof root === "function" ? traced(root) : root,
+    second: second && traced(second),
     strategy: { ...options.lowMemory, ...options.strategy, ...(options.prices ? { prices: options.prices } : {}) },
     notFiniteInputs,
   };

@@ -18,6 +18,8 @@ export interface Differentiable {
   readonly terms: number;
   /** How a square root of the loss's second derivative in the output is known; undefined: not at all. */
   readonly root?: "elementwise" | ((output: Value, vector: Value) => Value) | undefined;
+  /** The second derivative of the loss in the output times a vector, where the loss says how. */
+  readonly second?: ((output: Value, vector: Value) => Value) | undefined;
   /** Methods to be taken where several are equal. */
   readonly strategy: BuildStrategy;
   /** Whether inputs may hold NaN or infinity. */

@@ -16,12 +16,15 @@ export class LossHead {
   readonly #product: Value;
   readonly #gradient: Value;
 
-  constructor({ lossOf, output }: Differentiable) {
+  constructor({ lossOf, output, second }: Differentiable) {
     this.#output = leaf("output", output, { kind: "input" });
     this.#vector = leaf("vector", output, { kind: "input" });
     this.#gradient = gradientOf(lossOf(this.#output), this.#output);
-    const along = build.sum(build.mul(this.#gradient, this.#vector));
-    this.#product = gradientOf(along, this.#output);
+    this.#product = second?.(this.#output, this.#vector) ?? this.#differentiated();
+  }
+
+  #differentiated(): Value {
+    return gradientOf(build.sum(build.mul(this.#gradient, this.#vector)), this.#output);
   }
 
   /** At this output. */

@@ -41,11 +41,16 @@ export interface Loss {
    * The second derivative of the loss in the output, L, by a square root R of it, L = R R'. "elementwise": L is diagonal
    * and not negative. A function gives R times a vector of the output's shape. Default: none is known.
    */
-  readonly root?: "elementwise" | RootOfLoss;
+  readonly root?: "elementwise" | TimesVector;
+  /**
+   * The second derivative of the loss in the output times a vector, in fewer steps than by differentiating twice. Default:
+   * that is done.
+   */
+  readonly second?: TimesVector;
 }
 
-/** R times a vector `[N, ...]`, of an output, a target and the vector. */
-export type RootOfLoss = (output: Traced, target: Traced | null, vector: Traced) => Traced;
+/** A matrix of each sample times a vector `[N, ...]`, of an output, a target and the vector. */
+export type TimesVector = (output: Traced, target: Traced | null, vector: Traced) => Traced;
 
 /** A loss of one's own: from outputs and targets, sample axis first, to [N]. */
 export type LossFunction = (output: Traced, target: Traced) => Traced;

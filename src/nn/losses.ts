@@ -19,12 +19,12 @@ import {
   type LossFunction,
   meanPerSample,
   meanWhere,
-  type RootOfLoss,
   requirePerSample,
   requireTarget,
   reshapeLike,
   samplesOf,
   type TensorType,
+  type TimesVector,
 } from "./loss.js";
 
 export interface NllOptions {
@@ -118,28 +118,57 @@ function columnAt(axis: number, rank: number): number[] {
 export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
   checkOptions("losses.crossEntropy(options)", options, { ...nllOptions, labelSmoothing: true });
   const loss = likelihood("cross_entropy", options, (output, axis) => output.logSoftmax(axis));
-  return { ...loss, root: softmaxRoot(options) };
+  return { ...loss, root: softmaxRoot(options), second: softmaxSecond(options) };
 }
 
 /**
  * Of each label the second derivative is m (diag(p) - p p'), p being the softmax and m the label's weight, over the number
- * of labels: the square of sqrt(m) (diag(sqrt(p)) - p sqrt(p)').
+ * of labels.
  */
-function softmaxRoot({ ignoreIndex, classAxis, weights, labelSmoothing: s = 0 }: CrossEntropyOptions): RootOfLoss {
+function softmaxSecond(options: CrossEntropyOptions): TimesVector {
   return (output, target, vector) => {
-    const labels = requireTarget("cross_entropy", target).cast("int64");
-    const axis = classAxisOf("cross_entropy", output.value.shape, classAxis, labels.value.shape);
-    const p = output.softmax(axis);
+    const { p, axis, over } = softmaxOf(options, output, target);
+    const scaled = vector.mul(p);
+    return over(scaled.sub(p.mul(scaled.sum(axis, { keepDims: true }))), (factor) => factor);
+  };
+}
+
+/** The second derivative is the square of sqrt(m) (diag(sqrt(p)) - p sqrt(p)'). */
+function softmaxRoot(options: CrossEntropyOptions): TimesVector {
+  return (output, target, vector) => {
+    const { p, axis, over } = softmaxOf(options, output, target);
     const scaled = p.sqrt().mul(vector);
-    const product = scaled.sub(p.mul(scaled.sum(axis, { keepDims: true })));
-    const counted = ignoreIndex === undefined ? undefined : labels.notEqual(ignoreIndex);
-    const own = labelWeights(counted ? where(counted, labels, 0) : labels, weights, s);
-    const ones = labels.mul(0).add(1).cast(output.dtype);
-    const weighted = own ? ones.mul(own.cast(output.dtype)) : ones;
-    const elements = labels.rank === 1 ? undefined : labels.value.shape.slice(1).map((_, k) => k + 1);
-    const kept = counted ? where(counted, weighted, 0) : weighted;
-    const number = (counted ? where(counted, ones, 0) : ones).sum(elements ?? [], { keepDims: true }).maximum(1);
-    return product.mul(kept.div(number).sqrt().unsqueeze(axis));
+    return over(scaled.sub(p.mul(scaled.sum(axis, { keepDims: true }))), (factor) => factor.sqrt());
+  };
+}
+
+interface SoftmaxOfLabels {
+  readonly p: Traced;
+  readonly axis: number;
+  /** A product times what is made of each label's weight over the number of labels; 0 for labels that do not count. */
+  over(product: Traced, of: (factor: Traced) => Traced): Traced;
+}
+
+function softmaxOf(
+  { ignoreIndex, classAxis, weights, labelSmoothing: s = 0 }: CrossEntropyOptions,
+  output: Traced,
+  target: Traced | null,
+): SoftmaxOfLabels {
+  const labels = requireTarget("cross_entropy", target).cast("int64");
+  const axis = classAxisOf("cross_entropy", output.value.shape, classAxis, labels.value.shape);
+  const counted = ignoreIndex === undefined ? undefined : labels.notEqual(ignoreIndex);
+  const own = labelWeights(counted ? where(counted, labels, 0) : labels, weights, s);
+  const ones = labels.mul(0).add(1).cast(output.dtype);
+  const weighted = own ? ones.mul(own.cast(output.dtype)) : ones;
+  const elements = labels.rank === 1 ? undefined : labels.value.shape.slice(1).map((_, k) => k + 1);
+  const number = (counted ? where(counted, ones, 0) : ones).sum(elements ?? [], { keepDims: true }).maximum(1);
+  return {
+    p: output.softmax(axis),
+    axis,
+    over: (product, of) => {
+      const found = product.mul(of(weighted.div(number)).unsqueeze(axis));
+      return counted ? where(counted.unsqueeze(axis), found, 0) : found;
+    },
   };
 }
 

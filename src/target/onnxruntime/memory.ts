@@ -116,7 +116,8 @@ class Simulation {
       for (const input of inputs) {
         const block = this.#of.get(input);
         const last = block?.reads === inputs.filter((other) => this.#of.get(other) === block).length;
-        if (block && last && fits(block, output)) return block;
+        // Of what is seen in another shape, that shape counts.
+        if (block && last && fits({ ...block, shape: input.shape }, output)) return block;
       }
     }
     const found = this.#free.find((block) => fits(block, output));
@@ -152,7 +153,7 @@ class Simulation {
   }
 }
 
-function fits(block: Block, { shape, dtype }: Value): boolean {
+function fits(block: Pick<Block, "shape" | "width">, { shape, dtype }: Value): boolean {
   return block.width === bytesOf(dtype) && sameShape(block.shape, shape);
 }
 
