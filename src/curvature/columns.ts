@@ -1,8 +1,10 @@
 /** Diagonals and Jacobians: what is made of the curvature's columns, one for each element of an output or a parameter. */
 
 import { type Directions, forEachDirection, sumOverDirections } from "../autodiff/directions.js";
+import { cheapest, type Factored, sumPerSample } from "../gradients/factored.js";
 import { N } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
+import { dependentsOf, nodesBefore } from "../graph/walk.js";
 import { elementFactor } from "../ops/build.js";
 import { build } from "../ops/registry.js";
 import { nth, present } from "../present.js";
@@ -10,6 +12,7 @@ import { random } from "../tensor/random.js";
 import type { Differentiable } from "./differentiable.js";
 import { LossHead } from "./loss-head.js";
 import { type Gradients, hessianProduct, innerProduct, pulledBack } from "./products.js";
+import { pseudoTargets } from "./pseudo-targets.js";
 
 /** By the names of parameters, a value each. */
 export type ByName = ReadonlyMap<string, Value>;
@@ -29,21 +32,61 @@ function ofOutputs({ output }: Differentiable, of: (seed: Value) => readonly Val
 }
 
 /**
- * The diagonals of J_n' L_n J_n, `[N, ...shape]`: for each element o of the output, row o of J_n times row o of L_n J_n,
- * summed. L_n may be any symmetric matrix.
+ * The diagonals of J_n' L_n J_n, `[N, ...shape]`: with R_n a square root of L_n, the sum of the squares of the rows of
+ * R_n' J_n (Dangel et al. 2020, "BackPACK"). Where no root is known, for each element o of the output row o of J_n times row
+ * o of L_n J_n: L_n may then be any symmetric matrix.
  */
 export function gaussNewtonDiagonal(of: Differentiable): ByName {
-  const head = new LossHead(of);
-  const sums = sumOverDirections(
-    ofOutputs(of, (seed) => {
-      const rows = pulledBack(of, of.output, seed);
-      const weighted = pulledBack(of, of.output, head.times(of.output, seed));
-      return [...rows].map(([name, row]) =>
-        build.mul(row.materialise(build), present(weighted.get(name)).materialise(build)),
-      );
-    }),
+  const targets = pseudoTargets(of, "type2");
+  const { gradients, weighted, seed } = targets;
+  const factors = [...gradients.values(), ...weighted.values()].flatMap((gradient) => gradient.factors);
+  const dependent = dependentsOf([seed], nodesBefore(factors));
+  const products = [...gradients].map(([name, own]) => productOf(own, present(weighted.get(name)), dependent));
+  const sums = targets.sum(products.map(({ value }) => value));
+  return perParameter(
+    of,
+    products.map(({ whole }, k) => whole(nth(sums, k))),
   );
-  return perParameter(of, sums);
+}
+
+/** The traces of each parameter's part of J_n' L_n J_n, `[N]`: sums of squared norms, of gradients that need not be multiplied out. */
+export function gaussNewtonTraces(of: Differentiable): ByName {
+  const targets = pseudoTargets(of, "type2");
+  if (targets.gradients !== targets.weighted)
+    return new Map([...gaussNewtonDiagonal(of)].map(([name, diagonal]) => [name, sumPerSample(build, diagonal)]));
+  const norms = [...targets.gradients.values()].map((gradient) => cheapest(gradient.squaredNorms()).emit(build));
+  return perParameter(of, targets.sum(norms));
+}
+
+/** The product of two gradients, element by element, which is summed over directions. */
+interface Product {
+  readonly value: Value;
+  /** Makes the product's sum, `[N, ...shape]`, of the value's. */
+  whole(sum: Value): Value;
+}
+
+/**
+ * Where a gradient has one position, and one of its factors is the same for all directions, the products of the other
+ * factors are summed, and multiplied out once.
+ */
+function productOf(own: Factored, other: Factored, dependent: ReadonlySet<Value>): Product {
+  const [first, second] = own.factors;
+  const [left, right] = other.factors;
+  const splits = (own.kind === "outer" || own.kind === "convolution") && own.kind === other.kind && own.positions === 1;
+  if (splits && first && second && left && right && own.terms.length === 1) {
+    if (first === left && !dependent.has(first))
+      return {
+        value: build.mul(second, right),
+        whole: (sum) => own.withFactors([build.square(first), sum]).materialise(build),
+      };
+    if (second === right && !dependent.has(second))
+      return {
+        value: build.mul(first, left),
+        whole: (sum) => own.withFactors([sum, build.square(second)]).materialise(build),
+      };
+  }
+  const rows = own.materialise(build);
+  return { value: build.mul(rows, own === other ? rows : other.materialise(build)), whole: (sum) => sum };
 }
 
 /** The Jacobians of each sample's output, `[N, ...output, ...shape]` each. */

@@ -3,6 +3,7 @@ import {
   type ByName,
   estimatedDiagonal,
   gaussNewtonDiagonal,
+  gaussNewtonTraces,
   hessianDiagonal as hessianDiagonals,
   jacobians,
   outputGradients,
@@ -221,7 +222,8 @@ export function trace({ of = "hessian", ...estimate }: TraceOptions = {}): Want<
 function traceParts(wanted: WantContext, of: NonNullable<TraceOptions["of"]>, probes: Probes | null): ByName {
   const { plan, differentiable } = wanted;
   if (of === "fisher") return new Map(plan.parameters.map((name) => [name, plan.squaredNorm(name)]));
-  const diagonals = of === "ggn" ? gaussNewtonDiagonal(differentiable) : hessianDiagonalsOf(wanted, probes);
+  if (of === "ggn") return gaussNewtonTraces(differentiable);
+  const diagonals = hessianDiagonalsOf(wanted, probes);
   return new Map([...diagonals].map(([name, diagonal]) => [name, sumPerSample(build, diagonal)]));
 }
 
