@@ -32,6 +32,7 @@ function counterparts(places) {
 const parts = {
   attribution: "attribution/index",
   check: "check/check",
+  cleaning: "cleaning/find-issues",
   curvature: "solvers/curvature",
   derivatives: "autodiff/derivatives",
   diagnostics: "solvers/diagnostics",
