@@ -56,9 +56,10 @@ export {
   type DampingOptions,
   type KroneckerBlock,
   type KroneckerCurvature,
-  type KroneckerOptions,
   kroneckerCurvature,
 } from "./solvers/kronecker.js";
+export type { KroneckerOptions } from "./solvers/kronecker-parts.js";
+export { type Laplace, type LaplaceOptions, laplace, type Prediction } from "./solvers/laplace.js";
 export { type Workers, type WorkersOptions, workers } from "./target/onnxruntime/workers.js";
 export type { Data } from "./tensor/data.js";
 export { toFloat32 } from "./tensor/float16.js";

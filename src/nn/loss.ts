@@ -47,7 +47,14 @@ export interface Loss {
    * that is done.
    */
   readonly second?: TimesVector;
+  /** The distribution of the target whose negative log-likelihood the loss is, but for a factor. Default: none is known. */
+  readonly likelihood?: Likelihood;
 }
+
+/** Distributions of targets, and what an output says of the chances of a target (its shape given), in the output's shape. */
+export type Likelihood =
+  | { readonly kind: "categorical" | "bernoulli"; chances(output: Traced, target: Shape | null): Traced }
+  | { readonly kind: "gaussian" };
 
 /** A matrix of each sample times a vector `[N, ...]`, of an output, a target and the vector. */
 export type TimesVector = (output: Traced, target: Traced | null, vector: Traced) => Traced;

@@ -118,7 +118,14 @@ function columnAt(axis: number, rank: number): number[] {
 export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
   checkOptions("losses.crossEntropy(options)", options, { ...nllOptions, labelSmoothing: true });
   const loss = likelihood("cross_entropy", options, (output, axis) => output.logSoftmax(axis));
-  return { ...loss, root: softmaxRoot(options), second: softmaxSecond(options) };
+  const chances = (output: Traced, target: Shape | null) =>
+    output.softmax(classAxisOf("cross_entropy", output.value.shape, options.classAxis, target ?? undefined));
+  return {
+    ...loss,
+    root: softmaxRoot(options),
+    second: softmaxSecond(options),
+    likelihood: { kind: "categorical", chances },
+  };
 }
 
 /**
@@ -233,7 +240,10 @@ function requireSameElements(name: string, output: Shape, target: Shape): void {
 }
 
 /** The mean squared difference. */
-export const mse = (): Loss => elementwise("mse", (output, target) => output.sub(target).square());
+export const mse = (): Loss => ({
+  ...elementwise("mse", (output, target) => output.sub(target).square()),
+  likelihood: { kind: "gaussian" },
+});
 
 /** The mean absolute difference. */
 export const l1 = (): Loss => elementwise("l1", (output, target) => output.sub(target).abs());
@@ -296,7 +306,10 @@ function limitedLog(p: Traced): Traced {
 }
 
 /** Binary cross entropy of logits, which neither overflows nor cancels. */
-export const bceWithLogits = (): Loss => elementwise("bce_with_logits", logistic);
+export const bceWithLogits = (): Loss => ({
+  ...elementwise("bce_with_logits", logistic),
+  likelihood: { kind: "bernoulli", chances: (output) => output.sigmoid() },
+});
 
 /**
  * -t log(sigmoid(x)) - (1 - t) log(1 - sigmoid(x)) = ([x > 0] - t) x + log(1 + exp(-|x|)). With t = 0 or 1 the first

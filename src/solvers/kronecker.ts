@@ -1,10 +1,8 @@
 /** Kronecker-factored curvature of a whole data set, as a matrix that is inverted layer by layer: KFAC and EK-FAC. */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
-import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
-import { differentiableOf } from "../compile/results.js";
-import { asMatrix, type Basis, blocksFor, fromMatrix } from "../curvature/kronecker.js";
-import { type Block, parametersOf } from "../curvature/layers.js";
-import { requireKind } from "../curvature/pseudo-targets.js";
+import { type Objective, objectiveOf } from "../compile/objective.js";
+import { asMatrix, fromMatrix } from "../curvature/kronecker.js";
+import { parametersOf } from "../curvature/layers.js";
 import { PergradError } from "../errors.js";
 import { bindShape, N } from "../graph/dim.js";
 import type { Model } from "../graph/model.js";
@@ -12,33 +10,15 @@ import { leaf, type Value } from "../graph/value.js";
 import { asModel } from "../nn/given-model.js";
 import type { Module } from "../nn/module.js";
 import { build } from "../ops/registry.js";
-import { entryOf, present } from "../present.js";
+import { entryOf } from "../present.js";
 import type { Compiled } from "../program/compiled.js";
 import type { Dataset } from "../program/dataset.js";
-import type { MemoryOptions } from "../program/microbatches.js";
 import { objectiveOptions } from "../program/options.js";
 import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import { Traced } from "../trace/traced.js";
-import { eigenvaluesIn, type KroneckerFactors } from "../wants/kronecker.js";
-import { type ByParameter, type FloatTensor, type Wants, want } from "../wants/want.js";
-import { requireAgain } from "./again.js";
-import { type Side, sideOf } from "./eigenvectors.js";
+import type { ByParameter, FloatTensor } from "../wants/want.js";
+import { basisOf, type KroneckerOptions, kroneckerParts, type Part } from "./kronecker-parts.js";
 import { Space } from "./vectors.js";
-
-/** What the factors are of, and how they are computed. */
-export interface KroneckerOptions extends ObjectiveOptions, MemoryOptions {
-  /** "empirical": the empirical Fisher matrix (true labels); "type2": the generalised Gauss-Newton matrix. */
-  readonly kind: "empirical" | "type2";
-  /**
-   * Whether the eigenvalues are those that the curvature has in the factors' eigenvectors (EK-FAC), which reads the data a
-   * second time, or the products of the factors' own (KFAC). Default true.
-   */
-  readonly corrected?: boolean;
-  /** How positions of a layer are put together. Default "expand". */
-  readonly approximation?: "expand" | "reduce";
-  /** Threads that the runtime may use. Default: all cores. */
-  readonly threads?: number;
-}
 
 /** Parameters that are inverted together: all others are taken for independent of them. */
 export interface KroneckerBlock {
@@ -62,15 +42,7 @@ export interface DampingOptions {
   readonly damping: number;
 }
 
-interface Part {
-  readonly block: Block;
-  readonly rows: Side | null;
-  readonly columns: Side;
-  readonly eigenvalues: FloatTensor;
-}
-
 /** The compiler, which is loaded when it is first used. */
-const compiler = async () => (await import("../program/program.js")).Program;
 const expressions = async () => (await import("../program/compiled.js")).compiled;
 
 /** Numbers of vectors that are multiplied at a time. */
@@ -98,31 +70,7 @@ export class KroneckerCurvature {
    * @throws PergradError as `kroneckerCurvature`.
    */
   static async of(objective: Objective, data: Dataset, options: KroneckerOptions): Promise<KroneckerCurvature> {
-    const { kind, corrected = true, approximation = "expand", threads, memoryBudget, microbatchSize } = options;
-    requireKind("kroneckerCurvature", kind);
-    if (corrected) requireAgain(data, "corrected eigenvalues read all of it twice");
-    const settings = {
-      loss: objective.loss,
-      ...(threads === undefined ? {} : { threads }),
-      ...(memoryBudget === undefined ? {} : { memoryBudget }),
-      ...(microbatchSize === undefined ? {} : { microbatchSize }),
-    };
-    const over = async <W extends Wants>(wants: W) => {
-      const program = await (await compiler()).of(objective, { ...settings, want: wants });
-      try {
-        return await program.runAll(data);
-      } finally {
-        await program.release();
-      }
-    };
-    const { factors } = await over({ factors: want.kroneckerFactors({ kind, approximation }) });
-    const blocks = blocksFor(differentiableOf(objective, { options: {} }, false), kind);
-    const found = new Map(blocks.map((block) => [block.name, { block, ...sidesIn(block, factors) }]));
-    if (!corrected) return new KroneckerCurvature(objective, [...found.values()].map(withProducts));
-    const basisOf = ({ name }: Block) => basis(present(found.get(name)), objective.losses);
-    const { moments } = await over({ moments: eigenvaluesIn(kind, basisOf) });
-    const parts = [...found.values()].map((part) => ({ ...part, eigenvalues: entryOf(moments, part.block.name) }));
-    return new KroneckerCurvature(objective, parts);
+    return new KroneckerCurvature(objective, await kroneckerParts(objective, data, options));
   }
 
   /** Number of all parameters' elements. */
@@ -247,8 +195,8 @@ export class KroneckerCurvature {
   }
 }
 
-function inverseOf({ rows, columns, eigenvalues, block }: Part, matrix: Value, damping: Value): Value {
-  const { rows: left, columns: right } = basis({ rows, columns, block }, damping);
+function inverseOf({ rows, columns, eigenvalues }: Part, matrix: Value, damping: Value): Value {
+  const { rows: left, columns: right } = basisOf({ rows, columns }, damping);
   const size = [rows?.size ?? 1, columns.size];
   const values = build.floats(
     eigenvalues.data.map((value) => Math.max(0, value)),
@@ -263,36 +211,6 @@ function inverseOf({ rows, columns, eigenvalues, block }: Part, matrix: Value, d
 function turnedBy(matrix: Value, left: Value | null, right: Value | null): Value {
   const columns = right ? build.matmul(matrix, right) : matrix;
   return left ? build.matmul(left, columns) : columns;
-}
-
-function basis({ rows, columns }: Omit<Part, "eigenvalues">, like: Value): Basis {
-  const of = (side: Side | null) => (side?.vectors ? build.floats(side.vectors, [side.size, side.size], like) : null);
-  return { rows: of(rows), columns: of(columns) };
-}
-
-function sidesIn({ name, kind }: Block, factors: KroneckerFactors): Pick<Part, "rows" | "columns"> {
-  const layer = factors.layers[name];
-  if (layer) {
-    const [rows, columns] = kind === "table" ? [layer.A, layer.B] : [layer.B, layer.A];
-    return { rows: sideOf(rows), columns: sideOf(columns) };
-  }
-  const block = factors.blocks[name];
-  const diagonal = block ?? entryOf(factors.diagonals, name);
-  return { rows: null, columns: sideOf(block ?? { ...diagonal, dims: [diagonal.data.length] }) };
-}
-
-/** The eigenvalues of a Kronecker product are the products of the factors'. */
-function withProducts(part: Omit<Part, "eigenvalues">): Part {
-  const rows = part.rows?.values ?? Float64Array.of(1);
-  const { values } = part.columns;
-  const data = new Float32Array(rows.length * values.length);
-  rows.forEach((row, k) => {
-    data.set(
-      values.map((value) => row * value),
-      k * values.length,
-    );
-  });
-  return { ...part, eigenvalues: { dtype: "float32", dims: [rows.length, values.length], data } };
 }
 
 function floatsOf({ data }: Tensor): Float32Array {

@@ -1,0 +1,128 @@
+/** Each layer's curvature over a whole data set, in a basis of eigenvectors. */
+import type { Objective, ObjectiveOptions } from "../compile/objective.js";
+import { differentiableOf } from "../compile/results.js";
+import { type Basis, blocksFor } from "../curvature/kronecker.js";
+import type { Block } from "../curvature/layers.js";
+import { requireKind } from "../curvature/pseudo-targets.js";
+import type { Value } from "../graph/value.js";
+import { build } from "../ops/registry.js";
+import { entryOf, present } from "../present.js";
+import type { Dataset } from "../program/dataset.js";
+import type { MemoryOptions } from "../program/microbatches.js";
+import { eigenvaluesIn, type KroneckerFactors } from "../wants/kronecker.js";
+import { type FloatTensor, type Results, type Wants, want } from "../wants/want.js";
+import { requireAgain } from "./again.js";
+import { type Side, sideOf } from "./eigenvectors.js";
+
+/** What the factors are of, and how they are computed. */
+export interface KroneckerOptions extends ObjectiveOptions, MemoryOptions {
+  /** "empirical": the empirical Fisher matrix (true labels); "type2": the generalised Gauss-Newton matrix. */
+  readonly kind: "empirical" | "type2";
+  /**
+   * Whether the eigenvalues are those that the curvature has in the factors' eigenvectors (EK-FAC), which reads the data a
+   * second time, or the products of the factors' own (KFAC). Default true.
+   */
+  readonly corrected?: boolean;
+  /** How positions of a layer are put together. Default "expand". */
+  readonly approximation?: "expand" | "reduce";
+  /** Threads that the runtime may use. Default: all cores. */
+  readonly threads?: number;
+}
+
+/** A block of parameters, its two sides, and the eigenvalues in their eigenvectors, `[rows, columns]`. */
+export interface Part {
+  readonly block: Block;
+  readonly rows: Side | null;
+  readonly columns: Side;
+  readonly eigenvalues: FloatTensor;
+}
+
+type Running = Pick<KroneckerOptions, "threads" | "memoryBudget" | "microbatchSize">;
+
+/** The compiler, which is loaded when it is first used. */
+const compiler = async () => (await import("../program/program.js")).Program;
+
+/** What is wanted of a whole data set. */
+export async function overData<W extends Wants>(
+  objective: Objective,
+  data: Dataset,
+  { threads, memoryBudget, microbatchSize }: Running,
+  wants: W,
+): Promise<Results<W>> {
+  const program = await (await compiler()).of(objective, {
+    loss: objective.loss,
+    ...(threads === undefined ? {} : { threads }),
+    ...(memoryBudget === undefined ? {} : { memoryBudget }),
+    ...(microbatchSize === undefined ? {} : { microbatchSize }),
+    want: wants,
+  });
+  try {
+    return await program.runAll(data);
+  } finally {
+    await program.release();
+  }
+}
+
+export async function kroneckerParts(
+  objective: Objective,
+  data: Dataset,
+  options: Omit<KroneckerOptions, keyof ObjectiveOptions>,
+): Promise<Part[]> {
+  const { kind, corrected = true, approximation = "expand" } = options;
+  requireKind("kroneckerCurvature", kind);
+  if (corrected) requireAgain(data, "corrected eigenvalues read all of it twice");
+  const wanted = { factors: want.kroneckerFactors({ kind, approximation }) };
+  const { factors } = await overData(objective, data, options, wanted);
+  const blocks = blocksFor(differentiableOf(objective, { options: {} }, false), kind);
+  const found = new Map(blocks.map((block) => [block.name, { block, ...sidesIn(block, factors) }]));
+  if (!corrected) return [...found.values()].map(withProducts);
+  const basisIn = ({ name }: Block) => basisOf(present(found.get(name)), objective.losses);
+  const { moments } = await overData(objective, data, options, { moments: eigenvaluesIn(kind, basisIn) });
+  return [...found.values()].map((part) => ({ ...part, eigenvalues: entryOf(moments, part.block.name) }));
+}
+
+export function basisOf({ rows, columns }: Pick<Part, "rows" | "columns">, like: Value): Basis {
+  const of = (side: Side | null) => (side?.vectors ? build.floats(side.vectors, [side.size, side.size], like) : null);
+  return { rows: of(rows), columns: of(columns) };
+}
+
+function sidesIn({ name, kind }: Block, factors: KroneckerFactors): Pick<Part, "rows" | "columns"> {
+  const layer = factors.layers[name];
+  if (layer) {
+    const [rows, columns] = kind === "table" ? [layer.A, layer.B] : [layer.B, layer.A];
+    return { rows: sideOf(rows), columns: sideOf(columns) };
+  }
+  const block = factors.blocks[name];
+  const diagonal = block ?? entryOf(factors.diagonals, name);
+  return { rows: null, columns: sideOf(block ?? { ...diagonal, dims: [diagonal.data.length] }) };
+}
+
+/** The eigenvalues of a Kronecker product are the products of the factors'. */
+function withProducts(part: Omit<Part, "eigenvalues">): Part {
+  const rows = part.rows?.values ?? Float64Array.of(1);
+  const { values } = part.columns;
+  const data = new Float32Array(rows.length * values.length);
+  rows.forEach((row, k) => {
+    data.set(
+      values.map((value) => row * value),
+      k * values.length,
+    );
+  });
+  return { ...part, eigenvalues: { dtype: "float32", dims: [rows.length, values.length], data } };
+}
+
+/** The exact diagonal of the generalised Gauss-Newton matrix, by blocks. */
+export async function diagonalParts(objective: Objective, data: Dataset, options: Running): Promise<Part[]> {
+  const units = { rows: null, columns: null };
+  const { moments } = await overData(objective, data, options, { moments: eigenvaluesIn("type2", () => units) });
+  const blocks = blocksFor(differentiableOf(objective, { options: {} }, false), "type2");
+  return blocks.map((block) => {
+    const eigenvalues = entryOf(moments, block.name);
+    const [rows = 1, columns = 1] = eigenvalues.dims;
+    return { block, rows: unitSide(rows), columns: unitSide(columns), eigenvalues };
+  });
+}
+
+function unitSide(size: number): Side {
+  return { size, values: new Float64Array(size), vectors: null };
+}

@@ -1,0 +1,325 @@
+/** Laplace approximations: the parameters' distribution as a Gaussian around those that were trained. */
+import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
+import {
+  type Objective,
+  type ObjectiveOptions,
+  objectiveOf,
+  parameterValue,
+  targetName,
+} from "../compile/objective.js";
+import { differentiableOf } from "../compile/results.js";
+import { asMatrix } from "../curvature/kronecker.js";
+import { type Independent, inRows, lastLayer } from "../curvature/posterior.js";
+import type { Model } from "../graph/model.js";
+import type { Value } from "../graph/value.js";
+import { asModel } from "../nn/given-model.js";
+import { losses as makers } from "../nn/losses.js";
+import type { Module } from "../nn/module.js";
+import { elementFactor } from "../ops/build.js";
+import { build } from "../ops/registry.js";
+import type { Dataset } from "../program/dataset.js";
+import type { MemoryOptions } from "../program/microbatches.js";
+import { objectiveOptions } from "../program/options.js";
+import type { Program } from "../program/program.js";
+import { Traced } from "../trace/traced.js";
+import { ggnMatrix, type Predicted, predictions } from "../wants/posterior.js";
+import { type FloatTensor, type Want, want } from "../wants/want.js";
+import { requireAgain } from "./again.js";
+import { type Side, sideOf } from "./eigenvectors.js";
+import { basisOf, diagonalParts, kroneckerParts, overData } from "./kronecker-parts.js";
+import { maximum } from "./maximum.js";
+
+/** What is taken for the parameters' precision, and how it is computed. */
+export interface LaplaceOptions extends ObjectiveOptions, MemoryOptions {
+  /**
+   * What is kept of the generalised Gauss-Newton matrix G: its diagonal; for each layer a Kronecker product (KFAC); all of
+   * it for the last layer, the parameters before being held fixed; all of it.
+   */
+  readonly structure: "diagonal" | "kronecker" | "lastLayer" | "full";
+  /**
+   * The precision of the parameters' prior distribution, a Gaussian around 0: above 0; or that under which the data is the
+   * most likely.
+   */
+  readonly priorPrecision: number | "marginalLikelihood";
+  /** For mse: the standard deviation of the targets around the outputs. Default 1. */
+  readonly noise?: number;
+  /** Threads that the runtime may use. Default: all cores. */
+  readonly threads?: number;
+}
+
+/** What the model says of new inputs: M samples, E the number of elements of an output. */
+export interface Prediction {
+  /** The model's own output, the mean of the distribution, `[M, ...]`. */
+  readonly output: FloatTensor;
+  /** Of the output's elements, `[M, E, E]`: the model taken for linear in its parameters. */
+  readonly covariance: FloatTensor;
+  /**
+   * In the shape of the output, the chance of each class or label: softmax or sigmoid of output / sqrt(1 + pi/8 variance)
+   * (MacKay 1992, the probit approximation). Null for mse.
+   */
+  readonly probabilities: FloatTensor | null;
+}
+
+interface Posterior {
+  readonly parts: readonly (Pick<Independent, "matrixOf"> & {
+    readonly rows: Side | null;
+    readonly columns: Side;
+    /** Of the mean over the samples. */
+    readonly eigenvalues: Float64Array;
+  })[];
+  readonly samples: number;
+  /** What the loss is multiplied by to give the negative log-likelihood. */
+  readonly factor: number;
+  /** Log-likelihood of the data under the trained parameters. */
+  readonly logLikelihood: number;
+  readonly squaredNorm: number;
+}
+
+/** Numbers of a sample's Jacobians that are held at a time. */
+const mostNumbers = 2 ** 24;
+
+/** A dense matrix of more has no eigenvectors in reasonable time. */
+const mostParameters = 4096;
+
+/** A Gaussian distribution of a model's parameters. `release` frees the runtime's memory. */
+export class Laplace {
+  /** The precision of the prior distribution. */
+  readonly priorPrecision: number;
+  #program: Promise<Program<{ predicted: Want<Predicted> }>> | undefined;
+
+  private constructor(
+    private readonly objective: Objective,
+    private readonly options: LaplaceOptions,
+    private readonly posterior: Posterior,
+  ) {
+    const { priorPrecision: given } = options;
+    this.priorPrecision =
+      given === "marginalLikelihood" ? Math.exp(maximum((log) => this.logMarginalLikelihoodAt(Math.exp(log)))) : given;
+  }
+
+  /**
+   * See `laplace`.
+   * @throws PergradError as `laplace`.
+   */
+  static async of(given: Objective, data: Dataset, options: LaplaceOptions): Promise<Laplace> {
+    requireOptions(options);
+    requireAgain(data, "a Laplace approximation reads all of it twice");
+    const factor = factorOf(given, options);
+    const objective = options.structure === "lastLayer" ? ofLastLayer(given) : given;
+    const { losses } = await overData(objective, data, options, { losses: want.losses() });
+    const samples = losses.data.length;
+    const parts = await partsOf(objective, data, options);
+    const sum = losses.data.reduce((total, loss) => total + loss, 0);
+    const { noise = 1 } = options;
+    const elements = elementFactor(objective.output.shape.slice(1));
+    const constant = isGaussian(given) ? samples * elements * Math.log(noise * Math.sqrt(2 * Math.PI)) : 0;
+    const squaredNorm = [...objective.parameters.values()].reduce(
+      (total, value) =>
+        Array.from<number | bigint, number>(parameterValue(objective.model, value).data, Number).reduce(
+          (own, x) => own + x * x,
+          total,
+        ),
+      0,
+    );
+    return new Laplace(objective, options, {
+      parts,
+      samples,
+      factor,
+      logLikelihood: -factor * sum - constant,
+      squaredNorm,
+    });
+  }
+
+  /** The parameters that have a distribution; all others are fixed. */
+  get parameters(): string[] {
+    return [...this.objective.parameters.keys()];
+  }
+
+  /** The logarithm of the determinant of the posterior precision, less that of the prior's. */
+  get logDeterminantRatio(): number {
+    return this.#logDeterminantRatio(this.priorPrecision);
+  }
+
+  #logDeterminantRatio(priorPrecision: number): number {
+    const { parts, samples, factor } = this.posterior;
+    const scale = (samples * factor) / priorPrecision;
+    return parts.reduce(
+      (total, { eigenvalues }) => eigenvalues.reduce((sum, value) => sum + Math.log1p(scale * value), total),
+      0,
+    );
+  }
+
+  /** The logarithm of the data's probability under the model and the prior distribution, approximately. */
+  get logMarginalLikelihood(): number {
+    return this.logMarginalLikelihoodAt(this.priorPrecision);
+  }
+
+  /**
+   * The same for another prior precision: - k sum l_n - (log det(posterior) - log det(prior) + precision |theta|^2) / 2.
+   */
+  logMarginalLikelihoodAt(priorPrecision: number): number {
+    const { logLikelihood, squaredNorm } = this.posterior;
+    return logLikelihood - (this.#logDeterminantRatio(priorPrecision) + priorPrecision * squaredNorm) / 2;
+  }
+
+  /**
+   * What the model says of new inputs.
+   * @param inputs as `run` takes them; without the target
+   * Throws what `run` throws.
+   */
+  async predict(inputs: Dataset): Promise<Prediction> {
+    this.#program ??= this.#compile();
+    const { predicted } = await (await this.#program).runAll(inputs);
+    const { output, covariance, chances } = predicted;
+    return { output, covariance, probabilities: chances };
+  }
+
+  async #compile(): Promise<Program<{ predicted: Want<Predicted> }>> {
+    const { model, loss, expected, parameters, output } = this.objective;
+    const { threads, memoryBudget, microbatchSize, outputSampleAxis } = this.options;
+    const name = this.options.output ?? loss.output;
+    // Nothing of the loss is left, so that no target is asked for.
+    const plain = objectiveOf(model, {
+      loss: makers.output(name),
+      ...(outputSampleAxis === undefined ? {} : { outputSampleAxis }),
+    });
+    const target = expected.get(targetName)?.value.shape ?? null;
+    const { likelihood } = loss;
+    const chances =
+      likelihood && likelihood.kind !== "gaussian"
+        ? (own: Value, variances: Value) => likelihood.chances(new Traced(probit(own, variances)), target).value
+        : null;
+    const size = [...parameters.values()].reduce((total, { shape }) => total + elementFactor(shape), 0);
+    const numbers = Math.max(1, size * elementFactor(output.shape.slice(1)));
+    const { Program } = await import("../program/program.js");
+    return Program.of(
+      { ...plain, parameters },
+      {
+        loss: plain.loss,
+        want: { predicted: predictions(this.#independent(), chances) },
+        ...(threads === undefined ? {} : { threads }),
+        ...(memoryBudget === undefined ? {} : { memoryBudget }),
+        ...(memoryBudget === undefined || microbatchSize !== undefined
+          ? { microbatchSize: microbatchSize ?? Math.max(1, Math.floor(mostNumbers / numbers)) }
+          : {}),
+      },
+    );
+  }
+
+  #independent(): Independent[] {
+    const { parts, samples, factor } = this.posterior;
+    const like = this.objective.losses;
+    return parts.map(({ rows, columns, eigenvalues, matrixOf }) => ({
+      matrixOf,
+      basis: basisOf({ rows, columns }, like),
+      deviations: build.floats(
+        eigenvalues.map((value) => 1 / Math.sqrt(samples * factor * value + this.priorPrecision)),
+        [rows?.size ?? 1, columns.size],
+        like,
+      ),
+    }));
+  }
+
+  /** Frees the runtime's memory. Nothing can be predicted afterwards. */
+  async release(): Promise<void> {
+    await (await this.#program?.catch(() => undefined))?.release();
+  }
+}
+
+/** Outputs that a squashing function takes as it would take the mean over their distribution. */
+function probit(output: Value, variances: Value): Value {
+  const widened = build.add(build.scale(variances, Math.PI / 8), build.scalar(1, variances));
+  return build.div(output, build.sqrt(widened));
+}
+
+function isGaussian({ loss }: Objective): boolean {
+  return loss.likelihood?.kind === "gaussian";
+}
+
+/** What the loss is multiplied by to give the negative log-likelihood, which is a sum. Throws INVALID_ARGUMENT. */
+function factorOf(objective: Objective, { noise }: LaplaceOptions): number {
+  const { loss } = objective;
+  if (!loss.likelihood)
+    throw invalidArgument(
+      `A Laplace approximation needs a loss that is a likelihood: cross_entropy, bce_with_logits or mse; "${loss.name}" is none of these.`,
+    );
+  if (noise !== undefined && !isGaussian(objective))
+    throw invalidArgument(
+      `The noise is that of targets around outputs, which "${loss.name}" does not have; leave it out.`,
+    );
+  const { terms } = differentiableOf(objective, { options: {} }, false);
+  return isGaussian(objective) ? terms / (2 * (noise ?? 1) ** 2) : terms;
+}
+
+function ofLastLayer(objective: Objective): Objective {
+  const names = lastLayer(objective);
+  return {
+    ...objective,
+    parameters: new Map([...objective.parameters].filter(([name]) => names.includes(name))),
+  };
+}
+
+async function partsOf(objective: Objective, data: Dataset, options: LaplaceOptions): Promise<Posterior["parts"]> {
+  const { structure } = options;
+  if (structure === "diagonal" || structure === "kronecker") {
+    const parts =
+      structure === "kronecker"
+        ? await kroneckerParts(objective, data, { ...options, kind: "type2", corrected: false })
+        : await diagonalParts(objective, data, options);
+    return parts.map(({ block, rows, columns, eigenvalues }) => ({
+      rows,
+      columns,
+      eigenvalues: Float64Array.from(eigenvalues.data, (value) => Math.max(0, value)),
+      matrixOf: (values) => asMatrix(block, values),
+    }));
+  }
+  const size = [...objective.parameters.values()].reduce((total, { shape }) => total + elementFactor(shape), 0);
+  if (size > mostParameters)
+    throw invalidArgument(
+      `The structure "${structure}" is for up to ${mostParameters} parameters, but there are ${size}; take "kronecker", or fewer parameters.`,
+    );
+  const { matrix } = await overData(objective, data, options, { matrix: ggnMatrix() });
+  const columns = sideOf(matrix);
+  const matrixOf = (values: ReadonlyMap<string, Value>) => build.unsqueeze(inRows(values), [1]);
+  return [{ rows: null, columns, eigenvalues: columns.values, matrixOf }];
+}
+
+/** Throws INVALID_ARGUMENT. */
+function requireOptions({ structure, priorPrecision, noise = 1 }: LaplaceOptions): void {
+  if (!["diagonal", "kronecker", "lastLayer", "full"].includes(structure))
+    throw invalidArgument(
+      `The structure of laplace is "diagonal", "kronecker", "lastLayer" or "full", not ${kindOf(structure)}; give one of these.`,
+    );
+  if (priorPrecision !== "marginalLikelihood" && !isPositive(priorPrecision))
+    throw invalidArgument(
+      `The priorPrecision of laplace is a number above 0 or "marginalLikelihood", not ${kindOf(priorPrecision)}; give one of these.`,
+    );
+  if (!isPositive(noise)) throw invalidArgument(`The noise of laplace is a number above 0, not ${kindOf(noise)}.`);
+}
+
+function isPositive(value: unknown): boolean {
+  return typeof value === "number" && Number.isFinite(value) && value > 0;
+}
+
+const laplaceOptions: OptionNames<LaplaceOptions> = {
+  ...objectiveOptions,
+  structure: true,
+  priorPrecision: true,
+  noise: true,
+  threads: true,
+  memoryBudget: true,
+  microbatchSize: true,
+};
+
+/**
+ * The Laplace approximation of a trained model's parameters (MacKay 1992; Daxberger et al. 2021, "Laplace Redux"): a Gaussian
+ * around them, whose precision is N k G + priorPrecision I, with G the mean over the data of the generalised Gauss-Newton
+ * matrices, and k what the loss, a mean over each sample's terms, is multiplied by to give the negative log-likelihood: the
+ * number of labels; for mse that of elements over 2 noise^2. `predict` gives what the model says of new inputs, and
+ * `logMarginalLikelihood` how well model and prior explain the data. Throws what `perSample` throws, and INVALID_ARGUMENT for
+ * a loss that is no likelihood.
+ */
+export async function laplace(model: Model | Module, data: Dataset, options: LaplaceOptions): Promise<Laplace> {
+  checkOptions("laplace(model, data, options)", options, laplaceOptions);
+  return Laplace.of(objectiveOf(asModel(model, "laplace"), options), data, options);
+}
