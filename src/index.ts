@@ -50,6 +50,9 @@ export {
   type Eigenvalues,
   type Solution,
   type SolveOptions,
+  type Spectrum,
+  type SpectrumOptions,
+  type TraceEstimateOptions,
 } from "./solvers/curvature.js";
 export { type Diagnostics, type DiagnosticsOptions, diagnostics } from "./solvers/diagnostics.js";
 export {
@@ -60,6 +63,7 @@ export {
 } from "./solvers/kronecker.js";
 export type { KroneckerOptions } from "./solvers/kronecker-parts.js";
 export { type Laplace, type LaplaceOptions, laplace, type Prediction } from "./solvers/laplace.js";
+export type { EstimatedTrace } from "./solvers/traces.js";
 export { type Workers, type WorkersOptions, workers } from "./target/onnxruntime/workers.js";
 export type { Data } from "./tensor/data.js";
 export { toFloat32 } from "./tensor/float16.js";

@@ -1,4 +1,7 @@
-/** Systems of linear equations with a symmetric positive definite matrix that is known by its products (Hestenes and Stiefel 1952). */
+/**
+ * Systems of linear equations with a symmetric positive definite matrix that is known by its products (Hestenes and Stiefel
+ * 1952), preconditioned or not.
+ */
 import type { Times } from "./lanczos.js";
 import { addTo, dot, norm } from "./vectors.js";
 
@@ -7,6 +10,8 @@ export interface SolveSettings {
   /** Of the residual's norm, relative to that of the right side. */
   readonly tolerance: number;
   readonly maxIterations: number;
+  /** Multiplies by the inverse of a positive definite matrix that is near. Default: none. */
+  readonly precondition?: Times | undefined;
 }
 
 export interface Solved {
@@ -20,7 +25,7 @@ export interface Solved {
 }
 
 export async function conjugateGradients(times: Times, settings: SolveSettings): Promise<Solved> {
-  const { right, tolerance, maxIterations } = settings;
+  const { right, tolerance, maxIterations, precondition = async (vector: Float64Array) => vector.slice() } = settings;
   const solution = new Float64Array(right.length);
   const left = right.slice();
   const size = norm(right);
@@ -28,19 +33,19 @@ export async function conjugateGradients(times: Times, settings: SolveSettings):
     const residual = size === 0 ? 0 : norm(left) / size;
     return { solution, iterations, residual, converged: residual <= tolerance, indefinite };
   };
-  let direction = left.slice();
-  let slope = dot(left, left);
+  let direction = await precondition(left);
+  let slope = dot(left, direction);
   for (let iteration = 0; ; iteration++) {
-    if (iteration >= maxIterations || Math.sqrt(slope) <= tolerance * size) return done(iteration, false);
+    if (iteration >= maxIterations || norm(left) <= tolerance * size) return done(iteration, false);
     const product = await times(direction);
     const curvature = dot(direction, product);
     if (!(curvature > 0)) return done(iteration, true);
     const step = slope / curvature;
     addTo(solution, direction, step);
     addTo(left, product, -step);
+    const next = await precondition(left);
     const before = slope;
-    slope = dot(left, left);
-    const next = left.slice();
+    slope = dot(left, next);
     addTo(next, direction, slope / before);
     direction = next;
   }

@@ -4,6 +4,7 @@ import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/o
 import type { Model } from "../graph/model.js";
 import { asModel } from "../nn/given-model.js";
 import type { Module } from "../nn/module.js";
+import { nth } from "../present.js";
 import type { Dataset } from "../program/dataset.js";
 import type { MemoryOptions } from "../program/microbatches.js";
 import { objectiveOptions } from "../program/options.js";
@@ -12,7 +13,10 @@ import type { Tensor } from "../tensor/tensor.js";
 import { type ByParameter, type Want, want } from "../wants/want.js";
 import { requireAgain } from "./again.js";
 import { conjugateGradients } from "./conjugate-gradients.js";
-import { lanczos } from "./lanczos.js";
+import { KroneckerCurvature } from "./kronecker.js";
+import { overData } from "./kronecker-parts.js";
+import { lanczos, type Times } from "./lanczos.js";
+import { type EstimatedTrace, hutchPlusPlus } from "./traces.js";
 import { addTo, Space } from "./vectors.js";
 
 /** Which matrix: of second derivatives, the generalised Gauss-Newton matrix, or the empirical Fisher matrix. */
@@ -60,6 +64,39 @@ export interface SolveOptions {
   readonly tolerance?: number;
   /** Default 250. */
   readonly maxIterations?: number;
+  /**
+   * What the steps are preconditioned by, computed once from the data: the exact diagonal (of the GGN where the matrix is the
+   * Hessian), or EK-FAC, both with the damping. Default: nothing.
+   */
+  readonly preconditioner?: "diagonal" | "kronecker";
+}
+
+/** How a trace is estimated. */
+export interface TraceEstimateOptions {
+  /** Products to be taken, at least 3. */
+  readonly probes: number;
+  /** What the random vectors are drawn from. Default 0. */
+  readonly seed?: number;
+}
+
+/** How a spectrum is estimated. */
+export interface SpectrumOptions {
+  /** Random vectors. Default 4. */
+  readonly probes?: number;
+  /** Products for each of them. Default 30. */
+  readonly steps?: number;
+  /** What the random vectors are drawn from. Default 0. */
+  readonly seed?: number;
+}
+
+/** A spectrum, estimated: the part of all eigenvalues that lies near each of these. */
+export interface Spectrum {
+  /** Ascending. */
+  readonly values: readonly number[];
+  /** The part of the eigenvalues that each stands for; they add up to 1. */
+  readonly weights: readonly number[];
+  /** Products that were taken. */
+  readonly iterations: number;
 }
 
 /** What came of a system. */
@@ -93,6 +130,7 @@ const makers: Readonly<Record<CurvatureKind, () => Want<ByParameter>>> = {
  */
 export class Curvature {
   readonly #space: Space;
+  readonly #near: Record<string, Promise<KroneckerCurvature>> = {};
 
   private constructor(
     private readonly objective: Objective,
@@ -182,26 +220,53 @@ export class Curvature {
   /** The trace, exactly: of the Hessian that takes a product for each element of the parameters. */
   async trace(): Promise<number> {
     const { of } = this.options;
-    const program = await (await compiler()).of(this.objective, {
-      ...this.options,
-      ...this.#asked,
-      want: { trace: want.trace({ of }) },
-    });
-    try {
-      const { trace } = await program.runAll(this.data);
-      return trace.total.data.reduce((sum, each) => sum + each, 0) / trace.total.data.length;
-    } finally {
-      await program.release();
-    }
+    const { trace } = await overData(this.objective, this.data, this.options, { trace: want.trace({ of }) });
+    return trace.total.data.reduce((sum, each) => sum + each, 0) / trace.total.data.length;
   }
 
   /**
-   * Solves (C + damping I) x = v by conjugate gradients. Where the damped matrix is not positive, it says so
+   * The trace estimated from so many products, by Hutch++: exact where the matrix has a rank of less than a third of them.
+   * Throws INVALID_ARGUMENT, and what `run` throws.
+   */
+  async estimateTrace(options: TraceEstimateOptions): Promise<EstimatedTrace> {
+    checkOptions("estimateTrace(options)", options ?? {}, traceOptions);
+    const { probes, seed = 0 } = options ?? {};
+    requireCount("estimateTrace: probes", probes, 3);
+    return hutchPlusPlus((vector) => this.#times(vector), { size: this.size, products: probes, seed });
+  }
+
+  /**
+   * The spectrum by stochastic Lanczos quadrature (Ubaru, Chen and Saad 2017; Ghorbani, Krishnan and Xiao 2019): eigenvalues
+   * that Lanczos's method finds from random vectors, each with the part of the vector that lies along its own. The mean of
+   * f(value) by these weights, times the number of parameters, estimates the trace of f of the matrix.
+   * Throws INVALID_ARGUMENT, and what `run` throws.
+   */
+  async spectrum(options: SpectrumOptions = {}): Promise<Spectrum> {
+    checkOptions("spectrum(options)", options, spectrumOptions);
+    const { probes = 4, steps = 30, seed = 0 } = options;
+    requireCount("spectrum: probes", probes, 1);
+    requireCount("spectrum: steps", steps, 1);
+    const found: { readonly value: number; readonly weight: number }[] = [];
+    let iterations = 0;
+    for (let k = 0; k < probes; k++) {
+      const start = this.#space.random(seed + k);
+      const ritz = await lanczos((vector) => this.#times(vector), { start, steps });
+      iterations += ritz.steps;
+      ritz.values.forEach((value, j) => {
+        found.push({ value, weight: nth(ritz.weights, j) / probes });
+      });
+    }
+    found.sort((a, b) => a.value - b.value);
+    return { values: found.map(({ value }) => value), weights: found.map(({ weight }) => weight), iterations };
+  }
+
+  /**
+   * Solves (C + damping I) x = v by conjugate gradients, preconditioned if that is asked for. Where the damped matrix is not positive, it says so
    * (`indefinite`) and gives what it has. Throws INVALID_ARGUMENT, and what `run` throws.
    */
   async solve(vector: Readonly<Record<string, Tensor>>, options: SolveOptions): Promise<Solution> {
     checkOptions("solve(vector, options)", options ?? {}, solveOptions);
-    const { damping, tolerance = 1e-5, maxIterations = 250 } = options ?? {};
+    const { damping, tolerance = 1e-5, maxIterations = 250, preconditioner } = options ?? {};
     if (!(typeof damping === "number" && Number.isFinite(damping) && damping >= 0))
       throw invalidArgument(
         `solve needs a damping, a number from 0 up that is added to the diagonal, not ${kindOf(damping)}; give one: { damping: 0.01 }.`,
@@ -212,19 +277,45 @@ export class Curvature {
       return product;
     };
     const right = this.#space.join(vector);
-    const { solution, ...said } = await conjugateGradients(times, { right, tolerance, maxIterations });
+    const precondition = await this.#preconditioner(preconditioner, damping);
+    const settings = { right, tolerance, maxIterations, precondition };
+    const { solution, ...said } = await conjugateGradients(times, settings);
     return { solution: this.#space.split(solution), ...said };
+  }
+
+  /** Throws INVALID_ARGUMENT. */
+  async #preconditioner(kind: SolveOptions["preconditioner"], damping: number): Promise<Times | undefined> {
+    if (kind === undefined) return undefined;
+    if (kind !== "diagonal" && kind !== "kronecker")
+      throw invalidArgument(
+        `The preconditioner is "diagonal" or "kronecker", not ${kindOf(kind)}; give one of these, or leave it out.`,
+      );
+    if (damping === 0)
+      throw invalidArgument(
+        "A preconditioner needs a damping above 0, as it may be singular without; give one: { damping: 0.01 }.",
+      );
+    const { of: matrix, ...options } = this.options;
+    const of = matrix === "fisher" ? "empirical" : "type2";
+    const own = { ...options, loss: this.objective.loss, kind: of } as const;
+    this.#near[kind] ??=
+      kind === "diagonal"
+        ? KroneckerCurvature.diagonal(this.objective, this.data, own)
+        : KroneckerCurvature.of(this.objective, this.data, own);
+    const near = await this.#near[kind];
+    return async (vector) => this.#space.join(await near.solve(this.#space.split(vector), { damping }));
   }
 
   /** Frees the runtime's memory. Nothing can be computed afterwards. */
   async release(): Promise<void> {
     await this.products.release();
+    for (const near of Object.values(this.#near)) await (await near.catch(() => undefined))?.release();
   }
+}
 
-  /** The objective's options are in the objective. */
-  get #asked(): Pick<ObjectiveOptions, "loss"> {
-    return { loss: this.objective.loss };
-  }
+/** Throws INVALID_ARGUMENT. */
+function requireCount(what: string, count: unknown, least: number): void {
+  if (typeof count === "number" && Number.isSafeInteger(count) && count >= least) return;
+  throw invalidArgument(`${what} is a whole number from ${least} up, not ${kindOf(count)}.`);
 }
 
 const eigenvalueOptions: OptionNames<EigenvalueOptions> = {
@@ -234,7 +325,16 @@ const eigenvalueOptions: OptionNames<EigenvalueOptions> = {
   seed: true,
 };
 
-const solveOptions: OptionNames<SolveOptions> = { damping: true, tolerance: true, maxIterations: true };
+const solveOptions: OptionNames<SolveOptions> = {
+  damping: true,
+  tolerance: true,
+  maxIterations: true,
+  preconditioner: true,
+};
+
+const traceOptions: OptionNames<TraceEstimateOptions> = { probes: true, seed: true };
+
+const spectrumOptions: OptionNames<SpectrumOptions> = { probes: true, steps: true, seed: true };
 
 const curvatureOptions: OptionNames<CurvatureOptions> = {
   ...objectiveOptions,

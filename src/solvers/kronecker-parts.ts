@@ -3,7 +3,7 @@ import type { Objective, ObjectiveOptions } from "../compile/objective.js";
 import { differentiableOf } from "../compile/results.js";
 import { type Basis, blocksFor } from "../curvature/kronecker.js";
 import type { Block } from "../curvature/layers.js";
-import { requireKind } from "../curvature/pseudo-targets.js";
+import { type PseudoTargetKind, requireKind } from "../curvature/pseudo-targets.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import { entryOf, present } from "../present.js";
@@ -111,11 +111,16 @@ function withProducts(part: Omit<Part, "eigenvalues">): Part {
   return { ...part, eigenvalues: { dtype: "float32", dims: [rows.length, values.length], data } };
 }
 
-/** The exact diagonal of the generalised Gauss-Newton matrix, by blocks. */
-export async function diagonalParts(objective: Objective, data: Dataset, options: Running): Promise<Part[]> {
+/** The exact diagonal, by blocks. */
+export async function diagonalParts(
+  objective: Objective,
+  data: Dataset,
+  kind: PseudoTargetKind,
+  options: Running,
+): Promise<Part[]> {
   const units = { rows: null, columns: null };
-  const { moments } = await overData(objective, data, options, { moments: eigenvaluesIn("type2", () => units) });
-  const blocks = blocksFor(differentiableOf(objective, { options: {} }, false), "type2");
+  const { moments } = await overData(objective, data, options, { moments: eigenvaluesIn(kind, () => units) });
+  const blocks = blocksFor(differentiableOf(objective, { options: {} }, false), kind);
   return blocks.map((block) => {
     const eigenvalues = entryOf(moments, block.name);
     const [rows = 1, columns = 1] = eigenvalues.dims;

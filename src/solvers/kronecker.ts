@@ -17,7 +17,7 @@ import { objectiveOptions } from "../program/options.js";
 import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import { Traced } from "../trace/traced.js";
 import type { ByParameter, FloatTensor } from "../wants/want.js";
-import { basisOf, type KroneckerOptions, kroneckerParts, type Part } from "./kronecker-parts.js";
+import { basisOf, diagonalParts, type KroneckerOptions, kroneckerParts, type Part } from "./kronecker-parts.js";
 import { Space } from "./vectors.js";
 
 /** Parameters that are inverted together: all others are taken for independent of them. */
@@ -71,6 +71,11 @@ export class KroneckerCurvature {
    */
   static async of(objective: Objective, data: Dataset, options: KroneckerOptions): Promise<KroneckerCurvature> {
     return new KroneckerCurvature(objective, await kroneckerParts(objective, data, options));
+  }
+
+  /** No more than the diagonal, exactly. */
+  static async diagonal(objective: Objective, data: Dataset, options: KroneckerOptions): Promise<KroneckerCurvature> {
+    return new KroneckerCurvature(objective, await diagonalParts(objective, data, options.kind, options));
   }
 
   /** Number of all parameters' elements. */

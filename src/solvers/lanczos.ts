@@ -4,7 +4,7 @@
  */
 import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { nth } from "../present.js";
-import { addTo, dot, norm, scaled } from "./vectors.js";
+import { addTo, dot, norm, orthogonalise, scaled } from "./vectors.js";
 
 export type Times = (vector: Float64Array) => Promise<Float64Array>;
 
@@ -64,11 +64,6 @@ export async function lanczos(
     if (invariant) orthogonalise(onward, basis);
     next = scaled(onward, 1 / norm(onward));
   }
-}
-
-/** Twice is enough (Parlett 1980). */
-function orthogonalise(vector: Float64Array, basis: readonly Float64Array[]): void {
-  for (let round = 0; round < 2; round++) for (const each of basis) addTo(vector, each, -dot(vector, each));
 }
 
 function ritzOf(diagonal: readonly number[], beside: readonly number[], basis: readonly Float64Array[]): Ritz {

@@ -265,7 +265,7 @@ async function partsOf(objective: Objective, data: Dataset, options: LaplaceOpti
     const parts =
       structure === "kronecker"
         ? await kroneckerParts(objective, data, { ...options, kind: "type2", corrected: false })
-        : await diagonalParts(objective, data, options);
+        : await diagonalParts(objective, data, "type2", options);
     return parts.map(({ block, rows, columns, eigenvalues }) => ({
       rows,
       columns,

@@ -113,6 +113,11 @@ export function addTo(a: Float64Array, b: Float64Array, factor: number): void {
   for (let k = 0; k < a.length; k++) a[k] = (a[k] ?? 0) + factor * (b[k] ?? 0);
 }
 
+/** Less all that lies along an orthonormal basis; twice is enough (Parlett 1980). */
+export function orthogonalise(vector: Float64Array, basis: readonly Float64Array[]): void {
+  for (let round = 0; round < 2; round++) for (const each of basis) addTo(vector, each, -dot(vector, each));
+}
+
 export function scaled(a: Float64Array, factor: number): Float64Array {
   return a.map((x) => factor * x);
 }
