@@ -121,8 +121,11 @@ export class Microbatches {
   isForParts(samples: number, options: MemoryOptions): boolean {
     const { memoryBudget, microbatchSize = samples } = { ...this.defaults, ...defined(options) };
     const { whole } = mostSummed;
-    if (this.manySamples || !this.#isSummed || memoryBudget !== undefined || this.weights >= largeWeights) return false;
+    if (this.manySamples || !this.#isSummed || this.weights >= largeWeights) return false;
     if (Math.min(samples, microbatchSize) <= whole) return false;
+    // It takes no sums in float64 beside its own.
+    if (memoryBudget !== undefined)
+      return this.#inParts(samples, 1) > memoryBudget && this.memory.at(samples) <= memoryBudget;
     const sums = this.#outputs.filter(({ joining }) => isSummed(joining)).map(({ value }) => bytesOfValue(value).fixed);
     const memory = this.memory.at(whole);
     return (
@@ -165,6 +168,13 @@ export class Microbatches {
     );
   }
 
+  /** Bytes of a run of so many samples, as `run` computes them where it is told nothing else. */
+  bytesOf(samples: number): number {
+    const most = this.#mostAccurate;
+    if (samples <= most || this.isForParts(samples, {})) return this.memory.at(samples);
+    return this.#inParts(samples, Math.ceil(samples / Math.ceil(samples / most)));
+  }
+
   /** Throws INVALID_ARGUMENT where results of parts cannot be put together. */
   requireSplit(what: string): void {
     if (this.#whole === undefined) return;
@@ -175,7 +185,7 @@ export class Microbatches {
   }
 
   #fitting(samples: number, budget: number): number {
-    if (this.memory.at(samples) <= budget) return samples;
+    if (samples <= this.#mostAccurate && this.memory.at(samples) <= budget) return samples;
     this.#requireOne(samples, budget);
     return largest(samples - 1, (count) => this.#inParts(samples, count) <= budget);
   }

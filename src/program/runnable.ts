@@ -77,11 +77,11 @@ export abstract class RunnableProgram<W extends Wants> {
   }
 
   /**
-   * The bytes that a run of this many samples at once is estimated to take, from the shapes: all that is alive
+   * The bytes that a run of this many samples is estimated to take, from the shapes: all that is alive
    * at once beyond the data, the parameters and the loaded program, with the results and their copies in JavaScript.
    */
   memory(samples: number): number {
-    return this.microbatches.memory.at(samples);
+    return this.microbatches.bytesOf(samples);
   }
 
   /**

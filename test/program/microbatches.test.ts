@@ -110,6 +110,19 @@ describe("microbatches", () => {
     expectSame(await limited.run(data), whole);
   });
 
+  it("take 257 samples at once where sums in float64 beside them would not fit the budget", async () => {
+    const network = nn.sequential(nn.linear(20, 300), nn.tanh(), nn.linear(300, 300), nn.tanh(), nn.linear(300, 2));
+    const options = { loss: losses.crossEntropy(), want: { norms: want.norms(), sum: want.sum() } };
+    const free = await perSample(network, { ...options, seed: 1 });
+    const data = { x: floats([257, 20], 1), target: Array.from({ length: 257 }, (_, n) => n % 2) };
+    // Results take more than half of it: in float64 and rounded beside one sample's they would take more than the budget.
+    const budget = free.memory(257) + 4096;
+    expect(budget).toBeLessThan(free.memory(1) + 3 * 4 * (20 * 300 + 300 * 300));
+    const tight = await perSample(network, { ...options, seed: 1, memoryBudget: budget });
+    expectSame(await tight.run(data), await free.run(data), 3e-6);
+    await expect(tight.run(data, { memoryBudget: 1000 })).rejects.toEqual(code("MEMORY_BUDGET"));
+  });
+
   it("are refused where not even one sample fits, with the numbers, and where options make no sense", async () => {
     const program = await compile();
     await expect(program.run(dataOf(3), { memoryBudget: 100 })).rejects.toEqual(code("MEMORY_BUDGET"));
