@@ -4,7 +4,7 @@ import type { CleaningTraining, Issues } from "../cleaning/types.js";
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import { readTensors } from "../io/files.js";
-import { type Column, standardOutput, writeTable } from "../io/table.js";
+import { type Column, samplesColumn, standardOutput, writeTable } from "../io/table.js";
 import { loadModel } from "../onnx/read/load.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Io } from "./io.js";
@@ -59,7 +59,7 @@ export async function clean(
 export function columnsOf(issues: Issues): Column[] {
   const { scores, measures, labels, suggested, predictions } = issues;
   return [
-    { name: "sample", values: Int32Array.from({ length: issues.samples }, (_, n) => n) },
+    samplesColumn(issues.samples),
     { name: "label_score", values: scores.label },
     { name: "duplicate_score", values: scores.duplicate },
     { name: "outlier_score", values: scores.outlier },

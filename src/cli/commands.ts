@@ -1,6 +1,5 @@
 /** The commands and their options, as commander knows them. */
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
-import { lossNames } from "../nn/as-loss.js";
 import { type AttributeOptions, attribute, curvatureWords, inverseWords, methodWords, rates } from "./attribute.js";
 import { type CheckCommandOptions, checkModel } from "./check.js";
 import { type CleanCommandOptions, clean } from "./clean.js";
@@ -10,35 +9,24 @@ import { type CurvatureCommandOptions, curvatureNames, curvatureOf, curvatureWan
 import { type DoctorOptions, doctor } from "./doctor.js";
 import { accountants, type EpsilonCommandOptions, epsilonCommand } from "./epsilon.js";
 import { type ExplainOptions, explain, programs, wantNames } from "./explain.js";
+import { type InspectOptions, inspect } from "./inspect.js";
 import type { Io } from "./io.js";
-import { lossName } from "./loss.js";
 import { choice, refuseTwice, repeatable, required, requireOptions } from "./options.js";
+import { type PredictCommandOptions, predictions } from "./predict.js";
 import { Progress } from "./progress.js";
+import { ofModel, optimizing, running, withData, withLoss } from "./shared-options.js";
 import { trainModel } from "./train.js";
 import {
-  belowOne,
   clippings,
   fromZero,
   modelFile,
-  optimizers,
   positive,
   probability,
   samplings,
-  scheduleNames,
   seed,
   type TrainCommandOptions,
 } from "./train-options.js";
-import {
-  bytes,
-  collect,
-  dimensions,
-  fixedValues,
-  type MaxNorm,
-  maxNorm,
-  number,
-  sampleAxes,
-  wholeNumber,
-} from "./usage.js";
+import { bytes, collect, type MaxNorm, maxNorm, number, wholeNumber } from "./usage.js";
 import { version } from "./version.js";
 
 /** Exit codes. */
@@ -74,19 +62,20 @@ export function commands(io: Io, ended: (code: number) => void): Command {
       }
     };
 
-  withOutput(compute(program, "grads", "write each sample's loss and gradients", "--out grads.safetensors"))
+  withOutput(withData(program, "grads", "write each sample's loss and gradients", "--out grads.safetensors"))
     .option("--float16", "write the gradients in half precision: half the size; beyond 65504 they become infinite")
     .action(run<GradsOptions>(grads));
   withOutput(
-    compute(
+    withData(
       program,
       "norms",
       "write the norm of each sample's gradient, in total and by parameter",
       "--out norms.safetensors",
     ),
+    tables,
   ).action(run<ComputeOptions>(norms));
   withOutput(
-    compute(program, "clipped-sum", "write the sum of all clipped gradients", "--max-norm 1 --out sum.safetensors"),
+    withData(program, "clipped-sum", "write the sum of all clipped gradients", "--max-norm 1 --out sum.safetensors"),
   )
     .addOption(
       repeatable(
@@ -96,7 +85,7 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     )
     .option("--leave-out-not-finite", "leave samples whose gradients are not finite out of the sum, and count them")
     .action(run<ComputeOptions & { readonly maxNorm: MaxNorm }>(clippedSum));
-  describe(program, "explain", "show how each parameter's gradients are computed", "")
+  withLoss(program, "explain", "show how each parameter's gradients are computed", "")
     .option("--data <file>", "data that gives symbolic dimensions and the target's shape")
     .addOption(
       repeatable(
@@ -115,7 +104,7 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     .option("--save-stages <folder>", "write the graph of each stage there, as numbered .onnx files")
     .option("--json", "print JSON")
     .action(run<ExplainOptions>(explain));
-  compute(program, "check", "compare gradients with a loop over samples and with finite differences", "")
+  withData(program, "check", "compare gradients with a loop over samples and with finite differences", "")
     .option("--samples <K>", "samples to compare, from the front (default: at most 8)", wholeNumber(1))
     .option(
       "--differences <K>",
@@ -125,7 +114,7 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     .option("--json", "print JSON")
     .action(run<CheckCommandOptions>(checkModel));
   withOutput(
-    compute(
+    withData(
       program,
       "curvature",
       "write second derivatives of each sample's loss: products with a vector, diagonals, traces",
@@ -135,6 +124,19 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     .addOption(required("--want <list>", `what to compute, separated by commas, of ${curvatureNames}`, curvatureWants))
     .option("--vector <file>", 'safetensors or npz file with "v/PARAMETER", for hvp and ggn-product')
     .action(run<CurvatureCommandOptions>(curvatureOf));
+  ofModel(program, "predict", "write the model's outputs for each sample", "--data data.safetensors --out outputs.csv")
+    .addOption(required("--data <file>", "safetensors or npz file with the inputs"))
+    .addOption(
+      required("--out <file>", "where to write, .safetensors, .npz, .csv, .jsonl, .json, or - for CSV", tableFile),
+    )
+    .option("--output <name>", "the output to compute (default: all)")
+    .option("--microbatch-size <b>", "samples computed at a time (default: 256)", wholeNumber(1))
+    .option("--allow-not-finite", "compute even if the data holds NaN or infinity")
+    .action(run<PredictCommandOptions>(predictions));
+  ofModel(program, "inspect", "show what is in a model, and what pergrad would do with it", "")
+    .option("--data <file>", "data that gives symbolic dimensions")
+    .option("--json", "print JSON")
+    .action(run<InspectOptions>(inspect));
   cleaning(program).action(run<CleanCommandOptions>(clean));
   attribution(program).action(
     async (model: string, checkpoints: readonly string[], options: AttributeOptions, command) =>
@@ -211,77 +213,10 @@ The data file holds the model's inputs under their names, and "target".
 Exit codes: 0 done, 1 the model or the data is at fault, 2 wrong usage, 3 a check found a difference.
 `;
 
-/** A command with the options that all have. */
-function describe(
-  program: Command,
-  name: string,
-  what: string,
-  example: string,
-  data = name === "explain" ? "" : " --data data.safetensors",
-): Command {
-  const line = `pergrad ${name} model.onnx${data} --loss cross_entropy ${example}`;
-  return program
-    .command(name)
-    .description(`${what[0]?.toUpperCase()}${what.slice(1)}.`)
-    .summary(what)
-    .argument("<model>", "ONNX file")
-    .addOption(required("--loss <name>", `${lossNames}`, lossName))
-    .option("--label-smoothing <s>", "share of each label that is spread over all classes (cross_entropy)", smoothing)
-    .option("--ignore-index <label>", "label to ignore (cross_entropy, nll)", wholeNumber(Number.NEGATIVE_INFINITY))
-    .option(
-      "--class-axis <k>",
-      "axis of the classes in the output (cross_entropy, nll; default: the one that the labels lack; 1 if several fit)",
-      wholeNumber(Number.NEGATIVE_INFINITY),
-    )
-    .option("--output <name>", "output that the loss uses (default: the first)")
-    .addOption(
-      repeatable(
-        new Option(
-          "--sample-axis <name=axis>",
-          'axis of an input, or of "output", that holds the samples (default: 0), or NAME=shared',
-        ),
-        sampleAxes,
-      ),
-    )
-    .addOption(
-      repeatable(new Option("--dim <name=size>", "size of a symbolic dimension (default: from the data)"), dimensions),
-    )
-    .addOption(
-      repeatable(
-        new Option(
-          "--fix <name=value>",
-          "make an input a constant, the same for all samples: a number, true, false, or 1,2,3",
-        ),
-        fixedValues,
-      ),
-    )
-    .option("--strict", "refuse a model whose exporter computed constants from parameters")
-    .option("--no-tie", "treat weights that the file stores twice as different parameters")
-    .addOption(repeatable(new Option("--parameters <glob>", "only these parameters; !GLOB leaves some out"), collect))
-    .addOption(repeatable(new Option("--frozen <glob>", "hold these parameters fixed"), collect))
-    .addHelpText("after", `\nExample: ${line.trim()}`);
-}
-
-/** A command that reads data. */
-function compute(program: Command, name: string, what: string, example: string): Command {
-  return running(
-    describe(program, name, what, example).addOption(
-      required("--data <file>", 'safetensors or npz file with the inputs and "target"'),
-    ),
-  );
-}
-
-/** A command that runs the model. */
-function running(command: Command): Command {
-  return command
-    .option("--allow-not-finite", "compute even if the data holds NaN or infinity")
-    .option("--threads <n>", "threads to use (default: all cores)", wholeNumber(1));
-}
-
 function cleaning(program: Command): Command {
   const what = "score each sample: a wrong label, a copy, an outlier, of no use";
   return optimizing(
-    compute(program, "clean", what, "--out scores.csv")
+    withData(program, "clean", what, "--out scores.csv")
       .addOption(
         required("--out <file>", "where to write the table, .csv, .jsonl, .json, .safetensors, .npz, or -", tableFile),
       )
@@ -314,8 +249,8 @@ function cleaning(program: Command): Command {
 function attribution(program: Command): Command {
   const what = "write what each training sample does to the loss of each query";
   const example = "--method influence --out scores.safetensors";
-  const data = " --train train.safetensors --query query.safetensors";
-  return withOutput(running(describe(program, "attribute", what, example, data)))
+  const data = "--train train.safetensors --query query.safetensors ";
+  return withOutput(running(withLoss(program, "attribute", what, example, data)))
     .argument("[checkpoints...]", "more weights of the same model: .onnx, or .safetensors by parameter")
     .addOption(required("--train <file>", 'safetensors or npz file with the training samples: inputs and "target"'))
     .addOption(required("--query <file>", "the same with the samples that are to be explained"))
@@ -343,7 +278,7 @@ function attribution(program: Command): Command {
 function training(program: Command): Command {
   const what = "train a model, with --private by DP-SGD, and write it with its new weights";
   const example = "--epochs 10 --batch-size 256 --private --epsilon 3 --delta 1e-5 --out trained.onnx";
-  return optimizing(compute(program, "train", what, example))
+  return optimizing(withData(program, "train", what, example))
     .addOption(required("--out <file>", "where to write the trained model, .onnx", modelFile))
     .addOption(new Option("--epochs <E>", "passes over the data, on average").argParser(positive).conflicts("steps"))
     .option("--steps <T>", "or: steps to take", wholeNumber(1))
@@ -371,22 +306,17 @@ function training(program: Command): Command {
     .option("--checkpoint-every <K>", "steps between checkpoints (default: 100)", wholeNumber(1));
 }
 
-/** The options of an optimizer. */
-function optimizing(command: Command): Command {
-  return command
-    .addOption(choice("--optimizer <name>", "how the weights follow the gradients", optimizers).default("adam"))
-    .option("--learning-rate <r>", "default 0.001 for adam and adamw", positive)
-    .option("--momentum <m>", "of sgd (default: 0)", belowOne)
-    .option("--weight-decay <w>", "default 0, of adamw 0.01", fromZero)
-    .addOption(
-      choice("--schedule <name>", "course of the learning rate after its rise", scheduleNames).default("constant"),
-    )
-    .option("--warm-up <K>", "steps over which the learning rate rises at first", wholeNumber(1));
+interface OutputKind {
+  readonly formats: string;
+  readonly check: (path: string) => string;
 }
 
-function withOutput(command: Command): Command {
+const tensors: OutputKind = { formats: ".safetensors or .npz", check: outputFile };
+const tables: OutputKind = { formats: ".safetensors, .npz, .csv, .jsonl, .json, or - for CSV", check: tableFile };
+
+function withOutput(command: Command, { formats, check }: OutputKind = tensors): Command {
   return command
-    .addOption(required("--out <file>", "where to write, .safetensors or .npz", outputFile))
+    .addOption(required("--out <file>", `where to write, ${formats}`, check))
     .option(
       "--microbatch-size <b>",
       "samples computed at a time (default: as memory allows, at most 256)",
@@ -399,8 +329,4 @@ function withOutput(command: Command): Command {
 function method(text: string): string {
   if (methodWords.some((word) => word === text)) return text;
   throw new InvalidArgumentError(`it must be one of ${methodWords.join(", ")}`);
-}
-
-function smoothing(text: string): number {
-  return number(text, (value) => value >= 0 && value <= 1, "a number from 0 to 1");
 }

@@ -4,7 +4,7 @@ import { PergradError } from "../errors.js";
 import { bindShape } from "../graph/dim.js";
 import type { TensorLayout } from "../io/bytes.js";
 import { formatToWrite, openTensors } from "../io/files.js";
-import { tableFormat } from "../io/table.js";
+import { standardOutput, TableWriter, tableFormat } from "../io/table.js";
 import type { TensorWriter } from "../io/writer.js";
 import { describeNotFinite, type NotFiniteSample } from "../program/not-finite.js";
 import { Program } from "../program/program.js";
@@ -137,7 +137,7 @@ export async function begin(
   progress: Progress,
   others: readonly string[] = [],
 ): Promise<DataTask> {
-  await checkOut(options.out, [modelFile, options.data, ...others]);
+  if (options.out !== standardOutput) await checkOut(options.out, [modelFile, options.data, ...others]);
   return dataTaskOf(modelFile, options, progress);
 }
 
@@ -205,7 +205,7 @@ export async function compute<W extends Wants>(
   const notFinite: NotFiniteSample[] = [];
   try {
     await cleaningUp(
-      () => stream(task, options, program, result, progress, notFinite),
+      () => stream(task, options, io, program, result, progress, notFinite),
       () => {
         progress.stop();
         io.stderr.write(`pergrad: stopped after ${progress.done} of ${task.samples} samples; nothing was written.\n`);
@@ -219,7 +219,7 @@ export async function compute<W extends Wants>(
   const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
   const summary = `${counted(task.samples, "sample")}, ${counted(task.objective.parameters.size, "parameter")}`;
   const left = result.notFinite?.mode === "leave out" ? `, ${notFinite.length} left out of the sum` : "";
-  io.stdout.write(`wrote ${options.out}: ${summary}${left}\n`);
+  if (options.out !== standardOutput) io.stdout.write(`wrote ${options.out}: ${summary}${left}\n`);
 }
 
 /** Which samples are not finite, and whether that comes of their data. */
@@ -239,16 +239,24 @@ function warningOf<W extends Wants>(
   return `${message}, ${why}${notFinite ? `; ${notFinite.consequence}` : ""}.`;
 }
 
+/** Whether a result is written as a table, and not as tensors. */
+function isTable(out: string): boolean {
+  return !/\.(safetensors|npz)$/i.test(out);
+}
+
 async function stream<W extends Wants>(
   task: DataTask,
   options: ComputeOptions,
+  io: Io,
   program: Program<W>,
   result: Result<W>,
   progress: Progress,
   notFinite: NotFiniteSample[],
 ): Promise<void> {
   const { microbatchSize } = options;
-  const writer = await openTensors(options.out, result.layout);
+  const writer = isTable(options.out)
+    ? new TableWriter(options.out, result.layout, (text) => io.stdout.write(text))
+    : await openTensors(options.out, result.layout);
   try {
     progress.stage("samples", task.samples);
     // NaN and infinity were looked for in the whole file.

@@ -5,6 +5,7 @@ import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import { readTensors } from "../io/files.js";
 import { firstNotFinite, type Prepared, prepare } from "../program/feeds.js";
+import { scaledTensors } from "../tensor/scaled.js";
 import { takeSamples } from "../tensor/take-samples.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Progress } from "./progress.js";
@@ -14,7 +15,7 @@ export type Tensors = ReadonlyMap<string, Tensor>;
 /** Reads the data file. Throws FILE_UNREADABLE. */
 export async function readData(path: string): Promise<Tensors> {
   try {
-    return await readTensors(path);
+    return scaledTensors(await readTensors(path));
   } catch (error) {
     const known = error instanceof PergradError && error.message.includes("does not exist");
     if (known || !/\.onnx$/i.test(path)) throw error;

@@ -54,18 +54,7 @@ export async function taskOf(
   progress: Progress,
 ): Promise<Task & { data?: Tensors }> {
   const { loss, output } = lossOf(options);
-  progress.stage("reading");
-  const bytes = await readModel(modelFile);
-  refuseTensors(bytes, modelFile);
-  const held = options.data === undefined ? undefined : await readData(options.data);
-  const { loaded, fixed } = await load(bytes, modelFile, options, held);
-  const data = held && new Map([...held].filter(([name]) => !fixed.has(name)));
-  for (const name of options.fix?.keys() ?? []) {
-    if (held?.has(name))
-      progress.note(`"${options.data}" also holds "${name}", which --fix makes a constant: the data's is not used.`);
-  }
-  const model = options.replaceBatchNorm ? replaceBatchNorm(loaded) : loaded;
-  if (data) checkInputs(data, model);
+  const { model, data, fixed } = await modelTaskOf(modelFile, options, progress);
   const outputAxis = outputSampleAxis(model, output, options, fixed);
   const target = data?.get(targetName);
   const objectiveOptions: ObjectiveOptions = {
@@ -80,6 +69,35 @@ export async function taskOf(
   };
   const objective = objectiveOf(model, objectiveOptions);
   return { model, objective, options: objectiveOptions, ...(data ? { data } : {}) };
+}
+
+/** A model without a loss. */
+export interface ModelTask {
+  readonly model: Model;
+  readonly data?: Tensors;
+  /** The inputs that are constants. */
+  readonly fixed: ReadonlySet<string>;
+}
+
+/** Throws what reading throws. */
+export async function modelTaskOf(
+  modelFile: string,
+  options: Omit<TaskOptions, "loss">,
+  progress: Progress,
+): Promise<ModelTask> {
+  progress.stage("reading");
+  const bytes = await readModel(modelFile);
+  refuseTensors(bytes, modelFile);
+  const held = options.data === undefined ? undefined : await readData(options.data);
+  const { loaded, fixed } = await load(bytes, modelFile, options, held);
+  const data = held && new Map([...held].filter(([name]) => !fixed.has(name)));
+  for (const name of options.fix?.keys() ?? []) {
+    if (held?.has(name))
+      progress.note(`"${options.data}" also holds "${name}", which --fix makes a constant: the data's is not used.`);
+  }
+  const model = options.replaceBatchNorm ? replaceBatchNorm(loaded) : loaded;
+  if (data) checkInputs(data, model);
+  return { model, fixed, ...(data ? { data } : {}) };
 }
 
 /** The same with data, which is there. */
@@ -116,7 +134,7 @@ interface Loaded {
 async function load(
   bytes: Uint8Array,
   fileName: string,
-  options: TaskOptions,
+  options: Omit<TaskOptions, "loss">,
   data: Tensors | undefined,
 ): Promise<Loaded> {
   const inputs = [...(options.sampleAxis ?? [])].filter(([name]) => name !== "output");

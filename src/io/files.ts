@@ -1,19 +1,24 @@
-import { open } from "node:fs/promises";
+import { open, readFile } from "node:fs/promises";
+import { basename } from "node:path";
 import { PergradError } from "../errors.js";
 import { takeSamples } from "../tensor/take-samples.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { entriesOf, type Named, type TensorLayout } from "./bytes.js";
+import { AtomicFile } from "./atomic.js";
+import { bytesOfArray, entriesOf, type Named, type TensorLayout } from "./bytes.js";
 import { unreadable } from "./failure.js";
+import { decodeNpy, NpyError, npyHeader } from "./npy.js";
 import { openNpz, readNpz } from "./npz.js";
 import { otherFormat } from "./other-formats.js";
 import { openSafetensors, readSafetensors, SafetensorsFile } from "./safetensors.js";
 import type { TensorWriter } from "./writer.js";
 
-type Format = "safetensors" | "npz";
+type Format = "safetensors" | "npz" | "npy";
 
 /** Reads the tensors of a safetensors or .npz file, told apart by their first bytes, in the order of the file. */
 export async function readTensors(path: string): Promise<Map<string, Tensor>> {
-  if ((await formatOf(path)) === "npz") return readNpz(path);
+  const format = await formatOf(path);
+  if (format === "npz") return readNpz(path);
+  if (format === "npy") return readNpy(path);
   return (await readSafetensors(path)).tensors;
 }
 
@@ -27,8 +32,9 @@ export interface TensorFile {
 
 /** Opens a file for reading in parts. An .npz is read whole, being an archive; a safetensors file is not. */
 export async function openTensorFile(path: string): Promise<TensorFile> {
-  if ((await formatOf(path)) === "safetensors") return SafetensorsFile.open(path);
-  const tensors = await readNpz(path);
+  const format = await formatOf(path);
+  if (format === "safetensors") return SafetensorsFile.open(path);
+  const tensors = format === "npy" ? await readNpy(path) : await readNpz(path);
   return {
     layout: tensors,
     read: async (name, part) => {
@@ -46,6 +52,7 @@ export async function openTensorFile(path: string): Promise<TensorFile> {
 
 /** Writes the tensors in the format that the extension names; nothing appears under that name if it fails. */
 export async function writeTensors(path: string, tensors: Named<Tensor>): Promise<void> {
+  if (/\.npy$/i.test(path)) return writeNpy(path, tensors);
   const writer = await openTensors(path, tensors);
   try {
     for (const [name, { data }] of entriesOf(tensors)) await writer.write(name, 0, data);
@@ -74,9 +81,38 @@ async function formatOf(path: string): Promise<Format> {
   const other = otherFormat(path, start);
   if (other !== undefined) throw new PergradError("FILE_UNREADABLE", `Cannot read "${path}": ${other}.`);
   if (start.startsWith("PK")) return "npz";
-  if (!start.startsWith("\x93NUMPY")) return /\.npz$/i.test(path) ? "npz" : "safetensors";
-  const advice = "it is a single .npy array, so save it under the name of its input with numpy.savez";
-  throw new PergradError("FILE_UNREADABLE", `Cannot read "${path}": ${advice}.`);
+  if (start.startsWith("\x93NUMPY")) return "npy";
+  return /\.npz$/i.test(path) ? "npz" : "safetensors";
+}
+
+/** The array of an .npy file, under the name of the file. Throws FILE_UNREADABLE. */
+async function readNpy(path: string): Promise<Map<string, Tensor>> {
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw unreadable(path, error);
+  });
+  try {
+    return new Map([[basename(path).replace(/\.npy$/i, ""), decodeNpy(bytes)]]);
+  } catch (error) {
+    if (error instanceof NpyError)
+      throw new PergradError("FILE_UNREADABLE", `"${path}" is not a readable .npy file: it ${error.message}.`);
+    throw error;
+  }
+}
+
+/** Throws FILE_UNWRITABLE. */
+async function writeNpy(path: string, tensors: Named<Tensor>): Promise<void> {
+  const entries = entriesOf(tensors);
+  const [first] = entries;
+  if (!first || entries.length > 1)
+    throw new PergradError(
+      "FILE_UNWRITABLE",
+      `Cannot write "${path}": an .npy file holds one tensor, not ${entries.length}, so give its name the extension .npz or .safetensors.`,
+    );
+  const [header, elements] = [npyHeader(first[1]), bytesOfArray(first[1].data)];
+  const file = await AtomicFile.create(path);
+  await file.write(header, 0);
+  await file.write(elements, header.length);
+  await file.commit();
 }
 
 /** Bytes that tell a format. */

@@ -1,8 +1,10 @@
 /** Tables of one row per sample: CSV, JSON, JSON lines, or the tensors of a safetensors or npz file. */
 import { PergradError } from "../errors.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { floatsIn, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
 import { writeFileSafely } from "./atomic.js";
+import type { TensorLayout } from "./bytes.js";
 import { writeTensors } from "./files.js";
+import { PieceChecker, type TensorWriter } from "./writer.js";
 
 export type Cell = number | bigint | string | boolean | null;
 
@@ -48,6 +50,42 @@ export async function writeTable(
   if (format === "safetensors" || format === "npz") return writeTensors(path, tensorsOf(columns));
   const text = format === "csv" ? csvOf(columns) : format === "json" ? jsonOf(columns) : jsonLinesOf(columns);
   await writeFileSafely(path, new TextEncoder().encode(text));
+}
+
+/** Takes columns of one number per row, piece by piece, as a file of tensors does; the table is written at the end. */
+export class TableWriter implements TensorWriter {
+  readonly #pieces: PieceChecker<TensorLayout>;
+  readonly #columns: ReadonlyMap<string, Float32Array>;
+  readonly #rows: number;
+
+  /** @param layout of float32 columns, `[N]` each */
+  constructor(
+    private readonly path: string,
+    layout: ReadonlyMap<string, TensorLayout>,
+    private readonly print: (text: string) => unknown,
+  ) {
+    this.#pieces = new PieceChecker(path, layout);
+    this.#columns = new Map([...layout].map(([name, { dims }]) => [name, new Float32Array(sizeOf(dims))]));
+    this.#rows = Math.max(0, ...[...this.#columns.values()].map(({ length }) => length));
+  }
+
+  async write(name: string, elementOffset: number, data: TypedArray): Promise<void> {
+    this.#pieces.check(name, elementOffset, data);
+    this.#columns.get(name)?.set(floatsIn({ data }), elementOffset);
+  }
+
+  async commit(): Promise<void> {
+    await this.#pieces.checkComplete(this);
+    const columns = [...this.#columns].map(([name, values]) => ({ name, values }));
+    await writeTable(this.path, [samplesColumn(this.#rows), ...columns], this.print);
+  }
+
+  async abort(): Promise<void> {}
+}
+
+/** The numbers of the samples, from 0. */
+export function samplesColumn(samples: number): Column {
+  return { name: "sample", values: Int32Array.from({ length: samples }, (_, n) => n) };
 }
 
 /** RFC 4180, with a header; NaN and infinities as NumPy and pandas read them. */

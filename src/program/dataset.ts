@@ -4,9 +4,11 @@ import { PergradError } from "../errors.js";
 import type { Expected } from "../graph/model.js";
 import { openTensorFile, type TensorFile } from "../io/files.js";
 import type { Data } from "../tensor/data.js";
-import { copiesOf } from "../tensor/data.js";
-import { pieces } from "../tensor/take-samples.js";
-import type { Prepared } from "./feeds.js";
+import { copiesOf, isTensor, plainData } from "../tensor/data.js";
+import { isScaled, offsetName, scaleName, withScaling } from "../tensor/scaled.js";
+import { pieces, takeSamples } from "../tensor/take-samples.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { type Prepared, shaped } from "./feeds.js";
 import { samplesBetween } from "./split.js";
 
 /** A program's inputs by name, as `run` takes them. */
@@ -52,7 +54,48 @@ export async function openDataset(dataset: Dataset, options: SourceOptions): Pro
       `A dataset is all samples by the inputs' names, an iterable of batches, or the path of a file, not ${kindOf(given)}.`,
     );
   if (typeof dataset === "string") return FileSource.open(dataset, options);
-  return isIterable(dataset) ? new Batches(dataset, options) : new Whole(options.prepare(dataset), options);
+  if (isIterable(dataset)) return new Batches(dataset, options);
+  return Object.values(dataset).some(isScaled)
+    ? WholeScaled.of(dataset, options)
+    : new Whole(options.prepare(dataset), options);
+}
+
+/** All samples, of which some inputs are bytes with a scale: pieces become numbers when their turn comes. */
+class WholeScaled implements Source {
+  private constructor(
+    private readonly batch: Batch,
+    readonly total: number,
+    private readonly options: SourceOptions,
+  ) {}
+
+  /** What is no data is refused when a piece is prepared. */
+  static of(batch: Batch, options: SourceOptions): Source {
+    const found = Object.entries(batch).flatMap(([name, data]) => {
+      const axis = options.expected.get(name)?.sampleAxis ?? null;
+      return isScaled(data) && axis !== null ? [data.dims[axis] ?? 0] : [];
+    });
+    const [total] = found;
+    return total === undefined ? new Whole(options.prepare(batch), options) : new WholeScaled(batch, total, options);
+  }
+
+  async *pieces(size: number): AsyncGenerator<Prepared, void, undefined> {
+    for (const [from, to] of pieces(this.total, size)) {
+      const own = Object.entries(this.batch).map(([name, data]) => [name, this.#part(name, data, from, to)] as const);
+      yield counted(from, () => this.options.prepare(Object.fromEntries(own)));
+    }
+  }
+
+  async close(): Promise<void> {}
+
+  /** What has another number of samples stays whole, so that its piece is refused. */
+  #part(name: string, given: Data, from: number, to: number): Data {
+    const expected = this.options.expected.get(name);
+    const axis = expected?.sampleAxis ?? null;
+    if (!expected || axis === null) return given;
+    const data = plainData(`The input "${name}"`, given);
+    const own = isTensor(data) ? data : shaped(name, data, expected);
+    return own.dims[axis] === this.total ? takeSamples(own, axis, from, to) : own;
+  }
 }
 
 class Whole implements Source {
@@ -147,6 +190,11 @@ class FileSource implements Source {
     return this.file.close();
   }
 
+  /** A small tensor, where the file has it. */
+  async #held(name: string): Promise<Tensor | undefined> {
+    return this.file.layout.has(name) ? this.file.read(name) : undefined;
+  }
+
   async #read(which: (axis: number | null) => boolean, from = 0, to = 0): Promise<Batch> {
     const batch: Record<string, Data> = {};
     for (const [name, { sampleAxis: axis }] of this.options.expected) {
@@ -154,7 +202,11 @@ class FileSource implements Source {
       if (!layout || !which(axis)) continue;
       // What lacks the axis is of the wrong shape, which is found out when the batch is prepared.
       const part = axis === null || axis >= layout.dims.length ? undefined : { axis, from, to };
-      batch[name] = await this.file.read(name, part);
+      const read = await this.file.read(name, part);
+      batch[name] =
+        layout.dtype === "uint8"
+          ? withScaling(read, await this.#held(scaleName(name)), await this.#held(offsetName(name)))
+          : read;
     }
     return batch;
   }

@@ -7,6 +7,7 @@ import type { Expected, LabelLimit } from "../graph/model.js";
 import { meant } from "../meant.js";
 import { entryOf, nth } from "../present.js";
 import { type Data, isTensor, type PlainData, plainData } from "../tensor/data.js";
+import { isScaled, unscaled } from "../tensor/scaled.js";
 import { arrayOf, type DType, dtypeOfArray, isFloat, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
 
 function describeInput(name: string): string {
@@ -20,12 +21,17 @@ function converts(from: DType, to: DType): boolean {
   return to === "int64" && ["int32", "int16", "int8", "uint32", "uint16", "uint8"].includes(from);
 }
 
-function convert(name: string, tensor: Tensor, to: DType): Tensor {
+function convert(name: string, given: Tensor, to: DType): Tensor {
+  const tensor = isScaled(given) && to !== "uint8" ? unscaled(describeInput(name), given) : given;
   if (tensor.dtype === to) return tensor;
   if (!converts(tensor.dtype, to)) {
     throw new PergradError(
       "DTYPE_MISMATCH",
-      `${describeInput(name)} is ${tensor.dtype}, but the model needs ${to}; convert it to ${to}.`,
+      `${describeInput(name)} is ${tensor.dtype}, but the model needs ${to}; ${
+        tensor.dtype === "uint8" && isFloat(to)
+          ? `give it a scale, as in { dtype: "uint8", dims, data, scale: 1 / 255 } ("${name}.scale" in a file), or convert it to ${to}`
+          : `convert it to ${to}`
+      }.`,
     );
   }
   const numbers = tensor.data as ArrayLike<number>;
@@ -39,8 +45,8 @@ function dtypeOf(data: TypedArray, expected: DType): DType {
   return told === "uint8" && expected === "bool" ? "bool" : told;
 }
 
-/** A flat array as a tensor of the expected shape: its length gives N. */
-function shaped(name: string, data: Exclude<PlainData, Tensor>, { value }: Expected): Tensor {
+/** A flat array as a tensor of the expected shape: its length gives N. Throws SHAPE_MISMATCH, DTYPE_MISMATCH. */
+export function shaped(name: string, data: Exclude<PlainData, Tensor>, { value }: Expected): Tensor {
   const perBatch = value.shape.reduce<number>((size, dim) => size * (isBatch(dim) ? dim.perSample : dim), 1);
   const batched = value.shape.some(isBatch);
   const samples = batched ? data.length / perBatch : 1;

@@ -3,6 +3,7 @@ import { invalidArgument, isPromise, kindOf } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { meant } from "../meant.js";
 import { halfBits } from "./float16.js";
+import { type ScaledTensor, scalingOf } from "./scaled.js";
 import { arrayOf, type DType, dtypes, isDType, type Tensor, type TypedArray, tagOf } from "./tensor.js";
 
 /** ONNX Runtime's own tensor, as another session returns it; on the CPU. */
@@ -14,9 +15,10 @@ export interface RuntimeTensor {
 
 /**
  * Data for one input: a tensor, one of ONNX Runtime's own, or a flat array whose dimensions follow from the input's shape.
- * Numbers are converted to the input's dtype where no information is lost (integers to int64, float64 to float32).
+ * Numbers are converted to the input's dtype where no information is lost (integers to int64, float64 to float32). Bytes
+ * with a scale are floating-point numbers, `byte * scale + offset`, that are held as bytes until they are computed with.
  */
-export type Data = Tensor | RuntimeTensor | TypedArray | readonly number[] | readonly bigint[];
+export type Data = Tensor | ScaledTensor | RuntimeTensor | TypedArray | readonly number[] | readonly bigint[];
 
 /** Data as programs compute with it. */
 export type PlainData = Exclude<Data, RuntimeTensor> | Tensor;
@@ -49,7 +51,9 @@ export function plainData(what: string, data: Data): PlainData {
     throw invalidArgument(`${what} is ${kindOf(given)} without dims and data; ${advice}.`);
   const { dtype, type, dims } = given as { readonly dtype?: unknown; readonly type?: unknown; readonly dims: unknown };
   if (!Array.isArray(dims)) throw invalidArgument(`${what} has dims that are ${kindOf(dims)}; give an array of sizes.`);
-  return tensorOf(what, dtype ?? type, dims, given.data);
+  const tensor = tensorOf(what, dtype ?? type, dims, given.data);
+  const scaling = scalingOf(given);
+  return scaling ? { ...tensor, ...scaling } : tensor;
 }
 
 function tensorOf(what: string, dtype: unknown, dims: readonly number[], data: unknown): Tensor {

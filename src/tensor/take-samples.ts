@@ -1,6 +1,7 @@
 /** Parts of a batch of data. */
 
 import { nth } from "../present.js";
+import { scalingOf } from "./scaled.js";
 import { floatsIn, numberArrayOf, sizeOf, type Tensor, tensorWith } from "./tensor.js";
 
 /** Samples `from` (included) to `to` (not included) along `axis`. */
@@ -12,13 +13,20 @@ export function takeSamples(tensor: Tensor, axis: number, from: number, to: numb
   const count = to - from;
   const taken = dims.map((dim, k) => (k === axis ? count : dim));
   // Samples in front lie side by side: a view of them needs no copy.
-  if (before === 1) return tensorWith(dtype, taken, data.subarray(from * behind, to * behind));
+  if (before === 1) return like(tensor, taken, data.subarray(from * behind, to * behind));
   const result = new (numberArrayOf(dtype))(before * count * behind);
   for (let block = 0; block < before; block++) {
     const start = (block * all + from) * behind;
     result.set(floatsIn(tensor).subarray(start, start + count * behind), block * count * behind);
   }
-  return tensorWith(dtype, taken, result);
+  return like(tensor, taken, result);
+}
+
+/** Of the same dtype and, where it has one, of the same scale. */
+function like(tensor: Tensor, dims: readonly number[], data: Tensor["data"]): Tensor {
+  const own = tensorWith(tensor.dtype, dims, data);
+  const scaling = scalingOf(tensor);
+  return scaling ? { ...own, ...scaling } : own;
 }
 
 /** The samples of these numbers along `axis`, in this order. */
@@ -36,8 +44,8 @@ export function pickSamples(tensor: Tensor, axis: number, samples: ArrayLike<num
       result.set(source.subarray(from, from + behind), (block * samples.length + k) * behind);
     }
   }
-  return tensorWith(
-    dtype,
+  return like(
+    tensor,
     dims.map((dim, k) => (k === axis ? samples.length : dim)),
     result,
   );
@@ -46,4 +54,24 @@ export function pickSamples(tensor: Tensor, axis: number, samples: ArrayLike<num
 /** Starts and ends of pieces of at most `size` samples; one empty piece where there are none. */
 export function* pieces(samples: number, size: number): Generator<readonly [number, number]> {
   for (let from = 0; from < Math.max(samples, 1); from += size) yield [from, Math.min(from + size, samples)];
+}
+
+/** Parts of a batch as one, along `axis`. */
+export function joinSamples(parts: readonly Tensor[], axis: number): Tensor {
+  const first = nth(parts, 0);
+  if (parts.length === 1) return first;
+  const before = sizeOf(first.dims.slice(0, axis));
+  const total = parts.reduce((sum, { dims }) => sum + nth(dims, axis), 0);
+  const dims = first.dims.map((dim, k) => (k === axis ? total : dim));
+  const result = new (numberArrayOf(first.dtype))(sizeOf(dims));
+  const row = before === 0 ? 0 : result.length / before;
+  let at = 0;
+  for (const part of parts) {
+    const own = floatsIn(part);
+    const size = before === 0 ? 0 : own.length / before;
+    for (let block = 0; block < before; block++)
+      result.set(own.subarray(block * size, (block + 1) * size), block * row + at);
+    at += size;
+  }
+  return tensorWith(first.dtype, dims, result);
 }

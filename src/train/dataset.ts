@@ -5,6 +5,7 @@ import { PergradError } from "../errors.js";
 import { prepare } from "../program/feeds.js";
 import type { Data } from "../tensor/data.js";
 import { copiesOf } from "../tensor/data.js";
+import { isScaled } from "../tensor/scaled.js";
 import { pickSamples } from "../tensor/take-samples.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { TrainingSet } from "./types.js";
@@ -25,13 +26,20 @@ export class TrainingData {
   /** Throws MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE, INVALID_ARGUMENT. */
   constructor(objective: Objective, dataset: TrainingSet, { made, allowNotFinite, inPlace }: TrainingDataOptions) {
     const expected = new Map([...objective.expected].filter(([name]) => !made.includes(name)));
-    const { feeds, samples } = prepare(inPlace ? dataset : copiesOf(dataset), expected, allowNotFinite);
+    const own = inPlace ? dataset : copiesOf(dataset);
+    const { feeds, samples } = prepare(own, expected, allowNotFinite);
     if (samples === 0)
       throw new PergradError("INVALID_ARGUMENT", "There are no samples to train on; give at least one.");
     const { target } = feeds;
     if (target) objective.loss.validate?.(target, objective.output.shape);
     this.#objective = objective;
-    this.#tensors = feeds;
+    // Bytes with a scale stay bytes: each batch becomes numbers when it is run.
+    this.#tensors = Object.fromEntries(
+      Object.entries(feeds).map(([name, tensor]) => {
+        const given = own[name];
+        return [name, isScaled(given) ? given : tensor];
+      }),
+    );
     this.samples = samples;
   }
 

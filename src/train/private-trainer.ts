@@ -18,7 +18,7 @@ import { BatchClipper, type ClippedBatch } from "./clipped-batch.js";
 import type { Parameters } from "./optimizer.js";
 import { privateTraining } from "./option-names.js";
 import { type Sampler, samplerOf } from "./samplers.js";
-import { type Setup, setup } from "./setup.js";
+import { readFor, type Setup, setup } from "./setup.js";
 import { firstState, paid, requireFitting, requirePaid } from "./state.js";
 import { Stepping } from "./stepping.js";
 import { requireFiniteStep } from "./stopped.js";
@@ -61,11 +61,12 @@ export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
    */
   static async create<S>(
     model: Model | Module,
-    dataset: TrainingSet,
+    dataset: TrainingSet | string,
     options: PrivateStepOptions<S>,
   ): Promise<PrivateTrainer<S>> {
     checkNames("PrivateTrainer.create(model, data, options)", options, privateTraining);
-    return PrivateTrainer.over(setup(model, dataset, options, true), options);
+    const data = typeof dataset === "string" ? await readFor(model, dataset, options) : dataset;
+    return PrivateTrainer.over(setup(model, data, options, true), options);
   }
 
   /**

@@ -40,6 +40,16 @@ export function setup<S>(
   return { objective, data, parameters: Object.fromEntries(parameters) as Parameters };
 }
 
+/**
+ * The data of a training from a file: those tensors that the model and the loss take, in the dtypes that they are
+ * stored in.
+ * Throws FILE_UNREADABLE.
+ */
+export async function readFor<S>(of: Model | Module, path: string, options: StepOptions<S>): Promise<TrainingSet> {
+  const { readBatch } = await import("../program/read-batch.js");
+  return readBatch(path, objectiveOf(asModel(of, "Training", options), options).expected.keys());
+}
+
 /** Throws INVALID_ARGUMENT. */
 function requireOptimizer<S>(given: Optimizer<S>): void {
   const optimizer: unknown = given;

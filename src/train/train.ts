@@ -11,7 +11,7 @@ import { plainTraining, privateTraining } from "./option-names.js";
 import { PrivateTrainer } from "./private-trainer.js";
 import type { Settings } from "./run-folder.js";
 import { stepsOfEpochs, stepsPerEpoch } from "./samplers.js";
-import { setup } from "./setup.js";
+import { readFor, setup } from "./setup.js";
 import type { Stepping } from "./stepping.js";
 import { TrainingStopped } from "./stopped.js";
 import { Trainer } from "./trainer.js";
@@ -32,18 +32,20 @@ import type {
 } from "./types.js";
 
 /**
- * Trains by the mean gradients of batches. A step with numbers that are not finite is not taken; `TrainingStopped` is
+ * Trains by the mean gradients of batches. The data is given by the inputs' names, or as the path of a .safetensors or .npz
+ * file, which is held in memory in the dtypes that it is stored in. A step with numbers that are not finite is not taken; `TrainingStopped` is
  * thrown and holds the training so far. Throws what `Trainer.create` throws; with `checkpoint`, FILE_UNREADABLE and
  * FILE_UNWRITABLE.
  */
 export async function train<S>(
   model: Model | Module,
-  dataset: TrainingSet,
+  dataset: TrainingSet | string,
   given: TrainOptions<S>,
 ): Promise<Trained<S>> {
   checkOptions("train(model, data, options)", given, plainTraining);
   const options = observed(given);
-  const own = setup(model, dataset, options, false);
+  const data = typeof dataset === "string" ? await readFor(model, dataset, options) : dataset;
+  const own = setup(model, data, options, false);
   const checkpoints = await checkpointsOf<S>(options, {});
   const make = () => Trainer.over(own, { ...options, ...startOf(checkpoints) });
   return using(make, checkpoints, async (trainer) => {
@@ -61,12 +63,13 @@ export async function train<S>(
  */
 export async function trainPrivately<S>(
   model: Model | Module,
-  dataset: TrainingSet,
+  dataset: TrainingSet | string,
   given: PrivateTrainOptions<S>,
 ): Promise<PrivatelyTrained<S>> {
   checkOptions("trainPrivately(model, data, options)", given, privateTraining);
   const options = observed(given);
-  const own = setup(model, dataset, options, true);
+  const data = typeof dataset === "string" ? await readFor(model, dataset, options) : dataset;
+  const own = setup(model, data, options, true);
   const { samples } = own.data;
   const { sampling = "poisson", batchSize } = options;
   const steps = stepsFor(options, stepsPerEpoch(sampling, samples, batchSize));

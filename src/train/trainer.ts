@@ -12,7 +12,7 @@ import { Figures, scores } from "./figures.js";
 import type { Parameters } from "./optimizer.js";
 import { plainTraining } from "./option-names.js";
 import { type Sampler, samplerOf } from "./samplers.js";
-import { feedsFor, microbatches, planned, type Setup, setup } from "./setup.js";
+import { feedsFor, microbatches, planned, readFor, type Setup, setup } from "./setup.js";
 import { firstState, noiseless, paid, requireFitting } from "./state.js";
 import { Stepping } from "./stepping.js";
 import { areFinite, requireFiniteStep, stepNotTaken } from "./stopped.js";
@@ -63,11 +63,12 @@ export class Trainer<S> extends Stepping<S, StepResult> {
   /** Throws what `perSample` throws and what running the whole data set would, NOT_FINITE included; INVALID_ARGUMENT. */
   static async create<S>(
     model: Model | Module,
-    dataset: TrainingSet,
+    dataset: TrainingSet | string,
     options: PlainStepOptions<S>,
   ): Promise<Trainer<S>> {
     checkOptions("Trainer.create(model, data, options)", options, plainTraining);
-    return Trainer.over(setup(model, dataset, options, false), options);
+    const data = typeof dataset === "string" ? await readFor(model, dataset, options) : dataset;
+    return Trainer.over(setup(model, data, options, false), options);
   }
 
   /** The same, where model and data are set up already. */

@@ -27,3 +27,7 @@ it("the guide on influence finds training samples of the query's label", async (
 it("the guide on cleaning finds the wrong label and the copy", async () => {
   expect(await runBlocks("cleaning.md")).toEqual(["true 0", "1 4"]);
 }, 120_000);
+
+it("the page on data reads and writes what it says", async () => {
+  expect(await runBlocks("data.md")).toEqual(["[5,3]", "uint8 [5,3]"]);
+}, 120_000);

@@ -121,5 +121,5 @@ test("unreadable inputs are named with the reason", async () => {
   };
   await refused(write("a.npz", "neither"), /"a?.*a.npz" is not a readable .npz file/);
   await refused(write("a.safetensors", ""), /is not a readable safetensors file: it has 0 bytes/);
-  await refused(write("a.npy", "\x93NUMPY\x01\x00"), /a single .npy array, so save it/);
+  await refused(write("a.npy", "\x93NUMPY\x01\x00"), /not a readable .npy file: it is not a .npy array/);
 });

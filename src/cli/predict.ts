@@ -1,0 +1,79 @@
+/** predict: the model's outputs for a data file. */
+import { PergradError } from "../errors.js";
+import { formatToWrite, writeTensors } from "../io/files.js";
+import { type Column, samplesColumn, standardOutput, tableFormat, writeTable } from "../io/table.js";
+import { predict } from "../program/predict.js";
+import { elementsIn, sizeOf, type Tensor } from "../tensor/tensor.js";
+import type { Io } from "./io.js";
+import type { Progress } from "./progress.js";
+import { checkOut, modelTaskOf, type TaskOptions } from "./task.js";
+
+export interface PredictCommandOptions extends Omit<TaskOptions, "loss"> {
+  readonly data: string;
+  readonly out: string;
+  readonly output?: string;
+  readonly microbatchSize?: number;
+}
+
+export async function predictions(
+  modelFile: string,
+  options: PredictCommandOptions,
+  io: Io,
+  progress: Progress,
+): Promise<void> {
+  const { out, output, microbatchSize, allowNotFinite } = options;
+  if (out !== standardOutput) await checkOut(out, [modelFile, options.data]);
+  const { model, data = new Map<string, Tensor>() } = await modelTaskOf(modelFile, options, progress);
+  const names = model.graph.inputs.map(({ name }) => name);
+  const inputs = Object.fromEntries([...data].filter(([name]) => names.includes(name)));
+  progress.stage("samples");
+  const found = await predict(model, inputs, {
+    ...(output === undefined ? {} : { outputs: [output] }),
+    ...(microbatchSize === undefined ? {} : { microbatchSize }),
+    ...(allowNotFinite === undefined ? {} : { allowNotFinite }),
+    onProgress: (samples) => progress.update(samples),
+  });
+  const tensors = isTensorFile(out);
+  if (tensors) await writeTensors(out, found);
+  else await writeTable(out, columnsOf(found, out), (text) => io.stdout.write(text));
+  progress.stop();
+  if (out === standardOutput) return;
+  const list = Object.entries(found).map(([name, { dims }]) => `"${name}" [${dims.join(", ")}]`);
+  io.stdout.write(`wrote ${out}: ${list.join(", ")}\n`);
+}
+
+function isTensorFile(path: string): boolean {
+  return path !== standardOutput && ["safetensors", "npz"].includes(tableFormat(path)) && formatToWrite(path) !== "npy";
+}
+
+/** Numbers for each sample that a table has columns for, at most, of one output. */
+const mostColumns = 1000;
+
+/** A column for each number of a sample; of scores of classes, the class with the largest one besides. */
+function columnsOf(found: Readonly<Record<string, Tensor>>, out: string): Column[] {
+  const samples = Object.values(found)[0]?.dims[0] ?? 0;
+  const columns: Column[] = [samplesColumn(samples)];
+  for (const [name, tensor] of Object.entries(found)) {
+    const size = sizeOf(tensor.dims.slice(1));
+    if (tensor.dims[0] !== samples || size > mostColumns)
+      throw new PergradError(
+        "FILE_UNWRITABLE",
+        `Cannot write "${out}": the output "${name}" [${tensor.dims.join(", ")}] is no table of up to ${mostColumns} columns with the samples first, so write a .safetensors or .npz file, or choose another output with --output.`,
+      );
+    const elements = elementsIn(tensor);
+    const column = (k: number) => Float32Array.from({ length: samples }, (_, n) => Number(elements[n * size + k]));
+    if (tensor.dims.length === 2 && size > 1) columns.push(classesOf(name, elements, samples, size));
+    for (let k = 0; k < size; k++)
+      columns.push({ name: tensor.dims.length === 1 ? name : `${name}.${k}`, values: column(k) });
+  }
+  return columns;
+}
+
+function classesOf(name: string, elements: ArrayLike<number>, samples: number, size: number): Column {
+  const values = Int32Array.from({ length: samples }, (_, n) => {
+    let best = 0;
+    for (let k = 1; k < size; k++) if ((elements[n * size + k] ?? 0) > (elements[n * size + best] ?? 0)) best = k;
+    return best;
+  });
+  return { name: `${name}.largest`, values };
+}
