@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const source = join(root, "src");
 
 /** @param places the best first */
-function counterparts(places) {
+export function counterparts(places) {
   return {
     name: "counterparts",
     setup({ onResolve }) {

@@ -13,6 +13,8 @@ import { losses, nn, perSample, saveModel, want } from "../../dist/src/index.js"
 import { encodeSafetensors } from "../../dist/src/io/safetensors.js";
 import { pickSamples } from "../../dist/src/tensor/take-samples.js";
 
+import { testInspector } from "./inspector.mjs";
+
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const samples = 2;
 const maxNorm = 0.5;
@@ -213,6 +215,7 @@ try {
   const expected = kilobytes > 100 && kilobytes <= mostKilobytes;
   tell(`that page loads ${kilobytes.toFixed(1)} kB, zipped`, expected ? "" : `at most ${mostKilobytes} kB`);
   tell("no request leaves loopback", outside.join(" "));
+  await testInspector(browser, tell);
 } finally {
   await browser.close();
   server.close();

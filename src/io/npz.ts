@@ -1,11 +1,11 @@
 /** NumPy's .npz format: a zip archive of .npy arrays. */
-import { readFile } from "node:fs/promises";
 import { unzipSync, Zip, ZipPassThrough } from "fflate";
 import { PergradError } from "../errors.js";
 import { arrayOf, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
 import { AtomicFile } from "./atomic.js";
 import { byteLengthOf, bytesOfArray, entriesOf, type Named, type TensorLayout } from "./bytes.js";
 import { unreadable } from "./failure.js";
+import { readFile } from "./file-system.js";
 import { decodeNpy, NpyError, npyHeader } from "./npy.js";
 import { PieceChecker, type TensorWriter } from "./writer.js";
 

@@ -2,7 +2,6 @@
  * The safetensors format: 8 bytes of header length, a JSON header (name -> dtype, shape, byte range), the data.
  * https://github.com/huggingface/safetensors describes it; no maintained package for Node does.
  */
-import { type FileHandle, open } from "node:fs/promises";
 import { PergradError } from "../errors.js";
 import { bytesOf, type DType, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
 import { AtomicFile } from "./atomic.js";
@@ -17,6 +16,7 @@ import {
   tensorOfBytes,
 } from "./bytes.js";
 import { unreadable } from "./failure.js";
+import { type FileHandle, open } from "./file-system.js";
 import { PieceChecker, type TensorWriter } from "./writer.js";
 
 export interface SafetensorsContent {

@@ -1,0 +1,86 @@
+/** Which tensor of the data is which input of the model, and how its elements are brought into the input's form. */
+import { type Dim, isBatch } from "../src/graph/dim.js";
+import type { Model } from "../src/graph/model.js";
+import { type DType, sizeOf, type Tensor } from "../src/tensor/tensor.js";
+
+export interface Choices {
+  /** By input. */
+  readonly inputs: Readonly<Record<string, string>>;
+  readonly target: string | null;
+  readonly loss: string;
+}
+
+const targetNames = ["target", "targets", "labels", "label", "y", "class"];
+
+/** What the names and shapes suggest. */
+export function suggested(model: Model, tensors: ReadonlyMap<string, Tensor>): Choices {
+  const names = [...tensors.keys()];
+  const named = (wanted: string) => names.find((name) => name.toLowerCase() === wanted);
+  const target = targetNames.map(named).find((name) => name !== undefined) ?? null;
+  const inputs: Record<string, string> = {};
+  const free = names.filter((name) => name !== target);
+  for (const { name, shape } of model.graph.inputs) {
+    const fitting = free.filter((each) => fits(tensors.get(each), shape));
+    const chosen = free.includes(name) ? name : (fitting[0] ?? free[0]);
+    if (chosen === undefined) continue;
+    inputs[name] = chosen;
+    free.splice(free.indexOf(chosen), 1);
+  }
+  return { inputs, target, loss: suggestedLoss(model, target === null ? undefined : tensors.get(target)) };
+}
+
+function suggestedLoss(model: Model, target: Tensor | undefined): string {
+  const [output] = model.graph.outputs;
+  if (!target) return "output";
+  if (/int/.test(target.dtype)) return "cross_entropy";
+  return target.dims.length <= (output?.value.shape.length ?? 1) ? "mse" : "cross_entropy";
+}
+
+function fits(tensor: Tensor | undefined, shape: readonly Dim[]): boolean {
+  if (!tensor) return false;
+  const [samples = 0] = tensor.dims;
+  return samples > 0 && sizeOf(tensor.dims) === samples * elementsPerSample(shape);
+}
+
+/** Elements of one sample of an input; NaN where its shape does not say. */
+function elementsPerSample(shape: readonly Dim[]): number {
+  return shape.reduce<number>((product, dim) => product * (isBatch(dim) ? dim.perSample : dim), 1);
+}
+
+/** In the dtype and shape of the input; elements per sample must be as many. Pixels 0..255 become 0..1. */
+export function asInput(tensor: Tensor, dtype: DType, shape: readonly Dim[], sampleAxis: number | null): Tensor {
+  const typed = cast(tensor, dtype);
+  if (sampleAxis !== 0 || !fits(tensor, shape)) return typed;
+  const [samples = 0] = tensor.dims;
+  const wanted = shape.map((dim) => (isBatch(dim) ? dim.perSample * samples : dim));
+  const [, first, second, channels = 0] = tensor.dims;
+  const isChannelsLast = tensor.dims.length === 4 && wanted[1] === channels && channels > 1 && wanted[1] !== first;
+  if (!isChannelsLast || first === undefined || second === undefined) return { ...typed, dims: wanted };
+  const data = typed.data.slice();
+  const plane = first * second;
+  for (let n = 0; n < samples; n++)
+    for (let k = 0; k < plane; k++)
+      for (let c = 0; c < channels; c++) {
+        const value = typed.data[(n * plane + k) * channels + c];
+        if (value !== undefined) data[(n * channels + c) * plane + k] = value;
+      }
+  return { ...typed, dims: wanted, data } as Tensor;
+}
+
+/** Class labels may be stored in any type of integers. */
+export function asTarget(tensor: Tensor): Tensor {
+  if (/int/.test(tensor.dtype)) return { ...cast(tensor, "int64"), dims: flat(tensor.dims) };
+  return cast(tensor, "float32");
+}
+
+/** `[N, 1]` is `[N]`. */
+const flat = (dims: readonly number[]) => (dims.length === 2 && dims[1] === 1 ? dims.slice(0, 1) : dims);
+
+function cast({ dtype, dims, data }: Tensor, wanted: DType): Tensor {
+  if (dtype === wanted) return { dtype, dims, data } as Tensor;
+  if (wanted === "int64")
+    return { dtype: "int64", dims, data: BigInt64Array.from(data as ArrayLike<number>, (each) => BigInt(each)) };
+  if (wanted !== "float32") return { dtype, dims, data } as Tensor;
+  const scale = dtype === "uint8" ? 1 / 255 : 1;
+  return { dtype: "float32", dims, data: Float32Array.from(data as ArrayLike<number>, (each) => Number(each) * scale) };
+}

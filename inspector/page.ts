@@ -1,0 +1,212 @@
+/** The inspector: files in, what each sample does to the model out. Nothing leaves the page. */
+import { showShape } from "../src/graph/dim.js";
+import { loadModel, type Model } from "../src/index.js";
+import { type LossName, namedLosses } from "../src/nn/as-loss.js";
+import type { Tensor } from "../src/tensor/tensor.js";
+import { choice, element, number, table } from "./dom.js";
+import { asInput, asTarget, type Choices, suggested } from "./matching.js";
+import { type Dropped, imagesAs, readDropped } from "./reading.js";
+import { Results } from "./results.js";
+import { type Feeds, samplesOf, study } from "./study.js";
+
+const drop = element("drop", HTMLElement);
+const files = element("files", HTMLInputElement);
+const status = element("status", HTMLElement);
+const problem = element("problem", HTMLElement);
+const modelShown = element("model", HTMLElement);
+const form = element("choices", HTMLFormElement);
+const progress = element("progress", HTMLElement);
+const done = element("done", HTMLProgressElement);
+
+const report = {
+  status(text: string): void {
+    status.textContent = text;
+  },
+  problem(error: unknown): void {
+    problem.textContent = error instanceof Error ? error.message : String(error);
+  },
+};
+const results = new Results(report);
+
+/** What has been dropped so far. */
+class Bench {
+  #model: Model | undefined;
+  #tensors: ReadonlyMap<string, Tensor> = new Map();
+  #rows: readonly string[] | undefined;
+  #pending: Dropped[] = [];
+  #running: AbortController | undefined;
+
+  async take(given: readonly File[]): Promise<void> {
+    this.cancel();
+    problem.textContent = "";
+    results.hide();
+    report.status("Reading …");
+    try {
+      const dropped = await readDropped(given);
+      this.#pending.push(dropped);
+      await this.#readModel();
+      await this.#readData();
+      report.status(this.#missing());
+      this.#ask();
+    } catch (error) {
+      report.status("");
+      report.problem(error);
+    }
+  }
+
+  async #readModel(): Promise<void> {
+    const file = this.#pending.map(({ model }) => model).findLast((each) => each !== undefined);
+    if (!file) return;
+    const externalData = Object.assign({}, ...this.#pending.map(({ others }) => others));
+    this.#model = await loadModel(file, { externalData });
+    modelShown.replaceChildren(...summaryOf(file.name, this.#model));
+    this.#pending = this.#pending.map(({ model: _, ...others }) => others);
+  }
+
+  async #readData(): Promise<void> {
+    const latest = this.#pending.findLast(({ tensors, images }) => tensors.size > 0 || images.length > 0);
+    if (!latest) return;
+    const { tensors, images, rows } = latest;
+    if (images.length === 0) this.#tensors = tensors;
+    else if (this.#model) this.#tensors = await imagesAs(images, imageForm(this.#model));
+    this.#rows = rows;
+  }
+
+  #missing(): string {
+    if (!this.#model) return "Now drop the model, an .onnx file.";
+    return this.#tensors.size === 0 ? "Now drop the data." : "";
+  }
+
+  #ask(): void {
+    const model = this.#model;
+    form.hidden = !model || this.#tensors.size === 0;
+    if (!model || form.hidden) return;
+    const { inputs, target, loss } = suggested(model, this.#tensors);
+    const options = [...this.#tensors].map(
+      ([name, { dtype, dims }]) => [name, `${name}: ${dtype} [${dims.join(", ")}]`] as const,
+    );
+    const submit = document.createElement("button");
+    submit.type = "submit";
+    submit.textContent = "Measure";
+    form.replaceChildren(
+      ...model.graph.inputs.map(({ name }) => choice(`Input ${name}`, `input ${name}`, options, inputs[name] ?? "")),
+      choice("Target", "target", [["", "none"], ...options], target ?? ""),
+      choice(
+        "Loss",
+        "loss",
+        [...namedLosses, "output"].map((name) => [name, name] as const),
+        loss,
+      ),
+      submit,
+    );
+    // The usual choice needs no further word.
+    if (Object.keys(inputs).length === model.graph.inputs.length) void this.measure();
+  }
+
+  #choices(model: Model): Choices {
+    const given = new FormData(form);
+    const text = (name: string) => String(given.get(name) ?? "");
+    const inputs = model.graph.inputs.map(({ name }) => [name, text(`input ${name}`)] as const);
+    return { inputs: Object.fromEntries(inputs), target: text("target") || null, loss: text("loss") };
+  }
+
+  #feeds(model: Model, { inputs, target }: Choices): Feeds {
+    const feeds: Record<string, Tensor> = {};
+    for (const { name, dtype, shape } of model.graph.inputs) {
+      const tensor = this.#tensors.get(inputs[name] ?? "");
+      if (tensor) feeds[name] = asInput(tensor, dtype, shape, model.sampleAxes[name] ?? null);
+    }
+    const targets = target === null ? undefined : this.#tensors.get(target);
+    return targets ? { ...feeds, target: asTarget(targets) } : feeds;
+  }
+
+  async measure(): Promise<void> {
+    const model = this.#model;
+    if (!model) return;
+    this.cancel();
+    const running = new AbortController();
+    this.#running = running;
+    problem.textContent = "";
+    results.hide();
+    progress.hidden = false;
+    done.value = 0;
+    try {
+      const choices = this.#choices(model);
+      const feeds = this.#feeds(model, choices);
+      const loss = choices.loss as LossName;
+      report.status(`Compiling; then measuring ${samplesOf(model, feeds)} samples …`);
+      await painted();
+      const onProgress = (samples: number, total: number) => {
+        done.value = samples / total;
+        report.status(`Measured ${samples} of ${total} samples.`);
+      };
+      const found = await study(model, feeds, loss, { signal: running.signal, onProgress });
+      if (this.#running !== running) return;
+      report.status("");
+      results.show({ model, feeds, loss, rows: this.#rows, study: found });
+    } catch (error) {
+      if (this.#running !== running) return;
+      report.status(running.signal.aborted ? "Cancelled." : "");
+      if (!running.signal.aborted) report.problem(error);
+    } finally {
+      if (this.#running === running) progress.hidden = true;
+    }
+  }
+
+  cancel(): void {
+    this.#running?.abort();
+  }
+}
+
+/** After the browser has shown what was said. */
+const painted = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+
+/** Channels, height and width of the model's first input that holds images. */
+function imageForm({ graph }: Model): [number, number, number] {
+  for (const { shape } of graph.inputs) {
+    const [, channels, height, width] = shape;
+    if (shape.length !== 4 || typeof height !== "number" || typeof width !== "number") continue;
+    if (channels === 1 || channels === 3) return [channels, height, width];
+  }
+  throw new Error("The model takes no images: none of its inputs is [N, 1 or 3, height, width].");
+}
+
+function summaryOf(name: string, { graph, parameters, notes }: Model): HTMLElement[] {
+  const elements = Object.values(parameters).reduce((sum, { data }) => sum + data.length, 0);
+  const values = (
+    kind: string,
+    all: readonly { readonly name: string; readonly dtype: string; readonly shape: Parameters<typeof showShape>[0] }[],
+  ) => all.map((each) => [kind, each.name, each.dtype, showShape(each.shape)]);
+  const outputs = graph.outputs.map((each) => ({ name: each.name, dtype: each.value.dtype, shape: each.value.shape }));
+  const said = document.createElement("p");
+  said.textContent = `${name}: ${Object.keys(parameters).length} parameters with ${number(elements)} elements.`;
+  const shapes = document.createElement("div");
+  shapes.className = "wide";
+  shapes.append(
+    table(["", "name", "dtype", "shape"], [...values("input", graph.inputs), ...values("output", outputs)]),
+  );
+  const told = notes.map((note) => {
+    const line = document.createElement("p");
+    line.className = "hint";
+    line.textContent = note;
+    return line;
+  });
+  return [said, shapes, ...told];
+}
+
+const bench = new Bench();
+files.addEventListener("change", () => {
+  void bench.take([...(files.files ?? [])]);
+  files.value = "";
+});
+for (const type of ["dragover", "dragleave", "drop"])
+  addEventListener(type, (event) => {
+    event.preventDefault();
+    drop.classList.toggle("over", type === "dragover");
+    if (event instanceof DragEvent && type === "drop") void bench.take([...(event.dataTransfer?.files ?? [])]);
+  });
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  void bench.measure();
+});
+element("cancel", HTMLButtonElement).addEventListener("click", () => bench.cancel());

@@ -1,0 +1,173 @@
+// Usage: inspector.mjs [FOLDER]. Drops the digits CNN and 2,000 digits on the inspector in Chromium, and compares what it
+// exports with Node's numbers. Screenshots (wide, 360 px, dark) go to FOLDER.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+import { loadDigits } from "../../dist/examples/digits/data.js";
+import { network } from "../../dist/examples/digits/network.js";
+import { attribution, losses, perSample, saveModel, want } from "../../dist/src/index.js";
+import { encodeSafetensors } from "../../dist/src/io/safetensors.js";
+import { pickSamples } from "../../dist/src/tensor/take-samples.js";
+import { buildInspector, serve } from "../../inspector/build.mjs";
+
+const count = 2000;
+const options = { loss: losses.crossEntropy() };
+
+function require(condition, what) {
+  if (!condition) throw new Error(what);
+}
+
+async function digitsIn(folder) {
+  const digits = await loadDigits();
+  const chosen = Array.from({ length: count }, (_, n) => n * 5);
+  const data = { x: pickSamples(digits.x, 0, chosen), target: pickSamples(digits.target, 0, chosen) };
+  const model = network(1);
+  await saveModel(model, join(folder, "digits.onnx"));
+  writeFileSync(join(folder, "digits.safetensors"), encodeSafetensors(data));
+  const program = await perSample(model, { ...options, want: { norms: want.norms(), losses: want.losses() } });
+  const results = await program.runAll(data);
+  await program.release();
+  return { model, data, norms: results.norms.total.data, losses: results.losses.data };
+}
+
+/** @returns what the page offered, as text */
+async function downloaded(page, button) {
+  const [offered] = await Promise.all([page.waitForEvent("download"), page.click(button)]);
+  return readFileSync(await offered.path());
+}
+
+function worst(found, expected) {
+  return found.reduce((most, each, n) => Math.max(most, Math.abs(each - expected[n]) / Math.abs(expected[n])), 0);
+}
+
+async function measured(page, folder, names) {
+  const began = Date.now();
+  await page.setInputFiles(
+    "#files",
+    names.map((name) => join(folder, name)),
+  );
+  await page.waitForSelector("#cards li, #problem:not(:empty)", { timeout: 60_000 });
+  require((await page.textContent("#problem")) === "", await page.textContent("#problem"));
+  return Date.now() - began;
+}
+
+/** Smooth data of a small model, as a table: its last column is the target. */
+const csv = `a,b,label\n${Array.from({ length: 40 }, (_, n) => `${Math.sin(n)},${Math.cos(2 * n)},${n % 2}`).join("\n")}\n`;
+
+/** @param tell is called with each test's name, and its problem if it has one */
+export async function testInspector(browser, tell, screenshots) {
+  const folder = mkdtempSync(join(tmpdir(), "pergrad-inspector-"));
+  const server = await serve(await buildInspector(join(folder, "page")), 0);
+  const attempt = async (name, action) => {
+    try {
+      tell(`inspector: ${name}${(await action()) ?? ""}`);
+    } catch (error) {
+      tell(`inspector: ${name}`, error.message);
+    }
+  };
+  try {
+    const digits = await digitsIn(folder);
+    const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+    const complaints = [];
+    const address = `http://127.0.0.1:${server.address().port}/`;
+    page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+    page.on("pageerror", (error) => complaints.push(error.message));
+    page.on("request", (request) => {
+      if (!request.url().startsWith(address) && !/^(blob|data):/.test(request.url())) complaints.push(request.url());
+    });
+    const shoot = async (name) =>
+      screenshots && page.screenshot({ path: join(screenshots, `${name}.png`), fullPage: true });
+    await page.goto(address);
+    await shoot("empty");
+    await attempt("2,000 digits are measured with Node's numbers", async () => {
+      const milliseconds = await measured(page, folder, ["digits.onnx", "digits.safetensors"]);
+      const [header, ...lines] = String(await downloaded(page, "#csv"))
+        .trim()
+        .split("\n")
+        .map((line) => line.split(","));
+      require(header.slice(0, 5).join() === "sample,class,predicted,loss,norm", header.join());
+      const column = (k) => lines.map((line) => Number(line[k]));
+      require(lines.length === count, `${lines.length} rows`);
+      require(worst(column(3), digits.losses) < 1e-5, `losses differ by ${worst(column(3), digits.losses)}`);
+      // At a tie of a ReLU or a maximum the two runtimes may take different sides.
+      const errors = column(4).map((each, n) => Math.abs(each - digits.norms[n]) / digits.norms[n]);
+      const far = errors.filter((each) => each > 1e-5).length;
+      require(far <= count / 200 && Math.max(...errors) < 1e-2, `${far} norms differ, by up to ${Math.max(...errors)}`);
+      const largest = digits.norms.indexOf(Math.max(...digits.norms));
+      require((await page.textContent("#cards li")).includes(`#${largest} `), "the largest norm is not first");
+      return `, first shown after ${(milliseconds / 1000).toFixed(1)} s`;
+    });
+    await shoot("wide");
+    await attempt("cards follow what is chosen", async () => {
+      await page.selectOption("#class", "7");
+      await page.selectOption("#order", "1");
+      const own = [...digits.norms.keys()].filter((n) => digits.data.target.data[n] === 7n);
+      const least = own.reduce((best, n) => (digits.norms[n] < digits.norms[best] ? n : best), own[0]);
+      require((await page.textContent("#cards li")).includes(`#${least} `), "the smallest norm is not first");
+      const others = await page.locator("#cards li", { hasNotText: "class 7" }).count();
+      require(others === 0, "other classes are shown");
+    });
+    await attempt("what taught a sample is what Node finds", async () => {
+      await page.focus("#cards li:first-child button");
+      await page.keyboard.press("Enter");
+      await page.waitForSelector("#attribution:not([hidden])", { timeout: 60_000 });
+      const [, query] = /Sample (\d+)/.exec(await page.textContent("#query"));
+      const one = Object.fromEntries(
+        Object.entries(digits.data).map(([name, each]) => [name, pickSamples(each, 0, [Number(query)])]),
+      );
+      const { scores } = await attribution.scores(digits.model, digits.data, one, { ...options, method: "gradDot" });
+      const [best] = [...scores.data.keys()]
+        .filter((n) => n !== Number(query))
+        .sort((a, b) => scores.data[b] - scores.data[a]);
+      require((await page.textContent("#helpful li")).includes(`#${best} `), "another sample is first");
+      const focused = await page.evaluate(() => document.activeElement.id);
+      require(focused === "attribution-title", `the focus is on ${focused}`);
+    });
+    await attempt("the exported program is an ONNX file that says what it is", async () => {
+      const bytes = await downloaded(page, "#program");
+      require(bytes.includes("pergrad.runtime"), "it holds no metadata of pergrad");
+    });
+    await page.emulateMedia({ colorScheme: "dark" });
+    await page.waitForTimeout(200);
+    await shoot("dark");
+    await attempt("fits a phone of 360 px", async () => {
+      await page.setViewportSize({ width: 360, height: 740 });
+      const width = await page.evaluate(() => document.documentElement.scrollWidth);
+      require(width <= 360, `the page is ${width} px wide`);
+    });
+    await page.emulateMedia({ colorScheme: "light" });
+    await page.waitForTimeout(200);
+    await shoot("phone");
+    await page.setViewportSize({ width: 1280, height: 900 });
+    await attempt("says what is wrong with a file, in the words of pergrad", async () => {
+      writeFileSync(join(folder, "broken.onnx"), "no model");
+      await page.setInputFiles("#files", join(folder, "broken.onnx"));
+      await page.waitForSelector("#problem:not(:empty)");
+      require(/broken\.onnx/.test(await page.textContent("#problem")), await page.textContent("#problem"));
+    });
+    await attempt("a table", async () => {
+      const { nn } = await import("../../dist/src/index.js");
+      await saveModel(nn.model(nn.sequential(nn.linear(2, 8), nn.tanh(), nn.linear(8, 2))), join(folder, "small.onnx"));
+      writeFileSync(join(folder, "small.csv"), csv);
+      await measured(page, folder, ["small.onnx", "small.csv"]);
+      require(/a: .*b: /.test(await page.textContent("#cards li")), await page.textContent("#cards li"));
+    });
+    tell("inspector: no error on the console, no request to anybody else", complaints.join("; "));
+    await page.close();
+  } finally {
+    server.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+if (process.argv[1]?.endsWith("inspector.mjs")) {
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox"],
+  });
+  const tell = (name, problem) =>
+    console.log(`${problem ? "failed" : "passed"}: ${name}${problem ? ` (${problem})` : ""}`);
+  await testInspector(browser, tell, process.argv[2]);
+  await browser.close();
+}
