@@ -38,6 +38,7 @@ const parts = {
   diagnostics: "solvers/diagnostics",
   ensemble: "autodiff/ensemble",
   kronecker: "solvers/kronecker",
+  laplace: "solvers/laplace",
   nn: "nn/index",
   print: "inspect/print-graph",
   privacy: "privacy/index",

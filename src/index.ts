@@ -108,7 +108,14 @@ export {
   train,
   trainPrivately,
 } from "./train/index.js";
-export type { EstimateOptions, Giving, ProductOptions, TraceOptions, Traces } from "./wants/curvature.js";
+export type {
+  EstimateOptions,
+  FisherOptions,
+  Giving,
+  ProductOptions,
+  TraceOptions,
+  Traces,
+} from "./wants/curvature.js";
 export type { Dots } from "./wants/inner-products.js";
 export type { KroneckerFactors, KroneckerFactorsOptions, KroneckerPair } from "./wants/kronecker.js";
 export type { ProjectOptions } from "./wants/projection.js";

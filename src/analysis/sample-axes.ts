@@ -26,6 +26,14 @@ export class SampleAxes {
     }
   }
 
+  /** The same, with one more input whose first axis holds the samples. */
+  and(input: Value): SampleAxes {
+    const more = new SampleAxes(new Map([[input, 0]]));
+    for (const [value, at] of this.#axes) more.#axes.set(value, at);
+    for (const [value, node] of this.#numbered) more.#numbered.set(value, node);
+    return more;
+  }
+
   /** Throws SAMPLES_INTERACT where the samples of a batch meet on the way to `value`. */
   of(value: Value): SampleAxis | null {
     const at = this.along(value);

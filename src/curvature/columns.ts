@@ -12,7 +12,7 @@ import { random } from "../tensor/random.js";
 import type { Differentiable } from "./differentiable.js";
 import { LossHead } from "./loss-head.js";
 import { type Gradients, hessianProduct, innerProduct, pulledBack } from "./products.js";
-import { pseudoTargets } from "./pseudo-targets.js";
+import { type PseudoTargetKind, pseudoTargets } from "./pseudo-targets.js";
 
 /** By the names of parameters, a value each. */
 export type ByName = ReadonlyMap<string, Value>;
@@ -36,8 +36,8 @@ function ofOutputs({ output }: Differentiable, of: (seed: Value) => readonly Val
  * R_n' J_n (Dangel et al. 2020, "BackPACK"). Where no root is known, for each element o of the output row o of J_n times row
  * o of L_n J_n: L_n may then be any symmetric matrix.
  */
-export function gaussNewtonDiagonal(of: Differentiable): ByName {
-  const targets = pseudoTargets(of, "type2");
+export function gaussNewtonDiagonal(of: Differentiable, kind: PseudoTargetKind = "type2"): ByName {
+  const targets = pseudoTargets(of, kind);
   const { gradients, weighted, seed } = targets;
   const factors = [...gradients.values(), ...weighted.values()].flatMap((gradient) => gradient.factors);
   const dependent = dependentsOf([seed], nodesBefore(factors));
@@ -50,8 +50,8 @@ export function gaussNewtonDiagonal(of: Differentiable): ByName {
 }
 
 /** The traces of each parameter's part of J_n' L_n J_n, `[N]`: sums of squared norms, of gradients that need not be multiplied out. */
-export function gaussNewtonTraces(of: Differentiable): ByName {
-  const targets = pseudoTargets(of, "type2");
+export function gaussNewtonTraces(of: Differentiable, kind: PseudoTargetKind = "type2"): ByName {
+  const targets = pseudoTargets(of, kind);
   if (targets.gradients !== targets.weighted)
     return new Map([...gaussNewtonDiagonal(of)].map(([name, diagonal]) => [name, sumPerSample(build, diagonal)]));
   const norms = [...targets.gradients.values()].map((gradient) => cheapest(gradient.squaredNorms()).emit(build));

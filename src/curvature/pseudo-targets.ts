@@ -1,20 +1,30 @@
 /** Gradients of pseudo-targets: scalars of each sample whose gradients' outer products add up to a curvature matrix. */
+
+import { invalidArgument, kindOf } from "../arguments.js";
 import { type Directions, sumOverDirections } from "../autodiff/directions.js";
 import { PergradError } from "../errors.js";
 import { substitute } from "../graph/body.js";
-import { leaf, type Value } from "../graph/value.js";
+import { N } from "../graph/dim.js";
+import { dimsValue, leaf, type Value } from "../graph/value.js";
 import { elementFactor } from "../ops/build.js";
 import { build } from "../ops/registry.js";
-import { nth } from "../present.js";
+import { nth, present } from "../present.js";
 import type { Differentiable } from "./differentiable.js";
 import { LossHead } from "./loss-head.js";
-import { type Gradients, pulledBack } from "./products.js";
+import { along, type Gradients, pulledBack, type Vectors } from "./products.js";
+
+/** Random signs, so many vectors of them for each sample. */
+export interface Drawn {
+  readonly probes: number;
+  readonly seed: number;
+}
 
 /**
  * "empirical": one pseudo-target, the loss itself, of the true labels. "type2": one for each column of a square root of
- * the loss's second derivative in the output: the generalised Gauss-Newton matrix, exactly.
+ * the loss's second derivative in the output: the generalised Gauss-Newton matrix, exactly. Drawn: so many random
+ * combinations of these columns, whose mean has the same expectation.
  */
-export type PseudoTargetKind = "empirical" | "type2";
+export type PseudoTargetKind = "empirical" | "type2" | Drawn;
 
 /** One pseudo-target's gradients of all parameters, as functions of a leaf; and what is summed over all of them. */
 export interface PseudoTargets {
@@ -31,12 +41,13 @@ export interface PseudoTargets {
 }
 
 export function pseudoTargets(of: Differentiable, kind: PseudoTargetKind): PseudoTargets {
-  return kind === "empirical" ? ownLoss(of) : rootOfLoss(of);
+  if (kind === "empirical") return ownLoss(of);
+  return kind === "type2" ? rootOfLoss(of) : drawnTargets(of, kind);
 }
 
 function ownLoss(of: Differentiable): PseudoTargets {
   const seed = leaf("seed", of.losses, { kind: "input" });
-  const gradients = pulledBack(of, of.losses, seed);
+  const gradients = pulledBack(carrying(of, seed), of.losses, seed);
   const ones = build.expand(build.scalar(1, of.losses), of.losses.shape);
   return { seed, gradients, weighted: gradients, sum: (values) => substitute(values, new Map([[seed, ones]])) };
 }
@@ -57,6 +68,78 @@ function rootOfLoss(of: Differentiable): PseudoTargets {
   };
 }
 
+/** Throws UNSUPPORTED_OP where no square root is known. */
+function drawnTargets(of: Differentiable, drawn: Drawn): PseudoTargets {
+  const seed = leaf("signs", of.output, { kind: "input" });
+  const gradients = pulledBack(carrying(of, seed), of.output, requireRoot(of, seed));
+  return { seed, gradients, weighted: gradients, sum: (values) => meanOverSigns(of, drawn, seed, values) };
+}
+
+/** The same, with a leaf `[N, ...]` of its own that holds samples. */
+function carrying(of: Differentiable, seed: Value): Differentiable {
+  return { ...of, axes: of.axes.and(seed) };
+}
+
+/** R times a vector. Throws UNSUPPORTED_OP where no square root is known. */
+export function requireRoot(of: Differentiable, vector: Value): Value {
+  const root = rootTimes(of, vector);
+  if (root) return root;
+  throw new PergradError(
+    "UNSUPPORTED_OP",
+    "No square root of this loss's second derivative is known, which drawn labels need; take one of pergrad's losses, or leave drawing out.",
+  );
+}
+
+/** The means, over so many vectors of signs, of values that depend on a leaf in the output's shape that stands for them. */
+export function meanOverSigns(
+  { output }: Differentiable,
+  { probes, seed }: Drawn,
+  signs: Value,
+  values: readonly Value[],
+): Value[] {
+  const numbers = build.floats(
+    Array.from({ length: probes }, (_, k) => k),
+    [probes],
+    output,
+  );
+  const sums = sumOverDirections({
+    size: probes,
+    dtype: output.dtype,
+    of: (direction) => {
+      const probe = build.cast(build.sum(build.mul(direction, numbers)), "int64");
+      // Past the last direction there is one of zeros, which adds nothing.
+      const own = build.mul(signsFor(output, probe, seed), build.sum(direction));
+      return substitute(values, new Map([[signs, own]]));
+    },
+  });
+  return sums.map((sum) => build.scale(sum, 1 / probes));
+}
+
+/** A prime below 2^25: products of two numbers below it are exact in float64 too. */
+const prime = 33_554_393;
+
+/**
+ * A sign for each element of the output, `[N, ...]`, from the sample's place in the batch, the element's in the output, and the
+ * numbers of the probe and of the seed: whole numbers, mixed by squares modulo a prime, so that every runtime draws the same.
+ */
+function signsFor(output: Value, probe: Value, seed: number): Value {
+  const elements = elementFactor(output.shape.slice(1));
+  const int = (value: number) => build.ints([value], []);
+  const modulo = (value: Value) => build.op("Mod", [value, int(prime)]);
+  const samples = build.op("Range", [int(0), dimsValue([N], true), int(1)]);
+  const columns = build.ints(
+    Array.from({ length: elements }, (_, k) => (k * 7_919_317) % prime),
+    [1, elements],
+  );
+  const rows = build.reshape(modulo(build.mul(modulo(samples), int(15_485_863))), [N, 1]);
+  const own = modulo(build.mul(build.add(probe, int(1 + (seed % 1_000_003))), int(22_801_763)));
+  let mixed = modulo(build.add(build.add(rows, columns), own));
+  for (const factor of [12_582_917, 6_291_469 + (seed % 65_521), 3_145_739])
+    mixed = modulo(build.add(modulo(build.mul(mixed, mixed)), modulo(build.mul(mixed, int(factor)))));
+  const upper = build.cast(build.greaterOrEqual(mixed, int((prime + 1) / 2)), output.dtype);
+  return build.reshape(build.sub(build.scale(upper, 2), build.scalar(1, upper)), output.shape);
+}
+
 /** R times a vector, R being a square root of the loss's second derivative in the output; null where none is known. */
 export function rootTimes(of: Differentiable, vector: Value): Value | null {
   if (of.root === undefined) return null;
@@ -74,16 +157,51 @@ function spread({ output }: Differentiable, direction: Value): Value {
   return build.expand(build.reshape(direction, [1, ...output.shape.slice(1)]), output.shape);
 }
 
+/** Which pseudo-targets, as callers say it. Throws INVALID_ARGUMENT. */
+export function kindOfTargets(call: string, { kind, probes, seed }: TargetOptions): PseudoTargetKind {
+  if (kind === "drawn") return drawnOf(call, { probes, seed });
+  if (kind !== "empirical" && kind !== "type2")
+    throw invalidArgument(
+      `${call}: the kind is "empirical", "type2" or "drawn", not ${kindOf(kind)}; say which: { kind: "type2" }.`,
+    );
+  if (probes === undefined && seed === undefined) return kind;
+  throw invalidArgument(`${call}: probes and seed are for the kind "drawn"; leave them out of "${kind}".`);
+}
+
+/** Options as callers give them. */
+export interface TargetOptions {
+  readonly kind: "empirical" | "type2" | "drawn";
+  readonly probes?: number | undefined;
+  readonly seed?: number | undefined;
+}
+
 /** Throws INVALID_ARGUMENT. */
-export function requireKind(call: string, kind: unknown): void {
-  if (kind === "empirical" || kind === "type2") return;
-  throw new PergradError(
-    "INVALID_ARGUMENT",
-    `${call}: the kind is "empirical" or "type2", not ${JSON.stringify(kind) ?? String(kind)}; say which: { kind: "type2" }.`,
-  );
+export function drawnOf(call: string, { probes = 1, seed = 0 }: Omit<TargetOptions, "kind">): Drawn {
+  if (!Number.isSafeInteger(probes) || probes < 1)
+    throw invalidArgument(`${call}: probes is a whole number from 1 up, not ${kindOf(probes)}.`);
+  if (!Number.isSafeInteger(seed) || seed < 0 || seed >= 2 ** 32)
+    throw invalidArgument(`${call}: the seed is a whole number from 0 to 2^32 - 1, not ${kindOf(seed)}.`);
+  return { probes, seed };
 }
 
 /** One value's sum. */
 export function sumOfOne(targets: PseudoTargets, value: Value): Value {
   return nth(targets.sum([value]), 0);
+}
+
+/**
+ * J_n' R_n s (s' R_n' J_n v), as a mean over vectors s of random signs: J_n' L_n J_n v in expectation, as the Fisher matrix of
+ * labels that are drawn from the model has it.
+ */
+export function drawnFisherProduct(of: Differentiable, drawn: Drawn, vectors: Vectors): Gradients {
+  const signs = leaf("signs", of.output, { kind: "input" });
+  const seed = requireRoot(of, signs);
+  const slopes = along(of, pulledBack(carrying(of, signs), of.output, seed), vectors);
+  const ones = of.output.shape.slice(1).map(() => 1);
+  const [mean] = meanOverSigns(of, drawn, signs, [build.mul(seed, build.reshape(slopes, [N, ...ones]))]);
+  // Whose samples numbers are that come from a sample's place in the batch cannot be told: they are put in afterwards.
+  const stand = leaf("mean", of.output, { kind: "input" });
+  const found = pulledBack(carrying(of, stand), of.output, stand);
+  const given = new Map([[stand, present(mean)]]);
+  return new Map([...found].map(([name, each]) => [name, each.withFactors(substitute(each.factors, given))]));
 }

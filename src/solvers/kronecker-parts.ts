@@ -3,7 +3,7 @@ import type { Objective, ObjectiveOptions } from "../compile/objective.js";
 import { differentiableOf } from "../compile/results.js";
 import { type Basis, blocksFor } from "../curvature/kronecker.js";
 import type { Block } from "../curvature/layers.js";
-import { type PseudoTargetKind, requireKind } from "../curvature/pseudo-targets.js";
+import { kindOfTargets, type PseudoTargetKind } from "../curvature/pseudo-targets.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import { entryOf, present } from "../present.js";
@@ -16,8 +16,15 @@ import { type Side, sideOf } from "./eigenvectors.js";
 
 /** What the factors are of, and how they are computed. */
 export interface KroneckerOptions extends ObjectiveOptions, MemoryOptions {
-  /** "empirical": the empirical Fisher matrix (true labels); "type2": the generalised Gauss-Newton matrix. */
-  readonly kind: "empirical" | "type2";
+  /**
+   * "empirical": the empirical Fisher matrix (true labels); "type2": the generalised Gauss-Newton matrix; "drawn": an
+   * estimate of it from `probes` random vectors for each sample.
+   */
+  readonly kind: "empirical" | "type2" | "drawn";
+  /** For "drawn": how many random vectors of signs. Default 1. */
+  readonly probes?: number;
+  /** For "drawn": what they are drawn from. Default 0. */
+  readonly seed?: number;
   /**
    * Whether the eigenvalues are those that the curvature has in the factors' eigenvectors (EK-FAC), which reads the data a
    * second time, or the products of the factors' own (KFAC). Default true.
@@ -68,10 +75,11 @@ export async function kroneckerParts(
   data: Dataset,
   options: Omit<KroneckerOptions, keyof ObjectiveOptions>,
 ): Promise<Part[]> {
-  const { kind, corrected = true, approximation = "expand" } = options;
-  requireKind("kroneckerCurvature", kind);
+  const { kind: name, probes, seed, corrected = true, approximation = "expand" } = options;
+  const drawn = { ...(probes === undefined ? {} : { probes }), ...(seed === undefined ? {} : { seed }) };
+  const kind = kindOfTargets("kroneckerCurvature", { kind: name, ...drawn });
   if (corrected) requireAgain(data, "corrected eigenvalues read all of it twice");
-  const wanted = { factors: want.kroneckerFactors({ kind, approximation }) };
+  const wanted = { factors: want.kroneckerFactors({ kind: name, approximation, ...drawn }) };
   const { factors } = await overData(objective, data, options, wanted);
   const blocks = blocksFor(differentiableOf(objective, { options: {} }, false), kind);
   const found = new Map(blocks.map((block) => [block.name, { block, ...sidesIn(block, factors) }]));

@@ -3,6 +3,7 @@ import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../argu
 import { type Objective, objectiveOf } from "../compile/objective.js";
 import { asMatrix, fromMatrix } from "../curvature/kronecker.js";
 import { parametersOf } from "../curvature/layers.js";
+import { kindOfTargets } from "../curvature/pseudo-targets.js";
 import { PergradError } from "../errors.js";
 import { bindShape, N } from "../graph/dim.js";
 import type { Model } from "../graph/model.js";
@@ -75,7 +76,10 @@ export class KroneckerCurvature {
 
   /** No more than the diagonal, exactly. */
   static async diagonal(objective: Objective, data: Dataset, options: KroneckerOptions): Promise<KroneckerCurvature> {
-    return new KroneckerCurvature(objective, await diagonalParts(objective, data, options.kind, options));
+    return new KroneckerCurvature(
+      objective,
+      await diagonalParts(objective, data, kindOfTargets("kroneckerCurvature", options), options),
+    );
   }
 
   /** Number of all parameters' elements. */
@@ -240,6 +244,8 @@ const dampingOptions: OptionNames<DampingOptions> = { damping: true };
 const kroneckerOptions: OptionNames<KroneckerOptions> = {
   ...objectiveOptions,
   kind: true,
+  probes: true,
+  seed: true,
   corrected: true,
   approximation: true,
   threads: true,

@@ -19,6 +19,7 @@ import {
   hessianProduct,
   type Vectors,
 } from "../curvature/products.js";
+import { drawnFisherProduct, drawnOf } from "../curvature/pseudo-targets.js";
 import { PergradError } from "../errors.js";
 import { sumPerSample } from "../gradients/factored.js";
 import type { Value } from "../graph/value.js";
@@ -107,16 +108,47 @@ export function ggnProduct({
   return productWant("ggnProduct", gaussNewtonProduct, vector, give);
 }
 
+/** Of which labels a Fisher matrix is. */
+export interface FisherOptions extends ProductOptions, EstimateOptions {
+  /**
+   * "true": those of the data, the empirical Fisher matrix. "drawn": those that the model itself would give, by `probes`
+   * random vectors for each sample (default 1): in expectation the generalised Gauss-Newton matrix. Default "true".
+   */
+  readonly labels?: "true" | "drawn";
+}
+
 /**
  * Each sample's part of the empirical Fisher matrix (of the true labels, uncentred) times a vector: g_n (g_n . v), by
- * parameter, `[N, ...shape]`; or what `give` makes of it. Throws as `want.hvp` does.
+ * parameter, `[N, ...shape]`; or what `give` makes of it. With `labels: "drawn"` the mean over random vectors s of signs of
+ * h_n (h_n . v), h_n = J_n' R_n s, R_n being a square root of the loss's second derivative. The signs are those of a sample's
+ * place in what is computed at a time.
+ * @throws PergradError INVALID_ARGUMENT: labels, probes or seed are no such; UNSUPPORTED_OP: no square root of the loss is
+ * known; and what `want.hvp` throws.
  */
-export function fisherProduct(options?: ProductOptions): Want<ByParameter>;
-export function fisherProduct<R>(options: ProductOptions & Giving<R>): Want<R>;
+export function fisherProduct(options?: FisherOptions): Want<ByParameter>;
+export function fisherProduct<R>(options: FisherOptions & Giving<R>): Want<R>;
 export function fisherProduct({
   vector,
   give = ownGradients(),
-}: ProductOptions & Partial<Giving<unknown>> = {}): Want<unknown> {
+  labels = "true",
+  probes,
+  seed,
+}: FisherOptions & Partial<Giving<unknown>> = {}): Want<unknown> {
+  if (labels !== "true" && labels !== "drawn")
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `The labels of want.fisherProduct are "true" or "drawn", not ${JSON.stringify(labels)}; give one of these.`,
+    );
+  if (labels === "drawn") {
+    const drawn = drawnOf("want.fisherProduct", { probes, seed });
+    const products: Products = (of, _gradients, vectors) => drawnFisherProduct(of, drawn, vectors);
+    return productWant("fisherProduct", products, vector, give);
+  }
+  if (probes !== undefined || seed !== undefined)
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      'The want fisherProduct draws no labels unless labels is "drawn"; say so, or leave probes and seed out.',
+    );
   return productWant("fisherProduct", fisherProducts, vector, give);
 }
 
@@ -124,12 +156,19 @@ function named(values: ByName): Record<string, Value> {
   return Object.fromEntries(values);
 }
 
-/** The diagonal of each sample's generalised Gauss-Newton matrix, exactly: by parameter, `[N, ...shape]`. */
-export function ggnDiagonal(): Want<ByParameter> {
+/**
+ * The diagonal of each sample's generalised Gauss-Newton matrix: by parameter, `[N, ...shape]`. Exactly it takes a backward
+ * pass for each element of a sample's output; with `probes` it is estimated without bias from so many, of random
+ * combinations of these (BackPACK's Monte-Carlo), with signs that are those of a sample's place in what is computed at a time.
+ * @throws PergradError INVALID_ARGUMENT: `probes` or `seed` is no such number; UNSUPPORTED_OP: no square root of the loss's
+ * second derivative is known, which `probes` need.
+ */
+export function ggnDiagonal({ probes, seed }: EstimateOptions = {}): Want<ByParameter> {
+  const kind = probes === undefined ? "type2" : drawnOf("want.ggnDiagonal", { probes, seed });
   return {
     name: "ggnDiagonal",
     requirements: { factors: true },
-    emit: ({ differentiable }) => named(gaussNewtonDiagonal(differentiable)),
+    emit: ({ differentiable }) => named(gaussNewtonDiagonal(differentiable, kind)),
     read: (returned) => under(returned, ""),
   };
 }

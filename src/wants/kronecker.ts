@@ -11,7 +11,7 @@ import {
   usualSizes,
 } from "../curvature/kronecker.js";
 import { type Block, parametersOf } from "../curvature/layers.js";
-import { type PseudoTargetKind, requireKind } from "../curvature/pseudo-targets.js";
+import { kindOfTargets, type PseudoTargetKind } from "../curvature/pseudo-targets.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import { type ByParameter, type FloatTensor, float, under, type Want } from "./wanted.js";
@@ -20,9 +20,14 @@ import { type ByParameter, type FloatTensor, float, under, type Want } from "./w
 export interface KroneckerFactorsOptions {
   /**
    * "empirical": the empirical Fisher matrix, of the true labels; "type2": the generalised Gauss-Newton matrix, exactly, from
-   * a square root of the loss's second derivative in the output.
+   * a square root of the loss's second derivative in the output; "drawn": an estimate of it, from `probes` random combinations
+   * of that root's columns for each sample.
    */
-  readonly kind: "empirical" | "type2";
+  readonly kind: "empirical" | "type2" | "drawn";
+  /** For "drawn": how many random vectors of signs. Default 1. */
+  readonly probes?: number;
+  /** For "drawn": what they are drawn from. Default 0. */
+  readonly seed?: number;
   /** How positions of a layer (of a sequence, of an image) are put together. Default "expand". */
   readonly approximation?: Approximation;
 }
@@ -55,11 +60,11 @@ export interface KroneckerFactors {
  * pseudo-target with respect to its outputs, for each of S positions: A is the mean of a a', B the sum over pseudo-targets
  * and positions of q q'. "reduce" first takes the mean of a and the sum of q over positions. `explain()` says what stands
  * for which parameter.
- * @throws PergradError INVALID_ARGUMENT: the kind or the approximation is another.
+ * @throws PergradError INVALID_ARGUMENT: the kind or the approximation is another, or probes or seed are no such numbers.
  */
 export function kroneckerFactors(options: KroneckerFactorsOptions): Want<KroneckerFactors> {
-  const { kind, approximation = "expand" } = options ?? {};
-  requireKind("want.kroneckerFactors", kind);
+  const { approximation = "expand", ...given } = options ?? {};
+  const kind = kindOfTargets("want.kroneckerFactors", given);
   if (approximation !== "expand" && approximation !== "reduce")
     throw invalidArgument(
       `The approximation of want.kroneckerFactors is "expand" or "reduce", not ${kindOf(approximation)}; give one of these.`,

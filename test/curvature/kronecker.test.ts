@@ -134,6 +134,19 @@ it("a loss without a second derivative has no curvature", async () => {
   }
 });
 
+it("an output that is the loss itself has factors too", async () => {
+  const model = nn.model(nn.linear(3, 2), { seed: 1 });
+  const x = waves([samples, 3], 1);
+  const factors = want.kroneckerFactors({ kind: "empirical" });
+  const program = await perSample(model, { loss: losses.output(), want: { factors } });
+  const { A, B } = (await program.run({ x })).factors.layers.weight ?? {};
+  const row = (n: number) => [...x.data.subarray(3 * n, 3 * n + 3), 1];
+  const all = Array.from({ length: samples }, (_, n) => row(n).flatMap((a) => row(n).map((b) => a * b)));
+  const means = Array.from({ length: 16 }, (_, k) => all.reduce((sum, own) => sum + (own[k] ?? 0), 0) / samples);
+  expectNear(A?.data, means, 1e-5, "A");
+  expectNear(B?.data, [0.25, 0.25, 0.25, 0.25], 1e-6, "B");
+});
+
 const words = nn.embedding(7, 4);
 const networks: readonly (readonly [string, Model, Record<string, Tensor>, Record<string, string>])[] = [
   [
@@ -272,7 +285,7 @@ it("explain says what stands for each parameter", async () => {
 it("what is forgotten or misspelt is said", async () => {
   const model = nn.model(nn.linear(2, 2), { seed: 1 });
   const data = { x: [1, 2, 3, 4], target: [0, 1] };
-  expect(() => want.kroneckerFactors({} as never)).toThrow(/kind is "empirical" or "type2"/);
+  expect(() => want.kroneckerFactors({} as never)).toThrow(/kind is "empirical", "type2" or "drawn"/);
   expect(() => want.kroneckerFactors({ kind: "type2", approximation: "sum" as never })).toThrow(/"expand" or "reduce"/);
   const options = { loss: "cross_entropy", kind: "type2" } as const;
   await expect(kroneckerCurvature(model, data, { ...options, kind: "typ2" as never })).rejects.toThrow(/"type2"/);
