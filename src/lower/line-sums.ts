@@ -54,8 +54,9 @@ export function sumLine(op: SumOp, value: Value, axis: number): Value {
   const length = factorOf(dim);
   if (isBatch(dim) && length > 1) return sumSamples(op, value, axis);
   if (isBatch(dim) && axis === 0 && op === "ReduceSum") return overSamples(value);
-  if (length <= mostAlong(op, value.shape, axis)) return build.reduce(op, value, [axis]);
-  const blocks = cut(value, axis, blockSize(length));
+  const most = mostAlong(op, value.shape, axis);
+  if (length <= most) return build.reduce(op, value, [axis]);
+  const blocks = cut(value, axis, dividing(length, most) ?? usualBlock);
   return sumLine("ReduceSum", build.reduce(op, blocks, [axis + 1]), axis);
 }
 
@@ -104,6 +105,17 @@ function overSamples(value: Value): Value {
 export function blockSize(length: number, most = usualBlock): number {
   for (let size = most; 2 * size >= most; size--) if (length % size === 0) return size;
   return most;
+}
+
+/** Elements of a block below which the blocks' sums are too many. */
+const leastInBlock = 16;
+
+/** As `blockSize`; where it would pad, any other size up to `most` that does not: a copy with zeros behind is as large as all. */
+function dividing(length: number, most: number): number | undefined {
+  const usual = blockSize(length);
+  if (length % usual === 0) return usual;
+  for (let size = most; size >= leastInBlock; size--) if (length % size === 0) return size;
+  return undefined;
 }
 
 /** An axis `[k]` as blocks, `[k / size, size]`, with zeros behind where it does not divide; `[N*k]` as `[N*k / size, size]`. */
