@@ -15,6 +15,7 @@ import { floatAttribute, intAttribute, normalAxis } from "../ops/checks.js";
 import { build } from "../ops/registry.js";
 import { reducedAxes } from "../ops/rules/reductions.js";
 import { nth, present } from "../present.js";
+import { belowMaximum } from "./below-maximum.js";
 import {
   blockSize,
   cut,
@@ -145,12 +146,6 @@ function reduced(node: Node, op: SumOp, map = (x: Value) => x): Value | null {
 
 /** Classes whose exponentials the runtime adds up well enough: it takes many at a time. */
 const mostClasses = 2 ** 16;
-
-function belowMaximum(x: Value, axes: readonly number[]): [shifted: Value, shift: Value] {
-  const most = build.reduce("ReduceMax", x, axes, true);
-  const finite = build.where(build.op("IsInf", [most]), build.scalar(0, most), most);
-  return [build.sub(x, finite), finite];
-}
 
 function softmaxInBlocks(node: Node, finish: (shifted: Value, sum: Value) => Value): Value | null {
   const x = inputOf(node, 0);

@@ -123,8 +123,9 @@ function onePlaceOf(node: Node, cotangent: Value, build: Build): OnePlace | null
 function likelihoodRule(build: Build, probabilities: Value, { places, updates }: OnePlace, axis: number): Value {
   const put = (into: Value, value: Value) => build.op("ScatterElements", [into, places, value], { axis });
   const others = put(probabilities, build.zeros(updates.shape, updates.dtype));
-  const rest = build.sum(others, [axis], true);
-  return put(build.mul(others, build.neg(updates)), build.mul(rest, updates));
+  // Of what is scaled, so that nothing reads what is not, and each step takes the place of the one before.
+  const scaled = build.mul(others, build.neg(updates));
+  return put(scaled, build.neg(build.sum(scaled, [axis], true)));
 }
 
 /** A line that is -inf all over has no softmax; one that holds a finite element has. */

@@ -125,15 +125,19 @@ class Simulation {
     return found;
   }
 
-  /** A matrix transposed for nothing but products, which read it in place (the runtime's MatmulTransposeFusion). */
+  /**
+   * A matrix transposed for nothing but products, which read it in place (the runtime's MatmulTransposeFusion); or one
+   * of rows whose batch axes come first for them.
+   */
   #partOfProducts({ op, attributes }: Node, output: Value): boolean {
     const rank = output.shape.length;
     const permutation = attributes.perm;
     if (op !== "Transpose" || output.dtype !== "float32" || !Array.isArray(permutation) || rank < 2) return false;
+    const readers = this.#readers.get(output) ?? [];
     const swapped = permutation.every((axis, k) => axis === (k < rank - 2 ? k : 2 * rank - 3 - k));
-    return (
-      swapped && (this.#readers.get(output) ?? []).every((reader) => reader.op === "MatMul" || reader.op === "Gemm")
-    );
+    if (swapped) return readers.every((reader) => reader.op === "MatMul" || reader.op === "Gemm");
+    const rows = permutation.every((axis, k) => axis === (k < rank - 2 ? k + 1 : k === rank - 2 ? 0 : k));
+    return rank > 2 && rows && readers.every((reader) => reader.op === "MatMul");
   }
 
   #newBlock(output: Value, step: number): Block {
