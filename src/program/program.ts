@@ -35,8 +35,8 @@ import { storedForm, storedKey, unadaptedKey } from "./stored-form.js";
 /** For which runtime a program is saved. */
 export interface SavedFor {
   /**
-   * `"onnxruntime"` (the default): without what ONNX Runtime lacks or gets wrong. `"any"`: as ONNX defines it, with no
-   * work-around for one runtime; pergrad opens the file again only where ONNX Runtime needs none.
+   * `"any"` (the default): as ONNX defines it, with no work-around for one runtime; `openProgram` puts in those that its
+   * runtime needs. `"onnxruntime"`: with them, for other readers of the file that run it on ONNX Runtime.
    */
   readonly for?: string;
 }
@@ -225,7 +225,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     return encodeModel(program);
   }
 
-  #encodable({ for: runtime = this.#target.name }: SavedFor): EncodableProgram {
+  #encodable({ for: runtime = "any" }: SavedFor): EncodableProgram {
     requireRuntime(runtime, this.#target);
     const { graph } = this.#compiled;
     const adapted = this.#target.adapt(graph, { notFiniteInputs: this.#options.allowNotFinite });
@@ -257,6 +257,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
       parameters: parameters.keys(),
       want: this.parts.want,
       memory: executable.memory.moments,
+      notFinite: this.#options.allowNotFinite === true,
     });
   }
 

@@ -1,20 +1,22 @@
 /** Programs that are run from the files they were saved to, without compiling. */
 
-import { PergradError } from "../errors.js";
+import type { ModelProto } from "onnx-buf";
 import { MemoryUse } from "../graph/bytes.js";
 import { asLoss, type LossName } from "../nn/as-loss.js";
 import type { Loss, LossFunction } from "../nn/loss.js";
 import { metadataOf, parseModel } from "../onnx/proto.js";
-import { readModel } from "../onnx/read/model-file.js";
+import { parseFile, readModel } from "../onnx/read/model-file.js";
+import { encodeModel } from "../onnx/write/encode.js";
+import { InMemory } from "../onnx/write/external-data.js";
 import { defaultTarget } from "../target/default.js";
-import type { Session } from "../target/runtime.js";
+import type { RuntimeOptions, Session } from "../target/runtime.js";
 import type { Running, Target } from "../target/target.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Wants } from "../wants/want.js";
 import { HeldValues } from "./held.js";
 import { checkMemoryOptions, type MemoryOptions } from "./microbatches.js";
 import { type RunnableParts, RunnableProgram } from "./runnable.js";
-import { readForm, storedKey, unadaptedKey } from "./stored-form.js";
+import { type ReadForm, readForm, storedKey, unadaptedKey } from "./stored-form.js";
 
 /** Options of `openProgram`. */
 export interface OpenOptions<W extends Wants> extends MemoryOptions {
@@ -47,14 +49,18 @@ export class SavedProgram<W extends Wants> extends RunnableProgram<W> {
     const bytes = typeof source === "string" ? await readModel(source) : source;
     const proto = parseModel(bytes, fileName);
     const form = readForm(metadataOf(proto, storedKey), fileName, want);
-    if (metadataOf(proto, unadaptedKey) === target.name)
-      throw new PergradError(
-        "INVALID_ARGUMENT",
-        `"${fileName}" was saved for any runtime, without the work-arounds that ${target.version} needs for it; save it with { for: "${target.name}" }.`,
-      );
     const loss = asLoss(options.loss);
     const runtime = threads === undefined ? {} : { threads };
-    const session = await target.open(typeof source === "string" ? source : bytes, runtime);
+    const session =
+      metadataOf(proto, unadaptedKey) === target.name
+        ? await openAdapted(
+            typeof source === "string" ? await parseFile(bytes, source) : proto,
+            fileName,
+            form,
+            target,
+            runtime,
+          )
+        : await target.open(typeof source === "string" ? source : bytes, runtime);
     return new SavedProgram({
       want,
       objective: {
@@ -73,6 +79,26 @@ export class SavedProgram<W extends Wants> extends RunnableProgram<W> {
       validate: (targets: Tensor) => loss.validate?.(targets, form.output),
     });
   }
+}
+
+/** Opens a file that holds no work-arounds, with those that the target needs. */
+async function openAdapted(
+  proto: ModelProto,
+  fileName: string,
+  { expected, graph, notFinite }: ReadForm,
+  target: Target,
+  options: RuntimeOptions,
+): Promise<Session> {
+  // Few programs need work-arounds, and only then is a reader of graphs needed.
+  const { savedGraph } = await import("../onnx/read/saved-graph.js");
+  const shared = [...graph.vectors, ...graph.scalars].map(({ value }) => value);
+  const results = graph.outputs.map(({ name }) => name);
+  const program = target.adapt(savedGraph(proto, fileName, { expected, shared, results }), {
+    notFiniteInputs: notFinite,
+  });
+  const storage = new InMemory();
+  const order = target.order(program.outputs.map(({ value }) => value));
+  return target.open(encodeModel({ ...program, order }, storage), { ...options, files: storage.files });
 }
 
 function runningOf(session: Session): Running {

@@ -53,6 +53,8 @@ export interface StoredForm {
   readonly watch: Watch | null;
   /** Bytes of a run at its peaks: fixed + perSample * N + perPair * N². */
   readonly memory: readonly Bytes[];
+  /** Whether the program was compiled for data that may hold NaN and infinity. Absent where not. */
+  readonly notFinite?: boolean;
 }
 
 /** What is written down. */
@@ -66,6 +68,7 @@ export interface Storable {
   readonly parameters: Iterable<string>;
   readonly want: Wants;
   readonly memory: readonly Bytes[];
+  readonly notFinite: boolean;
 }
 
 const typeOf = ({ name, dtype, shape }: Pick<Value, "name" | "dtype" | "shape">): StoredType => ({
@@ -98,6 +101,7 @@ export function storedForm(program: Storable): StoredForm | undefined {
     scalars: graph.scalars.map(({ want, name, value, initial }) => ({ ...typeOf(value), want, scalar: name, initial })),
     watch: watch && outputs.some(({ name }) => name === watch.name) ? watch : null,
     memory: program.memory,
+    ...(program.notFinite ? { notFinite: true } : {}),
   };
 }
 
@@ -108,6 +112,7 @@ export interface ReadForm {
   readonly parameters: readonly string[];
   readonly graph: ProgramGraph;
   readonly memory: readonly Bytes[];
+  readonly notFinite: boolean;
 }
 
 /**
@@ -132,6 +137,7 @@ export function readForm(text: string | undefined, fileName: string, want: Wants
     output: form.output.map(parseDim),
     parameters: form.parameters,
     memory: form.memory,
+    notFinite: form.notFinite === true,
     graph: {
       inputs: expected.map(([, { value }]) => value),
       parameters: [],

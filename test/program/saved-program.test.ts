@@ -1,5 +1,5 @@
 /** A saved program runs from its file as the one that was compiled does, and is as careful with its data. */
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { ModelProtoSchema } from "onnx-buf";
@@ -8,6 +8,7 @@ import { leavesOf } from "../../src/graph/walk.js";
 import {
   constant,
   input,
+  loadModel,
   losses,
   type Model,
   nn,
@@ -19,7 +20,7 @@ import {
   type Wants,
   want,
 } from "../../src/index.js";
-import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
+import { readTensors } from "../../src/io/files.js";
 import { temporaryFolder } from "../support/folder.js";
 import { expectClose } from "../support/per-sample.js";
 import { tensorsIn } from "../support/tensors-in.js";
@@ -148,11 +149,16 @@ describe.each(models)("a saved program of %s", (_, model, data) => {
   });
 });
 
-describe("a program saved for any runtime", () => {
+describe("a saved program holds no work-arounds unless asked for", () => {
   const nodesOf = (bytes: Uint8Array) =>
     (fromBinary(ModelProtoSchema, bytes).graph?.node ?? []).map(({ opType }) => opType);
+  const normed = () => {
+    const x = input("x", ["N", 4, 6]);
+    const w = parameter("w", [4]);
+    return traced(x.onnx("GroupNormalization", [w, constant([0, 0, 0, 0])], { num_groups: 2 }));
+  };
 
-  it("is the same file where ONNX Runtime needs no work-around", async () => {
+  it("so it is the same file for any runtime where ONNX Runtime needs none", async () => {
     const model = nn.model(nn.linear(3, 2), { seed: 1 });
     const program = await perSample(model, { loss, want: { norms: want.norms() } });
     expect(program.encode({ for: "any" })).toEqual(program.encode());
@@ -161,23 +167,63 @@ describe("a program saved for any runtime", () => {
     await program.release();
   });
 
-  it("holds no work-around where it needs one, gives the same numbers, and is not opened for that runtime", async () => {
-    const x = input("x", ["N", 4, 6]);
-    const w = parameter("w", [4]);
-    const y = x.onnx("GroupNormalization", [w, constant([0, 0, 0, 0])], { num_groups: 2 });
-    const program = await perSample(traced(y), { loss: losses.mse(), want: { norms: want.norms() } });
-    const [any, own] = [program.encode({ for: "any" }), program.encode()];
+  it("and where it does, they are put in as the file is opened: from bytes, from a path, with weights beside it", async () => {
+    const own = { norms: want.norms(), sum: want.sum() };
+    const program = await perSample(normed(), { loss: losses.mse(), want: own });
+    const [any, adapted] = [program.encode(), program.encode({ for: "onnxruntime" })];
     expect(nodesOf(any)).toContain("GroupNormalization");
-    expect(nodesOf(own)).not.toContain("GroupNormalization");
-    const data = { x: numbers([3, 4, 6], 1.1), target: numbers([3, 4, 6], 0.3) };
-    const session = await nodeRuntime.load(any);
-    const found = await session.run(data);
-    const { norms } = await program.run(data);
-    expectClose((found["norms/total"] as Tensor<"float32">).data, norms.total.data, 1e-5, "norms");
-    await expect(openProgram(any, { loss: losses.mse(), want: { norms: want.norms() } })).rejects.toThrow(
-      'save it with { for: "onnxruntime" }',
-    );
-    await Promise.all([session.release(), program.release()]);
+    expect(nodesOf(adapted)).not.toContain("GroupNormalization");
+    const [path, beside] = [join(temporaryFolder(), "program.onnx"), join(temporaryFolder(), "apart.onnx")];
+    await program.save(path);
+    await program.save(beside, { externalData: true });
+    for (const n of [0, 1, 3]) {
+      const data = { x: numbers([n, 4, 6], 1.1), target: numbers([n, 4, 6], 0.3) };
+      const expected = await program.run(data);
+      for (const source of [any, adapted, path, beside]) {
+        const saved = await openProgram(source, { loss: losses.mse(), want: own });
+        expectSame(await saved.run(data), expected);
+        await saved.release();
+      }
+    }
+    await program.release();
+  });
+
+  it("those for data that may not be finite too", async () => {
+    const options = { loss: losses.mse(), want: { losses: want.losses(), outputs: want.outputs() } };
+    const model = nn.model(nn.sequential(nn.maxPool1d(2), nn.flatten(), nn.linear(2, 1)), {
+      input: { x: { shape: ["N", 1, 4], dtype: "float32" } },
+      seed: 1,
+    });
+    const program = await perSample(model, { ...options, allowNotFinite: true });
+    const x = { ...numbers([2, 1, 4], 1), data: Float32Array.of(1, 2, -Infinity, -Infinity, 1, 2, 3, 4) };
+    const data = { x, target: numbers([2, 1], 1) };
+    const saved = await openProgram(program.encode(), options);
+    const found = await saved.run(data, { allowNotFinite: true });
+    const expected = await program.run(data, { allowNotFinite: true });
+    const numbersOf = ({ outputs }: typeof found) =>
+      Object.values(outputs).flatMap(({ data }) => Array.from(data, Number));
+    expect(numbersOf(expected).some((value) => Number.isFinite(value))).toBe(true);
+    expect(numbersOf(expected).every((value) => Number.isFinite(value))).toBe(false);
+    expect(numbersOf(found)).toEqual(numbersOf(expected));
+    await Promise.all([program.release(), saved.release()]);
+  });
+
+  const needing = ["activations_a", "grid_sample_bicubic_reflection", "max_pool_minus_infinity", "stft_log_mel"];
+  it.each(needing)("the golden %s gives what the compiled program gives", async (name) => {
+    const folder = join(import.meta.dirname, "../goldens", name);
+    const spec = JSON.parse(await readFile(join(folder, "case.json"), "utf8"));
+    const axes = Object.entries<{ sample_axis: number }>(spec.inputs).map(([key, own]) => [key, own.sample_axis]);
+    const model = await loadModel(join(folder, "model.onnx"), { sampleAxes: Object.fromEntries(axes) });
+    const options = {
+      loss: spec.loss,
+      want: { gradients: want.gradients(), clipped: want.clippedSum({ maxNorm: 0.5 }) },
+    };
+    const program = await perSample(model, options);
+    expect(program.encode()).not.toEqual(program.encode({ for: "onnxruntime" }));
+    const saved = await openProgram(program.encode(), options);
+    const data = Object.fromEntries(await readTensors(join(folder, "data.safetensors")));
+    expectSame(await saved.run(data), await program.run(data));
+    await Promise.all([program.release(), saved.release()]);
   });
 });
 
