@@ -9,6 +9,7 @@ import { objectiveOptions, type RunOptions } from "../program/options.js";
 import type { Program } from "../program/program.js";
 import type { StreamOptions } from "../program/stream.js";
 import { Curvature, type CurvatureKind } from "../solvers/curvature.js";
+import { KroneckerCurvature } from "../solvers/kronecker.js";
 import { Space } from "../solvers/vectors.js";
 import { pickSamples } from "../tensor/take-samples.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -126,6 +127,21 @@ export class Checkpoint {
     const made = await Curvature.of(this.objective, data, {
       loss: this.objective.loss,
       of,
+      ...(threads === undefined ? {} : { threads }),
+      ...(memoryBudget === undefined ? {} : { memoryBudget }),
+      ...(microbatchSize === undefined ? {} : { microbatchSize }),
+    });
+    this.#released.push(() => made.release());
+    return made;
+  }
+
+  /** Kronecker factors of the curvature. They are released with this. */
+  async kronecker(data: Dataset, kind: "empirical" | "type2", corrected: boolean): Promise<KroneckerCurvature> {
+    const { threads, memoryBudget, microbatchSize } = this.options;
+    const made = await KroneckerCurvature.of(this.objective, data, {
+      loss: this.objective.loss,
+      kind,
+      corrected,
       ...(threads === undefined ? {} : { threads }),
       ...(memoryBudget === undefined ? {} : { memoryBudget }),
       ...(microbatchSize === undefined ? {} : { microbatchSize }),

@@ -21,19 +21,30 @@ import {
   lissaInverse,
 } from "./inverses/iterative.js";
 import { ByKernel } from "./inverses/kernel.js";
+import { kroneckerInverse } from "./inverses/kronecker.js";
 import type { Method, Setting } from "./method.js";
 import type { Table } from "./table.js";
 
 /** How the curvature is inverted. */
-export type InverseName = "exact" | "gram" | "cg" | "lissa" | "arnoldi" | "diagonal" | "dataInf";
+export type InverseName = "exact" | "gram" | "ekfac" | "kfac" | "cg" | "lissa" | "arnoldi" | "diagonal" | "dataInf";
 
-export const inverseNames: readonly InverseName[] = ["exact", "gram", "cg", "lissa", "arnoldi", "diagonal", "dataInf"];
+export const inverseNames: readonly InverseName[] = [
+  "exact",
+  "gram",
+  "ekfac",
+  "kfac",
+  "cg",
+  "lissa",
+  "arnoldi",
+  "diagonal",
+  "dataInf",
+];
 
 /** Options of `attribution.influence`. */
 export interface InfluenceOptions extends CgOptions, LissaOptions, ArnoldiOptions {
   /**
    * How: by the whole matrix ("exact", of at most 4,096 parameters), exactly through the samples' inner products ("gram"),
-   * by conjugate gradients ("cg"), a Neumann series ("lissa"), the largest eigenvalues alone ("arnoldi"), the diagonal alone
+   * layer by layer in the eigenvectors of two factors ("ekfac", "kfac"), by conjugate gradients ("cg"), a Neumann series ("lissa"), the largest eigenvalues alone ("arnoldi"), the diagonal alone
    * ("diagonal"), or the mean of each sample's own inverse ("dataInf"). Default "gram".
    */
   readonly inverse?: InverseName;
@@ -63,6 +74,8 @@ interface Chosen extends InfluenceOptions {
 const kinds: Readonly<Record<InverseName, readonly CurvatureKind[]>> = {
   exact: ["ggn", "hessian", "fisher"],
   gram: ["fisher", "ggn"],
+  ekfac: ["ggn", "fisher"],
+  kfac: ["ggn", "fisher"],
   cg: ["ggn", "hessian", "fisher"],
   lissa: ["ggn", "hessian", "fisher"],
   arnoldi: ["ggn", "hessian", "fisher"],
@@ -184,6 +197,8 @@ async function made(checkpoint: Checkpoint, train: Dataset, options: Chosen, dam
   if (inverse === "dataInf") return DataInf.of(checkpoint, train, damping);
   const byRows = (apply: ConstructorParameters<typeof ByRows>[2]) => new ByRows(checkpoint, train, apply);
   if (inverse === "diagonal") return byRows(await diagonalInverse(checkpoint, train, damping, of));
+  if (inverse === "ekfac" || inverse === "kfac")
+    return byRows(await kroneckerInverse(checkpoint, train, damping, { of, corrected: inverse === "ekfac" }));
   const curvature = await checkpoint.curvature(train, of);
   if (inverse === "exact") return byRows(await denseInverse(checkpoint, curvature, damping, of));
   if (inverse === "cg") return byRows(cgInverse(curvature, damping, options));

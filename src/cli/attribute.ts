@@ -50,12 +50,24 @@ export interface AttributeOptions extends TaskOptions {
 }
 
 export const methodWords = ["graddot", "gradcos", "tracin", "trak", "influence", "relatif", "representer"] as const;
-export const inverseWords = ["exact", "gram", "cg", "lissa", "arnoldi", "diagonal", "datainf"] as const;
+export const inverseWords = [
+  "exact",
+  "gram",
+  "ekfac",
+  "kfac",
+  "cg",
+  "lissa",
+  "arnoldi",
+  "diagonal",
+  "datainf",
+] as const;
 export const curvatureWords = ["hessian", "ggn", "fisher"] as const;
 
 const inverses: Readonly<Record<(typeof inverseWords)[number], InverseName>> = {
   exact: "exact",
   gram: "gram",
+  ekfac: "ekfac",
+  kfac: "kfac",
   cg: "cg",
   lissa: "lissa",
   arnoldi: "arnoldi",

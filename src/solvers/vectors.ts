@@ -65,10 +65,20 @@ export class Space {
     return rows;
   }
 
-  /** Where the elements of a parameter lie. */
-  range(parameter: string): readonly [start: number, end: number] {
-    const part = this.#parts.find(({ name }) => name === parameter);
-    return part ? [part.start, part.start + sizeOf(part.dims)] : [0, 0];
+  /** Rows `[N, size]` by parameter, `[N, ...shape]` each. */
+  apart(rows: Float32Array): ByParameter {
+    const samples = rows.length / this.size;
+    return Object.fromEntries(
+      this.#parts.map(({ name, dims, start }) => {
+        const own = sizeOf(dims);
+        const data = new Float32Array(samples * own);
+        for (let n = 0; n < samples; n++) {
+          const from = n * this.size + start;
+          data.set(rows.subarray(from, from + own), n * own);
+        }
+        return [name, { dtype: "float32" as const, dims: [samples, ...dims], data }];
+      }),
+    );
   }
 
   /** Throws MISSING_TENSOR. */

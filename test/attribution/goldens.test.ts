@@ -108,6 +108,26 @@ describe.each(["mlp_gelu", "cnn_small", "regression_sequence"])("%s", (name) => 
   });
 });
 
+describe.each(caseNames)("EK-FAC of %s", (name) => {
+  it.each(["empirical", "type2"] as const)("%s", async (kind) => {
+    const loaded = await loadCase(name);
+    const keys = { scores: `influence/ekfac_${kind}`, self: `self_influence/ekfac_${kind}` };
+    // Of sequences there are no pseudo-targets.
+    if (!loaded.expected.has(keys.scores)) {
+      expect([kind, ["regression_sequence", "tied_language_model"]]).toEqual(["type2", expect.arrayContaining([name])]);
+      return;
+    }
+    const parameters = loaded.settings.kfac_layers.map((layer) => `${layer}.*`);
+    const of = kind === "type2" ? "ggn" : "fisher";
+    const method = attribution.influence({
+      inverse: "ekfac",
+      of,
+      damping: loaded.settings.damping.ekfac ?? Number.NaN,
+    });
+    await agree({ ...loaded, options: { ...loaded.options, ...{ parameters } } }, method, keys, inverted);
+  });
+});
+
 it("all eigenvalues together are the whole matrix", async () => {
   const loaded = await loadCase("mlp_gelu");
   const damping = loaded.settings.damping.fisher ?? Number.NaN;

@@ -24,9 +24,7 @@ export class ByRows implements Inverse {
     const parts: Table[] = [];
     try {
       for await (const { rows } of this.checkpoint.rows(queries, most)) {
-        const multiplied = new Float32Array(rows.length);
-        for (let at = 0; at < rows.length; at += size)
-          multiplied.set(await this.apply(Float64Array.from(rows.subarray(at, at + size))), at);
+        const multiplied = await this.apply(rows);
         parts.push(await this.#products(products, multiplied));
       }
     } finally {
@@ -48,19 +46,21 @@ export class ByRows implements Inverse {
   }
 
   self(): Promise<Float64Array> {
-    return this.#each(async (row) => dot(row, await this.apply(row.slice())));
+    return this.#each((row, multiplied) => dot(row, multiplied));
   }
 
   lengths(): Promise<Float64Array> {
-    return this.#each(async (row) => norm(await this.apply(row)));
+    return this.#each((_, multiplied) => norm(multiplied));
   }
 
-  async #each(f: (row: Float64Array) => Promise<number>): Promise<Float64Array> {
+  async #each(f: (row: Float64Array, multiplied: Float64Array) => number): Promise<Float64Array> {
     const { size } = this.checkpoint.space;
     const found: number[] = [];
-    for await (const { rows } of this.checkpoint.rows(this.train))
-      for (let at = 0; at < rows.length; at += size)
-        found.push(await f(Float64Array.from(rows.subarray(at, at + size))));
+    for await (const { rows } of this.checkpoint.rows(this.train)) {
+      const multiplied = await this.apply(rows);
+      const row = (all: Float32Array, at: number) => Float64Array.from(all.subarray(at, at + size));
+      for (let at = 0; at < rows.length; at += size) found.push(f(row(rows, at), row(multiplied, at)));
+    }
     return Float64Array.from(found);
   }
 }

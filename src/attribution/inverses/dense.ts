@@ -3,7 +3,7 @@ import { PergradError } from "../../errors.js";
 import { Cholesky } from "../../solvers/cholesky.js";
 import type { Curvature, CurvatureKind } from "../../solvers/curvature.js";
 import type { Checkpoint } from "../checkpoint.js";
-import type { Apply } from "./inverse.js";
+import { type Apply, rowByRow } from "./inverse.js";
 
 /** The matrix takes P x P numbers, and a product for each of its columns. */
 const mostParameters = 4096;
@@ -28,7 +28,7 @@ export async function denseInverse(
       "INVALID_ARGUMENT",
       `The ${of} plus the damping ${damping} is not positive definite; give a larger damping${of === "hessian" ? ', or take the "ggn"' : ""}.`,
     );
-  return async (row) => solver.solve(row);
+  return rowByRow(size, async (row) => solver.solve(row));
 }
 
 /** All columns, made symmetric. */

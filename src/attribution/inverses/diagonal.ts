@@ -3,7 +3,7 @@ import type { Dataset } from "../../program/dataset.js";
 import type { CurvatureKind } from "../../solvers/curvature.js";
 import { want } from "../../wants/want.js";
 import type { Checkpoint } from "../checkpoint.js";
-import type { Apply } from "./inverse.js";
+import { type Apply, rowByRow } from "./inverse.js";
 
 export async function diagonalInverse(
   checkpoint: Checkpoint,
@@ -12,7 +12,7 @@ export async function diagonalInverse(
   of: CurvatureKind,
 ): Promise<Apply> {
   const diagonal = await meanDiagonal(checkpoint, train, of);
-  return async (row) => row.map((value, k) => value / ((diagonal[k] ?? 0) + damping));
+  return rowByRow(checkpoint.space.size, async (row) => row.map((value, k) => value / ((diagonal[k] ?? 0) + damping)));
 }
 
 /** The diagonal of the mean over all samples. */

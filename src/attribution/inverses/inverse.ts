@@ -12,5 +12,15 @@ export interface Inverse {
   lengths(): Promise<Float64Array>;
 }
 
-/** A matrix that multiplies vectors over all parameters. */
-export type Apply = (row: Float64Array) => Promise<Float64Array>;
+/** Multiplies vectors over all parameters by a matrix: `[count, P]` to `[count, P]`. */
+export type Apply = (rows: Float32Array) => Promise<Float32Array>;
+
+/** One vector after another, in float64. */
+export function rowByRow(size: number, apply: (row: Float64Array) => Promise<Float64Array>): Apply {
+  return async (rows) => {
+    const found = new Float32Array(rows.length);
+    for (let at = 0; at < rows.length; at += size)
+      found.set(await apply(Float64Array.from(rows.subarray(at, at + size))), at);
+    return found;
+  };
+}

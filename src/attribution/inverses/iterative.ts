@@ -3,7 +3,7 @@ import { PergradError } from "../../errors.js";
 import { conjugateGradients } from "../../solvers/conjugate-gradients.js";
 import type { Curvature } from "../../solvers/curvature.js";
 import { addTo, dot, scaled } from "../../solvers/vectors.js";
-import type { Apply } from "./inverse.js";
+import { type Apply, rowByRow } from "./inverse.js";
 
 export interface CgOptions {
   /** Of the residual, relative to the right side. Default 1e-4. */
@@ -20,7 +20,7 @@ export function cgInverse(curvature: Curvature, damping: number, options: CgOpti
     addTo(product, vector, damping);
     return product;
   };
-  return async (right) => {
+  return rowByRow(curvature.size, async (right) => {
     const { solution, converged, indefinite, residual } = await conjugateGradients(times, {
       right,
       tolerance,
@@ -37,7 +37,7 @@ export function cgInverse(curvature: Curvature, damping: number, options: CgOpti
         `Conjugate gradients left ${residual.toPrecision(2)} of a gradient after ${maxIterations} products with the damping ${damping}; give a larger damping, or maxIterations to take what there is.`,
       );
     return solution;
-  };
+  });
 }
 
 export interface LissaOptions {
@@ -59,7 +59,7 @@ export async function lissaInverse(
 ): Promise<Apply> {
   const divisor =
     scale ?? 1.02 * (Math.abs((await curvature.topEigenvalues(1, { tolerance: 1e-2 })).values[0] ?? 0) + damping);
-  return async (vector) => {
+  return rowByRow(curvature.size, async (vector) => {
     const found = vector.slice();
     for (let term = 0; term < terms; term++) {
       const product = await curvature.multiply(found);
@@ -73,7 +73,7 @@ export async function lissaInverse(
         );
     }
     return scaled(found, 1 / divisor);
-  };
+  });
 }
 
 export interface ArnoldiOptions {
@@ -92,9 +92,9 @@ export async function arnoldiInverse(
 ): Promise<Apply> {
   const { values, vectors } = await curvature.topEigenvalues(Math.min(rank, curvature.size), { tolerance: 1e-3 });
   const pairs = vectors.map((vector, k) => ({ vector: curvature.joined(vector), value: (values[k] ?? 0) + damping }));
-  return async (row) => {
+  return rowByRow(curvature.size, async (row) => {
     const found = new Float64Array(row.length);
     for (const { vector, value } of pairs) if (value !== 0) addTo(found, vector, dot(vector, row) / value);
     return found;
-  };
+  });
 }
