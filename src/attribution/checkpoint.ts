@@ -97,7 +97,7 @@ export class Checkpoint {
 
   /** What is wanted of all samples, a few at a time. */
   async *stream<W extends Wants>(wants: W, data: Dataset, options: RunOptions & StreamOptions = {}) {
-    const program = await this.#program(wants);
+    const program = await this.program(wants);
     try {
       yield* program.stream(data, { notFinite: "throw", inPlace: true, ...options });
     } finally {
@@ -107,12 +107,19 @@ export class Checkpoint {
 
   /** What is wanted of all samples together. */
   async all<W extends Wants>(wants: W, data: Dataset): Promise<Results<W>> {
-    const program = await this.#program(wants);
+    const program = await this.program(wants);
     try {
       return await program.runAll(data, { notFinite: "throw", inPlace: true });
     } finally {
       await program.release();
     }
+  }
+
+  /** How many samples there are. */
+  async count(data: Dataset): Promise<number> {
+    let found = 0;
+    for await (const { samples } of this.blocks(data)) found += samples;
+    return found;
   }
 
   /** The squared norm of each sample's gradient, `[N]`. */
@@ -160,7 +167,7 @@ export class Checkpoint {
     try {
       for await (const { feeds, samples } of this.blocks(others)) {
         if (samples === 0) continue;
-        begun ??= { program: await this.#program({ cross: crossByParameter(feeds) }), size: samples };
+        begun ??= { program: await this.program({ cross: crossByParameter(feeds) }), size: samples };
         const filled = this.#filled(feeds, samples, begun.size);
         const found = await crossed(begun.program, data, filled, groups, samples);
         for (const [k, table] of found.entries()) strips[k]?.push(table);
@@ -172,7 +179,7 @@ export class Checkpoint {
   }
 
   /** The samples of a data set, some at a time, as runs are fed them. */
-  async *blocks(data: Dataset) {
+  async *blocks(data: Dataset, size = othersAtOnce) {
     const { expected, loss, output } = this.objective;
     const { openDataset } = await import("../program/dataset.js");
     const source = await openDataset(data, {
@@ -184,7 +191,7 @@ export class Checkpoint {
       },
     });
     try {
-      yield* source.pieces(othersAtOnce);
+      yield* source.pieces(size);
     } finally {
       await source.close();
     }
@@ -209,7 +216,8 @@ export class Checkpoint {
     );
   }
 
-  async #program<W extends Wants>(wants: W): Promise<Program<W>> {
+  /** A program of what is wanted. It is the caller's to release. */
+  async program<W extends Wants>(wants: W): Promise<Program<W>> {
     const { threads, memoryBudget, microbatchSize } = this.options;
     return (await compiler()).of(this.objective, {
       loss: this.objective.loss,

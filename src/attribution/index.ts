@@ -1,8 +1,10 @@
 /** Which training samples made the model say that: scores of training samples for queries. */
 export type { SampleOptions } from "./checkpoint.js";
 export { type AdamMoments, gradCos, gradDot, type TracInOptions, tracIn } from "./gradients.js";
+export { index, openIndex } from "./indexes.js";
 export { type InfluenceOptions, type InverseName, influence, type RelatIFOptions, relatIF } from "./influence.js";
 export { type LinearDatamodelingScore, linearDatamodelingScore, type SubsetOptions, subsets } from "./lds.js";
+export { type LoGraOptions, loGra } from "./lo-gra.js";
 export type { Method } from "./method.js";
 export { type RepresenterOptions, representerPoints } from "./representer.js";
 export {
@@ -13,4 +15,11 @@ export {
   scores,
   selfInfluence,
 } from "./scores.js";
+export type {
+  AttributionIndex,
+  IndexOptions,
+  OpenIndexOptions,
+  ScoresPart,
+  TopScores,
+} from "./store/stored-index.js";
 export { type TrakOptions, trak } from "./trak.js";

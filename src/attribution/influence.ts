@@ -5,6 +5,7 @@ import { nth } from "../present.js";
 import type { Dataset } from "../program/dataset.js";
 import type { CurvatureKind } from "../solvers/curvature.js";
 import type { Checkpoint } from "./checkpoint.js";
+import { layersDamping, wholeDamping } from "./damping.js";
 import { added } from "./gradients.js";
 import { ByRows } from "./inverses/by-rows.js";
 import { DataInf } from "./inverses/data-inf.js";
@@ -50,7 +51,7 @@ export interface InfluenceOptions extends CgOptions, LissaOptions, ArnoldiOption
   readonly inverse?: InverseName;
   /** The matrix, a mean over the training samples. Default: "fisher" for gram, dataInf and diagonal, else "ggn". */
   readonly of?: CurvatureKind;
-  /** What is added to the diagonal, as it is. It must be given: there is no default. */
+  /** What is added to the diagonal, as it is. Default: measured on held-out training samples (docs/attribution.md). */
   readonly damping?: number;
 }
 
@@ -167,7 +168,9 @@ async function eachInverse(setting: Setting, options: Chosen, scores: (inverse: 
   const dampings: number[] = [];
   const tables: Table[] = [];
   for (const checkpoint of setting.checkpoints) {
-    const { inverse, damping } = await inverseOf(checkpoint, setting.train, options);
+    // Measured at the first: the others are of the same kind.
+    const own = dampings[0] === undefined ? options : { ...options, damping: dampings[0] };
+    const { inverse, damping } = await inverseOf(checkpoint, setting.train, own);
     tables.push(await scores(inverse));
     dampings.push(damping);
   }
@@ -184,10 +187,15 @@ async function collected<R>(setting: Setting, options: Chosen, f: (inverse: Inve
 }
 
 async function inverseOf(checkpoint: Checkpoint, train: Dataset, options: Chosen) {
-  const { damping } = options;
-  if (damping === undefined)
-    throw invalidArgument("The damping of influence is missing; give one, such as { damping: 0.01 }.");
+  const damping = options.damping ?? (await dampingFor(checkpoint, train, options));
   return { damping, inverse: await made(checkpoint, train, options, damping) };
+}
+
+/** Of iterations and of parts of a matrix, that of the matrix. */
+function dampingFor(checkpoint: Checkpoint, train: Dataset, { inverse, of }: Chosen): Promise<number> {
+  if (inverse === "ekfac" || inverse === "kfac")
+    return layersDamping(checkpoint, train, of === "ggn" ? "type2" : "empirical", inverse === "ekfac");
+  return wholeDamping(checkpoint, train, of === "fisher" ? "fisher" : "ggn");
 }
 
 async function made(checkpoint: Checkpoint, train: Dataset, options: Chosen, damping: number): Promise<Inverse> {

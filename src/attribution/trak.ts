@@ -10,6 +10,7 @@ import { dot } from "../solvers/vectors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { want } from "../wants/want.js";
 import type { Checkpoint } from "./checkpoint.js";
+import { featuresDamping, gramOf } from "./damping.js";
 import { added } from "./gradients.js";
 import { margin } from "./margin.js";
 import type { Method, Setting } from "./method.js";
@@ -24,7 +25,7 @@ export interface TrakOptions {
   readonly seed?: number;
   /** `[P, dims]`: the projection of all checkpoints, its rows in the order of the parameters; in the place of one of random signs. Default: random signs. */
   readonly projection?: Tensor;
-  /** Added to the diagonal of Phi' Phi, as it is. Default 0. */
+  /** Added to the diagonal of Phi' Phi, as it is. Default: measured on held-out training samples (docs/attribution.md). */
   readonly damping?: number;
   /**
    * What features are gradients of: the odds of the label ("margin", of cross_entropy), weighted with 1 - p; or the loss itself.
@@ -122,7 +123,7 @@ async function each(
     const trained = await features(train);
     if (weights.length === 0) weights = new Float64Array(trained.weights.length);
     weights = weights.map((weight, n) => weight + (trained.weights[n] ?? 0) / checkpoints.length);
-    const damping = options.damping ?? 0;
+    const damping = options.damping ?? dampings[0] ?? (await featuresDamping(trained.phi));
     tables.push(await f(features, trained, solverOf(trained.phi, damping)));
     dampings.push(damping);
   }
@@ -131,15 +132,8 @@ async function each(
 
 function solverOf(phi: Table, damping: number): Solve {
   const { columns } = phi;
-  const matrix = new Float64Array(columns * columns);
-  for (let n = 0; n < phi.rows; n++) {
-    const row = phi.row(n);
-    for (let i = 0; i < columns; i++) {
-      const factor = row[i] ?? 0;
-      for (let j = 0; j <= i; j++) matrix[i * columns + j] = (matrix[i * columns + j] ?? 0) + factor * (row[j] ?? 0);
-    }
-  }
-  const solver = Cholesky.of(matrix, columns, damping);
+  const rows = Array.from({ length: phi.rows }, (_, n) => phi.row(n));
+  const solver = Cholesky.of(gramOf(rows, columns), columns, damping);
   if (solver) return (vector) => solver.solve(vector);
   throw new PergradError(
     "INVALID_ARGUMENT",

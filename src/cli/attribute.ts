@@ -7,6 +7,7 @@ import {
   gradDot,
   type InverseName,
   influence,
+  loGra,
   relatIF,
   representerPoints,
   scores,
@@ -49,7 +50,16 @@ export interface AttributeOptions extends TaskOptions {
   readonly memoryBudget?: number;
 }
 
-export const methodWords = ["graddot", "gradcos", "tracin", "trak", "influence", "relatif", "representer"] as const;
+export const methodWords = [
+  "graddot",
+  "gradcos",
+  "tracin",
+  "trak",
+  "logra",
+  "influence",
+  "relatif",
+  "representer",
+] as const;
 export const inverseWords = [
   "exact",
   "gram",
@@ -76,19 +86,19 @@ const inverses: Readonly<Record<(typeof inverseWords)[number], InverseName>> = {
 };
 
 /** Options that only some methods take. */
-const takenBy: Readonly<Partial<Record<keyof AttributeOptions, readonly AttributeOptions["method"][]>>> = {
-  inverse: ["influence", "relatif"],
-  curvature: ["influence", "relatif"],
-  damping: ["influence", "relatif", "trak"],
-  learningRates: ["tracin"],
-  cosine: ["tracin"],
-  by: ["relatif"],
-  dims: ["trak"],
-  seed: ["trak"],
-  projection: ["trak"],
-  l2: ["representer"],
-  layer: ["representer"],
-};
+const takenBy: readonly (readonly [option: keyof AttributeOptions, ...methods: AttributeOptions["method"][]])[] = [
+  ["inverse", "influence", "relatif"],
+  ["curvature", "influence", "relatif"],
+  ["damping", "influence", "relatif", "trak", "logra"],
+  ["learningRates", "tracin"],
+  ["cosine", "tracin"],
+  ["by", "relatif"],
+  ["dims", "trak", "logra"],
+  ["seed", "trak", "logra"],
+  ["projection", "trak"],
+  ["l2", "representer"],
+  ["layer", "representer"],
+];
 
 /** Reads "0.1,0.05". */
 export function rates(text: string): readonly number[] {
@@ -148,9 +158,8 @@ export async function attribute(
 
 /** Throws UsageError. */
 function requireFitting(options: AttributeOptions): void {
-  for (const [name, methods] of Object.entries(takenBy)) {
-    const value = options[name as keyof AttributeOptions];
-    if (value === undefined || methods.includes(options.method)) continue;
+  for (const [name, ...methods] of takenBy) {
+    if (options[name] === undefined || methods.includes(options.method)) continue;
     const flag = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
     throw new UsageError(`${flag} is for --method ${methods.join(" or ")}, not for ${options.method}.`);
   }
@@ -167,11 +176,12 @@ async function methodOf(options: AttributeOptions): Promise<GivenMethod> {
   if (method === "gradcos") return gradCos();
   if (method === "tracin")
     return tracIn({ ...(learningRates ? { learningRates } : {}), ...(cosine === undefined ? {} : { cosine }) });
+  const projected = { ...(dims === undefined ? {} : { dims }), ...(seed === undefined ? {} : { seed }) };
+  if (method === "logra") return loGra({ ...damped, ...projected });
   if (method === "trak")
     return trak({
       ...damped,
-      ...(dims === undefined ? {} : { dims }),
-      ...(seed === undefined ? {} : { seed }),
+      ...projected,
       ...(projection === undefined ? {} : { projection: await projectionIn(projection) }),
     });
   if (method === "representer") return representerPoints({ l2: l2 ?? 0, ...(layer === undefined ? {} : { layer }) });

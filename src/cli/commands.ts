@@ -263,12 +263,16 @@ function attribution(program: Command): Command {
         curvatureWords,
       ),
     )
-    .option("--damping <d>", "number added to the matrix's diagonal", fromZero)
+    .option(
+      "--damping <d>",
+      "number added to the matrix's diagonal (default: measured on held-out training samples)",
+      fromZero,
+    )
     .option("--learning-rates <list>", "of tracin: one for each checkpoint, MODEL first, with commas between", rates)
     .option("--cosine", "of tracin: divide gradients by their norms")
     .addOption(choice("--by <name>", "of relatif: what scores are relative to (default: loss)", ["loss", "parameters"]))
-    .option("--dims <k>", "of trak: numbers that a gradient is projected to (default: 2048)", wholeNumber(1))
-    .option("--seed <n>", "of trak: of the projection (default: 0)", seed)
+    .option("--dims <k>", "of trak and logra: numbers that a gradient is projected to (default: 2048)", wholeNumber(1))
+    .option("--seed <n>", "of trak and logra: of the projection (default: 0)", seed)
     .option("--projection <file>", 'of trak: a file with "projection" [parameters, dims] in place of a random one')
     .option("--l2 <f>", "of representer: factor of the penalty on the last layer's weights", positive)
     .option("--layer <name>", "of representer: weight of the last linear layer (default: the last that fits)")

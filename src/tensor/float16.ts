@@ -33,3 +33,27 @@ function float32BitsOfFloat16(half: number): number {
   floatOfBits[0] = mantissa * 2 ** -24; // subnormal as a half, normal as a float
   return sign | (bitsOfFloat[0] ?? 0);
 }
+
+/** The bits of float32 numbers rounded to half precision, to the nearest, of two the even one; beyond 65504 infinite. */
+export function roundedToHalves(numbers: Float32Array): Uint16Array {
+  const bits = new Int32Array(numbers.buffer, numbers.byteOffset, numbers.length);
+  return Uint16Array.from(bits, float16BitsOfFloat32);
+}
+
+function float16BitsOfFloat32(bits: number): number {
+  const sign = (bits >>> 16) & 0x8000;
+  const exponent = ((bits >>> 23) & 255) - 112;
+  const mantissa = bits & 0x7fffff;
+  if (exponent === 143) return sign | 0x7c00 | (mantissa === 0 ? 0 : 0x200);
+  if (exponent >= 31) return sign | 0x7c00;
+  if (exponent > 0) return sign | rounded((exponent << 23) | mantissa, 13);
+  return exponent < -10 ? sign : sign | rounded(0x800000 | mantissa, 14 - exponent);
+}
+
+/** Without its last bits. A carry goes into the exponent, where it belongs. */
+function rounded(bits: number, dropped: number): number {
+  const kept = bits >> dropped;
+  const left = bits & ((1 << dropped) - 1);
+  const half = 1 << (dropped - 1);
+  return left > half || (left === half && (kept & 1) === 1) ? kept + 1 : kept;
+}

@@ -135,6 +135,7 @@ function loadedWith(entry: string): ReadonlySet<string> {
 
 /** Files that take long to load, or bring a package that does: loaded when they are first used. */
 const late: readonly string[] = [
+  "attribution/store/stored-index.ts",
   "check/checked.ts",
   "compile/compile.ts",
   "io/atomic.ts",

@@ -1,7 +1,7 @@
-/** A run's folder belongs to one process at a time: two would spend one budget twice, and overwrite each other. */
+/** A folder that a long run writes belongs to one process at a time: two would overwrite each other (and spend one privacy budget twice). */
 import { link, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { PergradError } from "../errors.js";
-import { unwritable } from "../io/failure.js";
+import { unwritable } from "./failure.js";
 
 /** Who holds a lock. The time of its start tells a process from a later one of the same number, as in containers. */
 const own = `${process.pid} ${performance.timeOrigin}`;
@@ -84,7 +84,7 @@ function inUse(path: string, holder: string): PergradError {
   const [pid] = holder.split(" ");
   const by = pid ? `process ${pid}` : "another process";
   const advice = `wait for it to end, or remove "${path}" if no process uses the folder`;
-  return new PergradError("FILE_UNWRITABLE", `The run's folder is in use by ${by}: ${advice}.`);
+  return new PergradError("FILE_UNWRITABLE", `The folder is in use by ${by}: ${advice}.`);
 }
 
 function codeOf(error: unknown): string {

@@ -1,0 +1,238 @@
+/**
+ * The damping where none is given, measured on held-out training samples. Two disjoint parts of the training samples make two
+ * curvatures; a third part is held out and scored against itself by both. The first is damped by each of a grid of numbers, the
+ * second by a small reference, so that it is nearly unbiased, though noisy. The number at which the first agrees best with the
+ * second (the mean over queries of the rank correlation) is taken: less damping lets the noise of few samples in, more makes of
+ * influence a product of gradients.
+ */
+import { PergradError } from "../errors.js";
+import type { Batch, Dataset } from "../program/dataset.js";
+import { Cholesky } from "../solvers/cholesky.js";
+import { dot } from "../solvers/vectors.js";
+import type { Checkpoint } from "./checkpoint.js";
+import { correlation, ranks } from "./lds.js";
+import { RowProducts } from "./products.js";
+import { PulledBack } from "./pseudo.js";
+import { Table } from "./table.js";
+
+/** How samples are scored that are held out. */
+interface Halves {
+  /** The mean trace of the curvature. */
+  readonly trace: number;
+  /** The held-out samples against themselves, by the curvature of one half. */
+  scores(half: 0 | 1, damping: number): Promise<Table>;
+}
+
+/** Of the trace, half a decade apart. */
+const grid = [-5, -4.5, -4, -3.5, -3, -2.5, -2, -1.5, -1].map((power) => 10 ** power);
+/** The reference, over the trace: of a matrix of all parameters, and of one that is inverted layer by layer, whose noise is less. */
+const references = { whole: 3e-4, layers: 1e-4 } as const;
+/** Samples that are looked at; of every five, two are in either half and one is held out. */
+const mostSamples = 1500;
+/** Fewer tell nothing. */
+const leastSamples = 20;
+/** Held-out samples whose gradients are materialised. */
+const mostRows = 60;
+
+interface Parts {
+  readonly first: Batch[];
+  readonly second: Batch[];
+  readonly held: Batch[];
+}
+
+/** Of the empirical Fisher matrix or the generalised Gauss-Newton matrix of all parameters. */
+export async function wholeDamping(checkpoint: Checkpoint, train: Dataset, of: "fisher" | "ggn"): Promise<number> {
+  const parts = await partsOf(checkpoint, train, mostSamples);
+  const pulled = of === "ggn" ? new PulledBack(checkpoint) : undefined;
+  const source = pulled?.scalars ?? checkpoint;
+  const held = pulled ? await pulled.losses(parts.held) : parts.held;
+  const products = async (samples: Dataset, others: Dataset) =>
+    (await source.cross(samples, others))[0] ?? new Table(0, 0);
+  const direct = await products(held, held);
+  const halves: { readonly kernel: Table; readonly along: Table; readonly samples: number }[] = [];
+  for (const half of [parts.first, parts.second]) {
+    const rows = pulled ? await pulled.pseudo(half) : half;
+    halves.push({
+      kernel: await products(rows, rows),
+      along: await products(rows, held),
+      samples: await checkpoint.count(half),
+    });
+  }
+  const [{ kernel, samples } = { kernel: new Table(0, 0), samples: 1 }] = halves;
+  let trace = 0;
+  for (let k = 0; k < kernel.rows; k++) trace += kernel.at(k, k) / samples;
+  return chosen(
+    {
+      trace,
+      scores: async (half, damping) => {
+        const { kernel: own, along, samples: count } = halves[half] ?? { kernel, along: direct, samples };
+        return kernelScores(own, along, direct, count * damping);
+      },
+    },
+    references.whole,
+  );
+}
+
+/** (direct - along' (K + s I)^-1 along): influence times the damping, which ranks leave out. Throws INVALID_ARGUMENT. */
+function kernelScores(kernel: Table, along: Table, direct: Table, shift: number): Table {
+  const solver = Cholesky.of(kernel.data.slice(), kernel.rows, shift);
+  if (!solver) return new Table(direct.rows, direct.columns);
+  const found = new Table(direct.rows, direct.columns);
+  const halves = Array.from({ length: along.rows }, (_, m) => solver.half(along.row(m).slice()));
+  return found.map(
+    (_, m, n) => direct.at(m, n) - dot(halves[m] ?? new Float64Array(0), halves[n] ?? new Float64Array(0)),
+  );
+}
+
+/** Of KFAC and EK-FAC. */
+export async function layersDamping(
+  checkpoint: Checkpoint,
+  train: Dataset,
+  of: "empirical" | "type2",
+  corrected: boolean,
+): Promise<number> {
+  const parts = await partsOf(checkpoint, train, mostSamples);
+  const { space } = checkpoint;
+  const held: Float32Array[] = [];
+  for await (const { rows } of checkpoint.rows(parts.held)) held.push(rows);
+  const all = joined(held).subarray(0, mostRows * space.size);
+  const both = [
+    await checkpoint.kronecker(parts.first, of, corrected),
+    await checkpoint.kronecker(parts.second, of, corrected),
+  ];
+  const trace = (both[0]?.blocks ?? []).reduce(
+    (sum, { eigenvalues }) => sum + eigenvalues.data.reduce((total, value) => total + Math.max(0, value), 0),
+    0,
+  );
+  const products = new RowProducts();
+  try {
+    return await chosen(
+      {
+        trace,
+        scores: async (half, damping) => {
+          const solved = space.rows(
+            (await both[half]?.solveEach(space.apart(all), { damping })) ?? {},
+            all.length / space.size,
+          );
+          const found = await products.of(all, solved, space.size);
+          return new Table(all.length / space.size, all.length / space.size, Float64Array.from(found));
+        },
+      },
+      references.layers,
+    );
+  } finally {
+    await products.release();
+  }
+}
+
+/** Of features `[N, dims]`, over the matrix Phi' Phi of all N. */
+export async function featuresDamping(phi: Table): Promise<number> {
+  const stride = Math.max(1, Math.ceil(phi.rows / mostSamples));
+  const pick = (...places: readonly number[]) =>
+    Array.from({ length: phi.rows }, (_, n) => n).filter((n) => n % stride === 0 && places.includes((n / stride) % 5));
+  const rowsOf = (numbers: readonly number[]) => numbers.map((n) => phi.row(n));
+  const [first, second, held] = [rowsOf(pick(0, 2)), rowsOf(pick(1, 3)), rowsOf(pick(4))];
+  requireEnough(held.length * 5);
+  const halves = [first, second].map((rows) => gramOf(rows, phi.columns));
+  let trace = 0;
+  for (let k = 0; k < phi.columns; k++) trace += (halves[0]?.[k * phi.columns + k] ?? 0) / first.length;
+  const best = await chosen(
+    {
+      trace,
+      scores: async (half, damping) => {
+        const solver = Cholesky.of((halves[half] ?? new Float64Array(0)).slice(), phi.columns, damping * first.length);
+        const solved = held.map((row) => solver?.half(row.slice()) ?? new Float64Array(0));
+        return new Table(held.length, held.length).map((_, m, n) =>
+          dot(solved[m] ?? new Float64Array(0), solved[n] ?? new Float64Array(0)),
+        );
+      },
+    },
+    references.whole,
+  );
+  return best * phi.rows;
+}
+
+/** The lower triangle of the sum of row' row. */
+export function gramOf(rows: readonly Float64Array[], columns: number): Float64Array {
+  const matrix = new Float64Array(columns * columns);
+  for (const row of rows)
+    for (let i = 0; i < columns; i++) {
+      const factor = row[i] ?? 0;
+      const at = i * columns;
+      if (factor !== 0) for (let j = 0; j <= i; j++) matrix[at + j] = (matrix[at + j] ?? 0) + factor * (row[j] ?? 0);
+    }
+  return matrix;
+}
+
+async function chosen({ trace, scores }: Halves, reference: number): Promise<number> {
+  if (!(trace > 0))
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      "The curvature of the training samples is 0, so that no damping can be measured; give one.",
+    );
+  const other = ranked(await scores(1, reference * trace));
+  const agreements: number[] = [];
+  for (const factor of grid) agreements.push(agreement(ranked(await scores(0, factor * trace)), other));
+  return trace * 10 ** peakOf(grid.map(Math.log10), agreements);
+}
+
+/** Where a parabola through the largest value and its neighbours is largest. */
+function peakOf(places: readonly number[], values: readonly number[]): number {
+  const most = values.indexOf(Math.max(...values));
+  const [at = 0, left, right] = [places[most], values[most - 1], values[most + 1]];
+  if (left === undefined || right === undefined) return at;
+  const bend = left - 2 * (values[most] ?? 0) + right;
+  const step = (places[most + 1] ?? at) - at;
+  return bend < 0 ? at + (step * (left - right)) / (2 * bend) : at;
+}
+
+/** Each query's scores without its own, by rank. */
+function ranked(table: Table): Float64Array[] {
+  return Array.from({ length: table.rows }, (_, m) => ranks(table.row(m).filter((_, n) => n !== m)));
+}
+
+function agreement(a: readonly Float64Array[], b: readonly Float64Array[]): number {
+  const each = a.map((row, m) => correlation(row, b[m] ?? row)).filter((value) => !Number.isNaN(value));
+  return each.reduce((sum, value) => sum + value, 0) / Math.max(1, each.length);
+}
+
+async function partsOf(checkpoint: Checkpoint, train: Dataset, most: number): Promise<Parts> {
+  const samples = await checkpoint.count(train);
+  requireEnough(samples);
+  const stride = Math.max(1, Math.ceil(samples / most));
+  const parts: Parts = { first: [], second: [], held: [] };
+  let from = 0;
+  for await (const { feeds, samples: count } of checkpoint.blocks(train)) {
+    const pick = (...places: readonly number[]) =>
+      Uint32Array.from(
+        [...Array(count).keys()].filter((k) => (from + k) % stride === 0 && places.includes(((from + k) / stride) % 5)),
+      );
+    const add = (to: Batch[], places: Uint32Array) => {
+      if (places.length > 0) to.push(checkpoint.picked(feeds, places));
+    };
+    add(parts.first, pick(0, 2));
+    add(parts.second, pick(1, 3));
+    add(parts.held, pick(4));
+    from += count;
+  }
+  return parts;
+}
+
+/** Throws INVALID_ARGUMENT. */
+function requireEnough(samples: number): void {
+  if (samples >= leastSamples) return;
+  throw new PergradError(
+    "INVALID_ARGUMENT",
+    `A damping is measured on at least ${leastSamples} training samples, and there are ${samples}; give one, such as { damping: 0.01 } (--damping 0.01).`,
+  );
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}

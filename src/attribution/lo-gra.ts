@@ -1,0 +1,50 @@
+/**
+ * LoGra (Choe et al. 2024, "What is your data worth to GPT?"): influence by the empirical Fisher matrix of projected gradients.
+ * Its authors project each layer's gradient from both sides; here each number is a sum over parameters of a' G b with random
+ * signs a and b (`want.project`), which projects from both sides too.
+ */
+import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
+import type { Method } from "./method.js";
+import { trak } from "./trak.js";
+
+/** Options of `attribution.loGra`. */
+export interface LoGraOptions {
+  /** Numbers of a projected gradient. Default 2048; fewer where there are fewer parameters. */
+  readonly dims?: number;
+  /** Of the projection of the first checkpoint; the others' are the next ones. Default 0. */
+  readonly seed?: number;
+  /** Added to the diagonal of the mean of h_n h_n', as it is. Default: measured on held-out training samples. */
+  readonly damping?: number;
+}
+
+const loGraOptions: OptionNames<LoGraOptions> = { dims: true, seed: true, damping: true };
+
+/**
+ * h_m' (F + d I)^-1 h_n, with h projected gradients and F the mean of h_n h_n'; the mean over checkpoints.
+ * @throws PergradError INVALID_ARGUMENT.
+ */
+export function loGra(options: LoGraOptions = {}): Method {
+  checkOptions("attribution.loGra(options)", options, loGraOptions);
+  const { damping, ...projection } = options;
+  if (damping !== undefined && !(Number.isFinite(damping) && damping >= 0))
+    throw invalidArgument(`The damping of loGra is a number from 0 up, not ${kindOf(damping)}.`);
+  // (Phi' Phi / N + d I)^-1 = N (Phi' Phi + N d I)^-1
+  const features = (samples: number) =>
+    trak({ ...projection, output: "loss", ...(damping === undefined ? {} : { damping: damping * samples }) });
+  const { seed = 0, dims } = projection;
+  return {
+    name: "loGra",
+    settings: { ...(dims === undefined ? {} : { dims }), seed, ...(damping === undefined ? {} : { damping }) },
+    scores: async (setting, queries) => {
+      const [first] = setting.checkpoints;
+      const samples = (await first?.count(setting.train)) ?? 0;
+      const { table, dampings = [] } = await features(samples).scores(setting, queries);
+      return { table: table.map((value) => samples * value), dampings: dampings.map((each) => each / samples) };
+    },
+    self: async (setting) => {
+      const [first] = setting.checkpoints;
+      const samples = (await first?.count(setting.train)) ?? 0;
+      return (await features(samples).self(setting)).map((value) => samples * value);
+    },
+  };
+}

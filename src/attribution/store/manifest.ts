@@ -1,0 +1,146 @@
+/** What an index on disk says of itself, and how that is checked. */
+import { createHash } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { PergradError } from "../../errors.js";
+import type { Model } from "../../graph/model.js";
+import { printGraph } from "../../inspect/print-graph.js";
+import { writeFileSafely } from "../../io/atomic.js";
+import { unreadable } from "../../io/failure.js";
+import type { Tensor } from "../../tensor/tensor.js";
+
+export const format = "pergrad attribution index 1";
+
+/** All that must be the same when an index is gone on with, or asked. */
+export interface Manifest {
+  readonly format: typeof format;
+  /** Digests of the models: graph and parameters. */
+  readonly models: readonly string[];
+  readonly loss: string;
+  /** Names of the parameters that take part. */
+  readonly parameters: readonly string[];
+  readonly method: string;
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** Numbers of each sample's projected gradient, for each model. */
+  readonly dims: number;
+  readonly seed: number;
+  readonly storage: "float16" | "float32";
+  /** Samples of a shard, at most. */
+  readonly shardSize: number;
+}
+
+const file = "manifest.json";
+/** A manifest is small. */
+const mostBytes = 2 ** 24;
+
+export function digestOf(model: Model): string {
+  const hash = createHash("sha256");
+  hash.update(printGraph({ ...model.graph }));
+  for (const name of Object.keys(model.parameters).sort()) addTensor(hash, name, model.parameters[name]);
+  return hash.digest("hex");
+}
+
+/** Of what is fed for some samples. */
+export function digestOfFeeds(feeds: Readonly<Record<string, Tensor>>): string {
+  const hash = createHash("sha256");
+  for (const name of Object.keys(feeds).sort()) addTensor(hash, name, feeds[name]);
+  return hash.digest("hex");
+}
+
+function addTensor(hash: ReturnType<typeof createHash>, name: string, tensor: Tensor | undefined): void {
+  if (!tensor) return;
+  const { dtype, dims, data } = tensor;
+  hash.update(JSON.stringify([name, dtype, dims]));
+  hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+}
+
+export async function writeManifest(folder: string, manifest: Manifest): Promise<void> {
+  await writeFileSafely(join(folder, file), Buffer.from(`${JSON.stringify(manifest, null, 1)}\n`));
+}
+
+/** Null where there is none. Throws FILE_UNREADABLE. */
+export async function readManifest(folder: string): Promise<Manifest | null> {
+  const path = join(folder, file);
+  const found = await stat(path).catch(() => null);
+  if (!found) return null;
+  if (!found.isFile() || found.size > mostBytes) throw broken(path, "it is no file of a manifest's size");
+  const text = await readFile(path, "utf8").catch((error: unknown) => {
+    throw unreadable(path, error);
+  });
+  return checked(path, text);
+}
+
+function checked(path: string, text: string): Manifest {
+  const value = parsed(path, text);
+  const texts = (list: unknown): list is string[] =>
+    Array.isArray(list) && list.every((each) => typeof each === "string");
+  const count = (number: unknown, most: number): number is number =>
+    Number.isSafeInteger(number) && Number(number) >= 0 && Number(number) <= most;
+  const { models, loss, parameters, method, settings, dims, seed, storage, shardSize } = value;
+  if (value.format !== format) throw broken(path, "it is no manifest that this pergrad knows");
+  if (!texts(models) || models.length === 0 || models.length > 4096) throw broken(path, "its models are no digests");
+  if (!texts(parameters)) throw broken(path, "its parameters are no names");
+  if (typeof loss !== "string" || typeof method !== "string") throw broken(path, "its loss or method is no name");
+  if (typeof settings !== "object" || settings === null) throw broken(path, "its settings are no record");
+  if (!count(dims, 2 ** 24) || dims === 0) throw broken(path, "its dims are no number of numbers");
+  if (!count(seed, 2 ** 32 - 1)) throw broken(path, "its seed is no whole number");
+  if (!count(shardSize, 2 ** 31) || shardSize === 0) throw broken(path, "its shardSize is no number of samples");
+  if (storage !== "float16" && storage !== "float32") throw broken(path, "its storage is neither float16 nor float32");
+  return {
+    format,
+    models,
+    loss,
+    parameters,
+    method,
+    settings: { ...settings },
+    dims,
+    seed,
+    storage,
+    shardSize,
+  };
+}
+
+function parsed(path: string, text: string): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return { ...value };
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+  }
+  throw broken(path, "it is no JSON record");
+}
+
+function broken(path: string, problem: string): PergradError {
+  return new PergradError("FILE_UNREADABLE", `Cannot read the manifest "${path}": ${problem}.`);
+}
+
+const keys: readonly (keyof Manifest)[] = [
+  "models",
+  "loss",
+  "parameters",
+  "method",
+  "settings",
+  "dims",
+  "seed",
+  "storage",
+  "shardSize",
+];
+
+/** Refuses an index that was made of something else. Throws INVALID_ARGUMENT. */
+export function requireSame(folder: string, before: Manifest, now: Manifest): void {
+  const what: Readonly<Record<string, string>> = { models: "model", parameters: "selection of parameters" };
+  for (const key of keys) {
+    const [was, is] = [before, now].map((each) => JSON.stringify(sorted(each[key])));
+    if (was === is) continue;
+    const shown = key === "models" || key === "parameters" ? "" : `: ${was}, not ${is}`;
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `The index in "${folder}" was made with another ${what[key] ?? key}${shown}; give the same, or another folder.`,
+    );
+  }
+}
+
+function sorted(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
