@@ -119,10 +119,23 @@ export async function bundle(folder) {
       outdir: join(folder, out),
       plugins: [counterparts(places)],
     });
+  // The script of reports, with ECharts in it: what a page needs stands in the page.
+  const page = build({
+    bundle: true,
+    format: "iife",
+    target: "es2022",
+    platform: "browser",
+    minify: true,
+    legalComments: "inline",
+    logLevel: "warning",
+    entryPoints: { client: join(source, "report", "client", "main.mjs") },
+    outdir: join(folder, "report"),
+  });
   const [wasm] = await Promise.all([
     browser(["browser"], "browser"),
     node([], "node", { cli: join(source, "cli", "main.ts") }),
     node(["wasm"], "wasm", {}),
+    page,
   ]);
   return wasm.metafile;
 }

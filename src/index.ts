@@ -43,6 +43,8 @@ export type { Program } from "./program/program.js";
 export type { RunnableProgram } from "./program/runnable.js";
 export type { OpenOptions, SavedProgram } from "./program/saved-program.js";
 export type { Chunk, Progress, StreamOptions } from "./program/stream.js";
+export { writeReport } from "./report/report.js";
+export type { ReportOptions, Show } from "./report/types.js";
 export {
   type Curvature,
   type CurvatureKind,

@@ -6,14 +6,18 @@ import type { Model } from "../graph/model.js";
 import { readTensors } from "../io/files.js";
 import { type Column, samplesColumn, standardOutput, writeTable } from "../io/table.js";
 import { loadModel } from "../onnx/read/load.js";
+import { contentOf } from "../report/collect.js";
+import { writePage } from "../report/write.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
+import { type ShowOptions, showing } from "./report.js";
 import { checkOut, dataTaskOf, type TaskOptions } from "./task.js";
 import { checkOptimizer, type OptimizerOptions, optimizerFor } from "./train-options.js";
 import { UsageError } from "./usage.js";
 
-export interface CleanCommandOptions extends TaskOptions, OptimizerOptions {
+export interface CleanCommandOptions extends TaskOptions, OptimizerOptions, ShowOptions {
+  readonly report?: string;
   readonly data: string;
   readonly out: string;
   readonly checkpoint?: readonly string[];
@@ -34,6 +38,7 @@ export async function clean(
   const training = trainingOf(options);
   const { checkpoint: files = [] } = options;
   if (options.out !== standardOutput) await checkOut(options.out, [modelFile, options.data, ...files]);
+  if (options.report !== undefined) await checkOut(options.report, [modelFile, options.data, ...files]);
   const task = await dataTaskOf(modelFile, options, progress);
   const checkpoints: Readonly<Record<string, Tensor<"float32">>>[] = [];
   for (const file of files) checkpoints.push(await readCheckpoint(file, task.model));
@@ -51,6 +56,14 @@ export async function clean(
     onStage: (stage) => progress.stage(stage),
   });
   await writeTable(options.out, columnsOf(issues), (text) => io.stdout.write(text));
+  if (options.report !== undefined) {
+    progress.stage("report");
+    const content = await contentOf(task.objective, task.feeds, {
+      ...(await showing(options, task)),
+      scores: issues.scores,
+    });
+    await writePage({ ...content, ...(issues.suggested ? { suggested: issues.suggested } : {}) }, options.report);
+  }
   progress.stop();
   if (options.out !== standardOutput) io.stdout.write(`wrote ${options.out}: ${summary(issues)}\n`);
 }

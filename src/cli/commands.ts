@@ -14,6 +14,7 @@ import type { Io } from "./io.js";
 import { choice, refuseTwice, repeatable, required, requireOptions } from "./options.js";
 import { type PredictCommandOptions, predictions } from "./predict.js";
 import { Progress } from "./progress.js";
+import { type ReportCommandOptions, report } from "./report.js";
 import { ofModel, optimizing, running, withData, withLoss } from "./shared-options.js";
 import { trainModel } from "./train.js";
 import {
@@ -137,6 +138,9 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     .option("--data <file>", "data that gives symbolic dimensions")
     .option("--json", "print JSON")
     .action(run<InspectOptions>(inspect));
+  showing(withData(program, "report", "write a page on a data set's losses and gradient norms", "--report report.html"))
+    .addOption(required("--report <file>", "where to write the page, .html; numbers go beside it", pageFile))
+    .action(run<ReportCommandOptions>(report));
   cleaning(program).action(run<CleanCommandOptions>(clean));
   attribution(program).action(
     async (model: string, checkpoints: readonly string[], options: AttributeOptions, command) =>
@@ -213,10 +217,21 @@ The data file holds the model's inputs under their names, and "target".
 Exit codes: 0 done, 1 the model or the data is at fault, 2 wrong usage, 3 a check found a difference.
 `;
 
+/** How the samples of a page are shown. */
+function showing(command: Command): Command {
+  return command
+    .addOption(choice("--show <how>", "samples as pictures, texts or rows of numbers (default: as fits)", shows))
+    .option("--ids <file>", "a name for each sample: a line of a text file, or an entry of a JSON array")
+    .option("--texts <file>", "a text for each sample, in the same way")
+    .option("--class-names <list>", "names of the classes, with commas between", (text) => text.split(","))
+    .option("--title <text>", "title of the page");
+}
+
 function cleaning(program: Command): Command {
   const what = "score each sample: a wrong label, a copy, an outlier, of no use";
   return optimizing(
-    withData(program, "clean", what, "--out scores.csv")
+    showing(withData(program, "clean", what, "--out scores.csv"))
+      .option("--report <file>", "write a page too, .html, with its numbers beside it", pageFile)
       .addOption(
         required("--out <file>", "where to write the table, .csv, .jsonl, .json, .safetensors, .npz, or -", tableFile),
       )
@@ -308,6 +323,13 @@ function training(program: Command): Command {
       "keep the run there, or resume it: its state and, for private training, what it has spent",
     )
     .option("--checkpoint-every <K>", "steps between checkpoints (default: 100)", wholeNumber(1));
+}
+
+const shows = ["image", "text", "table", "none"] as const;
+
+function pageFile(path: string): string {
+  if (/\.html?$/i.test(path)) return path;
+  throw new InvalidArgumentError("its name must end in .html");
 }
 
 interface OutputKind {

@@ -47,6 +47,7 @@ const layers: readonly string[] = [
   "privacy",
   "train",
   "cleaning",
+  "report",
   "cli",
   "index.ts",
 ];

@@ -31,3 +31,7 @@ it("the guide on cleaning finds the wrong label and the copy", async () => {
 it("the page on data reads and writes what it says", async () => {
   expect(await runBlocks("data.md")).toEqual(["[5,3]", "uint8 [5,3]"]);
 }, 120_000);
+
+it("the page on reports writes one", async () => {
+  expect(await runBlocks("reports.md")).toEqual(['["report.html","report.csv","report.json"]']);
+}, 120_000);

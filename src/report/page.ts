@@ -1,0 +1,89 @@
+/** A report as one HTML page that needs nothing else. */
+import { type Column, recordsOf, samplesColumn } from "../io/table.js";
+import { style } from "./style.js";
+import type { ReportContent } from "./types.js";
+
+export function escaped(text: string): string {
+  return text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
+}
+
+/** JSON within a page: a "<" could end the element that holds it. */
+function embedded(value: unknown): string {
+  return JSON.stringify(value).replaceAll("<", "\\u003c");
+}
+
+/** The table that stands beside a page. */
+export function tableOf(content: ReportContent): Column[] {
+  const { ids, labels, predictions, suggested, columns, samples } = content;
+  const classes = { label: labels, predicted_label: predictions, suggested_label: suggested };
+  return [
+    samplesColumn(samples),
+    ...(ids ? [{ name: "id", values: ids }] : []),
+    ...Object.entries(classes).flatMap(([name, values]) => (values ? [{ name, values: Int32Array.from(values) }] : [])),
+    ...columns.map(({ key, values }) => ({ name: key, values: Float32Array.from(values) })),
+  ];
+}
+
+/** What a program reads of a page: all its numbers. */
+export function jsonOf(content: ReportContent): string {
+  const { title, samples, layers, classNames } = content;
+  return `${JSON.stringify({ title, samples, layers, classNames, rows: recordsOf(tableOf(content)) })}\n`;
+}
+
+/** Digits that a page keeps of a number. */
+const short = (value: number): number | null => (Number.isFinite(value) ? Number(value.toPrecision(6)) : null);
+
+/** @param client the script that draws charts and lists samples */
+export function pageOf(content: ReportContent, client: string, files: readonly string[] = []): string {
+  const { title, lead, facts, columns, shown, sections = [], labels } = content;
+  const data = {
+    samples: content.samples,
+    ids: content.ids,
+    classNames: content.classNames,
+    labels: labels && Array.from(labels),
+    predictions: content.predictions && Array.from(content.predictions),
+    suggested: content.suggested && Array.from(content.suggested),
+    columns: columns.map(({ key, name, values }) => ({ key, name, values: Array.from(values, short) })),
+    layers: content.layers,
+    show: content.show,
+    shown: Object.fromEntries(shown),
+  };
+  const charts = [
+    ["norms", "How hard each sample pulls", "Gradient norms on a logarithmic scale."],
+    ["against", "Norm against loss", "A point for each sample; choose one to see it in the list."],
+    ...(labels ? [["classes", "By class", "Mean gradient norm of the samples of each label."] as const] : []),
+    [
+      "layers",
+      "By parameter",
+      "The share of the squared norm that falls into each parameter, beside its share of all numbers.",
+    ],
+  ];
+  const downloads = files.map((file) => `<a href="${escaped(encodeURI(file))}" download>${escaped(file)}</a>`);
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${escaped(title)}</title>
+<style>${style}</style>
+</head>
+<body>
+<main>
+<header><h1>${escaped(title)}</h1><p>${lead}</p></header>
+<dl class="facts">${facts.map(([value, meaning]) => `<div><dt>${escaped(meaning)}</dt><dd>${escaped(value)}</dd></div>`).join("")}</dl>
+${downloads.length > 0 ? `<p class="files">The same numbers: ${downloads.join(", ")}</p>` : ""}
+<section aria-labelledby="list-title"><h2 id="list-title">Samples</h2>
+<form class="controls" id="controls"></form>
+<p id="found" role="status"></p>
+<ol id="list"></ol>
+<button type="button" id="more">Show more</button></section>
+${charts.map(([id, heading, text]) => `<section><h2>${heading}</h2><p>${text}</p><div class="chart" id="${id}" role="img" aria-label="${heading}"></div></section>`).join("\n")}
+${sections.map(({ title: heading, html }) => `<section><h2>${escaped(heading)}</h2>${html}</section>`).join("\n")}
+</main>
+<script type="application/json" id="data">${embedded(data)}</script>
+<script>${client.replaceAll("</script", "<\\/script")}</script>
+</body>
+</html>
+`;
+}

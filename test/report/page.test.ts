@@ -1,0 +1,168 @@
+/** A report in a browser: hover, sorting, search, filters, the keyboard, narrow and dark pages, and axe-core. */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { findIssues, nn, sgd, train, writeReport } from "../../src/index.js";
+import { temporaryFolder } from "../support/folder.js";
+
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+const samples = 120;
+const [side, classes] = [8, 3];
+const x = Float32Array.from({ length: samples * side * side }, (_, i) => {
+  const n = Math.floor(i / (side * side));
+  return Math.sin(i * i) + (i % (side * side) === 10 * (n % classes) ? 4 : 0);
+});
+const target = Array.from({ length: samples }, (_, n) => (n === 7 ? 0 : n % classes));
+const data = { x, target };
+
+interface Axe {
+  run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }>;
+}
+
+describe.skipIf(!existsSync(executablePath))(`with Chromium at ${executablePath}`, () => {
+  let browser: Browser;
+  let address: string;
+  let norms: number[];
+  let folder = "";
+
+  beforeAll(async () => {
+    const network = nn.sequential(nn.linear(side * side, 8), nn.relu(), nn.linear(8, classes));
+    const optimizer = sgd({ learningRate: 0.1 });
+    const { model } = await train(network, data, {
+      loss: "cross_entropy",
+      optimizer,
+      batchSize: 20,
+      epochs: 8,
+      seed: 1,
+    });
+    const { scores } = await findIssues(model, data, { loss: "cross_entropy", dims: 32 });
+    folder = mkdtempSync(join(tmpdir(), "pergrad-report-"));
+    const out = join(folder, "report.html");
+    const ids = Array.from({ length: samples }, (_, n) => `<b>picture ${n}</b>`);
+    const written = await writeReport(model, data, { loss: "cross_entropy", out, ids, scores });
+    expect(written.map((path) => path.replace(/.*\./, ""))).toEqual(["html", "csv", "json"]);
+    const { rows }: { rows: { norm: number }[] } = JSON.parse(readFileSync(written[2] ?? "", "utf8"));
+    norms = rows.map(({ norm }) => norm);
+    address = pathToFileURL(out).href;
+    browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** A page that asks for nothing but itself, and whose script does not fail. */
+  async function opened(options: Parameters<Browser["newPage"]>[0] = {}): Promise<Page> {
+    const page = await browser.newPage(options);
+    const problems: string[] = [];
+    page.on("pageerror", ({ message }) => problems.push(message));
+    page.on("request", (request) => {
+      if (!request.url().startsWith("data:") && request.url() !== address) problems.push(request.url());
+    });
+    await page.goto(address);
+    await page.waitForSelector("#list li");
+    expect(problems).toEqual([]);
+    return page;
+  }
+
+  const names = (page: Page) => page.locator("#list .name").allTextContents();
+
+  test("samples are sorted, filtered and searched, with the keyboard alone", async () => {
+    const page = await opened();
+    await page.getByLabel("Sort by").focus();
+    await page.getByLabel("Sort by").selectOption("norm");
+    const order = norms.map((_, n) => n).sort((a, b) => (norms[b] ?? 0) - (norms[a] ?? 0));
+    // Names are shown as they are, not as HTML.
+    expect(await names(page)).toEqual(order.slice(0, 40).map((n) => `<b>picture ${n}</b>`));
+    await page.getByLabel("Order").selectOption("rising");
+    expect((await names(page))[0]).toBe(`<b>picture ${order.at(-1)}</b>`);
+    await page.locator("select[name=label]").selectOption("1");
+    expect(await page.locator("#found").textContent()).toMatch(/^39 of 120 samples/);
+    await page.locator("select[name=label]").selectOption("");
+    await page.getByLabel("Search").focus();
+    await page.keyboard.type("picture 11");
+    expect((await names(page)).sort()).toEqual(
+      ["11", "110", "111", "112", "113", "114", "115", "116", "117", "118", "119"]
+        .map((n) => `<b>picture ${n}</b>`)
+        .sort(),
+    );
+    await page.getByLabel("Search").fill("");
+    await page.locator("#more").focus();
+    await page.keyboard.press("Enter");
+    expect(await names(page)).toHaveLength(80);
+    await page.close();
+  });
+
+  test("a point of the chart tells its sample when it is hovered over, and brings it into the list", async () => {
+    const page = await opened({ viewport: { width: 1000, height: 900 } });
+    const chart = page.locator("#against");
+    await chart.scrollIntoViewIfNeeded();
+    const box = await chart.boundingBox();
+    if (!box) throw new Error("the chart has no place");
+    let told = "";
+    search: for (let y = 40; y < box.height - 50; y += 4)
+      for (let dx = 70; dx < box.width - 20; dx += 6) {
+        await page.mouse.move(box.x + dx, box.y + y);
+        told = (await chart.locator("div").last().textContent()) ?? "";
+        if (!told.includes("norm")) continue;
+        await page.mouse.click(box.x + dx, box.y + y);
+        break search;
+      }
+    const [, n] = /<b>picture (\d+)<\/b>label \d, predicted \d.*norm [\d.]+/.exec(told) ?? [];
+    expect(n).toBeDefined();
+    expect(await page.locator("#list .chosen .name").textContent()).toBe(`<b>picture ${n}</b>`);
+    await page.close();
+  });
+
+  test.each([
+    ["wide", { viewport: { width: 1200, height: 900 } }],
+    ["narrow", { viewport: { width: 360, height: 740 } }],
+    ["dark", { colorScheme: "dark" }],
+  ] as const)("a %s page fits, and axe-core finds nothing", async (_, options) => {
+    const page = await opened(options);
+    expect(await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")).toBe(true);
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate<Awaited<ReturnType<Axe["run"]>>>("axe.run()");
+    expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)).toEqual([]);
+    // A picture has as many pixels as the input.
+    expect(await page.evaluate("document.querySelector('#list img').naturalWidth")).toBe(side);
+    await page.close();
+  });
+});
+
+describe("writeReport", () => {
+  const network = nn.model(nn.sequential(nn.linear(4, 3)), { seed: 1 });
+  const small = { x: Float32Array.from({ length: 12 }, (_, i) => i / 3), target: [0, 1, 2] };
+
+  test("shows rows where no input looks like pictures, and texts where there are some", async () => {
+    const out = join(temporaryFolder(), "rows.html");
+    await writeReport(network, small, { loss: "cross_entropy", out });
+    expect(readFileSync(out, "utf8")).toContain('"shown":{"0":"x: 0, 0.333, 0.667, 1"');
+    const texts = ["one </script><b>", "two", "three"];
+    await writeReport(network, small, { loss: "cross_entropy", out, texts });
+    const page = readFileSync(out, "utf8");
+    expect(page).toContain('"show":"text"');
+    // A text cannot end the element that it stands in.
+    expect(page.match(/<\/script/g)).toHaveLength(2);
+    const csv = readFileSync(out.replace("html", "csv"), "utf8").split("\n");
+    expect(csv[0]).toBe("sample,label,predicted_label,norm,loss");
+    expect(csv).toHaveLength(5);
+  });
+
+  test("refuses what it cannot show", async () => {
+    const out = join(temporaryFolder(), "refused.html");
+    const write = (options: object) => writeReport(network, small, { loss: "cross_entropy", out, ...options });
+    await expect(write({ show: "image" })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+    await expect(write({ show: "text" })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+    await expect(write({ ids: ["a"] })).rejects.toThrow(/1 ids for 3 samples/);
+    await expect(write({ out: "report.pdf" })).rejects.toThrow(/must end in .html/);
+    expect(existsSync(out)).toBe(false);
+  });
+});
