@@ -1,18 +1,15 @@
 /** Parameters as layers: gradients that are sums over positions of a layer's input times its output's cotangent. */
-import { Dense } from "../gradients/dense.js";
 import type { Factored } from "../gradients/factored.js";
 import { Outer } from "../gradients/outer.js";
 import { RowsGradient } from "../gradients/rows.js";
-import { substitute } from "../graph/body.js";
 import { bindShape, elementsOf, factorOf, fixedSize, type Shape } from "../graph/dim.js";
-import { leaf, nodeOf, type Value } from "../graph/value.js";
+import type { Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore } from "../graph/walk.js";
-import { evaluateGraph } from "../interpret/evaluate.js";
-import { elementFactor } from "../ops/build.js";
-import { build, definitionOf } from "../ops/registry.js";
+import { build } from "../ops/registry.js";
 import { nth, present } from "../present.js";
-import { random } from "../tensor/random.js";
 import { sizeOf } from "../tensor/tensor.js";
+import { Positions } from "./biases.js";
+import { independentOf } from "./guards.js";
 import type { Gradients } from "./products.js";
 
 /** Between a parameter with leading axes, `[M, ...shape]`, and a matrix, `[M, rows, columns]`. */
@@ -83,9 +80,10 @@ export function blocksOf(gradients: Gradients, weighted: Gradients, seed: Value)
   const biases = new Set<string>();
   const layers = found.map(({ block, weighted: other }) => {
     if (block.kind !== "layer" || other.kind !== "layer") return { block, weighted: other };
+    const positions = new Positions(block);
     const bias = found.find(({ block: { kind, name } }) => {
       const gradient = gradients.get(name);
-      return kind === "vector" && !biases.has(name) && gradient !== undefined && isBiasOf(gradient, block);
+      return kind === "vector" && !biases.has(name) && gradient !== undefined && positions.sumTo(gradient);
     })?.block.name;
     if (bias === undefined) return { block, weighted: other };
     biases.add(bias);
@@ -179,9 +177,11 @@ function layerOf(name: string, gradient: Factored, dependent: ReadonlySet<Value>
 
 function useOf(outer: Outer, dependent: ReadonlySet<Value>): Use | null {
   const { rows, columns, viewed, blocked } = outer;
-  if (blocked || dependent.has(rows) === dependent.has(columns)) return null;
-  const out = dependent.has(rows) ? 0 : 1;
-  const [cotangents, inputs] = out === 0 ? [rows, columns] : [columns, rows];
+  const [first, second] = [independentOf(rows, dependent), independentOf(columns, dependent)];
+  const inputs = second ?? first;
+  if (blocked || !inputs || (first && second)) return null;
+  const out = second ? 0 : 1;
+  const cotangents = out === 0 ? rows : columns;
   const sizes = { rows: fixedSize(cotangents.shape, 2), columns: fixedSize(inputs.shape, 2) };
   const { sides } = viewed;
   if (!sides) {
@@ -217,33 +217,6 @@ function inOrder(
       return build.transpose(split, [0, ...shape.map((_, axis) => order.indexOf(axis) + 1)]);
     },
   };
-}
-
-/**
- * Whether a parameter is added to a layer's outputs: its gradient is the sum over positions of the layer's cotangents. Both
- * must move and sum elements of one value; whether to the same numbers is tried.
- */
-function isBiasOf(gradient: Factored, { cotangents, matrix }: Layer): boolean {
-  if (!(gradient instanceof Dense) || elementFactor(gradient.shape) !== matrix.rows) return false;
-  const root = rootOf(cotangents);
-  if (rootOf(gradient.value) !== root) return false;
-  const sums = [build.sum(cotangents, [1]), gradient.materialise(build)];
-  const dims = bindShape(root.shape, samplesTried);
-  const data = Float64Array.from(random(0).normals(sizeOf(dims), 1));
-  const stand = leaf("cotangent", root, { kind: "input" });
-  const tried = substitute(sums, new Map([[root, stand]]));
-  const [own, other] = evaluateGraph(tried, new Map([[stand, { dims, data }]]), samplesTried).map((each) => each.data);
-  return present(own).every((x, k) => Math.abs(x - (other?.[k] ?? Number.NaN)) <= 1e-9 * (1 + Math.abs(x)));
-}
-
-const samplesTried = 2;
-
-/** What a value's elements are moved and summed from. */
-function rootOf(value: Value): Value {
-  const node = nodeOf(value);
-  const [input] = node?.inputs ?? [];
-  if (!node || !input) return value;
-  return definitionOf(node)?.view || node.op === "ReduceSum" ? rootOf(input) : value;
 }
 
 /** The number of positions. */

@@ -134,6 +134,24 @@ it("a loss without a second derivative has no curvature", async () => {
   }
 });
 
+it("inputs of all positions count, also where no cotangent comes and the derivative is guarded", async () => {
+  // An exponential may be infinite, so that its product with a cotangent of 0 is guarded.
+  const model = nn.trace({ x: ["N", 3, 2] }, { layer: nn.linear(2, 2) }, ({ x }, { layer }) =>
+    layer(x.exp()).slice(1, 2, 3).squeeze(1),
+  );
+  const x = waves([samples, 3, 2], 1);
+  const program = await perSample(model, {
+    loss: losses.crossEntropy(),
+    want: { factors: want.kroneckerFactors({ kind: "empirical" }), type2: want.kroneckerFactors({ kind: "type2" }) },
+  });
+  const found = await program.run({ x, target: labels([samples], 2) });
+  const row = (k: number) => [Math.exp(x.data[2 * k] ?? 0), Math.exp(x.data[2 * k + 1] ?? 0), 1];
+  const all = Array.from({ length: 3 * samples }, (_, k) => row(k).flatMap((a) => row(k).map((b) => a * b)));
+  const means = Array.from({ length: 9 }, (_, k) => all.reduce((sum, own) => sum + (own[k] ?? 0), 0) / (3 * samples));
+  expectNear(found.factors.layers["layer.weight"]?.A.data, means, 1e-5, "A");
+  expectNear(found.type2.layers["layer.weight"]?.A.data, means, 1e-5, "A of the GGN");
+});
+
 it("an output that is the loss itself has factors too", async () => {
   const model = nn.model(nn.linear(3, 2), { seed: 1 });
   const x = waves([samples, 3], 1);
@@ -173,7 +191,7 @@ const networks: readonly (readonly [string, Model, Record<string, Tensor>, Recor
       parts.last(parts.layer(parts.layer(x).tanh()).sum([1])),
     ),
     { x: waves([samples, 3, 4], 3), target: labels([samples], 3) },
-    { "layer.weight": "kronecker", "layer.bias": "full", "last.weight": "kronecker last.bias" },
+    { "layer.weight": "kronecker layer.bias", "last.weight": "kronecker last.bias" },
   ],
   [
     "a recurrent layer",
@@ -182,7 +200,7 @@ const networks: readonly (readonly [string, Model, Record<string, Tensor>, Recor
     ),
     { x: waves([samples, 4, 3], 4), target: labels([samples], 3) },
     {
-      "lstm.input_weight_l0": "kronecker",
+      "lstm.input_weight_l0": "kronecker lstm.input_bias_l0",
       "lstm.hidden_weight_l0": "kronecker",
       "last.weight": "kronecker last.bias",
     },
