@@ -7,7 +7,7 @@ import { type Gpt2Name, gpt2 } from "./gpt2.js";
 import { interleave, type Timing, timedAlone } from "./measure.js";
 import { startContest } from "./peers/contest.js";
 import type { Command } from "./peers/process.js";
-import type { PeerTiming } from "./results.js";
+import { type PeerTiming, peerKind } from "./results.js";
 
 /** Programs of a large model, by name. */
 export const largeWants = {
@@ -82,7 +82,7 @@ async function measureTime(peers: ReadonlyMap<string, Command>, seconds: number)
     const all = await interleave([...own, ...contest.alternatives], seconds);
     const peerTimings = contest.alternatives.map(({ kind, difference }, k): PeerTiming => {
       const timing = all[own.length + k] as Timing;
-      return { ...timing, kind, ...(difference === undefined ? {} : { difference }) };
+      return { ...timing, kind: peerKind(kind), ...(difference === undefined ? {} : { difference }) };
     });
     return { timings: all.slice(0, own.length), peers: peerTimings, refused: contest.refused };
   } finally {

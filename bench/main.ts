@@ -16,7 +16,7 @@ import type { Command } from "./peers/process.js";
 import { profile } from "./profile.js";
 import { clippedSum, elementsOf, ours, plain } from "./programs.js";
 import { measureRealModels } from "./real-models.js";
-import type { BenchmarkResults, Measured, PeerTiming } from "./results.js";
+import { type BenchmarkResults, type Measured, type PeerTiming, peerKind } from "./results.js";
 import { measureSteps } from "./steps.js";
 import { measureStream } from "./stream.js";
 import { targets } from "./targets.js";
@@ -42,7 +42,7 @@ async function measure(
     const theirs = contest.alternatives
       .map(({ kind, difference }, k): PeerTiming => {
         const timing = all[build.alternatives.length + k] as (typeof all)[number];
-        return { ...timing, kind, ...(difference === undefined ? {} : { difference }) };
+        return { ...timing, kind: peerKind(kind), ...(difference === undefined ? {} : { difference }) };
       })
       .filter((peer) => !Object.hasOwn(contest.refused, peer.name));
     const profiles = {
@@ -142,8 +142,7 @@ async function main(args: readonly string[]): Promise<void> {
   const options = benchOptions(args);
   if (options === "help") process.stdout.write(usage);
   else if (options.page) writePage(read());
-  else if (options.curvature)
-    await measureCurvature(options.workloads, options.seconds, (line) => process.stdout.write(`${line}\n`));
+  else if (options.curvature) await measureCurvature(options, (line) => process.stdout.write(`${line}\n`));
   else if (options.beside !== null) {
     const folder = join(resolve(options.beside), "dist");
     await besideBuild(folder, options.workloads, options.seconds, (line) => process.stdout.write(`${line}\n`));

@@ -19,7 +19,16 @@ export interface Machine {
 }
 
 /** What a peer's alternative computes. */
-export type PeerKind = "mean" | "clipped" | "materialised";
+const peerKinds = ["mean", "clipped", "materialised"] as const;
+
+export type PeerKind = (typeof peerKinds)[number];
+
+/** Throws RangeError. */
+export function peerKind(name: string): PeerKind {
+  const found = peerKinds.find((kind) => kind === name);
+  if (!found) throw new RangeError(`a peer computes ${name}, which the page does not know`);
+  return found;
+}
 
 export interface PeerTiming extends Timing {
   readonly kind: PeerKind;

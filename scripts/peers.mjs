@@ -9,6 +9,9 @@ import { parseArgs } from "node:util";
 const python = [
   { name: "PyTorch", packages: ["torch==2.15.0"] },
   { name: "Opacus", packages: ["opacus==1.6.0"] },
+  { name: "BackPACK", packages: ["backpack-for-pytorch==1.7.1"] },
+  { name: "curvlinops", packages: ["curvlinops-for-pytorch==3.0.1"] },
+  { name: "laplace-torch", packages: ["laplace-torch==0.3"] },
   { name: "JAX", packages: ["jax==0.10.2"] },
   { name: "safetensors (how weights and data are handed over)", packages: ["safetensors", "numpy"] },
 ];

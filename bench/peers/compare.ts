@@ -1,6 +1,5 @@
 /** Whether a peer does the same work: its results beside ours. */
-import { perSample, type Tensor, want } from "../../src/index.js";
-import type { PeerKind } from "../results.js";
+import { type Model, perSample, type Tensor, want } from "../../src/index.js";
 import type { Workload } from "../workloads.js";
 
 /** The largest difference that rounding in float32 explains, over the largest number. */
@@ -8,8 +7,8 @@ export const allowedDifference = 1e-3;
 
 type Numbers = ArrayLike<number>;
 
-/** By the names that check's file has: `norms`, and each parameter's place. */
-export type Reference = Readonly<Partial<Record<PeerKind, ReadonlyMap<string, Numbers>>>>;
+/** By what is computed, by the names that check's file has: `norms`, and each parameter's place. */
+export type Reference = Readonly<Record<string, ReadonlyMap<string, Numbers>>>;
 
 /** Our own results for the kinds that are compared. */
 export async function referenceOf({ model, loss, data }: Workload): Promise<Reference> {
@@ -19,12 +18,15 @@ export async function referenceOf({ model, loss, data }: Workload): Promise<Refe
   });
   const { mean, clipped } = await program.run(data);
   await program.release();
-  const byPlace = (tensors: Readonly<Record<string, Tensor>>) =>
-    Object.keys(model.parameters).map((name, k) => [`${k}`, tensors[name]?.data as Numbers] as const);
   return {
-    mean: new Map(byPlace(mean)),
-    clipped: new Map([...byPlace(clipped.sum), ["norms", clipped.norms.data as Numbers]]),
+    mean: byPlace(model, mean),
+    clipped: new Map([...byPlace(model, clipped.sum), ["norms", clipped.norms.data]]),
   };
+}
+
+/** By each parameter's place. */
+export function byPlace(model: Model, tensors: Readonly<Record<string, Tensor<"float32">>>): Map<string, Numbers> {
+  return new Map(Object.keys(model.parameters).map((name, k) => [`${k}`, tensors[name]?.data ?? []]));
 }
 
 /** The larger of two: the worst difference of norms over the largest norm, and the same of the gradients' elements. */

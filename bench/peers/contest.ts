@@ -4,7 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readTensors, writeTensors } from "../../src/io/files.js";
 import type { Alternative } from "../measure.js";
-import type { PeerKind } from "../results.js";
 import type { Workload } from "../workloads.js";
 import { allowedDifference, differenceOf, type Reference, referenceOf } from "./compare.js";
 import { onOneCore } from "./one-core.js";
@@ -15,7 +14,8 @@ const readyLimit = 60;
 const runLimit = 15;
 
 export interface PeerAlternative extends Alternative {
-  readonly kind: PeerKind;
+  /** What it computes: the name of the reference that it is compared with, where there is one. */
+  readonly kind: string;
   readonly difference?: number;
 }
 
@@ -34,6 +34,8 @@ export interface ContestOptions {
   readonly pinned?: boolean;
   /** Names of the alternatives that take part; all unless given. */
   readonly only?: readonly string[];
+  /** Our own results, which theirs are compared with; default: those of gradients. */
+  readonly reference?: Reference;
   readonly readyLimit?: number;
   readonly runLimit?: number;
 }
@@ -54,7 +56,7 @@ export async function startContest(
     const file = join(folder, "workload.safetensors");
     const weights = Object.entries(workload.model.parameters).map(([name, tensor]) => [`parameters/${name}`, tensor]);
     await writeTensors(file, { ...Object.fromEntries(weights), ...workload.data });
-    const reference = await referenceOf(workload);
+    const reference = given.reference ?? (await referenceOf(workload));
     for (const [peer, command] of peers) {
       try {
         const { process, greeting } = await (pinned
@@ -64,7 +66,7 @@ export async function startContest(
         versions[peer] = greeting.versions;
         const order = Object.keys(workload.model.parameters);
         const offer = await process.ask({ do: "prepare", workload: workload.id, file, order }, limits.ready);
-        for (const [name, kind] of Object.entries(offer.alternatives as Record<string, PeerKind>)) {
+        for (const [name, kind] of Object.entries(offer.alternatives as Record<string, string>)) {
           if (only && !only.includes(name)) continue;
           const tried = await tryOut(process, name, kind, reference, join(folder, "check.safetensors"), limits);
           if (typeof tried === "string") refused[name] = tried;
@@ -100,7 +102,7 @@ function failing(alternative: PeerAlternative, refused: Record<string, string>):
 async function tryOut(
   process: PeerProcess,
   name: string,
-  kind: PeerKind,
+  kind: string,
   reference: Reference,
   file: string,
   limits: { readonly ready: number; readonly run: number },

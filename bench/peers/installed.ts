@@ -23,6 +23,12 @@ export function installedPeers(folder: string): ReadonlyMap<string, Command> {
   return new Map(known.flatMap(([name, sign, command]) => (existsSync(sign) ? [[name, command] as const] : [])));
 }
 
+/** What is compared with in second derivatives; none where there is nothing of it in the folder. */
+export function curvaturePeers(folder: string): ReadonlyMap<string, Command> {
+  const command = installedPeers(folder).get("PyTorch");
+  return new Map(command ? [["curvature", { ...command, args: [script("curvature_peer.py")] }]] : []);
+}
+
 function node(name: string, folder: string): Command {
   return { file: process.execPath, args: [script(name), join(resolve(folder), "node")] };
 }
