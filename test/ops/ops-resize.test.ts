@@ -65,7 +65,7 @@ describe("Resize", () => {
     expect(() => build.op("Resize", sizes(6, 4))).toThrow("2 sizes for 4 axes");
     expect(() => build.op("Resize", sizes(6, 0), { axes: [2, 3] })).toThrow("cannot resize 4 elements to 0");
     expect(() => build.op("Resize", [x])).toThrow("neither");
-    expect(() => build.op("Resize", sizes(6, 4), { axes: [2, 3], antialias: 1 })).toThrow("antialias");
+    expect(() => build.op("Resize", sizes(6, 4), { axes: [2, 3], antialias: 1 })).toThrow("antialias=1");
     const cropped = { axes: [2, 3], coordinate_transformation_mode: "tf_crop_and_resize" };
     expect(() => build.op("Resize", sizes(6, 4), cropped)).toThrow("tf_crop_and_resize");
     const scales = leaf("s", { dtype: "float32", shape: [4] }, { kind: "input" });

@@ -15,6 +15,7 @@ const sampling = fc.record({
   nearest_mode: pick("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"),
   exclude_outside: upTo(1),
   cubic_coeff_a: pick(-0.75, -0.5),
+  antialias: upTo(1),
 });
 const scale = pick(1, 1, 2, 3, 0.5, 1.5, 0.6, 2.7);
 
@@ -30,7 +31,9 @@ export const resizeCases: Cases = fc
       )
       .map(([x, scales, sizes]) => {
         const stays = (axis: number) => keep && dims.length === 4 && axis < 2;
-        const attributes = { ...how, ...(how.mode === "cubic" ? {} : { exclude_outside: 0 }) };
+        const antialias = how.mode === "nearest" ? 0 : how.antialias;
+        const outside = how.mode === "cubic" || antialias === 1 ? {} : { exclude_outside: 0 };
+        const attributes = { ...how, ...outside, antialias };
         const factors = dims.map((dim, axis) => {
           const factor = stays(axis) ? 1 : (scales[axis] ?? 1);
           return Math.floor(factor * dim) < 1 ? 1 : factor;

@@ -147,12 +147,14 @@ function requireSupported(call: Call): void {
         `give one of ${allowed.join(", ")}`,
       );
   }
-  if (intAttribute(call, "antialias", 0) !== 0)
-    throw unsupported(call, "has antialias=1, which pergrad does not know", "export it without antialiasing");
+  if (isAntialiased(call) && stretchMode(call) === "nearest")
+    throw unsupported(call, "has antialias=1 and takes the nearest elements, which ONNX does not define");
   const { dtype } = requireInput(call, 0);
   if (stretchMode(call) !== "nearest" && !isFloat(dtype))
     throw unsupported(call, `interpolates between numbers of ${dtype}`, "cast its input to float32");
 }
+
+export const isAntialiased = (call: Call | Node) => intAttribute(call, "antialias", 0) !== 0;
 
 export const stretchMode = (call: Call | Node) => stringAttribute(call, "mode", "nearest");
 
@@ -160,7 +162,8 @@ export const stretchMode = (call: Call | Node) => stringAttribute(call, "mode", 
 
 /** What each of the `count` elements along the axis is made of: all have the same number of taps. */
 function axisTaps(node: Node, { size, count, scale }: Stretch): TapColumn[] {
-  requireConstant(node, Math.max(size, count * tapCount(stretchMode(node))), "weights");
+  const antialias = isAntialiased(node);
+  requireConstant(node, Math.max(size, count * tapCount(stretchMode(node), antialias ? scale : 1)), "weights");
   return tapsOf(
     { size, count, scale },
     {
@@ -169,6 +172,7 @@ function axisTaps(node: Node, { size, count, scale }: Stretch): TapColumn[] {
       nearest: stringAttribute(node, "nearest_mode", "round_prefer_floor"),
       cubic: intAttribute(node, "cubic_coeff_a", -0.75),
       excludeOutside: intAttribute(node, "exclude_outside", 0) !== 0,
+      antialias,
     },
   );
 }

@@ -27,6 +27,8 @@ export interface Sampling {
   /** The coefficient a of cubic interpolation. */
   readonly cubic: number;
   readonly excludeOutside: boolean;
+  /** Where there are fewer outputs than inputs, the interpolation is stretched over as many more inputs. */
+  readonly antialias: boolean;
 }
 
 /** Where output element t lies among the inputs; `round` rounds each step. */
@@ -59,20 +61,41 @@ const nearestPixel: Readonly<Record<string, (x: number) => number>> = {
   round_prefer_floor: (x) => Math.ceil(x - 0.5),
 };
 
-/** The weights of the four elements around a point that lies `t` behind the second. */
-function cubicWeights(t: number, a: number): number[] {
-  const near = (d: number) => ((a + 2) * d - (a + 3)) * d * d + 1;
-  const far = (d: number) => ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
-  return [far(1 + t), near(t), near(1 - t), far(2 - t)];
+/** The weight of an element at a distance, of those less than 2 away. */
+function cubicWeight(distance: number, a: number): number {
+  const d = Math.abs(distance);
+  if (d >= 2) return 0;
+  return d <= 1 ? ((a + 2) * d - (a + 3)) * d * d + 1 : ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
 }
 
 function cubicTaps(x: number, size: number, { cubic, excludeOutside }: Sampling): Tap[] {
   const first = Math.floor(x) - 1;
-  const weights = cubicWeights(x - Math.floor(x), cubic);
+  const weights = Array.from({ length: 4 }, (_, k) => cubicWeight(x - (first + k), cubic));
   const outside = (index: number) => index < 0 || index >= size;
   const kept = weights.map((weight, k) => (excludeOutside && outside(first + k) ? 0 : weight));
   const total = excludeOutside ? kept.reduce((sum, weight) => sum + weight, 0) : 1;
   return kept.map((weight, k) => ({ index: clamp(first + k, size), weight: weight / total }));
+}
+
+/** How far from a point the elements lie that count, in units of its own elements. */
+const reach = (mode: string): number => (mode === "cubic" ? 2 : 1);
+
+/**
+ * The elements that count where the distances are those of the outputs, if these are fewer. What lies outside is the
+ * outermost element, or does not count.
+ */
+function antialiasedTaps(x: number, { size, scale }: AxisScale, { mode, cubic, excludeOutside }: Sampling): Tap[] {
+  const shrunk = Math.min(scale, 1);
+  const first = Math.ceil(x) + Math.floor(-reach(mode) / shrunk);
+  const weightAt = (index: number) => {
+    if (excludeOutside && clamp(index, size) !== index) return 0;
+    const distance = (index - x) * shrunk;
+    return mode === "cubic" ? cubicWeight(distance, cubic) : Math.max(0, 1 - Math.abs(distance));
+  };
+  const places = Array.from({ length: tapCount(mode, shrunk) }, (_, k) => first + k);
+  const weights = places.map(weightAt);
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  return places.map((index, k) => ({ index: clamp(index, size), weight: nth(weights, k) / total }));
 }
 
 const clamp = (index: number, size: number) => Math.min(Math.max(index, 0), size - 1);
@@ -91,14 +114,14 @@ function linearTaps(x: number, size: number): Tap[] {
  * float32 with the roundings of ONNX Runtime: otherwise the backward pass would take another element.
  */
 export function tapsOf(along: AxisScale, sampling: Sampling): TapColumn[] {
-  const { mode, coordinates } = sampling;
-  const { count, size } = along;
+  const { mode, coordinates, antialias } = sampling;
+  const { count, scale } = along;
   const round = mode === "nearest" ? Math.fround : (x: number) => x;
-  const columns = Array.from({ length: tapCount(mode) }, (): TapColumn => {
+  const columns = Array.from({ length: tapCount(mode, antialias ? scale : 1) }, (): TapColumn => {
     return { indices: new Int32Array(count), weights: new Float64Array(count) };
   });
   for (let t = 0; t < count; t++) {
-    elementTaps(coordinate(t, along, coordinates, round), size, sampling).forEach(({ index, weight }, k) => {
+    elementTaps(coordinate(t, along, coordinates, round), along, sampling).forEach(({ index, weight }, k) => {
       const { indices, weights } = nth(columns, k);
       indices[t] = index;
       weights[t] = weight;
@@ -107,12 +130,17 @@ export function tapsOf(along: AxisScale, sampling: Sampling): TapColumn[] {
   return columns;
 }
 
-/** How many input elements an output element is made of. */
-export function tapCount(mode: string): number {
-  return mode === "cubic" ? 4 : mode === "linear" ? 2 : 1;
+/**
+ * How many input elements an output element is made of.
+ * @param scale where antialiasing stretches the interpolation over more of them
+ */
+export function tapCount(mode: string, scale = 1): number {
+  return mode === "nearest" ? 1 : -2 * Math.floor(-reach(mode) / Math.min(scale, 1));
 }
 
-function elementTaps(x: number, size: number, sampling: Sampling): Tap[] {
+function elementTaps(x: number, along: AxisScale, sampling: Sampling): Tap[] {
+  const { size } = along;
+  if (sampling.antialias) return antialiasedTaps(x, along, sampling);
   if (sampling.mode === "linear") return linearTaps(x, size);
   if (sampling.mode === "cubic") return cubicTaps(x, size, sampling);
   const nearest = nearestPixel[sampling.nearest] ?? Math.floor;

@@ -4,7 +4,14 @@ import { dimsValue, type Node } from "../../../graph/value.js";
 import { knownDims, knownInts, requireInput, stringAttribute } from "../../../ops/checks.js";
 import { lowerShift } from "../../../ops/rules/bitwise.js";
 import { paddingOf } from "../../../ops/rules/padding.js";
-import { resizedAlike, stretchByGather, stretchesOf, stretchMode, stretchSizes } from "../../../ops/rules/resize.js";
+import {
+  isAntialiased,
+  resizedAlike,
+  stretchByGather,
+  stretchesOf,
+  stretchMode,
+  stretchSizes,
+} from "../../../ops/rules/resize.js";
 import { beyondAll, isBeyondAll } from "../../../ops/rules/slicing.js";
 import type { Rewrite } from "../../../optimise/rule.js";
 import { inParts, inPartsWhere, type Workaround } from "./workaround.js";
@@ -40,7 +47,7 @@ function isResized(node: Node): boolean {
   if (mode === "cubic") return false;
   const rank = requireInput(node, 0).shape.length;
   const planes = stretchesOf(node).every(({ axis }) => axis >= 2);
-  return rank === 2 || (planes && (rank === 4 || (rank === 5 && mode === "linear")));
+  return rank === 2 || (planes && (rank === 4 || (rank === 5 && mode === "linear" && !isAntialiased(node))));
 }
 
 const resizeByGather: Rewrite = (node, build) =>
