@@ -1,7 +1,8 @@
 /**
  * Every work-around for ONNX Runtime fires where it should and leaves the value as it is, in float64; the runtime then
  * gives that value. Without it the runtime gives another or refuses the graph: where a new version does neither, this
- * fails, and the work-around can go. What ends the process, or goes wrong in some graphs only, is not tried without.
+ * fails, and the work-around can go. What ends the process, or goes wrong only in some graphs or in some runs of
+ * several threads, is not tried without.
  */
 import { describe, expect, it, test } from "vitest";
 import { type Array64, array64 } from "../../src/float64/array64.js";
@@ -26,7 +27,12 @@ const samples = 2;
 interface Case {
   readonly outputs: readonly Value[];
   readonly feeds: ReadonlyMap<Value, Array64>;
-  readonly without: "gives another result" | "refuses" | "ends the process" | "goes wrong in some graphs";
+  readonly without:
+    | "gives another result"
+    | "refuses"
+    | "ends the process"
+    | "goes wrong in some runs of several threads"
+    | "goes wrong in some graphs";
 }
 
 let seed = 0;
@@ -53,6 +59,8 @@ function node(op: string, inputs: readonly (Value | null)[], attributes: Attribu
 
 const contrib = (op: string, inputs: readonly (Value | null)[], attributes: Attributes = {}, count = 1) =>
   node(op, inputs, attributes, count, microsoft);
+
+const wave = (count: number, from: number) => counting(count).map((k) => Math.fround(Math.sin(from + 0.91 * k)));
 
 const floats = (values: readonly number[]) => build.floats(values, [values.length], build.zeros([1], "float32"));
 const counting = (count: number, from = 0) => Array.from({ length: count }, (_, k) => k + from);
@@ -95,7 +103,7 @@ const cases: Readonly<Record<string, () => Case>> = {
       return node("AveragePool", [padded], { kernel_shape: [2, 2], count_include_pad: 1 });
     }),
   "rounded-pool": () =>
-    of("goes wrong in some graphs", [fed([N, 1, 5])], (x) =>
+    of("gives another result", [fed([N, 1, 5])], (x) =>
       node("MaxPool", [x], { kernel_shape: [2], auto_pad: "SAME_UPPER", dilations: [2] }),
     ),
   "padded-lp-pool": () =>
@@ -149,19 +157,21 @@ const cases: Readonly<Record<string, () => Case>> = {
     of("gives another result", [fed([3, N, 2]), fed([1, 2, 2]), fed([1, 2, 2])], (x, w, r) =>
       node("RNN", [x, w, r], { hidden_size: 2, clip: 0 }),
     ),
-  "scan-without-steps": () => of("goes wrong in some graphs", [fed([0, N, 2]), fed([N, 2])], scanOf),
+  "scan-without-steps": () =>
+    of("refuses", [fed([0, N, 2]), fed([N, 2])], (steps, start) => scanOf(steps, build.mul(build.exp(start), start))),
   "ends-of-slice": () =>
     of("goes wrong in some graphs", [fed([N, 5])], (x) =>
       build.op("Slice", [x, build.ints([4]), build.ints([2 ** 31 - 1]), build.ints([1]), build.ints([-1])]),
     ),
   "expand-to-nothing": () =>
-    of("goes wrong in some graphs", [fed([1, 2]), fed([1, 2])], (x, y) =>
-      build.concat([build.op("Expand", [x, build.ints([0, 2])]), y], 0),
-    ),
+    of("gives another result", [fed([1, 2])], (x) => {
+      const empty = build.op("Expand", [build.exp(x), build.ints([0, 2])]);
+      return build.mul(empty, build.scalar(2, empty));
+    }),
   "pad-with-axes": () =>
-    of("goes wrong in some graphs", [fed([N, 2, 3])], (x) => {
-      const turned = build.op("Relu", [build.transpose(x, [0, 2, 1])]);
-      return build.op("Pad", [turned, build.ints([1, 2]), null, build.ints([2])]);
+    of("refuses", [fed([N, 2, 3])], (x) => {
+      const padded = build.op("Pad", [build.transpose(x, [0, 2, 1]), build.ints([1, 2]), null, build.ints([2])]);
+      return build.transpose(padded, [0, 2, 1]);
     }),
   "resize-by-gather": () =>
     of("refuses", [fed([N, 3])], (x) =>
@@ -182,12 +192,13 @@ const cases: Readonly<Record<string, () => Case>> = {
       node("BitShift", [x, by], { direction: "LEFT" }),
     ),
   "scatter-in-parallel": () =>
-    of("goes wrong in some graphs", [fed([5]), fed([4])], (x, updates) => {
+    // A million updates of four elements were seen to lose half of one (1.30, two cores); most runs are right.
+    of("goes wrong in some runs of several threads", [fed([5]), fed([4])], (x, updates) => {
       const places = build.ints([1, 1, 0, 1], [4, 1]);
       return node("ScatterND", [x, places, updates], { reduction: "add" });
     }),
   "expanded-loss": () =>
-    of("goes wrong in some graphs", [fed([N, 3]), fed([N], [0, 2], "int64")], (scores, labels) =>
+    of("refuses", [fed([0, 3]), fed([0], [], "int64")], (scores, labels) =>
       node("SoftmaxCrossEntropyLoss", [scores, labels], { reduction: "none" }),
     ),
   "fourier-transform": () =>
@@ -195,8 +206,8 @@ const cases: Readonly<Record<string, () => Case>> = {
       node("DFT", [x, build.ints([3000], []), build.ints([1], [])]),
     ),
   "windowed-transform": () =>
-    of("goes wrong in some graphs", [fed([N, 12, 1]), fed([6])], (x, window) =>
-      node("STFT", [x, build.ints([3], []), window, build.ints([6], [])]),
+    of("gives another result", [fed([N, 3000, 1], wave(6000, 1.7)), fed([3000], wave(3000, 3.4))], (x, window) =>
+      node("STFT", [x, build.ints([3000], []), window, build.ints([3000], [])]),
     ),
 };
 
