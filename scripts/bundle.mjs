@@ -2,7 +2,7 @@
 // the sources, with every file that has a counterpart for that place (`x.browser.ts` beside `x.ts`) taken in its stead.
 // In Node a file costs about a millisecond to import, and there are hundreds: packed, `import "pergrad"` takes a quarter
 // of the time. The runtime stays outside everywhere.
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -25,35 +25,48 @@ export function counterparts(places) {
   };
 }
 
-/**
- * Parts that stay modules of their own, which `pergrad.js` names: a page that uses none of a part is packed without it.
- * In one module they would stay, because packers cannot tell that the objects `nn` and `privacy` have no effects.
- */
-const parts = {
-  attribution: "attribution/index",
-  check: "check/check",
-  cleaning: "cleaning/find-issues",
-  curvature: "solvers/curvature",
-  derivatives: "autodiff/derivatives",
-  diagnostics: "solvers/diagnostics",
-  ensemble: "autodiff/ensemble",
-  kronecker: "solvers/kronecker",
-  laplace: "solvers/laplace",
-  nn: "nn/index",
-  print: "inspect/print-graph",
-  privacy: "privacy/index",
-  train: "train/index",
-  validate: "privacy/validate",
-};
+/** What nearly every page uses: one module, `pergrad.js`. */
+const core = [
+  "errors",
+  "graph/with-parameters",
+  "nn/losses",
+  "onnx/read/load",
+  "onnx/write/save",
+  "program/expressions",
+  "program/open-program",
+  "program/per-sample",
+  "target/onnxruntime/workers",
+  "tensor/float16",
+  "tensor/tensor",
+  "trace/index",
+  "trace/model",
+  "wants/want",
+];
+/** What `pergrad` exports as one object. Packers cannot tell that to make one has no effects: each is a module of its own. */
+const objects = { attribution: "attribution/index", nn: "nn/index", privacy: "privacy/index" };
+/** The other modules whose values `pergrad` exports. They share one module, which a page that uses none is packed without. */
+const others = [
+  ...readFileSync(join(source, "index.ts"), "utf8").matchAll(/^(?:export \{|\}).*? from "\.\/(.+)\.js";$/gm),
+]
+  .map(([, path]) => path)
+  .filter((path) => !core.includes(path) && !Object.values(objects).includes(path));
 
 const apart = {
   name: "apart",
-  setup({ onResolve }) {
-    const names = new Map(Object.entries(parts).map(([name, path]) => [`./${path}.js`, `./${name}.js`]));
+  setup({ onResolve, onLoad }) {
+    const names = new Map([
+      ...Object.entries(objects).map(([name, path]) => [`./${path}.js`, `./${name}.js`]),
+      ...others.map((path) => [`./${path}.js`, "./others.js"]),
+    ]);
     onResolve({ filter: /^\.\// }, ({ path, importer }) => {
       const name = importer === join(source, "index.ts") ? names.get(path) : undefined;
       return name && { path: name, external: true };
     });
+    onResolve({ filter: /^others$/ }, () => ({ path: "others", namespace: "apart", sideEffects: false }));
+    onLoad({ filter: /.*/, namespace: "apart" }, () => ({
+      contents: others.map((path) => `export * from "./${path}.js";`).join("\n"),
+      resolveDir: source,
+    }));
   },
 };
 
@@ -100,7 +113,8 @@ export async function bundle(folder) {
       entryPoints: {
         pergrad: join(source, "index.ts"),
         "worker-thread": `${thread}.browser.ts`,
-        ...Object.fromEntries(Object.entries(parts).map(([name, path]) => [name, join(source, `${path}.ts`)])),
+        others: "others",
+        ...Object.fromEntries(Object.entries(objects).map(([name, path]) => [name, join(source, `${path}.ts`)])),
       },
       outdir: join(folder, out),
       plugins: [apart, counterparts(places)],
