@@ -100,7 +100,18 @@ export async function checkForBrowsers() {
 const thread = join(source, "target", "onnxruntime", "worker-thread");
 
 /** What Node finds itself: the runtimes, and what only the command line uses. */
-const outside = ["onnxruntime-node", "onnxruntime-web", "commander", "cli-progress"];
+const outside = [
+  "onnxruntime-node",
+  "onnxruntime-web",
+  "commander",
+  "cli-progress",
+  // Readers of tables and pictures, which users install where they need them.
+  "apache-arrow",
+  "csv-parse",
+  "hyparquet",
+  "hyparquet-compressors",
+  "sharp",
+];
 
 /** @param folder is made where it is missing: the `dist` that is being built */
 export async function bundle(folder) {

@@ -12,6 +12,7 @@ import { type ExplainOptions, explain, programs, wantNames } from "./explain.js"
 import { type InspectOptions, inspect } from "./inspect.js";
 import type { Io } from "./io.js";
 import { choice, refuseTwice, repeatable, required, requireOptions } from "./options.js";
+import { type PackCommandOptions, pack } from "./pack.js";
 import { type PredictCommandOptions, predictions } from "./predict.js";
 import { Progress } from "./progress.js";
 import { type ReportCommandOptions, report } from "./report.js";
@@ -27,7 +28,7 @@ import {
   seed,
   type TrainCommandOptions,
 } from "./train-options.js";
-import { bytes, collect, type MaxNorm, maxNorm, number, wholeNumber } from "./usage.js";
+import { bytes, collect, collectInto, type MaxNorm, maxNorm, number, wholeNumber } from "./usage.js";
 import { version } from "./version.js";
 
 /** Exit codes. */
@@ -141,6 +142,25 @@ export function commands(io: Io, ended: (code: number) => void): Command {
   showing(withData(program, "report", "write a page on a data set's losses and gradient norms", "--report report.html"))
     .addOption(required("--report <file>", "where to write the page, .html; numbers go beside it", pageFile))
     .action(run<ReportCommandOptions>(report));
+  program
+    .command("pack")
+    .description("Turn a table (CSV, JSON lines, Parquet, Arrow) or a folder of pictures into a data file.")
+    .summary("turn a table or a folder of pictures into a data file")
+    .argument("<source>", "file, or folder with a folder of pictures for each class")
+    .addOption(required("--out <file>", "where to write, .safetensors or .npz", outputFile))
+    .option("--target <column>", "the column of the target: numbers, or texts that become classes")
+    .addOption(
+      repeatable(
+        new Option("--input <name=columns>", "columns of an input, with commas between (default: x, of all others)"),
+        collectInto("NAME=COLUMN,COLUMN", (text: string) => text.split(",")),
+      ),
+    )
+    .option("--ids <column>", "the column of each sample's name")
+    .addOption(repeatable(new Option("--integers <name>", "an input of whole numbers, int64"), collect))
+    .option("--size <WxH>", "size that pictures are brought to, as 28x28", pictureSize)
+    .option("--grey", "pictures in grey, one channel")
+    .addHelpText("after", "\nExample: pergrad pack flowers.csv --target species --out flowers.safetensors")
+    .action(run<PackCommandOptions>(pack));
   cleaning(program).action(run<CleanCommandOptions>(clean));
   attribution(program).action(
     async (model: string, checkpoints: readonly string[], options: AttributeOptions, command) =>
@@ -323,6 +343,13 @@ function training(program: Command): Command {
       "keep the run there, or resume it: its state and, for private training, what it has spent",
     )
     .option("--checkpoint-every <K>", "steps between checkpoints (default: 100)", wholeNumber(1));
+}
+
+/** "28x28" */
+function pictureSize(text: string): { readonly width: number; readonly height: number } {
+  const [, width, height] = /^(\d+)x(\d+)$/i.exec(text) ?? [];
+  if (Number(width) > 0 && Number(height) > 0) return { width: Number(width), height: Number(height) };
+  throw new InvalidArgumentError("it must be WIDTHxHEIGHT, as 28x28");
 }
 
 const shows = ["image", "text", "table", "none"] as const;

@@ -48,6 +48,7 @@ const layers: readonly string[] = [
   "train",
   "cleaning",
   "report",
+  "data",
   "cli",
   "index.ts",
 ];

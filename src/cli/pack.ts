@@ -1,0 +1,62 @@
+/** pack: tables and folders of pictures as a file that the other commands take. */
+import { stat } from "node:fs/promises";
+import { type Packed, packImages, packRows, readRows } from "../data/index.js";
+import { writeFileSafely } from "../io/atomic.js";
+import { unreadable } from "../io/failure.js";
+import { writeTensors } from "../io/files.js";
+import { unboundScales } from "../tensor/scaled.js";
+import type { Io } from "./io.js";
+import type { Progress } from "./progress.js";
+import { checkOut } from "./task.js";
+import { UsageError } from "./usage.js";
+
+export interface PackCommandOptions {
+  readonly out: string;
+  readonly target?: string;
+  readonly input?: ReadonlyMap<string, readonly string[]>;
+  readonly ids?: string;
+  readonly integers?: readonly string[];
+  readonly size?: { readonly width: number; readonly height: number };
+  readonly grey?: boolean;
+}
+
+export async function pack(source: string, options: PackCommandOptions, io: Io, progress: Progress): Promise<void> {
+  const found = await stat(source).catch((error: unknown) => {
+    throw unreadable(source, error);
+  });
+  await checkOut(options.out, found.isDirectory() ? [] : [source]);
+  progress.stage("reading");
+  const packed = found.isDirectory() ? await ofFolder(source, options) : await ofRows(source, options);
+  await writeTensors(options.out, unboundScales(new Map(Object.entries(packed.tensors))));
+  const written = [options.out];
+  const stem = options.out.replace(/\.[a-z]+$/i, "");
+  for (const [name, list] of [
+    ["ids", packed.ids],
+    ["classes", packed.classNames],
+  ] as const) {
+    if (!list) continue;
+    await writeFileSafely(`${stem}.${name}.json`, new TextEncoder().encode(`${JSON.stringify(list)}\n`));
+    written.push(`${stem}.${name}.json`);
+  }
+  progress.stop();
+  const shapes = Object.entries(packed.tensors).map(
+    ([name, { dtype, dims }]) => `${name} ${dtype} [${dims.join(", ")}]`,
+  );
+  io.stdout.write(`wrote ${written.join(", ")}: ${shapes.join(", ")}\n`);
+}
+
+function ofRows(source: string, { target, input, ids, integers }: PackCommandOptions): Promise<Packed> {
+  if (target === undefined) throw new UsageError("--target must be given: the column that holds the target.");
+  return packRows(readRows(source), {
+    target,
+    ...(input ? { inputs: Object.fromEntries(input) } : {}),
+    ...(ids === undefined ? {} : { ids }),
+    ...(integers ? { integers } : {}),
+  });
+}
+
+function ofFolder(source: string, { size, grey, input, target }: PackCommandOptions): Promise<Packed> {
+  if (input || target !== undefined)
+    throw new UsageError("--input and --target are for tables; of pictures, folders are the classes.");
+  return packImages(source, { ...(size ? { size } : {}), ...(grey ? { grey } : {}) });
+}

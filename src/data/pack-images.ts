@@ -1,0 +1,90 @@
+/** Folders of pictures as bytes, a folder for each class. */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { PergradError } from "../errors.js";
+import { unreadable } from "../io/failure.js";
+import type { ScaledTensor } from "../tensor/scaled.js";
+import { library } from "./library.js";
+import type { Packed } from "./pack-rows.js";
+
+/** Options of `packImages`. */
+export interface PackImagesOptions {
+  /** The name of the model's input. Default "x". */
+  readonly input?: string;
+  /** The size that pictures are brought to. Default: that of the first; others are then refused. */
+  readonly size?: { readonly width: number; readonly height: number };
+  /** One channel of grey instead of red, green and blue. Default false. */
+  readonly grey?: boolean;
+}
+
+const pictures = /\.(png|jpe?g|webp|gif|tiff?|avif)$/i;
+
+/**
+ * The pictures of FOLDER/CLASS/FILE: uint8 `[N, channels, height, width]` with a scale of 1 / 255, and the classes in the
+ * order of the alphabet. It takes the package sharp.
+ * @throws PergradError FILE_UNREADABLE: no such folder, no pictures in it, one that is damaged, or sharp is not installed.
+ * @throws PergradError SHAPE_MISMATCH: pictures of different sizes, where no size is given.
+ */
+export async function packImages(folder: string, options: PackImagesOptions = {}): Promise<Packed> {
+  const { input = "x", grey = false } = options;
+  const files = await filesOf(folder);
+  const { default: sharp } = await library("sharp", "pictures", () => import("sharp"));
+  const channels = grey ? 1 : 3;
+  let size = options.size;
+  let data = new Uint8Array();
+  for (const [n, { path }] of files.entries()) {
+    const picture = sharp(path)
+      .removeAlpha()
+      .toColourspace(grey ? "b-w" : "srgb");
+    const own = options.size ? picture.resize({ ...options.size, fit: "fill" }) : picture;
+    const { data: pixels, info } = await own
+      .raw()
+      .toBuffer({ resolveWithObject: true })
+      .catch((error: unknown) => {
+        throw new PergradError("FILE_UNREADABLE", `"${path}" is no readable picture; remove it.`, { cause: error });
+      });
+    size ??= { width: info.width, height: info.height };
+    const plane = size.width * size.height;
+    if (info.width !== size.width || info.height !== size.height)
+      throw new PergradError(
+        "SHAPE_MISMATCH",
+        `"${path}" has ${info.width} x ${info.height} pixels, but the pictures before have ${size.width} x ${size.height}; give a size that all are brought to.`,
+      );
+    if (n === 0) data = new Uint8Array(files.length * plane * channels);
+    for (let i = 0; i < plane; i++)
+      for (let c = 0; c < channels; c++)
+        data[(n * channels + c) * plane + i] = pixels[i * info.channels + Math.min(c, info.channels - 1)] ?? 0;
+  }
+  const classNames = [...new Set(files.map(({ className }) => className))].sort();
+  const x: ScaledTensor = {
+    dtype: "uint8",
+    dims: [files.length, channels, size?.height ?? 0, size?.width ?? 0],
+    data,
+    scale: 1 / 255,
+  };
+  const target = BigInt64Array.from(files, ({ className }) => BigInt(classNames.indexOf(className)));
+  return {
+    tensors: { [input]: x, target: { dtype: "int64", dims: [files.length], data: target } },
+    classNames,
+    ids: files.map(({ className, name }) => `${className}/${name}`),
+  };
+}
+
+async function filesOf(folder: string) {
+  const classes = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
+    throw unreadable(folder, error);
+  });
+  const found: { readonly className: string; readonly name: string; readonly path: string }[] = [];
+  for (const { name: className } of classes.filter((entry) => entry.isDirectory()).sort(byName))
+    for (const { name } of (await readdir(join(folder, className), { withFileTypes: true })).sort(byName))
+      if (pictures.test(name)) found.push({ className, name, path: join(folder, className, name) });
+  if (found.length > 0) return found;
+  throw new PergradError(
+    "FILE_UNREADABLE",
+    `"${folder}" holds no pictures in folders of their classes, as in FOLDER/CLASS/1.png; arrange them so.`,
+  );
+}
+
+function byName(a: { readonly name: string }, b: { readonly name: string }): number {
+  return a.name < b.name ? -1 : 1;
+}

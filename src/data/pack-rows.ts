@@ -1,0 +1,143 @@
+/** Rows as tensors: inputs of numbers, and a target of numbers or classes. */
+import { PergradError } from "../errors.js";
+import { meant } from "../meant.js";
+import { entryOf } from "../present.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { Row } from "./rows.js";
+
+/** Options of `packRows`. */
+export interface PackRowsOptions {
+  /** The column of the target: whole numbers and texts become int64 classes, other numbers float32. */
+  readonly target: string;
+  /** The columns of each input. Default: `x`, of all others. A column of lists alone gives `[N, length]`. */
+  readonly inputs?: Readonly<Record<string, readonly string[]>>;
+  /** The column of each sample's name. Default: none. */
+  readonly ids?: string;
+  /** Inputs that hold whole numbers, such as numbers of words: int64. Default: none. */
+  readonly integers?: readonly string[];
+}
+
+/** What rows or pictures became. */
+export interface Packed {
+  /** By the inputs' names, and `target`. */
+  readonly tensors: Readonly<Record<string, Tensor>>;
+  /** The texts that classes stand for, in the order of their numbers. */
+  readonly classNames?: readonly string[];
+  /** A name for each sample. */
+  readonly ids?: readonly string[];
+}
+
+/**
+ * Tensors of the rows of a table, as programs take them.
+ * @throws PergradError MISSING_TENSOR: no such column. DTYPE_MISMATCH: a column holds no numbers. SHAPE_MISMATCH: lists of
+ * different lengths. INVALID_ARGUMENT: there are no rows.
+ */
+export async function packRows(rows: AsyncIterable<Row> | Iterable<Row>, options: PackRowsOptions): Promise<Packed> {
+  const { target, ids: idColumn } = options;
+  let columns: ReadonlyMap<string, readonly string[]> | undefined;
+  const numbers = new Map<string, number[]>();
+  const [targets, ids]: [unknown[], string[]] = [[], []];
+  let row = 0;
+  for await (const each of rows) {
+    columns ??= columnsOf(each, options);
+    for (const [input, names] of columns) {
+      const list = numbers.get(input) ?? [];
+      numbers.set(input, list);
+      const before = list.length;
+      for (const name of names) add(list, each[name], name, row);
+      if (row > 0 && list.length - before !== before / row)
+        throw new PergradError(
+          "SHAPE_MISMATCH",
+          `Row ${row} holds ${list.length - before} numbers for the input "${input}", but the rows before hold ${before / row}; give all the same number.`,
+        );
+    }
+    targets.push(plain(each[target]));
+    if (idColumn !== undefined) ids.push(String(each[idColumn]));
+    row++;
+  }
+  if (row === 0) throw new PergradError("INVALID_ARGUMENT", "There are no rows to pack; give at least one.");
+  const inputs = [...numbers].map(([name, list]) => [
+    name,
+    tensorOf(list, row, options.integers?.includes(name) ?? false, name),
+  ]);
+  const { tensor, classNames } = targetOf(targets);
+  return {
+    tensors: { ...Object.fromEntries(inputs), target: tensor },
+    ...(classNames ? { classNames } : {}),
+    ...(idColumn === undefined ? {} : { ids }),
+  };
+}
+
+/** By input. Throws MISSING_TENSOR. */
+function columnsOf(first: Row, { target, inputs, ids }: PackRowsOptions): Map<string, readonly string[]> {
+  const names = Object.keys(first);
+  const given = inputs
+    ? Object.entries(inputs)
+    : [["x", names.filter((name) => name !== target && name !== ids)] as const];
+  for (const name of [target, ...(ids === undefined ? [] : [ids]), ...given.flatMap(([, own]) => own)])
+    if (!names.includes(name))
+      throw new PergradError(
+        "MISSING_TENSOR",
+        `The rows have no column "${name}"${meant(name, names) || `; their columns are ${names.join(", ")}.`}`,
+      );
+  return new Map(given);
+}
+
+/** Integers of 64 bits as numbers. */
+function plain(value: unknown): unknown {
+  return typeof value === "bigint" ? Number(value) : value;
+}
+
+/** Adds a number, or those of a list. Throws DTYPE_MISMATCH. */
+function add(list: number[], value: unknown, column: string, row: number): void {
+  if (isList(value)) {
+    for (const each of value) add(list, each, column, row);
+    return;
+  }
+  const found = numberOf(value);
+  if (found === undefined)
+    throw new PergradError(
+      "DTYPE_MISMATCH",
+      `The column "${column}" holds ${JSON.stringify(value) ?? "nothing"} in row ${row}, which is no number; leave the column out, or encode it as numbers.`,
+    );
+  list.push(found);
+}
+
+function isList(value: unknown): value is Iterable<unknown> {
+  return typeof value === "object" && value !== null && Symbol.iterator in value;
+}
+
+function numberOf(value: unknown): number | undefined {
+  if (typeof value === "number") return value;
+  if (typeof value === "bigint" || typeof value === "boolean") return Number(value);
+  if (typeof value !== "string" || value.trim() === "") return undefined;
+  const found = Number(value);
+  return Number.isNaN(found) && !/^nan$/i.test(value.trim()) ? undefined : found;
+}
+
+function tensorOf(list: readonly number[], rows: number, integers: boolean, name: string): Tensor {
+  const dims = [rows, list.length / rows];
+  if (!integers) return { dtype: "float32", dims, data: Float32Array.from(list) };
+  const wrong = list.find((value) => !Number.isSafeInteger(value));
+  if (wrong !== undefined)
+    throw new PergradError(
+      "DTYPE_MISMATCH",
+      `The input "${name}" holds ${wrong}, which is no whole number; correct it.`,
+    );
+  return { dtype: "int64", dims, data: BigInt64Array.from(list, BigInt) };
+}
+
+/** Whole numbers from 0 up are classes as they are; other numbers are numbers; texts are classes in the order of the alphabet. */
+function targetOf(values: readonly unknown[]): { readonly tensor: Tensor; readonly classNames?: readonly string[] } {
+  const dims = [values.length];
+  const numbers = values.map(numberOf);
+  if (numbers.every((value) => value !== undefined)) {
+    if (numbers.every((value) => Number.isSafeInteger(value)))
+      return { tensor: { dtype: "int64", dims, data: BigInt64Array.from(numbers, (value) => BigInt(value ?? 0)) } };
+    return { tensor: { dtype: "float32", dims, data: Float32Array.from(numbers, (value) => value ?? 0) } };
+  }
+  const classNames = [...new Set(values.map(String))].sort();
+  const number = Object.fromEntries(classNames.map((name, k) => [name, BigInt(k)]));
+  const data = BigInt64Array.from(values, (value) => entryOf(number, String(value)));
+  return { tensor: { dtype: "int64", dims, data }, classNames };
+}
