@@ -20,19 +20,25 @@ interface Aim {
 const productNorms = "norms of Hessian products";
 const gaussNewton = "mean GGN product";
 const diagonal = "GGN diagonal of each sample";
+const meanDiagonal = "mean GGN diagonal";
 
 const aims: Readonly<Record<string, Aim>> = {
   [plain]: { time: null },
   [productNorms]: { time: 3.5 },
   [gaussNewton]: { time: 2.5, memory: { ratio: 1.5, of: "gpt" } },
   [diagonal]: { time: null },
+  [meanDiagonal]: { time: null },
 };
 
 /** Diagonals take a backward pass for each element of the output: of so many no more. */
 const mostOutputs = 100;
 
 /** Ours that a peer's kind is measured beside. */
-const counterparts: Readonly<Record<string, string>> = { mean: plain, ggnProduct: gaussNewton, ggnDiagonal: diagonal };
+const counterparts: Readonly<Record<string, string>> = {
+  mean: plain,
+  ggnProduct: gaussNewton,
+  ggnDiagonal: meanDiagonal,
+};
 
 /** A vector of small numbers for every parameter, as peers make it too. */
 function vectorFor({ model }: Workload) {
@@ -50,30 +56,23 @@ export function curvatureWants(workload: Workload, name: string): Wants {
   if (name === productNorms) return { norms: want.hvp({ vector, give: want.norms() }) };
   if (name === gaussNewton) return { mean: want.ggnProduct({ vector, give: want.mean() }) };
   if (name === diagonal) return { diagonal: want.ggnDiagonal() };
+  if (name === meanDiagonal) return { diagonal: want.ggnDiagonal({ mean: true }) };
   throw new RangeError(`there is no program ${name}`);
 }
 
 /** Our own results of what peers compute. */
 async function referenceOf(workload: Workload, names: readonly string[]): Promise<Reference> {
-  const { model, loss, data, samples } = workload;
+  const { model, loss, data } = workload;
   const wants = {
     mean: want.mean(),
     ggnProduct: want.ggnProduct({ vector: vectorFor(workload), give: want.mean() }),
-    ...(names.includes(diagonal) ? { ggnDiagonal: want.ggnDiagonal() } : {}),
+    ...(names.includes(meanDiagonal) ? { ggnDiagonal: want.ggnDiagonal({ mean: true }) } : {}),
   };
   const program = await perSample(model, { loss, want: wants, threads: 1 });
   const { mean, ggnProduct, ggnDiagonal } = await program.run(data);
   await program.release();
   const known = { mean: byPlace(model, mean), ggnProduct: byPlace(model, ggnProduct) };
-  if (!ggnDiagonal) return known;
-  const rows = [...byPlace(model, ggnDiagonal)].map(([place, all]) => [place, meanOfRows(all, samples)] as const);
-  return { ...known, ggnDiagonal: new Map(rows) };
-}
-
-function meanOfRows(all: ArrayLike<number>, rows: number): Float64Array {
-  const mean = new Float64Array(all.length / rows);
-  for (let i = 0; i < all.length; i++) mean[i % mean.length] = (mean[i % mean.length] ?? 0) + (all[i] ?? 0) / rows;
-  return mean;
+  return ggnDiagonal ? { ...known, ggnDiagonal: byPlace(model, ggnDiagonal) } : known;
 }
 
 interface Measured {
@@ -112,7 +111,9 @@ async function measured(workload: Workload, names: readonly string[], options: B
 export async function measureCurvature(options: BenchOptions, told: (line: string) => void): Promise<void> {
   for (const spec of options.workloads) {
     const elements = spec.classes * (spec.labels ?? []).reduce((product, size) => product * size, 1);
-    const names = Object.keys(aims).filter((name) => name !== diagonal || elements <= mostOutputs);
+    const names = Object.keys(aims).filter(
+      (name) => ![diagonal, meanDiagonal].includes(name) || elements <= mostOutputs,
+    );
     const found = await measured(makeWorkload(spec), names, options);
     await tellOurs(spec, found.ours, told);
     if (options.peers !== null) tellTheirs(found, told);

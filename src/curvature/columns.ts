@@ -1,7 +1,7 @@
 /** Diagonals and Jacobians: what is made of the curvature's columns, one for each element of an output or a parameter. */
 
 import { type Directions, forEachDirection, sumOverDirections } from "../autodiff/directions.js";
-import { cheapest, type Factored, sumPerSample } from "../gradients/factored.js";
+import { cheapest, type Factored, sampleCount, sumPerSample } from "../gradients/factored.js";
 import { N } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore } from "../graph/walk.js";
@@ -37,11 +37,20 @@ function ofOutputs({ output }: Differentiable, of: (seed: Value) => readonly Val
  * o of L_n J_n: L_n may then be any symmetric matrix.
  */
 export function gaussNewtonDiagonal(of: Differentiable, kind: PseudoTargetKind = "type2"): ByName {
+  return diagonalBy(of, kind, ofEachSample);
+}
+
+/** Their mean over the samples, `[...shape]`: what is summed over the samples at once is not held for each of them. */
+export function meanGaussNewtonDiagonal(of: Differentiable, kind: PseudoTargetKind = "type2"): ByName {
+  return diagonalBy(of, kind, ofTheMean(build.div(build.scalar(1, of.losses), sampleCount(build))));
+}
+
+function diagonalBy(of: Differentiable, kind: PseudoTargetKind, made: OfSamples): ByName {
   const targets = pseudoTargets(of, kind);
   const { gradients, weighted, seed } = targets;
   const factors = [...gradients.values(), ...weighted.values()].flatMap((gradient) => gradient.factors);
   const dependent = dependentsOf([seed], nodesBefore(factors));
-  const products = [...gradients].map(([name, own]) => productOf(own, present(weighted.get(name)), dependent));
+  const products = [...gradients].map(([name, own]) => productOf(own, present(weighted.get(name)), dependent, made));
   const sums = targets.sum(products.map(({ value }) => value));
   return perParameter(
     of,
@@ -61,15 +70,38 @@ export function gaussNewtonTraces(of: Differentiable, kind: PseudoTargetKind = "
 /** The product of two gradients, element by element, which is summed over directions. */
 interface Product {
   readonly value: Value;
-  /** Makes the product's sum, `[N, ...shape]`, of the value's. */
+  /** Makes the product's sum, `[N, ...shape]` or `[...shape]`, of the value's. */
   whole(sum: Value): Value;
 }
+
+/** What becomes of the samples' products. */
+interface OfSamples {
+  /** Of a product that is given by factors. */
+  factored(product: Factored): Value;
+  /** Of one that is materialised: what is summed over directions, and the result of that sum. */
+  materialised(own: Value, other: Value): Product;
+}
+
+const ofEachSample: OfSamples = {
+  factored: (product) => product.materialise(build),
+  materialised: (own, other) => ({ value: build.mul(own, other), whole: (sum) => sum }),
+};
+
+/** @param weight 1 / N */
+const ofTheMean = (weight: Value): OfSamples => ({
+  factored: (product) => cheapest(product.weightedSums()).emit(build, weight),
+  materialised: (own, other) => ({
+    value:
+      own === other ? build.reduce("ReduceSumSquare", own, [0]) : build.reduce("ReduceSum", build.mul(own, other), [0]),
+    whole: (sum) => build.mul(sum, weight),
+  }),
+});
 
 /**
  * Where a gradient has one position, and one of its factors is the same for all directions, the products of the other
  * factors are summed, and multiplied out once.
  */
-function productOf(own: Factored, other: Factored, dependent: ReadonlySet<Value>): Product {
+function productOf(own: Factored, other: Factored, dependent: ReadonlySet<Value>, made: OfSamples): Product {
   const [first, second] = own.factors;
   const [left, right] = other.factors;
   const splits = (own.kind === "outer" || own.kind === "convolution") && own.kind === other.kind && own.positions === 1;
@@ -77,16 +109,16 @@ function productOf(own: Factored, other: Factored, dependent: ReadonlySet<Value>
     if (first === left && !dependent.has(first))
       return {
         value: build.mul(second, right),
-        whole: (sum) => own.withFactors([build.square(first), sum]).materialise(build),
+        whole: (sum) => made.factored(own.withFactors([build.square(first), sum])),
       };
     if (second === right && !dependent.has(second))
       return {
         value: build.mul(first, left),
-        whole: (sum) => own.withFactors([sum, build.square(second)]).materialise(build),
+        whole: (sum) => made.factored(own.withFactors([sum, build.square(second)])),
       };
   }
   const rows = own.materialise(build);
-  return { value: build.mul(rows, own === other ? rows : other.materialise(build)), whole: (sum) => sum };
+  return made.materialised(rows, own === other ? rows : other.materialise(build));
 }
 
 /** The Jacobians of each sample's output, `[N, ...output, ...shape]` each. */

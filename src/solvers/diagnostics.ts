@@ -1,11 +1,9 @@
 /** What the gradients of a batch say of its size, of the step that follows them, and of the learning rate. */
 import { checkOptions, type OptionNames } from "../arguments.js";
 import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
-import { sampleCount } from "../gradients/factored.js";
 import type { Model } from "../graph/model.js";
 import { asModel } from "../nn/given-model.js";
 import type { Module } from "../nn/module.js";
-import { build } from "../ops/registry.js";
 import type { Dataset } from "../program/dataset.js";
 import type { MemoryOptions } from "../program/microbatches.js";
 import { objectiveOptions } from "../program/options.js";
@@ -78,23 +76,6 @@ interface At {
   readonly parameters?: ByParameter;
 }
 
-/** The diagonal of the mean GGN, by parameter, `[...shape]`. */
-function meanGgnDiagonal(): Want<ByParameter> {
-  const each = want.ggnDiagonal();
-  return {
-    ...each,
-    name: "meanGgnDiagonal",
-    joining: "mean",
-    emit: (wanted) =>
-      Object.fromEntries(
-        Object.entries(each.emit(wanted)).map(([name, value]) => [
-          name,
-          build.div(build.reduce("ReduceSum", value, [0]), sampleCount(build)),
-        ]),
-      ),
-  };
-}
-
 const first = { moments: want.moments(), norms: want.norms(), losses: want.losses() };
 const second = { losses: want.losses(), dots: want.dot() };
 
@@ -119,7 +100,7 @@ export class DiagnosticsPrograms {
   ): Promise<DiagnosticsPrograms> {
     const { Program } = await import("../program/program.js");
     const own = { ...options, loss: objective.loss };
-    const wanted = { diagonal: meanGgnDiagonal() };
+    const wanted = { diagonal: want.ggnDiagonal({ mean: true }) };
     return new DiagnosticsPrograms(
       await Program.of(objective, { ...own, want: first }),
       await Program.of(objective, { ...own, want: second }),

@@ -6,6 +6,7 @@ import {
   gaussNewtonTraces,
   hessianDiagonal as hessianDiagonals,
   jacobians,
+  meanGaussNewtonDiagonal,
   outputGradients,
   outputHessians,
   type Probes,
@@ -157,20 +158,30 @@ function named(values: ByName): Record<string, Value> {
 }
 
 /**
- * The diagonal of each sample's generalised Gauss-Newton matrix: by parameter, `[N, ...shape]`. Exactly it takes a backward
+ * The diagonal of each sample's generalised Gauss-Newton matrix: by parameter, `[N, ...shape]`; or their mean. Exactly it takes a backward
  * pass for each element of a sample's output; with `probes` it is estimated without bias from so many, of random
  * combinations of these (BackPACK's Monte-Carlo), with signs that are those of a sample's place in what is computed at a time.
  * @throws PergradError INVALID_ARGUMENT: `probes` or `seed` is no such number; UNSUPPORTED_OP: no square root of the loss's
  * second derivative is known, which `probes` need.
  */
-export function ggnDiagonal({ probes, seed }: EstimateOptions = {}): Want<ByParameter> {
+export function ggnDiagonal({ probes, seed, mean = false }: DiagonalOptions = {}): Want<ByParameter> {
   const kind = probes === undefined ? "type2" : drawnOf("want.ggnDiagonal", { probes, seed });
+  if (typeof mean !== "boolean")
+    throw new PergradError("INVALID_ARGUMENT", `want.ggnDiagonal: mean is true or false, not ${String(mean)}.`);
+  const diagonal = mean ? meanGaussNewtonDiagonal : gaussNewtonDiagonal;
   return {
     name: "ggnDiagonal",
     requirements: { factors: true },
-    emit: ({ differentiable }) => named(gaussNewtonDiagonal(differentiable, kind)),
+    ...(mean ? { joining: "mean" } : {}),
+    emit: ({ differentiable }) => named(diagonal(differentiable, kind)),
     read: (returned) => under(returned, ""),
   };
+}
+
+/** Options of `want.ggnDiagonal`. */
+export interface DiagonalOptions extends EstimateOptions {
+  /** The mean over the batch, `[...shape]` each, which takes much less time and memory than each sample's own. Default false. */
+  readonly mean?: boolean;
 }
 
 /** An estimate from random vectors, in the place of the exact numbers. */
