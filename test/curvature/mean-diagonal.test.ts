@@ -10,6 +10,7 @@ const models = {
     module: nn.sequential(nn.linear(3, 5), nn.tanh(), nn.linear(5, 4)),
     input: { x: ["N", 3] },
     x: numbers(18),
+    classes: 4,
   },
   convolution: {
     module: nn.sequential(nn.conv2d(2, 3, 3), nn.relu(), nn.flatten(), nn.linear(27, 4)),
