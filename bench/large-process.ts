@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { perSample, type Wants } from "../src/index.js";
 import { gpt2 } from "./gpt2.js";
-import { type LargeAsked, type LargeMeasured, largeWants } from "./large.js";
+import { type LargeMeasured, type LargeRequest, largeWants } from "./large.js";
 import { peakResident } from "./resident.js";
 
 const runs = 2;
@@ -15,7 +15,7 @@ async function collect(): Promise<void> {
   }
 }
 
-async function measure(asked: LargeAsked): Promise<LargeMeasured> {
+async function measure(asked: LargeRequest): Promise<LargeMeasured> {
   const { model: name, program: wanted, samples, positions, budget } = asked;
   const start = performance.now();
   const { model, data, loss } = gpt2(name, samples, positions);
@@ -46,4 +46,4 @@ async function measure(asked: LargeAsked): Promise<LargeMeasured> {
 }
 
 const [, , asked] = process.argv;
-if (asked !== undefined) process.stdout.write(JSON.stringify(await measure(JSON.parse(asked) as LargeAsked)));
+if (asked !== undefined) process.stdout.write(JSON.stringify(await measure(JSON.parse(asked) as LargeRequest)));

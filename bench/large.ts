@@ -19,7 +19,7 @@ export const largeWants = {
 export type LargeProgram = keyof typeof largeWants;
 
 /** What large-process.ts is asked: one program of one model. */
-export interface LargeAsked {
+export interface LargeRequest {
   readonly model: Gpt2Name;
   readonly program: LargeProgram;
   readonly samples: number;
@@ -30,7 +30,7 @@ export interface LargeAsked {
 }
 
 /** Milliseconds and bytes. `peak` is the process's own, all that it ever held. */
-export interface LargeMeasured extends LargeAsked {
+export interface LargeMeasured extends LargeRequest {
   readonly weights: number;
   readonly initialise: number;
   readonly compile: number;
@@ -47,7 +47,7 @@ export interface LargeResults {
 }
 
 /** What is measured of each model's memory. */
-const asked: Readonly<Record<Gpt2Name, readonly LargeAsked[]>> = {
+const asked: Readonly<Record<Gpt2Name, readonly LargeRequest[]>> = {
   gpt2: [
     { model: "gpt2", program: "norms", samples: 2, positions: 128 },
     { model: "gpt2", program: "norms", samples: 2, positions: 128, budget: 1.7e8 },
@@ -59,7 +59,7 @@ const asked: Readonly<Record<Gpt2Name, readonly LargeAsked[]>> = {
   ],
 };
 
-async function inItsOwnProcess(own: LargeAsked): Promise<LargeMeasured> {
+async function inItsOwnProcess(own: LargeRequest): Promise<LargeMeasured> {
   const file = fileURLToPath(new URL("large-process.js", import.meta.url));
   const { stdout } = await promisify(execFile)(process.execPath, ["--expose-gc", file, JSON.stringify(own)]);
   return JSON.parse(stdout) as LargeMeasured;

@@ -6,7 +6,7 @@ export function nearest(text: string, names: readonly string[]): string | undefi
   const plain = normal(text);
   const found = names
     .map((name) => ({ name, errors: distance(plain, normal(name)) }))
-    .filter(({ name, errors }) => errors <= mostErrors(Math.max(plain.length, normal(name).length)))
+    .filter(({ name, errors }) => errors <= maxErrors(Math.max(plain.length, normal(name).length)))
     .sort((a, b) => a.errors - b.errors)[0];
   return found?.name ?? (plain.length > 3 ? names.find((name) => normal(name).includes(plain)) : undefined);
 }
@@ -23,6 +23,6 @@ function normal(text: string): string {
 }
 
 /** One letter in three may be wrong, and two letters that changed places count for two. */
-function mostErrors(length: number): number {
+function maxErrors(length: number): number {
   return Math.max(length > 3 ? 2 : 1, Math.floor(length / 3));
 }

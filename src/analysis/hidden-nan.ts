@@ -16,7 +16,7 @@ export function hidesNaN(node: Node): boolean {
 /** The floats of which a node makes what is none: the operands of comparisons, what is cast. */
 function converted(node: Node): Value[] {
   const { testsFinite, ofShape } = definitionOf(node) ?? {};
-  // The result tells of a NaN, or does not depend on the elements at all.
+  // The result shows a NaN, or does not depend on the elements at all.
   if (testsFinite || ofShape || node.outputs.every(({ dtype }) => isFloat(dtype))) return [];
   // x = x asks whether x is NaN.
   if (node.op === "Equal" && node.inputs[0] === node.inputs[1]) return [];

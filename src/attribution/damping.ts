@@ -28,7 +28,7 @@ const grid = [-5, -4.5, -4, -3.5, -3, -2.5, -2, -1.5, -1].map((power) => 10 ** p
 /** The reference, over the trace: of a matrix of all parameters, and of one that is inverted layer by layer, whose noise is less. */
 const references = { whole: 3e-4, layers: 1e-4 } as const;
 /** Samples that are looked at; of every five, two are in either half and one is held out. */
-const mostSamples = 1500;
+const maxSamples = 1500;
 /** Fewer tell nothing. */
 const leastSamples = 20;
 /** Held-out samples whose gradients are materialised. */
@@ -42,7 +42,7 @@ interface Parts {
 
 /** Of the empirical Fisher matrix or the generalised Gauss-Newton matrix of all parameters. */
 export async function wholeDamping(checkpoint: Checkpoint, train: Dataset, of: "fisher" | "ggn"): Promise<number> {
-  const parts = await partsOf(checkpoint, train, mostSamples);
+  const parts = await partsOf(checkpoint, train, maxSamples);
   const pulled = of === "ggn" ? new PulledBack(checkpoint) : undefined;
   const source = pulled?.scalars ?? checkpoint;
   const held = pulled ? await pulled.losses(parts.held) : parts.held;
@@ -91,7 +91,7 @@ export async function layersDamping(
   of: "empirical" | "type2",
   corrected: boolean,
 ): Promise<number> {
-  const parts = await partsOf(checkpoint, train, mostSamples);
+  const parts = await partsOf(checkpoint, train, maxSamples);
   const { space } = checkpoint;
   const held: Float32Array[] = [];
   for await (const { rows } of checkpoint.rows(parts.held)) held.push(rows);
@@ -127,7 +127,7 @@ export async function layersDamping(
 
 /** Of features `[N, dims]`, over the matrix Phi' Phi of all N. */
 export async function featuresDamping(phi: Table): Promise<number> {
-  const stride = Math.max(1, Math.ceil(phi.rows / mostSamples));
+  const stride = Math.max(1, Math.ceil(phi.rows / maxSamples));
   const pick = (...places: readonly number[]) =>
     Array.from({ length: phi.rows }, (_, n) => n).filter((n) => n % stride === 0 && places.includes((n / stride) % 5));
   const rowsOf = (numbers: readonly number[]) => numbers.map((n) => phi.row(n));

@@ -16,7 +16,7 @@ import type { DType } from "../tensor/tensor.js";
 import { batchOver } from "./vmap.js";
 
 /** No more directions are taken at a time, nor more numbers of each sample's results. */
-const mostDirections = 32;
+const maxDirections = 32;
 const mostNumbers = 2 ** 22;
 
 /** A direction is 1 at one of `size` places and 0 at the others, unless others are given. */
@@ -70,7 +70,7 @@ class Each {
     this.#direction = leaf("direction", { dtype, shape: [size] }, { kind: "input" });
     this.results = of(this.#direction);
     const numbers = this.results.reduce((total, { shape }) => total + elementFactor(shape), 0);
-    const most = Math.min(this.count, mostDirections, Math.max(1, Math.floor(mostNumbers / numbers)));
+    const most = Math.min(this.count, maxDirections, Math.max(1, Math.floor(mostNumbers / numbers)));
     this.atOnce = most > 1 && this.#takesMore(most) ? most : 1;
   }
 

@@ -39,7 +39,7 @@ export function pushForward(
 }
 
 /**
- * What is left of the cotangent tells only where it is 0, since a mask selected otherwise: it may then be any, as long as
+ * What is left of the cotangent shows only where it is 0, since a mask selected otherwise: it may then be any, as long as
  * no sum of it is 0 by chance.
  */
 function withoutCotangent(build: Build, tangent: Value, cotangent: Value): Value {

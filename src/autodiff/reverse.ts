@@ -32,7 +32,7 @@ export interface Mode<G> {
 
 /**
  * The cotangents of `targets`, given those of some outputs. A target that no output depends on is left
- * out. The walk does not go beyond `boundary`. `ranges` tells where derivatives may not be finite.
+ * out. The walk does not go beyond `boundary`. `ranges` shows where derivatives may not be finite.
  * @throws PergradError UNSUPPORTED_OP, naming the nodes, where ops on the way have no derivative rule.
  */
 export function reverse<G>(

@@ -42,7 +42,7 @@ export interface CheckedParameter {
 
 /**
  * Relative error allowed between a float32 program and the float64 loop, and between the loop and finite differences.
- * Above `rounding` hardly a digit is right: rounding still is no fault, but the user is told.
+ * Above `rounding` hardly a digit is right: rounding still is no fault, but it is reported.
  */
 export const tolerance = { loop: 1e-4, difference: 1e-4, rounding: 1e-2 };
 

@@ -25,7 +25,7 @@ const lossRounding = 2 ** -46;
 const together = 16;
 
 /** Elements that the loss depends less on are moved further, up to so many times, so that they are heard beside others. */
-const mostStretched = 100;
+const maxStretched = 100;
 
 /** An element to be tried. */
 export interface Try {
@@ -140,7 +140,7 @@ function alone(reference: Reference, sample: number, tried: Try): number {
 function jointErrors(reference: Reference, sample: number, tries: readonly Try[]): number[] {
   const largest = Math.max(...tries.map(({ scale }) => scale));
   const factors = tries.map(({ parameter, index, weight, scale }) => {
-    const louder = Math.min(mostStretched, largest / (scale || largest || 1));
+    const louder = Math.min(maxStretched, largest / (scale || largest || 1));
     return weight * louder * reference.stretch(parameter, index);
   });
   const heard = Math.min(...tries.map(({ scale }, k) => closeEnough * scale * Math.abs(nth(factors, k))));

@@ -27,7 +27,7 @@ interface Sums {
 }
 
 /** Inner products are compared among so many samples, whose gradients are held. */
-const mostPairs = 3;
+const maxPairs = 3;
 
 export class InFloat64 {
   readonly parameters = new Map<string, Sums>();
@@ -68,7 +68,7 @@ export class InFloat64 {
     this.squaredNorms.push(square);
     this.dots.push(dot);
     this.projected.push(...projected.map((x) => x / Math.sqrt(dims)));
-    if (this.#first.length < mostPairs) this.#first.push(gradients);
+    if (this.#first.length < maxPairs) this.#first.push(gradients);
     this.withFirst.push(products(nth(this.#first, 0), gradients));
     return this;
   }

@@ -43,7 +43,7 @@ function workOf({ losses, gradients }: ReferenceParts): number {
   );
 }
 
-interface Asked {
+interface Request {
   readonly question: Question;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: unknown) => void;
@@ -53,13 +53,13 @@ interface Lane {
   readonly worker: Worker;
   /** Whose activations it holds. */
   sample: number;
-  busy: Asked | undefined;
+  busy: Request | undefined;
 }
 
 /** Threads that take one question after another, of the sample that they hold before those of others. */
 class InThreads implements References {
   readonly #lanes: readonly Lane[];
-  readonly #waiting: Asked[] = [];
+  readonly #waiting: Request[] = [];
   #failed: PergradError | undefined;
 
   constructor(parts: ReferenceParts, module: URL, count: number) {
@@ -115,10 +115,10 @@ class InThreads implements References {
   }
 
   #answered(lane: Lane, answer: Answer): void {
-    const asked = lane.busy;
+    const request = lane.busy;
     lane.busy = undefined;
-    if (answer.error) asked?.reject(new PergradError(answer.error.code, answer.error.message));
-    else asked?.resolve(answer);
+    if (answer.error) request?.reject(new PergradError(answer.error.code, answer.error.message));
+    else request?.resolve(answer);
     this.#assign();
   }
 

@@ -20,7 +20,7 @@ export interface CheckOptions extends ObjectiveOptions {
   readonly seed?: number;
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
-  /** Is told of the program that gives the gradients; see the same option of `perSample`. Default: nobody is. */
+  /** Observes the program that computes the gradients; see the same option of `perSample`. Default: none. */
   readonly observe?: Observer;
   /** Called after each gradient and each finite difference, and once before the first (`done` is 0). Default: no call. */
   readonly onProgress?: (done: number, total: number) => void;

@@ -18,7 +18,7 @@ export interface Rows {
 }
 
 /** Weights of the output that are drawn, at most: of larger outputs, those of their last axis are drawn, and repeated. */
-const mostWeights = 2 ** 20;
+const maxWeights = 2 ** 20;
 
 /**
  * A loss that knows no labels: the output, weighted by random numbers that are the same for all samples. The inner product
@@ -30,7 +30,7 @@ function labelFree(seed: number): Loss {
     target: () => null,
     apply: (output: Traced) => {
       const own = bindShape(output.value.shape.slice(1), 0);
-      const dims = sizeOf(own) <= mostWeights ? own : own.slice(-1);
+      const dims = sizeOf(own) <= maxWeights ? own : own.slice(-1);
       const weights = constant({ dtype: "float32", dims, data: random(seed).normals(sizeOf(dims), 1) });
       const axes = own.map((_, k) => k + 1);
       const weighted = output.mul(weights.cast(output.dtype));

@@ -98,18 +98,18 @@ export async function curvatureOf(
   io: Io,
   progress: Progress,
 ): Promise<void> {
-  const asked = parameterNames.filter((name) => options.want.includes(name));
-  requireVector(options, asked);
+  const requested = parameterNames.filter((name) => options.want.includes(name));
+  requireVector(options, requested);
   const task = await begin(modelFile, options, progress, options.vector === undefined ? [] : [options.vector]);
   const vector = options.vector === undefined ? {} : await readVector(options.vector, task);
   const shapes = [...task.objective.parameters].map(([name, { shape }]) => [name, bindShape(shape, 0)] as const);
   const traced = options.want.includes("hessian-trace");
   const wants: Record<string, Want<ByParameter>> = Object.fromEntries(
-    asked.map((name) => [name, byParameter[name].make(vector)]),
+    requested.map((name) => [name, byParameter[name].make(vector)]),
   );
   const ends = options.want.flatMap((name) => later(name, task.samples));
   const layout = new Map<string, TensorLayout>([
-    ...asked.flatMap((name) =>
+    ...requested.flatMap((name) =>
       shapes.map(([parameter, dims]) => [keyOf(name, parameter), floats(task.samples, ...dims)] as const),
     ),
     ...(traced ? [["hessian_trace", floats(task.samples)] as const] : []),
@@ -125,7 +125,7 @@ export async function curvatureOf(
     want: nothing ? { losses: want.losses() } : all,
     layout,
     take: async (results, from, samples, writer) => {
-      for (const name of asked) {
+      for (const name of requested) {
         const found = wants[name] && tensorsOf(results[name]);
         for (const [parameter, dims] of shapes) {
           const size = sizeOf(dims);
@@ -142,8 +142,8 @@ function keyOf(name: ByParameterName, parameter: string): string {
   return `${byParameter[name].prefix}/${parameter}`;
 }
 
-function requireVector({ vector }: CurvatureCommandOptions, asked: readonly ByParameterName[]): void {
-  const needs = asked.find((name) => byParameter[name].vector);
+function requireVector({ vector }: CurvatureCommandOptions, requested: readonly ByParameterName[]): void {
+  const needs = requested.find((name) => byParameter[name].vector);
   if (needs !== undefined && vector === undefined)
     throw new UsageError(`--want ${needs} needs --vector FILE, which holds "v/PARAMETER" for each parameter.`);
   if (needs === undefined && vector !== undefined)

@@ -59,8 +59,8 @@ export function programs(text: string, before: readonly (readonly string[])[] = 
   throw new InvalidArgumentError(`it must be a list, separated by commas, of ${wantNames}`);
 }
 
-/** What a program is asked beside its plan, or instead of it. */
-interface Asked {
+/** What `explain` prints beside the plan, or instead of it. */
+interface Requested {
   readonly graph: boolean;
   readonly rewrites: boolean;
   readonly profile: boolean;
@@ -83,8 +83,8 @@ export async function explain(modelFile: string, options: ExplainOptions, io: Io
   }
   progress.stop();
   const { graph = false, rewrites = false, profile = false } = options;
-  const asked = { graph, rewrites, profile };
-  const shown = found.map((each) => (options.json ? plainOf(each, asked) : textOf(each, asked)));
+  const requested = { graph, rewrites, profile };
+  const shown = found.map((each) => (options.json ? plainOf(each, requested) : textOf(each, requested)));
   io.stdout.write(options.json ? json(shown) : shown.join("\n"));
 }
 
@@ -157,17 +157,17 @@ function batchOf(
   return samplesBetween({ feeds }, objective.expected, 0, Math.min(samples, wanted ?? usualBatch)).feeds;
 }
 
-function textOf({ wants, explanation, graph, rewrites, profile }: Explained, asked: Asked): string {
+function textOf({ wants, explanation, graph, rewrites, profile }: Explained, requested: Requested): string {
   const texts = [
-    ...(asked.graph ? [graph] : []),
-    ...(asked.rewrites ? [`${rewrites}`] : []),
-    ...(asked.profile && profile ? [`${profile}`] : []),
+    ...(requested.graph ? [graph] : []),
+    ...(requested.rewrites ? [`${rewrites}`] : []),
+    ...(requested.profile && profile ? [`${profile}`] : []),
   ];
   const shown = texts.length === 0 ? [`${explanation}\n`] : texts;
   return `${wants.join(", ")}\n\n${shown.join("\n")}`;
 }
 
-function plainOf({ wants, explanation, graph, rewrites, profile }: Explained, asked: Asked) {
+function plainOf({ wants, explanation, graph, rewrites, profile }: Explained, requested: Requested) {
   const { rows, total, notes, constants } = explanation;
   return {
     wants,
@@ -175,9 +175,9 @@ function plainOf({ wants, explanation, graph, rewrites, profile }: Explained, as
     total,
     notes,
     constants,
-    ...(asked.graph ? { graph } : {}),
-    ...(asked.rewrites ? { rewrites: rewrites.lines, counts: Object.fromEntries(rewrites.counts) } : {}),
-    ...(asked.profile && profile ? { profile: plainProfile(profile) } : {}),
+    ...(requested.graph ? { graph } : {}),
+    ...(requested.rewrites ? { rewrites: rewrites.lines, counts: Object.fromEntries(rewrites.counts) } : {}),
+    ...(requested.profile && profile ? { profile: plainProfile(profile) } : {}),
   };
 }
 

@@ -4,7 +4,7 @@ import type { Observer } from "../inspect/observe.js";
 export interface Io {
   readonly stdout: NodeJS.WritableStream;
   readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean };
-  /** Is told of what is compiled and run, as PERGRAD_DEBUG asks. */
+  /** Observes what is compiled and run, as PERGRAD_DEBUG asks. */
   readonly observe?: Observer;
 }
 

@@ -11,10 +11,10 @@ function end(signal: Signal): void {
   process.exit(128 + constants.signals[signal]);
 }
 
-/** Runs `action`; a signal meanwhile removes the temporary files, says a word by `told`, and ends the process. */
-export async function cleaningUp<T>(action: () => Promise<T>, told: () => void): Promise<T> {
+/** Runs `action`; a signal meanwhile removes the temporary files, calls `onSignal`, and ends the process. */
+export async function cleaningUp<T>(action: () => Promise<T>, onSignal: () => void): Promise<T> {
   const stop = (signal: Signal) => {
-    told();
+    onSignal();
     end(signal);
   };
   for (const signal of signals) process.on(signal, stop);

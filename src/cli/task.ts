@@ -112,7 +112,7 @@ export async function dataTaskOf(
   return { ...task, dataFile: options.data, feeds, samples };
 }
 
-/** Data in the model's place is told apart from a broken model. */
+/** Distinguishes data in the model's place from a broken model. */
 function refuseTensors(bytes: Uint8Array, fileName: string): void {
   const json = bytes.length > 9 && bytes[8] === 0x7b && (bytes[9] === 0x22 || bytes[9] === 0x7d);
   if (!json && !/\.(safetensors|npz|npy)$/i.test(fileName)) return;

@@ -78,7 +78,7 @@ export async function trainModel(
 }
 
 /** Weights grow by less in any training that learns something. */
-const mostGrowth = 1e5;
+const maxGrowth = 1e5;
 
 /**
  * Refuses weights that are finite still, but have left all bounds. It looks at weights alone, which costs no privacy.
@@ -87,7 +87,7 @@ const mostGrowth = 1e5;
 function requireConverging(before: Model, after: Model, steps: number): void {
   for (const [name, { data }] of Object.entries(after.parameters)) {
     const [first, last] = [largest(before.parameters[name]?.data ?? []), largest(data)];
-    if (last <= mostGrowth * Math.max(1, first)) continue;
+    if (last <= maxGrowth * Math.max(1, first)) continue;
     const grew = `"${name}" grew from at most ${first.toPrecision(2)} to ${last.toPrecision(2)} in ${steps} steps`;
     throw new PergradError(
       "NOT_FINITE",

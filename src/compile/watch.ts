@@ -14,7 +14,7 @@ const squares = "/squares";
 /** Beyond it, half precision is infinite. */
 const largestHalf = 65504;
 
-/** The result that tells of each sample whether its gradients are finite: whether it is within the bound. */
+/** The result that shows for each sample whether its gradients are finite: whether it is within the bound. */
 export interface Watch {
   readonly name: string;
   readonly bound: number;

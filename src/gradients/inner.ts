@@ -42,7 +42,7 @@ function matching(a: Outer | RowsGradient, b: Outer): 0 | 1 | null {
   if (b.blocked || a.blocked) return null;
   const [left, right] = [a.viewed.sides, b.viewed.sides];
   if (!left || !right) return null;
-  // Where the first spans axes of size 1 only, the other tells which is which.
+  // Where the first spans axes of size 1 only, the other shows which is which.
   for (const side of [0, 1] as const) {
     if (left.every((own, axis) => own === -1 || own === (side === 0 ? right[axis] : 1 - nth(right, axis)))) return side;
   }

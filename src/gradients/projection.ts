@@ -71,7 +71,7 @@ function alongRaw(view: View, { dims, rows, columns }: Signs): [SignsAlong, Sign
   const blocks = along.length === 3 ? nth(along, 0) : { rows: [0], columns: [0] };
   const still = (places: readonly number[]) => places.every((place) => place === 0);
   const side = (matrix: SignMatrix, block: readonly number[], places: readonly number[]): SignsAlong => {
-    // Blocks that are told apart by the other side share these signs.
+    // Blocks that the other side distinguishes share these signs.
     const starts = still(block) ? [0] : block;
     const all = starts.flatMap((start) => places.map((place) => start + place));
     return { matrix: pickSigns(matrix, all, dims), blocks: starts.length, size: places.length };

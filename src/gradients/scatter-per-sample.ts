@@ -12,7 +12,7 @@ const mostInARow = 128;
 const block = 32;
 
 /** Numbers of one sample's that all its tables may have together. */
-const mostTables = 2 ** 24;
+const maxTables = 2 ** 24;
 
 /**
  * Rows `[N, T, R]` added to `rows` places of each sample: `[N, rows, R]`. Where there are many positions, each block of
@@ -25,7 +25,7 @@ export function scatterPerSample(build: Build, places: Value, updates: Value, ro
   if (positions === 0 || rows === 0 || size === 0) return build.zeros(shape, updates.dtype);
   if (positions <= mostInARow) return scatter(build, places, updates, rows);
   const needed = Math.ceil(positions / (block * mostInARow));
-  const tables = Math.max(1, Math.min(needed, Math.floor(mostTables / (rows * size))));
+  const tables = Math.max(1, Math.min(needed, Math.floor(maxTables / (rows * size))));
   const length = block * Math.ceil(positions / tables / block);
   const missing = length * tables - positions;
   const filled = (value: Value) => {

@@ -165,7 +165,7 @@ export type NameOf = (value: Value) => string | undefined;
 /** Constants of up to this many elements are printed in full. */
 const mostPrinted = 8;
 
-/** A value in one line: `h1: float32 [N, 16] = Relu(h0)`. What has no name is told by its operator: `Relu(...)`. */
+/** A value in one line: `h1: float32 [N, 16] = Relu(h0)`. What has no name is printed by its operator: `Relu(...)`. */
 export function describeValue(value: Value): string {
   const { source, name } = value;
   const typed = `${name === "" ? "" : `${name}: `}${showType(value)}`;

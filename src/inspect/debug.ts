@@ -40,7 +40,7 @@ export function debugOf(text = ""): ReadonlySet<DebugWord> {
   return new Set(debugWords.filter((word) => words.includes(word)));
 }
 
-/** An observer that prints what is asked for; undefined where nothing is that a compile or a run tells. */
+/** An observer that prints what is asked for; undefined if it asks for nothing that a compile or a run reports. */
 export function debugObserver(words: ReadonlySet<DebugWord>, write: (text: string) => void): Observer | undefined {
   const has = (word: DebugWord) => words.has(word);
   if (!(["plan", "rewrite", "graph", "time", "memory"] as const).some(has)) return undefined;

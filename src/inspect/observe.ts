@@ -55,7 +55,7 @@ export interface Observer {
   readonly onProfile?: (profile: Profile) => void;
 }
 
-/** One observer that tells several. */
+/** One observer that calls several. */
 export function together(...observers: readonly (Observer | undefined)[]): Observer {
   const tell = (act: (observer: Observer) => void) => {
     for (const observer of observers) if (observer) act(observer);

@@ -1,4 +1,4 @@
-/** A browser has no files to write: whoever asks is told what there is instead. */
+/** A browser has no files to write: the error says what to use instead. */
 import { PergradError } from "../errors.js";
 
 function refused(path: string): PergradError {

@@ -14,7 +14,7 @@ import type { TensorWriter } from "./writer.js";
 
 type Format = "safetensors" | "npz" | "npy";
 
-/** Reads the tensors of a safetensors or .npz file, told apart by their first bytes, in the order of the file. */
+/** Reads the tensors of a safetensors or .npz file, distinguished by their first bytes, in the order of the file. */
 export async function readTensors(path: string): Promise<Map<string, Tensor>> {
   const format = await formatOf(path);
   if (format === "npz") return readNpz(path);
@@ -68,7 +68,7 @@ export async function openTensors(path: string, layout: Named<TensorLayout>): Pr
   return format === "npz" ? openNpz(path, layout) : openSafetensors(path, layout);
 }
 
-/** Checks that a result could be written here as far as its name tells, before the work starts. */
+/** Checks that a result could be written here as far as its name shows, before the work starts. */
 export function formatToWrite(path: string): Format {
   const extension = /\.(safetensors|npz)$/i.exec(path)?.[1]?.toLowerCase();
   if (extension === "safetensors" || extension === "npz") return extension;

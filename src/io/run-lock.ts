@@ -3,7 +3,7 @@ import { link, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { PergradError } from "../errors.js";
 import { unwritable } from "./failure.js";
 
-/** Who holds a lock. The time of its start tells a process from a later one of the same number, as in containers. */
+/** Who holds a lock. The time of its start distinguishes a process from a later one of the same number, as in containers. */
 const own = `${process.pid} ${performance.timeOrigin}`;
 
 /** Several processes may find the same stale lock, and each but one must look again. */

@@ -37,7 +37,7 @@ export const blocking = "sum-in-blocks";
 /**
  * The same outputs, with long sums in blocks.
  * @param own the model's own results: nodes that lead to them stay
- * @param seen is told what becomes of each node
+ * @param seen is called with what becomes of each node
  */
 export function sumsInBlocks(outputs: readonly Value[], own: readonly Value[] = [], seen?: OnRewrite): Value[] {
   const kept = new Set(nodesBefore(own));
@@ -145,12 +145,12 @@ function reduced(node: Node, op: SumOp, map = (x: Value) => x): Value | null {
 // Exponentials
 
 /** Classes whose exponentials the runtime adds up well enough: it takes many at a time. */
-const mostClasses = 2 ** 16;
+const maxClasses = 2 ** 16;
 
 function softmaxInBlocks(node: Node, finish: (shifted: Value, sum: Value) => Value): Value | null {
   const x = inputOf(node, 0);
   const axis = normalAxis(node, intAttribute(node, "axis", -1), x.shape.length);
-  if (isBatch(x.shape[axis]) || factorOf(nth(x.shape, axis)) <= mostClasses) return null;
+  if (isBatch(x.shape[axis]) || factorOf(nth(x.shape, axis)) <= maxClasses) return null;
   const [shifted, { shape: kept }] = belowMaximum(x, [axis]);
   return finish(shifted, reduce("ReduceSum", build.exp(shifted), [axis], kept));
 }

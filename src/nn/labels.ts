@@ -27,10 +27,10 @@ function fits(output: Shape, axis: number, target: Shape): boolean {
 }
 
 /**
- * The axis of the classes, from what the loss was told and the target's shape, where that is known: as PyTorch has it,
+ * The axis of the classes, from the axis chosen for the loss and the target's shape, where that is known: as PyTorch has it,
  * axis 1 where it fits, else the first that does. Without a target's shape, the last of three axes.
  */
-export function classAxisOf(loss: string, output: Shape, told: number | undefined, target?: Shape): number {
+export function classAxisOf(loss: string, output: Shape, chosenAxis: number | undefined, target?: Shape): number {
   samplesOf(loss, { shape: output });
   const rank = output.length;
   if (rank < 2) {
@@ -39,13 +39,13 @@ export function classAxisOf(loss: string, output: Shape, told: number | undefine
       `${loss}: the output ${showShape(output)} has no axis of classes; it needs [N, classes].`,
     );
   }
-  if (told !== undefined && axisOf(told, rank, `${loss}: the class axis (classAxis, --class-axis)`) === 0) {
+  if (chosenAxis !== undefined && axisOf(chosenAxis, rank, `${loss}: the class axis (classAxis, --class-axis)`) === 0) {
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `${loss}: the class axis ${told} (classAxis, --class-axis) is that of the samples; give that of the classes.`,
+      `${loss}: the class axis ${chosenAxis} (classAxis, --class-axis) is that of the samples; give that of the classes.`,
     );
   }
-  const axis = told === undefined ? undefined : axisOf(told, rank, loss);
+  const axis = chosenAxis === undefined ? undefined : axisOf(chosenAxis, rank, loss);
   const shape = target ?? without(output, axis ?? (rank === 3 ? 2 : 1));
   const found = (axis === undefined ? axesOfClasses(rank) : [axis]).find((each) => fits(output, each, shape));
   if (found !== undefined) return found;
@@ -65,11 +65,11 @@ function axesOfClasses(rank: number): number[] {
 export function notesOnClassAxis(
   loss: string,
   output: Shape,
-  told: number | undefined,
+  chosenAxis: number | undefined,
   target: Shape | undefined,
 ): string[] {
-  if (told !== undefined || output.length < 3) return [];
-  const axis = classAxisOf(loss, output, told, target);
+  if (chosenAxis !== undefined || output.length < 3) return [];
+  const axis = classAxisOf(loss, output, chosenAxis, target);
   const labels = without(output, axis);
   const otherwise = "classAxis (--class-axis) says otherwise";
   const fitting = axesOfClasses(output.length).filter((each) => fits(output, each, labels));
@@ -85,12 +85,17 @@ export function notesOnClassAxis(
 }
 
 /** The labels' dtype and shape. */
-export function labelType(loss: string, output: TensorType, told: number | undefined, given?: GivenTarget): TensorType {
-  if (!given) return { dtype: "int64", shape: without(output.shape, classAxisOf(loss, output.shape, told)) };
+export function labelType(
+  loss: string,
+  output: TensorType,
+  chosenAxis: number | undefined,
+  given?: GivenTarget,
+): TensorType {
+  if (!given) return { dtype: "int64", shape: without(output.shape, classAxisOf(loss, output.shape, chosenAxis)) };
   const { dtype = "int64" } = given;
   requireLabels(loss, dtype);
   const shape = besideOutput(loss, output, given);
-  classAxisOf(loss, output.shape, told, shape);
+  classAxisOf(loss, output.shape, chosenAxis, shape);
   return { dtype, shape };
 }
 

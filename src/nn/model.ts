@@ -143,7 +143,7 @@ function forwardNamed(of: Module, fed: Named, first: string, parameters: Named):
   }
 }
 
-/** An input of the dtype that is told, else of `dtype`. */
+/** An input of the given dtype, else of `dtype`. */
 function inputOf(name: string, spec: InputSpec, dtype?: DType): Traced {
   return "shape" in spec ? input(name, spec.shape, spec.dtype ?? dtype) : input(name, spec, dtype);
 }

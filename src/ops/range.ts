@@ -1,5 +1,5 @@
 /**
- * What a value's elements may be, as far as the graph tells: by interval arithmetic. It is how we know where a
+ * What a value's elements may be, as far as the graph shows: by interval arithmetic. It is how we know where a
  * derivative is finite for all finite data, which is nearly everywhere, and where it may not be.
  */
 
@@ -21,7 +21,7 @@ export interface Range {
   readonly lowest: boolean;
 }
 
-/** The range of a node's outputs, from those of its inputs (null: absent); `of` tells that of any value. */
+/** The range of a node's outputs, from those of its inputs (null: absent); `of` gives that of any value. */
 export type RangeRule = (node: Node, inputs: readonly (Range | null)[], of: (value: Value) => Range) => Range;
 
 const [least, most] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];

@@ -14,7 +14,7 @@ export const unfusing = "loop-for-recurrent";
 
 /**
  * The same outputs, computed without recurrent ops whose loops are there anyway, once `clean` merges equal nodes.
- * @param seen is told what becomes of each node
+ * @param seen is called with what becomes of each node
  */
 export function loopsOnce(
   outputs: readonly Value[],

@@ -47,7 +47,7 @@ export const rewriteNames: readonly string[] = [
 
 /**
  * The same outputs, computed by fewer and cheaper nodes; bodies of scans too.
- * @param seen is told what becomes of each node
+ * @param seen is called with what becomes of each node
  */
 export function simplify(outputs: readonly Value[], seen?: OnRewrite): Value[] {
   return simplifyWith({ lowering: exactly, seen }, outputs);
@@ -55,7 +55,7 @@ export function simplify(outputs: readonly Value[], seen?: OnRewrite): Value[] {
 
 /**
  * As a program holds it: the same to the precision of float32, of ONNX's operators alone.
- * @param seen is told what becomes of each node
+ * @param seen is called with what becomes of each node
  */
 export function simplifyInFloat32(outputs: readonly Value[], seen?: OnRewrite): Value[] {
   return simplifyWith({ lowering: inFloat32, seen }, outputs);
@@ -64,7 +64,7 @@ export function simplifyInFloat32(outputs: readonly Value[], seen?: OnRewrite): 
 /**
  * The same outputs, after rules of a target that come before all others; untouched where none of these applies.
  * @param first what a target puts in a node's place
- * @param seen is told what becomes of each node
+ * @param seen is called with what becomes of each node
  */
 export function simplifyFor(first: Lowering, outputs: readonly Value[], seen?: OnRewrite): Value[] {
   if (!someNode(outputs, (node) => first(node) !== null)) return [...outputs];
@@ -85,7 +85,7 @@ interface CleanUp {
 }
 
 function simplifyWith(how: CleanUp, outputs: readonly Value[]): Value[] {
-  // What is cleaned up to look for loops is no part of the result, and nobody is told of it.
+  // What is cleaned up to look for loops is no part of the result, and is not reported.
   const unseen = { ...how, seen: undefined };
   return cleaned(
     how,
@@ -94,12 +94,12 @@ function simplifyWith(how: CleanUp, outputs: readonly Value[]): Value[] {
 }
 
 /** What one rule makes may be another's to take up, in a further pass. Two or three do; rules that undo each other end here. */
-const mostPasses = 6;
+const maxPasses = 6;
 
 function cleaned(how: CleanUp, outputs: readonly Value[]): Value[] {
   const settled = new Set<Node>();
   let [before, after] = [outputs, pass(how, outputs, settled)];
-  for (let count = 1; count < mostPasses && after.some((value, k) => value !== before[k]); count++)
+  for (let count = 1; count < maxPasses && after.some((value, k) => value !== before[k]); count++)
     [before, after] = [after, pass(how, after, settled)];
   return after;
 }
@@ -301,7 +301,7 @@ function contentKey(value: Value): string | null {
   if (source.kind !== "constant" || source.tensor.data.length > largestCompared) return null;
   const { dtype } = value;
   const { dims, data } = source.tensor;
-  // -0 and 0 differ, and so do NaNs of different floats: their text tells.
+  // -0 and 0 differ, and so do NaNs of different floats: their text shows it.
   const elements = isFloat(dtype)
     ? Array.from(data as Float32Array, (x) => (Object.is(x, -0) ? "-0" : String(x)))
     : Array.from(data as Int32Array, String);

@@ -229,6 +229,6 @@ function namesOf(gradients: Iterable<Factored>, required: Requirements): Map<Que
   const all = [...gradients];
   const names = (name: Question) =>
     all.flatMap((gradient) => questions[name].methods(gradient, usualBatch).map((method) => method.name));
-  const asked = questionNames.filter((name) => required[name] > 0);
-  return new Map(asked.map((name) => [name, [...new Set(names(name))]]));
+  const requested = questionNames.filter((name) => required[name] > 0);
+  return new Map(requested.map((name) => [name, [...new Set(names(name))]]));
 }

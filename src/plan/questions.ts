@@ -1,6 +1,6 @@
 /**
  * The questions that wants ask of each parameter's gradients, in one record: a new one is an entry here, and a method
- * of the kinds that answer it. Requirements, strategies, choices and what `explain()` tells are made from it.
+ * of the kinds that answer it. Requirements, strategies, choices and what `explain()` prints are made from it.
  */
 import type { Factored } from "../gradients/factored.js";
 import { gramMethods } from "../gradients/pairs.js";

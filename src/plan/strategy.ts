@@ -35,9 +35,9 @@ export class ParameterStrategies {
     question: Question,
     methods: readonly M[],
   ): readonly M[] {
-    const asked = this.#byParameter.get(parameter)?.[question] ?? this.strategy[question];
+    const requested = this.#byParameter.get(parameter)?.[question] ?? this.strategy[question];
     const other = methods.some(({ lowMemory }) => lowMemory) ? this.lowMemory[question] : undefined;
-    const name = asked ?? other;
+    const name = requested ?? other;
     const fitting = methods.filter((method) => method.name === name);
     return fitting.length === 0 ? methods : fitting;
   }
@@ -47,8 +47,8 @@ export class ParameterStrategies {
     const strategies = [this.strategy, ...Object.values(this.strategy.parameters ?? {})];
     for (const question of questionNames) {
       const known = all.get(question) ?? [];
-      const asked = strategies.flatMap((names) => names[question] ?? []);
-      const name = known.length === 0 ? undefined : asked.find((each) => !known.includes(each));
+      const requested = strategies.flatMap((names) => names[question] ?? []);
+      const name = known.length === 0 ? undefined : requested.find((each) => !known.includes(each));
       if (name === undefined) continue;
       throw new PergradError(
         "INVALID_ARGUMENT",

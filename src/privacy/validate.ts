@@ -71,7 +71,7 @@ function batchNormFinding(node: Node): PrivacyFinding {
   };
 }
 
-/** The nodes at which samples meet, as far as each can be told: what lies behind one of them is not looked at. */
+/** The nodes at which samples meet, as far as each can be found: what lies behind one of them is not looked at. */
 function interactions(model: Model): PrivacyFinding[] {
   const { graph, sampleAxes } = withoutBatchNorm(model);
   const given = graph.inputs.flatMap((value) => {

@@ -21,7 +21,7 @@ import { prepare } from "./feeds.js";
 /** Traced expressions, ready to run. */
 export interface Compiled<T extends Readonly<Record<string, Traced>>> {
   /**
-   * Results that are not finite are told of, as `options` say.
+   * Results that are not finite are reported as `options` say.
    * @param data inputs by name, and parameters that were given no initial value (or are to have another).
    */
   run(data: Readonly<Record<string, Data>>, options?: ExpressionOptions): Promise<{ readonly [K in keyof T]: Tensor }>;

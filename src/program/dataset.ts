@@ -228,7 +228,7 @@ function countSamples(path: string, file: TensorFile, expected: ReadonlyMap<stri
   return first?.samples ?? 0;
 }
 
-/** Errors of a piece count its samples from 0: they are told where it starts. */
+/** Errors of a piece count its samples from 0: they get the number where it starts. */
 function counted<T>(start: number, check: () => T): T {
   try {
     return check();

@@ -133,9 +133,11 @@ export class Execution {
           : { feeds: copiesOf(prepared.feeds), given: copiesOf(given) };
     });
     const { samples } = prepared;
-    const told = own ? await this.#search({ feeds: own.feeds, samples }, own.given, found.notFinite) : found.notFinite;
+    const reported = own
+      ? await this.#search({ feeds: own.feeds, samples }, own.given, found.notFinite)
+      : found.notFinite;
     this.#reporter.report(
-      renumbered(told, (n) => first + n),
+      renumbered(reported, (n) => first + n),
       options,
     );
     return found;
@@ -164,7 +166,7 @@ export class Execution {
     return computed;
   }
 
-  /** Samples that are not finite are looked for where somebody is told, and left out where that is asked for. */
+  /** Samples that are not finite are looked for where they are to be reported, and left out where that is asked for. */
   async #looked(part: Prepared, given: Feeds, options: NotFiniteOptions): Promise<Found> {
     const found = await this.#run(part, given);
     const look = isUnknown(found.notFinite) && this.#separable && this.#reporter.listens(options);

@@ -20,7 +20,7 @@ export interface NotFiniteResult {
   readonly hidden?: true;
 }
 
-/** What `onNotFinite` is told of compiled expressions. */
+/** What `onNotFinite` is called with for compiled expressions. */
 export interface NotFiniteResults {
   /** The results, in the order in which they were given to `compile`. */
   readonly results: readonly NotFiniteResult[];

@@ -41,8 +41,8 @@ function convert(name: string, given: Tensor, to: DType): Tensor {
 
 /** Bytes are booleans where those are expected. */
 function dtypeOf(data: TypedArray, expected: DType): DType {
-  const told = dtypeOfArray(data) ?? "uint8";
-  return told === "uint8" && expected === "bool" ? "bool" : told;
+  const inferred = dtypeOfArray(data) ?? "uint8";
+  return inferred === "uint8" && expected === "bool" ? "bool" : inferred;
 }
 
 /** A flat array as a tensor of the expected shape: its length gives N. Throws SHAPE_MISMATCH, DTYPE_MISMATCH. */

@@ -56,10 +56,10 @@ const largestChunk = 256;
  * products with a row or a column; wider ones are taken in blocks of 128 and err by 2 10^-6 from there on). `parts` is
  * for programs that sum over the samples in parts.
  */
-const mostSummed = { whole: 256, parts: 1024 };
+const maxSummed = { whole: 256, parts: 1024 };
 
 /**
- * Bytes of a run of `mostSummed.whole` samples below which runs of so many take longer than one of all: for so little
+ * Bytes of a run of `maxSummed.whole` samples below which runs of so many take longer than one of all: for so little
  * work the results of each run are too many. A perceptron's step with 1,024 samples took 1.7 to 2 times as long; that
  * of a convolutional network of 0.8 to 1.2 times.
  */
@@ -120,7 +120,7 @@ export class Microbatches {
   /** Whether a batch is better run by a program that sums over the samples in parts. */
   isForParts(samples: number, options: MemoryOptions): boolean {
     const { memoryBudget, microbatchSize = samples } = { ...this.defaults, ...defined(options) };
-    const { whole } = mostSummed;
+    const { whole } = maxSummed;
     if (this.manySamples || !this.#isSummed || this.weights >= largeWeights) return false;
     if (Math.min(samples, microbatchSize) <= whole) return false;
     // It takes no sums in float64 beside its own.
@@ -141,7 +141,7 @@ export class Microbatches {
 
   get #mostAccurate(): number {
     if (!this.#isSummed || this.#whole !== undefined) return Number.POSITIVE_INFINITY;
-    return this.manySamples ? mostSummed.parts : mostSummed.whole;
+    return this.manySamples ? maxSummed.parts : maxSummed.whole;
   }
 
   /** Samples at a time where neither a budget nor a number of samples is given. */
@@ -168,7 +168,7 @@ export class Microbatches {
     );
   }
 
-  /** Bytes of a run of so many samples, as `run` computes them where it is told nothing else. */
+  /** Bytes of a run of so many samples, as `run` computes them by default. */
   bytesOf(samples: number): number {
     const most = this.#mostAccurate;
     if (samples <= most || this.isForParts(samples, {})) return this.memory.at(samples);

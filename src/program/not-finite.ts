@@ -1,7 +1,7 @@
 /**
  * Gradients that are not finite though the data may be. Sums are looked at themselves. Of what is larger, all of a sample's
  * gradients are finite where their norm is, or where the squares of what they are products of have a finite sum: by Cauchy and Schwarz no element of a product is larger than
- * half of it. So one number per sample tells, and only where it is not finite are results looked at one by one.
+ * half of it. So one number per sample shows it, and only where it is not finite are results looked at one by one.
  */
 
 import { isSummed, type Output } from "../compile/joining.js";
@@ -201,8 +201,8 @@ function listed(all: readonly (string | number)[], more: string): string {
 export function describeNotFinite(samples: readonly NotFiniteSample[], leftOut: boolean): string {
   const hidden = samples.filter((each) => each.hidden && !each.loss && each.parameters.length === 0);
   const open = samples.filter((each) => !hidden.includes(each));
-  const told = open.length > 0 ? [describeOpen(open, leftOut)] : [];
-  return [...told, ...(hidden.length > 0 ? [describeHidden(hidden, leftOut)] : [])].join(" ");
+  const sentences = open.length > 0 ? [describeOpen(open, leftOut)] : [];
+  return [...sentences, ...(hidden.length > 0 ? [describeHidden(hidden, leftOut)] : [])].join(" ");
 }
 
 function describeHidden(samples: readonly NotFiniteSample[], leftOut: boolean): string {

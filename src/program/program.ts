@@ -71,7 +71,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
   #forManySamples: Promise<Program<W>> | undefined;
   /** It, once it is there. */
   #manySamples: Program<W> | undefined;
-  /** Whether an observer was told where the time goes. */
+  /** Whether an observer was given the times. */
   #profiled = false;
 
   private constructor(

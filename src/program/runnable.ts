@@ -19,7 +19,7 @@ import { type Chunk, computed, joinedResults, type StreamOptions } from "./strea
 /** What is run, and what is wanted of it. */
 export interface RunnableParts<W extends Wants> extends Omit<Executed, "microbatches" | "wants"> {
   readonly want: W;
-  /** What runs where a run is not told otherwise. */
+  /** What runs use by default. */
   readonly memoryOptions: MemoryOptions;
   readonly executable: Pick<Executable, "memory" | "inSteps">;
   /** It sums over the samples in parts. Default false. */

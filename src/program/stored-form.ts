@@ -49,7 +49,7 @@ export interface StoredForm {
     readonly scalar: string;
     readonly initial: number;
   })[];
-  /** Which result tells of each sample whether its gradients are finite. */
+  /** Which result shows for each sample whether its gradients are finite. */
   readonly watch: Watch | null;
   /** Bytes of a run at its peaks: fixed + perSample * N + perPair * N². */
   readonly memory: readonly Bytes[];

@@ -36,17 +36,17 @@ function frameOf({ expected }: Pick<Objective, "expected">, feeds: Feeds): Frame
 export function showOf(
   objective: Pick<Objective, "expected">,
   feeds: Feeds,
-  asked: Show | undefined,
+  requested: Show | undefined,
   texts: readonly string[] | undefined,
 ): Show {
   const frame = frameOf(objective, feeds);
-  if (asked === "text" && !texts)
+  if (requested === "text" && !texts)
     throw invalidArgument("Samples can be shown as texts only where there are some; give a text for each.");
-  if (asked === "image" && !frame)
+  if (requested === "image" && !frame)
     throw invalidArgument(
       "No input looks like pictures, [N, H, W], [N, 1, H, W] or [N, 3, H, W]; show the samples in another way.",
     );
-  return asked ?? (texts ? "text" : frame ? "image" : "table");
+  return requested ?? (texts ? "text" : frame ? "image" : "table");
 }
 
 /** Samples that a page shows more of than their numbers, at most, for each column; all where there are few. */

@@ -90,7 +90,7 @@ export const largeWeights = 2 ** 28;
 export interface AdaptOptions {
   /** Inputs may hold NaN and infinity. Default false. */
   readonly notFiniteInputs?: boolean | undefined;
-  /** Is told what becomes of each node. */
+  /** Is called with what becomes of each node. */
   readonly onRewrite?: OnRewrite | undefined;
 }
 

@@ -60,7 +60,7 @@ const arrays = {
   bool: Uint8Array,
 } as const;
 
-/** The dtypes that an array tells by its type: not those that share theirs with another. */
+/** The dtypes that follow from an array's type: not those that share theirs with another. */
 const told = ["float32", "float64", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8"] as const;
 
 /** The dtype of a plain array; undefined where it is of no type that tensors have. */

@@ -15,12 +15,12 @@ function hasLabels({ expected, output, loss }: Objective): boolean {
 
 /** The scores of classes, `[N, C]`; null where there are no labels to compare them with. */
 export function scores(objective: Objective): Want<FloatTensor | null> {
-  const asked = hasLabels(objective);
+  const labelled = hasLabels(objective);
   return {
     name: "scores",
     requirements: {},
-    emit: () => (asked ? { scores: objective.output } : {}),
-    read: (returned) => (asked ? float(returned, "scores") : null),
+    emit: () => (labelled ? { scores: objective.output } : {}),
+    read: (returned) => (labelled ? float(returned, "scores") : null),
   };
 }
 

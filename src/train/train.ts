@@ -82,9 +82,9 @@ export async function trainPrivately<S>(
   const make = () => PrivateTrainer.over(own, { ...options, noiseMultiplier, record, ...startOf(checkpoints) });
   return using(make, checkpoints, async (trainer) => {
     const { targetEpsilon } = options;
-    const asked = targetEpsilon !== undefined && !isPlanned(trainer, noiseMultiplier, options.sampling);
+    const hasTarget = targetEpsilon !== undefined && !isPlanned(trainer, noiseMultiplier, options.sampling);
     const result = () => finished(trainer, { ...options, noiseMultiplier }, samples);
-    await loop(trainer, steps, options, checkpoints, result, () => !asked || trainer.nextEpsilon <= targetEpsilon);
+    await loop(trainer, steps, options, checkpoints, result, () => !hasTarget || trainer.nextEpsilon <= targetEpsilon);
     return result();
   });
 }

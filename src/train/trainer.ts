@@ -133,7 +133,7 @@ export class Trainer<S> extends Stepping<S, StepResult> {
     const { steps, parameters } = this.current;
     const found: NotFiniteSample[] = [];
     for (const samples of microbatches(batch, this.#options.microbatchSize)) {
-      const onNotFinite = (told: NotFinite) => found.push(...renumbered(told.samples, (n) => samples[n] as number));
+      const onNotFinite = (report: NotFinite) => found.push(...renumbered(report.samples, (n) => samples[n] as number));
       const feeds = feedsFor(this.own, this.#options, steps, samples);
       await this.#program.run(feeds, { parameters, notFinite: "leave out", onNotFinite });
     }

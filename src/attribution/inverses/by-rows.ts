@@ -8,7 +8,7 @@ import type { Apply, Inverse } from "./inverse.js";
 
 /** Numbers of multiplied gradients of queries at a time. */
 const mostNumbers = 2 ** 26;
-const mostQueries = 128;
+const maxQueries = 128;
 
 export class ByRows implements Inverse {
   constructor(
@@ -19,7 +19,7 @@ export class ByRows implements Inverse {
 
   async scores(queries: Dataset): Promise<Table> {
     const { size } = this.checkpoint.space;
-    const most = Math.min(mostQueries, Math.max(1, Math.floor(mostNumbers / Math.max(1, size))));
+    const most = Math.min(maxQueries, Math.max(1, Math.floor(mostNumbers / Math.max(1, size))));
     const products = new RowProducts();
     const parts: Table[] = [];
     try {

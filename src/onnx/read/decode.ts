@@ -99,7 +99,7 @@ interface Outputs {
 type Found = Pick<Reading, "inputs"> & Outputs & { readonly notes: readonly string[] };
 
 /** Choices of how to take a file to other batch sizes, before it is given up. */
-const mostAttempts = 32;
+const maxAttempts = 32;
 
 /** The outputs of each node in the file's own batch. */
 type ShapesAsWritten = Map<NodeProto, readonly (readonly number[])[] | undefined>;
@@ -192,7 +192,7 @@ class File {
     } catch (error) {
       const found = this.#readAsBaked(constants, error);
       if (found) return found;
-      // Samples that meet are told of where an output is used: others may do without it.
+      // Interacting samples are reported where an output is used: others may do without it.
       if (open) return open;
       throw error;
     }
@@ -260,11 +260,11 @@ class File {
     }
   }
 
-  /** Until it succeeds, or no choice is left; the first failure tells most. */
+  /** Until it succeeds, or no choice is left; the first failure is the most informative. */
   #readFor(constants: Scope, size: number, written: AsWritten | undefined): Pick<Reading, "inputs"> & Outputs {
     let failure: unknown;
     let choices: readonly number[] | null = [];
-    for (let attempt = 0; choices && attempt < mostAttempts; attempt++) {
+    for (let attempt = 0; choices && attempt < maxAttempts; attempt++) {
       const { inputs, scope, rebatcher } = this.#read(constants, N, { written, choices });
       try {
         const found = this.#outputs(scope);

@@ -40,7 +40,7 @@ interface DecoderContext {
   readonly fixed?: number;
   /** How nodes are decoded that do not become one node of the graph; undefined for all others. */
   readonly special: (proto: NodeProto, scope: Scope) => NodeDecoder | undefined;
-  /** Told of each node's outputs. */
+  /** Called with each node's outputs. */
   readonly made: (source: NodeProto, outputs: readonly Value[]) => void;
   /** Rebuilds values with one more leading axis on some of what they depend on. */
   readonly batchOver?: BatchOver;
@@ -50,7 +50,7 @@ interface DecoderContext {
 export type NodeDecoder = (decoder: Decoder, proto: NodeProto, scope: Scope) => void;
 
 /** Graphs within nodes of more than this, loops unrolled, make programs that take longer to load than anyone waits. */
-const mostInner = 20_000;
+const maxInner = 20_000;
 
 export class Decoder {
   readonly indices: IndexArithmetic;
@@ -73,8 +73,8 @@ export class Decoder {
 
   /** Counts a node of a graph within a node, or a step of a loop. */
   countInner(): void {
-    if (++this.#inner <= mostInner) return;
-    const problem = `"${this.context.fileName}" unrolls to more than ${mostInner} nodes in its loops and branches`;
+    if (++this.#inner <= maxInner) return;
+    const problem = `"${this.context.fileName}" unrolls to more than ${maxInner} nodes in its loops and branches`;
     throw new PergradError("TOO_LARGE", `${problem}; export it without them, or for shorter inputs.`);
   }
 

@@ -31,7 +31,7 @@ export interface Inlined {
 const mostNodes = 100_000;
 
 /** Calls within calls: exporters nest them as modules are nested. */
-const mostOpen = 200;
+const maxOpen = 200;
 
 /** Throws INVALID_MODEL where functions call each other in a circle, or come to an absurd number of nodes. */
 export function inlineFunctions(
@@ -122,7 +122,7 @@ class Inliner {
 
   #body(called: FunctionProto, node: NodeProto, caller: Call): NodeProto[] {
     if (caller.open.includes(called)) throw invalidModel(`The function "${called.name}" calls itself`);
-    if (caller.open.length >= mostOpen) throw invalidModel(`The model's functions call each other ${mostOpen} deep`);
+    if (caller.open.length >= maxOpen) throw invalidModel(`The model's functions call each other ${maxOpen} deep`);
     const names = new Map<string, string>();
     called.output.forEach((name, k) => {
       const result = node.output[k];

@@ -30,7 +30,7 @@ export interface LoadOptions {
   readonly tie?: boolean;
   /**
    * Whether it is an error (FOLDED_PARAMETERS) that the file's exporter computed constants from parameters, whose
-   * gradients then lack that path (default: false, a note). Only files that say so are told: those of PyTorch's newer exporter.
+   * gradients then lack that path (default: false, a note). Only files that record it are noticed: those of PyTorch's newer exporter.
    */
   readonly strict?: boolean;
   /** The outputs that are wanted. Default: all; those after the first that pergrad cannot compute are left out, with a note. */

@@ -104,7 +104,7 @@ export class Dimensions {
     return scale("Mul", scale("Div", source, from), to);
   }
 
-  /** An axis of an input that tells the batch size; one of exactly N where there is one. */
+  /** An axis of an input that gives the batch size; one of exactly N where there is one. */
   private carrier(): { readonly name: string; readonly axis: number; readonly perSample: number } {
     const axes = this.inputs.flatMap((input) =>
       input.shape.flatMap((dim, axis) => (isBatch(dim) ? [{ name: this.sink.nameOf(input), axis, ...dim }] : [])),

@@ -36,7 +36,7 @@ export interface EncodableProgram {
   readonly order?: readonly Value[];
   /** Parameters to store in the file, by name. Other parameters are inputs, after those of `inputs`. */
   readonly parameters?: Readonly<Record<string, Tensor>>;
-  /** What the parameters are, told to whoever reads the file. Those named here are stored even where nothing reads them. */
+  /** What the parameters are, written for readers of the file. Those named here are stored even where nothing reads them. */
   readonly roles?: ReadonlyMap<string, "parameter" | "buffer">;
   readonly metadata?: Readonly<Record<string, string>>;
   readonly doc?: string;

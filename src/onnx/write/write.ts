@@ -14,10 +14,10 @@ export interface SaveOptions {
   readonly externalData?: boolean;
 }
 
-const mostInside = 1.5e9;
+const maxInside = 1.5e9;
 
 /** What protobuf, and so one ONNX file, holds. */
-const mostOfFile = 2 ** 31 - 1;
+const maxOfFile = 2 ** 31 - 1;
 
 function storedBytes({ parameters = {} }: EncodableProgram): number {
   return Object.values(parameters).reduce((sum, { data }) => sum + data.byteLength, 0);
@@ -26,10 +26,10 @@ function storedBytes({ parameters = {} }: EncodableProgram): number {
 /** Throws TOO_LARGE where the parameters do not fit into one file. */
 export function requireWithin(program: EncodableProgram): void {
   const stored = storedBytes(program);
-  if (stored <= mostOfFile) return;
+  if (stored <= maxOfFile) return;
   throw new PergradError(
     "TOO_LARGE",
-    `The parameters take ${stored} bytes, and one ONNX file holds at most ${mostOfFile}; ` +
+    `The parameters take ${stored} bytes, and one ONNX file holds at most ${maxOfFile}; ` +
       "save it to a path, so that they go into a file beside it.",
   );
 }
@@ -50,7 +50,7 @@ export async function writeModel(
     throw new PergradError("INVALID_ARGUMENT", `externalData must be true or false, not ${String(externalData)}.`);
   }
   if (externalData === false) requireWithin(program);
-  if (!(externalData ?? storedBytes(program) > mostInside)) {
+  if (!(externalData ?? storedBytes(program) > maxInside)) {
     await writeFileSafely(path, encodeModel(program));
     return;
   }

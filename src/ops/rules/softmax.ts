@@ -76,7 +76,7 @@ function hardmax64(line: Float64Array): Float64Array {
 
 /**
  * y (dy - s), where s is the sum of y dy. At an element that holds nearly all of its line dy - s cancels: what s
- * lacks there, the sum of y (dy - s) tells exactly, and it is taken away too.
+ * lacks there, the sum of y (dy - s) shows exactly, and it is taken away too.
  */
 const softmaxRule: DerivativeRule = (node, [dy], build) => {
   const y = outputOf(node, 0);

@@ -61,10 +61,10 @@ function dataTime(
 
 /** The method asked for, where it fits; else the one that takes the least time. */
 function dataMethod(convolved: Convolved, dy: Value, window: Window, { strategy, prices }: Build): DataMethod {
-  const asked = strategy.convolutionData;
+  const requested = strategy.convolutionData;
   // Groups would be a batch of products, which the runtime does not broadcast over no samples.
   const fitting = dataMethods.filter((method) => method !== "unfolded" || convolved.groups === 1);
-  if (asked && fitting.includes(asked)) return asked;
+  if (requested && fitting.includes(requested)) return requested;
   const time = (method: DataMethod) => dataTime(method, convolved, dy, window, prices);
   return fitting.reduce((best, method) => (time(method) < time(best) ? method : best));
 }

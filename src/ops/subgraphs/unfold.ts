@@ -63,9 +63,9 @@ export function unfoldMethod(
   groups: number,
   { strategy, prices }: Pick<Build, "strategy" | "prices">,
 ): UnfoldMethod {
-  const asked = strategy.unfold;
+  const requested = strategy.unfold;
   const tiled = isTiled(shape.slice(2).map(factorOf), window);
-  if (asked && (tiled || asked !== "tiles")) return asked;
+  if (requested && (tiled || requested !== "tiles")) return requested;
   if (tiled) return "tiles";
   const size = kernelSize(window);
   const fitting = general.filter((method) => {

@@ -27,7 +27,7 @@ const failure = Math.log(1e-5);
 /** By how much of itself the grid may change delta, or epsilon where that allows more. */
 const tolerance = 1e-5;
 /** Into how many parts the losses of one step are cut, at most. */
-const mostCells = 2 ** 18;
+const maxCells = 2 ** 18;
 const sizes = { least: 2 ** 14, most: 2 ** 20 };
 
 /** Serves one direction and target, and numbers of steps up to those it was made for, best if not far below. */
@@ -68,7 +68,7 @@ export class Plan {
     const size = 2 ** Math.ceil(Math.log2(width / step));
     this.#fft = transform(Math.min(sizes.most, Math.max(sizes.least, size)));
     const ranges = this.#losses.map((loss) => loss.range(this.#logTail)).map(([least, most]) => most - least);
-    this.#step = Math.max((1.01 * width) / this.#fft.size, Math.max(...ranges) / mostCells);
+    this.#step = Math.max((1.01 * width) / this.#fft.size, Math.max(...ranges) / maxCells);
   }
 
   /** An epsilon that is never too small. */

@@ -148,11 +148,11 @@ function byClass() {
 }
 
 /** Parameters in a chart, at most: the ones with the largest shares. */
-const mostLayers = 40;
+const maxLayers = 40;
 
 function layersShown() {
-  if (data.layers.length <= mostLayers) return data.layers;
-  const order = [...data.layers].sort((a, b) => b.share - a.share).slice(0, mostLayers);
+  if (data.layers.length <= maxLayers) return data.layers;
+  const order = [...data.layers].sort((a, b) => b.share - a.share).slice(0, maxLayers);
   return data.layers.filter((layer) => order.includes(layer));
 }
 

@@ -46,10 +46,12 @@ function firstOf(candidates: FirstInstalled["candidates"]): ProfiledRuntime {
       reasons.push(error);
     }
   }
-  const told = candidates.map(([name], k) => `${name} ${isAbsent(reasons[k]) ? "is not installed" : why(reasons[k])}`);
+  const problems = candidates.map(
+    ([name], k) => `${name} ${isAbsent(reasons[k]) ? "is not installed" : why(reasons[k])}`,
+  );
   throw new PergradError(
     "RUNTIME",
-    `There is no runtime: ${told.join(", and ")}; run "npm install ${candidates.map(([name]) => name).join('" or "npm install ')}".`,
+    `There is no runtime: ${problems.join(", and ")}; run "npm install ${candidates.map(([name]) => name).join('" or "npm install ')}".`,
     { cause: reasons[0] },
   );
 }

@@ -1,5 +1,5 @@
 /**
- * ONNX Runtime's profiler. It tells nodes by the names that they have once its optimizer has been at the graph; which
+ * ONNX Runtime's profiler. It identifies nodes by the names that they have once its optimizer has been at the graph; which
  * of the graph's values these compute is read off the optimised graph, which it writes too.
  */
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";

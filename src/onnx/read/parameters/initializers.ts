@@ -40,11 +40,11 @@ interface WeightEntry {
 type Entry = WeightEntry | { readonly proto: TensorProto; readonly value: Value };
 
 /** A few floats are numbers that somebody wrote; a long row of them was computed. */
-const mostWritten = 16;
+const maxWritten = 16;
 
 /** A constant of a file, its floats as they were written. */
 export function fileConstant(tensor: Tensor, name: string): Value {
-  if (!isFloat32(tensor) || tensor.data.length > mostWritten) return constantValue(tensor, name);
+  if (!isFloat32(tensor) || tensor.data.length > maxWritten) return constantValue(tensor, name);
   const data = Float64Array.from(tensor.data, asWritten);
   return constantValue({ dtype: "float64", dims: tensor.dims, data }, name, tensor.dtype);
 }

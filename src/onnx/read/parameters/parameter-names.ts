@@ -10,7 +10,7 @@ import { metadataOf } from "../../proto.js";
 import type { Use, Uses } from "../uses.js";
 import { isGenerated } from "./weights.js";
 
-/** The name itself where somebody chose it, or where the graph tells no better one. */
+/** The name itself where somebody chose it, or where the graph has no better one. */
 export function readableName(name: string, uses: Uses): string {
   if (!isGenerated(name, uses)) return name;
   const use = uses.readersOf(name)[0];

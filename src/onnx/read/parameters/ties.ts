@@ -135,13 +135,13 @@ function elementsOf({ tensor }: Weight): number {
 }
 
 /** Weights of more axes are repeated as they are only. */
-const mostPermuted = 4;
+const maxPermuted = 4;
 
 function permutationOf(from: Tensor<"float32">, to: Tensor<"float32">): readonly number[] | null {
   const [dims, wanted] = [withoutOnes(from.dims), withoutOnes(to.dims)];
   const [source, target] = [bitsOf(from), bitsOf(to)];
   if (dims.length !== wanted.length || source.length !== target.length) return null;
-  const all = dims.length > mostPermuted ? [dims.map((_, k) => k)] : permutations(dims.length);
+  const all = dims.length > maxPermuted ? [dims.map((_, k) => k)] : permutations(dims.length);
   const fits = (permutation: readonly number[]) => permutation.every((axis, k) => dims[axis] === wanted[k]);
   const same = (permutation: readonly number[]) =>
     walkPermuted(dims, permutation, (at, origin) => target[at] === source[origin]);
@@ -187,18 +187,18 @@ function isSameStorage(a: TensorProto, b: TensorProto): boolean {
 }
 
 /** Numbers that nobody wrote and no formula gave, of which so many do not agree by chance. */
-const mostNeeded = 4;
+const maxNeeded = 4;
 const mostSeen = 256;
 
 /** Zeros, ones, whole numbers and steps between them are what fresh weights are full of. */
 function tells({ data }: Tensor<"float32">): boolean {
   const step = Math.max(1, Math.floor(data.length / mostSeen));
   const found = new Set<number>();
-  for (let k = 0; k < data.length && found.size < mostNeeded; k += step) {
+  for (let k = 0; k < data.length && found.size < maxNeeded; k += step) {
     const element = data[k] as number;
     if (!isRound(element, 4)) found.add(element);
   }
-  return found.size === mostNeeded;
+  return found.size === maxNeeded;
 }
 
 /** The same part of two layers of a stack: fresh ones may be copies of one, and are trained apart. */

@@ -118,7 +118,7 @@ function isFormula({ node }: Use, { data }: Tensor<"float32">): boolean {
   return small || (size >= -hidden && ["Add", "Max", "Min", "Mul", "Sub", "Where"].includes(node.opType));
 }
 
-/** The elements that occur, where they are at most two. Real weights are told from masks within a few elements. */
+/** The elements that occur, where they are at most two. A few elements distinguish real weights from masks. */
 function distinctUpToTwo({ data }: Tensor<"float32">): number[] | null {
   const found: number[] = [];
   for (const element of data) {

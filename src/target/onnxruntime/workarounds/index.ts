@@ -47,7 +47,7 @@ function workedAround(node: Node): Replacement | null {
 /**
  * The same outputs, in what ONNX Runtime computes as ONNX defines it.
  * @param data what the inputs may hold
- * @param seen is told what becomes of each node
+ * @param seen is called with what becomes of each node
  */
 export function aroundFaults(outputs: readonly Value[], data: RangeOptions = {}, seen?: OnRewrite): Value[] {
   return simplifyFor(workedAround, poolsOfInfinities(outputs, data, seen), seen);

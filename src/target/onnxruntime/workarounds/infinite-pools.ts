@@ -21,7 +21,7 @@ const pools = new Set(["MaxPool", "GlobalMaxPool"]);
 /**
  * The same outputs, in which a maximum of minus infinities is minus infinity.
  * @param data what the inputs may hold
- * @param seen is told what becomes of each node
+ * @param seen is called with what becomes of each node
  */
 export function poolsOfInfinities(
   outputs: readonly Value[],
