@@ -26,7 +26,7 @@ interface Halves {
 /** Of the trace, half a decade apart. */
 const grid = [-5, -4.5, -4, -3.5, -3, -2.5, -2, -1.5, -1].map((power) => 10 ** power);
 /** The reference, over the trace: of a matrix of all parameters, and of one that is inverted layer by layer, whose noise is less. */
-const references = { whole: 3e-4, layers: 1e-4 } as const;
+const references = { whole: 3e-4, layers: 2e-5 } as const;
 /** Samples that are looked at; of every five, two are in either half and one is held out. */
 const maxSamples = 1500;
 /** Fewer tell nothing. */

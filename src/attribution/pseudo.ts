@@ -16,7 +16,7 @@ import type { Checkpoint } from "./checkpoint.js";
 const mostElements = 1024;
 /** Of more, those are left out whose eigenvalues add up to `spared` of all. */
 const mostWhole = 4096;
-const spared = 1e-3;
+const spared = 1e-2;
 
 /** Samples whose losses are scalars o . r: any vectors in the space of outputs, pulled back to the parameters. */
 export class PulledBack {

