@@ -44,19 +44,17 @@ const core = [
 ];
 /** What `pergrad` exports as one object. Packers cannot tell that to make one has no effects: each is a module of its own. */
 const objects = { attribution: "attribution/index", nn: "nn/index", privacy: "privacy/index" };
-/** The other modules whose values `pergrad` exports. They share one module, which a page that uses none is packed without. */
-const others = [
-  ...readFileSync(join(source, "index.ts"), "utf8").matchAll(/^(?:export \{|\}).*? from "\.\/(.+)\.js";$/gm),
-]
-  .map(([, path]) => path)
-  .filter((path) => !core.includes(path) && !Object.values(objects).includes(path));
+/** What `pergrad` exports of other modules shares one module, which a page that uses none of it is packed without. */
+const others = [...readFileSync(join(source, "index.ts"), "utf8").matchAll(/^export \{[^}]*\} from "\.\/(.+)\.js";$/gm)]
+  .map(([statement, path]) => ({ statement, path }))
+  .filter(({ path }) => !core.includes(path));
 
 const apart = {
   name: "apart",
   setup({ onResolve, onLoad }) {
     const names = new Map([
       ...Object.entries(objects).map(([name, path]) => [`./${path}.js`, `./${name}.js`]),
-      ...others.map((path) => [`./${path}.js`, "./others.js"]),
+      ...others.map(({ path }) => [`./${path}.js`, "./others.js"]),
     ]);
     onResolve({ filter: /^\.\// }, ({ path, importer }) => {
       const name = importer === join(source, "index.ts") ? names.get(path) : undefined;
@@ -64,7 +62,8 @@ const apart = {
     });
     onResolve({ filter: /^others$/ }, () => ({ path: "others", namespace: "apart", sideEffects: false }));
     onLoad({ filter: /.*/, namespace: "apart" }, () => ({
-      contents: others.map((path) => `export * from "./${path}.js";`).join("\n"),
+      contents: others.map(({ statement }) => statement).join("\n"),
+      loader: "ts",
       resolveDir: source,
     }));
   },
