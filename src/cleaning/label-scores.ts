@@ -24,6 +24,7 @@ export function labelScores(
   losses: Float32Array,
   ridge: Ridge,
   outOfSample: OutOfSample | undefined,
+  scores?: Float32Array,
 ): LabelScores {
   if (targets.kind === "none") return { score: farAbove(losses), by: "loss" };
   const { columns, values } = columnsOf(targets);
@@ -35,11 +36,14 @@ export function labelScores(
   const { labels } = targets;
   const rows = (n: number) => predictions.subarray(n * columns, (n + 1) * columns);
   const margin = Float32Array.from(labels, (label, n) => marginOf(rows(n), label));
+  const modelMargins = Float32Array.from(labels, (label, n) => modelMargin(scores, columns, n, label));
+  const trust = trustInModel(labels, margin, modelMargins);
   const score = margin.map((each, n) => {
     if ((labels[n] ?? 0) < 0) return 0;
-    const own = logistic(-steepness * each);
+    const others = logistic(-steepness * each);
     // The margin of log-probabilities is a logit as it is.
-    return outOfSample ? (own + logistic(-(outOfSample.margins[n] ?? 0))) / 2 : own;
+    if (outOfSample) return (others + logistic(-(outOfSample.margins[n] ?? 0))) / 2;
+    return (others + trust * logistic(-(modelMargins[n] ?? 0))) / (1 + trust);
   });
   const suggested = labels.map((label, n) => {
     if (label < 0) return largest(rows(n));
@@ -47,6 +51,22 @@ export function labelScores(
     return largestBut(combined(rows(n), outOfSample?.probabilities.subarray(n * columns, (n + 1) * columns)), label);
   });
   return { score, by: outOfSample ? "neighbours and cross-validation" : "neighbours", margin, suggested };
+}
+
+/** Of the model's own scores `[N, C]`; 0 where there are none. */
+function modelMargin(scores: Float32Array | undefined, classes: number, n: number, label: number): number {
+  return scores ? marginOf(scores.subarray(n * classes, (n + 1) * classes), label) : 0;
+}
+
+/**
+ * How much the model's own word counts, from 0 to 1. A model that is right about the labels more often than the others
+ * are has learned some by heart, wrong ones too: 1 where it is right as often as they, 0 where it is right everywhere.
+ */
+function trustInModel(labels: Int32Array, others: Float32Array, model: Float32Array): number {
+  const share = (margins: Float32Array) =>
+    margins.filter((margin, n) => (labels[n] ?? -1) >= 0 && margin > 0).length / Math.max(1, labels.length);
+  const [byOthers, byModel] = [share(others), share(model)];
+  return Math.max(0, Math.min(1, 1 - (byModel - byOthers) / Math.max(1e-6, 1 - byOthers)));
 }
 
 function combined(regressed: Float32Array, probabilities: Float32Array | undefined): Float32Array {

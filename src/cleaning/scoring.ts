@@ -41,7 +41,13 @@ export async function issuesOf(objective: Objective, data: Dataset, options: Fin
   const features = normalised(await outputFeatures(last, options, withoutTarget(data), projecting));
   onStage("neighbours");
   const near = await nearestOf(features, options.neighbours ?? 10);
-  const labels = labelScores(read.targets, followed.losses, await Ridge.of(features), trained?.outOfSample);
+  const labels = labelScores(
+    read.targets,
+    followed.losses,
+    await Ridge.of(features),
+    trained?.outOfSample,
+    followed.scores,
+  );
   return assembled(read, followed, near, labels, {
     selfInfluence,
     ...vog,
