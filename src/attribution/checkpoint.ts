@@ -167,6 +167,11 @@ export class Checkpoint {
     try {
       for await (const { feeds, samples } of this.blocks(others)) {
         if (samples === 0) continue;
+        // A larger block than those before it takes a program of its own.
+        if (begun && samples > begun.size) {
+          await begun.program.release();
+          begun = undefined;
+        }
         begun ??= { program: await this.program({ cross: crossByParameter(feeds) }), size: samples };
         const filled = this.#filled(feeds, samples, begun.size);
         const found = await crossed(begun.program, data, filled, groups, samples);

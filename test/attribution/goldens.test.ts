@@ -1,6 +1,7 @@
 /** Scores agree with plain PyTorch autograd on one sample at a time, in float64: to 1e-4, and where a matrix is inverted to 1e-3. */
 import { describe, expect, it } from "vitest";
 import { attribution, type Tensor } from "../../src/index.js";
+import { takeSamples } from "../../src/tensor/take-samples.js";
 import { expectNear } from "../curvature/support.js";
 import { caseNames, loadCase, turned } from "./cases.js";
 
@@ -126,6 +127,24 @@ describe.each(caseNames)("EK-FAC of %s", (name) => {
     });
     await agree({ ...loaded, options: { ...loaded.options, ...{ parameters } } }, method, keys, inverted);
   });
+});
+
+it("batches of growing and of shrinking sizes are those of one batch", async () => {
+  const { model, train, queries, options } = await loadCase("mlp_gelu");
+  const cut = (data: typeof train, from: number, to: number) =>
+    Object.fromEntries(Object.entries(data).map(([name, tensor]) => [name, takeSamples(tensor, 0, from, to)]));
+  const method = attribution.gradDot();
+  const whole = await attribution.scores(model, train, queries, { ...options, method });
+  for (const sizes of [
+    [1, 3],
+    [3, 1],
+  ]) {
+    const [first = 0] = sizes;
+    const parts = [cut(queries, 0, first), cut(queries, first, 4)];
+    const samples = [cut(train, 0, 2), cut(train, 2, 9), cut(train, 9, 10)];
+    const { scores } = await attribution.scores(model, samples, parts, { ...options, method });
+    expectNear(scores.data, whole.scores.data, 1e-5, `batches of ${sizes}`);
+  }
 });
 
 it("all eigenvalues together are the whole matrix", async () => {
