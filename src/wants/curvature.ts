@@ -167,7 +167,10 @@ function named(values: ByName): Record<string, Value> {
 export function ggnDiagonal({ probes, seed, mean = false }: DiagonalOptions = {}): Want<ByParameter> {
   const kind = probes === undefined ? "type2" : drawnOf("want.ggnDiagonal", { probes, seed });
   if (typeof mean !== "boolean")
-    throw new PergradError("INVALID_ARGUMENT", `want.ggnDiagonal: mean is true or false, not ${String(mean)}.`);
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `The option mean of want.ggnDiagonal is true or false, not ${String(mean)}; leave it out for each sample's own.`,
+    );
   const diagonal = mean ? meanGaussNewtonDiagonal : gaussNewtonDiagonal;
   return {
     name: "ggnDiagonal",

@@ -67,5 +67,5 @@ describe.each(Object.entries(models))("%s", (_, { module, input, x, classes }) =
 });
 
 it("refuses what is neither true nor false", () => {
-  expect(() => want.ggnDiagonal({ mean: "yes" } as never)).toThrow(/mean is true or false/);
+  expect(() => want.ggnDiagonal({ mean: "yes" } as never)).toThrow(/mean of want.ggnDiagonal is true or false/);
 });
