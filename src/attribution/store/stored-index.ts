@@ -7,25 +7,18 @@ import { unwritable } from "../../io/failure.js";
 import { RunLock } from "../../io/run-lock.js";
 import { nth } from "../../present.js";
 import type { Dataset } from "../../program/dataset.js";
-import { Cholesky } from "../../solvers/cholesky.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { type Checkpoint, sampleOptions } from "../checkpoint.js";
-import { featuresDamping } from "../damping.js";
 import type { Method } from "../method.js";
 import { RowProducts } from "../products.js";
 import { asCheckpoints, asMethod, type Checkpoints, type ScoreOptions } from "../scores.js";
 import { Table } from "../table.js";
+import { Best, type TopScores } from "./best.js";
 import { type Features, featuresOf, looked, looksAtMargin, requireIndexed } from "./features.js";
-import {
-  digestOf,
-  digestOfFeeds,
-  format,
-  type Manifest,
-  readManifest,
-  requireSame,
-  writeManifest,
-} from "./manifest.js";
-import { broken, type Shard, ShardFile, shardsIn, writeShard } from "./shards.js";
+import { done, filled } from "./filling.js";
+import { digestOf, format, type Manifest, readManifest, requireSame, writeManifest } from "./manifest.js";
+import { addOuter, dampingOf, meanOf, mostLooked, Solver, scale } from "./rows.js";
+import { broken, type Shard, ShardFile, shardsIn } from "./shards.js";
 
 /** Options of `attribution.openIndex`. */
 export interface OpenIndexOptions extends ScoreOptions {
@@ -56,14 +49,6 @@ const openOptions: OptionNames<OpenIndexOptions> = {
   shardSize: true,
 };
 const indexOptions: OptionNames<IndexOptions> = { ...openOptions, out: true, onProgress: true };
-
-/** The training samples with the largest scores for each query. */
-export interface TopScores {
-  /** Numbers of training samples, counted from 0, the largest score first, `[Q, top]`; -1 where there are fewer samples. */
-  readonly samples: Tensor<"int32">;
-  /** Their scores, `[Q, top]`. */
-  readonly scores: Tensor<"float64">;
-}
 
 /** Scores of the training samples `from` (included) to `to` (not included). */
 export interface ScoresPart {
@@ -274,104 +259,6 @@ export class AttributionIndex {
   }
 }
 
-/** Written when all samples are there. */
-const done = "complete";
-const mostLooked = 1500;
-
-class Solver {
-  private constructor(
-    private readonly cholesky: Cholesky,
-    readonly factor: number,
-  ) {}
-
-  static of(gram: Float64Array, dims: number, damping: number, factor: number): Solver {
-    const cholesky = Cholesky.of(gram, dims, damping);
-    if (cholesky) return new Solver(cholesky, factor);
-    throw new PergradError(
-      "INVALID_ARGUMENT",
-      `The matrix of the index's features has no inverse with the damping ${damping}; give a larger damping.`,
-    );
-  }
-
-  solve(row: Float64Array): Float64Array {
-    return this.cholesky.solve(row);
-  }
-}
-
-async function dampingOf(rows: readonly Float64Array[], dims: number, samples: number): Promise<number> {
-  const phi = new Table(rows.length, dims);
-  for (const [n, row] of rows.entries()) phi.put(n, 0, row);
-  return ((await featuresDamping(phi)) * samples) / Math.max(1, rows.length);
-}
-
-function addOuter(gram: Float64Array, row: Float64Array): void {
-  const size = row.length;
-  for (let i = 0; i < size; i++) {
-    const factor = row[i] ?? 0;
-    const at = i * size;
-    for (let j = 0; j <= i; j++) gram[at + j] = (gram[at + j] ?? 0) + factor * (row[j] ?? 0);
-  }
-}
-
-/** Multiplies rows with their scales; with `cosine` divides them by the norms of the gradients. */
-function scale({ features, scales, norms }: Shard, dims: number, models: number, cosine: boolean): void {
-  for (let at = 0; at < features.length; at += dims) {
-    const place = at / dims;
-    const norm = norms[place] ?? 0;
-    const own = scales[place] ?? 0;
-    const factor = cosine ? (norm > 0 ? own / norm : 0) : own;
-    for (let k = at; k < at + dims; k++) features[k] = factor * (features[k] ?? 0);
-  }
-  if (models < 1) throw invalidArgument("An index has at least one model; give one.");
-}
-
-function meanOf(values: Float32Array, sample: number, models: number): number {
-  let sum = 0;
-  for (let k = 0; k < models; k++) sum += values[sample * models + k] ?? 0;
-  return sum / models;
-}
-
-/** The largest scores of each query. */
-class Best {
-  readonly #samples: Int32Array;
-  readonly #scores: Float64Array;
-
-  constructor(
-    private readonly queries: number,
-    private readonly top: number,
-  ) {
-    this.#samples = new Int32Array(queries * top).fill(-1);
-    this.#scores = new Float64Array(queries * top).fill(Number.NEGATIVE_INFINITY);
-  }
-
-  add(table: Table, from: number): void {
-    const { top } = this;
-    for (let m = 0; m < table.rows; m++) {
-      const [start, row] = [m * top, table.row(m)];
-      const last = start + top - 1;
-      for (let n = 0; n < row.length; n++) {
-        const score = row[n] ?? 0;
-        if (score <= (this.#scores[last] ?? 0)) continue;
-        let place = last;
-        for (; place > start && (this.#scores[place - 1] ?? 0) < score; place--) {
-          this.#scores[place] = this.#scores[place - 1] ?? 0;
-          this.#samples[place] = this.#samples[place - 1] ?? 0;
-        }
-        this.#scores[place] = score;
-        this.#samples[place] = from + n;
-      }
-    }
-  }
-
-  result(): TopScores {
-    const dims = [this.queries, this.top];
-    return {
-      samples: { dtype: "int32", dims, data: this.#samples },
-      scores: { dtype: "float64", dims, data: this.#scores },
-    };
-  }
-}
-
 function isWeighted(method: Method, checkpoints: readonly Checkpoint[]): boolean {
   return method.name === "trak" && checkpoints.some(({ objective }) => objective.loss.name === "margin");
 }
@@ -413,55 +300,4 @@ function described(model: Checkpoints, call: string, options: OpenIndexOptions) 
 function numberIn({ settings }: Method, name: string): number | undefined {
   const value = settings[name];
   return typeof value === "number" ? value : undefined;
-}
-
-/** Writes the shards that are missing. Throws INVALID_ARGUMENT where those that are there are of other data. */
-async function filled(
-  out: string,
-  manifest: Manifest,
-  checkpoint: Checkpoint,
-  train: Dataset,
-  features: Features,
-  onProgress: IndexOptions["onProgress"],
-): Promise<number> {
-  const before = await shardsIn(out);
-  let number = 0;
-  let from = 0;
-  for await (const { feeds, samples } of checkpoint.blocks(train, manifest.shardSize)) {
-    if (samples === 0) continue;
-    const source = { from, digest: digestOfFeeds(feeds) };
-    if (number < before) await requireShard(out, number, manifest, source, samples);
-    else await writeShard(out, number, manifest, await features.of(feeds), source);
-    number++;
-    from += samples;
-    onProgress?.(from);
-  }
-  if (number < before)
-    throw new PergradError(
-      "INVALID_ARGUMENT",
-      `The index in "${out}" holds ${before} shards, but the training samples make ${number}; give the same samples, or another folder.`,
-    );
-  await writeDone(out, from);
-  return number;
-}
-
-async function requireShard(
-  out: string,
-  number: number,
-  manifest: Manifest,
-  source: { readonly from: number; readonly digest: string },
-  samples: number,
-): Promise<void> {
-  const file = await ShardFile.open(out, number, manifest);
-  await file.close();
-  if (file.from === source.from && file.digest === source.digest && file.samples === samples) return;
-  throw new PergradError(
-    "INVALID_ARGUMENT",
-    `Shard ${number} of the index in "${out}" was made of other training samples; give the same, or another folder.`,
-  );
-}
-
-async function writeDone(out: string, samples: number): Promise<void> {
-  const { writeFileSafely } = await import("../../io/atomic.js");
-  await writeFileSafely(join(out, done), Buffer.from(`${samples}\n`));
 }
