@@ -14,7 +14,7 @@ import { intAttribute, normalAxis } from "../ops/checks.js";
 import { build } from "../ops/registry.js";
 import { nth, present } from "../present.js";
 import { belowMaximum } from "./below-maximum.js";
-import { withInputs } from "./remade.js";
+import { replace, withInputs } from "./restated.js";
 
 /** What a log of rewrites calls it. */
 export const inPlace = "softmax-in-place";
@@ -34,11 +34,7 @@ export function softmaxInPlace(outputs: readonly Value[], own: readonly Value[] 
     const parts = found.has(node) ? partsOf(before) : undefined;
     if (parts && node.op === "LogSoftmax") logarithms.set(outputOf(before, 0), parts);
     const result = parts && node.op === "Softmax" ? parts.probabilities : readOf(before, logarithms);
-    const results = result ? [result] : before.outputs;
-    seen?.({ rule: result ? inPlace : null, node, results });
-    node.outputs.forEach((output, k) => {
-      if (results[k] !== output) current.set(output, nth(results, k));
-    });
+    replace(node, before, result, inPlace, { current, seen });
   }
   return outputs.map((output) => current.get(output) ?? output);
 }

@@ -5,13 +5,11 @@
  * the blocks' sums again. Each level then adds some 10^-7. The model's own operators stay as they are.
  */
 
-import { isBody } from "../graph/body.js";
 import { elementsOf, factorOf, fixedSize, isBatch, type Shape } from "../graph/dim.js";
 import { allInputsOf, inputOf, inputsOf, outputOf } from "../graph/operands.js";
 import type { OnRewrite } from "../graph/rewritten.js";
 import type { Node, Value } from "../graph/value.js";
-import { nodesBefore } from "../graph/walk.js";
-import { floatAttribute, intAttribute, normalAxis } from "../ops/checks.js";
+import { intAttribute, normalAxis } from "../ops/checks.js";
 import { build } from "../ops/registry.js";
 import { reducedAxes } from "../ops/rules/reductions.js";
 import { nth, present } from "../present.js";
@@ -29,7 +27,7 @@ import {
   usualBlock,
 } from "./line-sums.js";
 import { product } from "./long-products.js";
-import { remade, withInputs } from "./remade.js";
+import { gemmBy, matMulBy, restated } from "./restated.js";
 
 /** What a log of rewrites calls it. */
 export const blocking = "sum-in-blocks";
@@ -40,35 +38,13 @@ export const blocking = "sum-in-blocks";
  * @param seen is called with what becomes of each node
  */
 export function sumsInBlocks(outputs: readonly Value[], own: readonly Value[] = [], seen?: OnRewrite): Value[] {
-  const kept = new Set(nodesBefore(own));
-  const current = new Map<Value, Value>();
-  for (const node of nodesBefore(outputs)) {
-    if (kept.has(node)) continue;
-    const before = withBlocksInside(withInputs(node, current), seen);
-    const blocks = inBlocks(before);
-    const results = blocks ?? before.outputs;
-    seen?.({ rule: blocks ? blocking : null, node, results });
-    node.outputs.forEach((output, k) => {
-      if (results[k] !== output) current.set(output, nth(results, k));
-    });
-  }
-  return outputs.map((output) => current.get(output) ?? output);
+  return restated({ name: blocking, begin: () => inBlocks }, outputs, own, seen);
 }
 
-function withBlocksInside(node: Node, seen: OnRewrite | undefined): Node {
-  const { body } = node.attributes;
-  if (!isBody(body)) return node;
-  const outputs = sumsInBlocks(body.outputs, [], seen);
-  if (outputs.every((output, k) => output === body.outputs[k])) return node;
-  return remade({ ...node, attributes: { ...node.attributes, body: { ...body, outputs } } });
-}
-
-/** What computes a node's outputs in blocks; null where its sums are short. */
-function inBlocks(node: Node): Value[] | null {
-  if (node.outputs[0]?.dtype !== "float32") return null;
-  const rule = rules[node.op];
-  const result = node.domain === "" ? rule?.(node) : undefined;
-  return result ? [result] : null;
+/** What computes a node's output in blocks; null where its sums are short. */
+function inBlocks(node: Node): Value | null {
+  if (node.outputs[0]?.dtype !== "float32" || node.domain !== "") return null;
+  return rules[node.op]?.(node) ?? null;
 }
 
 const rules: Readonly<Record<string, (node: Node) => Value | null>> = {
@@ -98,21 +74,8 @@ const rules: Readonly<Record<string, (node: Node) => Value | null>> = {
     const at = normalAxis(node, axis.known?.[0] as number, x.shape.length);
     return isBatch(x.shape[at]) ? null : runningSum(x, at, node, mostInARow("ReduceSum"));
   },
-  MatMul: (node) => {
-    const [a, b] = inputsOf(node, 2);
-    const left = a.shape.length === 1 ? build.unsqueeze(a, [0]) : a;
-    const right = b.shape.length === 1 ? build.unsqueeze(b, [1]) : b;
-    const result = product(left, right);
-    return result && build.reshape(result, outputOf(node, 0).shape);
-  },
-  Gemm: (node) => {
-    const [a, b, c] = inputsOf(node, 2);
-    const turned = (value: Value, key: string) => (intAttribute(node, key, 0) ? build.transposeLast(value) : value);
-    const result = product(turned(a, "transA"), turned(b, "transB"));
-    if (!result) return null;
-    const scaled = build.scale(result, floatAttribute(node, "alpha", 1));
-    return c ? build.add(scaled, build.scale(c, floatAttribute(node, "beta", 1))) : scaled;
-  },
+  MatMul: (node) => matMulBy(node, product),
+  Gemm: (node) => gemmBy(node, product),
   Sum: (node) => {
     const terms = allInputsOf(node);
     return terms.length > mostTerms ? inGroups(terms) : null;

@@ -5,46 +5,24 @@
  * to three times the time of such a product, so it is for batches for which it is needed.
  */
 
-import { isBody } from "../graph/body.js";
 import { type Dim, elementsOf, factorOf, isBatch, N } from "../graph/dim.js";
 import { inputsOf, outputOf } from "../graph/operands.js";
 import type { OnRewrite } from "../graph/rewritten.js";
 import { dimsValue, type Node, type Value } from "../graph/value.js";
-import { nodesBefore } from "../graph/walk.js";
-import { floatAttribute, intAttribute } from "../ops/checks.js";
 import { build } from "../ops/registry.js";
 import { reducedAxes } from "../ops/rules/reductions.js";
-import { nth } from "../present.js";
-import { remade, withInputs } from "./remade.js";
+import { gemmBy, matMulBy, restated } from "./restated.js";
 
 /** What a log of rewrites calls it. */
 export const splitting = "samples-in-parts";
 
 /** The same outputs, with sums over the samples in parts. For the other parameters see `sumsInBlocks`. */
 export function samplesInParts(outputs: readonly Value[], own: readonly Value[] = [], seen?: OnRewrite): Value[] {
-  const kept = new Set(nodesBefore(own));
-  const current = new Map<Value, Value>();
-  const masks = new Masks();
-  for (const node of nodesBefore(outputs)) {
-    if (kept.has(node)) continue;
-    const before = withPartsInside(withInputs(node, current), seen);
-    const [first] = before.outputs;
-    const parts = first?.dtype === "float32" && before.domain === "" ? inParts(before, masks) : null;
-    const results = parts ? [parts] : before.outputs;
-    seen?.({ rule: parts ? splitting : null, node, results });
-    node.outputs.forEach((output, k) => {
-      if (results[k] !== output) current.set(output, nth(results, k));
-    });
-  }
-  return outputs.map((output) => current.get(output) ?? output);
-}
-
-function withPartsInside(node: Node, seen: OnRewrite | undefined): Node {
-  const { body } = node.attributes;
-  if (!isBody(body)) return node;
-  const outputs = samplesInParts(body.outputs, [], seen);
-  if (outputs.every((output, k) => output === body.outputs[k])) return node;
-  return remade({ ...node, attributes: { ...node.attributes, body: { ...body, outputs } } });
+  const begin = () => {
+    const masks = new Masks();
+    return (node: Node) => (node.outputs[0]?.dtype === "float32" && node.domain === "" ? inParts(node, masks) : null);
+  };
+  return restated({ name: splitting, begin }, outputs, own, seen);
 }
 
 /**
@@ -71,8 +49,9 @@ function maskOf(parts: number): Value {
 }
 
 function inParts(node: Node, masks: Masks): Value | null {
-  if (node.op === "MatMul") return productInParts(node, masks);
-  if (node.op === "Gemm") return gemmInParts(node, masks);
+  const ofMatrices = (left: Value, right: Value) => product(left, right, masks);
+  if (node.op === "MatMul") return matMulBy(node, ofMatrices);
+  if (node.op === "Gemm") return gemmBy(node, ofMatrices);
   if (node.op === "ReduceSum") return reducedInParts(node, masks);
   return null;
 }
@@ -98,24 +77,6 @@ function product(left: Value, right: Value, masks: Masks): Value | null {
 /** The sum of the rows, which the runtime computes faster as a product. */
 const together = (sums: Value, parts: number): Value =>
   build.matmul(build.floats(new Float64Array(parts).fill(1), [1, parts], sums), sums);
-
-function productInParts(node: Node, masks: Masks): Value | null {
-  const [left, right] = inputsOf(node, 2);
-  const before = left.shape.length === 1 ? build.unsqueeze(left, [0]) : left;
-  const behind = right.shape.length === 1 ? build.unsqueeze(right, [1]) : right;
-  const result = product(before, behind, masks);
-  return result && build.reshape(result, outputOf(node, 0).shape);
-}
-
-function gemmInParts(node: Node, masks: Masks): Value | null {
-  const [a, b] = inputsOf(node, 2);
-  const turned = (value: Value, key: string) => (intAttribute(node, key, 0) ? build.transposeLast(value) : value);
-  const result = product(turned(a, "transA"), turned(b, "transB"), masks);
-  if (!result) return null;
-  const scaled = build.scale(result, floatAttribute(node, "alpha", 1));
-  const c = node.inputs[2];
-  return c ? build.add(scaled, build.scale(c, floatAttribute(node, "beta", 1))) : scaled;
-}
 
 /** A sum over the samples alone, with fixed axes behind them or before them. */
 function reducedInParts(node: Node, masks: Masks): Value | null {

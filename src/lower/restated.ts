@@ -1,0 +1,96 @@
+/** Graphs gone through node by node, for rules that state a node otherwise. */
+
+import { isBody } from "../graph/body.js";
+import { inputsOf, outputOf } from "../graph/operands.js";
+import type { OnRewrite } from "../graph/rewritten.js";
+import { makeNode, type Node, type Value } from "../graph/value.js";
+import { nodesBefore } from "../graph/walk.js";
+import { floatAttribute, intAttribute } from "../ops/checks.js";
+import { build } from "../ops/registry.js";
+import { nth } from "../present.js";
+
+/** A rule, and what a log of rewrites calls it. */
+export interface NodeRule {
+  readonly name: string;
+  /** Begins one graph, which each body of a node is too: what takes the place of a node's only output; null for the node. */
+  begin(): (node: Node) => Value | null;
+}
+
+/**
+ * The same outputs, each node stated as the rule says, those in bodies too.
+ * @param own the model's own results: nodes that lead to them stay
+ * @param seen is called with what becomes of each node
+ */
+export function restated(
+  rule: NodeRule,
+  outputs: readonly Value[],
+  own: readonly Value[] = [],
+  seen?: OnRewrite,
+): Value[] {
+  const kept = new Set(nodesBefore(own));
+  const current = new Map<Value, Value>();
+  const apply = rule.begin();
+  for (const node of nodesBefore(outputs)) {
+    if (kept.has(node)) continue;
+    const before = restatedInside(rule, withInputs(node, current), seen);
+    replace(node, before, apply(before), rule.name, { current, seen });
+  }
+  return outputs.map((output) => current.get(output) ?? output);
+}
+
+function restatedInside(rule: NodeRule, node: Node, seen: OnRewrite | undefined): Node {
+  const { body } = node.attributes;
+  if (!isBody(body)) return node;
+  const outputs = restated(rule, body.outputs, [], seen);
+  if (outputs.every((output, k) => output === body.outputs[k])) return node;
+  return remade({ ...node, attributes: { ...node.attributes, body: { ...body, outputs } } });
+}
+
+/** Notes what takes the place of a node's outputs, and tells of it. */
+export function replace(
+  node: Node,
+  before: Node,
+  result: Value | null | undefined,
+  name: string,
+  { current, seen }: { readonly current: Map<Value, Value>; readonly seen: OnRewrite | undefined },
+): void {
+  const results = result ? [result] : before.outputs;
+  seen?.({ rule: result ? name : null, node, results });
+  node.outputs.forEach((output, k) => {
+    if (results[k] !== output) current.set(output, nth(results, k));
+  });
+}
+
+/** The same node over what its inputs have become; itself where they are the same. */
+export function withInputs(node: Node, current: ReadonlyMap<Value, Value>): Node {
+  const inputs = node.inputs.map((input) => (input ? (current.get(input) ?? input) : null));
+  return inputs.every((input, k) => input === node.inputs[k]) ? node : remade({ ...node, inputs });
+}
+
+/** A node like this one, whose outputs are its own. */
+function remade(node: Node): Node {
+  const names = node.outputs.map(({ name }) => name);
+  return makeNode(node, node.outputs, names);
+}
+
+type Product = (left: Value, right: Value) => Value | null;
+
+/** A MatMul by a product of two matrices (or more of them, along axes in front); null where that is none. */
+export function matMulBy(node: Node, product: Product): Value | null {
+  const [a, b] = inputsOf(node, 2);
+  const left = a.shape.length === 1 ? build.unsqueeze(a, [0]) : a;
+  const right = b.shape.length === 1 ? build.unsqueeze(b, [1]) : b;
+  const result = product(left, right);
+  return result && build.reshape(result, outputOf(node, 0).shape);
+}
+
+/** A Gemm by a product of two matrices; null where that is none. */
+export function gemmBy(node: Node, product: Product): Value | null {
+  const [a, b] = inputsOf(node, 2);
+  const turned = (value: Value, key: string) => (intAttribute(node, key, 0) ? build.transposeLast(value) : value);
+  const result = product(turned(a, "transA"), turned(b, "transB"));
+  if (!result) return null;
+  const scaled = build.scale(result, floatAttribute(node, "alpha", 1));
+  const c = node.inputs[2];
+  return c ? build.add(scaled, build.scale(c, floatAttribute(node, "beta", 1))) : scaled;
+}
