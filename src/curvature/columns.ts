@@ -11,7 +11,7 @@ import { nth, present } from "../present.js";
 import { random } from "../tensor/random.js";
 import type { Differentiable } from "./differentiable.js";
 import { LossHead } from "./loss-head.js";
-import { type Gradients, hessianProduct, innerProduct, pulledBack } from "./products.js";
+import { type Gradients, hessianProduct, innerProduct, pulledBack, sumOfProducts } from "./products.js";
 import { type PseudoTargetKind, pseudoTargets } from "./pseudo-targets.js";
 
 /** By the names of parameters, a value each. */
@@ -90,11 +90,7 @@ const ofEachSample: OfSamples = {
 /** @param weight 1 / N */
 const ofTheMean = (weight: Value): OfSamples => ({
   factored: (product) => cheapest(product.weightedSums()).emit(build, weight),
-  materialised: (own, other) => ({
-    value:
-      own === other ? build.reduce("ReduceSumSquare", own, [0]) : build.reduce("ReduceSum", build.mul(own, other), [0]),
-    whole: (sum) => build.mul(sum, weight),
-  }),
+  materialised: (own, other) => ({ value: sumOfProducts(own, other), whole: (sum) => build.mul(sum, weight) }),
 });
 
 /**

@@ -5,8 +5,6 @@
  * moments of the gradients in a basis of eigenvectors (George et al. 2018, EK-FAC).
  */
 import { sampleCount } from "../gradients/factored.js";
-import type { RowsGradient } from "../gradients/rows.js";
-import { scatterPerSample } from "../gradients/scatter-per-sample.js";
 import { factorOf, fixedSize, multiply, N } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
@@ -14,6 +12,7 @@ import { addRows } from "../ops/subgraphs/table.js";
 import { leadingOf, nth, present } from "../present.js";
 import type { Differentiable } from "./differentiable.js";
 import { type Block, blocksOf, type Layer, type Pair, positionsIn, type Table } from "./layers.js";
+import { sumOfProducts } from "./products.js";
 import { type PseudoTargetKind, pseudoTargets } from "./pseudo-targets.js";
 
 /**
@@ -162,12 +161,6 @@ function moments(own: Value, other: Value, full: boolean): Value {
   return full ? build.op("Gemm", [own, other], { transA: 1 }) : sumOfProducts(own, other);
 }
 
-function sumOfProducts(own: Value, other: Value): Value {
-  return own === other
-    ? build.reduce("ReduceSumSquare", own, [0])
-    : build.reduce("ReduceSum", build.mul(own, other), [0]);
-}
-
 /** The second moments of a layer's inputs, with a 1 for the bias, summed over samples; a mean over positions. */
 function inputMoments(layer: Layer, approximation: Approximation, { side }: Sizes): Value {
   const positions = positionsIn(layer);
@@ -222,7 +215,7 @@ export function momentsInBasis(
       const [sum] = leadingOf(nth(sums, k), 1);
       const input = inputs[k];
       const whole = input && onePosition(block) ? product(sum, build.square(rowsOf(input))) : sum;
-      return [block.name, build.div(whole, sampleCount(build))];
+      return [block.name, perSample(whole)];
     }),
   );
 }
@@ -251,22 +244,20 @@ function momentsOf({ block, weighted }: Pair, basis: Basis, inputs: Value | null
   return block.kind === "table" ? intoTable(block, build.mul(own, other)) : sumOfProducts(own, other);
 }
 
-/** The gradients in a basis, `[N, rows, columns]`; of a layer of one position its cotangents, of a table what `merged` gives. */
+/** The gradients in a basis, `[N, rows, columns]`; of a layer of one position its cotangents, of a table its cotangents, merged. */
 function inBasis(block: Block, basis: Basis, inputs: Value | null): Value {
-  if (block.kind === "table") return merged(block.gradient, turned(block.gradient.cotangents, basis.columns));
+  if (block.kind === "table") return block.gradient.merged(build, turned(block.gradient.cotangents, basis.columns));
   if (block.kind === "layer") {
     const cotangents = turned(block.cotangents, basis.rows);
     return onePosition(block) ? rowsOf(cotangents) : build.matmul(build.transposeLast(cotangents), present(inputs));
   }
-  const columns = turned(block.matrix.to(block.gradient.materialise(build)), basis.columns);
-  return basis.rows ? build.matmul(build.transpose(basis.rows, [1, 0]), columns) : columns;
+  return matrixInBasis(block.matrix.to(block.gradient.materialise(build)), basis);
 }
 
-/** What a sample gives to one row of the table, added up at the first of its positions, `[N, T, R]`; 0 at the others. */
-function merged({ places, positions }: RowsGradient, cotangents: Value): Value {
-  const same = build.cast(build.equal(build.unsqueeze(places, [2]), build.unsqueeze(places, [1])), "float32");
-  const first = build.op("ArgMax", [same], { axis: 2, keepdims: 0 });
-  return scatterPerSample(build, first, cotangents, positions);
+/** Matrices `[M, rows, columns]` in a basis of their rows and one of their columns. */
+export function matrixInBasis(matrix: Value, { rows, columns }: Basis): Value {
+  const moved = turned(matrix, columns);
+  return rows ? build.matmul(build.transpose(rows, [1, 0]), moved) : moved;
 }
 
 function intoTable({ gradient: { places, positions }, matrix: { rows, columns } }: Table, squares: Value): Value {

@@ -8,7 +8,7 @@ import { build } from "../ops/registry.js";
 import { nth, present } from "../present.js";
 import { jacobians } from "./columns.js";
 import type { Differentiable } from "./differentiable.js";
-import type { Basis } from "./kronecker.js";
+import { type Basis, matrixInBasis } from "./kronecker.js";
 import { pseudoTargets, sumOfOne } from "./pseudo-targets.js";
 
 /** All parameters as rows, one after another: of `[M, ...shape]` each, `[M, P]`. */
@@ -50,9 +50,7 @@ export function outputCovariance(of: Differentiable, parts: readonly Independent
     }),
   );
   const covariances = parts.map(({ basis, deviations, matrixOf }) => {
-    const matrix = matrixOf(rows);
-    const columns = basis.columns ? build.matmul(matrix, basis.columns) : matrix;
-    const turned = basis.rows ? build.matmul(build.transpose(basis.rows, [1, 0]), columns) : columns;
+    const turned = matrixInBasis(matrixOf(rows), basis);
     const scaled = build.reshape(build.mul(turned, deviations), [N, elements, elementFactor(deviations.shape)]);
     return build.matmul(scaled, build.transposeLast(scaled));
   });

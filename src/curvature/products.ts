@@ -36,6 +36,13 @@ export function innerProduct(gradient: Factored, vector: Value): Value {
   return cheapest(factored.length > 0 ? factored : methods).emit(build, vector);
 }
 
+/** The sum over the first axis of the products of two values, element by element. */
+export function sumOfProducts(own: Value, other: Value): Value {
+  return own === other
+    ? build.reduce("ReduceSumSquare", own, [0])
+    : build.reduce("ReduceSum", build.mul(own, other), [0]);
+}
+
 /** J_n' times a seed for each sample, for every parameter: zeros where nothing flows back. */
 export function pulledBack(
   of: Differentiable,

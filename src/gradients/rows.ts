@@ -157,7 +157,7 @@ export class RowsGradient implements Factored {
       operations: 0,
       floats: 3 * t * t + this.#scattered,
       dense: false,
-      emit: (build: Build) => this.#merged(build),
+      emit: (build: Build) => sumOfSquares(build, this.merged(build, this.cotangents)),
     };
     return [gram, merged, denseNorm(this)];
   }
@@ -167,10 +167,13 @@ export class RowsGradient implements Factored {
     return build.mul(sumPerSample(build, this.#same(build)), sumOfSquares(build, this.received));
   }
 
-  /** Each cotangent added to that at the first position of the same row: then the rows of a sample differ. */
-  #merged(build: Build): Value {
+  /**
+   * Cotangents `[N, T, R']`, each added to that at the first position of the same row: then the rows of a sample differ, and
+   * other positions have 0.
+   */
+  merged(build: Build, cotangents: Value): Value {
     const first = build.op("ArgMax", [this.#same(build)], { axis: 2, keepdims: 0 });
-    return sumOfSquares(build, scatterPerSample(build, first, this.cotangents, this.positions));
+    return scatterPerSample(build, first, cotangents, this.positions);
   }
 
   /** 1 where two positions of a sample hold the same row, else 0: `[N, T, T]`. */

@@ -133,19 +133,20 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
  * of labels.
  */
 function softmaxSecond(options: CrossEntropyOptions): TimesVector {
-  return (output, target, vector) => {
-    const { p, axis, over } = softmaxOf(options, output, target);
-    const scaled = vector.mul(p);
-    return over(scaled.sub(p.mul(scaled.sum(axis, { keepDims: true }))), (factor) => factor);
-  };
+  return softmaxTimes(options, (number) => number);
 }
 
 /** The second derivative is the square of sqrt(m) (diag(sqrt(p)) - p sqrt(p)'). */
 function softmaxRoot(options: CrossEntropyOptions): TimesVector {
+  return softmaxTimes(options, (number) => number.sqrt());
+}
+
+/** f(m) (diag(f(p)) - p f(p)') times a vector. */
+function softmaxTimes(options: CrossEntropyOptions, f: (number: Traced) => Traced): TimesVector {
   return (output, target, vector) => {
     const { p, axis, over } = softmaxOf(options, output, target);
-    const scaled = p.sqrt().mul(vector);
-    return over(scaled.sub(p.mul(scaled.sum(axis, { keepDims: true }))), (factor) => factor.sqrt());
+    const scaled = vector.mul(f(p));
+    return over(scaled.sub(p.mul(scaled.sum(axis, { keepDims: true }))), f);
   };
 }
 

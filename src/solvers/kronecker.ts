@@ -1,7 +1,7 @@
 /** Kronecker-factored curvature of a whole data set, as a matrix that is inverted layer by layer: KFAC and EK-FAC. */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import { type Objective, objectiveOf } from "../compile/objective.js";
-import { asMatrix, fromMatrix } from "../curvature/kronecker.js";
+import { asMatrix, fromMatrix, matrixInBasis } from "../curvature/kronecker.js";
 import { parametersOf } from "../curvature/layers.js";
 import { kindOfTargets } from "../curvature/pseudo-targets.js";
 import { PergradError } from "../errors.js";
@@ -205,21 +205,17 @@ export class KroneckerCurvature {
 }
 
 function inverseOf({ rows, columns, eigenvalues }: Part, matrix: Value, damping: Value): Value {
-  const { rows: left, columns: right } = basisOf({ rows, columns }, damping);
+  const basis = basisOf({ rows, columns }, damping);
   const size = [rows?.size ?? 1, columns.size];
   const values = build.floats(
     eigenvalues.data.map((value) => Math.max(0, value)),
     size,
     damping,
   );
-  const turned = turnedBy(matrix, left && build.transpose(left, [1, 0]), right);
-  const divided = build.div(turned, build.add(values, damping));
-  return turnedBy(divided, left, right && build.transpose(right, [1, 0]));
-}
-
-function turnedBy(matrix: Value, left: Value | null, right: Value | null): Value {
-  const columns = right ? build.matmul(matrix, right) : matrix;
-  return left ? build.matmul(left, columns) : columns;
+  const divided = build.div(matrixInBasis(matrix, basis), build.add(values, damping));
+  // Back again, by the same matrices transposed.
+  const moved = basis.columns ? build.matmul(divided, build.transpose(basis.columns, [1, 0])) : divided;
+  return basis.rows ? build.matmul(basis.rows, moved) : moved;
 }
 
 function floatsOf({ data }: Tensor): Float32Array {

@@ -28,6 +28,7 @@ import { requireAgain } from "./again.js";
 import { type Side, sideOf } from "./eigenvectors.js";
 import { basisOf, diagonalParts, kroneckerParts, overData } from "./kronecker-parts.js";
 import { maximum } from "./maximum.js";
+import { Space } from "./vectors.js";
 
 /** What is taken for the parameters' precision, and how it is computed. */
 export interface LaplaceOptions extends ObjectiveOptions, MemoryOptions {
@@ -189,7 +190,7 @@ export class Laplace {
       likelihood && likelihood.kind !== "gaussian"
         ? (own: Value, variances: Value) => likelihood.chances(new Traced(probit(own, variances)), target).value
         : null;
-    const size = [...parameters.values()].reduce((total, { shape }) => total + elementFactor(shape), 0);
+    const { size } = new Space(parameters);
     const numbers = Math.max(1, size * elementFactor(output.shape.slice(1)));
     const { Program } = await import("../program/program.js");
     return Program.of(
@@ -273,7 +274,7 @@ async function partsOf(objective: Objective, data: Dataset, options: LaplaceOpti
       matrixOf: (values) => asMatrix(block, values),
     }));
   }
-  const size = [...objective.parameters.values()].reduce((total, { shape }) => total + elementFactor(shape), 0);
+  const { size } = new Space(objective.parameters);
   if (size > mostParameters)
     throw invalidArgument(
       `The structure "${structure}" is for up to ${mostParameters} parameters, but there are ${size}; take "kronecker", or fewer parameters.`,

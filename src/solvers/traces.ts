@@ -1,7 +1,7 @@
 /** Traces of a large symmetric matrix that is known by its products, estimated. */
 import { random } from "../tensor/random.js";
 import type { Times } from "./lanczos.js";
-import { dot, norm, orthogonalise, scaled } from "./vectors.js";
+import { dot, meanOf, norm, orthogonalise, scaled, varianceOf } from "./vectors.js";
 
 /** An estimate, and what it cost. */
 export interface EstimatedTrace {
@@ -48,8 +48,5 @@ export async function hutchPlusPlus(
     orthogonalise(vector, basis);
     parts.push(dot(vector, await product(vector)));
   }
-  const mean = parts.reduce((sum, part) => sum + part, 0) / rest;
-  const squares = parts.reduce((sum, part) => sum + (part - mean) ** 2, 0);
-  const standardError = rest > 1 ? Math.sqrt(squares / (rest - 1) / rest) : Number.NaN;
-  return { trace: exact + mean, standardError, iterations: taken };
+  return { trace: exact + meanOf(parts), standardError: Math.sqrt(varianceOf(parts) / rest), iterations: taken };
 }
