@@ -26,6 +26,15 @@ export class SampleAxes {
     }
   }
 
+  /** Of a graph's inputs, whose sample axes are known by their names; null or none where all samples share one. */
+  static ofInputs(inputs: readonly Value[], sampleAxes: Readonly<Record<string, number | null>>): SampleAxes {
+    const given = inputs.flatMap((value) => {
+      const axis = sampleAxes[value.name] ?? null;
+      return axis === null ? [] : [[value, axis] as const];
+    });
+    return new SampleAxes(new Map(given));
+  }
+
   /** The same, with one more input whose first axis holds the samples. */
   and(input: Value): SampleAxes {
     const more = new SampleAxes(new Map([[input, 0]]));

@@ -5,13 +5,13 @@ import type { Model } from "../graph/model.js";
 import type { Batch, Dataset } from "../program/dataset.js";
 import { prepare } from "../program/feeds.js";
 import type { MemoryOptions } from "../program/microbatches.js";
-import { objectiveOptions, type RunOptions } from "../program/options.js";
+import { objectiveOptions, type RunOptions, runningOf } from "../program/options.js";
 import type { Program } from "../program/program.js";
+import { samplesAt } from "../program/split.js";
 import type { StreamOptions } from "../program/stream.js";
 import { Curvature, type CurvatureKind } from "../solvers/curvature.js";
 import { KroneckerCurvature } from "../solvers/kronecker.js";
 import { Space } from "../solvers/vectors.js";
-import { pickSamples } from "../tensor/take-samples.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { crossByParameter } from "../wants/cross.js";
 import { type ByParameter, type Results, type Want, type Wants, want } from "../wants/want.js";
@@ -130,31 +130,20 @@ export class Checkpoint {
 
   /** The curvature of the mean loss. It is released with this. */
   async curvature(data: Dataset, of: CurvatureKind): Promise<Curvature> {
-    const { threads, memoryBudget, microbatchSize } = this.options;
-    const made = await Curvature.of(this.objective, data, {
-      loss: this.objective.loss,
-      of,
-      ...(threads === undefined ? {} : { threads }),
-      ...(memoryBudget === undefined ? {} : { memoryBudget }),
-      ...(microbatchSize === undefined ? {} : { microbatchSize }),
-    });
+    const made = await Curvature.of(this.objective, data, { ...this.#running, of });
     this.#released.push(() => made.release());
     return made;
   }
 
   /** Kronecker factors of the curvature. They are released with this. */
   async kronecker(data: Dataset, kind: "empirical" | "type2", corrected: boolean): Promise<KroneckerCurvature> {
-    const { threads, memoryBudget, microbatchSize } = this.options;
-    const made = await KroneckerCurvature.of(this.objective, data, {
-      loss: this.objective.loss,
-      kind,
-      corrected,
-      ...(threads === undefined ? {} : { threads }),
-      ...(memoryBudget === undefined ? {} : { memoryBudget }),
-      ...(microbatchSize === undefined ? {} : { microbatchSize }),
-    });
+    const made = await KroneckerCurvature.of(this.objective, data, { ...this.#running, kind, corrected });
     this.#released.push(() => made.release());
     return made;
+  }
+
+  get #running() {
+    return { loss: this.objective.loss, ...runningOf(this.options) };
   }
 
   /**
@@ -186,8 +175,8 @@ export class Checkpoint {
   /** The samples of a data set, some at a time, as runs are fed them. */
   async *blocks(data: Dataset, size = othersAtOnce) {
     const { expected, loss, output } = this.objective;
-    const { openDataset } = await import("../program/dataset.js");
-    const source = await openDataset(data, {
+    const { piecesOf } = await import("../program/dataset.js");
+    yield* piecesOf(data, size, {
       expected,
       prepare: (batch: Batch) => {
         const prepared = prepare(batch, expected, false);
@@ -195,11 +184,6 @@ export class Checkpoint {
         return prepared;
       },
     });
-    try {
-      yield* source.pieces(size);
-    } finally {
-      await source.close();
-    }
   }
 
   /** As many samples as a program was compiled for: the last one again and again. */
@@ -213,24 +197,12 @@ export class Checkpoint {
 
   /** The samples of these numbers, in this order. */
   picked(feeds: Readonly<Record<string, Tensor>>, places: Uint32Array): Record<string, Tensor> {
-    return Object.fromEntries(
-      Object.entries(feeds).map(([name, tensor]) => {
-        const axis = this.objective.expected.get(name)?.sampleAxis ?? null;
-        return [name, axis === null ? tensor : pickSamples(tensor, axis, places)];
-      }),
-    );
+    return samplesAt(feeds, this.objective.expected, places);
   }
 
   /** A program of what is wanted. It is the caller's to release. */
   async program<W extends Wants>(wants: W): Promise<Program<W>> {
-    const { threads, memoryBudget, microbatchSize } = this.options;
-    return (await compiler()).of(this.objective, {
-      loss: this.objective.loss,
-      want: wants,
-      ...(threads === undefined ? {} : { threads }),
-      ...(memoryBudget === undefined ? {} : { memoryBudget }),
-      ...(microbatchSize === undefined ? {} : { microbatchSize }),
-    });
+    return (await compiler()).of(this.objective, { ...this.#running, want: wants });
   }
 
   async release(): Promise<void> {

@@ -11,7 +11,7 @@ import { Cholesky } from "../solvers/cholesky.js";
 import { dot } from "../solvers/vectors.js";
 import type { Checkpoint } from "./checkpoint.js";
 import { correlation, ranks } from "./lds.js";
-import { RowProducts } from "./products.js";
+import { joined, RowProducts } from "./products.js";
 import { PulledBack } from "./pseudo.js";
 import { Table } from "./table.js";
 
@@ -155,13 +155,18 @@ export async function featuresDamping(phi: Table): Promise<number> {
 /** The lower triangle of the sum of row' row. */
 export function gramOf(rows: readonly Float64Array[], columns: number): Float64Array {
   const matrix = new Float64Array(columns * columns);
-  for (const row of rows)
-    for (let i = 0; i < columns; i++) {
-      const factor = row[i] ?? 0;
-      const at = i * columns;
-      if (factor !== 0) for (let j = 0; j <= i; j++) matrix[at + j] = (matrix[at + j] ?? 0) + factor * (row[j] ?? 0);
-    }
+  for (const row of rows) addOuter(matrix, row);
   return matrix;
+}
+
+/** Adds a row times itself to the lower triangle. */
+export function addOuter(gram: Float64Array, row: Float64Array): void {
+  const size = row.length;
+  for (let i = 0; i < size; i++) {
+    const factor = row[i] ?? 0;
+    const at = i * size;
+    if (factor !== 0) for (let j = 0; j <= i; j++) gram[at + j] = (gram[at + j] ?? 0) + factor * (row[j] ?? 0);
+  }
 }
 
 async function chosen({ trace, scores }: Halves, reference: number): Promise<number> {
@@ -225,14 +230,4 @@ function requireEnough(samples: number): void {
     "INVALID_ARGUMENT",
     `A damping is measured on at least ${leastSamples} training samples, and there are ${samples}; give one, such as { damping: 0.01 } (--damping 0.01).`,
   );
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }

@@ -15,11 +15,11 @@ export {
   scores,
   selfInfluence,
 } from "./scores.js";
-export type { TopScores } from "./store/best.js";
 export type {
   AttributionIndex,
   IndexOptions,
   OpenIndexOptions,
   ScoresPart,
+  TopScores,
 } from "./store/stored-index.js";
 export { type TrakOptions, trak } from "./trak.js";

@@ -26,20 +26,21 @@ import { kroneckerInverse } from "./inverses/kronecker.js";
 import type { Method, Setting } from "./method.js";
 import type { Table } from "./table.js";
 
-/** How the curvature is inverted. */
-export type InverseName = "exact" | "gram" | "ekfac" | "kfac" | "cg" | "lissa" | "arnoldi" | "diagonal" | "dataInf";
+/** Which matrices each inverse takes, the default first. */
+const kinds = {
+  exact: ["ggn", "hessian", "fisher"],
+  gram: ["fisher", "ggn"],
+  ekfac: ["ggn", "fisher"],
+  kfac: ["ggn", "fisher"],
+  cg: ["ggn", "hessian", "fisher"],
+  lissa: ["ggn", "hessian", "fisher"],
+  arnoldi: ["ggn", "hessian", "fisher"],
+  diagonal: ["fisher", "ggn", "hessian"],
+  dataInf: ["fisher"],
+} as const satisfies Readonly<Record<string, readonly CurvatureKind[]>>;
 
-export const inverseNames: readonly InverseName[] = [
-  "exact",
-  "gram",
-  "ekfac",
-  "kfac",
-  "cg",
-  "lissa",
-  "arnoldi",
-  "diagonal",
-  "dataInf",
-];
+/** How the curvature is inverted. */
+export type InverseName = keyof typeof kinds;
 
 /** Options of `attribution.influence`. */
 export interface InfluenceOptions extends CgOptions, LissaOptions, ArnoldiOptions {
@@ -71,26 +72,14 @@ interface Chosen extends InfluenceOptions {
   readonly of: CurvatureKind;
 }
 
-/** Which matrices an inverse takes, the default first. */
-const kinds: Readonly<Record<InverseName, readonly CurvatureKind[]>> = {
-  exact: ["ggn", "hessian", "fisher"],
-  gram: ["fisher", "ggn"],
-  ekfac: ["ggn", "fisher"],
-  kfac: ["ggn", "fisher"],
-  cg: ["ggn", "hessian", "fisher"],
-  lissa: ["ggn", "hessian", "fisher"],
-  arnoldi: ["ggn", "hessian", "fisher"],
-  diagonal: ["fisher", "ggn", "hessian"],
-  dataInf: ["fisher"],
-};
-
 function chosen(call: string, options: InfluenceOptions): Chosen {
   const { inverse = "gram" } = options;
-  if (!Object.hasOwn(kinds, inverse))
+  const inverseNames = Object.keys(kinds);
+  if (!inverseNames.includes(inverse))
     throw invalidArgument(
       `${call} has no inverse ${kindOf(inverse)}${meant(String(inverse), inverseNames) || `; it has ${inverseNames.join(", ")}.`}`,
     );
-  const known = kinds[inverse];
+  const known: readonly CurvatureKind[] = kinds[inverse];
   const { of = nth(known, 0) } = options;
   if (!known.includes(of))
     throw invalidArgument(
@@ -114,10 +103,7 @@ export function influence(options: InfluenceOptions = {}): Method {
     name: "influence",
     settings: settingsOf(own),
     scores: (setting, queries) => eachInverse(setting, own, (inverse) => inverse.scores(queries)),
-    self: async (setting) => {
-      const parts = await collected(setting, own, (inverse) => inverse.self());
-      return nth(parts, 0).map((_, n) => parts.reduce((sum, part) => sum + (part[n] ?? 0), 0) / parts.length);
-    },
+    self: (setting) => meanOverCheckpoints(setting, own, (inverse) => inverse.self()),
   };
 }
 
@@ -146,13 +132,11 @@ export function relatIF({ by = "loss", ...options }: RelatIFOptions = {}): Metho
         const size = await sizes(inverse);
         return (await inverse.scores(queries)).map((value, _, n) => over(value, size[n] ?? 0));
       }),
-    self: async (setting) => {
-      const parts = await collected(setting, own, async (inverse) => {
+    self: (setting) =>
+      meanOverCheckpoints(setting, own, async (inverse) => {
         const size = await sizes(inverse);
         return (await inverse.self()).map((value, n) => over(value, size[n] ?? 0));
-      });
-      return nth(parts, 0).map((_, n) => parts.reduce((sum, part) => sum + (part[n] ?? 0), 0) / parts.length);
-    },
+      }),
   };
 }
 
@@ -165,25 +149,31 @@ function settingsOf({ inverse, of, damping }: Chosen): Method["settings"] {
 }
 
 async function eachInverse(setting: Setting, options: Chosen, scores: (inverse: Inverse) => Promise<Table>) {
-  const dampings: number[] = [];
-  const tables: Table[] = [];
-  for (const checkpoint of setting.checkpoints) {
-    // Measured at the first: the others are of the same kind.
-    const own = dampings[0] === undefined ? options : { ...options, damping: dampings[0] };
-    const { inverse, damping } = await inverseOf(checkpoint, setting.train, own);
-    tables.push(await scores(inverse));
-    dampings.push(damping);
-  }
-  const { length } = tables;
-  const table = added(tables);
-  return { table: length === 1 ? table : table.map((value) => value / length), dampings };
+  const { parts, dampings } = await collected(setting, options, scores);
+  const table = added(parts);
+  return { table: parts.length === 1 ? table : table.map((value) => value / parts.length), dampings };
 }
 
-async function collected<R>(setting: Setting, options: Chosen, f: (inverse: Inverse) => Promise<R>): Promise<R[]> {
-  const found: R[] = [];
-  for (const checkpoint of setting.checkpoints)
-    found.push(await f((await inverseOf(checkpoint, setting.train, options)).inverse));
-  return found;
+async function meanOverCheckpoints(
+  setting: Setting,
+  options: Chosen,
+  f: (inverse: Inverse) => Promise<Float64Array>,
+): Promise<Float64Array> {
+  const { parts } = await collected(setting, options, f);
+  return nth(parts, 0).map((_, n) => parts.reduce((sum, part) => sum + (part[n] ?? 0), 0) / parts.length);
+}
+
+/** What f makes of the inverse at each checkpoint. A damping is measured at the first: the others are of the same kind. */
+async function collected<R>(setting: Setting, options: Chosen, f: (inverse: Inverse) => Promise<R>) {
+  const dampings: number[] = [];
+  const parts: R[] = [];
+  for (const checkpoint of setting.checkpoints) {
+    const own = dampings[0] === undefined ? options : { ...options, damping: dampings[0] };
+    const { inverse, damping } = await inverseOf(checkpoint, setting.train, own);
+    parts.push(await f(inverse));
+    dampings.push(damping);
+  }
+  return { parts, dampings };
 }
 
 async function inverseOf(checkpoint: Checkpoint, train: Dataset, options: Chosen) {

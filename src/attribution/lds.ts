@@ -1,6 +1,7 @@
 /** How well scores foretell what training on other samples leads to (Park et al. 2023, "TRAK"). */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
+import { meanOf } from "../solvers/vectors.js";
 import { random } from "../tensor/random.js";
 import type { Tensor } from "../tensor/tensor.js";
 
@@ -90,17 +91,13 @@ export function linearDatamodelingScore(scores: Tensor, subsets: Tensor, losses:
     }
     found[q] = correlation(ranks(sums), ranks(results));
   }
-  const score = mean(found);
-  const spread = mean(found.map((each) => (each - score) ** 2));
+  const score = meanOf(found);
+  const spread = meanOf(found.map((each) => (each - score) ** 2));
   return { score, error: Math.sqrt(spread / Math.max(1, queries)), queries: found };
 }
 
 function wrongShape(what: string, { dims }: Tensor, wanted: string): PergradError {
   return new PergradError("SHAPE_MISMATCH", `${what} are [${dims.join(", ")}]; give ${wanted}.`);
-}
-
-function mean(numbers: Float64Array): number {
-  return numbers.reduce((sum, each) => sum + each, 0) / numbers.length;
 }
 
 /** From 0 up; of equal numbers the mean of theirs. */
@@ -117,7 +114,7 @@ export function ranks(numbers: Float64Array): Float64Array {
 }
 
 export function correlation(a: Float64Array, b: Float64Array): number {
-  const [meanA, meanB] = [mean(a), mean(b)];
+  const [meanA, meanB] = [meanOf(a), meanOf(b)];
   let [both, squaresA, squaresB] = [0, 0, 0];
   for (let k = 0; k < a.length; k++) {
     const [x, y] = [(a[k] ?? 0) - meanA, (b[k] ?? 0) - meanB];

@@ -38,6 +38,17 @@ function compiled(others: number, length: number): Promise<Product> {
   return compile({ products: input("a", ["N", length]).matmul(b.transpose([1, 0])) });
 }
 
+/** Rows one after another. */
+export function joined(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
 /** Products `[n, queries]` of parts of the samples, as `[queries, samples]`. */
 export function besides(
   parts: readonly { readonly from: number; readonly numbers: Float32Array }[],

@@ -12,7 +12,7 @@ import { want } from "../wants/want.js";
 import type { Checkpoint } from "./checkpoint.js";
 import { added } from "./gradients.js";
 import type { Method } from "./method.js";
-import { RowProducts } from "./products.js";
+import { joined, RowProducts } from "./products.js";
 import { Table } from "./table.js";
 
 /** Options of `attribution.representerPoints`. */
@@ -168,13 +168,7 @@ class Inputs {
         found[k] = numbers[Math.floor(k / this.width) * size + (k % this.width) * step] ?? 0;
       parts.push(found);
     }
-    const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-    let at = 0;
-    for (const part of parts) {
-      all.set(part, at);
-      at += part.length;
-    }
-    return all;
+    return joined(parts);
   }
 }
 

@@ -4,8 +4,8 @@ import { PergradError } from "../errors.js";
 import type { Dataset } from "../program/dataset.js";
 import { Program } from "../program/program.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { type FloatTensor, type Want, want } from "../wants/want.js";
-import { float } from "../wants/wanted.js";
+import { scoresWhere } from "../train/figures.js";
+import { want } from "../wants/want.js";
 import { el2n, largest, marginOf } from "./by-class.js";
 import type { Targets } from "./targets.js";
 
@@ -21,17 +21,6 @@ export interface Followed {
   readonly el2n?: Float32Array;
   readonly aum?: Float32Array;
   readonly forgetting?: Float32Array;
-}
-
-/** The scores of classes, `[N, C]`; null where there are no classes. */
-export function scoresWant({ output }: Objective, kind: Targets["kind"]): Want<FloatTensor | null> {
-  const asked = kind === "classes";
-  return {
-    name: "scores",
-    requirements: {},
-    emit: () => (asked ? { scores: output } : {}),
-    read: (returned) => (asked ? float(returned, "scores") : null),
-  };
 }
 
 interface FollowOptions {
@@ -51,7 +40,7 @@ export async function follow(
     loss: objective.loss,
     holdParameters: checkpoints.length === 1,
     ...(threads === undefined ? {} : { threads }),
-    want: { losses: want.losses(), norms: want.norms(), scores: scoresWant(objective, targets.kind) },
+    want: { losses: want.losses(), norms: want.norms(), scores: scoresWhere(targets.kind === "classes", objective) },
   });
   try {
     const course = new Course(targets, checkpoints.length);

@@ -1,5 +1,6 @@
 /** Nearest neighbours of rows of length 1, all against all. */
 import { compiled } from "../program/compiled.js";
+import { Largest } from "../tensor/largest.js";
 import { floatsIn } from "../tensor/tensor.js";
 import { input } from "../trace/functions.js";
 import type { Rows } from "./gradient-features.js";
@@ -20,7 +21,7 @@ export interface Neighbours {
 export async function nearestOf(rows: Rows, wanted: number): Promise<Neighbours> {
   const { samples, dims, data } = rows;
   const count = Math.max(0, Math.min(wanted, samples - 1));
-  const best = new Best(samples, count);
+  const best = new Largest(samples, count);
   const others = input("others", ["N", dims]);
   const program = await compiled({ cosines: input("rows", [rowsAtOnce, dims]).matmul(others.transpose([1, 0])) });
   try {
@@ -33,44 +34,13 @@ export async function nearestOf(rows: Rows, wanted: number): Promise<Neighbours>
         const given = { rows: own, others: data.subarray(first * dims, last * dims) };
         const cosines = floatsIn((await program.run(given, { notFinite: "ignore" })).cosines);
         for (let n = from; n < to; n++)
-          best.take(n, first, cosines.subarray((n - from) * (last - first), (n - from + 1) * (last - first)));
+          best.take(n, first, cosines.subarray((n - from) * (last - first), (n - from + 1) * (last - first)), n);
       }
     }
   } finally {
     await program.release();
   }
-  return measured(rows, count, best.indices);
-}
-
-/** The largest cosines of each row, in falling order. */
-class Best {
-  readonly indices: Int32Array;
-  readonly #cosines: Float32Array;
-
-  constructor(
-    samples: number,
-    private readonly count: number,
-  ) {
-    this.indices = new Int32Array(samples * count).fill(-1);
-    this.#cosines = new Float32Array(samples * count).fill(Number.NEGATIVE_INFINITY);
-  }
-
-  /** @param first the number of the row that the first cosine is of */
-  take(n: number, first: number, cosines: Float32Array): void {
-    const start = n * this.count;
-    const last = start + this.count - 1;
-    for (let k = 0; k < cosines.length; k++) {
-      const cosine = cosines[k] ?? 0;
-      if (!(cosine > (this.#cosines[last] ?? 0)) || first + k === n) continue;
-      let at = last;
-      for (; at > start && cosine > (this.#cosines[at - 1] ?? 0); at--) {
-        this.#cosines[at] = this.#cosines[at - 1] ?? 0;
-        this.indices[at] = this.indices[at - 1] ?? 0;
-      }
-      this.#cosines[at] = cosine;
-      this.indices[at] = first + k;
-    }
-  }
+  return measured(rows, count, best.places);
 }
 
 /** The distances, of the differences themselves: a cosine near 1 has lost their digits. The nearest first. */

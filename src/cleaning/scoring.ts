@@ -9,7 +9,7 @@ import { type Followed, follow, type Parameters } from "./following.js";
 import { lossFeatures, normalised, outputFeatures } from "./gradient-features.js";
 import { type LabelScores, labelScores } from "./label-scores.js";
 import { type Neighbours, nearestOf } from "./nearest.js";
-import { piecesOf, type Read, readOnce, readWhole, withoutTarget } from "./reading.js";
+import { preparedPieces, type Read, readOnce, readWhole, withoutTarget } from "./reading.js";
 import { Ridge } from "./ridge.js";
 import { farAbove, median } from "./scales.js";
 import type { Targets } from "./targets.js";
@@ -33,7 +33,7 @@ export async function issuesOf(objective: Objective, data: Dataset, options: Fin
   const followed = await follow(last, data, read.targets, checkpoints, { allowNotFinite, ...threads });
   const vog =
     read.targets.kind === "classes" && checkpoints.length > 1
-      ? await varianceOfGradients(last, piecesOf(objective, data, allowNotFinite), checkpoints)
+      ? await varianceOfGradients(last, preparedPieces(objective, data, allowNotFinite), checkpoints)
       : undefined;
   onStage("gradients");
   const projecting = { dims: options.dims ?? 512, allowNotFinite, ...threads };

@@ -5,14 +5,16 @@ import type { Model } from "../graph/model.js";
 import { withParameters } from "../graph/with-parameters.js";
 import { entryOf, present } from "../present.js";
 import { Program } from "../program/program.js";
+import { samplesAt } from "../program/split.js";
 import { random } from "../tensor/random.js";
-import { pickSamples } from "../tensor/take-samples.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { permutation } from "../train/batches.js";
 import { TrainingData } from "../train/dataset.js";
+import { scoresWhere } from "../train/figures.js";
 import { Trainer } from "../train/trainer.js";
 import { marginOf, softmax } from "./by-class.js";
-import { type Parameters, scoresWant } from "./following.js";
+import type { Parameters } from "./following.js";
+
 import type { Targets } from "./targets.js";
 import type { CleaningTraining } from "./types.js";
 
@@ -91,7 +93,7 @@ async function crossValidate(
   folds: number,
   options: CleaningTraining,
 ): Promise<OutOfSample> {
-  const { samples, objective, threads } = task;
+  const { samples, objective, feeds, threads } = task;
   const probabilities = new Float32Array(samples * classes);
   const [margins, losses] = [new Float32Array(samples), new Float32Array(samples)];
   const order = permutation(samples, random(1));
@@ -99,16 +101,16 @@ async function crossValidate(
     loss: objective.loss,
     holdParameters: false,
     ...(threads === undefined ? {} : { threads }),
-    want: { scores: scoresWant(objective, "classes") },
+    want: { scores: scoresWhere(true, objective) },
   });
   try {
     for (let fold = 0; fold < folds; fold++) {
       const left = order.filter((_, k) => k % folds === fold);
       const kept = order.filter((_, k) => k % folds !== fold);
-      const part = { ...task, feeds: pickAll(task, kept), samples: kept.length };
+      const part = { ...task, feeds: samplesAt(feeds, objective.expected, kept), samples: kept.length };
       const checkpoints = await train(part, options);
       const run = { parameters: checkpoints[checkpoints.length - 1] ?? {}, inPlace: true } as const;
-      const { scores } = await program.runAll(pickAll(task, left), run);
+      const { scores } = await program.runAll(samplesAt(feeds, objective.expected, left), run);
       left.forEach((n, k) => {
         const own = softmax(present(scores).data.subarray(k * classes, (k + 1) * classes));
         probabilities.set(own, n * classes);
@@ -122,13 +124,4 @@ async function crossValidate(
     await program.release();
   }
   return { margins, losses, probabilities };
-}
-
-function pickAll({ objective, feeds }: TrainingTask, samples: Uint32Array): Record<string, Tensor> {
-  return Object.fromEntries(
-    Object.entries(feeds).map(([name, tensor]) => {
-      const axis = objective.expected.get(name)?.sampleAxis ?? null;
-      return [name, axis === null ? tensor : pickSamples(tensor, axis, samples)] as const;
-    }),
-  );
 }

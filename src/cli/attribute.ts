@@ -17,15 +17,15 @@ import {
 } from "../attribution/index.js";
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
-import { withParameters } from "../graph/with-parameters.js";
 import { readTensors, writeTensors } from "../io/files.js";
-import { meant } from "../meant.js";
+import { runningOf } from "../program/options.js";
 import { isFloat, type Tensor } from "../tensor/tensor.js";
+import { checkpointOf } from "./checkpoints.js";
 import { feedsOf, readData } from "./data.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
 import { cleaningUp } from "./signals.js";
-import { checkOut, type DataTask, dataTaskOf, type TaskOptions, taskOf } from "./task.js";
+import { checkOut, type DataTask, dataTaskOf, type TaskOptions } from "./task.js";
 import { number, UsageError } from "./usage.js";
 
 /** As commander gives them. */
@@ -34,7 +34,7 @@ export interface AttributeOptions extends TaskOptions {
   readonly query: string;
   readonly out: string;
   readonly method: (typeof methodWords)[number];
-  readonly inverse?: (typeof inverseWords)[number];
+  readonly inverse?: keyof typeof inverses;
   readonly curvature?: "hessian" | "ggn" | "fisher";
   readonly damping?: number;
   readonly learningRates?: readonly number[];
@@ -60,20 +60,7 @@ export const methodWords = [
   "relatif",
   "representer",
 ] as const;
-export const inverseWords = [
-  "exact",
-  "gram",
-  "ekfac",
-  "kfac",
-  "cg",
-  "lissa",
-  "arnoldi",
-  "diagonal",
-  "datainf",
-] as const;
-export const curvatureWords = ["hessian", "ggn", "fisher"] as const;
-
-const inverses: Readonly<Record<(typeof inverseWords)[number], InverseName>> = {
+const inverses = {
   exact: "exact",
   gram: "gram",
   ekfac: "ekfac",
@@ -83,7 +70,9 @@ const inverses: Readonly<Record<(typeof inverseWords)[number], InverseName>> = {
   arnoldi: "arnoldi",
   diagonal: "diagonal",
   datainf: "dataInf",
-};
+} as const satisfies Readonly<Record<string, InverseName>>;
+export const inverseWords = Object.keys(inverses);
+export const curvatureWords = ["hessian", "ggn", "fisher"] as const;
 
 /** Options that only some methods take. */
 const takenBy: readonly (readonly [option: keyof AttributeOptions, ...methods: AttributeOptions["method"][]])[] = [
@@ -130,9 +119,7 @@ export async function attribute(
   const method = await methodOf(options);
   const settings: SampleOptions = {
     ...task.options,
-    ...(options.threads === undefined ? {} : { threads: options.threads }),
-    ...(options.microbatchSize === undefined ? {} : { microbatchSize: options.microbatchSize }),
-    ...(options.memoryBudget === undefined ? {} : { memoryBudget: options.memoryBudget }),
+    ...runningOf(options),
   };
   progress.stage("scoring");
   const found = await cleaningUp(
@@ -210,65 +197,6 @@ async function queriesOf(task: DataTask, { query, allowNotFinite }: AttributeOpt
   const known = [...data].filter(([name]) => task.objective.expected.has(name));
   const { feeds } = feedsOf(new Map(known), query, task.objective, allowNotFinite ?? false, progress);
   return feeds;
-}
-
-/** The model with the weights of another file. Throws MISSING_TENSOR, SHAPE_MISMATCH, DTYPE_MISMATCH, and what reading throws. */
-async function checkpointOf(file: string, model: Model, options: AttributeOptions, progress: Progress): Promise<Model> {
-  if (!/\.(safetensors|npz)$/i.test(file)) {
-    const { model: other } = await taskOf(file, withoutData(options), progress);
-    return withWeights(file, model, new Map(Object.entries(other.parameters)));
-  }
-  return withWeights(file, model, await readTensors(file), (message) => progress.note(message));
-}
-
-/** Options of a model alone. */
-function withoutData({ train: _, query: __, ...options }: AttributeOptions): TaskOptions {
-  const { data: ___, ...own } = options;
-  return own;
-}
-
-function withWeights(
-  file: string,
-  model: Model,
-  tensors: ReadonlyMap<string, Tensor>,
-  note: (message: string) => void = () => {},
-): Model {
-  const names = model.graph.parameters.map(({ name }) => name);
-  const extra = [...tensors.keys()].filter((name) => !names.includes(name));
-  const found: Record<string, Tensor<"float32">> = {};
-  for (const name of names) {
-    const tensor = tensors.get(name);
-    if (!tensor)
-      throw new PergradError(
-        "MISSING_TENSOR",
-        `The checkpoint "${file}" lacks the parameter "${name}"${meant(name, extra) || "; give a checkpoint of the same model."}`,
-      );
-    found[name] = inFloat32(file, name, tensor);
-  }
-  if (extra.length > 0)
-    note(
-      `"${file}" also holds ${extra
-        .slice(0, 8)
-        .map((name) => `"${name}"`)
-        .join(", ")}, which is no parameter of the model.`,
-    );
-  return withParameters(model, found);
-}
-
-/** Throws DTYPE_MISMATCH, NOT_FINITE. */
-function inFloat32(file: string, name: string, { dtype, dims, data }: Tensor): Tensor<"float32"> {
-  if (dtype !== "float32" && dtype !== "float64")
-    throw new PergradError(
-      "DTYPE_MISMATCH",
-      `The parameter "${name}" of the checkpoint "${file}" is ${dtype}, but the model needs float32; convert it.`,
-    );
-  const numbers = data instanceof Float32Array ? data : Float32Array.from<number | bigint>(data, Number);
-  if (!numbers.every(Number.isFinite))
-    throw new PergradError(
-      "NOT_FINITE",
-      `The parameter "${name}" of the checkpoint "${file}" holds NaN or infinity; give another checkpoint.`,
-    );
-  return { dtype: "float32", dims, data: numbers };
 }
 
 /** Throws UsageError. */

@@ -1,14 +1,11 @@
 /** clean: scores for wrong labels, copies, outliers and samples that teach nothing, as a table. */
 import { issuesOf } from "../cleaning/scoring.js";
 import type { CleaningTraining, Issues } from "../cleaning/types.js";
-import { PergradError } from "../errors.js";
-import type { Model } from "../graph/model.js";
-import { readTensors } from "../io/files.js";
 import { type Column, samplesColumn, standardOutput, writeTable } from "../io/table.js";
-import { loadModel } from "../onnx/read/load.js";
 import { contentOf } from "../report/collect.js";
 import { writePage } from "../report/write.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { checkpointOf } from "./checkpoints.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
 import { type ShowOptions, showing } from "./report.js";
@@ -41,7 +38,7 @@ export async function clean(
   if (options.report !== undefined) await checkOut(options.report, [modelFile, options.data, ...files]);
   const task = await dataTaskOf(modelFile, options, progress);
   const checkpoints: Readonly<Record<string, Tensor<"float32">>>[] = [];
-  for (const file of files) checkpoints.push(await readCheckpoint(file, task.model));
+  for (const file of files) checkpoints.push((await checkpointOf(file, task.model, options, progress)).parameters);
   const { dims, neighbours, damping, threads } = options;
   const issues = await issuesOf(task.objective, task.feeds, {
     ...task.options,
@@ -114,26 +111,4 @@ function trainingOf(options: CleanCommandOptions): CleaningTraining | undefined 
   checkOptimizer(options);
   const optimizer = (steps: number) => optimizerFor(options, steps);
   return { optimizer, epochs, batchSize, ...(folds === undefined ? {} : { folds }) };
-}
-
-/** Parameters by their names, from another file of the model or a file of tensors. Throws MISSING_TENSOR. */
-async function readCheckpoint(file: string, model: Model): Promise<Record<string, Tensor<"float32">>> {
-  const found = /\.onnx$/i.test(file)
-    ? new Map<string, Tensor>(Object.entries((await loadModel(file)).parameters))
-    : await readTensors(file);
-  const names = Object.keys(model.parameters);
-  const own = names.flatMap((name) => {
-    const tensor = found.get(name);
-    return tensor ? [[name, inFloat32(tensor)] as const] : [];
-  });
-  if (own.length === names.length) return Object.fromEntries(own);
-  const lacking = names.find((name) => !found.has(name)) ?? "";
-  throw new PergradError(
-    "MISSING_TENSOR",
-    `The checkpoint "${file}" lacks the parameter "${lacking}"; give a file with all parameters of the model, by their names.`,
-  );
-}
-
-function inFloat32({ dims, data }: Tensor): Tensor<"float32"> {
-  return { dtype: "float32", dims, data: Float32Array.from<number | bigint>(data, Number) };
 }

@@ -60,14 +60,7 @@ export async function inspect(modelFile: string, options: InspectOptions, io: Io
 
 function inspection(model: Model): Inspection {
   const { graph, sampleAxes, constants = {}, leftOut, notes } = model;
-  const axes = new SampleAxes(
-    new Map(
-      graph.inputs.flatMap((value) => {
-        const axis = sampleAxes[value.name] ?? null;
-        return axis === null ? [] : [[value, axis] as const];
-      }),
-    ),
-  );
+  const axes = SampleAxes.ofInputs(graph.inputs, sampleAxes);
   const parameters = graph.parameters.map(({ name, shape }) => {
     const dims = bindShape(shape, 0);
     return { name, shape: dims, elements: sizeOf(dims) };

@@ -54,30 +54,38 @@ export interface Objective {
 
 export const targetName = "target";
 
+/** What a model's inputs may be fed, as these results read them. */
+export function expectedInputs({ graph, sampleAxes }: Model, results: readonly Value[]): Map<string, Expected> {
+  const [limits, labels] = [lengthLimits(results), labelLimits(results)];
+  return new Map(
+    graph.inputs.map((value) => [
+      value.name,
+      {
+        value,
+        sampleAxis: sampleAxes[value.name] ?? null,
+        atMost: limits.get(value),
+        labels: labels.get(value),
+      },
+    ]),
+  );
+}
+
 /**
  * @throws PergradError SAMPLES_INTERACT, NO_PARAMETERS, MISSING_TENSOR (no such output), SHAPE_MISMATCH (output and
  * target do not fit).
  */
 export function objectiveOf(model: Model, options: ObjectiveOptions): Objective {
-  const inputs = new Map<string, Expected>();
-  const results = model.graph.outputs.map(({ value }) => value);
-  const [limits, labels] = [lengthLimits(results), labelLimits(results)];
-  for (const value of model.graph.inputs)
-    inputs.set(value.name, {
-      value,
-      sampleAxis: model.sampleAxes[value.name] ?? null,
-      atMost: limits.get(value),
-      labels: labels.get(value),
-    });
-  const plain = [...inputs.values()].flatMap(({ value, sampleAxis }) =>
-    sampleAxis === null ? [] : [[value, sampleAxis] as const],
+  const inputs = expectedInputs(
+    model,
+    model.graph.outputs.map(({ value }) => value),
   );
+  const plain = SampleAxes.ofInputs(model.graph.inputs, model.sampleAxes);
   const loss = asLoss(options.loss);
   const { value: chosen, name } = outputOf(model, options.output ?? loss.output);
-  const output = samplesFirst(name, chosen, new SampleAxes(new Map(plain)), options.outputSampleAxis);
+  const output = samplesFirst(name, chosen, plain, options.outputSampleAxis);
   const given = givenTarget(options.target);
   const target = targetOf(output, loss, given, inputs);
-  const axes = new SampleAxes(new Map(target ? [...plain, [target, 0] as const] : plain));
+  const axes = target ? plain.and(target) : plain;
   const losses = loss.apply(new Traced(output), target ? new Traced(target) : null).value;
   checkLosses(losses, axes, loss);
   const used = new Set(leavesOf([losses]));

@@ -74,11 +74,7 @@ function batchNormFinding(node: Node): PrivacyFinding {
 /** The nodes at which samples meet, as far as each can be found: what lies behind one of them is not looked at. */
 function interactions(model: Model): PrivacyFinding[] {
   const { graph, sampleAxes } = withoutBatchNorm(model);
-  const given = graph.inputs.flatMap((value) => {
-    const axis = sampleAxes[value.name] ?? null;
-    return axis === null ? [] : [[value, axis] as const];
-  });
-  const axes = new SampleAxes(new Map(given));
+  const axes = SampleAxes.ofInputs(graph.inputs, sampleAxes);
   const behind = new Set<Value>();
   return nodesBefore(graph.outputs.map(({ value }) => value)).flatMap((node) => {
     const spoilt = presentInputs(node).some((input) => behind.has(input));

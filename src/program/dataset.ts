@@ -60,6 +60,20 @@ export async function openDataset(dataset: Dataset, options: SourceOptions): Pro
     : new Whole(options.prepare(dataset), options);
 }
 
+/** The samples in order, in pieces of at most `size`; the data set is closed at the end. Throws what `openDataset` throws. */
+export async function* piecesOf(
+  dataset: Dataset,
+  size: number,
+  options: SourceOptions,
+): AsyncGenerator<Prepared, void, undefined> {
+  const source = await openDataset(dataset, options);
+  try {
+    yield* source.pieces(size);
+  } finally {
+    await source.close();
+  }
+}
+
 /** All samples, of which some inputs are bytes with a scale: pieces become numbers when their turn comes. */
 class WholeScaled implements Source {
   private constructor(

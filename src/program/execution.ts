@@ -9,7 +9,7 @@ import type { Model } from "../graph/model.js";
 import { entryOf, nth } from "../present.js";
 import type { Executable, Running } from "../target/target.js";
 import { copiesOf } from "../tensor/data.js";
-import { pickSamples, pieces } from "../tensor/take-samples.js";
+import { pieces } from "../tensor/take-samples.js";
 import { floatsIn, type Tensor, tensorWith, zeroTensor } from "../tensor/tensor.js";
 import type { Returned, Wants } from "../wants/want.js";
 import type { Prepared } from "./feeds.js";
@@ -25,7 +25,7 @@ import {
   Watched,
 } from "./not-finite.js";
 import type { Others } from "./others.js";
-import { type Computed, Joined, samplesBetween } from "./split.js";
+import { type Computed, Joined, samplesAt, samplesBetween } from "./split.js";
 
 /** What a run needs to know of the objective. */
 export interface ExecutedObjective extends Pick<Objective, "expected"> {
@@ -215,11 +215,7 @@ export class Execution {
     const { graph, objective, wants } = this.executed;
     const left = new Set(notFinite.map(({ sample }) => sample));
     const kept = Array.from({ length: samples }, (_, n) => n).filter((n) => !left.has(n));
-    const picked = Object.entries(feeds).map(([name, tensor]) => {
-      const axis = objective.expected.get(name)?.sampleAxis ?? null;
-      return [name, axis === null ? tensor : pickSamples(tensor, axis, kept)] as const;
-    });
-    const part = { feeds: Object.fromEntries(picked), samples: kept.length };
+    const part = { feeds: samplesAt(feeds, objective.expected, kept), samples: kept.length };
     const again = kept.length === 0 ? { ...this.empty(), notFinite: [] } : await this.#looked(part, given, options);
     const more = renumbered(again.notFinite, (n) => nth(kept, n));
     const all = [...notFinite.filter(({ sample }) => typeof sample === "number"), ...more];

@@ -45,6 +45,23 @@ export interface RunOptions extends MemoryOptions, NotFiniteOptions, GivenOption
   readonly signal?: AbortSignal;
 }
 
+/** How programs run, as those hand it on who compile several. */
+export type Running = Pick<ProgramOptions<Wants>, "threads" | "memoryBudget" | "microbatchSize">;
+
+/** Of other options these alone, as far as they are given. */
+export function runningOf(
+  options: {
+    readonly [K in keyof Running]?: Running[K] | undefined;
+  },
+): Running {
+  const { threads, memoryBudget, microbatchSize } = options;
+  return {
+    ...(threads === undefined ? {} : { threads }),
+    ...(memoryBudget === undefined ? {} : { memoryBudget }),
+    ...(microbatchSize === undefined ? {} : { microbatchSize }),
+  };
+}
+
 export const objectiveOptions: OptionNames<ObjectiveOptions> = {
   loss: true,
   output: true,

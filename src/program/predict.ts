@@ -1,8 +1,7 @@
 /** What a model says: its outputs for a data set. */
-import { labelLimits } from "../analysis/label-limits.js";
-import { lengthLimits } from "../analysis/length-limits.js";
 import { SampleAxes } from "../analysis/sample-axes.js";
 import { checkGlobs, checkOptions, invalidArgument, type OptionNames } from "../arguments.js";
+import { expectedInputs } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
 import type { Expected, Model } from "../graph/model.js";
 import { leavesOf } from "../graph/walk.js";
@@ -99,31 +98,15 @@ function outputsOf({ graph, leftOut }: Model, wanted: readonly string[] | undefi
 }
 
 /** What the outputs read. */
-function inputsOf({ graph, sampleAxes }: Model, chosen: readonly string[]): Map<string, Expected> {
-  const results = graph.outputs.filter(({ name }) => chosen.includes(name)).map(({ value }) => value);
-  const [limits, labels, used] = [lengthLimits(results), labelLimits(results), new Set(leavesOf(results))];
-  return new Map(
-    graph.inputs
-      .filter((value) => used.has(value))
-      .map((value) => [
-        value.name,
-        {
-          value,
-          sampleAxis: sampleAxes[value.name] ?? null,
-          atMost: limits.get(value),
-          labels: labels.get(value),
-        },
-      ]),
-  );
+function inputsOf(model: Model, chosen: readonly string[]): Map<string, Expected> {
+  const results = model.graph.outputs.filter(({ name }) => chosen.includes(name)).map(({ value }) => value);
+  const used = new Set(leavesOf(results));
+  return new Map([...expectedInputs(model, results)].filter(([, { value }]) => used.has(value)));
 }
 
 /** Throws SAMPLES_INTERACT: what mixes samples cannot be computed in parts. */
 function sampleAxesOf({ graph, sampleAxes }: Model, chosen: readonly string[]) {
-  const plain = graph.inputs.flatMap((value) => {
-    const axis = sampleAxes[value.name] ?? null;
-    return axis === null ? [] : [[value, axis] as const];
-  });
-  const axes = new SampleAxes(new Map(plain));
+  const axes = SampleAxes.ofInputs(graph.inputs, sampleAxes);
   return new Map(
     chosen.map((name) => {
       const { value } = present(graph.outputs.find((output) => output.name === name));

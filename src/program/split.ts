@@ -6,7 +6,7 @@ import type { Expected } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
 import { entryOf, present } from "../present.js";
 import { addDeviations, addTo, times } from "../tensor/float64-sums.js";
-import { takeSamples } from "../tensor/take-samples.js";
+import { pickSamples, takeSamples } from "../tensor/take-samples.js";
 import { floatsIn, numberArrayOf, sizeOf, type Tensor, tensorWith, zeroTensor } from "../tensor/tensor.js";
 import type { Returned } from "../wants/want.js";
 import type { Prepared } from "./feeds.js";
@@ -23,6 +23,19 @@ export function samplesBetween(
     return [name, axis === null ? tensor : takeSamples(tensor, axis, from, to)] as const;
   });
   return { feeds: Object.fromEntries(taken), samples: to - from };
+}
+
+/** The samples of these numbers, in this order. */
+export function samplesAt(
+  feeds: Readonly<Record<string, Tensor>>,
+  expected: ReadonlyMap<string, Expected>,
+  places: ArrayLike<number>,
+): Record<string, Tensor> {
+  const picked = Object.entries(feeds).map(([name, tensor]) => {
+    const axis = expected.get(name)?.sampleAxis ?? null;
+    return [name, axis === null ? tensor : pickSamples(tensor, axis, places)] as const;
+  });
+  return Object.fromEntries(picked);
 }
 
 /** The results of a number of samples. */

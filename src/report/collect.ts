@@ -1,11 +1,11 @@
 /** Computes what a report shows of a data set. */
 import { largest } from "../cleaning/by-class.js";
-import { scoresWant } from "../cleaning/following.js";
 import { targetKind, targetsOf } from "../cleaning/targets.js";
 import type { Objective } from "../compile/objective.js";
 import { bindShape } from "../graph/dim.js";
 import { Program } from "../program/program.js";
 import { sizeOf, type Tensor } from "../tensor/tensor.js";
+import { scoresWhere } from "../train/figures.js";
 import { want } from "../wants/want.js";
 import { chosenSamples, shownSamples, showOf } from "./shown.js";
 import type { ReportColumn, ReportContent, ReportLayer, ReportOptions } from "./types.js";
@@ -29,7 +29,7 @@ export async function contentOf(
   const program = await Program.of(objective, {
     loss: objective.loss,
     ...(threads === undefined ? {} : { threads }),
-    want: { losses: want.losses(), norms: want.norms(), scores: scoresWant(objective, kind) },
+    want: { losses: want.losses(), norms: want.norms(), scores: scoresWhere(kind === "classes", objective) },
   });
   try {
     const run = { allowNotFinite: true, notFinite: "ignore", inPlace: true } as const;

@@ -9,6 +9,7 @@ import { build } from "../ops/registry.js";
 import { entryOf, present } from "../present.js";
 import type { Dataset } from "../program/dataset.js";
 import type { MemoryOptions } from "../program/microbatches.js";
+import { type Running, runningOf } from "../program/options.js";
 import { eigenvaluesIn, type KroneckerFactors } from "../wants/kronecker.js";
 import { type FloatTensor, type Results, type Wants, want } from "../wants/want.js";
 import { requireAgain } from "./again.js";
@@ -44,8 +45,6 @@ export interface Part {
   readonly eigenvalues: FloatTensor;
 }
 
-type Running = Pick<KroneckerOptions, "threads" | "memoryBudget" | "microbatchSize">;
-
 /** The compiler, which is loaded when it is first used. */
 const compiler = async () => (await import("../program/program.js")).Program;
 
@@ -53,14 +52,12 @@ const compiler = async () => (await import("../program/program.js")).Program;
 export async function overData<W extends Wants>(
   objective: Objective,
   data: Dataset,
-  { threads, memoryBudget, microbatchSize }: Running,
+  options: Running,
   wants: W,
 ): Promise<Results<W>> {
   const program = await (await compiler()).of(objective, {
     loss: objective.loss,
-    ...(threads === undefined ? {} : { threads }),
-    ...(memoryBudget === undefined ? {} : { memoryBudget }),
-    ...(microbatchSize === undefined ? {} : { microbatchSize }),
+    ...runningOf(options),
     want: wants,
   });
   try {

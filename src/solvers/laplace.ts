@@ -19,7 +19,7 @@ import { elementFactor } from "../ops/build.js";
 import { build } from "../ops/registry.js";
 import type { Dataset } from "../program/dataset.js";
 import type { MemoryOptions } from "../program/microbatches.js";
-import { objectiveOptions } from "../program/options.js";
+import { objectiveOptions, runningOf } from "../program/options.js";
 import type { Program } from "../program/program.js";
 import { Traced } from "../trace/traced.js";
 import { ggnMatrix, type Predicted, predictions } from "../wants/posterior.js";
@@ -177,7 +177,7 @@ export class Laplace {
 
   async #compile(): Promise<Program<{ predicted: Want<Predicted> }>> {
     const { model, loss, expected, parameters, output } = this.objective;
-    const { threads, memoryBudget, microbatchSize, outputSampleAxis } = this.options;
+    const { memoryBudget, outputSampleAxis } = this.options;
     const name = this.options.output ?? loss.output;
     // Nothing of the loss is left, so that no target is asked for.
     const plain = objectiveOf(model, {
@@ -198,11 +198,8 @@ export class Laplace {
       {
         loss: plain.loss,
         want: { predicted: predictions(this.#independent(), chances) },
-        ...(threads === undefined ? {} : { threads }),
-        ...(memoryBudget === undefined ? {} : { memoryBudget }),
-        ...(memoryBudget === undefined || microbatchSize !== undefined
-          ? { microbatchSize: microbatchSize ?? Math.max(1, Math.floor(mostNumbers / numbers)) }
-          : {}),
+        ...(memoryBudget === undefined ? { microbatchSize: Math.max(1, Math.floor(mostNumbers / numbers)) } : {}),
+        ...runningOf(this.options),
       },
     );
   }

@@ -3,10 +3,10 @@
 import type { Objective } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
 import { prepare } from "../program/feeds.js";
+import { samplesAt } from "../program/split.js";
 import type { Data } from "../tensor/data.js";
 import { copiesOf } from "../tensor/data.js";
 import { isScaled } from "../tensor/scaled.js";
-import { pickSamples } from "../tensor/take-samples.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { TrainingSet } from "./types.js";
 
@@ -45,10 +45,6 @@ export class TrainingData {
 
   /** These samples, in this order; what all samples share is whole. */
   take(samples: Uint32Array): Record<string, Data> {
-    const taken = Object.entries(this.#tensors).map(([name, tensor]) => {
-      const axis = this.#objective.expected.get(name)?.sampleAxis ?? null;
-      return [name, axis === null ? tensor : pickSamples(tensor, axis, samples)] as const;
-    });
-    return Object.fromEntries(taken);
+    return samplesAt(this.#tensors, this.#objective.expected, samples);
   }
 }

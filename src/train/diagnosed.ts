@@ -3,6 +3,7 @@ import { Matrix, solve } from "ml-matrix";
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import type { Objective } from "../compile/objective.js";
 import type { Batch } from "../program/dataset.js";
+import { type Running, runningOf } from "../program/options.js";
 import { type Diagnostics, DiagnosticsPrograms, type Slope } from "../solvers/diagnostics.js";
 import type { ByParameter } from "../wants/wanted.js";
 import type { Parameters } from "./optimizer.js";
@@ -94,13 +95,11 @@ export class Diagnosed {
   static async of(
     objective: Objective,
     given: DiagnoseOptions,
-    running: { readonly threads?: number; readonly microbatchSize?: number },
+    running: Pick<Running, "threads" | "microbatchSize">,
   ): Promise<Diagnosed> {
-    const { threads, microbatchSize } = running;
     const options = requireDiagnose(given);
     const programs = await DiagnosticsPrograms.of(objective, {
-      ...(threads === undefined ? {} : { threads }),
-      ...(microbatchSize === undefined ? {} : { microbatchSize }),
+      ...runningOf(running),
       curvature: options.curvature,
       holdParameters: false,
     });

@@ -15,7 +15,11 @@ function hasLabels({ expected, output, loss }: Objective): boolean {
 
 /** The scores of classes, `[N, C]`; null where there are no labels to compare them with. */
 export function scores(objective: Objective): Want<FloatTensor | null> {
-  const labelled = hasLabels(objective);
+  return scoresWhere(hasLabels(objective), objective);
+}
+
+/** The output, `[N, C]`, or null. */
+export function scoresWhere(labelled: boolean, objective: Objective): Want<FloatTensor | null> {
   return {
     name: "scores",
     requirements: {},

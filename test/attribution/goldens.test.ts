@@ -2,8 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { attribution, type Tensor } from "../../src/index.js";
 import { takeSamples } from "../../src/tensor/take-samples.js";
+import { caseNames, loadCase, turned } from "../curvature/load-case.js";
 import { expectNear } from "../curvature/support.js";
-import { caseNames, loadCase, turned } from "./cases.js";
 
 const inverted = { tolerance: 1e-3 };
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readTensors, writeTensors } from "../../src/io/files.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
-import { loadCase, turned } from "../attribution/cases.js";
+import { loadCase, turned } from "../curvature/load-case.js";
 import { below, expectNear } from "../curvature/support.js";
 import { run } from "./support.js";
 

@@ -1,12 +1,9 @@
 /** Kronecker factors of PyTorch's, in float64 and as programs. */
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { describe, expect, it } from "vitest";
 import {
   kroneckerCurvature,
   type Loss,
-  loadModel,
   losses,
   type Model,
   nn,
@@ -14,30 +11,12 @@ import {
   type Tensor,
   want,
 } from "../../src/index.js";
-import { readTensors } from "../../src/io/files.js";
-import { below, expectNear, inFloat64 } from "./support.js";
+import { caseNames, loadCase } from "./load-case.js";
+import { below, expectNear, inFloat64, numbers } from "./support.js";
 
-const folder = join(import.meta.dirname, "cases");
-const numbers = (tensor: Tensor | undefined) => Array.from<number | bigint, number>(tensor?.data ?? [], Number);
-
-async function load(name: string) {
-  const settings = JSON.parse(readFileSync(join(folder, name, "case.json"), "utf8"));
-  const tensors = await readTensors(join(folder, name, "data.safetensors"));
-  const expected = await readTensors(join(folder, name, "expected.safetensors"));
-  const model = await loadModel(join(folder, name, "model.onnx"));
-  const { name: input = "" } = model.graph.inputs[0] ?? {};
-  const target = tensors.get("target") as Tensor;
-  const data = { [input]: tensors.get(input) as Tensor, target };
-  const options = {
-    loss: settings.loss,
-    target: { dtype: target.dtype, shape: ["N" as const, ...target.dims.slice(1)] },
-  };
-  return { model, options, data, expected, settings };
-}
-
-describe.each(readdirSync(folder))("%s", (name) => {
+describe.each(caseNames)("%s", (name) => {
   it.each(["empirical", "type2"] as const)("%s factors", async (kind) => {
-    const { model, options, data, expected, settings } = await load(name);
+    const { model, options, train: data, expected, settings } = await loadCase(name);
     const layers: readonly string[] = settings.kfac_layers;
     const all = below(expected, `kfac/${kind}/`);
     if (all.size === 0) return;

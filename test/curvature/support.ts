@@ -67,3 +67,6 @@ export function asVectors(tensors: ReadonlyMap<string, Tensor>): Record<string, 
     ]),
   );
 }
+
+/** A tensor's numbers, whatever its dtype; none where there is no tensor. */
+export const numbers = (tensor: Tensor | undefined) => Array.from<number | bigint, number>(tensor?.data ?? [], Number);

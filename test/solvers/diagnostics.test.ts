@@ -1,12 +1,8 @@
 /** Diagnostics agree with those that PyTorch's exact per-sample gradients and GGN give, and do not depend on how data comes. */
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { type Diagnostics, diagnostics, loadModel, nn, type Tensor } from "../../src/index.js";
-import { readTensors } from "../../src/io/files.js";
+import { type Diagnostics, diagnostics, nn, type Tensor } from "../../src/index.js";
+import { caseNames, loadCase } from "../curvature/load-case.js";
 import { below } from "../curvature/support.js";
-
-const folder = join(import.meta.dirname, "../curvature/cases");
 
 const named: Readonly<Record<string, keyof Diagnostics>> = {
   norm_test: "normTest",
@@ -19,21 +15,9 @@ const named: Readonly<Record<string, keyof Diagnostics>> = {
   tic_diagonal_ggn: "ticDiagonal",
 };
 
-async function load(name: string) {
-  const settings = JSON.parse(readFileSync(join(folder, name, "case.json"), "utf8"));
-  const tensors = await readTensors(join(folder, name, "data.safetensors"));
-  const expected = await readTensors(join(folder, name, "expected.safetensors"));
-  const model = await loadModel(join(folder, name, "model.onnx"));
-  const names = [...model.graph.inputs.map((input) => input.name), "target"];
-  const data = Object.fromEntries(names.map((each) => [each, tensors.get(each) as Tensor]));
-  const { dtype = "float32", dims = [] } = data.target ?? {};
-  const target = { dtype, shape: ["N" as const, ...dims.slice(1)] };
-  return { model, data, expected, options: { loss: settings.loss, target, threads: 1 } };
-}
-
 describe("diagnostics", () => {
-  it.each(readdirSync(folder))("%s", async (name) => {
-    const { model, data, expected, options } = await load(name);
+  it.each(caseNames)("%s", async (name) => {
+    const { model, train: data, expected, options } = await loadCase(name);
     const found = await diagnostics(model, data, { ...options, curvature: true });
     const numbers = below(expected, "diagnostics/");
     expect([...numbers.keys()].sort()).toEqual(Object.keys(named).sort());
@@ -44,7 +28,7 @@ describe("diagnostics", () => {
   });
 
   it("are the same in microbatches, and from a stream of batches", async () => {
-    const { model, data, options } = await load("mlp_gelu");
+    const { model, train: data, options } = await loadCase("mlp_gelu");
     const whole = await diagnostics(model, data, { ...options, curvature: true });
     const parts = await diagnostics(model, data, { ...options, curvature: true, microbatchSize: 3 });
     for (const [name, value] of Object.entries(whole))

@@ -1,33 +1,21 @@
 /** KFAC and EK-FAC of a whole data set agree with dense algebra of PyTorch's exact per-layer matrices. */
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { kroneckerCurvature, loadModel, perSample, type Tensor, want } from "../../src/index.js";
-import { readTensors } from "../../src/io/files.js";
-import { asVectors, below, expectNear } from "../curvature/support.js";
-
-const folder = join(import.meta.dirname, "../curvature/cases");
-const numbers = (tensor: Tensor | undefined) => Array.from<number | bigint, number>(tensor?.data ?? [], Number);
+import { kroneckerCurvature, perSample, type Tensor, want } from "../../src/index.js";
+import { caseNames, loadCase } from "../curvature/load-case.js";
+import { asVectors, below, expectNear, numbers } from "../curvature/support.js";
 
 async function load(name: string) {
-  const settings = JSON.parse(readFileSync(join(folder, name, "case.json"), "utf8"));
-  const tensors = await readTensors(join(folder, name, "data.safetensors"));
-  const expected = await readTensors(join(folder, name, "expected.safetensors"));
-  const model = await loadModel(join(folder, name, "model.onnx"));
-  const { name: input = "" } = model.graph.inputs[0] ?? {};
-  const target = tensors.get("target") as Tensor;
-  const data = { [input]: tensors.get(input) as Tensor, target };
-  const test = { [input]: tensors.get(`test/${input}`) as Tensor, target: tensors.get("test/target") as Tensor };
-  const layers: readonly string[] = settings.kfac_layers;
-  const options = {
-    loss: settings.loss,
-    target: { dtype: target.dtype, shape: ["N" as const, ...target.dims.slice(1)] },
-    threads: 1,
+  const { settings, train: data, queries: test, ...loaded } = await loadCase(name);
+  return {
+    ...loaded,
+    data,
+    test,
+    layers: settings.kfac_layers,
+    damping: settings.damping.ekfac as number,
   };
-  return { model, options, data, test, expected, tensors, layers, damping: settings.damping.ekfac as number };
 }
 
-describe.each(readdirSync(folder))("%s", (name) => {
+describe.each(caseNames)("%s", (name) => {
   it.each(["empirical", "type2"] as const)("%s eigenvalues, inverses and influences", async (kind) => {
     const { model, options, data, test, expected, tensors, layers, damping } = await load(name);
     const inverse = below(expected, `ekfac/${kind}/ivp/`);

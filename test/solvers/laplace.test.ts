@@ -2,39 +2,20 @@
  * Laplace approximations agree with dense algebra of PyTorch's exact matrices, with that of pergrad's own diagonals and
  * factors, and with Bayesian linear regression, where they are exact.
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { CholeskyDecomposition, Matrix } from "ml-matrix";
 import { describe, expect, it } from "vitest";
-import { laplace, loadModel, nn, perSample, type Tensor, tensor, want, withParameters } from "../../src/index.js";
-import { readTensors } from "../../src/io/files.js";
-import { expectNear } from "../curvature/support.js";
-
-const folder = join(import.meta.dirname, "../curvature/cases");
-const numbers = (tensor: Tensor | undefined) => Array.from<number | bigint, number>(tensor?.data ?? [], Number);
+import { laplace, nn, perSample, type Tensor, tensor, want, withParameters } from "../../src/index.js";
+import { caseNames, loadCase } from "../curvature/load-case.js";
+import { expectNear, numbers } from "../curvature/support.js";
 
 async function load(name: string) {
-  const settings = JSON.parse(readFileSync(join(folder, name, "case.json"), "utf8"));
-  const tensors = await readTensors(join(folder, name, "data.safetensors"));
-  const expected = await readTensors(join(folder, name, "expected.safetensors"));
-  const model = await loadModel(join(folder, name, "model.onnx"));
-  const { name: input = "" } = model.graph.inputs[0] ?? {};
-  const target = tensors.get("target") as Tensor;
-  const data = { [input]: tensors.get(input) as Tensor, target };
-  const queries = { [input]: tensors.get(`test/${input}`) as Tensor };
-  const options = {
-    loss: settings.loss,
-    target: { dtype: target.dtype, shape: ["N" as const, ...target.dims.slice(1)] },
-    threads: 1,
-  };
-  const priorPrecision: number | undefined = settings.prior_precision;
-  return { model, options, data, queries, expected, priorPrecision };
+  const { settings, train: data, queries, ...loaded } = await loadCase(name);
+  const inputs = Object.entries(queries).filter(([input]) => input !== "target");
+  return { ...loaded, data, queries: Object.fromEntries(inputs), priorPrecision: settings.prior_precision };
 }
 
-const withPrior = readdirSync(folder).filter((name) => {
-  const file = join(folder, name, "case.json");
-  return existsSync(file) && "prior_precision" in JSON.parse(readFileSync(file, "utf8"));
-});
+const settled = await Promise.all(caseNames.map(async (name) => ({ name, ...(await loadCase(name)).settings })));
+const withPrior = settled.filter(({ prior_precision }) => prior_precision !== undefined).map(({ name }) => name);
 
 describe.each(withPrior)("%s", (name) => {
   it("the full posterior is PyTorch's", async () => {
@@ -54,7 +35,7 @@ describe.each(withPrior)("%s", (name) => {
     });
     const chances = Array.from({ length: samples }, (_, n) => {
       const own = squashed.slice(n * size, (n + 1) * size);
-      if (options.loss === "bce_with_logits") return own.map((x) => 1 / (1 + Math.exp(-x)));
+      if (options.loss.name === "bce_with_logits") return own.map((x) => 1 / (1 + Math.exp(-x)));
       const sum = own.reduce((total, x) => total + Math.exp(x), 0);
       return own.map((x) => Math.exp(x) / sum);
     }).flat();

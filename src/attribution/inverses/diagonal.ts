@@ -18,18 +18,20 @@ export async function diagonalInverse(
 /** The diagonal of the mean over all samples. */
 async function meanDiagonal(checkpoint: Checkpoint, train: Dataset, of: CurvatureKind): Promise<Float64Array> {
   const { space } = checkpoint;
+  if (of === "fisher") {
+    const { moments } = await checkpoint.all({ moments: want.moments() }, train);
+    return space.join(moments.secondMoment);
+  }
+  if (of === "ggn") {
+    const { diagonal } = await checkpoint.all({ diagonal: want.ggnDiagonal({ mean: true }) }, train);
+    return space.join(diagonal);
+  }
   const sum = new Float64Array(space.size);
   let samples = 0;
-  const add = (rows: Float32Array, count: number, f: (x: number) => number) => {
-    for (let k = 0; k < rows.length; k++) sum[k % space.size] = (sum[k % space.size] ?? 0) + f(rows[k] ?? 0);
-    samples += count;
-  };
-  if (of === "fisher") {
-    for await (const { rows, from, to } of checkpoint.rows(train)) add(rows, to - from, (x) => x * x);
-  } else {
-    const wanted = { diagonal: of === "ggn" ? want.ggnDiagonal() : want.hessianDiagonal() };
-    for await (const { results, from, to } of checkpoint.stream(wanted, train))
-      add(space.rows(results.diagonal, to - from), to - from, (x) => x);
+  for await (const { results, from, to } of checkpoint.stream({ diagonal: want.hessianDiagonal() }, train)) {
+    const rows = space.rows(results.diagonal, to - from);
+    for (let k = 0; k < rows.length; k++) sum[k % space.size] = (sum[k % space.size] ?? 0) + (rows[k] ?? 0);
+    samples += to - from;
   }
   return sum.map((each) => each / Math.max(1, samples));
 }

@@ -4,12 +4,13 @@
  */
 import { PergradError } from "../../errors.js";
 import type { Dataset } from "../../program/dataset.js";
-import { Cholesky } from "../../solvers/cholesky.js";
+import type { Cholesky } from "../../solvers/cholesky.js";
 import { dot } from "../../solvers/vectors.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { PulledBack } from "../pseudo.js";
 import { Table } from "../table.js";
 import type { Inverse } from "./inverse.js";
+import { kernelSolver } from "./kernel.js";
 
 export class ByGaussNewtonKernel implements Inverse {
   private constructor(
@@ -33,12 +34,8 @@ export class ByGaussNewtonKernel implements Inverse {
     const [pseudo, train] = [await pulled.pseudo(data), await pulled.losses(data)];
     const kernel = await cross(pulled, pseudo, pseudo);
     const trained = await cross(pulled, pseudo, train);
-    const solver = Cholesky.of(kernel.data, kernel.rows, trained.rows * damping);
-    if (solver) return new ByGaussNewtonKernel(pulled, pseudo, train, damping, solver, trained);
-    throw new PergradError(
-      "INVALID_ARGUMENT",
-      `The matrix of inner products plus the damping ${damping} is not positive definite in these digits; give a larger damping.`,
-    );
+    const solver = kernelSolver(kernel, trained.rows, damping);
+    return new ByGaussNewtonKernel(pulled, pseudo, train, damping, solver, trained);
   }
 
   async scores(queries: Dataset): Promise<Table> {

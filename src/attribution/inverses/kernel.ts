@@ -10,6 +10,16 @@ import type { Checkpoint } from "../checkpoint.js";
 import { Table } from "../table.js";
 import type { Inverse } from "./inverse.js";
 
+/** Solves with (K + N d I), K of the kernel. Throws INVALID_ARGUMENT. */
+export function kernelSolver(kernel: Table, samples: number, damping: number): Cholesky {
+  const solver = Cholesky.of(kernel.data.slice(), kernel.rows, samples * damping);
+  if (solver) return solver;
+  throw new PergradError(
+    "INVALID_ARGUMENT",
+    `The matrix of inner products plus the damping ${damping} is not positive definite in these digits; give a larger damping.`,
+  );
+}
+
 export class ByKernel implements Inverse {
   private constructor(
     private readonly checkpoint: Checkpoint,
@@ -20,18 +30,7 @@ export class ByKernel implements Inverse {
 
   static async of(checkpoint: Checkpoint, train: Dataset, damping: number): Promise<ByKernel> {
     const [kernel = new Table(0, 0)] = await checkpoint.cross(train, train);
-    return ByKernel.from(checkpoint, train, kernel, damping);
-  }
-
-  /** The same of inner products that are there already. */
-  static from(checkpoint: Checkpoint, train: Dataset, kernel: Table, damping: number): ByKernel {
-    const samples = kernel.rows;
-    const solver = Cholesky.of(kernel.data.slice(), samples, samples * damping);
-    if (solver) return new ByKernel(checkpoint, train, kernel, solver);
-    throw new PergradError(
-      "INVALID_ARGUMENT",
-      `The matrix of inner products plus the damping ${damping} is not positive definite in these digits; give a larger damping.`,
-    );
+    return new ByKernel(checkpoint, train, kernel, kernelSolver(kernel, kernel.rows, damping));
   }
 
   async scores(queries: Dataset): Promise<Table> {

@@ -37,16 +37,6 @@ export async function dampingOf(rows: readonly Float64Array[], dims: number, sam
   return ((await featuresDamping(phi)) * samples) / Math.max(1, rows.length);
 }
 
-/** Adds a row times itself to the lower triangle. */
-export function addOuter(gram: Float64Array, row: Float64Array): void {
-  const size = row.length;
-  for (let i = 0; i < size; i++) {
-    const factor = row[i] ?? 0;
-    const at = i * size;
-    for (let j = 0; j <= i; j++) gram[at + j] = (gram[at + j] ?? 0) + factor * (row[j] ?? 0);
-  }
-}
-
 /** Multiplies rows with their scales; with `cosine` divides them by the norms of the gradients. */
 export function scale({ features, scales, norms }: Shard, dims: number, models: number, cosine: boolean): void {
   for (let at = 0; at < features.length; at += dims) {

@@ -7,17 +7,18 @@ import { unwritable } from "../../io/failure.js";
 import { RunLock } from "../../io/run-lock.js";
 import { nth } from "../../present.js";
 import type { Dataset } from "../../program/dataset.js";
+import { Largest } from "../../tensor/largest.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { type Checkpoint, sampleOptions } from "../checkpoint.js";
+import { addOuter } from "../damping.js";
 import type { Method } from "../method.js";
 import { RowProducts } from "../products.js";
 import { asCheckpoints, asMethod, type Checkpoints, type ScoreOptions } from "../scores.js";
 import { Table } from "../table.js";
-import { Best, type TopScores } from "./best.js";
 import { type Features, featuresOf, looked, looksAtMargin, requireIndexed } from "./features.js";
 import { done, filled } from "./filling.js";
 import { digestOf, format, type Manifest, readManifest, requireSame, writeManifest } from "./manifest.js";
-import { addOuter, dampingOf, meanOf, mostLooked, Solver, scale } from "./rows.js";
+import { dampingOf, meanOf, mostLooked, Solver, scale } from "./rows.js";
 import { broken, type Shard, ShardFile, shardsIn } from "./shards.js";
 
 /** Options of `attribution.openIndex`. */
@@ -49,6 +50,14 @@ const openOptions: OptionNames<OpenIndexOptions> = {
   shardSize: true,
 };
 const indexOptions: OptionNames<IndexOptions> = { ...openOptions, out: true, onProgress: true };
+
+/** The training samples with the largest scores for each query. */
+export interface TopScores {
+  /** Numbers of training samples, counted from 0, the largest score first, `[Q, top]`; -1 where there are fewer samples. */
+  readonly samples: Tensor<"int32">;
+  /** Their scores, `[Q, top]`. */
+  readonly scores: Tensor<"float64">;
+}
 
 /** Scores of the training samples `from` (included) to `to` (not included). */
 export interface ScoresPart {
@@ -138,13 +147,17 @@ export class AttributionIndex {
   async query(queries: Dataset, { top = 10 }: { readonly top?: number } = {}): Promise<TopScores> {
     if (!(Number.isSafeInteger(top) && top >= 1))
       throw invalidArgument(`query gives the top samples, a whole number from 1 up, not ${kindOf(top)}.`);
-    let best: Best | undefined;
+    let best: Largest | undefined;
     for await (const { from, table } of this.#tables(queries)) {
-      best ??= new Best(table.rows, top);
-      best.add(table, from);
+      best ??= new Largest(table.rows, top);
+      for (let m = 0; m < table.rows; m++) best.take(m, from, table.row(m));
     }
-    best ??= new Best(0, top);
-    return best.result();
+    best ??= new Largest(0, top);
+    const dims = [best.places.length / top, top];
+    return {
+      samples: { dtype: "int32", dims, data: best.places },
+      scores: { dtype: "float64", dims, data: best.values },
+    };
   }
 
   /**

@@ -3,11 +3,7 @@ import { Worker } from "node:worker_threads";
 import { PergradError } from "../../errors.js";
 import { threadsReleased } from "./exchange.js";
 import { type Answer, place, type Sent } from "./messages.js";
-
-interface Waiting {
-  readonly resolve: (answer: Answer) => void;
-  readonly reject: (error: unknown) => void;
-}
+import { Requests } from "./requests.js";
 
 function failure(error: Error): PergradError {
   const bundled = "code" in error && (error.code === "MODULE_NOT_FOUND" || error.code === "ERR_MODULE_NOT_FOUND");
@@ -33,16 +29,14 @@ export class Thread {
     execArgv: [],
   });
   readonly #exited: Promise<void>;
-  readonly #waiting = new Map<number, Waiting>();
-  #requests = 0;
-  #ended: PergradError | undefined;
+  readonly #requests = new Requests();
   /** Sessions that it holds. */
   load = 0;
 
   constructor() {
     this.#worker.unref();
     this.#worker.on("message", (answer: Answer) => this.#answered(answer));
-    this.#worker.on("error", (error) => this.#end(failure(error)));
+    this.#worker.on("error", (error) => this.#requests.end(failure(error)));
     this.#exited = new Promise((resolve) => {
       this.#worker.once("exit", () => {
         this.#exit();
@@ -54,18 +48,15 @@ export class Thread {
   }
 
   ask(request: Sent, transferred: readonly ArrayBuffer[] = []): Promise<Answer> {
-    if (this.#ended) return Promise.reject(this.#ended);
-    const id = this.#requests++;
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
+    return this.#requests.ask(request, (numbered) => {
       this.#worker.ref();
-      this.#worker.postMessage({ ...request, id }, transferred);
+      this.#worker.postMessage(numbered, transferred);
     });
   }
 
   /** Ends the thread, once it is done with what it computes; what is asked of it then fails at once. */
   async end(): Promise<void> {
-    this.#end(threadsReleased());
+    this.#requests.end(threadsReleased());
     this.#worker.ref();
     Atomics.store(this.#state, place.ending, 1);
     this.#worker.postMessage({ kind: "end" });
@@ -79,22 +70,12 @@ export class Thread {
   }
 
   #answered(answer: Answer): void {
-    const waiting = this.#waiting.get(answer.id);
-    this.#waiting.delete(answer.id);
-    if (this.#waiting.size === 0) this.#worker.unref();
-    const { error } = answer;
-    if (error) waiting?.reject(new PergradError(error.code, error.message));
-    else waiting?.resolve(answer);
-  }
-
-  #end(reason: PergradError): void {
-    this.#ended ??= reason;
-    for (const { reject } of this.#waiting.values()) reject(this.#ended);
-    this.#waiting.clear();
+    this.#requests.answered(answer);
+    if (this.#requests.idle) this.#worker.unref();
   }
 
   #exit(): void {
-    this.#end(new PergradError("RUNTIME", "A worker thread ended unexpectedly."));
+    this.#requests.end(new PergradError("RUNTIME", "A worker thread ended unexpectedly."));
     running.delete(this);
     if (running.size === 0) process.removeListener("exit", waitForAll);
   }

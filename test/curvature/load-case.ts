@@ -5,9 +5,9 @@ import { type Model, type Tensor, withParameters } from "../../src/index.js";
 import { readTensors } from "../../src/io/files.js";
 import { lossNamed, type NamedLoss } from "../../src/nn/as-loss.js";
 import { loadModel } from "../../src/onnx/read/load.js";
-import { below } from "../curvature/support.js";
+import { below } from "./support.js";
 
-const folder = join(import.meta.dirname, "../curvature/cases");
+const folder = join(import.meta.dirname, "cases");
 export const caseNames = readdirSync(folder);
 
 export interface Case {
@@ -21,6 +21,7 @@ export interface Case {
   readonly kfac_layers: readonly string[];
   readonly trak_condition?: readonly number[];
   readonly trak_damping?: number;
+  readonly prior_precision?: number;
   readonly representer?: { readonly layer: string; readonly l2: number };
 }
 
@@ -32,11 +33,13 @@ export async function loadCase(name: string) {
     Object.entries(settings.inputs).map(([input, { sample_axis }]) => [input, sample_axis]),
   );
   const model = await loadModel(join(folder, name, "model.onnx"), { sampleAxes });
-  const names = [...model.graph.inputs.map(({ name: input }) => input), "target"];
-  const batch = (prefix: string) =>
-    Object.fromEntries(names.map((each) => [each, tensors.get(`${prefix}${each}`) as Tensor]));
+  const names = model.graph.inputs.map(({ name: input }) => input);
+  const batch = (prefix: string) => ({
+    ...Object.fromEntries(names.map((each) => [each, tensors.get(`${prefix}${each}`) as Tensor])),
+    target: tensors.get(`${prefix}target`) as Tensor,
+  });
   const train = batch("");
-  const target = train.target as Tensor;
+  const { target } = train;
   const checkpoints: Model[] = [0, 1, 2].map((k) =>
     withParameters(model, Object.fromEntries(below(tensors, `checkpoint/${k}/`)) as Record<string, Tensor<"float32">>),
   );

@@ -1,0 +1,44 @@
+/** What a thread was asked and has not answered, whatever kind of thread it is. */
+import { PergradError } from "../../errors.js";
+import type { Answer, Sent } from "./messages.js";
+
+interface Waiting {
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class Requests {
+  readonly #waiting = new Map<number, Waiting>();
+  #sent = 0;
+  #ended: PergradError | undefined;
+
+  /** Whether everything is answered. */
+  get idle(): boolean {
+    return this.#waiting.size === 0;
+  }
+
+  /** The answer to what `post` sends, which fails at once after `end`. */
+  ask(request: Sent, post: (numbered: Sent & { readonly id: number }) => void): Promise<Answer> {
+    if (this.#ended) return Promise.reject(this.#ended);
+    const id = this.#sent++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      post({ ...request, id });
+    });
+  }
+
+  answered(answer: Answer): void {
+    const waiting = this.#waiting.get(answer.id);
+    this.#waiting.delete(answer.id);
+    const { error } = answer;
+    if (error) waiting?.reject(new PergradError(error.code, error.message));
+    else waiting?.resolve(answer);
+  }
+
+  /** What waits fails for this reason, and so does what is asked later; the first reason counts. */
+  end(reason: PergradError): void {
+    this.#ended ??= reason;
+    for (const { reject } of this.#waiting.values()) reject(this.#ended);
+    this.#waiting.clear();
+  }
+}
