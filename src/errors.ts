@@ -41,6 +41,14 @@ export type ErrorCode =
   | "INVALID_ARGUMENT"
   /** The runtime refused a program, or failed to run it. */
   | "RUNTIME"
+  /** No cluster answers at its address, or it answers no longer. */
+  | "CLUSTER_UNREACHABLE"
+  /** The cluster does not take the token, or the token would be sent where others can read it. */
+  | "CLUSTER_REFUSED"
+  /** What answers is no cluster that pergrad can talk to. */
+  | "CLUSTER_VERSION"
+  /** A job on a cluster failed; the message holds the worker's last sentence. */
+  | "CLUSTER_JOB"
   /** pergrad contradicts itself: a defect of pergrad. */
   | "INTERNAL";
 

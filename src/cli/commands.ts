@@ -4,7 +4,17 @@ import { type AttributeOptions, attribute, curvatureWords, inverseWords, methodW
 import { type CheckCommandOptions, checkModel } from "./check.js";
 import { type CleanCommandOptions, clean } from "./clean.js";
 import { completionScript, shells } from "./completion.js";
-import { type ComputeOptions, clippedSum, type GradsOptions, grads, norms, outputFile, tableFile } from "./compute.js";
+import {
+  type ComputeOptions,
+  clippedSum,
+  type GradsOptions,
+  grads,
+  norms,
+  outputFile,
+  type ProjectCommandOptions,
+  project,
+  tableFile,
+} from "./compute.js";
 import { type CurvatureCommandOptions, curvatureNames, curvatureOf, curvatureWants } from "./curvature.js";
 import { type DoctorOptions, doctor } from "./doctor.js";
 import { accountants, type EpsilonCommandOptions, epsilonCommand } from "./epsilon.js";
@@ -64,10 +74,10 @@ export function commands(io: Io, ended: (code: number) => void): Command {
       }
     };
 
-  withOutput(withData(program, "grads", "write each sample's loss and gradients", "--out grads.safetensors"))
+  withCluster(withData(program, "grads", "write each sample's loss and gradients", "--out grads.safetensors"))
     .option("--float16", "write the gradients in half precision: half the size; beyond 65504 they become infinite")
     .action(run<GradsOptions>(grads));
-  withOutput(
+  withCluster(
     withData(
       program,
       "norms",
@@ -76,7 +86,7 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     ),
     tables,
   ).action(run<ComputeOptions>(norms));
-  withOutput(
+  withCluster(
     withData(program, "clipped-sum", "write the sum of all clipped gradients", "--max-norm 1 --out sum.safetensors"),
   )
     .addOption(
@@ -87,6 +97,17 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     )
     .option("--leave-out-not-finite", "leave samples whose gradients are not finite out of the sum, and count them")
     .action(run<ComputeOptions & { readonly maxNorm: MaxNorm }>(clippedSum));
+  withCluster(
+    withData(
+      program,
+      "project",
+      "write each sample's gradient, projected to a few numbers that keep inner products",
+      "--dims 512 --out projected.safetensors",
+    ),
+  )
+    .addOption(required("--dims <D>", "numbers for each sample", wholeNumber(1)))
+    .option("--seed <n>", "of the projection (default: 0)", seed)
+    .action(run<ProjectCommandOptions>(project));
   withLoss(program, "explain", "show how each parameter's gradients are computed", "")
     .option("--data <file>", "data that gives symbolic dimensions and the target's shape")
     .addOption(
@@ -367,9 +388,26 @@ interface OutputKind {
 const tensors: OutputKind = { formats: ".safetensors or .npz", check: outputFile };
 const tables: OutputKind = { formats: ".safetensors, .npz, .csv, .jsonl, .json, or - for CSV", check: tableFile };
 
+/** A command whose samples a cluster may compute: what it writes is then a folder. */
+function withCluster(command: Command, { formats, check }: OutputKind = tensors): Command {
+  return withOutputOf(command, required("--out <file>", `where to write, ${formats}; with --ray, a folder`))
+    .option(
+      "--ray <url>",
+      "compute on the Ray cluster with this dashboard; --data is then a folder or a glob of Parquet",
+    )
+    .hook("preAction", (called) => {
+      const { ray, out } = called.opts<{ readonly ray?: string; readonly out?: string }>();
+      if (ray === undefined && out !== undefined) check(out);
+    });
+}
+
 function withOutput(command: Command, { formats, check }: OutputKind = tensors): Command {
+  return withOutputOf(command, required("--out <file>", `where to write, ${formats}`, check));
+}
+
+function withOutputOf(command: Command, out: Option): Command {
   return command
-    .addOption(required("--out <file>", `where to write, ${formats}`, check))
+    .addOption(out)
     .option(
       "--microbatch-size <b>",
       "samples computed at a time (default: as memory allows, at most 256)",

@@ -12,12 +12,13 @@ import { arrayOf, sizeOf } from "../tensor/tensor.js";
 import { type Results, type Wants, want } from "../wants/want.js";
 import { hasNotFinite } from "./data.js";
 import type { Io } from "./io.js";
+import { type OnCluster, onCluster } from "./on-cluster.js";
 import type { Progress } from "./progress.js";
 import { cleaningUp } from "./signals.js";
-import { checkOut, type DataTask, dataTaskOf, type TaskOptions } from "./task.js";
+import { checkOut, type DataTask, dataTaskOf, type Task, type TaskOptions } from "./task.js";
 import { type MaxNorm, UsageError } from "./usage.js";
 
-export interface ComputeOptions extends TaskOptions {
+export interface ComputeOptions extends TaskOptions, OnCluster {
   readonly data: string;
   readonly out: string;
   readonly microbatchSize?: number;
@@ -44,18 +45,18 @@ export interface Result<W extends Wants> {
 }
 
 export async function grads(modelFile: string, options: GradsOptions, io: Io, progress: Progress): Promise<void> {
+  const gradients = options.float16 ? want.gradients({ storage: "float16" }) : want.gradients();
+  if (options.ray !== undefined)
+    return onCluster(modelFile, options, io, progress, () => ({ losses: want.losses(), gradients }));
   const task = await begin(modelFile, options, progress);
   const shapes = shapesOf(task, "losses");
   const dtype = options.float16 ? "float16" : "float32";
-  const gradients = [...shapes].map(([name, dims]): [string, TensorLayout] => {
+  const layouts = [...shapes].map(([name, dims]): [string, TensorLayout] => {
     return [name, { dtype, dims: [task.samples, ...dims] }];
   });
   await compute(task, options, io, progress, {
-    want: {
-      losses: want.losses(),
-      gradients: options.float16 ? want.gradients({ storage: "float16" }) : want.gradients(),
-    },
-    layout: new Map([["losses", floats(task.samples)], ...gradients]),
+    want: { losses: want.losses(), gradients },
+    layout: new Map([["losses", floats(task.samples)], ...layouts]),
     take: async ({ losses, gradients }, from, samples, writer) => {
       await writer.write("losses", from, losses.data);
       for (const [name, dims] of shapes) {
@@ -67,6 +68,7 @@ export async function grads(modelFile: string, options: GradsOptions, io: Io, pr
 }
 
 export async function norms(modelFile: string, options: ComputeOptions, io: Io, progress: Progress): Promise<void> {
+  if (options.ray !== undefined) return onCluster(modelFile, options, io, progress, () => ({ norms: want.norms() }));
   const task = await begin(modelFile, options, progress);
   const names = [...task.objective.parameters.keys()];
   await compute(task, options, io, progress, {
@@ -82,15 +84,44 @@ export async function norms(modelFile: string, options: ComputeOptions, io: Io, 
   });
 }
 
+export interface ProjectCommandOptions extends ComputeOptions {
+  readonly dims: number;
+  readonly seed?: number;
+}
+
+/** Each sample's gradient, projected to a few numbers. */
+export async function project(
+  modelFile: string,
+  options: ProjectCommandOptions,
+  io: Io,
+  progress: Progress,
+): Promise<void> {
+  const { dims, seed } = options;
+  const own = { projected: want.project({ dims, ...(seed === undefined ? {} : { seed }) }) };
+  if (options.ray !== undefined) return onCluster(modelFile, options, io, progress, () => own);
+  const task = await begin(modelFile, options, progress);
+  await compute(task, options, io, progress, {
+    want: own,
+    layout: new Map([["projected", floats(task.samples, dims)]]),
+    take: ({ projected }, from, _samples, writer) => writer.write("projected", from * dims, projected.data),
+  });
+}
+
 export async function clippedSum(
   modelFile: string,
   options: ComputeOptions & { readonly maxNorm: MaxNorm; readonly leaveOutNotFinite?: boolean },
   io: Io,
   progress: Progress,
 ): Promise<void> {
+  const leaveOut = options.leaveOutNotFinite ?? false;
+  if (options.ray !== undefined) {
+    const settings = { ...options, ...(leaveOut ? { notFinite: "leave out" as const } : {}) };
+    return onCluster(modelFile, settings, io, progress, (task) => ({
+      clipped: want.clippedSum({ maxNorm: limitsOf(options.maxNorm, task) }),
+    }));
+  }
   const task = await begin(modelFile, options, progress);
   const shapes = shapesOf(task, "norms");
-  const leaveOut = options.leaveOutNotFinite ?? false;
   const sums = new Map([...shapes].map(([name, dims]) => [name, new Float64Array(sizeOf(dims))]));
   await compute(task, options, io, progress, {
     // The norms tell in which parameters a gradient is not finite.
@@ -172,7 +203,7 @@ function shapesOf({ objective }: DataTask, taken: string): Shapes {
 }
 
 /** Limits for each parameter must name exactly those that are differentiated. */
-function limitsOf(maxNorm: MaxNorm, { objective }: DataTask): number | Record<string, number> {
+function limitsOf(maxNorm: MaxNorm, { objective }: Task): number | Record<string, number> {
   if (typeof maxNorm === "number") return maxNorm;
   const names = [...objective.parameters.keys()];
   const unknown = [...maxNorm.keys()].find((name) => !names.includes(name));

@@ -45,6 +45,7 @@ const layers: readonly string[] = [
   "attribution",
   "check",
   "privacy",
+  "cluster",
   "train",
   "cleaning",
   "report",
@@ -139,6 +140,7 @@ function loadedWith(entry: string): ReadonlySet<string> {
 const late: readonly string[] = [
   "attribution/store/stored-index.ts",
   "check/checked.ts",
+  "cluster/ray/map.ts",
   "compile/compile.ts",
   "io/atomic.ts",
   "onnx/proto.ts",

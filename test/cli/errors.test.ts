@@ -13,7 +13,7 @@ describe("wrong usage exits with 2", () => {
   const model = ["m.onnx", "--data", "d.npz", "--out", "o.npz"];
   const full = [...model, "--loss", "mse"];
   test.each<readonly [string[], RegExp]>([
-    [[], /Give a command and a model: .*grads, norms, clipped-sum, explain, check/],
+    [[], /Give a command and a model: .*grads, norms, clipped-sum, project, explain, check/],
     [["help", "me"], /Unknown command 'me'/],
     [["help", "norm"], /Unknown command 'norm'; did you mean norms/],
     [["norm", "--help"], /Unknown command 'norm'; did you mean norms/],

@@ -1,0 +1,153 @@
+"""Runs a saved program over Parquet files on a Ray cluster: one task for each row group that is not done yet.
+
+pergrad submits this file as a job, in a folder that holds `program.onnx`, the worker and `job.json`:
+`{"data": glob, "out": folder, "settings": {...}}`, with the settings of `run_part`. Both folders are on a disk that all
+nodes share. A task is idempotent: it writes its part aside and renames it, so that a retry, or a second job after this one
+was killed, computes what is missing and nothing twice.
+
+Each line that is meant for pergrad is `pergrad: KIND JSON`, of the kinds `progress`, `error` and `done`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from functools import cache
+from typing import Any
+
+import ray
+from pergrad_worker import Part, PergradError, Program, join_sums, missing, open_program, parts, require_parts, run_part
+
+PROGRAM = "program.onnx"
+
+RETRIES = 5
+"""How often a task begins again whose worker, or node, has died."""
+
+WINDOW = 2
+"""Tasks that are handed in for each CPU, so that little is under way when a part turns out to be at fault."""
+
+STEPS = 500
+"""Steps of progress that are told: the whole log is read again and again."""
+
+Job = dict[str, Any]
+
+
+@cache
+def opened(optimization: str) -> Program:
+    """The program, which a worker loads once. The tasks of a job share its folder."""
+    return open_program(PROGRAM, optimization=optimization)  # type: ignore[arg-type]
+
+
+@ray.remote(num_cpus=1, max_retries=RETRIES)
+def compute(part: Part, job: Job) -> int:
+    """Computes and writes one part; gives its samples."""
+    settings = job["settings"]
+    program = opened(settings.get("optimization", "extended"))
+    done = run_part(
+        PROGRAM, part.path, part.row_group, job["out"], part.index, first=part.first, program=program, **settings
+    )
+    return done.samples
+
+
+def say(kind: str, **what: Any) -> None:
+    """Tells pergrad something."""
+    print(f"pergrad: {kind} {json.dumps(what)}", flush=True)
+
+
+class Progress:
+    """Says how far the job is: at each five-hundredth of it, and every ten seconds."""
+
+    def __init__(self, done: int, total: int) -> None:
+        self.done, self.total, self.samples = done, total, 0
+        self._told, self._when = -1, 0.0
+
+    def add(self, samples: int) -> None:
+        self.done += 1
+        self.samples += samples
+        self.tell()
+
+    def tell(self) -> None:
+        step, now = self.done * STEPS // max(1, self.total), time.monotonic()
+        if step == self._told and now - self._when < 10:
+            return
+        self._told, self._when = step, now
+        say("progress", parts=self.done, of=self.total, samples=self.samples)
+
+
+def compute_all(waiting: list[Part], job: Job, progress: Progress) -> None:
+    """After a part that is at fault no other is begun; those under way are finished, and kept."""
+    queue = list(reversed(waiting))
+    running: dict[Any, Part] = {}
+    fault: Exception | None = None
+    while running or (queue and fault is None):
+        room = max(1, int(ray.cluster_resources().get("CPU", 1))) * WINDOW - len(running)
+        for _ in range(min(room, len(queue)) if fault is None else 0):
+            part = queue.pop()
+            running[compute.remote(part, job)] = part
+        done, _others = ray.wait(list(running), timeout=10)
+        for task in done:
+            part = running.pop(task)
+            try:
+                progress.add(ray.get(task))
+            except Exception as error:
+                fault = fault or cause_of(error, part)
+        progress.tell()
+    if fault is not None:
+        raise fault
+
+
+def cause_of(error: Exception, part: Part) -> Exception:
+    """What a task failed with, without Ray's frame around it."""
+    if isinstance(error, ray.exceptions.RayTaskError):
+        return error.cause if isinstance(error.cause, Exception) else error
+    return PergradError(
+        "CLUSTER_JOB",
+        f'The workers that computed row group {part.row_group} of "{part.path}" died, {RETRIES + 1} of them '
+        f"({type(error).__name__}); look whether they lack memory, and take a smaller batch size.",
+    )
+
+
+def run(job: Job) -> None:
+    """Computes what is missing, and joins the sums of all parts."""
+    plan = parts(job["data"])
+    require_parts(open_program(PROGRAM).form, plan)
+    waiting = missing(plan, job["out"], PROGRAM)
+    progress = Progress(len(plan) - len(waiting), len(plan))
+    progress.tell()
+    compute_all(waiting, job, progress)
+    lost = missing(plan, job["out"], PROGRAM)
+    if lost:
+        raise PergradError(
+            "FILE_UNWRITABLE",
+            f'{len(lost)} of {len(plan)} parts were computed, but the node that joins them does not see them in "{job["out"]}"; '
+            "put the folder on a disk that all nodes share.",
+        )
+    join_sums(job["out"], plan, PROGRAM)
+    say("done", parts=len(plan), samples=sum(part.rows for part in plan))
+
+
+def sentence(error: Exception) -> str:
+    """What an error says, on one line. Ray's own end in the traceback of what they come from, whose last line says it."""
+    text = str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
+    return lines[-1] if "Traceback" in text else " ".join(lines)
+
+
+def main() -> None:
+    """Runs the job of this folder. The last line says what it came to."""
+    with open("job.json", encoding="utf-8") as file:
+        job = json.load(file)
+    try:
+        ray.init(log_to_driver=False, logging_level="warning")
+        run(job)
+    except Exception as error:
+        say("error", code=getattr(error, "code", type(error).__name__), message=sentence(error))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    # Under its own name: tasks then name their function, and workers import it from the folder's files.
+    from pergrad_ray import main as own_main
+
+    own_main()

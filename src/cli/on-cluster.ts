@@ -1,0 +1,92 @@
+/** --ray: the same results, by a cluster's workers, as parts in a folder. */
+import { cluster, ray } from "../cluster/cluster.js";
+import type { MapOptions } from "../cluster/types.js";
+import { PergradError } from "../errors.js";
+import { Program } from "../program/program.js";
+import type { Wants } from "../wants/want.js";
+import type { Io } from "./io.js";
+import type { Progress } from "./progress.js";
+import { interruptible } from "./signals.js";
+import { type Task, type TaskOptions, taskOf } from "./task.js";
+import { UsageError } from "./usage.js";
+
+/** The option of commands that can be computed on a cluster. */
+export interface OnCluster {
+  readonly ray?: string;
+}
+
+interface OnClusterOptions extends TaskOptions, OnCluster, Pick<MapOptions, "notFinite"> {
+  readonly data: string;
+  readonly out: string;
+  readonly microbatchSize?: number;
+  readonly memoryBudget?: number;
+}
+
+/**
+ * The data is not read here: what the model leaves open is given by --dim. Throws UsageError, and what compiling and `map`
+ * throw.
+ */
+export async function onCluster(
+  modelFile: string,
+  options: OnClusterOptions,
+  io: Io,
+  progress: Progress,
+  wantsOf: (task: Task) => Wants,
+): Promise<void> {
+  const { data, out, microbatchSize, allowNotFinite, notFinite } = options;
+  const workers = cluster(addressOf(options));
+  const { data: _, ...ofModel } = options;
+  const task = await taskOf(modelFile, ofModel, progress);
+  for (const each of task.objective.notes) progress.note(each);
+  progress.stage("compiling");
+  const program = await Program.of(task.objective, {
+    ...task.options,
+    ...(io.observe ? { observe: io.observe } : {}),
+    ...(allowNotFinite ? { allowNotFinite } : {}),
+    want: wantsOf(task),
+  });
+  try {
+    progress.stage("handing in");
+    const done = await interruptible((signal) =>
+      workers
+        .map(program, data, {
+          out,
+          signal,
+          ...(microbatchSize === undefined ? {} : { microbatchSize }),
+          ...(allowNotFinite ? { allowNotFinite } : {}),
+          ...(notFinite ? { notFinite } : {}),
+          onProgress: ({ parts, of }) => {
+            progress.stage("parts", of);
+            progress.update(parts);
+          },
+        })
+        .catch((error: unknown) => {
+          if (!signal.aborted) throw error;
+          progress.stop();
+          io.stderr.write(
+            `pergrad: stopped the job; the parts that are done stay in ${out}, and the same command goes on.\n`,
+          );
+          return undefined;
+        }),
+    );
+    progress.stop();
+    if (done) io.stdout.write(`wrote ${out}: ${done.samples} samples, ${done.parts} parts\n`);
+  } finally {
+    await program.release();
+  }
+}
+
+/** Throws UsageError. */
+function addressOf(options: OnClusterOptions) {
+  for (const [name, flag] of [
+    ["threads", "--threads"],
+    ["memoryBudget", "--memory-budget"],
+  ] as const)
+    if (options[name] !== undefined)
+      throw new UsageError(`${flag} is for computing here, but workers have one thread each; leave it or --ray out.`);
+  try {
+    return ray(options.ray ?? "");
+  } catch (error) {
+    throw error instanceof PergradError ? new UsageError(error.message, { cause: error }) : error;
+  }
+}

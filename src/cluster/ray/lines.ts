@@ -1,0 +1,41 @@
+/** What python/pergrad_ray.py prints for pergrad, among whatever else a job prints. */
+import type { ClusterProgress } from "../types.js";
+
+/** The last line of each kind. */
+export interface Told {
+  readonly progress?: ClusterProgress;
+  readonly error?: { readonly code: string; readonly message: string };
+  readonly done?: { readonly parts: number; readonly samples: number };
+}
+
+export function toldIn(log: string): Told {
+  const last = new Map<string, Readonly<Record<string, unknown>>>();
+  for (const [, kind = "", text = ""] of log.matchAll(/^pergrad: (progress|error|done) (\{.*\})\r?$/gm)) {
+    const found = objectIn(text);
+    if (found) last.set(kind, found);
+  }
+  const [progress, error, done] = ["progress", "error", "done"].map((kind) => last.get(kind));
+  return {
+    ...(progress
+      ? { progress: { parts: Number(progress.parts), of: Number(progress.of), samples: Number(progress.samples) } }
+      : {}),
+    ...(error ? { error: { code: String(error.code), message: String(error.message) } } : {}),
+    ...(done ? { done: { parts: Number(done.parts), samples: Number(done.samples) } } : {}),
+  };
+}
+
+/** A line may be cut off where a job was killed. */
+function objectIn(text: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const found: unknown = JSON.parse(text);
+    return typeof found === "object" && found !== null ? Object.fromEntries(Object.entries(found)) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The last line that is not empty, for jobs that ended without a word to pergrad. */
+export function lastLineOf(log: string): string {
+  const lines = log.split("\n").map((line) => line.trim());
+  return lines.findLast((line) => line !== "") ?? "";
+}

@@ -1,0 +1,86 @@
+/**
+ * What is sent to a cluster: a program as ONNX, a job as JSON, and the Python files of this package. Nothing else: neither
+ * the user's code nor anything that is pickled.
+ */
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Zippable, zipSync } from "fflate";
+import { invalidArgument } from "../../arguments.js";
+import { defect } from "../../errors.js";
+import { unreadable } from "../../io/failure.js";
+import { Program } from "../../program/program.js";
+import type { MappedProgram } from "../types.js";
+
+/** The program's file in a package. */
+const programFile = "program.onnx";
+
+/** The same content is the same package: files have no time of their own. */
+const noTime = "1980-01-01T00:00:00";
+
+export interface Package {
+  /** By its content, so that none is uploaded twice. */
+  readonly name: string;
+  readonly zip: Uint8Array;
+}
+
+/** @param entry the Python file that is started, beside the worker's */
+export async function packed(program: MappedProgram, job: object, entry: string): Promise<Package> {
+  const files: Zippable = {
+    ...(await programFiles(program)),
+    ...(await workerFiles(entry)),
+    "job.json": [new TextEncoder().encode(JSON.stringify(job)), {}],
+  };
+  // Weights hardly get smaller.
+  const zip = zipSync(files, { level: 0, mtime: noTime });
+  return { name: `_ray_pkg_${createHash("sha256").update(zip).digest("hex").slice(0, 32)}.zip`, zip };
+}
+
+/** The program's file and, of a large one, that of its weights. */
+async function programFiles(program: MappedProgram): Promise<Zippable> {
+  if (typeof program === "string") return savedFiles(program);
+  if (!(program instanceof Program))
+    throw invalidArgument(
+      "A cluster takes a program of perSample, or the path of a saved one; give the path of what was opened.",
+    );
+  const folder = await mkdtemp(join(tmpdir(), "pergrad-"));
+  try {
+    await program.save(join(folder, programFile), { for: "onnxruntime" });
+    return await savedFiles(join(folder, programFile));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function savedFiles(path: string): Promise<Zippable> {
+  const read = (file: string) =>
+    readFile(file).catch((error: unknown) => {
+      throw unreadable(file, error);
+    });
+  const weights = `${path}.data`;
+  // A program names the file of its weights.
+  const own = existsSync(weights) ? { [basename(weights)]: await read(weights) } : {};
+  return { [programFile]: await read(path), ...own };
+}
+
+/** Our own Python files. */
+async function workerFiles(entry: string): Promise<Zippable> {
+  const folder = pythonFolder();
+  const all = await readdir(folder, { recursive: true });
+  const worker = all.map((name) => name.replaceAll("\\", "/")).filter((name) => /^pergrad_worker\/.*\.py$/.test(name));
+  const names = [entry, ...worker.sort()];
+  const read = names.map(async (name) => [name, await readFile(join(folder, name))] as const);
+  return Object.fromEntries(await Promise.all(read));
+}
+
+/** It lies beside the sources, and beside what is built of them. Throws INTERNAL. */
+export function pythonFolder(): string {
+  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
+    const found = join(folder, "python");
+    if (existsSync(join(found, "pergrad_ray.py"))) return found;
+    if (folder === dirname(folder)) throw defect("the Python files are not where the package has them");
+  }
+}

@@ -1,0 +1,48 @@
+/** What a cluster is asked for, and what it tells. */
+import type { RunnableProgram } from "../program/runnable.js";
+import type { Wants } from "../wants/want.js";
+
+/** How far a job is. */
+export interface ClusterProgress {
+  /** Parts that are done, those of earlier calls included. */
+  readonly parts: number;
+  /** Parts in all: the row groups of the data. */
+  readonly of: number;
+  /** Samples that this job has computed. */
+  readonly samples: number;
+}
+
+/** Options of `map`. */
+export interface MapOptions {
+  /**
+   * The folder of the results, on a disk that this machine and all nodes share. Parts that it holds already, of the same
+   * program and data, are kept, and only missing ones are computed.
+   */
+  readonly out: string;
+  /** Samples that a worker computes at a time. Default: as the program's memory estimate allows, at most 256. */
+  readonly microbatchSize?: number;
+  /** Compute even where the data holds NaN or infinity. Default false. */
+  readonly allowNotFinite?: boolean;
+  /**
+   * What becomes of samples whose gradients are not finite: an error that names them, or they are left out of sums and
+   * means. Default: nothing is done about them.
+   */
+  readonly notFinite?: "throw" | "leave out" | "ignore";
+  /** Stops the job, and throws the signal's reason. Parts that are done stay. Default: no signal. */
+  readonly signal?: AbortSignal;
+  /** Called as parts are done. Default: nothing is. */
+  readonly onProgress?: (progress: ClusterProgress) => void;
+}
+
+/** What a job has left in its folder. */
+export interface Mapped {
+  /** The folder: `part-K.parquet`, in the order of the data; `sums.safetensors`, where the program adds up; `done.json`. */
+  readonly out: string;
+  /** Row groups of the data. */
+  readonly parts: number;
+  /** Samples of the data. */
+  readonly samples: number;
+}
+
+/** A program that was compiled or opened, or the file of a saved one. */
+export type MappedProgram = RunnableProgram<Wants> | string;
