@@ -31,6 +31,8 @@ export type ErrorCode =
   | "MISSING_TENSOR"
   /** A class label outside 0..classes-1. */
   | "LABEL_OUT_OF_RANGE"
+  /** An index, such as a token's, outside the rows of the table that the model looks up. */
+  | "INDEX_OUT_OF_RANGE"
   /** NaN or infinity in the data; or in gradients, where that is to be an error or would get into weights. */
   | "NOT_FINITE"
   /** No trainable parameter reaches the loss, or a name or glob selects none. */

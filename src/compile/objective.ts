@@ -2,6 +2,7 @@
 
 import { labelLimits } from "../analysis/label-limits.js";
 import { lengthLimits } from "../analysis/length-limits.js";
+import { rowLimits } from "../analysis/row-limits.js";
 import { SampleAxes } from "../analysis/sample-axes.js";
 import { checkGlobs } from "../arguments.js";
 import { PergradError } from "../errors.js";
@@ -56,7 +57,7 @@ export const targetName = "target";
 
 /** What a model's inputs may be fed, as these results read them. */
 export function expectedInputs({ graph, sampleAxes }: Model, results: readonly Value[]): Map<string, Expected> {
-  const [limits, labels] = [lengthLimits(results), labelLimits(results)];
+  const [limits, labels, rows] = [lengthLimits(results), labelLimits(results), rowLimits(results)];
   return new Map(
     graph.inputs.map((value) => [
       value.name,
@@ -65,6 +66,7 @@ export function expectedInputs({ graph, sampleAxes }: Model, results: readonly V
         sampleAxis: sampleAxes[value.name] ?? null,
         atMost: limits.get(value),
         labels: labels.get(value),
+        rows: rows.get(value),
       },
     ]),
   );

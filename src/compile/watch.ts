@@ -6,10 +6,9 @@ import { build } from "../ops/registry.js";
 import type { Plan } from "../plan/planner.js";
 import { isFloat } from "../tensor/tensor.js";
 import type { Wants } from "../wants/wanted.js";
-import type { Output } from "./joining.js";
 
 /** The name of a result that nobody asked for: wants have names. */
-const squares = "/squares";
+export const squares = "/squares";
 
 /** Beyond it, half precision is infinite. */
 const largestHalf = 65504;
@@ -22,10 +21,6 @@ export interface Watch {
 
 /** The same: each sample's NaN that the model hides. */
 export const hiddenNaN = "/hidden";
-
-export function isHidden({ name }: Pick<Output, "name">): boolean {
-  return name === squares || name === hiddenNaN;
-}
 
 /**
  * How a program's gradients are watched, and the result that is needed for it, `[N]`, where no want has it. Undefined where

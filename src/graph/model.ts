@@ -39,6 +39,15 @@ export interface Expected {
   readonly atMost?: number | undefined;
   /** Where it holds class labels that the model itself looks up, which there are. */
   readonly labels?: readonly LabelLimit[] | undefined;
+  /** Where it holds indices of rows that the model itself looks up in a table of parameters, which there are. */
+  readonly rows?: readonly RowLimit[] | undefined;
+}
+
+/** What an input's elements must be where they are indices of a table's rows: 0..rows-1. */
+export interface RowLimit {
+  readonly rows: number;
+  /** The node that looks them up. */
+  readonly by: string;
 }
 
 /** What an input's elements must be where they are class labels. */

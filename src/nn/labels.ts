@@ -5,7 +5,7 @@ import { type Dim, isBatch, type Shape, sameShape, showShape } from "../graph/di
 import { nth } from "../present.js";
 import { type DType, sizeOf, type Tensor } from "../tensor/tensor.js";
 import { axisOf } from "../trace/shape.js";
-import { besideOutput, type GivenTarget, samplesOf, type TensorType } from "./loss.js";
+import { besideOutput, type ClassLabels, type GivenTarget, samplesOf, type TensorType } from "./loss.js";
 
 const labelTypes: ReadonlySet<DType> = new Set(["int64", "int32", "int16", "int8", "uint32", "uint16", "uint8"]);
 
@@ -106,17 +106,28 @@ function advice(label: number, ignoreIndex: number | undefined): string {
   return `if it marks what does not count, say so with ignoreIndex: ${label} (--ignore-index ${label})`;
 }
 
-/** Throws LABEL_OUT_OF_RANGE for a label that is neither a class nor ignored. */
-export function validateLabels(
+interface LabelOptions {
+  readonly classAxis?: number | undefined;
+  readonly ignoreIndex?: number | undefined;
+}
+
+/** Which labels there are, of a target of this shape. Throws SHAPE_MISMATCH. */
+export function labelsOf(
   loss: string,
-  target: Tensor,
   output: Shape,
-  { classAxis, ignoreIndex }: { readonly classAxis?: number | undefined; readonly ignoreIndex?: number | undefined },
-): void {
-  requireLabels(loss, target.dtype);
-  const classes = nth(output, classAxisOf(loss, output, classAxis, target.dims));
+  target: Shape,
+  { classAxis, ignoreIndex }: LabelOptions,
+): ClassLabels {
+  const classes = nth(output, classAxisOf(loss, output, classAxis, target));
   if (isBatch(classes))
     throw new PergradError("SHAPE_MISMATCH", `${loss}: the number of classes grows with the batch; give classAxis.`);
+  return { classes, ignored: ignoreIndex };
+}
+
+/** Throws LABEL_OUT_OF_RANGE for a label that is neither a class nor ignored. */
+export function validateLabels(loss: string, target: Tensor, output: Shape, options: LabelOptions): void {
+  requireLabels(loss, target.dtype);
+  const { classes, ignored: ignoreIndex } = labelsOf(loss, output, target.dims, options);
   const perSample = sizeOf(target.dims.slice(1));
   target.data.forEach((element: number | bigint, position: number) => {
     const label = Number(element);

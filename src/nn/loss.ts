@@ -35,6 +35,11 @@ export interface Loss {
   notes?(output: TensorType, given?: GivenTarget): readonly string[];
   /** Checks the data of a target. Throws LABEL_OUT_OF_RANGE, SHAPE_MISMATCH or DTYPE_MISMATCH. */
   validate?(target: Tensor, output: Shape): void;
+  /**
+   * Where the target holds class labels, which there are: 0..classes-1, and the one that is ignored. Saved programs say
+   * so, for other readers to check.
+   */
+  labels?(output: Shape, target: Shape): ClassLabels;
   /** What the sum of a sample's own terms is divided by to give its loss: labels, or elements. Default 1. */
   terms?(output: Shape, target: Shape | null): number;
   /**
@@ -49,6 +54,12 @@ export interface Loss {
   readonly second?: TimesVector;
   /** The distribution of the target whose negative log-likelihood the loss is, but for a factor. Default: none is known. */
   readonly likelihood?: Likelihood;
+}
+
+/** Which class labels there are. */
+export interface ClassLabels {
+  readonly classes: number;
+  readonly ignored: number | undefined;
 }
 
 /** Distributions of targets, and what an output says of the chances of a target (its shape given), in the output's shape. */

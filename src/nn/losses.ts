@@ -11,7 +11,7 @@ import { isFloat } from "../tensor/tensor.js";
 import { constant, where } from "../trace/functions.js";
 import { invalid } from "../trace/shape.js";
 import { Traced } from "../trace/traced.js";
-import { classAxisOf, labelType, notesOnClassAxis, validateLabels } from "./labels.js";
+import { classAxisOf, labelsOf, labelType, notesOnClassAxis, validateLabels } from "./labels.js";
 import {
   besideOutput,
   type GivenTarget,
@@ -62,6 +62,7 @@ function likelihood(
     notes: ({ shape }, given) =>
       notesOnClassAxis(name, shape, classAxis, given && besideOutput(name, { dtype: "int64", shape }, given)),
     validate: (target, output) => validateLabels(name, target, output, { classAxis, ignoreIndex }),
+    labels: (output, target) => labelsOf(name, output, target, { classAxis, ignoreIndex }),
     terms: (output, target) => {
       const axis = classAxisOf(name, output, classAxis, target ?? undefined);
       return elementFactor(output.slice(1)) / factorOf(nth(output, axis));

@@ -3,7 +3,7 @@
 import { invalidArgument, isPromise, kindOf } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
-import type { Expected, LabelLimit } from "../graph/model.js";
+import type { Expected, LabelLimit, RowLimit } from "../graph/model.js";
 import { meant } from "../meant.js";
 import { entryOf, nth } from "../present.js";
 import { type Data, isTensor, type PlainData, plainData } from "../tensor/data.js";
@@ -147,7 +147,8 @@ export interface Prepared {
 
 /**
  * Checks and converts what is fed. Throws MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH,
- * INVALID_ARGUMENT (lengths beyond the sequences), LABEL_OUT_OF_RANGE (labels that the model itself looks up) and, unless `allowNotFinite`, NOT_FINITE.
+ * INVALID_ARGUMENT (lengths beyond the sequences), LABEL_OUT_OF_RANGE (labels that the model itself looks up),
+ * INDEX_OUT_OF_RANGE (rows of tables that it looks up) and, unless `allowNotFinite`, NOT_FINITE.
  */
 export function prepare(
   data: Readonly<Record<string, Data>>,
@@ -184,6 +185,7 @@ export function prepare(
     checkFinite(name, tensor, each.sampleAxis, allowNotFinite);
     if (each.atMost !== undefined) checkLengths(name, tensor, each.atMost);
     for (const limit of each.labels ?? []) checkLabels(name, tensor, each.sampleAxis, limit);
+    for (const limit of each.rows ?? []) checkRows(name, tensor, each.sampleAxis, limit);
     feeds[name] = tensor;
   }
   return { feeds, samples: batch?.samples ?? 0 };
@@ -214,7 +216,7 @@ function checkLabels(name: string, { data, dims }: Tensor, axis: number | null, 
     Number(label) === ignored || (skipsOthers && !(label >= -classes && label < classes));
   const at = data.findIndex((label: number | bigint) => !isClass(label) && !isSkipped(label));
   if (at < 0) return;
-  const sample = axis === null ? 0 : Math.floor(at / sizeOf(dims.slice(axis + 1))) % nth(dims, axis);
+  const sample = sampleAt(at, dims, axis);
   const instead = skipsOthers
     ? `the node ignores labels from ${classes} up and below ${-classes}`
     : ignored === undefined
@@ -224,6 +226,21 @@ function checkLabels(name: string, { data, dims }: Tensor, axis: number | null, 
     "LABEL_OUT_OF_RANGE",
     `${describeInput(name)} holds the label ${data[at]} in sample ${sample}, outside 0..${classes - 1} of the ${by}; correct it, or mark it as the model ignores labels (${instead}).`,
   );
+}
+
+function checkRows(name: string, { data, dims }: Tensor, axis: number | null, { rows, by }: RowLimit): void {
+  const at = data.findIndex((index: number | bigint) => !(index >= 0 && index < rows));
+  if (at < 0) return;
+  const range = rows === 0 ? "no row, since there are none" : `outside 0..${rows - 1}`;
+  throw new PergradError(
+    "INDEX_OUT_OF_RANGE",
+    `${describeInput(name)} holds the index ${data[at]} in sample ${sampleAt(at, dims, axis)}, ${range} of the table that the ${by} reads; correct it.`,
+  );
+}
+
+/** The sample to which an element belongs; 0 where all share it. */
+function sampleAt(element: number, dims: readonly number[], axis: number | null): number {
+  return axis === null ? 0 : Math.floor(element / sizeOf(dims.slice(axis + 1))) % nth(dims, axis);
 }
 
 function checkLengths(name: string, { data }: Tensor, atMost: number): void {

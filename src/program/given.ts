@@ -79,7 +79,8 @@ export function parameterFeeds(
   used: ProgramGraph["parameters"],
   given: GivenOptions["parameters"] = {},
 ): Record<string, Tensor> {
-  const unknown = Object.keys(given).find((name) => !Object.hasOwn(model.parameters, name));
+  const names = new Set(used.map(({ name }) => name));
+  const unknown = Object.keys(given).find((name) => !names.has(name) && !Object.hasOwn(model.parameters, name));
   if (unknown !== undefined)
     throw new PergradError(
       "MISSING_TENSOR",

@@ -1,10 +1,11 @@
+import { invalidArgument, kindOf } from "../arguments.js";
 import { type CompiledProgram, type CompileSettings, compiled, isElsewhere } from "../compile/compile.js";
 import { type Objective, objectiveOf, parameterValue } from "../compile/objective.js";
 import type { ProgramGraph } from "../compile/program-graph.js";
 import { ownInputs } from "../compile/program-graph.js";
 import { differentiableOf } from "../compile/results.js";
 import { sampleAxesOf, withLosses } from "../compile/stage-graphs.js";
-import { isHidden } from "../compile/watch.js";
+import { squares } from "../compile/watch.js";
 import { stepNote } from "../curvature/steps.js";
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
@@ -30,7 +31,7 @@ import { Others } from "./others.js";
 import { profileOf } from "./profiling.js";
 import { RunnableProgram, releaseAll } from "./runnable.js";
 import type { Computed } from "./split.js";
-import { storedForm, storedKey, unadaptedKey } from "./stored-form.js";
+import { describedBy, unadaptedKey, type Weights } from "./stored-form.js";
 
 /** For which runtime a program is saved. */
 export interface SavedFor {
@@ -39,6 +40,19 @@ export interface SavedFor {
    * runtime needs. `"onnxruntime"`: with them, for other readers of the file that run it on ONNX Runtime.
    */
   readonly for?: string;
+  /**
+   * Where the parameters' values are: `"inside"` the file (the default), or in `"inputs"` of the parameters' names, which
+   * every run is given: one file then serves all steps of a training. Save the values beside it (`writeTensors`).
+   */
+  readonly weights?: Weights;
+}
+
+/** Throws INVALID_ARGUMENT. */
+function requireWeights(weights: unknown): void {
+  if (weights === "inside" || weights === "inputs") return;
+  throw invalidArgument(
+    `The weights of a saved program are "inside" it or "inputs", not ${kindOf(weights)}; give one of these.`,
+  );
 }
 
 /** Throws INVALID_ARGUMENT. */
@@ -225,36 +239,39 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     return encodeModel(program);
   }
 
-  #encodable({ for: runtime = "any" }: SavedFor): EncodableProgram {
+  #encodable({ for: runtime = "any", weights = "inside" }: SavedFor): EncodableProgram {
     requireRuntime(runtime, this.#target);
+    requireWeights(weights);
     const { graph } = this.#compiled;
     const adapted = this.#target.adapt(graph, { notFiniteInputs: this.#options.allowNotFinite });
     const { inputs, parameters, outputs: all } = runtime === "any" ? graph : adapted;
-    const outputs = all.filter((output) => !isHidden(output));
+    const outputs = all.filter(({ name }) => name !== squares);
     const order = this.#target.order(outputs.map(({ value }) => value));
     const values = Object.fromEntries(
       parameters.map((parameter) => [parameter.name, parameterValue(this.#compiled.objective.model, parameter)]),
     );
     // Kernels differ between runtimes and their versions: whoever runs the file elsewhere can tell.
-    const form = this.#storedForm(outputs);
     const metadata = {
       "pergrad.runtime": this.#target.version,
       ...(runtime === "any" && adapted !== graph ? { [unadaptedKey]: this.#target.name } : {}),
-      ...(form ? { [storedKey]: JSON.stringify(form) } : {}),
+      ...this.#described(outputs, values, weights),
     };
-    return { inputs: [...inputs, ...ownInputs(this.#compiled.graph)], outputs, order, parameters: values, metadata };
+    const given = [...inputs, ...(weights === "inputs" ? parameters : []), ...ownInputs(this.#compiled.graph)];
+    return { inputs: given, outputs, order, parameters: weights === "inputs" ? {} : values, metadata };
   }
 
-  #storedForm(outputs: ProgramGraph["outputs"]) {
+  #described(outputs: ProgramGraph["outputs"], values: Tensors, weights: Weights): Record<string, string> {
     const { objective, graph, executable } = this.#compiled;
     const { expected, parameters, loss, output } = objective;
-    return storedForm({
-      loss: loss.name,
+    return describedBy({
+      loss,
       graph,
       outputs,
       output: output.shape,
       expected,
-      parameters: parameters.keys(),
+      parameters,
+      values,
+      weights,
       want: this.parts.want,
       memory: executable.memory.moments,
       notFinite: this.#options.allowNotFinite === true,
@@ -265,8 +282,10 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
    * Writes the program to a file, which runs wherever ONNX does; parameters that are too large for one go into a second
    * file beside it, named after it and ending in ".data". Throws FILE_UNWRITABLE, INVALID_ARGUMENT.
    */
-  async save(path: string, { for: runtime, ...options }: SaveOptions & SavedFor = {}): Promise<void> {
-    await writeModel(this.#encodable(runtime === undefined ? {} : { for: runtime }), path, options);
+  async save(path: string, options: SaveOptions & SavedFor = {}): Promise<void> {
+    const { for: runtime, weights, ...own } = options;
+    const given = { ...(runtime === undefined ? {} : { for: runtime }), ...(weights === undefined ? {} : { weights }) };
+    await writeModel(this.#encodable(given), path, own);
   }
 
   /** What was chosen for each parameter and why: data, and as text a table. */

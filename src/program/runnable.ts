@@ -62,7 +62,7 @@ export abstract class RunnableProgram<W extends Wants> {
    * Where a gradient is not finite though the data is, a warning says so, unless `notFinite` or `onNotFinite` ask for
    * something else.
    * @throws PergradError MISSING_TENSOR, INVALID_ARGUMENT, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE,
-   * NOT_FINITE, MEMORY_BUDGET, and the signal's reason.
+   * INDEX_OUT_OF_RANGE, NOT_FINITE, MEMORY_BUDGET, and the signal's reason.
    */
   run(data: Readonly<Record<string, Data>>, options: RunOptions = {}): Promise<Results<W>> {
     return awaited(this.#run(data, options), this.#forgottenAwait);

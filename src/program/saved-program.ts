@@ -15,8 +15,9 @@ import type { Tensor } from "../tensor/tensor.js";
 import type { Wants } from "../wants/want.js";
 import { HeldValues } from "./held.js";
 import { checkMemoryOptions, type MemoryOptions } from "./microbatches.js";
+import { type ReadForm, readForm } from "./read-form.js";
 import { type RunnableParts, RunnableProgram } from "./runnable.js";
-import { type ReadForm, readForm, storedKey, unadaptedKey } from "./stored-form.js";
+import { storedKey, unadaptedKey } from "./stored-form.js";
 
 /** Options of `openProgram`. */
 export interface OpenOptions<W extends Wants> extends MemoryOptions {
@@ -91,7 +92,7 @@ async function openAdapted(
 ): Promise<Session> {
   // Few programs need work-arounds, and only then is a reader of graphs needed.
   const { savedGraph } = await import("../onnx/read/saved-graph.js");
-  const shared = [...graph.vectors, ...graph.scalars].map(({ value }) => value);
+  const shared = [...graph.parameters, ...[...graph.vectors, ...graph.scalars].map(({ value }) => value)];
   const results = graph.outputs.map(({ name }) => name);
   const program = target.adapt(savedGraph(proto, fileName, { expected, shared, results }), {
     notFiniteInputs: notFinite,

@@ -1,17 +1,23 @@
 /**
  * What a saved program says of itself, in its file's metadata under "pergrad.program": JSON, from which it can be run
- * again without being compiled. docs/saved-programs.md describes it for other readers.
+ * again without being compiled, by pergrad or by another reader. docs/saved-programs.md describes it.
  */
 import { type Output, whyWhole } from "../compile/joining.js";
-import type { ProgramGraph } from "../compile/program-graph.js";
+import { type ProgramGraph, weightsOf } from "../compile/program-graph.js";
 import type { Watch } from "../compile/watch.js";
-import { PergradError } from "../errors.js";
 import type { Bytes } from "../graph/bytes.js";
-import { type DimSpec, isBatch, parseDim, type Shape, showDim } from "../graph/dim.js";
-import type { Expected } from "../graph/model.js";
-import { leaf, type Value } from "../graph/value.js";
-import { type DType, isDType } from "../tensor/tensor.js";
-import type { Wants } from "../wants/want.js";
+import { type DimSpec, isBatch, type Shape, showDim } from "../graph/dim.js";
+import type { Expected, LabelLimit, RowLimit } from "../graph/model.js";
+import { describeNode, type Value } from "../graph/value.js";
+import { nodesBefore } from "../graph/walk.js";
+import { bytesOfArray } from "../io/bytes.js";
+import { sha256 } from "../io/digest.js";
+import type { Loss } from "../nn/loss.js";
+import { definitionOf } from "../ops/registry.js";
+import { entryOf } from "../present.js";
+import type { DType, Tensor } from "../tensor/tensor.js";
+import { largestNorm, leastNorm } from "../wants/clipping.js";
+import type { WantSettings, Wants } from "../wants/wanted.js";
 
 /** The metadata's key. */
 export const storedKey = "pergrad.program";
@@ -19,56 +25,145 @@ export const storedKey = "pergrad.program";
 /** The metadata's key for the runtime that needs work-arounds which a file does not hold. */
 export const unadaptedKey = "pergrad.unadapted";
 
-const version = 1;
+/** The metadata's key for a vector that a want was given: its float32 numbers, little-endian, in base64. */
+const vectorKey = (input: string): string => `pergrad.vector/${input}`;
 
-interface StoredType {
+/** Bytes of all vectors up to which they are written down. */
+const mostVectors = 2 ** 28;
+
+export const storedVersion = 2;
+
+/** Whether a file holds the parameters' values, or takes them as inputs. */
+export type Weights = "inside" | "inputs";
+
+export interface StoredType {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly DimSpec[];
 }
 
-/** Version 1. */
+/** Data that is fed. */
+export interface StoredInput extends StoredType {
+  /** The axis that holds the samples; null where all samples share the input. */
+  readonly sampleAxis: number | null;
+  /** Where it holds lengths of sequences: 0 to `atMost` (null: any number from 0 up). */
+  readonly lengths?: { readonly atMost: number | null };
+  /** Where it holds class labels that the model itself looks up. */
+  readonly labels?: readonly LabelLimit[];
+  /** Where it holds indices of rows that the model looks up in a table of parameters. */
+  readonly rows?: readonly RowLimit[];
+  /** Where it holds the class labels of the loss: 0 to classes - 1, and `ignored`. */
+  readonly classes?: { readonly loss: string; readonly count: number; readonly ignored: number | null };
+}
+
+export interface StoredParameter extends StoredType {
+  /** Whether the program differentiates with respect to it. */
+  readonly differentiated: boolean;
+  /** The digest of the values' bytes, little-endian. */
+  readonly sha256: string;
+}
+
+/** An output of the file. */
+export interface StoredResult extends StoredType, Pick<Output, "joining"> {
+  /** The want that it belongs to; null for what the program itself is watched by. */
+  readonly want: string | null;
+  /** Its place in what the want gives: ["sum", "layers/0/weight"]. */
+  readonly path: readonly string[];
+  /** The parameter that it belongs to, where it belongs to one. */
+  readonly parameter: string | null;
+}
+
+export interface StoredVector extends StoredType {
+  readonly want: string;
+  readonly parameter: string;
+  /** The metadata's key under which its values are; null where the want was given none. */
+  readonly value: string | null;
+}
+
+export interface StoredScalar extends StoredType {
+  readonly want: string;
+  readonly scalar: string;
+  readonly initial: number;
+  /** The least and the largest that it may be. */
+  readonly range: readonly [number, number];
+}
+
+/** Version 2. */
 export interface StoredForm {
-  readonly version: typeof version;
+  readonly version: typeof storedVersion;
   /** The loss's name, for readers of the file. */
   readonly loss: string;
+  /** Where the parameters' values are: in the file, or in inputs of their names. */
+  readonly weights: Weights;
   /** Data that is fed, `target` included, in the dtypes and shapes of the file. */
-  readonly inputs: readonly (StoredType & Omit<Expected, "value">)[];
+  readonly inputs: readonly StoredInput[];
   /** The shape of the output that the loss looks at, samples first. */
   readonly output: readonly DimSpec[];
-  /** What the program differentiates with respect to. */
-  readonly parameters: readonly string[];
-  /** The kinds of wants by their names. */
-  readonly wants: Readonly<Record<string, string>>;
-  /** Results by the names of the file's outputs, `<want>/<tensor>`, and how those of two batches become one. */
-  readonly results: readonly (StoredType & Pick<Output, "joining">)[];
+  /** All parameters that the program reads. */
+  readonly parameters: readonly StoredParameter[];
+  /** The kinds of wants by their names, and what they were made with. */
+  readonly wants: Readonly<Record<string, { readonly kind: string; readonly settings?: WantSettings }>>;
+  /** The file's outputs, and how those of two batches become one. */
+  readonly results: readonly StoredResult[];
   /** Inputs of wants: tensors of a parameter's shape, and numbers. */
-  readonly vectors: readonly (StoredType & { readonly want: string; readonly parameter: string })[];
-  readonly scalars: readonly (StoredType & {
-    readonly want: string;
-    readonly scalar: string;
-    readonly initial: number;
-  })[];
+  readonly vectors: readonly StoredVector[];
+  readonly scalars: readonly StoredScalar[];
+  /** Inputs of wants that take what another batch gives (`want.cross`). */
+  readonly others: readonly (StoredType & { readonly want: string })[];
+  /** Nodes that draw random numbers, and the seeds that the model gives them (null: none, so that each run draws anew). */
+  readonly seeds: readonly { readonly node: string; readonly seed: number | null }[];
+  /** Why a batch cannot be computed in parts, as the end of a sentence; null where it can. */
+  readonly whole: string | null;
   /** Which result shows for each sample whether its gradients are finite. */
   readonly watch: Watch | null;
   /** Bytes of a run at its peaks: fixed + perSample * N + perPair * N². */
   readonly memory: readonly Bytes[];
-  /** Whether the program was compiled for data that may hold NaN and infinity. Absent where not. */
-  readonly notFinite?: boolean;
+  /** Whether the program was compiled for data that may hold NaN and infinity. */
+  readonly notFinite: boolean;
 }
 
 /** What is written down. */
 export interface Storable {
-  readonly loss: string;
+  readonly loss: Loss;
   readonly graph: ProgramGraph;
   /** Those that the file has. */
   readonly outputs: readonly Output[];
   readonly output: Shape;
   readonly expected: ReadonlyMap<string, Expected>;
-  readonly parameters: Iterable<string>;
+  /** The parameters to differentiate with respect to. */
+  readonly parameters: ReadonlyMap<string, Value>;
+  /** The values of the parameters that the file's graph reads. */
+  readonly values: Readonly<Record<string, Tensor>>;
+  readonly weights: Weights;
   readonly want: Wants;
   readonly memory: readonly Bytes[];
   readonly notFinite: boolean;
+}
+
+/** The metadata that describe a program. */
+export function describedBy(program: Storable): Record<string, string> {
+  const vectors = vectorsOf(program);
+  return { [storedKey]: JSON.stringify(storedForm(program, new Set(Object.keys(vectors)))), ...vectors };
+}
+
+/** By the metadata's keys, the vectors that wants were given. */
+function vectorsOf({ graph, want: wants }: Storable): Record<string, string> {
+  const given = graph.vectors.flatMap(({ want, parameter, value }) => {
+    const own = wants[want]?.vectors;
+    const tensor = own && Object.hasOwn(own, parameter) ? own[parameter] : undefined;
+    return tensor?.dtype === "float32" ? [[vectorKey(value.name), tensor] as const] : [];
+  });
+  if (weightsOf({ parameters: Object.fromEntries(given) }) > mostVectors) return {};
+  return Object.fromEntries(given.map(([key, { data }]) => [key, base64(bytesOfArray(data))]));
+}
+
+/** Bytes that become text at a time: a call takes so many arguments. */
+const piece = 3 * 2 ** 12;
+
+function base64(bytes: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at < bytes.length; at += piece) text += btoa(String.fromCharCode(...bytes.subarray(at, at + piece)));
+  return text;
 }
 
 const typeOf = ({ name, dtype, shape }: Pick<Value, "name" | "dtype" | "shape">): StoredType => ({
@@ -79,126 +174,95 @@ const typeOf = ({ name, dtype, shape }: Pick<Value, "name" | "dtype" | "shape">)
 
 const specOf = (shape: Shape): DimSpec[] => shape.map((dim) => (isBatch(dim) ? (showDim(dim) as DimSpec) : dim));
 
-/** Undefined where a program cannot be run from its file alone: it draws at random for all samples, or has another batch. */
-export function storedForm(program: Storable): StoredForm | undefined {
-  const { graph, outputs, expected, want } = program;
+function storedForm(program: Storable, vectors: ReadonlySet<string>): StoredForm {
+  const { graph, outputs, expected, want, loss, weights } = program;
   const { watch } = graph;
-  const apart = outputs.filter(({ joining }) => joining.kind !== "whole");
-  if (graph.factors.length > 0 || whyWhole(apart, expected) !== undefined) return undefined;
-  const fed = graph.inputs.flatMap(({ name }) => {
-    const found = expected.get(name);
-    return found ? [[name, found] as const] : [];
-  });
+  const names = [...program.parameters.keys()];
   return {
-    version,
-    loss: program.loss,
-    inputs: fed.map(([, { value, ...more }]) => ({ ...typeOf(value), ...more })),
+    version: storedVersion,
+    loss: loss.name,
+    weights,
+    inputs: graph.inputs.flatMap(({ name }) => {
+      const found = expected.get(name);
+      return found ? [storedInput(found, program)] : [];
+    }),
     output: specOf(program.output),
-    parameters: [...program.parameters],
-    wants: kindsOf(want),
-    results: outputs.map(({ name, value, joining }) => ({ ...typeOf(value), name, joining })),
-    vectors: graph.vectors.map(({ want, parameter, value }) => ({ ...typeOf(value), want, parameter })),
-    scalars: graph.scalars.map(({ want, name, value, initial }) => ({ ...typeOf(value), want, scalar: name, initial })),
+    parameters: parametersOf(program),
+    wants: Object.fromEntries(
+      Object.entries(want).map(([name, { name: kind, settings }]) => [
+        name,
+        { kind, ...(settings ? { settings } : {}) },
+      ]),
+    ),
+    results: outputs.map((output) => storedResult(output, Object.keys(want), names)),
+    vectors: graph.vectors.map(({ want, parameter, value }) => {
+      const key = vectorKey(value.name);
+      return { ...typeOf(value), want, parameter, value: vectors.has(key) ? key : null };
+    }),
+    scalars: graph.scalars.map(({ want, name, value, initial }) => {
+      return { ...typeOf(value), want, scalar: name, initial, range: [leastNorm, largestNorm] };
+    }),
+    others: graph.factors.map(({ want, value }) => ({ ...typeOf(value), want })),
+    seeds: seedsOf(outputs),
+    whole: whyWhole(outputs, expected) ?? null,
     watch: watch && outputs.some(({ name }) => name === watch.name) ? watch : null,
     memory: program.memory,
-    ...(program.notFinite ? { notFinite: true } : {}),
+    notFinite: program.notFinite,
   };
 }
 
-/** What a program is run from, read from its file. */
-export interface ReadForm {
-  readonly expected: ReadonlyMap<string, Expected>;
-  readonly output: Shape;
-  readonly parameters: readonly string[];
-  readonly graph: ProgramGraph;
-  readonly memory: readonly Bytes[];
-  readonly notFinite: boolean;
-}
-
-/**
- * The form that a file's metadata hold. Throws INVALID_ARGUMENT where the file is no saved program, is one of another
- * version, or has other wants; INVALID_MODEL where the form is damaged.
- */
-export function readForm(text: string | undefined, fileName: string, want: Wants): ReadForm {
-  if (text === undefined)
-    throw new PergradError(
-      "INVALID_ARGUMENT",
-      `"${fileName}" is no program that pergrad saved with what it needs to run it; compile the model again and save it.`,
-    );
-  const form = parsed(text, fileName);
-  requireWants(form, fileName, want);
-  const input = (type: StoredType) => leafOf(type, fileName);
-  const expected = form.inputs.map(({ sampleAxis, atMost, labels, ...type }): [string, Expected] => [
-    type.name,
-    { value: input(type), sampleAxis, ...(atMost == null ? {} : { atMost }), ...(labels ? { labels } : {}) },
-  ]);
+function storedInput(
+  { value, sampleAxis, atMost, labels, rows }: Expected,
+  { loss, expected, output }: Storable,
+): StoredInput {
+  const isTarget = value === expected.get("target")?.value;
+  const classes = isTarget ? loss.labels?.(output, value.shape) : undefined;
   return {
-    expected: new Map(expected),
-    output: form.output.map(parseDim),
-    parameters: form.parameters,
-    memory: form.memory,
-    notFinite: form.notFinite === true,
-    graph: {
-      inputs: expected.map(([, { value }]) => value),
-      parameters: [],
-      factors: [],
-      vectors: form.vectors.map(({ want, parameter, ...type }) => ({ want, parameter, value: input(type) })),
-      scalars: form.scalars.map(({ want, scalar, initial, ...type }) => ({
-        want,
-        name: scalar,
-        initial,
-        value: input(type),
-      })),
-      outputs: form.results.map(({ joining, ...type }) => ({ name: type.name, joining, value: input(type) })),
-      watch: form.watch ?? undefined,
-    },
+    ...typeOf(value),
+    sampleAxis,
+    ...(atMost === undefined ? {} : { lengths: { atMost: Number.isFinite(atMost) ? atMost : null } }),
+    ...(labels ? { labels } : {}),
+    ...(rows ? { rows } : {}),
+    ...(classes ? { classes: { loss: loss.name, count: classes.classes, ignored: classes.ignored ?? null } } : {}),
   };
 }
 
-function damaged(fileName: string, what: string): PergradError {
-  return new PergradError(
-    "INVALID_MODEL",
-    `What "${fileName}" says of its program is damaged: ${what}; save the program again.`,
+function parametersOf({ parameters, values, graph }: Storable): StoredParameter[] {
+  const read = new Map(graph.parameters.map((value) => [value.name, value]));
+  const all = new Map([...parameters, ...read]);
+  return [...all.values()].flatMap((value) => {
+    const { name } = value;
+    if (!Object.hasOwn(values, name)) return [];
+    const digest = sha256(bytesOfArray(entryOf(values, name).data));
+    return [{ ...typeOf(value), differentiated: parameters.has(name), sha256: digest }];
+  });
+}
+
+function storedResult(
+  { name, value, joining }: Output,
+  wants: readonly string[],
+  parameters: readonly string[],
+): StoredResult {
+  // A want's name may begin with another's and a slash.
+  const want = longest(wants.filter((each) => name.startsWith(`${each}/`)));
+  const own = want === undefined ? name.slice(1) : name.slice(want.length + 1);
+  const parameter = longest(parameters.filter((each) => own === each || own.endsWith(`/${each}`)));
+  const before = parameter === undefined ? own : own.slice(0, -parameter.length - 1);
+  const path = [...(before === "" ? [] : before.split("/")), ...(parameter === undefined ? [] : [parameter])];
+  return { ...typeOf(value), name, want: want ?? null, path, parameter: parameter ?? null, joining };
+}
+
+function longest(names: readonly string[]): string | undefined {
+  return names.reduce<string | undefined>(
+    (most, each) => (most === undefined || each.length > most.length ? each : most),
+    undefined,
   );
 }
 
-/** Checks the outline: that lists are lists and names are texts; types are checked as they are used. */
-function parsed(text: string, fileName: string): StoredForm {
-  let form: Partial<StoredForm>;
-  try {
-    form = JSON.parse(text);
-  } catch {
-    throw damaged(fileName, "it is no JSON");
-  }
-  if (form?.version !== version)
-    throw new PergradError(
-      "INVALID_ARGUMENT",
-      `"${fileName}" holds a program of version ${String(form?.version)}, and this pergrad reads version ${version}; compile the model again and save it.`,
-    );
-  for (const list of ["inputs", "output", "parameters", "results", "vectors", "scalars", "memory"] as const)
-    if (!Array.isArray(form[list])) throw damaged(fileName, `"${list}" is no list`);
-  if (typeof form.wants !== "object" || form.wants === null) throw damaged(fileName, `"wants" is no object`);
-  return form as StoredForm;
-}
-
-function requireWants({ wants }: StoredForm, fileName: string, want: Wants): void {
-  const [stored, given] = [entriesOf(wants), entriesOf(kindsOf(want))];
-  if (stored === given) return;
-  throw new PergradError(
-    "INVALID_ARGUMENT",
-    `"${fileName}" computes ${stored}, but the wants given are ${given}; give those that it was compiled with.`,
-  );
-}
-
-const kindsOf = (want: Wants) => Object.fromEntries(Object.entries(want).map(([name, each]) => [name, each.name]));
-
-function entriesOf(kinds: Readonly<Record<string, string>>): string {
-  const all = Object.entries(kinds).sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{ ${all.map(([name, kind]) => `${name}: ${kind}`).join(", ")} }`;
-}
-
-function leafOf({ name, dtype, shape }: StoredType, fileName: string): Value {
-  if (typeof name !== "string" || !isDType(String(dtype)) || !Array.isArray(shape))
-    throw damaged(fileName, `the type of ${JSON.stringify(name)} is none`);
-  return leaf(name, { dtype, shape: shape.map(parseDim) }, { kind: "input" });
+function seedsOf(outputs: readonly Output[]): StoredForm["seeds"] {
+  const drawing = nodesBefore(outputs.map(({ value }) => value)).filter((node) => definitionOf(node)?.random);
+  return drawing.map((node) => {
+    const { seed } = node.attributes;
+    return { node: describeNode(node), seed: typeof seed === "number" ? seed : null };
+  });
 }

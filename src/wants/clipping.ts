@@ -66,11 +66,11 @@ export interface ClippingGroup {
   readonly maxNorm: number;
 }
 
-/** Throws INVALID_ARGUMENT. */
 /** Norms to clip to: beyond them float32 does not hold their squares. */
-const leastNorm = 1e-15;
-const largestNorm = 1e15;
+export const leastNorm = 1e-15;
+export const largestNorm = 1e15;
 
+/** Throws INVALID_ARGUMENT. */
 export function checkMaxNorm(maxNorm: number, whose = ""): void {
   if (!(maxNorm >= leastNorm && maxNorm <= largestNorm)) {
     throw new PergradError(
@@ -173,6 +173,7 @@ export function clippedSum(options: ClippedSumOptions): Want<ClippedSum> {
   const whole = typeof options.maxNorm === "number" && !options.groups;
   return {
     name: "clippedSum",
+    settings: { ...options },
     norms: "norms",
     requirements: { norm: 1, sum: 1, strict: options.strict ?? false },
     emit: (wanted) => {

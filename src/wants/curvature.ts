@@ -143,7 +143,7 @@ export function fisherProduct({
   if (labels === "drawn") {
     const drawn = drawnOf("want.fisherProduct", { probes, seed });
     const products: Products = (of, _gradients, vectors) => drawnFisherProduct(of, drawn, vectors);
-    return productWant("fisherProduct", products, vector, give);
+    return { ...productWant("fisherProduct", products, vector, give), settings: { labels, probes, seed } };
   }
   if (probes !== undefined || seed !== undefined)
     throw new PergradError(
@@ -174,6 +174,7 @@ export function ggnDiagonal({ probes, seed, mean = false }: DiagonalOptions = {}
   const diagonal = mean ? meanGaussNewtonDiagonal : gaussNewtonDiagonal;
   return {
     name: "ggnDiagonal",
+    settings: { probes, seed, mean },
     requirements: { factors: true },
     ...(mean ? { joining: "mean" } : {}),
     emit: ({ differentiable }) => named(diagonal(differentiable, kind)),
@@ -220,6 +221,7 @@ export function hessianDiagonal(options: EstimateOptions = {}): Want<ByParameter
   const probes = probesOf("want.hessianDiagonal", options);
   return {
     name: "hessianDiagonal",
+    settings: { ...options },
     twice: true,
     requirements: { factors: true },
     emit: (wanted) => named(hessianDiagonalsOf(wanted, probes)),
@@ -258,6 +260,7 @@ export function trace({ of = "hessian", ...estimate }: TraceOptions = {}): Want<
     );
   return {
     name: "trace",
+    settings: { of, ...estimate },
     ...(of === "hessian" ? { twice: true } : {}),
     requirements: of === "fisher" ? { norm: 1 } : { factors: true },
     emit: (wanted) => {

@@ -16,6 +16,7 @@ export function gradients({
 } = {}): Want<Readonly<Record<string, Tensor<"float32" | "float16">>>> {
   return {
     name: "gradients",
+    settings: { storage },
     requirements: { gradients: true },
     ...(storage === "float16" ? { storage } : {}),
     emit: ({ plan }) => each(plan.parameters, (parameter) => plan.gradient(parameter)),

@@ -71,6 +71,7 @@ export function kroneckerFactors(options: KroneckerFactorsOptions): Want<Kroneck
     );
   return {
     name: "kroneckerFactors",
+    settings: { ...given, approximation },
     requirements: { factors: true },
     joining: "mean",
     emit: ({ differentiable }) =>

@@ -37,6 +37,7 @@ export function project({ dims, seed = 0 }: ProjectOptions): Want<FloatTensor> {
     throw new PergradError("INVALID_ARGUMENT", `A seed is a whole number from 0 to 2^32 - 1, not ${seed}.`);
   return {
     name: "project",
+    settings: { dims, seed },
     requirements: { factors: true },
     emit: ({ plan }) => {
       const parts = plan.parameters.map((name) => {

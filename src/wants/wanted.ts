@@ -40,6 +40,9 @@ export type JoinedAs =
   /** It sums squared deviations from the mean; `sum` names the result that is the sum. */
   | { readonly kind: "deviations"; readonly sum: string };
 
+/** Options of a want as plain data; what is undefined was not given. */
+export type WantSettings = Readonly<Record<string, unknown>>;
+
 /** A want: a result computed from the per-sample gradients of a batch, with its type. `want` makes them. */
 export interface Want<R> {
   /** What messages and `explain` call it: "norms". */
@@ -58,6 +61,8 @@ export interface Want<R> {
   readonly norms?: string;
   /** Values `[N]` that its result adds up: of samples that are left out they are 0. */
   readonly addedUp?: readonly string[];
+  /** What it was made with, for readers of a saved program: plain data. Default: nothing. */
+  readonly settings?: WantSettings;
   /** It differentiates each loss twice. */
   readonly twice?: true;
   /** The dtype in which the runtime hands over what is computed; float32 where not given. */

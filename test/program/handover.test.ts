@@ -51,7 +51,6 @@ function model({ rows, size, positions, pooled, tied }: Table): Model {
 /** Few different rows, so that many are picked several times. */
 function dataOf({ rows, positions }: Table, samples: number): Record<string, Tensor> {
   const data = BigInt64Array.from({ length: samples * positions }, (_, p) => BigInt((p * p * 7 + 3 * p) % rows));
-  if (data.length > 1) data[1] = -1n;
   return { x: { dtype: "int64", dims: [samples, positions], data } };
 }
 
@@ -212,7 +211,7 @@ it("an index that only the gradient reads is checked", async () => {
   }));
   const program = await perSample(linear, { loss: losses.output(), want: { sum: want.sum() } });
   const x: Tensor = { dtype: "int64", dims: [1, 2], data: BigInt64Array.of(3n, 3000n) };
-  await expect(program.run({ x })).rejects.toMatchObject({ code: "RUNTIME" });
+  await expect(program.run({ x })).rejects.toMatchObject({ code: "INDEX_OUT_OF_RANGE" });
   await program.release();
 });
 

@@ -1,0 +1,201 @@
+"""Reads one row group of a Parquet file as the inputs of a program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .checking import Array, Data, Flat, Scaled
+from .errors import PergradError
+from .form import Form, Input
+
+ID = "id"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a row group: inputs by name, and each row's id."""
+
+    data: Mapping[str, Data]
+    ids: Any
+    """A pyarrow array, as long as there are rows."""
+
+
+def read_row_group(
+    path: str,
+    row_group: int,
+    form: Form,
+    *,
+    ids: str | None = None,
+    first: int = 0,
+    shared: Mapping[str, Array] | None = None,
+) -> Rows:
+    """The rows of one row group, as `Program.compute` takes them.
+
+    A column belongs to the input of its name (and `target`). It holds a number for each row, a list, lists of lists of
+    fixed lengths, or fixed-shape tensors: one sample's part, whose shape is the input's without its sample axis; a flat
+    list fills that shape in order. Bytes may have a scale, and an offset: JSON in the file's key-value metadata, under
+    `x.scale` and `x.offset`. `ids` names the column of the samples' ids (default: `id` if there is one; otherwise
+    rows are numbered from `first`). `shared` has the inputs that all samples share.
+
+    Raises PergradError: FILE_UNREADABLE, MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, INVALID_ARGUMENT (a row
+    without a value).
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            if not 0 <= row_group < file.num_row_groups:
+                raise PergradError(
+                    "INVALID_ARGUMENT",
+                    f'"{path}" has {file.num_row_groups} row groups, so none of number {row_group}.',
+                )
+            names = file.schema_arrow.names
+            wanted = [each.name for each in form.inputs if each.sample_axis is not None and each.name in names]
+            own = _id_column(path, names, ids)
+            table = file.read_row_group(row_group, columns=[*wanted, *([own] if own else [])], use_threads=False)
+            scaling = {key.decode(): value for key, value in (file.schema_arrow.metadata or {}).items()}
+            scaling |= {key.decode(): value for key, value in (file.metadata.metadata or {}).items()}
+    except PergradError:
+        raise
+    except Exception as error:
+        text = str(error).split("\n")[0].rstrip(".")
+        raise PergradError("FILE_UNREADABLE", f'Cannot read row group {row_group} of "{path}": {text}.') from error
+    data: dict[str, Data] = dict(shared or {})
+    for each in form.inputs:
+        if each.name in data:
+            continue
+        if each.sample_axis is None:
+            raise PergradError(
+                "MISSING_TENSOR",
+                f'The input "{each.name}" is the same for all samples, so no column holds it; give it as shared.',
+            )
+        if each.name not in names:
+            raise _lacking(path, each.name, names)
+        data[each.name] = column(each, table.column(each.name), scaling)
+    rows = table.num_rows
+    return Rows(data, table.column(own).combine_chunks() if own else pa.array(np.arange(first, first + rows)))
+
+
+def column(each: Input, values: Any, scaling: Mapping[str, bytes] | None = None) -> Data:
+    """A column (a pyarrow array) as an input: samples along the input's sample axis.
+
+    `scaling` may hold JSON under `NAME.scale` and `NAME.offset`, for bytes.
+    """
+    array = _numbers(each.name, values)
+    scale = _json(scaling or {}, f"{each.name}.scale")
+    placed = _placed(each, array)
+    if scale is None or str(array.dtype) != "uint8":
+        return placed
+    offset = _json(scaling or {}, f"{each.name}.offset")
+    scaled = placed.data.reshape(array.shape) if isinstance(placed, Flat) else placed
+    if isinstance(placed, Flat) and array.shape[1:] != _inner(each):
+        scaled = array.reshape((array.shape[0], *_inner(each)))
+    return Scaled(scaled, _number(scale), 0.0 if offset is None else _number(offset))
+
+
+def _id_column(path: str, names: Sequence[str], asked: str | None) -> str | None:
+    if asked is None:
+        return ID if ID in names else None
+    if asked in names:
+        return asked
+    raise PergradError("MISSING_TENSOR", f'"{path}" has no column "{asked}" of ids; it holds {_listed(names)}.')
+
+
+def _lacking(path: str, name: str, names: Sequence[str]) -> PergradError:
+    what = "the target" if name == "target" else f'the input "{name}"'
+    return PergradError("MISSING_TENSOR", f'"{path}" lacks {what}; it holds {_listed(names)}.')
+
+
+def _listed(names: Sequence[str]) -> str:
+    if not names:
+        return "no columns at all"
+    shown = ", ".join(f'"{name}"' for name in names[:12])
+    return shown + (f", ... ({len(names)} in all)" if len(names) > 12 else "")
+
+
+def _numbers(name: str, values: Any) -> Array:
+    """`[rows, ...]`, of the dtype that the column has."""
+    array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    dims: list[int] = []
+    if isinstance(array.type, pa.FixedShapeTensorType):
+        if array.null_count:
+            raise _empty(name, array)
+        return np.asarray(array.to_numpy_ndarray())
+    rows = len(array)
+    while pa.types.is_list(array.type) or pa.types.is_large_list(array.type) or pa.types.is_fixed_size_list(array.type):
+        if array.null_count:
+            raise _empty(name, array)
+        count = len(array)
+        if pa.types.is_fixed_size_list(array.type):
+            size = array.type.list_size
+        else:
+            lengths = np.unique(np.asarray(array.value_lengths()))
+            if len(lengths) > 1:
+                raise PergradError(
+                    "SHAPE_MISMATCH",
+                    f'The column "{name}" holds lists of {lengths[0]} to {lengths[-1]} elements; '
+                    "bring them to one length.",
+                )
+            size = int(lengths[0]) if len(lengths) else 0
+        dims.append(size)
+        array = array.flatten()
+        if len(array) != count * size:
+            raise _empty(name, array)
+    if array.null_count:
+        raise _empty(name, array)
+    if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_boolean(array.type)):
+        raise PergradError("DTYPE_MISMATCH", f'The column "{name}" holds {array.type}; give numbers alone.')
+    return np.asarray(array.to_numpy(zero_copy_only=False)).reshape((rows, *dims))
+
+
+def _empty(name: str, array: Any) -> PergradError:
+    at = int(np.flatnonzero(np.asarray(array.is_null()))[0]) if array.null_count else 0
+    return PergradError(
+        "INVALID_ARGUMENT", f'The column "{name}" has no value at element {at}; fill it, or leave it out.'
+    )
+
+
+def _inner(each: Input) -> tuple[int, ...]:
+    """One sample's dimensions: those of the input without its sample axis, or with what that axis holds of a sample."""
+    axis = each.sample_axis or 0
+    own = each.shape[axis]
+    folded = own[0] if isinstance(own, tuple) else 1
+    others = [dim if isinstance(dim, int) else dim[0] for dim in (*each.shape[:axis], *each.shape[axis + 1 :])]
+    return (*others[:axis], *(() if folded == 1 else (folded,)), *others[axis:])
+
+
+def _placed(each: Input, array: Array) -> Array | Flat:
+    """Samples moved to the input's sample axis."""
+    axis = each.sample_axis or 0
+    if (array.ndim == 2 and len(_inner(each)) != 1) or (array.ndim == 1 and _inner(each) == (1,)):
+        # A flat list fills one sample's shape; if it does not, the message counts elements.
+        if array.size != array.shape[0] * int(np.prod(_inner(each))):
+            return Flat(array.reshape(-1))
+        array = array.reshape((array.shape[0], *_inner(each)))
+    own = each.shape[axis] if axis < len(each.shape) else (1,)
+    if isinstance(own, tuple) and own[0] > 1 and array.ndim == len(each.shape) + 1:
+        moved = np.moveaxis(array, 0, axis)
+        return moved.reshape((*moved.shape[:axis], -1, *moved.shape[axis + 2 :]))
+    return np.moveaxis(array, 0, axis) if array.ndim > axis else array
+
+
+def _json(metadata: Mapping[str, bytes], key: str) -> Any:
+    text = metadata.get(key)
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise PergradError("INVALID_ARGUMENT", f'The metadata "{key}" hold no number; give one, or a list.') from None
+
+
+def _number(value: Any) -> float | tuple[float, ...]:
+    try:
+        return tuple(float(one) for one in value) if isinstance(value, list) else float(value)
+    except (TypeError, ValueError):
+        raise PergradError("INVALID_ARGUMENT", "A scale is a number, or a list of numbers.") from None

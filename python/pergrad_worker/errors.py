@@ -1,0 +1,27 @@
+"""Errors with codes: those of pergrad in TypeScript, with its sentences."""
+
+from __future__ import annotations
+
+
+class PergradError(Exception):
+    """An error that a user can act on: `code` is stable, and the message is one sentence."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    def __reduce__(self) -> tuple[type[PergradError], tuple[str, str]]:
+        # Engines send errors from one process to another.
+        return (type(self), (self.code, self.message))
+
+
+class NotFinite(PergradError):
+    """Gradients that are not finite: `samples` are their numbers in what was computed."""
+
+    def __init__(self, message: str, samples: tuple[int, ...]) -> None:
+        super().__init__("NOT_FINITE", message)
+        self.samples = samples
+
+    def __reduce__(self) -> tuple[type[PergradError], tuple[str, tuple[int, ...]]]:  # type: ignore[override]
+        return (type(self), (self.message, self.samples))

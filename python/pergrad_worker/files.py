@@ -1,0 +1,56 @@
+"""Files of results: written aside and renamed, so that each is whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from .errors import PergradError
+
+SUMS = "sums.safetensors"
+DONE = "done.json"
+
+
+def part_file(out_dir: str, part: int) -> str:
+    """Where the results of a part's samples are, `part-00003.parquet`: written last, so a part that has it is done."""
+    return os.path.join(out_dir, f"part-{part:05d}.parquet")
+
+
+def sums_file(out_dir: str, part: int) -> str:
+    """Where a part's sums are, if the program has sums."""
+    return os.path.join(out_dir, f"part-{part:05d}.{SUMS}")
+
+
+@contextmanager
+def written(path: str) -> Iterator[str]:
+    """A name to write to, which becomes `path` when all is written. Raises PergradError FILE_UNWRITABLE."""
+    aside = f"{path}.{uuid.uuid4().hex}.partial"
+    try:
+        yield aside
+        with open(aside, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise PergradError("FILE_UNWRITABLE", f'Cannot write "{path}": {reason}.') from error
+    finally:
+        if os.path.exists(aside):
+            os.unlink(aside)
+
+
+def write_json(path: str, value: Mapping[str, Any]) -> None:
+    """Raises PergradError FILE_UNWRITABLE."""
+    with written(path) as aside, open(aside, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2)
+        file.write("\n")
+
+
+def digest(path: str) -> str:
+    """The SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

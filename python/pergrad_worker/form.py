@@ -1,0 +1,302 @@
+"""What a saved program says of itself: the metadata `pergrad.program`, read and validated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .errors import PergradError
+
+KEY = "pergrad.program"
+VERSION = 2
+
+Dim = int | tuple[int]
+"""A size; or `(k,)`, k times the batch size."""
+
+JoiningKind = Literal["samples", "sum", "mean", "deviations", "shared", "whole"]
+KINDS: tuple[JoiningKind, ...] = ("samples", "sum", "mean", "deviations", "shared", "whole")
+
+
+@dataclass(frozen=True)
+class Type:
+    """A tensor of the file: `shape` holds sizes, and `(k,)` for k times the batch size."""
+
+    name: str
+    dtype: str
+    shape: tuple[Dim, ...]
+
+    def dims(self, samples: int) -> tuple[int, ...]:
+        """The shape in a batch of so many samples."""
+        return tuple(dim[0] * samples if isinstance(dim, tuple) else dim for dim in self.shape)
+
+    def show(self) -> str:
+        """`[N, 3]`, as messages have it."""
+        return "[" + ", ".join(_show(dim) for dim in self.shape) + "]"
+
+    @property
+    def batched(self) -> bool:
+        """Whether an axis grows with the batch."""
+        return any(isinstance(dim, tuple) for dim in self.shape)
+
+
+@dataclass(frozen=True)
+class LabelLimit:
+    """Labels that a node of the model looks up: 0 to classes - 1, and `ignored`."""
+
+    classes: int
+    ignored: int | None
+    skips_others: bool
+    by: str
+
+
+@dataclass(frozen=True)
+class RowLimit:
+    """Indices of rows of a table that a node of the model reads: 0 to rows - 1."""
+
+    rows: int
+    by: str
+
+
+@dataclass(frozen=True)
+class ClassLimit:
+    """Class labels of the loss: 0 to count - 1, and `ignored`."""
+
+    loss: str
+    count: int
+    ignored: int | None
+
+
+@dataclass(frozen=True)
+class Input(Type):
+    """Data that is fed, the target included."""
+
+    sample_axis: int | None
+    at_most: float | None = None
+    labels: tuple[LabelLimit, ...] = ()
+    rows: tuple[RowLimit, ...] = ()
+    classes: ClassLimit | None = None
+
+
+@dataclass(frozen=True)
+class Joining:
+    """How the results of two batches become one."""
+
+    kind: JoiningKind
+    axis: int = 0
+    outer: int = 1
+    inner: int = 1
+    sum: str | None = None
+
+
+@dataclass(frozen=True)
+class Result(Type):
+    """An output of the file."""
+
+    want: str | None
+    path: tuple[str, ...]
+    parameter: str | None
+    joining: Joining
+
+
+@dataclass(frozen=True)
+class Parameter(Type):
+    """A parameter that the program reads."""
+
+    differentiated: bool
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Vector(Type):
+    """An input of a want, of a parameter's shape; `value` is the metadata's key of its values, if there are any."""
+
+    want: str
+    parameter: str
+    value: str | None
+
+
+@dataclass(frozen=True)
+class Scalar(Type):
+    """An input of a want, a number."""
+
+    want: str
+    scalar: str
+    initial: float
+    range: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """Bytes as a function of the batch size N: fixed + per_sample * N + per_pair * N * N."""
+
+    fixed: float
+    per_sample: float
+    per_pair: float
+
+    def at(self, samples: int) -> float:
+        return self.fixed + samples * (self.per_sample + samples * self.per_pair)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The result that shows for each sample whether its gradients are finite: they are if it is at most `bound`."""
+
+    name: str
+    bound: float
+
+
+@dataclass(frozen=True)
+class Form:
+    """A program as its file describes it."""
+
+    loss: str
+    weights: Literal["inside", "inputs"]
+    inputs: tuple[Input, ...]
+    parameters: tuple[Parameter, ...]
+    wants: Mapping[str, Mapping[str, Any]]
+    results: tuple[Result, ...]
+    vectors: tuple[Vector, ...]
+    scalars: tuple[Scalar, ...]
+    others: tuple[str, ...]
+    whole: str | None
+    watch: Watch | None
+    memory: tuple[Bytes, ...]
+    not_finite: bool
+    raw: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict)
+
+    def bytes_at(self, samples: int) -> float:
+        """Bytes of a run of so many samples beyond its data, the parameters and the loaded program."""
+        return max((moment.at(samples) for moment in self.memory), default=0)
+
+
+def read_form(text: str | None, file_name: str) -> Form:
+    """The form that a file's metadata hold.
+
+    Raises PergradError: INVALID_ARGUMENT (no saved program, or one of another version), INVALID_MODEL (damaged).
+    """
+    if text is None:
+        raise PergradError(
+            "INVALID_ARGUMENT",
+            f'"{file_name}" is no program that pergrad saved with what it needs to run it; '
+            "compile the model again and save it.",
+        )
+    try:
+        form = json.loads(text)
+    except ValueError:
+        raise _damaged(file_name, "it is no JSON") from None
+    version = form.get("version") if isinstance(form, dict) else None
+    if version != VERSION:
+        raise PergradError(
+            "INVALID_ARGUMENT",
+            f'"{file_name}" holds a program of version {version}, and this pergrad reads version {VERSION}; '
+            "compile the model again and save it.",
+        )
+    try:
+        return _form(form)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise _damaged(file_name, f"{type(error).__name__} at {error}") from error
+
+
+def _damaged(file_name: str, what: str) -> PergradError:
+    return PergradError(
+        "INVALID_MODEL", f'What "{file_name}" says of its program is damaged: {what}; save the program again.'
+    )
+
+
+def _show(dim: Dim) -> str:
+    if isinstance(dim, tuple):
+        return "N" if dim[0] == 1 else f"N*{dim[0]}"
+    return str(dim)
+
+
+def _dim(spec: Any) -> Dim:
+    if isinstance(spec, int) and not isinstance(spec, bool) and spec >= 0:
+        return spec
+    if spec == "N":
+        return (1,)
+    if isinstance(spec, str) and spec.startswith("N*"):
+        return (int(spec[2:]),)
+    raise ValueError(f"the dimension {spec!r}")
+
+
+def _type(each: Mapping[str, Any]) -> dict[str, Any]:
+    name, dtype = each["name"], each["dtype"]
+    if not isinstance(name, str) or not isinstance(dtype, str):
+        raise TypeError(f"the type of {name!r}")
+    return {"name": name, "dtype": dtype, "shape": tuple(_dim(dim) for dim in each["shape"])}
+
+
+def _input(each: Mapping[str, Any]) -> Input:
+    lengths, classes = each.get("lengths"), each.get("classes")
+    at_most = None
+    if lengths is not None:
+        at_most = float("inf") if lengths["atMost"] is None else float(lengths["atMost"])
+    return Input(
+        **_type(each),
+        sample_axis=each["sampleAxis"],
+        at_most=at_most,
+        labels=tuple(
+            LabelLimit(one["classes"], one.get("ignored"), one.get("skipsOthers", False), one["by"])
+            for one in each.get("labels", [])
+        ),
+        rows=tuple(RowLimit(one["rows"], one["by"]) for one in each.get("rows", [])),
+        classes=None if classes is None else ClassLimit(classes["loss"], classes["count"], classes["ignored"]),
+    )
+
+
+def _joining(each: Mapping[str, Any]) -> Joining:
+    kind = each["kind"]
+    if kind not in KINDS:
+        raise ValueError(f"the joining {kind!r}")
+    at = each.get("at", {})
+    return Joining(kind, at.get("axis", 0), at.get("outer", 1), at.get("inner", 1), each.get("sum"))
+
+
+def _form(form: Mapping[str, Any]) -> Form:
+    if form["weights"] not in ("inside", "inputs"):
+        raise ValueError(f"weights {form['weights']!r}")
+    watch = form["watch"]
+    return Form(
+        loss=form["loss"],
+        weights=form["weights"],
+        inputs=tuple(_input(each) for each in form["inputs"]),
+        parameters=tuple(
+            Parameter(**_type(each), differentiated=each["differentiated"], sha256=each["sha256"])
+            for each in form["parameters"]
+        ),
+        wants={name: dict(each) for name, each in form["wants"].items()},
+        results=tuple(
+            Result(
+                **_type(each),
+                want=each["want"],
+                path=tuple(each["path"]),
+                parameter=each["parameter"],
+                joining=_joining(each["joining"]),
+            )
+            for each in form["results"]
+        ),
+        vectors=tuple(
+            Vector(**_type(each), want=each["want"], parameter=each["parameter"], value=each["value"])
+            for each in form["vectors"]
+        ),
+        scalars=tuple(
+            Scalar(
+                **_type(each),
+                want=each["want"],
+                scalar=each["scalar"],
+                initial=float(each["initial"]),
+                range=(float(each["range"][0]), float(each["range"][1])),
+            )
+            for each in form["scalars"]
+        ),
+        others=tuple(str(each["want"]) for each in form["others"]),
+        whole=form["whole"],
+        watch=None if watch is None else Watch(watch["name"], float(watch["bound"])),
+        memory=tuple(
+            Bytes(float(each["fixed"]), float(each["perSample"]), float(each["perPair"])) for each in form["memory"]
+        ),
+        not_finite=bool(form["notFinite"]),
+        raw=form,
+    )

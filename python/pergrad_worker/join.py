@@ -1,0 +1,75 @@
+"""Puts the sums of all parts together."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from .checking import Array
+from .errors import PergradError
+from .files import DONE, SUMS, sums_file, write_json, written
+from .form import Joining
+from .joining import Sums
+from .plan import Part, missing
+
+
+def join_sums(out_dir: str, parts: Sequence[Part], program_path: str | None = None) -> dict[str, Any]:
+    """Adds the parts' sums in float64, in the order of the parts, into `sums.safetensors`; then writes `done.json`.
+
+    Means are over all samples that are counted. The order makes the result the same whichever part came first, so that
+    a run that was interrupted equals one that was not. Gives what `done.json` holds.
+
+    Raises PergradError INVALID_ARGUMENT: a part is not there, or is of other data or of another program.
+    """
+    lacking = [str(part.index) for part in missing(parts, out_dir, program_path)]
+    if lacking:
+        shown = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
+        raise PergradError(
+            "INVALID_ARGUMENT",
+            f'"{out_dir}" lacks the results of part {shown} (of {len(parts)}); compute what is missing first.',
+        )
+    total: Sums | None = None
+    for part in parts:
+        path = sums_file(out_dir, part.index)
+        if not os.path.exists(path):
+            continue
+        values, count, joinings = _read(path)
+        total = total or Sums(joinings)
+        whole = next((name for name, each in joinings.items() if each.kind == "whole"), None)
+        if whole is not None and len(parts) > 1:
+            raise PergradError(
+                "INVALID_ARGUMENT",
+                f'Results of {len(parts)} parts cannot be put together: "{whole}" takes all samples at once; '
+                "give smaller batches, or more memory.",
+            )
+        total.add_part(values, count)
+    samples = sum(part.rows for part in parts)
+    done: dict[str, Any] = {"parts": len(parts), "samples": samples}
+    if total is not None:
+        done["counted"] = total.counted
+        with written(os.path.join(out_dir, SUMS)) as aside:
+            save_file(
+                {name: np.ascontiguousarray(value) for name, value in total.finish().items()},
+                aside,
+                {"count": str(total.counted)},
+            )
+    write_json(os.path.join(out_dir, DONE), done)
+    return done
+
+
+def _read(path: str) -> tuple[dict[str, Array], int, dict[str, Joining]]:
+    try:
+        with safe_open(path, "np") as file:
+            metadata = file.metadata() or {}
+            values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        kinds = json.loads(metadata["joinings"])
+        joinings = {name: Joining(each["kind"], sum=each["sum"]) for name, each in kinds.items()}
+        return values, int(metadata["count"]), joinings
+    except Exception as error:
+        raise PergradError("FILE_UNREADABLE", f'"{path}" is no readable file of sums: {error}.') from error

@@ -1,0 +1,329 @@
+"""A saved program, opened in ONNX Runtime: it checks its data as pergrad does, and runs it batch by batch."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from .checking import NUMPY, Array, Data, Prepared, prepare
+from .errors import NotFinite, PergradError
+from .form import KEY, Form, read_form
+from .joining import Joined, spoilt_samples, sums_spoilt, whole_error, without
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the runtime is first loaded
+
+Optimization = Literal["extended", "all"]
+"""`extended` computes what Node computes; `all` may lay out convolutions in blocks of channels, which is faster."""
+
+MEMORY_BUDGET = 2**29
+"""Bytes that a run may take where nothing else is said: as for the chunks of a stream in Node."""
+
+MOST_RESULTS = 4 * 2**20
+MOST_SAMPLES = 256
+"""Samples whose float32 sums are still accurate, as in Node."""
+
+NotFiniteMode = Literal["throw", "leave out", "ignore"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The results of the samples from `start` on, by name."""
+
+    start: int
+    samples: int
+    results: Mapping[str, Array]
+    counted: int
+    """The samples that its sums and means are of: fewer where some are left out."""
+    spoilt: tuple[int, ...]
+    """Those whose gradients are not finite, counted from `start`."""
+
+
+class Program:
+    """A program that is loaded: `form` is what it says of itself. Use `open_program` to make one."""
+
+    def __init__(self, path: str, session: Any, form: Form, metadata: Mapping[str, str]) -> None:
+        self.path = path
+        self.form = form
+        self._session = session
+        self._vectors = {each.name: _vector(metadata, each.value) for each in form.vectors if each.value is not None}
+
+    def prepare(self, data: Mapping[str, Data], *, allow_not_finite: bool = False) -> Prepared:
+        """Checks and converts a batch: see `checking.prepare`. Samples lie along each input's sample axis."""
+        return prepare(self.form, data, allow_not_finite=allow_not_finite)
+
+    def given(
+        self,
+        *,
+        scalars: Mapping[str, float] | None = None,
+        vectors: Mapping[str, Array] | None = None,
+        weights: Mapping[str, Array] | None = None,
+    ) -> dict[str, Array]:
+        """What is fed beside the data.
+
+        `scalars`: numbers by the name of the want or of the input (`clipped`, or `clipped/at/all`), in place of those
+        that the program was compiled with. `vectors`: arrays by input name (`dot/with/weight`). `weights`: the
+        parameters' values by name, float32, of a program whose weights are inputs.
+
+        Raises PergradError: MISSING_TENSOR, SHAPE_MISMATCH, INVALID_ARGUMENT.
+        """
+        return {
+            **self._scalars(scalars or {}),
+            **self._vector_feeds(vectors or {}),
+            **self._weights(weights or {}),
+        }
+
+    def run(self, prepared: Prepared, given: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs of one batch, computed at once, by name. Raises PergradError RUNTIME."""
+        if prepared.samples == 0:
+            return {each.name: np.zeros(each.dims(0), NUMPY[each.dtype]) for each in self.form.results}
+        names = [each.name for each in self.form.results]
+        try:
+            values = self._session.run(names, {**prepared.feeds, **given})
+        except Exception as error:
+            raise PergradError("RUNTIME", f"ONNX Runtime failed to run a program: {error}") from error
+        return dict(zip(names, values, strict=True))
+
+    def compute(
+        self,
+        data: Mapping[str, Data],
+        *,
+        batch_size: int | None = None,
+        scalars: Mapping[str, float] | None = None,
+        vectors: Mapping[str, Array] | None = None,
+        weights: Mapping[str, Array] | None = None,
+        allow_not_finite: bool = False,
+        not_finite: NotFiniteMode = "ignore",
+    ) -> Joined:
+        """The results of any number of samples, computed in batches and joined.
+
+        `data`: arrays by input name, all samples along their sample axes. `batch_size` is that of `self.batch_size()`
+        where it is not given. `not_finite` says what becomes of samples whose gradients are not finite: `leave out`
+        leaves them out of sums and means, and counts the others; their numbers are in the result either way.
+
+        Raises PergradError as `prepare` and `given` do; INVALID_ARGUMENT where a batch cannot be split; NOT_FINITE.
+        """
+        prepared = self.prepare(data, allow_not_finite=allow_not_finite)
+        given = self.given(scalars=scalars, vectors=vectors, weights=weights)
+        joined = Joined(self.form)
+        for each in self.batches(prepared, given, batch_size=batch_size, not_finite=not_finite):
+            joined.add(each.results, each.samples, each.counted, each.spoilt)
+        return joined
+
+    def batches(
+        self,
+        prepared: Prepared,
+        given: Mapping[str, Array],
+        *,
+        batch_size: int | None = None,
+        not_finite: NotFiniteMode = "ignore",
+    ) -> Iterator[Batch]:
+        """The same batch by batch, in order; one of no samples where there are none."""
+        size = self.size_for(prepared.samples, batch_size)
+        for start in range(0, max(prepared.samples, 1), size):
+            batch = self.part_of(prepared, range(start, min(start + size, prepared.samples)))
+            results = self.run(batch, given)
+            spoilt = self._spoilt(batch, given, results)
+            if spoilt and not_finite == "throw":
+                raise not_finite_error([start + n for n in spoilt])
+            counted = batch.samples
+            if spoilt and not_finite == "leave out":
+                kept = self.part_of(batch, [n for n in range(batch.samples) if n not in set(spoilt)])
+                results, counted = without(self.form, results, self.run(kept, given)), kept.samples
+            yield Batch(start, batch.samples, results, counted, tuple(spoilt))
+
+    def _spoilt(self, batch: Prepared, given: Mapping[str, Array], results: Mapping[str, Array]) -> list[int]:
+        """The samples that are not finite: where only a sum shows it, found by halving the batch."""
+        found = spoilt_samples(self.form, results, batch.samples)
+        if found or not sums_spoilt(self.form, results) or self.form.whole is not None:
+            return found
+        if batch.samples == 1:
+            return [0]
+        middle = (batch.samples + 1) // 2
+        for part in (range(middle), range(middle, batch.samples)):
+            half = self.part_of(batch, part)
+            found += [part.start + n for n in self._spoilt(half, given, self.run(half, given))]
+        return found
+
+    def batch_size(self, budget: float = MEMORY_BUDGET) -> int:
+        """Samples computed at a time: as many as the budget, in bytes, allows by the program's estimate; at most 256.
+
+        Raises PergradError MEMORY_BUDGET where one sample alone takes more than a budget that was given.
+        """
+        one = self.form.bytes_at(1)
+        if one > budget and budget != MEMORY_BUDGET:
+            raise PergradError(
+                "MEMORY_BUDGET",
+                f"A memory budget of {budget:.0f} bytes is too small: one sample alone takes {one:.0f} bytes.",
+            )
+        fitting = [n for n in range(1, MOST_SAMPLES + 1) if self._fits(n, budget)]
+        return max(fitting, default=1)
+
+    def size_for(self, samples: int, asked: int | None = None) -> int:
+        """Samples computed at a time, of so many. Raises PergradError INVALID_ARGUMENT where they cannot be split."""
+        if asked is not None and asked < 1:
+            raise PergradError("INVALID_ARGUMENT", f"batch_size is a whole number from 1 up, not {asked}.")
+        if self.form.whole is not None:
+            if asked is not None and asked < samples:
+                raise whole_error(self.form, f"A batch of {samples} samples cannot be computed {asked} at a time")
+            return max(1, samples)
+        return asked or self.batch_size()
+
+    def part_of(self, prepared: Prepared, samples: range | list[int]) -> Prepared:
+        """These samples of a batch."""
+        feeds = dict(prepared.feeds)
+        for each in self.form.inputs:
+            if each.sample_axis is not None:
+                feeds[each.name] = _taken(feeds[each.name], each.sample_axis, samples)
+        return Prepared(feeds, len(samples))
+
+    def _fits(self, samples: int, budget: float) -> bool:
+        results = sum(
+            np.dtype(NUMPY[each.dtype]).itemsize * float(np.prod(each.dims(samples)))
+            for each in self.form.results
+            if each.batched
+        )
+        return self.form.bytes_at(samples) <= budget and results <= MOST_RESULTS
+
+    def _scalars(self, scalars: Mapping[str, float]) -> dict[str, Array]:
+        for name in scalars:
+            if not any(name in (each.want, each.name) for each in self.form.scalars):
+                raise PergradError(
+                    "MISSING_TENSOR",
+                    f'There is no want "{name}" that clips to an adjustable norm; leave it out, or correct its name.',
+                )
+        feeds: dict[str, Array] = {}
+        for each in self.form.scalars:
+            number = scalars.get(each.name, scalars.get(each.want, each.initial))
+            least, largest = each.range
+            if not least <= number <= largest:
+                raise PergradError(
+                    "INVALID_ARGUMENT",
+                    f'maxNorm of "{each.want}" is {number}; it must be a finite number above 0, '
+                    f"from {least:g} to {largest:g}.",
+                )
+            feeds[each.name] = np.asarray(number, NUMPY[each.dtype])
+        return feeds
+
+    def _vector_feeds(self, vectors: Mapping[str, Array]) -> dict[str, Array]:
+        unknown = next((name for name in vectors if not any(name == each.name for each in self.form.vectors)), None)
+        if unknown is not None:
+            raise PergradError(
+                "MISSING_TENSOR",
+                f'The program takes no vector "{unknown}"; leave it out, or correct its name.',
+            )
+        feeds: dict[str, Array] = {}
+        for each in self.form.vectors:
+            value = vectors.get(each.name, self._vectors.get(each.name))
+            if value is None:
+                raise PergradError(
+                    "MISSING_TENSOR",
+                    f'"{each.want}" takes inner products with vectors, but has none for the parameter '
+                    f'"{each.parameter}"; give it by `vectors` to run, or to want.dot.',
+                )
+            shaped = value.reshape(each.dims(0)) if each.name not in vectors else value
+            feeds[each.name] = _fitting(
+                shaped, each.dtype, each.dims(0), f'The vector of "{each.want}" for', each.parameter
+            )
+        return feeds
+
+    def _weights(self, weights: Mapping[str, Array]) -> dict[str, Array]:
+        inside = self.form.weights == "inside"
+        names = {each.name for each in self.form.parameters}
+        unknown = next((name for name in weights if name not in names), None)
+        if unknown is not None:
+            raise PergradError(
+                "MISSING_TENSOR",
+                f'The model has no parameter "{unknown}"; leave it out, or correct its name.',
+            )
+        if inside and weights:
+            raise PergradError(
+                "INVALID_ARGUMENT",
+                f'"{self.path}" holds its weights and takes no others; save the program with weights: "inputs".',
+            )
+        feeds: dict[str, Array] = {}
+        for each in () if inside else self.form.parameters:
+            if each.name not in weights:
+                raise PergradError("MISSING_TENSOR", f'The parameter "{each.name}" has no value; give its tensor.')
+            feeds[each.name] = _fitting(weights[each.name], each.dtype, each.dims(0), "The parameter", each.name)
+        return feeds
+
+
+def open_program(path: str, *, threads: int = 1, optimization: Optimization = "extended") -> Program:
+    """Opens a file that `program.save` wrote.
+
+    `threads`: within an operation. `optimization`: ONNX Runtime's level of graph optimisation.
+
+    Raises PergradError: FILE_UNREADABLE, RUNTIME (the runtime refuses it), INVALID_ARGUMENT (no saved program, another
+    version, or one that needs another batch), INVALID_MODEL.
+    """
+    import onnxruntime as ort
+
+    if not os.path.exists(path):
+        raise PergradError("FILE_UNREADABLE", f'Cannot read "{path}": it does not exist.')
+    ort.set_default_logger_severity(4)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.graph_optimization_level = getattr(
+        ort.GraphOptimizationLevel, "ORT_ENABLE_EXTENDED" if optimization == "extended" else "ORT_ENABLE_ALL"
+    )
+    # A residual sum fused with a normalisation takes its mean with a fraction of the digits: Node does without it too.
+    disabled = ["SkipLayerNormFusion"]
+    try:
+        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled)
+    except Exception as error:
+        raise PergradError("RUNTIME", f"ONNX Runtime refused a program: {error}") from error
+    metadata = session.get_modelmeta().custom_metadata_map
+    form = read_form(metadata.get(KEY), path)
+    if metadata.get("pergrad.unadapted") is not None:
+        raise PergradError(
+            "INVALID_ARGUMENT",
+            f'"{path}" holds operators that ONNX Runtime lacks or gets wrong; save it with for: "onnxruntime".',
+        )
+    if form.others:
+        raise PergradError(
+            "INVALID_ARGUMENT",
+            f'"{path}" cannot be opened: "{form.others[0]}" uses another batch, which the file does not hold; '
+            "compile the model again.",
+        )
+    return Program(path, session, form, metadata)
+
+
+def not_finite_error(samples: list[int]) -> NotFinite:
+    """The error of samples whose gradients are not finite."""
+    shown = ", ".join(map(str, samples[:5])) + (f" and {len(samples) - 5} more" if len(samples) > 5 else "")
+    which = f"sample {shown} is" if len(samples) == 1 else f"samples {shown} are"
+    return NotFinite(
+        f"The gradient of {which} not finite; leave it out, or look for an overflow or a division by 0.",
+        tuple(samples),
+    )
+
+
+def _fitting(value: Array, dtype: str, dims: tuple[int, ...], whose: str, name: str) -> Array:
+    if value.shape == dims and str(value.dtype) == dtype:
+        return value
+    raise PergradError(
+        "SHAPE_MISMATCH",
+        f'{whose} "{name}" is {value.dtype} [{", ".join(map(str, value.shape))}], '
+        f"but the model needs {dtype} [{', '.join(map(str, dims))}]; give that.",
+    )
+
+
+def _vector(metadata: Mapping[str, str], key: str) -> Array:
+    text = metadata.get(key)
+    if text is None:
+        raise PergradError("INVALID_MODEL", f'The metadata "{key}" are missing; save the program again.')
+    return np.frombuffer(base64.b64decode(text), "<f4")
+
+
+def _taken(array: Array, axis: int, samples: range | list[int]) -> Array:
+    if isinstance(samples, range):
+        index = (slice(None),) * axis + (slice(samples.start, samples.stop),)
+        return np.ascontiguousarray(array[index])
+    return np.take(array, np.asarray(samples, np.int64), axis)

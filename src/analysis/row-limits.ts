@@ -1,0 +1,37 @@
+/**
+ * Rows of embeddings that a model looks up: the runtime takes a negative index from the end, which is silently the row
+ * of another token, and says of one beyond the end neither the input nor the sample.
+ */
+import { sourceOf } from "../graph/behind.js";
+import type { RowLimit } from "../graph/model.js";
+import { describeNode, type Node, nodeOf, type Value } from "../graph/value.js";
+import { nodesBefore } from "../graph/walk.js";
+import { intAttribute, normalAxis } from "../ops/checks.js";
+
+/** Of inputs that hold indices into tables of parameters, which rows there are. */
+export function rowLimits(outputs: Iterable<Value>): ReadonlyMap<Value, readonly RowLimit[]> {
+  const limits = new Map<Value, RowLimit[]>();
+  for (const node of nodesBefore(outputs)) {
+    const found = lookup(node);
+    if (found) limits.set(found.indices, [...(limits.get(found.indices) ?? []), found.limit]);
+  }
+  return limits;
+}
+
+function lookup(node: Node): { readonly indices: Value; readonly limit: RowLimit } | undefined {
+  const [table, indices] = node.inputs;
+  if (node.op !== "Gather" || node.domain !== "" || !table || !indices || !isParameter(table)) return undefined;
+  const source = sourceOf(indices);
+  const rows = table.shape[normalAxis(node, intAttribute(node, "axis", 0), table.shape.length)];
+  if (typeof rows !== "number" || source.source.kind !== "input") return undefined;
+  return { indices: source, limit: { rows, by: describeNode(node) } };
+}
+
+/** A parameter, perhaps in another shape or order. */
+function isParameter(table: Value): boolean {
+  const { source } = sourceOf(table);
+  if (source.kind === "parameter") return true;
+  const node = nodeOf(sourceOf(table));
+  const before = node?.op === "Transpose" && node.domain === "" ? node.inputs[0] : null;
+  return before ? isParameter(before) : false;
+}

@@ -1,0 +1,132 @@
+/** Reads what a saved program says of itself (`stored-form.ts` writes it). */
+import { whyWhole } from "../compile/joining.js";
+import type { ProgramGraph } from "../compile/program-graph.js";
+import { PergradError } from "../errors.js";
+import type { Bytes } from "../graph/bytes.js";
+import { parseDim, type Shape } from "../graph/dim.js";
+import type { Expected } from "../graph/model.js";
+import { leaf, type Value } from "../graph/value.js";
+import { isDType } from "../tensor/tensor.js";
+import type { Wants } from "../wants/wanted.js";
+import { type StoredForm, type StoredInput, type StoredType, storedVersion } from "./stored-form.js";
+
+/** What a program is run from, read from its file. */
+export interface ReadForm {
+  readonly expected: ReadonlyMap<string, Expected>;
+  readonly output: Shape;
+  readonly parameters: readonly string[];
+  readonly graph: ProgramGraph;
+  readonly memory: readonly Bytes[];
+  readonly notFinite: boolean;
+}
+
+/**
+ * The form that a file's metadata hold. Throws INVALID_ARGUMENT where the file is no saved program, is one of another
+ * version, or has other wants; INVALID_MODEL where the form is damaged.
+ */
+export function readForm(text: string | undefined, fileName: string, want: Wants): ReadForm {
+  if (text === undefined)
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `"${fileName}" is no program that pergrad saved with what it needs to run it; compile the model again and save it.`,
+    );
+  const form = parsed(text, fileName);
+  requireWants(form, fileName, want);
+  const input = (type: StoredType) => leafOf(type, fileName);
+  const expected = new Map(form.inputs.map((each) => [each.name, expectedOf(each, fileName)]));
+  const read = {
+    expected,
+    output: form.output.map(parseDim),
+    parameters: form.parameters.filter(({ differentiated }) => differentiated).map(({ name }) => name),
+    memory: form.memory,
+    notFinite: form.notFinite === true,
+    graph: {
+      inputs: [...expected.values()].map(({ value }) => value),
+      parameters: form.weights === "inputs" ? form.parameters.map((type) => leafOf(type, fileName, "parameter")) : [],
+      factors: [],
+      vectors: form.vectors.map(({ want, parameter, ...type }) => ({ want, parameter, value: input(type) })),
+      scalars: form.scalars.map(({ want, scalar, initial, ...type }) => ({
+        want,
+        name: scalar,
+        initial,
+        value: input(type),
+      })),
+      outputs: form.results.map(({ joining, ...type }) => ({ name: type.name, joining, value: input(type) })),
+      watch: form.watch ?? undefined,
+    },
+  };
+  requireOwn(form, read, fileName);
+  return read;
+}
+
+function expectedOf({ sampleAxis, lengths, labels, rows, ...type }: StoredInput, fileName: string): Expected {
+  return {
+    value: leafOf(type, fileName),
+    sampleAxis,
+    ...(lengths ? { atMost: lengths.atMost ?? Number.POSITIVE_INFINITY } : {}),
+    ...(labels ? { labels } : {}),
+    ...(rows ? { rows } : {}),
+  };
+}
+
+/**
+ * A program with another batch lacks that batch, and one that draws random numbers once for all samples does not say so in
+ * what is read of it.
+ */
+function requireOwn({ others, whole }: StoredForm, { graph, expected }: ReadForm, fileName: string): void {
+  const [other] = others;
+  const problem = other
+    ? `"${other.want}" uses another batch, which the file does not hold`
+    : whole !== null && whyWhole(graph.outputs, expected) === undefined
+      ? whole
+      : undefined;
+  if (problem === undefined) return;
+  throw new PergradError("INVALID_ARGUMENT", `"${fileName}" cannot be opened: ${problem}; compile the model again.`);
+}
+
+function damaged(fileName: string, what: string): PergradError {
+  return new PergradError(
+    "INVALID_MODEL",
+    `What "${fileName}" says of its program is damaged: ${what}; save the program again.`,
+  );
+}
+
+/** Checks the outline: that lists are lists and names are texts; types are checked as they are used. */
+function parsed(text: string, fileName: string): StoredForm {
+  let form: Partial<StoredForm>;
+  try {
+    form = JSON.parse(text);
+  } catch {
+    throw damaged(fileName, "it is no JSON");
+  }
+  if (form?.version !== storedVersion)
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `"${fileName}" holds a program of version ${String(form?.version)}, and this pergrad reads version ${storedVersion}; compile the model again and save it.`,
+    );
+  for (const list of ["inputs", "output", "parameters", "results", "vectors", "scalars", "others", "memory"] as const)
+    if (!Array.isArray(form[list])) throw damaged(fileName, `"${list}" is no list`);
+  if (typeof form.wants !== "object" || form.wants === null) throw damaged(fileName, `"wants" is no object`);
+  return form as StoredForm;
+}
+
+function requireWants({ wants }: StoredForm, fileName: string, want: Wants): void {
+  const stored = entriesOf(Object.fromEntries(Object.entries(wants).map(([name, { kind }]) => [name, kind])));
+  const given = entriesOf(Object.fromEntries(Object.entries(want).map(([name, each]) => [name, each.name])));
+  if (stored === given) return;
+  throw new PergradError(
+    "INVALID_ARGUMENT",
+    `"${fileName}" computes ${stored}, but the wants given are ${given}; give those that it was compiled with.`,
+  );
+}
+
+function entriesOf(kinds: Readonly<Record<string, string>>): string {
+  const all = Object.entries(kinds).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{ ${all.map(([name, kind]) => `${name}: ${kind}`).join(", ")} }`;
+}
+
+function leafOf({ name, dtype, shape }: StoredType, fileName: string, kind: "input" | "parameter" = "input"): Value {
+  if (typeof name !== "string" || !isDType(String(dtype)) || !Array.isArray(shape))
+    throw damaged(fileName, `the type of ${JSON.stringify(name)} is none`);
+  return leaf(name, { dtype, shape: shape.map(parseDim) }, { kind });
+}
