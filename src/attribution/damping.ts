@@ -6,6 +6,7 @@
  * influence a product of gradients.
  */
 import { PergradError } from "../errors.js";
+import { nth } from "../present.js";
 import type { Batch, Dataset } from "../program/dataset.js";
 import { Cholesky } from "../solvers/cholesky.js";
 import { dot } from "../solvers/vectors.js";
@@ -133,23 +134,27 @@ export async function featuresDamping(phi: Table): Promise<number> {
   const rowsOf = (numbers: readonly number[]) => numbers.map((n) => phi.row(n));
   const [first, second, held] = [rowsOf(pick(0, 2)), rowsOf(pick(1, 3)), rowsOf(pick(4))];
   requireEnough(held.length * 5);
-  const halves = [first, second].map((rows) => gramOf(rows, phi.columns));
+  // Through the products of the rows: there are seldom more of them than numbers in each.
+  const direct = productsOf(held, held);
+  const halves = [first, second].map((rows) => ({ kernel: productsOf(rows, rows), along: productsOf(rows, held) }));
   let trace = 0;
-  for (let k = 0; k < phi.columns; k++) trace += (halves[0]?.[k * phi.columns + k] ?? 0) / first.length;
+  for (const row of first) trace += dot(row, row) / first.length;
   const best = await chosen(
     {
       trace,
       scores: async (half, damping) => {
-        const solver = Cholesky.of((halves[half] ?? new Float64Array(0)).slice(), phi.columns, damping * first.length);
-        const solved = held.map((row) => solver?.half(row.slice()) ?? new Float64Array(0));
-        return new Table(held.length, held.length).map((_, m, n) =>
-          dot(solved[m] ?? new Float64Array(0), solved[n] ?? new Float64Array(0)),
-        );
+        const { kernel, along } = nth(halves, half);
+        return kernelScores(kernel, along, direct, damping * kernel.rows);
       },
     },
     references.whole,
   );
   return best * phi.rows;
+}
+
+/** `[others, rows]` */
+function productsOf(rows: readonly Float64Array[], others: readonly Float64Array[]): Table {
+  return new Table(others.length, rows.length).map((_, m, n) => dot(nth(others, m), nth(rows, n)));
 }
 
 /** The lower triangle of the sum of row' row. */

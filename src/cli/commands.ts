@@ -1,5 +1,6 @@
 /** The commands and their options, as commander knows them. */
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
+import { version } from "../io/package-file.js";
 import { type AttributeOptions, attribute, curvatureWords, inverseWords, methodWords, rates } from "./attribute.js";
 import { type CheckCommandOptions, checkModel } from "./check.js";
 import { type CleanCommandOptions, clean } from "./clean.js";
@@ -39,7 +40,6 @@ import {
   type TrainCommandOptions,
 } from "./train-options.js";
 import { bytes, collect, collectInto, type MaxNorm, maxNorm, number, wholeNumber } from "./usage.js";
-import { version } from "./version.js";
 
 /** Exit codes. */
 export const exit = { done: 0, fault: 1, usage: 2, difference: 3 } as const;

@@ -2,9 +2,9 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { packageFile } from "../io/package-file.js";
 import type { Io } from "./io.js";
 import { json } from "./json.js";
-import { packageFile } from "./version.js";
 
 export interface DoctorOptions {
   readonly json?: boolean;

@@ -125,14 +125,32 @@ export class SafetensorsFile {
     return new Map(layouts);
   }
 
+  /** How a tensor's elements are stored. Throws FILE_UNREADABLE. */
+  storedAs(name: string): DType | HalfType {
+    return this.#entry(name).type;
+  }
+
+  /**
+   * Rows of a tensor as they are stored, into memory of the caller's: no bytes are made on the way.
+   * @param from the first row, counted along the first axis
+   * @param into as many bytes as the rows take
+   * @throws PergradError FILE_UNREADABLE
+   */
+  async readStored(name: string, from: number, into: Uint8Array): Promise<void> {
+    const { type, dims, begin, end } = this.#entry(name);
+    const position = begin + from * sizeOf(dims.slice(1)) * storedBytesOf(type);
+    if (position + into.length > end) throw broken(this.path, `its tensor "${name}" has fewer rows than are read`);
+    await fillAt(this.file, this.start + position, into).catch((error: unknown) => {
+      throw unreadable(this.path, error);
+    });
+  }
+
   /** A tensor, or what lies between two places of one of its axes. Throws FILE_UNREADABLE. */
   async read(
     name: string,
     part?: { readonly axis: number; readonly from: number; readonly to: number },
   ): Promise<Tensor> {
-    const entry = this.#entries.get(name);
-    if (!entry) throw broken(this.path, `it holds no tensor "${name}"`);
-    const { type, dims, begin, end } = entry;
+    const { type, dims, begin, end } = this.#entry(name);
     if (!part) return tensorOfBytes(type, dims, (await this.#bytes(begin, end - begin)).buffer);
     const { axis, from, to } = part;
     const blocks = sizeOf(dims.slice(0, axis));
@@ -151,6 +169,12 @@ export class SafetensorsFile {
     return this.file.close();
   }
 
+  #entry(name: string): Entry {
+    const entry = this.#entries.get(name);
+    if (!entry) throw broken(this.path, `it holds no tensor "${name}"`);
+    return entry;
+  }
+
   #bytes(position: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
     return readAt(this.file, this.start + position, length).catch((error: unknown) => {
       throw unreadable(this.path, error);
@@ -161,12 +185,17 @@ export class SafetensorsFile {
 /** Exactly these bytes, in a buffer of their own. Throws where the file ends before. */
 export async function readAt(file: FileHandle, position: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(length);
-  for (let done = 0; done < length; ) {
-    const { bytesRead } = await file.read(bytes, done, Math.min(length - done, 2 ** 30), position + done);
+  await fillAt(file, position, bytes);
+  return bytes;
+}
+
+/** Fills the bytes from there on. Throws where the file ends before. */
+async function fillAt(file: FileHandle, position: number, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesRead } = await file.read(bytes, done, Math.min(bytes.length - done, 2 ** 30), position + done);
     if (bytesRead === 0) throw new Error("it became shorter while it was read");
     done += bytesRead;
   }
-  return bytes;
 }
 
 function headerLength(bytes: Uint8Array, size: number, fileName: string): number {

@@ -37,7 +37,9 @@ function float32BitsOfFloat16(half: number): number {
 /** The bits of float32 numbers rounded to half precision, to the nearest, of two the even one; beyond 65504 infinite. */
 export function roundedToHalves(numbers: Float32Array): Uint16Array {
   const bits = new Int32Array(numbers.buffer, numbers.byteOffset, numbers.length);
-  return Uint16Array.from(bits, float16BitsOfFloat32);
+  const halves = new Uint16Array(bits.length);
+  for (let k = 0; k < bits.length; k++) halves[k] = float16BitsOfFloat32(bits[k] ?? 0);
+  return halves;
 }
 
 function float16BitsOfFloat32(bits: number): number {

@@ -1,17 +1,18 @@
 /** An index answers as scores do, goes on where a killed process stopped, and refuses what does not fit or is damaged. */
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { afterAll, describe, expect, it } from "vitest";
-import { attribution, type Model, nn, type Tensor } from "../../src/index.js";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { attribution, type Model, nn, readTensors, type Tensor, tensor, writeTensors } from "../../src/index.js";
+import { encodeSafetensors as spoiled } from "../../src/io/safetensors.js";
 import { expectNear } from "../curvature/support.js";
 
 const root = mkdtempSync(join(tmpdir(), "pergrad-index-"));
 afterAll(() => rmSync(root, { recursive: true }));
-let made = 0;
-const folder = () => join(root, `index-${made++}`);
+let folders = 0;
+const folder = () => join(root, `index-${folders++}`);
 
 const network = () => nn.sequential(nn.linear(6, 16), nn.tanh(), nn.linear(16, 3));
 const model = nn.model(network(), { seed: 1 });
@@ -107,8 +108,98 @@ describe("an index", () => {
   });
 });
 
+describe("names of samples", () => {
+  const method = attribution.gradDot();
+  const ids = Array.from({ length: 75 }, (_, n) => `mail ${n}, "Größe" ${n * n}`);
+
+  it("come back with answers, of the index and of one that is opened", async () => {
+    const out = folder();
+    const index = await attribution.index(model, train, { ...common, method, ids, out });
+    const opened = await attribution.openIndex(out, model, { ...common, method });
+    for (const each of [index, opened]) {
+      const top = await each.query(queries, { top: 80 });
+      expect(top.ids).toHaveLength(5);
+      for (const [m, names] of (top.ids ?? []).entries())
+        expect(names).toEqual([...top.samples.data.subarray(m * 80, m * 80 + 75)].map((n) => ids[n]));
+      await each.release();
+    }
+    const manifest = JSON.parse(readFileSync(join(out, "manifest.json"), "utf8"));
+    expect(manifest).toMatchObject({ ids: true, method: "gradDot", loss: "cross_entropy", seed: 0 });
+    expect(manifest.models).toEqual([expect.stringMatching(/^[0-9a-f]{64}$/)]);
+    expect(manifest.versions.pergrad).toMatch(/^\d+\.\d+\.\d+/);
+    expect(manifest.versions.runtime).toMatch(/onnxruntime/);
+  });
+
+  it("are read from a file's tensor, and may be numbers", async () => {
+    const file = join(root, "train.safetensors");
+    const target = BigInt64Array.from(train.target, BigInt);
+    await writeTensors(file, {
+      x: { dtype: "float32", dims: [75, 6], data: train.x },
+      target: { dtype: "int64", dims: [75], data: target },
+      ids: { dtype: "int64", dims: [75], data: BigInt64Array.from({ length: 75 }, (_, n) => BigInt(1000 + n)) },
+    });
+    const numbers = Int32Array.from({ length: 75 }, (_, n) => 1000 + n);
+    const [a, b] = [folder(), folder()];
+    await (await attribution.index(model, file, { ...common, method, out: a })).release();
+    await (await attribution.index(model, train, { ...common, method, ids: numbers, out: b })).release();
+    for (const name of readdirSync(a)) expect(readFileSync(join(a, name))).toEqual(readFileSync(join(b, name)));
+    const opened = await attribution.openIndex(a, model, { ...common, method });
+    const { ids: found, samples: places } = await opened.query(queries, { top: 1 });
+    expect(found).toEqual([...places.data].map((n) => [String(1000 + n)]));
+    await opened.release();
+  });
+
+  it.each([
+    ["too few", ids.slice(0, 74)],
+    ["too many", [...ids, "one"]],
+  ])("%s are refused", async (_, given) => {
+    const index = attribution.index(model, train, { ...common, method, ids: given, out: folder() });
+    await expect(index).rejects.toThrow(/ids, but there are/);
+  });
+
+  it("others than before are refused", async () => {
+    const out = folder();
+    await (await attribution.index(model, train, { ...common, method, ids, out })).release();
+    for (const given of [{}, { ids: ids.map((id) => `${id}.`) }])
+      await expect(attribution.index(model, train, { ...common, method, ...given, out })).rejects.toMatchObject({
+        code: "INVALID_ARGUMENT",
+      });
+  });
+});
+
+it("shards hold as many samples whatever the batches in which they come", async () => {
+  const method = attribution.gradDot();
+  const batches = [7, 1, 0, 40, 3, 24].reduce<{ from: number; list: (typeof train)[] }>(
+    ({ from, list }, size) => ({
+      from: from + size,
+      list: [...list, { x: train.x.slice(from * 6, (from + size) * 6), target: train.target.slice(from, from + size) }],
+    }),
+    { from: 0, list: [] },
+  ).list;
+  const [whole, parts] = [folder(), folder()];
+  await (await attribution.index(model, train, { ...common, method, out: whole })).release();
+  const index = await attribution.index(model, batches, { ...common, method, out: parts });
+  expect(readdirSync(parts).sort()).toEqual(readdirSync(whole).sort());
+  const opened = await attribution.openIndex(whole, model, { ...common, method });
+  expectNear((await all(index)).data, (await all(opened)).data, 1e-5, "scores");
+  // Gone on with in batches of other sizes.
+  rmSync(join(whole, "complete"));
+  rmSync(join(whole, "shard-00000003.safetensors"));
+  await (await attribution.index(model, batches, { ...common, method, out: whole })).release();
+  expectNear((await all(opened)).data, (await all(index)).data, 1e-5, "scores");
+  for (const each of [index, opened]) await each.release();
+});
+
 describe("what does not fit is refused", () => {
   const method = attribution.gradDot();
+  const made = folder();
+  beforeAll(async () => (await attribution.index(model, train, { ...common, method, out: made })).release());
+  /** An index that is complete, to be spoiled. */
+  const copied = () => {
+    const out = folder();
+    cpSync(made, out, { recursive: true });
+    return out;
+  };
 
   it.each([
     ["another model", other, train, { method }],
@@ -119,8 +210,7 @@ describe("what does not fit is refused", () => {
     ["other samples", model, samples(75, 3), { method }],
     ["fewer samples", model, samples(40), { method }],
   ])("%s", async (_, given, data, options) => {
-    const out = folder();
-    await (await attribution.index(model, train, { ...common, method, out })).release();
+    const out = copied();
     const again = attribution.index(given, data, { ...common, ...options, out });
     await expect(again).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
   });
@@ -136,18 +226,95 @@ describe("what does not fit is refused", () => {
   it.each([
     ["a manifest that is no JSON", "manifest.json", () => "{"],
     ["a manifest of another kind", "manifest.json", () => '{"format":"other"}'],
+    ["an empty manifest", "manifest.json", () => ""],
+    ["a manifest that is a list", "manifest.json", () => "[]"],
+    ["another version", "manifest.json", (text: string) => text.replace(/index \d+"/, 'index 99"')],
+    ["a seed that is no number", "manifest.json", (text: string) => text.replace(/"seed": \d+/, '"seed": "0"')],
+    ["an unknown storage", "manifest.json", (text: string) => text.replace('"float16"', '"int8"')],
+    ["no models", "manifest.json", (text: string) => text.replace(/"models": \[[^\]]*\]/, '"models": []')],
+    [
+      "parameters that are numbers",
+      "manifest.json",
+      (text: string) => text.replace(/"parameters": \[/, '"parameters": [1, '),
+    ],
+    ["ids that are a list", "manifest.json", (text: string) => text.replace('"ids": false', '"ids": ["a"]')],
+    [
+      "versions that are numbers",
+      "manifest.json",
+      (text: string) => text.replace(/"pergrad": "[^"]*"/, '"pergrad": 1'),
+    ],
+    ["settings that are a list", "manifest.json", (text: string) => text.replace(/"settings": \{\}/, '"settings": []')],
+    ["a shard without samples", "manifest.json", (text: string) => text.replace(/"shardSize": \d+/, '"shardSize": 0')],
+    ["a manifest that is too large", "manifest.json", (text: string) => text + " ".repeat(2 ** 24)],
     ["dims that fill all memory", "manifest.json", (text: string) => text.replace(/"dims": \d+/, '"dims": 1e15')],
     ["models that are no list", "manifest.json", (text: string) => text.replace(/"models": \[[^\]]*\]/, '"models": 5')],
     ["a negative shard", "manifest.json", (text: string) => text.replace(/"shardSize": \d+/, '"shardSize": -1')],
   ])("%s", async (_, file, spoil) => {
-    const out = folder();
-    await (await attribution.index(model, train, { ...common, method, out })).release();
+    const out = copied();
     writeFileSync(join(out, file), spoil(readFileSync(join(out, file), "utf8")));
     const opened = attribution.openIndex(out, model, { ...common, method });
     await expect(opened).rejects.toMatchObject({ code: "FILE_UNREADABLE" });
     await expect(attribution.index(model, train, { ...common, method, out })).rejects.toMatchObject({
       code: "FILE_UNREADABLE",
     });
+  });
+
+  it.each([
+    ["no number", "many"],
+    ["a number of more samples", "95\n"],
+    ["a number of fewer samples than the shards", "70\n"],
+    ["a huge number", "999999999999999\n"],
+    ["a path", "../../complete\n"],
+  ])("a count of samples that is %s", async (_, text) => {
+    const out = copied();
+    writeFileSync(join(out, "complete"), text);
+    const answered = async () => {
+      const opened = await attribution.openIndex(out, model, { ...common, method });
+      try {
+        await opened.query(queries);
+      } finally {
+        await opened.release();
+      }
+    };
+    await expect(answered()).rejects.toMatchObject({ code: "FILE_UNREADABLE" });
+  });
+
+  it("a shard that is gone, one that is twice there, and one of another index", async () => {
+    const [out, foreign] = [folder(), folder()];
+    await (await attribution.index(model, train, { ...common, method, out })).release();
+    const narrow = { ...common, method, dims: 8, out: foreign };
+    await (await attribution.index(model, train, narrow)).release();
+    const opened = await attribution.openIndex(out, model, { ...common, method });
+    const path = (number: number) => join(out, `shard-0000000${number}.safetensors`);
+    const second = readFileSync(path(1));
+    for (const bytes of [null, readFileSync(path(2)), readFileSync(join(foreign, "shard-00000001.safetensors"))]) {
+      if (bytes) writeFileSync(path(1), bytes);
+      else rmSync(path(1));
+      await expect(opened.query(queries)).rejects.toMatchObject({ code: "FILE_UNREADABLE" });
+    }
+    writeFileSync(path(1), second);
+    expect((await opened.query(queries)).samples.dims).toEqual([5, 10]);
+    await opened.release();
+  });
+
+  it.each([
+    ["no list", () => Buffer.from("{".padEnd(20))],
+    ["too few", () => Buffer.from('["a"]'.padEnd(20))],
+    ["numbers", () => Buffer.from(JSON.stringify(Array(20).fill(1)))],
+    ["no UTF-8", () => Buffer.alloc(20, 0xff)],
+  ])("ids of a shard that are %s", async (_, made) => {
+    const out = folder();
+    const ids = Array.from({ length: 75 }, (_, n) => `n${n}`);
+    await (await attribution.index(model, train, { ...common, method, ids, out })).release();
+    const path = join(out, "shard-00000000.safetensors");
+    const [tensors, bytes] = [await readTensors(path), made()];
+    const { from, digest } = JSON.parse(
+      /"__metadata__":(\{[^}]*\})/.exec(readFileSync(path).toString("latin1"))?.[1] ?? "",
+    );
+    writeFileSync(path, spoiled({ ...tensors, ids: tensor("uint8", [bytes.length], bytes) }, { from, digest }));
+    const opened = await attribution.openIndex(out, model, { ...common, method });
+    await expect(opened.query(queries, { top: 75 })).rejects.toMatchObject({ code: "FILE_UNREADABLE" });
+    await opened.release();
   });
 
   it.each([
@@ -162,12 +329,43 @@ describe("what does not fit is refused", () => {
       (bytes: Buffer) => Buffer.from(bytes.toString("latin1").replace('"from":"20"', '"frum":"20"'), "latin1"),
     ],
     [
+      "of fewer numbers",
+      (bytes: Buffer) => Buffer.from(bytes.toString("latin1").replace('"shape":[20,1]', '"shape":[19,1]'), "latin1"),
+    ],
+    [
+      "of a huge shape",
+      (bytes: Buffer) => Buffer.from(bytes.toString("latin1").replace('"shape":[20,1]', '"shape":[2e9]'), "latin1"),
+    ],
+    [
+      "of overlapping tensors",
+      (bytes: Buffer) =>
+        Buffer.from(bytes.toString("latin1").replace('"data_offsets":[80,160]', '"data_offsets":[00,080]'), "latin1"),
+    ],
+    [
+      "of other numbers than the manifest says",
+      (bytes: Buffer) => Buffer.from(bytes.toString("latin1").replace('"F16"', '"I16"'), "latin1"),
+    ],
+    [
+      "with NaN in its features",
+      (bytes: Buffer) => Buffer.concat([bytes.subarray(0, bytes.length - 2), Buffer.from([0, 0x7e])]),
+    ],
+    [
+      "with infinity in its features",
+      (bytes: Buffer) => Buffer.concat([bytes.subarray(0, bytes.length - 2), Buffer.from([0, 0x7c])]),
+    ],
+    [
+      "with NaN in its scales",
+      (bytes: Buffer) => {
+        const start = 8 + Number(bytes.readBigUInt64LE(0));
+        return Buffer.concat([bytes.subarray(0, start), Buffer.from([0, 0, 0xc0, 0x7f]), bytes.subarray(start + 4)]);
+      },
+    ],
+    [
       "with NaN",
       (bytes: Buffer) => Buffer.concat([bytes.subarray(0, bytes.length - 4), Buffer.from([0, 0, 0xc0, 0x7f])]),
     ],
   ])("a shard that is %s", async (_, spoil) => {
-    const out = folder();
-    await (await attribution.index(model, train, { ...common, method, out })).release();
+    const out = copied();
     const shard = join(out, "shard-00000001.safetensors");
     writeFileSync(shard, spoil(readFileSync(shard)));
     const opened = await attribution.openIndex(out, model, { ...common, method });

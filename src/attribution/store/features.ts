@@ -7,7 +7,7 @@ import { want } from "../../wants/want.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { margin } from "../margin.js";
 import type { Method } from "../method.js";
-import type { Shard } from "./shards.js";
+import type { Rows } from "./shards.js";
 
 /** Methods whose scores are products of projected gradients. */
 export const indexed = ["gradDot", "gradCos", "tracIn", "trak", "loGra"] as const;
@@ -48,7 +48,7 @@ export function looked(checkpoints: readonly Checkpoint[], method: Method): read
 
 /** Computes what is kept of some samples. */
 export interface Features {
-  of(data: Dataset): Promise<Shard>;
+  of(data: Dataset): Promise<Rows>;
   release(): Promise<void>;
 }
 
@@ -72,11 +72,8 @@ export async function featuresOf(
       const [norms, weights] = [new Float32Array(samples * models), new Float32Array(samples * models).fill(1)];
       for (const [k, { phi, values, norms: sizes }] of found.entries())
         for (let n = 0; n < samples; n++) {
-          const row = phi.data.subarray(n * dims, (n + 1) * dims);
-          const scale = row.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
           const at = n * models + k;
-          features.set(scale === 0 ? row : row.map((x) => x / scale), at * dims);
-          scales[at] = scale;
+          scales[at] = putScaled(features, at * dims, phi.data.subarray(n * dims, (n + 1) * dims));
           norms[at] = sizes.total.data[n] ?? 0;
           // 1 - p, of the odds' logarithm.
           if (weighted) weights[at] = 1 / (1 + Math.exp(values.data[n] ?? 0));
@@ -87,4 +84,13 @@ export async function featuresOf(
       for (const program of programs) await program.release();
     },
   };
+}
+
+/** Writes a row over its largest number, which it returns. */
+function putScaled(features: Float32Array, at: number, row: Float32Array): number {
+  let scale = 0;
+  for (let k = 0; k < row.length; k++) scale = Math.max(scale, Math.abs(row[k] ?? 0));
+  const divisor = scale === 0 ? 1 : scale;
+  for (let k = 0; k < row.length; k++) features[at + k] = (row[k] ?? 0) / divisor;
+  return scale;
 }

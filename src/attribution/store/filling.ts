@@ -1,62 +1,152 @@
 /** Writes an index, shard by shard. */
+import { createHash, type Hash } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PergradError } from "../../errors.js";
+import type { Expected } from "../../graph/model.js";
 import { writeFileSafely } from "../../io/atomic.js";
+import { present } from "../../present.js";
 import type { Dataset } from "../../program/dataset.js";
+import { samplesBetween } from "../../program/split.js";
+import type { Tensor } from "../../tensor/tensor.js";
 import type { Checkpoint } from "../checkpoint.js";
 import type { Features } from "./features.js";
-import { digestOfFeeds, type Manifest } from "./manifest.js";
-import { ShardFile, shardsIn, writeShard } from "./shards.js";
+import type { Manifest } from "./manifest.js";
+import { broken, type Rows, ShardFile, type ShardSource, shardsIn, writeShard } from "./shards.js";
 
 /** Written when all samples are there. */
-export const done = "complete";
+const done = "complete";
 
-/** Writes the shards that are missing. Throws INVALID_ARGUMENT where those that are there are of other data. */
+export interface FillingOptions {
+  /** A name of each sample. */
+  readonly ids: readonly string[] | undefined;
+  readonly onProgress: ((samples: number) => void) | undefined;
+}
+
+/** Writes the shards that are missing, and returns the number of samples. Throws INVALID_ARGUMENT where those that are there are of other data. */
 export async function filled(
   out: string,
   manifest: Manifest,
   checkpoint: Checkpoint,
   train: Dataset,
   features: Features,
-  onProgress: ((samples: number) => void) | undefined,
+  { ids, onProgress }: FillingOptions,
 ): Promise<number> {
   const before = await shardsIn(out);
   let number = 0;
-  let from = 0;
-  for await (const { feeds, samples } of checkpoint.blocks(train, manifest.shardSize)) {
-    if (samples === 0) continue;
-    const source = { from, digest: digestOfFeeds(feeds) };
-    if (number < before) await requireShard(out, number, manifest, source, samples);
-    else await writeShard(out, number, manifest, await features.of(feeds), source);
+  let samples = 0;
+  for await (const shard of shardsOf(checkpoint, train, manifest.shardSize)) {
+    const from = samples;
+    const parts: Rows[] = [];
+    const digest = new FeedsDigest(checkpoint.objective.expected);
+    for await (const piece of shard) {
+      digest.add(piece.feeds);
+      if (number >= before) parts.push(await features.of(piece.feeds));
+      samples += piece.samples;
+    }
+    if (samples === from) break;
+    const names = ids && namesOf(ids, from, samples);
+    const source = { digest: digest.hex(names), samples: samples - from, ids: names };
+    if (number < before) await requireShard(out, number, manifest, source);
+    else await writeShard(out, number, manifest, parts, source);
     number++;
-    from += samples;
-    onProgress?.(from);
+    onProgress?.(samples);
   }
   if (number < before)
     throw new PergradError(
       "INVALID_ARGUMENT",
       `The index in "${out}" holds ${before} shards, but the training samples make ${number}; give the same samples, or another folder.`,
     );
-  await writeDone(out, from);
-  return number;
+  if (ids && ids.length !== samples) throw wrongIds(ids.length, `there are ${samples} training samples`);
+  await writeFileSafely(join(out, done), Buffer.from(`${samples}\n`));
+  return samples;
 }
 
-async function requireShard(
-  out: string,
-  number: number,
-  manifest: Manifest,
-  source: { readonly from: number; readonly digest: string },
-  samples: number,
-): Promise<void> {
+/** How many samples a complete index holds. Throws FILE_UNREADABLE. */
+export async function samplesIn(folder: string): Promise<number> {
+  const text = await readFile(join(folder, done), "utf8").catch(() => null);
+  if (text === null)
+    throw new PergradError(
+      "FILE_UNREADABLE",
+      `The index in "${folder}" is not complete; go on with it by the same call of attribution.index.`,
+    );
+  const samples = /^\d{1,15}\n$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isSafeInteger(samples)) return samples;
+  throw broken(join(folder, done), "it is no number of samples");
+}
+
+interface Piece {
+  readonly feeds: Readonly<Record<string, Tensor>>;
+  readonly samples: number;
+}
+
+/** The samples by shards, which are full but for the last one, whatever the sizes in which they come: pieces of each. */
+async function* shardsOf(checkpoint: Checkpoint, train: Dataset, size: number): AsyncGenerator<AsyncIterable<Piece>> {
+  const source = checkpoint.blocks(train, size);
+  const { expected } = checkpoint.objective;
+  let left: Piece | undefined;
+  let ended = false;
+  async function* shard(): AsyncGenerator<Piece> {
+    for (let room = size; room > 0; ) {
+      if (!left) {
+        const next = await source.next();
+        ended = next.done ?? false;
+        if (next.done) return;
+        left = next.value;
+      }
+      const { samples } = left;
+      if (samples > 0) yield samples > room ? samplesBetween(left, expected, 0, room) : left;
+      left = samples > room ? samplesBetween(left, expected, room, samples) : undefined;
+      room -= Math.min(room, samples);
+    }
+  }
+  try {
+    while (!ended) yield shard();
+  } finally {
+    await source.return(undefined);
+  }
+}
+
+/** Of what is fed: each input's numbers, one sample after another. */
+class FeedsDigest {
+  readonly #hashes = new Map<string, Hash>();
+
+  constructor(private readonly expected: ReadonlyMap<string, Expected>) {}
+
+  add(feeds: Readonly<Record<string, Tensor>>): void {
+    for (const [name, { dtype, dims, data }] of Object.entries(feeds)) {
+      const axis = this.expected.get(name)?.sampleAxis ?? null;
+      const begun = this.#hashes.get(name);
+      // What all samples share is the same in each piece.
+      if (begun && axis === null) continue;
+      const own = dims.filter((_, k) => k !== axis);
+      const hash = begun ?? createHash("sha256").update(JSON.stringify([name, dtype, own]));
+      this.#hashes.set(name, hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)));
+    }
+  }
+
+  hex(ids: readonly string[] | undefined): string {
+    const all = createHash("sha256");
+    for (const name of [...this.#hashes.keys()].sort()) all.update(present(this.#hashes.get(name)).digest());
+    return all.update(JSON.stringify(ids ?? null)).digest("hex");
+  }
+}
+
+function namesOf(ids: readonly string[], from: number, to: number): readonly string[] {
+  if (ids.length >= to) return ids.slice(from, to);
+  throw wrongIds(ids.length, `there are at least ${to} training samples`);
+}
+
+function wrongIds(count: number, samples: string): PergradError {
+  return new PergradError("INVALID_ARGUMENT", `There are ${count} ids, but ${samples}; give an id for each sample.`);
+}
+
+async function requireShard(out: string, number: number, manifest: Manifest, source: ShardSource): Promise<void> {
   const file = await ShardFile.open(out, number, manifest);
   await file.close();
-  if (file.from === source.from && file.digest === source.digest && file.samples === samples) return;
+  if (file.digest === source.digest && file.samples === source.samples) return;
   throw new PergradError(
     "INVALID_ARGUMENT",
     `Shard ${number} of the index in "${out}" was made of other training samples; give the same, or another folder.`,
   );
-}
-
-async function writeDone(out: string, samples: number): Promise<void> {
-  await writeFileSafely(join(out, done), Buffer.from(`${samples}\n`));
 }

@@ -9,7 +9,8 @@ import { writeFileSafely } from "../../io/atomic.js";
 import { unreadable } from "../../io/failure.js";
 import type { Tensor } from "../../tensor/tensor.js";
 
-export const format = "pergrad attribution index 1";
+/** Another number where rows, or how queries are projected, are no longer the same. */
+export const format = "pergrad attribution index 2";
 
 /** All that must be the same when an index is gone on with, or asked. */
 export interface Manifest {
@@ -25,8 +26,12 @@ export interface Manifest {
   readonly dims: number;
   readonly seed: number;
   readonly storage: "float16" | "float32";
-  /** Samples of a shard, at most. */
+  /** Samples of a shard: of each but the last one. */
   readonly shardSize: number;
+  /** Whether samples have names, which are in the shards. */
+  readonly ids: boolean;
+  /** What the index was begun with, for the record: pergrad and the runtime. */
+  readonly versions: Readonly<Record<string, string>>;
 }
 
 const file = "manifest.json";
@@ -37,13 +42,6 @@ export function digestOf(model: Model): string {
   const hash = createHash("sha256");
   hash.update(printGraph({ ...model.graph }));
   for (const name of Object.keys(model.parameters).sort()) addTensor(hash, name, model.parameters[name]);
-  return hash.digest("hex");
-}
-
-/** Of what is fed for some samples. */
-export function digestOfFeeds(feeds: Readonly<Record<string, Tensor>>): string {
-  const hash = createHash("sha256");
-  for (const name of Object.keys(feeds).sort()) addTensor(hash, name, feeds[name]);
   return hash.digest("hex");
 }
 
@@ -76,16 +74,18 @@ function checked(path: string, text: string): Manifest {
     Array.isArray(list) && list.every((each) => typeof each === "string");
   const count = (number: unknown, most: number): number is number =>
     Number.isSafeInteger(number) && Number(number) >= 0 && Number(number) <= most;
-  const { models, loss, parameters, method, settings, dims, seed, storage, shardSize } = value;
+  const { models, loss, parameters, method, settings, dims, seed, storage, shardSize, ids, versions } = value;
   if (value.format !== format) throw broken(path, "it is no manifest that this pergrad knows");
   if (!texts(models) || models.length === 0 || models.length > 4096) throw broken(path, "its models are no digests");
   if (!texts(parameters)) throw broken(path, "its parameters are no names");
   if (typeof loss !== "string" || typeof method !== "string") throw broken(path, "its loss or method is no name");
-  if (typeof settings !== "object" || settings === null) throw broken(path, "its settings are no record");
+  if (!isRecord(settings)) throw broken(path, "its settings are no record");
   if (!count(dims, 2 ** 24) || dims === 0) throw broken(path, "its dims are no number of numbers");
   if (!count(seed, 2 ** 32 - 1)) throw broken(path, "its seed is no whole number");
   if (!count(shardSize, 2 ** 31) || shardSize === 0) throw broken(path, "its shardSize is no number of samples");
   if (storage !== "float16" && storage !== "float32") throw broken(path, "its storage is neither float16 nor float32");
+  if (typeof ids !== "boolean") throw broken(path, "its ids are neither true nor false");
+  if (!isRecord(versions) || !texts(Object.values(versions))) throw broken(path, "its versions are no record of texts");
   return {
     format,
     models,
@@ -97,13 +97,19 @@ function checked(path: string, text: string): Manifest {
     seed,
     storage,
     shardSize,
+    ids,
+    versions: Object.fromEntries(Object.entries(versions).map(([name, text]) => [name, String(text)])),
   };
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function parsed(path: string, text: string): Readonly<Record<string, unknown>> {
   try {
     const value: unknown = JSON.parse(text);
-    if (typeof value === "object" && value !== null && !Array.isArray(value)) return { ...value };
+    if (isRecord(value)) return value;
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
   }
@@ -124,6 +130,7 @@ const keys: readonly (keyof Manifest)[] = [
   "seed",
   "storage",
   "shardSize",
+  "ids",
 ];
 
 /** Refuses an index that was made of something else. Throws INVALID_ARGUMENT. */

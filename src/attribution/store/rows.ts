@@ -1,10 +1,12 @@
 /** Rows of an index, and what they are multiplied with. */
-import { invalidArgument } from "../../arguments.js";
 import { PergradError } from "../../errors.js";
 import { Cholesky } from "../../solvers/cholesky.js";
+import { halfBits, toFloat32 } from "../../tensor/float16.js";
+import type { Tensor } from "../../tensor/tensor.js";
 import { featuresDamping } from "../damping.js";
 import { Table } from "../table.js";
-import type { Shard } from "./shards.js";
+import type { Block } from "./blocks.js";
+import type { Beside } from "./shards.js";
 
 /** Rows that a damping is measured on. */
 export const mostLooked = 1500;
@@ -37,16 +39,12 @@ export async function dampingOf(rows: readonly Float64Array[], dims: number, sam
   return ((await featuresDamping(phi)) * samples) / Math.max(1, rows.length);
 }
 
-/** Multiplies rows with their scales; with `cosine` divides them by the norms of the gradients. */
-export function scale({ features, scales, norms }: Shard, dims: number, models: number, cosine: boolean): void {
-  for (let at = 0; at < features.length; at += dims) {
-    const place = at / dims;
-    const norm = norms[place] ?? 0;
-    const own = scales[place] ?? 0;
-    const factor = cosine ? (norm > 0 ? own / norm : 0) : own;
-    for (let k = at; k < at + dims; k++) features[k] = factor * (features[k] ?? 0);
-  }
-  if (models < 1) throw invalidArgument("An index has at least one model; give one.");
+/** What each model's products with rows of a block are multiplied with: their scales; with `cosine` over the norms of the gradients. */
+export function factorsOf({ scales, norms }: Pick<Beside, "scales" | "norms">, cosine: boolean): Float64Array {
+  return Float64Array.from(scales, (scale, at) => {
+    const norm = norms[at] ?? 0;
+    return cosine ? (norm > 0 ? scale / norm : 0) : scale;
+  });
 }
 
 /** The mean over the models of what a sample has. */
@@ -54,4 +52,18 @@ export function meanOf(values: Float32Array, sample: number, models: number): nu
   let sum = 0;
   for (let k = 0; k < models; k++) sum += values[sample * models + k] ?? 0;
   return sum / models;
+}
+
+/** Rows of one model from a block, times their scales: the first `count` of them. */
+export function scaledRows({ features, scales, samples }: Block, model: number, count: number): Float64Array[] {
+  const [, models = 1, dims = 0] = features.dims;
+  const numbers = features.data instanceof Float32Array ? features.data : toFloat32(halves(features)).data;
+  return Array.from({ length: Math.min(count, samples) }, (_, n) => {
+    const at = n * models + model;
+    return Float64Array.from(numbers.subarray(at * dims, (at + 1) * dims), (x) => x * (scales[at] ?? 0));
+  });
+}
+
+function halves({ dims, data }: Block["features"]): Tensor<"float16"> {
+  return { dtype: "float16", dims, data: halfBits(data) };
 }

@@ -3,14 +3,13 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { PergradError } from "../../errors.js";
 import { openSafetensors, SafetensorsFile } from "../../io/safetensors.js";
+import type { TensorWriter } from "../../io/writer.js";
 import { roundedToHalves } from "../../tensor/float16.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { Manifest } from "./manifest.js";
 
-/** What is kept of some samples. */
-export interface Shard {
-  /** `[n, models * dims]`, each model's part of a row divided by its scale. */
-  readonly features: Float32Array;
+/** What is kept of some samples beside their features. */
+export interface Beside {
   /** The largest number of each model's part of a row, `[n, models]`: half precision has few exponents. */
   readonly scales: Float32Array;
   /** Norms of the gradients that were projected, `[n, models]`. */
@@ -20,10 +19,18 @@ export interface Shard {
   readonly samples: number;
 }
 
+/** What is kept of some samples. */
+export interface Rows extends Beside {
+  /** `[n, models * dims]`, each model's part of a row divided by its scale. */
+  readonly features: Float32Array;
+}
+
 /** Of what a shard was made. */
 export interface ShardSource {
-  readonly from: number;
   readonly digest: string;
+  readonly samples: number;
+  /** A name of each sample, where they have names. */
+  readonly ids: readonly string[] | undefined;
 }
 
 const nameOf = (number: number) => `shard-${String(number).padStart(8, "0")}.safetensors`;
@@ -38,63 +45,75 @@ export async function shardsIn(folder: string): Promise<number> {
   return count;
 }
 
+/** @param parts one after another, as many samples as the source says */
 export async function writeShard(
   folder: string,
   number: number,
-  { models, dims, storage }: Manifest,
-  { features, scales, norms, weights, samples }: Shard,
-  { from, digest }: ShardSource,
+  { models, dims, storage, shardSize }: Manifest,
+  parts: readonly Rows[],
+  { digest, samples, ids }: ShardSource,
 ): Promise<void> {
   const each = { dtype: "float32", dims: [samples, models.length] } as const;
+  const names = ids && new TextEncoder().encode(JSON.stringify(ids));
   const layout = {
     features: { dtype: storage, dims: [samples, models.length * dims] },
     scales: each,
     norms: each,
     weights: each,
+    ...(names ? { ids: { dtype: "uint8", dims: [names.length] } as const } : {}),
   };
-  const writer = await openSafetensors(join(folder, nameOf(number)), layout, { from: String(from), digest });
+  const source = { from: String(number * shardSize), digest };
+  const writer = await openSafetensors(join(folder, nameOf(number)), layout, source);
   try {
-    await writer.write("features", 0, storage === "float16" ? roundedToHalves(features) : features);
-    await writer.write("scales", 0, scales);
-    await writer.write("norms", 0, norms);
-    await writer.write("weights", 0, weights);
+    let from = 0;
+    for (const part of parts) {
+      await writePart(writer, from, part, { width: models.length * dims, models: models.length, storage });
+      from += part.samples;
+    }
+    if (names) await writer.write("ids", 0, names);
     await writer.commit();
   } finally {
     await writer.abort();
   }
 }
 
+async function writePart(
+  writer: TensorWriter,
+  from: number,
+  { features, scales, norms, weights }: Rows,
+  { width, models, storage }: { readonly width: number; readonly models: number } & Pick<Manifest, "storage">,
+): Promise<void> {
+  await writer.write("features", from * width, storage === "float16" ? roundedToHalves(features) : features);
+  await writer.write("scales", from * models, scales);
+  await writer.write("norms", from * models, norms);
+  await writer.write("weights", from * models, weights);
+}
+
 /** A shard that is read in parts. */
 export class ShardFile {
   private constructor(
-    private readonly path: string,
+    readonly path: string,
     private readonly file: SafetensorsFile,
     readonly samples: number,
+    /** The number of its first sample. */
     readonly from: number,
     readonly digest: string,
   ) {}
 
-  /** Throws FILE_UNREADABLE. */
-  static async open(folder: string, number: number, { models, dims }: Manifest): Promise<ShardFile> {
+  /** Throws FILE_UNREADABLE where it is not what the manifest says. */
+  static async open(folder: string, number: number, manifest: Manifest): Promise<ShardFile> {
     const path = join(folder, nameOf(number));
     const file = await SafetensorsFile.open(path);
     try {
       const samples = file.layout.get("features")?.dims[0] ?? -1;
-      const each = [samples, models.length];
-      for (const [name, wanted] of Object.entries({
-        features: [samples, models.length * dims],
-        scales: each,
-        norms: each,
-        weights: each,
-      })) {
-        const found = file.layout.get(name);
-        const fits = found && JSON.stringify(found.dims) === JSON.stringify(wanted);
-        if (!fits || (found.dtype !== "float32" && found.dtype !== "float16"))
-          throw broken(path, `its "${name}" is not what the manifest says`);
-      }
+      requireLayout(path, file, samples, manifest);
       const { from, digest } = file.metadata;
       if (!/^\d{1,15}$/.test(from ?? "") || digest === undefined)
         throw broken(path, "it does not say of which samples it is");
+      if (Number(from) !== number * manifest.shardSize)
+        throw broken(path, `it is of samples from ${from}, not ${number * manifest.shardSize}`);
+      if (samples < 1 || samples > manifest.shardSize)
+        throw broken(path, `it holds ${samples} samples, of 1 to ${manifest.shardSize}`);
       return new ShardFile(path, file, samples, Number(from), digest);
     } catch (error) {
       await file.close();
@@ -102,16 +121,26 @@ export class ShardFile {
     }
   }
 
-  /** Samples from one place to before another, counted within the shard. Throws FILE_UNREADABLE. */
-  async read(from: number, to: number): Promise<Shard> {
-    const part = async (name: string) => floats(this.path, name, await this.file.read(name, { axis: 0, from, to }));
-    const [features, scales, norms, weights] = [
-      await part("features"),
-      await part("scales"),
-      await part("norms"),
-      await part("weights"),
-    ];
-    return { features, scales, norms, weights, samples: to - from };
+  /** All that is beside the features. Throws FILE_UNREADABLE. */
+  async beside(): Promise<Beside> {
+    const part = async (name: string) => floats(this.path, name, await this.file.read(name));
+    const [scales, norms, weights] = [await part("scales"), await part("norms"), await part("weights")];
+    return { scales, norms, weights, samples: this.samples };
+  }
+
+  /** Rows of features as they are stored, from one of the shard's samples on, as many as `into` takes. Throws FILE_UNREADABLE. */
+  features(from: number, into: Uint8Array): Promise<void> {
+    return this.file.readStored("features", from, into);
+  }
+
+  /** A name of each sample; null where they have none. Throws FILE_UNREADABLE. */
+  async ids(): Promise<readonly string[] | null> {
+    if (!this.file.layout.has("ids")) return null;
+    const { data } = await this.file.read("ids");
+    const names = parsed(this.path, Uint8Array.from<number | bigint>(data, Number));
+    if (names.length !== this.samples)
+      throw broken(this.path, `it has ${names.length} ids for ${this.samples} samples`);
+    return names;
   }
 
   close(): Promise<void> {
@@ -119,12 +148,34 @@ export class ShardFile {
   }
 }
 
+function requireLayout(path: string, file: SafetensorsFile, samples: number, manifest: Manifest): void {
+  const { models, dims, storage, ids } = manifest;
+  const each = [samples, models.length];
+  const wanted = { features: [samples, models.length * dims], scales: each, norms: each, weights: each };
+  for (const [name, shape] of Object.entries(wanted)) {
+    const found = file.layout.get(name);
+    const type = name === "features" ? storage : "float32";
+    if (JSON.stringify(found?.dims) !== JSON.stringify(shape) || file.storedAs(name) !== type)
+      throw broken(path, `its "${name}" is not what the manifest says`);
+  }
+  const names = file.layout.get("ids");
+  if ((names !== undefined) !== ids || (names && (names.dtype !== "uint8" || names.dims.length !== 1)))
+    throw broken(path, 'its "ids" are not what the manifest says');
+}
+
+function parsed(path: string, bytes: Uint8Array): readonly string[] {
+  try {
+    const found: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    if (Array.isArray(found) && found.every((each) => typeof each === "string")) return found;
+  } catch (error) {
+    if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
+  }
+  throw broken(path, 'its "ids" are no list of names');
+}
+
 function floats(path: string, name: string, { data }: Tensor): Float32Array {
   if (!(data instanceof Float32Array)) throw broken(path, `its "${name}" holds no floats`);
-  // The sum is finite where each is, but for sums that overflow, which none of a shard's are.
-  let sum = 0;
-  for (let k = 0; k < data.length; k++) sum += Math.abs(data[k] ?? 0);
-  if (!Number.isFinite(sum)) throw broken(path, `its "${name}" holds NaN or infinity`);
+  if (!data.every(Number.isFinite)) throw broken(path, `its "${name}" holds NaN or infinity`);
   return data;
 }
 

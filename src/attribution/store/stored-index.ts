@@ -1,25 +1,28 @@
 /** An index on disk: projected gradients of all training samples, which queries are multiplied with. */
-import { mkdir, stat } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../../arguments.js";
 import { PergradError } from "../../errors.js";
 import { unwritable } from "../../io/failure.js";
+import { openTensorFile } from "../../io/files.js";
+import { version } from "../../io/package-file.js";
 import { RunLock } from "../../io/run-lock.js";
 import { nth } from "../../present.js";
 import type { Dataset } from "../../program/dataset.js";
+import { defaultTarget } from "../../target/default.js";
 import { Largest } from "../../tensor/largest.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { type Checkpoint, sampleOptions } from "../checkpoint.js";
-import { addOuter } from "../damping.js";
 import type { Method } from "../method.js";
-import { RowProducts } from "../products.js";
 import { asCheckpoints, asMethod, type Checkpoints, type ScoreOptions } from "../scores.js";
 import { Table } from "../table.js";
+import { type Block, blocksOf, idsOf } from "./blocks.js";
 import { type Features, featuresOf, looked, looksAtMargin, requireIndexed } from "./features.js";
-import { done, filled } from "./filling.js";
+import { filled, samplesIn } from "./filling.js";
 import { digestOf, format, type Manifest, readManifest, requireSame, writeManifest } from "./manifest.js";
-import { dampingOf, meanOf, mostLooked, Solver, scale } from "./rows.js";
-import { broken, type Shard, ShardFile, shardsIn } from "./shards.js";
+import { QueryProducts, Squares } from "./multiplied.js";
+import { dampingOf, factorsOf, meanOf, mostLooked, Solver, scaledRows } from "./rows.js";
+import { broken } from "./shards.js";
 
 /** Options of `attribution.openIndex`. */
 export interface OpenIndexOptions extends ScoreOptions {
@@ -29,7 +32,7 @@ export interface OpenIndexOptions extends ScoreOptions {
   readonly seed?: number;
   /** Half precision halves the files; each row has a scale of its own. Default "float16". */
   readonly storage?: "float16" | "float32";
-  /** Samples of a shard, at most; what a killed process loses. Default 4096. */
+  /** Samples of a shard: what a killed process loses. Default 4096. */
   readonly shardSize?: number;
 }
 
@@ -37,6 +40,8 @@ export interface OpenIndexOptions extends ScoreOptions {
 export interface IndexOptions extends OpenIndexOptions {
   /** The folder, which is made where it does not exist. */
   readonly out: string;
+  /** A name of each training sample, `[N]`, which answers then give too. Default: the tensor "ids" of a file, else none. */
+  readonly ids?: ArrayLike<string | number | bigint>;
   /** Called after each shard with the number of samples that are done. Default: no call. */
   readonly onProgress?: (samples: number) => void;
 }
@@ -49,7 +54,7 @@ const openOptions: OptionNames<OpenIndexOptions> = {
   storage: true,
   shardSize: true,
 };
-const indexOptions: OptionNames<IndexOptions> = { ...openOptions, out: true, onProgress: true };
+const indexOptions: OptionNames<IndexOptions> = { ...openOptions, out: true, ids: true, onProgress: true };
 
 /** The training samples with the largest scores for each query. */
 export interface TopScores {
@@ -57,6 +62,8 @@ export interface TopScores {
   readonly samples: Tensor<"int32">;
   /** Their scores, `[Q, top]`. */
   readonly scores: Tensor<"float64">;
+  /** Their names, of each query as many as there are; where the index was given ids. */
+  readonly ids?: readonly (readonly string[])[];
 }
 
 /** Scores of the training samples `from` (included) to `to` (not included). */
@@ -69,12 +76,11 @@ export interface ScoresPart {
   readonly scores: Tensor<"float64">;
 }
 
-/** Numbers of features that are read at a time. */
-const readAtOnce = 2 ** 23;
+/** Numbers of a block that is multiplied with itself: sums over many samples are added up at a time. */
+const squaredNumbers = 2 ** 23;
 
 /** An index that can be asked. `release` frees the runtime's memory; the files stay. */
 export class AttributionIndex {
-  readonly #products = new RowProducts();
   #features: Promise<Features> | undefined;
   #multiplied: Promise<readonly (Solver | null)[]> | undefined;
 
@@ -83,7 +89,7 @@ export class AttributionIndex {
     private readonly manifest: Manifest,
     private readonly method: Method,
     private readonly checkpoints: readonly Checkpoint[],
-    private readonly shards: number,
+    private readonly samples: number,
   ) {}
 
   /**
@@ -99,14 +105,9 @@ export class AttributionIndex {
         "FILE_UNREADABLE",
         `"${folder}" holds no index (it has no manifest.json); make one with attribution.index.`,
       );
-    const { shardSize, storage } = before;
-    requireSame(folder, before, { ...manifest, shardSize, storage });
-    if (!(await stat(join(folder, done)).catch(() => null)))
-      throw new PergradError(
-        "FILE_UNREADABLE",
-        `The index in "${folder}" is not complete; go on with it by the same call of attribution.index.`,
-      );
-    return new AttributionIndex(folder, before, method, checkpoints, await shardsIn(folder));
+    const { shardSize, storage, ids } = before;
+    requireSame(folder, before, { ...manifest, shardSize, storage, ids });
+    return new AttributionIndex(folder, before, method, checkpoints, await samplesIn(folder));
   }
 
   /**
@@ -115,10 +116,12 @@ export class AttributionIndex {
    */
   static async build(model: Checkpoints, train: Dataset, options: IndexOptions): Promise<AttributionIndex> {
     checkOptions("attribution.index(model, train, options)", options, indexOptions);
-    const { out, onProgress, ...own } = options;
+    const { out, onProgress, ids: given, ...own } = options;
     if (typeof out !== "string" || out === "")
       throw invalidArgument(`attribution.index writes to a folder, out, not ${kindOf(out)}; give its path.`);
-    const { manifest, method, checkpoints } = described(model, "attribution.index", own);
+    const ids = await namesOf(given, train);
+    const { manifest: found, method, checkpoints } = described(model, "attribution.index", own);
+    const manifest = { ...found, ids: ids !== undefined };
     await mkdir(out, { recursive: true }).catch((error: unknown) => {
       throw unwritable(out, error);
     });
@@ -129,8 +132,8 @@ export class AttributionIndex {
       else await writeManifest(out, manifest);
       const features = await featuresOf(checkpoints, { ...manifest, weighted: isWeighted(method, checkpoints) });
       try {
-        const shards = await filled(out, manifest, nth(checkpoints, 0), train, features, onProgress);
-        return new AttributionIndex(out, manifest, method, checkpoints, shards);
+        const samples = await filled(out, manifest, nth(checkpoints, 0), train, features, { ids, onProgress });
+        return new AttributionIndex(out, manifest, method, checkpoints, samples);
       } finally {
         await features.release();
       }
@@ -140,24 +143,23 @@ export class AttributionIndex {
   }
 
   /**
-   * The training samples that lower each query's loss most. Only these are held, beside a part of the index.
+   * The training samples that lower each query's loss most. Only these are held, beside a block of the index.
    * @param queries as `run` takes data
    * @throws PergradError INVALID_ARGUMENT: top is no whole number; FILE_UNREADABLE: the index is damaged; and what `run` throws.
    */
   async query(queries: Dataset, { top = 10 }: { readonly top?: number } = {}): Promise<TopScores> {
     if (!(Number.isSafeInteger(top) && top >= 1))
       throw invalidArgument(`query gives the top samples, a whole number from 1 up, not ${kindOf(top)}.`);
-    let best: Largest | undefined;
-    for await (const { from, table } of this.#tables(queries)) {
-      best ??= new Largest(table.rows, top);
+    const asked = await this.#asked(queries);
+    const best = new Largest(asked.count, top);
+    for await (const { from, table } of this.#tables(asked))
       for (let m = 0; m < table.rows; m++) best.take(m, from, table.row(m));
-    }
-    best ??= new Largest(0, top);
-    const dims = [best.places.length / top, top];
-    return {
-      samples: { dtype: "int32", dims, data: best.places },
-      scores: { dtype: "float64", dims, data: best.values },
+    const dims = [asked.count, top];
+    const found = {
+      samples: { dtype: "int32" as const, dims, data: best.places },
+      scores: { dtype: "float64" as const, dims, data: best.values },
     };
+    return this.manifest.ids ? { ...found, ids: await this.#ids(best.places, asked.count, top) } : found;
   }
 
   /**
@@ -165,73 +167,75 @@ export class AttributionIndex {
    * @param queries as `run` takes data
    */
   async *scores(queries: Dataset): AsyncGenerator<ScoresPart, void, undefined> {
-    for await (const { from, table } of this.#tables(queries))
+    const asked = await this.#asked(queries);
+    for await (const { from, table } of this.#tables(asked))
       yield { from, to: from + table.columns, scores: table.tensor };
   }
 
   /** Frees the runtime's memory. */
   async release(): Promise<void> {
-    await this.#products.release();
     await (await this.#features?.catch(() => undefined))?.release();
   }
 
-  async *#tables(queries: Dataset): AsyncGenerator<{ readonly from: number; readonly table: Table }, void, undefined> {
-    const { dims, models } = this.manifest;
-    const asked = await this.#asked(queries);
-    const width = models.length * dims;
-    const count = asked.length / width;
-    for await (const { from, part } of this.#parts()) {
-      const found = await this.#products.of(part.features, asked, width);
-      const table = new Table(count, part.samples);
-      for (let n = 0; n < part.samples; n++) {
-        const weight = meanOf(part.weights, n, models.length);
-        for (let m = 0; m < count; m++) table.data[m * part.samples + n] = weight * (found[n * count + m] ?? 0);
-      }
-      yield { from, table };
-    }
+  async #ids(places: Int32Array, queries: number, top: number): Promise<readonly (readonly string[])[]> {
+    const names = await idsOf(
+      this.folder,
+      this.manifest,
+      places.filter((place) => place >= 0),
+    );
+    return Array.from({ length: queries }, (_, m) =>
+      Array.from(places.subarray(m * top, (m + 1) * top)).flatMap((place) => names.get(place) ?? []),
+    );
   }
 
-  /** The samples, some at a time, each model's part of a row multiplied with its scale, and by what the method makes of it. */
-  async *#parts(): AsyncGenerator<{ readonly from: number; readonly part: Shard }, void, undefined> {
-    const { dims, models } = this.manifest;
-    const most = Math.max(1, Math.floor(readAtOnce / (dims * models.length)));
-    let expected = 0;
-    for (let number = 0; number < this.shards; number++) {
-      const file = await ShardFile.open(this.folder, number, this.manifest);
-      try {
-        if (file.from !== expected)
-          throw broken(this.folder, `shard ${number} is of samples from ${file.from}, not ${expected}`);
-        for (let from = 0; from < file.samples; from += most) {
-          const part = await file.read(from, Math.min(file.samples, from + most));
-          scale(part, dims, models.length, this.method.name === "gradCos" || this.method.settings.cosine === true);
-          yield { from: expected + from, part };
+  async *#tables({ rows, count }: Asked): AsyncGenerator<{ readonly from: number; readonly table: Table }, void> {
+    if (count === 0) return;
+    const models = this.manifest.models.length;
+    const products = await QueryProducts.of(this.manifest, rows);
+    try {
+      for await (const block of blocksOf(this.folder, this.manifest, this.samples)) {
+        const found = await products.with(block);
+        const factors = factorsOf(block, this.#cosine);
+        const table = new Table(count, block.samples);
+        for (let n = 0; n < block.samples; n++) {
+          const weight = meanOf(block.weights, n, models);
+          for (let k = 0; k < models; k++)
+            addProducts(table, n, nth(found, k), weight * (factors[n * models + k] ?? 0));
         }
-        expected += file.samples;
-      } finally {
-        await file.close();
+        requireFinite(table, block);
+        yield { from: block.from, table };
       }
+    } finally {
+      await products.release();
     }
   }
 
-  /** The queries' features, multiplied by what the method multiplies them with: `[Q, models * dims]`. */
-  async #asked(queries: Dataset): Promise<Float32Array> {
+  get #cosine(): boolean {
+    return this.method.name === "gradCos" || this.method.settings.cosine === true;
+  }
+
+  /** The queries' features, multiplied by what the method multiplies them with. */
+  async #asked(queries: Dataset): Promise<Asked> {
     const { dims, models } = this.manifest;
     this.#features ??= featuresOf(this.checkpoints, { ...this.manifest, weighted: false });
     const found = await (await this.#features).of(queries);
-    const cosine = this.method.name === "gradCos" || this.method.settings.cosine === true;
-    scale(found, dims, models.length, cosine);
-    const factors = this.#factors();
+    const scales = factorsOf(found, this.#cosine);
     this.#multiplied ??= this.#solvers();
     const solvers = await this.#multiplied;
-    for (let at = 0; at < found.features.length; at += dims) {
-      const model = (at / dims) % models.length;
-      const row = found.features.subarray(at, at + dims);
-      const solver = solvers[model];
-      const made = solver ? solver.solve(Float64Array.from(row)) : row;
-      const factor = nth(factors, model) * (solver?.factor ?? 1);
-      for (let k = 0; k < dims; k++) row[k] = factor * (made[k] ?? 0);
-    }
-    return found.features;
+    const factors = this.#factors();
+    const rows = models.map((_, k) => {
+      const solver = solvers[k];
+      const all = new Float32Array(found.samples * dims);
+      for (let m = 0; m < found.samples; m++) {
+        const at = m * models.length + k;
+        const row = Float64Array.from(found.features.subarray(at * dims, (at + 1) * dims));
+        const factor = nth(factors, k) * (scales[at] ?? 0) * (solver?.factor ?? 1);
+        const made = solver ? solver.solve(row) : row;
+        for (let i = 0; i < dims; i++) all[m * dims + i] = factor * (made[i] ?? 0);
+      }
+      return all;
+    });
+    return { rows, count: found.samples };
   }
 
   #factors(): readonly number[] {
@@ -247,28 +251,69 @@ export class AttributionIndex {
     const { dims, models } = this.manifest;
     const { name } = this.method;
     if (name !== "trak" && name !== "loGra") return models.map(() => null);
-    const grams = models.map(() => new Float64Array(dims * dims));
-    const looks: Float64Array[][] = models.map(() => []);
-    let samples = 0;
-    for await (const { part } of this.#parts()) {
-      for (let n = 0; n < part.samples; n++)
-        for (const [k, gram] of grams.entries()) {
-          const at = (n * models.length + k) * dims;
-          const row = Float64Array.from(part.features.subarray(at, at + dims));
-          addOuter(gram, row);
-          // Enough to measure a damping on.
-          if (samples + n < mostLooked) looks[k]?.push(row);
-        }
-      samples += part.samples;
+    const squares = await Squares.of(this.manifest);
+    // Enough rows of the first model to measure a damping on.
+    const looks: Float64Array[] = [];
+    try {
+      for await (const block of blocksOf(this.folder, this.manifest, this.samples, squaredNumbers)) {
+        await squares.add(block);
+        looks.push(...scaledRows(block, 0, mostLooked - looks.length));
+      }
+    } finally {
+      await squares.release();
     }
     const given = this.method.settings.damping;
-    const found: Solver[] = [];
-    let damping: number | undefined = typeof given === "number" ? given * (name === "loGra" ? samples : 1) : undefined;
-    for (const [k, gram] of grams.entries()) {
-      damping ??= await dampingOf(looks[k] ?? [], dims, samples);
-      found.push(Solver.of(gram, dims, damping, name === "loGra" ? samples : 1));
-    }
-    return found;
+    const factor = name === "loGra" ? this.samples : 1;
+    const damping = typeof given === "number" ? given * factor : await dampingOf(looks, dims, this.samples);
+    return squares.sums.map((gram) => Solver.of(gram, dims, damping, factor));
+  }
+}
+
+/** What an index is asked. */
+interface Asked {
+  /** Of each model `[Q, dims]`. */
+  readonly rows: readonly Float32Array[];
+  /** Queries, Q. */
+  readonly count: number;
+}
+
+/** Adds a sample's products with the queries to its column, times a factor. */
+function addProducts({ data, rows, columns }: Table, sample: number, products: Float32Array, factor: number): void {
+  const at = sample * rows;
+  for (let m = 0; m < rows; m++) {
+    const place = m * columns + sample;
+    data[place] = (data[place] ?? 0) + factor * (products[at + m] ?? 0);
+  }
+}
+
+/** Throws FILE_UNREADABLE: a row that is finite has finite products. */
+function requireFinite({ data }: Table, { path }: Block): void {
+  let sum = 0;
+  // Zero times a number is 0 where that is finite, else NaN.
+  for (let k = 0; k < data.length; k++) sum += 0 * (data[k] ?? 0);
+  if (sum !== 0) throw broken(path, 'its "features" hold NaN or infinity, or scores that are too large');
+}
+
+/** Throws INVALID_ARGUMENT. */
+async function namesOf(given: IndexOptions["ids"], train: Dataset): Promise<readonly string[] | undefined> {
+  if (given === undefined) return typeof train === "string" ? idsInFile(train) : undefined;
+  const names = Array.from(given, String);
+  const known = (id: unknown) => ["string", "number", "bigint"].includes(typeof id);
+  if (typeof given === "string" || !Array.from<unknown>(given).every(known))
+    throw invalidArgument(
+      "The ids of attribution.index are texts or numbers, one for each training sample; give an array of these.",
+    );
+  return names;
+}
+
+async function idsInFile(path: string): Promise<readonly string[] | undefined> {
+  const file = await openTensorFile(path);
+  try {
+    const layout = file.layout.get("ids");
+    if (layout?.dims.length !== 1) return undefined;
+    return Array.from((await file.read("ids")).data, String);
+  } finally {
+    await file.close();
   }
 }
 
@@ -306,6 +351,8 @@ function described(model: Checkpoints, call: string, options: OpenIndexOptions) 
     seed: seed ?? numberIn(method, "seed") ?? 0,
     storage,
     shardSize,
+    ids: false,
+    versions: { pergrad: version(), runtime: defaultTarget.version },
   };
   return { manifest, method, checkpoints: looked(given, method) };
 }
