@@ -17,6 +17,7 @@ from functools import cache
 from typing import Any
 
 import ray
+
 from pergrad_worker import Part, PergradError, Program, join_sums, missing, open_program, parts, require_parts, run_part
 
 PROGRAM = "program.onnx"

@@ -1,8 +1,8 @@
-// Usage: ci-summary.mjs VITEST_JSON EXIT_CODE_OF_THE_TESTS FAILED_CHECKS BROWSER_LOG. Prints the closing line of .ci/run.
-// A line of the log for each test in the browser begins with "passed: ", "failed: " or "skipped: ".
+// Usage: ci-summary.mjs VITEST_JSON EXIT_CODE_OF_THE_TESTS FAILED_CHECKS LOG... Prints the closing line of .ci/run.
+// A line of the logs for each test in the browser and in Python begins with "passed: ", "failed: " or "skipped: ".
 import { readFileSync } from "node:fs";
 
-const [path, exitCode, checks, log] = process.argv.slice(2);
+const [path, exitCode, checks, ...logs] = process.argv.slice(2);
 
 function counts() {
   try {
@@ -21,11 +21,11 @@ function counts() {
   }
 }
 
-const lines = readFileSync(log, "utf8").split("\n");
-const inBrowser = (outcome) => lines.filter((line) => line.startsWith(`${outcome}: `)).length;
+const lines = logs.flatMap((log) => readFileSync(log, "utf8").split("\n"));
+const elsewhere = (outcome) => lines.filter((line) => line.startsWith(`${outcome}: `)).length;
 const { passed, failed, skipped } = counts();
 // The runner may fail with no failed test (an unhandled rejection, a crash, a failed set-up); no test run is a failure too.
 const runner = failed === 0 && (Number(exitCode) !== 0 || passed === 0) ? 1 : 0;
-const allFailed = failed + runner + Number(checks) + inBrowser("failed");
-console.log(`${passed + inBrowser("passed")} passed, ${allFailed} failed, ${skipped + inBrowser("skipped")} skipped`);
+const allFailed = failed + runner + Number(checks) + elsewhere("failed");
+console.log(`${passed + elsewhere("passed")} passed, ${allFailed} failed, ${skipped + elsewhere("skipped")} skipped`);
 process.exitCode = allFailed === 0 ? 0 : 1;

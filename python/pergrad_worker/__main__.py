@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from collections.abc import Sequence
 from typing import Any
 
 from safetensors.numpy import load_file
 
 from .errors import PergradError
-from .join import join_sums
-from .plan import Part, missing, parts, require_parts
-from .program import Program, open_program
-from .run import PartResult, run_part
+from .local import run_all
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,57 +29,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     sys.stdout.write(f"wrote {options.out}: {done['samples']} samples in {done['parts']} parts\n")
     return 0
-
-
-def run_all(program: str, data: str, out_dir: str, *, workers: int = 1, **settings: Any) -> dict[str, Any]:
-    """Computes the parts that are missing, in this process or in `workers` processes, and joins their sums.
-
-    `settings` are those of `run_part`. Gives what `done.json` holds.
-
-    Raises PergradError as `parts`, `run_part` and `join_sums` do.
-    """
-    plan = parts(data)
-    opened = open_program(program, optimization=settings.get("optimization", "extended"))
-    require_parts(opened.form, plan)
-    os.makedirs(out_dir, exist_ok=True)
-    left = missing(plan, out_dir, program)
-    count = sum(1 for _ in _computed(program, opened, left, out_dir, workers, settings))
-    assert count == len(left)
-    return join_sums(out_dir, plan, program)
-
-
-def _computed(
-    program: str, opened: Program, plan: Sequence[Part], out_dir: str, workers: int, settings: dict[str, Any]
-) -> Iterator[PartResult]:
-    if workers == 1 or len(plan) < 2:
-        for part in plan:
-            yield _run(program, part, out_dir, settings, opened)
-        return
-    # Forked processes would share the runtime's state.
-    with ProcessPoolExecutor(min(workers, len(plan)), get_context("spawn")) as pool:
-        running = [pool.submit(_run_in_process, program, part, out_dir, settings) for part in plan]
-        try:
-            for future in as_completed(running):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-_open: dict[tuple[str, str], Program] = {}
-
-
-def _run_in_process(program: str, part: Part, out_dir: str, settings: dict[str, Any]) -> PartResult:
-    key = (program, settings.get("optimization", "extended"))
-    if key not in _open:
-        _open[key] = open_program(program, optimization=settings.get("optimization", "extended"))
-    return _run(program, part, out_dir, settings, _open[key])
-
-
-def _run(program: str, part: Part, out_dir: str, settings: dict[str, Any], opened: Program) -> PartResult:
-    return run_part(
-        program, part.path, part.row_group, out_dir, part.index, first=part.first, program=opened, **settings
-    )
 
 
 def _options() -> argparse.ArgumentParser:

@@ -16,7 +16,7 @@ from .errors import PergradError
 from .files import DONE, SUMS, sums_file, write_json, written
 from .form import Joining
 from .joining import Sums
-from .plan import Part, missing
+from .plan import KEY, Part, missing
 
 
 def join_sums(out_dir: str, parts: Sequence[Part], program_path: str | None = None) -> dict[str, Any]:
@@ -68,8 +68,8 @@ def _read(path: str) -> tuple[dict[str, Array], int, dict[str, Joining]]:
         with safe_open(path, "np") as file:
             metadata = file.metadata() or {}
             values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        kinds = json.loads(metadata["joinings"])
-        joinings = {name: Joining(each["kind"], sum=each["sum"]) for name, each in kinds.items()}
-        return values, int(metadata["count"]), joinings
+        said = json.loads(metadata[KEY.decode()])
+        joinings = {name: Joining(each["kind"], sum=each["sum"]) for name, each in said["joinings"].items()}
+        return values, int(said["count"]), joinings
     except Exception as error:
         raise PergradError("FILE_UNREADABLE", f'"{path}" is no readable file of sums: {error}.') from error

@@ -126,7 +126,8 @@ def spoilt_samples(form: Form, results: Mapping[str, Array], samples: int) -> li
         if each.name == HIDDEN:
             spoilt |= value != 0
         elif kind != "outputs" and each.dtype in FLOATS:
-            spoilt |= ~np.isfinite(samples_first(each, value, samples)).reshape(samples, -1).all(axis=1)
+            finite = np.isfinite(samples_first(each, value, samples))
+            spoilt |= ~finite.all(axis=tuple(range(1, finite.ndim)))
     return [int(n) for n in np.flatnonzero(spoilt)]
 
 

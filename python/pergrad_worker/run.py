@@ -194,11 +194,8 @@ def _column(values: Array, kind: Any) -> Any:
 
 def _write_sums(sums: Sums, path: str, about: Mapping[str, Any]) -> str:
     joinings = {name: {"kind": each.kind, "sum": each.sum} for name, each in sums.joinings.items()}
-    metadata = {
-        "pergrad.part": json.dumps(dict(about)),
-        "count": str(sums.counted),
-        "joinings": json.dumps(joinings),
-    }
+    # Under one key: the format writes several in any order, and the same part is to be the same file.
+    metadata = {KEY.decode(): json.dumps({**about, "count": sums.counted, "joinings": joinings})}
     with written(path) as aside:
         save_file({name: np.ascontiguousarray(value) for name, value in sums.values.items()}, aside, metadata)
     return path

@@ -44,18 +44,18 @@ const turned = (word: number, by: number): number => (word >>> by) | (word << (3
 function compress(state: Uint32Array, view: DataView, at: number, w: Uint32Array): void {
   for (let t = 0; t < 16; t++) w[t] = view.getUint32(at + 4 * t);
   for (let t = 16; t < 64; t++) {
-    const [x, y] = [w[t - 15] as number, w[t - 2] as number];
+    const [x, y] = [w[t - 15] ?? 0, w[t - 2] ?? 0];
     const low = turned(x, 7) ^ turned(x, 18) ^ (x >>> 3);
     const high = turned(y, 17) ^ turned(y, 19) ^ (y >>> 10);
-    w[t] = (w[t - 16] as number) + low + (w[t - 7] as number) + high;
+    w[t] = (w[t - 16] ?? 0) + low + (w[t - 7] ?? 0) + high;
   }
   let [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0] = state;
   for (let t = 0; t < 64; t++) {
     const one = turned(e, 6) ^ turned(e, 11) ^ turned(e, 25);
-    const first = (h + one + ((e & f) ^ (~e & g)) + (rounds[t] as number) + (w[t] as number)) | 0;
+    const first = (h + one + ((e & f) ^ (~e & g)) + (rounds[t] ?? 0) + (w[t] ?? 0)) | 0;
     const zero = turned(a, 2) ^ turned(a, 13) ^ turned(a, 22);
     const second = (zero + ((a & b) ^ (a & c) ^ (b & c))) | 0;
     [h, g, f, e, d, c, b, a] = [g, f, e, (d + first) | 0, c, b, a, (first + second) | 0];
   }
-  for (const [k, word] of [a, b, c, d, e, f, g, h].entries()) state[k] = (state[k] as number) + word;
+  for (const [k, word] of [a, b, c, d, e, f, g, h].entries()) state[k] = (state[k] ?? 0) + word;
 }

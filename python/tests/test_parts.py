@@ -1,0 +1,195 @@
+"""Parts, one for each row group: whatever the groups, the order and the interruptions, the results are the same."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import Case, column, write_parquet
+from safetensors.numpy import load_file
+
+from pergrad_worker import PergradError, join_sums, missing, open_program, parts, require_parts, run_part
+from pergrad_worker.__main__ import main
+
+
+def compute(program: str, data: str, out: Path, order: list[int] | None = None, **settings: Any) -> dict[str, Any]:
+    plan = parts(data)
+    for index in order or range(len(plan)):
+        part = plan[index]
+        run_part(program, part.path, part.row_group, str(out), index, first=part.first, **settings)
+    return join_sums(str(out), plan, program)
+
+
+def results(out: Path) -> tuple[Any, dict[str, Any]]:
+    files = sorted(out.glob("part-*.parquet"))
+    return pa.concat_tables([pq.read_table(file) for file in files]), load_file(str(out / "sums.safetensors"))
+
+
+def test_as_computed_at_once(case: Case, tmp_path: Path) -> None:
+    data = case.tensors("data")
+    ids = [f"sample {n}" for n in range(30)]
+    first = {name: value[:19] for name, value in data.items()}
+    second = {name: value[19:] for name, value in data.items()}
+    write_parquet(tmp_path / "data/a.parquet", {**first, "id": ids[:19]}, 7)
+    write_parquet(tmp_path / "data/b.parquet", {**second, "id": ids[19:]}, 4)
+    done = compute(case.program, str(tmp_path / "data/*.parquet"), tmp_path / "out")
+    assert (done["parts"], done["samples"], done["counted"]) == (6, 30, 30)
+    table, sums = results(tmp_path / "out")
+    assert table.column("id").to_pylist() == ids
+    program = open_program(case.program)
+    whole = program.compute(data).finish(rounded=False)
+    for each in program.form.results:
+        if each.want in ("drawn",) or "between" in each.path or "parts" in each.path:
+            continue
+        found = column(table, each.name) if each.joining.kind == "samples" else sums[each.name]
+        assert each.joining.kind == "samples" or found.dtype == np.float64
+        tolerance = 1e-3 if each.dtype == "float16" else 1e-5
+        scale = np.abs(whole[each.name]).max(initial=1e-30)
+        assert found.shape == whole[each.name].shape
+        assert np.abs(found.astype(np.float64) - whole[each.name]).max(initial=0) <= tolerance * scale, each.name
+
+
+def test_any_order_and_any_rerun_give_the_same_bytes(perceptron: Case, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", perceptron.tensors("data"), 4)
+    data = str(tmp_path / "a.parquet")
+    compute(perceptron.program, data, tmp_path / "one")
+    order = random.Random(1).sample(range(8), 8)
+    compute(perceptron.program, data, tmp_path / "other", [*order, *order[:3]])
+    for file in sorted(os.listdir(tmp_path / "one")):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "other" / file).read_bytes(), file
+    table, _ = results(tmp_path / "one")
+    assert table.column("id").to_pylist() == list(range(30))
+
+
+def test_what_is_missing(perceptron: Case, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", perceptron.tensors("data"), 10)
+    plan = parts(str(tmp_path / "a.parquet"))
+    out = tmp_path / "out"
+    run_part(perceptron.program, plan[1].path, 1, str(out), 1, first=10)
+    assert [part.index for part in missing(plan, str(out), perceptron.program)] == [0, 2]
+    with pytest.raises(PergradError, match=r"lacks the results of part 0, 2 \(of 3\)"):
+        join_sums(str(out), plan)
+    # One that was being written when its process was killed is none.
+    (out / "part-00000.parquet.0123.partial").write_bytes(b"half")
+    assert [part.index for part in missing(plan, str(out))] == [0, 2]
+    (out / "part-00001.sums.safetensors").unlink()
+    assert [part.index for part in missing(plan, str(out))] == [0, 1, 2]
+
+
+def test_results_of_something_else_are_not_taken(programs: Path, perceptron: Case, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", perceptron.tensors("data"), 10)
+    compute(perceptron.program, str(tmp_path / "a.parquet"), tmp_path / "out")
+    plan = parts(str(tmp_path / "a.parquet"))
+    with pytest.raises(PergradError, match="holds results of another program"):
+        missing(plan, str(tmp_path / "out"), str(programs / "sum.onnx"))
+    write_parquet(tmp_path / "b.parquet", perceptron.tensors("data"), 9)
+    with pytest.raises(PergradError, match="holds results of other data"):
+        missing(parts(str(tmp_path / "b.parquet")), str(tmp_path / "out"), perceptron.program)
+
+
+def test_what_cannot_be_split(programs: Path, perceptron: Case, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", perceptron.tensors("data"), 10)
+    write_parquet(tmp_path / "whole.parquet", perceptron.tensors("data"), 30)
+    gram = str(programs / "gram.onnx")
+    form = open_program(gram).form
+    plan = parts(str(tmp_path / "a.parquet"))
+    with pytest.raises(PergradError, match='"gram/gram" takes all samples at once') as caught:
+        require_parts(form, plan)
+    assert caught.value.code == "INVALID_ARGUMENT"
+    with pytest.raises(PergradError, match='"gram/gram" takes all samples at once'):
+        compute(gram, str(tmp_path / "a.parquet"), tmp_path / "out")
+    compute(gram, str(tmp_path / "whole.parquet"), tmp_path / "own")
+    expected = load_file(str(programs / "gram.safetensors"))["gram"]
+    np.testing.assert_allclose(load_file(str(tmp_path / "own/sums.safetensors"))["gram/gram"], expected, rtol=1e-4)
+
+
+def test_messages_say_where_samples_are_counted_from(perceptron: Case, tmp_path: Path) -> None:
+    data = perceptron.tensors("data")
+    data["target"][13] = -1
+    write_parquet(tmp_path / "a.parquet", data, 10)
+    with pytest.raises(PergradError) as caught:
+        run_part(perceptron.program, str(tmp_path / "a.parquet"), 1, str(tmp_path / "out"), 1)
+    assert caught.value.message.startswith(
+        'In row group 1 of "a.parquet", counted from its start: cross_entropy: the label -1 of sample 3 is outside 0..3'
+    )
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("kind", ["lists", "flat lists", "large lists", "float64", "bytes"])
+def test_columns_of_many_kinds(programs: Path, tmp_path: Path, kind: str) -> None:
+    case = Case(programs / "convolutional")
+    data = case.tensors("data")
+    x = data["x"]
+    metadata = {}
+    if kind == "bytes":
+        x = np.round((x + 1) * 127).astype(np.uint8)
+        data["x"] = (x.astype(np.float64) / 127 - 1).astype(np.float32)
+        metadata = {"x.scale": str(1 / 127), "x.offset": "[-1]"}
+    columns: dict[str, Any] = {
+        "lists": pa.array(x.tolist(), pa.list_(pa.list_(pa.list_(pa.float32())))),
+        "flat lists": pa.array(x.reshape(30, -1).tolist(), pa.list_(pa.float32(), 144)),
+        "large lists": pa.array(x.reshape(30, -1).tolist(), pa.large_list(pa.float32())),
+        "float64": pa.FixedShapeTensorArray.from_numpy_ndarray(x.astype(np.float64)),
+        "bytes": pa.FixedShapeTensorArray.from_numpy_ndarray(x),
+    }
+    table = pa.table({"x": columns[kind], "target": pa.array(data["target"].astype(np.int32))})
+    pq.write_table(table.replace_schema_metadata(metadata or None), tmp_path / "a.parquet", row_group_size=13)
+    compute(case.program, str(tmp_path / "a.parquet"), tmp_path / "out")
+    found, _ = results(tmp_path / "out")
+    expected = open_program(case.program).compute(data).finish()["norms/total"]
+    np.testing.assert_allclose(column(found, "norms/total"), expected, rtol=1e-5)
+
+
+def test_columns_that_are_wrong(perceptron: Case, tmp_path: Path) -> None:
+    target = perceptron.tensors("data")["target"][:3]
+
+    def error(**columns: Any) -> PergradError:
+        pq.write_table(pa.table(columns), tmp_path / "bad.parquet")
+        with pytest.raises(PergradError) as caught:
+            run_part(perceptron.program, str(tmp_path / "bad.parquet"), 0, str(tmp_path / "out"), 0)
+        return caught.value
+
+    lists = [[1.0] * 5, [1.0] * 4, [1.0] * 5]
+    assert "lists of 4 to 5 elements" in error(x=lists, target=target).message
+    assert "no value at element 1" in error(x=[lists[0], None, lists[2]], target=target).message
+    assert 'The column "target" holds string; give numbers' in error(x=[lists[0]] * 3, target=["a", "b", "c"]).message
+    assert error(x=[lists[0]] * 3).message.endswith('lacks the target; it holds "x".')
+    assert error(x=[lists[1]] * 3, target=target).code == "SHAPE_MISMATCH"
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(PergradError, match="is no readable Parquet file"):
+        parts(str(tmp_path / "bad.parquet"))
+    with pytest.raises(PergradError, match="No file matches"):
+        parts(str(tmp_path / "none/*.parquet"))
+
+
+def test_the_command_in_two_processes_and_after_a_kill(perceptron: Case, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "data/a.parquet", perceptron.tensors("data"), 6)
+    base = ["--program", perceptron.program, "--data", str(tmp_path / "data")]
+    assert main([*base, "--out", str(tmp_path / "one")]) == 0
+    command = [sys.executable, "-m", "pergrad_worker", *base, "--out", str(tmp_path / "two"), "--workers", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    killed = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        killed.wait(timeout=0.7)
+    except subprocess.TimeoutExpired:
+        killed.kill()
+        killed.wait()
+    subprocess.run(command, env=environment, check=True, timeout=120, stdout=subprocess.DEVNULL)
+    one, two = results(tmp_path / "one"), results(tmp_path / "two")
+    assert one[0].equals(two[0])
+    for name, value in one[1].items():
+        np.testing.assert_array_equal(value, two[1][name])
+
+
+def test_the_command_says_what_is_wrong(perceptron: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", str(tmp_path / "out")]
+    assert main(["--program", perceptron.program, "--data", str(tmp_path / "none"), *out]) == 1
+    assert capsys.readouterr().err.startswith("pergrad_worker: No file matches")
