@@ -7,12 +7,14 @@ import { pushForward } from "../autodiff/forward.js";
 import { perSampleCotangents } from "../autodiff/per-sample.js";
 import { Dense } from "../gradients/dense.js";
 import { cheapest, type Factored } from "../gradients/factored.js";
+import { substitute } from "../graph/body.js";
 import { N } from "../graph/dim.js";
-import type { Value } from "../graph/value.js";
+import { leaf, type Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
-import { present } from "../present.js";
+import { nth, present } from "../present.js";
 import type { Differentiable } from "./differentiable.js";
 import { LossHead } from "./loss-head.js";
+import { hasSharedLoop, joinedValues } from "./shared-loops.js";
 
 /** By the names of parameters. */
 export type Gradients = ReadonlyMap<string, Factored>;
@@ -62,16 +64,36 @@ export function pulledBack(
   return new Map(wanted.map(([name, parameter]) => [name, found.get(parameter) ?? zeros(parameter)]));
 }
 
-/** H_n v: the gradient of g_n . v, g_n being that of the loss (Pearlmutter 1994, "Fast exact multiplication by the Hessian"). */
+/**
+ * H_n v: the gradient of g_n . v, g_n being that of the loss (Pearlmutter 1994, "Fast exact multiplication by the Hessian").
+ * By forward mode where the backward pass of a loop that all samples share would become one for each sample.
+ */
 export function hessianProduct(of: Differentiable, gradients: Gradients, vectors: Vectors): Gradients {
-  const slope = along(of, gradients, vectors);
+  const slope = hasSharedLoop(of) ? changeAlong(of, of.losses, vectors) : along(of, gradients, vectors);
   return pulledBack(of, slope, build.expand(build.scalar(1, slope), slope.shape));
+}
+
+/**
+ * How a value that carries samples changes along the vectors (forward mode). Where there is a loop over what all samples
+ * share, in two steps: how the values change that samples are joined with, once for all of them, and then how that
+ * changes the value.
+ */
+function changeAlong(of: Differentiable, value: Value, vectors: Vectors): Value {
+  const chosen = build.choosing(of.strategy);
+  const tangents = new Map([...vectors].map(([name, vector]) => [present(of.parameters.get(name)), vector]));
+  if (!hasSharedLoop(of)) return pushForward(value, tangents, chosen, of);
+  const joined = joinedValues(of).map((shared) => {
+    const stand = leaf(shared.name, shared, { kind: "parameter" });
+    return { shared, stand, change: pushForward(shared, tangents, chosen, of) };
+  });
+  const [apart = value] = substitute([value], new Map(joined.map(({ shared, stand }) => [shared, stand])));
+  const change = pushForward(apart, new Map(joined.map(({ stand, change }) => [stand, change])), chosen, of);
+  return nth(substitute([change], new Map(joined.map(({ shared, stand }) => [stand, shared]))), 0);
 }
 
 /** J_n' L_n J_n v: the loss's second derivative, of the change of the output (Schraudolph 2002, "Fast curvature matrix-vector products"). */
 export function gaussNewtonProduct(of: Differentiable, _gradients: Gradients, vectors: Vectors): Gradients {
-  const tangents = new Map([...vectors].map(([name, vector]) => [present(of.parameters.get(name)), vector]));
-  const change = pushForward(of.output, tangents, build.choosing(of.strategy), of);
+  const change = changeAlong(of, of.output, vectors);
   return pulledBack(of, of.output, new LossHead(of).times(of.output, change));
 }
 

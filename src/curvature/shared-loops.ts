@@ -1,0 +1,42 @@
+/** Loops over what all samples share: of a prompt that is learned, or a table that is read in order. */
+
+import type { Node, Value } from "../graph/value.js";
+import { dependentsOf, nodesBefore, presentInputs } from "../graph/walk.js";
+import { build, definitionOf } from "../ops/registry.js";
+import type { Differentiable } from "./differentiable.js";
+
+/** Whether there is one between the parameters and the losses. */
+export function hasSharedLoop(of: Differentiable): boolean {
+  const { nodes, dependent } = betweenParametersAndLosses(of);
+  return nodes.some(
+    (node) => isShared(of, node) && presentInputs(node).some((input) => dependent.has(input)) && isLoop(node),
+  );
+}
+
+/** What depends on parameters, is the same for all samples, and is read where samples are. */
+export function joinedValues(of: Differentiable): Value[] {
+  const { nodes, dependent } = betweenParametersAndLosses(of);
+  const joined = nodes
+    .filter((node) => !isShared(of, node))
+    .flatMap(presentInputs)
+    .filter((value) => dependent.has(value) && of.axes.of(value) === null);
+  return [...new Set(joined)];
+}
+
+function betweenParametersAndLosses({ losses, parameters }: Differentiable) {
+  const nodes = nodesBefore([losses]);
+  return { nodes, dependent: dependentsOf(parameters.values(), nodes) };
+}
+
+function isShared({ axes }: Differentiable, node: Node): boolean {
+  return node.outputs.every((output) => axes.of(output) === null);
+}
+
+/** A node with a body, or one that decomposes into such. */
+function isLoop(node: Node): boolean {
+  const definition = definitionOf(node);
+  if (definition?.body) return true;
+  if (!definition?.decompose) return false;
+  const boundary = new Set<Value>(presentInputs(node));
+  return nodesBefore(definition.decompose(node, build), boundary).some(isLoop);
+}
