@@ -1,5 +1,5 @@
-// Packs pergrad for Node into dist/node, for browsers into dist/browser, and for WebAssembly in Node into dist/wasm: from
-// the sources, with every file that has a counterpart for that place (`x.browser.ts` beside `x.ts`) taken in its stead.
+// Packs pergrad for Node into dist/node, for browsers into dist/browser, for their GPUs into dist/webgpu, and for
+// WebAssembly in Node into dist/wasm: from the sources, with every file that has a counterpart for that place (`x.browser.ts` beside `x.ts`) taken in its stead.
 // In Node a file costs about a millisecond to import, and there are hundreds: packed, `import "pergrad"` takes a quarter
 // of the time. The runtime stays outside everywhere.
 import { existsSync, readFileSync } from "node:fs";
@@ -157,6 +157,7 @@ export async function bundle(folder) {
   });
   const [wasm] = await Promise.all([
     browser(["browser"], "browser"),
+    browser(["webgpu", "browser"], "webgpu"),
     node([], "node", { cli: join(source, "cli", "main.ts") }),
     node(["wasm"], "wasm", {}),
     page,

@@ -1,5 +1,5 @@
 /** Programs compiled for other targets give the same numbers: nothing else knows the runtime. */
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { losses, type Model, type NotFinite, nn, type Tensor, type Wants, want } from "../../src/index.js";
 import { uniform } from "../../src/nn/initial-values.js";
 import { trace } from "../../src/nn/model.js";
@@ -11,6 +11,7 @@ import { usualApartSizes } from "../../src/target/onnxruntime/apart.js";
 import { onnxruntimeWith } from "../../src/target/onnxruntime/index.js";
 import { wasm } from "../../src/target/onnxruntime/wasm.js";
 import type { Target } from "../../src/target/target.js";
+import { webgpu } from "../../src/target/webgpu/index.js";
 import { expectClose } from "../support/per-sample.js";
 import { tensorsIn } from "../support/tensors-in.js";
 
@@ -78,7 +79,16 @@ const webAssembly = onnxruntimeWith(usualApartSizes, wasm);
 const targets: readonly (readonly [string, Target])[] = [
   ["the interpreter", interpreter],
   ["WebAssembly", webAssembly],
+  // With the kernels of the runtime that is here: what the graph is. npm run test:browser has those of a GPU.
+  ["WebGPU", webgpu],
 ];
+
+beforeAll(() => {
+  vi.stubGlobal("navigator", { gpu: { requestAdapter: async () => ({ features: new Set() }) } });
+});
+afterAll(() => {
+  vi.unstubAllGlobals();
+});
 
 const everywhere = targets.flatMap(([name, target]) => models.map((each) => [name, target, ...each] as const));
 

@@ -1,0 +1,2 @@
+/** The target of `pergrad/webgpu`. */
+export { webgpu as defaultTarget } from "./webgpu/index.js";

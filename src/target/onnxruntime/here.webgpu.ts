@@ -1,0 +1,6 @@
+/** The runtime of `pergrad/webgpu`: on the GPU of a browser. */
+import * as ort from "onnxruntime-web/webgpu";
+import type { ProfiledRuntime } from "../target.js";
+import { WebRuntime } from "./web.js";
+
+export const here: ProfiledRuntime = new WebRuntime(() => ort, "webgpu");
