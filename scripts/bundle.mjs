@@ -109,6 +109,7 @@ const outside = [
   "csv-parse",
   "hyparquet",
   "hyparquet-compressors",
+  "hyparquet-writer",
   "sharp",
 ];
 

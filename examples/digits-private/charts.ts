@@ -1,5 +1,5 @@
 /** The report's charts. */
-import { axis, type Colour, draw, percent, plain, width, withLegend } from "../digits/drawing.js";
+import { axis, type Colour, draw, percent, plain, width, withLegend } from "./drawing.js";
 
 export interface Line {
   readonly colour: Colour;

@@ -1,7 +1,8 @@
 /** The report: one HTML page that needs nothing else. */
-import { type Colour, paint } from "../digits/drawing.js";
-import { style } from "../digits/style.js";
+
 import { type Line, lineChart } from "./charts.js";
+import { type Colour, paint } from "./drawing.js";
+import { style } from "./style.js";
 
 /** What is measured now and then while a network learns. */
 export interface Point {

@@ -2,12 +2,13 @@
 import { existsSync } from "node:fs";
 import { access, constants, mkdir } from "node:fs/promises";
 import { dirname, relative } from "node:path";
-import { PergradError } from "../../src/index.js";
-import { writeFileSafely } from "../../src/io/atomic.js";
+import { losses, type Model, PergradError, withParameters } from "../../src/index.js";
+import { reportContent } from "../../src/report/report.js";
+import type { ReportContent } from "../../src/report/types.js";
+import { writePage } from "../../src/report/write.js";
 import { pick } from "../../src/train/index.js";
 import { classes, countOf, type Digits, loadDigits, type Split, split } from "./data.js";
 import { network } from "./network.js";
-import { type NormStudy, studyNorms } from "./norms.js";
 import { Failure, type Options, parseOptions } from "./options.js";
 import { type Stage, stage } from "./progress.js";
 import { report } from "./report.js";
@@ -30,7 +31,7 @@ async function load(seed: number): Promise<Split> {
   return digits;
 }
 
-async function learn(model: ReturnType<typeof network>, digits: Split, { epochs, seed }: Options): Promise<Trained> {
+async function learn(model: Model, digits: Split, { epochs, seed }: Options): Promise<Trained> {
   let current: Stage | undefined;
   return train(
     model,
@@ -48,21 +49,25 @@ async function learn(model: ReturnType<typeof network>, digits: Split, { epochs,
 }
 
 async function measureNorms(
-  model: ReturnType<typeof network>,
+  model: Model,
   { parameters }: Trained,
   digits: Digits,
-): Promise<NormStudy> {
+): Promise<{ readonly content: ReportContent; readonly seconds: number }> {
   const measuring = stage("gradient norms", countOf(digits));
-  const study = await studyNorms(model, parameters, digits, (samples) => measuring.advance(samples));
-  measuring.done(`${study.norms.length} digits, each with a gradient of its own`);
-  return study;
+  const start = performance.now();
+  let measured = 0;
+  const content = await reportContent(withParameters(model, parameters), digits, {
+    loss: losses.crossEntropy(),
+    onProgress: (samples) => {
+      measuring.advance(samples - measured);
+      measured = samples;
+    },
+  });
+  measuring.done(`${content.samples} digits, each with a gradient of its own`);
+  return { content, seconds: (performance.now() - start) / 1000 };
 }
 
-async function measureTimes(
-  model: ReturnType<typeof network>,
-  { parameters }: Trained,
-  digits: Digits,
-): Promise<Timings> {
+async function measureTimes(model: Model, { parameters }: Trained, digits: Digits): Promise<Timings> {
   const first = Array.from({ length: timedCount }, (_, n) => n);
   const batch = { x: pick(digits.x, first), target: pick(digits.target, first) };
   const steps = 100;
@@ -117,7 +122,7 @@ async function main(options: Options): Promise<void> {
       1,
     );
   }
-  const study = await measureNorms(model, trained, digits.train);
+  const measured = await measureNorms(model, trained, digits.train);
   const timings = await measureTimes(model, trained, digits.train);
   if (!(timings.difference <= allowedDifference)) {
     throw new Failure(
@@ -125,15 +130,14 @@ async function main(options: Options): Promise<void> {
       1,
     );
   }
-  const page = report({
-    train: digits.train,
+  const content = report({
+    ...measured,
     testCount: countOf(digits.test),
     epochs: trained.epochs,
-    study,
     timings,
     seed: options.seed,
   });
-  await writeFileSafely(options.out, new TextEncoder().encode(page));
+  await writePage(content, options.out);
   process.stdout.write(`${summary(accuracy, timings)}\nReport: ${shownPath(options.out)}\n`);
 }
 

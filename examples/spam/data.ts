@@ -46,6 +46,16 @@ export function distinct(mails: readonly Mail[]): { mail: Mail; words: readonly 
   });
 }
 
+/** The mails of both parts, one part after the other. */
+export function together({ train, heldOut }: Corpus): Batch {
+  const joined = <K extends "x" | "target">(name: K): Tensor<"int64"> => {
+    const [first, second] = [train.batch[name], heldOut.batch[name]];
+    const [samples, ...rest] = [train.mails.length + heldOut.mails.length, ...first.dims.slice(1)];
+    return tensor("int64", [samples, ...rest], BigInt64Array.from([...first.data, ...second.data]));
+  };
+  return { x: joined("x"), target: joined("target") };
+}
+
 /** Spam and ham in the same proportion in both parts. The vocabulary is of the words that are trained on. */
 export function corpusOf(mails: readonly Mail[], { seed, heldOut = 0.2, words: size = 4000 }: CorpusOptions): Corpus {
   const kept = distinct(mails);

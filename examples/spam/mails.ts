@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import PostalMime from "postal-mime";
 
 export interface Mail {
   /** Unique: its group and number. */
@@ -11,21 +12,21 @@ export interface Mail {
   readonly spam: boolean;
 }
 
-/** One header's value, with its continuation lines joined; empty where there is none. */
-export function header(head: string, name: string): string {
-  const lines = head.replace(/\r?\n[ \t]+/g, " ").split(/\r?\n/);
-  const line = lines.find((each) => each.toLowerCase().startsWith(`${name.toLowerCase()}:`));
-  return line === undefined ? "" : line.slice(name.length + 1).trim();
-}
+/** Letters of a raw message that are read: attachments go on for megabytes. */
+const longest = 50_000;
 
 /**
  * A raw message without its headers but for the subject: the others tell by which server and when the mail
- * was collected, and so whether it is spam, without a look at what it says.
+ * was collected, and so whether it is spam, without a look at what it says. The body is its text, or its HTML where it has
+ * no text, decoded.
  */
-export function parseMail(raw: string): Pick<Mail, "subject" | "body"> {
-  const end = /\r?\n\r?\n/.exec(raw);
-  const [head, body] = end ? [raw.slice(0, end.index), raw.slice(end.index + end[0].length)] : [raw, ""];
-  return { subject: header(head, "Subject"), body };
+export async function parseMail(raw: string): Promise<Pick<Mail, "subject" | "body">> {
+  const {
+    subject = "",
+    text = "",
+    html = "",
+  } = await PostalMime.parse(new TextEncoder().encode(raw.slice(0, longest)));
+  return { subject, body: text.trim() === "" ? html : text };
 }
 
 interface Stored {
@@ -46,7 +47,7 @@ export async function loadMails(onMails: (count: number) => void = () => {}): Pr
     const some = files.slice(from, from + atOnce).map(async (file): Promise<Mail> => {
       const path = join(folder, file.replace(/\.txt$/, ".json"));
       const { id, group, text } = JSON.parse(await readFile(path, "utf8")) as Stored;
-      return { id: `${group}/${id}`, ...parseMail(text), spam: group.startsWith("spam") };
+      return { id: `${group}/${id}`, ...(await parseMail(text)), spam: group.startsWith("spam") };
     });
     mails.push(...(await Promise.all(some)));
     onMails(some.length);

@@ -1,27 +1,41 @@
 /** `npm run spam`: trains small networks to tell spam from ham, and lists the strangest mails. */
+import { mkdir } from "node:fs/promises";
+import { join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { PergradError } from "../../src/index.js";
+import { unwritable } from "../../src/io/failure.js";
+import type { ReportContent } from "../../src/report/types.js";
+import { writePage } from "../../src/report/write.js";
 import { Failure } from "../digits/options.js";
 import { stage } from "../digits/progress.js";
-import { type Corpus, corpusOf } from "./data.js";
+import { type Corpus, corpusOf, together } from "./data.js";
 import { loadMails } from "./mails.js";
 import { type Network, networks } from "./networks.js";
-import { type Row, scoresOf, scoresTable, strangestTable } from "./report.js";
-import { stepsOf, study, train } from "./training.js";
+import { type Row, scoresOf, scoresTable, shownMails, strangestTable, studyOf } from "./report.js";
+import { stepsOf, study, type Trained, train } from "./training.js";
 
 const wantedAccuracy = 0.93;
 const listed = 8;
-const usage = "Usage: npm run spam -- [--seed N]";
+const usage = "Usage: npm run spam -- [--seed N] [--out FOLDER]";
 
-function parseSeed(args: string[]): number {
+interface Options {
+  readonly seed: number;
+  /** The folder of the pages. */
+  readonly out: string;
+}
+
+function parseOptions(args: string[]): Options {
   try {
     const { values } = parseArgs({
       args,
-      options: { seed: { type: "string", default: "1" } },
+      options: { seed: { type: "string", default: "1" }, out: { type: "string" } },
       allowPositionals: false,
     });
     const seed = Number(values.seed);
-    if (/^\d+$/.test(values.seed) && seed < 2 ** 32) return seed;
+    // From dist/examples/spam to the root of the repository.
+    const out = resolve(values.out ?? fileURLToPath(new URL("../../../out", import.meta.url)));
+    if (/^\d+$/.test(values.seed) && seed < 2 ** 32) return { seed, out };
     throw new Failure(`--seed is a whole number from 0 to 2^32 - 1, not "${values.seed}". ${usage}`, 2);
   } catch (error) {
     if (error instanceof Failure || !(error instanceof TypeError)) throw error;
@@ -39,22 +53,25 @@ async function load(seed: number): Promise<Corpus> {
 
 interface Outcome {
   readonly row: Row;
+  /** Its path. */
+  readonly page: string;
   readonly strange: string;
 }
 
-async function learn(network: Network, corpus: Corpus, seed: number): Promise<Outcome> {
+async function learn(network: Network, corpus: Corpus, { seed, out }: Options): Promise<Outcome> {
   const start = performance.now();
   const training = stage(`training, ${network.name}`, stepsOf(network, corpus.train.mails.length, { seed }));
   const trained = await train(network, corpus, { seed }, () => training.advance());
   training.done(`training loss ${trained.trainLoss.toFixed(3)}`);
   const seconds = (performance.now() - start) / 1000;
-  const measuring = stage("gradient norms", corpus.heldOut.mails.length + corpus.train.mails.length);
-  const heldOut = await study(trained, corpus.heldOut.batch, (count) => measuring.advance(count));
-  const seen = await study(trained, corpus.train.batch, (count) => measuring.advance(count));
-  const scores = scoresOf(corpus.heldOut, heldOut);
-  measuring.done(`${heldOut.norms.length + seen.norms.length} mails, ${(100 * scores.accuracy).toFixed(1)} % right`);
+  const content = await measured(network, trained, corpus);
+  const count = corpus.train.mails.length;
+  const [seen, heldOut] = [studyOf(content, 0, count), studyOf(content, count)];
+  const page = join(out, `spam-${network.name.toLowerCase().replace(/[^a-z]+/g, "-")}.html`);
+  await writePage(content, page);
   return {
-    row: { name: network.name, scores, seconds },
+    row: { name: network.name, scores: scoresOf(corpus.heldOut, heldOut), seconds },
+    page,
     strange: [
       `The strangest mails for the ${network.name}, by the norm of their own gradient`,
       "Held out:",
@@ -65,12 +82,45 @@ async function learn(network: Network, corpus: Corpus, seed: number): Promise<Ou
   };
 }
 
-async function main(seed: number): Promise<void> {
-  const corpus = await load(seed);
+/** All mails, those that were trained on first. */
+async function measured(network: Network, trained: Trained, corpus: Corpus): Promise<ReportContent> {
+  const { train: own, heldOut } = corpus;
+  const [first, second] = [shownMails(own.mails, "trained on"), shownMails(heldOut.mails, "held out")];
+  const all = own.mails.length + heldOut.mails.length;
+  const measuring = stage("gradient norms", all);
+  let done = 0;
+  const content = await study(trained, together(corpus), {
+    title: `The strangest mails, for the ${network.name}`,
+    ids: [...first.ids, ...second.ids],
+    texts: [...first.texts, ...second.texts],
+    classNames: ["ham", "spam"],
+    onProgress: (samples) => {
+      measuring.advance(samples - done);
+      done = samples;
+    },
+  });
+  const { accuracy } = scoresOf(heldOut, studyOf(content, own.mails.length));
+  measuring.done(`${all} mails, ${(100 * accuracy).toFixed(1)} % of those held out right`);
+  return content;
+}
+
+/** From the current folder if it lies in there. */
+function shownPath(path: string): string {
+  const short = relative(process.cwd(), path);
+  return short.startsWith("..") ? path : short;
+}
+
+async function main(options: Options): Promise<void> {
+  // Before the work, so that a place that cannot be written to is not found out after it.
+  await mkdir(options.out, { recursive: true }).catch((error: unknown) => {
+    throw unwritable(options.out, error);
+  });
+  const corpus = await load(options.seed);
   const outcomes: Outcome[] = [];
-  for (const network of networks) outcomes.push(await learn(network, corpus, seed));
+  for (const network of networks) outcomes.push(await learn(network, corpus, options));
   for (const { strange } of outcomes) process.stdout.write(`\n${strange}\n`);
   process.stdout.write(`\nMails held out:\n${scoresTable(outcomes.map(({ row }) => row))}\n`);
+  for (const { page } of outcomes) process.stdout.write(`Report: ${shownPath(page)}\n`);
   const poor = outcomes.find(({ row }) => !(row.scores.accuracy >= wantedAccuracy));
   if (poor) {
     const found = (100 * poor.row.scores.accuracy).toFixed(1);
@@ -82,7 +132,7 @@ async function main(seed: number): Promise<void> {
 }
 
 try {
-  await main(parseSeed(process.argv.slice(2)));
+  await main(parseOptions(process.argv.slice(2)));
 } catch (error) {
   if (!(error instanceof Failure || error instanceof PergradError)) throw error;
   process.stderr.write(`${error.message}\n`);

@@ -1,6 +1,34 @@
-/** What `npm run spam` prints. */
+/** What `npm run spam` prints, and what its pages say of each mail. */
+import type { ReportContent } from "../../src/report/types.js";
 import type { Part } from "./data.js";
-import type { Study } from "./training.js";
+import type { Mail } from "./mails.js";
+
+/** One entry per mail in each list. */
+export interface Study {
+  readonly norms: readonly number[];
+  readonly losses: readonly number[];
+  readonly predictions: readonly number[];
+}
+
+/** What a page holds of some of its mails, from one to before another. */
+export function studyOf({ columns, predictions = [] }: ReportContent, from = 0, to?: number): Study {
+  const column = (key: string) => Array.from(columns.find((each) => each.key === key)?.values.slice(from, to) ?? []);
+  return { norms: column("norm"), losses: column("loss"), predictions: [...predictions].slice(from, to) };
+}
+
+/** Letters of a body that a page shows. */
+const bodyShown = 600;
+
+/** Names and texts of mails, for a page. */
+export function shownMails(mails: readonly Mail[], part: string): { ids: string[]; texts: string[] } {
+  return {
+    ids: mails.map(({ id }) => `${id} (${part})`),
+    texts: mails.map(
+      ({ subject, body }) =>
+        `${shown(subject, 200) || "(no subject)"}\n${shown(body.slice(0, 4 * bodyShown), bodyShown)}`,
+    ),
+  };
+}
 
 /** Shares of the mails, from 0 to 1. */
 export interface Scores {

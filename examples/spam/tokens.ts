@@ -7,14 +7,10 @@ const names = ["<padding>", "<unknown>", "<ham>", "<spam>", "<body>"];
 
 /**
  * The words of a text in lower case, the names of HTML tags ("<font"), one sign each for runs of digits ("0"),
- * "$" and "!". Nothing else of HTML is kept, no line of an encoded attachment, and no word longer than 20 letters.
+ * "$" and "!". Nothing else of HTML is kept, and no word longer than 20 letters.
  */
 export function wordsOf(text: string): string[] {
-  const plain = text
-    .toLowerCase()
-    .replace(/=\r?\n/g, "")
-    .replace(/[a-z0-9+/]{60,}/g, " ")
-    .replace(/<(\/?[a-z]\w*)[^<>]*>/g, " <$1 ");
+  const plain = text.toLowerCase().replace(/<(\/?[a-z]\w*)[^<>]*>/g, " <$1 ");
   const found = plain.match(/<\/?[a-z]\w*|[\p{L}][\p{L}']*|\d+|[$!]/gu) ?? [];
   return found.map((word) => (/^\d/.test(word) ? "0" : word)).filter((word) => word.length <= 20);
 }

@@ -1,8 +1,9 @@
 /** Training by clipped per-sample gradients, and each mail's own gradient norm. */
-import { losses, type Model, perSample, type Tensor, want } from "../../src/index.js";
+import { losses, type Model, perSample, type Tensor, want, withParameters } from "../../src/index.js";
+import { reportContent } from "../../src/report/report.js";
+import type { ReportContent, ReportOptions } from "../../src/report/types.js";
 import { random } from "../../src/tensor/random.js";
 import { adam, miniBatches, type Parameters } from "../../src/train/index.js";
-import { outputOf, predictions } from "../digits/training.js";
 import type { Batch, Corpus } from "./data.js";
 import type { Network } from "./networks.js";
 
@@ -14,13 +15,6 @@ export interface TrainingOptions {
   readonly maxNorm?: number;
   /** Of all parameters' steps; the network's own unless given. */
   readonly epochs?: number;
-}
-
-/** One entry per mail in each list. */
-export interface Study {
-  readonly norms: readonly number[];
-  readonly losses: readonly number[];
-  readonly predictions: readonly number[];
 }
 
 export interface Trained {
@@ -85,23 +79,10 @@ function scaled(of: Parameters, factor: number): Parameters {
 }
 
 /** The norm of each mail's gradient, its loss, and what the network takes it for. */
-export async function study(
+export function study(
   { model, parameters }: Trained,
   data: Batch,
-  onMails: (count: number) => void = () => {},
-): Promise<Study> {
-  const program = await perSample(model, {
-    loss: losses.crossEntropy(),
-    want: { norms: want.norms(), losses: want.losses(), outputs: want.outputs() },
-  });
-  const found = { norms: [] as number[], losses: [] as number[], predictions: [] as number[] };
-  for (const batch of miniBatches(data, { size: 64 })) {
-    const { norms, losses: each, outputs } = await program.run(batch, { parameters });
-    found.norms.push(...norms.total.data);
-    found.losses.push(...each.data);
-    found.predictions.push(...predictions(outputOf(outputs)));
-    onMails(batch.target.data.length);
-  }
-  await program.release();
-  return found;
+  options: Pick<ReportOptions, "ids" | "texts" | "classNames" | "title" | "onProgress"> = {},
+): Promise<ReportContent> {
+  return reportContent(withParameters(model, parameters), data, { loss: losses.crossEntropy(), ...options });
 }

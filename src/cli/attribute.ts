@@ -17,7 +17,9 @@ import {
 } from "../attribution/index.js";
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
+import type { Column } from "../io/column.js";
 import { readTensors, writeTensors } from "../io/files.js";
+import { checkTable, idsName, standardOutput, writeTable } from "../io/table.js";
 import { runningOf } from "../program/options.js";
 import { isFloat, type Tensor } from "../tensor/tensor.js";
 import { checkpointOf } from "./checkpoints.js";
@@ -110,9 +112,11 @@ export async function attribute(
 ): Promise<void> {
   requireFitting(options);
   const read = [modelFile, ...files, options.train, options.query, ...(options.projection ? [options.projection] : [])];
-  await checkOut(options.out, read);
+  if (options.out !== standardOutput) await checkOut(options.out, read);
+  const tables = !/\.(safetensors|npz)$/i.test(options.out);
+  if (tables) await checkTable(options.out);
   const task = await dataTaskOf(modelFile, { ...options, data: options.train }, progress);
-  const queries = await queriesOf(task, options, progress);
+  const { feeds: queries, ids: queryIds } = await queriesOf(task, options, progress);
   const others: Model[] = [];
   for (const file of files) others.push(await checkpointOf(file, task.model, options, progress));
   const models = checkpointsOf(task.model, others, options, progress);
@@ -126,7 +130,17 @@ export async function attribute(
     async () => {
       const scored = await scores(models, task.feeds, queries, { ...settings, method });
       const own = options.self ? { self: await selfInfluence(models, task.feeds, { ...settings, method }) } : {};
-      await writeTensors(options.out, { scores: scored.scores, ...own });
+      if (tables) {
+        const columns = pairsOf(scored.scores, { samples: task.ids?.names, queries: queryIds?.names, ...own });
+        await writeTable(options.out, columns, (text) => io.stdout.write(text));
+        return scored;
+      }
+      await writeTensors(options.out, {
+        scores: scored.scores,
+        ...own,
+        ...(task.ids ? { ids: task.ids.tensor } : {}),
+        ...(queryIds ? { query_ids: queryIds.tensor } : {}),
+      });
       return scored;
     },
     () => {
@@ -135,12 +149,34 @@ export async function attribute(
     },
   );
   progress.stop();
+  if (options.out === standardOutput) return;
   const [count = 0, samples = 0] = found.scores.dims;
   const plural = (n: number, what: string, many = `${what}s`) => `${n} ${n === 1 ? what : many}`;
   const dampings = [...new Set((found.dampings ?? []).map((damping) => damping.toPrecision(3)))];
   const damped = dampings.length === 0 ? "" : `, damping ${dampings.join(", ")}`;
   const asked = `${plural(count, "query", "queries")}, ${plural(samples, "training sample")}`;
   io.stdout.write(`wrote ${options.out}: ${asked}, ${plural(models.length, "model")}${damped}\n`);
+}
+
+interface PairNames {
+  readonly samples: readonly string[] | undefined;
+  readonly queries: readonly string[] | undefined;
+  readonly self?: Tensor;
+}
+
+/** A row for each query and training sample. */
+function pairsOf({ dims, data }: Tensor, { samples: ids, queries, self }: PairNames): Column[] {
+  const [count = 0, samples = 0] = dims;
+  const pairs = <T>(of: (query: number, sample: number) => T): T[] =>
+    Array.from({ length: count * samples }, (_, k) => of(Math.floor(k / samples), k % samples));
+  return [
+    { name: "query", values: Int32Array.from(pairs((query) => query)) },
+    ...(queries ? [{ name: "query_id", values: pairs((query) => queries[query] ?? null) }] : []),
+    { name: "sample", values: Int32Array.from(pairs((_, sample) => sample)) },
+    ...(ids ? [{ name: "id", values: pairs((_, sample) => ids[sample] ?? null) }] : []),
+    { name: "score", values: Float32Array.from(data, Number) },
+    ...(self ? [{ name: "self", values: Float32Array.from(pairs((_, sample) => Number(self.data[sample]))) }] : []),
+  ];
 }
 
 /** Throws UsageError. */
@@ -194,9 +230,8 @@ async function projectionIn(file: string): Promise<Tensor> {
 async function queriesOf(task: DataTask, { query, allowNotFinite }: AttributeOptions, progress: Progress) {
   const data = await readData(query);
   // What --fix took away from the training data, or a note told of, is told once.
-  const known = [...data].filter(([name]) => task.objective.expected.has(name));
-  const { feeds } = feedsOf(new Map(known), query, task.objective, allowNotFinite ?? false, progress);
-  return feeds;
+  const known = [...data].filter(([name]) => task.objective.expected.has(name) || name === idsName);
+  return feedsOf(new Map(known), query, task.objective, allowNotFinite ?? false, progress);
 }
 
 /** Throws UsageError. */

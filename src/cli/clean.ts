@@ -1,7 +1,8 @@
 /** clean: scores for wrong labels, copies, outliers and samples that teach nothing, as a table. */
 import { issuesOf } from "../cleaning/scoring.js";
 import type { CleaningTraining, Issues } from "../cleaning/types.js";
-import { type Column, samplesColumn, standardOutput, writeTable } from "../io/table.js";
+import { type Column, samplesColumns } from "../io/column.js";
+import { checkTable, standardOutput, writeTable } from "../io/table.js";
 import { contentOf } from "../report/collect.js";
 import { writePage } from "../report/write.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -35,6 +36,7 @@ export async function clean(
   const training = trainingOf(options);
   const { checkpoint: files = [] } = options;
   if (options.out !== standardOutput) await checkOut(options.out, [modelFile, options.data, ...files]);
+  await checkTable(options.out);
   if (options.report !== undefined) await checkOut(options.report, [modelFile, options.data, ...files]);
   const task = await dataTaskOf(modelFile, options, progress);
   const checkpoints: Readonly<Record<string, Tensor<"float32">>>[] = [];
@@ -52,11 +54,12 @@ export async function clean(
     ...(threads === undefined ? {} : { threads }),
     onStage: (stage) => progress.stage(stage),
   });
-  await writeTable(options.out, columnsOf(issues), (text) => io.stdout.write(text));
+  const shown = await showing(options, task);
+  await writeTable(options.out, columnsOf(issues, shown.ids), (text) => io.stdout.write(text));
   if (options.report !== undefined) {
     progress.stage("report");
     const content = await contentOf(task.objective, task.feeds, {
-      ...(await showing(options, task)),
+      ...shown,
       scores: issues.scores,
     });
     await writePage({ ...content, ...(issues.suggested ? { suggested: issues.suggested } : {}) }, options.report);
@@ -65,11 +68,11 @@ export async function clean(
   if (options.out !== standardOutput) io.stdout.write(`wrote ${options.out}: ${summary(issues)}\n`);
 }
 
-/** A row for each sample: its scores, then what they were made of. */
-export function columnsOf(issues: Issues): Column[] {
+/** A row for each sample: its name, its scores, then what they were made of. */
+export function columnsOf(issues: Issues, ids?: readonly string[]): Column[] {
   const { scores, measures, labels, suggested, predictions } = issues;
   return [
-    samplesColumn(issues.samples),
+    ...samplesColumns(issues.samples, ids),
     { name: "label_score", values: scores.label },
     { name: "duplicate_score", values: scores.duplicate },
     { name: "outlier_score", values: scores.outlier },

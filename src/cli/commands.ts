@@ -177,6 +177,7 @@ export function commands(io: Io, ended: (code: number) => void): Command {
       ),
     )
     .option("--ids <column>", "the column of each sample's name")
+    .option("--texts <column>", "the column of each sample's text, for reports")
     .addOption(repeatable(new Option("--integers <name>", "an input of whole numbers, int64"), collect))
     .option("--size <WxH>", "size that pictures are brought to, as 28x28", pictureSize)
     .option("--grey", "pictures in grey, one channel")
@@ -274,7 +275,11 @@ function cleaning(program: Command): Command {
     showing(withData(program, "clean", what, "--out scores.csv"))
       .option("--report <file>", "write a page too, .html, with its numbers beside it", pageFile)
       .addOption(
-        required("--out <file>", "where to write the table, .csv, .jsonl, .json, .safetensors, .npz, or -", tableFile),
+        required(
+          "--out <file>",
+          "where to write the table, .csv, .jsonl, .json, .parquet, .safetensors, .npz, or -",
+          tableFile,
+        ),
       )
       .addOption(
         repeatable(
@@ -306,7 +311,7 @@ function attribution(program: Command): Command {
   const what = "write what each training sample does to the loss of each query";
   const example = "--method influence --out scores.safetensors";
   const data = "--train train.safetensors --query query.safetensors ";
-  return withOutput(running(withLoss(program, "attribute", what, example, data)))
+  return withOutput(running(withLoss(program, "attribute", what, example, data)), tables)
     .argument("[checkpoints...]", "more weights of the same model: .onnx, or .safetensors by parameter")
     .addOption(required("--train <file>", 'safetensors or npz file with the training samples: inputs and "target"'))
     .addOption(required("--query <file>", "the same with the samples that are to be explained"))
@@ -386,7 +391,10 @@ interface OutputKind {
 }
 
 const tensors: OutputKind = { formats: ".safetensors or .npz", check: outputFile };
-const tables: OutputKind = { formats: ".safetensors, .npz, .csv, .jsonl, .json, or - for CSV", check: tableFile };
+const tables: OutputKind = {
+  formats: ".safetensors, .npz, .csv, .jsonl, .json, .parquet, or - for CSV",
+  check: tableFile,
+};
 
 /** A command whose samples a cluster may compute: what it writes is then a folder. */
 function withCluster(command: Command, { formats, check }: OutputKind = tensors): Command {

@@ -4,7 +4,7 @@ import { PergradError } from "../errors.js";
 import { bindShape } from "../graph/dim.js";
 import type { TensorLayout } from "../io/bytes.js";
 import { formatToWrite, openTensors } from "../io/files.js";
-import { standardOutput, TableWriter, tableFormat } from "../io/table.js";
+import { checkTable, idsName, standardOutput, TableWriter, tableFormat } from "../io/table.js";
 import type { TensorWriter } from "../io/writer.js";
 import { describeNotFinite, type NotFiniteSample } from "../program/not-finite.js";
 import { Program } from "../program/program.js";
@@ -169,6 +169,7 @@ export async function begin(
   others: readonly string[] = [],
 ): Promise<DataTask> {
   if (options.out !== standardOutput) await checkOut(options.out, [modelFile, options.data, ...others]);
+  if (isTable(options.out)) await checkTable(options.out);
   return dataTaskOf(modelFile, options, progress);
 }
 
@@ -285,10 +286,13 @@ async function stream<W extends Wants>(
   notFinite: NotFiniteSample[],
 ): Promise<void> {
   const { microbatchSize } = options;
+  // A result of the same name comes first.
+  const ids = result.layout.has(idsName) ? undefined : task.ids;
   const writer = isTable(options.out)
-    ? new TableWriter(options.out, result.layout, (text) => io.stdout.write(text))
-    : await openTensors(options.out, result.layout);
+    ? new TableWriter(options.out, result.layout, (text) => io.stdout.write(text), ids?.names)
+    : await openTensors(options.out, ids ? new Map([...result.layout, [idsName, ids.tensor]]) : result.layout);
   try {
+    if (ids && !isTable(options.out)) await writer.write(idsName, 0, ids.tensor.data);
     progress.stage("samples", task.samples);
     // NaN and infinity were looked for in the whole file.
     const chunks = program.stream(task.feeds, {

@@ -5,6 +5,7 @@ import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import { readTensors } from "../io/files.js";
 import { firstNotFinite, type Prepared, prepare } from "../program/feeds.js";
+import { idsIn, type SampleNames } from "../program/sample-names.js";
 import { scaledTensors } from "../tensor/scaled.js";
 import { takeSamples } from "../tensor/take-samples.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -67,16 +68,22 @@ export function feedsOf(
   objective: Objective,
   allowNotFinite: boolean,
   progress: Progress,
-): Prepared {
+): Prepared & { readonly ids?: SampleNames } {
   const { expected, loss, output } = objective;
   const absent = [...expected.keys()].find((name) => !data.has(name));
   if (absent !== undefined) throw missing(absent, data, dataFile);
-  const extra = [...data.keys()].filter((name) => !expected.has(name));
+  const names = idsIn(data, expected.keys());
+  const extra = [...data.keys()].filter((name) => !expected.has(name) && data.get(name) !== names?.tensor);
   if (extra.length > 0)
     progress.note(`"${dataFile}" also holds ${listed(extra)}, which the model and the loss do not take.`);
   const own = Object.fromEntries([...data].filter(([name]) => expected.has(name)));
   const prepared = prepare(own, expected, allowNotFinite);
   const { target } = prepared.feeds;
   if (target) loss.validate?.(target, output.shape);
-  return prepared;
+  if (names && names.names.length !== prepared.samples)
+    throw new PergradError(
+      "BATCH_MISMATCH",
+      `In "${dataFile}" the tensor "ids" names ${names.names.length} samples, but there are ${prepared.samples}; give a name for each.`,
+    );
+  return { ...prepared, ...(names ? { ids: names } : {}) };
 }

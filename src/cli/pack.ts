@@ -4,7 +4,9 @@ import { type Packed, packImages, packRows, readRows } from "../data/index.js";
 import { writeFileSafely } from "../io/atomic.js";
 import { unreadable } from "../io/failure.js";
 import { writeTensors } from "../io/files.js";
+import { idsName } from "../io/table.js";
 import { unboundScales } from "../tensor/scaled.js";
+import { tensorOfTexts } from "../tensor/texts.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
 import { checkOut } from "./task.js";
@@ -15,6 +17,7 @@ export interface PackCommandOptions {
   readonly target?: string;
   readonly input?: ReadonlyMap<string, readonly string[]>;
   readonly ids?: string;
+  readonly texts?: string;
   readonly integers?: readonly string[];
   readonly size?: { readonly width: number; readonly height: number };
   readonly grey?: boolean;
@@ -27,11 +30,14 @@ export async function pack(source: string, options: PackCommandOptions, io: Io, 
   await checkOut(options.out, found.isDirectory() ? [] : [source]);
   progress.stage("reading");
   const packed = found.isDirectory() ? await ofFolder(source, options) : await ofRows(source, options);
-  await writeTensors(options.out, unboundScales(new Map(Object.entries(packed.tensors))));
+  // An input of that name comes first.
+  const named = packed.ids && !(idsName in packed.tensors) ? { [idsName]: tensorOfTexts(packed.ids) } : {};
+  await writeTensors(options.out, unboundScales(new Map(Object.entries({ ...packed.tensors, ...named }))));
   const written = [options.out];
   const stem = options.out.replace(/\.[a-z]+$/i, "");
   for (const [name, list] of [
     ["ids", packed.ids],
+    ["texts", packed.texts],
     ["classes", packed.classNames],
   ] as const) {
     if (!list) continue;
@@ -45,12 +51,13 @@ export async function pack(source: string, options: PackCommandOptions, io: Io, 
   io.stdout.write(`wrote ${written.join(", ")}: ${shapes.join(", ")}\n`);
 }
 
-function ofRows(source: string, { target, input, ids, integers }: PackCommandOptions): Promise<Packed> {
+function ofRows(source: string, { target, input, ids, texts, integers }: PackCommandOptions): Promise<Packed> {
   if (target === undefined) throw new UsageError("--target must be given: the column that holds the target.");
   return packRows(readRows(source), {
     target,
     ...(input ? { inputs: Object.fromEntries(input) } : {}),
     ...(ids === undefined ? {} : { ids }),
+    ...(texts === undefined ? {} : { texts }),
     ...(integers ? { integers } : {}),
   });
 }

@@ -1,8 +1,10 @@
 /** predict: the model's outputs for a data file. */
 import { PergradError } from "../errors.js";
+import { type Column, samplesColumns } from "../io/column.js";
 import { formatToWrite, writeTensors } from "../io/files.js";
-import { type Column, samplesColumn, standardOutput, tableFormat, writeTable } from "../io/table.js";
+import { checkTable, idsName, standardOutput, tableFormat, writeTable } from "../io/table.js";
 import { predict } from "../program/predict.js";
+import { idsIn } from "../program/sample-names.js";
 import { elementsIn, sizeOf, type Tensor } from "../tensor/tensor.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
@@ -23,8 +25,10 @@ export async function predictions(
 ): Promise<void> {
   const { out, output, microbatchSize, allowNotFinite } = options;
   if (out !== standardOutput) await checkOut(out, [modelFile, options.data]);
+  await checkTable(out);
   const { model, data = new Map<string, Tensor>() } = await modelTaskOf(modelFile, options, progress);
   const names = model.graph.inputs.map(({ name }) => name);
+  const ids = idsIn(data, names);
   const inputs = Object.fromEntries([...data].filter(([name]) => names.includes(name)));
   progress.stage("samples");
   const found = await predict(model, inputs, {
@@ -34,8 +38,8 @@ export async function predictions(
     onProgress: (samples) => progress.update(samples),
   });
   const tensors = isTensorFile(out);
-  if (tensors) await writeTensors(out, found);
-  else await writeTable(out, columnsOf(found, out), (text) => io.stdout.write(text));
+  if (tensors) await writeTensors(out, ids && !(idsName in found) ? { ...found, [idsName]: ids.tensor } : found);
+  else await writeTable(out, columnsOf(found, out, ids?.names), (text) => io.stdout.write(text));
   progress.stop();
   if (out === standardOutput) return;
   const list = Object.entries(found).map(([name, { dims }]) => `"${name}" [${dims.join(", ")}]`);
@@ -50,9 +54,9 @@ function isTensorFile(path: string): boolean {
 const mostColumns = 1000;
 
 /** A column for each number of a sample; of scores of classes, the class with the largest one besides. */
-function columnsOf(found: Readonly<Record<string, Tensor>>, out: string): Column[] {
+function columnsOf(found: Readonly<Record<string, Tensor>>, out: string, ids?: readonly string[]): Column[] {
   const samples = Object.values(found)[0]?.dims[0] ?? 0;
-  const columns: Column[] = [samplesColumn(samples)];
+  const columns: Column[] = samplesColumns(samples, ids);
   for (const [name, tensor] of Object.entries(found)) {
     const size = sizeOf(tensor.dims.slice(1));
     if (tensor.dims[0] !== samples || size > mostColumns)

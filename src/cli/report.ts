@@ -43,10 +43,10 @@ export async function report(
 /** What the options say of how samples are shown. Throws FILE_UNREADABLE, BATCH_MISMATCH. */
 export async function showing(
   options: ShowOptions & Pick<TaskOptions, "threads">,
-  { samples }: Pick<DataTask, "samples">,
+  { samples, ids: own }: Pick<DataTask, "samples" | "ids">,
 ): Promise<Omit<ReportOptions, "out" | "loss">> {
   const { show, title, classNames, threads } = options;
-  const ids = options.ids === undefined ? undefined : await lines(options.ids, samples);
+  const ids = options.ids === undefined ? own?.names : await lines(options.ids, samples);
   const texts = options.texts === undefined ? undefined : await lines(options.texts, samples);
   return {
     ...(show === undefined ? {} : { show }),

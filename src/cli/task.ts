@@ -10,6 +10,7 @@ import type { LoadOptions } from "../onnx/read/load-options.js";
 import { parseFile, readModel } from "../onnx/read/model-file.js";
 import { modelOf } from "../onnx/read/model-of.js";
 import { replaceBatchNorm } from "../privacy/batch-norm.js";
+import type { SampleNames } from "../program/sample-names.js";
 import { isFloat, type Tensor } from "../tensor/tensor.js";
 import { checkInputs, feedsOf, readData, type Tensors } from "./data.js";
 import { type LossOptions, lossOf } from "./loss.js";
@@ -45,6 +46,8 @@ export interface DataTask extends Task {
   /** Converted and checked; all samples of the file. */
   readonly feeds: Readonly<Record<string, Tensor>>;
   readonly samples: number;
+  /** What the file calls its samples. */
+  readonly ids?: SampleNames;
 }
 
 /** Throws UsageError, and what reading and tracing throw. */
@@ -108,8 +111,8 @@ export async function dataTaskOf(
 ): Promise<DataTask> {
   const { data = new Map(), ...task } = await taskOf(modelFile, options, progress);
   for (const each of task.objective.notes) progress.note(each);
-  const { feeds, samples } = feedsOf(data, options.data, task.objective, options.allowNotFinite ?? false, progress);
-  return { ...task, dataFile: options.data, feeds, samples };
+  const own = feedsOf(data, options.data, task.objective, options.allowNotFinite ?? false, progress);
+  return { ...task, dataFile: options.data, ...own };
 }
 
 /** Distinguishes data in the model's place from a broken model. */

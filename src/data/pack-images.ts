@@ -3,8 +3,8 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { PergradError } from "../errors.js";
 import { unreadable } from "../io/failure.js";
+import { library } from "../io/library.js";
 import type { ScaledTensor } from "../tensor/scaled.js";
-import { library } from "./library.js";
 import type { Packed } from "./pack-rows.js";
 
 /** Options of `packImages`. */
@@ -28,7 +28,7 @@ const pictures = /\.(png|jpe?g|webp|gif|tiff?|avif)$/i;
 export async function packImages(folder: string, options: PackImagesOptions = {}): Promise<Packed> {
   const { input = "x", grey = false } = options;
   const files = await filesOf(folder);
-  const { default: sharp } = await library("sharp", "pictures", () => import("sharp"));
+  const { default: sharp } = await library("sharp", "read pictures", () => import("sharp"));
   const channels = grey ? 1 : 3;
   let size = options.size;
   let data = new Uint8Array();

@@ -13,6 +13,8 @@ export interface PackRowsOptions {
   readonly inputs?: Readonly<Record<string, readonly string[]>>;
   /** The column of each sample's name. Default: none. */
   readonly ids?: string;
+  /** The column of each sample's text, as reports show it. Default: none. */
+  readonly texts?: string;
   /** Inputs that hold whole numbers, such as numbers of words: int64. Default: none. */
   readonly integers?: readonly string[];
 }
@@ -25,6 +27,8 @@ export interface Packed {
   readonly classNames?: readonly string[];
   /** A name for each sample. */
   readonly ids?: readonly string[];
+  /** A text for each sample. */
+  readonly texts?: readonly string[];
 }
 
 /**
@@ -33,10 +37,10 @@ export interface Packed {
  * different lengths. INVALID_ARGUMENT: there are no rows.
  */
 export async function packRows(rows: AsyncIterable<Row> | Iterable<Row>, options: PackRowsOptions): Promise<Packed> {
-  const { target, ids: idColumn } = options;
+  const { target, ids: idColumn, texts: textColumn } = options;
   let columns: ReadonlyMap<string, readonly string[]> | undefined;
   const numbers = new Map<string, number[]>();
-  const [targets, ids]: [unknown[], string[]] = [[], []];
+  const [targets, ids, texts]: [unknown[], string[], string[]] = [[], [], []];
   let row = 0;
   for await (const each of rows) {
     columns ??= columnsOf(each, options);
@@ -53,6 +57,7 @@ export async function packRows(rows: AsyncIterable<Row> | Iterable<Row>, options
     }
     targets.push(plain(each[target]));
     if (idColumn !== undefined) ids.push(String(each[idColumn]));
+    if (textColumn !== undefined) texts.push(String(each[textColumn]));
     row++;
   }
   if (row === 0) throw new PergradError("INVALID_ARGUMENT", "There are no rows to pack; give at least one.");
@@ -65,16 +70,16 @@ export async function packRows(rows: AsyncIterable<Row> | Iterable<Row>, options
     tensors: { ...Object.fromEntries(inputs), target: tensor },
     ...(classNames ? { classNames } : {}),
     ...(idColumn === undefined ? {} : { ids }),
+    ...(textColumn === undefined ? {} : { texts }),
   };
 }
 
 /** By input. Throws MISSING_TENSOR. */
-function columnsOf(first: Row, { target, inputs, ids }: PackRowsOptions): Map<string, readonly string[]> {
+function columnsOf(first: Row, { target, inputs, ids, texts }: PackRowsOptions): Map<string, readonly string[]> {
   const names = Object.keys(first);
-  const given = inputs
-    ? Object.entries(inputs)
-    : [["x", names.filter((name) => name !== target && name !== ids)] as const];
-  for (const name of [target, ...(ids === undefined ? [] : [ids]), ...given.flatMap(([, own]) => own)])
+  const apart = [target, ids, texts].filter((name) => name !== undefined);
+  const given = inputs ? Object.entries(inputs) : [["x", names.filter((name) => !apart.includes(name))] as const];
+  for (const name of [...apart, ...given.flatMap(([, own]) => own)])
     if (!names.includes(name))
       throw new PergradError(
         "MISSING_TENSOR",

@@ -4,7 +4,7 @@ import { open, readFile, stat } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { PergradError } from "../errors.js";
 import { unreadable } from "../io/failure.js";
-import { library } from "./library.js";
+import { library } from "../io/library.js";
 
 /** A row, by the names of the columns. */
 export type Row = Readonly<Record<string, unknown>>;
@@ -52,7 +52,7 @@ function damaged(path: string, error: unknown): PergradError {
 }
 
 async function* csv(path: string, delimiter: string): AsyncGenerator<Row> {
-  const { parse } = await library("csv-parse", "CSV", () => import("csv-parse"));
+  const { parse } = await library("csv-parse", "read CSV", () => import("csv-parse"));
   const parser = parse({ columns: true, delimiter, bom: true, skip_empty_lines: true, relax_column_count: false });
   const stream = createReadStream(path);
   stream.on("error", (error) => parser.destroy(error));
@@ -86,8 +86,12 @@ function parsed(text: string): Row | undefined {
 const rowsAtOnce = 10_000;
 
 async function* parquet(path: string): AsyncGenerator<Row> {
-  const { parquetMetadataAsync, parquetReadObjects } = await library("hyparquet", "Parquet", () => import("hyparquet"));
-  const { compressors } = await library("hyparquet-compressors", "Parquet", () => import("hyparquet-compressors"));
+  const { parquetMetadataAsync, parquetReadObjects } = await library(
+    "hyparquet",
+    "read Parquet",
+    () => import("hyparquet"),
+  );
+  const { compressors } = await library("hyparquet-compressors", "read Parquet", () => import("hyparquet-compressors"));
   const handle = await open(path);
   try {
     const { size: byteLength } = await handle.stat();
@@ -111,7 +115,7 @@ async function* parquet(path: string): AsyncGenerator<Row> {
 }
 
 async function* arrow(path: string): AsyncGenerator<Row> {
-  const { tableFromIPC } = await library("apache-arrow", "Arrow", () => import("apache-arrow"));
+  const { tableFromIPC } = await library("apache-arrow", "read Arrow", () => import("apache-arrow"));
   const table = tableFromIPC(await readFile(path));
   for (const row of table) yield row ? row.toJSON() : {};
 }

@@ -1,5 +1,6 @@
 /** NumPy's .npy format, versions 1 to 3: a Python dict as header, then the elements. */
 import { type DType, sizeOf, type Tensor, type TypedArray, tensor } from "../tensor/tensor.js";
+import { tensorOfTexts } from "../tensor/texts.js";
 import { type HalfType, storedBytesOf, type TensorLayout, tensorOfBytes } from "./bytes.js";
 
 /** What is wrong with an array: the reader of the file adds which file and array. */
@@ -23,8 +24,14 @@ const types = new Map<string, DType | HalfType>([
   ...(Object.entries(codes) as [DType, string][]).map(([dtype, code]) => [code.slice(1), dtype] as const),
 ]);
 
+/** Texts of a fixed number of letters, NumPy's "U", or of bytes, its "S". */
+interface TextType {
+  readonly letters: number;
+  readonly bytesEach: 1 | 4;
+}
+
 interface Header {
-  readonly type: DType | HalfType;
+  readonly type: DType | HalfType | TextType;
   readonly dims: readonly number[];
   readonly bigEndian: boolean;
   readonly columnMajor: boolean;
@@ -32,18 +39,39 @@ interface Header {
   readonly start: number;
 }
 
-/** Decodes one array into row-major little-endian order; float16 becomes float32. Throws NpyError. */
+/**
+ * Decodes one array into row-major little-endian order; float16 becomes float32, and a list of texts uint8 `[N, length]` in
+ * UTF-8. Throws NpyError.
+ */
 export function decodeNpy(bytes: Uint8Array): Tensor {
   const { type, dims, bigEndian, columnMajor, start } = parseHeader(bytes);
-  const width = storedBytesOf(type);
+  const width = typeof type === "string" ? storedBytesOf(type) : type.letters * type.bytesEach;
   const needed = sizeOf(dims) * width;
   if (needed !== bytes.length - start) {
     throw new NpyError(`needs ${needed} bytes for its shape [${dims.join(", ")}] and has ${bytes.length - start}`);
   }
   const data = new Uint8Array(bytes.subarray(start)); // a copy, for alignment
-  if (bigEndian) swapBytes(data, width);
+  if (bigEndian) swapBytes(data, typeof type === "string" ? width : type.bytesEach);
+  if (typeof type !== "string") return textsIn(data, type, dims);
   const stored = tensorOfBytes(type, dims, data.buffer);
   return columnMajor && dims.length > 1 ? tensor(stored.dtype, dims, toRowMajor(stored.data, dims)) : stored;
+}
+
+/** Throws NpyError. */
+function textsIn(data: Uint8Array, { letters, bytesEach }: TextType, dims: readonly number[]): Tensor {
+  const [samples] = dims;
+  if (samples === undefined || dims.length !== 1)
+    throw new NpyError(`holds texts [${dims.join(", ")}], and pergrad reads lists of texts alone, so save a list`);
+  const view = new DataView(data.buffer);
+  const decoder = new TextDecoder();
+  const width = letters * bytesEach;
+  const texts = Array.from({ length: samples }, (_, n) => {
+    if (bytesEach === 1) return decoder.decode(data.subarray(n * width, (n + 1) * width));
+    const points = Array.from({ length: letters }, (_, k) => view.getUint32(n * width + 4 * k, true));
+    if (points.some((point) => point > 0x10ffff)) throw new NpyError("holds texts with letters that do not exist");
+    return String.fromCodePoint(...points);
+  });
+  return tensorOfTexts(texts);
 }
 
 function parseHeader(bytes: Uint8Array): Header {
@@ -63,6 +91,10 @@ function parseType(text: string): Pick<Header, "type" | "bigEndian"> {
   const described = /'descr'\s*:\s*(?:'([^']*)'|(\[))/.exec(text);
   if (!described) throw new NpyError("has a header without a type");
   const code = described[1] ?? "of a record";
+  const [, kind, size] = /^[<>|=]([US])(\d+)$/.exec(code) ?? [];
+  const letters = Number(size);
+  if (kind && letters > 0 && letters < 1e5)
+    return { type: { letters, bytesEach: kind === "U" ? 4 : 1 }, bigEndian: code.startsWith(">") };
   const type = types.get(code.slice(1));
   if (!type || !"<>|=".includes(code[0] ?? "")) {
     throw new NpyError(`has the type ${code}, which pergrad does not read, so save it as float32 or float64`);

@@ -1,20 +1,13 @@
-/** Tables of one row per sample: CSV, JSON, JSON lines, or the tensors of a safetensors or npz file. */
+/** Tables of one row per sample: CSV, JSON, JSON lines, Parquet, or the tensors of a safetensors or npz file. */
 import { PergradError } from "../errors.js";
-import { floatsIn, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
-import { writeFileSafely } from "./atomic.js";
+import { floatsIn, sizeOf, type TypedArray } from "../tensor/tensor.js";
+import { AtomicFile, writeFileSafely } from "./atomic.js";
 import type { TensorLayout } from "./bytes.js";
+import { type Cell, type Column, samplesColumns, tensorOfColumn } from "./column.js";
 import { writeTensors } from "./files.js";
 import { PieceChecker, type TensorWriter } from "./writer.js";
 
-export type Cell = number | bigint | string | boolean | null;
-
-/** A column: numbers, or texts. */
-export interface Column {
-  readonly name: string;
-  readonly values: Float32Array | Int32Array | readonly Cell[];
-}
-
-const formats = ["csv", "jsonl", "json", "safetensors", "npz"] as const;
+const formats = ["csv", "jsonl", "json", "parquet", "safetensors", "npz"] as const;
 export type TableFormat = (typeof formats)[number];
 
 /** What writes to a terminal or a pipe. */
@@ -28,7 +21,7 @@ export function tableFormat(path: string): TableFormat {
   if (found) return found;
   throw new PergradError(
     "FILE_UNWRITABLE",
-    `Cannot write "${path}": its name must end in .csv, .jsonl, .json, .safetensors or .npz, which says the format; - is CSV on the standard output.`,
+    `Cannot write "${path}": its name must end in .csv, .jsonl, .json, .parquet, .safetensors or .npz, which says the format; - is CSV on the standard output.`,
   );
 }
 
@@ -44,12 +37,44 @@ export async function writeTable(
 ): Promise<void> {
   const format = tableFormat(path);
   if (path === standardOutput) {
-    print(csvOf(columns));
+    for (const text of csvParts(columns)) print(text);
     return;
   }
-  if (format === "safetensors" || format === "npz") return writeTensors(path, tensorsOf(columns));
-  const text = format === "csv" ? csvOf(columns) : format === "json" ? jsonOf(columns) : jsonLinesOf(columns);
-  await writeFileSafely(path, new TextEncoder().encode(text));
+  if (format === "safetensors" || format === "npz")
+    return writeTensors(
+      path,
+      new Map(columns.map((column) => [column.name === "id" ? idsName : column.name, tensorOfColumn(column)])),
+    );
+  if (format === "parquet") {
+    const { parquetOf } = await import("./parquet.js");
+    return writeFileSafely(path, await parquetOf(columns));
+  }
+  await writeParts(path, format === "csv" ? csvParts(columns) : jsonParts(columns, format));
+}
+
+/** The tensor of a file that names its samples. */
+export const idsName = "ids";
+
+/** Before the work: whether a table can be written under this name. Throws FILE_UNWRITABLE. */
+export async function checkTable(path: string): Promise<void> {
+  if (tableFormat(path) !== "parquet") return;
+  const { requireParquet } = await import("./parquet.js");
+  await requireParquet();
+}
+
+async function writeParts(path: string, parts: Iterable<string>): Promise<void> {
+  const file = await AtomicFile.create(path);
+  try {
+    let at = 0;
+    for (const part of parts) {
+      const bytes = new TextEncoder().encode(part);
+      await file.write(bytes, at);
+      at += bytes.length;
+    }
+    await file.commit();
+  } finally {
+    await file.abort();
+  }
 }
 
 /** Takes columns of one number per row, piece by piece, as a file of tensors does; the table is written at the end. */
@@ -63,6 +88,7 @@ export class TableWriter implements TensorWriter {
     private readonly path: string,
     layout: ReadonlyMap<string, TensorLayout>,
     private readonly print: (text: string) => unknown,
+    private readonly ids?: readonly string[],
   ) {
     this.#pieces = new PieceChecker(path, layout);
     this.#columns = new Map([...layout].map(([name, { dims }]) => [name, new Float32Array(sizeOf(dims))]));
@@ -77,46 +103,53 @@ export class TableWriter implements TensorWriter {
   async commit(): Promise<void> {
     await this.#pieces.checkComplete(this);
     const columns = [...this.#columns].map(([name, values]) => ({ name, values }));
-    await writeTable(this.path, [samplesColumn(this.#rows), ...columns], this.print);
+    await writeTable(this.path, [...samplesColumns(this.#rows, this.ids), ...columns], this.print);
   }
 
   async abort(): Promise<void> {}
 }
 
-/** The numbers of the samples, from 0. */
-export function samplesColumn(samples: number): Column {
-  return { name: "sample", values: Int32Array.from({ length: samples }, (_, n) => n) };
-}
-
 /** RFC 4180, with a header; NaN and infinities as NumPy and pandas read them. */
 export function csvOf(columns: readonly Column[]): string {
-  const header = columns.map(({ name }) => quoted(name)).join(",");
-  const lines = rowsOf(columns).map((row) => row.map((cell) => quoted(textOf(cell))).join(","));
-  return `${[header, ...lines].join("\n")}\n`;
+  return [...csvParts(columns)].join("");
 }
 
-/** One object a line; what is not finite is null. */
-export function jsonLinesOf(columns: readonly Column[]): string {
-  return recordsOf(columns)
-    .map((record) => `${JSON.stringify(record)}\n`)
-    .join("");
+/** Rows that are written at a time: a table may be longer than a text can be. */
+const rowsAtOnce = 10_000;
+
+function* csvParts(columns: readonly Column[]): Generator<string> {
+  yield `${columns.map(({ name }) => quoted(name)).join(",")}\n`;
+  for (const rows of rowsOf(columns))
+    yield rows.map((row) => `${row.map((cell) => quoted(textOf(cell))).join(",")}\n`).join("");
 }
 
-function jsonOf(columns: readonly Column[]): string {
-  return `[\n${recordsOf(columns)
-    .map((record) => JSON.stringify(record))
-    .join(",\n")}\n]\n`;
+/** JSON lines: one object a line. JSON: an array of them. What is not finite is null. */
+function* jsonParts(columns: readonly Column[], format: "json" | "jsonl"): Generator<string> {
+  const [start, between, end] = format === "json" ? ["[\n", ",\n", "\n]\n"] : ["", "\n", "\n"];
+  yield start;
+  let first = true;
+  for (const rows of rowsOf(columns)) {
+    const text = rows.map((row) => JSON.stringify(recordOf(columns, row))).join(between);
+    yield first ? text : `${between}${text}`;
+    first = false;
+  }
+  if (!first || format === "json") yield end;
 }
 
 export function recordsOf(columns: readonly Column[]): Record<string, string | number | boolean | null>[] {
-  return rowsOf(columns).map((row) =>
-    Object.fromEntries(columns.map(({ name }, k) => [name, plainOf(row[k] ?? null)])),
-  );
+  return [...rowsOf(columns)].flatMap((rows) => rows.map((row) => recordOf(columns, row)));
 }
 
-function rowsOf(columns: readonly Column[]): Cell[][] {
+function recordOf(columns: readonly Column[], row: readonly Cell[]) {
+  return Object.fromEntries(columns.map(({ name }, k) => [name, plainOf(row[k] ?? null)]));
+}
+
+function* rowsOf(columns: readonly Column[]): Generator<Cell[][]> {
   const rows = columns[0]?.values.length ?? 0;
-  return Array.from({ length: rows }, (_, n) => columns.map(({ values }) => cellOf(values, n)));
+  for (let from = 0; from < rows; from += rowsAtOnce)
+    yield Array.from({ length: Math.min(rowsAtOnce, rows - from) }, (_, k) =>
+      columns.map(({ values }) => cellOf(values, from + k)),
+    );
 }
 
 /** Of float32 numbers the digits that they have. */
@@ -147,19 +180,4 @@ function textOf(cell: Cell): string {
 
 function quoted(text: string): string {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
-
-/** The columns of numbers: these files hold no text. */
-function tensorsOf(columns: readonly Column[]): Record<string, Tensor> {
-  return Object.fromEntries(columns.flatMap(({ name, values }) => (isTyped(values) ? [[name, tensorOf(values)]] : [])));
-}
-
-function isTyped(values: Column["values"]): values is Float32Array | Int32Array {
-  return ArrayBuffer.isView(values);
-}
-
-function tensorOf(values: Float32Array | Int32Array): Tensor {
-  return values instanceof Float32Array
-    ? { dtype: "float32", dims: [values.length], data: values }
-    : { dtype: "int32", dims: [values.length], data: values };
 }

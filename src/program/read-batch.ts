@@ -2,12 +2,24 @@
 import { readTensors } from "../io/files.js";
 import { scaledTensors } from "../tensor/scaled.js";
 import type { Batch } from "./dataset.js";
+import { idsIn } from "./sample-names.js";
 
 /**
  * Those tensors of a file that have one of these names, in the dtypes that they are stored in: bytes with a scale stay
  * bytes. Throws FILE_UNREADABLE.
  */
 export async function readBatch(path: string, names: Iterable<string>): Promise<Batch> {
+  return (await readNamed(path, names)).batch;
+}
+
+/** The same, and what the file calls its samples. */
+export async function readNamed(
+  path: string,
+  names: Iterable<string>,
+): Promise<{ readonly batch: Batch; readonly ids?: readonly string[] }> {
   const wanted = new Set(names);
-  return Object.fromEntries([...scaledTensors(await readTensors(path))].filter(([name]) => wanted.has(name)));
+  const tensors = scaledTensors(await readTensors(path));
+  const ids = idsIn(tensors, wanted)?.names;
+  const batch = Object.fromEntries([...tensors].filter(([name]) => wanted.has(name)));
+  return { batch, ...(ids ? { ids } : {}) };
 }

@@ -24,7 +24,7 @@ export async function contentOf(
   feeds: Readonly<Record<string, Tensor>>,
   options: Omit<ReportOptions, "out" | "loss">,
 ): Promise<ReportContent> {
-  const { ids, texts, classNames, scores, threads } = options;
+  const { ids, texts, classNames, scores, threads, onProgress } = options;
   const kind = targetKind(objective);
   const program = await Program.of(objective, {
     loss: objective.loss,
@@ -32,8 +32,16 @@ export async function contentOf(
     want: { losses: want.losses(), norms: want.norms(), scores: scoresWhere(kind === "classes", objective) },
   });
   try {
-    const run = { allowNotFinite: true, notFinite: "ignore", inPlace: true } as const;
-    const { losses, norms, scores: found } = await program.runAll(feeds, run);
+    const {
+      losses,
+      norms,
+      scores: found,
+    } = await program.runAll(feeds, {
+      allowNotFinite: true,
+      notFinite: "ignore",
+      inPlace: true,
+      ...(onProgress ? { onProgress: (progress) => onProgress(progress.samples) } : {}),
+    });
     const samples = losses.data.length;
     const targets = targetsOf(objective, feeds.target);
     const issueColumns = scores

@@ -1,7 +1,8 @@
 /** A report as one HTML page that needs nothing else. */
-import { type Column, recordsOf, samplesColumn } from "../io/table.js";
+import { type Column, samplesColumns } from "../io/column.js";
+import { recordsOf } from "../io/table.js";
 import { style } from "./style.js";
-import type { ReportContent } from "./types.js";
+import type { ReportContent, ReportSection } from "./types.js";
 
 export function escaped(text: string): string {
   return text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
@@ -17,8 +18,7 @@ export function tableOf(content: ReportContent): Column[] {
   const { ids, labels, predictions, suggested, columns, samples } = content;
   const classes = { label: labels, predicted_label: predictions, suggested_label: suggested };
   return [
-    samplesColumn(samples),
-    ...(ids ? [{ name: "id", values: ids }] : []),
+    ...samplesColumns(samples, ids),
     ...Object.entries(classes).flatMap(([name, values]) => (values ? [{ name, values: Int32Array.from(values) }] : [])),
     ...columns.map(({ key, values }) => ({ name: key, values: Float32Array.from(values) })),
   ];
@@ -32,6 +32,22 @@ export function jsonOf(content: ReportContent): string {
 
 /** Digits that a page keeps of a number. */
 const short = (value: number): number | null => (Number.isFinite(value) ? Number(value.toPrecision(6)) : null);
+
+function chartId(section: number, chart: number): string {
+  return `chart-${section}-${chart}`;
+}
+
+function sectionsOf(sections: readonly ReportSection[], first: boolean): string {
+  const parts = sections.flatMap(({ title, html, charts = [], first: own = false }, s) => {
+    if (own !== first) return [];
+    const drawn = charts.map(
+      ({ label }, k) => `<div class="chart" id="${chartId(s, k)}" role="img" aria-label="${escaped(label)}"></div>`,
+    );
+    const figures = drawn.length === 0 ? "" : `<div class="charts">${drawn.join("")}</div>`;
+    return [`<section><h2>${escaped(title)}</h2>${html}${figures}</section>`];
+  });
+  return parts.join("\n");
+}
 
 /** @param client the script that draws charts and lists samples */
 export function pageOf(content: ReportContent, client: string, files: readonly string[] = []): string {
@@ -47,6 +63,9 @@ export function pageOf(content: ReportContent, client: string, files: readonly s
     layers: content.layers,
     show: content.show,
     shown: Object.fromEntries(shown),
+    charts: Object.fromEntries(
+      sections.flatMap(({ charts: own = [] }, s) => own.map((chart, k) => [chartId(s, k), chart])),
+    ),
   };
   const charts = [
     ["norms", "How hard each sample pulls", "Gradient norms on a logarithmic scale."],
@@ -73,13 +92,14 @@ export function pageOf(content: ReportContent, client: string, files: readonly s
 <header><h1>${escaped(title)}</h1><p>${lead}</p></header>
 <dl class="facts">${facts.map(([value, meaning]) => `<div><dt>${escaped(meaning)}</dt><dd>${escaped(value)}</dd></div>`).join("")}</dl>
 ${downloads.length > 0 ? `<p class="files">The same numbers: ${downloads.join(", ")}</p>` : ""}
+${sectionsOf(sections, true)}
 <section aria-labelledby="list-title"><h2 id="list-title">Samples</h2>
 <form class="controls" id="controls"></form>
 <p id="found" role="status"></p>
 <ol id="list"></ol>
 <button type="button" id="more">Show more</button></section>
 ${charts.map(([id, heading, text]) => `<section><h2>${heading}</h2><p>${text}</p><div class="chart" id="${id}" role="img" aria-label="${heading}"></div></section>`).join("\n")}
-${sections.map(({ title: heading, html }) => `<section><h2>${escaped(heading)}</h2>${html}</section>`).join("\n")}
+${sectionsOf(sections, false)}
 </main>
 <script type="application/json" id="data">${embedded(data)}</script>
 <script>${client.replaceAll("</script", "<\\/script")}</script>

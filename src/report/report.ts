@@ -6,7 +6,7 @@ import { asModel } from "../nn/given-model.js";
 import type { Module } from "../nn/module.js";
 import type { Batch } from "../program/dataset.js";
 import { modelOptions, objectiveOptions } from "../program/options.js";
-import type { ReportOptions } from "./types.js";
+import type { ReportContent, ReportOptions } from "./types.js";
 
 const optionNames: OptionNames<ReportOptions> = {
   ...objectiveOptions,
@@ -20,6 +20,7 @@ const optionNames: OptionNames<ReportOptions> = {
   scores: true,
   threads: true,
   allowNotFinite: true,
+  onProgress: true,
 };
 
 /**
@@ -37,18 +38,30 @@ export async function writeReport(
   checkOptions("writeReport(model, data, options)", options, optionNames);
   if (typeof options.out !== "string" || !/\.html?$/i.test(options.out))
     throw invalidArgument("A report's name, out, must end in .html; correct it.");
+  const content = await reportContent(model, data, options);
+  const { writePage } = await import("./write.js");
+  return writePage(content, options.out);
+}
+
+/** What `writeReport` writes. Throws what it throws, but FILE_UNWRITABLE. */
+export async function reportContent(
+  model: Model | Module,
+  data: Batch | string,
+  options: Omit<ReportOptions, "out">,
+): Promise<ReportContent> {
   const objective = objectiveOf(asModel(model, "writeReport", options), options);
   // The compiler and the runtime are loaded when they are first used.
-  const [{ readBatch }, { prepare }, { contentOf }, { writePage }] = await Promise.all([
+  const [{ readNamed }, { prepare }, { contentOf }] = await Promise.all([
     import("../program/read-batch.js"),
     import("../program/feeds.js"),
     import("./collect.js"),
-    import("./write.js"),
   ]);
-  const batch = typeof data === "string" ? await readBatch(data, objective.expected.keys()) : data;
+  const { batch, ids } =
+    typeof data === "string" ? await readNamed(data, objective.expected.keys()) : { batch: data, ids: undefined };
   const { feeds, samples } = prepare(batch, objective.expected, options.allowNotFinite ?? false);
-  for (const [name, list] of Object.entries({ ids: options.ids, texts: options.texts }))
+  const named = options.ids ?? ids;
+  for (const [name, list] of Object.entries({ ids: named, texts: options.texts }))
     if (list && list.length !== samples)
       throw invalidArgument(`There are ${list.length} ${name} for ${samples} samples; give one for each.`);
-  return writePage(await contentOf(objective, feeds, options), options.out);
+  return contentOf(objective, feeds, { ...options, ...(named ? { ids: named } : {}) });
 }

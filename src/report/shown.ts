@@ -49,18 +49,25 @@ export function showOf(
   return requested ?? (texts ? "text" : frame ? "image" : "table");
 }
 
-/** Samples that a page shows more of than their numbers, at most, for each column; all where there are few. */
-const [ofEach, ofAll] = [150, 1500];
+/** Samples that a page shows more of than their numbers, at most. */
+const mostShown = 1500;
 
-/** Those with the highest and, of margins, the lowest numbers. */
-export function chosenSamples(samples: number, columns: readonly ReportColumn[]): number[] {
-  if (samples <= ofAll) return Array.from({ length: samples }, (_, n) => n);
+/** Of many, those with the highest numbers: the first of each column, then the second of each, and so on. */
+export function chosenSamples(samples: number, columns: readonly ReportColumn[], most = mostShown): number[] {
+  const all = Array.from({ length: samples }, (_, n) => n);
+  if (samples <= most) return all;
+  const orders = columns.map(({ values }) => {
+    // What is no number is the strangest.
+    const height = (n: number) => (Number.isNaN(values[n]) ? Number.POSITIVE_INFINITY : (values[n] ?? 0));
+    return [...all].sort((a, b) => height(b) - height(a) || a - b);
+  });
   const chosen = new Set<number>();
-  for (const { values } of columns) {
-    const order = Array.from({ length: samples }, (_, n) => n).sort((a, b) => (values[b] ?? 0) - (values[a] ?? 0));
-    for (const n of order.slice(0, ofEach)) chosen.add(n);
-  }
-  return [...chosen].sort((a, b) => a - b).slice(0, ofAll);
+  for (const rank of all)
+    for (const order of orders) {
+      const next = order[rank];
+      if (next !== undefined && chosen.size < most) chosen.add(next);
+    }
+  return [...chosen].sort((a, b) => a - b);
 }
 
 export function shownSamples(

@@ -18,6 +18,7 @@ section { margin-top: 36px; }
 .facts dt { color: var(--muted); font-size: 14px; }
 .facts dd { margin: 0; font-size: 25px; font-weight: 600; font-variant-numeric: tabular-nums; }
 .chart { width: 100%; height: 340px; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 16px; }
 .controls { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 10px; margin: 10px 0; }
 .controls label { display: flex; flex-direction: column; gap: 3px; font-size: 14px; color: var(--muted); }
 .controls select, .controls input, button { font: inherit; min-height: 40px; padding: 6px 10px; color: var(--text); background: var(--card); border: 1px solid var(--muted); border-radius: 6px; }

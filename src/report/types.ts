@@ -22,7 +22,7 @@ export interface ReportOptions extends ObjectiveOptions, ModelOptions {
   readonly title?: string;
   /** How samples are shown. Default: as texts where there are some, as images where an input looks like one, else as a row. */
   readonly show?: Show;
-  /** A name for each sample. Default: its number. */
+  /** A name for each sample. Default: what the tensor "ids" of the data file says, else its number. */
   readonly ids?: readonly string[];
   /** A text for each sample. Default: none. */
   readonly texts?: readonly string[];
@@ -34,6 +34,8 @@ export interface ReportOptions extends ObjectiveOptions, ModelOptions {
   readonly threads?: number;
   /** Compute even where the data holds NaN or infinity. Default false. */
   readonly allowNotFinite?: boolean;
+  /** Called now and then with the number of samples so far. Default: no call. */
+  readonly onProgress?: (samples: number) => void;
 }
 
 /** A number for each sample. */
@@ -50,6 +52,31 @@ export interface ReportLayer {
   readonly elements: number;
   /** Of the squared norm, mean over the samples. */
   readonly share: number;
+}
+
+/** A chart of numbers that the caller knows, drawn as those of the samples are. */
+export interface ReportChart {
+  /** Lines run over numbers, bars stand side by side for names. */
+  readonly kind: "lines" | "bars";
+  /** Says what is drawn to those who cannot see it. */
+  readonly label: string;
+  /** What the axes say: of `at`, and of `values`. */
+  readonly axes: readonly [at: string, values: string];
+  readonly at: readonly (number | string)[];
+  /** A number for each of `at`. */
+  readonly series: readonly { readonly name: string; readonly values: readonly number[] }[];
+  /** How numbers are written: shares of 1 as percentages. Default plain. */
+  readonly format?: "percent" | "plain";
+}
+
+/** A part of the page that is not about single samples. */
+export interface ReportSection {
+  readonly title: string;
+  readonly html: string;
+  /** Below the text. */
+  readonly charts?: readonly ReportChart[];
+  /** Before the list of samples instead of at the page's end. Default false. */
+  readonly first?: boolean;
 }
 
 /** What a page shows. */
@@ -69,8 +96,8 @@ export interface ReportContent {
   readonly show: Show;
   /** What is shown of a sample: a data: address of a picture, a text, or a row of numbers. */
   readonly shown: ReadonlyMap<number, string>;
-  /** Sections of the caller's own, in HTML, after those of the samples. */
-  readonly sections?: readonly { readonly title: string; readonly html: string }[];
+  /** Sections of the caller's own. */
+  readonly sections?: readonly ReportSection[];
   /** Numbers at the top: what is said, and what it says. */
   readonly facts: readonly (readonly [value: string, meaning: string])[];
 }

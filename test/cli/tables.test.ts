@@ -1,7 +1,11 @@
 /** Results as tables, the model's outputs, and what is in a model. */
 import { readFileSync } from "node:fs";
+import { parquetReadObjects } from "hyparquet";
+import { compressors } from "hyparquet-compressors";
 import { describe, expect, test } from "vitest";
+import { readRows } from "../../src/data/index.js";
 import { readTensors } from "../../src/io/files.js";
+import { tensorOfTexts, textsOf } from "../../src/tensor/texts.js";
 import { floats, linear, run, workspace } from "./support.js";
 
 const data = { x: floats([4, 3]), target: floats([4, 2]) };
@@ -29,6 +33,65 @@ describe("norms", () => {
     const { command } = await workspace(linear(), data);
     expect(await command("norms", "--out", "n.xlsx")).toMatchObject({ code: 2 });
     expect((await command("norms", "--out", "n.xlsx")).err).toContain(".csv, .jsonl");
+  });
+});
+
+describe("samples with names", () => {
+  const names = ["ä, quoted", "b", "", "naïve"];
+  const named = { ...data, ids: tensorOfTexts(names) };
+  const csvNames = ['"ä, quoted"', "b", "", "naïve"];
+
+  test("keep them in every kind of output, without a note", async () => {
+    const { path, command } = await workspace(linear(), named);
+    const { out } = await command("norms", "--out", "-");
+    expect(out).toMatch(/^sample,id,norms,norms\/weight,norms\/bias\n/);
+    csvNames.forEach((name, n) => {
+      expect(out).toContain(`\n${n},${name},`);
+    });
+    for (const name of ["norms", "grads"]) {
+      expect(await command(name, "--out", path(`${name}.safetensors`))).toMatchObject({ code: 0, err: "" });
+      const ids = (await readTensors(path(`${name}.safetensors`))).get("ids");
+      expect(ids && textsOf(ids)).toEqual(names);
+    }
+    const numbered = { ...data, ids: { dtype: "int64", dims: [4], data: BigInt64Array.of(7n, 8n, 9n, 10n) } } as const;
+    const other = await workspace(linear(), numbered);
+    expect((await other.command("norms", "--out", "-")).out).toMatch(/\n3,10,/);
+    const few = await workspace(linear(), { ...data, ids: tensorOfTexts(["a"]) });
+    expect((await few.command("norms", "--out", "-")).err).toContain('"ids" names 1 samples, but there are 4');
+  });
+
+  test("and numbers come back from Parquet as they were", async () => {
+    const { path, command, result } = await workspace(linear(), named);
+    const { tensors } = await result("norms");
+    expect(await command("norms", "--out", path("n.parquet"))).toMatchObject({ code: 0, err: "" });
+    const rows: Record<string, unknown>[] = [];
+    for await (const row of readRows(path("n.parquet"))) rows.push({ ...row });
+    expect(rows.map(({ id }) => id)).toEqual(names);
+    expect(rows.map(({ sample }) => sample)).toEqual([0, 1, 2, 3]);
+    expect(rows.map(({ norms }) => norms)).toEqual(Array.from(tensors.get("norms")?.data ?? [], Number));
+    const bytes = readFileSync(path("n.parquet"));
+    const file = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
+    expect(await parquetReadObjects({ file, compressors })).toEqual(rows);
+  });
+
+  test("of queries and training samples stand in a table of scores", async () => {
+    const { path } = await workspace(linear(), named);
+    const own = [path("model.onnx"), "--train", path("data.safetensors"), "--query", path("data.safetensors")];
+    const score = (out: string) =>
+      run("attribute", ...own, "--loss", "mse", "--method", "graddot", "--self", "--out", out);
+    expect(await score(path("s.safetensors"))).toMatchObject({ code: 0, err: "" });
+    const { out } = await score("-");
+    const [header, ...lines] = out.trim().split("\n");
+    expect(header).toBe("query,query_id,sample,id,score,self");
+    expect(lines).toHaveLength(16);
+    expect(lines[6]).toMatch(/^1,b,2,,/);
+    const tensors = await readTensors(path("s.safetensors"));
+    const scores = Array.from(tensors.get("scores")?.data ?? [], Number);
+    lines.forEach((line, k) => {
+      const cells = line.split(",");
+      expect(Math.fround(Number(cells.at(-2)))).toBe(Math.fround(scores[k] ?? 0));
+    });
+    expect([...tensors.keys()].sort()).toEqual(["ids", "query_ids", "scores", "self"]);
   });
 });
 

@@ -5,8 +5,8 @@ import { tableFromArrays, tableToIPC } from "apache-arrow";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
 import { packImages, packRows, readRows } from "../../src/data/index.js";
-import { library } from "../../src/data/library.js";
 import { readTensors } from "../../src/index.js";
+import { library } from "../../src/io/library.js";
 import { run } from "../cli/support.js";
 import { temporaryFolder } from "../support/folder.js";
 
@@ -98,7 +98,7 @@ test("a package that is not installed is named, with what to run", async () => {
   const load = async () => {
     throw Object.assign(new Error("Cannot find package 'hyparquet'"), { code: "ERR_MODULE_NOT_FOUND" });
   };
-  await expect(library("hyparquet", "Parquet", load)).rejects.toThrow(/npm install hyparquet --ignore-scripts/);
+  await expect(library("hyparquet", "read Parquet", load)).rejects.toThrow(/npm install hyparquet --ignore-scripts/);
 });
 
 describe("pictures", () => {

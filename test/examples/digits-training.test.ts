@@ -1,7 +1,6 @@
 import { expect, it } from "vitest";
-import { countOf, type Digits } from "../../examples/digits/data.js";
+import type { Digits } from "../../examples/digits/data.js";
 import { network } from "../../examples/digits/network.js";
-import { studyNorms } from "../../examples/digits/norms.js";
 import { Failure, parseOptions } from "../../examples/digits/options.js";
 import { predictions, train } from "../../examples/digits/training.js";
 import { random } from "../../src/tensor/random.js";
@@ -31,21 +30,6 @@ it("a few steps reduce the loss, the same way each time", async () => {
   expect(epochs[3]?.trainLoss).toBeLessThan((epochs[0]?.trainLoss ?? 0) * 0.8);
   expect(steps).toEqual([0, 1, 2, 3].flatMap(() => [5, 1, 1, 1, 1, 1]));
   expect((await run()).parameters).toEqual(parameters);
-});
-
-it("measures a norm, a loss and a reading of every digit", async () => {
-  const model = network(1);
-  const digits = stripes(300);
-  const { norms, losses, predictions: read, layers } = await studyNorms(model, model.parameters, digits);
-  expect([norms.length, losses.length, read.length]).toEqual(new Array(3).fill(countOf(digits)));
-  expect(norms.every((norm) => norm > 0)).toBe(true);
-  expect(layers.map(({ name, elements }) => [name, elements])).toEqual([
-    ["convolution 1", 1040],
-    ["convolution 2", 8224],
-    ["linear 1", 16416],
-    ["linear 2 (output)", 330],
-  ]);
-  expect(layers.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1, 5);
 });
 
 it("predicts the largest score", () => {

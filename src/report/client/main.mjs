@@ -1,11 +1,13 @@
 // What runs in a report's page: charts by Apache ECharts, and the list of samples. Packed into dist/report/client.js.
-import { BarChart, ScatterChart } from "echarts/charts";
+import { BarChart, LineChart, ScatterChart } from "echarts/charts";
 import { GridComponent, LegendComponent, TooltipComponent } from "echarts/components";
 import { init, use } from "echarts/core";
 import { CanvasRenderer } from "echarts/renderers";
+import { axis, base, colour, percent, plain, power } from "./drawing.mjs";
+import { given } from "./given.mjs";
 import { List } from "./list.mjs";
 
-use([BarChart, ScatterChart, GridComponent, LegendComponent, TooltipComponent, CanvasRenderer]);
+use([BarChart, LineChart, ScatterChart, GridComponent, LegendComponent, TooltipComponent, CanvasRenderer]);
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const column = (key) => data.columns.find((each) => each.key === key)?.values;
@@ -15,47 +17,7 @@ const className = (label) => data.classNames?.[label] ?? String(label);
 const nameOf = (n) => data.ids?.[n] ?? `sample ${n}`;
 const list = new List(data, { nameOf, className });
 
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const escaped = (text) => text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
-
-// Labels of axes stay at least 11 pixels high, however narrow the page is.
-const fontSize = 12;
-
-function font(name) {
-  return { color: colour(name), fontFamily: "system-ui, sans-serif", fontSize };
-}
-
-function axis(type, name, more = {}) {
-  return {
-    type,
-    name,
-    nameLocation: "middle",
-    nameGap: 30,
-    nameTextStyle: font("muted"),
-    axisLabel: { ...font("muted"), hideOverlap: true, ...more.axisLabel },
-    axisLine: { lineStyle: { color: colour("line") } },
-    splitLine: { lineStyle: { color: colour("line") } },
-    axisTick: { show: false },
-    ...Object.fromEntries(Object.entries(more).filter(([key]) => key !== "axisLabel")),
-  };
-}
-
-function base(more) {
-  return {
-    animation: false,
-    textStyle: font("text"),
-    grid: { left: 64, right: 18, top: 34, bottom: 48 },
-    tooltip: {
-      confine: true,
-      backgroundColor: colour("card"),
-      borderColor: colour("line"),
-      textStyle: { ...font("text"), fontSize: 13 },
-      ...more.tooltip,
-    },
-    legend: { top: 0, textStyle: font("text"), itemWidth: 12, itemHeight: 12, ...more.legend },
-    ...Object.fromEntries(Object.entries(more).filter(([key]) => key !== "tooltip" && key !== "legend")),
-  };
-}
 
 const kinds = data.predictions
   ? [
@@ -64,9 +26,6 @@ const kinds = data.predictions
     ]
   : [{ name: "samples", colour: "main", has: () => true }];
 
-const power = (value) => (value >= 1e-3 && value < 1e4 ? String(Number(value.toPrecision(1))) : value.toExponential(0));
-const plain = (value) => (value >= 0.01 && value < 1e4 ? String(Number(value.toPrecision(2))) : value.toExponential(0));
-const percent = (value) => `${(100 * value).toFixed(1)} %`;
 const perDecade = 8;
 
 /** What is 0 or far below all others is drawn at the lower end: a logarithm has no place for it. */
@@ -183,7 +142,13 @@ function layers() {
   });
 }
 
-const makers = { norms: histogram, against, classes: byClass, layers };
+const makers = {
+  norms: histogram,
+  against,
+  classes: byClass,
+  layers,
+  ...Object.fromEntries(Object.entries(data.charts).map(([id, chart]) => [id, () => given(chart)])),
+};
 const charts = [];
 
 function draw() {

@@ -1,10 +1,10 @@
 /** Apache ECharts drawn to SVG without a browser, in the colours of the page's own variables. */
-import { BarChart, LineChart, ScatterChart } from "echarts/charts";
+import { LineChart } from "echarts/charts";
 import { GridComponent } from "echarts/components";
 import { type EChartsCoreOption, init, use } from "echarts/core";
 import { SVGRenderer } from "echarts/renderers";
 
-use([BarChart, LineChart, ScatterChart, GridComponent, SVGRenderer]);
+use([LineChart, GridComponent, SVGRenderer]);
 
 /** ECharts wants colours; each of these stands for a variable of the page, so that a chart follows light and dark. */
 export const paint = { text: "#000001", muted: "#000002", line: "#000003", main: "#000004", alert: "#000005" } as const;
@@ -74,11 +74,3 @@ function variable(colour: Colour): string {
 export const percent = (part: number) => `${Number((100 * part).toFixed(2))} %`;
 
 export const plain = (value: number) => String(Number(value.toPrecision(6)));
-
-/** Powers of ten from 0.01 to 100 in full, others as 10⁻³; nothing for the ends of an axis that are none. */
-export function power(value: number): string {
-  const exponent = Math.round(Math.log10(value));
-  if (Math.abs(Math.log10(value) - exponent) > 1e-6) return "";
-  if (Math.abs(exponent) <= 2) return plain(value);
-  return `10${[...String(exponent)].map((digit) => (digit === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(digit)])).join("")}`;
-}

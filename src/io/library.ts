@@ -1,0 +1,27 @@
+/** Readers and writers of other formats, each a package that the user installs. */
+import { type ErrorCode, PergradError } from "../errors.js";
+
+/**
+ * The package, loaded when it is first used.
+ * @param purpose what it is needed for, as "read CSV"
+ * @param load imports it
+ * Throws FILE_UNREADABLE, or the code given, where it is not installed.
+ */
+export async function library<T>(
+  name: string,
+  purpose: string,
+  load: () => Promise<T>,
+  code: ErrorCode = "FILE_UNREADABLE",
+): Promise<T> {
+  try {
+    return await load();
+  } catch (error) {
+    const found = error instanceof Error && "code" in error ? error.code : undefined;
+    if (found !== "ERR_MODULE_NOT_FOUND" && found !== "MODULE_NOT_FOUND") throw error;
+    throw new PergradError(
+      code,
+      `To ${purpose}, pergrad needs the package "${name}", which is not installed; run npm install ${name} --ignore-scripts.`,
+      { cause: error },
+    );
+  }
+}

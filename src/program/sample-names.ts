@@ -1,0 +1,21 @@
+/** What a data file calls its samples. */
+import { idsName } from "../io/table.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { textsOf } from "../tensor/texts.js";
+
+export interface SampleNames {
+  /** As the file holds them. */
+  readonly tensor: Tensor;
+  readonly names: readonly string[];
+}
+
+/**
+ * Those of the tensor "ids": numbers `[N]`, or texts as uint8 `[N, length]` in UTF-8 and padded with zeros. None where the
+ * model has an input of that name.
+ * @param expected names of what is fed
+ */
+export function idsIn(data: ReadonlyMap<string, Tensor>, expected: Iterable<string>): SampleNames | undefined {
+  const tensor = data.get(idsName);
+  const names = tensor && ![...expected].includes(idsName) ? textsOf(tensor) : undefined;
+  return tensor && names ? { tensor, names } : undefined;
+}

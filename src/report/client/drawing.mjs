@@ -1,0 +1,53 @@
+// What all charts share: fonts, axes, and how numbers are written.
+
+export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+// Labels of axes stay at least 11 pixels high, however narrow the page is.
+const fontSize = 12;
+
+function font(name) {
+  return { color: colour(name), fontFamily: "system-ui, sans-serif", fontSize };
+}
+
+export function axis(type, name, more = {}) {
+  return {
+    type,
+    name,
+    nameLocation: "middle",
+    nameGap: 30,
+    nameTextStyle: font("muted"),
+    axisLabel: { ...font("muted"), hideOverlap: true, ...more.axisLabel },
+    axisLine: { lineStyle: { color: colour("line") } },
+    splitLine: { lineStyle: { color: colour("line") } },
+    axisTick: { show: false },
+    ...Object.fromEntries(Object.entries(more).filter(([key]) => key !== "axisLabel")),
+  };
+}
+
+export function base(more) {
+  return {
+    animation: false,
+    textStyle: font("text"),
+    grid: { left: 64, right: 18, top: 34, bottom: 48 },
+    tooltip: {
+      confine: true,
+      backgroundColor: colour("card"),
+      borderColor: colour("line"),
+      textStyle: { ...font("text"), fontSize: 13 },
+      ...more.tooltip,
+    },
+    legend: { top: 0, textStyle: font("text"), itemWidth: 12, itemHeight: 12, ...more.legend },
+    ...Object.fromEntries(Object.entries(more).filter(([key]) => key !== "tooltip" && key !== "legend")),
+  };
+}
+
+/** As it is where that is short, else with an exponent. */
+function short(value, digits, least) {
+  const size = Math.abs(value);
+  return size === 0 || (size >= least && size < 1e4)
+    ? String(Number(value.toPrecision(digits)))
+    : value.toExponential(0);
+}
+export const power = (value) => short(value, 1, 1e-3);
+export const plain = (value) => short(value, 2, 0.01);
+export const percent = (value) => `${(100 * value).toFixed(1)} %`;
