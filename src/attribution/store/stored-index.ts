@@ -7,11 +7,13 @@ import { unwritable } from "../../io/failure.js";
 import { openTensorFile } from "../../io/files.js";
 import { version } from "../../io/package-file.js";
 import { RunLock } from "../../io/run-lock.js";
+import { idsName } from "../../io/table.js";
 import { nth } from "../../present.js";
 import type { Dataset } from "../../program/dataset.js";
 import { defaultTarget } from "../../target/default.js";
 import { Largest } from "../../tensor/largest.js";
 import type { Tensor } from "../../tensor/tensor.js";
+import { textsOf } from "../../tensor/texts.js";
 import { type Checkpoint, sampleOptions } from "../checkpoint.js";
 import type { Method } from "../method.js";
 import { asCheckpoints, asMethod, type Checkpoints, type ScoreOptions } from "../scores.js";
@@ -309,9 +311,7 @@ async function namesOf(given: IndexOptions["ids"], train: Dataset): Promise<read
 async function idsInFile(path: string): Promise<readonly string[] | undefined> {
   const file = await openTensorFile(path);
   try {
-    const layout = file.layout.get("ids");
-    if (layout?.dims.length !== 1) return undefined;
-    return Array.from((await file.read("ids")).data, String);
+    return file.layout.has(idsName) ? textsOf(await file.read(idsName)) : undefined;
   } finally {
     await file.close();
   }
