@@ -10,7 +10,9 @@ Each line that is meant for pergrad is `pergrad: KIND JSON`, of the kinds `progr
 
 from __future__ import annotations
 
+import glob
 import json
+import os
 import sys
 import time
 from functools import cache
@@ -125,6 +127,9 @@ def run(job: Job) -> None:
             "put the folder on a disk that all nodes share.",
         )
     join_sums(job["out"], plan, PROGRAM)
+    for path in glob.glob(os.path.join(glob.escape(job["out"]), "part-*.partial")):
+        # Of workers that were killed as they wrote.
+        os.unlink(path)
     say("done", parts=len(plan), samples=sum(part.rows for part in plan))
 
 

@@ -5,6 +5,11 @@ export function addTo(sum: Float64Array, part: Float32Array, weight = 1): void {
   for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + weight * (part[i] as number);
 }
 
+/** Adds another such sum. */
+export function joinTo(sum: Float64Array, other: Float64Array): void {
+  sum.set(sum.map((each, i) => each + (other[i] ?? 0)));
+}
+
 /** Samples, the sum of what they have, and of its squared deviations from their mean, element by element. */
 interface Spread<A> {
   readonly count: number;

@@ -52,6 +52,13 @@ export class Figures {
     this.#right = (this.#right ?? 0) + right;
   }
 
+  /** Adds those of other samples. */
+  join(others: Figures): void {
+    this.#loss += others.#loss;
+    this.samples += others.samples;
+    if (others.#right !== null) this.#right = (this.#right ?? 0) + others.#right;
+  }
+
   /** NaN where there were no samples. */
   get loss(): number {
     return this.#loss / this.samples;

@@ -47,6 +47,7 @@ const privateSteps: OptionNames<PrivateStepOptions<unknown>> = {
   adaptive: true,
   accountant: true,
   record: true,
+  cluster: true,
 };
 
 /** Of a trainer too, whose options may be shared with a training's. */

@@ -1,5 +1,6 @@
 /** Sums over the microbatches of a step, in float64. */
-import { addTo, times } from "../tensor/float64-sums.js";
+import { present } from "../present.js";
+import { addTo, joinTo, times } from "../tensor/float64-sums.js";
 import { sizeOf } from "../tensor/tensor.js";
 import type { ByParameter } from "../wants/wanted.js";
 import type { Parameters } from "./optimizer.js";
@@ -23,6 +24,11 @@ export class Sums {
       const part = parts[name]?.data;
       if (part) addTo(sum, part);
     }
+  }
+
+  /** Adds other sums of the same parameters. */
+  join(parts: ReadonlyMap<string, Float64Array>): void {
+    for (const [name, sum] of this.#sums) joinTo(sum, present(parts.get(name)));
   }
 
   /** By parameter; `clear` and `add` change them. */

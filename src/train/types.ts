@@ -9,6 +9,7 @@ import type { GaussianMechanism } from "../privacy/mechanism.js";
 import type { Data } from "../tensor/data.js";
 import type { DiagnoseOptions } from "./diagnosed.js";
 import type { Optimizer, Parameters } from "./optimizer.js";
+import type { StepWorkers, TrainingJob } from "./step-workers.js";
 
 /** All the data, as a program's `run` takes it: the model's inputs by name, and `target` where the loss has one. */
 export type TrainingSet = Readonly<Record<string, Data>>;
@@ -91,6 +92,12 @@ export interface AdaptiveOptions {
   readonly countNoise?: number;
 }
 
+/** Who computes the parts of a private step's batch in this process's place: `localWorkers({ count: 2 })`. */
+export interface TrainingWorkers {
+  /** Called once, before the first step. */
+  begin(job: TrainingJob): Promise<StepWorkers>;
+}
+
 /** Options of `PrivateTrainer.create`. */
 export interface PrivateStepOptions<S> extends StepOptions<S>, ClippingOptions {
   /**
@@ -117,6 +124,12 @@ export interface PrivateStepOptions<S> extends StepOptions<S>, ClippingOptions {
    * releases nothing. Use it to keep a ledger that survives a crash. Default: none.
    */
   readonly record?: (spent: GaussianMechanism) => void | Promise<void>;
+  /**
+   * Workers that compute the clipped sums of parts of each step's batch. The batch is drawn, the ledger written and the noise
+   * added here, so that a worker that dies costs no privacy: its part is computed again, of the samples already
+   * drawn. Default: this process computes them.
+   */
+  readonly cluster?: TrainingWorkers;
 }
 
 /**

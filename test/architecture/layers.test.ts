@@ -143,6 +143,7 @@ const late: readonly string[] = [
   "attribution/store/stored-index.ts",
   "check/checked.ts",
   "cluster/ray/map.ts",
+  "cluster/ray/training.ts",
   "compile/compile.ts",
   "io/atomic.ts",
   "onnx/proto.ts",

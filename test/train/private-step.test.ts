@@ -6,7 +6,7 @@ import { loadModel, losses, PrivateTrainer, type Tensor } from "../../src/index.
 import { readTensors } from "../../src/io/files.js";
 import { withNoise } from "../../src/privacy/noise.js";
 import { seededBits } from "../../src/privacy/random-bits.js";
-import { margin } from "../../src/train/clipped-batch.js";
+import { margin } from "../../src/train/part-clipper.js";
 import { poisson } from "../../src/train/samplers.js";
 import type { ClippingOptions } from "../../src/train/types.js";
 import { expectClose } from "../support/per-sample.js";

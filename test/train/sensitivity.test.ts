@@ -4,7 +4,8 @@ import { describe, expect, it } from "vitest";
 import { losses, type Model, nn, sgd, type Tensor } from "../../src/index.js";
 import type { Module } from "../../src/nn/module.js";
 import { type Random, random } from "../../src/tensor/random.js";
-import { BatchClipper, margin } from "../../src/train/clipped-batch.js";
+import { BatchClipper } from "../../src/train/clipped-batch.js";
+import { margin } from "../../src/train/part-clipper.js";
 import { setup } from "../../src/train/setup.js";
 import type { ClippingOptions } from "../../src/train/types.js";
 

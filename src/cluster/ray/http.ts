@@ -20,7 +20,10 @@ export interface Answer {
 /** Milliseconds without a byte after which a cluster counts as unreachable. */
 const silence = 60_000;
 
-/** Rejects with the system's error where no answer comes. Redirects are answers: a token follows none. */
+/**
+ * Rejects with the system's error where no answer comes. Each request has a connection of its own: Ray closes those that are
+ * kept, perhaps as the next request is sent. Redirects are answers: a token follows none.
+ */
 export function ask(url: string, { method, path, body, contentType }: Asked, token: string | null): Promise<Answer> {
   const send = url.startsWith("https:") ? encrypted : plain;
   const headers = {
@@ -28,7 +31,7 @@ export function ask(url: string, { method, path, body, contentType }: Asked, tok
     ...(token === null ? {} : { authorization: `Bearer ${token}` }),
   };
   return new Promise((resolve, reject) => {
-    const sent = send(`${url}${path}`, { method, headers, timeout: silence }, (response) => {
+    const sent = send(`${url}${path}`, { method, headers, timeout: silence, agent: false }, (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.on("error", reject);

@@ -64,8 +64,8 @@ export class RayJobs {
         `The program takes ${Math.ceil(zip.length / 2 ** 20)} MB, and Ray takes packages of less than 500 MB; compile it for fewer weights.`,
       );
     const path = `/api/packages/gcs/${name}`;
-    if ((await this.#ask({ method: "GET", path })).status === 200) return;
-    const { status, text } = await this.#ask({ method: "PUT", path, body: zip });
+    if ((await this.#patiently({ method: "GET", path })).status === 200) return;
+    const { status, text } = await this.#patiently({ method: "PUT", path, body: zip });
     if (status !== 200) throw this.#refused("take the program", status, text);
   }
 
@@ -85,9 +85,9 @@ export class RayJobs {
     for (let k = 1; ; k++) {
       signal?.throwIfAborted();
       const asked = { method: "POST", path: "/api/jobs/", body, contentType: "application/json" } as const;
-      const { status, text } = await this.#ask(asked);
-      if (status === 200) return;
-      if (k > 1 && text.includes("already exists")) return;
+      const { status, text } = await this.#patiently(asked);
+      // Of an answer that did not arrive: the name is ours alone.
+      if (status === 200 || /already exists/i.test(text)) return;
       if (k === tries || !/No available agent|head node agent/i.test(text))
         throw this.#refused("start a job", status, text);
       await sleep(1000);

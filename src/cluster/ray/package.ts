@@ -29,8 +29,13 @@ export interface Package {
 
 /** @param entry the Python file that is started, beside the worker's */
 export async function packed(program: MappedProgram, job: object, entry: string): Promise<Package> {
+  return packedFiles(job, entry, await programFiles(program));
+}
+
+/** The same of a job without a program, or with its files. */
+export async function packedFiles(job: object, entry: string, program: Zippable = {}): Promise<Package> {
   const files: Zippable = {
-    ...(await programFiles(program)),
+    ...program,
     ...(await workerFiles(entry)),
     "job.json": [new TextEncoder().encode(JSON.stringify(job)), {}],
   };

@@ -1,0 +1,201 @@
+// The faults that a job on Ray must survive, or end with a clear error: each is made, and what came of it is checked.
+
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { readTensors } from "../../dist/node/pergrad.js";
+
+/** Results of a folder, by name. Of sums the numbers: the order of a file's metadata differs from run to run. */
+export async function resultsIn(folder) {
+  const names = readdirSync(folder).filter((name) =>
+    /^(part-\d+\.(parquet|sums\.safetensors)|sums\.safetensors)$/.test(name),
+  );
+  const found = new Map();
+  for (const name of names.sort()) {
+    const hash = createHash("sha256");
+    if (name.endsWith(".parquet")) hash.update(readFileSync(join(folder, name)));
+    else
+      for (const [tensor, { dtype, dims, data }] of Object.entries(await readTensors(join(folder, name))).sort())
+        hash.update(`${tensor} ${dtype} ${dims}\n`).update(data);
+    found.set(name, hash.digest("hex"));
+  }
+  return found;
+}
+
+function must(condition, what) {
+  if (!condition) throw new Error(what);
+}
+
+/** Throws where a folder does not hold what an undisturbed run wrote, byte by byte. */
+async function mustEqual(folder, whole) {
+  const found = await resultsIn(folder);
+  for (const [name, digest] of whole) must(found.get(name) === digest, `${name} is not that of an undisturbed run`);
+  must(found.size === whole.size, `${found.size} files instead of ${whole.size}`);
+  const left = readdirSync(folder).filter((name) => name.endsWith(".partial"));
+  return left.length;
+}
+
+async function failure(running) {
+  try {
+    await running;
+  } catch (error) {
+    return error;
+  }
+  throw new Error("no error came");
+}
+
+/** Waits until a folder holds so many parts. */
+async function partsIn(folder, count) {
+  while (!existsSync(folder) || readdirSync(folder).filter((name) => name.endsWith(".parquet")).length < count)
+    await sleep(20);
+}
+
+export const worker = /^ray::compute/;
+const driver = /^python pergrad_ray\.py|\/python\S* pergrad_ray\.py/;
+
+/** @returns rows of the table: what is done, and what came of it */
+export function faultsOf({ node, map, saved, data, folder, whole }) {
+  const out = (name) => join(folder, `out-${name}`);
+  return [
+    {
+      fault: "a worker is killed (SIGKILL), twice",
+      run: async () => {
+        const running = map(saved, data, { out: out("worker") });
+        for (let k = 0; k < 2; k++) {
+          process.kill(await node().find(worker), "SIGKILL");
+          await sleep(300);
+        }
+        await running;
+        await mustEqual(out("worker"), whole);
+        return "right: equal to an undisturbed run, bit for bit; the parts are computed again";
+      },
+    },
+    {
+      fault: "a worker is slow (stopped for 5 seconds)",
+      run: async () => {
+        const running = map(saved, data, { out: out("slow") });
+        const pid = await node().find(worker);
+        process.kill(pid, "SIGSTOP");
+        await sleep(5000);
+        process.kill(pid, "SIGCONT");
+        await running;
+        await mustEqual(out("slow"), whole);
+        return "right: the others compute other parts meanwhile";
+      },
+    },
+    {
+      fault: "the driver is killed (SIGKILL)",
+      run: async () => {
+        const running = failure(map(saved, data, { out: out("driver") }));
+        await partsIn(out("driver"), 1);
+        process.kill(await node().find(driver), "SIGKILL");
+        const error = await running;
+        must(error.code === "CLUSTER_JOB", `${error.code}: ${error.message}`);
+        const before = await resultsIn(out("driver"));
+        const times = new Map([...before.keys()].map((name) => [name, statSync(join(out("driver"), name)).mtimeMs]));
+        await map(saved, data, { out: out("driver") });
+        await mustEqual(out("driver"), whole);
+        for (const [name, time] of times)
+          if (name.endsWith(".parquet"))
+            must(statSync(join(out("driver"), name)).mtimeMs === time, `${name} was computed again`);
+        return `\`CLUSTER_JOB\`; the same call again computes what is missing and no part twice`;
+      },
+    },
+    {
+      fault: "the node is killed (SIGKILL of all its processes)",
+      run: async () => {
+        const running = failure(map(saved, data, { out: out("node") }));
+        await partsIn(out("node"), 1);
+        await node().kill();
+        const error = await running;
+        must(error.code === "CLUSTER_UNREACHABLE", `${error.code}: ${error.message}`);
+        await node().start();
+        await map(saved, data, { out: out("node") });
+        await mustEqual(out("node"), whole);
+        return "`CLUSTER_UNREACHABLE`; once the cluster is there again, the same call goes on: right";
+      },
+    },
+    {
+      fault: "the disk is full",
+      run: async () => {
+        const disk = out("disk");
+        mkdirSync(disk);
+        const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", disk]);
+        if (mounted.status !== 0) return "not tried: a small disk cannot be mounted here";
+        try {
+          const error = await failure(map(saved, data, { out: join(disk, "results") }));
+          must(error.code === "CLUSTER_JOB" && /No space left/.test(error.message), `${error.code}: ${error.message}`);
+          spawnSync("mount", ["-o", "remount,size=100m", disk]);
+          await map(saved, data, { out: join(disk, "results") });
+          const left = await mustEqual(join(disk, "results"), whole);
+          must(left === 0, `${left} unfinished files are left`);
+          return `\`CLUSTER_JOB\`: "${shown(error.message)}"; with room again, the same call goes on: right`;
+        } finally {
+          spawnSync("umount", [disk]);
+        }
+      },
+    },
+    {
+      fault: "a shard is damaged",
+      run: async () => {
+        const shards = join(folder, "damaged");
+        mkdirSync(shards);
+        const names = readdirSync(data).sort();
+        for (const name of names) copyFileSync(join(data, name), join(shards, name));
+        const bad = join(shards, names.at(-1));
+        const bytes = readFileSync(bad);
+        bytes.fill(0xff, 4, 4000);
+        writeFileSync(bad, bytes);
+        const error = await failure(map(saved, shards, { out: out("damaged") }));
+        must(error.code === "CLUSTER_JOB" && error.message.includes(names.at(-1)), `${error.code}: ${error.message}`);
+        copyFileSync(join(data, names.at(-1)), bad);
+        await map(saved, shards, { out: out("damaged") });
+        await mustEqual(out("damaged"), whole);
+        return `\`CLUSTER_JOB\`: "${shown(error.message)}"; with the shard mended, the same call goes on: right`;
+      },
+    },
+    {
+      fault: "the token is wrong, or missing",
+      run: async () => {
+        const right = process.env.RAY_AUTH_TOKEN;
+        try {
+          for (const wrong of ["wrong", ""]) {
+            process.env.RAY_AUTH_TOKEN = wrong;
+            const error = await failure(map(saved, data, { out: out("token") }));
+            must(error.code === "CLUSTER_REFUSED", `${error.code}: ${error.message}`);
+          }
+        } finally {
+          process.env.RAY_AUTH_TOKEN = right;
+        }
+        must(!existsSync(out("token")), "something was computed");
+        return "`CLUSTER_REFUSED`; nothing is computed";
+      },
+    },
+    {
+      fault: "the program is of another version",
+      run: async () => {
+        const other = join(folder, "other-version.onnx");
+        const text = readFileSync(saved, "latin1");
+        must(text.includes('{"version":2,'), "the program's version is not where it was");
+        writeFileSync(other, text.replace('{"version":2,', '{"version":9,'), "latin1");
+        const error = await failure(map(other, data, { out: out("version") }));
+        must(error.code === "CLUSTER_JOB" && /version 9/.test(error.message), `${error.code}: ${error.message}`);
+        return `\`CLUSTER_JOB\`: "${shown(error.message)}"`;
+      },
+    },
+    {
+      fault: "the folder holds results of another program",
+      run: async ({ another }) => {
+        const error = await failure(map(another, data, { out: out("worker") }));
+        must(error.code === "CLUSTER_JOB" && /another program/.test(error.message), `${error.code}: ${error.message}`);
+        await mustEqual(out("worker"), whole);
+        return `\`CLUSTER_JOB\`: "${shown(error.message)}"`;
+      },
+    },
+  ];
+}
+
+/** Without the machine's folders. */
+const shown = (message) => message.replaceAll(/"\/[^"]*\/([^"/]+)"/g, '"$1"');

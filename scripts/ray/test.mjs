@@ -1,0 +1,107 @@
+// Usage: test.mjs [--install] [--write] [--only TEXT]. A Ray node of two CPUs on this machine, and every fault of faults.mjs.
+// --install makes a Python environment with Ray where there is none; --write puts the table into docs/cluster.md.
+import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { cluster, losses, nn, perSample, ray, want } from "../../dist/node/pergrad.js";
+import { faultsOf, resultsIn } from "./faults.mjs";
+import { RayNode } from "./node.mjs";
+import { pythonWithRay } from "./python.mjs";
+
+const { values } = parseArgs({
+  options: { install: { type: "boolean" }, write: { type: "boolean" }, only: { type: "string" } },
+});
+
+/** Parquet files of random numbers: `files` of them, of `groups` row groups of `rows` rows. */
+const writer = `
+import sys, numpy as np, pyarrow as pa, pyarrow.parquet as pq
+folder, files, groups, rows, width = sys.argv[1], *map(int, sys.argv[2:])
+rng = np.random.default_rng(7)
+for f in range(files):
+    x = rng.standard_normal((groups * rows, width), dtype=np.float32)
+    columns = {"x": pa.FixedSizeListArray.from_arrays(pa.array(x.reshape(-1)), width), "target": pa.array(rng.integers(0, 10, len(x)))}
+    pq.write_table(pa.table(columns), f"{folder}/shard-{f}.parquet", row_group_size=rows, compression="NONE")
+`;
+
+const width = 64;
+
+async function savedPrograms(folder) {
+  const model = nn.model(nn.sequential(nn.linear(width, 256), nn.relu(), nn.linear(256, 10)), { seed: 1 });
+  const paths = [];
+  for (const [name, maxNorm] of [
+    ["program", 1],
+    ["another", 2],
+  ]) {
+    const wants = { norms: want.norms(), clipped: want.clippedSum({ maxNorm }), losses: want.losses() };
+    const program = await perSample(model, { loss: losses.crossEntropy(), want: wants });
+    paths.push(join(folder, `${name}.onnx`));
+    await program.save(paths.at(-1), { for: "onnxruntime" });
+    await program.release();
+  }
+  return paths;
+}
+
+/** Into docs/cluster.md, between two marks. */
+function write(rows, versions) {
+  const page = fileURLToPath(new URL("../../docs/cluster.md", import.meta.url));
+  const lines = rows.map(({ fault, came }) => `| ${fault} | ${came} |`);
+  const table = ["| fault | what comes of it |", "|---|---|", ...lines].join("\n");
+  const text = readFileSync(page, "utf8");
+  const marked = /(<!-- faults -->\n).*(<!-- end of faults -->)/s;
+  if (!marked.test(text)) throw new Error("docs/cluster.md has no place for the table");
+  writeFileSync(page, text.replace(marked, `$1${table}\n\nTested with Ray ${versions.split(" ")[0]}.\n$2`));
+}
+
+async function main(python, versions) {
+  const folder = mkdtempSync(join(tmpdir(), "pergrad-ray-"));
+  process.env.RAY_AUTH_TOKEN = randomBytes(16).toString("hex");
+  const node = new RayNode(python, { token: process.env.RAY_AUTH_TOKEN });
+  const rows = [];
+  let failed = 0;
+  try {
+    const data = join(folder, "data");
+    mkdirSync(data);
+    const wrote = spawnSync(python, ["-c", writer, data, "3", "4", "1000", String(width)], { encoding: "utf8" });
+    if (wrote.status !== 0) throw new Error(wrote.stderr);
+    const [saved, another] = await savedPrograms(folder);
+    await node.start();
+    const map = (program, from, options) => {
+      const running = cluster(ray(node.url)).map(program, from, options);
+      // Where a test fails before it looks at what comes, that is not the fault to tell of.
+      running.catch(() => {});
+      return running;
+    };
+    const begun = Date.now();
+    await map(saved, data, { out: join(folder, "whole") });
+    console.log(`an undisturbed run: ${((Date.now() - begun) / 1000).toFixed(1)} s`);
+    const whole = await resultsIn(join(folder, "whole"));
+    const faults = faultsOf({ node: () => node, map, saved, data, folder, whole });
+    for (const { fault, run } of faults.filter((each) => each.fault.includes(values.only ?? ""))) {
+      const start = Date.now();
+      try {
+        const came = await run({ another });
+        rows.push({ fault, came });
+        console.log(`passed (${((Date.now() - start) / 1000).toFixed(1)} s): ${fault}: ${came}`);
+      } catch (error) {
+        failed++;
+        console.log(`failed: ${fault}: ${error.stack ?? error}`);
+      }
+    }
+  } finally {
+    await node.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+  if (values.write && failed === 0 && values.only === undefined) write(rows, versions);
+  console.log(`${rows.length} passed, ${failed} failed`);
+  return failed;
+}
+
+const { python, versions, reason } = pythonWithRay(values.install);
+if (process.platform !== "linux")
+  console.log("skipped: npm run test:ray (it looks for processes in /proc, which Linux has)");
+else if (python === undefined) console.log(`skipped: npm run test:ray (${reason})`);
+else process.exitCode = (await main(python, versions)) === 0 ? 0 : 1;

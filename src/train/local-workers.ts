@@ -1,0 +1,24 @@
+/** Worker threads that share the parts of private steps. */
+import { invalidArgument } from "../arguments.js";
+import { StepPool } from "./step-workers.js";
+import type { TrainingWorkers } from "./types.js";
+
+/** Options of `localWorkers`. */
+export interface LocalWorkersOptions {
+  /** Worker threads, from 1 up, each of which runs programs on one thread. Default 2. */
+  readonly count?: number;
+}
+
+/**
+ * Worker threads of this machine, for `trainPrivately(model, data, { cluster: localWorkers({ count: 4 }) })`. A step's batch is
+ * computed in parts of at most 256 samples, as many at a time as there are workers. Each worker holds the program, and
+ * is given the weights and its part's samples.
+ * @throws PergradError INVALID_ARGUMENT.
+ */
+export function localWorkers({ count = 2 }: LocalWorkersOptions = {}): TrainingWorkers {
+  if (!Number.isSafeInteger(count) || count < 1)
+    throw invalidArgument(`The number of workers is a whole number from 1 up, not ${count}.`);
+  return {
+    begin: async ({ clipper }) => new StepPool(() => clipper({ workers: true, threads: 1 }), count),
+  };
+}
