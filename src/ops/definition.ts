@@ -175,6 +175,8 @@ export interface OpDefinition {
   readonly repeats?: boolean;
   /** A comparison of integers, as a function of their difference. */
   readonly ofDifference?: (difference: number) => boolean;
+  /** Of a reduction: an element of this value changes no result. */
+  readonly neutral?: number;
   /** A kernel may write the result over an input of the same shape that nothing else reads. */
   readonly overwrites?: boolean;
   /** Computing it twice costs less than holding its result. (What has a `view` is light too.) */

@@ -37,6 +37,14 @@ describe("a constant that the exporter computed from parameters", () => {
     );
     expect(refusal(() => load(init("exp", "val_3", "sqrt"), { strict: true }))).toBe("no error");
   });
+  it.each([
+    ["g", ["a"]],
+    ["a", ["a", "slice_1"]],
+  ])("is no parameter where its origin %s is none in the exporter's list", (origin, parameters) => {
+    const key = "pkg.torch.export.ExportedProgram.graph_signature";
+    const metadata = { [key]: "\n# inputs\np_a: PARAMETER target='a'\nb_g: BUFFER target='g' persistent=True\n" };
+    expect(Object.keys(load({ ...init("slice_1", origin, "val_2"), metadata }).parameters)).toEqual(parameters);
+  });
   it("is found where it is a Constant node", () => {
     const nodes = [
       node("Constant", [], ["exp"], [tensor("value", floats([3], 0.3, 0.61, 0.77))]),

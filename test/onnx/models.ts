@@ -38,6 +38,8 @@ export interface FileInit {
   readonly opset?: number;
   /** What is written beside values. */
   readonly infos?: readonly ValueInfo[];
+  /** What is written beside the graph. */
+  readonly metadata?: Readonly<Record<string, string>>;
   readonly functions?: readonly MessageInitShape<typeof FunctionProtoSchema>[];
 }
 
@@ -50,6 +52,7 @@ export function file({
   outputs = ["y"],
   opset = 21,
   infos = [],
+  metadata = {},
   functions = [],
 }: FileInit): Uint8Array {
   return toBinary(
@@ -67,6 +70,7 @@ export function file({
         initializer: [...initializers],
         input: [...inputs],
         valueInfo: [...infos],
+        metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
         output: outputs.map((name) => ({ name })),
       },
     }),

@@ -1,6 +1,6 @@
 import { PergradError } from "../../errors.js";
 import type { Value } from "../../graph/value.js";
-import { Absent, type Item, isTensor } from "./sequence.js";
+import { Absent, type Item, isTensor, type NotTensor, SelectedRows, Selection } from "./sequence.js";
 
 /**
  * The values of a graph by their names in the file; a graph inside a node sees those around it. What could
@@ -22,6 +22,12 @@ export class Scope {
     return value ? !(value instanceof PergradError) && isTensor(value) : (this.around?.holds(name) ?? false);
   }
 
+  /** What a name stands for that is no tensor; undefined for tensors, errors, and what is not there. */
+  notTensor(name: string): NotTensor | undefined {
+    const value = this.#values.get(name) ?? this.around?.notTensor(name);
+    return value && !(value instanceof PergradError) && !isTensor(value) ? value : undefined;
+  }
+
   set(name: string, value: Item | PergradError): void {
     this.#values.set(name, value);
   }
@@ -40,7 +46,12 @@ export class Scope {
   get(name: string): Value {
     const item = this.item(name);
     if (isTensor(item)) return item;
-    const what = item instanceof Absent ? "an optional value that is not there" : "a sequence of tensors";
+    const what =
+      item instanceof Absent
+        ? "an optional value that is not there"
+        : item instanceof Selection || item instanceof SelectedRows
+          ? "a tensor whose length differs from sample to sample"
+          : "a sequence of tensors";
     throw new PergradError(
       "UNSUPPORTED_OP",
       `"${name}" is ${what}, where the model needs a tensor; export the model so that it gives and reads tensors only.`,

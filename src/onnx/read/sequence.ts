@@ -19,16 +19,34 @@ export class StackedSequence {
 /** An optional value that is not there. */
 export class Absent {}
 
+/** What may be an element of a list. */
+export interface Candidate {
+  /** int64, `[1]`. */
+  readonly element: Value;
+  /** bool, of one element: whether it is in the list; null where it always is. */
+  readonly kept: Value | null;
+}
+
+/** A vector of integers whose elements depend on a sample's data. */
+export class Selection {
+  constructor(readonly candidates: readonly Candidate[]) {}
+}
+
+/** The rows of a tensor at the positions that a list holds: `rows` has one for each candidate. */
+export class SelectedRows {
+  constructor(
+    readonly rows: Value,
+    readonly list: Selection,
+  ) {}
+}
+
+const notTensors = [Sequence, GrowingSequence, StackedSequence, Absent, Selection, SelectedRows] as const;
+
 /** What a name of a file may stand for beside a tensor. */
-export type NotTensor = Sequence | GrowingSequence | StackedSequence | Absent;
+export type NotTensor = InstanceType<(typeof notTensors)[number]>;
 
 export type Item = Value | NotTensor;
 
 export function isTensor(item: Item): item is Value {
-  return !(
-    item instanceof Sequence ||
-    item instanceof GrowingSequence ||
-    item instanceof StackedSequence ||
-    item instanceof Absent
-  );
+  return !notTensors.some((kind) => item instanceof kind);
 }

@@ -6,6 +6,7 @@ import { standardDomain } from "../proto.js";
 import type { NodeDecoder } from "./decoder.js";
 import { decodeIf, decodeLoop } from "./loops/control-flow.js";
 import { decodeScan } from "./loops/decode-scan.js";
+import { decodeSelectionNode, isSelectionNode } from "./loops/selection.js";
 import { decodeMlNode, isMlOperator } from "./ml/decode.js";
 import type { Scope } from "./scope.js";
 import { decodeSequenceNode, isSequenceNode } from "./sequences.js";
@@ -20,5 +21,6 @@ export function specialDecoder(proto: NodeProto, scope: Scope): NodeDecoder | un
   if (isMlOperator(proto.domain, proto.opType)) return decodeMlNode;
   if (standardDomain(proto.domain) !== "") return undefined;
   if (standardDefinition(proto.opType)?.body) return decodeScan;
-  return controlFlow.get(proto.opType) ?? (isSequenceNode(proto, scope) ? decodeSequenceNode : undefined);
+  const known = controlFlow.get(proto.opType) ?? (isSequenceNode(proto, scope) ? decodeSequenceNode : undefined);
+  return known ?? (isSelectionNode(proto, scope) ? decodeSelectionNode : undefined);
 }

@@ -36,7 +36,7 @@ function reducedShape(shape: Shape, axes: readonly number[], keepDims: boolean):
   return keepDims ? keptShape(shape, axes) : shape.filter((_, axis) => !axes.includes(axis));
 }
 
-const keepsDims = (node: Call | Node) => intAttribute(node, "keepdims", 1) !== 0;
+export const keepsDims = (node: Call | Node) => intAttribute(node, "keepdims", 1) !== 0;
 
 /** Where the sample axis goes when `axes` are reduced. */
 function reducedSampleAxis(node: Node, at: SampleAxis | null | undefined, axes: readonly number[]): SampleAxis | null {
@@ -88,6 +88,7 @@ interface ReductionRule {
   readonly stepSlope?: boolean;
   readonly hidesNaN?: boolean;
   readonly notNegative?: OpDefinition["notNegative"];
+  readonly neutral?: number;
 }
 
 function reduction({
@@ -101,6 +102,7 @@ function reduction({
   stepSlope = false,
   hidesNaN = false,
   notNegative,
+  neutral,
 }: ReductionRule): OpDefinition {
   return {
     op,
@@ -109,6 +111,7 @@ function reduction({
     stepSlope,
     hidesNaN,
     ...(notNegative ? { notNegative } : {}),
+    ...(neutral === undefined ? {} : { neutral }),
     range: (_node, [x]) => range(present(x)),
     ...(linear ? { linear } : {}),
     infer: (call) => inferReduction(call, combine),
@@ -221,6 +224,7 @@ const own = (x: Range): Range => x;
 const reduceRules: readonly ReductionRule[] = [
   {
     op: "ReduceSum",
+    neutral: 0,
     notNegative: "kept",
     linear: summationSteps,
     reduce: total,
@@ -240,6 +244,7 @@ const reduceRules: readonly ReductionRule[] = [
   },
   {
     op: "ReduceMax",
+    neutral: Number.NEGATIVE_INFINITY,
     notNegative: "kept",
     reduce: greatest,
     rule: extremumRule,
@@ -251,6 +256,7 @@ const reduceRules: readonly ReductionRule[] = [
   },
   {
     op: "ReduceMin",
+    neutral: Number.POSITIVE_INFINITY,
     notNegative: "kept",
     reduce: least,
     rule: extremumRule,
@@ -262,6 +268,7 @@ const reduceRules: readonly ReductionRule[] = [
   },
   {
     op: "ReduceProd",
+    neutral: 1,
     reduce: (elements) => elements.reduce((product, x) => product * x, 1),
     rule: productRule,
     combine: multiply,

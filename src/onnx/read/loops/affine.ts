@@ -64,12 +64,13 @@ export function oneDim(value: Value | null | undefined): Dim | undefined {
   return more === undefined ? element : undefined;
 }
 
-/** What a Range up to a multiple of N counts. */
-export function rangeOf({ inputs }: FileNode): Progression | undefined {
-  const [start, limit, step] = [numberOf(inputs[0]), oneDim(inputs[1]), numberOf(inputs[2])];
-  if (start !== 0 || step === undefined || step < 1 || !isBatch(limit)) return undefined;
-  const rows = divide(limit, step);
-  return isBatch(rows) ? { start, step, rows, more: 0 } : undefined;
+/** What a Range counts up to a multiple of N, or to some numbers above one (`arange(N + 1)`). */
+export function rangeOf({ inputs }: FileNode, limit: Affine | undefined): Progression | undefined {
+  const [start, step] = [numberOf(inputs[0]), numberOf(inputs[2])];
+  if (start !== 0 || step === undefined || step < 1 || !limit || limit.steps !== 0 || limit.offset < 0)
+    return undefined;
+  const rows = limit.samples > 0 ? divide({ perSample: limit.samples }, step) : undefined;
+  return isBatch(rows) ? { start, step, rows, more: Math.ceil(limit.offset / step) } : undefined;
 }
 
 /** With one more element at the end, which goes on as before. */
@@ -79,6 +80,10 @@ export function extended(list: Progression, element: Value): Progression | undef
   const given = oneDim(element);
   const fits = end !== undefined && given !== undefined && sameDim(given, end);
   return fits && element.shape.length === 1 ? { ...list, more: list.more + 1 } : undefined;
+}
+
+export function lastOf({ start, step, rows, more }: Progression): Affine {
+  return { steps: 0, samples: step * rows.perSample, offset: start + step * (more - 1) };
 }
 
 /** Without its first elements. */

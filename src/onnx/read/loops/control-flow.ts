@@ -16,6 +16,7 @@ import { type Item, isTensor } from "../sequence.js";
 import type { Structure } from "../structure.js";
 import { sameFunction } from "./same-function.js";
 import { decodeSampleLoop } from "./sample-loop.js";
+import { chosen } from "./selection.js";
 import { subgraph } from "./subgraphs.js";
 
 /** The one element of a condition or a count. */
@@ -41,6 +42,11 @@ export function decodeIf(decoder: Decoder, proto: NodeProto, scope: Scope): void
     bindOutputs(proto, ofAnyStep(decoder, call, proto, scope), scope);
     return;
   }
+  const choice = choiceBetween(decoder, call, proto, scope);
+  if (choice) {
+    bindOutputs(proto, choice, scope);
+    return;
+  }
   const condition = knownElement(decoder, call, 0, "condition");
   bindOutputs(proto, branchOf(decoder, proto, scope, condition ? "then_branch" : "else_branch"), scope);
 }
@@ -60,6 +66,22 @@ function ofAnyStep(decoder: Decoder, call: Call, proto: NodeProto, scope: Scope)
     const [item, other] = [result(), last[k]];
     if (other && isTensor(item) && isTensor(other) && sameFunction(item, other)) return item;
     throw interaction(call, "computes something else for the last sample");
+  });
+}
+
+/** What a sample's own data decides in a loop over the samples: both branches, and a choice between their results. */
+function choiceBetween(decoder: Decoder, call: Call, proto: NodeProto, scope: Scope): (() => Item)[] | null {
+  const condition = requireInput(call, 0);
+  const single = condition.shape.every((dim) => dim === 1);
+  if (condition.known || !single || !decoder.indices.dependsOnStep(condition)) return null;
+  const otherwise = branchOf(decoder, proto, scope, "else_branch");
+  return branchOf(decoder, proto, scope, "then_branch").map((result, k) => () => {
+    const item = chosen(decoder.context.build, condition, result(), nth(otherwise, k)());
+    if (item) return item;
+    throw unsupported(
+      part(call, `result ${k}`),
+      "has another shape in one branch than in the other, and the data decides which it is",
+    );
   });
 }
 

@@ -6,7 +6,6 @@
 import { PergradError } from "../../../errors.js";
 import { type BatchMultiple, divide, isBatch, N } from "../../../graph/dim.js";
 import { constantValue, dimsValue, leaf, type Value } from "../../../graph/value.js";
-import { nodesBefore } from "../../../graph/walk.js";
 import type { Build } from "../../../ops/build.js";
 import { intAttribute, normalAxis, part, unknownShape } from "../../../ops/checks.js";
 import { standardDefinition } from "../../../ops/registry.js";
@@ -20,6 +19,7 @@ import {
   extended,
   inLastStep,
   isConstant,
+  lastOf,
   numberOf,
   oneDim,
   type Progression,
@@ -27,44 +27,14 @@ import {
   shifted,
   tailOf,
 } from "./affine.js";
-
-/** The steps of a loop, one for each of `rows`. */
-export interface Steps {
-  readonly rows: BatchMultiple;
-  /** The number of the step: an int64 scalar. */
-  readonly index: Value;
-  readonly parts: Parts;
-}
-
-/** What a step reads of tensors of all samples, and those parts of all steps, stacked: `[rows, ...]`. */
-export class Parts {
-  readonly stacked = new Map<Value, Value>();
-  readonly #known = new Map<string, Value>();
-  readonly #numbers = new Map<Value, number>();
-
-  /** What each step reads of `stacked`. */
-  of(stacked: Value): Value {
-    const { dtype, shape, name } = stacked;
-    const part = leaf(name, { dtype, shape: shape.slice(1) }, { kind: "input" });
-    this.stacked.set(part, stacked);
-    return part;
-  }
-
-  /** The same part where the same rows were read before. */
-  rows(data: Value, place: readonly number[], make: () => Value): Value {
-    const number = this.#numbers.get(data) ?? this.#numbers.size;
-    this.#numbers.set(data, number);
-    const key = [number, ...place].join();
-    const part = this.#known.get(key) ?? this.of(make());
-    this.#known.set(key, part);
-    return part;
-  }
-}
+import { dependsOn, type Steps } from "./steps.js";
 
 export class IndexArithmetic {
   readonly #progressions = new Map<Value, Progression>();
   /** Progressions whose number of elements no shape states, such as N + 1. */
   readonly #shapeless = new Set<Value>();
+  /** Numbers of elements that are no multiple of N: known to this arithmetic alone. */
+  readonly #unstated = new Set<Value>();
   readonly #affine = new Map<Value, Affine>();
   /** Conditions that hold in the last step only. */
   readonly #last = new Set<Value>();
@@ -116,6 +86,22 @@ export class IndexArithmetic {
     return this.#below.get(condition);
   }
 
+  /** Whether a value may differ from step to step of the innermost loop. */
+  dependsOnStep(value: Value): boolean {
+    const steps = this.#steps.at(-1);
+    return steps !== undefined && dependsOn(value, steps);
+  }
+
+  /** The rows of `data` along axis 0 at positions one behind the other, where they are a step's own. */
+  ownRowsAt(data: Value, positions: readonly Value[]): Value | undefined {
+    const steps = this.#steps.at(-1);
+    const places = positions.map((position) => this.#affineOf(position));
+    const [first] = places;
+    if (!steps || !first) return undefined;
+    const inOrder = places.every((place, k) => place?.steps === first.steps && place.offset === first.offset + k);
+    return inOrder ? this.#rowsOf(data, 0, first, positions.length, steps) : undefined;
+  }
+
   /** The outputs of a node of the file: those that `make` gives, unless the node picks a step's own rows. */
   follow(node: FileNode, make: () => readonly Value[]): readonly Value[] {
     if (node.domain !== "") return make();
@@ -124,8 +110,8 @@ export class IndexArithmetic {
     const settled = this.#comparison(node);
     if (settled !== undefined) return [boolean(settled, node)];
     const index = this.#index(node);
-    if (index && this.#steps.length > 0 && isConstant(index) && isArithmetic(node))
-      return [int(this.build, index.offset, node)];
+    const number = index && this.#settled(node, index);
+    if (number) return [number];
     const progression = this.#progression(node);
     const outputs = progression ? [this.#made(node, progression, make)] : this.#plain(node, index, make);
     if (index && outputs[0]) this.#affine.set(outputs[0], index);
@@ -133,13 +119,40 @@ export class IndexArithmetic {
     return outputs;
   }
 
+  /** What a node gives that computes the same number in every step, or a multiple of N from what no shape states. */
+  #settled(node: FileNode, index: Affine): Value | undefined {
+    if (!isArithmetic(node)) return undefined;
+    if (this.#steps.length > 0 && isConstant(index)) return int(this.build, index.offset, node);
+    const { steps, samples, offset } = index;
+    const multiple = steps === 0 && offset === 0 && samples > 0;
+    if (!multiple || !node.inputs.some((input) => input && this.#unstated.has(input))) return undefined;
+    return dimsValue([{ perSample: samples }], onesOf(node).length === 0);
+  }
+
   #plain(node: FileNode, index: Affine | undefined, make: () => readonly Value[]): readonly Value[] {
     const shapeless = node.inputs.find((input) => input && this.#shapeless.has(input));
-    if (!shapeless) return make();
+    if (!shapeless) return this.#counting(node, index, make);
     const { rows, more } = present(this.#progressions.get(shapeless));
     if (node.op === "Shape" && more === 0 && Object.keys(node.attributes).length === 0) return [dimsValue([rows])];
+    if (node.op === "Size") return [this.#unstatedNumber(leaf("", { dtype: "int64", shape: [] }, { kind: "input" }))];
     if (index && index.samples === 0) return [this.#asTensor(index, node.op === "Slice" ? [1] : [])];
-    throw unknownShape(
+    throw this.#noMultiple(node, shapeless);
+  }
+
+  #counting(node: FileNode, index: Affine | undefined, make: () => readonly Value[]): readonly Value[] {
+    const unstated = node.inputs.find((input) => input && this.#unstated.has(input));
+    if (!unstated) return make();
+    if (!index) throw this.#noMultiple(node, unstated);
+    return make().map((value) => this.#unstatedNumber(value));
+  }
+
+  #unstatedNumber(value: Value): Value {
+    this.#unstated.add(value);
+    return value;
+  }
+
+  #noMultiple(node: FileNode, shapeless: Value): PergradError {
+    return unknownShape(
       part(node, `input "${shapeless.name}"`),
       "has a length that is no multiple of the number of samples",
       "export the model with a symbolic batch axis",
@@ -189,7 +202,7 @@ export class IndexArithmetic {
     const given = first ? this.#progressionOf(first) : undefined;
     switch (node.op) {
       case "Range":
-        return rangeOf(node);
+        return rangeOf(node, this.#affineOf(second));
       case "Cast":
       case "Identity":
         return given;
@@ -201,9 +214,19 @@ export class IndexArithmetic {
         return given && node.inputs.length === 2 && second ? extended(given, second) : undefined;
       case "Slice":
         return given && tailOf(given, node);
+      case "ScatterElements":
+        return given && this.#withLast(given, node);
       default:
         return undefined;
     }
+  }
+
+  /** The same list where its last element is written once more. */
+  #withLast(given: Progression, { inputs: [, place, update] }: FileNode): Progression | undefined {
+    const last = lastOf(given);
+    const same = this.#affineOf(update);
+    const known = same?.steps === 0 && same.samples === last.samples && same.offset === last.offset;
+    return known && numberOf(place) === -1 ? given : undefined;
   }
 
   /** A progression, and a number that is added to it, taken from it, or multiplied with it. */
@@ -225,7 +248,10 @@ export class IndexArithmetic {
   #index(node: FileNode): Affine | undefined {
     const [first, second] = node.inputs;
     const steps = this.#steps.at(-1);
+    const given = first && this.#shapeless.has(first) ? this.#progressions.get(first) : undefined;
     switch (node.op) {
+      case "Size":
+        return given && { steps: 0, samples: given.rows.perSample, offset: given.more };
       case "CastLike":
         return second?.dtype === "int64" ? this.#affineOf(first) : undefined;
       case "Cast":
@@ -274,6 +300,10 @@ export class IndexArithmetic {
   /** Remembers conditions on the number of a step. */
   #condition({ op, inputs }: FileNode, value: Value): void {
     const steps = this.#steps.at(-1);
+    const [same] = op === "Identity" ? inputs : [];
+    const known = same && this.#below.get(same);
+    if (known) this.#below.set(value, known);
+    if (same && this.#last.has(same)) this.#last.add(value);
     const [a, b] = [this.#affineOf(inputs[0]), this.#affineOf(inputs[1])];
     if (!steps || !a || !b) return;
     const own = a.samples === 0 && a.steps === 1;
@@ -322,7 +352,7 @@ export class IndexArithmetic {
     const each = divide(size, steps.rows);
     if (each === undefined || isBatch(each) || !isBatch(size)) return undefined;
     const own = index.steps === each && index.samples === 0 && index.offset >= 0 && index.offset + count <= each;
-    if (!own || count < 0 || this.#dependsOn(data, steps)) return undefined;
+    if (!own || count < 0 || dependsOn(data, steps)) return undefined;
     return steps.parts.rows(data, [axis, index.offset, count], () => {
       const { build } = this;
       const { shape } = data;
@@ -330,11 +360,6 @@ export class IndexArithmetic {
       const first = build.moveAxis(split, axis, 0);
       return count === each ? first : build.slice(first, axis + 1, index.offset, index.offset + count);
     });
-  }
-
-  #dependsOn(data: Value, { index, parts }: Steps): boolean {
-    const own = (value: Value) => value === index || parts.stacked.has(value);
-    return own(data) || nodesBefore([data]).some(({ inputs }) => inputs.some((input) => input !== null && own(input)));
   }
 }
 

@@ -17,7 +17,7 @@ import { Scope } from "../scope.js";
 import { GrowingSequence, type Item, isTensor, Sequence, StackedSequence } from "../sequence.js";
 import type { Structure } from "../structure.js";
 import type { Affine } from "./affine.js";
-import { Parts, type Steps } from "./index-arithmetic.js";
+import { Parts, type Steps } from "./steps.js";
 
 /** A Loop whose trip count is `rows`. */
 export interface SampleLoop {

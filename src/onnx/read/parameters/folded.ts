@@ -8,7 +8,7 @@ import { PergradError } from "../../../errors.js";
 import { listed } from "../../names.js";
 import { metadataOf } from "../../proto.js";
 import type { Uses } from "../uses.js";
-import { foldedKey, isPlainOrigin } from "./weights.js";
+import { originsOf, weightsAmong } from "./weights.js";
 
 export interface FoldedConstant {
   readonly name: string;
@@ -27,8 +27,7 @@ export function parametersInSignature({ metadataProps }: GraphProto): ReadonlySe
 
 /** The parameters that a constant was computed from. */
 export function parametersBehind(name: string, uses: Uses, signature: ReadonlySet<string> | null): string[] {
-  const origins = [...(uses.noteOn(name, foldedKey) ?? "").matchAll(/'([^']*)'/g)].map(([, origin = ""]) => origin);
-  return origins.filter((origin) => (signature ? signature.has(origin) : !isPlainOrigin(origin)));
+  return weightsAmong(originsOf(name, uses) ?? [], signature);
 }
 
 const advice = "export with torch.onnx.export(..., dynamo=True, optimize=False), which folds nothing";

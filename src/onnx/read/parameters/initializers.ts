@@ -117,7 +117,7 @@ export class Initializers {
     if (!isFloat32(tensor)) return { proto, value: constantValue(tensor, name) };
     const known = readableName(name, this.uses);
     if (!this.#isNamed(name) && !this.#isNamed(known)) {
-      const found = whyConstant(name, tensor, this.uses, this.inputs);
+      const found = whyConstant(name, tensor, this.uses, this.inputs, this.signature);
       if (found) return { proto, value: this.#constant(name, tensor, found) };
     }
     const chosen = known !== name || !isGenerated(name, this.uses);

@@ -42,14 +42,19 @@ export function isRepeated(name: string, uses: Uses): boolean {
   return /^(expand|repeat)(_\d+)?$/.test(name) && uses.noteOn(name, foldedKey) !== undefined;
 }
 
-/** Whether the exporter says that it computed the values, and names no weight that they came from. */
-function isComputed(name: string, uses: Uses): boolean {
+/** What an exporter says that it computed a value from; undefined where it does not say that it did. */
+export function originsOf(name: string, uses: Uses): readonly string[] | undefined {
   const origins = uses.noteOn(name, foldedKey)?.matchAll(/'([^']*)'/g);
-  return origins !== undefined && [...origins].every(([, origin = ""]) => isPlainOrigin(origin));
+  return origins && [...origins].map(([, origin = ""]) => origin);
+}
+
+/** Of the origins of a value those that are weights: as the exporter lists them, or else by their names. */
+export function weightsAmong(origins: readonly string[], signature: ReadonlySet<string> | null): string[] {
+  return origins.filter((origin) => (signature ? signature.has(origin) : !isPlainOrigin(origin)));
 }
 
 /** Whether the name of what a value was computed from is that of a result, a number or a buffer. */
-export function isPlainOrigin(name: string): boolean {
+function isPlainOrigin(name: string): boolean {
   return results.test(name) || generated.test(name) || buffers.test(name);
 }
 
@@ -67,12 +72,15 @@ export function whyConstant(
   tensor: Tensor<"float32">,
   uses: Uses,
   inputs: ReadonlySet<string>,
+  signature: ReadonlySet<string> | null,
 ): Constancy | null {
   const said = saidOf(name, uses);
   const chosen = !isGenerated(name, uses) && !buffers.test(name);
   const setting = whyConfiguration(name, tensor, uses, { said, chosen });
   if (setting) return setting;
-  const why = whyNoWeight(name, tensor, uses, inputs, said);
+  const origins = originsOf(name, uses);
+  const computed = !said && origins && weightsAmong(origins, signature).length === 0;
+  const why = computed ? "computed from no weight" : whyNoWeight(name, tensor, uses, inputs, said);
   return why === null ? null : { why, doubtful: true };
 }
 
@@ -85,7 +93,6 @@ function whyNoWeight(
 ): string | null {
   if (said) return said === "parameter" ? null : "a buffer, as its exporter says";
   if (buffers.test(name)) return "by its name a buffer";
-  if (isComputed(name, uses)) return "computed from no weight";
   const distinct = distinctUpToTwo(tensor);
   const mask = distinct?.length === 2 && distinct.includes(0);
   if (mask && distinct.some((element) => element <= hidden)) return "a mask";
@@ -93,6 +100,7 @@ function whyNoWeight(
   if (statistics.test(name) && readers.every((use) => isBesideInput(use, uses, inputs))) return "it prepares an input";
   if (readers.length > 0 && readers.every((use) => isFormula(use, tensor)))
     return "a number too small or too large to be trained";
+  if (readers.length === 0 && distinct?.length === 1 && distinct[0] === 0) return "zeros that a branch gives";
   if (!isGenerated(name, uses)) return null;
   if (readers.every(({ node }) => node.opType === "Cos" || node.opType === "Sin")) return "a table of angles";
   // A group norm is written as an instance norm that scales by 1, and a scaling of its own.
