@@ -27,7 +27,7 @@ import { type PackCommandOptions, pack } from "./pack.js";
 import { type PredictCommandOptions, predictions } from "./predict.js";
 import { Progress } from "./progress.js";
 import { type ReportCommandOptions, report } from "./report.js";
-import { ofModel, optimizing, running, withData, withLoss } from "./shared-options.js";
+import { inWorkers, ofModel, optimizing, running, withData, withLoss } from "./shared-options.js";
 import { trainModel } from "./train.js";
 import {
   clippings,
@@ -398,7 +398,7 @@ const tables: OutputKind = {
 
 /** A command whose samples a cluster may compute: what it writes is then a folder. */
 function withCluster(command: Command, { formats, check }: OutputKind = tensors): Command {
-  return withOutputOf(command, required("--out <file>", `where to write, ${formats}; with --ray, a folder`))
+  return inWorkers(withOutputOf(command, required("--out <file>", `where to write, ${formats}; with --ray, a folder`)))
     .option(
       "--ray <url>",
       "compute on the Ray cluster with this dashboard; --data is then a folder or a glob of Parquet",

@@ -24,6 +24,8 @@ export interface ComputeOptions extends TaskOptions, OnCluster {
   readonly microbatchSize?: number;
   /** Bytes. */
   readonly memoryBudget?: number;
+  /** Worker threads. */
+  readonly workers?: number;
 }
 
 export interface GradsOptions extends ComputeOptions {
@@ -226,11 +228,12 @@ export async function compute<W extends Wants>(
   result: Result<W>,
 ): Promise<void> {
   progress.stage("compiling");
-  const { threads, memoryBudget } = options;
+  const { threads, memoryBudget, workers } = options;
   const program = await Program.of(task.objective, {
     ...task.options,
     ...(threads === undefined ? {} : { threads }),
     ...(memoryBudget === undefined ? {} : { memoryBudget }),
+    ...(workers === undefined ? {} : { workers }),
     ...(io.observe ? { observe: io.observe } : {}),
     want: result.want,
   });

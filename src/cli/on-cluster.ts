@@ -20,6 +20,7 @@ interface OnClusterOptions extends TaskOptions, OnCluster, Pick<MapOptions, "not
   readonly out: string;
   readonly microbatchSize?: number;
   readonly memoryBudget?: number;
+  readonly workers?: number;
 }
 
 /**
@@ -81,6 +82,7 @@ function addressOf(options: OnClusterOptions) {
   for (const [name, flag] of [
     ["threads", "--threads"],
     ["memoryBudget", "--memory-budget"],
+    ["workers", "--workers"],
   ] as const)
     if (options[name] !== undefined)
       throw new UsageError(`${flag} is for computing here, but workers have one thread each; leave it or --ray out.`);

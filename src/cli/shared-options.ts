@@ -78,6 +78,15 @@ export function running(command: Command): Command {
     .option("--threads <n>", "threads to use (default: all cores)", wholeNumber(1));
 }
 
+/** The option of commands that compute chunks of the data independently. */
+export function inWorkers(command: Command): Command {
+  return command.option(
+    "--workers <n>",
+    "compute in so many worker threads, of --threads each (default 1)",
+    wholeNumber(1),
+  );
+}
+
 /** The options of an optimizer. */
 export function optimizing(command: Command): Command {
   return command

@@ -19,9 +19,11 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, Memor
   readonly threads?: number;
   /**
    * Run in a worker thread, so that the event loop stays free: in one of a pool, `workers()`, or, with `true`, in one
-   * of the program's own, which ends when the program is released. Default: in the thread that asks.
+   * of the program's own, which ends when the program is released. A number: in so many threads of its own, of one thread
+   * within an operation each (or `threads`), so that `stream` and `runAll` compute as many chunks at the same time; each
+   * holds the weights. Default: in the thread that asks.
    */
-  readonly workers?: WorkerPool | boolean;
+  readonly workers?: WorkerPool | boolean | number;
   /**
    * The runtime takes copies of the weights when the program is compiled, and packs them for its kernels: runs compute
    * with the values of that time. A run that is given other `parameters` is fed them, and so is one before which the

@@ -128,7 +128,8 @@ export abstract class RunnableProgram<W extends Wants> {
     const prepare = (data: Readonly<Record<string, Data>>) => this.prepared(data, options);
     const run = (prepared: Prepared, from: number) => this.computeBatch(prepared, options, from);
     const { inPlace = false } = options;
-    return computed(dataset, { expected, size, prepare, run, inPlace }, options);
+    const { lanes = 1 } = this.parts.running;
+    return computed(dataset, { expected, size, prepare, run, inPlace, lanes }, options);
   }
 
   protected prepared(data: Readonly<Record<string, Data>>, { allowNotFinite = false }: RunOptions): Prepared {

@@ -1,6 +1,7 @@
 /** A program over a dataset that may be larger than memory. */
 
 import type { Output } from "../compile/joining.js";
+import { nth } from "../present.js";
 import { Discarded } from "../tensor/discarded.js";
 import { type Dataset, openDataset, type SourceOptions, unlessAborted } from "./dataset.js";
 import type { Prepared } from "./feeds.js";
@@ -47,6 +48,8 @@ export interface Streamed extends Omit<SourceOptions, "signal"> {
   readonly size: number;
   /** @param from the number of the first sample */
   readonly run: (prepared: Prepared, from: number) => Promise<Computed>;
+  /** Chunks that are computed at the same time. Default 1. */
+  readonly lanes?: number;
 }
 
 interface ComputedChunk extends Computed {
@@ -56,13 +59,20 @@ interface ComputedChunk extends Computed {
   readonly total?: number;
 }
 
+/** A chunk that is being computed. */
+interface Begun {
+  readonly from: number;
+  readonly to: number;
+  readonly found: Promise<Computed>;
+}
+
 /**
- * One chunk after another; the next is computed when it is asked for. An empty dataset has one chunk, of no
- * samples, where its emptiness is known before.
+ * One chunk after another, in order; the next is computed when it is asked for, or as soon as a lane is free. An empty
+ * dataset has one chunk, of no samples, where its emptiness is known before.
  */
 export async function* computed(
   dataset: Dataset,
-  { run, size, ...source }: Streamed,
+  { run, size, lanes = 1, ...source }: Streamed,
   { signal, onProgress, reuse = false }: StreamOptions,
 ): AsyncGenerator<ComputedChunk, void, undefined> {
   signal?.throwIfAborted();
@@ -70,21 +80,45 @@ export async function* computed(
   const discarded = reuse ? new Discarded() : undefined;
   const total = opened.total === undefined ? {} : { total: opened.total };
   try {
-    let from = 0;
-    for await (const prepared of opened.pieces(size)) {
-      signal?.throwIfAborted();
-      const found = await unlessAborted(run(prepared, from), signal);
-      const to = from + prepared.samples;
+    for await (const { from, to, found: finding } of begun(opened.pieces(size), run, lanes, signal)) {
+      const found = await unlessAborted(finding, signal);
       onProgress?.({ samples: to, ...total });
       signal?.throwIfAborted();
       yield { from, to, ...found, ...total };
       discarded?.add(Object.values(found.returned));
       signal?.throwIfAborted();
-      from = to;
     }
   } finally {
     await opened.close();
   }
+}
+
+/** The chunks in order: with several lanes all of these compute, and one chunk waits, while the first is awaited. */
+async function* begun(
+  pieces: AsyncGenerator<Prepared, void, undefined>,
+  run: Streamed["run"],
+  lanes: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Begun, void, undefined> {
+  const most = lanes === 1 ? 1 : lanes + 1;
+  const waiting: Begun[] = [];
+  let from = 0;
+  try {
+    for await (const prepared of pieces) {
+      signal?.throwIfAborted();
+      const found = run(prepared, from);
+      // Its error is thrown when its turn comes; if another is thrown before, nobody asks for it.
+      found.catch(() => undefined);
+      const to = from + prepared.samples;
+      waiting.push({ from, to, found });
+      from = to;
+      if (waiting.length >= most) yield nth(waiting.splice(0, 1), 0);
+    }
+  } catch (error) {
+    if (!signal?.aborted) yield* waiting;
+    throw error;
+  }
+  yield* waiting;
 }
 
 /**

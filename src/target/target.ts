@@ -119,8 +119,8 @@ export interface LoadOptions {
   readonly threads?: number;
   /** Memory is short, so that none is kept from run to run. Default false. */
   readonly lowMemory?: boolean;
-  /** Worker threads to run in; `true`: one of the program's own. Default: the thread that asks. */
-  readonly workers?: WorkerPool | boolean;
+  /** Worker threads to run in; `true`: one of the program's own; a number: so many. Default: the thread that asks. */
+  readonly workers?: WorkerPool | boolean | number;
   /** Values of inputs, by name, of which the target may take copies that are ready for its kernels. Default: none. */
   readonly parameters?: Tensors;
 }
@@ -134,6 +134,8 @@ export interface WorkerPool extends Runtime {
 export interface Running {
   /** The names of those parameters that it took in as it was loaded: runs are fed all others. */
   readonly held: ReadonlySet<string>;
+  /** Runs that it computes at the same time, each by a thread of its own. Default 1. */
+  readonly lanes?: number;
   /** Whether what they are run by is loaded: then `run` reads its feeds before it returns its promise. */
   isReady(feeds: Tensors, samples: number): boolean;
   /**
