@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { readTensors } from "../../dist/node/pergrad.js";
+import { ray, rayWorkers, readTensors } from "../../dist/node/pergrad.js";
 
 /** Results of a folder, by name. Of sums the numbers: the order of a file's metadata differs from run to run. */
 export async function resultsIn(folder) {
@@ -54,6 +54,9 @@ async function partsIn(folder, count) {
 
 export const worker = /^ray::compute/;
 const driver = /^python pergrad_ray\.py|\/python\S* pergrad_ray\.py/;
+
+const answering = /^ray::answer_one/;
+const answersDriver = /^python pergrad_ray_answers\.py|\/python\S* pergrad_ray_answers\.py/;
 
 /** @returns rows of the table: what is done, and what came of it */
 export function faultsOf({ node, map, saved, data, folder, whole }) {
@@ -183,6 +186,38 @@ export function faultsOf({ node, map, saved, data, folder, whole }) {
         const error = await failure(map(other, data, { out: out("version") }));
         must(error.code === "CLUSTER_JOB" && /version 9/.test(error.message), `${error.code}: ${error.message}`);
         return `\`CLUSTER_JOB\`: "${shown(error.message)}"`;
+      },
+    },
+    {
+      fault: "private training: a worker is killed, then the driver",
+      run: async ({ train }) => {
+        const alone = await train({});
+        let killed = 0;
+        const found = await train({
+          cluster: rayWorkers(ray(node().url), { folder: out("training"), count: 2 }),
+          onStep: async ({ step }) => {
+            if (step === 1) process.kill(await node().find(answersDriver), "SIGKILL");
+          },
+          record: async () => {
+            if (killed++ > 0) return;
+            // While the step's parts are computed.
+            node()
+              .find(answering)
+              .then((pid) => process.kill(pid, "SIGKILL"))
+              .catch(() => {});
+          },
+        });
+        must(JSON.stringify(found.state.ledger) === JSON.stringify(alone.state.ledger), "the ledger differs");
+        let furthest = 0;
+        for (const [name, { data: expected }] of Object.entries(alone.state.parameters)) {
+          const own = found.state.parameters[name].data;
+          const largest = Math.max(...expected.map(Math.abs));
+          expected.forEach((value, k) => {
+            furthest = Math.max(furthest, Math.abs(own[k] - value) / largest);
+          });
+        }
+        must(furthest <= 1e-8, `the weights differ by ${furthest}`);
+        return `right: weights equal to one machine's to ${furthest === 0 ? "the last bit" : furthest.toExponential(0)}, the ledger too`;
       },
     },
     {

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { cluster, losses, nn, perSample, ray, want } from "../../dist/node/pergrad.js";
+import { cluster, losses, nn, perSample, ray, sgd, tensor, trainPrivately, want } from "../../dist/node/pergrad.js";
 import { faultsOf, resultsIn } from "./faults.mjs";
 import { RayNode } from "./node.mjs";
 import { pythonWithRay } from "./python.mjs";
@@ -43,6 +43,30 @@ async function savedPrograms(folder) {
     await program.release();
   }
   return paths;
+}
+
+/** Private training without noise, whose weights can be compared. */
+function train(more) {
+  const [samples, size] = [200, 16];
+  const x = tensor(
+    "float32",
+    [samples, size],
+    Float32Array.from({ length: samples * size }, (_, k) => Math.sin(k * k)),
+  );
+  const target = tensor(
+    "int64",
+    [samples],
+    BigInt64Array.from({ length: samples }, (_, n) => BigInt(n % 4)),
+  );
+  const model = nn.model(nn.sequential(nn.linear(size, 32), nn.relu(), nn.linear(32, 4)), { seed: 1 });
+  return trainPrivately(
+    model,
+    { x, target },
+    {
+      ...{ loss: losses.crossEntropy(), optimizer: sgd({ learningRate: 1 }), batchSize: 100, microbatchSize: 25 },
+      ...{ maxNorm: 0.5, noiseMultiplier: 0, delta: 1e-5, seed: 3, steps: 3, threads: 1, ...more },
+    },
+  );
 }
 
 /** Into docs/cluster.md, between two marks. */
@@ -83,7 +107,7 @@ async function main(python, versions) {
     for (const { fault, run } of faults.filter((each) => each.fault.includes(values.only ?? ""))) {
       const start = Date.now();
       try {
-        const came = await run({ another });
+        const came = await run({ another, train });
         rows.push({ fault, came });
         console.log(`passed (${((Date.now() - start) / 1000).toFixed(1)} s): ${fault}: ${came}`);
       } catch (error) {

@@ -4,6 +4,7 @@ import type { ObjectiveOptions } from "../compile/objective.js";
 import type { PlanningOptions } from "../compile/planning.js";
 import type { Observer } from "../inspect/observe.js";
 import type { ModelOptions } from "../nn/model.js";
+import type { ExecutionProvider } from "../target/runtime.js";
 import type { WorkerPool } from "../target/target.js";
 import type { Wants } from "../wants/want.js";
 import type { GivenOptions } from "./given.js";
@@ -32,6 +33,13 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, Memor
    * that, where most runs have other values. Default true.
    */
   readonly holdParameters?: boolean;
+  /**
+   * What computes, the preferred first: `["cuda", "cpu"]`. Those that the runtime has on this platform: "cpu", "cuda" and
+   * "tensorrt" (Linux and Windows, with NVIDIA's libraries), "webgpu", "dml" (Windows), "coreml" (macOS). One that is not
+   * there is an error that says what to install. Nodes that it cannot compute run on the CPU, and `explain` lists them;
+   * results differ in their last digits. Default: the CPU.
+   */
+  readonly execution?: readonly ExecutionProvider[];
   /** Observes the compile's stages, rewrites and choices, and time and bytes by node. Default: no observer. */
   readonly observe?: Observer;
 }
@@ -83,6 +91,7 @@ export const programOptions: OptionNames<ProgramOptions<Wants> & ModelOptions> =
   microbatchSize: true,
   plannedBatchSize: true,
   threads: true,
+  execution: true,
   workers: true,
   holdParameters: true,
   strategy: true,

@@ -72,11 +72,14 @@ interface Parts extends CompiledProgram {
   readonly running: Running;
   readonly held: HeldValues;
   readonly others: ReadonlyMap<string, Others>;
+  /** Remarks on where its nodes run. */
+  readonly notes: readonly string[];
 }
 
 /** A compiled program: one forward and one backward pass that compute all that is wanted of a batch. */
 export class Program<W extends Wants> extends RunnableProgram<W> {
   readonly #compiled: CompiledProgram;
+  readonly #notes: readonly string[];
   readonly #options: ProgramOptions<W>;
   readonly #target: Target;
   /** The same for data that holds NaN or infinity: this one, or one that is compiled when there first is such data. */
@@ -89,7 +92,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
   #profiled = false;
 
   private constructor(
-    { running, held, others, ...compiled }: Parts,
+    { running, held, others, notes, ...compiled }: Parts,
     options: ProgramOptions<W> & InternalOptions,
     target: Target,
   ) {
@@ -110,6 +113,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
       validate: validate && ((targets) => validate(targets, objective.output.shape)),
     });
     this.#compiled = compiled;
+    this.#notes = notes;
     this.#options = options;
     this.#target = target;
   }
@@ -160,7 +164,8 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
       const { profiler } = target;
       const asRun = profiler && (() => profiler.optimised(executable.program));
       stages.reached("loaded", () => executable.program.outputs, asRun);
-      const program = new Program({ ...found, running, held, others }, options, target);
+      const notes = await notesOn(options, executable.program, target);
+      const program = new Program({ ...found, running, held, others, notes }, options, target);
       options.observe?.onPlan?.(program.explain());
       return program;
     } catch (error) {
@@ -297,7 +302,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     const { allowNotFinite = false } = this.#options;
     const differentiable = () => differentiableOf(this.#compiled.objective, this.#compiled.plan, allowNotFinite);
     const chosen = wants.flatMap((want) => want.notes?.({ differentiable: differentiable() }) ?? []);
-    const notes = [...own, ...chosen, ...this.#compiled.executable.notes, ...(steps ? [steps] : [])];
+    const notes = [...own, ...chosen, ...this.#compiled.executable.notes, ...this.#notes, ...(steps ? [steps] : [])];
     return new Explanation(explainPlan(this.#compiled.plan), notes, totalsOf(this.#compiled.plan), model.constants);
   }
 
@@ -334,14 +339,26 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
   }
 }
 
+/** Where nodes run, if anything but the CPU is asked for. */
+async function notesOn(
+  { execution = ["cpu"] }: ProgramOptions<Wants>,
+  program: EncodableProgram,
+  { profiler }: Target,
+): Promise<string[]> {
+  if (!profiler || execution.every((each) => each === "cpu")) return [];
+  const note = await profiler.fallenBack(program, execution);
+  return note === null ? [] : [note];
+}
+
 function loadOptions(
-  { threads, workers, memoryBudget, holdParameters = true }: ProgramOptions<Wants>,
+  { threads, workers, memoryBudget, holdParameters = true, execution }: ProgramOptions<Wants>,
   parameters: Tensors,
 ): LoadOptions {
   return {
     ...(holdParameters ? { parameters } : {}),
     ...(threads === undefined ? {} : { threads }),
     ...(workers === undefined ? {} : { workers }),
+    ...(execution === undefined ? {} : { execution }),
     lowMemory: memoryBudget !== undefined,
   };
 }

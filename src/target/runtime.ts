@@ -1,7 +1,12 @@
 /** What runs an ONNX model: one small interface, so that programs do not depend on where they run. */
 import type { Tensor } from "../tensor/tensor.js";
 
+/** What computes: a processor, or a kind of GPU through one of the runtime's libraries. */
+export type ExecutionProvider = "cpu" | "cuda" | "tensorrt" | "webgpu" | "dml" | "coreml";
+
 export interface RuntimeOptions {
+  /** What computes, the preferred first; a node that one cannot compute goes to the next, and to the CPU at last. Default: the CPU. */
+  readonly execution?: readonly ExecutionProvider[];
   /** Threads within an operation; as many as there are cores where not given. */
   readonly threads?: number;
   /** Memory is kept for later runs, which makes them faster; else each tensor is allocated and freed for itself. Default true. */

@@ -5,7 +5,7 @@ import type { Value } from "../graph/value.js";
 import type { EncodableProgram } from "../onnx/write/encode.js";
 import type { Prices } from "../ops/prices.js";
 import type { Tensor } from "../tensor/tensor.js";
-import type { Runtime, RuntimeOptions, Session } from "./runtime.js";
+import type { ExecutionProvider, Runtime, RuntimeOptions, Session } from "./runtime.js";
 
 export interface Target {
   /** The runtime's name, for which a program may be saved: "onnxruntime". */
@@ -44,11 +44,15 @@ export interface Profiler {
   profile(program: EncodableProgram, feeds: Tensors, options: ProfileOptions): Promise<RuntimeProfile>;
   /** The graph as the runtime runs it, rewritten by its own optimizer: an ONNX file. Throws RUNTIME. */
   optimised(program: EncodableProgram): Promise<Uint8Array>;
+  /** A remark on nodes that do not run on what was asked for first, found by running one sample of zeros. Throws RUNTIME. */
+  fallenBack(program: EncodableProgram, execution: readonly ExecutionProvider[]): Promise<string | null>;
 }
 
 export interface ProfileOptions {
   /** Runs to take the mean of, after one that does not count. */
   readonly runs: number;
+  /** What computes, the preferred first. Default: the CPU. */
+  readonly execution?: readonly ExecutionProvider[];
   /** Threads within an operation. Default: as many as there are cores. */
   readonly threads?: number;
 }
@@ -64,6 +68,8 @@ export interface RuntimeProfile {
 
 /** A node as the runtime ran it, perhaps made of several. */
 export interface TimedNode {
+  /** What computed it, in the runtime's own word, where it tells. */
+  readonly provider?: string | undefined;
   readonly op: string;
   /** The mean of a run, over all its executions where it lies in a loop. */
   readonly milliseconds: number;
@@ -115,6 +121,8 @@ export interface Executable {
 }
 
 export interface LoadOptions {
+  /** What computes, the preferred first. Default: the CPU. */
+  readonly execution?: readonly ExecutionProvider[];
   /** Threads within an operation. Default: as many as there are cores. */
   readonly threads?: number;
   /** Memory is short, so that none is kept from run to run. Default false. */

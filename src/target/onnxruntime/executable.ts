@@ -94,9 +94,13 @@ function apartNote(apart: Apart | undefined): string[] {
 async function load(
   program: Scheduled,
   runtime: Runtime,
-  { threads, lowMemory = false, workers = false, parameters = {} }: LoadOptions,
+  { threads, lowMemory = false, workers = false, parameters = {}, execution }: LoadOptions,
 ): Promise<Running> {
-  const options = { ...(threads === undefined ? {} : { threads }), reserve: !lowMemory };
+  const options = {
+    ...(threads === undefined ? {} : { threads }),
+    ...(execution === undefined ? {} : { execution }),
+    reserve: !lowMemory,
+  };
   const outputs = program.handover.outputs.map(({ value }) => value);
   const held = copiesOf(packedParameters(outputs, parameters));
   if (workers === false) return Sessions.load(program, runtime, options, held);

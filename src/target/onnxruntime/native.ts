@@ -12,5 +12,6 @@ export const native: ProfiledRuntime = {
   profiler: {
     profile: async (...given) => (await import("./profiler.js")).profiler.profile(...given),
     optimised: async (...given) => (await import("./profiler.js")).profiler.optimised(...given),
+    fallenBack: async (...given) => (await import("./profiler.js")).profiler.fallenBack(...given),
   },
 };

@@ -6,9 +6,11 @@ import "./no-telemetry.js";
 import { createRequire } from "node:module";
 import type * as ort from "onnxruntime-node";
 import type { Binding } from "onnxruntime-node/dist/binding.js";
+import { PergradError } from "../../errors.js";
 import type { Tensor } from "../../tensor/tensor.js";
-import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
+import type { ExecutionProvider, Runtime, RuntimeOptions, Session } from "../runtime.js";
 import { checkThreads, fedTensor, releasedError, returnedTensor, runtimeFailure } from "./exchange.js";
+import { checkExecution, onGpu, toInstall } from "./execution.js";
 import { disabledOptimizers } from "./optimizers.js";
 
 const require = createRequire(import.meta.url);
@@ -41,8 +43,9 @@ export async function loadSession(
   options: RuntimeOptions = {},
   more: ort.InferenceSession.SessionOptions = {},
 ): Promise<NodeSession> {
-  const { threads, reserve = true, files = new Map() } = options;
+  const { threads, reserve = true, files = new Map(), execution } = options;
   checkThreads(threads);
+  if (execution) requireProviders(execution);
   try {
     const { binding, initOrt } = underneath();
     initOrt();
@@ -53,6 +56,7 @@ export async function loadSession(
       externalData: [...files].map(([path, data]) => ({ path, data })),
       logSeverityLevel: 4, // errors are thrown; the log would repeat them on stderr
       ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
+      ...(execution ? { executionProviders: [...execution] } : {}),
       ...(reserve ? {} : { enableCpuMemArena: false, enableMemPattern: false }),
       ...more,
     };
@@ -61,8 +65,28 @@ export async function loadSession(
     await nextTurn();
     return new NodeSession(session);
   } catch (error) {
-    throw runtimeFailure("refused a program", error);
+    throw onGpu(execution) ? notUsable(execution ?? [], error) : runtimeFailure("refused a program", error);
   }
+}
+
+/** Of this platform's library, in its own names. */
+function requireProviders(execution: readonly ExecutionProvider[]): void {
+  const here = underneath().binding.listSupportedBackends();
+  checkExecution(
+    execution,
+    here.map(({ name }) => name),
+    nodeRuntime.version,
+  );
+}
+
+/** A library of a provider that is named here may still lack its own: they come apart from the package. */
+function notUsable(execution: readonly ExecutionProvider[], cause: unknown): PergradError {
+  const reason = (cause instanceof Error ? cause.message : String(cause)).split("\n", 1)[0]?.replace(/\.$/, "") ?? "";
+  return new PergradError(
+    "RUNTIME",
+    `ONNX Runtime cannot compute on ${execution.join(", ")} here (${reason}); ${toInstall(execution)}.`,
+    { cause },
+  );
 }
 
 /** A loop of runs leaves timers, signals and input their turns. */

@@ -8,9 +8,12 @@ import { join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { type GraphProto, ModelProtoSchema } from "onnx-buf";
 import { PergradError } from "../../errors.js";
+import { bindShape } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
 import { type EncodableProgram, encodeModel, encodeNamed } from "../../onnx/write/encode.js";
+import { zeroTensor } from "../../tensor/tensor.js";
 import type { ProfileOptions, Profiler, RuntimeProfile, Tensors, TimedNode } from "../target.js";
+import { fallenBack } from "./execution.js";
 import { loadSession } from "./node.js";
 
 export const profiler: Profiler = {
@@ -20,6 +23,15 @@ export const profiler: Profiler = {
       const session = await loadSession(encodeModel(program), {}, { optimizedModelFilePath: optimisedIn(folder) });
       await session.release();
       return readFile(optimisedIn(folder));
+    }),
+  fallenBack: (program, execution) =>
+    inFolder(async (folder) => {
+      const inputs = program.inputs.map(
+        ({ name, dtype, shape }) => [name, zeroTensor(dtype, bindShape(shape, 1))] as const,
+      );
+      const feeds = Object.fromEntries(inputs);
+      const { nodes } = await profile(program, feeds, { runs: 1, execution }, folder);
+      return fallenBack(nodes, execution);
     }),
 };
 
@@ -119,6 +131,7 @@ function summed(events: readonly Event[], nodes: ReadonlyMap<string, Known>, run
     const { outputs = [], toward = [], loop = null } = nodes.get(name) ?? {};
     return {
       op: String(own[0]?.args.op_name ?? name),
+      provider: own[0]?.args.provider === undefined ? undefined : String(own[0].args.provider),
       milliseconds: own.reduce((sum, { dur }) => sum + dur, 0) / runs / 1000,
       bytes: Math.max(0, ...own.map(({ args }) => Number(args.output_size ?? 0))),
       outputs,

@@ -3,6 +3,7 @@ import type * as Ort from "onnxruntime-web";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
 import { checkThreads, fedTensor, releasedError, returnedTensor, runtimeFailure } from "./exchange.js";
+import { checkExecution } from "./execution.js";
 import { disabledOptimizers } from "./optimizers.js";
 
 /** What is used of the package. */
@@ -53,8 +54,9 @@ export class WebRuntime implements Runtime {
     more: Ort.InferenceSession.SessionOptions = {},
   ): Promise<Session> {
     const { InferenceSession, env } = this.ort();
-    const { threads, reserve = true, files = new Map() } = options;
+    const { threads, reserve = true, files = new Map(), execution } = options;
     checkThreads(threads);
+    if (execution) checkExecution(execution, ["cpu"], this.version);
     this.#setThreads(env, threads);
     const settings: Ort.InferenceSession.SessionOptions = {
       executionProviders: [this.provider],
