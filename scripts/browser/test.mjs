@@ -14,6 +14,7 @@ import { encodeSafetensors } from "../../dist/src/io/safetensors.js";
 import { pickSamples } from "../../dist/src/tensor/take-samples.js";
 
 import { testInspector } from "./inspector.mjs";
+import { testWebgpu } from "./webgpu.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const samples = 2;
@@ -216,6 +217,7 @@ try {
   tell(`that page loads ${kilobytes.toFixed(1)} kB, zipped`, expected ? "" : `at most ${mostKilobytes} kB`);
   tell("no request leaves loopback", outside.join(" "));
   await testInspector(browser, tell);
+  await testWebgpu(tell);
 } finally {
   await browser.close();
   server.close();

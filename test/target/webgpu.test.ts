@@ -137,6 +137,14 @@ describe("a program for the GPU", () => {
     await loop.release();
   });
 
+  it("takes no places of maxima, which the kernel does not give", async () => {
+    const layers = [nn.conv2d(1, 2, 3), nn.maxPool2d(2), nn.flatten(), nn.linear(8, 2)];
+    const pooled = nn.model(nn.sequential(...layers), { input: { x: ["N", 1, 6, 6] }, seed: 1 });
+    await (await Program.compile(pooled, options, webgpu)).release();
+    const byPlaces = Program.compile(pooled, { ...options, strategy: { maxPool: "indices" } }, webgpu);
+    await expect(byPlaces).rejects.toThrow(/MaxPool .*places of maxima/);
+  });
+
   it("runs a batch of none", async () => {
     const program = await Program.compile(perceptron(), options, webgpu);
     const { norms } = await program.run({

@@ -4,7 +4,7 @@
  */
 import { PergradError } from "../../errors.js";
 import { isBody } from "../../graph/body.js";
-import type { Value } from "../../graph/value.js";
+import { describeNode, type Value } from "../../graph/value.js";
 import { nodesBefore } from "../../graph/walk.js";
 import type { EncodableProgram } from "../../onnx/write/encode.js";
 import { simplifyFor } from "../../optimise/simplify.js";
@@ -38,7 +38,8 @@ export const webgpu: Target = {
     return base.mostMemory;
   },
   atOnce: false,
-  prices: base.prices,
+  // Its MaxPool does not tell where the maxima are.
+  prices: { ...base.prices, notedMaximum: Number.POSITIVE_INFINITY },
   order: base.order,
   adapt: adapted,
   schedule: (program, options) => {
@@ -97,7 +98,7 @@ interface Gpu {
 /** Older Nodes have none. */
 declare const navigator: { readonly gpu?: Gpu } | undefined;
 
-/** Throws RUNTIME where there is no GPU, or none that computes in a type of the graph. */
+/** Throws RUNTIME where there is no GPU, or none that computes a graph. */
 async function requireGpu(outputs: Schedulable["outputs"]): Promise<void> {
   const gpu = typeof navigator === "undefined" ? undefined : navigator.gpu;
   const adapter = await gpu?.requestAdapter();
@@ -105,6 +106,14 @@ async function requireGpu(outputs: Schedulable["outputs"]): Promise<void> {
     throw new PergradError(
       "RUNTIME",
       'There is no WebGPU here; import "pergrad" in place of "pergrad/webgpu", which computes in WebAssembly.',
+    );
+  const pool = nodesBefore(outputs.map(({ value }) => value)).find(
+    ({ op, outputs: { length } }) => op === "MaxPool" && length > 1,
+  );
+  if (pool)
+    throw new PergradError(
+      "RUNTIME",
+      `${describeNode(pool)} gives the places of maxima, which it does not on the GPU; import "pergrad" in place of "pergrad/webgpu".`,
     );
   const half = halfIn(outputs.map(({ value }) => value));
   if (half && !adapter.features.has("shader-f16"))

@@ -57,9 +57,13 @@ function of(dtypes: readonly DType[], ...lists: readonly (readonly string[])[]):
   return lists.flat().map((op) => [op, dtypes]);
 }
 
+/** What Cast and CastLike give. */
+const given: readonly DType[] = [...bytes, "int64"];
+
 /** Whether a node is computed on the GPU. */
-export function hasKernel({ op, domain, inputs }: Node): boolean {
+export function hasKernel({ op, domain, inputs, outputs }: Node): boolean {
   const read = inputs[op === "Where" ? 1 : 0];
+  if (op.startsWith("Cast") && outputs.some(({ dtype }) => !given.includes(dtype))) return false;
   const key = domain === "" ? op : `${domain}.${op}`;
   if (inParts.has(key)) return true;
   return read ? (kernels.get(key)?.includes(read.dtype) ?? false) : false;

@@ -1,0 +1,81 @@
+// What must hold on a GPU: numbers, several programs at once, where nodes are put, refusals. Packed by esbuild as a page of
+// a user's would be, and run by webgpu.mjs. The models and data are made by `models` and `dataOf` in Node too.
+import { env, InferenceSession } from "onnxruntime-web/webgpu";
+import * as pergrad from "pergrad/webgpu";
+import { dataOf, models, wantsOf } from "./webgpu-models.mjs";
+
+const { losses, perSample, want } = pergrad;
+
+/** All that the runtime says of where it puts nodes. */
+const lines = [];
+for (const name of ["log", "info", "warn", "error", "debug"]) console[name] = (...said) => lines.push(said.join(" "));
+env.logLevel = "verbose";
+const { create } = InferenceSession;
+InferenceSession.create = (model, options) => create.call(InferenceSession, model, { ...options, logSeverityLevel: 0 });
+
+/** The operators that the runtime put on the CPU, of all sessions that were made since `lines` was emptied. */
+function onCpu() {
+  let [provider, found] = ["", []];
+  for (const line of lines) {
+    provider = /Node\(s\) placed on \[(\w+)\]/.exec(line)?.[1] ?? provider;
+    const op = /VerifyEachNodeIsAssignedToAnEp\]\s+(\w+) \(/.exec(line)?.[1];
+    if (op && provider.startsWith("CPU")) found = [...found, op];
+    const all = /All nodes placed on \[(\w+)\]/.exec(line)?.[1];
+    if (all && !all.startsWith("WebGpu")) found = [...found, all];
+  }
+  return [...new Set(found)].sort();
+}
+
+/** The operators that `explain` says are left to the CPU. */
+const explained = (program) =>
+  [...String(program.explain()).matchAll(/On the CPU, since the GPU has no kernel for (\w+):/g)]
+    .map(([, op]) => op)
+    .sort();
+
+const numbersIn = ({ norms, gradients }) =>
+  Object.fromEntries(
+    [["norms", norms.total], ...Object.entries(gradients)].map(([name, { data }]) => [name, [...data]]),
+  );
+
+async function ofModel(id) {
+  lines.length = 0;
+  const program = await perSample(models(pergrad)[id], { loss: losses.crossEntropy(), want: wantsOf(pergrad) });
+  const results = numbersIn(await program.run(dataOf(id)));
+  const notes = explained(program);
+  await program.release();
+  const placed = lines.filter((line) => line.includes("placed on")).length;
+  return { results, notes, cpu: onCpu(), placed };
+}
+
+/** Programs that are made, run and released while others are. */
+async function together(ids) {
+  const results = await Promise.all(ids.map(ofModel));
+  return results.map((each) => each.results);
+}
+
+async function messageOf(action) {
+  try {
+    await action();
+  } catch (error) {
+    return `${error.code}: ${error.message}`;
+  }
+  return "no error";
+}
+
+async function refusals() {
+  const { mlp, words } = models(pergrad);
+  const loss = losses.crossEntropy();
+  const half = await messageOf(() =>
+    perSample(mlp, { loss, want: { gradients: want.gradients({ storage: "float16" }) } }),
+  );
+  const program = await perSample(words, { loss, want: { norms: want.norms() } });
+  const { x, target } = dataOf("words");
+  const large = await messageOf(() => program.run({ x: { ...x, data: x.data.map(() => 2n ** 40n) }, target }));
+  await program.release();
+  const ofNone = await perSample(mlp, { loss, want: { norms: want.norms() } });
+  const none = await ofNone.run({ x: { dtype: "float32", dims: [0, 5], data: new Float32Array() }, target: [] });
+  await ofNone.release();
+  return { half, large, none: none.norms.total.data.length };
+}
+
+globalThis.pergradGpu = { ofModel, together, refusals };
