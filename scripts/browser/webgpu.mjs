@@ -97,10 +97,9 @@ export async function testWebgpu(tell) {
         require(worst <= 2e-5, `${id} differs by ${worst}`);
       }
     });
-    await attempt("half precision and large whole numbers are refused, a batch of none is not", async () => {
-      const { half, large, none } = await page.evaluate(() => globalThis.pergradGpu.refusals());
+    await attempt("half precision is refused, a batch of none is not", async () => {
+      const { half, none } = await page.evaluate(() => globalThis.pergradGpu.refusals());
       require(/^RUNTIME: .*shader-f16/.test(half), half);
-      require(/^INVALID_ARGUMENT: .*"x" holds 1099511627776/.test(large), large);
       require(none === 0, `${none} norms`);
     });
   } finally {

@@ -11,6 +11,12 @@ export type WebPackage = Pick<typeof Ort, "InferenceSession" | "Tensor" | "env">
 
 type Provider = "wasm" | "webgpu";
 
+/** On the GPU in the layout of the graph: for the other one it adds transpositions, some of which it leaves to the CPU. */
+const providers: Readonly<Record<Provider, Ort.InferenceSession.ExecutionProviderConfig>> = {
+  wasm: "wasm",
+  webgpu: { name: "webgpu", preferredLayout: "NCHW" },
+};
+
 /**
  * One thing after another: the runtime holds one instance of WebAssembly, in which a session that is made, runs or is
  * released must not meet another.
@@ -59,7 +65,7 @@ export class WebRuntime implements Runtime {
     if (execution) checkExecution(execution, ["cpu"], this.version);
     this.#setThreads(env, threads);
     const settings: Ort.InferenceSession.SessionOptions = {
-      executionProviders: [this.provider],
+      executionProviders: [providers[this.provider]],
       graphOptimizationLevel: "all",
       extra: { optimization: { disable_specified_optimizers: disabledOptimizers(options) } },
       // Copies: the runtime may take the bytes over.
