@@ -79,6 +79,21 @@ export async function outputFeatures(
   return lossFeatures(own, dataset, options);
 }
 
+/** Rows that hold NaN or infinity as zeros: nothing is known of them, and others stay as they are. */
+export function finiteOnly({ samples, dims, data }: Rows): Rows {
+  const kept = data.slice();
+  for (let n = 0; n < samples; n++) {
+    const row = kept.subarray(n * dims, (n + 1) * dims);
+    if (!row.every(Number.isFinite)) row.fill(0);
+  }
+  return { samples, dims, data: kept };
+}
+
+/** Whether a row is all zeros. */
+export function isZero({ dims, data }: Rows, n: number): boolean {
+  return data.subarray(n * dims, (n + 1) * dims).every((x) => x === 0);
+}
+
 /** Rows of length 1; what is zero or not finite is zero. */
 export function normalised({ samples, dims, data }: Rows): Rows {
   const scaled = new Float32Array(data.length);

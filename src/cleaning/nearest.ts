@@ -17,8 +17,11 @@ export interface Neighbours {
   readonly distances: Float32Array;
 }
 
-/** @param wanted neighbours of each row */
-export async function nearestOf(rows: Rows, wanted: number): Promise<Neighbours> {
+/**
+ * @param wanted neighbours of each row
+ * @param left rows that are neighbours only where there are too few others
+ */
+export async function nearestOf(rows: Rows, wanted: number, left: readonly number[] = []): Promise<Neighbours> {
   const { samples, dims, data } = rows;
   const count = Math.max(0, Math.min(wanted, samples - 1));
   const best = new Largest(samples, count);
@@ -33,6 +36,9 @@ export async function nearestOf(rows: Rows, wanted: number): Promise<Neighbours>
         const last = Math.min(samples, first + othersAtOnce);
         const given = { rows: own, others: data.subarray(first * dims, last * dims) };
         const cosines = floatsIn((await program.run(given, { notFinite: "ignore" })).cosines);
+        for (const m of left)
+          if (m >= first && m < last)
+            for (let n = from; n < to; n++) cosines[(n - from) * (last - first) + m - first] = -2;
         for (let n = from; n < to; n++)
           best.take(n, first, cosines.subarray((n - from) * (last - first), (n - from + 1) * (last - first)), n);
       }

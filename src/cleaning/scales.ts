@@ -17,12 +17,15 @@ const unusual = 3;
 
 /**
  * How far values lie above the median of all: 0.5 at three standard deviations, by the median absolute deviation (times
- * 1.4826, which of normal numbers is their standard deviation). Zeros where all values are equal.
+ * 1.4826, which of normal numbers is their standard deviation). Zeros where all values are equal; 1 of what is not finite,
+ * which does not count among the others.
  */
 export function farAbove(values: ArrayLike<number>): Float32Array {
-  const middle = median(values);
-  const deviation = 1.4826 * median(Array.from(values, (value) => Math.abs(value - middle)));
+  const finite = Array.from(values).filter(Number.isFinite);
+  const middle = median(finite);
+  const deviation = 1.4826 * median(finite.map((value) => Math.abs(value - middle)));
   return Float32Array.from(values, (value) => {
+    if (!Number.isFinite(value)) return 1;
     if (value === middle) return logistic(-unusual);
     return logistic((value - middle) / Math.max(deviation, 1e-12 * Math.abs(middle), Number.MIN_VALUE) - unusual);
   });

@@ -6,7 +6,7 @@ import { withParameters } from "../graph/with-parameters.js";
 import { type Dataset, isBatch } from "../program/dataset.js";
 import { largest } from "./by-class.js";
 import { type Followed, follow, type Parameters } from "./following.js";
-import { lossFeatures, normalised, outputFeatures } from "./gradient-features.js";
+import { finiteOnly, isZero, lossFeatures, normalised, outputFeatures, type Rows } from "./gradient-features.js";
 import { type LabelScores, labelScores } from "./label-scores.js";
 import { type Neighbours, nearestOf } from "./nearest.js";
 import { preparedPieces, type Read, readOnce, readWhole, withoutTarget } from "./reading.js";
@@ -37,10 +37,11 @@ export async function issuesOf(objective: Objective, data: Dataset, options: Fin
       : undefined;
   onStage("gradients");
   const projecting = { dims: options.dims ?? 512, allowNotFinite, ...threads };
-  const selfInfluence = influenceOnItself(await Ridge.of(await lossFeatures(last, data, projecting)), options.damping);
+  const gradients = finiteOnly(await lossFeatures(last, data, projecting));
+  const selfInfluence = influenceOnItself(await Ridge.of(gradients), options.damping);
   const features = normalised(await outputFeatures(last, options, withoutTarget(data), projecting));
   onStage("neighbours");
-  const near = await nearestOf(features, options.neighbours ?? 10);
+  const near = await nearestOf(features, options.neighbours ?? 10, oddOnes(followed));
   const labels = labelScores(
     read.targets,
     followed.losses,
@@ -48,7 +49,7 @@ export async function issuesOf(objective: Objective, data: Dataset, options: Fin
     trained?.outOfSample,
     followed.scores,
   );
-  return assembled(read, followed, near, labels, {
+  return assembled(read, followed, features, near, labels, {
     selfInfluence,
     ...vog,
     ...(trained?.outOfSample
@@ -103,20 +104,24 @@ function influenceOnItself(gradients: Ridge, damping = 0.1 * gradients.meanEigen
 function assembled(
   { samples, targets, sameAs }: Read,
   followed: Followed,
+  features: Rows,
   near: Neighbours,
   labels: LabelScores,
   others: Pick<IssueMeasures, "selfInfluence"> & Readonly<Record<string, Float32Array>>,
 ): Issues {
   const { scores: classScores, losses: loss, norms: norm, ...means } = followed;
-  const neighbourDistance = meanDistances(near, samples);
+  const odd = new Set(oddOnes(followed));
+  const neighbourDistance = meanDistances(near, samples).map((each, n) => (odd.has(n) ? Number.NaN : each));
   const agreement = agreementOf(near, targets);
+  const unless = (scores: Float32Array, score: (n: number) => number) =>
+    scores.map((each, n) => (odd.has(n) ? score(n) : each));
   return {
     samples,
     scores: {
-      label: labels.score,
-      duplicate: copies(near, sameAs),
+      label: unless(labels.score, (n) => (targets.kind === "values" && !hasValues(targets, n) ? 1 : 0)),
+      duplicate: copies(near, sameAs, features),
       outlier: farAbove(neighbourDistance),
-      uninformative: uninformative(followed.grand),
+      uninformative: unless(uninformative(followed.grand), () => 0),
     },
     measures: {
       loss,
@@ -132,6 +137,16 @@ function assembled(
     nearest: Int32Array.from({ length: samples }, (_, n) => near.indices[n * near.count] ?? -1),
     sameAs,
   };
+}
+
+/** Samples whose loss or gradient is not finite: of them the others can say nothing, but that they are odd. */
+function oddOnes({ losses, norms }: Followed): number[] {
+  return [...losses.keys()].filter((n) => !(Number.isFinite(losses[n]) && Number.isFinite(norms[n])));
+}
+
+/** Whether the target holds numbers. */
+function hasValues({ values, columns }: Extract<Targets, { kind: "values" }>, n: number): boolean {
+  return values.subarray(n * columns, (n + 1) * columns).every(Number.isFinite);
 }
 
 function classesOf(targets: Targets, { suggested }: LabelScores, scores: Float32Array | undefined) {
@@ -158,18 +173,22 @@ function agreementOf({ count, indices }: Neighbours, targets: Targets): Float32A
   });
 }
 
-/** How much nearer than usual the nearest neighbour is: 1 where inputs are the same, 0 from the median distance on. */
-function copies({ count, distances }: Neighbours, sameAs: Int32Array): Float32Array {
+/**
+ * How much nearer than usual the nearest neighbour is: 1 where inputs are the same, 0 from the median distance on. Samples
+ * whose features are zeros look all alike, so that of them the inputs alone count.
+ */
+function copies({ count, distances }: Neighbours, sameAs: Int32Array, features: Rows): Float32Array {
   const nearest = Float32Array.from(sameAs, (_, n) => distances[n * count] ?? Number.POSITIVE_INFINITY);
   const usual = median(nearest.filter((distance, n) => sameAs[n] === -1 && distance > 0));
   return nearest.map((distance, n) => {
     if (sameAs[n] !== -1) return 1;
-    return usual > 0 && Number.isFinite(distance) ? Math.max(0, 1 - distance / usual) : 0;
+    return usual > 0 && Number.isFinite(distance) && !isZero(features, n) ? Math.max(0, 1 - distance / usual) : 0;
   });
 }
 
 /** e^(-|g| / mean |g|): near 1 where the gradient is much shorter than usual. */
 function uninformative(grand: Float32Array): Float32Array {
-  const mean = grand.reduce((sum, norm) => sum + norm, 0) / grand.length;
+  const finite = grand.filter(Number.isFinite);
+  const mean = finite.reduce((sum, norm) => sum + norm, 0) / Math.max(1, finite.length);
   return grand.map((norm) => (mean > 0 ? Math.exp(-norm / mean) : 1));
 }

@@ -47,9 +47,10 @@ export function targetsOf(objective: Objective, target: Tensor | undefined): Tar
   return { kind, classes, labels };
 }
 
-/** `[N, columns]`: classes as one column each. */
+/** `[N, columns]`: classes as one column each. Numbers that are not finite are 0, so that they spoil no sum. */
 export function columnsOf(targets: Exclude<Targets, { kind: "none" }>): { columns: number; values: Float32Array } {
-  if (targets.kind === "values") return targets;
+  if (targets.kind === "values")
+    return { columns: targets.columns, values: targets.values.map((x) => (Number.isFinite(x) ? x : 0)) };
   const { classes, labels } = targets;
   const values = new Float32Array(labels.length * classes);
   labels.forEach((label, n) => {

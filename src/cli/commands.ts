@@ -262,7 +262,10 @@ Exit codes: 0 done, 1 the model or the data is at fault, 2 wrong usage, 3 a chec
 /** How the samples of a page are shown. */
 function showing(command: Command): Command {
   return command
-    .addOption(choice("--show <how>", "samples as pictures, texts or rows of numbers (default: as fits)", shows))
+    .addOption(
+      choice("--show <how>", "samples as pictures, texts, rows of numbers or sounds (default: as fits)", shows),
+    )
+    .option("--rate <Hz>", "of sounds: numbers that make a second", wholeNumber(1))
     .option("--ids <file>", "a name for each sample: a line of a text file, or an entry of a JSON array")
     .option("--texts <file>", "a text for each sample, in the same way")
     .option("--class-names <list>", "names of the classes, with commas between", (text) => text.split(","))
@@ -378,7 +381,7 @@ function pictureSize(text: string): { readonly width: number; readonly height: n
   throw new InvalidArgumentError("it must be WIDTHxHEIGHT, as 28x28");
 }
 
-const shows = ["image", "text", "table", "none"] as const;
+const shows = ["image", "text", "table", "sound", "none"] as const;
 
 function pageFile(path: string): string {
   if (/\.html?$/i.test(path)) return path;

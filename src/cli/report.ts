@@ -12,6 +12,7 @@ import { checkOut, type DataTask, dataTaskOf, type TaskOptions } from "./task.js
 /** How samples are shown and named. */
 export interface ShowOptions {
   readonly show?: Show;
+  readonly rate?: number;
   readonly ids?: string;
   readonly texts?: string;
   readonly classNames?: readonly string[];
@@ -45,11 +46,12 @@ export async function showing(
   options: ShowOptions & Pick<TaskOptions, "threads">,
   { samples, ids: own }: Pick<DataTask, "samples" | "ids">,
 ): Promise<Omit<ReportOptions, "out" | "loss">> {
-  const { show, title, classNames, threads } = options;
+  const { show, rate, title, classNames, threads } = options;
   const ids = options.ids === undefined ? own?.names : await lines(options.ids, samples);
   const texts = options.texts === undefined ? undefined : await lines(options.texts, samples);
   return {
     ...(show === undefined ? {} : { show }),
+    ...(rate === undefined ? {} : { rate }),
     ...(title === undefined ? {} : { title }),
     ...(classNames === undefined ? {} : { classNames }),
     ...(threads === undefined ? {} : { threads }),

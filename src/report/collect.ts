@@ -7,7 +7,7 @@ import { Program } from "../program/program.js";
 import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import { scoresWhere } from "../train/figures.js";
 import { want } from "../wants/want.js";
-import { chosenSamples, shownSamples, showOf } from "./shown.js";
+import { shownSamples, showOf } from "./shown.js";
 import type { ReportColumn, ReportContent, ReportLayer, ReportOptions } from "./types.js";
 
 /** Names of scores, as a page has them. */
@@ -24,7 +24,7 @@ export async function contentOf(
   feeds: Readonly<Record<string, Tensor>>,
   options: Omit<ReportOptions, "out" | "loss">,
 ): Promise<ReportContent> {
-  const { ids, texts, classNames, scores, threads, onProgress } = options;
+  const { ids, classNames, scores, threads, onProgress } = options;
   const kind = targetKind(objective);
   const program = await Program.of(objective, {
     loss: objective.loss,
@@ -65,7 +65,7 @@ export async function contentOf(
             ),
           }
         : {};
-    const show = showOf(objective, feeds, options.show, texts);
+    const show = showOf(objective, feeds, options);
     return {
       title: options.title ?? `Gradients of ${samples.toLocaleString("en-US")} samples`,
       lead: "How hard each sample pulls at the model’s parameters: the norm of its own gradient. Samples that contradict what the others teach have long ones.",
@@ -76,7 +76,7 @@ export async function contentOf(
       ...classes,
       layers: layersOf(objective, norms.parameters, norms.total.data),
       show,
-      shown: shownSamples(objective, feeds, show, texts, chosenSamples(samples, columns)),
+      shown: shownSamples(objective, feeds, show, options, { samples, columns }),
       facts: factsOf(losses.data, norms.total.data, classes),
     };
   } finally {

@@ -14,6 +14,7 @@ const optionNames: OptionNames<ReportOptions> = {
   out: true,
   title: true,
   show: true,
+  rate: true,
   ids: true,
   texts: true,
   classNames: true,

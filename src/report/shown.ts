@@ -5,7 +5,8 @@ import { isScaled, unscaled } from "../tensor/scaled.js";
 import { takeSamples } from "../tensor/take-samples.js";
 import { elementsIn, isFloat, sizeOf, type Tensor } from "../tensor/tensor.js";
 import { png } from "./png.js";
-import type { ReportColumn, Show } from "./types.js";
+import { wav } from "./sound.js";
+import type { ReportContent, ReportOptions, Show } from "./types.js";
 
 type Feeds = Readonly<Record<string, Tensor>>;
 
@@ -32,12 +33,25 @@ function frameOf({ expected }: Pick<Objective, "expected">, feeds: Feeds): Frame
   return undefined;
 }
 
+/** The first input that may be sounds: a row of numbers for each sample. */
+function soundsOf({ expected }: Pick<Objective, "expected">, feeds: Feeds): Tensor | undefined {
+  for (const [name, { sampleAxis }] of expected) {
+    const tensor = feeds[name];
+    if (name === "target" || sampleAxis !== 0 || !tensor) continue;
+    const [first = 0, ...others] = tensor.dims.slice(1);
+    const row = others.length === 0 || (first === 1 && others.length === 1);
+    if (row && sizeOf(tensor.dims.slice(1)) > 1) return tensor;
+  }
+  return undefined;
+}
+
+type Showing = Pick<ReportOptions, "show" | "texts" | "rate">;
+
 /** Throws INVALID_ARGUMENT. */
 export function showOf(
   objective: Pick<Objective, "expected">,
   feeds: Feeds,
-  requested: Show | undefined,
-  texts: readonly string[] | undefined,
+  { show: requested, texts, rate }: Showing,
 ): Show {
   const frame = frameOf(objective, feeds);
   if (requested === "text" && !texts)
@@ -46,14 +60,25 @@ export function showOf(
     throw invalidArgument(
       "No input looks like pictures, [N, H, W], [N, 1, H, W] or [N, 3, H, W]; show the samples in another way.",
     );
-  return requested ?? (texts ? "text" : frame ? "image" : "table");
+  if (rate !== undefined && !(Number.isSafeInteger(rate) && rate >= 1 && rate <= 384_000))
+    throw invalidArgument(`The rate of sounds is ${rate}; give a whole number from 1 to 384000, such as 16000.`);
+  const show = requested ?? (rate !== undefined ? "sound" : texts ? "text" : frame ? "image" : "table");
+  if (show !== "sound") return show;
+  if (rate === undefined)
+    throw invalidArgument("Sounds need a rate, the numbers that make a second; give it, such as 16000.");
+  if (!soundsOf(objective, feeds))
+    throw invalidArgument("No input looks like sounds, [N, T] or [N, 1, T]; show the samples in another way.");
+  return show;
 }
 
 /** Samples that a page shows more of than their numbers, at most. */
 const mostShown = 1500;
 
 /** Of many, those with the highest numbers: the first of each column, then the second of each, and so on. */
-export function chosenSamples(samples: number, columns: readonly ReportColumn[], most = mostShown): number[] {
+export function chosenSamples(
+  { samples, columns }: Pick<ReportContent, "samples" | "columns">,
+  most = mostShown,
+): number[] {
   const all = Array.from({ length: samples }, (_, n) => n);
   if (samples <= most) return all;
   const orders = columns.map(({ values }) => {
@@ -74,14 +99,53 @@ export function shownSamples(
   objective: Pick<Objective, "expected">,
   feeds: Feeds,
   show: Show,
-  texts: readonly string[] | undefined,
-  chosen: readonly number[],
+  { texts, rate = 1 }: Showing,
+  content: Pick<ReportContent, "samples" | "columns">,
 ): Map<number, string> {
   if (show === "none") return new Map();
+  const sounds = show === "sound" ? soundsOf(objective, feeds) : undefined;
+  if (sounds) return played(sounds, rate, content);
+  const chosen = chosenSamples(content);
   if (show === "text") return new Map(chosen.map((n) => [n, shortened(texts?.[n] ?? "")]));
   const frame = show === "image" ? frameOf(objective, feeds) : undefined;
   if (frame) return pictures(frame, feeds, chosen);
   return new Map(chosen.map((n) => [n, rowOf(objective, feeds, n)]));
+}
+
+/** Of a sound, at most. */
+const [longestSeconds, longestNumbers] = [5, 80_000];
+/** Browsers refuse lower rates, so that numbers of slower sounds are repeated (seen in Chromium 156: 3,000 Hz). */
+const lowestRate = 3000;
+/** Bytes of all sounds in a page, at most. */
+const soundBytes = 16e6;
+
+function played(tensor: Tensor, rate: number, content: Pick<ReportContent, "samples" | "columns">) {
+  const length = Math.min(sizeOf(tensor.dims.slice(1)), longestSeconds * rate, longestNumbers);
+  const times = Math.ceil(lowestRate / rate);
+  const most = Math.max(1, Math.min(mostShown, Math.floor(soundBytes / (2 * length * times))));
+  const sounds = chosenSamples(content, most).map(
+    (n) => [n, numbersOf("A sound", tensor, n).slice(0, length)] as const,
+  );
+  // One scale for all, so that sounds can be compared; what lies between -1 and 1 stays as it is.
+  let peak = 1;
+  for (const [, numbers] of sounds)
+    for (const value of numbers) if (Number.isFinite(value)) peak = Math.max(peak, Math.abs(value));
+  return new Map(
+    sounds.map(([n, numbers]) => {
+      const repeated = Float32Array.from(
+        { length: times * numbers.length },
+        (_, i) => (numbers[Math.floor(i / times)] ?? 0) / peak,
+      );
+      const file = wav(repeated, times * rate);
+      return [n, `data:audio/wav;base64,${Buffer.from(file).toString("base64")}`] as const;
+    }),
+  );
+}
+
+/** A sample's own, bytes with their scale. */
+function numbersOf(what: string, tensor: Tensor, n: number): Float32Array {
+  const own = takeSamples(tensor, 0, n, n + 1);
+  return Float32Array.from(elementsIn(isScaled(own) ? unscaled(what, own) : own), Number);
 }
 
 const longestText = 1000;
@@ -93,10 +157,7 @@ function shortened(text: string): string {
 function pictures({ name, channels, height, width }: Frame, feeds: Feeds, chosen: readonly number[]) {
   const tensor = feeds[name];
   if (!tensor) return new Map<number, string>();
-  const rows = chosen.map((n) => {
-    const own = takeSamples(tensor, 0, n, n + 1);
-    return Float32Array.from(elementsIn(isScaled(own) ? unscaled("A picture", own) : own), Number);
-  });
+  const rows = chosen.map((n) => numbersOf("A picture", tensor, n));
   // One scale for all, so that pictures can be compared.
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const row of rows)

@@ -30,6 +30,7 @@ button { cursor: pointer; margin-top: 14px; }
 #list li { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 8px 10px; overflow-wrap: anywhere; }
 #list li.chosen { border-color: var(--main); box-shadow: 0 0 0 2px var(--main); }
 #list img { display: block; width: 84px; max-width: 100%; margin: 0 auto 6px; image-rendering: pixelated; }
+#list audio { display: block; width: 100%; max-width: 420px; height: 40px; margin: 6px 0; }
 #list .name { font-weight: 600; }
 #list .shown { margin: 4px 0; white-space: pre-line; max-height: 9em; overflow: auto; }
 #list .numbers { white-space: pre-line; color: var(--muted); font-size: 13px; font-variant-numeric: tabular-nums; }

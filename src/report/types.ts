@@ -9,6 +9,8 @@ export type Show =
   | "image"
   /** `texts`. */
   | "text"
+  /** The first input `[N, T]` or `[N, 1, T]`, played at `rate`: its first five seconds. */
+  | "sound"
   /** The numbers of the inputs, in a row. */
   | "table"
   /** By number and name alone. */
@@ -20,8 +22,10 @@ export interface ReportOptions extends ObjectiveOptions, ModelOptions {
   readonly out: string;
   /** The page's title. Default: "Gradients of N samples". */
   readonly title?: string;
-  /** How samples are shown. Default: as texts where there are some, as images where an input looks like one, else as a row. */
+  /** How samples are shown. Default: as sounds where there is a rate, as texts where there are some, as images where an input looks like one, else as a row. */
   readonly show?: Show;
+  /** How many numbers make a second of sound, in Hz: a whole number. Default: none; sounds need it. */
+  readonly rate?: number;
   /** A name for each sample. Default: what the tensor "ids" of the data file says, else its number. */
   readonly ids?: readonly string[];
   /** A text for each sample. Default: none. */
@@ -94,7 +98,7 @@ export interface ReportContent {
   readonly classNames?: readonly string[];
   readonly layers: readonly ReportLayer[];
   readonly show: Show;
-  /** What is shown of a sample: a data: address of a picture, a text, or a row of numbers. */
+  /** What is shown of a sample: a data: address of a picture or a sound, a text, or a row of numbers. */
   readonly shown: ReadonlyMap<number, string>;
   /** Sections of the caller's own. */
   readonly sections?: readonly ReportSection[];

@@ -1,10 +1,10 @@
 /** Real digits with labels that were changed, copies and noise: the scores find them. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { loadDigits } from "../../examples/digits/data.js";
+import { areaUnderCurve, averagePrecision } from "../../scripts/ranking.js";
 import { findIssues, type Issues, nn, sgd, train } from "../../src/index.js";
 import { random } from "../../src/tensor/random.js";
 import { permutation } from "../../src/train/batches.js";
-import { areaUnderCurve, averagePrecision } from "./support.js";
 
 const [samples, pixels, changed] = [2000, 784, 200];
 

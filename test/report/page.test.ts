@@ -7,6 +7,8 @@ import { pathToFileURL } from "node:url";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findIssues, nn, sgd, train, writeReport } from "../../src/index.js";
+import { reportContent } from "../../src/report/report.js";
+import { writePage } from "../../src/report/write.js";
 import { temporaryFolder } from "../support/folder.js";
 
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
@@ -137,6 +139,69 @@ describe.skipIf(!existsSync(executablePath))(`with Chromium at ${executablePath}
   });
 });
 
+describe.skipIf(!existsSync(executablePath))("samples of other kinds", () => {
+  let browser: Browser;
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  });
+  afterAll(() => browser?.close());
+
+  /** A page in a narrow window, in which axe-core finds nothing. */
+  async function narrow(out: string): Promise<Page> {
+    const page = await browser.newPage({ viewport: { width: 360, height: 740 } });
+    await page.goto(pathToFileURL(out).href);
+    await page.waitForSelector("#list li");
+    expect(await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")).toBe(true);
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate<Awaited<ReturnType<Axe["run"]>>>("axe.run()");
+    expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)).toEqual([]);
+    return page;
+  }
+
+  test("sounds are played, at their rate, five seconds at most", async () => {
+    const out = join(temporaryFolder(), "sounds.html");
+    const [rate, length] = [1000, 6000];
+    const x = Float32Array.from({ length: 3 * length }, (_, i) => 2 * Math.sin(i / 5));
+    const network = nn.model(nn.sequential(nn.linear(length, 2)), { input: { x: ["N", length] }, seed: 1 });
+    await writeReport(network, { x, target: [0, 1, 0] }, { loss: "cross_entropy", out, rate });
+    const page = await narrow(out);
+    expect(await page.locator("audio").count()).toBe(3);
+    const seconds = await page.evaluate(
+      "new Promise((done, fail) => { const a = document.querySelector('audio'); a.onloadedmetadata = () => done(a.duration); a.onerror = () => fail(a.error); a.preload = 'metadata'; a.load(); })",
+    );
+    expect(seconds).toBeCloseTo(5, 2);
+    const data = (await page.locator("audio").first().getAttribute("src"))?.replace(/^.*,/, "") ?? "";
+    const file = Buffer.from(data, "base64");
+    // Browsers play 3,000 numbers a second at least.
+    expect([file.length, file.readUInt32LE(24)]).toEqual([44 + 3 * 2 * 5 * rate, 3 * rate]);
+    // Louder than 1: all are scaled by the loudest.
+    const peak = Math.max(...x.slice(0, 5000).map(Math.abs));
+    expect(file.readInt16LE(44 + 3 * 2 * 7) / 32767).toBeCloseTo((x[7] ?? 0) / peak, 2);
+    await page.close();
+  });
+
+  test("rows of a regression have no classes, and rows of charts of the caller's own are drawn", async () => {
+    const out = join(temporaryFolder(), "rows.html");
+    const network = nn.model(nn.sequential(nn.linear(5, 1)), { input: { x: ["N", 5] }, seed: 1 });
+    const x = Float32Array.from({ length: 200 }, (_, i) => Math.sin(i));
+    const target = { dtype: "float32", dims: [40, 1], data: x.slice(0, 40) } as const;
+    const content = await reportContent(network, { x, target }, { loss: "mse" });
+    const chart = {
+      label: "<costs>",
+      axes: ["way", "ms"],
+      at: ["a", "b"],
+      series: [{ name: "t", values: [1, 2] }],
+    } as const;
+    const sections = [{ title: "Costs & more", html: "<p>text</p>", charts: [{ ...chart, kind: "bars" as const }] }];
+    await writePage({ ...content, sections }, out);
+    const page = await narrow(out);
+    expect(await page.locator("select[name=label]").count()).toBe(0);
+    expect(await page.locator("#list .shown").first().textContent()).toMatch(/^x: /);
+    expect(await page.getByRole("img", { name: "<costs>" }).locator("canvas").count()).toBe(1);
+    await page.close();
+  });
+});
+
 describe("writeReport", () => {
   const network = nn.model(nn.sequential(nn.linear(4, 3)), { seed: 1 });
   const small = { x: Float32Array.from({ length: 12 }, (_, i) => i / 3), target: [0, 1, 2] };
@@ -161,6 +226,8 @@ describe("writeReport", () => {
     const write = (options: object) => writeReport(network, small, { loss: "cross_entropy", out, ...options });
     await expect(write({ show: "image" })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
     await expect(write({ show: "text" })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+    await expect(write({ show: "sound" })).rejects.toThrow(/need a rate/);
+    await expect(write({ rate: 0 })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
     await expect(write({ ids: ["a"] })).rejects.toThrow(/1 ids for 3 samples/);
     await expect(write({ out: "report.pdf" })).rejects.toThrow(/must end in .html/);
     expect(existsSync(out)).toBe(false);

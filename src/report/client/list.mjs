@@ -17,7 +17,7 @@ export class List {
   constructor(data, { nameOf, className }) {
     Object.assign(this, { data, nameOf, className });
     this.place = document.getElementById("list");
-    this.place.classList.toggle("wide", data.show === "text" || data.show === "table");
+    this.place.classList.toggle("wide", ["text", "table", "sound"].includes(data.show));
     this.controls = this.makeControls();
     document.getElementById("controls").addEventListener("submit", (event) => event.preventDefault());
     document.getElementById("more").addEventListener("click", () => this.more());
@@ -81,7 +81,7 @@ export class List {
   }
 
   textOf(n) {
-    const own = this.data.show === "image" ? "" : (this.data.shown[n] ?? "");
+    const own = ["image", "sound"].includes(this.data.show) ? "" : (this.data.shown[n] ?? "");
     return `${this.nameOf(n)} ${n} ${own}`.toLowerCase();
   }
 
@@ -108,7 +108,12 @@ export class List {
     if (shown !== undefined && data.show === "image")
       item.append(element("img", { src: shown, alt: `picture of ${this.nameOf(n)}` }));
     item.append(element("div", { className: "name", textContent: this.nameOf(n) }));
-    if (shown !== undefined && data.show !== "image") {
+    if (shown !== undefined && data.show === "sound") {
+      const player = element("audio", { src: shown, controls: true, preload: "none" });
+      player.setAttribute("aria-label", `sound of ${this.nameOf(n)}`);
+      item.append(player);
+    }
+    if (shown !== undefined && (data.show === "text" || data.show === "table")) {
       const text = element("div", { className: "shown", textContent: shown });
       text.tabIndex = 0;
       item.append(text);
