@@ -144,7 +144,7 @@ export async function bundle(folder) {
       outdir: join(folder, out),
       plugins: [counterparts(places)],
     });
-  // The script of reports, with ECharts in it: what a page needs stands in the page.
+  // The scripts of reports and of a training's page, with ECharts in them: what a page needs stands in the page.
   const page = build({
     bundle: true,
     format: "iife",
@@ -153,7 +153,10 @@ export async function bundle(folder) {
     minify: true,
     legalComments: "inline",
     logLevel: "warning",
-    entryPoints: { client: join(source, "report", "client", "main.mjs") },
+    entryPoints: {
+      client: join(source, "report", "client", "main.mjs"),
+      training: join(source, "report", "client", "training.mjs"),
+    },
     outdir: join(folder, "report"),
   });
   const [wasm] = await Promise.all([

@@ -47,6 +47,7 @@ export type { RunnableProgram } from "./program/runnable.js";
 export type { OpenOptions, SavedProgram } from "./program/saved-program.js";
 export type { Chunk, Progress, StreamOptions } from "./program/stream.js";
 export { writeReport } from "./report/report.js";
+export { type TrainingPage, type TrainingPageOptions, trainingPage } from "./report/training-page.js";
 export type { ReportOptions, Show } from "./report/types.js";
 export {
   type Curvature,

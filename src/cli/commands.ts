@@ -371,7 +371,9 @@ function training(program: Command): Command {
       "--checkpoint <folder>",
       "keep the run there, or resume it: its state and, for private training, what it has spent",
     )
-    .option("--checkpoint-every <K>", "steps between checkpoints (default: 100)", wholeNumber(1));
+    .option("--checkpoint-every <K>", "steps between checkpoints (default: 100)", wholeNumber(1))
+    .option("--diagnose-page <file>", "a page of diagnostics that is drawn while the training runs, .html", pageFile)
+    .option("--diagnose-every <K>", "steps from one that is diagnosed to the next (default: 1)", wholeNumber(1));
 }
 
 /** "28x28" */

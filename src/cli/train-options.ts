@@ -38,6 +38,8 @@ export interface TrainCommandOptions extends TaskOptions {
   readonly replaceBatchNorm?: boolean;
   readonly checkpoint?: string;
   readonly checkpointEvery?: number;
+  readonly diagnosePage?: string;
+  readonly diagnoseEvery?: number;
 }
 
 /** What an optimizer is made of. */
@@ -62,6 +64,10 @@ export function checkTrainOptions(options: TrainCommandOptions): void {
       throw new UsageError(`${flag(name)} is for --private training.`);
   if (options.checkpointEvery !== undefined && options.checkpoint === undefined)
     throw new UsageError("--checkpoint-every needs --checkpoint FOLDER.");
+  if (options.diagnoseEvery !== undefined && options.diagnosePage === undefined)
+    throw new UsageError("--diagnose-every needs --diagnose-page FILE.");
+  if (options.diagnosePage !== undefined && options.private)
+    throw new UsageError("--diagnose-page shows numbers without noise, so it is not for --private training.");
   checkOptimizer(options);
 }
 

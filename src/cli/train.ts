@@ -1,11 +1,13 @@
 /** train: ordinary or private training, from an ONNX file to an ONNX file. */
 
+import { basename } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import type { Observer } from "../inspect/observe.js";
 import { saveModel } from "../onnx/write/save.js";
 import { validate } from "../privacy/validate.js";
+import { type TrainingPage, trainingPage } from "../report/training-page.js";
 import { TrainingStopped, train, trainPrivately } from "../train/index.js";
 import { stepsOfEpochs, stepsPerEpoch } from "../train/samplers.js";
 import type { PrivatelyTrained, PrivateStepResult, StepResult, Trained } from "../train/types.js";
@@ -42,6 +44,7 @@ export async function trainModel(
   checkTrainOptions(options);
   const privacy = privacyOf(options);
   await checkOut(options.out, [modelFile, options.data]);
+  if (options.diagnosePage !== undefined) await checkOut(options.diagnosePage, [modelFile, options.data]);
   const task = await dataTaskOf(modelFile, options, progress);
   if (privacy) warn(task, progress);
   const steps = stepsOf(options, task.samples);
@@ -146,16 +149,24 @@ async function run({ task, options, privacy, steps, progress, signal, dropped, o
     ...given("seed", options.seed),
     ...checkpointOf(options),
   };
+  const page = await pageFor(options);
+  const diagnosed = page ? { diagnose: { onDiagnostics: page, ...given("every", options.diagnoseEvery) } } : {};
   try {
     return outcomeOf(
       privacy
         ? await trainPrivately(task.model, task.feeds, { ...common, ...privacy })
-        : await train(task.model, task.feeds, common),
+        : await train(task.model, task.feeds, { ...common, ...diagnosed }),
     );
   } catch (error) {
     if (!(error instanceof TrainingStopped)) throw error;
     return { ...outcomeOf(error.trained), stopped: error };
+  } finally {
+    await page?.end();
   }
+}
+
+async function pageFor({ diagnosePage, out }: TrainCommandOptions): Promise<TrainingPage | null> {
+  return diagnosePage === undefined ? null : trainingPage(diagnosePage, { title: `Training ${basename(out)}` });
 }
 
 function outcomeOf({ model, state, ...more }: Trained<unknown> | PrivatelyTrained<unknown>): Outcome {

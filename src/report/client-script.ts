@@ -1,15 +1,16 @@
-/** The script of a page, as the build packed it with ECharts. */
+/** The scripts of pages, as the build packed them with ECharts. */
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { defect } from "../errors.js";
 
 /** From packed modules, from dist/src, and from the sources. */
-const places = ["../report/client.js", "../../report/client.js", "../../dist/report/client.js"];
+const folders = ["../report", "../../report", "../../dist/report"];
 
-/** Throws INTERNAL where the build left it out. */
-export async function clientScript(): Promise<string> {
-  const found = places.map((place) => fileURLToPath(new URL(place, import.meta.url))).find((path) => existsSync(path));
+/** "client" is that of reports, "training" that of a training's page. Throws INTERNAL where the build left it out. */
+export async function clientScript(name: "client" | "training"): Promise<string> {
+  const paths = folders.map((folder) => fileURLToPath(new URL(`${folder}/${name}.js`, import.meta.url)));
+  const found = paths.find((path) => existsSync(path));
   if (found === undefined) throw defect("the script of reports is not where the build puts it");
   return readFile(found, "utf8");
 }

@@ -9,7 +9,7 @@ export function escaped(text: string): string {
 }
 
 /** JSON within a page: a "<" could end the element that holds it. */
-function embedded(value: unknown): string {
+export function embedded(value: unknown): string {
   return JSON.stringify(value).replaceAll("<", "\\u003c");
 }
 

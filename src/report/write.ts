@@ -11,7 +11,7 @@ export async function writePage(content: ReportContent, out: string): Promise<st
   const files = [`${stem}.csv`, `${stem}.json`] as const;
   const page = pageOf(
     content,
-    await clientScript(),
+    await clientScript("client"),
     files.map((file) => file.replace(/^.*[\\/]/s, "")),
   );
   const encode = (text: string) => new TextEncoder().encode(text);

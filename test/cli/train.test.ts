@@ -90,6 +90,19 @@ describe("pergrad train", () => {
     expect(property(out)).toBeUndefined();
   });
 
+  it("draws a page of diagnostics while it runs", async () => {
+    const { command, path } = await workspace(linear(), data);
+    const [out, page] = [path("trained.onnx"), path("run.html")];
+    const paged = ["--diagnose-page", page, "--diagnose-every", "4"];
+    const ended = await command("train", ...learning, "--steps", "6", "--out", out, ...paged);
+    expect(ended).toMatchObject({ code: 0, out: `wrote ${out}: 6 steps\n` });
+    const [, json = ""] = /id="data">(.*?)<\/script>/s.exec(readFileSync(page, "utf8")) ?? [];
+    const { steps, ended: over }: { steps: { step: number }[]; ended: boolean } = JSON.parse(json);
+    expect([steps.map(({ step }) => step), over]).toEqual([[1, 5], true]);
+    const secret = await command("train", ...learning, "--steps", "6", "--out", out, ...privately, ...paged);
+    expect(secret).toMatchObject({ code: 2, err: expect.stringMatching(/not for --private training/) });
+  });
+
   it("trains privately to a target epsilon, and says what is guaranteed, in the file too", async () => {
     const { command, path } = await workspace(linear(), data);
     const out = path("trained.onnx");

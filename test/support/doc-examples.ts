@@ -18,7 +18,8 @@ export function testExamples(name: string): readonly string[] {
   const folder = mkdtempSync(join(root, "test", "docs", `${name}-`));
   afterAll(() => rmSync(folder, { recursive: true }));
   const blocks = [setup.replace('"pergrad"', '"../../../src/index.js"'), ...examples.map((each) => `{\n${each}}\n`)];
-  const code = blocks.join("");
+  // What examples write is written beside them.
+  const code = blocks.join("").replace(/"(\w+\.html)"/g, (_, out: string) => JSON.stringify(join(folder, out)));
   const file = join(folder, "page.ts");
   writeFileSync(file, code);
 

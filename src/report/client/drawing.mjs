@@ -1,4 +1,5 @@
-// What all charts share: fonts, axes, and how numbers are written.
+// What all charts share: fonts, axes, how numbers are written, and when they are drawn.
+import { init } from "echarts/core";
 
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
@@ -51,3 +52,33 @@ function short(value, digits, least) {
 export const power = (value) => short(value, 1, 1e-3);
 export const plain = (value) => short(value, 2, 0.01);
 export const percent = (value) => `${(100 * value).toFixed(1)} %`;
+
+/**
+ * Draws charts, and again where the page's width or colours change. Returns what draws them.
+ * @param options of each chart, as functions, by the ids of their places
+ * @param prepare is called with each place, and says what is done where a point is clicked
+ */
+export function redrawn(options, prepare = () => ({})) {
+  const drawn = [];
+  const draw = () => {
+    for (const chart of drawn.splice(0)) chart.dispose();
+    for (const [id, make] of Object.entries(options)) {
+      const place = document.getElementById(id);
+      if (!place) continue;
+      const { click } = prepare(place);
+      const chart = init(place, null, { renderer: "canvas" });
+      chart.setOption(make());
+      if (click) chart.on("click", click);
+      drawn.push(chart);
+    }
+  };
+  let width = window.innerWidth;
+  window.addEventListener("resize", () => {
+    if (window.innerWidth === width) return;
+    width = window.innerWidth;
+    draw();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  draw();
+  return draw;
+}

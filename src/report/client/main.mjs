@@ -1,9 +1,9 @@
 // What runs in a report's page: charts by Apache ECharts, and the list of samples. Packed into dist/report/client.js.
 import { BarChart, LineChart, ScatterChart } from "echarts/charts";
 import { GridComponent, LegendComponent, TooltipComponent } from "echarts/components";
-import { init, use } from "echarts/core";
+import { use } from "echarts/core";
 import { CanvasRenderer } from "echarts/renderers";
-import { axis, base, colour, percent, plain, power } from "./drawing.mjs";
+import { axis, base, colour, percent, plain, power, redrawn } from "./drawing.mjs";
 import { given } from "./given.mjs";
 import { List } from "./list.mjs";
 
@@ -142,33 +142,15 @@ function layers() {
   });
 }
 
-const makers = {
+const charts = {
   norms: histogram,
   against,
   classes: byClass,
   layers,
   ...Object.fromEntries(Object.entries(data.charts).map(([id, chart]) => [id, () => given(chart)])),
 };
-const charts = [];
 
-function draw() {
-  for (const chart of charts.splice(0)) chart.dispose();
-  for (const [id, make] of Object.entries(makers)) {
-    const place = document.getElementById(id);
-    if (!place) continue;
-    if (id === "layers") place.style.height = `${90 + 42 * layersShown().length}px`;
-    const chart = init(place, null, { renderer: "canvas" });
-    chart.setOption(make());
-    if (id === "against") chart.on("click", ({ value }) => list.choose(value[2]));
-    charts.push(chart);
-  }
-}
-
-let width = window.innerWidth;
-window.addEventListener("resize", () => {
-  if (window.innerWidth === width) return;
-  width = window.innerWidth;
-  draw();
+redrawn(charts, (place) => {
+  if (place.id === "layers") place.style.height = `${90 + 42 * layersShown().length}px`;
+  return { click: place.id === "against" ? ({ value }) => list.choose(value[2]) : undefined };
 });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-draw();
