@@ -21,11 +21,14 @@ import { Table } from "./table.js";
 export interface SampleOptions extends ObjectiveOptions, MemoryOptions {
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
+  /** Ends all work before the next batch, with the signal's reason as the error; an index on disk goes on afterwards. Default: no signal. */
+  readonly signal?: AbortSignal;
 }
 
 export const sampleOptions: OptionNames<SampleOptions> = {
   ...objectiveOptions,
   threads: true,
+  signal: true,
   memoryBudget: true,
   microbatchSize: true,
 };
@@ -178,6 +181,7 @@ export class Checkpoint {
     const { piecesOf } = await import("../program/dataset.js");
     yield* piecesOf(data, size, {
       expected,
+      signal: this.options.signal,
       prepare: (batch: Batch) => {
         const prepared = prepare(batch, expected, false);
         if (prepared.feeds.target) loss.validate?.(prepared.feeds.target, output.shape);

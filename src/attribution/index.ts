@@ -16,9 +16,11 @@ export {
   selfInfluence,
 } from "./scores.js";
 export type {
+  AskingOptions,
   AttributionIndex,
   IndexOptions,
   OpenIndexOptions,
+  QueryOptions,
   ScoresPart,
   TopScores,
 } from "./store/stored-index.js";

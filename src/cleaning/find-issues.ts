@@ -17,6 +17,7 @@ const optionNames: OptionNames<FindIssuesOptions> = {
   neighbours: true,
   damping: true,
   threads: true,
+  signal: true,
   allowNotFinite: true,
   onStage: true,
 };

@@ -2,6 +2,7 @@
 import type { Objective } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
 import type { Dataset } from "../program/dataset.js";
+import { type Running, runningOf } from "../program/options.js";
 import { Program } from "../program/program.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { scoresWhere } from "../train/figures.js";
@@ -23,8 +24,7 @@ export interface Followed {
   readonly forgetting?: Float32Array;
 }
 
-interface FollowOptions {
-  readonly threads?: number;
+interface FollowOptions extends Running {
   readonly allowNotFinite: boolean;
 }
 
@@ -34,12 +34,12 @@ export async function follow(
   dataset: Dataset,
   targets: Targets,
   checkpoints: readonly Parameters[],
-  { threads, allowNotFinite }: FollowOptions,
+  { allowNotFinite, ...running }: FollowOptions,
 ): Promise<Followed> {
   const program = await Program.of(objective, {
     loss: objective.loss,
     holdParameters: checkpoints.length === 1,
-    ...(threads === undefined ? {} : { threads }),
+    ...runningOf(running),
     want: { losses: want.losses(), norms: want.norms(), scores: scoresWhere(targets.kind === "classes", objective) },
   });
   try {

@@ -3,6 +3,7 @@ import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/o
 import { bindShape } from "../graph/dim.js";
 import type { Loss } from "../nn/loss.js";
 import type { Dataset } from "../program/dataset.js";
+import { type Running, runningOf } from "../program/options.js";
 import { Program } from "../program/program.js";
 import { random } from "../tensor/random.js";
 import { sizeOf } from "../tensor/tensor.js";
@@ -39,18 +40,17 @@ function labelFree(seed: number): Loss {
   };
 }
 
-export interface ProjectOptions {
+export interface ProjectOptions extends Running {
   readonly dims: number;
-  readonly threads?: number;
   readonly allowNotFinite: boolean;
 }
 
 /** The gradients of the loss itself. */
 export async function lossFeatures(objective: Objective, dataset: Dataset, options: ProjectOptions): Promise<Rows> {
-  const { dims, threads, allowNotFinite } = options;
+  const { dims, allowNotFinite } = options;
   const program = await Program.of(objective, {
     loss: objective.loss,
-    ...(threads === undefined ? {} : { threads }),
+    ...runningOf(options),
     want: { projected: want.project({ dims, seed: 1 }) },
   });
   try {

@@ -4,6 +4,7 @@ import type { Objective } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
 import { withParameters } from "../graph/with-parameters.js";
 import { type Dataset, isBatch } from "../program/dataset.js";
+import { runningOf } from "../program/options.js";
 import { largest } from "./by-class.js";
 import { type Followed, follow, type Parameters } from "./following.js";
 import { finiteOnly, isZero, lossFeatures, normalised, outputFeatures, type Rows } from "./gradient-features.js";
@@ -21,6 +22,7 @@ import { varianceOfGradients } from "./variance-of-gradients.js";
 export async function issuesOf(objective: Objective, data: Dataset, options: FindIssuesOptions): Promise<Issues> {
   checkGiven(data, options);
   const { allowNotFinite = false, onStage = () => {} } = options;
+  options.signal?.throwIfAborted();
   onStage("reading");
   const read = await readOnce(objective, data, allowNotFinite);
   if (read.samples < 2)
@@ -28,20 +30,22 @@ export async function issuesOf(objective: Objective, data: Dataset, options: Fin
   const trained = await trainedHere(objective, data, read, options);
   const checkpoints = trained?.checkpoints ?? completed(objective.model, options.checkpoints);
   const last = { ...objective, model: withParameters(objective.model, checkpoints[checkpoints.length - 1] ?? {}) };
-  const threads = options.threads === undefined ? {} : { threads: options.threads };
+  const running = runningOf(options);
   onStage("losses and norms");
-  const followed = await follow(last, data, read.targets, checkpoints, { allowNotFinite, ...threads });
+  const followed = await follow(last, data, read.targets, checkpoints, { allowNotFinite, ...running });
   const vog =
     read.targets.kind === "classes" && checkpoints.length > 1
       ? await varianceOfGradients(last, preparedPieces(objective, data, allowNotFinite), checkpoints)
       : undefined;
   onStage("gradients");
-  const projecting = { dims: options.dims ?? 512, allowNotFinite, ...threads };
+  const projecting = { dims: options.dims ?? 512, allowNotFinite, ...running };
   const gradients = finiteOnly(await lossFeatures(last, data, projecting));
   const selfInfluence = influenceOnItself(await Ridge.of(gradients), options.damping);
   const features = normalised(await outputFeatures(last, options, withoutTarget(data), projecting));
+  options.signal?.throwIfAborted();
   onStage("neighbours");
   const near = await nearestOf(features, options.neighbours ?? 10, oddOnes(followed));
+  options.signal?.throwIfAborted();
   const labels = labelScores(
     read.targets,
     followed.losses,
@@ -78,11 +82,11 @@ async function trainedHere(
   objective: Objective,
   data: Dataset,
   { targets }: Read,
-  { training, threads, onStage }: FindIssuesOptions,
+  { training, onStage, ...options }: FindIssuesOptions,
 ): Promise<TrainedHere | undefined> {
   if (!training) return undefined;
   onStage?.("training");
-  const own = { objective, ...(await readWhole(objective, data)), ...(threads === undefined ? {} : { threads }) };
+  const own = { objective, ...(await readWhole(objective, data)), running: runningOf(options) };
   return trainHere(own, targets, training);
 }
 

@@ -4,6 +4,7 @@ import type { Objective } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
 import { withParameters } from "../graph/with-parameters.js";
 import { entryOf, present } from "../present.js";
+import { type Running, runningOf } from "../program/options.js";
 import { Program } from "../program/program.js";
 import { samplesAt } from "../program/split.js";
 import { random } from "../tensor/random.js";
@@ -43,7 +44,7 @@ export interface TrainingTask {
   /** All samples. */
   readonly feeds: Feeds;
   readonly samples: number;
-  readonly threads?: number;
+  readonly running: Pick<Running, "threads" | "signal">;
 }
 
 /** Throws INVALID_ARGUMENT, and what training throws. */
@@ -63,7 +64,8 @@ export async function trainHere(task: TrainingTask, targets: Targets, options: C
 
 /** The parameters after each epoch. */
 async function train(task: TrainingTask, { optimizer, epochs, batchSize }: CleaningTraining): Promise<Parameters[]> {
-  const { objective, feeds, samples, threads } = task;
+  const { objective, feeds, samples, running } = task;
+  const { threads, signal } = running;
   const data = new TrainingData(objective, feeds, { made: [], allowNotFinite: false, inPlace: true });
   const first = [...objective.parameters.keys()].map((name) => [name, entryOf(objective.model.parameters, name)]);
   const own = { objective, data, parameters: Object.fromEntries(first) };
@@ -77,7 +79,10 @@ async function train(task: TrainingTask, { optimizer, epochs, batchSize }: Clean
   try {
     const found: Parameters[] = [];
     for (let epoch = 1; epoch <= epochs; epoch++) {
-      while (trainer.steps < epoch * perEpoch) await trainer.step();
+      while (trainer.steps < epoch * perEpoch) {
+        signal?.throwIfAborted();
+        await trainer.step();
+      }
       found.push(trainer.model.parameters);
     }
     return found;
@@ -93,14 +98,14 @@ async function crossValidate(
   folds: number,
   options: CleaningTraining,
 ): Promise<OutOfSample> {
-  const { samples, objective, feeds, threads } = task;
+  const { samples, objective, feeds, running } = task;
   const probabilities = new Float32Array(samples * classes);
   const [margins, losses] = [new Float32Array(samples), new Float32Array(samples)];
   const order = permutation(samples, random(1));
   const program = await Program.of(objective, {
     loss: objective.loss,
     holdParameters: false,
-    ...(threads === undefined ? {} : { threads }),
+    ...runningOf(running),
     want: { scores: scoresWhere(true, objective) },
   });
   try {

@@ -36,6 +36,8 @@ export interface FindIssuesOptions extends ObjectiveOptions, ModelOptions {
   readonly damping?: number;
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
+  /** Ends all work before the next batch, with the signal's reason as the error. Default: no signal. */
+  readonly signal?: AbortSignal;
   /** Compute even where the data holds NaN or infinity. Default false. */
   readonly allowNotFinite?: boolean;
   /** Called with the name of each part of the work as it begins. Default: no call. */

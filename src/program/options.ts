@@ -40,6 +40,10 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, Memor
    * results differ in their last digits. Default: the CPU.
    */
   readonly execution?: readonly ExecutionProvider[];
+  /**
+   * Ends every run of the program, as the `signal` of a run does; and compiling, before it begins. Default: no signal.
+   */
+  readonly signal?: AbortSignal;
   /** Observes the compile's stages, rewrites and choices, and time and bytes by node. Default: no observer. */
   readonly observe?: Observer;
 }
@@ -56,7 +60,7 @@ export interface RunOptions extends MemoryOptions, NotFiniteOptions, GivenOption
 }
 
 /** How programs run, as those hand it on who compile several. */
-export type Running = Pick<ProgramOptions<Wants>, "threads" | "memoryBudget" | "microbatchSize">;
+export type Running = Pick<ProgramOptions<Wants>, "threads" | "memoryBudget" | "microbatchSize" | "signal">;
 
 /** Of other options these alone, as far as they are given. */
 export function runningOf(
@@ -64,11 +68,12 @@ export function runningOf(
     readonly [K in keyof Running]?: Running[K] | undefined;
   },
 ): Running {
-  const { threads, memoryBudget, microbatchSize } = options;
+  const { threads, memoryBudget, microbatchSize, signal } = options;
   return {
     ...(threads === undefined ? {} : { threads }),
     ...(memoryBudget === undefined ? {} : { memoryBudget }),
     ...(microbatchSize === undefined ? {} : { microbatchSize }),
+    ...(signal === undefined ? {} : { signal }),
   };
 }
 
@@ -94,6 +99,7 @@ export const programOptions: OptionNames<ProgramOptions<Wants> & ModelOptions> =
   execution: true,
   workers: true,
   holdParameters: true,
+  signal: true,
   strategy: true,
   allowNotFinite: true,
   observe: true,

@@ -110,6 +110,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
       elsewhere: isElsewhere(options),
       mostMemory: target.mostMemory,
       manySamples: options.manySamples,
+      signal: options.signal,
       validate: validate && ((targets) => validate(targets, objective.output.shape)),
     });
     this.#compiled = compiled;
@@ -151,6 +152,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     target: Target,
     begun: Stages,
   ): Promise<Program<W>> {
+    options.signal?.throwIfAborted();
     const stages = begun.with(sampleAxesOf(objective));
     stages.reached("objective", () => withLosses(objective));
     const others = await compileOthers(objective, options, target);

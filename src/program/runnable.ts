@@ -26,6 +26,8 @@ export interface RunnableParts<W extends Wants> extends Omit<Executed, "microbat
   readonly manySamples?: boolean | undefined;
   /** See `Target`. */
   readonly mostMemory?: number | undefined;
+  /** Ends every run. */
+  readonly signal?: AbortSignal | undefined;
   /** Checks the data of the target. */
   readonly validate?: ((target: Tensor) => void) | undefined;
 }
@@ -68,8 +70,9 @@ export abstract class RunnableProgram<W extends Wants> {
     return awaited(this.#run(data, options), this.#forgottenAwait);
   }
 
-  async #run(data: Readonly<Record<string, Data>>, options: RunOptions): Promise<Results<W>> {
-    checkOptions("run(data, options)", options, runOptions);
+  async #run(data: Readonly<Record<string, Data>>, given: RunOptions): Promise<Results<W>> {
+    checkOptions("run(data, options)", given, runOptions);
+    const options = this.#ending(given);
     const { signal } = options;
     signal?.throwIfAborted();
     const prepared = this.prepared(data, options);
@@ -122,7 +125,15 @@ export abstract class RunnableProgram<W extends Wants> {
     return this.#read(found);
   }
 
-  #chunks(dataset: Dataset, options: RunOptions & StreamOptions) {
+  /** A run ends by its own signal, and by the program's. */
+  #ending<O extends { readonly signal?: AbortSignal }>(options: O): O {
+    const { signal } = this.parts;
+    if (!signal) return options;
+    return { ...options, signal: options.signal ? AbortSignal.any([options.signal, signal]) : signal };
+  }
+
+  #chunks(dataset: Dataset, given: RunOptions & StreamOptions) {
+    const options = this.#ending(given);
     const { expected } = this.parts.objective;
     const size = this.microbatches.chunkSize(options);
     const prepare = (data: Readonly<Record<string, Data>>) => this.prepared(data, options);

@@ -28,6 +28,8 @@ export interface CurvatureOptions extends ObjectiveOptions, MemoryOptions {
   readonly of: CurvatureKind;
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
+  /** Ends all work before the next batch, with the signal's reason as the error: products, and what is made of them. Default: no signal. */
+  readonly signal?: AbortSignal;
 }
 
 /** Which eigenvalues, and how closely. */
@@ -340,6 +342,7 @@ const curvatureOptions: OptionNames<CurvatureOptions> = {
   ...objectiveOptions,
   of: true,
   threads: true,
+  signal: true,
   memoryBudget: true,
   microbatchSize: true,
 };

@@ -20,6 +20,8 @@ export interface DiagnosticsOptions extends ObjectiveOptions, MemoryOptions {
   readonly curvature?: boolean;
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
+  /** Ends all work before the next batch, with the signal's reason as the error. Default: no signal. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -196,6 +198,7 @@ const diagnosticsOptions: OptionNames<DiagnosticsOptions> = {
   ...objectiveOptions,
   curvature: true,
   threads: true,
+  signal: true,
   memoryBudget: true,
   microbatchSize: true,
 };

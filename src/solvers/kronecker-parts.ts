@@ -35,6 +35,8 @@ export interface KroneckerOptions extends ObjectiveOptions, MemoryOptions {
   readonly approximation?: "expand" | "reduce";
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
+  /** Ends all work before the next batch, with the signal's reason as the error. Default: no signal. */
+  readonly signal?: AbortSignal;
 }
 
 /** A block of parameters, its two sides, and the eigenvalues in their eigenvectors, `[rows, columns]`. */

@@ -245,6 +245,7 @@ const kroneckerOptions: OptionNames<KroneckerOptions> = {
   corrected: true,
   approximation: true,
   threads: true,
+  signal: true,
   memoryBudget: true,
   microbatchSize: true,
 };

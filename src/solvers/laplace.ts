@@ -46,6 +46,8 @@ export interface LaplaceOptions extends ObjectiveOptions, MemoryOptions {
   readonly noise?: number;
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
+  /** Ends all work before the next batch, with the signal's reason as the error. Default: no signal. */
+  readonly signal?: AbortSignal;
 }
 
 /** What the model says of new inputs: M samples, E the number of elements of an output. */
@@ -305,6 +307,7 @@ const laplaceOptions: OptionNames<LaplaceOptions> = {
   priorPrecision: true,
   noise: true,
   threads: true,
+  signal: true,
   memoryBudget: true,
   microbatchSize: true,
 };

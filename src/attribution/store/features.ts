@@ -48,7 +48,7 @@ export function looked(checkpoints: readonly Checkpoint[], method: Method): read
 
 /** Computes what is kept of some samples. */
 export interface Features {
-  of(data: Dataset): Promise<Rows>;
+  of(data: Dataset, signal?: AbortSignal): Promise<Rows>;
   release(): Promise<void>;
 }
 
@@ -64,9 +64,10 @@ export async function featuresOf(
   );
   const models = programs.length;
   return {
-    of: async (data) => {
+    of: async (data, signal) => {
       const found = [];
-      for (const program of programs) found.push(await program.runAll(data, { notFinite: "throw", inPlace: true }));
+      const run = { notFinite: "throw", inPlace: true, ...(signal ? { signal } : {}) } as const;
+      for (const program of programs) found.push(await program.runAll(data, run));
       const samples = nth(found, 0).values.data.length;
       const [features, scales] = [new Float32Array(samples * models * dims), new Float32Array(samples * models)];
       const [norms, weights] = [new Float32Array(samples * models), new Float32Array(samples * models).fill(1)];

@@ -68,6 +68,21 @@ export interface TopScores {
   readonly ids?: readonly (readonly string[])[];
 }
 
+/** How an index is asked. */
+export interface AskingOptions {
+  /** Ends the work before the next block of the index, with the signal's reason as the error. Default: no signal. */
+  readonly signal?: AbortSignal;
+}
+
+/** Options of an index's `query`. */
+export interface QueryOptions extends AskingOptions {
+  /** How many training samples of each query. Default 10. */
+  readonly top?: number;
+}
+
+const askingOptions: OptionNames<AskingOptions> = { signal: true };
+const queryOptions: OptionNames<QueryOptions> = { ...askingOptions, top: true };
+
 /** Scores of the training samples `from` (included) to `to` (not included). */
 export interface ScoresPart {
   /** The number of the first training sample. */
@@ -149,12 +164,14 @@ export class AttributionIndex {
    * @param queries as `run` takes data
    * @throws PergradError INVALID_ARGUMENT: top is no whole number; FILE_UNREADABLE: the index is damaged; and what `run` throws.
    */
-  async query(queries: Dataset, { top = 10 }: { readonly top?: number } = {}): Promise<TopScores> {
+  async query(queries: Dataset, options: QueryOptions = {}): Promise<TopScores> {
+    checkOptions("query(queries, options)", options, queryOptions);
+    const { top = 10, signal } = options;
     if (!(Number.isSafeInteger(top) && top >= 1))
       throw invalidArgument(`query gives the top samples, a whole number from 1 up, not ${kindOf(top)}.`);
-    const asked = await this.#asked(queries);
+    const asked = await this.#asked(queries, signal);
     const best = new Largest(asked.count, top);
-    for await (const { from, table } of this.#tables(asked))
+    for await (const { from, table } of this.#tables(asked, signal))
       for (let m = 0; m < table.rows; m++) best.take(m, from, table.row(m));
     const dims = [asked.count, top];
     const found = {
@@ -168,9 +185,11 @@ export class AttributionIndex {
    * The scores of all training samples, some of them after others. Throws as `query`.
    * @param queries as `run` takes data
    */
-  async *scores(queries: Dataset): AsyncGenerator<ScoresPart, void, undefined> {
-    const asked = await this.#asked(queries);
-    for await (const { from, table } of this.#tables(asked))
+  async *scores(queries: Dataset, options: AskingOptions = {}): AsyncGenerator<ScoresPart, void, undefined> {
+    checkOptions("scores(queries, options)", options, askingOptions);
+    const { signal } = options;
+    const asked = await this.#asked(queries, signal);
+    for await (const { from, table } of this.#tables(asked, signal))
       yield { from, to: from + table.columns, scores: table.tensor };
   }
 
@@ -190,12 +209,16 @@ export class AttributionIndex {
     );
   }
 
-  async *#tables({ rows, count }: Asked): AsyncGenerator<{ readonly from: number; readonly table: Table }, void> {
+  async *#tables(
+    { rows, count }: Asked,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<{ readonly from: number; readonly table: Table }, void> {
     if (count === 0) return;
     const models = this.manifest.models.length;
     const products = await QueryProducts.of(this.manifest, rows);
     try {
       for await (const block of blocksOf(this.folder, this.manifest, this.samples)) {
+        signal?.throwIfAborted();
         const found = await products.with(block);
         const factors = factorsOf(block, this.#cosine);
         const table = new Table(count, block.samples);
@@ -217,10 +240,11 @@ export class AttributionIndex {
   }
 
   /** The queries' features, multiplied by what the method multiplies them with. */
-  async #asked(queries: Dataset): Promise<Asked> {
+  async #asked(queries: Dataset, signal: AbortSignal | undefined): Promise<Asked> {
+    signal?.throwIfAborted();
     const { dims, models } = this.manifest;
     this.#features ??= featuresOf(this.checkpoints, { ...this.manifest, weighted: false });
-    const found = await (await this.#features).of(queries);
+    const found = await (await this.#features).of(queries, signal);
     const scales = factorsOf(found, this.#cosine);
     this.#multiplied ??= this.#solvers();
     const solvers = await this.#multiplied;

@@ -119,7 +119,7 @@ async function requireGpu(outputs: Schedulable["outputs"]): Promise<void> {
   if (half && !adapter.features.has("shader-f16"))
     throw new PergradError(
       "RUNTIME",
-      `This GPU computes nothing in float16 (it lacks "shader-f16"), of which type ${half} is; leave out \`storage: "float16"\`, or import "pergrad" in place of "pergrad/webgpu".`,
+      `This GPU lacks "shader-f16", but ${half} is float16; leave out \`storage: "float16"\`, or import "pergrad" in place of "pergrad/webgpu".`,
     );
 }
 
