@@ -1,10 +1,13 @@
 /** predict: the model's outputs for a data file. */
 import { PergradError } from "../errors.js";
+import type { Model } from "../graph/model.js";
 import { type Column, samplesColumns } from "../io/column.js";
 import { formatToWrite, writeTensors } from "../io/files.js";
 import { checkTable, idsName, standardOutput, tableFormat, writeTable } from "../io/table.js";
-import { predict } from "../program/predict.js";
+import { present } from "../present.js";
+import { outputAxes, predict } from "../program/predict.js";
 import { idsIn } from "../program/sample-names.js";
+import { takeSamples } from "../tensor/take-samples.js";
 import { elementsIn, sizeOf, type Tensor } from "../tensor/tensor.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
@@ -39,7 +42,7 @@ export async function predictions(
   });
   const tensors = isTensorFile(out);
   if (tensors) await writeTensors(out, ids && !(idsName in found) ? { ...found, [idsName]: ids.tensor } : found);
-  else await writeTable(out, columnsOf(found, out, ids?.names), (text) => io.stdout.write(text));
+  else await writeTable(out, columnsOf(samplesFirst(model, found), out, ids?.names), (text) => io.stdout.write(text));
   progress.stop();
   if (out === standardOutput) return;
   const list = Object.entries(found).map(([name, { dims }]) => `"${name}" [${dims.join(", ")}]`);
@@ -48,6 +51,23 @@ export async function predictions(
 
 function isTensorFile(path: string): boolean {
   return path !== standardOutput && ["safetensors", "npz"].includes(tableFormat(path)) && formatToWrite(path) !== "npy";
+}
+
+/** The outputs with the axis of their samples in front. */
+function samplesFirst(model: Model, found: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
+  const axes = outputAxes(model, Object.keys(found));
+  return Object.fromEntries(
+    Object.entries(found).map(([name, tensor]) => {
+      const { axis } = present(axes.get(name));
+      if (axis === 0) return [name, tensor];
+      const samples = tensor.dims[axis] ?? 0;
+      const dims = [samples, ...tensor.dims.filter((_, k) => k !== axis)];
+      const rows = Array.from({ length: samples }, (_, n) =>
+        Array.from(elementsIn(takeSamples(tensor, axis, n, n + 1)), Number),
+      );
+      return [name, { dtype: "float64", dims, data: Float64Array.from(rows.flat()) }];
+    }),
+  );
 }
 
 /** Numbers for each sample that a table has columns for, at most, of one output. */

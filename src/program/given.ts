@@ -5,7 +5,6 @@ import type { ProgramGraph } from "../compile/program-graph.js";
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
-import type { Data } from "../tensor/data.js";
 import { copiesOf } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Wants } from "../wants/want.js";
@@ -43,13 +42,13 @@ export function ownDataset(dataset: Dataset, { inPlace = false }: GivenOptions):
 export function ownOptions<O extends GivenOptions>(options: O): O {
   const { inPlace = false, parameters, vectors, others } = options;
   if (inPlace) return options;
-  const each = <T extends Data>(batches: Readonly<Record<string, Readonly<Record<string, T>>>>) =>
-    Object.fromEntries(Object.entries(batches).map(([want, own]) => [want, copiesOf(own)]));
+  const each = <T>(batches: Readonly<Record<string, T>>, copy: (own: T) => T) =>
+    Object.fromEntries(Object.entries(batches).map(([want, own]) => [want, copy(own)]));
   return {
     ...options,
     ...(parameters ? { parameters: copiesOf(parameters) } : {}),
-    ...(vectors ? { vectors: each(vectors) } : {}),
-    ...(others ? { others: each(others) } : {}),
+    ...(vectors ? { vectors: each(vectors, copiesOf) } : {}),
+    ...(others ? { others: each(others, (own) => (typeof own === "string" ? own : copiesOf(own))) } : {}),
   };
 }
 

@@ -4,8 +4,8 @@ import type { Data } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Returned } from "../wants/want.js";
 
-/** Another batch of data, as `run` takes it. */
-export type OtherBatch = Readonly<Record<string, Data>>;
+/** Another batch of data, as `run` takes it; or the path of a file, which is read in pieces. */
+export type OtherBatch = Readonly<Record<string, Data>> | string;
 
 /** What of a run matters to the other batch too. */
 export interface OtherOptions {
@@ -15,7 +15,8 @@ export interface OtherOptions {
 
 /** A program of the same model and loss that gives factors. */
 interface FactorProgram {
-  run(data: OtherBatch, options: OtherOptions): Promise<{ readonly factors: Returned }>;
+  run(data: Exclude<OtherBatch, string>, options: OtherOptions): Promise<{ readonly factors: Returned }>;
+  runAll(path: string, options: OtherOptions): Promise<{ readonly factors: Returned }>;
   release(): Promise<void>;
 }
 
@@ -30,7 +31,7 @@ export class Others {
   /** Takes the program over. Throws what `run` throws on bad data. */
   static async of(program: FactorProgram, batch: OtherBatch): Promise<Others> {
     try {
-      const { factors } = await program.run(batch, {});
+      const factors = await factorsBy(program, batch, {});
       return new Others(program, batch, samplesOf(factors), factors);
     } catch (error) {
       await program.release();
@@ -41,7 +42,7 @@ export class Others {
   /** By the names that the want gave them. Throws BATCH_MISMATCH, and what `run` throws. */
   async factors(want: string, given: OtherBatch | undefined, options: OtherOptions): Promise<Returned> {
     if (!given && !options.parameters) return this.first;
-    const { factors } = await this.program.run(given ?? this.batch, options);
+    const factors = await factorsBy(this.program, given ?? this.batch, options);
     const samples = samplesOf(factors);
     if (samples === this.samples) return factors;
     throw new PergradError(
@@ -53,6 +54,10 @@ export class Others {
   release(): Promise<void> {
     return this.program.release();
   }
+}
+
+async function factorsBy(program: FactorProgram, batch: OtherBatch, options: OtherOptions): Promise<Returned> {
+  return (await (typeof batch === "string" ? program.runAll(batch, options) : program.run(batch, options))).factors;
 }
 
 /** Factors have their samples first. */

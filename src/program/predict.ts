@@ -56,7 +56,7 @@ export async function predict(
   const own = asModel(model, "predict", options);
   const chosen = outputsOf(own, options.outputs);
   const expected = inputsOf(own, chosen);
-  const axes = sampleAxesOf(own, chosen);
+  const axes = outputAxes(own, chosen);
   // The readers and the runtime are loaded when they are first used.
   const [{ isBatch, openDataset }, { compiled }] = await Promise.all([import("./dataset.js"), import("./compiled.js")]);
   const source = await openDataset(isBatch(data) ? inputsAlone(data, expected) : data, {
@@ -104,8 +104,8 @@ function inputsOf(model: Model, chosen: readonly string[]): Map<string, Expected
   return new Map([...expectedInputs(model, results)].filter(([, { value }]) => used.has(value)));
 }
 
-/** Throws SAMPLES_INTERACT: what mixes samples cannot be computed in parts. */
-function sampleAxesOf({ graph, sampleAxes }: Model, chosen: readonly string[]) {
+/** The axis of the samples in each output. Throws SAMPLES_INTERACT: what mixes samples cannot be computed in parts. */
+export function outputAxes({ graph, sampleAxes }: Pick<Model, "graph" | "sampleAxes">, chosen: readonly string[]) {
   const axes = SampleAxes.ofInputs(graph.inputs, sampleAxes);
   return new Map(
     chosen.map((name) => {

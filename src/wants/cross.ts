@@ -28,6 +28,13 @@ function kept(plan: WantContext["plan"], parameter: string): (readonly [name: st
   return smallest(plan.factored(parameter)).factors.map((value, k) => [`${parameter}/${k}`, value] as const);
 }
 
+type Others = Readonly<Record<string, Data>> | string;
+
+/** Arrays as they are now; what a file holds is read when it is used. */
+function ownOthers(others: Others): Others {
+  return typeof others === "string" ? others : copiesOf(others);
+}
+
 /** What `cross` takes for its other batch. */
 export function factors(): Want<Returned> {
   return {
@@ -66,7 +73,8 @@ function crossOf({ plan, others, factor }: WantContext, parameter: string): Valu
  * The inner products of the gradients of each sample of the batch with those of each sample of another, by the
  * same model and loss: `[N, M]`, exactly. What training samples do to the losses of a validation set, to first
  * order (Pruthi et al. 2020, "Estimating training data influence by tracing gradient descent").
- * @param others the other batch, as `run` takes one: the model's inputs by name, and `target`
+ * @param others the other batch, as `run` takes one: the model's inputs by name, and `target`; or the path of a file, which
+ * is read in pieces
  *
  * Its gradients are computed once, when the program is compiled, and kept as factors where these are fewer
  * numbers. They are computed again by a run that is given other parameters, or another batch of the same
@@ -74,12 +82,12 @@ function crossOf({ plan, others, factor }: WantContext, parameter: string): Valu
  * or several runs: M times the numbers of one sample's factors are held.
  * The program throws, when it is compiled, what `run` throws on bad data.
  */
-export function cross(others: Readonly<Record<string, Data>>): Want<FloatTensor> {
+export function cross(others: Others): Want<FloatTensor> {
   return {
     name: "cross",
     requirements: { factors: true },
     // Taken now: it is used whenever `run` is given other parameters.
-    others: copiesOf(others),
+    others: ownOthers(others),
     emit: (wanted) => {
       const none = () => build.zeros([N, 0], wanted.losses.dtype);
       const all = wanted.others === 0 ? [] : wanted.plan.parameters.map((parameter) => crossOf(wanted, parameter));
@@ -90,11 +98,11 @@ export function cross(others: Readonly<Record<string, Data>>): Want<FloatTensor>
 }
 
 /** The same apart for each parameter, `[N, M]` each: their sum over parameters is what `cross` gives. */
-export function crossByParameter(others: Readonly<Record<string, Data>>): Want<ByParameter> {
+export function crossByParameter(others: Others): Want<ByParameter> {
   return {
     name: "crossByParameter",
     requirements: { factors: true },
-    others: copiesOf(others),
+    others: ownOthers(others),
     emit: (wanted) => {
       const none = build.zeros([N, 0], wanted.losses.dtype);
       return each(wanted.plan.parameters, (name) => (wanted.others === 0 ? none : crossOf(wanted, name)));

@@ -51,8 +51,8 @@ export interface Want<R> {
   readonly requirements: Partial<Requirements>;
   /** What the want's own inputs hold where `run` is given nothing else. */
   readonly vectors?: ByParameter;
-  /** Another batch, whose gradients the want looks at beside those of the batch that is run. */
-  readonly others?: Readonly<Record<string, Data>>;
+  /** Another batch, or the path of a file, whose gradients the want looks at beside those of the batch that is run. */
+  readonly others?: Readonly<Record<string, Data>> | string;
   /** Results without samples of their own are sums over the batch, unless they are means over it. */
   readonly joining?: "mean";
   /** How a program puts a result of parts of a batch together, where it is neither by adding nor by averaging. */

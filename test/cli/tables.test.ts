@@ -5,6 +5,8 @@ import { compressors } from "hyparquet-compressors";
 import { describe, expect, test } from "vitest";
 import { readRows } from "../../src/data/index.js";
 import { readTensors } from "../../src/io/files.js";
+import { uniform } from "../../src/nn/initial-values.js";
+import { trace } from "../../src/nn/model.js";
 import { tensorOfTexts, textsOf } from "../../src/tensor/texts.js";
 import { floats, linear, run, workspace } from "./support.js";
 
@@ -116,6 +118,24 @@ describe("predict", () => {
     const { out: csv } = await run("predict", ...inputs, "--out", "-");
     expect(csv.split("\n")).toHaveLength(6);
     expect(csv).toMatch(/^sample,.*\.largest,.*\.0,.*\.1\n0,[01],/);
+  });
+});
+
+test("predict writes a row for each sample wherever their axis is", async () => {
+  const later = trace({ x: [2, "N", 3] }, { weight: uniform([3, 2], 1) }, ({ x }, { weight }) => x.matmul(weight));
+  const { path, inputs } = await workspace(later, { x: floats([2, 4, 3]) });
+  const axis = ["--sample-axis", "x=1"];
+  const { out, err } = await run("predict", ...inputs, ...axis, "--out", "-");
+  expect(err).toBe("");
+  const [header, ...lines] = out.trim().split("\n");
+  expect(header?.split(",")).toHaveLength(5);
+  expect(lines).toHaveLength(4);
+  expect(await run("predict", ...inputs, ...axis, "--out", path("y.safetensors"))).toMatchObject({ code: 0 });
+  const [found] = (await readTensors(path("y.safetensors"))).values();
+  expect(found?.dims).toEqual([2, 4, 2]);
+  lines.forEach((line, n) => {
+    const wanted = [0, 1].flatMap((t) => [0, 1].map((o) => Number(found?.data[(t * 4 + n) * 2 + o])));
+    expect(line.split(",").slice(1).map(Number).map(Math.fround)).toEqual(wanted);
   });
 });
 

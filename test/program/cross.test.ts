@@ -1,6 +1,9 @@
 /** want.cross: inner products with another batch's gradients, against those of all pairs of both together. */
+
+import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { losses, type Model, nn, perSample, type Tensor, want } from "../../src/index.js";
+import { losses, type Model, nn, perSample, type Tensor, want, writeTensors } from "../../src/index.js";
+import { temporaryFolder } from "../support/folder.js";
 
 const waves = (dims: readonly number[], seed: number): Tensor<"float32"> => ({
   dtype: "float32",
@@ -121,6 +124,23 @@ describe("the other batch", () => {
       message: expect.stringContaining("holds 4 samples, but the program was compiled for 3"),
     });
     await expect(program.run(batch, { others: { nobody: other } })).rejects.toMatchObject({ code: "MISSING_TENSOR" });
+  });
+
+  it("may be a file, when the program is compiled and in a run", async () => {
+    const folder = temporaryFolder();
+    const [batch, first, second] = [one.batch(2, 1), one.batch(70, 2), one.batch(70, 7)];
+    await writeTensors(join(folder, "first.safetensors"), first);
+    await writeTensors(join(folder, "second.npz"), second);
+    const influences = want.cross(join(folder, "first.safetensors"));
+    const program = await perSample(one.model, { loss, want: { influences } });
+    programs.push(program);
+    const own = await gradientsOf(one, batch);
+    expectNear((await program.run(batch)).influences.data, products(own, await gradientsOf(one, first), 2, 70));
+    const { influences: found } = await program.run(batch, { others: { influences: join(folder, "second.npz") } });
+    expectNear(found.data, products(own, await gradientsOf(one, second), 2, 70));
+    await expect(
+      perSample(one.model, { loss, want: { influences: want.cross(join(folder, "none.npz")) } }),
+    ).rejects.toMatchObject({ code: "FILE_UNREADABLE" });
   });
 
   it("has the gradients of the run's parameters", async () => {
