@@ -134,5 +134,18 @@ export function parseModel(bytes: Uint8Array, fileName: string): ModelProto {
   return model;
 }
 
+/** The names of all operators in a file's graph, those in bodies included. */
+export function operatorsIn({ graph }: Pick<ModelProto, "graph">): ReadonlySet<string> {
+  const found = new Set<string>();
+  const open = graph ? [graph] : [];
+  for (let each = open.pop(); each; each = open.pop()) {
+    for (const { opType, attribute } of each.node) {
+      found.add(opType);
+      for (const { g, graphs } of attribute) open.push(...(g ? [g] : []), ...graphs);
+    }
+  }
+  return found;
+}
+
 /** What pergrad writes beside what it stores: "parameter" or "buffer". */
 export const roleKey = "pergrad.role";

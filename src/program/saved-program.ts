@@ -4,7 +4,7 @@ import type { ModelProto } from "onnx-buf";
 import { MemoryUse } from "../graph/bytes.js";
 import { asLoss, type LossName } from "../nn/as-loss.js";
 import type { Loss, LossFunction } from "../nn/loss.js";
-import { metadataOf, parseModel } from "../onnx/proto.js";
+import { metadataOf, operatorsIn, parseModel } from "../onnx/proto.js";
 import { parseFile, readModel } from "../onnx/read/model-file.js";
 import { encodeModel } from "../onnx/write/encode.js";
 import { InMemory } from "../onnx/write/external-data.js";
@@ -61,7 +61,7 @@ export class SavedProgram<W extends Wants> extends RunnableProgram<W> {
             target,
             runtime,
           )
-        : await target.open(typeof source === "string" ? source : bytes, runtime);
+        : await target.open(typeof source === "string" ? source : bytes, { ...runtime, operators: operatorsIn(proto) });
     return new SavedProgram({
       want,
       objective: {
@@ -99,7 +99,9 @@ async function openAdapted(
   });
   const storage = new InMemory();
   const order = target.order(program.outputs.map(({ value }) => value));
-  return target.open(encodeModel({ ...program, order }, storage), { ...options, files: storage.files });
+  const bytes = encodeModel({ ...program, order }, storage);
+  const operators = operatorsIn(parseModel(bytes, fileName));
+  return target.open(bytes, { ...options, operators, files: storage.files });
 }
 
 function runningOf(session: Session): Running {

@@ -227,6 +227,87 @@ describe("a saved program holds no work-arounds unless asked for", () => {
   });
 });
 
+it("convolutions in front of an operator that chooses are added up as in the compiled program, to the last bit", async () => {
+  const parts = [nn.conv2d(16, 32, 3, { padding: 1 }), nn.maxPool2d(2), nn.flatten(), nn.linear(32 * 16, 3)];
+  const model = nn.model(nn.sequential(...parts), {
+    input: { x: { shape: ["N", 16, 8, 8], dtype: "float32" } },
+    seed: 1,
+  });
+  const own = { norms: want.norms(), gradients: want.gradients() };
+  const program = await perSample(model, { loss, want: own, threads: 1 });
+  const saved = await openProgram(program.encode(), { loss, want: own, threads: 1 });
+  const data = { x: numbers([9, 16, 8, 8], 1.7), target: tokens([9], 3) };
+  const [found, wanted] = [tensorsIn(await saved.run(data)), tensorsIn(await program.run(data))];
+  for (const [k, [at, tensor]] of found.entries()) expect([at, tensor.data]).toEqual([at, wanted[k]?.[1].data]);
+  await Promise.all([program.release(), saved.release()]);
+});
+
+it("weights may be inputs, of which runs are given the values", async () => {
+  const model = nn.model(nn.linear(3, 2), { seed: 1 });
+  const own = { norms: want.norms(), sum: want.sum() };
+  const program = await perSample(model, { loss, want: own });
+  const saved = await openProgram(program.encode({ weights: "inputs" }), { loss, want: own });
+  const data = { x: numbers([4, 3], 1), target: tokens([4], 2) };
+  await expect(saved.run(data)).rejects.toThrow('The parameter "weight" has no value; give its tensor.');
+  for (const factor of [1, 2]) {
+    const parameters = Object.fromEntries(
+      Object.entries(model.parameters).map(([name, each]) => [
+        name,
+        { ...each, data: each.data.map((w) => factor * w) },
+      ]),
+    );
+    expectSame(await saved.run(data, { parameters }), await program.run(data, { parameters }));
+  }
+  const { weight } = model.parameters;
+  if (weight)
+    await expect(saved.run(data, { parameters: { weights: weight } })).rejects.toThrow('no parameter "weights"');
+  expect(() => program.encode({ weights: "outside" as "inside" })).toThrow('"inside" it or "inputs"');
+  await Promise.all([program.release(), saved.release()]);
+});
+
+describe("a saved program is as careful as one that was compiled", () => {
+  const messageOf = (run: Promise<unknown>) =>
+    run.then(
+      () => "no error",
+      (error: Error) => error.message,
+    );
+
+  it("with indices of a table, of which the runtime takes a negative one from the end", async () => {
+    const model = nn.model(nn.sequential(nn.embedding(7, 4), nn.flatten(), nn.linear(8, 3)), {
+      input: { x: { shape: ["N", 2], dtype: "int64" } },
+      seed: 1,
+    });
+    const own = { norms: want.norms() };
+    const program = await perSample(model, { loss, want: own });
+    const saved = await openProgram(program.encode(), { loss, want: own });
+    for (const wrong of [-1n, 7n]) {
+      const x = { dtype: "int64", dims: [3, 2], data: BigInt64Array.of(0n, 6n, 1n, 2n, wrong, 0n) } as const;
+      const message = await messageOf(program.run({ x, target: tokens([3], 3) }));
+      expect(message).toContain(`The input "x" holds the index ${wrong} in sample 2, outside 0..6 of the table`);
+      expect(await messageOf(saved.run({ x, target: tokens([3], 3) }))).toBe(message);
+    }
+    await Promise.all([program.release(), saved.release()]);
+  });
+
+  it("with lengths of sequences, where there is no longest one too", async () => {
+    const shape = { x: { shape: ["N", 4, 3], dtype: "float32" }, lengths: { shape: ["N"], dtype: "int32" } } as const;
+    const model = nn.trace(shape, { lstm: nn.lstm(3, 2) }, ({ x, lengths }, { lstm }) => ({
+      output: lstm(x, { lengths }).mean([1]),
+    }));
+    const own = { norms: want.norms() };
+    const program = await perSample(model, { loss: losses.mse(), want: own });
+    const saved = await openProgram(program.encode(), { loss: losses.mse(), want: own });
+    const data = { x: numbers([2, 4, 3], 1), target: numbers([2, 2], 1) };
+    for (const wrong of [-1, 5]) {
+      const lengths = { dtype: "int32", dims: [2], data: Int32Array.of(2, wrong) } as const;
+      const message = await messageOf(program.run({ ...data, lengths }));
+      expect(message).toContain(`holds the length ${wrong} at element 1`);
+      expect(await messageOf(saved.run({ ...data, lengths }))).toBe(message);
+    }
+    await Promise.all([program.release(), saved.release()]);
+  });
+});
+
 describe("what cannot be opened is refused, with a sentence that says why", () => {
   const model = () => nn.model(nn.linear(3, 2), { seed: 1 });
   const open = (source: string | Uint8Array, own: Wants = { norms: want.norms() }) =>

@@ -6,6 +6,7 @@ import { type ApartSizes, usualApartSizes } from "./apart.js";
 import { executable } from "./executable.js";
 import { here } from "./here.js";
 import { load } from "./load.js";
+import { mayBlockConvolutions } from "./optimizers.js";
 import { lowMemoryOrder } from "./order.js";
 
 /**
@@ -28,7 +29,14 @@ export function onnxruntimeWith(sizes: ApartSizes, runtime: ProfiledRuntime = he
     order: (results) => lowMemoryOrder(results).order,
     adapt: adapted,
     schedule: (program, options) => executable(adapted(program, options), options, sizes, runtime),
-    open: (file, options) => runtime.load(file, options),
+    // With the settings of a compiled program that holds its weights, so that the numbers are the same.
+    open: (file, options) => {
+      const { operators } = options ?? {};
+      return runtime.load(
+        file,
+        operators ? { blockedConvolutions: mayBlockConvolutions(operators), ...options } : options,
+      );
+    },
     load: (program, options) => load(runtime, program, options),
     get profiler() {
       return runtime.profiler;

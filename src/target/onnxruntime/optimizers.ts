@@ -70,6 +70,17 @@ export function disabledOptimizers({ blockedConvolutions = true, operators }: Ru
   return [...new Set(names)].join(";");
 }
 
+/** Operators that choose one of their elements: where two are nearly equal, the order of sums before may decide. */
+const choosing = ["MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "ArgMax", "ArgMin", "TopK"];
+
+/**
+ * Whether convolutions may be computed in blocks of channels, as the runtime does where it holds their weights. Their sums
+ * are added up in another order, and rounded otherwise: before an operator that chooses, not.
+ */
+export function mayBlockConvolutions(operators: ReadonlySet<string>): boolean {
+  return !choosing.some((op) => operators.has(op));
+}
+
 /** The names of all operators that `outputs` are computed by, those in bodies included. */
 export function operatorsOf(outputs: Iterable<Value>): Set<string> {
   const operators = new Set<string>();

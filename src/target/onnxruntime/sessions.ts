@@ -12,14 +12,11 @@ import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
 import type { Running, Tensors } from "../target.js";
 import type { Apart, Tail } from "./apart.js";
 import { releasedError } from "./exchange.js";
-import { operatorsOf } from "./optimizers.js";
+import { mayBlockConvolutions, operatorsOf } from "./optimizers.js";
 import { isApart, type Scheduled } from "./scheduled.js";
 
 /** What a batch is run by: the program as it is, with what is held inside, or with large results apart. */
 type Way = "fed" | "held" | "apart";
-
-/** Operators that choose one of their elements: where two are nearly equal, the order of sums before may decide. */
-const choosing = new Set(["MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "ArgMax", "ArgMin", "TopK"]);
 
 export class Sessions implements Running {
   readonly #loaded = new Map<Way, Session>();
@@ -85,10 +82,6 @@ export class Sessions implements Running {
     for (const session of this.#loaded.values()) await session.release();
   }
 
-  /**
-   * The runtime computes convolutions whose weights it holds in blocks of channels. Their sums are added up in another
-   * order, and rounded otherwise: before an operator that chooses, not.
-   */
   #loadHeld(held: Tensors): Promise<Session> {
     const { program, runtime } = this;
     const { handover, order } = program;
@@ -96,7 +89,7 @@ export class Sessions implements Running {
     const storage = new InMemory();
     const model = encodeModel({ inputs, outputs: handover.outputs, order, parameters: held }, storage);
     const operators = operatorsOf(handover.outputs.map(({ value }) => value));
-    const blockedConvolutions = !Array.from(choosing).some((op) => operators.has(op));
+    const blockedConvolutions = mayBlockConvolutions(operators);
     return runtime.load(model, { ...this.options, files: storage.files, blockedConvolutions, operators });
   }
 
