@@ -157,6 +157,33 @@ describe("tensors written for one batch size", () => {
     expect([...found.data]).toEqual([1, 2, 0, 3, 8, 3, 4, 0, 9, 16, 5, 6, 0, 15, 24]);
   });
 
+  it.each([
+    ["in blocks", 0],
+    ["with the samples innermost", 1],
+  ])("constants that are the same for each sample join samples folded with positions %s", async (_, axis) => {
+    const place = (sample: number, position: number) => (axis === 0 ? 2 * sample + position : 3 * position + sample);
+    const init = (other: number) => {
+      const added = new Float32Array(6);
+      for (let sample = 0; sample < 3; sample++)
+        for (let position = 0; position < 2; position++) added[place(sample, position)] = 10 * (position + 1);
+      added[5] = other;
+      return {
+        inputs: [valueInfo("x", [3, 2])],
+        initializers: [initializer("w", floats([1], 2)), shapeInts("flat", 6)],
+        nodes: [
+          node("Constant", [], ["c"], [tensor("value", floats([6], ...added))]),
+          node("Mul", ["x", "w"], ["m"]),
+          node("Transpose", ["m"], ["t"], [ints("perm", axis === 0 ? [0, 1] : [1, 0])]),
+          node("Reshape", ["t", "flat"], ["f"]),
+          node("Add", ["f", "c"], ["y"]),
+        ],
+      };
+    };
+    const found = await outputOf(load(init(20)), { x: floats([2, 2], 1, 2, 3, 4) });
+    expect([...found.data]).toEqual(axis === 0 ? [12, 24, 16, 28] : [12, 16, 24, 28]);
+    expect(refusal(() => load(init(21)))).toMatch(/^SHAPE_MISMATCH: Add node "y".*the file fixes its batch to 3/);
+  });
+
   it("a weight that the exporter repeated for every sample is one weight", async () => {
     const folded = { key: "pkg.onnxscript.optimizer.folded_from", value: "['cls', 'val_6']" };
     const model = load({

@@ -203,6 +203,51 @@ function loopOver(inner: Nodes, carried: readonly string[] = [], results = ["r"]
   };
 }
 
+/** A loop that counts its steps itself, as PyTorch's newer exporter writes them, and branches in the last one. */
+function counting(reduce: string, samples: number | "N"): Uint8Array {
+  const branch = (name: string, op: string, out: string) =>
+    graph(name, {
+      name,
+      node: [node(op, ["own"], [out], [ints("axes", [1]), int("keepdims", 1)])],
+      output: [{ name: out }],
+    });
+  const body = graph("body", {
+    name: "body",
+    input: [valueInfo("trip", [], 7), valueInfo("go", [], 9), valueInfo("i", [], 7), { name: "list" }],
+    node: [
+      node("Reshape", ["i", "minus"], ["from"]),
+      node("Add", ["from", "one"], ["to"]),
+      node("Slice", ["x", "from", "to"], ["own"]),
+      node("Sub", ["n", "k1"], ["end"]),
+      node("Equal", ["i", "end"], ["last"]),
+      node("If", ["last"], ["r"], [branch("then_branch", reduce, "a"), branch("else_branch", "ReduceMean", "b")]),
+      node("SequenceInsert", ["list", "r"], ["longer"]),
+      node("Add", ["i", "k1"], ["next"]),
+      node("Less", ["next", "n"], ["on"]),
+    ],
+    output: [valueInfo("on", [], 9), valueInfo("next", [], 7), { name: "longer" }],
+  });
+  return file({
+    inputs: [valueInfo("x", [samples, 3])],
+    initializers: [initializer("w", waves([1, 2]))],
+    opset: 17,
+    nodes: [
+      ...(samples === "N"
+        ? [node("Size", ["x"], ["size"]), constant("three", scalar(3)), node("Div", ["size", "three"], ["n"])]
+        : [constant("n", scalar(samples))]),
+      constant("k0", scalar(0)),
+      constant("k1", scalar(1)),
+      constant("one", int64s(1)),
+      constant("minus", int64s(-1)),
+      node("Less", ["k0", "n"], ["some"]),
+      node("SequenceEmpty", [], ["none"]),
+      node("Loop", ["", "some", "k0", "none"], ["count", "all"], [body]),
+      node("ConcatFromSequence", ["all"], ["joined"], [int("axis", 0)]),
+      node("MatMul", ["joined", "w"], ["y"]),
+    ],
+  });
+}
+
 describe("a loop over the samples", () => {
   const row = [node("Gather", ["x", "i"], ["own"]), node("MatMul", ["own", "w"], ["p"]), node("Tanh", ["p"], ["r"])];
   const x = waves([4, 3]);
@@ -254,47 +299,7 @@ describe("a loop over the samples", () => {
     ["what it does for all", "ReduceMean", true],
     ["something else", "ReduceMax", false],
   ])("may count its steps itself, and branch for the last sample, which does %s", async (_, reduce, accepted) => {
-    const branch = (name: string, op: string, out: string) =>
-      graph(name, {
-        name,
-        node: [node(op, ["own"], [out], [ints("axes", [1]), int("keepdims", 1)])],
-        output: [{ name: out }],
-      });
-    const body = graph("body", {
-      name: "body",
-      input: [valueInfo("trip", [], 7), valueInfo("go", [], 9), valueInfo("i", [], 7), { name: "list" }],
-      node: [
-        node("Reshape", ["i", "minus"], ["from"]),
-        node("Add", ["from", "one"], ["to"]),
-        node("Slice", ["x", "from", "to"], ["own"]),
-        node("Sub", ["n", "k1"], ["end"]),
-        node("Equal", ["i", "end"], ["last"]),
-        node("If", ["last"], ["r"], [branch("then_branch", reduce, "a"), branch("else_branch", "ReduceMean", "b")]),
-        node("SequenceInsert", ["list", "r"], ["longer"]),
-        node("Add", ["i", "k1"], ["next"]),
-        node("Less", ["next", "n"], ["on"]),
-      ],
-      output: [valueInfo("on", [], 9), valueInfo("next", [], 7), { name: "longer" }],
-    });
-    const bytes = file({
-      inputs: [valueInfo("x", ["N", 3])],
-      initializers: [initializer("w", waves([1, 2]))],
-      opset: 17,
-      nodes: [
-        node("Size", ["x"], ["size"]),
-        constant("three", scalar(3)),
-        node("Div", ["size", "three"], ["n"]),
-        constant("k0", scalar(0)),
-        constant("k1", scalar(1)),
-        constant("one", int64s(1)),
-        constant("minus", int64s(-1)),
-        node("Less", ["k0", "n"], ["some"]),
-        node("SequenceEmpty", [], ["none"]),
-        node("Loop", ["", "some", "k0", "none"], ["count", "all"], [body]),
-        node("ConcatFromSequence", ["all"], ["joined"], [int("axis", 0)]),
-        node("MatMul", ["joined", "w"], ["y"]),
-      ],
-    });
+    const bytes = counting(reduce, "N");
     if (!accepted) {
       const message = refusal(() => modelOf(bytes, "m.onnx", {}));
       expect(message).toMatch(/^SAMPLES_INTERACT: If node "r" computes something else for the last sample/);
@@ -306,6 +311,24 @@ describe("a loop over the samples", () => {
     expect(relativeError(found, expected)).toBeLessThan(1e-6);
     await expectGradients(model, { x, target: waves([4, 2]) }, 4);
   });
+
+  it("that counts its steps itself, of a file for 3 samples, is refused where the last one differs", () => {
+    const message = refusal(() => modelOf(counting("ReduceMax", 3), "m.onnx", {}));
+    expect(message).toMatch(/^SAMPLES_INTERACT: .*the file fixes its batch to 3/);
+  });
+
+  it.each([1, 2, 5])(
+    "that counts its steps itself, of a file written for %i samples, serves any number",
+    async (size) => {
+      const model = modelOf(counting("ReduceMean", size), "m.onnx", {});
+      const [found, expected] = [
+        (await run(encoded(model), { x })).y,
+        (await run(counting("ReduceMean", "N"), { x })).y,
+      ];
+      expect(found).toEqual(expected);
+      await expectGradients(model, { x, target: waves([4, 2]) }, 4);
+    },
+  );
 
   it("of as many steps as the file has samples by chance is unrolled", async () => {
     const body = graph("body", {

@@ -9,6 +9,7 @@ import { SampleAxes } from "../../../analysis/sample-axes.js";
 import { type Dim, factorOf, isBatch, type Shape, sameShape } from "../../../graph/dim.js";
 import type { SampleAxis } from "../../../graph/sample-axis.js";
 import { constantOf, dimsValue, type Node, nodeOf, type Value } from "../../../graph/value.js";
+import { foldNode } from "../../../interpret/fold.js";
 import { intAttribute } from "../../../ops/checks.js";
 import { build, definitionOf, standardDefinition } from "../../../ops/registry.js";
 import { numberedIndices, withNumbers } from "../adapt/numbered-constants.js";
@@ -188,6 +189,7 @@ function repeatShared(node: FileNode, size: number, axes: SampleAxes): FileNode 
     const at = input?.shape.some(isBatch) ? axes.along(input) : null;
     return input && at && at.outer === 1 && at.inner === 1 ? [at.axis + offset(input)] : [];
   })[0];
+  if (carrier === undefined && broadcasts && !product) return repeatFolded(node, size, axes, rank);
   // What lies along the last two axes of a product is multiplied, not repeated.
   if (carrier === undefined || (product && carrier >= rank - 2)) return node;
   const inputs = node.inputs.map((input, k) => {
@@ -199,6 +201,33 @@ function repeatShared(node: FileNode, size: number, axes: SampleAxes): FileNode 
     return broadcasts ? row : build.expand(row, input.shape.with(axis, { perSample: 1 }));
   });
   return { ...node, inputs };
+}
+
+/** Beside samples that are folded with other axes (`[N*T, C]`), a constant with as many rows of the file's own batch. */
+function repeatFolded(node: FileNode, size: number, axes: SampleAxes, rank: number): FileNode {
+  const [carrier] = node.inputs.flatMap((input) => {
+    const at = input?.shape.some(isBatch) ? axes.along(input) : null;
+    return input && at ? [{ ...at, axis: at.axis + rank - input.shape.length }] : [];
+  });
+  if (!carrier) return node;
+  const { outer, inner } = carrier;
+  const inputs = node.inputs.map((input) => {
+    if (!input || !constantOf(input)) return input;
+    const axis = carrier.axis - rank + input.shape.length;
+    if (input.shape[axis] !== outer * size * inner) return input;
+    const split = foldedOf(build.reshape(input, input.shape.toSpliced(axis, 1, outer, size, inner)));
+    const row = oneRow(split, axis + 1, size);
+    if (!row) return input;
+    const each = build.expand(row, split.shape.with(axis + 1, { perSample: 1 }));
+    return build.reshape(each, input.shape.with(axis, { perSample: outer * inner }));
+  });
+  return { ...node, inputs };
+}
+
+/** Computed already, being a constant. */
+function foldedOf(value: Value): Value {
+  const node = nodeOf(value);
+  return (node && foldNode(node)?.[0]) ?? value;
 }
 
 /** One of `size` equal slices along an axis; null where they cannot be shown to be equal. */

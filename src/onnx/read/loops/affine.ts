@@ -52,6 +52,11 @@ export function inLastStep({ steps, samples, offset }: Affine, { perSample }: Ba
   return { steps: steps + each, samples: 0, offset: offset + each };
 }
 
+/** The number that it is in the last step of a file that fixes its batch to `fixed` samples. */
+export function atLastStep({ steps, samples, offset }: Affine, { perSample }: BatchMultiple, fixed: number): Affine {
+  return constantAffine(steps * (perSample * fixed - 1) + samples * fixed + offset);
+}
+
 /** One plain integer. */
 export function numberOf(value: Value | null | undefined): number | undefined {
   const dim = oneDim(value);

@@ -118,9 +118,10 @@ export function decodeLoop(decoder: Decoder, proto: NodeProto, scope: Scope): vo
     return;
   }
   // As many steps as the file has samples: one for each of them, or only as many by chance.
-  if (batchOver && trips !== undefined && trips === fixed) {
+  const uncounted = !call.inputs[0] && call.inputs[1]?.known?.[0] === 1 && !decoder.indices.looping;
+  if (batchOver && fixed !== undefined && (trips === fixed || uncounted)) {
     try {
-      overSamples(N, batchOver, { guessed: true });
+      overSamples(N, batchOver, { guessed: true, counted: uncounted });
       return;
     } catch (error) {
       if (!(error instanceof PergradError)) throw error;

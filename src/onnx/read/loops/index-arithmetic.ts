@@ -3,9 +3,9 @@
  * each sample's rows begin and end. They tell that a step reads nothing but its own sample's rows.
  */
 
-import { PergradError } from "../../../errors.js";
+import type { PergradError } from "../../../errors.js";
 import { type BatchMultiple, divide, isBatch, N } from "../../../graph/dim.js";
-import { constantValue, dimsValue, leaf, type Value } from "../../../graph/value.js";
+import { dimsValue, leaf, type Value } from "../../../graph/value.js";
 import type { Build } from "../../../ops/build.js";
 import { intAttribute, normalAxis, part, unknownShape } from "../../../ops/checks.js";
 import { standardDefinition } from "../../../ops/registry.js";
@@ -14,6 +14,7 @@ import type { FileNode } from "../file-node.js";
 import {
   type Affine,
   affineOfDim,
+  atLastStep,
   combined,
   elementOf,
   extended,
@@ -27,6 +28,7 @@ import {
   shifted,
   tailOf,
 } from "./affine.js";
+import { boolean, int, isArithmetic, onesOf, representable } from "./integer-nodes.js";
 import { dependsOn, type Steps } from "./steps.js";
 
 export class IndexArithmetic {
@@ -74,6 +76,11 @@ export class IndexArithmetic {
   /** What is known of an integer in the innermost loop. */
   indexOf(value: Value): Affine | undefined {
     return this.#affineOf(value);
+  }
+
+  /** Whether what is read now is within such a loop. */
+  get looping(): boolean {
+    return this.#steps.length > 0;
   }
 
   /** Whether a condition holds in the last step of the innermost loop, and in no other. */
@@ -130,12 +137,13 @@ export class IndexArithmetic {
   }
 
   #plain(node: FileNode, index: Affine | undefined, make: () => readonly Value[]): readonly Value[] {
+    if (index && node.op === "Slice") return [this.#asTensor(index, [1])];
     const shapeless = node.inputs.find((input) => input && this.#shapeless.has(input));
     if (!shapeless) return this.#counting(node, index, make);
     const { rows, more } = present(this.#progressions.get(shapeless));
     if (node.op === "Shape" && more === 0 && Object.keys(node.attributes).length === 0) return [dimsValue([rows])];
     if (node.op === "Size") return [this.#unstatedNumber(leaf("", { dtype: "int64", shape: [] }, { kind: "input" }))];
-    if (index && index.samples === 0) return [this.#asTensor(index, node.op === "Slice" ? [1] : [])];
+    if (index && index.samples === 0) return [this.#asTensor(index, [])];
     throw this.#noMultiple(node, shapeless);
   }
 
@@ -264,7 +272,8 @@ export class IndexArithmetic {
       case "Sub":
       case "Mul": {
         const [a, b] = [this.#affineOf(first), this.#affineOf(second)];
-        return a && b ? combined(node.op, a, b) : undefined;
+        const result = a && b && combined(node.op, a, b);
+        return result && steps && this.#numberedLast ? atLastStep(result, steps.rows, this.#numberedLast) : result;
       }
       case "Gather": {
         const [list, at] = [first ? this.#progressionOf(first) : undefined, this.#affineOf(second)];
@@ -307,9 +316,21 @@ export class IndexArithmetic {
     const [a, b] = [this.#affineOf(inputs[0]), this.#affineOf(inputs[1])];
     if (!steps || !a || !b) return;
     const own = a.samples === 0 && a.steps === 1;
-    const all = b.steps === 0 && b.samples === steps.rows.perSample;
-    if (op === "Equal" && own && all && a.offset === 0 && b.offset === -1) this.#last.add(value);
-    if (op === "Less" && own && all && b.offset === 0) this.#below.set(value, { index: a, limit: steps.rows });
+    const more = this.#beyondAll(b, steps.rows);
+    if (op === "Equal" && own && a.offset === 0 && more === -1) this.#last.add(value);
+    if (op === "Less" && own && more === 0) this.#below.set(value, { index: a, limit: steps.rows });
+  }
+
+  /** How much an integer is more than the number of steps, which a file that fixes its batch may have as a number. */
+  #beyondAll({ steps, samples, offset }: Affine, { perSample }: BatchMultiple): number | undefined {
+    if (steps !== 0) return undefined;
+    if (samples === perSample) return offset;
+    return samples === 0 && this.fixed !== undefined ? offset - perSample * this.fixed : undefined;
+  }
+
+  /** The number of samples of a file that fixes it, in a branch that runs in the last step only. */
+  get #numberedLast(): number | undefined {
+    return this.#inLastStep ? this.fixed : undefined;
   }
 
   /** What a Gather or a Slice takes of a tensor, where that is the step's own rows. */
@@ -336,11 +357,19 @@ export class IndexArithmetic {
 
   #ownRows(node: FileNode, data: Value, steps: Steps): Value | undefined {
     const [, starts, ends, axes, strides] = node.inputs;
-    const [start, end] = [this.#affineOf(starts), this.#affineOf(ends)];
+    const start = this.#affineOf(starts);
+    const end = this.#asFar(start, this.#affineOf(ends), steps.rows);
     const axis = axes ? numberOf(axes) : 0;
     if (!start || !end || axis === undefined || start.steps !== end.steps || end.samples !== 0) return undefined;
     if (starts?.shape.length !== 1 || (strides && numberOf(strides) !== 1)) return undefined;
     return this.#rowsOf(data, normalAxis(node, axis, data.shape.length), start, end.offset - start.offset, steps);
+  }
+
+  /** In the last step of a file that fixes its batch, an end that is a number lies as far behind the start as it says. */
+  #asFar(start: Affine | undefined, end: Affine | undefined, { perSample }: BatchMultiple): Affine | undefined {
+    const samples = this.#numberedLast;
+    if (!start || !end || samples === undefined || end.steps !== 0 || end.samples !== 0) return end;
+    return { ...end, steps: start.steps, offset: end.offset - start.steps * (perSample * samples - 1) };
   }
 
   /**
@@ -361,33 +390,4 @@ export class IndexArithmetic {
       return count === each ? first : build.slice(first, axis + 1, index.offset, index.offset + count);
     });
   }
-}
-
-/** Whether it computes with two integers, or makes one of the other's dtype. */
-function isArithmetic({ op, inputs }: FileNode): boolean {
-  return op === "CastLike" || (standardDefinition(op)?.elementwise === true && inputs.length === 2);
-}
-
-/** The one output, or null where no shape states its length. */
-function representable(make: () => readonly Value[]): Value | null {
-  try {
-    return make()[0] ?? null;
-  } catch (error) {
-    if (error instanceof PergradError) return null;
-    throw error;
-  }
-}
-
-/** One element, of the rank that a node's inputs broadcast to. */
-function onesOf({ inputs }: FileNode): number[] {
-  return Array<number>(Math.max(...inputs.map((input) => input?.shape.length ?? 0))).fill(1);
-}
-
-function int(build: Build, value: number, node: FileNode): Value {
-  const dims = node.op === "CastLike" ? (node.inputs[0]?.shape ?? []).map(() => 1) : onesOf(node);
-  return build.ints([value], dims);
-}
-
-function boolean(value: boolean, node: FileNode): Value {
-  return constantValue({ dtype: "bool", dims: onesOf(node), data: Uint8Array.of(Number(value)) });
 }
