@@ -73,8 +73,6 @@ const cases: Readonly<Record<string, () => Case>> = {
     ),
   "transposed-times-vector": () =>
     of("gives another result", [fed([N, 3, 2]), fed([3])], (x, v) => build.matmul(build.transpose(x, [0, 2, 1]), v)),
-  "product-of-nothing": () =>
-    of("goes wrong in some graphs", [fed([N, 4, 0]), fed([0, 2])], (a, b) => build.matmul(a, b)),
   "scaled-twice": () =>
     of("refuses", [fed([N, 4]), fed([4, 3]), fed([4, 3])], (x, v, w) => {
       const once = build.op("Mul", [x, build.scalar(3, x)]);
@@ -90,7 +88,7 @@ const cases: Readonly<Record<string, () => Case>> = {
       node("Conv", [x, w], { auto_pad: "SAME_UPPER", dilations: [2] }),
     ),
   "large-output-padding": () =>
-    of("goes wrong in some graphs", [fed([N, 2, 3]), fed([2, 1, 2]), fed([1])], (x, w, b) =>
+    of("refuses", [fed([N, 2, 3]), fed([2, 1, 2]), fed([1])], (x, w, b) =>
       node("ConvTranspose", [x, w, b], { strides: [2], output_padding: [3] }),
     ),
   "deformed-volume": () =>

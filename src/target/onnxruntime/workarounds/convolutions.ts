@@ -47,7 +47,7 @@ export const convolutions: readonly Workaround[] = [
   {
     name: "large-output-padding",
     ops: ["ConvTranspose"],
-    why: "With output padding of a stride or more it reads past its input.",
+    why: "It refuses output padding of a stride or more.",
     versions: "1.30 to 1.32",
     rewrite: reachedTransposed,
   },
