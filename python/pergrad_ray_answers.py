@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 import ray
+
 from pergrad_worker.answering import answer, questions
 
 RETRIES = 5

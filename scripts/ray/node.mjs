@@ -3,6 +3,7 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { get } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -22,9 +23,22 @@ async function freePorts(count) {
   return ports;
 }
 
+/** By node:http: the agent takes Node's fetch for a browser, and refuses it. */
+function answersWith200(url, headers) {
+  return new Promise((resolve) => {
+    const asked = get(url, { headers, agent: false, timeout: 5000 }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    });
+    asked.on("error", () => resolve(false));
+    asked.on("timeout", () => asked.destroy());
+  });
+}
+
 export class RayNode {
   #mark = `pergrad-${randomBytes(8).toString("hex")}`;
-  #folder = mkdtempSync(join(tmpdir(), "ray-"));
+  /** Ray's files, one folder for each start. */
+  #folders = [];
 
   constructor(python, { cpus = 2, token } = {}) {
     this.python = python;
@@ -32,9 +46,22 @@ export class RayNode {
     this.token = token;
   }
 
-  /** Rejects where Ray does not come up. */
+  /** Rejects where Ray does not come up, three times: on a busy machine its processes may give each other up. */
   async start() {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#start();
+      } catch (error) {
+        await this.kill();
+        if (tries === 3) throw error;
+      }
+    }
+  }
+
+  async #start() {
     const [gcs, dashboard, agent, client] = await freePorts(4);
+    const folder = mkdtempSync(join(tmpdir(), "ray-"));
+    this.#folders.push(folder);
     const env = {
       ...process.env,
       PATH: `${dirname(this.python)}:${process.env.PATH}`,
@@ -47,7 +74,7 @@ export class RayNode {
     const args = ["start", "--head", "--block", "--disable-usage-stats", `--num-cpus=${this.cpus}`];
     const ports = { port: gcs, "dashboard-port": dashboard, "dashboard-agent-listen-port": agent };
     const named = { ...ports, "ray-client-server-port": client, "dashboard-host": "127.0.0.1" };
-    const more = { "node-ip-address": "127.0.0.1", "temp-dir": this.#folder, "object-store-memory": 100_000_000 };
+    const more = { "node-ip-address": "127.0.0.1", "temp-dir": folder, "object-store-memory": 100_000_000 };
     const workers = { "min-worker-port": 0, "max-worker-port": 0 };
     for (const [name, value] of Object.entries({ ...named, ...more, ...workers })) args.push(`--${name}=${value}`);
     const started = spawn(join(dirname(this.python), "ray"), args, { env, stdio: ["ignore", "pipe", "pipe"] });
@@ -55,13 +82,14 @@ export class RayNode {
     for (const stream of [started.stdout, started.stderr]) stream.on("data", (text) => (printed += text));
     this.url = `http://127.0.0.1:${dashboard}`;
     const headers = this.token === undefined ? {} : { authorization: `Bearer ${this.token}` };
-    for (let tries = 0; tries < 600; tries++) {
-      if (started.exitCode !== null) throw new Error(`Ray did not start: ${printed.trim().split("\n").at(-1)}`);
-      const answer = await fetch(`${this.url}/api/version`, { headers }).catch(() => undefined);
-      if (answer?.ok) return;
-      await sleep(200);
+    const answers = (url) => answersWith200(url, headers);
+    const health = `http://127.0.0.1:${agent}/api/local_raylet_healthz`;
+    for (const end = Date.now() + 120_000; Date.now() < end; await sleep(200)) {
+      if (started.exitCode !== null) break;
+      // The agent comes last: without it no job is taken.
+      if ((await answers(`${this.url}/api/version`)) && (await answers(health))) return;
     }
-    throw new Error(`Ray's dashboard did not answer: ${printed.trim().split("\n").at(-1)}`);
+    throw new Error(`Ray did not come up: ${printed.trim().split("\n").slice(-5).join("; ")}`);
   }
 
   /** Processes of this node, with their titles. */
@@ -104,6 +132,6 @@ export class RayNode {
 
   async stop() {
     await this.kill();
-    rmSync(this.#folder, { recursive: true, force: true });
+    for (const folder of this.#folders) rmSync(folder, { recursive: true, force: true });
   }
 }
