@@ -183,7 +183,7 @@ function summaryOf(name: string, { graph, parameters, notes }: Model): HTMLEleme
   const shapes = document.createElement("div");
   shapes.className = "wide";
   shapes.append(
-    table(["", "name", "dtype", "shape"], [...values("input", graph.inputs), ...values("output", outputs)]),
+    table(["tensor", "name", "dtype", "shape"], [...values("input", graph.inputs), ...values("output", outputs)]),
   );
   const told = notes.map((note) => {
     const line = document.createElement("p");

@@ -120,7 +120,7 @@ export class Results {
           .join(" · ");
       if (numbers)
         numbers.textContent = `norm ${number(study.norms[n] ?? Number.NaN)}, loss ${number(study.losses[n] ?? Number.NaN)}${more(n)}`;
-      button?.setAttribute("aria-label", `What taught sample ${n}?`);
+      button?.setAttribute("aria-label", `What taught this? Sample ${n}`);
       button?.addEventListener("click", () => void this.#explain(n));
       return card;
     });

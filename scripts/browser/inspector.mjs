@@ -7,7 +7,9 @@ import { chromium } from "playwright-core";
 import { loadDigits } from "../../dist/examples/digits/data.js";
 import { network } from "../../dist/examples/digits/network.js";
 import { attribution, losses, perSample, saveModel, want } from "../../dist/src/index.js";
+import { encodeNpz } from "../../dist/src/io/npz.js";
 import { encodeSafetensors } from "../../dist/src/io/safetensors.js";
+import { png } from "../../dist/src/report/png.js";
 import { pickSamples } from "../../dist/src/tensor/take-samples.js";
 import { buildInspector, serve } from "../../inspector/build.mjs";
 
@@ -50,6 +52,15 @@ async function measured(page, folder, names) {
   await page.waitForSelector("#cards li, #problem:not(:empty)", { timeout: 60_000 });
   require((await page.textContent("#problem")) === "", await page.textContent("#problem"));
   return Date.now() - began;
+}
+
+const axe = readFileSync(new URL("../../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+
+async function accessible(page) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  const found = violations.map(({ id, nodes: [{ target }] }) => `${id} at ${target}`);
+  require(found.length === 0, found.join("; "));
 }
 
 /** Smooth data of a small model, as a table: its last column is the target. */
@@ -128,9 +139,11 @@ export async function testInspector(browser, tell, screenshots) {
       const bytes = await downloaded(page, "#program");
       require(bytes.includes("pergrad.runtime"), "it holds no metadata of pergrad");
     });
+    await attempt("axe finds nothing that a screen reader misses", () => accessible(page));
     await page.emulateMedia({ colorScheme: "dark" });
     await page.waitForTimeout(200);
     await shoot("dark");
+    await attempt("axe finds nothing in the dark either", () => accessible(page));
     await attempt("fits a phone of 360 px", async () => {
       await page.setViewportSize({ width: 360, height: 740 });
       const width = await page.evaluate(() => document.documentElement.scrollWidth);
@@ -152,6 +165,26 @@ export async function testInspector(browser, tell, screenshots) {
       writeFileSync(join(folder, "small.csv"), csv);
       await measured(page, folder, ["small.onnx", "small.csv"]);
       require(/a: .*b: /.test(await page.textContent("#cards li")), await page.textContent("#cards li"));
+    });
+    await attempt("an .npz file", async () => {
+      writeFileSync(join(folder, "digits.npz"), encodeNpz(new Map(Object.entries(digits.data))));
+      await page.selectOption("#order", "-1");
+      await measured(page, folder, ["digits.onnx", "digits.npz"]);
+      const largest = digits.norms.indexOf(Math.max(...digits.norms));
+      require((await page.textContent("#cards li")).includes(`#${largest} `), await page.textContent("#cards li"));
+    });
+    await attempt("images, of the classes that their names begin with", async () => {
+      const names = [3, 5, 5].map((label, n) => `${label}-${n}.png`);
+      const pixels = digits.data.x.data;
+      const size = pixels.length / count;
+      for (const [n, name] of names.entries()) {
+        const own = Uint8Array.from(pixels.subarray(n * size, (n + 1) * size), (x) => Math.round(255 * Math.max(0, x)));
+        writeFileSync(join(folder, name), png(own, Math.sqrt(size), Math.sqrt(size), 1));
+      }
+      await measured(page, folder, ["digits.onnx", ...names]);
+      const cards = await page.locator("#cards li").allTextContents();
+      require(cards.length === 3 && cards.filter((card) => card.includes("class 5")).length === 2, cards.join("; "));
+      require((await page.locator("#cards li canvas:visible").count()) === 3, "their pictures are not shown");
     });
     tell("inspector: no error on the console, no request to anybody else", complaints.join("; "));
     await page.close();
