@@ -103,6 +103,7 @@ export function influence(options: InfluenceOptions = {}): Method {
     name: "influence",
     settings: settingsOf(own),
     scores: (setting, queries) => eachInverse(setting, own, (inverse) => inverse.scores(queries)),
+    each: async (setting, queries) => (await collected(setting, own, (inverse) => inverse.scores(queries))).parts,
     self: (setting) => meanOverCheckpoints(setting, own, (inverse) => inverse.self()),
   };
 }

@@ -26,6 +26,8 @@ export interface Method {
   readonly settings: Readonly<Record<string, string | number | boolean | readonly number[]>>;
   /** What each training sample does to each query. */
   scores(setting: Setting, queries: Dataset): Promise<Scored>;
+  /** Each checkpoint's scores alone; of methods whose scores are N times changes of the query's loss. */
+  each?(setting: Setting, queries: Dataset): Promise<readonly Table[]>;
   /** Each training sample's score with itself, `[N]`. */
   self(setting: Setting): Promise<Float64Array>;
 }

@@ -7,6 +7,7 @@ import {
   gradDot,
   type InverseName,
   influence,
+  leaveOut,
   loGra,
   relatIF,
   representerPoints,
@@ -48,6 +49,7 @@ export interface AttributeOptions extends TaskOptions {
   readonly l2?: number;
   readonly layer?: string;
   readonly self?: boolean;
+  readonly leaveOut?: boolean;
   readonly microbatchSize?: number;
   readonly memoryBudget?: number;
 }
@@ -89,6 +91,7 @@ const takenBy: readonly (readonly [option: keyof AttributeOptions, ...methods: A
   ["projection", "trak"],
   ["l2", "representer"],
   ["layer", "representer"],
+  ["leaveOut", "influence"],
 ];
 
 /** Reads "0.1,0.05". */
@@ -130,14 +133,21 @@ export async function attribute(
     async () => {
       const scored = await scores(models, task.feeds, queries, { ...settings, method });
       const own = options.self ? { self: await selfInfluence(models, task.feeds, { ...settings, method }) } : {};
+      const foretold = options.leaveOut ? await withoutEach(models, task.feeds, queries, { ...settings, method }) : {};
       if (tables) {
-        const columns = pairsOf(scored.scores, { samples: task.ids?.names, queries: queryIds?.names, ...own });
+        const columns = pairsOf(scored.scores, {
+          samples: task.ids?.names,
+          queries: queryIds?.names,
+          ...own,
+          ...foretold,
+        });
         await writeTable(options.out, columns, (text) => io.stdout.write(text));
         return scored;
       }
       await writeTensors(options.out, {
         scores: scored.scores,
         ...own,
+        ...foretold,
         ...(task.ids ? { ids: task.ids.tensor } : {}),
         ...(queryIds ? { query_ids: queryIds.tensor } : {}),
       });
@@ -162,10 +172,12 @@ interface PairNames {
   readonly samples: readonly string[] | undefined;
   readonly queries: readonly string[] | undefined;
   readonly self?: Tensor;
+  readonly change?: Tensor;
+  readonly error?: Tensor;
 }
 
 /** A row for each query and training sample. */
-function pairsOf({ dims, data }: Tensor, { samples: ids, queries, self }: PairNames): Column[] {
+function pairsOf({ dims, data }: Tensor, { samples: ids, queries, self, change, error }: PairNames): Column[] {
   const [count = 0, samples = 0] = dims;
   const pairs = <T>(of: (query: number, sample: number) => T): T[] =>
     Array.from({ length: count * samples }, (_, k) => of(Math.floor(k / samples), k % samples));
@@ -175,8 +187,16 @@ function pairsOf({ dims, data }: Tensor, { samples: ids, queries, self }: PairNa
     { name: "sample", values: Int32Array.from(pairs((_, sample) => sample)) },
     ...(ids ? [{ name: "id", values: pairs((_, sample) => ids[sample] ?? null) }] : []),
     { name: "score", values: Float32Array.from(data, Number) },
+    ...Object.entries({ change, error }).flatMap(([name, each]) =>
+      each ? [{ name, values: Float32Array.from(each.data, Number) }] : [],
+    ),
     ...(self ? [{ name: "self", values: Float32Array.from(pairs((_, sample) => Number(self.data[sample]))) }] : []),
   ];
+}
+
+async function withoutEach(...given: Parameters<typeof leaveOut>): Promise<Record<string, Tensor>> {
+  const { change, error } = await leaveOut(...given);
+  return { change, error };
 }
 
 /** Throws UsageError. */

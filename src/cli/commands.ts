@@ -340,7 +340,11 @@ function attribution(program: Command): Command {
     .option("--projection <file>", 'of trak: a file with "projection" [parameters, dims] in place of a random one')
     .option("--l2 <f>", "of representer: factor of the penalty on the last layer's weights", positive)
     .option("--layer <name>", "of representer: weight of the last linear layer (default: the last that fits)")
-    .option("--self", 'write each training sample\'s score with itself too, as "self"');
+    .option("--self", 'write each training sample\'s score with itself too, as "self"')
+    .option(
+      "--leave-out",
+      'of influence and several models: write by how much losses grow without a sample, as "change", and the "error"',
+    );
 }
 
 function training(program: Command): Command {

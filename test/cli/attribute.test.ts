@@ -64,6 +64,23 @@ describe("attribute", () => {
     expectNear(scores?.data as Float64Array, turned(wanted), tolerance, key);
   });
 
+  it("what leaving each sample out does, with an error bar", async () => {
+    const given = ["--method", "influence", "--inverse", "exact", "--damping", "0.05", "--leave-out"];
+    const { code } = await attribute(["0.safetensors", "1.safetensors"], ...given);
+    expect(code).toBe(0);
+    const found = await readTensors(out);
+    const scores = found.get("scores");
+    for (const name of ["change", "error"]) expect(found.get(name)?.dims).toEqual(scores?.dims);
+    const [, samples = 0] = scores?.dims ?? [];
+    const row = Array.from(scores?.data.subarray(0, samples) ?? [], Number);
+    const mean = row.reduce((sum, each) => sum + each, 0) / samples;
+    for (const [n, score] of row.entries())
+      expect(Number(found.get("change")?.data[n])).toBeCloseTo((score - mean) / (samples - 1), 6);
+    expect(Math.min(...Array.from(found.get("error")?.data ?? [], Number))).toBeGreaterThan(0);
+    const alone = await attribute([], ...given);
+    expect([alone.code, alone.err]).toEqual([1, expect.stringContaining("several models")]);
+  });
+
   it("TRAK by a given projection, over checkpoints, and each sample's score with itself", async () => {
     const given = ["--method", "trak", "--projection", path("projection.safetensors"), "--damping", "0.1", "--self"];
     const { code, out: said } = await attribute(["1.safetensors", "0.safetensors"], ...given);
