@@ -8,7 +8,7 @@
 import { PergradError } from "../errors.js";
 import { nth } from "../present.js";
 import type { Batch, Dataset } from "../program/dataset.js";
-import { Cholesky } from "../solvers/cholesky.js";
+import { BlockedCholesky } from "../solvers/blocked-cholesky.js";
 import { dot } from "../solvers/vectors.js";
 import type { Checkpoint } from "./checkpoint.js";
 import { correlation, ranks } from "./lds.js";
@@ -75,14 +75,16 @@ export async function wholeDamping(checkpoint: Checkpoint, train: Dataset, of: "
 }
 
 /** (direct - along' (K + s I)^-1 along): influence times the damping, which ranks leave out. Throws INVALID_ARGUMENT. */
-function kernelScores(kernel: Table, along: Table, direct: Table, shift: number): Table {
-  const solver = Cholesky.of(kernel.data.slice(), kernel.rows, shift);
+async function kernelScores(kernel: Table, along: Table, direct: Table, shift: number): Promise<Table> {
+  const solver = await BlockedCholesky.of(kernel.data.slice(), kernel.rows, shift);
   if (!solver) return new Table(direct.rows, direct.columns);
-  const found = new Table(direct.rows, direct.columns);
-  const halves = Array.from({ length: along.rows }, (_, m) => solver.half(along.row(m).slice()));
-  return found.map(
-    (_, m, n) => direct.at(m, n) - dot(halves[m] ?? new Float64Array(0), halves[n] ?? new Float64Array(0)),
-  );
+  try {
+    const halves = new Table(along.rows, along.columns, along.data.slice());
+    await solver.halves(halves.data);
+    return direct.map((value, m, n) => value - dot(halves.row(m), halves.row(n)));
+  } finally {
+    await solver.release();
+  }
 }
 
 /** Of KFAC and EK-FAC. */

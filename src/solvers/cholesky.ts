@@ -26,6 +26,11 @@ export class Cholesky {
     return new Cholesky(size, matrix);
   }
 
+  /** What was decomposed elsewhere. @param lower `[size, size]`; what is above the diagonal is of no meaning */
+  static given(lower: Float64Array, size: number): Cholesky {
+    return new Cholesky(size, lower);
+  }
+
   /** L^-1 of a vector, in its place. */
   half(vector: Float64Array): Float64Array {
     const { size, lower } = this;

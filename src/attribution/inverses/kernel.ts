@@ -4,16 +4,18 @@
  */
 import { PergradError } from "../../errors.js";
 import type { Dataset } from "../../program/dataset.js";
-import { Cholesky } from "../../solvers/cholesky.js";
+import { BlockedCholesky } from "../../solvers/blocked-cholesky.js";
+import type { Cholesky } from "../../solvers/cholesky.js";
 import { dot } from "../../solvers/vectors.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { Table } from "../table.js";
 import type { Inverse } from "./inverse.js";
 
 /** Solves with (K + N d I), K of the kernel. Throws INVALID_ARGUMENT. */
-export function kernelSolver(kernel: Table, samples: number, damping: number): Cholesky {
-  const solver = Cholesky.of(kernel.data.slice(), kernel.rows, samples * damping);
-  if (solver) return solver;
+export async function kernelSolver(kernel: Table, samples: number, damping: number): Promise<Cholesky> {
+  const solver = await BlockedCholesky.of(kernel.data.slice(), kernel.rows, samples * damping);
+  await solver?.release();
+  if (solver) return solver.whole;
   throw new PergradError(
     "INVALID_ARGUMENT",
     `The matrix of inner products plus the damping ${damping} is not positive definite in these digits; give a larger damping.`,
@@ -30,7 +32,7 @@ export class ByKernel implements Inverse {
 
   static async of(checkpoint: Checkpoint, train: Dataset, damping: number): Promise<ByKernel> {
     const [kernel = new Table(0, 0)] = await checkpoint.cross(train, train);
-    return new ByKernel(checkpoint, train, kernel, kernelSolver(kernel, kernel.rows, damping));
+    return new ByKernel(checkpoint, train, kernel, await kernelSolver(kernel, kernel.rows, damping));
   }
 
   async scores(queries: Dataset): Promise<Table> {
