@@ -47,7 +47,7 @@ export async function train<S>(
   const data = typeof dataset === "string" ? await readFor(model, dataset, options) : dataset;
   const own = setup(model, data, options, false);
   const checkpoints = await checkpointsOf<S>(options, {});
-  const make = () => Trainer.over(own, { ...options, ...startOf(checkpoints) });
+  const make = () => Trainer.over(own, { ...withoutSignal(options), ...startOf(checkpoints) });
   return using(make, checkpoints, async (trainer) => {
     const result = () => ({ model: trainer.model, state: trainer.state() });
     await loop(trainer, stepsFor(options, trainer.stepsPerEpoch), options, checkpoints, result, () => true);
@@ -79,7 +79,8 @@ export async function trainPrivately<S>(
     await checkpoints?.record(spent);
     await options.record?.(spent);
   };
-  const make = () => PrivateTrainer.over(own, { ...options, noiseMultiplier, record, ...startOf(checkpoints) });
+  const stepping = { ...withoutSignal(options), noiseMultiplier, record, ...startOf(checkpoints) };
+  const make = () => PrivateTrainer.over(own, stepping);
   return using(make, checkpoints, async (trainer) => {
     const { targetEpsilon } = options;
     const hasTarget = targetEpsilon !== undefined && !isPlanned(trainer, noiseMultiplier, options.sampling);
@@ -87,6 +88,12 @@ export async function trainPrivately<S>(
     await loop(trainer, steps, options, checkpoints, result, () => !hasTarget || trainer.nextEpsilon <= targetEpsilon);
     return result();
   });
+}
+
+/** A signal ends a training after its step; a program that had it would end within one, which is paid for by then. */
+function withoutSignal<O extends { readonly signal?: AbortSignal }>(options: O): Omit<O, "signal"> {
+  const { signal: _, ...stepping } = options;
+  return stepping;
 }
 
 /** Whether what was spent before is part of what the noise was planned for; else epsilon is to be asked for at each step. */

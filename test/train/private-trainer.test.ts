@@ -136,6 +136,13 @@ describe("a step", () => {
     expect((result.accuracy ?? 0.5) * samples).toBeCloseTo(Math.round((result.accuracy ?? 0) * samples), 9);
     await trainer.release();
   });
+
+  it("is finished where a signal comes in the middle of it: it is paid for by then", async () => {
+    const stopping = new AbortController();
+    const options = { ...common, optimizer: plain, steps: 3, signal: stopping.signal, record: () => stopping.abort() };
+    const { state } = await trainPrivately(model, data, options);
+    expect([state.steps, state.recorded]).toEqual([1, 1]);
+  });
 });
 
 describe("what a step spends", () => {
