@@ -6,8 +6,8 @@ import type { Bytes } from "../graph/bytes.js";
 import { parseDim, type Shape } from "../graph/dim.js";
 import type { Expected } from "../graph/model.js";
 import { leaf, type Value } from "../graph/value.js";
-import { isDType } from "../tensor/tensor.js";
 import type { Wants } from "../wants/wanted.js";
+import { faultOf } from "./stored-checks.js";
 import { type StoredForm, type StoredInput, type StoredType, storedVersion } from "./stored-form.js";
 
 /** What a program is run from, read from its file. */
@@ -32,8 +32,7 @@ export function readForm(text: string | undefined, fileName: string, want: Wants
     );
   const form = parsed(text, fileName);
   requireWants(form, fileName, want);
-  const input = (type: StoredType) => leafOf(type, fileName);
-  const expected = new Map(form.inputs.map((each) => [each.name, expectedOf(each, fileName)]));
+  const expected = new Map(form.inputs.map((each) => [each.name, expectedOf(each)]));
   const read = {
     expected,
     output: form.output.map(parseDim),
@@ -42,16 +41,16 @@ export function readForm(text: string | undefined, fileName: string, want: Wants
     notFinite: form.notFinite === true,
     graph: {
       inputs: [...expected.values()].map(({ value }) => value),
-      parameters: form.weights === "inputs" ? form.parameters.map((type) => leafOf(type, fileName, "parameter")) : [],
+      parameters: form.weights === "inputs" ? form.parameters.map((type) => leafOf(type, "parameter")) : [],
       factors: [],
-      vectors: form.vectors.map(({ want, parameter, ...type }) => ({ want, parameter, value: input(type) })),
+      vectors: form.vectors.map(({ want, parameter, ...type }) => ({ want, parameter, value: leafOf(type) })),
       scalars: form.scalars.map(({ want, scalar, initial, ...type }) => ({
         want,
         name: scalar,
         initial,
-        value: input(type),
+        value: leafOf(type),
       })),
-      outputs: form.results.map(({ joining, ...type }) => ({ name: type.name, joining, value: input(type) })),
+      outputs: form.results.map(({ joining, ...type }) => ({ name: type.name, joining, value: leafOf(type) })),
       watch: form.watch ?? undefined,
     },
   };
@@ -59,9 +58,9 @@ export function readForm(text: string | undefined, fileName: string, want: Wants
   return read;
 }
 
-function expectedOf({ sampleAxis, lengths, labels, rows, ...type }: StoredInput, fileName: string): Expected {
+function expectedOf({ sampleAxis, lengths, labels, rows, ...type }: StoredInput): Expected {
   return {
-    value: leafOf(type, fileName),
+    value: leafOf(type),
     sampleAxis,
     ...(lengths ? { atMost: lengths.atMost ?? Number.POSITIVE_INFINITY } : {}),
     ...(labels ? { labels } : {}),
@@ -91,7 +90,7 @@ function damaged(fileName: string, what: string): PergradError {
   );
 }
 
-/** Checks the outline: that lists are lists and names are texts; types are checked as they are used. */
+/** Throws INVALID_ARGUMENT, INVALID_MODEL. */
 function parsed(text: string, fileName: string): StoredForm {
   let form: Partial<StoredForm>;
   try {
@@ -104,9 +103,8 @@ function parsed(text: string, fileName: string): StoredForm {
       "INVALID_ARGUMENT",
       `"${fileName}" holds a program of version ${String(form?.version)}, and this pergrad reads version ${storedVersion}; compile the model again and save it.`,
     );
-  for (const list of ["inputs", "output", "parameters", "results", "vectors", "scalars", "others", "memory"] as const)
-    if (!Array.isArray(form[list])) throw damaged(fileName, `"${list}" is no list`);
-  if (typeof form.wants !== "object" || form.wants === null) throw damaged(fileName, `"wants" is no object`);
+  const fault = faultOf(form);
+  if (fault !== undefined) throw damaged(fileName, fault);
   return form as StoredForm;
 }
 
@@ -125,8 +123,6 @@ function entriesOf(kinds: Readonly<Record<string, string>>): string {
   return `{ ${all.map(([name, kind]) => `${name}: ${kind}`).join(", ")} }`;
 }
 
-function leafOf({ name, dtype, shape }: StoredType, fileName: string, kind: "input" | "parameter" = "input"): Value {
-  if (typeof name !== "string" || !isDType(String(dtype)) || !Array.isArray(shape))
-    throw damaged(fileName, `the type of ${JSON.stringify(name)} is none`);
+function leafOf({ name, dtype, shape }: StoredType, kind: "input" | "parameter" = "input"): Value {
   return leaf(name, { dtype, shape: shape.map(parseDim) }, { kind });
 }

@@ -1,7 +1,10 @@
 /** Programs that are run from the files they were saved to, without compiling. */
 
 import type { ModelProto } from "onnx-buf";
+import type { Output } from "../compile/joining.js";
+import { PergradError } from "../errors.js";
 import { MemoryUse } from "../graph/bytes.js";
+import { bindShape } from "../graph/dim.js";
 import { asLoss, type LossName } from "../nn/as-loss.js";
 import type { Loss, LossFunction } from "../nn/loss.js";
 import { metadataOf, operatorsIn, parseModel } from "../onnx/proto.js";
@@ -10,8 +13,8 @@ import { encodeModel } from "../onnx/write/encode.js";
 import { InMemory } from "../onnx/write/external-data.js";
 import { defaultTarget } from "../target/default.js";
 import type { RuntimeOptions, Session } from "../target/runtime.js";
-import type { Running, Target } from "../target/target.js";
-import type { Tensor } from "../tensor/tensor.js";
+import type { Running, Target, Tensors } from "../target/target.js";
+import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import type { Wants } from "../wants/want.js";
 import { HeldValues } from "./held.js";
 import { checkMemoryOptions, type MemoryOptions } from "./microbatches.js";
@@ -71,7 +74,7 @@ export class SavedProgram<W extends Wants> extends RunnableProgram<W> {
       },
       graph: form.graph,
       executable: { memory: new MemoryUse(form.memory), inSteps: () => !target.atOnce },
-      running: runningOf(session),
+      running: runningOf(session, form, fileName),
       held: HeldValues.none,
       others: new Map(),
       memoryOptions: options,
@@ -104,11 +107,27 @@ async function openAdapted(
   return target.open(bytes, { ...options, operators, files: storage.files });
 }
 
-function runningOf(session: Session): Running {
+function runningOf(session: Session, { graph }: ReadForm, fileName: string): Running {
+  const check = (results: Tensors, samples: number) => {
+    for (const output of graph.outputs) requireSize(output, results[output.name], samples, fileName);
+    return results;
+  };
   return {
     held: new Set(),
     isReady: () => true,
-    run: (feeds, _samples, seen) => session.run(feeds, seen),
+    run: async (feeds, samples, seen) =>
+      check(await session.run(feeds, (results) => seen?.(check(results, samples))), samples),
     release: () => session.release(),
   };
+}
+
+/** A file may compute something else than it says. Throws INVALID_MODEL. */
+function requireSize({ name, value }: Output, found: Tensor | undefined, samples: number, fileName: string): void {
+  const dims = bindShape(value.shape, samples);
+  if (found?.data.length === sizeOf(dims)) return;
+  const shown = found ? `[${found.dims.join(", ")}]` : "nothing";
+  throw new PergradError(
+    "INVALID_MODEL",
+    `"${fileName}" gives ${shown} for "${name}", where it says that it gives [${dims.join(", ")}]; save the program again.`,
+  );
 }

@@ -22,7 +22,6 @@ const allowed: Readonly<Record<string, string>> = {
   "onnx/read/upgrades/softmax.ts": "forms that operators had in older opsets",
   "target/onnxruntime/optimizers.ts": "which operators one runtime's optimizers look for",
   "target/onnxruntime/packed.ts": "which kernels of one runtime pack weights beforehand",
-  "target/onnxruntime/sessions.ts": "which kernels of one runtime choose otherwise once weights are packed",
   "target/webgpu/kernels.ts": "which kernels one runtime has on the GPU",
   "target/webgpu/rules.ts": "which kernels one runtime lacks on the GPU, and what stands for them",
   "target/webgpu/whole-numbers.ts": "which kernels of one runtime compute in int32 what they do in int64",

@@ -335,7 +335,7 @@ describe("what cannot be opened is refused, with a sentence that says why", () =
     const changed = (from: string, to: string) => Buffer.from(text.replace(from, to), "latin1");
     await expect(open(changed('"version":2', '"version":9'))).rejects.toThrow("this pergrad reads version 2");
     await expect(open(changed('{"version":2', '<"version":2'))).rejects.toMatchObject({ code: "INVALID_MODEL" });
-    await expect(open(changed('"results":[', '"resulto":['))).rejects.toThrow('"results" is no list');
+    await expect(open(changed('"results":[', '"resulto":['))).rejects.toThrow('"results" is no list of results');
     await expect(open(changed("pergrad.program", "pergrad.nothing"))).rejects.toThrow("compile the model again");
     await program.release();
   });
