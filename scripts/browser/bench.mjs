@@ -1,100 +1,220 @@
-// Usage: bench.mjs [WORKLOAD ...]. Per-sample norms of the benchmark's workloads (default: mlp, lstm) in Chromium's
-// WebAssembly beside Node's own runtime, on one thread each, in turns: medians of rounds, and their ratio.
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+// Usage: bench.mjs [--samples N] [--peers-folder FOLDER] [WORKLOAD ...]. Per-sample norms of the benchmark's workloads
+// (default: mlp, lstm) in Chromium's WebAssembly, in turns, on one thread each, beside Node's own runtime, and beside
+// jax-js and TensorFlow.js in the same page if `npm run peers` has put them there: medians of rounds, and of ratios of the
+// processor's time, which other work on the machine hardly changes.
+import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { loadavg, tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { build } from "esbuild";
 import { chromium } from "playwright-core";
+import { defaultFolder } from "../../dist/bench/peers/installed.js";
 import { makeWorkload, workloads } from "../../dist/bench/workloads.js";
 import { perSample, saveModel, want } from "../../dist/src/index.js";
 import { encodeSafetensors } from "../../dist/src/io/safetensors.js";
 import { serve } from "../../inspector/build.mjs";
+import { counterparts } from "../bundle.mjs";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
-const rounds = 9;
-const runs = 5;
-/** The benchmark's models classify by cross entropy. */
+const here = dirname(fileURLToPath(import.meta.url));
+const ort = join(here, "../../node_modules/onnxruntime-web/dist");
+/** Fewer where a run takes more than 2 s. */
+const rounds = { usual: 9, slow: 3 };
+const inNode = "pergrad in Node";
+/** Milliseconds that a contestant computes for, about, in a round: Chromium tells its processes' time in steps of 10 ms. */
+const atLeast = 400;
+/** Of norms, relative; who differs by more takes no part. */
+const allowed = 1e-4;
+
+/** Loads the contestants of a module, and has a way of one run several times. */
 const page = `
-import { loadModel, losses, perSample, want } from "./src/index.ts";
-import { decodeSafetensors } from "./src/io/safetensors.ts";
-let program, feeds;
-globalThis.prepare = async (id) => {
-  const bytes = async (name) => new Uint8Array(await (await fetch(name)).arrayBuffer());
-  const model = await loadModel(await bytes(id + ".onnx"));
-  feeds = Object.fromEntries(decodeSafetensors(await bytes(id + ".safetensors"), id).tensors);
-  await program?.release();
-  program = await perSample(model, { loss: losses.crossEntropy(), want: { norms: want.norms() } });
-  const { norms } = await program.run(feeds);
-  return Array.from(norms.total.data);
+const ways = {};
+globalThis.prepare = async (module, id, classes) => {
+  const { prepare } = await import("/" + module + ".js");
+  const own = await prepare(id, classes);
+  Object.assign(ways, own);
+  return Object.keys(own);
 };
-globalThis.measure = async (runs) => {
-  const began = performance.now();
-  for (let run = 0; run < runs; run++) await program.run(feeds);
-  return (performance.now() - began) / runs;
+globalThis.norms = async (name) => Array.from(await ways[name]());
+globalThis.repeat = async (name, runs) => {
+  for (let run = 0; run < runs; run++) await ways[name]();
 };
 globalThis.isReady = true;
 `;
 
-async function pageIn(folder) {
-  const { counterparts } = await import("../bundle.mjs");
+const modules = (folder) => join(resolve(folder), "node", "node_modules");
+
+/** The peers that are there: jax-js and TensorFlow.js, each if its package is. */
+function peersIn(folder) {
+  const signs = { "jax-js": "@jax-js/jax", tfjs: "@tensorflow/tfjs-backend-wasm" };
+  return Object.keys(signs).filter((name) => existsSync(join(modules(folder), signs[name])));
+}
+
+async function pageIn(folder, peersFolder, peers) {
   await build({
-    stdin: { contents: page, resolveDir: root, sourcefile: "page.js" },
+    entryPoints: ["pergrad", ...peers].map((name) => join(here, "contestants", `${name}.mjs`)),
     bundle: true,
     format: "esm",
     platform: "browser",
     logLevel: "error",
-    outfile: join(folder, "page.js"),
+    outdir: folder,
+    nodePaths: [modules(peersFolder)],
     plugins: [counterparts(["browser"])],
   });
-  const wasm = "ort-wasm-simd-threaded.wasm";
-  copyFileSync(join(root, "node_modules", "onnxruntime-web", "dist", wasm), join(folder, wasm));
+  const wasm = [join(ort, "ort-wasm-simd-threaded.wasm")];
+  if (peers.includes("tfjs"))
+    for (const kind of ["", "-simd", "-threaded-simd"])
+      wasm.push(join(modules(peersFolder), "@tensorflow/tfjs-backend-wasm/dist", `tfjs-backend-wasm${kind}.wasm`));
+  for (const file of wasm) copyFileSync(file, join(folder, file.split(/[\\/]/).at(-1)));
+  writeFileSync(join(folder, "page.js"), page);
   writeFileSync(join(folder, "index.html"), '<!doctype html><script type="module" src="page.js"></script>');
 }
 
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
-async function compared(tab, folder, spec) {
-  const { id, name, model, data, loss } = makeWorkload(spec);
+const difference = (found, expected) =>
+  found.length === expected.length
+    ? Math.max(...Array.from(expected, (norm, n) => Math.abs(found[n] / norm - 1)))
+    : Number.NaN;
+
+/** The files of a workload that the page fetches: the model, its data, and what a peer is given. */
+async function writeFiles(folder, { id, model, data }) {
   const [input] = model.graph.inputs;
   const feeds = { [input.name]: data.x, target: data.target };
+  const weights = Object.values(model.parameters).map((tensor, k) => [`parameters/${k}`, tensor]);
   await saveModel(model, join(folder, `${id}.onnx`));
   writeFileSync(join(folder, `${id}.safetensors`), encodeSafetensors(feeds));
-  const program = await perSample(model, { loss, want: { norms: want.norms() }, threads: 1 });
-  const { norms } = await program.run(feeds);
-  const found = await tab.evaluate((given) => globalThis.prepare(given), id);
-  const off = Math.max(...found.map((norm, n) => Math.abs(norm / norms.total.data[n] - 1)));
-  const [inNode, inChromium] = [[], []];
-  for (let round = 0; round < rounds; round++) {
-    const began = performance.now();
-    for (let run = 0; run < runs; run++) await program.run(feeds);
-    inNode.push((performance.now() - began) / runs);
-    inChromium.push(await tab.evaluate((given) => globalThis.measure(given), runs));
-  }
-  await program.release();
-  const ratio = median(inChromium.map((each, k) => each / inNode[k]));
-  console.log(
-    `${name}, ${data.target.dims[0]} samples: Node ${median(inNode).toFixed(2)} ms, Chromium ${median(inChromium).toFixed(2)} ms, ${ratio.toFixed(2)} times; norms differ by at most ${off.toExponential(1)}`,
+  writeFileSync(
+    join(folder, `${id}-peers.safetensors`),
+    encodeSafetensors({ ...Object.fromEntries(weights), ...data }),
   );
+  return feeds;
 }
 
-const given = process.argv.slice(2);
-const chosen = (given.length > 0 ? given : ["mlp", "lstm"]).map((id) => {
+/** What a run takes of several, in milliseconds: of the processor's time, and of the clock's. */
+async function tookOf(runs, run, processorTime) {
+  const [used, began] = [await processorTime(), performance.now()];
+  await run(runs);
+  const wall = performance.now() - began;
+  return { cpu: ((await processorTime()) - used) / runs, wall: wall / runs };
+}
+
+/** Of the page's process, all threads, in milliseconds. */
+async function processorTimeOf(browser) {
+  const session = await browser.newBrowserCDPSession();
+  return async () => {
+    const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+    return processInfo.reduce((sum, { type, cpuTime }) => sum + (type === "renderer" ? 1000 * cpuTime : 0), 0);
+  };
+}
+
+const ownProcessorTime = () => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+};
+
+/** The ways of the page whose norms are ours, each with what says how long a run takes of several. */
+async function waysOf({ tab, peers, processorTime }, { id }, classes, expected) {
+  const ways = new Map();
+  const repeat = (name) => (runs) => tab.evaluate((given) => globalThis.repeat(...given), [name, runs]);
+  for (const module of ["pergrad", ...peers]) {
+    try {
+      const names = await tab.evaluate((given) => globalThis.prepare(...given), [module, id, classes]);
+      for (const name of names) {
+        const off = difference(await tab.evaluate((given) => globalThis.norms(given), name), expected);
+        const isSame = off <= allowed;
+        console.log(`  ${name}: norms differ by at most ${off.toExponential(1)}${isSame ? "" : ": it takes no part"}`);
+        if (isSame) ways.set(name, (runs) => tookOf(runs, repeat(name), processorTime));
+        else if (module === "pergrad") throw new Error("Norms in Chromium are not those in Node.");
+      }
+    } catch (error) {
+      if (module === "pergrad") throw error;
+      console.log(`  ${module} takes no part: ${error.message.split("\n")[0]}`);
+    }
+  }
+  return ways;
+}
+
+/** How many runs take about as long as a contestant computes for, and the processor's milliseconds of one. */
+async function countOf(measure) {
+  let runs = 1;
+  let { cpu } = await measure(runs);
+  while (cpu * runs < atLeast / 4) {
+    runs *= 4;
+    ({ cpu } = await measure(runs));
+  }
+  return { cpu, runs: Math.ceil(atLeast / cpu) };
+}
+
+/** By name, what a run takes in each round; all in turns. */
+async function timed(ways) {
+  const counts = new Map();
+  for (const [name, measure] of ways) counts.set(name, await countOf(measure));
+  const isSlow = [...counts.values()].some(({ cpu }) => cpu > 2000);
+  const times = new Map([...ways.keys()].map((name) => [name, []]));
+  for (let round = 0; round < (isSlow ? rounds.slow : rounds.usual); round++)
+    for (const [name, measure] of ways) times.get(name).push(await measure(counts.get(name).runs));
+  return times;
+}
+
+async function compared(contest, spec, samples) {
+  const workload = makeWorkload(spec, samples);
+  const feeds = await writeFiles(contest.folder, workload);
+  console.log(`${workload.name}, ${workload.samples} samples; load average ${loadavg()[0].toFixed(1)}`);
+  const program = await perSample(workload.model, { loss: workload.loss, want: { norms: want.norms() }, threads: 1 });
+  const { norms } = await program.run(feeds);
+  const ways = await waysOf(contest, workload, spec.classes, norms.total.data);
+  const repeat = async (runs) => {
+    for (let run = 0; run < runs; run++) await program.run(feeds);
+  };
+  ways.set(inNode, (runs) => tookOf(runs, repeat, ownProcessorTime));
+  report(await timed(ways));
+  await program.release();
+}
+
+function report(times) {
+  const ours = times.get("pergrad");
+  const inTurn = (above, below) => median(above.map(({ cpu }, round) => cpu / below[round].cpu)).toFixed(2);
+  for (const [name, each] of times) {
+    const [cpu, wall] = ["cpu", "wall"].map((kind) => median(each.map((took) => took[kind])).toFixed(2));
+    const beside =
+      name === inNode ? `; Chromium's is ${inTurn(ours, each)} times that` : `, ${inTurn(each, ours)} times`;
+    console.log(
+      `  ${name}: ${cpu} ms of the processor's time (the clock's: ${wall})${name === "pergrad" ? "" : beside}`,
+    );
+  }
+}
+
+const { values, positionals } = parseArgs({
+  options: { samples: { type: "string" }, "peers-folder": { type: "string", default: defaultFolder } },
+  allowPositionals: true,
+});
+const samples = values.samples === undefined ? undefined : Number(values.samples);
+if (samples !== undefined && !(Number.isInteger(samples) && samples > 0))
+  throw new Error(`--samples is a whole number above 0, not "${values.samples}".`);
+const chosen = (positionals.length > 0 ? positionals : ["mlp", "lstm"]).map((id) => {
   const found = workloads.find((spec) => spec.id === id);
   if (!found)
     throw new Error(`There is no workload "${id}"; there are ${workloads.map((spec) => spec.id).join(", ")}.`);
   return found;
 });
+const peersFolder = values["peers-folder"];
+const peers = peersIn(peersFolder);
+if (peers.length < 2) console.log(`Not every peer is in ${peersFolder}: \`npm run peers\` puts them there.`);
 const folder = mkdtempSync(join(tmpdir(), "pergrad-bench-"));
-await pageIn(folder);
+await pageIn(folder, peersFolder, peers);
 const server = await serve(folder, 0);
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
 try {
-  const tab = await browser.newPage();
-  await tab.goto(`http://127.0.0.1:${server.address().port}/`);
-  await tab.waitForFunction(() => globalThis.isReady === true, null, { timeout: 30_000 });
-  for (const spec of chosen) await compared(tab, folder, spec);
+  const contest = { folder, peers, processorTime: await processorTimeOf(browser) };
+  for (const spec of chosen) {
+    const tab = await browser.newPage();
+    await tab.goto(`http://127.0.0.1:${server.address().port}/`);
+    await tab.waitForFunction(() => globalThis.isReady === true, null, { timeout: 30_000 });
+    await compared({ ...contest, tab }, spec, samples);
+    await tab.close();
+  }
 } finally {
   await browser.close();
   server.close();
