@@ -3,20 +3,15 @@
  * where no per-sample code is at work.
  */
 
-import { modelResults, type Objective, parameterFeeds } from "../compile/objective.js";
+import type { Objective } from "../compile/objective.js";
 import { nodeOf, type Value } from "../graph/value.js";
-import { sumsInBlocks } from "../lower/long-sums.js";
 import { elementFactor } from "../ops/build.js";
 import { build, definitionOf } from "../ops/registry.js";
-import { simplifyInFloat32 } from "../optimise/simplify.js";
-import { entryOf, nth } from "../present.js";
+import { nth } from "../present.js";
 import { holdsNotFinite, prepare } from "../program/feeds.js";
-import { defaultTarget } from "../target/default.js";
-import type { RuntimeOptions, Session } from "../target/runtime.js";
+import type { RuntimeOptions } from "../target/runtime.js";
 import type { Data } from "../tensor/data.js";
-import { takeSamples } from "../tensor/take-samples.js";
-import type { Tensor } from "../tensor/tensor.js";
-import { lastBitsOf } from "./last-bits.js";
+import { AloneValues } from "./alone-values.js";
 import { plainGradients } from "./oracle.js";
 
 export interface AloneGradient {
@@ -26,14 +21,12 @@ export interface AloneGradient {
 }
 
 export class Alone {
-  readonly #objective: Objective;
-  readonly #data: Readonly<Record<string, Tensor>>;
-  readonly #session: Session;
+  readonly #names: readonly string[];
+  readonly #values: AloneValues;
 
-  private constructor(objective: Objective, data: Readonly<Record<string, Tensor>>, session: Session) {
-    this.#objective = objective;
-    this.#data = data;
-    this.#session = session;
+  private constructor(names: readonly string[], values: AloneValues) {
+    this.#names = names;
+    this.#values = values;
   }
 
   /** Throws what `prepare` throws, and RUNTIME. */
@@ -44,22 +37,12 @@ export class Alone {
   ): Promise<Alone> {
     const { feeds } = prepare(data, objective.expected, true);
     const gradients = plainGradients(objective, holdsNotFinite(feeds, objective.expected));
-    const contributions = gradients.map((gradient) => largest(magnitude(gradient)));
-    const wanted = [...gradients, ...contributions];
-    const all = simplifyInFloat32([...wanted, ...modelResults(objective, wanted)]);
-    const values = sumsInBlocks(all.slice(0, wanted.length), all.slice(wanted.length));
     const names = [...objective.parameters.keys()];
-    const session = await defaultTarget.load(
-      {
-        inputs: [...[...objective.expected.values()].map(({ value }) => value), ...parameterFeeds(objective).keys()],
-        outputs: [...names.map(gradientName), ...names.map(contributionsName)].map((name, k) => ({
-          name,
-          value: nth(values, k),
-        })),
-      },
-      options,
-    );
-    return new Alone(objective, feeds, session);
+    const wanted = new Map([
+      ...names.map((name, k) => [gradientName(name), nth(gradients, k)] as const),
+      ...names.map((name, k) => [contributionsName(name), largest(magnitude(nth(gradients, k)))] as const),
+    ]);
+    return new Alone(names, await AloneValues.compile(objective, feeds, wanted, new Map(), options));
   }
 
   /**
@@ -67,16 +50,9 @@ export class Alone {
    * @param draw how data and parameters are moved in their last bits; see `lastBitsOf`
    */
   async sample(sample: number, draw = 0): Promise<Map<string, AloneGradient>> {
-    const moved = lastBitsOf(draw);
-    const feeds: Record<string, Tensor> = {};
-    for (const [name, { sampleAxis }] of this.#objective.expected) {
-      const all = entryOf(this.#data, name);
-      feeds[name] = moved(sampleAxis === null ? all : takeSamples(all, sampleAxis, sample, sample + 1));
-    }
-    for (const [{ name }, tensor] of parameterFeeds(this.#objective)) feeds[name] = moved(tensor);
-    const returned = await this.#session.run(feeds);
+    const returned = await this.#values.sample(sample, draw);
     return new Map(
-      [...this.#objective.parameters.keys()].map((name) => {
+      this.#names.map((name) => {
         const gradient = returned[gradientName(name)]?.data as Float32Array;
         return [name, { gradient, contributions: Number(returned[contributionsName(name)]?.data[0]) }];
       }),
@@ -84,7 +60,7 @@ export class Alone {
   }
 
   async release(): Promise<void> {
-    await this.#session.release();
+    await this.#values.release();
   }
 }
 

@@ -6,6 +6,7 @@ import type { Data } from "../tensor/data.js";
 import { type CheckOptions, type CheckResult, checkOptionNames } from "./types.js";
 
 export type { CheckedParameter } from "./comparison.js";
+export type { SkippedWant } from "./products.js";
 export type { CheckOptions, CheckResult } from "./types.js";
 export type { CheckedWant } from "./wants.js";
 

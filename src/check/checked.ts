@@ -9,9 +9,11 @@ import type { Data } from "../tensor/data.js";
 import { sizeOf } from "../tensor/tensor.js";
 import { type ByParameter, want } from "../wants/want.js";
 import { AloneOnDemand, Compared, LoopComparison, tolerance } from "./comparison.js";
+import { CurvatureComparison } from "./curvature.js";
 import { Differences } from "./differences.js";
 import type { References } from "./in-this-thread.js";
 import { Reference, referenceParts } from "./oracle.js";
+import type { SkippedWant } from "./products.js";
 import { referencesOf } from "./references.js";
 import type { CheckOptions, CheckResult } from "./types.js";
 import { type CheckedWant, WantsComparison } from "./wants.js";
@@ -36,7 +38,13 @@ export async function checked(
     new AloneOnDemand(objective, data, threads === undefined ? {} : { threads }),
   );
   const tried: Promise<void>[] = [];
+  const wait = (told: Promise<void>) => {
+    // An error is thrown below, where all are waited for.
+    told.catch(() => undefined);
+    tried.push(told);
+  };
   let others: readonly CheckedWant[] = [];
+  let skipped: readonly SkippedWant[] = [];
   try {
     // Other threads begin while the programs are compiled in this one.
     const ahead = new Ahead(references, samples);
@@ -44,6 +52,7 @@ export async function checked(
     const gradients = await gradientsOf(objective, data, observe ? { ...options, observe } : options);
     const own = Array.from({ length: samples }, (_, n) => sampleOf(gradients, n));
     const wants = samples === 0 ? null : await WantsComparison.run(objective, data, { ...options, samples }, own);
+    const curvature = await CurvatureComparison.run(objective, data, { ...options, samples }, parts);
     const progress = counting(samples + differences.total, options.onProgress);
     for (let n = 0; n < samples; n++) {
       // Where the reference is computed in this thread, whoever aborts must have a turn.
@@ -55,26 +64,29 @@ export async function checked(
         expected: expected.get(name) ?? new Float64Array(),
       }));
       wants?.add(expected);
+      if (curvature.chosen.has(n)) {
+        wait(references.products(n).then((products) => curvature.add(n, products, expected)));
+      }
       progress(1);
       for (const group of differences.groups(n, expected, (each) => loop.scaleOf(each))) {
         const told = references.differences(n, group.tries).then((errors) => {
           for (const [k, each] of group.compared.entries()) each.seeDifference(nth(errors, k));
           progress(group.tries.length);
         });
-        // An error is thrown below, where all are waited for.
-        told.catch(() => undefined);
-        tried.push(told);
+        wait(told);
       }
       if (references.lanes === 1) await Promise.all(tried);
     }
     await Promise.all(tried);
-    others = (await wants?.results(loop.alone)) ?? [];
+    const products = await curvature.results();
+    others = [...((await wants?.results(loop.alone)) ?? []), ...products.wants];
+    skipped = products.skipped;
   } finally {
     await Promise.all([loop.alone.release(), references.release(), Promise.allSettled(tried)]);
   }
   const parameters = compared.map((each) => each.result(loop.scaleOf(each)));
   const passed = [...parameters, ...others].every(({ cause }) => cause !== "difference");
-  return { parameters, wants: others, samples, tolerance, passed };
+  return { parameters, wants: others, skipped, samples, tolerance, passed };
 }
 
 async function gradientsOf(

@@ -7,6 +7,8 @@ export interface References {
   readonly lanes: number;
   /** See `Reference.sample`. */
   gradients(sample: number): Promise<ReadonlyMap<string, Float64Array>>;
+  /** See `Reference.products`. */
+  products(sample: number): Promise<ReadonlyMap<string, Float64Array>>;
   /** See `differenceErrors`. */
   differences(sample: number, tries: readonly Try[]): Promise<readonly number[]>;
   release(): Promise<void>;
@@ -22,6 +24,10 @@ export class InThisThread implements References {
 
   async gradients(sample: number): Promise<ReadonlyMap<string, Float64Array>> {
     return this.#reference.sample(sample).gradients;
+  }
+
+  async products(sample: number): Promise<ReadonlyMap<string, Float64Array>> {
+    return this.#reference.products(sample);
   }
 
   async differences(sample: number, tries: readonly Try[]): Promise<readonly number[]> {

@@ -18,6 +18,7 @@ import { holdsNotFinite, prepare } from "../program/feeds.js";
 import type { Data } from "../tensor/data.js";
 import { takeSamples } from "../tensor/take-samples.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { type PlainProducts, plainProducts } from "./products.js";
 
 /** One sample's loss and its gradients by parameter, in float64. */
 export interface OneSample {
@@ -35,10 +36,15 @@ export interface ReferenceParts {
   readonly names: readonly string[];
   /** The parameters of these names. */
   readonly trained: readonly Value[];
-  /** All parameters, trained or frozen. */
+  /** All parameters, trained or frozen, and all else that samples share. */
   readonly parameters: readonly (readonly [Value, Array64])[];
   readonly inputs: readonly InputData[];
+  /** Products of the curvature with vectors, by `<want>/<parameter>`; the vectors are among the parameters. */
+  readonly products: ReadonlyMap<string, Value>;
 }
+
+/** What only who compares needs to know. */
+type Vectors = Pick<PlainProducts, "vectors" | "skipped">;
 
 export interface InputData {
   readonly value: Value;
@@ -72,20 +78,29 @@ export function plainGradients({ losses, parameters }: Objective, notFiniteInput
 }
 
 /** Throws what `prepare` throws. Large arrays are in memory that all threads see. */
-export function referenceParts(objective: Objective, data: Readonly<Record<string, Data>>): ReferenceParts {
+export function referenceParts(objective: Objective, data: Readonly<Record<string, Data>>): ReferenceParts & Vectors {
   const { feeds, samples } = prepare(data, objective.expected, true);
   const shared = ({ dims, data }: Array64) => ({ dims, data: inSharedMemory(data) });
+  const notFinite = holdsNotFinite(feeds, objective.expected);
+  const gradients = plainGradients(objective, notFinite);
+  const { values: products, vectors, skipped } = plainProducts(objective, gradients, notFinite);
+  const given = [...vectors.values()].map(({ value, tensor }) => [value, tensor] as const);
   return {
     samples,
     losses: objective.losses,
-    gradients: plainGradients(objective, holdsNotFinite(feeds, objective.expected)),
+    gradients,
     names: [...objective.parameters.keys()],
     trained: [...objective.parameters.values()],
-    parameters: [...parameterFeeds(objective)].map(([value, tensor]) => [value, shared(toArray64(tensor))]),
+    parameters: [...parameterFeeds(objective), ...given].map(
+      ([value, tensor]) => [value, shared(toArray64(tensor))] as const,
+    ),
     inputs: [...objective.expected].flatMap(([name, { value, sampleAxis }]) => {
       const tensor = feeds[name];
       return tensor ? [{ value, sampleAxis, tensor: { ...tensor, data: inSharedMemory(tensor.data) } as Tensor }] : [];
     }),
+    products,
+    vectors,
+    skipped,
   };
 }
 
@@ -116,6 +131,13 @@ export class Reference {
       loss: loss?.data[0] ?? Number.NaN,
       gradients: new Map(found.map(({ data }, k) => [nth(names, k), data])),
     };
+  }
+
+  /** Products of one sample's curvature with the vectors, by `<want>/<parameter>`. */
+  products(sample: number): Map<string, Float64Array> {
+    const { products } = this.#parts;
+    const found = evaluateGraph([...products.values()], this.#forward(sample).values, 1);
+    return new Map([...products.keys()].map((name, k) => [name, nth(found, k).data]));
   }
 
   /**

@@ -9,19 +9,22 @@ import type { InputData } from "./oracle.js";
 export interface SentParts {
   readonly samples: number;
   readonly names: readonly string[];
-  /** Its values: losses, gradients, trained parameters, all parameters, inputs. */
+  readonly productNames: readonly string[];
+  /** Its values: losses, gradients, products, trained parameters, all parameters, inputs. */
   readonly graph: FlatGraph;
   readonly parameters: readonly Array64[];
   readonly inputs: readonly Omit<InputData, "value">[];
 }
 
-/** Errors of these tries where there are some, else the gradients. */
+/** Errors of these tries where there are some, products where these are asked for, else the gradients. */
 export interface Question {
   readonly sample: number;
+  readonly products?: boolean;
   readonly tries?: readonly Try[];
 }
 
 export interface Answer {
+  readonly products?: readonly (readonly [string, Float64Array])[];
   readonly gradients?: readonly (readonly [string, Float64Array])[];
   readonly errors?: readonly number[];
   readonly error?: { readonly code: ErrorCode; readonly message: string };

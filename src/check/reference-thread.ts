@@ -8,9 +8,10 @@ import { receivedParts } from "./references.js";
 
 const reference = new Reference(receivedParts(workerData as SentParts));
 
-function answer({ sample, tries }: Question): Answer {
+function answer({ sample, tries, products }: Question): Answer {
   try {
     if (tries) return { errors: differenceErrors(reference, sample, tries) };
+    if (products) return { products: [...reference.products(sample)] };
     return { gradients: [...reference.sample(sample).gradients] };
   } catch (error) {
     const { code, message } = error instanceof PergradError ? error : defect(String(error), error);

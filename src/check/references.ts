@@ -5,14 +5,12 @@ import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { PergradError } from "../errors.js";
 import { flatten, restore } from "../graph/flat.js";
-import type { Value } from "../graph/value.js";
-import { nodesBefore, presentInputs } from "../graph/walk.js";
-import { elementFactor } from "../ops/build.js";
 import { leadingOf, nth } from "../present.js";
 import type { Try } from "./differences.js";
 import { InThisThread, type References } from "./in-this-thread.js";
 import type { ReferenceParts } from "./oracle.js";
 import type { Answer, Question, SentParts } from "./reference-messages.js";
+import { workOf } from "./work.js";
 
 /** Numbers that a check reads and writes, below which starting threads takes longer than it saves. */
 const worthThreads = 2 ** 26;
@@ -24,7 +22,8 @@ const worthThreads = 2 ** 26;
 export function referencesOf(parts: ReferenceParts, passes: number, threads = availableParallelism()): References {
   const module = entry();
   const count = Math.min(threads, Math.ceil(passes));
-  if (count < 2 || !module || passes * workOf(parts) < worthThreads) return new InThisThread(parts);
+  if (count < 2 || !module || passes * workOf([parts.losses, ...parts.gradients]) < worthThreads)
+    return new InThisThread(parts);
   return new InThreads(parts, module, count);
 }
 
@@ -32,15 +31,6 @@ export function referencesOf(parts: ReferenceParts, passes: number, threads = av
 function entry(): URL | undefined {
   const module = new URL("./reference-thread.js", import.meta.url);
   return module.protocol === "file:" && existsSync(module) ? module : undefined;
-}
-
-/** Numbers that one sample's gradients take to read and write, about. */
-function workOf({ losses, gradients }: ReferenceParts): number {
-  const sizeOf = (total: number, { shape }: Value) => total + elementFactor(shape);
-  return nodesBefore([losses, ...gradients]).reduce(
-    (total, node) => [...presentInputs(node), ...node.outputs].reduce(sizeOf, total),
-    0,
-  );
 }
 
 interface Request {
@@ -79,6 +69,10 @@ class InThreads implements References {
 
   async gradients(sample: number): Promise<ReadonlyMap<string, Float64Array>> {
     return new Map((await this.#ask({ sample })).gradients);
+  }
+
+  async products(sample: number): Promise<ReadonlyMap<string, Float64Array>> {
+    return new Map((await this.#ask({ sample, products: true })).products);
   }
 
   async differences(sample: number, tries: readonly Try[]): Promise<readonly number[]> {
@@ -131,16 +125,28 @@ class InThreads implements References {
 }
 
 /** Values become places in a flat graph. */
-export function sentParts({ losses, gradients, trained, parameters, inputs, ...others }: ReferenceParts): SentParts {
+export function sentParts({
+  losses,
+  gradients,
+  products,
+  trained,
+  parameters,
+  inputs,
+  samples,
+  names,
+}: ReferenceParts): SentParts {
   const values = [
     losses,
     ...gradients,
+    ...products.values(),
     ...trained,
     ...parameters.map(([value]) => value),
     ...inputs.map(({ value }) => value),
   ];
   return {
-    ...others,
+    samples,
+    names,
+    productNames: [...products.keys()],
     graph: flatten(values),
     parameters: parameters.map(([, array]) => array),
     inputs: inputs.map(({ sampleAxis, tensor }) => ({ sampleAxis, tensor })),
@@ -148,16 +154,19 @@ export function sentParts({ losses, gradients, trained, parameters, inputs, ...o
 }
 
 /** The other way round. */
-export function receivedParts({ graph, parameters, inputs, names, samples }: SentParts): ReferenceParts {
+export function receivedParts({ graph, parameters, inputs, names, productNames, samples }: SentParts): ReferenceParts {
   const values = restore(graph);
   const take = (count: number) => values.splice(0, count);
   const [losses] = leadingOf(take(1), 1);
-  const [gradients, trained, fed] = [take(names.length), take(names.length), take(parameters.length)];
+  const gradients = take(names.length);
+  const products = new Map(take(productNames.length).map((value, k) => [nth(productNames, k), value]));
+  const [trained, fed] = [take(names.length), take(parameters.length)];
   return {
     samples,
     names,
     losses,
     gradients,
+    products,
     trained,
     parameters: fed.map((value, k) => [value, nth(parameters, k)]),
     inputs: values.map((value, k) => ({ value, ...nth(inputs, k) })),

@@ -4,6 +4,7 @@ import type { ObjectiveOptions } from "../compile/objective.js";
 import type { Observer } from "../inspect/observe.js";
 import { objectiveOptions } from "../program/options.js";
 import type { CheckedParameter } from "./comparison.js";
+import type { SkippedWant } from "./products.js";
 import type { CheckedWant } from "./wants.js";
 
 /** Options of `check`. */
@@ -43,8 +44,13 @@ export const checkOptionNames: OptionNames<CheckOptions> = {
 export interface CheckResult {
   /** Each parameter's errors, in the order of the model. */
   readonly parameters: readonly CheckedParameter[];
-  /** Every other want, by a program that gives no gradients, against the same in float64 of the loop's gradients; none where one is not finite. */
+  /**
+   * Every want of gradients, by a program that gives none, against the same in float64 of the loop's gradients; none where
+   * one is not finite. And `hvp` and `ggnProduct` with a random vector, against the same by ordinary differentiation.
+   */
   readonly wants: readonly CheckedWant[];
+  /** Wants that were not compared, and why: the model has no second derivative, or it is not finite. */
+  readonly skipped: readonly SkippedWant[];
   /** How many samples were compared with the loop. */
   readonly samples: number;
   /** The bounds that errors were held against. Above `rounding`, rounding of float32 leaves hardly a digit right. */

@@ -2,11 +2,7 @@
 
 import type { Objective, ObjectiveOptions } from "../compile/objective.js";
 import { drawSigns } from "../gradients/signs.js";
-import type { Model } from "../graph/model.js";
 import { entryOf, nth } from "../present.js";
-import { prepare } from "../program/feeds.js";
-import { Program } from "../program/program.js";
-import { samplesBetween } from "../program/split.js";
 import type { Data } from "../tensor/data.js";
 import type { Traced } from "../trace/traced.js";
 import { type FloatTensor, type Results, want } from "../wants/want.js";
@@ -21,8 +17,8 @@ import {
   relative,
   tolerance,
 } from "./comparison.js";
+import { type OnFirstSamples, onFirstSamples } from "./first-samples.js";
 import { InFloat64, type SampleGradients, type Settings } from "./in-float64.js";
-import { lastBitsOf } from "./last-bits.js";
 
 export interface CheckedWant {
   readonly want: string;
@@ -194,8 +190,7 @@ export class WantsComparison {
 
   private constructor(
     private readonly settings: Settings,
-    private readonly found: Found,
-    private readonly again: (draws: number) => AsyncIterable<Found>,
+    private readonly run: OnFirstSamples<Found>,
   ) {
     this.#loop = new InFloat64(settings);
   }
@@ -210,26 +205,9 @@ export class WantsComparison {
     options: ObjectiveOptions & { readonly samples: number },
     own: readonly SampleGradients[],
   ): Promise<WantsComparison> {
-    const { samples, ...others } = options;
     const settings = settingsFor(objective, own);
-    const prepared = prepare(data, objective.expected, true);
-    const part = (count: number) => samplesBetween(prepared, objective.expected, 0, count).feeds;
-    const compiled = (model: Model) => Program.compile(model, { ...others, want: wantsFor(settings, part(1)) });
-    const run = async (program: Awaited<ReturnType<typeof compiled>>, feeds: Readonly<Record<string, Data>>) =>
-      (await program.run(feeds, { allowNotFinite: true, notFinite: "ignore" })) as Found;
-    const again = async function* (draws: number) {
-      const { model } = objective;
-      const program = await compiled({ ...model, parameters: entries(model.parameters, lastBitsOf(1)) });
-      try {
-        for (let draw = 1; draw <= draws; draw++) yield await run(program, entries(part(samples), lastBitsOf(draw)));
-      } finally {
-        await program.release();
-      }
-    };
-    const program = await compiled(objective.model);
-    const found = await run(program, part(samples));
-    await program.release();
-    return new WantsComparison(settings, found, again);
+    const run = await onFirstSamples(objective, data, options, (part) => wantsFor(settings, part(1)));
+    return new WantsComparison(settings, run);
   }
 
   /** Takes the loop's gradients of the next sample. */
@@ -255,8 +233,8 @@ export class WantsComparison {
   }
 
   async #seeOwnRounding(of: readonly Compared[]): Promise<void> {
-    const before = of.map(({ numbersOf }) => numbersOf(this.#numbers(this.found)));
-    for await (const found of this.again(draws)) {
+    const before = of.map(({ numbersOf }) => numbersOf(this.#numbers(this.run.found)));
+    for await (const found of this.run.again(draws)) {
       const numbers = this.#numbers(found);
       for (const [k, each] of of.entries()) {
         const moved = each.relative(furthest(each.numbersOf(numbers), before[k] ?? []));
@@ -271,7 +249,7 @@ export class WantsComparison {
   }
 
   #compared(): Compared[] {
-    const found = this.#numbers(this.found);
+    const found = this.#numbers(this.run.found);
     const lengths = [...this.settings.vectors.values()].map(({ data }) => data.reduce((sum, x) => sum + x * x, 0));
     const scale = scaleOf(this.#loop, Math.sqrt(lengths.reduce((a, b) => a + b, 0)), this.settings.maxNorm);
     return Object.entries(computed(this.#loop)).flatMap(([name, parts]) =>

@@ -49,7 +49,7 @@ export async function checkModel(
 
 const verdicts = { rounding: "rounding", difference: "DIFFERS" } as const;
 
-function report({ parameters, wants, samples, tolerance, passed }: CheckResult, inFile: number): string {
+function report({ parameters, wants, skipped, samples, tolerance, passed }: CheckResult, inFile: number): string {
   const alone = parameters.some(({ aloneError }) => aloneError !== undefined);
   const rows = parameters.map((each) => [
     each.parameter,
@@ -87,8 +87,10 @@ function report({ parameters, wants, samples, tolerance, passed }: CheckResult, 
     `${verdict} in ${which}, tolerance ${bounds}.\n` +
     explanation(parameters, tolerance) +
     wantsBeyond(wants, tolerance) +
+    skipped.map(({ want, reason }) => `"${want}" was not compared: ${reason}\n`).join("") +
     "Errors are relative to each parameter's largest gradient: of the program against the float64 loop over samples,\n" +
-    "and of that loop against finite differences of the loss. Wants are compared with the same quantities of the loop's gradients.\n" +
+    "and of that loop against finite differences of the loss. Wants are compared with the same quantities of the loop's gradients,\n" +
+    "hvp and ggnProduct with the same products of single samples in float64.\n" +
     (alone
       ? "It alone: the float32 gradient of that sample computed alone, without per-sample code, against the loop.\n"
       : "") +
@@ -107,8 +109,8 @@ function wantsBeyond(wants: CheckResult["wants"], { rounding }: CheckResult["tol
 }
 
 function wantThatDiffers({ want, error, worst, aloneError = 0, ownRounding = 0 }: CheckedWant): string {
-  const off = `"${want}" (${worst}) is off by ${error.toExponential(1)} from what it is of the loop's gradients`;
-  const alone = `of float32 gradients computed alone and without per-sample code it is off by ${aloneError.toExponential(1)}`;
+  const off = `"${want}" (${worst}) is off by ${error.toExponential(1)} from what it is in float64`;
+  const alone = `computed alone, in float32 and without per-sample code, it is off by ${aloneError.toExponential(1)}`;
   if (isOwnRounding(error, ownRounding))
     return (
       `${off}, while ${alone}: the way in which it is computed here rounds more, since data moved in the last bits ` +

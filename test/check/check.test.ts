@@ -69,7 +69,7 @@ const first = (of: Readonly<Record<string, Floats>>, factor: number) => {
 
 describe("every want", () => {
   const wants = ["norms", "clippedSum", "sum", "mean", "moments.mean", "moments.secondMoment", "moments.variance"];
-  const others = ["noiseScale", "dot", "gram", "cosine", "cross", "project", "reduce"];
+  const others = ["noiseScale", "dot", "gram", "cosine", "cross", "project", "reduce", "hvp", "ggnProduct"];
 
   test("is held against the loop", async () => {
     const { passed, wants: found } = await checked(network, feeds);
@@ -110,6 +110,8 @@ describe("every want", () => {
     ["cross", "cross", (found: Floats) => scaled(found, 1.001)],
     ["project", "project", (found: Floats) => scaled(found, 1.01)],
     ["reduce", "reduce", (found: Readonly<Record<string, Floats>>) => first(found, 1.01)],
+    ["hvp", "hvp", (found: Readonly<Record<string, Floats>>) => first(found, 1.01)],
+    ["ggnProduct", "ggnProduct", (found: Readonly<Record<string, Floats>>) => first(found, 0.99)],
   ] as [string, string, (found: never) => unknown][])("%s that are wrong are found", async (name, reported, change) => {
     spoilWant(name, change);
     const { passed, wants: found, parameters } = await checked(network, feeds);

@@ -1,0 +1,223 @@
+/** A program's products of curvature with a vector, held against the same of single samples in float64. */
+
+import type { Objective, ObjectiveOptions } from "../compile/objective.js";
+import { PergradError } from "../errors.js";
+import { present } from "../present.js";
+import { prepare } from "../program/feeds.js";
+import type { RuntimeOptions } from "../target/runtime.js";
+import type { Data } from "../tensor/data.js";
+import { type ByParameter, want } from "../wants/want.js";
+import { AloneValues } from "./alone-values.js";
+import { draws, furthest, isOwnRounding, isRounding, largestFinite, relative, tolerance } from "./comparison.js";
+import { type OnFirstSamples, onFirstSamples } from "./first-samples.js";
+import type { ReferenceParts } from "./oracle.js";
+import { type PlainProducts, type ProductName, productNames, type SkippedWant } from "./products.js";
+import type { CheckedWant } from "./wants.js";
+import { workOf } from "./work.js";
+
+/** Samples that the program is run on, at most. */
+const mostSamples = 8;
+/** Numbers that the reference reads and writes in no time to speak of. */
+const cheap = 2 ** 22;
+
+/**
+ * Products below this part of the model's largest one, or of its largest gradient, are compared with that: they may
+ * vanish identically, and then are rounding error alone.
+ */
+const vanishing = 1e-3;
+
+type Found = Partial<Record<ProductName, ByParameter>>;
+type Parts = ReferenceParts & Pick<PlainProducts, "vectors" | "skipped">;
+
+/** One parameter's product in one sample. Differences are absolute. */
+interface Compared {
+  readonly want: ProductName;
+  readonly parameter: string;
+  readonly sample: number;
+  readonly expected: Float64Array;
+  readonly found: ArrayLike<number>;
+  readonly difference: number;
+  alone: number;
+  ownRounding: number;
+}
+
+/** What a check says of these wants. */
+export interface ComparedCurvature {
+  readonly wants: readonly CheckedWant[];
+  readonly skipped: readonly SkippedWant[];
+}
+
+interface Run {
+  readonly run: OnFirstSamples<Found> | null;
+  readonly skipped: readonly SkippedWant[];
+}
+
+export class CurvatureComparison {
+  readonly #run: OnFirstSamples<Found> | null;
+  readonly #skipped: SkippedWant[];
+  readonly #expected = new Map<number, ReadonlyMap<string, Float64Array>>();
+  /** The largest element of a gradient, of the samples that were seen. */
+  #slope = 0;
+
+  private constructor(
+    { run, skipped }: Run,
+    /** The samples whose products are to be added. */
+    readonly chosen: ReadonlySet<number>,
+    private readonly parameters: readonly string[],
+    private readonly compileAlone: () => Promise<AloneValues>,
+  ) {
+    this.#run = run;
+    this.#skipped = [...skipped];
+  }
+
+  /**
+   * Runs a program on the first few samples. Where the reference takes long, one of them is compared: the last, so that
+   * what is taken from another sample shows.
+   */
+  static async run(
+    objective: Objective,
+    data: Readonly<Record<string, Data>>,
+    options: ObjectiveOptions & RuntimeOptions & { readonly samples: number },
+    parts: Parts,
+  ): Promise<CurvatureComparison> {
+    const samples = Math.min(options.samples, mostSamples);
+    const ran = await runOf(objective, data, { ...options, samples }, parts);
+    const work = workOf([...parts.products.values()]);
+    const compared = Array.from({ length: ran.run ? samples : 0 }, (_, n) => n);
+    const { threads } = options;
+    const compileAlone = () => {
+      const { feeds } = prepare(data, objective.expected, true);
+      const given = new Map([...parts.vectors.values()].map(({ value, tensor }) => [value, tensor]));
+      return AloneValues.compile(objective, feeds, parts.products, given, threads === undefined ? {} : { threads });
+    };
+    const chosen = new Set(work * samples <= cheap ? compared : compared.slice(-1));
+    return new CurvatureComparison(ran, chosen, parts.names, compileAlone);
+  }
+
+  /** Takes one sample's products in float64, and its gradients. */
+  add(sample: number, products: ReadonlyMap<string, Float64Array>, gradients: ReadonlyMap<string, Float64Array>): void {
+    this.#expected.set(sample, products);
+    this.#slope = Math.max(this.#slope, ...[...gradients.values()].map(largestFinite));
+  }
+
+  async results(): Promise<ComparedCurvature> {
+    if (!this.#run) return { wants: [], skipped: this.#skipped };
+    const compared = this.#compared(this.#run.found);
+    const scaleOf = this.#scales(compared);
+    const errorOf = (each: Compared) => relative(each.difference, scaleOf(each));
+    const beyond = compared.filter((each) => errorOf(each) > tolerance.loop);
+    if (beyond.length > 0) await this.#seeAlone(beyond);
+    const unexplained = beyond.filter((each) => !isRounding(each));
+    if (unexplained.length > 0) await this.#seeOwnRounding(unexplained, this.#run);
+    const wants = productNames.flatMap((name) => {
+      const own = compared.filter((each) => each.want === name);
+      return own.length === 0 ? [] : [resultOf(name, own, scaleOf)];
+    });
+    return { wants, skipped: this.#skipped };
+  }
+
+  /** Without those of which a number is not finite: how float32 computes these tells nothing. */
+  #compared(found: Found): Compared[] {
+    return productNames.flatMap((name) => {
+      const own = found[name];
+      if (!own) return [];
+      const all = [...this.#expected].flatMap(([sample, products]) =>
+        this.parameters.map((parameter): Compared => {
+          const expected = present(products.get(`${name}/${parameter}`));
+          const numbers = ofSample(own, parameter, sample, expected.length);
+          const difference = furthest(numbers, expected);
+          return { want: name, parameter, sample, expected, found: numbers, difference, alone: 0, ownRounding: 0 };
+        }),
+      );
+      const lost = all.find(({ expected }) => !expected.every(Number.isFinite));
+      if (!lost) return all;
+      const { parameter, sample } = lost;
+      const reason = `In float64 it is not finite, for "${parameter}" in sample ${sample}.`;
+      this.#skipped.push({ want: name, reason });
+      return [];
+    });
+  }
+
+  /** What differences are relative to: the largest product of the parameter, of all samples. */
+  #scales(compared: readonly Compared[]): (each: Compared) => number {
+    const peaks = new Map<string, number>();
+    let most = this.#slope;
+    for (const { want: name, parameter, expected } of compared) {
+      const [key, peak] = [`${name}/${parameter}`, largestFinite(expected)];
+      peaks.set(key, Math.max(peaks.get(key) ?? 0, peak));
+      most = Math.max(most, peak);
+    }
+    return ({ want: name, parameter }) => Math.max(peaks.get(`${name}/${parameter}`) ?? 0, vanishing * most);
+  }
+
+  async #seeAlone(beyond: readonly Compared[]): Promise<void> {
+    const alone = await this.compileAlone();
+    try {
+      for (let draw = 0; draw < draws && !beyond.every(isRounding); draw++) {
+        for (const sample of new Set(beyond.map((each) => each.sample))) {
+          const values = await alone.sample(sample, draw);
+          for (const each of beyond.filter((other) => other.sample === sample)) {
+            const own = values[`${each.want}/${each.parameter}`]?.data;
+            const numbers = own instanceof Float32Array ? own : [];
+            each.alone = Math.max(each.alone, furthest(numbers, each.expected));
+          }
+        }
+      }
+    } finally {
+      await alone.release();
+    }
+  }
+
+  async #seeOwnRounding(of: readonly Compared[], { again }: OnFirstSamples<Found>): Promise<void> {
+    for await (const moved of again(draws)) {
+      for (const each of of) {
+        const { want: name, parameter, sample, expected, found } = each;
+        const numbers = ofSample(moved[name] ?? {}, parameter, sample, expected.length);
+        each.ownRounding = Math.max(each.ownRounding, furthest(numbers, Float64Array.from(found)));
+      }
+      if (of.every(({ difference, ownRounding }) => isOwnRounding(difference, ownRounding))) break;
+    }
+  }
+}
+
+/** None where no product has a second derivative, or the program refuses one. Throws what compiling and running throw. */
+async function runOf(
+  objective: Objective,
+  data: Readonly<Record<string, Data>>,
+  options: ObjectiveOptions & { readonly samples: number },
+  { vectors, products, skipped }: Parts,
+): Promise<Run> {
+  const names = productNames.filter((name) => !skipped.some((each) => each.want === name));
+  if (options.samples === 0 || products.size === 0) return { run: null, skipped };
+  const vector = Object.fromEntries([...vectors].map(([name, { tensor }]) => [name, tensor]));
+  const make = { hvp: want.hvp({ vector }), ggnProduct: want.ggnProduct({ vector }) };
+  const wants = Object.fromEntries(names.map((name) => [name, make[name]]));
+  try {
+    return { run: await onFirstSamples(objective, data, options, () => wants), skipped };
+  } catch (error) {
+    if (!(error instanceof PergradError) || error.code !== "UNSUPPORTED_OP") throw error;
+    return { run: null, skipped: [...skipped, ...names.map((name) => ({ want: name, reason: error.message }))] };
+  }
+}
+
+/** A parameter's numbers in one sample. */
+function ofSample(of: ByParameter, parameter: string, sample: number, size: number): ArrayLike<number> {
+  return of[parameter]?.data.subarray(sample * size, (sample + 1) * size) ?? [];
+}
+
+const isExplained = (each: Compared) => isRounding(each) || isOwnRounding(each.difference, each.ownRounding);
+
+/** The worst; where rounding explains some only, of the others. */
+function resultOf(name: ProductName, compared: readonly Compared[], scaleOf: (each: Compared) => number): CheckedWant {
+  const errorOf = (each: Compared) => relative(each.difference, scaleOf(each));
+  const beyond = compared.filter((each) => errorOf(each) > tolerance.loop);
+  const unexplained = beyond.filter((each) => !isExplained(each));
+  const worst = (unexplained.length > 0 ? unexplained : compared).reduce((most, each) =>
+    errorOf(each) > errorOf(most) ? each : most,
+  );
+  const own = { want: name, error: errorOf(worst), worst: worst.parameter };
+  if (beyond.length === 0) return own;
+  const aloneError = relative(worst.alone, scaleOf(worst));
+  const known = isRounding(worst) ? {} : { ownRounding: relative(worst.ownRounding, scaleOf(worst)) };
+  return { ...own, cause: unexplained.length > 0 ? "difference" : "rounding", aloneError, ...known };
+}

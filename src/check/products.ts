@@ -1,0 +1,120 @@
+/**
+ * Products of one sample's curvature with a vector, by ordinary differentiation of the graph: no per-sample code, no
+ * factors, and none of the formulas that losses give of their second derivative.
+ */
+import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { Ranges } from "../analysis/ranges.js";
+import { pushForward } from "../autodiff/forward.js";
+import { plain, reverse } from "../autodiff/reverse.js";
+import type { Objective } from "../compile/objective.js";
+import { PergradError } from "../errors.js";
+import { substitute } from "../graph/body.js";
+import { leaf, type Value } from "../graph/value.js";
+import { elementFactor } from "../ops/build.js";
+import { build } from "../ops/registry.js";
+import { nth } from "../present.js";
+import type { FloatTensor } from "../wants/want.js";
+
+/** The wants that are such products. */
+export const productNames = ["hvp", "ggnProduct"] as const;
+export type ProductName = (typeof productNames)[number];
+
+/** A want that is not compared, and why. */
+export interface SkippedWant {
+  readonly want: string;
+  /** A sentence. */
+  readonly reason: string;
+}
+
+export interface PlainProducts {
+  /** What the matrices are multiplied by, `[...shape]` for each parameter: its place in the graph, and its numbers. */
+  readonly vectors: ReadonlyMap<string, { readonly value: Value; readonly tensor: FloatTensor }>;
+  /** By `<want>/<parameter>`: of the sum of all losses. */
+  readonly values: ReadonlyMap<string, Value>;
+  /** Those of which the model has no second derivative. */
+  readonly skipped: readonly SkippedWant[];
+}
+
+/**
+ * @param gradients of the sum of all losses, in the order of the objective's parameters
+ * @param notFiniteInputs whether the data may hold NaN or infinity
+ */
+export function plainProducts(
+  objective: Objective,
+  gradients: readonly Value[],
+  notFiniteInputs: boolean,
+): PlainProducts {
+  const random = xoroshiro128plus(0);
+  const vectors = new Map(
+    [...objective.parameters].map(([name, parameter]) => {
+      const dims = parameter.shape as readonly number[];
+      const data = Float32Array.from({ length: elementFactor(dims) }, () => apartFromZero(random.next()));
+      const value = leaf(`vector/${name}`, parameter, { kind: "parameter" });
+      return [name, { value, tensor: { dtype: "float32" as const, dims, data } }];
+    }),
+  );
+  const along = [...vectors.values()].map(({ value }) => value);
+  const values = new Map<string, Value>();
+  const skipped: SkippedWant[] = [];
+  for (const want of productNames) {
+    const found = ofModel(want, () =>
+      want === "hvp"
+        ? hessianProduct(objective, gradients, along, notFiniteInputs)
+        : gaussNewtonProduct(objective, along, notFiniteInputs),
+    );
+    if ("reason" in found) skipped.push(found);
+    else [...vectors.keys()].forEach((name, k) => void values.set(`${want}/${name}`, nth(found.products, k)));
+  }
+  return { vectors, values, skipped };
+}
+
+/** Of 32 random bits a number between 1/2 and 1 or its negative: no element of a product goes unseen. */
+const apartFromZero = (bits: number) => (bits < 0 ? -1 : 1) * (0.5 + Math.abs(bits) / 2 ** 32);
+
+/** What is computed, or why this model has none. Throws what is wrong otherwise. */
+function ofModel(want: ProductName, compute: () => readonly Value[]): { products: readonly Value[] } | SkippedWant {
+  try {
+    return { products: compute() };
+  } catch (error) {
+    if (!(error instanceof PergradError) || error.code !== "UNSUPPORTED_OP") throw error;
+    return { want, reason: error.message };
+  }
+}
+
+/** The gradient of g . v, reverse over reverse. */
+function hessianProduct(
+  { parameters, losses }: Objective,
+  gradients: readonly Value[],
+  vectors: readonly Value[],
+  notFiniteInputs: boolean,
+): Value[] {
+  const slope = gradients
+    .map((gradient, k) => build.sum(build.mul(gradient, nth(vectors, k))))
+    .reduce((sum, each) => build.add(sum, each), build.scalar(0, losses));
+  return pulled(slope, build.scalar(1, slope), [...parameters.values()], notFiniteInputs);
+}
+
+/** J' L J v: forward to the output, twice through the loss, and back. */
+function gaussNewtonProduct(
+  { parameters, losses, output }: Objective,
+  vectors: readonly Value[],
+  notFiniteInputs: boolean,
+): Value[] {
+  const targets = [...parameters.values()];
+  const tangents = new Map(targets.map((target, k) => [target, nth(vectors, k)]));
+  const change = pushForward(output, tangents, build, { notFiniteInputs });
+  // The change depends on the output, which the loss's derivatives must not be taken through.
+  const constant = leaf("change", output, { kind: "input" });
+  const ones = build.expand(build.scalar(1, losses), losses.shape);
+  const slope = nth(pulled(losses, ones, [output], notFiniteInputs), 0);
+  const product = build.sum(build.mul(slope, constant));
+  const seed = nth(pulled(product, build.scalar(1, product), [output], notFiniteInputs), 0);
+  const given = nth(substitute([seed], new Map([[constant, change]])), 0);
+  return pulled(output, given, targets, notFiniteInputs);
+}
+
+function pulled(value: Value, seed: Value, targets: readonly Value[], notFiniteInputs: boolean): Value[] {
+  const ranges = Ranges.before([value, seed], { notFiniteInputs });
+  const found = reverse(new Map([[value, seed]]), new Set(targets), plain, ranges);
+  return targets.map((target) => found.get(target) ?? build.zeros(target.shape, target.dtype));
+}

@@ -1,0 +1,184 @@
+/** Products of curvature are compared with single samples in float64, and skipped where there is no second derivative. */
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { Reference, referenceParts } from "../../src/check/oracle.js";
+import { receivedParts, sentParts } from "../../src/check/references.js";
+import { objectiveOf } from "../../src/compile/objective.js";
+import { type CheckOptions, check, losses, type Model, nn, PergradError, type Tensor } from "../../src/index.js";
+import { uniform } from "../../src/nn/initial-values.js";
+import { trace } from "../../src/nn/model.js";
+import { Program } from "../../src/program/program.js";
+import { floats } from "../cli/support.js";
+
+type Feeds = Readonly<Record<string, Tensor>>;
+type Products = Readonly<Record<string, Tensor<"float32">>>;
+
+const network = nn.model(nn.sequential(nn.linear(3, 4), nn.tanh(), nn.linear(4, 3)), { seed: 1 });
+const feeds: Feeds = { x: floats([3, 3]), target: floats([3, 3]) };
+const labels: Tensor = { dtype: "int64", dims: [3], data: BigInt64Array.of(0n, 2n, 1n) };
+
+const checked = (model: Model, data: Feeds, options: Partial<CheckOptions> = {}) =>
+  check(model, data, { loss: losses.mse(), differences: 0, ...options });
+
+const products = ["hvp", "ggnProduct"];
+const ofProducts = <T extends { readonly want: string }>(wants: readonly T[]) =>
+  wants.filter(({ want }) => products.includes(want));
+
+/** Lets programs return what `change` makes of a product. */
+function spoil(name: string, change: (x: number, index: number, parameter: string) => number): void {
+  const run = Program.prototype.run;
+  vi.spyOn(Program.prototype, "run").mockImplementation(async function (this: Program<never>, ...args) {
+    const results = (await run.apply(this, args)) as Readonly<Record<string, Products>>;
+    for (const [parameter, { data }] of Object.entries(results[name] ?? {}))
+      data.forEach((x, i) => {
+        data[i] = change(x, i, parameter);
+      });
+    return results as never;
+  });
+}
+afterEach(() => vi.restoreAllMocks());
+
+describe("products of the oracle", () => {
+  const parts = referenceParts(objectiveOf(network, { loss: losses.crossEntropy() }), {
+    x: floats([3, 3]),
+    target: labels,
+  });
+  const reference = new Reference(parts);
+
+  test("of the Hessian are central differences of the gradients", () => {
+    const along = [...parts.vectors].map(([, { value, tensor }]) => [value, tensor] as const);
+    expect(along.length).toBe(parts.trained.length);
+    const step = 1e-5;
+    const gradientsAt = (side: number) => {
+      const parameters = parts.parameters.map(([value, { dims, data }]) => {
+        const k = parts.trained.indexOf(value);
+        const vector = along[k]?.[1].data;
+        return [value, { dims, data: data.map((x, i) => x + side * step * (vector?.[i] ?? 0)) }] as const;
+      });
+      return new Reference({ ...parts, parameters }).sample(1).gradients;
+    };
+    const [up, down] = [gradientsAt(1), gradientsAt(-1)];
+    const found = reference.products(1);
+    for (const name of parts.names) {
+      const product = found.get(`hvp/${name}`) ?? [];
+      expect(product.length).toBeGreaterThan(0);
+      product.forEach((x, i) => {
+        const difference = ((up.get(name)?.[i] ?? Number.NaN) - (down.get(name)?.[i] ?? Number.NaN)) / (2 * step);
+        expect(Math.abs(x - difference)).toBeLessThan(1e-8);
+      });
+    }
+  });
+
+  test("are the same in a thread that they were sent to", () => {
+    const received = new Reference(receivedParts(structuredClone(sentParts(parts))));
+    for (const sample of [0, 2]) expect(received.products(sample)).toEqual(reference.products(sample));
+  });
+});
+
+describe("a right program agrees", () => {
+  const relu = nn.model(nn.sequential(nn.linear(3, 8), nn.relu(), nn.linear(8, 3)), { seed: 2 });
+  const recurrent = nn.model(nn.sequential(nn.lstm(3, 4), nn.tanh(), nn.linear(4, 2)), {
+    seed: 1,
+    input: { x: ["N", 5, 3] },
+  });
+  const overTime: Feeds = { x: floats([3, 5, 3]), target: floats([3, 5, 2]) };
+
+  test.each<[string, Model, Feeds, Partial<CheckOptions>]>([
+    ["tanh, cross entropy", network, { ...feeds, target: labels }, { loss: losses.crossEntropy() }],
+    ["kinks", relu, feeds, {}],
+    ["a recurrent layer", recurrent, overTime, {}],
+    ["frozen parameters", network, feeds, { frozen: ["0.*"] }],
+    ["one sample", network, feeds, { samples: 1 }],
+  ])("%s", async (_, model, data, options) => {
+    const { passed, wants, skipped } = await checked(model, data, options);
+    expect(skipped).toEqual([]);
+    expect(ofProducts(wants).map(({ want }) => want)).toEqual(products);
+    for (const { error, cause } of ofProducts(wants)) {
+      expect(error).toBeLessThan(1e-5);
+      expect(cause).toBeUndefined();
+    }
+    expect(passed).toBe(true);
+  });
+
+  test("and a loss that is linear in the parameters has no curvature that rounding could be relative to", async () => {
+    const { passed, wants } = await checked(nn.model(nn.linear(3, 3), { seed: 1 }), feeds, {
+      loss: (output, target) => output.mul(target).sum(1),
+    });
+    expect(ofProducts(wants)).toMatchObject([{ error: 0 }, { error: 0 }]);
+    expect(passed).toBe(true);
+  });
+});
+
+describe("a wrong product is a difference", () => {
+  const last = (size: number) => (i: number) => i >= 2 * size;
+  test.each<[string, string, (x: number, index: number, parameter: string) => number]>([
+    ["hvp", "everything is 0.1% too large", (x) => 1.001 * x],
+    ["hvp", "zeros", () => 0],
+    ["hvp", "NaN", () => Number.NaN],
+    ["ggnProduct", "everything is 0.1% too small", (x) => 0.999 * x],
+    ["ggnProduct", "a bias in the last sample", (x, i, name) => (name === "2.bias" && last(3)(i) ? x + 1e-2 : x)],
+  ])("%s: %s", async (name, _, change) => {
+    spoil(name, change);
+    const { passed, wants } = await checked(network, feeds);
+    const differing = wants.filter(({ cause }) => cause !== undefined);
+    expect(differing.map(({ want, cause }) => [want, cause])).toEqual([[name, "difference"]]);
+    expect(differing[0]?.aloneError).toBeLessThan(1e-5);
+    expect(passed).toBe(false);
+  });
+
+  test("the Hessian in the Gauss-Newton matrix's place", async () => {
+    const run = Program.prototype.run;
+    vi.spyOn(Program.prototype, "run").mockImplementation(async function (this: Program<never>, ...args) {
+      const results = (await run.apply(this, args)) as Readonly<Record<string, Products>>;
+      return (results.hvp ? { ...results, ggnProduct: results.hvp } : results) as never;
+    });
+    const { wants } = await checked(network, feeds);
+    expect(wants.filter(({ cause }) => cause === "difference").map(({ want }) => want)).toEqual(["ggnProduct"]);
+  });
+});
+
+describe("rounding is no fault", () => {
+  const places = 4096;
+  const half = (k: number) => k % (places / 2);
+  const halves: Feeds = {
+    x: floats([2, places], (k) => 1 + 0.9 * Math.sin(1 + half(k)) + (k % places < places / 2 ? 1e-5 : 0)),
+    target: floats([2, places], (k) => (k % places < places / 2 ? 1 : -1)),
+  };
+
+  test("where what adds up to the product nearly cancels", async () => {
+    const model = trace({ x: ["N", places] }, { scale: uniform([1], 1) }, ({ x }, { scale }) => x.mul(scale.square()));
+    const { passed, wants } = await checked(model, halves, { loss: (output, target) => output.mul(target).mean(1) });
+    const [hvp] = ofProducts(wants);
+    expect(hvp?.error).toBeGreaterThan(1e-4);
+    expect(hvp?.cause).toBe("rounding");
+    expect(passed).toBe(true);
+  });
+});
+
+describe("what cannot be compared is said, and passes", () => {
+  test("where the second derivative is not finite in float64", async () => {
+    const drawn = trace({ x: ["N", 3] }, { w: uniform([3], 1) }, ({ x }, { w }) => x.mul(w));
+    const model = { ...drawn, parameters: { w: floats([3], () => 0) } };
+    // The slope is 1.5 x sqrt(wx), which is 0 at w = 0, and its derivative infinite.
+    const { passed, wants, skipped } = await checked(
+      model,
+      { x: floats([2, 3], () => 1), target: floats([2, 3]) },
+      { loss: (output) => output.pow(1.5).sum(1) },
+    );
+    expect(skipped.map(({ want }) => want)).toEqual(products);
+    expect(skipped[0]?.reason).toMatch(/not finite/);
+    expect(ofProducts(wants)).toEqual([]);
+    expect(passed).toBe(true);
+  });
+
+  test("where an op of the gradient has no derivative", async () => {
+    const refusal = new PergradError("UNSUPPORTED_OP", "pergrad cannot differentiate this.");
+    const compile = Program.compile;
+    vi.spyOn(Program, "compile").mockImplementation((model, options, target) =>
+      "hvp" in options.want ? Promise.reject(refusal) : compile.call(Program, model, options, target),
+    );
+    const { passed, wants, skipped } = await checked(network, feeds);
+    expect(skipped).toEqual(products.map((want) => ({ want, reason: refusal.message })));
+    expect(ofProducts(wants)).toEqual([]);
+    expect(passed).toBe(true);
+  });
+});
