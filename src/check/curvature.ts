@@ -19,6 +19,8 @@ import { workOf } from "./work.js";
 const mostSamples = 8;
 /** Numbers that the reference reads and writes in no time to speak of. */
 const cheap = 2 ** 22;
+/** Products of one sample take the reference some seven times as long as its gradients: with fewer samples, too long. */
+const enoughSamples = 16;
 
 /**
  * Products below this part of the model's largest one, or of its largest gradient, are compared with that: they may
@@ -81,8 +83,11 @@ export class CurvatureComparison {
     parts: Parts,
   ): Promise<CurvatureComparison> {
     const samples = Math.min(options.samples, mostSamples);
-    const ran = await runOf(objective, data, { ...options, samples }, parts);
-    const work = workOf([...parts.products.values()]);
+    const isCheap = workOf([...parts.products.values()]) * samples <= cheap;
+    const ran =
+      isCheap || options.samples >= enoughSamples
+        ? await runOf(objective, data, { ...options, samples }, parts)
+        : { run: null, skipped: tooLong(parts) };
     const compared = Array.from({ length: ran.run ? samples : 0 }, (_, n) => n);
     const { threads } = options;
     const compileAlone = () => {
@@ -90,7 +95,7 @@ export class CurvatureComparison {
       const given = new Map([...parts.vectors.values()].map(({ value, tensor }) => [value, tensor]));
       return AloneValues.compile(objective, feeds, parts.products, given, threads === undefined ? {} : { threads });
     };
-    const chosen = new Set(work * samples <= cheap ? compared : compared.slice(-1));
+    const chosen = new Set(isCheap ? compared : compared.slice(-1));
     return new CurvatureComparison(ran, chosen, parts.names, compileAlone);
   }
 
@@ -178,6 +183,11 @@ export class CurvatureComparison {
       if (of.every(({ difference, ownRounding }) => isOwnRounding(difference, ownRounding))) break;
     }
   }
+}
+
+function tooLong({ skipped }: Parts): SkippedWant[] {
+  const reason = `The reference of this model would take too long beside so few samples; check ${enoughSamples} or more.`;
+  return productNames.map((name) => skipped.find((each) => each.want === name) ?? { want: name, reason });
 }
 
 /** None where no product has a second derivative, or the program refuses one. Throws what compiling and running throw. */

@@ -49,7 +49,7 @@ export interface CheckResult {
    * one is not finite. And `hvp` and `ggnProduct` with a random vector, against the same by ordinary differentiation.
    */
   readonly wants: readonly CheckedWant[];
-  /** Wants that were not compared, and why: the model has no second derivative, or it is not finite. */
+  /** Wants that were not compared, and why: the model has no second derivative, it is not finite, or it would take too long. */
   readonly skipped: readonly SkippedWant[];
   /** How many samples were compared with the loop. */
   readonly samples: number;

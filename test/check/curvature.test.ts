@@ -170,6 +170,14 @@ describe("what cannot be compared is said, and passes", () => {
     expect(passed).toBe(true);
   });
 
+  test("where the reference would take too long", async () => {
+    const large = nn.model(nn.linear(1000, 1000), { seed: 1 });
+    const { passed, skipped } = await checked(large, { x: floats([1, 1000]), target: floats([1, 1000]) });
+    expect(skipped.map(({ want }) => want)).toEqual(products);
+    expect(skipped[0]?.reason).toMatch(/check 16 or more/);
+    expect(passed).toBe(true);
+  });
+
   test("where an op of the gradient has no derivative", async () => {
     const refusal = new PergradError("UNSUPPORTED_OP", "pergrad cannot differentiate this.");
     const compile = Program.compile;
