@@ -35,6 +35,8 @@ export interface Expected {
   readonly value: Value;
   /** The axis that holds the samples; null where all samples share the input. */
   readonly sampleAxis: number | null;
+  /** Nothing reads it: it is checked where it is given. Default false. */
+  readonly optional?: boolean | undefined;
   /** Where it holds lengths of sequences, the longest that there may be. */
   readonly atMost?: number | undefined;
   /** Where it holds class labels that the model itself looks up, which there are. */

@@ -170,6 +170,7 @@ export function prepare(
   let batch: { name: string; samples: number } | undefined;
   for (const [name, each] of expected) {
     const given = data[name];
+    if (given === undefined && each.optional) continue;
     if (given === undefined)
       throw new PergradError("MISSING_TENSOR", `${describeInput(name)} is missing; the program takes ${names()}.`);
     const plain = plainData(describeInput(name), given);

@@ -32,15 +32,20 @@ export function readForm(text: string | undefined, fileName: string, want: Wants
     );
   const form = parsed(text, fileName);
   requireWants(form, fileName, want);
-  const expected = new Map(form.inputs.map((each) => [each.name, expectedOf(each)]));
-  const read = {
+  const { inputs, unread = [] } = form;
+  const read = new Map(inputs.map((each) => [each.name, expectedOf(each)]));
+  const expected = new Map([
+    ...read,
+    ...unread.map((each) => [each.name, { ...expectedOf(each), optional: true }] as const),
+  ]);
+  const found = {
     expected,
     output: form.output.map(parseDim),
     parameters: form.parameters.filter(({ differentiated }) => differentiated).map(({ name }) => name),
     memory: form.memory,
     notFinite: form.notFinite === true,
     graph: {
-      inputs: [...expected.values()].map(({ value }) => value),
+      inputs: [...read.values()].map(({ value }) => value),
       parameters: form.weights === "inputs" ? form.parameters.map((type) => leafOf(type, "parameter")) : [],
       factors: [],
       vectors: form.vectors.map(({ want, parameter, ...type }) => ({ want, parameter, value: leafOf(type) })),
@@ -54,8 +59,8 @@ export function readForm(text: string | undefined, fileName: string, want: Wants
       watch: form.watch ?? undefined,
     },
   };
-  requireOwn(form, read, fileName);
-  return read;
+  requireOwn(form, found, fileName);
+  return found;
 }
 
 function expectedOf({ sampleAxis, lengths, labels, rows, ...type }: StoredInput): Expected {

@@ -71,6 +71,7 @@ const isResult: Is = (value) =>
 const fields: Readonly<Record<string, readonly [is: Is, what: string]>> = {
   weights: [(value) => value === "inside" || value === "inputs", 'neither "inside" nor "inputs"'],
   inputs: [listOf(isInput), "no list of inputs"],
+  unread: [or(listOf(isInput), undefined), "no list of inputs"],
   output: [listOf(isDim), "no shape"],
   parameters: [listOf(withFields({ ...type, differentiated: isTruth })), "no list of parameters"],
   wants: [recordOf(withFields({ kind: isText })), "no record of wants"],

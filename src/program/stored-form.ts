@@ -97,6 +97,8 @@ export interface StoredForm {
   readonly weights: Weights;
   /** Data that is fed, `target` included, in the dtypes and shapes of the file. */
   readonly inputs: readonly StoredInput[];
+  /** Data that nothing in the file reads: it may be given, as the program that was compiled takes it. */
+  readonly unread?: readonly StoredInput[];
   /** The shape of the output that the loss looks at, samples first. */
   readonly output: readonly DimSpec[];
   /** All parameters that the program reads. */
@@ -178,6 +180,8 @@ function storedForm(program: Storable, vectors: ReadonlySet<string>): StoredForm
   const { graph, outputs, expected, want, loss, weights } = program;
   const { watch } = graph;
   const names = [...program.parameters.keys()];
+  const read = new Set(graph.inputs.map(({ name }) => name));
+  const unread = [...expected].flatMap(([name, each]) => (read.has(name) ? [] : [storedInput(each, program)]));
   return {
     version: storedVersion,
     loss: loss.name,
@@ -186,6 +190,7 @@ function storedForm(program: Storable, vectors: ReadonlySet<string>): StoredForm
       const found = expected.get(name);
       return found ? [storedInput(found, program)] : [];
     }),
+    ...(unread.length === 0 ? {} : { unread }),
     output: specOf(program.output),
     parameters: parametersOf(program),
     wants: Object.fromEntries(

@@ -265,6 +265,22 @@ it("weights may be inputs, of which runs are given the values", async () => {
   await Promise.all([program.release(), saved.release()]);
 });
 
+it("a target that nothing reads may be given, and is checked, or left out", async () => {
+  const own = { outputs: want.outputs() };
+  const program = await perSample(nn.model(nn.linear(3, 2), { seed: 1 }), { loss, want: own });
+  const saved = await openProgram(program.encode(), { loss, want: own });
+  const [x, target] = [numbers([4, 3], 1.3), tokens([4], 2)];
+  const expected = await program.run({ x, target });
+  expectSame(await saved.run({ x, target }), expected);
+  expectSame(await saved.run({ x }), expected);
+  expectSame(await saved.runAll({ x, target }, { chunkSize: 3 }), expected);
+  const wrong = { x, target: tokens([4], 11) };
+  for (const each of [program, saved])
+    await expect(each.run(wrong)).rejects.toMatchObject({ code: "LABEL_OUT_OF_RANGE" });
+  await expect(saved.run({ x, target: tokens([3], 2) })).rejects.toMatchObject({ code: "BATCH_MISMATCH" });
+  await Promise.all([program.release(), saved.release()]);
+});
+
 describe("a saved program is as careful as one that was compiled", () => {
   const messageOf = (run: Promise<unknown>) =>
     run.then(
