@@ -87,6 +87,8 @@ const cases: Readonly<Record<string, () => Case>> = {
     of("refuses", [fed([N, 1, 6]), fed([2, 1, 2])], (x, w) =>
       node("Conv", [x, w], { auto_pad: "SAME_UPPER", dilations: [2] }),
     ),
+  "product-of-nothing": () =>
+    of("goes wrong in some graphs", [fed([N, 4, 0]), fed([0, 2])], (a, b) => build.matmul(a, b)),
   "large-output-padding": () =>
     of("refuses", [fed([N, 2, 3]), fed([2, 1, 2]), fed([1])], (x, w, b) =>
       node("ConvTranspose", [x, w, b], { strides: [2], output_padding: [3] }),

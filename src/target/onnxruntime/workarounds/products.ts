@@ -20,6 +20,14 @@ export const products: readonly Workaround[] = [
     },
   },
   {
+    name: "product-of-nothing",
+    ops: ["MatMul"],
+    why: "A product over no elements that is added to something is fused into a Gemm whose reshape fails.",
+    versions: "1.30 to 1.32",
+    rewrite: ({ inputs: [a], outputs: [product] }, build) =>
+      a?.shape.at(-1) === 0 && product ? [build.zeros(product.shape, product.dtype)] : null,
+  },
+  {
     name: "scaled-twice",
     ops: ["Mul", "Div"],
     why: "It moves scalings into the products that read them, and of two in a row it loses the first where another product reads that.",
