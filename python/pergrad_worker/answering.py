@@ -11,8 +11,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from .files import write_json, written
-
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the runtime is first loaded
+from .session import load_session
 
 ASK, ANSWER = "ask-", "answer-"
 
@@ -49,13 +48,4 @@ def answer(folder: str, question: str) -> None:
 @lru_cache(maxsize=4)
 def _session(path: str, disabled: str) -> Any:
     """A program, loaded once by each worker, to compute what Node computes."""
-    import onnxruntime as ort
-
-    ort.set_default_logger_severity(4)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    return ort.InferenceSession(
-        path, options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled.split(";")
-    )
+    return load_session(path, optimization="all", disabled=disabled.split(";"))

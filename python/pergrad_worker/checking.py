@@ -131,11 +131,6 @@ def describe(name: str) -> str:
     return "The target" if name == "target" else f'The input "{name}"'
 
 
-def dtype_name(array: Array) -> str:
-    """float32, int64, ...: as the metadata have it."""
-    return str(array.dtype)
-
-
 def _converts(given: str, wanted: str) -> bool:
     if given == wanted:
         return True
@@ -147,7 +142,7 @@ def _converts(given: str, wanted: str) -> bool:
 def _converted(each: Input, given: Array | Scaled) -> Array:
     if isinstance(given, Scaled):
         given = given.numbers(describe(each.name)) if each.dtype != "uint8" else given.data
-    dtype = dtype_name(given)
+    dtype = str(given.dtype)
     if dtype == each.dtype:
         return given
     if not _converts(dtype, each.dtype):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class PergradError(Exception):
     """An error that a user can act on: `code` is stable, and the message is one sentence."""
@@ -25,3 +27,9 @@ class NotFinite(PergradError):
 
     def __reduce__(self) -> tuple[type[PergradError], tuple[str, tuple[int, ...]]]:  # type: ignore[override]
         return (type(self), (self.message, self.samples))
+
+
+def first_few(numbers: Sequence[int]) -> str:
+    """The first five of some numbers, as messages name them."""
+    more = len(numbers) - 5
+    return ", ".join(map(str, numbers[:5])) + (f" and {more} more" if more > 0 else "")

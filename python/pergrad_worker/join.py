@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from .checking import Array
-from .errors import PergradError
+from .errors import PergradError, first_few
 from .files import DONE, SUMS, sums_file, write_json, written
 from .form import Joining
 from .joining import Sums
@@ -27,12 +27,11 @@ def join_sums(out_dir: str, parts: Sequence[Part], program_path: str | None = No
 
     Raises PergradError INVALID_ARGUMENT: a part is not there, or is of other data or of another program.
     """
-    lacking = [str(part.index) for part in missing(parts, out_dir, program_path)]
+    lacking = [part.index for part in missing(parts, out_dir, program_path)]
     if lacking:
-        shown = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
         raise PergradError(
             "INVALID_ARGUMENT",
-            f'"{out_dir}" lacks the results of part {shown} (of {len(parts)}); compute what is missing first.',
+            f'"{out_dir}" lacks the results of part {first_few(lacking)} (of {len(parts)}); compute what is missing first.',
         )
     total: Sums | None = None
     for part in parts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
 from multiprocessing import get_context
 from typing import Any
 
@@ -12,6 +13,7 @@ from .join import join_sums
 from .plan import Part, missing, parts, require_parts
 from .program import Program, open_program
 from .run import PartResult, run_part
+from .session import Optimization
 
 
 def run_all(program: str, data: str, out_dir: str, *, workers: int = 1, **settings: Any) -> dict[str, Any]:
@@ -49,14 +51,14 @@ def _computed(
             raise
 
 
-_open: dict[tuple[str, str], Program] = {}
+@cache
+def _opened(program: str, optimization: Optimization) -> Program:
+    """A program that each of the processes loads once."""
+    return open_program(program, optimization=optimization)
 
 
 def _run_in_process(program: str, part: Part, out_dir: str, settings: dict[str, Any]) -> PartResult:
-    key = (program, settings.get("optimization", "extended"))
-    if key not in _open:
-        _open[key] = open_program(program, optimization=settings.get("optimization", "extended"))
-    return _run(program, part, out_dir, settings, _open[key])
+    return _run(program, part, out_dir, settings, _opened(program, settings.get("optimization", "extended")))
 
 
 def _run(program: str, part: Part, out_dir: str, settings: dict[str, Any], opened: Program) -> PartResult:

@@ -6,7 +6,7 @@ import glob
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -29,9 +29,6 @@ class Part:
     row_group: int
     rows: int
     first: int
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def parts(data: str | Sequence[str]) -> list[Part]:

@@ -6,19 +6,17 @@ import base64
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
 from .checking import NUMPY, Array, Data, Prepared, prepare
-from .errors import NotFinite, PergradError
+from .errors import NotFinite, PergradError, first_few
+from .files import digest
 from .form import KEY, Form, read_form
 from .joining import Joined, spoilt_samples, sums_spoilt, whole_error, without
-
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the runtime is first loaded
-
-Optimization = Literal["extended", "all"]
-"""`extended` computes what Node computes; `all` may lay out convolutions in blocks of channels, which is faster."""
+from .session import Optimization, load_session
 
 MEMORY_BUDGET = 2**29
 """Bytes that a run may take where nothing else is said: as for the chunks of a stream in Node."""
@@ -51,6 +49,11 @@ class Program:
         self.form = form
         self._session = session
         self._vectors = {each.name: _vector(metadata, each.value) for each in form.vectors if each.value is not None}
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of the program's file, which may be large."""
+        return digest(self.path)
 
     def prepare(self, data: Mapping[str, Data], *, allow_not_finite: bool = False) -> Prepared:
         """Checks and converts a batch: see `checking.prepare`. Samples lie along each input's sample axis."""
@@ -132,7 +135,8 @@ class Program:
                 raise not_finite_error([start + n for n in spoilt])
             counted = batch.samples
             if spoilt and not_finite == "leave out":
-                kept = self.part_of(batch, [n for n in range(batch.samples) if n not in set(spoilt)])
+                left_out = set(spoilt)
+                kept = self.part_of(batch, [n for n in range(batch.samples) if n not in left_out])
                 results, counted = without(self.form, results, self.run(kept, given)), kept.samples
             yield Batch(start, batch.samples, results, counted, tuple(spoilt))
 
@@ -261,22 +265,12 @@ def open_program(path: str, *, threads: int = 1, optimization: Optimization = "e
     Raises PergradError: FILE_UNREADABLE, RUNTIME (the runtime refuses it), INVALID_ARGUMENT (no saved program, another
     version, or one that needs another batch), INVALID_MODEL.
     """
-    import onnxruntime as ort
-
     if not os.path.exists(path):
         raise PergradError("FILE_UNREADABLE", f'Cannot read "{path}": it does not exist.')
-    ort.set_default_logger_severity(4)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    options.graph_optimization_level = getattr(
-        ort.GraphOptimizationLevel, "ORT_ENABLE_EXTENDED" if optimization == "extended" else "ORT_ENABLE_ALL"
-    )
     # A residual sum fused with a normalisation takes its mean with a fraction of the digits: Node does without it too.
     disabled = ["SkipLayerNormFusion"]
     try:
-        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled)
+        session = load_session(path, threads=threads, optimization=optimization, disabled=disabled)
     except Exception as error:
         raise PergradError("RUNTIME", f"ONNX Runtime refused a program: {error}") from error
     metadata = session.get_modelmeta().custom_metadata_map
@@ -297,7 +291,7 @@ def open_program(path: str, *, threads: int = 1, optimization: Optimization = "e
 
 def not_finite_error(samples: list[int]) -> NotFinite:
     """The error of samples whose gradients are not finite."""
-    shown = ", ".join(map(str, samples[:5])) + (f" and {len(samples) - 5} more" if len(samples) > 5 else "")
+    shown = first_few(samples)
     which = f"sample {shown} is" if len(samples) == 1 else f"samples {shown} are"
     return NotFinite(
         f"The gradient of {which} not finite; leave it out, or look for an overflow or a division by 0.",

@@ -17,11 +17,12 @@ from safetensors.numpy import save_file
 from .checking import Array
 from .data import ID, read_row_group
 from .errors import NotFinite, PergradError
-from .files import digest, part_file, sums_file, written
+from .files import part_file, sums_file, written
 from .form import Form, Result
 from .joining import Sums, samples_first, side_by_side
 from .plan import KEY, Part, description
-from .program import NotFiniteMode, Optimization, Program, open_program
+from .program import NotFiniteMode, Program, open_program
+from .session import Optimization
 
 PIECE = 64 * 2**20
 """Bytes of results that are gathered before they are written."""
@@ -81,7 +82,7 @@ def run_part(
     sums = Sums({each.name: each.joining for each in opened.form.results})
     spoilt: list[int] = []
     said = Part(part, data_path, row_group, len(rows.ids), first)
-    about = {**description(said, digest(program_path)), "sums": bool(sums.joinings)}
+    about = {**description(said, opened.digest), "sums": bool(sums.joinings)}
     path = part_file(out_dir, part)
     with _counted_from(data_path, row_group):
         prepared = opened.prepare(rows.data, allow_not_finite=allow_not_finite)
