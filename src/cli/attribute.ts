@@ -24,6 +24,7 @@ import { checkTable, idsName, standardOutput, writeTable } from "../io/table.js"
 import { runningOf } from "../program/options.js";
 import { isFloat, type Tensor } from "../tensor/tensor.js";
 import { checkpointOf } from "./checkpoints.js";
+import { isTable } from "./compute.js";
 import { feedsOf, readData } from "./data.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
@@ -116,7 +117,7 @@ export async function attribute(
   requireFitting(options);
   const read = [modelFile, ...files, options.train, options.query, ...(options.projection ? [options.projection] : [])];
   if (options.out !== standardOutput) await checkOut(options.out, read);
-  const tables = !/\.(safetensors|npz)$/i.test(options.out);
+  const tables = isTable(options.out);
   if (tables) await checkTable(options.out);
   const task = await dataTaskOf(modelFile, { ...options, data: options.train }, progress);
   const { feeds: queries, ids: queryIds } = await queriesOf(task, options, progress);

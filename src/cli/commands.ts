@@ -11,10 +11,8 @@ import {
   type GradsOptions,
   grads,
   norms,
-  outputFile,
   type ProjectCommandOptions,
   project,
-  tableFile,
 } from "./compute.js";
 import { type CurvatureCommandOptions, curvatureNames, curvatureOf, curvatureWants } from "./curvature.js";
 import { type DoctorOptions, doctor } from "./doctor.js";
@@ -23,11 +21,12 @@ import { type ExplainOptions, explain, programs, wantNames } from "./explain.js"
 import { type InspectOptions, inspect } from "./inspect.js";
 import type { Io } from "./io.js";
 import { choice, refuseTwice, repeatable, required, requireOptions } from "./options.js";
+import { outOption, pageFile, tables, tensors, withCluster, withOutput } from "./outputs.js";
 import { type PackCommandOptions, pack } from "./pack.js";
 import { type PredictCommandOptions, predictions } from "./predict.js";
 import { Progress } from "./progress.js";
 import { type ReportCommandOptions, report } from "./report.js";
-import { inWorkers, ofModel, optimizing, running, withData, withLoss } from "./shared-options.js";
+import { ofModel, optimizing, running, withData, withLoss } from "./shared-options.js";
 import { trainModel } from "./train.js";
 import {
   clippings,
@@ -39,7 +38,7 @@ import {
   seed,
   type TrainCommandOptions,
 } from "./train-options.js";
-import { bytes, collect, collectInto, type MaxNorm, maxNorm, number, wholeNumber } from "./usage.js";
+import { collect, collectInto, type MaxNorm, maxNorm, number, wholeNumber } from "./usage.js";
 
 /** Exit codes. */
 export const exit = { done: 0, fault: 1, usage: 2, difference: 3 } as const;
@@ -149,9 +148,7 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     .action(run<CurvatureCommandOptions>(curvatureOf));
   ofModel(program, "predict", "write the model's outputs for each sample", "--data data.safetensors --out outputs.csv")
     .addOption(required("--data <file>", "safetensors or npz file with the inputs"))
-    .addOption(
-      required("--out <file>", "where to write, .safetensors, .npz, .csv, .jsonl, .json, or - for CSV", tableFile),
-    )
+    .addOption(outOption(tables))
     .option("--output <name>", "the output to compute (default: all)")
     .option("--microbatch-size <b>", "samples computed at a time (default: 256)", wholeNumber(1))
     .option("--allow-not-finite", "compute even if the data holds NaN or infinity")
@@ -168,7 +165,7 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     .description("Turn a table (CSV, JSON lines, Parquet, Arrow) or a folder of pictures into a data file.")
     .summary("turn a table or a folder of pictures into a data file")
     .argument("<source>", "file, or folder with a folder of pictures for each class")
-    .addOption(required("--out <file>", "where to write, .safetensors or .npz", outputFile))
+    .addOption(outOption(tensors))
     .option("--target <column>", "the column of the target: numbers, or texts that become classes")
     .addOption(
       repeatable(
@@ -277,13 +274,7 @@ function cleaning(program: Command): Command {
   return optimizing(
     showing(withData(program, "clean", what, "--out scores.csv"))
       .option("--report <file>", "write a page too, .html, with its numbers beside it", pageFile)
-      .addOption(
-        required(
-          "--out <file>",
-          "where to write the table, .csv, .jsonl, .json, .parquet, .safetensors, .npz, or -",
-          tableFile,
-        ),
-      )
+      .addOption(outOption(tables))
       .addOption(
         repeatable(
           new Option(
@@ -388,50 +379,6 @@ function pictureSize(text: string): { readonly width: number; readonly height: n
 }
 
 const shows = ["image", "text", "table", "sound", "none"] as const;
-
-function pageFile(path: string): string {
-  if (/\.html?$/i.test(path)) return path;
-  throw new InvalidArgumentError("its name must end in .html");
-}
-
-interface OutputKind {
-  readonly formats: string;
-  readonly check: (path: string) => string;
-}
-
-const tensors: OutputKind = { formats: ".safetensors or .npz", check: outputFile };
-const tables: OutputKind = {
-  formats: ".safetensors, .npz, .csv, .jsonl, .json, .parquet, or - for CSV",
-  check: tableFile,
-};
-
-/** A command whose samples a cluster may compute: what it writes is then a folder. */
-function withCluster(command: Command, { formats, check }: OutputKind = tensors): Command {
-  return inWorkers(withOutputOf(command, required("--out <file>", `where to write, ${formats}; with --ray, a folder`)))
-    .option(
-      "--ray <url>",
-      "compute on the Ray cluster with this dashboard; --data is then a folder or a glob of Parquet",
-    )
-    .hook("preAction", (called) => {
-      const { ray, out } = called.opts<{ readonly ray?: string; readonly out?: string }>();
-      if (ray === undefined && out !== undefined) check(out);
-    });
-}
-
-function withOutput(command: Command, { formats, check }: OutputKind = tensors): Command {
-  return withOutputOf(command, required("--out <file>", `where to write, ${formats}`, check));
-}
-
-function withOutputOf(command: Command, out: Option): Command {
-  return command
-    .addOption(out)
-    .option(
-      "--microbatch-size <b>",
-      "samples computed at a time (default: as memory allows, at most 256)",
-      wholeNumber(1),
-    )
-    .option("--memory-budget <size>", "memory for a run, such as 512MB; fewer samples at a time if necessary", bytes);
-}
 
 /** One of the methods. */
 function method(text: string): string {

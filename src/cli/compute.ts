@@ -275,7 +275,7 @@ function warningOf<W extends Wants>(
 }
 
 /** Whether a result is written as a table, and not as tensors. */
-function isTable(out: string): boolean {
+export function isTable(out: string): boolean {
   return !/\.(safetensors|npz)$/i.test(out);
 }
 

@@ -1,0 +1,57 @@
+/** --out and what goes with it. */
+import { type Command, InvalidArgumentError, type Option } from "commander";
+import { outputFile, tableFile } from "./compute.js";
+import { required } from "./options.js";
+import { inWorkers } from "./shared-options.js";
+import { bytes, wholeNumber } from "./usage.js";
+
+/** The name of a page. Throws InvalidArgumentError. */
+export function pageFile(path: string): string {
+  if (/\.html?$/i.test(path)) return path;
+  throw new InvalidArgumentError("its name must end in .html");
+}
+
+/** What a command writes: which names its files may have. */
+export interface OutputKind {
+  readonly formats: string;
+  readonly check: (path: string) => string;
+}
+
+export const tensors: OutputKind = { formats: ".safetensors or .npz", check: outputFile };
+export const tables: OutputKind = {
+  formats: ".safetensors, .npz, .csv, .jsonl, .json, .parquet, or - for CSV",
+  check: tableFile,
+};
+
+export function outOption({ formats, check }: OutputKind): Option {
+  return required("--out <file>", `where to write, ${formats}`, check);
+}
+
+/** A command whose samples a cluster may compute: what it writes is then a folder. */
+export function withCluster(command: Command, { formats, check }: OutputKind = tensors): Command {
+  return inWorkers(withOutputOf(command, required("--out <file>", `where to write, ${formats}; with --ray, a folder`)))
+    .option(
+      "--ray <url>",
+      "compute on the Ray cluster with this dashboard; --data is then a folder or a glob of Parquet",
+    )
+    .hook("preAction", (called) => {
+      const { ray, out } = called.opts<{ readonly ray?: string; readonly out?: string }>();
+      if (ray === undefined && out !== undefined) check(out);
+    });
+}
+
+/** A command that writes what it computes in batches. */
+export function withOutput(command: Command, kind: OutputKind = tensors): Command {
+  return withOutputOf(command, outOption(kind));
+}
+
+function withOutputOf(command: Command, out: Option): Command {
+  return command
+    .addOption(out)
+    .option(
+      "--microbatch-size <b>",
+      "samples computed at a time (default: as memory allows, at most 256)",
+      wholeNumber(1),
+    )
+    .option("--memory-budget <size>", "memory for a run, such as 512MB; fewer samples at a time if necessary", bytes);
+}
