@@ -8,6 +8,7 @@ import type { LabelLimit } from "../graph/model.js";
 import { inputOf, outputOf } from "../graph/operands.js";
 import { describeNode, type Node, nodeOf, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
+import { grouped } from "../grouped.js";
 import { intAttribute, normalAxis } from "../ops/checks.js";
 import { definitionOf } from "../ops/registry.js";
 
@@ -18,14 +19,8 @@ interface Lookup {
 
 /** Of inputs that hold class labels which the model itself looks up, which there are. */
 export function labelLimits(outputs: Iterable<Value>): ReadonlyMap<Value, readonly LabelLimit[]> {
-  const limits = new Map<Value, LabelLimit[]>();
-  for (const node of nodesBefore(outputs)) {
-    for (const { labels, limit } of lookups(node)) {
-      const source = sourceOf(labels);
-      limits.set(source, [...(limits.get(source) ?? []), limit]);
-    }
-  }
-  return limits;
+  const all = nodesBefore(outputs).flatMap(lookups);
+  return grouped(all.map(({ labels, limit }) => [sourceOf(labels), limit]));
 }
 
 function lookups(node: Node): Lookup[] {

@@ -6,25 +6,21 @@ import { sourceOf } from "../graph/behind.js";
 import type { RowLimit } from "../graph/model.js";
 import { describeNode, type Node, nodeOf, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
+import { grouped } from "../grouped.js";
 import { intAttribute, normalAxis } from "../ops/checks.js";
 
 /** Of inputs that hold indices into tables of parameters, which rows there are. */
 export function rowLimits(outputs: Iterable<Value>): ReadonlyMap<Value, readonly RowLimit[]> {
-  const limits = new Map<Value, RowLimit[]>();
-  for (const node of nodesBefore(outputs)) {
-    const found = lookup(node);
-    if (found) limits.set(found.indices, [...(limits.get(found.indices) ?? []), found.limit]);
-  }
-  return limits;
+  return grouped(nodesBefore(outputs).flatMap(lookups));
 }
 
-function lookup(node: Node): { readonly indices: Value; readonly limit: RowLimit } | undefined {
+function lookups(node: Node): (readonly [indices: Value, limit: RowLimit])[] {
   const [table, indices] = node.inputs;
-  if (node.op !== "Gather" || node.domain !== "" || !table || !indices || !isParameter(table)) return undefined;
+  if (node.op !== "Gather" || node.domain !== "" || !table || !indices || !isParameter(table)) return [];
   const source = sourceOf(indices);
   const rows = table.shape[normalAxis(node, intAttribute(node, "axis", 0), table.shape.length)];
-  if (typeof rows !== "number" || source.source.kind !== "input") return undefined;
-  return { indices: source, limit: { rows, by: describeNode(node) } };
+  if (typeof rows !== "number" || source.source.kind !== "input") return [];
+  return [[source, { rows, by: describeNode(node) }]];
 }
 
 /** A parameter, perhaps in another shape or order. */

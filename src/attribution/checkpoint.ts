@@ -1,7 +1,9 @@
 /** The gradients of a model's samples, at one value of its parameters. */
+
 import type { OptionNames } from "../arguments.js";
 import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
+import { grouped } from "../grouped.js";
 import type { Batch, Dataset } from "../program/dataset.js";
 import { prepare } from "../program/feeds.js";
 import type { MemoryOptions } from "../program/microbatches.js";
@@ -80,13 +82,11 @@ export class Checkpoint {
 
   /** Parameters that make up a module: their names share all before the last dot; a name without one is alone. */
   get modules(): ReadonlyMap<string, readonly string[]> {
-    const found = new Map<string, string[]>();
-    for (const name of this.parameters) {
+    const moduleOf = (name: string) => {
       const dot = name.lastIndexOf(".");
-      const module = dot < 0 ? name : name.slice(0, dot + 1);
-      found.set(module, [...(found.get(module) ?? []), name]);
-    }
-    return found;
+      return dot < 0 ? name : name.slice(0, dot + 1);
+    };
+    return grouped(this.parameters.map((name) => [moduleOf(name), name]));
   }
 
   /** The gradients of all samples, a few at a time. Throws what `stream` throws, NOT_FINITE. */

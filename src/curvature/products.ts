@@ -69,19 +69,27 @@ export function pulledBack(
  * By forward mode where the backward pass of a loop that all samples share would become one for each sample.
  */
 export function hessianProduct(of: Differentiable, gradients: Gradients, vectors: Vectors): Gradients {
-  const slope = hasSharedLoop(of) ? changeAlong(of, of.losses, vectors) : along(of, gradients, vectors);
+  const slope = hasSharedLoop(of) ? changeInSteps(of, of.losses, vectors) : along(of, gradients, vectors);
   return pulledBack(of, slope, build.expand(build.scalar(1, slope), slope.shape));
 }
 
-/**
- * How a value that carries samples changes along the vectors (forward mode). Where there is a loop over what all samples
- * share, in two steps: how the values change that samples are joined with, once for all of them, and then how that
- * changes the value.
- */
+/** How a value that carries samples changes along the vectors (forward mode). */
 function changeAlong(of: Differentiable, value: Value, vectors: Vectors): Value {
+  if (hasSharedLoop(of)) return changeInSteps(of, value, vectors);
+  return pushForward(value, tangentsOf(of, vectors), build.choosing(of.strategy), of);
+}
+
+function tangentsOf({ parameters }: Differentiable, vectors: Vectors): Map<Value, Value> {
+  return new Map([...vectors].map(([name, vector]) => [present(parameters.get(name)), vector]));
+}
+
+/**
+ * The same where there is a loop over what all samples share, in two steps: how the values change that samples are joined
+ * with, once for all of them, and then how that changes the value.
+ */
+function changeInSteps(of: Differentiable, value: Value, vectors: Vectors): Value {
   const chosen = build.choosing(of.strategy);
-  const tangents = new Map([...vectors].map(([name, vector]) => [present(of.parameters.get(name)), vector]));
-  if (!hasSharedLoop(of)) return pushForward(value, tangents, chosen, of);
+  const tangents = tangentsOf(of, vectors);
   const joined = joinedValues(of).map((shared) => {
     const stand = leaf(shared.name, shared, { kind: "parameter" });
     return { shared, stand, change: pushForward(shared, tangents, chosen, of) };

@@ -1,3 +1,4 @@
+import { grouped } from "../grouped.js";
 import type { ExplainedParameter, Total, Totals } from "../plan/explain.js";
 import { questionNames, questions } from "../plan/questions.js";
 import { table } from "./table.js";
@@ -77,8 +78,7 @@ export class Explanation {
 
 /** By reason. */
 function leftOut(constants: Readonly<Record<string, string>>): string[] {
-  const names = new Map<string, string[]>();
-  for (const [name, why] of Object.entries(constants)) names.set(why, [...(names.get(why) ?? []), name]);
+  const names = grouped(Object.entries(constants).map(([name, why]) => [why, name]));
   if (names.size === 0) return [];
   const lines = [...names].map(([why, all]) => `  ${all.join(", ")}: ${why}`);
   return [

@@ -3,6 +3,7 @@
 import type { OnRewrite } from "../graph/rewritten.js";
 import { type Node, nodeOf, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
+import { grouped } from "../grouped.js";
 import type { Observer, Stage } from "./observe.js";
 
 /** What looks whether gradients are finite, and what packs results: nobody asked for these by name. */
@@ -49,12 +50,7 @@ export class Parts implements Observer {
 
   #takeWanted(outputs: Stage["graph"]["outputs"]): void {
     const wants = new Map<Node, Set<string>>();
-    const owners = new Map<string, Value[]>();
-    for (const { name, value } of outputs) {
-      const [want = ""] = name.split("/", 1);
-      owners.set(want, [...(owners.get(want) ?? []), value]);
-    }
-    for (const [want, values] of owners) {
+    for (const [want, values] of grouped(outputs.map(({ name, value }) => [name.split("/", 1)[0] ?? "", value]))) {
       for (const node of nodesBefore(values, this.#known)) wants.set(node, (wants.get(node) ?? new Set()).add(want));
     }
     for (const [node, names] of wants) {

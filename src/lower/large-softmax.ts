@@ -10,6 +10,7 @@ import { inputOf, outputOf } from "../graph/operands.js";
 import type { OnRewrite } from "../graph/rewritten.js";
 import type { Node, Value } from "../graph/value.js";
 import { nodesBefore, presentInputs } from "../graph/walk.js";
+import { grouped } from "../grouped.js";
 import { intAttribute, normalAxis } from "../ops/checks.js";
 import { build } from "../ops/registry.js";
 import { nth, present } from "../present.js";
@@ -41,9 +42,7 @@ export function softmaxInPlace(outputs: readonly Value[], own: readonly Value[] 
 
 /** Those whose logits nothing else reads, and whose logarithms nothing reads but Exp and what picks some of them. */
 function largeSoftmax(nodes: readonly Node[], outputs: readonly Value[], kept: ReadonlySet<Node>): Set<Node> {
-  const readers = new Map<Value, Node[]>();
-  for (const node of nodes)
-    for (const input of presentInputs(node)) readers.set(input, [...(readers.get(input) ?? []), node]);
+  const readers = grouped(nodes.flatMap((node) => presentInputs(node).map((input) => [input, node] as const)));
   const isFor = (node: Node): boolean => {
     if (kept.has(node) || node.domain !== "" || (node.op !== "Softmax" && node.op !== "LogSoftmax")) return false;
     const [x, y] = [inputOf(node, 0), outputOf(node, 0)];

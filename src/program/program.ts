@@ -290,9 +290,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
    * file beside it, named after it and ending in ".data". Throws FILE_UNWRITABLE, INVALID_ARGUMENT.
    */
   async save(path: string, options: SaveOptions & SavedFor = {}): Promise<void> {
-    const { for: runtime, weights, ...own } = options;
-    const given = { ...(runtime === undefined ? {} : { for: runtime }), ...(weights === undefined ? {} : { weights }) };
-    await writeModel(this.#encodable(given), path, own);
+    await writeModel(this.#encodable(options), path, options);
   }
 
   /** What was chosen for each parameter and why: data, and as text a table. */
@@ -343,13 +341,12 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
 
 /** Where nodes run, if anything but the CPU is asked for. */
 async function notesOn(
-  { execution = ["cpu"] }: ProgramOptions<Wants>,
+  { execution }: ProgramOptions<Wants>,
   program: EncodableProgram,
   { profiler }: Target,
 ): Promise<string[]> {
-  if (!profiler || execution.every((each) => each === "cpu")) return [];
-  const note = await profiler.fallenBack(program, execution);
-  return note === null ? [] : [note];
+  const note = execution && (await profiler?.fallenBack(program, execution));
+  return note ? [note] : [];
 }
 
 function loadOptions(

@@ -9,6 +9,7 @@ const root = join(import.meta.dirname, "../../src");
 const layers: readonly string[] = [
   "errors.ts",
   "present.ts",
+  "grouped.ts",
   "meant.ts",
   "arguments.ts",
   "tensor",

@@ -2,7 +2,6 @@
 import { PergradError } from "../../errors.js";
 import { Cholesky } from "../../solvers/cholesky.js";
 import { halfBits, toFloat32 } from "../../tensor/float16.js";
-import type { Tensor } from "../../tensor/tensor.js";
 import { featuresDamping } from "../damping.js";
 import { Table } from "../table.js";
 import type { Block } from "./blocks.js";
@@ -57,13 +56,15 @@ export function meanOf(values: Float32Array, sample: number, models: number): nu
 /** Rows of one model from a block, times their scales: the first `count` of them. */
 export function scaledRows({ features, scales, samples }: Block, model: number, count: number): Float64Array[] {
   const [, models = 1, dims = 0] = features.dims;
-  const numbers = features.data instanceof Float32Array ? features.data : toFloat32(halves(features)).data;
-  return Array.from({ length: Math.min(count, samples) }, (_, n) => {
+  const taken = Math.min(count, samples);
+  const stored = features.data.subarray(0, taken * models * dims);
+  const numbers = stored instanceof Float32Array ? stored : floatsOf(stored);
+  return Array.from({ length: taken }, (_, n) => {
     const at = n * models + model;
     return Float64Array.from(numbers.subarray(at * dims, (at + 1) * dims), (x) => x * (scales[at] ?? 0));
   });
 }
 
-function halves({ dims, data }: Block["features"]): Tensor<"float16"> {
-  return { dtype: "float16", dims, data: halfBits(data) };
+function floatsOf(data: Block["features"]["data"]): Float32Array {
+  return toFloat32({ dtype: "float16", dims: [data.length], data: halfBits(data) }).data;
 }

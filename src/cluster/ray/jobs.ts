@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { PergradError } from "../../errors.js";
 import { type RayAddress, tokenFor } from "./address.js";
 import { type Answer, type Asked, ask } from "./http.js";
+import { fieldsIn } from "./json.js";
 
 /** How a job stands. */
 export interface JobState {
@@ -46,7 +47,7 @@ export class RayJobs {
    */
   async version(): Promise<string> {
     const found = await this.#ask({ method: "GET", path: "/api/version" });
-    const { version, ray_version: own } = parsed(found.text);
+    const { version, ray_version: own } = fieldsIn(found.text) ?? {};
     // Since 3, jobs are named by whoever hands them in, and take no CPU of their own.
     if (found.status === 200 && typeof own === "string" && Number(version) >= 3) return own;
     const what = typeof own === "string" ? `Ray ${own}, whose Jobs interface is too old` : "no Ray cluster";
@@ -98,14 +99,14 @@ export class RayJobs {
   async state(id: string): Promise<JobState> {
     const { status, text } = await this.#patiently({ method: "GET", path: `/api/jobs/${id}` });
     if (status !== 200) throw this.#refused("tell of its job", status, text);
-    const { status: own, message } = parsed(text);
+    const { status: own, message } = fieldsIn(text) ?? {};
     return { status: String(own), message: typeof message === "string" ? message : "" };
   }
 
   /** All that a job has printed; nothing while its node cannot tell. */
   async logs(id: string): Promise<string> {
     const { status, text } = await this.#patiently({ method: "GET", path: `/api/jobs/${id}/logs` });
-    const { logs } = status === 200 ? parsed(text) : {};
+    const { logs } = (status === 200 ? fieldsIn(text) : undefined) ?? {};
     return typeof logs === "string" ? logs : "";
   }
 
@@ -162,14 +163,5 @@ export class RayJobs {
       "CLUSTER_JOB",
       `The Ray cluster at ${this.url} did not ${what} (${status}: ${last}); look at its dashboard for the reason.`,
     );
-  }
-}
-
-function parsed(text: string): Readonly<Record<string, unknown>> {
-  try {
-    const found: unknown = JSON.parse(text);
-    return typeof found === "object" && found !== null ? Object.fromEntries(Object.entries(found)) : {};
-  } catch {
-    return {};
   }
 }

@@ -1,5 +1,6 @@
 /** What python/pergrad_ray.py prints for pergrad, among whatever else a job prints. */
 import type { ClusterProgress } from "../types.js";
+import { fieldsIn } from "./json.js";
 
 /** The last line of each kind. */
 export interface Told {
@@ -11,7 +12,8 @@ export interface Told {
 export function toldIn(log: string): Told {
   const last = new Map<string, Readonly<Record<string, unknown>>>();
   for (const [, kind = "", text = ""] of log.matchAll(/^pergrad: (progress|error|done) (\{.*\})\r?$/gm)) {
-    const found = objectIn(text);
+    // A line may be cut off where a job was killed.
+    const found = fieldsIn(text);
     if (found) last.set(kind, found);
   }
   const [progress, error, done] = ["progress", "error", "done"].map((kind) => last.get(kind));
@@ -22,16 +24,6 @@ export function toldIn(log: string): Told {
     ...(error ? { error: { code: String(error.code), message: String(error.message) } } : {}),
     ...(done ? { done: { parts: Number(done.parts), samples: Number(done.samples) } } : {}),
   };
-}
-
-/** A line may be cut off where a job was killed. */
-function objectIn(text: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const found: unknown = JSON.parse(text);
-    return typeof found === "object" && found !== null ? Object.fromEntries(Object.entries(found)) : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** The last line that is not empty, for jobs that ended without a word to pergrad. */

@@ -128,14 +128,15 @@ export class FolderRuntime implements WorkerPool {
   async #asked(question: Question): Promise<Record<string, Tensor>> {
     const id = randomBytes(12).toString("hex");
     const ask = join(this.folder, `ask-${id}.json`);
-    const [answer, refusal] = [`answer-${id}.safetensors`, `answer-${id}.json`].map((name) => join(this.folder, name));
+    const answer = join(this.folder, `answer-${id}.safetensors`);
+    const refusal = join(this.folder, `answer-${id}.json`);
     await writeFileSafely(ask, new TextEncoder().encode(JSON.stringify(question)));
     try {
-      await this.#answered([answer ?? "", refusal ?? ""]);
-      if (existsSync(refusal ?? "")) throw refused(await readFile(refusal ?? "", "utf8"));
-      return Object.fromEntries(await readTensors(answer ?? ""));
+      await this.#answered([answer, refusal]);
+      if (existsSync(refusal)) throw refused(await readFile(refusal, "utf8"));
+      return Object.fromEntries(await readTensors(answer));
     } finally {
-      for (const path of [ask, answer ?? "", refusal ?? ""]) await rm(path, { force: true });
+      for (const path of [ask, answer, refusal]) await rm(path, { force: true });
     }
   }
 

@@ -13,7 +13,7 @@ import type { Value } from "../../graph/value.js";
 import { type EncodableProgram, encodeModel, encodeNamed } from "../../onnx/write/encode.js";
 import { zeroTensor } from "../../tensor/tensor.js";
 import type { ProfileOptions, Profiler, RuntimeProfile, Tensors, TimedNode } from "../target.js";
-import { fallenBack } from "./execution.js";
+import { fallenBack, onGpu } from "./execution.js";
 import { loadSession } from "./node.js";
 
 export const profiler: Profiler = {
@@ -24,15 +24,17 @@ export const profiler: Profiler = {
       await session.release();
       return readFile(optimisedIn(folder));
     }),
-  fallenBack: (program, execution) =>
-    inFolder(async (folder) => {
+  fallenBack: async (program, execution) => {
+    if (!onGpu(execution)) return null;
+    return inFolder(async (folder) => {
       const inputs = program.inputs.map(
         ({ name, dtype, shape }) => [name, zeroTensor(dtype, bindShape(shape, 1))] as const,
       );
       const feeds = Object.fromEntries(inputs);
       const { nodes } = await profile(program, feeds, { runs: 1, execution }, folder);
       return fallenBack(nodes, execution);
-    }),
+    });
+  },
 };
 
 async function inFolder<T>(act: (folder: string) => Promise<T>): Promise<T> {

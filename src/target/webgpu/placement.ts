@@ -1,6 +1,7 @@
 /** What of a program is left to the CPU, for `explain`. */
 import { describeNode, type Node, type Value } from "../../graph/value.js";
 import { nodesBefore } from "../../graph/walk.js";
+import { grouped } from "../../grouped.js";
 import { neededNodes } from "../../onnx/write/dimensions.js";
 import { hasKernel } from "./kernels.js";
 
@@ -13,8 +14,7 @@ export function nodesOnCpu(outputs: readonly Value[]): Node[] {
 const named = 3;
 
 export function notesOn(outputs: readonly Value[]): string[] {
-  const byOperator = new Map<string, Node[]>();
-  for (const node of nodesOnCpu(outputs)) byOperator.set(node.op, [...(byOperator.get(node.op) ?? []), node]);
+  const byOperator = grouped(nodesOnCpu(outputs).map((node) => [node.op, node]));
   return [...byOperator].map(([op, nodes]) => {
     const names = nodes.slice(0, named).map(describeNode).join(", ");
     const all = nodes.length > named ? `${names} and ${nodes.length - named} more` : names;
