@@ -6,7 +6,7 @@ import type { Dataset } from "../program/dataset.js";
 import { dot, norm } from "../solvers/vectors.js";
 import type { ByParameter } from "../wants/want.js";
 import type { Checkpoint } from "./checkpoint.js";
-import type { Method, Setting } from "./method.js";
+import { alike, type Method, type Setting } from "./method.js";
 import { besides, RowProducts } from "./products.js";
 import { Table } from "./table.js";
 
@@ -100,6 +100,8 @@ function summed(
       }
       return { table: added(tables) };
     },
+    explain: async (checkpoint) =>
+      alike(checkpoint, "exact", "exact: the inner products of its gradients with those of queries"),
     self: async ({ checkpoints, train }) => {
       const weights = weightsOf(checkpoints);
       const parts: Float64Array[] = [];
@@ -162,6 +164,12 @@ function steps(
       }
       return { table: added(tables) };
     },
+    explain: async (checkpoint) =>
+      alike(
+        checkpoint,
+        "exact",
+        "exact: the cosines of Adam's steps, made of its gradients, with gradients of queries",
+      ),
     self: async (setting) => {
       const rates = checked(setting);
       const found: number[] = [];

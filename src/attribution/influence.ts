@@ -23,7 +23,7 @@ import {
 } from "./inverses/iterative.js";
 import { ByKernel } from "./inverses/kernel.js";
 import { kroneckerInverse } from "./inverses/kronecker.js";
-import type { Method, Setting } from "./method.js";
+import { type Approximated, alike, type Method, type Setting } from "./method.js";
 import type { Table } from "./table.js";
 
 /** Which matrices each inverse takes, the default first. */
@@ -104,6 +104,7 @@ export function influence(options: InfluenceOptions = {}): Method {
     settings: settingsOf(own),
     scores: (setting, queries) => eachInverse(setting, own, (inverse) => inverse.scores(queries)),
     each: async (setting, queries) => (await collected(setting, own, (inverse) => inverse.scores(queries))).parts,
+    explain: (checkpoint) => approximated(checkpoint, own),
     self: (setting) => meanOverCheckpoints(setting, own, (inverse) => inverse.self()),
   };
 }
@@ -133,6 +134,7 @@ export function relatIF({ by = "loss", ...options }: RelatIFOptions = {}): Metho
         const size = await sizes(inverse);
         return (await inverse.scores(queries)).map((value, _, n) => over(value, size[n] ?? 0));
       }),
+    explain: (checkpoint) => approximated(checkpoint, own),
     self: (setting) =>
       meanOverCheckpoints(setting, own, async (inverse) => {
         const size = await sizes(inverse);
@@ -203,4 +205,42 @@ async function made(checkpoint: Checkpoint, train: Dataset, options: Chosen, dam
   if (inverse === "cg") return byRows(cgInverse(curvature, damping, options));
   if (inverse === "lissa") return byRows(await lissaInverse(curvature, damping, options));
   return byRows(await arnoldiInverse(curvature, damping, options));
+}
+
+/** By which approximation each parameter's curvature is taken. */
+async function approximated(checkpoint: Checkpoint, { inverse, of, rank }: Chosen): Promise<readonly Approximated[]> {
+  switch (inverse) {
+    case "ekfac":
+    case "kfac": {
+      const { byLayers } = await import("./approximations.js");
+      return byLayers(checkpoint, of === "ggn" ? "type2" : "empirical", inverse === "ekfac");
+    }
+    case "exact":
+      return alike(checkpoint, "exact", "exact, a part of the whole matrix of all parameters");
+    case "gram":
+      return alike(checkpoint, "exact", "exact, through inner products of gradients of all parameters together");
+    case "cg":
+    case "lissa":
+      return alike(
+        checkpoint,
+        "exact products",
+        "only multiplied with, exactly, until iterations end; all parameters together",
+      );
+    case "arnoldi": {
+      const space = rank === undefined ? "the space" : `the space of ${rank} vectors`;
+      return alike(
+        checkpoint,
+        "largest eigenvalues",
+        `taken within ${space} of the largest eigenvalues, all parameters together`,
+      );
+    }
+    case "diagonal":
+      return alike(checkpoint, "diagonal", "its diagonal, exactly");
+    case "dataInf":
+      return [...checkpoint.modules.values()].map((parameters) => ({
+        parameters,
+        approximation: "mean of inverses",
+        how: "taken, module by module, as if the mean of inverses were the inverse of the mean",
+      }));
+  }
 }

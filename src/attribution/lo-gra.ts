@@ -41,6 +41,7 @@ export function loGra(options: LoGraOptions = {}): Method {
       const { table, dampings = [] } = await features(samples).scores(setting, queries);
       return { table: table.map((value) => samples * value), dampings: dampings.map((each) => each / samples) };
     },
+    explain: (checkpoint) => features(1).explain(checkpoint),
     self: async (setting) => {
       const [first] = setting.checkpoints;
       const samples = (await first?.count(setting.train)) ?? 0;

@@ -18,6 +18,21 @@ export interface Scored {
   readonly dampings?: readonly number[];
 }
 
+/** What a method takes of some parameters. */
+export interface Approximated {
+  /** Their names: those that are taken as one block. */
+  readonly parameters: readonly string[];
+  /** In a few words: "exact", "Kronecker (expand)", "exact block", "diagonal", "projection of factors", ... */
+  readonly approximation: string;
+  /** The same as the end of a sentence that begins with what is approximated. */
+  readonly how: string;
+}
+
+/** All parameters alike. */
+export function alike(checkpoint: Checkpoint, approximation: string, how: string): Approximated[] {
+  return checkpoint.parameters.map((name) => ({ parameters: [name], approximation, how }));
+}
+
 /** A method of attribution; `attribution.gradDot()`, `attribution.influence(...)`, ... make them. */
 export interface Method {
   /** What it is called: "tracIn". */
@@ -28,6 +43,8 @@ export interface Method {
   scores(setting: Setting, queries: Dataset): Promise<Scored>;
   /** Each checkpoint's scores alone; of methods whose scores are N times changes of the query's loss. */
   each?(setting: Setting, queries: Dataset): Promise<readonly Table[]>;
+  /** By which approximation each parameter takes part; each parameter once. Nothing is computed of data. */
+  explain(checkpoint: Checkpoint): Promise<readonly Approximated[]>;
   /** Each training sample's score with itself, `[N]`. */
   self(setting: Setting): Promise<Float64Array>;
 }

@@ -56,6 +56,15 @@ export function representerPoints(options: RepresenterOptions): Method {
       }
       return { table: added(tables) };
     },
+    explain: async (checkpoint) => {
+      const name = layer ?? lastLayer(checkpoint, classesOf(checkpoint));
+      return checkpoint.parameters.map((own) => ({
+        parameters: [own],
+        ...(own === name
+          ? { approximation: "exact", how: "exact: the inner products of the layer's inputs" }
+          : { approximation: "left out", how: "left out: only the last linear layer counts" }),
+      }));
+    },
     self: async ({ checkpoints, train }) => {
       const sums: Table[] = [];
       for (const checkpoint of checkpoints) {

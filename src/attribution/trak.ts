@@ -13,7 +13,7 @@ import type { Checkpoint } from "./checkpoint.js";
 import { featuresDamping, gramOf } from "./damping.js";
 import { added } from "./gradients.js";
 import { margin } from "./margin.js";
-import type { Method, Setting } from "./method.js";
+import { alike, type Method, type Setting } from "./method.js";
 import { RowProducts } from "./products.js";
 import { Table } from "./table.js";
 
@@ -81,6 +81,12 @@ export function trak(options: TrakOptions = {}): Method {
       const { length } = tables;
       return { table: added(tables).map((value, _, n) => (value / length) * (weights[n] ?? 0)), dampings };
     },
+    explain: async (checkpoint) => {
+      const { looked, dims } = lookedAt(checkpoint, options);
+      if (!options.projection) return (await import("./approximations.js")).projected(looked, { dims, seed });
+      const how = `projected to ${dims} numbers by the given matrix, all gradients materialised`;
+      return alike(looked, "given projection", how);
+    },
     self: async (setting) => {
       const { tables, weights } = await each(setting, options, async (_, { phi }, solve) => {
         const own = Float64Array.from({ length: phi.rows }, (_, n) => dot(solve(phi.row(n).slice()), phi.row(n)));
@@ -146,10 +152,7 @@ function featuresOf(
   options: TrakOptions,
   number: number,
 ): (data: Dataset) => Promise<Features> {
-  const { loss } = checkpoint.objective;
-  const { output = loss.name === "cross_entropy" ? "margin" : "loss" } = options;
-  const looked = output === "margin" ? checkpoint.with({ loss: margin(loss) }) : checkpoint;
-  const dims = Math.min(options.dims ?? 2048, checkpoint.space.size);
+  const { looked, output, dims } = lookedAt(checkpoint, options);
   const projected = options.projection
     ? byGiven(looked, options.projection)
     : bySigns(looked, dims, (options.seed ?? 0) + number);
@@ -159,6 +162,14 @@ function featuresOf(
     const weights = values.map((value) => (output === "margin" ? 1 / (1 + Math.exp(value)) : 1));
     return { phi, weights };
   };
+}
+
+/** What features are gradients of, and how many numbers each has. */
+function lookedAt(checkpoint: Checkpoint, { projection, dims = projection?.dims[1] ?? 2048, ...options }: TrakOptions) {
+  const { loss } = checkpoint.objective;
+  const { output = loss.name === "cross_entropy" ? "margin" : "loss" } = options;
+  const looked = output === "margin" ? checkpoint.with({ loss: margin(loss) }) : checkpoint;
+  return { looked, output, dims: Math.min(dims, checkpoint.space.size) };
 }
 
 interface Projected {

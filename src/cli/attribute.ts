@@ -32,11 +32,8 @@ import { cleaningUp } from "./signals.js";
 import { checkOut, type DataTask, dataTaskOf, type TaskOptions } from "./task.js";
 import { number, UsageError } from "./usage.js";
 
-/** As commander gives them. */
-export interface AttributeOptions extends TaskOptions {
-  readonly train: string;
-  readonly query: string;
-  readonly out: string;
+/** A method and its settings, as commander gives them. */
+export interface MethodOptions {
   readonly method: (typeof methodWords)[number];
   readonly inverse?: keyof typeof inverses;
   readonly curvature?: "hessian" | "ggn" | "fisher";
@@ -49,8 +46,15 @@ export interface AttributeOptions extends TaskOptions {
   readonly projection?: string;
   readonly l2?: number;
   readonly layer?: string;
-  readonly self?: boolean;
   readonly leaveOut?: boolean;
+}
+
+/** As commander gives them. */
+export interface AttributeOptions extends TaskOptions, MethodOptions {
+  readonly train: string;
+  readonly query: string;
+  readonly out: string;
+  readonly self?: boolean;
   readonly microbatchSize?: number;
   readonly memoryBudget?: number;
 }
@@ -80,7 +84,7 @@ export const inverseWords = Object.keys(inverses);
 export const curvatureWords = ["hessian", "ggn", "fisher"] as const;
 
 /** Options that only some methods take. */
-const takenBy: readonly (readonly [option: keyof AttributeOptions, ...methods: AttributeOptions["method"][]])[] = [
+const takenBy: readonly (readonly [option: keyof MethodOptions, ...methods: MethodOptions["method"][]])[] = [
   ["inverse", "influence", "relatif"],
   ["curvature", "influence", "relatif"],
   ["damping", "influence", "relatif", "trak", "logra"],
@@ -201,7 +205,7 @@ async function withoutEach(...given: Parameters<typeof leaveOut>): Promise<Recor
 }
 
 /** Throws UsageError. */
-function requireFitting(options: AttributeOptions): void {
+export function requireFitting(options: MethodOptions): void {
   for (const [name, ...methods] of takenBy) {
     if (options[name] === undefined || methods.includes(options.method)) continue;
     const flag = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
@@ -213,7 +217,7 @@ function requireFitting(options: AttributeOptions): void {
     throw new UsageError("--projection is given whole; leave out --dims and --seed.");
 }
 
-async function methodOf(options: AttributeOptions): Promise<GivenMethod> {
+export async function methodOf(options: MethodOptions): Promise<GivenMethod> {
   const { method, damping, learningRates, cosine, dims, seed, projection, l2, layer, by } = options;
   const damped = damping === undefined ? {} : { damping };
   if (method === "graddot") return gradDot();

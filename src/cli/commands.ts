@@ -1,7 +1,7 @@
 /** The commands and their options, as commander knows them. */
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { version } from "../io/package-file.js";
-import { type AttributeOptions, attribute, curvatureWords, inverseWords, methodWords, rates } from "./attribute.js";
+import { type AttributeOptions, attribute, rates } from "./attribute.js";
 import { type CheckCommandOptions, checkModel } from "./check.js";
 import { type CleanCommandOptions, clean } from "./clean.js";
 import { completionScript, shells } from "./completion.js";
@@ -17,9 +17,11 @@ import {
 import { type CurvatureCommandOptions, curvatureNames, curvatureOf, curvatureWants } from "./curvature.js";
 import { type DoctorOptions, doctor } from "./doctor.js";
 import { accountants, type EpsilonCommandOptions, epsilonCommand } from "./epsilon.js";
-import { type ExplainOptions, explain, programs, wantNames } from "./explain.js";
+import { programs, wantNames } from "./explain.js";
+import { type AnyExplainOptions, explainAny } from "./explain-method.js";
 import { type InspectOptions, inspect } from "./inspect.js";
 import type { Io } from "./io.js";
+import { method, withApproximation } from "./method-options.js";
 import { choice, refuseTwice, repeatable, required, requireOptions } from "./options.js";
 import { outOption, pageFile, tables, tensors, withCluster, withOutput } from "./outputs.js";
 import { type PackCommandOptions, pack } from "./pack.js";
@@ -107,7 +109,7 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     .addOption(required("--dims <D>", "numbers for each sample", wholeNumber(1)))
     .option("--seed <n>", "of the projection (default: 0)", seed)
     .action(run<ProjectCommandOptions>(project));
-  withLoss(program, "explain", "show how each parameter's gradients are computed", "")
+  withApproximation(withLoss(program, "explain", "show how each parameter's gradients are computed", ""))
     .option("--data <file>", "data that gives symbolic dimensions and the target's shape")
     .addOption(
       repeatable(
@@ -124,8 +126,9 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     .option("--samples <K>", "samples that --profile runs (default: at most 64)", wholeNumber(1))
     .option("--threads <n>", "threads that --profile uses (default: all cores)", wholeNumber(1))
     .option("--save-stages <folder>", "write the graph of each stage there, as numbered .onnx files")
+    .option("--method <name>", "of attribute: show by which approximation each parameter takes part", method)
     .option("--json", "print JSON")
-    .action(run<ExplainOptions>(explain));
+    .action(run<AnyExplainOptions>(explainAny));
   withData(program, "check", "compare gradients with a loop over samples and with finite differences", "")
     .option("--samples <K>", "samples to compare, from the front (default: at most 8)", wholeNumber(1))
     .option(
@@ -305,19 +308,11 @@ function attribution(program: Command): Command {
   const what = "write what each training sample does to the loss of each query";
   const example = "--method influence --out scores.safetensors";
   const data = "--train train.safetensors --query query.safetensors ";
-  return withOutput(running(withLoss(program, "attribute", what, example, data)), tables)
+  return withApproximation(withOutput(running(withLoss(program, "attribute", what, example, data)), tables))
     .argument("[checkpoints...]", "more weights of the same model: .onnx, or .safetensors by parameter")
     .addOption(required("--train <file>", 'safetensors or npz file with the training samples: inputs and "target"'))
     .addOption(required("--query <file>", "the same with the samples that are to be explained"))
     .addOption(required("--method <name>", "how", method))
-    .addOption(choice("--inverse <name>", "of influence and relatif (default: gram)", inverseWords))
-    .addOption(
-      choice(
-        "--curvature <name>",
-        "matrix that is inverted (default: fisher for gram, diagonal and datainf, else ggn)",
-        curvatureWords,
-      ),
-    )
     .option(
       "--damping <d>",
       "number added to the matrix's diagonal (default: measured on held-out training samples)",
@@ -326,11 +321,9 @@ function attribution(program: Command): Command {
     .option("--learning-rates <list>", "of tracin: one for each checkpoint, MODEL first, with commas between", rates)
     .option("--cosine", "of tracin: divide gradients by their norms")
     .addOption(choice("--by <name>", "of relatif: what scores are relative to (default: loss)", ["loss", "parameters"]))
-    .option("--dims <k>", "of trak and logra: numbers that a gradient is projected to (default: 2048)", wholeNumber(1))
     .option("--seed <n>", "of trak and logra: of the projection (default: 0)", seed)
     .option("--projection <file>", 'of trak: a file with "projection" [parameters, dims] in place of a random one')
     .option("--l2 <f>", "of representer: factor of the penalty on the last layer's weights", positive)
-    .option("--layer <name>", "of representer: weight of the last linear layer (default: the last that fits)")
     .option("--self", 'write each training sample\'s score with itself too, as "self"')
     .option(
       "--leave-out",
@@ -379,9 +372,3 @@ function pictureSize(text: string): { readonly width: number; readonly height: n
 }
 
 const shows = ["image", "text", "table", "sound", "none"] as const;
-
-/** One of the methods. */
-function method(text: string): string {
-  if (methodWords.some((word) => word === text)) return text;
-  throw new InvalidArgumentError(`it must be one of ${methodWords.join(", ")}`);
-}

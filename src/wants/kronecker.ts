@@ -7,11 +7,11 @@ import {
   kroneckerSides,
   momentsInBasis,
   type Sides,
-  type Sizes,
   usualSizes,
 } from "../curvature/kronecker.js";
-import { type Block, parametersOf } from "../curvature/layers.js";
+import type { Block } from "../curvature/layers.js";
 import { kindOfTargets, type PseudoTargetKind } from "../curvature/pseudo-targets.js";
+import { standingOf } from "../curvature/standing.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import { type ByParameter, type FloatTensor, float, under, type Want } from "./wanted.js";
@@ -78,7 +78,7 @@ export function kroneckerFactors(options: KroneckerFactorsOptions): Want<Kroneck
       Object.fromEntries(
         kroneckerSides(differentiable, kind, approximation, usualSizes).flatMap((sides) => named(sides)),
       ),
-    notes: ({ differentiable }) => blocksFor(differentiable, kind).map((block) => described(block, usualSizes)),
+    notes: ({ differentiable }) => blocksFor(differentiable, kind).map((block) => described(block, approximation)),
     read: (returned) => ({
       layers: Object.fromEntries(
         Object.entries(under(returned, "A/")).map(([name, A]) => [name, { A, B: float(returned, `B/${name}`) }]),
@@ -104,23 +104,9 @@ function named({ block, rows, columns }: Sides): [string, Value][] {
 }
 
 /** What stands for a block's curvature, as a sentence. */
-export function described(block: Block, { side, vector }: Sizes): string {
-  const [weight, bias] = parametersOf(block);
-  const { rows, columns } = block.matrix;
-  const cut = [rows, columns + (bias === undefined ? 0 : 1)].some((size) => size > side);
-  const large = cut ? `, of sides above ${side} the diagonal` : "";
-  switch (block.kind) {
-    case "layer":
-      return `The curvature of "${weight}"${bias === undefined ? "" : ` and "${bias}"`} is a Kronecker product of its inputs' and its outputs' second moments${large}.`;
-    case "table":
-      return `The curvature of "${weight}", a table, is a Kronecker product of how often each row is picked and its outputs' second moments.`;
-    case "matrix":
-      return `The curvature of "${weight}", whose gradient is no product of one layer's inputs and outputs, is a Kronecker product of the second moments of its gradient's rows and columns${large}.`;
-    case "vector":
-      return columns <= vector
-        ? `The curvature of "${weight}" is exact, all ${columns} by ${columns} elements.`
-        : `The curvature of "${weight}" is its diagonal, exactly.`;
-  }
+function described(block: Block, approximation: Approximation): string {
+  const { parameters, how } = standingOf(block, approximation, usualSizes);
+  return `The curvature of ${parameters.map((name) => `"${name}"`).join(" and ")} is ${how}.`;
 }
 
 /** The eigenvalues in a basis of each block, as the mean over the samples: by the block's name, `[rows, columns]`. */

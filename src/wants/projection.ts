@@ -1,6 +1,6 @@
 /** Random projections that preserve inner products. */
 import { PergradError } from "../errors.js";
-import { cheapest } from "../gradients/factored.js";
+import { cheapest, type Factored, type Method } from "../gradients/factored.js";
 import { projections } from "../gradients/projection.js";
 import { drawSigns } from "../gradients/signs.js";
 import { build } from "../ops/registry.js";
@@ -40,13 +40,17 @@ export function project({ dims, seed = 0 }: ProjectOptions): Want<FloatTensor> {
     settings: { dims, seed },
     requirements: { factors: true },
     emit: ({ plan }) => {
-      const parts = plan.parameters.map((name) => {
-        const signs = drawSigns(seed, name, plan.shapeOf(name), dims);
-        return cheapest(projections(plan.factored(name), signs)).emit(build);
-      });
+      const parts = plan.parameters.map((name) =>
+        methodOfProjection(name, plan.factored(name), { dims, seed }).emit(build),
+      );
       const sum = parts.reduce((total, part) => build.add(total, part));
       return { projected: build.scale(sum, 1 / Math.sqrt(dims)) };
     },
     read: (returned) => float(returned, "projected"),
   };
+}
+
+/** How a parameter's gradients are projected, `[N, dims]`. */
+export function methodOfProjection(name: string, gradient: Factored, { dims, seed }: Required<ProjectOptions>): Method {
+  return cheapest(projections(gradient, drawSigns(seed, name, gradient.shape, dims)));
 }

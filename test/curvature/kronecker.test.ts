@@ -272,10 +272,10 @@ it("explain says what stands for each parameter", async () => {
     want: { factors: want.kroneckerFactors({ kind: "empirical" }) },
   });
   expect(program.explain().notes.filter((note) => note.startsWith("The curvature of"))).toEqual([
-    'The curvature of "0.weight", a table, is a Kronecker product of how often each row is picked and its outputs\' second moments.',
+    'The curvature of "0.weight" is a Kronecker product of how often each row is picked and its outputs\' second moments, each of its 5 positions taken for a sample.',
     'The curvature of "1.weight" is its diagonal, exactly.',
     'The curvature of "1.bias" is its diagonal, exactly.',
-    'The curvature of "2.weight" and "2.bias" is a Kronecker product of its inputs\' and its outputs\' second moments.',
+    'The curvature of "2.weight" and "2.bias" is a Kronecker product of its inputs\' and its outputs\' second moments, each of its 5 positions taken for a sample.',
   ]);
 });
 

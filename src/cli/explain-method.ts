@@ -1,0 +1,52 @@
+/** explain --method: by which approximation each parameter takes part in a method of attribution. */
+import { type AttributionExplanation, explain as explained } from "../attribution/index.js";
+import { type MethodOptions, methodOf, requireFitting } from "./attribute.js";
+import { type ExplainOptions, explain } from "./explain.js";
+import type { Io } from "./io.js";
+import { json } from "./json.js";
+import type { Progress } from "./progress.js";
+import { taskOf } from "./task.js";
+import { UsageError } from "./usage.js";
+
+/** As commander gives them. */
+export type AnyExplainOptions = ExplainOptions & Partial<MethodOptions>;
+
+const ofPrograms = ["want", "graph", "rewrites", "profile", "samples", "threads", "saveStages"] as const;
+const ofMethods = ["inverse", "curvature", "dims", "layer"] as const;
+
+/** Programs, or a method of attribution. */
+export async function explainAny(
+  modelFile: string,
+  { method, ...options }: AnyExplainOptions,
+  io: Io,
+  progress: Progress,
+): Promise<void> {
+  const flagOf = (name: string) => `--${name.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`)}`;
+  const other = (method === undefined ? ofMethods : ofPrograms).find((name) => options[name] !== undefined);
+  if (other !== undefined && method === undefined)
+    throw new UsageError(`${flagOf(other)} is for --method; give that too.`);
+  if (other !== undefined) throw new UsageError(`${flagOf(other)} is not for --method; leave one of them out.`);
+  await (method === undefined
+    ? explain(modelFile, options, io, progress)
+    : explainMethod(modelFile, { ...options, method }, io, progress));
+}
+
+async function explainMethod(
+  modelFile: string,
+  options: ExplainOptions & MethodOptions,
+  io: Io,
+  progress: Progress,
+): Promise<void> {
+  // What representer points are divided by is of no consequence here.
+  const named = { ...options, ...(options.method === "representer" ? { l2: 1 } : {}) };
+  requireFitting(named);
+  const task = await taskOf(modelFile, options, progress);
+  progress.stage("compiling");
+  const found = await explained(task.model, { ...task.options, method: await methodOf(named) });
+  progress.stop();
+  io.stdout.write(options.json ? json([plainOf(found)]) : `${found}`);
+}
+
+function plainOf({ method, rows }: AttributionExplanation) {
+  return { method, parameters: rows };
+}
