@@ -25,6 +25,27 @@ export function counterparts(places) {
   };
 }
 
+/** What stdlib brings for engines older than all that pergrad runs on: arrays of numbers, properties, byte order. */
+const present = new Map([
+  ...["Float64", "Uint32", "Uint16", "Uint8"].map((name) => [
+    `@stdlib/array-${name.toLowerCase()}`,
+    `module.exports = ${name}Array`,
+  ]),
+  ["@stdlib/assert-is-little-endian", "module.exports = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1"],
+  [
+    "@stdlib/utils-define-nonenumerable-read-only-property",
+    "module.exports = (object, name, value) => void Object.defineProperty(object, name, { value })",
+  ],
+]);
+
+export const withoutOldEngines = {
+  name: "without old engines",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^@stdlib\// }, ({ path }) => (present.has(path) ? { path, namespace: "present" } : undefined));
+    onLoad({ filter: /.*/, namespace: "present" }, ({ path }) => ({ contents: present.get(path) }));
+  },
+};
+
 /** What nearly every page uses: one module, `pergrad.js`. */
 const core = [
   "errors",
@@ -128,7 +149,7 @@ export async function bundle(folder) {
         ...Object.fromEntries(Object.entries(objects).map(([name, path]) => [name, join(source, `${path}.ts`)])),
       },
       outdir: join(folder, out),
-      plugins: [apart, counterparts(places)],
+      plugins: [apart, counterparts(places), withoutOldEngines],
     });
   const node = (places, out, entries) =>
     build({

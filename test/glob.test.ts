@@ -1,4 +1,7 @@
-import { expect, test } from "vitest";
+import fc from "fast-check";
+import picomatch from "picomatch";
+import { expect, it, test } from "vitest";
+import { globTest } from "../src/graph/glob.js";
 import { selectByGlob } from "../src/graph/select-names.js";
 
 const names = ["conv1.weight", "conv1.bias", "/layers/0/weight", "layer[0].weight", ".hidden"];
@@ -40,4 +43,47 @@ test("globs that select nothing are errors that show the names", () => {
   refused(["!fc*"], /"!fc\*" matches no parameter/);
   refused(["!*"], /leave no parameter selected/);
   refused(["conv*", "!conv*"], /leave no parameter selected/);
+});
+
+// picomatch knows paths: without slashes, which are ordinary letters here.
+const letters = fc.constantFrom("a", "b", "c", ".", "_", "0");
+const piece = fc.oneof(
+  letters,
+  fc.constantFrom("*", "?", "[ab]", "[a-c]", "[^a]"),
+  fc
+    .array(fc.string({ unit: fc.constantFrom("a", "b", "*"), minLength: 1, maxLength: 2 }), {
+      minLength: 2,
+      maxLength: 3,
+    })
+    .map((each) => `{${each.join()}}`),
+);
+
+it("globs select what picomatch selects by them", () => {
+  const globs = fc.array(piece, { minLength: 1, maxLength: 5 }).map((each) => each.join(""));
+  fc.assert(
+    fc.property(globs, fc.string({ unit: letters, minLength: 1, maxLength: 6 }), (glob, name) => {
+      const theirs = picomatch(glob, { bash: true, dot: true, nonegate: true });
+      expect([glob, name, globTest(glob)(name)]).toEqual([glob, name, theirs(name)]);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+it.each([
+  ["a[", "a["],
+  ["a{b", "a{b"],
+  ["{a}", "{a}"],
+  ["a]}", "a]}"],
+  ["a\\*", "a*"],
+  ["[b-a]", "-"],
+  ["(a|b)+$^", "(a|b)+$^"],
+  ["{a,b{c,d}}", "bd"],
+  ["[]a]", "]"],
+  ["{a,}b", "b"],
+  ["a?b", "a/b"],
+  ["[!ab]", "c"],
+  ["\u{1f600}?", "\u{1f600}x"],
+])("%s matches %s", (glob, name) => {
+  expect(globTest(glob)(name)).toBe(true);
+  expect(globTest(glob)(`${name}~`)).toBe(false);
 });

@@ -1,12 +1,9 @@
-import picomatch from "picomatch";
 import { PergradError } from "../errors.js";
-
-// Parameter names are not paths: "/" and "." are ordinary characters that a star runs over.
-const options = { bash: true, dot: true, nonegate: true };
+import { globTest } from "./glob.js";
 
 /** A test of names: see `selectByGlob`. A weight that is stored transposed ("fc.weight.T") goes by its plain name too. */
 export function matcher(glob: string): (name: string) => boolean {
-  const test = picomatch(glob, options);
+  const test = globTest(glob);
   // A name given literally selects itself even if it holds characters that mean something in a glob.
   const matches = (name: string) => name === glob || test(name);
   return (name) => matches(name) || (name.endsWith(".T") && matches(name.slice(0, -2)));

@@ -1,16 +1,11 @@
 /** Attributes of nodes between files and memory. */
-import { create, isFieldSet } from "@bufbuild/protobuf";
-import {
-  type AttributeProto,
-  AttributeProtoSchema,
-  AttributeProto_AttributeType as Kind,
-  type NodeProto,
-} from "onnx-buf";
+import type { AttributeProto, NodeProto } from "onnx-buf";
 import { defect, PergradError } from "../errors.js";
 import { isBody } from "../graph/body.js";
 import type { Attribute, Attributes } from "../graph/value.js";
 import type { DType, Tensor } from "../tensor/tensor.js";
 import { asWritten } from "./as-written.js";
+import { attributeProto, Kind } from "./messages.js";
 import {
   computedType,
   describeProto,
@@ -74,16 +69,15 @@ function decodeAttribute(proto: AttributeProto, what: string, notes: PrecisionNo
 }
 
 /** Files of the first ONNX versions do not say which field of an attribute counts. */
-function guessKind(proto: AttributeProto): Kind {
-  const { field } = AttributeProtoSchema;
+function guessKind(proto: AttributeProto): AttributeProto["type"] {
   if (proto.t) return Kind.TENSOR;
   if (proto.g || proto.graphs.length > 0) return Kind.GRAPH;
   if (proto.ints.length > 0) return Kind.INTS;
   if (proto.floats.length > 0) return Kind.FLOATS;
   if (proto.strings.length > 0) return Kind.STRINGS;
-  if (isFieldSet(proto, field.f)) return Kind.FLOAT;
-  if (isFieldSet(proto, field.s)) return Kind.STRING;
-  return isFieldSet(proto, field.i) ? Kind.INT : Kind.INTS;
+  if (Object.hasOwn(proto, "f")) return Kind.FLOAT;
+  if (Object.hasOwn(proto, "s")) return Kind.STRING;
+  return Object.hasOwn(proto, "i") ? Kind.INT : Kind.INTS;
 }
 
 const unbounded = 2n ** 62n;
@@ -128,7 +122,7 @@ export function encodeAttributes(attributes: Attributes): AttributeProto[] {
 
 function encodeAttribute(name: string, value: Attribute): AttributeProto {
   const make = (init: Partial<Omit<AttributeProto, "$typeName" | "$unknown">>) =>
-    create(AttributeProtoSchema, { name, ...init });
+    attributeProto.create({ name, ...init });
   if (elementTypes.has(name) && typeof value === "string") {
     return make({ type: Kind.INT, i: BigInt(elementTypeOf(value as DType)) });
   }

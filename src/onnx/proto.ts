@@ -1,17 +1,10 @@
 /** The protobuf messages of an ONNX file: read, named in messages, and the element types that they name. */
-import { create, type DescMessage, fromBinary, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
-import {
-  TensorProto_DataType as ElementType,
-  type ModelProto,
-  ModelProtoSchema,
-  type NodeProto,
-  type OperatorSetIdProto,
-  type StringStringEntryProto,
-} from "onnx-buf";
+import type { ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto } from "onnx-buf";
 import { advised, PergradError } from "../errors.js";
 import { describeNode } from "../graph/value.js";
 import type { HalfType } from "../io/bytes.js";
 import type { DType } from "../tensor/tensor.js";
+import { ElementType, modelProto } from "./messages.js";
 
 /** The element types of files that pergrad reads. */
 export type StoredType = DType | HalfType;
@@ -52,13 +45,14 @@ export function elementTypeOf(dtype: DType): number {
 
 /** How messages name an element type, for instance "string". */
 export function showElementType(elementType: number): string {
-  return ElementType[elementType]?.toLowerCase() ?? `the element type ${elementType}`;
+  const found = Object.entries(ElementType).find(([, number]) => number === elementType);
+  return found?.[0].toLowerCase() ?? `the element type ${elementType}`;
 }
 
 /** The number of an element type written as a name ("FLOAT"), as Cast had it before opset 6. */
 export function elementTypeNamed(name: string): number {
   const found = Object.entries(ElementType).find(([key]) => key === name.toUpperCase());
-  return typeof found?.[1] === "number" ? found[1] : ElementType.UNDEFINED;
+  return found?.[1] ?? ElementType.UNDEFINED;
 }
 
 /** "ai.onnx" is another name of the default domain. */
@@ -88,17 +82,6 @@ export function metadataOf(
   return message?.metadataProps.find((entry) => entry.key === key)?.value;
 }
 
-/** A message like another but for some of its fields. */
-export function changed<Desc extends DescMessage>(
-  schema: Desc,
-  message: MessageShape<Desc>,
-  fields: MessageInitShape<Desc>,
-): MessageShape<Desc> {
-  // Without its type name, lest it be taken for a finished message, which lacks the defaults of a real one.
-  const { $typeName: _, ...own } = message;
-  return create(schema, { ...own, ...fields } as MessageInitShape<Desc>);
-}
-
 /** A file that contradicts itself. */
 export function invalidModel(problem: string, advice = "export the model again"): PergradError {
   return advised("INVALID_MODEL", problem, advice);
@@ -123,7 +106,7 @@ export function parseModel(bytes: Uint8Array, fileName: string): ModelProto {
   if (stranger) throw notOnnx(fileName, stranger[1]);
   let model: ModelProto;
   try {
-    model = fromBinary(ModelProtoSchema, bytes, { readUnknownFields: false });
+    model = modelProto.decode(bytes);
   } catch (error) {
     throw notOnnx(fileName, "it is of another format, damaged or truncated", error);
   }

@@ -1,10 +1,10 @@
 /** Tensors between files and memory. */
 
-import { create } from "@bufbuild/protobuf";
-import { TensorProto_DataLocation as Location, type TensorProto, TensorProtoSchema } from "onnx-buf";
+import type { TensorProto } from "onnx-buf";
 import { PergradError } from "../errors.js";
 import { bytesOfArray, storedBytesOf, tensorOfBytes } from "../io/bytes.js";
 import { arrayOf, sizeOf, type Tensor, type TypedArray, tensorWith } from "../tensor/tensor.js";
+import { Place, tensorProto } from "./messages.js";
 import { listed } from "./names.js";
 import { computedType, elementTypeOf, invalidModel, type StoredType, showElementType, storedTypeOf } from "./proto.js";
 
@@ -56,7 +56,7 @@ export function dimsOf(proto: TensorProto, what: string): number[] {
 
 /** What is stored in other files was read before, where the model's own path is known. */
 function refuseElsewhere(proto: TensorProto, what: string): void {
-  if (proto.dataLocation !== Location.EXTERNAL) {
+  if (proto.dataLocation !== Place.EXTERNAL) {
     if (proto.segment) throw invalidModel(`${what} is split into segments, which ONNX no longer allows`);
     return;
   }
@@ -121,7 +121,7 @@ function arrayFromFields(proto: TensorProto, stored: StoredType): TypedArray {
 }
 
 export function encodeTensor(name: string, tensor: Tensor): TensorProto {
-  return create(TensorProtoSchema, {
+  return tensorProto.create({
     name,
     dims: tensor.dims.map(BigInt),
     dataType: elementTypeOf(tensor.dtype),

@@ -2,10 +2,11 @@
  * Weights that a model stores in files beside it. A model may come from anyone, so it may only name files of
  * its own folder: not by an absolute path, not through "..", not through a symbolic link.
  */
-import { TensorProto_DataLocation as Location, type ModelProto, type NodeProto, type TensorProto } from "onnx-buf";
+import type { ModelProto, NodeProto, TensorProto } from "onnx-buf";
 import { PergradError } from "../../errors.js";
 import { storedBytesOf } from "../../io/bytes.js";
 import { sizeOf } from "../../tensor/tensor.js";
+import { Place } from "../messages.js";
 import { describeProto, invalidModel, storedTypeOf } from "../proto.js";
 import { dimsOf } from "../tensors.js";
 
@@ -29,7 +30,7 @@ export function rangesElsewhere(model: ModelProto): Range[] {
 /** From here on the tensor holds its bytes itself, in a buffer of their own. */
 export function fill({ proto }: Range, bytes: Uint8Array<ArrayBuffer>): void {
   proto.rawData = bytes;
-  proto.dataLocation = Location.DEFAULT;
+  proto.dataLocation = Place.DEFAULT;
   proto.externalData = [];
 }
 
@@ -64,7 +65,7 @@ function storedElsewhere(model: ModelProto): Stored[] {
 
 /** Types that pergrad does not read are left to the decoder, which says so. */
 function isElsewhere(proto: TensorProto): boolean {
-  return proto.dataLocation === Location.EXTERNAL && storedTypeOf(proto.dataType) !== undefined;
+  return proto.dataLocation === Place.EXTERNAL && storedTypeOf(proto.dataType) !== undefined;
 }
 
 function rangeOf({ proto, what }: Stored): Range {

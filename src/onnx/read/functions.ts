@@ -2,23 +2,18 @@
  * Functions that a model brings along: each call is replaced by the function's nodes, so that later
  * stages see operators only. An operator that pergrad knows itself keeps its own definition.
  */
-import { create } from "@bufbuild/protobuf";
-import {
-  type AttributeProto,
-  AttributeProtoSchema,
-  type FunctionProto,
-  type GraphProto,
-  GraphProtoSchema,
-  type ModelProto,
-  type NodeProto,
-  NodeProtoSchema,
-  type TensorProto,
-  TensorProtoSchema,
-  type ValueInfoProto,
-  ValueInfoProtoSchema,
+import type {
+  AttributeProto,
+  FunctionProto,
+  GraphProto,
+  ModelProto,
+  NodeProto,
+  TensorProto,
+  ValueInfoProto,
 } from "onnx-buf";
+import { attributeProto, graphProto, nodeProto, tensorProto, valueInfoProto } from "../messages.js";
 import { Names } from "../names.js";
-import { changed, invalidModel, opsetOf, standardDomain } from "../proto.js";
+import { invalidModel, opsetOf, standardDomain } from "../proto.js";
 import { definedNames } from "./loops/subgraphs.js";
 
 /** A graph without calls, and the opset of each node that came out of a function. */
@@ -77,9 +72,9 @@ class Inliner {
 
   /** Inside a function, the names that a graph of its own defines are made unique too: an argument may have the same. */
   #graph(graph: GraphProto, call: Call): GraphProto {
-    const info = (each: ValueInfoProto) => changed(ValueInfoProtoSchema, each, { name: call.rename(each.name) });
-    const tensor = (each: TensorProto) => changed(TensorProtoSchema, each, { name: call.rename(each.name) });
-    return changed(GraphProtoSchema, graph, {
+    const info = (each: ValueInfoProto) => valueInfoProto.changed(each, { name: call.rename(each.name) });
+    const tensor = (each: TensorProto) => tensorProto.changed(each, { name: call.rename(each.name) });
+    return graphProto.changed(graph, {
       input: graph.input.map(info),
       initializer: graph.initializer.map(tensor),
       node: graph.node.flatMap((node) => this.#node(node, call)),
@@ -99,7 +94,7 @@ class Inliner {
   /** A node with the names and attributes of the call that it stands in. */
   #placed(node: NodeProto, call: Call): NodeProto {
     if (++this.#count > mostNodes) throw invalidModel(`The model's functions come to more than ${mostNodes} nodes`);
-    const placed = changed(NodeProtoSchema, node, {
+    const placed = nodeProto.changed(node, {
       input: node.input.map(call.rename),
       output: node.output.map(call.rename),
       attribute: node.attribute.flatMap((attribute) => this.#attribute(attribute, call)),
@@ -112,12 +107,12 @@ class Inliner {
   #attribute(attribute: AttributeProto, call: Call): AttributeProto[] {
     if (attribute.refAttrName !== "" && call.attributes) {
       const given = call.attributes.get(attribute.refAttrName);
-      return given ? [changed(AttributeProtoSchema, given, { name: attribute.name })] : [];
+      return given ? [attributeProto.changed(given, { name: attribute.name })] : [];
     }
     if (!attribute.g && attribute.graphs.length === 0) return [attribute];
     const { g, graphs } = attribute;
     const inner = graphs.map((graph) => this.#graph(graph, call));
-    return [changed(AttributeProtoSchema, attribute, { ...(g ? { g: this.#graph(g, call) } : {}), graphs: inner })];
+    return [attributeProto.changed(attribute, { ...(g ? { g: this.#graph(g, call) } : {}), graphs: inner })];
   }
 
   #body(called: FunctionProto, node: NodeProto, caller: Call): NodeProto[] {
@@ -140,7 +135,7 @@ class Inliner {
     const call: Call = { rename, attributes, opset: opsetOf(called.opsetImport), open: [...caller.open, called] };
     const body = called.node.flatMap((inner) => {
       const name = inner.name && `${scope}/${inner.name}`;
-      return this.#node(changed(NodeProtoSchema, inner, { name }), call);
+      return this.#node(nodeProto.changed(inner, { name }), call);
     });
     return [...body, ...this.#handedThrough(called, node, call)];
   }
@@ -151,7 +146,7 @@ class Inliner {
       const result = node.output[k];
       if (!result || !called.input.includes(name)) return [];
       const input = node.input[called.input.indexOf(name)] ?? "";
-      const identity = create(NodeProtoSchema, { opType: "Identity", input: [input], output: [result] });
+      const identity = nodeProto.create({ opType: "Identity", input: [input], output: [result] });
       if (call.opset !== undefined) this.#opsets.set(identity, call.opset);
       return [identity];
     });

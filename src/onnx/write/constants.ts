@@ -2,11 +2,11 @@
  * The constants of a file under construction; equal ones are stored once. Floating-point constants become
  * Constant nodes: a floating-point initializer is a parameter to those who read the file, pergrad included.
  */
-import { create } from "@bufbuild/protobuf";
-import { type NodeProto, NodeProtoSchema, type TensorProto } from "onnx-buf";
+import type { NodeProto, TensorProto } from "onnx-buf";
 import { bytesOfArray } from "../../io/bytes.js";
 import { isFloat, type Tensor } from "../../tensor/tensor.js";
 import { encodeAttributes } from "../attributes.js";
+import { nodeProto } from "../messages.js";
 import type { Names } from "../names.js";
 import { encodeTensor } from "../tensors.js";
 import type { Storage } from "./external-data.js";
@@ -44,7 +44,7 @@ export class Constants {
       return name;
     }
     const attribute = encodeAttributes({ value: tensor });
-    this.nodes.push(create(NodeProtoSchema, { opType: "Constant", output: [name], attribute }));
+    this.nodes.push(nodeProto.create({ opType: "Constant", output: [name], attribute }));
     return name;
   }
 

@@ -1,18 +1,5 @@
 /** Writes a graph as an ONNX file of opset 21. */
-import { create, toBinary } from "@bufbuild/protobuf";
-import {
-  type AttributeProto,
-  AttributeProto_AttributeType,
-  AttributeProtoSchema,
-  type GraphProto,
-  GraphProtoSchema,
-  ModelProtoSchema,
-  type NodeProto,
-  NodeProtoSchema,
-  StringStringEntryProtoSchema,
-  type ValueInfoProto,
-  ValueInfoProtoSchema,
-} from "onnx-buf";
+import type { AttributeProto, GraphProto, NodeProto, ValueInfoProto } from "onnx-buf";
 import { defect, PergradError } from "../../errors.js";
 import { isBatch, type Shape, sameShape, showDim, showShape } from "../../graph/dim.js";
 import type { Attributes, Node, Value } from "../../graph/value.js";
@@ -21,6 +8,15 @@ import { definitionOf } from "../../ops/registry.js";
 import { scanParts } from "../../ops/rules/scan.js";
 import type { DType, Tensor } from "../../tensor/tensor.js";
 import { encodeAttributes } from "../attributes.js";
+import {
+  attributeProto,
+  graphProto,
+  Kind,
+  modelProto,
+  nodeProto,
+  stringStringEntryProto,
+  valueInfoProto,
+} from "../messages.js";
 import { Names } from "../names.js";
 import { elementTypeOf, roleKey } from "../proto.js";
 import { Constants } from "./constants.js";
@@ -104,7 +100,7 @@ class Encoder {
     for (const node of nodes) this.encodeNode(node);
     for (const { name, value } of copies)
       this.push("Identity", "", "", [this.nameOf.get(value) ?? this.operand(value)], [name], {});
-    const model = create(ModelProtoSchema, {
+    const model = modelProto.create({
       irVersion,
       producerName: "pergrad",
       docString: doc,
@@ -119,7 +115,7 @@ class Encoder {
         output: outputs.map(({ name, value }) => valueInfo(name, value)),
       },
     });
-    return toBinary(ModelProtoSchema, model);
+    return modelProto.encode(model);
   }
 
   /** Names what is fed and what is stored: these names are kept as they are. */
@@ -162,7 +158,7 @@ class Encoder {
       const tensor = Object.hasOwn(parameters, name) ? parameters[name] : undefined;
       if (!tensor) return [];
       const info = valueInfo(name, { dtype: tensor.dtype, shape: tensor.dims });
-      info.metadataProps = [create(StringStringEntryProtoSchema, { key: roleKey, value: role })];
+      info.metadataProps = [stringStringEntryProto.create({ key: roleKey, value: role })];
       return [info];
     });
   }
@@ -240,7 +236,7 @@ class Encoder {
     };
     const names = given.map(({ output }) => this.nameOf.get(output) ?? "");
     this.push(node.op, node.domain, node.name, inputs, names, attributes, [
-      create(AttributeProtoSchema, { name: "body", type: AttributeProto_AttributeType.GRAPH, g: graph }),
+      attributeProto.create({ name: "body", type: Kind.GRAPH, g: graph }),
     ]);
   }
 
@@ -252,7 +248,7 @@ class Encoder {
     for (const node of nodes) this.encodeNode(node);
     // Each result under a name of its own: one may be handed on unchanged, or be given twice.
     const outputs = results.map((value) => this.addNode("Identity", [this.operand(value)], {}, "result"));
-    const graph = create(GraphProtoSchema, {
+    const graph = graphProto.create({
       name: "body",
       node: this.current,
       input: inputs.map((value) => valueInfo(this.nameOf.get(value) ?? "", value)),
@@ -319,7 +315,7 @@ class Encoder {
     const input = [...inputs];
     while (input.at(-1) === "") input.pop();
     this.current.push(
-      create(NodeProtoSchema, {
+      nodeProto.create({
         opType: op,
         domain,
         name: unique,
@@ -361,7 +357,7 @@ function valueInfo(name: string, { dtype, shape }: { readonly dtype: DType; read
       : { value: { case: "dimValue" as const, value: BigInt(size) } },
   );
   const tensorType = { elemType: elementTypeOf(dtype), shape: { dim } };
-  return create(ValueInfoProtoSchema, { name, type: { value: { case: "tensorType", value: tensorType } } });
+  return valueInfoProto.create({ name, type: { value: { case: "tensorType", value: tensorType } } });
 }
 
 /** Float constants are held more precisely than the graph computes: see `constantValue`. */

@@ -2,10 +2,10 @@
  * Weights in a file beside the model: protobuf, and with it an ONNX file, ends at 2 GB. Tensors begin at multiples
  * of a memory page, so that who reads the model can map them.
  */
-import { create } from "@bufbuild/protobuf";
-import { TensorProto_DataLocation as Location, type TensorProto, TensorProtoSchema } from "onnx-buf";
+import type { TensorProto } from "onnx-buf";
 import { bytesOfArray } from "../../io/bytes.js";
 import type { Tensor } from "../../tensor/tensor.js";
+import { Place, tensorProto } from "../messages.js";
 import { elementTypeOf } from "../proto.js";
 
 const page = 4096;
@@ -36,11 +36,11 @@ function placed(
   tensor: Tensor,
   place: { readonly location: string; readonly offset: number },
 ): TensorProto {
-  return create(TensorProtoSchema, {
+  return tensorProto.create({
     name,
     dims: tensor.dims.map(BigInt),
     dataType: elementTypeOf(tensor.dtype),
-    dataLocation: Location.EXTERNAL,
+    dataLocation: Place.EXTERNAL,
     externalData: Object.entries({ ...place, length: tensor.data.byteLength }).map(([key, value]) => ({
       key,
       value: String(value),

@@ -5,11 +5,11 @@
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fromBinary } from "@bufbuild/protobuf";
-import { type GraphProto, ModelProtoSchema } from "onnx-buf";
+import type { GraphProto } from "onnx-buf";
 import { PergradError } from "../../errors.js";
 import { bindShape } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
+import { modelProto } from "../../onnx/messages.js";
 import { type EncodableProgram, encodeModel, encodeNamed } from "../../onnx/write/encode.js";
 import { zeroTensor } from "../../tensor/tensor.js";
 import type { ProfileOptions, Profiler, RuntimeProfile, Tensors, TimedNode } from "../target.js";
@@ -69,7 +69,7 @@ async function profile(
   const file = (await readdir(folder)).find((name) => name.startsWith("profile"));
   if (file === undefined) throw new PergradError("RUNTIME", "ONNX Runtime wrote no profile.");
   const events = eventsIn(await readFile(join(folder, file), "utf8"));
-  const { graph } = fromBinary(ModelProtoSchema, await readFile(optimisedIn(folder)));
+  const { graph } = modelProto.decode(await readFile(optimisedIn(folder)));
   // What a body captures has the name of the value around it, which came first.
   const values = new Map([...names].reverse().map(([value, name]) => [name, value]));
   return summed(events, nodesOf(graph, values), runs);

@@ -2,21 +2,10 @@
  * Prepares the nodes of classic machine learning (the domain ai.onnx.ml, as scikit-learn's exporter writes them): their
  * weights, which are attributes, become initializers, and outputs that hold labels come after those that hold scores.
  */
-import { create } from "@bufbuild/protobuf";
-import {
-  type AttributeProto,
-  AttributeProtoSchema,
-  TensorProto_DataType as ElementType,
-  type GraphProto,
-  GraphProtoSchema,
-  type NodeProto,
-  NodeProtoSchema,
-  type TensorProto,
-  TensorProtoSchema,
-  type ValueInfoProto,
-} from "onnx-buf";
+import type { AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto } from "onnx-buf";
+import { attributeProto, ElementType, graphProto, nodeProto, tensorProto } from "../../messages.js";
 import { listed, Names } from "../../names.js";
-import { changed, describeProto, invalidModel, nodeName } from "../../proto.js";
+import { describeProto, invalidModel, nodeName } from "../../proto.js";
 import type { Inlined } from "../functions.js";
 import { definedNames, subgraphsOf } from "../loops/subgraphs.js";
 
@@ -73,7 +62,7 @@ class Lifter {
   graph(graph: GraphProto): GraphProto {
     const initializer: TensorProto[] = [...graph.initializer];
     const node = graph.node.map((each) => this.#node(each, initializer));
-    return changed(GraphProtoSchema, graph, { node, initializer });
+    return graphProto.changed(graph, { node, initializer });
   }
 
   #node(node: NodeProto, initializer: TensorProto[]): NodeProto {
@@ -88,14 +77,12 @@ class Lifter {
       if (values.length === 0) return "";
       const own = this.names.fresh(`${nodeName(node)}.${name}`);
       const dims = dimsOf(node, name, values.length).map(BigInt);
-      initializer.push(
-        create(TensorProtoSchema, { name: own, dims, dataType: ElementType.FLOAT, floatData: [...values] }),
-      );
+      initializer.push(tensorProto.create({ name: own, dims, dataType: ElementType.FLOAT, floatData: [...values] }));
       return own;
     });
     const input = [node.input[0] ?? "", ...added];
     const attribute = node.attribute.filter(({ name }) => !places.includes(name));
-    return changed(NodeProtoSchema, node, { input, attribute });
+    return nodeProto.changed(node, { input, attribute });
   }
 
   #withInner(node: NodeProto): NodeProto {
@@ -103,9 +90,9 @@ class Lifter {
       const { g, graphs } = each;
       if (!g && graphs.length === 0) return each;
       const inner = graphs.map((graph) => this.graph(graph));
-      return changed(AttributeProtoSchema, each, { ...(g ? { g: this.graph(g) } : {}), graphs: inner });
+      return attributeProto.changed(each, { ...(g ? { g: this.graph(g) } : {}), graphs: inner });
     });
-    const result = changed(NodeProtoSchema, node, { attribute });
+    const result = nodeProto.changed(node, { attribute });
     const opset = this.opsets.get(node);
     if (opset !== undefined) this.kept.set(result, opset);
     return result;
@@ -144,7 +131,7 @@ function withLabelsLast(graph: GraphProto): { readonly graph: GraphProto; readon
   const behind = graph.output.filter((output) => holdsLabels(output, labels));
   if (!first || !behind.includes(first) || behind.length === graph.output.length) return { graph, labels: [] };
   const output = [...graph.output.filter((each) => !behind.includes(each)), ...behind];
-  return { graph: changed(GraphProtoSchema, graph, { output }), labels: behind.map(({ name }) => name) };
+  return { graph: graphProto.changed(graph, { output }), labels: behind.map(({ name }) => name) };
 }
 
 const whole: ReadonlySet<number> = new Set([

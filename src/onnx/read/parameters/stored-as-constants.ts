@@ -4,20 +4,12 @@
  * branches, bodies and functions, each by itself: functions cannot have initializers.
  */
 
-import {
-  type AttributeProto,
-  AttributeProtoSchema,
-  type GraphProto,
-  GraphProtoSchema,
-  type NodeProto,
-  NodeProtoSchema,
-  type TensorProto,
-  TensorProtoSchema,
-} from "onnx-buf";
+import type { AttributeProto, GraphProto, NodeProto, TensorProto } from "onnx-buf";
 import { multiplies } from "../../../ops/definition.js";
 import { standardDefinition } from "../../../ops/registry.js";
 import { isFloat } from "../../../tensor/tensor.js";
-import { changed, computedType, standardDomain, storedTypeOf } from "../../proto.js";
+import { attributeProto, graphProto, nodeProto, tensorProto } from "../../messages.js";
+import { computedType, standardDomain, storedTypeOf } from "../../proto.js";
 import type { Inlined } from "../functions.js";
 import { subgraphsOf } from "../loops/subgraphs.js";
 
@@ -35,15 +27,15 @@ function converted(graph: GraphProto, opsets: Inlined["opsets"], kept: Map<NodeP
   const own = graph.initializer.some(isFloating) ? [] : weightConstants(inner.filter((node) => !kept.has(node)));
   const weights = new Set([...fromFunctions, ...own]);
   if (weights.size === 0) {
-    return inner.every((node, k) => node === graph.node[k]) ? graph : changed(GraphProtoSchema, graph, { node: inner });
+    return inner.every((node, k) => node === graph.node[k]) ? graph : graphProto.changed(graph, { node: inner });
   }
   const initializer: TensorProto[] = [...graph.initializer];
   const node = inner.filter((each) => {
     const tensor = weights.has(each) ? floatsOf(each) : undefined;
-    if (tensor) initializer.push(changed(TensorProtoSchema, tensor, { name: each.output[0] ?? "" }));
+    if (tensor) initializer.push(tensorProto.changed(tensor, { name: each.output[0] ?? "" }));
     return !tensor;
   });
-  return changed(GraphProtoSchema, graph, { node, initializer });
+  return graphProto.changed(graph, { node, initializer });
 }
 
 /** Whether its second input is a weight that it multiplies by. */
@@ -70,9 +62,9 @@ function withInner(node: NodeProto, opsets: Inlined["opsets"], kept: Map<NodePro
     const { g, graphs } = each;
     if (!g && graphs.length === 0) return each;
     const inner = graphs.map((graph) => converted(graph, opsets, kept));
-    return changed(AttributeProtoSchema, each, { ...(g ? { g: converted(g, opsets, kept) } : {}), graphs: inner });
+    return attributeProto.changed(each, { ...(g ? { g: converted(g, opsets, kept) } : {}), graphs: inner });
   });
-  const result = changed(NodeProtoSchema, node, { attribute });
+  const result = nodeProto.changed(node, { attribute });
   const opset = opsets.get(node);
   if (opset !== undefined) kept.set(result, opset);
   return result;

@@ -1,0 +1,431 @@
+/**
+ * The messages of ONNX's protobuf format, between bytes and objects: the shapes that onnx-buf describes, by tables a
+ * tenth as large as its descriptors and the general library that interprets these. What a table does not list is
+ * skipped when it is read.
+ */
+import type { Message, MessageInitShape } from "@bufbuild/protobuf";
+import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import type {
+  AttributeProto,
+  FunctionProto,
+  GraphProto,
+  ModelProto,
+  NodeProto,
+  StringStringEntryProto,
+  TensorProto,
+  ValueInfoProto,
+} from "onnx-buf";
+import { defect } from "../errors.js";
+import { present } from "../present.js";
+
+/**
+ * The fields of each message: `number name type`. The type is a scalar's (string where none is said) or a message's;
+ * `*` is a list of them, `+` a list that is written packed; `a.b` is the field b of the choice a. `kind` and `place` are
+ * enumerations, of which unknown members are left out.
+ */
+export const tables = {
+  ModelProto:
+    "1 irVersion int64,8 opsetImport OperatorSetIdProto*,2 producerName,3 producerVersion,4 domain,5 modelVersion int64,6 docString,7 graph GraphProto,14 metadataProps StringStringEntryProto*,20 trainingInfo TrainingInfoProto*,25 functions FunctionProto*,26 configuration DeviceConfigurationProto*",
+  GraphProto:
+    "1 node NodeProto*,2 name,5 initializer TensorProto*,15 sparseInitializer SparseTensorProto*,10 docString,11 input ValueInfoProto*,12 output ValueInfoProto*,13 valueInfo ValueInfoProto*,14 quantizationAnnotation TensorAnnotation*,16 metadataProps StringStringEntryProto*",
+  NodeProto:
+    "1 input *,2 output *,3 name,4 opType,7 domain,8 overload,5 attribute AttributeProto*,6 docString,9 metadataProps StringStringEntryProto*,10 deviceConfigurations NodeDeviceConfigurationProto*",
+  AttributeProto:
+    "1 name,21 refAttrName,13 docString,20 type kind,2 f float,3 i int64,4 s bytes,5 t TensorProto,6 g GraphProto,22 sparseTensor SparseTensorProto,14 tp TypeProto,7 floats float*,8 ints int64*,9 strings bytes*,10 tensors TensorProto*,11 graphs GraphProto*,23 sparseTensors SparseTensorProto*,15 typeProtos TypeProto*",
+  TensorProto:
+    "1 dims int64*,2 dataType int32,3 segment TensorProto.Segment,4 floatData float+,5 int32Data int32+,6 stringData bytes*,7 int64Data int64+,8 name,12 docString,9 rawData bytes,13 externalData StringStringEntryProto*,14 dataLocation place,10 doubleData double+,11 uint64Data uint64+,16 metadataProps StringStringEntryProto*",
+  "TensorProto.Segment": "1 begin int64,2 end int64",
+  SparseTensorProto: "1 values TensorProto,2 indices TensorProto,3 dims int64*",
+  ValueInfoProto: "1 name,2 type TypeProto,3 docString,4 metadataProps StringStringEntryProto*",
+  TypeProto:
+    "1 value.tensorType TypeProto.Tensor,4 value.sequenceType TypeProto.Sequence,5 value.mapType TypeProto.Map,9 value.optionalType TypeProto.Optional,8 value.sparseTensorType TypeProto.Tensor,6 denotation",
+  "TypeProto.Tensor": "1 elemType int32,2 shape TensorShapeProto",
+  "TypeProto.Sequence": "1 elemType TypeProto",
+  "TypeProto.Map": "1 keyType int32,2 valueType TypeProto",
+  "TypeProto.Optional": "1 elemType TypeProto",
+  TensorShapeProto: "1 dim TensorShapeProto.Dimension*",
+  "TensorShapeProto.Dimension": "1 value.dimValue int64,2 value.dimParam,3 denotation",
+  StringStringEntryProto: "1 key,2 value",
+  OperatorSetIdProto: "1 domain,2 version int64",
+  FunctionProto:
+    "1 name,4 input *,5 output *,6 attribute *,11 attributeProto AttributeProto*,7 node NodeProto*,8 docString,9 opsetImport OperatorSetIdProto*,10 domain,13 overload,12 valueInfo ValueInfoProto*,14 metadataProps StringStringEntryProto*",
+  TensorAnnotation: "1 tensorName,2 quantParameterTensorNames StringStringEntryProto*",
+  TrainingInfoProto:
+    "1 initialization GraphProto,2 algorithm GraphProto,3 initializationBinding StringStringEntryProto*,4 updateBinding StringStringEntryProto*",
+  DeviceConfigurationProto: "1 name,2 numDevices int32,3 device *",
+  NodeDeviceConfigurationProto: "1 configurationId,2 shardingSpec ShardingSpecProto*,3 pipelineStage int32",
+  ShardingSpecProto:
+    "1 tensorName,2 device int64*,3 indexToDeviceGroupMap IntIntListEntryProto*,4 shardedDim ShardedDimProto*",
+  IntIntListEntryProto: "1 key int64,2 value int64*",
+  ShardedDimProto: "1 axis int64,2 simpleSharding SimpleShardedDimProto*",
+  SimpleShardedDimProto: "1 dim.dimValue int64,2 dim.dimParam,3 numShards int64",
+};
+
+/** The kinds of attributes. */
+export const Kind = {
+  UNDEFINED: 0,
+  FLOAT: 1,
+  INT: 2,
+  STRING: 3,
+  TENSOR: 4,
+  GRAPH: 5,
+  FLOATS: 6,
+  INTS: 7,
+  STRINGS: 8,
+  TENSORS: 9,
+  GRAPHS: 10,
+  SPARSE_TENSOR: 11,
+  SPARSE_TENSORS: 12,
+  TYPE_PROTO: 13,
+  TYPE_PROTOS: 14,
+} as const;
+
+/** Where a tensor's numbers are. */
+export const Place = { DEFAULT: 0, EXTERNAL: 1 } as const;
+
+export const ElementType = {
+  UNDEFINED: 0,
+  FLOAT: 1,
+  UINT8: 2,
+  INT8: 3,
+  UINT16: 4,
+  INT16: 5,
+  INT32: 6,
+  INT64: 7,
+  STRING: 8,
+  BOOL: 9,
+  FLOAT16: 10,
+  DOUBLE: 11,
+  UINT32: 12,
+  UINT64: 13,
+  COMPLEX64: 14,
+  COMPLEX128: 15,
+  BFLOAT16: 16,
+  FLOAT8E4M3FN: 17,
+  FLOAT8E4M3FNUZ: 18,
+  FLOAT8E5M2: 19,
+  FLOAT8E5M2FNUZ: 20,
+  UINT4: 21,
+  INT4: 22,
+  FLOAT4E2M1: 23,
+  FLOAT8E8M0: 24,
+  UINT2: 25,
+  INT2: 26,
+} as const;
+
+interface Scalar {
+  readonly zero: unknown;
+  readonly read: (reader: BinaryReader) => unknown;
+  readonly write: (writer: BinaryWriter, value: unknown) => void;
+  readonly wire: WireType;
+}
+
+function scalar<T>(
+  zero: T,
+  read: (reader: BinaryReader) => unknown,
+  write: (writer: BinaryWriter, value: T) => void,
+  wire: WireType = WireType.Varint,
+): Scalar {
+  const checked = (writer: BinaryWriter, value: unknown) => {
+    if (!isLike(value, zero)) throw defect(`a field that holds a ${typeof zero} is given a ${typeof value}`);
+    write(writer, value);
+  };
+  return { zero, read, write: checked, wire };
+}
+
+function isLike<T>(value: unknown, other: T): value is T {
+  return typeof value === typeof other;
+}
+
+const int32 = scalar(
+  0,
+  (from) => from.int32(),
+  (to, value) => to.int32(value),
+);
+
+/** Undefined where an enumeration does not have the number. */
+const member = (all: Readonly<Record<string, number>>) =>
+  scalar(
+    0,
+    (from) => {
+      const value = from.int32();
+      return Object.values(all).includes(value) ? value : undefined;
+    },
+    (to, value) => to.int32(value),
+  );
+
+const { LengthDelimited } = WireType;
+
+const scalars: ReadonlyMap<string, Scalar> = new Map([
+  [
+    "",
+    scalar(
+      "",
+      (from) => from.string(),
+      (to, value) => to.string(value),
+      LengthDelimited,
+    ),
+  ],
+  [
+    "bytes",
+    scalar(
+      new Uint8Array(),
+      (from) => from.bytes(),
+      (to, value) => to.bytes(value),
+      LengthDelimited,
+    ),
+  ],
+  [
+    "float",
+    scalar(
+      0,
+      (from) => from.float(),
+      (to, value) => to.float(value),
+      WireType.Bit32,
+    ),
+  ],
+  [
+    "double",
+    scalar(
+      0,
+      (from) => from.double(),
+      (to, value) => to.double(value),
+      WireType.Bit64,
+    ),
+  ],
+  [
+    "int64",
+    scalar(
+      0n,
+      (from) => from.int64(),
+      (to, value) => to.int64(value),
+    ),
+  ],
+  [
+    "uint64",
+    scalar(
+      0n,
+      (from) => from.uint64(),
+      (to, value) => to.uint64(value),
+    ),
+  ],
+  ["int32", int32],
+  ["kind", member(Kind)],
+  ["place", member(Place)],
+]);
+
+interface Field {
+  readonly number: number;
+  readonly name: string;
+  /** The choice that it belongs to. */
+  readonly choice: string | undefined;
+  /** Of a scalar; otherwise the field holds messages. */
+  readonly scalar: Scalar | undefined;
+  readonly message: string;
+  readonly list: boolean;
+  readonly packed: boolean;
+}
+
+interface Table {
+  readonly typeName: string;
+  readonly fields: readonly Field[];
+  readonly byNumber: ReadonlyMap<number, Field>;
+  /** What a message has where nothing is set. */
+  readonly zeros: object;
+}
+
+function fieldOf(text: string): Field {
+  const [number, path = "", type = ""] = text.split(" ");
+  const [name = "", choice] = path.split(".").reverse();
+  const plain = type.replace(/[*+]$/, "");
+  const [list, packed] = [plain !== type, type.endsWith("+")];
+  return { number: Number(number), name, choice, scalar: scalars.get(plain), message: plain, list, packed };
+}
+
+function tableOf(name: string, text: string): Table {
+  const fields = text.split(",").map(fieldOf);
+  const single = fields.filter(({ list, choice }) => !list && choice === undefined);
+  return {
+    typeName: `onnx.${name}`,
+    fields: fields.toSorted((a, b) => a.number - b.number),
+    byNumber: new Map(fields.map((field) => [field.number, field])),
+    zeros: Object.fromEntries(single.flatMap((field) => (field.scalar ? [[field.name, field.scalar.zero]] : []))),
+  };
+}
+
+const known: ReadonlyMap<string, Table> = new Map(
+  Object.entries(tables).map(([name, text]) => [name, tableOf(name, text)]),
+);
+
+/** A message, whatever it is of. */
+type Fields = Record<string, unknown>;
+type Choice = { readonly case?: string; readonly value?: unknown };
+
+function tableNamed(name: string): Table {
+  return present(known.get(name));
+}
+
+function empty(table: Table): Fields {
+  const message: Fields = Object.create(table.zeros);
+  message.$typeName = table.typeName;
+  for (const { name, choice, list } of table.fields) {
+    if (list) message[name] = [];
+    else if (choice !== undefined) message[choice] = { case: undefined };
+  }
+  return message;
+}
+
+/** A message from some of its fields; messages in them may be plain objects of theirs. */
+function made(table: Table, init: object): Fields {
+  const message = empty(table);
+  const given = new Map<string, unknown>(Object.entries(init));
+  for (const { name, choice, scalar, message: type, list } of table.fields) {
+    const whole = (value: unknown) => (scalar ? value : madeOf(tableNamed(type), value));
+    const value = given.get(choice ?? name) ?? undefined;
+    if (value === undefined) continue;
+    if (choice === undefined) message[name] = list && Array.isArray(value) ? value.map(whole) : whole(value);
+    else if (isChoice(value) && value.case === name) message[choice] = { case: name, value: whole(value.value) };
+  }
+  return message;
+}
+
+function madeOf(table: Table, value: unknown): unknown {
+  if (typeof value !== "object" || value === null) throw defect(`a ${table.typeName} is made of ${typeof value}`);
+  return "$typeName" in value ? value : made(table, value);
+}
+
+function isChoice(value: unknown): value is Choice {
+  return typeof value === "object" && value !== null && "case" in value;
+}
+
+// Reading
+
+/** Messages within messages, as deep as they may lie. */
+const deepest = 100;
+
+function read(table: Table, message: Fields, reader: BinaryReader, length: number, depth: number): Fields {
+  if (depth > deepest) throw new Error(`messages lie in each other more than ${deepest} deep`);
+  const end = reader.pos + length;
+  while (reader.pos < end) {
+    const [number, wire] = reader.tag();
+    const field = table.byNumber.get(number);
+    if (field) readField(field, message, reader, wire, depth);
+    else reader.skip(wire, number, deepest - depth);
+  }
+  return message;
+}
+
+function readField(field: Field, message: Fields, reader: BinaryReader, wire: WireType, depth: number): void {
+  const { name, choice, scalar, list } = field;
+  if (list) {
+    const items = message[name];
+    if (!Array.isArray(items)) throw defect(`the list ${name} is none`);
+    if (scalar && wire === LengthDelimited && scalar.wire !== LengthDelimited) {
+      const end = reader.uint32() + reader.pos;
+      while (reader.pos < end) items.push(scalar.read(reader));
+    } else items.push(scalar ? scalar.read(reader) : child(field, undefined, reader, depth));
+    return;
+  }
+  const before = choice === undefined ? message[name] : chosen(message[choice], name);
+  const value = scalar ? scalar.read(reader) : child(field, before, reader, depth);
+  if (value === undefined) return;
+  if (choice === undefined) message[name] = value;
+  else message[choice] = { case: name, value };
+}
+
+function chosen(choice: unknown, name: string): unknown {
+  return isChoice(choice) && choice.case === name ? choice.value : undefined;
+}
+
+/** A message that occurs twice is the union of both. */
+function child({ message }: Field, before: unknown, reader: BinaryReader, depth: number): Fields {
+  const table = tableNamed(message);
+  return read(table, isFields(before) ? before : empty(table), reader, reader.uint32(), depth + 1);
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null;
+}
+
+// Writing
+
+function write(table: Table, message: object, writer: BinaryWriter): void {
+  const own = new Map<string, unknown>(Object.entries(message));
+  for (const field of table.fields) {
+    const { name, choice, list, packed } = field;
+    const value = choice === undefined ? own.get(name) : chosen(own.get(choice), name);
+    if (value === undefined) continue;
+    if (!list) writeOne(field, value, writer);
+    else if (Array.isArray(value) && value.length > 0) {
+      if (packed) writePacked(field, value, writer);
+      else for (const item of value) writeOne(field, item, writer);
+    }
+  }
+}
+
+function writeOne(field: Field, value: unknown, writer: BinaryWriter): void {
+  const { number, scalar, message } = field;
+  if (scalar) scalar.write(writer.tag(number, scalar.wire), value);
+  else if (isFields(value)) {
+    writer.tag(number, LengthDelimited).fork();
+    write(tableNamed(message), value, writer);
+    writer.join();
+  }
+}
+
+function writePacked({ number, scalar }: Field, values: readonly unknown[], writer: BinaryWriter): void {
+  writer.tag(number, LengthDelimited).fork();
+  for (const value of values) present(scalar).write(writer, value);
+  writer.join();
+}
+
+// Of each message that is named in code
+
+/** What is known of the messages of one type. */
+export class Schema<T extends Message> {
+  readonly #table: Table;
+
+  constructor(name: keyof typeof tables) {
+    this.#table = tableNamed(name);
+  }
+
+  /** A message; what is not given is empty or zero. */
+  create(fields: MessageInitShape<GenMessage<T>>): T {
+    return this.#checked(made(this.#table, fields));
+  }
+
+  /** A message like another but for some of its fields. */
+  changed(message: T, fields: MessageInitShape<GenMessage<T>>): T {
+    return this.#checked(made(this.#table, { ...message, ...fields }));
+  }
+
+  /** Throws where the bytes are no such message, or end early. */
+  decode(bytes: Uint8Array): T {
+    return this.#checked(read(this.#table, empty(this.#table), new BinaryReader(bytes), bytes.length, 1));
+  }
+
+  encode(message: T): Uint8Array<ArrayBuffer> {
+    const writer = new BinaryWriter();
+    write(this.#table, message, writer);
+    return writer.finish();
+  }
+
+  #checked(message: object): T {
+    if (!this.#isOne(message)) throw defect(`a message is no ${this.#table.typeName}`);
+    return message;
+  }
+
+  #isOne(message: object): message is T {
+    return "$typeName" in message && message.$typeName === this.#table.typeName;
+  }
+}
+
+export const attributeProto = new Schema<AttributeProto>("AttributeProto");
+export const functionProto = new Schema<FunctionProto>("FunctionProto");
+export const graphProto = new Schema<GraphProto>("GraphProto");
+export const modelProto = new Schema<ModelProto>("ModelProto");
+export const nodeProto = new Schema<NodeProto>("NodeProto");
+export const stringStringEntryProto = new Schema<StringStringEntryProto>("StringStringEntryProto");
+export const tensorProto = new Schema<TensorProto>("TensorProto");
+export const valueInfoProto = new Schema<ValueInfoProto>("ValueInfoProto");
