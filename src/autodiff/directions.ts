@@ -40,14 +40,19 @@ export function forEachDirection(directions: Directions): Value[] {
   });
 }
 
-/** The sums of the results over all directions. */
-export function sumOverDirections(directions: Directions): Value[] {
+/** What is summed of a value for some directions, `[count, ...]`: the sum itself, or that of what is made of it. */
+export type SumOver = (all: Value) => Value;
+
+const itself: SumOver = (all) => build.sum(all, [0]);
+
+/** The sums of the results over all directions; for each result, what is summed of it. */
+export function sumOverDirections(directions: Directions, sums: readonly (SumOver | undefined)[] = []): Value[] {
   const each = new Each(directions);
-  const summed = (first: Value | null) => each.from(first).map((value) => build.sum(value, [0]));
+  const summed = (first: Value | null) => each.from(first).map((value, k) => (sums[k] ?? itself)(value));
   if (each.atOnce >= each.count) return summed(null);
-  const initial = each.results.map(({ shape, dtype }) => build.zeros(shape, dtype));
-  const { states } = each.loop(initial, (first, sums) => ({
-    states: summed(first).map((value, k) => build.add(nth(sums, k), value)),
+  const initial = summed(null).map(({ shape, dtype }) => build.zeros(shape, dtype));
+  const { states } = each.loop(initial, (first, before) => ({
+    states: summed(first).map((value, k) => build.add(nth(before, k), value)),
     results: [],
   }));
   return [...states];

@@ -2,6 +2,7 @@
 import type { SampleAxes } from "../analysis/sample-axes.js";
 import type { Value } from "../graph/value.js";
 import type { BuildStrategy } from "../ops/build-strategy.js";
+import { nth } from "../present.js";
 
 /** A model with its loss, as a graph that can be differentiated. */
 export interface Differentiable {
@@ -24,4 +25,11 @@ export interface Differentiable {
   readonly strategy: BuildStrategy;
   /** Whether inputs may hold NaN or infinity. */
   readonly notFiniteInputs: boolean;
+}
+
+/** By the names of parameters, a value each. */
+export type ByName = ReadonlyMap<string, Value>;
+
+export function perParameter({ parameters }: Differentiable, values: readonly Value[]): ByName {
+  return new Map([...parameters.keys()].map((name, k) => [name, nth(values, k)]));
 }

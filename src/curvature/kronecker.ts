@@ -53,7 +53,7 @@ class PairedBlocks {
   /** Sums over pseudo-targets, of values that are made for each pair. */
   sums(emit: (pair: Pair, k: number) => readonly Value[]): Value[][] {
     const parts = this.pairs.map(emit);
-    const sums = this.#targets.sum(parts.flat());
+    const sums = this.#targets.sum(parts.flat().map((value) => ({ value })));
     let taken = 0;
     return parts.map(({ length }) => {
       const from = taken;

@@ -1,7 +1,7 @@
 /** Gradients of pseudo-targets: scalars of each sample whose gradients' outer products add up to a curvature matrix. */
 
 import { invalidArgument, kindOf } from "../arguments.js";
-import { type Directions, sumOverDirections } from "../autodiff/directions.js";
+import { type Directions, type SumOver, sumOverDirections } from "../autodiff/directions.js";
 import { PergradError } from "../errors.js";
 import { substitute } from "../graph/body.js";
 import { N } from "../graph/dim.js";
@@ -36,8 +36,14 @@ export interface PseudoTargets {
    * is known, else those of the second derivative times the seed.
    */
   readonly weighted: Gradients;
-  /** The sums over all pseudo-targets of values that depend on the leaf. */
-  sum(values: readonly Value[]): Value[];
+  /** The sums over all pseudo-targets of values that depend on the leaf, or of what is made of them. */
+  sum(summed: readonly Summed[]): Value[];
+}
+
+export interface Summed {
+  readonly value: Value;
+  /** What is summed of the values for some pseudo-targets, `[count, ...]`. Default: the values. */
+  readonly over?: SumOver;
 }
 
 export function pseudoTargets(of: Differentiable, kind: PseudoTargetKind): PseudoTargets {
@@ -45,11 +51,18 @@ export function pseudoTargets(of: Differentiable, kind: PseudoTargetKind): Pseud
   return kind === "type2" ? rootOfLoss(of) : drawnTargets(of, kind);
 }
 
+const valuesOf = (summed: readonly Summed[]) => summed.map(({ value }) => value);
+const oversOf = (summed: readonly Summed[]) => summed.map(({ over }) => over);
+
 function ownLoss(of: Differentiable): PseudoTargets {
   const seed = leaf("seed", of.losses, { kind: "input" });
   const gradients = pulledBack(carrying(of, seed), of.losses, seed);
   const ones = build.expand(build.scalar(1, of.losses), of.losses.shape);
-  return { seed, gradients, weighted: gradients, sum: (values) => substitute(values, new Map([[seed, ones]])) };
+  const sum = (summed: readonly Summed[]) => {
+    const found = substitute(valuesOf(summed), new Map([[seed, ones]]));
+    return summed.map(({ over }, k) => (over ? over(build.unsqueeze(nth(found, k), [0])) : nth(found, k)));
+  };
+  return { seed, gradients, weighted: gradients, sum };
 }
 
 function rootOfLoss(of: Differentiable): PseudoTargets {
@@ -63,8 +76,10 @@ function rootOfLoss(of: Differentiable): PseudoTargets {
     seed,
     gradients,
     weighted,
-    sum: (values) =>
-      sumOverDirections({ ...directions, of: (direction) => substitute(values, new Map([[seed, direction]])) }),
+    sum: (summed) => {
+      const of = (direction: Value) => substitute(valuesOf(summed), new Map([[seed, direction]]));
+      return sumOverDirections({ ...directions, of }, oversOf(summed));
+    },
   };
 }
 
@@ -72,7 +87,7 @@ function rootOfLoss(of: Differentiable): PseudoTargets {
 function drawnTargets(of: Differentiable, drawn: Drawn): PseudoTargets {
   const seed = leaf("signs", of.output, { kind: "input" });
   const gradients = pulledBack(carrying(of, seed), of.output, requireRoot(of, seed));
-  return { seed, gradients, weighted: gradients, sum: (values) => meanOverSigns(of, drawn, seed, values) };
+  return { seed, gradients, weighted: gradients, sum: (summed) => meanOverSigns(of, drawn, seed, summed) };
 }
 
 /** The same, with a leaf `[N, ...]` of its own that holds samples. */
@@ -95,23 +110,21 @@ export function meanOverSigns(
   { output }: Differentiable,
   { probes, seed }: Drawn,
   signs: Value,
-  values: readonly Value[],
+  summed: readonly Summed[],
 ): Value[] {
+  const values = valuesOf(summed);
   const numbers = build.floats(
     Array.from({ length: probes }, (_, k) => k),
     [probes],
     output,
   );
-  const sums = sumOverDirections({
-    size: probes,
-    dtype: output.dtype,
-    of: (direction) => {
-      const probe = build.cast(build.sum(build.mul(direction, numbers)), "int64");
-      // Past the last direction there is one of zeros, which adds nothing.
-      const own = build.mul(signsFor(output, probe, seed), build.sum(direction));
-      return substitute(values, new Map([[signs, own]]));
-    },
-  });
+  const of = (direction: Value) => {
+    const probe = build.cast(build.sum(build.mul(direction, numbers)), "int64");
+    // Past the last direction there is one of zeros, which adds nothing.
+    const own = build.mul(signsFor(output, probe, seed), build.sum(direction));
+    return substitute(values, new Map([[signs, own]]));
+  };
+  const sums = sumOverDirections({ size: probes, dtype: output.dtype, of }, oversOf(summed));
   return sums.map((sum) => build.scale(sum, 1 / probes));
 }
 
@@ -186,7 +199,7 @@ export function drawnOf(call: string, { probes = 1, seed = 0 }: Omit<TargetOptio
 
 /** One value's sum. */
 export function sumOfOne(targets: PseudoTargets, value: Value): Value {
-  return nth(targets.sum([value]), 0);
+  return nth(targets.sum([{ value }]), 0);
 }
 
 /**
@@ -198,7 +211,7 @@ export function drawnFisherProduct(of: Differentiable, drawn: Drawn, vectors: Ve
   const seed = requireRoot(of, signs);
   const slopes = along(of, pulledBack(carrying(of, signs), of.output, seed), vectors);
   const ones = of.output.shape.slice(1).map(() => 1);
-  const [mean] = meanOverSigns(of, drawn, signs, [build.mul(seed, build.reshape(slopes, [N, ...ones]))]);
+  const [mean] = meanOverSigns(of, drawn, signs, [{ value: build.mul(seed, build.reshape(slopes, [N, ...ones])) }]);
   // Whose samples numbers are that come from a sample's place in the batch cannot be told: they are put in afterwards.
   const stand = leaf("mean", of.output, { kind: "input" });
   const found = pulledBack(carrying(of, stand), of.output, stand);

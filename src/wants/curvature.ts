@@ -1,18 +1,19 @@
 /** Second derivatives of each sample's loss. */
 import {
-  type ByName,
   estimatedDiagonal,
-  gaussNewtonDiagonal,
-  gaussNewtonTraces,
   hessianDiagonal as hessianDiagonals,
   jacobians,
-  meanGaussNewtonDiagonal,
   outputGradients,
   outputHessians,
   type Probes,
   tangentKernel,
 } from "../curvature/columns.js";
-import type { Differentiable } from "../curvature/differentiable.js";
+import type { ByName, Differentiable } from "../curvature/differentiable.js";
+import {
+  gaussNewtonDiagonal,
+  gaussNewtonTraces,
+  meanGaussNewtonDiagonal,
+} from "../curvature/gauss-newton-diagonals.js";
 import {
   fisherProduct as fisherProducts,
   type Gradients,
