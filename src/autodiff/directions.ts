@@ -22,6 +22,8 @@ const mostNumbers = 2 ** 22;
 /** A direction is 1 at one of `size` places and 0 at the others, unless others are given. */
 export interface Directions {
   readonly size: number;
+  /** The places that count, in order. Default: all. */
+  readonly places?: readonly number[] | undefined;
   /** `[count, size]`: a direction in each row. */
   readonly rows?: Value;
   readonly dtype: DType;
@@ -62,16 +64,18 @@ class Each {
   readonly #direction: Value;
   readonly #size: number;
   readonly #rows: Value | undefined;
+  readonly #places: readonly number[] | undefined;
   /** How many directions there are. */
   readonly count: number;
   /** For one direction. */
   readonly results: readonly Value[];
   readonly atOnce: number;
 
-  constructor({ size, rows, dtype, of }: Directions) {
+  constructor({ size, places, rows, dtype, of }: Directions) {
     this.#size = size;
     this.#rows = rows;
-    this.count = rows ? factorOf(rows.shape[0] ?? 0) : size;
+    this.#places = places;
+    this.count = rows ? factorOf(rows.shape[0] ?? 0) : (places?.length ?? size);
     this.#direction = leaf("direction", { dtype, shape: [size] }, { kind: "input" });
     this.results = of(this.#direction);
     const numbers = this.results.reduce((total, { shape }) => total + elementFactor(shape), 0);
@@ -118,8 +122,17 @@ class Each {
   #directions(first: Value | null): Value {
     if (this.#rows) return this.#given(this.#rows, first);
     const places = build.ints([...Array(this.#size).keys()], [1, this.#size]);
-    const own = build.ints([...Array(this.atOnce).keys()], [this.atOnce, 1]);
-    return build.cast(build.equal(first ? build.add(own, first) : own, places), this.#direction.dtype);
+    const own = this.#own(first);
+    return build.cast(build.equal(own, places), this.#direction.dtype);
+  }
+
+  /** The places of the directions from this one on, `[atOnce, 1]`; past the last, none. */
+  #own(first: Value | null): Value {
+    const numbers = build.ints([...Array(this.atOnce).keys()], [this.atOnce, 1]);
+    if (!this.#places) return first ? build.add(numbers, first) : numbers;
+    if (!first) return build.ints([...this.#places], [this.atOnce, 1]);
+    const none = Array<number>(this.steps * this.atOnce - this.count).fill(-1);
+    return build.gather(build.ints([...this.#places, ...none]), build.add(numbers, first), 0);
   }
 
   /** Of the rows that are given; past the last, 0. */

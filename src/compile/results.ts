@@ -94,6 +94,7 @@ export function differentiableOf(
   const target = expected.get(targetName)?.value;
   const given = target ? new Traced(target) : null;
   const { root, second } = loss;
+  const zeroColumns = loss.zeroColumns?.(output.shape, target?.shape);
   const traced = (times: TimesVector) => (value: Value, vector: Value) =>
     times(new Traced(value), given, new Traced(vector)).value;
   return {
@@ -104,6 +105,7 @@ export function differentiableOf(
     lossOf: (value) => loss.apply(new Traced(value), given).value,
     terms: loss.terms?.(output.shape, target?.shape ?? null) ?? 1,
     root: typeof root === "function" ? traced(root) : root,
+    zeroColumns,
     second: second && traced(second),
     strategy: { ...options.lowMemory, ...options.strategy, ...(options.prices ? { prices: options.prices } : {}) },
     notFiniteInputs,

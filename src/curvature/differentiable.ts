@@ -19,6 +19,8 @@ export interface Differentiable {
   readonly terms: number;
   /** How a square root of the loss's second derivative in the output is known; undefined: not at all. */
   readonly root?: "elementwise" | ((output: Value, vector: Value) => Value) | undefined;
+  /** The axis of the output for whose last elements the root's columns are 0; undefined: not known. */
+  readonly zeroColumns?: number | undefined;
   /** The second derivative of the loss in the output times a vector, where the loss says how. */
   readonly second?: ((output: Value, vector: Value) => Value) | undefined;
   /** Methods to be taken where several are equal. */

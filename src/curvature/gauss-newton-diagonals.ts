@@ -129,7 +129,7 @@ function squaresOf(own: Outer, each: Value, same: Value, made: OfSamples): Produ
       const rank = all.shape.length;
       const ahead = Array.from({ length: axis }, (_, k) => k + 1);
       const columns = build.transpose(all, [...ahead, 0, rank - 1, rank - 2]);
-      const [count, size, positions] = columns.shape.slice(axis).map(factorOf) as [number, number, number];
+      const [count, size, positions] = leadingOf(columns.shape.slice(axis).map(factorOf), 3);
       const leading = columns.shape.slice(0, axis);
       const product = build.matmul(build.reshape(columns, [...leading, count * size, positions]), same);
       const width = nth(product.shape, axis + 1);

@@ -4,7 +4,7 @@ import { invalidArgument, kindOf } from "../arguments.js";
 import { type Directions, type SumOver, sumOverDirections } from "../autodiff/directions.js";
 import { PergradError } from "../errors.js";
 import { substitute } from "../graph/body.js";
-import { N } from "../graph/dim.js";
+import { fixedSize, N } from "../graph/dim.js";
 import { dimsValue, leaf, type Value } from "../graph/value.js";
 import { elementFactor } from "../ops/build.js";
 import { build } from "../ops/registry.js";
@@ -70,15 +70,17 @@ function rootOfLoss(of: Differentiable): PseudoTargets {
   const seed = leaf("direction", { dtype: of.output.dtype, shape: [directions.size] }, { kind: "input" });
   const unit = spread(of, seed);
   const root = rootTimes(of, unit);
-  const gradients = pulledBack(of, of.output, root ?? unit);
-  const weighted = root ? gradients : pulledBack(of, of.output, new LossHead(of).times(of.output, unit));
+  const places = root ? columnsOf(of, directions.size) : undefined;
+  const many = { ...of, strategy: { ...of.strategy, directions: places?.length ?? directions.size } };
+  const gradients = pulledBack(many, of.output, root ?? unit);
+  const weighted = root ? gradients : pulledBack(many, of.output, new LossHead(of).times(of.output, unit));
   return {
     seed,
     gradients,
     weighted,
     sum: (summed) => {
       const of = (direction: Value) => substitute(valuesOf(summed), new Map([[seed, direction]]));
-      return sumOverDirections({ ...directions, of }, oversOf(summed));
+      return sumOverDirections({ ...directions, places, of }, oversOf(summed));
     },
   };
 }
@@ -164,6 +166,18 @@ export function rootTimes(of: Differentiable, vector: Value): Value | null {
 
 function ofOutput({ output }: Differentiable): Omit<Directions, "of"> {
   return { size: elementFactor(output.shape.slice(1)), dtype: output.dtype };
+}
+
+/** Places are constants of the graph: of more elements than this all columns are computed. */
+const mostPlaces = 4096;
+
+/** The elements of the output whose columns of the root are not known to be 0; undefined for all. */
+function columnsOf({ output, zeroColumns }: Differentiable, size: number): number[] | undefined {
+  if (zeroColumns === undefined || size > mostPlaces) return undefined;
+  const inner = elementFactor(output.shape.slice(zeroColumns + 1));
+  const classes = fixedSize(output.shape, zeroColumns);
+  if (classes < 2) return undefined;
+  return [...Array(size).keys()].filter((place) => Math.floor(place / inner) % classes < classes - 1);
 }
 
 function spread({ output }: Differentiable, direction: Value): Value {

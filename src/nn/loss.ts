@@ -47,6 +47,8 @@ export interface Loss {
    * and not negative. A function gives R times a vector of the output's shape. Default: none is known.
    */
   readonly root?: "elementwise" | TimesVector;
+  /** The axis of the output for whose last elements the columns of the root are 0: none need be computed. Default: no such. */
+  readonly zeroColumns?: (output: Shape, target: Shape | undefined) => number;
   /**
    * The second derivative of the loss in the output times a vector, in fewer steps than by differentiating twice. Default:
    * that is done.

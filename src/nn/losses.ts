@@ -124,6 +124,7 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
   return {
     ...loss,
     root: softmaxRoot(options),
+    zeroColumns: (output, target) => classAxisOf("cross_entropy", output, options.classAxis, target),
     second: softmaxSecond(options),
     likelihood: { kind: "categorical", chances },
   };
@@ -137,9 +138,22 @@ function softmaxSecond(options: CrossEntropyOptions): TimesVector {
   return softmaxTimes(options, (number) => number);
 }
 
-/** The second derivative is the square of sqrt(m) (diag(sqrt(p)) - p sqrt(p)'). */
+/**
+ * The second derivative is the square of R = sqrt(m) (diag(sqrt(p)) - p sqrt(p)'), and of R after any reflection. R sqrt(p) is 0:
+ * the one that exchanges sqrt(p) with the last axis, but for a sign, makes the last column 0 (Householder 1958).
+ */
 function softmaxRoot(options: CrossEntropyOptions): TimesVector {
-  return softmaxTimes(options, (number) => number.sqrt());
+  const times = softmaxTimes(options, (number) => number.sqrt());
+  return (output, target, vector) => {
+    const axis = classAxisOf("cross_entropy", output.value.shape, options.classAxis, target?.value.shape);
+    const root = output.softmax(axis).sqrt();
+    const classes = factorOf(nth(output.value.shape, axis));
+    const isLast = constant([...Array(classes).keys()].map((k) => (k === classes - 1 ? 1 : 0)));
+    const normal = root.add(isLast.cast(root.dtype).reshape(columnAt(axis, root.rank)));
+    const along = vector.mul(normal).sum(axis, { keepDims: true });
+    const half = root.slice(axis, classes - 1, classes).add(1);
+    return times(output, target, vector.sub(normal.mul(along.div(half))));
+  };
 }
 
 /** f(m) (diag(f(p)) - p f(p)') times a vector. */

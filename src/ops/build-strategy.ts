@@ -15,6 +15,8 @@ export interface BuildStrategy {
   readonly materialise?: "blocked unfold" | "lowMemory";
   /** How the cotangent of a convolution's data is computed. */
   readonly convolutionData?: DataMethod;
+  /** For how many cotangents a derivative is computed: what does not depend on them is there once. Default 1. */
+  readonly directions?: number;
   /** How the maximum of a window is found again. */
   readonly maxPool?: MaxPoolMethod;
 }

@@ -70,6 +70,17 @@ const littleBesideSums = 16;
 /** What a run of a large model takes beside the weights, in parts of these, where it costs no more than a little time. */
 const spare = 1 / 4;
 
+/** A run that fits into a processor's cache, or nearly, and is not so small that its nodes take longer than their work. */
+const cached = { bytes: 2 ** 23, samples: 8 };
+
+/** What runs keep to where neither a budget nor a number of samples is given. */
+interface Limits {
+  /** Bytes of a run, if it can be so little. */
+  readonly mostMemory?: number | undefined;
+  /** It is faster within the cache. Default false. */
+  readonly fewAtATime?: boolean;
+}
+
 export class Microbatches {
   readonly memory: Pick<MemoryUse, "at">;
   readonly #outputs: readonly Output[];
@@ -83,8 +94,7 @@ export class Microbatches {
     private readonly weights: number,
     /** It sums over the samples in parts, so that it may take more at a time. */
     private readonly manySamples = false,
-    /** Bytes that a run keeps to if it can, where no budget is given. */
-    private readonly mostMemory = Number.POSITIVE_INFINITY,
+    private readonly limits: Limits = {},
   ) {
     this.memory = memory;
     this.#outputs = outputs;
@@ -146,12 +156,19 @@ export class Microbatches {
 
   /** Samples at a time where neither a budget nor a number of samples is given. */
   #unasked(samples: number): number {
-    const most = this.#lowMemory(samples);
-    if (this.#whole !== undefined || this.memory.at(most) <= this.mostMemory) return most;
+    const { mostMemory = Number.POSITIVE_INFINITY } = this.limits;
+    const most = Math.min(this.#lowMemory(samples), this.#inCache(samples));
+    if (this.#whole !== undefined || this.memory.at(most) <= mostMemory) return most;
     return Math.max(
       1,
-      largest(most - 1, (count) => this.memory.at(count) <= this.mostMemory),
+      largest(most - 1, (count) => this.memory.at(count) <= mostMemory),
     );
+  }
+
+  #inCache(samples: number): number {
+    if (!this.limits.fewAtATime || this.#whole !== undefined || samples <= cached.samples) return samples;
+    const most = largest(samples, (count) => this.memory.at(count) <= cached.bytes);
+    return Math.max(cached.samples, most);
   }
 
   /**
@@ -170,7 +187,7 @@ export class Microbatches {
 
   /** Bytes of a run of so many samples, as `run` computes them by default. */
   bytesOf(samples: number): number {
-    const most = this.#mostAccurate;
+    const most = Math.min(this.#mostAccurate, this.#inCache(samples));
     if (samples <= most || this.isForParts(samples, {})) return this.memory.at(samples);
     return this.#inParts(samples, Math.ceil(samples / Math.ceil(samples / most)));
   }

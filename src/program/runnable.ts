@@ -44,7 +44,9 @@ export abstract class RunnableProgram<W extends Wants> {
     const { want: wants, graph, executable, objective, memoryOptions, manySamples, mostMemory } = parts;
     const measured = { outputs: graph.outputs, memory: executable.memory };
     const weights = weightsOf(objective.model);
-    this.microbatches = new Microbatches(measured, objective.expected, memoryOptions, weights, manySamples, mostMemory);
+    const fewAtATime = Object.values(wants).some((want) => want.fewAtATime);
+    const limits = { mostMemory, fewAtATime };
+    this.microbatches = new Microbatches(measured, objective.expected, memoryOptions, weights, manySamples, limits);
     this.execution = new Execution({ ...parts, wants, microbatches: this.microbatches });
     this.#named = new Map(Object.keys(wants).map((want) => [want, namesUnder(`${want}/`, graph.outputs)]));
     this.#forgottenAwait = forgottenAwait("program.run(...)", Object.keys(wants));

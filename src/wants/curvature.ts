@@ -177,7 +177,7 @@ export function ggnDiagonal({ probes, seed, mean = false }: DiagonalOptions = {}
     name: "ggnDiagonal",
     settings: { probes, seed, mean },
     requirements: { factors: true },
-    ...(mean ? { joining: "mean" } : {}),
+    ...(mean ? { joining: "mean", fewAtATime: true } : {}),
     emit: ({ differentiable }) => named(diagonal(differentiable, kind)),
     read: (returned) => under(returned, ""),
   };
@@ -185,7 +185,7 @@ export function ggnDiagonal({ probes, seed, mean = false }: DiagonalOptions = {}
 
 /** Options of `want.ggnDiagonal`. */
 export interface DiagonalOptions extends EstimateOptions {
-  /** The mean over the batch, `[...shape]` each, which takes much less time and memory than each sample's own. Default false. */
+  /** The mean over the batch, `[...shape]` each, which takes less time and much less memory than each sample's own. Default false. */
   readonly mean?: boolean;
 }
 

@@ -63,6 +63,8 @@ export interface Want<R> {
   readonly addedUp?: readonly string[];
   /** What it was made with, for readers of a saved program: plain data. Default: nothing. */
   readonly settings?: WantSettings;
+  /** What it computes takes many times the memory of a gradient: few samples at a time, within a cache, take less time. */
+  readonly fewAtATime?: boolean;
   /** It differentiates each loss twice. */
   readonly twice?: true;
   /** The dtype in which the runtime hands over what is computed; float32 where not given. */

@@ -14,7 +14,7 @@ import { type Pool, planesOf, poolOf } from "./pool.js";
 
 export function differentiateMaxPool(node: Node, dy: Value, build: Build): Value {
   const pool = poolOf(node);
-  const method = build.strategy.maxPool ?? cheaper(pool, build.prices);
+  const method = build.strategy.maxPool ?? cheaper(pool, build.prices, build.strategy.directions ?? 1);
   return method === "indices" ? byIndices(node, dy, pool, build) : byComparison(node, dy, pool, build);
 }
 
@@ -25,15 +25,16 @@ function unpools({ spatial, positions, window }: Pool): boolean {
   );
 }
 
-/** Nanoseconds for each method, for one plane. */
-function cheaper(pool: Pool, { float, chosen, notedMaximum, scattered }: Prices): MaxPoolMethod {
+/** Nanoseconds for each method, for one plane and one of several cotangents. */
+function cheaper(pool: Pool, { float, chosen, notedMaximum, scattered }: Prices, cotangents: number): MaxPoolMethod {
   const { spatial, positions, window } = pool;
-  const noted = sizeOf(positions) * (kernelSize(window) * notedMaximum + (unpools(pool) ? 0 : scattered));
+  const noting = (kernelSize(window) * notedMaximum) / cotangents;
+  const noted = sizeOf(positions) * (noting + (unpools(pool) ? 0 : scattered));
   const compared = stagesOf(pool).reduce((total, axis) => {
     const [kernel, stride] = [nth(window.kernel, axis), nth(window.strides, axis)];
     const elements = sizeOf(spatial.slice(0, axis)) * sizeOf(positions.slice(axis));
     // Of each offset a slice, a maximum, a comparison, two choices, padding and a sum; of strides larger than 1 the gaps.
-    const each = 4 * float + 2 * chosen + 2 * float + (stride > 1 ? 4 * stride * float : 0);
+    const each = (4 * float) / cotangents + 2 * chosen + 2 * float + (stride > 1 ? 4 * stride * float : 0);
     return total + elements * kernel * each;
   }, 0);
   return compared < noted ? "comparison" : "indices";
