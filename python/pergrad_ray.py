@@ -1,9 +1,8 @@
-"""Runs a saved program over Parquet files on a Ray cluster: one task for each row group that is not done yet.
+"""Runs a job of pergrad over Parquet files on a Ray cluster: one task for each row group that is not done yet.
 
-pergrad submits this file as a job, in a folder that holds `program.onnx`, the worker and `job.json`:
-`{"data": glob, "out": folder, "settings": {...}}`, with the settings of `run_part`. Both folders are on a disk that all
-nodes share. A task is idempotent: it writes its part aside and renames it, so that a retry, or a second job after this one
-was killed, computes what is missing and nothing twice.
+pergrad submits this file as a job, in a folder that holds `job.json`, programs and the worker: `pergrad_worker.tasks` reads
+it. Data and results are on a disk that all nodes share. A task is idempotent: it writes its part aside and renames it, so
+that a retry, or a second job after this one was killed, computes what is missing and nothing twice.
 
 Each line that is meant for pergrad is `pergrad: KIND JSON`, of the kinds `progress`, `error` and `done`.
 """
@@ -20,9 +19,8 @@ from typing import Any
 
 import ray
 
-from pergrad_worker import Part, PergradError, Program, join_sums, missing, open_program, parts, require_parts, run_part
-
-PROGRAM = "program.onnx"
+from pergrad_worker import Part, PergradError
+from pergrad_worker.tasks import Task, read_task
 
 RETRIES = 5
 """How often a task begins again whose worker, or node, has died."""
@@ -33,24 +31,17 @@ WINDOW = 2
 STEPS = 500
 """Steps of progress that are told: the whole log is read again and again."""
 
-Job = dict[str, Any]
-
 
 @cache
-def opened(optimization: str) -> Program:
-    """The program, which a worker loads once. The tasks of a job share its folder."""
-    return open_program(PROGRAM, optimization=optimization)  # type: ignore[arg-type]
+def own_task() -> Task:
+    """The work of this job, in whose folder its tasks run too."""
+    return read_task(".")
 
 
 @ray.remote(num_cpus=1, max_retries=RETRIES)
-def compute(part: Part, job: Job) -> int:
+def compute(part: Part) -> int:
     """Computes and writes one part; gives its samples."""
-    settings = job["settings"]
-    program = opened(settings.get("optimization", "extended"))
-    done = run_part(
-        PROGRAM, part.path, part.row_group, job["out"], part.index, first=part.first, program=program, **settings
-    )
-    return done.samples
+    return own_task().compute(part)
 
 
 def say(kind: str, **what: Any) -> None:
@@ -78,7 +69,7 @@ class Progress:
         say("progress", parts=self.done, of=self.total, samples=self.samples)
 
 
-def compute_all(waiting: list[Part], job: Job, progress: Progress) -> None:
+def compute_all(waiting: list[Part], progress: Progress) -> None:
     """After a part that is at fault no other is begun; those under way are finished, and kept."""
     queue = list(reversed(waiting))
     running: dict[Any, Part] = {}
@@ -87,7 +78,7 @@ def compute_all(waiting: list[Part], job: Job, progress: Progress) -> None:
         room = max(1, int(ray.cluster_resources().get("CPU", 1))) * WINDOW - len(running)
         for _ in range(min(room, len(queue)) if fault is None else 0):
             part = queue.pop()
-            running[compute.remote(part, job)] = part
+            running[compute.remote(part)] = part
         done, _others = ray.wait(list(running), timeout=10)
         for task in done:
             part = running.pop(task)
@@ -111,23 +102,22 @@ def cause_of(error: Exception, part: Part) -> Exception:
     )
 
 
-def run(job: Job) -> None:
-    """Computes what is missing, and joins the sums of all parts."""
-    plan = parts(job["data"])
-    require_parts(open_program(PROGRAM).form, plan)
-    waiting = missing(plan, job["out"], PROGRAM)
+def run(task: Task) -> None:
+    """Computes what is missing, and joins all parts."""
+    plan = task.plan()
+    waiting = task.missing(plan)
     progress = Progress(len(plan) - len(waiting), len(plan))
     progress.tell()
-    compute_all(waiting, job, progress)
-    lost = missing(plan, job["out"], PROGRAM)
+    compute_all(waiting, progress)
+    lost = task.missing(plan)
     if lost:
         raise PergradError(
             "FILE_UNWRITABLE",
-            f'{len(lost)} of {len(plan)} parts were computed, but the node that joins them does not see them in "{job["out"]}"; '
+            f'{len(lost)} of {len(plan)} parts were computed, but the node that joins them does not see them in "{task.out}"; '
             "put the folder on a disk that all nodes share.",
         )
-    join_sums(job["out"], plan, PROGRAM)
-    for path in glob.glob(os.path.join(glob.escape(job["out"]), "part-*.partial")):
+    task.join(plan)
+    for path in glob.glob(os.path.join(glob.escape(task.out), "part-*.partial")):
         # Of workers that were killed as they wrote.
         os.unlink(path)
     say("done", parts=len(plan), samples=sum(part.rows for part in plan))
@@ -142,11 +132,10 @@ def sentence(error: Exception) -> str:
 
 def main() -> None:
     """Runs the job of this folder. The last line says what it came to."""
-    with open("job.json", encoding="utf-8") as file:
-        job = json.load(file)
     try:
+        task = own_task()
         ray.init(log_to_driver=False, logging_level="warning")
-        run(job)
+        run(task)
     except Exception as error:
         say("error", code=getattr(error, "code", type(error).__name__), message=sentence(error))
         sys.exit(1)

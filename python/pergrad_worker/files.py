@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -35,12 +36,37 @@ def written(path: str) -> Iterator[str]:
         with open(aside, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(aside, path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise PergradError("FILE_UNWRITABLE", f'Cannot write "{path}": {reason}.') from error
+    except PergradError:
+        raise
+    except Exception as error:
+        # Libraries tell of a full disk by errors of their own.
+        if not isinstance(error, OSError) and not _is_full(error):
+            raise
+        raise _unwritable(path, error) from error
     finally:
         if os.path.exists(aside):
             os.unlink(aside)
+
+
+def make_folder(path: str) -> None:
+    """Makes a folder, and those that it is in, where they are not there. Raises PergradError FILE_UNWRITABLE."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: str, error: Exception) -> PergradError:
+    reason = (
+        "no space is left on its disk; make room, and go on"
+        if _is_full(error)
+        else getattr(error, "strerror", None) or str(error)
+    )
+    return PergradError("FILE_UNWRITABLE", f'Cannot write "{path}": {reason}.')
+
+
+def _is_full(error: Exception) -> bool:
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
 
 
 def write_json(path: str, value: Mapping[str, Any]) -> None:

@@ -128,6 +128,13 @@ class Scalar(Type):
 
 
 @dataclass(frozen=True)
+class Other(Type):
+    """An input of a want that takes what another batch gives."""
+
+    want: str
+
+
+@dataclass(frozen=True)
 class Bytes:
     """Bytes as a function of the batch size N: fixed + per_sample * N + per_pair * N * N."""
 
@@ -159,7 +166,7 @@ class Form:
     results: tuple[Result, ...]
     vectors: tuple[Vector, ...]
     scalars: tuple[Scalar, ...]
-    others: tuple[str, ...]
+    others: tuple[Other, ...]
     whole: str | None
     watch: Watch | None
     memory: tuple[Bytes, ...]
@@ -291,7 +298,7 @@ def _form(form: Mapping[str, Any]) -> Form:
             )
             for each in form["scalars"]
         ),
-        others=tuple(str(each["want"]) for each in form["others"]),
+        others=tuple(Other(**_type(each), want=str(each["want"])) for each in form["others"]),
         whole=form["whole"],
         watch=None if watch is None else Watch(watch["name"], float(watch["bound"])),
         memory=tuple(

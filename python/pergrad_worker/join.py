@@ -16,23 +16,20 @@ from .errors import PergradError, first_few
 from .files import DONE, SUMS, sums_file, write_json, written
 from .form import Joining
 from .joining import Sums
-from .plan import KEY, Part, missing
+from .plan import KEY, Identity, Part, missing
 
 
-def join_sums(out_dir: str, parts: Sequence[Part], program_path: str | None = None) -> dict[str, Any]:
+def join_sums(out_dir: str, parts: Sequence[Part], of: str | Identity | None = None) -> dict[str, Any]:
     """Adds the parts' sums in float64, in the order of the parts, into `sums.safetensors`; then writes `done.json`.
+
+    `of` is that of `missing`.
 
     Means are over all samples that are counted. The order makes the result the same whichever part came first, so that
     a run that was interrupted equals one that was not. Gives what `done.json` holds.
 
     Raises PergradError INVALID_ARGUMENT: a part is not there, or is of other data or of another program.
     """
-    lacking = [part.index for part in missing(parts, out_dir, program_path)]
-    if lacking:
-        raise PergradError(
-            "INVALID_ARGUMENT",
-            f'"{out_dir}" lacks the results of part {first_few(lacking)} (of {len(parts)}); compute what is missing first.',
-        )
+    require_all(out_dir, parts, of)
     total: Sums | None = None
     for part in parts:
         path = sums_file(out_dir, part.index)
@@ -48,8 +45,7 @@ def join_sums(out_dir: str, parts: Sequence[Part], program_path: str | None = No
                 "give smaller batches, or more memory.",
             )
         total.add_part(values, count)
-    samples = sum(part.rows for part in parts)
-    done: dict[str, Any] = {"parts": len(parts), "samples": samples}
+    done = summary(parts, of)
     if total is not None:
         done["counted"] = total.counted
         with written(os.path.join(out_dir, SUMS)) as aside:
@@ -60,6 +56,22 @@ def join_sums(out_dir: str, parts: Sequence[Part], program_path: str | None = No
             )
     write_json(os.path.join(out_dir, DONE), done)
     return done
+
+
+def require_all(out_dir: str, parts: Sequence[Part], of: str | Identity | None) -> None:
+    """Raises PergradError INVALID_ARGUMENT where a part is not there, or is of something else."""
+    lacking = [part.index for part in missing(parts, out_dir, of)]
+    if lacking:
+        raise PergradError(
+            "INVALID_ARGUMENT",
+            f'"{out_dir}" lacks the results of part {first_few(lacking)} (of {len(parts)}); compute what is missing first.',
+        )
+
+
+def summary(parts: Sequence[Part], of: str | Identity | None) -> dict[str, Any]:
+    """What `done.json` says of all parts together."""
+    identity = of.said if isinstance(of, Identity) else {}
+    return {"parts": len(parts), "samples": sum(part.rows for part in parts), **identity}
 
 
 def _read(path: str) -> tuple[dict[str, Array], int, dict[str, Joining]]:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from .errors import PergradError
 from .files import digest, part_file, sums_file
 from .form import Form
+from .given import Given
 from .joining import require_apart
 
 KEY = b"pergrad.part"
@@ -51,15 +52,39 @@ def parts(data: str | Sequence[str]) -> list[Part]:
     return found
 
 
-def missing(parts: Sequence[Part], out_dir: str, program_path: str | None = None) -> list[Part]:
+@dataclass(frozen=True)
+class Identity:
+    """What results are of: results of another program, or of other values, are not taken for these."""
+
+    program: str
+    """The digest of the program's file."""
+    given: str | None = None
+    """Of what it was fed beside its data."""
+    settings: str | None = None
+    """How it was run, where that changes results, in words."""
+
+    @property
+    def said(self) -> dict[str, str]:
+        """What files say of it."""
+        every = {"program": self.program, "given": self.given, "settings": self.settings}
+        return {key: value for key, value in every.items() if value is not None}
+
+
+def identity_of(program: str, given: Given, not_finite: str = "ignore") -> Identity:
+    """`program`: the digest of the program's file."""
+    return Identity(program, given.digest, None if not_finite == "ignore" else f"not finite: {not_finite}")
+
+
+def missing(parts: Sequence[Part], out_dir: str, of: str | Identity | None = None) -> list[Part]:
     """The parts whose results are not in the folder.
 
-    With `program_path`, results that are there must be that program's.
+    With `of`, results that are there must be those of this program (a path), fed nothing beside its data, or of this
+    identity.
 
-    Raises PergradError INVALID_ARGUMENT where a part there is of other data or of another program.
+    Raises PergradError INVALID_ARGUMENT where a part there is of other data, of another program or of other values.
     """
-    program = digest(program_path) if program_path is not None else None
-    return [part for part in parts if not _is_there(part, out_dir, program)]
+    identity = Identity(digest(of)) if isinstance(of, str) else of
+    return [part for part in parts if not _is_there(part, out_dir, identity)]
 
 
 def require_parts(form: Form, parts: Sequence[Part]) -> None:
@@ -68,10 +93,10 @@ def require_parts(form: Form, parts: Sequence[Part]) -> None:
         require_apart(form, f"Data of {len(parts)} row groups cannot be computed one by one")
 
 
-def description(part: Part, program: str) -> dict[str, Any]:
-    """What a part's file says of itself. `program` is the digest of the program's file."""
+def description(part: Part, identity: Identity) -> dict[str, Any]:
+    """What a part's file says of itself."""
     return {
-        "program": program,
+        **identity.said,
         "data": os.path.basename(part.path),
         "row_group": part.row_group,
         "rows": part.rows,
@@ -79,7 +104,10 @@ def description(part: Part, program: str) -> dict[str, Any]:
     }
 
 
-def _is_there(part: Part, out_dir: str, program: str | None) -> bool:
+OTHERWISE = {"program": "another program", "given": "other values beside the data", "settings": "other settings"}
+
+
+def _is_there(part: Part, out_dir: str, identity: Identity | None) -> bool:
     path = part_file(out_dir, part.index)
     if not os.path.exists(path):
         return False
@@ -87,13 +115,14 @@ def _is_there(part: Part, out_dir: str, program: str | None) -> bool:
         said = json.loads((pq.read_schema(path).metadata or {})[KEY])
     except Exception:
         return False
-    expected = description(part, program or said.get("program", ""))
-    wrong = next((key for key, value in expected.items() if said.get(key) != value), None)
+    expected = description(part, identity or Identity(""))
+    keys = [*(OTHERWISE if identity else ()), *(key for key in expected if key not in OTHERWISE)]
+    wrong = next((key for key in keys if said.get(key) != expected.get(key)), None)
     if wrong is not None:
-        what = "another program" if wrong == "program" else "other data"
         raise PergradError(
             "INVALID_ARGUMENT",
-            f'"{path}" holds results of {what}; give another folder for these, or empty it.',
+            f'"{path}" holds results of {OTHERWISE.get(wrong, "other data")}; '
+            "give another folder for these, or empty it.",
         )
     return not said.get("sums", False) or os.path.exists(sums_file(out_dir, part.index))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from .checking import NUMPY, Array, Data, Prepared, prepare
 from .errors import NotFinite, PergradError, first_few
 from .files import digest
 from .form import KEY, Form, read_form
+from .given import Arrays, Given, given_values
 from .joining import Joined, spoilt_samples, sums_spoilt, whole_error, without
 from .session import Optimization, load_session
 
@@ -48,7 +48,7 @@ class Program:
         self.path = path
         self.form = form
         self._session = session
-        self._vectors = {each.name: _vector(metadata, each.value) for each in form.vectors if each.value is not None}
+        self._metadata = metadata
 
     @cached_property
     def digest(self) -> str:
@@ -63,30 +63,32 @@ class Program:
         self,
         *,
         scalars: Mapping[str, float] | None = None,
-        vectors: Mapping[str, Array] | None = None,
-        weights: Mapping[str, Array] | None = None,
-    ) -> dict[str, Array]:
+        vectors: Arrays | None = None,
+        weights: Arrays | None = None,
+        shared: Arrays | None = None,
+        inputs: Arrays | None = None,
+    ) -> Given:
         """What is fed beside the data.
 
         `scalars`: numbers by the name of the want or of the input (`clipped`, or `clipped/at/all`), in place of those
         that the program was compiled with. `vectors`: arrays by input name (`dot/with/weight`). `weights`: the
-        parameters' values by name, float32, of a program whose weights are inputs.
+        parameters' values by name, float32, of a program whose weights are inputs. `shared`: the inputs that all samples
+        share. `inputs`: any of these by input name, and what another batch gave (`want.cross`), as a safetensors file of
+        pergrad holds them.
 
         Raises PergradError: MISSING_TENSOR, SHAPE_MISMATCH, INVALID_ARGUMENT.
         """
-        return {
-            **self._scalars(scalars or {}),
-            **self._vector_feeds(vectors or {}),
-            **self._weights(weights or {}),
-        }
+        return given_values(
+            self.form, self._metadata, scalars=scalars, vectors=vectors, weights=weights, shared=shared, inputs=inputs
+        )
 
-    def run(self, prepared: Prepared, given: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, prepared: Prepared, given: Given) -> dict[str, Array]:
         """The outputs of one batch, computed at once, by name. Raises PergradError RUNTIME."""
         if prepared.samples == 0:
             return {each.name: np.zeros(each.dims(0), NUMPY[each.dtype]) for each in self.form.results}
         names = [each.name for each in self.form.results]
         try:
-            values = self._session.run(names, {**prepared.feeds, **given})
+            values = self._session.run(names, {**prepared.feeds, **given.feeds})
         except Exception as error:
             raise PergradError("RUNTIME", f"ONNX Runtime failed to run a program: {error}") from error
         return dict(zip(names, values, strict=True))
@@ -97,8 +99,9 @@ class Program:
         *,
         batch_size: int | None = None,
         scalars: Mapping[str, float] | None = None,
-        vectors: Mapping[str, Array] | None = None,
-        weights: Mapping[str, Array] | None = None,
+        vectors: Arrays | None = None,
+        weights: Arrays | None = None,
+        inputs: Arrays | None = None,
         allow_not_finite: bool = False,
         not_finite: NotFiniteMode = "ignore",
     ) -> Joined:
@@ -110,8 +113,8 @@ class Program:
 
         Raises PergradError as `prepare` and `given` do; INVALID_ARGUMENT where a batch cannot be split; NOT_FINITE.
         """
-        prepared = self.prepare(data, allow_not_finite=allow_not_finite)
-        given = self.given(scalars=scalars, vectors=vectors, weights=weights)
+        given = self.given(scalars=scalars, vectors=vectors, weights=weights, inputs=inputs)
+        prepared = self.prepare({**given.shared, **data}, allow_not_finite=allow_not_finite)
         joined = Joined(self.form)
         for each in self.batches(prepared, given, batch_size=batch_size, not_finite=not_finite):
             joined.add(each.results, each.samples, each.counted, each.spoilt)
@@ -120,7 +123,7 @@ class Program:
     def batches(
         self,
         prepared: Prepared,
-        given: Mapping[str, Array],
+        given: Given,
         *,
         batch_size: int | None = None,
         not_finite: NotFiniteMode = "ignore",
@@ -140,7 +143,7 @@ class Program:
                 results, counted = without(self.form, results, self.run(kept, given)), kept.samples
             yield Batch(start, batch.samples, results, counted, tuple(spoilt))
 
-    def _spoilt(self, batch: Prepared, given: Mapping[str, Array], results: Mapping[str, Array]) -> list[int]:
+    def _spoilt(self, batch: Prepared, given: Given, results: Mapping[str, Array]) -> list[int]:
         """The samples that are not finite: where only a sum shows it, found by halving the batch."""
         found = spoilt_samples(self.form, results, batch.samples)
         if found or not sums_spoilt(self.form, results) or self.form.whole is not None:
@@ -193,77 +196,14 @@ class Program:
         )
         return self.form.bytes_at(samples) <= budget and results <= MOST_RESULTS
 
-    def _scalars(self, scalars: Mapping[str, float]) -> dict[str, Array]:
-        for name in scalars:
-            if not any(name in (each.want, each.name) for each in self.form.scalars):
-                raise PergradError(
-                    "MISSING_TENSOR",
-                    f'There is no want "{name}" that clips to an adjustable norm; leave it out, or correct its name.',
-                )
-        feeds: dict[str, Array] = {}
-        for each in self.form.scalars:
-            number = scalars.get(each.name, scalars.get(each.want, each.initial))
-            least, largest = each.range
-            if not least <= number <= largest:
-                raise PergradError(
-                    "INVALID_ARGUMENT",
-                    f'maxNorm of "{each.want}" is {number}; it must be a finite number above 0, '
-                    f"from {least:g} to {largest:g}.",
-                )
-            feeds[each.name] = np.asarray(number, NUMPY[each.dtype])
-        return feeds
-
-    def _vector_feeds(self, vectors: Mapping[str, Array]) -> dict[str, Array]:
-        unknown = next((name for name in vectors if not any(name == each.name for each in self.form.vectors)), None)
-        if unknown is not None:
-            raise PergradError(
-                "MISSING_TENSOR",
-                f'The program takes no vector "{unknown}"; leave it out, or correct its name.',
-            )
-        feeds: dict[str, Array] = {}
-        for each in self.form.vectors:
-            value = vectors.get(each.name, self._vectors.get(each.name))
-            if value is None:
-                raise PergradError(
-                    "MISSING_TENSOR",
-                    f'"{each.want}" takes inner products with vectors, but has none for the parameter '
-                    f'"{each.parameter}"; give it by `vectors` to run, or to want.dot.',
-                )
-            shaped = value.reshape(each.dims(0)) if each.name not in vectors else value
-            feeds[each.name] = _fitting(
-                shaped, each.dtype, each.dims(0), f'The vector of "{each.want}" for', each.parameter
-            )
-        return feeds
-
-    def _weights(self, weights: Mapping[str, Array]) -> dict[str, Array]:
-        inside = self.form.weights == "inside"
-        names = {each.name for each in self.form.parameters}
-        unknown = next((name for name in weights if name not in names), None)
-        if unknown is not None:
-            raise PergradError(
-                "MISSING_TENSOR",
-                f'The model has no parameter "{unknown}"; leave it out, or correct its name.',
-            )
-        if inside and weights:
-            raise PergradError(
-                "INVALID_ARGUMENT",
-                f'"{self.path}" holds its weights and takes no others; save the program with weights: "inputs".',
-            )
-        feeds: dict[str, Array] = {}
-        for each in () if inside else self.form.parameters:
-            if each.name not in weights:
-                raise PergradError("MISSING_TENSOR", f'The parameter "{each.name}" has no value; give its tensor.')
-            feeds[each.name] = _fitting(weights[each.name], each.dtype, each.dims(0), "The parameter", each.name)
-        return feeds
-
 
 def open_program(path: str, *, threads: int = 1, optimization: Optimization = "extended") -> Program:
     """Opens a file that `program.save` wrote.
 
     `threads`: within an operation. `optimization`: ONNX Runtime's level of graph optimisation.
 
-    Raises PergradError: FILE_UNREADABLE, RUNTIME (the runtime refuses it), INVALID_ARGUMENT (no saved program, another
-    version, or one that needs another batch), INVALID_MODEL.
+    Raises PergradError: FILE_UNREADABLE, RUNTIME (the runtime refuses it), INVALID_ARGUMENT (no saved program, or another
+    version), INVALID_MODEL.
     """
     if not os.path.exists(path):
         raise PergradError("FILE_UNREADABLE", f'Cannot read "{path}": it does not exist.')
@@ -280,12 +220,6 @@ def open_program(path: str, *, threads: int = 1, optimization: Optimization = "e
             "INVALID_ARGUMENT",
             f'"{path}" holds operators that ONNX Runtime lacks or gets wrong; save it with for: "onnxruntime".',
         )
-    if form.others:
-        raise PergradError(
-            "INVALID_ARGUMENT",
-            f'"{path}" cannot be opened: "{form.others[0]}" uses another batch, which the file does not hold; '
-            "compile the model again.",
-        )
     return Program(path, session, form, metadata)
 
 
@@ -297,23 +231,6 @@ def not_finite_error(samples: list[int]) -> NotFinite:
         f"The gradient of {which} not finite; leave it out, or look for an overflow or a division by 0.",
         tuple(samples),
     )
-
-
-def _fitting(value: Array, dtype: str, dims: tuple[int, ...], whose: str, name: str) -> Array:
-    if value.shape == dims and str(value.dtype) == dtype:
-        return value
-    raise PergradError(
-        "SHAPE_MISMATCH",
-        f'{whose} "{name}" is {value.dtype} [{", ".join(map(str, value.shape))}], '
-        f"but the model needs {dtype} [{', '.join(map(str, dims))}]; give that.",
-    )
-
-
-def _vector(metadata: Mapping[str, str], key: str) -> Array:
-    text = metadata.get(key)
-    if text is None:
-        raise PergradError("INVALID_MODEL", f'The metadata "{key}" are missing; save the program again.')
-    return np.frombuffer(base64.b64decode(text), "<f4")
 
 
 def _taken(array: Array, axis: int, samples: range | list[int]) -> Array:

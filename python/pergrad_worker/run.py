@@ -5,27 +5,24 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
-from .checking import Array
-from .data import ID, read_row_group
+from .checking import Array, Prepared
+from .data import Rows, read_row_group
 from .errors import NotFinite, PergradError
-from .files import part_file, sums_file, written
-from .form import Form, Result
+from .files import make_folder, part_file, sums_file, written
+from .form import Form, Joining
+from .given import Arrays, Given
 from .joining import Sums, samples_first, side_by_side
-from .plan import KEY, Part, description
-from .program import NotFiniteMode, Program, open_program
+from .plan import KEY, Part, description, identity_of
+from .program import Batch, NotFiniteMode, Program, open_program
 from .session import Optimization
-
-PIECE = 64 * 2**20
-"""Bytes of results that are gathered before they are written."""
+from .table import Table, column_of
 
 
 @dataclass(frozen=True)
@@ -52,13 +49,15 @@ def run_part(
     *,
     batch_size: int | None = None,
     scalars: Mapping[str, float] | None = None,
-    vectors: Mapping[str, Array] | None = None,
-    weights: Mapping[str, Array] | None = None,
-    shared: Mapping[str, Array] | None = None,
+    vectors: Arrays | None = None,
+    weights: Arrays | None = None,
+    shared: Arrays | None = None,
+    given: Given | None = None,
     ids: str | None = None,
     first: int = 0,
     allow_not_finite: bool = False,
     not_finite: NotFiniteMode = "ignore",
+    gram: Sequence[str] = (),
     optimization: Optimization = "extended",
     program: Program | None = None,
 ) -> PartResult:
@@ -68,37 +67,33 @@ def run_part(
     on) and each per-sample result under the name of the output, as numbers or fixed-shape tensors.
     `part-K.sums.safetensors` gets the sums in float64, with the number of samples that they are of. Both are written
     aside and renamed, so a part that is computed twice is the same as one computed once. `batch_size` follows from the
-    program's memory estimate; `scalars`, `vectors` and `weights` are those of `Program.given`, and `shared` has the
-    inputs that all samples share. `program` is one that is open already, of the same path.
+    program's memory estimate; `scalars`, `vectors`, `weights` and `shared` are those of `Program.given`, or `given` is
+    what that made of them. `gram` names per-sample results `[N, d]`; the sum over samples of each one's outer product
+    with itself, `[d, d]`, is added up in float64 as `NAME/gram`. `program` is one that is open already, of the same path.
 
     Raises PergradError as `open_program`, `read_row_group` and `Program.compute` do, counting samples from the start of
     the row group. FILE_UNWRITABLE.
     """
     begun = time.perf_counter()
     opened = program or open_program(program_path, optimization=optimization)
-    given = opened.given(scalars=scalars, vectors=vectors, weights=weights)
-    rows = read_row_group(data_path, row_group, opened.form, ids=ids, first=first, shared=shared)
-    os.makedirs(out_dir, exist_ok=True)
-    sums = Sums({each.name: each.joining for each in opened.form.results})
+    fed = given or opened.given(scalars=scalars, vectors=vectors, weights=weights, shared=shared)
+    rows, prepared = read_part(opened, fed, data_path, row_group, ids, first, allow_not_finite)
+    make_folder(out_dir)
+    results = side_by_side(opened.form)
+    sums = Sums(joinings_of(opened.form, gram))
     spoilt: list[int] = []
     said = Part(part, data_path, row_group, len(rows.ids), first)
-    about = {**description(said, opened.digest), "sums": bool(sums.joinings)}
+    about = {**description(said, identity_of(opened.digest, fed, not_finite)), "sums": bool(sums.joinings)}
     path = part_file(out_dir, part)
-    with _counted_from(data_path, row_group):
-        prepared = opened.prepare(rows.data, allow_not_finite=allow_not_finite)
-        if prepared.samples != len(rows.ids):
-            raise PergradError(
-                "BATCH_MISMATCH",
-                f"The inputs hold {prepared.samples} samples, but there are {len(rows.ids)} rows; give one for each.",
-            )
-        with written(path) as aside:
-            with _Table(aside, opened.form, rows.ids, about) as table:
-                for batch in opened.batches(prepared, given, batch_size=batch_size, not_finite=not_finite):
-                    sums.add(batch.results, batch.counted)
-                    spoilt += [batch.start + n for n in batch.spoilt]
-                    table.add(batch.results, batch.samples)
-            # The part is done when its Parquet file is there, so that comes last.
-            sums_path = _write_sums(sums, sums_file(out_dir, part), about) if sums.joinings else None
+    with counted_from(data_path, row_group), written(path) as aside:
+        with Table(aside, [column_of(each) for each in results], rows.ids, about) as table:
+            for batch in opened.batches(prepared, fed, batch_size=batch_size, not_finite=not_finite):
+                own = {each.name: samples_first(each, batch.results[each.name], batch.samples) for each in results}
+                sums.add({**batch.results, **_grams(own, gram, batch)}, batch.counted)
+                spoilt += [batch.start + n for n in batch.spoilt]
+                table.add(own, batch.samples)
+        # The part is done when its Parquet file is there, so that comes last.
+        sums_path = _write_sums(sums, sums_file(out_dir, part), about) if sums.joinings else None
     return PartResult(
         part,
         prepared.samples,
@@ -110,50 +105,34 @@ def run_part(
     )
 
 
-class _Table:
-    """A Parquet file of per-sample results, written in pieces."""
-
-    def __init__(self, path: str, form: Form, ids: Any, about: Mapping[str, Any]) -> None:
-        self._columns = [each for each in side_by_side(form) if _sample_size(each) > 0]
-        fields = [pa.field(ID, ids.type), *(pa.field(each.name, _type(each)) for each in self._columns)]
-        self._schema = pa.schema(fields, metadata={KEY: json.dumps(dict(about)).encode()})
-        self._writer = pq.ParquetWriter(path, self._schema)
-        self._ids = ids
-        self._held: list[list[Array]] = [[] for _ in self._columns]
-        self._bytes = 0
-        self._rows = 0
-        self._done = 0
-
-    def __enter__(self) -> _Table:
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        try:
-            if kind is None and (self._rows or self._done == 0):
-                self._flush()
-        finally:
-            self._writer.close()
-
-    def add(self, results: Mapping[str, Array], samples: int) -> None:
-        for each, held in zip(self._columns, self._held, strict=True):
-            own = samples_first(each, results[each.name], samples)
-            held.append(own)
-            self._bytes += own.nbytes
-        self._rows += samples
-        if self._bytes >= PIECE:
-            self._flush()
-
-    def _flush(self) -> None:
-        arrays = [self._ids.slice(self._done, self._rows)]
-        for each, held in zip(self._columns, self._held, strict=True):
-            arrays.append(_column(np.concatenate(held), _type(each)))
-            held.clear()
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
-        self._done += self._rows
-        self._rows = self._bytes = 0
+def read_part(
+    opened: Program, given: Given, path: str, row_group: int, ids: str | None, first: int, allow_not_finite: bool
+) -> tuple[Rows, Prepared]:
+    """The rows of a row group, and what the program is fed of them."""
+    rows = read_row_group(path, row_group, opened.form, ids=ids, first=first, shared=given.shared)
+    with counted_from(path, row_group):
+        prepared = opened.prepare(rows.data, allow_not_finite=allow_not_finite)
+        if prepared.samples != len(rows.ids):
+            raise PergradError(
+                "BATCH_MISMATCH",
+                f"The inputs hold {prepared.samples} samples, but there are {len(rows.ids)} rows; give one for each.",
+            )
+    return rows, prepared
 
 
-class _counted_from:
+def joinings_of(form: Form, gram: Sequence[str]) -> dict[str, Joining]:
+    """How results are joined, those that are added up for `gram` among them."""
+    return {each.name: each.joining for each in form.results} | {f"{name}/gram": Joining("sum") for name in gram}
+
+
+def _grams(results: Mapping[str, Array], names: Sequence[str], batch: Batch) -> dict[str, Array]:
+    """Of the samples that are counted."""
+    left_out = batch.spoilt if batch.counted < batch.samples else ()
+    rows = {name: np.delete(results[name], left_out, axis=0).astype(np.float64) for name in names}
+    return {f"{name}/gram": value.T @ value for name, value in rows.items()}
+
+
+class counted_from:
     """Adds to an error where its samples are counted from."""
 
     def __init__(self, path: str, row_group: int) -> None:
@@ -167,30 +146,6 @@ class _counted_from:
             raise NotFinite(self._where + error.message, error.samples) from error
         if isinstance(error, PergradError) and error.code != "FILE_UNWRITABLE":
             raise PergradError(error.code, self._where + error.message) from error
-
-
-def _sample_size(result: Result) -> int:
-    return int(np.prod(result.dims(1)))
-
-
-def _sample_shape(result: Result) -> tuple[int, ...]:
-    return samples_first(result, np.empty(result.dims(1), np.bool_), 1).shape[1:]
-
-
-def _type(result: Result) -> Any:
-    dtype = "uint8" if result.dtype == "bool" else result.dtype
-    element = pa.from_numpy_dtype(np.dtype(dtype))
-    shape = _sample_shape(result)
-    return element if shape == () else pa.fixed_shape_tensor(element, shape)
-
-
-def _column(values: Array, kind: Any) -> Any:
-    plain = values.astype(np.uint8) if values.dtype == np.bool_ else values
-    if not isinstance(kind, pa.FixedShapeTensorType):
-        return pa.array(plain, kind)
-    flat = pa.array(np.ascontiguousarray(plain).reshape(-1))
-    size = int(np.prod(plain.shape[1:]))
-    return pa.ExtensionArray.from_storage(kind, pa.FixedSizeListArray.from_arrays(flat, size))
 
 
 def _write_sums(sums: Sums, path: str, about: Mapping[str, Any]) -> str:

@@ -203,6 +203,8 @@ await pairs.save(join(folder, "gram.onnx"));
 await writeTensors(join(folder, "gram.safetensors"), { gram: (await pairs.run(data)).gram });
 const cross = await perSample(make(), { loss: losses.crossEntropy(), want: { cross: want.cross(data) } });
 await cross.save(join(folder, "cross.onnx"));
+await writeTensors(join(folder, "cross.given.safetensors"), await cross.besideData());
+await writeTensors(join(folder, "cross.safetensors"), { cross: (await cross.run(data)).cross });
 const bytes = Buffer.from(pairs.encode()).toString("latin1");
 writeFileSync(join(folder, "other-version.onnx"), bytes.replace('{"version":2', '{"version":9'), "latin1");
 writeFileSync(join(folder, "damaged.onnx"), bytes.replace('"results":[', '"resulto":['), "latin1");

@@ -21,7 +21,7 @@ def ask(folder: Path, case: Case, question: str) -> dict[str, np.ndarray]:
     given = program.given(weights=case.tensors("weights"))
     shutil.copy(case.with_inputs, folder / "program-1.onnx")
     names = {}
-    for k, (name, value) in enumerate({**prepared.feeds, **given}.items()):
+    for k, (name, value) in enumerate({**prepared.feeds, **given.feeds}.items()):
         names[name] = f"tensor-{k}.safetensors"
         # Not contiguous scalars too: an array of no axes stays one.
         save_file({"tensor": np.asarray(value).copy()}, folder / names[name])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import random
 import subprocess
@@ -14,10 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import Case, column, write_parquet
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from pergrad_worker import PergradError, join_sums, missing, open_program, parts, require_parts, run_part
-from pergrad_worker.__main__ import main
+from pergrad_worker.__main__ import _options, _task, main
+from pergrad_worker.local import run_all
 
 
 def compute(program: str, data: str, out: Path, order: list[int] | None = None, **settings: Any) -> dict[str, Any]:
@@ -120,7 +123,7 @@ def test_messages_say_where_samples_are_counted_from(perceptron: Case, tmp_path:
     assert caught.value.message.startswith(
         'In row group 1 of "a.parquet", counted from its start: cross_entropy: the label -1 of sample 3 is outside 0..3'
     )
-    assert not list((tmp_path / "out").iterdir())
+    assert not list((tmp_path / "out").glob("*"))
 
 
 @pytest.mark.parametrize("kind", ["lists", "flat lists", "large lists", "float64", "bytes"])
@@ -193,3 +196,68 @@ def test_the_command_says_what_is_wrong(perceptron: Case, tmp_path: Path, capsys
     out = ["--out", str(tmp_path / "out")]
     assert main(["--program", perceptron.program, "--data", str(tmp_path / "none"), *out]) == 1
     assert capsys.readouterr().err.startswith("pergrad_worker: No file matches")
+
+
+def test_what_is_fed_beside_the_data(perceptron: Case, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", perceptron.tensors("data"), 10)
+    program = open_program(perceptron.program)
+    vectors = {each.name: np.ones(each.dims(0), np.float32) for each in program.form.vectors if each.want == "dot"}
+    save_file({**vectors, "clipped/at/all": np.asarray(0.2, np.float32)}, tmp_path / "given.safetensors")
+    base = ["--program", perceptron.program, "--data", str(tmp_path / "a.parquet"), "--out", str(tmp_path / "out")]
+    given = [*base, "--given", str(tmp_path / "given.safetensors")]
+    assert main(given) == 0
+    found, sums = results(tmp_path / "out")
+    expected = program.compute(perceptron.tensors("data"), vectors=vectors, scalars={"clipped": 0.2}).finish()
+    np.testing.assert_allclose(column(found, "dot/total"), expected["dot/total"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(sums["clipped/sum/0.bias"], expected["clipped/sum/0.bias"], rtol=1e-4, atol=1e-6)
+    done = json.loads((tmp_path / "out/done.json").read_text())
+    assert done["program"] == program.digest
+    assert len(done["given"]) == 64
+    # The same values go on; others, and none, are refused.
+    assert main(given) == 0
+    for other in (base, [*given, "--scalar", "clipped=0.3"], [*given, "--not-finite", "leave out"]):
+        with pytest.raises(PergradError, match=r"holds results of other (values beside the data|settings)"):
+            run_all(_task(_options().parse_args(other)))
+    # What a file holds is no other value where it is given.
+    assert main([*base[:-1], str(tmp_path / "own")]) == 0
+    assert main([*base[:-1], str(tmp_path / "own"), "--scalar", "clipped=0.5"]) == 0
+
+
+def test_another_batch_that_is_given(programs: Path, perceptron: Case, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", perceptron.tensors("data"), 10)
+    program = str(programs / "cross.onnx")
+    base = ["--program", program, "--data", str(tmp_path / "a.parquet"), "--out", str(tmp_path / "out")]
+    with pytest.raises(PergradError, match='"cross" uses another batch'):
+        run_all(_task(_options().parse_args(base)))
+    assert main([*base, "--given", str(programs / "cross.given.safetensors")]) == 0
+    found = pa.concat_tables([pq.read_table(file) for file in sorted((tmp_path / "out").glob("part-*.parquet"))])
+    expected = load_file(str(programs / "cross.safetensors"))["cross"]
+    np.testing.assert_allclose(column(found, "cross/cross"), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_sums_of_outer_products(perceptron: Case, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", perceptron.tensors("data"), 11)
+    compute(perceptron.program, str(tmp_path / "a.parquet"), tmp_path / "out", gram=["projection/projected"])
+    table, sums = results(tmp_path / "out")
+    rows = column(table, "projection/projected").astype(np.float64)
+    np.testing.assert_allclose(sums["projection/projected/gram"], rows.T @ rows, rtol=1e-12)
+
+
+def test_a_disk_that_is_full_is_one_sentence(perceptron: Case, tmp_path: Path) -> None:
+    from safetensors import SafetensorError
+
+    from pergrad_worker.files import written
+
+    for error in (
+        OSError(errno.ENOSPC, "No space left on device"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        pa.ArrowInvalid("IOError: Error writing bytes to file. Detail: [errno 28] No space left on device"),
+    ):
+        with pytest.raises(PergradError) as caught, written(str(tmp_path / "x")):
+            raise error
+        assert caught.value.code == "FILE_UNWRITABLE"
+        assert (
+            caught.value.message
+            == f'Cannot write "{tmp_path / "x"}": no space is left on its disk; make room, and go on.'
+        )
+    assert not list(tmp_path.glob("*"))

@@ -129,7 +129,10 @@ export function faultsOf({ node, map, saved, data, folder, whole }) {
         if (mounted.status !== 0) return "not tried: a small disk cannot be mounted here";
         try {
           const error = await failure(map(saved, data, { out: join(disk, "results") }));
-          must(error.code === "CLUSTER_JOB" && /No space left/.test(error.message), `${error.code}: ${error.message}`);
+          must(
+            error.code === "CLUSTER_JOB" && /no space is left/.test(error.message),
+            `${error.code}: ${error.message}`,
+          );
           spawnSync("mount", ["-o", "remount,size=100m", disk]);
           await map(saved, data, { out: join(disk, "results") });
           const left = await mustEqual(join(disk, "results"), whole);

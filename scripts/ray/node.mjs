@@ -106,7 +106,7 @@ export class RayNode {
   }
 
   /** The first process with such a title, as soon as there is one. */
-  async find(title, patience = 60_000) {
+  async find(title, patience = 300_000) {
     for (const end = Date.now() + patience; Date.now() < end; await sleep(20)) {
       const found = this.processes().find((each) => title.test(each.title));
       if (found) return found.pid;

@@ -2,6 +2,7 @@
 import { cluster, ray } from "../cluster/cluster.js";
 import type { MapOptions } from "../cluster/types.js";
 import { PergradError } from "../errors.js";
+import { readTensors } from "../io/files.js";
 import { Program } from "../program/program.js";
 import type { Wants } from "../wants/want.js";
 import type { Io } from "./io.js";
@@ -13,6 +14,8 @@ import { UsageError } from "./usage.js";
 /** The option of commands that can be computed on a cluster. */
 export interface OnCluster {
   readonly ray?: string;
+  /** A file with the inputs that all samples share. */
+  readonly shared?: string;
 }
 
 interface OnClusterOptions extends TaskOptions, OnCluster, Pick<MapOptions, "notFinite"> {
@@ -36,6 +39,7 @@ export async function onCluster(
 ): Promise<void> {
   const { data, out, microbatchSize, allowNotFinite, notFinite } = options;
   const workers = cluster(addressOf(options));
+  const shared = options.shared === undefined ? undefined : Object.fromEntries(await readTensors(options.shared));
   const { data: _, ...ofModel } = options;
   const task = await taskOf(modelFile, ofModel, progress);
   for (const each of task.objective.notes) progress.note(each);
@@ -56,6 +60,7 @@ export async function onCluster(
           ...(microbatchSize === undefined ? {} : { microbatchSize }),
           ...(allowNotFinite ? { allowNotFinite } : {}),
           ...(notFinite ? { notFinite } : {}),
+          ...(shared ? { shared } : {}),
           onProgress: ({ parts, of }) => {
             progress.stage("parts", of);
             progress.update(parts);

@@ -1,9 +1,10 @@
 /** --out and what goes with it. */
 import { type Command, InvalidArgumentError, type Option } from "commander";
 import { outputFile, tableFile } from "./compute.js";
+import type { OnCluster } from "./on-cluster.js";
 import { required } from "./options.js";
 import { inWorkers } from "./shared-options.js";
-import { bytes, wholeNumber } from "./usage.js";
+import { bytes, UsageError, wholeNumber } from "./usage.js";
 
 /** The name of a page. Throws InvalidArgumentError. */
 export function pageFile(path: string): string {
@@ -34,8 +35,11 @@ export function withCluster(command: Command, { formats, check }: OutputKind = t
       "--ray <url>",
       "compute on the Ray cluster with this dashboard; --data is then a folder or a glob of Parquet",
     )
+    .option("--shared <file>", "with --ray: a file with the inputs that all samples share, .safetensors or .npz")
     .hook("preAction", (called) => {
-      const { ray, out } = called.opts<{ readonly ray?: string; readonly out?: string }>();
+      const { ray, out, shared } = called.opts<OnCluster & { readonly out?: string }>();
+      if (ray === undefined && shared !== undefined)
+        throw new UsageError("--shared is for --ray; here the file of --data holds such inputs.");
       if (ray === undefined && out !== undefined) check(out);
     });
 }

@@ -10,6 +10,11 @@ const mapOptions: OptionNames<MapOptions> = {
   notFinite: true,
   signal: true,
   onProgress: true,
+  parameters: true,
+  vectors: true,
+  maxNorms: true,
+  others: true,
+  shared: true,
 };
 
 /** A cluster that runs programs. */
@@ -22,7 +27,8 @@ export interface Cluster {
    * the program, the names of the folders and the worker's own files.
    * @param data a Parquet file, a folder of them, or a glob, on a disk that all nodes share
    * @throws PergradError CLUSTER_UNREACHABLE, CLUSTER_REFUSED (the token), CLUSTER_VERSION, CLUSTER_JOB (with the worker's last
-   * sentence), TOO_LARGE (500 MB with its weights), INVALID_ARGUMENT, FILE_UNREADABLE, and the signal's reason.
+   * sentence), TOO_LARGE (500 MB with its weights and what is fed beside the data), MISSING_TENSOR, SHAPE_MISMATCH,
+   * INVALID_ARGUMENT, FILE_UNREADABLE, and the signal's reason.
    */
   map(program: MappedProgram, data: string, options: MapOptions): Promise<Mapped>;
 }

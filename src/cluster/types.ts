@@ -1,5 +1,7 @@
 /** What a cluster is asked for, and what it tells. */
+import type { RunOptions } from "../program/options.js";
 import type { RunnableProgram } from "../program/runnable.js";
+import type { Tensor } from "../tensor/tensor.js";
 import type { Wants } from "../wants/want.js";
 
 /** How far a job is. */
@@ -12,8 +14,14 @@ export interface ClusterProgress {
   readonly samples: number;
 }
 
-/** Options of `map`. */
-export interface MapOptions {
+/** What a program is fed beside its data, as by `run`. Results of other values in `out` are refused. */
+export interface GivenToMap extends Pick<RunOptions, "parameters" | "vectors" | "maxNorms" | "others"> {
+  /** The inputs that all samples share, which no column holds. Default: none. */
+  readonly shared?: Readonly<Record<string, Tensor>>;
+}
+
+/** How a job's samples are computed, and who hears of it. */
+export interface JobOptions {
   /**
    * The folder of the results, on a disk that this machine and all nodes share. Parts that it holds already, of the same
    * program and data, are kept, and only missing ones are computed.
@@ -23,15 +31,19 @@ export interface MapOptions {
   readonly microbatchSize?: number;
   /** Compute even where the data holds NaN or infinity. Default false. */
   readonly allowNotFinite?: boolean;
+  /** Stops the job, and throws the signal's reason. Parts that are done stay. Default: no signal. */
+  readonly signal?: AbortSignal;
+  /** Called as parts are done. Default: nothing is. */
+  readonly onProgress?: (progress: ClusterProgress) => void;
+}
+
+/** Options of `map`. */
+export interface MapOptions extends JobOptions, GivenToMap {
   /**
    * What becomes of samples whose gradients are not finite: an error that names them, or they are left out of sums and
    * means. Default: nothing is done about them.
    */
   readonly notFinite?: "throw" | "leave out" | "ignore";
-  /** Stops the job, and throws the signal's reason. Parts that are done stay. Default: no signal. */
-  readonly signal?: AbortSignal;
-  /** Called as parts are done. Default: nothing is. */
-  readonly onProgress?: (progress: ClusterProgress) => void;
 }
 
 /** What a job has left in its folder. */

@@ -13,7 +13,7 @@ import { pieces } from "../tensor/take-samples.js";
 import { floatsIn, type Tensor, tensorWith, zeroTensor } from "../tensor/tensor.js";
 import type { Returned, Wants } from "../wants/want.js";
 import type { Prepared } from "./feeds.js";
-import { type GivenOptions, givenFeeds, ownOptions, parameterFeeds } from "./given.js";
+import { type GivenOptions, givenFeeds, ownOptions, parameterFeeds, wantFeeds } from "./given.js";
 import type { HeldValues } from "./held.js";
 import type { MemoryOptions, Microbatches } from "./microbatches.js";
 import {
@@ -111,6 +111,19 @@ export class Execution {
     const given = { ...values, ...givenFeeds(objective.model, wants, graph, options, held) };
     const own = Object.fromEntries(graph.inputs.map(({ name }) => [name, entryOf(feeds, name)]));
     return { ...given, ...(await this.#factors(options)), ...own };
+  }
+
+  /** What is fed beside a batch's data and the parameters that it is not given, as far as a saved file does not hold it. */
+  async beside(options: Pick<GivenOptions, "parameters" | "vectors" | "maxNorms" | "others">): Promise<Feeds> {
+    const { objective, wants, graph } = this.executed;
+    this.#checkOthers(options.others);
+    const { parameters } = options;
+    const values = parameters ? parameterFeeds(objective.model, graph.parameters, parameters) : {};
+    const own = wantFeeds(wants, graph, options);
+    // The file has the vectors that wants were made with, and the norms that they begin with.
+    const asMade = options.vectors ? [] : graph.vectors;
+    for (const { value } of [...asMade, ...(options.maxNorms ? [] : graph.scalars)]) delete own[value.name];
+    return { ...values, ...own, ...(await this.#factors(options)) };
   }
 
   /** Whether samples may have to be looked for that results do not tell. */

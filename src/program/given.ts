@@ -67,9 +67,17 @@ export function givenFeeds(
   const values = parameterFeeds(model, graph.parameters, parameters);
   return {
     ...(parameters === undefined && held.match(values) ? held.absentFrom(values) : values),
-    ...vectorFeeds(wants, graph.vectors, vectors),
-    ...scalarFeeds(graph.scalars, maxNorms),
+    ...wantFeeds(wants, graph, { ...(vectors ? { vectors } : {}), ...(maxNorms ? { maxNorms } : {}) }),
   };
+}
+
+/** The inputs that wants have of their own. Throws MISSING_TENSOR, SHAPE_MISMATCH, INVALID_ARGUMENT. */
+export function wantFeeds(
+  wants: Wants,
+  { vectors, scalars }: Pick<ProgramGraph, "vectors" | "scalars">,
+  given: Pick<GivenOptions, "vectors" | "maxNorms">,
+): Record<string, Tensor> {
+  return { ...vectorFeeds(wants, vectors, given.vectors), ...scalarFeeds(scalars, given.maxNorms) };
 }
 
 /** The values of all parameters that the program reads: those given, and the model's. Throws MISSING_TENSOR, SHAPE_MISMATCH. */

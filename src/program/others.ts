@@ -56,7 +56,13 @@ export class Others {
   }
 }
 
-async function factorsBy(program: FactorProgram, batch: OtherBatch, options: OtherOptions): Promise<Returned> {
+/** Other options of a run are for wants that this program does not have. */
+async function factorsBy(
+  program: FactorProgram,
+  batch: OtherBatch,
+  { parameters, allowNotFinite }: OtherOptions,
+): Promise<Returned> {
+  const options = { ...(parameters ? { parameters } : {}), ...(allowNotFinite ? { allowNotFinite } : {}) };
   return (await (typeof batch === "string" ? program.runAll(batch, options) : program.run(batch, options))).factors;
 }
 

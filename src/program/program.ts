@@ -20,6 +20,7 @@ import { defaultTarget } from "../target/default.js";
 import type { LoadOptions, Running, Target, Tensors } from "../target/target.js";
 import type { Data } from "../tensor/data.js";
 import { copiesOf } from "../tensor/data.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { factors as factorsOfOthers } from "../wants/cross.js";
 import type { Wants } from "../wants/want.js";
 import { holdsNotFinite, type Prepared } from "./feeds.js";
@@ -283,6 +284,17 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
       memory: executable.memory.moments,
       notFinite: this.#options.allowNotFinite === true,
     });
+  }
+
+  /**
+   * What a run is fed beside the data, by the names of the saved file's inputs, as far as that file does not hold it: for
+   * others who run it. `parameters` are those of a file whose weights are inputs.
+   * @throws PergradError MISSING_TENSOR, SHAPE_MISMATCH, INVALID_ARGUMENT, and what `run` throws on bad data of another batch.
+   */
+  async besideData(
+    options: Pick<RunOptions, "parameters" | "vectors" | "maxNorms" | "others"> = {},
+  ): Promise<Readonly<Record<string, Tensor>>> {
+    return this.execution.beside(options);
   }
 
   /**

@@ -12,7 +12,7 @@ const format = "files are read that were made for it";
 const allowed: Readonly<Record<string, string>> = {
   "cluster/ray/answers.ts": "the workers run programs on it",
   "cluster/ray/training.ts": "the workers run programs on it",
-  "cluster/ray/package.ts": "the workers run programs on it",
+  "cluster/package.ts": "the workers run programs on it",
   "cli/doctor.ts": "the command looks whether the package is installed",
   "program/program.ts": "the option that asks for a file without work-arounds",
   "index.ts": "worker threads are handed out by name",

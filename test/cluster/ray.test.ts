@@ -6,7 +6,8 @@ import { unzipSync } from "fflate";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { isLoopback, tokenFor } from "../../src/cluster/ray/address.js";
 import { lastLineOf, toldIn } from "../../src/cluster/ray/lines.js";
-import { cluster, losses, nn, perSample, ray, want } from "../../src/index.js";
+import { cluster, losses, nn, perSample, ray, tensor, want } from "../../src/index.js";
+import { decodeSafetensors } from "../../src/io/safetensors.js";
 import { FakeRay, type FakeSettings } from "./fake-ray.js";
 
 const folders: string[] = [];
@@ -90,6 +91,39 @@ describe("a job", () => {
       entrypoint: "python pergrad_ray.py",
       runtime_env: { working_dir: `gcs://${name}` },
     });
+  });
+
+  it("feeds what run would be given: norms in the job, tensors in a file beside the program", async () => {
+    const fake = await fakeRay({ looks: [{ status: "SUCCEEDED", logs: line("done", { parts: 1, samples: 1 }) }] });
+    const model = nn.model(nn.sequential(nn.linear(3, 2)), { seed: 1 });
+    const [name = ""] = Object.keys(model.parameters);
+    const data = { x: Float32Array.of(1, 2, 3, 0, 1, 0), target: BigInt64Array.of(0n, 1n) };
+    const wants = {
+      clipped: want.clippedSum({ maxNorm: 1, adjustable: true }),
+      dot: want.dot(),
+      cross: want.cross(data),
+    };
+    const program = await perSample(model, { loss: losses.crossEntropy(), want: wants });
+    const vectors = { dot: model.parameters };
+    const out = finished(1);
+    const on = cluster(ray(fake.url));
+    await on.map(program, "x.parquet", { out, vectors, maxNorms: { clipped: 0.5 }, parameters: model.parameters });
+    const files = unzipSync([...fake.packages.values()][0] ?? Buffer.alloc(0));
+    const { settings } = JSON.parse(new TextDecoder().decode(files["job.json"]));
+    expect(settings).toEqual({ scalars: { clipped: 0.5 }, files: ["given.safetensors"] });
+    const { tensors } = decodeSafetensors(files["given.safetensors"] ?? new Uint8Array(), "given");
+    expect(tensors.get(name)).toEqual(model.parameters[name]);
+    expect(tensors.get(`dot/with/${name}`)).toEqual(model.parameters[name]);
+    expect([...tensors.keys()].filter((each) => each.startsWith("cross/other/")).length).toBeGreaterThan(0);
+    const wrong = { out, vectors: { dot: { [name]: tensor("float32", [1], Float32Array.of(0)) } } };
+    await expect(on.map(program, "x.parquet", wrong)).rejects.toMatchObject({ code: "SHAPE_MISMATCH" });
+    await expect(on.map(program, "x.parquet", { out, vectors, maxNorms: { cut: 1 } })).rejects.toMatchObject({
+      code: "MISSING_TENSOR",
+    });
+    await expect(on.map("x.onnx", "x.parquet", { out, others: { cross: data } })).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+    });
+    await program.release();
   });
 
   it("whose program the cluster has is not uploaded again", async () => {

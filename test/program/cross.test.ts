@@ -157,6 +157,22 @@ describe("the other batch", () => {
     expectNear(influence.data, expected);
   });
 
+  it("takes no part in what a run gives other wants", async () => {
+    const model = nn.model(nn.sequential(nn.linear(4, 3)), { seed: 3 });
+    const others = { x: waves([2, 4], 1), target: ids([2], 3, 1) };
+    const wants = {
+      cross: want.cross(others),
+      dot: want.dot(),
+      clipped: want.clippedSum({ maxNorm: 1, adjustable: true }),
+    };
+    const program = await perSample(model, { loss, want: wants });
+    programs.push(program);
+    const data = { x: waves([3, 4], 2), target: ids([3], 3, 2) };
+    const given = { vectors: { dot: model.parameters }, maxNorms: { clipped: 0.5 } };
+    const { cross } = await program.run(data, { ...given, parameters: model.parameters });
+    expect(cross).toEqual((await program.run(data, given)).cross);
+  });
+
   it("may be empty, and so may the batch", async () => {
     expect((await (await compile(0)).run(one.batch(2, 1))).influence.dims).toEqual([2, 0]);
     expect((await (await compile(3)).run(one.batch(0, 1))).influence.dims).toEqual([0, 3]);

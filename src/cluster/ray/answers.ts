@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { PergradError } from "../../errors.js";
 import { makeFolder, writeFileSafely } from "../../io/atomic.js";
 import type { Answering } from "../../target/onnxruntime/folder-runtime.js";
+import { packedFiles } from "../package.js";
 import type { RayAddress } from "./address.js";
 import { isEnded, RayJobs } from "./jobs.js";
 import { lastLineOf } from "./lines.js";
-import { packedFiles } from "./package.js";
 
 const entry = "pergrad_ray_answers.py";
 

@@ -1,14 +1,15 @@
 /** A program over a data set, as a job on a Ray cluster. */
 import { randomBytes } from "node:crypto";
 import { readdir, stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PergradError } from "../../errors.js";
-import type { ClusterProgress, MapOptions, Mapped, MappedProgram } from "../types.js";
+import { type Job, mapJob } from "../job.js";
+import { packedFiles } from "../package.js";
+import type { ClusterProgress, JobOptions, MapOptions, Mapped, MappedProgram } from "../types.js";
 import type { RayAddress } from "./address.js";
 import { isEnded, type JobState, RayJobs } from "./jobs.js";
 import { lastLineOf, type Told, toldIn } from "./lines.js";
-import { packed } from "./package.js";
 
 const entry = "pergrad_ray.py";
 
@@ -16,8 +17,8 @@ const entry = "pergrad_ray.py";
 const [soon, later] = [300, 3000];
 
 /**
- * Throws CLUSTER_UNREACHABLE, CLUSTER_REFUSED, CLUSTER_VERSION, CLUSTER_JOB, TOO_LARGE, FILE_UNREADABLE, and the signal's
- * reason.
+ * Throws CLUSTER_UNREACHABLE, CLUSTER_REFUSED, CLUSTER_VERSION, CLUSTER_JOB, TOO_LARGE, FILE_UNREADABLE, what `besideOf`
+ * throws, and the signal's reason.
  */
 export async function mapOnRay(
   address: RayAddress,
@@ -25,19 +26,22 @@ export async function mapOnRay(
   data: string,
   options: MapOptions,
 ): Promise<Mapped> {
-  const { signal } = options;
-  signal?.throwIfAborted();
+  options.signal?.throwIfAborted();
   const jobs = new RayJobs(address);
   await jobs.version();
-  const out = resolve(options.out);
-  const job = { data: resolve(data), out, settings: settingsOf(options) };
-  const { name, zip } = await packed(program, job, entry);
+  return ranOn(jobs, await mapJob(program, data, options), options);
+}
+
+/** Runs a job to its end. Throws as `mapOnRay`. */
+export async function ranOn(jobs: RayJobs, { job, files }: Job, options: JobOptions): Promise<Mapped> {
+  const { signal } = options;
+  const { name, zip } = await packedFiles(job, entry, files);
   await jobs.upload(name, zip);
   const id = `pergrad-${randomBytes(8).toString("hex")}`;
   try {
     await jobs.submit(id, `python ${entry}`, name, signal);
     const told = await followed(jobs, id, options);
-    return await checked(told, out);
+    return await checked(told, job.out);
   } catch (error) {
     // Whatever went wrong here, nothing is left running there.
     await jobs.stop(id).catch(() => undefined);
@@ -45,17 +49,8 @@ export async function mapOnRay(
   }
 }
 
-/** The settings of python/pergrad_worker/run.py. */
-function settingsOf({ microbatchSize, allowNotFinite, notFinite }: MapOptions) {
-  return {
-    ...(microbatchSize === undefined ? {} : { batch_size: microbatchSize }),
-    ...(allowNotFinite === undefined ? {} : { allow_not_finite: allowNotFinite }),
-    ...(notFinite === undefined ? {} : { not_finite: notFinite }),
-  };
-}
-
 /** Waits until a job has ended. Throws CLUSTER_JOB where it failed, and the signal's reason. */
-async function followed(jobs: RayJobs, id: string, { signal, onProgress, out }: MapOptions): Promise<Told> {
+async function followed(jobs: RayJobs, id: string, { signal, onProgress, out }: JobOptions): Promise<Told> {
   let before: ClusterProgress | undefined;
   for (let pause = soon; ; pause = Math.min(later, pause * 1.3)) {
     signal?.throwIfAborted();

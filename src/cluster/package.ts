@@ -1,6 +1,6 @@
 /**
- * What is sent to a cluster: a program as ONNX, a job as JSON, and the Python files of this package. Nothing else: neither
- * the user's code nor anything that is pickled.
+ * What is sent to a cluster: programs as ONNX, numbers as safetensors, a job as JSON, and the Python files of this package.
+ * Nothing else: neither the user's code nor anything that is pickled.
  */
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
@@ -9,14 +9,17 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Zippable, zipSync } from "fflate";
-import { invalidArgument } from "../../arguments.js";
-import { defect } from "../../errors.js";
-import { unreadable } from "../../io/failure.js";
-import { Program } from "../../program/program.js";
-import type { MappedProgram } from "../types.js";
+import { invalidArgument } from "../arguments.js";
+import { defect } from "../errors.js";
+import { unreadable } from "../io/failure.js";
+import { Program } from "../program/program.js";
+import type { MappedProgram } from "./types.js";
 
 /** The program's file in a package. */
 const programFile = "program.onnx";
+
+/** What is to be done. */
+const jobFile = "job.json";
 
 /** The same content is the same package: files have no time of their own. */
 const noTime = "1980-01-01T00:00:00";
@@ -27,40 +30,42 @@ export interface Package {
   readonly zip: Uint8Array;
 }
 
-/** @param entry the Python file that is started, beside the worker's */
-export async function packed(program: MappedProgram, job: object, entry: string): Promise<Package> {
-  return packedFiles(job, entry, await programFiles(program));
-}
-
-/** The same of a job without a program, or with its files. */
-export async function packedFiles(job: object, entry: string, program: Zippable = {}): Promise<Package> {
+/** A job's files, with the worker's. @param entry the Python file that is started, beside the worker's */
+export async function packedFiles(job: object, entry: string, own: Zippable = {}): Promise<Package> {
   const files: Zippable = {
-    ...program,
+    ...own,
     ...(await workerFiles(entry)),
-    "job.json": [new TextEncoder().encode(JSON.stringify(job)), {}],
+    [jobFile]: [new TextEncoder().encode(JSON.stringify(job)), {}],
   };
   // Weights hardly get smaller.
   const zip = zipSync(files, { level: 0, mtime: noTime });
   return { name: `_ray_pkg_${createHash("sha256").update(zip).digest("hex").slice(0, 32)}.zip`, zip };
 }
 
-/** The program's file and, of a large one, that of its weights. */
-async function programFiles(program: MappedProgram): Promise<Zippable> {
-  if (typeof program === "string") return savedFiles(program);
+/**
+ * The program's file under this name and, of a large one, that of its weights.
+ * @param weights where a compiled program's file has its parameters
+ */
+export async function programFiles(
+  program: MappedProgram,
+  weights: "inside" | "inputs" = "inside",
+  name = programFile,
+): Promise<Zippable> {
+  if (typeof program === "string") return savedFiles(program, name);
   if (!(program instanceof Program))
     throw invalidArgument(
       "A cluster takes a program of perSample, or the path of a saved one; give the path of what was opened.",
     );
   const folder = await mkdtemp(join(tmpdir(), "pergrad-"));
   try {
-    await program.save(join(folder, programFile), { for: "onnxruntime" });
-    return await savedFiles(join(folder, programFile));
+    await program.save(join(folder, name), { for: "onnxruntime", weights });
+    return await savedFiles(join(folder, name), name);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-async function savedFiles(path: string): Promise<Zippable> {
+async function savedFiles(path: string, name: string): Promise<Zippable> {
   const read = (file: string) =>
     readFile(file).catch((error: unknown) => {
       throw unreadable(file, error);
@@ -68,7 +73,7 @@ async function savedFiles(path: string): Promise<Zippable> {
   const weights = `${path}.data`;
   // A program names the file of its weights.
   const own = existsSync(weights) ? { [basename(weights)]: await read(weights) } : {};
-  return { [programFile]: await read(path), ...own };
+  return { [name]: await read(path), ...own };
 }
 
 /** Our own Python files. */
