@@ -10,7 +10,7 @@ import { samplesAt } from "../program/split.js";
 import { random } from "../tensor/random.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { permutation } from "../train/batches.js";
-import { TrainingData } from "../train/dataset.js";
+import { HeldData } from "../train/dataset.js";
 import { scoresWhere } from "../train/figures.js";
 import { Trainer } from "../train/trainer.js";
 import { marginOf, softmax } from "./by-class.js";
@@ -66,7 +66,7 @@ export async function trainHere(task: TrainingTask, targets: Targets, options: C
 async function train(task: TrainingTask, { optimizer, epochs, batchSize }: CleaningTraining): Promise<Parameters[]> {
   const { objective, feeds, samples, running } = task;
   const { threads, signal } = running;
-  const data = new TrainingData(objective, feeds, { made: [], allowNotFinite: false, inPlace: true });
+  const data = new HeldData(objective, feeds, { made: [], allowNotFinite: false, inPlace: true });
   const first = [...objective.parameters.keys()].map((name) => [name, entryOf(objective.model.parameters, name)]);
   const own = { objective, data, parameters: Object.fromEntries(first) };
   const perEpoch = Math.ceil(samples / batchSize);

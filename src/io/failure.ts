@@ -29,6 +29,22 @@ export function unreadable(path: string, cause: unknown): PergradError {
   return new PergradError("FILE_UNREADABLE", message, { cause });
 }
 
+/** A file does not hold a tensor that is asked for. */
+export function unknownTensor(path: string, name: string): PergradError {
+  return new PergradError(
+    "FILE_UNREADABLE",
+    `"${path}" holds no tensor "${name}"; give the name of one that it holds.`,
+  );
+}
+
+/** A file is another than when it was opened. */
+export function changedFile(path: string): PergradError {
+  return new PergradError(
+    "FILE_UNREADABLE",
+    `"${path}" was written to while it was read; let it stay as it is until the end, and begin again.`,
+  );
+}
+
 /** What writing `path` failed with, as the error to throw. */
 export function unwritable(path: string, cause: unknown): PergradError {
   if (cause instanceof PergradError) return cause;

@@ -2,7 +2,7 @@
 import { PergradError } from "../errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Named } from "./bytes.js";
-import type { TensorFile } from "./files.js";
+import type { TensorFile } from "./tensor-file.js";
 
 function noFiles(path: string): PergradError {
   return new PergradError(

@@ -1,8 +1,8 @@
 import { open, readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { PergradError } from "../errors.js";
-import { takeSamples } from "../tensor/take-samples.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { openNpyFile, openNpzFile } from "./arrays-file.js";
 import { AtomicFile } from "./atomic.js";
 import { bytesOfArray, entriesOf, type Named, type TensorLayout } from "./bytes.js";
 import { unreadable } from "./failure.js";
@@ -10,6 +10,7 @@ import { decodeNpy, NpyError, npyHeader } from "./npy.js";
 import { openNpz, readNpz } from "./npz.js";
 import { otherFormat } from "./other-formats.js";
 import { openSafetensors, readSafetensors, SafetensorsFile } from "./safetensors.js";
+import type { TensorFile } from "./tensor-file.js";
 import type { TensorWriter } from "./writer.js";
 
 type Format = "safetensors" | "npz" | "npy";
@@ -22,32 +23,14 @@ export async function readTensors(path: string): Promise<Map<string, Tensor>> {
   return (await readSafetensors(path)).tensors;
 }
 
-/** Tensors of which parts are read when they are asked for. */
-export interface TensorFile {
-  readonly layout: ReadonlyMap<string, TensorLayout>;
-  /** A tensor, or what lies between two places of one of its axes. Throws FILE_UNREADABLE. */
-  read(name: string, part?: { readonly axis: number; readonly from: number; readonly to: number }): Promise<Tensor>;
-  close(): Promise<void>;
-}
-
-/** Opens a file for reading in parts. An .npz is read whole, being an archive; a safetensors file is not. */
+/**
+ * Opens a file for reading in parts. What does not lie there as in memory (an .npz whose members are packed, an array whose first
+ * axis runs fastest) is read whole, and held. Throws FILE_UNREADABLE.
+ */
 export async function openTensorFile(path: string): Promise<TensorFile> {
   const format = await formatOf(path);
   if (format === "safetensors") return SafetensorsFile.open(path);
-  const tensors = format === "npy" ? await readNpy(path) : await readNpz(path);
-  return {
-    layout: tensors,
-    read: async (name, part) => {
-      const tensor = tensors.get(name);
-      if (!tensor)
-        throw new PergradError(
-          "FILE_UNREADABLE",
-          `"${path}" holds no tensor "${name}"; give the name of one that it holds.`,
-        );
-      return part ? takeSamples(tensor, part.axis, part.from, part.to) : tensor;
-    },
-    close: async () => tensors.clear(),
-  };
+  return format === "npy" ? openNpyFile(path) : openNpzFile(path);
 }
 
 /** Writes the tensors in the format that the extension names; nothing appears under that name if it fails. */

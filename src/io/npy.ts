@@ -2,6 +2,7 @@
 import { type DType, sizeOf, type Tensor, type TypedArray, tensor } from "../tensor/tensor.js";
 import { tensorOfTexts } from "../tensor/texts.js";
 import { type HalfType, storedBytesOf, type TensorLayout, tensorOfBytes } from "./bytes.js";
+import { type Stored, swapBytes } from "./rows.js";
 
 /** What is wrong with an array: the reader of the file adds which file and array. */
 export class NpyError extends Error {}
@@ -46,15 +47,42 @@ interface Header {
 export function decodeNpy(bytes: Uint8Array): Tensor {
   const { type, dims, bigEndian, columnMajor, start } = parseHeader(bytes);
   const width = typeof type === "string" ? storedBytesOf(type) : type.letters * type.bytesEach;
-  const needed = sizeOf(dims) * width;
-  if (needed !== bytes.length - start) {
-    throw new NpyError(`needs ${needed} bytes for its shape [${dims.join(", ")}] and has ${bytes.length - start}`);
-  }
+  requireSize(dims, width, bytes.length - start);
   const data = new Uint8Array(bytes.subarray(start)); // a copy, for alignment
   if (bigEndian) swapBytes(data, typeof type === "string" ? width : type.bytesEach);
   if (typeof type !== "string") return textsIn(data, type, dims);
   const stored = tensorOfBytes(type, dims, data.buffer);
   return columnMajor && dims.length > 1 ? tensor(stored.dtype, dims, toRowMajor(stored.data, dims)) : stored;
+}
+
+/**
+ * Where an array's elements lie from its first byte on; null where they do not lie there as in memory, or its header does not end
+ * in these bytes. Throws NpyError.
+ * @param bytes the first ones
+ * @param size all that there are
+ */
+export function npyPlace(bytes: Uint8Array, size: number): Stored | null {
+  const header = attempt(() => parseHeader(bytes));
+  if (!header || typeof header.type !== "string" || (header.columnMajor && header.dims.length > 1)) return null;
+  const { type, dims, bigEndian, start } = header;
+  requireSize(dims, storedBytesOf(type), size - start);
+  return { type, dims, bigEndian, position: start };
+}
+
+/** What is wrong with a header is said when the whole array is decoded. */
+function attempt(parse: () => Header): Header | null {
+  try {
+    return parse();
+  } catch (error) {
+    if (error instanceof NpyError) return null;
+    throw error;
+  }
+}
+
+/** Throws NpyError. */
+function requireSize(dims: readonly number[], width: number, size: number): void {
+  const needed = sizeOf(dims) * width;
+  if (needed !== size) throw new NpyError(`needs ${needed} bytes for its shape [${dims.join(", ")}] and has ${size}`);
 }
 
 /** Throws NpyError. */
@@ -109,10 +137,6 @@ function parseLayout(text: string): Pick<Header, "dims" | "columnMajor"> {
   const dims = (shape.match(/\d+/g) ?? []).map(Number);
   if (!dims.every(Number.isSafeInteger)) throw new NpyError(`has the impossible shape (${shape})`);
   return { dims, columnMajor: order === "True" };
-}
-
-function swapBytes(bytes: Uint8Array, width: number): void {
-  for (let i = 0; width > 1 && i < bytes.length; i += width) bytes.subarray(i, i + width).reverse();
 }
 
 /** The elements in row-major order; they come with the first axis running fastest. */

@@ -15,8 +15,20 @@ import {
   type TensorLayout,
   tensorOfBytes,
 } from "./bytes.js";
-import { unreadable } from "./failure.js";
+import { changedFile, unreadable } from "./failure.js";
 import { type FileHandle, open } from "./file-system.js";
+import {
+  fillAt,
+  isUnchanged,
+  layoutOf,
+  type Part,
+  readAt,
+  readPart,
+  readRows,
+  type Stored,
+  type Version,
+  versionOf,
+} from "./rows.js";
 import { PieceChecker, type TensorWriter } from "./writer.js";
 
 export interface SafetensorsContent {
@@ -95,6 +107,7 @@ export class SafetensorsFile {
     private readonly path: string,
     private readonly file: FileHandle,
     private readonly start: number,
+    private readonly version: Version,
     entries: readonly Entry[],
     readonly metadata: Readonly<Record<string, string>>,
   ) {
@@ -107,10 +120,11 @@ export class SafetensorsFile {
       throw unreadable(path, error);
     });
     try {
-      const { size } = await file.stat();
+      const version = await versionOf(file);
+      const size = Number(version.size);
       const length = headerLength(await readAt(file, 0, Math.min(8, size)), size, path);
       const header = parseHeader(await readAt(file, 8, length), size - 8 - length, path);
-      return new SafetensorsFile(path, file, 8 + length, header.entries, header.metadata);
+      return new SafetensorsFile(path, file, 8 + length, version, header.entries, header.metadata);
     } catch (error) {
       await file.close();
       throw unreadable(path, error);
@@ -119,10 +133,7 @@ export class SafetensorsFile {
 
   /** In the order of the header. Half-precision tensors are read as float32. */
   get layout(): ReadonlyMap<string, TensorLayout> {
-    const layouts = [...this.#entries].map(([name, { type, dims }]) => {
-      return [name, { dtype: type === "float16" || type === "bfloat16" ? "float32" : type, dims }] as const;
-    });
-    return new Map(layouts);
+    return new Map([...this.#entries.keys()].map((name) => [name, layoutOf(this.#placed(name))]));
   }
 
   /** How a tensor's elements are stored. Throws FILE_UNREADABLE. */
@@ -140,29 +151,22 @@ export class SafetensorsFile {
     const { type, dims, begin, end } = this.#entry(name);
     const position = begin + from * sizeOf(dims.slice(1)) * storedBytesOf(type);
     if (position + into.length > end) throw broken(this.path, `its tensor "${name}" has fewer rows than are read`);
-    await fillAt(this.file, this.start + position, into).catch((error: unknown) => {
-      throw unreadable(this.path, error);
-    });
+    await fillAt(this.file, this.start + position, into).catch(this.#failed);
   }
 
   /** A tensor, or what lies between two places of one of its axes. Throws FILE_UNREADABLE. */
-  async read(
-    name: string,
-    part?: { readonly axis: number; readonly from: number; readonly to: number },
-  ): Promise<Tensor> {
-    const { type, dims, begin, end } = this.#entry(name);
-    if (!part) return tensorOfBytes(type, dims, (await this.#bytes(begin, end - begin)).buffer);
-    const { axis, from, to } = part;
-    const blocks = sizeOf(dims.slice(0, axis));
-    const behind = sizeOf(dims.slice(axis + 1)) * storedBytesOf(type);
-    const length = (to - from) * behind;
-    const bytes = new Uint8Array(blocks * length);
-    for (let block = 0; block < blocks; block++) {
-      const position = begin + (block * (dims[axis] ?? 0) + from) * behind;
-      bytes.set(await this.#bytes(position, length), block * length);
-    }
-    const taken = dims.map((dim, k) => (k === axis ? to - from : dim));
-    return tensorOfBytes(type, taken, bytes.buffer);
+  async read(name: string, part?: Part): Promise<Tensor> {
+    return readPart(this.file, this.#placed(name), part).catch(this.#failed);
+  }
+
+  /** The rows at these places of one of a tensor's axes, in this order. Throws FILE_UNREADABLE. */
+  async rows(name: string, axis: number, places: ArrayLike<number>): Promise<Tensor> {
+    return readRows(this.file, this.#placed(name), axis, places).catch(this.#failed);
+  }
+
+  /** Throws FILE_UNREADABLE where somebody has written to the file since it was opened. */
+  async requireUnchanged(): Promise<void> {
+    if (!(await isUnchanged(this.file, this.version))) throw changedFile(this.path);
   }
 
   close(): Promise<void> {
@@ -175,27 +179,14 @@ export class SafetensorsFile {
     return entry;
   }
 
-  #bytes(position: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
-    return readAt(this.file, this.start + position, length).catch((error: unknown) => {
-      throw unreadable(this.path, error);
-    });
+  #placed(name: string): Stored {
+    const { type, dims, begin } = this.#entry(name);
+    return { type, dims, position: this.start + begin };
   }
-}
 
-/** Exactly these bytes, in a buffer of their own. Throws where the file ends before. */
-export async function readAt(file: FileHandle, position: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = new Uint8Array(length);
-  await fillAt(file, position, bytes);
-  return bytes;
-}
-
-/** Fills the bytes from there on. Throws where the file ends before. */
-async function fillAt(file: FileHandle, position: number, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const { bytesRead } = await file.read(bytes, done, Math.min(bytes.length - done, 2 ** 30), position + done);
-    if (bytesRead === 0) throw new Error("it became shorter while it was read");
-    done += bytesRead;
-  }
+  readonly #failed = (error: unknown): never => {
+    throw unreadable(this.path, error);
+  };
 }
 
 function headerLength(bytes: Uint8Array, size: number, fileName: string): number {

@@ -2,7 +2,8 @@
 import { invalidArgument, isPromise, kindOf } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import type { Expected } from "../graph/model.js";
-import { openTensorFile, type TensorFile } from "../io/files.js";
+import { openTensorFile } from "../io/files.js";
+import type { TensorFile } from "../io/tensor-file.js";
 import type { Data } from "../tensor/data.js";
 import { copiesOf, isTensor, plainData } from "../tensor/data.js";
 import { isScaled, offsetName, scaleName, withScaling } from "../tensor/scaled.js";
@@ -175,13 +176,18 @@ class Batches implements Source {
   }
 }
 
-class FileSource implements Source {
+/** The path of a file: its samples are read when their turn comes. */
+export class FileSource implements Source {
+  /** What all samples share, and the scales of bytes. */
+  readonly #held = new Map<string, Tensor>();
+
   private constructor(
     private readonly file: TensorFile,
     readonly total: number,
     private readonly options: SourceOptions,
   ) {}
 
+  /** Throws FILE_UNREADABLE, BATCH_MISMATCH. */
   static async open(path: string, options: SourceOptions): Promise<FileSource> {
     const file = await openTensorFile(path);
     try {
@@ -193,34 +199,48 @@ class FileSource implements Source {
   }
 
   async *pieces(size: number): AsyncGenerator<Prepared, void, undefined> {
-    const shared = await this.#read((axis) => axis === null);
     for (const [from, to] of pieces(this.total, size)) {
-      const own = await this.#read((axis) => axis !== null, from, to);
-      yield counted(from, () => this.options.prepare({ ...shared, ...own }));
+      const batch = await this.#batch((name, axis) => this.file.read(name, { axis, from, to }));
+      yield counted(from, () => this.options.prepare(batch));
     }
+  }
+
+  /** The samples of these numbers, in this order. Throws FILE_UNREADABLE, also where the file was written to since it was opened. */
+  async at(places: Uint32Array): Promise<Batch> {
+    const batch = await this.#batch((name, axis) => this.file.rows(name, axis, places));
+    await this.requireUnchanged();
+    return batch;
+  }
+
+  /** Throws FILE_UNREADABLE where somebody has written to the file since it was opened. */
+  requireUnchanged(): Promise<void> {
+    return this.file.requireUnchanged();
   }
 
   close(): Promise<void> {
     return this.file.close();
   }
 
-  /** A small tensor, where the file has it. */
-  async #held(name: string): Promise<Tensor | undefined> {
-    return this.file.layout.has(name) ? this.file.read(name) : undefined;
+  /** What is the same for all samples, where the file has it: read once. */
+  async #whole(name: string): Promise<Tensor | undefined> {
+    if (!this.file.layout.has(name)) return undefined;
+    const tensor = this.#held.get(name) ?? (await this.file.read(name));
+    this.#held.set(name, tensor);
+    return tensor;
   }
 
-  async #read(which: (axis: number | null) => boolean, from = 0, to = 0): Promise<Batch> {
+  async #batch(read: (name: string, axis: number) => Promise<Tensor>): Promise<Batch> {
     const batch: Record<string, Data> = {};
     for (const [name, { sampleAxis: axis }] of this.options.expected) {
       const layout = this.file.layout.get(name);
-      if (!layout || !which(axis)) continue;
+      if (!layout) continue;
       // What lacks the axis is of the wrong shape, which is found out when the batch is prepared.
-      const part = axis === null || axis >= layout.dims.length ? undefined : { axis, from, to };
-      const read = await this.file.read(name, part);
+      const own = axis === null || axis >= layout.dims.length ? await this.#whole(name) : await read(name, axis);
+      if (!own) continue;
       batch[name] =
         layout.dtype === "uint8"
-          ? withScaling(read, await this.#held(scaleName(name)), await this.#held(offsetName(name)))
-          : read;
+          ? withScaling(own, await this.#whole(scaleName(name)), await this.#whole(offsetName(name)))
+          : own;
     }
     return batch;
   }

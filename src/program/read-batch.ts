@@ -5,14 +5,9 @@ import type { Batch } from "./dataset.js";
 import { idsIn } from "./sample-names.js";
 
 /**
- * Those tensors of a file that have one of these names, in the dtypes that they are stored in: bytes with a scale stay
- * bytes. Throws FILE_UNREADABLE.
+ * Those tensors of a file that have one of these names, in the dtypes that they are stored in (bytes with a scale stay
+ * bytes), and what the file calls its samples. Throws FILE_UNREADABLE.
  */
-export async function readBatch(path: string, names: Iterable<string>): Promise<Batch> {
-  return (await readNamed(path, names)).batch;
-}
-
-/** The same, and what the file calls its samples. */
 export async function readNamed(
   path: string,
   names: Iterable<string>,

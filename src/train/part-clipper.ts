@@ -101,14 +101,14 @@ export class PartClipper<S> {
    * Drops samples whose data is not finite. What becomes of a sample must not depend on the others, so that no batch
    * may go through another program because of one of them.
    */
-  #withFiniteData(samples: Uint32Array, run: StepRun, total: ClippedBatch): Taken {
-    const feeds = feedsFor(this.setup, this.options, run.step, samples);
+  async #withFiniteData(samples: Uint32Array, run: StepRun, total: ClippedBatch): Promise<Taken> {
+    const feeds = await feedsFor(this.setup, this.options, run.step, samples);
     const { expected } = this.setup.objective;
     const bad = samplesNotFinite(prepare(feeds, expected, true).feeds, expected);
     if (bad.size === 0) return { samples, feeds };
     total.dropped.push(...samples.filter((_, n) => bad.has(n)));
     const others = samples.filter((_, n) => !bad.has(n));
-    return { samples: others, feeds: feedsFor(this.setup, this.options, run.step, others) };
+    return { samples: others, feeds: await feedsFor(this.setup, this.options, run.step, others) };
   }
 
   /**
@@ -117,7 +117,7 @@ export class PartClipper<S> {
    */
   async add(given: Uint32Array, run: StepRun, total: ClippedBatch): Promise<void> {
     if (given.length === 0) return;
-    const { samples, feeds } = this.#withFiniteData(given, run, total);
+    const { samples, feeds } = await this.#withFiniteData(given, run, total);
     if (samples.length === 0) return;
     const limits = Object.fromEntries(
       Object.entries(run.groups).map(([name, maxNorm]) => [name, maxNorm * (1 - margin)]),

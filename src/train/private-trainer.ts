@@ -19,7 +19,7 @@ import type { ClippedBatch } from "./clipped-part.js";
 import type { Parameters } from "./optimizer.js";
 import { privateTraining } from "./option-names.js";
 import { type Sampler, samplerOf } from "./samplers.js";
-import { readFor, type Setup, setup } from "./setup.js";
+import { type Setup, setup, withSetup } from "./setup.js";
 import { firstState, paid, requireFitting, requirePaid } from "./state.js";
 import { Stepping } from "./stepping.js";
 import { requireFiniteStep } from "./stopped.js";
@@ -66,8 +66,8 @@ export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
     options: PrivateStepOptions<S>,
   ): Promise<PrivateTrainer<S>> {
     checkNames("PrivateTrainer.create(model, data, options)", options, privateTraining);
-    const data = typeof dataset === "string" ? await readFor(model, dataset, options) : dataset;
-    return PrivateTrainer.over(setup(model, data, options, true), options);
+    const own = await setup(model, dataset, options, true);
+    return withSetup(own, () => PrivateTrainer.over(own, options));
   }
 
   /**
@@ -114,8 +114,9 @@ export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
     return this.current.parameters;
   }
 
-  override release(): Promise<void> {
-    return this.#clipper.release();
+  override async release(): Promise<void> {
+    await this.own.data.release();
+    await this.#clipper.release();
   }
 
   protected override async take(): Promise<PrivateStepResult> {

@@ -7,7 +7,7 @@ import type { Model } from "../graph/model.js";
 import { asModel } from "../nn/given-model.js";
 import type { Module } from "../nn/module.js";
 import type { Data } from "../tensor/data.js";
-import { TrainingData } from "./dataset.js";
+import { HeldData, type TrainingData, type TrainingDataOptions } from "./dataset.js";
 import type { Optimizer, Parameters } from "./optimizer.js";
 import type { StepOptions, TrainingSet } from "./types.js";
 
@@ -18,13 +18,16 @@ export interface Setup {
   readonly parameters: Parameters;
 }
 
-/** Throws what `perSample` and `prepare` throw, INVALID_ARGUMENT. */
-export function setup<S>(
+/**
+ * Throws what `perSample` and `prepare` throw, INVALID_ARGUMENT, FILE_UNREADABLE.
+ * @param dataset in memory, or the path of a file, which stays open until the data is released
+ */
+export async function setup<S>(
   of: Model | Module,
-  dataset: TrainingSet,
+  dataset: TrainingSet | string,
   options: StepOptions<S>,
   allowNotFinite: boolean,
-): Setup {
+): Promise<Setup> {
   const { microbatchSize = 1 } = options;
   if (!Number.isSafeInteger(microbatchSize) || microbatchSize < 1)
     throw new PergradError(
@@ -35,19 +38,30 @@ export function setup<S>(
   const model = asModel(of, "Training", options);
   const objective = objectiveOf(model, options);
   const made = Object.keys(options.inputs?.(0, new Uint32Array()) ?? {});
-  const data = new TrainingData(objective, dataset, { made, allowNotFinite, inPlace: options.inPlace ?? false });
   const parameters = [...objective.parameters].map(([name, value]) => [name, parameterValue(model, value)]);
+  const data = await dataOf(objective, dataset, { made, allowNotFinite, inPlace: options.inPlace ?? false });
   return { objective, data, parameters: Object.fromEntries(parameters) as Parameters };
 }
 
-/**
- * The data of a training from a file: those tensors that the model and the loss take, in the dtypes that they are
- * stored in.
- * Throws FILE_UNREADABLE.
- */
-export async function readFor<S>(of: Model | Module, path: string, options: StepOptions<S>): Promise<TrainingSet> {
-  const { readBatch } = await import("../program/read-batch.js");
-  return readBatch(path, objectiveOf(asModel(of, "Training", options), options).expected.keys());
+async function dataOf(
+  objective: Objective,
+  dataset: TrainingSet | string,
+  options: TrainingDataOptions,
+): Promise<TrainingData> {
+  if (typeof dataset !== "string") return new HeldData(objective, dataset, options);
+  // What reads files is loaded when it is first used.
+  const { FileData } = await import("./file-data.js");
+  return FileData.open(objective, dataset, options);
+}
+
+/** What is made of a setup, which goes where that fails. */
+export async function withSetup<T>(own: Setup, make: () => Promise<T>): Promise<T> {
+  try {
+    return await make();
+  } catch (error) {
+    await own.data.release();
+    throw error;
+  }
 }
 
 /** Throws INVALID_ARGUMENT. */
@@ -69,13 +83,13 @@ export function microbatches(batch: Uint32Array, size = Math.max(1, batch.length
 }
 
 /** What a program is fed for these samples. */
-export function feedsFor<S>(
+export async function feedsFor<S>(
   { data }: Setup,
   options: StepOptions<S>,
   step: number,
   samples: Uint32Array,
-): Record<string, Data> {
-  return { ...data.take(samples), ...options.inputs?.(step, samples) };
+): Promise<Record<string, Data>> {
+  return { ...(await data.take(samples)), ...options.inputs?.(step, samples) };
 }
 
 /** The options of a step's program: it is planned for the samples that go through the model at once. */

@@ -11,7 +11,7 @@ import { plainTraining, privateTraining } from "./option-names.js";
 import { PrivateTrainer } from "./private-trainer.js";
 import type { Settings } from "./run-folder.js";
 import { stepsOfEpochs, stepsPerEpoch } from "./samplers.js";
-import { readFor, setup } from "./setup.js";
+import { type Setup, setup, withSetup } from "./setup.js";
 import type { Stepping } from "./stepping.js";
 import { TrainingStopped } from "./stopped.js";
 import { Trainer } from "./trainer.js";
@@ -33,8 +33,8 @@ import type {
 
 /**
  * Trains by the mean gradients of batches. The data is given by the inputs' names, or as the path of a .safetensors or .npz
- * file, which is held in memory in the dtypes that it is stored in. A step with numbers that are not finite is not taken; `TrainingStopped` is
- * thrown and holds the training so far. Throws what `Trainer.create` throws; with `checkpoint`, FILE_UNREADABLE and
+ * file, which is read once, to check it, and then batch by batch: it must stay as it is until the end. A step with numbers that are not finite is not taken; `TrainingStopped` is
+ * thrown and holds the training so far. Throws what `Trainer.create` throws; with a file or `checkpoint`, FILE_UNREADABLE and
  * FILE_UNWRITABLE.
  */
 export async function train<S>(
@@ -44,14 +44,15 @@ export async function train<S>(
 ): Promise<Trained<S>> {
   checkOptions("train(model, data, options)", given, plainTraining);
   const options = observed(given);
-  const data = typeof dataset === "string" ? await readFor(model, dataset, options) : dataset;
-  const own = setup(model, data, options, false);
-  const checkpoints = await checkpointsOf<S>(options, {});
-  const make = () => Trainer.over(own, { ...withoutSignal(options), ...startOf(checkpoints) });
-  return using(make, checkpoints, async (trainer) => {
-    const result = () => ({ model: trainer.model, state: trainer.state() });
-    await loop(trainer, stepsFor(options, trainer.stepsPerEpoch), options, checkpoints, result, () => true);
-    return result();
+  const own = await setup(model, dataset, options, false);
+  return withSetup(own, async () => {
+    const checkpoints = await checkpointsOf<S>(options, {});
+    const make = () => Trainer.over(own, { ...withoutSignal(options), ...startOf(checkpoints) });
+    return using(make, checkpoints, async (trainer) => {
+      const result = () => ({ model: trainer.model, state: trainer.state() });
+      await loop(trainer, stepsFor(options, trainer.stepsPerEpoch), options, checkpoints, result, () => true);
+      return result();
+    });
   });
 }
 
@@ -68,8 +69,11 @@ export async function trainPrivately<S>(
 ): Promise<PrivatelyTrained<S>> {
   checkOptions("trainPrivately(model, data, options)", given, privateTraining);
   const options = observed(given);
-  const data = typeof dataset === "string" ? await readFor(model, dataset, options) : dataset;
-  const own = setup(model, data, options, true);
+  const own = await setup(model, dataset, options, true);
+  return withSetup(own, () => trainedPrivately(own, options));
+}
+
+async function trainedPrivately<S>(own: Setup, options: PrivateTrainOptions<S>): Promise<PrivatelyTrained<S>> {
   const { samples } = own.data;
   const { sampling = "poisson", batchSize } = options;
   const steps = stepsFor(options, stepsPerEpoch(sampling, samples, batchSize));

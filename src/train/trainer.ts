@@ -12,7 +12,7 @@ import { Figures, scores } from "./figures.js";
 import type { Parameters } from "./optimizer.js";
 import { plainTraining } from "./option-names.js";
 import { type Sampler, samplerOf } from "./samplers.js";
-import { feedsFor, microbatches, planned, readFor, type Setup, setup } from "./setup.js";
+import { feedsFor, microbatches, planned, type Setup, setup, withSetup } from "./setup.js";
 import { firstState, noiseless, paid, requireFitting } from "./state.js";
 import { Stepping } from "./stepping.js";
 import { areFinite, requireFiniteStep, stepNotTaken } from "./stopped.js";
@@ -67,8 +67,8 @@ export class Trainer<S> extends Stepping<S, StepResult> {
     options: PlainStepOptions<S>,
   ): Promise<Trainer<S>> {
     checkOptions("Trainer.create(model, data, options)", options, plainTraining);
-    const data = typeof dataset === "string" ? await readFor(model, dataset, options) : dataset;
-    return Trainer.over(setup(model, data, options, false), options);
+    const own = await setup(model, dataset, options, false);
+    return withSetup(own, () => Trainer.over(own, options));
   }
 
   /** The same, where model and data are set up already. */
@@ -86,6 +86,7 @@ export class Trainer<S> extends Stepping<S, StepResult> {
   }
 
   override async release(): Promise<void> {
+    await this.own.data.release();
     await this.#program.release();
     await this.#diagnosed?.release();
   }
@@ -98,7 +99,7 @@ export class Trainer<S> extends Stepping<S, StepResult> {
     sums.clear();
     const figures = new Figures();
     for (const samples of microbatches(batch, this.#options.microbatchSize)) {
-      const feeds = feedsFor(this.own, this.#options, steps, samples);
+      const feeds = await feedsFor(this.own, this.#options, steps, samples);
       const found = await this.#program.run(feeds, { parameters, notFinite: "ignore" });
       sums.add(found.sum);
       figures.add(found.losses, found.scores, feeds.target);
@@ -116,7 +117,7 @@ export class Trainer<S> extends Stepping<S, StepResult> {
       optimizer: stepped.state,
     };
     if (this.#diagnosed?.asks(steps + 1, batch.length)) {
-      const feeds = feedsFor(this.own, this.#options, steps, batch);
+      const feeds = await feedsFor(this.own, this.#options, steps, batch);
       await this.#diagnosed.step(steps + 1, feeds, parameters, stepped.parameters);
     }
     return {
@@ -134,7 +135,7 @@ export class Trainer<S> extends Stepping<S, StepResult> {
     const found: NotFiniteSample[] = [];
     for (const samples of microbatches(batch, this.#options.microbatchSize)) {
       const onNotFinite = (report: NotFinite) => found.push(...renumbered(report.samples, (n) => samples[n] as number));
-      const feeds = feedsFor(this.own, this.#options, steps, samples);
+      const feeds = await feedsFor(this.own, this.#options, steps, samples);
       await this.#program.run(feeds, { parameters, notFinite: "leave out", onNotFinite });
     }
     return found;

@@ -296,7 +296,7 @@ describe.each(Object.entries(small))("clipping a gradient that is %s", (_, kind)
       maxNorm: 1,
       strategy,
     };
-    const own = setup(kind.model, all, steps, true);
+    const own = await setup(kind.model, all, steps, true);
     const clipper = await BatchClipper.compile(own, steps);
     let [worst, dropped] = [0, 0];
     for (const maxNorm of [1e-12, 1e-5, 1]) {
@@ -392,7 +392,7 @@ describe.each(Object.entries(long))("with %s", (_, kind) => {
       const exact = lengthOf(kind.exact(data, n).gradient);
       expect(Math.abs((norms.total.data[n] as number) / exact - 1)).toBeLessThan(1e-6);
     }
-    const own = setup(kind.model, data, steps, true);
+    const own = await setup(kind.model, data, steps, true);
     const clipper = await BatchClipper.compile(own, steps);
     const run = { parameters: own.parameters, groups: { all: 1e-3 } };
     const both = joined((await clipper.run(Uint32Array.of(0, 1), 0, run)).sums);

@@ -107,7 +107,7 @@ describe("the sum of a large batch", () => {
       x: { dtype: "float32", dims: [samples, 3], data: x },
       target: { dtype: "float32", dims: [samples, 2], data: target },
     } as const;
-    const own = setup(model, data, steps, true);
+    const own = await setup(model, data, steps, true);
     const clipper = await BatchClipper.compile(own, steps);
     const run = { parameters: own.parameters, groups: Object.fromEntries(clipper.groups.map(({ name }) => [name, 1])) };
     const batch = Uint32Array.from({ length: samples }, (_, n) => n);
@@ -154,7 +154,7 @@ describe.each(Object.keys(long))(
             const target = filled([2, ...outputShape(model)]);
             target.data.fill(1e3);
             const steps = { loss: losses.mse(), optimizer: sgd({ learningRate: 1 }), batchSize: 1, maxNorm: 1e-3 };
-            const own = setup(model, { ...data, target }, steps, true);
+            const own = await setup(model, { ...data, target }, steps, true);
             const clipper = await BatchClipper.compile(own, steps);
             const groups = Object.fromEntries(clipper.groups.map((group) => [group.name, 1e-3]));
             const run = { parameters: own.parameters, groups };
@@ -193,7 +193,7 @@ describe.each(Object.keys(cases))("the sums of two data sets that differ in one 
       ...clipping,
     };
     const targets = anyData(outputShape(model), source);
-    const own = setup(model, { ...data, target: targets }, steps, true);
+    const own = await setup(model, { ...data, target: targets }, steps, true);
     const clipper = await BatchClipper.compile(own, steps);
     let worst = 0;
     let dropped = 0;

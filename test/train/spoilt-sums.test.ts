@@ -25,7 +25,7 @@ describe("a sum that is not finite though all norms are", () => {
         maxNorm,
         automatic: { gamma: 1e-30 },
       };
-      const own = setup(model, { x: { dtype: "float32", dims: [samples, size], data: x } }, steps, true);
+      const own = await setup(model, { x: { dtype: "float32", dims: [samples, size], data: x } }, steps, true);
       const clipper = await BatchClipper.compile(own, steps);
       const batch = Uint32Array.from({ length: samples }, (_, n) => n);
       const found = await clipper.run(batch, 0, { parameters: own.parameters, groups: { all: maxNorm } });

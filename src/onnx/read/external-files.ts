@@ -3,7 +3,7 @@ import { type FileHandle, open, realpath, stat } from "node:fs/promises";
 import { dirname, isAbsolute, join, relative, sep } from "node:path";
 import type { ModelProto } from "onnx-buf";
 import { unreadable } from "../../io/failure.js";
-import { readAt } from "../../io/safetensors.js";
+import { readAt } from "../../io/rows.js";
 import { checkSize, checkTotal, fileError, fill, type Range, rangesElsewhere } from "./external.js";
 
 /**

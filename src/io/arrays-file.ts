@@ -1,0 +1,132 @@
+/** Open .npy and .npz files: arrays that lie there as they are in memory are read by parts; all others at once, and held. */
+import { basename } from "node:path";
+import { PergradError } from "../errors.js";
+import { pickSamples, takeSamples } from "../tensor/take-samples.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { TensorLayout } from "./bytes.js";
+import { changedFile, unknownTensor, unreadable } from "./failure.js";
+import { type FileHandle, open } from "./file-system.js";
+import { decodeNpy, NpyError, npyPlace } from "./npy.js";
+import { readNpz } from "./npz.js";
+import {
+  isUnchanged,
+  layoutOf,
+  type Part,
+  readAt,
+  readPart,
+  readRows,
+  type Stored,
+  type Version,
+  versionOf,
+} from "./rows.js";
+import type { TensorFile } from "./tensor-file.js";
+import { membersOf } from "./zip-directory.js";
+
+/** Bytes at the front of an array in which its header ends, unless it is of an unusual kind. */
+const headerBytes = 4096;
+
+/** An array in memory, or where it lies. */
+type Found = Tensor | Stored;
+
+/**
+ * Opens an archive. One with packed members is read whole, and held.
+ * @throws PergradError FILE_UNREADABLE
+ */
+export async function openNpzFile(path: string): Promise<TensorFile> {
+  return ArraysFile.open(path, async (file) => {
+    const members = await membersOf(file).catch(() => null);
+    if (!members?.every(({ name, method }) => name.endsWith(".npy") && method === 0)) return readNpz(path);
+    const found = new Map<string, Found>();
+    for (const { name, position, size } of members) {
+      const own = name.slice(0, -".npy".length);
+      found.set(own, await arrayAt(file, position, size).catch(refused(path, ".npz", `its array "${own}"`)));
+    }
+    return found;
+  });
+}
+
+/**
+ * Opens a single array, which is called after its file.
+ * @throws PergradError FILE_UNREADABLE
+ */
+export async function openNpyFile(path: string): Promise<TensorFile> {
+  return ArraysFile.open(path, async (file) => {
+    const { size } = await file.stat();
+    const own = await arrayAt(file, 0, size).catch(refused(path, ".npy", "it"));
+    return new Map([[basename(path).replace(/\.npy$/i, ""), own]]);
+  });
+}
+
+/** Where the array's elements lie; of one that is in memory otherwise (texts, the first axis fastest), itself. Throws NpyError. */
+async function arrayAt(file: FileHandle, position: number, size: number): Promise<Found> {
+  const placed = npyPlace(await readAt(file, position, Math.min(size, headerBytes)), size);
+  if (placed) return { ...placed, position: position + placed.position };
+  return decodeNpy(await readAt(file, position, size));
+}
+
+function refused(path: string, kind: string, what: string) {
+  return (error: unknown): never => {
+    if (error instanceof NpyError)
+      throw new PergradError("FILE_UNREADABLE", `"${path}" is not a readable ${kind} file: ${what} ${error.message}.`);
+    throw error;
+  };
+}
+
+class ArraysFile implements TensorFile {
+  readonly layout: ReadonlyMap<string, TensorLayout>;
+
+  private constructor(
+    private readonly path: string,
+    private readonly file: FileHandle,
+    private readonly arrays: ReadonlyMap<string, Found>,
+    private readonly version: Version,
+  ) {
+    this.layout = new Map([...arrays].map(([name, own]) => [name, "data" in own ? own : layoutOf(own)]));
+  }
+
+  static async open(
+    path: string,
+    find: (file: FileHandle) => Promise<ReadonlyMap<string, Found>>,
+  ): Promise<ArraysFile> {
+    const file = await open(path).catch((error: unknown) => {
+      throw unreadable(path, error);
+    });
+    try {
+      const version = await versionOf(file);
+      return new ArraysFile(path, file, await find(file), version);
+    } catch (error) {
+      await file.close();
+      throw unreadable(path, error);
+    }
+  }
+
+  async read(name: string, part?: Part): Promise<Tensor> {
+    const own = this.#array(name);
+    if ("data" in own) return part ? takeSamples(own, part.axis, part.from, part.to) : own;
+    return readPart(this.file, own, part).catch(this.#failed);
+  }
+
+  async rows(name: string, axis: number, places: ArrayLike<number>): Promise<Tensor> {
+    const own = this.#array(name);
+    if ("data" in own) return pickSamples(own, axis, places);
+    return readRows(this.file, own, axis, places).catch(this.#failed);
+  }
+
+  async requireUnchanged(): Promise<void> {
+    if (!(await isUnchanged(this.file, this.version))) throw changedFile(this.path);
+  }
+
+  close(): Promise<void> {
+    return this.file.close();
+  }
+
+  readonly #failed = (error: unknown): never => {
+    throw unreadable(this.path, error);
+  };
+
+  #array(name: string): Found {
+    const own = this.arrays.get(name);
+    if (own) return own;
+    throw unknownTensor(this.path, name);
+  }
+}
