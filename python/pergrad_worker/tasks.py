@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
 
-from safetensors.numpy import load_file
-
 from .errors import PergradError
-from .given import Given
 from .join import join_sums
 from .plan import Identity, Part, identity_of, missing, parts, require_parts
-from .program import NotFiniteMode, Program, open_program
+from .program import NotFiniteMode
 from .run import run_part
+from .sample import SampleTask
+from .scores import Features, Products, ScoresTask
 from .session import Optimization
+from .values import Opened, open_with
 
 PROGRAM = "program.onnx"
 JOB = "job.json"
@@ -93,37 +93,10 @@ class MapTask:
         return identity_of(opened.program.digest, opened.given, self.not_finite)
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A program that is loaded, with what it is fed beside its data."""
-
-    program: Program
-    given: Given
-
-
 @lru_cache(maxsize=4)
 def _opened(task: MapTask) -> Opened:
     """Once for each process that computes parts."""
     return open_with(task.program, task.files, scalars=dict(task.scalars), optimization=task.optimization)
-
-
-def open_with(
-    path: str, files: Sequence[str], *, scalars: dict[str, float] | None = None, optimization: Optimization = "extended"
-) -> Opened:
-    """Opens a program, with what safetensors files hold for its inputs. Raises PergradError."""
-    program = open_program(path, optimization=optimization)
-    inputs: dict[str, Any] = {}
-    for file in files:
-        inputs |= load_values(file)
-    return Opened(program, program.given(scalars=scalars, inputs=inputs))
-
-
-def load_values(path: str) -> dict[str, Any]:
-    """The tensors of a safetensors file. Raises PergradError FILE_UNREADABLE."""
-    try:
-        return load_file(path)
-    except Exception as error:
-        raise PergradError("FILE_UNREADABLE", f'"{path}" is no readable safetensors file: {error}.') from error
 
 
 def read_task(folder: str) -> Task:
@@ -138,17 +111,42 @@ def read_task(folder: str) -> Task:
 
 
 def _task(folder: str, job: dict[str, Any]) -> Task:
-    settings = dict(job["settings"])
-    known = {each.name for each in fields(MapTask)} - {"program", "data", "out"}
-    unknown = next((name for name in settings if name not in known), None)
-    if unknown is not None:
-        raise ValueError(f"the setting {unknown!r} is not known")
-    lists = {name: tuple(value) for name, value in settings.items() if isinstance(value, list)}
+    where = {"data": job["data"], "out": job["out"]}
+    settings = _frozen(job.get("settings", {}))
+    settings["files"] = _in(folder, settings.get("files", ()))
+    if "scores" in job:
+        scores = job["scores"]
+        del settings["files"]
+        return ScoresTask(
+            **where,
+            queries=scores["queries"],
+            products=tuple(_products(folder, each) for each in scores.get("products", [])),
+            features=tuple(_features(folder, each) for each in scores.get("features", [])),
+            **settings,
+        )
+    program = _at(folder, PROGRAM)
+    if "most" in job:
+        return SampleTask(program, most=job["most"], **where, **settings)
     scalars = tuple((name, float(number)) for name, number in settings.pop("scalars", {}).items())
-    files = tuple(os.path.join(folder, name) for name in lists.pop("files", ()))
-    return MapTask(
-        os.path.join(folder, PROGRAM),
-        job["data"],
-        job["out"],
-        **{**settings, **lists, "files": files, "scalars": scalars},
-    )
+    return MapTask(program, **where, scalars=scalars, **settings)
+
+
+def _products(folder: str, said: dict[str, Any]) -> Products:
+    own = _frozen(said)
+    return Products(**{**own, "program": _at(folder, own["program"]), "files": _in(folder, own["files"])})
+
+
+def _features(folder: str, said: dict[str, Any]) -> Features:
+    return Features(**{**said, "vectors": _at(folder, said["vectors"])})
+
+
+def _in(folder: str, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(_at(folder, name) for name in names)
+
+
+def _frozen(said: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
+
+
+def _at(folder: str, name: str) -> str:
+    return os.path.normpath(os.path.join(folder, name))

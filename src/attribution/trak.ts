@@ -66,6 +66,7 @@ export function trak(options: TrakOptions = {}): Method {
       seed,
       ...(damping === undefined ? {} : { damping }),
       ...(output === undefined ? {} : { output }),
+      ...(options.projection ? { projection: true } : {}),
     },
     scores: async (setting, queries) => {
       const { tables, weights, dampings } = await each(setting, options, async (features, trained, solve) => {

@@ -27,6 +27,7 @@ import { checkpointOf } from "./checkpoints.js";
 import { isTable } from "./compute.js";
 import { feedsOf, readData } from "./data.js";
 import type { Io } from "./io.js";
+import type { OnCluster } from "./on-cluster.js";
 import type { Progress } from "./progress.js";
 import { cleaningUp } from "./signals.js";
 import { checkOut, type DataTask, dataTaskOf, type TaskOptions } from "./task.js";
@@ -50,8 +51,9 @@ export interface MethodOptions {
 }
 
 /** As commander gives them. */
-export interface AttributeOptions extends TaskOptions, MethodOptions {
-  readonly train: string;
+export interface AttributeOptions extends TaskOptions, MethodOptions, Pick<OnCluster, "ray"> {
+  readonly train?: string;
+  readonly data?: string;
   readonly query: string;
   readonly out: string;
   readonly self?: boolean;
@@ -119,11 +121,14 @@ export async function attribute(
   progress: Progress,
 ): Promise<void> {
   requireFitting(options);
-  const read = [modelFile, ...files, options.train, options.query, ...(options.projection ? [options.projection] : [])];
+  const { train } = options;
+  if (train === undefined || options.data !== undefined)
+    throw new UsageError("attribute needs --train FILE; --data, Parquet, is for --ray.");
+  const read = [modelFile, ...files, train, options.query, ...(options.projection ? [options.projection] : [])];
   if (options.out !== standardOutput) await checkOut(options.out, read);
   const tables = isTable(options.out);
   if (tables) await checkTable(options.out);
-  const task = await dataTaskOf(modelFile, { ...options, data: options.train }, progress);
+  const task = await dataTaskOf(modelFile, { ...options, data: train }, progress);
   const { feeds: queries, ids: queryIds } = await queriesOf(task, options, progress);
   const others: Model[] = [];
   for (const file of files) others.push(await checkpointOf(file, task.model, options, progress));
@@ -260,7 +265,7 @@ async function queriesOf(task: DataTask, { query, allowNotFinite }: AttributeOpt
 }
 
 /** Throws UsageError. */
-function checkpointsOf(
+export function checkpointsOf(
   model: Model,
   others: readonly Model[],
   { learningRates }: AttributeOptions,

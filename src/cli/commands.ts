@@ -2,6 +2,7 @@
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { version } from "../io/package-file.js";
 import { type AttributeOptions, attribute, rates } from "./attribute.js";
+import { attributeOnCluster } from "./attribute-on-cluster.js";
 import { type CheckCommandOptions, checkModel } from "./check.js";
 import { type CleanCommandOptions, clean } from "./clean.js";
 import { completionScript, shells } from "./completion.js";
@@ -23,7 +24,7 @@ import { type InspectOptions, inspect } from "./inspect.js";
 import type { Io } from "./io.js";
 import { method, withApproximation } from "./method-options.js";
 import { choice, refuseTwice, repeatable, required, requireOptions } from "./options.js";
-import { outOption, pageFile, tables, tensors, withCluster, withOutput } from "./outputs.js";
+import { outOption, pageFile, tables, tensors, withCluster, withFolder, withOutput } from "./outputs.js";
 import { type PackCommandOptions, pack } from "./pack.js";
 import { type PredictCommandOptions, predictions } from "./predict.js";
 import { Progress } from "./progress.js";
@@ -186,11 +187,10 @@ export function commands(io: Io, ended: (code: number) => void): Command {
   cleaning(program).action(run<CleanCommandOptions>(clean));
   attribution(program).action(
     async (model: string, checkpoints: readonly string[], options: AttributeOptions, command) =>
-      run<AttributeOptions>((file, given, ...rest) => attribute(file, checkpoints, given, ...rest))(
-        model,
-        options,
-        command,
-      ),
+      run<AttributeOptions>((file, given, ...rest) => {
+        const attributed = given.ray === undefined ? attribute : attributeOnCluster;
+        return attributed(file, checkpoints, given, ...rest);
+      })(model, options, command),
   );
   training(program).action(run<TrainCommandOptions>(trainModel));
   calculator(program).action(async (options: EpsilonCommandOptions, command: Command) => {
@@ -308,9 +308,14 @@ function attribution(program: Command): Command {
   const what = "write what each training sample does to the loss of each query";
   const example = "--method influence --out scores.safetensors";
   const data = "--train train.safetensors --query query.safetensors ";
-  return withApproximation(withOutput(running(withLoss(program, "attribute", what, example, data)), tables))
+  return withApproximation(withFolder(running(withLoss(program, "attribute", what, example, data)), tables))
     .argument("[checkpoints...]", "more weights of the same model: .onnx, or .safetensors by parameter")
-    .addOption(required("--train <file>", 'safetensors or npz file with the training samples: inputs and "target"'))
+    .option("--train <file>", 'safetensors or npz file with the training samples: inputs and "target" (required here)')
+    .option(
+      "--ray <url>",
+      "compute on the Ray cluster with this dashboard; --data has the training samples, and --out is a folder",
+    )
+    .option("--data <glob>", "with --ray: a folder or a glob of Parquet files with the training samples")
     .addOption(required("--query <file>", "the same with the samples that are to be explained"))
     .addOption(required("--method <name>", "how", method))
     .option(

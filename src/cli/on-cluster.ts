@@ -1,6 +1,7 @@
 /** --ray: the same results, by a cluster's workers, as parts in a folder. */
 import { cluster, ray } from "../cluster/cluster.js";
-import type { MapOptions } from "../cluster/types.js";
+import type { RayAddress } from "../cluster/ray/address.js";
+import type { ClusterProgress, JobOptions, MapOptions } from "../cluster/types.js";
 import { PergradError } from "../errors.js";
 import { readTensors } from "../io/files.js";
 import { Program } from "../program/program.js";
@@ -52,38 +53,51 @@ export async function onCluster(
   });
   try {
     progress.stage("handing in");
-    const done = await interruptible((signal) =>
-      workers
-        .map(program, data, {
-          out,
-          signal,
-          ...(microbatchSize === undefined ? {} : { microbatchSize }),
-          ...(allowNotFinite ? { allowNotFinite } : {}),
-          ...(notFinite ? { notFinite } : {}),
-          ...(shared ? { shared } : {}),
-          onProgress: ({ parts, of }) => {
-            progress.stage("parts", of);
-            progress.update(parts);
-          },
-        })
-        .catch((error: unknown) => {
-          if (!signal.aborted) throw error;
-          progress.stop();
-          io.stderr.write(
-            `pergrad: stopped the job; the parts that are done stay in ${out}, and the same command goes on.\n`,
-          );
-          return undefined;
-        }),
+    const done = await followed(options, io, progress, (following) =>
+      workers.map(program, data, {
+        out,
+        ...following,
+        ...(microbatchSize === undefined ? {} : { microbatchSize }),
+        ...(allowNotFinite ? { allowNotFinite } : {}),
+        ...(notFinite ? { notFinite } : {}),
+        ...(shared ? { shared } : {}),
+      }),
     );
-    progress.stop();
     if (done) io.stdout.write(`wrote ${out}: ${done.samples} samples, ${done.parts} parts\n`);
   } finally {
     await program.release();
   }
 }
 
+/** Waits for a job and shows its progress; undefined where it was stopped by a signal. */
+export async function followed<R>(
+  { out }: { readonly out: string },
+  io: Io,
+  progress: Progress,
+  job: (following: Pick<JobOptions, "signal" | "onProgress">) => Promise<R>,
+): Promise<R | undefined> {
+  const onProgress = ({ parts, of }: ClusterProgress) => {
+    progress.stage("parts", of);
+    progress.update(parts);
+  };
+  const done = await interruptible((signal) =>
+    job({ signal, onProgress }).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+      progress.stop();
+      io.stderr.write(
+        `pergrad: stopped the job; the parts that are done stay in ${out}, and the same command goes on.\n`,
+      );
+      return undefined;
+    }),
+  );
+  progress.stop();
+  return done;
+}
+
 /** Throws UsageError. */
-function addressOf(options: OnClusterOptions) {
+export function addressOf(
+  options: OnCluster & Pick<OnClusterOptions, "threads" | "memoryBudget" | "workers">,
+): RayAddress {
   for (const [name, flag] of [
     ["threads", "--threads"],
     ["memoryBudget", "--memory-budget"],

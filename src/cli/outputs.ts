@@ -28,19 +28,27 @@ export function outOption({ formats, check }: OutputKind): Option {
   return required("--out <file>", `where to write, ${formats}`, check);
 }
 
+/** A command that writes a file or, on a cluster (--ray), a folder. */
+export function withFolder(command: Command, { formats, check }: OutputKind): Command {
+  const out = required("--out <file>", `where to write, ${formats}; with --ray, a folder`);
+  return withOutputOf(command, out).hook("preAction", (called) => {
+    const { ray, out } = called.opts<OnCluster & { readonly out?: string }>();
+    if (ray === undefined && out !== undefined) check(out);
+  });
+}
+
 /** A command whose samples a cluster may compute: what it writes is then a folder. */
-export function withCluster(command: Command, { formats, check }: OutputKind = tensors): Command {
-  return inWorkers(withOutputOf(command, required("--out <file>", `where to write, ${formats}; with --ray, a folder`)))
+export function withCluster(command: Command, kind: OutputKind = tensors): Command {
+  return inWorkers(withFolder(command, kind))
     .option(
       "--ray <url>",
       "compute on the Ray cluster with this dashboard; --data is then a folder or a glob of Parquet",
     )
     .option("--shared <file>", "with --ray: a file with the inputs that all samples share, .safetensors or .npz")
     .hook("preAction", (called) => {
-      const { ray, out, shared } = called.opts<OnCluster & { readonly out?: string }>();
+      const { ray, shared } = called.opts<OnCluster>();
       if (ray === undefined && shared !== undefined)
         throw new UsageError("--shared is for --ray; here the file of --data holds such inputs.");
-      if (ray === undefined && out !== undefined) check(out);
     });
 }
 

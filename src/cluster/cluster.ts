@@ -1,21 +1,30 @@
 /** Programs on many machines, on an engine that runs there already. In Node alone. */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
+import type { Checkpoints } from "../attribution/scores.js";
+import type { Dataset } from "../program/dataset.js";
+import { objectiveOptions } from "../program/options.js";
+import type { Attributed, AttributeOptions } from "./attribution/types.js";
 import { addressOf, type RayAddress } from "./ray/address.js";
-import type { MapOptions, Mapped, MappedProgram } from "./types.js";
+import type { JobOptions, MapOptions, Mapped, MappedProgram } from "./types.js";
 
-const mapOptions: OptionNames<MapOptions> = {
+const jobOptions: OptionNames<JobOptions> = {
   out: true,
   microbatchSize: true,
   allowNotFinite: true,
-  notFinite: true,
   signal: true,
   onProgress: true,
+};
+const mapOptions: OptionNames<MapOptions> = {
+  ...jobOptions,
+  notFinite: true,
   parameters: true,
   vectors: true,
   maxNorms: true,
   others: true,
   shared: true,
 };
+
+const attributeOptions: OptionNames<AttributeOptions> = { ...objectiveOptions, ...jobOptions, method: true };
 
 /** A cluster that runs programs. */
 export interface Cluster {
@@ -31,6 +40,18 @@ export interface Cluster {
    * INVALID_ARGUMENT, FILE_UNREADABLE, and the signal's reason.
    */
   map(program: MappedProgram, data: string, options: MapOptions): Promise<Mapped>;
+  /**
+   * What each training sample does to the loss of each query, as `attribution.scores` gives it, with the training samples in
+   * Parquet files that the cluster's workers read, a few passes each of one task for each row group. `out` gets
+   * `part-K.parquet`, a row for each training sample with its `id` and its `scores`, `[queries]` (float32), and all of them as
+   * `scores.safetensors` where they take at most 16 GiB. A call that was interrupted, given again, goes on.
+   * @param model a model, or several of the same graph
+   * @param data the training samples, as `map` takes them
+   * @param queries the samples that are explained, which are computed here: a batch, a file's path, or batches
+   * @throws PergradError INVALID_ARGUMENT where the method cannot be computed on a cluster, and what `map` and
+   * `attribution.scores` throw.
+   */
+  attribute(model: Checkpoints, data: string, queries: Dataset, options: AttributeOptions): Promise<Attributed>;
 }
 
 /**
@@ -50,12 +71,23 @@ export function cluster(address: RayAddress): Cluster {
     address,
     map: async (program, data, options) => {
       checkOptions("map(program, data, options)", options, mapOptions);
-      if (typeof data !== "string" || typeof options.out !== "string")
-        throw invalidArgument(
-          `map takes the paths of Parquet files and of a folder, not ${kindOf(data)} and ${kindOf(options.out)}; give both.`,
-        );
+      requirePaths("map", data, options.out);
       const { mapOnRay } = await import("./ray/map.js");
       return mapOnRay(address, program, data, options);
     },
+    attribute: async (model, data, queries, options) => {
+      checkOptions("attribute(model, data, queries, options)", options, attributeOptions);
+      requirePaths("attribute", data, options.out);
+      const { attributeOnRay } = await import("./ray/attribute.js");
+      return attributeOnRay(address, model, data, queries, options);
+    },
   };
+}
+
+/** Throws INVALID_ARGUMENT. */
+function requirePaths(call: string, data: unknown, out: unknown): void {
+  if (typeof data === "string" && typeof out === "string") return;
+  throw invalidArgument(
+    `${call} takes the paths of Parquet files and of a folder, not ${kindOf(data)} and ${kindOf(out)}; give both.`,
+  );
 }

@@ -12,7 +12,6 @@ import type { MemoryOptions } from "../program/microbatches.js";
 import { type Running, runningOf } from "../program/options.js";
 import { eigenvaluesIn, type KroneckerFactors } from "../wants/kronecker.js";
 import { type FloatTensor, type Results, type Wants, want } from "../wants/want.js";
-import { requireAgain } from "./again.js";
 import { type Side, sideOf } from "./eigenvectors.js";
 
 /** What the factors are of, and how they are computed. */
@@ -50,6 +49,14 @@ export interface Part {
 /** The compiler, which is loaded when it is first used. */
 const compiler = async () => (await import("../program/program.js")).Program;
 
+/** Computes what is wanted of a whole data set. */
+export type OverData = <W extends Wants>(objective: Objective, wants: W) => Promise<Results<W>>;
+
+/** By programs here. */
+export function overDataHere(data: Dataset, options: Running): OverData {
+  return (objective, wants) => overData(objective, data, options, wants);
+}
+
 /** What is wanted of a whole data set. */
 export async function overData<W extends Wants>(
   objective: Objective,
@@ -71,20 +78,19 @@ export async function overData<W extends Wants>(
 
 export async function kroneckerParts(
   objective: Objective,
-  data: Dataset,
-  options: Omit<KroneckerOptions, keyof ObjectiveOptions>,
+  over: OverData,
+  options: Pick<KroneckerOptions, "kind" | "probes" | "seed" | "corrected" | "approximation">,
 ): Promise<Part[]> {
   const { kind: name, probes, seed, corrected = true, approximation = "expand" } = options;
   const drawn = { ...(probes === undefined ? {} : { probes }), ...(seed === undefined ? {} : { seed }) };
   const kind = kindOfTargets("kroneckerCurvature", { kind: name, ...drawn });
-  if (corrected) requireAgain(data, "corrected eigenvalues read all of it twice");
   const wanted = { factors: want.kroneckerFactors({ kind: name, approximation, ...drawn }) };
-  const { factors } = await overData(objective, data, options, wanted);
+  const { factors } = await over(objective, wanted);
   const blocks = blocksFor(differentiableOf(objective, { options: {} }, false), kind);
   const found = new Map(blocks.map((block) => [block.name, { block, ...sidesIn(block, factors) }]));
   if (!corrected) return [...found.values()].map(withProducts);
   const basisIn = ({ name }: Block) => basisOf(present(found.get(name)), objective.losses);
-  const { moments } = await overData(objective, data, options, { moments: eigenvaluesIn(kind, basisIn) });
+  const { moments } = await over(objective, { moments: eigenvaluesIn(kind, basisIn) });
   return [...found.values()].map((part) => ({ ...part, eigenvalues: entryOf(moments, part.block.name) }));
 }
 

@@ -18,7 +18,16 @@ import { objectiveOptions } from "../program/options.js";
 import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import { Traced } from "../trace/traced.js";
 import type { ByParameter, FloatTensor } from "../wants/want.js";
-import { basisOf, diagonalParts, type KroneckerOptions, kroneckerParts, type Part } from "./kronecker-parts.js";
+import { requireAgain } from "./again.js";
+import {
+  basisOf,
+  diagonalParts,
+  type KroneckerOptions,
+  kroneckerParts,
+  type OverData,
+  overDataHere,
+  type Part,
+} from "./kronecker-parts.js";
 import { Space } from "./vectors.js";
 
 /** Parameters that are inverted together: all others are taken for independent of them. */
@@ -71,7 +80,17 @@ export class KroneckerCurvature {
    * @throws PergradError as `kroneckerCurvature`.
    */
   static async of(objective: Objective, data: Dataset, options: KroneckerOptions): Promise<KroneckerCurvature> {
-    return new KroneckerCurvature(objective, await kroneckerParts(objective, data, options));
+    if (options.corrected ?? true) requireAgain(data, "corrected eigenvalues read all of it twice");
+    return KroneckerCurvature.by(overDataHere(data, options), objective, options);
+  }
+
+  /** The same of a data set that somebody else computes with. */
+  static async by(
+    over: OverData,
+    objective: Objective,
+    options: Pick<KroneckerOptions, "kind" | "corrected" | "approximation" | "probes" | "seed">,
+  ): Promise<KroneckerCurvature> {
+    return new KroneckerCurvature(objective, await kroneckerParts(objective, over, options));
   }
 
   /** No more than the diagonal, exactly. */

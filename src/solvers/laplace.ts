@@ -26,7 +26,7 @@ import { ggnMatrix, type Predicted, predictions } from "../wants/posterior.js";
 import { type FloatTensor, type Want, want } from "../wants/want.js";
 import { requireAgain } from "./again.js";
 import { type Side, sideOf } from "./eigenvectors.js";
-import { basisOf, diagonalParts, kroneckerParts, overData } from "./kronecker-parts.js";
+import { basisOf, diagonalParts, kroneckerParts, overData, overDataHere } from "./kronecker-parts.js";
 import { maximum } from "./maximum.js";
 import { Space } from "./vectors.js";
 
@@ -264,7 +264,7 @@ async function partsOf(objective: Objective, data: Dataset, options: LaplaceOpti
   if (structure === "diagonal" || structure === "kronecker") {
     const parts =
       structure === "kronecker"
-        ? await kroneckerParts(objective, data, { ...options, kind: "type2", corrected: false })
+        ? await kroneckerParts(objective, overDataHere(data, options), { ...options, kind: "type2", corrected: false })
         : await diagonalParts(objective, data, "type2", options);
     return parts.map(({ block, rows, columns, eigenvalues }) => ({
       rows,

@@ -97,7 +97,29 @@ export function cross(others: Others): Want<FloatTensor> {
   };
 }
 
-/** The same apart for each parameter, `[N, M]` each: their sum over parameters is what `cross` gives. */
+/**
+ * The inner products of each sample's gradient with M vectors, `[N, M]`, which runs are fed as inputs of the want's own:
+ * `[M, ...shape]` under each parameter's name.
+ */
+export function withVectors(count: number): Want<FloatTensor> {
+  return {
+    name: "withVectors",
+    settings: { count },
+    requirements: { factors: true },
+    emit: ({ plan, losses, factor }) => {
+      const products = plan.parameters.map((parameter) => {
+        const own = plan.factored(parameter);
+        const type = { dtype: losses.dtype, shape: [count, ...plan.shapeOf(parameter)] };
+        const vectors = new Dense(factor(parameter, type));
+        return cheapest(pairProducts(own, vectors, count)).emit(build);
+      });
+      return { products: build.op("Sum", products) };
+    },
+    read: (returned) => float(returned, "products"),
+  };
+}
+
+/** What `cross` gives, apart for each parameter, `[N, M]` each. */
 export function crossByParameter(others: Others): Want<ByParameter> {
   return {
     name: "crossByParameter",

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { unzipSync } from "fflate";
 import { afterEach, describe, expect, it } from "vitest";
 import { losses, perSample, want } from "../../src/index.js";
-import { readTensors } from "../../src/io/files.js";
+import { readTensors, writeTensors } from "../../src/io/files.js";
 import { FakeRay } from "../cluster/fake-ray.js";
 import { floats, labels, linear, run, workspace } from "./support.js";
 
@@ -86,5 +86,59 @@ describe("with --ray", () => {
     const ended = await run("norms", ...inputs, "--loss", "cross_entropy", "--out", path("out"));
     expect(ended).toMatchObject({ code: 2, out: "" });
     expect(ended.err).toContain(".safetensors");
+  });
+});
+
+describe("attribute with --ray", () => {
+  it("sends programs, and what they are fed of the queries; scores are the workers'", async () => {
+    const fake = await done();
+    const { path } = await workspace(linear(), data);
+    await writeTensors(path("query.safetensors"), { ...data, ids: labels(7, 8, 9, 10) });
+    mkdirSync(path("out"));
+    for (const name of ["part-00000.parquet", "done.json"]) writeFileSync(join(path("out"), name), "");
+    const own = ["--query", path("query.safetensors"), "--loss", "cross_entropy", "--ray", fake.url];
+    const base = ["attribute", path("model.onnx"), ...own, "--out", path("out")];
+    const ended = await run(...base, "--data", path("data/*.parquet"), "--method", "gradcos");
+    const told = "4 queries, 7 training samples, 1 models, 1 parts";
+    expect(ended).toEqual({ code: 0, err: "", out: `wrote ${path("out")}: ${told}\n` });
+    const files = unzipSync([...fake.packages.values()][0] ?? Buffer.alloc(0));
+    const job = JSON.parse(new TextDecoder().decode(files["job.json"]));
+    expect(job).toMatchObject({ data: path("data/*.parquet"), out: path("out"), settings: {} });
+    const [products] = job.scores.products;
+    expect(products).toMatchObject({ program: "program-0.onnx", files: ["given-0.safetensors"], over: "norms/total" });
+    expect(products.factors).toHaveLength(4);
+    expect(files["program-0.onnx"]).toBeDefined();
+    expect((await readTensors(path("out/queries.safetensors"))).get("query_ids")?.data).toEqual(
+      BigInt64Array.of(7n, 8n, 9n, 10n),
+    );
+  });
+
+  it.each([
+    [["--method", "graddot"], "--ray needs --data"],
+    [["--method", "graddot", "--data", "x", "--train", "y"], "leave out --train"],
+    [["--method", "graddot", "--data", "x", "--self"], "--self is computed on one machine"],
+    [["--method", "graddot", "--data", "x", "--threads", "2"], "--threads is for computing here"],
+  ])("%j is wrong usage", async (more, text) => {
+    const { path } = await workspace(linear(), data);
+    const own = ["--query", path("data.safetensors"), "--loss", "cross_entropy", "--ray", "http://127.0.0.1:1"];
+    const ended = await run("attribute", path("model.onnx"), ...own, "--out", path("out"), ...more);
+    expect([ended.code, ended.err]).toEqual([2, expect.stringContaining(text)]);
+  });
+
+  it("without it wants --train", async () => {
+    const { path } = await workspace(linear(), data);
+    const own = ["--query", path("data.safetensors"), "--loss", "cross_entropy", "--method", "graddot"];
+    const ended = await run("attribute", path("model.onnx"), ...own, "--out", path("s.safetensors"));
+    expect([ended.code, ended.err]).toEqual([2, expect.stringContaining("attribute needs --train FILE")]);
+  });
+
+  it("refuses what a cluster cannot compute, before anything is sent", async () => {
+    const fake = await done();
+    const { path } = await workspace(linear(), data);
+    const own = ["--query", path("data.safetensors"), "--loss", "cross_entropy", "--ray", fake.url];
+    const base = ["attribute", path("model.onnx"), ...own, "--out", path("out"), "--data", "x"];
+    const ended = await run(...base, "--method", "influence", "--damping", "0.1");
+    expect([ended.code, ended.err]).toEqual([1, expect.stringContaining('with the inverse "ekfac", "kfac" or "diag')]);
+    expect(fake.packages.size).toBe(0);
   });
 });

@@ -1,6 +1,7 @@
 /** The inverse of the matrix's diagonal alone. */
 import type { Dataset } from "../../program/dataset.js";
 import type { CurvatureKind } from "../../solvers/curvature.js";
+import type { OverData } from "../../solvers/kronecker-parts.js";
 import { want } from "../../wants/want.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { type Apply, rowByRow } from "./inverse.js";
@@ -11,21 +12,28 @@ export async function diagonalInverse(
   damping: number,
   of: CurvatureKind,
 ): Promise<Apply> {
-  const diagonal = await meanDiagonal(checkpoint, train, of);
-  return rowByRow(checkpoint.space.size, async (row) => row.map((value, k) => value / ((diagonal[k] ?? 0) + damping)));
+  return byDiagonal(await meanDiagonal(checkpoint, train, of), damping);
+}
+
+/** Division by a diagonal plus the damping. */
+export function byDiagonal(diagonal: Float64Array, damping: number): Apply {
+  return rowByRow(diagonal.length, async (row) => row.map((value, k) => value / ((diagonal[k] ?? 0) + damping)));
+}
+
+/** The diagonal of the mean over a data set, of which all that is wanted are sums. */
+export async function diagonalBy(over: OverData, { objective, space }: Checkpoint, of: "fisher" | "ggn") {
+  if (of === "fisher") {
+    const { moments } = await over(objective, { moments: want.moments() });
+    return space.join(moments.secondMoment);
+  }
+  const { diagonal } = await over(objective, { diagonal: want.ggnDiagonal({ mean: true }) });
+  return space.join(diagonal);
 }
 
 /** The diagonal of the mean over all samples. */
 async function meanDiagonal(checkpoint: Checkpoint, train: Dataset, of: CurvatureKind): Promise<Float64Array> {
   const { space } = checkpoint;
-  if (of === "fisher") {
-    const { moments } = await checkpoint.all({ moments: want.moments() }, train);
-    return space.join(moments.secondMoment);
-  }
-  if (of === "ggn") {
-    const { diagonal } = await checkpoint.all({ diagonal: want.ggnDiagonal({ mean: true }) }, train);
-    return space.join(diagonal);
-  }
+  if (of !== "hessian") return diagonalBy((_, wants) => checkpoint.all(wants, train), checkpoint, of);
   const sum = new Float64Array(space.size);
   let samples = 0;
   for await (const { results, from, to } of checkpoint.stream({ diagonal: want.hessianDiagonal() }, train)) {

@@ -1,0 +1,45 @@
+"""Programs that are opened with what files hold for their inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from safetensors.numpy import load_file
+
+from .errors import PergradError
+from .given import Given
+from .program import Program, open_program
+from .session import Optimization
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A program that is loaded, with what it is fed beside its data."""
+
+    program: Program
+    given: Given
+
+
+def open_with(
+    path: str,
+    files: Sequence[str],
+    *,
+    scalars: Mapping[str, float] | None = None,
+    optimization: Optimization = "extended",
+) -> Opened:
+    """Opens a program, with what safetensors files hold for its inputs. Raises PergradError."""
+    program = open_program(path, optimization=optimization)
+    inputs: dict[str, Any] = {}
+    for file in files:
+        inputs |= load_values(file)
+    return Opened(program, program.given(scalars=scalars, inputs=inputs))
+
+
+def load_values(path: str) -> dict[str, Any]:
+    """The tensors of a safetensors file. Raises PergradError FILE_UNREADABLE."""
+    try:
+        return load_file(path)
+    except Exception as error:
+        raise PergradError("FILE_UNREADABLE", f'"{path}" is no readable safetensors file: {error}.') from error

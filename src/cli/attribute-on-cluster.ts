@@ -1,0 +1,58 @@
+/** attribute --ray: scores of training samples that a cluster's workers read, as parts in a folder. */
+import { join } from "node:path";
+import { cluster } from "../cluster/cluster.js";
+import type { Model } from "../graph/model.js";
+import { writeTensors } from "../io/files.js";
+import { type AttributeOptions, checkpointsOf, methodOf, requireFitting } from "./attribute.js";
+import { checkpointOf } from "./checkpoints.js";
+import type { Io } from "./io.js";
+import { addressOf, followed } from "./on-cluster.js";
+import type { Progress } from "./progress.js";
+import { dataTaskOf } from "./task.js";
+import { UsageError } from "./usage.js";
+
+/** The queries are read and computed here; of them comes what the model leaves open. Throws UsageError, and what `attribute` throws. */
+export async function attributeOnCluster(
+  modelFile: string,
+  files: readonly string[],
+  options: AttributeOptions,
+  io: Io,
+  progress: Progress,
+): Promise<void> {
+  const { out, data, microbatchSize, allowNotFinite } = options;
+  requireFitting(options);
+  requireOnCluster(options);
+  if (data === undefined) throw new UsageError("--ray needs --data, a folder or a glob of Parquet files.");
+  const workers = cluster(addressOf(options));
+  const task = await dataTaskOf(modelFile, { ...options, data: options.query }, progress);
+  const others: Model[] = [];
+  for (const file of files) others.push(await checkpointOf(file, task.model, options, progress));
+  const models = checkpointsOf(task.model, others, options, progress);
+  const method = await methodOf(options);
+  progress.stage("handing in");
+  const done = await followed({ out }, io, progress, (following) =>
+    workers.attribute(models, data, task.feeds, {
+      ...task.options,
+      ...following,
+      method,
+      out,
+      ...(microbatchSize === undefined ? {} : { microbatchSize }),
+      ...(allowNotFinite ? { allowNotFinite } : {}),
+    }),
+  );
+  if (!done) return;
+  if (task.ids) await writeTensors(join(out, "queries.safetensors"), { query_ids: task.ids.tensor });
+  const dampings = [...new Set((done.dampings ?? []).map((damping) => damping.toPrecision(3)))];
+  const damped = dampings.length === 0 ? "" : `, damping ${dampings.join(", ")}`;
+  io.stdout.write(
+    `wrote ${out}: ${done.queries} queries, ${done.samples} training samples, ${models.length} models, ${done.parts} parts${damped}\n`,
+  );
+}
+
+/** Throws UsageError. */
+function requireOnCluster({ train, self, leaveOut }: AttributeOptions): void {
+  if (train !== undefined)
+    throw new UsageError("With --ray the training samples are --data, Parquet; leave out --train.");
+  if (self) throw new UsageError("--self is computed on one machine; leave it or --ray out.");
+  if (leaveOut) throw new UsageError("--leave-out is computed on one machine; leave it or --ray out.");
+}

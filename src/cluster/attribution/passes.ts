@@ -1,0 +1,86 @@
+/** Passes over the training data by a cluster's workers, whose results are read here. */
+import { join } from "node:path";
+import type { Checkpoint } from "../../attribution/checkpoint.js";
+import { PergradError } from "../../errors.js";
+import { readTensors } from "../../io/files.js";
+import type { OverData } from "../../solvers/kronecker-parts.js";
+import { floatsIn, sizeOf, type Tensor } from "../../tensor/tensor.js";
+import type { Results, Wants } from "../../wants/wanted.js";
+import { mapJob, settingsOf } from "../job.js";
+import { programFiles } from "../package.js";
+import type { JobOptions, Mapped, MappedProgram } from "../types.js";
+import type { RunJob } from "./types.js";
+
+/** Samples at most on which a damping is measured. */
+const mostSamples = 1500;
+
+export class Passes {
+  #sampled: Promise<string> | undefined;
+
+  constructor(
+    private readonly run: RunJob,
+    /** Parquet files. */
+    private readonly data: string,
+    private readonly options: JobOptions,
+  ) {}
+
+  /** A program over all training samples, into a folder of this name. */
+  async map(
+    name: string,
+    program: MappedProgram,
+    more: { readonly gram?: readonly string[] } = {},
+  ): Promise<Mapped & { readonly sums: ReadonlyMap<string, Tensor> }> {
+    const own = { ...this.options, out: join(this.options.out, name) };
+    // As on one machine, a gradient that is not finite ends the work.
+    const done = await this.run(await mapJob(program, this.data, { ...own, ...more, notFinite: "throw" }), own);
+    return { ...done, sums: await readTensors(join(own.out, "sums.safetensors")) };
+  }
+
+  /** What is wanted of the training samples, of which only sums are. */
+  over(name: (pass: number) => string, checkpoint: Checkpoint): OverData {
+    let pass = 0;
+    return async (_, wants) => {
+      const program = await checkpoint.program(wants);
+      try {
+        const { sums, samples } = await this.map(name(pass++), program);
+        return readBy(wants, sums, samples);
+      } finally {
+        await program.release();
+      }
+    };
+  }
+
+  /** The path of a file with a few training samples, spread evenly over all. */
+  sampled(program: MappedProgram): Promise<string> {
+    this.#sampled ??= this.#sample(program);
+    return this.#sampled;
+  }
+
+  async #sample(program: MappedProgram): Promise<string> {
+    const out = join(this.options.out, "samples");
+    const { allow_not_finite } = settingsOf(this.options);
+    const settings = allow_not_finite === undefined ? {} : { allow_not_finite };
+    const job = { data: this.data, out, most: mostSamples, settings };
+    await this.run({ job, files: await programFiles(program) }, { ...this.options, out });
+    return join(out, "samples.safetensors");
+  }
+}
+
+/** Sums are in float64, and wants read float32. */
+function readBy<W extends Wants>(wants: W, sums: ReadonlyMap<string, Tensor>, samples: number): Results<W> {
+  const found: Record<string, unknown> = {};
+  for (const [want, each] of Object.entries(wants)) {
+    const own: Record<string, Tensor> = {};
+    for (const [name, tensor] of sums)
+      if (name.startsWith(`${want}/`)) own[name.slice(want.length + 1)] = inFloat32(name, tensor);
+    found[want] = each.read(own, samples);
+  }
+  return found as Results<W>;
+}
+
+/** Throws FILE_UNREADABLE. */
+function inFloat32(name: string, { dims, data }: Pick<Tensor, "dims" | "data">): Tensor<"float32"> {
+  if (data.length !== sizeOf(dims))
+    throw new PergradError("FILE_UNREADABLE", `The sums hold "${name}" of another size; compute them again.`);
+  return { dtype: "float32", dims, data: Float32Array.from(floatsIn({ data })) };
+}

@@ -1,0 +1,22 @@
+/** Attribution whose passes over the training data are jobs on a Ray cluster. */
+import type { Checkpoints } from "../../attribution/scores.js";
+import type { Dataset } from "../../program/dataset.js";
+import { attributedBy } from "../attribution/attribute.js";
+import type { Attributed, AttributeOptions } from "../attribution/types.js";
+import type { RayAddress } from "./address.js";
+import { RayJobs } from "./jobs.js";
+import { ranOn } from "./map.js";
+
+/** Throws what `mapOnRay` and `attributedBy` throw. */
+export async function attributeOnRay(
+  address: RayAddress,
+  model: Checkpoints,
+  data: string,
+  queries: Dataset,
+  options: AttributeOptions,
+): Promise<Attributed> {
+  options.signal?.throwIfAborted();
+  const jobs = new RayJobs(address);
+  await jobs.version();
+  return attributedBy((job, own) => ranOn(jobs, job, own), model, data, queries, options);
+}
