@@ -24,9 +24,9 @@ export async function checked(
   data: Readonly<Record<string, Data>>,
   given: CheckOptions,
 ): Promise<CheckResult> {
-  const { observe, ...options } = given;
+  const { observe, secondDerivatives = true, ...options } = given;
   const objective = objectiveOf(model, options);
-  const parts = referenceParts(objective, data);
+  const parts = referenceParts(objective, data, secondDerivatives);
   const { threads, signal } = options;
   signal?.throwIfAborted();
   const samples = Math.min(options.samples ?? parts.samples, parts.samples);

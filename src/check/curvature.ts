@@ -85,7 +85,7 @@ export class CurvatureComparison {
     const samples = Math.min(options.samples, mostSamples);
     const isCheap = workOf([...parts.products.values()]) * samples <= cheap;
     const ran =
-      isCheap || options.samples >= enoughSamples
+      parts.products.size === 0 || isCheap || options.samples >= enoughSamples
         ? await runOf(objective, data, { ...options, samples }, parts)
         : { run: null, skipped: tooLong(parts) };
     const compared = Array.from({ length: ran.run ? samples : 0 }, (_, n) => n);

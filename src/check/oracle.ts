@@ -18,7 +18,7 @@ import { holdsNotFinite, prepare } from "../program/feeds.js";
 import type { Data } from "../tensor/data.js";
 import { takeSamples } from "../tensor/take-samples.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { type PlainProducts, plainProducts } from "./products.js";
+import { noProducts, type PlainProducts, plainProducts } from "./products.js";
 
 /** One sample's loss and its gradients by parameter, in float64. */
 export interface OneSample {
@@ -77,13 +77,24 @@ export function plainGradients({ losses, parameters }: Objective, notFiniteInput
   return targets.map((target) => found.get(target) ?? build.zeros(target.shape, target.dtype));
 }
 
-/** Throws what `prepare` throws. Large arrays are in memory that all threads see. */
-export function referenceParts(objective: Objective, data: Readonly<Record<string, Data>>): ReferenceParts & Vectors {
+/**
+ * Throws what `prepare` throws. Large arrays are in memory that all threads see.
+ * @param secondDerivatives whether the products of curvature are among it, which take long to differentiate
+ */
+export function referenceParts(
+  objective: Objective,
+  data: Readonly<Record<string, Data>>,
+  secondDerivatives: boolean,
+): ReferenceParts & Vectors {
   const { feeds, samples } = prepare(data, objective.expected, true);
   const shared = ({ dims, data }: Array64) => ({ dims, data: inSharedMemory(data) });
   const notFinite = holdsNotFinite(feeds, objective.expected);
   const gradients = plainGradients(objective, notFinite);
-  const { values: products, vectors, skipped } = plainProducts(objective, gradients, notFinite);
+  const {
+    values: products,
+    vectors,
+    skipped,
+  } = secondDerivatives ? plainProducts(objective, gradients, notFinite) : noProducts;
   const given = [...vectors.values()].map(({ value, tensor }) => [value, tensor] as const);
   return {
     samples,
@@ -230,6 +241,6 @@ function placesIn(nodes: readonly Node[]): Map<Value, number> {
 export class Oracle extends Reference {
   /** Throws what `prepare` throws. */
   constructor(objective: Objective, data: Readonly<Record<string, Data>>) {
-    super(referenceParts(objective, data));
+    super(referenceParts(objective, data, false));
   }
 }

@@ -35,6 +35,9 @@ export interface PlainProducts {
   readonly skipped: readonly SkippedWant[];
 }
 
+/** Where no second derivatives are asked for. */
+export const noProducts: PlainProducts = { vectors: new Map(), values: new Map(), skipped: [] };
+
 /**
  * @param gradients of the sum of all losses, in the order of the objective's parameters
  * @param notFiniteInputs whether the data may hold NaN or infinity

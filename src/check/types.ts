@@ -17,6 +17,11 @@ export interface CheckOptions extends ObjectiveOptions {
    * the reference.
    */
   readonly differences?: number;
+  /**
+   * Whether `hvp` and `ggnProduct` are compared too, in models that are not too large for it. Of deep recurrent models
+   * that takes several times as long as all else. Default true.
+   */
+  readonly secondDerivatives?: boolean;
   /** Seed of that choice. Default 0. */
   readonly seed?: number;
   /** Threads that the runtime may use. Default: all cores. */
@@ -33,6 +38,7 @@ export const checkOptionNames: OptionNames<CheckOptions> = {
   ...objectiveOptions,
   samples: true,
   differences: true,
+  secondDerivatives: true,
   seed: true,
   threads: true,
   observe: true,

@@ -13,6 +13,7 @@ export interface CheckCommandOptions extends TaskOptions {
   readonly data: string;
   readonly samples?: number;
   readonly differences?: number;
+  readonly secondDerivatives: boolean;
   readonly json?: boolean;
 }
 
@@ -39,6 +40,7 @@ export async function checkModel(
     ...task.options,
     ...(options.threads === undefined ? {} : { threads: options.threads }),
     ...(io.observe ? { observe: io.observe } : {}),
+    secondDerivatives: options.secondDerivatives,
     ...(options.differences === undefined ? {} : { differences: options.differences }),
     onProgress: (done, total) => (done === 0 ? progress.stage("comparing", total) : progress.update(done)),
   });

@@ -38,10 +38,8 @@ function spoil(name: string, change: (x: number, index: number, parameter: strin
 afterEach(() => vi.restoreAllMocks());
 
 describe("products of the oracle", () => {
-  const parts = referenceParts(objectiveOf(network, { loss: losses.crossEntropy() }), {
-    x: floats([3, 3]),
-    target: labels,
-  });
+  const objective = objectiveOf(network, { loss: losses.crossEntropy() });
+  const parts = referenceParts(objective, { x: floats([3, 3]), target: labels }, true);
   const reference = new Reference(parts);
 
   test("of the Hessian are central differences of the gradients", () => {

@@ -15,7 +15,7 @@ const recurrent = nn.model(nn.sequential(nn.lstm(3, 4), nn.tanh(), nn.linear(4, 
 const data = { x: floats([3, 5, 3]), target: floats([3, 5, 2]) };
 
 function partsOf(model: Model) {
-  return referenceParts(objectiveOf(model, { loss: losses.mse() }), data);
+  return referenceParts(objectiveOf(model, { loss: losses.mse() }), data, true);
 }
 
 /** An element of each parameter, with the gradient that the reference finds. */

@@ -61,9 +61,13 @@ export function loop(
 }
 
 /** Per-sample gradients against the loop, the loop against differences, and norms and sums against the loop. */
-export async function expectAgreement(model: Model, data: Fed, options: ObjectiveOptions = squares): Promise<void> {
-  const { passed, parameters } = await check(model, data, { ...options, differences: 6 });
-  expect(passed, JSON.stringify(parameters, null, 1)).toBe(true);
+export async function expectAgreement(
+  model: Model,
+  data: Fed,
+  { secondDerivatives = true, ...options }: ObjectiveOptions & { readonly secondDerivatives?: boolean } = squares,
+): Promise<void> {
+  const { passed, parameters, wants } = await check(model, data, { ...options, secondDerivatives, differences: 6 });
+  expect(passed, JSON.stringify([...parameters, ...wants], null, 1)).toBe(true);
   const program = await perSample(model, { ...options, want: { norms: want.norms(), sum: want.sum() } });
   const { norms, sum } = await program.run(data);
   await program.release();
