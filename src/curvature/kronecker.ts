@@ -262,8 +262,7 @@ export function matrixInBasis(matrix: Value, { rows, columns }: Basis): Value {
 
 function intoTable({ gradient: { places, positions }, matrix: { rows, columns } }: Table, squares: Value): Value {
   const count = present(multiply(N, positions));
-  const table = addRows(build, build.reshape(places, [count]), build.reshape(squares, [count, columns]), rows);
-  return build.reshape(table, [rows, columns]);
+  return addRows(build, build.reshape(places, [count]), build.reshape(squares, [count, columns]), rows);
 }
 
 /** Of a block, parameters with leading axes as one matrix `[M, rows, columns]`, the bias as its last column. */

@@ -218,8 +218,7 @@ export class RowsGradient implements Factored {
     const scaled = this.#mapped(build, (rows) => weighted(build, rows, weights));
     const count = present(elementsOf(places.shape));
     const updates = build.reshape(scaled, [count, this.#size]);
-    const table = addRows(build, build.reshape(places, [count]), updates, this.#rows);
-    return build.reshape(table, [this.#rows, this.#size]);
+    return addRows(build, build.reshape(places, [count]), updates, this.#rows);
   }
 }
 

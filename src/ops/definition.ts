@@ -134,6 +134,8 @@ export interface OpDefinition {
   readonly lower?: (node: Node, build: Build) => Value[] | null;
   /** As `lower`, where what is emitted is the same in float32 only: the float64 reference keeps the node. */
   readonly approximate?: (node: Node, build: Build) => Value[];
+  /** What stands for it in a file, where no opset has it and each target computes it in its own way. */
+  readonly parts?: (node: Node, build: Build) => Value[];
   /**
    * What the outputs may be, from what the inputs may be. Where not stated: any number, finite where all inputs are.
    * (Of a composite, what its parts say.)

@@ -43,6 +43,7 @@ import { softmax } from "./rules/softmax.js";
 import { stateSpace } from "./rules/state-space.js";
 import { trigonometric } from "./rules/trigonometric.js";
 import { onePlusErf } from "./subgraphs/saturation.js";
+import { addRowsDefinition } from "./subgraphs/table.js";
 
 /** By the names of their files in `rules/`. */
 export const families = {
@@ -92,8 +93,8 @@ export const microsoftFamilies = {
   normalisation: contribNormalisation,
 } as const;
 
-/** What derivative rules use and no program holds. */
-const internal: readonly OpDefinition[] = [onePlusErf];
+/** What is of pergrad alone: no file holds it. */
+const internal: readonly OpDefinition[] = [onePlusErf, addRowsDefinition];
 
 /** All operators that programs may hold. */
 export const allDefinitions: readonly OpDefinition[] = [families, microsoftFamilies].flatMap((folder) =>

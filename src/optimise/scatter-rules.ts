@@ -2,14 +2,17 @@
 
 import { isZero } from "../graph/behind.js";
 import { elementsOf, factorOf, sameDim, sameShape } from "../graph/dim.js";
-import { inputOf, inputsOf } from "../graph/operands.js";
+import { inputOf, inputsOf, outputOf } from "../graph/operands.js";
 import { constantOf, type Node, nodeOf, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
+import { addRowsTo, rowsAddedBy } from "../ops/subgraphs/table.js";
 import { leadingOf, nth, present } from "../present.js";
 import type { Rewrite, Rule } from "./rule.js";
 
-/** Updates added to zeros at places along one axis, as ScatterElements does, and then seen in another shape. */
+/** Updates added to zeros at places along one axis, as ScatterElements and AddRows do, and then seen in another shape. */
 interface Scattered {
+  /** Whole rows, at a place for each. */
+  readonly rows: boolean;
   /** The node's own result, before it is reshaped. */
   readonly result: Value;
   readonly places: Value;
@@ -20,17 +23,22 @@ interface Scattered {
 function scattered(value: Value): Scattered | null {
   const node = nodeOf(value);
   if (node?.op === "Reshape") return scattered(inputOf(node, 0));
+  const added = rowsAddedBy(node);
+  if (node && added && !added.table) return { ...added, rows: true, result: outputOf(node, 0), axis: 0 };
   if (node?.op !== "ScatterElements" || node.attributes.reduction !== "add" || !isZero(node.inputs[0])) return null;
   const [, places, updates] = inputsOf(node, 3);
   const [result] = leadingOf(node.outputs, 1);
   const axis = Number(node.attributes.axis ?? 0);
-  return { result, places, updates, axis: axis < 0 ? axis + result.shape.length : axis };
+  return { rows: false, result, places, updates, axis: axis < 0 ? axis + result.shape.length : axis };
 }
 
 /** The updates added to x instead. */
-function onto(build: Build, { result, places, updates, axis }: Scattered, x: Value): Value {
+function onto(build: Build, { result, places, updates, axis, rows }: Scattered, x: Value): Value {
   const base = build.reshape(x, result.shape);
-  return build.reshape(build.op("ScatterElements", [base, places, updates], { axis, reduction: "add" }), x.shape);
+  const sum = rows
+    ? addRowsTo(build, { places, updates }, base)
+    : build.op("ScatterElements", [base, places, updates], { axis, reduction: "add" });
+  return build.reshape(sum, x.shape);
 }
 
 /** The two terms of a node, of its result's shape; null where one is broadcast. */

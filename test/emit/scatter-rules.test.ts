@@ -1,10 +1,11 @@
 /** Sums and differences with rows added to zeros are computed without the zeros, and are the same numbers. */
 import fc from "fast-check";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { leaf, type Value } from "../../src/graph/value.js";
 import { nodesBefore } from "../../src/graph/walk.js";
 import { encodeModel } from "../../src/onnx/write/encode.js";
 import { build } from "../../src/ops/registry.js";
+import { addRows } from "../../src/ops/subgraphs/table.js";
 import { simplify } from "../../src/optimise/simplify.js";
 import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
 import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
@@ -132,4 +133,31 @@ it("updates that cover only part of the other axes are not summed alone", async 
   } = await bothWays([places, updates], build.sum(scattered, [1]), feeds);
   expect(other?.dims).toEqual([3]);
   expectClose(other?.data ?? [], plain?.data ?? [], 1e-6, "partly covered");
+});
+
+describe("whole rows, at a place for each", () => {
+  const [places, updates, x] = [input("places", [4], "int64"), input("updates", [4, 2]), input("x", [3, 2])];
+  const feeds = {
+    places: { dtype: "int64", dims: [4], data: BigInt64Array.of(2n, 0n, 2n, -3n) } as Tensor,
+    updates: floats([4, 2], 1),
+    x: floats([3, 2], 2),
+  };
+  const table = addRows(build, places, updates, 3);
+  const cases: Record<string, { readonly value: Value; readonly left: readonly string[] }> = {
+    "a + x": { value: build.add(table, x), left: ["AddRows"] },
+    "x - a": { value: build.sub(x, table), left: ["Neg", "AddRows"] },
+    "the sum of all": { value: build.sum(build.add(table, x), [0, 1]), left: ["AddRows", "ReduceSum", "Reshape"] },
+    "the sum of a along its rows": { value: build.add(build.sum(table, [0]), build.sum(x, [0])), left: [] },
+  };
+
+  it.each(Object.entries(cases))("%s", async (_, { value, left }) => {
+    const {
+      found: [plain, other],
+      cleaned,
+    } = await bothWays([places, updates, x], value, feeds);
+    expectClose(other?.data ?? [], plain?.data ?? [], 1e-6, "cleaned");
+    const operators = nodesBefore([cleaned]).map(({ op }) => op);
+    if (left.length > 0) expect(operators).toEqual(left);
+    else expect(operators).not.toContain("AddRows");
+  });
 });

@@ -6,6 +6,7 @@ import type { Attributes, Node, Value } from "../../graph/value.js";
 import { leavesOf, nodesBefore, presentInputs } from "../../graph/walk.js";
 import { definitionOf } from "../../ops/registry.js";
 import { scanParts } from "../../ops/rules/scan.js";
+import { nth } from "../../present.js";
 import type { DType, Tensor } from "../../tensor/tensor.js";
 import { encodeAttributes } from "../attributes.js";
 import {
@@ -22,6 +23,7 @@ import { elementTypeOf, roleKey } from "../proto.js";
 import { Constants } from "./constants.js";
 import { Dimensions, neededNodes, operandSource, reshapeTarget } from "./dimensions.js";
 import type { Storage } from "./external-data.js";
+import { withinOpset } from "./opset.js";
 import { refuseHuge } from "./sizes.js";
 
 export interface EncodableProgram {
@@ -43,7 +45,7 @@ const irVersion = 10n;
 
 /** @param external takes the parameters that are stored; without it they lie in the file itself */
 export function encodeModel(program: EncodableProgram, external?: Storage): Uint8Array {
-  return new Encoder(program, external).encode();
+  return new Encoder(inParts(program), external).encode();
 }
 
 /** The same with a name for every node, and the names that values have in the file. */
@@ -51,8 +53,21 @@ export function encodeNamed(program: EncodableProgram): {
   readonly model: Uint8Array;
   readonly names: ReadonlyMap<Value, string>;
 } {
-  const encoder = new Encoder(program, undefined, true);
+  const encoder = new Encoder(inParts(program), undefined, true);
   return { model: encoder.encode(), names: encoder.names };
+}
+
+/** The same program, in operators that files hold. */
+function inParts(program: EncodableProgram): EncodableProgram {
+  const { outputs, order = [] } = program;
+  const before = [...outputs.map(({ value }) => value), ...order];
+  const within = withinOpset(before);
+  if (within.every((value, k) => value === before[k])) return program;
+  return {
+    ...program,
+    outputs: outputs.map((output, k) => ({ ...output, value: nth(within, k) })),
+    ...(program.order ? { order: within.slice(outputs.length) } : {}),
+  };
 }
 
 class Encoder {

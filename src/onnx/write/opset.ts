@@ -1,6 +1,6 @@
 /**
- * Operators that the opset we write does not have. A model from a file of a later opset holds them as they were; its
- * file holds them in parts.
+ * Operators that the opset we write does not have. A model from a file of a later opset holds them as they were, and
+ * programs hold some of pergrad's own; a file holds them in parts.
  */
 import { isBody } from "../../graph/body.js";
 import { makeNode, type Node, type Value } from "../../graph/value.js";
@@ -22,8 +22,8 @@ export function withinOpset(outputs: readonly Value[]): Value[] {
 }
 
 function inParts(node: Node): readonly Value[] {
-  const definition = node.domain === "" ? definitionOf(node) : undefined;
-  const parts = definition?.since === undefined ? null : definition.lower?.(node, build);
+  const definition = definitionOf(node);
+  const parts = definition?.since === undefined ? definition?.parts?.(node, build) : definition.lower?.(node, build);
   // What the parts are made of may be as new.
   return parts ? withinOpset(parts) : node.outputs;
 }

@@ -17,9 +17,7 @@ import { floatAttribute } from "../checks.js";
 import type { OpDefinition, Restated } from "../definition.js";
 import { unary } from "../elementwise.js";
 import { bounded } from "../range.js";
-
-/** Of operators that are never emitted. */
-const internalDomain = "pergrad";
+import { internalDomain } from "./internal.js";
 
 const onePlus = (build: Build, x: Value): Value => build.add(x, build.scalar(1, x));
 

@@ -11,9 +11,10 @@ import { bindShape, type Dim, elementsOf, factorOf, isBatch } from "../../graph/
 import { nodeOf, type Value } from "../../graph/value.js";
 import { build } from "../../ops/registry.js";
 import { addedRows } from "../../ops/subgraphs/table.js";
-import { leadingOf, present } from "../../present.js";
+import { leadingOf, nth, present } from "../../present.js";
 import { sizeOf, type Tensor, tensorWith } from "../../tensor/tensor.js";
 import type { Schedulable, Tensors } from "../target.js";
+import { rowsScattered } from "./rows.js";
 
 type Output = Schedulable["outputs"][number];
 
@@ -72,7 +73,7 @@ export class Handover {
     const pieces = new Pieces();
     this.#results = outputs.map((output) => ({ output, last: lastOf(output, pieces, mode) }));
     const packs = (mode === "together" ? byKind(pieces.all) : pieces.all.map((piece) => [piece])).map(pack);
-    this.outputs = packs.map(({ handed }) => handed);
+    this.outputs = withRowsScattered(packs.map(({ handed }) => handed));
     this.#places = new Map(packs.flatMap(({ places }) => places));
     this.allocated = addBytes([
       ...pieces.all.map((piece) => timesBytes(bytesOfValue(piece.value), Math.max(0, piece.holders - 1))),
@@ -103,6 +104,12 @@ export class Handover {
     }
     return results;
   }
+}
+
+/** Rows that are not handed over are added by the runtime. */
+function withRowsScattered(handed: readonly Handed[]): Handed[] {
+  const values = rowsScattered(handed.map(({ value }) => value));
+  return handed.map(({ name }, k) => ({ name, value: nth(values, k) }));
 }
 
 /** The elements of pieces: to read, or for a result that no other shares them with. */

@@ -9,6 +9,7 @@ import { constantValue, leaf, makeNode, type Node, type Value, type ValueType } 
 import { nodesBefore } from "../../graph/walk.js";
 import { operandSource, reshapeTarget } from "../../onnx/write/dimensions.js";
 import { build } from "../../ops/registry.js";
+import { rowsAddedBy } from "../../ops/subgraphs/table.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { Schedulable, Tensors } from "../target.js";
 
@@ -72,6 +73,10 @@ const generic = new Map<string, Generic>([
 /** Operators that take indices of either type at input 1. */
 const indexed = new Set(["Gather", "GatherElements", "ScatterElements"]);
 
+function takesIndices(node: Node): boolean {
+  return (node.domain === "" && indexed.has(node.op)) || rowsAddedBy(node) !== null;
+}
+
 /** The same graph in int32, as far as it is known that nothing overflows. */
 export function inInt32({ inputs, outputs }: Schedulable): InInt32 {
   const narrowing = new Narrowing(inputs);
@@ -111,7 +116,7 @@ class Narrowing {
     if (this.#inNarrow(node)) return;
     const inputs = node.inputs.map((input, k) => {
       if (!input) return null;
-      const index = k === 1 && node.domain === "" && indexed.has(node.op) ? this.narrow(input) : null;
+      const index = k === 1 && takesIndices(node) ? this.narrow(input) : null;
       return index?.value ?? this.#operand(node, k);
     });
     if (inputs.every((input, k) => input === node.inputs[k])) return;
