@@ -15,6 +15,7 @@ import { installedPeers } from "./peers/installed.js";
 import type { Command } from "./peers/process.js";
 import { profile } from "./profile.js";
 import { clippedSum, elementsOf, ours, plain } from "./programs.js";
+import { measureQuery } from "./query.js";
 import { measureRealModels } from "./real-models.js";
 import { type BenchmarkResults, type Measured, type PeerTiming, peerKind } from "./results.js";
 import { measureSteps } from "./steps.js";
@@ -143,6 +144,8 @@ async function main(args: readonly string[]): Promise<void> {
   if (options === "help") process.stdout.write(usage);
   else if (options.page) writePage(read());
   else if (options.curvature) await measureCurvature(options, (line) => process.stdout.write(`${line}\n`));
+  else if (options.query !== null)
+    await measureQuery(options.query, options.seconds, (line) => process.stdout.write(`${line}\n`));
   else if (options.beside !== null) {
     const folder = join(resolve(options.beside), "dist");
     await besideBuild(folder, options.workloads, options.seconds, (line) => process.stdout.write(`${line}\n`));

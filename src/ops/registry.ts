@@ -25,6 +25,7 @@ import { normalisation } from "./rules/normalisation.js";
 import { oneHot } from "./rules/one-hot.js";
 import { ordering } from "./rules/ordering.js";
 import { pooling } from "./rules/pooling.js";
+import { matMulInteger } from "./rules/quantised.js";
 import { random } from "./rules/random.js";
 import { recurrent } from "./rules/recurrent.js";
 import { reductions } from "./rules/reductions.js";
@@ -93,8 +94,8 @@ export const microsoftFamilies = {
   normalisation: contribNormalisation,
 } as const;
 
-/** What is of pergrad alone: no file holds it. */
-const internal: readonly OpDefinition[] = [onePlusErf, addRowsDefinition];
+/** What is of pergrad alone, in derivative rules or to look an index through: no file that is read holds it. */
+const internal: readonly OpDefinition[] = [onePlusErf, addRowsDefinition, matMulInteger];
 
 /** All operators that programs may hold. */
 export const allDefinitions: readonly OpDefinition[] = [families, microsoftFamilies].flatMap((folder) =>

@@ -11,7 +11,7 @@ import { encodeModel } from "../onnx/write/encode.js";
 import { simplifyInFloat32 } from "../optimise/simplify.js";
 import { entryOf, nth } from "../present.js";
 import { defaultTarget } from "../target/default.js";
-import type { Session } from "../target/runtime.js";
+import type { RuntimeOptions, Session } from "../target/runtime.js";
 import type { Data } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Traced } from "../trace/traced.js";
@@ -32,7 +32,10 @@ export interface Compiled<T extends Readonly<Record<string, Traced>>> {
 }
 
 /** See `compile`. */
-export async function compiled<T extends Readonly<Record<string, Traced>>>(outputs: T): Promise<Compiled<T>> {
+export async function compiled<T extends Readonly<Record<string, Traced>>>(
+  outputs: T,
+  options: Pick<RuntimeOptions, "threads"> = {},
+): Promise<Compiled<T>> {
   const names = Object.keys(outputs);
   const traced = Object.values(outputs).map(({ value }) => value);
   const watch = ResultsWatch.of(new Map(names.map((name, k) => [name, nth(traced, k)])));
@@ -40,7 +43,7 @@ export async function compiled<T extends Readonly<Record<string, Traced>>>(outpu
   const leaves = leavesOf(values).filter(({ source }) => source.kind === "input" || source.kind === "parameter");
   checkNames(leaves);
   const named = values.map((value, k) => ({ name: names[k] ?? addedName(k - names.length), value }));
-  const session = await defaultTarget.load({ inputs: leaves, outputs: named });
+  const session = await defaultTarget.load({ inputs: leaves, outputs: named }, options);
   const [limits, labels] = [lengthLimits(traced), labelLimits(traced)];
   const expected = new Map(
     leaves.map((value) => [value.name, { ...expectedOf(value, limits), labels: labels.get(value) }]),

@@ -190,6 +190,20 @@ it("shards hold as many samples whatever the batches in which they come", async 
   for (const each of [index, opened]) await each.release();
 });
 
+it("an index that was made without sketches answers, and gets them by the same call", async () => {
+  const [out, options] = [folder(), { ...common, method: attribution.gradDot() }];
+  await (await attribution.index(model, train, { ...options, out })).release();
+  const names = readdirSync(out).filter((name) => name.startsWith("sketch"));
+  expect(names).toHaveLength(4);
+  const before = names.map((name) => readFileSync(join(out, name)));
+  for (const name of names) rmSync(join(out, name));
+  const opened = await attribution.openIndex(out, model, options);
+  expect((await opened.query(queries, { top: 3 })).samples.dims).toEqual([5, 3]);
+  await opened.release();
+  await (await attribution.index(model, train, { ...options, out })).release();
+  expect(names.map((name) => readFileSync(join(out, name)))).toEqual(before);
+});
+
 describe("what does not fit is refused", () => {
   const method = attribution.gradDot();
   const made = folder();

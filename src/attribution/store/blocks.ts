@@ -1,4 +1,6 @@
 /** Reads an index from its first sample to its last, in blocks: the next one is read from the disk while one is multiplied. */
+import { nth } from "../../present.js";
+import { halfBits, toFloat32 } from "../../tensor/float16.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { Manifest } from "./manifest.js";
 import { type Beside, broken, ShardFile } from "./shards.js";
@@ -27,39 +29,70 @@ export async function* blocksOf(
   samples: number,
   numbers = blockNumbers,
 ): AsyncGenerator<Block, void> {
-  const width = manifest.models.length * manifest.dims;
-  const most = Math.max(1, Math.floor(numbers / width));
-  const buffers = [0, 1].map(() => new ArrayBuffer(Math.min(most, manifest.shardSize) * width * bytesOf(manifest)));
-  let next = 0;
   for (let number = 0; number * manifest.shardSize < samples; number++) {
     const file = await ShardFile.open(folder, number, manifest);
     try {
       requireSamples(file, samples, manifest);
-      const beside = await file.beside();
-      const read = (from: number) => {
-        const count = Math.min(most, file.samples - from);
-        const buffer = buffers[next++ % 2] ?? new ArrayBuffer(0);
-        return partOf(file, beside, from, count, buffer, manifest);
-      };
-      let reading: Promise<Block> | undefined = read(0);
-      try {
-        for (let from = 0; reading; ) {
-          const block: Block = await reading;
-          from += block.samples;
-          reading = from < file.samples ? read(from) : undefined;
-          yield block;
-        }
-      } finally {
-        // Nothing is read of a file that is closed.
-        await reading?.catch(() => undefined);
-      }
+      yield* blocksIn(file, await file.beside(), manifest, numbers);
     } finally {
       await file.close();
     }
   }
 }
 
-function requireSamples(file: ShardFile, samples: number, { shardSize }: Manifest): void {
+/** The blocks of a shard. Throws FILE_UNREADABLE. */
+export function blocksIn(
+  file: ShardFile,
+  beside: Beside,
+  manifest: Manifest,
+  numbers = blockNumbers,
+): AsyncGenerator<Block, void> {
+  const most = samplesOf(manifest, numbers);
+  const buffers = buffersOf(Math.min(most, file.samples) * rowBytes(manifest));
+  return readAhead(file.samples, most, (from, count, k) =>
+    partOf(file, beside, from, count, nth(buffers, k % 2), manifest),
+  );
+}
+
+/**
+ * Parts of so many samples, each read while the one before is looked at.
+ * @param read reads some samples; it is called for two parts at once, the k-th and the next
+ */
+export async function* readAhead<T>(
+  samples: number,
+  most: number,
+  read: (from: number, count: number, k: number) => Promise<T>,
+): AsyncGenerator<T, void> {
+  const start = (k: number) => {
+    const from = k * most;
+    return from < samples ? read(from, Math.min(most, samples - from), k) : undefined;
+  };
+  let reading = start(0);
+  try {
+    for (let k = 1; reading; k++) {
+      const part: T = await reading;
+      reading = start(k);
+      yield part;
+    }
+  } finally {
+    // Nothing is read of a file that is closed.
+    await reading?.catch(() => undefined);
+  }
+}
+
+/** Samples of a block; of a shard's last one there may be fewer. */
+export function samplesOf({ models, dims }: Manifest, numbers = blockNumbers): number {
+  return Math.max(1, Math.floor(numbers / (models.length * dims)));
+}
+
+export function rowBytes(manifest: Manifest): number {
+  return manifest.models.length * manifest.dims * bytesOf(manifest);
+}
+
+const buffersOf = (bytes: number) => [0, 1].map(() => new ArrayBuffer(bytes));
+
+/** Throws FILE_UNREADABLE. */
+export function requireSamples(file: ShardFile, samples: number, { shardSize }: Manifest): void {
   const wanted = Math.min(shardSize, samples - file.from);
   if (file.samples !== wanted)
     throw broken(file.path, `it holds ${file.samples} samples, and the index has ${wanted} there`);
@@ -73,23 +106,37 @@ async function partOf(
   buffer: ArrayBuffer,
   manifest: Manifest,
 ): Promise<Block> {
-  const { models, dims, storage } = manifest;
-  const count = samples * models.length * dims;
-  await file.features(from, new Uint8Array(buffer, 0, count * bytesOf(manifest)));
-  const shape = [samples, models.length, dims];
-  const part = (all: Float32Array) => all.subarray(from * models.length, (from + samples) * models.length);
+  await file.features(from, new Uint8Array(buffer, 0, samples * rowBytes(manifest)));
+  const width = manifest.models.length;
+  const part = (all: Float32Array) => all.subarray(from * width, (from + samples) * width);
   return {
     from: file.from + from,
     samples,
     scales: part(scales),
     norms: part(norms),
     weights: part(weights),
-    features:
-      storage === "float16"
-        ? { dtype: "float16", dims: shape, data: new Uint16Array(buffer, 0, count) }
-        : { dtype: "float32", dims: shape, data: new Float32Array(buffer, 0, count) },
+    features: featuresIn(buffer, samples, manifest),
     path: file.path,
   };
+}
+
+/** Stored numbers as floats, exactly. */
+export function numbersOf(data: Block["features"]["data"]): Float32Array {
+  if (data instanceof Float32Array) return data;
+  return toFloat32({ dtype: "float16", dims: [data.length], data: halfBits(data) }).data;
+}
+
+/** Features in memory. */
+export function featuresIn(
+  buffer: ArrayBuffer,
+  samples: number,
+  { models, dims, storage }: Manifest,
+): Block["features"] {
+  const shape = [samples, models.length, dims];
+  const count = samples * models.length * dims;
+  return storage === "float16"
+    ? { dtype: "float16", dims: shape, data: new Uint16Array(buffer, 0, count) }
+    : { dtype: "float32", dims: shape, data: new Float32Array(buffer, 0, count) };
 }
 
 const bytesOf = ({ storage }: Manifest) => (storage === "float16" ? 2 : 4);

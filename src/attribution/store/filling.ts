@@ -13,6 +13,7 @@ import type { Checkpoint } from "../checkpoint.js";
 import type { Features } from "./features.js";
 import type { Manifest } from "./manifest.js";
 import { broken, type Rows, ShardFile, type ShardSource, shardsIn, writeShard } from "./shards.js";
+import { addSketch } from "./sketches.js";
 
 /** Written when all samples are there. */
 const done = "complete";
@@ -49,6 +50,7 @@ export async function filled(
     const source = { digest: digest.hex(names), samples: samples - from, ids: names };
     if (number < before) await requireShard(out, number, manifest, source);
     else await writeShard(out, number, manifest, parts, source);
+    await addSketch(out, number, manifest, number >= before);
     number++;
     onProgress?.(samples);
   }

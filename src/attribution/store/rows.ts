@@ -1,10 +1,9 @@
 /** Rows of an index, and what they are multiplied with. */
 import { PergradError } from "../../errors.js";
 import { Cholesky } from "../../solvers/cholesky.js";
-import { halfBits, toFloat32 } from "../../tensor/float16.js";
 import { featuresDamping } from "../damping.js";
 import { Table } from "../table.js";
-import type { Block } from "./blocks.js";
+import { type Block, numbersOf } from "./blocks.js";
 import type { Beside } from "./shards.js";
 
 /** Rows that a damping is measured on. */
@@ -58,13 +57,9 @@ export function scaledRows({ features, scales, samples }: Block, model: number, 
   const [, models = 1, dims = 0] = features.dims;
   const taken = Math.min(count, samples);
   const stored = features.data.subarray(0, taken * models * dims);
-  const numbers = stored instanceof Float32Array ? stored : floatsOf(stored);
+  const numbers = numbersOf(stored);
   return Array.from({ length: taken }, (_, n) => {
     const at = n * models + model;
     return Float64Array.from(numbers.subarray(at * dims, (at + 1) * dims), (x) => x * (scales[at] ?? 0));
   });
-}
-
-function floatsOf(data: Block["features"]["data"]): Float32Array {
-  return toFloat32({ dtype: "float16", dims: [data.length], data: halfBits(data) }).data;
 }

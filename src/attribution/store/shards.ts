@@ -35,11 +35,13 @@ export interface ShardSource {
 
 const nameOf = (number: number) => `shard-${String(number).padStart(8, "0")}.safetensors`;
 
+export const pathOf = (folder: string, number: number) => join(folder, nameOf(number));
+
 /** How many shards there are, the first ones without a gap. Leftovers of a process that was killed are removed. */
 export async function shardsIn(folder: string): Promise<number> {
   const names = new Set(await readdir(folder));
   for (const name of names)
-    if (/^\.shard-\d+\.safetensors\..*\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
+    if (/^\.(shard|sketch)-\d+\.safetensors\..*\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
   let count = 0;
   while (names.has(nameOf(count))) count++;
   return count;
@@ -102,7 +104,7 @@ export class ShardFile {
 
   /** Throws FILE_UNREADABLE where it is not what the manifest says. */
   static async open(folder: string, number: number, manifest: Manifest): Promise<ShardFile> {
-    const path = join(folder, nameOf(number));
+    const path = pathOf(folder, number);
     const file = await SafetensorsFile.open(path);
     try {
       const samples = file.layout.get("features")?.dims[0] ?? -1;

@@ -11,20 +11,19 @@ import { idsName } from "../../io/table.js";
 import { nth } from "../../present.js";
 import type { Dataset } from "../../program/dataset.js";
 import { defaultTarget } from "../../target/default.js";
-import { Largest } from "../../tensor/largest.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { textsOf } from "../../tensor/texts.js";
 import { type Checkpoint, sampleOptions } from "../checkpoint.js";
 import type { Method } from "../method.js";
 import { asCheckpoints, asMethod, type Checkpoints, type ScoreOptions } from "../scores.js";
-import { Table } from "../table.js";
-import { type Block, blocksOf, idsOf } from "./blocks.js";
+import { blocksOf, idsOf } from "./blocks.js";
+import { type Asked, type Stored, tablesOf } from "./exact.js";
 import { type Features, featuresOf, looked, looksAtMargin, requireIndexed } from "./features.js";
 import { filled, samplesIn } from "./filling.js";
 import { digestOf, format, type Manifest, readManifest, requireSame, writeManifest } from "./manifest.js";
-import { QueryProducts, Squares } from "./multiplied.js";
-import { dampingOf, factorsOf, meanOf, mostLooked, Solver, scaledRows } from "./rows.js";
-import { broken } from "./shards.js";
+import { Squares } from "./multiplied.js";
+import { dampingOf, factorsOf, mostLooked, Solver, scaledRows } from "./rows.js";
+import { largestOf } from "./search.js";
 
 /** Options of `attribution.openIndex`. */
 export interface OpenIndexOptions extends ScoreOptions {
@@ -107,6 +106,7 @@ export class AttributionIndex {
     private readonly method: Method,
     private readonly checkpoints: readonly Checkpoint[],
     private readonly samples: number,
+    private readonly threads: number | undefined,
   ) {}
 
   /**
@@ -124,7 +124,7 @@ export class AttributionIndex {
       );
     const { shardSize, storage, ids } = before;
     requireSame(folder, before, { ...manifest, shardSize, storage, ids });
-    return new AttributionIndex(folder, before, method, checkpoints, await samplesIn(folder));
+    return new AttributionIndex(folder, before, method, checkpoints, await samplesIn(folder), options.threads);
   }
 
   /**
@@ -150,7 +150,7 @@ export class AttributionIndex {
       const features = await featuresOf(checkpoints, { ...manifest, weighted: isWeighted(method, checkpoints) });
       try {
         const samples = await filled(out, manifest, nth(checkpoints, 0), train, features, { ids, onProgress });
-        return new AttributionIndex(out, manifest, method, checkpoints, samples);
+        return new AttributionIndex(out, manifest, method, checkpoints, samples, options.threads);
       } finally {
         await features.release();
       }
@@ -170,9 +170,7 @@ export class AttributionIndex {
     if (!(Number.isSafeInteger(top) && top >= 1))
       throw invalidArgument(`query gives the top samples, a whole number from 1 up, not ${kindOf(top)}.`);
     const asked = await this.#asked(queries, signal);
-    const best = new Largest(asked.count, top);
-    for await (const { from, table } of this.#tables(asked, signal))
-      for (let m = 0; m < table.rows; m++) best.take(m, from, table.row(m));
+    const best = await largestOf(this.#stored, asked, top, signal);
     const dims = [asked.count, top];
     const found = {
       samples: { dtype: "int32" as const, dims, data: best.places },
@@ -189,7 +187,7 @@ export class AttributionIndex {
     checkOptions("scores(queries, options)", options, askingOptions);
     const { signal } = options;
     const asked = await this.#asked(queries, signal);
-    for await (const { from, table } of this.#tables(asked, signal))
+    for await (const { from, table } of tablesOf(this.#stored, asked, signal))
       yield { from, to: from + table.columns, scores: table.tensor };
   }
 
@@ -209,30 +207,9 @@ export class AttributionIndex {
     );
   }
 
-  async *#tables(
-    { rows, count }: Asked,
-    signal: AbortSignal | undefined,
-  ): AsyncGenerator<{ readonly from: number; readonly table: Table }, void> {
-    if (count === 0) return;
-    const models = this.manifest.models.length;
-    const products = await QueryProducts.of(this.manifest, rows);
-    try {
-      for await (const block of blocksOf(this.folder, this.manifest, this.samples)) {
-        signal?.throwIfAborted();
-        const found = await products.with(block);
-        const factors = factorsOf(block, this.#cosine);
-        const table = new Table(count, block.samples);
-        for (let n = 0; n < block.samples; n++) {
-          const weight = meanOf(block.weights, n, models);
-          for (let k = 0; k < models; k++)
-            addProducts(table, n, nth(found, k), weight * (factors[n * models + k] ?? 0));
-        }
-        requireFinite(table, block);
-        yield { from: block.from, table };
-      }
-    } finally {
-      await products.release();
-    }
+  get #stored(): Stored {
+    const { folder, manifest, samples, threads } = this;
+    return { folder, manifest, samples, cosine: this.#cosine, threads };
   }
 
   get #cosine(): boolean {
@@ -277,7 +254,7 @@ export class AttributionIndex {
     const { dims, models } = this.manifest;
     const { name } = this.method;
     if (name !== "trak" && name !== "loGra") return models.map(() => null);
-    const squares = await Squares.of(this.manifest);
+    const squares = await Squares.of(this.manifest, this.threads);
     // Enough rows of the first model to measure a damping on.
     const looks: Float64Array[] = [];
     try {
@@ -293,31 +270,6 @@ export class AttributionIndex {
     const damping = typeof given === "number" ? given * factor : await dampingOf(looks, dims, this.samples);
     return squares.sums.map((gram) => Solver.of(gram, dims, damping, factor));
   }
-}
-
-/** What an index is asked. */
-interface Asked {
-  /** Of each model `[Q, dims]`. */
-  readonly rows: readonly Float32Array[];
-  /** Queries, Q. */
-  readonly count: number;
-}
-
-/** Adds a sample's products with the queries to its column, times a factor. */
-function addProducts({ data, rows, columns }: Table, sample: number, products: Float32Array, factor: number): void {
-  const at = sample * rows;
-  for (let m = 0; m < rows; m++) {
-    const place = m * columns + sample;
-    data[place] = (data[place] ?? 0) + factor * (products[at + m] ?? 0);
-  }
-}
-
-/** Throws FILE_UNREADABLE: a row that is finite has finite products. */
-function requireFinite({ data }: Table, { path }: Block): void {
-  let sum = 0;
-  // Zero times a number is 0 where that is finite, else NaN.
-  for (let k = 0; k < data.length; k++) sum += 0 * (data[k] ?? 0);
-  if (sum !== 0) throw broken(path, 'its "features" hold NaN or infinity, or scores that are too large');
 }
 
 /** Throws INVALID_ARGUMENT. */

@@ -3,7 +3,7 @@
 import type { Array64 } from "../../float64/array64.js";
 import { array64, transpose64, zeros64, zip64 } from "../../float64/array64.js";
 import { addProduct64 } from "../../float64/product64.js";
-import { type Dim, sameDim, showShape } from "../../graph/dim.js";
+import { type Dim, type Shape, sameDim, showShape } from "../../graph/dim.js";
 import { inputOf, inputsOf } from "../../graph/operands.js";
 import type { SampleAxis } from "../../graph/sample-axis.js";
 import type { Node, Value } from "../../graph/value.js";
@@ -84,22 +84,25 @@ function dropBroadcast(build: Build, value: Value, batchRank: number): Value {
   );
 }
 
+/** Of the matrix product of the first two inputs. Throws SHAPE_MISMATCH. */
+export function productShape(call: Call): Shape {
+  const [a, b] = [requireInput(call, 0), requireInput(call, 1)];
+  const inner = a.shape[a.shape.length - 1];
+  const other = b.shape[Math.max(b.shape.length - 2, 0)];
+  if (inner === undefined || other === undefined || !sameDim(inner, other)) {
+    throw shapeMismatch(call, `has inputs ${showShape(a.shape)} and ${showShape(b.shape)}, which do not multiply`);
+  }
+  const batch = broadcastShape(call, [a.shape.slice(0, -2), b.shape.slice(0, -2)]);
+  const rows = a.shape.length === 1 ? [] : [nth(a.shape, a.shape.length - 2)];
+  const columns = b.shape.length === 1 ? [] : [nth(b.shape, b.shape.length - 1)];
+  return [...batch, ...rows, ...columns];
+}
+
 const matmul: OpDefinition = {
   op: "MatMul",
   layer: { kind: "product", names: ["weight", "weight"] },
   linear: productSteps,
-  infer: (call) => {
-    const [a, b] = [requireInput(call, 0), requireInput(call, 1)];
-    const inner = a.shape[a.shape.length - 1];
-    const other = b.shape[Math.max(b.shape.length - 2, 0)];
-    if (inner === undefined || other === undefined || !sameDim(inner, other)) {
-      throw shapeMismatch(call, `has inputs ${showShape(a.shape)} and ${showShape(b.shape)}, which do not multiply`);
-    }
-    const batch = broadcastShape(call, [a.shape.slice(0, -2), b.shape.slice(0, -2)]);
-    const rows = a.shape.length === 1 ? [] : [nth(a.shape, a.shape.length - 2)];
-    const columns = b.shape.length === 1 ? [] : [nth(b.shape, b.shape.length - 1)];
-    return [{ dtype: a.dtype, shape: [...batch, ...rows, ...columns] }];
-  },
+  infer: (call) => [{ dtype: requireInput(call, 0).dtype, shape: productShape(call) }],
   evaluate: ([a, b]) => [matmul64(present(a), present(b))],
   differentiate: (node, [dy], build) => {
     const [a, b] = inputsOf(node, 2);

@@ -1,0 +1,123 @@
+/**
+ * Scores of some samples of an index, to the last bit those of all: the runtime adds a row's products up in an order that may
+ * depend on where in a block the row lies, and on how long the block is. So each row is put where it lies in its own block,
+ * among rows of other blocks.
+ */
+import { present } from "../../present.js";
+import { Table } from "../table.js";
+import { type Block, featuresIn, rowBytes, samplesOf } from "./blocks.js";
+import { allFinite, notFinite, type Scorer, type Stored } from "./exact.js";
+import type { Manifest } from "./manifest.js";
+import type { OpenShards } from "./open-shards.js";
+import { type Beside, pathOf } from "./shards.js";
+
+/** Samples at a time. */
+const most = 4096;
+
+/** Rows that are read at once. */
+const readsAtOnce = 64;
+
+/**
+ * Queries by samples, some samples after others.
+ * @param samples their numbers, in ascending order
+ * @throws PergradError FILE_UNREADABLE
+ */
+export async function* scoresOf(
+  stored: Stored,
+  shards: OpenShards,
+  scorer: Scorer,
+  samples: Int32Array,
+): AsyncGenerator<{ readonly from: number; readonly table: Table }, void> {
+  for (let from = 0; from < samples.length; from += most) {
+    const own = samples.subarray(from, from + most);
+    yield { from, table: await scored(stored, shards, scorer, own) };
+  }
+}
+
+async function scored(stored: Stored, shards: OpenShards, scorer: Scorer, samples: Int32Array): Promise<Table> {
+  const blocks = await gathered(stored.manifest, shards, samples);
+  let table: Table | undefined;
+  for (const { block, places } of blocks) {
+    const found = await scorer.score(block);
+    table ??= new Table(found.rows, samples.length);
+    for (const [slot, place] of places)
+      for (let m = 0; m < found.rows; m++) table.data[m * samples.length + place] = found.at(m, slot);
+  }
+  const all = present(table);
+  if (allFinite(all)) return all;
+  const at = all.data.findIndex((score) => !Number.isFinite(score)) % samples.length;
+  throw notFinite(pathOf(stored.folder, Math.floor((samples[at] ?? 0) / stored.manifest.shardSize)));
+}
+
+/** A block with some rows; the others are zeros. */
+class Gathered {
+  readonly block: Omit<Block, "from" | "path">;
+  /** Of each row where it lies in the block, and its place among the samples. */
+  readonly places = new Map<number, number>();
+  readonly #bytes: Uint8Array;
+
+  constructor(
+    private readonly manifest: Manifest,
+    samples: number,
+  ) {
+    const buffer = new ArrayBuffer(samples * rowBytes(manifest));
+    this.#bytes = new Uint8Array(buffer);
+    const each = () => new Float32Array(samples * manifest.models.length);
+    this.block = {
+      samples,
+      scales: each(),
+      norms: each(),
+      weights: each(),
+      features: featuresIn(buffer, samples, manifest),
+    };
+  }
+
+  /** @returns where the row is to be read to */
+  put(slot: number, place: number, row: number, { scales, norms, weights }: Beside): Uint8Array {
+    const { block } = this;
+    const models = this.manifest.models.length;
+    const part = (all: Float32Array) => all.subarray(row * models, (row + 1) * models);
+    block.scales.set(part(scales), slot * models);
+    block.norms.set(part(norms), slot * models);
+    block.weights.set(part(weights), slot * models);
+    this.places.set(slot, place);
+    const bytes = rowBytes(this.manifest);
+    return this.#bytes.subarray(slot * bytes, (slot + 1) * bytes);
+  }
+}
+
+/** As few blocks as there are rows of the same place. */
+async function gathered(manifest: Manifest, shards: OpenShards, samples: Int32Array): Promise<readonly Gathered[]> {
+  const bySize = new Map<number, Gathered[]>();
+  const blockFor = (size: number, slot: number): Gathered => {
+    const blocks = bySize.get(size) ?? [];
+    bySize.set(size, blocks);
+    const free = blocks.find(({ places }) => !places.has(slot)) ?? new Gathered(manifest, size);
+    if (free.places.size === 0) blocks.push(free);
+    return free;
+  };
+  const size = samplesOf(manifest);
+  for (const { shard, from, to } of byShard(samples, manifest)) {
+    const { file, beside } = await shards.at(shard);
+    const reads: (() => Promise<void>)[] = [];
+    for (let place = from; place < to; place++) {
+      const row = (samples[place] ?? 0) - file.from;
+      const slot = row % size;
+      const into = blockFor(Math.min(size, file.samples - (row - slot)), slot).put(slot, place, row, beside);
+      reads.push(() => file.features(row, into));
+    }
+    for (let at = 0; at < reads.length; at += readsAtOnce)
+      await Promise.all(reads.slice(at, at + readsAtOnce).map((read) => read()));
+  }
+  return [...bySize.values()].flat();
+}
+
+/** Which of the samples lie in one shard. */
+function* byShard(samples: Int32Array, { shardSize }: Manifest) {
+  const shardOf = (place: number) => Math.floor((samples[place] ?? 0) / shardSize);
+  for (let from = 0, to = 0; from < samples.length; from = to) {
+    const shard = shardOf(from);
+    while (to < samples.length && shardOf(to) === shard) to++;
+    yield { shard, from, to };
+  }
+}

@@ -1,0 +1,179 @@
+/** The sketches of an index: beside each shard a file with its rows in 8 bits, there whole or not at all. */
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { openSafetensors, SafetensorsFile } from "../../io/safetensors.js";
+import { nth } from "../../present.js";
+import type { Tensor } from "../../tensor/tensor.js";
+import { blocksIn, numbersOf, readAhead } from "./blocks.js";
+import type { Manifest } from "./manifest.js";
+import type { OpenShards } from "./open-shards.js";
+import { type Beside, broken, ShardFile } from "./shards.js";
+import { isSketched, type Sketch, type SketchBounds, sketchOf } from "./sketch.js";
+
+const nameOf = (number: number) => `sketch-${String(number).padStart(8, "0")}.safetensors`;
+
+/** Whether each of so many shards has one. */
+export async function areSketched(folder: string, shards: number): Promise<boolean> {
+  const names = new Set(await readdir(folder).catch(() => []));
+  for (let number = 0; number < shards; number++) if (!names.has(nameOf(number))) return false;
+  return true;
+}
+
+/**
+ * Writes the sketch of a shard.
+ * @param anew also where there is one
+ * @throws PergradError FILE_UNREADABLE, FILE_UNWRITABLE
+ */
+export async function addSketch(folder: string, number: number, manifest: Manifest, anew: boolean): Promise<void> {
+  const path = join(folder, nameOf(number));
+  if (!isSketched(manifest) || (!anew && (await stat(path).catch(() => null)))) return;
+  const file = await ShardFile.open(folder, number, manifest);
+  try {
+    await writeSketch(path, manifest, partsOf(file, manifest), file);
+  } finally {
+    await file.close();
+  }
+}
+
+async function* partsOf(file: ShardFile, manifest: Manifest): AsyncGenerator<Sketch> {
+  const beside = await file.beside();
+  for await (const { features } of blocksIn(file, beside, manifest))
+    yield sketchOf(numbersOf(features.data), manifest.dims);
+}
+
+async function writeSketch(
+  path: string,
+  { models, dims }: Manifest,
+  parts: AsyncIterable<Sketch>,
+  { from: first, digest, samples }: ShardFile,
+): Promise<void> {
+  const each = { dtype: "float32", dims: [samples, models.length] } as const;
+  const layout = {
+    codes: { dtype: "uint8", dims: [samples, models.length * dims] } as const,
+    steps: each,
+    errors: each,
+    sizes: each,
+  };
+  const writer = await openSafetensors(path, layout, { from: String(first), digest });
+  try {
+    let from = 0;
+    for await (const { codes, steps, errors, sizes } of parts) {
+      await writer.write("codes", from * dims, codes);
+      await writer.write("steps", from, steps);
+      await writer.write("errors", from, errors);
+      await writer.write("sizes", from, sizes);
+      from += steps.length;
+    }
+    await writer.commit();
+  } finally {
+    await writer.abort();
+  }
+}
+
+/** Codes of consecutive samples. They are overwritten when the next block but one is read. */
+export interface SketchBlock extends Beside, SketchBounds {
+  /** The number of the first sample. */
+  readonly from: number;
+  /** `[n, models, dims]` */
+  readonly codes: Tensor<"uint8">;
+}
+
+/** Bytes of a block: they stay in the processor's cache while they are multiplied. */
+const blockBytes = 2 ** 20;
+
+/**
+ * @param samples that must be there
+ * @throws PergradError FILE_UNREADABLE
+ */
+export async function* sketchBlocksOf(
+  folder: string,
+  manifest: Manifest,
+  samples: number,
+  shards: OpenShards,
+): AsyncGenerator<SketchBlock, void> {
+  const { models, dims, shardSize } = manifest;
+  const width = models.length * dims;
+  const most = Math.min(shardSize, Math.max(1, Math.floor(blockBytes / width)));
+  const buffers = [0, 1].map(() => new Uint8Array(most * width));
+  for (let number = 0; number * shardSize < samples; number++) {
+    const { file: shard, beside } = await shards.at(number);
+    const sketch = await SketchFile.of(folder, number, shard, manifest);
+    try {
+      const { scales, norms, weights, steps, errors, sizes } = { ...beside, ...(await sketch.bounds()) };
+      yield* readAhead(shard.samples, most, async (from, count, k) => {
+        const data = nth(buffers, k % 2).subarray(0, count * width);
+        await sketch.codes(from, data);
+        const part = (each: Float32Array) => each.subarray(from * models.length, (from + count) * models.length);
+        return {
+          from: shard.from + from,
+          samples: count,
+          scales: part(scales),
+          norms: part(norms),
+          weights: part(weights),
+          steps: part(steps),
+          errors: part(errors),
+          sizes: part(sizes),
+          codes: { dtype: "uint8", dims: [count, models.length, dims], data },
+        };
+      });
+    } finally {
+      await sketch.close();
+    }
+  }
+}
+
+/** A sketch that is read in parts. */
+export class SketchFile {
+  private constructor(
+    readonly path: string,
+    private readonly file: SafetensorsFile,
+  ) {}
+
+  /** Throws FILE_UNREADABLE where it is not of that shard. */
+  static async of(folder: string, number: number, shard: ShardFile, manifest: Manifest): Promise<SketchFile> {
+    const path = join(folder, nameOf(number));
+    const file = await SafetensorsFile.open(path);
+    try {
+      requireLayout(path, file, shard.samples, manifest);
+      const { from, digest } = file.metadata;
+      if (from !== String(shard.from) || digest !== shard.digest) throw broken(path, "it is of other samples");
+      return new SketchFile(path, file);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** All that is beside the codes. Throws FILE_UNREADABLE. */
+  async bounds(): Promise<SketchBounds> {
+    const part = async (name: string) => notNegative(this.path, name, (await this.file.read(name)).data);
+    return { steps: await part("steps"), errors: await part("errors"), sizes: await part("sizes") };
+  }
+
+  /** Codes from one of the shard's samples on, as many as `into` takes. Throws FILE_UNREADABLE. */
+  codes(from: number, into: Uint8Array): Promise<void> {
+    return this.file.readStored("codes", from, into);
+  }
+
+  close(): Promise<void> {
+    return this.file.close();
+  }
+}
+
+function requireLayout(path: string, file: SafetensorsFile, samples: number, { models, dims }: Manifest): void {
+  const each = [samples, models.length];
+  const wanted = { codes: [samples, models.length * dims], steps: each, errors: each, sizes: each };
+  for (const [name, shape] of Object.entries(wanted)) {
+    const type = name === "codes" ? "uint8" : "float32";
+    const found = file.layout.get(name);
+    if (JSON.stringify(found?.dims) !== JSON.stringify(shape) || file.storedAs(name) !== type)
+      throw broken(path, `its "${name}" are not what the manifest says`);
+  }
+}
+
+/** Infinite bounds are those of rows of which nothing is known. */
+function notNegative(path: string, name: string, data: ArrayLike<unknown>): Float32Array {
+  if (!(data instanceof Float32Array)) throw broken(path, `its "${name}" are no floats`);
+  if (!data.every((x) => x >= 0)) throw broken(path, `its "${name}" are negative or NaN`);
+  return data;
+}
