@@ -4,7 +4,7 @@ pergrad submits this file as a job, in a folder that holds `job.json`, programs 
 it. Data and results are on a disk that all nodes share. A task is idempotent: it writes its part aside and renames it, so
 that a retry, or a second job after this one was killed, computes what is missing and nothing twice.
 
-Each line that is meant for pergrad is `pergrad: KIND JSON`, of the kinds `progress`, `error` and `done`.
+Each line that is meant for pergrad is `pergrad: KIND JSON`, of the kinds `progress`, `note`, `error` and `done`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import ray
 
 from pergrad_worker import Part, PergradError
+from pergrad_worker.execution import NVIDIA
 from pergrad_worker.tasks import Task, read_task
 
 RETRIES = 5
@@ -39,9 +41,23 @@ def own_task() -> Task:
 
 
 @ray.remote(num_cpus=1, max_retries=RETRIES)
-def compute(part: Part) -> int:
-    """Computes and writes one part; gives its samples."""
-    return own_task().compute(part)
+def compute(part: Part) -> tuple[int, tuple[str, ...]]:
+    """Computes and writes one part; gives its samples, and remarks."""
+    samples = own_task().compute(part)
+    return samples, own_task().notes()
+
+
+def resources(execution: Sequence[str]) -> dict[str, int]:
+    """What a task takes of its node. Raises PergradError where no node has it: the task would wait for ever."""
+    if not any(each in NVIDIA for each in execution):
+        return {"CPU": 1}
+    if ray.cluster_resources().get("GPU", 0) < 1:
+        raise PergradError(
+            "INVALID_ARGUMENT",
+            f"The cluster has no GPU that Ray knows of, but {execution[0]} takes one; start nodes that have some with "
+            "--num-gpus, or leave it out.",
+        )
+    return {"CPU": 1, "GPU": 1}
 
 
 def say(kind: str, **what: Any) -> None:
@@ -55,6 +71,14 @@ class Progress:
     def __init__(self, done: int, total: int) -> None:
         self.done, self.total, self.samples = done, total, 0
         self._told, self._when = -1, 0.0
+        self._notes: set[str] = set()
+
+    def note(self, notes: Iterable[str]) -> None:
+        """Says each remark once."""
+        for text in notes:
+            if text not in self._notes:
+                self._notes.add(text)
+                say("note", text=text)
 
     def add(self, samples: int) -> None:
         self.done += 1
@@ -69,21 +93,25 @@ class Progress:
         say("progress", parts=self.done, of=self.total, samples=self.samples)
 
 
-def compute_all(waiting: list[Part], progress: Progress) -> None:
+def compute_all(waiting: list[Part], progress: Progress, takes: Mapping[str, int]) -> None:
     """After a part that is at fault no other is begun; those under way are finished, and kept."""
     queue = list(reversed(waiting))
     running: dict[Any, Part] = {}
     fault: Exception | None = None
+    begin = compute.options(num_cpus=takes["CPU"], num_gpus=takes.get("GPU", 0))
     while running or (queue and fault is None):
-        room = max(1, int(ray.cluster_resources().get("CPU", 1))) * WINDOW - len(running)
+        there = ray.cluster_resources()
+        room = max(1, int(min(there.get(name, 0) for name in takes))) * WINDOW - len(running)
         for _ in range(min(room, len(queue)) if fault is None else 0):
             part = queue.pop()
-            running[compute.remote(part)] = part
+            running[begin.remote(part)] = part
         done, _others = ray.wait(list(running), timeout=10)
         for task in done:
             part = running.pop(task)
             try:
-                progress.add(ray.get(task))
+                samples, notes = ray.get(task)
+                progress.add(samples)
+                progress.note(notes)
             except Exception as error:
                 fault = fault or cause_of(error, part)
         progress.tell()
@@ -108,7 +136,7 @@ def run(task: Task) -> None:
     waiting = task.missing(plan)
     progress = Progress(len(plan) - len(waiting), len(plan))
     progress.tell()
-    compute_all(waiting, progress)
+    compute_all(waiting, progress, resources(task.execution))
     lost = task.missing(plan)
     if lost:
         raise PergradError(

@@ -20,6 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PergradError as error:
         sys.stderr.write(f"pergrad_worker: {error.message}\n")
         return 1
+    for note in task.notes():
+        sys.stderr.write(f"pergrad_worker: note: {note}\n")
     sys.stdout.write(f"wrote {task.out}: {done['samples']} samples in {done['parts']} parts\n")
     return 0
 
@@ -45,6 +47,9 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--allow-not-finite", action="store_true", help="compute even if the data holds NaN")
     parser.add_argument("--not-finite", choices=["throw", "leave out", "ignore"], default="ignore")
     parser.add_argument("--optimization", choices=["extended", "all"], default="extended")
+    parser.add_argument(
+        "--execution", default="cpu", help="what computes, the preferred first: cuda,cpu (default: cpu)"
+    )
     return parser
 
 
@@ -65,6 +70,7 @@ def _task(options: argparse.Namespace) -> Task:
         allow_not_finite=options.allow_not_finite,
         not_finite=options.not_finite,
         optimization=options.optimization,
+        execution=tuple(options.execution.split(",")),
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
+from threading import Event, Lock
 from typing import Any
 
 from .files import make_folder
@@ -28,16 +29,32 @@ def run_all(task: Task, workers: int = 1) -> dict[str, Any]:
 
 def _computed(task: Task, left: Sequence[Part], workers: int) -> Iterator[int]:
     """The samples of each part, as it is done."""
-    if workers == 1 or len(left) < 2:
-        for part in left:
-            yield task.compute(part)
+    others = min(workers, len(left)) - 1
+    if others < 1:
+        yield from map(task.compute, left)
         return
-    # Forked processes would share the runtime's state.
-    with ProcessPoolExecutor(min(workers, len(left)), get_context("spawn")) as pool:
-        running = [pool.submit(task.compute, part) for part in left]
-        try:
-            for future in as_completed(running):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    waiting = iter(left)
+    taking, failed = Lock(), Event()
+
+    def drain(compute: Callable[[Part], int]) -> list[int]:
+        """Takes one part after another."""
+        done: list[int] = []
+        while not failed.is_set():
+            with taking:
+                part = next(waiting, None)
+            if part is None:
+                break
+            try:
+                done.append(compute(part))
+            except BaseException:
+                # After a part that is at fault no other is begun.
+                failed.set()
+                raise
+        return done
+
+    # Forked processes would share the runtime's state. This one computes too: it has loaded all that others load first.
+    with ProcessPoolExecutor(others, get_context("spawn")) as pool, ThreadPoolExecutor(others) as threads:
+        running = [threads.submit(drain, lambda part: pool.submit(task.compute, part).result()) for _ in range(others)]
+        yield from drain(task.compute)
+        for each in running:
+            yield from each.result()

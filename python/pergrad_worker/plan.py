@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from .errors import PergradError
+from .execution import CPU
 from .files import digest, part_file, sums_file
 from .form import Form
 from .given import Given
@@ -70,9 +71,13 @@ class Identity:
         return {key: value for key, value in every.items() if value is not None}
 
 
-def identity_of(program: str, given: Given, not_finite: str = "ignore") -> Identity:
+def identity_of(program: str, given: Given, not_finite: str = "ignore", execution: Sequence[str] = CPU) -> Identity:
     """`program`: the digest of the program's file."""
-    return Identity(program, given.digest, None if not_finite == "ignore" else f"not finite: {not_finite}")
+    said = [
+        *([] if not_finite == "ignore" else [f"not finite: {not_finite}"]),
+        *([] if execution[0] == "cpu" else [f"on {execution[0]}"]),
+    ]
+    return Identity(program, given.digest, "; ".join(said) or None)
 
 
 def missing(parts: Sequence[Part], out_dir: str, of: str | Identity | None = None) -> list[Part]:

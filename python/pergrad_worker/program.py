@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -12,6 +12,7 @@ import numpy as np
 
 from .checking import NUMPY, Array, Data, Prepared, prepare
 from .errors import NotFinite, PergradError, first_few
+from .execution import CPU, fallen_back
 from .files import digest
 from .form import KEY, Form, read_form
 from .given import Arrays, Given, given_values
@@ -44,7 +45,11 @@ class Batch:
 class Program:
     """A program that is loaded: `form` is what it says of itself. Use `open_program` to make one."""
 
-    def __init__(self, path: str, session: Any, form: Form, metadata: Mapping[str, str]) -> None:
+    def __init__(
+        self, path: str, session: Any, form: Form, metadata: Mapping[str, str], execution: Sequence[str] = CPU
+    ) -> None:
+        self.execution = tuple(execution)
+        """What computes, the preferred first."""
         self.path = path
         self.form = form
         self._session = session
@@ -54,6 +59,11 @@ class Program:
     def digest(self) -> str:
         """The SHA-256 of the program's file, which may be large."""
         return digest(self.path)
+
+    @cached_property
+    def fallen_back(self) -> str | None:
+        """Operators that run on the CPU though something else is preferred, as a remark; None where none do."""
+        return fallen_back(self._session, self.execution)
 
     def prepare(self, data: Mapping[str, Data], *, allow_not_finite: bool = False) -> Prepared:
         """Checks and converts a batch: see `checking.prepare`. Samples lie along each input's sample axis."""
@@ -197,20 +207,26 @@ class Program:
         return self.form.bytes_at(samples) <= budget and results <= MOST_RESULTS
 
 
-def open_program(path: str, *, threads: int = 1, optimization: Optimization = "extended") -> Program:
+def open_program(
+    path: str, *, threads: int = 1, optimization: Optimization = "extended", execution: Sequence[str] = CPU
+) -> Program:
     """Opens a file that `program.save` wrote.
 
-    `threads`: within an operation. `optimization`: ONNX Runtime's level of graph optimisation.
+    `threads`: within an operation. `optimization`: ONNX Runtime's level of graph optimisation. `execution`: what computes, the
+    preferred first, as `("cuda", "cpu")`; nodes that one cannot compute go to the next, and to the CPU at last
+    (`Program.fallen_back` names them).
 
     Raises PergradError: FILE_UNREADABLE, RUNTIME (the runtime refuses it), INVALID_ARGUMENT (no saved program, or another
-    version), INVALID_MODEL.
+    version; an execution provider that is not installed), INVALID_MODEL.
     """
     if not os.path.exists(path):
         raise PergradError("FILE_UNREADABLE", f'Cannot read "{path}": it does not exist.')
     # A residual sum fused with a normalisation takes its mean with a fraction of the digits: Node does without it too.
     disabled = ["SkipLayerNormFusion"]
     try:
-        session = load_session(path, threads=threads, optimization=optimization, disabled=disabled)
+        session = load_session(path, threads=threads, optimization=optimization, disabled=disabled, execution=execution)
+    except PergradError:
+        raise
     except Exception as error:
         raise PergradError("RUNTIME", f"ONNX Runtime refused a program: {error}") from error
     metadata = session.get_modelmeta().custom_metadata_map
@@ -220,7 +236,7 @@ def open_program(path: str, *, threads: int = 1, optimization: Optimization = "e
             "INVALID_ARGUMENT",
             f'"{path}" holds operators that ONNX Runtime lacks or gets wrong; save it with for: "onnxruntime".',
         )
-    return Program(path, session, form, metadata)
+    return Program(path, session, form, metadata, execution)
 
 
 def not_finite_error(samples: list[int]) -> NotFinite:

@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from .checking import Array, Prepared
 from .data import Rows, read_row_group
 from .errors import NotFinite, PergradError
+from .execution import CPU
 from .files import make_folder, part_file, sums_file, written
 from .form import Form, Joining
 from .given import Arrays, Given
@@ -59,6 +60,7 @@ def run_part(
     not_finite: NotFiniteMode = "ignore",
     gram: Sequence[str] = (),
     optimization: Optimization = "extended",
+    execution: Sequence[str] = CPU,
     program: Program | None = None,
 ) -> PartResult:
     """Computes what a program wants of one row group, and writes it.
@@ -75,7 +77,7 @@ def run_part(
     the row group. FILE_UNWRITABLE.
     """
     begun = time.perf_counter()
-    opened = program or open_program(program_path, optimization=optimization)
+    opened = program or open_program(program_path, optimization=optimization, execution=execution)
     fed = given or opened.given(scalars=scalars, vectors=vectors, weights=weights, shared=shared)
     rows, prepared = read_part(opened, fed, data_path, row_group, ids, first, allow_not_finite)
     make_folder(out_dir)
@@ -83,7 +85,10 @@ def run_part(
     sums = Sums(joinings_of(opened.form, gram))
     spoilt: list[int] = []
     said = Part(part, data_path, row_group, len(rows.ids), first)
-    about = {**description(said, identity_of(opened.digest, fed, not_finite)), "sums": bool(sums.joinings)}
+    about = {
+        **description(said, identity_of(opened.digest, fed, not_finite, opened.execution)),
+        "sums": bool(sums.joinings),
+    }
     path = part_file(out_dir, part)
     with counted_from(data_path, row_group), written(path) as aside:
         with Table(aside, [column_of(each) for each in results], rows.ids, about) as table:

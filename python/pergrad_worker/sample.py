@@ -12,6 +12,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from .checking import Array
+from .execution import CPU
 from .files import DONE, make_folder, write_json, written
 from .plan import Part, parts
 from .run import read_part
@@ -31,6 +32,7 @@ class SampleTask:
     most: int
     files: tuple[str, ...] = ()
     allow_not_finite: bool = False
+    execution: tuple[str, ...] = CPU
 
     def plan(self) -> list[Part]:
         return parts(self.data)
@@ -40,6 +42,9 @@ class SampleTask:
 
     def compute(self, part: Part) -> int:
         return part.rows
+
+    def notes(self) -> tuple[str, ...]:
+        return ()
 
     def join(self, plan: Sequence[Part]) -> dict[str, Any]:
         samples = sum(part.rows for part in plan)

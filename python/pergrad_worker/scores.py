@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from .checking import Array, Prepared
 from .data import ID
 from .errors import PergradError
+from .execution import CPU
 from .files import digest, make_folder, part_file, written
 from .plan import KEY, Identity, Part, description, missing, parts
 from .program import Batch
@@ -72,6 +73,7 @@ class ScoresTask:
     batch_size: int | None = None
     ids: str | None = None
     allow_not_finite: bool = False
+    execution: tuple[str, ...] = CPU
 
     def plan(self) -> list[Part]:
         _identity(self)
@@ -92,6 +94,10 @@ class ScoresTask:
             for scores in blocks:
                 table.add({SCORES: scores.astype(np.float32)}, len(scores))
         return len(ids)
+
+    def notes(self) -> tuple[str, ...]:
+        every = (each.program.fallen_back for each in _opened(self))
+        return tuple(dict.fromkeys(note for note in every if note is not None))
 
     def join(self, plan: Sequence[Part]) -> dict[str, Any]:
         named = self.ids is not None or (len(plan) > 0 and ID in pq.read_schema(plan[0].path).names)
@@ -148,7 +154,7 @@ def _matrix(table: pa.Table, name: str) -> Array:
 @lru_cache(maxsize=2)
 def _opened(task: ScoresTask) -> tuple[Opened, ...]:
     """Once for each process that computes parts."""
-    return tuple(open_with(made.program, made.files) for made in task.products)
+    return tuple(open_with(made.program, made.files, execution=task.execution) for made in task.products)
 
 
 @lru_cache(maxsize=2)
@@ -159,7 +165,8 @@ def _vectors(task: ScoresTask) -> tuple[Numbers, ...]:
 @lru_cache(maxsize=2)
 def _identity(task: ScoresTask) -> Identity:
     """Of all that the scores are made of: programs, and what queries they are asked."""
-    opened = _opened(task)
+    # Whoever plans need not have what computes.
+    opened = _opened(replace(task, execution=CPU))
     programs = [
         *([one.program.digest, made.results, made.over] for made, one in zip(task.products, opened, strict=True)),
         *([_features_digest(made), made.result, made.odds] for made in task.features),
@@ -168,7 +175,7 @@ def _identity(task: ScoresTask) -> Identity:
         *([one.given.digest, made.factors] for made, one in zip(task.products, opened, strict=True)),
         *(digest(made.vectors) for made in task.features),
     ]
-    return Identity(_hash(programs), _hash(asked))
+    return Identity(_hash(programs), _hash(asked), None if task.execution[0] == "cpu" else f"on {task.execution[0]}")
 
 
 def _hash(said: Sequence[Any]) -> str:

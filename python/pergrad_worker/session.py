@@ -6,16 +6,24 @@ import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from .execution import CPU, providers, require_loaded
+
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the runtime is first loaded
 
 Optimization = Literal["extended", "all"]
 """`extended` computes what Node computes; `all` may lay out convolutions in blocks of channels, which is faster."""
 
 
-def load_session(path: str, *, threads: int = 1, optimization: Optimization, disabled: Sequence[str]) -> Any:
-    """The session of a file, which writes nothing to the log. `disabled`: optimizers that it does without."""
+def load_session(
+    path: str, *, threads: int = 1, optimization: Optimization, disabled: Sequence[str], execution: Sequence[str] = CPU
+) -> Any:
+    """The session of a file, which writes nothing to the log. `disabled`: optimizers that it does without.
+
+    Raises PergradError INVALID_ARGUMENT and RUNTIME where an execution provider is not there; else what the runtime raises.
+    """
     import onnxruntime as ort
 
+    chosen = providers(execution)
     ort.set_default_logger_severity(4)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -24,4 +32,8 @@ def load_session(path: str, *, threads: int = 1, optimization: Optimization, dis
     options.graph_optimization_level = getattr(
         ort.GraphOptimizationLevel, "ORT_ENABLE_EXTENDED" if optimization == "extended" else "ORT_ENABLE_ALL"
     )
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"], disabled_optimizers=list(disabled))
+    if execution[0] != "cpu":
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    session = ort.InferenceSession(path, options, providers=chosen, disabled_optimizers=list(disabled))
+    require_loaded(session, execution)
+    return session

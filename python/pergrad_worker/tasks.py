@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Protocol
 
 from .errors import PergradError
+from .execution import CPU
 from .join import join_sums
 from .plan import Identity, Part, identity_of, missing, parts, require_parts
 from .program import NotFiniteMode
@@ -29,6 +30,10 @@ class Task(Protocol):
     @property
     def out(self) -> str: ...
 
+    @property
+    def execution(self) -> tuple[str, ...]:
+        """What computes parts, the preferred first. Planning and joining do without."""
+
     def plan(self) -> list[Part]:
         """All parts. Raises PergradError, as do the others, where something is at fault that all parts share."""
 
@@ -36,6 +41,9 @@ class Task(Protocol):
 
     def compute(self, part: Part) -> int:
         """Computes and writes one part; gives its samples."""
+
+    def notes(self) -> tuple[str, ...]:
+        """Remarks on how parts are computed in this process."""
 
     def join(self, plan: Sequence[Part]) -> dict[str, Any]:
         """Puts all parts together; gives what `done.json` holds."""
@@ -57,10 +65,11 @@ class MapTask:
     not_finite: NotFiniteMode = "ignore"
     gram: tuple[str, ...] = field(default=())
     optimization: Optimization = "extended"
+    execution: tuple[str, ...] = CPU
 
     def plan(self) -> list[Part]:
         plan = parts(self.data)
-        require_parts(_opened(self).program.form, plan)
+        require_parts(self._planned.program.form, plan)
         return plan
 
     def missing(self, plan: Sequence[Part]) -> list[Part]:
@@ -87,16 +96,27 @@ class MapTask:
     def join(self, plan: Sequence[Part]) -> dict[str, Any]:
         return join_sums(self.out, plan, self._identity)
 
+    def notes(self) -> tuple[str, ...]:
+        note = _opened(self).program.fallen_back
+        return () if note is None else (note,)
+
+    @property
+    def _planned(self) -> Opened:
+        """To look at: whoever plans need not have what computes."""
+        return _opened(replace(self, execution=CPU))
+
     @property
     def _identity(self) -> Identity:
-        opened = _opened(self)
-        return identity_of(opened.program.digest, opened.given, self.not_finite)
+        opened = self._planned
+        return identity_of(opened.program.digest, opened.given, self.not_finite, self.execution)
 
 
 @lru_cache(maxsize=4)
 def _opened(task: MapTask) -> Opened:
     """Once for each process that computes parts."""
-    return open_with(task.program, task.files, scalars=dict(task.scalars), optimization=task.optimization)
+    return open_with(
+        task.program, task.files, scalars=dict(task.scalars), optimization=task.optimization, execution=task.execution
+    )
 
 
 def read_task(folder: str) -> Task:

@@ -9,6 +9,7 @@ from typing import Any
 from safetensors.numpy import load_file
 
 from .errors import PergradError
+from .execution import CPU
 from .given import Given
 from .program import Program, open_program
 from .session import Optimization
@@ -28,9 +29,10 @@ def open_with(
     *,
     scalars: Mapping[str, float] | None = None,
     optimization: Optimization = "extended",
+    execution: Sequence[str] = CPU,
 ) -> Opened:
     """Opens a program, with what safetensors files hold for its inputs. Raises PergradError."""
-    program = open_program(path, optimization=optimization)
+    program = open_program(path, optimization=optimization, execution=execution)
     inputs: dict[str, Any] = {}
     for file in files:
         inputs |= load_values(file)

@@ -46,6 +46,11 @@ export class RayNode {
     this.token = token;
   }
 
+  /** What the environment of this node's processes holds. */
+  get mark() {
+    return this.#mark;
+  }
+
   /** Rejects where Ray does not come up, three times: on a busy machine its processes may give each other up. */
   async start() {
     for (let tries = 1; ; tries++) {
@@ -81,6 +86,7 @@ export class RayNode {
     let printed = "";
     for (const stream of [started.stdout, started.stderr]) stream.on("data", (text) => (printed += text));
     this.url = `http://127.0.0.1:${dashboard}`;
+    this.address = `127.0.0.1:${gcs}`;
     const headers = this.token === undefined ? {} : { authorization: `Bearer ${this.token}` };
     const answers = (url) => answersWith200(url, headers);
     const health = `http://127.0.0.1:${agent}/api/local_raylet_healthz`;

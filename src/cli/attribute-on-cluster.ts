@@ -19,7 +19,7 @@ export async function attributeOnCluster(
   io: Io,
   progress: Progress,
 ): Promise<void> {
-  const { out, data, microbatchSize, allowNotFinite } = options;
+  const { out, data, microbatchSize, allowNotFinite, execution } = options;
   requireFitting(options);
   requireOnCluster(options);
   if (data === undefined) throw new UsageError("--ray needs --data, a folder or a glob of Parquet files.");
@@ -38,9 +38,11 @@ export async function attributeOnCluster(
       out,
       ...(microbatchSize === undefined ? {} : { microbatchSize }),
       ...(allowNotFinite ? { allowNotFinite } : {}),
+      ...(execution ? { execution } : {}),
     }),
   );
   if (!done) return;
+  for (const each of done.notes ?? []) progress.note(each);
   if (task.ids) await writeTensors(join(out, "queries.safetensors"), { query_ids: task.ids.tensor });
   const dampings = [...new Set((done.dampings ?? []).map((damping) => damping.toPrecision(3)))];
   const damped = dampings.length === 0 ? "" : `, damping ${dampings.join(", ")}`;

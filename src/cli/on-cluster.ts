@@ -5,6 +5,7 @@ import type { ClusterProgress, JobOptions, MapOptions } from "../cluster/types.j
 import { PergradError } from "../errors.js";
 import { readTensors } from "../io/files.js";
 import { Program } from "../program/program.js";
+import type { ExecutionProvider } from "../target/runtime.js";
 import type { Wants } from "../wants/want.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
@@ -17,6 +18,8 @@ export interface OnCluster {
   readonly ray?: string;
   /** A file with the inputs that all samples share. */
   readonly shared?: string;
+  /** What computes on the nodes, the preferred first. */
+  readonly execution?: readonly ExecutionProvider[];
 }
 
 interface OnClusterOptions extends TaskOptions, OnCluster, Pick<MapOptions, "notFinite"> {
@@ -38,7 +41,7 @@ export async function onCluster(
   progress: Progress,
   wantsOf: (task: Task) => Wants,
 ): Promise<void> {
-  const { data, out, microbatchSize, allowNotFinite, notFinite } = options;
+  const { data, out, microbatchSize, allowNotFinite, notFinite, execution } = options;
   const workers = cluster(addressOf(options));
   const shared = options.shared === undefined ? undefined : Object.fromEntries(await readTensors(options.shared));
   const { data: _, ...ofModel } = options;
@@ -61,8 +64,10 @@ export async function onCluster(
         ...(allowNotFinite ? { allowNotFinite } : {}),
         ...(notFinite ? { notFinite } : {}),
         ...(shared ? { shared } : {}),
+        ...(execution ? { execution } : {}),
       }),
     );
+    for (const each of done?.notes ?? []) progress.note(each);
     if (done) io.stdout.write(`wrote ${out}: ${done.samples} samples, ${done.parts} parts\n`);
   } finally {
     await program.release();

@@ -28,13 +28,21 @@ export function outOption({ formats, check }: OutputKind): Option {
   return required("--out <file>", `where to write, ${formats}`, check);
 }
 
+function list(text: string): readonly string[] {
+  return text.split(",").map((each) => each.trim());
+}
+
 /** A command that writes a file or, on a cluster (--ray), a folder. */
 export function withFolder(command: Command, { formats, check }: OutputKind): Command {
   const out = required("--out <file>", `where to write, ${formats}; with --ray, a folder`);
-  return withOutputOf(command, out).hook("preAction", (called) => {
-    const { ray, out } = called.opts<OnCluster & { readonly out?: string }>();
-    if (ray === undefined && out !== undefined) check(out);
-  });
+  return withOutputOf(command, out)
+    .option("--execution <list>", "with --ray: what computes on its nodes, the preferred first, such as cuda,cpu", list)
+    .hook("preAction", (called) => {
+      const { ray, out, execution } = called.opts<OnCluster & { readonly out?: string }>();
+      if (ray === undefined && execution !== undefined)
+        throw new UsageError("--execution is for --ray; here the CPU computes.");
+      if (ray === undefined && out !== undefined) check(out);
+    });
 }
 
 /** A command whose samples a cluster may compute: what it writes is then a folder. */

@@ -11,6 +11,7 @@ const jobOptions: OptionNames<JobOptions> = {
   out: true,
   microbatchSize: true,
   allowNotFinite: true,
+  execution: true,
   signal: true,
   onProgress: true,
 };

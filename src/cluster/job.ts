@@ -37,10 +37,11 @@ export async function mapJob(
 }
 
 /** The settings of all kinds of work. */
-export function settingsOf({ microbatchSize, allowNotFinite }: JobOptions) {
+export function settingsOf({ microbatchSize, allowNotFinite, execution }: JobOptions) {
   return {
     ...(microbatchSize === undefined ? {} : { batch_size: microbatchSize }),
     ...(allowNotFinite === undefined ? {} : { allow_not_finite: allowNotFinite }),
+    ...(execution === undefined ? {} : { execution }),
   };
 }
 

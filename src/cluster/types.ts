@@ -1,6 +1,7 @@
 /** What a cluster is asked for, and what it tells. */
 import type { RunOptions } from "../program/options.js";
 import type { RunnableProgram } from "../program/runnable.js";
+import type { ExecutionProvider } from "../target/runtime.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Wants } from "../wants/want.js";
 
@@ -31,6 +32,11 @@ export interface JobOptions {
   readonly microbatchSize?: number;
   /** Compute even where the data holds NaN or infinity. Default false. */
   readonly allowNotFinite?: boolean;
+  /**
+   * What computes on the nodes, the preferred first: `["cuda", "cpu"]`; with "cuda" or "tensorrt" a task takes a GPU. One that is
+   * not installed there is an error that says what to install. Results differ in their last digits. Default: the CPU.
+   */
+  readonly execution?: readonly ExecutionProvider[];
   /** Stops the job, and throws the signal's reason. Parts that are done stay. Default: no signal. */
   readonly signal?: AbortSignal;
   /** Called as parts are done. Default: nothing is. */
@@ -54,6 +60,8 @@ export interface Mapped {
   readonly parts: number;
   /** Samples of the data. */
   readonly samples: number;
+  /** Which operators ran on the CPU though something else was asked for (`execution`); left out where none did. */
+  readonly notes?: readonly string[];
 }
 
 /** A program that was compiled or opened, or the file of a saved one. */

@@ -69,6 +69,23 @@ describe("with --ray", () => {
     for (const each of results) expect(program).toContain(each);
   });
 
+  it("says what computes on the nodes, and which operators did not run there", async () => {
+    const note = 'pergrad: note {"text": "Not on cuda but on the CPU run Scan."}\n';
+    const told = `${note}pergrad: done {"parts": 1, "samples": 7}\n`;
+    const fake = await FakeRay.start({ looks: [{ status: "SUCCEEDED", logs: told }] });
+    fakes.push(fake);
+    const { path } = await workspace(linear(), data);
+    mkdirSync(path("out"));
+    for (const name of ["part-00000.parquet", "done.json"]) writeFileSync(join(path("out"), name), "");
+    const base = ["norms", path("model.onnx"), "--loss", "cross_entropy", "--data", "x", "--out", path("out")];
+    const ended = await run(...base, "--ray", fake.url, "--execution", "cuda,cpu");
+    expect([ended.code, ended.err]).toEqual([0, expect.stringContaining("Not on cuda but on the CPU run Scan.")]);
+    const files = unzipSync([...fake.packages.values()][0] ?? Buffer.alloc(0));
+    const { settings } = JSON.parse(new TextDecoder().decode(files["job.json"]));
+    expect(settings).toEqual({ execution: ["cuda", "cpu"] });
+    expect(await run(...base, "--execution", "cpu")).toMatchObject({ code: 2 });
+  });
+
   it.each([
     [["--threads", "2"], "--threads is for computing here"],
     [["--memory-budget", "1GB"], "--memory-budget is for computing here"],

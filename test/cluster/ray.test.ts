@@ -257,6 +257,8 @@ describe("what a job printed", () => {
   it("is read line by line, whatever else is printed", () => {
     const log = `pergrad: progress {"parts":1,"of":4,"samples":8}\r\nother\npergrad: progress {"parts":2,"of":4,"samp`;
     expect(toldIn(log)).toEqual({ progress: { parts: 1, of: 4, samples: 8 } });
+    const notes = `pergrad: note {"text":"Not on cuda but on the CPU run Scan."}\n`;
+    expect(toldIn(notes + notes).notes).toEqual(["Not on cuda but on the CPU run Scan."]);
     expect(toldIn("pergrad: done [1]\nxpergrad: error {}\n")).toEqual({});
     expect(lastLineOf("a\n b \n\n")).toBe("b");
   });

@@ -18,12 +18,22 @@ export async function attributedBy(
   queries: Dataset,
   options: AttributeOptions,
 ): Promise<Attributed> {
-  const { method: given, out: folder, microbatchSize, allowNotFinite, signal, onProgress, ...objective } = options;
+  const {
+    method: given,
+    out: folder,
+    microbatchSize,
+    allowNotFinite,
+    execution,
+    signal,
+    onProgress,
+    ...objective
+  } = options;
   const out = resolve(folder);
   const own = {
     out,
     ...(microbatchSize === undefined ? {} : { microbatchSize }),
     ...(allowNotFinite === undefined ? {} : { allowNotFinite }),
+    ...(execution ? { execution } : {}),
     ...(signal ? { signal } : {}),
     ...(onProgress ? { onProgress } : {}),
   };

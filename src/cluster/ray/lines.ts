@@ -2,8 +2,9 @@
 import type { ClusterProgress } from "../types.js";
 import { fieldsIn } from "./json.js";
 
-/** The last line of each kind. */
+/** The last line of each kind, and all remarks. */
 export interface Told {
+  readonly notes?: readonly string[];
   readonly progress?: ClusterProgress;
   readonly error?: { readonly code: string; readonly message: string };
   readonly done?: { readonly parts: number; readonly samples: number };
@@ -11,13 +12,16 @@ export interface Told {
 
 export function toldIn(log: string): Told {
   const last = new Map<string, Readonly<Record<string, unknown>>>();
-  for (const [, kind = "", text = ""] of log.matchAll(/^pergrad: (progress|error|done) (\{.*\})\r?$/gm)) {
+  const notes = new Set<string>();
+  for (const [, kind = "", text = ""] of log.matchAll(/^pergrad: (progress|note|error|done) (\{.*\})\r?$/gm)) {
     // A line may be cut off where a job was killed.
     const found = fieldsIn(text);
-    if (found) last.set(kind, found);
+    if (found && kind === "note") notes.add(String(found.text));
+    else if (found) last.set(kind, found);
   }
   const [progress, error, done] = ["progress", "error", "done"].map((kind) => last.get(kind));
   return {
+    ...(notes.size === 0 ? {} : { notes: [...notes] }),
     ...(progress
       ? { progress: { parts: Number(progress.parts), of: Number(progress.of), samples: Number(progress.samples) } }
       : {}),

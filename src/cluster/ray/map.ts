@@ -99,11 +99,11 @@ function failure(jobs: RayJobs, id: string, { status, message }: JobState, told:
 const sentence = (text: string): string => (/[.?!]$/.test(text) ? text : `${text}.`);
 
 /** Whether what the job says it wrote is to be seen from here. Throws CLUSTER_JOB. */
-async function checked({ done }: Told, out: string): Promise<Mapped> {
+async function checked({ done, notes }: Told, out: string): Promise<Mapped> {
   const { parts, samples } = done ?? { parts: 0, samples: 0 };
   const found = (await readdir(out).catch(() => [])).filter((name) => /^part-\d+\.parquet$/.test(name));
   const closed = await stat(join(out, "done.json")).catch(() => undefined);
-  if (closed && found.length >= parts) return { out, parts, samples };
+  if (closed && found.length >= parts) return { out, parts, samples, ...(notes ? { notes } : {}) };
   throw new PergradError(
     "CLUSTER_JOB",
     `The job wrote ${parts} parts to "${out}", and ${found.length} of them are to be seen from here; put the folder on a disk that the nodes and this machine share.`,
