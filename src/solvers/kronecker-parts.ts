@@ -1,12 +1,13 @@
 /** Each layer's curvature over a whole data set, in a basis of eigenvectors. */
 import type { Objective, ObjectiveOptions } from "../compile/objective.js";
 import { differentiableOf } from "../compile/results.js";
-import { type Basis, blocksFor } from "../curvature/kronecker.js";
+import { asMatrix, type Basis, blocksFor } from "../curvature/kronecker.js";
 import type { Block } from "../curvature/layers.js";
 import { kindOfTargets, type PseudoTargetKind } from "../curvature/pseudo-targets.js";
 import type { Value } from "../graph/value.js";
+import { elementFactor } from "../ops/build.js";
 import { build } from "../ops/registry.js";
-import { entryOf, present } from "../present.js";
+import { entryOf, leadingOf, present } from "../present.js";
 import type { Dataset } from "../program/dataset.js";
 import type { MemoryOptions } from "../program/microbatches.js";
 import { type Running, runningOf } from "../program/options.js";
@@ -110,8 +111,59 @@ function sidesIn({ name, kind }: Block, factors: KroneckerFactors): Pick<Part, "
   return { rows: null, columns: sideOf(block ?? { ...diagonal, dims: [diagonal.data.length] }) };
 }
 
+/** As a `Part`, of parameters as one matrix `[M, rows, columns]`. */
+export interface MatrixPart extends Omit<Part, "block"> {
+  matrixOf(values: ReadonlyMap<string, Value>): Value;
+}
+
+/**
+ * The Kronecker products of the GGN with each bias apart from its weight, as laplace-torch has them: the bias's input is 1, so
+ * that its block is the second moments of the cotangents.
+ */
+export async function partsWithBiasesApart(
+  objective: Objective,
+  data: Dataset,
+  options: Running,
+): Promise<MatrixPart[]> {
+  const { factors } = await overData(objective, data, options, {
+    factors: want.kroneckerFactors({ kind: "type2" }),
+  });
+  const blocks = blocksFor(differentiableOf(objective, { options: {} }, false), "type2");
+  return blocks.flatMap((block) => {
+    const layer = factors.layers[block.name];
+    if (block.kind !== "layer" || block.bias === null || !layer)
+      return [{ ...withProducts(sidesIn(block, factors)), matrixOf: (values) => asMatrix(block, values) }];
+    const { bias } = block;
+    const rows = sideOf(layer.B);
+    const weight = { ...block, bias: null };
+    return [
+      {
+        ...withProducts({ rows, columns: sideOf(withoutLast(layer.A)) }),
+        matrixOf: (values) => asMatrix(weight, values),
+      },
+      { ...withProducts({ rows: null, columns: rows }), matrixOf: (values) => inOneRow(entryIn(values, bias)) },
+    ];
+  });
+}
+
+const entryIn = (values: ReadonlyMap<string, Value>, name: string) => present(values.get(name));
+
+function inOneRow(value: Value): Value {
+  const [count, ...own] = leadingOf(value.shape, 1);
+  return build.reshape(value, [count, 1, elementFactor(own)]);
+}
+
+/** A matrix without its last row and column, or a diagonal without its last element. */
+function withoutLast({ dtype, dims, data }: FloatTensor): FloatTensor {
+  const [size = 0] = dims;
+  const left = Array.from({ length: size - 1 }, (_, k) => k);
+  if (dims.length === 1) return { dtype, dims: [size - 1], data: data.slice(0, -1) };
+  const rows = left.flatMap((row) => left.map((column) => data[row * size + column] ?? Number.NaN));
+  return { dtype, dims: [size - 1, size - 1], data: Float32Array.from(rows) };
+}
+
 /** The eigenvalues of a Kronecker product are the products of the factors'. */
-function withProducts(part: Omit<Part, "eigenvalues">): Part {
+function withProducts<P extends Pick<Part, "rows" | "columns">>(part: P): P & Pick<Part, "eigenvalues"> {
   const rows = part.rows?.values ?? Float64Array.of(1);
   const { values } = part.columns;
   const data = new Float32Array(rows.length * values.length);

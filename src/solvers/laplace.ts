@@ -26,15 +26,15 @@ import { ggnMatrix, type Predicted, predictions } from "../wants/posterior.js";
 import { type FloatTensor, type Want, want } from "../wants/want.js";
 import { requireAgain } from "./again.js";
 import { type Side, sideOf } from "./eigenvectors.js";
-import { basisOf, diagonalParts, kroneckerParts, overData, overDataHere } from "./kronecker-parts.js";
+import { basisOf, diagonalParts, overData, partsWithBiasesApart } from "./kronecker-parts.js";
 import { maximum } from "./maximum.js";
 import { Space } from "./vectors.js";
 
 /** What is taken for the parameters' precision, and how it is computed. */
 export interface LaplaceOptions extends ObjectiveOptions, MemoryOptions {
   /**
-   * What is kept of the generalised Gauss-Newton matrix G: its diagonal; for each layer a Kronecker product (KFAC); all of
-   * it for the last layer, the parameters before being held fixed; all of it.
+   * What is kept of the generalised Gauss-Newton matrix G: its diagonal; for each weight a Kronecker product (KFAC, "expand"),
+   * and for a layer's bias its second factor; all of it for the last layer, the parameters before being held fixed; all of it.
    */
   readonly structure: "diagonal" | "kronecker" | "lastLayer" | "full";
   /**
@@ -264,13 +264,16 @@ async function partsOf(objective: Objective, data: Dataset, options: LaplaceOpti
   if (structure === "diagonal" || structure === "kronecker") {
     const parts =
       structure === "kronecker"
-        ? await kroneckerParts(objective, overDataHere(data, options), { ...options, kind: "type2", corrected: false })
-        : await diagonalParts(objective, data, "type2", options);
-    return parts.map(({ block, rows, columns, eigenvalues }) => ({
+        ? await partsWithBiasesApart(objective, data, options)
+        : (await diagonalParts(objective, data, "type2", options)).map((part) => ({
+            ...part,
+            matrixOf: (values: ReadonlyMap<string, Value>) => asMatrix(part.block, values),
+          }));
+    return parts.map(({ rows, columns, eigenvalues, matrixOf }) => ({
       rows,
       columns,
       eigenvalues: Float64Array.from(eigenvalues.data, (value) => Math.max(0, value)),
-      matrixOf: (values) => asMatrix(block, values),
+      matrixOf,
     }));
   }
   const { size } = new Space(objective.parameters);
