@@ -8,7 +8,15 @@ import { addCosts, cheapest, type Factored, type Method, sizeOfGradient } from "
 import { firstOf, kind } from "./kinds.js";
 import { Outer } from "./outer.js";
 import { RowsGradient } from "./rows.js";
-import { type Coordinates, coordinatesOf, pickSigns, type SignMatrix, type Signs, signsValue } from "./signs.js";
+import {
+  type Coordinates,
+  coordinatesOf,
+  pickSigns,
+  type SignMatrix,
+  type Signs,
+  signBytes,
+  signsValue,
+} from "./signs.js";
 import { Sum } from "./sum.js";
 import type { View } from "./view.js";
 
@@ -90,9 +98,11 @@ interface SignsAlong {
   readonly size: number;
 }
 
+const leadingOfSigns = ({ blocks, size }: SignsAlong) => (blocks === 1 ? [size] : [blocks, size]);
+
 /** `[size, dims]`, or `[blocks, size, dims]`. */
-function signsFor(build: Build, { matrix, blocks, size }: SignsAlong, dims: number, like: Value): Value {
-  return signsValue(build, matrix, blocks === 1 ? [size] : [blocks, size], dims, like);
+function signsFor(build: Build, side: SignsAlong, dims: number, like: Value): Value {
+  return signsValue(build, side.matrix, leadingOfSigns(side), dims, like);
 }
 
 /** A factor's last axis projected to `dims`. */
@@ -141,12 +151,10 @@ function rows(gradient: RowsGradient, signs: Signs): Method[] {
       floats: 4 * positions * dims,
       dense: false,
       emit: (build) => {
-        const [table, along] = leadingOf(
-          sides.map((side) => signsFor(build, side, dims, cotangents)),
-          2,
-        );
-        const received = build.matmul(cotangents, along);
-        return build.sum(build.mul(build.gather(table, places, 0), received), [1]);
+        const [table, along] = leadingOf(sides, 2);
+        const received = build.matmul(cotangents, signsFor(build, along, dims, cotangents));
+        const picked = build.gather(signBytes(build, table.matrix, leadingOfSigns(table), dims), places, 0);
+        return build.sum(build.mul(build.cast(picked, cotangents.dtype), received), [1]);
       },
     },
   ];

@@ -53,16 +53,23 @@ function hashOf(text: string): number {
 /** As a value of `like`'s dtype: `[...leading, dims]`. */
 export function signsValue(
   build: Build,
-  { data }: SignMatrix,
+  matrix: SignMatrix,
   leading: readonly number[],
   dims: number,
   like: Value,
 ): Value {
-  return build.cast(build.constant({ dtype: "int8", dims: [...leading, dims], data }), like.dtype);
+  return build.cast(signBytes(build, matrix, leading, dims), like.dtype);
+}
+
+/** The same in 8 bits: where some rows are picked, only these need to become floats. */
+export function signBytes(build: Build, { data }: SignMatrix, leading: readonly number[], dims: number): Value {
+  return build.constant({ dtype: "int8", dims: [...leading, dims], data });
 }
 
 /** These rows of a matrix. */
-export function pickSigns({ data }: SignMatrix, at: readonly number[], dims: number): SignMatrix {
+export function pickSigns(matrix: SignMatrix, at: readonly number[], dims: number): SignMatrix {
+  const { size, data } = matrix;
+  if (at.length === size && at.every((row, k) => row === k)) return matrix;
   const picked = new Int8Array(at.length * dims);
   at.forEach((row, k) => {
     picked.set(data.subarray(row * dims, (row + 1) * dims), k * dims);

@@ -39,6 +39,8 @@ export function project({ dims, seed = 0 }: ProjectOptions): Want<FloatTensor> {
     name: "project",
     settings: { dims, seed },
     requirements: { factors: true },
+    // Projected factors have `dims` numbers at each position.
+    fewAtATime: true,
     emit: ({ plan }) => {
       const parts = plan.parameters.map((name) =>
         methodOfProjection(name, plan.factored(name), { dims, seed }).emit(build),
