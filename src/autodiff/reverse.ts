@@ -16,6 +16,7 @@ import { build, definitionOf } from "../ops/registry.js";
 import { present } from "../present.js";
 import { absorbZeros } from "./absorb.js";
 import { emitCotangent } from "./emit-cotangent.js";
+import { batchOver } from "./vmap.js";
 
 export interface Mode<G> {
   readonly build: Build;
@@ -180,7 +181,7 @@ function bodyReverse(build: Build, ranges: Ranges): BodyReverse {
     };
     return reverse(new Map([...seeds].map(([value, seed]) => [value, [seed]])), targets, mode, ranges);
   };
-  return { build, reverse: reverseBody, emit: (cotangent) => emitCotangent(build, cotangent) };
+  return { build, reverse: reverseBody, batch: batchOver, emit: (cotangent) => emitCotangent(build, cotangent) };
 }
 
 /** Ordinary reverse mode: cotangents are tensors of their value's shape. */

@@ -41,6 +41,7 @@ export interface BodyReverse {
     targets: ReadonlySet<Value>,
     lazy: ReadonlySet<Value>,
   ) => ReadonlyMap<Value, readonly Cotangent[]>;
+  readonly batch: BodyBatch;
   /** A cotangent as one tensor. */
   readonly emit: (cotangent: Cotangent) => Value;
 }

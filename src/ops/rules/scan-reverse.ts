@@ -5,7 +5,7 @@
  */
 
 import { substitute } from "../../graph/body.js";
-import { type Dim, multiply } from "../../graph/dim.js";
+import { type Dim, isBatch, multiply } from "../../graph/dim.js";
 import { inputOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
 import { dependentsOf, nodesBefore } from "../../graph/walk.js";
@@ -15,7 +15,8 @@ import type { BodyReverse } from "../body-rules.js";
 import type { Build } from "../build.js";
 import { unsupported } from "../checks.js";
 import { type Contraction, type Convolution, type Cotangent, isValue } from "../cotangent.js";
-import { type ScanParts, scan, scanParts, splitOutputs } from "./scan.js";
+import { type ScanParts, scanParts, splitOutputs } from "./scan.js";
+import { scanApart } from "./scan-shared.js";
 
 /** Of each input of a Scan, the parts that add up to its cotangent. */
 export function pullScan(
@@ -40,6 +41,8 @@ class Backward {
   readonly #captured: readonly Value[];
   /** The states that cotangents flow through. */
   readonly #active: readonly Value[];
+  /** Slices that all samples share, whose cotangents stay apart for each sample: they are left as the rules state them. */
+  readonly #shared: readonly Value[];
   /** Whether the forward scan runs with time. */
   readonly #forwards: boolean;
   /** What the forward scan read or kept at each step. */
@@ -63,6 +66,10 @@ class Backward {
     this.#captured = body.inputs.slice(states + scans);
     this.#active = this.#states.filter(({ dtype }) => isFloat(dtype));
     this.#forwards = inputDirections[0] !== 1;
+    const hasSamples = node.outputs.some(({ shape }) => shape.some(isBatch));
+    this.#shared = this.#slices.filter(
+      ({ dtype, shape }, k) => hasSamples && wanted[states + k] && isFloat(dtype) && !shape.some(isBatch),
+    );
     const outputs = splitOutputs(node.outputs, parts);
     const directions = splitOutputs([...this.#states.map(() => 0), ...outputDirections], parts);
     const results = splitOutputs([...body.outputs, ...this.#states], parts);
@@ -103,8 +110,10 @@ class Backward {
     const initial = this.#active.map(
       (state) => final[this.#states.indexOf(state)] ?? build.zeros(state.shape, state.dtype),
     );
-    const slices = this.#slices.filter((value, k) => this.wanted[states + k] && isFloat(value.dtype));
-    let captured = new Map<Value, readonly Cotangent[]>();
+    const slices = this.#slices.filter(
+      (value, k) => this.wanted[states + k] && isFloat(value.dtype) && !this.#shared.includes(value),
+    );
+    let lazy = new Map<Value, readonly Cotangent[]>();
     let operands: readonly Value[] = [];
     const spec = {
       initial,
@@ -112,16 +121,17 @@ class Backward {
       reverse: this.#forwards,
       name: this.node.name,
     };
-    const result = scan(build, spec, (cotangents, given) => {
-      const found = reverse(this.#seedsOfStep(cotangents, given), this.#targets(), new Set(this.#captured));
+    const result = scanApart(build, spec, this.inBody.batch, (cotangents, given) => {
+      const left = [...this.#captured, ...this.#shared];
+      const found = reverse(this.#seedsOfStep(cotangents, given), this.#targets(), new Set(left));
       const inside = new Map(this.#known.map(({ value }, k) => [value, nth(given, k)]));
       const inStep = (value: Value) => nth(substitute([value], new Map([...this.#outer(), ...inside])), 0);
       const cotangentOf = (value: Value) => {
         const cotangent = found.get(value)?.[0];
         return cotangent ? inStep(emit(cotangent)) : build.zeros(value.shape, value.dtype);
       };
-      captured = new Map(this.#captured.map((value) => [value, found.get(value) ?? []]));
-      operands = this.#operandsOfSteps([...captured.values()].flat(), [...cotangents, ...given]);
+      lazy = new Map(left.map((value) => [value, found.get(value) ?? []]));
+      operands = this.#operandsOfSteps([...lazy.values()].flat(), [...cotangents, ...given]);
       return {
         states: this.#active.map((state) => this.#withBefore(state, cotangentOf(state), given)),
         results: [...operands.map(inStep), ...slices.map(cotangentOf)],
@@ -134,12 +144,16 @@ class Backward {
     ]);
     const outside = (value: Value) => nth(substitute([value], this.#outer()), 0);
     const direction = this.#parts.inputDirections;
+    const steps = nth(nth(spec.scanned, 0).shape, 0);
     return this.#parts.body.inputs.map((input, k) => {
       if (!this.wanted[k]) return [];
       if (k < states) return this.#active.includes(input) ? [nth(result.states, this.#active.indexOf(input))] : [];
       const slice = stackOf.get(input);
+      const parts = lazy.get(input) ?? [];
+      if (this.#shared.includes(input))
+        return parts.map((each) => ofEachStep(build, this.node, each, { steps, stacks: lifted, outside }));
       if (k < states + scans) return slice ? [this.#ordered(slice, direction[k - states])] : [];
-      return (captured.get(input) ?? []).map((each) => overSteps(build, this.node, each, lifted, outside));
+      return parts.map((each) => overSteps(build, this.node, each, lifted, outside));
     });
   }
 
@@ -235,6 +249,46 @@ function overSteps(
   }
 }
 
+/** What a cotangent's operands are in all steps. */
+interface Steps {
+  readonly steps: Dim;
+  /** What differs between them, stacked. */
+  readonly stacks: ReadonlyMap<Value, Value>;
+  /** What does not. */
+  readonly outside: (value: Value) => Value;
+}
+
+/** What a rule states for a slice that all samples share, stated for all slices: time is the first axis of the result. */
+function ofEachStep(build: Build, node: Node, cotangent: Cotangent, { steps, stacks, outside }: Steps): Cotangent {
+  const stacked = (value: Value) => {
+    const repeated = () => build.expand(outside(value), [steps, ...value.shape]);
+    return stacks.get(value) ?? repeated();
+  };
+  if (isValue(cotangent)) return stacked(cotangent);
+  const shape = [steps, ...cotangent.shape];
+  switch (cotangent.kind) {
+    case "reduction": {
+      const axes = cotangent.axes.map((axis) => axis + 1);
+      return { kind: "reduction", value: stacked(cotangent.value), axes, shape };
+    }
+    case "contraction": {
+      const { left, right, subscripts } = cotangent;
+      const time = unusedLetter(subscripts);
+      const timed: Contraction["subscripts"] = [time + subscripts[0], time + subscripts[1], time + subscripts[2]];
+      return { kind: "contraction", left: stacked(left), right: stacked(right), subscripts: timed, shape };
+    }
+    case "rows":
+      throw unsupported(node, "looks up rows of another table in each step, and all samples share these tables");
+    case "convolution":
+      throw unsupported(node, "convolves with another kernel in each step, and all samples share these kernels");
+  }
+}
+
+function unusedLetter(subscripts: Contraction["subscripts"]): string {
+  const used = subscripts.join("");
+  return [..."tTabcdefghijklmnopqrsuvwxyz"].find((letter) => !used.includes(letter)) ?? "t";
+}
+
 /** Each step's images are images like any other: time is folded with the samples. */
 function convolutionOverSteps(
   build: Build,
@@ -267,8 +321,7 @@ function contractionOverSteps(
   outside: (value: Value) => Value,
 ): Contraction {
   const { left, right, subscripts } = contraction;
-  const used = subscripts.join("");
-  const time = [..."tTabcdefghijklmnopqrsuvwxyz"].find((letter) => !used.includes(letter)) ?? "t";
+  const time = unusedLetter(subscripts);
   const [stackedLeft, stackedRight] = [stackOf(left), stackOf(right)];
   if (stackedLeft && stackedRight) {
     const timed: Contraction["subscripts"] = [time + subscripts[0], time + subscripts[1], subscripts[2]];

@@ -62,15 +62,14 @@ export interface ScanResults {
   readonly stacked: readonly Value[];
 }
 
+/** What a step computes: the next states, and its results. */
+export type ScanStep = (
+  states: readonly Value[],
+  slices: readonly Value[],
+) => { readonly states: readonly Value[]; readonly results: readonly Value[] };
+
 /** A Scan whose step is a function of states and slices; it may read values from around it. */
-export function scan(
-  build: Build,
-  spec: ScanSpec,
-  step: (
-    states: readonly Value[],
-    slices: readonly Value[],
-  ) => { readonly states: readonly Value[]; readonly results: readonly Value[] },
-): ScanResults {
+export function scan(build: Build, spec: ScanSpec, step: ScanStep): ScanResults {
   const { initial, scanned, reverse = false, name = "" } = spec;
   const states = initial.map((value) =>
     leaf(value.name, { dtype: value.dtype, shape: value.shape }, { kind: "input" }),

@@ -15,7 +15,8 @@ import {
   shapeMismatch,
   unsupported,
 } from "../../../ops/checks.js";
-import { scan } from "../../../ops/rules/scan.js";
+import { type ScanStep, scan } from "../../../ops/rules/scan.js";
+import { scanApart } from "../../../ops/rules/scan-shared.js";
 import { nth } from "../../../present.js";
 import { decodeAttributes } from "../../attributes.js";
 import type { Decoder } from "../decoder.js";
@@ -65,10 +66,12 @@ export function decodeScan(decoder: Decoder, proto: NodeProto, scope: Scope): vo
     return;
   }
   const scanned = given.slice(states).map((value, k) => timeFirst(call, build, value, k));
-  const results = scan(build, { initial: given.slice(0, states), scanned, name: call.name }, (before, slices) => {
+  const spec = { initial: given.slice(0, states), scanned, name: call.name };
+  const ofStep: ScanStep = (before, slices) => {
     const outputs = step([...before, ...slices]);
     return { states: outputs.slice(0, states), results: outputs.slice(states) };
-  });
+  };
+  const results = batchOver ? scanApart(build, spec, batchOver, ofStep) : scan(build, spec, ofStep);
   const stacked = results.stacked.map((value, k) => asWritten(call, build, value, k));
   const outputs = [...results.states, ...stacked].map((value) => () => value);
   bindOutputs(proto, outputs, scope);
