@@ -2,8 +2,8 @@
 // WebAssembly in Node into dist/wasm: from the sources, with every file that has a counterpart for that place (`x.browser.ts` beside `x.ts`) taken in its stead.
 // In Node a file costs about a millisecond to import, and there are hundreds: packed, `import "pergrad"` takes a quarter
 // of the time. The runtime stays outside everywhere.
-import { existsSync, readFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -53,6 +53,7 @@ const core = [
   "nn/losses",
   "onnx/read/load",
   "onnx/write/save",
+  "ops/registry",
   "program/expressions",
   "program/open-program",
   "program/per-sample",
@@ -63,32 +64,66 @@ const core = [
   "trace/model",
   "wants/want",
 ];
-/** What `pergrad` exports as one object. Packers cannot tell that to make one has no effects: each is a module of its own. */
+/** What `pergrad` exports as one object: each is a module of its own, which a page that does not use it does without. */
 const objects = { attribution: "attribution/index", nn: "nn/index", privacy: "privacy/index" };
-/** What `pergrad` exports of other modules shares one module, which a page that uses none of it is packed without. */
-const others = [...readFileSync(join(source, "index.ts"), "utf8").matchAll(/^export \{[^}]*\} from "\.\/(.+)\.js";$/gm)]
-  .map(([statement, path]) => ({ statement, path }))
-  .filter(({ path }) => !core.includes(path));
 
+/** What `pergrad` exports, by the module that it comes from: `core`, or `others`, which pages may do without. */
+const exported = [
+  ...readFileSync(join(source, "index.ts"), "utf8").matchAll(/^export \{([^}]*)\} from "\.\/(.+)\.js";$/gm),
+].map(([statement, names, path]) => ({
+  statement,
+  names: names.split(",").flatMap((name) => (/^\s*(type\s|$)/.test(name) ? [] : [name.trim()])),
+  module: core.includes(path) ? "core" : "others",
+}));
+
+/** What of a page's modules loads others when they are needed: what most models and wants do without. */
+const loading = ["onnx/read/special-decoders.browser.ts", "ops/rare.browser.ts", "wants/want.browser.ts"];
+
+/**
+ * Elsewhere what Node loads later is imported at once: a page that uses none of it does without in any case, and every
+ * module that is loaded later cuts those that it shares with others into pieces, which a page loads one by one.
+ */
+const atOnce = {
+  name: "at once",
+  setup({ onLoad }) {
+    onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => {
+      const own = relative(source, path).replaceAll("\\", "/");
+      if (own.startsWith("..") || loading.includes(own)) return undefined;
+      const imports = [];
+      const contents = readFileSync(path, "utf8").replaceAll(/\bimport\((\s*"\.[^"]+"\s*)\)/g, (_, name) => {
+        imports.push(`import * as later${imports.length} from ${name.trim()};`);
+        return `Promise.resolve(later${imports.length - 1})`;
+      });
+      return imports.length > 0 ? { contents: `${contents}\n${imports.join("\n")}`, loader: "ts" } : undefined;
+    });
+  },
+};
+
+/** The modules `core` and `others`. */
 const apart = {
   name: "apart",
   setup({ onResolve, onLoad }) {
-    const names = new Map([
-      ...Object.entries(objects).map(([name, path]) => [`./${path}.js`, `./${name}.js`]),
-      ...others.map(({ path }) => [`./${path}.js`, "./others.js"]),
-    ]);
-    onResolve({ filter: /^\.\// }, ({ path, importer }) => {
-      const name = importer === join(source, "index.ts") ? names.get(path) : undefined;
-      return name && { path: name, external: true };
-    });
-    onResolve({ filter: /^others$/ }, () => ({ path: "others", namespace: "apart", sideEffects: false }));
-    onLoad({ filter: /.*/, namespace: "apart" }, () => ({
-      contents: others.map(({ statement }) => statement).join("\n"),
+    onResolve({ filter: /^(core|others)$/ }, ({ path }) => ({ path, namespace: "apart", sideEffects: false }));
+    onLoad({ filter: /.*/, namespace: "apart" }, ({ path }) => ({
+      contents: exported.flatMap(({ module, statement }) => (module === path ? [statement] : [])).join("\n"),
       loader: "ts",
       resolveDir: source,
     }));
   },
 };
+
+/**
+ * What pages import. It holds nothing itself: of a module that does, esbuild puts all that the module passes on into what
+ * a page loads at once, used or not.
+ */
+const entry = [
+  ...["core", "others"].map((path) => {
+    const names = exported.flatMap(({ module, names: own }) => (module === path ? own : []));
+    return `export { ${names.join(", ")} } from "./${path}.js";`;
+  }),
+  ...Object.keys(objects).map((name) => `export * as ${name} from "./${name}.js";`),
+  "",
+].join("\n");
 
 const common = {
   bundle: true,
@@ -143,13 +178,13 @@ export async function bundle(folder) {
       external: ["onnxruntime-web/*"],
       minify: true,
       entryPoints: {
-        pergrad: join(source, "index.ts"),
-        "worker-thread": `${thread}.browser.ts`,
+        core: "core",
         others: "others",
+        "worker-thread": `${thread}.browser.ts`,
         ...Object.fromEntries(Object.entries(objects).map(([name, path]) => [name, join(source, `${path}.ts`)])),
       },
       outdir: join(folder, out),
-      plugins: [apart, counterparts(places), withoutOldEngines],
+      plugins: [apart, counterparts(places), withoutOldEngines, atOnce],
     });
   const node = (places, out, entries) =>
     build({
@@ -187,6 +222,7 @@ export async function bundle(folder) {
     node(["wasm"], "wasm", {}),
     page,
   ]);
+  for (const out of ["browser", "webgpu"]) writeFileSync(join(folder, out, "pergrad.js"), entry);
   return wasm.metafile;
 }
 

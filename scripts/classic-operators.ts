@@ -1,5 +1,5 @@
 /** What is said of the domain ai.onnx.ml in docs/ops.md; test/onnx/classic.test.ts holds it to ONNX Runtime. */
-import { mlOperators } from "../src/onnx/read/ml/decode.js";
+import { mlOperators } from "../src/onnx/read/special-operators.js";
 
 const lines: readonly string[] = [
   "LinearRegressor, LinearClassifier: scores are `Gemm(x, NODE.coefficients, NODE.intercepts)`; both are parameters, `[E, C]` (a row for each target or class) and `[E]`. The five values of `post_transform` are computed as ONNX Runtime computes them: a single score is left as it is but for PROBIT, and one row for two classes gives `[1 - s, s]`, with LOGISTIC `[sigmoid(-s), sigmoid(s)]`; PROBIT of one row for two classes, of which the runtime makes nothing defined, is refused. `multi_class` changes nothing in the runtime, nor here.",

@@ -1,6 +1,6 @@
 /** Writes docs/ops.md from the op registry and the tests: `npm run docs`. A test holds the page to them. */
 import { writeFileSync } from "node:fs";
-import { sequenceOperators } from "../src/onnx/read/sequences.js";
+import { sequenceOperators } from "../src/onnx/read/special-operators.js";
 import { newestOpset, oldestOpset, upgradedBelow } from "../src/onnx/read/upgrade.js";
 import type { OpDefinition } from "../src/ops/definition.js";
 import { families, microsoftFamilies } from "../src/ops/registry.js";

@@ -28,6 +28,7 @@ export type { FixedValue } from "./onnx/read/batch/fixed-inputs.js";
 export { loadModel } from "./onnx/read/load.js";
 export type { FileContent, LoadOptions } from "./onnx/read/load-options.js";
 export { saveModel } from "./onnx/write/save.js";
+export { loadOperators } from "./ops/registry.js";
 export type { Strategy } from "./plan/strategy.js";
 export { type ReplaceBatchNormOptions, replaceBatchNorm } from "./privacy/batch-norm.js";
 export * as privacy from "./privacy/index.js";

@@ -9,8 +9,9 @@ import { substitute } from "../graph/body.js";
 import { factorOf } from "../graph/dim.js";
 import { leaf, type Value } from "../graph/value.js";
 import { elementFactor } from "../ops/build.js";
-import { build } from "../ops/registry.js";
+import { addOperators, build } from "../ops/registry.js";
 import { scan } from "../ops/rules/scan.js";
+import { scanning } from "../ops/rules/scanning.js";
 import { nth, present } from "../present.js";
 import type { DType } from "../tensor/tensor.js";
 import { batchOver } from "./vmap.js";
@@ -151,6 +152,7 @@ class Each {
     ) => { readonly states: readonly Value[]; readonly results: readonly Value[] },
   ) {
     const scanned = [build.ints(Array.from({ length: this.steps }, (_, k) => k * this.atOnce))];
+    addOperators(scanning);
     return scan(build, { initial, scanned }, (states, [first]) => step(present(first), states));
   }
 }

@@ -2,6 +2,9 @@
 
 import { PergradError } from "../errors.js";
 import { showShape } from "../graph/dim.js";
+import type { Attributes } from "../graph/value.js";
+import { addOperators } from "../ops/registry.js";
+import { pooling } from "../ops/rules/pooling.js";
 import { nth } from "../present.js";
 import { invalid } from "../trace/shape.js";
 import type { Traced } from "../trace/traced.js";
@@ -52,6 +55,12 @@ function requireSpatial(x: Traced, spatial: number): void {
   throw new PergradError("SHAPE_MISMATCH", `it takes ${want}, but its input is ${showShape(x.value.shape)}.`);
 }
 
+/** A node of an operator that a page need not have (ops/rare.ts). */
+function pooled(x: Traced, op: "MaxPool" | "AveragePool" | "GlobalAveragePool", attributes: Attributes = {}): Traced {
+  addOperators(pooling);
+  return x.onnx(op, [], attributes);
+}
+
 type MaxPool = (kernel: Sizes, options?: MaxPoolOptions) => Module;
 
 function maxPool(spatial: number): MaxPool {
@@ -64,7 +73,7 @@ function maxPool(spatial: number): MaxPool {
       parameters: {},
       forward: (x) => {
         requireSpatial(x, spatial);
-        return x.onnx("MaxPool", [], attributes);
+        return pooled(x, "MaxPool", attributes);
       },
     };
   };
@@ -94,7 +103,7 @@ function avgPool(spatial: number): AvgPool {
       parameters: {},
       forward: (x) => {
         requireSpatial(x, spatial);
-        return x.onnx("AveragePool", [], attributes);
+        return pooled(x, "AveragePool", attributes);
       },
     };
   };

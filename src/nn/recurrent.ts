@@ -7,7 +7,9 @@
 import { PergradError } from "../errors.js";
 import { isBatch, type Shape, sameShape, showShape } from "../graph/dim.js";
 import type { Attributes, Value } from "../graph/value.js";
-import { build } from "../ops/registry.js";
+import { addOperators, build } from "../ops/registry.js";
+import { recurrent } from "../ops/rules/recurrent.js";
+import { scanning } from "../ops/rules/scanning.js";
 import { leadingOf, nth, present } from "../present.js";
 import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import { checkedTensor } from "../trace/constant.js";
@@ -211,6 +213,8 @@ function runDirection(design: Design, run: Run, x: Traced, parameters: Named, si
     ...attributes,
   };
   const options = x.scope === "" ? {} : { name: x.scope };
+  // Few models have them: see ops/rare.ts.
+  addOperators([...recurrent, ...scanning]);
   const node = build.node(op, values, all, op === "LSTM" ? 3 : 2, options);
   const [sequence, ...last] = leadingOf(
     node.outputs.map((value) => new Traced(value, x.scope)),

@@ -1,5 +1,5 @@
 /** The protobuf messages of an ONNX file: read, named in messages, and the element types that they name. */
-import type { ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto } from "onnx-buf";
+import type { GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto } from "onnx-buf";
 import { advised, PergradError } from "../errors.js";
 import { describeNode } from "../graph/value.js";
 import type { HalfType } from "../io/bytes.js";
@@ -117,10 +117,10 @@ export function parseModel(bytes: Uint8Array, fileName: string): ModelProto {
   return model;
 }
 
-/** The names of all operators in a file's graph, those in bodies included. */
-export function operatorsIn({ graph }: Pick<ModelProto, "graph">): ReadonlySet<string> {
+/** The names of all operators in a file, those in bodies and functions included. */
+export function operatorsIn({ graph, functions }: Pick<ModelProto, "graph" | "functions">): ReadonlySet<string> {
   const found = new Set<string>();
-  const open = graph ? [graph] : [];
+  const open: Pick<GraphProto, "node">[] = graph ? [graph, ...functions] : [];
   for (let each = open.pop(); each; each = open.pop()) {
     for (const { opType, attribute } of each.node) {
       found.add(opType);

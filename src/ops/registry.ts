@@ -1,47 +1,29 @@
 /** Every operator that pergrad knows. To add one: write it in a family's file, or list a new family here. */
 
+import { PergradError } from "../errors.js";
 import { Build } from "./build.js";
 import type { OpDefinition } from "./definition.js";
-import { contribActivations } from "./microsoft/activations.js";
-import { contribAttention } from "./microsoft/attention.js";
 import { contribLinear } from "./microsoft/linear.js";
-import { contribNormalisation } from "./microsoft/normalisation.js";
+import { rare, rareAtMicrosoft, rareDefinitions, rareOperators } from "./rare.js";
 import { activations } from "./rules/activations.js";
 import { arithmetic } from "./rules/arithmetic.js";
-import { attention } from "./rules/attention.js";
 import { bitwise } from "./rules/bitwise.js";
 import { convolution } from "./rules/convolution.js";
-import { deformable } from "./rules/deformable.js";
 import { exponential } from "./rules/exponential.js";
-import { fourier } from "./rules/fourier.js";
-import { grids } from "./rules/grids.js";
 import { indexing } from "./rules/indexing.js";
 import { joining } from "./rules/joining.js";
 import { linear } from "./rules/linear.js";
 import { logic } from "./rules/logic.js";
-import { losses } from "./rules/losses.js";
-import { matrices } from "./rules/matrices.js";
 import { normalisation } from "./rules/normalisation.js";
-import { oneHot } from "./rules/one-hot.js";
 import { ordering } from "./rules/ordering.js";
-import { pooling } from "./rules/pooling.js";
 import { matMulInteger } from "./rules/quantised.js";
-import { random } from "./rules/random.js";
-import { recurrent } from "./rules/recurrent.js";
 import { reductions } from "./rules/reductions.js";
-import { regions } from "./rules/regions.js";
 import { resize } from "./rules/resize.js";
-import { roiAligning } from "./rules/roi-align.js";
 import { rotary } from "./rules/rotary.js";
-import { running } from "./rules/running.js";
-import { scanning } from "./rules/scanning.js";
-import { selection } from "./rules/selection.js";
 import { shapes } from "./rules/shapes.js";
-import { signal } from "./rules/signal.js";
 import { sizes } from "./rules/sizes.js";
 import { slicing } from "./rules/slicing.js";
 import { softmax } from "./rules/softmax.js";
-import { stateSpace } from "./rules/state-space.js";
 import { trigonometric } from "./rules/trigonometric.js";
 import { onePlusErf } from "./subgraphs/saturation.js";
 import { addRowsDefinition } from "./subgraphs/table.js";
@@ -50,48 +32,30 @@ import { addRowsDefinition } from "./subgraphs/table.js";
 export const families = {
   activations,
   arithmetic,
-  attention,
   bitwise,
   convolution,
-  deformable,
   exponential,
-  fourier,
-  grids,
   indexing,
   joining,
   linear,
   logic,
-  losses,
-  matrices,
   normalisation,
-  "one-hot": oneHot,
   ordering,
-  pooling,
-  random,
-  recurrent,
   reductions,
-  regions,
   resize,
-  "roi-align": roiAligning,
   rotary,
-  running,
-  scan: scanning,
-  selection,
   shapes,
-  signal,
   sizes,
   slicing,
   softmax,
-  "state-space": stateSpace,
   trigonometric,
+  ...rare,
 } as const;
 
 /** Operators of the domain com.microsoft, by the names of their files in `microsoft/`. */
 export const microsoftFamilies = {
-  activations: contribActivations,
-  attention: contribAttention,
   linear: contribLinear,
-  normalisation: contribNormalisation,
+  ...rareAtMicrosoft,
 } as const;
 
 /** What is of pergrad alone, in derivative rules or to look an index through: no file that is read holds it. */
@@ -102,12 +66,26 @@ export const allDefinitions: readonly OpDefinition[] = [families, microsoftFamil
   Object.values(folder).flat(),
 );
 
-const definitions: ReadonlyMap<string, OpDefinition> = new Map(
-  [...allDefinitions, ...internal].map((definition) => [keyOf(definition.domain ?? "", definition.op), definition]),
-);
+/** What is here. Of the operators that few models use, a page has those that it loaded (`loadOperators`). */
+const definitions = new Map<string, OpDefinition>();
+
+addOperators([...allDefinitions, ...internal]);
 
 function keyOf(domain: string, op: string): string {
   return `${domain}:${op}`;
+}
+
+/** For modules of our own that make nodes of operators which few models use, and so bring them along. */
+export function addOperators(added: readonly OpDefinition[]): void {
+  for (const definition of added) definitions.set(keyOf(definition.domain ?? "", definition.op), definition);
+}
+
+/**
+ * Loads the operators that few models use, by their names. Needed in a browser only, and there only before
+ * `x.onnx("GridSample", ...)` is written by hand: `loadModel` and `nn` load what they need.
+ */
+export async function loadOperators(ops: Iterable<string>): Promise<void> {
+  addOperators(await rareDefinitions(new Set(ops)));
 }
 
 export function definitionOf(node: { readonly domain: string; readonly op: string }): OpDefinition | undefined {
@@ -119,5 +97,15 @@ export function standardDefinition(op: string): OpDefinition | undefined {
   return definitions.get(keyOf("", op));
 }
 
+/** Throws UNSUPPORTED_OP where the operator could be loaded, but was not. */
+function known(domain: string, op: string): OpDefinition | undefined {
+  const found = definitions.get(keyOf(domain, op));
+  if (found || !rareOperators().has(op)) return found;
+  throw new PergradError(
+    "UNSUPPORTED_OP",
+    `The operator ${op} is not loaded in this page; write await loadOperators(["${op}"]) before it is used.`,
+  );
+}
+
 /** Makes nodes of all known operators. */
-export const build = new Build((domain, op) => definitions.get(keyOf(domain, op)));
+export const build = new Build(known);

@@ -22,6 +22,7 @@ import type { Data } from "../tensor/data.js";
 import { copiesOf } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { factors as factorsOfOthers } from "../wants/cross.js";
+import { loadedWants } from "../wants/given-wants.js";
 import type { Wants } from "../wants/want.js";
 import { holdsNotFinite, type Prepared } from "./feeds.js";
 import { ownOptions, parameterFeeds } from "./given.js";
@@ -149,11 +150,12 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
 
   static async #compile<W extends Wants>(
     objective: Objective,
-    options: ProgramOptions<W> & InternalOptions,
+    given: ProgramOptions<W> & InternalOptions,
     target: Target,
     begun: Stages,
   ): Promise<Program<W>> {
-    options.signal?.throwIfAborted();
+    given.signal?.throwIfAborted();
+    const options = { ...given, want: await loadedWants(given.want) };
     const stages = begun.with(sampleAxesOf(objective));
     stages.reached("objective", () => withLosses(objective));
     const others = await compileOthers(objective, options, target);

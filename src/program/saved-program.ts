@@ -15,6 +15,7 @@ import { defaultTarget } from "../target/default.js";
 import type { RuntimeOptions, Session } from "../target/runtime.js";
 import type { Running, Target, Tensors } from "../target/target.js";
 import { sizeOf, type Tensor } from "../tensor/tensor.js";
+import { loadedWants } from "../wants/given-wants.js";
 import type { Wants } from "../wants/want.js";
 import { HeldValues } from "./held.js";
 import { checkMemoryOptions, type MemoryOptions } from "./microbatches.js";
@@ -48,7 +49,8 @@ export class SavedProgram<W extends Wants> extends RunnableProgram<W> {
     target: Target = defaultTarget,
   ): Promise<SavedProgram<W>> {
     checkMemoryOptions(options);
-    const { want, threads } = options;
+    const { threads } = options;
+    const want = await loadedWants(options.want);
     const fileName = typeof source === "string" ? source : "the program";
     const bytes = typeof source === "string" ? await readModel(source) : source;
     const proto = parseModel(bytes, fileName);
@@ -94,7 +96,8 @@ async function openAdapted(
   options: RuntimeOptions,
 ): Promise<Session> {
   // Few programs need work-arounds, and only then is a reader of graphs needed.
-  const { savedGraph } = await import("../onnx/read/saved-graph.js");
+  const { readable, savedGraph } = await import("../onnx/read/saved-graph.js");
+  await readable(proto);
   const shared = [...graph.parameters, ...[...graph.vectors, ...graph.scalars].map(({ value }) => value)];
   const results = graph.outputs.map(({ name }) => name);
   const program = target.adapt(savedGraph(proto, fileName, { expected, shared, results }), {

@@ -47,6 +47,8 @@ export type WantSettings = Readonly<Record<string, unknown>>;
 export interface Want<R> {
   /** What messages and `explain` call it: "norms". */
   readonly name: string;
+  /** Of a want that stands for another one, which takes much code: loads that. */
+  readonly later?: () => Promise<Want<R>>;
   /** What it needs of each parameter's gradient, which the planner weighs. */
   readonly requirements: Partial<Requirements>;
   /** What the want's own inputs hold where `run` is given nothing else. */
@@ -106,4 +108,12 @@ export function under(returned: Returned, prefix: string): Record<string, FloatT
 export function totalNorm({ plan, losses }: WantContext, parameters: readonly string[] = plan.parameters): Value {
   const squares = parameters.map((parameter) => plan.squaredNorm(parameter));
   return squares.length === 0 ? build.zeros(losses.shape, losses.dtype) : build.sqrt(build.op("Sum", squares));
+}
+
+/** What `want.norms` gives. */
+export interface Norms {
+  /** 2-norm of each sample's whole gradient, `[N]`. */
+  readonly total: FloatTensor;
+  /** 2-norm of each sample's gradient of each parameter, `[N]`. */
+  readonly parameters: ByParameter;
 }

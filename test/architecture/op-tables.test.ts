@@ -16,6 +16,7 @@ const allowed: Readonly<Record<string, string>> = {
   "onnx/read/operator-forms.ts": "the schemas of ONNX itself, which files are checked against",
   "onnx/read/parameters/weights.ts": "formulas as exporters write them: which numbers in them are no weights",
   "onnx/read/sequences.ts": "operators on lists, which are gone once a file is read and have no definition",
+  "onnx/read/special-operators.ts": "the names of those, and of others that are gone once a file is read",
   "onnx/read/upgrades/inputs.ts": "forms that operators had in older opsets",
   "onnx/read/upgrades/normalisation.ts": "forms that operators had in older opsets",
   "onnx/read/upgrades/old-broadcast.ts": "forms that operators had in older opsets",

@@ -5,9 +5,10 @@ import { type DescField, type DescMessage, fromBinary, ScalarType, toBinary } fr
 import fc from "fast-check";
 import * as described from "onnx-buf";
 import { describe, expect, it } from "vitest";
+import { tables } from "../../src/onnx/message-tables.js";
 import * as messages from "../../src/onnx/messages.js";
 
-const { tables, modelProto, tensorProto, nodeProto } = messages;
+const { modelProto, tensorProto, nodeProto } = messages;
 
 const descriptors: DescMessage[] = Object.entries(described).flatMap(([name, each]) =>
   name.endsWith("Schema") && typeof each === "object" && "kind" in each && each.kind === "message" ? [each] : [],

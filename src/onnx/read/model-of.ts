@@ -11,15 +11,17 @@ import { decodeModel } from "./decode.js";
 import { takeExternalData } from "./external-given.js";
 import type { FileContent, LoadOptions } from "./load-options.js";
 import { parseFile, pathOf, readModel } from "./model-file.js";
+import { readable } from "./saved-graph.js";
 
 /** Reads a model from its content, or from a path or address. */
 export async function modelFrom(source: string | FileContent, options: LoadOptions): Promise<Model> {
   const name = typeof source === "string" ? pathOf(source) : nameOf(source, "the model");
   const bytes = await (typeof source === "string" ? readModel(name) : bytesIn(source, name));
   const { externalData, ...own } = options;
-  if (typeof source === "string" && !externalData) return modelOf(await parseFile(bytes, name), name, own);
-  const proto = parseModel(bytes, name);
-  await takeExternalData(proto, externalData);
+  const beside = typeof source === "string" && !externalData;
+  const proto = beside ? await parseFile(bytes, name) : parseModel(bytes, name);
+  if (!beside) await takeExternalData(proto, externalData);
+  await readable(proto);
   return modelOf(proto, name, own);
 }
 

@@ -2,9 +2,11 @@
 import type { ModelProto } from "onnx-buf";
 import type { Expected } from "../../graph/model.js";
 import type { Graph, Value } from "../../graph/value.js";
-import { build } from "../../ops/registry.js";
+import { build, loadOperators } from "../../ops/registry.js";
 import type { Tensor } from "../../tensor/tensor.js";
+import { operatorsIn } from "../proto.js";
 import { decodeModel } from "./decode.js";
+import { loadSpecialDecoders } from "./special-decoders.js";
 
 /** What the file's metadata say of it. */
 export interface SavedForm {
@@ -16,6 +18,13 @@ export interface SavedForm {
 
 export interface SavedGraph extends Pick<Graph, "inputs" | "outputs"> {
   readonly parameters: Readonly<Record<string, Tensor>>;
+}
+
+/** Loads what `savedGraph` needs of the operators that a file holds. */
+export async function readable(proto: ModelProto): Promise<void> {
+  const operators = operatorsIn(proto);
+  await loadOperators(operators);
+  await loadSpecialDecoders(operators);
 }
 
 /** Throws INVALID_MODEL and what the shape rules throw, where the file was damaged. */

@@ -20,6 +20,7 @@ import { bindOutputs, type FileNode, readNode } from "./file-node.js";
 import { subgraph } from "./loops/subgraphs.js";
 import { Scope } from "./scope.js";
 import { Absent, GrowingSequence, type Item, isTensor, Sequence, StackedSequence } from "./sequence.js";
+import type { sequenceOperators } from "./special-operators.js";
 
 /** A node that reads or gives sequences. */
 interface SequenceCall {
@@ -35,7 +36,7 @@ interface SequenceCall {
 type Rule = (call: SequenceCall) => readonly Item[];
 
 /** How each operator is resolved. */
-const rules: Readonly<Record<string, Rule>> = {
+const rules: Readonly<Record<(typeof sequenceOperators)[number], Rule>> = {
   SequenceEmpty: () => [new Sequence([])],
   SequenceConstruct: ({ node }) => [new Sequence(node.inputs.filter((input): input is Value => input !== null))],
   SequenceInsert: (call) => [inserted(call)],
@@ -76,9 +77,6 @@ export function isSequenceNode(proto: NodeProto, scope: Scope): boolean {
   const [name] = proto.input;
   return proto.opType === "Identity" && name !== undefined && scope.has(name) && !isTensor(scope.item(name));
 }
-
-/** The operators that are gone once a file is read. */
-export const sequenceOperators: readonly string[] = Object.keys(rules);
 
 export function decodeSequenceNode(decoder: Decoder, proto: NodeProto, scope: Scope): void {
   const items = proto.input.map((name) => (name === "" ? undefined : scope.item(name)));

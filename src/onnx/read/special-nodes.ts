@@ -7,9 +7,10 @@ import type { NodeDecoder } from "./decoder.js";
 import { decodeIf, decodeLoop } from "./loops/control-flow.js";
 import { decodeScan } from "./loops/decode-scan.js";
 import { decodeSelectionNode, isSelectionNode } from "./loops/selection.js";
-import { decodeMlNode, isMlOperator } from "./ml/decode.js";
+import { decodeMlNode } from "./ml/decode.js";
 import type { Scope } from "./scope.js";
 import { decodeSequenceNode, isSequenceNode } from "./sequences.js";
+import { isMlOperator } from "./special-operators.js";
 
 /** What has no definition: it is gone once the file is read. */
 const controlFlow: ReadonlyMap<string, NodeDecoder> = new Map([

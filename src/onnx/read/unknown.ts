@@ -4,8 +4,7 @@ import { PergradError } from "../../errors.js";
 import type { Build } from "../../ops/build.js";
 import { listed } from "../names.js";
 import { nodeName, standardDomain } from "../proto.js";
-import { isMlOperator } from "./ml/decode.js";
-import { sequenceOperators } from "./sequences.js";
+import { isMlOperator, sequenceOperators } from "./special-operators.js";
 import { isRenamed } from "./upgrade.js";
 
 interface Reader {

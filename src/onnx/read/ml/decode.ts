@@ -7,14 +7,14 @@ import { decodeAttributes } from "../../attributes.js";
 import type { Decoder } from "../decoder.js";
 import { bindOutputs, readNode } from "../file-node.js";
 import type { Scope } from "../scope.js";
+import type { mlOperators } from "../special-operators.js";
 import type { MlNode, Results } from "./call.js";
 import { binarised, extracted, imputed, normalised, scaled, vectorised } from "./features.js";
-import { mlDomain } from "./lift.js";
 import { classifier, regressor } from "./linear.js";
 
 type Rule = (node: MlNode) => Results;
 
-const rules: Readonly<Record<string, Rule>> = {
+const rules: Readonly<Record<(typeof mlOperators)[number], Rule>> = {
   ArrayFeatureExtractor: (node) => [() => extracted(node)],
   Binarizer: (node) => [() => binarised(node)],
   FeatureVectorizer: (node) => [() => vectorised(node)],
@@ -26,13 +26,6 @@ const rules: Readonly<Record<string, Rule>> = {
   // A map of scores by class, for each sample: the scores say the same.
   ZipMap: (node) => [() => requireInput(node, 0)],
 };
-
-/** The operators of the domain that are read. */
-export const mlOperators: readonly string[] = Object.keys(rules);
-
-export function isMlOperator(domain: string, op: string): boolean {
-  return domain === mlDomain && Object.hasOwn(rules, op);
-}
 
 export function decodeMlNode(decoder: Decoder, proto: NodeProto, scope: Scope): void {
   const node = readNode(proto, scope, decodeAttributes(proto, decoder.context.precision));

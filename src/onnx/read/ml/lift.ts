@@ -8,8 +8,7 @@ import { listed, Names } from "../../names.js";
 import { describeProto, invalidModel, nodeName } from "../../proto.js";
 import type { Inlined } from "../functions.js";
 import { definedNames, subgraphsOf } from "../loops/subgraphs.js";
-
-export const mlDomain = "ai.onnx.ml";
+import { mlDomain } from "./domain.js";
 
 /** A graph whose weights are initializers, and what its reader may want to know. */
 export interface Lifted extends Inlined {

@@ -1,9 +1,9 @@
 /** Work-arounds for loops and recurrent operators. */
 import type { Attributes, Node } from "../../../graph/value.js";
 import { floatAttribute, requireInput } from "../../../ops/checks.js";
-import { isRecurrentKind, recurrentSizes } from "../../../ops/rules/recurrent.js";
 import { scanParts } from "../../../ops/rules/scan.js";
 import { activationAttributes } from "../../../ops/subgraphs/recurrent-activations.js";
+import { isRecurrentKind, recurrentSizes } from "../../../ops/subgraphs/recurrent-sizes.js";
 import type { Rewrite } from "../../../optimise/rule.js";
 import { inPartsWhere, restated, type Workaround } from "./workaround.js";
 

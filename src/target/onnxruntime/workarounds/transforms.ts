@@ -10,7 +10,7 @@ import type { Value } from "../../../graph/value.js";
 import { sumsInBlocks } from "../../../lower/long-sums.js";
 import type { Build } from "../../../ops/build.js";
 import { requireInput } from "../../../ops/checks.js";
-import { transformOf } from "../../../ops/rules/fourier.js";
+import { transformOf } from "../../../ops/subgraphs/transform-axis.js";
 import { present } from "../../../present.js";
 import { inParts, type Workaround } from "./workaround.js";
 

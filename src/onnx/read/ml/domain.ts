@@ -1,0 +1,2 @@
+/** The domain of the operators of classic machine learning. */
+export const mlDomain = "ai.onnx.ml";

@@ -1,0 +1,47 @@
+/** The operators that are gone once a file is read, by their names: what reads them is loaded where a file has one. */
+
+import { standardDefinition } from "../../ops/registry.js";
+import { mlDomain } from "./ml/domain.js";
+
+/** Of sequences of tensors. */
+export const sequenceOperators = [
+  "ConcatFromSequence",
+  "Optional",
+  "OptionalGetElement",
+  "OptionalHasElement",
+  "SequenceAt",
+  "SequenceConstruct",
+  "SequenceEmpty",
+  "SequenceErase",
+  "SequenceInsert",
+  "SequenceLength",
+  "SequenceMap",
+  "SplitToSequence",
+] as const;
+
+/** Of the domain of classic machine learning. */
+export const mlOperators = [
+  "ArrayFeatureExtractor",
+  "Binarizer",
+  "FeatureVectorizer",
+  "Imputer",
+  "LinearClassifier",
+  "LinearRegressor",
+  "Normalizer",
+  "Scaler",
+  "ZipMap",
+] as const;
+
+/** With graphs of their own. */
+const controlFlow = ["If", "Loop"] as const;
+
+const names: ReadonlySet<string> = new Set([...sequenceOperators, ...mlOperators, ...controlFlow]);
+const ofMl: ReadonlySet<string> = new Set(mlOperators);
+
+export function isMlOperator(domain: string, op: string): boolean {
+  return domain === mlDomain && ofMl.has(op);
+}
+
+export function isSpecial(op: string): boolean {
+  return names.has(op) || standardDefinition(op)?.body !== undefined;
+}

@@ -1,0 +1,63 @@
+/**
+ * The operators that few models use. They are here at once; for a page they are modules of their own, loaded where a
+ * model has one (`rare.browser.ts`).
+ */
+import type { OpDefinition } from "./definition.js";
+import { contribActivations } from "./microsoft/activations.js";
+import { contribAttention } from "./microsoft/attention.js";
+import { contribNormalisation } from "./microsoft/normalisation.js";
+import { attention } from "./rules/attention.js";
+import { deformable } from "./rules/deformable.js";
+import { fourier } from "./rules/fourier.js";
+import { grids } from "./rules/grids.js";
+import { losses } from "./rules/losses.js";
+import { matrices } from "./rules/matrices.js";
+import { oneHot } from "./rules/one-hot.js";
+import { pooling } from "./rules/pooling.js";
+import { random } from "./rules/random.js";
+import { recurrent } from "./rules/recurrent.js";
+import { regions } from "./rules/regions.js";
+import { roiAligning } from "./rules/roi-align.js";
+import { running } from "./rules/running.js";
+import { scanning } from "./rules/scanning.js";
+import { selection } from "./rules/selection.js";
+import { signal } from "./rules/signal.js";
+import { stateSpace } from "./rules/state-space.js";
+
+/** By the names of their files in `rules/`. */
+export const rare = {
+  attention,
+  deformable,
+  fourier,
+  grids,
+  losses,
+  matrices,
+  "one-hot": oneHot,
+  pooling,
+  random,
+  recurrent,
+  regions,
+  "roi-align": roiAligning,
+  running,
+  scan: scanning,
+  selection,
+  signal,
+  "state-space": stateSpace,
+} as const;
+
+/** By the names of their files in `microsoft/`. */
+export const rareAtMicrosoft = {
+  activations: contribActivations,
+  attention: contribAttention,
+  normalisation: contribNormalisation,
+} as const;
+
+/** The operators that wait to be loaded. */
+export function rareOperators(): ReadonlySet<string> {
+  return new Set();
+}
+
+/** The definitions of those of the operators that wait to be loaded, and of all that these are made of. */
+export async function rareDefinitions(_ops: ReadonlySet<string>): Promise<readonly OpDefinition[]> {
+  return [];
+}

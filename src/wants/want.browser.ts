@@ -1,0 +1,59 @@
+/** The wants as a page has them: what takes much code is loaded when a program that wants it is compiled. */
+import { defect } from "../errors.js";
+import { clippedSum } from "./clipping.js";
+import { gradients } from "./gradients.js";
+import { losses, mean, norms, outputs, sum } from "./plain.js";
+import type { Want } from "./wanted.js";
+
+export type { ClippedSum, ClippedSumOptions } from "./clipping.js";
+export type {
+  ByParameter,
+  FloatTensor,
+  Norms,
+  ResultOf,
+  Results,
+  Returned,
+  Want,
+  WantContext,
+  Wants,
+} from "./wanted.js";
+
+/** Makes a want that stands for another until that is loaded. */
+function later<A extends unknown[], R>(name: string, load: () => Promise<(...given: A) => Want<R>>) {
+  return (...given: A): Want<R> => {
+    const early = (): never => {
+      throw defect(`the want ${name} is asked before it is loaded`);
+    };
+    return { name, requirements: {}, emit: early, read: early, later: async () => (await load())(...given) };
+  };
+}
+
+const others = () => import("./later.js");
+
+/** What a program can compute of each sample's gradients. */
+export const want = {
+  gradients,
+  norms,
+  clippedSum,
+  sum,
+  mean,
+  losses,
+  outputs,
+  moments: later("moments", async () => (await others()).moments),
+  noiseScale: later("noiseScale", async () => (await others()).noiseScale),
+  dot: later("dot", async () => (await others()).dot),
+  gram: later("gram", async () => (await others()).gram),
+  cosine: later("cosine", async () => (await others()).cosine),
+  cross: later("cross", async () => (await others()).cross),
+  project: later("project", async () => (await others()).project),
+  reduce: later("reduce", async () => (await others()).reduce),
+  hvp: later("hvp", async () => (await others()).hvp),
+  ggnProduct: later("ggnProduct", async () => (await others()).ggnProduct),
+  fisherProduct: later("fisherProduct", async () => (await others()).fisherProduct),
+  ggnDiagonal: later("ggnDiagonal", async () => (await others()).ggnDiagonal),
+  hessianDiagonal: later("hessianDiagonal", async () => (await others()).hessianDiagonal),
+  trace: later("trace", async () => (await others()).trace),
+  jacobian: later("jacobian", async () => (await others()).jacobian),
+  ntk: later("ntk", async () => (await others()).ntk),
+  kroneckerFactors: later("kroneckerFactors", async () => (await others()).kroneckerFactors),
+} as const;
