@@ -23,7 +23,7 @@ const fileOf = new Map(
 );
 
 function codeOf(file: string): string {
-  return readFileSync(file, "utf8").replaceAll(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm, "");
+  return readFileSync(file, "utf8").replaceAll(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, "");
 }
 
 /** A file of operators with all files of operators that it imports. */
