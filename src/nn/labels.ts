@@ -17,6 +17,15 @@ function requireLabels(loss: string, dtype: DType): void {
   );
 }
 
+/** Throws DTYPE_MISMATCH where a target holds a number for each class. */
+function refuseByClass(loss: string, { dtype, shape }: TensorType, output: Shape): void {
+  if (!sameShape(shape, output)) return;
+  throw new PergradError(
+    "DTYPE_MISMATCH",
+    `${loss}: the target is ${dtype} ${showShape(shape)}, as the output is: a number for each class (one-hot rows, or probabilities), but it must hold class labels, int64, in the output's shape without the axis of classes; give the place of the largest number (argmax), or for probabilities a loss of your own (losses.custom).`,
+  );
+}
+
 function without(shape: Shape, axis: number): Dim[] {
   return shape.filter((_, k) => k !== axis);
 }
@@ -93,8 +102,9 @@ export function labelType(
 ): TensorType {
   if (!given) return { dtype: "int64", shape: without(output.shape, classAxisOf(loss, output.shape, chosenAxis)) };
   const { dtype = "int64" } = given;
-  requireLabels(loss, dtype);
   const shape = besideOutput(loss, output, given);
+  refuseByClass(loss, { dtype, shape }, output.shape);
+  requireLabels(loss, dtype);
   classAxisOf(loss, output.shape, chosenAxis, shape);
   return { dtype, shape };
 }

@@ -21,6 +21,18 @@ function converts(from: DType, to: DType): boolean {
   return to === "int64" && ["int32", "int16", "int8", "uint32", "uint16", "uint8"].includes(from);
 }
 
+/** Throws DTYPE_MISMATCH where a target holds a number for each class, and its class is needed. */
+function refuseByClass(name: string, { dtype, dims }: Tensor, { value }: Expected): void {
+  if (name !== "target" || value.dtype !== "int64") return;
+  const others = (axis: number) => dims.filter((_, k) => k > 0 && k !== axis).join();
+  const axis = dims.findIndex((_, k) => k > 0 && others(k) === value.shape.slice(1).join());
+  if (axis < 0 || nth(dims, axis) < 2) return;
+  throw new PergradError(
+    "DTYPE_MISMATCH",
+    `The target is ${dtype} [${dims.join(", ")}], a number for each class (one-hot rows, or probabilities), but the model needs the number of each sample's class, int64 ${showShape(value.shape)}; give the place of the largest number (argmax), or for probabilities a loss of your own (losses.custom).`,
+  );
+}
+
 function convert(name: string, given: Tensor, to: DType): Tensor {
   const tensor = isScaled(given) && to !== "uint8" ? unscaled(describeInput(name), given) : given;
   if (tensor.dtype === to) return tensor;
@@ -174,7 +186,9 @@ export function prepare(
     if (given === undefined)
       throw new PergradError("MISSING_TENSOR", `${describeInput(name)} is missing; the program takes ${names()}.`);
     const plain = plainData(describeInput(name), given);
-    const tensor = convert(name, isTensor(plain) ? plain : shaped(name, plain, each), each.value.dtype);
+    const whole = isTensor(plain) ? plain : shaped(name, plain, each);
+    refuseByClass(name, whole, each);
+    const tensor = convert(name, whole, each.value.dtype);
     const samples = samplesOf(name, tensor, each);
     if (samples !== undefined && batch && batch.samples !== samples) {
       throw new PergradError(

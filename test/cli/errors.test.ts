@@ -142,7 +142,16 @@ describe("the model or the data at fault exits with 1 and leaves nothing", () =>
     ],
     ["a wrong target", { data: { x: data.x, target: floats([5, 3]) } }, /mse: the target/],
     ["a scalar target", { data: { x: data.x, target: floats([]) } }, /single number/],
-    ["labels that are floats", { options: ["--loss", "cross_entropy"] }, /must be int64, but is float32/],
+    [
+      "one-hot rows",
+      { options: ["--loss", "cross_entropy"] },
+      /float32 \[N, 2\].*one-hot rows.*class labels, int64.*argmax/,
+    ],
+    [
+      "labels that are floats",
+      { data: { ...data, target: floats([5]) }, options: ["--loss", "cross_entropy"] },
+      /must be int64, but is float32/,
+    ],
     [
       "a glob without match",
       { options: ["--parameters", "conv*"] },

@@ -206,6 +206,8 @@ describe("cross entropy", () => {
     const target = (dtype: DType, shape: Dim[]) => () => losses.crossEntropy().target(output, { dtype, shape });
     expect(target("float32", [N, 5])).toThrowError(code("DTYPE_MISMATCH"));
     expect(target("int64", [N, 6])).toThrow(/\[N, 6\] do not fit the output \[N, 5, 7\].*\[N, 5\]/);
+    for (const dtype of ["float32", "int64"] as const)
+      expect(target(dtype, [N, 5, 7])).toThrow(/one-hot rows, or probabilities.*argmax.*losses\.custom/);
     expect(target("int64", [N])).toThrowError(code("SHAPE_MISMATCH"));
     expect(target("int64", [])).toThrowError(code("SHAPE_MISMATCH"));
     expect(() => losses.crossEntropy().target({ dtype: "float32", shape: [N] })).toThrowError(code("SHAPE_MISMATCH"));

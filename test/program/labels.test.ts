@@ -86,3 +86,24 @@ it("an index into anything else may count from the end", async () => {
   expect(last.losses).toEqual(same.losses);
   await program.release();
 });
+
+it("a number for each class in the place of labels is told from a wrong shape", async () => {
+  const model = trace({ x: ["N", 4] }, { w: uniform([4, classes], 1) }, ({ x }, { w }) => x.matmul(w));
+  const program = await perSample(model, { loss: losses.crossEntropy(), want: { norms: want.norms() } });
+  const x = Float32Array.from({ length: 8 }, (_, k) => Math.sin(k));
+  const rows = (dims: readonly number[]) => ({
+    float32: { dtype: "float32", dims, data: Float32Array.of(1, 0, 0, 0, 0, 1).subarray(0, dims[0] === 2 ? 6 : 2) },
+    int64: { dtype: "int64", dims, data: BigInt64Array.of(1n, 0n, 0n, 0n, 0n, 1n).subarray(0, 2 * (dims[1] ?? 1)) },
+  });
+  for (const target of [rows([2, 3]).float32, rows([2, 3]).int64] as const)
+    await expect(program.run({ x, target: target as never })).rejects.toMatchObject({
+      code: "DTYPE_MISMATCH",
+      message: expect.stringMatching(/\[2, 3\], a number for each class .*int64 \[N\]; give .*argmax/),
+    });
+  // A column of labels is no such thing.
+  await expect(program.run({ x, target: rows([2, 1]).int64 as never })).rejects.toMatchObject({
+    code: "SHAPE_MISMATCH",
+    message: expect.stringContaining("reshape it"),
+  });
+  await program.release();
+});
