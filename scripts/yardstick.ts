@@ -1,7 +1,7 @@
 /**
  * Makes a yardstick for attribution: `npm run yardstick -- NAME FOLDER`, NAME being mails or pictures. A network is trained on
  * random halves of its data, each from several first weights; FOLDER then holds model.onnx, data.safetensors, truth.safetensors
- * and models/*, as `npm run docs:lds -- FOLDER` takes them. What is there already is not made again.
+ * and models/*, as `npm run docs:lds -- FOLDER` takes them. Models that are there already are not trained again.
  */
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
