@@ -177,8 +177,12 @@ class Program:
                 "MEMORY_BUDGET",
                 f"A memory budget of {budget:.0f} bytes is too small: one sample alone takes {one:.0f} bytes.",
             )
-        fitting = [n for n in range(1, MOST_SAMPLES + 1) if self._fits(n, budget)]
-        return max(fitting, default=1)
+        # More samples never take less.
+        least, most = 1, MOST_SAMPLES
+        while least < most:
+            middle = (least + most + 1) // 2
+            least, most = (middle, most) if self._fits(middle, budget) else (least, middle - 1)
+        return least
 
     def size_for(self, samples: int, asked: int | None = None) -> int:
         """Samples computed at a time, of so many. Raises PergradError INVALID_ARGUMENT where they cannot be split."""

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ray, rayWorkers, readTensors } from "../../dist/node/pergrad.js";
+import { cluster, ray, rayWorkers, readTensors } from "../../dist/node/pergrad.js";
 
 /** Results of a folder, by name. Of sums the numbers: the order of a file's metadata differs from run to run. */
 export async function resultsIn(folder) {
@@ -48,8 +48,8 @@ async function failure(running) {
 
 /** Waits until a folder holds so many parts. */
 async function partsIn(folder, count) {
-  while (!existsSync(folder) || readdirSync(folder).filter((name) => name.endsWith(".parquet")).length < count)
-    await sleep(20);
+  const parts = () => readdirSync(folder, { recursive: true }).filter((name) => name.endsWith(".parquet"));
+  while (!existsSync(folder) || parts().length < count) await sleep(20);
 }
 
 export const worker = /^ray::compute/;
@@ -221,6 +221,32 @@ export function faultsOf({ node, map, saved, data, folder, whole }) {
         }
         must(furthest <= 1e-8, `the weights differ by ${furthest}`);
         return `right: weights equal to one machine's to ${furthest === 0 ? "the last bit" : furthest.toExponential(0)}, the ledger too`;
+      },
+    },
+    {
+      fault: "attribution: a worker is killed, then the call is stopped and given again",
+      run: async ({ asked }) => {
+        const { model, queries, loss, methods, here } = await asked();
+        let furthest = 0;
+        for (const method of methods) {
+          const own = { loss, method, out: out(`scores-${method.name}`) };
+          const attribute = (more) => cluster(ray(node().url)).attribute(model, data, queries, { ...own, ...more });
+          const controller = new AbortController();
+          const stopped = failure(attribute({ signal: controller.signal }));
+          process.kill(await node().find(worker), "SIGKILL");
+          await partsIn(own.out, 1);
+          controller.abort(new Error("enough"));
+          must((await stopped).message === "enough", "the signal's reason is not thrown");
+          await attribute({});
+          const expected = await here({ loss, method });
+          const { scores } = await readTensors(join(own.out, "scores.safetensors"));
+          const largest = expected.data.reduce((most, each) => Math.max(most, Math.abs(each)), 0);
+          must(scores.data.length === expected.data.length, "scores are missing");
+          for (const [k, each] of expected.data.entries())
+            furthest = Math.max(furthest, Math.abs(scores.data[k] - each) / largest);
+        }
+        must(furthest <= 1e-5, `scores differ by ${furthest}`);
+        return "right: `trak` and `influence` (kfac) as on one machine, to 1e-5 of the largest score";
       },
     },
     {

@@ -7,7 +7,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { cluster, losses, nn, perSample, ray, sgd, tensor, trainPrivately, want } from "../../dist/node/pergrad.js";
+import {
+  attribution,
+  cluster,
+  losses,
+  nn,
+  perSample,
+  ray,
+  readTensors,
+  sgd,
+  tensor,
+  trainPrivately,
+  want,
+} from "../../dist/node/pergrad.js";
 import { faultsOf, resultsIn } from "./faults.mjs";
 import { RayNode } from "./node.mjs";
 import { pythonWithRay } from "./python.mjs";
@@ -19,12 +31,16 @@ const { values } = parseArgs({
 /** Parquet files of random numbers: `files` of them, of `groups` row groups of `rows` rows. */
 const writer = `
 import sys, numpy as np, pyarrow as pa, pyarrow.parquet as pq
+from safetensors.numpy import save_file
+parts = []
 folder, files, groups, rows, width = sys.argv[1], *map(int, sys.argv[2:])
 rng = np.random.default_rng(7)
 for f in range(files):
     x = rng.standard_normal((groups * rows, width), dtype=np.float32)
     columns = {"x": pa.FixedSizeListArray.from_arrays(pa.array(x.reshape(-1)), width), "target": pa.array(rng.integers(0, 10, len(x)))}
     pq.write_table(pa.table(columns), f"{folder}/shard-{f}.parquet", row_group_size=rows, compression="NONE")
+    parts.append((x, columns["target"].to_numpy()))
+save_file({"x": np.concatenate([x for x, _ in parts]), "target": np.concatenate([t for _, t in parts])}, f"{folder}/../train.safetensors")
 `;
 
 const width = 64;
@@ -43,6 +59,24 @@ async function savedPrograms(folder) {
     await program.release();
   }
   return paths;
+}
+
+/** What attribution is asked: a model, the path of the training samples in one file, and queries. */
+async function asked(folder) {
+  const model = nn.model(nn.sequential(nn.linear(width, 32), nn.relu(), nn.linear(32, 10)), { seed: 1 });
+  const { x, target } = await readTensors(join(folder, "train.safetensors"));
+  const queries = {
+    x: { ...x, dims: [5, width], data: x.data.slice(0, 5 * width) },
+    target: { ...target, dims: [5], data: target.data.slice(0, 5) },
+  };
+  const { influence, trak, scores } = attribution;
+  return {
+    model,
+    queries,
+    loss: losses.crossEntropy(),
+    methods: [trak({ dims: 64, damping: 1 }), influence({ inverse: "kfac", damping: 0.01 })],
+    here: async (options) => (await scores(model, { x, target }, queries, { ...options, threads: 1 })).scores,
+  };
 }
 
 /** Private training without noise, whose weights can be compared. */
@@ -107,7 +141,7 @@ async function main(python, versions) {
     for (const { fault, run } of faults.filter((each) => each.fault.includes(values.only ?? ""))) {
       const start = Date.now();
       try {
-        const came = await run({ another, train });
+        const came = await run({ another, train, asked: () => asked(folder) });
         rows.push({ fault, came });
         console.log(`passed (${((Date.now() - start) / 1000).toFixed(1)} s): ${fault}: ${came}`);
       } catch (error) {
