@@ -20,7 +20,8 @@ function require(condition, what) {
   if (!condition) throw new Error(what);
 }
 
-async function digitsIn(folder) {
+/** Writes the digits CNN and 2,000 digits; gives them, and what Node finds. */
+export async function digitsIn(folder) {
   const digits = await loadDigits();
   const chosen = Array.from({ length: count }, (_, n) => n * 5);
   const data = { x: pickSamples(digits.x, 0, chosen), target: pickSamples(digits.target, 0, chosen) };

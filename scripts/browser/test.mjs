@@ -1,9 +1,12 @@
 // Usage: test.mjs. Runs pergrad in Debian's Chromium (CHROMIUM names another): what page.mjs tries, the example of
 // docs/browser.md, and the benchmark's workloads against Node's numbers. No request may leave the page's own server.
+
+import { spawn } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { basename, extname, join } from "node:path";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -13,7 +16,8 @@ import { losses, nn, perSample, saveModel, want } from "../../dist/src/index.js"
 import { encodeSafetensors } from "../../dist/src/io/safetensors.js";
 import { pickSamples } from "../../dist/src/tensor/take-samples.js";
 
-import { testInspector } from "./inspector.mjs";
+import { buildInspector, serve as serveInspector } from "../../inspector/build.mjs";
+import { digitsIn, testInspector } from "./inspector.mjs";
 import { testWebgpu } from "./webgpu.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -216,6 +220,30 @@ async function runExample(page, address, folder) {
   return worst < 1e-5 ? undefined : `the page shows ${shown}`;
 }
 
+const firefox = process.env.FIREFOX ?? "/usr/bin/firefox-esr";
+
+/** The same in Firefox, in a process of its own that speaks to it. */
+async function inFirefox(task) {
+  const page = await serveInspector(await buildInspector(join(task.folder, "inspector")), 0);
+  try {
+    await digitsIn(task.folder);
+    const digits = ["digits.onnx", "digits.safetensors"].map((name) => join(task.folder, name));
+    const given = JSON.stringify({ ...task, digits, inspector: `http://127.0.0.1:${page.address().port}` });
+    const script = join(root, "scripts", "browser", "test-firefox.mjs");
+    const child = spawn(process.execPath, ["--experimental-websocket", script, firefox, given], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    for await (const line of createInterface({ input: child.stdout })) {
+      console.log(line);
+      if (line.startsWith("failed: ")) failures.push(line);
+    }
+    const code = child.exitCode ?? (await new Promise((resolve) => child.once("exit", resolve)));
+    if (code !== 0) tell("firefox", `its test ended with ${code}`);
+  } finally {
+    page.close();
+  }
+}
+
 const folder = mkdtempSync(join(tmpdir(), "pergrad-browser-"));
 const models = await workloadsIn(folder);
 await pack(folder);
@@ -259,6 +287,8 @@ try {
   tell("no request leaves loopback", outside.join(" "));
   await testInspector(browser, tell);
   await testWebgpu(tell);
+  if (existsSync(firefox)) await inFirefox({ address, folder, models, maxNorm });
+  else console.log(`skipped: Firefox (there is no ${firefox}; apt-get install firefox-esr, or FIREFOX names another)`);
 } finally {
   await browser.close();
   server.close();
