@@ -71,13 +71,25 @@ class Identity:
         return {key: value for key, value in every.items() if value is not None}
 
 
-def identity_of(program: str, given: Given, not_finite: str = "ignore", execution: Sequence[str] = CPU) -> Identity:
+def identity_of(
+    program: str,
+    given: Given,
+    not_finite: str = "ignore",
+    execution: Sequence[str] = CPU,
+    optimization: str = "extended",
+) -> Identity:
     """`program`: the digest of the program's file."""
-    said = [
-        *([] if not_finite == "ignore" else [f"not finite: {not_finite}"]),
+    settings = said_of(execution, optimization, *([] if not_finite == "ignore" else [f"not finite: {not_finite}"]))
+    return Identity(program, given.digest, settings)
+
+
+def said_of(execution: Sequence[str], optimization: str, *more: str) -> str | None:
+    """How a program is run, where that changes results; None where all is as usual."""
+    usual = [
         *([] if execution[0] == "cpu" else [f"on {execution[0]}"]),
+        *([] if optimization == "extended" else [f"optimization: {optimization}"]),
     ]
-    return Identity(program, given.digest, "; ".join(said) or None)
+    return "; ".join([*more, *usual]) or None
 
 
 def missing(parts: Sequence[Part], out_dir: str, of: str | Identity | None = None) -> list[Part]:

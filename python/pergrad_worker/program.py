@@ -46,8 +46,15 @@ class Program:
     """A program that is loaded: `form` is what it says of itself. Use `open_program` to make one."""
 
     def __init__(
-        self, path: str, session: Any, form: Form, metadata: Mapping[str, str], execution: Sequence[str] = CPU
+        self,
+        path: str,
+        session: Any,
+        form: Form,
+        metadata: Mapping[str, str],
+        execution: Sequence[str] = CPU,
+        optimization: Optimization = "extended",
     ) -> None:
+        self.optimization = optimization
         self.execution = tuple(execution)
         """What computes, the preferred first."""
         self.path = path
@@ -240,7 +247,7 @@ def open_program(
             "INVALID_ARGUMENT",
             f'"{path}" holds operators that ONNX Runtime lacks or gets wrong; save it with for: "onnxruntime".',
         )
-    return Program(path, session, form, metadata, execution)
+    return Program(path, session, form, metadata, execution, optimization)
 
 
 def not_finite_error(samples: list[int]) -> NotFinite:

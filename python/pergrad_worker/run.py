@@ -86,7 +86,7 @@ def run_part(
     spoilt: list[int] = []
     said = Part(part, data_path, row_group, len(rows.ids), first)
     about = {
-        **description(said, identity_of(opened.digest, fed, not_finite, opened.execution)),
+        **description(said, identity_of(opened.digest, fed, not_finite, opened.execution, opened.optimization)),
         "sums": bool(sums.joinings),
     }
     path = part_file(out_dir, part)

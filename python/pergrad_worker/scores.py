@@ -23,10 +23,11 @@ from .data import ID
 from .errors import PergradError
 from .execution import CPU
 from .files import digest, make_folder, part_file, written
-from .plan import KEY, Identity, Part, description, missing, parts
+from .plan import KEY, Identity, Part, description, missing, parts, said_of
 from .program import Batch
 from .run import counted_from, read_part
 from .scores_file import SCORES, join_scores
+from .session import Optimization
 from .table import Column, Table
 from .values import Opened, load_values, open_with
 
@@ -74,6 +75,7 @@ class ScoresTask:
     ids: str | None = None
     allow_not_finite: bool = False
     execution: tuple[str, ...] = CPU
+    optimization: Optimization = "extended"
 
     def plan(self) -> list[Part]:
         _identity(self)
@@ -154,7 +156,10 @@ def _matrix(table: pa.Table, name: str) -> Array:
 @lru_cache(maxsize=2)
 def _opened(task: ScoresTask) -> tuple[Opened, ...]:
     """Once for each process that computes parts."""
-    return tuple(open_with(made.program, made.files, execution=task.execution) for made in task.products)
+    return tuple(
+        open_with(made.program, made.files, execution=task.execution, optimization=task.optimization)
+        for made in task.products
+    )
 
 
 @lru_cache(maxsize=2)
@@ -175,7 +180,7 @@ def _identity(task: ScoresTask) -> Identity:
         *([one.given.digest, made.factors] for made, one in zip(task.products, opened, strict=True)),
         *(digest(made.vectors) for made in task.features),
     ]
-    return Identity(_hash(programs), _hash(asked), None if task.execution[0] == "cpu" else f"on {task.execution[0]}")
+    return Identity(_hash(programs), _hash(asked), said_of(task.execution, task.optimization))
 
 
 def _hash(said: Sequence[Any]) -> str:

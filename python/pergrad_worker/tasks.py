@@ -108,7 +108,7 @@ class MapTask:
     @property
     def _identity(self) -> Identity:
         opened = self._planned
-        return identity_of(opened.program.digest, opened.given, self.not_finite, self.execution)
+        return identity_of(opened.program.digest, opened.given, self.not_finite, self.execution, self.optimization)
 
 
 @lru_cache(maxsize=4)

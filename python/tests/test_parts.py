@@ -215,7 +215,8 @@ def test_what_is_fed_beside_the_data(perceptron: Case, tmp_path: Path) -> None:
     assert len(done["given"]) == 64
     # The same values go on; others, and none, are refused.
     assert main(given) == 0
-    for other in (base, [*given, "--scalar", "clipped=0.3"], [*given, "--not-finite", "leave out"]):
+    changed = (["--scalar", "clipped=0.3"], ["--not-finite", "leave out"], ["--optimization", "all"])
+    for other in (base, *([*given, *each] for each in changed)):
         with pytest.raises(PergradError, match=r"holds results of other (values beside the data|settings)"):
             run_all(_task(_options().parse_args(other)))
     # What a file holds is no other value where it is given.

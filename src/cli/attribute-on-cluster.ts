@@ -19,7 +19,7 @@ export async function attributeOnCluster(
   io: Io,
   progress: Progress,
 ): Promise<void> {
-  const { out, data, microbatchSize, allowNotFinite, execution } = options;
+  const { out, data, microbatchSize, allowNotFinite, execution, ids } = options;
   requireFitting(options);
   requireOnCluster(options);
   if (data === undefined) throw new UsageError("--ray needs --data, a folder or a glob of Parquet files.");
@@ -39,6 +39,7 @@ export async function attributeOnCluster(
       ...(microbatchSize === undefined ? {} : { microbatchSize }),
       ...(allowNotFinite ? { allowNotFinite } : {}),
       ...(execution ? { execution } : {}),
+      ...(ids === undefined ? {} : { ids }),
     }),
   );
   if (!done) return;

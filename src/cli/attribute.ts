@@ -51,7 +51,7 @@ export interface MethodOptions {
 }
 
 /** As commander gives them. */
-export interface AttributeOptions extends TaskOptions, MethodOptions, Pick<OnCluster, "ray" | "execution"> {
+export interface AttributeOptions extends TaskOptions, MethodOptions, Pick<OnCluster, "ray" | "execution" | "ids"> {
   readonly train?: string;
   readonly data?: string;
   readonly query: string;

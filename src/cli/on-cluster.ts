@@ -20,6 +20,8 @@ export interface OnCluster {
   readonly shared?: string;
   /** What computes on the nodes, the preferred first. */
   readonly execution?: readonly ExecutionProvider[];
+  /** The column of the samples' ids. */
+  readonly ids?: string;
 }
 
 interface OnClusterOptions extends TaskOptions, OnCluster, Pick<MapOptions, "notFinite"> {
@@ -41,7 +43,7 @@ export async function onCluster(
   progress: Progress,
   wantsOf: (task: Task) => Wants,
 ): Promise<void> {
-  const { data, out, microbatchSize, allowNotFinite, notFinite, execution } = options;
+  const { data, out, microbatchSize, allowNotFinite, notFinite, execution, ids } = options;
   const workers = cluster(addressOf(options));
   const shared = options.shared === undefined ? undefined : Object.fromEntries(await readTensors(options.shared));
   const { data: _, ...ofModel } = options;
@@ -65,6 +67,7 @@ export async function onCluster(
         ...(notFinite ? { notFinite } : {}),
         ...(shared ? { shared } : {}),
         ...(execution ? { execution } : {}),
+        ...(ids === undefined ? {} : { ids }),
       }),
     );
     for (const each of done?.notes ?? []) progress.note(each);

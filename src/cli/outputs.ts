@@ -37,10 +37,15 @@ export function withFolder(command: Command, { formats, check }: OutputKind): Co
   const out = required("--out <file>", `where to write, ${formats}; with --ray, a folder`);
   return withOutputOf(command, out)
     .option("--execution <list>", "with --ray: what computes on its nodes, the preferred first, such as cuda,cpu", list)
+    .option("--ids <column>", 'with --ray: the column of the samples\' ids (default: "id", else rows are numbered)')
     .hook("preAction", (called) => {
-      const { ray, out, execution } = called.opts<OnCluster & { readonly out?: string }>();
+      const { ray, out, execution, ids, shared } = called.opts<OnCluster & { readonly out?: string }>();
       if (ray === undefined && execution !== undefined)
         throw new UsageError("--execution is for --ray; here the CPU computes.");
+      if (ray === undefined && shared !== undefined)
+        throw new UsageError("--shared is for --ray; here the file of --data holds such inputs.");
+      if (ray === undefined && ids !== undefined)
+        throw new UsageError('--ids is for --ray; here the tensor "ids" of the file names its samples.');
       if (ray === undefined && out !== undefined) check(out);
     });
 }
@@ -52,12 +57,7 @@ export function withCluster(command: Command, kind: OutputKind = tensors): Comma
       "--ray <url>",
       "compute on the Ray cluster with this dashboard; --data is then a folder or a glob of Parquet",
     )
-    .option("--shared <file>", "with --ray: a file with the inputs that all samples share, .safetensors or .npz")
-    .hook("preAction", (called) => {
-      const { ray, shared } = called.opts<OnCluster>();
-      if (ray === undefined && shared !== undefined)
-        throw new UsageError("--shared is for --ray; here the file of --data holds such inputs.");
-    });
+    .option("--shared <file>", "with --ray: a file with the inputs that all samples share, .safetensors or .npz");
 }
 
 /** A command that writes what it computes in batches. */

@@ -12,6 +12,8 @@ const jobOptions: OptionNames<JobOptions> = {
   microbatchSize: true,
   allowNotFinite: true,
   execution: true,
+  ids: true,
+  optimization: true,
   signal: true,
   onProgress: true,
 };

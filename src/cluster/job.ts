@@ -37,11 +37,13 @@ export async function mapJob(
 }
 
 /** The settings of all kinds of work. */
-export function settingsOf({ microbatchSize, allowNotFinite, execution }: JobOptions) {
+export function settingsOf({ microbatchSize, allowNotFinite, execution, ids, optimization }: JobOptions) {
   return {
     ...(microbatchSize === undefined ? {} : { batch_size: microbatchSize }),
     ...(allowNotFinite === undefined ? {} : { allow_not_finite: allowNotFinite }),
     ...(execution === undefined ? {} : { execution }),
+    ...(ids === undefined ? {} : { ids }),
+    ...(optimization === undefined ? {} : { optimization }),
   };
 }
 

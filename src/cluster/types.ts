@@ -30,6 +30,13 @@ export interface JobOptions {
   readonly out: string;
   /** Samples that a worker computes at a time. Default: as the program's memory estimate allows, at most 256. */
   readonly microbatchSize?: number;
+  /** The column of the samples' ids, numbers or texts. Default: "id" where there is one, else rows are numbered. */
+  readonly ids?: string;
+  /**
+   * How far the runtime optimises programs on the nodes: "extended" computes what Node computes; "all" is faster for
+   * convolutional networks, whose samples may differ where elements of a max-pool are nearly equal. Default "extended".
+   */
+  readonly optimization?: "extended" | "all";
   /** Compute even where the data holds NaN or infinity. Default false. */
   readonly allowNotFinite?: boolean;
   /**

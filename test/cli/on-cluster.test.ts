@@ -78,12 +78,17 @@ describe("with --ray", () => {
     mkdirSync(path("out"));
     for (const name of ["part-00000.parquet", "done.json"]) writeFileSync(join(path("out"), name), "");
     const base = ["norms", path("model.onnx"), "--loss", "cross_entropy", "--data", "x", "--out", path("out")];
-    const ended = await run(...base, "--ray", fake.url, "--execution", "cuda,cpu");
+    const ended = await run(...base, "--ray", fake.url, "--execution", "cuda,cpu", "--ids", "name");
     expect([ended.code, ended.err]).toEqual([0, expect.stringContaining("Not on cuda but on the CPU run Scan.")]);
     const files = unzipSync([...fake.packages.values()][0] ?? Buffer.alloc(0));
     const { settings } = JSON.parse(new TextDecoder().decode(files["job.json"]));
-    expect(settings).toEqual({ execution: ["cuda", "cpu"] });
-    expect(await run(...base, "--execution", "cpu")).toMatchObject({ code: 2 });
+    expect(settings).toEqual({ execution: ["cuda", "cpu"], ids: "name" });
+    for (const alone of [
+      ["--execution", "cpu"],
+      ["--ids", "name"],
+      ["--shared", "s.safetensors"],
+    ])
+      expect(await run(...base, ...alone)).toMatchObject({ code: 2, err: expect.stringContaining("is for --ray") });
   });
 
   it.each([

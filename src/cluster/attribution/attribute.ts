@@ -24,6 +24,8 @@ export async function attributedBy(
     microbatchSize,
     allowNotFinite,
     execution,
+    ids,
+    optimization,
     signal,
     onProgress,
     ...objective
@@ -34,6 +36,8 @@ export async function attributedBy(
     ...(microbatchSize === undefined ? {} : { microbatchSize }),
     ...(allowNotFinite === undefined ? {} : { allowNotFinite }),
     ...(execution ? { execution } : {}),
+    ...(ids === undefined ? {} : { ids }),
+    ...(optimization ? { optimization } : {}),
     ...(signal ? { signal } : {}),
     ...(onProgress ? { onProgress } : {}),
   };
