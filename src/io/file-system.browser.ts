@@ -9,6 +9,10 @@ export async function open(_path: string): Promise<FileHandle> {
   throw new Error(reason);
 }
 
+export function readSync(): number {
+  throw new Error(reason);
+}
+
 export async function readFile(_path: string): Promise<Uint8Array> {
   throw new Error(reason);
 }

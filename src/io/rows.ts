@@ -1,7 +1,7 @@
 /** Tensors that lie in a file as they are in memory: parts of them are read when they are asked for. */
 import { type DType, sizeOf, type Tensor } from "../tensor/tensor.js";
 import { type HalfType, storedBytesOf, type TensorLayout, tensorOfBytes } from "./bytes.js";
-import type { FileHandle } from "./file-system.js";
+import { type FileHandle, readSync } from "./file-system.js";
 
 /** Where a tensor's elements lie, one after another, the last axis running fastest. */
 export interface Stored {
@@ -31,6 +31,13 @@ const gap = 2 ** 14;
 const mostAtOnce = 2 ** 22;
 /** Reads under way at the same time: as many as Node has threads for them. */
 const lanes = 4;
+/**
+ * A stretch of at most so many bytes is read in this thread: to hand it to another one takes ten times as long as to copy it
+ * from the system's memory, where a training finds most rows.
+ */
+const mostHere = 2 ** 15;
+/** Stretches that are read in this thread before others get their turn. */
+const turn = 64;
 
 /** A tensor, or a part of it. Throws where the file ends before. */
 export async function readPart(file: FileHandle, placed: Stored, part?: Part): Promise<Tensor> {
@@ -63,8 +70,16 @@ export async function readRows(
   const { blocks, behind, all } = along(placed, axis);
   const bytes = new Uint8Array(blocks * places.length * behind);
   const stretches = stretchesOf(placed.position, { blocks, behind, all }, places);
+  const elsewhere: Stretch[] = [];
+  let here = 0;
+  for (const stretch of stretches)
+    if (stretch.end - stretch.start > mostHere) elsewhere.push(stretch);
+    else {
+      fillHere(file, stretch, behind, bytes);
+      if (++here % turn === 0) await new Promise((done) => setImmediate(done));
+    }
   const read = async (): Promise<void> => {
-    for (let next = stretches.pop(); next; next = stretches.pop()) await fillFrom(file, next, behind, bytes);
+    for (let next = elsewhere.shift(); next; next = elsewhere.shift()) await fillFrom(file, next, behind, bytes);
   };
   await Promise.all(Array.from({ length: lanes }, read));
   return elements(placed, taken(placed.dims, axis, places.length), bytes);
@@ -100,7 +115,7 @@ function stretchesOf(position: number, { blocks, behind, all }: Along, places: A
         last.end = Math.max(last.end, start + behind);
       } else found.push({ start, end: start + behind, rows: [row] });
     }
-  return found.reverse();
+  return found;
 }
 
 async function fillFrom(
@@ -112,8 +127,26 @@ async function fillFrom(
   const [first] = rows;
   if (rows.length === 1 && first) return fillAt(file, start, bytes.subarray(first[1], first[1] + behind));
   const read = await readAt(file, start, end - start);
+  copyRows(rows, read, start, behind, bytes);
+}
+
+function fillHere(file: FileHandle, { start, end, rows }: Stretch, behind: number, bytes: Uint8Array): void {
+  const [first] = rows;
+  const one = rows.length === 1 && first;
+  const into = one ? bytes.subarray(first[1], first[1] + behind) : new Uint8Array(end - start);
+  for (let done = 0; done < into.length; ) {
+    const read = readSync(file.fd, into, done, into.length - done, start + done);
+    if (read === 0) throw new Error(shorter);
+    done += read;
+  }
+  if (!one) copyRows(rows, into, start, behind, bytes);
+}
+
+function copyRows(rows: Stretch["rows"], read: Uint8Array, start: number, behind: number, bytes: Uint8Array): void {
   for (const [from, to] of rows) bytes.set(read.subarray(from - start, from - start + behind), to);
 }
+
+const shorter = "it became shorter while it was read";
 
 function taken(dims: readonly number[], axis: number, count: number): number[] {
   return dims.map((dim, k) => (k === axis ? count : dim));
@@ -144,7 +177,7 @@ export async function readAt(file: FileHandle, position: number, length: number)
 export async function fillAt(file: FileHandle, position: number, bytes: Uint8Array): Promise<void> {
   for (let done = 0; done < bytes.length; ) {
     const { bytesRead } = await file.read(bytes, done, Math.min(bytes.length - done, 2 ** 30), position + done);
-    if (bytesRead === 0) throw new Error("it became shorter while it was read");
+    if (bytesRead === 0) throw new Error(shorter);
     done += bytesRead;
   }
 }
