@@ -13,6 +13,7 @@ import { AloneOnDemand, Compared, LoopComparison, tolerance } from "./comparison
 import { CurvatureComparison } from "./curvature.js";
 import { Differences } from "./differences.js";
 import type { References } from "./in-this-thread.js";
+import { comparedMatrices } from "./matrices.js";
 import { Reference, referenceParts } from "./oracle.js";
 import type { SkippedWant } from "./products.js";
 import { referencesOf } from "./references.js";
@@ -54,6 +55,7 @@ export async function checked(
     const own = Array.from({ length: samples }, (_, n) => sampleOf(gradients, n));
     const wants = samples === 0 ? null : await WantsComparison.run(objective, data, { ...options, samples }, own);
     const curvature = await CurvatureComparison.run(objective, data, { ...options, samples }, parts);
+    const matrices = await comparedMatrices(objective, data, { ...options, samples }, parts, gradients);
     const progress = counting(samples + differences.total, options.onProgress);
     for (let n = 0; n < samples; n++) {
       // Where the reference is computed in this thread, whoever aborts must have a turn.
@@ -80,8 +82,8 @@ export async function checked(
     }
     await Promise.all(tried);
     const products = await curvature.results();
-    others = [...((await wants?.results(loop.alone)) ?? []), ...products.wants];
-    skipped = products.skipped;
+    others = [...((await wants?.results(loop.alone)) ?? []), ...products.wants, ...matrices.wants];
+    skipped = [...products.skipped, ...matrices.skipped];
   } finally {
     await Promise.all([loop.alone.release(), references.release(), Promise.allSettled(tried)]);
   }

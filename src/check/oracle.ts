@@ -46,6 +46,9 @@ export interface ReferenceParts {
 /** What only who compares needs to know. */
 type Vectors = Pick<PlainProducts, "vectors" | "skipped">;
 
+/** The vectors, and the rows of the Jacobian, are looked at in the thread of who compares. */
+type Own = Vectors & Pick<PlainProducts, "jacobian">;
+
 export interface InputData {
   readonly value: Value;
   /** The axis that holds the samples; null where all samples share the input. */
@@ -85,7 +88,7 @@ export function referenceParts(
   objective: Objective,
   data: Readonly<Record<string, Data>>,
   secondDerivatives: boolean,
-): ReferenceParts & Vectors {
+): ReferenceParts & Own {
   const { feeds, samples } = prepare(data, objective.expected, true);
   const shared = ({ dims, data }: Array64) => ({ dims, data: inSharedMemory(data) });
   const notFinite = holdsNotFinite(feeds, objective.expected);
@@ -93,6 +96,7 @@ export function referenceParts(
   const {
     values: products,
     vectors,
+    jacobian,
     skipped,
   } = secondDerivatives ? plainProducts(objective, gradients, notFinite) : noProducts;
   const given = [...vectors.values()].map(({ value, tensor }) => [value, tensor] as const);
@@ -111,6 +115,7 @@ export function referenceParts(
     }),
     products,
     vectors,
+    jacobian,
     skipped,
   };
 }
@@ -149,6 +154,12 @@ export class Reference {
     const { products } = this.#parts;
     const found = evaluateGraph([...products.values()], this.#forward(sample).values, 1);
     return new Map([...products.keys()].map((name, k) => [name, nth(found, k).data]));
+  }
+
+  /** Values of one sample that depend on `given`, which may take the place of a parameter or vector. */
+  values(sample: number, of: readonly Value[], given: ReadonlyMap<Value, Array64>): Float64Array[] {
+    const feeds = new Map([...this.#forward(sample).values, ...given]);
+    return evaluateGraph([...of], feeds, 1).map(({ data }) => data);
   }
 
   /**

@@ -9,6 +9,7 @@ import { plain, reverse } from "../autodiff/reverse.js";
 import type { Objective } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
 import { substitute } from "../graph/body.js";
+import { factorOf } from "../graph/dim.js";
 import { leaf, type Value } from "../graph/value.js";
 import { elementFactor } from "../ops/build.js";
 import { build } from "../ops/registry.js";
@@ -31,12 +32,14 @@ export interface PlainProducts {
   readonly vectors: ReadonlyMap<string, { readonly value: Value; readonly tensor: FloatTensor }>;
   /** By `<want>/<parameter>`: of the sum of all losses. */
   readonly values: ReadonlyMap<string, Value>;
+  /** A backward pass from the output, for each parameter in order, and the leaf in the output's shape that it begins with. */
+  readonly jacobian: { readonly seed: Value; readonly rows: readonly Value[] } | null;
   /** Those of which the model has no second derivative. */
   readonly skipped: readonly SkippedWant[];
 }
 
 /** Where no second derivatives are asked for. */
-export const noProducts: PlainProducts = { vectors: new Map(), values: new Map(), skipped: [] };
+export const noProducts: PlainProducts = { vectors: new Map(), values: new Map(), jacobian: null, skipped: [] };
 
 /**
  * @param gradients of the sum of all losses, in the order of the objective's parameters
@@ -50,7 +53,7 @@ export function plainProducts(
   const random = xoroshiro128plus(0);
   const vectors = new Map(
     [...objective.parameters].map(([name, parameter]) => {
-      const dims = parameter.shape as readonly number[];
+      const dims = parameter.shape.map(factorOf);
       const data = Float32Array.from({ length: elementFactor(dims) }, () => apartFromZero(random.next()));
       const value = leaf(`vector/${name}`, parameter, { kind: "parameter" });
       return [name, { value, tensor: { dtype: "float32" as const, dims, data } }];
@@ -68,7 +71,9 @@ export function plainProducts(
     if ("reason" in found) skipped.push(found);
     else [...vectors.keys()].forEach((name, k) => void values.set(`${want}/${name}`, nth(found.products, k)));
   }
-  return { vectors, values, skipped };
+  const seed = leaf("seed", objective.output, { kind: "input" });
+  const rows = pulled(objective.output, seed, [...objective.parameters.values()], notFiniteInputs);
+  return { vectors, values, jacobian: { seed, rows }, skipped };
 }
 
 /** Of 32 random bits a number between 1/2 and 1 or its negative: no element of a product goes unseen. */

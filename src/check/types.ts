@@ -18,8 +18,9 @@ export interface CheckOptions extends ObjectiveOptions {
    */
   readonly differences?: number;
   /**
-   * Whether `hvp` and `ggnProduct` are compared too, in models that are not too large for it. Of deep recurrent models
-   * that takes several times as long as all else. Default true.
+   * Whether second derivatives are compared too, in models that are not too large for it: `hvp` and `ggnProduct`, and in
+   * small ones the diagonals, the trace, the Jacobian and the ntk. Of deep recurrent models that takes several times as
+   * long as all else. Default true.
    */
   readonly secondDerivatives?: boolean;
   /** Seed of that choice. Default 0. */
@@ -52,7 +53,8 @@ export interface CheckResult {
   readonly parameters: readonly CheckedParameter[];
   /**
    * Every want of gradients, by a program that gives none, against the same in float64 of the loop's gradients; none where
-   * one is not finite. And `hvp` and `ggnProduct` with a random vector, against the same by ordinary differentiation.
+   * one is not finite. And `hvp` and `ggnProduct` with a random vector, diagonals, trace, Jacobian and ntk, against the
+   * same by ordinary differentiation.
    */
   readonly wants: readonly CheckedWant[];
   /** Wants that were not compared, and why: the model has no second derivative, it is not finite, or it would take too long. */

@@ -2,6 +2,7 @@
 import { type CheckedParameter, type CheckedWant, type CheckResult, check } from "../check/check.js";
 import { isOwnRounding } from "../check/comparison.js";
 import { PergradError } from "../errors.js";
+import { grouped } from "../grouped.js";
 import { table } from "../inspect/table.js";
 import { samplesBetween } from "../program/split.js";
 import type { Io } from "./io.js";
@@ -89,15 +90,25 @@ function report({ parameters, wants, skipped, samples, tolerance, passed }: Chec
     `${verdict} in ${which}, tolerance ${bounds}.\n` +
     explanation(parameters, tolerance) +
     wantsBeyond(wants, tolerance) +
-    skipped.map(({ want, reason }) => `"${want}" was not compared: ${reason}\n`).join("") +
+    notCompared(skipped) +
     "Errors are relative to each parameter's largest gradient: of the program against the float64 loop over samples,\n" +
     "and of that loop against finite differences of the loss. Wants are compared with the same quantities of the loop's gradients,\n" +
-    "hvp and ggnProduct with the same products of single samples in float64.\n" +
+    "hvp and ggnProduct with the same products of single samples in float64, diagonals, traces, Jacobians and the ntk with plain columns.\n" +
     (alone
       ? "It alone: the float32 gradient of that sample computed alone, without per-sample code, against the loop.\n"
       : "") +
     (wantsAlone ? "Alone: the same want, in float64, of float32 gradients that were computed so.\n" : "")
   );
+}
+
+/** One sentence for each reason. */
+function notCompared(skipped: CheckResult["skipped"]): string {
+  const sentences = [...grouped(skipped.map(({ want, reason }) => [reason, want] as const))].map(([reason, wants]) => {
+    const names = wants.map((want) => `"${want}"`);
+    const all = names.length === 1 ? names[0] : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+    return `${all} ${names.length === 1 ? "was" : "were"} not compared: ${reason}\n`;
+  });
+  return sentences.join("");
 }
 
 /** One sentence on each want that differs, and one on all of which rounding leaves hardly a digit right. */
@@ -110,8 +121,9 @@ function wantsBeyond(wants: CheckResult["wants"], { rounding }: CheckResult["tol
   );
 }
 
-function wantThatDiffers({ want, error, worst, aloneError = 0, ownRounding = 0 }: CheckedWant): string {
+function wantThatDiffers({ want, error, worst, aloneError, ownRounding = 0 }: CheckedWant): string {
   const off = `"${want}" (${worst}) is off by ${error.toExponential(1)} from what it is in float64`;
+  if (aloneError === undefined) return `${off}, so ${faultOf(error, 0)}`;
   const alone = `computed alone, in float32 and without per-sample code, it is off by ${aloneError.toExponential(1)}`;
   if (isOwnRounding(error, ownRounding))
     return (

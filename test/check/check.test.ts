@@ -70,11 +70,12 @@ const first = (of: Readonly<Record<string, Floats>>, factor: number) => {
 describe("every want", () => {
   const wants = ["norms", "clippedSum", "sum", "mean", "moments.mean", "moments.secondMoment", "moments.variance"];
   const others = ["noiseScale", "dot", "gram", "cosine", "cross", "project", "reduce", "hvp", "ggnProduct"];
+  const matrices = ["ggnDiagonal", "hessianDiagonal", "trace", "jacobian", "ntk"];
 
   test("is held against the loop", async () => {
     const { passed, wants: found } = await checked(network, feeds);
     expect(passed).toBe(true);
-    expect(found.map(({ want }) => want)).toEqual([...wants, ...others]);
+    expect(found.map(({ want }) => want)).toEqual([...wants, ...others, ...matrices]);
     for (const { error, cause } of found) {
       expect(error).toBeLessThan(1e-5);
       expect(cause).toBeUndefined();
