@@ -1,6 +1,6 @@
-// Usage: bench.mjs [--samples N] [--peers-folder FOLDER] [WORKLOAD ...]. Per-sample norms of the benchmark's workloads
+// Usage: bench.mjs [--samples N] [--limit SECONDS] [--peers-folder FOLDER] [WORKLOAD ...]. Per-sample norms of the benchmark's workloads
 // (default: mlp, lstm) in Chromium's WebAssembly, in turns, on one thread each, beside Node's own runtime, and beside
-// jax-js and TensorFlow.js in the same page if `npm run peers` has put them there: medians of rounds, and of ratios of the
+// jax-js and TensorFlow.js in the same Chromium if `npm run peers` has put them there: medians of rounds, and of ratios of the
 // processor's time, which other work on the machine hardly changes.
 import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
@@ -23,6 +23,8 @@ const rounds = { usual: 9, slow: 3 };
 const inNode = "pergrad in Node";
 /** Milliseconds that a contestant computes for, about, in a round: Chromium tells its processes' time in steps of 10 ms. */
 const atLeast = 400;
+/** Seconds for the first norms of a contestant, unless `--limit` says another number: who needs more takes no part. */
+const usualLimit = 120;
 /** Of norms, relative; who differs by more takes no part. */
 const allowed = 1e-4;
 
@@ -113,15 +115,31 @@ const ownProcessorTime = () => {
   return (user + system) / 1000;
 };
 
-/** The ways of the page whose norms are ours, each with what says how long a run takes of several. */
-async function waysOf({ tab, peers, processorTime }, { id }, classes, expected) {
+/** Throws where it takes longer. */
+async function within(seconds, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`did not finish in ${seconds} s`)), 1000 * seconds);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The ways of the pages whose norms are ours, each with what says how long a run takes of several. */
+async function waysOf({ open, peers, limit, processorTime }, { id }, classes, expected) {
   const ways = new Map();
-  const repeat = (name) => (runs) => tab.evaluate((given) => globalThis.repeat(...given), [name, runs]);
   for (const module of ["pergrad", ...peers]) {
+    // A page of its own, which is closed where it does not come to an end.
+    const tab = await open();
+    const repeat = (name) => (runs) => tab.evaluate((given) => globalThis.repeat(...given), [name, runs]);
     try {
-      const names = await tab.evaluate((given) => globalThis.prepare(...given), [module, id, classes]);
-      for (const name of names) {
-        const off = difference(await tab.evaluate((given) => globalThis.norms(given), name), expected);
+      const preparing = tab.evaluate((given) => globalThis.prepare(...given), [module, id, classes]);
+      for (const name of await within(limit, preparing)) {
+        const first = tab.evaluate((given) => globalThis.norms(given), name);
+        const off = difference(await within(limit, first), expected);
         const isSame = off <= allowed;
         console.log(`  ${name}: norms differ by at most ${off.toExponential(1)}${isSame ? "" : ": it takes no part"}`);
         if (isSame) ways.set(name, (runs) => tookOf(runs, repeat(name), processorTime));
@@ -129,7 +147,9 @@ async function waysOf({ tab, peers, processorTime }, { id }, classes, expected) 
       }
     } catch (error) {
       if (module === "pergrad") throw error;
-      console.log(`  ${module} takes no part: ${error.message.split("\n")[0]}`);
+      console.log(`  ${module} takes no further part: ${error.message.split("\n")[0]}`);
+      // Not waited for: what computes does not listen.
+      tab.close().catch(() => undefined);
     }
   }
   return ways;
@@ -186,12 +206,18 @@ function report(times) {
 }
 
 const { values, positionals } = parseArgs({
-  options: { samples: { type: "string" }, "peers-folder": { type: "string", default: defaultFolder } },
+  options: {
+    samples: { type: "string" },
+    limit: { type: "string", default: String(usualLimit) },
+    "peers-folder": { type: "string", default: defaultFolder },
+  },
   allowPositionals: true,
 });
 const samples = values.samples === undefined ? undefined : Number(values.samples);
 if (samples !== undefined && !(Number.isInteger(samples) && samples > 0))
   throw new Error(`--samples is a whole number above 0, not "${values.samples}".`);
+const limit = Number(values.limit);
+if (!(limit > 0)) throw new Error(`--limit is a number of seconds above 0, not "${values.limit}".`);
 const chosen = (positionals.length > 0 ? positionals : ["mlp", "lstm"]).map((id) => {
   const found = workloads.find((spec) => spec.id === id);
   if (!found)
@@ -207,13 +233,18 @@ const server = await serve(folder, 0);
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
 try {
-  const contest = { folder, peers, processorTime: await processorTimeOf(browser) };
+  const processorTime = await processorTimeOf(browser);
   for (const spec of chosen) {
-    const tab = await browser.newPage();
-    await tab.goto(`http://127.0.0.1:${server.address().port}/`);
-    await tab.waitForFunction(() => globalThis.isReady === true, null, { timeout: 30_000 });
-    await compared({ ...contest, tab }, spec, samples);
-    await tab.close();
+    const tabs = [];
+    const open = async () => {
+      const tab = await browser.newPage();
+      tabs.push(tab);
+      await tab.goto(`http://127.0.0.1:${server.address().port}/`);
+      await tab.waitForFunction(() => globalThis.isReady === true, null, { timeout: 30_000 });
+      return tab;
+    };
+    await compared({ folder, peers, limit, processorTime, open }, spec, samples);
+    await Promise.race([Promise.all(tabs.map((tab) => tab.close())), new Promise((done) => setTimeout(done, 5000))]);
   }
 } finally {
   await browser.close();

@@ -10,7 +10,7 @@ import type { Wants } from "../wants/want.js";
 import type { GivenOptions } from "./given.js";
 import type { MemoryOptions } from "./microbatches.js";
 import type { NotFiniteOptions } from "./not-finite.js";
-import type { StreamOptions } from "./stream.js";
+import type { Progress, StreamOptions } from "./stream.js";
 
 /** Options of `perSample`. */
 export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, MemoryOptions, PlanningOptions {
@@ -44,6 +44,11 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, Memor
    * Ends every run of the program, as the `signal` of a run does; and compiling, before it begins. Default: no signal.
    */
   readonly signal?: AbortSignal;
+  /**
+   * Called with the samples done so far after each part of `runAll` and `stream` that is given none of its own. Default:
+   * nothing is called.
+   */
+  readonly onProgress?: (progress: Progress) => void;
   /** Observes the compile's stages, rewrites and choices, and time and bytes by node. Default: no observer. */
   readonly observe?: Observer;
 }
@@ -60,7 +65,10 @@ export interface RunOptions extends MemoryOptions, NotFiniteOptions, GivenOption
 }
 
 /** How programs run, as those hand it on who compile several. */
-export type Running = Pick<ProgramOptions<Wants>, "threads" | "memoryBudget" | "microbatchSize" | "signal">;
+export type Running = Pick<
+  ProgramOptions<Wants>,
+  "threads" | "memoryBudget" | "microbatchSize" | "signal" | "onProgress"
+>;
 
 /** Of other options these alone, as far as they are given. */
 export function runningOf(
@@ -68,12 +76,13 @@ export function runningOf(
     readonly [K in keyof Running]?: Running[K] | undefined;
   },
 ): Running {
-  const { threads, memoryBudget, microbatchSize, signal } = options;
+  const { threads, memoryBudget, microbatchSize, signal, onProgress } = options;
   return {
     ...(threads === undefined ? {} : { threads }),
     ...(memoryBudget === undefined ? {} : { memoryBudget }),
     ...(microbatchSize === undefined ? {} : { microbatchSize }),
     ...(signal === undefined ? {} : { signal }),
+    ...(onProgress === undefined ? {} : { onProgress }),
   };
 }
 
@@ -100,6 +109,7 @@ export const programOptions: OptionNames<ProgramOptions<Wants> & ModelOptions> =
   workers: true,
   holdParameters: true,
   signal: true,
+  onProgress: true,
   strategy: true,
   allowNotFinite: true,
   observe: true,

@@ -113,6 +113,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
       mostMemory: target.mostMemory,
       manySamples: options.manySamples,
       signal: options.signal,
+      onProgress: options.onProgress,
       validate: validate && ((targets) => validate(targets, objective.output.shape)),
     });
     this.#compiled = compiled;

@@ -14,7 +14,7 @@ import { type MemoryOptions, Microbatches } from "./microbatches.js";
 import { type RunOptions, runOptions, streamOptions } from "./options.js";
 import type { Others } from "./others.js";
 import type { Computed } from "./split.js";
-import { type Chunk, computed, joinedResults, type StreamOptions } from "./stream.js";
+import { type Chunk, computed, joinedResults, type Progress, type StreamOptions } from "./stream.js";
 
 /** What is run, and what is wanted of it. */
 export interface RunnableParts<W extends Wants> extends Omit<Executed, "microbatches" | "wants"> {
@@ -28,6 +28,8 @@ export interface RunnableParts<W extends Wants> extends Omit<Executed, "microbat
   readonly mostMemory?: number | undefined;
   /** Ends every run. */
   readonly signal?: AbortSignal | undefined;
+  /** Is told how far they are. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
   /** Checks the data of the target. */
   readonly validate?: ((target: Tensor) => void) | undefined;
 }
@@ -135,7 +137,8 @@ export abstract class RunnableProgram<W extends Wants> {
   }
 
   #chunks(dataset: Dataset, given: RunOptions & StreamOptions) {
-    const options = this.#ending(given);
+    const { onProgress } = this.parts;
+    const options = { ...(onProgress ? { onProgress } : {}), ...this.#ending(given) };
     const { expected } = this.parts.objective;
     const size = this.microbatches.chunkSize(options);
     const prepare = (data: Readonly<Record<string, Data>>) => this.prepared(data, options);

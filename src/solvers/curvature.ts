@@ -9,6 +9,7 @@ import type { Dataset } from "../program/dataset.js";
 import type { MemoryOptions } from "../program/microbatches.js";
 import { objectiveOptions } from "../program/options.js";
 import type { Program } from "../program/program.js";
+import type { Progress } from "../program/stream.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { ByParameter, Want } from "../wants/want.js";
 import { want } from "../wants/want.js";
@@ -31,6 +32,8 @@ export interface CurvatureOptions extends ObjectiveOptions, MemoryOptions {
   readonly threads?: number;
   /** Ends all work before the next batch, with the signal's reason as the error: products, and what is made of them. Default: no signal. */
   readonly signal?: AbortSignal;
+  /** Called with the samples done so far, after each part of every reading of the data. Default: nothing is called. */
+  readonly onProgress?: (progress: Progress) => void;
 }
 
 /** Which eigenvalues, and how closely. */
@@ -344,6 +347,7 @@ const curvatureOptions: OptionNames<CurvatureOptions> = {
   of: true,
   threads: true,
   signal: true,
+  onProgress: true,
   memoryBudget: true,
   microbatchSize: true,
 };

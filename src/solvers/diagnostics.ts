@@ -8,6 +8,7 @@ import type { Dataset } from "../program/dataset.js";
 import type { MemoryOptions } from "../program/microbatches.js";
 import { objectiveOptions } from "../program/options.js";
 import type { Program } from "../program/program.js";
+import type { Progress } from "../program/stream.js";
 import type { Dots } from "../wants/inner-products.js";
 import type { Moments } from "../wants/statistics.js";
 import type { ByParameter, FloatTensor, Want } from "../wants/want.js";
@@ -23,6 +24,8 @@ export interface DiagnosticsOptions extends ObjectiveOptions, MemoryOptions {
   readonly threads?: number;
   /** Ends all work before the next batch, with the signal's reason as the error. Default: no signal. */
   readonly signal?: AbortSignal;
+  /** Called with the samples done so far, after each part of every reading of the data. Default: nothing is called. */
+  readonly onProgress?: (progress: Progress) => void;
 }
 
 /**
@@ -200,6 +203,7 @@ const diagnosticsOptions: OptionNames<DiagnosticsOptions> = {
   curvature: true,
   threads: true,
   signal: true,
+  onProgress: true,
   memoryBudget: true,
   microbatchSize: true,
 };

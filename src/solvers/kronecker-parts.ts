@@ -11,6 +11,7 @@ import { entryOf, leadingOf, present } from "../present.js";
 import type { Dataset } from "../program/dataset.js";
 import type { MemoryOptions } from "../program/microbatches.js";
 import { type Running, runningOf } from "../program/options.js";
+import type { Progress } from "../program/stream.js";
 import { eigenvaluesIn, type KroneckerFactors } from "../wants/kronecker.js";
 import { type FloatTensor, type Results, type Wants, want } from "../wants/want.js";
 import { type Side, sideOf } from "./eigenvectors.js";
@@ -37,6 +38,8 @@ export interface KroneckerOptions extends ObjectiveOptions, MemoryOptions {
   readonly threads?: number;
   /** Ends all work before the next batch, with the signal's reason as the error. Default: no signal. */
   readonly signal?: AbortSignal;
+  /** Called with the samples done so far, after each part of every reading of the data. Default: nothing is called. */
+  readonly onProgress?: (progress: Progress) => void;
 }
 
 /** A block of parameters, its two sides, and the eigenvalues in their eigenvectors, `[rows, columns]`. */

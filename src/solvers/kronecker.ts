@@ -265,6 +265,7 @@ const kroneckerOptions: OptionNames<KroneckerOptions> = {
   approximation: true,
   threads: true,
   signal: true,
+  onProgress: true,
   memoryBudget: true,
   microbatchSize: true,
 };

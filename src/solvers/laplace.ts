@@ -21,6 +21,7 @@ import type { Dataset } from "../program/dataset.js";
 import type { MemoryOptions } from "../program/microbatches.js";
 import { objectiveOptions, runningOf } from "../program/options.js";
 import type { Program } from "../program/program.js";
+import type { Progress } from "../program/stream.js";
 import { Traced } from "../trace/traced.js";
 import { ggnMatrix, type Predicted, predictions } from "../wants/posterior.js";
 import type { FloatTensor, Want } from "../wants/want.js";
@@ -49,6 +50,8 @@ export interface LaplaceOptions extends ObjectiveOptions, MemoryOptions {
   readonly threads?: number;
   /** Ends all work before the next batch, with the signal's reason as the error. Default: no signal. */
   readonly signal?: AbortSignal;
+  /** Called with the samples done so far, after each part of every reading of the data. Default: nothing is called. */
+  readonly onProgress?: (progress: Progress) => void;
 }
 
 /** What the model says of new inputs: M samples, E the number of elements of an output. */
@@ -312,6 +315,7 @@ const laplaceOptions: OptionNames<LaplaceOptions> = {
   noise: true,
   threads: true,
   signal: true,
+  onProgress: true,
   memoryBudget: true,
   microbatchSize: true,
 };
