@@ -102,7 +102,7 @@ export function messagesOf(source: string, file: string): Message[] {
 /** A predicate begins with one of these; a new one is added here when a message needs it. */
 const verbs = new Set(
   (
-    "adds asks attends averages becomes can cannot casts collects combines compares computes copies counts crops cuts depends " +
+    "adds asks attends averages becomes can cannot casts collects combines compares computes convolves copies counts crops cuts depends " +
     "differ differs do does draws drops expects flattens gives hands has have holds indexes interpolates is are joins keeps lacks " +
     "lays leaves lies looks makes mixes moves multiplies must names needs normalises numbers orders packs pads pairs picks pools puts " +
     "reaches reads reduces repeats resizes reverses runs samples scales scans scatters slides sorts splits squares steps stops " +
