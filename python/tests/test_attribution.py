@@ -49,6 +49,9 @@ def attributed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str
         write_parquet(
             folder / f"data/{name}.parquet", {"id": ids[start:end], "x": x[start:end], "target": target[start:end]}, 11
         )
+    # A shard without samples is a part too.
+    empty = pq.read_table(folder / "data/a.parquet").slice(0, 0)
+    pq.write_table(empty, folder / "data/c.parquet")
     node = shutil.which("node")
     assert node is not None
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
@@ -69,7 +72,7 @@ def test_as_on_one_machine(attributed: tuple[Path, dict[str, Any]], case: str) -
     assert np.abs(found["scores"] - expected).max() <= 1e-5 * scale
     assert [bytes(row).rstrip(b"\0").decode() for row in found["ids"]] == [f"sample {n}" for n in range(SAMPLES)]
     parts = [pq.read_table(path) for path in sorted(folder.glob("part-*.parquet"))]
-    assert [len(part) for part in parts] == [11, 11, 11, 4, 11, 11, 1]
+    assert [len(part) for part in parts] == [11, 11, 11, 4, 11, 11, 1, 0]
     np.testing.assert_array_equal(np.concatenate([column(part, "scores") for part in parts]).T, found["scores"])
     own, theirs = told["dampings"]
     np.testing.assert_allclose(theirs, own, rtol=1e-3 if "Measured" in case else 1e-12)

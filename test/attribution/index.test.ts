@@ -234,6 +234,10 @@ describe("what does not fit is refused", () => {
     await expect(attribution.index(model, train, { ...common, method: exact, out: folder() })).rejects.toThrow(
       /serve gradDot/,
     );
+    const own = attribution.trak({ projection: tensor("float32", [163, 2], new Float32Array(326)) });
+    await expect(attribution.index(model, train, { ...common, method: own, out: folder() })).rejects.toThrow(
+      /leave out the projection/,
+    );
     await expect(attribution.openIndex(folder(), model, { ...common, method })).rejects.toThrow(/no index/);
   });
 
