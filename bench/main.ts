@@ -1,6 +1,7 @@
 /** `npm run bench`: what per-sample results cost beside the plain mean gradient of the same batch, and beside peers. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { measureAttribution } from "./attribution.js";
 import { besideBuild, ownBuild, startBuild } from "./builds.js";
 import { chart } from "./chart.js";
 import { measureCurvature } from "./curvature.js";
@@ -144,6 +145,7 @@ async function main(args: readonly string[]): Promise<void> {
   if (options === "help") process.stdout.write(usage);
   else if (options.page) writePage(read());
   else if (options.curvature) await measureCurvature(options, (line) => process.stdout.write(`${line}\n`));
+  else if (options.attribution) await measureAttribution(options, (line) => process.stdout.write(`${line}\n`));
   else if (options.query !== null)
     await measureQuery(options.query, options.seconds, (line) => process.stdout.write(`${line}\n`));
   else if (options.beside !== null) {

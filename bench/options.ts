@@ -24,6 +24,8 @@ export interface BenchOptions {
   readonly page: boolean;
   /** Second derivatives are measured beside the mean gradient, and nothing else. */
   readonly curvature: boolean;
+  /** Attribution is measured beside peers, and nothing else. */
+  readonly attribution: boolean;
   /** Samples of an index that is asked, and nothing else is measured; null without. */
   readonly query: number | null;
 }
@@ -43,6 +45,7 @@ const known = {
   write: { type: "boolean", default: false },
   page: { type: "boolean", default: false },
   curvature: { type: "boolean", default: false },
+  attribution: { type: "boolean", default: false },
   query: { type: "string" },
   help: { type: "boolean", default: false },
 } as const;
@@ -63,6 +66,9 @@ export const usage = `Usage: npm run bench -- [options]
                      was measured takes the place of what they held of it)
   --curvature        second derivatives beside the mean gradient, one thread, and
                      nothing else (pin the command to one core: taskset -c 1)
+  --attribution      indices and EK-FAC scores beside dattri, TRAK and kronfluence, one
+                     thread, and nothing else (with --peers, pin the command to one
+                     core: taskset -c 1; --write puts the table into docs/attribution.md)
   --query N          100 queries of an index of N samples (1000000 takes 7 GB of the
                      temporary folder) beside a plain pass over its bytes, one
                      thread, and nothing else (taskset -c 1)
@@ -78,6 +84,7 @@ export function benchOptions(args: readonly string[]): BenchOptions | "help" {
   if (given.write && given.quick) throw new UsageError("--write needs a measurement without --quick.");
   if (given.write && given.curvature) throw new UsageError("--curvature is not written into the page.");
   if (given.write && given.beside !== undefined) throw new UsageError("--beside is not written into the page.");
+  if (given.attribution && !given.peers) throw new UsageError("--attribution measures beside peers: add --peers.");
   const query = given.query === undefined ? null : Number(given.query);
   if (query !== null && !(Number.isSafeInteger(query) && query >= 1))
     throw new UsageError("--query takes a number of samples.");
@@ -100,6 +107,7 @@ export function benchOptions(args: readonly string[]): BenchOptions | "help" {
     whole: only === undefined,
     page: given.page,
     curvature: given.curvature,
+    attribution: given.attribution,
     query,
   };
 }

@@ -12,6 +12,9 @@ const python = [
   { name: "BackPACK", packages: ["backpack-for-pytorch==1.7.1"] },
   { name: "curvlinops", packages: ["curvlinops-for-pytorch==3.0.1"] },
   { name: "laplace-torch", packages: ["laplace-torch==0.3"] },
+  { name: "dattri", packages: ["dattri==0.3.0"] },
+  { name: "TRAK", packages: ["traker==0.3.2"] },
+  { name: "kronfluence", packages: ["kronfluence==1.0.1"] },
   { name: "JAX", packages: ["jax==0.10.2"] },
   { name: "safetensors (how weights and data are handed over)", packages: ["safetensors", "numpy"] },
 ];

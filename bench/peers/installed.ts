@@ -29,6 +29,12 @@ export function curvaturePeers(folder: string): ReadonlyMap<string, Command> {
   return new Map(command ? [["curvature", { ...command, args: [script("curvature_peer.py")] }]] : []);
 }
 
+/** What is compared with in attribution; none where there is nothing of it in the folder. */
+export function attributionPeers(folder: string): ReadonlyMap<string, Command> {
+  const command = installedPeers(folder).get("PyTorch");
+  return new Map(command ? [["attribution", { ...command, args: [script("attribution_peer.py")] }]] : []);
+}
+
 function node(name: string, folder: string): Command {
   return { file: process.execPath, args: [script(name), join(resolve(folder), "node")] };
 }

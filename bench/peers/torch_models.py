@@ -162,4 +162,5 @@ def network(workload, lstm=fused_lstm):
         "gpt2": lambda: LanguageModel(1024, 50_257, 768, 12, 12),
         "embedding": WordMean,
         "tiny": lambda: perceptron(20, 32, 32, 2),
+        "digits": lambda: perceptron(784, 128, 64, 10),
     }[workload]()

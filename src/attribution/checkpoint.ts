@@ -146,6 +146,11 @@ export class Checkpoint {
     return made;
   }
 
+  /** Threads that the runtime may use; undefined: all cores. */
+  get threads(): number | undefined {
+    return this.options.threads;
+  }
+
   get #running() {
     return { loss: this.objective.loss, ...runningOf(this.options) };
   }

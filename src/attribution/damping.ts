@@ -107,7 +107,7 @@ export async function layersDamping(
     (sum, { eigenvalues }) => sum + eigenvalues.data.reduce((total, value) => total + Math.max(0, value), 0),
     0,
   );
-  const products = new RowProducts();
+  const products = new RowProducts(checkpoint.threads);
   try {
     return await chosen(
       {

@@ -209,7 +209,7 @@ async function stepCosines(
   step: (row: Float64Array) => Float64Array,
 ): Promise<Table> {
   const { size } = checkpoint.space;
-  const products = new RowProducts();
+  const products = new RowProducts(checkpoint.threads);
   const strips: Table[] = [];
   try {
     for await (const { rows: asked } of checkpoint.rows(queries)) {

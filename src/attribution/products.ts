@@ -1,7 +1,6 @@
 /** Inner products of many vectors with many others, on the runtime. */
 import { PergradError } from "../errors.js";
 import type { Compiled } from "../program/compiled.js";
-import { compile } from "../program/expressions.js";
 import { input, type Traced } from "../trace/index.js";
 import { Table } from "./table.js";
 
@@ -10,6 +9,9 @@ type Product = Compiled<{ readonly products: Traced }>;
 /** Compiled for as many vectors, and of such length, as it meets. */
 export class RowProducts {
   readonly #compiled = new Map<string, Promise<Product>>();
+
+  /** @param threads that the runtime may use; undefined: all cores */
+  constructor(private readonly threads: number | undefined) {}
 
   /**
    * @param a `[n, length]`
@@ -20,7 +22,7 @@ export class RowProducts {
     const others = b.length / length;
     if (a.length === 0 || others === 0) return new Float32Array(0);
     const key = `${others} ${length}`;
-    const product = this.#compiled.get(key) ?? compiled(others, length);
+    const product = this.#compiled.get(key) ?? compiled(others, length, this.threads);
     this.#compiled.set(key, product);
     const { products } = await (await product).run({ a, b }, { notFinite: "ignore" });
     if (products.data instanceof Float32Array) return products.data;
@@ -33,9 +35,12 @@ export class RowProducts {
   }
 }
 
-function compiled(others: number, length: number): Promise<Product> {
+async function compiled(others: number, length: number, threads: number | undefined): Promise<Product> {
   const b = input("b", [others, length]);
-  return compile({ products: input("a", ["N", length]).matmul(b.transpose([1, 0])) });
+  const products = input("a", ["N", length]).matmul(b.transpose([1, 0]));
+  // The compiler is loaded when it is first used.
+  const compiler = await import("../program/compiled.js");
+  return compiler.compiled({ products }, threads === undefined ? {} : { threads });
 }
 
 /** Rows one after another. */

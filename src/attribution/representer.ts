@@ -93,7 +93,7 @@ export async function representerValues(
   const [own, asked] = [await inputs.read(train), await inputs.read(queries)];
   const gradient = await gradients(checkpoint, train, classes);
   const alpha = gradient.map((value) => -value / (2 * l2 * gradient.rows));
-  const products = new RowProducts();
+  const products = new RowProducts(checkpoint.threads);
   try {
     const found = await products.of(asked, own, inputs.width);
     const table = new Table(asked.length / inputs.width, own.length / inputs.width, Float64Array.from(found));

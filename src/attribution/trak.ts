@@ -201,7 +201,7 @@ function byGiven(checkpoint: Checkpoint, projection: Tensor): (data: Dataset) =>
   const columns = new Float32Array(size * dims);
   for (const [k, value] of projection.data.entries()) columns[(k % dims) * size + Math.floor(k / dims)] = Number(value);
   return async (data) => {
-    const products = new RowProducts();
+    const products = new RowProducts(checkpoint.threads);
     const parts: Table[] = [];
     try {
       for await (const { from, to, rows: gradients } of checkpoint.rows(data))

@@ -71,6 +71,7 @@ export class KroneckerCurvature {
   private constructor(
     private readonly objective: Objective,
     private readonly parts: readonly Part[],
+    private readonly threads: number | undefined,
   ) {
     this.#space = new Space(objective.parameters);
   }
@@ -88,9 +89,9 @@ export class KroneckerCurvature {
   static async by(
     over: OverData,
     objective: Objective,
-    options: Pick<KroneckerOptions, "kind" | "corrected" | "approximation" | "probes" | "seed">,
+    options: Pick<KroneckerOptions, "kind" | "corrected" | "approximation" | "probes" | "seed" | "threads">,
   ): Promise<KroneckerCurvature> {
-    return new KroneckerCurvature(objective, await kroneckerParts(objective, over, options));
+    return new KroneckerCurvature(objective, await kroneckerParts(objective, over, options), options.threads);
   }
 
   /** No more than the diagonal, exactly. */
@@ -98,6 +99,7 @@ export class KroneckerCurvature {
     return new KroneckerCurvature(
       objective,
       await diagonalParts(objective, data, kindOfTargets("kroneckerCurvature", options), options),
+      options.threads,
     );
   }
 
@@ -214,7 +216,11 @@ export class KroneckerCurvature {
       const matrix = inverseOf(part, asMatrix(part.block, vectors), damping);
       return [...fromMatrix(part.block, matrix, parameters)];
     });
-    return (await expressions())(Object.fromEntries(solved.map(([name, value]) => [name, new Traced(value)])));
+    const { threads } = this;
+    return (await expressions())(
+      Object.fromEntries(solved.map(([name, value]) => [name, new Traced(value)])),
+      threads === undefined ? {} : { threads },
+    );
   }
 
   /** Frees the runtime's memory. Nothing can be solved afterwards. */

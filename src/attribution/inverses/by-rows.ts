@@ -20,7 +20,7 @@ export class ByRows implements Inverse {
   async scores(queries: Dataset): Promise<Table> {
     const { size } = this.checkpoint.space;
     const most = Math.min(maxQueries, Math.max(1, Math.floor(mostNumbers / Math.max(1, size))));
-    const products = new RowProducts();
+    const products = new RowProducts(this.checkpoint.threads);
     const parts: Table[] = [];
     try {
       for await (const { rows } of this.checkpoint.rows(queries, most)) {
