@@ -132,10 +132,13 @@ const selu = having(
   })),
 );
 
-const celu = exponentialUnit("Celu", (node) => {
-  const alpha = floatAttribute(node, "alpha", 1);
-  return { alpha, gamma: 1, scale: alpha };
-});
+const celu = having(
+  { overwrites: true },
+  exponentialUnit("Celu", (node) => {
+    const alpha = floatAttribute(node, "alpha", 1);
+    return { alpha, gamma: 1, scale: alpha };
+  }),
+);
 
 // Smooth
 
@@ -182,10 +185,7 @@ const smooth: readonly OpDefinition[] = [
       (dy, x, _y, build) => build.div(dy, build.square(build.add(build.abs(x), build.scalar(1, x)))),
     ),
   ),
-  having(
-    { overwrites: true },
-    unary("Erf", erf, (x, _y, build) => bell(build, x), bounded(-1, 1)),
-  ),
+  unary("Erf", erf, (x, _y, build) => bell(build, x), bounded(-1, 1)),
 ];
 
 // Composites

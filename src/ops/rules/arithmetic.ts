@@ -87,7 +87,7 @@ const shapeOf = (node: { inputs: readonly (Value | null)[] }, index: number) => 
 
 const addition = withKnown(
   having(
-    { overwrites: true },
+    {},
     binary(
       "Add",
       (x, y) => x + y,
@@ -105,7 +105,7 @@ const addition = withKnown(
 
 const subtraction = withKnown(
   having(
-    { overwrites: true },
+    {},
     binary(
       "Sub",
       (x, y) => x - y,
@@ -137,7 +137,6 @@ const multiplication = withKnown(
       () => products,
       (a, b, node) => (node.inputs[0] === node.inputs[1] ? squared(a) : product(a, b)),
     ),
-    overwrites: true,
     light: true,
     finiteSlope: true,
     linear: scalingSteps,
@@ -162,7 +161,6 @@ const division = withKnown(
       (node) => (isFloat(inputOf(node, 0).dtype) ? quotients : undefined),
       quotient,
     ),
-    overwrites: true,
     linear: scalingSteps,
   },
   integerDivide,
@@ -328,7 +326,6 @@ export const arithmetic: readonly OpDefinition[] = [
       (x, _y, build: Build) => build.scalar(-1, x),
       (_node, [x]) => negative(present(x)),
     ),
-    overwrites: true,
     linear: (node) => [{ kind: "scaling", factor: (build) => build.scalar(-1, outputOf(node, 0)) }],
   },
   variadic(

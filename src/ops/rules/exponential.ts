@@ -56,26 +56,22 @@ function rounding(op: string, round: (x: number) => number): OpDefinition {
 
 export const exponential: readonly OpDefinition[] = [
   having(
-    { overwrites: true, notNegative: "always" },
+    { notNegative: "always" },
     unary("Exp", Math.exp, (_x, y) => y, exponentialRange),
   ),
   {
     ...unaryRule("Log", Math.log, (dy, x, _y, build) => build.div(dy, x), logarithmRange),
-    overwrites: true,
     restate: (node, build) => logarithmBehind(build, inputOf(node, 0)),
   },
   having(
-    { overwrites: true, notNegative: "always" },
+    { notNegative: "always" },
     unaryRule("Sqrt", Math.sqrt, (dy, _x, y, build) => build.div(build.scale(dy, 0.5), y), rootRange),
   ),
-  having(
-    { overwrites: true },
-    unary(
-      "Reciprocal",
-      (x) => 1 / x,
-      (_x, y, build) => build.neg(build.square(y)),
-      (_node, [x]) => quotient(between(1, 1), present(x)),
-    ),
+  unary(
+    "Reciprocal",
+    (x) => 1 / x,
+    (_x, y, build) => build.neg(build.square(y)),
+    (_node, [x]) => quotient(between(1, 1), present(x)),
   ),
   {
     ...unary(
@@ -84,13 +80,12 @@ export const exponential: readonly OpDefinition[] = [
       (x, _y, build) => build.sign(precise(build, x)),
       (_node, [x]) => magnitude(present(x)),
     ),
-    overwrites: true,
     notNegative: "always",
     finiteSlope: true,
     stepSlope: true,
   },
   unary("Sign", Math.sign, "none", increasing(Math.sign)),
-  having({ overwrites: true }, rounding("Floor", Math.floor)),
-  having({ overwrites: true }, rounding("Ceil", Math.ceil)),
+  rounding("Floor", Math.floor),
+  rounding("Ceil", Math.ceil),
   unary("Round", roundHalfEven, "none"),
 ];
