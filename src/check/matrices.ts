@@ -46,7 +46,8 @@ type Parts = ReferenceParts & Pick<PlainProducts, "vectors" | "skipped" | "jacob
 /** Numbers by want and by parameter, or for all samples together. */
 type Numbers = ReadonlyMap<string, ReadonlyMap<string, Float64Array>>;
 
-const whole = "all";
+/** Of all parameters together. */
+const whole = "(all parameters)";
 
 /**
  * Compares the first few samples, where that takes no long time.
@@ -83,7 +84,7 @@ export async function comparedMatrices(
   }
   const expected = inFloat64(new Reference(parts), parts, samples);
   const lost = [...expected.values()].some((own) => [...own.values()].some((all) => !all.every(Number.isFinite)));
-  if (lost) return leftOut("In float64 it, or another of these, is not finite.");
+  if (lost) return leftOut("In float64 the second derivatives of this model and data are not finite.");
   return { wants: await resultsOf(run, expected, parts, samples), skipped: [] };
 }
 

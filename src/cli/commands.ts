@@ -137,7 +137,7 @@ export function commands(io: Io, ended: (code: number) => void): Command {
       "gradient elements to compare with finite differences, in all (default: 4 per parameter, at most 64)",
       wholeNumber(0),
     )
-    .option("--no-second-derivatives", "leave out products of curvature, which take deep recurrent models long")
+    .option("--no-second-derivatives", "leave out second derivatives, which take long in deep recurrent models")
     .option("--json", "print JSON")
     .action(run<CheckCommandOptions>(checkModel));
   withOutput(

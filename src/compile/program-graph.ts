@@ -4,7 +4,6 @@ import type { Model } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
 import { type StageName, Stages } from "../inspect/observe.js";
-import { softmaxInPlace } from "../lower/large-softmax.js";
 import { sumsInBlocks } from "../lower/long-sums.js";
 import { samplesInParts } from "../lower/many-samples.js";
 import { storedAsFloat16 } from "../optimise/float16-results.js";
@@ -72,8 +71,7 @@ function lowered(
   const optimised = simplifyInFloat32([...planned, ...modelResults(objective, planned)], stages.onRewrite);
   reached("optimised", optimised);
   const [computed, own] = [optimised.slice(0, planned.length), optimised.slice(planned.length)];
-  const placed = softmaxInPlace(computed, own, stages.onRewrite);
-  const blocks = sumsInBlocks(placed, own, stages.onRewrite);
+  const blocks = sumsInBlocks(computed, own, stages.onRewrite);
   const values = manySamples ? samplesInParts(blocks, own, stages.onRewrite) : blocks;
   reached("lowered", values);
   return values;

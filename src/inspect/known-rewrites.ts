@@ -1,8 +1,7 @@
 /** All rewriting rules of the compiler, by name. */
-import { inPlace } from "../lower/large-softmax.js";
 import { blocking } from "../lower/long-sums.js";
 import { splitting } from "../lower/many-samples.js";
 import { rewriteNames } from "../optimise/simplify.js";
 
 /** The names of all rules that a log may hold, but for a target's own. */
-export const knownRewrites: readonly string[] = [...rewriteNames, inPlace, blocking, splitting];
+export const knownRewrites: readonly string[] = [...rewriteNames, blocking, splitting];

@@ -133,7 +133,7 @@ export function adaptiveAvgPool(outputSize: Sizes = 1): Module {
         const shape = showShape(x.value.shape);
         throw new PergradError("SHAPE_MISMATCH", `it takes [N, channels, size, ...], but its input is ${shape}.`);
       }
-      return x.onnx("GlobalAveragePool");
+      return pooled(x, "GlobalAveragePool");
     },
   };
 }

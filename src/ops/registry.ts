@@ -58,7 +58,7 @@ export const microsoftFamilies = {
   ...rareAtMicrosoft,
 } as const;
 
-/** What is of pergrad alone, in derivative rules or to look an index through: no file that is read holds it. */
+/** What no file that is read holds: what is of pergrad alone, and the product of 8-bit numbers, which only looks an index through. */
 const internal: readonly OpDefinition[] = [onePlusErf, addRowsDefinition, matMulInteger];
 
 /** All operators that programs may hold. */

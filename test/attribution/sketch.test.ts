@@ -162,14 +162,14 @@ describe("the largest scores by sketches are those of all features", () => {
     const exact = await largestOfAll(stored, questions, 7, undefined);
     // Scored on the way, and read one by one at the end: a quarter at most.
     expect(await largestBySketch(stored, questions, 7, undefined)).toEqual(exact);
-    expect(await largestOf(stored, questions, 7, undefined)).toEqual(exact);
+    expect(await largestOf(stored, questions, 7, undefined, 0)).toEqual(exact);
   });
 
   it("where nothing can be ruled out: then there is no answer by sketches, and the exact one is given", async () => {
     const stored = await written({ ...many, samples: 4000, kind: "equal" });
     const questions = asked(stored, 2, "normal", 1);
     expect(await largestBySketch(stored, questions, 5, undefined)).toBeNull();
-    const { places } = await largestOf(stored, questions, 5, undefined);
+    const { places } = await largestOf(stored, questions, 5, undefined, 0);
     expect([...places.subarray(0, 5)]).toEqual([0, 1, 2, 3, 4]);
   });
 

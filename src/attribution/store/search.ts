@@ -17,9 +17,6 @@ import { broken, pathOf } from "./shards.js";
 import { isSketched, type SketchedQueries, sketchedQueries, zeroCode } from "./sketch.js";
 import { areSketched, sketchBlocksOf } from "./sketches.js";
 
-/** Numbers of an index from which on its sketch is worth a second program. */
-const leastNumbers = 2 ** 22;
-
 /** After so many samples the best candidates are scored, and again after so many times as many: more is then ruled out. */
 const firstScored = 2 ** 13;
 const untilScored = 4;
@@ -30,15 +27,19 @@ const rowsTried = 16;
 /** Candidates of all queries that are kept, at most: 20 bytes each. */
 const mostCandidates = 2 ** 21;
 
-/** Throws FILE_UNREADABLE. */
+/**
+ * Throws FILE_UNREADABLE.
+ * @param least numbers of an index from which on its sketch is worth a second program
+ */
 export async function largestOf(
   stored: Stored,
   asked: Asked,
   top: number,
   signal: AbortSignal | undefined,
+  least = 2 ** 22,
 ): Promise<Largest> {
   const { manifest, samples } = stored;
-  const sketched = samples * manifest.models.length * manifest.dims >= leastNumbers;
+  const sketched = samples * manifest.models.length * manifest.dims >= least;
   return (sketched && (await largestBySketch(stored, asked, top, signal))) || largestOfAll(stored, asked, top, signal);
 }
 
