@@ -142,7 +142,7 @@ const logSoftmaxRange: RangeRule = (node, inputs, of) => {
 };
 
 export const softmax: readonly OpDefinition[] = [
-  having({ notNegative: "always" }, alongLines("Softmax", softmax64, softmaxRule, softmaxRange)),
-  alongLines("LogSoftmax", logSoftmax64, logSoftmaxRule, logSoftmaxRange),
+  having({ overwrites: true, notNegative: "always" }, alongLines("Softmax", softmax64, softmaxRule, softmaxRange)),
+  having({ overwrites: true }, alongLines("LogSoftmax", logSoftmax64, logSoftmaxRule, logSoftmaxRange)),
   { ...alongLines("Hardmax", hardmax64, "none", () => between(0, 1)), hidesNaN: true },
 ];
