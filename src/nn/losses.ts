@@ -135,7 +135,12 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
  * of labels.
  */
 function softmaxSecond(options: CrossEntropyOptions): TimesVector {
-  return softmaxTimes(options, (number) => number);
+  return (output, target, vector) => {
+    const { p, axis, over } = softmaxOf(options, output, target);
+    const centred = (value: Traced) => value.sub(p.mul(value).sum(axis, { keepDims: true }));
+    // Of a likely class the vector's element is nearly the mean: what rounding leaves is taken away once more.
+    return over(p.mul(centred(centred(vector))), (factor) => factor);
+  };
 }
 
 /**
@@ -143,7 +148,6 @@ function softmaxSecond(options: CrossEntropyOptions): TimesVector {
  * the one that exchanges sqrt(p) with the last axis, but for a sign, makes the last column 0 (Householder 1958).
  */
 function softmaxRoot(options: CrossEntropyOptions): TimesVector {
-  const times = softmaxTimes(options, (number) => number.sqrt());
   return (output, target, vector) => {
     const axis = classAxisOf("cross_entropy", output.value.shape, options.classAxis, target?.value.shape);
     const root = output.softmax(axis).sqrt();
@@ -152,16 +156,10 @@ function softmaxRoot(options: CrossEntropyOptions): TimesVector {
     const normal = root.add(isLast.cast(root.dtype).reshape(columnAt(axis, root.rank)));
     const along = vector.mul(normal).sum(axis, { keepDims: true });
     const half = root.slice(axis, classes - 1, classes).add(1);
-    return times(output, target, vector.sub(normal.mul(along.div(half))));
-  };
-}
-
-/** f(m) (diag(f(p)) - p f(p)') times a vector. */
-function softmaxTimes(options: CrossEntropyOptions, f: (number: Traced) => Traced): TimesVector {
-  return (output, target, vector) => {
-    const { p, axis, over } = softmaxOf(options, output, target);
-    const scaled = vector.mul(f(p));
-    return over(scaled.sub(p.mul(scaled.sum(axis, { keepDims: true }))), f);
+    const turned = vector.sub(normal.mul(along.div(half)));
+    const { p, over } = softmaxOf(options, output, target);
+    const scaled = turned.mul(p.sqrt());
+    return over(scaled.sub(p.mul(scaled.sum(axis, { keepDims: true }))), (factor) => factor.sqrt());
   };
 }
 

@@ -28,7 +28,10 @@ const queries = samples(5, 9);
 const common = { loss: "cross_entropy", threads: 1, shardSize: 20 } as const;
 
 /** All parts side by side. */
-async function all(index: attribution.AttributionIndex, asked = queries): Promise<Tensor<"float64">> {
+async function all(
+  index: attribution.AttributionIndex,
+  asked: Parameters<typeof index.scores>[0] = queries,
+): Promise<Tensor<"float64">> {
   const rows: number[][] = [];
   for await (const { from, to, scores } of index.scores(asked)) {
     expect(from).toBe(rows[0]?.length ?? 0);
@@ -165,6 +168,27 @@ describe("names of samples", () => {
         code: "INVALID_ARGUMENT",
       });
   });
+});
+
+it("samples that lie along another axis may come in other batches too", async () => {
+  const along = nn.trace({ x: [6, "N"] }, { net: network() }, ({ x }, { net }) => net(x.transpose([1, 0])), {
+    seed: 1,
+  });
+  const part = (from: number, to: number) => {
+    const data = Float32Array.from({ length: 6 * (to - from) }, (_, k) => {
+      const [i, n] = [Math.floor(k / (to - from)), from + (k % (to - from))];
+      return train.x[n * 6 + i] ?? Number.NaN;
+    });
+    return { x: tensor("float32", [6, to - from], data), target: train.target.slice(from, to) };
+  };
+  const [method, out] = [attribution.gradDot(), folder()];
+  const whole = await attribution.index(along, part(0, 75), { ...common, method, out });
+  const scores = await all(whole, part(0, 4));
+  await whole.release();
+  const parts = [part(0, 30), part(30, 31), part(31, 75)];
+  const again = await attribution.index(along, parts, { ...common, method, out });
+  expect((await all(again, part(0, 4))).data).toEqual(scores.data);
+  await again.release();
 });
 
 it("shards hold as many samples whatever the batches in which they come", async () => {

@@ -87,6 +87,21 @@ const cases: Record<string, Case> = {
   },
 };
 
+/** From the state "s", the sample's "v" and a row "w" of a parameter: the next state "n" and a result "r" without samples. */
+const sharedResults: Record<string, { readonly nodes: Nodes }> = {
+  "computed of the row": {
+    nodes: [node("Exp", ["w"], ["r"]), node("Mul", ["s", "r"], ["p"]), node("Add", ["p", "v"], ["n"])],
+  },
+  "the row itself": { nodes: [node("Identity", ["w"], ["r"]), node("Mul", ["s", "v"], ["n"])] },
+  "the same in each step": {
+    nodes: [
+      node("ReduceSum", ["W", "first"], ["r"], [int("keepdims", 0)]),
+      node("Mul", ["s", "w"], ["p"]),
+      node("Add", ["p", "v"], ["n"]),
+    ],
+  },
+};
+
 function fileOf({ scanned: [name, value, type], dims, nodes, table: captured, reversed = false }: Case): Uint8Array {
   const body = graph("body", {
     name: "body",
@@ -128,5 +143,36 @@ describe("what a step reads of parameters", () => {
       expect(loopError).toBeLessThan(1e-5);
       expect(differenceError).toBeLessThan(1e-5);
     }
+  });
+});
+
+describe("a result of each step that depends on parameters alone", () => {
+  it.each(Object.entries(sharedResults))("%s", async (_, { nodes }) => {
+    const body = graph("body", {
+      name: "body",
+      input: [valueInfo("s", ["N", width]), valueInfo("v", ["N", width]), valueInfo("w", [width])],
+      node: [...nodes],
+      output: [valueInfo("n", ["N", width]), valueInfo("r", [width])],
+    });
+    const bytes = file({
+      inputs: [valueInfo("x", [steps, "N", width]), valueInfo("h", ["N", width])],
+      initializers: [initializer("W", waves([steps, width])), initializer("first", int64s(0))],
+      nodes: [
+        node("Scan", ["h", "x", "W"], ["last", "all"], [body, int("num_scan_inputs", 2)]),
+        node("ReduceSum", ["all", "first"], ["sum"], [int("keepdims", 0)]),
+        node("Mul", ["last", "sum"], ["y"]),
+      ],
+    });
+    const model = modelOf(bytes, "m.onnx", { sampleAxes: { x: 1, h: 0 } });
+    const feeds = { x: waves([steps, 2, width]), h: waves([2, width]) };
+    const [found, expected] = [(await run(encoded(model), feeds)).y, (await run(bytes, feeds)).y] as [Tensor, Tensor];
+    expect(relativeError(found, expected)).toBeLessThan(1e-6);
+    const checked = await check(
+      model,
+      { ...feeds, target: waves([2, width]) },
+      { loss: losses.mse(), differences: 24 },
+    );
+    expect(checked.passed, JSON.stringify(checked)).toBe(true);
+    expect(checked.skipped).toEqual([]);
   });
 });

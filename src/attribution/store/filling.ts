@@ -8,6 +8,7 @@ import { writeFileSafely } from "../../io/atomic.js";
 import { present } from "../../present.js";
 import type { Dataset } from "../../program/dataset.js";
 import { samplesBetween } from "../../program/split.js";
+import { takeSamples } from "../../tensor/take-samples.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { Checkpoint } from "../checkpoint.js";
 import type { Features } from "./features.js";
@@ -116,14 +117,17 @@ class FeedsDigest {
   constructor(private readonly expected: ReadonlyMap<string, Expected>) {}
 
   add(feeds: Readonly<Record<string, Tensor>>): void {
-    for (const [name, { dtype, dims, data }] of Object.entries(feeds)) {
+    for (const [name, tensor] of Object.entries(feeds)) {
+      const { dtype, dims } = tensor;
       const axis = this.expected.get(name)?.sampleAxis ?? null;
       const begun = this.#hashes.get(name);
       // What all samples share is the same in each piece.
       if (begun && axis === null) continue;
       const own = dims.filter((_, k) => k !== axis);
       const hash = begun ?? createHash("sha256").update(JSON.stringify([name, dtype, own]));
-      this.#hashes.set(name, hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)));
+      for (const { data } of oneAfterAnother(tensor, axis))
+        hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      this.#hashes.set(name, hash);
     }
   }
 
@@ -132,6 +136,12 @@ class FeedsDigest {
     for (const name of [...this.#hashes.keys()].sort()) all.update(present(this.#hashes.get(name)).digest());
     return all.update(JSON.stringify(ids ?? null)).digest("hex");
   }
+}
+
+/** A piece whose bytes are those of one sample after another: then they do not depend on how samples come in pieces. */
+function oneAfterAnother(tensor: Tensor, axis: number | null): readonly Tensor[] {
+  if (axis === null || axis === 0) return [tensor];
+  return Array.from({ length: tensor.dims[axis] ?? 0 }, (_, n) => takeSamples(tensor, axis, n, n + 1));
 }
 
 function namesOf(ids: readonly string[], from: number, to: number): readonly string[] {

@@ -11,8 +11,9 @@ import type { Manifest } from "./manifest.js";
 import type { OpenShards } from "./open-shards.js";
 import { type Beside, pathOf } from "./shards.js";
 
-/** Samples at a time. */
+/** Samples at a time; and blocks, of which each holds one row of a place. */
 const most = 4096;
+const mostBlocks = 32;
 
 /** Rows that are read at once. */
 const readsAtOnce = 64;
@@ -28,10 +29,25 @@ export async function* scoresOf(
   scorer: Scorer,
   samples: Int32Array,
 ): AsyncGenerator<{ readonly from: number; readonly table: Table }, void> {
-  for (let from = 0; from < samples.length; from += most) {
-    const own = samples.subarray(from, from + most);
-    yield { from, table: await scored(stored, shards, scorer, own) };
+  for (let from = 0; from < samples.length; ) {
+    const end = endOf(samples, from, stored.manifest);
+    yield { from, table: await scored(stored, shards, scorer, samples.subarray(from, end)) };
+    from = end;
   }
+}
+
+/** How far samples go until too many lie in one place of their blocks. */
+function endOf(samples: Int32Array, from: number, manifest: Manifest): number {
+  const size = samplesOf(manifest);
+  const inPlace = new Map<number, number>();
+  const end = Math.min(from + most, samples.length);
+  for (let at = from; at < end; at++) {
+    const slot = ((samples[at] ?? 0) % manifest.shardSize) % size;
+    const count = (inPlace.get(slot) ?? 0) + 1;
+    if (count > mostBlocks) return at;
+    inPlace.set(slot, count);
+  }
+  return end;
 }
 
 async function scored(stored: Stored, shards: OpenShards, scorer: Scorer, samples: Int32Array): Promise<Table> {

@@ -7,7 +7,7 @@ import { substitute } from "../../graph/body.js";
 import { isBatch } from "../../graph/dim.js";
 import { leaf, type Value } from "../../graph/value.js";
 import { dependentsOf, leavesOf, nodesBefore, presentInputs } from "../../graph/walk.js";
-import { nth } from "../../present.js";
+import { leadingOf, nth } from "../../present.js";
 import { isFloat } from "../../tensor/tensor.js";
 import type { BodyBatch } from "../body-rules.js";
 import type { Build } from "../build.js";
@@ -28,11 +28,26 @@ export function scanApart(build: Build, spec: ScanSpec, batchBody: BodyBatch, st
     return stack ? [{ value, stack }] : [];
   });
   const leaves = [...states, ...slices, ...outside.map(({ value }) => value)];
-  return scan(build, { ...spec, scanned: [...scanned, ...outside.map(({ stack }) => stack)] }, (before, given) => {
+  const stackOf = new Map([
+    ...slices.map((slice, k) => [slice, nth(scanned, k)] as const),
+    ...outside.map(({ value, stack }) => [value, stack] as const),
+  ]);
+  const varying = dependentsOf([...states, ...slices], nodesBefore(results, new Set([...states, ...slices])));
+  const [steps] = leadingOf(nth(scanned, 0).shape, 1);
+  const ready = results.map((value) => {
+    if (!isShared(value) || !isFloat(value.dtype)) return null;
+    return stackOf.get(value) ?? (varying.has(value) ? null : build.expand(value, [steps, ...value.shape]));
+  });
+  const others = results.filter((_, k) => !ready[k]);
+  const all = [...next, ...others];
+  const run = scan(build, { ...spec, scanned: [...scanned, ...outside.map(({ stack }) => stack)] }, (before, given) => {
     const current = [...before, ...given];
-    const outputs = substitute([...next, ...results], new Map(leaves.map((value, k) => [value, nth(current, k)])));
+    const outputs = substitute(all, new Map(leaves.map((value, k) => [value, nth(current, k)])));
     return { states: outputs.slice(0, next.length), results: outputs.slice(next.length) };
   });
+  // What samples share of each step is at hand, and has no samples to be kept apart in the loop.
+  const stacked = results.map((value, k) => ready[k] ?? nth(run.stacked, others.indexOf(value)));
+  return { states: run.states, stacked };
 }
 
 /** The leaves of a step. */
