@@ -137,7 +137,7 @@ class Bench {
       report.status(`Compiling; then measuring ${samplesOf(model, feeds)} samples …`);
       await painted();
       const onProgress = (samples: number, total: number) => {
-        done.value = samples / total;
+        done.value = total === 0 ? 1 : samples / total;
         report.status(`Measured ${samples} of ${total} samples.`);
       };
       const found = await study(model, feeds, loss, { signal: running.signal, onProgress });

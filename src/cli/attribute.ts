@@ -129,7 +129,9 @@ export async function attribute(
   const tables = isTable(options.out);
   if (tables) await checkTable(options.out);
   const task = await dataTaskOf(modelFile, { ...options, data: train }, progress);
-  const { feeds: queries, ids: queryIds } = await queriesOf(task, options, progress);
+  const { feeds: queries, ids: queryIds, samples: queryCount } = await queriesOf(task, options, progress);
+  requireSamples(train, task.samples);
+  requireSamples(options.query, queryCount);
   const others: Model[] = [];
   for (const file of files) others.push(await checkpointOf(file, task.model, options, progress));
   const models = checkpointsOf(task.model, others, options, progress);
@@ -253,6 +255,14 @@ async function projectionIn(file: string): Promise<Tensor> {
   throw new PergradError(
     "MISSING_TENSOR",
     `"${file}" lacks "projection", numbers [parameters, dims]; give a file that holds them.`,
+  );
+}
+
+function requireSamples(file: string, samples: number): void {
+  if (samples > 0) return;
+  throw new PergradError(
+    "INVALID_ARGUMENT",
+    `"${file}" holds no samples, so there is nothing to score; give a file that holds some.`,
   );
 }
 

@@ -92,12 +92,23 @@ function report({ parameters, wants, skipped, samples, tolerance, passed }: Chec
     wantsBeyond(wants, tolerance) +
     notCompared(skipped) +
     "Errors are relative to each parameter's largest gradient: of the program against the float64 loop over samples,\n" +
-    "and of that loop against finite differences of the loss. Wants are compared with the same quantities of the loop's gradients,\n" +
-    "hvp and ggnProduct with the same products of single samples in float64, diagonals, traces, Jacobians and the ntk with plain columns.\n" +
+    "and of that loop against finite differences of the loss. Wants are compared with the same quantities of the loop's gradients" +
+    `${secondDerivatives(wants)}.\n` +
     (alone
       ? "It alone: the float32 gradient of that sample computed alone, without per-sample code, against the loop.\n"
       : "") +
     (wantsAlone ? "Alone: the same want, in float64, of float32 gradients that were computed so.\n" : "")
+  );
+}
+
+/** With what they are compared, where they were; else the end of the sentence. */
+function secondDerivatives(wants: CheckResult["wants"]): string {
+  const has = (...names: readonly string[]) => wants.some(({ want }) => names.includes(want));
+  const products = has("hvp", "ggnProduct");
+  const columns = has("ggnDiagonal", "hessianDiagonal", "trace", "jacobian", "ntk");
+  return (
+    (products ? ",\nhvp and ggnProduct with the same products of single samples in float64" : "") +
+    (columns ? ",\ndiagonals, traces, Jacobians and the ntk with plain columns" : "")
   );
 }
 

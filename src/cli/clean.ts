@@ -4,13 +4,13 @@ import type { CleaningTraining, Issues } from "../cleaning/types.js";
 import { type Column, samplesColumns } from "../io/column.js";
 import { checkTable, standardOutput, writeTable } from "../io/table.js";
 import { contentOf } from "../report/collect.js";
-import { writePage } from "../report/write.js";
+import { pageFiles, writePage } from "../report/write.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { checkpointOf } from "./checkpoints.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
 import { type ShowOptions, showing } from "./report.js";
-import { checkOut, dataTaskOf, type TaskOptions } from "./task.js";
+import { checkOut, checkPage, dataTaskOf, type TaskOptions } from "./task.js";
 import { checkOptimizer, type OptimizerOptions, optimizerFor } from "./train-options.js";
 import { UsageError } from "./usage.js";
 
@@ -37,7 +37,8 @@ export async function clean(
   const { checkpoint: files = [] } = options;
   if (options.out !== standardOutput) await checkOut(options.out, [modelFile, options.data, ...files]);
   await checkTable(options.out);
-  if (options.report !== undefined) await checkOut(options.report, [modelFile, options.data, ...files]);
+  if (options.report !== undefined)
+    await checkPage(options.report, [modelFile, options.data, options.ids, options.texts, ...files], options.out);
   const task = await dataTaskOf(modelFile, options, progress);
   const checkpoints: Readonly<Record<string, Tensor<"float32">>>[] = [];
   for (const file of files) checkpoints.push((await checkpointOf(file, task.model, options, progress)).parameters);
@@ -65,7 +66,10 @@ export async function clean(
     await writePage({ ...content, ...(issues.suggested ? { suggested: issues.suggested } : {}) }, options.report);
   }
   progress.stop();
-  if (options.out !== standardOutput) io.stdout.write(`wrote ${options.out}: ${summary(issues)}\n`);
+  if (options.out !== standardOutput) {
+    const pages = options.report === undefined ? "" : ` and ${pageFiles(options.report).join(", ")}`;
+    io.stdout.write(`wrote ${options.out}${pages}: ${summary(issues)}\n`);
+  }
 }
 
 /** A row for each sample: its name, its scores, then what they were made of. */

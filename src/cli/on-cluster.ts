@@ -112,7 +112,9 @@ export function addressOf(
     ["workers", "--workers"],
   ] as const)
     if (options[name] !== undefined)
-      throw new UsageError(`${flag} is for computing here, but workers have one thread each; leave it or --ray out.`);
+      throw new UsageError(
+        `${flag} has no meaning on a cluster, whose workers choose it by themselves; leave out ${flag} or --ray.`,
+      );
   try {
     return ray(options.ray ?? "");
   } catch (error) {

@@ -7,7 +7,7 @@ import type { ReportOptions, Show } from "../report/types.js";
 import { writePage } from "../report/write.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
-import { checkOut, type DataTask, dataTaskOf, type TaskOptions } from "./task.js";
+import { checkPage, type DataTask, dataTaskOf, type TaskOptions } from "./task.js";
 
 /** How samples are shown and named. */
 export interface ShowOptions {
@@ -30,7 +30,7 @@ export async function report(
   io: Io,
   progress: Progress,
 ): Promise<void> {
-  await checkOut(options.report, [modelFile, options.data]);
+  await checkPage(options.report, [modelFile, options.data, options.ids, options.texts]);
   const task = await dataTaskOf(modelFile, options, progress);
   progress.stage("losses and norms");
   const written = await writePage(

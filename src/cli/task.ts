@@ -1,6 +1,6 @@
 /** What all commands begin with: the model, the data and the loss put together. */
 import { stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import type { ModelProto } from "onnx-buf";
 import { type Objective, type ObjectiveOptions, objectiveOf, targetName } from "../compile/objective.js";
 import { type ErrorCode, PergradError } from "../errors.js";
@@ -11,6 +11,7 @@ import { parseFile, readModel } from "../onnx/read/model-file.js";
 import { modelOf } from "../onnx/read/model-of.js";
 import { replaceBatchNorm } from "../privacy/batch-norm.js";
 import type { SampleNames } from "../program/sample-names.js";
+import { pageFiles, requireOwnFiles } from "../report/write.js";
 import { isFloat, type Tensor } from "../tensor/tensor.js";
 import { checkInputs, feedsOf, readData, type Tensors } from "./data.js";
 import { type LossOptions, lossOf } from "./loss.js";
@@ -239,7 +240,7 @@ function outputSampleAxis(
  * Refuses what could not be written in the end, before the work begins, and to write over what is read.
  * @throws PergradError FILE_UNWRITABLE, UsageError.
  */
-export async function checkOut(out: string, inputs: readonly string[]): Promise<void> {
+export async function checkOut(out: string, inputs: readonly string[], option = "--out"): Promise<void> {
   const own = await stat(out).catch(() => undefined);
   const folder = await stat(dirname(out)).catch(() => undefined);
   const problem = own?.isDirectory()
@@ -252,7 +253,23 @@ export async function checkOut(out: string, inputs: readonly string[]): Promise<
   for (const input of inputs) {
     const other = await stat(input).catch(() => undefined);
     if (other?.ino === own.ino && other.dev === own.dev && own.isFile()) {
-      throw new UsageError(`--out "${out}" is the file that is read as "${input}"; give the result a name of its own.`);
+      throw new UsageError(
+        `${option} "${out}" is the file that is read as "${input}"; give the result a name of its own.`,
+      );
     }
   }
+}
+
+/** The same for a page, and for the numbers that are written beside it. */
+export async function checkPage(page: string, inputs: readonly (string | undefined)[], out?: string): Promise<void> {
+  for (const file of pageFiles(page)) {
+    await checkOut(
+      file,
+      inputs.filter((each) => each !== undefined),
+      "--report",
+    );
+    if (out === undefined || resolve(out) !== resolve(file)) continue;
+    throw new UsageError(`--report "${page}" comes with "${file}", which is --out too; give one of them another name.`);
+  }
+  await requireOwnFiles(page);
 }

@@ -9,6 +9,10 @@ export async function open(_path: string): Promise<FileHandle> {
   throw new Error(reason);
 }
 
+export async function access(_path: string): Promise<void> {
+  throw new Error(reason);
+}
+
 export function readSync(): number {
   throw new Error(reason);
 }

@@ -13,6 +13,10 @@ export function count(layer: string, what: string, value: number, least = 1): vo
 
 /** One size per axis. */
 export function perAxis(layer: string, what: string, sizes: Sizes, rank: number, least = 1): number[] {
+  if (typeof sizes !== "number" && !Array.isArray(sizes))
+    throw invalid(
+      `${layer}: ${what} must be a number or ${rank} numbers, one per axis: convolutions and pools take it before their options.`,
+    );
   const all = typeof sizes === "number" ? Array<number>(rank).fill(sizes) : [...sizes];
   if (all.length !== rank) throw invalid(`${layer}: ${what} [${all}] must have ${rank} sizes, one per axis.`);
   for (const size of all) count(layer, what, size, least);

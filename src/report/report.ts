@@ -39,8 +39,9 @@ export async function writeReport(
   checkOptions("writeReport(model, data, options)", options, optionNames);
   if (typeof options.out !== "string" || !/\.html?$/i.test(options.out))
     throw invalidArgument("A report's name, out, must end in .html; correct it.");
+  const { requireOwnFiles, writePage } = await import("./write.js");
+  await requireOwnFiles(options.out);
   const content = await reportContent(model, data, options);
-  const { writePage } = await import("./write.js");
   return writePage(content, options.out);
 }
 

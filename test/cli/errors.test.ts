@@ -81,6 +81,21 @@ describe("wrong usage exits with 2", () => {
     expect(readFileSync(path("data.safetensors"))).toEqual(before);
     expect(files()).toEqual(["data.safetensors", "link.safetensors", "model.onnx"]);
   });
+
+  test("a page's numbers are written over no other file", async () => {
+    const { command, path, files } = await workspace(linear(), data);
+    writeFileSync(path("flowers.csv"), "mine");
+    const own = await command("report", "--report", path("flowers.html"));
+    expect(own).toMatchObject({ code: 1, err: expect.stringMatching(/is there already and is of no page before/) });
+    const ids = await command("report", "--ids", path("flowers.csv"), "--report", path("flowers.html"));
+    expect(ids).toMatchObject({ code: 2, err: expect.stringMatching(/is the file that is read as/) });
+    const both = await command("clean", "--out", path("page.csv"), "--report", path("page.html"));
+    expect(both).toMatchObject({ code: 2, err: expect.stringMatching(/which is --out too/) });
+    expect(readFileSync(path("flowers.csv"), "utf8")).toBe("mine");
+    expect(files()).toEqual(["data.safetensors", "flowers.csv", "model.onnx"]);
+    // Its own it writes anew.
+    for (let k = 0; k < 2; k++) expect((await command("report", "--report", path("page.html"))).code).toBe(0);
+  });
 });
 
 describe("help and version are printed to stdout", () => {

@@ -135,14 +135,20 @@ const keys: readonly (keyof Manifest)[] = [
 
 /** Refuses an index that was made of something else. Throws INVALID_ARGUMENT. */
 export function requireSame(folder: string, before: Manifest, now: Manifest): void {
-  const what: Readonly<Record<string, string>> = { models: "model", parameters: "selection of parameters" };
+  const what: Readonly<Record<string, string>> = {
+    models: "another model",
+    parameters: "another selection of parameters",
+    settings: "other settings",
+    dims: "another number of dims",
+    ids: "other ids",
+  };
   for (const key of keys) {
     const [was, is] = [before, now].map((each) => JSON.stringify(sorted(each[key])));
     if (was === is) continue;
     const shown = key === "models" || key === "parameters" ? "" : `: ${was}, not ${is}`;
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `The index in "${folder}" was made with another ${what[key] ?? key}${shown}; give the same, or another folder.`,
+      `The index in "${folder}" was made with ${what[key] ?? `another ${key}`}${shown}; give the same, or another folder.`,
     );
   }
 }
