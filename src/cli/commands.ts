@@ -1,7 +1,7 @@
 /** The commands and their options, as commander knows them. */
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { version } from "../io/package-file.js";
-import { type AttributeOptions, attribute, rates } from "./attribute.js";
+import { type AttributeOptions, attribute, methodWords, rates } from "./attribute.js";
 import { attributeOnCluster } from "./attribute-on-cluster.js";
 import { type CheckCommandOptions, checkModel } from "./check.js";
 import { type CleanCommandOptions, clean } from "./clean.js";
@@ -127,7 +127,11 @@ export function commands(io: Io, ended: (code: number) => void): Command {
     .option("--samples <K>", "samples that --profile runs (default: at most 64)", wholeNumber(1))
     .option("--threads <n>", "threads that --profile uses (default: all cores)", wholeNumber(1))
     .option("--save-stages <folder>", "write the graph of each stage there, as numbered .onnx files")
-    .option("--method <name>", "of attribute: show by which approximation each parameter takes part", method)
+    .option(
+      "--method <name>",
+      `of attribute (${methodWords.join(", ")}): show by which approximation each parameter takes part`,
+      method,
+    )
     .option("--json", "print JSON")
     .action(run<AnyExplainOptions>(explainAny));
   withData(program, "check", "compare gradients with a loop over samples and with finite differences", "")
@@ -318,7 +322,7 @@ function attribution(program: Command): Command {
     )
     .option("--data <glob>", "with --ray: a folder or a glob of Parquet files with the training samples")
     .addOption(required("--query <file>", "the same with the samples that are to be explained"))
-    .addOption(required("--method <name>", "how", method))
+    .addOption(required("--method <name>", `how: ${methodWords.join(", ")}`, method))
     .option(
       "--damping <d>",
       "number added to the matrix's diagonal (default: measured on held-out training samples)",
