@@ -92,8 +92,8 @@ describe("with --ray", () => {
   });
 
   it.each([
-    [["--threads", "2"], "--threads is for computing here"],
-    [["--memory-budget", "1GB"], "--memory-budget is for computing here"],
+    [["--threads", "2"], "--threads has no meaning on a cluster"],
+    [["--memory-budget", "1GB"], "--memory-budget has no meaning on a cluster"],
     [["--ray", "head:8265"], "begins with http or https"],
   ])("%j is wrong usage", async (more, text) => {
     const { path, inputs } = await workspace(linear(), data);
@@ -139,7 +139,7 @@ describe("attribute with --ray", () => {
     [["--method", "graddot"], "--ray needs --data"],
     [["--method", "graddot", "--data", "x", "--train", "y"], "leave out --train"],
     [["--method", "graddot", "--data", "x", "--self"], "--self is computed on one machine"],
-    [["--method", "graddot", "--data", "x", "--threads", "2"], "--threads is for computing here"],
+    [["--method", "graddot", "--data", "x", "--threads", "2"], "--threads has no meaning on a cluster"],
   ])("%j is wrong usage", async (more, text) => {
     const { path } = await workspace(linear(), data);
     const own = ["--query", path("data.safetensors"), "--loss", "cross_entropy", "--ray", "http://127.0.0.1:1"];
