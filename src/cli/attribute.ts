@@ -31,7 +31,7 @@ import type { OnCluster } from "./on-cluster.js";
 import type { Progress } from "./progress.js";
 import { cleaningUp } from "./signals.js";
 import { checkOut, type DataTask, dataTaskOf, type TaskOptions } from "./task.js";
-import { number, UsageError } from "./usage.js";
+import { flagOf, number, UsageError } from "./usage.js";
 
 /** A method and its settings, as commander gives them. */
 export interface MethodOptions {
@@ -215,8 +215,7 @@ async function withoutEach(...given: Parameters<typeof leaveOut>): Promise<Recor
 export function requireFitting(options: MethodOptions): void {
   for (const [name, ...methods] of takenBy) {
     if (options[name] === undefined || methods.includes(options.method)) continue;
-    const flag = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-    throw new UsageError(`${flag} is for --method ${methods.join(" or ")}, not for ${options.method}.`);
+    throw new UsageError(`${flagOf(name)} is for --method ${methods.join(" or ")}, not for ${options.method}.`);
   }
   if (options.method === "representer" && options.l2 === undefined)
     throw new UsageError("--method representer needs --l2 FACTOR, that of the penalty on the last layer's weights.");

@@ -6,7 +6,7 @@ import type { Io } from "./io.js";
 import { json } from "./json.js";
 import type { Progress } from "./progress.js";
 import { taskOf } from "./task.js";
-import { UsageError } from "./usage.js";
+import { flagOf, UsageError } from "./usage.js";
 
 /** As commander gives them. */
 export type AnyExplainOptions = ExplainOptions & Partial<MethodOptions>;
@@ -21,7 +21,6 @@ export async function explainAny(
   io: Io,
   progress: Progress,
 ): Promise<void> {
-  const flagOf = (name: string) => `--${name.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`)}`;
   const other = (method === undefined ? ofMethods : ofPrograms).find((name) => options[name] !== undefined);
   if (other !== undefined && method === undefined)
     throw new UsageError(`${flagOf(other)} is for --method; give that too.`);

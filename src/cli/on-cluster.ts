@@ -11,7 +11,7 @@ import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
 import { interruptible } from "./signals.js";
 import { type Task, type TaskOptions, taskOf } from "./task.js";
-import { UsageError } from "./usage.js";
+import { flagOf, UsageError } from "./usage.js";
 
 /** The option of commands that can be computed on a cluster. */
 export interface OnCluster {
@@ -106,14 +106,10 @@ export async function followed<R>(
 export function addressOf(
   options: OnCluster & Pick<OnClusterOptions, "threads" | "memoryBudget" | "workers">,
 ): RayAddress {
-  for (const [name, flag] of [
-    ["threads", "--threads"],
-    ["memoryBudget", "--memory-budget"],
-    ["workers", "--workers"],
-  ] as const)
+  for (const name of ["threads", "memoryBudget", "workers"] as const)
     if (options[name] !== undefined)
       throw new UsageError(
-        `${flag} has no meaning on a cluster, whose workers choose it by themselves; leave out ${flag} or --ray.`,
+        `${flagOf(name)} has no meaning on a cluster, whose workers choose it by themselves; leave out ${flagOf(name)} or --ray.`,
       );
   try {
     return ray(options.ray ?? "");

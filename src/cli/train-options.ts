@@ -6,7 +6,7 @@ import { schedules } from "../train/schedules.js";
 import { sgd } from "../train/sgd.js";
 import type { ClippingOptions, Noise } from "../train/types.js";
 import type { TaskOptions } from "./task.js";
-import { number, UsageError, wholeNumber } from "./usage.js";
+import { flagOf, number, UsageError, wholeNumber } from "./usage.js";
 
 export const optimizers = ["sgd", "adam", "adamw"] as const;
 export const scheduleNames = ["constant", "linear", "cosine"] as const;
@@ -61,7 +61,7 @@ export function checkTrainOptions(options: TrainCommandOptions): void {
   oneNeeded(options, ["epochs", "steps"]);
   for (const name of ["epsilon", "noiseMultiplier", "delta", "maxNorm", "clipping"] as const)
     if (options[name] !== undefined && !options.private)
-      throw new UsageError(`${flag(name)} is for --private training.`);
+      throw new UsageError(`${flagOf(name)} is for --private training.`);
   if (options.checkpointEvery !== undefined && options.checkpoint === undefined)
     throw new UsageError("--checkpoint-every needs --checkpoint FOLDER.");
   if (options.diagnoseEvery !== undefined && options.diagnosePage === undefined)
@@ -101,11 +101,7 @@ export function given<K extends string, T>(key: K, value: T | undefined): { read
 /** That both are not given, commander sees to. */
 function oneNeeded(options: TrainCommandOptions, names: readonly (keyof TrainCommandOptions)[]): void {
   if (names.some((name) => options[name] !== undefined)) return;
-  throw new UsageError(`One of ${names.map(flag).join(" and ")} must be given.`);
-}
-
-function flag(name: string): string {
-  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  throw new UsageError(`One of ${names.map(flagOf).join(" and ")} must be given.`);
 }
 
 export const positive = (text: string) => number(text, (value) => value > 0, "a number above 0");

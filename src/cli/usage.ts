@@ -98,3 +98,8 @@ export function maxNorm(text: string, before?: MaxNorm): MaxNorm {
   if (typeof before === "object" && text.includes("=")) return perParameter(text, before);
   throw new InvalidArgumentError("give one number for the whole gradient, or NAME=C for each parameter, not both");
 }
+
+/** An option as it is written, of the name under which its value is handed over: "--memory-budget" of "memoryBudget". */
+export function flagOf(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}

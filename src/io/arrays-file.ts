@@ -4,21 +4,12 @@ import { PergradError } from "../errors.js";
 import { pickSamples, takeSamples } from "../tensor/take-samples.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { TensorLayout } from "./bytes.js";
-import { changedFile, unknownTensor, unreadable } from "./failure.js";
-import { type FileHandle, open } from "./file-system.js";
+import { unknownTensor } from "./failure.js";
+import type { FileHandle } from "./file-system.js";
 import { decodeNpy, NpyError, npyPlace } from "./npy.js";
 import { readNpz } from "./npz.js";
-import {
-  isUnchanged,
-  layoutOf,
-  type Part,
-  readAt,
-  readPart,
-  readRows,
-  type Stored,
-  type Version,
-  versionOf,
-} from "./rows.js";
+import { OpenFile } from "./open-file.js";
+import { layoutOf, type Part, readAt, type Stored } from "./rows.js";
 import type { TensorFile } from "./tensor-file.js";
 import { membersOf } from "./zip-directory.js";
 
@@ -76,57 +67,38 @@ class ArraysFile implements TensorFile {
   readonly layout: ReadonlyMap<string, TensorLayout>;
 
   private constructor(
-    private readonly path: string,
-    private readonly file: FileHandle,
+    private readonly file: OpenFile,
     private readonly arrays: ReadonlyMap<string, Found>,
-    private readonly version: Version,
   ) {
     this.layout = new Map([...arrays].map(([name, own]) => [name, "data" in own ? own : layoutOf(own)]));
   }
 
-  static async open(
-    path: string,
-    find: (file: FileHandle) => Promise<ReadonlyMap<string, Found>>,
-  ): Promise<ArraysFile> {
-    const file = await open(path).catch((error: unknown) => {
-      throw unreadable(path, error);
-    });
-    try {
-      const version = await versionOf(file);
-      return new ArraysFile(path, file, await find(file), version);
-    } catch (error) {
-      await file.close();
-      throw unreadable(path, error);
-    }
+  static open(path: string, find: (file: FileHandle) => Promise<ReadonlyMap<string, Found>>): Promise<ArraysFile> {
+    return OpenFile.open(path, async (file) => new ArraysFile(file, await find(file.handle)));
   }
 
   async read(name: string, part?: Part): Promise<Tensor> {
     const own = this.#array(name);
     if ("data" in own) return part ? takeSamples(own, part.axis, part.from, part.to) : own;
-    return readPart(this.file, own, part).catch(this.#failed);
+    return this.file.tensor(own, part);
   }
 
   async rows(name: string, axis: number, places: ArrayLike<number>): Promise<Tensor> {
     const own = this.#array(name);
-    if ("data" in own) return pickSamples(own, axis, places);
-    return readRows(this.file, own, axis, places).catch(this.#failed);
+    return "data" in own ? pickSamples(own, axis, places) : this.file.rows(own, axis, places);
   }
 
-  async requireUnchanged(): Promise<void> {
-    if (!(await isUnchanged(this.file, this.version))) throw changedFile(this.path);
+  requireUnchanged(): Promise<void> {
+    return this.file.requireUnchanged();
   }
 
   close(): Promise<void> {
     return this.file.close();
   }
 
-  readonly #failed = (error: unknown): never => {
-    throw unreadable(this.path, error);
-  };
-
   #array(name: string): Found {
     const own = this.arrays.get(name);
     if (own) return own;
-    throw unknownTensor(this.path, name);
+    throw unknownTensor(this.file.path, name);
   }
 }

@@ -118,31 +118,30 @@ function stretchesOf(position: number, { blocks, behind, all }: Along, places: A
   return found;
 }
 
-async function fillFrom(
-  file: FileHandle,
-  { start, end, rows }: Stretch,
-  behind: number,
-  bytes: Uint8Array,
-): Promise<void> {
-  const [first] = rows;
-  if (rows.length === 1 && first) return fillAt(file, start, bytes.subarray(first[1], first[1] + behind));
-  const read = await readAt(file, start, end - start);
-  copyRows(rows, read, start, behind, bytes);
+async function fillFrom(file: FileHandle, stretch: Stretch, behind: number, bytes: Uint8Array): Promise<void> {
+  const into = targetOf(stretch, behind, bytes);
+  await fillAt(file, stretch.start, into);
+  copyRows(stretch, into, behind, bytes);
 }
 
-function fillHere(file: FileHandle, { start, end, rows }: Stretch, behind: number, bytes: Uint8Array): void {
-  const [first] = rows;
-  const one = rows.length === 1 && first;
-  const into = one ? bytes.subarray(first[1], first[1] + behind) : new Uint8Array(end - start);
+function fillHere(file: FileHandle, stretch: Stretch, behind: number, bytes: Uint8Array): void {
+  const into = targetOf(stretch, behind, bytes);
   for (let done = 0; done < into.length; ) {
-    const read = readSync(file.fd, into, done, into.length - done, start + done);
+    const read = readSync(file.fd, into, done, into.length - done, stretch.start + done);
     if (read === 0) throw new Error(shorter);
     done += read;
   }
-  if (!one) copyRows(rows, into, start, behind, bytes);
+  copyRows(stretch, into, behind, bytes);
 }
 
-function copyRows(rows: Stretch["rows"], read: Uint8Array, start: number, behind: number, bytes: Uint8Array): void {
+/** Where a stretch is read to: one row, to its place at once. */
+function targetOf({ start, end, rows }: Stretch, behind: number, bytes: Uint8Array): Uint8Array {
+  const [first] = rows;
+  return rows.length === 1 && first ? bytes.subarray(first[1], first[1] + behind) : new Uint8Array(end - start);
+}
+
+function copyRows({ start, rows }: Stretch, read: Uint8Array, behind: number, bytes: Uint8Array): void {
+  if (rows.length === 1) return;
   for (const [from, to] of rows) bytes.set(read.subarray(from - start, from - start + behind), to);
 }
 
@@ -180,22 +179,4 @@ export async function fillAt(file: FileHandle, position: number, bytes: Uint8Arr
     if (bytesRead === 0) throw new Error(shorter);
     done += bytesRead;
   }
-}
-
-/** A file as it was when it was opened. */
-export interface Version {
-  readonly size: bigint;
-  readonly mtimeNs: bigint;
-}
-
-/** Which version of a file this is. */
-export async function versionOf(file: FileHandle): Promise<Version> {
-  const { size, mtimeNs } = await file.stat({ bigint: true });
-  return { size, mtimeNs };
-}
-
-/** Whether nobody has written to the file since. */
-export async function isUnchanged(file: FileHandle, { size, mtimeNs }: Version): Promise<boolean> {
-  const now = await versionOf(file);
-  return now.size === size && now.mtimeNs === mtimeNs;
 }

@@ -15,20 +15,8 @@ import {
   type TensorLayout,
   tensorOfBytes,
 } from "./bytes.js";
-import { changedFile, unreadable } from "./failure.js";
-import { type FileHandle, open } from "./file-system.js";
-import {
-  fillAt,
-  isUnchanged,
-  layoutOf,
-  type Part,
-  readAt,
-  readPart,
-  readRows,
-  type Stored,
-  type Version,
-  versionOf,
-} from "./rows.js";
+import { OpenFile } from "./open-file.js";
+import { layoutOf, type Part, readAt, type Stored } from "./rows.js";
 import { PieceChecker, type TensorWriter } from "./writer.js";
 
 export interface SafetensorsContent {
@@ -104,10 +92,8 @@ export class SafetensorsFile {
   readonly #entries: ReadonlyMap<string, Entry>;
 
   private constructor(
-    private readonly path: string,
-    private readonly file: FileHandle,
+    private readonly file: OpenFile,
     private readonly start: number,
-    private readonly version: Version,
     entries: readonly Entry[],
     readonly metadata: Readonly<Record<string, string>>,
   ) {
@@ -115,20 +101,13 @@ export class SafetensorsFile {
   }
 
   /** Throws FILE_UNREADABLE. */
-  static async open(path: string): Promise<SafetensorsFile> {
-    const file = await open(path).catch((error: unknown) => {
-      throw unreadable(path, error);
+  static open(path: string): Promise<SafetensorsFile> {
+    return OpenFile.open(path, async (file) => {
+      const { handle, size } = file;
+      const length = headerLength(await readAt(handle, 0, Math.min(8, size)), size, path);
+      const header = parseHeader(await readAt(handle, 8, length), size - 8 - length, path);
+      return new SafetensorsFile(file, 8 + length, header.entries, header.metadata);
     });
-    try {
-      const version = await versionOf(file);
-      const size = Number(version.size);
-      const length = headerLength(await readAt(file, 0, Math.min(8, size)), size, path);
-      const header = parseHeader(await readAt(file, 8, length), size - 8 - length, path);
-      return new SafetensorsFile(path, file, 8 + length, version, header.entries, header.metadata);
-    } catch (error) {
-      await file.close();
-      throw unreadable(path, error);
-    }
   }
 
   /** In the order of the header. Half-precision tensors are read as float32. */
@@ -150,23 +129,23 @@ export class SafetensorsFile {
   async readStored(name: string, from: number, into: Uint8Array): Promise<void> {
     const { type, dims, begin, end } = this.#entry(name);
     const position = begin + from * sizeOf(dims.slice(1)) * storedBytesOf(type);
-    if (position + into.length > end) throw broken(this.path, `its tensor "${name}" has fewer rows than are read`);
-    await fillAt(this.file, this.start + position, into).catch(this.#failed);
+    if (position + into.length > end) throw broken(this.file.path, `its tensor "${name}" has fewer rows than are read`);
+    await this.file.fill(this.start + position, into);
   }
 
   /** A tensor, or what lies between two places of one of its axes. Throws FILE_UNREADABLE. */
   async read(name: string, part?: Part): Promise<Tensor> {
-    return readPart(this.file, this.#placed(name), part).catch(this.#failed);
+    return this.file.tensor(this.#placed(name), part);
   }
 
   /** The rows at these places of one of a tensor's axes, in this order. Throws FILE_UNREADABLE. */
   async rows(name: string, axis: number, places: ArrayLike<number>): Promise<Tensor> {
-    return readRows(this.file, this.#placed(name), axis, places).catch(this.#failed);
+    return this.file.rows(this.#placed(name), axis, places);
   }
 
   /** Throws FILE_UNREADABLE where somebody has written to the file since it was opened. */
-  async requireUnchanged(): Promise<void> {
-    if (!(await isUnchanged(this.file, this.version))) throw changedFile(this.path);
+  requireUnchanged(): Promise<void> {
+    return this.file.requireUnchanged();
   }
 
   close(): Promise<void> {
@@ -175,7 +154,7 @@ export class SafetensorsFile {
 
   #entry(name: string): Entry {
     const entry = this.#entries.get(name);
-    if (!entry) throw broken(this.path, `it holds no tensor "${name}"`);
+    if (!entry) throw broken(this.file.path, `it holds no tensor "${name}"`);
     return entry;
   }
 
@@ -183,10 +162,6 @@ export class SafetensorsFile {
     const { type, dims, begin } = this.#entry(name);
     return { type, dims, position: this.start + begin };
   }
-
-  readonly #failed = (error: unknown): never => {
-    throw unreadable(this.path, error);
-  };
 }
 
 function headerLength(bytes: Uint8Array, size: number, fileName: string): number {

@@ -1,35 +1,8 @@
 /** What is wanted, as callers give it. */
 import { invalidArgument, isPromise, kindOf } from "../arguments.js";
 import { nearest } from "../meant.js";
-import type { Wants, want } from "./want.js";
-
-/** All that `want` has. */
-const names = [
-  "gradients",
-  "norms",
-  "clippedSum",
-  "sum",
-  "mean",
-  "losses",
-  "outputs",
-  "moments",
-  "noiseScale",
-  "dot",
-  "gram",
-  "cosine",
-  "cross",
-  "project",
-  "reduce",
-  "hvp",
-  "ggnProduct",
-  "fisherProduct",
-  "ggnDiagonal",
-  "hessianDiagonal",
-  "trace",
-  "jacobian",
-  "ntk",
-  "kroneckerFactors",
-] as const satisfies readonly (keyof typeof want)[];
+import { want } from "./want.js";
+import type { Wants } from "./wanted.js";
 
 const example = "{ norms: want.norms() }";
 
@@ -44,23 +17,15 @@ export function requireWants(given: Wants): void {
   for (const [name, each] of Object.entries(wants)) if (!isWant(each)) throw wrong(name, each);
 }
 
-/** The wants themselves, of those that stand for others. */
-export async function loadedWants<W extends Wants>(wants: W): Promise<W> {
-  const entries = Object.entries(wants).map(async ([name, each]) => [name, (await each.later?.()) ?? each] as const);
-  return { ...wants, ...Object.fromEntries(await Promise.all(entries)) };
-}
-
 function isWant(value: unknown): boolean {
   return typeof value === "object" && value !== null && "emit" in value && "read" in value;
 }
 
 function wrong(name: string, value: unknown) {
-  const near = nearest(typeof value === "string" ? value : name, names) ?? "norms";
-  if (typeof value === "function") {
-    // What packs a page renames functions: then only the user's own name says which one was meant.
-    const maker = names.find((each) => each === value.name) ?? near;
-    return invalidArgument(`The want "${name}" is the function want.${maker} itself; call it: want.${maker}().`);
-  }
+  const uncalled = Object.entries(want).find(([, maker]) => maker === value)?.[0];
+  if (uncalled !== undefined)
+    return invalidArgument(`The want "${name}" is the function want.${uncalled} itself; call it: want.${uncalled}().`);
+  const near = nearest(typeof value === "string" ? value : name, Object.keys(want)) ?? "norms";
   return invalidArgument(
     `The want "${name}" is ${kindOf(value)}; make it with one of want's functions, such as want.${near}().`,
   );

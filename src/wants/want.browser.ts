@@ -6,17 +6,7 @@ import { losses, mean, norms, outputs, sum } from "./plain.js";
 import type { Want } from "./wanted.js";
 
 export type { ClippedSum, ClippedSumOptions } from "./clipping.js";
-export type {
-  ByParameter,
-  FloatTensor,
-  Norms,
-  ResultOf,
-  Results,
-  Returned,
-  Want,
-  WantContext,
-  Wants,
-} from "./wanted.js";
+export type * from "./wanted.js";
 
 /** Makes a want that stands for another until that is loaded. */
 function later<A extends unknown[], R>(name: string, load: () => Promise<(...given: A) => Want<R>>) {

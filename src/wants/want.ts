@@ -11,17 +11,7 @@ import { reduce } from "./reduction.js";
 import { moments, noiseScale } from "./statistics.js";
 
 export type { ClippedSum, ClippedSumOptions } from "./clipping.js";
-export type {
-  ByParameter,
-  FloatTensor,
-  Norms,
-  ResultOf,
-  Results,
-  Returned,
-  Want,
-  WantContext,
-  Wants,
-} from "./wanted.js";
+export type * from "./wanted.js";
 
 /** What a program can compute of each sample's gradients. */
 export const want = {

@@ -86,6 +86,12 @@ export type Wants = Readonly<Record<string, Want<unknown>>>;
 /** What a program's `run` gives: each want's result, under the want's name. */
 export type Results<W extends Wants> = { readonly [K in keyof W]: ResultOf<W[K]> };
 
+/** The wants themselves, of those that stand for others. */
+export async function loadedWants<W extends Wants>(wants: W): Promise<W> {
+  const entries = Object.entries(wants).map(async ([name, each]) => [name, (await each.later?.()) ?? each] as const);
+  return { ...wants, ...Object.fromEntries(await Promise.all(entries)) };
+}
+
 export function float(returned: Returned, name: string): FloatTensor {
   const tensor = returned[name];
   if (tensor?.dtype !== "float32")

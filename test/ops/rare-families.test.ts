@@ -5,9 +5,9 @@ import { describe, expect, it } from "vitest";
 import * as page from "../../src/ops/rare.browser.js";
 import { rare, rareAtMicrosoft } from "../../src/ops/rare.js";
 import { allDefinitions, build, definitionOf } from "../../src/ops/registry.js";
-import { loadedWants } from "../../src/wants/given-wants.js";
 import { want as wantOfPage } from "../../src/wants/want.browser.js";
 import { want } from "../../src/wants/want.js";
+import { loadedWants } from "../../src/wants/wanted.js";
 
 const source = join(import.meta.dirname, "..", "..", "src");
 const rareFamilies = [...Object.values(rare), ...Object.values(rareAtMicrosoft)];

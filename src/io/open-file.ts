@@ -1,0 +1,74 @@
+/** An open file of which parts are read, in the version that was opened: what the formats have in common. */
+import type { Tensor } from "../tensor/tensor.js";
+import { changedFile, unreadable } from "./failure.js";
+import { type FileHandle, open } from "./file-system.js";
+import { fillAt, type Part, readPart, readRows, type Stored } from "./rows.js";
+
+/** A file as it was when it was opened. */
+interface Version {
+  readonly size: bigint;
+  readonly mtimeNs: bigint;
+}
+
+export class OpenFile {
+  private constructor(
+    readonly path: string,
+    readonly handle: FileHandle,
+    private readonly version: Version,
+  ) {}
+
+  /**
+   * What `read` makes of an open file; where it throws, the file is closed again.
+   * @throws PergradError FILE_UNREADABLE
+   */
+  static async open<T>(path: string, read: (file: OpenFile) => Promise<T>): Promise<T> {
+    const handle = await open(path).catch((error: unknown) => {
+      throw unreadable(path, error);
+    });
+    try {
+      return await read(new OpenFile(path, handle, await versionOf(handle)));
+    } catch (error) {
+      await handle.close();
+      throw unreadable(path, error);
+    }
+  }
+
+  /** Bytes. */
+  get size(): number {
+    return Number(this.version.size);
+  }
+
+  /** A tensor, or what lies between two places of one of its axes. Throws FILE_UNREADABLE. */
+  tensor(placed: Stored, part?: Part): Promise<Tensor> {
+    return readPart(this.handle, placed, part).catch(this.#failed);
+  }
+
+  /** The rows at these places of one of a tensor's axes, in this order. Throws FILE_UNREADABLE. */
+  rows(placed: Stored, axis: number, places: ArrayLike<number>): Promise<Tensor> {
+    return readRows(this.handle, placed, axis, places).catch(this.#failed);
+  }
+
+  /** Fills the bytes from there on. Throws FILE_UNREADABLE. */
+  fill(position: number, bytes: Uint8Array): Promise<void> {
+    return fillAt(this.handle, position, bytes).catch(this.#failed);
+  }
+
+  /** Throws FILE_UNREADABLE where somebody has written to the file since it was opened. */
+  async requireUnchanged(): Promise<void> {
+    const { size, mtimeNs } = await versionOf(this.handle);
+    if (size !== this.version.size || mtimeNs !== this.version.mtimeNs) throw changedFile(this.path);
+  }
+
+  close(): Promise<void> {
+    return this.handle.close();
+  }
+
+  readonly #failed = (error: unknown): never => {
+    throw unreadable(this.path, error);
+  };
+}
+
+async function versionOf(handle: FileHandle): Promise<Version> {
+  const { size, mtimeNs } = await handle.stat({ bigint: true });
+  return { size, mtimeNs };
+}
