@@ -6,12 +6,11 @@ import { objectiveOf } from "../../src/compile/objective.js";
 import { inputsOf, weightsOf } from "../../src/compile/program-graph.js";
 import { losses, type Model, nn, type Tensor, type Wants, want } from "../../src/index.js";
 import { Program } from "../../src/program/program.js";
-import { withoutFaults } from "../../src/target/onnxruntime/adapt.js";
 import type { ApartSizes } from "../../src/target/onnxruntime/apart.js";
 import { scheduled } from "../../src/target/onnxruntime/executable.js";
 import { onnxruntimeWith } from "../../src/target/onnxruntime/index.js";
 import { expectClose } from "../support/per-sample.js";
-import { plainGraphOf } from "../support/program-graph.js";
+import { graphOf } from "../support/program-graph.js";
 import { tensorsIn } from "../support/tensors-in.js";
 import "../support/seed.js";
 
@@ -47,7 +46,7 @@ const loss = losses.crossEntropy();
 
 function emitted(model: Model, wants: Wants, sizes = tiny) {
   const objective = objectiveOf(model, { loss });
-  const graph = withoutFaults(plainGraphOf(objective, wants));
+  const graph = graphOf(objective, wants);
   return scheduled(
     { inputs: inputsOf(graph), outputs: graph.outputs },
     { elsewhere: false, weights: weightsOf(model) },

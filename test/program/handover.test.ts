@@ -10,13 +10,12 @@ import { losses, type Model, nn, type Program, perSample, type Tensor, type Want
 import { encodeModel } from "../../src/onnx/write/encode.js";
 import { build } from "../../src/ops/registry.js";
 import { addRows } from "../../src/ops/subgraphs/table.js";
-import { withoutFaults } from "../../src/target/onnxruntime/adapt.js";
 import { usualApartSizes } from "../../src/target/onnxruntime/apart.js";
 import { scheduled } from "../../src/target/onnxruntime/executable.js";
 import { nodeRuntime } from "../../src/target/onnxruntime/node.js";
 import { Handover } from "../../src/target/onnxruntime/results.js";
 import { expectClose } from "../support/per-sample.js";
-import { plainGraphOf } from "../support/program-graph.js";
+import { graphOf } from "../support/program-graph.js";
 import { tensorsIn } from "../support/tensors-in.js";
 import "../support/seed.js";
 
@@ -95,7 +94,7 @@ it("whatever the rows and the samples", async () => {
 });
 
 function scheduledFor(objective: Objective, wants: Wants, elsewhere = false) {
-  const graph = withoutFaults(plainGraphOf(objective, wants));
+  const graph = graphOf(objective, wants);
   const options = { elsewhere, weights: weightsOf(objective.model) };
   return scheduled({ inputs: inputsOf(graph), outputs: graph.outputs }, options, usualApartSizes);
 }
@@ -105,7 +104,7 @@ describe("of a table that is large beside the rows", () => {
     const objective = objectiveOf(model(table), { loss: losses.output() });
     return {
       ...scheduledFor(objective, wants),
-      outputs: plainGraphOf(objective, wants).outputs,
+      outputs: graphOf(objective, wants).outputs,
     };
   };
   const operators = (values: Parameters<typeof nodesBefore>[0]) => nodesBefore(values).map(({ op }) => op);

@@ -7,11 +7,6 @@ import { defaultTarget } from "../../src/target/default.js";
 
 /** The graph of a program, adapted to the target that is used, before that schedules it. */
 export function graphOf(objective: Objective, wants: Wants): ProgramGraph {
-  return defaultTarget.adapt(plainGraphOf(objective, wants));
-}
-
-/** The same graph, as no target has adapted it. */
-export function plainGraphOf(objective: Objective, wants: Wants): ProgramGraph {
   const wanted = wantedResults(objective, planFor(objective, wants, {}), wants, new Map());
-  return programGraph(objective, wants, wanted);
+  return defaultTarget.adapt(programGraph(objective, wants, wanted));
 }

@@ -45,7 +45,7 @@ const irVersion = 10n;
 
 /** @param external takes the parameters that are stored; without it they lie in the file itself */
 export function encodeModel(program: EncodableProgram, external?: Storage): Uint8Array {
-  return new Encoder(inParts(program), external).encode();
+  return new Encoder(writable(program), external).encode();
 }
 
 /** The same with a name for every node, and the names that values have in the file. */
@@ -53,12 +53,12 @@ export function encodeNamed(program: EncodableProgram): {
   readonly model: Uint8Array;
   readonly names: ReadonlyMap<Value, string>;
 } {
-  const encoder = new Encoder(inParts(program), undefined, true);
+  const encoder = new Encoder(writable(program), undefined, true);
   return { model: encoder.encode(), names: encoder.names };
 }
 
 /** The same program, in operators that files hold. */
-function inParts(program: EncodableProgram): EncodableProgram {
+function writable(program: EncodableProgram): EncodableProgram {
   const { outputs, order = [] } = program;
   const before = [...outputs.map(({ value }) => value), ...order];
   const within = withinOpset(before);

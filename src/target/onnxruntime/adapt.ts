@@ -4,18 +4,10 @@ import { sumsInBlocks } from "../../lower/long-sums.js";
 import { asLoops } from "../../optimise/loops.js";
 import { simplifyInFloat32 } from "../../optimise/simplify.js";
 import type { AdaptOptions, Schedulable } from "../target.js";
-import { rowsScattered } from "./rows.js";
 import { aroundFaults } from "./workarounds/index.js";
 
 /** The same program, with its values changed; itself where they are the same. */
-export function adapted<T extends Schedulable>(program: T, options: AdaptOptions = {}): T {
-  const around = withoutFaults(program, options);
-  const before = around.outputs.map(({ value }) => value);
-  return withValues(around, before, rowsScattered(before, options.onRewrite));
-}
-
-/** The same, but that rows added to tables are left to what hands results over. */
-export function withoutFaults<T extends Schedulable>(
+export function adapted<T extends Schedulable>(
   program: T,
   { notFiniteInputs = false, onRewrite }: AdaptOptions = {},
 ): T {

@@ -1,7 +1,7 @@
 /** ONNX Runtime, as a target. */
 import { usualPrices } from "../../ops/prices.js";
 import type { ProfiledRuntime, Target } from "../target.js";
-import { adapted, withoutFaults } from "./adapt.js";
+import { adapted } from "./adapt.js";
 import { type ApartSizes, usualApartSizes } from "./apart.js";
 import { executable } from "./executable.js";
 import { here } from "./here.js";
@@ -28,7 +28,7 @@ export function onnxruntimeWith(sizes: ApartSizes, runtime: ProfiledRuntime = he
     prices: usualPrices,
     order: (results) => lowMemoryOrder(results).order,
     adapt: adapted,
-    schedule: (program, options) => executable(withoutFaults(program, options), options, sizes, runtime),
+    schedule: (program, options) => executable(adapted(program, options), options, sizes, runtime),
     // With the settings of a compiled program that holds its weights, so that the numbers are the same.
     open: (file, options) => {
       const { operators } = options ?? {};

@@ -8,7 +8,6 @@ import { describeNode, type Value } from "../../graph/value.js";
 import { nodesBefore } from "../../graph/walk.js";
 import type { EncodableProgram } from "../../onnx/write/encode.js";
 import { simplifyFor } from "../../optimise/simplify.js";
-import { withoutFaults } from "../onnxruntime/adapt.js";
 import { usualApartSizes } from "../onnxruntime/apart.js";
 import { here } from "../onnxruntime/here.js";
 import { onnxruntimeWith } from "../onnxruntime/index.js";
@@ -23,11 +22,7 @@ import { type Feed, inInt32 } from "./whole-numbers.js";
 const base = onnxruntimeWith({ ...usualApartSizes, weights: Number.POSITIVE_INFINITY }, here);
 
 function adapted<T extends Schedulable>(program: T, options: AdaptOptions = {}): T {
-  return onShaders(base.adapt(program, options), options);
-}
-
-/** The same program, without what the GPU lacks. */
-function onShaders<T extends Schedulable>(own: T, options: AdaptOptions): T {
+  const own = base.adapt(program, options);
   const values = own.outputs.map(({ value }) => value);
   const after = simplifyFor(onGpu, values, options.onRewrite);
   if (after.every((value, k) => value === values[k])) return own;
@@ -48,7 +43,7 @@ export const webgpu: Target = {
   order: base.order,
   adapt: adapted,
   schedule: (program, options) => {
-    const own = inInt32(onShaders(withoutFaults(program, options), options));
+    const own = inInt32(adapted(program, options));
     const executable = base.schedule(own, options);
     const { outputs } = executable.program;
     return {
