@@ -159,6 +159,11 @@ function productsOf(rows: readonly Float64Array[], others: readonly Float64Array
   return new Table(others.length, rows.length).map((_, m, n) => dot(nth(others, m), nth(rows, n)));
 }
 
+/** The same for the matrix of so many samples, of which these are some. */
+export async function featuresDampingFor(phi: Table, samples: number): Promise<number> {
+  return ((await featuresDamping(phi)) * samples) / Math.max(1, phi.rows);
+}
+
 /** The lower triangle of the sum of row' row. */
 export function gramOf(rows: readonly Float64Array[], columns: number): Float64Array {
   const matrix = new Float64Array(columns * columns);

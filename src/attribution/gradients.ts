@@ -68,17 +68,20 @@ export function tracIn(options: TracInOptions = {}): Method {
   const { learningRates, cosine = false, adam } = options;
   if (learningRates?.some((rate) => !Number.isFinite(rate)))
     throw invalidArgument(`The learning rates of tracIn are numbers, not ${learningRates.join(", ")}.`);
-  const rates = (checkpoints: readonly Checkpoint[]) => {
-    if (learningRates && learningRates.length !== checkpoints.length)
-      throw invalidArgument(
-        `There are ${checkpoints.length} checkpoints, but ${learningRates.length} learning rates; give one for each.`,
-      );
-    return learningRates ?? checkpoints.map(() => 1);
-  };
+  const rates = (checkpoints: readonly Checkpoint[]) => ratesOf(checkpoints, learningRates);
   const settings = { ...(learningRates ? { learningRates } : {}), cosine };
   if (!adam) return summed("tracIn", settings, rates, cosine);
   const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = options;
   return steps(settings, rates, adam, { beta1, beta2, epsilon });
+}
+
+/** The learning rate of each checkpoint: 1 unless they are given. Throws INVALID_ARGUMENT. */
+export function ratesOf(checkpoints: readonly Checkpoint[], given: readonly number[] | undefined): readonly number[] {
+  if (given && given.length !== checkpoints.length)
+    throw invalidArgument(
+      `There are ${checkpoints.length} checkpoints, but ${given.length} learning rates; give one for each.`,
+    );
+  return given ?? checkpoints.map(() => 1);
 }
 
 /** Each checkpoint's products times its weight. */

@@ -34,6 +34,9 @@ export interface TrakOptions {
   readonly output?: "margin" | "loss";
 }
 
+/** Numbers of a feature, unless others are asked for. */
+export const usualDims = 2048;
+
 const trakOptions: OptionNames<TrakOptions> = {
   dims: true,
   seed: true,
@@ -140,11 +143,24 @@ async function each(
 function solverOf(phi: Table, damping: number): Solve {
   const { columns } = phi;
   const rows = Array.from({ length: phi.rows }, (_, n) => phi.row(n));
-  const solver = Cholesky.of(gramOf(rows, columns), columns, damping);
-  if (solver) return (vector) => solver.solve(vector);
+  const solver = inverseOf(gramOf(rows, columns), { dims: columns, samples: phi.rows, damping });
+  return (vector) => solver.solve(vector);
+}
+
+/**
+ * The inverse of Phi' Phi, damped.
+ * @param gram Phi' Phi, `[dims, dims]`
+ * @throws PergradError INVALID_ARGUMENT where it has none.
+ */
+export function inverseOf(
+  gram: Float64Array,
+  { dims, samples, damping }: { readonly dims: number; readonly samples: number; readonly damping: number },
+): Cholesky {
+  const inverse = Cholesky.of(gram, dims, damping);
+  if (inverse) return inverse;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `The ${columns} features of ${phi.rows} training samples are not independent, so that their matrix has no inverse with the damping ${damping}; give a larger damping, or fewer dims than samples.`,
+    `The ${dims} features of ${samples} training samples are not independent, so that their matrix has no inverse with the damping ${damping}; give a larger damping, or fewer dims than samples.`,
   );
 }
 
@@ -166,7 +182,10 @@ function featuresOf(
 }
 
 /** What features are gradients of, and how many numbers each has. */
-function lookedAt(checkpoint: Checkpoint, { projection, dims = projection?.dims[1] ?? 2048, ...options }: TrakOptions) {
+function lookedAt(
+  checkpoint: Checkpoint,
+  { projection, dims = projection?.dims[1] ?? usualDims, ...options }: TrakOptions,
+) {
   const { loss } = checkpoint.objective;
   const { output = loss.name === "cross_entropy" ? "margin" : "loss" } = options;
   const looked = output === "margin" ? checkpoint.with({ loss: margin(loss) }) : checkpoint;

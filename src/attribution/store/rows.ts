@@ -1,7 +1,7 @@
 /** Rows of an index, and what they are multiplied with. */
 import { PergradError } from "../../errors.js";
 import { Cholesky } from "../../solvers/cholesky.js";
-import { featuresDamping } from "../damping.js";
+import { featuresDampingFor } from "../damping.js";
 import { Table } from "../table.js";
 import { type Block, numbersOf } from "./blocks.js";
 import type { Beside } from "./shards.js";
@@ -34,7 +34,7 @@ export class Solver {
 export async function dampingOf(rows: readonly Float64Array[], dims: number, samples: number): Promise<number> {
   const phi = new Table(rows.length, dims);
   for (const [n, row] of rows.entries()) phi.put(n, 0, row);
-  return ((await featuresDamping(phi)) * samples) / Math.max(1, rows.length);
+  return featuresDampingFor(phi, samples);
 }
 
 /** What each model's products with rows of a block are multiplied with: their scales; with `cosine` over the norms of the gradients. */

@@ -16,6 +16,7 @@ import { textsOf } from "../../tensor/texts.js";
 import { type Checkpoint, sampleOptions } from "../checkpoint.js";
 import type { Method } from "../method.js";
 import { asCheckpoints, asMethod, type Checkpoints, type ScoreOptions } from "../scores.js";
+import { usualDims } from "../trak.js";
 import { blocksOf, idsOf } from "./blocks.js";
 import { type Asked, type Stored, tablesOf } from "./exact.js";
 import { type Features, featuresOf, looked, looksAtMargin, requireIndexed } from "./features.js";
@@ -323,7 +324,7 @@ function described(model: Checkpoints, call: string, options: OpenIndexOptions) 
     parameters: first.parameters,
     method: method.name,
     settings: { ...method.settings },
-    dims: Math.min(dims ?? numberIn(method, "dims") ?? 2048, first.space.size),
+    dims: Math.min(dims ?? numberIn(method, "dims") ?? usualDims, first.space.size),
     seed: seed ?? numberIn(method, "seed") ?? 0,
     storage,
     shardSize,

@@ -2,19 +2,19 @@
 import { join } from "node:path";
 import { invalidArgument } from "../../arguments.js";
 import type { Checkpoint } from "../../attribution/checkpoint.js";
-import { featuresDamping, layersDamping, wholeDamping } from "../../attribution/damping.js";
+import { featuresDampingFor, layersDamping, wholeDamping } from "../../attribution/damping.js";
+import { ratesOf } from "../../attribution/gradients.js";
 import { byDiagonal, diagonalBy } from "../../attribution/inverses/diagonal.js";
 import type { Apply } from "../../attribution/inverses/inverse.js";
-import { margin } from "../../attribution/margin.js";
 import type { Method } from "../../attribution/method.js";
 import { joined } from "../../attribution/products.js";
-import { looksAtMargin } from "../../attribution/store/features.js";
+import { looked, looksAtMargin } from "../../attribution/store/features.js";
 import { Table } from "../../attribution/table.js";
-import { PergradError } from "../../errors.js";
+import { inverseOf, usualDims } from "../../attribution/trak.js";
+import type { PergradError } from "../../errors.js";
 import { entryOf, nth, present } from "../../present.js";
 import type { Dataset } from "../../program/dataset.js";
 import type { Program } from "../../program/program.js";
-import { Cholesky } from "../../solvers/cholesky.js";
 import { KroneckerCurvature } from "../../solvers/kronecker.js";
 import { floatsIn } from "../../tensor/tensor.js";
 import { type FloatTensor, type Want, want } from "../../wants/want.js";
@@ -42,14 +42,19 @@ export interface Asked {
 
 /** Throws INVALID_ARGUMENT where a method cannot be computed on a cluster. */
 export function scoringOf(asked: Asked): Promise<Scoring> {
+  const { checkpoints } = asked;
   const { name, settings } = asked.method;
   switch (name) {
     case "gradDot":
     case "gradCos":
-      return bySums(asked, () => 1 / asked.checkpoints.length, name === "gradCos");
+      return bySums(
+        asked,
+        checkpoints.map(() => 1 / checkpoints.length),
+        name === "gradCos",
+      );
     case "tracIn":
       if (settings.adam) throw refused("tracIn with Adam's steps needs every sample's gradient at once");
-      return bySums(asked, ratesOf(asked), settings.cosine === true);
+      return bySums(asked, ratesOf(checkpoints, numbersIn(settings.learningRates)), settings.cosine === true);
     case "trak":
     case "loGra":
       if (settings.projection)
@@ -62,27 +67,20 @@ export function scoringOf(asked: Asked): Promise<Scoring> {
   }
 }
 
+function numbersIn(setting: unknown): readonly number[] | undefined {
+  return Array.isArray(setting) ? setting.map(Number) : undefined;
+}
+
 function refused(why: string): PergradError {
   return invalidArgument(
     `${why}; on a cluster take gradDot, gradCos, tracIn, trak, loGra, or influence with the inverse "ekfac", "kfac" or "diagonal".`,
   );
 }
 
-/** Throws INVALID_ARGUMENT. */
-function ratesOf({ method: { settings }, checkpoints }: Asked): (k: number) => number {
-  const { learningRates } = settings;
-  if (!Array.isArray(learningRates)) return () => 1;
-  if (learningRates.length !== checkpoints.length)
-    throw invalidArgument(
-      `There are ${checkpoints.length} checkpoints, but ${learningRates.length} learning rates; give one for each.`,
-    );
-  return (k) => Number(learningRates[k]);
-}
-
-async function bySums({ checkpoints, queries }: Asked, weightOf: (k: number) => number, cosine: boolean) {
+async function bySums({ checkpoints, queries }: Asked, weights: readonly number[], cosine: boolean) {
   const found: Scored<Products>[] = [];
   for (const [k, checkpoint] of checkpoints.entries())
-    found.push(await crossed(checkpoint, k, queries, { weight: weightOf(k), cosine }));
+    found.push(await crossed(checkpoint, k, queries, { weight: nth(weights, k), cosine }));
   return { ...together(found), scores: { queries: nth(found, 0).queries, products: found.map(({ made }) => made) } };
 }
 
@@ -170,13 +168,11 @@ async function byFeatures(asked: Asked): Promise<Scoring> {
   const { method, checkpoints } = asked;
   const found: Scored<Features>[] = [];
   const dampings: number[] = [];
-  for (const [k, checkpoint] of checkpoints.entries()) {
-    const { loss } = checkpoint.objective;
-    const atMargin = looksAtMargin(method, loss);
-    const looked = atMargin ? checkpoint.with({ loss: margin(loss) }) : checkpoint;
+  for (const [k, checkpoint] of looked(checkpoints, method).entries()) {
+    const atMargin = looksAtMargin(method, nth(checkpoints, k).objective.loss);
     const { dims: most, seed } = method.settings;
-    const dims = Math.min(Number(most ?? 2048), checkpoint.space.size);
-    const program: Projecting = await looked.program({
+    const dims = Math.min(Number(most ?? usualDims), checkpoint.space.size);
+    const program: Projecting = await checkpoint.program({
       phi: want.project({ dims, seed: Number(seed ?? 0) + k }),
       values: want.losses(),
     });
@@ -217,12 +213,7 @@ async function projected(
     before ??
     (given === undefined ? await featuresDampingOf(passes, program, dims, samples) : loGra ? given * samples : given);
   const gram = entryOf(Object.fromEntries(sums), "phi/projected/gram");
-  const solver = Cholesky.of(Float64Array.from(floatsIn(gram)), dims, damping);
-  if (!solver)
-    throw new PergradError(
-      "INVALID_ARGUMENT",
-      `The ${dims} features of ${samples} training samples are not independent, so that their matrix has no inverse with the damping ${damping}; give a larger damping, or fewer dims than samples.`,
-    );
+  const solver = inverseOf(Float64Array.from(floatsIn(gram)), { dims, samples, damping });
   const factor = (loGra ? samples : 1) / checkpoints.length;
   const vectors = new Float64Array(asked * dims);
   for (let m = 0; m < asked; m++) {
@@ -247,6 +238,5 @@ async function projected(
 /** As it would be measured on all samples. */
 async function featuresDampingOf(passes: Passes, program: Projecting, dims: number, samples: number): Promise<number> {
   const { phi } = await program.runAll(await passes.sampled(program), { notFinite: "throw" });
-  const rows = present(phi.dims[0]);
-  return ((await featuresDamping(new Table(rows, dims, Float64Array.from(phi.data)))) / rows) * samples;
+  return featuresDampingFor(new Table(present(phi.dims[0]), dims, Float64Array.from(phi.data)), samples);
 }
