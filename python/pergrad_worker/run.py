@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,6 @@ def run_part(
     vectors: Arrays | None = None,
     weights: Arrays | None = None,
     shared: Arrays | None = None,
-    given: Given | None = None,
     ids: str | None = None,
     first: int = 0,
     allow_not_finite: bool = False,
@@ -61,7 +60,6 @@ def run_part(
     gram: Sequence[str] = (),
     optimization: Optimization = "extended",
     execution: Sequence[str] = CPU,
-    program: Program | None = None,
 ) -> PartResult:
     """Computes what a program wants of one row group, and writes it.
 
@@ -69,41 +67,70 @@ def run_part(
     on) and each per-sample result under the name of the output, as numbers or fixed-shape tensors.
     `part-K.sums.safetensors` gets the sums in float64, with the number of samples that they are of. Both are written
     aside and renamed, so a part that is computed twice is the same as one computed once. `batch_size` follows from the
-    program's memory estimate; `scalars`, `vectors`, `weights` and `shared` are those of `Program.given`, or `given` is
-    what that made of them. `gram` names per-sample results `[N, d]`; the sum over samples of each one's outer product
-    with itself, `[d, d]`, is added up in float64 as `NAME/gram`. `program` is one that is open already, of the same path.
+    program's memory estimate; `scalars`, `vectors`, `weights` and `shared` are those of `Program.given`. `gram` names
+    per-sample results `[N, d]`; the sum over samples of each one's outer product with itself, `[d, d]`, is added up in
+    float64 as `NAME/gram`.
 
     Raises PergradError as `open_program`, `read_row_group` and `Program.compute` do, counting samples from the start of
     the row group. FILE_UNWRITABLE.
     """
+    # How many rows there are is read with them.
+    place = Part(part, data_path, row_group, 0, first)
+    program = open_program(program_path, optimization=optimization, execution=execution)
+    return compute_part(
+        program,
+        program.given(scalars=scalars, vectors=vectors, weights=weights, shared=shared),
+        place,
+        out_dir,
+        batch_size=batch_size,
+        ids=ids,
+        allow_not_finite=allow_not_finite,
+        not_finite=not_finite,
+        gram=gram,
+    )
+
+
+def compute_part(
+    program: Program,
+    given: Given,
+    part: Part,
+    out_dir: str,
+    *,
+    batch_size: int | None = None,
+    ids: str | None = None,
+    allow_not_finite: bool = False,
+    not_finite: NotFiniteMode = "ignore",
+    gram: Sequence[str] = (),
+) -> PartResult:
+    """The same of a program that is open already, with what it is fed beside the data. See `run_part`."""
     begun = time.perf_counter()
-    opened = program or open_program(program_path, optimization=optimization, execution=execution)
-    fed = given or opened.given(scalars=scalars, vectors=vectors, weights=weights, shared=shared)
-    rows, prepared = read_part(opened, fed, data_path, row_group, ids, first, allow_not_finite)
+    rows, prepared = read_part(program, given, part.path, part.row_group, ids, part.first, allow_not_finite)
     make_folder(out_dir)
-    results = side_by_side(opened.form)
-    sums = Sums(joinings_of(opened.form, gram))
+    results = side_by_side(program.form)
+    sums = Sums(joinings_of(program.form, gram))
     spoilt: list[int] = []
-    said = Part(part, data_path, row_group, len(rows.ids), first)
     about = {
-        **description(said, identity_of(opened.digest, fed, not_finite, opened.execution, opened.optimization)),
+        **description(
+            replace(part, rows=len(rows.ids)),
+            identity_of(program.digest, given, not_finite, program.execution, program.optimization),
+        ),
         "sums": bool(sums.joinings),
     }
-    path = part_file(out_dir, part)
-    with counted_from(data_path, row_group), written(path) as aside:
+    path = part_file(out_dir, part.index)
+    with counted_from(part.path, part.row_group), written(path) as aside:
         with Table(aside, [column_of(each) for each in results], rows.ids, about) as table:
-            for batch in opened.batches(prepared, fed, batch_size=batch_size, not_finite=not_finite):
+            for batch in program.batches(prepared, given, batch_size=batch_size, not_finite=not_finite):
                 own = {each.name: samples_first(each, batch.results[each.name], batch.samples) for each in results}
                 sums.add({**batch.results, **_grams(own, gram, batch)}, batch.counted)
                 spoilt += [batch.start + n for n in batch.spoilt]
                 table.add(own, batch.samples)
         # The part is done when its Parquet file is there, so that comes last.
-        sums_path = _write_sums(sums, sums_file(out_dir, part), about) if sums.joinings else None
+        sums_path = _write_sums(sums, sums_file(out_dir, part.index), about) if sums.joinings else None
     return PartResult(
-        part,
+        part.index,
         prepared.samples,
         sums.counted,
-        tuple(first + n for n in spoilt),
+        tuple(part.first + n for n in spoilt),
         time.perf_counter() - begun,
         path,
         sums_path,

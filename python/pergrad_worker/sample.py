@@ -30,7 +30,6 @@ class SampleTask:
     data: str
     out: str
     most: int
-    files: tuple[str, ...] = ()
     allow_not_finite: bool = False
     execution: tuple[str, ...] = CPU
 
@@ -74,4 +73,4 @@ class SampleTask:
 
 @lru_cache(maxsize=1)
 def _opened(task: SampleTask) -> Opened:
-    return open_with(task.program, task.files)
+    return open_with(task.program, ())

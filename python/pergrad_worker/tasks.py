@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from .execution import CPU
 from .join import join_sums
 from .plan import Identity, Part, identity_of, missing, parts, require_parts
 from .program import NotFiniteMode
-from .run import run_part
+from .run import compute_part
 from .sample import SampleTask
 from .scores import Features, Products, ScoresTask
 from .session import Optimization
@@ -63,7 +63,7 @@ class MapTask:
     ids: str | None = None
     allow_not_finite: bool = False
     not_finite: NotFiniteMode = "ignore"
-    gram: tuple[str, ...] = field(default=())
+    gram: tuple[str, ...] = ()
     optimization: Optimization = "extended"
     execution: tuple[str, ...] = CPU
 
@@ -77,15 +77,11 @@ class MapTask:
 
     def compute(self, part: Part) -> int:
         opened = _opened(self)
-        return run_part(
-            self.program,
-            part.path,
-            part.row_group,
+        return compute_part(
+            opened.program,
+            opened.given,
+            part,
             self.out,
-            part.index,
-            first=part.first,
-            program=opened.program,
-            given=opened.given,
             batch_size=self.batch_size,
             ids=self.ids,
             allow_not_finite=self.allow_not_finite,
@@ -133,10 +129,8 @@ def read_task(folder: str) -> Task:
 def _task(folder: str, job: dict[str, Any]) -> Task:
     where = {"data": job["data"], "out": job["out"]}
     settings = _frozen(job.get("settings", {}))
-    settings["files"] = _in(folder, settings.get("files", ()))
     if "scores" in job:
         scores = job["scores"]
-        del settings["files"]
         return ScoresTask(
             **where,
             queries=scores["queries"],
@@ -147,8 +141,9 @@ def _task(folder: str, job: dict[str, Any]) -> Task:
     program = _at(folder, PROGRAM)
     if "most" in job:
         return SampleTask(program, most=job["most"], **where, **settings)
+    files = _in(folder, settings.pop("files", ()))
     scalars = tuple((name, float(number)) for name, number in settings.pop("scalars", {}).items())
-    return MapTask(program, **where, scalars=scalars, **settings)
+    return MapTask(program, **where, files=files, scalars=scalars, **settings)
 
 
 def _products(folder: str, said: dict[str, Any]) -> Products:
