@@ -9,8 +9,9 @@ import type { Data } from "../tensor/data.js";
 import type { ByParameter } from "../wants/want.js";
 import { want } from "../wants/want.js";
 import { AloneValues } from "./alone-values.js";
-import { draws, furthest, isOwnRounding, isRounding, largestFinite, relative, tolerance } from "./comparison.js";
+import { draws, furthest, isRounding, largestFinite, relative, tolerance } from "./comparison.js";
 import { type OnFirstSamples, onFirstSamples } from "./first-samples.js";
+import { type Judged, resultOf, seeOwnRounding } from "./judged.js";
 import type { ReferenceParts } from "./oracle.js";
 import { type PlainProducts, type ProductName, productNames, type SkippedWant } from "./products.js";
 import type { CheckedWant } from "./wants.js";
@@ -32,16 +33,12 @@ const vanishing = 1e-3;
 type Found = Partial<Record<ProductName, ByParameter>>;
 type Parts = ReferenceParts & Pick<PlainProducts, "vectors" | "skipped">;
 
-/** One parameter's product in one sample. Differences are absolute. */
-interface Compared {
+/** One parameter's product in one sample. */
+interface Compared extends Judged {
   readonly want: ProductName;
-  readonly parameter: string;
   readonly sample: number;
   readonly expected: Float64Array;
-  readonly found: ArrayLike<number>;
-  readonly difference: number;
   alone: number;
-  ownRounding: number;
 }
 
 /** What a check says of these wants. */
@@ -114,7 +111,9 @@ export class CurvatureComparison {
     const beyond = compared.filter((each) => errorOf(each) > tolerance.loop);
     if (beyond.length > 0) await this.#seeAlone(beyond);
     const unexplained = beyond.filter((each) => !isRounding(each));
-    if (unexplained.length > 0) await this.#seeOwnRounding(unexplained, this.#run);
+    await seeOwnRounding(unexplained, this.#run, (moved, { want: name, parameter, sample, expected }) =>
+      ofSample(moved[name] ?? {}, parameter, sample, expected.length),
+    );
     const wants = productNames.flatMap((name) => {
       const own = compared.filter((each) => each.want === name);
       return own.length === 0 ? [] : [resultOf(name, own, scaleOf)];
@@ -173,17 +172,6 @@ export class CurvatureComparison {
       await alone.release();
     }
   }
-
-  async #seeOwnRounding(of: readonly Compared[], { again }: OnFirstSamples<Found>): Promise<void> {
-    for await (const moved of again(draws)) {
-      for (const each of of) {
-        const { want: name, parameter, sample, expected, found } = each;
-        const numbers = ofSample(moved[name] ?? {}, parameter, sample, expected.length);
-        each.ownRounding = Math.max(each.ownRounding, furthest(numbers, Float64Array.from(found)));
-      }
-      if (of.every(({ difference, ownRounding }) => isOwnRounding(difference, ownRounding))) break;
-    }
-  }
 }
 
 function tooLong({ skipped }: Parts): SkippedWant[] {
@@ -214,21 +202,4 @@ async function runOf(
 /** A parameter's numbers in one sample. */
 function ofSample(of: ByParameter, parameter: string, sample: number, size: number): ArrayLike<number> {
   return of[parameter]?.data.subarray(sample * size, (sample + 1) * size) ?? [];
-}
-
-const isExplained = (each: Compared) => isRounding(each) || isOwnRounding(each.difference, each.ownRounding);
-
-/** The worst; where rounding explains some only, of the others. */
-function resultOf(name: ProductName, compared: readonly Compared[], scaleOf: (each: Compared) => number): CheckedWant {
-  const errorOf = (each: Compared) => relative(each.difference, scaleOf(each));
-  const beyond = compared.filter((each) => errorOf(each) > tolerance.loop);
-  const unexplained = beyond.filter((each) => !isExplained(each));
-  const worst = (unexplained.length > 0 ? unexplained : compared).reduce((most, each) =>
-    errorOf(each) > errorOf(most) ? each : most,
-  );
-  const own = { want: name, error: errorOf(worst), worst: worst.parameter };
-  if (beyond.length === 0) return own;
-  const aloneError = relative(worst.alone, scaleOf(worst));
-  const known = isRounding(worst) ? {} : { ownRounding: relative(worst.ownRounding, scaleOf(worst)) };
-  return { ...own, cause: unexplained.length > 0 ? "difference" : "rounding", aloneError, ...known };
 }

@@ -12,9 +12,10 @@ import { definitionOf } from "../ops/registry.js";
 import { entryOf, nth, present } from "../present.js";
 import type { Data } from "../tensor/data.js";
 import { type ByParameter, type Results, want } from "../wants/want.js";
-import { draws, furthest, isOwnRounding, largestFinite, relative, tolerance } from "./comparison.js";
+import { furthest, largestFinite, relative, tolerance } from "./comparison.js";
 import type { ComparedCurvature } from "./curvature.js";
 import { type OnFirstSamples, onFirstSamples } from "./first-samples.js";
+import { type Judged, resultOf, seeOwnRounding } from "./judged.js";
 import { Reference, type ReferenceParts } from "./oracle.js";
 import { type PlainProducts, productNames } from "./products.js";
 import type { CheckedWant } from "./wants.js";
@@ -46,8 +47,8 @@ type Parts = ReferenceParts & Pick<PlainProducts, "vectors" | "skipped" | "jacob
 /** Numbers by want and by parameter, or for all samples together. */
 type Numbers = ReadonlyMap<string, ReadonlyMap<string, Float64Array>>;
 
-/** Of all parameters together. */
-const whole = "(all parameters)";
+/** Of all parameters together: no parameter has such a name. */
+const whole = "\0all";
 
 /**
  * Compares the first few samples, where that takes no long time.
@@ -185,60 +186,35 @@ function returned({ ntk, trace, ...others }: Found): ReadonlyMap<string, Readonl
   ]);
 }
 
-/** One parameter's result. Differences are absolute. */
-interface Compared {
-  readonly want: string;
-  readonly parameter: string;
+/** One parameter's numbers of all samples. */
+interface Compared extends Judged {
   readonly expected: Float64Array;
-  readonly found: ArrayLike<number>;
-  readonly difference: number;
-  ownRounding: number;
 }
 
 async function resultsOf(
-  { found, again }: OnFirstSamples<Found>,
+  run: OnFirstSamples<Found>,
   expected: Numbers,
   parts: Parts,
   samples: number,
 ): Promise<CheckedWant[]> {
-  const own = returned(found);
+  const own = returned(run.found);
   const all = [...expected].flatMap(([name, numbers]) =>
     [...numbers].map(([parameter, exact]): Compared => {
-      const given = own.get(name)?.get(parameter) ?? [];
-      return {
-        want: name,
-        parameter,
-        expected: exact,
-        found: given,
-        difference: furthest(given, exact),
-        ownRounding: 0,
-      };
+      const found = own.get(name)?.get(parameter) ?? [];
+      return { want: name, parameter, expected: exact, found, difference: furthest(found, exact), ownRounding: 0 };
     }),
   );
   const scaleOf = scales(all, parts, samples);
   const beyond = all.filter((each) => relative(each.difference, scaleOf(each)) > tolerance.loop);
-  const isExplained = ({ difference, ownRounding }: Compared) => isOwnRounding(difference, ownRounding);
-  if (beyond.length > 0)
-    for await (const moved of again(draws)) {
-      const other = returned(moved);
-      for (const each of beyond) {
-        const numbers = other.get(each.want)?.get(each.parameter) ?? [];
-        each.ownRounding = Math.max(each.ownRounding, furthest(numbers, Float64Array.from(each.found)));
-      }
-      if (beyond.every(isExplained)) break;
-    }
+  await seeOwnRounding(
+    beyond,
+    run,
+    (moved, { want: name, parameter }) => returned(moved).get(name)?.get(parameter) ?? [],
+  );
   return matrixNames.map((name) => {
     const ofWant = all.filter((each) => each.want === name);
-    const far = ofWant.filter((each) => beyond.includes(each));
-    const unexplained = far.filter((each) => !isExplained(each));
-    const errorOf = (each: Compared) => relative(each.difference, scaleOf(each));
-    const worst = (unexplained.length > 0 ? unexplained : ofWant).reduce((most, each) =>
-      errorOf(each) > errorOf(most) ? each : most,
-    );
-    const result = { want: name, error: errorOf(worst), worst: worst.parameter };
-    if (far.length === 0) return result;
-    const ownRounding = relative(worst.ownRounding, scaleOf(worst));
-    return { ...result, cause: unexplained.length > 0 ? ("difference" as const) : ("rounding" as const), ownRounding };
+    const result = resultOf(name, ofWant, scaleOf);
+    return result.worst === whole ? { ...result, worst: "all" } : result;
   });
 }
 
