@@ -1,7 +1,8 @@
 /** Attribution beside dattri, TRAK and kronfluence: one thread each on one core, in turn, by the processor's time. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { putBetween } from "../scripts/marked.js";
 import { attribution, losses, nn, type Tensor } from "../src/index.js";
 import { type Alternative, interleave, type Timing, timedAlone } from "./measure.js";
 import type { BenchOptions } from "./options.js";
@@ -101,12 +102,5 @@ export async function measureAttribution(options: BenchOptions, told: (line: str
       contest.stop();
     }
   }
-  if (options.write) writeTable(lines);
-}
-
-const page = join("docs", "attribution.md");
-
-function writeTable(lines: readonly string[]): void {
-  const text = readFileSync(page, "utf8");
-  writeFileSync(page, text.replace(/(<!-- peers -->\n)[\s\S]*?(<!-- end of peers -->)/, `$1${lines.join("\n")}\n$2`));
+  if (options.write) putBetween(join("docs", "attribution.md"), "peers", lines.join("\n"));
 }

@@ -7,6 +7,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { attribution, loadModel, type Tensor } from "../src/index.js";
 import { readTensors } from "../src/io/files.js";
+import { putBetween } from "./marked.js";
 
 const { influence } = attribution;
 const fixed = [1e-8, 1e-4, 1e-3, 1e-2, 1e-1] as const;
@@ -72,12 +73,5 @@ for (const [method, make] of Object.entries(methods)) {
   });
   console.log(yardstick, method, score.toFixed(3), damping, found);
   writeFileSync(kept, `${JSON.stringify(rows, null, 1)}\n`);
-  const text = readFileSync(page, "utf8");
-  writeFileSync(
-    page,
-    text.replace(
-      /(<!-- dampings -->\n)[\s\S]*?(<!-- end of dampings -->)/,
-      (_, start: string, end: string) => `${start}${table()}\n${end}`,
-    ),
-  );
+  putBetween(page, "dampings", table());
 }

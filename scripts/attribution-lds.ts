@@ -7,6 +7,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { attribution, loadModel, type Model, type Tensor, withParameters } from "../src/index.js";
 import { readTensors } from "../src/io/files.js";
+import { putBetween } from "./marked.js";
 
 interface Row {
   readonly name: string;
@@ -74,8 +75,7 @@ const write = () => {
   const order = Object.keys(methods);
   rows.sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name) || a.models - b.models);
   writeFileSync(kept, `${JSON.stringify(rows, null, 1)}\n`);
-  const text = readFileSync(page, "utf8");
-  writeFileSync(page, text.replace(/(<!-- lds -->\n)[\s\S]*?(<!-- end of lds -->)/, `$1${table(rows)}\n$2`));
+  putBetween(page, "lds", table(rows));
 };
 for (const [name, [method, ...counts]] of Object.entries(methods)) {
   if (names.length > 0 && !names.includes(name)) continue;

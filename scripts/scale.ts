@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { random } from "../src/tensor/random.js";
+import { between } from "./marked.js";
 
 /** A job: row groups that workers compute one after another. */
 export interface SimulatedJob {
@@ -187,13 +188,7 @@ function sevenTable(): string {
 
 /** Puts the tables between their marks. Throws where the page has none. */
 export function written(page: string): string {
-  let text = page;
-  for (const [name, own] of tables()) {
-    const marked = new RegExp(`(<!-- ${name} -->\n).*?(<!-- end of ${name} -->)`, "s");
-    if (!marked.test(text)) throw new Error(`docs/scale.md has no place for the table "${name}".`);
-    text = text.replace(marked, `$1${own}\n$2`);
-  }
-  return text;
+  return [...tables()].reduce((text, [name, own]) => between(text, name, own), page);
 }
 
 if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {

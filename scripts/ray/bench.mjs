@@ -2,7 +2,7 @@
 // loop in Python, Ray tasks on one and two workers, `--workers`, and `stream` in Node. Rounds are interleaved. Of a machine that
 // others use too, the clock tells little: seconds of processors are compared as well. --write puts the table into docs/cluster.md.
 import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { unzipSync } from "fflate";
 import { network } from "../../dist/examples/digits/network.js";
+import { putBetween } from "../../dist/scripts/marked.js";
 import { packedFiles } from "../../dist/src/cluster/package.js";
 import { losses, perSample, want } from "../../dist/src/index.js";
 import { RayNode } from "./node.mjs";
@@ -152,10 +153,7 @@ async function main(python) {
 /** Into docs/cluster.md, between two marks. */
 function write(table) {
   const page = fileURLToPath(new URL("../../docs/cluster.md", import.meta.url));
-  const text = readFileSync(page, "utf8");
-  const marked = /(<!-- throughput -->\n).*(<!-- end of throughput -->)/s;
-  if (!marked.test(text)) throw new Error("docs/cluster.md has no place for the table");
-  writeFileSync(page, text.replace(marked, `$1${table}\n$2`));
+  putBetween(page, "throughput", table);
 }
 
 const { python, reason } = pythonWithRay(false);

@@ -2,7 +2,7 @@
 // --install makes a Python environment with Ray where there is none; --write puts the table into docs/cluster.md.
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -20,6 +20,7 @@ import {
   trainPrivately,
   want,
 } from "../../dist/node/pergrad.js";
+import { putBetween } from "../../dist/scripts/marked.js";
 import { faultsOf, resultsIn } from "./faults.mjs";
 import { RayNode } from "./node.mjs";
 import { pythonWithRay } from "./python.mjs";
@@ -108,10 +109,7 @@ function write(rows, versions) {
   const page = fileURLToPath(new URL("../../docs/cluster.md", import.meta.url));
   const lines = rows.map(({ fault, came }) => `| ${fault} | ${came} |`);
   const table = ["| fault | what comes of it |", "|---|---|", ...lines].join("\n");
-  const text = readFileSync(page, "utf8");
-  const marked = /(<!-- faults -->\n).*(<!-- end of faults -->)/s;
-  if (!marked.test(text)) throw new Error("docs/cluster.md has no place for the table");
-  writeFileSync(page, text.replace(marked, `$1${table}\n\nTested with Ray ${versions.split(" ")[0]}.\n$2`));
+  putBetween(page, "faults", `${table}\n\nTested with Ray ${versions.split(" ")[0]}.`);
 }
 
 async function main(python, versions) {

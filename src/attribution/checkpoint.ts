@@ -16,8 +16,7 @@ import { KroneckerCurvature } from "../solvers/kronecker.js";
 import { Space } from "../solvers/vectors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { crossByParameter } from "../wants/cross.js";
-import type { ByParameter, Results, Want, Wants } from "../wants/want.js";
-import { want } from "../wants/want.js";
+import { type ByParameter, type Results, type Want, type Wants, want } from "../wants/want.js";
 import { Table } from "./table.js";
 
 /** What scores are of, and how they are computed. */

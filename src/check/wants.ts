@@ -5,8 +5,7 @@ import { drawSigns } from "../gradients/signs.js";
 import { entryOf, nth } from "../present.js";
 import type { Data } from "../tensor/data.js";
 import type { Traced } from "../trace/traced.js";
-import type { FloatTensor, Results } from "../wants/want.js";
-import { want } from "../wants/want.js";
+import { type FloatTensor, type Results, want } from "../wants/want.js";
 import {
   type AloneOnDemand,
   type Cause,

@@ -11,8 +11,7 @@ import type { Program } from "../program/program.js";
 import type { Progress } from "../program/stream.js";
 import type { Dots } from "../wants/inner-products.js";
 import type { Moments } from "../wants/statistics.js";
-import type { ByParameter, FloatTensor, Want } from "../wants/want.js";
-import { want } from "../wants/want.js";
+import { type ByParameter, type FloatTensor, type Want, want } from "../wants/want.js";
 import { requireAgain } from "./again.js";
 import { meanOf, varianceOf } from "./vectors.js";
 
