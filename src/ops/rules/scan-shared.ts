@@ -11,55 +11,68 @@ import { leadingOf, nth } from "../../present.js";
 import { isFloat } from "../../tensor/tensor.js";
 import type { BodyBatch } from "../body-rules.js";
 import type { Build } from "../build.js";
-import { type ScanResults, type ScanSpec, type ScanStep, scan } from "./scan.js";
+import { type ScanResults, type ScanSpec, type ScanStep, type Stepped, scanOf, stepped } from "./scan.js";
 
 /** As `scan`, with what its steps share computed outside. */
 export function scanApart(build: Build, spec: ScanSpec, batchBody: BodyBatch, step: ScanStep): ScanResults {
-  const { initial, scanned } = spec;
-  const leafFor = ({ name, dtype }: Value, shape: Value["shape"]) => leaf(name, { dtype, shape }, { kind: "input" });
-  const slices = scanned.map((value) => leafFor(value, value.shape.slice(1)));
-  const states = initial.map((value) => leafFor(value, value.shape));
-  const { states: next, results } = step(states, slices);
-  const trained = new Set(slices.filter((slice, k) => isShared(slice) && isTrained(nth(scanned, k))));
-  const shared = sharedResults([...next, ...results], { states, slices, trained });
-  const stacks = batchBody(shared, new Map(slices.map((slice, k) => [slice, nth(scanned, k)])));
-  const outside = shared.flatMap((value, k) => {
-    const stack = stacks[k];
-    return stack ? [{ value, stack }] : [];
-  });
-  const leaves = [...states, ...slices, ...outside.map(({ value }) => value)];
-  const stackOf = new Map([
-    ...slices.map((slice, k) => [slice, nth(scanned, k)] as const),
-    ...outside.map(({ value, stack }) => [value, stack] as const),
-  ]);
+  const own = stepped(spec, step);
+  const { states, slices, results } = own;
+  const outside = sharedOutside(spec, own, batchBody);
+  const stackOf = new Map([...slices.map((slice, k) => [slice, nth(spec.scanned, k)] as const), ...outside]);
   const varying = dependentsOf([...states, ...slices], nodesBefore(results, new Set([...states, ...slices])));
-  const [steps] = leadingOf(nth(scanned, 0).shape, 1);
+  const [steps] = leadingOf(nth(spec.scanned, 0).shape, 1);
   const ready = results.map((value) => {
     if (!isShared(value) || !isFloat(value.dtype)) return null;
     return stackOf.get(value) ?? (varying.has(value) ? null : build.expand(value, [steps, ...value.shape]));
   });
   const others = results.filter((_, k) => !ready[k]);
-  const all = [...next, ...others];
-  const run = scan(build, { ...spec, scanned: [...scanned, ...outside.map(({ stack }) => stack)] }, (before, given) => {
-    const current = [...before, ...given];
-    const outputs = substitute(all, new Map(leaves.map((value, k) => [value, nth(current, k)])));
-    return { states: outputs.slice(0, next.length), results: outputs.slice(next.length) };
-  });
+  const run = scanOf(
+    build,
+    { ...spec, scanned: [...spec.scanned, ...outside.values()] },
+    withSlices({ ...own, results: others }, [...outside.keys()]),
+  );
   // What samples share of each step is at hand, and has no samples to be kept apart in the loop.
   const stacked = results.map((value, k) => ready[k] ?? nth(run.stacked, others.indexOf(value)));
   return { states: run.states, stacked };
 }
 
-/** The leaves of a step. */
-interface Leaves {
-  readonly states: readonly Value[];
-  readonly slices: readonly Value[];
-  /** The slices that are computed of parameters alone. */
-  readonly trained: ReadonlySet<Value>;
+/** What the steps share, by value, with what it is in all of them. */
+function sharedOutside({ scanned }: ScanSpec, own: Stepped, batchBody: BodyBatch): Map<Value, Value> {
+  const { slices } = own;
+  if (!slices.some(isShared)) return new Map();
+  const trained = new Set(slices.filter((slice, k) => isShared(slice) && isTrained(nth(scanned, k))));
+  const shared = sharedResults(own, trained);
+  const stacks = batchBody(shared, new Map(slices.map((slice, k) => [slice, nth(scanned, k)])));
+  return new Map(
+    shared.flatMap((value, k) => {
+      const stack = stacks[k];
+      return stack ? [[value, stack] as const] : [];
+    }),
+  );
 }
 
-/** What comes last of that which depends on parameters and the step, and on no sample. */
-function sharedResults(outputs: readonly Value[], { states, slices, trained }: Leaves): Value[] {
+/** The step, which reads these values of it as slices. */
+function withSlices(own: Stepped, values: readonly Value[]): Stepped {
+  if (values.length === 0) return own;
+  const leaves = values.map(({ name, dtype, shape }) => leaf(name, { dtype, shape }, { kind: "input" }));
+  const replaced = new Map(values.map((value, k) => [value, nth(leaves, k)]));
+  // Together, so that what they have in common is computed once.
+  const outputs = substitute([...own.next, ...own.results], replaced);
+  const count = own.next.length;
+  return {
+    states: own.states,
+    slices: [...own.slices, ...leaves],
+    next: outputs.slice(0, count),
+    results: outputs.slice(count),
+  };
+}
+
+/**
+ * What comes last of that which depends on parameters and the step, and on no sample.
+ * @param trained the slices that are computed of parameters alone
+ */
+function sharedResults({ states, slices, next, results }: Stepped, trained: ReadonlySet<Value>): Value[] {
+  const outputs = [...next, ...results];
   const nodes = nodesBefore(outputs, new Set([...states, ...slices]));
   const stepwise = dependentsOf(slices.filter(isShared), nodes);
   const varying = dependentsOf([...states, ...slices.filter((slice) => !isShared(slice))], nodes);

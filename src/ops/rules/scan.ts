@@ -68,18 +68,38 @@ export type ScanStep = (
   slices: readonly Value[],
 ) => { readonly states: readonly Value[]; readonly results: readonly Value[] };
 
-/** A Scan whose step is a function of states and slices; it may read values from around it. */
-export function scan(build: Build, spec: ScanSpec, step: ScanStep): ScanResults {
-  const { initial, scanned, reverse = false, name = "" } = spec;
-  const states = initial.map((value) =>
-    leaf(value.name, { dtype: value.dtype, shape: value.shape }, { kind: "input" }),
-  );
-  const slices = scanned.map(({ name: own, dtype, shape }) =>
-    leaf(own, { dtype, shape: shape.slice(1) }, { kind: "input" }),
+/** A step, computed of leaves. */
+export interface Stepped {
+  readonly states: readonly Value[];
+  readonly slices: readonly Value[];
+  /** The states after the step. */
+  readonly next: readonly Value[];
+  readonly results: readonly Value[];
+}
+
+/** The step of leaves of its own. */
+export function stepped({ initial, scanned }: ScanSpec, step: ScanStep): Stepped {
+  const states = initial.map(({ name, dtype, shape }) => leaf(name, { dtype, shape }, { kind: "input" }));
+  const slices = scanned.map(({ name, dtype, shape }) =>
+    leaf(name, { dtype, shape: shape.slice(1) }, { kind: "input" }),
   );
   const given = step(states, slices);
+  return { states, slices, next: given.states, results: given.results };
+}
+
+/** A Scan whose step is a function of states and slices; it may read values from around it. */
+export function scan(build: Build, spec: ScanSpec, step: ScanStep): ScanResults {
+  return scanOf(build, spec, stepped(spec, step));
+}
+
+/** A Scan of a step that is computed of leaves, which stand for what is scanned and the states. */
+export function scanOf(
+  build: Build,
+  { initial, scanned, reverse = false, name = "" }: ScanSpec,
+  { states, slices, next, results }: Stepped,
+): ScanResults {
   const leaves = [...states, ...slices];
-  const outputs = [...given.states, ...given.results];
+  const outputs = [...next, ...results];
   const products = productsIn(leaves, outputs);
   const { body, captured } = closeOver(leaves, [...outputs, ...products]);
   const direction = reverse ? 1 : 0;
@@ -89,7 +109,7 @@ export function scan(build: Build, spec: ScanSpec, step: ScanStep): ScanResults 
     num_scan_inputs: slices.length,
     products: products.length,
     scan_input_directions: slices.map(() => direction),
-    scan_output_directions: [...given.results, ...products, ...states].map(() => direction),
+    scan_output_directions: [...results, ...products, ...states].map(() => direction),
   };
   const count = outputs.length + products.length + states.length;
   const node = build.node("Scan", [...initial, ...scanned, ...captured], attributes, count, { name });
