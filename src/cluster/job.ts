@@ -10,7 +10,15 @@ import type { JobOptions, MapOptions, MappedProgram } from "./types.js";
 /** What is to be done, and the files that it takes. */
 export interface Job {
   /** As `job.json` holds it. */
-  readonly job: { readonly data: string; readonly out: string };
+  readonly job: {
+    readonly data: string;
+    readonly out: string;
+    readonly settings: Readonly<Record<string, unknown>>;
+    /** Of a sample of the data set: so many at most. */
+    readonly most?: number;
+    /** Of scores: what they are made of. */
+    readonly scores?: object;
+  };
   readonly files: Zippable;
 }
 
@@ -31,7 +39,7 @@ export async function mapJob(
     ...(Object.keys(given).length === 0 ? {} : { files: Object.keys(given) }),
   };
   return {
-    job: { data: resolve(data), out: resolve(options.out), ...{ settings } },
+    job: { data: resolve(data), out: resolve(options.out), settings },
     files: { ...(await programFiles(program, weights)), ...given },
   };
 }

@@ -5,7 +5,7 @@ import { entryOf } from "../present.js";
 import type { Executable } from "../target/target.js";
 import type { Data } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
-import type { Results, Wants } from "../wants/wanted.js";
+import { type Results, readWants, type Wants } from "../wants/wanted.js";
 import { type Dataset, unlessAborted } from "./dataset.js";
 import { type Executed, Execution } from "./execution.js";
 import { type Prepared, prepare } from "./feeds.js";
@@ -167,13 +167,12 @@ export abstract class RunnableProgram<W extends Wants> {
   }
 
   #read({ returned, counted }: Computed): Results<W> {
-    const results: Record<string, unknown> = {};
-    for (const [want, each] of Object.entries(this.parts.want)) {
+    const returnedFor = (want: string) => {
       const own: Record<string, Tensor> = {};
       for (const { name, full } of this.#named.get(want) ?? []) own[name] = entryOf(returned, full);
-      results[want] = each.read(own, counted);
-    }
-    return results as Results<W>;
+      return own;
+    };
+    return readWants(this.parts.want, returnedFor, counted);
   }
 }
 

@@ -86,6 +86,19 @@ export type Wants = Readonly<Record<string, Want<unknown>>>;
 /** What a program's `run` gives: each want's result, under the want's name. */
 export type Results<W extends Wants> = { readonly [K in keyof W]: ResultOf<W[K]> };
 
+/**
+ * The results of all wants.
+ * @param returnedFor what was computed for a want, by its own names
+ */
+export function readWants<W extends Wants>(
+  wants: W,
+  returnedFor: (want: string) => Returned,
+  samples: number,
+): Results<W> {
+  const results = Object.entries(wants).map(([name, each]) => [name, each.read(returnedFor(name), samples)] as const);
+  return Object.fromEntries(results) as Results<W>;
+}
+
 /** The wants themselves, of those that stand for others. */
 export async function loadedWants<W extends Wants>(wants: W): Promise<W> {
   const entries = Object.entries(wants).map(async ([name, each]) => [name, (await each.later?.()) ?? each] as const);

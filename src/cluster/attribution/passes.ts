@@ -5,7 +5,7 @@ import { PergradError } from "../../errors.js";
 import { readTensors } from "../../io/files.js";
 import type { OverData } from "../../solvers/kronecker-parts.js";
 import { floatsIn, sizeOf, type Tensor } from "../../tensor/tensor.js";
-import type { Results, Wants } from "../../wants/wanted.js";
+import { type Results, readWants, type Wants } from "../../wants/wanted.js";
 import { mapJob, settingsOf } from "../job.js";
 import { programFiles } from "../package.js";
 import type { JobOptions, Mapped, MappedProgram } from "../types.js";
@@ -68,14 +68,13 @@ export class Passes {
 
 /** Sums are in float64, and wants read float32. */
 function readBy<W extends Wants>(wants: W, sums: ReadonlyMap<string, Tensor>, samples: number): Results<W> {
-  const found: Record<string, unknown> = {};
-  for (const [want, each] of Object.entries(wants)) {
+  const returnedFor = (want: string) => {
     const own: Record<string, Tensor> = {};
     for (const [name, tensor] of sums)
       if (name.startsWith(`${want}/`)) own[name.slice(want.length + 1)] = inFloat32(name, tensor);
-    found[want] = each.read(own, samples);
-  }
-  return found as Results<W>;
+    return own;
+  };
+  return readWants(wants, returnedFor, samples);
 }
 
 /** Throws FILE_UNREADABLE. */
