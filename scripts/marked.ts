@@ -2,13 +2,13 @@
 import { readFileSync, writeFileSync } from "node:fs";
 
 /** The text with this between the marks. Throws where it has none. */
-export function between(text: string, name: string, own: string): string {
+export function between(text: string, name: string, own: string, page = "The page"): string {
   const marked = new RegExp(`(<!-- ${name} -->\n).*?(<!-- end of ${name} -->)`, "s");
-  if (!marked.test(text)) throw new Error(`The page has no place for "${name}".`);
+  if (!marked.test(text)) throw new Error(`${page} has no place for "${name}".`);
   return text.replace(marked, (_, start: string, end: string) => `${start}${own}\n${end}`);
 }
 
 /** Writes it into a page. Throws where that has no such marks. */
 export function putBetween(page: string, name: string, own: string): void {
-  writeFileSync(page, between(readFileSync(page, "utf8"), name, own));
+  writeFileSync(page, between(readFileSync(page, "utf8"), name, own, page));
 }

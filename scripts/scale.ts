@@ -188,7 +188,7 @@ function sevenTable(): string {
 
 /** Puts the tables between their marks. Throws where the page has none. */
 export function written(page: string): string {
-  return [...tables()].reduce((text, [name, own]) => between(text, name, own), page);
+  return [...tables()].reduce((text, [name, own]) => between(text, name, own, "docs/scale.md"), page);
 }
 
 if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {

@@ -1,6 +1,6 @@
 """Runs programs saved by pergrad on Parquet data, one row group at a time, under any engine.
 
-`run_part` is one task of any engine; `parts`, `missing` and `join_sums` are what the engine's driver does around it.
+`run_part` is one task of any engine (`compute_part` that of a program that is open already); `parts`, `missing` and `join_sums` are what the engine's driver does around it.
 `open_program` opens a program on arrays.
 """
 
@@ -10,7 +10,7 @@ from .join import join_sums
 from .joining import Joined
 from .plan import Part, missing, parts, require_parts
 from .program import Batch, Program, open_program
-from .run import PartResult, run_part
+from .run import PartResult, compute_part, run_part
 
 __all__ = [
     "Batch",
@@ -21,6 +21,7 @@ __all__ = [
     "PartResult",
     "PergradError",
     "Program",
+    "compute_part",
     "join_sums",
     "missing",
     "open_program",
