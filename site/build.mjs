@@ -36,11 +36,16 @@ function relink(markdown, folder) {
   });
 }
 
+/** The page without the marks of its generated parts, which the site would show: it takes no HTML. */
+function withoutMarks(markdown) {
+  return markdown.replace(/^<!--.*-->\n/gm, "");
+}
+
 function copyPages() {
   mkdirSync(content, { recursive: true });
   for (const name of readdirSync(join(root, "docs"))) {
     const [from, to] = [join(root, "docs", name), join(content, name)];
-    if (name.endsWith(".md")) writeFileSync(to, relink(readFileSync(from, "utf8"), "docs"));
+    if (name.endsWith(".md")) writeFileSync(to, relink(withoutMarks(readFileSync(from, "utf8")), "docs"));
     else cpSync(from, to, { recursive: true });
   }
   for (const [file, page] of Object.entries(rootPages)) {
