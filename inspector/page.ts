@@ -134,10 +134,12 @@ class Bench {
       const choices = this.#choices(model);
       const feeds = this.#feeds(model, choices);
       const loss = choices.loss as LossName;
-      report.status(`Compiling; then measuring ${samplesOf(model, feeds)} samples …`);
+      const count = samplesOf(model, feeds);
+      if (count === 0) throw new Error("The data holds no samples; drop data that holds some.");
+      report.status(`Compiling; then measuring ${count} samples …`);
       await painted();
       const onProgress = (samples: number, total: number) => {
-        done.value = total === 0 ? 1 : samples / total;
+        done.value = samples / total;
         report.status(`Measured ${samples} of ${total} samples.`);
       };
       const found = await study(model, feeds, loss, { signal: running.signal, onProgress });

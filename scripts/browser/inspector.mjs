@@ -187,6 +187,16 @@ export async function testInspector(browser, tell, screenshots) {
       require(cards.length === 3 && cards.filter((card) => card.includes("class 5")).length === 2, cards.join("; "));
       require((await page.locator("#cards li canvas:visible").count()) === 3, "their pictures are not shown");
     });
+    await attempt("says that data without samples has none", async () => {
+      const { tensor, writeTensors } = await import("../../dist/src/index.js");
+      const target = tensor("int64", [0], new BigInt64Array());
+      const none = { x: tensor("float32", [0, 2], new Float32Array()), target };
+      await writeTensors(join(folder, "none.safetensors"), none);
+      await page.goto(page.url());
+      await page.setInputFiles("#files", [join(folder, "small.onnx"), join(folder, "none.safetensors")]);
+      await page.waitForSelector("#problem:not(:empty)");
+      require(/holds no samples/.test(await page.textContent("#problem")), await page.textContent("#problem"));
+    });
     tell("inspector: no error on the console, no request to anybody else", complaints.join("; "));
     await page.close();
   } finally {
