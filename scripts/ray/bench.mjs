@@ -1,4 +1,4 @@
-// Usage: bench.mjs [--rounds R] [--samples N] [--write]. How fast per-sample norms of a CNN are, from Parquet to Parquet: a
+// Usage: bench.mjs [--rounds R] [--samples N] [--shards K] [--write]. How fast per-sample norms of a CNN are, from Parquet to Parquet: a
 // loop in Python, Ray tasks on one and two workers, `--workers`, and `stream` in Node. Rounds are interleaved. Of a machine that
 // others use too, the clock tells little: seconds of processors are compared as well. --write puts the table into docs/cluster.md.
 import { spawn, spawnSync } from "node:child_process";
@@ -19,11 +19,12 @@ import { pythonWithRay } from "./python.mjs";
 const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "5" },
-    samples: { type: "string", default: "16384" },
+    samples: { type: "string", default: "49152" },
+    shards: { type: "string", default: "24" },
     write: { type: "boolean" },
   },
 });
-const shards = 8;
+const shards = Number(values.shards);
 
 const writer = `
 import sys, numpy as np, pyarrow as pa, pyarrow.parquet as pq
@@ -63,10 +64,17 @@ class Server {
 
 const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
-/** What must be so many times as fast as what. */
+/** What two that ran at the same time took. */
+const bothOf = (two) => ({
+  seconds: Math.max(...two.map(({ seconds }) => seconds)),
+  cpu: two.reduce((sum, { cpu }) => sum + cpu, 0),
+});
+
+/** What must be so many times as fast as what; without a number, what the machine gives. */
 const targets = [
   ["ray, one worker", "loop", 0.9, "a Ray task for each shard, over a loop in Python"],
   ["ray, two workers", "ray, one worker", 1.8, "two workers over one"],
+  ["two loops", "loop", undefined, "two loops in Python that know nothing of each other, over one"],
   ["loop", "stream", 0.9, "a loop in Python over `stream` in Node, on one thread"],
   ["--workers 2", "--workers 1", 1.7, "`--workers 2` over `--workers 1`, with their start"],
 ];
@@ -77,8 +85,8 @@ function tableOf(taken, samples) {
     const ratios = own.map(({ seconds }, k) => than[k].seconds / seconds);
     const at = (each) => Math.min(...each.map(({ seconds }) => seconds));
     const cpu = (each) => Math.min(...each.map((one) => one.cpu));
-    const cores = least > 1 ? 2 : 1;
-    return `| ${what} | ${least} | ${median(ratios).toFixed(2)} | ${(at(than) / at(own)).toFixed(2)} | ${((cores * cpu(than)) / cpu(own)).toFixed(2)} |`;
+    const cores = way.includes("2") || way.includes("two") ? 2 : 1;
+    return `| ${what} | ${least ?? ""} | ${median(ratios).toFixed(2)} | ${(at(than) / at(own)).toFixed(2)} | ${((cores * cpu(than)) / cpu(own)).toFixed(2)} |`;
   });
   const rates = [...taken].map(([way, each]) => {
     const best = Math.min(...each.map(({ seconds }) => seconds));
@@ -119,11 +127,17 @@ async function main(python) {
     const script = (name) => fileURLToPath(new URL(name, import.meta.url));
     const inPython = new Server(python, [script("throughput.py"), job, node.address, node.mark]);
     const inNode = new Server(process.execPath, [script("stream.mjs"), job, data, own]);
-    servers.push(inPython, inNode);
+    const loops = [0, 1].map(() => new Server(python, [script("loop.py"), job]));
+    servers.push(inPython, inNode, ...loops);
     console.log(JSON.stringify(await inPython.ready));
-    await inNode.ready;
-    const ways = ["loop", "ray, one worker", "ray, two workers", "stream", "--workers 1", "--workers 2"];
-    const ask = (way) => (way === "stream" ? inNode : inPython).ask(way);
+    await Promise.all([inNode, ...loops].map((each) => each.ready));
+    const asked = {
+      loop: () => loops[0].ask("0/1"),
+      "two loops": async () => bothOf(await Promise.all(loops.map((each, k) => each.ask(`${k}/2`)))),
+      stream: () => inNode.ask("stream"),
+    };
+    const ways = ["loop", "two loops", "ray, one worker", "ray, two workers", "stream", "--workers 1", "--workers 2"];
+    const ask = (way) => (Object.hasOwn(asked, way) ? asked[way]() : inPython.ask(way));
     const taken = new Map(ways.map((way) => [way, []]));
     for (const way of ways) await ask(way);
     const loads = [];

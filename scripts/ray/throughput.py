@@ -29,11 +29,6 @@ task = read_task(".")
 plan = task.plan()
 
 
-def loop() -> None:
-    for part in plan:
-        task.compute(part)
-
-
 def on_ray(cpus: int) -> None:
     ray.get([compute.options(num_cpus=cpus).remote(part) for part in plan])
 
@@ -64,7 +59,6 @@ def worker(workers: int) -> None:
 
 
 WAYS = {
-    "loop": loop,
     # A node of two CPUs runs one task at a time that takes both.
     "ray, one worker": lambda: on_ray(2),
     "ray, two workers": lambda: on_ray(1),
