@@ -13,6 +13,7 @@ import { adam, findIssues, type Issues, type Model, nn, sgd, Trainer, withParame
 import type { Data } from "../src/tensor/data.js";
 import { type Random, random } from "../src/tensor/random.js";
 import { type Optimizer, permutation, pick } from "../src/train/index.js";
+import { putBetween } from "./marked.js";
 import { areaUnderCurve, averagePrecision } from "./ranking.js";
 
 /** Part of the labels that are changed. */
@@ -187,10 +188,4 @@ const lines = Object.keys(scores).map((score) => {
 });
 const heads = held.map((name) => `${studies[name]?.what} (${studies[name]?.draws} draws)`);
 const text = [`| | ${heads.join(" | ")} |`, `|---|${held.map(() => "---|").join("")}`, ...lines].join("\n");
-writeFileSync(
-  page,
-  readFileSync(page, "utf8").replace(
-    /(<!-- start of scores -->\n)[\s\S]*?(\n<!-- end of scores -->)/,
-    (_, start: string, end: string) => `${start}${text}${end}`,
-  ),
-);
+putBetween(page, "scores", text);

@@ -17,12 +17,19 @@ function requireLabels(loss: string, dtype: DType): void {
   );
 }
 
-/** Throws DTYPE_MISMATCH where a target holds a number for each class. */
+/** DTYPE_MISMATCH for a target that holds a number for each class. @param needed what is needed in its place */
+export function byClass(target: string, needed: string): PergradError {
+  return new PergradError(
+    "DTYPE_MISMATCH",
+    `${target}, a number for each class (one-hot rows, or probabilities), but ${needed}; give the place of the largest number (argmax), or for probabilities a loss of your own (losses.custom).`,
+  );
+}
+
 function refuseByClass(loss: string, { dtype, shape }: TensorType, output: Shape): void {
   if (!sameShape(shape, output)) return;
-  throw new PergradError(
-    "DTYPE_MISMATCH",
-    `${loss}: the target is ${dtype} ${showShape(shape)}, as the output is: a number for each class (one-hot rows, or probabilities), but it must hold class labels, int64, in the output's shape without the axis of classes; give the place of the largest number (argmax), or for probabilities a loss of your own (losses.custom).`,
+  throw byClass(
+    `${loss}: the target is ${dtype} ${showShape(shape)}, as the output is`,
+    "the loss needs class labels, int64, in the output's shape without the axis of classes",
   );
 }
 

@@ -5,6 +5,7 @@ import { PergradError } from "../errors.js";
 import { isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
 import type { Expected, LabelLimit, RowLimit } from "../graph/model.js";
 import { meant } from "../meant.js";
+import { byClass } from "../nn/labels.js";
 import { entryOf, nth } from "../present.js";
 import { type Data, isTensor, type PlainData, plainData } from "../tensor/data.js";
 import { isScaled, unscaled } from "../tensor/scaled.js";
@@ -27,10 +28,8 @@ function refuseByClass(name: string, { dtype, dims }: Tensor, { value }: Expecte
   const others = (axis: number) => dims.filter((_, k) => k > 0 && k !== axis).join();
   const axis = dims.findIndex((_, k) => k > 0 && others(k) === value.shape.slice(1).join());
   if (axis < 0 || nth(dims, axis) < 2) return;
-  throw new PergradError(
-    "DTYPE_MISMATCH",
-    `The target is ${dtype} [${dims.join(", ")}], a number for each class (one-hot rows, or probabilities), but the model needs the number of each sample's class, int64 ${showShape(value.shape)}; give the place of the largest number (argmax), or for probabilities a loss of your own (losses.custom).`,
-  );
+  const target = `The target is ${dtype} [${dims.join(", ")}]`;
+  throw byClass(target, `the model needs the number of each sample's class, int64 ${showShape(value.shape)}`);
 }
 
 function convert(name: string, given: Tensor, to: DType): Tensor {

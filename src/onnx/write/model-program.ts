@@ -6,7 +6,6 @@ import { leaf, makeNode, type Value } from "../../graph/value.js";
 import { leavesOf } from "../../graph/walk.js";
 import { nth, present } from "../../present.js";
 import type { EncodableProgram } from "./encode.js";
-import { withinOpset } from "./opset.js";
 
 /** The graph of a file, in which what was folded is computed again from what the file holds. */
 export function programOf({ graph, parameters, stored = [] }: Model): EncodableProgram {
@@ -17,7 +16,7 @@ export function programOf({ graph, parameters, stored = [] }: Model): EncodableP
       leaf(name, { dtype: "float32", shape: value.shape }, { kind: "parameter" }),
     ]),
   );
-  const unfolded = withinOpset(substitute(results, unfolding(results, leaves)));
+  const unfolded = substitute(results, unfolding(results, leaves));
   const outputs = graph.outputs.map(({ name }, k) => ({ name, value: nth(unfolded, k) }));
   const reached = new Set(leavesOf(unfolded));
   const kept = stored.filter(({ value }) => reached.has(present(leaves.get(value))));
