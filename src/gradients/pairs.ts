@@ -3,11 +3,12 @@
  * second may be the same batch's (M = N), or that of another batch of a fixed size.
  */
 
-import { fixedSize } from "../graph/dim.js";
+import { fixedSize, isBatch, multiply } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { leadingOf, present } from "../present.js";
 import { usualBatch } from "./cost.js";
+import { Dense } from "./dense.js";
 import { addCosts, cheapest, type Factored, flat, type GramMethod, type Method, sizeOfGradient } from "./factored.js";
 import { alignedFactors, alignedRows } from "./inner.js";
 import { firstOf, pair } from "./kinds.js";
@@ -87,6 +88,7 @@ const factored = firstOf([
   pair(RowsGradient, Outer, rowsOuter),
   pair(Outer, RowsGradient, (a, b, others: number) => rowsOuter(b, a, others).map(transposed)),
   pair(RowsGradient, RowsGradient, rowsRows),
+  pair(Outer, Dense, outerDense),
 ]);
 
 function factoredPairs(a: Factored, b: Factored, others: number): Method[] {
@@ -220,6 +222,39 @@ function rowsOuter(rows: RowsGradient, outer: Outer, others: number): Method[] {
           const right = build.unsqueeze(cut(build, b, 0, start, end), [1]);
           return sumLeading(build, build.mul(picked, build.matmul(build.unsqueeze(own, [0]), right)));
         });
+      },
+    },
+  ];
+}
+
+/**
+ * The sum over t of rows[n, t]' V[m] columns[n, t]: the longer of the two factors is multiplied with all of the others at
+ * once, as one matrix, so that nothing of the gradients' size is made.
+ */
+function outerDense(a: Outer, b: Dense, others: number): Method[] {
+  const [count] = leadingOf(b.value.shape, 1);
+  if (a.blocked || isBatch(count)) return [];
+  const [rows, columns] = leadingOf(a.viewed.raw.map(Number), 2);
+  const { positions } = a;
+  return [
+    {
+      name: "contract",
+      operations: others * positions * rows * columns,
+      floats: 2 * others * positions * Math.min(rows, columns),
+      dense: false,
+      emit: (build) => {
+        const raw = a.viewed.undo(build, b.materialise(build));
+        const turned = rows > columns;
+        const [long, short] = turned ? [a.rows, a.columns] : [a.columns, a.rows];
+        const [longer, shorter] = [Math.max(rows, columns), Math.min(rows, columns)];
+        const vectors = build.reshape(turned ? build.transposeLast(raw) : raw, [count * shorter, longer]);
+        const [samples] = leadingOf(long.shape, 1);
+        const lines = build.reshape(long, [present(multiply(samples, positions)), longer]);
+        const products = build.op("Gemm", [lines, vectors], { transB: 1 });
+        // [N, T, M, short] with [N, T, short, 1]
+        const split = build.reshape(products, [samples, positions, count, shorter]);
+        const whole = build.matmul(split, build.unsqueeze(short, [3]));
+        return build.sum(build.reshape(whole, [samples, positions, count]), [1]);
       },
     },
   ];

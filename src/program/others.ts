@@ -1,6 +1,6 @@
 /** The gradients of a want's other batch, which enter a program as inputs of its own. */
 import { PergradError } from "../errors.js";
-import type { Data } from "../tensor/data.js";
+import { type Data, isTensor, plainData } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Returned } from "../wants/want.js";
 
@@ -20,7 +20,42 @@ interface FactorProgram {
   release(): Promise<void>;
 }
 
-export class Others {
+/** Where what enters a program for a want's other batch comes from. */
+export interface Others {
+  readonly samples: number;
+  /** By the names that the want gave them. Throws what `run` throws. */
+  factors(want: string, given: OtherBatch | undefined, options: OtherOptions): Promise<Returned>;
+  release(): Promise<void>;
+}
+
+/** The factors themselves, which each run is given. */
+export class GivenFactors implements Others {
+  constructor(readonly samples: number) {}
+
+  /** Throws MISSING_TENSOR, BATCH_MISMATCH. */
+  async factors(want: string, given: OtherBatch | undefined): Promise<Returned> {
+    const factors = typeof given === "string" ? undefined : given;
+    if (!factors)
+      throw new PergradError(
+        "MISSING_TENSOR",
+        `"${want}" is computed with vectors, but the run is given none; give them by \`others\`.`,
+      );
+    const found: Record<string, Tensor> = {};
+    for (const [name, data] of Object.entries(factors)) {
+      const tensor = plainData(name, data);
+      if (!isTensor(tensor))
+        throw new PergradError("MISSING_TENSOR", `The vectors of "${want}" for "${name}" are no tensor; give one.`);
+      found[name] = tensor;
+    }
+    requireSamples(want, samplesOf(found), this.samples);
+    return found;
+  }
+
+  async release(): Promise<void> {}
+}
+
+/** Those of a batch, by a program of the same model. */
+export class BatchFactors implements Others {
   private constructor(
     private readonly program: FactorProgram,
     private readonly batch: OtherBatch,
@@ -29,10 +64,10 @@ export class Others {
   ) {}
 
   /** Takes the program over. Throws what `run` throws on bad data. */
-  static async of(program: FactorProgram, batch: OtherBatch): Promise<Others> {
+  static async of(program: FactorProgram, batch: OtherBatch): Promise<BatchFactors> {
     try {
       const factors = await factorsBy(program, batch, {});
-      return new Others(program, batch, samplesOf(factors), factors);
+      return new BatchFactors(program, batch, samplesOf(factors), factors);
     } catch (error) {
       await program.release();
       throw error;
@@ -43,17 +78,22 @@ export class Others {
   async factors(want: string, given: OtherBatch | undefined, options: OtherOptions): Promise<Returned> {
     if (!given && !options.parameters) return this.first;
     const factors = await factorsBy(this.program, given ?? this.batch, options);
-    const samples = samplesOf(factors);
-    if (samples === this.samples) return factors;
-    throw new PergradError(
-      "BATCH_MISMATCH",
-      `The other batch of "${want}" holds ${samples} samples, but the program was compiled for ${this.samples}; give it as many, or compile another program.`,
-    );
+    requireSamples(want, samplesOf(factors), this.samples);
+    return factors;
   }
 
   release(): Promise<void> {
     return this.program.release();
   }
+}
+
+/** Throws BATCH_MISMATCH. */
+function requireSamples(want: string, samples: number, compiled: number): void {
+  if (samples === compiled) return;
+  throw new PergradError(
+    "BATCH_MISMATCH",
+    `The other batch of "${want}" holds ${samples} samples, but the program was compiled for ${compiled}; give it as many, or compile another program.`,
+  );
 }
 
 /** Other options of a run are for wants that this program does not have. */

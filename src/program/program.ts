@@ -29,7 +29,7 @@ import { ownOptions, parameterFeeds } from "./given.js";
 import { HeldValues } from "./held.js";
 import { checkMemoryOptions } from "./microbatches.js";
 import type { ProgramOptions, RunOptions } from "./options.js";
-import { Others } from "./others.js";
+import { BatchFactors, GivenFactors, type Others } from "./others.js";
 import { profileOf } from "./profiling.js";
 import { RunnableProgram, releaseAll } from "./runnable.js";
 import type { Computed } from "./split.js";
@@ -386,10 +386,11 @@ async function compileOthers(
   const found = new Map<string, Others>();
   const { observe: _, ...own } = options;
   try {
-    for (const [name, { others }] of Object.entries(options.want)) {
+    for (const [name, { others, givenOthers }] of Object.entries(options.want)) {
+      if (givenOthers !== undefined) found.set(name, new GivenFactors(givenOthers));
       if (!others) continue;
       const program = await Program.of(objective, { ...own, want: { factors: factorsOfOthers() } }, target);
-      found.set(name, await Others.of(program, others));
+      found.set(name, await BatchFactors.of(program, others));
     }
   } catch (error) {
     await releaseAll(found);

@@ -98,13 +98,14 @@ export function cross(others: Others): Want<FloatTensor> {
 }
 
 /**
- * The inner products of each sample's gradient with M vectors, `[N, M]`, which runs are fed as inputs of the want's own:
+ * The inner products of each sample's gradient with M vectors, `[N, M]`, which each run is given by `others`:
  * `[M, ...shape]` under each parameter's name.
  */
 export function withVectors(count: number): Want<FloatTensor> {
   return {
     name: "withVectors",
     settings: { count },
+    givenOthers: count,
     requirements: { factors: true },
     emit: ({ plan, losses, factor }) => {
       const products = plan.parameters.map((parameter) => {

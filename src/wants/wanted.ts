@@ -55,6 +55,8 @@ export interface Want<R> {
   readonly vectors?: ByParameter;
   /** Another batch, or the path of a file, whose gradients the want looks at beside those of the batch that is run. */
   readonly others?: Readonly<Record<string, Data>> | string;
+  /** What the want looks at in the place of another batch's gradients is given to each run: so many samples of it. */
+  readonly givenOthers?: number;
   /** Results without samples of their own are sums over the batch, unless they are means over it. */
   readonly joining?: "mean";
   /** How a program puts a result of parts of a batch together, where it is neither by adding nor by averaging. */

@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { losses, type Model, nn, perSample, type Tensor, want, writeTensors } from "../../src/index.js";
+import { withVectors } from "../../src/wants/cross.js";
 import { temporaryFolder } from "../support/folder.js";
 
 const waves = (dims: readonly number[], seed: number): Tensor<"float32"> => ({
@@ -103,6 +104,19 @@ describe.each(Object.keys(tested))("of %s", (name) => {
     const { influence } = await program.run(batch);
     expect(influence.dims).toEqual([samples, others]);
     expectNear(influence.data, products(await gradientsOf(one, batch), await gradientsOf(one, other), samples, others));
+  });
+
+  it.each([
+    [3, 1],
+    [1, 40],
+  ])("%i samples with %i vectors that the run is given", async (samples, count) => {
+    const [batch, vectors] = [one.batch(samples, 1), await gradientsOf(one, one.batch(count, 3))];
+    const program = await perSample(one.model, { loss, want: { found: withVectors(count) } });
+    programs.push(program);
+    const { found } = await program.run(batch, { others: { found: vectors } });
+    expect(found.dims).toEqual([samples, count]);
+    expectNear(found.data, products(await gradientsOf(one, batch), vectors, samples, count));
+    await expect(program.run(batch)).rejects.toMatchObject({ code: "MISSING_TENSOR" });
   });
 });
 
