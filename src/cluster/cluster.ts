@@ -1,4 +1,4 @@
-/** Programs on many machines, on an engine that runs there already. In Node alone. */
+/** Runs programs on many machines, by an engine that already runs there. In Node only. */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import type { Checkpoints } from "../attribution/scores.js";
 import type { Dataset } from "../program/dataset.js";
@@ -29,47 +29,50 @@ const mapOptions: OptionNames<MapOptions> = {
 
 const attributeOptions: OptionNames<AttributeOptions> = { ...objectiveOptions, ...jobOptions, method: true };
 
-/** A cluster that runs programs. */
+/** A cluster on which programs run. */
 export interface Cluster {
-  /** Where it is. */
+  /** The address of its dashboard. */
   readonly address: RayAddress;
   /**
-   * Runs a program over all samples of Parquet files: each row group is a part, and the parts that `out` does not hold yet are
-   * computed by the cluster's workers, each on one CPU. So a call that was interrupted, given again, goes on. What is sent is
-   * the program, the names of the folders and the worker's own files.
+   * Runs a program over all samples of Parquet files. Each row group is a part; the cluster's workers compute the parts that
+   * `out` does not hold yet, each on one CPU. If a call was interrupted, repeat it: it continues where the first one stopped.
+   * The program, the names of the folders and the worker's own files are sent to the cluster.
    * @param data a Parquet file, a folder of them, or a glob, on a disk that all nodes share
    * @throws PergradError CLUSTER_UNREACHABLE, CLUSTER_REFUSED (the token), CLUSTER_VERSION, CLUSTER_JOB (with the worker's last
-   * sentence), TOO_LARGE (500 MB with its weights and what is fed beside the data), MISSING_TENSOR, SHAPE_MISMATCH,
+   * sentence), TOO_LARGE (500 MB, with the weights and what is fed beside the data), MISSING_TENSOR, SHAPE_MISMATCH,
    * INVALID_ARGUMENT, FILE_UNREADABLE, and the signal's reason.
    */
   map(program: MappedProgram, data: string, options: MapOptions): Promise<Mapped>;
   /**
-   * What each training sample does to the loss of each query, as `attribution.scores` gives it, with the training samples in
-   * Parquet files that the cluster's workers read, a few passes each of one task for each row group. `out` gets
-   * `part-K.parquet`, a row for each training sample with its `id` and its `scores`, `[queries]` (float32), and all of them as
-   * `scores.safetensors` where they take at most 16 GiB. A call that was interrupted, given again, goes on.
+   * Computes what each training sample does to the loss of each query, as `attribution.scores` does. The cluster's workers read
+   * the training samples from Parquet files, in a few passes of one task for each row group. They write `part-K.parquet` into
+   * `out`: a row for each training sample, with its `id` and its `scores`, `[queries]` (float32). If all scores take at most
+   * 16 GiB, they are also written to `scores.safetensors`. If a call was interrupted, repeat it: it continues.
    * @param model a model, or several of the same graph
    * @param data the training samples, as `map` takes them
-   * @param queries the samples that are explained, which are computed here: a batch, a file's path, or batches
-   * @throws PergradError INVALID_ARGUMENT where the method cannot be computed on a cluster, and what `map` and
+   * @param queries the samples to explain, which this machine computes: a batch, a file's path, or batches
+   * @throws PergradError INVALID_ARGUMENT if the method cannot be computed on a cluster, and what `map` and
    * `attribution.scores` throw.
    */
   attribute(model: Checkpoints, data: string, queries: Dataset, options: AttributeOptions): Promise<Attributed>;
 }
 
 /**
- * A Ray cluster, by the address of its dashboard: `ray("http://127.0.0.1:8265")`. A token is read from the environment
- * (`RAY_AUTH_TOKEN`) alone, and is sent over plain HTTP to this machine only.
+ * The address of a Ray cluster, which is that of its dashboard: `ray("http://127.0.0.1:8265")`. A token comes from the
+ * environment only (`RAY_AUTH_TOKEN`), and goes over plain HTTP to this machine only.
  * @throws PergradError INVALID_ARGUMENT.
  */
 export function ray(url: string): RayAddress {
   return addressOf(url);
 }
 
-/** See docs/cluster.md. Throws INVALID_ARGUMENT. */
+/**
+ * A cluster on which programs run: see docs/cluster.md. Nothing is sent before `map` or `attribute` is called.
+ * @throws PergradError INVALID_ARGUMENT.
+ */
 export function cluster(address: RayAddress): Cluster {
   if (typeof address !== "object" || address?.kind !== "ray")
-    throw invalidArgument(`cluster(address) takes ray("http://127.0.0.1:8265"), not ${kindOf(address)}; write that.`);
+    throw invalidArgument(`cluster(address) takes ray("http://127.0.0.1:8265"), not ${kindOf(address)}; give that.`);
   return {
     address,
     map: async (program, data, options) => {

@@ -4,8 +4,8 @@ import { Program } from "../program/program.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { GivenToMap, MappedProgram } from "./types.js";
 
-/** What travels beside a program. */
-export interface Beside {
+/** What the worker feeds a program beside the data. */
+export interface Given {
   /** Norms, by the name of the want, or of its group's input. */
   readonly scalars: Readonly<Record<string, number>>;
   /** By the names of the file's inputs. */
@@ -15,11 +15,11 @@ export interface Beside {
 }
 
 /**
- * Of a compiled program all is checked here; of a file, by the worker, before it computes anything.
+ * Values for a compiled program are checked here. Those for a file are checked by the worker, before it computes anything.
  * @throws PergradError MISSING_TENSOR, SHAPE_MISMATCH, INVALID_ARGUMENT, and what `run` throws on the data of another batch.
  */
-export async function besideOf(program: MappedProgram, given: GivenToMap): Promise<Beside> {
-  const { shared = {}, parameters, vectors, maxNorms, others } = given;
+export async function givenOf(program: MappedProgram, options: GivenToMap): Promise<Given> {
+  const { shared = {}, parameters, vectors, maxNorms, others } = options;
   const values = {
     ...(parameters ? { parameters } : {}),
     ...(vectors ? { vectors } : {}),

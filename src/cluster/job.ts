@@ -3,34 +3,34 @@ import { resolve } from "node:path";
 import type { Zippable } from "fflate";
 import { encodeSafetensors } from "../io/safetensors.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { besideOf } from "./given.js";
+import { givenOf } from "./given.js";
 import { programFiles } from "./package.js";
 import type { JobOptions, MapOptions, MappedProgram } from "./types.js";
 
-/** What is to be done, and the files that it takes. */
+/** A job, and the files that it needs. */
 export interface Job {
-  /** As `job.json` holds it. */
+  /** The content of `job.json`. */
   readonly job: {
     readonly data: string;
     readonly out: string;
     readonly settings: Readonly<Record<string, unknown>>;
-    /** Of a sample of the data set: so many at most. */
+    /** If the job picks a few samples of the data set: how many at most. */
     readonly most?: number;
-    /** Of scores: what they are made of. */
+    /** If the job computes scores: what they are made of. */
     readonly scores?: object;
   };
   readonly files: Zippable;
 }
 
-/** A program over all row groups. Throws what `besideOf` throws, FILE_UNREADABLE. */
+/** Runs a program over all row groups. Throws what `givenOf` throws, FILE_UNREADABLE. */
 export async function mapJob(
   program: MappedProgram,
   data: string,
   options: MapOptions & { readonly gram?: readonly string[] },
 ): Promise<Job> {
-  const { scalars, tensors, weights } = await besideOf(program, options);
+  const { scalars, tensors, weights } = await givenOf(program, options);
   const { notFinite, gram } = options;
-  const given = givenFile("given.safetensors", tensors);
+  const given = tensorFile("given.safetensors", tensors);
   const settings = {
     ...settingsOf(options),
     ...(notFinite === undefined ? {} : { not_finite: notFinite }),
@@ -44,7 +44,7 @@ export async function mapJob(
   };
 }
 
-/** The settings of all kinds of work. */
+/** The settings that every kind of job takes, under the names that the worker has for them. */
 export function settingsOf({ microbatchSize, allowNotFinite, execution, ids, optimization }: JobOptions) {
   return {
     ...(microbatchSize === undefined ? {} : { batch_size: microbatchSize }),
@@ -55,7 +55,7 @@ export function settingsOf({ microbatchSize, allowNotFinite, execution, ids, opt
   };
 }
 
-/** Tensors as a file; none where there are none. */
-export function givenFile(name: string, tensors: Readonly<Record<string, Tensor>>): Zippable {
+/** Tensors as one file; no file if there are none. */
+export function tensorFile(name: string, tensors: Readonly<Record<string, Tensor>>): Zippable {
   return Object.keys(tensors).length === 0 ? {} : { [name]: encodeSafetensors(tensors) };
 }

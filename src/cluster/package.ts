@@ -1,6 +1,6 @@
 /**
- * What is sent to a cluster: programs as ONNX, numbers as safetensors, a job as JSON, and the Python files of this package.
- * Nothing else: neither the user's code nor anything that is pickled.
+ * What is sent to a cluster: programs as ONNX, numbers as safetensors, the job as JSON, and the Python files of this package.
+ * No code of the user's is sent, and nothing is pickled.
  */
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
@@ -18,33 +18,33 @@ import type { MappedProgram } from "./types.js";
 /** The program's file in a package. */
 const programFile = "program.onnx";
 
-/** What is to be done. */
+/** The job's file in a package. */
 const jobFile = "job.json";
 
-/** The same content is the same package: files have no time of their own. */
+/** Every file gets the same time, so that equal content makes an equal package. */
 const noTime = "1980-01-01T00:00:00";
 
 export interface Package {
-  /** By its content, so that none is uploaded twice. */
+  /** Derived from the content, so that nothing is uploaded twice. */
   readonly name: string;
   readonly zip: Uint8Array;
 }
 
-/** A job's files, with the worker's. @param entry the Python file that is started, beside the worker's */
+/** Packs a job with its files and the worker's. @param entry the Python file that is started */
 export async function packedFiles(job: object, entry: string, own: Zippable = {}): Promise<Package> {
   const files: Zippable = {
     ...own,
     ...(await workerFiles(entry)),
     [jobFile]: [new TextEncoder().encode(JSON.stringify(job)), {}],
   };
-  // Weights hardly get smaller.
+  // Weights hardly compress.
   const zip = zipSync(files, { level: 0, mtime: noTime });
   return { name: `_ray_pkg_${createHash("sha256").update(zip).digest("hex").slice(0, 32)}.zip`, zip };
 }
 
 /**
- * The program's file under this name and, of a large one, that of its weights.
- * @param weights where a compiled program's file has its parameters
+ * The program's file under this name and, for a large program, the file of its weights.
+ * @param weights whether the file of a compiled program holds the parameters or takes them as inputs
  */
 export async function programFiles(
   program: MappedProgram,
@@ -54,7 +54,7 @@ export async function programFiles(
   if (typeof program === "string") return savedFiles(program, name);
   if (!(program instanceof Program))
     throw invalidArgument(
-      "A cluster takes a program of perSample, or the path of a saved one; give the path of what was opened.",
+      "A cluster takes a program that perSample compiled, or the path of a saved one; for an opened program, give its path.",
     );
   const folder = await mkdtemp(join(tmpdir(), "pergrad-"));
   try {
@@ -71,12 +71,12 @@ async function savedFiles(path: string, name: string): Promise<Zippable> {
       throw unreadable(file, error);
     });
   const weights = `${path}.data`;
-  // A program names the file of its weights.
+  // A saved program names the file of its weights.
   const own = existsSync(weights) ? { [basename(weights)]: await read(weights) } : {};
   return { [name]: await read(path), ...own };
 }
 
-/** Our own Python files. */
+/** The worker's files, and the one that is started. */
 async function workerFiles(entry: string): Promise<Zippable> {
   const folder = pythonFolder();
   const all = await readdir(folder, { recursive: true });
@@ -86,7 +86,7 @@ async function workerFiles(entry: string): Promise<Zippable> {
   return Object.fromEntries(await Promise.all(read));
 }
 
-/** It lies beside the sources, and beside what is built of them. Throws INTERNAL. */
+/** Our folder of Python files, which lies beside the sources and beside what is built from them. Throws INTERNAL. */
 export function pythonFolder(): string {
   for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
     const found = join(folder, "python");

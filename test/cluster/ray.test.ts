@@ -1,11 +1,11 @@
-/** Jobs on Ray, against a server that answers as Ray's dashboard does: test/cluster/on-ray.ts runs the same on Ray itself. */
+/** Jobs on Ray, against a server that answers as Ray's dashboard does. scripts/ray/test.mjs runs jobs on Ray itself. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { unzipSync } from "fflate";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { isLoopback, tokenFor } from "../../src/cluster/ray/address.js";
-import { lastLineOf, toldIn } from "../../src/cluster/ray/lines.js";
+import { lastLineOf, reportIn } from "../../src/cluster/ray/lines.js";
 import { cluster, losses, nn, perSample, ray, tensor, want } from "../../src/index.js";
 import { decodeSafetensors } from "../../src/io/safetensors.js";
 import { FakeRay, type FakeSettings } from "./fake-ray.js";
@@ -174,7 +174,7 @@ describe("a job", () => {
     const running = cluster(ray(fake.url)).map(await saved(), "x.parquet", { out: finished(2) });
     await expect(running).rejects.toMatchObject({
       code: "CLUSTER_JOB",
-      message: expect.stringContaining("2 of them are to be seen"),
+      message: expect.stringContaining("this machine sees 2 of them"),
     });
   });
 });
@@ -256,10 +256,10 @@ describe("an address", () => {
 describe("what a job printed", () => {
   it("is read line by line, whatever else is printed", () => {
     const log = `pergrad: progress {"parts":1,"of":4,"samples":8}\r\nother\npergrad: progress {"parts":2,"of":4,"samp`;
-    expect(toldIn(log)).toEqual({ progress: { parts: 1, of: 4, samples: 8 } });
+    expect(reportIn(log)).toEqual({ progress: { parts: 1, of: 4, samples: 8 } });
     const notes = `pergrad: note {"text":"Not on cuda but on the CPU run Scan."}\n`;
-    expect(toldIn(notes + notes).notes).toEqual(["Not on cuda but on the CPU run Scan."]);
-    expect(toldIn("pergrad: done [1]\nxpergrad: error {}\n")).toEqual({});
+    expect(reportIn(notes + notes).notes).toEqual(["Not on cuda but on the CPU run Scan."]);
+    expect(reportIn("pergrad: done [1]\nxpergrad: error {}\n")).toEqual({});
     expect(lastLineOf("a\n b \n\n")).toBe("b");
   });
 });

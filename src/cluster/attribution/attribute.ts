@@ -1,4 +1,4 @@
-/** Scores of training samples that a cluster's workers read: where `cluster(...).attribute` enters. */
+/** `cluster(...).attribute`: scores of training samples that a cluster's workers read. */
 import { resolve } from "node:path";
 import { asCheckpoints, asMethod, type Checkpoints } from "../../attribution/scores.js";
 import type { Dataset } from "../../program/dataset.js";
@@ -8,7 +8,7 @@ import { Passes } from "./passes.js";
 import type { Attributed, AttributeOptions, RunJob } from "./types.js";
 
 /**
- * @param run runs the jobs of the passes
+ * @param run runs one job, a pass over the training data
  * @throws PergradError INVALID_ARGUMENT, and what `run`, `perSample` and programs throw.
  */
 export async function attributedBy(
@@ -42,7 +42,7 @@ export async function attributedBy(
     ...(onProgress ? { onProgress } : {}),
   };
   const method = asMethod(given);
-  // Queries are computed by one thread, so that the same call sends the same numbers and goes on with the parts that are there.
+  // One thread computes the queries, so that a repeated call sends the same numbers and keeps the parts that are there.
   const settings = { ...objective, method: given, threads: 1, ...(signal ? { signal } : {}) };
   const checkpoints = asCheckpoints(model, "attribute", settings);
   try {
@@ -50,8 +50,8 @@ export async function attributedBy(
     const { scores, files, dampings } = await scoringOf({ method, checkpoints, queries, passes, out });
     const job = { data: resolve(data), out, settings: settingsOf(own), scores };
     const done = await run({ job, files }, own);
-    const said = method.name === "loGra" ? dampings?.map((each) => each / done.samples) : dampings;
-    return { ...done, queries: scores.queries, ...(said ? { dampings: said } : {}) };
+    const reported = method.name === "loGra" ? dampings?.map((each) => each / done.samples) : dampings;
+    return { ...done, queries: scores.queries, ...(reported ? { dampings: reported } : {}) };
   } finally {
     for (const each of checkpoints) await each.release();
   }

@@ -18,20 +18,20 @@ import type { Program } from "../../program/program.js";
 import { KroneckerCurvature } from "../../solvers/kronecker.js";
 import { floatsIn } from "../../tensor/tensor.js";
 import { type FloatTensor, type Want, want } from "../../wants/want.js";
-import { givenFile } from "../job.js";
+import { tensorFile } from "../job.js";
 import type { Passes } from "./passes.js";
 import {
+  type CheckpointPart,
   crossed,
-  type Features,
+  type FeatureScores,
   multiplied,
-  type Products,
+  type ProductScores,
   requireQueries,
-  type Scored,
   type Scoring,
 } from "./scoring.js";
 
-/** What is scored. */
-export interface Asked {
+/** What is to be scored, and how. */
+export interface ScoringRequest {
   readonly method: Method;
   /** At least one. */
   readonly checkpoints: readonly Checkpoint[];
@@ -40,28 +40,28 @@ export interface Asked {
   readonly out: string;
 }
 
-/** Throws INVALID_ARGUMENT where a method cannot be computed on a cluster. */
-export function scoringOf(asked: Asked): Promise<Scoring> {
-  const { checkpoints } = asked;
-  const { name, settings } = asked.method;
+/** Runs the passes before the last one. Throws INVALID_ARGUMENT if the method cannot be computed on a cluster. */
+export function scoringOf(request: ScoringRequest): Promise<Scoring> {
+  const { checkpoints } = request;
+  const { name, settings } = request.method;
   switch (name) {
     case "gradDot":
     case "gradCos":
-      return bySums(
-        asked,
+      return byProducts(
+        request,
         checkpoints.map(() => 1 / checkpoints.length),
         name === "gradCos",
       );
     case "tracIn":
       if (settings.adam) throw refused("tracIn with Adam's steps needs every sample's gradient at once");
-      return bySums(asked, ratesOf(checkpoints, numbersIn(settings.learningRates)), settings.cosine === true);
+      return byProducts(request, ratesOf(checkpoints, numbersIn(settings.learningRates)), settings.cosine === true);
     case "trak":
     case "loGra":
       if (settings.projection)
         throw refused("trak with a projection that is given would send all of it to every worker");
-      return byFeatures(asked);
+      return byFeatures(request);
     case "influence":
-      return byInverse(asked);
+      return byInverse(request);
     default:
       throw refused(`${name} needs all training samples at once, or one after another`);
   }
@@ -77,59 +77,63 @@ function refused(why: string): PergradError {
   );
 }
 
-async function bySums({ checkpoints, queries }: Asked, weights: readonly number[], cosine: boolean) {
-  const found: Scored<Products>[] = [];
+async function byProducts({ checkpoints, queries }: ScoringRequest, weights: readonly number[], cosine: boolean) {
+  const parts: CheckpointPart<ProductScores>[] = [];
   for (const [k, checkpoint] of checkpoints.entries())
-    found.push(await crossed(checkpoint, k, queries, { weight: nth(weights, k), cosine }));
-  return { ...together(found), scores: { queries: nth(found, 0).queries, products: found.map(({ made }) => made) } };
+    parts.push(await crossed(checkpoint, k, queries, { weight: nth(weights, k), cosine }));
+  return scoringByProducts(parts);
 }
 
-function together(found: readonly Scored<unknown>[]): Pick<Scoring, "files"> {
-  return { files: Object.assign({}, ...found.map(({ files }) => files)) };
+function scoringByProducts(parts: readonly CheckpointPart<ProductScores>[]): Scoring {
+  const products = parts.map(({ scores }) => scores);
+  return { files: filesOf(parts), scores: { queries: nth(parts, 0).queries, products } };
 }
 
-/** Queries' gradients times an inverse that is known by sums over the training samples. */
-async function byInverse(asked: Asked): Promise<Scoring> {
-  const { method, checkpoints, queries } = asked;
+function filesOf(parts: readonly Pick<Scoring, "files">[]): Scoring["files"] {
+  return Object.assign({}, ...parts.map(({ files }) => files));
+}
+
+/** Products with the queries' gradients times an inverse, which sums over the training samples determine. */
+async function byInverse(request: ScoringRequest): Promise<Scoring> {
+  const { method, checkpoints, queries } = request;
   const { inverse, of } = method.settings;
   const layers = inverse === "ekfac" || inverse === "kfac";
   if (!layers && inverse !== "diagonal")
     throw refused(`The inverse "${inverse}" needs products of all training samples, or reads them for each query`);
   if (of === "hessian") throw refused("The Hessian's diagonal is computed sample by sample");
   const fisher = of === "fisher";
-  const found: Scored<Products>[] = [];
+  const parts: CheckpointPart<ProductScores>[] = [];
   const dampings: number[] = [];
   for (const [k, checkpoint] of checkpoints.entries()) {
-    const damping = dampings[0] ?? givenDamping(method) ?? (await measured(asked, checkpoint, fisher));
+    const damping = dampings[0] ?? givenDamping(method) ?? (await measured(request, checkpoint, fisher));
     const inverted: Inverted = layers
-      ? await throughLayers(asked, k, fisher, damping)
+      ? await throughLayers(request, k, fisher, damping)
       : {
           apply: byDiagonal(
-            await diagonalBy(over(asked, k, "moments"), checkpoint, fisher ? "fisher" : "ggn"),
+            await diagonalBy(over(request, k, "moments"), checkpoint, fisher ? "fisher" : "ggn"),
             damping,
           ),
         };
     try {
       const rows: Float32Array[] = [];
       for await (const { rows: own } of checkpoint.rows(queries)) rows.push(await inverted.apply(own));
-      found.push(await multiplied(checkpoint, k, joined(rows), 1 / checkpoints.length));
+      parts.push(await multiplied(checkpoint, k, joined(rows), 1 / checkpoints.length));
     } finally {
       await inverted.release?.();
     }
     dampings.push(damping);
   }
-  const products = found.map(({ made }) => made);
-  return { ...together(found), scores: { queries: nth(found, 0).queries, products }, dampings };
+  return { ...scoringByProducts(parts), dampings };
 }
 
 const givenDamping = ({ settings: { damping } }: Method) => (typeof damping === "number" ? damping : undefined);
 
-function over({ passes, checkpoints }: Asked, k: number, what: string) {
+function over({ passes, checkpoints }: ScoringRequest, k: number, what: string) {
   return passes.over((pass) => join(`checkpoint-${k}`, pass === 0 ? what : "eigenvalues"), nth(checkpoints, k));
 }
 
-/** Of the first checkpoint, on a few of its training samples. */
-async function measured({ method, passes }: Asked, checkpoint: Checkpoint, fisher: boolean): Promise<number> {
+/** The usual damping, measured at the first checkpoint on a few training samples. */
+async function measured({ method, passes }: ScoringRequest, checkpoint: Checkpoint, fisher: boolean): Promise<number> {
   const { inverse } = method.settings;
   const program = await checkpoint.program({ losses: want.losses() });
   try {
@@ -142,17 +146,17 @@ async function measured({ method, passes }: Asked, checkpoint: Checkpoint, fishe
   }
 }
 
-/** An inverse, and what frees the runtime's memory. */
+/** Multiplies rows by an inverse; `release` frees the runtime's memory. */
 interface Inverted {
   readonly apply: Apply;
   readonly release?: () => Promise<void>;
 }
 
-async function throughLayers(asked: Asked, k: number, fisher: boolean, damping: number): Promise<Inverted> {
-  const { objective, space } = nth(asked.checkpoints, k);
-  const factors = await KroneckerCurvature.by(over(asked, k, "factors"), objective, {
+async function throughLayers(request: ScoringRequest, k: number, fisher: boolean, damping: number): Promise<Inverted> {
+  const { objective, space } = nth(request.checkpoints, k);
+  const factors = await KroneckerCurvature.by(over(request, k, "factors"), objective, {
     kind: fisher ? "empirical" : "type2",
-    corrected: asked.method.settings.inverse === "ekfac",
+    corrected: request.method.settings.inverse === "ekfac",
   });
   return {
     apply: async (rows) =>
@@ -163,10 +167,10 @@ async function throughLayers(asked: Asked, k: number, fisher: boolean, damping: 
 
 type Projecting = Program<{ phi: Want<FloatTensor>; values: Want<FloatTensor> }>;
 
-/** Projected gradients of all training samples, which stay in the folder, and the inverse of the sum of their squares. */
-async function byFeatures(asked: Asked): Promise<Scoring> {
-  const { method, checkpoints } = asked;
-  const found: Scored<Features>[] = [];
+/** Projects the gradients of all training samples, which stay in the folder, and inverts the sum of their outer products. */
+async function byFeatures(request: ScoringRequest): Promise<Scoring> {
+  const { method, checkpoints } = request;
+  const parts: CheckpointPart<FeatureScores>[] = [];
   const dampings: number[] = [];
   for (const [k, checkpoint] of looked(checkpoints, method).entries()) {
     const atMargin = looksAtMargin(method, nth(checkpoints, k).objective.loss);
@@ -177,15 +181,15 @@ async function byFeatures(asked: Asked): Promise<Scoring> {
       values: want.losses(),
     });
     try {
-      const { made, damping } = await projected(asked, program, { k, dims, atMargin, damping: dampings[0] });
-      found.push(made);
+      const { part, damping } = await projected(request, program, { k, dims, atMargin, damping: dampings[0] });
+      parts.push(part);
       dampings.push(damping);
     } finally {
       await program.release();
     }
   }
-  const features = found.map(({ made }) => made);
-  return { ...together(found), scores: { queries: nth(found, 0).queries, features }, dampings };
+  const features = parts.map(({ scores }) => scores);
+  return { files: filesOf(parts), scores: { queries: nth(parts, 0).queries, features }, dampings };
 }
 
 interface Projection {
@@ -197,17 +201,17 @@ interface Projection {
 }
 
 async function projected(
-  { method, checkpoints, queries, passes, out }: Asked,
+  { method, checkpoints, queries, passes, out }: ScoringRequest,
   program: Projecting,
   { k, dims, atMargin, damping: before }: Projection,
-): Promise<{ readonly made: Scored<Features>; readonly damping: number }> {
+): Promise<{ readonly part: CheckpointPart<FeatureScores>; readonly damping: number }> {
   const folder = join(`checkpoint-${k}`, "features");
   const { sums, samples } = await passes.map(folder, program, { gram: ["phi/projected"] });
   const loGra = method.name === "loGra";
   const phi = (await program.runAll(queries, { notFinite: "throw" })).phi;
-  const asked = phi.dims[0] ?? 0;
-  requireQueries(asked);
-  // Over the matrix Phi' Phi; that of LoGra is over its mean.
+  const count = phi.dims[0] ?? 0;
+  requireQueries(count);
+  // The damping is added to the sum Phi' Phi; LoGra's is given for the mean.
   const given = givenDamping(method);
   const damping =
     before ??
@@ -215,27 +219,27 @@ async function projected(
   const gram = entryOf(Object.fromEntries(sums), "phi/projected/gram");
   const solver = inverseOf(Float64Array.from(floatsIn(gram)), { dims, samples, damping });
   const factor = (loGra ? samples : 1) / checkpoints.length;
-  const vectors = new Float64Array(asked * dims);
-  for (let m = 0; m < asked; m++) {
+  const vectors = new Float64Array(count * dims);
+  for (let m = 0; m < count; m++) {
     const solved = solver.solve(Float64Array.from(phi.data.subarray(m * dims, (m + 1) * dims)));
     vectors.set(
       solved.map((each) => factor * each),
       m * dims,
     );
   }
-  const files = givenFile(`vectors-${k}.safetensors`, {
-    vectors: { dtype: "float64", dims: [asked, dims], data: vectors },
+  const files = tensorFile(`vectors-${k}.safetensors`, {
+    vectors: { dtype: "float64", dims: [count, dims], data: vectors },
   });
-  const made = {
+  const scores = {
     folder: join(out, folder),
     result: "phi/projected",
     vectors: nth(Object.keys(files), 0),
     ...(atMargin ? { odds: "values/losses" } : {}),
   };
-  return { made: { made, queries: asked, files }, damping };
+  return { part: { scores, queries: count, files }, damping };
 }
 
-/** As it would be measured on all samples. */
+/** The usual damping, scaled to all samples. */
 async function featuresDampingOf(passes: Passes, program: Projecting, dims: number, samples: number): Promise<number> {
   const { phi } = await program.runAll(await passes.sampled(program), { notFinite: "throw" });
   return featuresDampingFor(new Table(present(phi.dims[0]), dims, Float64Array.from(phi.data)), samples);

@@ -1,4 +1,4 @@
-/** Passes over the training data by a cluster's workers, whose results are read here. */
+/** Passes of a cluster's workers over the training data; this machine reads their results. */
 import { join } from "node:path";
 import type { Checkpoint } from "../../attribution/checkpoint.js";
 import { PergradError } from "../../errors.js";
@@ -11,7 +11,7 @@ import { programFiles } from "../package.js";
 import type { JobOptions, Mapped, MappedProgram } from "../types.js";
 import type { RunJob } from "./types.js";
 
-/** Samples at most on which a damping is measured. */
+/** The most samples on which a damping is measured. */
 const mostSamples = 1500;
 
 export class Passes {
@@ -24,19 +24,19 @@ export class Passes {
     private readonly options: JobOptions,
   ) {}
 
-  /** A program over all training samples, into a folder of this name. */
+  /** Runs a program over all training samples; the results go into a folder of this name. */
   async map(
     name: string,
     program: MappedProgram,
     more: { readonly gram?: readonly string[] } = {},
   ): Promise<Mapped & { readonly sums: ReadonlyMap<string, Tensor> }> {
     const own = { ...this.options, out: join(this.options.out, name) };
-    // As on one machine, a gradient that is not finite ends the work.
+    // As on one machine, a gradient that is not finite is an error.
     const done = await this.run(await mapJob(program, this.data, { ...own, ...more, notFinite: "throw" }), own);
     return { ...done, sums: await readTensors(join(own.out, "sums.safetensors")) };
   }
 
-  /** What is wanted of the training samples, of which only sums are. */
+  /** Computes wants over the training samples that are sums or means. @param name the folder of each pass, from 0 */
   over(name: (pass: number) => string, checkpoint: Checkpoint): OverData {
     let pass = 0;
     return async (_, wants) => {
@@ -50,7 +50,7 @@ export class Passes {
     };
   }
 
-  /** The path of a file with a few training samples, spread evenly over all. */
+  /** The path of a file with a few training samples, evenly spaced. */
   sampled(program: MappedProgram): Promise<string> {
     this.#sampled ??= this.#sample(program);
     return this.#sampled;
@@ -66,7 +66,7 @@ export class Passes {
   }
 }
 
-/** Sums are in float64, and wants read float32. */
+/** Reads wants from sums, which are float64 in the file; wants read float32. */
 function readBy<W extends Wants>(wants: W, sums: ReadonlyMap<string, Tensor>, samples: number): Results<W> {
   const returnedFor = (want: string) => {
     const own: Record<string, Tensor> = {};
@@ -80,6 +80,9 @@ function readBy<W extends Wants>(wants: W, sums: ReadonlyMap<string, Tensor>, sa
 /** Throws FILE_UNREADABLE. */
 function inFloat32(name: string, { dims, data }: Pick<Tensor, "dims" | "data">): Tensor<"float32"> {
   if (data.length !== sizeOf(dims))
-    throw new PergradError("FILE_UNREADABLE", `The sums hold "${name}" of another size; compute them again.`);
+    throw new PergradError(
+      "FILE_UNREADABLE",
+      `The sums hold "${name}" in another size than its dims; compute them again.`,
+    );
   return { dtype: "float32", dims, data: Float32Array.from(floatsIn({ data })) };
 }

@@ -1,16 +1,17 @@
-/** The last pass: scores of all training samples for all queries, as `python/pergrad_worker/scores.py` computes them. */
+/** What the last pass needs to score all training samples for all queries; `python/pergrad_worker/scores.py` computes it. */
 import type { Zippable } from "fflate";
 import type { Checkpoint } from "../../attribution/checkpoint.js";
 import { PergradError } from "../../errors.js";
 import type { Batch, Dataset } from "../../program/dataset.js";
 import type { Program } from "../../program/program.js";
+import type { Tensor } from "../../tensor/tensor.js";
 import { withVectors } from "../../wants/cross.js";
 import { type Wants, want } from "../../wants/want.js";
-import { givenFile } from "../job.js";
+import { tensorFile } from "../job.js";
 import { programFiles } from "../package.js";
 
-/** Scores at one checkpoint: see `Products` of the worker. */
-export interface Products {
+/** Scores at one checkpoint from products of gradients: the worker's `ProductScores`. */
+export interface ProductScores {
   readonly program: string;
   readonly files: readonly string[];
   readonly results: readonly string[];
@@ -18,39 +19,39 @@ export interface Products {
   readonly over?: string;
 }
 
-/** Scores at one checkpoint: see `Features` of the worker. */
-export interface Features {
+/** Scores at one checkpoint from projected gradients: the worker's `FeatureScores`. */
+export interface FeatureScores {
   readonly folder: string;
   readonly result: string;
   readonly vectors: string;
   readonly odds?: string;
 }
 
-/** What is scored, and the files that it takes. */
+/** What the last pass computes, and the files that it needs. */
 export interface Scoring {
   readonly scores: {
     readonly queries: number;
-    readonly products?: readonly Products[];
-    readonly features?: readonly Features[];
+    readonly products?: readonly ProductScores[];
+    readonly features?: readonly FeatureScores[];
   };
   readonly files: Zippable;
   readonly dampings?: readonly number[];
 }
 
-/** Of a checkpoint. */
-export interface Scored<P> {
-  readonly made: P;
+/** What a checkpoint contributes to the last pass. */
+export interface CheckpointPart<S extends ProductScores | FeatureScores> {
+  readonly scores: S;
   readonly queries: number;
   readonly files: Zippable;
 }
 
-/** Inner products with the queries' gradients, factored; of cosines, over the norms of both. */
+/** Inner products with the queries' gradients, which stay factored; for cosines they are divided by both norms. */
 export async function crossed(
   checkpoint: Checkpoint,
   number: number,
   queries: Dataset,
   { weight, cosine }: { readonly weight: number; readonly cosine: boolean },
-): Promise<Scored<Products>> {
+): Promise<CheckpointPart<ProductScores>> {
   const blocks: Batch[] = [];
   let count = 0;
   for await (const { feeds, samples } of checkpoint.blocks(queries)) {
@@ -65,7 +66,7 @@ export async function crossed(
   const sizes = cosine ? (await checkpoint.squaredNorms(queries)).map(Math.sqrt) : new Float64Array(count).fill(1);
   const factors = Array.from(sizes, (size) => (size === 0 ? 0 : weight / size));
   const results = blocks.map((_, k) => `products${k}/cross`);
-  return saved(await checkpoint.program(wants), number, count, {
+  return partBy(await checkpoint.program(wants), number, count, {
     results,
     factors,
     ...(cosine ? { over: "norms/total" } : {}),
@@ -78,7 +79,7 @@ export async function multiplied(
   number: number,
   vectors: Float32Array,
   weight: number,
-): Promise<Scored<Products>> {
+): Promise<CheckpointPart<ProductScores>> {
   const count = vectors.length / Math.max(1, checkpoint.space.size);
   requireQueries(count);
   const factors = Array.from({ length: count }, () => weight);
@@ -86,24 +87,24 @@ export async function multiplied(
   const own = Object.entries(checkpoint.space.apart(vectors)).map(
     ([parameter, tensor]) => [`products/other/${parameter}`, tensor] as const,
   );
-  return saved(program, number, count, { results: ["products/products"], factors }, Object.fromEntries(own));
+  return partBy(program, number, count, { results: ["products/products"], factors }, Object.fromEntries(own));
 }
 
-/** A program's file, and what it is fed. The program is released. */
-async function saved(
+/** A checkpoint's part that a program computes: its file, and what it is fed. The program is released. */
+async function partBy(
   program: Program<Wants>,
   number: number,
   queries: number,
-  made: Pick<Products, "results" | "factors" | "over">,
-  tensors?: Awaited<ReturnType<Program<Wants>["besideData"]>>,
-): Promise<Scored<Products>> {
+  scores: Pick<ProductScores, "results" | "factors" | "over">,
+  tensors?: Readonly<Record<string, Tensor>>,
+): Promise<CheckpointPart<ProductScores>> {
   try {
     const name = `program-${number}.onnx`;
-    const given = givenFile(`given-${number}.safetensors`, tensors ?? (await program.besideData()));
+    const given = tensorFile(`given-${number}.safetensors`, tensors ?? (await program.besideData()));
     return {
       queries,
       files: { ...(await programFiles(program, "inside", name)), ...given },
-      made: { program: name, files: Object.keys(given), ...made },
+      scores: { program: name, files: Object.keys(given), ...scores },
     };
   } finally {
     await program.release();

@@ -1,5 +1,4 @@
-/** What is asked of a cluster about training samples, and what it leaves. */
-
+/** Options and results of attribution on a cluster. */
 import type { GivenMethod } from "../../attribution/index.js";
 import type { ObjectiveOptions } from "../../compile/objective.js";
 import type { Job } from "../job.js";
@@ -8,17 +7,17 @@ import type { JobOptions, Mapped } from "../types.js";
 /** Options of `attribute`. */
 export interface AttributeOptions extends ObjectiveOptions, JobOptions {
   /**
-   * How: `gradDot`, `gradCos`, `tracIn` (without Adam), `trak` (without a given projection), `loGra`, or `influence` with the
-   * inverse "ekfac", "kfac" or "diagonal" of the ggn or the fisher.
+   * `gradDot`, `gradCos`, `tracIn` (without Adam), `trak` (without a given projection), `loGra`, or `influence` with the
+   * inverse "ekfac", "kfac" or "diagonal", of the GGN or the Fisher matrix.
    */
   readonly method: GivenMethod;
 }
 
 /** What `attribute` has left in its folder. */
 export interface Attributed extends Mapped {
-  /** Queries that the training samples are scored for. */
+  /** The number of queries for which training samples are scored. */
   readonly queries: number;
-  /** The damping at each checkpoint, where the method has one. */
+  /** The damping at each checkpoint; absent if the method has none. */
   readonly dampings?: readonly number[];
 }
 

@@ -12,10 +12,10 @@ import { lastLineOf } from "./lines.js";
 
 const entry = "pergrad_ray_answers.py";
 
-/** Milliseconds between two signs of life, of which the job waits for many. */
+/** Milliseconds between two signs of life; the job waits for 120 seconds without one (pergrad_ray_answers.py). */
 const beat = 5000;
 
-/** Times that the job is begun again, where its driver dies. */
+/** How often the job is started again after its driver has died. */
 const restarts = 3;
 
 /** Throws CLUSTER_UNREACHABLE, CLUSTER_REFUSED, CLUSTER_VERSION, CLUSTER_JOB, FILE_UNWRITABLE. */
@@ -45,11 +45,11 @@ export async function answersOnRay(address: RayAddress, folder: string): Promise
         "CLUSTER_JOB",
         `The job ${id} on ${jobs.url} ended, and so did ${restarts} before it: ${lastLineOf(await jobs.logs(id))}; look at its log.`,
       );
-    // What was asked still lies in the folder.
+    // The questions still lie in the folder.
     id = await begin();
   };
   return {
-    // Many answers are waited for at a time: one look serves all.
+    // Many answers are awaited at the same time: one look serves them all.
     check: () => {
       looking ??= look().finally(() => {
         looking = undefined;

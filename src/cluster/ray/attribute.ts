@@ -5,7 +5,7 @@ import { attributedBy } from "../attribution/attribute.js";
 import type { Attributed, AttributeOptions } from "../attribution/types.js";
 import type { RayAddress } from "./address.js";
 import { RayJobs } from "./jobs.js";
-import { ranOn } from "./map.js";
+import { runJob } from "./map.js";
 
 /** Throws what `mapOnRay` and `attributedBy` throw. */
 export async function attributeOnRay(
@@ -18,5 +18,5 @@ export async function attributeOnRay(
   options.signal?.throwIfAborted();
   const jobs = new RayJobs(address);
   await jobs.version();
-  return attributedBy((job, own) => ranOn(jobs, job, own), model, data, queries, options);
+  return attributedBy((job, own) => runJob(jobs, job, own), model, data, queries, options);
 }

@@ -1,18 +1,18 @@
 /**
- * One request at a time to Ray's dashboard. By node:http and not by `fetch`: Node's fetch sends `sec-fetch-mode`, by
- * which Ray takes it for a browser, whose PUT and POST it refuses.
+ * Requests to Ray's dashboard. They use node:http, not `fetch`: Node's fetch sends `sec-fetch-mode`, so Ray takes it for a
+ * browser and refuses its PUT and POST.
  */
 import { request as plain } from "node:http";
 import { request as encrypted } from "node:https";
 
-export interface Asked {
+export interface HttpRequest {
   readonly method: "GET" | "PUT" | "POST";
   readonly path: string;
   readonly body?: Uint8Array;
   readonly contentType?: string;
 }
 
-export interface Answer {
+export interface HttpResponse {
   readonly status: number;
   readonly text: string;
 }
@@ -21,17 +21,21 @@ export interface Answer {
 const silence = 60_000;
 
 /**
- * Rejects with the system's error where no answer comes. Each request has a connection of its own: Ray closes those that are
- * kept, perhaps as the next request is sent. Redirects are answers: a token follows none.
+ * Rejects with the system's error if no response comes. Each request opens a connection of its own, because Ray closes kept
+ * ones, perhaps just as the next request is sent. Redirects are not followed, so that the token goes nowhere else.
  */
-export function ask(url: string, { method, path, body, contentType }: Asked, token: string | null): Promise<Answer> {
-  const send = url.startsWith("https:") ? encrypted : plain;
+export function send(
+  url: string,
+  { method, path, body, contentType }: HttpRequest,
+  token: string | null,
+): Promise<HttpResponse> {
+  const request = url.startsWith("https:") ? encrypted : plain;
   const headers = {
     ...(body ? { "content-length": body.length, "content-type": contentType ?? "application/octet-stream" } : {}),
     ...(token === null ? {} : { authorization: `Bearer ${token}` }),
   };
   return new Promise((resolve, reject) => {
-    const sent = send(`${url}${path}`, { method, headers, timeout: silence, agent: false }, (response) => {
+    const sent = request(`${url}${path}`, { method, headers, timeout: silence, agent: false }, (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.on("error", reject);

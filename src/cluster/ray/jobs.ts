@@ -1,15 +1,15 @@
-/** Ray's Jobs interface: what is uploaded, handed in, followed and stopped. */
+/** Ray's Jobs interface: uploads packages; submits, follows and stops jobs. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { PergradError } from "../../errors.js";
 import { type RayAddress, tokenFor } from "./address.js";
-import { type Answer, type Asked, ask } from "./http.js";
+import { type HttpRequest, type HttpResponse, send } from "./http.js";
 import { fieldsIn } from "./json.js";
 
-/** How a job stands. */
+/** The state of a job. */
 export interface JobState {
-  /** PENDING, RUNNING, and the last of it: STOPPED, SUCCEEDED, FAILED. */
+  /** PENDING or RUNNING; at the end STOPPED, SUCCEEDED or FAILED. */
   readonly status: string;
-  /** What Ray says of it. */
+  /** What Ray says about it. */
   readonly message: string;
 }
 
@@ -23,10 +23,10 @@ export function isEnded({ status }: JobState): boolean {
 /** Milliseconds for which a cluster that has answered before may be silent. */
 const patience = 20_000;
 
-/** Times that a job is handed in: the node's agent may not be there yet. */
+/** How often a job is submitted: the node's agent may not be up yet. */
 const tries = 20;
 
-/** Ray keeps packages in its own memory, up to this size. */
+/** Ray keeps packages in memory, and takes none of this many bytes or more. */
 export const mostInPackage = 500 * 2 ** 20;
 
 export class RayJobs {
@@ -42,13 +42,13 @@ export class RayJobs {
   }
 
   /**
-   * Ray's version, of the cluster.
+   * The cluster's version of Ray.
    * @throws PergradError CLUSTER_UNREACHABLE, CLUSTER_REFUSED, CLUSTER_VERSION.
    */
   async version(): Promise<string> {
-    const found = await this.#ask({ method: "GET", path: "/api/version" });
+    const found = await this.#send({ method: "GET", path: "/api/version" });
     const { version, ray_version: own } = fieldsIn(found.text) ?? {};
-    // Since 3, jobs are named by whoever hands them in, and take no CPU of their own.
+    // Since version 3 of the interface, whoever submits a job names it, and a job need not take a CPU.
     if (found.status === 200 && typeof own === "string" && Number(version) >= 3) return own;
     const what = typeof own === "string" ? `Ray ${own}, whose Jobs interface is too old` : "no Ray cluster";
     throw new PergradError(
@@ -62,7 +62,7 @@ export class RayJobs {
     if (zip.length >= mostInPackage)
       throw new PergradError(
         "TOO_LARGE",
-        `The program takes ${Math.ceil(zip.length / 2 ** 20)} MB, and Ray takes packages of less than 500 MB; compile it for fewer weights.`,
+        `The program, with what is fed beside its data, takes ${Math.ceil(zip.length / 2 ** 20)} MB, but Ray takes packages of less than 500 MB; use a smaller model, or feed less beside the data.`,
       );
     const path = `/api/packages/gcs/${name}`;
     if ((await this.#patiently({ method: "GET", path })).status === 200) return;
@@ -71,7 +71,7 @@ export class RayJobs {
   }
 
   /**
-   * Hands in a job, with `files` (the name of an uploaded package) as its folder.
+   * Submits a job, whose folder is `files` (the name of an uploaded package).
    * @throws PergradError CLUSTER_JOB, CLUSTER_REFUSED, CLUSTER_UNREACHABLE.
    */
   async submit(id: string, entrypoint: string, files: string, signal?: AbortSignal): Promise<void> {
@@ -85,9 +85,13 @@ export class RayJobs {
     const body = new TextEncoder().encode(JSON.stringify(job));
     for (let k = 1; ; k++) {
       signal?.throwIfAborted();
-      const asked = { method: "POST", path: "/api/jobs/", body, contentType: "application/json" } as const;
-      const { status, text } = await this.#patiently(asked);
-      // Of an answer that did not arrive: the name is ours alone.
+      const { status, text } = await this.#patiently({
+        method: "POST",
+        path: "/api/jobs/",
+        body,
+        contentType: "application/json",
+      });
+      // The job may exist because an earlier response was lost: nobody else uses this name.
       if (status === 200 || /already exists/i.test(text)) return;
       if (k === tries || !/No available agent|head node agent/i.test(text))
         throw this.#refused("start a job", status, text);
@@ -98,12 +102,12 @@ export class RayJobs {
   /** Throws CLUSTER_UNREACHABLE, CLUSTER_REFUSED, CLUSTER_JOB. */
   async state(id: string): Promise<JobState> {
     const { status, text } = await this.#patiently({ method: "GET", path: `/api/jobs/${id}` });
-    if (status !== 200) throw this.#refused("tell of its job", status, text);
+    if (status !== 200) throw this.#refused("report on its job", status, text);
     const { status: own, message } = fieldsIn(text) ?? {};
     return { status: String(own), message: typeof message === "string" ? message : "" };
   }
 
-  /** All that a job has printed; nothing while its node cannot tell. */
+  /** All that a job has printed so far; empty while its node cannot be asked. */
   async logs(id: string): Promise<string> {
     const { status, text } = await this.#patiently({ method: "GET", path: `/api/jobs/${id}/logs` });
     const { logs } = (status === 200 ? fieldsIn(text) : undefined) ?? {};
@@ -112,15 +116,15 @@ export class RayJobs {
 
   /** Asks a job to stop, and waits until it has. */
   async stop(id: string): Promise<void> {
-    await this.#ask({ method: "POST", path: `/api/jobs/${id}/stop` });
+    await this.#send({ method: "POST", path: `/api/jobs/${id}/stop` });
     for (const end = Date.now() + patience; Date.now() < end; await sleep(200))
       if (isEnded(await this.state(id))) return;
   }
 
-  async #ask(asked: Asked): Promise<Answer> {
-    let found: Answer;
+  async #send(request: HttpRequest): Promise<HttpResponse> {
+    let found: HttpResponse;
     try {
-      found = await ask(this.url, asked, this.#token);
+      found = await send(this.url, request, this.#token);
     } catch (error) {
       throw this.#unreachable(error);
     }
@@ -129,10 +133,10 @@ export class RayJobs {
   }
 
   /** A job runs for hours: a cluster may be out of reach for a moment. */
-  async #patiently(asked: Asked): Promise<Answer> {
+  async #patiently(request: HttpRequest): Promise<HttpResponse> {
     for (const end = Date.now() + patience; ; await sleep(1000)) {
       try {
-        return await this.#ask(asked);
+        return await this.#send(request);
       } catch (error) {
         const silent = error instanceof PergradError && error.code === "CLUSTER_UNREACHABLE";
         if (!silent || Date.now() >= end) throw error;
@@ -144,7 +148,7 @@ export class RayJobs {
     const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
     return new PergradError(
       "CLUSTER_UNREACHABLE",
-      `No Ray cluster answers at ${this.url} (${code}); look whether it runs, and whether this is its dashboard's address.`,
+      `No Ray cluster answers at ${this.url} (${code}); check that it runs, and that this is the address of its dashboard.`,
       { cause },
     );
   }

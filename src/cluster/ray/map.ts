@@ -9,15 +9,15 @@ import { packedFiles } from "../package.js";
 import type { ClusterProgress, JobOptions, MapOptions, Mapped, MappedProgram } from "../types.js";
 import type { RayAddress } from "./address.js";
 import { isEnded, type JobState, RayJobs } from "./jobs.js";
-import { lastLineOf, type Told, toldIn } from "./lines.js";
+import { type JobReport, lastLineOf, reportIn } from "./lines.js";
 
 const entry = "pergrad_ray.py";
 
-/** Milliseconds between two looks at a job: at first, and at most. */
-const [soon, later] = [300, 3000];
+/** Milliseconds between two polls of a job: at first, and at most. */
+const [firstPause, longestPause] = [300, 3000];
 
 /**
- * Throws CLUSTER_UNREACHABLE, CLUSTER_REFUSED, CLUSTER_VERSION, CLUSTER_JOB, TOO_LARGE, FILE_UNREADABLE, what `besideOf`
+ * Throws CLUSTER_UNREACHABLE, CLUSTER_REFUSED, CLUSTER_VERSION, CLUSTER_JOB, TOO_LARGE, FILE_UNREADABLE, what `givenOf`
  * throws, and the signal's reason.
  */
 export async function mapOnRay(
@@ -29,54 +29,54 @@ export async function mapOnRay(
   options.signal?.throwIfAborted();
   const jobs = new RayJobs(address);
   await jobs.version();
-  return ranOn(jobs, await mapJob(program, data, options), options);
+  return runJob(jobs, await mapJob(program, data, options), options);
 }
 
-/** Runs a job to its end. Throws as `mapOnRay`. */
-export async function ranOn(jobs: RayJobs, { job, files }: Job, options: JobOptions): Promise<Mapped> {
+/** Runs a job to its end. Throws what `mapOnRay` throws. */
+export async function runJob(jobs: RayJobs, { job, files }: Job, options: JobOptions): Promise<Mapped> {
   const { signal } = options;
   const { name, zip } = await packedFiles(job, entry, files);
   await jobs.upload(name, zip);
   const id = `pergrad-${randomBytes(8).toString("hex")}`;
   try {
     await jobs.submit(id, `python ${entry}`, name, signal);
-    const told = await followed(jobs, id, options);
-    return await checked(told, job.out);
+    const report = await follow(jobs, id, options);
+    return await resultIn(job.out, report);
   } catch (error) {
-    // Whatever went wrong here, nothing is left running there.
+    // Whatever went wrong here, nothing must be left running there.
     await jobs.stop(id).catch(() => undefined);
     throw signal?.aborted ? signal.reason : error;
   }
 }
 
 /** Waits until a job has ended. Throws CLUSTER_JOB where it failed, and the signal's reason. */
-async function followed(jobs: RayJobs, id: string, { signal, onProgress, out }: JobOptions): Promise<Told> {
+async function follow(jobs: RayJobs, id: string, { signal, onProgress, out }: JobOptions): Promise<JobReport> {
   let before: ClusterProgress | undefined;
-  for (let pause = soon; ; pause = Math.min(later, pause * 1.3)) {
+  for (let pause = firstPause; ; pause = Math.min(longestPause, pause * 1.3)) {
     signal?.throwIfAborted();
-    const state = await lookedAt(jobs, id, out);
+    const state = await stateOf(jobs, id, out);
     const log = state.status === "PENDING" ? "" : await jobs.logs(id);
-    const told = toldIn(log);
-    if (told.progress && isNew(told.progress, before)) onProgress?.(told.progress);
-    before = told.progress ?? before;
+    const report = reportIn(log);
+    if (report.progress && isNew(report.progress, before)) onProgress?.(report.progress);
+    before = report.progress ?? before;
     if (!isEnded(state)) {
       await sleep(pause, undefined, signal ? { signal } : {}).catch(() => undefined);
       continue;
     }
-    if (state.status === "SUCCEEDED" && told.done) return told;
-    throw failure(jobs, id, state, told, log);
+    if (state.status === "SUCCEEDED" && report.done) return report;
+    throw failure(jobs, id, state, report, log);
   }
 }
 
-/** Throws CLUSTER_UNREACHABLE, which says what is not lost. */
-async function lookedAt(jobs: RayJobs, id: string, out: string): Promise<JobState> {
+/** Throws CLUSTER_UNREACHABLE, which says where the finished parts are. */
+async function stateOf(jobs: RayJobs, id: string, out: string): Promise<JobState> {
   try {
     return await jobs.state(id);
   } catch (error) {
     if (!(error instanceof PergradError) || error.code !== "CLUSTER_UNREACHABLE") throw error;
     throw new PergradError(
       "CLUSTER_UNREACHABLE",
-      `The Ray cluster at ${jobs.url} answers no longer; the parts that it has written stay in "${out}", so start it and give the same call again.`,
+      `The Ray cluster at ${jobs.url} no longer answers; the parts that it has written stay in "${out}", so start it again and repeat the call.`,
       { cause: error },
     );
   }
@@ -86,26 +86,32 @@ function isNew({ parts, of }: ClusterProgress, before: ClusterProgress | undefin
   return parts !== before?.parts || of !== before.of;
 }
 
-function failure(jobs: RayJobs, id: string, { status, message }: JobState, told: Told, log: string): PergradError {
-  if (told.error) return new PergradError("CLUSTER_JOB", sentence(told.error.message));
+function failure(
+  jobs: RayJobs,
+  id: string,
+  { status, message }: JobState,
+  { error }: JobReport,
+  log: string,
+): PergradError {
+  if (error) return new PergradError("CLUSTER_JOB", sentence(error.message));
   const why = (lastLineOf(log) || (message.split("\n", 1)[0] ?? "")).replace(/\.$/, "");
   const what = status === "STOPPED" ? "was stopped by somebody else" : "failed";
   return new PergradError(
     "CLUSTER_JOB",
-    `The job ${id} on ${jobs.url} ${what}: ${why}; the parts that it has written stay, so give the same call again.`,
+    `The job ${id} on ${jobs.url} ${what}: ${why}; the parts that it has written stay, so repeat the call.`,
   );
 }
 
 const sentence = (text: string): string => (/[.?!]$/.test(text) ? text : `${text}.`);
 
-/** Whether what the job says it wrote is to be seen from here. Throws CLUSTER_JOB. */
-async function checked({ done, notes }: Told, out: string): Promise<Mapped> {
+/** What a job has left in its folder. Throws CLUSTER_JOB if this machine does not see all of it. */
+async function resultIn(out: string, { done, notes }: JobReport): Promise<Mapped> {
   const { parts, samples } = done ?? { parts: 0, samples: 0 };
   const found = (await readdir(out).catch(() => [])).filter((name) => /^part-\d+\.parquet$/.test(name));
-  const closed = await stat(join(out, "done.json")).catch(() => undefined);
-  if (closed && found.length >= parts) return { out, parts, samples, ...(notes ? { notes } : {}) };
+  const doneFile = await stat(join(out, "done.json")).catch(() => undefined);
+  if (doneFile && found.length >= parts) return { out, parts, samples, ...(notes ? { notes } : {}) };
   throw new PergradError(
     "CLUSTER_JOB",
-    `The job wrote ${parts} parts to "${out}", and ${found.length} of them are to be seen from here; put the folder on a disk that the nodes and this machine share.`,
+    `The job wrote ${parts} parts to "${out}", but this machine sees ${found.length} of them; put the folder on a disk that the nodes and this machine share.`,
   );
 }
