@@ -5,18 +5,17 @@
  */
 
 import { substitute } from "../../graph/body.js";
-import { type Dim, isBatch, multiply } from "../../graph/dim.js";
+import { fixedSize, isBatch } from "../../graph/dim.js";
 import { inputOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
 import { dependentsOf, nodesBefore } from "../../graph/walk.js";
 import { nth, present } from "../../present.js";
 import { isFloat } from "../../tensor/tensor.js";
 import type { BodyReverse } from "../body-rules.js";
-import type { Build } from "../build.js";
-import { unsupported } from "../checks.js";
-import { type Contraction, type Convolution, type Cotangent, isValue } from "../cotangent.js";
+import { type Cotangent, isValue } from "../cotangent.js";
 import { type ScanParts, scanParts, splitOutputs } from "./scan.js";
 import { scanApart } from "./scan-shared.js";
+import { ofEachStep, overSteps } from "./scan-steps.js";
 
 /** Of each input of a Scan, the parts that add up to its cotangent. */
 export function pullScan(
@@ -64,7 +63,7 @@ class Backward {
     this.#states = body.inputs.slice(0, states);
     this.#slices = body.inputs.slice(states, states + scans);
     this.#captured = body.inputs.slice(states + scans);
-    this.#active = this.#states.filter(({ dtype }) => isFloat(dtype));
+    this.#active = activeStates(parts, wanted);
     this.#forwards = inputDirections[0] !== 1;
     const hasSamples = node.outputs.some(({ shape }) => shape.some(isBatch));
     this.#shared = this.#slices.filter(
@@ -144,16 +143,15 @@ class Backward {
     ]);
     const outside = (value: Value) => nth(substitute([value], this.#outer()), 0);
     const direction = this.#parts.inputDirections;
-    const steps = nth(nth(spec.scanned, 0).shape, 0);
+    const inSteps = { steps: fixedSize(nth(spec.scanned, 0).shape, 0), stacks: lifted, outside };
     return this.#parts.body.inputs.map((input, k) => {
       if (!this.wanted[k]) return [];
       if (k < states) return this.#active.includes(input) ? [nth(result.states, this.#active.indexOf(input))] : [];
       const slice = stackOf.get(input);
       const parts = lazy.get(input) ?? [];
-      if (this.#shared.includes(input))
-        return parts.map((each) => ofEachStep(build, this.node, each, { steps, stacks: lifted, outside }));
+      if (this.#shared.includes(input)) return parts.map((each) => ofEachStep(build, each, inSteps));
       if (k < states + scans) return slice ? [this.#ordered(slice, direction[k - states])] : [];
-      return parts.map((each) => overSteps(build, this.node, each, lifted, outside));
+      return parts.map((each) => overSteps(build, each, inSteps));
     });
   }
 
@@ -204,6 +202,22 @@ class Backward {
   }
 }
 
+/** The states that cotangents flow through: those that depend on what is wanted. */
+function activeStates({ body, states }: ScanParts, wanted: readonly boolean[]): Value[] {
+  const leaves = body.inputs.slice(0, states);
+  const after = body.outputs.slice(0, states);
+  const nodes = nodesBefore(after, new Set(body.inputs));
+  let sources = body.inputs.filter(({ dtype }, k) => wanted[k] && isFloat(dtype));
+  for (;;) {
+    const dependent = dependentsOf(sources, nodes);
+    const more = leaves.filter(
+      (state, k) => isFloat(state.dtype) && dependent.has(nth(after, k)) && !sources.includes(state),
+    );
+    if (more.length === 0) return leaves.filter((state) => sources.includes(state));
+    sources = [...sources, ...more];
+  }
+}
+
 function operandsOf(cotangent: Cotangent): Value[] {
   if (isValue(cotangent)) return [cotangent];
   switch (cotangent.kind) {
@@ -216,118 +230,4 @@ function operandsOf(cotangent: Cotangent): Value[] {
     case "rows":
       return [cotangent.indices, cotangent.cotangent];
   }
-}
-
-/** The sum over all steps of what a rule states for one; `stacks` holds what differs between them. */
-function overSteps(
-  build: Build,
-  node: Node,
-  cotangent: Cotangent,
-  stacks: ReadonlyMap<Value, Value>,
-  outside: (value: Value) => Value,
-): Cotangent {
-  const stackOf = (value: Value) => stacks.get(value) ?? null;
-  if (isValue(cotangent)) {
-    const value = stackOf(cotangent);
-    if (!value) throw unsupported(node, "hands a constant back, from a step, to what it captures");
-    return { kind: "reduction", value, axes: [0], shape: cotangent.shape };
-  }
-  switch (cotangent.kind) {
-    case "reduction": {
-      const value = stackOf(cotangent.value) ?? outside(cotangent.value);
-      return { ...cotangent, value, axes: [0, ...cotangent.axes.map((axis) => axis + 1)] };
-    }
-    case "contraction":
-      return contractionOverSteps(build, cotangent, stackOf, outside);
-    case "rows": {
-      const [indices, rows] = [stackOf(cotangent.indices), stackOf(cotangent.cotangent)];
-      if (!indices || !rows) throw unsupported(node, "reads the same rows of a table in every step");
-      return { ...cotangent, indices, cotangent: build.moveAxis(rows, 0, cotangent.axis) };
-    }
-    case "convolution":
-      return convolutionOverSteps(build, cotangent, stackOf, outside);
-  }
-}
-
-/** What a cotangent's operands are in all steps. */
-interface Steps {
-  readonly steps: Dim;
-  /** What differs between them, stacked. */
-  readonly stacks: ReadonlyMap<Value, Value>;
-  /** What does not. */
-  readonly outside: (value: Value) => Value;
-}
-
-/** What a rule states for a slice that all samples share, stated for all slices: time is the first axis of the result. */
-function ofEachStep(build: Build, node: Node, cotangent: Cotangent, { steps, stacks, outside }: Steps): Cotangent {
-  const stacked = (value: Value) => {
-    const repeated = () => build.expand(outside(value), [steps, ...value.shape]);
-    return stacks.get(value) ?? repeated();
-  };
-  if (isValue(cotangent)) return stacked(cotangent);
-  const shape = [steps, ...cotangent.shape];
-  switch (cotangent.kind) {
-    case "reduction": {
-      const axes = cotangent.axes.map((axis) => axis + 1);
-      return { kind: "reduction", value: stacked(cotangent.value), axes, shape };
-    }
-    case "contraction": {
-      const { left, right, subscripts } = cotangent;
-      const time = unusedLetter(subscripts);
-      const timed: Contraction["subscripts"] = [time + subscripts[0], time + subscripts[1], time + subscripts[2]];
-      return { kind: "contraction", left: stacked(left), right: stacked(right), subscripts: timed, shape };
-    }
-    case "rows":
-      throw unsupported(node, "looks up rows of another table in each step, and all samples share these tables");
-    case "convolution":
-      throw unsupported(node, "convolves with another kernel in each step, and all samples share these kernels");
-  }
-}
-
-function unusedLetter(subscripts: Contraction["subscripts"]): string {
-  const used = subscripts.join("");
-  return [..."tTabcdefghijklmnopqrsuvwxyz"].find((letter) => !used.includes(letter)) ?? "t";
-}
-
-/** Each step's images are images like any other: time is folded with the samples. */
-function convolutionOverSteps(
-  build: Build,
-  convolution: Convolution,
-  stackOf: (value: Value) => Value | null,
-  outside: (value: Value) => Value,
-): Convolution {
-  const [data, cotangent] = [stackOf(convolution.data), stackOf(convolution.cotangent)];
-  if (data && cotangent) return { ...convolution, data: folded(build, data), cotangent: folded(build, cotangent) };
-  // What is the same in each step is convolved once, with the sum of the other.
-  const summed = (stack: Value | null, value: Value) => (stack ? build.sum(stack, [0]) : outside(value));
-  return {
-    ...convolution,
-    data: summed(data, convolution.data),
-    cotangent: summed(cotangent, convolution.cotangent),
-  };
-}
-
-/** `[T, N, ...]` as `[T*N, ...]`. */
-function folded(build: Build, stack: Value): Value {
-  const [steps, images, ...rest] = stack.shape as [number, Dim, ...Dim[]];
-  return build.reshape(stack, [present(multiply(images, steps)), ...rest]);
-}
-
-/** Time is a position like any other: a letter that both operands have, and the result has not. */
-function contractionOverSteps(
-  build: Build,
-  contraction: Contraction,
-  stackOf: (value: Value) => Value | null,
-  outside: (value: Value) => Value,
-): Contraction {
-  const { left, right, subscripts } = contraction;
-  const time = unusedLetter(subscripts);
-  const [stackedLeft, stackedRight] = [stackOf(left), stackOf(right)];
-  if (stackedLeft && stackedRight) {
-    const timed: Contraction["subscripts"] = [time + subscripts[0], time + subscripts[1], subscripts[2]];
-    return { ...contraction, left: stackedLeft, right: stackedRight, subscripts: timed };
-  }
-  // What is the same in each step is multiplied once, by the sum of the other.
-  const summed = (stack: Value | null, value: Value) => (stack ? build.sum(stack, [0]) : outside(value));
-  return { ...contraction, left: summed(stackedLeft, left), right: summed(stackedRight, right) };
 }

@@ -12,10 +12,16 @@ import { isFloat } from "../../tensor/tensor.js";
 import type { BodyBatch } from "../body-rules.js";
 import type { Build } from "../build.js";
 import { type ScanResults, type ScanSpec, type ScanStep, type Stepped, scanOf, stepped } from "./scan.js";
+import { statesApart } from "./scan-states.js";
 
 /** As `scan`, with what its steps share computed outside. */
-export function scanApart(build: Build, spec: ScanSpec, batchBody: BodyBatch, step: ScanStep): ScanResults {
-  const own = stepped(spec, step);
+export function scanApart(
+  build: Build,
+  whole: ScanSpec,
+  batchBody: BodyBatch,
+  step: ScanStep,
+): Omit<ScanResults, "before"> {
+  const { spec, step: own, last } = statesApart(build, whole, stepped(whole, step));
   const { states, slices, results } = own;
   const outside = sharedOutside(spec, own, batchBody);
   const stackOf = new Map([...slices.map((slice, k) => [slice, nth(spec.scanned, k)] as const), ...outside]);
@@ -33,7 +39,7 @@ export function scanApart(build: Build, spec: ScanSpec, batchBody: BodyBatch, st
   );
   // What samples share of each step is at hand, and has no samples to be kept apart in the loop.
   const stacked = results.map((value, k) => ready[k] ?? nth(run.stacked, others.indexOf(value)));
-  return { states: run.states, stacked };
+  return { states: last(run.states), stacked };
 }
 
 /** What the steps share, by value, with what it is in all of them. */

@@ -60,6 +60,8 @@ export interface ScanResults {
   readonly states: readonly Value[];
   /** `[T, ...]` */
   readonly stacked: readonly Value[];
+  /** The states before each step, `[T, ...]`. */
+  readonly before: readonly Value[];
 }
 
 /** What a step computes: the next states, and its results. */
@@ -113,7 +115,11 @@ export function scanOf(
   };
   const count = outputs.length + products.length + states.length;
   const node = build.node("Scan", [...initial, ...scanned, ...captured], attributes, count, { name });
-  return { states: node.outputs.slice(0, states.length), stacked: node.outputs.slice(states.length, outputs.length) };
+  return {
+    states: node.outputs.slice(0, states.length),
+    stacked: node.outputs.slice(states.length, outputs.length),
+    before: node.outputs.slice(count - states.length),
+  };
 }
 
 /** What takes long to compute again: the products of matrices that depend on the step. */
