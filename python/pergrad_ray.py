@@ -1,10 +1,10 @@
 """Runs a job of pergrad over Parquet files on a Ray cluster: one task for each row group that is not done yet.
 
-pergrad submits this file as a job, in a folder that holds `job.json`, programs and the worker: `pergrad_worker.tasks` reads
-it. Data and results are on a disk that all nodes share. A task is idempotent: it writes its part aside and renames it, so
-that a retry, or a second job after this one was killed, computes what is missing and nothing twice.
+pergrad submits this file as a job, in a folder that holds `job.json` (which `pergrad_worker.tasks` reads), programs and the
+worker. Data and results are on a disk that all nodes share. A task is idempotent: it writes its part aside and renames it, so
+a retry, or a second job after this one was killed, computes only what is missing.
 
-Each line that is meant for pergrad is `pergrad: KIND JSON`, of the kinds `progress`, `note`, `error` and `done`.
+Lines for pergrad have the form `pergrad: KIND JSON`; the kinds are `progress`, `note`, `error` and `done`.
 """
 
 from __future__ import annotations
@@ -25,48 +25,48 @@ from pergrad_worker.execution import NVIDIA
 from pergrad_worker.tasks import Task, read_task
 
 RETRIES = 5
-"""How often a task begins again whose worker, or node, has died."""
+"""How often a task is started again after its worker, or its node, has died."""
 
 WINDOW = 2
-"""Tasks that are handed in for each CPU, so that little is under way when a part turns out to be at fault."""
+"""Tasks per CPU that are submitted at a time: few, so that little is under way when a part turns out to be at fault."""
 
 STEPS = 500
-"""Steps of progress that are told: the whole log is read again and again."""
+"""How many steps of progress are printed at most: pergrad reads the whole log again and again."""
 
 
 @cache
 def own_task() -> Task:
-    """The work of this job, in whose folder its tasks run too."""
+    """The task of this job. Ray's tasks run in the job's folder too."""
     return read_task(".")
 
 
 @ray.remote(num_cpus=1, max_retries=RETRIES)
 def compute(part: Part) -> tuple[int, tuple[str, ...]]:
-    """Computes and writes one part; gives its samples, and remarks."""
+    """Computes and writes one part. Returns how many samples it has, and remarks."""
     samples = own_task().compute(part)
     return samples, own_task().notes()
 
 
 def resources(execution: Sequence[str]) -> dict[str, int]:
-    """What a task takes of its node. Raises PergradError where no node has it: the task would wait for ever."""
+    """What a task takes from its node. Raises PergradError if no node has it: the task would wait for ever."""
     if not any(each in NVIDIA for each in execution):
         return {"CPU": 1}
     if ray.cluster_resources().get("GPU", 0) < 1:
         raise PergradError(
             "INVALID_ARGUMENT",
-            f"The cluster has no GPU that Ray knows of, but {execution[0]} takes one; start nodes that have some with "
+            f"The cluster has no GPU that Ray knows of, but {execution[0]} takes one; start nodes with "
             "--num-gpus, or leave it out.",
         )
     return {"CPU": 1, "GPU": 1}
 
 
 def say(kind: str, **what: Any) -> None:
-    """Tells pergrad something."""
+    """Prints a line for pergrad."""
     print(f"pergrad: {kind} {json.dumps(what)}", flush=True)
 
 
 class Progress:
-    """Says how far the job is: at each five-hundredth of it, and every ten seconds."""
+    """Prints how far the job has come: at each five-hundredth of it, and every ten seconds."""
 
     def __init__(self, done: int, total: int) -> None:
         self.done, self.total, self.samples = done, total, 0
@@ -74,7 +74,7 @@ class Progress:
         self._notes: set[str] = set()
 
     def note(self, notes: Iterable[str]) -> None:
-        """Says each remark once."""
+        """Prints each remark once."""
         for text in notes:
             if text not in self._notes:
                 self._notes.add(text)
@@ -94,7 +94,7 @@ class Progress:
 
 
 def compute_all(waiting: list[Part], progress: Progress, takes: Mapping[str, int]) -> None:
-    """After a part that is at fault no other is begun; those under way are finished, and kept."""
+    """Computes parts until one is at fault. Those under way are then finished, and kept."""
     queue = list(reversed(waiting))
     running: dict[Any, Part] = {}
     fault: Exception | None = None
@@ -146,20 +146,20 @@ def run(task: Task) -> None:
         )
     task.join(plan)
     for path in glob.glob(os.path.join(glob.escape(task.out), "part-*.partial")):
-        # Of workers that were killed as they wrote.
+        # Workers that were killed while they wrote have left these.
         os.unlink(path)
     say("done", parts=len(plan), samples=sum(part.rows for part in plan))
 
 
 def sentence(error: Exception) -> str:
-    """What an error says, on one line. Ray's own end in the traceback of what they come from, whose last line says it."""
+    """An error's message on one line. For an error of Ray that ends in a traceback, it is the traceback's last line."""
     text = str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
     return lines[-1] if "Traceback" in text else " ".join(lines)
 
 
 def main() -> None:
-    """Runs the job of this folder. The last line says what it came to."""
+    """Runs the job of this folder. The last line for pergrad is `done` or `error`."""
     try:
         task = own_task()
         ray.init(log_to_driver=False, logging_level="warning")
@@ -170,7 +170,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # Under its own name: tasks then name their function, and workers import it from the folder's files.
+    # Imported by name, so that tasks refer to their function by name, and workers import it from the folder.
     from pergrad_ray import main as own_main
 
     own_main()

@@ -17,10 +17,10 @@ import ray
 from pergrad_worker.answering import answer, questions
 
 RETRIES = 5
-"""How often a task begins again whose worker, or node, has died."""
+"""How often a task is started again after its worker, or its node, has died."""
 
 SILENCE = 120.0
-"""Seconds after which an owner that does not touch `alive` is gone."""
+"""Seconds after which pergrad counts as gone if it does not touch `alive`."""
 
 
 @ray.remote(num_cpus=1, max_retries=RETRIES)
@@ -30,7 +30,7 @@ def answer_one(folder: str, question: str) -> None:
 
 
 class Owner:
-    """Whoever asks: gone when its file has not changed for a while, by this machine's clock alone."""
+    """The process that asks. It is gone when its file has not changed for a while, by this machine's clock."""
 
     def __init__(self, folder: str) -> None:
         self._path = os.path.join(folder, "alive")
@@ -48,7 +48,7 @@ class Owner:
 
 
 def serve(folder: str) -> None:
-    """Hands out each question once, until there is nobody who asks."""
+    """Hands out each question once, until nobody asks any more."""
     running: dict[str, Any] = {}
     owner = Owner(folder)
     while not owner.is_gone():
@@ -60,7 +60,7 @@ def serve(folder: str) -> None:
             continue
         done, _others = ray.wait(list(running.values()), timeout=0.01)
         for question in [each for each, task in running.items() if task in done]:
-            # Of a task whose workers died again and again: the question is handed out anew.
+            # If the task's workers died again and again, the question has no answer, and is handed out anew.
             del running[question]
 
 
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # Under its own name: tasks then name their function, and workers import it from the folder's files.
+    # Imported by name, so that tasks refer to their function by name, and workers import it from the folder.
     from pergrad_ray_answers import main as own_main
 
     own_main()

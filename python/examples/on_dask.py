@@ -1,7 +1,7 @@
 """A program over Parquet on Dask: on_dask.py PROGRAM.onnx DATA_FOLDER OUT [SCHEDULER_ADDRESS].
 
-One task for each row group. `pure=False` and the part's own files make a task safe to run again; tasks of a worker that
-dies are run by another. Without an address, processes of this machine compute, of one thread each.
+There is one task for each row group. `pure=False` and the part's own files make a task safe to run again; if a worker dies,
+another runs its tasks. Without an address, processes of one thread each on this machine compute.
 """
 
 from __future__ import annotations

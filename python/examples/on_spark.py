@@ -1,8 +1,8 @@
 """A program's per-sample results as a column of a Spark data frame: on_spark.py PROGRAM.onnx DATA_FOLDER OUT.
 
-`mapInArrow` hands over record batches, and so no row groups: each batch is computed as it comes. The frame needs a column
-for each input of the program, flat lists of numbers or numbers, and here `id`; what comes back are `id` and the norms. Sums
-would be one more row for each partition: `Joined.sums` has them in float64.
+`mapInArrow` hands over record batches, not row groups: each batch is computed as it comes. The frame needs a column for
+each input of the program (numbers, or flat lists of numbers) and, here, `id`; the result has `id` and the norms. To add up
+sums too, give one more row for each partition: `Joined.sums` has them in float64.
 """
 
 from __future__ import annotations

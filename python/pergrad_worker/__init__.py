@@ -1,7 +1,7 @@
 """Runs programs saved by pergrad on Parquet data, one row group at a time, under any engine.
 
-`run_part` is one task of any engine (`compute_part` that of a program that is open already); `parts`, `missing` and `join_sums` are what the engine's driver does around it.
-`open_program` opens a program on arrays.
+A task of the engine calls `run_part`, or `compute_part` for a program that it has opened already. The engine's driver calls
+`parts` and `missing` before, and `join_sums` after. `open_program` opens a program that takes arrays.
 """
 
 from .errors import NotFinite, PergradError

@@ -12,7 +12,7 @@ from .tasks import MapTask, Task, read_task
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Gives the exit code: 0 done, 1 the program or the data is at fault."""
+    """Returns the exit code: 0 if done, 1 if the program or the data is at fault."""
     options = _options().parse_args(argv)
     try:
         task = _task(options)
@@ -48,7 +48,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--not-finite", choices=["throw", "leave out", "ignore"], default="ignore")
     parser.add_argument("--optimization", choices=["extended", "all"], default="extended")
     parser.add_argument(
-        "--execution", default="cpu", help="what computes, the preferred first: cuda,cpu (default: cpu)"
+        "--execution", default="cpu", help="execution providers, the preferred one first: cuda,cpu (default: cpu)"
     )
     return parser
 

@@ -1,4 +1,7 @@
-"""Answers questions in a folder: runs a program on tensors that lie there. See src/target/onnxruntime/folder-runtime.ts."""
+"""Answers the questions in a folder. Each asks to run a program on tensors, all of which lie there.
+
+src/target/onnxruntime/folder-runtime.ts asks them.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +20,16 @@ ASK, ANSWER = "ask-", "answer-"
 
 
 def questions(folder: str) -> list[str]:
-    """The questions that have no answer yet, by their ids."""
+    """The ids of the questions that have no answer yet."""
     names = set(os.listdir(folder))
     ids = [name[len(ASK) : -len(".json")] for name in names if name.startswith(ASK) and name.endswith(".json")]
     return sorted(each for each in ids if not names & {f"{ANSWER}{each}.safetensors", f"{ANSWER}{each}.json"})
 
 
 def answer(folder: str, question: str) -> None:
-    """Runs what a question asks for, and writes its results under their names; what goes wrong is an answer too.
+    """Runs what a question asks for, and writes the results by name. If the run fails, the answer is the error.
 
-    A question that is gone was answered, or is asked for no longer.
+    A question whose file is gone needs no answer: it has one, or nobody waits for it.
     """
     path = os.path.join(folder, f"{ANSWER}{question}")
     try:
@@ -47,5 +50,5 @@ def answer(folder: str, question: str) -> None:
 
 @lru_cache(maxsize=4)
 def _session(path: str, disabled: str) -> Any:
-    """A program, loaded once by each worker, to compute what Node computes."""
+    """A program, which each worker loads once. With these settings it computes what Node computes."""
     return load_session(path, optimization="all", disabled=disabled.split(";"))

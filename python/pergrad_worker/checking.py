@@ -1,4 +1,4 @@
-"""Checks what is fed to a program, with the sentences that pergrad has for the same faults in Node."""
+"""Checks what is fed to a program, with the messages that pergrad has for the same faults in Node."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WHOLE = ("int64", "int32", "int16", "int8", "uint32", "uint16", "uint8")
 
 @dataclass(frozen=True)
 class Scaled:
-    """Bytes that stand for the numbers byte * scale + offset: one number each, or one for each index of axis 1."""
+    """Bytes that stand for the numbers byte * scale + offset; both are one number, or one for each index of axis 1."""
 
     data: Array
     scale: float | tuple[float, ...]
@@ -62,14 +62,7 @@ class Scaled:
         return numbers.reshape((1, -1) + (1,) * (self.data.ndim - 2))
 
 
-@dataclass(frozen=True)
-class Flat:
-    """Elements in order, whose shape the input says."""
-
-    data: Array
-
-
-Data = Array | Scaled | Flat
+Data = Array | Scaled
 
 
 @dataclass(frozen=True)
@@ -100,8 +93,7 @@ def prepare(form: Form, data: Mapping[str, Data], *, allow_not_finite: bool = Fa
     for each in form.inputs:
         if each.name not in data:
             raise PergradError("MISSING_TENSOR", f"{describe(each.name)} is missing; the program takes {names}.")
-        given = data[each.name]
-        array = _converted(each, _shaped(each, given) if isinstance(given, Flat) else given)
+        array = _converted(each, data[each.name])
         samples = _samples(each, array)
         if samples is not None and batch is not None and batch[1] != samples:
             raise PergradError(
@@ -158,20 +150,6 @@ def _converted(each: Input, given: Array | Scaled) -> Array:
             f"{describe(each.name)} is {dtype}, but the model needs {each.dtype}; {advice}.",
         )
     return given.astype(NUMPY[each.dtype])
-
-
-def _shaped(each: Input, flat: Flat) -> Array:
-    per_batch = math.prod(dim[0] if isinstance(dim, tuple) else dim for dim in each.shape)
-    size = flat.data.size
-    whole = size % per_batch == 0 if per_batch else size == 0
-    if not whole or (not each.batched and size != per_batch):
-        raise PergradError(
-            "SHAPE_MISMATCH",
-            f"{describe(each.name)} has {size} elements, which do not fill {each.show()}; "
-            "give as many elements as it holds.",
-        )
-    samples = size // per_batch if per_batch else 0
-    return flat.data.reshape(each.dims(samples))
 
 
 def _samples(each: Input, array: Array) -> int | None:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .checking import Array, Data, Flat, Scaled
+from .checking import Array, Data, Scaled, describe
 from .errors import PergradError
 from .form import Form, Input
 
@@ -20,11 +20,11 @@ ID = "id"
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a row group: inputs by name, and each row's id."""
+    """The rows of a row group: inputs by name, and the id of each row."""
 
     data: Mapping[str, Data]
     ids: Any
-    """A pyarrow array, as long as there are rows."""
+    """A pyarrow array with one element for each row."""
 
 
 def read_row_group(
@@ -36,7 +36,7 @@ def read_row_group(
     first: int = 0,
     shared: Mapping[str, Array] | None = None,
 ) -> Rows:
-    """The rows of one row group, as `Program.compute` takes them.
+    """Reads a row group, as `Program.compute` takes it.
 
     A column belongs to the input of its name (and `target`). It holds a number for each row, a list, lists of lists of
     fixed lengths, or fixed-shape tensors: one sample's part, whose shape is the input's without its sample axis; a flat
@@ -52,7 +52,8 @@ def read_row_group(
             if not 0 <= row_group < file.num_row_groups:
                 raise PergradError(
                     "INVALID_ARGUMENT",
-                    f'"{path}" has {file.num_row_groups} row groups, so none of number {row_group}.',
+                    f'"{path}" has {file.num_row_groups} row groups, so there is no number {row_group}; '
+                    "give a number from 0 up to one less.",
                 )
             names = file.schema_arrow.names
             wanted = [each.name for each in form.inputs if each.sample_axis is not None and each.name in names]
@@ -72,7 +73,7 @@ def read_row_group(
         if each.sample_axis is None:
             raise PergradError(
                 "MISSING_TENSOR",
-                f'The input "{each.name}" is the same for all samples, so no column holds it; give it as shared.',
+                f'The input "{each.name}" is the same for all samples, so no column holds it; give it by `shared`, or in a file (--given).',
             )
         if each.name not in names:
             raise _lacking(path, each.name, names)
@@ -86,16 +87,12 @@ def column(each: Input, values: Any, scaling: Mapping[str, bytes] | None = None)
 
     `scaling` may hold JSON under `NAME.scale` and `NAME.offset`, for bytes.
     """
-    array = _numbers(each.name, values)
-    scale = _json(scaling or {}, f"{each.name}.scale")
-    placed = _placed(each, array)
+    array = _placed(each, _numbers(each.name, values))
+    scale = _factor(scaling or {}, f"{each.name}.scale")
     if scale is None or str(array.dtype) != "uint8":
-        return placed
-    offset = _json(scaling or {}, f"{each.name}.offset")
-    scaled = placed.data.reshape(array.shape) if isinstance(placed, Flat) else placed
-    if isinstance(placed, Flat) and array.shape[1:] != _inner(each):
-        scaled = array.reshape((array.shape[0], *_inner(each)))
-    return Scaled(scaled, _number(scale), 0.0 if offset is None else _number(offset))
+        return array
+    offset = _factor(scaling or {}, f"{each.name}.offset")
+    return Scaled(array, scale, 0.0 if offset is None else offset)
 
 
 def _id_column(path: str, names: Sequence[str], asked: str | None) -> str | None:
@@ -169,13 +166,17 @@ def _inner(each: Input) -> tuple[int, ...]:
     return (*others[:axis], *(() if folded == 1 else (folded,)), *others[axis:])
 
 
-def _placed(each: Input, array: Array) -> Array | Flat:
-    """Samples moved to the input's sample axis."""
+def _placed(each: Input, array: Array) -> Array:
+    """Moves the samples to the input's sample axis. Raises PergradError SHAPE_MISMATCH."""
     axis = each.sample_axis or 0
     if (array.ndim == 2 and len(_inner(each)) != 1) or (array.ndim == 1 and _inner(each) == (1,)):
-        # A flat list fills one sample's shape; if it does not, the message counts elements.
+        # A flat list holds the elements of one sample in order.
         if array.size != array.shape[0] * int(np.prod(_inner(each))):
-            return Flat(array.reshape(-1))
+            raise PergradError(
+                "SHAPE_MISMATCH",
+                f"{describe(each.name)} has {array.size} elements in {array.shape[0]} rows, which do not fill "
+                f"{each.show()}; give as many elements as it holds.",
+            )
         array = array.reshape((array.shape[0], *_inner(each)))
     own = each.shape[axis] if axis < len(each.shape) else (1,)
     if isinstance(own, tuple) and own[0] > 1 and array.ndim == len(each.shape) + 1:
@@ -184,18 +185,15 @@ def _placed(each: Input, array: Array) -> Array | Flat:
     return np.moveaxis(array, 0, axis) if array.ndim > axis else array
 
 
-def _json(metadata: Mapping[str, bytes], key: str) -> Any:
+def _factor(metadata: Mapping[str, bytes], key: str) -> float | tuple[float, ...] | None:
+    """A scale or an offset. Raises PergradError INVALID_ARGUMENT."""
     text = metadata.get(key)
     if text is None:
         return None
     try:
-        return json.loads(text)
-    except ValueError:
-        raise PergradError("INVALID_ARGUMENT", f'The metadata "{key}" hold no number; give one, or a list.') from None
-
-
-def _number(value: Any) -> float | tuple[float, ...]:
-    try:
+        value = json.loads(text)
         return tuple(float(one) for one in value) if isinstance(value, list) else float(value)
     except (TypeError, ValueError):
-        raise PergradError("INVALID_ARGUMENT", "A scale is a number, or a list of numbers.") from None
+        raise PergradError(
+            "INVALID_ARGUMENT", f'The metadata "{key}" hold neither a number nor a list of numbers; correct them.'
+        ) from None

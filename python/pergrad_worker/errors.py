@@ -1,4 +1,4 @@
-"""Errors with codes: those of pergrad in TypeScript, with its sentences."""
+"""Errors with codes, the same as in TypeScript."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 class PergradError(Exception):
-    """An error that a user can act on: `code` is stable, and the message is one sentence."""
+    """An error that a user can act on: a stable `code`, and a message of one sentence."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -19,7 +19,7 @@ class PergradError(Exception):
 
 
 class NotFinite(PergradError):
-    """Gradients that are not finite: `samples` are their numbers in what was computed."""
+    """Some gradients are not finite; `samples` are the numbers of these samples, counted from where the computation started."""
 
     def __init__(self, message: str, samples: tuple[int, ...]) -> None:
         super().__init__("NOT_FINITE", message)

@@ -1,4 +1,4 @@
-"""Execution providers: what the runtime computes on, and what a user lacks for one."""
+"""Execution providers: what the runtime computes on, and what to install if one is missing."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ NEEDS = {
 }
 
 NVIDIA = ("cuda", "tensorrt")
-"""Those that take a GPU which Ray counts."""
+"""Providers for which a task takes one of the GPUs that Ray counts."""
 
 
 def providers(execution: Sequence[str]) -> list[str]:
-    """The runtime's names, the preferred first; the CPU at last computes what others cannot.
+    """The runtime's names of the providers, the preferred one first. The CPU comes last, for what the others cannot compute.
 
-    Raises PergradError INVALID_ARGUMENT, also for one that is not installed, with what to install: the runtime itself would
-    warn and compute on the CPU.
+    Raises PergradError INVALID_ARGUMENT for an unknown name, and for a provider that is not installed, with what to install:
+    the runtime itself would only warn, and compute on the CPU.
     """
     import onnxruntime as ort
 
@@ -58,7 +58,7 @@ def providers(execution: Sequence[str]) -> list[str]:
 
 
 def require_loaded(session: Any, execution: Sequence[str]) -> None:
-    """Raises PergradError RUNTIME where one was left out as its libraries could not be loaded, which is only logged."""
+    """Raises PergradError RUNTIME if a provider's libraries could not be loaded, which the runtime only logs."""
     found = session.get_providers()
     lacking = next((each for each in execution if NAMES[each] not in found), None)
     if lacking is not None:
@@ -69,7 +69,7 @@ def require_loaded(session: Any, execution: Sequence[str]) -> None:
 
 
 def fallen_back(session: Any, execution: Sequence[str]) -> str | None:
-    """Operators that run on the CPU though something else is preferred, as a remark; None where none do."""
+    """A remark that names the operators on the CPU although another provider is preferred; None if there are none."""
     preferred = execution[0]
     if preferred == "cpu":
         return None
@@ -80,7 +80,7 @@ def fallen_back(session: Any, execution: Sequence[str]) -> str | None:
 
 
 def remark(preferred: str, operators: Sequence[str]) -> str | None:
-    """Names the operators that are not computed where it was asked for, the most frequent first."""
+    """Names the operators that do not run on the preferred provider, the most frequent first."""
     counts = Counter(operators)
     if not counts:
         return None

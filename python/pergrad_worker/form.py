@@ -1,4 +1,4 @@
-"""What a saved program says of itself: the metadata `pergrad.program`, read and validated."""
+"""Reads and checks the metadata `pergrad.program`, in which a saved program describes itself."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ KINDS: tuple[JoiningKind, ...] = ("samples", "sum", "mean", "deviations", "share
 
 @dataclass(frozen=True)
 class Type:
-    """A tensor of the file: `shape` holds sizes, and `(k,)` for k times the batch size."""
+    """A tensor of the file. In `shape`, `(k,)` stands for k times the batch size."""
 
     name: str
     dtype: str
     shape: tuple[Dim, ...]
 
     def dims(self, samples: int) -> tuple[int, ...]:
-        """The shape in a batch of so many samples."""
+        """The shape for a batch of this many samples."""
         return tuple(dim[0] * samples if isinstance(dim, tuple) else dim for dim in self.shape)
 
     def show(self) -> str:
-        """`[N, 3]`, as messages have it."""
+        """The shape as messages write it: `[N, 3]`."""
         return "[" + ", ".join(_show(dim) for dim in self.shape) + "]"
 
     @property
@@ -110,7 +110,7 @@ class Parameter(Type):
 
 @dataclass(frozen=True)
 class Vector(Type):
-    """An input of a want, of a parameter's shape; `value` is the metadata's key of its values, if there are any."""
+    """A want's input in a parameter's shape. `value` is the metadata's key that holds its numbers, if there are any."""
 
     want: str
     parameter: str
@@ -119,7 +119,7 @@ class Vector(Type):
 
 @dataclass(frozen=True)
 class Scalar(Type):
-    """An input of a want, a number."""
+    """A want's input that is one number."""
 
     want: str
     scalar: str
@@ -129,7 +129,7 @@ class Scalar(Type):
 
 @dataclass(frozen=True)
 class Other(Type):
-    """An input of a want that takes what another batch gives."""
+    """A want's input that takes what another batch gives."""
 
     want: str
 
@@ -174,12 +174,12 @@ class Form:
     raw: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict)
 
     def bytes_at(self, samples: int) -> float:
-        """Bytes of a run of so many samples beyond its data, the parameters and the loaded program."""
+        """Bytes that a run of this many samples takes beyond its data, the parameters and the loaded program."""
         return max((moment.at(samples) for moment in self.memory), default=0)
 
 
 def read_form(text: str | None, file_name: str) -> Form:
-    """The form that a file's metadata hold.
+    """The form in a file's metadata.
 
     Raises PergradError: INVALID_ARGUMENT (no saved program, or one of another version), INVALID_MODEL (damaged).
     """

@@ -1,4 +1,7 @@
-"""What a program is fed beside its data: norms, vectors, weights, what another batch gave, and inputs that all samples share."""
+"""What a program is fed beside its data: norms, vectors, weights, what another batch gave, and inputs that all samples share.
+
+`Program.given` puts it together.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +22,17 @@ Arrays = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Given:
-    """Checked: arrays by the names of the program's inputs."""
+    """Arrays by the names of the program's inputs. They have been checked."""
 
     feeds: Arrays = field(default_factory=dict)
     shared: Arrays = field(default_factory=dict)
     """Data that is the same for all samples."""
     held: frozenset[str] = frozenset()
-    """Those of the feeds whose values are the file's own."""
+    """The feeds whose values are those of the file."""
 
     @cached_property
     def digest(self) -> str | None:
-        """Of the values that are not the file's, by which results are known; None where there are none."""
+        """Identifies the values that are not those of the file; None if there are none."""
         every = {name: value for name, value in {**self.feeds, **self.shared}.items() if name not in self.held}
         return digest_of(every) if every else None
 
@@ -43,38 +46,10 @@ def digest_of(arrays: Arrays) -> str:
     return sha.hexdigest()
 
 
-def given_values(
-    form: Form,
-    metadata: Mapping[str, str],
-    *,
-    scalars: Mapping[str, float] | None = None,
-    vectors: Arrays | None = None,
-    weights: Arrays | None = None,
-    shared: Arrays | None = None,
-    inputs: Arrays | None = None,
-) -> Given:
-    """See `Program.given`. `metadata` are the file's, which hold the vectors that wants were given."""
-    own = _sorted(form, inputs or {})
-    # A number that is given by its want's name comes before those of files, which go by the inputs' names.
-    wants = {each.name: each.want for each in form.scalars}
-    held = {name: float(value) for name, value in own.scalars.items() if wants[name] not in (scalars or {})}
-    numbers = _scalars(form, {**held, **(scalars or {})})
-    given_vectors = {**own.vectors, **(vectors or {})}
-    initial = {each.name for each in form.scalars if numbers[each.name] == np.asarray(each.initial, NUMPY[each.dtype])}
-    return Given(
-        {
-            **numbers,
-            **_vectors(form, metadata, given_vectors),
-            **_weights(form, {**own.weights, **(weights or {})}),
-            **_others(form, own.others),
-        },
-        {**own.shared, **(shared or {})},
-        frozenset(initial | {each.name for each in form.vectors if each.name not in given_vectors}),
-    )
-
-
 @dataclass(frozen=True)
-class _Sorted:
+class Sorted:
+    """Arrays by what they are for, each under the name of its input."""
+
     scalars: dict[str, Array]
     vectors: dict[str, Array]
     weights: dict[str, Array]
@@ -82,8 +57,8 @@ class _Sorted:
     shared: dict[str, Array]
 
 
-def _sorted(form: Form, inputs: Arrays) -> _Sorted:
-    """Arrays by what each is for, which its name tells."""
+def sorted_inputs(form: Form, inputs: Arrays) -> Sorted:
+    """Raises PergradError MISSING_TENSOR for a name that is none of the program's."""
     kinds = {
         **{each.name: "shared" for each in form.inputs if each.sample_axis is None},
         **{each.name: "weights" for each in form.parameters},
@@ -91,7 +66,7 @@ def _sorted(form: Form, inputs: Arrays) -> _Sorted:
         **{each.name: "vectors" for each in form.vectors},
         **{each.name: "scalars" for each in form.scalars},
     }
-    found = _Sorted({}, {}, {}, {}, {})
+    found = Sorted({}, {}, {}, {}, {})
     for name, value in inputs.items():
         if name not in kinds:
             raise PergradError(
@@ -102,7 +77,8 @@ def _sorted(form: Form, inputs: Arrays) -> _Sorted:
     return found
 
 
-def _scalars(form: Form, scalars: Mapping[str, float]) -> dict[str, Array]:
+def scalar_feeds(form: Form, scalars: Mapping[str, float]) -> dict[str, Array]:
+    """The norms, by the names of the inputs: those given by a want's or an input's name, else those of the file."""
     for name in scalars:
         if not any(name in (each.want, each.name) for each in form.scalars):
             raise PergradError(
@@ -123,7 +99,8 @@ def _scalars(form: Form, scalars: Mapping[str, float]) -> dict[str, Array]:
     return feeds
 
 
-def _vectors(form: Form, metadata: Mapping[str, str], vectors: Arrays) -> dict[str, Array]:
+def vector_feeds(form: Form, metadata: Mapping[str, str], vectors: Arrays) -> dict[str, Array]:
+    """The vectors, by the names of the inputs: those given, else those in the file's metadata."""
     unknown = next((name for name in vectors if not any(name == each.name for each in form.vectors)), None)
     if unknown is not None:
         raise PergradError(
@@ -145,7 +122,8 @@ def _vectors(form: Form, metadata: Mapping[str, str], vectors: Arrays) -> dict[s
     return feeds
 
 
-def _weights(form: Form, weights: Arrays) -> dict[str, Array]:
+def weight_feeds(form: Form, weights: Arrays) -> dict[str, Array]:
+    """The parameters of a program whose weights are inputs."""
     inside = form.weights == "inside"
     names = {each.name for each in form.parameters}
     unknown = next((name for name in weights if name not in names), None)
@@ -167,7 +145,8 @@ def _weights(form: Form, weights: Arrays) -> dict[str, Array]:
     return feeds
 
 
-def _others(form: Form, others: Arrays) -> dict[str, Array]:
+def other_feeds(form: Form, others: Arrays) -> dict[str, Array]:
+    """What another batch gave, for wants that need one."""
     feeds: dict[str, Array] = {}
     for each in form.others:
         if each.name not in others:

@@ -22,12 +22,10 @@ from .plan import KEY, Identity, Part, missing
 def join_sums(out_dir: str, parts: Sequence[Part], of: str | Identity | None = None) -> dict[str, Any]:
     """Adds the parts' sums in float64, in the order of the parts, into `sums.safetensors`; then writes `done.json`.
 
-    `of` is that of `missing`.
+    For `of` see `missing`. Means are over all samples that count. The order makes the result independent of which part came
+    first, so an interrupted run equals one that was not. Returns what `done.json` holds.
 
-    Means are over all samples that are counted. The order makes the result the same whichever part came first, so that
-    a run that was interrupted equals one that was not. Gives what `done.json` holds.
-
-    Raises PergradError INVALID_ARGUMENT: a part is not there, or is of other data or of another program.
+    Raises PergradError INVALID_ARGUMENT if a part is missing, or comes from other data or another program.
     """
     require_all(out_dir, parts, of)
     total: Sums | None = None
@@ -59,7 +57,7 @@ def join_sums(out_dir: str, parts: Sequence[Part], of: str | Identity | None = N
 
 
 def require_all(out_dir: str, parts: Sequence[Part], of: str | Identity | None) -> None:
-    """Raises PergradError INVALID_ARGUMENT where a part is not there, or is of something else."""
+    """Raises PergradError INVALID_ARGUMENT if a part is missing, or comes from something else."""
     lacking = [part.index for part in missing(parts, out_dir, of)]
     if lacking:
         raise PergradError(
@@ -69,7 +67,7 @@ def require_all(out_dir: str, parts: Sequence[Part], of: str | Identity | None) 
 
 
 def summary(parts: Sequence[Part], of: str | Identity | None) -> dict[str, Any]:
-    """What `done.json` says of all parts together."""
+    """What `done.json` says about all parts together."""
     identity = of.said if isinstance(of, Identity) else {}
     return {"parts": len(parts), "samples": sum(part.rows for part in parts), **identity}
 

@@ -19,7 +19,7 @@ HIDDEN = "/hidden"
 
 
 class Sums:
-    """Sums over samples in float64, and what all parts share.
+    """Sums over samples in float64, and results that all parts share.
 
     Means are held as sums times their counts until `finish`; deviations are squared deviations from the mean of the
     samples so far, put together as in Chan et al. 1983.
@@ -40,7 +40,7 @@ class Sums:
 
     def add_part(self, values: Mapping[str, Array], counted: int) -> None:
         """Adds another part's `values`, in which means are sums."""
-        # They take the sums of the parts before.
+        # Deviations need the sums of the parts before.
         for name, joining in self.joinings.items():
             if joining.kind == "deviations" and joining.sum is not None:
                 self._deviate(name, joining.sum, values, counted)
@@ -52,7 +52,7 @@ class Sums:
         self.counted += counted
 
     def finish(self) -> dict[str, Array]:
-        """float64 sums, means and deviations, and what is shared as it is."""
+        """Sums, means and deviations in float64; shared results as they are."""
         return {
             name: self._mean(name) if joining.kind == "mean" else self.values[name]
             for name, joining in self.joinings.items()
@@ -88,11 +88,11 @@ class Joined:
 
     @property
     def counted(self) -> int:
-        """The samples that sums and means are of: fewer where some are left out."""
+        """The number of samples in sums and means, which is smaller if some are left out."""
         return self.sums.counted
 
     def add(self, results: Mapping[str, Array], samples: int, counted: int, spoilt: Sequence[int] = ()) -> None:
-        """Adds a batch's results. `counted`: the samples that its sums are of; `spoilt`: those that are not finite."""
+        """Adds a batch's results. `counted`: how many samples its sums cover; `spoilt`: the samples that are not finite."""
         self.sums.add(results, counted)
         for name, parts in self._parts.items():
             parts.append(results[name])
@@ -100,7 +100,7 @@ class Joined:
         self.samples += samples
 
     def finish(self, *, rounded: bool = True) -> dict[str, Array]:
-        """All results by name. Sums have the dtype of the file, or are float64 where `rounded` is False."""
+        """All results by name. Sums have the dtype of the file, or float64 if `rounded` is False."""
         found: dict[str, Array] = {}
         sums = self.sums.finish()
         for each in self.form.results:
@@ -113,7 +113,7 @@ class Joined:
 
 
 def side_by_side(form: Form) -> list[Result]:
-    """The results that have a part for each sample."""
+    """The results that hold a part for each sample."""
     return [each for each in form.results if each.joining.kind == "samples"]
 
 
@@ -138,12 +138,12 @@ def sums_spoilt(form: Form, results: Mapping[str, Array]) -> bool:
 
 
 def without(form: Form, results: Mapping[str, Array], again: Mapping[str, Array]) -> dict[str, Array]:
-    """A batch's results with the sums and means of those samples alone that were computed again."""
+    """A batch's results, with sums and means from `again`, which covers fewer samples."""
     return {each.name: again[each.name] if each.joining.kind in ADDED else results[each.name] for each in form.results}
 
 
 def samples_first(result: Result, value: Array, samples: int) -> Array:
-    """`[N, ...]`: a result with the samples moved to its first axis, and taken apart from what they are folded with."""
+    """`[N, ...]`: a result with the samples on its first axis, unfolded from other axes."""
     axis, outer, inner = result.joining.axis, result.joining.outer, result.joining.inner
     before, behind = value.shape[:axis], value.shape[axis + 1 :]
     split = value.reshape((*before, outer, samples, inner, *behind))
@@ -153,7 +153,7 @@ def samples_first(result: Result, value: Array, samples: int) -> Array:
 
 
 def require_apart(form: Form, what: str) -> None:
-    """Raises PergradError INVALID_ARGUMENT where a program's results cannot be put together from parts."""
+    """Raises PergradError INVALID_ARGUMENT if a program's results cannot be put together from parts."""
     if form.whole is not None:
         raise whole_error(form, what)
 

@@ -16,7 +16,7 @@ from .tasks import Task
 def run_all(task: Task, workers: int = 1) -> dict[str, Any]:
     """Computes the parts that are missing, in this process or in `workers` processes, and joins them.
 
-    Gives what `done.json` holds.
+    Returns what `done.json` holds.
 
     Raises PergradError as the task does.
     """
@@ -28,7 +28,7 @@ def run_all(task: Task, workers: int = 1) -> dict[str, Any]:
 
 
 def _computed(task: Task, left: Sequence[Part], workers: int) -> Iterator[int]:
-    """The samples of each part, as it is done."""
+    """The number of samples of each part, when it is done."""
     others = min(workers, len(left)) - 1
     if others < 1:
         yield from map(task.compute, left)

@@ -1,4 +1,4 @@
-"""Which parts there are, one for each row group, and which of them are still to be computed."""
+"""Lists the parts, one for each row group, and finds those that are still to be computed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .given import Given
 from .joining import require_apart
 
 KEY = b"pergrad.part"
-"""The key of what a part's file says of itself."""
+"""The key of what a part's file says about it."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +55,18 @@ def parts(data: str | Sequence[str]) -> list[Part]:
 
 @dataclass(frozen=True)
 class Identity:
-    """What results are of: results of another program, or of other values, are not taken for these."""
+    """Says what results were computed from, so that others are not taken for them."""
 
     program: str
     """The digest of the program's file."""
     given: str | None = None
-    """Of what it was fed beside its data."""
+    """The digest of what it was fed beside its data."""
     settings: str | None = None
-    """How it was run, where that changes results, in words."""
+    """How it was run, in words, as far as that changes results."""
 
     @property
     def said(self) -> dict[str, str]:
-        """What files say of it."""
+        """The same, as files hold it."""
         every = {"program": self.program, "given": self.given, "settings": self.settings}
         return {key: value for key, value in every.items() if value is not None}
 
@@ -84,7 +84,7 @@ def identity_of(
 
 
 def said_of(execution: Sequence[str], optimization: str, *more: str) -> str | None:
-    """How a program is run, where that changes results; None where all is as usual."""
+    """How a program is run, in words, as far as that changes results; None if all settings are the usual ones."""
     usual = [
         *([] if execution[0] == "cpu" else [f"on {execution[0]}"]),
         *([] if optimization == "extended" else [f"optimization: {optimization}"]),
@@ -95,23 +95,23 @@ def said_of(execution: Sequence[str], optimization: str, *more: str) -> str | No
 def missing(parts: Sequence[Part], out_dir: str, of: str | Identity | None = None) -> list[Part]:
     """The parts whose results are not in the folder.
 
-    With `of`, results that are there must be those of this program (a path), fed nothing beside its data, or of this
+    With `of`, the results that are there must come from this program (a path), fed nothing beside its data, or have this
     identity.
 
-    Raises PergradError INVALID_ARGUMENT where a part there is of other data, of another program or of other values.
+    Raises PergradError INVALID_ARGUMENT if a part that is there comes from other data, another program or other values.
     """
     identity = Identity(digest(of)) if isinstance(of, str) else of
     return [part for part in parts if not _is_there(part, out_dir, identity)]
 
 
 def require_parts(form: Form, parts: Sequence[Part]) -> None:
-    """Raises PergradError INVALID_ARGUMENT where there are several parts, but results that take all samples at once."""
+    """Raises PergradError INVALID_ARGUMENT if there are several parts, but a result needs all samples at once."""
     if len(parts) > 1:
         require_apart(form, f"Data of {len(parts)} row groups cannot be computed one by one")
 
 
 def description(part: Part, identity: Identity) -> dict[str, Any]:
-    """What a part's file says of itself."""
+    """What a part's file says about it."""
     return {
         **identity.said,
         "data": os.path.basename(part.path),

@@ -1,4 +1,4 @@
-"""A saved program, opened in ONNX Runtime: it checks its data as pergrad does, and runs it batch by batch."""
+"""A saved program, opened in ONNX Runtime: it checks data as pergrad does, and runs batch by batch."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from .errors import NotFinite, PergradError, first_few
 from .execution import CPU, fallen_back
 from .files import digest
 from .form import KEY, Form, read_form
-from .given import Arrays, Given, given_values
+from .given import Arrays, Given, other_feeds, scalar_feeds, sorted_inputs, vector_feeds, weight_feeds
 from .joining import Joined, spoilt_samples, sums_spoilt, whole_error, without
 from .session import Optimization, load_session
 
 MEMORY_BUDGET = 2**29
-"""Bytes that a run may take where nothing else is said: as for the chunks of a stream in Node."""
+"""Bytes that a run may take by default, the same as for the chunks of a stream in Node."""
 
 MOST_RESULTS = 4 * 2**20
+"""Bytes of results of a batch, as in Node."""
+
 MOST_SAMPLES = 256
 """Samples whose float32 sums are still accurate, as in Node."""
 
@@ -37,13 +39,13 @@ class Batch:
     samples: int
     results: Mapping[str, Array]
     counted: int
-    """The samples that its sums and means are of: fewer where some are left out."""
+    """The number of samples in its sums and means, which is smaller if some are left out."""
     spoilt: tuple[int, ...]
-    """Those whose gradients are not finite, counted from `start`."""
+    """The samples whose gradients are not finite, counted from `start`."""
 
 
 class Program:
-    """A program that is loaded: `form` is what it says of itself. Use `open_program` to make one."""
+    """A loaded program; `form` is what its file says about it. `open_program` makes one."""
 
     def __init__(
         self,
@@ -56,7 +58,7 @@ class Program:
     ) -> None:
         self.optimization = optimization
         self.execution = tuple(execution)
-        """What computes, the preferred first."""
+        """Execution providers, the preferred one first."""
         self.path = path
         self.form = form
         self._session = session
@@ -69,12 +71,8 @@ class Program:
 
     @cached_property
     def fallen_back(self) -> str | None:
-        """Operators that run on the CPU though something else is preferred, as a remark; None where none do."""
+        """A remark that names the operators on the CPU although another provider is preferred; None if there are none."""
         return fallen_back(self._session, self.execution)
-
-    def prepare(self, data: Mapping[str, Data], *, allow_not_finite: bool = False) -> Prepared:
-        """Checks and converts a batch: see `checking.prepare`. Samples lie along each input's sample axis."""
-        return prepare(self.form, data, allow_not_finite=allow_not_finite)
 
     def given(
         self,
@@ -85,18 +83,36 @@ class Program:
         shared: Arrays | None = None,
         inputs: Arrays | None = None,
     ) -> Given:
-        """What is fed beside the data.
+        """Checks what is fed beside the data.
 
-        `scalars`: numbers by the name of the want or of the input (`clipped`, or `clipped/at/all`), in place of those
+        `scalars`: norms by the name of the want or of the input (`clipped`, or `clipped/at/all`); the default are those
         that the program was compiled with. `vectors`: arrays by input name (`dot/with/weight`). `weights`: the
-        parameters' values by name, float32, of a program whose weights are inputs. `shared`: the inputs that all samples
-        share. `inputs`: any of these by input name, and what another batch gave (`want.cross`), as a safetensors file of
-        pergrad holds them.
+        parameters' values by name, float32, for a program whose weights are inputs. `shared`: the inputs that all samples
+        share, by name. `inputs`: any of these by input name, and what another batch gave (`want.cross`), as pergrad writes
+        them to a safetensors file.
 
         Raises PergradError: MISSING_TENSOR, SHAPE_MISMATCH, INVALID_ARGUMENT.
         """
-        return given_values(
-            self.form, self._metadata, scalars=scalars, vectors=vectors, weights=weights, shared=shared, inputs=inputs
+        form = self.form
+        own = sorted_inputs(form, inputs or {})
+        # A norm given by its want's name comes before those of files, which go by the inputs' names.
+        wants = {each.name: each.want for each in form.scalars}
+        norms = {name: float(value) for name, value in own.scalars.items() if wants[name] not in (scalars or {})}
+        numbers = scalar_feeds(form, {**norms, **(scalars or {})})
+        given_vectors = {**own.vectors, **(vectors or {})}
+        initial = (
+            each.name for each in form.scalars if numbers[each.name] == np.asarray(each.initial, NUMPY[each.dtype])
+        )
+        in_file = (each.name for each in form.vectors if each.name not in given_vectors)
+        return Given(
+            {
+                **numbers,
+                **vector_feeds(form, self._metadata, given_vectors),
+                **weight_feeds(form, {**own.weights, **(weights or {})}),
+                **other_feeds(form, own.others),
+            },
+            {**own.shared, **(shared or {})},
+            frozenset((*initial, *in_file)),
         )
 
     def run(self, prepared: Prepared, given: Given) -> dict[str, Array]:
@@ -122,16 +138,17 @@ class Program:
         allow_not_finite: bool = False,
         not_finite: NotFiniteMode = "ignore",
     ) -> Joined:
-        """The results of any number of samples, computed in batches and joined.
+        """Computes any number of samples in batches, and joins the results.
 
-        `data`: arrays by input name, all samples along their sample axes. `batch_size` is that of `self.batch_size()`
-        where it is not given. `not_finite` says what becomes of samples whose gradients are not finite: `leave out`
-        leaves them out of sums and means, and counts the others; their numbers are in the result either way.
+        `data`: arrays by input name, with all samples along their sample axes. `batch_size`: the default is
+        `self.batch_size()`. `not_finite`: what to do about samples whose gradients are not finite. `leave out` leaves
+        them out of sums and means, `throw` raises; the result lists their numbers in any case.
 
-        Raises PergradError as `prepare` and `given` do; INVALID_ARGUMENT where a batch cannot be split; NOT_FINITE.
+        Raises PergradError: what `checking.prepare` and `given` raise, INVALID_ARGUMENT if a batch cannot be split, and
+        NOT_FINITE.
         """
         given = self.given(scalars=scalars, vectors=vectors, weights=weights, inputs=inputs)
-        prepared = self.prepare({**given.shared, **data}, allow_not_finite=allow_not_finite)
+        prepared = prepare(self.form, {**given.shared, **data}, allow_not_finite=allow_not_finite)
         joined = Joined(self.form)
         for each in self.batches(prepared, given, batch_size=batch_size, not_finite=not_finite):
             joined.add(each.results, each.samples, each.counted, each.spoilt)
@@ -145,7 +162,7 @@ class Program:
         batch_size: int | None = None,
         not_finite: NotFiniteMode = "ignore",
     ) -> Iterator[Batch]:
-        """The same batch by batch, in order; one of no samples where there are none."""
+        """The results batch by batch, in order; if there are no samples, those of one empty batch."""
         size = self.size_for(prepared.samples, batch_size)
         for start in range(0, max(prepared.samples, 1), size):
             batch = self.part_of(prepared, range(start, min(start + size, prepared.samples)))
@@ -161,7 +178,7 @@ class Program:
             yield Batch(start, batch.samples, results, counted, tuple(spoilt))
 
     def _spoilt(self, batch: Prepared, given: Given, results: Mapping[str, Array]) -> list[int]:
-        """The samples that are not finite: where only a sum shows it, found by halving the batch."""
+        """The samples that are not finite. If only a sum shows it, they are found by halving the batch."""
         found = spoilt_samples(self.form, results, batch.samples)
         if found or not sums_spoilt(self.form, results) or self.form.whole is not None:
             return found
@@ -192,7 +209,7 @@ class Program:
         return least
 
     def size_for(self, samples: int, asked: int | None = None) -> int:
-        """Samples computed at a time, of so many. Raises PergradError INVALID_ARGUMENT where they cannot be split."""
+        """How many of these samples to compute at a time. Raises PergradError INVALID_ARGUMENT if they cannot be split."""
         if asked is not None and asked < 1:
             raise PergradError("INVALID_ARGUMENT", f"batch_size is a whole number from 1 up, not {asked}.")
         if self.form.whole is not None:
@@ -223,12 +240,12 @@ def open_program(
 ) -> Program:
     """Opens a file that `program.save` wrote.
 
-    `threads`: within an operation. `optimization`: ONNX Runtime's level of graph optimisation. `execution`: what computes, the
-    preferred first, as `("cuda", "cpu")`; nodes that one cannot compute go to the next, and to the CPU at last
-    (`Program.fallen_back` names them).
+    `threads`: threads within an operation. `optimization`: ONNX Runtime's level of graph optimisation. `execution`: execution
+    providers, the preferred one first, such as `("cuda", "cpu")`; a node that one cannot compute goes to the next, and at last
+    to the CPU (`Program.fallen_back` names them).
 
-    Raises PergradError: FILE_UNREADABLE, RUNTIME (the runtime refuses it), INVALID_ARGUMENT (no saved program, or another
-    version; an execution provider that is not installed), INVALID_MODEL.
+    Raises PergradError: FILE_UNREADABLE; RUNTIME if the runtime refuses it; INVALID_ARGUMENT if it is no saved program, or one
+    of another version, or if an execution provider is not installed; INVALID_MODEL.
     """
     if not os.path.exists(path):
         raise PergradError("FILE_UNREADABLE", f'Cannot read "{path}": it does not exist.')

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from .checking import Array, Prepared
+from .checking import Array, Prepared, prepare
 from .data import Rows, read_row_group
 from .errors import NotFinite, PergradError
 from .execution import CPU
@@ -28,14 +28,14 @@ from .table import Table, column_of
 
 @dataclass(frozen=True)
 class PartResult:
-    """What a part came to."""
+    """The result of a part."""
 
     part: int
     samples: int
     counted: int
-    """The samples that sums are of: fewer where some are left out."""
+    """The number of samples in the sums, which is smaller if some are left out."""
     not_finite: tuple[int, ...]
-    """The rows of the data set whose gradients are not finite."""
+    """The numbers of the rows, in the data set, whose gradients are not finite."""
     seconds: float
     path: str
     sums_path: str | None
@@ -74,7 +74,7 @@ def run_part(
     Raises PergradError as `open_program`, `read_row_group` and `Program.compute` do, counting samples from the start of
     the row group. FILE_UNWRITABLE.
     """
-    # How many rows there are is read with them.
+    # The number of rows is not known before they are read.
     place = Part(part, data_path, row_group, 0, first)
     program = open_program(program_path, optimization=optimization, execution=execution)
     return compute_part(
@@ -102,7 +102,7 @@ def compute_part(
     not_finite: NotFiniteMode = "ignore",
     gram: Sequence[str] = (),
 ) -> PartResult:
-    """The same of a program that is open already, with what it is fed beside the data. See `run_part`."""
+    """Does what `run_part` does, for a program that is open already."""
     begun = time.perf_counter()
     rows, prepared = read_part(program, given, part.path, part.row_group, ids, part.first, allow_not_finite)
     make_folder(out_dir)
@@ -138,12 +138,12 @@ def compute_part(
 
 
 def read_part(
-    opened: Program, given: Given, path: str, row_group: int, ids: str | None, first: int, allow_not_finite: bool
+    program: Program, given: Given, path: str, row_group: int, ids: str | None, first: int, allow_not_finite: bool
 ) -> tuple[Rows, Prepared]:
-    """The rows of a row group, and what the program is fed of them."""
-    rows = read_row_group(path, row_group, opened.form, ids=ids, first=first, shared=given.shared)
+    """The rows of a row group, and what the program is fed for them."""
+    rows = read_row_group(path, row_group, program.form, ids=ids, first=first, shared=given.shared)
     with counted_from(path, row_group):
-        prepared = opened.prepare(rows.data, allow_not_finite=allow_not_finite)
+        prepared = prepare(program.form, rows.data, allow_not_finite=allow_not_finite)
         if prepared.samples != len(rows.ids):
             raise PergradError(
                 "BATCH_MISMATCH",
@@ -153,19 +153,19 @@ def read_part(
 
 
 def joinings_of(form: Form, gram: Sequence[str]) -> dict[str, Joining]:
-    """How results are joined, those that are added up for `gram` among them."""
+    """How results are joined, including the sums for `gram`."""
     return {each.name: each.joining for each in form.results} | {f"{name}/gram": Joining("sum") for name in gram}
 
 
 def _grams(results: Mapping[str, Array], names: Sequence[str], batch: Batch) -> dict[str, Array]:
-    """Of the samples that are counted."""
+    """The sums of outer products over the samples that count."""
     left_out = batch.spoilt if batch.counted < batch.samples else ()
     rows = {name: np.delete(results[name], left_out, axis=0).astype(np.float64) for name in names}
     return {f"{name}/gram": value.T @ value for name, value in rows.items()}
 
 
 class counted_from:
-    """Adds to an error where its samples are counted from."""
+    """Adds to an error from where its samples are counted."""
 
     def __init__(self, path: str, row_group: int) -> None:
         self._where = f'In row group {row_group} of "{os.path.basename(path)}", counted from its start: '

@@ -1,4 +1,4 @@
-"""A few samples of a large data set, spread evenly over it: what pergrad measures a damping on."""
+"""Picks a few samples of a large data set, evenly spaced: pergrad measures a damping on them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ FILE = "samples.safetensors"
 
 @dataclass(frozen=True)
 class SampleTask:
-    """Every n-th sample, so that there are at most `most`: one file, which whoever joins writes."""
+    """Picks every n-th sample, so that there are at most `most`. The process that joins writes them to one file."""
 
     program: str
-    """Whose inputs are taken."""
+    """The program whose inputs are picked."""
     data: str
     out: str
     most: int

@@ -1,7 +1,7 @@
 """Scores of training samples for queries: what `pergrad attribute` gives, part by part.
 
-What a query is compared with comes from pergrad: tensors that programs are fed (the factors of queries' gradients, or these
-gradients times an inverse matrix), or vectors in the space of projected gradients that an earlier job has written.
+pergrad sends what stands for the queries: tensors that programs are fed (the factors of the queries' gradients, or these
+gradients times an inverse matrix), or vectors in the space of the projected gradients that an earlier job has written.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ Numbers = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Products:
-    """Scores at one checkpoint: results of a program, times factors, over the size of the sample's gradient."""
+class ProductScores:
+    """Scores at one checkpoint: results of a program times `factors`, divided by `over`."""
 
     program: str
     files: tuple[str, ...]
@@ -44,14 +44,14 @@ class Products:
     results: tuple[str, ...]
     """`[N, some queries]` each, side by side."""
     factors: tuple[float, ...]
-    """Of each query."""
+    """One for each query."""
     over: str | None = None
-    """`[N]`: what a sample's scores are divided by; they are 0 where it is 0."""
+    """A result `[N]` by which each sample's scores are divided; they are 0 where it is 0."""
 
 
 @dataclass(frozen=True)
-class Features:
-    """Scores at one checkpoint: inner products of projected gradients, which lie in a folder, with vectors."""
+class FeatureScores:
+    """Scores at one checkpoint: inner products of vectors with projected gradients, which lie in a folder."""
 
     folder: str
     result: str
@@ -59,7 +59,7 @@ class Features:
     vectors: str
     """A safetensors file with `vectors`, `[queries, dims]`."""
     odds: str | None = None
-    """`[N]`: log p - log(1 - p) of each sample's label. The mean over checkpoints of 1 - p weighs its scores."""
+    """A result `[N]`: log p - log(1 - p) of each sample's label. Its scores are weighted by the mean of 1 - p over checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class ScoresTask:
     data: str
     out: str
     queries: int
-    products: tuple[Products, ...] = ()
-    features: tuple[Features, ...] = ()
+    products: tuple[ProductScores, ...] = ()
+    features: tuple[FeatureScores, ...] = ()
     batch_size: int | None = None
     ids: str | None = None
     allow_not_finite: bool = False
@@ -110,7 +110,7 @@ class ScoresTask:
         return Column(SCORES, "float32", (self.queries,))
 
     def _of_products(self, part: Part) -> tuple[Any, Iterator[Numbers]]:
-        """The samples' ids, and their scores, some after others."""
+        """The samples' ids, and their scores, a batch at a time."""
         opened = _opened(self)
         first = opened[0]
         rows, prepared = read_part(
@@ -139,7 +139,7 @@ class ScoresTask:
         return ids, iter([scores * (weights / len(self.features))[:, None]])
 
 
-def _scores(made: Products, batch: Batch) -> Numbers:
+def _scores(made: ProductScores, batch: Batch) -> Numbers:
     products = np.concatenate([batch.results[name] for name in made.results], axis=1).astype(np.float64)
     scores: Numbers = products * np.asarray(made.factors)
     if made.over is None:
@@ -169,25 +169,25 @@ def _vectors(task: ScoresTask) -> tuple[Numbers, ...]:
 
 @lru_cache(maxsize=2)
 def _identity(task: ScoresTask) -> Identity:
-    """Of all that the scores are made of: programs, and what queries they are asked."""
-    # Whoever plans need not have what computes.
+    """Covers all that determines the scores: the programs, and what stands for the queries."""
+    # The node that plans need not have the execution provider.
     opened = _opened(replace(task, execution=CPU))
     programs = [
         *([one.program.digest, made.results, made.over] for made, one in zip(task.products, opened, strict=True)),
         *([_features_digest(made), made.result, made.odds] for made in task.features),
     ]
-    asked = [
+    queries = [
         *([one.given.digest, made.factors] for made, one in zip(task.products, opened, strict=True)),
         *(digest(made.vectors) for made in task.features),
     ]
-    return Identity(_hash(programs), _hash(asked), said_of(task.execution, task.optimization))
+    return Identity(_hash(programs), _hash(queries), said_of(task.execution, task.optimization))
 
 
 def _hash(said: Sequence[Any]) -> str:
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-def _features_digest(made: Features) -> str:
+def _features_digest(made: FeatureScores) -> str:
     path = part_file(made.folder, 0)
     try:
         said = json.loads((pq.read_schema(path).metadata or {})[KEY])

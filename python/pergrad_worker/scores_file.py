@@ -23,13 +23,13 @@ SCORES = "scores"
 FILE = "scores.safetensors"
 
 MOST = 16 * 2**30
-"""Bytes of the file; where it would be larger, the parts alone hold the scores."""
+"""The largest file, in bytes. If it would be larger, it is not written, and only the parts hold the scores."""
 
 
 def join_scores(out_dir: str, plan: Sequence[Part], identity: Identity, queries: int, named: bool) -> dict[str, Any]:
-    """Writes `scores` `[queries, N]`, float64, and `ids` `[N]` where the data names its samples; then `done.json`.
+    """Writes `scores` `[queries, N]`, float64, and, if the data names its samples, `ids` `[N]`; then `done.json`.
 
-    Raises PergradError: INVALID_ARGUMENT where a part is not there, FILE_UNWRITABLE.
+    Raises PergradError: INVALID_ARGUMENT if a part is missing, FILE_UNWRITABLE.
     """
     require_all(out_dir, plan, identity)
     samples = sum(part.rows for part in plan)
@@ -59,7 +59,7 @@ def _write(path: str, out_dir: str, plan: Sequence[Part], dims: tuple[int, int],
 
 
 def _header(path: str, layout: Mapping[str, tuple[str, tuple[int, ...]]]) -> tuple[int, dict[str, int]]:
-    """Writes a file of so many zeros; gives where its data starts, and where each tensor ends from there."""
+    """Writes a file of zeros. Returns where its data starts and, counted from there, where each tensor ends."""
     sizes = {"F64": 8, "I64": 8, "U8": 1}
     header: dict[str, Any] = {}
     ends: dict[str, int] = {}

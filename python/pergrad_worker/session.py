@@ -1,4 +1,4 @@
-"""Files of programs, loaded into ONNX Runtime."""
+"""Loads the files of programs into ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Optimization = Literal["extended", "all"]
 def load_session(
     path: str, *, threads: int = 1, optimization: Optimization, disabled: Sequence[str], execution: Sequence[str] = CPU
 ) -> Any:
-    """The session of a file, which writes nothing to the log. `disabled`: optimizers that it does without.
+    """A session for a file; it logs nothing. `disabled`: the runtime's optimizers to leave out.
 
-    Raises PergradError INVALID_ARGUMENT and RUNTIME where an execution provider is not there; else what the runtime raises.
+    Raises PergradError INVALID_ARGUMENT or RUNTIME if an execution provider is missing, and what the runtime raises.
     """
     import onnxruntime as ort
 

@@ -23,7 +23,7 @@ PIECE = 64 * 2**20
 
 @dataclass(frozen=True)
 class Column:
-    """What a table holds of each sample: a number, or a tensor of this shape."""
+    """What a table holds for each sample: a number, or a tensor of this shape."""
 
     name: str
     dtype: str
@@ -31,7 +31,7 @@ class Column:
 
     @property
     def type(self) -> Any:
-        """Of the column, in Arrow."""
+        """The column's type in Arrow."""
         element = pa.from_numpy_dtype(np.dtype("uint8" if self.dtype == "bool" else self.dtype))
         return element if self.shape == () else pa.fixed_shape_tensor(element, self.shape)
 
@@ -47,7 +47,7 @@ def column_of(result: Result) -> Column:
 
 
 class Table:
-    """A Parquet file of per-sample results, written in pieces. `about` is what it says of itself."""
+    """A Parquet file of per-sample results, written in pieces. `about` is stored in its metadata."""
 
     def __init__(self, path: str, columns: Sequence[Column], ids: Any, about: Mapping[str, Any]) -> None:
         self._columns = [each for each in columns if each.size > 0]

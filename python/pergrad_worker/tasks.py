@@ -1,4 +1,4 @@
-"""A whole data set's work as engines see it: its parts, those that are missing, one part, and what all come to."""
+"""The work on a whole data set, as engines see it: plan the parts, find the missing ones, compute one, join all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .plan import Identity, Part, identity_of, missing, parts, require_parts
 from .program import NotFiniteMode
 from .run import compute_part
 from .sample import SampleTask
-from .scores import Features, Products, ScoresTask
+from .scores import FeatureScores, ProductScores, ScoresTask
 from .session import Optimization
 from .values import Opened, open_with
 
@@ -25,33 +25,33 @@ JOB = "job.json"
 
 
 class Task(Protocol):
-    """Idempotent for each part: whoever computes one, and how often, its files are the same. It can be sent and hashed."""
+    """A task can be pickled and hashed. However often a part is computed, and by whom, its files are the same."""
 
     @property
     def out(self) -> str: ...
 
     @property
     def execution(self) -> tuple[str, ...]:
-        """What computes parts, the preferred first. Planning and joining do without."""
+        """Execution providers for the parts, the preferred one first. Planning and joining use none."""
 
     def plan(self) -> list[Part]:
-        """All parts. Raises PergradError, as do the others, where something is at fault that all parts share."""
+        """All parts. Raises PergradError, as the other methods do, if something that all parts share is at fault."""
 
     def missing(self, plan: Sequence[Part]) -> list[Part]: ...
 
     def compute(self, part: Part) -> int:
-        """Computes and writes one part; gives its samples."""
+        """Computes and writes one part. Returns how many samples it has."""
 
     def notes(self) -> tuple[str, ...]:
         """Remarks on how parts are computed in this process."""
 
     def join(self, plan: Sequence[Part]) -> dict[str, Any]:
-        """Puts all parts together; gives what `done.json` holds."""
+        """Puts all parts together. Returns what `done.json` holds."""
 
 
 @dataclass(frozen=True)
 class MapTask:
-    """A program over all row groups. Settings are those of `run_part` and `Program.given`."""
+    """Runs a program over all row groups. For the settings see `run_part` and `Program.given`."""
 
     program: str
     data: str
@@ -98,7 +98,7 @@ class MapTask:
 
     @property
     def _planned(self) -> Opened:
-        """To look at: whoever plans need not have what computes."""
+        """For planning: the node that plans need not have the execution provider."""
         return _opened(replace(self, execution=CPU))
 
     @property
@@ -116,7 +116,7 @@ def _opened(task: MapTask) -> Opened:
 
 
 def read_task(folder: str) -> Task:
-    """The work that `job.json` of a folder describes, with the files beside it. Raises PergradError FILE_UNREADABLE."""
+    """The task that a folder's `job.json` describes; its files lie beside it. Raises PergradError FILE_UNREADABLE."""
     path = os.path.join(folder, JOB)
     try:
         with open(path, encoding="utf-8") as file:
@@ -146,13 +146,13 @@ def _task(folder: str, job: dict[str, Any]) -> Task:
     return MapTask(program, **where, files=files, scalars=scalars, **settings)
 
 
-def _products(folder: str, said: dict[str, Any]) -> Products:
+def _products(folder: str, said: dict[str, Any]) -> ProductScores:
     own = _frozen(said)
-    return Products(**{**own, "program": _at(folder, own["program"]), "files": _in(folder, own["files"])})
+    return ProductScores(**{**own, "program": _at(folder, own["program"]), "files": _in(folder, own["files"])})
 
 
-def _features(folder: str, said: dict[str, Any]) -> Features:
-    return Features(**{**said, "vectors": _at(folder, said["vectors"])})
+def _features(folder: str, said: dict[str, Any]) -> FeatureScores:
+    return FeatureScores(**{**said, "vectors": _at(folder, said["vectors"])})
 
 
 def _in(folder: str, names: Sequence[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Programs that are opened with what files hold for their inputs."""
+"""Opens programs together with the files that hold values for their inputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .session import Optimization
 
 @dataclass(frozen=True)
 class Opened:
-    """A program that is loaded, with what it is fed beside its data."""
+    """A loaded program, with what it is fed beside its data."""
 
     program: Program
     given: Given
@@ -31,7 +31,7 @@ def open_with(
     optimization: Optimization = "extended",
     execution: Sequence[str] = CPU,
 ) -> Opened:
-    """Opens a program, with what safetensors files hold for its inputs. Raises PergradError."""
+    """Opens a program, and reads values for its inputs from safetensors files. Raises what `open_program` and `Program.given` raise."""
     program = open_program(path, optimization=optimization, execution=execution)
     inputs: dict[str, Any] = {}
     for file in files:

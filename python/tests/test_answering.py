@@ -12,12 +12,13 @@ from safetensors.numpy import load_file, save_file
 
 from pergrad_worker import open_program
 from pergrad_worker.answering import answer, questions
+from pergrad_worker.checking import prepare
 
 
 def ask(folder: Path, case: Case, question: str) -> dict[str, np.ndarray]:
     """Asks for a batch's results, and gives what they must be."""
     program = open_program(case.with_inputs)
-    prepared = program.prepare(case.tensors("data"))
+    prepared = prepare(program.form, case.tensors("data"))
     given = program.given(weights=case.tensors("weights"))
     shutil.copy(case.with_inputs, folder / "program-1.onnx")
     names = {}

@@ -151,6 +151,26 @@ def test_columns_of_many_kinds(programs: Path, tmp_path: Path, kind: str) -> Non
     np.testing.assert_allclose(column(found, "norms/total"), expected, rtol=1e-5)
 
 
+def test_flat_bytes_of_another_length_are_refused(programs: Path, tmp_path: Path) -> None:
+    case = Case(programs / "convolutional")
+    columns = {"x": pa.array([[7] * 143] * 3, pa.list_(pa.uint8())), "target": case.tensors("data")["target"][:3]}
+    metadata = {"x.scale": "[0.5]"}
+    pq.write_table(pa.table(columns).replace_schema_metadata(metadata), tmp_path / "a.parquet")
+    with pytest.raises(PergradError, match="429 elements in 3 rows, which do not fill") as caught:
+        run_part(case.program, str(tmp_path / "a.parquet"), 0, str(tmp_path / "out"), 0)
+    assert caught.value.code == "SHAPE_MISMATCH"
+
+
+def test_a_scale_that_is_no_number_is_refused(programs: Path, tmp_path: Path) -> None:
+    case = Case(programs / "convolutional")
+    columns = {"x": pa.array([[7] * 144] * 3, pa.list_(pa.uint8())), "target": case.tensors("data")["target"][:3]}
+    for text in ('"half"', "{}", "[1, null]", "half"):
+        pq.write_table(pa.table(columns).replace_schema_metadata({"x.scale": text}), tmp_path / "a.parquet")
+        with pytest.raises(PergradError, match="hold neither a number nor a list") as caught:
+            run_part(case.program, str(tmp_path / "a.parquet"), 0, str(tmp_path / "out"), 0)
+        assert caught.value.code == "INVALID_ARGUMENT"
+
+
 def test_columns_that_are_wrong(perceptron: Case, tmp_path: Path) -> None:
     target = perceptron.tensors("data")["target"][:3]
 
