@@ -4,7 +4,6 @@
  * derivative would be summed over the samples, which a per-sample gradient keeps apart.
  */
 import { substitute } from "../../graph/body.js";
-import { isBatch } from "../../graph/dim.js";
 import { leaf, type Value } from "../../graph/value.js";
 import { dependentsOf, leavesOf, nodesBefore, presentInputs } from "../../graph/walk.js";
 import { leadingOf, nth } from "../../present.js";
@@ -12,7 +11,7 @@ import { isFloat } from "../../tensor/tensor.js";
 import type { BodyBatch } from "../body-rules.js";
 import type { Build } from "../build.js";
 import { type ScanResults, type ScanSpec, type ScanStep, type Stepped, scanOf, stepped } from "./scan.js";
-import { statesApart } from "./scan-states.js";
+import { isShared, mayBeTrained, statesApart } from "./scan-states.js";
 
 /** As `scan`, with what its steps share computed outside. */
 export function scanApart(
@@ -75,7 +74,7 @@ function withSlices(own: Stepped, values: readonly Value[]): Stepped {
 
 /**
  * What comes last of that which depends on parameters and the step, and on no sample.
- * @param trained the slices that are computed of parameters alone
+ * @param trained the slices that are computed of parameters alone, and of constants
  */
 function sharedResults({ states, slices, next, results }: Stepped, trained: ReadonlySet<Value>): Value[] {
   const outputs = [...next, ...results];
@@ -86,18 +85,15 @@ function sharedResults({ states, slices, next, results }: Stepped, trained: Read
     stepwise.has(value) && !varying.has(value) && !slices.includes(value) && isFloat(value.dtype) && reads(value);
   const reads = (value: Value) => {
     const leaves = leavesOf([value]);
-    return leaves.some((each) => isParameter(each) || trained.has(each)) && leaves.every(isShared);
+    const counts = (each: Value) => (slices.includes(each) ? trained.has(each) : mayBeTrained(each));
+    return leaves.some(counts) && leaves.every(isShared);
   };
   const read = nodes.flatMap((node) => (node.outputs.some(found) ? [] : presentInputs(node)));
   return [...new Set([...read, ...outputs])].filter(found);
 }
 
-const isShared = ({ shape }: Value): boolean => !shape.some(isBatch);
-
-const isParameter = ({ source }: Value): boolean => source.kind === "parameter";
-
-/** Whether there is a parameter among what it is computed of, and nothing that holds samples. */
+/** Whether there may be a parameter among what it is computed of, and nothing that holds samples. */
 function isTrained(value: Value): boolean {
   const leaves = leavesOf([value]);
-  return leaves.some(isParameter) && leaves.every(isShared);
+  return leaves.some(mayBeTrained) && leaves.every(isShared);
 }

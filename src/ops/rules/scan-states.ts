@@ -103,8 +103,8 @@ function steppedAlone(build: Build, spec: ScanSpec, step: Stepped, shared: reado
 
 const copyOf = ({ name, dtype, shape }: Value): Value => leaf(name, { dtype, shape }, { kind: "input" });
 
-const isShared = ({ shape }: Value): boolean => !shape.some(isBatch);
+export const isShared = ({ shape }: Value): boolean => !shape.some(isBatch);
 
 /** Whether it is a parameter; or, in the body of another loop, may stand for one. */
-const mayBeTrained = ({ source, dtype, shape }: Value): boolean =>
-  source.kind === "parameter" || (source.kind === "input" && isFloat(dtype) && !shape.some(isBatch));
+export const mayBeTrained = (value: Value): boolean =>
+  value.source.kind === "parameter" || (value.source.kind === "input" && isFloat(value.dtype) && isShared(value));
