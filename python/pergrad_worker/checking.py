@@ -149,7 +149,9 @@ def _converted(each: Input, given: Array | Scaled) -> Array:
             "DTYPE_MISMATCH",
             f"{describe(each.name)} is {dtype}, but the model needs {each.dtype}; {advice}.",
         )
-    return given.astype(NUMPY[each.dtype])
+    with np.errstate(over="ignore"):
+        # What is too large becomes infinity, which is then refused.
+        return given.astype(NUMPY[each.dtype])
 
 
 def _samples(each: Input, array: Array) -> int | None:

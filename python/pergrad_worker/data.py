@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .checking import Array, Data, Scaled, describe
-from .errors import PergradError
+from .content import scaling_of
+from .errors import PergradError, counted_from
 from .form import Form, Input
 
 ID = "id"
@@ -25,6 +26,8 @@ class Rows:
     data: Mapping[str, Data]
     ids: Any
     """A pyarrow array with one element for each row."""
+    columns: tuple[str, ...]
+    """The columns that were read."""
 
 
 def read_row_group(
@@ -45,7 +48,7 @@ def read_row_group(
     rows are numbered from `first`). `shared` has the inputs that all samples share.
 
     Raises PergradError: FILE_UNREADABLE, MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, INVALID_ARGUMENT (a row
-    without a value).
+    without a value, a column that is there twice).
     """
     try:
         with pq.ParquetFile(path) as file:
@@ -57,10 +60,12 @@ def read_row_group(
                 )
             names = file.schema_arrow.names
             wanted = [each.name for each in form.inputs if each.sample_axis is not None and each.name in names]
-            own = _id_column(path, names, ids)
-            table = file.read_row_group(row_group, columns=[*wanted, *([own] if own else [])], use_threads=False)
-            scaling = {key.decode(): value for key, value in (file.schema_arrow.metadata or {}).items()}
-            scaling |= {key.decode(): value for key, value in (file.metadata.metadata or {}).items()}
+            own = id_column(path, names, ids)
+            # A column may be both.
+            columns = tuple(dict.fromkeys([*wanted, *([own] if own else [])]))
+            _require_single(path, names, columns)
+            table = file.read_row_group(row_group, columns=list(columns), use_threads=False)
+            scaling = scaling_of(file)
     except PergradError:
         raise
     except Exception as error:
@@ -77,9 +82,11 @@ def read_row_group(
             )
         if each.name not in names:
             raise _lacking(path, each.name, names)
-        data[each.name] = column(each, table.column(each.name), scaling)
+        with counted_from(path, row_group):
+            data[each.name] = column(each, table.column(each.name), scaling)
     rows = table.num_rows
-    return Rows(data, table.column(own).combine_chunks() if own else pa.array(np.arange(first, first + rows)))
+    own_ids = table.column(own).combine_chunks() if own else pa.array(np.arange(first, first + rows))
+    return Rows(data, own_ids, columns)
 
 
 def column(each: Input, values: Any, scaling: Mapping[str, bytes] | None = None) -> Data:
@@ -87,7 +94,11 @@ def column(each: Input, values: Any, scaling: Mapping[str, bytes] | None = None)
 
     `scaling` may hold JSON under `NAME.scale` and `NAME.offset`, for bytes.
     """
-    array = _placed(each, _numbers(each.name, values))
+    array = _numbers(each.name, values)
+    if len(array) == 0:
+        # Without a list it is not known how long lists are.
+        return np.zeros(each.dims(0), array.dtype)
+    array = _placed(each, array)
     scale = _factor(scaling or {}, f"{each.name}.scale")
     if scale is None or str(array.dtype) != "uint8":
         return array
@@ -95,12 +106,19 @@ def column(each: Input, values: Any, scaling: Mapping[str, bytes] | None = None)
     return Scaled(array, scale, 0.0 if offset is None else offset)
 
 
-def _id_column(path: str, names: Sequence[str], asked: str | None) -> str | None:
+def id_column(path: str, names: Sequence[str], asked: str | None) -> str | None:
+    """The column of the samples' ids; None where rows are numbered. Raises PergradError MISSING_TENSOR."""
     if asked is None:
         return ID if ID in names else None
     if asked in names:
         return asked
     raise PergradError("MISSING_TENSOR", f'"{path}" has no column "{asked}" of ids; it holds {_listed(names)}.')
+
+
+def _require_single(path: str, names: Sequence[str], columns: Sequence[str]) -> None:
+    twice = next((name for name in columns if names.count(name) > 1), None)
+    if twice is not None:
+        raise PergradError("INVALID_ARGUMENT", f'"{path}" has several columns "{twice}"; give each a name of its own.')
 
 
 def _lacking(path: str, name: str, names: Sequence[str]) -> PergradError:
@@ -119,15 +137,12 @@ def _numbers(name: str, values: Any) -> Array:
     """`[rows, ...]`, of the dtype that the column has."""
     array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     dims: list[int] = []
-    if isinstance(array.type, pa.FixedShapeTensorType):
-        if array.null_count:
-            raise _empty(name, array)
-        return np.asarray(array.to_numpy_ndarray())
     rows = len(array)
+    tensors = array if isinstance(array.type, pa.FixedShapeTensorType) else None
+    if tensors is not None:
+        array = tensors.storage
     while pa.types.is_list(array.type) or pa.types.is_large_list(array.type) or pa.types.is_fixed_size_list(array.type):
-        if array.null_count:
-            raise _empty(name, array)
-        count = len(array)
+        _require_values(name, array, rows)
         if pa.types.is_fixed_size_list(array.type):
             size = array.type.list_size
         else:
@@ -141,19 +156,24 @@ def _numbers(name: str, values: Any) -> Array:
             size = int(lengths[0]) if len(lengths) else 0
         dims.append(size)
         array = array.flatten()
-        if len(array) != count * size:
-            raise _empty(name, array)
-    if array.null_count:
-        raise _empty(name, array)
+    _require_values(name, array, rows)
     if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_boolean(array.type)):
-        raise PergradError("DTYPE_MISMATCH", f'The column "{name}" holds {array.type}; give numbers alone.')
+        raise PergradError(
+            "DTYPE_MISMATCH", f'The column "{name}" holds {array.type}; give whole or floating-point numbers.'
+        )
+    if tensors is not None and rows > 0:
+        # Axes may be stored in another order.
+        return np.asarray(tensors.to_numpy_ndarray())
     return np.asarray(array.to_numpy(zero_copy_only=False)).reshape((rows, *dims))
 
 
-def _empty(name: str, array: Any) -> PergradError:
-    at = int(np.flatnonzero(np.asarray(array.is_null()))[0]) if array.null_count else 0
-    return PergradError(
-        "INVALID_ARGUMENT", f'The column "{name}" has no value at element {at}; fill it, or leave it out.'
+def _require_values(name: str, array: Any, rows: int) -> None:
+    """Raises PergradError INVALID_ARGUMENT where one is null. Each row has as many elements as the others."""
+    if not array.null_count:
+        return
+    at = int(np.flatnonzero(np.asarray(array.is_null()))[0]) // (len(array) // rows)
+    raise PergradError(
+        "INVALID_ARGUMENT", f'The column "{name}" lacks a value in sample {at}; fill it, or leave the sample out.'
     )
 
 
@@ -192,8 +212,14 @@ def _factor(metadata: Mapping[str, bytes], key: str) -> float | tuple[float, ...
         return None
     try:
         value = json.loads(text)
-        return tuple(float(one) for one in value) if isinstance(value, list) else float(value)
-    except (TypeError, ValueError):
+        return tuple(_number(one) for one in value) if isinstance(value, list) else _number(value)
+    except (ValueError, OverflowError, RecursionError):
         raise PergradError(
             "INVALID_ARGUMENT", f'The metadata "{key}" hold neither a number nor a list of numbers; correct them.'
         ) from None
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError
+    return float(value)

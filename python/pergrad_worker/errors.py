@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 
@@ -33,3 +34,19 @@ def first_few(numbers: Sequence[int]) -> str:
     """The first five of some numbers, as messages name them."""
     more = len(numbers) - 5
     return ", ".join(map(str, numbers[:5])) + (f" and {more} more" if more > 0 else "")
+
+
+class counted_from:
+    """Adds to an error from where its samples are counted."""
+
+    def __init__(self, path: str, row_group: int) -> None:
+        self._where = f'In row group {row_group} of "{os.path.basename(path)}", counted from its start: '
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, NotFinite):
+            raise NotFinite(self._where + error.message, error.samples) from error
+        if isinstance(error, PergradError) and error.code != "FILE_UNWRITABLE":
+            raise PergradError(error.code, self._where + error.message) from error

@@ -13,6 +13,9 @@ from typing import Any
 
 from .errors import PergradError
 
+KEY = "pergrad.part"
+"""The key of what a part's files say of themselves."""
+
 SUMS = "sums.safetensors"
 DONE = "done.json"
 
@@ -57,11 +60,12 @@ def make_folder(path: str) -> None:
 
 
 def _unwritable(path: str, error: Exception) -> PergradError:
-    reason = (
-        "no space is left on its disk; make room, and go on"
-        if _is_full(error)
-        else getattr(error, "strerror", None) or str(error)
-    )
+    if _is_full(error):
+        reason = "no space is left on its disk; make room, and go on"
+    elif isinstance(error, FileExistsError | NotADirectoryError):
+        reason = "there is a file where a folder must be; give another folder"
+    else:
+        reason = getattr(error, "strerror", None) or str(error)
     return PergradError("FILE_UNWRITABLE", f'Cannot write "{path}": {reason}.')
 
 

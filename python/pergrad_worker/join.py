@@ -13,10 +13,10 @@ from safetensors.numpy import save_file
 
 from .checking import Array
 from .errors import PergradError, first_few
-from .files import DONE, SUMS, sums_file, write_json, written
+from .files import DONE, KEY, SUMS, sums_file, write_json, written
 from .form import Joining
 from .joining import Sums
-from .plan import KEY, Identity, Part, missing
+from .plan import Identity, Part, missing
 
 
 def join_sums(out_dir: str, parts: Sequence[Part], of: str | Identity | None = None) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _read(path: str) -> tuple[dict[str, Array], int, dict[str, Joining]]:
         with safe_open(path, "np") as file:
             metadata = file.metadata() or {}
             values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        said = json.loads(metadata[KEY.decode()])
+        said = json.loads(metadata[KEY])
         joinings = {name: Joining(each["kind"], sum=each["sum"]) for name, each in said["joinings"].items()}
         return values, int(said["count"]), joinings
     except Exception as error:

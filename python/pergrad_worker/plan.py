@@ -5,21 +5,22 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.parquet as pq
+from safetensors import safe_open
 
+from .content import is_of
+from .data import ID, id_column
 from .errors import PergradError
 from .execution import CPU
-from .files import digest, part_file, sums_file
+from .files import KEY, digest, part_file, sums_file
 from .form import Form
 from .given import Given
 from .joining import require_apart
-
-KEY = b"pergrad.part"
-"""The key of what a part's file says about it."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +34,32 @@ class Part:
     first: int
 
 
-def parts(data: str | Sequence[str]) -> list[Part]:
+def parts(data: str | Sequence[str], ids: str | None = None) -> list[Part]:
     """All row groups of the files that a glob (or a folder, or a list of paths) names, in order of path and place.
 
-    Raises PergradError FILE_UNREADABLE.
+    Files whose names begin with `.` or `_` are left out, unless the pattern's does. `ids` is the column of the samples' ids, as
+    `run_part` takes it.
+
+    Raises PergradError: FILE_UNREADABLE; MISSING_TENSOR (a file has no such column), INVALID_ARGUMENT (some files have a
+    column `id`, others have none).
     """
     found: list[Part] = []
+    named: dict[bool, str] = {}
     first = 0
     for path in _paths(data):
         try:
             metadata = pq.read_metadata(path)
+            columns = metadata.schema.to_arrow_schema().names
         except Exception as error:
             text = str(error).split("\n")[0].rstrip(".")
             raise PergradError("FILE_UNREADABLE", f'"{path}" is no readable Parquet file: {text}.') from error
+        named.setdefault(id_column(path, columns, ids) is not None, path)
+        if len(named) > 1:
+            raise PergradError(
+                "INVALID_ARGUMENT",
+                f'"{named[True]}" has a column "{ID}" and "{named[False]}" has none; name the samples of all files, '
+                "or of none.",
+            )
         for row_group in range(metadata.num_row_groups):
             rows = metadata.row_group(row_group).num_rows
             found.append(Part(len(found), path, row_group, rows, first))
@@ -77,23 +91,26 @@ def identity_of(
     not_finite: str = "ignore",
     execution: Sequence[str] = CPU,
     optimization: str = "extended",
+    ids: str | None = None,
 ) -> Identity:
     """`program`: the digest of the program's file."""
-    settings = said_of(execution, optimization, *([] if not_finite == "ignore" else [f"not finite: {not_finite}"]))
+    more = [] if not_finite == "ignore" else [f"not finite: {not_finite}"]
+    settings = said_of(execution, optimization, ids, *more)
     return Identity(program, given.digest, settings)
 
 
-def said_of(execution: Sequence[str], optimization: str, *more: str) -> str | None:
+def said_of(execution: Sequence[str], optimization: str, ids: str | None, *more: str) -> str | None:
     """How a program is run, in words, as far as that changes results; None if all settings are the usual ones."""
     usual = [
         *([] if execution[0] == "cpu" else [f"on {execution[0]}"]),
         *([] if optimization == "extended" else [f"optimization: {optimization}"]),
+        *([] if ids in (None, ID) else [f"ids: {ids}"]),
     ]
     return "; ".join([*more, *usual]) or None
 
 
 def missing(parts: Sequence[Part], out_dir: str, of: str | Identity | None = None) -> list[Part]:
-    """The parts whose results are not in the folder.
+    """Those of all `parts` whose results are not in the folder.
 
     With `of`, the results that are there must come from this program (a path), fed nothing beside its data, or have this
     identity.
@@ -101,6 +118,7 @@ def missing(parts: Sequence[Part], out_dir: str, of: str | Identity | None = Non
     Raises PergradError INVALID_ARGUMENT if a part that is there comes from other data, another program or other values.
     """
     identity = Identity(digest(of)) if isinstance(of, str) else of
+    _require_no_others(parts, out_dir)
     return [part for part in parts if not _is_there(part, out_dir, identity)]
 
 
@@ -129,27 +147,66 @@ def _is_there(part: Part, out_dir: str, identity: Identity | None) -> bool:
     if not os.path.exists(path):
         return False
     try:
-        said = json.loads((pq.read_schema(path).metadata or {})[KEY])
+        said = json.loads((pq.read_schema(path).metadata or {})[KEY.encode()])
     except Exception:
         return False
     expected = description(part, identity or Identity(""))
     keys = [*(OTHERWISE if identity else ()), *(key for key in expected if key not in OTHERWISE)]
     wrong = next((key for key in keys if said.get(key) != expected.get(key)), None)
+    if wrong is None and not is_of(said, part.path, part.row_group, path):
+        wrong = "content"
     if wrong is not None:
-        raise PergradError(
-            "INVALID_ARGUMENT",
-            f'"{path}" holds results of {OTHERWISE.get(wrong, "other data")}; '
-            "give another folder for these, or empty it.",
-        )
-    return not said.get("sums", False) or os.path.exists(sums_file(out_dir, part.index))
+        raise _of_others(path, OTHERWISE.get(wrong, "other data"))
+    return not said.get("sums", False) or _sums_of(said, sums_file(out_dir, part.index))
+
+
+def _sums_of(said: dict[str, Any], path: str) -> bool:
+    """Whether a part's sums are there, and were written with its other results."""
+    try:
+        with safe_open(path, "np") as file:
+            sums = json.loads((file.metadata() or {})[KEY])
+    except Exception:
+        return False
+    return all(sums.get(key) == value for key, value in said.items())
+
+
+def _require_no_others(parts: Sequence[Part], out_dir: str) -> None:
+    """Raises PergradError INVALID_ARGUMENT where the folder has parts that come after the last."""
+    names = os.listdir(out_dir) if os.path.isdir(out_dir) else []
+    known = {os.path.basename(part_file(out_dir, part.index)) for part in parts}
+    other = next(
+        (name for name in sorted(names) if re.fullmatch(r"part-\d+\.parquet", name) and name not in known), None
+    )
+    if other is not None:
+        raise _of_others(os.path.join(out_dir, other), "other data")
+
+
+def _of_others(path: str, what: str) -> PergradError:
+    return PergradError(
+        "INVALID_ARGUMENT", f'"{path}" holds results of {what}; give another folder for these, or empty it.'
+    )
 
 
 def _paths(data: str | Sequence[str]) -> list[str]:
     if not isinstance(data, str):
         return list(data)
-    if os.path.isdir(data):
-        data = os.path.join(glob.escape(data), "*.parquet")
-    found = sorted(glob.glob(data, recursive=True))
-    if not found:
-        raise PergradError("FILE_UNREADABLE", f'No file matches "{data}"; give a folder or a pattern of Parquet files.')
-    return found
+    folder = data if os.path.isdir(data) else None
+    pattern = data if folder is None else os.path.join(glob.escape(folder), "*.parquet")
+    found = sorted(glob.glob(pattern, recursive=True))
+    if not os.path.basename(pattern).startswith("_"):
+        # What engines write beside their tables.
+        found = [path for path in found if not os.path.basename(path).startswith("_")]
+    if found:
+        return found
+    if folder is None and not glob.has_magic(data):
+        raise PergradError(
+            "FILE_UNREADABLE",
+            f'Cannot read "{data}": it does not exist; give a folder or a pattern of Parquet files.',
+        )
+    within = glob.glob(os.path.join(glob.escape(folder), "**", "*.parquet"), recursive=True) if folder else []
+    advice = (
+        f'its subfolders hold some, which "{os.path.join(folder, "**", "*.parquet")}" names'
+        if folder and within
+        else "give a folder or a pattern of Parquet files"
+    )
+    raise PergradError("FILE_UNREADABLE", f'No file matches "{pattern}"; {advice}.')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,14 +12,15 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from .checking import Array, Prepared, prepare
+from .content import content_of
 from .data import Rows, read_row_group
-from .errors import NotFinite, PergradError
+from .errors import PergradError, counted_from
 from .execution import CPU
-from .files import make_folder, part_file, sums_file, written
+from .files import KEY, make_folder, part_file, sums_file, written
 from .form import Form, Joining
 from .given import Arrays, Given
 from .joining import Sums, samples_first, side_by_side
-from .plan import KEY, Part, description, identity_of
+from .plan import Part, description, identity_of
 from .program import Batch, NotFiniteMode, Program, open_program
 from .session import Optimization
 from .table import Table, column_of
@@ -112,8 +112,9 @@ def compute_part(
     about = {
         **description(
             replace(part, rows=len(rows.ids)),
-            identity_of(program.digest, given, not_finite, program.execution, program.optimization),
+            identity_of(program.digest, given, not_finite, program.execution, program.optimization, ids),
         ),
+        **content_of(part.path, part.row_group, rows.columns),
         "sums": bool(sums.joinings),
     }
     path = part_file(out_dir, part.index)
@@ -164,26 +165,10 @@ def _grams(results: Mapping[str, Array], names: Sequence[str], batch: Batch) -> 
     return {f"{name}/gram": value.T @ value for name, value in rows.items()}
 
 
-class counted_from:
-    """Adds to an error from where its samples are counted."""
-
-    def __init__(self, path: str, row_group: int) -> None:
-        self._where = f'In row group {row_group} of "{os.path.basename(path)}", counted from its start: '
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, NotFinite):
-            raise NotFinite(self._where + error.message, error.samples) from error
-        if isinstance(error, PergradError) and error.code != "FILE_UNWRITABLE":
-            raise PergradError(error.code, self._where + error.message) from error
-
-
 def _write_sums(sums: Sums, path: str, about: Mapping[str, Any]) -> str:
     joinings = {name: {"kind": each.kind, "sum": each.sum} for name, each in sums.joinings.items()}
     # Under one key: the format writes several in any order, and the same part is to be the same file.
-    metadata = {KEY.decode(): json.dumps({**about, "count": sums.counted, "joinings": joinings})}
+    metadata = {KEY: json.dumps({**about, "count": sums.counted, "joinings": joinings})}
     with written(path) as aside:
         save_file({name: np.ascontiguousarray(value) for name, value in sums.values.items()}, aside, metadata)
     return path

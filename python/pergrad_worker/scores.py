@@ -19,13 +19,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .checking import Array, Prepared
+from .content import CONTENT, content_of
 from .data import ID
-from .errors import PergradError
+from .errors import PergradError, counted_from
 from .execution import CPU
-from .files import digest, make_folder, part_file, written
-from .plan import KEY, Identity, Part, description, missing, parts, said_of
+from .files import KEY, digest, make_folder, part_file, written
+from .plan import Identity, Part, description, missing, parts, said_of
 from .program import Batch
-from .run import counted_from, read_part
+from .run import read_part
 from .scores_file import SCORES, join_scores
 from .session import Optimization
 from .table import Column, Table
@@ -79,15 +80,15 @@ class ScoresTask:
 
     def plan(self) -> list[Part]:
         _identity(self)
-        return parts(self.data)
+        return parts(self.data, self.ids)
 
     def missing(self, plan: Sequence[Part]) -> list[Part]:
         return missing(plan, self.out, _identity(self))
 
     def compute(self, part: Part) -> int:
         make_folder(self.out)
-        ids, blocks = self._of_features(part) if self.features else self._of_products(part)
-        about = description(part, _identity(self))
+        ids, content, blocks = self._of_features(part) if self.features else self._of_products(part)
+        about = {**description(part, _identity(self)), **content}
         with (
             counted_from(part.path, part.row_group),
             written(part_file(self.out, part.index)) as aside,
@@ -109,15 +110,15 @@ class ScoresTask:
     def _column(self) -> Column:
         return Column(SCORES, "float32", (self.queries,))
 
-    def _of_products(self, part: Part) -> tuple[Any, Iterator[Numbers]]:
-        """The samples' ids, and their scores, a batch at a time."""
+    def _of_products(self, part: Part) -> tuple[Any, dict[str, Any], Iterator[Numbers]]:
+        """The samples' ids, what is said of the data that was read, and the samples' scores, a batch at a time."""
         opened = _opened(self)
         first = opened[0]
         rows, prepared = read_part(
             first.program, first.given, part.path, part.row_group, self.ids, part.first, self.allow_not_finite
         )
         size = min(each.program.size_for(prepared.samples, self.batch_size) for each in opened)
-        return rows.ids, self._batches(opened, prepared, size)
+        return rows.ids, content_of(part.path, part.row_group, rows.columns), self._batches(opened, prepared, size)
 
     def _batches(self, opened: Sequence[Opened], prepared: Prepared, size: int) -> Iterator[Numbers]:
         each = [one.program.batches(prepared, one.given, batch_size=size, not_finite="throw") for one in opened]
@@ -127,16 +128,23 @@ class ScoresTask:
                 scores += _scores(made, batch)
             yield scores
 
-    def _of_features(self, part: Part) -> tuple[Any, Iterator[Numbers]]:
+    def _of_features(self, part: Part) -> tuple[Any, dict[str, Any], Iterator[Numbers]]:
         scores, weights = np.zeros((part.rows, self.queries)), np.zeros(part.rows)
         ids: Any = None
+        content: dict[str, Any] = {}
         for made, vectors in zip(self.features, _vectors(self), strict=True):
             path = part_file(made.folder, part.index)
             table = pq.read_table(path, columns=[ID, made.result, *([made.odds] if made.odds else [])])
-            ids = table.column(ID).combine_chunks()
+            ids, content = table.column(ID).combine_chunks(), _content_in(table)
             scores += _matrix(table, made.result).astype(np.float64) @ vectors.T
             weights += 1 if made.odds is None else 1 / (1 + np.exp(table.column(made.odds).to_numpy().astype(float)))
-        return ids, iter([scores * (weights / len(self.features))[:, None]])
+        return ids, content, iter([scores * (weights / len(self.features))[:, None]])
+
+
+def _content_in(table: pa.Table) -> dict[str, Any]:
+    """What a part says of the data that it is of."""
+    said = json.loads((table.schema.metadata or {})[KEY.encode()])
+    return {key: said[key] for key in CONTENT}
 
 
 def _scores(made: ProductScores, batch: Batch) -> Numbers:
@@ -180,7 +188,7 @@ def _identity(task: ScoresTask) -> Identity:
         *([one.given.digest, made.factors] for made, one in zip(task.products, opened, strict=True)),
         *(digest(made.vectors) for made in task.features),
     ]
-    return Identity(_hash(programs), _hash(queries), said_of(task.execution, task.optimization))
+    return Identity(_hash(programs), _hash(queries), said_of(task.execution, task.optimization, task.ids))
 
 
 def _hash(said: Sequence[Any]) -> str:
@@ -190,7 +198,7 @@ def _hash(said: Sequence[Any]) -> str:
 def _features_digest(made: FeatureScores) -> str:
     path = part_file(made.folder, 0)
     try:
-        said = json.loads((pq.read_schema(path).metadata or {})[KEY])
+        said = json.loads((pq.read_schema(path).metadata or {})[KEY.encode()])
         return f"{said['program']} {said.get('given')}"
     except Exception as error:
         raise PergradError("FILE_UNREADABLE", f'"{path}" holds no projected gradients: {error}.') from error

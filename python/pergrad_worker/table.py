@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from .checking import Array
 from .data import ID
+from .files import KEY
 from .form import Result
 from .joining import samples_first
-from .plan import KEY
 
 PIECE = 64 * 2**20
 """Bytes of results that are gathered before they are written."""
@@ -52,7 +52,7 @@ class Table:
     def __init__(self, path: str, columns: Sequence[Column], ids: Any, about: Mapping[str, Any]) -> None:
         self._columns = [each for each in columns if each.size > 0]
         fields = [pa.field(ID, ids.type), *(pa.field(each.name, each.type) for each in self._columns)]
-        self._schema = pa.schema(fields, metadata={KEY: json.dumps(dict(about)).encode()})
+        self._schema = pa.schema(fields, metadata={KEY: json.dumps(dict(about))})
         self._writer = pq.ParquetWriter(path, self._schema)
         self._ids = ids
         self._held: list[list[Array]] = [[] for _ in self._columns]

@@ -68,7 +68,7 @@ class MapTask:
     execution: tuple[str, ...] = CPU
 
     def plan(self) -> list[Part]:
-        plan = parts(self.data)
+        plan = parts(self.data, self.ids)
         require_parts(self._planned.program.form, plan)
         return plan
 
@@ -104,7 +104,9 @@ class MapTask:
     @property
     def _identity(self) -> Identity:
         opened = self._planned
-        return identity_of(opened.program.digest, opened.given, self.not_finite, self.execution, self.optimization)
+        return identity_of(
+            opened.program.digest, opened.given, self.not_finite, self.execution, self.optimization, self.ids
+        )
 
 
 @lru_cache(maxsize=4)

@@ -182,15 +182,167 @@ def test_columns_that_are_wrong(perceptron: Case, tmp_path: Path) -> None:
 
     lists = [[1.0] * 5, [1.0] * 4, [1.0] * 5]
     assert "lists of 4 to 5 elements" in error(x=lists, target=target).message
-    assert "no value at element 1" in error(x=[lists[0], None, lists[2]], target=target).message
-    assert 'The column "target" holds string; give numbers' in error(x=[lists[0]] * 3, target=["a", "b", "c"]).message
+    where = 'In row group 0 of "bad.parquet", counted from its start: '
+    assert error(x=[lists[0], None, lists[2]], target=target).message.startswith(
+        f'{where}The column "x" lacks a value in sample 1; fill it'
+    )
+    assert 'The column "target" holds string; give whole' in error(x=[lists[0]] * 3, target=["a", "b", "c"]).message
     assert error(x=[lists[0]] * 3).message.endswith('lacks the target; it holds "x".')
     assert error(x=[lists[1]] * 3, target=target).code == "SHAPE_MISMATCH"
+    five = pa.list_(pa.float32(), 5)
+    inner = pa.array([lists[0], lists[0], [1, 2, 3, None, 5]], five)
+    tensors = pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.float32(), (5,)), inner)
+    for x in (inner, tensors, pa.array(inner.to_pylist()), pa.array(inner.to_pylist(), pa.large_list(pa.float32()))):
+        assert 'The column "x" lacks a value in sample 2' in error(x=x, target=target).message
+    table = pa.Table.from_arrays([inner, inner, pa.array(target)], ["x", "x", "target"])
+    pq.write_table(table, tmp_path / "twice.parquet")
+    with pytest.raises(PergradError, match='has several columns "x"; give each a name of its own'):
+        run_part(perceptron.program, str(tmp_path / "twice.parquet"), 0, str(tmp_path / "out"), 0)
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(PergradError, match="is no readable Parquet file"):
         parts(str(tmp_path / "bad.parquet"))
     with pytest.raises(PergradError, match="No file matches"):
         parts(str(tmp_path / "none/*.parquet"))
+
+
+@pytest.mark.parametrize(
+    "scale", ["true", '"0.1"', "nope", "null", "{}", "[[1]]", "1" + "0" * 400, "[" * 100_000, "NaN", "[]", "[0.1, 0.2]"]
+)
+def test_scales_that_are_none(perceptron: Case, tmp_path: Path, scale: str) -> None:
+    data = perceptron.tensors("data")
+    write_parquet(tmp_path / "a.parquet", {**data, "x": np.ones((30, 5), np.uint8)}, 30, **{"x.scale": scale})
+    with pytest.raises(PergradError) as caught:
+        run_part(perceptron.program, str(tmp_path / "a.parquet"), 0, str(tmp_path / "out"), 0)
+    assert caught.value.message.startswith('In row group 0 of "a.parquet", counted from its start: The ')
+    assert "; correct them." in caught.value.message or "; give a finite number" in caught.value.message
+    assert '"x.scale"' in caught.value.message or '"x" has a scale' in caught.value.message
+
+
+@pytest.mark.parametrize("kind", ["tensors", "fixed lists", "lists", "large lists"])
+def test_row_groups_without_rows(perceptron: Case, tmp_path: Path, kind: str) -> None:
+    data = perceptron.tensors("data")
+    x: dict[str, Any] = {
+        "tensors": pa.FixedShapeTensorArray.from_numpy_ndarray(data["x"]),
+        "fixed lists": pa.array(data["x"].tolist(), pa.list_(pa.float32(), 5)),
+        "lists": pa.array(data["x"].tolist(), pa.list_(pa.float32())),
+        "large lists": pa.array(data["x"].tolist(), pa.large_list(pa.float32())),
+    }
+    table = pa.table({"x": x[kind], "target": pa.array(data["target"])})
+    (tmp_path / "data").mkdir()
+    for name, rows in (("a", table[:0]), ("b", table), ("c", table[:0])):
+        pq.write_table(rows, tmp_path / f"data/{name}.parquet")
+    done = compute(perceptron.program, str(tmp_path / "data"), tmp_path / "out")
+    assert (done["parts"], done["samples"], done["counted"]) == (3, 30, 30)
+    found, sums = results(tmp_path / "out")
+    whole = open_program(perceptron.program).compute(data).finish()
+    np.testing.assert_allclose(column(found, "norms/total"), whole["norms/total"], rtol=1e-5)
+    np.testing.assert_allclose(sums["mean/0.weight"], whole["mean/0.weight"], rtol=1e-4, atol=1e-6)
+
+
+def test_a_folder_holds_other_files_too(perceptron: Case, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_parquet(data / "a.parquet", perceptron.tensors("data"), 10)
+    for name in ("_SUCCESS", "_metadata", "_metadata.parquet", ".a.parquet.crc", "._a.parquet", "readme.txt"):
+        (data / name).write_bytes(b"no data")
+    assert [Path(part.path).name for part in parts(str(data))] == ["a.parquet"] * 3
+    (data / "deep").mkdir()
+    (data / "a.parquet").rename(data / "deep/a.parquet")
+    with pytest.raises(PergradError, match=r'its subfolders hold some, which ".*\*\*/\*\.parquet" names'):
+        parts(str(data))
+    assert len(parts(str(data / "**/*.parquet"))) == 3
+    with pytest.raises(PergradError, match=r'Cannot read ".*b\.parquet": it does not exist'):
+        parts(str(data / "b.parquet"))
+
+
+def test_files_name_their_samples_or_none_does(perceptron: Case, tmp_path: Path) -> None:
+    data = perceptron.tensors("data")
+    write_parquet(tmp_path / "a.parquet", {**data, "id": list(range(30)), "own": list(range(30))}, 30)
+    write_parquet(tmp_path / "b.parquet", {**data, "own": list(range(30))}, 30)
+    files = str(tmp_path / "*.parquet")
+    with pytest.raises(PergradError, match=r'a\.parquet" has a column "id" and ".*b\.parquet" has none') as caught:
+        parts(files)
+    assert caught.value.code == "INVALID_ARGUMENT"
+    assert len(parts(files, "own")) == 2
+    with pytest.raises(PergradError, match=r'b\.parquet" has no column "id" of ids; it holds "target", "x", "own"'):
+        parts(files, "id")
+
+
+class TestRerun:
+    """What is there already is taken only where it is of the same data, read in the same way."""
+
+    def begun(self, case: Case, tmp_path: Path) -> list[str]:
+        data = case.tensors("data")
+        write_parquet(tmp_path / "data/a.parquet", {**data, "own": [f"s{n}" for n in range(30)]}, 10)
+        arguments = ["--program", case.program, "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
+        assert main(arguments) == 0
+        return arguments
+
+    def refused(self, arguments: list[str]) -> str:
+        with pytest.raises(PergradError) as caught:
+            run_all(_task(_options().parse_args(arguments)))
+        assert caught.value.code == "INVALID_ARGUMENT"
+        return caught.value.message
+
+    def test_other_numbers_in_a_file_of_the_same_name(self, perceptron: Case, tmp_path: Path) -> None:
+        arguments = self.begun(perceptron, tmp_path)
+        data = perceptron.tensors("data")
+        own = {"own": [f"s{n}" for n in range(30)]}
+        # The smallest change there is, of one label in the last group, and the file as old as it was.
+        file = tmp_path / "data/a.parquet"
+        old = file.stat()
+        target = data["target"].copy()
+        target[[28, 29]] = target[[29, 28]]
+        write_parquet(file, {**data, "target": target, **own}, 10)
+        os.utime(file, ns=(old.st_atime_ns, old.st_mtime_ns))
+        assert 'part-00002.parquet" holds results of other data' in self.refused(arguments)
+        # With its own numbers the file is the same, whenever it was written, and wherever it is.
+        write_parquet(file, {**data, **own}, 10)
+        assert main(arguments) == 0
+        write_parquet(tmp_path / "there/a.parquet", {**data, **own}, 10)
+        there = ["--data", str(tmp_path / "there")]
+        assert main([*arguments, *there]) == 0
+        write_parquet(tmp_path / "there/a.parquet", {**data, "x": data["x"] * 2, **own}, 10)
+        os.utime(tmp_path / "there/a.parquet", ns=(0, 0))
+        assert "other data" in self.refused([*arguments, *there])
+        # A column that nothing reads may change, but not its name.
+        write_parquet(file, {**data, "own": ["x"] * 30}, 10)
+        assert main(arguments) == 0
+        write_parquet(file, {**data, "id": ["x"] * 30}, 10)
+        assert "other data" in self.refused(arguments)
+
+    def test_other_scales(self, perceptron: Case, tmp_path: Path) -> None:
+        data = {**perceptron.tensors("data"), "x": np.arange(150, dtype=np.uint8).reshape(30, 5)}
+        write_parquet(tmp_path / "a.parquet", data, 10, **{"x.scale": "0.1"})
+        compute(perceptron.program, str(tmp_path / "a.parquet"), tmp_path / "out")
+        write_parquet(tmp_path / "a.parquet", data, 10, **{"x.scale": "0.2"})
+        with pytest.raises(PergradError, match="other data"):
+            missing(parts(str(tmp_path / "a.parquet")), str(tmp_path / "out"))
+
+    def test_fewer_and_more_row_groups(self, perceptron: Case, tmp_path: Path) -> None:
+        arguments = self.begun(perceptron, tmp_path)
+        data = {**perceptron.tensors("data"), "own": [f"s{n}" for n in range(30)]}
+        write_parquet(tmp_path / "data/a.parquet", {name: value[:20] for name, value in data.items()}, 10)
+        assert 'part-00002.parquet" holds results of other data' in self.refused(arguments)
+        write_parquet(tmp_path / "data/a.parquet", data, 10)
+        write_parquet(tmp_path / "data/b.parquet", {name: value[:5] for name, value in data.items()}, 10)
+        assert main(arguments) == 0
+        done = json.loads((tmp_path / "out/done.json").read_text())
+        assert (done["parts"], done["samples"], done["counted"]) == (4, 35, 35)
+
+    def test_other_ids(self, perceptron: Case, tmp_path: Path) -> None:
+        arguments = self.begun(perceptron, tmp_path)
+        assert "holds results of other settings" in self.refused([*arguments, "--ids", "own"])
+
+    def test_sums_of_something_else(self, programs: Path, perceptron: Case, tmp_path: Path) -> None:
+        # Two calls at once, of two programs: one writes the sums, the other one what belongs to each sample.
+        self.begun(perceptron, tmp_path)
+        self.begun(Case(programs / "perceptron"), tmp_path / "own")
+        plan = parts(str(tmp_path / "data"))
+        other = str(tmp_path / "other")
+        run_part(str(programs / "sum.onnx"), plan[1].path, 1, other, 1, first=10)
+        own = tmp_path / "out/part-00001.sums.safetensors"
+        own.write_bytes((tmp_path / "other/part-00001.sums.safetensors").read_bytes())
+        assert [part.index for part in missing(plan, str(tmp_path / "out"), perceptron.program)] == [1]
 
 
 def test_the_command_in_two_processes_and_after_a_kill(perceptron: Case, tmp_path: Path) -> None:
@@ -215,7 +367,10 @@ def test_the_command_in_two_processes_and_after_a_kill(perceptron: Case, tmp_pat
 def test_the_command_says_what_is_wrong(perceptron: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", str(tmp_path / "out")]
     assert main(["--program", perceptron.program, "--data", str(tmp_path / "none"), *out]) == 1
-    assert capsys.readouterr().err.startswith("pergrad_worker: No file matches")
+    none = (
+        f'pergrad_worker: Cannot read "{tmp_path / "none"}": it does not exist; give a folder or a pattern of Parquet'
+    )
+    assert capsys.readouterr().err.startswith(none)
 
 
 def test_what_is_fed_beside_the_data(perceptron: Case, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cluster, ray, rayWorkers, readTensors } from "../../dist/node/pergrad.js";
@@ -146,18 +146,16 @@ export function faultsOf({ node, map, saved, data, folder, whole }) {
     {
       fault: "a shard is damaged",
       run: async () => {
-        const shards = join(folder, "damaged");
-        mkdirSync(shards);
-        const names = readdirSync(data).sort();
-        for (const name of names) copyFileSync(join(data, name), join(shards, name));
-        const bad = join(shards, names.at(-1));
-        const bytes = readFileSync(bad);
-        bytes.fill(0xff, 4, 4000);
-        writeFileSync(bad, bytes);
-        const error = await failure(map(saved, shards, { out: out("damaged") }));
-        must(error.code === "CLUSTER_JOB" && error.message.includes(names.at(-1)), `${error.code}: ${error.message}`);
-        copyFileSync(join(data, names.at(-1)), bad);
-        await map(saved, shards, { out: out("damaged") });
+        const last = readdirSync(data).sort().at(-1);
+        const shard = join(data, last);
+        const right = readFileSync(shard);
+        const bad = Buffer.from(right);
+        bad.fill(0xff, 4, 4000);
+        writeFileSync(shard, bad);
+        const error = await failure(map(saved, data, { out: out("damaged") }));
+        writeFileSync(shard, right);
+        must(error.code === "CLUSTER_JOB" && error.message.includes(last), `${error.code}: ${error.message}`);
+        await map(saved, data, { out: out("damaged") });
         await mustEqual(out("damaged"), whole);
         return `\`CLUSTER_JOB\`: "${shown(error.message)}"; with the shard mended, the same call goes on: right`;
       },

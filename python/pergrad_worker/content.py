@@ -1,0 +1,83 @@
+"""Which bytes a part's results are of, so that results of other data under the same name are not taken for its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO
+
+import pyarrow.parquet as pq
+
+from .errors import PergradError
+
+CONTENT = ("path", "columns", "content")
+"""What a part's file says of its data."""
+
+PIECE = 2**20
+"""Bytes that are read at a time."""
+
+
+def content_of(path: str, row_group: int, columns: Sequence[str]) -> dict[str, Any]:
+    """What a part's file says of the data that it is of.
+
+    The digest is of what the file holds of these columns, as it is stored, with their types and scales, and of the names
+    of all columns: a column that is new may be one that is read.
+    """
+    return {
+        "path": os.path.realpath(path),
+        "columns": list(columns),
+        "content": _digest(path, row_group, columns),
+    }
+
+
+def is_of(said: Mapping[str, Any], path: str, row_group: int, written: str) -> bool:
+    """Whether the results in the file `written`, which says this of itself, are of what the row group holds now.
+
+    The data is read again only where its file has changed since, or is another one. Raises PergradError FILE_UNREADABLE.
+    """
+    if said.get("path") == os.path.realpath(path):
+        data, results = os.stat(path), os.stat(written)
+        # A file that is renamed or copied to this name keeps its own time, but not that of the change.
+        if max(data.st_mtime_ns, data.st_ctime_ns) < results.st_mtime_ns:
+            return True
+    try:
+        return bool(said.get("content") == _digest(path, row_group, said.get("columns", [])))
+    except Exception as error:
+        text = str(error).split("\n")[0].rstrip(".")
+        raise PergradError("FILE_UNREADABLE", f'Cannot read row group {row_group} of "{path}": {text}.') from error
+
+
+def _digest(path: str, row_group: int, columns: Sequence[str]) -> str:
+    sha = hashlib.sha256()
+    with pq.ParquetFile(path) as file, open(path, "rb") as raw:
+        schema = file.schema_arrow
+        kinds = [[name, *(str(schema.field(k).type) for k in schema.get_all_field_indices(name))] for name in columns]
+        scales = {key: repr(value) for key, value in scaling_of(file).items() if _is_scale(key, columns)}
+        sha.update(json.dumps([schema.names, kinds, scales], sort_keys=True).encode())
+        group = file.metadata.row_group(row_group)
+        for k in range(group.num_columns):
+            chunk = group.column(k)
+            if any(chunk.path_in_schema == name or chunk.path_in_schema.startswith(f"{name}.") for name in columns):
+                # Pages of a dictionary come before those of the data.
+                start = min(chunk.dictionary_page_offset or chunk.data_page_offset, chunk.data_page_offset)
+                _add(sha, raw, start, chunk.total_compressed_size)
+    return sha.hexdigest()
+
+
+def scaling_of(file: pq.ParquetFile) -> dict[str, bytes]:
+    """The key-value metadata of a Parquet file, among which are the scales of bytes."""
+    every = {**(file.schema_arrow.metadata or {}), **(file.metadata.metadata or {})}
+    return {key.decode(errors="replace"): value for key, value in every.items()}
+
+
+def _is_scale(key: str, columns: Sequence[str]) -> bool:
+    return any(key in (f"{name}.scale", f"{name}.offset") for name in columns)
+
+
+def _add(sha: Any, raw: BinaryIO, start: int, length: int) -> None:
+    raw.seek(start)
+    while length > 0 and (piece := raw.read(min(PIECE, length))):
+        sha.update(piece)
+        length -= len(piece)
