@@ -12,6 +12,7 @@ import type { BodyReverse } from "../ops/body-rules.js";
 import type { Build } from "../ops/build.js";
 import type { Cotangent } from "../ops/cotangent.js";
 import type { Restated } from "../ops/definition.js";
+import { alwaysFinite } from "../ops/range.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { present } from "../present.js";
 import { absorbZeros } from "./absorb.js";
@@ -146,9 +147,17 @@ export function applyRule(
   const { body, differentiate: rule } = present(definitionOf(node));
   if (body) return body.differentiate(node, cotangents, wanted, bodyReverse(build, ranges.inBody(node)));
   if (rule === undefined || rule === "none") return node.inputs.map(() => []);
-  const results = rule(node, cotangents, build, wanted);
+  const results = rule(node, cotangents, withMasks(build, cotangents, ranges), wanted);
   const own = node.inputs.map((_, k) => (wanted[k] ? (results[k] ?? null) : null));
   return absorbZeros(node, cotangents, own, build, ranges).map((result) => (result ? [result] : []));
+}
+
+/** Of many directions' cotangents that are finite, what a rule leaves out is multiplied by a mask that they have in common. */
+function withMasks(build: Build, cotangents: readonly (Value | null)[], ranges: Ranges): Build {
+  const { strategy } = build;
+  const many = strategy.directions !== undefined && strategy.directions > 1 && strategy.masks === undefined;
+  const multiplies = many && cotangents.every((cotangent) => !cotangent || alwaysFinite(ranges.of(cotangent)));
+  return multiplies ? build.choosing({ ...strategy, masks: "multiply" }) : build;
 }
 
 /** The parts of a cotangent as one tensor; null where there are none. */

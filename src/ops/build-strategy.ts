@@ -17,6 +17,11 @@ export interface BuildStrategy {
   readonly convolutionData?: DataMethod;
   /** For how many cotangents a derivative is computed: what does not depend on them is there once. Default 1. */
   readonly directions?: number;
+  /**
+   * How a cotangent becomes 0 where a condition does not hold: chosen, whatever it is, or multiplied by a mask, which takes
+   * less time where many cotangents have the mask in common, and where they are finite is the same. Default: chosen.
+   */
+  readonly masks?: "choose" | "multiply";
   /** How the maximum of a window is found again. */
   readonly maxPool?: MaxPoolMethod;
 }

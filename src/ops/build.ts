@@ -170,6 +170,18 @@ export class Build {
     return this.where(condition, a, this.scalar(0, a));
   }
 
+  /** A cotangent where the condition holds, else 0. */
+  cotangentWhere(condition: Value, cotangent: Value): Value {
+    if (this.strategy.masks === "multiply") return this.mul(cotangent, this.cast(condition, cotangent.dtype));
+    return this.mask(condition, cotangent);
+  }
+
+  /** A cotangent, but 0 where the condition holds. */
+  cotangentUnless(condition: Value, cotangent: Value): Value {
+    if (this.strategy.masks === "multiply") return this.cotangentWhere(this.not(condition), cotangent);
+    return this.where(condition, this.scalar(0, cotangent), cotangent);
+  }
+
   square(a: Value): Value {
     return this.mul(a, a);
   }

@@ -32,7 +32,7 @@ const relu = having(
   unaryRule(
     "Relu",
     (x) => Math.max(x, 0),
-    (dy, _x, y, build) => build.where(build.lessOrEqual(y, build.scalar(0, y)), build.scalar(0, dy), dy),
+    (dy, _x, y, build) => build.cotangentUnless(build.lessOrEqual(y, build.scalar(0, y)), dy),
     increasing((x) => Math.max(x, 0)),
   ),
 );
@@ -51,7 +51,7 @@ const thresholdedRelu: OpDefinition = {
   ...unaryRule(
     "ThresholdedRelu",
     (x, node) => (x <= thresholdAlpha(node) ? 0 : x),
-    (dy, x, _y, build, node) => build.mask(build.greater(x, build.scalar(thresholdAlpha(node), x)), dy),
+    (dy, x, _y, build, node) => build.cotangentWhere(build.greater(x, build.scalar(thresholdAlpha(node), x)), dy),
   ),
   hidesNaN: true,
   stepSlope: true,
@@ -70,7 +70,7 @@ const shrink: OpDefinition = {
     },
     (dy, x, _y, build, node) => {
       const limit = (by: number) => build.scalar(by * shrinkBound(node), x);
-      return build.mask(build.op("Or", [build.less(x, limit(-1)), build.greater(x, limit(1))]), dy);
+      return build.cotangentWhere(build.op("Or", [build.less(x, limit(-1)), build.greater(x, limit(1))]), dy);
     },
   ),
   hidesNaN: true,
@@ -346,7 +346,6 @@ const clip: OpDefinition = {
     const scalar = (limit: Value) => build.reshape(limit, []);
     // Beyond them; false of NaN, which lets the cotangent through.
     const tests = [...(low ? [build.less(x, scalar(low))] : []), ...(high ? [build.greater(x, scalar(high))] : [])];
-    const zero = build.scalar(0, cotangent);
     // Where the bounds cross, the upper one wins; each element has one receiver.
     const below = () => {
       const under = build.less(x, scalar(present(low)));
@@ -357,7 +356,7 @@ const clip: OpDefinition = {
       return low ? build.op("Or", [over, build.greater(scalar(low), scalar(present(high)))]) : over;
     };
     return [
-      wanted[0] ? tests.reduce<Value>((passed, test) => build.where(test, zero, passed), cotangent) : null,
+      wanted[0] ? tests.reduce<Value>((passed, test) => build.cotangentUnless(test, passed), cotangent) : null,
       low && wanted[1] ? toBound(low, below()) : null,
       high && wanted[2] ? toBound(high, above()) : null,
     ];

@@ -112,11 +112,10 @@ const where: OpDefinition = folding(
     differentiate: (node, [dy], build, wanted) => {
       const [condition, a, b] = inputsOf(node, 3);
       const cotangent = present(dy);
-      const zero = build.scalar(0, cotangent);
       return [
         null,
-        wanted[1] ? build.unbroadcast(build.where(condition, cotangent, zero), a.shape) : null,
-        wanted[2] ? build.unbroadcast(build.where(condition, zero, cotangent), b.shape) : null,
+        wanted[1] ? build.unbroadcast(build.cotangentWhere(condition, cotangent), a.shape) : null,
+        wanted[2] ? build.unbroadcast(build.cotangentUnless(condition, cotangent), b.shape) : null,
       ];
     },
     ...elementwise,

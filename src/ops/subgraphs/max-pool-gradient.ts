@@ -9,12 +9,11 @@ import { nth } from "../../present.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Build } from "../build.js";
 import type { MaxPoolMethod } from "../build-strategy.js";
-import type { Prices } from "../prices.js";
 import { type Pool, planesOf, poolOf } from "./pool.js";
 
 export function differentiateMaxPool(node: Node, dy: Value, build: Build): Value {
   const pool = poolOf(node);
-  const method = build.strategy.maxPool ?? cheaper(pool, build.prices, build.strategy.directions ?? 1);
+  const method = build.strategy.maxPool ?? cheaper(pool, build);
   return method === "indices" ? byIndices(node, dy, pool, build) : byComparison(node, dy, pool, build);
 }
 
@@ -26,8 +25,11 @@ function unpools({ spatial, positions, window }: Pool): boolean {
 }
 
 /** Nanoseconds for each method, for one plane and one of several cotangents. */
-function cheaper(pool: Pool, { float, chosen, notedMaximum, scattered }: Prices, cotangents: number): MaxPoolMethod {
+function cheaper(pool: Pool, { prices, strategy }: Build): MaxPoolMethod {
   const { spatial, positions, window } = pool;
+  const { float, notedMaximum, scattered } = prices;
+  const { directions: cotangents = 1, masks } = strategy;
+  const chosen = masks === "multiply" ? float : prices.chosen;
   const noting = (kernelSize(window) * notedMaximum) / cotangents;
   const noted = sizeOf(positions) * (noting + (unpools(pool) ? 0 : scattered));
   const compared = stagesOf(pool).reduce((total, axis) => {
@@ -112,8 +114,8 @@ function backAlong({ axis, from, parts, largest }: Stage, cotangent: Value, wind
   const taken = parts.map((part, k) => {
     if (k === parts.length - 1) return left;
     const found = build.equal(part, largest);
-    const own = build.mask(found, left);
-    left = build.where(found, build.scalar(0, left), left);
+    const own = build.cotangentWhere(found, left);
+    left = build.cotangentUnless(found, left);
     return own;
   });
   const dilation = nth(window.dilations, axis);
@@ -129,8 +131,16 @@ function placed(part: Value, axis: number, start: number, size: number, window: 
   const stride = nth(window.strides, axis);
   const count = factorOf(part.shape[at] ?? 0);
   const spread = stride === 1 ? part : apart(part, at, stride, build);
-  const amounts = (amount: number) => spread.shape.map((_, k) => (k === at ? amount : 0));
-  return build.pad(spread, amounts(start), amounts(size - start - count * stride));
+  return padded(build, spread, at, start, size - start - count * stride);
+}
+
+/** Zeros before and after the elements along an axis. The runtime puts them beside short rows faster than it pads these. */
+function padded(build: Build, value: Value, at: number, before: number, after: number): Value {
+  const amounts = (amount: number) => value.shape.map((_, k) => (k === at ? amount : 0));
+  if (at < value.shape.length - 1 || before < 0 || after < 0) return build.pad(value, amounts(before), amounts(after));
+  const zeros = (count: number) =>
+    count === 0 ? [] : [build.zeros([...value.shape.slice(0, at), count], value.dtype)];
+  return build.concat([...zeros(before), value, ...zeros(after)], at);
 }
 
 /** Zeros between the elements along an axis: `stride - 1` behind each. */
