@@ -1,4 +1,4 @@
-/** Names that were meant by others: for messages that say so. */
+/** Names in messages: the one that was probably meant, and the first few of many. */
 import { distance } from "fastest-levenshtein";
 
 /** The name that `text` was most likely meant to be, or is a part of; undefined where none is near. */
@@ -17,7 +17,13 @@ export function meant(text: string, names: readonly string[]): string {
   return found === undefined ? "" : `; did you mean "${found}"?`;
 }
 
-/** Case and what joins words do not count. */
+/** The first `most` of some names or numbers, and how many more there are: "a, b and 3 more". */
+export function listed(all: readonly (string | number)[], most: number, more = "more"): string {
+  const rest = all.length > most ? ` and ${all.length - most} ${more}` : "";
+  return all.slice(0, most).join(", ") + rest;
+}
+
+/** Ignores case, and the characters that join words. */
 function normal(text: string): string {
   return text.toLowerCase().replaceAll(/[-_ ]/g, "");
 }

@@ -1,4 +1,5 @@
 /** The progress report of a training run. */
+import { listed } from "../meant.js";
 import { epsilonText } from "../train/train.js";
 import type { PrivateStepResult, StepResult } from "../train/types.js";
 
@@ -48,8 +49,8 @@ export class Tally {
   }
 }
 
-/** Of so many samples a summary names all. */
-const named = 10;
+/** The most samples that a summary names. */
+const mostNamed = 10;
 
 /** Samples that private training dropped, since their gradients are not finite. */
 export class Dropped {
@@ -71,9 +72,7 @@ export class Dropped {
         ? [`the gradient of ${samples.length - spoilt} is not finite though the data is`]
         : []),
     ];
-    const shown = samples.slice(0, named).join(", ");
-    const rest = samples.length > named ? ` and ${samples.length - named} more` : "";
     const [one, times] = [samples.length === 1, this.count === 1 ? "once" : `${this.count} times in all`];
-    return `Dropped ${samples.length} ${one ? "sample" : "samples"}, ${times} (${shown}${rest}), which count as zero: ${reasons.join("; ")}. This line is not covered by the guarantee.`;
+    return `Dropped ${samples.length} ${one ? "sample" : "samples"}, ${times} (${listed(samples, mostNamed)}), which count as zero: ${reasons.join("; ")}. This line is not covered by the guarantee.`;
   }
 }

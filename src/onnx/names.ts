@@ -21,9 +21,3 @@ export class Names {
     }
   }
 }
-
-/** The first `most` of some names, for messages. */
-export function listed(names: readonly string[], most: number): string {
-  const more = names.length > most ? ` and ${names.length - most} more` : "";
-  return names.slice(0, most).join(", ") + more;
-}

@@ -3,9 +3,9 @@
 import type { TensorProto } from "onnx-buf";
 import { PergradError } from "../errors.js";
 import { bytesOfArray, storedBytesOf, tensorOfBytes } from "../io/bytes.js";
+import { listed } from "../meant.js";
 import { arrayOf, sizeOf, type Tensor, type TypedArray, tensorWith } from "../tensor/tensor.js";
 import { Place, tensorProto } from "./messages.js";
-import { listed } from "./names.js";
 import { computedType, elementTypeOf, invalidModel, type StoredType, showElementType, storedTypeOf } from "./proto.js";
 
 /** Collects what was stored in a precision other than the float32 that it is computed in. */

@@ -5,10 +5,13 @@ import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../argu
 import { PergradError } from "../errors.js";
 import { isBatch, type Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
+import { listed } from "../meant.js";
 import { build } from "../ops/registry.js";
 import { entryOf, nth } from "../present.js";
 import { sizeOf, type Tensor } from "../tensor/tensor.js";
+import { warn } from "./environment.js";
 import { firstNotFinite } from "./feeds.js";
+import { mostNamed } from "./not-finite.js";
 
 /** A result that is not finite. */
 export interface NotFiniteResult {
@@ -107,10 +110,7 @@ export class ResultsWatch {
     if (notFinite === "ignore" || onNotFinite !== undefined || this.#warned) return;
     this.#warned = true;
     const advice = "run takes notFinite and onNotFinite to throw, to be told of each run, or to ignore it";
-    process.emitWarning(`${message} These expressions warn no more: ${advice}.`, {
-      type: "PergradWarning",
-      code: "NOT_FINITE",
-    });
+    warn(`${message} These expressions warn no more: ${advice}.`, "NOT_FINITE");
   }
 }
 
@@ -156,20 +156,16 @@ function samplesOf(counts: readonly Tensor[]): number[] | null {
   return [...new Set(samples)].sort((a, b) => a - b);
 }
 
-/** Of so many results and samples a message names all. */
-const named = 5;
-
-function listed(all: readonly (string | number)[]): string {
-  const shown = all.slice(0, named).join(", ");
-  return all.length > named ? `${shown} and ${all.length - named} more` : shown;
-}
-
 function described(results: readonly NotFiniteResult[]): string {
   const say = (some: readonly NotFiniteResult[], one: string, several: string) => {
     if (some.length === 0) return [];
-    const which = `The ${some.length === 1 ? "result" : "results"} ${listed(some.map(({ name }) => `"${name}"`))}`;
+    const which = `The ${some.length === 1 ? "result" : "results"} ${listed(
+      some.map(({ name }) => `"${name}"`),
+      mostNamed,
+    )}`;
     const samples = [...new Set(some.flatMap((each) => each.samples ?? []))].sort((a, b) => a - b);
-    const where = samples.length === 0 ? "" : ` (${samples.length === 1 ? "sample" : "samples"} ${listed(samples)})`;
+    const where =
+      samples.length === 0 ? "" : ` (${samples.length === 1 ? "sample" : "samples"} ${listed(samples, mostNamed)})`;
     return [`${which}${where} ${some.length === 1 ? one : several}.`];
   };
   const open = results.filter(({ hidden }) => !hidden);

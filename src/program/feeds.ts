@@ -8,6 +8,7 @@ import { meant } from "../meant.js";
 import { byClass } from "../nn/labels.js";
 import { entryOf, nth } from "../present.js";
 import { type Data, isTensor, type PlainData, plainData } from "../tensor/data.js";
+import { areFinite } from "../tensor/finite.js";
 import { isScaled, unscaled } from "../tensor/scaled.js";
 import { arrayOf, type DType, dtypeOfArray, isFloat, sizeOf, type Tensor, type TypedArray } from "../tensor/tensor.js";
 
@@ -117,10 +118,7 @@ function samplesOf(name: string, tensor: Tensor, { value, sampleAxis }: Expected
 export function firstNotFinite(tensor: Tensor, sampleAxis: number | null): number {
   if (!isFloat(tensor.dtype)) return -1;
   const data = tensor.data as Float32Array;
-  // x * 0 is NaN exactly for what is not finite: one pass without branches.
-  let probe = 0;
-  for (let i = 0; i < data.length; i++) probe += (data[i] as number) * 0;
-  if (probe === 0) return -1;
+  if (areFinite(data)) return -1;
   const at = data.findIndex((x) => !Number.isFinite(x));
   const behind = sizeOf(tensor.dims.slice((sampleAxis ?? -1) + 1));
   return sampleAxis === null ? 0 : Math.floor(at / behind) % nth(tensor.dims, sampleAxis);

@@ -1,12 +1,14 @@
 /**
- * Gradients that are not finite though the data may be. Sums are looked at themselves. Of what is larger, all of a sample's
- * gradients are finite where their norm is, or where the squares of what they are products of have a finite sum: by Cauchy and Schwarz no element of a product is larger than
- * half of it. So one number per sample shows it, and only where it is not finite are results looked at one by one.
+ * Finds gradients that are not finite although the data may be. Sums are looked at themselves. For larger results one number
+ * per sample is enough: a sample's gradients are all finite if their norm is, or if the squares of their factors have a finite
+ * sum, since by Cauchy and Schwarz no element of a product is larger than half of that sum. Only if that number is not finite
+ * are results looked at one by one.
  */
 
 import { isSummed, type Output } from "../compile/joining.js";
 import { hiddenNaN, type Watch } from "../compile/watch.js";
 import { PergradError } from "../errors.js";
+import { listed } from "../meant.js";
 import { takeSamples } from "../tensor/take-samples.js";
 import { floatsIn, isFloat, type Tensor } from "../tensor/tensor.js";
 import type { Returned, Wants } from "../wants/want.js";
@@ -189,13 +191,8 @@ function withHidden(found: readonly NotFiniteSample[], { data }: Tensor): NotFin
   return [...all, ...others.map((sample) => ({ sample, loss: false, hidden: true as const, parameters: [] }))];
 }
 
-/** Of so many samples and parameters a message names all. */
-const named = 5;
-
-function listed(all: readonly (string | number)[], more: string): string {
-  const shown = all.slice(0, named).join(", ");
-  return all.length > named ? `${shown} and ${all.length - named} ${more}` : shown;
-}
+/** The most samples, and parameters, that a message names. */
+export const mostNamed = 5;
 
 /** The samples and parameters as a sentence. */
 export function describeNotFinite(samples: readonly NotFiniteSample[], leftOut: boolean): string {
@@ -209,15 +206,17 @@ function describeHidden(samples: readonly NotFiniteSample[], leftOut: boolean): 
   const numbers = samples.map(({ sample }) => Number(sample)).sort((a, b) => a - b);
   const [which, their, them] = numbers.length === 1 ? ["sample", "its", "it"] : ["samples", "their", "them"];
   const then = leftOut ? `; sums and means leave ${them} out` : "";
-  return `The gradient of ${which} ${listed(numbers, "more")} is finite and means nothing: ${their} activations are NaN in front of an operator that hides it (a maximum or the like)${then}.`;
+  return `The gradient of ${which} ${listed(numbers, mostNamed)} is finite and means nothing: ${their} activations are NaN in front of an operator that hides it (a maximum or the like)${then}.`;
 }
 
 function describeOpen(samples: readonly NotFiniteSample[], leftOut: boolean): string {
   const numbers = samples.flatMap(({ sample }) => (typeof sample === "number" ? sample : [])).sort((a, b) => a - b);
   const parameters = [...new Set(samples.flatMap((each) => each.parameters))].map((name) => `"${name}"`);
   const which =
-    numbers.length === 0 ? "some sample" : `${numbers.length === 1 ? "sample" : "samples"} ${listed(numbers, "more")}`;
-  const where = parameters.length === 0 ? "" : ` (in ${listed(parameters, "more parameters")})`;
+    numbers.length === 0
+      ? "some sample"
+      : `${numbers.length === 1 ? "sample" : "samples"} ${listed(numbers, mostNamed)}`;
+  const where = parameters.length === 0 ? "" : ` (in ${listed(parameters, mostNamed, "more parameters")})`;
   if (numbers.length === 0 && samples.every(({ sample }) => sample === "together"))
     return `A sum over the samples${where} is not finite, though each sample's gradient is: together they overflow.`;
   const what = samples.every(({ loss }) => loss) ? "The loss and the gradient" : "The gradient";

@@ -4,7 +4,7 @@ import type { ClippingGroup } from "../wants/clipping.js";
 import { ClippedBatch, type StepRun } from "./clipped-part.js";
 import { groupsOf, PartClipper } from "./part-clipper.js";
 import { Parts } from "./parts.js";
-import type { Setup } from "./setup.js";
+import { releasedOnFailure, type Setup } from "./setup.js";
 import type { StepWorkers } from "./step-workers.js";
 import { Sums } from "./sums.js";
 import type { ClippingOptions, StepOptions, TrainingWorkers } from "./types.js";
@@ -31,13 +31,10 @@ export class BatchClipper<S> {
   ): Promise<BatchClipper<S>> {
     const { cluster, ...own } = options;
     const clipper = await PartClipper.compile(setup, own);
-    try {
+    return releasedOnFailure(clipper, async () => {
       const workers = await cluster?.begin({ clipper: (placed) => PartClipper.compile(setup, own, placed) });
       return new BatchClipper(groupsOf(setup, own), setup, own, clipper, workers);
-    } catch (error) {
-      await clipper.release();
-      throw error;
-    }
+    });
   }
 
   /** The result is valid until the next batch is run. */

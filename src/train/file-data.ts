@@ -11,8 +11,6 @@ import { expectedOf, requireSamples, type TrainingData, type TrainingDataOptions
 const numbersAtOnce = 2 ** 20;
 
 export class FileData implements TrainingData {
-  #open = true;
-
   private constructor(private readonly source: FileSource) {}
 
   /** Throws FILE_UNREADABLE, and what data in memory is refused with. */
@@ -51,8 +49,7 @@ export class FileData implements TrainingData {
     return this.source.at(samples);
   }
 
-  async release(): Promise<void> {
-    if (this.#open) await this.source.close();
-    this.#open = false;
+  release(): Promise<void> {
+    return this.source.close();
   }
 }

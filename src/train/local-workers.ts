@@ -1,5 +1,5 @@
 /** Worker threads that share the parts of private steps. */
-import { invalidArgument } from "../arguments.js";
+import { invalidArgument, kindOf } from "../arguments.js";
 import { StepPool } from "./step-workers.js";
 import type { TrainingWorkers } from "./types.js";
 
@@ -17,7 +17,7 @@ export interface LocalWorkersOptions {
  */
 export function localWorkers({ count = 2 }: LocalWorkersOptions = {}): TrainingWorkers {
   if (!Number.isSafeInteger(count) || count < 1)
-    throw invalidArgument(`The number of workers is a whole number from 1 up, not ${count}.`);
+    throw invalidArgument(`count is ${kindOf(count)}; it must be a whole number from 1 up.`);
   return {
     begin: async ({ clipper }) => new StepPool(() => clipper({ workers: true, threads: 1 }), count),
   };

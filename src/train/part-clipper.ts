@@ -3,13 +3,14 @@
 import { prepare, samplesNotFinite } from "../program/feeds.js";
 import type { Program } from "../program/program.js";
 import type { Data } from "../tensor/data.js";
+import { areFinite } from "../tensor/finite.js";
 import { clippingGroups } from "../wants/clipping.js";
 import { want } from "../wants/want.js";
 import { ClippedBatch, type StepRun, type Wanted } from "./clipped-part.js";
 import { scores } from "./figures.js";
 import { feedsFor, planned, type Setup } from "./setup.js";
 import type { Placed } from "./step-workers.js";
-import { allFinite, Sums } from "./sums.js";
+import { Sums } from "./sums.js";
 import type { ClippingOptions, StepOptions } from "./types.js";
 
 /**
@@ -133,7 +134,7 @@ export class PartClipper<S> {
     if (finite.length < samples.length) {
       total.dropped.push(...samples.filter((_, n) => !Number.isFinite(norms.data[n])));
       await this.add(finite, run, total);
-    } else if (allFinite(sum)) {
+    } else if (Object.values(sum).every(({ data }) => areFinite(data))) {
       total.add(found, feeds.target, limits);
     } else if (samples.length === 1) {
       total.dropped.push(...samples);

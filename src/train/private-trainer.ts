@@ -19,7 +19,7 @@ import type { ClippedBatch } from "./clipped-part.js";
 import type { Parameters } from "./optimizer.js";
 import { privateTraining } from "./option-names.js";
 import { type Sampler, samplerOf } from "./samplers.js";
-import { type Setup, setup, withSetup } from "./setup.js";
+import { releasedOnFailure, type Setup, setup } from "./setup.js";
 import { firstState, paid, requireFitting, requirePaid } from "./state.js";
 import { Stepping } from "./stepping.js";
 import { requireFiniteStep } from "./stopped.js";
@@ -66,15 +66,18 @@ export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
     options: PrivateStepOptions<S>,
   ): Promise<PrivateTrainer<S>> {
     checkNames("PrivateTrainer.create(model, data, options)", options, privateTraining);
-    const own = await setup(model, dataset, options, true);
-    return withSetup(own, () => PrivateTrainer.over(own, options));
+    return PrivateTrainer.over(await setup(model, dataset, options, true), options);
   }
 
   /**
-   * The same, where model and data are set up already.
+   * The same for a setup, which is released with the trainer, or at once if this fails.
    * @throws PergradError as `create`.
    */
-  static async over<S>(own: Setup, options: PrivateStepOptions<S>): Promise<PrivateTrainer<S>> {
+  static over<S>(own: Setup, options: PrivateStepOptions<S>): Promise<PrivateTrainer<S>> {
+    return releasedOnFailure(own.data, () => PrivateTrainer.#over(own, options));
+  }
+
+  static async #over<S>(own: Setup, options: PrivateStepOptions<S>): Promise<PrivateTrainer<S>> {
     checkOptions(options);
     if (options.from) {
       requireFitting(options.from, own.parameters, options.optimizer);

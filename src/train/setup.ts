@@ -1,8 +1,7 @@
-/** What every trainer begins with: the objective, the data, the batches. */
+/** What every trainer begins with: the objective, the data, the first parameters. */
 
 import { invalidArgument, kindOf } from "../arguments.js";
 import { type Objective, objectiveOf, parameterValue } from "../compile/objective.js";
-import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
 import { asModel } from "../nn/given-model.js";
 import type { Module } from "../nn/module.js";
@@ -30,10 +29,7 @@ export async function setup<S>(
 ): Promise<Setup> {
   const { microbatchSize = 1 } = options;
   if (!Number.isSafeInteger(microbatchSize) || microbatchSize < 1)
-    throw new PergradError(
-      "INVALID_ARGUMENT",
-      `A microbatch's size is a whole number from 1 up, not ${microbatchSize}.`,
-    );
+    throw invalidArgument(`microbatchSize is ${kindOf(microbatchSize)}; it must be a whole number from 1 up.`);
   requireOptimizer(options.optimizer);
   const model = asModel(of, "Training", options);
   const objective = objectiveOf(model, options);
@@ -54,12 +50,12 @@ async function dataOf(
   return FileData.open(objective, dataset, options);
 }
 
-/** What is made of a setup, which goes where that fails. */
-export async function withSetup<T>(own: Setup, make: () => Promise<T>): Promise<T> {
+/** What `make` gives; if it fails, `held` is released. */
+export async function releasedOnFailure<T>(held: { release(): Promise<void> }, make: () => Promise<T>): Promise<T> {
   try {
     return await make();
   } catch (error) {
-    await own.data.release();
+    await held.release();
     throw error;
   }
 }
@@ -76,7 +72,7 @@ function requireOptimizer<S>(given: Optimizer<S>): void {
   );
 }
 
-/** A batch, in parts that go through the model at once. */
+/** Cuts a batch into microbatches of at most `size` samples; an empty batch has none. */
 export function microbatches(batch: Uint32Array, size = Math.max(1, batch.length)): Uint32Array[] {
   const count = Math.ceil(batch.length / size);
   return Array.from({ length: count }, (_, k) => batch.subarray(k * size, (k + 1) * size));
@@ -92,7 +88,7 @@ export async function feedsFor<S>(
   return { ...(await data.take(samples)), ...options.inputs?.(step, samples) };
 }
 
-/** The options of a step's program: it is planned for the samples that go through the model at once. */
+/** The options of a step's program, which is planned for the size of a microbatch. */
 export function planned<O extends { readonly batchSize: number; readonly microbatchSize?: number }>(options: O): O {
   return { ...options, batchSize: Math.min(options.batchSize, options.microbatchSize ?? options.batchSize) };
 }

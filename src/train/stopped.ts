@@ -1,8 +1,8 @@
 /** Stops training before a number that is not finite reaches the weights. */
 import { PergradError } from "../errors.js";
 import { describeNotFinite, type NotFiniteSample } from "../program/not-finite.js";
+import { areFinite } from "../tensor/finite.js";
 import type { Stepped } from "./optimizer.js";
-import { finite } from "./sums.js";
 import type { Trained } from "./types.js";
 
 /** Thrown by `train` and `trainPrivately` when a step fails, with code NOT_FINITE and the training up to that step. */
@@ -19,18 +19,13 @@ export class TrainingStopped<T extends Trained<unknown>> extends PergradError {
 
 /** Throws NOT_FINITE where a step would leave numbers that are not finite, in parameters or in the optimizer's state. */
 export function requireFiniteStep<S>(step: number, { parameters, state }: Stepped<S>): void {
-  const wrong = Object.entries(parameters).find(([, { data }]) => !finite(data));
+  const wrong = Object.entries(parameters).find(([, { data }]) => !areFinite(data));
   const where = wrong ? `the parameter "${wrong[0]}"` : isFiniteState(state) ? undefined : "the optimizer's state";
   if (where === undefined) return;
   throw new PergradError(
     "NOT_FINITE",
     `Step ${step} would write numbers that are not finite into ${where}, so it was not taken: they overflow; try a smaller learning rate.`,
   );
-}
-
-/** Whether the sums of a step's gradients are finite. */
-export function areFinite(sums: ReadonlyMap<string, Float64Array>): boolean {
-  return [...sums.values()].every(finite);
 }
 
 /** The error of a step whose gradient is not finite. @param samples those whose own are not */
@@ -45,7 +40,7 @@ export function stepNotTaken(step: number, samples: readonly NotFiniteSample[]):
 /** Whether all arrays and numbers that an optimizer keeps are finite. */
 function isFiniteState(state: unknown): boolean {
   if (typeof state === "number") return Number.isFinite(state);
-  if (state instanceof Float32Array || state instanceof Float64Array) return finite(state);
+  if (state instanceof Float32Array || state instanceof Float64Array) return areFinite(state);
   if (typeof state !== "object" || state === null || ArrayBuffer.isView(state)) return true;
   return Object.values(state).every(isFiniteState);
 }

@@ -1,5 +1,6 @@
 /** Sums over the microbatches of a step, in float64. */
 import { present } from "../present.js";
+import { areFinite } from "../tensor/finite.js";
 import { addTo, joinTo, times } from "../tensor/float64-sums.js";
 import { sizeOf } from "../tensor/tensor.js";
 import type { ByParameter } from "../wants/wanted.js";
@@ -35,17 +36,11 @@ export class Sums {
   get values(): ReadonlyMap<string, Float64Array> {
     return this.#sums;
   }
-}
 
-export function allFinite(parts: ByParameter): boolean {
-  return Object.values(parts).every(({ data }) => finite(data));
-}
-
-export function finite(data: Float32Array | Float64Array): boolean {
-  // x * 0 is NaN exactly for what is not finite.
-  let probe = 0;
-  for (let i = 0; i < data.length; i++) probe += (data[i] as number) * 0;
-  return probe === 0;
+  /** Whether no sum holds NaN or infinity. */
+  get finite(): boolean {
+    return [...this.#sums.values()].every(areFinite);
+  }
 }
 
 /** Each sum times a factor. */

@@ -11,7 +11,7 @@ import { plainTraining, privateTraining } from "./option-names.js";
 import { PrivateTrainer } from "./private-trainer.js";
 import type { Settings } from "./run-folder.js";
 import { stepsOfEpochs, stepsPerEpoch } from "./samplers.js";
-import { type Setup, setup, withSetup } from "./setup.js";
+import { releasedOnFailure, setup } from "./setup.js";
 import type { Stepping } from "./stepping.js";
 import { TrainingStopped } from "./stopped.js";
 import { Trainer } from "./trainer.js";
@@ -32,10 +32,11 @@ import type {
 } from "./types.js";
 
 /**
- * Trains by the mean gradients of batches. The data is given by the inputs' names, or as the path of a .safetensors or .npz
- * file, which is read once, to check it, and then batch by batch: it must stay as it is until the end. A step with numbers that are not finite is not taken; `TrainingStopped` is
- * thrown and holds the training so far. Throws what `Trainer.create` throws; with a file or `checkpoint`, FILE_UNREADABLE and
- * FILE_UNWRITABLE.
+ * Trains by the mean gradients of batches.
+ * @param dataset by the inputs' names, or the path of a .safetensors or .npz file. A file is read once, to check it, and then
+ * batch by batch: it must not change until the end.
+ * @throws PergradError what `Trainer.create` throws; with a file or `checkpoint`, FILE_UNREADABLE and FILE_UNWRITABLE;
+ * `TrainingStopped`, which holds the training so far, if a step would make numbers that are not finite.
  */
 export async function train<S>(
   model: Model | Module,
@@ -45,22 +46,22 @@ export async function train<S>(
   checkOptions("train(model, data, options)", given, plainTraining);
   const options = observed(given);
   const own = await setup(model, dataset, options, false);
-  return withSetup(own, async () => {
-    const checkpoints = await checkpointsOf<S>(options, {});
-    const make = () => Trainer.over(own, { ...withoutSignal(options), ...startOf(checkpoints) });
-    return using(make, checkpoints, async (trainer) => {
-      const result = () => ({ model: trainer.model, state: trainer.state() });
-      await loop(trainer, stepsFor(options, trainer.stepsPerEpoch), options, checkpoints, result, () => true);
-      return result();
-    });
+  const checkpoints = await releasedOnFailure(own.data, () => checkpointsOf<S>(options, {}));
+  const make = () => Trainer.over(own, { ...withoutSignal(options), ...startOf(checkpoints) });
+  return using(make, checkpoints, async (trainer) => {
+    const result = () => ({ model: trainer.model, state: trainer.state() });
+    await loop(trainer, stepsFor(options, trainer.stepsPerEpoch), options, checkpoints, result, () => true);
+    return result();
   });
 }
 
 /**
- * Trains with differential privacy: with a given noise, or with the noise that reaches `targetEpsilon` at
- * the last step. That epsilon is never exceeded: if steps were lost in a crash, or a shuffled epoch was interrupted,
- * the run takes fewer. Samples whose gradients are not finite are dropped and counted. Throws `TrainingStopped` as `train` does.
- * Throws what `PrivateTrainer.create` throws; with `checkpoint`, FILE_UNREADABLE and FILE_UNWRITABLE.
+ * Trains with differential privacy: with a given noise, or with the noise that reaches `targetEpsilon` at the last step. That
+ * epsilon is never exceeded: if a crash lost steps, or a shuffled epoch was interrupted, the run takes fewer. Samples whose
+ * gradients are not finite are dropped and counted.
+ * @param dataset as `train` takes it
+ * @throws PergradError what `PrivateTrainer.create` throws; with a file or `checkpoint`, FILE_UNREADABLE and FILE_UNWRITABLE;
+ * `TrainingStopped` as `train` does.
  */
 export async function trainPrivately<S>(
   model: Model | Module,
@@ -70,15 +71,10 @@ export async function trainPrivately<S>(
   checkOptions("trainPrivately(model, data, options)", given, privateTraining);
   const options = observed(given);
   const own = await setup(model, dataset, options, true);
-  return withSetup(own, () => trainedPrivately(own, options));
-}
-
-async function trainedPrivately<S>(own: Setup, options: PrivateTrainOptions<S>): Promise<PrivatelyTrained<S>> {
   const { samples } = own.data;
-  const { sampling = "poisson", batchSize } = options;
-  const steps = stepsFor(options, stepsPerEpoch(sampling, samples, batchSize));
-  const noiseMultiplier = noiseFor(options, samples, steps);
-  const checkpoints = await checkpointsOf<S>(options, { samples, "noise multiplier": noiseMultiplier });
+  const { steps, noiseMultiplier, checkpoints } = await releasedOnFailure(own.data, () =>
+    lengthAndNoise(options, samples),
+  );
   const record = async (spent: GaussianMechanism) => {
     await checkpoints?.record(spent);
     await options.record?.(spent);
@@ -92,6 +88,15 @@ async function trainedPrivately<S>(own: Setup, options: PrivateTrainOptions<S>):
     await loop(trainer, steps, options, checkpoints, result, () => !hasTarget || trainer.nextEpsilon <= targetEpsilon);
     return result();
   });
+}
+
+/** The steps and the noise of a private training, and its folder. Throws INVALID_ARGUMENT, FILE_UNREADABLE. */
+async function lengthAndNoise<S>(options: PrivateTrainOptions<S>, samples: number) {
+  const { sampling = "poisson", batchSize } = options;
+  const steps = stepsFor(options, stepsPerEpoch(sampling, samples, batchSize));
+  const noiseMultiplier = noiseFor(options, samples, steps);
+  const checkpoints = await checkpointsOf<S>(options, { samples, "noise multiplier": noiseMultiplier });
+  return { steps, noiseMultiplier, checkpoints };
 }
 
 /** A signal ends a training after its step; a program that had it would end within one, which is paid for by then. */
@@ -108,7 +113,7 @@ function isPlanned<S>(trainer: PrivateTrainer<S>, noiseMultiplier: number, sampl
   return recorded === steps && ledger.every((spent) => spent.noiseMultiplier === noiseMultiplier);
 }
 
-/** Makes a trainer, and frees it and what it keeps afterwards. */
+/** Makes a trainer for the action, and releases it and its checkpoints afterwards. */
 async function using<S, T extends { release(): Promise<void> }, R>(
   make: () => Promise<T>,
   checkpoints: Checkpoints<S> | undefined,

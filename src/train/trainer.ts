@@ -12,10 +12,10 @@ import { Figures, scores } from "./figures.js";
 import type { Parameters } from "./optimizer.js";
 import { plainTraining } from "./option-names.js";
 import { type Sampler, samplerOf } from "./samplers.js";
-import { feedsFor, microbatches, planned, type Setup, setup, withSetup } from "./setup.js";
+import { feedsFor, microbatches, planned, releasedOnFailure, type Setup, setup } from "./setup.js";
 import { firstState, noiseless, paid, requireFitting } from "./state.js";
 import { Stepping } from "./stepping.js";
-import { areFinite, requireFiniteStep, stepNotTaken } from "./stopped.js";
+import { requireFiniteStep, stepNotTaken } from "./stopped.js";
 import { asGradients, Sums, scaled } from "./sums.js";
 import type { PlainStepOptions, StepResult, TrainerState, TrainingSet } from "./types.js";
 
@@ -67,12 +67,15 @@ export class Trainer<S> extends Stepping<S, StepResult> {
     options: PlainStepOptions<S>,
   ): Promise<Trainer<S>> {
     checkOptions("Trainer.create(model, data, options)", options, plainTraining);
-    const own = await setup(model, dataset, options, false);
-    return withSetup(own, () => Trainer.over(own, options));
+    return Trainer.over(await setup(model, dataset, options, false), options);
   }
 
-  /** The same, where model and data are set up already. */
-  static async over<S>(own: Setup, options: PlainStepOptions<S>): Promise<Trainer<S>> {
+  /** The same for a setup, which is released with the trainer, or at once if this fails. */
+  static over<S>(own: Setup, options: PlainStepOptions<S>): Promise<Trainer<S>> {
+    return releasedOnFailure(own.data, () => Trainer.#over(own, options));
+  }
+
+  static async #over<S>(own: Setup, options: PlainStepOptions<S>): Promise<Trainer<S>> {
     if (options.from) requireFitting(options.from, own.parameters, options.optimizer);
     const state = options.from ?? begin(own.parameters, options);
     const { batchSize, sampling = "shuffled" } = options;
@@ -82,7 +85,8 @@ export class Trainer<S> extends Stepping<S, StepResult> {
     // The compiler and the runtime are loaded when they are first used.
     const { Program } = await import("../program/program.js");
     const program = await Program.of(own.objective, { ...planned(options), holdParameters: false, want: wants });
-    return new Trainer(own, options, sampler, program, state, await diagnosedFor(own, options));
+    const diagnosed = await releasedOnFailure(program, () => diagnosedFor(own, options));
+    return new Trainer(own, options, sampler, program, state, diagnosed);
   }
 
   override async release(): Promise<void> {
@@ -104,7 +108,7 @@ export class Trainer<S> extends Stepping<S, StepResult> {
       sums.add(found.sum);
       figures.add(found.losses, found.scores, feeds.target);
     }
-    if (!areFinite(sums.values)) throw stepNotTaken(steps + 1, await this.#notFinite(batch));
+    if (!sums.finite) throw stepNotTaken(steps + 1, await this.#notFinite(batch));
     const means = scaled(sums.values, 1 / Math.max(1, batch.length));
     const stepped = this.#options.optimizer.step(parameters, asGradients(parameters, means), optimizer);
     requireFiniteStep(steps + 1, stepped);

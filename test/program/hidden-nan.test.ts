@@ -1,5 +1,5 @@
-/** A NaN inside a model is told of also where an operator hides it: what is behind that is finite and means nothing. */
-import { describe, expect, it } from "vitest";
+/** A NaN inside a model is reported even if an operator hides it: the results behind that operator are finite and mean nothing. */
+import { describe, expect, it, vi } from "vitest";
 import {
   compile,
   type ExpressionOptions,
@@ -183,6 +183,23 @@ describe("compiled expressions", () => {
     process.off("warning", listen);
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toMatch(/^The result "y" \(sample 0\) is not finite\. /);
+    await program.release();
+  });
+
+  it("warn in the console where there are no process warnings, as in a page", async () => {
+    const program = await compile({ y: x.log() });
+    const console = vi.spyOn(globalThis.console, "warn").mockImplementation(() => undefined);
+    vi.stubGlobal(
+      "process",
+      new Proxy(process, { get: (own, key) => (key === "emitWarning" ? undefined : own[key as keyof typeof own]) }),
+    );
+    try {
+      await program.run({ x: new Float32Array(4) });
+      expect(console.mock.calls).toEqual([[expect.stringMatching(/^The result "y" \(sample 0\) is not finite\. /)]]);
+    } finally {
+      vi.unstubAllGlobals();
+      console.mockRestore();
+    }
     await program.release();
   });
 

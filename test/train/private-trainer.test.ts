@@ -557,7 +557,7 @@ describe("options that cannot be", () => {
     [{ sampling: "uniform" }, "There is no accounting for batches of a fixed size"],
     [{ batchSize: 61 }, "A batch of 61 cannot be drawn from 60 samples"],
     [{ seed: -1 }, "A seed is a whole number"],
-    [{ microbatchSize: 0 }, "A microbatch's size is a whole number"],
+    [{ microbatchSize: 0 }, "microbatchSize is 0; it must be a whole number"],
   ];
 
   it.each(wrong)("%j are refused", async (options, message) => {

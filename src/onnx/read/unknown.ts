@@ -1,8 +1,9 @@
 /** Operators that pergrad does not know, and those of quantised models: refused before anything is computed. */
+
 import type { NodeProto } from "onnx-buf";
 import { PergradError } from "../../errors.js";
+import { listed } from "../../meant.js";
 import type { Build } from "../../ops/build.js";
-import { listed } from "../names.js";
 import { nodeName, standardDomain } from "../proto.js";
 import { isMlOperator, sequenceOperators } from "./special-operators.js";
 import { isRenamed } from "./upgrade.js";

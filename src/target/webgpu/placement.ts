@@ -2,6 +2,7 @@
 import { describeNode, type Node, type Value } from "../../graph/value.js";
 import { nodesBefore } from "../../graph/walk.js";
 import { grouped } from "../../grouped.js";
+import { listed } from "../../meant.js";
 import { neededNodes } from "../../onnx/write/dimensions.js";
 import { hasKernel } from "./kernels.js";
 
@@ -10,14 +11,12 @@ export function nodesOnCpu(outputs: readonly Value[]): Node[] {
   return neededNodes(nodesBefore(outputs), outputs).filter((node) => !hasKernel(node));
 }
 
-/** Of each operator the first few nodes are named. */
-const named = 3;
+/** The most nodes of an operator that are named. */
+const mostNamed = 3;
 
 export function notesOn(outputs: readonly Value[]): string[] {
   const byOperator = grouped(nodesOnCpu(outputs).map((node) => [node.op, node]));
   return [...byOperator].map(([op, nodes]) => {
-    const names = nodes.slice(0, named).map(describeNode).join(", ");
-    const all = nodes.length > named ? `${names} and ${nodes.length - named} more` : names;
-    return `On the CPU, since the GPU has no kernel for ${op}: ${all}.`;
+    return `On the CPU, since the GPU has no kernel for ${op}: ${listed(nodes.map(describeNode), mostNamed)}.`;
   });
 }

@@ -2,9 +2,11 @@
  * Prepares the nodes of classic machine learning (the domain ai.onnx.ml, as scikit-learn's exporter writes them): their
  * weights, which are attributes, become initializers, and outputs that hold labels come after those that hold scores.
  */
+
 import type { AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto } from "onnx-buf";
+import { listed } from "../../../meant.js";
 import { attributeProto, ElementType, graphProto, nodeProto, tensorProto } from "../../messages.js";
-import { listed, Names } from "../../names.js";
+import { Names } from "../../names.js";
 import { describeProto, invalidModel, nodeName } from "../../proto.js";
 import type { Inlined } from "../functions.js";
 import { definedNames, subgraphsOf } from "../loops/subgraphs.js";

@@ -3,9 +3,10 @@
  * the parameter's gradient lacks what would have come along it. PyTorch's newer exporter notes what it computed
  * from what.
  */
+
 import type { GraphProto } from "onnx-buf";
 import { PergradError } from "../../../errors.js";
-import { listed } from "../../names.js";
+import { listed } from "../../../meant.js";
 import { metadataOf } from "../../proto.js";
 import type { Uses } from "../uses.js";
 import { originsOf, weightsAmong } from "./weights.js";

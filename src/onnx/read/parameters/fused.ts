@@ -4,8 +4,8 @@
  */
 
 import type { NodeProto } from "onnx-buf";
+import { listed } from "../../../meant.js";
 import { standardDefinition } from "../../../ops/registry.js";
-import { listed } from "../../names.js";
 import { describeProto, metadataOf, standardDomain } from "../../proto.js";
 import type { Uses } from "../uses.js";
 

@@ -1,13 +1,15 @@
 /** The initializers of a file: weights become parameters, all others constants. */
+
 import type { NodeProto, TensorProto } from "onnx-buf";
 import { defect } from "../../../errors.js";
 import type { StoredTensor } from "../../../graph/model.js";
 import { matcher } from "../../../graph/select-names.js";
 import { constantValue, leaf, type Value } from "../../../graph/value.js";
+import { listed } from "../../../meant.js";
 import type { Build } from "../../../ops/build.js";
 import { isFloat, sizeOf, type Tensor } from "../../../tensor/tensor.js";
 import { asWritten } from "../../as-written.js";
-import { listed, Names } from "../../names.js";
+import { Names } from "../../names.js";
 import { computedType, storedTypeOf } from "../../proto.js";
 import { decodeTensor, isFloat32, type PrecisionNotes } from "../../tensors.js";
 import type { Scope } from "../scope.js";

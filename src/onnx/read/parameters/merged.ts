@@ -4,9 +4,9 @@
  */
 
 import type { NodeProto } from "onnx-buf";
+import { listed } from "../../../meant.js";
 import { standardDefinition } from "../../../ops/registry.js";
 import type { Tensor } from "../../../tensor/tensor.js";
-import { listed } from "../../names.js";
 import { describeProto, standardDomain } from "../../proto.js";
 import type { Uses } from "../uses.js";
 
