@@ -14,7 +14,7 @@ const folder = join(root, "dist", "inspector");
 export async function buildInspector(out = folder) {
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
-  const thread = join(root, "src", "target", "onnxruntime", "worker-thread.browser.ts");
+  const thread = join(root, "src", "program", "worker-thread.browser.ts");
   await build({
     bundle: true,
     format: "esm",

@@ -152,7 +152,9 @@ export async function checkForBrowsers() {
   });
 }
 
-const thread = join(source, "target", "onnxruntime", "worker-thread");
+const thread = join(source, "target", "onnxruntime", "worker-thread.ts");
+/** What a Web Worker runs: all that compiles, in one file, as Vite has it for workers. */
+const webThread = join(source, "program", "worker-thread.browser.ts");
 
 /** What Node finds itself: the runtimes, and what only the command line uses. */
 const outside = [
@@ -180,11 +182,21 @@ export async function bundle(folder) {
       entryPoints: {
         core: "core",
         others: "others",
-        "worker-thread": `${thread}.browser.ts`,
         ...Object.fromEntries(Object.entries(objects).map(([name, path]) => [name, join(source, `${path}.ts`)])),
       },
       outdir: join(folder, out),
       plugins: [apart, counterparts(places), withoutOldEngines, atOnce],
+    });
+  const worker = (places, out) =>
+    build({
+      ...common,
+      splitting: false,
+      platform: "browser",
+      external: ["onnxruntime-web/*"],
+      minify: true,
+      entryPoints: { "worker-thread": webThread },
+      outdir: join(folder, out),
+      plugins: [counterparts(places), withoutOldEngines, atOnce],
     });
   const node = (places, out, entries) =>
     build({
@@ -193,7 +205,7 @@ export async function bundle(folder) {
       external: outside.flatMap((name) => [name, `${name}/*`]),
       entryPoints: {
         pergrad: join(source, "index.ts"),
-        "worker-thread": `${thread}.ts`,
+        "worker-thread": thread,
         "reference-thread": join(source, "check", "reference-thread.ts"),
         ...entries,
       },
@@ -218,6 +230,8 @@ export async function bundle(folder) {
   const [wasm] = await Promise.all([
     browser(["browser"], "browser"),
     browser(["webgpu", "browser"], "webgpu"),
+    worker(["browser"], "browser"),
+    worker(["webgpu", "browser"], "webgpu"),
     node([], "node", { cli: join(source, "cli", "main.ts") }),
     node(["wasm"], "wasm", {}),
     page,

@@ -35,7 +35,7 @@ function require(condition, what) {
 function requireClose(a, b, bound, what) {
   require(a.length === b.length, `${what}: ${a.length} numbers, not ${b.length}`);
   for (const [k, y] of b.entries())
-    require(Math.abs(a[k] - y) <= bound * Math.max(1, Math.abs(y)), `${what}: ${a[k]}, not ${y}`);
+    require(Object.is(a[k], y) || Math.abs(a[k] - y) <= bound * Math.max(1, Math.abs(y)), `${what}: ${a[k]}, not ${y}`);
 }
 
 async function codeOf(action) {
@@ -99,6 +99,185 @@ async function inWorkers() {
   return Array.from(norms.total.data);
 }
 
+/** Programs that a worker compiles are those that the page compiles, whatever is wanted. */
+async function compiledInWorkers() {
+  const model = nn.model(nn.sequential(nn.linear(3, 4), nn.tanh(), nn.linear(4, 2)), { seed: 1 });
+  const vectors = Object.fromEntries(
+    Object.entries(model.parameters)
+      .filter(([name]) => name.endsWith("weight"))
+      .map(([name, each]) => [name, { ...each, data: each.data.map((_, k) => k + 1) }]),
+  );
+  const all = {
+    norms: want.norms(),
+    sum: want.clippedSum({ maxNorm: { all: 0.1 }, groups: { all: ["*weight"] } }),
+    halves: want.gradients({ storage: "float16" }),
+    moments: want.moments(),
+    dot: want.dot(vectors),
+    cross: want.cross(data()),
+    projected: want.project({ dims: 4, seed: 3 }),
+    diagonal: want.ggnDiagonal(),
+    outputs: want.outputs(),
+  };
+  const options = { loss: losses.crossEntropy({ labelSmoothing: 0.1 }), want: all, parameters: ["*weight"] };
+  const [here, there] = [await perSample(model, options), await perSample(model, { ...options, workers: true })];
+  requireSame(await there.run(data()), await here.run(data()), "in a worker");
+  require(String(there.explain()) === String(here.explain()), "the plan is another one");
+  require(there.memory(7) === here.memory(7), "the memory is another one");
+  const pool = workers();
+  const pooled = await perSample(model, { ...options, workers: pool });
+  require(there.graph() === pooled.graph(), "another graph");
+  await pool.release();
+  const saved = await openProgram(there.encode(), { ...options, want: { norms: want.norms() } }).catch(
+    (error) => error,
+  );
+  require(saved.code === "INVALID_ARGUMENT", "a saved program has other wants than it says");
+  const large = { x: tensor("float32", [600, 3], new Float32Array(1800).fill(0.1)), target: new BigInt64Array(600) };
+  const plain = { loss, want: { sum: want.sum(), norms: want.norms() } };
+  const many = await perSample(model, { ...plain, workers: 2 });
+  const once = await perSample(model, plain);
+  requireSame(await many.run(large), await once.run(large), "many samples");
+  const wrong = {
+    ...data(),
+    x: tensor(
+      "float32",
+      [samples, 3],
+      numbers.map((each, k) => (k === 4 ? Number.NaN : each)),
+    ),
+  };
+  const allowed = { allowNotFinite: true, notFinite: "ignore" };
+  requireSame(await many.run(wrong, allowed), await once.run(wrong, allowed), "data that is not finite");
+  const changed = {
+    parameters: Object.fromEntries(
+      Object.entries(model.parameters).map(([name, each]) => [
+        name,
+        { ...each, data: each.data.map((value) => 2 * value) },
+      ]),
+    ),
+  };
+  requireSame(await many.run(data(), changed), await once.run(data(), changed), "other parameters");
+  const own = {
+    loss: (output, target) => output.sub(target).square().sum(1),
+    target: { dtype: "float32", shape: ["N", 2] },
+  };
+  const custom = await perSample(model, { ...own, want: { norms: want.norms() }, workers: true });
+  require(/loss is a function of your own/.test(String(custom.explain())), String(custom.explain()));
+  const { norms } = await custom.run({ x: data().x, target: new Float32Array(2 * samples) });
+  require(norms.total.data.every((norm) => norm > 0), "a loss of one's own");
+  const recurrent = nn.model(nn.sequential(nn.lstm(3, 4), nn.linear(4, 2)), { seed: 1, input: { x: ["N", 5, 3] } });
+  const steps = {
+    x: tensor(
+      "float32",
+      [2, 5, 3],
+      Float32Array.from({ length: 30 }, (_, k) => Math.sin(k)),
+    ),
+    target: new BigInt64Array(10),
+  };
+  const shaped = { ...steps, target: tensor("int64", [2, 5], new BigInt64Array(10)) };
+  const lstm = { loss, want: { norms: want.norms() } };
+  const inLoops = await perSample(recurrent, { ...lstm, workers: true });
+  requireSame(await inLoops.run(shaped), await (await perSample(recurrent, lstm)).run(shaped), "an LSTM");
+  require((await codeOf(() =>
+    perSample(model, { loss: "mse", want: { sum: want.sum() }, target: { shape: ["N", 3] }, workers: true }),
+  )) === "SHAPE_MISMATCH", "errors");
+  for (const each of [here, there, many, once, custom, inLoops]) await each.release();
+}
+
+/** All numbers of two results, by their names. */
+function requireSame(found, expected, what) {
+  const [all, others] = [found, expected].map((results) => [...tensorsIn("", results)]);
+  require(all.length === others.length && all.length > 0, `${what}: ${all.length} tensors, not ${others.length}`);
+  for (const [k, [name, each]] of all.entries()) {
+    require(name === others[k][0], `${what}: ${name}, not ${others[k][0]}`);
+    const [own, other] = [each, others[k][1]].map((one) => (one.dtype === "float16" ? toFloat32(one) : one).data);
+    requireClose(own, other, 1e-5, `${what}: ${name}`);
+  }
+}
+
+function* tensorsIn(name, value) {
+  if (typeof value !== "object" || value === null) return;
+  if ("dtype" in value) yield [name, value];
+  else for (const [key, each] of Object.entries(value)) yield* tensorsIn(`${name}/${key}`, each);
+}
+
+const deep = () => {
+  const blocks = Array.from({ length: 16 }, () => nn.transformerEncoderLayer(16, 2, { feedForward: 32 }));
+  return nn.model(nn.sequential(...blocks, nn.linear(16, 4)), { seed: 1, input: { x: ["N", 8, 16] } });
+};
+
+/** How long it took, and the longest time in which the page did nothing else, both in milliseconds. */
+async function watched(action) {
+  let [last, longest] = [performance.now(), 0];
+  const began = last;
+  const tick = () => {
+    const now = performance.now();
+    longest = Math.max(longest, now - last);
+    last = now;
+  };
+  const timer = setInterval(tick, 5);
+  const result = await action();
+  const took = performance.now() - began;
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  clearInterval(timer);
+  return { result, took, longest };
+}
+
+/** While a worker compiles a large model the page answers; and it answers less while it compiles itself. */
+async function pageStaysFree() {
+  const model = deep();
+  const options = { loss, want: { norms: want.norms(), sum: want.clippedSum({ maxNorm: 1 }) } };
+  const there = await watched(() => perSample(model, { ...options, workers: true }));
+  await there.result.release();
+  const here = await watched(() => perSample(model, options));
+  await here.result.release();
+  const told = [there, here].map(({ took, longest }) => `${Math.round(longest)} of ${Math.round(took)} ms`);
+  require(here.longest > here.took / 2, `the page, compiling, was busy for ${told[1]}`);
+  require(there.longest < there.took / 3, `the page was busy for ${told[0]}`);
+  return `busy for ${told[0]} at a time where a worker compiles, for ${told[1]} where the page does`;
+}
+
+/** A signal ends a compile at once, and the worker with it. */
+async function abortedCompiles() {
+  const model = deep();
+  const options = { loss, want: { norms: want.norms() } };
+  const pool = workers();
+  const before = performance.now();
+  const program = await perSample(model, { ...options, workers: pool });
+  const whole = performance.now() - before;
+  await program.release();
+  for (const given of [true, 2, pool]) {
+    const controller = new AbortController();
+    const began = performance.now();
+    setTimeout(() => controller.abort(new Error("enough")), whole / 4);
+    const code = await codeOf(() => perSample(model, { ...options, workers: given, signal: controller.signal }));
+    require(code === "Error: enough", `it threw ${code}`);
+    require(performance.now() - began < (3 * whole) / 4, `it took ${performance.now() - began} ms, of ${whole} ms`);
+  }
+  // The pool goes on.
+  const again = await perSample(network(), { loss, want: wants, workers: pool });
+  require((await again.run(data())).norms.total.data.every((norm) => norm > 0), "the pool is of no use any more");
+  await pool.release();
+}
+
+/** Where no worker can be started the page does the work, and says so. */
+async function withoutWorkers() {
+  const { Worker } = globalThis;
+  const { warn } = console;
+  const warnings = [];
+  try {
+    globalThis.Worker = undefined;
+    console.warn = (message) => warnings.push(message);
+    const program = await perSample(network(), { loss, want: wants, workers: true });
+    require((await program.run(data())).norms.total.data.every((norm) => norm > 0), "it does not run");
+    require(/in the page's own thread/.test(warnings.join()), `it warned "${warnings}"`);
+    require(/in the page's own thread/.test(String(program.explain())), "explain does not tell");
+    await program.release();
+    require((await codeOf(async () => workers())) === "RUNTIME", "a pool without workers");
+  } finally {
+    Object.assign(globalThis, { Worker });
+    console.warn = warn;
+  }
+}
+
 /** The tensors of a safetensors file: eight bytes that say how long the header is, the header, the data. */
 async function tensorsAt(address) {
   const bytes = await (await fetch(address)).arrayBuffer();
@@ -153,4 +332,12 @@ function difference(found, expected) {
   return most / largest;
 }
 
-globalThis.pergradTest = { smoke, inWorkers, ofModel };
+globalThis.pergradTest = {
+  smoke,
+  inWorkers,
+  compiledInWorkers,
+  pageStaysFree,
+  abortedCompiles,
+  withoutWorkers,
+  ofModel,
+};

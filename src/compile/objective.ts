@@ -38,6 +38,8 @@ export interface ObjectiveOptions {
 
 export interface Objective {
   readonly model: Model;
+  /** What it was made with. */
+  readonly options: ObjectiveOptions;
   readonly loss: Loss;
   /** `[N]` */
   readonly losses: Value;
@@ -95,7 +97,7 @@ export function objectiveOf(model: Model, options: ObjectiveOptions): Objective 
   const outputs = Object.fromEntries(model.graph.outputs.map(({ name, value }) => [name, value]));
   const parameters = parametersOf(model, used, options);
   const notes = [...model.notes, ...(loss.notes?.(output, given) ?? [])];
-  return { model, loss, losses, outputs, output, expected, parameters, axes, notes };
+  return { model, options, loss, losses, outputs, output, expected, parameters, axes, notes };
 }
 
 function outputOf(model: Model, name: string | undefined): { readonly name: string; readonly value: Value } {

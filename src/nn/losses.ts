@@ -3,6 +3,7 @@
 import { checkOptions, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { elementsOf, factorOf, type Shape, sameDim, showShape } from "../graph/dim.js";
+import { remembering } from "../graph/sent.js";
 import { nodeOf } from "../graph/value.js";
 import { elementFactor } from "../ops/build.js";
 import { definitionOf } from "../ops/registry.js";
@@ -121,13 +122,14 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
   const loss = likelihood("cross_entropy", options, (output, axis) => output.logSoftmax(axis));
   const chances = (output: Traced, target: Shape | null) =>
     output.softmax(classAxisOf("cross_entropy", output.value.shape, options.classAxis, target ?? undefined));
-  return {
+  const all: Loss = {
     ...loss,
     root: softmaxRoot(options),
     zeroColumns: (output, target) => classAxisOf("cross_entropy", output, options.classAxis, target),
     second: softmaxSecond(options),
     likelihood: { kind: "categorical", chances },
   };
+  return remembering(all, "crossEntropy", [options]);
 }
 
 /**
@@ -210,7 +212,11 @@ function labelWeights(labels: Traced, weights: readonly number[] | undefined, s:
  */
 export function nll(options: NllOptions = {}): Loss {
   checkOptions("losses.nll(options)", options, nllOptions);
-  return likelihood("nll", options, (output) => output);
+  return remembering<Loss>(
+    likelihood("nll", options, (output) => output),
+    "nll",
+    [options],
+  );
 }
 
 /** A loss that compares each element of the output with one of the target. */
@@ -254,13 +260,18 @@ function requireSameElements(name: string, output: Shape, target: Shape): void {
 }
 
 /** The mean squared difference. */
-export const mse = (): Loss => ({
-  ...elementwise("mse", (output, target) => output.sub(target).square()),
-  likelihood: { kind: "gaussian" },
-});
+export const mse = (): Loss => {
+  const loss = elementwise("mse", (output, target) => output.sub(target).square());
+  return remembering({ ...loss, likelihood: { kind: "gaussian" } }, "mse", []);
+};
 
 /** The mean absolute difference. */
-export const l1 = (): Loss => elementwise("l1", (output, target) => output.sub(target).abs());
+export const l1 = (): Loss =>
+  remembering(
+    elementwise("l1", (output, target) => output.sub(target).abs()),
+    "l1",
+    [],
+  );
 
 /**
  * Quadratic below `beta`, then linear with slope 1.
@@ -268,8 +279,11 @@ export const l1 = (): Loss => elementwise("l1", (output, target) => output.sub(t
  */
 export function smoothL1({ beta = 1 }: { readonly beta?: number } = {}): Loss {
   if (!(beta >= 0)) throw invalid(`smooth_l1: beta must not be negative, but is ${beta}.`);
-  if (beta === 0) return { ...l1(), name: "smooth_l1" };
-  return elementwise("smooth_l1", (output, target) => rounded(output.sub(target), beta).div(beta));
+  const loss =
+    beta === 0
+      ? { ...l1(), name: "smooth_l1" }
+      : elementwise("smooth_l1", (output, target) => rounded(output.sub(target), beta).div(beta));
+  return remembering(loss, "smoothL1", [{ beta }]);
 }
 
 /**
@@ -278,7 +292,8 @@ export function smoothL1({ beta = 1 }: { readonly beta?: number } = {}): Loss {
  */
 export function huber({ delta = 1 }: { readonly delta?: number } = {}): Loss {
   if (!(delta > 0)) throw invalid(`huber: delta must be positive, but is ${delta}.`);
-  return elementwise("huber", (output, target) => rounded(output.sub(target), delta));
+  const loss = elementwise("huber", (output, target) => rounded(output.sub(target), delta));
+  return remembering(loss, "huber", [{ delta }]);
 }
 
 /** x^2 / 2 below the corner, then corner * (|x| - corner / 2). */
@@ -291,14 +306,15 @@ function rounded(x: Traced, corner: number): Traced {
  * Binary cross entropy of probabilities; logarithms are limited to -100. Of an output that is a sigmoid it is computed
  * of the logits behind it, where a probability near 0 or 1 keeps its digits.
  */
-export const bce = (): Loss =>
-  elementwise("bce", (output, target) => {
-    const logits = logitsBehind(output);
-    if (logits) return logistic(logits.clip(-100, 100), target);
-    const complement = output.neg().add(1);
-    const [yes, no] = [target.mul(limitedLog(output)), target.neg().add(1).mul(limitedLog(complement))];
-    return yes.add(no).neg();
-  });
+export const bce = (): Loss => remembering(elementwise("bce", ofProbabilities), "bce", []);
+
+function ofProbabilities(output: Traced, target: Traced): Traced {
+  const logits = logitsBehind(output);
+  if (logits) return logistic(logits.clip(-100, 100), target);
+  const complement = output.neg().add(1);
+  const [yes, no] = [target.mul(limitedLog(output)), target.neg().add(1).mul(limitedLog(complement))];
+  return yes.add(no).neg();
+}
 
 /** What a sigmoid is taken of, in the output's shape; null where the output is none. */
 function logitsBehind(output: Traced): Traced | null {
@@ -320,10 +336,11 @@ function limitedLog(p: Traced): Traced {
 }
 
 /** Binary cross entropy of logits, which neither overflows nor cancels. */
-export const bceWithLogits = (): Loss => ({
-  ...elementwise("bce_with_logits", logistic),
-  likelihood: { kind: "bernoulli", chances: (output) => output.sigmoid() },
-});
+export const bceWithLogits = (): Loss => {
+  const chances = (output: Traced) => output.sigmoid();
+  const loss = { ...elementwise("bce_with_logits", logistic), likelihood: { kind: "bernoulli", chances } } as const;
+  return remembering(loss, "bceWithLogits", []);
+};
 
 /**
  * -t log(sigmoid(x)) - (1 - t) log(1 - sigmoid(x)) = ([x > 0] - t) x + log(1 + exp(-|x|)). With t = 0 or 1 the first
@@ -342,7 +359,7 @@ function logistic(x: Traced, target: Traced): Traced {
  */
 export function output(name?: string): Loss {
   const label = name === undefined ? "output" : `output "${name}"`;
-  return {
+  const loss: Loss = {
     name: label,
     ...(name === undefined ? {} : { output: name }),
     target: (type) => {
@@ -356,6 +373,7 @@ export function output(name?: string): Loss {
       return meanPerSample(traced);
     },
   };
+  return remembering(loss, "output", [name]);
 }
 
 export interface CustomOptions {

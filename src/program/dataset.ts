@@ -4,6 +4,7 @@ import { PergradError } from "../errors.js";
 import type { Expected } from "../graph/model.js";
 import { openTensorFile } from "../io/files.js";
 import type { TensorFile } from "../io/tensor-file.js";
+import { unlessAborted } from "../target/signals.js";
 import type { Data } from "../tensor/data.js";
 import { copiesOf, isTensor, plainData } from "../tensor/data.js";
 import { isScaled, offsetName, scaleName, withScaling } from "../tensor/scaled.js";
@@ -270,22 +271,5 @@ function counted<T>(start: number, check: () => T): T {
     if (!(error instanceof PergradError) || start === 0) throw error;
     const message = `In the batch that starts at sample ${start}, counted from there: ${error.message}`;
     throw new PergradError(error.code, message, { cause: error });
-  }
-}
-
-/** The promise's value, or the signal's reason as soon as it aborts. */
-export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return promise;
-  let stop = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason);
-    if (signal.aborted) stop();
-    else signal.addEventListener("abort", stop, { once: true });
-  });
-  promise.catch(() => undefined);
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener("abort", stop);
   }
 }

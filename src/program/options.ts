@@ -1,5 +1,6 @@
 /** The options that programs take, and the names of all: what is none of them is misspelt. */
 import type { OptionNames } from "../arguments.js";
+import type { CompileSettings } from "../compile/compile.js";
 import type { ObjectiveOptions } from "../compile/objective.js";
 import type { PlanningOptions } from "../compile/planning.js";
 import type { Observer } from "../inspect/observe.js";
@@ -20,7 +21,7 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, Memor
   readonly threads?: number;
   /**
    * Run in a worker thread, so that the event loop stays free: in one of a pool, `workers()`, or, with `true`, in one
-   * of the program's own, which ends when the program is released. A number: in so many threads of its own, of one thread
+   * of the program's own, which ends when the program is released. In a browser it compiles there too. A number: in so many threads of its own, of one thread
    * within an operation each (or `threads`), so that `stream` and `runAll` compute as many chunks at the same time; each
    * holds the weights. Default: in the thread that asks.
    */
@@ -41,7 +42,8 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, Memor
    */
   readonly execution?: readonly ExecutionProvider[];
   /**
-   * Ends every run of the program, as the `signal` of a run does; and compiling, before it begins. Default: no signal.
+   * Ends every run of the program, as the `signal` of a run does; and compiling: before it begins, and at once where a
+   * Web Worker compiles. Default: no signal.
    */
   readonly signal?: AbortSignal;
   /**
@@ -52,6 +54,9 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, Memor
   /** Observes the compile's stages, rewrites and choices, and time and bytes by node. Default: no observer. */
   readonly observe?: Observer;
 }
+
+/** What only a program asks of another one. */
+export type InternalOptions = Pick<CompileSettings, "manySamples">;
 
 /** `memoryBudget` and `microbatchSize` are those of the program where they are not given. */
 export interface RunOptions extends MemoryOptions, NotFiniteOptions, GivenOptions {

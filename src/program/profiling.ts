@@ -15,6 +15,10 @@ export interface ProfiledBatch {
   readonly runs: number;
 }
 
+export function noProfiler({ version }: Target): PergradError {
+  return new PergradError("RUNTIME", `${version} has no profiler; compile for another runtime.`);
+}
+
 /**
  * The program's graph is built once more, so that its nodes can be followed from stage to stage; a compile that nobody
  * profiles follows none. Throws INVALID_ARGUMENT, RUNTIME.
@@ -30,7 +34,7 @@ export async function profileOf(
   if (samples === 0)
     throw new PergradError("INVALID_ARGUMENT", "An empty batch is not run, so it has no profile; give a sample.");
   const { profiler } = target;
-  if (!profiler) throw new PergradError("RUNTIME", `${target.version} has no profiler; compile for another runtime.`);
+  if (!profiler) throw noProfiler(target);
   const { objective, plan } = planned;
   const parts = new Parts();
   const stages = new Stages(parts);

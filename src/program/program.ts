@@ -1,9 +1,8 @@
 import { invalidArgument, kindOf } from "../arguments.js";
-import { type CompiledProgram, type CompileSettings, compiled, isElsewhere } from "../compile/compile.js";
+import { isElsewhere } from "../compile/compile.js";
 import { type Objective, objectiveOf, parameterValue } from "../compile/objective.js";
 import type { ProgramGraph } from "../compile/program-graph.js";
 import { ownInputs } from "../compile/program-graph.js";
-import { differentiableOf } from "../compile/results.js";
 import { sampleAxesOf, withLosses } from "../compile/stage-graphs.js";
 import { squares } from "../compile/watch.js";
 import { stepNote } from "../curvature/steps.js";
@@ -15,22 +14,22 @@ import { printGraph } from "../inspect/print-graph.js";
 import type { Profile } from "../inspect/profile.js";
 import { type EncodableProgram, encodeModel } from "../onnx/write/encode.js";
 import { requireWithin, type SaveOptions, writeModel } from "../onnx/write/write.js";
-import { explainPlan, totalsOf } from "../plan/explain.js";
 import { defaultTarget } from "../target/default.js";
-import type { LoadOptions, Running, Target, Tensors } from "../target/target.js";
+import type { Target, Tensors } from "../target/target.js";
 import type { Data } from "../tensor/data.js";
 import { copiesOf } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { factors as factorsOfOthers } from "../wants/cross.js";
 import type { Wants } from "../wants/want.js";
 import { loadedWants } from "../wants/wanted.js";
+import { type Compilation, compilation } from "./compilation.js";
 import { holdsNotFinite, type Prepared } from "./feeds.js";
-import { ownOptions, parameterFeeds } from "./given.js";
+import { ownOptions } from "./given.js";
 import { HeldValues } from "./held.js";
 import { checkMemoryOptions } from "./microbatches.js";
-import type { ProgramOptions, RunOptions } from "./options.js";
+import type { InternalOptions, ProgramOptions, RunOptions } from "./options.js";
 import { BatchFactors, GivenFactors, type Others } from "./others.js";
-import { profileOf } from "./profiling.js";
+import { noProfiler, profileOf } from "./profiling.js";
 import { RunnableProgram, releaseAll } from "./runnable.js";
 import type { Computed } from "./split.js";
 import { describedBy, unadaptedKey, type Weights } from "./stored-form.js";
@@ -66,22 +65,15 @@ function requireRuntime(runtime: unknown, { name }: Target): void {
   );
 }
 
-/** What only a program asks of another one. */
-type InternalOptions = Pick<CompileSettings, "manySamples">;
-
 /** What a program is made of. */
-interface Parts extends CompiledProgram {
-  readonly running: Running;
+interface Parts extends Compilation {
   readonly held: HeldValues;
   readonly others: ReadonlyMap<string, Others>;
-  /** Remarks on where its nodes run. */
-  readonly notes: readonly string[];
 }
 
 /** A compiled program: one forward and one backward pass that compute all that is wanted of a batch. */
 export class Program<W extends Wants> extends RunnableProgram<W> {
-  readonly #compiled: CompiledProgram;
-  readonly #notes: readonly string[];
+  readonly #compiled: Compilation;
   readonly #options: ProgramOptions<W>;
   readonly #target: Target;
   /** The same for data that holds NaN or infinity: this one, or one that is compiled when there first is such data. */
@@ -94,11 +86,11 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
   #profiled = false;
 
   private constructor(
-    { running, held, others, notes, ...compiled }: Parts,
+    { held, others, ...compiled }: Parts,
     options: ProgramOptions<W> & InternalOptions,
     target: Target,
   ) {
-    const { objective, graph, executable } = compiled;
+    const { objective, graph, executable, running } = compiled;
     const validate = objective.loss.validate?.bind(objective.loss);
     super({
       want: options.want,
@@ -117,7 +109,6 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
       validate: validate && ((targets) => validate(targets, objective.output.shape)),
     });
     this.#compiled = compiled;
-    this.#notes = notes;
     this.#options = options;
     this.#target = target;
   }
@@ -161,17 +152,10 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     stages.reached("objective", () => withLosses(objective));
     const others = await compileOthers(objective, options, target);
     try {
-      const found = compiled(objective, others, options, target, stages);
-      const { executable } = found;
-      const parameters = parameterFeeds(objective.model, found.graph.parameters);
-      const values = HeldValues.of(options.holdParameters === false ? {} : parameters);
-      const running = await executable.load(loadOptions(options, parameters));
-      const held = values.only(running.held);
-      const { profiler } = target;
-      const asRun = profiler && (() => profiler.optimised(executable.program));
-      stages.reached("loaded", () => executable.program.outputs, asRun);
-      const notes = await notesOn(options, executable.program, target);
-      const program = new Program({ ...found, running, held, others, notes }, options, target);
+      const values = HeldValues.of(options.holdParameters === false ? {} : objective.model.parameters);
+      const found = await compilation({ objective, others, options, target, stages });
+      const held = values.only(found.running.held);
+      const program = new Program({ ...found, held, others }, options, target);
       options.observe?.onPlan?.(program.explain());
       return program;
     } catch (error) {
@@ -314,11 +298,10 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     const { losses, parameters, notes: own } = this.#compiled.objective;
     const wants = Object.values(this.parts.want);
     const steps = wants.some((want) => want.twice) ? stepNote(losses, parameters.values()) : null;
-    const { allowNotFinite = false } = this.#options;
-    const differentiable = () => differentiableOf(this.#compiled.objective, this.#compiled.plan, allowNotFinite);
-    const chosen = wants.flatMap((want) => want.notes?.({ differentiable: differentiable() }) ?? []);
-    const notes = [...own, ...chosen, ...this.#compiled.executable.notes, ...this.#notes, ...(steps ? [steps] : [])];
-    return new Explanation(explainPlan(this.#compiled.plan), notes, totalsOf(this.#compiled.plan), model.constants);
+    const { rows, totals, chosen } = this.#compiled.explained();
+    const { executable, notes: where } = this.#compiled;
+    const notes = [...own, ...chosen, ...executable.notes, ...where, ...(steps ? [steps] : [])];
+    return new Explanation(rows, notes, totals, model.constants);
   }
 
   /** The graph that the runtime is given, as text: a line for each node, with shapes, dtypes and sample axes. */
@@ -341,9 +324,12 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
   }
 
   async #profile({ feeds, samples }: Prepared, runs: number, options: RunOptions): Promise<Profile> {
+    const { objective, plan } = this.#compiled;
+    // A thread that plans is one that cannot be looked into.
+    if (!plan) throw noProfiler(this.#target);
     const own = ownOptions(options);
     const given = copiesOf(await this.execution.feeds({ feeds: copiesOf(feeds), samples }, own));
-    const parts = { objective: this.#compiled.objective, plan: this.#compiled.plan, others: this.parts.others };
+    const parts = { objective, plan, others: this.parts.others };
     return profileOf(parts, this.#options, this.#target, { feeds: given, samples, runs });
   }
 
@@ -352,29 +338,6 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     for (const other of [this.#forNotFinite, this.#forManySamples])
       await (await other?.catch(() => undefined))?.release();
   }
-}
-
-/** Where nodes run, if anything but the CPU is asked for. */
-async function notesOn(
-  { execution }: ProgramOptions<Wants>,
-  program: EncodableProgram,
-  { profiler }: Target,
-): Promise<string[]> {
-  const note = execution && (await profiler?.fallenBack(program, execution));
-  return note ? [note] : [];
-}
-
-function loadOptions(
-  { threads, workers, memoryBudget, holdParameters = true, execution }: ProgramOptions<Wants>,
-  parameters: Tensors,
-): LoadOptions {
-  return {
-    ...(holdParameters ? { parameters } : {}),
-    ...(threads === undefined ? {} : { threads }),
-    ...(workers === undefined ? {} : { workers }),
-    ...(execution === undefined ? {} : { execution }),
-    lowMemory: memoryBudget !== undefined,
-  };
 }
 
 /** The gradients of the wants' other batches, by the names of the wants. */

@@ -2,11 +2,12 @@
 import { awaited, checkOptions, forgottenAwait } from "../arguments.js";
 import { type ProgramGraph, weightsOf } from "../compile/program-graph.js";
 import { entryOf } from "../present.js";
+import { unlessAborted } from "../target/signals.js";
 import type { Executable } from "../target/target.js";
 import type { Data } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { type Results, readWants, type Wants } from "../wants/wanted.js";
-import { type Dataset, unlessAborted } from "./dataset.js";
+import type { Dataset } from "./dataset.js";
 import { type Executed, Execution } from "./execution.js";
 import { type Prepared, prepare } from "./feeds.js";
 import { ownDataset, ownOptions } from "./given.js";

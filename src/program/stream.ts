@@ -2,8 +2,9 @@
 
 import type { Output } from "../compile/joining.js";
 import { nth } from "../present.js";
+import { unlessAborted } from "../target/signals.js";
 import { Discarded } from "../tensor/discarded.js";
-import { type Dataset, openDataset, type SourceOptions, unlessAborted } from "./dataset.js";
+import { type Dataset, openDataset, type SourceOptions } from "./dataset.js";
 import type { Prepared } from "./feeds.js";
 import { type Computed, Joined } from "./split.js";
 

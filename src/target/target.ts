@@ -30,6 +30,27 @@ export interface Target {
   load(program: EncodableProgram, options?: RuntimeOptions): Promise<Session>;
   /** Looks inside the runtime. Absent where it has no profiler. */
   readonly profiler?: Profiler | undefined;
+  /** Has worker threads compile, not only run. Absent where they do not. */
+  readonly elsewhere?: Elsewhere | undefined;
+}
+
+/**
+ * Has worker threads compile and load a program. Null where they only run programs. Throws what compiling throws, and the
+ * signal's reason, which ends threads of the program's own at once.
+ * @param task is sent as it is: plain data
+ */
+export type Elsewhere = (task: object, options: ElsewhereOptions) => Promise<CompiledElsewhere | null>;
+
+export interface ElsewhereOptions {
+  /** A pool, or so many threads of the program's own, which end when it is released. */
+  readonly workers: WorkerPool | number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface CompiledElsewhere {
+  /** What the thread says of the program: plain data. */
+  readonly told: unknown;
+  readonly running: Running;
 }
 
 /** A runtime, and what looks inside it where it can be looked into. */

@@ -1,5 +1,6 @@
 /** The wants as a page has them: what takes much code is loaded when a program that wants it is compiled. */
 import { defect } from "../errors.js";
+import { remembering } from "../graph/sent.js";
 import { clippedSum } from "./clipping.js";
 import { gradients } from "./gradients.js";
 import { losses, mean, norms, outputs, sum } from "./plain.js";
@@ -14,21 +15,27 @@ function later<A extends unknown[], R>(name: string, load: () => Promise<(...giv
     const early = (): never => {
       throw defect(`the want ${name} is asked before it is loaded`);
     };
-    return { name, requirements: {}, emit: early, read: early, later: async () => (await load())(...given) };
+    const loaded = async () => remembering((await load())(...given), name, given);
+    return remembering({ name, requirements: {}, emit: early, read: early, later: loaded }, name, given);
   };
+}
+
+/** The same maker, of wants that a worker makes again. */
+function known<A extends unknown[], R>(name: string, maker: (...given: A) => Want<R>) {
+  return (...given: A): Want<R> => remembering(maker(...given), name, given);
 }
 
 const others = () => import("./later.js");
 
 /** What a program can compute of each sample's gradients. */
 export const want = {
-  gradients,
-  norms,
-  clippedSum,
-  sum,
-  mean,
-  losses,
-  outputs,
+  gradients: known("gradients", gradients),
+  norms: known("norms", norms),
+  clippedSum: known("clippedSum", clippedSum),
+  sum: known("sum", sum),
+  mean: known("mean", mean),
+  losses: known("losses", losses),
+  outputs: known("outputs", outputs),
   moments: later("moments", async () => (await others()).moments),
   noiseScale: later("noiseScale", async () => (await others()).noiseScale),
   dot: later("dot", async () => (await others()).dot),

@@ -15,6 +15,7 @@ const allowed: Readonly<Record<string, string>> = {
   "cluster/package.ts": "the workers run programs on it",
   "cli/doctor.ts": "the command looks whether the package is installed",
   "program/program.ts": "the option that asks for a file without work-arounds",
+  "program/worker-thread.browser.ts": "it makes the page's worker answer",
   "index.ts": "worker threads are handed out by name",
   "onnx/read/ml/post-transform.ts": meaning,
   "onnx/read/operator-forms.ts": format,

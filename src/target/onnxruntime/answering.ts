@@ -3,10 +3,21 @@ import { defect, PergradError } from "../../errors.js";
 import type { Runtime, Session } from "../runtime.js";
 import type { Answer, Request } from "./messages.js";
 
+/** A program that was compiled for a task. */
+export interface CompiledTask {
+  readonly session: Session;
+  readonly held: readonly string[];
+  readonly told: unknown;
+}
+
 export class Answering {
   readonly #sessions = new Map<number, Session>();
 
-  constructor(private readonly runtime: Runtime) {}
+  /** @param compile absent where the thread only runs programs */
+  constructor(
+    private readonly runtime: Runtime,
+    private readonly compile?: (task: object) => Promise<CompiledTask>,
+  ) {}
 
   /** The answer, and the memory that may be handed over with it. */
   async answer(request: Request): Promise<{ readonly answer: Answer; readonly buffers: ArrayBuffer[] }> {
@@ -25,6 +36,12 @@ export class Answering {
     if (request.kind === "load") {
       this.#sessions.set(session, await this.runtime.load(request.model, request.options));
       return { id };
+    }
+    if (request.kind === "compile") {
+      if (!this.compile) throw defect("a worker thread that only runs programs is asked to compile one");
+      const { session: made, ...compiled } = await this.compile(request.task);
+      this.#sessions.set(session, made);
+      return { id, compiled };
     }
     const found = this.#sessions.get(session);
     if (!found) throw defect(`a worker thread knows no session ${session}`);

@@ -6,6 +6,7 @@ import type { RuntimeOptions } from "../runtime.js";
 /** Every request is answered by one answer with its number. */
 export type Request = { readonly id: number; readonly session: number } & (
   | { readonly kind: "load"; readonly model: string | Uint8Array; readonly options: RuntimeOptions }
+  | { readonly kind: "compile"; readonly task: object }
   | { readonly kind: "run"; readonly feeds: Readonly<Record<string, Tensor>> }
   | { readonly kind: "release" }
 );
@@ -25,5 +26,7 @@ export interface Answer {
   readonly id: number;
   /** Of a run. */
   readonly results?: Record<string, Tensor>;
+  /** Of a compile: what is to be known of the program, and which of its parameters it holds. */
+  readonly compiled?: { readonly told: unknown; readonly held: readonly string[] };
   readonly error?: { readonly code: ErrorCode; readonly message: string };
 }

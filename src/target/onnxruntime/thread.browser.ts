@@ -1,5 +1,6 @@
 /** A Web Worker that runs programs, as the page sees it. Its end gives back all memory of its runtime. */
 import { PergradError } from "../../errors.js";
+import { NoWorkers } from "../no-workers.js";
 import { threadsReleased } from "./exchange.js";
 import type { Answer, Sent } from "./messages.js";
 import { Requests } from "./requests.js";
@@ -13,8 +14,17 @@ interface WebWorker {
 }
 declare const Worker: new (module: URL, options: { readonly type: "module" }) => WebWorker;
 
+/** Throws RUNTIME. */
+function started(start: () => WebWorker): WebWorker {
+  try {
+    return start();
+  } catch (error) {
+    throw new NoWorkers(error instanceof Error ? error.message.replace(/\.$/, "") : String(error));
+  }
+}
+
 export class Thread {
-  readonly #worker = new Worker(new URL("./worker-thread.js", import.meta.url), { type: "module" });
+  readonly #worker = started(() => new Worker(new URL("./worker-thread.js", import.meta.url), { type: "module" }));
   readonly #requests = new Requests();
   /** Sessions that it holds. */
   load = 0;

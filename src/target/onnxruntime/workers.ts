@@ -2,8 +2,11 @@
 import { PergradError } from "../../errors.js";
 import type { Tensor, TypedArray } from "../../tensor/tensor.js";
 import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
+import { unlessAborted } from "../signals.js";
+import type { CompiledElsewhere } from "../target.js";
 import { releasedError } from "./exchange.js";
 import { here } from "./here.js";
+import type { Answer } from "./messages.js";
 import { Thread } from "./thread.js";
 
 /** Options of `workers`. */
@@ -22,6 +25,10 @@ class WorkerSession implements Session {
     private readonly thread: Thread,
     private readonly id: number,
   ) {}
+
+  compile(task: object): Promise<Answer> {
+    return this.thread.ask({ kind: "compile", session: this.id, task });
+  }
 
   async run(feeds: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>> {
     const copies = Object.entries(feeds).map(([name, tensor]) => [name, handedOver(tensor)] as const);
@@ -53,7 +60,7 @@ function handedOver(tensor: Tensor): Tensor {
 export class Workers implements Runtime {
   /** Results come after a run has returned its promise. */
   readonly atOnce = false;
-  readonly #threads: readonly Thread[];
+  readonly #threads: Thread[];
   #sessions = 0;
 
   /** See `workers`. */
@@ -77,7 +84,7 @@ export class Workers implements Runtime {
    * @throws PergradError RUNTIME: the runtime cannot load the program, or the threads were released.
    */
   async load(model: string | Uint8Array, options: RuntimeOptions = {}): Promise<Session> {
-    const thread = this.#threads.reduce((least, other) => (other.load < least.load ? other : least));
+    const thread = this.#leastLoaded();
     const session = this.#sessions++;
     thread.load += 1;
     try {
@@ -87,6 +94,43 @@ export class Workers implements Runtime {
       throw error;
     }
     return new WorkerSession(thread, session);
+  }
+
+  #leastLoaded(): Thread {
+    return this.#threads.reduce((least, other) => (other.load < least.load ? other : least));
+  }
+
+  /**
+   * Compiles a program in the thread that holds the fewest, and loads it there. Throws what compiling throws, and the
+   * signal's reason: at once, and where the thread holds nothing else, it ends too, and another takes its place.
+   * @internal
+   */
+  async compile(task: object, signal?: AbortSignal): Promise<CompiledElsewhere> {
+    const thread = this.#leastLoaded();
+    const session = new WorkerSession(thread, this.#sessions++);
+    thread.load += 1;
+    try {
+      const { compiled } = await unlessAborted(session.compile(task), signal);
+      const held = new Set(compiled?.held);
+      return {
+        told: compiled?.told,
+        running: {
+          held,
+          isReady: () => true,
+          run: (feeds) => session.run(feeds),
+          release: () => session.release(),
+        },
+      };
+    } catch (error) {
+      if (signal?.aborted && thread.load === 1) await this.#replace(thread);
+      else await session.release();
+      throw error;
+    }
+  }
+
+  async #replace(thread: Thread): Promise<void> {
+    this.#threads[this.#threads.indexOf(thread)] = new Thread();
+    await thread.end();
   }
 
   /** Ends the threads. Runs under way, and later ones of programs in this pool, throw RUNTIME. */

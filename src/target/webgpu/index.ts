@@ -38,6 +38,7 @@ export const webgpu: Target = {
     return base.mostMemory;
   },
   atOnce: false,
+  elsewhere: base.elsewhere,
   // Its MaxPool does not tell where the maxima are.
   prices: { ...base.prices, notedMaximum: Number.POSITIVE_INFINITY },
   order: base.order,

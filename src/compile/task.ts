@@ -1,0 +1,155 @@
+/** A compile as plain data, which another thread is sent, and what that thread tells of the program. */
+import type { Bytes } from "../graph/bytes.js";
+import type { Model } from "../graph/model.js";
+import { type Made, makingOf, Received, Sending, type Sent, type SentGraph } from "../graph/sent.js";
+import { receivedModel, type SentModel, sentModel } from "../graph/sent-model.js";
+import type { LossName } from "../nn/as-loss.js";
+import type { Executable, LoadOptions, Schedulable } from "../target/target.js";
+import type { Wants } from "../wants/wanted.js";
+import type { CompiledProgram, CompileSettings } from "./compile.js";
+import type { Explained } from "./explained.js";
+import type { Output } from "./joining.js";
+import type { Objective, ObjectiveOptions } from "./objective.js";
+import type { ProgramGraph } from "./program-graph.js";
+import type { Factor, Scalar, Vector } from "./results.js";
+
+/** How the program is loaded, but for its weights and its thread. */
+export type TaskLoading = Omit<LoadOptions, "workers" | "parameters"> & {
+  /** Whether the runtime takes copies of the weights. */
+  readonly holdParameters: boolean;
+};
+
+export interface CompileTask {
+  readonly model: SentModel;
+  readonly loss: Made | LossName;
+  readonly objective: Omit<ObjectiveOptions, "loss">;
+  /** Those to differentiate with respect to, by name: the objective may have been narrowed since it was made. */
+  readonly parameters: readonly string[];
+  /** How each want was made. */
+  readonly want: Readonly<Record<string, Made>>;
+  /** The other batches of wants: their names and samples. */
+  readonly others: readonly (readonly [string, number])[];
+  readonly settings: Omit<CompileSettings, "want" | "workers">;
+  readonly load: TaskLoading;
+}
+
+/** Where something of it is a function of the caller's own, which no other thread can be sent, that is named. */
+export function taskOf(
+  { model, options, parameters }: Objective,
+  wants: Wants,
+  others: ReadonlyMap<string, { readonly samples: number }>,
+  settings: CompileTask["settings"],
+  load: TaskLoading,
+): CompileTask | { readonly unsent: string } {
+  const { loss: given, output, outputSampleAxis, target, parameters: globs, frozen } = options;
+  const loss = typeof given === "string" ? given : makingOf(given);
+  if (!loss) return { unsent: "the loss" };
+  const want: Record<string, Made> = {};
+  for (const [name, each] of Object.entries(wants)) {
+    const making = makingOf(each);
+    if (!making) return { unsent: `the want "${name}"` };
+    want[name] = making;
+  }
+  return {
+    model: sentModel(model),
+    loss,
+    objective: {
+      ...(output === undefined ? {} : { output }),
+      ...(outputSampleAxis === undefined ? {} : { outputSampleAxis }),
+      ...(target === undefined ? {} : { target }),
+      ...(globs === undefined ? {} : { parameters: globs }),
+      ...(frozen === undefined ? {} : { frozen }),
+    },
+    parameters: [...parameters.keys()],
+    want,
+    others: [...others].map(([name, { samples }]) => [name, samples] as const),
+    settings,
+    load,
+  };
+}
+
+/** Whether something that was sent is a task: the other half of the same package made it. */
+export function isTask(sent: object): sent is CompileTask {
+  return "model" in sent && "loss" in sent && "want" in sent && "load" in sent;
+}
+
+/** The model of a task, and the operators that it is made of. */
+export function modelIn(task: CompileTask): { readonly operators: readonly string[]; model(): Model } {
+  return {
+    operators: task.model.graph.flatMap((entry) => ("op" in entry ? [entry.op] : [])),
+    model: () => receivedModel(task.model),
+  };
+}
+
+type SentValued<T extends { readonly value: unknown }> = Omit<T, "value"> & { readonly value: Sent };
+
+/** What the thread that asked is told of a program. */
+export interface TaskResult {
+  readonly graph: SentGraph;
+  readonly inputs: readonly Sent[];
+  readonly parameters: readonly Sent[];
+  readonly vectors: readonly SentValued<Vector>[];
+  readonly factors: readonly SentValued<Factor>[];
+  readonly scalars: readonly SentValued<Scalar>[];
+  readonly outputs: readonly SentValued<Output>[];
+  readonly watch: ProgramGraph["watch"];
+  /** The graph that the runtime was given. */
+  readonly scheduled: {
+    readonly inputs: readonly Sent[];
+    readonly outputs: readonly SentValued<Schedulable["outputs"][number]>[];
+  };
+  readonly memory: readonly Bytes[];
+  readonly notes: readonly string[];
+  readonly explained: Explained;
+}
+
+export function isResult(told: unknown): told is TaskResult {
+  return typeof told === "object" && told !== null && "graph" in told && "scheduled" in told && "explained" in told;
+}
+
+export function resultOf(
+  { graph, executable }: Pick<CompiledProgram, "graph" | "executable">,
+  explained: Explained,
+): TaskResult {
+  const sending = new Sending();
+  const valued = <T extends { readonly value: Output["value"] }>(all: readonly T[]) =>
+    all.map((each) => ({ ...each, value: sending.value(each.value) }));
+  const { program, memory, notes } = executable;
+  return {
+    inputs: sending.values(graph.inputs),
+    parameters: sending.values(graph.parameters),
+    vectors: valued(graph.vectors),
+    factors: valued(graph.factors),
+    scalars: valued(graph.scalars),
+    outputs: valued(graph.outputs),
+    watch: graph.watch,
+    scheduled: { inputs: sending.values(program.inputs), outputs: valued(program.outputs) },
+    memory: memory.moments,
+    notes,
+    explained,
+    graph: sending.graph,
+  };
+}
+
+/** The program's graph, and the one that the runtime was given. */
+export function graphsIn(result: TaskResult): {
+  readonly graph: ProgramGraph;
+  readonly program: Executable["program"];
+} {
+  const received = new Received(result.graph);
+  const valued = <T extends { readonly value: Sent }>(all: readonly T[]) =>
+    all.map((each) => ({ ...each, value: received.value(each.value) }));
+  const { scheduled } = result;
+  return {
+    graph: {
+      inputs: received.values(result.inputs),
+      parameters: received.values(result.parameters),
+      vectors: valued(result.vectors),
+      factors: valued(result.factors),
+      scalars: valued(result.scalars),
+      outputs: valued(result.outputs),
+      watch: result.watch,
+    },
+    program: { inputs: received.values(scheduled.inputs), outputs: valued(scheduled.outputs) },
+  };
+}

@@ -1,0 +1,38 @@
+/** A model as plain data, which another thread is sent. */
+import type { Tensor } from "../tensor/tensor.js";
+import type { Model } from "./model.js";
+import { Received, Sending, type Sent, type SentGraph } from "./sent.js";
+
+export interface SentModel extends Pick<Model, "sampleAxes" | "leftOut" | "notes"> {
+  readonly graph: SentGraph;
+  readonly inputs: readonly Sent[];
+  readonly parameters: readonly Sent[];
+  readonly outputs: readonly { readonly name: string; readonly value: Sent }[];
+  readonly values: Readonly<Record<string, Tensor<"float32">>>;
+}
+
+/** What programs are compiled from: without what only a file that is written from the model holds. */
+export function sentModel({ graph, parameters, sampleAxes, leftOut, notes }: Model): SentModel {
+  const sending = new Sending();
+  return {
+    inputs: sending.values(graph.inputs),
+    parameters: sending.values(graph.parameters),
+    outputs: graph.outputs.map(({ name, value }) => ({ name, value: sending.value(value) })),
+    graph: sending.graph,
+    values: parameters,
+    sampleAxes,
+    leftOut,
+    notes,
+  };
+}
+
+export function receivedModel(sent: SentModel): Model {
+  const { sampleAxes, leftOut, notes, values } = sent;
+  const received = new Received(sent.graph);
+  const graph = {
+    inputs: received.values(sent.inputs),
+    parameters: received.values(sent.parameters),
+    outputs: sent.outputs.map(({ name, value }) => ({ name, value: received.value(value) })),
+  };
+  return { graph, parameters: values, sampleAxes, leftOut, notes };
+}

@@ -1,0 +1,73 @@
+/** What a worker thread does with a task: it compiles the program, and loads it. */
+import { compiled } from "../compile/compile.js";
+import { explained } from "../compile/explained.js";
+import { type Objective, objectiveOf } from "../compile/objective.js";
+import { type CompileTask, isTask, modelIn, resultOf } from "../compile/task.js";
+import { defect } from "../errors.js";
+import type { Made } from "../graph/sent.js";
+import { Stages } from "../inspect/observe.js";
+import { type Loss, losses } from "../nn/losses.js";
+import { loadOperators } from "../ops/registry.js";
+import { defaultTarget } from "../target/default.js";
+import type { Session } from "../target/runtime.js";
+import { samplesIn } from "../target/samples-in.js";
+import type { Target } from "../target/target.js";
+import { factors } from "../wants/cross.js";
+import { type Want, type Wants, want } from "../wants/want.js";
+import { loadedWants } from "../wants/wanted.js";
+import { parameterFeeds } from "./given.js";
+
+/** The program, loaded, and what the thread that asked is to know of it. */
+export interface CompiledFor {
+  readonly session: Session;
+  /** The names of the parameters that it holds. */
+  readonly held: readonly string[];
+  readonly told: object;
+}
+
+/** Throws what compiling throws. */
+export async function compiledFor(task: object, target: Target = defaultTarget): Promise<CompiledFor> {
+  if (!isTask(task)) throw defect("a worker thread is asked to compile what is no task");
+  const { operators, model } = modelIn(task);
+  await loadOperators(operators);
+  const objective = objectiveIn(task, objectiveOf(model(), { ...task.objective, loss: lossIn(task) }));
+  const wants = await loadedWants(wantsIn(task));
+  const others = new Map(task.others.map(([name, samples]) => [name, { samples }]));
+  const settings = { ...task.settings, want: wants, workers: true };
+  const program = compiled(objective, others, settings, target, new Stages());
+  const { holdParameters, ...load } = task.load;
+  const parameters = parameterFeeds(objective.model, program.graph.parameters);
+  const running = await program.executable.load({ ...load, ...(holdParameters ? { parameters } : {}) });
+  const { inputs } = program.executable.program;
+  return {
+    session: {
+      run: async (feeds) => ({ ...(await running.run(feeds, samplesIn(inputs, feeds) ?? 0)) }),
+      release: () => running.release(),
+    },
+    held: [...running.held],
+    told: resultOf(program, explained(objective, program.plan, wants, settings.allowNotFinite)),
+  };
+}
+
+function objectiveIn({ parameters }: CompileTask, objective: Objective): Objective {
+  const own = new Set(parameters);
+  return { ...objective, parameters: new Map([...objective.parameters].filter(([name]) => own.has(name))) };
+}
+
+function lossIn({ loss }: CompileTask): Loss | Exclude<CompileTask["loss"], Made> {
+  return typeof loss === "object" ? madeBy<Loss>(losses, loss) : loss;
+}
+
+function wantsIn(task: CompileTask): Wants {
+  const makers = { ...want, factors };
+  return Object.fromEntries(
+    Object.entries(task.want).map(([name, made]) => [name, madeBy<Want<unknown>>(makers, made)]),
+  );
+}
+
+/** What a maker made in the thread that asked, made again. */
+function madeBy<T>(makers: Readonly<Record<string, unknown>>, { by, given }: Made): T {
+  const maker = Object.hasOwn(makers, by) ? makers[by] : undefined;
+  if (typeof maker !== "function") throw defect(`a worker thread knows no maker ${by}`);
+  return maker(...given);
+}

@@ -1,0 +1,22 @@
+/** Makes a Web Worker answer what workers.ts asks it, one request after another. */
+import { Answering, type CompiledTask } from "./answering.js";
+import { here } from "./here.js";
+import type { Request } from "./messages.js";
+
+/** What is used of a worker's own scope. */
+declare const self: {
+  onmessage: ((event: { readonly data: Request }) => void) | null;
+  postMessage(message: unknown, transferred: readonly ArrayBuffer[]): void;
+};
+
+export function serve(compile: (task: object) => Promise<CompiledTask>): void {
+  const answering = new Answering(here, compile);
+  /** The last request's end. */
+  let before = Promise.resolve();
+  self.onmessage = ({ data }) => {
+    before = before.then(async () => {
+      const { answer, buffers } = await answering.answer(data);
+      self.postMessage(answer, buffers);
+    });
+  };
+}
