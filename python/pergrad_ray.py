@@ -9,9 +9,7 @@ Lines for pergrad have the form `pergrad: KIND JSON`; the kinds are `progress`, 
 
 from __future__ import annotations
 
-import glob
 import json
-import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +20,7 @@ import ray
 
 from pergrad_worker import Part, PergradError
 from pergrad_worker.execution import NVIDIA
+from pergrad_worker.files import make_folder, remove_unfinished, reopen
 from pergrad_worker.tasks import Task, read_task
 
 RETRIES = 5
@@ -136,6 +135,9 @@ def run(task: Task) -> None:
     waiting = task.missing(plan)
     progress = Progress(len(plan) - len(waiting), len(plan))
     progress.tell()
+    make_folder(task.out)
+    if waiting:
+        reopen(task.out)
     compute_all(waiting, progress, resources(task.execution))
     lost = task.missing(plan)
     if lost:
@@ -145,9 +147,7 @@ def run(task: Task) -> None:
             "put the folder on a disk that all nodes share.",
         )
     task.join(plan)
-    for path in glob.glob(os.path.join(glob.escape(task.out), "part-*.partial")):
-        # Workers that were killed while they wrote have left these.
-        os.unlink(path)
+    remove_unfinished(task.out)
     say("done", parts=len(plan), samples=sum(part.rows for part in plan))
 
 

@@ -20,6 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PergradError as error:
         sys.stderr.write(f"pergrad_worker: {error.message}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("pergrad_worker: stopped; the parts that are done stay, and the same command goes on.\n")
+        return 130
     for note in task.notes():
         sys.stderr.write(f"pergrad_worker: note: {note}\n")
     sys.stdout.write(f"wrote {task.out}: {done['samples']} samples in {done['parts']} parts\n")
@@ -83,10 +86,9 @@ def _scalar(text: str) -> tuple[str, float]:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("it must be a whole number from 1 up")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'"{text}" is no whole number from 1 up; give one')
+    return int(text)
 
 
 if __name__ == "__main__":

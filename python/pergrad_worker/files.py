@@ -6,9 +6,10 @@ import errno
 import hashlib
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from .errors import PergradError
@@ -18,6 +19,12 @@ KEY = "pergrad.part"
 
 SUMS = "sums.safetensors"
 DONE = "done.json"
+
+JOB = "PERGRAD_JOB"
+"""The variable of the environment that names a job, so that its unfinished files are told from those of others."""
+
+ABANDONED = 3600.0
+"""Seconds after which an unfinished file that nobody writes to is what a killed process has left."""
 
 
 def part_file(out_dir: str, part: int) -> str:
@@ -33,7 +40,7 @@ def sums_file(out_dir: str, part: int) -> str:
 @contextmanager
 def written(path: str) -> Iterator[str]:
     """A name to write to, which becomes `path` when all is written. Raises PergradError FILE_UNWRITABLE."""
-    aside = f"{path}.{uuid.uuid4().hex}.partial"
+    aside = f"{path}.{os.environ.get(JOB, 'alone')}.{uuid.uuid4().hex}.partial"
     try:
         yield aside
         with open(aside, "rb+") as file:
@@ -49,6 +56,27 @@ def written(path: str) -> Iterator[str]:
     finally:
         if os.path.exists(aside):
             os.unlink(aside)
+
+
+def remove_unfinished(folder: str) -> None:
+    """Removes what workers of this job left that were killed as they wrote, and what others abandoned.
+
+    Another call may write into the same folder at the same time.
+    """
+    own = os.environ.get(JOB)
+    for entry in os.scandir(folder):
+        if not entry.name.endswith(".partial"):
+            continue
+        with suppress(FileNotFoundError):
+            old = time.time() - entry.stat().st_mtime > ABANDONED
+            if old or (own is not None and f".{own}." in entry.name):
+                os.unlink(entry.path)
+
+
+def reopen(folder: str) -> None:
+    """Takes back that a folder is done, as parts of it are missing."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        os.unlink(os.path.join(folder, DONE))
 
 
 def make_folder(path: str) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from threading import Event, Lock
 from typing import Any
 
-from .files import make_folder
+from .errors import PergradError
+from .files import make_folder, remove_unfinished, reopen
 from .plan import Part
 from .tasks import Task
 
@@ -18,12 +21,23 @@ def run_all(task: Task, workers: int = 1) -> dict[str, Any]:
 
     Returns what `done.json` holds.
 
-    Raises PergradError as the task does.
+    Raises PergradError as the task does, and RUNTIME where a process has died.
     """
     plan = task.plan()
     make_folder(task.out)
-    for _ in _computed(task, task.missing(plan), workers):
-        pass
+    left = task.missing(plan)
+    if left:
+        reopen(task.out)
+    try:
+        for _ in _computed(task, left, workers):
+            pass
+    except BrokenExecutor as error:
+        raise PergradError(
+            "RUNTIME",
+            "A worker process has died; if it lacked memory, take fewer workers or a smaller batch size. The parts that are "
+            "done stay, and the same call goes on.",
+        ) from error
+    remove_unfinished(task.out)
     return task.join(plan)
 
 
@@ -53,8 +67,17 @@ def _computed(task: Task, left: Sequence[Part], workers: int) -> Iterator[int]:
         return done
 
     # Forked processes would share the runtime's state. This one computes too: it has loaded all that others load first.
-    with ProcessPoolExecutor(others, get_context("spawn")) as pool, ThreadPoolExecutor(others) as threads:
+    with (
+        ProcessPoolExecutor(others, get_context("spawn")) as pool,
+        ThreadPoolExecutor(others, initializer=_leave_interrupts) as threads,
+    ):
         running = [threads.submit(drain, lambda part: pool.submit(task.compute, part).result()) for _ in range(others)]
         yield from drain(task.compute)
         for each in running:
             yield from each.result()
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C reaches all processes, but those that a thread starts take over what it blocks: they finish their parts."""
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -75,7 +75,7 @@ async function asked(folder) {
     model,
     queries,
     loss: losses.crossEntropy(),
-    methods: [trak({ dims: 64, damping: 1 }), influence({ inverse: "kfac", damping: 0.01 })],
+    methods: [trak({ dims: 64, damping: 1 }), influence({ inverse: "kfac" })],
     here: async (options) => (await scores(model, { x, target }, queries, { ...options, threads: 1 })).scores,
   };
 }

@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { unzipSync } from "fflate";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { isLoopback, tokenFor } from "../../src/cluster/ray/address.js";
+import { RayJobs } from "../../src/cluster/ray/jobs.js";
 import { lastLineOf, reportIn } from "../../src/cluster/ray/lines.js";
+import { runJob } from "../../src/cluster/ray/map.js";
 import { cluster, losses, nn, perSample, ray, tensor, want } from "../../src/index.js";
 import { decodeSafetensors } from "../../src/io/safetensors.js";
 import { FakeRay, type FakeSettings } from "./fake-ray.js";
@@ -91,6 +93,16 @@ describe("a job", () => {
       entrypoint: "python pergrad_ray.py",
       runtime_env: { working_dir: `gcs://${name}` },
     });
+  });
+
+  it("that picks samples leaves no file for each part; every other job does", async () => {
+    const logs = line("done", { parts: 3, samples: 30 });
+    const fake = await fakeRay({ looks: [{ status: "SUCCEEDED", logs }] });
+    const out = finished(0);
+    const job = { data: "/data", out, settings: {} };
+    const run = (own: object) => runJob(new RayJobs(ray(fake.url)), { job: { ...job, ...own }, files: {} }, { out });
+    expect(await run({ most: 5 })).toEqual({ out, parts: 3, samples: 30 });
+    await expect(run({})).rejects.toMatchObject({ code: "CLUSTER_JOB" });
   });
 
   it("feeds what run would be given: norms in the job, tensors in a file beside the program", async () => {

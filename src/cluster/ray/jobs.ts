@@ -80,7 +80,10 @@ export class RayJobs {
       entrypoint,
       // The driver only waits: it must not take a CPU from the workers.
       entrypoint_num_cpus: 0,
-      runtime_env: { working_dir: `gcs://${files}`, env_vars: { OMP_NUM_THREADS: "1", PYTHONUNBUFFERED: "1" } },
+      runtime_env: {
+        working_dir: `gcs://${files}`,
+        env_vars: { OMP_NUM_THREADS: "1", PYTHONUNBUFFERED: "1", PERGRAD_JOB: id },
+      },
     };
     const body = new TextEncoder().encode(JSON.stringify(job));
     for (let k = 1; ; k++) {

@@ -41,7 +41,7 @@ export async function runJob(jobs: RayJobs, { job, files }: Job, options: JobOpt
   try {
     await jobs.submit(id, `python ${entry}`, name, signal);
     const report = await follow(jobs, id, options);
-    return await resultIn(job.out, report);
+    return await resultIn(job.out, report, job.most === undefined);
   } catch (error) {
     // Whatever went wrong here, nothing must be left running there.
     await jobs.stop(id).catch(() => undefined);
@@ -104,12 +104,15 @@ function failure(
 
 const sentence = (text: string): string => (/[.?!]$/.test(text) ? text : `${text}.`);
 
-/** What a job has left in its folder. Throws CLUSTER_JOB if this machine does not see all of it. */
-async function resultIn(out: string, { done, notes }: JobReport): Promise<Mapped> {
+/**
+ * What a job has left in its folder. Throws CLUSTER_JOB if this machine does not see all of it.
+ * @param writesParts whether the job has a file for each part
+ */
+async function resultIn(out: string, { done, notes }: JobReport, writesParts: boolean): Promise<Mapped> {
   const { parts, samples } = done ?? { parts: 0, samples: 0 };
   const found = (await readdir(out).catch(() => [])).filter((name) => /^part-\d+\.parquet$/.test(name));
   const doneFile = await stat(join(out, "done.json")).catch(() => undefined);
-  if (doneFile && found.length >= parts) return { out, parts, samples, ...(notes ? { notes } : {}) };
+  if (doneFile && (found.length >= parts || !writesParts)) return { out, parts, samples, ...(notes ? { notes } : {}) };
   throw new PergradError(
     "CLUSTER_JOB",
     `The job wrote ${parts} parts to "${out}", but this machine sees ${found.length} of them; put the folder on a disk that the nodes and this machine share.`,
