@@ -36,7 +36,7 @@ export interface Sizes {
   readonly vector: number;
 }
 
-/** Where nothing else is asked for: the eigenvectors of a side of 2,048 take about a minute. */
+/** Where nothing else is asked for: the eigenvectors of a side of 2,048 take some ten seconds. */
 export const usualSizes: Sizes = { side: 2048, vector: 256 };
 
 /** The blocks of all parameters for the gradients of pseudo-targets, and for those that these are multiplied by. */

@@ -83,7 +83,7 @@ export async function overData<W extends Wants>(
 export async function kroneckerParts(
   objective: Objective,
   over: OverData,
-  options: Pick<KroneckerOptions, "kind" | "probes" | "seed" | "corrected" | "approximation">,
+  options: Pick<KroneckerOptions, "kind" | "probes" | "seed" | "corrected" | "approximation" | "threads">,
 ): Promise<Part[]> {
   const { kind: name, probes, seed, corrected = true, approximation = "expand" } = options;
   const drawn = { ...(probes === undefined ? {} : { probes }), ...(seed === undefined ? {} : { seed }) };
@@ -91,7 +91,8 @@ export async function kroneckerParts(
   const wanted = { factors: want.kroneckerFactors({ kind: name, approximation, ...drawn }) };
   const { factors } = await over(objective, wanted);
   const blocks = blocksFor(differentiableOf(objective, { options: {} }, false), kind);
-  const found = new Map(blocks.map((block) => [block.name, { block, ...sidesIn(block, factors) }]));
+  const found = new Map<string, Omit<Part, "eigenvalues">>();
+  for (const block of blocks) found.set(block.name, { block, ...(await sidesIn(block, factors, options.threads)) });
   if (!corrected) return [...found.values()].map(withProducts);
   const basisIn = ({ name }: Block) => basisOf(present(found.get(name)), objective.losses);
   const { moments } = await over(objective, { moments: eigenvaluesIn(kind, basisIn) });
@@ -103,15 +104,19 @@ export function basisOf({ rows, columns }: Pick<Part, "rows" | "columns">, like:
   return { rows: of(rows), columns: of(columns) };
 }
 
-function sidesIn({ name, kind }: Block, factors: KroneckerFactors): Pick<Part, "rows" | "columns"> {
+async function sidesIn(
+  { name, kind }: Block,
+  factors: KroneckerFactors,
+  threads: number | undefined,
+): Promise<Pick<Part, "rows" | "columns">> {
   const layer = factors.layers[name];
   if (layer) {
     const [rows, columns] = kind === "table" ? [layer.A, layer.B] : [layer.B, layer.A];
-    return { rows: sideOf(rows), columns: sideOf(columns) };
+    return { rows: await sideOf(rows, threads), columns: await sideOf(columns, threads) };
   }
   const block = factors.blocks[name];
   const diagonal = block ?? entryOf(factors.diagonals, name);
-  return { rows: null, columns: sideOf(block ?? { ...diagonal, dims: [diagonal.data.length] }) };
+  return { rows: null, columns: await sideOf(block ?? { ...diagonal, dims: [diagonal.data.length] }, threads) };
 }
 
 /** As a `Part`, of parameters as one matrix `[M, rows, columns]`. */
@@ -132,21 +137,25 @@ export async function partsWithBiasesApart(
     factors: want.kroneckerFactors({ kind: "type2" }),
   });
   const blocks = blocksFor(differentiableOf(objective, { options: {} }, false), "type2");
-  return blocks.flatMap((block) => {
+  const { threads } = options;
+  const parts = blocks.map(async (block): Promise<MatrixPart[]> => {
     const layer = factors.layers[block.name];
     if (block.kind !== "layer" || block.bias === null || !layer)
-      return [{ ...withProducts(sidesIn(block, factors)), matrixOf: (values) => asMatrix(block, values) }];
+      return [
+        { ...withProducts(await sidesIn(block, factors, threads)), matrixOf: (values) => asMatrix(block, values) },
+      ];
     const { bias } = block;
-    const rows = sideOf(layer.B);
+    const rows = await sideOf(layer.B, threads);
     const weight = { ...block, bias: null };
     return [
       {
-        ...withProducts({ rows, columns: sideOf(withoutLast(layer.A)) }),
+        ...withProducts({ rows, columns: await sideOf(withoutLast(layer.A), threads) }),
         matrixOf: (values) => asMatrix(weight, values),
       },
       { ...withProducts({ rows: null, columns: rows }), matrixOf: (values) => inOneRow(entryIn(values, bias)) },
     ];
   });
+  return (await Promise.all(parts)).flat();
 }
 
 const entryIn = (values: ReadonlyMap<string, Value>, name: string) => present(values.get(name));

@@ -285,7 +285,7 @@ async function partsOf(objective: Objective, data: Dataset, options: LaplaceOpti
       `The structure "${structure}" is for up to ${mostParameters} parameters, but there are ${size}; take "kronecker", or fewer parameters.`,
     );
   const { matrix } = await overData(objective, data, options, { matrix: ggnMatrix() });
-  const columns = sideOf(matrix);
+  const columns = await sideOf(matrix, options.threads);
   const matrixOf = (values: ReadonlyMap<string, Value>) => build.unsqueeze(inRows(values), [1]);
   return [{ rows: null, columns, eigenvalues: columns.values, matrixOf }];
 }
