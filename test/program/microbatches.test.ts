@@ -194,6 +194,54 @@ describe("the memory of a run", () => {
   });
 });
 
+describe("a batch that holds far more than weights and sums", () => {
+  const value = input("x", ["N"]).value;
+  const each = { name: "norms", value, joining: { kind: "samples", at: { axis: 0, outer: 1, inner: 1 } } } as const;
+  const total = { name: "sum", value: input("y", [1000]).value, joining: { kind: "sum" } } as const;
+  const whole = { name: "median", value: input("z", []).value, joining: { kind: "whole" } } as const;
+  const sizeFor = (
+    samples: number,
+    weights: number,
+    outputs: readonly (typeof each | typeof total | typeof whole)[],
+  ) => {
+    const memory = { at: (count: number) => 1e5 * count };
+    return new Microbatches({ outputs, memory }, new Map(), {}, weights).sizeFor(samples, {});
+  };
+
+  it("is computed in parts that fit into the cache, evenly", () => {
+    expect(sizeFor(250, 1e5, [each, total])).toBe(63);
+    expect(sizeFor(250, 1e5, [each])).toBe(63);
+  });
+
+  it("is not where it is small, where weights or sums are large, or where it cannot be split", () => {
+    expect(sizeFor(160, 1e5, [each, total])).toBe(160);
+    expect(sizeFor(250, 4e5, [each])).toBe(250);
+    const large = { ...total, value: input("y", [100_000]).value };
+    expect(sizeFor(250, 1e5, [each, large])).toBe(250);
+    expect(sizeFor(250, 1e5, [each, whole])).toBe(250);
+  });
+
+  it("gives what it gives at once", async () => {
+    const module = nn.sequential(
+      nn.conv2d(1, 8, 3),
+      nn.relu(),
+      nn.conv2d(8, 2, 3),
+      nn.relu(),
+      nn.flatten(),
+      nn.linear(32, 3),
+    );
+    const cnn = nn.model(module, { input: { x: ["N", 1, 8, 8] }, seed: 1 });
+    const program = await perSample(cnn, { loss: "cross_entropy", want: { norms: want.norms(), mean: want.mean() } });
+    const data = { x: floats([1500, 1, 8, 8], 3), target: Array.from({ length: 1500 }, (_, k) => k % 3) };
+    const [few, all] = [await program.run(data), await program.run(data, { microbatchSize: 256 })];
+    expect(program.memory(1500)).toBeLessThan(2 ** 23);
+    expectClose(few.norms.total.data, all.norms.total.data, 1e-5, "norms");
+    for (const [name, { data: mean }] of Object.entries(all.mean))
+      expectClose(few.mean[name]?.data ?? [], mean, 1e-5, name);
+    await program.release();
+  });
+});
+
 describe("a model with large weights", () => {
   const weights = 4e8;
   const value = input("x", ["N"]).value;
