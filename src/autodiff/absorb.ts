@@ -10,7 +10,8 @@
 
 import type { Ranges } from "../analysis/ranges.js";
 import { isBatch, type Shape, sameDim } from "../graph/dim.js";
-import type { Node, Value } from "../graph/value.js";
+import { inputOf } from "../graph/operands.js";
+import { type Node, nodeOf, type Value } from "../graph/value.js";
 import { presentInputs } from "../graph/walk.js";
 import type { Build } from "../ops/build.js";
 import type { Contraction, Convolution, Cotangent } from "../ops/cotangent.js";
@@ -34,8 +35,19 @@ export function absorbZeros(
   if (!dy || given.length > 1 || !ranges.of(dy).zero) return results;
   const known = [...presentInputs(node), ...node.outputs].map((value) => alwaysFinite(ranges.of(value)));
   if (definitionOf(node)?.finiteSlope && known.every((finite) => finite)) return results;
-  const guard = new Guard(node, dy, build, ranges.given(new Map([[dy, unbounded]])));
+  const taken = new Map([...behindViews(dy)].map((value) => [value, unbounded]));
+  const guard = new Guard(node, dy, build, ranges.given(taken));
   return results.map((result) => (result ? guard.apply(result) : null));
+}
+
+/** A cotangent, and what it is a view of: what a rule makes of it may be built of that. */
+function behindViews(dy: Value): Set<Value> {
+  const found = new Set([dy]);
+  for (const value of found) {
+    const node = nodeOf(value);
+    if (node && definitionOf(node)?.view) found.add(inputOf(node, 0));
+  }
+  return found;
 }
 
 class Guard {

@@ -13,6 +13,13 @@ import { build } from "../ops/registry.js";
 import { nth, present } from "../present.js";
 import { plainWith, reverse } from "./reverse.js";
 
+/** A Jacobian-vector product, in the shape of what it is of. */
+export interface Pushed {
+  readonly tangent: Value;
+  /** Whether derivatives that may not be finite have guards, which look at sums over all that a value is read by. */
+  readonly guarded: boolean;
+}
+
 /**
  * The Jacobian-vector product: how `output` changes where the values in `tangents` change at these rates, in the output's
  * shape. Zeros where it depends on none of them. Throws UNSUPPORTED_OP.
@@ -23,6 +30,11 @@ export function pushForward(
   chosen: Build = build,
   given: RangeOptions = {},
 ): Value {
+  return pushed(output, tangents, chosen, given).tangent;
+}
+
+/** The same, with whether there are guards. */
+export function pushed(output: Value, tangents: ReadonlyMap<Value, Value>, chosen: Build, given: RangeOptions): Pushed {
   const mode = plainWith(chosen);
   const cotangent = leaf("", output, { kind: "input" });
   const seeds = new Map([[output, cotangent]]);
@@ -30,12 +42,14 @@ export function pushForward(
   const products = [...found].map(([value, gradient]) =>
     chosen.sum(chosen.mul(gradient, present(tangents.get(value)))),
   );
-  const zeros = () => chosen.zeros(output.shape, output.dtype);
+  const none = (): Pushed => ({ tangent: chosen.zeros(output.shape, output.dtype), guarded: false });
   const [first, ...others] = products;
-  if (!first) return zeros();
+  if (!first) return none();
   const total = others.reduce((sum, product) => chosen.add(sum, product), first);
   const tangent = reverse(new Map([[total, chosen.scalar(1, total)]]), new Set([cotangent]), mode).get(cotangent);
-  return tangent ? withoutCotangent(chosen, tangent, cotangent) : zeros();
+  if (!tangent) return none();
+  const guarded = leavesOf([tangent]).includes(cotangent);
+  return { tangent: guarded ? withoutCotangent(chosen, tangent, cotangent) : tangent, guarded };
 }
 
 /**
@@ -43,7 +57,6 @@ export function pushForward(
  * no sum of it is 0 by chance.
  */
 function withoutCotangent(build: Build, tangent: Value, cotangent: Value): Value {
-  if (!leavesOf([tangent]).includes(cotangent)) return tangent;
   const any = build.expand(irregular(build, cotangent), cotangent.shape);
   return nth(substitute([tangent], new Map([[cotangent, any]])), 0);
 }

@@ -3,7 +3,7 @@
  * all that is known of gradients (norms, sums, inner products, ...) is known of them.
  */
 
-import { pushForward } from "../autodiff/forward.js";
+import { type Pushed, pushed, pushForward } from "../autodiff/forward.js";
 import { perSampleCotangents } from "../autodiff/per-sample.js";
 import { Dense } from "../gradients/dense.js";
 import { cheapest, type Factored } from "../gradients/factored.js";
@@ -73,10 +73,19 @@ export function hessianProduct(of: Differentiable, gradients: Gradients, vectors
   return pulledBack(of, slope, build.expand(build.scalar(1, slope), slope.shape));
 }
 
-/** How a value that carries samples changes along the vectors (forward mode). */
+/**
+ * How a value that carries samples changes along the vectors (forward mode). In steps where guards would look at cotangents
+ * of what samples share, which are sums over the samples.
+ */
 function changeAlong(of: Differentiable, value: Value, vectors: Vectors): Value {
   if (hasSharedLoop(of)) return changeInSteps(of, value, vectors);
-  return pushForward(value, tangentsOf(of, vectors), build.choosing(of.strategy), of);
+  const { tangent, guarded } = pushed(value, tangentsOf(of, vectors), build.choosing(of.strategy), of);
+  const inShared = guarded && joinedValues(of).some((shared) => changeOfShared(of, shared, vectors).guarded);
+  return inShared ? changeInSteps(of, value, vectors) : tangent;
+}
+
+function changeOfShared(of: Differentiable, shared: Value, vectors: Vectors): Pushed {
+  return pushed(shared, tangentsOf(of, vectors), build.choosing(of.strategy), of);
 }
 
 function tangentsOf({ parameters }: Differentiable, vectors: Vectors): Map<Value, Value> {
@@ -89,10 +98,9 @@ function tangentsOf({ parameters }: Differentiable, vectors: Vectors): Map<Value
  */
 function changeInSteps(of: Differentiable, value: Value, vectors: Vectors): Value {
   const chosen = build.choosing(of.strategy);
-  const tangents = tangentsOf(of, vectors);
   const joined = joinedValues(of).map((shared) => {
     const stand = leaf(shared.name, shared, { kind: "parameter" });
-    return { shared, stand, change: pushForward(shared, tangents, chosen, of) };
+    return { shared, stand, change: changeOfShared(of, shared, vectors).tangent };
   });
   const [apart = value] = substitute([value], new Map(joined.map(({ shared, stand }) => [shared, stand])));
   const change = pushForward(apart, new Map(joined.map(({ stand, change }) => [stand, change])), chosen, of);

@@ -4,7 +4,7 @@
  * differentiated like anything else between parameters. The rest reads them as slices.
  */
 import { substitute } from "../../graph/body.js";
-import { fixedSize, isBatch } from "../../graph/dim.js";
+import { isBatch } from "../../graph/dim.js";
 import { leaf, type Value } from "../../graph/value.js";
 import { dependentsOf, leavesOf, nodesBefore } from "../../graph/walk.js";
 import { nth } from "../../present.js";
@@ -78,26 +78,13 @@ function takesParameters({ initial, scanned }: ScanSpec, step: Stepped, shared: 
 /** The shared states in a Scan of their own: before each step, and after the last. */
 function steppedAlone(build: Build, spec: ScanSpec, step: Stepped, shared: readonly Value[]): ScanResults {
   const { states, slices, next } = step;
-  const ends = shared.map((state) => nth(next, states.indexOf(state)));
-  const read = new Set(leavesOf(ends));
-  const taken = slices.filter((slice) => read.has(slice));
-  const copies = new Map([...shared, ...taken].map((value) => [value, copyOf(value)]));
+  const copies = new Map([...shared, ...slices].map((value) => [value, copyOf(value)]));
   const copied = (values: readonly Value[]) => values.map((value) => copies.get(value) ?? value);
-  const scanned = taken.map((slice) => nth(spec.scanned, slices.indexOf(slice)));
-  const numbers = build.ints([...Array(fixedSize(nth(spec.scanned, 0).shape, 0)).keys()]);
+  const ofShared = (values: readonly Value[]) => shared.map((state) => nth(values, states.indexOf(state)));
   return scanOf(
     build,
-    {
-      ...spec,
-      initial: shared.map((state) => nth(spec.initial, states.indexOf(state))),
-      scanned: taken.length > 0 ? scanned : [numbers],
-    },
-    {
-      states: copied(shared),
-      slices: taken.length > 0 ? copied(taken) : [copyOf({ ...numbers, shape: [] })],
-      next: substitute(ends, copies),
-      results: [],
-    },
+    { ...spec, initial: ofShared(spec.initial) },
+    { states: copied(shared), slices: copied(slices), next: substitute(ofShared(next), copies), results: [] },
   );
 }
 

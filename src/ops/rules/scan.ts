@@ -11,7 +11,7 @@ import { array64 } from "../../float64/array64.js";
 import { closeOver, isBody } from "../../graph/body.js";
 import { type Dim, factorOf, isBatch, type Shape, sameShape, showShape } from "../../graph/dim.js";
 import { leaf, type Node, type Value, type ValueType } from "../../graph/value.js";
-import { dependentsOf, nodesBefore } from "../../graph/walk.js";
+import { dependentsOf, nodesBefore, presentInputs } from "../../graph/walk.js";
 import { nth } from "../../present.js";
 import type { BodyEvaluate, BodyParts } from "../body-rules.js";
 import type { Build } from "../build.js";
@@ -97,11 +97,13 @@ export function scan(build: Build, spec: ScanSpec, step: ScanStep): ScanResults 
 /** A Scan of a step that is computed of leaves, which stand for what is scanned and the states. */
 export function scanOf(
   build: Build,
-  { initial, scanned, reverse = false, name = "" }: ScanSpec,
-  { states, slices, next, results }: Stepped,
+  { initial, reverse = false, name = "", ...given }: ScanSpec,
+  step: Stepped,
 ): ScanResults {
-  const leaves = [...states, ...slices];
+  const { states, next, results } = step;
   const outputs = [...next, ...results];
+  const { scanned, slices } = whatIsRead(build, given.scanned, step);
+  const leaves = [...states, ...slices];
   const products = productsIn(leaves, outputs);
   const { body, captured } = closeOver(leaves, [...outputs, ...products]);
   const direction = reverse ? 1 : 0;
@@ -120,6 +122,25 @@ export function scanOf(
     stacked: node.outputs.slice(states.length, outputs.length),
     before: node.outputs.slice(count - states.length),
   };
+}
+
+/**
+ * What a step reads of what is scanned: the rest has no part in the results, nor in where they carry the samples. Where it
+ * reads nothing, the numbers of the steps say how many there are.
+ */
+function whatIsRead(build: Build, scanned: readonly Value[], { states, slices, next, results }: Stepped) {
+  const read = valuesRead([...next, ...results], new Set([...states, ...slices]));
+  const places = slices.flatMap((slice, k) => (read.has(slice) ? [k] : []));
+  const [steps] = scanned.map(({ shape }) => shape[0]);
+  if (places.length > 0 || typeof steps !== "number")
+    return { scanned: places.map((k) => nth(scanned, k)), slices: places.map((k) => nth(slices, k)) };
+  const numbers = build.ints([...Array(steps).keys()]);
+  return { scanned: [numbers], slices: [leaf("", { dtype: numbers.dtype, shape: [] }, { kind: "input" })] };
+}
+
+/** All values that outputs depend on. */
+function valuesRead(outputs: readonly Value[], leaves: ReadonlySet<Value>): Set<Value> {
+  return new Set([...outputs, ...nodesBefore(outputs, leaves).flatMap(presentInputs)]);
 }
 
 /** What takes long to compute again: the products of matrices that depend on the step. */
