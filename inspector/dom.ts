@@ -5,7 +5,7 @@ export function element<E extends HTMLElement>(id: string, type: new () => E): E
   throw new Error(`The page has no ${type.name} "${id}".`);
 }
 
-/** A table with a header; the first column names the rows. */
+/** A table with a header; the first column names the rows. Where there is little room each row is a list (style.css). */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[]): HTMLTableElement {
   const made = document.createElement("table");
   const head = made.createTHead().insertRow();
@@ -18,8 +18,18 @@ export function table(headings: readonly string[], rows: readonly (readonly stri
   const body = made.createTBody();
   for (const row of rows) {
     const line = body.insertRow();
-    for (const cell of row) line.insertCell().textContent = cell;
+    for (const [k, text] of row.entries()) {
+      const cell = line.insertCell();
+      cell.textContent = text;
+      cell.dataset.heading = headings[k] ?? "";
+    }
   }
+  // What is laid out as a list stays a table for those who listen to it.
+  made.setAttribute("role", "table");
+  for (const each of made.querySelectorAll("thead, tbody")) each.setAttribute("role", "rowgroup");
+  for (const each of made.querySelectorAll("tr")) each.setAttribute("role", "row");
+  for (const each of made.querySelectorAll("th")) each.setAttribute("role", "columnheader");
+  for (const each of made.querySelectorAll("td")) each.setAttribute("role", "cell");
   return made;
 }
 

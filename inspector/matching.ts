@@ -2,6 +2,7 @@
 import { type Dim, isBatch } from "../src/graph/dim.js";
 import type { Model } from "../src/graph/model.js";
 import { type DType, sizeOf, type Tensor } from "../src/tensor/tensor.js";
+import { classesOf, oneHotClasses } from "./classes.js";
 
 export interface Choices {
   /** By input. */
@@ -32,6 +33,7 @@ export function suggested(model: Model, tensors: ReadonlyMap<string, Tensor>): C
 function suggestedLoss(model: Model, target: Tensor | undefined): string {
   const [output] = model.graph.outputs;
   if (!target) return "output";
+  if (oneHotClasses(target, classesOf(model))) return "cross_entropy";
   if (/int/.test(target.dtype)) return "cross_entropy";
   return target.dims.length <= (output?.value.shape.length ?? 1) ? "mse" : "cross_entropy";
 }
@@ -67,11 +69,20 @@ export function asInput(tensor: Tensor, dtype: DType, shape: readonly Dim[], sam
   return { ...typed, dims: wanted, data } as Tensor;
 }
 
-/** Class labels may be stored in any type of integers. */
-export function asTarget(tensor: Tensor): Tensor {
-  if (/int/.test(tensor.dtype)) return { ...cast(tensor, "int64"), dims: flat(tensor.dims) };
-  return cast(tensor, "float32");
+const ofClasses = new Set(["cross_entropy", "nll"]);
+
+/** Class labels may be stored in any type of integers, or as one-hot rows where the loss is one of classes. */
+export function asTarget(tensor: Tensor, loss: string, model: Model): Tensor {
+  if (!ofClasses.has(loss)) return { ...tensor, dtype: "float32", data: Float32Array.from(numbersIn(tensor)) };
+  const classes = oneHotClasses(tensor, classesOf(model));
+  if (classes) return { dtype: "int64", dims: [classes.length], data: classes };
+  const numbers = numbersIn(tensor);
+  // What is no class is said in the words of pergrad.
+  if (!numbers.every(Number.isInteger)) return tensor;
+  return { dtype: "int64", dims: flat(tensor.dims), data: BigInt64Array.from(numbers, BigInt) };
 }
+
+const numbersIn = ({ data }: Tensor): number[] => Array.from(data, Number);
 
 /** `[N, 1]` is `[N]`. */
 const flat = (dims: readonly number[]) => (dims.length === 2 && dims[1] === 1 ? dims.slice(0, 1) : dims);

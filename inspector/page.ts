@@ -3,11 +3,12 @@ import { showShape } from "../src/graph/dim.js";
 import { loadModel, type Model } from "../src/index.js";
 import { type LossName, namedLosses } from "../src/nn/as-loss.js";
 import type { Tensor } from "../src/tensor/tensor.js";
+import { ClassNames } from "./classes.js";
 import { choice, element, number, table } from "./dom.js";
 import { asInput, asTarget, type Choices, suggested } from "./matching.js";
 import { type Dropped, imagesAs, readDropped } from "./reading.js";
 import { Results } from "./results.js";
-import { type Feeds, samplesOf, study } from "./study.js";
+import { type Feeds, type Study, samplesOf, study } from "./study.js";
 
 const drop = element("drop", HTMLElement);
 const files = element("files", HTMLInputElement);
@@ -33,6 +34,8 @@ class Bench {
   #model: Model | undefined;
   #tensors: ReadonlyMap<string, Tensor> = new Map();
   #rows: readonly string[] | undefined;
+  #isText = false;
+  #names = new ClassNames();
   #pending: Dropped[] = [];
   #running: AbortController | undefined;
 
@@ -43,6 +46,7 @@ class Bench {
     report.status("Reading …");
     try {
       const dropped = await readDropped(given);
+      if (dropped.model && hasData(dropped)) this.#forget();
       this.#pending.push(dropped);
       await this.#readModel();
       await this.#readData();
@@ -52,6 +56,14 @@ class Bench {
       report.status("");
       report.problem(error);
     }
+  }
+
+  /** A model with its data has nothing to do with what was dropped before. */
+  #forget(): void {
+    this.#pending = [];
+    this.#tensors = new Map();
+    [this.#rows, this.#isText] = [undefined, false];
+    this.#names = new ClassNames();
   }
 
   async #readModel(): Promise<void> {
@@ -64,12 +76,16 @@ class Bench {
   }
 
   async #readData(): Promise<void> {
-    const latest = this.#pending.findLast(({ tensors, images }) => tensors.size > 0 || images.length > 0);
+    const named = this.#pending.findLast(({ classes }) => classes !== undefined);
+    if (named) this.#names = new ClassNames(named.classes);
+    const read = this.#pending.findLast(({ rows }) => rows !== undefined);
+    if (read) [this.#rows, this.#isText] = [read.rows, read.isText];
+    const latest = this.#pending.findLast(hasData);
     if (!latest) return;
-    const { tensors, images, rows } = latest;
+    const { tensors, images, rows, isText } = latest;
     if (images.length === 0) this.#tensors = tensors;
     else if (this.#model) this.#tensors = await imagesAs(images, imageForm(this.#model));
-    this.#rows = rows;
+    if (latest !== read && this.#rows?.length !== samplesIn(this.#tensors)) [this.#rows, this.#isText] = [rows, isText];
   }
 
   #missing(): string {
@@ -110,14 +126,14 @@ class Bench {
     return { inputs: Object.fromEntries(inputs), target: text("target") || null, loss: text("loss") };
   }
 
-  #feeds(model: Model, { inputs, target }: Choices): Feeds {
+  #feeds(model: Model, { inputs, target, loss }: Choices): Feeds {
     const feeds: Record<string, Tensor> = {};
     for (const { name, dtype, shape } of model.graph.inputs) {
       const tensor = this.#tensors.get(inputs[name] ?? "");
       if (tensor) feeds[name] = asInput(tensor, dtype, shape, model.sampleAxes[name] ?? null);
     }
     const targets = target === null ? undefined : this.#tensors.get(target);
-    return targets ? { ...feeds, target: asTarget(targets) } : feeds;
+    return targets ? { ...feeds, target: asTarget(targets, loss, model) } : feeds;
   }
 
   async measure(): Promise<void> {
@@ -137,15 +153,18 @@ class Bench {
       const count = samplesOf(model, feeds);
       if (count === 0) throw new Error("The data holds no samples; drop data that holds some.");
       report.status(`Compiling; then measuring ${count} samples …`);
-      await painted();
-      const onProgress = (samples: number, total: number) => {
-        done.value = samples / total;
-        report.status(`Measured ${samples} of ${total} samples.`);
+      const rows = this.#rows?.length === count ? this.#rows : undefined;
+      const subject = { model, feeds, loss, rows, isText: rows !== undefined && this.#isText, names: this.#names };
+      const onPart = (found: Study) => {
+        if (this.#running !== running) return;
+        done.value = found.samples / found.total;
+        report.status(`Measured ${found.samples} of ${found.total} samples.`);
+        results.part(subject, found);
       };
-      const found = await study(model, feeds, loss, { signal: running.signal, onProgress });
+      const found = await study(model, feeds, loss, { signal: running.signal, onPart });
       if (this.#running !== running) return;
       report.status("");
-      results.show({ model, feeds, loss, rows: this.#rows, study: found });
+      results.finish(subject, found.study, found.program);
     } catch (error) {
       if (this.#running !== running) return;
       report.status(running.signal.aborted ? "Cancelled." : "");
@@ -160,8 +179,13 @@ class Bench {
   }
 }
 
-/** After the browser has shown what was said. */
-const painted = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+const hasData = ({ tensors, images }: Dropped) => tensors.size > 0 || images.length > 0;
+
+/** The length of what all tensors hold along axis 0. */
+function samplesIn(tensors: ReadonlyMap<string, Tensor>): number | undefined {
+  const [first] = tensors.values();
+  return first?.dims[0];
+}
 
 /** Channels, height and width of the model's first input that holds images. */
 function imageForm({ graph }: Model): [number, number, number] {

@@ -4,6 +4,7 @@ import { decodeNpy } from "../src/io/npy.js";
 import { decodeNpz } from "../src/io/npz.js";
 import { decodeSafetensors } from "../src/io/safetensors.js";
 import type { Tensor } from "../src/tensor/tensor.js";
+import { tableOf } from "./tables.js";
 
 export interface Dropped {
   readonly model?: File;
@@ -11,34 +12,54 @@ export interface Dropped {
   readonly others: Readonly<Record<string, FileContent>>;
   readonly tensors: ReadonlyMap<string, Tensor>;
   readonly images: readonly File[];
-  /** Texts of each row of a table, for display. */
+  /** What is shown of each sample. */
   readonly rows?: readonly string[];
+  /** Whether these are texts. */
+  readonly isText: boolean;
+  /** The classes' names. */
+  readonly classes?: readonly string[];
 }
 
 const isImage = (name: string) => /\.(png|jpe?g|webp|bmp|gif)$/i.test(name);
 
+/** Names of files that hold names of classes, one in a line. */
+const classFile = /^(class|classes|class_names|labels|label_names|names)\.txt$/;
+
 /** Throws PergradError, or an Error with a sentence for the page. */
 export async function readDropped(files: readonly File[]): Promise<Dropped> {
   let model: File | undefined;
-  let rows: readonly string[] | undefined;
+  let [rows, isText]: [readonly string[] | undefined, boolean] = [undefined, false];
+  let classes: readonly string[] | undefined;
   const others: Record<string, FileContent> = {};
-  const tensors = new Map<string, Tensor>();
+  const [tensors, ofTables] = [new Map<string, Tensor>(), new Map<string, Tensor>()];
   const images: File[] = [];
   for (const file of files) {
     const name = file.name.toLowerCase();
     if (name.endsWith(".onnx")) model = file;
     else if (isImage(name)) images.push(file);
+    else if (classFile.test(name)) classes = linesOf(await file.text());
+    else if (name.endsWith(".txt")) [rows, isText] = [linesOf(await file.text()), true];
     else if (name.endsWith(".csv")) {
       const table = tableOf(await file.text(), file.name);
-      rows = table.rows;
-      for (const [key, each] of table.tensors) tensors.set(key, each);
+      ({ rows, isText } = table);
+      if (table.classes.length > 0) classes = table.classes;
+      for (const [key, each] of table.tensors) ofTables.set(key, each);
     } else {
       const found = await tensorsIn(file);
       if (!found) others[file.name] = file;
       for (const [key, each] of found ?? []) tensors.set(key, each);
     }
   }
-  return { ...(model ? { model } : {}), others, tensors, images, ...(rows ? { rows } : {}) };
+  // What a file of tensors holds is what a model takes; a table beside it is there to be read.
+  const all = new Map([...ofTables, ...tensors]);
+  const more = { ...(model ? { model } : {}), ...(rows ? { rows } : {}), ...(classes ? { classes } : {}) };
+  return { others, tensors: all, images, isText, ...more };
+}
+
+/** One text in each line. */
+function linesOf(text: string): string[] {
+  const lines = text.split(/\r?\n/);
+  return lines.at(-1) === "" ? lines.slice(0, -1) : lines;
 }
 
 /** Undefined where the file's name is that of no format of data. */
@@ -53,46 +74,6 @@ async function tensorsIn(file: File): Promise<ReadonlyMap<string, Tensor> | unde
   } catch (error) {
     throw new Error(`"${file.name}" is not a readable .npy file: ${error instanceof Error ? error.message : error}.`);
   }
-}
-
-const targetNames = /^(target|targets|label|labels|class|y)$/i;
-
-/** Numbers in columns; a column that is named like a target, else the last one, is it; the others are `x`, `[N, columns]`. */
-function tableOf(
-  text: string,
-  name: string,
-): { readonly tensors: ReadonlyMap<string, Tensor>; readonly rows: string[] } {
-  const [header = [], ...lines] = text
-    .split(/\r?\n/)
-    .filter((line) => line.trim() !== "")
-    .map((line) => line.split(",").map((cell) => cell.trim().replace(/^"(.*)"$/, "$1")));
-  const named = header.findIndex((column) => targetNames.test(column));
-  const target = named >= 0 ? named : header.length - 1;
-  const columns = header.map((_, k) => k).filter((k) => k !== target);
-  const x = new Float32Array(lines.length * columns.length);
-  const targets = new Float64Array(lines.length);
-  for (const [n, line] of lines.entries()) {
-    for (const [k, column] of header.entries()) {
-      const number = Number(line[k] || Number.NaN);
-      if (Number.isNaN(number))
-        throw new Error(
-          `"${name}" has ${JSON.stringify(line[k] ?? "")} in line ${n + 2}, column "${column}": columns hold numbers.`,
-        );
-      if (k === target) targets[n] = number;
-      else x[n * columns.length + columns.indexOf(k)] = number;
-    }
-  }
-  const isWhole = targets.every(Number.isInteger);
-  const tensors = new Map<string, Tensor>([
-    ["x", { dtype: "float32", dims: [lines.length, columns.length], data: x }],
-    [
-      "target",
-      isWhole
-        ? { dtype: "int64", dims: [lines.length], data: BigInt64Array.from(targets, BigInt) }
-        : { dtype: "float32", dims: [lines.length], data: Float32Array.from(targets) },
-    ],
-  ]);
-  return { tensors, rows: lines.map((line) => columns.map((k) => `${header[k]}: ${line[k]}`).join(", ")) };
 }
 
 /**

@@ -3,20 +3,35 @@
 import type { Model } from "../src/index.js";
 import { csvOf } from "../src/io/table.js";
 import type { LossName } from "../src/nn/as-loss.js";
+import type { ExplainedParameter } from "../src/plan/explain.js";
+import { questionNames, questions } from "../src/plan/questions.js";
+import type { ClassNames } from "./classes.js";
 import { download, element, number, table } from "./dom.js";
 import { histogram } from "./histogram.js";
 import { paint, pictureOf, textOf } from "./sample.js";
-import { type Feeds, type Study, taught } from "./study.js";
+import { type Ended, type Feeds, type Study, taught } from "./study.js";
 
-export interface Shown {
+/** What is measured. */
+export interface Subject {
   readonly model: Model;
   readonly feeds: Feeds;
   readonly loss: LossName;
+  /** What is shown of each sample. */
   readonly rows: readonly string[] | undefined;
+  /** Whether these are texts. */
+  readonly isText: boolean;
+  readonly names: ClassNames;
+}
+
+interface Shown extends Subject {
   readonly study: Study;
 }
 
-const most = 24;
+/** Cards at first, and how many more each time. */
+const few = 24;
+
+/** Milliseconds between two looks at samples that are still being measured. */
+const pause = 500;
 
 export class Results {
   readonly #section = element("results", HTMLElement);
@@ -25,15 +40,17 @@ export class Results {
   readonly #class = element("class", HTMLSelectElement);
   readonly #attribution = element("attribution", HTMLElement);
   #shown: Shown | undefined;
+  /** The program, once all is measured. */
+  #program: Ended | undefined;
+  #cards = few;
+  #drawn = Number.NEGATIVE_INFINITY;
 
   /** @param report says what is going on, or what went wrong */
   constructor(private readonly report: { status(text: string): void; problem(error: unknown): void }) {
-    for (const select of [this.#by, this.#order, this.#class]) select.addEventListener("change", () => this.#list());
+    for (const select of [this.#by, this.#order, this.#class]) select.addEventListener("change", () => this.#list(few));
+    element("more", HTMLButtonElement).addEventListener("click", () => this.#more());
     element("csv", HTMLButtonElement).addEventListener("click", () => this.#export());
-    element("program", HTMLButtonElement).addEventListener("click", () => {
-      const program = this.#shown?.study.program;
-      if (program) download("program.pergrad.onnx", new Uint8Array(program), "application/octet-stream");
-    });
+    element("program", HTMLButtonElement).addEventListener("click", () => this.#save());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#chart());
     addEventListener("resize", () => this.#chart());
   }
@@ -42,31 +59,75 @@ export class Results {
     this.#section.hidden = true;
     this.#attribution.hidden = true;
     this.#shown = undefined;
+    this.#program = undefined;
+    this.#drawn = Number.NEGATIVE_INFINITY;
   }
 
-  show(shown: Shown): void {
-    this.#shown = shown;
-    const { study } = shown;
+  /** Samples as they come; drawn now and then. */
+  part(subject: Subject, study: Study): void {
+    const first = this.#shown === undefined;
+    this.#shown = { ...subject, study };
+    if (performance.now() - this.#drawn < pause) return;
+    this.#drawn = performance.now();
+    if (first) this.#begin();
+    this.#summary();
+    this.#chart();
+    // Whoever is about to press a card's button keeps it.
+    if (!element("cards", HTMLOListElement).contains(document.activeElement)) this.#list(this.#cards);
+  }
+
+  #begin(): void {
     this.#section.hidden = false;
-    const wrong =
-      study.predicted && study.classes ? study.predicted.filter((each, n) => each !== study.classes?.[n]).length : null;
-    const accuracy = wrong === null ? "" : ` The model takes ${wrong} of them for another class.`;
-    element("summary", HTMLElement).textContent =
-      `${study.samples} samples, measured in ${(study.milliseconds / 1000).toFixed(1)} s; mean loss ${number(mean(study.losses))}, mean gradient norm ${number(mean(study.norms))}.${accuracy}`;
+    this.#section.setAttribute("aria-busy", "true");
+    const { study } = this.#measured();
     this.#by.replaceChildren(
       new Option("gradient norm", "norm"),
       new Option("loss", "loss"),
       ...[...study.byParameter.keys()].map((name) => new Option(`norm of ${name}`, `of ${name}`)),
     );
+    this.#class.replaceChildren(new Option("all", ""));
+    element("class-label", HTMLElement).hidden = true;
+    element("rest", HTMLElement).hidden = true;
+    this.#cards = few;
+  }
+
+  /** All that needs all samples. */
+  finish(subject: Subject, study: Study, program: Ended): void {
+    if (!this.#shown || this.#section.hidden) {
+      this.#shown = { ...subject, study };
+      this.#begin();
+    }
+    this.#shown = { ...subject, study };
+    this.#program = program;
     const classes = [...new Set(study.classes ?? [])].sort((a, b) => a - b);
     element("class-label", HTMLElement).hidden = classes.length === 0;
-    this.#class.replaceChildren(new Option("all", ""), ...classes.map((each) => new Option(`${each}`)));
-    element("program", HTMLButtonElement).hidden = study.program === null;
-    element("plan", HTMLElement).textContent = study.plan;
-    element("classes", HTMLElement).replaceChildren(classTable(study, classes));
-    element("parameters", HTMLElement).replaceChildren(parameterTable(shown));
+    this.#class.append(...classes.map((each) => new Option(subject.names.of(each), `${each}`)));
+    const { rows, notes } = program.explain();
+    element("plan", HTMLElement).replaceChildren(planTable(rows), ...notes.map(noteOf));
+    element("plan-text", HTMLElement).textContent = String(program.explain());
+    element("classes", HTMLElement).replaceChildren(classTable(this.#measured(), classes));
+    element("parameters", HTMLElement).replaceChildren(parameterTable(this.#measured()));
+    element("rest", HTMLElement).hidden = false;
+    this.#section.removeAttribute("aria-busy");
+    this.#summary();
     this.#chart();
-    this.#list();
+    this.#list(this.#cards);
+  }
+
+  #measured(): Shown {
+    if (!this.#shown) throw new Error("Nothing is measured yet.");
+    return this.#shown;
+  }
+
+  #summary(): void {
+    const { study, names } = this.#measured();
+    const { samples, total, predicted, classes } = study;
+    const wrong = predicted && classes ? predicted.filter((each, n) => each !== classes[n]).length : null;
+    const accuracy = wrong === null ? "" : ` The model takes ${wrong} of them for another class.`;
+    const counted = samples < total ? `${samples} of ${total} samples so far` : `${samples} samples`;
+    const named = `${names}` === "" ? "" : ` Classes: ${names}.`;
+    element("summary", HTMLElement).textContent =
+      `${counted}, measured in ${(study.milliseconds / 1000).toFixed(1)} s; mean loss ${number(mean(study.losses))}, mean gradient norm ${number(mean(study.norms))}.${accuracy}${named}`;
   }
 
   #chart(): void {
@@ -83,7 +144,8 @@ export class Results {
     return study.byParameter.get(by.slice("of ".length)) ?? study.norms;
   }
 
-  #list(): void {
+  /** @param count how many cards are shown, if there are as many */
+  #list(count: number): void {
     if (!this.#shown) return;
     const { study } = this.#shown;
     const values = this.#values(this.#shown);
@@ -93,33 +155,45 @@ export class Results {
     // What is not finite comes first: it is what somebody looks for.
     const rank = (n: number) => (Number.isFinite(values[n]) ? sign * (values[n] ?? 0) : Number.NEGATIVE_INFINITY);
     samples.sort((a, b) => rank(a) - rank(b));
-    this.#fill("cards", samples.slice(0, most));
+    this.#cards = count;
+    this.#fill("cards", samples.slice(0, count));
+    element("shown", HTMLElement).textContent =
+      `${Math.min(count, samples.length)} of ${samples.length} samples are shown.`;
+    element("more", HTMLButtonElement).hidden = samples.length <= count;
+  }
+
+  /** The focus goes on to the first card that is new. */
+  #more(): void {
+    const before = this.#cards;
+    this.#list(before + few);
+    element("cards", HTMLOListElement).children[before]?.querySelector("button")?.focus();
   }
 
   #fill(id: string, samples: readonly number[], more: (sample: number) => string = () => ""): void {
     const template = element("card", HTMLTemplateElement);
-    const { model, feeds, rows, study } = this.#shown ?? {};
-    if (!model || !feeds || !study) return;
+    if (!this.#shown) return;
+    const { model, feeds, rows, isText, names, study } = this.#shown;
+    element(id, HTMLOListElement).classList.toggle("texts", isText);
     const cards = samples.map((n) => {
       const card = document.importNode(template.content, true);
-      const [canvas, content, numbers, button] = ["canvas", ".content", ".numbers", "button"].map((selector) =>
-        card.querySelector(selector),
+      const [canvas, content, sample, numbers, button] = ["canvas", ".content", ".sample", ".numbers", "button"].map(
+        (selector) => card.querySelector(selector),
       );
       const picture = pictureOf(model, feeds, n);
-      const label = study.classes ? `class ${study.classes[n]}` : "";
+      const label = study.classes ? `class ${names.of(study.classes[n])}` : "";
       const predicted =
-        study.predicted && study.predicted[n] !== study.classes?.[n] ? `predicted ${study.predicted[n]}` : "";
+        study.predicted && study.predicted[n] !== study.classes?.[n] ? `predicted ${names.of(study.predicted[n])}` : "";
       if (picture && canvas instanceof HTMLCanvasElement) {
         paint(canvas, picture);
         canvas.hidden = false;
         canvas.setAttribute("aria-label", `sample ${n}${label && `, ${label}`}`);
       }
-      if (content)
-        content.textContent = [`#${n}`, label, predicted, picture ? "" : textOf(model, feeds, rows, n)]
-          .filter((each) => each !== "")
-          .join(" · ");
-      if (numbers)
-        numbers.textContent = `norm ${number(study.norms[n] ?? Number.NaN)}, loss ${number(study.losses[n] ?? Number.NaN)}${more(n)}`;
+      content?.replaceChildren(...whole([`#${n}`, label, predicted]));
+      const text = picture && !isText ? "" : textOf(model, feeds, rows, n);
+      if (sample instanceof HTMLElement) sample.textContent = text;
+      if (sample instanceof HTMLElement) sample.hidden = text === "";
+      const [norm, loss] = [study.norms, study.losses].map((values) => number(values[n] ?? Number.NaN));
+      numbers?.replaceChildren(...whole([`norm ${norm}`, `loss ${loss}`, more(n)]));
       button?.setAttribute("aria-label", `What taught this? Sample ${n}`);
       button?.addEventListener("click", () => void this.#explain(n));
       return card;
@@ -130,15 +204,15 @@ export class Results {
   async #explain(query: number): Promise<void> {
     const shown = this.#shown;
     if (!shown) return;
-    const { model, feeds, loss, study } = shown;
+    const { model, feeds, loss, names, study } = shown;
     this.report.status(`Comparing the gradients of all samples with that of sample ${query} …`);
     try {
       const scores = await taught(model, feeds, loss, query);
       if (this.#shown !== shown) return;
       const others = [...scores.keys()].filter((n) => n !== query).sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0));
-      const score = (n: number) => `, score ${number(scores[n] ?? Number.NaN)}`;
+      const score = (n: number) => `score ${number(scores[n] ?? Number.NaN)}`;
       element("query", HTMLElement).textContent =
-        `Sample ${query}${study.classes ? ` of class ${study.classes[query]}` : ""}: a small step along another sample's gradient lowers this one's loss in proportion to the inner product of the two gradients, the score.`;
+        `Sample ${query}${study.classes ? ` of class ${names.of(study.classes[query])}` : ""}: a small step along another sample's gradient lowers this one's loss in proportion to the inner product of the two gradients, the score.`;
       this.#fill("helpful", others.slice(0, 8), score);
       this.#fill("harmful", others.slice(-8).reverse(), score);
       this.#attribution.hidden = false;
@@ -146,6 +220,16 @@ export class Results {
       this.report.status("");
     } catch (error) {
       this.report.status("");
+      this.report.problem(error);
+    }
+  }
+
+  /** A program whose weights are too large for one file is none that can be offered. */
+  #save(): void {
+    if (!this.#program) return;
+    try {
+      download("program.pergrad.onnx", new Uint8Array(this.#program.encode()), "application/octet-stream");
+    } catch (error) {
       this.report.problem(error);
     }
   }
@@ -167,7 +251,40 @@ export class Results {
 
 const mean = (values: ArrayLike<number>) => Array.from(values).reduce((sum, each) => sum + each, 0) / values.length;
 
-function classTable({ classes, norms, losses, predicted }: Study, names: readonly number[]): HTMLElement {
+/** Parts of a line, none of which is broken. */
+function whole(parts: readonly string[]): HTMLElement[] {
+  return parts
+    .filter((part) => part !== "")
+    .map((part) => {
+      const made = document.createElement("span");
+      made.textContent = `${part} `;
+      return made;
+    });
+}
+
+function noteOf(text: string): HTMLElement {
+  const made = document.createElement("p");
+  made.className = "hint";
+  made.textContent = text;
+  return made;
+}
+
+/** What was chosen for each parameter; of the questions those that are asked. */
+function planTable(rows: readonly ExplainedParameter[]): HTMLElement {
+  const asked = questionNames.filter((name) => rows.some((row) => row[name] !== null));
+  const cells = rows.map((row) => [
+    row.parameter,
+    row.shape,
+    row.kind,
+    ...asked.map((name) => row[name] ?? ""),
+    row.operations.toLocaleString("en-US"),
+  ]);
+  const headings = ["parameter", "shape", "kind", ...asked.map((name) => questions[name].heading)];
+  return table([...headings, "multiply-adds per sample"], cells);
+}
+
+function classTable({ study, names: named }: Shown, names: readonly number[]): HTMLElement {
+  const { classes, norms, losses, predicted } = study;
   if (!classes) {
     const none = document.createElement("p");
     none.textContent = "The target holds no classes.";
@@ -180,7 +297,7 @@ function classTable({ classes, norms, losses, predicted }: Study, names: readonl
       ? `${((100 * own.filter((n) => predicted[n] === name).length) / own.length).toFixed(1)} %`
       : "";
     return [
-      `${name}`,
+      named.of(name),
       `${own.length}`,
       number(mean(of(losses))),
       number(mean(of(norms))),

@@ -1,13 +1,16 @@
 /** What is measured of each sample. */
-import { attribution, type Model, perSample, type Tensor, want } from "../src/index.js";
+import { attribution, type Model, type Program, perSample, type Tensor, want } from "../src/index.js";
 import type { LossName } from "../src/nn/as-loss.js";
 import { pickSamples } from "../src/tensor/take-samples.js";
+import { classesIn, classesOf } from "./classes.js";
 
 export type Feeds = Readonly<Record<string, Tensor>>;
 
+/** What is known of the first `samples` samples: all arrays hold as many. */
 export interface Study {
   readonly samples: number;
-  /** `[N]`, all of them. */
+  /** All that are to be measured. */
+  readonly total: number;
   readonly norms: Float32Array;
   readonly losses: Float32Array;
   readonly byParameter: ReadonlyMap<string, Float32Array>;
@@ -15,58 +18,97 @@ export interface Study {
   readonly predicted: Int32Array | null;
   /** Of the target, where it holds one class for each sample. */
   readonly classes: Int32Array | null;
-  readonly plan: string;
-  readonly program: Uint8Array | null;
   readonly milliseconds: number;
 }
 
+const wants = { norms: want.norms(), losses: want.losses(), outputs: want.outputs() };
+
+/** A program whose worker has ended: it still tells how it computes, and what its file is. */
+export type Ended = Pick<Program<typeof wants>, "explain" | "encode">;
+
 export interface Told {
   readonly signal: AbortSignal;
-  readonly onProgress: (done: number, total: number) => void;
+  /** Is called with what is known so far, first of few samples. */
+  readonly onPart: (study: Study) => void;
 }
 
-/** The loss of every sample and the norms of its gradient, in a worker of the page. */
-export async function study(model: Model, feeds: Feeds, loss: LossName, { signal, onProgress }: Told): Promise<Study> {
-  const [output] = model.graph.outputs;
-  const isClassifier = output?.value.shape.length === 2 && model.graph.outputs.length > 0;
-  const wants = { norms: want.norms(), losses: want.losses(), outputs: want.outputs() };
-  const began = performance.now();
-  const program = await perSample(model, { loss, want: wants, workers: true });
+/** Samples at a time: the first are there soon. */
+const chunkSize = 64;
+
+/** The loss of every sample and the norms of its gradient, compiled and measured in a worker of the page. */
+export async function study(
+  model: Model,
+  feeds: Feeds,
+  loss: LossName,
+  { signal, onPart }: Told,
+): Promise<{ readonly study: Study; readonly program: Ended }> {
+  const measuring = new Measuring(model, feeds, performance.now());
+  const program = await perSample(model, { loss, want: wants, workers: true, signal });
   try {
-    const [norms, losses, predicted]: [number[], number[], number[]] = [[], [], []];
-    const byParameter = new Map<string, number[]>(program.parameters.map((name) => [name, []]));
-    const samples = samplesOf(model, feeds);
-    const progress = ({ samples: done }: { readonly samples: number }) => onProgress(done, samples);
-    for await (const { results } of program.stream(feeds, { signal, onProgress: progress })) {
-      norms.push(...results.norms.total.data);
-      losses.push(...results.losses.data);
-      for (const [name, { data }] of Object.entries(results.norms.parameters)) byParameter.get(name)?.push(...data);
-      const scores = output && results.outputs[output.name];
-      if (isClassifier && scores) predicted.push(...largestOf(scores));
+    for await (const { from, results } of program.stream(feeds, { signal, chunkSize })) {
+      measuring.add(from, results);
+      onPart(measuring.found);
     }
-    return {
-      samples: norms.length,
-      norms: Float32Array.from(norms),
-      losses: Float32Array.from(losses),
-      byParameter: new Map([...byParameter].map(([name, values]) => [name, Float32Array.from(values)])),
-      predicted: isClassifier ? Int32Array.from(predicted) : null,
-      classes: classesIn(feeds.target, norms.length),
-      plan: String(program.explain()),
-      program: encoded(() => program.encode()),
-      milliseconds: performance.now() - began,
-    };
+    return { study: measuring.found, program };
   } finally {
     // Ends the worker too, which gives back all of its memory.
     await program.release();
   }
 }
 
-/** A program whose weights are too large for one file cannot be offered as a download. */
-function encoded(encode: () => Uint8Array): Uint8Array | null {
-  try {
-    return encode();
-  } catch {
-    return null;
+type Measured = Awaited<ReturnType<Program<typeof wants>["run"]>>;
+
+/** What has been measured so far. */
+class Measuring {
+  readonly #total: number;
+  readonly #norms: Float32Array;
+  readonly #losses: Float32Array;
+  readonly #byParameter = new Map<string, Float32Array>();
+  readonly #predicted: Int32Array | null;
+  readonly #classes: Int32Array | null;
+  readonly #output: string | undefined;
+  #samples = 0;
+
+  constructor(
+    model: Model,
+    feeds: Feeds,
+    private readonly began: number,
+  ) {
+    const [output] = model.graph.outputs;
+    this.#total = samplesOf(model, feeds);
+    this.#norms = new Float32Array(this.#total);
+    this.#losses = new Float32Array(this.#total);
+    this.#output = output?.name;
+    this.#predicted = output?.value.shape.length === 2 ? new Int32Array(this.#total) : null;
+    this.#classes = classesIn(feeds.target, this.#total, classesOf(model));
+  }
+
+  /** @param from the number of the first sample */
+  add(from: number, { norms, losses, outputs }: Measured): void {
+    this.#norms.set(norms.total.data, from);
+    this.#losses.set(losses.data, from);
+    for (const [name, { data }] of Object.entries(norms.parameters)) {
+      const all = this.#byParameter.get(name) ?? new Float32Array(this.#total);
+      all.set(data, from);
+      this.#byParameter.set(name, all);
+    }
+    const scores = this.#output === undefined ? undefined : outputs[this.#output];
+    if (scores) this.#predicted?.set(largestOf(scores), from);
+    this.#samples = from + losses.data.length;
+  }
+
+  get found(): Study {
+    const samples = this.#samples;
+    return {
+      samples,
+      total: this.#total,
+      norms: this.#norms.subarray(0, samples),
+      losses: this.#losses.subarray(0, samples),
+      byParameter: new Map([...this.#byParameter].map(([name, values]) => [name, values.subarray(0, samples)])),
+      predicted: this.#predicted?.subarray(0, samples) ?? null,
+      classes: this.#classes?.subarray(0, samples) ?? null,
+      milliseconds: performance.now() - this.began,
+    };
   }
 }
 
@@ -82,11 +124,6 @@ function largestOf({ dims: [rows = 0, width = 0], data }: Tensor): number[] {
     for (let k = 1; k < width; k++) if (Number(data[n * width + k]) > Number(data[n * width + best])) best = k;
     return best;
   });
-}
-
-function classesIn(target: Tensor | undefined, samples: number): Int32Array | null {
-  if (target?.dtype !== "int64" || target.data.length !== samples) return null;
-  return Int32Array.from(target.data, Number);
 }
 
 /** For each sample, how much a step along its gradient lowers the loss of one of them. */

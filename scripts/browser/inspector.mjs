@@ -44,6 +44,7 @@ function worst(found, expected) {
   return found.reduce((most, each, n) => Math.max(most, Math.abs(each - expected[n]) / Math.abs(expected[n])), 0);
 }
 
+/** What is there when the first samples are shown, how long that took, and all of it. */
 async function measured(page, folder, names) {
   const began = Date.now();
   await page.setInputFiles(
@@ -52,7 +53,11 @@ async function measured(page, folder, names) {
   );
   await page.waitForSelector("#cards li, #problem:not(:empty)", { timeout: 60_000 });
   require((await page.textContent("#problem")) === "", await page.textContent("#problem"));
-  return Date.now() - began;
+  const first = Date.now() - began;
+  const early = await page.textContent("#summary");
+  await page.waitForSelector("#results:not([aria-busy]), #problem:not(:empty)", { timeout: 60_000 });
+  require((await page.textContent("#problem")) === "", await page.textContent("#problem"));
+  return { first, early, all: Date.now() - began };
 }
 
 const axe = readFileSync(new URL("../../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
@@ -93,7 +98,8 @@ export async function testInspector(browser, tell, screenshots) {
     await page.goto(address);
     await shoot("empty");
     await attempt("2,000 digits are measured with Node's numbers", async () => {
-      const milliseconds = await measured(page, folder, ["digits.onnx", "digits.safetensors"]);
+      const { first, early, all } = await measured(page, folder, ["digits.onnx", "digits.safetensors"]);
+      require(/^\d+ of 2000 samples so far/.test(early), `the first that is shown is "${early}"`);
       const [header, ...lines] = String(await downloaded(page, "#csv"))
         .trim()
         .split("\n")
@@ -108,7 +114,7 @@ export async function testInspector(browser, tell, screenshots) {
       require(far <= count / 200 && Math.max(...errors) < 1e-2, `${far} norms differ, by up to ${Math.max(...errors)}`);
       const largest = digits.norms.indexOf(Math.max(...digits.norms));
       require((await page.textContent("#cards li")).includes(`#${largest} `), "the largest norm is not first");
-      return `, first shown after ${(milliseconds / 1000).toFixed(1)} s`;
+      return `, first shown after ${(first / 1000).toFixed(1)} s, all after ${(all / 1000).toFixed(1)} s`;
     });
     await shoot("wide");
     await attempt("cards follow what is chosen", async () => {
@@ -119,6 +125,20 @@ export async function testInspector(browser, tell, screenshots) {
       require((await page.textContent("#cards li")).includes(`#${least} `), "the smallest norm is not first");
       const others = await page.locator("#cards li", { hasNotText: "class 7" }).count();
       require(others === 0, "other classes are shown");
+    });
+    await attempt("more cards, as many as there are", async () => {
+      const shown = async () => [await page.locator("#cards li").count(), await page.textContent("#shown")].join(": ");
+      const sevens = digits.data.target.data.filter((label) => label === 7n).length;
+      require((await shown()) === `24: 24 of ${sevens} samples are shown.`, await shown());
+      await page.focus("#more");
+      await page.keyboard.press("Enter");
+      require((await shown()) === `48: 48 of ${sevens} samples are shown.`, await shown());
+      const at = await page.evaluate(() =>
+        [...document.querySelectorAll("#cards li")].findIndex((each) => each.contains(document.activeElement)),
+      );
+      require(at === 24, `the focus is on card ${at}`);
+      while (await page.locator("#more").isVisible()) await page.click("#more");
+      require((await shown()) === `${sevens}: ${sevens} of ${sevens} samples are shown.`, await shown());
     });
     await attempt("what taught a sample is what Node finds", async () => {
       await page.focus("#cards li:first-child button");
@@ -149,6 +169,12 @@ export async function testInspector(browser, tell, screenshots) {
       await page.setViewportSize({ width: 360, height: 740 });
       const width = await page.evaluate(() => document.documentElement.scrollWidth);
       require(width <= 360, `the page is ${width} px wide`);
+      const cut = await page.evaluate(() =>
+        [...document.querySelectorAll("#model table, #rest table, .cards li")]
+          .filter((each) => each.getBoundingClientRect().right > 360 || each.scrollWidth > each.clientWidth + 1)
+          .map((each) => each.textContent.slice(0, 40)),
+      );
+      require(cut.length === 0, `cut at the right: ${cut.join("; ")}`);
     });
     await page.emulateMedia({ colorScheme: "light" });
     await page.waitForTimeout(200);
@@ -166,6 +192,47 @@ export async function testInspector(browser, tell, screenshots) {
       writeFileSync(join(folder, "small.csv"), csv);
       await measured(page, folder, ["small.onnx", "small.csv"]);
       require(/a: .*b: /.test(await page.textContent("#cards li")), await page.textContent("#cards li"));
+    });
+    await attempt("texts beside numbers, and classes by their names", async () => {
+      const lines = Array.from(
+        { length: 40 },
+        (_, n) => `${Math.sin(n)},${Math.cos(n)},"Dear ${n}, ""hello""",${n % 2 ? "spam" : "ham"}`,
+      );
+      writeFileSync(join(folder, "texts.csv"), `a,b,text,label\n${lines.join("\n")}\n`);
+      await measured(page, folder, ["small.onnx", "texts.csv"]);
+      const [card, summary] = [await page.textContent("#cards li"), await page.textContent("#summary")];
+      require(/class (ham \(0\)|spam \(1\))/.test(card) && /Dear \d+, "hello"/.test(card), card);
+      require(summary.includes("Classes: 0 ham, 1 spam."), summary);
+      require((await page.textContent("#classes")).includes("spam (1)"), await page.textContent("#classes"));
+      await page.selectOption("#class", { label: "spam (1)" });
+      require((await page.locator("#cards li", { hasNotText: "spam" }).count()) === 0, "other classes are shown");
+      await shoot("texts");
+      await attempt("axe finds nothing among texts", () => accessible(page));
+    });
+    await attempt("one-hot labels are the same labels, and classes.txt names them", async () => {
+      const own = pickSamples(digits.data.x, 0, [...Array(64).keys()]);
+      const labels = [...digits.data.target.data.subarray(0, 64)].map(Number);
+      const hot = new Float32Array(64 * 10);
+      for (const [n, label] of labels.entries()) hot[10 * n + label] = 1;
+      const target = { dtype: "float32", dims: [64, 10], data: hot };
+      writeFileSync(join(folder, "hot.safetensors"), encodeSafetensors({ x: own, target }));
+      writeFileSync(join(folder, "classes.txt"), "zero\none\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine\n");
+      await measured(page, folder, ["digits.onnx", "hot.safetensors", "classes.txt"]);
+      require((await page.inputValue("[name=loss]")) === "cross_entropy", await page.inputValue("[name=loss]"));
+      const [, ...lines] = String(await downloaded(page, "#csv"))
+        .trim()
+        .split("\n");
+      const rows = lines.map((line) => line.split(",").map(Number));
+      require(rows.every(([n, label]) => label === labels[n]), "other classes");
+      require(worst(
+        rows.map((row) => row[3]),
+        digits.losses,
+      ) < 1e-5, "other losses");
+      const names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+      const [, n] = /#(\d+)/.exec(await page.textContent("#cards li"));
+      require((await page.textContent("#cards li")).includes(
+        `class ${names[labels[n]]} (${labels[n]})`,
+      ), await page.textContent("#cards li"));
     });
     await attempt("an .npz file", async () => {
       writeFileSync(join(folder, "digits.npz"), encodeNpz(new Map(Object.entries(digits.data))));
