@@ -9,27 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .dtypes import FLOATS, NUMPY, WHOLE
 from .errors import PergradError
 from .form import ClassLimit, Form, Input, LabelLimit, RowLimit
 
 Array = npt.NDArray[np.generic]
-
-NUMPY: Mapping[str, type[np.generic]] = {
-    "float64": np.float64,
-    "float32": np.float32,
-    "float16": np.float16,
-    "int64": np.int64,
-    "int32": np.int32,
-    "int16": np.int16,
-    "int8": np.int8,
-    "uint64": np.uint64,
-    "uint32": np.uint32,
-    "uint16": np.uint16,
-    "uint8": np.uint8,
-    "bool": np.bool_,
-}
-FLOATS = ("float64", "float32", "float16")
-WHOLE = ("int64", "int32", "int16", "int8", "uint32", "uint16", "uint8")
 
 
 @dataclass(frozen=True)

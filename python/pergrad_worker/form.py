@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .errors import PergradError
+from .stored import fault_of
 
 KEY = "pergrad.program"
 VERSION = 2
@@ -16,7 +17,6 @@ Dim = int | tuple[int]
 """A size; or `(k,)`, k times the batch size."""
 
 JoiningKind = Literal["samples", "sum", "mean", "deviations", "shared", "whole"]
-KINDS: tuple[JoiningKind, ...] = ("samples", "sum", "mean", "deviations", "shared", "whole")
 
 
 @dataclass(frozen=True)
@@ -190,9 +190,9 @@ def read_form(text: str | None, file_name: str) -> Form:
             "compile the model again and save it.",
         )
     try:
-        form = json.loads(text)
-    except ValueError:
-        raise _damaged(file_name, "it is no JSON") from None
+        form = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise damaged(file_name, "it is no JSON") from None
     version = form.get("version") if isinstance(form, dict) else None
     if version != VERSION:
         raise PergradError(
@@ -200,13 +200,19 @@ def read_form(text: str | None, file_name: str) -> Form:
             f'"{file_name}" holds a program of version {version}, and this pergrad reads version {VERSION}; '
             "compile the model again and save it.",
         )
-    try:
-        return _form(form)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise _damaged(file_name, f"{type(error).__name__} at {error}") from error
+    fault = fault_of(form)
+    if fault is not None:
+        raise damaged(file_name, fault)
+    return _form(form)
 
 
-def _damaged(file_name: str, what: str) -> PergradError:
+def _no_constant(text: str) -> None:
+    """NaN and infinity are no JSON."""
+    raise ValueError(text)
+
+
+def damaged(file_name: str, what: str) -> PergradError:
+    """The error of a file whose metadata do not fit its program."""
     return PergradError(
         "INVALID_MODEL", f'What "{file_name}" says of its program is damaged: {what}; save the program again.'
     )
@@ -218,21 +224,14 @@ def _show(dim: Dim) -> str:
     return str(dim)
 
 
-def _dim(spec: Any) -> Dim:
-    if isinstance(spec, int) and not isinstance(spec, bool) and spec >= 0:
+def _dim(spec: int | str) -> Dim:
+    if isinstance(spec, int):
         return spec
-    if spec == "N":
-        return (1,)
-    if isinstance(spec, str) and spec.startswith("N*"):
-        return (int(spec[2:]),)
-    raise ValueError(f"the dimension {spec!r}")
+    return (1,) if spec == "N" else (int(spec[2:]),)
 
 
 def _type(each: Mapping[str, Any]) -> dict[str, Any]:
-    name, dtype = each["name"], each["dtype"]
-    if not isinstance(name, str) or not isinstance(dtype, str):
-        raise TypeError(f"the type of {name!r}")
-    return {"name": name, "dtype": dtype, "shape": tuple(_dim(dim) for dim in each["shape"])}
+    return {"name": each["name"], "dtype": each["dtype"], "shape": tuple(_dim(dim) for dim in each["shape"])}
 
 
 def _input(each: Mapping[str, Any]) -> Input:
@@ -245,25 +244,22 @@ def _input(each: Mapping[str, Any]) -> Input:
         sample_axis=each["sampleAxis"],
         at_most=at_most,
         labels=tuple(
-            LabelLimit(one["classes"], one.get("ignored"), one.get("skipsOthers", False), one["by"])
-            for one in each.get("labels", [])
+            LabelLimit(one["classes"], one.get("ignored"), bool(one.get("skipsOthers")), one["by"])
+            for one in each.get("labels") or []
         ),
-        rows=tuple(RowLimit(one["rows"], one["by"]) for one in each.get("rows", [])),
-        classes=None if classes is None else ClassLimit(classes["loss"], classes["count"], classes["ignored"]),
+        rows=tuple(RowLimit(one["rows"], one["by"]) for one in each.get("rows") or []),
+        classes=None if classes is None else ClassLimit(classes["loss"], classes["count"], classes.get("ignored")),
     )
 
 
 def _joining(each: Mapping[str, Any]) -> Joining:
-    kind = each["kind"]
-    if kind not in KINDS:
-        raise ValueError(f"the joining {kind!r}")
-    at = each.get("at", {})
-    return Joining(kind, at.get("axis", 0), at.get("outer", 1), at.get("inner", 1), each.get("sum"))
+    if each["kind"] != "samples":
+        return Joining(each["kind"], sum=each.get("sum"))
+    at = each["at"]
+    return Joining("samples", at["axis"], at["outer"], at["inner"])
 
 
 def _form(form: Mapping[str, Any]) -> Form:
-    if form["weights"] not in ("inside", "inputs"):
-        raise ValueError(f"weights {form['weights']!r}")
     watch = form["watch"]
     return Form(
         loss=form["loss"],
@@ -298,12 +294,12 @@ def _form(form: Mapping[str, Any]) -> Form:
             )
             for each in form["scalars"]
         ),
-        others=tuple(Other(**_type(each), want=str(each["want"])) for each in form["others"]),
+        others=tuple(Other(**_type(each), want=each["want"]) for each in form["others"]),
         whole=form["whole"],
         watch=None if watch is None else Watch(watch["name"], float(watch["bound"])),
         memory=tuple(
             Bytes(float(each["fixed"]), float(each["perSample"]), float(each["perPair"])) for each in form["memory"]
         ),
-        not_finite=bool(form["notFinite"]),
+        not_finite=form["notFinite"],
         raw=form,
     )

@@ -13,7 +13,8 @@ from functools import cached_property
 
 import numpy as np
 
-from .checking import NUMPY, Array
+from .checking import Array
+from .dtypes import NUMPY
 from .errors import PergradError
 from .form import Form
 
@@ -50,7 +51,7 @@ def digest_of(arrays: Arrays) -> str:
 class Sorted:
     """Arrays by what they are for, each under the name of its input."""
 
-    scalars: dict[str, Array]
+    scalars: dict[str, float]
     vectors: dict[str, Array]
     weights: dict[str, Array]
     others: dict[str, Array]
@@ -58,7 +59,7 @@ class Sorted:
 
 
 def sorted_inputs(form: Form, inputs: Arrays) -> Sorted:
-    """Raises PergradError MISSING_TENSOR for a name that is none of the program's."""
+    """Raises PergradError: MISSING_TENSOR for a name that is none of the program's, SHAPE_MISMATCH."""
     kinds = {
         **{each.name: "shared" for each in form.inputs if each.sample_axis is None},
         **{each.name: "weights" for each in form.parameters},
@@ -73,7 +74,7 @@ def sorted_inputs(form: Form, inputs: Arrays) -> Sorted:
                 "MISSING_TENSOR",
                 f'The program takes no "{name}" beside its data; leave it out, or correct its name.',
             )
-        getattr(found, kinds[name])[name] = value
+        getattr(found, kinds[name])[name] = _number(name, value) if kinds[name] == "scalars" else value
     return found
 
 
@@ -111,7 +112,7 @@ def vector_feeds(form: Form, metadata: Mapping[str, str], vectors: Arrays) -> di
     for each in form.vectors:
         value = vectors.get(each.name)
         if value is None and each.value is not None:
-            value = _held(metadata, each.value).reshape(each.dims(0))
+            value = _held(metadata, each.value, each.dims(0))
         if value is None:
             raise PergradError(
                 "MISSING_TENSOR",
@@ -169,8 +170,19 @@ def _fitting(value: Array, dtype: str, dims: tuple[int, ...], whose: str, name: 
     )
 
 
-def _held(metadata: Mapping[str, str], key: str) -> Array:
-    text = metadata.get(key)
-    if text is None:
-        raise PergradError("INVALID_MODEL", f'The metadata "{key}" are missing; save the program again.')
-    return np.frombuffer(base64.b64decode(text), "<f4")
+def _number(name: str, value: Array) -> float:
+    if value.size == 1 and value.dtype.kind in "fiu":
+        return float(value.reshape(()))
+    raise PergradError(
+        "SHAPE_MISMATCH",
+        f'The norm "{name}" is {value.dtype} [{", ".join(map(str, value.shape))}], but it is a number; give one.',
+    )
+
+
+def _held(metadata: Mapping[str, str], key: str, dims: tuple[int, ...]) -> Array:
+    try:
+        return np.frombuffer(base64.b64decode(metadata[key], validate=True), "<f4").reshape(dims)
+    except (KeyError, ValueError):
+        raise PergradError(
+            "INVALID_MODEL", f'The metadata "{key}" do not hold {list(dims)} numbers; save the program again.'
+        ) from None

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .checking import FLOATS, Array
+from .checking import Array
+from .dtypes import FLOATS
 from .errors import PergradError
 from .form import Form, Joining, Result
 

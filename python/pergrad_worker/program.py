@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .checking import NUMPY, Array, Data, Prepared, prepare
+from .checking import Array, Data, Prepared, prepare
+from .dtypes import NUMPY
 from .errors import NotFinite, PergradError, first_few
 from .execution import CPU, fallen_back
 from .files import digest
-from .form import KEY, Form, read_form
+from .form import KEY, Form, damaged, read_form
 from .given import Arrays, Given, other_feeds, scalar_feeds, sorted_inputs, vector_feeds, weight_feeds
 from .joining import Joined, spoilt_samples, sums_spoilt, whole_error, without
 from .session import Optimization, load_session
@@ -97,7 +98,7 @@ class Program:
         own = sorted_inputs(form, inputs or {})
         # A norm given by its want's name comes before those of files, which go by the inputs' names.
         wants = {each.name: each.want for each in form.scalars}
-        norms = {name: float(value) for name, value in own.scalars.items() if wants[name] not in (scalars or {})}
+        norms = {name: value for name, value in own.scalars.items() if wants[name] not in (scalars or {})}
         numbers = scalar_feeds(form, {**norms, **(scalars or {})})
         given_vectors = {**own.vectors, **(vectors or {})}
         initial = (
@@ -124,7 +125,12 @@ class Program:
             values = self._session.run(names, {**prepared.feeds, **given.feeds})
         except Exception as error:
             raise PergradError("RUNTIME", f"ONNX Runtime failed to run a program: {error}") from error
-        return dict(zip(names, values, strict=True))
+        found = dict(zip(names, values, strict=True))
+        for each in self.form.results:
+            dims, own = each.dims(prepared.samples), found[each.name].shape
+            if own != dims:
+                raise damaged(self.path, f'the result "{each.name}" is {list(own)}, not {list(dims)}')
+        return found
 
     def compute(
         self,
@@ -264,7 +270,23 @@ def open_program(
             "INVALID_ARGUMENT",
             f'"{path}" holds operators that ONNX Runtime lacks or gets wrong; save it with for: "onnxruntime".',
         )
+    fault = fault_of_graph(form, session)
+    if fault is not None:
+        raise damaged(path, fault)
     return Program(path, session, form, metadata, execution, optimization)
+
+
+def fault_of_graph(form: Form, session: Any) -> str | None:
+    """What a form says otherwise than its graph, as the end of a sentence."""
+    fed = {each.name for each in (*form.inputs, *form.vectors, *form.scalars, *form.others)}
+    if form.weights == "inputs":
+        fed |= {each.name for each in form.parameters}
+    taken = {each.name for each in session.get_inputs()}
+    given = {each.name for each in session.get_outputs()}
+    for name in sorted(fed ^ taken):
+        return f'it says nothing of the input "{name}"' if name in taken else f'the program has no input "{name}"'
+    lacking = next((each.name for each in form.results if each.name not in given), None)
+    return None if lacking is None else f'the program has no result "{lacking}"'
 
 
 def not_finite_error(samples: list[int]) -> NotFinite:

@@ -111,6 +111,8 @@ def test_vectors_and_norms_of_the_caller(perceptron: Case) -> None:
     expect_close(found["dot/total"], gradients, "dot", 1e-4)
     with pytest.raises(PergradError, match="it must be a finite number above 0"):
         program.compute(data, scalars={"clipped": 0})
+    with pytest.raises(PergradError, match=r'The norm "clipped/at/all" is float32 \[3\], but it is a number; give one'):
+        program.compute(data, inputs={"clipped/at/all": np.ones(3, np.float32)})
     with pytest.raises(PergradError, match='There is no want "clip" that clips'):
         program.compute(data, scalars={"clip": 1})
     with pytest.raises(PergradError, match=r'The vector of "dot" for "0\.bias" is float32'):
