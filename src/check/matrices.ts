@@ -1,6 +1,6 @@
 /**
- * What a program makes of all columns of the curvature, or of all rows of the Jacobian, held against the same of single samples
- * in float64: a plain product with each unit vector, a plain backward pass for each element of the output. Of small models.
+ * Compares what a program makes of all columns of the curvature, or all rows of the Jacobian, with the same for single samples
+ * in float64: a plain product with each unit vector, a plain backward pass for each element of the output. For small models.
  */
 import type { Objective, ObjectiveOptions } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
@@ -36,7 +36,7 @@ export const matrixNames = Object.keys(wants) as readonly (keyof typeof wants)[]
 const mostSamples = 3;
 /** Numbers that the reference reads and writes in no more than a few seconds. */
 const affordable = 2 ** 26;
-/** What a node, and a loop over some steps, take it at least, in such numbers. */
+/** What a node, and a loop over some steps, cost the reference at least, in such numbers. */
 const leastWork = { node: 2 ** 9, loop: 2 ** 17 };
 
 /** See `vanishing` in curvature.ts. */
@@ -47,11 +47,11 @@ type Parts = ReferenceParts & Pick<PlainProducts, "vectors" | "skipped" | "jacob
 /** Numbers by want and by parameter, or for all samples together. */
 type Numbers = ReadonlyMap<string, ReadonlyMap<string, Float64Array>>;
 
-/** Of all parameters together: no parameter has such a name. */
+/** Stands for all parameters together: no parameter has such a name. */
 const whole = "\0all";
 
 /**
- * Compares the first few samples, where that takes no long time.
+ * Compares the first few samples, unless that would take long.
  * @param gradients as a program computed them
  */
 export async function comparedMatrices(
@@ -83,13 +83,16 @@ export async function comparedMatrices(
     if (!(error instanceof PergradError) || error.code !== "UNSUPPORTED_OP") throw error;
     return leftOut(error.message);
   }
-  const expected = inFloat64(new Reference(parts), parts, samples);
+  const reference = new Reference(parts);
+  const each = Array.from({ length: samples }, (_, n) => ofSample(reference, parts, n));
+  const expected = inFloat64(each, parts.names);
   const lost = [...expected.values()].some((own) => [...own.values()].some((all) => !all.every(Number.isFinite)));
   if (lost) return leftOut("In float64 the second derivatives of this model and data are not finite.");
-  return { wants: await resultsOf(run, expected, parts, samples), skipped: [] };
+  const slope = Math.max(0, ...each.flatMap(({ gradients }) => gradients.map(largestFinite)));
+  return { wants: await resultsOf(run, expected, slope), skipped: [] };
 }
 
-/** Of values for one direction. */
+/** The work for one direction. */
 function workOfOne(values: readonly Value[]): number {
   return nodesBefore(values).reduce((total, node) => {
     const { body, recurrent } = definitionOf(node) ?? {};
@@ -101,29 +104,41 @@ function leftOut(reason: string): ComparedCurvature {
   return { wants: [], skipped: matrixNames.map((name) => ({ want: name, reason })) };
 }
 
-/** By want and parameter, of the samples one after another. */
-function inFloat64(reference: Reference, parts: Parts, samples: number): Numbers {
-  const rows = Array.from({ length: samples }, (_, n) => jacobianOf(reference, parts, n));
-  const [elements = 0] = rows.map(({ length }) => length);
-  const columns = Array.from({ length: samples }, (_, n) => diagonalsOf(reference, parts, n));
-  const joined = (of: (n: number) => ArrayLike<number>) =>
-    Float64Array.from(Array.from({ length: samples }, (_, n) => Array.from(of(n))).flat());
-  const each = (of: (name: string, n: number) => ArrayLike<number>) =>
-    new Map(parts.names.map((name) => [name, joined((n) => of(name, n))]));
-  const hessian = (name: string, n: number) => present(nth(columns, n).get(`hvp/${name}`));
-  const traces = each((name, n) => [sumOf(hessian(name, n))]);
-  const total = joined((n) => [parts.names.reduce((sum, name) => sum + sumOf(hessian(name, n)), 0)]);
-  const jacobian = each((name, n) => nth(rows, n).flatMap((row) => Array.from(present(row.get(name)))));
-  const products = (n: number, m: number) =>
-    Array.from({ length: elements }, (_, o) =>
-      parts.names.reduce(
-        (sum, name) => sum + dot(present(nth(nth(rows, n), o).get(name)), present(nth(nth(rows, m), o).get(name))),
-        0,
-      ),
+/** One sample in float64. */
+interface OfSample {
+  readonly gradients: readonly Float64Array[];
+  /** For each element of the output its derivative, by parameter. */
+  readonly jacobian: readonly ReadonlyMap<string, Float64Array>[];
+  /** By `<want>/<parameter>` of the products. */
+  readonly diagonals: ReadonlyMap<string, Float64Array>;
+}
+
+/** The reference keeps one sample's activations, so all that is needed of a sample is computed together. */
+function ofSample(reference: Reference, parts: Parts, sample: number): OfSample {
+  return {
+    gradients: [...reference.sample(sample).gradients.values()],
+    jacobian: jacobianOf(reference, parts, sample),
+    diagonals: diagonalsOf(reference, parts, sample),
+  };
+}
+
+/** By want and parameter, with the samples one after another. */
+function inFloat64(samples: readonly OfSample[], names: readonly string[]): Numbers {
+  const joined = (of: (sample: OfSample) => ArrayLike<number>) =>
+    Float64Array.from(samples.flatMap((sample) => Array.from(of(sample))));
+  const each = (of: (name: string, sample: OfSample) => ArrayLike<number>) =>
+    new Map(names.map((name) => [name, joined((sample) => of(name, sample))]));
+  const hessian = (name: string, { diagonals }: OfSample) => present(diagonals.get(`hvp/${name}`));
+  const traces = each((name, sample) => [sumOf(hessian(name, sample))]);
+  const total = joined((sample) => [names.reduce((sum, name) => sum + sumOf(hessian(name, sample)), 0)]);
+  const jacobian = each((name, sample) => sample.jacobian.flatMap((row) => Array.from(present(row.get(name)))));
+  const products = ({ jacobian: rows }: OfSample, other: OfSample) =>
+    rows.map((row, o) =>
+      names.reduce((sum, name) => sum + dot(present(row.get(name)), present(nth(other.jacobian, o).get(name))), 0),
     );
-  const kernel = joined((n) => Array.from({ length: samples }, (_, m) => sumOf(products(n, m))));
+  const kernel = joined((sample) => samples.map((other) => sumOf(products(sample, other))));
   return new Map<string, ReadonlyMap<string, Float64Array>>([
-    ["ggnDiagonal", each((name, n) => present(nth(columns, n).get(`ggnProduct/${name}`)))],
+    ["ggnDiagonal", each((name, { diagonals }) => present(diagonals.get(`ggnProduct/${name}`)))],
     ["hessianDiagonal", each(hessian)],
     ["trace", new Map([...traces, [whole, total]])],
     ["jacobian", jacobian],
@@ -191,12 +206,8 @@ interface Compared extends Judged {
   readonly expected: Float64Array;
 }
 
-async function resultsOf(
-  run: OnFirstSamples<Found>,
-  expected: Numbers,
-  parts: Parts,
-  samples: number,
-): Promise<CheckedWant[]> {
+/** @param slope the largest element of the gradients */
+async function resultsOf(run: OnFirstSamples<Found>, expected: Numbers, slope: number): Promise<CheckedWant[]> {
   const own = returned(run.found);
   const all = [...expected].flatMap(([name, numbers]) =>
     [...numbers].map(([parameter, exact]): Compared => {
@@ -204,7 +215,7 @@ async function resultsOf(
       return { want: name, parameter, expected: exact, found, difference: furthest(found, exact), ownRounding: 0 };
     }),
   );
-  const scaleOf = scales(all, parts, samples);
+  const scaleOf = scales(all, slope);
   const beyond = all.filter((each) => relative(each.difference, scaleOf(each)) > tolerance.loop);
   await seeOwnRounding(
     beyond,
@@ -218,13 +229,8 @@ async function resultsOf(
   });
 }
 
-/** What differences are relative to: the largest number of the parameter, or a part of the want's or of the gradients' largest. */
-function scales(all: readonly Compared[], parts: Parts, samples: number): (each: Compared) => number {
-  const reference = new Reference(parts);
-  const slopes = Array.from({ length: samples }, (_, n) =>
-    [...reference.sample(n).gradients.values()].map(largestFinite),
-  );
-  const slope = Math.max(0, ...slopes.flat());
+/** What differences are relative to: the parameter's largest number, or a part of the largest of the want or the gradients. */
+function scales(all: readonly Compared[], slope: number): (each: Compared) => number {
   const peaks: Record<string, number> = {};
   for (const { want: name, expected } of all) peaks[name] = Math.max(peaks[name] ?? slope, largestFinite(expected));
   return ({ want: name, expected }) => Math.max(largestFinite(expected), vanishing * entryOf(peaks, name));

@@ -9,7 +9,7 @@ import type { FileHandle } from "./file-system.js";
 import { decodeNpy, NpyError, npyPlace } from "./npy.js";
 import { readNpz } from "./npz.js";
 import { OpenFile } from "./open-file.js";
-import { layoutOf, type Part, readAt, type Stored } from "./rows.js";
+import { layoutOf, type Part, readAt, type TensorPlace } from "./rows.js";
 import type { TensorFile } from "./tensor-file.js";
 import { membersOf } from "./zip-directory.js";
 
@@ -17,7 +17,7 @@ import { membersOf } from "./zip-directory.js";
 const headerBytes = 4096;
 
 /** An array in memory, or where it lies. */
-type Found = Tensor | Stored;
+type Found = Tensor | TensorPlace;
 
 /**
  * Opens an archive. One with packed members is read whole, and held.

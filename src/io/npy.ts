@@ -2,7 +2,7 @@
 import { type DType, sizeOf, type Tensor, type TypedArray, tensor } from "../tensor/tensor.js";
 import { tensorOfTexts } from "../tensor/texts.js";
 import { type HalfType, storedBytesOf, type TensorLayout, tensorOfBytes } from "./bytes.js";
-import { type Stored, swapBytes } from "./rows.js";
+import { swapBytes, type TensorPlace } from "./rows.js";
 
 /** What is wrong with an array: the reader of the file adds which file and array. */
 export class NpyError extends Error {}
@@ -61,7 +61,7 @@ export function decodeNpy(bytes: Uint8Array): Tensor {
  * @param bytes the first ones
  * @param size all that there are
  */
-export function npyPlace(bytes: Uint8Array, size: number): Stored | null {
+export function npyPlace(bytes: Uint8Array, size: number): TensorPlace | null {
   const header = attempt(() => parseHeader(bytes));
   if (!header || typeof header.type !== "string" || (header.columnMajor && header.dims.length > 1)) return null;
   const { type, dims, bigEndian, start } = header;

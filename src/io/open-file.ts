@@ -2,7 +2,7 @@
 import type { Tensor } from "../tensor/tensor.js";
 import { changedFile, unreadable } from "./failure.js";
 import { type FileHandle, open } from "./file-system.js";
-import { fillAt, type Part, readPart, readRows, type Stored } from "./rows.js";
+import { fillAt, type Part, readPart, readRows, type TensorPlace } from "./rows.js";
 
 /** A file as it was when it was opened. */
 interface Version {
@@ -39,12 +39,12 @@ export class OpenFile {
   }
 
   /** A tensor, or what lies between two places of one of its axes. Throws FILE_UNREADABLE. */
-  tensor(placed: Stored, part?: Part): Promise<Tensor> {
+  tensor(placed: TensorPlace, part?: Part): Promise<Tensor> {
     return readPart(this.handle, placed, part).catch(this.#failed);
   }
 
   /** The rows at these places of one of a tensor's axes, in this order. Throws FILE_UNREADABLE. */
-  rows(placed: Stored, axis: number, places: ArrayLike<number>): Promise<Tensor> {
+  rows(placed: TensorPlace, axis: number, places: ArrayLike<number>): Promise<Tensor> {
     return readRows(this.handle, placed, axis, places).catch(this.#failed);
   }
 

@@ -1,20 +1,20 @@
-/** Tensors that lie in a file as they are in memory: parts of them are read when they are asked for. */
+/** Tensors that lie in a file as they are in memory. Parts of them are read when they are needed. */
 import { type DType, sizeOf, type Tensor } from "../tensor/tensor.js";
 import { type HalfType, storedBytesOf, type TensorLayout, tensorOfBytes } from "./bytes.js";
 import { type FileHandle, readSync } from "./file-system.js";
 
-/** Where a tensor's elements lie, one after another, the last axis running fastest. */
-export interface Stored {
+/** Where a tensor lies in a file: its elements one after another, the last axis running fastest. */
+export interface TensorPlace {
   readonly type: DType | HalfType;
   readonly dims: readonly number[];
-  /** Of its first byte in the file. */
+  /** The place of its first byte in the file. */
   readonly position: number;
   /** Default false. */
   readonly bigEndian?: boolean;
 }
 
 /** What a placed tensor is when it is read: halves are widened. */
-export function layoutOf({ type, dims }: Stored): TensorLayout {
+export function layoutOf({ type, dims }: TensorPlace): TensorLayout {
   return { dtype: type === "float16" || type === "bfloat16" ? "float32" : type, dims };
 }
 
@@ -40,7 +40,7 @@ const mostHere = 2 ** 15;
 const turn = 64;
 
 /** A tensor, or a part of it. Throws where the file ends before. */
-export async function readPart(file: FileHandle, placed: Stored, part?: Part): Promise<Tensor> {
+export async function readPart(file: FileHandle, placed: TensorPlace, part?: Part): Promise<Tensor> {
   const { type, dims, position } = placed;
   if (!part) return elements(placed, dims, await readAt(file, position, sizeOf(dims) * storedBytesOf(type)));
   const { axis, from, to } = part;
@@ -63,7 +63,7 @@ interface Stretch {
 /** The rows at these places of an axis, in this order. Throws where the file ends before. */
 export async function readRows(
   file: FileHandle,
-  placed: Stored,
+  placed: TensorPlace,
   axis: number,
   places: ArrayLike<number>,
 ): Promise<Tensor> {
@@ -94,7 +94,7 @@ interface Along {
   readonly all: number;
 }
 
-function along({ type, dims }: Stored, axis: number): Along {
+function along({ type, dims }: TensorPlace, axis: number): Along {
   return {
     blocks: sizeOf(dims.slice(0, axis)),
     behind: sizeOf(dims.slice(axis + 1)) * storedBytesOf(type),
@@ -152,7 +152,7 @@ function taken(dims: readonly number[], axis: number, count: number): number[] {
 }
 
 function elements(
-  { type, bigEndian = false }: Stored,
+  { type, bigEndian = false }: TensorPlace,
   dims: readonly number[],
   bytes: Uint8Array<ArrayBuffer>,
 ): Tensor {

@@ -16,7 +16,7 @@ import {
   tensorOfBytes,
 } from "./bytes.js";
 import { OpenFile } from "./open-file.js";
-import { layoutOf, type Part, readAt, type Stored } from "./rows.js";
+import { layoutOf, type Part, readAt, type TensorPlace } from "./rows.js";
 import { PieceChecker, type TensorWriter } from "./writer.js";
 
 export interface SafetensorsContent {
@@ -158,7 +158,7 @@ export class SafetensorsFile {
     return entry;
   }
 
-  #placed(name: string): Stored {
+  #placed(name: string): TensorPlace {
     const { type, dims, begin } = this.#entry(name);
     return { type, dims, position: this.start + begin };
   }

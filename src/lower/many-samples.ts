@@ -20,7 +20,8 @@ export const splitting = "samples-in-parts";
 export function samplesInParts(outputs: readonly Value[], own: readonly Value[] = [], seen?: OnRewrite): Value[] {
   const begin = () => {
     const masks = new Masks();
-    return (node: Node) => (node.outputs[0]?.dtype === "float32" && node.domain === "" ? inParts(node, masks) : null);
+    return (node: Node) =>
+      node.outputs[0]?.dtype === "float32" && node.domain === "" ? summedInParts(node, masks) : null;
   };
   return restated({ name: splitting, begin }, outputs, own, seen);
 }
@@ -48,7 +49,7 @@ function maskOf(parts: number): Value {
   return build.cast(build.equal(own, build.ints([...Array(parts).keys()], [parts, 1])), "float32");
 }
 
-function inParts(node: Node, masks: Masks): Value | null {
+function summedInParts(node: Node, masks: Masks): Value | null {
   const ofMatrices = (left: Value, right: Value) => product(left, right, masks);
   if (node.op === "MatMul") return matMulBy(node, ofMatrices);
   if (node.op === "Gemm") return gemmBy(node, ofMatrices);

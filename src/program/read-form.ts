@@ -8,7 +8,7 @@ import type { Expected } from "../graph/model.js";
 import { leaf, type Value } from "../graph/value.js";
 import type { Wants } from "../wants/wanted.js";
 import { faultOf } from "./stored-checks.js";
-import { type StoredForm, type StoredInput, type StoredType, storedVersion } from "./stored-form.js";
+import { type StoredForm, type StoredInput, type StoredValue, storedVersion } from "./stored-form.js";
 
 /** What a program is run from, read from its file. */
 export interface ReadForm {
@@ -128,6 +128,6 @@ function entriesOf(kinds: Readonly<Record<string, string>>): string {
   return `{ ${all.map(([name, kind]) => `${name}: ${kind}`).join(", ")} }`;
 }
 
-function leafOf({ name, dtype, shape }: StoredType, kind: "input" | "parameter" = "input"): Value {
+function leafOf({ name, dtype, shape }: StoredValue, kind: "input" | "parameter" = "input"): Value {
   return leaf(name, { dtype, shape: shape.map(parseDim) }, { kind });
 }

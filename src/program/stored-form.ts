@@ -1,6 +1,6 @@
 /**
- * What a saved program says of itself, in its file's metadata under "pergrad.program": JSON, from which it can be run
- * again without being compiled, by pergrad or by another reader. docs/saved-programs.md describes it.
+ * How a saved program describes itself: JSON in its file's metadata under "pergrad.program", from which pergrad or another
+ * reader can run it without compiling. docs/saved-programs.md describes it.
  */
 import { type Output, whyWhole } from "../compile/joining.js";
 import { type ProgramGraph, weightsOf } from "../compile/program-graph.js";
@@ -28,7 +28,7 @@ export const unadaptedKey = "pergrad.unadapted";
 /** The metadata's key for a vector that a want was given: its float32 numbers, little-endian, in base64. */
 const vectorKey = (input: string): string => `pergrad.vector/${input}`;
 
-/** Bytes of all vectors up to which they are written down. */
+/** Vectors are written down only if all together take no more bytes than this. */
 const mostVectors = 2 ** 28;
 
 export const storedVersion = 2;
@@ -36,27 +36,28 @@ export const storedVersion = 2;
 /** Whether a file holds the parameters' values, or takes them as inputs. */
 export type Weights = "inside" | "inputs";
 
-export interface StoredType {
+/** A value of the file. */
+export interface StoredValue {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly DimSpec[];
 }
 
-/** Data that is fed. */
-export interface StoredInput extends StoredType {
+/** An input that holds data. */
+export interface StoredInput extends StoredValue {
   /** The axis that holds the samples; null where all samples share the input. */
   readonly sampleAxis: number | null;
-  /** Where it holds lengths of sequences: 0 to `atMost` (null: any number from 0 up). */
+  /** If it holds lengths of sequences: they are 0 to `atMost` (null: any number from 0 up). */
   readonly lengths?: { readonly atMost: number | null };
-  /** Where it holds class labels that the model itself looks up. */
+  /** If it holds class labels that the model itself looks up. */
   readonly labels?: readonly LabelLimit[];
-  /** Where it holds indices of rows that the model looks up in a table of parameters. */
+  /** If it holds indices of rows that the model looks up in a table of parameters. */
   readonly rows?: readonly RowLimit[];
-  /** Where it holds the class labels of the loss: 0 to classes - 1, and `ignored`. */
+  /** If it holds the class labels of the loss: they are 0 to `count` - 1, or `ignored`. */
   readonly classes?: { readonly loss: string; readonly count: number; readonly ignored: number | null };
 }
 
-export interface StoredParameter extends StoredType {
+export interface StoredParameter extends StoredValue {
   /** Whether the program differentiates with respect to it. */
   readonly differentiated: boolean;
   /** The digest of the values' bytes, little-endian. */
@@ -64,23 +65,23 @@ export interface StoredParameter extends StoredType {
 }
 
 /** An output of the file. */
-export interface StoredResult extends StoredType, Pick<Output, "joining"> {
-  /** The want that it belongs to; null for what the program itself is watched by. */
+export interface StoredResult extends StoredValue, Pick<Output, "joining"> {
+  /** The want that it belongs to; null if it belongs to the program itself (`watch`, hidden NaN). */
   readonly want: string | null;
-  /** Its place in what the want gives: ["sum", "layers/0/weight"]. */
+  /** Its place in the want's result: ["sum", "layers/0/weight"]. */
   readonly path: readonly string[];
-  /** The parameter that it belongs to, where it belongs to one. */
+  /** The parameter that it belongs to, if any. */
   readonly parameter: string | null;
 }
 
-export interface StoredVector extends StoredType {
+export interface StoredVector extends StoredValue {
   readonly want: string;
   readonly parameter: string;
-  /** The metadata's key under which its values are; null where the want was given none. */
+  /** The metadata's key that holds its values; null if the want was given none. */
   readonly value: string | null;
 }
 
-export interface StoredScalar extends StoredType {
+export interface StoredScalar extends StoredValue {
   readonly want: string;
   readonly scalar: string;
   readonly initial: number;
@@ -88,33 +89,33 @@ export interface StoredScalar extends StoredType {
   readonly range: readonly [number, number];
 }
 
-/** Version 2. */
+/** The form, version 2. */
 export interface StoredForm {
   readonly version: typeof storedVersion;
   /** The loss's name, for readers of the file. */
   readonly loss: string;
   /** Where the parameters' values are: in the file, or in inputs of their names. */
   readonly weights: Weights;
-  /** Data that is fed, `target` included, in the dtypes and shapes of the file. */
+  /** The data, `target` included, in the dtypes and shapes of the file. */
   readonly inputs: readonly StoredInput[];
-  /** Data that nothing in the file reads: it may be given, as the program that was compiled takes it. */
+  /** Data that nothing in the file reads. It may be given, because the compiled program takes it. */
   readonly unread?: readonly StoredInput[];
-  /** The shape of the output that the loss looks at, samples first. */
+  /** The shape of the output that the loss takes, samples first. */
   readonly output: readonly DimSpec[];
   /** All parameters that the program reads. */
   readonly parameters: readonly StoredParameter[];
-  /** The kinds of wants by their names, and what they were made with. */
+  /** The wants by name: their kinds, and the settings with which they were made. */
   readonly wants: Readonly<Record<string, { readonly kind: string; readonly settings?: WantSettings }>>;
-  /** The file's outputs, and how those of two batches become one. */
+  /** The file's outputs, and how those of two batches are joined. */
   readonly results: readonly StoredResult[];
-  /** Inputs of wants: tensors of a parameter's shape, and numbers. */
+  /** The wants' inputs: tensors of a parameter's shape, and numbers. */
   readonly vectors: readonly StoredVector[];
   readonly scalars: readonly StoredScalar[];
-  /** Inputs of wants that take what another batch gives (`want.cross`). */
-  readonly others: readonly (StoredType & { readonly want: string })[];
+  /** The wants' inputs that take what another batch gives (`want.cross`). */
+  readonly others: readonly (StoredValue & { readonly want: string })[];
   /** Nodes that draw random numbers, and the seeds that the model gives them (null: none, so that each run draws anew). */
   readonly seeds: readonly { readonly node: string; readonly seed: number | null }[];
-  /** Why a batch cannot be computed in parts, as the end of a sentence; null where it can. */
+  /** Why a batch cannot be computed in parts, as the end of a sentence; null if it can. */
   readonly whole: string | null;
   /** Which result shows for each sample whether its gradients are finite. */
   readonly watch: Watch | null;
@@ -124,11 +125,11 @@ export interface StoredForm {
   readonly notFinite: boolean;
 }
 
-/** What is written down. */
+/** What a program's form is made from. */
 export interface Storable {
   readonly loss: Loss;
   readonly graph: ProgramGraph;
-  /** Those that the file has. */
+  /** The file's outputs. */
   readonly outputs: readonly Output[];
   readonly output: Shape;
   readonly expected: ReadonlyMap<string, Expected>;
@@ -148,7 +149,7 @@ export function describedBy(program: Storable): Record<string, string> {
   return { [storedKey]: JSON.stringify(storedForm(program, new Set(Object.keys(vectors)))), ...vectors };
 }
 
-/** By the metadata's keys, the vectors that wants were given. */
+/** The vectors that wants were given, by the metadata's keys. */
 function vectorsOf({ graph, want: wants }: Storable): Record<string, string> {
   const given = graph.vectors.flatMap(({ want, parameter, value }) => {
     const own = wants[want]?.vectors;
@@ -159,7 +160,7 @@ function vectorsOf({ graph, want: wants }: Storable): Record<string, string> {
   return Object.fromEntries(given.map(([key, { data }]) => [key, base64(bytesOfArray(data))]));
 }
 
-/** Bytes that become text at a time: a call takes so many arguments. */
+/** Bytes encoded at a time: a call takes a limited number of arguments. */
 const piece = 3 * 2 ** 12;
 
 function base64(bytes: Uint8Array): string {
@@ -168,7 +169,7 @@ function base64(bytes: Uint8Array): string {
   return text;
 }
 
-const typeOf = ({ name, dtype, shape }: Pick<Value, "name" | "dtype" | "shape">): StoredType => ({
+const typeOf = ({ name, dtype, shape }: Pick<Value, "name" | "dtype" | "shape">): StoredValue => ({
   name,
   dtype,
   shape: specOf(shape),

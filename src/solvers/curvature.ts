@@ -20,38 +20,38 @@ import { lanczos, type Times } from "./lanczos.js";
 import { type EstimatedTrace, hutchPlusPlus } from "./traces.js";
 import { addTo, Space } from "./vectors.js";
 
-/** Which matrix: of second derivatives, the generalised Gauss-Newton matrix, or the empirical Fisher matrix. */
+/** Which matrix: the Hessian, the generalised Gauss-Newton matrix, or the empirical Fisher matrix. */
 export type CurvatureKind = "hessian" | "ggn" | "fisher";
 
-/** What the curvature is of, and how it is computed. */
+/** Options of `curvature`. */
 export interface CurvatureOptions extends ObjectiveOptions, MemoryOptions {
-  /** The matrix, the mean over all samples of theirs. */
+  /** Which matrix: that of the data set is the mean over all samples. */
   readonly of: CurvatureKind;
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
-  /** Ends all work before the next batch, with the signal's reason as the error: products, and what is made of them. Default: no signal. */
+  /** Ends all work, products included, before the next batch, with the signal's reason as the error. Default: no signal. */
   readonly signal?: AbortSignal;
   /** Called with the samples done so far, after each part of every reading of the data. Default: nothing is called. */
   readonly onProgress?: (progress: Progress) => void;
 }
 
-/** Which eigenvalues, and how closely. */
+/** Options of `topEigenvalues`. */
 export interface EigenvalueOptions {
   /** From which end: the largest first, or the smallest (most negative) first. Default "largest". */
   readonly end?: "largest" | "smallest";
   /** How far an eigenvalue may be off, relative to the largest in size. Default 1e-5. */
   readonly tolerance?: number;
-  /** Products at most. Default 20 more than 8 times the number of eigenvalues, at least 60. */
+  /** The most products. Default: 20 more than 8 times the number of eigenvalues, and at least 60. */
   readonly maxIterations?: number;
-  /** Of the vector to begin from. Default 0. */
+  /** The seed of the vector to begin with. Default 0. */
   readonly seed?: number;
 }
 
 /** Eigenvalues of a symmetric matrix, with their vectors. */
 export interface Eigenvalues {
-  /** In order, from the end that was asked for; fewer than asked for where there are no more parameters. */
+  /** In order, from the end that was asked for. There are fewer than asked for if there are fewer parameters. */
   readonly values: readonly number[];
-  /** A vector of norm 1 for each, by parameter. */
+  /** For each a vector of norm 1, by parameter, `[...shape]` each. */
   readonly vectors: readonly ByParameter[];
   /** How far each may be off. */
   readonly residuals: readonly number[];
@@ -61,65 +61,62 @@ export interface Eigenvalues {
   readonly converged: boolean;
 }
 
-/** How a system is solved. */
+/** Options of `solve`. */
 export interface SolveOptions {
-  /** Added to the diagonal, as it is: above 0 for a matrix that may be singular. */
+  /** Added to the diagonal as it is, from 0 up; above 0 if the matrix may be singular. */
   readonly damping: number;
-  /** Of the residual, relative to the right side. Default 1e-5. */
+  /** The norm of the residual to reach, relative to that of the right side. Default 1e-5. */
   readonly tolerance?: number;
-  /** Default 250. */
+  /** The most products. Default 250. */
   readonly maxIterations?: number;
   /**
-   * What the steps are preconditioned by, computed once from the data: the exact diagonal (of the GGN where the matrix is the
-   * Hessian), or EK-FAC, both with the damping. Default: nothing.
+   * The preconditioner, computed once from the data: the exact diagonal (for a Hessian, that of the GGN), or EK-FAC, both with
+   * the damping, which must then be above 0. Default: none.
    */
   readonly preconditioner?: "diagonal" | "kronecker";
 }
 
-/** How a trace is estimated. */
+/** Options of `estimateTrace`. */
 export interface TraceEstimateOptions {
-  /** Products to be taken, at least 3. */
+  /** The number of products, at least 3. */
   readonly probes: number;
-  /** What the random vectors are drawn from. Default 0. */
+  /** The seed of the random vectors. Default 0. */
   readonly seed?: number;
 }
 
-/** How a spectrum is estimated. */
+/** Options of `spectrum`. */
 export interface SpectrumOptions {
-  /** Random vectors. Default 4. */
+  /** The number of random vectors. Default 4. */
   readonly probes?: number;
-  /** Products for each of them. Default 30. */
+  /** The number of products for each of them. Default 30. */
   readonly steps?: number;
-  /** What the random vectors are drawn from. Default 0. */
+  /** The seed of the random vectors. Default 0. */
   readonly seed?: number;
 }
 
-/** A spectrum, estimated: the part of all eigenvalues that lies near each of these. */
+/** An estimated spectrum: some values, and the share of all eigenvalues that lies near each. */
 export interface Spectrum {
   /** Ascending. */
   readonly values: readonly number[];
-  /** The part of the eigenvalues that each stands for; they add up to 1. */
+  /** The share of the eigenvalues that each value represents; they add up to 1. */
   readonly weights: readonly number[];
   /** Products that were taken. */
   readonly iterations: number;
 }
 
-/** What came of a system. */
+/** The result of `solve`. */
 export interface Solution {
-  /** By parameter. */
+  /** By parameter, `[...shape]` each, float32. */
   readonly solution: ByParameter;
   /** Products that were taken. */
   readonly iterations: number;
-  /** The norm of what is left of the right side, over its own. */
+  /** The norm of the residual, over that of the right side. */
   readonly residual: number;
   /** Whether the residual is within the tolerance. */
   readonly converged: boolean;
-  /** A direction was met along which the damped matrix is not positive: the solution is what was found until then. */
+  /** True if the damped matrix is not positive along some direction; the solution is then the last one before it was met. */
   readonly indefinite: boolean;
 }
-
-/** The compiler, which is loaded when it is first used. */
-const compiler = async () => (await import("../program/program.js")).Program;
 
 type Products = Program<{ product: Want<ByParameter> }>;
 
@@ -130,8 +127,8 @@ const makers: Readonly<Record<CurvatureKind, () => Want<ByParameter>>> = {
 };
 
 /**
- * The mean over all samples of a data set of their curvature matrices. Nothing of its size is ever held: it is known by its
- * products with vectors, each of which goes through the data once. `release` frees the runtime's memory.
+ * The mean of the curvature matrices of all samples of a data set. The matrix is never formed: it is known by its products with
+ * vectors, each of which reads the data once. `release` frees the runtime's memory.
  */
 export class Curvature {
   readonly #space: Space;
@@ -157,39 +154,41 @@ export class Curvature {
         `The curvature is of "hessian", "ggn" or "fisher", not ${kindOf(options.of)}; say which: { of: "ggn" }.`,
       );
     requireAgain(data, "every product reads all of it");
-    const products = await (await compiler()).of(objective, { ...options, want: { product: make() } });
+    // The compiler is loaded when it is first used.
+    const { Program } = await import("../program/program.js");
+    const products = await Program.of(objective, { ...options, want: { product: make() } });
     return new Curvature(objective, data, options, products);
   }
 
-  /** Number of all parameters' elements. */
+  /** The number of elements of all parameters together. */
   get size(): number {
     return this.#space.size;
   }
 
-  /** The matrix times a vector, by parameter, `[...shape]` each; of a parameter that is not given, the vector is 0. */
+  /**
+   * The matrix times a vector, by parameter, `[...shape]` each, float32. For a parameter that is not given the vector is 0.
+   * @throws PergradError MISSING_TENSOR, SHAPE_MISMATCH, and what `runAll` throws.
+   */
   async times(vector: Readonly<Record<string, Tensor>>): Promise<ByParameter> {
-    return this.#space.split(await this.#times(this.#space.join(vector)));
+    return this.#space.split(await this.multiply(this.joined(vector)));
   }
 
-  /** The same of a vector over all parameters, `[size]`, in the order of the objective. */
-  multiply(vector: Float64Array): Promise<Float64Array> {
-    return this.#times(vector);
-  }
-
-  /** A vector by parameter as one over all. */
+  /** A vector by parameter as one array over all, `[size]`, in the order of the objective. */
   joined(vector: Readonly<Record<string, Tensor>>): Float64Array {
     return this.#space.join(vector);
   }
 
-  async #times(vector: Float64Array): Promise<Float64Array> {
+  /** The matrix times a vector over all parameters, `[size]`, in the order of the objective. Throws what `runAll` throws. */
+  async multiply(vector: Float64Array): Promise<Float64Array> {
     const vectors = { product: this.#space.split(vector) };
     const { product } = await this.products.runAll(this.data, { vectors });
     return this.#space.join(product);
   }
 
   /**
-   * The outermost eigenvalues, by Lanczos's method with full reorthogonalisation. Products are in float32, so that an
-   * eigenvalue is known to about 1e-6 of the largest in size. Throws INVALID_ARGUMENT, and what `run` throws.
+   * The outermost eigenvalues, by Lanczos's method with full reorthogonalisation. Products are in float32, so the error of an
+   * eigenvalue is about 1e-6 of the largest in size.
+   * @throws PergradError INVALID_ARGUMENT, and what `runAll` throws.
    */
   async topEigenvalues(count = 1, options: EigenvalueOptions = {}): Promise<Eigenvalues> {
     checkOptions("topEigenvalues(count, options)", options, eigenvalueOptions);
@@ -205,7 +204,7 @@ export class Curvature {
       return outermost(values).every((k) => (residuals[k] ?? 0) <= tolerance * largest);
     };
     let more = seed;
-    const known = await lanczos((vector) => this.#times(vector), {
+    const known = await lanczos((vector) => this.multiply(vector), {
       start: this.#space.random(seed),
       steps: maxIterations,
       enough: (ritz) => ritz.values.length >= count && within(ritz),
@@ -222,29 +221,29 @@ export class Curvature {
     };
   }
 
-  /** The trace, exactly: of the Hessian that takes a product for each element of the parameters. */
+  /** The exact trace. For the Hessian it takes a product for each element of the parameters. */
   async trace(): Promise<number> {
     const { of } = this.options;
-    const { trace } = await overData(this.objective, this.data, this.options, { trace: want.trace({ of }) });
+    const { trace } = await overData(this.data, this.options)(this.objective, { trace: want.trace({ of }) });
     return trace.total.data.reduce((sum, each) => sum + each, 0) / trace.total.data.length;
   }
 
   /**
-   * The trace estimated from so many products, by Hutch++: exact where the matrix has a rank of less than a third of them.
-   * Throws INVALID_ARGUMENT, and what `run` throws.
+   * Estimates the trace from `probes` products, by Hutch++. It is exact if the rank of the matrix is below a third of `probes`.
+   * @throws PergradError INVALID_ARGUMENT, and what `runAll` throws.
    */
   async estimateTrace(options: TraceEstimateOptions): Promise<EstimatedTrace> {
     checkOptions("estimateTrace(options)", options ?? {}, traceOptions);
     const { probes, seed = 0 } = options ?? {};
     requireCount("estimateTrace: probes", probes, 3);
-    return hutchPlusPlus((vector) => this.#times(vector), { size: this.size, products: probes, seed });
+    return hutchPlusPlus((vector) => this.multiply(vector), { size: this.size, products: probes, seed });
   }
 
   /**
-   * The spectrum by stochastic Lanczos quadrature (Ubaru, Chen and Saad 2017; Ghorbani, Krishnan and Xiao 2019): eigenvalues
-   * that Lanczos's method finds from random vectors, each with the part of the vector that lies along its own. The mean of
-   * f(value) by these weights, times the number of parameters, estimates the trace of f of the matrix.
-   * Throws INVALID_ARGUMENT, and what `run` throws.
+   * Estimates the spectrum by stochastic Lanczos quadrature (Ubaru, Chen and Saad 2017; Ghorbani, Krishnan and Xiao 2019): the
+   * eigenvalues that Lanczos's method finds from random vectors, each weighted by the share of the vector along its own
+   * eigenvector. The mean of f(value) with these weights, times the number of parameters, estimates the trace of f of the matrix.
+   * @throws PergradError INVALID_ARGUMENT, and what `runAll` throws.
    */
   async spectrum(options: SpectrumOptions = {}): Promise<Spectrum> {
     checkOptions("spectrum(options)", options, spectrumOptions);
@@ -255,7 +254,7 @@ export class Curvature {
     let iterations = 0;
     for (let k = 0; k < probes; k++) {
       const start = this.#space.random(seed + k);
-      const ritz = await lanczos((vector) => this.#times(vector), { start, steps });
+      const ritz = await lanczos((vector) => this.multiply(vector), { start, steps });
       iterations += ritz.steps;
       ritz.values.forEach((value, j) => {
         found.push({ value, weight: nth(ritz.weights, j) / probes });
@@ -266,8 +265,10 @@ export class Curvature {
   }
 
   /**
-   * Solves (C + damping I) x = v by conjugate gradients, preconditioned if that is asked for. Where the damped matrix is not positive, it says so
-   * (`indefinite`) and gives what it has. Throws INVALID_ARGUMENT, and what `run` throws.
+   * Solves (C + damping I) x = v by conjugate gradients. If the damped matrix is not positive definite, `indefinite` is true, and
+   * the solution is the last one before that direction was met.
+   * @param vector v, by parameter, `[...shape]` each; 0 for a parameter that is not given
+   * @throws PergradError INVALID_ARGUMENT, MISSING_TENSOR, SHAPE_MISMATCH, and what `runAll` throws.
    */
   async solve(vector: Readonly<Record<string, Tensor>>, options: SolveOptions): Promise<Solution> {
     checkOptions("solve(vector, options)", options ?? {}, solveOptions);
@@ -277,11 +278,11 @@ export class Curvature {
         `solve needs a damping, a number from 0 up that is added to the diagonal, not ${kindOf(damping)}; give one: { damping: 0.01 }.`,
       );
     const times = async (direction: Float64Array) => {
-      const product = await this.#times(direction);
+      const product = await this.multiply(direction);
       addTo(product, direction, damping);
       return product;
     };
-    const right = this.#space.join(vector);
+    const right = this.joined(vector);
     const precondition = await this.#preconditioner(preconditioner, damping);
     const settings = { right, tolerance, maxIterations, precondition };
     const { solution, ...said } = await conjugateGradients(times, settings);
@@ -352,9 +353,10 @@ const curvatureOptions: OptionNames<CurvatureOptions> = {
 };
 
 /**
- * The curvature of a model's mean loss over a data set, of any size: `times(v)`, `topEigenvalues(k)`, `trace()` and
- * `solve(v, { damping })`. The data is read again for every product: a batch, a file's path, or batches that can be
- * iterated again. Throws what `perSample` throws.
+ * The curvature of a model's mean loss over a data set of any size: `times(v)`, `topEigenvalues(k)`, `trace()`,
+ * `estimateTrace({ probes })`, `spectrum()` and `solve(v, { damping })`.
+ * @param data read again for every product: a batch, a file's path, or batches that can be iterated again
+ * @throws PergradError INVALID_ARGUMENT, and what `perSample` throws.
  */
 export async function curvature(model: Model | Module, data: Dataset, options: CurvatureOptions): Promise<Curvature> {
   checkOptions("curvature(model, data, options)", options, curvatureOptions);

@@ -16,23 +16,23 @@ import { eigenvaluesIn, type KroneckerFactors } from "../wants/kronecker.js";
 import { type FloatTensor, type Results, type Wants, want } from "../wants/want.js";
 import { type Side, sideOf } from "./eigenvectors.js";
 
-/** What the factors are of, and how they are computed. */
+/** Options of `kroneckerCurvature`. */
 export interface KroneckerOptions extends ObjectiveOptions, MemoryOptions {
   /**
    * "empirical": the empirical Fisher matrix (true labels); "type2": the generalised Gauss-Newton matrix; "drawn": an
    * estimate of it from `probes` random vectors for each sample.
    */
   readonly kind: "empirical" | "type2" | "drawn";
-  /** For "drawn": how many random vectors of signs. Default 1. */
+  /** For "drawn": the number of random vectors of signs. Default 1. */
   readonly probes?: number;
-  /** For "drawn": what they are drawn from. Default 0. */
+  /** For "drawn": the seed of these vectors. Default 0. */
   readonly seed?: number;
   /**
-   * Whether the eigenvalues are those that the curvature has in the factors' eigenvectors (EK-FAC), which reads the data a
-   * second time, or the products of the factors' own (KFAC). Default true.
+   * `true`: EK-FAC, whose eigenvalues are the curvature's diagonal in the basis of the factors' eigenvectors; it reads the data
+   * a second time. `false`: KFAC, whose eigenvalues are the products of the factors' own. Default true.
    */
   readonly corrected?: boolean;
-  /** How positions of a layer are put together. Default "expand". */
+  /** How a layer's positions are put together: see `want.kroneckerFactors`. Default "expand". */
   readonly approximation?: "expand" | "reduce";
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
@@ -50,36 +50,24 @@ export interface Part {
   readonly eigenvalues: FloatTensor;
 }
 
-/** The compiler, which is loaded when it is first used. */
-const compiler = async () => (await import("../program/program.js")).Program;
-
-/** Computes what is wanted of a whole data set. */
+/** Computes wants over a whole data set. */
 export type OverData = <W extends Wants>(objective: Objective, wants: W) => Promise<Results<W>>;
 
-/** By programs here. */
-export function overDataHere(data: Dataset, options: Running): OverData {
-  return (objective, wants) => overData(objective, data, options, wants);
+/** Computes wants over this data set, on this machine. */
+export function overData(data: Dataset, options: Running): OverData {
+  return async (objective, wants) => {
+    // The compiler is loaded when it is first used.
+    const { Program } = await import("../program/program.js");
+    const program = await Program.of(objective, { loss: objective.loss, ...runningOf(options), want: wants });
+    try {
+      return await program.runAll(data);
+    } finally {
+      await program.release();
+    }
+  };
 }
 
-/** What is wanted of a whole data set. */
-export async function overData<W extends Wants>(
-  objective: Objective,
-  data: Dataset,
-  options: Running,
-  wants: W,
-): Promise<Results<W>> {
-  const program = await (await compiler()).of(objective, {
-    loss: objective.loss,
-    ...runningOf(options),
-    want: wants,
-  });
-  try {
-    return await program.runAll(data);
-  } finally {
-    await program.release();
-  }
-}
-
+/** The parts of KFAC or, corrected, EK-FAC. */
 export async function kroneckerParts(
   objective: Objective,
   over: OverData,
@@ -119,25 +107,22 @@ async function sidesIn(
   return { rows: null, columns: await sideOf(block ?? { ...diagonal, dims: [diagonal.data.length] }, threads) };
 }
 
-/** As a `Part`, of parameters as one matrix `[M, rows, columns]`. */
+/** The same, for parameters that are given as one matrix `[M, rows, columns]`. */
 export interface MatrixPart extends Omit<Part, "block"> {
   matrixOf(values: ReadonlyMap<string, Value>): Value;
 }
 
 /**
- * The Kronecker products of the GGN with each bias apart from its weight, as laplace-torch has them: the bias's input is 1, so
- * that its block is the second moments of the cotangents.
+ * The Kronecker products of the GGN, with each bias apart from its weight, as in laplace-torch: the bias's input is always 1,
+ * so its block consists of the second moments of the cotangents.
  */
 export async function partsWithBiasesApart(
   objective: Objective,
-  data: Dataset,
-  options: Running,
+  over: OverData,
+  threads: number | undefined,
 ): Promise<MatrixPart[]> {
-  const { factors } = await overData(objective, data, options, {
-    factors: want.kroneckerFactors({ kind: "type2" }),
-  });
+  const { factors } = await over(objective, { factors: want.kroneckerFactors({ kind: "type2" }) });
   const blocks = blocksFor(differentiableOf(objective, { options: {} }, false), "type2");
-  const { threads } = options;
   const parts = blocks.map(async (block): Promise<MatrixPart[]> => {
     const layer = factors.layers[block.name];
     if (block.kind !== "layer" || block.bias === null || !layer)
@@ -189,14 +174,9 @@ function withProducts<P extends Pick<Part, "rows" | "columns">>(part: P): P & Pi
 }
 
 /** The exact diagonal, by blocks. */
-export async function diagonalParts(
-  objective: Objective,
-  data: Dataset,
-  kind: PseudoTargetKind,
-  options: Running,
-): Promise<Part[]> {
+export async function diagonalParts(objective: Objective, over: OverData, kind: PseudoTargetKind): Promise<Part[]> {
   const units = { rows: null, columns: null };
-  const { moments } = await overData(objective, data, options, { moments: eigenvaluesIn(kind, () => units) });
+  const { moments } = await over(objective, { moments: eigenvaluesIn(kind, () => units) });
   const blocks = blocksFor(differentiableOf(objective, { options: {} }, false), kind);
   return blocks.map((block) => {
     const eigenvalues = entryOf(moments, block.name);

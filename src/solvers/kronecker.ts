@@ -25,23 +25,23 @@ import {
   type KroneckerOptions,
   kroneckerParts,
   type OverData,
-  overDataHere,
+  overData,
   type Part,
 } from "./kronecker-parts.js";
 import { Space } from "./vectors.js";
 
-/** Parameters that are inverted together: all others are taken for independent of them. */
+/** Parameters that are inverted together, as if they were independent of all others. */
 export interface KroneckerBlock {
   /** A weight and perhaps its bias, or one parameter. */
   readonly parameters: readonly string[];
   /**
-   * "kronecker": in the eigenvectors of two factors; "full": all eigenvectors of the exact block (small parameters that are
-   * no matrix); "diagonal": the exact diagonal.
+   * "kronecker": by the eigenvectors of two factors; "full": by all eigenvectors of the exact block (small parameters that
+   * are no matrix); "diagonal": the exact diagonal.
    */
   readonly approximation: "kronecker" | "full" | "diagonal";
   /**
-   * `[rows, columns]`: of a layer [outputs, inputs], the bias last; of a table [rows, outputs]. In the order of the
-   * eigenvectors, which is that of the library that finds them.
+   * `[rows, columns]`: for a layer [outputs, inputs], with the bias last; for a table [rows, outputs]. They are in the order
+   * in which the linear-algebra library finds the eigenvectors.
    */
   readonly eigenvalues: FloatTensor;
 }
@@ -52,17 +52,14 @@ export interface DampingOptions {
   readonly damping: number;
 }
 
-/** The compiler, which is loaded when it is first used. */
-const expressions = async () => (await import("../program/compiled.js")).compiled;
-
-/** Numbers of vectors that are multiplied at a time. */
+/** The most numbers, of all vectors, that are multiplied at a time. */
 const mostNumbers = 2 ** 25;
 
 type Inverse = Compiled<Readonly<Record<string, Traced>>>;
 
 /**
- * The curvature of a model's mean loss over a data set, block by block in a basis of eigenvectors: what is off the diagonal
- * there is left out. `release` frees the runtime's memory.
+ * The curvature of a model's mean loss over a data set, block by block, each in a basis of eigenvectors in which only the
+ * diagonal is kept. `release` frees the runtime's memory.
  */
 export class KroneckerCurvature {
   readonly #space: Space;
@@ -82,10 +79,10 @@ export class KroneckerCurvature {
    */
   static async of(objective: Objective, data: Dataset, options: KroneckerOptions): Promise<KroneckerCurvature> {
     if (options.corrected ?? true) requireAgain(data, "corrected eigenvalues read all of it twice");
-    return KroneckerCurvature.by(overDataHere(data, options), objective, options);
+    return KroneckerCurvature.by(overData(data, options), objective, options);
   }
 
-  /** The same of a data set that somebody else computes with. */
+  /** The same for data that another machine may read. @param over computes wants over the data */
   static async by(
     over: OverData,
     objective: Objective,
@@ -94,11 +91,12 @@ export class KroneckerCurvature {
     return new KroneckerCurvature(objective, await kroneckerParts(objective, over, options), options.threads);
   }
 
-  /** No more than the diagonal, exactly. */
+  /** The exact diagonal alone. */
   static async diagonal(objective: Objective, data: Dataset, options: KroneckerOptions): Promise<KroneckerCurvature> {
+    const kind = kindOfTargets("kroneckerCurvature", options);
     return new KroneckerCurvature(
       objective,
-      await diagonalParts(objective, data, kindOfTargets("kroneckerCurvature", options), options),
+      await diagonalParts(objective, overData(data, options), kind),
       options.threads,
     );
   }
@@ -108,7 +106,7 @@ export class KroneckerCurvature {
     return this.#space.size;
   }
 
-  /** Which parameters are inverted together, and their eigenvalues. */
+  /** The parameters that are inverted together, and their eigenvalues. */
   get blocks(): readonly KroneckerBlock[] {
     return this.parts.map(({ block, rows, columns, eigenvalues }) => ({
       parameters: parametersOf(block),
@@ -131,8 +129,9 @@ export class KroneckerCurvature {
   }
 
   /**
-   * The inverse of the damped matrix times a vector, by parameter, `[...shape]` each; of a parameter that is not given, the
-   * vector is 0. Throws INVALID_ARGUMENT, MISSING_TENSOR, SHAPE_MISMATCH.
+   * The inverse of the damped matrix times a vector, by parameter, `[...shape]` each, float32. For a parameter that is not given
+   * the vector is 0.
+   * @throws PergradError INVALID_ARGUMENT, MISSING_TENSOR, SHAPE_MISMATCH.
    */
   async solve(vector: Readonly<Record<string, Tensor>>, options: DampingOptions): Promise<ByParameter> {
     checkOptions("solve(vector, options)", options ?? {}, dampingOptions);
@@ -147,8 +146,9 @@ export class KroneckerCurvature {
   }
 
   /**
-   * The same for M vectors at once, such as the gradients of M samples: by parameter, `[M, ...shape]` each, of all
-   * parameters. Throws INVALID_ARGUMENT, MISSING_TENSOR, SHAPE_MISMATCH, DTYPE_MISMATCH.
+   * The same for M vectors at once, such as the gradients of M samples: by parameter, `[M, ...shape]` each, float32. Every
+   * parameter must be given.
+   * @throws PergradError INVALID_ARGUMENT, MISSING_TENSOR, SHAPE_MISMATCH, DTYPE_MISMATCH, BATCH_MISMATCH.
    */
   async solveEach(vectors: Readonly<Record<string, Tensor>>, options: DampingOptions): Promise<ByParameter> {
     checkOptions("solveEach(vectors, options)", options ?? {}, dampingOptions);
@@ -217,7 +217,9 @@ export class KroneckerCurvature {
       return [...fromMatrix(part.block, matrix, parameters)];
     });
     const { threads } = this;
-    return (await expressions())(
+    // The compiler is loaded when it is first used.
+    const { compiled } = await import("../program/compiled.js");
+    return compiled(
       Object.fromEntries(solved.map(([name, value]) => [name, new Traced(value)])),
       threads === undefined ? {} : { threads },
     );
@@ -238,7 +240,7 @@ function inverseOf({ rows, columns, eigenvalues }: Part, matrix: Value, damping:
     damping,
   );
   const divided = build.div(matrixInBasis(matrix, basis), build.add(values, damping));
-  // Back again, by the same matrices transposed.
+  // The transposed bases lead back.
   const moved = basis.columns ? build.matmul(divided, build.transpose(basis.columns, [1, 0])) : divided;
   return basis.rows ? build.matmul(basis.rows, moved) : moved;
 }
@@ -277,11 +279,12 @@ const kroneckerOptions: OptionNames<KroneckerOptions> = {
 };
 
 /**
- * KFAC (Martens and Grosse 2015) or, corrected, EK-FAC (George et al. 2018) of a model's mean loss over a data set of any
- * size: for each layer two factors whose eigenvectors are a basis in which the layer's curvature is taken for diagonal.
- * `solve(v, { damping })` multiplies by the inverse, `solveEach` many vectors at once. The data is read once, or with
- * corrected eigenvalues twice. Tied weights, sequences, tables, gains and recurrent weights take part. Throws what
- * `perSample` throws.
+ * KFAC (Martens and Grosse 2015) or, corrected, EK-FAC (George et al. 2018) for a model's mean loss over a data set of any
+ * size. Each layer has two factors; in the basis of their eigenvectors only the diagonal of the layer's curvature is kept.
+ * `solve(v, { damping })` multiplies a vector by the inverse, `solveEach` many vectors at once. Tied weights, sequences,
+ * tables, gains and recurrent weights take part.
+ * @param data read once, or twice if `corrected`: a batch, a file's path, or batches that can be iterated again
+ * @throws PergradError INVALID_ARGUMENT, and what `perSample` and `runAll` throw.
  */
 export async function kroneckerCurvature(
   model: Model | Module,

@@ -27,20 +27,21 @@ import { ggnMatrix, type Predicted, predictions } from "../wants/posterior.js";
 import { type FloatTensor, type Want, want } from "../wants/want.js";
 import { requireAgain } from "./again.js";
 import { type Side, sideOf } from "./eigenvectors.js";
-import { basisOf, diagonalParts, overData, partsWithBiasesApart } from "./kronecker-parts.js";
+import { basisOf, diagonalParts, type OverData, overData, partsWithBiasesApart } from "./kronecker-parts.js";
 import { maximum } from "./maximum.js";
 import { Space } from "./vectors.js";
 
-/** What is taken for the parameters' precision, and how it is computed. */
+/** Options of `laplace`. */
 export interface LaplaceOptions extends ObjectiveOptions, MemoryOptions {
   /**
-   * What is kept of the generalised Gauss-Newton matrix G: its diagonal; for each weight a Kronecker product (KFAC, "expand"),
-   * and for a layer's bias its second factor; all of it for the last layer, the parameters before being held fixed; all of it.
+   * What is kept of the generalised Gauss-Newton matrix G. "diagonal": its diagonal. "kronecker": for each weight a Kronecker
+   * product (KFAC, "expand"), and for a layer's bias its second factor. "lastLayer": all of it for the last layer, with the
+   * other parameters held fixed. "full": all of it.
    */
   readonly structure: "diagonal" | "kronecker" | "lastLayer" | "full";
   /**
-   * The precision of the parameters' prior distribution, a Gaussian around 0: above 0; or that under which the data is the
-   * most likely.
+   * The precision of the parameters' prior distribution, a Gaussian around 0: a number above 0, or "marginalLikelihood", the
+   * precision under which the data is the most likely.
    */
   readonly priorPrecision: number | "marginalLikelihood";
   /** For mse: the standard deviation of the targets around the outputs. Default 1. */
@@ -53,15 +54,15 @@ export interface LaplaceOptions extends ObjectiveOptions, MemoryOptions {
   readonly onProgress?: (progress: Progress) => void;
 }
 
-/** What the model says of new inputs: M samples, E the number of elements of an output. */
+/** What the model predicts for M new samples. E is the number of elements of a sample's output. */
 export interface Prediction {
   /** The model's own output, the mean of the distribution, `[M, ...]`. */
   readonly output: FloatTensor;
-  /** Of the output's elements, `[M, E, E]`: the model taken for linear in its parameters. */
+  /** The covariance of the output's elements, `[M, E, E]`, for the model linearised in its parameters. */
   readonly covariance: FloatTensor;
   /**
-   * In the shape of the output, the chance of each class or label: softmax or sigmoid of output / sqrt(1 + pi/8 variance)
-   * (MacKay 1992, the probit approximation). Null for mse.
+   * The probability of each class or label, in the shape of the output: softmax or sigmoid of
+   * output / sqrt(1 + pi/8 variance) (MacKay 1992, the probit approximation). Null for mse.
    */
   readonly probabilities: FloatTensor | null;
 }
@@ -70,21 +71,21 @@ interface Posterior {
   readonly parts: readonly (Pick<Independent, "matrixOf"> & {
     readonly rows: Side | null;
     readonly columns: Side;
-    /** Of the mean over the samples. */
+    /** The eigenvalues of the mean over the samples. */
     readonly eigenvalues: Float64Array;
   })[];
   readonly samples: number;
   /** What the loss is multiplied by to give the negative log-likelihood. */
   readonly factor: number;
-  /** Log-likelihood of the data under the trained parameters. */
+  /** The log-likelihood of the data under the trained parameters. */
   readonly logLikelihood: number;
   readonly squaredNorm: number;
 }
 
-/** Numbers of a sample's Jacobians that are held at a time. */
+/** The most numbers of Jacobians that are held at a time. */
 const mostNumbers = 2 ** 24;
 
-/** A dense matrix of more has no eigenvectors in reasonable time. */
+/** The eigenvectors of a larger dense matrix take too long. */
 const mostParameters = 4096;
 
 /** A Gaussian distribution of a model's parameters. `release` frees the runtime's memory. */
@@ -112,9 +113,10 @@ export class Laplace {
     requireAgain(data, "a Laplace approximation reads all of it twice");
     const factor = factorOf(given, options);
     const objective = options.structure === "lastLayer" ? ofLastLayer(given) : given;
-    const { losses } = await overData(objective, data, options, { losses: want.losses() });
+    const over = overData(data, options);
+    const { losses } = await over(objective, { losses: want.losses() });
     const samples = losses.data.length;
-    const parts = await partsOf(objective, data, options);
+    const parts = await partsOf(objective, over, options);
     const sum = losses.data.reduce((total, loss) => total + loss, 0);
     const { noise = 1 } = options;
     const elements = elementFactor(objective.output.shape.slice(1));
@@ -136,7 +138,7 @@ export class Laplace {
     });
   }
 
-  /** The parameters that have a distribution; all others are fixed. */
+  /** The names of the parameters that have a distribution; all others are fixed. */
   get parameters(): string[] {
     return [...this.objective.parameters.keys()];
   }
@@ -155,7 +157,7 @@ export class Laplace {
     );
   }
 
-  /** The logarithm of the data's probability under the model and the prior distribution, approximately. */
+  /** The logarithm of the data's probability under the model and the prior distribution, as the approximation gives it. */
   get logMarginalLikelihood(): number {
     return this.logMarginalLikelihoodAt(this.priorPrecision);
   }
@@ -169,9 +171,9 @@ export class Laplace {
   }
 
   /**
-   * What the model says of new inputs.
-   * @param inputs as `run` takes them; without the target
-   * Throws what `run` throws.
+   * What the model predicts for new inputs.
+   * @param inputs as `run` takes them, without the target
+   * @throws PergradError what `run` throws.
    */
   async predict(inputs: Dataset): Promise<Prediction> {
     this.#program ??= this.#compile();
@@ -184,7 +186,7 @@ export class Laplace {
     const { model, loss, expected, parameters, output } = this.objective;
     const { memoryBudget, outputSampleAxis } = this.options;
     const name = this.options.output ?? loss.output;
-    // Nothing of the loss is left, so that no target is asked for.
+    // Only the output is left of the loss, so no target is needed.
     const plain = objectiveOf(model, {
       loss: makers.output(name),
       ...(outputSampleAxis === undefined ? {} : { outputSampleAxis }),
@@ -229,7 +231,7 @@ export class Laplace {
   }
 }
 
-/** Outputs that a squashing function takes as it would take the mean over their distribution. */
+/** Outputs scaled so that softmax or sigmoid of them approximates its mean over their distribution. */
 function probit(output: Value, variances: Value): Value {
   const widened = build.add(build.scale(variances, Math.PI / 8), build.scalar(1, variances));
   return build.div(output, build.sqrt(widened));
@@ -262,13 +264,16 @@ function ofLastLayer(objective: Objective): Objective {
   };
 }
 
-async function partsOf(objective: Objective, data: Dataset, options: LaplaceOptions): Promise<Posterior["parts"]> {
-  const { structure } = options;
+async function partsOf(
+  objective: Objective,
+  over: OverData,
+  { structure, threads }: Pick<LaplaceOptions, "structure" | "threads">,
+): Promise<Posterior["parts"]> {
   if (structure === "diagonal" || structure === "kronecker") {
     const parts =
       structure === "kronecker"
-        ? await partsWithBiasesApart(objective, data, options)
-        : (await diagonalParts(objective, data, "type2", options)).map((part) => ({
+        ? await partsWithBiasesApart(objective, over, threads)
+        : (await diagonalParts(objective, over, "type2")).map((part) => ({
             ...part,
             matrixOf: (values: ReadonlyMap<string, Value>) => asMatrix(part.block, values),
           }));
@@ -284,8 +289,8 @@ async function partsOf(objective: Objective, data: Dataset, options: LaplaceOpti
     throw invalidArgument(
       `The structure "${structure}" is for up to ${mostParameters} parameters, but there are ${size}; take "kronecker", or fewer parameters.`,
     );
-  const { matrix } = await overData(objective, data, options, { matrix: ggnMatrix() });
-  const columns = await sideOf(matrix, options.threads);
+  const { matrix } = await over(objective, { matrix: ggnMatrix() });
+  const columns = await sideOf(matrix, threads);
   const matrixOf = (values: ReadonlyMap<string, Value>) => build.unsqueeze(inRows(values), [1]);
   return [{ rows: null, columns, eigenvalues: columns.values, matrixOf }];
 }
@@ -321,11 +326,12 @@ const laplaceOptions: OptionNames<LaplaceOptions> = {
 
 /**
  * The Laplace approximation of a trained model's parameters (MacKay 1992; Daxberger et al. 2021, "Laplace Redux"): a Gaussian
- * around them, whose precision is N k G + priorPrecision I, with G the mean over the data of the generalised Gauss-Newton
- * matrices, and k what the loss, a mean over each sample's terms, is multiplied by to give the negative log-likelihood: the
- * number of labels; for mse that of elements over 2 noise^2. `predict` gives what the model says of new inputs, and
- * `logMarginalLikelihood` how well model and prior explain the data. Throws what `perSample` throws, and INVALID_ARGUMENT for
- * a loss that is no likelihood.
+ * around them, whose precision is N k G + priorPrecision I. G is the mean over the data of the generalised Gauss-Newton
+ * matrices. k is the factor that turns the loss, a mean over each sample's terms, into the negative log-likelihood: the number
+ * of labels; for mse, the number of elements over 2 noise^2. `predict` says what the model predicts for new inputs, and
+ * `logMarginalLikelihood` how well model and prior explain the data.
+ * @param data read twice: a batch, a file's path, or batches that can be iterated again
+ * @throws PergradError what `perSample` and `runAll` throw, and INVALID_ARGUMENT for a loss that is no likelihood.
  */
 export async function laplace(model: Model | Module, data: Dataset, options: LaplaceOptions): Promise<Laplace> {
   checkOptions("laplace(model, data, options)", options, laplaceOptions);

@@ -11,12 +11,12 @@ import { describeProto, invalidModel, storedTypeOf } from "../proto.js";
 import { dimsOf } from "../tensors.js";
 
 /** A tensor stored elsewhere; `what` names it in messages. */
-interface Stored {
+interface External {
   readonly proto: TensorProto;
   readonly what: string;
 }
 
-export interface Range extends Stored {
+export interface Range extends External {
   readonly location: string;
   readonly offset: number;
   readonly length: number;
@@ -35,11 +35,11 @@ export function fill({ proto }: Range, bytes: Uint8Array<ArrayBuffer>): void {
 }
 
 /** The tensors stored elsewhere that are read, in graphs inside nodes too, in an order of the model's. */
-function storedElsewhere(model: ModelProto): Stored[] {
+function storedElsewhere(model: ModelProto): External[] {
   const graphs = model.graph ? [model.graph] : [];
   const read = new Set<string>();
-  const initializers: Stored[] = [];
-  const attributes: Stored[] = [];
+  const initializers: External[] = [];
+  const attributes: External[] = [];
   const visit = (nodes: readonly NodeProto[]) => {
     for (const node of nodes) {
       for (const name of node.input) read.add(name);
@@ -68,7 +68,7 @@ function isElsewhere(proto: TensorProto): boolean {
   return proto.dataLocation === Place.EXTERNAL && storedTypeOf(proto.dataType) !== undefined;
 }
 
-function rangeOf({ proto, what }: Stored): Range {
+function rangeOf({ proto, what }: External): Range {
   const entries = new Map(proto.externalData.map(({ key, value }) => [key, value]));
   const location = entries.get("location") ?? "";
   checkLocation(location, what);

@@ -1,6 +1,6 @@
 /**
- * Operators that the opset we write does not have. A model from a file of a later opset holds them as they were, and
- * programs hold some of pergrad's own; a file holds them in parts.
+ * Expresses operators that the opset we write does not have: those of a later opset, which a model keeps as its file has them,
+ * and pergrad's own, which programs hold.
  */
 import { isBody } from "../../graph/body.js";
 import { makeNode, type Node, type Value } from "../../graph/value.js";
@@ -12,7 +12,7 @@ export function withinOpset(outputs: readonly Value[]): Value[] {
   const current = new Map<Value, Value>();
   for (const node of nodesBefore(outputs)) {
     const before = withParts(node, current);
-    const results = inParts(before);
+    const results = inOpset(before);
     node.outputs.forEach((output, k) => {
       const result = results[k];
       if (result && result !== output) current.set(output, result);
@@ -21,10 +21,11 @@ export function withinOpset(outputs: readonly Value[]): Value[] {
   return outputs.map((output) => current.get(output) ?? output);
 }
 
-function inParts(node: Node): readonly Value[] {
+/** A node's outputs, by operators of the opset. */
+function inOpset(node: Node): readonly Value[] {
   const definition = definitionOf(node);
   const parts = definition?.since === undefined ? definition?.parts?.(node, build) : definition.lower?.(node, build);
-  // What the parts are made of may be as new.
+  // The parts may use newer operators in turn.
   return parts ? withinOpset(parts) : node.outputs;
 }
 

@@ -47,7 +47,7 @@ const kernels = new Map<string, readonly DType[]>([
 ]);
 
 /** Operators without a kernel of their own that the runtime computes by others that have one. */
-const inParts = new Set(["GroupNormalization", "HardSwish", "LpNormalization", "Mish", "PRelu"]);
+const composed = new Set(["GroupNormalization", "HardSwish", "LpNormalization", "Mish", "PRelu"]);
 
 function contributed(op: string): string {
   return `com.microsoft.${op}`;
@@ -65,6 +65,6 @@ export function hasKernel({ op, domain, inputs, outputs }: Node): boolean {
   const read = inputs[op === "Where" ? 1 : 0];
   if (op.startsWith("Cast") && outputs.some(({ dtype }) => !given.includes(dtype))) return false;
   const key = domain === "" ? op : `${domain}.${op}`;
-  if (inParts.has(key)) return true;
+  if (composed.has(key)) return true;
   return read ? (kernels.get(key)?.includes(read.dtype) ?? false) : false;
 }

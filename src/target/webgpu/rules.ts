@@ -42,7 +42,7 @@ const signByComparing: Rewrite = (node, build) => {
 const either = (build: Build, a: Value, b: Value) => build.not(build.and(build.not(a), build.not(b)));
 
 /** The parts of an operator that is defined by others, if the GPU has kernels for all of them. */
-const inParts: Rewrite = (node, build) => {
+const decomposedOnGpu: Rewrite = (node, build) => {
   const values = definitionOf(node)?.decompose?.(node, build);
   const added = values ? nodesBefore(values, new Set(node.inputs)) : [];
   return values && added.every((part) => hasKernel(part) || byOperator.has(part.op)) ? values : null;
@@ -61,7 +61,7 @@ export function onGpu(node: Node): Replacement | null {
   if (hasKernel(node)) return null;
   const { name, rewrite } = (node.domain === "" && byOperator.get(node.op)) || {
     name: "parts-on-gpu",
-    rewrite: inParts,
+    rewrite: decomposedOnGpu,
   };
   const results = rewrite(node, build);
   return results && { rule: name, results };

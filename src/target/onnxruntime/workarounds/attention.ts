@@ -4,7 +4,7 @@ import { sameShape } from "../../../graph/dim.js";
 import type { Node, Value } from "../../../graph/value.js";
 import { headsOfContributed } from "../../../ops/rules/rotary.js";
 import { nth } from "../../../present.js";
-import { contributed, inPartsWhere, restated, type Workaround } from "./workaround.js";
+import { contributed, decomposedWhere, restated, type Workaround } from "./workaround.js";
 
 /** Positions `[1, S]` beside more than one sample, or `[B, 1]` beside more than one position. */
 function sharesPositions(node: Node): boolean {
@@ -30,7 +30,7 @@ export const attention: readonly Workaround[] = [
     ops: [contributed("MultiHeadAttention")],
     why: "The kernel for CPUs does not unpack queries, keys and values.",
     versions: "1.30 to 1.32",
-    rewrite: inPartsWhere(({ inputs: [, keys] }: { readonly inputs: readonly (Value | null)[] }) => {
+    rewrite: decomposedWhere(({ inputs: [, keys] }: { readonly inputs: readonly (Value | null)[] }) => {
       return !keys || keys.shape.length === 5;
     }),
   },
@@ -39,6 +39,6 @@ export const attention: readonly Workaround[] = [
     ops: [contributed("RotaryEmbedding")],
     why: "The kernel has positions for each sample, not for all.",
     versions: "1.30 to 1.32",
-    rewrite: inPartsWhere(sharesPositions),
+    rewrite: decomposedWhere(sharesPositions),
   },
 ];

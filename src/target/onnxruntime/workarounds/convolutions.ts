@@ -7,7 +7,7 @@ import { groupsOf, transposedOf, windowOf } from "../../../ops/rules/convolution
 import { autoPadOf, perAxis, windowAttributes } from "../../../ops/subgraphs/window.js";
 import type { Rewrite } from "../../../optimise/rule.js";
 import { nth } from "../../../present.js";
-import { inPartsWhere, restated, type Workaround } from "./workaround.js";
+import { decomposedWhere, restated, type Workaround } from "./workaround.js";
 
 const explicitPadding: Rewrite = (node, build) => {
   const window = windowOf(node);
@@ -56,6 +56,6 @@ export const convolutions: readonly Workaround[] = [
     ops: ["DeformConv"],
     why: "Its kernel knows images alone.",
     versions: "1.30 to 1.32",
-    rewrite: inPartsWhere(({ inputs: [x] }) => x?.shape.length !== 4),
+    rewrite: decomposedWhere(({ inputs: [x] }) => x?.shape.length !== 4),
   },
 ];

@@ -5,7 +5,7 @@ import { scanParts } from "../../../ops/rules/scan.js";
 import { activationAttributes } from "../../../ops/subgraphs/recurrent-activations.js";
 import { isRecurrentKind, recurrentSizes } from "../../../ops/subgraphs/recurrent-sizes.js";
 import type { Rewrite } from "../../../optimise/rule.js";
-import { inPartsWhere, restated, type Workaround } from "./workaround.js";
+import { decomposedWhere, restated, type Workaround } from "./workaround.js";
 
 const recurrent = ["LSTM", "GRU", "RNN"];
 
@@ -44,7 +44,7 @@ export const loops: readonly Workaround[] = [
     ops: recurrent,
     why: "Its kernels do not take samples first, and end the process at tensors without elements.",
     versions: "1.30 to 1.32",
-    rewrite: inPartsWhere(needsLoop),
+    rewrite: decomposedWhere(needsLoop),
   },
   {
     name: "recurrent-in-full",

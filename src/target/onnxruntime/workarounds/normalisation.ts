@@ -5,7 +5,7 @@ import { inputsOf } from "../../../graph/operands.js";
 import { floatAttribute, intAttribute, requireInput } from "../../../ops/checks.js";
 import { epsilonOf, groupedShape, scaleAndShift, trailingAxes } from "../../../ops/rules/normalisation.js";
 import type { Rewrite } from "../../../optimise/rule.js";
-import { contributed, inParts, inPartsWhere, type Workaround } from "./workaround.js";
+import { contributed, decomposed, decomposedWhere, type Workaround } from "./workaround.js";
 
 /** By LayerNormalization, which centres before it squares. */
 const centredGroups: Rewrite = (node, build) => {
@@ -35,14 +35,14 @@ export const normalisation: readonly Workaround[] = [
     ops: ["SimplifiedLayerNormalization"],
     why: "It expects the statistic of several axes to be of another shape, and reuses memory by that.",
     versions: "1.30 to 1.32",
-    rewrite: inPartsWhere((node) => node.outputs.length > 1 && trailingAxes(node).length > 1),
+    rewrite: decomposedWhere((node) => node.outputs.length > 1 && trailingAxes(node).length > 1),
   },
   {
     name: "local-response",
     ops: ["LRN"],
     why: "It has LRN of images only, of odd sizes, and with positive factors.",
     versions: "1.30 to 1.32",
-    rewrite: inPartsWhere((node) => {
+    rewrite: decomposedWhere((node) => {
       const images = requireInput(node, 0).shape.length === 4 && intAttribute(node, "size", 1) % 2 === 1;
       return !(images && floatAttribute(node, "alpha", 1e-4) > 0 && floatAttribute(node, "beta", 0.75) > 0);
     }),
@@ -52,7 +52,7 @@ export const normalisation: readonly Workaround[] = [
     ops: ["SkipLayerNormalization", "SkipSimplifiedLayerNormalization"].map(contributed),
     why: "Its kernel adds tensors of rank 2 and 3 only, and of the same last axes.",
     versions: "1.30 to 1.32",
-    rewrite: inPartsWhere((node) => {
+    rewrite: decomposedWhere((node) => {
       const [x, skip] = [requireInput(node, 0), requireInput(node, 1)];
       const ranks = [x, skip].every(({ shape }) => shape.length === 2 || shape.length === 3);
       return !ranks || !sameShape(x.shape.slice(-2), skip.shape.slice(-2));
@@ -63,7 +63,7 @@ export const normalisation: readonly Workaround[] = [
     ops: ["GroupNorm", "SkipGroupNorm", "BiasSplitGelu", "BiasAdd", "BiasSoftmax", "BiasDropout"].map(contributed),
     why: "It has these on GPUs only.",
     versions: "1.30 to 1.32",
-    rewrite: inParts,
+    rewrite: decomposed,
   },
   {
     name: "embedding-without-mask-index",

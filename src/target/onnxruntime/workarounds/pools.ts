@@ -7,7 +7,7 @@ import { poolOf } from "../../../ops/subgraphs/pool.js";
 import { autoPadOf } from "../../../ops/subgraphs/window.js";
 import { nth } from "../../../present.js";
 import { apartFromPad, exactPool } from "./rounded-pools.js";
-import { inPartsWhere, type Workaround } from "./workaround.js";
+import { decomposedWhere, type Workaround } from "./workaround.js";
 
 function isPlain(node: Node): boolean {
   const { kernel, before, after } = poolOf(node).stated;
@@ -40,6 +40,6 @@ export const pools: readonly Workaround[] = [
     ops: ["LpPool"],
     why: "Its kernel takes neither any padding nor any way of finding it, and rounds up to other positions.",
     versions: "1.30 to 1.32",
-    rewrite: inPartsWhere((node) => !isPlain(node)),
+    rewrite: decomposedWhere((node) => !isPlain(node)),
   },
 ];

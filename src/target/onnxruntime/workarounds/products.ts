@@ -4,7 +4,7 @@ import { nodeOf } from "../../../graph/value.js";
 import { intAttribute, requireInput } from "../../../ops/checks.js";
 import { lacksActivation } from "../../../ops/microsoft/linear.js";
 import { scaledTwice } from "../../../optimise/arithmetic-rules.js";
-import { contributed, inPartsWhere, type Workaround } from "./workaround.js";
+import { contributed, decomposedWhere, type Workaround } from "./workaround.js";
 
 export const products: readonly Workaround[] = [
   {
@@ -39,7 +39,7 @@ export const products: readonly Workaround[] = [
     ops: [contributed("FusedMatMul"), contributed("TransposeMatMul")],
     why: "It transposes wrongly where one operand is a vector, and refuses to where there are no batch axes.",
     versions: "1.30 to 1.32",
-    rewrite: inPartsWhere((node) => {
+    rewrite: decomposedWhere((node) => {
       const ranks = [0, 1].map((index) => requireInput(node, index).shape.length);
       const any = (prefix: string) => ["A", "B"].some((side) => intAttribute(node, prefix + side, 0) !== 0);
       return (any("trans") && ranks.includes(1)) || (any("transBatch") && Math.min(...ranks) < 3);
@@ -50,6 +50,6 @@ export const products: readonly Workaround[] = [
     ops: [contributed("FusedGemm")],
     why: "Its kernel knows no defaults of an activation's attributes, and does not run without an activation.",
     versions: "1.30 to 1.32",
-    rewrite: inPartsWhere(lacksActivation),
+    rewrite: decomposedWhere(lacksActivation),
   },
 ];

@@ -14,7 +14,7 @@ import {
 } from "../../../ops/rules/resize.js";
 import { beyondAll, isBeyondAll } from "../../../ops/rules/slicing.js";
 import type { Rewrite } from "../../../optimise/rule.js";
-import { inParts, inPartsWhere, type Workaround } from "./workaround.js";
+import { decomposed, decomposedWhere, type Workaround } from "./workaround.js";
 
 const plainEnds: Rewrite = (node, build) => {
   const [ends, steps] = [knownDims(node, 2) ?? [], knownInts(node, 4) ?? []];
@@ -109,7 +109,7 @@ export const shapes: readonly Workaround[] = [
     ops: ["GridSample"],
     why: "Its kernel samples images, and volumes but not by cubes.",
     versions: "1.30 to 1.32",
-    rewrite: inPartsWhere((node) => {
+    rewrite: decomposedWhere((node) => {
       const rank = requireInput(node, 0).shape.length - 2;
       const cubes = stringAttribute(node, "mode", "linear").endsWith("cubic");
       return !(rank === 2 || (rank === 3 && !cubes));
@@ -134,13 +134,13 @@ export const shapes: readonly Workaround[] = [
     ops: ["ScatterND"],
     why: "Its threads combine updates of the same element at the same time, and lose some.",
     versions: "1.30 to 1.32",
-    rewrite: inPartsWhere((node) => stringAttribute(node, "reduction", "none") !== "none"),
+    rewrite: decomposedWhere((node) => stringAttribute(node, "reduction", "none") !== "none"),
   },
   {
     name: "expanded-loss",
     ops: ["NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"],
     why: "It expands these too, but not for an empty batch.",
     versions: "1.30 to 1.32",
-    rewrite: inParts,
+    rewrite: decomposed,
   },
 ];

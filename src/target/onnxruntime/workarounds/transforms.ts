@@ -12,7 +12,7 @@ import type { Build } from "../../../ops/build.js";
 import { requireInput } from "../../../ops/checks.js";
 import { transformOf } from "../../../ops/subgraphs/transform-axis.js";
 import { present } from "../../../present.js";
-import { inParts, type Workaround } from "./workaround.js";
+import { decomposed, type Workaround } from "./workaround.js";
 
 /** Up to here a product with a matrix is at least as fast, on one thread. */
 const longestProduct = 1024;
@@ -126,6 +126,6 @@ export const transforms: readonly Workaround[] = [
     ops: ["STFT"],
     why: "Its kernel transforms as that of DFT does.",
     versions: "1.30 to 1.32",
-    rewrite: inParts,
+    rewrite: decomposed,
   },
 ];

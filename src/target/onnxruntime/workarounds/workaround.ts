@@ -21,12 +21,12 @@ export const contributed = (op: string): string => `${microsoft}.${op}`;
 /** How a node's operator is written in `ops`. */
 export const keyOf = ({ domain, op }: Node): string => (domain === "" ? op : `${domain}.${op}`);
 
-/** The node in the parts that its operator is defined by. */
-export const inParts: Rewrite = (node, build) => definitionOf(node)?.decompose?.(node, build) ?? null;
+/** The decomposition that defines the node's operator. */
+export const decomposed: Rewrite = (node, build) => definitionOf(node)?.decompose?.(node, build) ?? null;
 
-/** The same where it holds of a node. */
-export function inPartsWhere(applies: (node: Node) => boolean): Rewrite {
-  return (node, build) => (applies(node) ? inParts(node, build) : null);
+/** The same for nodes for which `applies` is true. */
+export function decomposedWhere(applies: (node: Node) => boolean): Rewrite {
+  return (node, build) => (applies(node) ? decomposed(node, build) : null);
 }
 
 /** The same node, with other inputs or attributes. */
