@@ -22,7 +22,7 @@ import {
   lissaInverse,
 } from "./inverses/iterative.js";
 import { ByKernel } from "./inverses/kernel.js";
-import { kroneckerInverse } from "./inverses/kronecker.js";
+import { ByKronecker } from "./inverses/kronecker.js";
 import { type Approximated, alike, type Method, type Setting } from "./method.js";
 import type { Table } from "./table.js";
 
@@ -199,7 +199,7 @@ async function made(checkpoint: Checkpoint, train: Dataset, options: Chosen, dam
   const byRows = (apply: ConstructorParameters<typeof ByRows>[2]) => new ByRows(checkpoint, train, apply);
   if (inverse === "diagonal") return byRows(await diagonalInverse(checkpoint, train, damping, of));
   if (inverse === "ekfac" || inverse === "kfac")
-    return byRows(await kroneckerInverse(checkpoint, train, damping, { of, corrected: inverse === "ekfac" }));
+    return ByKronecker.of(checkpoint, train, damping, { of, corrected: inverse === "ekfac" });
   const curvature = await checkpoint.curvature(train, of);
   if (inverse === "exact") return byRows(await denseInverse(checkpoint, curvature, damping, of));
   if (inverse === "cg") return byRows(cgInverse(curvature, damping, options));

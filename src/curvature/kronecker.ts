@@ -4,15 +4,20 @@
  * with Kronecker-factored approximate curvature"; for layers of several positions Eschenhagen et al. 2023); and second
  * moments of the gradients in a basis of eigenvectors (George et al. 2018, EK-FAC).
  */
-import { sampleCount } from "../gradients/factored.js";
+import { Dense } from "../gradients/dense.js";
+import { type Factored, sampleCount } from "../gradients/factored.js";
+import { Outer } from "../gradients/outer.js";
+import { RowsGradient } from "../gradients/rows.js";
+import { View } from "../gradients/view.js";
+import { substitute } from "../graph/body.js";
 import { factorOf, fixedSize, multiply, N } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import { addRows } from "../ops/subgraphs/table.js";
 import { leadingOf, nth, present } from "../present.js";
 import type { Differentiable } from "./differentiable.js";
-import { type Block, blocksOf, type Layer, type Pair, positionsIn, type Table } from "./layers.js";
-import { sumOfProducts } from "./products.js";
+import { type Block, blocksOf, type Layer, type Pair, parametersOf, positionsIn, type Table } from "./layers.js";
+import { type Gradients, sumOfProducts } from "./products.js";
 import { type PseudoTargetKind, pseudoTargets } from "./pseudo-targets.js";
 
 /**
@@ -252,6 +257,55 @@ function inBasis(block: Block, basis: Basis, inputs: Value | null): Value {
     return onePosition(block) ? rowsOf(cotangents) : build.matmul(build.transposeLast(cotangents), present(inputs));
   }
   return matrixInBasis(block.matrix.to(block.gradient.materialise(build)), basis);
+}
+
+/** Of these blocks a basis each. */
+export type Bases = ReadonlyMap<Block, Basis>;
+
+/**
+ * Each sample's gradients in a basis of each block, `[rows, columns]` (with the bias as the last column), by the block's name:
+ * as factors where the block has them.
+ */
+export function gradientsInBasis(of: Differentiable, bases: Bases): Map<string, Factored> {
+  const { gradients, weighted, seed } = pseudoTargets(of, "empirical");
+  const ones = new Map([[seed, build.expand(build.scalar(1, of.losses), of.losses.shape)]]);
+  const own = new Map(blocksOf(gradients, weighted, seed).map(({ block }) => [block.name, block]));
+  return new Map(
+    [...bases].map(([block, basis]) => {
+      const found = own.get(block.name);
+      const gradient =
+        found && alike(found, block) ? gradientInBasis(found, basis) : wholeInBasis(block, gradients, basis);
+      return [block.name, gradient.withFactors(substitute(gradient.factors, ones))];
+    }),
+  );
+}
+
+/** Blocks are those of pseudo-targets, whose gradients may be factored in another way than the loss's own. */
+function alike(a: Block, b: Block): boolean {
+  const [biasOfA, biasOfB] = [a, b].map((block) => (block.kind === "layer" ? block.bias : null));
+  return (
+    a.kind === b.kind && biasOfA === biasOfB && a.matrix.rows === b.matrix.rows && a.matrix.columns === b.matrix.columns
+  );
+}
+
+function wholeInBasis(block: Block, gradients: Gradients, basis: Basis): Factored {
+  const values = new Map(
+    parametersOf(block).map((name) => [name, present(gradients.get(name)).materialise(build)] as const),
+  );
+  return new Dense(matrixInBasis(asMatrix(block, values), basis));
+}
+
+function gradientInBasis(block: Block, basis: Basis): Factored {
+  const { rows, columns } = block.matrix;
+  if (block.kind === "table") {
+    const { places, cotangents } = block.gradient;
+    return new RowsGradient(places, turned(cotangents, basis.columns), View.of([rows, columns]));
+  }
+  if (block.kind !== "layer")
+    return new Dense(matrixInBasis(block.matrix.to(block.gradient.materialise(build)), basis));
+  const inputs = withOnes(block, block.inputs);
+  const sizes = [rows, fixedSize(inputs.shape, inputs.shape.length - 1)];
+  return new Outer(turned(block.cotangents, basis.rows), turned(inputs, basis.columns), View.of(sizes));
 }
 
 /** Matrices `[M, rows, columns]` in a basis of their rows and one of their columns. */

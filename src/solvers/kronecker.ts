@@ -67,7 +67,8 @@ export class KroneckerCurvature {
 
   private constructor(
     private readonly objective: Objective,
-    private readonly parts: readonly Part[],
+    /** @internal */
+    readonly parts: readonly Part[],
     private readonly threads: number | undefined,
   ) {
     this.#space = new Space(objective.parameters);
@@ -255,7 +256,7 @@ function between(tensor: Tensor, dims: readonly number[], from: number, to: numb
   return { dtype: "float32", dims: [to - from, ...dims.slice(1)], data };
 }
 
-function requireDamping(call: string, damping: unknown): asserts damping is number {
+export function requireDamping(call: string, damping: unknown): asserts damping is number {
   if (typeof damping === "number" && Number.isFinite(damping) && damping > 0) return;
   throw invalidArgument(
     `${call} needs a damping, a number above 0 that is added to each eigenvalue, not ${kindOf(damping)}; give one: { damping: 0.01 }.`,

@@ -2,8 +2,10 @@
 import { invalidArgument, kindOf } from "../arguments.js";
 import {
   type Approximation,
+  type Bases,
   type Basis,
   blocksFor,
+  gradientsInBasis,
   kroneckerSides,
   momentsInBasis,
   type Sides,
@@ -12,8 +14,14 @@ import {
 import type { Block } from "../curvature/layers.js";
 import { kindOfTargets, type PseudoTargetKind } from "../curvature/pseudo-targets.js";
 import { standingOf } from "../curvature/standing.js";
+import { Dense } from "../gradients/dense.js";
+import { cheapest, type Factored, sumPerSample } from "../gradients/factored.js";
+import { Outer } from "../gradients/outer.js";
+import { pairProducts } from "../gradients/pairs.js";
+import { RowsGradient } from "../gradients/rows.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
+import { leadingOf, present } from "../present.js";
 import { type ByParameter, type FloatTensor, float, under, type Want } from "./wanted.js";
 
 /** Of which curvature the factors are, and how. */
@@ -118,4 +126,69 @@ export function eigenvaluesIn(kind: PseudoTargetKind, basisOf: (block: Block) =>
     emit: ({ differentiable }) => Object.fromEntries(momentsInBasis(differentiable, kind, basisOf)),
     read: (returned) => under(returned, ""),
   };
+}
+
+/** Each sample's gradients in a basis of each block, over numbers `[rows, columns]`: by the block's name, `[N, rows, columns]`. */
+export function quotientsIn(bases: Bases, divisors: Divisors): Want<ByParameter> {
+  return {
+    name: "quotients",
+    requirements: { factors: true },
+    emit: ({ differentiable }) =>
+      Object.fromEntries(
+        [...gradientsInBasis(differentiable, bases)].map(([name, gradient]) => {
+          const whole = gradient.materialise(build);
+          return [name, build.div(whole, divisors(name, whole))];
+        }),
+      ),
+    read: (returned) => under(returned, ""),
+  };
+}
+
+/** Of a block by its name, `[rows, columns]`. */
+export type Divisors = (block: string, like: Value) => Value;
+
+/**
+ * The inner products of each sample's gradient, in a basis of each block, with M vectors, `[N, M]`, which each run is given by
+ * `others`: `[M, rows, columns]` under each block's name.
+ */
+export function productsIn(bases: Bases, count: number): Want<FloatTensor> {
+  return {
+    name: "products",
+    requirements: { factors: true },
+    givenOthers: count,
+    emit: ({ differentiable, losses, factor }) => {
+      const products = [...gradientsInBasis(differentiable, bases)].map(([name, gradient]) => {
+        const vectors = factor(name, { dtype: losses.dtype, shape: [count, ...gradient.shape] });
+        return cheapest(pairProducts(gradient, new Dense(vectors), count)).emit(build);
+      });
+      return { products: build.op("Sum", products) };
+    },
+    read: (returned) => float(returned, "products"),
+  };
+}
+
+/** The sum over the squares of each sample's gradient, in a basis of each block, over numbers `[rows, columns]`: `[N]`. */
+export function squaresIn(bases: Bases, divisors: Divisors): Want<FloatTensor> {
+  return {
+    name: "squares",
+    requirements: { factors: true },
+    emit: ({ differentiable }) => {
+      const sums = [...gradientsInBasis(differentiable, bases)].map(([name, gradient]) => {
+        const [like] = leadingOf(gradient.factors, 1);
+        return squaresOver(gradient, divisors(name, gradient instanceof RowsGradient ? gradient.cotangents : like));
+      });
+      return { squares: build.op("Sum", sums) };
+    },
+    read: (returned) => float(returned, "squares"),
+  };
+}
+
+/** Of one position by the squares of both factors: nothing of the gradients' size is made. */
+function squaresOver(gradient: Factored, divisors: Value): Value {
+  if (gradient instanceof Outer && gradient.positions === 1) {
+    const [rows, columns] = [gradient.rows, gradient.columns].map(build.square.bind(build));
+    const reciprocal = build.div(build.scalar(1, divisors), divisors);
+    return sumPerSample(build, build.mul(build.matmul(present(rows), reciprocal), present(columns)));
+  }
+  return sumPerSample(build, build.div(build.square(gradient.materialise(build)), divisors));
 }
