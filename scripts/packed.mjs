@@ -1,11 +1,13 @@
 // Usage: packed.mjs [PROJECT ...]. Installs the package as users would get it, packed, into a new project of each kind and
 // runs three lines there. Needs the npm registry; some projects are large (Next.js: 400 MB).
 import { spawn, spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer as createHttpServer } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
 import { losses, nn, perSample, saveModel, want } from "../dist/src/index.js";
 import { projects } from "./packed/projects.mjs";
 
@@ -62,6 +64,35 @@ async function answerOf({ command, path }, cwd) {
   }
 }
 
+const types = {
+  ".html": "text/html",
+  ".js": "text/javascript",
+  ".mjs": "text/javascript",
+  ".wasm": "application/wasm",
+};
+
+/** What a page's `norms` gives, as text; the page and the model beside it are served on the loopback. */
+async function toldByPage(folder, cwd) {
+  const server = createHttpServer(({ url }, response) => {
+    const { pathname } = new URL(url, "http://localhost");
+    const path = [join(cwd, folder, pathname), join(cwd, pathname)].find((each) => existsSync(each));
+    if (!path) response.writeHead(404).end();
+    else response.writeHead(200, { "content-type": types[extname(path)] ?? "text/plain" }).end(readFileSync(path));
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  try {
+    const page = await browser.newPage();
+    await page.goto(`http://127.0.0.1:${server.address().port}/index.html`);
+    await page.waitForFunction(() => globalThis.norms !== undefined, null, { timeout: 30_000 });
+    return JSON.stringify(await page.evaluate(() => globalThis.norms()));
+  } finally {
+    await browser.close();
+    server.close();
+  }
+}
+
 async function tryProject(name, tarball, model) {
   const project = projects[name];
   if (!project) throw new Error(`there is no such project; there are ${Object.keys(projects).join(", ")}`);
@@ -75,7 +106,11 @@ async function tryProject(name, tarball, model) {
     const install = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"];
     run([...install, tarball, ...(project.install ?? [])], folder);
     const printed = project.steps.map((step) => run(step, folder)).at(-1);
-    const told = project.serve ? await answerOf(project.serve, folder) : printed;
+    const told = await (project.serve
+      ? answerOf(project.serve, folder)
+      : project.page
+        ? toldByPage(project.page, folder)
+        : printed);
     const found = told.match(/[-+.\de]{3,}/g)?.map(Number) ?? [];
     const expected = [...model.norms, ...model.norms];
     const same = found.length === expected.length && expected.every((norm, k) => Math.abs(norm - found[k]) < 1e-6);

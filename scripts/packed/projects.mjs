@@ -28,7 +28,20 @@ export async function GET() {
 }
 `;
 
-/** @typedef {{ install?: string[], files: Record<string, string>, steps: string[][], serve?: { command: string[], path: string } }} Project */
+/** The same in a browser: what the page computes itself, and what a Web Worker compiles and runs. */
+const page = {
+  "package.json": '{ "type": "module" }',
+  "index.html": '<!doctype html><script type="module" src="./main.js"></script>',
+  "norms.js": asModule,
+  "main.js":
+    'import { norms } from "./norms.js";\nglobalThis.norms = async () => [await norms(), await norms({ workers: true })];\n',
+};
+const runtime = "onnxruntime-web@1.30.0";
+
+/**
+ * `page`: the folder that a step made, with an index.html, which Chromium opens.
+ * @typedef {{ install?: string[], files: Record<string, string>, steps: string[][], serve?: { command: string[], path: string }, page?: string }} Project
+ */
 
 /** @type {Record<string, Project>} */
 export const projects = {
@@ -97,6 +110,42 @@ const norms = async (options = {}) => {${body()}};
       ["npx", "--no-install", "vite", "build", "--ssr", "main.js"],
       ["node", "dist/main.js"],
     ],
+  },
+  "vite-page": {
+    install: ["vite@8", runtime],
+    files: page,
+    steps: [["npx", "--no-install", "vite", "build"]],
+    page: "dist",
+  },
+  "webpack-page": {
+    install: ["webpack@5", "webpack-cli@6", runtime],
+    files: {
+      ...page,
+      "out/index.html": page["index.html"],
+      "webpack.config.cjs":
+        'module.exports = { mode: "production", entry: "./main.js", output: { path: require("node:path").join(__dirname, "out"), filename: "main.js" } };\n',
+    },
+    steps: [["npx", "--no-install", "webpack"]],
+    page: "out",
+  },
+  "esbuild-page": {
+    install: ["esbuild@0.28", runtime],
+    files: { ...page, "out/index.html": page["index.html"] },
+    steps: [
+      [
+        "npx",
+        "--no-install",
+        "esbuild",
+        "main.js",
+        "worker-thread=node_modules/pergrad/dist/browser/worker-thread.js",
+        "--bundle",
+        "--splitting",
+        "--format=esm",
+        "--outdir=out",
+      ],
+      ["cp", "node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm", "out"],
+    ],
+    page: "out",
   },
   next: {
     install: ["next@16", "react@19", "react-dom@19", "typescript@5", "@types/node@20", "@types/react@19"],
