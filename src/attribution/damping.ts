@@ -172,7 +172,7 @@ export function gramOf(rows: readonly Float64Array[], columns: number): Float64A
 }
 
 /** Adds a row times itself to the lower triangle. */
-export function addOuter(gram: Float64Array, row: Float64Array): void {
+function addOuter(gram: Float64Array, row: Float64Array): void {
   const size = row.length;
   for (let i = 0; i < size; i++) {
     const factor = row[i] ?? 0;

@@ -81,7 +81,7 @@ export function representerPoints(options: RepresenterOptions): Method {
 }
 
 /** Throws INVALID_ARGUMENT. */
-export async function representerValues(
+async function representerValues(
   checkpoint: Checkpoint,
   train: Dataset,
   queries: Dataset,

@@ -30,7 +30,7 @@ const wants = {
 };
 
 /** The wants that are compared here. */
-export const matrixNames = Object.keys(wants) as readonly (keyof typeof wants)[];
+const matrixNames = Object.keys(wants) as readonly (keyof typeof wants)[];
 
 /** Samples that are compared, at most. */
 const mostSamples = 3;

@@ -45,7 +45,7 @@ export function bytes(text: string): number {
 }
 
 /** NAME and VALUE of NAME=VALUE. Names may hold "=": the last one counts. */
-export function assignment(text: string, form: string): readonly [string, string] {
+function assignment(text: string, form: string): readonly [string, string] {
   const at = text.lastIndexOf("=");
   if (at > 0 && at < text.length - 1) return [text.slice(0, at), text.slice(at + 1)];
   throw new InvalidArgumentError(`it must be ${form}`);

@@ -87,7 +87,7 @@ async function workerFiles(entry: string): Promise<Zippable> {
 }
 
 /** Our folder of Python files, which lies beside the sources and beside what is built from them. Throws INTERNAL. */
-export function pythonFolder(): string {
+function pythonFolder(): string {
   for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
     const found = join(folder, "python");
     if (existsSync(join(found, "pergrad_ray.py"))) return found;

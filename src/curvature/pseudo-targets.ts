@@ -98,7 +98,7 @@ function carrying(of: Differentiable, seed: Value): Differentiable {
 }
 
 /** R times a vector. Throws UNSUPPORTED_OP where no square root is known. */
-export function requireRoot(of: Differentiable, vector: Value): Value {
+function requireRoot(of: Differentiable, vector: Value): Value {
   const root = rootTimes(of, vector);
   if (root) return root;
   throw new PergradError(
@@ -108,7 +108,7 @@ export function requireRoot(of: Differentiable, vector: Value): Value {
 }
 
 /** The means, over so many vectors of signs, of values that depend on a leaf in the output's shape that stands for them. */
-export function meanOverSigns(
+function meanOverSigns(
   { output }: Differentiable,
   { probes, seed }: Drawn,
   signs: Value,
@@ -156,7 +156,7 @@ function signsFor(output: Value, probe: Value, seed: number): Value {
 }
 
 /** R times a vector, R being a square root of the loss's second derivative in the output; null where none is known. */
-export function rootTimes(of: Differentiable, vector: Value): Value | null {
+function rootTimes(of: Differentiable, vector: Value): Value | null {
   if (of.root === undefined) return null;
   if (of.root !== "elementwise") return of.root(of.output, vector);
   const ones = build.expand(build.scalar(1, of.output), of.output.shape);

@@ -20,7 +20,7 @@ const readers: Readonly<Record<string, (path: string) => AsyncGenerator<Row>>> =
 };
 
 /** Extensions of files with rows. */
-export const rowFormats = Object.keys(readers);
+const rowFormats = Object.keys(readers);
 
 /**
  * The rows of a .csv, .tsv, .jsonl, .ndjson, .parquet or .arrow file, one after another. CSV takes the package csv-parse,

@@ -135,7 +135,7 @@ function copyRow(to: Float64Array, at: number, from: Float64Array, first: number
 }
 
 /** Strides that read an array of `dims` as if broadcast to `to`. */
-export function broadcastStrides(dims: readonly number[], to: readonly number[]): number[] {
+function broadcastStrides(dims: readonly number[], to: readonly number[]): number[] {
   const own = stridesOf(dims);
   const offset = to.length - dims.length;
   return to.map((_, axis) => (axis < offset || dims[axis - offset] === 1 ? 0 : nth(own, axis - offset)));

@@ -166,7 +166,7 @@ export type NameOf = (value: Value) => string | undefined;
 const mostPrinted = 8;
 
 /** A value in one line: `h1: float32 [N, 16] = Relu(h0)`. What has no name is printed by its operator: `Relu(...)`. */
-export function describeValue(value: Value): string {
+function describeValue(value: Value): string {
   const { source, name } = value;
   const typed = `${name === "" ? "" : `${name}: `}${showType(value)}`;
   if (source.kind === "input" || source.kind === "parameter") return `${typed} (${source.kind})`;

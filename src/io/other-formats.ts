@@ -74,7 +74,7 @@ const formats: readonly OtherFormat[] = [
 ];
 
 /** Whether these are the first bytes of a safetensors file: the length of its header, then the header. */
-export function beginsSafetensors(start: string): boolean {
+function beginsSafetensors(start: string): boolean {
   return /^.{5}\0{3}\{/s.test(start);
 }
 

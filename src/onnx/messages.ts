@@ -8,7 +8,6 @@ import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import type {
   AttributeProto,
-  FunctionProto,
   GraphProto,
   ModelProto,
   NodeProto,
@@ -380,7 +379,6 @@ export class Schema<T extends Message> {
 }
 
 export const attributeProto = new Schema<AttributeProto>("AttributeProto");
-export const functionProto = new Schema<FunctionProto>("FunctionProto");
 export const graphProto = new Schema<GraphProto>("GraphProto");
 export const modelProto = new Schema<ModelProto>("ModelProto");
 export const nodeProto = new Schema<NodeProto>("NodeProto");

@@ -342,7 +342,7 @@ function oneBatchDim(shape: Shape): boolean {
 }
 
 /** The axes of `from` that are summed to give `to`, aligned at the right. Throws SHAPE_MISMATCH. */
-export function broadcastAxes(from: Shape, to: Shape): number[] {
+function broadcastAxes(from: Shape, to: Shape): number[] {
   const offset = from.length - to.length;
   const axes: number[] = [];
   from.forEach((dim, axis) => {

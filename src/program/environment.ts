@@ -3,7 +3,7 @@ import { debugObserver, debugOf } from "../inspect/debug.js";
 import type { Observer } from "../inspect/observe.js";
 
 /** What PERGRAD_DEBUG asks for, printed to stderr; undefined where it asks for nothing. Throws INVALID_ARGUMENT. */
-export function observerOfEnvironment(): Observer | undefined {
+function observerOfEnvironment(): Observer | undefined {
   // A browser has no environment.
   if (typeof process === "undefined") return undefined;
   return debugObserver(debugOf(process.env.PERGRAD_DEBUG), (text) => process.stderr.write(text));

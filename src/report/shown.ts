@@ -75,10 +75,7 @@ export function showOf(
 const mostShown = 1500;
 
 /** Of many, those with the highest numbers: the first of each column, then the second of each, and so on. */
-export function chosenSamples(
-  { samples, columns }: Pick<ReportContent, "samples" | "columns">,
-  most = mostShown,
-): number[] {
+function chosenSamples({ samples, columns }: Pick<ReportContent, "samples" | "columns">, most = mostShown): number[] {
   const all = Array.from({ length: samples }, (_, n) => n);
   if (samples <= most) return all;
   const orders = columns.map(({ values }) => {

@@ -66,7 +66,7 @@ function normOf(of: ByParameter): number {
 }
 
 /** See `StepDiagnostics.alpha`. */
-export function alphaOf(start: Slope, end: Slope): number {
+function alphaOf(start: Slope, end: Slope): number {
   // Loss w0 + w1 t + w2 t^2 with t = 0 at the start and 1 at the end.
   const rows = [
     { of: [1, 0, 0], value: start.loss, variance: start.lossVariance },

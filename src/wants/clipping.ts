@@ -57,7 +57,7 @@ export interface ClippedSumOptions {
 }
 
 /** The group of all parameters. */
-export const wholeGradient = "all";
+const wholeGradient = "all";
 
 /** Parameters that are clipped together. */
 export interface ClippingGroup {

@@ -2,9 +2,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { debugWords } from "../../src/inspect/debug.js";
-import { knownRewrites } from "../../src/inspect/known-rewrites.js";
 import { rules } from "../../src/optimise/rewrite.js";
 import { runBlocks } from "../support/doc-blocks.js";
+import { knownRewrites } from "../support/known-rewrites.js";
 
 const page = readFileSync(join(import.meta.dirname, "../../docs/inspecting.md"), "utf8");
 

@@ -4,12 +4,12 @@ import { expect, test } from "vitest";
 import { N } from "../../src/graph/dim.js";
 import { leaf, type Value } from "../../src/graph/value.js";
 import { loadModel, losses, perSample, want } from "../../src/index.js";
-import { knownRewrites } from "../../src/inspect/known-rewrites.js";
 import { RewriteLog } from "../../src/inspect/rewrite-log.js";
 import { build } from "../../src/ops/registry.js";
 import { rules } from "../../src/optimise/rewrite.js";
 import { simplify, simplifyInFloat32 } from "../../src/optimise/simplify.js";
 import { workaroundNames } from "../../src/target/onnxruntime/workarounds/index.js";
+import { knownRewrites } from "../support/known-rewrites.js";
 
 const x = leaf("x", { dtype: "float32", shape: [N, 3] }, { kind: "input" });
 const w = leaf("w", { dtype: "float32", shape: [3, 4] }, { kind: "parameter" });

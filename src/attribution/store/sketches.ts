@@ -123,7 +123,7 @@ export async function* sketchBlocksOf(
 }
 
 /** A sketch that is read in parts. */
-export class SketchFile {
+class SketchFile {
   private constructor(
     readonly path: string,
     private readonly file: SafetensorsFile,

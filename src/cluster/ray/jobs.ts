@@ -27,7 +27,7 @@ const patience = 20_000;
 const tries = 20;
 
 /** Ray keeps packages in memory, and takes none of this many bytes or more. */
-export const mostInPackage = 500 * 2 ** 20;
+const mostInPackage = 500 * 2 ** 20;
 
 export class RayJobs {
   readonly #token: string | null;

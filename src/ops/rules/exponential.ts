@@ -33,7 +33,7 @@ export function unaryRule(
 }
 
 /** To the nearest integer; halves go to the even one. */
-export function roundHalfEven(x: number): number {
+function roundHalfEven(x: number): number {
   const floor = Math.floor(x);
   const excess = x - floor;
   if (excess !== 0.5) return excess < 0.5 ? floor : floor + 1;

@@ -29,7 +29,7 @@ import { einsum } from "./einsum.js";
 // MatMul
 
 /** [B..., M, K] x [B..., K, P]. */
-export function matmul64(a: Array64, b: Array64): Array64 {
+function matmul64(a: Array64, b: Array64): Array64 {
   const left = a.dims.length === 1 ? array64([1, ...a.dims], a.data) : a;
   const right = b.dims.length === 1 ? array64([...b.dims, 1], b.data) : b;
   const [rows, inner] = leadingOf(left.dims.slice(-2), 2);

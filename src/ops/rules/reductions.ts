@@ -46,7 +46,7 @@ function reducedSampleAxis(node: Node, at: SampleAxis | null | undefined, axes: 
 }
 
 /** `reduce` of the elements along `axes`, one group of them after the other. */
-export function reduce64(
+function reduce64(
   a: Array64,
   axes: readonly number[],
   keepDims: boolean,

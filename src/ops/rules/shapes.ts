@@ -195,7 +195,7 @@ export function permutationOf(node: Call | Node): readonly number[] {
 }
 
 /** The permutation that undoes another. */
-export function inversePermutation(permutation: readonly number[]): number[] {
+function inversePermutation(permutation: readonly number[]): number[] {
   return permutation.map((_, axis) => permutation.indexOf(axis));
 }
 

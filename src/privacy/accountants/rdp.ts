@@ -4,7 +4,7 @@ import { composed, type GaussianMechanism, isNotPrivate, type Mechanism, outOfRa
 import { logErfc } from "../special.js";
 
 /** The orders looked at: close to 1 for large epsilons, large ones for small epsilons. */
-export const defaultOrders: readonly number[] = [
+const defaultOrders: readonly number[] = [
   1.01,
   1.025,
   1.05,

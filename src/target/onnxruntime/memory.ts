@@ -19,7 +19,7 @@ import { bytesOf } from "../../tensor/tensor.js";
  * The nodes in the order in which ONNX Runtime executes them: depth first from the results, those and each node's
  * inputs taken from the last of the file to the first (Graph::ReverseDFSFrom).
  */
-export function executionOrder(outputs: readonly Value[]): Node[] {
+function executionOrder(outputs: readonly Value[]): Node[] {
   const nodes = neededNodes(nodesBefore(outputs), outputs);
   const place = new Map(nodes.map((node, index) => [node, index]));
   const before = (node: Node) => {

@@ -94,7 +94,7 @@ function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-export class NodeSession implements Session {
+class NodeSession implements Session {
   #session: Binding.InferenceSession | undefined;
   /** All outputs, none of which is given its memory. */
   readonly #fetches: Readonly<Record<string, null>>;

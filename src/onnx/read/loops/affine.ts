@@ -18,7 +18,7 @@ export interface Progression {
   readonly more: number;
 }
 
-export function constantAffine(offset: number): Affine {
+function constantAffine(offset: number): Affine {
   return { steps: 0, samples: 0, offset };
 }
 

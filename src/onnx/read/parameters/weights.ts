@@ -26,7 +26,7 @@ const hidden = -1e4;
 
 /** What PyTorch's newer exporter writes beside what it stores: a parameter or a buffer, or what it was computed from. */
 const kindKey = "pkg.torch.export.graph_signature.InputSpec.kind";
-export const foldedKey = "pkg.onnxscript.optimizer.folded_from";
+const foldedKey = "pkg.onnxscript.optimizer.folded_from";
 
 /** Names that the newer exporter gives to results of PyTorch's operators, which weights do not have. */
 const results =
