@@ -42,6 +42,10 @@ def in_results(form: Form, found: dict[str, Any], counted: int) -> dict[str, Any
             names[each.want] = value
         elif kind == "kroneckerFactors":
             side = each.path[0]
+            if side == "columns":
+                rows = found[f"{each.want}/B/{each.path[1]}"]
+                names[f"{each.want}|layers|{each.path[1]}|A"] = value / (rows.sum() if rows.ndim == 1 else rows.trace())
+                continue
             where = {"block": ["blocks"], "diagonal": ["diagonals"]}.get(side, ["layers"])
             tail = [each.path[1], side] if where == ["layers"] else [each.path[1]]
             names["|".join([each.want, *where, *tail])] = value

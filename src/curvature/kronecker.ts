@@ -10,7 +10,7 @@ import { Outer } from "../gradients/outer.js";
 import { RowsGradient } from "../gradients/rows.js";
 import { View } from "../gradients/view.js";
 import { substitute } from "../graph/body.js";
-import { factorOf, fixedSize, multiply, N } from "../graph/dim.js";
+import { fixedSize, multiply, N } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import { addRows } from "../ops/subgraphs/table.js";
@@ -26,7 +26,10 @@ import { type PseudoTargetKind, pseudoTargets } from "./pseudo-targets.js";
  */
 export type Approximation = "expand" | "reduce";
 
-/** A layer's two sides: what is known of each, as a mean over the samples. */
+/**
+ * A layer's two sides: what is known of each, as a mean over the samples. Both sides of a matrix have the trace of the whole,
+ * which their product is to have once: it can only be divided by where all samples are counted.
+ */
 export interface Sides {
   readonly block: Block;
   /** The second moments of the rows of the block's matrix, `[R, R]`; `[R]` where only their diagonal is taken; null for one row. */
@@ -104,7 +107,7 @@ function sidesOf(
     case "vector":
       return { block, rows: null, columns: own };
     case "matrix":
-      return { block, rows: own, columns: overTrace(nth(moments, 1), own) };
+      return { block, rows: own, columns: nth(moments, 1) };
     case "table":
       return { block, rows: perSample(picked(block)), columns: build.scale(own, terms) };
     case "layer": {
@@ -112,21 +115,6 @@ function sidesOf(
       return { block, rows: build.scale(own, terms), columns: perSample(inputs) };
     }
   }
-}
-
-/** Of a matrix both sides have the trace of the whole: their product is to have it once. */
-function overTrace(columns: Value, rows: Value): Value {
-  const [size = 1, ...others] = rows.shape;
-  const diagonal = others.length === 0 ? rows : build.mul(rows, identity(factorOf(size), rows));
-  const trace = build.sum(diagonal);
-  const zero = build.scalar(0, trace);
-  return build.div(columns, build.where(build.equal(trace, zero), build.scalar(1, trace), trace));
-}
-
-function identity(size: number, like: Value): Value {
-  const eye = new Float64Array(size * size);
-  for (let k = 0; k < size; k++) eye[k * (size + 1)] = 1;
-  return build.floats(eye, [size, size], like);
 }
 
 /** The second moments that depend on the pseudo-target, summed over samples. */

@@ -22,7 +22,7 @@ import { RowsGradient } from "../gradients/rows.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
 import { leadingOf, present } from "../present.js";
-import { type ByParameter, type FloatTensor, float, under, type Want } from "./wanted.js";
+import { type ByParameter, type FloatTensor, float, type Returned, under, type Want } from "./wanted.js";
 
 /** Of which curvature the factors are, and how. */
 export interface KroneckerFactorsOptions {
@@ -89,12 +89,29 @@ export function kroneckerFactors(options: KroneckerFactorsOptions): Want<Kroneck
     notes: ({ differentiable }) => blocksFor(differentiable, kind).map((block) => described(block, approximation)),
     read: (returned) => ({
       layers: Object.fromEntries(
-        Object.entries(under(returned, "A/")).map(([name, A]) => [name, { A, B: float(returned, `B/${name}`) }]),
+        Object.entries(under(returned, "B/")).map(([name, B]) => [name, pairOf(returned, name, B)]),
       ),
       blocks: under(returned, "block/"),
       diagonals: under(returned, "diagonal/"),
     }),
   };
+}
+
+/** Of a matrix A is what its columns have over the trace of B, which is that of the whole. */
+function pairOf(returned: Returned, name: string, B: FloatTensor): KroneckerPair {
+  const columns = `columns/${name}`;
+  if (!(columns in returned)) return { A: float(returned, `A/${name}`), B };
+  const { dims, data } = float(returned, columns);
+  const trace = traceOf(B);
+  return { A: { dtype: "float32", dims, data: data.map((moment) => (trace === 0 ? moment : moment / trace)) }, B };
+}
+
+/** Of a matrix, or of one that its diagonal stands for. */
+function traceOf({ dims: [size = 0, ...others], data }: FloatTensor): number {
+  const step = others.length === 0 ? 1 : size + 1;
+  let trace = 0;
+  for (let k = 0; k < data.length; k += step) trace += data[k] ?? 0;
+  return trace;
 }
 
 function named({ block, rows, columns }: Sides): [string, Value][] {
@@ -106,7 +123,7 @@ function named({ block, rows, columns }: Sides): [string, Value][] {
   }
   const [A, B] = block.kind === "table" ? [rows, columns] : [columns, rows];
   return [
-    [`A/${name}`, A],
+    [`${block.kind === "matrix" ? "columns" : "A"}/${name}`, A],
     [`B/${name}`, B],
   ];
 }

@@ -204,6 +204,28 @@ const networks: readonly (readonly [string, Model, Record<string, Tensor>, Recor
 ];
 
 describe.each(networks)("%s", (_, model, data, blocks) => {
+  it.each(["expand", "reduce"] as const)(
+    "factors are those of all samples, in whatever parts: %s",
+    async (approximation) => {
+      const target = {
+        dtype: data.target?.dtype ?? "float32",
+        shape: ["N", ...(data.target?.dims.slice(1) ?? [])],
+      } as const;
+      const factors = want.kroneckerFactors({ kind: "empirical", approximation });
+      const program = await perSample(model, { loss: "cross_entropy", target, threads: 1, want: { factors } });
+      const { factors: whole } = await program.run(data);
+      for (const microbatchSize of [1, 3]) {
+        const { factors: joined } = await program.run(data, { microbatchSize });
+        expect(Object.keys(joined.layers)).toEqual(Object.keys(whole.layers));
+        for (const [weight, { A, B }] of Object.entries(whole.layers)) {
+          expectNear(joined.layers[weight]?.A.data, numbers(A), 1e-5, `A of ${weight}`);
+          expectNear(joined.layers[weight]?.B.data, numbers(B), 1e-5, `B of ${weight}`);
+        }
+      }
+      await program.release();
+    },
+  );
+
   it.each(["empirical", "type2"] as const)("every parameter takes part: %s", async (kind) => {
     const target = {
       dtype: data.target?.dtype ?? "float32",
