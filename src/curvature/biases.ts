@@ -1,4 +1,4 @@
-/** Which parameter is added to a layer's outputs. */
+/** Finds the parameter that is added to a layer's outputs. */
 import { Dense } from "../gradients/dense.js";
 import type { Factored } from "../gradients/factored.js";
 import { substitute } from "../graph/body.js";
@@ -11,10 +11,10 @@ import { build } from "../ops/registry.js";
 import { random } from "../tensor/random.js";
 import { sizeOf } from "../tensor/tensor.js";
 
-/** Nodes that may lie between a cotangent and the gradients that are made of it by moving and adding its elements. */
+/** The most nodes between a cotangent and a gradient that is made from it by moving and adding its elements. */
 const mostNodes = 64;
 
-/** Samples for which is tried whether gradients are equal. */
+/** Samples on which it is tried whether gradients are equal. */
 const samples = 2;
 
 /** The cotangents of a layer at all positions. */
@@ -22,7 +22,7 @@ export class Positions {
   readonly #before: ReadonlySet<Value>;
   readonly #sum: Value;
 
-  /** @param layer its cotangents `[N, S, O]`, and O */
+  /** @param layer its cotangents, `[N, S, O]`, and the number O of its outputs */
   constructor(private readonly layer: { readonly cotangents: Value; readonly matrix: { readonly rows: number } }) {
     const { cotangents } = layer;
     this.#before = new Set([cotangents, ...nodesBefore([cotangents]).flatMap(({ outputs }) => outputs)]);
@@ -30,8 +30,8 @@ export class Positions {
   }
 
   /**
-   * Whether their sum is a parameter's gradient: then the parameter is added to the layer's outputs. Both must be made, by a
-   * few nodes and of nothing else, from values that they have in common; whether they are equal is tried with random ones.
+   * Whether their sum is a parameter's gradient: then the parameter is added to the layer's outputs. A few nodes must make both
+   * from the same values, and from nothing else; random values then show whether they are equal.
    */
   sumTo(gradient: Factored): boolean {
     if (!(gradient instanceof Dense) || elementFactor(gradient.shape) !== this.layer.matrix.rows) return false;
@@ -41,7 +41,7 @@ export class Positions {
   }
 }
 
-/** The values, of those that satisfy `stop`, that lead to this one by a few nodes; null where others do too. */
+/** The values with `stop` from which a few nodes make this one; null if it also needs other values. */
 function cut(value: Value, stop: (value: Value) => boolean): Set<Value> | null {
   const found = new Set<Value>();
   const seen = new Set<Node>();

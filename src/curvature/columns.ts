@@ -1,4 +1,4 @@
-/** Diagonals of Hessians, and Jacobians: what is made of the curvature's columns, one for each element of an output or a parameter. */
+/** Diagonals of Hessians, and Jacobians: from the curvature's columns, one for each element of an output or a parameter. */
 
 import { type Directions, forEachDirection, sumOverDirections } from "../autodiff/directions.js";
 import { N } from "../graph/dim.js";
@@ -11,7 +11,7 @@ import { type ByName, type Differentiable, perParameter } from "./differentiable
 import { LossHead } from "./loss-head.js";
 import { type Gradients, hessianProduct, innerProduct, pulledBack } from "./products.js";
 
-/** The elements of a sample's output; `of` is given a seed `[N, ...]` that is 1 at one of them. */
+/** One direction for each element of a sample's output; `of` takes a seed `[N, ...]` that is 1 at that element. */
 function ofOutputs({ output }: Differentiable, of: (seed: Value) => readonly Value[]): Directions {
   const own = output.shape.slice(1);
   return {
@@ -21,7 +21,7 @@ function ofOutputs({ output }: Differentiable, of: (seed: Value) => readonly Val
   };
 }
 
-/** The Jacobians of each sample's output, `[N, ...output, ...shape]` each. */
+/** The Jacobians of each sample's output, by parameter, `[N, ...output, ...shape]` each. */
 export function jacobians(of: Differentiable): ByName {
   const rows = forEachDirection(
     ofOutputs(of, (seed) => [...pulledBack(of, of.output, seed).values()].map((row) => row.materialise(build))),
@@ -33,7 +33,7 @@ export function jacobians(of: Differentiable): ByName {
   return perParameter(of, shaped);
 }
 
-/** The Hessian of each sample's loss in its output, whose elements are taken one after another: `[N, elements, elements]`. */
+/** The Hessian of each sample's loss in its output, flattened: `[N, elements, elements]`. */
 export function outputHessians(of: Differentiable): Value {
   const head = new LossHead(of);
   const [rows] = forEachDirection(ofOutputs(of, (seed) => [head.times(of.output, seed)]));
@@ -46,7 +46,7 @@ export function outputGradients(of: Differentiable): Value {
   return new LossHead(of).gradient(of.output);
 }
 
-/** Where each parameter's elements lie among those of all, one after another. */
+/** Where each parameter's elements lie in a vector over all parameters. */
 function placesOf({ parameters }: Differentiable) {
   let size = 0;
   const places = [...parameters].map(([name, { shape }]) => {
@@ -57,7 +57,7 @@ function placesOf({ parameters }: Differentiable) {
   return { size, places };
 }
 
-/** A direction over all parameters, taken apart. */
+/** Splits a direction over all parameters, `[size]`, by parameter. */
 function apart(of: Differentiable, direction: Value): Map<string, Value> {
   const { places } = placesOf(of);
   return new Map(
@@ -65,7 +65,7 @@ function apart(of: Differentiable, direction: Value): Map<string, Value> {
   );
 }
 
-/** The diagonals of the Hessians, `[N, ...shape]`: a product with a unit vector for each element of the parameters. */
+/** The diagonals of the Hessians, `[N, ...shape]`, by a product with a unit vector for each element of the parameters. */
 export function hessianDiagonal(of: Differentiable, gradients: Gradients): ByName {
   const { size, places } = placesOf(of);
   const [diagonal] = forEachDirection({
@@ -85,16 +85,16 @@ export function hessianDiagonal(of: Differentiable, gradients: Gradients): ByNam
   return perParameter(of, parts);
 }
 
-/** Random vectors of signs over all parameters. */
+/** `count` random vectors of signs over all parameters, drawn from `seed`. */
 export interface Probes {
   readonly count: number;
   readonly seed: number;
 }
 
 /**
- * Estimates of the diagonals without bias: the means of v times H_n v, element by element, over vectors v of random signs
- * (Bekas et al. 2007, "An estimator for the diagonal of a matrix"). The variance of element i is the sum of the squares of
- * row i of H_n beside the diagonal, over the number of vectors.
+ * Unbiased estimates of the diagonals, `[N, ...shape]`: the means of v times H_n v, element by element, over vectors v of
+ * random signs (Bekas et al. 2007, "An estimator for the diagonal of a matrix"). The variance of element i is the sum of the
+ * squares of row i of H_n outside the diagonal, divided by the number of vectors.
  */
 export function estimatedDiagonal(of: Differentiable, gradients: Gradients, { count, seed }: Probes): ByName {
   const { size } = placesOf(of);
@@ -119,7 +119,7 @@ export function estimatedDiagonal(of: Differentiable, gradients: Gradients, { co
   );
 }
 
-/** The inner products of all pairs of samples' Jacobians, `[N, N]`: the neural tangent kernel, summed over outputs. */
+/** The neural tangent kernel, `[N, N]`: inner products of all pairs of samples' Jacobians, summed over the output. */
 export function tangentKernel(of: Differentiable): Value {
   const products = [...jacobians(of).values()].map((jacobian) => {
     const flat = build.reshape(jacobian, [N, elementFactor(jacobian.shape)]);

@@ -1,4 +1,4 @@
-/** What second derivatives are taken of. */
+/** A model with its loss, of which second derivatives are taken. */
 import type { SampleAxes } from "../analysis/sample-axes.js";
 import type { Value } from "../graph/value.js";
 import type { BuildStrategy } from "../ops/build-strategy.js";
@@ -8,28 +8,28 @@ import { nth } from "../present.js";
 export interface Differentiable {
   /** `[N]` */
   readonly losses: Value;
-  /** What the loss looks at, `[N, ...]`. */
+  /** The output that the loss takes, `[N, ...]`. */
   readonly output: Value;
   /** The parameters to differentiate with respect to, by name. */
   readonly parameters: ReadonlyMap<string, Value>;
   readonly axes: SampleAxes;
-  /** The loss of another output of the same type, `[N]`. */
+  /** The losses, `[N]`, for another output of the same type. */
   lossOf(output: Value): Value;
-  /** What the sum of a sample's own terms is divided by to give its loss. */
+  /** The number by which the sum of a sample's terms is divided to give its loss. */
   readonly terms: number;
-  /** How a square root of the loss's second derivative in the output is known; undefined: not at all. */
+  /** A square root of the loss's second derivative in the output, times a vector; undefined if none is known. */
   readonly root?: "elementwise" | ((output: Value, vector: Value) => Value) | undefined;
-  /** The axis of the output for whose last elements the root's columns are 0; undefined: not known. */
+  /** The axis of the output for whose last elements the root's columns are 0; undefined if there is none. */
   readonly zeroColumns?: number | undefined;
-  /** The second derivative of the loss in the output times a vector, where the loss says how. */
+  /** The second derivative of the loss in the output, times a vector, if the loss has a formula for it. */
   readonly second?: ((output: Value, vector: Value) => Value) | undefined;
-  /** Methods to be taken where several are equal. */
+  /** Which of several equivalent methods to take. */
   readonly strategy: BuildStrategy;
   /** Whether inputs may hold NaN or infinity. */
   readonly notFiniteInputs: boolean;
 }
 
-/** By the names of parameters, a value each. */
+/** A value for each parameter, by name. */
 export type ByName = ReadonlyMap<string, Value>;
 
 export function perParameter({ parameters }: Differentiable, values: readonly Value[]): ByName {

@@ -12,15 +12,15 @@ import { type ByName, type Differentiable, perParameter } from "./differentiable
 import { type PseudoTargetKind, pseudoTargets, type Summed } from "./pseudo-targets.js";
 
 /**
- * The diagonals of J_n' L_n J_n, `[N, ...shape]`: with R_n a square root of L_n, the sum of the squares of the rows of
- * R_n' J_n (Dangel et al. 2020, "BackPACK"). Where no root is known, for each element o of the output row o of J_n times row
- * o of L_n J_n: L_n may then be any symmetric matrix.
+ * The diagonals of J_n' L_n J_n, `[N, ...shape]`. If a square root R_n of L_n is known, they are the sums of the squares of the
+ * rows of R_n' J_n (Dangel et al. 2020, "BackPACK"). If not, they are the sums, over the elements o of the output, of row o of
+ * J_n times row o of L_n J_n; L_n may then be any symmetric matrix.
  */
 export function gaussNewtonDiagonal(of: Differentiable, kind: PseudoTargetKind = "type2"): ByName {
   return diagonalBy(of, kind, ofEachSample);
 }
 
-/** Their mean over the samples, `[...shape]`: what is summed over the samples at once is not held for each of them. */
+/** Their mean over the samples, `[...shape]`. It is summed over the samples early, so that little is held for each of them. */
 export function meanGaussNewtonDiagonal(of: Differentiable, kind: PseudoTargetKind = "type2"): ByName {
   return diagonalBy(of, kind, ofTheMean(build.div(build.scalar(1, of.losses), sampleCount(build))));
 }
@@ -38,7 +38,7 @@ function diagonalBy(of: Differentiable, kind: PseudoTargetKind, made: OfSamples)
   );
 }
 
-/** The traces of each parameter's part of J_n' L_n J_n, `[N]`: sums of squared norms, of gradients that need not be multiplied out. */
+/** The traces of each parameter's part of J_n' L_n J_n, `[N]`: sums of squared norms, of gradients that may stay factored. */
 export function gaussNewtonTraces(of: Differentiable, kind: PseudoTargetKind = "type2"): ByName {
   const targets = pseudoTargets(of, kind);
   if (targets.gradients !== targets.weighted)
@@ -49,17 +49,17 @@ export function gaussNewtonTraces(of: Differentiable, kind: PseudoTargetKind = "
 
 /** The product of two gradients, element by element, which is summed over directions. */
 interface Product extends Summed {
-  /** Makes the product's sum, `[N, ...shape]` or `[...shape]`, of the value's. */
+  /** The product's sum, `[N, ...shape]` or `[...shape]`, from the value's sum. */
   whole(sum: Value): Value;
 }
 
-/** What becomes of the samples' products. */
+/** Whether the samples' products stay apart, or are averaged. */
 interface OfSamples {
-  /** Of a product that is given by factors. */
+  /** For a product that is factored. */
   factored(product: Factored): Value;
-  /** The sum over the axis of the directions, the first or behind that of the samples, and perhaps over these too. */
+  /** The sum over the axis of the directions, which is the first or follows that of the samples; perhaps over the samples too. */
   summed(numbers: Value, axis: number): Value;
-  /** Makes the result of a sum over samples. */
+  /** The result, from a sum over samples. */
   scaled(sum: Value): Value;
 }
 
@@ -76,7 +76,7 @@ const ofTheMean = (weight: Value): OfSamples => ({
   scaled: (sum) => build.mul(sum, weight),
 });
 
-/** Over the first two axes as one: what the runtime sums fastest. */
+/** The sum over the first two axes, joined to one: the runtime sums that fastest. */
 function sumOverLeading(numbers: Value): Value {
   const [samples, count, ...rest] = leadingOf(numbers.shape, 2);
   const joined = build.reshape(numbers, [present(multiply(samples, count)), ...rest]);
@@ -84,8 +84,8 @@ function sumOverLeading(numbers: Value): Value {
 }
 
 /**
- * Where a gradient has one position, and one of its factors is the same for all directions, the products of the other
- * factors are summed, and multiplied out once.
+ * If a gradient has one position, and one of its factors is the same for all directions, the products of the other factors are
+ * summed first, and multiplied out once.
  */
 function productOf(own: Factored, other: Factored, dependent: ReadonlySet<Value>, made: OfSamples): Product {
   const [first, second] = own.factors;
@@ -117,8 +117,8 @@ function productOf(own: Factored, other: Factored, dependent: ReadonlySet<Value>
 }
 
 /**
- * The squares of gradients, one of whose factors is the same for all directions: for each sample one product of it with the
- * other factor's columns of all directions.
+ * The squares of gradients of which one factor is the same for all directions. For each sample, that factor is multiplied once
+ * with the other factor's columns of all directions.
  */
 function squaresOf(own: Outer, each: Value, same: Value, made: OfSamples): Product {
   const axis = own.blocked ? 2 : 1;

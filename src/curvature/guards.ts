@@ -1,6 +1,6 @@
 /**
- * Inputs of layers behind guards. Where a cotangent is 0, an activation that may not be finite is taken for 0 in the product
- * with it (autodiff/absorb.ts): a gradient's factors then both depend on the cotangent. The inputs themselves do not.
+ * Finds the inputs of layers behind guards. A guard takes an activation that may not be finite for 0 where its cotangent is 0
+ * (autodiff/absorb.ts), so that both factors of a gradient depend on the cotangent. The layer's inputs themselves do not.
  */
 
 import { isZero } from "../graph/behind.js";
@@ -10,10 +10,10 @@ import { presentInputs } from "../graph/walk.js";
 import { build } from "../ops/registry.js";
 import { nth } from "../present.js";
 
-/** Nodes that unfold a guarded image, at most. */
+/** The most nodes that unfold a guarded image. */
 const mostNodes = 64;
 
-/** A value without its guards, which then is one of those that do not depend on the cotangent; null where it does. */
+/** The value without its guards, if it then does not depend on the cotangent; else null. */
 export function independentOf(value: Value, dependent: ReadonlySet<Value>): Value | null {
   if (!dependent.has(value)) return value;
   const replaced = new Map<Value, Value>();
@@ -32,7 +32,7 @@ export function independentOf(value: Value, dependent: ReadonlySet<Value>): Valu
   return nth(substitute([value], replaced), 0);
 }
 
-/** What is taken for 0 where a cotangent is. */
+/** What a guard takes for 0 where its cotangent is 0; null if the node is no guard. */
 function guardedBy({ op, domain, inputs }: Node, dependent: ReadonlySet<Value>): Value | null {
   const [test, zero, value] = inputs;
   if (op !== "Where" || domain !== "" || !test || !zero || !value) return null;
@@ -42,7 +42,7 @@ function guardedBy({ op, domain, inputs }: Node, dependent: ReadonlySet<Value>):
 /** The largest float32. */
 const largest = 3.4028234663852886e38;
 
-/** 0 where it is not finite: there no cotangent comes to it, or the loss is not finite either. */
+/** The value, with 0 where it is not finite: no cotangent reaches it there, or the loss is not finite either. */
 function finite(value: Value): Value {
   const inRange = build.lessOrEqual(build.abs(value), build.scalar(largest, value));
   return build.where(inRange, value, build.scalar(0, value));

@@ -1,8 +1,8 @@
 /**
- * Kronecker-factored curvature: of each layer, the second moments of its inputs (A) and of its cotangents (B), whose
- * Kronecker product stands for the layer's block of the curvature (Martens and Grosse 2015, "Optimizing neural networks
- * with Kronecker-factored approximate curvature"; for layers of several positions Eschenhagen et al. 2023); and second
- * moments of the gradients in a basis of eigenvectors (George et al. 2018, EK-FAC).
+ * Kronecker-factored curvature. For each layer, the Kronecker product of the second moments of its inputs (A) and of its
+ * cotangents (B) approximates the layer's block of the curvature (Martens and Grosse 2015, "Optimizing neural networks with
+ * Kronecker-factored approximate curvature"; for layers of several positions Eschenhagen et al. 2023). EK-FAC adds second
+ * moments of the gradients in a basis of eigenvectors (George et al. 2018).
  */
 import { Dense } from "../gradients/dense.js";
 import { type Factored, sampleCount } from "../gradients/factored.js";
@@ -21,33 +21,33 @@ import { type Gradients, sumOfProducts } from "./products.js";
 import { type PseudoTargetKind, pseudoTargets } from "./pseudo-targets.js";
 
 /**
- * How positions of a layer are put together: "expand" takes each for a sample of its own; "reduce" takes the mean of the
- * inputs and the sum of the cotangents.
+ * How a layer's positions are put together: "expand" counts each as a sample; "reduce" takes the mean of the inputs and the sum
+ * of the cotangents.
  */
 export type Approximation = "expand" | "reduce";
 
 /**
- * A layer's two sides: what is known of each, as a mean over the samples. Both sides of a matrix have the trace of the whole,
- * which their product is to have once: it can only be divided by where all samples are counted.
+ * The second moments of a block's two sides, as means over the samples. Both sides of a matrix have the trace of the whole, but
+ * their product must have it once: one is divided by it where all samples have been counted.
  */
 export interface Sides {
   readonly block: Block;
-  /** The second moments of the rows of the block's matrix, `[R, R]`; `[R]` where only their diagonal is taken; null for one row. */
+  /** Those of the rows of the block's matrix, `[R, R]`, or only their diagonal, `[R]`; null if there is one row. */
   readonly rows: Value | null;
-  /** Those of its columns. */
+  /** Those of its columns, `[C, C]` or `[C]`. */
   readonly columns: Value;
 }
 
-/** Sides of up to so many elements have a full matrix, others a diagonal. */
+/** Up to this size, a side, or a vector, has a full matrix of second moments; a larger one has only the diagonal. */
 export interface Sizes {
   readonly side: number;
   readonly vector: number;
 }
 
-/** Where nothing else is asked for: the eigenvectors of a side of 2,048 take some ten seconds. */
+/** The default. Finding the eigenvectors of a side of 2,048 takes some ten seconds. */
 export const usualSizes: Sizes = { side: 2048, vector: 256 };
 
-/** The blocks of all parameters for the gradients of pseudo-targets, and for those that these are multiplied by. */
+/** The blocks of all parameters, for the gradients of pseudo-targets and for the gradients with which they are multiplied. */
 class PairedBlocks {
   readonly #targets;
   readonly pairs: readonly Pair[];
@@ -58,7 +58,7 @@ class PairedBlocks {
     this.pairs = blocksOf(gradients, weighted, seed);
   }
 
-  /** Sums over pseudo-targets, of values that are made for each pair. */
+  /** Sums, over pseudo-targets, the values that `emit` makes for each pair. */
   sums(emit: (pair: Pair, k: number) => readonly Value[]): Value[][] {
     const parts = this.pairs.map(emit);
     const sums = this.#targets.sum(parts.flat().map((value) => ({ value })));
@@ -71,7 +71,7 @@ class PairedBlocks {
   }
 }
 
-/** What the parameters are taken as; for messages and explanations too. */
+/** The blocks of the parameters, for messages and explanations too. */
 export function blocksFor(of: Differentiable, kind: PseudoTargetKind): readonly Block[] {
   return new PairedBlocks(of, kind).pairs.map(({ block }) => block);
 }
@@ -129,7 +129,7 @@ function cotangentMoments({ block, weighted }: Pair, approximation: Approximatio
   return [momentsAlongLast(rows, own === other ? rows : turn(other), block.matrix.rows <= side), moved];
 }
 
-/** A layer's or a table's cotangents, `[N, S, O]` or `[N, O]`; the gradients of others as matrices, `[N, rows, columns]`. */
+/** The cotangents of a layer or a table, `[N, S, O]` or `[N, O]`; for other blocks the gradients, `[N, rows, columns]`. */
 function cotangentsOf(block: Block, approximation: Approximation): Value {
   if (block.kind === "vector" || block.kind === "matrix") return block.matrix.to(block.gradient.materialise(build));
   const { cotangents } = block.kind === "layer" ? block : block.gradient;
@@ -154,7 +154,7 @@ function moments(own: Value, other: Value, full: boolean): Value {
   return full ? build.op("Gemm", [own, other], { transA: 1 }) : sumOfProducts(own, other);
 }
 
-/** The second moments of a layer's inputs, with a 1 for the bias, summed over samples; a mean over positions. */
+/** The second moments of a layer's inputs, with a 1 for the bias: summed over samples, averaged over positions. */
 function inputMoments(layer: Layer, approximation: Approximation, { side }: Sizes): Value {
   const positions = positionsIn(layer);
   const full = layer.matrix.columns + (layer.bias === null ? 0 : 1) <= side;
@@ -174,7 +174,7 @@ function withOnes({ bias }: Layer, inputs: Value): Value {
   return build.concat([inputs, ones], inputs.shape.length - 1);
 }
 
-/** How often each row of a table was picked, `[V]`: the diagonal that the second moments of its inputs are. */
+/** How often each row of a table was picked, `[V]`: the second moments of its inputs are this diagonal. */
 function picked({ gradient: { places, positions, cotangents }, matrix }: Table): Value {
   const count = present(multiply(N, positions));
   const ones = build.expand(build.scalar(1 / positions, cotangents), [count, 1]);
@@ -182,7 +182,7 @@ function picked({ gradient: { places, positions, cotangents }, matrix }: Table):
   return build.reshape(table, [matrix.rows]);
 }
 
-/** Orthogonal matrices, whose columns are vectors: of the rows and of the columns of a block's matrix; null is the identity. */
+/** Bases for the rows and the columns of a block's matrix: orthogonal matrices whose columns are the vectors; null for the identity. */
 export interface Basis {
   readonly rows: Value | null;
   readonly columns: Value | null;
@@ -190,7 +190,7 @@ export interface Basis {
 
 /**
  * The second moments of the gradients in a basis of each block, `[rows, columns]` (with the bias as the last column), as means
- * over the samples: what is on the diagonal of the curvature there.
+ * over the samples: the diagonal of the curvature in that basis.
  */
 export function momentsInBasis(
   of: Differentiable,
@@ -207,14 +207,10 @@ export function momentsInBasis(
     paired.pairs.map(({ block }, k) => {
       const [sum] = leadingOf(nth(sums, k), 1);
       const input = inputs[k];
-      const whole = input && onePosition(block) ? product(sum, build.square(rowsOf(input))) : sum;
+      const whole = input && onePosition(block) ? moments(sum, build.square(rowsOf(input)), true) : sum;
       return [block.name, perSample(whole)];
     }),
   );
-}
-
-function product(left: Value, right: Value): Value {
-  return build.op("Gemm", [left, right], { transA: 1 });
 }
 
 function onePosition(block: Block): boolean {
@@ -227,8 +223,8 @@ function turned(value: Value, basis: Value | null): Value {
 }
 
 /**
- * The sum over samples of the squares; of a layer of one position its cotangents' alone, `[N, O]`, which inputs that do
- * not depend on the pseudo-target are multiplied with in the end.
+ * The sum of the squares over samples. For a layer of one position, only the squares of its cotangents, `[N, O]`: they are
+ * multiplied with the inputs, which do not depend on the pseudo-target, in the end.
  */
 function momentsOf({ block, weighted }: Pair, basis: Basis, inputs: Value | null): Value {
   const own = inBasis(block, basis, inputs);
@@ -237,7 +233,7 @@ function momentsOf({ block, weighted }: Pair, basis: Basis, inputs: Value | null
   return block.kind === "table" ? intoTable(block, build.mul(own, other)) : sumOfProducts(own, other);
 }
 
-/** The gradients in a basis, `[N, rows, columns]`; of a layer of one position its cotangents, of a table its cotangents, merged. */
+/** The gradients in a basis, `[N, rows, columns]`; for a layer of one position its cotangents, for a table its merged cotangents. */
 function inBasis(block: Block, basis: Basis, inputs: Value | null): Value {
   if (block.kind === "table") return block.gradient.merged(build, turned(block.gradient.cotangents, basis.columns));
   if (block.kind === "layer") {
@@ -296,7 +292,7 @@ function gradientInBasis(block: Block, basis: Basis): Factored {
   return new Outer(turned(block.cotangents, basis.rows), turned(inputs, basis.columns), View.of(sizes));
 }
 
-/** Matrices `[M, rows, columns]` in a basis of their rows and one of their columns. */
+/** Matrices `[M, rows, columns]` in the bases of their rows and columns. */
 export function matrixInBasis(matrix: Value, { rows, columns }: Basis): Value {
   const moved = turned(matrix, columns);
   return rows ? build.matmul(build.transpose(rows, [1, 0]), moved) : moved;
@@ -307,7 +303,7 @@ function intoTable({ gradient: { places, positions }, matrix: { rows, columns } 
   return addRows(build, build.reshape(places, [count]), build.reshape(squares, [count, columns]), rows);
 }
 
-/** Of a block, parameters with leading axes as one matrix `[M, rows, columns]`, the bias as its last column. */
+/** A block's parameters, `[M, ...shape]` each, as one matrix `[M, rows, columns]` with the bias as the last column. */
 export function asMatrix(block: Block, values: ReadonlyMap<string, Value>): Value {
   const weight = block.matrix.to(present(values.get(block.name)));
   if (block.kind !== "layer" || block.bias === null) return weight;
@@ -315,7 +311,7 @@ export function asMatrix(block: Block, values: ReadonlyMap<string, Value>): Valu
   return build.concat([weight, build.reshape(bias, [nth(bias.shape, 0), block.matrix.rows, 1])], 2);
 }
 
-/** The block's parameters, `[M, ...shape]`, of a matrix. */
+/** The block's parameters, `[M, ...shape]` each, from a matrix `[M, rows, columns]`. */
 export function fromMatrix(block: Block, matrix: Value, parameters: ReadonlyMap<string, Value>): Map<string, Value> {
   if (block.kind !== "layer" || block.bias === null) return new Map([[block.name, block.matrix.from(matrix)]]);
   const { columns } = block.matrix;

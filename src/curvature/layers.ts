@@ -1,4 +1,4 @@
-/** Parameters as layers: gradients that are sums over positions of a layer's input times its output's cotangent. */
+/** Parameters as layers, whose gradients are sums, over positions, of the layer's input times its output's cotangent. */
 import type { Factored } from "../gradients/factored.js";
 import { Outer } from "../gradients/outer.js";
 import { RowsGradient } from "../gradients/rows.js";
@@ -12,7 +12,7 @@ import { Positions } from "./biases.js";
 import { independentOf } from "./guards.js";
 import type { Gradients } from "./products.js";
 
-/** Between a parameter with leading axes, `[M, ...shape]`, and a matrix, `[M, rows, columns]`. */
+/** Converts between a parameter, `[M, ...shape]`, and a matrix, `[M, rows, columns]`. */
 export interface AsMatrix {
   readonly rows: number;
   readonly columns: number;
@@ -20,7 +20,7 @@ export interface AsMatrix {
   from(matrix: Value): Value;
 }
 
-/** A weight, perhaps with its bias: the matrix is [outputs, inputs], and the bias is one more input, which is 1. */
+/** A weight, perhaps with its bias. The matrix is [outputs, inputs]; the bias is one more input that is always 1. */
 export interface Layer {
   readonly kind: "layer";
   readonly name: string;
@@ -32,7 +32,7 @@ export interface Layer {
   readonly cotangents: Value;
 }
 
-/** A table whose rows are picked: the matrix is [rows of the table, outputs], an input is 1 at one row. */
+/** A table whose rows are picked. The matrix is [rows of the table, outputs]; an input is 1 at the row that is picked. */
 export interface Table {
   readonly kind: "table";
   readonly name: string;
@@ -40,7 +40,7 @@ export interface Table {
   readonly gradient: RowsGradient;
 }
 
-/** A parameter whose gradients are a matrix that is no product of inputs and cotangents of one layer. */
+/** A parameter whose gradient is a matrix, but no product of one layer's inputs and cotangents. */
 export interface Whole {
   readonly kind: "matrix";
   readonly name: string;
@@ -48,7 +48,7 @@ export interface Whole {
   readonly gradient: Factored;
 }
 
-/** A parameter whose gradients are a matrix of one row. */
+/** A parameter whose gradient is a vector: a matrix of one row. */
 export interface Single {
   readonly kind: "vector";
   readonly name: string;
@@ -63,15 +63,15 @@ export function parametersOf(block: Block): string[] {
   return block.kind === "layer" && block.bias !== null ? [block.name, block.bias] : [block.name];
 }
 
-/** A block of gradients, and of those that they are multiplied by: of one form. */
+/** The same block for the gradients, and for the gradients with which they are multiplied; both have one form. */
 export interface Pair {
   readonly block: Block;
   readonly weighted: Block;
 }
 
 /**
- * Every parameter in one block.
- * @param seed what cotangents depend on, and inputs do not
+ * Puts every parameter into one block.
+ * @param seed the value on which cotangents depend, and inputs do not
  */
 export function blocksOf(gradients: Gradients, weighted: Gradients, seed: Value): Pair[] {
   const factors = [...gradients.values(), ...weighted.values()].flatMap((gradient) => gradient.factors);
@@ -93,7 +93,7 @@ export function blocksOf(gradients: Gradients, weighted: Gradients, seed: Value)
   return layers.filter(({ block: { name } }) => !biases.has(name));
 }
 
-/** Where a derivative is 0 whatever the seed, the forms differ: then both are taken whole. */
+/** If a derivative is 0 whatever the seed, the two forms differ; then both are taken whole. */
 function pairOf(name: string, own: Factored, weighted: Factored, dependent: ReadonlySet<Value>): Pair {
   const block = blockOf(name, own, dependent);
   if (own === weighted) return { block, weighted: block };
@@ -117,7 +117,7 @@ function blockOf(name: string, gradient: Factored, dependent: ReadonlySet<Value>
   return layerOf(name, gradient, dependent) ?? wholeOf(name, gradient);
 }
 
-/** A parameter by itself: a matrix of its first axis and the others, or a vector where one of these is 1. */
+/** A parameter by itself: a matrix of its first axis and the others, or a vector if one of these is 1. */
 function wholeOf(name: string, gradient: Factored): Whole | Single {
   const sizes = bindShape(gradient.shape, 0);
   const size = sizeOf(sizes);
@@ -144,16 +144,16 @@ function throughView({ viewed }: Pick<Outer, "viewed">): Pick<AsMatrix, "to" | "
   return { to: (value) => viewed.undo(build, value), from: (matrix) => viewed.apply(build, matrix) };
 }
 
-/** One use of a weight: its factors, ordered as the weight's own elements are where it has them. */
+/** One use of a weight: its factors, in the order of the weight's own elements if it is seen through a view. */
 interface Use {
   readonly inputs: Value;
   readonly cotangents: Value;
   readonly matrix: AsMatrix;
-  /** Uses of the same are of one form. */
+  /** Uses with the same form can be joined. */
   readonly form: string;
 }
 
-/** Null where uses of the weight differ in what its sides are, or there is no product of an input and a cotangent. */
+/** Null if the weight's uses differ in form, or a use is no product of an input and a cotangent. */
 function layerOf(name: string, gradient: Factored, dependent: ReadonlySet<Value>): Layer | null {
   const uses = gradient.terms.map((term) => (term instanceof Outer ? useOf(term, dependent) : null));
   const [first] = uses;
@@ -200,7 +200,7 @@ function useOf(outer: Outer, dependent: ReadonlySet<Value>): Use | null {
   };
 }
 
-/** The matrix whose rows are the first axes in this order. */
+/** The matrix whose rows are the first of the axes in this order, and whose columns are the others. */
 function inOrder(
   shape: Shape,
   order: readonly number[],
@@ -219,7 +219,7 @@ function inOrder(
   };
 }
 
-/** The number of positions. */
+/** The number of a layer's positions, S. */
 export function positionsIn(layer: Layer): number {
   return factorOf(elementsOf(layer.inputs.shape.slice(1, 2)) ?? Number.NaN);
 }

@@ -6,10 +6,7 @@ import { build } from "../ops/registry.js";
 import { nth } from "../present.js";
 import type { Differentiable } from "./differentiable.js";
 
-/**
- * The Hessian of each sample's loss in that sample's output, times a vector: `[N, ...]`, as the output is. Zeros where the
- * loss is linear in the output.
- */
+/** The loss in terms of the output: its gradient, and its Hessian times a vector, which is 0 if the loss is linear. */
 export class LossHead {
   readonly #output: Value;
   readonly #vector: Value;
@@ -27,7 +24,7 @@ export class LossHead {
     return gradientOf(build.sum(build.mul(this.#gradient, this.#vector)), this.#output);
   }
 
-  /** At this output. */
+  /** The Hessian of each sample's loss at this output, times a vector: `[N, ...]`, as the output. */
   times(output: Value, vector: Value): Value {
     const given = new Map([
       [this.#output, output],

@@ -1,4 +1,4 @@
-/** What a Gaussian distribution of the parameters says of outputs, and its precision where that is one dense matrix. */
+/** A Gaussian distribution of the parameters: the covariance of outputs, and the precision as one dense matrix. */
 import { sampleCount } from "../gradients/factored.js";
 import { isBatch, multiply, N } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
@@ -11,7 +11,7 @@ import type { Differentiable } from "./differentiable.js";
 import { type Basis, matrixInBasis } from "./kronecker.js";
 import { pseudoTargets, sumOfOne } from "./pseudo-targets.js";
 
-/** All parameters as rows, one after another: of `[M, ...shape]` each, `[M, P]`. */
+/** All parameters, `[M, ...shape]` each, as rows `[M, P]`. */
 export function inRows(values: ReadonlyMap<string, Value>): Value {
   const rows = [...values.values()].map((value) =>
     build.reshape(value, [nth(value.shape, 0), elementFactor(value.shape.slice(1))]),
@@ -30,16 +30,16 @@ export function gaussNewtonMatrix(of: Differentiable): Value {
   return build.div(sum, sampleCount(build));
 }
 
-/** Parameters that are independent of all others, in a basis in which they are independent of each other. */
+/** Parameters that are independent of all others, and a basis in which they are independent of each other. */
 export interface Independent {
   readonly basis: Basis;
-  /** In that basis, `[rows, columns]`. */
+  /** The standard deviations in that basis, `[rows, columns]`. */
   readonly deviations: Value;
   /** The parameters, `[M, ...shape]`, as matrices `[M, rows, columns]`. */
   matrixOf(values: ReadonlyMap<string, Value>): Value;
 }
 
-/** J_n C J_n', `[N, E, E]`: the covariances of the elements of each sample's output, with C that of the parameters. */
+/** J_n C J_n', `[N, E, E]`: the covariance of each sample's output, where C is the covariance of the parameters. */
 export function outputCovariance(of: Differentiable, parts: readonly Independent[]): Value {
   const elements = elementFactor(of.output.shape.slice(1));
   const count = present(multiply(N, elements));
@@ -66,8 +66,8 @@ export function variancesOf(covariance: Value, output: Value): Value {
 }
 
 /**
- * The parameters of the last layer: those that meet data nearest to the output, up to the first that is a matrix (the
- * bias that is added behind comes with it).
+ * The parameters of the last layer: those that meet data nearest to the output, up to and including the first matrix. A bias
+ * that is added to the layer's outputs is among them.
  */
 export function lastLayer({
   output,

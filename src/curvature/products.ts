@@ -1,6 +1,6 @@
 /**
- * Products of each sample's curvature with a vector that all samples share. Each is a factored gradient like any other, so
- * all that is known of gradients (norms, sums, inner products, ...) is known of them.
+ * Products of each sample's curvature with a vector that all samples share. Each is a factored gradient like any other, so it
+ * answers the same questions (norms, sums, inner products, ...).
  */
 
 import { type Pushed, pushed, pushForward } from "../autodiff/forward.js";
@@ -18,10 +18,10 @@ import { hasSharedLoop, joinedValues } from "./shared-loops.js";
 
 /** By the names of parameters. */
 export type Gradients = ReadonlyMap<string, Factored>;
-/** By the names of parameters, `[...shape]` each. Of a parameter that has none, the vector is 0. */
+/** By the names of parameters, `[...shape]` each. For a parameter that has none, the vector is 0. */
 export type Vectors = ReadonlyMap<string, Value>;
 
-/** The inner products of each sample's gradient with a vector, `[N]`, by what materialises nothing where possible. */
+/** The inner products of each sample's gradient with a vector, `[N]`; if possible, nothing is materialised. */
 export function along(of: Differentiable, gradients: Gradients, vectors: Vectors): Value {
   const dots = [...vectors].flatMap(([name, vector]) => {
     const gradient = gradients.get(name);
@@ -45,7 +45,7 @@ export function sumOfProducts(own: Value, other: Value): Value {
     : build.reduce("ReduceSum", build.mul(own, other), [0]);
 }
 
-/** J_n' times a seed for each sample, for every parameter: zeros where nothing flows back. */
+/** J_n' times each sample's seed, for every parameter; 0 if nothing flows back to it. */
 export function pulledBack(
   of: Differentiable,
   value: Value,
@@ -65,8 +65,9 @@ export function pulledBack(
 }
 
 /**
- * H_n v: the gradient of g_n . v, g_n being that of the loss (Pearlmutter 1994, "Fast exact multiplication by the Hessian").
- * By forward mode where the backward pass of a loop that all samples share would become one for each sample.
+ * H_n v: the gradient of g_n . v, where g_n is the gradient of the loss (Pearlmutter 1994, "Fast exact multiplication by the
+ * Hessian"). If there is a loop that all samples share, g_n . v is computed in forward mode, because the loop's backward pass
+ * would become one for each sample.
  */
 export function hessianProduct(of: Differentiable, gradients: Gradients, vectors: Vectors): Gradients {
   const slope = hasSharedLoop(of) ? changeInSteps(of, of.losses, vectors) : along(of, gradients, vectors);
@@ -74,8 +75,8 @@ export function hessianProduct(of: Differentiable, gradients: Gradients, vectors
 }
 
 /**
- * How a value that carries samples changes along the vectors (forward mode). In steps where guards would look at cotangents
- * of what samples share, which are sums over the samples.
+ * The rate at which a value that carries samples changes along the vectors (forward mode). It is computed in steps if guards
+ * would look at the cotangents of shared values, which are sums over the samples.
  */
 function changeAlong(of: Differentiable, value: Value, vectors: Vectors): Value {
   if (hasSharedLoop(of)) return changeInSteps(of, value, vectors);
@@ -93,8 +94,8 @@ function tangentsOf({ parameters }: Differentiable, vectors: Vectors): Map<Value
 }
 
 /**
- * The same where there is a loop over what all samples share, in two steps: how the values change that samples are joined
- * with, once for all of them, and then how that changes the value.
+ * The same if there is a loop that all samples share, in two steps: first, once for all samples, how the shared values change
+ * that meet samples; then how that changes the value.
  */
 function changeInSteps(of: Differentiable, value: Value, vectors: Vectors): Value {
   const chosen = build.choosing(of.strategy);
@@ -107,13 +108,13 @@ function changeInSteps(of: Differentiable, value: Value, vectors: Vectors): Valu
   return nth(substitute([change], new Map(joined.map(({ shared, stand }) => [stand, shared]))), 0);
 }
 
-/** J_n' L_n J_n v: the loss's second derivative, of the change of the output (Schraudolph 2002, "Fast curvature matrix-vector products"). */
+/** J_n' L_n J_n v: forward to the output, through the loss, and back (Schraudolph 2002, "Fast curvature matrix-vector products"). */
 export function gaussNewtonProduct(of: Differentiable, _gradients: Gradients, vectors: Vectors): Gradients {
   const change = changeAlong(of, of.output, vectors);
   return pulledBack(of, of.output, new LossHead(of).times(of.output, change));
 }
 
-/** g_n (g_n . v): the empirical Fisher matrix, of the true labels. */
+/** g_n (g_n . v): the product with the empirical Fisher matrix, for the true labels. */
 export function fisherProduct(of: Differentiable, gradients: Gradients, vectors: Vectors): Gradients {
   return pulledBack(of, of.losses, along(of, gradients, vectors));
 }

@@ -1,4 +1,4 @@
-/** Gradients of pseudo-targets: scalars of each sample whose gradients' outer products add up to a curvature matrix. */
+/** Gradients of pseudo-targets: scalars of each sample, whose gradients have outer products that add up to a curvature matrix. */
 
 import { invalidArgument, kindOf } from "../arguments.js";
 import { type Directions, type SumOver, sumOverDirections } from "../autodiff/directions.js";
@@ -13,36 +13,36 @@ import type { Differentiable } from "./differentiable.js";
 import { LossHead } from "./loss-head.js";
 import { along, type Gradients, pulledBack, type Vectors } from "./products.js";
 
-/** Random signs, so many vectors of them for each sample. */
+/** Random vectors of signs: `probes` for each sample, drawn from `seed`. */
 export interface Drawn {
   readonly probes: number;
   readonly seed: number;
 }
 
 /**
- * "empirical": one pseudo-target, the loss itself, of the true labels. "type2": one for each column of a square root of
- * the loss's second derivative in the output: the generalised Gauss-Newton matrix, exactly. Drawn: so many random
- * combinations of these columns, whose mean has the same expectation.
+ * "empirical": one pseudo-target, the loss itself, with the true labels. "type2": one for each column of a square root of the
+ * loss's second derivative in the output, which gives the exact generalised Gauss-Newton matrix. Drawn: random combinations of
+ * these columns, whose mean has the same expectation.
  */
 export type PseudoTargetKind = "empirical" | "type2" | Drawn;
 
-/** One pseudo-target's gradients of all parameters, as functions of a leaf; and what is summed over all of them. */
+/** One pseudo-target's gradients of all parameters, as functions of a leaf, and sums over all pseudo-targets. */
 export interface PseudoTargets {
-  /** The leaf that says which pseudo-target: cotangents depend on it, the inputs of layers do not. */
+  /** The leaf that selects the pseudo-target. Cotangents depend on it; the inputs of layers do not. */
   readonly seed: Value;
   readonly gradients: Gradients;
   /**
-   * The sum over pseudo-targets is that of the outer products of `gradients` with these: the same ones where a square root
-   * is known, else those of the second derivative times the seed.
+   * The curvature is the sum, over pseudo-targets, of the outer products of `gradients` with these. They are the same gradients
+   * if a square root is known, and otherwise those of the second derivative times the seed.
    */
   readonly weighted: Gradients;
-  /** The sums over all pseudo-targets of values that depend on the leaf, or of what is made of them. */
+  /** Sums, over all pseudo-targets, values that depend on the leaf, or what `over` makes of them. */
   sum(summed: readonly Summed[]): Value[];
 }
 
 export interface Summed {
   readonly value: Value;
-  /** What is summed of the values for some pseudo-targets, `[count, ...]`. Default: the values. */
+  /** Sums the values of some pseudo-targets, `[count, ...]`, in another form. Default: as they are. */
   readonly over?: SumOver;
 }
 
@@ -92,7 +92,7 @@ function drawnTargets(of: Differentiable, drawn: Drawn): PseudoTargets {
   return { seed, gradients, weighted: gradients, sum: (summed) => meanOverSigns(of, drawn, seed, summed) };
 }
 
-/** The same, with a leaf `[N, ...]` of its own that holds samples. */
+/** The same model, with one more leaf, `[N, ...]`, that carries samples. */
 function carrying(of: Differentiable, seed: Value): Differentiable {
   return { ...of, axes: of.axes.and(seed) };
 }
@@ -107,7 +107,7 @@ function requireRoot(of: Differentiable, vector: Value): Value {
   );
 }
 
-/** The means, over so many vectors of signs, of values that depend on a leaf in the output's shape that stands for them. */
+/** The means, over random vectors of signs, of values that depend on `signs`, a leaf in the output's shape. */
 function meanOverSigns(
   { output }: Differentiable,
   { probes, seed }: Drawn,
@@ -122,7 +122,7 @@ function meanOverSigns(
   );
   const of = (direction: Value) => {
     const probe = build.cast(build.sum(build.mul(direction, numbers)), "int64");
-    // Past the last direction there is one of zeros, which adds nothing.
+    // Directions that only fill up a loop are zeros, and must add nothing.
     const own = build.mul(signsFor(output, probe, seed), build.sum(direction));
     return substitute(values, new Map([[signs, own]]));
   };
@@ -134,8 +134,8 @@ function meanOverSigns(
 const prime = 33_554_393;
 
 /**
- * A sign for each element of the output, `[N, ...]`, from the sample's place in the batch, the element's in the output, and the
- * numbers of the probe and of the seed: whole numbers, mixed by squares modulo a prime, so that every runtime draws the same.
+ * A sign for each element of the output, `[N, ...]`. It depends on the sample's place in the batch, the element's place in the
+ * output, the probe and the seed: whole numbers, mixed by squares modulo a prime, so that every runtime draws the same.
  */
 function signsFor(output: Value, probe: Value, seed: number): Value {
   const elements = elementFactor(output.shape.slice(1));
@@ -155,7 +155,7 @@ function signsFor(output: Value, probe: Value, seed: number): Value {
   return build.reshape(build.sub(build.scale(upper, 2), build.scalar(1, upper)), output.shape);
 }
 
-/** R times a vector, R being a square root of the loss's second derivative in the output; null where none is known. */
+/** R times a vector, where R is a square root of the loss's second derivative in the output; null if none is known. */
 function rootTimes(of: Differentiable, vector: Value): Value | null {
   if (of.root === undefined) return null;
   if (of.root !== "elementwise") return of.root(of.output, vector);
@@ -168,10 +168,10 @@ function ofOutput({ output }: Differentiable): Omit<Directions, "of"> {
   return { size: elementFactor(output.shape.slice(1)), dtype: output.dtype };
 }
 
-/** Places are constants of the graph: of more elements than this all columns are computed. */
+/** Places are constants of the graph. If there would be more than this, all columns are computed. */
 const mostPlaces = 4096;
 
-/** The elements of the output whose columns of the root are not known to be 0; undefined for all. */
+/** The elements of the output for which the root's columns may differ from 0; undefined for all. */
 function columnsOf({ output, zeroColumns }: Differentiable, size: number): number[] | undefined {
   if (zeroColumns === undefined || size > mostPlaces) return undefined;
   const inner = elementFactor(output.shape.slice(zeroColumns + 1));
@@ -184,7 +184,7 @@ function spread({ output }: Differentiable, direction: Value): Value {
   return build.expand(build.reshape(direction, [1, ...output.shape.slice(1)]), output.shape);
 }
 
-/** Which pseudo-targets, as callers say it. Throws INVALID_ARGUMENT. */
+/** The kind of pseudo-targets, from a caller's options. Throws INVALID_ARGUMENT. */
 export function kindOfTargets(call: string, { kind, probes, seed }: TargetOptions): PseudoTargetKind {
   if (kind === "drawn") return drawnOf(call, { probes, seed });
   if (kind !== "empirical" && kind !== "type2")
@@ -195,7 +195,7 @@ export function kindOfTargets(call: string, { kind, probes, seed }: TargetOption
   throw invalidArgument(`${call}: probes and seed are for the kind "drawn"; leave them out of "${kind}".`);
 }
 
-/** Options as callers give them. */
+/** A caller's options. */
 export interface TargetOptions {
   readonly kind: "empirical" | "type2" | "drawn";
   readonly probes?: number | undefined;
@@ -211,14 +211,14 @@ export function drawnOf(call: string, { probes = 1, seed = 0 }: Omit<TargetOptio
   return { probes, seed };
 }
 
-/** One value's sum. */
+/** The sum of one value. */
 export function sumOfOne(targets: PseudoTargets, value: Value): Value {
   return nth(targets.sum([{ value }]), 0);
 }
 
 /**
- * J_n' R_n s (s' R_n' J_n v), as a mean over vectors s of random signs: J_n' L_n J_n v in expectation, as the Fisher matrix of
- * labels that are drawn from the model has it.
+ * The mean of J_n' R_n s (s' R_n' J_n v) over vectors s of random signs. Its expectation is J_n' L_n J_n v, the product with the
+ * Fisher matrix for labels that are drawn from the model.
  */
 export function drawnFisherProduct(of: Differentiable, drawn: Drawn, vectors: Vectors): Gradients {
   const signs = leaf("signs", of.output, { kind: "input" });
@@ -226,7 +226,7 @@ export function drawnFisherProduct(of: Differentiable, drawn: Drawn, vectors: Ve
   const slopes = along(of, pulledBack(carrying(of, signs), of.output, seed), vectors);
   const ones = of.output.shape.slice(1).map(() => 1);
   const [mean] = meanOverSigns(of, drawn, signs, [{ value: build.mul(seed, build.reshape(slopes, [N, ...ones])) }]);
-  // Whose samples numbers are that come from a sample's place in the batch cannot be told: they are put in afterwards.
+  // Signs come from a sample's place in the batch, so their sample axis cannot be proved: they are put in afterwards.
   const stand = leaf("mean", of.output, { kind: "input" });
   const found = pulledBack(carrying(of, stand), of.output, stand);
   const given = new Map([[stand, present(mean)]]);

@@ -1,11 +1,11 @@
-/** Loops over what all samples share: of a prompt that is learned, or a table that is read in order. */
+/** Loops that all samples share: over a learned prompt, say, or a table that is read in order. */
 
 import type { Node, Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore, presentInputs } from "../graph/walk.js";
 import { build, definitionOf } from "../ops/registry.js";
 import type { Differentiable } from "./differentiable.js";
 
-/** Whether there is one between the parameters and the losses. */
+/** Whether there is such a loop between the parameters and the losses. */
 export function hasSharedLoop(of: Differentiable): boolean {
   const { nodes, dependent } = betweenParametersAndLosses(of);
   return nodes.some(
@@ -13,7 +13,7 @@ export function hasSharedLoop(of: Differentiable): boolean {
   );
 }
 
-/** What depends on parameters, is the same for all samples, and is read where samples are. */
+/** The values that depend on parameters, are the same for all samples, and meet samples. */
 export function joinedValues(of: Differentiable): Value[] {
   const { nodes, dependent } = betweenParametersAndLosses(of);
   const joined = nodes
@@ -32,7 +32,7 @@ function isShared({ axes }: Differentiable, node: Node): boolean {
   return node.outputs.every((output) => axes.of(output) === null);
 }
 
-/** A node with a body, or one that decomposes into such. */
+/** Whether a node has a body, or decomposes into nodes one of which has. */
 function isLoop(node: Node): boolean {
   const definition = definitionOf(node);
   if (definition?.body) return true;

@@ -1,8 +1,8 @@
-/** What stands for the curvature of each block of parameters, in words. */
+/** How the curvature of each block of parameters is approximated, in words. */
 import type { Approximation, Sizes } from "./kronecker.js";
 import { type Block, parametersOf, positionsIn } from "./layers.js";
 
-/** What stands for the curvature of some parameters. */
+/** How the curvature of some parameters is approximated. */
 export interface Standing {
   /** A weight and perhaps its bias, or one parameter. */
   readonly parameters: readonly string[];
@@ -12,7 +12,7 @@ export interface Standing {
   readonly how: string;
 }
 
-/** What stands for a block's curvature. */
+/** How a block's curvature is approximated. */
 export function standingOf(block: Block, approximation: Approximation, sizes: Sizes): Standing {
   const parameters = parametersOf(block);
   const { rows, columns } = block.matrix;

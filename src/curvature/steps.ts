@@ -1,11 +1,11 @@
-/** Operators through which second derivatives go as 0. */
+/** Operators whose second derivative counts as 0. */
 import type { Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore, presentInputs } from "../graph/walk.js";
 import { definitionOf } from "../ops/registry.js";
 
 /**
- * A note that names each operator between the parameters and the losses whose derivative is a step, once; null where there
- * is none.
+ * A note that names, once, each operator between the parameters and the losses whose derivative is a step function; null if
+ * there is none.
  */
 export function stepNote(losses: Value, parameters: Iterable<Value>): string | null {
   const nodes = nodesBefore([losses]);
@@ -18,5 +18,5 @@ export function stepNote(losses: Value, parameters: Iterable<Value>): string | n
   if (counts.size === 0) return null;
   const names = [...counts].map(([op, count]) => (count === 1 ? op : `${op} (${count} nodes)`));
   const of = names.length === 1 ? names[0] : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
-  return `The derivative of ${of} is a step: second derivatives count its own derivative as 0, at the step too.`;
+  return `The derivative of ${of} is a step function: its own derivative counts as 0, at the step too.`;
 }
