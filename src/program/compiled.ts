@@ -21,11 +21,12 @@ import { prepare } from "./feeds.js";
 /** Traced expressions, ready to run. */
 export interface Compiled<T extends Readonly<Record<string, Traced>>> {
   /**
-   * Results that are not finite are reported as `options` say.
-   * @param data inputs by name, and parameters that were given no initial value (or are to have another).
+   * Computes the expressions. Results that are not finite are reported as `options` say.
+   * @param data inputs by name, and parameters that have no initial value, or are to have another one
+   * @throws PergradError MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, and NOT_FINITE if that is asked for.
    */
   run(data: Readonly<Record<string, Data>>, options?: ExpressionOptions): Promise<{ readonly [K in keyof T]: Tensor }>;
-  /** The same as an ONNX model. */
+  /** The same as an ONNX model, whose outputs have the names of the expressions. */
   encode(): Uint8Array;
   /** Frees the runtime's memory. */
   release(): Promise<void>;
@@ -62,7 +63,7 @@ export async function compiled<T extends Readonly<Record<string, Traced>>>(
   };
 }
 
-/** The name of a result that nobody asked for. */
+/** The name of a result that is computed only to look for NaN. */
 const addedName = (k: number): string => `/hidden/${k}`;
 
 function checkNames(leaves: readonly Value[]): void {

@@ -1,4 +1,4 @@
-/** Where the samples of a stream come from, piece by piece. */
+/** Reads the samples of a data set piece by piece. */
 import { invalidArgument, isPromise, kindOf } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import type { Expected } from "../graph/model.js";
@@ -17,21 +17,22 @@ import { samplesBetween } from "./split.js";
 export type Batch = Readonly<Record<string, Data>>;
 
 /**
- * All samples at once, as `run` takes them; or batches of any sizes, one after another, each taken when the one
- * before is done; or the path of a .safetensors file, read in pieces, or of an .npz file, read whole (tensors of
- * other names than the program's inputs are left alone).
+ * One of these: all samples at once, as `run` takes them; batches of any sizes, each of which is read when the one before is
+ * done; the path of a .safetensors file, which is read in pieces, or of an .npz file, which is read whole. In a file, tensors
+ * that are no inputs of the program are ignored.
  */
 export type Dataset = Batch | Iterable<Batch> | AsyncIterable<Batch> | string;
 
+/** A data set that is open. */
 export interface Source {
-  /** How many samples there are, where that is known. */
+  /** The number of samples, if it is known. */
   readonly total?: number;
   /** The samples in order, in pieces of at most `size`. */
   pieces(size: number): AsyncGenerator<Prepared, void, undefined>;
   close(): Promise<void>;
 }
 
-/** Whether it is all samples at once. */
+/** Whether a data set is given as all samples at once. */
 export function isBatch(dataset: Dataset): dataset is Batch {
   return typeof dataset === "object" && dataset !== null && !isIterable(dataset);
 }
@@ -40,7 +41,7 @@ export interface SourceOptions {
   readonly expected: ReadonlyMap<string, Expected>;
   readonly prepare: (data: Batch) => Prepared;
   readonly signal?: AbortSignal | undefined;
-  /** Whether arrays stay as they are until they were read; else they are copied where that takes several turns. */
+  /** Whether arrays do not change until they are read. If not, they are copied when reading them takes several turns. */
   readonly inPlace?: boolean;
 }
 
@@ -62,7 +63,7 @@ export async function openDataset(dataset: Dataset, options: SourceOptions): Pro
     : new Whole(options.prepare(dataset), options);
 }
 
-/** The samples in order, in pieces of at most `size`; the data set is closed at the end. Throws what `openDataset` throws. */
+/** The samples in order, in pieces of at most `size`. Closes the data set at the end. Throws what `openDataset` throws. */
 export async function* piecesOf(
   dataset: Dataset,
   size: number,
@@ -76,7 +77,7 @@ export async function* piecesOf(
   }
 }
 
-/** All samples, of which some inputs are bytes with a scale: pieces become numbers when their turn comes. */
+/** All samples at once, with bytes that have a scale: they become numbers piece by piece. */
 class WholeScaled implements Source {
   private constructor(
     private readonly batch: Batch,
@@ -84,7 +85,7 @@ class WholeScaled implements Source {
     private readonly options: SourceOptions,
   ) {}
 
-  /** What is no data is refused when a piece is prepared. */
+  /** Does not check the data: that is done when a piece is prepared. */
   static of(batch: Batch, options: SourceOptions): Source {
     const found = Object.entries(batch).flatMap(([name, data]) => {
       const axis = options.expected.get(name)?.sampleAxis ?? null;
@@ -103,7 +104,7 @@ class WholeScaled implements Source {
 
   async close(): Promise<void> {}
 
-  /** What has another number of samples stays whole, so that its piece is refused. */
+  /** An input with another number of samples stays whole, so that the piece is refused. */
   #part(name: string, given: Data, from: number, to: number): Data {
     const expected = this.options.expected.get(name);
     const axis = expected?.sampleAxis ?? null;
@@ -160,7 +161,7 @@ class Batches implements Source {
     if (this.#ended) return;
     this.#ended = true;
     const returned = this.#iterator.return?.();
-    // A source that is still waiting for data answers when it has some: after an abort that may be never.
+    // A source that waits for data answers only when it has some, which after an abort may be never.
     if (this.options.signal?.aborted) Promise.resolve(returned).catch(() => undefined);
     else await returned;
   }
@@ -177,9 +178,9 @@ class Batches implements Source {
   }
 }
 
-/** The path of a file: its samples are read when their turn comes. */
+/** A file, whose samples are read when they are needed. */
 export class FileSource implements Source {
-  /** What all samples share, and the scales of bytes. */
+  /** Inputs that all samples share, and the scales of bytes, which are read once. */
   readonly #held = new Map<string, Tensor>();
 
   private constructor(
@@ -206,14 +207,14 @@ export class FileSource implements Source {
     }
   }
 
-  /** The samples of these numbers, in this order. Throws FILE_UNREADABLE, also where the file was written to since it was opened. */
+  /** The samples with these numbers, in this order. Throws FILE_UNREADABLE, also if the file has changed since it was opened. */
   async at(places: Uint32Array): Promise<Batch> {
     const batch = await this.#batch((name, axis) => this.file.rows(name, axis, places));
     await this.requireUnchanged();
     return batch;
   }
 
-  /** Throws FILE_UNREADABLE where somebody has written to the file since it was opened. */
+  /** Throws FILE_UNREADABLE if the file has changed since it was opened. */
   requireUnchanged(): Promise<void> {
     return this.file.requireUnchanged();
   }
@@ -222,7 +223,7 @@ export class FileSource implements Source {
     return this.file.close();
   }
 
-  /** What is the same for all samples, where the file has it: read once. */
+  /** A tensor that all samples share; undefined if the file does not have it. */
   async #whole(name: string): Promise<Tensor | undefined> {
     if (!this.file.layout.has(name)) return undefined;
     const tensor = this.#held.get(name) ?? (await this.file.read(name));
@@ -235,7 +236,7 @@ export class FileSource implements Source {
     for (const [name, { sampleAxis: axis }] of this.options.expected) {
       const layout = this.file.layout.get(name);
       if (!layout) continue;
-      // What lacks the axis is of the wrong shape, which is found out when the batch is prepared.
+      // A tensor without the axis has the wrong shape, which is an error when the batch is prepared.
       const own = axis === null || axis >= layout.dims.length ? await this.#whole(name) : await read(name, axis);
       if (!own) continue;
       batch[name] =
@@ -263,7 +264,7 @@ function countSamples(path: string, file: TensorFile, expected: ReadonlyMap<stri
   return first?.samples ?? 0;
 }
 
-/** Errors of a piece count its samples from 0: they get the number where it starts. */
+/** Errors count the samples of a piece from 0: this adds where the piece starts. */
 function counted<T>(start: number, check: () => T): T {
   try {
     return check();

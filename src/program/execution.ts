@@ -1,4 +1,4 @@
-/** How a program's batches are run: at once or in parts, and what is done where results are not finite. */
+/** Runs a program's batches, at once or in parts, and deals with results that are not finite. */
 
 import { isSummed, whyWhole } from "../compile/joining.js";
 import type { Objective } from "../compile/objective.js";
@@ -27,25 +27,25 @@ import {
 import type { Others } from "./others.js";
 import { type Computed, Joined, samplesAt, samplesBetween } from "./split.js";
 
-/** What a run needs to know of the objective. */
+/** What a run needs to know about the objective. */
 export interface ExecutedObjective extends Pick<Objective, "expected"> {
   readonly model: Pick<Model, "parameters">;
   /** By the names of the parameters to differentiate with respect to. */
   readonly parameters: Pick<ReadonlyMap<string, unknown>, "keys">;
 }
 
-/** What is run. */
+/** A program, as far as running it needs. */
 export interface Executed {
   readonly objective: ExecutedObjective;
   readonly wants: Wants;
   readonly graph: ProgramGraph;
   readonly executable: Pick<Executable, "inSteps">;
   readonly running: Running;
-  /** The values of those parameters that it holds. */
+  /** The values of the parameters that the runtime holds. */
   readonly held: HeldValues;
   readonly others: ReadonlyMap<string, Others>;
   readonly microbatches: Microbatches;
-  /** In a worker thread: what it finds comes back when the data may have been filled anew. */
+  /** Whether it runs in a worker thread, so that the caller may overwrite the data before results come back. */
   readonly elsewhere: boolean;
 }
 
@@ -57,7 +57,7 @@ interface Found extends Computed {
   readonly notFinite: readonly NotFiniteSample[];
 }
 
-/** Whether results do not tell which of a batch's samples are not finite. */
+/** Whether it is not known which samples are not finite. */
 const isUnknown = (samples: readonly NotFiniteSample[]) => samples.some(({ sample }) => sample === null);
 
 export class Execution {
@@ -74,7 +74,7 @@ export class Execution {
   }
 
   /**
-   * Before this returns its promise all that is given is read, by the runtime or into copies.
+   * Computes a batch. Before the promise is returned, all that is given has been read, by the runtime or into copies.
    * @param first the number of the first sample in the dataset
    */
   async compute(prepared: Prepared, options: ExecutionOptions, first: number): Promise<Computed> {
@@ -95,7 +95,7 @@ export class Execution {
     return this.#inParts({ feeds, samples }, size, { ...fixed, ...(await this.#factors(options)) }, options, first);
   }
 
-  /** Parameters that are fed in place of those that are held are the model's own arrays, which the caller may overwrite. */
+  /** Copies parameters that replace held ones: these are the model's own arrays, which the caller may overwrite. */
   #fixed(given: Feeds, { inPlace = false, parameters }: ExecutionOptions): Feeds {
     const { held } = this.executed.running;
     if (inPlace || parameters) return given;
@@ -103,7 +103,7 @@ export class Execution {
     return { ...given, ...copiesOf(Object.fromEntries(own)) };
   }
 
-  /** All that the runtime is fed for a batch. */
+  /** Everything that the runtime is fed for a batch. */
   async feeds({ feeds }: Prepared, options: ExecutionOptions): Promise<Feeds> {
     const { objective, wants, graph, held } = this.executed;
     this.#checkOthers(options.others);
@@ -113,31 +113,31 @@ export class Execution {
     return { ...given, ...(await this.#factors(options)), ...own };
   }
 
-  /** What is fed beside a batch's data and the parameters that it is not given, as far as a saved file does not hold it. */
+  /** What is fed beside a batch's data, except what a saved file holds itself. */
   async beside(options: Pick<GivenOptions, "parameters" | "vectors" | "maxNorms" | "others">): Promise<Feeds> {
     const { objective, wants, graph } = this.executed;
     this.#checkOthers(options.others);
     const { parameters } = options;
     const values = parameters ? parameterFeeds(objective.model, graph.parameters, parameters) : {};
     const own = wantFeeds(wants, graph, options);
-    // The file has the vectors that wants were made with, and the norms that they begin with.
+    // The file holds the vectors and the norms with which the wants were made.
     const asMade = options.vectors ? [] : graph.vectors;
     for (const { value } of [...asMade, ...(options.maxNorms ? [] : graph.scalars)]) delete own[value.name];
     return { ...values, ...own, ...(await this.#factors(options)) };
   }
 
-  /** Whether samples may have to be looked for that results do not tell. */
+  /** Whether samples that are not finite may have to be looked for by running parts again. */
   #mayLook(options: NotFiniteOptions): boolean {
     return this.#separable && this.executed.graph.watch === undefined && this.#reporter.listens(options);
   }
 
-  /** Tells of sums that overflow only now that those of several chunks are put together. Throws NOT_FINITE. */
+  /** Reports sums that overflow only when those of several chunks are added. Throws NOT_FINITE. */
   reportOverflow({ overflowed = [] }: Computed, options: NotFiniteOptions): void {
     this.#reporter.report(this.#watched.together(overflowed), options);
   }
 
   async #atOnce(prepared: Prepared, given: Feeds, options: ExecutionOptions, first: number): Promise<Computed> {
-    // Copied only where samples must be looked for: until the run returns its promise the data is as it was given.
+    // Copied only if samples must be looked for. Until the run returns its promise, the data is as it was given.
     let own: { readonly feeds: Feeds; readonly given: Feeds } | undefined;
     const found = await this.#run(prepared, given, ({ notFinite }) => {
       if (isUnknown(notFinite) && this.#mayLook(options))
@@ -179,7 +179,7 @@ export class Execution {
     return computed;
   }
 
-  /** Samples that are not finite are looked for where they are to be reported, and left out where that is asked for. */
+  /** Runs a part; looks for samples that are not finite if somebody listens, and leaves them out if that is asked for. */
   async #looked(part: Prepared, given: Feeds, options: NotFiniteOptions): Promise<Found> {
     const found = await this.#run(part, given);
     const look = isUnknown(found.notFinite) && this.#separable && this.#reporter.listens(options);
@@ -188,9 +188,7 @@ export class Execution {
     return left ? this.#without({ ...found, notFinite }, part, given, options) : { ...found, notFinite };
   }
 
-  /**
-   * @param seen is called with what is found before this returns its promise, where the runtime is in this thread
-   */
+  /** @param seen called with what is found, before the promise is returned if the runtime is in this thread */
   async #run({ feeds, samples }: Prepared, given: Feeds, seen?: (found: Found) => void): Promise<Found> {
     const { graph, running } = this.executed;
     const own: Record<string, Tensor> = { ...given };
@@ -206,7 +204,7 @@ export class Execution {
     return found ?? look(results);
   }
 
-  /** Which samples of a batch are not finite, found by halving it; together, where none is by itself. */
+  /** Finds the samples of a batch that are not finite by halving it; "together" if each by itself is finite. */
   async #search(part: Prepared, given: Feeds, found: readonly NotFiniteSample[]): Promise<readonly NotFiniteSample[]> {
     if (part.samples === 1 || !isUnknown(found)) return found.map((each) => ({ ...each, sample: each.sample ?? 0 }));
     const notFinite: NotFiniteSample[] = [];
@@ -218,7 +216,7 @@ export class Execution {
     return notFinite.length > 0 ? notFinite : found.map((each) => ({ ...each, sample: "together" as const }));
   }
 
-  /** The same with sums and means of the samples that are finite alone. */
+  /** The same results, with sums and means over the finite samples only. */
   async #without(
     { returned, samples, notFinite }: Found,
     { feeds }: Prepared,
@@ -251,7 +249,7 @@ export class Execution {
 
   async #factors({ others: given = {}, ...options }: ExecutionOptions): Promise<Record<string, Tensor>> {
     const feeds: Record<string, Tensor> = {};
-    // All are begun at once, so that none of what is given is read late.
+    // All start at once, so that all that is given is read now.
     const begun = [...this.executed.others].map(
       async ([want, others]) => [want, await others.factors(want, given[want], options)] as const,
     );
@@ -262,7 +260,7 @@ export class Execution {
     return feeds;
   }
 
-  /** An empty batch has empty results, and sums of zero. */
+  /** The results of an empty batch: empty, and sums of zero. */
   empty(): Computed {
     const returned = Object.fromEntries(
       this.executed.graph.outputs.map(({ name, value }) => {
@@ -274,7 +272,7 @@ export class Execution {
   }
 }
 
-/** `[N]`, with zeros for samples that are left out of what adds it up. */
+/** The tensor, `[N]`, with 0 for the samples that are left out. */
 function without({ data, ...tensor }: Tensor, left: ReadonlySet<NotFiniteSample["sample"]>): Tensor {
   return tensorWith(
     tensor.dtype,

@@ -17,9 +17,9 @@ import { mostNamed } from "./not-finite.js";
 export interface NotFiniteResult {
   /** Its name, as it was given to `compile`. */
   readonly name: string;
-  /** The samples, from 0, along the result's one axis N; null where it has none, or where that does not tell. */
+  /** The samples, from 0, along the result's axis N; null if it has no such axis, or if the samples are not known. */
   readonly samples: readonly number[] | null;
-  /** It may be finite, or no float at all, but was computed of a NaN that a maximum, a comparison or a conversion hides. */
+  /** The result may be finite, but was computed from a NaN that a maximum, a comparison or a conversion hides. */
   readonly hidden?: true;
 }
 
@@ -34,11 +34,11 @@ export interface NotFiniteResults {
 /** What `run` of compiled expressions does where a result is not finite. */
 export interface ExpressionOptions {
   /**
-   * What to do where a result is NaN or infinite, or hides a NaN: "warn", once for each compiled expression, by a process
-   * warning; "throw" NOT_FINITE; "ignore" it. Default "warn"; with `onNotFinite`, which is called anyway, "ignore".
+   * What to do if a result is NaN or infinite, or hides a NaN: "warn", once for each `compile`, by a process warning or in
+   * the console; "throw" NOT_FINITE; "ignore" it. Default "warn"; with `onNotFinite`, which is called anyway, "ignore".
    */
   readonly notFinite?: "warn" | "throw" | "ignore";
-  /** Called with the results and samples of each run that has such. Default: no call. */
+  /** Called after each run that has such results. Default: no call. */
   readonly onNotFinite?: (found: NotFiniteResults) => void;
 }
 
@@ -56,14 +56,14 @@ export function checkExpressionOptions(options: ExpressionOptions): void {
     throw invalidArgument("onNotFinite must be a function.");
 }
 
-/** How many NaN a value holds that results may hide: of each sample, `[N]`, or in all, `[]`. */
+/** The number of NaN in a value that results may hide: for each sample, `[N]`, or in all, `[]`. */
 interface Count {
   readonly value: Value;
   /** The results that depend on it. */
   readonly results: readonly string[];
 }
 
-/** What looks at the results of compiled expressions. */
+/** Looks for results of compiled expressions that are not finite. */
 export class ResultsWatch {
   #warned = false;
 
@@ -83,7 +83,7 @@ export class ResultsWatch {
     return new ResultsWatch(new Map([...outputs].map(([name, { shape }]) => [name, shape])), counts);
   }
 
-  /** Results that nobody asked for, to be computed beside the others. */
+  /** Counts of NaN, to be computed together with the results. */
   get added(): Value[] {
     return this.counts.map(({ value }) => value);
   }
@@ -114,7 +114,7 @@ export class ResultsWatch {
   }
 }
 
-/** The one axis of the samples, by themselves; undefined where there is none. */
+/** The axis that holds the samples and nothing else; undefined if there is none. */
 function sampleAxisOf(shape: Shape): number | undefined {
   const axes = shape.flatMap((dim, axis) => (isBatch(dim) ? [axis] : []));
   const [axis] = axes;

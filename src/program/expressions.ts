@@ -1,13 +1,12 @@
-/** Compiles traced expressions: where callers enter. */
+/** `compile`: compiles traced expressions. */
 import { invalidArgument, kindOf } from "../arguments.js";
 import { Traced } from "../trace/traced.js";
 import type { Compiled } from "./compiled.js";
 
 /**
- * Compiles traced expressions, by names of your own, to one program. `run` throws what a program's `run`
- * throws on bad data, and NOT_FINITE where that is asked for.
- * @throws PergradError INVALID_ARGUMENT: an output is not a traced tensor, or two inputs share a name.
- * @throws PergradError UNSUPPORTED_OP or RUNTIME: the runtime cannot load the graph.
+ * Compiles traced expressions, under names of your own, to one program.
+ * @throws PergradError INVALID_ARGUMENT if an output is not a traced tensor, or two inputs share a name; UNSUPPORTED_OP or
+ * RUNTIME if the runtime cannot load the graph.
  */
 export async function compile<T extends Readonly<Record<string, Traced>>>(outputs: T): Promise<Compiled<T>> {
   requireTraced(outputs);

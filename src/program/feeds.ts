@@ -1,4 +1,4 @@
-/** Takes what a user feeds to a program: checks it against what the program expects, and finds the batch size. */
+/** Checks and converts what a user feeds to a program, and finds the batch size. */
 
 import { invalidArgument, isPromise, kindOf } from "../arguments.js";
 import { PergradError } from "../errors.js";
@@ -16,14 +16,14 @@ function describeInput(name: string): string {
   return name === "target" ? "The target" : `The input "${name}"`;
 }
 
-/** dtypes that may be fed where another is expected. */
+/** Whether data of one dtype may be fed where another is expected. */
 function converts(from: DType, to: DType): boolean {
   if (from === to) return true;
   if (isFloat(to)) return isFloat(from);
   return to === "int64" && ["int32", "int16", "int8", "uint32", "uint16", "uint8"].includes(from);
 }
 
-/** Throws DTYPE_MISMATCH where a target holds a number for each class, and its class is needed. */
+/** Throws DTYPE_MISMATCH if the target holds a number for each class, but the number of the class is needed. */
 function refuseByClass(name: string, { dtype, dims }: Tensor, { value }: Expected): void {
   if (name !== "target" || value.dtype !== "int64") return;
   const others = (axis: number) => dims.filter((_, k) => k > 0 && k !== axis).join();
@@ -51,13 +51,13 @@ function convert(name: string, given: Tensor, to: DType): Tensor {
   return { dtype: to, dims: tensor.dims, data: (arrayOf(to) as Float32ArrayConstructor).from(numbers) } as Tensor;
 }
 
-/** Bytes are booleans where those are expected. */
+/** An array's dtype; bytes are booleans if those are expected. */
 function dtypeOf(data: TypedArray, expected: DType): DType {
   const inferred = dtypeOfArray(data) ?? "uint8";
   return inferred === "uint8" && expected === "bool" ? "bool" : inferred;
 }
 
-/** A flat array as a tensor of the expected shape: its length gives N. Throws SHAPE_MISMATCH, DTYPE_MISMATCH. */
+/** A flat array as a tensor of the expected shape; N follows from its length. Throws SHAPE_MISMATCH, DTYPE_MISMATCH. */
 export function shaped(name: string, data: Exclude<PlainData, Tensor>, { value }: Expected): Tensor {
   const perBatch = value.shape.reduce<number>((size, dim) => size * (isBatch(dim) ? dim.perSample : dim), 1);
   const batched = value.shape.some(isBatch);
@@ -94,7 +94,7 @@ function adviceOnShape(dims: readonly number[], shape: Shape): string {
   return turned ? "transpose it" : "reshape it, or correct which axis holds its samples (sampleAxes, --sample-axis)";
 }
 
-/** The number of samples of one input, or undefined where it has none. Throws SHAPE_MISMATCH. */
+/** The number of samples in an input; undefined if all samples share it. Throws SHAPE_MISMATCH. */
 function samplesOf(name: string, tensor: Tensor, { value, sampleAxis }: Expected): number | undefined {
   const wrong = () =>
     new PergradError(
@@ -114,7 +114,7 @@ function samplesOf(name: string, tensor: Tensor, { value, sampleAxis }: Expected
   return samples;
 }
 
-/** The first sample that holds NaN or an infinity, or -1. Shared inputs count as sample 0. */
+/** The first sample that holds NaN or infinity; -1 if there is none. A shared input counts as sample 0. */
 export function firstNotFinite(tensor: Tensor, sampleAxis: number | null): number {
   if (!isFloat(tensor.dtype)) return -1;
   const data = tensor.data as Float32Array;
@@ -124,7 +124,7 @@ export function firstNotFinite(tensor: Tensor, sampleAxis: number | null): numbe
   return sampleAxis === null ? 0 : Math.floor(at / behind) % nth(tensor.dims, sampleAxis);
 }
 
-/** Whether any of what is fed holds NaN or infinity. */
+/** Whether any input holds NaN or infinity. */
 export function holdsNotFinite(
   feeds: Readonly<Record<string, Tensor>>,
   expected: ReadonlyMap<string, Pick<Expected, "sampleAxis">>,
@@ -132,7 +132,7 @@ export function holdsNotFinite(
   return [...expected].some(([name, { sampleAxis }]) => firstNotFinite(entryOf(feeds, name), sampleAxis) >= 0);
 }
 
-/** The samples whose own data holds NaN or infinity. */
+/** The samples whose data holds NaN or infinity. */
 export function samplesNotFinite(
   feeds: Readonly<Record<string, Tensor>>,
   expected: ReadonlyMap<string, Pick<Expected, "sampleAxis">>,
@@ -155,9 +155,10 @@ export interface Prepared {
 }
 
 /**
- * Checks and converts what is fed. Throws MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH,
- * INVALID_ARGUMENT (lengths beyond the sequences), LABEL_OUT_OF_RANGE (labels that the model itself looks up),
- * INDEX_OUT_OF_RANGE (rows of tables that it looks up) and, unless `allowNotFinite`, NOT_FINITE.
+ * Checks and converts what is fed.
+ * @throws PergradError MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, INVALID_ARGUMENT (lengths beyond the
+ * sequences), LABEL_OUT_OF_RANGE (labels that the model itself looks up), INDEX_OUT_OF_RANGE (rows of tables that it looks up)
+ * and, unless `allowNotFinite`, NOT_FINITE.
  */
 export function prepare(
   data: Readonly<Record<string, Data>>,
@@ -250,7 +251,7 @@ function checkRows(name: string, { data, dims }: Tensor, axis: number | null, { 
   );
 }
 
-/** The sample to which an element belongs; 0 where all share it. */
+/** The sample to which an element belongs; 0 if all samples share it. */
 function sampleAt(element: number, dims: readonly number[], axis: number | null): number {
   return axis === null ? 0 : Math.floor(element / sizeOf(dims.slice(axis + 1))) % nth(dims, axis);
 }

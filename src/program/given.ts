@@ -1,4 +1,4 @@
-/** What a run is given besides its data: checked, and named as the program's inputs are. */
+/** Checks what a run is given beside its data, and names it as the program's inputs are named. */
 
 import { parameterValue } from "../compile/objective.js";
 import type { ProgramGraph } from "../compile/program-graph.js";
@@ -13,32 +13,39 @@ import type { HeldValues } from "./held.js";
 import type { OtherBatch } from "./others.js";
 import { type MaxNorms, scalarFeeds } from "./scalars.js";
 
+/** What a run may be given beside its data. */
 export interface GivenOptions {
-  /** Other values of parameters than the model's own, by name. */
+  /** Values of parameters, by name, in place of the model's own: `[...shape]` each, float32. Default: the model's own. */
   readonly parameters?: Readonly<Record<string, Tensor>>;
-  /** What `want.dot` takes inner products with, by the name of the want, then of the parameter. */
+  /**
+   * Vectors for wants that take one (`want.dot`, `want.hvp`, ...), by the name of the want, then of the parameter: `[...shape]`
+   * each, float32. Default: those with which the want was made.
+   */
   readonly vectors?: Readonly<Record<string, Readonly<Record<string, Tensor>>>>;
   /**
-   * What `want.clippedSum` clips to, where it is adjustable, by the name of the want: a number for all of its
-   * groups, or numbers by group ("all" where the whole gradient is clipped).
+   * Norms to which an adjustable `want.clippedSum` clips, by the name of the want: one number for all of its groups, or a number
+   * for each group ("all" if the whole gradient is clipped). Default: those with which the want was made.
    */
   readonly maxNorms?: MaxNorms;
-  /** Another other batch for `want.cross`, by the name of the want; of as many samples as that which it was given. */
+  /**
+   * Another batch for `want.cross`, by the name of the want, with as many samples as the batch with which the want was made.
+   * Default: that batch.
+   */
   readonly others?: Readonly<Record<string, OtherBatch>>;
   /**
-   * What is given is taken at the call: its arrays may be filled anew at once. Where all is not computed at once (in
-   * parts, in chunks, beside another batch) that takes a copy; `true` saves it, and the arrays must then stay as they
-   * are until the end. Default false.
+   * The data is read at the call, so you may overwrite its arrays at once. If it is not computed at once (but in parts, in
+   * chunks, or with another batch), that takes a copy. `true` saves the copy; the arrays must then not change until the end.
+   * Default false.
    */
   readonly inPlace?: boolean;
 }
 
-/** The data of one batch as it is now; what is read batch by batch, or from a file, comes when its turn comes. */
+/** Copies a batch that may be overwritten. Data that comes batch by batch, or from a file, is read when it is needed. */
 export function ownDataset(dataset: Dataset, { inPlace = false }: GivenOptions): Dataset {
   return inPlace || !isBatch(dataset) ? dataset : copiesOf(dataset);
 }
 
-/** What is given besides the data, as it is now. */
+/** Copies what is given beside the data, which may be overwritten. */
 export function ownOptions<O extends GivenOptions>(options: O): O {
   const { inPlace = false, parameters, vectors, others } = options;
   if (inPlace) return options;
@@ -53,9 +60,9 @@ export function ownOptions<O extends GivenOptions>(options: O): O {
 }
 
 /**
- * What is fed besides the data and the factors of other batches: of the parameters those that the loaded program does
- * not hold; or all of them, where some are given or were written into since. Throws MISSING_TENSOR, SHAPE_MISMATCH,
- * INVALID_ARGUMENT.
+ * What is fed beside the data and the factors of other batches. The parameters are those that the loaded program does not
+ * hold, or all of them if some are given or have been overwritten.
+ * @throws PergradError MISSING_TENSOR, SHAPE_MISMATCH, INVALID_ARGUMENT.
  */
 export function givenFeeds(
   model: Pick<Model, "parameters">,
@@ -71,7 +78,7 @@ export function givenFeeds(
   };
 }
 
-/** The inputs that wants have of their own. Throws MISSING_TENSOR, SHAPE_MISMATCH, INVALID_ARGUMENT. */
+/** The wants' own inputs. Throws MISSING_TENSOR, SHAPE_MISMATCH, INVALID_ARGUMENT. */
 export function wantFeeds(
   wants: Wants,
   { vectors, scalars }: Pick<ProgramGraph, "vectors" | "scalars">,
@@ -80,7 +87,7 @@ export function wantFeeds(
   return { ...vectorFeeds(wants, vectors, given.vectors), ...scalarFeeds(scalars, given.maxNorms) };
 }
 
-/** The values of all parameters that the program reads: those given, and the model's. Throws MISSING_TENSOR, SHAPE_MISMATCH. */
+/** The values of all parameters that the program reads: those given, else the model's. Throws MISSING_TENSOR, SHAPE_MISMATCH. */
 export function parameterFeeds(
   model: Pick<Model, "parameters">,
   used: ProgramGraph["parameters"],

@@ -11,13 +11,13 @@ interface Sample {
   readonly elements: readonly (TypedArray[number] | undefined)[];
 }
 
-/** At most one more than so many elements of an array are compared: all of one that has no more. */
+/** The most elements of an array that are compared, not counting the last one. */
 const most = 1024;
 
 /**
- * Values that the runtime has taken in. The arrays are the caller's, who may write into them, as an optimizer does in
- * each step. To compare all elements before each run would take as long as the runtime gains by holding them; elements
- * spread evenly over each array tell whether it was written anew.
+ * Values that the runtime holds. The arrays belong to the caller, who may write into them, as an optimizer does in each step.
+ * Comparing all elements before each run would take as long as holding them saves. So only elements spread evenly over each
+ * array are compared.
  */
 export class HeldValues {
   readonly #sampled: ReadonlyMap<string, Sample>;
@@ -33,12 +33,12 @@ export class HeldValues {
     return new HeldValues(new Map(Object.entries(values).map(([name, { data }]) => [name, sampleOf(data)])));
   }
 
-  /** Those of them that are called so. */
+  /** The values with these names. */
   only(names: ReadonlySet<string>): HeldValues {
     return new HeldValues(new Map([...this.#sampled].filter(([name]) => names.has(name))));
   }
 
-  /** Whether none of the arrays was written anew. */
+  /** Whether the arrays seem unchanged. */
   match(now: Tensors): boolean {
     for (const [name, kept] of this.#sampled) if (!isOf(kept, entryOf(now, name).data)) return false;
     return true;
@@ -50,13 +50,12 @@ export class HeldValues {
   }
 }
 
-/** How far the golden ratio turns in each step, which no period of rows and columns follows. */
+/** A step of the golden ratio, which has no period in common with rows and columns. */
 const turn = (Math.sqrt(5) - 1) / 2;
 
 /**
- * One element of each of so many stretches that the array divides into, each at another place of its stretch, and the
- * first and last of all. At the same place they would be a single column of a matrix of 1,024 rows, which may stay as it
- * is in every step: of a pixel that is always 0.
+ * Divides the array into stretches and takes one element of each, at a different place in each, and the last of all. At equal
+ * places the elements of a matrix of 1,024 rows would be a single column, which may never change: that of a pixel that is always 0.
  */
 function placesIn(length: number): number[] {
   const stretches = Math.min(length, most);
@@ -73,7 +72,7 @@ function sampleOf(data: TypedArray): Sample {
   return { length: data.length, places, elements: places.map((place) => data[place]) };
 }
 
-/** Whether an array has the elements of a sample: before each run, so that the places are not found anew. */
+/** Whether an array has the elements of a sample. This runs before each run, so the sample keeps its places. */
 function isOf({ length, places, elements }: Sample, data: TypedArray): boolean {
   return data.length === length && places.every((place, k) => Object.is(elements[k], data[place]));
 }

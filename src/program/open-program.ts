@@ -1,4 +1,4 @@
-/** Opens saved programs: where callers enter. */
+/** `openProgram`: opens a saved program. */
 import { awaited, checkOptions, forgottenAwait, type OptionNames } from "../arguments.js";
 import { requireWants } from "../wants/given-wants.js";
 import type { Wants } from "../wants/want.js";
@@ -15,11 +15,11 @@ const openOptions: OptionNames<OpenOptions<Wants>> = {
 };
 
 /**
- * Opens a program that `program.save` or `program.encode` wrote: it runs, streams and checks its data as the program
- * that was compiled does, and nothing is compiled. Its parameters are those that it was saved with.
+ * Opens a program that `program.save` or `program.encode` wrote, without compiling. It runs, streams and checks its data as the
+ * compiled program does, with the parameters that were saved.
  * @param source a path, or the file's bytes
- * @param options the wants and the loss that it was compiled with
- * @throws PergradError INVALID_ARGUMENT (no saved program, of another version, or of other wants), FILE_UNREADABLE, NOT_ONNX,
+ * @param options the wants and the loss with which it was compiled
+ * @throws PergradError INVALID_ARGUMENT (no saved program, another version, or other wants), FILE_UNREADABLE, NOT_ONNX,
  * INVALID_MODEL, RUNTIME.
  */
 export function openProgram<W extends Wants>(

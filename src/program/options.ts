@@ -1,4 +1,4 @@
-/** The options that programs take, and the names of all: what is none of them is misspelt. */
+/** The options of programs, and their names, by which misspelt ones are recognised. */
 import type { OptionNames } from "../arguments.js";
 import type { CompileSettings } from "../compile/compile.js";
 import type { ObjectiveOptions } from "../compile/objective.js";
@@ -47,20 +47,20 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, Memor
    */
   readonly signal?: AbortSignal;
   /**
-   * Called with the samples done so far after each part of `runAll` and `stream` that is given none of its own. Default:
-   * nothing is called.
+   * Called with the samples done so far after each chunk of `runAll` and `stream`, unless these are given a callback of their own.
+   * Default: no call.
    */
   readonly onProgress?: (progress: Progress) => void;
-  /** Observes the compile's stages, rewrites and choices, and time and bytes by node. Default: no observer. */
+  /** Observes the compile's stages, rewrites and choices, and each node's time and bytes. Default: what PERGRAD_DEBUG sets. */
   readonly observe?: Observer;
 }
 
 /** What only a program asks of another one. */
 export type InternalOptions = Pick<CompileSettings, "manySamples">;
 
-/** `memoryBudget` and `microbatchSize` are those of the program where they are not given. */
+/** Options of `run`. `memoryBudget` and `microbatchSize` default to those of the program. */
 export interface RunOptions extends MemoryOptions, NotFiniteOptions, GivenOptions {
-  /** Run even where the data holds NaN or infinity. Default false. */
+  /** Run even if the data holds NaN or infinity. Default false. */
   readonly allowNotFinite?: boolean;
   /**
    * Ends the run and throws the signal's reason: at once where it runs in another thread (a worker, WebAssembly),
@@ -69,13 +69,13 @@ export interface RunOptions extends MemoryOptions, NotFiniteOptions, GivenOption
   readonly signal?: AbortSignal;
 }
 
-/** How programs run, as those hand it on who compile several. */
+/** Options of a call that it hands on to each of the programs it compiles. */
 export type Running = Pick<
   ProgramOptions<Wants>,
   "threads" | "memoryBudget" | "microbatchSize" | "signal" | "onProgress"
 >;
 
-/** Of other options these alone, as far as they are given. */
+/** These options alone, as far as they are given. */
 export function runningOf(
   options: {
     readonly [K in keyof Running]?: Running[K] | undefined;

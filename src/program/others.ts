@@ -1,19 +1,19 @@
-/** The gradients of a want's other batch, which enter a program as inputs of its own. */
+/** The gradients of a want's other batch, which the program takes as inputs. */
 import { PergradError } from "../errors.js";
 import { type Data, isTensor, plainData } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Returned } from "../wants/want.js";
 
-/** Another batch of data, as `run` takes it; or the path of a file, which is read in pieces. */
+/** Another batch, as `run` takes it, or the path of a file, which is read in pieces. */
 export type OtherBatch = Readonly<Record<string, Data>> | string;
 
-/** What of a run matters to the other batch too. */
+/** The options of a run that matter to the other batch too. */
 export interface OtherOptions {
   readonly parameters?: Readonly<Record<string, Tensor>>;
   readonly allowNotFinite?: boolean;
 }
 
-/** A program of the same model and loss that gives factors. */
+/** A program for the same model and loss, which computes the factors of gradients. */
 interface FactorProgram {
   run(data: Exclude<OtherBatch, string>, options: OtherOptions): Promise<{ readonly factors: Returned }>;
   runAll(path: string, options: OtherOptions): Promise<{ readonly factors: Returned }>;
@@ -63,7 +63,7 @@ export class BatchFactors implements Others {
     private readonly first: Returned,
   ) {}
 
-  /** Takes the program over. Throws what `run` throws on bad data. */
+  /** Computes the first batch. The program is released with this, or at once if this fails. Throws what `run` throws. */
   static async of(program: FactorProgram, batch: OtherBatch): Promise<BatchFactors> {
     try {
       const factors = await factorsBy(program, batch, {});
@@ -74,7 +74,7 @@ export class BatchFactors implements Others {
     }
   }
 
-  /** By the names that the want gave them. Throws BATCH_MISMATCH, and what `run` throws. */
+  /** The factors, by the names that the want gave them. Throws BATCH_MISMATCH, and what `run` throws. */
   async factors(want: string, given: OtherBatch | undefined, options: OtherOptions): Promise<Returned> {
     if (!given && !options.parameters) return this.first;
     const factors = await factorsBy(this.program, given ?? this.batch, options);
@@ -96,7 +96,7 @@ function requireSamples(want: string, samples: number, compiled: number): void {
   );
 }
 
-/** Other options of a run are for wants that this program does not have. */
+/** Runs the program. Other options of the run are for wants that it does not have. */
 async function factorsBy(
   program: FactorProgram,
   batch: OtherBatch,
@@ -106,7 +106,7 @@ async function factorsBy(
   return (await (typeof batch === "string" ? program.runAll(batch, options) : program.run(batch, options))).factors;
 }
 
-/** Factors have their samples first. */
+/** The number of samples, which are on the first axis of the factors. */
 function samplesOf(factors: Returned): number {
   return Object.values(factors)[0]?.dims[0] ?? 0;
 }

@@ -1,4 +1,4 @@
-/** Compiles what is wanted of a model: where callers enter. */
+/** `perSample`: compiles a program for a model. */
 import { awaited, checkOptions, forgottenAwait } from "../arguments.js";
 import type { Model } from "../graph/model.js";
 import { asModel } from "../nn/given-model.js";
@@ -22,10 +22,10 @@ const accessors = forgottenAwait("perSample(...)", [
 ]);
 
 /**
- * Compiles a program that computes, for a batch of samples, what is wanted of each sample's own gradients.
- * @param model a model, or a module of `nn` (then `input` and `seed` say its input's shape and first parameters)
- * @param options the loss, the wants, and which parameters
- * @throws PergradError SAMPLES_INTERACT, UNSUPPORTED_OP, SHAPE_MISMATCH, NO_PARAMETERS.
+ * Compiles a program that computes, for a batch of samples, what you want to know of each sample's gradient.
+ * @param model a model, or a module of `nn` (whose input shape and first parameters the options `input` and `seed` determine)
+ * @param options the loss, the wants, the parameters to differentiate with respect to, and how the program runs
+ * @throws PergradError SAMPLES_INTERACT, UNSUPPORTED_OP, SHAPE_MISMATCH, NO_PARAMETERS, INVALID_ARGUMENT.
  */
 export function perSample<W extends Wants>(
   model: Model | Module,

@@ -1,4 +1,4 @@
-/** What a model says: its outputs for a data set. */
+/** `predict`: a model's outputs for a data set. */
 import { SampleAxes } from "../analysis/sample-axes.js";
 import { checkGlobs, checkOptions, invalidArgument, type OptionNames } from "../arguments.js";
 import { expectedInputs } from "../compile/objective.js";
@@ -23,7 +23,7 @@ export interface PredictOptions extends ModelOptions {
   readonly outputs?: readonly string[];
   /** Samples computed at a time. Default 256. */
   readonly microbatchSize?: number;
-  /** Compute even where the data holds NaN or infinity. Default false. */
+  /** Compute even if the data holds NaN or infinity. Default false. */
   readonly allowNotFinite?: boolean;
   /** Called after each microbatch with the number of samples done. Default: no call. */
   readonly onProgress?: (samples: number) => void;
@@ -38,8 +38,8 @@ const optionNames: OptionNames<PredictOptions> = {
 };
 
 /**
- * The model's outputs for all samples of a dataset, by name: computed in microbatches and put together along each
- * output's sample axis. No loss is needed; a `target` in the data is left alone.
+ * The model's outputs for all samples of a data set, by name, in the shapes and dtypes of the model. They are computed in
+ * microbatches, and joined along each output's sample axis. No loss is needed; a `target` in the data is ignored.
  * @param data all samples by the inputs' names, batches one after another, or the path of a file
  * @throws PergradError MISSING_TENSOR, SHAPE_MISMATCH, DTYPE_MISMATCH, BATCH_MISMATCH, NOT_FINITE, SAMPLES_INTERACT,
  * FILE_UNREADABLE, INVALID_ARGUMENT.
@@ -97,14 +97,14 @@ function outputsOf({ graph, leftOut }: Model, wanted: readonly string[] | undefi
   );
 }
 
-/** What the outputs read. */
+/** The inputs that the outputs read. */
 function inputsOf(model: Model, chosen: readonly string[]): Map<string, Expected> {
   const results = model.graph.outputs.filter(({ name }) => chosen.includes(name)).map(({ value }) => value);
   const used = new Set(leavesOf(results));
   return new Map([...expectedInputs(model, results)].filter(([, { value }]) => used.has(value)));
 }
 
-/** The axis of the samples in each output. Throws SAMPLES_INTERACT: what mixes samples cannot be computed in parts. */
+/** The axis of the samples in each output. Throws SAMPLES_INTERACT or UNSUPPORTED_OP if parts cannot be joined. */
 export function outputAxes({ graph, sampleAxes }: Pick<Model, "graph" | "sampleAxes">, chosen: readonly string[]) {
   const axes = SampleAxes.ofInputs(graph.inputs, sampleAxes);
   return new Map(
@@ -115,8 +115,8 @@ export function outputAxes({ graph, sampleAxes }: Pick<Model, "graph" | "sampleA
       throw new PergradError(
         at ? "UNSUPPORTED_OP" : "SAMPLES_INTERACT",
         at
-          ? `The output "${name}" has its samples inside of another axis, so that parts cannot be put together; give it an axis of its own.`
-          : `The output "${name}" does not depend on the samples; name others with outputs.`,
+          ? `The output "${name}" has its samples inside another axis, so that parts cannot be joined; give them an axis of their own.`
+          : `The output "${name}" does not depend on the samples; leave it out of \`outputs\`.`,
       );
     }),
   );

@@ -1,4 +1,4 @@
-/** Time and bytes by node, with what each node belongs to. */
+/** Each node's time and bytes, and the part of the program to which it belongs. */
 import { type Planned, type ScheduleSettings, scheduled } from "../compile/compile.js";
 import { factorsOf, withLosses } from "../compile/stage-graphs.js";
 import { PergradError } from "../errors.js";
@@ -8,7 +8,7 @@ import { namesIn } from "../inspect/print-graph.js";
 import { Profile } from "../inspect/profile.js";
 import type { Target, Tensors } from "../target/target.js";
 
-/** What is run, and how often. */
+/** A batch to run, and how often. */
 export interface ProfiledBatch {
   readonly feeds: Tensors;
   readonly samples: number;
@@ -20,8 +20,8 @@ export function noProfiler({ version }: Target): PergradError {
 }
 
 /**
- * The program's graph is built once more, so that its nodes can be followed from stage to stage; a compile that nobody
- * profiles follows none. Throws INVALID_ARGUMENT, RUNTIME.
+ * Builds the program's graph once more, to follow its nodes from stage to stage, which an ordinary compile does not do.
+ * @throws PergradError INVALID_ARGUMENT, RUNTIME.
  */
 export async function profileOf(
   planned: Planned,

@@ -34,16 +34,16 @@ import { RunnableProgram, releaseAll } from "./runnable.js";
 import type { Computed } from "./split.js";
 import { describedBy, unadaptedKey, type Weights } from "./stored-form.js";
 
-/** For which runtime a program is saved. */
+/** How a program is saved. */
 export interface SavedFor {
   /**
-   * `"any"` (the default): as ONNX defines it, with no work-around for one runtime; `openProgram` puts in those that its
-   * runtime needs. `"onnxruntime"`: with them, for other readers of the file that run it on ONNX Runtime.
+   * `"any"`: as ONNX defines it, without work-arounds; `openProgram` adds those that its runtime needs. `"onnxruntime"`: with
+   * them, for other readers that run the file on ONNX Runtime. Default `"any"`.
    */
   readonly for?: string;
   /**
-   * Where the parameters' values are: `"inside"` the file (the default), or in `"inputs"` of the parameters' names, which
-   * every run is given: one file then serves all steps of a training. Save the values beside it (`writeTensors`).
+   * Where the parameters' values are. `"inside"`: in the file. `"inputs"`: every run is given them, under the parameters' names,
+   * so that one file serves all steps of a training; save the values beside it (`writeTensors`). Default `"inside"`.
    */
   readonly weights?: Weights;
 }
@@ -65,24 +65,24 @@ function requireRuntime(runtime: unknown, { name }: Target): void {
   );
 }
 
-/** What a program is made of. */
+/** The parts of a program. */
 interface Parts extends Compilation {
   readonly held: HeldValues;
   readonly others: ReadonlyMap<string, Others>;
 }
 
-/** A compiled program: one forward and one backward pass that compute all that is wanted of a batch. */
+/** A compiled program: one forward and one backward pass that compute all wants of a batch. */
 export class Program<W extends Wants> extends RunnableProgram<W> {
   readonly #compiled: Compilation;
   readonly #options: ProgramOptions<W>;
   readonly #target: Target;
-  /** The same for data that holds NaN or infinity: this one, or one that is compiled when there first is such data. */
+  /** The same program for data that holds NaN or infinity; compiled when there is such data. */
   #forNotFinite: Promise<Program<W>> | undefined;
-  /** The same for batches of hundreds of samples, compiled when there first is one. */
+  /** The same program for batches of hundreds of samples; compiled when there is one. */
   #forManySamples: Promise<Program<W>> | undefined;
-  /** It, once it is there. */
+  /** That program, once it is compiled. */
   #manySamples: Program<W> | undefined;
-  /** Whether an observer was given the times. */
+  /** Whether the observer has been given a profile. */
   #profiled = false;
 
   private constructor(
@@ -164,12 +164,12 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     }
   }
 
-  /** The model that was compiled, with its parameters' values. */
+  /** The compiled model, with its parameters' values. */
   get model(): Model {
     return this.#compiled.objective.model;
   }
 
-  /** Tells an observer of the first batch's nodes, which is run again for that. */
+  /** Profiles the first batch for the observer, which runs it again. */
   protected override async computeBatch(prepared: Prepared, options: RunOptions, first = 0): Promise<Computed> {
     const { onProfile } = this.#options.observe ?? {};
     if (!onProfile || this.#profiled || prepared.samples === 0) return this.#compute(prepared, options, first);
@@ -207,7 +207,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     return Program.of<W>(this.#compiled.objective, { ...own, ...otherwise }, this.#target);
   }
 
-  /** The data is that of the call, though the program may not be there yet. */
+  /** Computes the data of the call, though the program may not be compiled yet. */
   async #computeBy(
     compiling: Promise<Program<W>>,
     prepared: Prepared,
@@ -219,14 +219,15 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     return (await compiling).execution.compute({ ...prepared, feeds }, own, first);
   }
 
-  /** Whether the data is allowed to hold NaN or infinity, and does, and the program takes it for finite. */
+  /** Whether the data holds NaN or infinity, and may, but the program was compiled for finite data. */
   #needsGuards({ feeds }: Prepared, { allowNotFinite = false }: RunOptions): boolean {
     return allowNotFinite && !this.#options.allowNotFinite && holdsNotFinite(feeds, this.#compiled.objective.expected);
   }
 
   /**
-   * The program as an ONNX model: inputs and results as tensors, parameters stored inside. Throws TOO_LARGE where these
-   * take more than an ONNX file holds; `save` then puts them into a file beside it.
+   * The program as the bytes of an ONNX file, with the parameters inside unless `weights` is "inputs".
+   * @throws PergradError TOO_LARGE if the parameters take more than an ONNX file holds (`save` puts them into a second file);
+   * INVALID_ARGUMENT.
    */
   encode(options: SavedFor = {}): Uint8Array {
     const program = this.#encodable(options);
@@ -245,7 +246,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     const values = Object.fromEntries(
       parameters.map((parameter) => [parameter.name, parameterValue(this.#compiled.objective.model, parameter)]),
     );
-    // Kernels differ between runtimes and their versions: whoever runs the file elsewhere can tell.
+    // Kernels differ between runtimes and versions, so the file names the one for which it was made.
     const metadata = {
       "pergrad.runtime": this.#target.version,
       ...(runtime === "any" && adapted !== graph ? { [unadaptedKey]: this.#target.name } : {}),
@@ -274,8 +275,9 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
   }
 
   /**
-   * What a run is fed beside the data, by the names of the saved file's inputs, as far as that file does not hold it: for
-   * others who run it. `parameters` are those of a file whose weights are inputs.
+   * What a saved file must be fed beside the data, by the names of its inputs, for others who run it; what the file holds itself
+   * is left out.
+   * @param options as `run` takes them; `parameters` only for a file whose weights are inputs
    * @throws PergradError MISSING_TENSOR, SHAPE_MISMATCH, INVALID_ARGUMENT, and what `run` throws on bad data of another batch.
    */
   async besideData(
@@ -285,14 +287,15 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
   }
 
   /**
-   * Writes the program to a file, which runs wherever ONNX does; parameters that are too large for one go into a second
-   * file beside it, named after it and ending in ".data". Throws FILE_UNWRITABLE, INVALID_ARGUMENT.
+   * Writes the program to a file, which runs wherever ONNX does. Parameters that are too large for one file go into a second one
+   * beside it, with the same name and ".data" at the end.
+   * @throws PergradError FILE_UNWRITABLE, INVALID_ARGUMENT.
    */
   async save(path: string, options: SaveOptions & SavedFor = {}): Promise<void> {
     await writeModel(this.#encodable(options), path, options);
   }
 
-  /** What was chosen for each parameter and why: data, and as text a table. */
+  /** The method chosen for each parameter, and why: as data, or as a table by `String(...)`. */
   explain(): Explanation {
     const { model } = this.#compiled.objective;
     const { losses, parameters, notes: own } = this.#compiled.objective;
@@ -304,17 +307,18 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     return new Explanation(rows, notes, totals, model.constants);
   }
 
-  /** The graph that the runtime is given, as text: a line for each node, with shapes, dtypes and sample axes. */
+  /** The graph that the runtime is given, as text: one line for each node, with shapes, dtypes and sample axes. */
   graph(): string {
     const sampleAxes = sampleAxesOf(this.#compiled.objective);
     return printGraph(graphOf(this.#compiled.executable.program.outputs), { sampleAxes });
   }
 
   /**
-   * Where a batch's time and memory go, by node: the batch is run in a session of its own, with the runtime's profiler.
+   * Each node's time and memory. The batch runs in a session of its own, with the runtime's profiler.
    * @param data as `run` takes it
-   * @param runs that times are the mean of, after one that does not count. Default 10.
-   * Throws what `run` throws on bad data, INVALID_ARGUMENT for an empty batch, and RUNTIME where the runtime has no profiler.
+   * @param options `runs`: times are the mean over this many runs, after one that does not count; default 10
+   * @throws PergradError what `run` throws on bad data, INVALID_ARGUMENT for an empty batch, and RUNTIME if the runtime has no
+   * profiler.
    */
   async profile(
     data: Readonly<Record<string, Data>>,
@@ -340,7 +344,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
   }
 }
 
-/** The gradients of the wants' other batches, by the names of the wants. */
+/** The factors of the wants' other batches, by the names of the wants. */
 async function compileOthers(
   objective: Objective,
   options: ProgramOptions<Wants>,

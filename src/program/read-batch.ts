@@ -1,12 +1,12 @@
-/** All samples of a file at once, as a program takes them. */
+/** Reads all samples of a file at once, as a program takes them. */
 import { readTensors } from "../io/files.js";
 import { scaledTensors } from "../tensor/scaled.js";
 import type { Batch } from "./dataset.js";
 import { idsIn } from "./sample-names.js";
 
 /**
- * Those tensors of a file that have one of these names, in the dtypes that they are stored in (bytes with a scale stay
- * bytes), and what the file calls its samples. Throws FILE_UNREADABLE.
+ * The tensors of a file that have one of these names, in the dtypes of the file (bytes with a scale stay bytes), and the names
+ * of its samples, if it has any. Throws FILE_UNREADABLE.
  */
 export async function readNamed(
   path: string,

@@ -1,4 +1,4 @@
-/** Reads what a saved program says of itself (`stored-form.ts` writes it). */
+/** Reads the form in which a saved program describes itself (`stored-form.ts` writes it). */
 import { whyWhole } from "../compile/joining.js";
 import type { ProgramGraph } from "../compile/program-graph.js";
 import { PergradError } from "../errors.js";
@@ -10,7 +10,7 @@ import type { Wants } from "../wants/wanted.js";
 import { faultOf } from "./stored-checks.js";
 import { type StoredForm, type StoredInput, type StoredValue, storedVersion } from "./stored-form.js";
 
-/** What a program is run from, read from its file. */
+/** What is needed to run a program, read from its file. */
 export interface ReadForm {
   readonly expected: ReadonlyMap<string, Expected>;
   readonly output: Shape;
@@ -21,8 +21,8 @@ export interface ReadForm {
 }
 
 /**
- * The form that a file's metadata hold. Throws INVALID_ARGUMENT where the file is no saved program, is one of another
- * version, or has other wants; INVALID_MODEL where the form is damaged.
+ * Reads the form in a file's metadata. Throws INVALID_ARGUMENT if the file is no saved program, has another version or other
+ * wants; INVALID_MODEL if the form is damaged.
  */
 export function readForm(text: string | undefined, fileName: string, want: Wants): ReadForm {
   if (text === undefined)
@@ -74,8 +74,8 @@ function expectedOf({ sampleAxis, lengths, labels, rows, ...type }: StoredInput)
 }
 
 /**
- * A program with another batch lacks that batch, and one that draws random numbers once for all samples does not say so in
- * what is read of it.
+ * Throws INVALID_ARGUMENT for programs that cannot be opened. The file of a program with another batch lacks that batch; and what
+ * is read does not say whether a program draws random numbers once for all samples.
  */
 function requireOwn({ others, whole }: StoredForm, { graph, expected }: ReadForm, fileName: string): void {
   const [other] = others;

@@ -1,4 +1,4 @@
-/** Programs that can be run, whether they were compiled or read from a file. */
+/** Programs that run, whether they were compiled or read from a file. */
 import { awaited, checkOptions, forgottenAwait } from "../arguments.js";
 import { type ProgramGraph, weightsOf } from "../compile/program-graph.js";
 import { entryOf } from "../present.js";
@@ -17,29 +17,29 @@ import type { Others } from "./others.js";
 import type { Computed } from "./split.js";
 import { type Chunk, computed, joinedResults, type Progress, type StreamOptions } from "./stream.js";
 
-/** What is run, and what is wanted of it. */
+/** The parts of a program that runs. */
 export interface RunnableParts<W extends Wants> extends Omit<Executed, "microbatches" | "wants"> {
   readonly want: W;
-  /** What runs use by default. */
+  /** The defaults of runs. */
   readonly memoryOptions: MemoryOptions;
   readonly executable: Pick<Executable, "memory" | "inSteps">;
-  /** It sums over the samples in parts. Default false. */
+  /** Whether it sums over the samples in parts. Default false. */
   readonly manySamples?: boolean | undefined;
   /** See `Target`. */
   readonly mostMemory?: number | undefined;
   /** Ends every run. */
   readonly signal?: AbortSignal | undefined;
-  /** Is told how far they are. */
+  /** Called with the samples done so far. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
-  /** Checks the data of the target. */
+  /** Checks the target. Throws what `run` throws. */
   readonly validate?: ((target: Tensor) => void) | undefined;
 }
 
-/** A program that can be run: one that was compiled, or one that was saved and opened. */
+/** A program that runs: one that was compiled, or one that was saved and opened. */
 export abstract class RunnableProgram<W extends Wants> {
   protected readonly microbatches: Microbatches;
   protected readonly execution: Execution;
-  /** By the name of a want, its tensors' names with it and without. */
+  /** For each want the names of its tensors, with the want's name in front (`full`) and without. */
   readonly #named: ReadonlyMap<string, readonly { readonly name: string; readonly full: string }[]>;
   readonly #forgottenAwait: PropertyDescriptorMap;
 
@@ -55,19 +55,19 @@ export abstract class RunnableProgram<W extends Wants> {
     this.#forgottenAwait = forgottenAwait("program.run(...)", Object.keys(wants));
   }
 
-  /** Names of the parameters that the program differentiates with respect to. */
+  /** The names of the parameters with respect to which the program differentiates. */
   get parameters(): string[] {
     return [...this.parts.objective.parameters.keys()];
   }
 
   /**
-   * Computes what is wanted for one batch of any size, 0 included. With a `memoryBudget` or a `microbatchSize` in
-   * parts, one after another, if need be: results are the same but for rounding.
-   * Results are the caller's, and no two share elements; but those of a small program may be views of one buffer
-   * (`byteOffset` counts): copy one with `slice` before its buffer is transferred to another thread.
-   * @param data the model's inputs by name, and `target` where the loss has one; samples along each one's sample axis
-   * Where a gradient is not finite though the data is, a warning says so, unless `notFinite` or `onNotFinite` ask for
-   * something else.
+   * Computes the wants for one batch of any size, 0 included. With a `memoryBudget` or a `microbatchSize`, a batch may be
+   * computed in parts, one after another; the results differ by rounding only. If a gradient is not finite although the data is,
+   * a warning says so, unless `notFinite` or `onNotFinite` ask for something else.
+   *
+   * The results belong to the caller, and no two share elements. But those of a small program may be views of one buffer
+   * (`byteOffset` counts): copy one with `slice` before you transfer its buffer to another thread.
+   * @param data the model's inputs by name, and `target` if the loss has one; samples lie along each input's sample axis
    * @throws PergradError MISSING_TENSOR, INVALID_ARGUMENT, DTYPE_MISMATCH, SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE,
    * INDEX_OUT_OF_RANGE, NOT_FINITE, MEMORY_BUDGET, and the signal's reason.
    */
@@ -85,19 +85,18 @@ export abstract class RunnableProgram<W extends Wants> {
   }
 
   /**
-   * The bytes that a run of this many samples is estimated to take, from the shapes: all that is alive
-   * at once beyond the data, the parameters and the loaded program, with the results and their copies in JavaScript.
+   * Estimates, from the shapes, the bytes that a run of this many samples takes: all that is alive at once beyond the data, the
+   * parameters and the loaded program, including the results and their copies in JavaScript.
    */
   memory(samples: number): number {
     return this.microbatches.bytesOf(samples);
   }
 
   /**
-   * Computes what is wanted for a dataset that may be larger than memory, chunk by chunk: each chunk's results are
-   * what `run` gives for its samples. A chunk is computed when it is asked for. Leaving the loop, an error and an
-   * abort close the dataset.
+   * Computes the wants for a data set that may be larger than memory, chunk by chunk: each chunk's results are what `run` gives
+   * for its samples. A chunk is computed when it is asked for. Leaving the loop closes the data set, as an error or an abort does.
    * @param dataset all samples as `run` takes them, batches one after another (also asynchronously), or a file's path
-   * Throws what `run` throws, FILE_UNREADABLE, and the signal's reason.
+   * @throws PergradError what `run` throws, FILE_UNREADABLE, and the signal's reason.
    */
   stream(
     dataset: Dataset,
@@ -117,9 +116,10 @@ export abstract class RunnableProgram<W extends Wants> {
   }
 
   /**
-   * The results of a whole dataset, as `run` gives them for one batch: sums over all samples, each sample's own
-   * results side by side. Only these are held, not the dataset. Samples are counted as `stream` does.
-   * Throws what `stream` throws, and INVALID_ARGUMENT where results take all samples at once (`want.gram`).
+   * The results for a whole data set, as `run` gives them for one batch: sums over all samples, per-sample results side by side.
+   * Only the results are held in memory, not the data set.
+   * @throws PergradError what `stream` throws, and INVALID_ARGUMENT if a want needs all samples at once (`want.gram`) and the
+   * data set takes several chunks.
    */
   async runAll(dataset: Dataset, options: RunOptions & Omit<StreamOptions, "reuse"> = {}): Promise<Results<W>> {
     checkOptions("runAll(dataset, options)", options, streamOptions);
@@ -130,7 +130,7 @@ export abstract class RunnableProgram<W extends Wants> {
     return this.#read(found);
   }
 
-  /** A run ends by its own signal, and by the program's. */
+  /** Options whose signal aborts when the run's own or the program's does. */
   #ending<O extends { readonly signal?: AbortSignal }>(options: O): O {
     const { signal } = this.parts;
     if (!signal) return options;

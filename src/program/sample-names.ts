@@ -1,4 +1,4 @@
-/** What a data file calls its samples. */
+/** The names that a data file gives its samples. */
 import { idsName } from "../io/table.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { textsOf } from "../tensor/texts.js";
@@ -10,9 +10,9 @@ export interface SampleNames {
 }
 
 /**
- * Those of the tensor "ids": numbers `[N]`, or texts as uint8 `[N, length]` in UTF-8 and padded with zeros. None where the
- * model has an input of that name.
- * @param expected names of what is fed
+ * The names in the tensor "ids": numbers `[N]`, or texts as uint8 `[N, length]`, in UTF-8 and padded with zeros. Undefined if
+ * there is none, or if "ids" is an input of the model.
+ * @param expected the names of the model's inputs
  */
 export function idsIn(data: ReadonlyMap<string, Tensor>, expected: Iterable<string>): SampleNames | undefined {
   const tensor = data.get(idsName);

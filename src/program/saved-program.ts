@@ -1,4 +1,4 @@
-/** Programs that are run from the files they were saved to, without compiling. */
+/** Runs saved programs from their files, without compiling. */
 
 import type { ModelProto } from "onnx-buf";
 import type { Output } from "../compile/joining.js";
@@ -25,15 +25,15 @@ import { storedKey, unadaptedKey } from "./stored-form.js";
 
 /** Options of `openProgram`. */
 export interface OpenOptions<W extends Wants> extends MemoryOptions {
-  /** The wants that the program was compiled with, under the same names: they read its results. */
+  /** The wants with which the program was compiled, under the same names: they read its results. */
   readonly want: W;
-  /** The loss that it was compiled with, which checks targets. */
+  /** The loss with which it was compiled: it checks targets. */
   readonly loss: Loss | LossFunction | LossName;
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
 }
 
-/** A program from a file: it runs as the one that was saved does, with the parameters that it was saved with. */
+/** A program from a file. It runs as the compiled program does, with the parameters that were saved. */
 export class SavedProgram<W extends Wants> extends RunnableProgram<W> {
   private constructor(parts: RunnableParts<W>) {
     super(parts);
@@ -87,7 +87,7 @@ export class SavedProgram<W extends Wants> extends RunnableProgram<W> {
   }
 }
 
-/** Opens a file that holds no work-arounds, with those that the target needs. */
+/** Opens a file without work-arounds, and adds those that the target needs. */
 async function openAdapted(
   proto: ModelProto,
   fileName: string,
@@ -124,7 +124,7 @@ function runningOf(session: Session, { graph }: ReadForm, fileName: string): Run
   };
 }
 
-/** A file may compute something else than it says. Throws INVALID_MODEL. */
+/** Throws INVALID_MODEL if a file computes something else than it says. */
 function requireSize({ name, value }: Output, found: Tensor | undefined, samples: number, fileName: string): void {
   const dims = bindShape(value.shape, samples);
   if (found?.data.length === sizeOf(dims)) return;

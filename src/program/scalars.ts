@@ -1,4 +1,4 @@
-/** Numbers that a run may change: the norms that `want.clippedSum` clips to, where they are adjustable. */
+/** Numbers that a run may change: the norms to which an adjustable `want.clippedSum` clips. */
 
 import type { Scalar } from "../compile/results.js";
 import { PergradError } from "../errors.js";
@@ -6,7 +6,7 @@ import type { Value } from "../graph/value.js";
 import { numberArrayOf, type Tensor, tensorWith } from "../tensor/tensor.js";
 import { checkMaxNorm } from "../wants/clipping.js";
 
-/** By the name of the want: a number for all groups that are clipped, or numbers by group. */
+/** By the name of the want: one number for all of its groups, or a number for each group. */
 export type MaxNorms = Readonly<Record<string, number | Readonly<Record<string, number>>>>;
 
 /** Throws MISSING_TENSOR, INVALID_ARGUMENT. */

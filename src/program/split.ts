@@ -1,4 +1,4 @@
-/** Runs of more samples than memory holds at once: microbatches, and how their results become those of one run. */
+/** Splits a batch into microbatches, and joins their results to those of one run. */
 
 import type { Output } from "../compile/joining.js";
 import { bindShape } from "../graph/dim.js";
@@ -25,7 +25,7 @@ export function samplesBetween(
   return { feeds: Object.fromEntries(taken), samples: to - from };
 }
 
-/** The samples of these numbers, in this order. */
+/** The samples with these numbers, in this order. */
 export function samplesAt(
   feeds: Readonly<Record<string, Tensor>>,
   expected: ReadonlyMap<string, Expected>,
@@ -38,21 +38,21 @@ export function samplesAt(
   return Object.fromEntries(picked);
 }
 
-/** The results of a number of samples. */
+/** Results for some samples. */
 export interface Computed {
   readonly returned: Returned;
   readonly samples: number;
-  /** The samples that sums and means are of: fewer where some are left out. */
+  /** The number of samples in sums and means, which is smaller if some are left out. */
   readonly counted: number;
-  /** Sums and means of parts that are finite, which are not when they are put together. */
+  /** Sums and means that are finite for each part, but not for all parts together. */
   readonly overflowed?: readonly string[];
 }
 
 const floats = (tensor: Tensor | undefined) => floatsIn(present(tensor));
 
 /**
- * Puts the results of microbatches together. Sums are accumulated in float64 and rounded once. What takes all samples
- * at once it takes of the one microbatch that there is then.
+ * Joins the results of microbatches. Sums are accumulated in float64 and rounded once. Results that need all samples at once are
+ * taken as they are, because there is only one microbatch then.
  */
 export class Joined {
   readonly #sums = new Map<string, Float64Array>();
@@ -61,15 +61,15 @@ export class Joined {
   #samples = 0;
   #counted = 0;
 
-  /** @param total the number of samples of all microbatches; where it is not known they are held until `finish` */
+  /** @param total the number of samples in all microbatches; if it is not known, per-sample results are held until `finish` */
   constructor(
     private readonly outputs: readonly Output[],
     private readonly total?: number,
   ) {}
 
-  /** @param counted the samples that sums and means are of, where some are left out */
+  /** @param counted the number of samples in sums and means, if some are left out */
   add(returned: Returned, samples: number, counted = samples): void {
-    // They take the sums of the parts before.
+    // Deviations need the sums of the parts before.
     for (const { name, joining } of this.outputs)
       if (joining.kind === "deviations") this.#deviate(name, joining.sum, returned, counted);
     for (const { name, joining } of this.outputs) {

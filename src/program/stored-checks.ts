@@ -1,4 +1,4 @@
-/** Whether what a file says of its program is what pergrad writes there: its fields and their types. */
+/** Checks that a file's form has the fields that pergrad writes, with their types. */
 import { isDType } from "../tensor/tensor.js";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -43,7 +43,7 @@ const isInput: Is = (value) =>
     rows: or(listOf(withFields({ rows: isCount, by: isText })), undefined),
   })(value) && hasAxis(value, "sampleAxis");
 
-/** Whether an axis, if it is one, is one of the shape's. */
+/** Whether an axis, if there is one, is within the shape. */
 function hasAxis(value: unknown, field: string, shape: unknown = isRecord(value) ? value.shape : undefined): boolean {
   const axis = isRecord(value) ? value[field] : undefined;
   return typeof axis !== "number" || (Array.isArray(shape) && axis < shape.length);
@@ -85,14 +85,14 @@ const fields: Readonly<Record<string, readonly [is: Is, what: string]>> = {
   notFinite: [isTruth, "neither true nor false"],
 };
 
-/** What is wrong with a form, as the end of a sentence; undefined where nothing is. */
+/** What is wrong with a form, as the end of a sentence; undefined if nothing is. */
 export function faultOf(form: unknown): string | undefined {
   if (!isRecord(form)) return "it is no record";
   const odd = Object.entries(fields).find(([name, [is]]) => !is(form[name]));
   return odd ? `"${odd[0]}" is ${odd[1][1]}` : faultOfNames(form);
 }
 
-/** A result that another names must be there. */
+/** A result that another field names must exist. */
 function faultOfNames({ results, watch }: Fields): string | undefined {
   const all = Array.isArray(results) ? results.filter(isRecord) : [];
   const sums = all.flatMap(({ joining }) => (isRecord(joining) && joining.kind === "deviations" ? [joining.sum] : []));

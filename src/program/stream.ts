@@ -1,4 +1,4 @@
-/** A program over a dataset that may be larger than memory. */
+/** Runs a program over a data set that may be larger than memory. */
 
 import type { Output } from "../compile/joining.js";
 import { nth } from "../present.js";
@@ -12,22 +12,22 @@ import { type Computed, Joined } from "./split.js";
 export interface Progress {
   /** Samples done so far. */
   readonly samples: number;
-  /** Of how many, where that is known: not for iterables. */
+  /** The number of all samples, if it is known: not for iterables. */
   readonly total?: number;
 }
 
 /** Options of `stream`. */
 export interface StreamOptions {
   /**
-   * Samples per chunk, at most. Default: as many as have 4 MiB of results (which stays in a processor's cache),
-   * at least 1 and at most 256, fewer where the memory budget (512 MiB where there is none) asks for it.
+   * The most samples in a chunk. Default: as many as have 4 MiB of results (which stay in a processor's cache), but at least 1,
+   * at most 256, and no more than fit into the memory budget (or 512 MiB if there is none).
    */
   readonly chunkSize?: number;
   /** Ends the stream at once and throws the signal's reason. Default: no signal. */
   readonly signal?: AbortSignal;
   /**
-   * Whether a chunk's arrays may be taken away (left without elements) when the next chunk is asked for, so that
-   * its memory serves again at once: gradients then come several times as fast. Default false.
+   * Whether a chunk's arrays may be detached (left without elements) when the next chunk is asked for. Its memory is then used
+   * again at once, and gradients come several times as fast. Default false.
    */
   readonly reuse?: boolean;
   /** Called after each chunk. Default: no call. */
@@ -44,19 +44,19 @@ export interface Chunk<R> {
   readonly results: R;
 }
 
-/** What a stream needs of its program. */
+/** What a stream needs from its program. */
 export interface Streamed extends Omit<SourceOptions, "signal"> {
   readonly size: number;
   /** @param from the number of the first sample */
   readonly run: (prepared: Prepared, from: number) => Promise<Computed>;
-  /** Chunks that are computed at the same time. Default 1. */
+  /** The number of chunks that are computed at the same time. Default 1. */
   readonly lanes?: number;
 }
 
 interface ComputedChunk extends Computed {
   readonly from: number;
   readonly to: number;
-  /** Samples of the whole dataset, where that is known. */
+  /** The number of samples in the whole data set, if it is known. */
   readonly total?: number;
 }
 
@@ -68,8 +68,8 @@ interface Begun {
 }
 
 /**
- * One chunk after another, in order; the next is computed when it is asked for, or as soon as a lane is free. An empty
- * dataset has one chunk, of no samples, where its emptiness is known before.
+ * One chunk after another, in order. The next is computed when it is asked for, or as soon as a lane is free. An empty data set
+ * has one chunk without samples, if it is known to be empty beforehand.
  */
 export async function* computed(
   dataset: Dataset,
@@ -94,7 +94,7 @@ export async function* computed(
   }
 }
 
-/** The chunks in order: with several lanes all of these compute, and one chunk waits, while the first is awaited. */
+/** The chunks in order. With several lanes, all of them compute and one chunk waits while the first is awaited. */
 async function* begun(
   pieces: AsyncGenerator<Prepared, void, undefined>,
   run: Streamed["run"],
@@ -123,8 +123,8 @@ async function* begun(
 }
 
 /**
- * The results of all chunks as those of one batch; undefined where there are none.
- * @param check called where there is more than one chunk
+ * The results of all chunks as those of one batch; undefined if there are no chunks.
+ * @param check called if there is more than one chunk
  */
 export async function joinedResults(
   chunks: AsyncIterable<ComputedChunk>,
