@@ -6,7 +6,7 @@ import { writeTensors } from "../io/files.js";
 import { type AttributeOptions, checkpointsOf, methodOf, requireFitting } from "./attribute.js";
 import { checkpointOf } from "./checkpoints.js";
 import type { Io } from "./io.js";
-import { addressOf, followed } from "./on-cluster.js";
+import { addressOf, followed, requireFolders } from "./on-cluster.js";
 import type { Progress } from "./progress.js";
 import { dataTaskOf } from "./task.js";
 import { UsageError } from "./usage.js";
@@ -24,6 +24,7 @@ export async function attributeOnCluster(
   requireOnCluster(options);
   if (data === undefined) throw new UsageError("--ray needs --data, a folder or a glob of Parquet files.");
   const workers = cluster(addressOf(options));
+  requireFolders(data, out);
   const task = await dataTaskOf(modelFile, { ...options, data: options.query }, progress);
   const others: Model[] = [];
   for (const file of files) others.push(await checkpointOf(file, task.model, options, progress));

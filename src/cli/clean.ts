@@ -12,7 +12,7 @@ import type { Progress } from "./progress.js";
 import { type ShowOptions, showing } from "./report.js";
 import { checkOut, checkPage, dataTaskOf, type TaskOptions } from "./task.js";
 import { checkOptimizer, type OptimizerOptions, optimizerFor } from "./train-options.js";
-import { UsageError } from "./usage.js";
+import { flagOf, UsageError } from "./usage.js";
 
 export interface CleanCommandOptions extends TaskOptions, OptimizerOptions, ShowOptions {
   readonly report?: string;
@@ -27,6 +27,16 @@ export interface CleanCommandOptions extends TaskOptions, OptimizerOptions, Show
   readonly folds?: number;
 }
 
+/** What only a page shows. `--ids` names the samples of the table too. */
+const shownOnly = ["show", "rate", "texts", "classNames", "title"] as const;
+
+/** Throws UsageError. */
+function requireReport(options: CleanCommandOptions): void {
+  const given = shownOnly.find((name) => options[name] !== undefined);
+  if (given === undefined || options.report !== undefined) return;
+  throw new UsageError(`${flagOf(given)} is for the page of --report; leave it out, or give --report FILE.`);
+}
+
 export async function clean(
   modelFile: string,
   options: CleanCommandOptions,
@@ -34,6 +44,7 @@ export async function clean(
   progress: Progress,
 ): Promise<void> {
   const training = trainingOf(options);
+  requireReport(options);
   const { checkpoint: files = [] } = options;
   if (options.out !== standardOutput) await checkOut(options.out, [modelFile, options.data, ...files]);
   await checkTable(options.out);

@@ -1,5 +1,5 @@
 /** The data file: which of its tensors are fed, and whether they are fit to be. */
-
+import { open } from "node:fs/promises";
 import type { Objective } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
@@ -18,10 +18,21 @@ export async function readData(path: string): Promise<Tensors> {
   try {
     return scaledTensors(await readTensors(path));
   } catch (error) {
-    const known = error instanceof PergradError && error.message.includes("does not exist");
-    if (known || !/\.onnx$/i.test(path)) throw error;
+    if (!(await isModel(path))) throw error;
     const advice = "it seems to be a model; --data takes the .safetensors or .npz file with the model's inputs";
     throw new PergradError("FILE_UNREADABLE", `Cannot read "${path}" as data: ${advice}.`, { cause: error });
+  }
+}
+
+/** Whether a file begins as ONNX files do: with the version of their format, field 1 of a protobuf message. */
+async function isModel(path: string): Promise<boolean> {
+  const file = await open(path).catch(() => undefined);
+  if (!file) return false;
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(2), 0, 2, 0);
+    return bytesRead === 2 && buffer[0] === 0x08 && (buffer[1] ?? 0) < 0x20;
+  } finally {
+    await file.close();
   }
 }
 

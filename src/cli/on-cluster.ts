@@ -4,6 +4,7 @@ import type { RayAddress } from "../cluster/ray/address.js";
 import type { ClusterProgress, JobOptions, MapOptions } from "../cluster/types.js";
 import { PergradError } from "../errors.js";
 import { readTensors } from "../io/files.js";
+import { standardOutput } from "../io/table.js";
 import { Program } from "../program/program.js";
 import type { ExecutionProvider } from "../target/runtime.js";
 import type { Wants } from "../wants/want.js";
@@ -45,6 +46,7 @@ export async function onCluster(
 ): Promise<void> {
   const { data, out, microbatchSize, allowNotFinite, notFinite, execution, ids } = options;
   const workers = cluster(addressOf(options));
+  requireFolders(data, out);
   const shared = options.shared === undefined ? undefined : Object.fromEntries(await readTensors(options.shared));
   const { data: _, ...ofModel } = options;
   const task = await taskOf(modelFile, ofModel, progress);
@@ -100,6 +102,17 @@ export async function followed<R>(
   );
   progress.stop();
   return done;
+}
+
+const dataFile = /\.(safetensors|npz|npy|csv|tsv|jsonl|ndjson|json|arrow|feather|onnx)$/i;
+const resultFile = /\.(safetensors|npz|csv|jsonl|json|parquet)$/i;
+
+/** What a cluster reads and writes are folders: said before it is asked. Throws UsageError. */
+export function requireFolders(data: string, out: string): void {
+  if (dataFile.test(data))
+    throw new UsageError(`With --ray, --data is a folder or a glob of Parquet files, not "${data}"; give that.`);
+  if (resultFile.test(out) || out === standardOutput)
+    throw new UsageError(`With --ray, --out is a folder, into which parts are written, not "${out}"; give that.`);
 }
 
 /** Throws UsageError. */

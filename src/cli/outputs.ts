@@ -1,5 +1,7 @@
 /** --out and what goes with it. */
 import { type Command, InvalidArgumentError, type Option } from "commander";
+import { meant } from "../meant.js";
+import { type ExecutionProvider, executionProviders } from "../target/runtime.js";
 import { outputFile, tableFile } from "./compute.js";
 import type { OnCluster } from "./on-cluster.js";
 import { required } from "./options.js";
@@ -28,15 +30,27 @@ export function outOption({ formats, check }: OutputKind): Option {
   return required("--out <file>", `where to write, ${formats}`, check);
 }
 
-function list(text: string): readonly string[] {
-  return text.split(",").map((each) => each.trim());
+/** Names of what computes, with commas between. Throws InvalidArgumentError. */
+function providers(text: string): readonly ExecutionProvider[] {
+  return text.split(",").map((each) => {
+    const found = executionProviders.find((name) => name === each.trim());
+    if (found) return found;
+    const names = executionProviders.join(", ");
+    throw new InvalidArgumentError(
+      `it must be a list, separated by commas, of ${names}${meant(each, executionProviders)}`,
+    );
+  });
 }
 
 /** A command that writes a file or, on a cluster (--ray), a folder. */
 export function withFolder(command: Command, { formats, check }: OutputKind): Command {
   const out = required("--out <file>", `where to write, ${formats}; with --ray, a folder`);
   return withOutputOf(command, out)
-    .option("--execution <list>", "with --ray: what computes on its nodes, the preferred first, such as cuda,cpu", list)
+    .option(
+      "--execution <list>",
+      "with --ray: what computes on its nodes, the preferred first, such as cuda,cpu",
+      providers,
+    )
     .option("--ids <column>", 'with --ray: the column of the samples\' ids (default: "id", else rows are numbered)')
     .hook("preAction", (called) => {
       const { ray, out, execution, ids, shared } = called.opts<OnCluster & { readonly out?: string }>();

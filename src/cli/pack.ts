@@ -6,6 +6,7 @@ import { unreadable } from "../io/failure.js";
 import { writeTensors } from "../io/files.js";
 import { idsName } from "../io/table.js";
 import { unboundScales } from "../tensor/scaled.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { tensorOfTexts } from "../tensor/texts.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
@@ -45,6 +46,13 @@ export async function pack(source: string, options: PackCommandOptions, io: Io, 
     written.push(`${stem}.${name}.json`);
   }
   progress.stop();
+  for (const [name, tensor] of Object.entries(packed.tensors)) {
+    const missing = floatsNotFinite(tensor);
+    if (missing > 0)
+      progress.note(
+        `${missing} of the ${tensor.data.length} numbers of "${name}" are NaN or infinite; most models cannot be given them.`,
+      );
+  }
   const shapes = Object.entries(packed.tensors).map(
     ([name, { dtype, dims }]) => `${name} ${dtype} [${dims.join(", ")}]`,
   );
@@ -66,4 +74,10 @@ function ofFolder(source: string, { size, grey, input, target }: PackCommandOpti
   if (input || target !== undefined)
     throw new UsageError("--input and --target are for tables; of pictures, folders are the classes.");
   return packImages(source, { ...(size ? { size } : {}), ...(grey ? { grey } : {}) });
+}
+
+function floatsNotFinite({ data }: Tensor): number {
+  let found = 0;
+  for (const each of data) if (typeof each === "number" && !Number.isFinite(each)) found += 1;
+  return found;
 }

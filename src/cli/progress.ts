@@ -3,6 +3,8 @@ import type { Io } from "./io.js";
 
 const patience = 1000;
 
+const counted = "{stage} [{bar}] {value}/{total} {eta_formatted}";
+
 /** A bar on stderr for what takes longer than a second, and only on a terminal. */
 export class Progress {
   readonly #stream: Io["stderr"];
@@ -75,7 +77,11 @@ export class Progress {
     if (this.#bar || this.#stopped || !this.#stream.isTTY) return;
     const { stage, done, total } = this.#state;
     this.#bar = new cliProgress.SingleBar({
-      format: "{stage} [{bar}] {value}/{total} {eta_formatted}",
+      // A stage of one step has nothing to count, and no end that could be foreseen.
+      format: (options, params, payload) =>
+        params.total <= 1
+          ? `${payload.stage} ...`
+          : cliProgress.Format.Formatter({ ...options, format: counted }, params, payload),
       stream: this.#stream,
       clearOnComplete: true,
       barsize: 30,

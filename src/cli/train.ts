@@ -10,6 +10,7 @@ import { validate } from "../privacy/validate.js";
 import { type TrainingPage, trainingPage } from "../report/training-page.js";
 import { TrainingStopped, train, trainPrivately } from "../train/index.js";
 import { stepsOfEpochs, stepsPerEpoch } from "../train/samplers.js";
+import { protects } from "../train/train.js";
 import type { PrivatelyTrained, PrivateStepResult, StepResult, Trained } from "../train/types.js";
 import { hasNotFinite } from "./data.js";
 import type { Io } from "./io.js";
@@ -46,7 +47,7 @@ export async function trainModel(
   await checkOut(options.out, [modelFile, options.data]);
   if (options.diagnosePage !== undefined) await checkOut(options.diagnosePage, [modelFile, options.data]);
   const task = await dataTaskOf(modelFile, options, progress);
-  if (privacy) warn(task, progress);
+  if (privacy) warn(task, privacy, progress);
   const steps = stepsOf(options, task.samples);
   await interruptible(async (signal) => {
     const dropped = new Dropped();
@@ -106,7 +107,11 @@ function largest(data: ArrayLike<number>): number {
 }
 
 /** Remarks on what the guarantee does not cover. */
-function warn({ model, options }: DataTask, progress: Progress): void {
+function warn({ model, options, samples }: DataTask, { delta }: Privacy, progress: Progress): void {
+  if (!protects(delta, samples))
+    progress.warn(
+      `--delta ${delta} is not below 1 / samples (${samples}), so that the guarantee protects little; give a smaller one.`,
+    );
   const output = options.output ?? model.graph.outputs[0]?.name;
   for (const { severity, node, problem, fix } of validate(model, output === undefined ? {} : { outputs: [output] }))
     if (severity === "warning") progress.note(`${node}: ${problem}; ${fix}.`);

@@ -34,7 +34,7 @@ export interface Packed {
 /**
  * Tensors of the rows of a table, as programs take them.
  * @throws PergradError MISSING_TENSOR: no such column. DTYPE_MISMATCH: a column holds no numbers. SHAPE_MISMATCH: lists of
- * different lengths. INVALID_ARGUMENT: there are no rows.
+ * different lengths. INVALID_ARGUMENT: there are no rows, or a target is missing.
  */
 export async function packRows(rows: AsyncIterable<Row> | Iterable<Row>, options: PackRowsOptions): Promise<Packed> {
   const { target, ids: idColumn, texts: textColumn } = options;
@@ -132,9 +132,21 @@ function tensorOf(list: readonly number[], rows: number, integers: boolean, name
   return { dtype: "int64", dims, data: BigInt64Array.from(list, BigInt) };
 }
 
+/** As tables write what is not known. */
+function isMissing(value: unknown): boolean {
+  if (typeof value === "string") return /^(nan)?$/i.test(value.trim());
+  return value === null || value === undefined || Number.isNaN(value);
+}
+
 /** Whole numbers from 0 up are classes as they are; other numbers are numbers; texts are classes in the order of the alphabet. */
 function targetOf(values: readonly unknown[]): { readonly tensor: Tensor; readonly classNames?: readonly string[] } {
   const dims = [values.length];
+  const missing = values.findIndex(isMissing);
+  if (missing >= 0)
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `The target in row ${missing} is missing; leave the row out, or say its target.`,
+    );
   const numbers = values.map(numberOf);
   if (numbers.every((value) => value !== undefined)) {
     if (numbers.every((value) => Number.isSafeInteger(value)))

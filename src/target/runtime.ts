@@ -2,7 +2,8 @@
 import type { Tensor } from "../tensor/tensor.js";
 
 /** What computes: a processor, or a kind of GPU through one of the runtime's libraries. */
-export type ExecutionProvider = "cpu" | "cuda" | "tensorrt" | "webgpu" | "dml" | "coreml";
+export const executionProviders = ["cpu", "cuda", "tensorrt", "webgpu", "dml", "coreml"] as const;
+export type ExecutionProvider = (typeof executionProviders)[number];
 
 export interface RuntimeOptions {
   /** What computes, the preferred first; a node that one cannot compute goes to the next, and to the CPU at last. Default: the CPU. */

@@ -95,8 +95,17 @@ async function lengthAndNoise<S>(options: PrivateTrainOptions<S>, samples: numbe
   const { sampling = "poisson", batchSize } = options;
   const steps = stepsFor(options, stepsPerEpoch(sampling, samples, batchSize));
   const noiseMultiplier = noiseFor(options, samples, steps);
-  const checkpoints = await checkpointsOf<S>(options, { samples, "noise multiplier": noiseMultiplier });
+  const checkpoints = await checkpointsOf<S>(options, {
+    samples,
+    ...planned(options, steps),
+    "noise multiplier": noiseMultiplier,
+  });
   return { steps, noiseMultiplier, checkpoints };
+}
+
+/** What the noise was chosen by, where an epsilon was asked for: said before the noise itself, which differs by it. */
+function planned<S>({ targetEpsilon, delta }: PrivateTrainOptions<S>, steps: number): Settings {
+  return targetEpsilon === undefined ? {} : { "target epsilon": targetEpsilon, delta, "number of steps": steps };
 }
 
 /** A signal ends a training after its step; a program that had it would end within one, which is paid for by then. */
@@ -247,6 +256,11 @@ export function epsilonText(epsilon: number): string {
   return (Math.ceil(epsilon * 1000) / 1000).toFixed(3);
 }
 
+/** Whether a delta means anything: a larger one is met by publishing one sample, drawn at random, as it is. */
+export function protects(delta: number, samples: number): boolean {
+  return delta < 1 / samples;
+}
+
 /** What a training on so many samples may be said to guarantee. */
 export function guarantee<S>(
   epsilon: number,
@@ -261,8 +275,8 @@ export function guarantee<S>(
     sampling === "shuffled"
       ? ["one sample replaced by nothing", "disjoint batches in each epoch"]
       : ["one sample added or removed", "Poisson sampling"];
-  // Such a delta is met by publishing one sample, drawn at random, as it is.
-  const weak =
-    delta < 1 / samples ? "" : ` WARNING: delta is not below 1 / samples (${samples}); this protects little.`;
+  const weak = protects(delta, samples)
+    ? ""
+    : ` WARNING: delta is not below 1 / samples (${samples}); this protects little.`;
   return `Differentially private: ${cost}, for ${neighbours}, by ${batches}.${weak}`;
 }

@@ -91,6 +91,14 @@ describe("wrong usage exits with 2", () => {
     expect(ids).toMatchObject({ code: 2, err: expect.stringMatching(/is the file that is read as/) });
     const both = await command("clean", "--out", path("page.csv"), "--report", path("page.html"));
     expect(both).toMatchObject({ code: 2, err: expect.stringMatching(/which is --out too/) });
+    for (const option of [
+      ["--title", "Mine"],
+      ["--show", "table"],
+      ["--class-names", "a,b"],
+    ]) {
+      const alone = await command("clean", "--out", path("page.csv"), ...option);
+      expect(alone).toMatchObject({ code: 2, err: expect.stringMatching(/is for the page of --report; leave it out/) });
+    }
     expect(readFileSync(path("flowers.csv"), "utf8")).toBe("mine");
     expect(files()).toEqual(["data.safetensors", "flowers.csv", "model.onnx"]);
     // Its own it writes anew.
@@ -190,6 +198,7 @@ describe("the model or the data at fault exits with 1 and leaves nothing", () =>
     const { path, files } = await workspace(linear(), data);
     writeFileSync(path("torn.safetensors"), readFileSync(path("data.safetensors")).subarray(0, -8));
     const [model, tensors, out] = [path("model.onnx"), path("data.safetensors"), path("out.safetensors")];
+    writeFileSync(path("model.bin"), readFileSync(model));
     const grads = (own: string, of: string) => run("grads", own, "--data", of, "--loss", "mse", "--out", out);
     const refused: [Promise<{ code: number; err: string }>, RegExp][] = [
       [grads(path("none.onnx"), tensors), /Cannot read ".*none.onnx": it does not exist/],
@@ -198,6 +207,7 @@ describe("the model or the data at fault exits with 1 and leaves nothing", () =>
       [grads(model, path("none.onnx")), /Cannot read ".*none.onnx": it does not exist/],
       [grads(tensors, model), /holds tensors, not a model; the model comes first/],
       [grads(model, model), /it seems to be a model; --data takes/],
+      [grads(model, path("model.bin")), /it seems to be a model; --data takes/],
       [grads(model, path("torn.safetensors")), /torn.safetensors" is not a readable safetensors file/],
     ];
     for (const [ended, message] of refused) {
@@ -205,7 +215,7 @@ describe("the model or the data at fault exits with 1 and leaves nothing", () =>
       expect({ code, err }).toEqual({ code: 1, err: expect.stringMatching(oneSentence) });
       expect(err).toMatch(message);
     }
-    expect(files()).toEqual(["data.safetensors", "model.onnx", "torn.safetensors"]);
+    expect(files()).toEqual(["data.safetensors", "model.bin", "model.onnx", "torn.safetensors"]);
   });
 
   test("outputs that cannot be written", async () => {

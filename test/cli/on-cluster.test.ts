@@ -95,12 +95,29 @@ describe("with --ray", () => {
     [["--threads", "2"], "--threads has no meaning on a cluster"],
     [["--memory-budget", "1GB"], "--memory-budget has no meaning on a cluster"],
     [["--ray", "head:8265"], "begins with http or https"],
+    [["--execution", "gpu"], "of cpu, cuda"],
+    [["--out", "norms.csv"], "--out is a folder"],
+    [[], "--data is a folder or a glob of Parquet files, not"],
   ])("%j is wrong usage", async (more, text) => {
     const { path, inputs } = await workspace(linear(), data);
     const own = more.includes("--ray") ? [] : ["--ray", "http://127.0.0.1:9"];
-    const ended = await run("norms", ...inputs, "--loss", "cross_entropy", "--out", path("out"), ...own, ...more);
+    const given = more.length === 0 ? inputs : [path("model.onnx"), "--data", path("data")];
+    const out = more.includes("--out") ? [] : ["--out", path("out")];
+    const ended = await run("norms", ...given, "--loss", "cross_entropy", ...out, ...own, ...more);
     expect(ended.code).toBe(2);
     expect(ended.err).toContain(text);
+  });
+
+  it.each([
+    [["--method", "relatif"], /relatIF needs all training samples at once/],
+    [["--method", "influence", "--inverse", "lissa"], /inverse "lissa" needs products of all training samples/],
+  ])("%j cannot be computed there, which is said before the cluster is asked", async (more, text) => {
+    const { path } = await workspace(linear(), data);
+    const own = ["--loss", "cross_entropy", "--data", path("data"), "--query", path("data.safetensors")];
+    const nowhere = ["--ray", "http://127.0.0.1:9", "--out", path("out")];
+    const ended = await run("attribute", path("model.onnx"), ...own, ...nowhere, ...more);
+    expect(ended.code).toBe(1);
+    expect(ended.err).toMatch(text);
   });
 
   it("and without it a folder is no name for a result", async () => {

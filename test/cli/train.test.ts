@@ -146,6 +146,19 @@ describe("pergrad train", () => {
     expect(other).toMatchObject({ code: 1, err: expect.stringContaining("begun with the clipping norm 1, not 2") });
   });
 
+  it("says what the noise was chosen for, where the run is to be another; and of a large delta before it trains", async () => {
+    const { command, path } = await workspace(linear(), data);
+    const aimed = ["--private", "--epsilon", "3", "--delta", "0.5", "--checkpoint", path("run")];
+    const options = [...learning, ...aimed, "--out", path("trained.onnx")];
+    const first = await command("train", ...options, "--epochs", "2");
+    expect(first).toMatchObject({
+      code: 0,
+      err: expect.stringMatching(/^pergrad: warning: --delta 0.5 is not below 1/),
+    });
+    const longer = await command("train", ...options, "--epochs", "4");
+    expect(longer).toMatchObject({ code: 1, err: expect.stringMatching(/begun with the number of steps 6, not 12/) });
+  });
+
   it.each([
     ["adaptive", ["--clipping", "adaptive"]],
     ["automatic", ["--clipping", "automatic"]],

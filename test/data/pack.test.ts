@@ -77,6 +77,13 @@ describe("rows", () => {
         { a: [1], kind: 1 },
       ]),
     ).rejects.toMatchObject({ code: "SHAPE_MISMATCH" });
+    for (const kind of ["", "nan", null, Number.NaN])
+      await expect(
+        pack([
+          { a: 1, kind: "x" },
+          { a: 2, kind },
+        ]),
+      ).rejects.toThrow("The target in row 1 is missing");
     await expect(pack([])).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
     await expect(pack([{ a: 0.5, kind: 0 }], { integers: ["x"] })).rejects.toMatchObject({ code: "DTYPE_MISMATCH" });
   });

@@ -143,6 +143,11 @@ it("a run is neither begun over another, nor resumed with other options", async 
   await expect(run({ folder, resume: true }, { batchSize: 4 })).rejects.toThrow("batch size 8, not 4");
   await expect(run({ folder, resume: true }, { noiseMultiplier: 1 })).rejects.toThrow("noise multiplier 1.5, not 1");
   await expect(run({ folder, resume: true }, { maxNorm: 1 })).rejects.toThrow("clipping norm 0.5, not 1");
+  const aimed = { noiseMultiplier: undefined, targetEpsilon: 3 };
+  const other = temporaryFolder();
+  await run({ folder: other }, { ...after(1, "abort"), ...aimed });
+  const longer = run({ folder: other, resume: true }, { ...aimed, steps: 20 });
+  await expect(longer).rejects.toThrow(/number of steps 10, not 20/);
   await expect(run({ folder, every: 0 })).rejects.toThrow("checkpoint.every is 0");
   const { state } = await run({ folder, resume: true });
   await expect(run({ folder: temporaryFolder() }, { from: state })).rejects.toThrow("has its own state");

@@ -40,8 +40,24 @@ export interface ScoringRequest {
   readonly out: string;
 }
 
+/** Throws INVALID_ARGUMENT if the method cannot be computed on a cluster. */
+export function requireComputable({ name, settings }: Method): void {
+  if (!["gradDot", "gradCos", "tracIn", "trak", "loGra", "influence"].includes(name))
+    throw refused(`${name} needs all training samples at once, or one after another`);
+  if (settings.adam) throw refused("tracIn with Adam's steps needs every sample's gradient at once");
+  if (settings.projection) throw refused("trak with a projection that is given would send all of it to every worker");
+  const { inverse, of } = settings;
+  if (name !== "influence") return;
+  if (!isThroughLayers(inverse) && inverse !== "diagonal")
+    throw refused(`The inverse "${inverse}" needs products of all training samples, or reads them for each query`);
+  if (of === "hessian") throw refused("The Hessian's diagonal is computed sample by sample");
+}
+
+const isThroughLayers = (inverse: unknown) => inverse === "ekfac" || inverse === "kfac";
+
 /** Runs the passes before the last one. Throws INVALID_ARGUMENT if the method cannot be computed on a cluster. */
 export function scoringOf(request: ScoringRequest): Promise<Scoring> {
+  requireComputable(request.method);
   const { checkpoints } = request;
   const { name, settings } = request.method;
   switch (name) {
@@ -53,12 +69,9 @@ export function scoringOf(request: ScoringRequest): Promise<Scoring> {
         name === "gradCos",
       );
     case "tracIn":
-      if (settings.adam) throw refused("tracIn with Adam's steps needs every sample's gradient at once");
       return byProducts(request, ratesOf(checkpoints, numbersIn(settings.learningRates)), settings.cosine === true);
     case "trak":
     case "loGra":
-      if (settings.projection)
-        throw refused("trak with a projection that is given would send all of it to every worker");
       return byFeatures(request);
     case "influence":
       return byInverse(request);
@@ -97,10 +110,7 @@ function filesOf(parts: readonly Pick<Scoring, "files">[]): Scoring["files"] {
 async function byInverse(request: ScoringRequest): Promise<Scoring> {
   const { method, checkpoints, queries } = request;
   const { inverse, of } = method.settings;
-  const layers = inverse === "ekfac" || inverse === "kfac";
-  if (!layers && inverse !== "diagonal")
-    throw refused(`The inverse "${inverse}" needs products of all training samples, or reads them for each query`);
-  if (of === "hessian") throw refused("The Hessian's diagonal is computed sample by sample");
+  const layers = isThroughLayers(inverse);
   const fisher = of === "fisher";
   const parts: CheckpointPart<ProductScores>[] = [];
   const dampings: number[] = [];

@@ -1,7 +1,8 @@
 /** Attribution whose passes over the training data are jobs on a Ray cluster. */
-import type { Checkpoints } from "../../attribution/scores.js";
+import { asMethod, type Checkpoints } from "../../attribution/scores.js";
 import type { Dataset } from "../../program/dataset.js";
 import { attributedBy } from "../attribution/attribute.js";
+import { requireComputable } from "../attribution/methods.js";
 import type { Attributed, AttributeOptions } from "../attribution/types.js";
 import type { RayAddress } from "./address.js";
 import { RayJobs } from "./jobs.js";
@@ -16,6 +17,7 @@ export async function attributeOnRay(
   options: AttributeOptions,
 ): Promise<Attributed> {
   options.signal?.throwIfAborted();
+  requireComputable(asMethod(options.method));
   const jobs = new RayJobs(address);
   await jobs.version();
   return attributedBy((job, own) => runJob(jobs, job, own), model, data, queries, options);
