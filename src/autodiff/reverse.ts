@@ -6,6 +6,8 @@
 
 import { Ranges } from "../analysis/ranges.js";
 import { PergradError } from "../errors.js";
+import { sameShape } from "../graph/dim.js";
+import { inputOf, inputsOf, outputOf } from "../graph/operands.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
 import { dependentsOf, nodesBefore, presentInputs } from "../graph/walk.js";
 import type { BodyReverse } from "../ops/body-rules.js";
@@ -105,6 +107,8 @@ function pullNode<G>(
 ): readonly (G | null)[] {
   const definition = definitionOf(node);
   if (!definition?.decompose) return mode.pull(node, cotangents, wanted, ranges);
+  if (mode.build.strategy.holdLess && definition.elementwise && node.inputs.length === 1)
+    return [bySlope(node, present(cotangents[0]), mode, ranges)];
   const seeds = new Map<Value, G>();
   definition.decompose(node, mode.build.inside(node)).forEach((output, k) => {
     const cotangent = cotangents[k];
@@ -114,6 +118,18 @@ function pullNode<G>(
   const found = reverse(seeds, targets, mode, ranges, new Set(presentInputs(node)));
   // An input that is used twice gets its cotangent once.
   return node.inputs.map((input, k) => (input && node.inputs.indexOf(input) === k ? (found.get(input) ?? null) : null));
+}
+
+/** Through a function of one value: the cotangent of what has its slope everywhere, the value times the slope. */
+function bySlope<G>(node: Node, cotangent: G, mode: Mode<G>, ranges: Ranges): G | null {
+  const { build } = mode;
+  const [x, y] = [inputOf(node, 0), outputOf(node, 0)];
+  const [whole = y] = definitionOf(node)?.decompose?.(node, build.inside(node)) ?? [];
+  const ones = build.expand(build.scalar(1, y), y.shape);
+  const slope = reverse(new Map([[whole, ones]]), new Set([x]), plainWith(build), ranges, new Set([x])).get(x);
+  if (!slope) return null;
+  const linear = build.mul(x, slope);
+  return reverse(new Map([[linear, cotangent]]), new Set([x]), mode, ranges, new Set([x, slope])).get(x) ?? null;
 }
 
 /** Refuses nodes without a rule, but only those through which a cotangent would have to flow. */
@@ -199,8 +215,27 @@ export function plainWith(build: Build): Mode<Value> {
     build,
     pull: (node, cotangents, wanted, ranges) =>
       applyRule(node, cotangents, wanted, build, ranges).map((parts) => emitParts(build, parts)),
-    accumulate: (_value, parts) => parts.reduce((sum, part) => build.add(sum, part)),
+    accumulate: (_value, parts) => parts.reduce((sum, part) => added(build, sum, part)),
   };
+}
+
+/** Sums of large products take no memory of their own where the second product begins with the first. */
+function added(build: Build, sum: Value, part: Value): Value {
+  if (!build.strategy.holdLess) return build.add(sum, part);
+  const [first, second] = [productOf(build, sum), productOf(build, part)];
+  if (!first || !second || !sameShape(sum.shape, part.shape)) return build.add(sum, part);
+  const [a, b] = inputsOf(second, 2);
+  return build.reshape(build.op("Gemm", [a, b, outputOf(first, 0)]), sum.shape);
+}
+
+/** The product of two matrices, or the sum of some, that a value is a view of. */
+function productOf(build: Build, value: Value): Node | undefined {
+  const node = build.origin(value);
+  if (node?.op === "Reshape") return productOf(build, inputOf(node, 0));
+  const matrices = node?.inputs.every((input) => input?.shape.length === 2) ?? false;
+  return matrices && (node?.op === "MatMul" || (node?.op === "Gemm" && Object.keys(node.attributes).length === 0))
+    ? node
+    : undefined;
 }
 
 export const plain: Mode<Value> = plainWith(build);

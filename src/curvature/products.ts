@@ -110,8 +110,9 @@ function changeInSteps(of: Differentiable, value: Value, vectors: Vectors): Valu
 
 /** J_n' L_n J_n v: forward to the output, through the loss, and back (Schraudolph 2002, "Fast curvature matrix-vector products"). */
 export function gaussNewtonProduct(of: Differentiable, _gradients: Gradients, vectors: Vectors): Gradients {
-  const change = changeAlong(of, of.output, vectors);
-  return pulledBack(of, of.output, new LossHead(of).times(of.output, change));
+  const less = { ...of, strategy: { holdLess: true, ...of.strategy } };
+  const change = changeAlong(less, of.output, vectors);
+  return pulledBack(less, of.output, new LossHead(of).times(of.output, change));
 }
 
 /** g_n (g_n . v): the product with the empirical Fisher matrix, for the true labels. */

@@ -22,6 +22,12 @@ export interface BuildStrategy {
    * less time where many cotangents have the mask in common, and where they are finite is the same. Default: chosen.
    */
   readonly masks?: "choose" | "multiply";
+  /**
+   * Whether to hold less where a pass forward is followed by one back: of the derivative of an activation that is made of
+   * others the sum, which both passes multiply by, in place of its parts; and of products that are added up no more than
+   * one beside their sum. Default false.
+   */
+  readonly holdLess?: boolean;
   /** How the maximum of a window is found again. */
   readonly maxPool?: MaxPoolMethod;
 }

@@ -5,7 +5,7 @@
 
 import { PergradError } from "../errors.js";
 import { reshapes, uniform } from "../graph/behind.js";
-import { type Dim, sameShape } from "../graph/dim.js";
+import { type Dim, multiply, type Shape, sameDim, sameShape } from "../graph/dim.js";
 import { inputOf } from "../graph/operands.js";
 import { type Node, nodeOf, type Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
@@ -13,7 +13,7 @@ import { intsAttribute } from "../ops/checks.js";
 import { definitionOf } from "../ops/registry.js";
 import { parseEquation } from "../ops/rules/einsum.js";
 import { contract } from "../ops/subgraphs/contract.js";
-import { leadingOf, present } from "../present.js";
+import { leadingOf, nth, present } from "../present.js";
 import { arithmeticRules, unchanged } from "./arithmetic-rules.js";
 import { input, output, type Rewrite, type Rule } from "./rule.js";
 import { scatterRules } from "./scatter-rules.js";
@@ -159,6 +159,31 @@ const transposeOfExpand: Rewrite = (node, build) => {
   return source && permutation ? [build.expand(build.transpose(source, permutation), output(node).shape)] : null;
 };
 
+/** Which axes of `from` each axis of `to` is made of, where axes are joined and none is split; else null. */
+function joinedAxes(from: Shape, to: Shape): number[][] | null {
+  let next = 0;
+  const joined = to.map((size) => {
+    const start = next;
+    let product: Dim | undefined = 1;
+    while (product !== undefined && next < from.length && !sameDim(product, size))
+      product = multiply(product, nth(from, next++));
+    return product !== undefined && sameDim(product, size) ? from.map((_, axis) => axis).slice(start, next) : [];
+  });
+  return next === from.length && joined.every(({ length }) => length > 0) ? joined : null;
+}
+
+/** Two transpositions about a reshape that joins axes, where all elements are again in their first order. */
+const transposedBack: Rewrite = (node, build) => {
+  const between = node.op === "Transpose" ? nodeOf(input(node, 0)) : undefined;
+  const before = between?.op === "Reshape" ? nodeOf(input(between, 0)) : undefined;
+  if (!between || before?.op !== "Transpose") return null;
+  const [first, second] = [intsAttribute(before, "perm"), intsAttribute(node, "perm")];
+  const joined = joinedAxes(output(before).shape, output(between).shape);
+  if (!first || !second || !joined) return null;
+  const order = second.flatMap((axis) => nth(joined, axis)).map((axis) => nth(first, axis));
+  return order.every((axis, k) => axis === k) ? [build.reshape(input(before, 0), output(node).shape)] : null;
+};
+
 /** In the order in which they are tried. */
 export const rules: readonly Rule[] = [
   { name: "identity", rewrite: identity },
@@ -169,6 +194,7 @@ export const rules: readonly Rule[] = [
   { name: "broadcast-of-expand", rewrite: broadcastOfExpand },
   { name: "pointwise-of-expand", rewrite: pointwiseOfExpand },
   { name: "transpose-of-expand", rewrite: transposeOfExpand },
+  { name: "transposed-back", rewrite: transposedBack },
   { name: "joined-views", rewrite: views },
   ...scatterRules,
 ];

@@ -41,6 +41,12 @@ const scattered = () =>
   build.op("ScatterElements", [build.zeros([8], "float32"), places, rows], { axis: 0, reduction: "add" });
 const pow = (base: Value, exponent: number) => build.op("Pow", [base, constant(exponent)]);
 
+/** `[4, N * 4]`: the last axis of x y, `[N, 4, 4]`, in front of the others, joined. */
+const joinedInFront = (value: Value) => {
+  const pairs = build.mul(build.unsqueeze(value, [2]), build.unsqueeze(y, [1]));
+  return build.reshape(build.op("Transpose", [pairs], { perm: [2, 0, 1] }), [4, { perSample: 4 }]);
+};
+
 /** For each rule a value that it is to make cheaper; `without`, an operator that is then gone. */
 const cases: Readonly<Record<string, { readonly value: Value; readonly without: string }>> = {
   identity: { value: build.op("Identity", [build.mul(x, y)]), without: "Identity" },
@@ -57,6 +63,10 @@ const cases: Readonly<Record<string, { readonly value: Value; readonly without: 
     without: "Expand",
   },
   "einsum-as-matmul": { value: build.op("Einsum", [x, w], { equation: "ni,io->no" }), without: "Einsum" },
+  "transposed-back": {
+    value: build.op("Transpose", [joinedInFront(x)], { perm: [1, 0] }),
+    without: "Transpose",
+  },
   "broadcast-of-expand": { value: build.op("Add", [x, build.expand(p, x.shape)]), without: "Expand" },
   "pointwise-of-expand": { value: build.op("Tanh", [build.expand(p, x.shape)]), without: "" },
   "transpose-of-expand": {
