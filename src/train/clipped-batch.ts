@@ -1,4 +1,4 @@
-/** The sum of a batch's clipped gradients: of its parts, in this thread or by workers. */
+/** Sums the clipped gradients of a batch, part by part, in this thread or by workers. */
 
 import type { ClippingGroup } from "../wants/clipping.js";
 import { ClippedBatch, type StepRun } from "./clipped-part.js";

@@ -1,4 +1,4 @@
-/** What samples of a step come to, and what a step's parts have in common. */
+/** The clipped sum of a batch, or of a part of it, and what the parts of a step have in common. */
 
 import { entryOf } from "../present.js";
 import type { Data } from "../tensor/data.js";
@@ -16,23 +16,23 @@ export interface Wanted {
   readonly [name: string]: Want<unknown>;
 }
 
-/** What samples come to: a whole batch, or a part of one. */
+/** The clipped sum of a batch, or of a part of it, with figures about its samples. */
 export class ClippedBatch {
   readonly figures = new Figures();
   clipped = 0;
-  /** Numbers in the data set of samples whose gradients are not finite. */
+  /** The samples whose gradients are not finite, by their numbers in the data set. */
   readonly dropped: number[] = [];
-  /** Samples whose gradients are within the norm. */
+  /** The number of samples whose gradients are within the norm. */
   within = 0;
   readonly #sums: Sums;
 
-  /** @param sums memory that is used again: what it held before is valid no longer */
+  /** @param sums memory to use again: its old content is lost */
   constructor(sums: Sums) {
     this.#sums = sums;
     sums.clear();
   }
 
-  /** Of the clipped gradients, by parameter. */
+  /** The sums of the clipped gradients, by parameter. */
   get sums(): ReadonlyMap<string, Float64Array> {
     return this.#sums.values;
   }
@@ -49,7 +49,7 @@ export class ClippedBatch {
     }
   }
 
-  /** Adds a part, which must be added once. */
+  /** Adds a part. Each part must be added once. */
   join(part: ClippedBatch): void {
     this.#sums.join(part.sums);
     this.figures.join(part.figures);
@@ -59,7 +59,7 @@ export class ClippedBatch {
   }
 }
 
-/** Norms by group. */
+/** Clip norms by group. */
 type Limits = Readonly<Record<string, number>>;
 
 /** What all parts of a step have in common. */

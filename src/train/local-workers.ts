@@ -10,9 +10,9 @@ export interface LocalWorkersOptions {
 }
 
 /**
- * Worker threads of this machine, for `trainPrivately(model, data, { cluster: localWorkers({ count: 4 }) })`. A step's batch is
- * computed in parts of at most 256 samples, as many at a time as there are workers. Each worker holds the program, and
- * is given the weights and its part's samples.
+ * Worker threads on this machine, for `trainPrivately(model, data, { cluster: localWorkers({ count: 4 }) })`. A step's batch is
+ * computed in parts of at most 256 samples, as many at a time as there are workers. Each worker holds the program, and is given
+ * the weights and the samples of its part.
  * @throws PergradError INVALID_ARGUMENT.
  */
 export function localWorkers({ count = 2 }: LocalWorkersOptions = {}): TrainingWorkers {

@@ -1,4 +1,4 @@
-/** The sum of the clipped gradients of samples that go through the program together, whatever the data. */
+/** Sums the clipped gradients of samples that go through the program together, whatever their data. */
 
 import { prepare, samplesNotFinite } from "../program/feeds.js";
 import type { Program } from "../program/program.js";
@@ -14,38 +14,38 @@ import { Sums } from "./sums.js";
 import type { ClippingOptions, StepOptions } from "./types.js";
 
 /**
- * The most samples that go through the program at once: within it sums over samples are in float32, between programs
- * they are in float64. More would need a larger margin, fewer would take more runs: of 128 at a time a step of the perceptron
- * 784-256-10 with 256 samples takes 1.4 times as long, of 16 at a time three times.
+ * The most samples that go through the program at once: inside it, sums over samples are in float32; between runs they are in
+ * float64. More samples would need a larger margin, fewer would need more runs: a step of the perceptron 784-256-10 with 256
+ * samples takes 1.4 times as long with 128 at a time, and three times as long with 16.
  */
 const mostAtOnce = 256;
 
-/** Bytes that a run of the program may take: where `mostAtOnce` samples would take more, fewer go through it. */
+/** The most bytes that a run of the program may take: if `mostAtOnce` samples would take more, fewer go through it. */
 const usualMemory = 2 ** 30;
 
 /**
- * What gradients are clipped to less than the sensitivity, as a part of it, to make up for rounding. It covers twice
- * what is proven of a sample's own part. What is proven of the sum over samples is more, 0.95 % of the norm in all: roundings that
- * all conspired. A margin of that size would move every private step by 1 % from what other implementations compute, so
- * that part is measured instead: on all data tried, adversarial data too, one sample moves a step's sum by the norm at
- * most. The bounds, with u = 2^-24, C what gradients are clipped to, and at most m = 256 samples in the program at once
- * (whatever a microbatch's size, on which no result may depend):
+ * By how much less than the sensitivity gradients are clipped, as a share of it, to make up for rounding. The margin is twice
+ * what is proved for a sample's own part. The proved bound for the sum over samples is larger, 0.95 % of the norm in all, because
+ * it assumes that all roundings conspire. A margin of that size would move every private step by 1 % from what other
+ * implementations compute. So that part is measured instead: on all data that was tried, adversarial data included, one sample
+ * moves a step's sum by at most the norm. The bounds are these, with u = 2^-24, C the norm to which gradients are clipped, and
+ * at most m = 256 samples in the program at once (whatever the size of a microbatch, on which no result may depend):
  *
  * - A sample's own part. Its squared norm is a float32 sum in which no term goes through more than 350 additions (256
- *   squares in a row, or blocks of 64 and their sums; then those of parameters), so that it errs by 350 u at most, and
- *   the norm by half of that; root, factor and product add 5 u. Where terms cancel, norm and sum are of the same
+ *   squares in a row, or blocks of 64 and their sums; then those of parameters). So the squared norm errs by at most 350 u, and
+ *   the norm by half of that; root, factor and product add 5 u. If terms cancel, norm and sum are computed from the same
  *   multiplied-out values, or the norm bounds what cancels.
- * - The sum over samples. In whatever order m vectors of norm C at most are added up, the norms of all sums on the way
- *   are together m (m + 1) / 2 C at most, and each is rounded once; products before take 2 u each. So the vector of errors
- *   has a norm of at most m (m + 5) / 2 u C. Where a sample is left out, its program's sum becomes another, or those of
- *   two programs with m + 1 samples become one: the errors before and after differ by m (m + 5) u C at most. All
- *   other programs' sums stay the same (see Parts).
- * - The other samples of that program: in another place of the batch their norms may be rounded in another way. Each
- *   errs by 180 u before and after: 360 m u C.
- * - The noise's grid: 2^-15. With a sample's own part, that is below 2^-14.
+ * - The sum over samples. In whatever order m vectors of norm at most C are added, the norms of all intermediate sums are
+ *   together at most m (m + 1) / 2 C, and each is rounded once; the products before take 2 u each. So the vector of errors has a
+ *   norm of at most m (m + 5) / 2 u C. If a sample is left out, the sum of its run changes, or two runs with m + 1 samples
+ *   become one: the errors before and after differ by at most m (m + 5) u C. The sums of all other runs stay the same (see
+ *   Parts).
+ * - The other samples of that run. At another place in the batch their norms may be rounded differently. Each errs by 180 u
+ *   before and after: 360 m u C.
+ * - The noise's grid: 2^-15. Together with a sample's own part, that is below 2^-14.
  *
- * What is not bounded is the derivative's own rounding, where it depends on a sample's place in the batch: a sample
- * that lies on a kink to within rounding may come out on either side of it.
+ * One thing is not bounded: the derivative's own rounding, if it depends on a sample's place in the batch. A sample that lies
+ * on a kink, to within rounding, may come out on either side of it.
  */
 export const margin = 2 ** -13;
 
@@ -78,7 +78,7 @@ export class PartClipper<S> {
     return new PartClipper(setup, options, program);
   }
 
-  /** The most samples of a part. It depends on no data. */
+  /** The most samples in a part. It does not depend on the data. */
   get samplesAtOnce(): number {
     const { microbatchSize } = this.options;
     if (microbatchSize !== undefined) return Math.min(microbatchSize, mostAtOnce);
@@ -87,7 +87,7 @@ export class PartClipper<S> {
     return samples;
   }
 
-  /** A part by itself. */
+  /** The clipped sum of one part. */
   async clip(samples: Uint32Array, run: StepRun): Promise<ClippedBatch> {
     const found = new ClippedBatch(new Sums(this.setup.parameters));
     await this.add(samples, run, found);
@@ -99,8 +99,8 @@ export class PartClipper<S> {
   }
 
   /**
-   * Drops samples whose data is not finite. What becomes of a sample must not depend on the others, so that no batch
-   * may go through another program because of one of them.
+   * Drops samples whose data is not finite. What becomes of a sample must not depend on the others, so a batch must not go
+   * through another program because of one sample.
    */
   async #withFiniteData(samples: Uint32Array, run: StepRun, total: ClippedBatch): Promise<Taken> {
     const feeds = await feedsFor(this.setup, this.options, run.step, samples);
@@ -113,8 +113,8 @@ export class PartClipper<S> {
   }
 
   /**
-   * Adds the samples' clipped gradients. A gradient that is not finite would spoil the sum even times 0, so that
-   * its sample is left out and the others are run anew: that costs nothing where there is none.
+   * Adds the samples' clipped gradients. A gradient that is not finite would spoil the sum even when multiplied by 0, so its
+   * sample is left out, and the others run again. That costs nothing if all gradients are finite.
    */
   async add(given: Uint32Array, run: StepRun, total: ClippedBatch): Promise<void> {
     if (given.length === 0) return;
@@ -126,7 +126,7 @@ export class PartClipper<S> {
     const found = await this.program.run(feeds, {
       parameters: run.parameters,
       maxNorms: { clipped: limits },
-      // They are dropped here, whatever is spoilt.
+      // Samples that are not finite are dropped here.
       notFinite: "ignore",
     });
     const { norms, sum } = found.clipped;
@@ -139,7 +139,7 @@ export class PartClipper<S> {
     } else if (samples.length === 1) {
       total.dropped.push(...samples);
     } else {
-      // A norm may be finite where a product on the way to the sum is not.
+      // A norm may be finite although a product on the way to the sum is not.
       const half = samples.length >> 1;
       await this.add(samples.subarray(0, half), run, total);
       await this.add(samples.subarray(half), run, total);

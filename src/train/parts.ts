@@ -1,19 +1,19 @@
 /**
- * A batch in parts that go through the program together. Which samples do must not depend on much: where one sample is
- * left out, all parts but those that it would be in stay what they are, to the last bit of their sums. So the parts are
- * ranges of sample numbers, and a range that holds too many samples is halved, and its halves again.
+ * Cuts a batch into parts, whose samples go through the program together. The cut must be stable: if one sample is left out, all
+ * parts except its own must stay the same, to the last bit of their sums. So parts are ranges of sample numbers; a range that
+ * holds too many samples is halved, and its halves again.
  */
 
-/** Of the most that a part holds, what it holds on average where there are several. */
+/** How full parts are on average if there are several, as a share of the most that they hold. */
 const usualShare = 3 / 4;
 
 export class Parts {
   readonly #ranges: number;
 
   /**
-   * @param samples of the data set
-   * @param expected samples of a batch, on average
-   * @param most samples of a part
+   * @param samples the number of samples in the data set
+   * @param expected the average number of samples in a batch
+   * @param most the most samples in a part
    */
   constructor(
     private readonly samples: number,
@@ -23,14 +23,14 @@ export class Parts {
     this.#ranges = expected <= most ? 1 : Math.ceil(expected / (most * usualShare));
   }
 
-  /** @param batch numbers of samples, each once, in any order */
+  /** @param batch sample numbers, each once, in any order */
   of(batch: Uint32Array): Uint32Array[] {
     const sorted = batch.slice().sort();
     const edges = Array.from({ length: this.#ranges + 1 }, (_, k) => Math.floor((k * this.samples) / this.#ranges));
     return edges.slice(1).flatMap((end, k) => this.#within(sorted, edges[k] as number, end));
   }
 
-  /** The samples numbered `from` to before `end`, of sorted ones. */
+  /** The parts of the samples with numbers from `from` up to, but not including, `end`. */
   #within(sorted: Uint32Array, from: number, end: number): Uint32Array[] {
     const own = sorted.subarray(firstFrom(sorted, from), firstFrom(sorted, end));
     if (own.length <= this.most) return own.length === 0 ? [] : [own];

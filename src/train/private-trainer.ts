@@ -38,8 +38,8 @@ export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
   /** Remembers one step's losses, so that each next epsilon takes a few milliseconds. */
   readonly #pld = new PldAccountant();
   /**
-   * Whether this trainer has paid for the epoch that it is in. Only shuffled sampling pays by the epoch. What was paid
-   * before a restart was perhaps for other batches, so that each trainer pays for its own.
+   * Whether this trainer has paid for the current epoch. Only shuffled sampling pays by the epoch. What was paid before a restart
+   * was perhaps for other batches, so each trainer pays for its own.
    */
   #epochPaid = false;
 
@@ -57,7 +57,8 @@ export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
   }
 
   /**
-   * Throws what `perSample` throws, and what running the whole data set would: MISSING_TENSOR, DTYPE_MISMATCH,
+   * Sets up a model and its data; takes no step yet.
+   * @throws PergradError what `perSample` throws, and what running the whole data set would: MISSING_TENSOR, DTYPE_MISMATCH,
    * SHAPE_MISMATCH, BATCH_MISMATCH, LABEL_OUT_OF_RANGE; INVALID_ARGUMENT for options out of their range.
    */
   static async create<S>(
@@ -129,7 +130,7 @@ export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
     const batch = this.sampler.draw(before.steps);
     const spent = this.#price();
     await this.#options.record?.(spent);
-    // From here on the step counts as paid for, even if its result is never seen: that it failed is a result too.
+    // From here on the step is paid for, even if its result is never seen: that it failed is information too.
     this.current = { ...before, ...paid(before, spent) };
     this.#epochPaid = false;
     const found = await this.#clipper.run(batch, before.steps, { parameters: before.parameters, groups });
@@ -146,8 +147,8 @@ export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
   }
 
   /**
-   * Batches of shuffled sampling are disjoint, so that all of an epoch's cost what one costs, without amplification
-   * by sampling (parallel composition). After a restart, or a step that failed, the rest of the epoch is paid for again:
+   * The batches of shuffled sampling are disjoint, so all batches of an epoch together cost what one costs, without amplification
+   * by sampling (parallel composition). After a restart, or a step that failed, the rest of the epoch is paid for again, because
    * its samples may be used a second time.
    */
   #price(): GaussianMechanism {
@@ -158,7 +159,7 @@ export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
     return { kind: "gaussian", noiseMultiplier, samplingRate: 1, steps: first || !this.#epochPaid ? 1 : 0 };
   }
 
-  /** The only place where what the data say leaves the trainer: through noise. */
+  /** The only place where information about the data leaves the trainer: through noise. */
   #released(found: ClippedBatch, sensitivity: number): Pick<TrainerState<S>, "parameters" | "optimizer" | "maxNorm"> {
     const { parameters, optimizer: moments, maxNorm } = this.current;
     const { noiseMultiplier, optimizer } = this.#options;
@@ -166,7 +167,7 @@ export class PrivateTrainer<S> extends Stepping<S, PrivateStepResult> {
     const noisy = withNoise(found.sums, {
       sensitivity,
       noiseMultiplier: this.#adaptive ? gradientNoiseMultiplier(noiseMultiplier, this.#adaptive) : noiseMultiplier,
-      // By the expected size: that of the batch says whether a sample is in it.
+      // Divided by the expected size: the actual one would tell whether a sample is in the batch.
       scale: 1 / batchSize,
       bits: this.#bits("noise"),
     });
@@ -228,12 +229,12 @@ function checkOptions<S>(options: PrivateStepOptions<S>): void {
   if (seed !== undefined) checkSeed(seed);
   if (sampling === "uniform") {
     const advice = 'use "poisson", or "shuffled", which is accounted for without amplification';
-    throw wrong(`There is no accounting for batches of a fixed size drawn uniformly; ${advice}.`);
+    throw wrong(`There is no accountant for batches of a fixed size that are drawn uniformly; ${advice}.`);
   }
   const adaptive = adaptiveOf(options);
   if (!adaptive) return;
   if (typeof maxNorm !== "number" || groups)
-    throw wrong("Adaptive clipping is of the whole gradient; give maxNorm as one number, and no groups.");
+    throw wrong("Adaptive clipping clips the whole gradient; give maxNorm as one number, and no groups.");
   if (options.automatic) throw wrong("Clipping is either adaptive or automatic; leave one of them out.");
   checkAdaptive(adaptive);
   gradientNoiseMultiplier(noiseMultiplier, adaptive);
@@ -248,7 +249,7 @@ function begin<S>(parameters: Parameters, options: PrivateStepOptions<S>): Train
   });
 }
 
-/** A state that came from a seed stays one: its noise is known. */
+/** Throws INVALID_ARGUMENT for another seed: the noise of a seeded state is known, and stays so. */
 function checkState<S>({ seed, maxNorm }: TrainerState<S>, options: PrivateStepOptions<S>): void {
   if (seed !== (options.seed ?? null)) {
     const before = seed === null ? "without a seed" : `with the seed ${seed}`;

@@ -1,4 +1,4 @@
-/** Workers that compute the parts of private steps, any of which may die at any time. */
+/** Workers that compute the parts of private steps. Any of them may die at any time. */
 import { PergradError } from "../errors.js";
 import { nth, present } from "../present.js";
 import type { ProgramOptions } from "../program/options.js";
@@ -15,27 +15,26 @@ export interface PartWorker {
   release(): Promise<void>;
 }
 
-/** What workers are to do. */
+/** The work that is shared among workers. */
 export interface TrainingJob {
-  /** The step's program, compiled to run somewhere. */
+  /** Compiles the step's program for a place to run. */
   clipper(placed: Placed): Promise<PartWorker>;
 }
 
-/** All workers together. */
+/** The workers of a training. */
 export interface StepWorkers {
-  /** What each part comes to, in the order of the parts: each is computed of exactly these samples, and counted once. */
+  /** The clipped sum of each part, in order. Each is computed from exactly these samples, and counts once. */
   clip(parts: readonly Uint32Array[], run: StepRun): Promise<readonly ClippedBatch[]>;
   /** Ends them. */
   release(): Promise<void>;
 }
 
-/** Times that a part is begun before its workers' deaths count as its own fault. */
+/** How often a part is started before the deaths of its workers count as its own fault. */
 const tries = 4;
 
 /**
- * Hands out parts, one at a time to each worker. A part whose worker dies is handed out again, with the samples that
- * were drawn; what counts is the one answer that is waited for, so that a worker which was given up and answers after all is
- * not heard.
+ * Hands out parts, one at a time to each worker. If a worker dies, its part is handed out again, with the samples that were
+ * drawn. Only the answer that is awaited counts: a worker that was given up, and answers after all, is ignored.
  */
 export class StepPool implements StepWorkers {
   readonly #workers: (PartWorker | undefined)[];
@@ -48,7 +47,7 @@ export class StepPool implements StepWorkers {
     this.#workers = Array.from({ length: count }, () => undefined);
   }
 
-  /** Throws what a worker throws that is not dead, and RUNTIME where a part's workers died again and again. */
+  /** Throws what a living worker throws, and RUNTIME if the workers of a part die again and again. */
   async clip(parts: readonly Uint32Array[], run: StepRun): Promise<readonly ClippedBatch[]> {
     const found: (ClippedBatch | undefined)[] = parts.map(() => undefined);
     const waiting = [...parts.keys()].reverse();
@@ -70,7 +69,7 @@ export class StepPool implements StepWorkers {
         }
       }
     };
-    // None may still run when the next step begins.
+    // No worker may still be computing when the next step begins.
     const served = await Promise.allSettled(this.#workers.map((_, place) => serve(place)));
     for (const each of served) if (each.status === "rejected") throw each.reason;
     return found.map(present);
@@ -93,7 +92,7 @@ export class StepPool implements StepWorkers {
   }
 }
 
-/** Whether a worker is gone, and not the part at fault: data and programs are refused with other codes. */
+/** Whether the worker died, rather than the part being at fault: data and programs are refused with other codes. */
 function isDeath(error: unknown): boolean {
   return error instanceof PergradError && error.code === "RUNTIME";
 }

@@ -36,9 +36,10 @@ export abstract class Stepping<S, R extends StepResult> {
   }
 
   /**
-   * Takes one step, even with an empty batch. Throws INVALID_ARGUMENT while another step runs, because it reads what the one
-   * before it left; NOT_FINITE if it would make weights that are not finite, which then stay as they are; of a private
-   * trainer, also what `record` throws.
+   * Takes one step, even with an empty batch.
+   * @throws PergradError INVALID_ARGUMENT while another step runs, because each step starts from the one before; NOT_FINITE if the
+   * step would make weights that are not finite: the weights then stay as they are. A private trainer also throws what `record`
+   * throws.
    */
   async step(): Promise<R> {
     if (this.#busy)

@@ -46,8 +46,8 @@ export interface StepOptions<S> extends ObjectiveOptions, ModelOptions {
   /** Observes the step's program, as the same option of `perSample`. Default: what PERGRAD_DEBUG sets. */
   readonly observe?: Observer;
   /**
-   * The data is copied at the call, so you may overwrite its arrays at once. `true` saves the copy; they must
-   * then stay as they are until the training ends. Default false.
+   * The data is copied at the call, so you may overwrite its arrays at once. `true` saves the copy; the arrays must then not
+   * change until the training ends. Default false.
    */
   readonly inPlace?: boolean;
 }
@@ -92,7 +92,7 @@ export interface AdaptiveOptions {
   readonly countNoise?: number;
 }
 
-/** Who computes the parts of a private step's batch in this process's place: `localWorkers({ count: 2 })`. */
+/** Workers that compute the parts of a private step's batch: `localWorkers({ count: 2 })`, `rayWorkers(...)`. */
 export interface TrainingWorkers {
   /** Called once, before the first step. */
   begin(job: TrainingJob): Promise<StepWorkers>;
@@ -125,9 +125,9 @@ export interface PrivateStepOptions<S> extends StepOptions<S>, ClippingOptions {
    */
   readonly record?: (spent: GaussianMechanism) => void | Promise<void>;
   /**
-   * Workers that compute the clipped sums of parts of each step's batch. The batch is drawn, the ledger written and the noise
-   * added here, so that a worker that dies costs no privacy: its part is computed again, of the samples already
-   * drawn. Default: this process computes them.
+   * Workers that compute the clipped sums of parts of each step's batch. This process draws the batch, writes the ledger and adds
+   * the noise, so a worker that dies costs no privacy: its part is computed again, from the samples already drawn. Default: this
+   * process computes all parts.
    */
   readonly cluster?: TrainingWorkers;
 }
@@ -167,9 +167,9 @@ export interface StepResult {
   readonly step: number;
   /** Samples drawn; 0 is possible by Poisson sampling. */
   readonly samples: number;
-  /** Mean over the batch, before the step; NaN for an empty batch. */
+  /** The mean loss of the batch, before the step; NaN for an empty batch. */
   readonly loss: number;
-  /** Share of the labels that the output's largest score meets, before the step; null where there are no labels. */
+  /** The share of labels that have the output's largest score, before the step; null if there are no labels. */
   readonly accuracy: number | null;
   /** Wall-clock time. */
   readonly seconds: number;
@@ -259,7 +259,7 @@ export interface Trained<S> {
 export interface PrivatelyTrained<S> extends Trained<S> {
   /** False if the generator was seeded or epsilon is infinite. */
   readonly private: boolean;
-  /** The guarantee, or its absence, in a sentence; another warns where delta is not below 1 / samples. */
+  /** The guarantee, or its absence, in one sentence; a second one warns if delta is not below 1 / samples. */
   readonly guarantee: string;
   /** What was spent in all, at `delta`; infinite without noise. */
   readonly epsilon: number;

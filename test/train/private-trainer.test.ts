@@ -483,7 +483,7 @@ describe("adaptive clipping", () => {
     const of = (options: object) => create({ optimizer: plain, adaptive: {}, ...options });
     await expect(of({ adaptive: { countNoise: 0.4 } })).rejects.toThrow("countNoise is 0.4; it must be above half");
     await expect(of({ adaptive: { targetQuantile: 2 } })).rejects.toThrow("targetQuantile is 2");
-    await expect(of({ groups: { all: ["*"] } })).rejects.toThrow("Adaptive clipping is of the whole gradient");
+    await expect(of({ groups: { all: ["*"] } })).rejects.toThrow("Adaptive clipping clips the whole gradient");
     await expect(of({ automatic: { gamma: 0.1 } })).rejects.toThrow("either adaptive or automatic");
   });
 });
@@ -554,7 +554,7 @@ describe("options that cannot be", () => {
     [{ delta: 1 }, "delta is 1"],
     [{ maxNorm: 0 }, "maxNorm is 0"],
     [{ maxNorm: { "0.weight": 1 } }, 'no limit for the parameter "0.bias"'],
-    [{ sampling: "uniform" }, "There is no accounting for batches of a fixed size"],
+    [{ sampling: "uniform" }, "There is no accountant for batches of a fixed size"],
     [{ batchSize: 61 }, "A batch of 61 cannot be drawn from 60 samples"],
     [{ seed: -1 }, "A seed is a whole number"],
     [{ microbatchSize: 0 }, "microbatchSize is 0; it must be a whole number"],
