@@ -1,6 +1,7 @@
-// Usage: bench.mjs [--rounds R] [--samples N] [--shards K] [--write]. How fast per-sample norms of a CNN are, from Parquet to Parquet: a
-// loop in Python, Ray tasks on one and two workers, `--workers`, and `stream` in Node. Rounds are interleaved. Of a machine that
-// others use too, the clock tells little: seconds of processors are compared as well. --write puts the table into docs/cluster.md.
+// Usage: bench.mjs [--rounds R] [--samples N] [--shards K] [--write]. Measures how fast per-sample norms of a CNN are, from Parquet
+// to Parquet: by a loop in Python, by Ray tasks on one and two workers, with `--workers`, and with `stream` in Node. Rounds are
+// interleaved. On a machine that others use too, wall-clock time says little, so processor time is compared as well. --write puts
+// the table into docs/cluster.md.
 import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
@@ -64,13 +65,13 @@ class Server {
 
 const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
-/** What two that ran at the same time took. */
+/** The time of two processes that ran at the same time. */
 const bothOf = (two) => ({
   seconds: Math.max(...two.map(({ seconds }) => seconds)),
   cpu: two.reduce((sum, { cpu }) => sum + cpu, 0),
 });
 
-/** What must be so many times as fast as what; without a number, what the machine gives. */
+/** Pairs to compare, and the ratio to reach; without a number the ratio only shows what the machine gives. */
 const targets = [
   ["ray, one worker", "loop", 0.9, "a Ray task for each shard, over a loop in Python"],
   ["ray, two workers", "ray, one worker", 1.8, "two workers over one"],
@@ -164,7 +165,7 @@ async function main(python) {
   }
 }
 
-/** Into docs/cluster.md, between two marks. */
+/** Writes the table into docs/cluster.md, between its marks. */
 function write(table) {
   const page = fileURLToPath(new URL("../../docs/cluster.md", import.meta.url));
   putBetween(page, "throughput", table);

@@ -1,4 +1,4 @@
-// The faults that a job on Ray must survive, or end with a clear error: each is made, and what came of it is checked.
+// The faults that a job on Ray must survive, or that must end it with a clear error: causes each, and checks the outcome.
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cluster, ray, rayWorkers, readTensors } from "../../dist/node/pergrad.js";
 
-/** Results of a folder, by name. Of sums the numbers: the order of a file's metadata differs from run to run. */
+/** The results in a folder, by name. Sums are read, because the order of their file's metadata differs from run to run. */
 export async function resultsIn(folder) {
   const names = readdirSync(folder).filter((name) =>
     /^(part-\d+\.(parquet|sums\.safetensors)|sums\.safetensors)$/.test(name),
@@ -28,7 +28,7 @@ function must(condition, what) {
   if (!condition) throw new Error(what);
 }
 
-/** Throws where a folder does not hold what an undisturbed run wrote, byte by byte. */
+/** Throws if a folder does not hold, byte by byte, what an undisturbed run wrote. */
 async function mustEqual(folder, whole) {
   const found = await resultsIn(folder);
   for (const [name, digest] of whole) must(found.get(name) === digest, `${name} is not that of an undisturbed run`);
@@ -46,7 +46,7 @@ async function failure(running) {
   throw new Error("no error came");
 }
 
-/** Waits until a folder holds so many parts. */
+/** Waits until a folder holds this many parts. */
 async function partsIn(folder, count) {
   const parts = () => readdirSync(folder, { recursive: true }).filter((name) => name.endsWith(".parquet"));
   while (!existsSync(folder) || parts().length < count) await sleep(20);
@@ -58,7 +58,7 @@ const driver = /^python pergrad_ray\.py|\/python\S* pergrad_ray\.py/;
 const answering = /^ray::answer_one/;
 const answersDriver = /^python pergrad_ray_answers\.py|\/python\S* pergrad_ray_answers\.py/;
 
-/** @returns rows of the table: what is done, and what came of it */
+/** @returns rows of the table: the fault, and the outcome */
 export function faultsOf({ node, map, saved, data, folder, whole }) {
   const out = (name) => join(folder, `out-${name}`);
   return [

@@ -1,5 +1,5 @@
-// One Ray node on ports of its own, and the processes that belong to it: those that a mark in their environment tells.
-// No other Ray on the machine is seen or touched.
+// One Ray node on ports of its own, and its processes, which a mark in their environment identifies. No other Ray on the
+// machine is seen or touched.
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** @returns {Promise<number[]>} so many ports that nobody listens on */
+/** @returns {Promise<number[]>} ports on which nobody listens */
 async function freePorts(count) {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
@@ -51,7 +51,7 @@ export class RayNode {
     return this.#mark;
   }
 
-  /** Rejects where Ray does not come up, three times: on a busy machine its processes may give each other up. */
+  /** Rejects if Ray does not come up in three tries: on a busy machine its processes may give up on each other. */
   async start() {
     for (let tries = 1; ; tries++) {
       try {
@@ -92,13 +92,13 @@ export class RayNode {
     const health = `http://127.0.0.1:${agent}/api/local_raylet_healthz`;
     for (const end = Date.now() + 120_000; Date.now() < end; await sleep(200)) {
       if (started.exitCode !== null) break;
-      // The agent comes last: without it no job is taken.
+      // The agent starts last, and without it no job is accepted.
       if ((await answers(`${this.url}/api/version`)) && (await answers(health))) return;
     }
     throw new Error(`Ray did not come up: ${printed.trim().split("\n").slice(-5).join("; ")}`);
   }
 
-  /** Processes of this node, with their titles. */
+  /** This node's processes, with their titles. */
   processes() {
     return readdirSync("/proc").flatMap((pid) => {
       if (!/^\d+$/.test(pid)) return [];
@@ -120,7 +120,7 @@ export class RayNode {
     throw new Error(`no process ${title} came`);
   }
 
-  /** Ends all that this node has started. */
+  /** Ends all processes that this node has started. */
   async kill(signal = "SIGKILL") {
     for (let tries = 0; tries < 100; tries++) {
       const left = this.processes();

@@ -1,4 +1,4 @@
-// A Python with Ray and what the worker needs, at pinned versions: one that is named or found, or one that is made when asked.
+// A Python with Ray and the worker's packages, at pinned versions: one that is named or found, or made on request.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";

@@ -1,4 +1,4 @@
-// The same as throughput.py for Node: stream.mjs FOLDER DATA OUT. `stream` on one thread, from Parquet to Parquet.
+// Usage: stream.mjs FOLDER DATA OUT. Does in Node what throughput.py does: `stream` on one thread, from Parquet to Parquet.
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";

@@ -1,5 +1,5 @@
-// Usage: test.mjs [--install] [--write] [--only TEXT]. A Ray node of two CPUs on this machine, and every fault of faults.mjs.
-// --install makes a Python environment with Ray where there is none; --write puts the table into docs/cluster.md.
+// Usage: test.mjs [--install] [--write] [--only TEXT]. Starts a Ray node of two CPUs on this machine, and causes every fault of
+// faults.mjs. --install makes a Python environment with Ray if there is none; --write puts the table into docs/cluster.md.
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -62,7 +62,7 @@ async function savedPrograms(folder) {
   return paths;
 }
 
-/** What attribution is asked: a model, the path of the training samples in one file, and queries. */
+/** The inputs of attribution: a model, the path of one file with the training samples, and queries. */
 async function asked(folder) {
   const model = nn.model(nn.sequential(nn.linear(width, 32), nn.relu(), nn.linear(32, 10)), { seed: 1 });
   const { x, target } = await readTensors(join(folder, "train.safetensors"));
@@ -80,7 +80,7 @@ async function asked(folder) {
   };
 }
 
-/** Private training without noise, whose weights can be compared. */
+/** Private training without noise, so that weights can be compared. */
 function train(more) {
   const [samples, size] = [200, 16];
   const x = tensor(
@@ -104,7 +104,7 @@ function train(more) {
   );
 }
 
-/** Into docs/cluster.md, between two marks. */
+/** Writes the table into docs/cluster.md, between its marks. */
 function write(rows, versions) {
   const page = fileURLToPath(new URL("../../docs/cluster.md", import.meta.url));
   const lines = rows.map(({ fault, came }) => `| ${fault} | ${came} |`);
@@ -127,7 +127,7 @@ async function main(python, versions) {
     await node.start();
     const map = (program, from, options) => {
       const running = cluster(ray(node.url)).map(program, from, options);
-      // Where a test fails before it looks at what comes, that is not the fault to tell of.
+      // If a test fails before it awaits a promise, the promise's error is not the one to report.
       running.catch(() => {});
       return running;
     };

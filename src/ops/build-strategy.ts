@@ -40,5 +40,5 @@ export type UnfoldMethod = "tiles" | "oneHot" | "gather" | "slices";
  */
 export type DataMethod = "ConvTranspose" | "flipped" | "unfolded";
 
-/** By MaxPool's Indices, of which taking note makes the runtime several times as slow, or by comparing, axis by axis. */
+/** "indices": by MaxPool's Indices, which make the runtime several times as slow; "comparison": by comparing, axis by axis. */
 export type MaxPoolMethod = "indices" | "comparison";

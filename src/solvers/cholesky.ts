@@ -4,7 +4,7 @@
 export class Cholesky {
   private constructor(
     readonly size: number,
-    /** Row by row; what is above the diagonal is of no meaning. */
+    /** Row by row; elements above the diagonal mean nothing. */
     private readonly lower: Float64Array,
   ) {}
 
@@ -26,7 +26,7 @@ export class Cholesky {
     return new Cholesky(size, matrix);
   }
 
-  /** What was decomposed elsewhere. @param lower `[size, size]`; what is above the diagonal is of no meaning */
+  /** A decomposition made elsewhere. @param lower `[size, size]`; elements above the diagonal mean nothing */
   static given(lower: Float64Array, size: number): Cholesky {
     return new Cholesky(size, lower);
   }

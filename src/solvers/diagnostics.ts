@@ -1,4 +1,4 @@
-/** What the gradients of a batch say of its size, of the step that follows them, and of the learning rate. */
+/** What the gradients of a batch say about its size, the step that follows them, and the learning rate. */
 import { checkOptions, type OptionNames } from "../arguments.js";
 import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
@@ -15,9 +15,9 @@ import { type ByParameter, type FloatTensor, type Want, want } from "../wants/wa
 import { requireAgain } from "./again.js";
 import { meanOf, varianceOf } from "./vectors.js";
 
-/** What diagnostics are of, and how they are computed. */
+/** Options of `diagnostics`. */
 export interface DiagnosticsOptions extends ObjectiveOptions, MemoryOptions {
-  /** Compute `ticTrace` and `ticDiagonal` too, from the exact diagonal of the GGN. Default false. */
+  /** Also compute `ticTrace` and `ticDiagonal`, from the exact diagonal of the GGN. Default false. */
   readonly curvature?: boolean;
   /** Threads that the runtime may use. Default: all cores. */
   readonly threads?: number;
@@ -28,36 +28,36 @@ export interface DiagnosticsOptions extends ObjectiveOptions, MemoryOptions {
 }
 
 /**
- * Diagnostics of one batch of N samples, with their gradients g_n, the mean gradient g, and v, the variance of each element
- * over the samples (divided by N - 1). NaN where there are fewer than two samples. Definitions are those of Cockpit 1.0.2
+ * Diagnostics of one batch of N samples: g_n are their gradients, g is the mean gradient, and v the variance of each element
+ * over the samples (divided by N - 1). They are NaN for fewer than two samples. The definitions are those of Cockpit 1.0.2
  * (Schneider et al. 2021, "Cockpit: A practical debugging tool for the training of deep neural networks").
  */
 export interface Diagnostics {
-  /** Their number, N. */
+  /** The number of samples, N. */
   readonly samples: number;
-  /** Mean over the samples. */
+  /** The mean loss. */
   readonly loss: number;
   /** The 2-norm of g. */
   readonly gradientNorm: number;
-  /** sqrt(sum v / (N |g|^2)): the batch is too small where it is above 1 or so (Byrd et al. 2012, "Sample size selection"). */
+  /** sqrt(sum v / (N |g|^2)): the batch is too small if this is above 1 or so (Byrd et al. 2012, "Sample size selection"). */
   readonly normTest: number;
   /**
    * The standard deviation of g_n . g over |g|^2, over sqrt(N): how far the direction of the step is certain (Bollapragada
    * et al. 2017, "Adaptive sampling strategies").
    */
   readonly innerProductTest: number;
-  /** The same of what of g_n is orthogonal to g, over |g|. */
+  /** The same for the part of g_n orthogonal to g, over |g|. */
   readonly orthogonalityTest: number;
   /**
    * The gradient's signal-to-noise ratio, mean over the elements: g^2 / (v (N - 1) / N + 1e-5) (Liu et al. 2020,
    * "Understanding why neural networks generalize well through GSNR").
    */
   readonly meanSignalToNoise: number;
-  /** 1 - N mean(g^2 / (v + 1e-5)): above 0, the gradient is no longer told from noise (Mahsereci et al. 2017, "Early stopping without a validation set"). */
+  /** 1 - N mean(g^2 / (v + 1e-5)): above 0, the gradient can no longer be told from noise (Mahsereci et al. 2017, "Early stopping without a validation set"). */
   readonly earlyStopping: number;
   /** (N - 1) / N sum v / loss; times the learning rate it is the batch size of CABS (Balles et al. 2017, "Coupling adaptive batch sizes"). */
   readonly cabsOverLearningRate: number;
-  /** sum v / |g|^2 without bias: the batch size at which signal and noise weigh the same; below 0 where the batch shows no signal. See `want.noiseScale`. */
+  /** sum v / |g|^2 without bias: the batch size at which signal and noise are equal; below 0 if the batch shows no signal. See `want.noiseScale`. */
   readonly noiseScale: number;
   /** mean |g_n|^2 / (trace of the GGN + 1e-7) (Thomas et al. 2020, "On the interplay between noise and curvature"); null unless `curvature` is asked for. */
   readonly ticTrace: number | null;
@@ -65,7 +65,7 @@ export interface Diagnostics {
   readonly ticDiagonal: number | null;
 }
 
-/** The losses of a batch along a step, at one of its ends. */
+/** The losses of a batch at one end of a step, and their slope along it. */
 export interface Slope {
   /** Mean, and the variance of that mean. */
   readonly loss: number;
@@ -75,7 +75,7 @@ export interface Slope {
   readonly slopeVariance: number;
 }
 
-/** What a run is given beside the data. */
+/** The parameters at which diagnostics are computed. */
 interface At {
   /** By parameter. Default: the model's own. */
   readonly parameters?: ByParameter;
@@ -208,9 +208,9 @@ const diagnosticsOptions: OptionNames<DiagnosticsOptions> = {
 };
 
 /**
- * Diagnostics of a model's gradients over a batch or a data set: whether the batch is large enough, whether there is still
- * signal in the gradient. The data is read twice, with `curvature` three times: a batch, a file's path, or batches that can be
- * iterated again.
+ * Diagnostics of a model's gradients over a batch or a data set: whether the batch is large enough, and whether the gradient still
+ * shows a signal.
+ * @param data read twice, with `curvature` three times: a batch, a file's path, or batches that can be iterated again
  * @throws PergradError INVALID_ARGUMENT, and what `perSample` and `run` throw.
  */
 export async function diagnostics(
