@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -124,7 +125,7 @@ class Program:
         try:
             values = self._session.run(names, {**prepared.feeds, **given.feeds})
         except Exception as error:
-            raise PergradError("RUNTIME", f"ONNX Runtime failed to run a program: {error}") from error
+            raise _failure("failed to run a program", error) from error
         found = dict(zip(names, values, strict=True))
         for each in self.form.results:
             dims, own = each.dims(prepared.samples), found[each.name].shape
@@ -262,7 +263,7 @@ def open_program(
     except PergradError:
         raise
     except Exception as error:
-        raise PergradError("RUNTIME", f"ONNX Runtime refused a program: {error}") from error
+        raise _failure("refused a program", error) from error
     metadata = session.get_modelmeta().custom_metadata_map
     form = read_form(metadata.get(KEY), path)
     if metadata.get("pergrad.unadapted") is not None:
@@ -287,6 +288,12 @@ def fault_of_graph(form: Form, session: Any) -> str | None:
         return f'it says nothing of the input "{name}"' if name in taken else f'the program has no input "{name}"'
     lacking = next((each.name for each in form.results if each.name not in given), None)
     return None if lacking is None else f'the program has no result "{lacking}"'
+
+
+def _failure(what: str, error: Exception) -> PergradError:
+    """What the runtime says, as Node has it: without the code and its name."""
+    reason = re.sub(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", " ".join(str(error).split())).removesuffix(".")
+    return PergradError("RUNTIME", f"ONNX Runtime {what}: {reason}.")
 
 
 def not_finite_error(samples: list[int]) -> NotFinite:

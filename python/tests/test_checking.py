@@ -16,6 +16,7 @@ from conftest import Case
 from safetensors.numpy import load_file
 
 from pergrad_worker import NotFinite, PergradError, open_program
+from pergrad_worker.checking import Prepared, prepare
 from pergrad_worker.form import read_form
 from pergrad_worker.program import Program, fault_of_graph
 
@@ -64,7 +65,9 @@ def test_files_that_cannot_be_opened(programs: Path, tmp_path: Path) -> None:
     with pytest.raises(PergradError, match="it does not exist"):
         open_program(str(tmp_path / "none.onnx"))
     (tmp_path / "text.onnx").write_text("hello")
-    with pytest.raises(PergradError, match="ONNX Runtime refused a program"):
+    with pytest.raises(
+        PergradError, match=r"^ONNX Runtime refused a program: Load model from .* failed:[^\[\n]*[^.]\.$"
+    ):
         open_program(str(tmp_path / "text.onnx"))
 
 
@@ -170,6 +173,18 @@ def test_vectors_in_the_metadata_that_are_damaged(perceptron: Case) -> None:
         with pytest.raises(PergradError, match=f'The metadata "{key}" do not hold .* numbers') as caught:
             Program(program.path, program._session, program.form, metadata).given()
         assert caught.value.code == "INVALID_MODEL"
+
+
+def test_what_the_runtime_says(perceptron: Case) -> None:
+    program, data = open_program(perceptron.program), perceptron.tensors("data")
+    given = program.given()
+    prepared = Prepared({**prepare(program.form, data).feeds, "x": np.ones((30, 6), np.float32)}, 30)
+    with pytest.raises(PergradError) as caught:
+        program.run(prepared, given)
+    assert caught.value.code == "RUNTIME"
+    message = caught.value.message
+    assert message.startswith("ONNX Runtime failed to run a program: Got invalid dimensions for input: x")
+    assert (message.endswith("."), message.endswith(".."), "\n" in message) == (True, False, False)
 
 
 def test_errors_go_from_one_process_to_another() -> None:
