@@ -7,6 +7,7 @@ import { matrices } from "./rules/matrices.js";
 import { oneHot } from "./rules/one-hot.js";
 import { random } from "./rules/random.js";
 import { regions } from "./rules/regions.js";
+import { resize } from "./rules/resize.js";
 import { roiAligning } from "./rules/roi-align.js";
 import { running } from "./rules/running.js";
 import { selection } from "./rules/selection.js";
@@ -21,6 +22,7 @@ export const definitions = [
   ...oneHot,
   ...random,
   ...regions,
+  ...resize,
   ...roiAligning,
   ...running,
   ...selection,

@@ -32,7 +32,7 @@ const groups: readonly Group[] = [
       "DeformConv DFT STFT GridSample AffineGrid NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss Det EyeLike OneHot " +
       "RandomNormal RandomUniform RandomNormalLike RandomUniformLike Bernoulli Multinomial CenterCropPad Col2Im " +
       "MaxRoiPool RoiAlign ReverseSequence CumProd TensorScatter Compress NonZero Unique NonMaxSuppression HannWindow " +
-      "HammingWindow BlackmanWindow MelWeightMatrix",
+      "HammingWindow BlackmanWindow MelWeightMatrix Resize Upsample",
     load: async () => (await import("./rare-others.js")).definitions,
   },
 ];

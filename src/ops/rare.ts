@@ -17,6 +17,7 @@ import { pooling } from "./rules/pooling.js";
 import { random } from "./rules/random.js";
 import { recurrent } from "./rules/recurrent.js";
 import { regions } from "./rules/regions.js";
+import { resize } from "./rules/resize.js";
 import { roiAligning } from "./rules/roi-align.js";
 import { running } from "./rules/running.js";
 import { scanning } from "./rules/scanning.js";
@@ -37,6 +38,7 @@ export const rare = {
   random,
   recurrent,
   regions,
+  resize,
   "roi-align": roiAligning,
   running,
   scan: scanning,

@@ -18,7 +18,6 @@ import { normalisation } from "./rules/normalisation.js";
 import { ordering } from "./rules/ordering.js";
 import { matMulInteger } from "./rules/quantised.js";
 import { reductions } from "./rules/reductions.js";
-import { resize } from "./rules/resize.js";
 import { rotary } from "./rules/rotary.js";
 import { shapes } from "./rules/shapes.js";
 import { sizes } from "./rules/sizes.js";
@@ -42,7 +41,6 @@ export const families = {
   normalisation,
   ordering,
   reductions,
-  resize,
   rotary,
   shapes,
   sizes,
