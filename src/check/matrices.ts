@@ -11,15 +11,21 @@ import { elementFactor } from "../ops/build.js";
 import { definitionOf } from "../ops/registry.js";
 import { entryOf, nth, present } from "../present.js";
 import type { Data } from "../tensor/data.js";
+import type { KroneckerFactors } from "../wants/kronecker.js";
 import { type ByParameter, type Results, want } from "../wants/want.js";
 import { furthest, largestFinite, relative, tolerance } from "./comparison.js";
 import type { ComparedCurvature } from "./curvature.js";
 import { type OnFirstSamples, onFirstSamples } from "./first-samples.js";
 import { type Judged, resultOf, seeOwnRounding } from "./judged.js";
+import { type FactorsOptions, PlainFactors } from "./kronecker.js";
 import { Reference, type ReferenceParts } from "./oracle.js";
 import { type PlainProducts, productNames } from "./products.js";
 import type { CheckedWant } from "./wants.js";
 import { workOf } from "./work.js";
+
+/** Both kinds, and both ways with positions. */
+const ofLabels: FactorsOptions = { kind: "empirical", approximation: "expand" };
+const ofModel: FactorsOptions = { kind: "type2", approximation: "reduce" };
 
 const wants = {
   ggnDiagonal: want.ggnDiagonal(),
@@ -27,10 +33,14 @@ const wants = {
   trace: want.trace(),
   jacobian: want.jacobian(),
   ntk: want.ntk(),
+  ofLabels: want.kroneckerFactors(ofLabels),
+  ofModel: want.kroneckerFactors(ofModel),
 };
 
+const factorsName = "kroneckerFactors";
+
 /** The wants that are compared here. */
-const matrixNames = Object.keys(wants) as readonly (keyof typeof wants)[];
+const matrixNames = ["ggnDiagonal", "hessianDiagonal", "trace", "jacobian", "ntk", factorsName] as const;
 
 /** Samples that are compared, at most. */
 const mostSamples = 3;
@@ -85,12 +95,18 @@ export async function comparedMatrices(
   }
   const reference = new Reference(parts);
   const each = Array.from({ length: samples }, (_, n) => ofSample(reference, parts, n));
-  const expected = inFloat64(each, parts.names);
+  const factors = new PlainFactors(reference, objective, present(parts.jacobian).notFiniteInputs);
+  const expected = new Map([...inFloat64(each, parts.names), ...factorsInFloat64(factors, run.found, samples)]);
   const lost = [...expected.values()].some((own) => [...own.values()].some((all) => !all.every(Number.isFinite)));
   if (lost) return leftOut("In float64 the second derivatives of this model and data are not finite.");
   const slope = Math.max(0, ...each.flatMap(({ gradients }) => gradients.map(largestFinite)));
-  return { wants: await resultsOf(run, expected, slope), skipped: [] };
+  const compared = await resultsOf(run, expected, slope);
+  const missing = matrixNames.filter((name) => !compared.some((own) => own.want === name));
+  return { wants: compared, skipped: missing.map((name) => ({ want: name, reason: notFollowed })) };
 }
+
+const notFollowed =
+  "No weight of this model is read as it is, or transposed, by a product, a convolution or a look-up outside loops, and no parameter is in no layer.";
 
 /** The work for one direction. */
 function workOfOne(values: readonly Value[]): number {
@@ -146,6 +162,37 @@ function inFloat64(samples: readonly OfSample[], names: readonly string[]): Numb
   ]);
 }
 
+/** By `<want>/<side>` and parameter: sides are of sizes of their own. */
+function factorsInFloat64(
+  factors: PlainFactors,
+  { ofLabels: first, ofModel: second }: Found,
+  samples: number,
+): Numbers {
+  return bySide({ ofLabels: factors.of(first, ofLabels, samples), ofModel: factors.of(second, ofModel, samples) });
+}
+
+function bySide<D>(all: Readonly<Record<string, ReadonlyMap<string, D>>>): Map<string, Map<string, D>> {
+  const sides = new Map<string, Map<string, D>>();
+  for (const [name, tensors] of Object.entries(all))
+    for (const [tensor, data] of tensors) {
+      const [side = "", ...parameter] = tensor.split("/");
+      const key = `${factorsName}/${name}/${side}`;
+      sides.set(key, (sides.get(key) ?? new Map<string, D>()).set(parameter.join("/"), data));
+    }
+  return sides;
+}
+
+/** What a program returned, by the names of its tensors. */
+function tensorsOf({ layers, blocks, diagonals }: KroneckerFactors): Map<string, Float32Array> {
+  const sides = Object.entries(layers).flatMap(([name, { A, B }]) => [
+    [`A/${name}`, A.data] as const,
+    [`B/${name}`, B.data] as const,
+  ]);
+  const whole = (kind: string, all: ByParameter) =>
+    Object.entries(all).map(([name, { data }]) => [`${kind}/${name}`, data] as const);
+  return new Map([...sides, ...whole("block", blocks), ...whole("diagonal", diagonals)]);
+}
+
 const sumOf = (numbers: ArrayLike<number>) => Array.from(numbers).reduce((sum, x) => sum + x, 0);
 const dot = (a: Float64Array, b: Float64Array) => a.reduce((sum, x, i) => sum + x * (b[i] ?? Number.NaN), 0);
 
@@ -189,7 +236,13 @@ function jacobianOf(reference: Reference, { names, jacobian }: Parts, sample: nu
 }
 
 /** What a program returned, in the same form. */
-function returned({ ntk, trace, ...others }: Found): ReadonlyMap<string, ReadonlyMap<string, Float32Array>> {
+function returned({
+  ntk,
+  trace,
+  ofLabels,
+  ofModel,
+  ...others
+}: Found): ReadonlyMap<string, ReadonlyMap<string, Float32Array>> {
   const byParameter = Object.entries(others).map(
     ([name, own]) => [name, new Map(Object.entries(own).map(([parameter, { data }]) => [parameter, data]))] as const,
   );
@@ -198,6 +251,7 @@ function returned({ ntk, trace, ...others }: Found): ReadonlyMap<string, Readonl
     ...byParameter,
     ["trace", new Map([...traces, [whole, trace.total.data]])],
     ["ntk", new Map([[whole, ntk.data]])],
+    ...bySide({ ofLabels: tensorsOf(ofLabels), ofModel: tensorsOf(ofModel) }),
   ]);
 }
 
@@ -222,8 +276,9 @@ async function resultsOf(run: OnFirstSamples<Found>, expected: Numbers, slope: n
     run,
     (moved, { want: name, parameter }) => returned(moved).get(name)?.get(parameter) ?? [],
   );
-  return matrixNames.map((name) => {
-    const ofWant = all.filter((each) => each.want === name);
+  return matrixNames.flatMap((name) => {
+    const ofWant = all.filter((each) => each.want === name || each.want.startsWith(`${name}/`));
+    if (ofWant.length === 0) return [];
     const result = resultOf(name, ofWant, scaleOf);
     return result.worst === whole ? { ...result, worst: "all" } : result;
   });

@@ -33,7 +33,12 @@ export interface PlainProducts {
   /** By `<want>/<parameter>`: of the sum of all losses. */
   readonly values: ReadonlyMap<string, Value>;
   /** A backward pass from the output, for each parameter in order, and the leaf in the output's shape that it begins with. */
-  readonly jacobian: { readonly seed: Value; readonly rows: readonly Value[] } | null;
+  readonly jacobian: {
+    readonly seed: Value;
+    readonly rows: readonly Value[];
+    /** Whether the data may hold NaN or infinity. */
+    readonly notFiniteInputs: boolean;
+  } | null;
   /** Those of which the model has no second derivative. */
   readonly skipped: readonly SkippedWant[];
 }
@@ -73,7 +78,7 @@ export function plainProducts(
   }
   const seed = leaf("seed", objective.output, { kind: "input" });
   const rows = pulled(objective.output, seed, [...objective.parameters.values()], notFiniteInputs);
-  return { vectors, values, jacobian: { seed, rows }, skipped };
+  return { vectors, values, jacobian: { seed, rows, notFiniteInputs }, skipped };
 }
 
 /** Of 32 random bits a number between 1/2 and 1 or its negative: no element of a product goes unseen. */
@@ -121,7 +126,8 @@ function gaussNewtonProduct(
   return pulled(output, given, targets, notFiniteInputs);
 }
 
-function pulled(value: Value, seed: Value, targets: readonly Value[], notFiniteInputs: boolean): Value[] {
+/** The derivatives of a value in others, by ordinary reverse mode: zeros where it depends on one in no way. */
+export function pulled(value: Value, seed: Value, targets: readonly Value[], notFiniteInputs: boolean): Value[] {
   const ranges = Ranges.before([value, seed], { notFiniteInputs });
   const found = reverse(new Map([[value, seed]]), new Set(targets), plain, ranges);
   return targets.map((target) => found.get(target) ?? build.zeros(target.shape, target.dtype));

@@ -19,7 +19,7 @@ export interface CheckOptions extends ObjectiveOptions {
   readonly differences?: number;
   /**
    * Whether second derivatives are compared too, in models that are not too large for it: `hvp` and `ggnProduct`, and in
-   * small ones the diagonals, the trace, the Jacobian and the ntk. Of deep recurrent models that takes several times as
+   * small ones the diagonals, the trace, the Jacobian, the ntk and Kronecker factors. Of deep recurrent models that takes several times as
    * long as all else. Default true.
    */
   readonly secondDerivatives?: boolean;
@@ -53,7 +53,7 @@ export interface CheckResult {
   readonly parameters: readonly CheckedParameter[];
   /**
    * Every want of gradients, by a program that gives none, against the same in float64 of the loop's gradients; none where
-   * one is not finite. And `hvp` and `ggnProduct` with a random vector, diagonals, trace, Jacobian and ntk, against the
+   * one is not finite. And `hvp` and `ggnProduct` with a random vector, diagonals, trace, Jacobian, ntk and Kronecker factors, against the
    * same by ordinary differentiation.
    */
   readonly wants: readonly CheckedWant[];

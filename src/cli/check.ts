@@ -108,7 +108,8 @@ function secondDerivatives(wants: CheckResult["wants"]): string {
   const columns = has("ggnDiagonal", "hessianDiagonal", "trace", "jacobian", "ntk");
   return (
     (products ? ",\nhvp and ggnProduct with the same products of single samples in float64" : "") +
-    (columns ? ",\ndiagonals, traces, Jacobians and the ntk with plain columns" : "")
+    (columns ? ",\ndiagonals, traces, Jacobians and the ntk with plain columns" : "") +
+    (has("kroneckerFactors") ? ", Kronecker factors with plain moments" : "")
   );
 }
 

@@ -19,7 +19,7 @@ export function joinedValues(of: Differentiable): Value[] {
   const joined = nodes
     .filter((node) => !isShared(of, node))
     .flatMap(presentInputs)
-    .filter((value) => dependent.has(value) && of.axes.of(value) === null);
+    .filter((value) => dependent.has(value) && of.axes.along(value) === null);
   return [...new Set(joined)];
 }
 
@@ -28,8 +28,9 @@ function betweenParametersAndLosses({ losses, parameters }: Differentiable) {
   return { nodes, dependent: dependentsOf(parameters.values(), nodes) };
 }
 
+/** Also of a node that numbers the samples: where only their own rows are picked by that, the losses do not depend on it. */
 function isShared({ axes }: Differentiable, node: Node): boolean {
-  return node.outputs.every((output) => axes.of(output) === null);
+  return node.outputs.every((output) => axes.along(output) === null);
 }
 
 /** Whether a node has a body, or decomposes into nodes one of which has. */

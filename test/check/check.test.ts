@@ -70,7 +70,7 @@ const first = (of: Readonly<Record<string, Floats>>, factor: number) => {
 describe("every want", () => {
   const wants = ["norms", "clippedSum", "sum", "mean", "moments.mean", "moments.secondMoment", "moments.variance"];
   const others = ["noiseScale", "dot", "gram", "cosine", "cross", "project", "reduce", "hvp", "ggnProduct"];
-  const matrices = ["ggnDiagonal", "hessianDiagonal", "trace", "jacobian", "ntk"];
+  const matrices = ["ggnDiagonal", "hessianDiagonal", "trace", "jacobian", "ntk", "kroneckerFactors"];
 
   test("is held against the loop", async () => {
     const { passed, wants: found } = await checked(network, feeds);

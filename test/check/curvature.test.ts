@@ -1,9 +1,21 @@
 /** Products of curvature are compared with single samples in float64, and skipped where there is no second derivative. */
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { type FactorsOptions, PlainFactors } from "../../src/check/kronecker.js";
 import { Reference, referenceParts } from "../../src/check/oracle.js";
 import { receivedParts, sentParts } from "../../src/check/references.js";
 import { objectiveOf } from "../../src/compile/objective.js";
-import { type CheckOptions, check, losses, type Model, nn, PergradError, type Tensor } from "../../src/index.js";
+import {
+  type CheckOptions,
+  check,
+  type KroneckerFactors,
+  losses,
+  type Model,
+  nn,
+  PergradError,
+  perSample,
+  type Tensor,
+  want,
+} from "../../src/index.js";
 import { uniform } from "../../src/nn/initial-values.js";
 import { trace } from "../../src/nn/model.js";
 import { Program } from "../../src/program/program.js";
@@ -20,7 +32,7 @@ const checked = (model: Model, data: Feeds, options: Partial<CheckOptions> = {})
   check(model, data, { loss: losses.mse(), differences: 0, ...options });
 
 const products = ["hvp", "ggnProduct"];
-const matrices = ["ggnDiagonal", "hessianDiagonal", "trace", "jacobian", "ntk"];
+const matrices = ["ggnDiagonal", "hessianDiagonal", "trace", "jacobian", "ntk", "kroneckerFactors"];
 const ofProducts = <T extends { readonly want: string }>(wants: readonly T[]) =>
   wants.filter(({ want }) => products.includes(want));
 
@@ -140,6 +152,9 @@ describe("a wrong product is a difference", () => {
         const { data } = own?.total ?? own?.["0.weight"] ?? own ?? {};
         if (data) data[1] = 1.01 * Number(data[1]) + 1e-2;
       }
+      const { layers } = (results.ofModel ?? {}) as Partial<KroneckerFactors>;
+      const { data } = layers?.["0.weight"]?.B ?? {};
+      if (data) data[1] = 1.01 * Number(data[1]) + 1e-2;
       return results as never;
     });
     const { passed, wants } = await checked(network, feeds);
@@ -150,6 +165,7 @@ describe("a wrong product is a difference", () => {
       ["trace", "all"],
       ["jacobian", "0.weight"],
       ["ntk", "all"],
+      ["kroneckerFactors", "0.weight"],
     ]);
     expect(passed).toBe(false);
   });
@@ -220,5 +236,97 @@ describe("what cannot be compared is said, and passes", () => {
     expect(skipped.slice(0, 2)).toEqual(products.map((want) => ({ want, reason: refusal.message })));
     expect(ofProducts(wants)).toEqual([]);
     expect(passed).toBe(true);
+  });
+});
+
+describe("Kronecker factors agree with those of plain backward passes", () => {
+  const numbered = (dims: readonly number[], classes: number): Tensor => ({
+    dtype: "int64",
+    dims,
+    data: BigInt64Array.from({ length: dims.reduce((size, dim) => size * dim, 1) }, (_, k) =>
+      BigInt((5 * k + 2) % classes),
+    ),
+  });
+  const words = nn.embedding(5, 3);
+  const images = { input: { x: ["N", 2, 4, 4] as const } };
+  const pictures = floats([2, 2, 4, 4]);
+  const strided = nn.conv2d(2, 3, 3, { padding: 1, stride: 2 });
+  const grouped = nn.conv2d(2, 4, 3, { groups: 2 });
+
+  test.each<[string, Model, Tensor, Tensor, readonly string[]]>([
+    [
+      "positions, and gains by themselves",
+      nn.model(nn.sequential(nn.linear(3, 4), nn.layerNorm(4), nn.gelu(), nn.linear(4, 3)), {
+        input: { x: ["N", 2, 3] },
+      }),
+      floats([2, 2, 3]),
+      numbered([2, 2], 3),
+      ["A/0.weight", "block/1.weight", "A/3.weight"],
+    ],
+    [
+      "a convolution",
+      nn.model(nn.sequential(strided, nn.tanh(), nn.flatten(), nn.linear(12, 3)), images),
+      pictures,
+      numbered([2], 3),
+      ["A/0.weight", "A/3.weight"],
+    ],
+    [
+      "a convolution in groups, which is not followed",
+      nn.model(nn.sequential(grouped, nn.tanh(), nn.flatten(), nn.linear(16, 3)), images),
+      pictures,
+      numbered([2], 3),
+      ["block/0.bias", "A/3.weight"],
+    ],
+    [
+      "a table",
+      nn.model(nn.sequential(nn.embedding(5, 3), nn.linear(3, 3)), {
+        input: { x: { shape: ["N", 4], dtype: "int64" } },
+      }),
+      numbered([2, 4], 5),
+      numbered([2, 4], 3),
+      ["A/0.weight", "A/1.weight"],
+    ],
+    [
+      "a tied table, which is not followed",
+      nn.model(nn.sequential(words, nn.linear(3, 3), nn.tanh(), nn.tied(words)), {
+        input: { x: { shape: ["N", 4], dtype: "int64" } },
+      }),
+      numbered([2, 4], 5),
+      numbered([2, 4], 5),
+      ["A/1.weight"],
+    ],
+    [
+      "a layer used twice",
+      trace({ x: ["N", 3, 4] }, { layer: nn.linear(4, 4), last: nn.linear(4, 3) }, ({ x }, parts) =>
+        parts.last(parts.layer(parts.layer(x).tanh()).sum([1])),
+      ),
+      floats([2, 3, 4]),
+      numbered([2], 3),
+      ["A/layer.weight", "A/last.weight"],
+    ],
+  ])("%s", async (_, model, x, target, compared) => {
+    const options = { loss: losses.crossEntropy() };
+    const { passed, wants } = await checked(model, { x, target }, options);
+    const own = wants.find(({ want }) => want === "kroneckerFactors");
+    expect(own?.error).toBeLessThan(1e-5);
+    expect(passed).toBe(true);
+    const objective = objectiveOf(model, options);
+    const reference = new Reference(referenceParts(objective, { x, target }, true));
+    const wanted: FactorsOptions = { kind: "type2", approximation: "expand" };
+    const program = await perSample(model, { ...options, want: { factors: want.kroneckerFactors(wanted) } });
+    const { factors } = await program.run({ x, target });
+    await program.release();
+    const expected = new PlainFactors(reference, objective, false).of(factors, wanted, 2);
+    expect([...expected.keys()]).toEqual(expect.arrayContaining([...compared]));
+    for (const [name, { A, B }] of Object.entries(factors.layers))
+      for (const [side, { data }] of Object.entries({ A, B })) {
+        const exact = expected.get(`${side}/${name}`);
+        if (!exact) continue;
+        const most = Math.max(...exact.map(Math.abs));
+        expect(data.length).toBe(exact.length);
+        data.forEach((number, k) => {
+          expect(Math.abs(number - (exact[k] ?? Number.NaN))).toBeLessThan(1e-5 * most);
+        });
+      }
   });
 });

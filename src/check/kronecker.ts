@@ -1,0 +1,222 @@
+/**
+ * Kronecker factors in float64 of ordinary backward passes, one sample at a time: the second moments of what goes into a layer,
+ * and of the cotangents of what comes out of it, at all positions. No factored gradients, and of the loss no square root.
+ */
+import { type Objective, targetName } from "../compile/objective.js";
+import type { Array64 } from "../float64/array64.js";
+import { factorOf } from "../graph/dim.js";
+import { leaf, type Value } from "../graph/value.js";
+import { grouped } from "../grouped.js";
+import { elementFactor } from "../ops/build.js";
+import { build } from "../ops/registry.js";
+import { nth, present } from "../present.js";
+import type { KroneckerFactors, KroneckerFactorsOptions } from "../wants/kronecker.js";
+import { type Part, partOf, type Rows } from "./layer-uses.js";
+import type { Reference } from "./oracle.js";
+import { pulled } from "./products.js";
+
+export type FactorsOptions = Required<Pick<KroneckerFactorsOptions, "approximation">> & {
+  readonly kind: "empirical" | "type2";
+};
+
+type Matrix = readonly (readonly number[])[];
+
+/** Pseudo-targets of one sample, and the coefficients of the products of their gradients. */
+interface Targets {
+  readonly coefficients: Matrix;
+  /** For each the derivatives of parameters and of what comes out of operators, by value. */
+  readonly derivatives: readonly ReadonlyMap<Value, Float64Array>[];
+}
+
+/** What a program's factors are held against, of one model. */
+export class PlainFactors {
+  readonly #parameters: ReadonlyMap<string, Value>;
+  readonly #parts: ReadonlyMap<string, Part>;
+  readonly #inputs: readonly Value[];
+  /** What derivatives are taken in: parameters, and what comes out of operators. */
+  readonly #targets: readonly Value[];
+  readonly #ofLoss: readonly Value[];
+  readonly #ofOutput: readonly Value[];
+  readonly #seed: Value;
+  readonly #vector: Value;
+  readonly #second: Value;
+  readonly #terms: number;
+
+  constructor(
+    private readonly reference: Reference,
+    { output, losses, parameters, loss, expected }: Objective,
+    notFiniteInputs: boolean,
+  ) {
+    this.#parameters = parameters;
+    this.#parts = new Map([...parameters].map(([name, value]) => [name, partOf(value, output)]));
+    const uses = [...this.#parts.values()].flatMap((part) => ("uses" in part ? part.uses : []));
+    this.#inputs = [...new Set(uses.map((use) => use.input))];
+    this.#targets = [...new Set([...parameters.values(), ...uses.map((use) => use.output)])];
+    const ones = build.expand(build.scalar(1, losses), losses.shape);
+    this.#ofLoss = pulled(losses, ones, this.#targets, notFiniteInputs);
+    this.#seed = leaf("seed", output, { kind: "input" });
+    this.#ofOutput = pulled(output, this.#seed, this.#targets, notFiniteInputs);
+    this.#vector = leaf("vector", output, { kind: "input" });
+    const slope = build.sum(build.mul(nth(pulled(losses, ones, [output], notFiniteInputs), 0), this.#vector));
+    this.#second = nth(pulled(slope, build.scalar(1, slope), [output], notFiniteInputs), 0);
+    this.#terms = loss.terms?.(output.shape, expected.get(targetName)?.value.shape ?? null) ?? 1;
+  }
+
+  /**
+   * What each of the program's tensors must be, by its name: `A/<parameter>`, `B/<parameter>`, `block/<parameter>` or
+   * `diagonal/<parameter>`; without those of parameters whose part in the model is not followed.
+   */
+  of(found: KroneckerFactors, { kind, approximation }: FactorsOptions, samples: number): Map<string, Float64Array> {
+    const all = Array.from({ length: samples }, (_, n) => this.#sample(n, kind));
+    const terms = kind === "empirical" ? this.#terms : 1;
+    const result = new Map<string, Float64Array>();
+    const put = (name: string, like: ArrayLike<number>, matrix: Matrix, size = matrix.length) =>
+      result.set(name, Float64Array.from(like.length === size ? matrix.map((row, k) => nth(row, k)) : matrix.flat()));
+    for (const [name, { data }] of [...Object.entries(found.blocks), ...Object.entries(found.diagonals)]) {
+      const moments = meanOf(all.map((sample) => this.#alone(sample, name, 1).columns));
+      put(`${name in found.blocks ? "block" : "diagonal"}/${name}`, data, moments);
+    }
+    for (const [name, { A, B }] of Object.entries(found.layers)) {
+      const sides = this.#sides(all, name, approximation, { size: A.dims[0] ?? 0, terms });
+      if (!sides) continue;
+      put(`B/${name}`, B.data, sides.rows);
+      // Where no cotangent comes whatever the sample, a program need not know of the layer's inputs.
+      if (sides.rows.some((row) => row.some((x) => x !== 0))) put(`A/${name}`, A.data, sides.columns);
+    }
+    return result;
+  }
+
+  #sides(
+    all: readonly (Targets & { readonly inputs: ReadonlyMap<Value, Float64Array> })[],
+    name: string,
+    approximation: "expand" | "reduce",
+    { size, terms }: { readonly size: number; readonly terms: number },
+  ): { readonly rows: Matrix; readonly columns: Matrix } | null {
+    const part = present(this.#parts.get(name));
+    if (part.kind === "other") return null;
+    if (part.kind === "alone") {
+      const { rows, columns } = meanOfSides(all.map((sample) => this.#alone(sample, name)));
+      const trace = rows.reduce((sum, row, k) => sum + nth(row, k), 0);
+      return { rows, columns: scaled(columns, 1 / (trace || 1)) };
+    }
+    if (!("uses" in part)) return null;
+    // Uses of the same input are one, with the sum of their cotangents.
+    const uses = grouped(part.uses.map((use) => [use.input, use] as const));
+    const reduced = (rows: Rows, by: (count: number) => number) =>
+      approximation === "reduce" ? [sumOfRows(rows, by(rows.length))] : rows;
+    return meanOfSides(
+      all.map(({ inputs, coefficients, derivatives }) => {
+        const own = [...uses].flatMap(([input, [use]]) => [...present(use).inputs(present(inputs.get(input)))]);
+        const cotangents = derivatives.map((of) =>
+          reduced(
+            [...uses.values()].flatMap((same) => [
+              ...sumOf(same.map((use) => use.outputs(present(of.get(use.output))))),
+            ]),
+            () => 1,
+          ),
+        );
+        const rows = scaled(products(cotangents, coefficients), terms);
+        if (part.kind === "table") return { rows, columns: picked(own, size) };
+        const biased = size > nth(own, 0).length ? own.map((row) => Float64Array.of(...row, 1)) : own;
+        const means = reduced(biased, (count) => 1 / count);
+        return { rows, columns: scaled(products([means], [[1]]), 1 / means.length) };
+      }),
+    );
+  }
+
+  /** A parameter by itself: its gradients as a matrix of its first axis, or of one row. */
+  #alone({ coefficients, derivatives }: Targets, name: string, least = 0) {
+    const value = present(this.#parameters.get(name));
+    const sizes = value.shape.map(factorOf).filter((size) => size !== 1);
+    const rows = least || sizes[0] || 1;
+    const gradients = derivatives.map((of) => rowsOf(present(of.get(value)), rows));
+    return {
+      rows: products(gradients.map(turned), coefficients),
+      columns: products(gradients, coefficients),
+    };
+  }
+
+  #sample(n: number, kind: FactorsOptions["kind"]): Targets & { readonly inputs: ReadonlyMap<Value, Float64Array> } {
+    const values = (of: readonly Value[], given: ReadonlyMap<Value, Array64> = new Map()) =>
+      this.reference.values(n, of, given);
+    const byTarget = (found: readonly Float64Array[]) =>
+      new Map(this.#targets.map((value, k) => [value, nth(found, k)]));
+    const read = values(this.#inputs);
+    const inputs = new Map(this.#inputs.map((value, k) => [value, nth(read, k)]));
+    if (kind === "empirical") return { inputs, coefficients: [[1]], derivatives: [byTarget(values(this.#ofLoss))] };
+    const units = unitsLike(this.#seed);
+    return {
+      inputs,
+      coefficients: units.map((unit) => Array.from(nth(values([this.#second], new Map([[this.#vector, unit]])), 0))),
+      derivatives: units.map((unit) => byTarget(values(this.#ofOutput, new Map([[this.#seed, unit]])))),
+    };
+  }
+}
+
+/** Of one sample, 1 at one element each. */
+function unitsLike({ shape }: Value): Array64[] {
+  const [, ...own] = shape;
+  const dims = [1, ...own.map(factorOf)];
+  const size = elementFactor(own);
+  return Array.from({ length: size }, (_, k) => {
+    const data = new Float64Array(size);
+    data[k] = 1;
+    return { dims, data };
+  });
+}
+
+function rowsOf(data: Float64Array, rows: number): Rows {
+  const size = data.length / rows;
+  return Array.from({ length: rows }, (_, k) => data.subarray(k * size, (k + 1) * size));
+}
+
+function turned(rows: Rows): Rows {
+  return Array.from(rows[0] ?? [], (_, k) => Float64Array.from(rows, (row) => row[k] ?? Number.NaN));
+}
+
+function sumOf(all: readonly Rows[]): Rows {
+  return nth(all, 0).map((row, s) => row.map((_, k) => all.reduce((sum, of) => sum + (of[s]?.[k] ?? Number.NaN), 0)));
+}
+
+function sumOfRows(rows: Rows, scale: number): Float64Array {
+  return Float64Array.from(rows[0] ?? [], (_, k) => rows.reduce((sum, row) => sum + (row[k] ?? Number.NaN), 0) * scale);
+}
+
+/** The sum over pseudo-targets e, f and rows s of coefficient (e, f) times the outer product of e's row s and f's. */
+function products(all: readonly Rows[], coefficients: Matrix): Matrix {
+  const size = all[0]?.[0]?.length ?? 0;
+  const result = Array.from({ length: size }, () => Array<number>(size).fill(0));
+  for (const [e, own] of all.entries())
+    for (const [s, row] of own.entries()) {
+      const other = Array.from(row, (_, j) =>
+        all.reduce((sum, of, f) => sum + nth(nth(coefficients, e), f) * (of[s]?.[j] ?? Number.NaN), 0),
+      );
+      for (const [i, sums] of result.entries())
+        for (const [j, x] of other.entries()) sums[j] = nth(sums, j) + (row[i] ?? 0) * x;
+    }
+  return result;
+}
+
+/** How often each row of a table is picked, as a diagonal matrix; a mean over positions. */
+function picked(places: Rows, size: number): Matrix {
+  const result = Array.from({ length: size }, () => Array<number>(size).fill(0));
+  for (const [place] of places) {
+    const row = nth(result, place ?? 0);
+    row[place ?? 0] = nth(row, place ?? 0) + 1 / places.length;
+  }
+  return result;
+}
+
+function scaled(matrix: Matrix, by: number): Matrix {
+  return matrix.map((row) => row.map((x) => x * by));
+}
+
+function meanOf(all: readonly Matrix[]): Matrix {
+  return nth(all, 0).map((row, i) =>
+    row.map((_, j) => all.reduce((sum, of) => sum + nth(nth(of, i), j), 0) / all.length),
+  );
+}
+
+function meanOfSides(all: readonly { readonly rows: Matrix; readonly columns: Matrix }[]) {
+  return { rows: meanOf(all.map(({ rows }) => rows)), columns: meanOf(all.map(({ columns }) => columns)) };
+}
