@@ -8,7 +8,7 @@
 import { PergradError } from "../errors.js";
 import { nth } from "../present.js";
 import type { Batch, Dataset } from "../program/dataset.js";
-import { BlockedCholesky } from "../solvers/blocked-cholesky.js";
+import { BlockedCholesky, type CholeskyOptions } from "../solvers/blocked-cholesky.js";
 import { dot } from "../solvers/vectors.js";
 import type { Checkpoint } from "./checkpoint.js";
 import { correlation, ranks } from "./lds.js";
@@ -67,7 +67,7 @@ export async function wholeDamping(checkpoint: Checkpoint, train: Dataset, of: "
       trace,
       scores: async (half, damping) => {
         const { kernel: own, along, samples: count } = halves[half] ?? { kernel, along: direct, samples };
-        return kernelScores(own, along, direct, count * damping);
+        return kernelScores(own, along, direct, { added: count * damping, threads: checkpoint.threads });
       },
     },
     references.whole,
@@ -75,8 +75,13 @@ export async function wholeDamping(checkpoint: Checkpoint, train: Dataset, of: "
 }
 
 /** (direct - along' (K + s I)^-1 along): influence times the damping, which ranks leave out. Throws INVALID_ARGUMENT. */
-async function kernelScores(kernel: Table, along: Table, direct: Table, shift: number): Promise<Table> {
-  const solver = await BlockedCholesky.of(kernel.data.slice(), kernel.rows, shift);
+async function kernelScores(
+  kernel: Table,
+  along: Table,
+  direct: Table,
+  options: Required<CholeskyOptions>,
+): Promise<Table> {
+  const solver = await BlockedCholesky.of(kernel.data.slice(), kernel.rows, options);
   if (!solver) return new Table(direct.rows, direct.columns);
   try {
     const halves = new Table(along.rows, along.columns, along.data.slice());
@@ -129,7 +134,7 @@ export async function layersDamping(
 }
 
 /** Of features `[N, dims]`, over the matrix Phi' Phi of all N. */
-export async function featuresDamping(phi: Table): Promise<number> {
+export async function featuresDamping(phi: Table, threads: number | undefined): Promise<number> {
   const stride = Math.max(1, Math.ceil(phi.rows / maxSamples));
   const pick = (...places: readonly number[]) =>
     Array.from({ length: phi.rows }, (_, n) => n).filter((n) => n % stride === 0 && places.includes((n / stride) % 5));
@@ -146,7 +151,7 @@ export async function featuresDamping(phi: Table): Promise<number> {
       trace,
       scores: async (half, damping) => {
         const { kernel, along } = nth(halves, half);
-        return kernelScores(kernel, along, direct, damping * kernel.rows);
+        return kernelScores(kernel, along, direct, { added: damping * kernel.rows, threads });
       },
     },
     references.whole,
@@ -160,8 +165,8 @@ function productsOf(rows: readonly Float64Array[], others: readonly Float64Array
 }
 
 /** The same for the matrix of so many samples, of which these are some. */
-export async function featuresDampingFor(phi: Table, samples: number): Promise<number> {
-  return ((await featuresDamping(phi)) * samples) / Math.max(1, phi.rows);
+export async function featuresDampingFor(phi: Table, samples: number, threads?: number): Promise<number> {
+  return ((await featuresDamping(phi, threads)) * samples) / Math.max(1, phi.rows);
 }
 
 /** The lower triangle of the sum of row' row. */

@@ -62,7 +62,8 @@ export async function explain(model: Model | Module, options: ScoreOptions): Pro
     const others = parameters.filter((name) => name !== parameter);
     return { parameter, shape: bindShape(shape, 0), approximation, how, with: others };
   });
-  return new AttributionExplanation(titled(method.name, method.settings), rows);
+  const chosen = method.shown?.(present(checkpoint)) ?? {};
+  return new AttributionExplanation(titled(method.name, { ...method.settings, ...chosen }), rows);
 }
 
 function titled(name: string, settings: Readonly<Record<string, unknown>>): string {

@@ -5,7 +5,7 @@
  */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import type { Method } from "./method.js";
-import { trak } from "./trak.js";
+import { trak, usualDims } from "./trak.js";
 
 /** Options of `attribution.loGra`. */
 export interface LoGraOptions {
@@ -41,6 +41,7 @@ export function loGra(options: LoGraOptions = {}): Method {
       const { table, dampings = [] } = await features(samples).scores(setting, queries);
       return { table: table.map((value) => samples * value), dampings: dampings.map((each) => each / samples) };
     },
+    shown: ({ space }) => ({ dims: Math.min(dims ?? usualDims, space.size) }),
     explain: (checkpoint) => features(1).explain(checkpoint),
     self: async (setting) => {
       const [first] = setting.checkpoints;

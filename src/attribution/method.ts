@@ -39,6 +39,8 @@ export interface Method {
   readonly name: string;
   /** How it is set, as far as that is data: what an index's manifest holds. */
   readonly settings: Readonly<Record<string, string | number | boolean | readonly number[]>>;
+  /** Settings that follow from a model where they are not given, for explanations. */
+  shown?(checkpoint: Checkpoint): Method["settings"];
   /** What each training sample does to each query. */
   scores(setting: Setting, queries: Dataset): Promise<Scored>;
   /** Each checkpoint's scores alone; of methods whose scores are N times changes of the query's loss. */

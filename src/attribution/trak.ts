@@ -85,6 +85,10 @@ export function trak(options: TrakOptions = {}): Method {
       const { length } = tables;
       return { table: added(tables).map((value, _, n) => (value / length) * (weights[n] ?? 0)), dampings };
     },
+    shown: (checkpoint) => {
+      const { dims: own, output: of } = lookedAt(checkpoint, options);
+      return { dims: own, output: of };
+    },
     explain: async (checkpoint) => {
       const { looked, dims } = lookedAt(checkpoint, options);
       if (!options.projection) return (await import("./approximations.js")).projected(looked, { dims, seed });
@@ -133,7 +137,7 @@ async function each(
     const trained = await features(train);
     if (weights.length === 0) weights = new Float64Array(trained.weights.length);
     weights = weights.map((weight, n) => weight + (trained.weights[n] ?? 0) / checkpoints.length);
-    const damping = options.damping ?? dampings[0] ?? (await featuresDamping(trained.phi));
+    const damping = options.damping ?? dampings[0] ?? (await featuresDamping(trained.phi, checkpoint.threads));
     tables.push(await f(features, trained, solverOf(trained.phi, damping)));
     dampings.push(damping);
   }

@@ -25,7 +25,7 @@ import { runningOf } from "../program/options.js";
 import { isFloat, type Tensor } from "../tensor/tensor.js";
 import { checkpointOf } from "./checkpoints.js";
 import { isTable } from "./compute.js";
-import { feedsOf, readData } from "./data.js";
+import { feedsOf, readData, requireSamples } from "./data.js";
 import type { Io } from "./io.js";
 import type { OnCluster } from "./on-cluster.js";
 import type { Progress } from "./progress.js";
@@ -121,6 +121,8 @@ export async function attribute(
   progress: Progress,
 ): Promise<void> {
   requireFitting(options);
+  if (options.leaveOut && files.length === 0)
+    throw new UsageError("--leave-out takes its error bar from several models; give more checkpoints after MODEL.");
   const { train } = options;
   if (train === undefined || options.data !== undefined)
     throw new UsageError("attribute needs --train FILE; --data, Parquet, is for --ray.");
@@ -130,7 +132,6 @@ export async function attribute(
   if (tables) await checkTable(options.out);
   const task = await dataTaskOf(modelFile, { ...options, data: train }, progress);
   const { feeds: queries, ids: queryIds, samples: queryCount } = await queriesOf(task, options, progress);
-  requireSamples(train, task.samples);
   requireSamples(options.query, queryCount);
   const others: Model[] = [];
   for (const file of files) others.push(await checkpointOf(file, task.model, options, progress));
@@ -140,6 +141,7 @@ export async function attribute(
     ...task.options,
     ...runningOf(options),
   };
+  remark(options, task, progress);
   progress.stage("scoring");
   const found = await cleaningUp(
     async () => {
@@ -178,6 +180,18 @@ export async function attribute(
   const damped = dampings.length === 0 ? "" : `, damping ${dampings.join(", ")}`;
   const asked = `${plural(count, "query", "queries")}, ${plural(samples, "training sample")}`;
   io.stdout.write(`wrote ${options.out}: ${asked}, ${plural(models.length, "model")}${damped}\n`);
+}
+
+/** What may surprise. */
+function remark({ method, inverse }: AttributeOptions, { objective, samples }: DataTask, progress: Progress): void {
+  if (method === "trak" && objective.loss.name !== "cross_entropy")
+    progress.note(
+      `trak projects the gradients of the loss itself: ${objective.loss.name} has no label whose odds they could be of.`,
+    );
+  if (method === "relatif" && inverse === "lissa")
+    progress.note(
+      `relatif multiplies the curvature some thousand times for each of the ${samples} training samples with --inverse lissa; ekfac, gram and diagonal take far less.`,
+    );
 }
 
 interface PairNames {
@@ -254,14 +268,6 @@ async function projectionIn(file: string): Promise<Tensor> {
   throw new PergradError(
     "MISSING_TENSOR",
     `"${file}" lacks "projection", numbers [parameters, dims]; give a file that holds them.`,
-  );
-}
-
-function requireSamples(file: string, samples: number): void {
-  if (samples > 0) return;
-  throw new PergradError(
-    "INVALID_ARGUMENT",
-    `"${file}" holds no samples, so there is nothing to score; give a file that holds some.`,
   );
 }
 

@@ -1,7 +1,6 @@
 /** check: the self-test on a user's own model and data. */
 import { type CheckedParameter, type CheckedWant, type CheckResult, check } from "../check/check.js";
 import { isOwnRounding } from "../check/comparison.js";
-import { PergradError } from "../errors.js";
 import { grouped } from "../grouped.js";
 import { table } from "../inspect/table.js";
 import { samplesBetween } from "../program/split.js";
@@ -30,12 +29,6 @@ export async function checkModel(
 ): Promise<boolean> {
   const task = await dataTaskOf(modelFile, options, progress);
   const samples = Math.min(options.samples ?? defaultSamples, task.samples);
-  if (samples === 0) {
-    throw new PergradError(
-      "INVALID_ARGUMENT",
-      `"${task.dataFile}" holds no samples, so there is nothing to check; give a file that holds some.`,
-    );
-  }
   progress.stage("compiling");
   const result = await check(task.model, samplesBetween(task, task.objective.expected, 0, samples).feeds, {
     ...task.options,

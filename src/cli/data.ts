@@ -36,6 +36,15 @@ async function isModel(path: string): Promise<boolean> {
   }
 }
 
+/** Throws INVALID_ARGUMENT. */
+export function requireSamples(dataFile: string, samples: number): void {
+  if (samples > 0) return;
+  throw new PergradError(
+    "INVALID_ARGUMENT",
+    `"${dataFile}" holds no samples, so there is nothing to compute; give a file that holds some.`,
+  );
+}
+
 /** Whether one sample's own data holds NaN or infinity. */
 export function hasNotFinite(
   { feeds, objective }: { readonly feeds: Readonly<Record<string, Tensor>>; readonly objective: Objective },

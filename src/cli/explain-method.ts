@@ -1,5 +1,6 @@
 /** explain --method: by which approximation each parameter takes part in a method of attribution. */
 import { type AttributionExplanation, explain as explained } from "../attribution/index.js";
+import { asMethod } from "../attribution/scores.js";
 import { type MethodOptions, methodOf, requireFitting } from "./attribute.js";
 import { type ExplainOptions, explain } from "./explain.js";
 import type { Io } from "./io.js";
@@ -41,7 +42,10 @@ async function explainMethod(
   requireFitting(named);
   const task = await taskOf(modelFile, options, progress);
   progress.stage("compiling");
-  const found = await explained(task.model, { ...task.options, method: await methodOf(named) });
+  const method = asMethod(await methodOf(named));
+  const { l2: _, ...settings } = method.settings;
+  const shown = { ...method, settings: options.method === "representer" ? settings : method.settings };
+  const found = await explained(task.model, { ...task.options, method: shown });
   progress.stop();
   io.stdout.write(options.json ? json([plainOf(found)]) : `${found}`);
 }

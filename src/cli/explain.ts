@@ -2,7 +2,6 @@
 import { join } from "node:path";
 import { InvalidArgumentError } from "commander";
 import { parameterValue } from "../compile/objective.js";
-import { PergradError } from "../errors.js";
 import { usualBatch } from "../gradients/cost.js";
 import type { Explanation } from "../inspect/explanation.js";
 import { type Observer, together } from "../inspect/observe.js";
@@ -13,7 +12,7 @@ import { Program } from "../program/program.js";
 import { samplesBetween } from "../program/split.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { type Want, want } from "../wants/want.js";
-import { feedsOf, type Tensors } from "./data.js";
+import { feedsOf, requireSamples, type Tensors } from "./data.js";
 import type { Io } from "./io.js";
 import { json } from "./json.js";
 import type { Progress } from "./progress.js";
@@ -149,11 +148,7 @@ function batchOf(
 ): Readonly<Record<string, Tensor>> {
   if (!data || dataFile === undefined) return randomData(objective, wanted ?? usualBatch);
   const { feeds, samples } = feedsOf(data, dataFile, objective, true, progress);
-  if (samples === 0)
-    throw new PergradError(
-      "INVALID_ARGUMENT",
-      `"${dataFile}" holds no samples, so there is nothing to profile; give a file that holds some.`,
-    );
+  requireSamples(dataFile, samples);
   return samplesBetween({ feeds }, objective.expected, 0, Math.min(samples, wanted ?? usualBatch)).feeds;
 }
 

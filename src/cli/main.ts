@@ -1,5 +1,5 @@
 /** The command line: runs one command and turns whatever goes wrong into one sentence and an exit code. */
-import { CommanderError } from "commander";
+import { type Command, CommanderError } from "commander";
 import { PergradError } from "../errors.js";
 import { type DebugWord, debugObserver, debugOf } from "../inspect/debug.js";
 import { commands, exit } from "./commands.js";
@@ -28,7 +28,7 @@ export async function main(argv: readonly string[], io: Io = systemIo()): Promis
     await program.parseAsync(withoutHelpForUnknown(argv, names), { from: "user" });
     return code;
   } catch (error) {
-    return report(error, names, argv, { io, words });
+    return report(error, program.commands, argv, { io, words });
   }
 }
 
@@ -41,16 +41,34 @@ function withoutHelpForUnknown(argv: readonly string[], names: readonly string[]
 
 function report(
   error: unknown,
-  names: readonly string[],
+  known: readonly Command[],
   argv: readonly string[],
   { io, words }: { readonly io: Io; readonly words: ReadonlySet<DebugWord> },
 ): number {
   // Help and the version are printed by way of an error.
   if (error instanceof CommanderError && error.exitCode === 0) return exit.done;
   const usage = error instanceof UsageError || error instanceof CommanderError;
-  io.stderr.write(`pergrad: ${usage ? misuse(error, names, argv) : explanation(error)}\n`);
+  const names = known.map((command) => command.name());
+  const command = known.find((each) => argv.includes(each.name()));
+  io.stderr.write(`pergrad: ${usage ? misuse(error, names, argv) : withFlags(explanation(error), command)}\n`);
   if (words.has("stack") && error instanceof Error) io.stderr.write(`${error.stack}\n`);
   return usage ? exit.usage : exit.fault;
+}
+
+/** Options that the library calls "memoryBudget" by the names that they have here. */
+function withFlags(sentence: string, command: Command | undefined): string {
+  const flags = (command?.options ?? []).flatMap((option) => {
+    const name = option.attributeName();
+    return /[A-Z]/.test(name) && option.long ? [[name, option.long] as const] : [];
+  });
+  // Where a sentence names both, the flag is enough: "allowNotFinite, --allow-not-finite", "sampleAxes: { x: 0 } (--sample-axis x=0)".
+  const once = sentence
+    .replace(/\b[a-z]+[A-Z]\w*, (--[a-z-]+)/g, "$1")
+    .replace(/\b[a-z]+[A-Z]\w*: \{[^}]*\}(?:, or (--[a-z-]+ \S+?)(?=[.;]?(?:\s|$))| \((--[^)]+)\))/g, "$1$2");
+  return flags.reduce(
+    (text, [name, flag]) => text.replace(new RegExp(`(?<![\\w".])${name}(?![\\w"(])`, "g"), flag),
+    once,
+  );
 }
 
 function explanation(error: unknown): string {

@@ -9,6 +9,7 @@ import { outputAxes, predict } from "../program/predict.js";
 import { idsIn } from "../program/sample-names.js";
 import { takeSamples } from "../tensor/take-samples.js";
 import { elementsIn, sizeOf, type Tensor } from "../tensor/tensor.js";
+import { requireSamples } from "./data.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
 import { checkOut, modelTaskOf, type TaskOptions } from "./task.js";
@@ -33,6 +34,11 @@ export async function predictions(
   const names = model.graph.inputs.map(({ name }) => name);
   const ids = idsIn(data, names);
   const inputs = Object.fromEntries([...data].filter(([name]) => names.includes(name)));
+  const counts = names.flatMap((name) => {
+    const axis = model.sampleAxes[name] ?? null;
+    return axis === null ? [] : [inputs[name]?.dims[axis] ?? 1];
+  });
+  requireSamples(options.data, Math.min(...counts));
   progress.stage("samples");
   const found = await predict(model, inputs, {
     ...(output === undefined ? {} : { outputs: [output] }),

@@ -13,7 +13,7 @@ import { replaceBatchNorm } from "../privacy/batch-norm.js";
 import type { SampleNames } from "../program/sample-names.js";
 import { pageFiles, requireOwnFiles } from "../report/write.js";
 import { isFloat, type Tensor } from "../tensor/tensor.js";
-import { checkInputs, feedsOf, readData, type Tensors } from "./data.js";
+import { checkInputs, feedsOf, readData, requireSamples, type Tensors } from "./data.js";
 import { type LossOptions, lossOf } from "./loss.js";
 import { openDimensions } from "./open-dimensions.js";
 import type { Progress } from "./progress.js";
@@ -113,6 +113,7 @@ export async function dataTaskOf(
   const { data = new Map(), ...task } = await taskOf(modelFile, options, progress);
   for (const each of task.objective.notes) progress.note(each);
   const own = feedsOf(data, options.data, task.objective, options.allowNotFinite ?? false, progress);
+  requireSamples(options.data, own.samples);
   return { ...task, dataFile: options.data, ...own };
 }
 

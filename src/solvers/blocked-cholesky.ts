@@ -1,7 +1,6 @@
 /** Cholesky's decomposition of large matrices in blocks: what takes n^3 is matrix products, in float64, on the runtime. */
 import { PergradError } from "../errors.js";
 import type { Compiled } from "../program/compiled.js";
-import { compile } from "../program/expressions.js";
 import { input, type Traced } from "../trace/index.js";
 import { Cholesky } from "./cholesky.js";
 
@@ -9,6 +8,13 @@ import { Cholesky } from "./cholesky.js";
 const block = 256;
 /** Smaller matrices are decomposed row by row. */
 const leastBlocked = 2 * block;
+
+export interface CholeskyOptions {
+  /** To the diagonal. Default 0. */
+  readonly added?: number;
+  /** That the runtime may use; undefined: all cores. */
+  readonly threads?: number | undefined;
+}
 
 /** The decomposition of a matrix, and of vectors by it. `release` frees the runtime's memory. */
 export class BlockedCholesky {
@@ -24,14 +30,17 @@ export class BlockedCholesky {
   /**
    * As `Cholesky.of`: takes the matrix's array `[size, size]`, of which the lower triangle is read, over. Null where it is
    * not positive definite.
-   * @param added to the diagonal
    */
-  static async of(matrix: Float64Array, size: number, added = 0): Promise<BlockedCholesky | null> {
+  static async of(
+    matrix: Float64Array,
+    size: number,
+    { added = 0, threads }: CholeskyOptions = {},
+  ): Promise<BlockedCholesky | null> {
     if (size < leastBlocked) {
       const whole = Cholesky.of(matrix, size, added);
       return whole && new BlockedCholesky(whole, matrix, size, null, []);
     }
-    const products = await BlockProducts.of();
+    const products = await BlockProducts.of(threads);
     try {
       for (let row = 0; row < size; row++) matrix[row * size + row] = (matrix[row * size + row] ?? 0) + added;
       const inverses = await decomposed(matrix, size, products);
@@ -154,10 +163,12 @@ function inverseOf(triangle: Cholesky): Float64Array {
 class BlockProducts {
   private constructor(private readonly program: Compiled<{ readonly product: Traced }>) {}
 
-  static async of(): Promise<BlockProducts> {
+  static async of(threads: number | undefined): Promise<BlockProducts> {
     const other = input("b", [block, block], "float64");
     const product = input("a", ["N", block], "float64").matmul(other.transpose([1, 0]));
-    return new BlockProducts(await compile({ product }));
+    // The compiler is loaded when it is first used.
+    const { compiled } = await import("../program/compiled.js");
+    return new BlockProducts(await compiled({ product }, threads === undefined ? {} : { threads }));
   }
 
   /**

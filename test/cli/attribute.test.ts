@@ -7,7 +7,7 @@ import { readTensors, writeTensors } from "../../src/io/files.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { loadCase, turned } from "../curvature/load-case.js";
 import { below, expectNear } from "../curvature/support.js";
-import { run } from "./support.js";
+import { floats, linear, run, workspace } from "./support.js";
 
 const folder = mkdtempSync(join(tmpdir(), "pergrad-attribute-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -78,7 +78,24 @@ describe("attribute", () => {
       expect(Number(found.get("change")?.data[n])).toBeCloseTo((score - mean) / (samples - 1), 6);
     expect(Math.min(...Array.from(found.get("error")?.data ?? [], Number))).toBeGreaterThan(0);
     const alone = await attribute([], ...given);
-    expect([alone.code, alone.err]).toEqual([1, expect.stringContaining("several models")]);
+    expect([alone.code, alone.err]).toEqual([2, expect.stringContaining("several models")]);
+  });
+
+  it("says what trak projects of a loss without labels", async () => {
+    const own = await workspace(linear(), { x: floats([5, 3]), target: floats([5, 2]) });
+    const files = [
+      own.path("model.onnx"),
+      "--train",
+      own.path("data.safetensors"),
+      "--query",
+      own.path("data.safetensors"),
+    ];
+    const given = ["--loss", "mse", "--method", "trak", "--damping", "1", "--dims", "4", "--out", own.path("out.npz")];
+    const { code, err } = await run("attribute", ...files, ...given);
+    expect([code, err]).toEqual([
+      0,
+      expect.stringMatching(/note: trak projects the gradients of the loss itself: mse has no label/),
+    ]);
   });
 
   it("TRAK by a given projection, over checkpoints, and each sample's score with itself", async () => {

@@ -1,5 +1,5 @@
 /** What the commands make of sample axes, open dimensions, parameters and batches. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readTensors, writeTensors } from "../../src/io/files.js";
@@ -61,12 +61,29 @@ describe("batches", () => {
     expect(header).toContain('"weight":{"dtype":"F16","shape":[5,3,2]');
   });
 
-  test("an empty file has empty results, and sums of zero", async () => {
-    const { result } = await workspace(linear(), { x: floats([0, 3]), target: floats([0, 2]) });
-    expect((await result("grads")).tensors.get("weight")?.dims).toEqual([0, 3, 2]);
-    expect((await result("norms")).tensors.get("norms/bias")?.dims).toEqual([0]);
-    const sums = (await result("clipped-sum", "--max-norm", "1")).tensors;
-    expect(values(sums)).toEqual({ norms: [], weight: [0, 0, 0, 0, 0, 0], bias: [0, 0] });
+  test("a file without samples is refused by the same sentence everywhere, and nothing is written", async () => {
+    const { command, path } = await workspace(linear(), { x: floats([0, 3]), target: floats([0, 2]) });
+    const out = ["--out", path("out.csv")];
+    const training = ["--optimizer", "sgd", "--learning-rate", "0.1", "--steps", "1", "--batch-size", "1"];
+    const commands = [
+      ["grads", "--out", path("out.npz")],
+      ["norms", ...out],
+      ["clipped-sum", "--max-norm", "1", "--out", path("out.npz")],
+      ["project", "--dims", "2", "--out", path("out.npz")],
+      ["clean", ...out],
+      ["report", "--report", path("out.html")],
+      ["check"],
+      ["train", ...training, "--out", path("out.onnx")],
+    ] as const;
+    for (const [name, ...options] of commands) {
+      const { code, err } = await command(name, ...options);
+      expect([name, code, err.replace(/^pergrad: note: .*\n/gm, "")]).toEqual([
+        name,
+        1,
+        `pergrad: "${path("data.safetensors")}" holds no samples, so there is nothing to compute; give a file that holds some.\n`,
+      ]);
+    }
+    for (const file of ["out.npz", "out.csv", "out.html", "out.onnx"]) expect(existsSync(path(file))).toBe(false);
   });
 });
 

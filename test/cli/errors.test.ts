@@ -241,6 +241,12 @@ describe("the model or the data at fault exits with 1 and leaves nothing", () =>
     expect(readFileSync(path("out.npz"), "utf8")).toBe("old");
   });
 
+  test("options are named as they are given here, not as the library calls them", async () => {
+    const spoilt = await workspace(linear(), { ...data, x: floats([5, 3], (k) => (k === 4 ? Number.NaN : k)) });
+    const { code, err } = await spoilt.command("norms", "--out", spoilt.path("out.npz"));
+    expect([code, err]).toEqual([1, expect.stringContaining("allow it (--allow-not-finite).")]);
+  });
+
   test("nothing to check", async () => {
     const { command } = await workspace(linear(), { x: floats([0, 3]), target: floats([0, 2]) });
     expect(await command("check")).toMatchObject({ code: 1, err: expect.stringMatching(/holds no samples/) });

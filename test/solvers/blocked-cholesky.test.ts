@@ -21,7 +21,7 @@ describe("Cholesky in blocks", () => {
   it.each([1, 255, 512, 513, 700, 768])("of %i rows", async (size) => {
     const matrix = gram(size);
     const expected = Cholesky.of(matrix.slice(), size, 0.3);
-    const found = await BlockedCholesky.of(matrix.slice(), size, 0.3);
+    const found = await BlockedCholesky.of(matrix.slice(), size, { added: 0.3, threads: 1 });
     if (!expected || !found) throw new Error("it was not decomposed");
     const rows = Float64Array.from(random(3).normals(3 * size, 1));
     const solved = expected.solve(rows.slice(0, size));
@@ -39,7 +39,7 @@ describe("Cholesky in blocks", () => {
   it.each([100, 600])("there is none of a matrix of %i rows that is not positive definite", async (size) => {
     const matrix = gram(size);
     matrix[size * size - 1] = -1;
-    expect(await BlockedCholesky.of(matrix, size, 0.5)).toBeNull();
+    expect(await BlockedCholesky.of(matrix, size, { added: 0.5 })).toBeNull();
     expect(await BlockedCholesky.of(new Float64Array(size * size).fill(Number.NaN), size)).toBeNull();
   });
 });

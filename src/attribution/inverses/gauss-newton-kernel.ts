@@ -34,7 +34,7 @@ export class ByGaussNewtonKernel implements Inverse {
     const [pseudo, train] = [await pulled.pseudo(data), await pulled.losses(data)];
     const kernel = await cross(pulled, pseudo, pseudo);
     const trained = await cross(pulled, pseudo, train);
-    const solver = await kernelSolver(kernel, trained.rows, damping);
+    const solver = await kernelSolver(kernel, trained.rows, damping, checkpoint.threads);
     return new ByGaussNewtonKernel(pulled, pseudo, train, damping, solver, trained);
   }
 

@@ -12,8 +12,13 @@ import { Table } from "../table.js";
 import type { Inverse } from "./inverse.js";
 
 /** Solves with (K + N d I), K of the kernel. Throws INVALID_ARGUMENT. */
-export async function kernelSolver(kernel: Table, samples: number, damping: number): Promise<Cholesky> {
-  const solver = await BlockedCholesky.of(kernel.data.slice(), kernel.rows, samples * damping);
+export async function kernelSolver(
+  kernel: Table,
+  samples: number,
+  damping: number,
+  threads: number | undefined,
+): Promise<Cholesky> {
+  const solver = await BlockedCholesky.of(kernel.data.slice(), kernel.rows, { added: samples * damping, threads });
   await solver?.release();
   if (solver) return solver.whole;
   throw new PergradError(
@@ -32,7 +37,12 @@ export class ByKernel implements Inverse {
 
   static async of(checkpoint: Checkpoint, train: Dataset, damping: number): Promise<ByKernel> {
     const [kernel = new Table(0, 0)] = await checkpoint.cross(train, train);
-    return new ByKernel(checkpoint, train, kernel, await kernelSolver(kernel, kernel.rows, damping));
+    return new ByKernel(
+      checkpoint,
+      train,
+      kernel,
+      await kernelSolver(kernel, kernel.rows, damping, checkpoint.threads),
+    );
   }
 
   async scores(queries: Dataset): Promise<Table> {

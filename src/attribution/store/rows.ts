@@ -31,10 +31,15 @@ export class Solver {
 }
 
 /** The damping for so many samples, measured on some of their rows. */
-export async function dampingOf(rows: readonly Float64Array[], dims: number, samples: number): Promise<number> {
+export async function dampingOf(
+  rows: readonly Float64Array[],
+  dims: number,
+  samples: number,
+  threads: number | undefined,
+): Promise<number> {
   const phi = new Table(rows.length, dims);
   for (const [n, row] of rows.entries()) phi.put(n, 0, row);
-  return featuresDampingFor(phi, samples);
+  return featuresDampingFor(phi, samples, threads);
 }
 
 /** What each model's products with rows of a block are multiplied with: their scales; with `cosine` over the norms of the gradients. */

@@ -268,7 +268,8 @@ export class AttributionIndex {
     }
     const given = this.method.settings.damping;
     const factor = name === "loGra" ? this.samples : 1;
-    const damping = typeof given === "number" ? given * factor : await dampingOf(looks, dims, this.samples);
+    const damping =
+      typeof given === "number" ? given * factor : await dampingOf(looks, dims, this.samples, this.threads);
     return squares.sums.map((gram) => Solver.of(gram, dims, damping, factor));
   }
 }

@@ -252,5 +252,6 @@ async function projected(
 /** The usual damping, scaled to all samples. */
 async function featuresDampingOf(passes: Passes, program: Projecting, dims: number, samples: number): Promise<number> {
   const { phi } = await program.runAll(await passes.sampled(program), { notFinite: "throw" });
-  return featuresDampingFor(new Table(present(phi.dims[0]), dims, Float64Array.from(phi.data)), samples);
+  const table = new Table(present(phi.dims[0]), dims, Float64Array.from(phi.data));
+  return featuresDampingFor(table, samples);
 }
