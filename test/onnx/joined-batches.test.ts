@@ -29,6 +29,24 @@ const splits: Readonly<Record<string, (joined: Joined) => Nodes>> = {
     node("Concat", Array(rounds).fill("N1"), ["parts"], [int("axis", 0)]),
     node("Split", ["h", "parts"], rows("h", rounds), [int("axis", 0)]),
   ],
+  "a sequence of chunks": ({ rounds, N }) => [
+    ...sizes(N),
+    node("Squeeze", ["N1"], ["chunk"]),
+    node("SplitToSequence", ["h", "chunk"], ["list"], [int("axis", 0)]),
+    ...rows("h", rounds).flatMap((name, k) => [
+      node("Constant", [], [`k${k}`], [int("value_int", k)]),
+      node("SequenceAt", ["list", `k${k}`], [name]),
+    ]),
+  ],
+  "a sequence of sizes": ({ rounds, N }) => [
+    ...sizes(N),
+    node("Concat", Array(rounds).fill("N1"), ["parts"], [int("axis", 0)]),
+    node("SplitToSequence", ["h", "parts"], ["list"], [int("axis", 0)]),
+    ...rows("h", rounds).flatMap((name, k) => [
+      node("Constant", [], [`k${k}`], [int("value_int", k)]),
+      node("SequenceAt", ["list", `k${k}`], [name]),
+    ]),
+  ],
   "slices of chunks": ({ rounds }) => [
     node("Shape", ["h"], ["all"], [int("start", 0), int("end", 1)]),
     constant("round", rounds - 1),

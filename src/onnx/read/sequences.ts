@@ -1,7 +1,7 @@
 /** The operators on sequences of tensors. The length of a sequence is known when the file is read, so none is left. */
 
 import type { NodeProto } from "onnx-buf";
-import { type Dim, divide, factorOf, isBatch } from "../../graph/dim.js";
+import { type Dim, divide, isBatch } from "../../graph/dim.js";
 import { constantValue, dimsValue, type Value } from "../../graph/value.js";
 import {
   intAttribute,
@@ -133,16 +133,18 @@ function split({ node, decoder }: SequenceCall): Sequence {
   const x = node.inputs[0];
   if (!x) throw shapeMismatch(part(node, "the input"), "is not a tensor");
   const axis = normalAxis(node, intAttribute(node, "axis", 0), x.shape.length);
-  const sizes = pieceSizes(node, nth(x.shape, axis));
+  const sizes = pieceSizes(node, nth(x.shape, axis), decoder.context.fixed);
   const pieces = decoder.made("Split", [x, dimsValue(sizes)], { axis }, sizes.length);
   if (node.inputs[1] || intAttribute(node, "keepdims", 1) !== 0) return new Sequence(pieces);
   const { build } = decoder.context;
   return new Sequence(pieces.flatMap((piece) => decoder.made("Squeeze", [piece, build.ints([axis])])));
 }
 
-function pieceSizes(node: FileNode, size: Dim): Dim[] {
+/** @param fixed the number of samples that the file was written for, where it fixes one: whole batches of these are of any number */
+function pieceSizes(node: FileNode, size: Dim, fixed: number | undefined): Dim[] {
   const sizes = node.inputs[1];
-  if (sizes && sizes.shape.length > 0) return [...(knownDims(node, 1) ?? [])];
+  const given = sizes && sizes.shape.length > 0 ? knownDims(node, 1) : undefined;
+  if (given) return batchesOf(given, size, fixed) ?? [...given];
   const piece = sizes ? sizes.known?.[0] : 1;
   if (piece === undefined)
     throw unsupported(
@@ -153,9 +155,25 @@ function pieceSizes(node: FileNode, size: Dim): Dim[] {
   if (!sizes && isBatch(size)) throw interaction(node, "splits the batch into single samples");
   const count = divide(size, piece);
   if (count !== undefined && !isBatch(count)) return Array<Dim>(count).fill(piece);
-  if (isBatch(size) || isBatch(piece)) throw interaction(node, "splits the sample axis");
-  const whole = Math.floor(size / factorOf(piece));
-  return [...Array<Dim>(whole).fill(piece), size - whole * factorOf(piece)];
+  if (isBatch(piece)) throw interaction(node, "splits the sample axis");
+  if (!isBatch(size)) return inPieces(size, piece);
+  const batches = fixed === undefined ? null : batchesOf(inPieces(size.perSample * fixed, piece), size, fixed);
+  if (!batches) throw interaction(node, "splits the sample axis");
+  return batches;
+}
+
+/** Pieces of one size, and what is left at the end. */
+function inPieces(size: number, piece: number): number[] {
+  const whole = Math.floor(size / piece);
+  const rest = size - whole * piece;
+  return [...Array<number>(whole).fill(piece), ...(rest > 0 ? [rest] : [])];
+}
+
+/** Sizes along the axis of the samples, of a file that fixes their number, as multiples of N. */
+function batchesOf(sizes: readonly Dim[], size: Dim, fixed: number | undefined): Dim[] | null {
+  if (!isBatch(size) || fixed === undefined) return null;
+  const multiples = sizes.map((part) => (isBatch(part) || part % fixed !== 0 ? null : { perSample: part / fixed }));
+  return multiples.every((part) => part !== null) ? multiples : null;
 }
 
 function joined(call: SequenceCall): Value {
