@@ -23,7 +23,7 @@ export function nodesBefore(outputs: Iterable<Value>, stop: { has(value: Value):
     const node = nth(stack, stack.length - 1);
     if (!state.has(node)) {
       state.set(node, "open");
-      for (const input of presentInputs(node)) push(input);
+      for (const input of node.inputs) if (input) push(input);
       continue;
     }
     stack.pop();
@@ -49,7 +49,7 @@ export function leavesOf(outputs: Iterable<Value>): Value[] {
 export function dependentsOf(sources: Iterable<Value>, nodes: Iterable<Node>): Set<Value> {
   const dependent = new Set<Value>(sources);
   for (const node of nodes) {
-    if (presentInputs(node).some((input) => dependent.has(input))) {
+    if (node.inputs.some((input) => input !== null && dependent.has(input))) {
       for (const output of node.outputs) dependent.add(output);
     }
   }

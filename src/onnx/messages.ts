@@ -236,10 +236,10 @@ function empty(table: Table): Fields {
 /** A message from some of its fields; messages in them may be plain objects of theirs. */
 function made(table: Table, init: object): Fields {
   const message = empty(table);
-  const given = new Map<string, unknown>(Object.entries(init));
+  const given: Readonly<Record<string, unknown>> = { ...init };
   for (const { name, choice, scalar, message: type, list } of table.fields) {
     const whole = (value: unknown) => (scalar ? value : madeOf(tableNamed(type), value));
-    const value = given.get(choice ?? name) ?? undefined;
+    const value = given[choice ?? name] ?? undefined;
     if (value === undefined) continue;
     if (choice === undefined) message[name] = list && Array.isArray(value) ? value.map(whole) : whole(value);
     else if (isChoice(value) && value.case === name) message[choice] = { case: name, value: whole(value.value) };

@@ -8,7 +8,15 @@ import { isBody } from "../graph/body.js";
 import { showShape } from "../graph/dim.js";
 import { outputOf } from "../graph/operands.js";
 import type { OnRewrite, Rewritten } from "../graph/rewritten.js";
-import { type Attribute, type Body, dimsValue, makeNode, type Node, type Value } from "../graph/value.js";
+import {
+  type Attribute,
+  type Attributes,
+  type Body,
+  dimsValue,
+  makeNode,
+  type Node,
+  type Value,
+} from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { foldNode } from "../interpret/fold.js";
 import { build, definitionOf } from "../ops/registry.js";
@@ -96,11 +104,21 @@ function simplifyWith(how: CleanUp, outputs: readonly Value[]): Value[] {
 /** What one rule makes may be another's to take up, in a further pass. Two or three do; rules that undo each other end here. */
 const maxPasses = 6;
 
+/** What all passes of a clean-up have in common. */
+interface Known {
+  /** Nodes that no rule applies to: as a node never changes, none will in a later pass. */
+  readonly settled: Set<Node>;
+  /** Numbers of values and other objects. */
+  readonly ids: Map<object, number>;
+  /** Attributes as texts. */
+  readonly texts: Map<Attributes, string>;
+}
+
 function cleaned(how: CleanUp, outputs: readonly Value[]): Value[] {
-  const settled = new Set<Node>();
-  let [before, after] = [outputs, pass(how, outputs, settled)];
+  const known: Known = { settled: new Set(), ids: new Map(), texts: new Map() };
+  let [before, after] = [outputs, pass(how, outputs, known)];
   for (let count = 1; count < maxPasses && after.some((value, k) => value !== before[k]); count++)
-    [before, after] = [after, pass(how, after, settled)];
+    [before, after] = [after, pass(how, after, known)];
   return after;
 }
 
@@ -113,9 +131,9 @@ function simplifyBody(how: CleanUp, node: Node): Node {
   };
 }
 
-/** @param settled nodes that no rule applies to: as a node never changes, none will in a later pass */
-function pass(how: CleanUp, outputs: readonly Value[], settled: Set<Node>): Value[] {
-  const merged = new Merger();
+function pass(how: CleanUp, outputs: readonly Value[], known: Known): Value[] {
+  const { settled } = known;
+  const merged = new Merger(known);
   const replaced = new Map<Value, Value>();
   const current = (value: Value): Value => replaced.get(value) ?? merged.leaf(value);
   for (const node of mostOutputsFirst(nodesBefore(outputs))) {
@@ -193,14 +211,17 @@ class Merger {
   readonly #constants = new Map<string, Value>();
   /** The constants that were asked for already, whose content need not be read again. */
   readonly #leaves = new Map<Value, Value>();
-  readonly #ids = new Map<object, number>();
   readonly #folded = new Map<Node, readonly Value[] | null>();
   readonly #adopted = new Map<Value, Value>();
 
+  constructor(private readonly known: Pick<Known, "ids" | "texts">) {}
+
   #id(value: object): number {
-    const id = this.#ids.get(value) ?? this.#ids.size;
-    this.#ids.set(value, id);
-    return id;
+    const { ids } = this.known;
+    const before = ids.get(value);
+    if (before !== undefined) return before;
+    ids.set(value, ids.size);
+    return ids.size - 1;
   }
 
   /** The one leaf that equals this one: small constants are compared by content. */
@@ -265,11 +286,15 @@ class Merger {
     return values.map((value) => this.#adopted.get(value) ?? this.leaf(value));
   }
 
-  #attributes(node: Node): string {
-    return Object.entries(node.attributes)
+  #attributes({ attributes }: Node): string {
+    const before = this.known.texts.get(attributes);
+    if (before !== undefined) return before;
+    const text = Object.entries(attributes)
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([name, value]) => `${name}=${this.#attribute(value)}`)
       .join();
+    this.known.texts.set(attributes, text);
+    return text;
   }
 
   /** The text of a body: equal for bodies that compute the same in the same way. */

@@ -6,7 +6,7 @@
  */
 
 import { addBytes, type Bytes, bytesOfValue, MemoryUse, noBytes, plusBytes } from "../../graph/bytes.js";
-import { type Shape, sameShape } from "../../graph/dim.js";
+import { isBatch, type Shape, sameShape } from "../../graph/dim.js";
 import type { Node, Value } from "../../graph/value.js";
 import { nodesBefore, presentInputs } from "../../graph/walk.js";
 import { neededNodes } from "../../onnx/write/dimensions.js";
@@ -23,10 +23,11 @@ function executionOrder(outputs: readonly Value[]): Node[] {
   const nodes = neededNodes(nodesBefore(outputs), outputs);
   const place = new Map(nodes.map((node, index) => [node, index]));
   const before = (node: Node) => {
-    const inputs = presentInputs(node).flatMap(({ source }) => (source.kind === "node" ? [source.node] : []));
-    return inputs.filter((input) => place.has(input)).sort((a, b) => (place.get(a) ?? 0) - (place.get(b) ?? 0));
+    const made = presentInputs(node).flatMap(({ source }) => (source.kind === "node" ? [source.node] : []));
+    return made.filter((input) => place.has(input)).sort((a, b) => (place.get(a) ?? 0) - (place.get(b) ?? 0));
   };
-  const read = new Set(nodes.flatMap(before));
+  const inputs = new Map(nodes.map((node) => [node, before(node)]));
+  const read = new Set([...inputs.values()].flat());
   const stack = nodes.filter((node) => !read.has(node)).map((node) => ({ node, done: false }));
   const seen = new Set<Node>();
   const order: Node[] = [];
@@ -35,7 +36,7 @@ function executionOrder(outputs: readonly Value[]): Node[] {
     if (done) order.push(node);
     if (done || seen.has(node)) continue;
     seen.add(node);
-    stack.push({ node, done: true }, ...before(node).map((input) => ({ node: input, done: false })));
+    stack.push({ node, done: true }, ...(inputs.get(node) ?? []).map((input) => ({ node: input, done: false })));
   }
   return order;
 }
@@ -55,8 +56,8 @@ interface Block {
 class Simulation {
   readonly #blocks: Block[] = [];
   readonly #of = new Map<Value, Block>();
-  /** Dead blocks whose memory may serve again, the last to die first. */
-  #free: Block[] = [];
+  /** Dead blocks whose memory may serve again, by what fits into them; of these the last to die is last. */
+  readonly #free = new Map<string, Block[]>();
   readonly #readers = new Map<Value, Node[]>();
   readonly #results: ReadonlySet<Value>;
 
@@ -120,9 +121,7 @@ class Simulation {
         if (block && last && fits({ ...block, shape: input.shape }, output)) return block;
       }
     }
-    const found = this.#free.find((block) => fits(block, output));
-    this.#free = this.#free.filter((block) => block !== found);
-    return found;
+    return this.#free.get(formOf(output.shape, bytesOf(output.dtype)))?.pop();
   }
 
   /**
@@ -153,8 +152,17 @@ class Simulation {
     if (!block) return;
     block.reads -= 1;
     block.to = Math.max(block.to, step);
-    if (block.reads === 0) this.#free.unshift(block);
+    if (block.reads > 0) return;
+    const form = formOf(block.shape, block.width);
+    const alike = this.#free.get(form);
+    if (alike) alike.push(block);
+    else this.#free.set(form, [block]);
   }
+}
+
+/** Equal for tensors that fit into each other's memory. */
+function formOf(shape: Shape, width: number): string {
+  return `${width}:${shape.map((dim) => (isBatch(dim) ? `N${dim.perSample}` : dim)).join()}`;
 }
 
 function fits(block: Pick<Block, "shape" | "width">, { shape, dtype }: Value): boolean {
