@@ -70,7 +70,7 @@ class Bench {
     const file = this.#pending.map(({ model }) => model).findLast((each) => each !== undefined);
     if (!file) return;
     const externalData = Object.assign({}, ...this.#pending.map(({ others }) => others));
-    this.#model = await loadModel(file, { externalData });
+    this.#model = await loadModel(file, { externalData, workers: true });
     modelShown.replaceChildren(...summaryOf(file.name, this.#model));
     this.#pending = this.#pending.map(({ model: _, ...others }) => others);
   }

@@ -252,9 +252,50 @@ async function abortedCompiles() {
     require(code === "Error: enough", `it threw ${code}`);
     require(performance.now() - began < (3 * whole) / 4, `it took ${performance.now() - began} ms, of ${whole} ms`);
   }
+  // Of a thread that holds another program the compile is left, and the program stays.
+  const held = await perSample(network(), { loss, want: wants, workers: pool });
+  const late = new AbortController();
+  const began = performance.now();
+  setTimeout(() => late.abort(new Error("enough")), whole / 4);
+  const code = await codeOf(() => perSample(model, { ...options, workers: pool, signal: late.signal }));
+  require(code === "Error: enough" && performance.now() - began < (3 * whole) / 4, `beside another program: ${code}`);
+  require((await held.run(data())).norms.total.data.every((norm) => norm > 0), "the other program is gone");
+  await held.release();
   // The pool goes on.
   const again = await perSample(network(), { loss, want: wants, workers: pool });
   require((await again.run(data())).norms.total.data.every((norm) => norm > 0), "the pool is of no use any more");
+  await pool.release();
+}
+
+/** A model that a worker reads is the model that the page reads; a signal ends that too. */
+async function readInWorkers(id) {
+  const address = `/${id}/model.onnx`;
+  const bytes = new Uint8Array(await (await fetch(address)).arrayBuffer());
+  const here = await loadModel(bytes);
+  const program = await perSample(here, { loss, want: { norms: want.norms() } });
+  const pool = workers();
+  const sources = { bytes, blob: new Blob([bytes]), address, answer: await fetch(address) };
+  for (const [kind, source] of Object.entries(sources)) {
+    const there = await loadModel(source, { workers: kind === "blob" ? pool : true });
+    require(bytes.length > 0, "the bytes were taken away");
+    for (const key of ["sampleAxes", "notes", "leftOut", "constants"])
+      require(JSON.stringify(there[key]) === JSON.stringify(here[key]), `${kind}: other ${key}`);
+    requireSame(there.parameters, here.parameters, `${kind}: parameters`);
+    const again = await perSample(there, { loss, want: { norms: want.norms() }, workers: pool });
+    require(again.graph() === program.graph(), `${kind}: another program`);
+    await again.release();
+  }
+  for (const given of [true, pool]) {
+    require((await codeOf(() => loadModel(new Blob(["no model"]), { workers: given }))) ===
+      "NOT_ONNX", "an error of the worker's");
+    const controller = new AbortController();
+    const reading = codeOf(() => loadModel(bytes, { workers: given, signal: controller.signal }));
+    controller.abort(new Error("enough"));
+    require((await reading) === "Error: enough", `an aborted reading: ${await reading}`);
+  }
+  require((await codeOf(() => loadModel(bytes, { workers: true, samples: 3 }))) ===
+    "INVALID_ARGUMENT", "misspelt options");
+  await program.release();
   await pool.release();
 }
 
@@ -338,6 +379,7 @@ globalThis.pergradTest = {
   compiledInWorkers,
   pageStaysFree,
   abortedCompiles,
+  readInWorkers,
   withoutWorkers,
   ofModel,
 };

@@ -275,6 +275,10 @@ try {
   await attempt("a signal ends a compile at once", async () => {
     await page.evaluate(() => globalThis.pergradTest.abortedCompiles());
   });
+  for (const id of ["mlp", "mnist-cnn"].filter((each) => models.includes(each)))
+    await attempt(`a worker reads what the page does: ${id}`, async () => {
+      await page.evaluate((given) => globalThis.pergradTest.readInWorkers(given), id);
+    });
   await attempt("without Web Workers the page does the work", async () => {
     await page.evaluate(() => globalThis.pergradTest.withoutWorkers());
   });

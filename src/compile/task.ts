@@ -2,7 +2,7 @@
 import type { Bytes } from "../graph/bytes.js";
 import type { Model } from "../graph/model.js";
 import { type Made, makingOf, Received, Sending, type Sent, type SentGraph } from "../graph/sent.js";
-import { receivedModel, type SentModel, sentModel } from "../graph/sent-model.js";
+import { operatorsSent, receivedModel, type SentModel, sentModel } from "../graph/sent-model.js";
 import type { LossName } from "../nn/as-loss.js";
 import type { Executable, LoadOptions, Schedulable } from "../target/target.js";
 import type { Wants } from "../wants/wanted.js";
@@ -76,7 +76,7 @@ export function isTask(sent: object): sent is CompileTask {
 /** The model of a task, and the operators that it is made of. */
 export function modelIn(task: CompileTask): { readonly operators: readonly string[]; model(): Model } {
   return {
-    operators: task.model.graph.flatMap((entry) => ("op" in entry ? [entry.op] : [])),
+    operators: operatorsSent(task.model),
     model: () => receivedModel(task.model),
   };
 }

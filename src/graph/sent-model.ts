@@ -3,7 +3,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import type { Model } from "./model.js";
 import { Received, Sending, type Sent, type SentGraph } from "./sent.js";
 
-export interface SentModel extends Pick<Model, "sampleAxes" | "leftOut" | "notes"> {
+export interface SentModel extends Pick<Model, "sampleAxes" | "leftOut" | "constants" | "notes"> {
   readonly graph: SentGraph;
   readonly inputs: readonly Sent[];
   readonly parameters: readonly Sent[];
@@ -12,7 +12,7 @@ export interface SentModel extends Pick<Model, "sampleAxes" | "leftOut" | "notes
 }
 
 /** What programs are compiled from: without what only a file that is written from the model holds. */
-export function sentModel({ graph, parameters, sampleAxes, leftOut, notes }: Model): SentModel {
+export function sentModel({ graph, parameters, sampleAxes, leftOut, constants, notes }: Model): SentModel {
   const sending = new Sending();
   return {
     inputs: sending.values(graph.inputs),
@@ -22,17 +22,23 @@ export function sentModel({ graph, parameters, sampleAxes, leftOut, notes }: Mod
     values: parameters,
     sampleAxes,
     leftOut,
+    ...(constants ? { constants } : {}),
     notes,
   };
 }
 
 export function receivedModel(sent: SentModel): Model {
-  const { sampleAxes, leftOut, notes, values } = sent;
+  const { sampleAxes, leftOut, constants, notes, values } = sent;
   const received = new Received(sent.graph);
   const graph = {
     inputs: received.values(sent.inputs),
     parameters: received.values(sent.parameters),
     outputs: sent.outputs.map(({ name, value }) => ({ name, value: received.value(value) })),
   };
-  return { graph, parameters: values, sampleAxes, leftOut, notes };
+  return { graph, parameters: values, sampleAxes, leftOut, ...(constants ? { constants } : {}), notes };
+}
+
+/** The names of all operators in it. */
+export function operatorsSent({ graph }: SentModel): string[] {
+  return graph.flatMap((entry) => ("op" in entry ? [entry.op] : []));
 }

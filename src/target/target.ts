@@ -32,7 +32,16 @@ export interface Target {
   readonly profiler?: Profiler | undefined;
   /** Has worker threads compile, not only run. Absent where they do not. */
   readonly elsewhere?: Elsewhere | undefined;
+  /** Has a worker thread read a model. Absent where none does. */
+  readonly readElsewhere?: ReadElsewhere | undefined;
 }
+
+/**
+ * Gives the model as data. Null where the threads of a pool only run programs. Throws what reading throws, and the
+ * signal's reason.
+ * @param task is sent as it is: plain data
+ */
+export type ReadElsewhere = (task: object, options: ElsewhereOptions) => Promise<object | null>;
 
 /**
  * Has worker threads compile and load a program. Null where they only run programs. Throws what compiling throws, and the

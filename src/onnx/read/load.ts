@@ -27,6 +27,14 @@ export function loadModel(source: string | URL | FileContent, options: LoadOptio
 }
 
 async function load(source: string | URL | FileContent, options: LoadOptions): Promise<Model> {
+  const given = checkedSource(source, options);
+  // The reader is loaded when it is first used.
+  const { modelFrom } = await import("./model-of.js");
+  return modelFrom(given, options);
+}
+
+/** What is read, if options and source are such. Throws INVALID_ARGUMENT. */
+export function checkedSource(source: string | URL | FileContent, options: LoadOptions): string | FileContent {
   checkOptions("loadModel(path, options)", options, loadOptions);
   checkGlobs("parameters", options.parameters);
   checkGlobs("outputs", options.outputs);
@@ -35,9 +43,7 @@ async function load(source: string | URL | FileContent, options: LoadOptions): P
     if (!isContent(content))
       throw invalidArgument(`externalData has for "${name}" ${kindOf(content)}; give the file's bytes, or a Blob.`);
   }
-  // The reader is loaded when it is first used.
-  const { modelFrom } = await import("./model-of.js");
-  return modelFrom(given, options);
+  return given;
 }
 
 /** Throws INVALID_ARGUMENT. */

@@ -10,18 +10,26 @@ export interface CompiledTask {
   readonly told: unknown;
 }
 
+/** What a thread does beside running programs. */
+export interface Doing {
+  compile(task: object): Promise<CompiledTask>;
+  /** Reads a model. What it is answered with, and the arrays in it that may be handed over. */
+  read(task: object): Promise<{ readonly model: object; readonly arrays: readonly ArrayBufferView[] }>;
+}
+
 export class Answering {
   readonly #sessions = new Map<number, Session>();
 
-  /** @param compile absent where the thread only runs programs */
+  /** @param doing absent where the thread only runs programs */
   constructor(
     private readonly runtime: Runtime,
-    private readonly compile?: (task: object) => Promise<CompiledTask>,
+    private readonly doing?: Doing,
   ) {}
 
   /** The answer, and the memory that may be handed over with it. */
   async answer(request: Request): Promise<{ readonly answer: Answer; readonly buffers: ArrayBuffer[] }> {
     try {
+      if (request.kind === "read") return await this.#read(request);
       const answer = await this.#answer(request);
       const buffers = new Set(Object.values(answer.results ?? {}).map(({ data }) => data.buffer as ArrayBuffer));
       return { answer, buffers: [...buffers] };
@@ -31,15 +39,21 @@ export class Answering {
     }
   }
 
-  async #answer(request: Request): Promise<Answer> {
+  async #read({ id, task }: Extract<Request, { readonly kind: "read" }>) {
+    if (!this.doing) throw defect("a worker thread that only runs programs is asked to read a model");
+    const { model, arrays } = await this.doing.read(task);
+    return { answer: { id, read: model }, buffers: [...new Set(arrays.map(({ buffer }) => buffer as ArrayBuffer))] };
+  }
+
+  async #answer(request: Exclude<Request, { readonly kind: "read" }>): Promise<Answer> {
     const { id, session } = request;
     if (request.kind === "load") {
       this.#sessions.set(session, await this.runtime.load(request.model, request.options));
       return { id };
     }
     if (request.kind === "compile") {
-      if (!this.compile) throw defect("a worker thread that only runs programs is asked to compile one");
-      const { session: made, ...compiled } = await this.compile(request.task);
+      if (!this.doing) throw defect("a worker thread that only runs programs is asked to compile one");
+      const { session: made, ...compiled } = await this.doing.compile(request.task);
       this.#sessions.set(session, made);
       return { id, compiled };
     }

@@ -1,13 +1,23 @@
-/** Web Workers compile, so that the page stays free, and with them all memory of a compile is given back. */
+/** Web Workers read models and compile, so that the page stays free, and with them all memory of a compile is given back. */
 import { nth } from "../../present.js";
 import { unlessAborted } from "../signals.js";
-import type { CompiledElsewhere, Elsewhere } from "../target.js";
+import type { CompiledElsewhere, Elsewhere, ReadElsewhere } from "../target.js";
 import { Lanes } from "./lanes.js";
 import { Workers } from "./workers.js";
 
 export const elsewhere: Elsewhere = async (task, { workers, signal }) => {
   if (typeof workers === "number") return inOwn(task, workers, signal);
   return workers instanceof Workers ? workers.compile(task, signal) : null;
+};
+
+export const readElsewhere: ReadElsewhere = async (task, { workers, signal }) => {
+  if (typeof workers === "object") return workers instanceof Workers ? workers.read(task, signal) : null;
+  const own = new Workers();
+  try {
+    return await unlessAborted(own.read(task), signal);
+  } finally {
+    await own.release();
+  }
 };
 
 /** In so many threads of the program's own, each of which compiles it. */

@@ -1,4 +1,6 @@
-/** Whether worker threads compile: those of Node only run programs. */
-import type { Elsewhere } from "../target.js";
+/** Whether worker threads read and compile: those of Node only run programs. */
+import type { Elsewhere, ReadElsewhere } from "../target.js";
 
 export const elsewhere: Elsewhere | undefined = undefined;
+
+export const readElsewhere: ReadElsewhere | undefined = undefined;

@@ -3,7 +3,7 @@ import { usualPrices } from "../../ops/prices.js";
 import type { ProfiledRuntime, Target } from "../target.js";
 import { adapted } from "./adapt.js";
 import { type ApartSizes, usualApartSizes } from "./apart.js";
-import { elsewhere } from "./elsewhere.js";
+import { elsewhere, readElsewhere } from "./elsewhere.js";
 import { executable } from "./executable.js";
 import { here } from "./here.js";
 import { load } from "./load.js";
@@ -43,6 +43,7 @@ export function onnxruntimeWith(sizes: ApartSizes, runtime: ProfiledRuntime = he
       return runtime.profiler;
     },
     elsewhere,
+    readElsewhere,
   };
 }
 

@@ -4,11 +4,14 @@ import type { Tensor } from "../../tensor/tensor.js";
 import type { RuntimeOptions } from "../runtime.js";
 
 /** Every request is answered by one answer with its number. */
-export type Request = { readonly id: number; readonly session: number } & (
-  | { readonly kind: "load"; readonly model: string | Uint8Array; readonly options: RuntimeOptions }
-  | { readonly kind: "compile"; readonly task: object }
-  | { readonly kind: "run"; readonly feeds: Readonly<Record<string, Tensor>> }
-  | { readonly kind: "release" }
+export type Request = { readonly id: number } & (
+  | { readonly kind: "read"; readonly task: object }
+  | ({ readonly session: number } & (
+      | { readonly kind: "load"; readonly model: string | Uint8Array; readonly options: RuntimeOptions }
+      | { readonly kind: "compile"; readonly task: object }
+      | { readonly kind: "run"; readonly feeds: Readonly<Record<string, Tensor>> }
+      | { readonly kind: "release" }
+    ))
 );
 
 /** A request before it is numbered. */
@@ -28,5 +31,7 @@ export interface Answer {
   readonly results?: Record<string, Tensor>;
   /** Of a compile: what is to be known of the program, and which of its parameters it holds. */
   readonly compiled?: { readonly told: unknown; readonly held: readonly string[] };
+  /** Of a file that was read: the model, as data. */
+  readonly read?: object;
   readonly error?: { readonly code: ErrorCode; readonly message: string };
 }

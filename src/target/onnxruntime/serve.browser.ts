@@ -1,5 +1,5 @@
 /** Makes a Web Worker answer what workers.ts asks it, one request after another. */
-import { Answering, type CompiledTask } from "./answering.js";
+import { Answering, type Doing } from "./answering.js";
 import { here } from "./here.js";
 import type { Request } from "./messages.js";
 
@@ -9,8 +9,8 @@ declare const self: {
   postMessage(message: unknown, transferred: readonly ArrayBuffer[]): void;
 };
 
-export function serve(compile: (task: object) => Promise<CompiledTask>): void {
-  const answering = new Answering(here, compile);
+export function serve(doing: Doing): void {
+  const answering = new Answering(here, doing);
   /** The last request's end. */
   let before = Promise.resolve();
   self.onmessage = ({ data }) => {

@@ -1,5 +1,5 @@
 /** Worker threads that run programs, so that the event loop of the thread that asks stays free. */
-import { PergradError } from "../../errors.js";
+import { defect, PergradError } from "../../errors.js";
 import type { Tensor, TypedArray } from "../../tensor/tensor.js";
 import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
 import { unlessAborted } from "../signals.js";
@@ -123,8 +123,28 @@ export class Workers implements Runtime {
       };
     } catch (error) {
       if (signal?.aborted && thread.load === 1) await this.#replace(thread);
-      else await session.release();
+      // A thread that holds other programs releases this one when it has compiled it.
+      else void session.release();
       throw error;
+    }
+  }
+
+  /**
+   * Reads a model in the thread that holds the fewest programs. Throws what reading throws, and the signal's reason.
+   * @internal
+   */
+  async read(task: object, signal?: AbortSignal): Promise<object> {
+    const thread = this.#leastLoaded();
+    thread.load += 1;
+    try {
+      const { read } = await unlessAborted(thread.ask({ kind: "read", task }), signal);
+      if (!read) throw defect("a worker thread read nothing");
+      return read;
+    } catch (error) {
+      if (signal?.aborted && thread.load === 1) await this.#replace(thread);
+      throw error;
+    } finally {
+      thread.load -= 1;
     }
   }
 

@@ -39,6 +39,7 @@ export const webgpu: Target = {
   },
   atOnce: false,
   elsewhere: base.elsewhere,
+  readElsewhere: base.readElsewhere,
   // Its MaxPool does not tell where the maxima are.
   prices: { ...base.prices, notedMaximum: Number.POSITIVE_INFINITY },
   order: base.order,
