@@ -47,6 +47,19 @@ describe("SplitToSequence", () => {
     ),
   ];
 
+  it.each([
+    ["a size of 1", scalar(1)],
+    ["sizes of 1", int64s(1, 1, 1)],
+  ])("drops the axis, or keeps it, as the runtime does where %s is given", async (_, sizes) => {
+    for (const keepdims of [0, 1]) {
+      const split = [
+        constant("n", sizes),
+        node("SplitToSequence", ["x", "n"], ["s"], [int("axis", 1), int("keepdims", keepdims)]),
+      ];
+      await same({ nodes: [...split, ...joined(3)] });
+    }
+  });
+
   it("splits by one size, the last piece smaller, or by stated sizes", async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 8 }), async (size) => {

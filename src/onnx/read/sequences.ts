@@ -135,9 +135,17 @@ function split({ node, decoder }: SequenceCall): Sequence {
   const axis = normalAxis(node, intAttribute(node, "axis", 0), x.shape.length);
   const sizes = pieceSizes(node, nth(x.shape, axis), decoder.context.fixed);
   const pieces = decoder.made("Split", [x, dimsValue(sizes)], { axis }, sizes.length);
-  if (node.inputs[1] || intAttribute(node, "keepdims", 1) !== 0) return new Sequence(pieces);
+  if (intAttribute(node, "keepdims", 1) !== 0 || !dropsAxis(node)) return new Sequence(pieces);
   const { build } = decoder.context;
   return new Sequence(pieces.flatMap((piece) => decoder.made("Squeeze", [piece, build.ints([axis])])));
+}
+
+/**
+ * Whether `keepdims` counts. ONNX ignores it where a size is given, but for a size of 1 ONNX Runtime does not, and
+ * PyTorch's TorchScript exporter writes unbind like this.
+ */
+function dropsAxis({ inputs: [, sizes] }: FileNode): boolean {
+  return !sizes || (sizes.shape.length === 0 && sizes.known?.[0] === 1);
 }
 
 /** @param fixed the number of samples that the file was written for, where it fixes one: whole batches of these are of any number */
