@@ -13,6 +13,7 @@ import type {
   NodeProto,
   StringStringEntryProto,
   TensorProto,
+  TypeProto,
   ValueInfoProto,
 } from "onnx-buf";
 import { defect } from "../errors.js";
@@ -384,4 +385,5 @@ export const modelProto = new Schema<ModelProto>("ModelProto");
 export const nodeProto = new Schema<NodeProto>("NodeProto");
 export const stringStringEntryProto = new Schema<StringStringEntryProto>("StringStringEntryProto");
 export const tensorProto = new Schema<TensorProto>("TensorProto");
+export const typeProto = new Schema<TypeProto>("TypeProto");
 export const valueInfoProto = new Schema<ValueInfoProto>("ValueInfoProto");

@@ -1,8 +1,8 @@
 /** Writes a graph as an ONNX file of opset 21. */
-import type { AttributeProto, GraphProto, NodeProto, ValueInfoProto } from "onnx-buf";
+import type { AttributeProto, GraphProto, NodeProto, TypeProto, ValueInfoProto } from "onnx-buf";
 import { defect, PergradError } from "../../errors.js";
-import { isBatch, type Shape, sameShape, showDim, showShape } from "../../graph/dim.js";
-import type { Attributes, Node, Value } from "../../graph/value.js";
+import { isBatch, sameShape, showDim, showShape } from "../../graph/dim.js";
+import type { Attributes, Node, Value, ValueType } from "../../graph/value.js";
 import { leavesOf, nodesBefore, presentInputs } from "../../graph/walk.js";
 import { definitionOf } from "../../ops/registry.js";
 import { scanParts } from "../../ops/rules/scan.js";
@@ -16,6 +16,7 @@ import {
   modelProto,
   nodeProto,
   stringStringEntryProto,
+  typeProto,
   valueInfoProto,
 } from "../messages.js";
 import { Names } from "../names.js";
@@ -82,6 +83,7 @@ class Encoder {
   /** The values that something reads. */
   private read: ReadonlySet<Value> = new Set();
   private readonly domains = new Set<string>();
+  private readonly types = new Map<string, TypeProto>();
   private readonly inputs: readonly Value[];
   private readonly dimensions: Dimensions;
 
@@ -294,9 +296,18 @@ class Encoder {
     return nodes.flatMap(({ outputs }) =>
       outputs.flatMap((value) => {
         const name = this.nameOf.get(value) ?? "";
-        return name === "" || described.has(name) || !this.read.has(value) ? [] : [valueInfo(name, value)];
+        if (name === "" || described.has(name) || !this.read.has(value)) return [];
+        return [valueInfoProto.create({ name, type: this.typeOf(value) })];
       }),
     );
+  }
+
+  /** Once for values of equal type, of which there are many. */
+  private typeOf(value: Value): TypeProto {
+    const key = `${value.dtype}${showShape(value.shape)}`;
+    const type = this.types.get(key) ?? typeOf(value);
+    this.types.set(key, type);
+    return type;
   }
 
   /** The name by which a node reads a value. */
@@ -365,14 +376,18 @@ function fitting(value: Value, stored: Tensor): Tensor {
   return stored;
 }
 
-function valueInfo(name: string, { dtype, shape }: { readonly dtype: DType; readonly shape: Shape }): ValueInfoProto {
+function valueInfo(name: string, type: ValueType): ValueInfoProto {
+  return valueInfoProto.create({ name, type: typeOf(type) });
+}
+
+function typeOf({ dtype, shape }: ValueType): TypeProto {
   const dim = shape.map((size) =>
     isBatch(size)
       ? { value: { case: "dimParam" as const, value: showDim(size) } }
       : { value: { case: "dimValue" as const, value: BigInt(size) } },
   );
   const tensorType = { elemType: elementTypeOf(dtype), shape: { dim } };
-  return valueInfoProto.create({ name, type: { value: { case: "tensorType", value: tensorType } } });
+  return typeProto.create({ value: { case: "tensorType", value: tensorType } });
 }
 
 /** Float constants are held more precisely than the graph computes: see `constantValue`. */
