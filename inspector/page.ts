@@ -1,6 +1,6 @@
 /** The inspector: files in, what each sample does to the model out. Nothing leaves the page. */
 import { showShape } from "../src/graph/dim.js";
-import { loadModel, type Model } from "../src/index.js";
+import { loadModel, type Model, nn, perSample, type Workers, want, workers } from "../src/index.js";
 import { type LossName, namedLosses } from "../src/nn/as-loss.js";
 import type { Tensor } from "../src/tensor/tensor.js";
 import { ClassNames } from "./classes.js";
@@ -38,6 +38,8 @@ class Bench {
   #names = new ClassNames();
   #pending: Dropped[] = [];
   #running: AbortController | undefined;
+  /** Begun before it is needed; each study has one of its own, with which all of its memory ends. */
+  #worker = started();
 
   async take(given: readonly File[]): Promise<void> {
     this.cancel();
@@ -70,7 +72,7 @@ class Bench {
     const file = this.#pending.map(({ model }) => model).findLast((each) => each !== undefined);
     if (!file) return;
     const externalData = Object.assign({}, ...this.#pending.map(({ others }) => others));
-    this.#model = await loadModel(file, { externalData, workers: true });
+    this.#model = await loadModel(file, { externalData, workers: this.#worker });
     modelShown.replaceChildren(...summaryOf(file.name, this.#model));
     this.#pending = this.#pending.map(({ model: _, ...others }) => others);
   }
@@ -161,7 +163,11 @@ class Bench {
         report.status(`Measured ${found.samples} of ${found.total} samples.`);
         results.part(subject, found);
       };
-      const found = await study(model, feeds, loss, { signal: running.signal, onPart });
+      const worker = this.#worker;
+      const found = await study(model, feeds, loss, { signal: running.signal, onPart, worker }).finally(() => {
+        if (typeof worker === "object") void worker.release();
+        if (this.#worker === worker) this.#worker = started();
+      });
       if (this.#running !== running) return;
       report.status("");
       results.finish(subject, found.study, found.program);
@@ -177,6 +183,25 @@ class Bench {
   cancel(): void {
     this.#running?.abort();
   }
+}
+
+/** Where no worker can be started, what is to run in one falls back on the page. */
+function started(): Workers | true {
+  try {
+    const worker = workers();
+    // What goes wrong here goes wrong again where it is told.
+    warmed(worker).catch(() => undefined);
+    return worker;
+  } catch {
+    return true;
+  }
+}
+
+/** A first program, of one weight, has the worker load the runtime before files are dropped. */
+async function warmed(worker: Workers): Promise<void> {
+  const model = nn.model(nn.linear(1, 1), { seed: 1 });
+  const program = await perSample(model, { loss: "mse", want: { norms: want.norms() }, workers: worker });
+  await program.release();
 }
 
 const hasData = ({ tensors, images }: Dropped) => tensors.size > 0 || images.length > 0;

@@ -1,5 +1,5 @@
 /** What is measured of each sample. */
-import { attribution, type Model, type Program, perSample, type Tensor, want } from "../src/index.js";
+import { attribution, type Model, type Program, perSample, type Tensor, type Workers, want } from "../src/index.js";
 import type { LossName } from "../src/nn/as-loss.js";
 import { pickSamples } from "../src/tensor/take-samples.js";
 import { classesIn, classesOf } from "./classes.js";
@@ -30,6 +30,8 @@ export interface Told {
   readonly signal: AbortSignal;
   /** Is called with what is known so far, first of few samples. */
   readonly onPart: (study: Study) => void;
+  /** Where it is compiled and measured; `true`: in a worker of the program's own. */
+  readonly worker: Workers | true;
 }
 
 /** Samples at a time: the first are there soon. */
@@ -40,10 +42,10 @@ export async function study(
   model: Model,
   feeds: Feeds,
   loss: LossName,
-  { signal, onPart }: Told,
+  { signal, onPart, worker }: Told,
 ): Promise<{ readonly study: Study; readonly program: Ended }> {
   const measuring = new Measuring(model, feeds, performance.now());
-  const program = await perSample(model, { loss, want: wants, workers: true, signal });
+  const program = await perSample(model, { loss, want: wants, workers: worker, signal });
   try {
     for await (const { from, results } of program.stream(feeds, { signal, chunkSize })) {
       measuring.add(from, results);
@@ -51,7 +53,6 @@ export async function study(
     }
     return { study: measuring.found, program };
   } finally {
-    // Ends the worker too, which gives back all of its memory.
     await program.release();
   }
 }

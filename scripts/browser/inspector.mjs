@@ -96,6 +96,8 @@ export async function testInspector(browser, tell, screenshots) {
     const shoot = async (name) =>
       screenshots && page.screenshot({ path: join(screenshots, `${name}.png`), fullPage: true });
     await page.goto(address);
+    // Whoever drops files takes longer than this.
+    await page.waitForLoadState("networkidle");
     await shoot("empty");
     await attempt("2,000 digits are measured with Node's numbers", async () => {
       const { first, early, all } = await measured(page, folder, ["digits.onnx", "digits.safetensors"]);
