@@ -1,6 +1,5 @@
 /** What is taken from a data set besides what programs are fed. */
 import type { Objective } from "../compile/objective.js";
-import { present } from "../present.js";
 import { type Batch, type Dataset, isBatch, piecesOf } from "../program/dataset.js";
 import { type Prepared, prepare } from "../program/feeds.js";
 import { joinSamples } from "../tensor/take-samples.js";
@@ -47,13 +46,6 @@ export async function readOnce(objective: Objective, dataset: Dataset, allowNotF
     targets: targetsOf(objective, parts.length === 0 ? undefined : joinSamples(parts, 0)),
     sameAs: same.all,
   };
-}
-
-/** All samples at once, in memory. */
-export async function readWhole(objective: Objective, dataset: Dataset): Promise<Prepared> {
-  const pieces: Prepared[] = [];
-  for await (const piece of preparedPieces(objective, dataset, false, Number.MAX_SAFE_INTEGER)) pieces.push(piece);
-  return present(pieces[0]);
 }
 
 /** What a program takes that does not look at targets. */

@@ -3,14 +3,15 @@ import { invalidArgument } from "../arguments.js";
 import type { Objective } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
 import { withParameters } from "../graph/with-parameters.js";
-import { type Dataset, isBatch } from "../program/dataset.js";
+import { type Batch, type Dataset, isBatch } from "../program/dataset.js";
 import { runningOf } from "../program/options.js";
+import { trainingData } from "../train/setup.js";
 import { largest } from "./by-class.js";
 import { type Followed, follow, type Parameters } from "./following.js";
 import { finiteOnly, isZero, lossFeatures, normalised, outputFeatures, type Rows } from "./gradient-features.js";
 import { type LabelScores, labelScores } from "./label-scores.js";
 import { type Neighbours, nearestOf } from "./nearest.js";
-import { preparedPieces, type Read, readOnce, readWhole, withoutTarget } from "./reading.js";
+import { preparedPieces, type Read, readOnce, withoutTarget } from "./reading.js";
 import { Ridge } from "./ridge.js";
 import { farAbove, median } from "./scales.js";
 import type { Targets } from "./targets.js";
@@ -63,7 +64,10 @@ export async function issuesOf(objective: Objective, data: Dataset, options: Fin
 }
 
 /** Throws INVALID_ARGUMENT. */
-function checkGiven(data: Dataset, { dims, neighbours, damping, checkpoints, training }: FindIssuesOptions): void {
+function checkGiven(
+  data: Dataset,
+  { dims, neighbours, damping, checkpoints, training }: FindIssuesOptions,
+): asserts data is Batch | string {
   if (typeof data !== "string" && !isBatch(data))
     throw invalidArgument(
       "findIssues reads the data several times, which an iterable allows once; give all samples by name, or the path of a file.",
@@ -80,14 +84,18 @@ function checkGiven(data: Dataset, { dims, neighbours, damping, checkpoints, tra
 
 async function trainedHere(
   objective: Objective,
-  data: Dataset,
+  data: Batch | string,
   { targets }: Read,
   { training, onStage, ...options }: FindIssuesOptions,
 ): Promise<TrainedHere | undefined> {
   if (!training) return undefined;
   onStage?.("training");
-  const own = { objective, ...(await readWhole(objective, data)), running: runningOf(options) };
-  return trainHere(own, targets, training);
+  const opened = await trainingData(objective, data, { made: [], allowNotFinite: false, inPlace: true });
+  try {
+    return await trainHere({ objective, data: opened, running: runningOf(options) }, targets, training);
+  } finally {
+    await opened.release();
+  }
 }
 
 /** Checkpoints with the parameters that they leave out. Throws MISSING_TENSOR, SHAPE_MISMATCH. */

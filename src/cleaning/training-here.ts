@@ -6,11 +6,10 @@ import { withParameters } from "../graph/with-parameters.js";
 import { entryOf, present } from "../present.js";
 import { type Running, runningOf } from "../program/options.js";
 import { Program } from "../program/program.js";
-import { samplesAt } from "../program/split.js";
+import type { Data } from "../tensor/data.js";
 import { random } from "../tensor/random.js";
-import type { Tensor } from "../tensor/tensor.js";
 import { permutation } from "../train/batches.js";
-import { HeldData } from "../train/dataset.js";
+import type { TrainingData } from "../train/dataset.js";
 import { scoresWhere } from "../train/figures.js";
 import { Trainer } from "../train/trainer.js";
 import { marginOf, softmax } from "./by-class.js";
@@ -19,7 +18,32 @@ import type { Parameters } from "./following.js";
 import type { Targets } from "./targets.js";
 import type { CleaningTraining } from "./types.js";
 
-type Feeds = Readonly<Record<string, Tensor>>;
+/** Samples read at a time where models predict them. */
+const readAtOnce = 256;
+
+/** Some samples of a data set; of another one, which stays open. */
+class Some implements TrainingData {
+  constructor(
+    private readonly all: TrainingData,
+    private readonly numbers: Uint32Array,
+  ) {}
+
+  get samples(): number {
+    return this.numbers.length;
+  }
+
+  take(samples: Uint32Array): Promise<Readonly<Record<string, Data>>> {
+    return this.all.take(samples.map((n) => this.numbers[n] ?? 0));
+  }
+
+  /** All of them, a few at a time. */
+  async *batches(): AsyncGenerator<Readonly<Record<string, Data>>, void, undefined> {
+    for (let from = 0; from < this.samples; from += readAtOnce)
+      yield this.all.take(this.numbers.subarray(from, from + readAtOnce));
+  }
+
+  async release(): Promise<void> {}
+}
 
 /** What models say of samples that they were not trained on. */
 export interface OutOfSample {
@@ -42,21 +66,28 @@ export interface TrainedHere {
 export interface TrainingTask {
   readonly objective: Objective;
   /** All samples. */
-  readonly feeds: Feeds;
-  readonly samples: number;
+  readonly data: TrainingData;
   readonly running: Pick<Running, "threads" | "signal">;
 }
 
 /** Throws INVALID_ARGUMENT, and what training throws. */
 export async function trainHere(task: TrainingTask, targets: Targets, options: CleaningTraining): Promise<TrainedHere> {
   const { folds = 5, epochs } = options;
-  if (!Number.isSafeInteger(folds) || folds < 2 || folds > task.samples)
-    throw invalidArgument(
-      `folds is ${folds}; give a whole number from 2 up to the number of samples, ${task.samples}.`,
-    );
+  const { samples } = task.data;
+  if (!Number.isSafeInteger(folds) || folds < 2 || folds > samples)
+    throw invalidArgument(`folds is ${folds}; give a whole number from 2 up to the number of samples, ${samples}.`);
   if (!Number.isSafeInteger(epochs) || epochs < 1)
     throw invalidArgument(`epochs is ${epochs}; give a whole number from 1 up.`);
-  const checkpoints = await train(task, options);
+  const checkpoints = await train(
+    {
+      ...task,
+      data: new Some(
+        task.data,
+        Uint32Array.from({ length: samples }, (_, n) => n),
+      ),
+    },
+    options,
+  );
   const model = withParameters(task.objective.model, checkpoints[checkpoints.length - 1] ?? {});
   if (targets.kind !== "classes") return { model, checkpoints };
   return { model, checkpoints, outOfSample: await crossValidate(task, targets, folds, options) };
@@ -64,12 +95,11 @@ export async function trainHere(task: TrainingTask, targets: Targets, options: C
 
 /** The parameters after each epoch. */
 async function train(task: TrainingTask, { optimizer, epochs, batchSize }: CleaningTraining): Promise<Parameters[]> {
-  const { objective, feeds, samples, running } = task;
+  const { objective, data, running } = task;
   const { threads, signal } = running;
-  const data = new HeldData(objective, feeds, { made: [], allowNotFinite: false, inPlace: true });
   const first = [...objective.parameters.keys()].map((name) => [name, entryOf(objective.model.parameters, name)]);
   const own = { objective, data, parameters: Object.fromEntries(first) };
-  const perEpoch = Math.ceil(samples / batchSize);
+  const perEpoch = Math.ceil(data.samples / batchSize);
   const trainer = await Trainer.over(own, {
     loss: objective.loss,
     optimizer: optimizer(perEpoch * epochs),
@@ -98,7 +128,8 @@ async function crossValidate(
   folds: number,
   options: CleaningTraining,
 ): Promise<OutOfSample> {
-  const { samples, objective, feeds, running } = task;
+  const { objective, data, running } = task;
+  const { samples } = data;
   const probabilities = new Float32Array(samples * classes);
   const [margins, losses] = [new Float32Array(samples), new Float32Array(samples)];
   const order = permutation(samples, random(1));
@@ -112,10 +143,9 @@ async function crossValidate(
     for (let fold = 0; fold < folds; fold++) {
       const left = order.filter((_, k) => k % folds === fold);
       const kept = order.filter((_, k) => k % folds !== fold);
-      const part = { ...task, feeds: samplesAt(feeds, objective.expected, kept), samples: kept.length };
-      const checkpoints = await train(part, options);
+      const checkpoints = await train({ ...task, data: new Some(data, kept) }, options);
       const run = { parameters: checkpoints[checkpoints.length - 1] ?? {}, inPlace: true } as const;
-      const { scores } = await program.runAll(samplesAt(feeds, objective.expected, left), run);
+      const { scores } = await program.runAll(new Some(data, left).batches(), run);
       left.forEach((n, k) => {
         const own = softmax(present(scores).data.subarray(k * classes, (k + 1) * classes));
         probabilities.set(own, n * classes);

@@ -35,11 +35,12 @@ export async function setup<S>(
   const objective = objectiveOf(model, options);
   const made = Object.keys(options.inputs?.(0, new Uint32Array()) ?? {});
   const parameters = [...objective.parameters].map(([name, value]) => [name, parameterValue(model, value)]);
-  const data = await dataOf(objective, dataset, { made, allowNotFinite, inPlace: options.inPlace ?? false });
+  const data = await trainingData(objective, dataset, { made, allowNotFinite, inPlace: options.inPlace ?? false });
   return { objective, data, parameters: Object.fromEntries(parameters) as Parameters };
 }
 
-async function dataOf(
+/** Data in memory, or in a file, which stays open. Throws what `setup` throws. */
+export async function trainingData(
   objective: Objective,
   dataset: TrainingSet | string,
   options: TrainingDataOptions,

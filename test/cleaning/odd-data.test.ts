@@ -1,7 +1,9 @@
 /** Data sets as people have them: one class, few samples, numbers as targets, NaN, copies that disagree. */
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { findIssues, type Issues, losses, nn, type PergradError } from "../../src/index.js";
+import { adam, findIssues, type Issues, losses, nn, type PergradError, writeTensors } from "../../src/index.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
+import { temporaryFolder } from "../support/folder.js";
 
 const samples = 30;
 const network = (outputs: number) => nn.sequential(nn.linear(4, 8), nn.relu(), nn.linear(8, outputs));
@@ -18,6 +20,24 @@ function requireScores({ scores }: Issues): void {
   for (const values of Object.values(scores))
     for (const value of values) expect(value >= 0 && value <= 1, String(value)).toBe(true);
 }
+
+test("a model is trained on a file as on the same samples in memory, to the last bit", async () => {
+  const target = {
+    dtype: "int64",
+    dims: [samples],
+    data: BigInt64Array.from(
+      labels((n) => n % 3),
+      BigInt,
+    ),
+  } as const;
+  const data = { x: floats(4, (i) => Math.sin(i * i + 1)), target };
+  const path = join(temporaryFolder(), "data.safetensors");
+  await writeTensors(path, data);
+  const training = { optimizer: () => adam({ learningRate: 0.01 }), epochs: 2, batchSize: 8, folds: 3 };
+  const found = (own: typeof data | string) =>
+    findIssues(nn.model(network(3), { input: { x: ["N", 4] }, seed: 2 }), own, { ...options, training });
+  expect(await found(path)).toEqual(await found(data));
+});
 
 describe("targets", () => {
   test("of one class alone are all right", async () => {
