@@ -28,9 +28,11 @@ export function alike(value: Value | null | undefined): number | undefined {
   if (node?.domain !== "") return uniform(value);
   if (node.op === "ConstantOfShape") return Number(tensorAttribute(node, "value")?.data[0] ?? 0);
   if (selecting.includes(node.op)) return alike(node.inputs[0]);
-  if (node.op === "Cast") return castAlike(value, alike(node.inputs[0]));
+  if (casts(node)) return castAlike(value, alike(node.inputs[0]));
   return combined(node, alike(node.inputs[0]), alike(node.inputs[1]));
 }
+
+const casts = ({ op }: Node): boolean => op === "Cast" || op === "CastLike";
 
 function castAlike({ dtype }: Value, element: number | undefined): number | undefined {
   if (element === undefined || isFloat(dtype)) return element;
@@ -72,7 +74,7 @@ function boundsThrough(node: Node, value: Value): Bounds | null {
   const [first, second] = node.inputs;
   if (node.op === "ArgMax" || node.op === "ArgMin") return belowSize(first, intAttribute(node, "axis", 0));
   if (node.op === "TopK") return node.outputs[1] === value ? belowSize(first, intAttribute(node, "axis", -1)) : null;
-  const same = selecting.includes(node.op) || (node.op === "Cast" && !isFloat(value.dtype));
+  const same = selecting.includes(node.op) || (casts(node) && !isFloat(value.dtype));
   const a = first ? boundsOf(first) : null;
   if (same) return a && !isFloat(first?.dtype ?? "float32") ? a : null;
   if (node.op === "Where")
@@ -120,7 +122,7 @@ export function linearOf(value: Value): Linear {
   const node = nodeOf(value);
   const [first, second] = node?.inputs ?? [];
   if (node?.domain !== "" || !first) return { constant: 0, multiple: 1 };
-  if (reshapes.includes(node.op) || ["Identity", "Expand", "Cast"].includes(node.op)) return linearOf(first);
+  if (reshapes.includes(node.op) || ["Identity", "Expand"].includes(node.op) || casts(node)) return linearOf(first);
   if (node.op === "Concat") return node.inputs.map((part) => linearOf(present(part))).reduce(farther);
   const factor = node.op === "Neg" ? -1 : node.op === "Mul" ? (alike(second) ?? alike(first)) : undefined;
   if (factor !== undefined) {

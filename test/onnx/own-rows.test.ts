@@ -70,6 +70,14 @@ const numbers: Readonly<Record<string, (T: number) => Nodes>> = {
     node("CumSum", ["ones", "zero"], ["sums"]),
     node("Sub", ["sums", "one"], ["n"]),
   ],
+  "sum of ones of the indices' dtype, less one": () => [
+    ...batchSize,
+    node("Constant", [], ["one32"], [tensor("value", floats([], 1))]),
+    node("CastLike", ["one32", "i"], ["each"]),
+    node("Expand", ["each", "N1"], ["ones"]),
+    node("CumSum", ["ones", "zero"], ["sums"]),
+    node("Sub", ["sums", "each"], ["n"]),
+  ],
   "sum of the ones before": () => [
     ...batchSize,
     node("Expand", ["one", "N1"], ["ones"]),

@@ -70,6 +70,7 @@ export class Numbers {
       case "Identity":
         return this.of(first);
       case "Cast":
+      case "CastLike":
         return cast(this.of(first), value);
       case "Expand":
         return broadcast(this.of(first), first.shape, value.shape);
