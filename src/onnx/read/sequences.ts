@@ -141,7 +141,7 @@ function split({ node, decoder }: SequenceCall): Sequence {
 }
 
 /**
- * Whether `keepdims` counts. ONNX ignores it where a size is given, but for a size of 1 ONNX Runtime does not, and
+ * Whether `keepdims` counts. ONNX ignores it where a size is given, but for a size of 1 runtimes do not, and
  * PyTorch's TorchScript exporter writes unbind like this.
  */
 function dropsAxis({ inputs: [, sizes] }: FileNode): boolean {
