@@ -10,7 +10,7 @@ export interface Judged {
   readonly found: ArrayLike<number>;
   readonly difference: number;
   /** How far the same numbers computed alone are off; undefined where they are not computed so. */
-  readonly alone?: number;
+  alone?: number;
   ownRounding: number;
 }
 

@@ -21,6 +21,9 @@ export type FactorsOptions = Required<Pick<KroneckerFactorsOptions, "approximati
 
 type Matrix = readonly (readonly number[])[];
 
+/** What one sample's values are, where others (vectors and seeds) are as given. */
+type ReadValues = Reference["values"];
+
 /** Pseudo-targets of one sample, and the coefficients of the products of their gradients. */
 interface Targets {
   readonly coefficients: Matrix;
@@ -65,9 +68,15 @@ export class PlainFactors {
   /**
    * What each of the program's tensors must be, by its name: `A/<parameter>`, `B/<parameter>`, `block/<parameter>` or
    * `diagonal/<parameter>`; without those of parameters whose part in the model is not followed.
+   * @param read for the empirical kind, where to read what `readForLabels` names, if not in float64
    */
-  of(found: KroneckerFactors, { kind, approximation }: FactorsOptions, samples: number): Map<string, Float64Array> {
-    const all = Array.from({ length: samples }, (_, n) => this.#sample(n, kind));
+  of(
+    found: KroneckerFactors,
+    { kind, approximation }: FactorsOptions,
+    samples: number,
+    read: ReadValues = (...asked) => this.reference.values(...asked),
+  ): Map<string, Float64Array> {
+    const all = Array.from({ length: samples }, (_, n) => this.#sample(n, kind, read));
     const terms = kind === "empirical" ? this.#terms : 1;
     const result = new Map<string, Float64Array>();
     const put = (name: string, like: ArrayLike<number>, matrix: Matrix, size = matrix.length) =>
@@ -84,6 +93,11 @@ export class PlainFactors {
       if (sides.rows.some((row) => row.some((x) => x !== 0))) put(`A/${name}`, A.data, sides.columns);
     }
     return result;
+  }
+
+  /** All that the empirical kind is made of. */
+  get readForLabels(): readonly Value[] {
+    return [...this.#inputs, ...this.#ofLoss];
   }
 
   #sides(
@@ -136,9 +150,12 @@ export class PlainFactors {
     };
   }
 
-  #sample(n: number, kind: FactorsOptions["kind"]): Targets & { readonly inputs: ReadonlyMap<Value, Float64Array> } {
-    const values = (of: readonly Value[], given: ReadonlyMap<Value, Array64> = new Map()) =>
-      this.reference.values(n, of, given);
+  #sample(
+    n: number,
+    kind: FactorsOptions["kind"],
+    readValues: ReadValues,
+  ): Targets & { readonly inputs: ReadonlyMap<Value, Float64Array> } {
+    const values = (of: readonly Value[], given: ReadonlyMap<Value, Array64> = new Map()) => readValues(n, of, given);
     const byTarget = (found: readonly Float64Array[]) =>
       new Map(this.#targets.map((value, k) => [value, nth(found, k)]));
     const read = values(this.#inputs);

@@ -10,9 +10,11 @@ import { nodesBefore } from "../graph/walk.js";
 import { elementFactor } from "../ops/build.js";
 import { definitionOf } from "../ops/registry.js";
 import { entryOf, nth, present } from "../present.js";
+import { prepare } from "../program/feeds.js";
 import type { Data } from "../tensor/data.js";
 import type { KroneckerFactors } from "../wants/kronecker.js";
 import { type ByParameter, type Results, want } from "../wants/want.js";
+import { AloneValues } from "./alone-values.js";
 import { furthest, largestFinite, relative, tolerance } from "./comparison.js";
 import type { ComparedCurvature } from "./curvature.js";
 import { type OnFirstSamples, onFirstSamples } from "./first-samples.js";
@@ -100,7 +102,8 @@ export async function comparedMatrices(
   const lost = [...expected.values()].some((own) => [...own.values()].some((all) => !all.every(Number.isFinite)));
   if (lost) return leftOut("In float64 the second derivatives of this model and data are not finite.");
   const slope = Math.max(0, ...each.flatMap(({ gradients }) => gradients.map(largestFinite)));
-  const compared = await resultsOf(run, expected, slope);
+  const alone = () => factorsAlone(factors, objective, data, run.found, samples);
+  const compared = await resultsOf(run, expected, slope, alone);
   const missing = matrixNames.filter((name) => !compared.some((own) => own.want === name));
   return { wants: compared, skipped: missing.map((name) => ({ want: name, reason: notFollowed })) };
 }
@@ -169,6 +172,35 @@ function factorsInFloat64(
   samples: number,
 ): Numbers {
   return bySide({ ofLabels: factors.of(first, ofLabels, samples), ofModel: factors.of(second, ofModel, samples) });
+}
+
+/**
+ * Those of labels from float32 values of each sample alone, computed without per-sample code. The others are made of what a
+ * program computes only within its factors.
+ */
+async function factorsAlone(
+  factors: PlainFactors,
+  objective: Objective,
+  data: Readonly<Record<string, Data>>,
+  { ofLabels: found }: Found,
+  count: number,
+): Promise<Numbers> {
+  const wanted = new Map(factors.readForLabels.map((value, k) => [`value/${k}`, value]));
+  const { feeds } = prepare(data, objective.expected, true);
+  const values = await AloneValues.compile(objective, feeds, wanted, new Map(), {});
+  const samples: ReadonlyMap<Value, Float64Array>[] = [];
+  try {
+    for (let n = 0; n < count; n++) {
+      const own = await values.sample(n, 0);
+      samples.push(
+        new Map([...wanted].map(([name, value]) => [value, Float64Array.from(entryOf(own, name).data, Number)])),
+      );
+    }
+  } finally {
+    await values.release();
+  }
+  const read = (n: number, of: readonly Value[]) => of.map((value) => present(nth(samples, n).get(value)));
+  return bySide({ ofLabels: factors.of(found, ofLabels, count, read) });
 }
 
 function bySide<D>(all: Readonly<Record<string, ReadonlyMap<string, D>>>): Map<string, Map<string, D>> {
@@ -260,8 +292,16 @@ interface Compared extends Judged {
   readonly expected: Float64Array;
 }
 
-/** @param slope the largest element of the gradients */
-async function resultsOf(run: OnFirstSamples<Found>, expected: Numbers, slope: number): Promise<CheckedWant[]> {
+/**
+ * @param slope the largest element of the gradients
+ * @param aloneValues numbers of samples alone, which are needed only where some differ
+ */
+async function resultsOf(
+  run: OnFirstSamples<Found>,
+  expected: Numbers,
+  slope: number,
+  aloneValues: () => Promise<Numbers>,
+): Promise<CheckedWant[]> {
   const own = returned(run.found);
   const all = [...expected].flatMap(([name, numbers]) =>
     [...numbers].map(([parameter, exact]): Compared => {
@@ -271,6 +311,11 @@ async function resultsOf(run: OnFirstSamples<Found>, expected: Numbers, slope: n
   );
   const scaleOf = scales(all, slope);
   const beyond = all.filter((each) => relative(each.difference, scaleOf(each)) > tolerance.loop);
+  const alone = beyond.length > 0 ? await aloneValues() : new Map<string, ReadonlyMap<string, Float64Array>>();
+  for (const each of beyond) {
+    const numbers = alone.get(each.want)?.get(each.parameter);
+    if (numbers) each.alone = furthest(numbers, each.expected);
+  }
   await seeOwnRounding(
     beyond,
     run,
