@@ -55,7 +55,9 @@ export class SampleAxes {
   along(value: Value): SampleAxis | null {
     const found = this.#axes.get(value);
     if (found !== undefined) return found;
-    for (const node of nodesBefore([value], this.#axes)) this.#visit(node);
+    // What is known when compiling is the same for all samples, whatever it was the shape of.
+    const settled = { has: (each: Value) => this.#axes.has(each) || each.known !== undefined };
+    for (const node of nodesBefore([value], settled)) this.#visit(node);
     return this.#axes.get(value) ?? null;
   }
 

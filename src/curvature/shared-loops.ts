@@ -24,7 +24,7 @@ export function joinedValues(of: Differentiable): Value[] {
 }
 
 function betweenParametersAndLosses({ losses, parameters }: Differentiable) {
-  const nodes = nodesBefore([losses]);
+  const nodes = nodesBefore([losses], { has: ({ known }) => known !== undefined });
   return { nodes, dependent: dependentsOf(parameters.values(), nodes) };
 }
 

@@ -78,6 +78,15 @@ const numbers: Readonly<Record<string, (T: number) => Nodes>> = {
     node("CumSum", ["ones", "zero"], ["sums"]),
     node("Sub", ["sums", "each"], ["n"]),
   ],
+  "sum of ones, expanded to a shape that it has part in": () => [
+    ...batchSize,
+    ones("N1", "ones"),
+    node("CumSum", ["ones", "zero"], ["sums"]),
+    node("Sub", ["sums", "one"], ["each"]),
+    node("Mul", ["each", "ones"], ["both"]),
+    node("Shape", ["both"], ["shape"]),
+    node("Expand", ["each", "shape"], ["n"]),
+  ],
   "sum of the ones before": () => [
     ...batchSize,
     node("Expand", ["one", "N1"], ["ones"]),
