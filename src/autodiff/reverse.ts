@@ -225,7 +225,8 @@ function added(build: Build, sum: Value, part: Value): Value {
   const [first, second] = [productOf(build, sum), productOf(build, part)];
   if (!first || !second || !sameShape(sum.shape, part.shape)) return build.add(sum, part);
   const [a, b] = inputsOf(second, 2);
-  return build.reshape(build.op("Gemm", [a, b, outputOf(first, 0)]), sum.shape);
+  const begun = build.reshape(outputOf(first, 0), outputOf(second, 0).shape);
+  return build.reshape(build.op("Gemm", [a, b, begun]), sum.shape);
 }
 
 /** The product of two matrices, or the sum of some, that a value is a view of. */
