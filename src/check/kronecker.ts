@@ -7,13 +7,12 @@ import type { Array64 } from "../float64/array64.js";
 import { factorOf } from "../graph/dim.js";
 import { leaf, type Value } from "../graph/value.js";
 import { grouped } from "../grouped.js";
-import { elementFactor } from "../ops/build.js";
 import { build } from "../ops/registry.js";
 import { nth, present } from "../present.js";
 import type { KroneckerFactors, KroneckerFactorsOptions } from "../wants/kronecker.js";
-import { type Part, partOf, type Rows } from "./layer-uses.js";
+import { type Part, partOf, type Rows, rowsOf } from "./layer-uses.js";
 import type { Reference } from "./oracle.js";
-import { pulled } from "./products.js";
+import { pulled, unitsLike } from "./products.js";
 
 export type FactorsOptions = Required<Pick<KroneckerFactorsOptions, "approximation">> & {
   readonly kind: "empirical" | "type2";
@@ -143,7 +142,10 @@ export class PlainFactors {
     const value = present(this.#parameters.get(name));
     const sizes = value.shape.map(factorOf).filter((size) => size !== 1);
     const rows = least || sizes[0] || 1;
-    const gradients = derivatives.map((of) => rowsOf(present(of.get(value)), rows));
+    const gradients = derivatives.map((of) => {
+      const gradient = present(of.get(value));
+      return rowsOf(gradient, gradient.length / rows);
+    });
     return {
       rows: products(gradients.map(turned), coefficients),
       columns: products(gradients, coefficients),
@@ -168,23 +170,6 @@ export class PlainFactors {
       derivatives: units.map((unit) => byTarget(values(this.#ofOutput, new Map([[this.#seed, unit]])))),
     };
   }
-}
-
-/** Of one sample, 1 at one element each. */
-function unitsLike({ shape }: Value): Array64[] {
-  const [, ...own] = shape;
-  const dims = [1, ...own.map(factorOf)];
-  const size = elementFactor(own);
-  return Array.from({ length: size }, (_, k) => {
-    const data = new Float64Array(size);
-    data[k] = 1;
-    return { dims, data };
-  });
-}
-
-function rowsOf(data: Float64Array, rows: number): Rows {
-  const size = data.length / rows;
-  return Array.from({ length: rows }, (_, k) => data.subarray(k * size, (k + 1) * size));
 }
 
 function turned(rows: Rows): Rows {

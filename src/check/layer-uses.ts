@@ -59,8 +59,8 @@ function readOf(node: Node, parameter: Value, output: Value): Read[] {
 
 const isPerSample = ({ shape }: Value) => shape.some((dim) => typeof dim !== "number");
 
-/** Rows along the last axis. */
-function rowsOf(data: Float64Array, size: number): Rows {
+/** Rows of so many numbers. */
+export function rowsOf(data: Float64Array, size: number): Rows {
   return Array.from({ length: data.length / size }, (_, k) => data.subarray(k * size, (k + 1) * size));
 }
 
@@ -120,9 +120,7 @@ function convolutionOf(node: Node, input: Value, weight: Value): Read {
             (p, axis) => p * nth(strides, axis) + nth(offset, axis) * nth(dilations, axis) - (pads[axis] ?? 0),
           );
           const inside = at.every((k, axis) => k >= 0 && k < nth(sizes, axis));
-          return inside
-            ? nth(Array.from(data.subarray(channel * volume + flat(at), channel * volume + flat(at) + 1)), 0)
-            : 0;
+          return inside ? (data[channel * volume + flat(at)] ?? Number.NaN) : 0;
         }),
       ),
     );

@@ -4,7 +4,6 @@
  */
 import type { Objective, ObjectiveOptions } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
-import { factorOf } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { elementFactor } from "../ops/build.js";
@@ -21,7 +20,7 @@ import { type OnFirstSamples, onFirstSamples } from "./first-samples.js";
 import { type Judged, resultOf, seeOwnRounding } from "./judged.js";
 import { type FactorsOptions, PlainFactors } from "./kronecker.js";
 import { Reference, type ReferenceParts } from "./oracle.js";
-import { type PlainProducts, productNames } from "./products.js";
+import { type PlainProducts, productNames, unitsLike } from "./products.js";
 import type { CheckedWant } from "./wants.js";
 import { workOf } from "./work.js";
 
@@ -257,12 +256,8 @@ function diagonalsOf(
 /** For each element of one sample's output its derivative, by parameter. */
 function jacobianOf(reference: Reference, { names, jacobian }: Parts, sample: number): Map<string, Float64Array>[] {
   const { seed, rows } = present(jacobian);
-  const [, ...own] = seed.shape;
-  const size = elementFactor(own);
-  const dims = [1, ...own.map(factorOf)];
-  return Array.from({ length: size }, (_, element) => {
-    const data = Float64Array.from({ length: size }, (_, k) => (k === element ? 1 : 0));
-    const found = reference.values(sample, rows, new Map([[seed, { dims, data }]]));
+  return unitsLike(seed).map((unit) => {
+    const found = reference.values(sample, rows, new Map([[seed, unit]]));
     return new Map(found.map((row, k) => [nth(names, k), row]));
   });
 }

@@ -8,6 +8,7 @@ import { pushForward } from "../autodiff/forward.js";
 import { plain, reverse } from "../autodiff/reverse.js";
 import type { Objective } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
+import type { Array64 } from "../float64/array64.js";
 import { substitute } from "../graph/body.js";
 import { factorOf } from "../graph/dim.js";
 import { leaf, type Value } from "../graph/value.js";
@@ -131,4 +132,16 @@ export function pulled(value: Value, seed: Value, targets: readonly Value[], not
   const ranges = Ranges.before([value, seed], { notFiniteInputs });
   const found = reverse(new Map([[value, seed]]), new Set(targets), plain, ranges);
   return targets.map((target) => found.get(target) ?? build.zeros(target.shape, target.dtype));
+}
+
+/** For each element of one sample's part of a value, `[1, ...]`: 1 there, and 0 elsewhere. */
+export function unitsLike({ shape }: Value): Array64[] {
+  const [, ...own] = shape;
+  const dims = [1, ...own.map(factorOf)];
+  const size = elementFactor(own);
+  return Array.from({ length: size }, (_, k) => {
+    const data = new Float64Array(size);
+    data[k] = 1;
+    return { dims, data };
+  });
 }

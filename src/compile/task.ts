@@ -1,8 +1,7 @@
 /** A compile as plain data, which another thread is sent, and what that thread tells of the program. */
 import type { Bytes } from "../graph/bytes.js";
-import type { Model } from "../graph/model.js";
 import { type Made, makingOf, Received, Sending, type Sent, type SentGraph } from "../graph/sent.js";
-import { operatorsSent, receivedModel, type SentModel, sentModel } from "../graph/sent-model.js";
+import { type SentModel, sentModel } from "../graph/sent-model.js";
 import type { LossName } from "../nn/as-loss.js";
 import type { Executable, LoadOptions, Schedulable } from "../target/target.js";
 import type { Wants } from "../wants/wanted.js";
@@ -71,14 +70,6 @@ export function taskOf(
 /** Whether something that was sent is a task: the other half of the same package made it. */
 export function isTask(sent: object): sent is CompileTask {
   return "model" in sent && "loss" in sent && "want" in sent && "load" in sent;
-}
-
-/** The model of a task, and the operators that it is made of. */
-export function modelIn(task: CompileTask): { readonly operators: readonly string[]; model(): Model } {
-  return {
-    operators: operatorsSent(task.model),
-    model: () => receivedModel(task.model),
-  };
 }
 
 type SentValued<T extends { readonly value: unknown }> = Omit<T, "value"> & { readonly value: Sent };

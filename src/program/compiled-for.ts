@@ -2,9 +2,10 @@
 import { compiled } from "../compile/compile.js";
 import { explained } from "../compile/explained.js";
 import { type Objective, objectiveOf } from "../compile/objective.js";
-import { type CompileTask, isTask, modelIn, resultOf } from "../compile/task.js";
+import { type CompileTask, isTask, resultOf } from "../compile/task.js";
 import { defect } from "../errors.js";
 import type { Made } from "../graph/sent.js";
+import { operatorsSent, receivedModel } from "../graph/sent-model.js";
 import { Stages } from "../inspect/observe.js";
 import { type Loss, losses } from "../nn/losses.js";
 import { loadOperators } from "../ops/registry.js";
@@ -28,9 +29,11 @@ export interface CompiledFor {
 /** Throws what compiling throws. */
 export async function compiledFor(task: object, target: Target = defaultTarget): Promise<CompiledFor> {
   if (!isTask(task)) throw defect("a worker thread is asked to compile what is no task");
-  const { operators, model } = modelIn(task);
-  await loadOperators(operators);
-  const objective = objectiveIn(task, objectiveOf(model(), { ...task.objective, loss: lossIn(task) }));
+  await loadOperators(operatorsSent(task.model));
+  const objective = objectiveIn(
+    task,
+    objectiveOf(receivedModel(task.model), { ...task.objective, loss: lossIn(task) }),
+  );
   const wants = await loadedWants(wantsIn(task));
   const others = new Map(task.others.map(([name, samples]) => [name, { samples }]));
   const settings = { ...task.settings, want: wants, workers: true };

@@ -1,23 +1,11 @@
 /** Inverses that multiply vectors over all parameters: gradients are materialised, a few at a time. */
 import type { Dataset } from "../../program/dataset.js";
-import type { Program } from "../../program/program.js";
 import { dot, norm } from "../../solvers/vectors.js";
 import { withVectors } from "../../wants/cross.js";
-import type { FloatTensor, Want } from "../../wants/want.js";
 import type { Checkpoint } from "../checkpoint.js";
-import { besides } from "../products.js";
-import { Table } from "../table.js";
+import type { Table } from "../table.js";
+import { againstTraining, type QueryVectors, queriesAtOnce } from "./against-training.js";
 import type { Apply, Inverse } from "./inverse.js";
-
-/** Numbers of multiplied gradients of queries at a time. */
-const mostNumbers = 2 ** 26;
-const maxQueries = 128;
-
-/** With so many vectors, each `[P]`. */
-interface Multiplying {
-  readonly count: number;
-  readonly program: Program<{ products: Want<FloatTensor> }>;
-}
 
 export class ByRows implements Inverse {
   constructor(
@@ -26,40 +14,14 @@ export class ByRows implements Inverse {
     private readonly apply: Apply,
   ) {}
 
-  async scores(queries: Dataset): Promise<Table> {
-    const { size } = this.checkpoint.space;
-    const most = Math.min(maxQueries, Math.max(1, Math.floor(mostNumbers / Math.max(1, size))));
-    const parts: Table[] = [];
-    let begun: Multiplying | undefined;
-    try {
-      for await (const { rows, from, to } of this.checkpoint.rows(queries, most)) {
-        const count = to - from;
-        if (count === 0) continue;
-        const multiplied = await this.apply(rows);
-        if (begun?.count !== count) {
-          await begun?.program.release();
-          begun = undefined;
-          begun = { count, program: await this.checkpoint.program({ products: withVectors(count) }) };
-        }
-        parts.push(await this.#products(begun, multiplied));
-      }
-    } finally {
-      await begun?.program.release();
-    }
-    return Table.stacked(parts);
+  scores(queries: Dataset): Promise<Table> {
+    return againstTraining(this.checkpoint, this.train, this.#multiplied(queries), withVectors);
   }
 
-  /** Of all training samples' gradients with vectors `[count, P]`: nothing is materialised where factors are less work. */
-  async #products({ program, count }: Multiplying, vectors: Float32Array): Promise<Table> {
-    const others = { products: this.checkpoint.space.apart(vectors) };
-    const found: { readonly from: number; readonly numbers: Float32Array }[] = [];
-    let samples = 0;
-    const options = { others, notFinite: "throw", inPlace: true } as const;
-    for await (const { from, to, results } of program.stream(this.train, options)) {
-      found.push({ from, numbers: results.products.data });
-      samples = to;
-    }
-    return besides(found, count, samples);
+  async *#multiplied(queries: Dataset): AsyncGenerator<QueryVectors, void, undefined> {
+    const { space } = this.checkpoint;
+    for await (const { rows, from, to } of this.checkpoint.rows(queries, queriesAtOnce(space.size)))
+      if (to > from) yield { count: to - from, vectors: space.apart(await this.apply(rows)) };
   }
 
   self(): Promise<Float64Array> {

@@ -3,25 +3,14 @@ import type { Bases } from "../../curvature/kronecker.js";
 import { build } from "../../ops/registry.js";
 import { present } from "../../present.js";
 import type { Dataset } from "../../program/dataset.js";
-import type { Program } from "../../program/program.js";
 import type { CurvatureKind } from "../../solvers/curvature.js";
 import { requireDamping } from "../../solvers/kronecker.js";
 import { basisOf, type Part } from "../../solvers/kronecker-parts.js";
 import { type Divisors, productsIn, quotientsIn, squaresIn } from "../../wants/kronecker.js";
-import type { ByParameter, FloatTensor, Want } from "../../wants/want.js";
 import type { Checkpoint } from "../checkpoint.js";
-import { besides } from "../products.js";
-import { Table } from "../table.js";
+import type { Table } from "../table.js";
+import { againstTraining, type QueryVectors, queriesAtOnce } from "./against-training.js";
 import type { Inverse } from "./inverse.js";
-
-/** Queries at a time, and numbers of their gradients. */
-const maxQueries = 128;
-const mostNumbers = 2 ** 26;
-
-interface Multiplying {
-  readonly count: number;
-  readonly program: Program<{ products: Want<FloatTensor> }>;
-}
 
 /** Gradients are compared in the eigenvectors, where the damped curvature is a diagonal: nothing is moved back from there. */
 export class ByKronecker implements Inverse {
@@ -50,37 +39,16 @@ export class ByKronecker implements Inverse {
     return new ByKronecker(checkpoint, train, parts, damping);
   }
 
-  async scores(queries: Dataset): Promise<Table> {
-    const most = Math.min(maxQueries, Math.max(1, Math.floor(mostNumbers / Math.max(1, this.checkpoint.space.size))));
-    const tables: Table[] = [];
-    let begun: Multiplying | undefined;
-    const wanted = { quotients: quotientsIn(this.#bases, this.#divisors(1)) };
-    try {
-      for await (const { from, to, results } of this.checkpoint.stream(wanted, queries, { chunkSize: most })) {
-        const count = to - from;
-        if (count === 0) continue;
-        if (begun?.count !== count) {
-          await begun?.program.release();
-          begun = undefined;
-          begun = { count, program: await this.checkpoint.program({ products: productsIn(this.#bases, count) }) };
-        }
-        tables.push(await this.#products(begun, results.quotients));
-      }
-    } finally {
-      await begun?.program.release();
-    }
-    return Table.stacked(tables);
+  scores(queries: Dataset): Promise<Table> {
+    const pieces = this.#quotients(queries);
+    return againstTraining(this.checkpoint, this.train, pieces, (count) => productsIn(this.#bases, count));
   }
 
-  async #products({ program, count }: Multiplying, products: ByParameter): Promise<Table> {
-    const found: { readonly from: number; readonly numbers: Float32Array }[] = [];
-    let samples = 0;
-    const options = { others: { products }, notFinite: "throw", inPlace: true } as const;
-    for await (const { from, to, results } of program.stream(this.train, options)) {
-      found.push({ from, numbers: results.products.data });
-      samples = to;
-    }
-    return besides(found, count, samples);
+  async *#quotients(queries: Dataset): AsyncGenerator<QueryVectors, void, undefined> {
+    const wanted = { quotients: quotientsIn(this.#bases, this.#divisors(1)) };
+    const chunkSize = queriesAtOnce(this.checkpoint.space.size);
+    for await (const { from, to, results } of this.checkpoint.stream(wanted, queries, { chunkSize }))
+      if (to > from) yield { count: to - from, vectors: results.quotients };
   }
 
   self(): Promise<Float64Array> {

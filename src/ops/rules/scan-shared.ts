@@ -4,14 +4,14 @@
  * derivative would be summed over the samples, which a per-sample gradient keeps apart.
  */
 import { substitute } from "../../graph/body.js";
-import { leaf, type Value } from "../../graph/value.js";
+import type { Value } from "../../graph/value.js";
 import { dependentsOf, leavesOf, nodesBefore, presentInputs } from "../../graph/walk.js";
 import { leadingOf, nth } from "../../present.js";
 import { isFloat } from "../../tensor/tensor.js";
 import type { BodyBatch } from "../body-rules.js";
 import type { Build } from "../build.js";
 import { type ScanResults, type ScanSpec, type ScanStep, type Stepped, scanOf, stepped } from "./scan.js";
-import { isShared, mayBeTrained, statesApart } from "./scan-states.js";
+import { isShared, leafLike, mayBeTrained, statesApart } from "./scan-states.js";
 
 /** As `scan`, with what its steps share computed outside. */
 export function scanApart(
@@ -59,7 +59,7 @@ function sharedOutside({ scanned }: ScanSpec, own: Stepped, batchBody: BodyBatch
 /** The step, which reads these values of it as slices. */
 function withSlices(own: Stepped, values: readonly Value[]): Stepped {
   if (values.length === 0) return own;
-  const leaves = values.map(({ name, dtype, shape }) => leaf(name, { dtype, shape }, { kind: "input" }));
+  const leaves = values.map(leafLike);
   const replaced = new Map(values.map((value, k) => [value, nth(leaves, k)]));
   // Together, so that what they have in common is computed once.
   const outputs = substitute([...own.next, ...own.results], replaced);

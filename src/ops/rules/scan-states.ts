@@ -78,7 +78,7 @@ function takesParameters({ initial, scanned }: ScanSpec, step: Stepped, shared: 
 /** The shared states in a Scan of their own: before each step, and after the last. */
 function steppedAlone(build: Build, spec: ScanSpec, step: Stepped, shared: readonly Value[]): ScanResults {
   const { states, slices, next } = step;
-  const copies = new Map([...shared, ...slices].map((value) => [value, copyOf(value)]));
+  const copies = new Map([...shared, ...slices].map((value) => [value, leafLike(value)]));
   const copied = (values: readonly Value[]) => values.map((value) => copies.get(value) ?? value);
   const ofShared = (values: readonly Value[]) => shared.map((state) => nth(values, states.indexOf(state)));
   return scanOf(
@@ -88,7 +88,8 @@ function steppedAlone(build: Build, spec: ScanSpec, step: Stepped, shared: reado
   );
 }
 
-const copyOf = ({ name, dtype, shape }: Value): Value => leaf(name, { dtype, shape }, { kind: "input" });
+/** A leaf in place of a value. */
+export const leafLike = ({ name, dtype, shape }: Value): Value => leaf(name, { dtype, shape }, { kind: "input" });
 
 export const isShared = ({ shape }: Value): boolean => !shape.some(isBatch);
 

@@ -1,0 +1,66 @@
+/** Inner products of all training samples' gradients with vectors that stand for queries. */
+import type { Dataset } from "../../program/dataset.js";
+import type { Program } from "../../program/program.js";
+import type { ByParameter, FloatTensor, Want } from "../../wants/want.js";
+import type { Checkpoint } from "../checkpoint.js";
+import { besides } from "../products.js";
+import { Table } from "../table.js";
+
+/** Queries at a time, and numbers of their gradients. */
+const maxQueries = 128;
+const mostNumbers = 2 ** 26;
+
+/** How many queries' vectors, of this many numbers each, are multiplied at a time. */
+export function queriesAtOnce(size: number): number {
+  return Math.min(maxQueries, Math.max(1, Math.floor(mostNumbers / Math.max(1, size))));
+}
+
+/** The vectors of some queries, by parameter or block, `[count, ...]`; of one at least. */
+export interface QueryVectors {
+  readonly count: number;
+  readonly vectors: ByParameter;
+}
+
+interface Begun {
+  readonly count: number;
+  readonly program: Program<{ products: Want<FloatTensor> }>;
+}
+
+/**
+ * The scores of all queries, `[queries, samples]`: the training data is read once for each piece of them.
+ * @param productsWith the want that multiplies gradients with so many vectors, which a run is given
+ */
+export async function againstTraining(
+  checkpoint: Checkpoint,
+  train: Dataset,
+  pieces: AsyncIterable<QueryVectors>,
+  productsWith: (count: number) => Want<FloatTensor>,
+): Promise<Table> {
+  const tables: Table[] = [];
+  let begun: Begun | undefined;
+  try {
+    for await (const { count, vectors } of pieces) {
+      if (begun?.count !== count) {
+        await begun?.program.release();
+        begun = undefined;
+        begun = { count, program: await checkpoint.program({ products: productsWith(count) }) };
+      }
+      tables.push(await productsOf(begun, train, vectors));
+    }
+  } finally {
+    await begun?.program.release();
+  }
+  return Table.stacked(tables);
+}
+
+/** Nothing is materialised where factors are less work. */
+async function productsOf({ program, count }: Begun, train: Dataset, products: ByParameter): Promise<Table> {
+  const found: { readonly from: number; readonly numbers: Float32Array }[] = [];
+  let samples = 0;
+  const options = { others: { products }, notFinite: "throw", inPlace: true } as const;
+  for await (const { from, to, results } of program.stream(train, options)) {
+    found.push({ from, numbers: results.products.data });
+    samples = to;
+  }
+  return besides(found, count, samples);
+}
