@@ -6,30 +6,44 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, BinaryIO
 
 import pyarrow.parquet as pq
 
-from .errors import PergradError
+from .errors import PergradError, reading
 
-CONTENT = ("path", "columns", "content")
+CONTENT = ("file", "columns", "content")
 """What a part's file says of its data."""
 
 PIECE = 2**20
 """Bytes that are read at a time."""
 
 
-def content_of(path: str, row_group: int, columns: Sequence[str]) -> dict[str, Any]:
-    """What a part's file says of the data that it is of.
+def state_of(path: str) -> list[Any]:
+    """Tells a file from others at its path, and from itself before a change: its path, its size, and when it was changed.
+
+    The last time is one that no program sets: a folder of files that is put in place of another keeps all others.
+    """
+    found = os.stat(path)
+    return [os.path.realpath(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+
+
+def content_of(path: str, row_group: int, columns: Sequence[str], state: Sequence[Any]) -> dict[str, Any]:
+    """What a part's file says of the data that it is of. `state`: that of the data's file before it was read.
 
     The digest is of what the file holds of these columns, as it is stored, with their types and scales, and of the names
     of all columns: a column that is new may be one that is read.
+
+    Raises PergradError FILE_UNREADABLE, also if the file is no longer the one that was read.
     """
-    return {
-        "path": os.path.realpath(path),
-        "columns": list(columns),
-        "content": _digest(path, row_group, columns),
-    }
+    with reading(path, row_group):
+        digest = _digest(path, row_group, columns)
+        if state_of(path) != state:
+            raise PergradError(
+                "FILE_UNREADABLE", f'"{path}" was changed while it was read; leave it as it is, and repeat the call.'
+            )
+    return {"file": state, "columns": list(columns), "content": digest}
 
 
 def is_of(said: Mapping[str, Any], path: str, row_group: int, written: str) -> bool:
@@ -37,16 +51,18 @@ def is_of(said: Mapping[str, Any], path: str, row_group: int, written: str) -> b
 
     The data is read again only where its file has changed since, or is another one. Raises PergradError FILE_UNREADABLE.
     """
-    if said.get("path") == os.path.realpath(path):
-        data, results = os.stat(path), os.stat(written)
-        # A file that is renamed or copied to this name keeps its own time, but not that of the change.
-        if max(data.st_mtime_ns, data.st_ctime_ns) < results.st_mtime_ns:
+    with reading(path, row_group):
+        state = state_of(path)
+        # Where times are of whole seconds, a change may not show in those of the data.
+        if said.get("file") == state and max(state[2:]) < os.stat(written).st_mtime_ns:
             return True
-    try:
-        return bool(said.get("content") == _digest(path, row_group, said.get("columns", [])))
-    except Exception as error:
-        text = str(error).split("\n")[0].rstrip(".")
-        raise PergradError("FILE_UNREADABLE", f'Cannot read row group {row_group} of "{path}": {text}.') from error
+        return bool(said.get("content") == _digest_once(tuple(state), row_group, tuple(said.get("columns", []))))
+
+
+@cache
+def _digest_once(state: tuple[Any, ...], row_group: int, columns: tuple[str, ...]) -> str:
+    """Reads the data once in a process, as long as its file stays the same: a run looks several times for what is there."""
+    return _digest(state[0], row_group, columns)
 
 
 def _digest(path: str, row_group: int, columns: Sequence[str]) -> str:

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .checking import Array, Data, Scaled, describe
-from .content import scaling_of
-from .errors import PergradError, counted_from
+from .content import scaling_of, state_of
+from .errors import PergradError, counted_from, reading
 from .form import Form, Input
 
 ID = "id"
@@ -28,6 +28,8 @@ class Rows:
     """A pyarrow array with one element for each row."""
     columns: tuple[str, ...]
     """The columns that were read."""
+    state: Sequence[Any]
+    """The state of the file before it was read."""
 
 
 def read_row_group(
@@ -50,7 +52,8 @@ def read_row_group(
     Raises PergradError: FILE_UNREADABLE, MISSING_TENSOR, DTYPE_MISMATCH, SHAPE_MISMATCH, INVALID_ARGUMENT (a row
     without a value, a column that is there twice).
     """
-    try:
+    with reading(path, row_group):
+        state = state_of(path)
         with pq.ParquetFile(path) as file:
             if not 0 <= row_group < file.num_row_groups:
                 raise PergradError(
@@ -66,11 +69,6 @@ def read_row_group(
             _require_single(path, names, columns)
             table = file.read_row_group(row_group, columns=list(columns), use_threads=False)
             scaling = scaling_of(file)
-    except PergradError:
-        raise
-    except Exception as error:
-        text = str(error).split("\n")[0].rstrip(".")
-        raise PergradError("FILE_UNREADABLE", f'Cannot read row group {row_group} of "{path}": {text}.') from error
     data: dict[str, Data] = dict(shared or {})
     for each in form.inputs:
         if each.name in data:
@@ -86,7 +84,9 @@ def read_row_group(
             data[each.name] = column(each, table.column(each.name), scaling)
     rows = table.num_rows
     own_ids = table.column(own).combine_chunks() if own else pa.array(np.arange(first, first + rows))
-    return Rows(data, own_ids, columns)
+    with counted_from(path, row_group):
+        _require_values(own or ID, own_ids, rows)
+    return Rows(data, own_ids, columns, state)
 
 
 def column(each: Input, values: Any, scaling: Mapping[str, bytes] | None = None) -> Data:

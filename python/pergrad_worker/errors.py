@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 
 class PergradError(Exception):
@@ -34,6 +35,18 @@ def first_few(numbers: Sequence[int]) -> str:
     """The first five of some numbers, as messages name them."""
     more = len(numbers) - 5
     return ", ".join(map(str, numbers[:5])) + (f" and {more} more" if more > 0 else "")
+
+
+@contextmanager
+def reading(path: str, row_group: int) -> Iterator[None]:
+    """Raises PergradError FILE_UNREADABLE where libraries cannot read a row group."""
+    try:
+        yield
+    except PergradError:
+        raise
+    except Exception as error:
+        text = str(error).split("\n")[0].rstrip(".")
+        raise PergradError("FILE_UNREADABLE", f'Cannot read row group {row_group} of "{path}": {text}.') from error
 
 
 class counted_from:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import get_context
-from threading import Event, Lock
+from multiprocessing import get_context, parent_process
+from threading import Event, Lock, Thread
 from typing import Any
 
 from .errors import PergradError
@@ -68,13 +69,25 @@ def _computed(task: Task, left: Sequence[Part], workers: int) -> Iterator[int]:
 
     # Forked processes would share the runtime's state. This one computes too: it has loaded all that others load first.
     with (
-        ProcessPoolExecutor(others, get_context("spawn")) as pool,
+        ProcessPoolExecutor(others, get_context("spawn"), initializer=_end_with_parent) as pool,
         ThreadPoolExecutor(others, initializer=_leave_interrupts) as threads,
     ):
         running = [threads.submit(drain, lambda part: pool.submit(task.compute, part).result()) for _ in range(others)]
         yield from drain(task.compute)
         for each in running:
             yield from each.result()
+
+
+def _end_with_parent() -> None:
+    """A process that waits for parts does not see that the one that gives them out was killed, and would wait for ever."""
+    parent = parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _leave_interrupts() -> None:

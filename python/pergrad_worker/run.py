@@ -114,7 +114,7 @@ def compute_part(
             replace(part, rows=len(rows.ids)),
             identity_of(program.digest, given, not_finite, program.execution, program.optimization, ids),
         ),
-        **content_of(part.path, part.row_group, rows.columns),
+        **content_of(part.path, part.row_group, rows.columns, rows.state),
         "sums": bool(sums.joinings),
     }
     path = part_file(out_dir, part.index)

@@ -30,11 +30,12 @@ class SampleTask:
     data: str
     out: str
     most: int
+    ids: str | None = None
     allow_not_finite: bool = False
     execution: tuple[str, ...] = CPU
 
     def plan(self) -> list[Part]:
-        return parts(self.data)
+        return parts(self.data, self.ids)
 
     def missing(self, plan: Sequence[Part]) -> list[Part]:
         return []
@@ -67,7 +68,7 @@ class SampleTask:
         if not places:
             return {}
         program, given = _opened(self).program, _opened(self).given
-        _, prepared = read_part(program, given, part.path, part.row_group, None, part.first, self.allow_not_finite)
+        _, prepared = read_part(program, given, part.path, part.row_group, self.ids, part.first, self.allow_not_finite)
         return dict(program.part_of(prepared, places).feeds)
 
 

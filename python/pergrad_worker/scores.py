@@ -117,8 +117,9 @@ class ScoresTask:
         rows, prepared = read_part(
             first.program, first.given, part.path, part.row_group, self.ids, part.first, self.allow_not_finite
         )
+        content = content_of(part.path, part.row_group, rows.columns, rows.state)
         size = min(each.program.size_for(prepared.samples, self.batch_size) for each in opened)
-        return rows.ids, content_of(part.path, part.row_group, rows.columns), self._batches(opened, prepared, size)
+        return rows.ids, content, self._batches(opened, prepared, size)
 
     def _batches(self, opened: Sequence[Opened], prepared: Prepared, size: int) -> Iterator[Numbers]:
         each = [one.program.batches(prepared, one.given, batch_size=size, not_finite="throw") for one in opened]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .checking import Array
@@ -89,8 +90,15 @@ def _numbers(values: Any) -> Array:
 def _ids(out_dir: str, plan: Sequence[Part]) -> Array:
     """Numbers `[N]`; or texts in UTF-8, `[N, length]`, padded with zeros."""
     columns = [values for _, values in _read(out_dir, plan, ID)]
-    if all(pa.types.is_integer(values.type) for values in columns):
+    if all(map(_are_in_int64, columns)):
         return np.concatenate([np.asarray(values.to_numpy(zero_copy_only=False), np.int64) for values in columns])
-    texts = [str(text).encode() for values in columns for text in values.to_pylist()]
+    own = (each for values in columns for each in values.to_pylist())
+    texts = [each if isinstance(each, bytes) else str(each).encode() for each in own]
     length = max((len(text) for text in texts), default=0)
     return np.frombuffer(b"".join(text.ljust(length, b"\0") for text in texts), np.uint8).reshape(len(texts), length)
+
+
+def _are_in_int64(values: Any) -> bool:
+    if values.type == pa.uint64() and len(values) > 0:
+        return bool(pc.max(values).as_py() < 2**63)
+    return bool(pa.types.is_integer(values.type))

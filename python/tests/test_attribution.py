@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import column, write_parquet
 from safetensors.numpy import load_file, save_file
+
+from pergrad_worker import Part, scores_file
+from pergrad_worker.files import part_file
+from pergrad_worker.sample import SampleTask
 
 SAMPLES = 60
 CASES = (
@@ -91,3 +96,31 @@ def test_what_a_cluster_cannot_compute_is_refused(attributed: tuple[Path, dict[s
 
 def test_scores_for_other_queries_are_not_taken(attributed: tuple[Path, dict[str, Any]]) -> None:
     assert "holds results of other values beside the data" in attributed[1]["other"]
+
+
+def test_ids_of_any_kind_in_one_file(tmp_path: Path) -> None:
+    # Whole numbers that int64 holds stay numbers.
+    kinds: tuple[tuple[list[Any], Any], ...] = (
+        ([2**62 + 1, 5], [2**62 + 1, 5]),
+        ([2**63 + 1, 5], [str(2**63 + 1), "5"]),
+        (["a", "bc"], ["a", "bc"]),
+        ([b"a", b"bc"], ["a", "bc"]),
+    )
+    for given, expected in kinds:
+        plan = [Part(k, "x.parquet", k, 1, k) for k in range(2)]
+        for part, own in zip(plan, given, strict=True):
+            pq.write_table(
+                pa.table({"id": pa.array([own], pa.uint64() if own == 2**63 + 1 else None)}),
+                part_file(str(tmp_path), part.index),
+            )
+        found = scores_file._ids(str(tmp_path), plan)
+        if found.dtype == np.uint8:
+            assert [row.tobytes().rstrip(b"\0").decode() for row in found] == expected
+        else:
+            assert (str(found.dtype), found.tolist()) == ("int64", expected)
+
+
+def test_a_sample_is_picked_by_the_ids_that_are_asked_for(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", {"id": [1, 2], "own": [1, 2]}, 2)
+    write_parquet(tmp_path / "b.parquet", {"own": [3, 4]}, 2)
+    assert len(SampleTask("none.onnx", str(tmp_path), str(tmp_path / "out"), 1, ids="own").plan()) == 2

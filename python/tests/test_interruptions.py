@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,25 @@ def test_ctrl_c_keeps_what_is_done(perceptron: Case, tmp_path: Path) -> None:
     assert 0 < len(list(out.glob("part-*.parquet"))) < 300
     assert not (out / "done.json").exists()
     assert not list(out.glob("*.partial"))
+
+
+def test_processes_end_with_the_one_that_started_them(perceptron: Case, tmp_path: Path) -> None:
+    data = perceptron.tensors("data")
+    write_parquet(tmp_path / "a.parquet", {name: np.concatenate([value] * 100) for name, value in data.items()}, 10)
+    out = tmp_path / "out"
+    arguments = ["--program", perceptron.program, "--data", str(tmp_path / "a.parquet"), "--out", str(out)]
+    command = [sys.executable, "-m", "pergrad_worker", *arguments, "--workers", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, start_new_session=True)
+    try:
+        while running.poll() is None and not list(out.glob("part-*.parquet")):
+            time.sleep(0.01)
+        running.kill()
+        # It ends with the last process that may write to it.
+        running.communicate(timeout=30)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
 
 
 def test_only_what_is_whole_is_said_to_be_done(perceptron: Case, tmp_path: Path) -> None:

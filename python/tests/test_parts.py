@@ -18,7 +18,7 @@ import pytest
 from conftest import Case, column, write_parquet
 from safetensors.numpy import load_file, save_file
 
-from pergrad_worker import PergradError, join_sums, missing, open_program, parts, require_parts, run_part
+from pergrad_worker import PergradError, content, join_sums, missing, open_program, parts, require_parts, run, run_part
 from pergrad_worker.__main__ import _options, _task, main
 from pergrad_worker.local import run_all
 
@@ -194,6 +194,8 @@ def test_columns_that_are_wrong(perceptron: Case, tmp_path: Path) -> None:
     tensors = pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.float32(), (5,)), inner)
     for x in (inner, tensors, pa.array(inner.to_pylist()), pa.array(inner.to_pylist(), pa.large_list(pa.float32()))):
         assert 'The column "x" lacks a value in sample 2' in error(x=x, target=target).message
+    lacks = error(x=[lists[0]] * 3, target=target, id=["a", None, "c"]).message
+    assert lacks == f'{where}The column "id" lacks a value in sample 1; fill it, or leave the sample out.'
     table = pa.Table.from_arrays([inner, inner, pa.array(target)], ["x", "x", "target"])
     pq.write_table(table, tmp_path / "twice.parquet")
     with pytest.raises(PergradError, match='has several columns "x"; give each a name of its own'):
@@ -309,6 +311,58 @@ class TestRerun:
         assert main(arguments) == 0
         write_parquet(file, {**data, "id": ["x"] * 30}, 10)
         assert "other data" in self.refused(arguments)
+
+    def test_another_folder_of_the_same_name(self, perceptron: Case, tmp_path: Path) -> None:
+        # Both were there before the results, and a folder that is renamed changes no file in it.
+        data = {**perceptron.tensors("data"), "own": [f"s{n}" for n in range(30)]}
+        write_parquet(tmp_path / "next/a.parquet", {**data, "x": data["x"] * 2}, 10)
+        arguments = self.begun(perceptron, tmp_path)
+        (tmp_path / "data").rename(tmp_path / "before")
+        (tmp_path / "next").rename(tmp_path / "data")
+        assert "holds results of other data" in self.refused(arguments)
+        (tmp_path / "data").rename(tmp_path / "next")
+        (tmp_path / "before").rename(tmp_path / "data")
+        assert main(arguments) == 0
+
+    @pytest.mark.parametrize("when", ["read", "computed"])
+    def test_data_that_changes_meanwhile(
+        self, perceptron: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+    ) -> None:
+        data = perceptron.tensors("data")
+        file = tmp_path / "data/a.parquet"
+        write_parquet(file, data, 30)
+        step = {"read": "prepare", "computed": "Table"}[when]
+        proceed = getattr(run, step)
+
+        def changed(*given: Any, **more: Any) -> Any:
+            monkeypatch.undo()
+            write_parquet(file, {**data, "x": data["x"] * 2}, 30)
+            return proceed(*given, **more)
+
+        monkeypatch.setattr(run, step, changed)
+        arguments = ["--program", perceptron.program, "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
+        if when == "computed":
+            # The results are of what was read, which is no longer there.
+            for _ in range(2):
+                assert "holds results of other data" in self.refused(arguments)
+            return
+        with pytest.raises(PergradError) as caught:
+            run_all(_task(_options().parse_args(arguments)))
+        assert caught.value.code == "FILE_UNREADABLE"
+        assert caught.value.message.endswith(" was changed while it was read; leave it as it is, and repeat the call.")
+        assert main(arguments) == 0
+
+    def test_data_elsewhere_is_read_once_to_compare_it(
+        self, perceptron: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        arguments = self.begun(perceptron, tmp_path)
+        (tmp_path / "data").rename(tmp_path / "there")
+        compared: list[int] = []
+        digest_of = content._digest
+        monkeypatch.setattr(content, "_digest", lambda *given: [compared.append(given[1]), digest_of(*given)][1])
+        # It is looked for what is missing before the parts are computed, and before they are joined.
+        assert main([*arguments, "--data", str(tmp_path / "there")]) == 0
+        assert compared == [0, 1, 2]
 
     def test_other_scales(self, perceptron: Case, tmp_path: Path) -> None:
         data = {**perceptron.tensors("data"), "x": np.arange(150, dtype=np.uint8).reshape(30, 5)}

@@ -58,8 +58,8 @@ export class Passes {
 
   async #sample(program: MappedProgram): Promise<string> {
     const out = join(this.options.out, "samples");
-    const { allow_not_finite } = settingsOf(this.options);
-    const settings = allow_not_finite === undefined ? {} : { allow_not_finite };
+    const { allow_not_finite, ids } = settingsOf(this.options);
+    const settings = { allow_not_finite, ids };
     const job = { data: this.data, out, most: mostSamples, settings };
     await this.run({ job, files: await programFiles(program) }, { ...this.options, out });
     return join(out, "samples.safetensors");
