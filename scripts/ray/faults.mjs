@@ -146,14 +146,15 @@ export function faultsOf({ node, map, saved, data, folder, whole }) {
     {
       fault: "a shard is damaged",
       run: async () => {
-        // A file that was changed and mended is another one to the worker, so it must not be one of those of the other faults.
+        // To the worker, a file that was changed and mended is another one, so it is none of those of the other faults.
         const own = join(folder, "own-data");
         cpSync(data, own, { recursive: true });
         const last = readdirSync(own).sort().at(-1);
         const shard = join(own, last);
         const right = readFileSync(shard);
         const bad = Buffer.from(right);
-        bad.fill(0xff, 4, 4000);
+        // All its row groups, up to the footer: a part that is computed notes when its file was changed.
+        bad.fill(0xff, 4, right.length - 8 - right.readUInt32LE(right.length - 8));
         writeFileSync(shard, bad);
         const error = await failure(map(saved, own, { out: out("damaged") }));
         writeFileSync(shard, right);
