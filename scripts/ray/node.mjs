@@ -98,17 +98,24 @@ export class RayNode {
     throw new Error(`Ray did not come up: ${printed.trim().split("\n").slice(-5).join("; ")}`);
   }
 
-  /** This node's processes, with their titles. */
+  /** This node's processes, with their titles. One that sets its title may overwrite its mark: it goes by its parent. */
   processes() {
-    return readdirSync("/proc").flatMap((pid) => {
-      if (!/^\d+$/.test(pid)) return [];
-      try {
-        if (!readFileSync(`/proc/${pid}/environ`, "latin1").includes(this.#mark)) return [];
-        return [{ pid: Number(pid), title: readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim() }];
-      } catch {
-        return []; // it has ended, or is somebody else's
-      }
-    });
+    const all = new Map(
+      readdirSync("/proc")
+        .filter((name) => /^\d+$/.test(name))
+        .flatMap((pid) => {
+          const of = (what) => readFileSync(`/proc/${pid}/${what}`, "latin1");
+          try {
+            const marked = of("environ").includes(this.#mark);
+            const parent = Number(/^PPid:\s*(\d+)/m.exec(of("status"))?.[1]);
+            return [[Number(pid), { marked, parent, title: of("cmdline").replaceAll("\0", " ").trim() }]];
+          } catch {
+            return []; // it has ended, or is somebody else's
+          }
+        }),
+    );
+    const isOurs = ({ marked, parent }) => marked || (all.has(parent) && isOurs(all.get(parent)));
+    return [...all].filter(([, each]) => isOurs(each)).map(([pid, { title }]) => ({ pid, title }));
   }
 
   /** The first process with such a title, as soon as there is one. */
