@@ -14,6 +14,16 @@ const alias = runtime
   ? [{ find: /^onnxruntime-node(?=\/|$)/, replacement: join(runtime, "node_modules", "onnxruntime-node") }]
   : [];
 
+// The runtime itself is loaded by require, which no alias reaches.
+const requiredRuntime: Plugin = {
+  name: "another version of the runtime",
+  enforce: "pre",
+  transform(code, id) {
+    if (!runtime || !id.endsWith("/target/onnxruntime/node.ts")) return code;
+    return code.replace("createRequire(import.meta.url)", `createRequire(${JSON.stringify(join(runtime, "x.js"))})`);
+  },
+};
+
 // A thread starts from JavaScript, which lies beside its module only in the build: tests take that of the last build.
 const threadsOfTheBuild: Plugin = {
   name: "threads of the build",
@@ -29,7 +39,7 @@ const threadsOfTheBuild: Plugin = {
 };
 
 export default defineConfig({
-  plugins: [threadsOfTheBuild],
+  plugins: [threadsOfTheBuild, requiredRuntime],
   resolve: { alias },
   test: {
     env: { ORT_DISABLE_TELEMETRY: "1" },

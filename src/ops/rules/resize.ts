@@ -59,7 +59,7 @@ function scalesOf(call: Call | Node): number[] | undefined {
   return Array.from(elementsIn(tensor), (scale) => Math.fround(Number(scale)));
 }
 
-export function stretchSizes(call: Call | Node): readonly Dim[] | undefined {
+function stretchSizes(call: Call | Node): readonly Dim[] | undefined {
   const sizes = knownDims(call, 3);
   return sizes?.length === 0 ? undefined : sizes;
 }
@@ -244,7 +244,7 @@ function spreadByMatrix(build: Build, dy: Value, { axis, size, count }: Stretch,
 // Emitting it
 
 /** The same node on `x`, whose axes lie `shift` further back; axes that do not change are not named. */
-export function resizedAlike(node: Node, x: Value, shift: number, build: Build): Value {
+function resizedAlike(node: Node, x: Value, shift: number, build: Build): Value {
   const stretches = stretchesOf(node);
   if (stretches.length === 0) return x;
   const alike = policyOf(node) !== "stretch";

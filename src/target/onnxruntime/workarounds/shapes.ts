@@ -1,17 +1,9 @@
 /** Work-arounds for operators that move, cut, resize and convert elements. */
-import { isBatch } from "../../../graph/dim.js";
 import { dimsValue, type Node } from "../../../graph/value.js";
 import { knownDims, knownInts, requireInput, stringAttribute } from "../../../ops/checks.js";
 import { lowerShift } from "../../../ops/rules/bitwise.js";
 import { paddingOf } from "../../../ops/rules/padding.js";
-import {
-  isAntialiased,
-  resizedAlike,
-  stretchByGather,
-  stretchesOf,
-  stretchMode,
-  stretchSizes,
-} from "../../../ops/rules/resize.js";
+import { isAntialiased, stretchByGather, stretchesOf, stretchMode } from "../../../ops/rules/resize.js";
 import { beyondAll, isBeyondAll } from "../../../ops/rules/slicing.js";
 import type { Rewrite } from "../../../optimise/rule.js";
 import { decomposed, decomposedWhere, type Workaround } from "./workaround.js";
@@ -95,14 +87,6 @@ export const shapes: readonly Workaround[] = [
     why: "It interpolates in few ranks and along few axes, and loses its cubic kernel beside a transposition.",
     versions: "1.30 to 1.32",
     rewrite: resizeByGather,
-  },
-  {
-    name: "resize-of-samples",
-    ops: ["Resize"],
-    why: "It refuses to resize an empty batch from 0 to 0 elements; axes that do not change are not named.",
-    versions: "1.30 to 1.32",
-    rewrite: (node, build) =>
-      stretchSizes(node)?.some(isBatch) ? [resizedAlike(node, requireInput(node, 0), 0, build)] : null,
   },
   {
     name: "sampled-volume",
