@@ -64,8 +64,14 @@ export const allDefinitions: readonly OpDefinition[] = [families, microsoftFamil
   Object.values(folder).flat(),
 );
 
-/** What is here. Of the operators that few models use, a page has those that it loaded (`loadOperators`). */
-const definitions = new Map<string, OpDefinition>();
+/**
+ * The operators that are loaded. This is the one table that grows while pergrad runs: in a page, the operators that few
+ * models use are modules of their own, which arrive with the first model that has one. It grows as the modules of a
+ * page do, and in no other way: each definition is a constant of its module, none is taken out, and none takes the
+ * place of another. So what a name means never changes, and no result depends on what was loaded before. (Handed along
+ * as a value, it would go to every rule, since rules make nodes by name, and hold the same constants.)
+ */
+const loaded = new Map<string, OpDefinition>();
 
 addOperators([...allDefinitions, ...internal]);
 
@@ -73,9 +79,21 @@ function keyOf(domain: string, op: string): string {
   return `${domain}:${op}`;
 }
 
-/** For modules of our own that make nodes of operators which few models use, and so bring them along. */
+/**
+ * For modules of our own that make nodes of operators which few models use, and so bring them along.
+ * @throws PergradError INTERNAL: another definition has the name
+ */
 export function addOperators(added: readonly OpDefinition[]): void {
-  for (const definition of added) definitions.set(keyOf(definition.domain ?? "", definition.op), definition);
+  for (const definition of added) {
+    const key = keyOf(definition.domain ?? "", definition.op);
+    const before = loaded.get(key) ?? definition;
+    if (before !== definition)
+      throw new PergradError(
+        "INTERNAL",
+        `Two definitions of the operator ${definition.op} were loaded; give one a name of its own.`,
+      );
+    loaded.set(key, definition);
+  }
 }
 
 /**
@@ -87,17 +105,17 @@ export async function loadOperators(ops: Iterable<string>): Promise<void> {
 }
 
 export function definitionOf(node: { readonly domain: string; readonly op: string }): OpDefinition | undefined {
-  return definitions.get(keyOf(node.domain, node.op));
+  return loaded.get(keyOf(node.domain, node.op));
 }
 
 /** The operator of ONNX's default domain that a file names. */
 export function standardDefinition(op: string): OpDefinition | undefined {
-  return definitions.get(keyOf("", op));
+  return loaded.get(keyOf("", op));
 }
 
 /** Throws UNSUPPORTED_OP where the operator could be loaded, but was not. */
 function known(domain: string, op: string): OpDefinition | undefined {
-  const found = definitions.get(keyOf(domain, op));
+  const found = loaded.get(keyOf(domain, op));
   if (found || !rareOperators().has(op)) return found;
   throw new PergradError(
     "UNSUPPORTED_OP",

@@ -4,7 +4,7 @@ import { dirname, join, relative, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import * as page from "../../src/ops/rare.browser.js";
 import { rare, rareAtMicrosoft } from "../../src/ops/rare.js";
-import { allDefinitions, build, definitionOf } from "../../src/ops/registry.js";
+import { addOperators, allDefinitions, build, definitionOf } from "../../src/ops/registry.js";
 import { want as wantOfPage } from "../../src/wants/want.browser.js";
 import { want } from "../../src/wants/want.js";
 import { loadedWants } from "../../src/wants/wanted.js";
@@ -90,6 +90,14 @@ it("the registry has each operator once", () => {
   expect(new Set(keys).size).toBe(keys.length);
   for (const each of allDefinitions) expect(definitionOf({ domain: each.domain ?? "", op: each.op })).toBe(each);
   expect(build.lookup("", "NoSuchOperator")).toBeUndefined();
+});
+
+it("an operator that is loaded keeps its definition", () => {
+  const known = definitionOf({ domain: "", op: "Relu" });
+  if (!known) throw new Error("Relu is not known.");
+  addOperators([known]);
+  expect(() => addOperators([{ ...known }])).toThrow(expect.objectContaining({ code: "INTERNAL" }));
+  expect(definitionOf({ domain: "", op: "Relu" })).toBe(known);
 });
 
 it("wants that a page loads later are Node's, once they are loaded", async () => {
