@@ -1,6 +1,7 @@
 /** What callers without a type checker hand over by mistake: said in one sentence, before anything trips over it. */
 import { PergradError } from "./errors.js";
 import { meant } from "./meant.js";
+import type { Words } from "./sentence.js";
 
 type KeysOf<O> = O extends unknown ? keyof O : never;
 
@@ -8,7 +9,7 @@ type KeysOf<O> = O extends unknown ? keyof O : never;
 export type OptionNames<O> = Readonly<Record<KeysOf<O> & string, true>>;
 
 /** An error with the code INVALID_ARGUMENT. */
-export function invalidArgument(message: string): PergradError {
+export function invalidArgument(message: Words): PergradError {
   return new PergradError("INVALID_ARGUMENT", message);
 }
 

@@ -1,3 +1,5 @@
+import { Sentence, type Spelling, sentence, type Words } from "./sentence.js";
+
 /**
  * The catalogue of errors: each has a stable code, and its message is one clear sentence that names
  * the file, tensor or node and says what to do.
@@ -56,41 +58,64 @@ export type ErrorCode =
 
 /** An error that a user can act on. `code` is stable across versions; `message` is one sentence. */
 export class PergradError extends Error {
-  override readonly name = "PergradError";
+  readonly #words: Words;
+
   constructor(
     readonly code: ErrorCode,
-    message: string,
+    message: Words,
     options?: { cause?: unknown },
   ) {
-    super(message, options);
+    super(spelled(message), options);
+    this.#words = message;
   }
+
+  /** The message, with options spelled in another way than code spells them. */
+  spelled(spelling: Spelling): string {
+    return spelled(this.#words, spelling);
+  }
+
+  /** The message names the option. */
+  names(option: string): boolean {
+    return this.#words instanceof Sentence && this.#words.names(option);
+  }
+
+  /** What is wrong, as a clause: the message without its advice and its full stop. */
+  get problem(): Words {
+    return typeof this.#words === "string" ? this.#words.replace(/\.$/, "") : this.#words.clause();
+  }
+}
+
+function spelled(words: Words, spelling?: Spelling): string {
+  return typeof words === "string" ? words : words.spelled(spelling);
 }
 
 /** An error whose advice somebody who knows more may replace: see `readvised`. */
 class AdvisedError extends PergradError {
-  constructor(
-    code: ErrorCode,
-    readonly problem: string,
-    advice: string,
-    options?: { cause?: unknown },
-  ) {
-    super(code, `${problem}; ${advice}.`, options);
+  readonly #problem: Words;
+
+  constructor(code: ErrorCode, problem: Words, advice: Words, options?: { cause?: unknown }) {
+    super(code, sentence`${problem}; ${advice}.`, options);
+    this.#problem = problem;
+  }
+
+  override get problem(): Words {
+    return this.#problem;
   }
 }
 
 /** One sentence: `problem`, a clause without its full stop, then `advice`, which says what to do. */
-export function advised(code: ErrorCode, problem: string, advice: string, cause?: unknown): PergradError {
+export function advised(code: ErrorCode, problem: Words, advice: Words, cause?: unknown): PergradError {
   return new AdvisedError(code, problem, advice, cause === undefined ? undefined : { cause });
 }
 
 /** What is wrong, as a clause: the message without its advice and its full stop. */
 export function problemOf(error: PergradError): string {
-  return error instanceof AdvisedError ? error.problem : error.message.replace(/\.$/, "");
+  return spelled(error.problem);
 }
 
 /** The same error with other advice. */
-export function readvised(error: PergradError, advice: string): PergradError {
-  return new AdvisedError(error.code, problemOf(error), advice, { cause: error });
+export function readvised(error: PergradError, advice: Words): PergradError {
+  return new AdvisedError(error.code, error.problem, advice, { cause: error });
 }
 
 /** An error that is no user's fault. */

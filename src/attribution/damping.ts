@@ -8,6 +8,7 @@
 import { PergradError } from "../errors.js";
 import { nth } from "../present.js";
 import type { Batch, Dataset } from "../program/dataset.js";
+import { option, sentence } from "../sentence.js";
 import { BlockedCholesky, type CholeskyOptions } from "../solvers/blocked-cholesky.js";
 import { dot } from "../solvers/vectors.js";
 import type { Checkpoint } from "./checkpoint.js";
@@ -245,6 +246,6 @@ function requireEnough(samples: number): void {
   if (samples >= leastSamples) return;
   throw new PergradError(
     "INVALID_ARGUMENT",
-    `A damping is measured on at least ${leastSamples} training samples, and there are ${samples}; give one, such as { damping: 0.01 } (--damping 0.01).`,
+    sentence`A damping is measured on at least ${leastSamples} training samples, and there are ${samples}; give one, such as ${option("damping", 0.01)}.`,
   );
 }

@@ -2,9 +2,10 @@
 import { type Command, CommanderError } from "commander";
 import { PergradError } from "../errors.js";
 import { type DebugWord, debugObserver, debugOf } from "../inspect/debug.js";
+import type { Spelling } from "../sentence.js";
 import { commands, exit } from "./commands.js";
 import { type Io, systemIo } from "./io.js";
-import { UsageError } from "./usage.js";
+import { flagOf, UsageError } from "./usage.js";
 
 /**
  * @param argv the arguments after the script's name
@@ -50,29 +51,31 @@ function report(
   const usage = error instanceof UsageError || error instanceof CommanderError;
   const names = known.map((command) => command.name());
   const command = known.find((each) => argv.includes(each.name()));
-  io.stderr.write(`pergrad: ${usage ? misuse(error, names, argv) : withFlags(explanation(error), command)}\n`);
+  io.stderr.write(`pergrad: ${usage ? misuse(error, names, argv) : explanation(error, asFlags(command))}\n`);
   if (words.has("stack") && error instanceof Error) io.stderr.write(`${error.stack}\n`);
   return usage ? exit.usage : exit.fault;
 }
 
-/** Options that the library calls "memoryBudget" by the names that they have here. */
-function withFlags(sentence: string, command: Command | undefined): string {
-  const flags = (command?.options ?? []).flatMap((option) => {
-    const name = option.attributeName();
-    return /[A-Z]/.test(name) && option.long ? [[name, option.long] as const] : [];
-  });
-  // Where a sentence names both, the flag is enough: "allowNotFinite, --allow-not-finite", "sampleAxes: { x: 0 } (--sample-axis x=0)".
-  const once = sentence
-    .replace(/\b[a-z]+[A-Z]\w*, (--[a-z-]+)/g, "$1")
-    .replace(/\b[a-z]+[A-Z]\w*: \{[^}]*\}(?:, or (--[a-z-]+ \S+?)(?=[.;]?(?:\s|$))| \((--[^)]+)\))/g, "$1$2");
-  return flags.reduce(
-    (text, [name, flag]) => text.replace(new RegExp(`(?<![\\w".])${name}(?![\\w"(])`, "g"), flag),
-    once,
-  );
+/** Spells options as flags, where the command has them. */
+function asFlags(command: Command | undefined): Spelling {
+  const flags = new Set(command?.options.map(({ long }) => long));
+  return (option) => {
+    const flag = flagOf(written[option.name] ?? option.name);
+    if (!flags.has(flag)) return String(option);
+    const { value } = option;
+    if (value === undefined) return flag;
+    if (typeof value !== "object" || value === null) return `${flag} ${value}`;
+    return Object.entries(value)
+      .map(([name, each]) => `${flag} ${name}=${each ?? "shared"}`)
+      .join(" ");
+  };
 }
 
-function explanation(error: unknown): string {
-  if (error instanceof PergradError) return error.message;
+/** Options of which the command line gives the entries, one by one. */
+const written: Readonly<Record<string, string>> = { sampleAxes: "sampleAxis", dimensions: "dim" };
+
+function explanation(error: unknown, spelling: Spelling = String): string {
+  if (error instanceof PergradError) return error.spelled(spelling);
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof RangeError && /allocation failed|Invalid (typed )?array (buffer )?length/i.test(message)) {
     return `There is not enough memory (${message}); use a smaller --microbatch-size or less data.`;

@@ -3,6 +3,7 @@
 import { PergradError } from "../errors.js";
 import { type Dim, isBatch, type Shape, sameShape, showShape } from "../graph/dim.js";
 import { nth } from "../present.js";
+import { option, sentence, type Words } from "../sentence.js";
 import { type DType, sizeOf, type Tensor } from "../tensor/tensor.js";
 import { axisOf } from "../trace/shape.js";
 import { besideOutput, type ClassLabels, type GivenTarget, samplesOf, type TensorType } from "./loss.js";
@@ -55,10 +56,13 @@ export function classAxisOf(loss: string, output: Shape, chosenAxis: number | un
       `${loss}: the output ${showShape(output)} has no axis of classes; it needs [N, classes].`,
     );
   }
-  if (chosenAxis !== undefined && axisOf(chosenAxis, rank, `${loss}: the class axis (classAxis, --class-axis)`) === 0) {
+  if (
+    chosenAxis !== undefined &&
+    axisOf(chosenAxis, rank, sentence`${loss}: the class axis (${option("classAxis")})`) === 0
+  ) {
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `${loss}: the class axis ${chosenAxis} (classAxis, --class-axis) is that of the samples; give that of the classes.`,
+      sentence`${loss}: the class axis ${chosenAxis} (${option("classAxis")}) is that of the samples; give that of the classes.`,
     );
   }
   const axis = chosenAxis === undefined ? undefined : axisOf(chosenAxis, rank, loss);
@@ -117,10 +121,10 @@ export function labelType(
 }
 
 /** How to leave out what has no class. */
-function advice(label: number, ignoreIndex: number | undefined): string {
+function advice(label: number, ignoreIndex: number | undefined): Words {
   if (ignoreIndex !== undefined)
-    return `correct it, or mark it by ${ignoreIndex}, the label that is ignored (ignoreIndex, --ignore-index)`;
-  return `if it marks what does not count, say so with ignoreIndex: ${label} (--ignore-index ${label})`;
+    return sentence`correct it, or mark it by ${ignoreIndex}, the label that is ignored (${option("ignoreIndex")})`;
+  return sentence`if it marks what does not count, say so with ${option("ignoreIndex", label)}`;
 }
 
 interface LabelOptions {
@@ -137,7 +141,10 @@ export function labelsOf(
 ): ClassLabels {
   const classes = nth(output, classAxisOf(loss, output, classAxis, target));
   if (isBatch(classes))
-    throw new PergradError("SHAPE_MISMATCH", `${loss}: the number of classes grows with the batch; give classAxis.`);
+    throw new PergradError(
+      "SHAPE_MISMATCH",
+      sentence`${loss}: the number of classes grows with the batch; give ${option("classAxis")}.`,
+    );
   return { classes, ignored: ignoreIndex };
 }
 
@@ -153,7 +160,7 @@ export function validateLabels(loss: string, target: Tensor, output: Shape, opti
     const range = classes === 0 ? "no class, since there are none" : `outside 0..${classes - 1}`;
     throw new PergradError(
       "LABEL_OUT_OF_RANGE",
-      `${loss}: the label ${element} of sample ${Math.floor(position / perSample)}${where} is ${range}; ${advice(label, ignoreIndex)}.`,
+      sentence`${loss}: the label ${element} of sample ${Math.floor(position / perSample)}${where} is ${range}; ${advice(label, ignoreIndex)}.`,
     );
   });
 }

@@ -3,6 +3,7 @@ import { advised, PergradError } from "../errors.js";
 import { type Dim, isBatch, type Shape, sameDim, showShape } from "../graph/dim.js";
 import type { SampleAxis } from "../graph/sample-axis.js";
 import { describeNode, type Node, type Value } from "../graph/value.js";
+import { option, sentence, type Words } from "../sentence.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Call } from "./call.js";
 
@@ -37,7 +38,7 @@ export function describe(subject: Subject): string {
 export function shapeMismatch(
   subject: Subject,
   predicate: string,
-  advice = "correct the model, or the shapes of its inputs",
+  advice: Words = "correct the model, or the shapes of its inputs",
 ): PergradError {
   return advised("SHAPE_MISMATCH", `${describe(subject)} ${predicate}`, advice);
 }
@@ -45,7 +46,7 @@ export function shapeMismatch(
 export function unsupported(
   subject: Subject,
   predicate: string,
-  advice = "remove the node from the model, or express it with other operators",
+  advice: Words = "remove the node from the model, or express it with other operators",
 ): PergradError {
   return advised("UNSUPPORTED_OP", `${describe(subject)} ${predicate}`, advice);
 }
@@ -53,7 +54,7 @@ export function unsupported(
 export function unknownShape(
   subject: Subject,
   predicate: string,
-  advice = "make that a constant of the model",
+  advice: Words = "make that a constant of the model",
 ): PergradError {
   return advised("UNKNOWN_SHAPE", `${describe(subject)} ${predicate}`, advice);
 }
@@ -62,7 +63,7 @@ export function unknownShape(
 export function interaction(
   subject: Subject,
   predicate: string,
-  advice = "remove that from the model, or say which axis holds the samples",
+  advice: Words = "remove that from the model, or say which axis holds the samples",
 ): PergradError {
   const problem = `${describe(subject)} ${predicate}, so the samples of a batch influence each other and per-sample gradients are undefined`;
   return advised("SAMPLES_INTERACT", problem, advice);
@@ -181,7 +182,7 @@ export function broadcastShape(call: Named, shapes: readonly Shape[]): Dim[] {
 }
 
 /** Which inputs carry the samples, and where: one of the model's inputs may be taken for a batch by mistake. */
-function carriers({ inputs }: Named): string | undefined {
+function carriers({ inputs }: Named): Words | undefined {
   const described = inputs.flatMap((input, k) => {
     if (!input) return [];
     const axis = input.shape.findIndex(isBatch);
@@ -189,10 +190,8 @@ function carriers({ inputs }: Named): string | undefined {
     return [axis < 0 ? `${name} carries no samples` : `${name} carries the samples along axis ${axis}`];
   });
   if (!inputs.some((input) => input?.shape.some(isBatch))) return undefined;
-  return (
-    `${described.join(" and ")}, so if an input of the model is the same for all samples, say so ` +
-    "(sampleAxes: { NAME: null }, or --sample-axis NAME=shared), or correct the shapes"
-  );
+  const shared = option("sampleAxes", { NAME: null });
+  return sentence`${described.join(" and ")}, so if an input of the model is the same for all samples, say so (${shared}), or correct the shapes`;
 }
 
 export function sameSampleAxis(a: SampleAxis, b: SampleAxis): boolean {

@@ -1,6 +1,6 @@
 /** Every operator that pergrad knows. To add one: write it in a family's file, or list a new family here. */
 
-import { PergradError } from "../errors.js";
+import { defect, PergradError } from "../errors.js";
 import { Build } from "./build.js";
 import type { OpDefinition } from "./definition.js";
 import { contribLinear } from "./microsoft/linear.js";
@@ -81,17 +81,13 @@ function keyOf(domain: string, op: string): string {
 
 /**
  * For modules of our own that make nodes of operators which few models use, and so bring them along.
- * @throws PergradError INTERNAL: another definition has the name
+ * @throws PergradError INTERNAL: two operators have one name
  */
 export function addOperators(added: readonly OpDefinition[]): void {
   for (const definition of added) {
     const key = keyOf(definition.domain ?? "", definition.op);
     const before = loaded.get(key) ?? definition;
-    if (before !== definition)
-      throw new PergradError(
-        "INTERNAL",
-        `Two definitions of the operator ${definition.op} were loaded; give one a name of its own.`,
-      );
+    if (before !== definition) throw defect(`the operator ${definition.op} has two definitions`);
     loaded.set(key, definition);
   }
 }
@@ -99,6 +95,7 @@ export function addOperators(added: readonly OpDefinition[]): void {
 /**
  * Loads the operators that few models use, by their names. Needed in a browser only, and there only before
  * `x.onnx("GridSample", ...)` is written by hand: `loadModel` and `nn` load what they need.
+ * @throws PergradError INTERNAL: two operators have one name
  */
 export async function loadOperators(ops: Iterable<string>): Promise<void> {
   addOperators(await rareDefinitions(new Set(ops)));

@@ -7,6 +7,7 @@ import type { Expected, LabelLimit, RowLimit } from "../graph/model.js";
 import { meant } from "../meant.js";
 import { byClass } from "../nn/labels.js";
 import { entryOf, nth } from "../present.js";
+import { option, sentence, type Words } from "../sentence.js";
 import { type Data, isTensor, type PlainData, plainData } from "../tensor/data.js";
 import { areFinite } from "../tensor/finite.js";
 import { isScaled, unscaled } from "../tensor/scaled.js";
@@ -88,10 +89,12 @@ function fromNumbers(name: string, data: readonly (number | bigint)[], dtype: DT
   return { dtype, dims, data: (arrayOf(dtype) as Int32ArrayConstructor).from(data, Number) } as Tensor;
 }
 
-function adviceOnShape(dims: readonly number[], shape: Shape): string {
+function adviceOnShape(dims: readonly number[], shape: Shape): Words {
   const turned =
     dims.length === 2 && shape.length === 2 && shape.every((dim, k) => isBatch(dim) || dim === dims[1 - k]);
-  return turned ? "transpose it" : "reshape it, or correct which axis holds its samples (sampleAxes, --sample-axis)";
+  return turned
+    ? "transpose it"
+    : sentence`reshape it, or correct which axis holds its samples (${option("sampleAxes")})`;
 }
 
 /** The number of samples in an input; undefined if all samples share it. Throws SHAPE_MISMATCH. */
@@ -99,7 +102,7 @@ function samplesOf(name: string, tensor: Tensor, { value, sampleAxis }: Expected
   const wrong = () =>
     new PergradError(
       "SHAPE_MISMATCH",
-      `${describeInput(name)} is [${tensor.dims.join(", ")}], but the model needs ${showShape(value.shape)}; ${adviceOnShape(tensor.dims, value.shape)}.`,
+      sentence`${describeInput(name)} is [${tensor.dims.join(", ")}], but the model needs ${showShape(value.shape)}; ${adviceOnShape(tensor.dims, value.shape)}.`,
     );
   if (tensor.dims.length !== value.shape.length) throw wrong();
   const found = value.shape.flatMap((dim, axis) => (isBatch(dim) ? [nth(tensor.dims, axis) / dim.perSample] : []));
@@ -218,7 +221,7 @@ function checkFinite(name: string, tensor: Tensor, sampleAxis: number | null, al
   if (bad < 0) return;
   throw new PergradError(
     "NOT_FINITE",
-    `${describeInput(name)} holds NaN or infinity, first in sample ${bad}; remove it, or allow it (allowNotFinite, --allow-not-finite).`,
+    sentence`${describeInput(name)} holds NaN or infinity, first in sample ${bad}; remove it, or allow it (${option("allowNotFinite")}).`,
   );
 }
 

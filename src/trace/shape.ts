@@ -1,8 +1,9 @@
 /** Shapes as users write them, and axes as they count them. */
 import { PergradError } from "../errors.js";
 import { type Dim, type DimSpec, divide, elementsOf, parseDim, type Shape, showDim, showShape } from "../graph/dim.js";
+import { sentence, type Words } from "../sentence.js";
 
-export function invalid(message: string): PergradError {
+export function invalid(message: Words): PergradError {
   return new PergradError("INVALID_ARGUMENT", message);
 }
 
@@ -25,10 +26,10 @@ export function specOf(dim: Dim): DimSpec {
 }
 
 /** An axis counted from the front; negative ones count from the back. */
-export function axisOf(axis: number, rank: number, what: string): number {
+export function axisOf(axis: number, rank: number, what: Words): number {
   const normal = axis < 0 ? axis + rank : axis;
   if (!Number.isInteger(normal) || normal < 0 || normal >= rank) {
-    throw invalid(`${what}: axis ${axis} is outside a tensor of rank ${rank}; give one within it.`);
+    throw invalid(sentence`${what}: axis ${axis} is outside a tensor of rank ${rank}; give one within it.`);
   }
   return normal;
 }

@@ -4,6 +4,7 @@ import { PergradError } from "../errors.js";
 import { selectByGlob } from "../graph/select-names.js";
 import type { Value } from "../graph/value.js";
 import { build } from "../ops/registry.js";
+import { option, sentence } from "../sentence.js";
 import {
   type ByParameter,
   each,
@@ -75,7 +76,7 @@ export function checkMaxNorm(maxNorm: number, whose = ""): void {
   if (!(maxNorm >= leastNorm && maxNorm <= largestNorm)) {
     throw new PergradError(
       "INVALID_ARGUMENT",
-      `maxNorm${whose} is ${maxNorm}; it must be a finite number above 0, from ${leastNorm} to ${largestNorm}.`,
+      sentence`${option("maxNorm")}${whose} is ${maxNorm}; it must be a finite number above 0, from ${leastNorm} to ${largestNorm}.`,
     );
   }
 }
@@ -91,7 +92,9 @@ const clippedSumOptions: OptionNames<ClippedSumOptions> = {
 function checkOptions({ maxNorm, groups, automatic }: ClippedSumOptions): void {
   const given: unknown = maxNorm;
   if (typeof given !== "number" && (typeof given !== "object" || given === null))
-    throw invalidArgument(`maxNorm is a number, or numbers by parameter or group, not ${kindOf(given)}; give one.`);
+    throw invalidArgument(
+      sentence`${option("maxNorm")} is a number, or numbers by parameter or group, not ${kindOf(given)}; give one.`,
+    );
   if (typeof maxNorm === "number") checkMaxNorm(maxNorm);
   else for (const [name, limit] of Object.entries(maxNorm)) checkMaxNorm(limit, ` of "${name}"`);
   if (automatic && !(automatic.gamma > 0 && Number.isFinite(automatic.gamma))) {
@@ -117,7 +120,10 @@ export function clippingGroups({ maxNorm, groups }: ClippedSumOptions, parameter
   return members.map(([name, own]) => {
     const limit = typeof maxNorm === "number" ? maxNorm : maxNorm[name];
     if (limit !== undefined) return { name, parameters: own, maxNorm: limit };
-    throw new PergradError("MISSING_TENSOR", `maxNorm has no limit for the ${what} "${name}"; give one.`);
+    throw new PergradError(
+      "MISSING_TENSOR",
+      sentence`${option("maxNorm")} has no limit for the ${what} "${name}"; give one.`,
+    );
   });
 }
 

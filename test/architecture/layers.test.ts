@@ -7,6 +7,7 @@ const root = join(import.meta.dirname, "../../src");
 
 /** From the bottom to the top: a folder imports from those above it in this list, and from itself. */
 const layers: readonly string[] = [
+  "sentence.ts",
   "errors.ts",
   "present.ts",
   "grouped.ts",

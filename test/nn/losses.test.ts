@@ -233,7 +233,7 @@ describe("cross entropy", () => {
     expect(validate(tensor([3], [0, 1, 10]), [N, 10])).toThrowError(code("LABEL_OUT_OF_RANGE"));
     expect(validate(tensor([3], [0, 1, 10]), [3, 10])).toThrow(/label 10 of sample 2 is outside 0\.\.9/);
     expect(() => losses.nll().validate?.(tensor([2], [0, -100]), [2, 10])).toThrow(
-      "nll: the label -100 of sample 1 is outside 0..9; if it marks what does not count, say so with ignoreIndex: -100 (--ignore-index -100).",
+      "nll: the label -100 of sample 1 is outside 0..9; if it marks what does not count, say so with ignoreIndex: -100.",
     );
     expect(validate(tensor([2, 3], [0, 1, 0, 1, -7, 0]), [2, 3, 2])).toThrow(
       /label -7 of sample 1, element 1 is outside 0\.\.1/,

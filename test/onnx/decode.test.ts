@@ -299,10 +299,10 @@ describe("inputs", () => {
   it("say how to give a size that is missing", () => {
     expect(refusal(() => shapeOf(["n", "seq"]))).toBe(
       'UNKNOWN_SHAPE: Axis 1 of the input "x" ("seq") is not fixed in the model; ' +
-        "give its size: dimensions: { seq: 128 }, or --dim seq=128.",
+        "give its size: dimensions: { seq: 128 }.",
     );
     expect(refusal(() => shapeOf(["n", "constructor"]))).toContain("UNKNOWN_SHAPE");
-    expect(refusal(() => shapeOf(["n", ""]))).toContain('dimensions: { "x.1": 128 }, or --dim x.1=128');
+    expect(refusal(() => shapeOf(["n", ""]))).toContain('dimensions: { "x.1": 128 }.');
     expect(refusal(() => shapeOf(["n", "s"], { dimensions: { s: 1.5 } }))).toContain("INVALID_ARGUMENT");
   });
 

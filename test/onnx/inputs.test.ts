@@ -118,6 +118,6 @@ it("inputs that do not broadcast are named with their sample axes, and what to s
   };
   expect(refusal(() => decode(file(init)))).toContain(
     'which do not broadcast; "x" carries the samples along axis 0 and "table" carries the samples along axis 0, ' +
-      "so if an input of the model is the same for all samples, say so (sampleAxes: { NAME: null }, or --sample-axis NAME=shared)",
+      "so if an input of the model is the same for all samples, say so (sampleAxes: { NAME: null })",
   );
 });

@@ -268,12 +268,12 @@ describe("a sample axis that the file fixes, while it leaves another open", () =
   it("is what the message blames: the guess, or what the user said", () => {
     const message = refusal(() => load(init([4, "T", 3]), { dimensions: { T: 5 } }));
     expect(message).toContain(
-      'the samples of "x" are assumed to lie along axis 0, which the file fixes to 4; if they lie along axis 1 ("T"), say so: sampleAxes: { "x": 1 }, or --sample-axis x=1',
+      'the samples of "x" are assumed to lie along axis 0, which the file fixes to 4; if they lie along axis 1 ("T"), say so: sampleAxes: { x: 1 }',
     );
     expect(load(init([4, "batch", 3])).sampleAxes).toEqual({ x: 1 });
     const given = refusal(() => load(init(["N", 3, 3]), { sampleAxes: { x: 2 }, dimensions: { N: 5 } }));
     expect(given).toContain(
-      '--sample-axis x=2) says that the samples of "x" lie along axis 2, which the file fixes to 3, and leaves axis 0 ("N") open',
+      'sampleAxes: { x: 2 } says that the samples of "x" lie along axis 2, which the file fixes to 3, and leaves axis 0 ("N") open',
     );
   });
 });
@@ -281,7 +281,7 @@ describe("a sample axis that the file fixes, while it leaves another open", () =
 it("an unknown size of another axis is still asked for", () => {
   const init = { inputs: [valueInfo("x", ["batch", "time"])], nodes: [node("Neg", ["x"], ["y"])] };
   expect(() => load(init)).toThrow(PergradError);
-  expect(refusal(() => load(init))).toContain("--dim time=128");
+  expect(refusal(() => load(init))).toContain("dimensions: { time: 128 }");
 });
 
 it("Squeeze and pads written for one batch size keep their meaning", () => {

@@ -66,10 +66,16 @@ export function messagesOf(source: string, file: string): Message[] {
       return textsOf(nodeAt(node, "left")).flatMap((before) => right.map((after) => before + after));
     }
     if (node.type === "TemplateLiteral") return templates(node);
+    const words = nodeAt(node, "quasi");
+    if (words && nameOf(nodeAt(node, "tag")) === "sentence") return templates(words);
     const name = nameOf(node);
     const declared = constants.filter((each) => each.start < node.start && nameOf(nodeAt(each, "id")) === name).at(-1);
     const meant = name === undefined ? undefined : nodeAt(declared, "init");
-    if (meant && ["Literal", "TemplateLiteral", "ConditionalExpression"].includes(meant.type)) return textsOf(meant);
+    if (
+      meant &&
+      ["Literal", "TemplateLiteral", "TaggedTemplateExpression", "ConditionalExpression"].includes(meant.type)
+    )
+      return textsOf(meant);
     return [`⟨${source.slice(node.start, node.end).replace(/\s+/g, " ")}⟩`];
   };
   const templates = (node: Ast): string[] => {

@@ -8,6 +8,7 @@ import type { Model } from "../../graph/model.js";
 import type { Graph, Value } from "../../graph/value.js";
 import type { Build } from "../../ops/build.js";
 import { leadingOf, nth } from "../../present.js";
+import type { Words } from "../../sentence.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import { invalidModel, opsetOf, parseModel } from "../proto.js";
 import { PrecisionNotes } from "../tensors.js";
@@ -354,8 +355,8 @@ function isOfShapes(error: unknown): error is PergradError {
 }
 
 /** An error that may come of the batch that the file fixes says so. */
-function explained(error: unknown, advice: string): unknown {
-  if (!isOfShapes(error) || error.message.includes("--fix")) return error;
+function explained(error: unknown, advice: Words): unknown {
+  if (!isOfShapes(error) || error.names("fix")) return error;
   return readvised(error, advice);
 }
 

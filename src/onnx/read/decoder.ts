@@ -9,6 +9,7 @@ import { leavesOf } from "../../graph/walk.js";
 import { foldNode } from "../../interpret/fold.js";
 import type { Build } from "../../ops/build.js";
 import { definitionOf } from "../../ops/registry.js";
+import { option, sentence, type Words } from "../../sentence.js";
 import { decodeAttributes } from "../attributes.js";
 import { describeProto, invalidModel } from "../proto.js";
 import type { PrecisionNotes } from "../tensors.js";
@@ -103,22 +104,18 @@ export class Decoder {
   }
 
   /** How to fix inputs that are the same for all samples, where a value that depends on them alone must be known. */
-  adviceOn(value: Value): string | null {
+  adviceOn(value: Value): Words | null {
     const inputs = leavesOf([value]).filter(({ source }) => source.kind === "input");
     if (inputs.length === 0 || !inputs.every((each) => this.context.inputs.has(each) && !each.shape.some(isBatch)))
       return null;
-    const key = (name: string) => (/^[A-Za-z_]\w*$/.test(name) ? name : JSON.stringify(name));
     const names = inputs.map(({ name }) => name);
     const listed = names.map((name) => `"${name}"`).join(", ");
-    const fix = names.map((name) => `${key(name)}: VALUE`).join(", ");
-    return (
-      `it depends on ${listed} alone; if that is the same at every run, give its value: ` +
-      `fix: { ${fix} }, or ${names.map((name) => `--fix ${name}=VALUE`).join(" ")}`
-    );
+    const values = option("fix", Object.fromEntries(names.map((name) => [name, "VALUE"])));
+    return sentence`it depends on ${listed} alone; if that is the same at every run, give its value: ${values}`;
   }
 
   #withAdvice(error: PergradError, proto: NodeProto, scope: Scope): PergradError {
-    if (error.code !== "UNKNOWN_SHAPE" || error.message.includes("--fix")) return error;
+    if (error.code !== "UNKNOWN_SHAPE" || error.names("fix")) return error;
     for (const name of proto.input.slice(1)) {
       const value = name === "" || !scope.holds(name) ? null : scope.get(name);
       const advice = value && !value.known && value.source.kind !== "constant" ? this.adviceOn(value) : null;

@@ -3,6 +3,7 @@ import type { TensorShapeProto_Dimension, ValueInfoProto } from "onnx-buf";
 import { PergradError } from "../../errors.js";
 import type { Dim } from "../../graph/dim.js";
 import { leaf, type Value } from "../../graph/value.js";
+import { option, sentence } from "../../sentence.js";
 import { computedType, invalidModel, showElementType, storedTypeOf } from "../proto.js";
 import type { PrecisionNotes } from "../tensors.js";
 import { statedSize, symbolOf } from "./batch/batch-axes.js";
@@ -91,9 +92,8 @@ function givenSize(
 function sizeNeeded(input: string, axis: number, symbol: string | undefined): PergradError {
   const key = symbol ?? `${input}.${axis}`;
   const named = symbol === undefined ? "is not fixed" : `("${symbol}") is not fixed`;
-  const record = /^[A-Za-z_]\w*$/.test(key) ? key : JSON.stringify(key);
   return new PergradError(
     "UNKNOWN_SHAPE",
-    `Axis ${axis} of the input "${input}" ${named} in the model; give its size: dimensions: { ${record}: 128 }, or --dim ${key}=128.`,
+    sentence`Axis ${axis} of the input "${input}" ${named} in the model; give its size: ${option("dimensions", { [key]: 128 })}.`,
   );
 }

@@ -7,6 +7,7 @@ import { type Dim, divide, elementsOf, fixedSize, isBatch, type Shape, sameShape
 import { inputOf, inputsOf } from "../../graph/operands.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";
 import { nth } from "../../present.js";
+import { option, sentence } from "../../sentence.js";
 import type { Build } from "../build.js";
 import type { Call } from "../call.js";
 import {
@@ -209,7 +210,7 @@ const batchNormalization: OpDefinition = {
   },
   decompose: (node, build) => {
     if (normalisesOverBatch(node)) {
-      const advice = "export it in eval mode, or replace it with group normalisation (replaceBatchNorm)";
+      const advice = sentence`export it in eval mode, or replace it with group normalisation (${option("replaceBatchNorm")})`;
       throw interaction(node, "normalises over the batch (training mode)", advice);
     }
     const [x, scale, shift, mean, variance] = node.inputs as [Value, Value, Value, Value, Value];

@@ -2,6 +2,7 @@
 import type { ValueInfoProto } from "onnx-buf";
 import { PergradError } from "../../../errors.js";
 import { meant } from "../../../meant.js";
+import { option, sentence, type Words } from "../../../sentence.js";
 import { type BatchAxes, dimsOf, statedSize, symbolOf } from "./batch-axes.js";
 
 /**
@@ -36,7 +37,7 @@ export function adviceOnBatch(
   inputs: readonly ValueInfoProto[],
   { axes, fixed }: BatchAxes,
   given: Readonly<Record<string, number | null>> = {},
-): string {
+): Words {
   const input = inputs.find(({ name, ...rest }) => {
     const axis = axes.get(name) ?? null;
     return axis !== null && statedSize(dimsOf({ name, ...rest })[axis]) !== undefined;
@@ -51,13 +52,11 @@ export function adviceOnBatch(
       ? []
       : [`${k}${symbolOf(dim) === undefined ? "" : ` ("${symbolOf(dim)}")`}`],
   )[0];
-  const said = Object.hasOwn(given, name);
-  if (other === undefined && !said) return `${shown}, so ${symbolic}`;
-  const option = `sampleAxes: { ${JSON.stringify(name)}: ${axis} } (--sample-axis ${name}=${axis})`;
-  if (said) {
+  if (Object.hasOwn(given, name)) {
     const open = other === undefined ? "" : `, and leaves axis ${other} open`;
-    return `${option} says that the samples of "${name}" lie along axis ${axis}, which the file fixes to ${fixed}${open}: correct that, or ${symbolic}`;
+    return sentence`${option("sampleAxes", { [name]: axis })} says that the samples of "${name}" lie along axis ${axis}, which the file fixes to ${String(fixed)}${open}: correct that, or ${symbolic}`;
   }
-  const at = Number.parseInt(other ?? "0", 10);
-  return `the samples of "${name}" are assumed to lie along axis ${axis}, which the file fixes to ${fixed}; if they lie along axis ${other}, say so: sampleAxes: { ${JSON.stringify(name)}: ${at} }, or --sample-axis ${name}=${at}`;
+  if (other === undefined) return `${shown}, so ${symbolic}`;
+  const at = Number.parseInt(other, 10);
+  return sentence`the samples of "${name}" are assumed to lie along axis ${axis}, which the file fixes to ${String(fixed)}; if they lie along axis ${other}, say so: ${option("sampleAxes", { [name]: at })}`;
 }

@@ -1,0 +1,77 @@
+/** Sentences that name options, which code spells `allowNotFinite` and the command line `--allow-not-finite`. */
+
+/** What to give an option: a value, or one for each of several names; in capitals where the reader knows it. */
+type OptionValue = string | number | null | Readonly<Record<string, string | number | null>>;
+
+/** An option, and the value to give it where a sentence says so. */
+export class NamedOption {
+  constructor(
+    readonly name: string,
+    readonly value: OptionValue | undefined,
+  ) {}
+
+  /** As code spells it: `allowNotFinite`, `damping: 0.01`, `sampleAxes: { x: 0 }`. */
+  toString(): string {
+    if (this.value === undefined) return this.name;
+    if (typeof this.value !== "object" || this.value === null) return `${this.name}: ${this.value}`;
+    const key = (name: string) => (/^[A-Za-z_]\w*$/.test(name) ? name : JSON.stringify(name));
+    const entries = Object.entries(this.value).map(([name, value]) => `${key(name)}: ${value}`);
+    return `${this.name}: { ${entries.join(", ")} }`;
+  }
+}
+
+/** How an option is written where a sentence is read. */
+export type Spelling = (option: NamedOption) => string;
+
+/** Text, in which options are named. */
+export class Sentence {
+  constructor(private readonly parts: readonly (string | NamedOption)[]) {}
+
+  spelled(spelling: Spelling = String): string {
+    return this.parts.map((part) => (typeof part === "string" ? part : spelling(part))).join("");
+  }
+
+  toString(): string {
+    return this.spelled();
+  }
+
+  /** The option of this name is in it. */
+  names(option: string): boolean {
+    return this.parts.some((part) => part instanceof NamedOption && part.name === option);
+  }
+
+  /** Without the full stop at its end. */
+  clause(): Sentence {
+    return new Sentence(
+      this.parts.map((part, k) =>
+        typeof part === "string" && k === this.parts.length - 1 ? part.replace(/\.$/, "") : part,
+      ),
+    );
+  }
+
+  /** What a template literal puts in another's place. */
+  static partsOf(inserted: Inserted): readonly (string | NamedOption)[] {
+    if (inserted instanceof Sentence) return inserted.parts;
+    return [inserted instanceof NamedOption ? inserted : String(inserted)];
+  }
+}
+
+/** Text that names no option, or a sentence. */
+export type Words = string | Sentence;
+
+type Inserted = Words | NamedOption | number | bigint;
+
+/** An option, to be put into a `sentence`. */
+export function option(name: string, value?: OptionValue): NamedOption {
+  return new NamedOption(name, value);
+}
+
+/** Of a template literal: sentence`remove it, or allow it (${option("allowNotFinite")})`. */
+export function sentence(texts: readonly string[], ...inserted: readonly Inserted[]): Sentence {
+  return new Sentence(
+    texts.flatMap((text, k) => {
+      const next = inserted[k];
+      return [text, ...(next === undefined ? [] : Sentence.partsOf(next))];
+    }),
+  );
+}
