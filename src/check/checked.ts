@@ -8,16 +8,15 @@ import { Program } from "../program/program.js";
 import type { Data } from "../tensor/data.js";
 import { sizeOf } from "../tensor/tensor.js";
 import { type ByParameter, want } from "../wants/want.js";
-import { AloneOnDemand, Compared, LoopComparison, tolerance } from "./comparison.js";
+import { AloneOnDemand, LoopComparison, ParameterErrors, tolerance } from "./comparison.js";
 import { CurvatureComparison } from "./curvature.js";
 import { Differences } from "./differences.js";
 import type { References } from "./in-this-thread.js";
 import { comparedMatrices } from "./matrices.js";
 import { Reference, referenceParts } from "./oracle.js";
-import type { SkippedWant } from "./products.js";
 import { referencesOf } from "./references.js";
 import type { CheckOptions, CheckResult } from "./types.js";
-import { type CheckedWant, WantsComparison } from "./wants.js";
+import { WantsComparison } from "./wants.js";
 
 /** See `check`. */
 export async function checked(
@@ -31,30 +30,22 @@ export async function checked(
   const { threads, signal } = options;
   signal?.throwIfAborted();
   const samples = Math.min(options.samples ?? parts.samples, parts.samples);
-  const compared = [...objective.parameters.keys()].map((name) => new Compared(name));
+  const compared = [...objective.parameters.keys()].map((name) => new ParameterErrors(name));
   const differences = new Differences(compared, new Reference(parts), samples, options);
   const references = referencesOf(parts, samples + differences.total / 8, threads);
-  const loop = new LoopComparison(
-    compared,
-    new AloneOnDemand(objective, data, threads === undefined ? {} : { threads }),
-  );
-  const tried: Promise<void>[] = [];
-  const wait = (told: Promise<void>) => {
-    // An error is thrown below, where all are waited for.
-    told.catch(() => undefined);
-    tried.push(told);
-  };
-  let others: readonly CheckedWant[] = [];
-  let skipped: readonly SkippedWant[] = [];
+  const alone = new AloneOnDemand(objective, data, threads === undefined ? {} : { threads });
+  const loop = new LoopComparison(compared, alone);
+  const pending = new Pending();
   try {
     // Other threads begin while the programs are compiled in this one.
     const ahead = new Ahead(references, samples);
     if (references.lanes > 1) ahead.begin();
-    const gradients = await gradientsOf(objective, data, observe ? { ...options, observe } : options);
-    const own = Array.from({ length: samples }, (_, n) => sampleOf(gradients, n));
-    const wants = samples === 0 ? null : await WantsComparison.run(objective, data, { ...options, samples }, own);
-    const curvature = await CurvatureComparison.run(objective, data, { ...options, samples }, parts);
-    const matrices = await comparedMatrices(objective, data, { ...options, samples }, parts, gradients);
+    const { gradients, wants, curvature, matrices } = await programsOf(
+      objective,
+      data,
+      { ...options, samples, ...(observe ? { observe } : {}) },
+      parts,
+    );
     const progress = counting(samples + differences.total, options.onProgress);
     for (let n = 0; n < samples; n++) {
       // Where the reference is computed in this thread, whoever aborts must have a turn.
@@ -66,29 +57,45 @@ export async function checked(
         expected: expected.get(name) ?? new Float64Array(),
       }));
       wants?.add(expected);
-      if (curvature.chosen.has(n)) {
-        wait(references.products(n).then((products) => curvature.add(n, products, expected)));
-      }
+      if (curvature.chosen.has(n))
+        pending.add(references.products(n).then((products) => curvature.add(n, products, expected)));
       progress(1);
       for (const group of differences.groups(n, expected, (each) => loop.scaleOf(each))) {
         const told = references.differences(n, group.tries).then((errors) => {
           for (const [k, each] of group.compared.entries()) each.seeDifference(nth(errors, k));
           progress(group.tries.length);
         });
-        wait(told);
+        pending.add(told);
       }
-      if (references.lanes === 1) await Promise.all(tried);
+      if (references.lanes === 1) await pending.all();
     }
-    await Promise.all(tried);
+    await pending.all();
     const products = await curvature.results();
-    others = [...((await wants?.results(loop.alone)) ?? []), ...products.wants, ...matrices.wants];
-    skipped = [...products.skipped, ...matrices.skipped];
+    const others = [...((await wants?.results(alone)) ?? []), ...products.wants, ...matrices.wants];
+    const skipped = [...products.skipped, ...matrices.skipped];
+    const parameters = compared.map((each) => each.result(loop.scaleOf(each)));
+    const passed = [...parameters, ...others].every(({ cause }) => cause !== "difference");
+    return { parameters, wants: others, skipped, samples, tolerance, passed };
   } finally {
-    await Promise.all([loop.alone.release(), references.release(), Promise.allSettled(tried)]);
+    await Promise.all([alone.release(), references.release(), pending.settled()]);
   }
-  const parameters = compared.map((each) => each.result(loop.scaleOf(each)));
-  const passed = [...parameters, ...others].every(({ cause }) => cause !== "difference");
-  return { parameters, wants: others, skipped, samples, tolerance, passed };
+}
+
+/** What the programs computed: gradients, and all that is compared besides. */
+async function programsOf(
+  objective: Objective,
+  data: Readonly<Record<string, Data>>,
+  { observe, ...options }: ObjectiveOptions & CheckOptions & { readonly samples: number },
+  parts: ReturnType<typeof referenceParts>,
+) {
+  const gradients = await gradientsOf(objective, data, observe ? { ...options, observe } : options);
+  const own = Array.from({ length: options.samples }, (_, n) => sampleOf(gradients, n));
+  return {
+    gradients,
+    wants: options.samples === 0 ? null : await WantsComparison.run(objective, data, options, own),
+    curvature: await CurvatureComparison.run(objective, data, options, parts),
+    matrices: await comparedMatrices(objective, data, options, parts, gradients),
+  };
 }
 
 async function gradientsOf(
@@ -119,6 +126,26 @@ function counting(total: number, onProgress: CheckOptions["onProgress"]): (steps
   return (steps) => {
     for (let k = 0; k < steps; k++) onProgress?.(++done, total);
   };
+}
+
+/** What is computed meanwhile. */
+class Pending {
+  readonly #all: Promise<void>[] = [];
+
+  add(one: Promise<void>): void {
+    // An error is thrown where all are waited for.
+    one.catch(() => undefined);
+    this.#all.push(one);
+  }
+
+  async all(): Promise<void> {
+    await Promise.all(this.#all);
+  }
+
+  /** Done, with an error or without. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#all);
+  }
 }
 
 /** The loop's gradients of one sample after another; those of as many as there are threads are computed ahead. */

@@ -69,8 +69,8 @@ interface Beyond {
   contributions: number;
 }
 
-/** What is known of one parameter. */
-export class Compared {
+/** How far one parameter's gradients are off, as far as is known. */
+export class ParameterErrors {
   scale = 0;
   difference = 0;
   worst = 0;
@@ -182,12 +182,12 @@ interface Pair {
 /** Holds a program against the loop, sample by sample. */
 export class LoopComparison {
   constructor(
-    private readonly compared: readonly Compared[],
+    private readonly compared: readonly ParameterErrors[],
     readonly alone: AloneOnDemand,
   ) {}
 
   /** What errors of a parameter are relative to, as far as the samples so far tell. */
-  scaleOf({ scale }: Compared): number {
+  scaleOf({ scale }: ParameterErrors): number {
     return Math.max(scale, vanishing * this.compared.reduce((most, each) => Math.max(most, each.scale), 0));
   }
 

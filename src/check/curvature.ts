@@ -33,7 +33,7 @@ type Found = Partial<Record<ProductName, ByParameter>>;
 type Parts = ReferenceParts & Pick<PlainProducts, "vectors" | "skipped">;
 
 /** One parameter's product in one sample. */
-interface Compared extends Judged {
+interface ComparedProduct extends Judged {
   readonly want: ProductName;
   readonly sample: number;
   readonly expected: Float64Array;
@@ -106,7 +106,7 @@ export class CurvatureComparison {
     if (!this.#run) return { wants: [], skipped: this.#skipped };
     const compared = this.#compared(this.#run.found);
     const scaleOf = this.#scales(compared);
-    const errorOf = (each: Compared) => relative(each.difference, scaleOf(each));
+    const errorOf = (each: ComparedProduct) => relative(each.difference, scaleOf(each));
     const beyond = compared.filter((each) => errorOf(each) > tolerance.loop);
     if (beyond.length > 0) await this.#seeAlone(beyond);
     const unexplained = beyond.filter((each) => !isRounding(each));
@@ -121,12 +121,12 @@ export class CurvatureComparison {
   }
 
   /** Without those of which a number is not finite: how float32 computes these tells nothing. */
-  #compared(found: Found): Compared[] {
+  #compared(found: Found): ComparedProduct[] {
     return productNames.flatMap((name) => {
       const own = found[name];
       if (!own) return [];
       const all = [...this.#expected].flatMap(([sample, products]) =>
-        this.parameters.map((parameter): Compared => {
+        this.parameters.map((parameter): ComparedProduct => {
           const expected = present(products.get(`${name}/${parameter}`));
           const numbers = ofSample(own, parameter, sample, expected.length);
           const difference = furthest(numbers, expected);
@@ -143,7 +143,7 @@ export class CurvatureComparison {
   }
 
   /** What differences are relative to: the largest product of the parameter, of all samples. */
-  #scales(compared: readonly Compared[]): (each: Compared) => number {
+  #scales(compared: readonly ComparedProduct[]): (each: ComparedProduct) => number {
     const peaks = new Map<string, number>();
     let most = this.#slope;
     for (const { want: name, parameter, expected } of compared) {
@@ -154,7 +154,7 @@ export class CurvatureComparison {
     return ({ want: name, parameter }) => Math.max(peaks.get(`${name}/${parameter}`) ?? 0, vanishing * most);
   }
 
-  async #seeAlone(beyond: readonly Compared[]): Promise<void> {
+  async #seeAlone(beyond: readonly ComparedProduct[]): Promise<void> {
     const alone = await this.compileAlone();
     try {
       for (let draw = 0; draw < draws && !beyond.every(isRounding); draw++) {

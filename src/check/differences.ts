@@ -3,7 +3,7 @@
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { nth } from "../present.js";
-import { type Compared, furthest } from "./comparison.js";
+import { furthest, type ParameterErrors } from "./comparison.js";
 import type { Reference } from "./oracle.js";
 
 /** Elements tried where the user does not say: of each parameter, and in all. */
@@ -48,10 +48,10 @@ export interface DifferencesOptions {
 export class Differences {
   readonly #random;
   /** Of which parameter, in which sample. */
-  readonly #chosen: readonly (readonly [Compared, number])[];
+  readonly #chosen: readonly (readonly [ParameterErrors, number])[];
 
   constructor(
-    compared: readonly Compared[],
+    compared: readonly ParameterErrors[],
     private readonly reference: Pick<Reference, "sizeOf" | "placeOf">,
     samples: number,
     options: DifferencesOptions,
@@ -82,8 +82,8 @@ export class Differences {
   groups(
     n: number,
     gradients: ReadonlyMap<string, Float64Array>,
-    scaleOf: (each: Compared) => number,
-  ): { readonly compared: readonly Compared[]; readonly tries: readonly Try[] }[] {
+    scaleOf: (each: ParameterErrors) => number,
+  ): { readonly compared: readonly ParameterErrors[]; readonly tries: readonly Try[] }[] {
     const compared = this.#chosen.flatMap(([each, sample]) => (sample === n ? [each] : []));
     const tries = compared.map((each): Try => {
       const { parameter } = each;

@@ -283,7 +283,7 @@ function returned({
 }
 
 /** One parameter's numbers of all samples. */
-interface Compared extends Judged {
+interface ComparedMatrix extends Judged {
   readonly expected: Float64Array;
 }
 
@@ -299,7 +299,7 @@ async function resultsOf(
 ): Promise<CheckedWant[]> {
   const own = returned(run.found);
   const all = [...expected].flatMap(([name, numbers]) =>
-    [...numbers].map(([parameter, exact]): Compared => {
+    [...numbers].map(([parameter, exact]): ComparedMatrix => {
       const found = own.get(name)?.get(parameter) ?? [];
       return { want: name, parameter, expected: exact, found, difference: furthest(found, exact), ownRounding: 0 };
     }),
@@ -325,7 +325,7 @@ async function resultsOf(
 }
 
 /** What differences are relative to: the parameter's largest number, or a part of the largest of the want or the gradients. */
-function scales(all: readonly Compared[], slope: number): (each: Compared) => number {
+function scales(all: readonly ComparedMatrix[], slope: number): (each: ComparedMatrix) => number {
   const peaks: Record<string, number> = {};
   for (const { want: name, expected } of all) peaks[name] = Math.max(peaks[name] ?? slope, largestFinite(expected));
   return ({ want: name, expected }) => Math.max(largestFinite(expected), vanishing * entryOf(peaks, name));

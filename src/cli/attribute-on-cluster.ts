@@ -3,9 +3,10 @@ import { join } from "node:path";
 import { cluster } from "../cluster/cluster.js";
 import type { Model } from "../graph/model.js";
 import { writeTensors } from "../io/files.js";
-import { type AttributeOptions, checkpointsOf, methodOf, requireFitting } from "./attribute.js";
+import { type AttributeOptions, checkpointsOf, dampingsIn } from "./attribute.js";
 import { checkpointOf } from "./checkpoints.js";
 import type { Io } from "./io.js";
+import { methodOf, requireFitting } from "./method-options.js";
 import { addressOf, followed, requireFolders } from "./on-cluster.js";
 import type { Progress } from "./progress.js";
 import { dataTaskOf } from "./task.js";
@@ -46,10 +47,8 @@ export async function attributeOnCluster(
   if (!done) return;
   for (const each of done.notes ?? []) progress.note(each);
   if (task.ids) await writeTensors(join(out, "queries.safetensors"), { query_ids: task.ids.tensor });
-  const dampings = [...new Set((done.dampings ?? []).map((damping) => damping.toPrecision(3)))];
-  const damped = dampings.length === 0 ? "" : `, damping ${dampings.join(", ")}`;
   io.stdout.write(
-    `wrote ${out}: ${done.queries} queries, ${done.samples} training samples, ${models.length} models, ${done.parts} parts${damped}\n`,
+    `wrote ${out}: ${done.queries} queries, ${done.samples} training samples, ${models.length} models, ${done.parts} parts${dampingsIn(done.dampings)}\n`,
   );
 }
 

@@ -1,54 +1,23 @@
 /** attribute: scores of training samples for queries, written to a file. */
-import { InvalidArgumentError } from "commander";
-import type { SampleOptions } from "../attribution/checkpoint.js";
-import {
-  type GivenMethod,
-  gradCos,
-  gradDot,
-  type InverseName,
-  influence,
-  leaveOut,
-  loGra,
-  relatIF,
-  representerPoints,
-  scores,
-  selfInfluence,
-  tracIn,
-  trak,
-} from "../attribution/index.js";
-import { PergradError } from "../errors.js";
+import { leaveOut, scores, selfInfluence } from "../attribution/index.js";
+import type { Scores } from "../attribution/scores.js";
 import type { Model } from "../graph/model.js";
 import type { Column } from "../io/column.js";
-import { readTensors, writeTensors } from "../io/files.js";
+import { writeTensors } from "../io/files.js";
 import { checkTable, idsName, standardOutput, writeTable } from "../io/table.js";
 import { runningOf } from "../program/options.js";
-import { isFloat, type Tensor } from "../tensor/tensor.js";
+import type { SampleNames } from "../program/sample-names.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { checkpointOf } from "./checkpoints.js";
 import { isTable } from "./compute.js";
 import { feedsOf, readData, requireSamples } from "./data.js";
 import type { Io } from "./io.js";
+import { type MethodOptions, methodOf, requireFitting } from "./method-options.js";
 import type { OnCluster } from "./on-cluster.js";
 import type { Progress } from "./progress.js";
 import { cleaningUp } from "./signals.js";
 import { checkOut, type DataTask, dataTaskOf, type TaskOptions } from "./task.js";
-import { flagOf, number, UsageError } from "./usage.js";
-
-/** A method and its settings, as commander gives them. */
-export interface MethodOptions {
-  readonly method: (typeof methodWords)[number];
-  readonly inverse?: keyof typeof inverses;
-  readonly curvature?: "hessian" | "ggn" | "fisher";
-  readonly damping?: number;
-  readonly learningRates?: readonly number[];
-  readonly cosine?: boolean;
-  readonly by?: "loss" | "parameters";
-  readonly dims?: number;
-  readonly seed?: number;
-  readonly projection?: string;
-  readonly l2?: number;
-  readonly layer?: string;
-  readonly leaveOut?: boolean;
-}
+import { UsageError } from "./usage.js";
 
 /** As commander gives them. */
 export interface AttributeOptions extends TaskOptions, MethodOptions, Pick<OnCluster, "ray" | "execution" | "ids"> {
@@ -61,58 +30,6 @@ export interface AttributeOptions extends TaskOptions, MethodOptions, Pick<OnClu
   readonly memoryBudget?: number;
 }
 
-export const methodWords = [
-  "graddot",
-  "gradcos",
-  "tracin",
-  "trak",
-  "logra",
-  "influence",
-  "relatif",
-  "representer",
-] as const;
-const inverses = {
-  exact: "exact",
-  gram: "gram",
-  ekfac: "ekfac",
-  kfac: "kfac",
-  cg: "cg",
-  lissa: "lissa",
-  arnoldi: "arnoldi",
-  diagonal: "diagonal",
-  datainf: "dataInf",
-} as const satisfies Readonly<Record<string, InverseName>>;
-export const inverseWords = Object.keys(inverses);
-export const curvatureWords = ["hessian", "ggn", "fisher"] as const;
-
-/** Options that only some methods take. */
-const takenBy: readonly (readonly [option: keyof MethodOptions, ...methods: MethodOptions["method"][]])[] = [
-  ["inverse", "influence", "relatif"],
-  ["curvature", "influence", "relatif"],
-  ["damping", "influence", "relatif", "trak", "logra"],
-  ["learningRates", "tracin"],
-  ["cosine", "tracin"],
-  ["by", "relatif"],
-  ["dims", "trak", "logra"],
-  ["seed", "trak", "logra"],
-  ["projection", "trak"],
-  ["l2", "representer"],
-  ["layer", "representer"],
-  ["leaveOut", "influence"],
-];
-
-/** Reads "0.1,0.05". */
-export function rates(text: string): readonly number[] {
-  return text.split(",").map((each) => {
-    try {
-      return number(each, Number.isFinite, "a number");
-    } catch (error) {
-      if (!(error instanceof InvalidArgumentError)) throw error;
-      throw new InvalidArgumentError("it must be numbers, separated by commas, one for each checkpoint");
-    }
-  });
-}
-
 export async function attribute(
   modelFile: string,
   files: readonly string[],
@@ -120,51 +37,28 @@ export async function attribute(
   io: Io,
   progress: Progress,
 ): Promise<void> {
-  requireFitting(options);
-  if (options.leaveOut && files.length === 0)
-    throw new UsageError("--leave-out takes its error bar from several models; give more checkpoints after MODEL.");
-  const { train } = options;
-  if (train === undefined || options.data !== undefined)
-    throw new UsageError("attribute needs --train FILE; --data, Parquet, is for --ray.");
-  const read = [modelFile, ...files, train, options.query, ...(options.projection ? [options.projection] : [])];
-  if (options.out !== standardOutput) await checkOut(options.out, read);
-  const tables = isTable(options.out);
-  if (tables) await checkTable(options.out);
+  const train = await checkedTrain(modelFile, files, options);
   const task = await dataTaskOf(modelFile, { ...options, data: train }, progress);
-  const { feeds: queries, ids: queryIds, samples: queryCount } = await queriesOf(task, options, progress);
-  requireSamples(options.query, queryCount);
+  const queries = await queriesOf(task, options, progress);
+  requireSamples(options.query, queries.samples);
   const others: Model[] = [];
   for (const file of files) others.push(await checkpointOf(file, task.model, options, progress));
   const models = checkpointsOf(task.model, others, options, progress);
   const method = await methodOf(options);
-  const settings: SampleOptions = {
-    ...task.options,
-    ...runningOf(options),
-  };
+  const settings = { ...task.options, ...runningOf(options), method };
   remark(options, task, progress);
   progress.stage("scoring");
   const found = await cleaningUp(
     async () => {
-      const scored = await scores(models, task.feeds, queries, { ...settings, method });
-      const own = options.self ? { self: await selfInfluence(models, task.feeds, { ...settings, method }) } : {};
-      const foretold = options.leaveOut ? await withoutEach(models, task.feeds, queries, { ...settings, method }) : {};
-      if (tables) {
-        const columns = pairsOf(scored.scores, {
-          samples: task.ids?.names,
-          queries: queryIds?.names,
-          ...own,
-          ...foretold,
-        });
-        await writeTable(options.out, columns, (text) => io.stdout.write(text));
-        return scored;
-      }
-      await writeTensors(options.out, {
-        scores: scored.scores,
-        ...own,
-        ...foretold,
-        ...(task.ids ? { ids: task.ids.tensor } : {}),
-        ...(queryIds ? { query_ids: queryIds.tensor } : {}),
-      });
+      const scored = await scores(models, task.feeds, queries.feeds, settings);
+      const own = options.self ? { self: await selfInfluence(models, task.feeds, settings) } : {};
+      const foretold = options.leaveOut ? await withoutEach(models, task.feeds, queries.feeds, settings) : {};
+      await write(
+        options.out,
+        { scores: scored.scores, ...own, ...foretold },
+        { samples: task.ids, queries: queries.ids },
+        io,
+      );
       return scored;
     },
     () => {
@@ -173,13 +67,57 @@ export async function attribute(
     },
   );
   progress.stop();
-  if (options.out === standardOutput) return;
-  const [count = 0, samples = 0] = found.scores.dims;
+  if (options.out !== standardOutput) io.stdout.write(`wrote ${options.out}: ${summaryOf(found, models.length)}\n`);
+}
+
+/** The file of the training samples. Throws UsageError, and what the writing would throw in the end. */
+async function checkedTrain(modelFile: string, files: readonly string[], options: AttributeOptions): Promise<string> {
+  requireFitting(options);
+  if (options.leaveOut && files.length === 0)
+    throw new UsageError("--leave-out takes its error bar from several models; give more checkpoints after MODEL.");
+  const { train, out, query, projection } = options;
+  if (train === undefined || options.data !== undefined)
+    throw new UsageError("attribute needs --train FILE; --data, Parquet, is for --ray.");
+  const read = [modelFile, ...files, train, query, ...(projection ? [projection] : [])];
+  if (out !== standardOutput) await checkOut(out, read);
+  if (isTable(out)) await checkTable(out);
+  return train;
+}
+
+/** What was computed: scores [queries, samples], and beside them what was asked for. */
+interface Results {
+  readonly scores: Tensor;
+  readonly self?: Tensor;
+  readonly change?: Tensor;
+  readonly error?: Tensor;
+}
+
+interface Ids {
+  readonly samples: SampleNames | undefined;
+  readonly queries: SampleNames | undefined;
+}
+
+async function write(out: string, results: Results, ids: Ids, io: Io): Promise<void> {
+  if (isTable(out)) return writeTable(out, pairsOf(results, ids), (text) => io.stdout.write(text));
+  await writeTensors(out, {
+    ...results,
+    ...(ids.samples ? { ids: ids.samples.tensor } : {}),
+    ...(ids.queries ? { query_ids: ids.queries.tensor } : {}),
+  });
+}
+
+/** "2 queries, 10 training samples, 1 model, damping 0.01" */
+function summaryOf({ scores: found, dampings }: Scores, models: number): string {
+  const [count = 0, samples = 0] = found.dims;
   const plural = (n: number, what: string, many = `${what}s`) => `${n} ${n === 1 ? what : many}`;
-  const dampings = [...new Set((found.dampings ?? []).map((damping) => damping.toPrecision(3)))];
-  const damped = dampings.length === 0 ? "" : `, damping ${dampings.join(", ")}`;
-  const asked = `${plural(count, "query", "queries")}, ${plural(samples, "training sample")}`;
-  io.stdout.write(`wrote ${options.out}: ${asked}, ${plural(models.length, "model")}${damped}\n`);
+  const counts = [plural(count, "query", "queries"), plural(samples, "training sample"), plural(models, "model")];
+  return `${counts.join(", ")}${dampingsIn(dampings)}`;
+}
+
+/** ", damping 0.01, 0.02", or nothing. */
+export function dampingsIn(dampings: readonly number[] = []): string {
+  const shown = [...new Set(dampings.map((damping) => damping.toPrecision(3)))];
+  return shown.length === 0 ? "" : `, damping ${shown.join(", ")}`;
 }
 
 /** What may surprise. */
@@ -194,24 +132,18 @@ function remark({ method, inverse }: AttributeOptions, { objective, samples }: D
     );
 }
 
-interface PairNames {
-  readonly samples: readonly string[] | undefined;
-  readonly queries: readonly string[] | undefined;
-  readonly self?: Tensor;
-  readonly change?: Tensor;
-  readonly error?: Tensor;
-}
-
 /** A row for each query and training sample. */
-function pairsOf({ dims, data }: Tensor, { samples: ids, queries, self, change, error }: PairNames): Column[] {
+function pairsOf({ scores: found, self, change, error }: Results, ids: Ids): Column[] {
+  const { dims, data } = found;
+  const [sampleIds, queryIds] = [ids.samples?.names, ids.queries?.names];
   const [count = 0, samples = 0] = dims;
   const pairs = <T>(of: (query: number, sample: number) => T): T[] =>
     Array.from({ length: count * samples }, (_, k) => of(Math.floor(k / samples), k % samples));
   return [
     { name: "query", values: Int32Array.from(pairs((query) => query)) },
-    ...(queries ? [{ name: "query_id", values: pairs((query) => queries[query] ?? null) }] : []),
+    ...(queryIds ? [{ name: "query_id", values: pairs((query) => queryIds[query] ?? null) }] : []),
     { name: "sample", values: Int32Array.from(pairs((_, sample) => sample)) },
-    ...(ids ? [{ name: "id", values: pairs((_, sample) => ids[sample] ?? null) }] : []),
+    ...(sampleIds ? [{ name: "id", values: pairs((_, sample) => sampleIds[sample] ?? null) }] : []),
     { name: "score", values: Float32Array.from(data, Number) },
     ...Object.entries({ change, error }).flatMap(([name, each]) =>
       each ? [{ name, values: Float32Array.from(each.data, Number) }] : [],
@@ -223,52 +155,6 @@ function pairsOf({ dims, data }: Tensor, { samples: ids, queries, self, change, 
 async function withoutEach(...given: Parameters<typeof leaveOut>): Promise<Record<string, Tensor>> {
   const { change, error } = await leaveOut(...given);
   return { change, error };
-}
-
-/** Throws UsageError. */
-export function requireFitting(options: MethodOptions): void {
-  for (const [name, ...methods] of takenBy) {
-    if (options[name] === undefined || methods.includes(options.method)) continue;
-    throw new UsageError(`${flagOf(name)} is for --method ${methods.join(" or ")}, not for ${options.method}.`);
-  }
-  if (options.method === "representer" && options.l2 === undefined)
-    throw new UsageError("--method representer needs --l2 FACTOR, that of the penalty on the last layer's weights.");
-  if (options.projection !== undefined && (options.dims !== undefined || options.seed !== undefined))
-    throw new UsageError("--projection is given whole; leave out --dims and --seed.");
-}
-
-export async function methodOf(options: MethodOptions): Promise<GivenMethod> {
-  const { method, damping, learningRates, cosine, dims, seed, projection, l2, layer, by } = options;
-  const damped = damping === undefined ? {} : { damping };
-  if (method === "graddot") return gradDot();
-  if (method === "gradcos") return gradCos();
-  if (method === "tracin")
-    return tracIn({ ...(learningRates ? { learningRates } : {}), ...(cosine === undefined ? {} : { cosine }) });
-  const projected = { ...(dims === undefined ? {} : { dims }), ...(seed === undefined ? {} : { seed }) };
-  if (method === "logra") return loGra({ ...damped, ...projected });
-  if (method === "trak")
-    return trak({
-      ...damped,
-      ...projected,
-      ...(projection === undefined ? {} : { projection: await projectionIn(projection) }),
-    });
-  if (method === "representer") return representerPoints({ l2: l2 ?? 0, ...(layer === undefined ? {} : { layer }) });
-  const how = {
-    ...damped,
-    ...(options.inverse === undefined ? {} : { inverse: inverses[options.inverse] }),
-    ...(options.curvature === undefined ? {} : { of: options.curvature }),
-  };
-  return method === "influence" ? influence(how) : relatIF({ ...how, ...(by === undefined ? {} : { by }) });
-}
-
-/** Throws MISSING_TENSOR. */
-async function projectionIn(file: string): Promise<Tensor> {
-  const tensor = (await readTensors(file)).get("projection");
-  if (tensor && isFloat(tensor.dtype)) return tensor;
-  throw new PergradError(
-    "MISSING_TENSOR",
-    `"${file}" lacks "projection", numbers [parameters, dims]; give a file that holds them.`,
-  );
 }
 
 /** The queries, as the training samples were taken. */

@@ -1,7 +1,7 @@
 /** The commands and their options, as commander knows them. */
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { version } from "../io/package-file.js";
-import { type AttributeOptions, attribute, methodWords, rates } from "./attribute.js";
+import { type AttributeOptions, attribute } from "./attribute.js";
 import { attributeOnCluster } from "./attribute-on-cluster.js";
 import { type CheckCommandOptions, checkModel } from "./check.js";
 import { type CleanCommandOptions, clean } from "./clean.js";
@@ -22,7 +22,7 @@ import { programs, wantNames } from "./explain.js";
 import { type AnyExplainOptions, explainAny } from "./explain-method.js";
 import { type InspectOptions, inspect } from "./inspect.js";
 import type { Io } from "./io.js";
-import { method, withApproximation } from "./method-options.js";
+import { method, methodWords, rates, withApproximation } from "./method-options.js";
 import { choice, refuseTwice, repeatable, required, requireOptions } from "./options.js";
 import { outOption, pageFile, tables, tensors, withCluster, withFolder, withOutput } from "./outputs.js";
 import { type PackCommandOptions, pack } from "./pack.js";

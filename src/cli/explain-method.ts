@@ -1,10 +1,10 @@
 /** explain --method: by which approximation each parameter takes part in a method of attribution. */
 import { type AttributionExplanation, explain as explained } from "../attribution/index.js";
 import { asMethod } from "../attribution/scores.js";
-import { type MethodOptions, methodOf, requireFitting } from "./attribute.js";
 import { type ExplainOptions, explain } from "./explain.js";
 import type { Io } from "./io.js";
 import { json } from "./json.js";
+import { type MethodOptions, methodOf, requireFitting } from "./method-options.js";
 import type { Progress } from "./progress.js";
 import { taskOf } from "./task.js";
 import { flagOf, UsageError } from "./usage.js";
