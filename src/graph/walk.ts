@@ -12,24 +12,29 @@ export function presentInputs(node: Node): Value[] {
  */
 export function nodesBefore(outputs: Iterable<Value>, stop: { has(value: Value): boolean } = new Set()): Node[] {
   const order: Node[] = [];
-  const state = new Map<Node, "open" | "done">();
-  const stack: Node[] = [];
-  const push = (value: Value) => {
-    if (value.source.kind !== "node" || stop.has(value)) return;
-    if (!state.has(value.source.node)) stack.push(value.source.node);
+  const seen = new Set<Node>();
+  /** The nodes on the way to where the search is, and of each how many of its inputs are still to be searched. */
+  const way: Node[] = [];
+  const left: number[] = [];
+  const enter = (value: Value | null | undefined) => {
+    if (value?.source.kind !== "node" || seen.has(value.source.node) || stop.has(value)) return;
+    const { node } = value.source;
+    seen.add(node);
+    way.push(node);
+    left.push(node.inputs.length);
   };
-  for (const output of [...outputs].reverse()) push(output);
-  while (stack.length > 0) {
-    const node = nth(stack, stack.length - 1);
-    if (!state.has(node)) {
-      state.set(node, "open");
-      for (const input of node.inputs) if (input) push(input);
-      continue;
-    }
-    stack.pop();
-    if (state.get(node) === "open") {
-      state.set(node, "done");
-      order.push(node);
+  for (const output of outputs) {
+    enter(output);
+    for (let node = way.at(-1); node; node = way.at(-1)) {
+      const input = nth(left, left.length - 1) - 1;
+      if (input >= 0) {
+        left[left.length - 1] = input;
+        enter(node.inputs[input]);
+      } else {
+        order.push(node);
+        way.pop();
+        left.pop();
+      }
     }
   }
   return order;

@@ -5,7 +5,7 @@ import { isBody } from "../graph/body.js";
 import type { Attribute, Attributes } from "../graph/value.js";
 import type { DType, Tensor } from "../tensor/tensor.js";
 import { asWritten } from "./as-written.js";
-import { attributeProto, Kind } from "./messages.js";
+import { type Init, Kind } from "./messages.js";
 import {
   computedType,
   describeProto,
@@ -116,13 +116,12 @@ const floats = new Set(
   ).split(" "),
 );
 
-export function encodeAttributes(attributes: Attributes): AttributeProto[] {
+export function encodeAttributes(attributes: Attributes): Init<AttributeProto>[] {
   return Object.entries(attributes).map(([name, value]) => encodeAttribute(name, value));
 }
 
-function encodeAttribute(name: string, value: Attribute): AttributeProto {
-  const make = (init: Partial<Omit<AttributeProto, "$typeName" | "$unknown">>) =>
-    attributeProto.create({ name, ...init });
+function encodeAttribute(name: string, value: Attribute): Init<AttributeProto> {
+  const make = (init: Init<AttributeProto>): Init<AttributeProto> => ({ name, ...init });
   if (elementTypes.has(name) && typeof value === "string") {
     return make({ type: Kind.INT, i: BigInt(elementTypeOf(value as DType)) });
   }

@@ -308,11 +308,12 @@ function isFields(value: unknown): value is Fields {
 
 // Writing
 
-function write(table: Table, message: object, writer: BinaryWriter): void {
-  const own = new Map<string, unknown>(Object.entries(message));
+/** Writes what is set: a message has its zeros from its prototype. */
+function write(table: Table, message: Fields, writer: BinaryWriter): void {
   for (const field of table.fields) {
     const { name, choice, list, packed } = field;
-    const value = choice === undefined ? own.get(name) : chosen(own.get(choice), name);
+    if (!Object.hasOwn(message, choice ?? name)) continue;
+    const value = choice === undefined ? message[name] : chosen(message[choice], name);
     if (value === undefined) continue;
     if (!list) writeOne(field, value, writer);
     else if (Array.isArray(value) && value.length > 0) {
@@ -340,6 +341,9 @@ function writePacked({ number, scalar }: Field, values: readonly unknown[], writ
 
 // Of each message that is named in code
 
+/** Some of a message's fields, or the message; messages in it may be plain objects too. What is not given is empty or zero. */
+export type Init<T extends Message> = MessageInitShape<GenMessage<T>>;
+
 /** What is known of the messages of one type. */
 export class Schema<T extends Message> {
   readonly #table: Table;
@@ -348,13 +352,13 @@ export class Schema<T extends Message> {
     this.#table = tableNamed(name);
   }
 
-  /** A message; what is not given is empty or zero. */
-  create(fields: MessageInitShape<GenMessage<T>>): T {
+  /** A whole message, for code that reads it. */
+  create(fields: Init<T>): T {
     return this.#checked(made(this.#table, fields));
   }
 
   /** A message like another but for some of its fields. */
-  changed(message: T, fields: MessageInitShape<GenMessage<T>>): T {
+  changed(message: T, fields: Init<T>): T {
     return this.#checked(made(this.#table, { ...message, ...fields }));
   }
 
@@ -363,9 +367,9 @@ export class Schema<T extends Message> {
     return this.#checked(read(this.#table, empty(this.#table), new BinaryReader(bytes), bytes.length, 1));
   }
 
-  encode(message: T): Uint8Array<ArrayBuffer> {
+  encode(message: Init<T>): Uint8Array<ArrayBuffer> {
     const writer = new BinaryWriter();
-    write(this.#table, message, writer);
+    write(this.#table, { ...message }, writer);
     return writer.finish();
   }
 

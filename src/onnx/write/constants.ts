@@ -6,14 +6,14 @@ import type { NodeProto, TensorProto } from "onnx-buf";
 import { bytesOfArray } from "../../io/bytes.js";
 import { isFloat, type Tensor } from "../../tensor/tensor.js";
 import { encodeAttributes } from "../attributes.js";
-import { nodeProto } from "../messages.js";
+import type { Init } from "../messages.js";
 import type { Names } from "../names.js";
 import { encodeTensor } from "../tensors.js";
 import type { Storage } from "./external-data.js";
 
 export class Constants {
   readonly initializers: TensorProto[] = [];
-  readonly nodes: NodeProto[] = [];
+  readonly nodes: Init<NodeProto>[] = [];
   private readonly known = new Map<Tensor, string>();
   private readonly integers = new Map<string, string>();
   private readonly alike = new Map<string, { readonly name: string; readonly bytes: Uint8Array }[]>();
@@ -44,7 +44,7 @@ export class Constants {
       return name;
     }
     const attribute = encodeAttributes({ value: tensor });
-    this.nodes.push(nodeProto.create({ opType: "Constant", output: [name], attribute }));
+    this.nodes.push({ opType: "Constant", output: [name], attribute });
     return name;
   }
 

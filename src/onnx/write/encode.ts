@@ -9,16 +9,7 @@ import { scanParts } from "../../ops/rules/scan.js";
 import { nth } from "../../present.js";
 import type { DType, Tensor } from "../../tensor/tensor.js";
 import { encodeAttributes } from "../attributes.js";
-import {
-  attributeProto,
-  graphProto,
-  Kind,
-  modelProto,
-  nodeProto,
-  stringStringEntryProto,
-  typeProto,
-  valueInfoProto,
-} from "../messages.js";
+import { type Init, Kind, modelProto } from "../messages.js";
 import { Names } from "../names.js";
 import { elementTypeOf, roleKey } from "../proto.js";
 import { Constants } from "./constants.js";
@@ -77,13 +68,13 @@ class Encoder {
   private readonly nodeNames = new Names();
   private readonly constants: Constants;
   private readonly nameOf = new Map<Value, string>();
-  private readonly nodes: NodeProto[] = [];
+  private readonly nodes: Init<NodeProto>[] = [];
   /** Where nodes go: the file's own graph, or the body that is being written. */
   private current = this.nodes;
   /** The values that something reads. */
   private read: ReadonlySet<Value> = new Set();
   private readonly domains = new Set<string>();
-  private readonly types = new Map<string, TypeProto>();
+  private readonly types = new Map<string, Init<TypeProto>>();
   private readonly inputs: readonly Value[];
   private readonly dimensions: Dimensions;
 
@@ -117,7 +108,7 @@ class Encoder {
     for (const node of nodes) this.encodeNode(node);
     for (const { name, value } of copies)
       this.push("Identity", "", "", [this.nameOf.get(value) ?? this.operand(value)], [name], {});
-    const model = modelProto.create({
+    return modelProto.encode({
       irVersion,
       producerName: "pergrad",
       docString: doc,
@@ -132,7 +123,6 @@ class Encoder {
         output: outputs.map(({ name, value }) => valueInfo(name, value)),
       },
     });
-    return modelProto.encode(model);
   }
 
   /** Names what is fed and what is stored: these names are kept as they are. */
@@ -169,14 +159,13 @@ class Encoder {
   }
 
   /** Beside each tensor that is stored, what it is. */
-  private roleInfos(): ValueInfoProto[] {
+  private roleInfos(): Init<ValueInfoProto>[] {
     const { roles = new Map<string, string>(), parameters = {} } = this.program;
     return [...roles].flatMap(([name, role]) => {
       const tensor = Object.hasOwn(parameters, name) ? parameters[name] : undefined;
       if (!tensor) return [];
       const info = valueInfo(name, { dtype: tensor.dtype, shape: tensor.dims });
-      info.metadataProps = [stringStringEntryProto.create({ key: roleKey, value: role })];
-      return [info];
+      return [{ ...info, metadataProps: [{ key: roleKey, value: role }] }];
     });
   }
 
@@ -253,11 +242,11 @@ class Encoder {
     };
     const names = given.map(({ output }) => this.nameOf.get(output) ?? "");
     this.push(node.op, node.domain, node.name, inputs, names, attributes, [
-      attributeProto.create({ name: "body", type: Kind.GRAPH, g: graph }),
+      { name: "body", type: Kind.GRAPH, g: graph },
     ]);
   }
 
-  private bodyGraph(inputs: readonly Value[], results: readonly Value[]): GraphProto {
+  private bodyGraph(inputs: readonly Value[], results: readonly Value[]): Init<GraphProto> {
     const { read, current } = this;
     const nodes = neededNodes(nodesBefore(results), results);
     this.read = valuesRead(nodes, results);
@@ -265,13 +254,13 @@ class Encoder {
     for (const node of nodes) this.encodeNode(node);
     // Each result under a name of its own: one may be handed on unchanged, or be given twice.
     const outputs = results.map((value) => this.addNode("Identity", [this.operand(value)], {}, "result"));
-    const graph = graphProto.create({
+    const graph = {
       name: "body",
       node: this.current,
       input: inputs.map((value) => valueInfo(this.nameOf.get(value) ?? "", value)),
       valueInfo: this.intermediate(nodes),
       output: results.map((value, k) => valueInfo(outputs[k] ?? "", value)),
-    });
+    };
     this.current = current;
     this.read = read;
     return graph;
@@ -291,19 +280,19 @@ class Encoder {
    * and lets tensors use each other's memory (the search for which takes time quadratic in those it knows nothing
    * of: a chain of 1500 Softmax and its backward pass load in 0.7 s, without them in 19 s).
    */
-  private intermediate(nodes: readonly Node[]): ValueInfoProto[] {
+  private intermediate(nodes: readonly Node[]): Init<ValueInfoProto>[] {
     const described = new Set(this.program.outputs.map(({ name }) => name));
     return nodes.flatMap(({ outputs }) =>
       outputs.flatMap((value) => {
         const name = this.nameOf.get(value) ?? "";
         if (name === "" || described.has(name) || !this.read.has(value)) return [];
-        return [valueInfoProto.create({ name, type: this.typeOf(value) })];
+        return [{ name, type: this.typeOf(value) }];
       }),
     );
   }
 
   /** Once for values of equal type, of which there are many. */
-  private typeOf(value: Value): TypeProto {
+  private typeOf(value: Value): Init<TypeProto> {
     const key = `${value.dtype}${showShape(value.shape)}`;
     const type = this.types.get(key) ?? typeOf(value);
     this.types.set(key, type);
@@ -333,23 +322,15 @@ class Encoder {
     inputs: readonly string[],
     output: string[],
     attributes: Attributes,
-    graphs: readonly AttributeProto[] = [],
+    graphs: readonly Init<AttributeProto>[] = [],
   ): void {
     if (domain !== "") this.domains.add(domain);
     const wanted = name === "" && this.namesAll ? (output[0] ?? op) : name;
     const unique = wanted === "" ? "" : this.nodeNames.fresh(wanted);
     const input = [...inputs];
     while (input.at(-1) === "") input.pop();
-    this.current.push(
-      nodeProto.create({
-        opType: op,
-        domain,
-        name: unique,
-        input,
-        output,
-        attribute: [...encodeAttributes(attributes), ...graphs],
-      }),
-    );
+    const attribute = [...encodeAttributes(attributes), ...graphs];
+    this.current.push({ opType: op, domain, name: unique, input, output, attribute });
   }
 }
 
@@ -376,18 +357,18 @@ function fitting(value: Value, stored: Tensor): Tensor {
   return stored;
 }
 
-function valueInfo(name: string, type: ValueType): ValueInfoProto {
-  return valueInfoProto.create({ name, type: typeOf(type) });
+function valueInfo(name: string, type: ValueType): { readonly name: string; readonly type: Init<TypeProto> } {
+  return { name, type: typeOf(type) };
 }
 
-function typeOf({ dtype, shape }: ValueType): TypeProto {
+function typeOf({ dtype, shape }: ValueType): Init<TypeProto> {
   const dim = shape.map((size) =>
     isBatch(size)
       ? { value: { case: "dimParam" as const, value: showDim(size) } }
       : { value: { case: "dimValue" as const, value: BigInt(size) } },
   );
   const tensorType = { elemType: elementTypeOf(dtype), shape: { dim } };
-  return typeProto.create({ value: { case: "tensorType", value: tensorType } });
+  return { value: { case: "tensorType", value: tensorType } };
 }
 
 /** Float constants are held more precisely than the graph computes: see `constantValue`. */

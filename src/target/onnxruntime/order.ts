@@ -3,7 +3,7 @@
 import type { Bytes, MemoryUse } from "../../graph/bytes.js";
 import { type Node, nodeOf, type Value } from "../../graph/value.js";
 import { nodesBefore, presentInputs } from "../../graph/walk.js";
-import { memoryOf } from "./memory.js";
+import { ProgramMemory } from "./memory.js";
 
 export interface Ordered {
   /** The results, computed from the last to the first. */
@@ -31,9 +31,16 @@ function deepestFirst(outputs: readonly Value[]): Value[] {
  * @param allocated bytes that JavaScript allocates for results beside copies of these
  */
 export function lowMemoryOrder(outputs: readonly Value[], allocated?: Bytes): Ordered {
-  const ordered = (order: readonly Value[]): Ordered => ({ order, memory: memoryOf(order, allocated) });
+  const memory = new ProgramMemory(outputs);
+  const ordered = (order: readonly Value[]): Ordered => ({ order, memory: memory.of(order, allocated) });
   if (outputs.length <= 1) return ordered(outputs);
-  const orders = [outputs, [...outputs].reverse(), deepestFirst(outputs)].map(ordered);
-  const used = ({ memory }: Ordered) => memory.at(typicalSamples);
+  const orders = different([outputs, [...outputs].reverse(), deepestFirst(outputs)]).map(ordered);
+  const used = (each: Ordered) => each.memory.at(typicalSamples);
   return orders.reduce((best, order) => (used(order) < used(best) ? order : best));
+}
+
+/** Each of the lists once. */
+function different(lists: readonly (readonly Value[])[]): (readonly Value[])[] {
+  const same = (a: readonly Value[], b: readonly Value[]) => a.every((value, k) => value === b[k]);
+  return lists.filter((list, k) => !lists.slice(0, k).some((other) => same(list, other)));
 }
