@@ -1,7 +1,7 @@
 /** Constant folding: what depends on constants alone is computed when the graph is made. */
 
 import type { Array64 } from "../float64/array64.js";
-import { type Dim, isBatch } from "../graph/dim.js";
+import { isBatch } from "../graph/dim.js";
 import { outputOf } from "../graph/operands.js";
 import { constantValue, leaf, type Node, type Value } from "../graph/value.js";
 import { presentInputs } from "../graph/walk.js";
@@ -15,16 +15,13 @@ const largestFolded = 4096;
 
 /** The outputs as constants, or null where the node reads more than small constants, or gives more. */
 export function foldNode(node: Node): Value[] | null {
+  if (!node.inputs.every((input) => !input || isFixed(input))) return null;
   const definition = definitionOf(node);
   if (definition?.random || (!definition?.evaluate && !definition?.decompose)) return null;
   if (!node.outputs.every(isSmall)) return null;
   if (node.op === "Einsum" && workOf(node) > largestWork) return null;
   const feeds = new Map<Value, Array64>();
-  for (const input of presentInputs(node)) {
-    const fixed = fixedElements(input);
-    if (!fixed) return null;
-    feeds.set(input, fixed);
-  }
+  for (const input of presentInputs(node)) feeds.set(input, fixedElements(input));
   const results = evaluateGraph(node.outputs, feeds, 0);
   // The mean of no integers is left to whoever asks for it.
   const exact = results.every(
@@ -45,13 +42,15 @@ function isSmall({ shape }: Value): boolean {
   return product <= largestFolded && shape.every((dim) => isBatch(dim) || dim >= 0);
 }
 
-/** The elements of a value that are the same at every run and for every batch size. */
-function fixedElements(value: Value): Array64 | null {
-  if (value.source.kind === "constant") return toArray64(value.source.tensor);
-  const known = value.known?.every((dim): dim is Exclude<Dim, object> => !isBatch(dim)) ? value.known : null;
-  return known
-    ? { dims: value.shape.length === 0 ? [] : [known.length], data: Float64Array.from(known, Number) }
-    : null;
+/** Whether a value's elements are the same at every run and for every batch size. */
+function isFixed({ source, known }: Value): boolean {
+  return source.kind === "constant" || (known !== undefined && !known.some(isBatch));
+}
+
+/** The elements of a value that is fixed. */
+function fixedElements({ source, known = [], shape }: Value): Array64 {
+  if (source.kind === "constant") return toArray64(source.tensor);
+  return { dims: shape.length === 0 ? [] : [known.length], data: Float64Array.from(known, Number) };
 }
 
 /** What means "to the end" in a Slice, and is 1 more once it went through float64. */

@@ -65,19 +65,15 @@ export const allDefinitions: readonly OpDefinition[] = [families, microsoftFamil
 );
 
 /**
- * The operators that are loaded. This is the one table that grows while pergrad runs: in a page, the operators that few
+ * The operators that are loaded, by their domains. This is the one table that grows while pergrad runs: in a page, the operators that few
  * models use are modules of their own, which arrive with the first model that has one. It grows as the modules of a
  * page do, and in no other way: each definition is a constant of its module, none is taken out, and none takes the
  * place of another. So what a name means never changes, and no result depends on what was loaded before. (Handed along
  * as a value, it would go to every rule, since rules make nodes by name, and hold the same constants.)
  */
-const loaded = new Map<string, OpDefinition>();
+const loaded = new Map<string, Map<string, OpDefinition>>();
 
 addOperators([...allDefinitions, ...internal]);
-
-function keyOf(domain: string, op: string): string {
-  return `${domain}:${op}`;
-}
 
 /**
  * For modules of our own that make nodes of operators which few models use, and so bring them along.
@@ -85,10 +81,10 @@ function keyOf(domain: string, op: string): string {
  */
 export function addOperators(added: readonly OpDefinition[]): void {
   for (const definition of added) {
-    const key = keyOf(definition.domain ?? "", definition.op);
-    const before = loaded.get(key) ?? definition;
+    const own = loaded.get(definition.domain ?? "") ?? new Map<string, OpDefinition>();
+    const before = own.get(definition.op) ?? definition;
     if (before !== definition) throw defect(`the operator ${definition.op} has two definitions`);
-    loaded.set(key, definition);
+    loaded.set(definition.domain ?? "", own.set(definition.op, definition));
   }
 }
 
@@ -102,17 +98,17 @@ export async function loadOperators(ops: Iterable<string>): Promise<void> {
 }
 
 export function definitionOf(node: { readonly domain: string; readonly op: string }): OpDefinition | undefined {
-  return loaded.get(keyOf(node.domain, node.op));
+  return loaded.get(node.domain)?.get(node.op);
 }
 
 /** The operator of ONNX's default domain that a file names. */
 export function standardDefinition(op: string): OpDefinition | undefined {
-  return loaded.get(keyOf("", op));
+  return loaded.get("")?.get(op);
 }
 
 /** Throws UNSUPPORTED_OP where the operator could be loaded, but was not. */
 function known(domain: string, op: string): OpDefinition | undefined {
-  const found = loaded.get(keyOf(domain, op));
+  const found = loaded.get(domain)?.get(op);
   if (found || !rareOperators().has(op)) return found;
   throw new PergradError(
     "UNSUPPORTED_OP",

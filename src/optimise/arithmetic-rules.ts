@@ -15,17 +15,15 @@ export function unchanged(node: Node, x: Value): Value[] | null {
 }
 
 const neutral: Rewrite = (node) => {
-  const [left, right] = [uniform(node.inputs[0]), uniform(node.inputs[1])];
-  if (node.op === "Mul") {
-    if (right === 1) return unchanged(node, input(node, 0));
-    return left === 1 ? unchanged(node, input(node, 1)) : null;
+  const holds = (index: number, element: number) => uniform(node.inputs[index]) === element;
+  const same = (index: number) => unchanged(node, input(node, index));
+  if (node.op === "Mul" || node.op === "Add") {
+    const element = node.op === "Mul" ? 1 : 0;
+    if (holds(1, element)) return same(0);
+    return holds(0, element) ? same(1) : null;
   }
-  if (node.op === "Add") {
-    if (right === 0) return unchanged(node, input(node, 0));
-    return left === 0 ? unchanged(node, input(node, 1)) : null;
-  }
-  if ((node.op === "Sub" && right === 0) || ((node.op === "Div" || node.op === "Pow") && right === 1))
-    return unchanged(node, input(node, 0));
+  if (node.op === "Sub") return holds(1, 0) ? same(0) : null;
+  if (node.op === "Div" || node.op === "Pow") return holds(1, 1) ? same(0) : null;
   return null;
 };
 
