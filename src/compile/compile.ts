@@ -3,7 +3,9 @@
  * that each of them reaches.
  */
 import type { Stages } from "../inspect/observe.js";
+import { withoutUnread } from "../optimise/unread.js";
 import type { Plan } from "../plan/planner.js";
+import { leadingOf, nth } from "../present.js";
 import type { Executable, Target } from "../target/target.js";
 import type { Wants } from "../wants/want.js";
 import { withinBudget } from "./low-memory.js";
@@ -53,6 +55,20 @@ export function scheduled(
   return { graph, executable };
 }
 
+/** The same objective, computed without what no window reads, unless a want looks at that too. */
+export function objectiveFor(objective: Objective, want: Wants): Objective {
+  if (Object.values(want).some(({ everyPosition }) => everyPosition)) return objective;
+  const { losses, output, outputs } = objective;
+  const names = Object.keys(outputs);
+  const [ownLosses, ownOutput, ...values] = leadingOf(withoutUnread([losses, output, ...Object.values(outputs)]), 2);
+  return {
+    ...objective,
+    losses: ownLosses,
+    output: ownOutput,
+    outputs: Object.fromEntries(names.map((name, k) => [name, nth(values, k)])),
+  };
+}
+
 /** How a program is compiled. */
 export interface CompileSettings extends ScheduleSettings, PlanningOptions {
   readonly memoryBudget?: number;
@@ -77,9 +93,10 @@ export function compiled(
   target: Target,
   stages: Stages,
 ): CompiledProgram {
+  const own = objectiveFor(objective, settings.want);
   return withinBudget((lowMemory) => {
-    const plan = planFor(objective, settings.want, { ...settings, prices: target.prices }, lowMemory);
-    stages.reached("gradient", () => factorsOf(objective, plan));
-    return { objective, plan, ...scheduled({ objective, plan, others }, settings, target, stages) };
+    const plan = planFor(own, settings.want, { ...settings, prices: target.prices }, lowMemory);
+    stages.reached("gradient", () => factorsOf(own, plan));
+    return { objective: own, plan, ...scheduled({ objective: own, plan, others }, settings, target, stages) };
   }, settings.memoryBudget);
 }

@@ -8,6 +8,7 @@ import type { Array64 } from "../float64/array64.js";
 import type { Shape } from "../graph/dim.js";
 import type { SampleAxis } from "../graph/sample-axis.js";
 import type { Node, Value } from "../graph/value.js";
+import type { Window } from "../graph/window.js";
 import type { BodyRules } from "./body-rules.js";
 import type { Build } from "./build.js";
 import type { ShapeRule } from "./call.js";
@@ -163,6 +164,18 @@ export interface OpDefinition {
   readonly body?: BodyRules;
   /** The op works element by element: of one input, or of several that broadcast. */
   readonly elementwise?: boolean;
+  /**
+   * The window that slides over axes 2 and up of the first input, one position for each element of the output; null where it
+   * may hang over the end. With padding in "pads" the op is the same.
+   */
+  readonly slides?: (node: Node) => Window | null;
+  /** The output's elements are the largest of each window's. */
+  readonly largest?: boolean;
+  /**
+   * Of an element-wise op of one input: it never decreases, and where it is constant its derivative is 0. So it may be computed
+   * before a maximum or after it, with the same derivative.
+   */
+  readonly increasing?: boolean;
   /** The opset that brought it, where that is later than the one we write. It then has a `lower`. */
   readonly since?: number;
   /** Answers whether an element is NaN or infinite: what it is asked of may hold such. */

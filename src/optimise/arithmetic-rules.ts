@@ -5,7 +5,7 @@ import { uniform } from "../graph/behind.js";
 import { sameShape } from "../graph/dim.js";
 import { inputOf, inputsOf } from "../graph/operands.js";
 import { type Node, nodeOf, type Value } from "../graph/value.js";
-import type { Build } from "../ops/build.js";
+import { type Build, elementFactor } from "../ops/build.js";
 import { isFloat } from "../tensor/tensor.js";
 import { input, output, type Rewrite, type Rule } from "./rule.js";
 
@@ -105,10 +105,39 @@ export const scaledTwice: Rewrite = (node, build) => {
   return inner ? [build.scale(inner.x, inner.factor * outer.factor)] : null;
 };
 
+/** A product with what is 1 where a condition holds, and 0 elsewhere. */
+interface Masked {
+  readonly x: Value;
+  readonly condition: Value;
+}
+
+function maskedOf(node: Node | undefined): Masked | null {
+  if (node?.op !== "Mul" || !isFloat(output(node).dtype)) return null;
+  const [a, b] = inputsOf(node, 2);
+  const conditionOf = (value: Value) => {
+    const before = nodeOf(value);
+    return before?.op === "Cast" && input(before, 0).dtype === "bool" ? input(before, 0) : null;
+  };
+  const [left, right] = [conditionOf(a), conditionOf(b)];
+  if (right && unchanged(node, a)) return { x: a, condition: right };
+  return left && unchanged(node, b) ? { x: b, condition: left } : null;
+}
+
+/** Two masks are joined first where they have fewer elements than what they mask, which then is multiplied once. */
+const maskedTwice: Rewrite = (node, build) => {
+  const outer = maskedOf(node);
+  const inner = outer && maskedOf(nodeOf(outer.x));
+  if (!inner) return null;
+  const both = build.op("And", [inner.condition, outer.condition]);
+  const isSmaller = elementFactor(both.shape) < elementFactor(output(node).shape);
+  return isSmaller ? [build.mul(inner.x, build.cast(both, output(node).dtype))] : null;
+};
+
 /** In the order in which they are tried. */
 export const arithmeticRules: readonly Rule[] = [
   { name: "neutral-element", rewrite: neutral },
   { name: "power-of-two", rewrite: square },
   { name: "constant-power", rewrite: power },
   { name: "times-minus-one", rewrite: minusOne },
+  { name: "masked-twice", rewrite: maskedTwice },
 ];

@@ -59,10 +59,10 @@ export async function compilation(given: Compiling): Promise<Compilation> {
 }
 
 async function here(
-  { objective, others, options, target, stages }: Compiling,
+  { objective: given, others, options, target, stages }: Compiling,
   notes: readonly string[] = [],
 ): Promise<Compilation> {
-  const { plan, graph, executable } = compiled(objective, others, options, target, stages);
+  const { objective, plan, graph, executable } = compiled(given, others, options, target, stages);
   const { holdParameters, ...loading } = loadingOf(options);
   const { workers } = options;
   const parameters = parameterFeeds(objective.model, graph.parameters);

@@ -48,7 +48,7 @@ export async function compiledFor(task: object, target: Target = defaultTarget):
       release: () => running.release(),
     },
     held: [...running.held],
-    told: resultOf(program, explained(objective, program.plan, wants, settings.allowNotFinite)),
+    told: resultOf(program, explained(program.objective, program.plan, wants, settings.allowNotFinite)),
   };
 }
 

@@ -81,6 +81,7 @@ export function kroneckerFactors(options: KroneckerFactorsOptions): Want<Kroneck
     name: "kroneckerFactors",
     settings: { ...given, approximation },
     requirements: { factors: true },
+    everyPosition: true,
     joining: "mean",
     emit: ({ differentiable }) =>
       Object.fromEntries(
@@ -139,6 +140,7 @@ export function eigenvaluesIn(kind: PseudoTargetKind, basisOf: (block: Block) =>
   return {
     name: "eigenvalues",
     requirements: { factors: true },
+    everyPosition: true,
     joining: "mean",
     emit: ({ differentiable }) => Object.fromEntries(momentsInBasis(differentiable, kind, basisOf)),
     read: (returned) => under(returned, ""),
@@ -150,6 +152,7 @@ export function quotientsIn(bases: Bases, divisors: Divisors): Want<ByParameter>
   return {
     name: "quotients",
     requirements: { factors: true },
+    everyPosition: true,
     emit: ({ differentiable }) =>
       Object.fromEntries(
         [...gradientsInBasis(differentiable, bases)].map(([name, gradient]) => {
@@ -172,6 +175,7 @@ export function productsIn(bases: Bases, count: number): Want<FloatTensor> {
   return {
     name: "products",
     requirements: { factors: true },
+    everyPosition: true,
     givenOthers: count,
     emit: ({ differentiable, losses, factor }) => {
       const products = [...gradientsInBasis(differentiable, bases)].map(([name, gradient]) => {
@@ -189,6 +193,7 @@ export function squaresIn(bases: Bases, divisors: Divisors): Want<FloatTensor> {
   return {
     name: "squares",
     requirements: { factors: true },
+    everyPosition: true,
     emit: ({ differentiable }) => {
       const sums = [...gradientsInBasis(differentiable, bases)].map(([name, gradient]) => {
         const [like] = leadingOf(gradient.factors, 1);

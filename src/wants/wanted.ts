@@ -69,6 +69,8 @@ export interface Want<R> {
   readonly settings?: WantSettings;
   /** What it computes takes many times the memory of a gradient: few samples at a time, within a cache, take less time. */
   readonly fewAtATime?: boolean;
+  /** It looks at the inputs of layers at all positions, also at those that nothing reads the outputs of. */
+  readonly everyPosition?: true;
   /** It differentiates each loss twice. */
   readonly twice?: true;
   /** The dtype in which the runtime hands over what is computed; float32 where not given. */

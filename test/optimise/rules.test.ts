@@ -47,6 +47,10 @@ const joinedInFront = (value: Value) => {
   return build.reshape(build.op("Transpose", [pairs], { perm: [2, 0, 1] }), [4, { perSample: 4 }]);
 };
 
+/** `[3, N, 4]`, and what is 1 where a condition holds. */
+const manyRows = build.mul(build.unsqueeze(x, [0]), build.floats([1, -2, 3], [3, 1, 1], x));
+const mask = (condition: Value) => build.cast(condition, "float32");
+
 /** For each rule a value that it is to make cheaper; `without`, an operator that is then gone. */
 const cases: Readonly<Record<string, { readonly value: Value; readonly without: string }>> = {
   identity: { value: build.op("Identity", [build.mul(x, y)]), without: "Identity" },
@@ -54,6 +58,10 @@ const cases: Readonly<Record<string, { readonly value: Value; readonly without: 
   "power-of-two": { value: pow(x, 2), without: "Pow" },
   "constant-power": { value: pow(build.abs(x), -1.5), without: "Pow" },
   "times-minus-one": { value: build.op("Mul", [x, constant(-1)]), without: "Mul" },
+  "masked-twice": {
+    value: build.mul(build.mul(manyRows, mask(build.greater(p, constant(0)))), mask(build.greater(constant(0.9), p))),
+    without: "",
+  },
   "decided-where": {
     value: build.op("Where", [build.constant({ dtype: "bool", dims: [], data: Uint8Array.of(1) }), x, y]),
     without: "Where",

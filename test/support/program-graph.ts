@@ -1,3 +1,4 @@
+import { objectiveFor } from "../../src/compile/compile.js";
 import type { Objective } from "../../src/compile/objective.js";
 import { planFor } from "../../src/compile/planning.js";
 import { type ProgramGraph, programGraph } from "../../src/compile/program-graph.js";
@@ -6,7 +7,8 @@ import type { Wants } from "../../src/index.js";
 import { defaultTarget } from "../../src/target/default.js";
 
 /** The graph of a program, adapted to the target that is used, before that schedules it. */
-export function graphOf(objective: Objective, wants: Wants): ProgramGraph {
+export function graphOf(given: Objective, wants: Wants): ProgramGraph {
+  const objective = objectiveFor(given, wants);
   const wanted = wantedResults(objective, planFor(objective, wants, {}), wants, new Map());
   return defaultTarget.adapt(programGraph(objective, wants, wanted));
 }

@@ -28,7 +28,7 @@ const thresholdAlpha = (node: Call | Node) => floatAttribute(node, "alpha", 1);
 
 /** y <= 0 is x <= 0, and keeps x out of the backward pass; it is false of NaN, which lets the cotangent through. */
 const relu = having(
-  { overwrites: true, notNegative: "always", stepSlope: true },
+  { overwrites: true, notNegative: "always", stepSlope: true, increasing: true },
   unaryRule(
     "Relu",
     (x) => Math.max(x, 0),

@@ -305,6 +305,7 @@ function sampleAxis(node: Node, axes: readonly (SampleAxis | null)[]): (SampleAx
 export const convolution: readonly OpDefinition[] = [
   {
     op: "Conv",
+    slides: windowOf,
     layer: { kind: "convolution", names: [undefined, "weight", "bias"], optionalBias: 2 },
     infer: inferConvolution,
     evaluate: evaluateConvolution,

@@ -5,6 +5,7 @@ import { stridesOf, zeros64 } from "../../float64/array64.js";
 import { factorOf, multiply, type Shape } from "../../graph/dim.js";
 import { inputOf, inputsOf, outputOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
+import type { Window } from "../../graph/window.js";
 import { extentOf, kernelSize, kernelWithin, windowOffsets } from "../../graph/window.js";
 import { leadingOf, nth, present } from "../../present.js";
 import { sizeOf } from "../../tensor/tensor.js";
@@ -17,6 +18,11 @@ import { moved } from "../range.js";
 import { differentiateMaxPool, localIndices } from "../subgraphs/max-pool-gradient.js";
 import { batchPool, inferPool, type Pool, planesOf, poolOf, poolSampleAxis } from "../subgraphs/pool.js";
 import { perAxis, readWindow, spatialOf, windowAttributes } from "../subgraphs/window.js";
+
+/** Null with ceil_mode, where the last window may hang over the end. */
+function poolWindow(node: Node): Window | null {
+  return intAttribute(node, "ceil_mode", 0) === 1 ? null : poolOf(node).stated;
+}
 
 // MaxPool
 
@@ -65,6 +71,8 @@ function requireElements(call: Call): void {
 
 const maxPool: OpDefinition = {
   op: "MaxPool",
+  slides: poolWindow,
+  largest: true,
   stepSlope: true,
   notNegative: "kept",
   hidesNaN: true,
@@ -254,6 +262,7 @@ function spreadByConvolution(node: Node, dy: Value, pool: Pool, build: Build): V
 
 const averagePool: OpDefinition = {
   op: "AveragePool",
+  slides: poolWindow,
   notNegative: "kept",
   infer: inferPool,
   evaluate: evaluateAveragePool,
