@@ -10,7 +10,8 @@ import { startContest } from "./peers/contest.js";
 import { attributionPeers } from "./peers/installed.js";
 import { makeWorkload, type Workload, type WorkloadSpec, workloads } from "./workloads.js";
 
-const dims = 2048;
+/** Numbers of each sample in an index. */
+export const indexedDims = 2048;
 /** The last of the digits are queries. */
 const queries = 100;
 /** Seconds for a batch. */
@@ -34,13 +35,25 @@ function indexed(id: string, batches: number): Contestant {
     const out = mkdtempSync(join(tmpdir(), "pergrad-bench-"));
     try {
       const all = Array<typeof data>(batches).fill(data);
-      const index = await attribution.index(model, all, { loss, method: "gradDot", dims, threads: 1, out });
+      const index = await attribution.index(model, all, {
+        loss,
+        method: "gradDot",
+        dims: indexedDims,
+        threads: 1,
+        out,
+      });
       await index.release();
     } finally {
       rmSync(out, { recursive: true });
     }
   };
-  return { name: "pergrad, attribution.index", title: `an index of ${dims} numbers, ${name}`, workload, batches, run };
+  return {
+    name: "pergrad, attribution.index",
+    title: `an index of ${indexedDims} numbers, ${name}`,
+    workload,
+    batches,
+    run,
+  };
 }
 
 /** The network and the numbers of samples of the yardstick in docs/attribution.md; what the numbers are makes no difference. */

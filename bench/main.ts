@@ -5,6 +5,7 @@ import { measureAttribution } from "./attribution.js";
 import { besideBuild, ownBuild, startBuild } from "./builds.js";
 import { chart } from "./chart.js";
 import { measureCurvature } from "./curvature.js";
+import { measureIndexMemory } from "./index-memory.js";
 import { measureLarge } from "./large.js";
 import { thisMachine } from "./machine.js";
 import { interleave, type Timing } from "./measure.js";
@@ -146,6 +147,8 @@ async function main(args: readonly string[]): Promise<void> {
   else if (options.page) writePage(read());
   else if (options.curvature) await measureCurvature(options, (line) => process.stdout.write(`${line}\n`));
   else if (options.attribution) await measureAttribution(options, (line) => process.stdout.write(`${line}\n`));
+  else if (options.indexMemory)
+    await measureIndexMemory(options.workloads, (line) => process.stdout.write(`${line}\n`));
   else if (options.query !== null)
     await measureQuery(options.query, options.seconds, (line) => process.stdout.write(`${line}\n`));
   else if (options.beside !== null) {

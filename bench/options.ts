@@ -26,6 +26,8 @@ export interface BenchOptions {
   readonly curvature: boolean;
   /** Attribution is measured beside peers, and nothing else. */
   readonly attribution: boolean;
+  /** The peak memory of indexing is measured beside that of norms, and nothing else. */
+  readonly indexMemory: boolean;
   /** Samples of an index that is asked, and nothing else is measured; null without. */
   readonly query: number | null;
 }
@@ -46,6 +48,7 @@ const known = {
   page: { type: "boolean", default: false },
   curvature: { type: "boolean", default: false },
   attribution: { type: "boolean", default: false },
+  "index-memory": { type: "boolean", default: false },
   query: { type: "string" },
   help: { type: "boolean", default: false },
 } as const;
@@ -69,6 +72,8 @@ export const usage = `Usage: npm run bench -- [options]
   --attribution      indices and EK-FAC scores beside dattri, TRAK and kronfluence, one
                      thread, and nothing else (with --peers, pin the command to one
                      core: taskset -c 1; --write puts the table into docs/attribution.md)
+  --index-memory     the peak memory of indexing a batch beside that of its norms,
+                     each in a process of its own, and nothing else
   --query N          100 queries of an index of N samples (1000000 takes 7 GB of the
                      temporary folder) beside a plain pass over its bytes, one
                      thread, and nothing else (taskset -c 1)
@@ -108,6 +113,7 @@ export function benchOptions(args: readonly string[]): BenchOptions | "help" {
     page: given.page,
     curvature: given.curvature,
     attribution: given.attribution,
+    indexMemory: given["index-memory"],
     query,
   };
 }

@@ -131,7 +131,7 @@ export type {
 } from "./wants/curvature.js";
 export type { Dots } from "./wants/inner-products.js";
 export type { KroneckerFactors, KroneckerFactorsOptions, KroneckerPair } from "./wants/kronecker.js";
-export type { ProjectOptions } from "./wants/projection.js";
+export type { ProjectedBy, ProjectOptions } from "./wants/projection.js";
 export type { Reduced, ReducedBatch, ReduceResultOptions, Reduction } from "./wants/reduction.js";
 export type { Moments, NoiseScale } from "./wants/statistics.js";
 export {

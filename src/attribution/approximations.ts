@@ -38,7 +38,7 @@ export function projected({ objective }: Checkpoint, options: Required<ProjectOp
 }
 
 function worded(method: string, { kind, positions, terms }: Factored, dims: number) {
-  const numbers = `projected to ${dims} numbers by random signs`;
+  const numbers = `projected to ${dims} numbers at random`;
   const held = positions === 1 ? kind : `${kind}, ${positions} positions`;
   switch (method) {
     case "project factors":

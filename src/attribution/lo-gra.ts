@@ -1,7 +1,7 @@
 /**
  * LoGra (Choe et al. 2024, "What is your data worth to GPT?"): influence by the empirical Fisher matrix of projected gradients.
- * Its authors project each layer's gradient from both sides; here each number is a sum over parameters of a' G b with random
- * signs a and b (`want.project`), which projects from both sides too.
+ * Its authors project each layer's gradient from both sides; here it is projected by random signs and shifts (`want.project`),
+ * which keep inner products of whole gradients.
  */
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import type { Method } from "./method.js";

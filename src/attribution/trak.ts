@@ -91,7 +91,8 @@ export function trak(options: TrakOptions = {}): Method {
     },
     explain: async (checkpoint) => {
       const { looked, dims } = lookedAt(checkpoint, options);
-      if (!options.projection) return (await import("./approximations.js")).projected(looked, { dims, seed });
+      if (!options.projection)
+        return (await import("./approximations.js")).projected(looked, { dims, seed, by: "shifts" });
       const how = `projected to ${dims} numbers by the given matrix, all gradients materialised`;
       return alike(looked, "given projection", how);
     },

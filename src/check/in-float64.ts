@@ -1,6 +1,6 @@
 /** What is wanted of gradients, computed in float64 of gradients that are there, one sample after another. */
 
-import type { Signs } from "../gradients/signs.js";
+import type { PlacedElements } from "../gradients/shifts.js";
 import { nth, present } from "../present.js";
 import type { FloatTensor } from "../wants/want.js";
 
@@ -10,7 +10,7 @@ export type SampleGradients = ReadonlyMap<string, ArrayLike<number>>;
 export interface Settings {
   readonly maxNorm: number;
   readonly vectors: ReadonlyMap<string, FloatTensor>;
-  readonly signs: ReadonlyMap<string, Signs>;
+  readonly placed: ReadonlyMap<string, PlacedElements>;
   /** Of a projection. */
   readonly dims: number;
 }
@@ -51,7 +51,7 @@ export class InFloat64 {
   }
 
   add(gradients: SampleGradients): this {
-    const { maxNorm, vectors, signs, dims } = this.settings;
+    const { maxNorm, vectors, placed, dims } = this.settings;
     const squares = [...gradients.values()].map((own) => product(own, own));
     const square = squares.reduce((sum, x) => sum + x, 0);
     const factor = Math.min(1, maxNorm / Math.sqrt(square));
@@ -63,11 +63,11 @@ export class InFloat64 {
       sums.squaredNorms.push(nth(squares, k));
       sums.peak = Math.max(sums.peak, take(own, sums, count, factor));
       dot += product(own, vectors.get(name)?.data ?? []);
-      project(own, present(signs.get(name)), projected);
+      project(own, present(placed.get(name)), projected);
     });
     this.squaredNorms.push(square);
     this.dots.push(dot);
-    this.projected.push(...projected.map((x) => x / Math.sqrt(dims)));
+    this.projected.push(...projected);
     if (this.#first.length < maxPairs) this.#first.push(gradients);
     this.withFirst.push(products(nth(this.#first, 0), gradients));
     return this;
@@ -107,14 +107,10 @@ function take(gradient: ArrayLike<number>, { mean, deviations, clipped }: Sums, 
   return largest;
 }
 
-/** Adds the sums of rows[r, k] G[r, c] columns[c, k]. */
-function project(gradient: ArrayLike<number>, { dims, rows, columns }: Signs, to: Float64Array): void {
-  for (let r = 0; r < rows.size; r++) {
-    for (let k = 0; k < dims; k++) {
-      let sum = 0;
-      for (let c = 0; c < columns.size; c++)
-        sum += (gradient[r * columns.size + c] as number) * (columns.data[c * dims + k] as number);
-      to[k] = (to[k] as number) + sum * (rows.data[r * dims + k] as number);
-    }
+/** Adds each element, with its sign, to its place. */
+function project(gradient: ArrayLike<number>, { places, signs }: PlacedElements, to: Float64Array): void {
+  for (let i = 0; i < places.length; i++) {
+    const place = places[i] as number;
+    to[place] = (to[place] as number) + (signs[i] as number) * (gradient[i] as number);
   }
 }

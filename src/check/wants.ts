@@ -1,7 +1,7 @@
 /** A program's other results than gradients, held against the same in float64 from the loop's gradients. */
 
 import type { Objective, ObjectiveOptions } from "../compile/objective.js";
-import { drawSigns } from "../gradients/signs.js";
+import { drawShifts, placedElements } from "../gradients/shifts.js";
 import { entryOf, nth } from "../present.js";
 import type { Data } from "../tensor/data.js";
 import type { Traced } from "../trace/traced.js";
@@ -329,7 +329,7 @@ function settingsFor({ parameters }: Objective, own: readonly SampleGradients[])
     maxNorm: usable[usable.length >> 1] ?? 1,
     dims,
     vectors: new Map(shaped.map(([name, shape]) => [name, vectorOf(shape)])),
-    signs: new Map(shaped.map(([name, shape]) => [name, drawSigns(seed, name, shape, dims)])),
+    placed: new Map(shaped.map(([name, shape]) => [name, placedElements(drawShifts(seed, name, shape, dims))])),
   };
 }
 

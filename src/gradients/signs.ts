@@ -6,7 +6,7 @@
 import { elementsOf, factorOf, type Shape } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
-import { nth } from "../present.js";
+import { present } from "../present.js";
 import { type Random, random } from "../tensor/random.js";
 import type { Piece, Separation } from "./separate.js";
 
@@ -26,14 +26,20 @@ export interface Signs {
 export function drawSigns(seed: number, name: string, shape: Shape, dims: number): Signs {
   const source = random(hashOf(`${seed} ${name}`));
   const draw = (size: number) => ({ size, data: signsFrom(source, size * dims) });
-  const sizes = [shape.slice(0, 1), shape.slice(1)].map((part) => factorOf(elementsOf(part) ?? Number.NaN));
-  return { dims, rows: draw(nth(sizes, 0)), columns: draw(nth(sizes, 1)) };
+  const [rows, columns] = matrixOf(shape).map(draw);
+  return { dims, rows: present(rows), columns: present(columns) };
+}
+
+/** Rows and columns of a parameter as a matrix. */
+export function matrixOf(shape: Shape): readonly [number, number] {
+  const size = (part: Shape) => factorOf(elementsOf(part) ?? Number.NaN);
+  return [size(shape.slice(0, 1)), size(shape.slice(1))];
 }
 
 /** Signs taken from the leading bits of each random number. */
 const bitsTaken = 24;
 
-function signsFrom(source: Random, count: number): Int8Array {
+export function signsFrom(source: Random, count: number): Int8Array {
   const signs = new Int8Array(count);
   for (let start = 0; start < count; start += bitsTaken) {
     const bits = source.uniform(0, 2 ** bitsTaken);
@@ -44,7 +50,7 @@ function signsFrom(source: Random, count: number): Int8Array {
 }
 
 /** FNV-1a of the text's UTF-16 units: seeds for different names. */
-function hashOf(text: string): number {
+export function hashOf(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   return hash >>> 0;

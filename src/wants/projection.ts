@@ -1,10 +1,16 @@
 /** Random projections that preserve inner products. */
+import { kindOf } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { cheapest, type Factored, type Method } from "../gradients/factored.js";
 import { projections } from "../gradients/projection.js";
+import { shifted } from "../gradients/shifted.js";
+import { drawShifts } from "../gradients/shifts.js";
 import { drawSigns } from "../gradients/signs.js";
 import { build } from "../ops/registry.js";
 import { type FloatTensor, float, type Want } from "./wanted.js";
+
+/** By what gradients are projected: see `want.project`. */
+export type ProjectedBy = "shifts" | "signs";
 
 /** Options of `want.project`. */
 export interface ProjectOptions {
@@ -12,47 +18,70 @@ export interface ProjectOptions {
   readonly dims: number;
   /** A whole number below 2^32. Default 0. */
   readonly seed?: number;
+  /** "shifts", or "signs", by which older indexes were projected. Default "shifts". */
+  readonly by?: ProjectedBy;
 }
 
 /**
  * Each sample's whole gradient, projected to `dims` numbers at random so that inner products are kept:
  * `[N, dims]`. The inner product of two rows is, over all seeds, in the mean that of the two gradients g and
- * h, and deviates from it by a standard deviation of at most 3 |g| |h| / sqrt(dims), however many parameters
- * there are. So the probability of an error above e |g| |h| is at most 9 / (dims e^2).
+ * h, and deviates from it by a standard deviation of at most b |g| |h| / sqrt(dims), however many parameters
+ * there are. So the probability of an error above e |g| |h| is at most b^2 / (dims e^2).
  *
- * Each number is a sum over the parameters G (as matrices, their first axis by all others) of a' G b / sqrt(dims)
- * with random signs a and b, which for a factored G are products with its factors. The bound: fourth moments
+ * By shifts, each element of a parameter (as a matrix, its first axis by all others) is added to one of the numbers with
+ * the product of a random sign of its row and one of its column. Which number that is, is random in such a way that two
+ * elements meet with probability 1 / dims at most, or 2 / dims in one row or one column of more than `dims` elements: runs
+ * of `dims` elements are laid over one another, each rotated at random, after longer rows and columns were laid over so
+ * themselves (a count sketch: Charikar, Chen and Farach-Colton 2002, "Finding frequent items in data streams"). The
+ * bound b is 3, or 3.5 where rows and columns are longer than `dims`: of the nine ways in which the signs of two pairs of
+ * elements can cancel, eight add to the variance, each at most the probability of meeting times |g|^2 |h|^2.
+ *
+ * By signs, each number is a sum over the parameters G of a' G b / sqrt(dims) with random signs a and b, which takes `dims`
+ * products for each element, and `dims` signs for each row and each column. The bound b is 3: fourth moments
  * of such forms are at most 9 |G|^4 (those of Gaussian signs are the largest; compare Rakhshan and Rabusseau
  * 2020, "Tensorized random projections", for tensors of order 2), and those of sums over parameters too.
  *
- * The signs depend on the seed and on a parameter's name and shape alone: what different programs, runs and
- * machines project with one seed may be compared. They are stored in the program, `dims` bytes for each row
- * and each column of a parameter.
+ * Signs and shifts depend on the seed and on a parameter's name and shape alone: what different programs, runs and
+ * machines project with one seed may be compared. They are stored in the program.
  * @throws PergradError INVALID_ARGUMENT.
  */
-export function project({ dims, seed = 0 }: ProjectOptions): Want<FloatTensor> {
+export function project({ dims, seed = 0, by = "shifts" }: ProjectOptions): Want<FloatTensor> {
   if (!Number.isSafeInteger(dims) || dims < 1)
     throw new PergradError("INVALID_ARGUMENT", `dims is ${dims}; it must be a whole number from 1 up.`);
   if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32)
     throw new PergradError("INVALID_ARGUMENT", `A seed is a whole number from 0 to 2^32 - 1, not ${seed}.`);
+  if (by !== "shifts" && by !== "signs")
+    throw new PergradError(
+      "INVALID_ARGUMENT",
+      `Gradients are projected by "shifts" or by "signs", not ${kindOf(by)}; give one of these.`,
+    );
   return {
     name: "project",
-    settings: { dims, seed },
+    settings: { dims, seed, by },
     requirements: { factors: true },
-    // Projected factors have `dims` numbers at each position.
+    // What is projected is large beside what is left of it.
     fewAtATime: true,
     emit: ({ plan }) => {
       const parts = plan.parameters.map((name) =>
-        methodOfProjection(name, plan.factored(name), { dims, seed }).emit(build),
+        methodOfProjection(name, plan.factored(name), { dims, seed, by }).emit(build),
       );
       const sum = parts.reduce((total, part) => build.add(total, part));
-      return { projected: build.scale(sum, 1 / Math.sqrt(dims)) };
+      return { projected: build.scale(sum, by === "signs" ? 1 / Math.sqrt(dims) : 1) };
     },
     read: (returned) => float(returned, "projected"),
   };
 }
 
 /** How a parameter's gradients are projected, `[N, dims]`. */
-export function methodOfProjection(name: string, gradient: Factored, { dims, seed }: Required<ProjectOptions>): Method {
-  return cheapest(projections(gradient, drawSigns(seed, name, gradient.shape, dims)));
+export function methodOfProjection(
+  name: string,
+  gradient: Factored,
+  { dims, seed, by }: Required<ProjectOptions>,
+): Method {
+  const { shape } = gradient;
+  return cheapest(
+    by === "signs"
+      ? projections(gradient, drawSigns(seed, name, shape, dims))
+      : shifted(gradient, drawShifts(seed, name, shape, dims)),
+  );
 }

@@ -69,12 +69,18 @@ describe("what stands for each parameter", () => {
   it("in TRAK: whether gradients are materialised before they are projected", async () => {
     const found = await approximations(attribution.trak({ dims: 16 }));
     expect(found).toMatchObject({
-      "table.weight": "projection of factors",
+      "table.weight": "projection",
       "norm.weight": "projection",
-      "words.hidden_weight_l0": "projection of factors",
+      "words.hidden_weight_l0": "projection",
       "conv.weight": "projection",
     });
-    // The method that a program has: factors of a table of so many rows are fewer numbers than its gradients.
+    // Of a table with many rows, those that were picked are few numbers beside its gradient.
+    const large = nn.model(nn.sequential(nn.embedding(500, 8), nn.flatten(), nn.linear(40, 3)), {
+      input: { x: { shape: ["N", 5], dtype: "int64" } },
+      seed: 1,
+    });
+    const { rows } = await attribution.explain(large, { loss, method: attribution.trak({ dims: 16 }) });
+    expect(rows[0]).toMatchObject({ parameter: "0.weight", approximation: "projection of factors" });
     expect(await approximations(attribution.loGra({ dims: 16 }))).toEqual(found);
     const projection = floats([Object.values(model.parameters).reduce((sum, { data: own }) => sum + own.length, 0), 2]);
     const given = await approximations(attribution.trak({ projection }));

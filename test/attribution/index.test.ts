@@ -1,11 +1,21 @@
 /** An index answers as scores do, goes on where a killed process stopped, and refuses what does not fit or is damaged. */
 import { spawn } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { attribution, type Model, nn, readTensors, type Tensor, tensor, writeTensors } from "../../src/index.js";
+import {
+  attribution,
+  type Model,
+  nn,
+  perSample,
+  readTensors,
+  type Tensor,
+  tensor,
+  want,
+  writeTensors,
+} from "../../src/index.js";
 import { encodeSafetensors as spoiled } from "../../src/io/safetensors.js";
 import { expectNear } from "../curvature/support.js";
 
@@ -228,6 +238,35 @@ it("an index that was made without sketches answers, and gets them by the same c
   expect(names.map((name) => readFileSync(join(out, name)))).toEqual(before);
 });
 
+it("an index of an older version is gone on with, and asked, by the projection that it was begun with", async () => {
+  const out = folder();
+  const options = { ...common, method: "gradDot", dims: 40, storage: "float32" } as const;
+  await (await attribution.index(model, train, { ...options, out })).release();
+  // What such a version leaves behind when it is killed before its first shard is done.
+  const manifest = readFileSync(join(out, "manifest.json"), "utf8");
+  const older = manifest.replace(/index \d+"/, 'index 2"').replace(/\s*"by": "shifts",/, "");
+  expect(older).not.toContain("shifts");
+  rmSync(out, { recursive: true });
+  mkdirSync(out);
+  writeFileSync(join(out, "manifest.json"), older);
+  await (await attribution.index(model, train, { ...options, out })).release();
+  expect(readFileSync(join(out, "manifest.json"), "utf8")).toBe(older);
+
+  const program = await perSample(model, {
+    loss: "cross_entropy",
+    want: { phi: want.project({ dims: 40, by: "signs" }) },
+  });
+  const [rows, asked] = [(await program.run(train)).phi.data, (await program.run(queries)).phi.data];
+  await program.release();
+  const expected = Array.from({ length: 5 * 75 }, (_, at) => {
+    const [m, n] = [Math.floor(at / 75), at % 75];
+    return asked.subarray(m * 40, (m + 1) * 40).reduce((sum, x, k) => sum + x * (rows[n * 40 + k] ?? 0), 0);
+  });
+  const opened = await attribution.openIndex(out, model, options);
+  expectNear((await all(opened)).data, expected, 1e-4, "scores of an older index");
+  await opened.release();
+});
+
 describe("what does not fit is refused", () => {
   const method = attribution.gradDot();
   const made = folder();
@@ -272,6 +311,7 @@ describe("what does not fit is refused", () => {
     ["a manifest that is a list", "manifest.json", () => "[]"],
     ["another version", "manifest.json", (text: string) => text.replace(/index \d+"/, 'index 99"')],
     ["a seed that is no number", "manifest.json", (text: string) => text.replace(/"seed": \d+/, '"seed": "0"')],
+    ["an unknown projection", "manifest.json", (text: string) => text.replace('"shifts"', '"turns"')],
     ["an unknown storage", "manifest.json", (text: string) => text.replace('"float16"', '"int8"')],
     ["no models", "manifest.json", (text: string) => text.replace(/"models": \[[^\]]*\]/, '"models": []')],
     [

@@ -81,6 +81,7 @@ async function written(made: Made, sketched = true): Promise<Stored> {
     settings: {},
     dims,
     seed: 0,
+    by: "shifts",
     storage,
     shardSize,
     ids: false,

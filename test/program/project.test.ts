@@ -1,5 +1,6 @@
 /** want.project: what it computes, that it is the same everywhere, and that it keeps inner products. */
 import { describe, expect, it } from "vitest";
+import { drawShifts, placedElements } from "../../src/gradients/shifts.js";
 import { drawSigns } from "../../src/gradients/signs.js";
 import { losses, type Model, nn, perSample, want } from "../../src/index.js";
 
@@ -12,8 +13,10 @@ const data = {
 };
 const loss = losses.crossEntropy();
 
-async function project(dims: number, seed: number, parameters?: string[], of: Model = model) {
-  const wants = { projected: want.project({ dims, seed }), gradients: want.gradients(), gram: want.gram() };
+type Options = Parameters<typeof want.project>[0];
+
+async function project(options: Options, parameters?: string[], of: Model = model) {
+  const wants = { projected: want.project(options), gradients: want.gradients(), gram: want.gram() };
   const program = await perSample(of, { loss, want: wants, ...(parameters ? { parameters } : {}) });
   const found = await program.run(data);
   await program.release();
@@ -23,9 +26,30 @@ async function project(dims: number, seed: number, parameters?: string[], of: Mo
 const row = (data: Float32Array, n: number, size: number) => data.subarray(n * size, (n + 1) * size);
 
 describe("want.project", () => {
-  it("gives the sum over parameters of signs times gradients, over the root of dims", async () => {
+  it("gives the sum over parameters of signed elements at their places", async () => {
+    // Fewer than the elements of a parameter, and than those of a row; and more.
+    for (const dims of [5, 40, 100]) {
+      const { projected, gradients } = await project({ dims, seed: 9 });
+      expect(projected.dims).toEqual([samples, dims]);
+      for (let n = 0; n < samples; n++) {
+        const expected = new Float64Array(dims);
+        for (const [name, gradient] of Object.entries(gradients)) {
+          const { places, signs } = placedElements(drawShifts(9, name, gradient.dims.slice(1), dims));
+          row(gradient.data, n, places.length).forEach((x, i) => {
+            const place = places[i] ?? Number.NaN;
+            expected[place] = (expected[place] ?? 0) + x * (signs[i] ?? Number.NaN);
+          });
+        }
+        row(projected.data, n, dims).forEach((x, k) => {
+          expect(x).toBeCloseTo(expected[k] ?? Number.NaN, 5);
+        });
+      }
+    }
+  });
+
+  it("gives by signs the sum over parameters of signs times gradients, over the root of dims", async () => {
     const dims = 5;
-    const { projected, gradients } = await project(dims, 9);
+    const { projected, gradients } = await project({ dims, seed: 9, by: "signs" });
     expect(projected.dims).toEqual([samples, dims]);
     for (let n = 0; n < samples; n++) {
       const expected = new Float64Array(dims);
@@ -52,11 +76,46 @@ describe("want.project", () => {
     expect(signs(1, "bias")).not.toBe(signs(1, "weight"));
   });
 
+  it("draws the same signs and shifts for a seed and a parameter, on every machine", () => {
+    const drawn = (seed: number, name: string) => {
+      const { places, signs } = placedElements(drawShifts(seed, name, [3, 2, 2], 5));
+      return [...places].map((place, i) => place * (signs[i] ?? 0)).join(" ");
+    };
+    expect(drawn(1, "weight")).toBe("2 3 4 0 1 0 1 -2 3 4 2 -3");
+    expect(drawn(2, "weight")).not.toBe(drawn(1, "weight"));
+    expect(drawn(1, "bias")).not.toBe(drawn(1, "weight"));
+  });
+
+  it("lets two elements meet as rarely as it says", () => {
+    // [rows, columns, dims]: runs within a matrix, rows that lie in several runs, and sides that are laid over first.
+    for (const [rows, columns, dims] of [
+      [6, 4, 8],
+      [5, 7, 8],
+      [3, 20, 8],
+      [40, 3, 8],
+      [170, 2, 2],
+    ] as const) {
+      const draws = 600;
+      const met = new Float64Array((rows * columns) ** 2);
+      for (let seed = 0; seed < draws; seed++) {
+        const { places } = placedElements(drawShifts(seed, "w", [rows, columns], dims));
+        for (let i = 0; i < places.length; i++)
+          for (let j = 0; j < i; j++)
+            if (places[i] === places[j]) met[i * places.length + j] = 1 + (met[i * places.length + j] ?? 0);
+      }
+      const most = rows > dims || columns > dims ? 2 / dims : 1 / dims;
+      // Five standard deviations of a share of so many draws.
+      expect(Math.max(...met) / draws).toBeLessThan(
+        most + 5 * Math.sqrt((most * (1 - Math.min(most, 1))) / draws) + 1e-9,
+      );
+    }
+  });
+
   it("of several parameters is the sum of those of each", async () => {
-    const all = await project(8, 1);
+    const all = await project({ dims: 8, seed: 1 });
     const names = Object.keys(all.gradients);
     const parts: Float32Array[] = [];
-    for (const name of names) parts.push((await project(8, 1, [name])).projected.data);
+    for (const name of names) parts.push((await project({ dims: 8, seed: 1 }, [name])).projected.data);
     all.projected.data.forEach((x, i) => {
       expect(x).toBeCloseTo(
         parts.reduce((sum, part) => sum + (part[i] ?? Number.NaN), 0),
@@ -65,9 +124,9 @@ describe("want.project", () => {
     });
   });
 
-  it("keeps inner products without bias, within the bound that it states", async () => {
+  it("keeps inner products by signs without bias, within the bound that it states", async () => {
     const dims = 8192;
-    const { projected, gram } = await project(dims, 3);
+    const { projected, gram } = await project({ dims, seed: 3, by: "signs" });
     for (let a = 0; a < samples; a++) {
       for (let b = 0; b < samples; b++) {
         const [g, h] = [row(projected.data, a, dims), row(projected.data, b, dims)];
@@ -84,8 +143,50 @@ describe("want.project", () => {
     }
   });
 
+  it("keeps inner products without bias, within the bound that it states", async () => {
+    const [dims, draws] = [16, 400];
+    const exact = await project({ dims, seed: 0 });
+    const names = Object.keys(exact.gradients);
+    const sums = new Float64Array(samples ** 2);
+    const squares = new Float64Array(samples ** 2);
+    const shapes = new Map(names.map((name) => [name, exact.gradients[name]?.dims.slice(1) ?? []]));
+    for (let seed = 0; seed < draws; seed++) {
+      const drawn = names.map(
+        (name) => [name, placedElements(drawShifts(seed, name, shapes.get(name) ?? [], dims))] as const,
+      );
+      const rows = Array.from({ length: samples }, (_, n) => {
+        const sum = new Float64Array(dims);
+        for (const [name, { places, signs }] of drawn)
+          row(exact.gradients[name]?.data ?? new Float32Array(), n, places.length).forEach((x, i) => {
+            const place = places[i] ?? 0;
+            sum[place] = (sum[place] ?? 0) + x * (signs[i] ?? 0);
+          });
+        return sum;
+      });
+      rows.forEach((a, m) => {
+        rows.forEach((b, n) => {
+          const at = m * samples + n;
+          const product = a.reduce((sum, x, k) => sum + x * (b[k] ?? 0), 0);
+          sums[at] = (sums[at] ?? 0) + product;
+          squares[at] = (squares[at] ?? 0) + (product - (exact.gram.data[at] ?? 0)) ** 2;
+        });
+      });
+    }
+    for (let at = 0; at < sums.length; at++) {
+      const [m, n] = [Math.floor(at / samples), at % samples];
+      const lengths = Math.sqrt((exact.gram.data[m * (samples + 1)] ?? 0) * (exact.gram.data[n * (samples + 1)] ?? 0));
+      const deviation = Math.sqrt((squares[at] ?? 0) / draws);
+      expect(deviation).toBeLessThan((3.5 * lengths) / Math.sqrt(dims));
+      // Four standard errors.
+      expect(Math.abs((sums[at] ?? 0) / draws - (exact.gram.data[at] ?? 0))).toBeLessThan(
+        (4 * deviation) / Math.sqrt(draws),
+      );
+    }
+  });
+
   it("takes whole numbers", () => {
     expect(() => want.project({ dims: 0 })).toThrow("dims is 0; it must be a whole number from 1 up");
+    expect(() => want.project({ dims: 2, by: "sings" as "signs" })).toThrow('by "shifts" or by "signs", not "sings"');
     expect(() => want.project({ dims: 2, seed: -1 })).toThrow("A seed is a whole number from 0 to 2^32 - 1");
   });
 });

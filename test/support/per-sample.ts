@@ -6,6 +6,8 @@ import type { Array64 } from "../../src/float64/array64.js";
 import type { Factored, Method } from "../../src/gradients/factored.js";
 import { gramMethods, pairProducts } from "../../src/gradients/pairs.js";
 import { projections } from "../../src/gradients/projection.js";
+import { shifted } from "../../src/gradients/shifted.js";
+import { drawShifts, placedElements, type Shifts } from "../../src/gradients/shifts.js";
 import { drawSigns, type Signs } from "../../src/gradients/signs.js";
 import { Sum } from "../../src/gradients/sum.js";
 import { factorOf, type Shape } from "../../src/graph/dim.js";
@@ -73,6 +75,23 @@ function signsFor({ shape }: Pick<Factored, "shape">): Signs {
   return drawSigns(3, "w", shape, 3);
 }
 
+/** Signs and shifts to project a gradient by: of more numbers than most sides have elements, or of fewer. */
+function shiftsFor({ shape }: Pick<Factored, "shape">, dims: number): Shifts {
+  return drawShifts(5, "w", shape, dims);
+}
+
+const shiftedDims = [2, 7];
+
+function projectedByShifts(gradient: Float64Array, shifts: Shifts): number[] {
+  const { places, signs } = placedElements(shifts);
+  const sums = new Float64Array(shifts.dims);
+  gradient.forEach((x, i) => {
+    const place = places[i] as number;
+    sums[place] = (sums[place] as number) + (signs[i] as number) * x;
+  });
+  return [...sums];
+}
+
 /** The projections of one gradient, as they are defined. */
 function projected(gradient: Float64Array, { dims, rows, columns }: Signs): number[] {
   return Array.from({ length: dims }, (_, k) =>
@@ -114,6 +133,12 @@ export function waysOf(gradient: Factored, weights: Value): { name: string; valu
       name: `projection by ${method.name}`,
       value: method.emit(build),
     })),
+    ...shiftedDims.flatMap((dims) =>
+      shifted(gradient, shiftsFor(gradient, dims)).map((method) => ({
+        name: `projection to ${dims} by shifts, ${method.name}`,
+        value: method.emit(build),
+      })),
+    ),
     ...gramMethods(gradient).map((method) => ({ name: `pairs by ${method.name}`, value: method.emit(build) })),
     ...termPairs(gradient),
   ];
@@ -125,6 +150,8 @@ function expected(name: string, loop: readonly Float64Array[], weights: Float64A
   if (name === "gradients") return loop.flatMap((gradient) => [...gradient]);
   const dot = (a: Float64Array, f: (i: number) => number) => a.reduce((sum, x, i) => sum + x * f(i), 0);
   if (name.startsWith("dot")) return loop.map((gradient) => dot(gradient, (i) => Math.fround(element(i))));
+  const dims = shiftedDims.find((each) => name.startsWith(`projection to ${each} by`));
+  if (dims) return loop.flatMap((gradient) => projectedByShifts(gradient, shiftsFor({ shape }, dims)));
   if (name.startsWith("projection")) return loop.flatMap((gradient) => projected(gradient, signsFor({ shape })));
   if (name.startsWith("pairs")) return loop.flatMap((a) => loop.map((b) => dot(a, (i) => b[i] ?? 0)));
   if (name.startsWith("squares"))

@@ -3,6 +3,7 @@ import { invalidArgument } from "../../arguments.js";
 import type { Loss } from "../../nn/loss.js";
 import { nth } from "../../present.js";
 import type { Dataset } from "../../program/dataset.js";
+import type { ProjectedBy } from "../../wants/projection.js";
 import { want } from "../../wants/want.js";
 import type { Checkpoint } from "../checkpoint.js";
 import { margin } from "../margin.js";
@@ -52,14 +53,22 @@ export interface Features {
   release(): Promise<void>;
 }
 
+export interface FeaturesOptions {
+  readonly dims: number;
+  readonly seed: number;
+  readonly by: ProjectedBy;
+  /** Whether each sample has the weight 1 - p of TRAK. */
+  readonly weighted: boolean;
+}
+
 /** Of these scalars, the k-th model's projection has the seed plus k. */
 export async function featuresOf(
   checkpoints: readonly Checkpoint[],
-  { dims, seed, weighted }: { readonly dims: number; readonly seed: number; readonly weighted: boolean },
+  { dims, seed, by, weighted }: FeaturesOptions,
 ): Promise<Features> {
   const programs = await Promise.all(
     checkpoints.map((each, k) =>
-      each.program({ phi: want.project({ dims, seed: seed + k }), values: want.losses(), norms: want.norms() }),
+      each.program({ phi: want.project({ dims, seed: seed + k, by }), values: want.losses(), norms: want.norms() }),
     ),
   );
   const models = programs.length;

@@ -8,13 +8,17 @@ import { printGraph } from "../../inspect/print-graph.js";
 import { writeFileSafely } from "../../io/atomic.js";
 import { unreadable } from "../../io/failure.js";
 import type { Tensor } from "../../tensor/tensor.js";
+import type { ProjectedBy } from "../../wants/projection.js";
 
 /** Another number where rows, or how queries are projected, are no longer the same. */
-export const format = "pergrad attribution index 2";
+export const format = "pergrad attribution index 3";
+
+/** Its rows are projected by signs, which its manifest does not say. */
+const formatOfSigns = "pergrad attribution index 2";
 
 /** All that must be the same when an index is gone on with, or asked. */
 export interface Manifest {
-  readonly format: typeof format;
+  readonly format: typeof format | typeof formatOfSigns;
   /** Digests of the models: graph and parameters. */
   readonly models: readonly string[];
   readonly loss: string;
@@ -25,6 +29,8 @@ export interface Manifest {
   /** Numbers of each sample's projected gradient, for each model. */
   readonly dims: number;
   readonly seed: number;
+  /** How gradients are projected. */
+  readonly by: ProjectedBy;
   readonly storage: "float16" | "float32";
   /** Samples of a shard: of each but the last one. */
   readonly shardSize: number;
@@ -75,7 +81,8 @@ function checked(path: string, text: string): Manifest {
   const count = (number: unknown, most: number): number is number =>
     Number.isSafeInteger(number) && Number(number) >= 0 && Number(number) <= most;
   const { models, loss, parameters, method, settings, dims, seed, storage, shardSize, ids, versions } = value;
-  if (value.format !== format) throw broken(path, "it is no manifest that this pergrad knows");
+  if (value.format !== format && value.format !== formatOfSigns)
+    throw broken(path, "it is no manifest that this pergrad knows");
   if (!texts(models) || models.length === 0 || models.length > 4096) throw broken(path, "its models are no digests");
   if (!texts(parameters)) throw broken(path, "its parameters are no names");
   if (typeof loss !== "string" || typeof method !== "string") throw broken(path, "its loss or method is no name");
@@ -84,10 +91,12 @@ function checked(path: string, text: string): Manifest {
   if (!count(seed, 2 ** 32 - 1)) throw broken(path, "its seed is no whole number");
   if (!count(shardSize, 2 ** 31) || shardSize === 0) throw broken(path, "its shardSize is no number of samples");
   if (storage !== "float16" && storage !== "float32") throw broken(path, "its storage is neither float16 nor float32");
+  const by = value.format === formatOfSigns ? "signs" : value.by;
+  if (by !== "shifts" && by !== "signs") throw broken(path, "its gradients are projected by neither shifts nor signs");
   if (typeof ids !== "boolean") throw broken(path, "its ids are neither true nor false");
   if (!isRecord(versions) || !texts(Object.values(versions))) throw broken(path, "its versions are no record of texts");
   return {
-    format,
+    format: value.format,
     models,
     loss,
     parameters,
@@ -95,6 +104,7 @@ function checked(path: string, text: string): Manifest {
     settings: { ...settings },
     dims,
     seed,
+    by,
     storage,
     shardSize,
     ids,
@@ -128,6 +138,7 @@ const keys: readonly (keyof Manifest)[] = [
   "settings",
   "dims",
   "seed",
+  "by",
   "storage",
   "shardSize",
   "ids",

@@ -123,8 +123,8 @@ export class AttributionIndex {
         "FILE_UNREADABLE",
         `"${folder}" holds no index (it has no manifest.json); make one with attribution.index.`,
       );
-    const { shardSize, storage, ids } = before;
-    requireSame(folder, before, { ...manifest, shardSize, storage, ids });
+    const { shardSize, storage, ids, by } = before;
+    requireSame(folder, before, { ...manifest, shardSize, storage, ids, by });
     return new AttributionIndex(folder, before, method, checkpoints, await samplesIn(folder), options.threads);
   }
 
@@ -139,13 +139,15 @@ export class AttributionIndex {
       throw invalidArgument(`attribution.index writes to a folder, out, not ${kindOf(out)}; give its path.`);
     const ids = await namesOf(given, train);
     const { manifest: found, method, checkpoints } = described(model, "attribution.index", own);
-    const manifest = { ...found, ids: ids !== undefined };
     await mkdir(out, { recursive: true }).catch((error: unknown) => {
       throw unwritable(out, error);
     });
     const lock = await RunLock.take(join(out, "lock"));
     try {
       const before = await readManifest(out);
+      // An index that was begun by an older version goes on as it was begun.
+      const { by, format } = before ?? found;
+      const manifest = { ...found, ids: ids !== undefined, by, format };
       if (before) requireSame(out, before, manifest);
       else await writeManifest(out, manifest);
       const features = await featuresOf(checkpoints, { ...manifest, weighted: isWeighted(method, checkpoints) });
@@ -327,6 +329,7 @@ function described(model: Checkpoints, call: string, options: OpenIndexOptions) 
     settings: { ...method.settings },
     dims: Math.min(dims ?? numberIn(method, "dims") ?? usualDims, first.space.size),
     seed: seed ?? numberIn(method, "seed") ?? 0,
+    by: "shifts",
     storage,
     shardSize,
     ids: false,

@@ -1,0 +1,231 @@
+/** Projections by random signs and shifts of one parameter's gradients, `[N, dims]`, from their factors where that is cheaper. */
+
+import { factorOf, fixedSize, multiply } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import type { Build } from "../ops/build.js";
+import { leadingOf, nth, present } from "../present.js";
+import {
+  addCosts,
+  type Cost,
+  cheapest,
+  costOfScatter,
+  type Factored,
+  type Method,
+  sizeOfGradient,
+} from "./factored.js";
+import { firstOf, kind } from "./kinds.js";
+import { Outer } from "./outer.js";
+import { RowsGradient } from "./rows.js";
+import {
+  type Fold,
+  foldAlong,
+  foldOnce,
+  placesAlong,
+  rotations,
+  type ShiftedSide,
+  type Shifts,
+  widthOf,
+} from "./shifts.js";
+import { type Coordinates, coordinatesOf } from "./signs.js";
+import { Sum } from "./sum.js";
+import type { View } from "./view.js";
+
+/** Floats moved for each that is laid over: taken apart, put together in another order, and added. */
+const movedByFold = 5;
+/** Floats moved for each element that a place is computed for. */
+const movedByPlace = 12;
+
+/** Signs of up to so many elements are multiplied in one go. */
+const mostSigns = 2 ** 16;
+
+/** The methods for the projections, `[N, dims]`; at least one. */
+export function shifted(gradient: Factored, shifts: Shifts): Method[] {
+  return [...(factored(gradient, shifts) ?? []), dense(gradient, shifts)];
+}
+
+const factored = firstOf([kind(Sum, termByTerm), kind(Outer, outer), kind(RowsGradient, rows)]);
+
+function termByTerm({ terms }: Sum, shifts: Shifts): Method[] {
+  const methods = terms.map((term) => cheapest(shifted(term, shifts)));
+  return [
+    {
+      name: "term by term",
+      ...addCosts(methods),
+      dense: false,
+      emit: (build) => methods.map((method) => method.emit(build)).reduce((sum, value) => build.add(sum, value)),
+    },
+  ];
+}
+
+function dense(gradient: Factored, { rows, columns, all, dims }: Shifts): Method {
+  const size = sizeOfGradient(gradient);
+  const folds = 1 + Number(rows.fold !== null) + Number(columns.fold !== null);
+  const own: Cost = { operations: 0, floats: (2 + folds * movedByFold) * size };
+  return {
+    name: "materialise",
+    ...addCosts([gradient.materialisation, own]),
+    dense: true,
+    emit: (build) => {
+      const whole = gradient.materialise(build);
+      const [samples] = leadingOf(whole.shape, 1);
+      if (size === 0) return build.zeros([samples, dims], whole.dtype);
+      const matrix = build.reshape(whole, [samples, rows.size, columns.size]);
+      const lines = sideFolded(build, sideFolded(build, signed(build, matrix, rows, columns), 1, rows), 2, columns);
+      return foldAlong(build, build.reshape(lines, [samples, all.size]), 1, all);
+    },
+  };
+}
+
+/** Times the signs of its row and of its column. */
+function signed(build: Build, matrix: Value, rows: ShiftedSide, columns: ShiftedSide): Value {
+  const [height, width] = [rows.size, columns.size];
+  if (height * width > mostSigns) {
+    const byRow = build.mul(matrix, build.floats(rows.signs, [height, 1], matrix));
+    return build.mul(byRow, build.floats(columns.signs, [width], matrix));
+  }
+  const signs = Float64Array.from(
+    { length: height * width },
+    (_, i) => (rows.signs[Math.floor(i / width)] ?? 0) * (columns.signs[i % width] ?? 0),
+  );
+  return build.mul(matrix, build.floats(signs, [height, width], matrix));
+}
+
+function sideFolded(build: Build, value: Value, axis: number, { fold }: ShiftedSide): Value {
+  return fold ? foldAlong(build, value, axis, fold) : value;
+}
+
+/** Which factor holds the parameter's rows, and which its columns, each in its order; null where neither does. */
+function sidesOf(view: View): { readonly rows: 0 | 1; readonly columns: 0 | 1 } | null {
+  const parts = view.separation;
+  if (parts?.raw.length !== 2) return null;
+  const [first, second] = leadingOf(coordinatesOf(parts), 2);
+  if (isLine(first, "rows") && isLine(second, "columns")) return { rows: 0, columns: 1 };
+  return isLine(first, "columns") && isLine(second, "rows") ? { rows: 1, columns: 0 } : null;
+}
+
+function isLine(at: Coordinates, along: keyof Coordinates): boolean {
+  const across = along === "rows" ? at.columns : at.rows;
+  return at[along].every((place, k) => place === k) && across.every((place) => place === 0);
+}
+
+/** The product of the factors, after each was laid over: nothing is larger than `dims` by `dims`. */
+function outer(gradient: Outer, { rows, columns, all }: Shifts): Method[] {
+  const sides = gradient.blocked ? null : sidesOf(gradient.viewed);
+  if (!sides || sizeOfGradient(gradient) === 0 || gradient.positions === 0) return [];
+  const { positions } = gradient;
+  const moved = ({ fold }: ShiftedSide) => 1 + (fold ? movedByFold : 0);
+  const held = positions * (rows.size * moved(rows) + columns.size * moved(columns));
+  const ordered = positions === 1 ? 0 : 2 * positions * (widthOf(rows) + widthOf(columns));
+  return [
+    {
+      name: "project factors",
+      operations: all.size * positions,
+      floats: held + ordered + (1 + movedByFold) * all.size,
+      dense: false,
+      emit: (build) => {
+        const factors = [gradient.rows, gradient.columns];
+        const side = (number: number, own: ShiftedSide) =>
+          sideFolded(build, signedLines(build, nth(factors, number), own), 2, own);
+        const [left, right] = [side(sides.rows, rows), side(sides.columns, columns)];
+        return productFolded(build, left, right, all);
+      },
+    },
+  ];
+}
+
+/** Elements of a product that are there at a time, of each sample; and the most parts in which they come. */
+const partSize = 2 ** 16;
+const mostParts = 16;
+
+/** The product of factors `[N, T, R]` and `[N, T, C]`, laid over some rows after the others: it is never there as a whole. */
+function productFolded(build: Build, left: Value, right: Value, { size, dims, levels }: Fold): Value {
+  const [samples] = leadingOf(left.shape, 1);
+  const [height, width] = [fixedSize(left.shape, 2), fixedSize(right.shape, 2)];
+  const [offsets, ...others] = leadingOf(levels, 1);
+  const step = rowsOfPart(dims * offsets.length, size, width);
+  const parts = Array.from({ length: Math.ceil(height / step) }, (_, k) => {
+    const [from, to] = [k * step, Math.min(height, (k + 1) * step)];
+    const lines = step >= height ? left : build.slice(left, 2, from, to);
+    const product = build.matmul(build.transposeLast(lines), right);
+    return foldOnce(build, build.reshape(product, [samples, (to - from) * width]), 1, dims, offsets);
+  });
+  return foldAlong(build, build.concat(parts, 1), 1, { dims, levels: others });
+}
+
+/** So many that each part but the last consists of whole groups of runs. */
+function rowsOfPart(group: number, size: number, width: number): number {
+  const least = group / greatestDivisor(group, width);
+  const wanted = Math.max(partSize, size / mostParts) / width;
+  return least * Math.max(1, Math.round(wanted / least));
+}
+
+function greatestDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestDivisor(b, a % b);
+}
+
+/** Times the signs along its last axis. */
+function signedLines(build: Build, factor: Value, { size, signs }: ShiftedSide): Value {
+  return build.mul(factor, build.floats(signs, [size], factor));
+}
+
+/** What the picked rows receive, added element by element to its place. */
+function rows(gradient: RowsGradient, shifts: Shifts): Method[] {
+  const sides = sidesOf(gradient.viewed);
+  if (sides?.rows !== 0 || sizeOfGradient(gradient) === 0 || gradient.positions === 0) return [];
+  const { positions, held } = gradient;
+  const { rows: table, columns, dims } = shifts;
+  const [along, folded] = [positions * widthOf(columns), columns.fold ? movedByFold : 0];
+  return [
+    {
+      name: "project factors",
+      operations: 0,
+      floats: (2 + folded) * held + (movedByPlace + costOfScatter) * along,
+      dense: false,
+      emit: (build) => {
+        const { places, cotangents } = gradient;
+        const signsOfRows = build.constant({ dtype: "int8", dims: [table.size], data: table.signs });
+        const signs = build.cast(build.gather(signsOfRows, places, 0), cotangents.dtype);
+        const received = build.mul(signedLines(build, cotangents, columns), build.unsqueeze(signs, [2]));
+        const lines = sideFolded(build, received, 2, columns);
+        return scattered(build, elementPlaces(build, places, shifts), lines, dims);
+      },
+    },
+  ];
+}
+
+/** Positions whose elements are added one after the other, in float32. */
+const mostInARow = 128;
+
+/** Elements `[N, T, R]` added to their places of `dims`: `[N, dims]`. */
+function scattered(build: Build, places: Value, elements: Value, dims: number): Value {
+  const [samples, positions, width] = leadingOf(elements.shape, 3);
+  const tables = Math.ceil(factorOf(positions) / mostInARow);
+  const missing = tables === 1 ? 0 : tables * mostInARow - factorOf(positions);
+  const lines = present(multiply(samples, tables));
+  const apart = (value: Value) =>
+    build.reshape(build.pad(value, [0, 0, 0], [0, missing, 0]), [
+      lines,
+      ((factorOf(positions) + missing) / tables) * factorOf(width),
+    ]);
+  const zeros = build.zeros([lines, dims], elements.dtype);
+  const sums = build.op("ScatterElements", [zeros, apart(places), apart(elements)], { axis: 1, reduction: "add" });
+  return build.sum(build.reshape(sums, [samples, tables, dims]), [1]);
+}
+
+/** To which of the `dims` numbers each element of the picked rows is added: `[N, T, columns]`, int64. */
+function elementPlaces(build: Build, places: Value, { rows, columns, all, dims }: Shifts): Value {
+  const width = widthOf(columns);
+  const row = [...placesAlong(rows)];
+  const turned = rotations(all);
+  const across = build.ints([...Array(width).keys()]);
+  const picked = (starts: readonly number[]) => build.unsqueeze(build.gather(build.ints(starts), places, 0), [2]);
+  const modulo = build.ints([dims], []);
+  // Rows that lie within one run each are rotated as a whole.
+  if (dims % width === 0) {
+    const starts = row.map((r) => (r * width + nth(turned, Math.floor((r * width) / dims))) % dims);
+    return build.op("Mod", [build.add(picked(starts), across), modulo]);
+  }
+  const elements = build.add(picked(row.map((r) => r * width)), across);
+  const rotation = build.gather(build.ints(turned), build.div(elements, modulo), 0);
+  return build.op("Mod", [build.add(elements, rotation), modulo]);
+}
