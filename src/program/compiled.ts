@@ -46,9 +46,14 @@ export async function compiled<T extends Readonly<Record<string, Traced>>>(
   const named = values.map((value, k) => ({ name: names[k] ?? addedName(k - names.length), value }));
   const session = await defaultTarget.load({ inputs: leaves, outputs: named }, options);
   const [limits, labels] = [lengthLimits(traced), labelLimits(traced)];
-  const expected = new Map(
+  const expected = new Map<string, Expected>(
     leaves.map((value) => [value.name, { ...expectedOf(value, limits), labels: labels.get(value) }]),
   );
+  // What the expressions name, though nothing is computed of it.
+  for (const value of leavesOf(traced)) {
+    if (value.source.kind !== "input" || expected.has(value.name)) continue;
+    expected.set(value.name, { ...expectedOf(value, limits), optional: true });
+  }
   return {
     run: async (data, options = {}) => {
       checkExpressionOptions(options);
@@ -89,5 +94,8 @@ async function runOn(
   for (const [name, { value }] of expected) {
     if (value.source.kind === "parameter" && value.source.initial) initial[name] = value.source.initial;
   }
-  return session.run(prepare({ ...initial, ...data }, expected, true).feeds);
+  const { feeds } = prepare({ ...initial, ...data }, expected, true);
+  return session.run(
+    Object.fromEntries(Object.entries(feeds).filter(([name]) => expected.get(name)?.optional !== true)),
+  );
 }

@@ -154,6 +154,13 @@ describe("operators", () => {
     expect(refusal(() => decode(bytes))).toContain(reason);
   });
 
+  it("says of what a runtime laid out for one processor that the model behind it is to be loaded", () => {
+    const laidOut = { ...node("Conv", ["x"], ["y"]), domain: "com.microsoft.nchwc" };
+    expect(refusal(() => decode(file({ inputs: [x], nodes: [laidOut] })))).toBe(
+      `UNSUPPORTED_OP: "m.onnx" uses an operator that pergrad does not know: com.microsoft.nchwc.Conv (node "y"); ONNX Runtime's optimizer wrote the file for one kind of processor, so load the model that it was given.`,
+    );
+  });
+
   it("refuses a Cast to strings", () => {
     const message = refusal(() => decode(file({ inputs: [x], nodes: [node("Cast", ["x"], ["y"], [int("to", 8)])] })));
     expect(message).toBe(

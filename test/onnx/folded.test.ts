@@ -149,6 +149,11 @@ describe("a weight that the exporter multiplied a batch normalisation into", () 
     expect(load(gemm(1)).notes.join()).toContain("was computed by the exporter");
     expect(load(gemm(0)).notes.join()).not.toContain("was computed by the exporter");
   });
+  it.each(["ConvBnFusion_W_0.weight", "ConvMulFusion_W_0.weight"])("is named where the runtime made %s", (name) => {
+    const said = `ONNX Runtime's optimizer multiplied what follows Conv node "y", such as a batch normalisation, into "${name}"`;
+    expect(load(init(name)).notes.join()).toContain(said);
+    expect(refusal(() => load(init(name), { strict: true }))).toContain(`FOLDED_PARAMETERS: ${said}`);
+  });
   it("is not suspected elsewhere", () => {
     expect(load(init("0.weight"), { strict: true }).notes).toEqual([]);
     expect(load(init("0.weight", "FusePadIntoConv"), { strict: true }).notes).toEqual([]);

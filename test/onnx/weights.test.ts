@@ -34,6 +34,7 @@ describe("an initializer", () => {
     ["a named number", "temperature", floats([], 2)],
     ["a named vector of ones, not yet trained", "norm.gain", floats([3], 1, 1, 1)],
     ["a vector whose name was lost", "onnx::Mul_12", floats([3], 1, 2, 3)],
+    ["a trained number that is called eps, as in GIN", "convs.0.eps", floats([1], 0.1357)],
     ["one that diverged", "scale", floats([3], Number.NaN, 1, Number.NEGATIVE_INFINITY)],
   ])("is a parameter: %s", (_, name, constant) => {
     expect(names(formula(name, constant))).toEqual([name]);

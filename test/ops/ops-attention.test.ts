@@ -2,14 +2,21 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { ModelProtoSchema } from "onnx-buf";
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, test } from "vitest";
 import { PergradError } from "../../src/errors.js";
 import { array64 } from "../../src/float64/array64.js";
 import { type Attributes, leaf, type Value } from "../../src/graph/value.js";
 import { evaluateGraph } from "../../src/interpret/evaluate.js";
 import { encodeModel } from "../../src/onnx/write/encode.js";
 import { build } from "../../src/ops/registry.js";
-import { attentionCases, blindCases, multiHeadCases, projectedCases, rotaryCases } from "../support/attention-cases.js";
+import {
+  attentionCases,
+  blindCases,
+  groupedCases,
+  multiHeadCases,
+  projectedCases,
+  rotaryCases,
+} from "../support/attention-cases.js";
 import { checkComputed, derivativeOf, emittedOf } from "../support/graph-checks.js";
 import { checkRuntime, type OpCase, type OpInput, typed } from "../support/op-checks.js";
 import { describeOp } from "../support/op-suite.js";
@@ -80,6 +87,22 @@ describeOp(`${microsoft}.MultiHeadAttention`, {
   // Packed forms: the kernel for CPUs has none.
   notInRuntime: ({ inputs }) => inputs.some((input) => input?.dims.length === 5),
   inParts: true,
+});
+
+describeOp(`${microsoft}.GroupQueryAttention`, {
+  cases: groupedCases(2),
+  noKernel: "the kernel takes heads of a multiple of 16 elements, which are below",
+  derivatives: 15,
+});
+
+test(`${microsoft}.GroupQueryAttention computes what ONNX Runtime computes of heads that its kernel takes`, async () => {
+  // It has no norms.
+  const cases = groupedCases(16).filter(({ inputs }) => inputs.length <= 14);
+  const many = fc.array(cases, { minLength: 20, maxLength: 20 });
+  await fc.assert(
+    fc.asyncProperty(many, (tests) => checkRuntime(tests)),
+    { numRuns: 2, endOnFailure: true },
+  );
 });
 
 // The forward pass of programs is the kernel, and gradients are those of its parts: of the same function, or of none.
@@ -167,6 +190,8 @@ describe("newer forms of Attention", () => {
 
 describe("refuses", () => {
   const heads = { num_heads: 2 };
+  const shared = { ...heads, kv_num_heads: 1 };
+  const grouped = (key: Value, past: Value | null) => [f(2, 3, 4), key, key, past, past, i(2), i()];
   it.each([
     ["ranks that differ", "", "Attention", [f(2, 3, 4), f(2, 3, 4), f(2, 2, 3, 2)], {}],
     ["three axes without a number of heads", "", "Attention", [f(2, 3, 4), f(2, 3, 4), f(2, 3, 4)], {}],
@@ -203,6 +228,15 @@ describe("refuses", () => {
     ],
     ["an unknown form", microsoft, "MultiHeadAttention", [f(2, 3, 4), f(2, 3, 4)], heads],
     ["a bias of another size", microsoft, "MultiHeadAttention", [f(2, 3, 4), f(2, 3, 4), f(2, 3, 4), f(4)], heads],
+    ["a cache", microsoft, "GroupQueryAttention", grouped(f(2, 3, 2), f(2, 1, 5, 2)), shared],
+    ["keys of another length", microsoft, "GroupQueryAttention", grouped(f(2, 5, 2), null), shared],
+    [
+      "a table that is too short",
+      microsoft,
+      "GroupQueryAttention",
+      [...grouped(f(2, 3, 2), null), f(2, 1), f(2, 1)],
+      { ...shared, do_rotary: 1 },
+    ],
     ["angles of another size", "", "RotaryEmbedding", [f(2, 2, 3, 4), f(2, 3, 3), f(2, 3, 3)], {}],
     ["angles without positions", "", "RotaryEmbedding", [f(2, 2, 3, 4), f(6, 2), f(6, 2)], {}],
     ["packed samples", microsoft, "RotaryEmbedding", [f(2, 3, 8), i(1), f(6, 2), f(6, 2)], { is_packed_batching: 1 }],

@@ -13,7 +13,9 @@ import {
   want,
   writeTensors,
 } from "../../src/index.js";
+import { modelOf } from "../../src/onnx/read/model-of.js";
 import { tensor } from "../../src/tensor/tensor.js";
+import { file, initializer, int, node, valueInfo } from "../onnx/models.js";
 import { temporaryFolder } from "../support/folder.js";
 import { expectClose } from "../support/per-sample.js";
 
@@ -37,6 +39,25 @@ describe("predict", () => {
         expectClose(data as Float32Array, outputs[name]?.data as Float32Array, 1e-6, name);
       }
     }
+  });
+
+  test("takes inputs that an operator is given and does not need", async () => {
+    const inputs = ["x", "", "", "", "", "ends", "longest"];
+    const attention = {
+      ...node("GroupQueryAttention", inputs, ["y"], [int("num_heads", 1), int("kv_num_heads", 1)]),
+      domain: "com.microsoft",
+    };
+    const model = modelOf(
+      file({
+        inputs: [valueInfo("x", ["N", 2, 6]), valueInfo("ends", ["N"], 6)],
+        initializers: [initializer("longest", { dtype: "int32", dims: [], data: Int32Array.of(2) })],
+        nodes: [attention],
+      }),
+      "m.onnx",
+      {},
+    );
+    const { y } = await predict(model, { x: new Float32Array(36).fill(0.5), ends: Int32Array.of(1, 1, 1) });
+    expect(y).toEqual({ dtype: "float32", dims: [3, 2, 2], data: new Float32Array(12).fill(0.5) });
   });
 
   test("puts outputs together along an axis that is not the first", async () => {

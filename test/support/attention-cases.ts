@@ -286,3 +286,78 @@ export const blindCases = (op: "Attention" | "MultiHeadAttention"): Cases => {
     attributes: { ...test.attributes, mask_filter_value: test.inputs[5] ? -7.5 : lowest },
   }));
 };
+
+/**
+ * GroupQueryAttention, as its kernel takes it: no sample is padded, and the samples' first positions are the same. (The
+ * kernel takes that of the first sample for all.)
+ */
+export const groupedCases = (size: number): Cases =>
+  fc
+    .record({
+      batch: upTo(2),
+      length: upTo(3),
+      keyHeads: upTo(2),
+      shared: upTo(2),
+      packed: fc.boolean(),
+      turned: pick("not", "from 0", "from 2"),
+      norm: fc.boolean(),
+      biased: fc.boolean(),
+      sink: pick("none", "zero", "trained"),
+      causal: pick(undefined, 0),
+      window: pick(undefined, 1, 2),
+      softcap: pick(undefined, 0.7),
+      scale: pick(undefined, 0.4),
+      rotary_interleaved: fc.nat(1),
+      outputs: pick(1, 3),
+    })
+    .chain((drawn) => {
+      const { batch, length, keyHeads, packed, turned, norm, biased, sink, causal, softcap, scale } = drawn;
+      const heads = keyHeads * drawn.shared;
+      const of = (count: number) => filled([batch, length, count * size], small);
+      const vector = (there: boolean, count: number) => when(there, filled([count], small, shared));
+      const whole = (dims: number[], data: number[], dtype: "int32" | "int64"): OpInput => ({ dims, data, dtype });
+      const ids = Array.from({ length: batch * length }, (_, k) => 2 + (k % length));
+      const angles = when(turned !== "not", filled([12, size / 2], small, shared));
+      const constants = [
+        none,
+        none,
+        fc.constant(whole([batch], Array<number>(batch).fill(length - 1), "int32")),
+        fc.constant({ ...whole([], [length], "int32"), shared: true }),
+      ];
+      return fc
+        .tuple(
+          of(packed ? heads + 2 * keyHeads : heads),
+          packed ? none : of(keyHeads),
+          packed ? none : of(keyHeads),
+          ...constants,
+          angles,
+          angles,
+          turned === "from 2" ? fc.constant(whole([batch, length], ids, "int64")) : none,
+          when(biased, filled([1, heads, length, length], small, shared)),
+          vector(sink === "trained", heads),
+          none,
+          none,
+          vector(norm, size),
+          vector(norm, size),
+        )
+        .map((inputs) => ({
+          op: "GroupQueryAttention",
+          domain: microsoft,
+          inputs: inOrder(inputs),
+          attributes: given({
+            num_heads: heads,
+            kv_num_heads: keyHeads,
+            causal,
+            softcap,
+            scale,
+            // A window is one of causal attention.
+            local_window_size: causal === 0 ? undefined : drawn.window,
+            smooth_softmax: sink === "zero" ? 1 : undefined,
+            // Large: heads of small elements have steep norms, of which differences are not exact.
+            qk_norm_epsilon: norm ? 0.5 : undefined,
+            do_rotary: turned === "not" ? undefined : 1,
+            rotary_interleaved: turned === "not" ? undefined : drawn.rotary_interleaved,
+          }),
+          outputs: drawn.outputs,
+        }));
+    });

@@ -13,6 +13,8 @@ import { option, sentence, type Words } from "../../sentence.js";
 import { decodeAttributes } from "../attributes.js";
 import { describeProto, invalidModel } from "../proto.js";
 import type { PrecisionNotes } from "../tensors.js";
+import { withoutCrop } from "./adapt/crop.js";
+import { withoutRepeated } from "./adapt/subscripts.js";
 import { checkNode } from "./check-node.js";
 import { constantTensor } from "./constant-node.js";
 import { type FileNode, readNode } from "./file-node.js";
@@ -140,7 +142,7 @@ export class Decoder {
     const { build, opsetOf, adapt } = context;
     const upgraded = upgradeNode(written, opsetOf(proto), build);
     checkNode(upgraded);
-    const node = adapt(upgraded, proto);
+    const node = withoutRepeated(withoutCrop(adapt(upgraded, proto)));
     const { op, domain, name, inputs, attributes } = node;
     const outputNames = outputsToMake(node, structure);
     const made = this.indices.follow(node, () => {

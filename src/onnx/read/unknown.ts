@@ -18,6 +18,9 @@ interface Reader {
 /** Operators that are gone once a file is decoded. */
 const dissolved = new Set(["Constant", "If", "Loop", ...sequenceOperators]);
 
+/** The domain of what ONNX Runtime's optimizer lays out for vector units. */
+const blocked = "com.microsoft.nchwc.";
+
 /** All unknown operators at once, so that a user learns of them in one go. */
 export function refuseUnknown(nodes: readonly NodeProto[], { build, fileName, opsetOf }: Reader): void {
   const unknown = new Map<string, string[]>();
@@ -32,14 +35,14 @@ export function refuseUnknown(nodes: readonly NodeProto[], { build, fileName, op
   const list = [...unknown].map(([op, names]) => `${op} (node ${listed(names, 1)})`);
   const them = unknown.size > 1 ? "them" : "it";
   const plural = unknown.size > 1 ? "operators that pergrad does not know" : "an operator that pergrad does not know";
-  throw new PergradError(
-    "UNSUPPORTED_OP",
-    `"${fileName}" uses ${plural}: ${list.join(", ")}; export the model without ${them}, or express ${them} by other operators.`,
-  );
+  const advice = [...unknown.keys()].some((op) => op.startsWith(blocked))
+    ? "ONNX Runtime's optimizer wrote the file for one kind of processor, so load the model that it was given"
+    : `export the model without ${them}, or express ${them} by other operators`;
+  throw new PergradError("UNSUPPORTED_OP", `"${fileName}" uses ${plural}: ${list.join(", ")}; ${advice}.`);
 }
 
 const quantised =
-  /^(Deq|DynamicQ|Q)uantize|^Q(Linear|Attention|Gemm|EmbedLayerNormalization|OrderedMatMul|MoE)|^(MatMul|Conv)Integer|^MatMul(NBits|Bnb4|Fp\w+)$|^GatherBlockQuantized$/;
+  /^(Deq|DynamicQ|Q)uantize|^Q(Linear|Attention|Gemm|EmbedLayerNormalization|OrderedMatMul|MoE)|^(MatMul|Conv)Integer|^MatMul(NBits|Bnb4|Fp|BlockQuantized|Integer)|^GatherBlockQuantized$/;
 
 /** Throws UNSUPPORTED_OP, naming what to load instead. */
 export function refuseQuantised(nodes: readonly NodeProto[], fileName: string): void {

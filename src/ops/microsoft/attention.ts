@@ -30,6 +30,7 @@ import {
   splitHeads,
 } from "../subgraphs/attend.js";
 import { contrib } from "../subgraphs/contrib.js";
+import { groupQueryAttention } from "./grouped-query.js";
 
 /** Queries, keys and values as `[batch, heads, length, size]`. */
 type Heads = readonly [Value, Value, Value];
@@ -329,4 +330,4 @@ const multiHeadAttention: OpDefinition = contrib({
   decompose: decomposeMultiHead,
 });
 
-export const contribAttention: readonly OpDefinition[] = [attention, multiHeadAttention];
+export const contribAttention: readonly OpDefinition[] = [attention, multiHeadAttention, groupQueryAttention];

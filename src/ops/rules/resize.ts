@@ -138,6 +138,13 @@ const choices: Readonly<Record<string, readonly string[]>> = {
 };
 
 function requireSupported(call: Call): void {
+  // Other forms of it are composed of other operators when a file is read.
+  if (stringAttribute(call, "coordinate_transformation_mode", "half_pixel") === "tf_crop_and_resize")
+    throw unsupported(
+      call,
+      "crops (tf_crop_and_resize) by cubic interpolation, in a fixed ratio or between corners that are computed",
+      "give it constant corners, and the mode linear or nearest",
+    );
   for (const [name, allowed] of Object.entries(choices)) {
     const chosen = stringAttribute(call, name, nth(allowed, 0));
     if (!allowed.includes(chosen))

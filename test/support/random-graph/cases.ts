@@ -3,7 +3,7 @@ import fc from "fast-check";
 import type { OpDefinition } from "../../../src/ops/definition.js";
 import { allDefinitions } from "../../../src/ops/registry.js";
 import { arithmeticTable } from "../arithmetic-cases.js";
-import { attentionCases, multiHeadCases, projectedCases, rotaryCases } from "../attention-cases.js";
+import { attentionCases, groupedCases, multiHeadCases, projectedCases, rotaryCases } from "../attention-cases.js";
 import { contribTable } from "../contrib-cases.js";
 import { elementwiseTable } from "../elementwise-cases.js";
 import { lossCases } from "../loss-cases.js";
@@ -107,6 +107,7 @@ export const graphTable: Readonly<Record<string, Cases>> = {
   ),
   [`${microsoft}.Attention`]: projectedCases,
   [`${microsoft}.MultiHeadAttention`]: multiHeadCases,
+  [`${microsoft}.GroupQueryAttention`]: groupedCases(2),
   [`${microsoft}.RotaryEmbedding`]: rotaryCases(microsoft),
   ...Object.fromEntries(
     (["LSTM", "GRU", "RNN"] as const).map((kind) => [kind, recurrentCases(kind, { activations: recurrentSmooth })]),

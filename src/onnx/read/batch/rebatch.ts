@@ -13,6 +13,7 @@ import { foldNode } from "../../../interpret/fold.js";
 import { intAttribute } from "../../../ops/checks.js";
 import { build, definitionOf, standardDefinition } from "../../../ops/registry.js";
 import { numberedIndices, withNumbers } from "../adapt/numbered-constants.js";
+import { alongSamples } from "../adapt/subscripts.js";
 import type { Rebatcher } from "../decode.js";
 import type { FileNode } from "../file-node.js";
 
@@ -28,7 +29,11 @@ export function rebatcher(
       const shape = shapes?.[0];
       const first = shape && node.domain === "" ? reshapes.withBatch(node, shape) : node;
       const sorted = allSorted(numbered(first, size, axes), size);
-      return repeatShared(wholeSplit(wholeSlice(sorted, size, axes), size, axes), size, axes);
+      return repeatSubscripts(
+        repeatShared(wholeSplit(wholeSlice(sorted, size, axes), size, axes), size, axes),
+        size,
+        axes,
+      );
     },
     check: (outputs) => {
       for (const output of outputs) axes.of(output);
@@ -201,6 +206,17 @@ function repeatShared(node: FileNode, size: number, axes: SampleAxes): FileNode 
     return broadcasts ? row : build.expand(row, input.shape.with(axis, { perSample: 1 }));
   });
   return { ...node, inputs };
+}
+
+/** The same, where subscripts say which axes hold the same elements. */
+function repeatSubscripts(node: FileNode, size: number, axes: SampleAxes): FileNode {
+  const alone = (value: Value) => {
+    const at = axes.along(value);
+    return at && at.outer === 1 && at.inner === 1 ? at.axis : undefined;
+  };
+  return alongSamples(node, alone, (value, axis) =>
+    value.shape[axis] === size ? (oneRow(value, axis, size) ?? withNumbers(value, axis, size) ?? value) : value,
+  );
 }
 
 /** Beside samples that are folded with other axes (`[N*T, C]`), a constant with as many rows of the file's own batch. */

@@ -11,6 +11,8 @@ import type { Uses } from "../uses.js";
 
 /** What PyTorch's newer exporter writes on a node that one of its rules made. */
 const ruleKey = "pkg.onnxscript.rewriter.rule_name";
+/** Names that ONNX Runtime's optimizer gives to weights that it multiplied by what follows the layer. */
+const optimised = /^(ConvBnFusion_W|ConvMulFusion_W|MatMulBnFusion_GemmB)_/;
 /** Its rules that compute weights anew. */
 const fusing = /^FuseBatchNorm|^(ConvAffine|AffineConv)/;
 const mostNamed = 4;
@@ -26,15 +28,29 @@ export interface FusedNotes {
 export function fusedNotes(nodes: readonly NodeProto[], names: ReadonlyMap<string, string>, uses: Uses): FusedNotes {
   const weighted = nodes.filter(({ input: [, weight = ""] }) => names.has(weight));
   const fused = weighted.filter((node) => fusing.test(metadataOf(node, ruleKey) ?? ""));
+  const offline = weighted.filter(({ input: [, weight = ""] }) => optimised.test(weight));
   const computed = weighted.filter((node) => !fused.includes(node) && hasComputedWeight(node, uses));
+  const multiplied =
+    (who: string, advice: string) =>
+    (weights: string, readers: string, many: boolean): string =>
+      `${who} multiplied what follows ${readers}, such as a batch normalisation, into ${weights}, so the file has ` +
+      `${many ? "the products in their places" : "the product in its place"}; ${advice}.`;
   return {
-    certain: noteOn(fused, names, (weights, readers, many) => {
-      const result = many ? "the products in their places" : "the product in its place";
-      return (
-        `The exporter multiplied what follows ${readers}, such as a batch normalisation, into ${weights}, so the file has ` +
-        `${result}; export with torch.onnx.export(..., dynamo=True, optimize=False), which folds nothing.`
-      );
-    }),
+    certain: [
+      ...noteOn(
+        fused,
+        names,
+        multiplied(
+          "The exporter",
+          "export with torch.onnx.export(..., dynamo=True, optimize=False), which folds nothing",
+        ),
+      ),
+      ...noteOn(
+        offline,
+        names,
+        multiplied("ONNX Runtime's optimizer", "load the model that it was given, from before the optimisation"),
+      ),
+    ],
     likely: noteOn(computed, names, (weights, readers, many) => {
       return (
         `By ${many ? "their names" : "its name"}, ${weights} of ${readers} ${many ? "were" : "was"} computed by the ` +

@@ -14,6 +14,9 @@ import { type Constancy, isRound, whyConfiguration } from "./configuration.js";
 const generated =
   /^\d+$|^onnx::\w+_\d+$|(^|[/_.])(const|constant)(_fold_opt_)?([._]*\d+)?(_output_\d+)?(:\d+)?$|^auto_constant|_output_\d+$|^_?val_\d+$|^scalar_tensor|^_to_copy|^ConstantFolding\/|\/[xy](:0)?$/i;
 
+/** Names of what keeps a root or a quotient from zero; of a trained number too (GIN), which is not round. */
+const epsilons = /(^|[._/:])eps(ilon)?(:0)?$/i;
+
 /** Names that libraries give to what they compute and do not train. */
 const buffers =
   /(^|[._/:])(inv_freq|cos_cached?|sin_cached?|cos_sin_cache|attn_mask|attention_mask|causal_mask|mask|masked_bias|anchors?|anchor_grid|strides?|eps|epsilon|running_mean|running_var|moving_mean|moving_variance)(:0)?$/i;
@@ -53,6 +56,11 @@ export function weightsAmong(origins: readonly string[], signature: ReadonlySet<
   return origins.filter((origin) => (signature ? signature.has(origin) : !isPlainOrigin(origin)));
 }
 
+/** Whether the name is that of a buffer, and the numbers are none that were trained under this name. */
+function isBuffer(name: string, { data }: Tensor<"float32">): boolean {
+  return buffers.test(name) && !(epsilons.test(name) && data.some((element) => !isRound(element, 3)));
+}
+
 /** Whether the name of what a value was computed from is that of a result, a number or a buffer. */
 function isPlainOrigin(name: string): boolean {
   return results.test(name) || generated.test(name) || buffers.test(name);
@@ -75,7 +83,7 @@ export function whyConstant(
   signature: ReadonlySet<string> | null,
 ): Constancy | null {
   const said = saidOf(name, uses);
-  const chosen = !isGenerated(name, uses) && !buffers.test(name);
+  const chosen = !isGenerated(name, uses) && !isBuffer(name, tensor);
   const setting = whyConfiguration(name, tensor, uses, { said, chosen });
   if (setting) return setting;
   const origins = originsOf(name, uses);
@@ -92,7 +100,7 @@ function whyNoWeight(
   said: "parameter" | "buffer" | undefined,
 ): string | null {
   if (said) return said === "parameter" ? null : "a buffer, as its exporter says";
-  if (buffers.test(name)) return "by its name a buffer";
+  if (isBuffer(name, tensor)) return "by its name a buffer";
   const distinct = distinctUpToTwo(tensor);
   const mask = distinct?.length === 2 && distinct.includes(0);
   if (mask && distinct.some((element) => element <= hidden)) return "a mask";

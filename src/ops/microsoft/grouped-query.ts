@@ -1,0 +1,255 @@
+/** GroupQueryAttention of ONNX Runtime's own domain, which its tools write for language models: a composite, without a cache of the past. */
+
+import { type Dim, fixedSize, sameDim, sameShape, showShape } from "../../graph/dim.js";
+import { inputOf } from "../../graph/operands.js";
+import type { Node, Value, ValueType } from "../../graph/value.js";
+import { leadingOf, nth } from "../../present.js";
+import type { Build } from "../build.js";
+import type { Call } from "../call.js";
+import {
+  broadcastShape,
+  floatAttribute,
+  intAttribute,
+  interaction,
+  part,
+  requireInput,
+  shapeMismatch,
+  unsupported,
+} from "../checks.js";
+import { type OpDefinition, said } from "../definition.js";
+import { lowered } from "../elementwise.js";
+import {
+  all,
+  counted,
+  defaultScale,
+  headSize,
+  mergeHeads,
+  perHead,
+  scoresOf,
+  splitHeads,
+} from "../subgraphs/attend.js";
+import { contrib } from "../subgraphs/contrib.js";
+
+/** The places of the inputs. What stands between tells how much of a cache is filled. */
+const at = {
+  key: 1,
+  value: 2,
+  pastKey: 3,
+  pastValue: 4,
+  cosines: 7,
+  sines: 8,
+  positions: 9,
+  bias: 10,
+  sink: 11,
+  keyScale: 12,
+  valueScale: 13,
+  queryNorm: 14,
+  keyNorm: 15,
+  queryLengths: 16,
+} as const;
+
+interface Sizes {
+  readonly batch: Dim;
+  readonly queries: number;
+  readonly keys: number;
+  readonly heads: number;
+  readonly keyHeads: number;
+  /** Of one head. */
+  readonly size: number;
+  /** Queries, keys and values lie side by side in the first input. */
+  readonly packed: boolean;
+}
+
+function readSizes(call: Call | Node): Sizes {
+  const query = requireInput(call, 0);
+  const [heads, keyHeads] = [intAttribute(call, "num_heads", 0), intAttribute(call, "kv_num_heads", 0)];
+  if (!(heads > 0 && keyHeads > 0 && heads % keyHeads === 0))
+    throw shapeMismatch(call, `has ${heads} heads of queries and ${keyHeads} of keys, which do not share evenly`);
+  const [key, value] = [call.inputs[at.key], call.inputs[at.value]];
+  if (query.shape.length !== 3 || !key !== !value || (key && value && !sameShape(key.shape, value.shape)))
+    throw shapeMismatch(part(call, "the queries, keys and values"), "are not of shape [batch, length, heads * size]");
+  const [batch, length, hidden] = leadingOf(query.shape, 3);
+  const size = headSize(call, hidden, key ? heads : heads + 2 * keyHeads);
+  const given = key?.shape ?? [batch, length, keyHeads * size];
+  const keys = nth(given, 1);
+  if (typeof length !== "number" || typeof keys !== "number")
+    throw interaction(call, "orders the samples, as queries or keys,");
+  if (!sameShape(given, [batch, keys, keyHeads * size]) || (isCausal(call) && keys !== length))
+    throw shapeMismatch(
+      call,
+      `has queries ${showShape(query.shape)} and keys ${showShape(given)}, which do not fit each other`,
+    );
+  return { batch, queries: length, keys, heads, keyHeads, size, packed: !key };
+}
+
+const isCausal = (call: Call | Node) => intAttribute(call, "causal", 1) !== 0;
+
+/** How far back a query sees, its own key counted; -1: all the way. */
+const windowOf = (call: Call | Node) => intAttribute(call, "local_window_size", -1);
+
+/** Refuses what a decoder hands on from step to step, and integers in its cache. */
+function refuseCaches(call: Call): void {
+  const filled = [at.pastKey, at.pastValue].some((index) => {
+    const past = call.inputs[index];
+    return past && past.shape[2] !== 0;
+  });
+  if (filled) {
+    throw unsupported(
+      call,
+      "reads keys and values of past steps",
+      "give its caches the length 0 (dimensions: { NAME: 0 }, or --dim NAME=0, with the name that the file has for their axis 2), or export the model without a cache",
+    );
+  }
+  if (call.inputs[at.keyScale] || call.inputs[at.valueScale])
+    throw unsupported(call, "holds keys and values as integers", "export the model with a cache of floats");
+  if (call.inputs[at.queryLengths])
+    throw unsupported(call, "takes lengths of its queries", "export the model without query_seqlens");
+}
+
+function checkBeside(call: Call, { batch, queries, keys, heads, size }: Sizes): void {
+  const bias = call.inputs[at.bias];
+  const full = [batch, heads, queries, keys];
+  if (bias && !sameShape(broadcastShape({ ...call, outputs: 1 }, [full, bias.shape]), full))
+    throw shapeMismatch(part(call, `the bias ${showShape(bias.shape)}`), `does not broadcast to ${showShape(full)}`);
+  for (const [index, length] of [
+    [at.sink, heads],
+    [at.queryNorm, size],
+    [at.keyNorm, size],
+  ] as const) {
+    const vector = call.inputs[index];
+    if (vector && !sameShape(vector.shape, [length]))
+      throw shapeMismatch(part(call, `input ${index}`), `has the shape ${showShape(vector.shape)}, not [${length}]`);
+  }
+  const positions = call.inputs[at.positions];
+  if (positions && !(sameDim(nth(positions.shape, 0), batch) && sameShape(positions.shape.slice(1), [queries])))
+    throw shapeMismatch(part(call, `the positions ${showShape(positions.shape)}`), "are not one for each query");
+  if (isTurned(call)) checkAngles(call, Math.max(queries, keys));
+}
+
+const isTurned = (call: Call | Node) => intAttribute(call, "do_rotary", 0) !== 0;
+
+function checkAngles(call: Call, length: number): void {
+  const [cosines, sines] = [requireInput(call, at.cosines), requireInput(call, at.sines)];
+  const [known] = cosines.shape;
+  if (
+    cosines.shape.length !== 2 ||
+    !sameShape(cosines.shape, sines.shape) ||
+    typeof known !== "number" ||
+    known < length
+  ) {
+    throw shapeMismatch(
+      part(call, `the angles ${showShape(cosines.shape)}`),
+      `do not fit a sequence of ${length} elements`,
+    );
+  }
+}
+
+function infer(call: Call): ValueType[] {
+  const sizes = readSizes(call);
+  refuseCaches(call);
+  checkBeside(call, sizes);
+  if (call.outputs > 3) throw unsupported(call, "gives its scores as an output", "remove that output from the model");
+  const { batch, queries, keys, heads, keyHeads, size } = sizes;
+  const cache = [batch, keyHeads, keys, size];
+  const { dtype } = requireInput(call, 0);
+  return [[batch, queries, heads * size], cache, cache].slice(0, call.outputs).map((shape) => ({ dtype, shape }));
+}
+
+// What it consists of
+
+/** Queries, keys and values, `[B, heads, S, size]`, before they are normalised and turned. */
+function headsOf(node: Node, sizes: Sizes, build: Build): readonly [Value, Value, Value] {
+  const { heads, keyHeads, size, packed } = sizes;
+  const query = inputOf(node, 0);
+  const parts = packed
+    ? build.node("Split", [query, build.ints([heads, keyHeads, keyHeads].map((own) => own * size))], { axis: 2 }, 3)
+        .outputs
+    : [query, inputOf(node, at.key), inputOf(node, at.value)];
+  const [q, k, v] = leadingOf(parts, 3);
+  return [
+    splitHeads(build, q, heads, size),
+    splitHeads(build, k, keyHeads, size),
+    splitHeads(build, v, keyHeads, size),
+  ];
+}
+
+/** Divided by the root mean square of each head, where the model trains weights for that. */
+function normalised(node: Node, x: Value, which: "query" | "key", build: Build): Value {
+  const weight = node.inputs[which === "query" ? at.queryNorm : at.keyNorm];
+  if (!weight) return x;
+  const shared = floatAttribute(node, "qk_norm_epsilon", 1e-6);
+  const epsilon = floatAttribute(node, which === "query" ? "q_norm_epsilon" : "k_norm_epsilon", shared);
+  return build.op("SimplifiedLayerNormalization", [x, weight], { axis: -1, epsilon });
+}
+
+/** Turned by the angles of its positions. Those of a sample follow on its first one, as in the kernel. */
+function turned(node: Node, x: Value, build: Build): Value {
+  if (!isTurned(node)) return x;
+  const [cosines, sines] = [inputOf(node, at.cosines), inputOf(node, at.sines)];
+  const length = fixedSize(x.shape, 2);
+  const half = fixedSize(cosines.shape, 1);
+  const attributes = {
+    interleaved: intAttribute(node, "rotary_interleaved", 0),
+    rotary_embedding_dim: 2 * half,
+  };
+  const positions = node.inputs[at.positions];
+  if (!positions) {
+    const angles = [cosines, sines].map((table) => build.reshape(build.slice(table, 0, 0, length), [1, length, half]));
+    return build.op("RotaryEmbedding", [x, ...angles], attributes);
+  }
+  const first = build.cast(build.slice(positions, 1, 0, 1), "int64");
+  const own = build.add(first, counted(build, length, false));
+  return build.op("RotaryEmbedding", [x, cosines, sines, own], attributes);
+}
+
+/** Which keys a query sees; null where it sees all. */
+function visible(node: Node, { queries, keys }: Sizes, build: Build): Value | null {
+  const [row, column] = [counted(build, keys, false), counted(build, queries, true)];
+  const window = windowOf(node);
+  return all(build, [
+    ...(isCausal(node) ? [build.lessOrEqual(row, column)] : []),
+    ...(window >= 0 ? [build.greater(row, build.sub(column, build.ints([window], [])))] : []),
+  ]);
+}
+
+/** One more score for each query of a head, of a key whose value is 0; null where there is none. */
+function sinkOf(node: Node, scores: Value, { heads }: Sizes, build: Build): Value | null {
+  const own = node.inputs[at.sink];
+  if (!own && intAttribute(node, "smooth_softmax", 0) <= 0) return null;
+  const sink = own ? build.reshape(own, [1, heads, 1, 1]) : build.scalar(0, scores);
+  return build.expand(sink, [...scores.shape.slice(0, 3), 1]);
+}
+
+function weightsOf(node: Node, [q, k]: readonly [Value, Value], sizes: Sizes, build: Build): Value {
+  const stated = floatAttribute(node, "scale", 0);
+  const raw = scoresOf(build, q, k, stated === 0 ? defaultScale(sizes.size) : stated);
+  const cap = floatAttribute(node, "softcap", 0);
+  const capped = cap > 0 ? build.scale(build.tanh(build.scale(raw, 1 / cap)), cap) : raw;
+  const bias = node.inputs[at.bias];
+  const biased = bias ? build.add(capped, bias) : capped;
+  const seen = visible(node, sizes, build);
+  const scores = seen ? build.where(seen, biased, build.scalar(Number.NEGATIVE_INFINITY, biased)) : biased;
+  const sink = sinkOf(node, scores, sizes, build);
+  const softmax = (x: Value) => build.op("Softmax", [x], { axis: 3 });
+  return sink ? build.slice(softmax(build.concat([scores, sink], 3)), 3, 0, sizes.keys) : softmax(scores);
+}
+
+const table = said("a table of angles");
+
+const definition: OpDefinition = contrib({
+  op: "GroupQueryAttention",
+  settings: { [at.cosines]: table, [at.sines]: table },
+  optionalOutputs: true,
+  infer,
+  decompose: (node, build) => {
+    const sizes = readSizes(node);
+    const [q, k, value] = headsOf(node, sizes, build);
+    const query = turned(node, normalised(node, q, "query", build), build);
+    const key = turned(node, normalised(node, k, "key", build), build);
+    const y = mergeHeads(build, perHead(build, weightsOf(node, [query, key], sizes, build), value));
+    return [y, ...[key, value].map((own) => build.op("Identity", [own]))].slice(0, node.outputs.length);
+  },
+});
+
+// The kernel asks for caches and lengths, which say nothing here.
+export const groupQueryAttention: OpDefinition = lowered(definition);
