@@ -165,7 +165,7 @@ def _advice_on_shape(dims: tuple[int, ...], each: Input) -> str:
     )
     if turned:
         return "transpose it"
-    return "reshape it, or correct which axis holds its samples (sampleAxes, --sample-axis)"
+    return "reshape it, or correct which axis holds its samples (sampleAxes)"
 
 
 def _first(wrong: npt.NDArray[np.bool_]) -> int | None:
@@ -192,7 +192,7 @@ def _check_finite(each: Input, array: Array) -> None:
     raise PergradError(
         "NOT_FINITE",
         f"{describe(each.name)} holds NaN or infinity, first in sample {_sample_at(at, each, array)}; "
-        "remove it, or allow it (allowNotFinite, --allow-not-finite).",
+        "remove it, or allow it (allowNotFinite).",
     )
 
 
@@ -255,9 +255,9 @@ def _check_classes(target: Array, limit: ClassLimit) -> None:
     where = "" if per_sample == 1 else f", element {at % per_sample}"
     outside = f"outside 0..{limit.count - 1}" if limit.count else "no class, since there are none"
     advice = (
-        f"if it marks what does not count, say so with ignoreIndex: {label} (--ignore-index {label})"
+        f"if it marks what does not count, say so with ignoreIndex: {label}"
         if limit.ignored is None
-        else f"correct it, or mark it by {limit.ignored}, the label that is ignored (ignoreIndex, --ignore-index)"
+        else f"correct it, or mark it by {limit.ignored}, the label that is ignored (ignoreIndex)"
     )
     raise PergradError(
         "LABEL_OUT_OF_RANGE",

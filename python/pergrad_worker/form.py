@@ -147,14 +147,6 @@ class Bytes:
 
 
 @dataclass(frozen=True)
-class Watch:
-    """The result that shows for each sample whether its gradients are finite: they are if it is at most `bound`."""
-
-    name: str
-    bound: float
-
-
-@dataclass(frozen=True)
 class Form:
     """A program as its file describes it."""
 
@@ -168,9 +160,7 @@ class Form:
     scalars: tuple[Scalar, ...]
     others: tuple[Other, ...]
     whole: str | None
-    watch: Watch | None
     memory: tuple[Bytes, ...]
-    not_finite: bool
     raw: Mapping[str, Any] = field(repr=False, compare=False, default_factory=dict)
 
     def bytes_at(self, samples: int) -> float:
@@ -260,7 +250,6 @@ def _joining(each: Mapping[str, Any]) -> Joining:
 
 
 def _form(form: Mapping[str, Any]) -> Form:
-    watch = form["watch"]
     return Form(
         loss=form["loss"],
         weights=form["weights"],
@@ -296,10 +285,8 @@ def _form(form: Mapping[str, Any]) -> Form:
         ),
         others=tuple(Other(**_type(each), want=each["want"]) for each in form["others"]),
         whole=form["whole"],
-        watch=None if watch is None else Watch(watch["name"], float(watch["bound"])),
         memory=tuple(
             Bytes(float(each["fixed"]), float(each["perSample"]), float(each["perPair"])) for each in form["memory"]
         ),
-        not_finite=form["notFinite"],
         raw=form,
     )

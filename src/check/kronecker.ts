@@ -23,8 +23,9 @@ type Matrix = readonly (readonly number[])[];
 /** What one sample's values are, where others (vectors and seeds) are as given. */
 type ReadValues = Reference["values"];
 
-/** Pseudo-targets of one sample, and the coefficients of the products of their gradients. */
-interface Targets {
+/** Pseudo-targets of one sample, the coefficients of the products of their gradients, and what layers read. */
+export interface SampleTargets {
+  readonly inputs: ReadonlyMap<Value, Float64Array>;
   readonly coefficients: Matrix;
   /** For each the derivatives of parameters and of what comes out of operators, by value. */
   readonly derivatives: readonly ReadonlyMap<Value, Float64Array>[];
@@ -67,15 +68,13 @@ export class PlainFactors {
   /**
    * What each of the program's tensors must be, by its name: `A/<parameter>`, `B/<parameter>`, `block/<parameter>` or
    * `diagonal/<parameter>`; without those of parameters whose part in the model is not followed.
-   * @param read for the empirical kind, where to read what `readForLabels` names, if not in float64
+   * @param all of each of the program's samples its `sample` of that kind
    */
   of(
     found: KroneckerFactors,
     { kind, approximation }: FactorsOptions,
-    samples: number,
-    read: ReadValues = (...asked) => this.reference.values(...asked),
+    all: readonly SampleTargets[],
   ): Map<string, Float64Array> {
-    const all = Array.from({ length: samples }, (_, n) => this.#sample(n, kind, read));
     const terms = kind === "empirical" ? this.#terms : 1;
     const result = new Map<string, Float64Array>();
     const put = (name: string, like: ArrayLike<number>, matrix: Matrix, size = matrix.length) =>
@@ -100,7 +99,7 @@ export class PlainFactors {
   }
 
   #sides(
-    all: readonly (Targets & { readonly inputs: ReadonlyMap<Value, Float64Array> })[],
+    all: readonly SampleTargets[],
     name: string,
     approximation: "expand" | "reduce",
     { size, terms }: { readonly size: number; readonly terms: number },
@@ -138,7 +137,7 @@ export class PlainFactors {
   }
 
   /** A parameter by itself: its gradients as a matrix of its first axis, or of one row. */
-  #alone({ coefficients, derivatives }: Targets, name: string, least = 0) {
+  #alone({ coefficients, derivatives }: SampleTargets, name: string, least = 0) {
     const value = present(this.#parameters.get(name));
     const sizes = value.shape.map(factorOf).filter((size) => size !== 1);
     const rows = least || sizes[0] || 1;
@@ -152,11 +151,12 @@ export class PlainFactors {
     };
   }
 
-  #sample(
+  /** @param readValues for the empirical kind, where to read what `readForLabels` names, if not in float64 */
+  sample(
     n: number,
     kind: FactorsOptions["kind"],
-    readValues: ReadValues,
-  ): Targets & { readonly inputs: ReadonlyMap<Value, Float64Array> } {
+    readValues: ReadValues = (...asked) => this.reference.values(...asked),
+  ): SampleTargets {
     const values = (of: readonly Value[], given: ReadonlyMap<Value, Array64> = new Map()) => readValues(n, of, given);
     const byTarget = (found: readonly Float64Array[]) =>
       new Map(this.#targets.map((value, k) => [value, nth(found, k)]));

@@ -18,7 +18,7 @@ import { furthest, largestFinite, relative, tolerance } from "./comparison.js";
 import type { ComparedCurvature } from "./curvature.js";
 import { type OnFirstSamples, onFirstSamples } from "./first-samples.js";
 import { type Judged, resultOf, seeOwnRounding } from "./judged.js";
-import { type FactorsOptions, PlainFactors } from "./kronecker.js";
+import { type FactorsOptions, PlainFactors, type SampleTargets } from "./kronecker.js";
 import { Reference, type ReferenceParts } from "./oracle.js";
 import { type PlainProducts, productNames, unitsLike } from "./products.js";
 import type { CheckedWant } from "./wants.js";
@@ -95,9 +95,9 @@ export async function comparedMatrices(
     return leftOut(error.message);
   }
   const reference = new Reference(parts);
-  const each = Array.from({ length: samples }, (_, n) => ofSample(reference, parts, n));
   const factors = new PlainFactors(reference, objective, present(parts.jacobian).notFiniteInputs);
-  const expected = new Map([...inFloat64(each, parts.names), ...factorsInFloat64(factors, run.found, samples)]);
+  const each = Array.from({ length: samples }, (_, n) => ofSample(reference, factors, parts, n));
+  const expected = new Map([...inFloat64(each, parts.names), ...factorsInFloat64(factors, run.found, each)]);
   const lost = [...expected.values()].some((own) => [...own.values()].some((all) => !all.every(Number.isFinite)));
   if (lost) return leftOut("In float64 the second derivatives of this model and data are not finite.");
   const slope = Math.max(0, ...each.flatMap(({ gradients }) => gradients.map(largestFinite)));
@@ -129,14 +129,18 @@ interface OfSample {
   readonly jacobian: readonly ReadonlyMap<string, Float64Array>[];
   /** By `<want>/<parameter>` of the products. */
   readonly diagonals: ReadonlyMap<string, Float64Array>;
+  readonly ofLabels: SampleTargets;
+  readonly ofModel: SampleTargets;
 }
 
 /** The reference keeps one sample's activations, so all that is needed of a sample is computed together. */
-function ofSample(reference: Reference, parts: Parts, sample: number): OfSample {
+function ofSample(reference: Reference, factors: PlainFactors, parts: Parts, sample: number): OfSample {
   return {
     gradients: [...reference.sample(sample).gradients.values()],
     jacobian: jacobianOf(reference, parts, sample),
     diagonals: diagonalsOf(reference, parts, sample),
+    ofLabels: factors.sample(sample, ofLabels.kind),
+    ofModel: factors.sample(sample, ofModel.kind),
   };
 }
 
@@ -168,9 +172,10 @@ function inFloat64(samples: readonly OfSample[], names: readonly string[]): Numb
 function factorsInFloat64(
   factors: PlainFactors,
   { ofLabels: first, ofModel: second }: Found,
-  samples: number,
+  samples: readonly OfSample[],
 ): Numbers {
-  return bySide({ ofLabels: factors.of(first, ofLabels, samples), ofModel: factors.of(second, ofModel, samples) });
+  const [labels, model] = [samples.map((each) => each.ofLabels), samples.map((each) => each.ofModel)];
+  return bySide({ ofLabels: factors.of(first, ofLabels, labels), ofModel: factors.of(second, ofModel, model) });
 }
 
 /**
@@ -199,7 +204,8 @@ async function factorsAlone(
     await values.release();
   }
   const read = (n: number, of: readonly Value[]) => of.map((value) => present(nth(samples, n).get(value)));
-  return bySide({ ofLabels: factors.of(found, ofLabels, count, read) });
+  const alone = samples.map((_, n) => factors.sample(n, ofLabels.kind, read));
+  return bySide({ ofLabels: factors.of(found, ofLabels, alone) });
 }
 
 function bySide<D>(all: Readonly<Record<string, ReadonlyMap<string, D>>>): Map<string, Map<string, D>> {

@@ -14,15 +14,21 @@ import { scoresWhere } from "../train/figures.js";
 import { Trainer } from "../train/trainer.js";
 import { marginOf, softmax } from "./by-class.js";
 import type { Parameters } from "./following.js";
-
 import type { Targets } from "./targets.js";
 import type { CleaningTraining } from "./types.js";
 
 /** Samples read at a time where models predict them. */
 const readAtOnce = 256;
 
-/** Some samples of a data set; of another one, which stays open. */
-class Some implements TrainingData {
+/** A data set for somebody who releases it: it stays open. */
+const lent = (data: TrainingData): TrainingData => ({
+  samples: data.samples,
+  take: (samples) => data.take(samples),
+  release: async () => {},
+});
+
+/** Some samples of a data set, which stays open. */
+class Subset implements TrainingData {
   constructor(
     private readonly all: TrainingData,
     private readonly numbers: Uint32Array,
@@ -78,16 +84,7 @@ export async function trainHere(task: TrainingTask, targets: Targets, options: C
     throw invalidArgument(`folds is ${folds}; give a whole number from 2 up to the number of samples, ${samples}.`);
   if (!Number.isSafeInteger(epochs) || epochs < 1)
     throw invalidArgument(`epochs is ${epochs}; give a whole number from 1 up.`);
-  const checkpoints = await train(
-    {
-      ...task,
-      data: new Some(
-        task.data,
-        Uint32Array.from({ length: samples }, (_, n) => n),
-      ),
-    },
-    options,
-  );
+  const checkpoints = await train({ ...task, data: lent(task.data) }, options);
   const model = withParameters(task.objective.model, checkpoints[checkpoints.length - 1] ?? {});
   if (targets.kind !== "classes") return { model, checkpoints };
   return { model, checkpoints, outOfSample: await crossValidate(task, targets, folds, options) };
@@ -143,9 +140,9 @@ async function crossValidate(
     for (let fold = 0; fold < folds; fold++) {
       const left = order.filter((_, k) => k % folds === fold);
       const kept = order.filter((_, k) => k % folds !== fold);
-      const checkpoints = await train({ ...task, data: new Some(data, kept) }, options);
+      const checkpoints = await train({ ...task, data: new Subset(data, kept) }, options);
       const run = { parameters: checkpoints[checkpoints.length - 1] ?? {}, inPlace: true } as const;
-      const { scores } = await program.runAll(new Some(data, left).batches(), run);
+      const { scores } = await program.runAll(new Subset(data, left).batches(), run);
       left.forEach((n, k) => {
         const own = softmax(present(scores).data.subarray(k * classes, (k + 1) * classes));
         probabilities.set(own, n * classes);

@@ -1,12 +1,13 @@
 /** Computes what a report shows of a data set. */
 import { largest } from "../cleaning/by-class.js";
-import { targetKind, targetsOf } from "../cleaning/targets.js";
+import { type Targets, targetKind, targetsOf } from "../cleaning/targets.js";
 import type { Objective } from "../compile/objective.js";
 import { bindShape } from "../graph/dim.js";
 import { Program } from "../program/program.js";
 import { sizeOf, type Tensor } from "../tensor/tensor.js";
 import { scoresWhere } from "../train/figures.js";
 import { want } from "../wants/want.js";
+import type { Norms } from "../wants/wanted.js";
 import { shownSamples, showOf } from "./shown.js";
 import type { ReportColumn, ReportContent, ReportLayer, ReportOptions } from "./types.js";
 
@@ -18,70 +19,95 @@ const scoreNames = {
   uninformative: "teaches nothing",
 } as const;
 
+/** What a program says of all samples. */
+interface Measured {
+  readonly losses: Float32Array;
+  readonly norms: Norms;
+  /** `[N, C]`; of classes alone. */
+  readonly scores: Float32Array | undefined;
+}
+
+async function measured(
+  objective: Objective,
+  feeds: Readonly<Record<string, Tensor>>,
+  { threads, onProgress }: Pick<ReportOptions, "threads" | "onProgress">,
+): Promise<Measured> {
+  const program = await Program.of(objective, {
+    loss: objective.loss,
+    ...(threads === undefined ? {} : { threads }),
+    want: {
+      losses: want.losses(),
+      norms: want.norms(),
+      scores: scoresWhere(targetKind(objective) === "classes", objective),
+    },
+  });
+  try {
+    const { losses, norms, scores } = await program.runAll(feeds, {
+      allowNotFinite: true,
+      notFinite: "ignore",
+      inPlace: true,
+      ...(onProgress ? { onProgress: (progress) => onProgress(progress.samples) } : {}),
+    });
+    return { losses: losses.data, norms, scores: scores?.data };
+  } finally {
+    await program.release();
+  }
+}
+
 /** @param feeds all samples, checked */
 export async function contentOf(
   objective: Objective,
   feeds: Readonly<Record<string, Tensor>>,
   options: Omit<ReportOptions, "out" | "loss">,
 ): Promise<ReportContent> {
-  const { ids, classNames, scores, threads, onProgress } = options;
-  const kind = targetKind(objective);
-  const program = await Program.of(objective, {
-    loss: objective.loss,
-    ...(threads === undefined ? {} : { threads }),
-    want: { losses: want.losses(), norms: want.norms(), scores: scoresWhere(kind === "classes", objective) },
-  });
-  try {
-    const {
-      losses,
-      norms,
-      scores: found,
-    } = await program.runAll(feeds, {
-      allowNotFinite: true,
-      notFinite: "ignore",
-      inPlace: true,
-      ...(onProgress ? { onProgress: (progress) => onProgress(progress.samples) } : {}),
-    });
-    const samples = losses.data.length;
-    const targets = targetsOf(objective, feeds.target);
-    const issueColumns = scores
-      ? (["label", "duplicate", "outlier", "uninformative"] as const).map((key) => ({
-          key: `${key}_score`,
-          name: scoreNames[key],
-          values: scores[key],
-        }))
-      : [];
-    const columns: ReportColumn[] = [
-      ...issueColumns,
-      { key: "norm", name: "gradient norm", values: norms.total.data },
-      { key: "loss", name: "loss", values: losses.data },
-    ];
-    const classes =
-      targets.kind === "classes" && found
-        ? {
-            labels: targets.labels,
-            predictions: targets.labels.map((_, n) =>
-              largest(found.data.subarray(n * targets.classes, (n + 1) * targets.classes)),
-            ),
-          }
-        : {};
-    const show = showOf(objective, feeds, options);
-    return {
-      title: options.title ?? `Gradients of ${samples.toLocaleString("en-US")} samples`,
-      lead: "How hard each sample pulls at the model’s parameters: the norm of its own gradient. Samples that contradict what the others teach have long ones.",
-      samples,
-      ...(ids ? { ids } : {}),
-      ...(classNames ? { classNames } : {}),
-      columns,
-      ...classes,
-      layers: layersOf(objective, norms.parameters, norms.total.data),
-      show,
-      shown: shownSamples(objective, feeds, show, options, { samples, columns }),
-      facts: factsOf(losses.data, norms.total.data, classes),
-    };
-  } finally {
-    await program.release();
-  }
+  const { losses, norms, scores } = await measured(objective, feeds, options);
+  const samples = losses.length;
+  const total = norms.total.data;
+  const columns: ReportColumn[] = [
+    ...issueColumns(options.scores),
+    { key: "norm", name: "gradient norm", values: total },
+    { key: "loss", name: "loss", values: losses },
+  ];
+  const classes = classesOf(targetsOf(objective, feeds.target), scores);
+  const show = showOf(objective, feeds, options);
+  const { ids, classNames } = options;
+  return {
+    title: options.title ?? `Gradients of ${samples.toLocaleString("en-US")} samples`,
+    lead: "How hard each sample pulls at the model’s parameters: the norm of its own gradient. Samples that contradict what the others teach have long ones.",
+    samples,
+    ...(ids ? { ids } : {}),
+    ...(classNames ? { classNames } : {}),
+    columns,
+    ...classes,
+    layers: layersOf(objective, norms.parameters, total),
+    show,
+    shown: shownSamples(objective, feeds, show, options, { samples, columns }),
+    facts: factsOf(losses, total, classes),
+  };
+}
+
+function issueColumns(scores: ReportOptions["scores"]): ReportColumn[] {
+  if (!scores) return [];
+  return (["label", "duplicate", "outlier", "uninformative"] as const).map((key) => ({
+    key: `${key}_score`,
+    name: scoreNames[key],
+    values: scores[key],
+  }));
+}
+
+interface Classes {
+  readonly labels?: Int32Array;
+  readonly predictions?: Int32Array;
+}
+
+/** Labels, and the class with the highest score of each sample. */
+function classesOf(targets: Targets, scores: Float32Array | undefined): Classes {
+  if (targets.kind !== "classes" || !scores) return {};
+  const { labels, classes } = targets;
+  return {
+    labels,
+    predictions: labels.map((_, n) => largest(scores.subarray(n * classes, (n + 1) * classes))),
+  };
 }
 
 function layersOf(
@@ -102,11 +128,7 @@ function layersOf(
   });
 }
 
-function factsOf(
-  losses: Float32Array,
-  norms: Float32Array,
-  { labels, predictions }: { readonly labels?: Int32Array; readonly predictions?: Int32Array },
-): [string, string][] {
+function factsOf(losses: Float32Array, norms: Float32Array, { labels, predictions }: Classes): [string, string][] {
   const mean = (values: Float32Array) => values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
   const right = labels?.filter((label, n) => label === predictions?.[n]).length;
   const facts: [string, string][] = [[losses.length.toLocaleString("en-US"), "samples"]];

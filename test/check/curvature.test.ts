@@ -316,7 +316,9 @@ describe("Kronecker factors agree with those of plain backward passes", () => {
     const program = await perSample(model, { ...options, want: { factors: want.kroneckerFactors(wanted) } });
     const { factors } = await program.run({ x, target });
     await program.release();
-    const expected = new PlainFactors(reference, objective, false).of(factors, wanted, 2);
+    const plain = new PlainFactors(reference, objective, false);
+    const samples = [0, 1].map((n) => plain.sample(n, wanted.kind));
+    const expected = plain.of(factors, wanted, samples);
     expect([...expected.keys()]).toEqual(expect.arrayContaining([...compared]));
     for (const [name, { A, B }] of Object.entries(factors.layers))
       for (const [side, { data }] of Object.entries({ A, B })) {
