@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import type { Asked, Stored } from "../../src/attribution/store/exact.js";
+import type { IndexOnDisk, QueryRows } from "../../src/attribution/store/exact.js";
 import { format, type Manifest } from "../../src/attribution/store/manifest.js";
 import { largestBySketch, largestOf, largestOfAll } from "../../src/attribution/store/search.js";
 import { writeShard } from "../../src/attribution/store/shards.js";
@@ -69,7 +69,7 @@ const drawn: fc.Arbitrary<Made> = fc.record({
 let folders = 0;
 
 /** An index of such rows, as `attribution.index` writes it. */
-async function written(made: Made, sketched = true): Promise<Stored> {
+async function written(made: Made, sketched = true): Promise<IndexOnDisk> {
   const { kind, samples, models, dims, shardSize, storage, cosine, seed } = made;
   const folder = mkdtempSync(join(root, `${folders++}-`));
   const manifest: Manifest = {
@@ -110,7 +110,7 @@ async function written(made: Made, sketched = true): Promise<Stored> {
   return { folder, manifest, samples, cosine, threads: 1 };
 }
 
-function asked({ manifest }: Stored, count: number, kind: Kind, seed: number): Asked {
+function asked({ manifest }: IndexOnDisk, count: number, kind: Kind, seed: number): QueryRows {
   const draw = noise(seed + 7);
   const rows = manifest.models.map(() => {
     const all = new Float32Array(count * manifest.dims);
@@ -249,8 +249,8 @@ describe("files", () => {
     cosine: false,
     seed: 3,
   };
-  const file = (stored: Stored, name: string) => join(stored.folder, `${name}-00000001.safetensors`);
-  const answer = (stored: Stored) => largestBySketch(stored, asked(stored, 3, "normal", 1), 3, undefined, 1);
+  const file = (stored: IndexOnDisk, name: string) => join(stored.folder, `${name}-00000001.safetensors`);
+  const answer = (stored: IndexOnDisk) => largestBySketch(stored, asked(stored, 3, "normal", 1), 3, undefined, 1);
 
   it("an index without sketches has none to look at, until they are added", async () => {
     const stored = await written(made, false);
@@ -274,13 +274,13 @@ describe("files", () => {
   });
 
   /** Another file of these tensors. */
-  async function spoil(stored: Stored, change: (tensors: Record<string, Tensor>) => Record<string, Tensor>) {
+  async function spoil(stored: IndexOnDisk, change: (tensors: Record<string, Tensor>) => Record<string, Tensor>) {
     const path = file(stored, "sketch");
     const tensors = change({ ...(await readTensors(path)) });
     writeFileSync(path, encodeSafetensors(tensors, { from: "400", digest: "d" }));
   }
 
-  it.each<[string, (stored: Stored) => Promise<void> | void]>([
+  it.each<[string, (stored: IndexOnDisk) => Promise<void> | void]>([
     [
       "cut short",
       (stored) => writeFileSync(file(stored, "sketch"), readFileSync(file(stored, "sketch")).subarray(0, -9)),

@@ -3,10 +3,10 @@ import { nth } from "../../present.js";
 import { halfBits, toFloat32 } from "../../tensor/float16.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { Manifest } from "./manifest.js";
-import { type Beside, broken, ShardFile } from "./shards.js";
+import { broken, type RowScalars, ShardFile } from "./shards.js";
 
 /** Consecutive samples of an index. The features are overwritten when the next block but one is read. */
-export interface Block extends Beside {
+export interface Block extends RowScalars {
   /** The number of the first sample. */
   readonly from: number;
   /** As they are stored, each model's part of a row over its scale: `[n, models, dims]`. */
@@ -33,7 +33,7 @@ export async function* blocksOf(
     const file = await ShardFile.open(folder, number, manifest);
     try {
       requireSamples(file, samples, manifest);
-      yield* blocksIn(file, await file.beside(), manifest, numbers);
+      yield* blocksIn(file, await file.scalars(), manifest, numbers);
     } finally {
       await file.close();
     }
@@ -43,14 +43,14 @@ export async function* blocksOf(
 /** The blocks of a shard. Throws FILE_UNREADABLE. */
 export function blocksIn(
   file: ShardFile,
-  beside: Beside,
+  scalars: RowScalars,
   manifest: Manifest,
   numbers = blockNumbers,
 ): AsyncGenerator<Block, void> {
   const most = samplesOf(manifest, numbers);
   const buffers = buffersOf(Math.min(most, file.samples) * rowBytes(manifest));
   return readAhead(file.samples, most, (from, count, k) =>
-    partOf(file, beside, from, count, nth(buffers, k % 2), manifest),
+    partOf(file, scalars, from, count, nth(buffers, k % 2), manifest),
   );
 }
 
@@ -100,7 +100,7 @@ export function requireSamples(file: ShardFile, samples: number, { shardSize }: 
 
 async function partOf(
   file: ShardFile,
-  { scales, norms, weights }: Beside,
+  { scales, norms, weights }: RowScalars,
   from: number,
   samples: number,
   buffer: ArrayBuffer,

@@ -9,7 +9,7 @@ import { factorsOf, meanOf } from "./rows.js";
 import { broken } from "./shards.js";
 
 /** An index on disk, and how its products become scores. */
-export interface Stored {
+export interface IndexOnDisk {
   readonly folder: string;
   readonly manifest: Manifest;
   readonly samples: number;
@@ -19,8 +19,8 @@ export interface Stored {
   readonly threads: number | undefined;
 }
 
-/** What an index is asked. */
-export interface Asked {
+/** The features of the queries that an index is asked. */
+export interface QueryRows {
   /** Of each model `[Q, dims]`. */
   readonly rows: readonly Float32Array[];
   /** Queries, Q. */
@@ -29,8 +29,8 @@ export interface Asked {
 
 /** Scores of consecutive samples, queries by samples. Throws FILE_UNREADABLE. */
 export async function* tablesOf(
-  stored: Stored,
-  asked: Asked,
+  stored: IndexOnDisk,
+  asked: QueryRows,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<{ readonly from: number; readonly table: Table }, void> {
   const { folder, manifest, samples } = stored;
@@ -51,12 +51,12 @@ export async function* tablesOf(
 /** Scores blocks of an index. */
 export class Scorer {
   private constructor(
-    private readonly stored: Stored,
+    private readonly stored: IndexOnDisk,
     private readonly count: number,
     private readonly products: QueryProducts,
   ) {}
 
-  static async of(stored: Stored, { rows, count }: Asked): Promise<Scorer> {
+  static async of(stored: IndexOnDisk, { rows, count }: QueryRows): Promise<Scorer> {
     return new Scorer(stored, count, await QueryProducts.of(stored.manifest, rows, stored.threads));
   }
 

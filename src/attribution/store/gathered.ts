@@ -6,10 +6,10 @@
 import { present } from "../../present.js";
 import { Table } from "../table.js";
 import { type Block, featuresIn, rowBytes, samplesOf } from "./blocks.js";
-import { allFinite, notFinite, type Scorer, type Stored } from "./exact.js";
+import { allFinite, type IndexOnDisk, notFinite, type Scorer } from "./exact.js";
 import type { Manifest } from "./manifest.js";
 import type { OpenShards } from "./open-shards.js";
-import { type Beside, pathOf } from "./shards.js";
+import { pathOf, type RowScalars } from "./shards.js";
 
 /** Samples at a time; and blocks, of which each holds one row of a place. */
 const most = 4096;
@@ -24,7 +24,7 @@ const readsAtOnce = 64;
  * @throws PergradError FILE_UNREADABLE
  */
 export async function* scoresOf(
-  stored: Stored,
+  stored: IndexOnDisk,
   shards: OpenShards,
   scorer: Scorer,
   samples: Int32Array,
@@ -50,7 +50,7 @@ function endOf(samples: Int32Array, from: number, manifest: Manifest): number {
   return end;
 }
 
-async function scored(stored: Stored, shards: OpenShards, scorer: Scorer, samples: Int32Array): Promise<Table> {
+async function scored(stored: IndexOnDisk, shards: OpenShards, scorer: Scorer, samples: Int32Array): Promise<Table> {
   const blocks = await gathered(stored.manifest, shards, samples);
   let table: Table | undefined;
   for (const { block, places } of blocks) {
@@ -89,7 +89,7 @@ class Gathered {
   }
 
   /** @returns where the row is to be read to */
-  put(slot: number, place: number, row: number, { scales, norms, weights }: Beside): Uint8Array {
+  put(slot: number, place: number, row: number, { scales, norms, weights }: RowScalars): Uint8Array {
     const { block } = this;
     const models = this.manifest.models.length;
     const part = (all: Float32Array) => all.subarray(row * models, (row + 1) * models);
@@ -114,12 +114,12 @@ async function gathered(manifest: Manifest, shards: OpenShards, samples: Int32Ar
   };
   const size = samplesOf(manifest);
   for (const { shard, from, to } of byShard(samples, manifest)) {
-    const { file, beside } = await shards.at(shard);
+    const { file, scalars } = await shards.at(shard);
     const reads: (() => Promise<void>)[] = [];
     for (let place = from; place < to; place++) {
       const row = (samples[place] ?? 0) - file.from;
       const slot = row % size;
-      const into = blockFor(Math.min(size, file.samples - (row - slot)), slot).put(slot, place, row, beside);
+      const into = blockFor(Math.min(size, file.samples - (row - slot)), slot).put(slot, place, row, scalars);
       reads.push(() => file.features(row, into));
     }
     for (let at = 0; at < reads.length; at += readsAtOnce)

@@ -2,14 +2,14 @@
 import { nth } from "../../present.js";
 import { requireSamples } from "./blocks.js";
 import type { Manifest } from "./manifest.js";
-import { type Beside, ShardFile } from "./shards.js";
+import { type RowScalars, ShardFile } from "./shards.js";
 
 /** So many files at once. */
 const mostOpen = 256;
 
 export interface OpenShard {
   readonly file: ShardFile;
-  readonly beside: Beside;
+  readonly scalars: RowScalars;
 }
 
 export class OpenShards {
@@ -34,7 +34,7 @@ export class OpenShards {
     const file = await ShardFile.open(this.folder, number, this.manifest);
     try {
       requireSamples(file, this.samples, this.manifest);
-      const shard = { file, beside: await file.beside() };
+      const shard = { file, scalars: await file.scalars() };
       this.#open.set(number, shard);
       return shard;
     } catch (error) {

@@ -4,7 +4,7 @@ import { Cholesky } from "../../solvers/cholesky.js";
 import { featuresDampingFor } from "../damping.js";
 import { Table } from "../table.js";
 import { type Block, numbersOf } from "./blocks.js";
-import type { Beside } from "./shards.js";
+import type { RowScalars } from "./shards.js";
 
 /** Rows that a damping is measured on. */
 export const mostLooked = 1500;
@@ -43,7 +43,7 @@ export async function dampingOf(
 }
 
 /** What each model's products with rows of a block are multiplied with: their scales; with `cosine` over the norms of the gradients. */
-export function factorsOf({ scales, norms }: Pick<Beside, "scales" | "norms">, cosine: boolean): Float64Array {
+export function factorsOf({ scales, norms }: Pick<RowScalars, "scales" | "norms">, cosine: boolean): Float64Array {
   return Float64Array.from(scales, (scale, at) => {
     const norm = norms[at] ?? 0;
     return cosine ? (norm > 0 ? scale / norm : 0) : scale;

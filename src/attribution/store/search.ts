@@ -8,7 +8,7 @@ import { sizeOf, type Tensor } from "../../tensor/tensor.js";
 import type { Table } from "../table.js";
 import { Bounding } from "./bounding.js";
 import { Candidates } from "./candidates.js";
-import { type Asked, Scorer, type Stored, tablesOf } from "./exact.js";
+import { type IndexOnDisk, type QueryRows, Scorer, tablesOf } from "./exact.js";
 import { scoresOf } from "./gathered.js";
 import type { Manifest } from "./manifest.js";
 import { SketchProducts } from "./multiplied.js";
@@ -32,8 +32,8 @@ const mostCandidates = 2 ** 21;
  * @param least numbers of an index from which on its sketch is worth a second program
  */
 export async function largestOf(
-  stored: Stored,
-  asked: Asked,
+  stored: IndexOnDisk,
+  asked: QueryRows,
   top: number,
   signal: AbortSignal | undefined,
   least = 2 ** 22,
@@ -45,8 +45,8 @@ export async function largestOf(
 
 /** Of all rows' features. Throws FILE_UNREADABLE. */
 export async function largestOfAll(
-  stored: Stored,
-  asked: Asked,
+  stored: IndexOnDisk,
+  asked: QueryRows,
   top: number,
   signal: AbortSignal | undefined,
 ): Promise<Largest> {
@@ -62,8 +62,8 @@ export async function largestOfAll(
  * @throws PergradError FILE_UNREADABLE
  */
 export async function largestBySketch(
-  stored: Stored,
-  asked: Asked,
+  stored: IndexOnDisk,
+  asked: QueryRows,
   top: number,
   signal: AbortSignal | undefined,
   mostRead = 1 / 4,
@@ -120,7 +120,7 @@ class Search {
   readonly #bounding: Bounding;
 
   constructor(
-    private readonly stored: Stored,
+    private readonly stored: IndexOnDisk,
     private readonly count: number,
     private readonly top: number,
     private readonly queries: SketchedQueries,

@@ -8,8 +8,8 @@ import { roundedToHalves } from "../../tensor/float16.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { Manifest } from "./manifest.js";
 
-/** What is kept of some samples beside their features. */
-export interface Beside {
+/** The numbers that are kept of some samples beside their features, one for each model. */
+export interface RowScalars {
   /** The largest number of each model's part of a row, `[n, models]`: half precision has few exponents. */
   readonly scales: Float32Array;
   /** Norms of the gradients that were projected, `[n, models]`. */
@@ -20,7 +20,7 @@ export interface Beside {
 }
 
 /** What is kept of some samples. */
-export interface Rows extends Beside {
+export interface Rows extends RowScalars {
   /** `[n, models * dims]`, each model's part of a row divided by its scale. */
   readonly features: Float32Array;
 }
@@ -123,8 +123,8 @@ export class ShardFile {
     }
   }
 
-  /** All that is beside the features. Throws FILE_UNREADABLE. */
-  async beside(): Promise<Beside> {
+  /** The numbers beside the features. Throws FILE_UNREADABLE. */
+  async scalars(): Promise<RowScalars> {
     const part = async (name: string) => floats(this.path, name, await this.file.read(name));
     const [scales, norms, weights] = [await part("scales"), await part("norms"), await part("weights")];
     return { scales, norms, weights, samples: this.samples };

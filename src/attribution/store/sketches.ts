@@ -7,7 +7,7 @@ import type { Tensor } from "../../tensor/tensor.js";
 import { blocksIn, numbersOf, readAhead } from "./blocks.js";
 import type { Manifest } from "./manifest.js";
 import type { OpenShards } from "./open-shards.js";
-import { type Beside, broken, ShardFile } from "./shards.js";
+import { broken, type RowScalars, ShardFile } from "./shards.js";
 import { isSketched, type Sketch, type SketchBounds, sketchOf } from "./sketch.js";
 
 const nameOf = (number: number) => `sketch-${String(number).padStart(8, "0")}.safetensors`;
@@ -36,8 +36,8 @@ export async function addSketch(folder: string, number: number, manifest: Manife
 }
 
 async function* partsOf(file: ShardFile, manifest: Manifest): AsyncGenerator<Sketch> {
-  const beside = await file.beside();
-  for await (const { features } of blocksIn(file, beside, manifest))
+  const scalars = await file.scalars();
+  for await (const { features } of blocksIn(file, scalars, manifest))
     yield sketchOf(numbersOf(features.data), manifest.dims);
 }
 
@@ -71,7 +71,7 @@ async function writeSketch(
 }
 
 /** Codes of consecutive samples. They are overwritten when the next block but one is read. */
-export interface SketchBlock extends Beside, SketchBounds {
+export interface SketchBlock extends RowScalars, SketchBounds {
   /** The number of the first sample. */
   readonly from: number;
   /** `[n, models, dims]` */
@@ -96,10 +96,10 @@ export async function* sketchBlocksOf(
   const most = Math.min(shardSize, Math.max(1, Math.floor(blockBytes / width)));
   const buffers = [0, 1].map(() => new Uint8Array(most * width));
   for (let number = 0; number * shardSize < samples; number++) {
-    const { file: shard, beside } = await shards.at(number);
+    const { file: shard, scalars } = await shards.at(number);
     const sketch = await SketchFile.of(folder, number, shard, manifest);
     try {
-      const { scales, norms, weights, steps, errors, sizes } = { ...beside, ...(await sketch.bounds()) };
+      const { scales, norms, weights, steps, errors, sizes } = { ...scalars, ...(await sketch.bounds()) };
       yield* readAhead(shard.samples, most, async (from, count, k) => {
         const data = nth(buffers, k % 2).subarray(0, count * width);
         await sketch.codes(from, data);

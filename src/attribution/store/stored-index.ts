@@ -18,7 +18,7 @@ import type { Method } from "../method.js";
 import { asCheckpoints, asMethod, type Checkpoints, type ScoreOptions } from "../scores.js";
 import { usualDims } from "../trak.js";
 import { blocksOf, idsOf } from "./blocks.js";
-import { type Asked, type Stored, tablesOf } from "./exact.js";
+import { type IndexOnDisk, type QueryRows, tablesOf } from "./exact.js";
 import { type Features, featuresOf, looked, looksAtMargin, requireIndexed } from "./features.js";
 import { filled, samplesIn } from "./filling.js";
 import { digestOf, format, type Manifest, readManifest, requireSame, writeManifest } from "./manifest.js";
@@ -172,7 +172,7 @@ export class AttributionIndex {
     const { top = 10, signal } = options;
     if (!(Number.isSafeInteger(top) && top >= 1))
       throw invalidArgument(`query gives the top samples, a whole number from 1 up, not ${kindOf(top)}.`);
-    const asked = await this.#asked(queries, signal);
+    const asked = await this.#queryRows(queries, signal);
     const best = await largestOf(this.#stored, asked, top, signal);
     const dims = [asked.count, top];
     const found = {
@@ -189,7 +189,7 @@ export class AttributionIndex {
   async *scores(queries: Dataset, options: AskingOptions = {}): AsyncGenerator<ScoresPart, void, undefined> {
     checkOptions("scores(queries, options)", options, askingOptions);
     const { signal } = options;
-    const asked = await this.#asked(queries, signal);
+    const asked = await this.#queryRows(queries, signal);
     for await (const { from, table } of tablesOf(this.#stored, asked, signal))
       yield { from, to: from + table.columns, scores: table.tensor };
   }
@@ -210,7 +210,7 @@ export class AttributionIndex {
     );
   }
 
-  get #stored(): Stored {
+  get #stored(): IndexOnDisk {
     const { folder, manifest, samples, threads } = this;
     return { folder, manifest, samples, cosine: this.#cosine, threads };
   }
@@ -220,7 +220,7 @@ export class AttributionIndex {
   }
 
   /** The queries' features, multiplied by what the method multiplies them with. */
-  async #asked(queries: Dataset, signal: AbortSignal | undefined): Promise<Asked> {
+  async #queryRows(queries: Dataset, signal: AbortSignal | undefined): Promise<QueryRows> {
     signal?.throwIfAborted();
     const { dims, models } = this.manifest;
     this.#features ??= featuresOf(this.checkpoints, { ...this.manifest, weighted: false });
