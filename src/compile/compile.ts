@@ -8,6 +8,7 @@ import type { Plan } from "../plan/planner.js";
 import { leadingOf, nth } from "../present.js";
 import type { Executable, Target } from "../target/target.js";
 import type { Wants } from "../wants/want.js";
+import { needEveryPosition } from "../wants/wanted.js";
 import { withinBudget } from "./low-memory.js";
 import type { Objective } from "./objective.js";
 import { type PlanningOptions, planFor } from "./planning.js";
@@ -57,7 +58,7 @@ export function scheduled(
 
 /** The same objective, computed without what no window reads, unless a want looks at that too. */
 export function objectiveFor(objective: Objective, want: Wants): Objective {
-  if (Object.values(want).some(({ everyPosition }) => everyPosition)) return objective;
+  if (needEveryPosition(want)) return objective;
   const { losses, output, outputs } = objective;
   const names = Object.keys(outputs);
   const [ownLosses, ownOutput, ...values] = leadingOf(withoutUnread([losses, output, ...Object.values(outputs)]), 2);

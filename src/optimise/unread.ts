@@ -83,7 +83,8 @@ function windowOf(node: Node): Window | null {
 }
 
 function isUnary(node: Node): boolean {
-  return definitionOf(node)?.elementwise === true && node.inputs.length === 1;
+  const { elementwise, random } = definitionOf(node) ?? {};
+  return elementwise === true && !random && node.inputs.length === 1;
 }
 
 /** The elements that so many positions read, from the first on. */

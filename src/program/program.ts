@@ -19,9 +19,9 @@ import type { Target, Tensors } from "../target/target.js";
 import type { Data } from "../tensor/data.js";
 import { copiesOf } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { factors as factorsOfOthers } from "../wants/cross.js";
+import { factors } from "../wants/cross.js";
 import type { Wants } from "../wants/want.js";
-import { loadedWants } from "../wants/wanted.js";
+import { loadedWants, needEveryPosition } from "../wants/wanted.js";
 import { type Compilation, compilation } from "./compilation.js";
 import { holdsNotFinite, type Prepared } from "./feeds.js";
 import { ownOptions } from "./given.js";
@@ -352,11 +352,13 @@ async function compileOthers(
 ): Promise<Map<string, Others>> {
   const found = new Map<string, Others>();
   const { observe: _, ...own } = options;
+  const everyPosition = needEveryPosition(options.want);
   try {
     for (const [name, { others, givenOthers }] of Object.entries(options.want)) {
       if (givenOthers !== undefined) found.set(name, new GivenFactors(givenOthers));
       if (!others) continue;
-      const program = await Program.of(objective, { ...own, want: { factors: factorsOfOthers() } }, target);
+      const wanted = { factors: factors({ everyPosition }) };
+      const program = await Program.of(objective, { ...own, want: wanted }, target);
       found.set(name, await BatchFactors.of(program, others));
     }
   } catch (error) {

@@ -35,10 +35,11 @@ function ownOthers(others: Others): Others {
   return typeof others === "string" ? others : copiesOf(others);
 }
 
-/** What `cross` takes for its other batch. */
-export function factors(): Want<Returned> {
+/** What `cross` takes for its other batch: of as many positions as the program looks at that it is for. */
+export function factors({ everyPosition = false }: { readonly everyPosition?: boolean } = {}): Want<Returned> {
   return {
     name: "factors",
+    ...(everyPosition ? { everyPosition, settings: { everyPosition } } : {}),
     requirements: { factors: true },
     emit: ({ plan }) => Object.fromEntries(plan.parameters.flatMap((parameter) => kept(plan, parameter))),
     read: (returned) => returned,

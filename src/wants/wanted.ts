@@ -83,6 +83,11 @@ export interface Want<R> {
   read(returned: Returned, samples: number): R;
 }
 
+/** Whether a want looks at the inputs of layers at all positions. */
+export function needEveryPosition(wants: Wants): boolean {
+  return Object.values(wants).some(({ everyPosition }) => everyPosition === true);
+}
+
 /** The result that a want gives. */
 export type ResultOf<W> = W extends Want<infer R> ? R : never;
 /** Wants under names of your own. */

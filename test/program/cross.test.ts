@@ -187,6 +187,30 @@ describe("the other batch", () => {
     expect(cross).toEqual((await program.run(data, given)).cross);
   });
 
+  it("looks at as many positions of both batches beside a want that looks at all", async () => {
+    // The second convolution leaves the last row and column of the first unread, whose input Kronecker factors count.
+    const module = nn.sequential(
+      ...[nn.conv2d(16, 32, 5), nn.relu(), nn.conv2d(32, 3, 2, { stride: 2 })],
+      ...[nn.flatten(), nn.linear(12, 3)],
+    );
+    const model = nn.model(module, { input: { x: ["N", 16, 9, 9] }, seed: 3 });
+    const [batch, others] = [2, 3].map((samples) => ({
+      x: waves([samples, 16, 9, 9], samples),
+      target: ids([samples], 3, 1),
+    }));
+    const cross = want.cross(others ?? {});
+    const alone = await perSample(model, { loss, want: { cross } });
+    const beside = await perSample(model, {
+      loss,
+      want: { cross, factors: want.kroneckerFactors({ kind: "empirical" }) },
+    });
+    programs.push(alone, beside);
+    const expected = (await alone.run(batch ?? {})).cross.data;
+    expectNear((await beside.run(batch ?? {})).cross.data, [...expected]);
+    expect(alone.graph()).toContain("[N, 32, 4, 4]");
+    expect(beside.graph()).toContain("[N, 32, 5, 5]");
+  });
+
   it("may be empty, and so may the batch", async () => {
     expect((await (await compile(0)).run(one.batch(2, 1))).influence.dims).toEqual([2, 0]);
     expect((await (await compile(3)).run(one.batch(0, 1))).influence.dims).toEqual([0, 3]);
