@@ -12,6 +12,7 @@ import type { LoadOptions } from "../../src/onnx/read/load-options.js";
 import { modelOf } from "../../src/onnx/read/model-of.js";
 import { build } from "../../src/ops/registry.js";
 import { sizeOf, type Tensor } from "../../src/tensor/tensor.js";
+import { expectAgreement } from "../support/file-agreement.js";
 import { relativeError } from "./compare.js";
 import {
   encoded,
@@ -132,6 +133,27 @@ describe("a Slice written for one batch size", () => {
   it("is refused where it took some", () => {
     expect(refusal(() => load(sliced(0, 1, 2)))).toMatch(/^SAMPLES_INTERACT/);
     expect(refusal(() => load(sliced(1, 2, 2)))).toMatch(/^SAMPLES_INTERACT/);
+  });
+});
+
+describe("a grid of sampling points written for one batch size", () => {
+  const warped = (batch: number | string, size: number) =>
+    file({
+      opset: 20,
+      inputs: [valueInfo("x", [batch, 1, 4, 3]), valueInfo("t", [batch, 2, 3])],
+      initializers: [initializer("w", floats([2, 3], 0.7, 0.2, 0.1, -0.3, 0.6, 0.05)), shapeInts("s", size, 1, 2, 5)],
+      nodes: [
+        node("Mul", ["t", "w"], ["m"]),
+        node("AffineGrid", ["m", "s"], ["g"]),
+        node("GridSample", ["x", "g"], ["y"]),
+      ],
+    });
+  const feeds = { x: waves([3, 1, 4, 3]), t: floats([3, 2, 3], ...Array.from({ length: 18 }, (_, k) => Math.cos(k))) };
+  it.each<[string, number | string, number]>([
+    ["a file for three samples", 3, 3],
+    ["a file that leaves its batch open beside a size for three", "N", 3],
+  ])("is one of any: %s", async (_, batch, size) => {
+    await expectAgreement({ bytes: warped(batch, size), feeds, samples: 3, fixed: 3 });
   });
 });
 

@@ -28,7 +28,7 @@ export function rebatcher(
     adapt: (node, shapes) => {
       const shape = shapes?.[0];
       const first = shape && node.domain === "" ? reshapes.withBatch(node, shape) : node;
-      const sorted = allSorted(numbered(first, size, axes), size);
+      const sorted = allSorted(numbered(sizedGrid(first, size, axes), size, axes), size);
       return repeatSubscripts(
         repeatShared(wholeSplit(wholeSlice(sorted, size, axes), size, axes), size, axes),
         size,
@@ -151,6 +151,15 @@ function wholeSplit(node: FileNode, size: number, axes: SampleAxes): FileNode {
   const whole = sizes.known.map((part) => wholeBatches(part, data.shape[axis], at, size));
   if (!whole.every((part) => part !== undefined)) return node;
   return { ...node, inputs: [data, dimsValue(whole)] };
+}
+
+/** The sizes that a grid is made for begin with the number of samples. */
+function sizedGrid(node: FileNode, size: number, axes: SampleAxes): FileNode {
+  const [transforms, sizes] = node.inputs;
+  if (node.op !== "AffineGrid" || node.domain !== "" || !transforms || sizes?.known?.[0] !== size) return node;
+  const at = axes.along(transforms);
+  if (at?.axis !== 0 || at.outer !== 1 || at.inner !== 1) return node;
+  return { ...node, inputs: [transforms, dimsValue(sizes.known.with(0, { perSample: 1 }))] };
 }
 
 /** A TopK that keeps as many as the file has samples keeps all of any number. */
