@@ -18,6 +18,8 @@ export interface BenchOptions {
   readonly peers: string | null;
   /** Another checkout, which is built, to measure beside; null without. */
   readonly beside: string | null;
+  /** The models whose compile is measured beside the other checkout's, and nothing else; null without. */
+  readonly compile: readonly string[] | null;
   readonly write: boolean;
   /** Nothing is left out. */
   readonly whole: boolean;
@@ -44,6 +46,7 @@ const known = {
   peers: { type: "boolean", default: false },
   "peers-folder": { type: "string", default: defaultFolder },
   beside: { type: "string" },
+  compile: { type: "boolean", default: false },
   write: { type: "boolean", default: false },
   page: { type: "boolean", default: false },
   curvature: { type: "boolean", default: false },
@@ -63,6 +66,9 @@ export const usage = `Usage: npm run bench -- [options]
   --peers-folder DIR where it did (default ${defaultFolder})
   --beside DIR       our workloads beside the same of another checkout, which is built
                      (DIR/dist), one thread each on one core, and nothing else
+  --compile          with --beside: what compiling the workloads' norms takes instead, and
+                     those of rec and gpt2 (--only ID for one), in new processes and in
+                     such as compiled before, and of it what the runtime takes
   --seconds S        seconds of runs for each workload (default 12, with peers 20)
   --quick            as few runs as possible: to see that all works
   --write            write docs/benchmarks.json, .md and .svg (with --only, what
@@ -90,6 +96,8 @@ export function benchOptions(args: readonly string[]): BenchOptions | "help" {
   if (given.write && given.curvature) throw new UsageError("--curvature is not written into the page.");
   if (given.write && given.beside !== undefined) throw new UsageError("--beside is not written into the page.");
   if (given.attribution && !given.peers) throw new UsageError("--attribution measures beside peers: add --peers.");
+  if (given.compile && given.beside === undefined)
+    throw new UsageError("--compile measures beside another checkout: add --beside DIR.");
   const query = given.query === undefined ? null : Number(given.query);
   if (query !== null && !(Number.isSafeInteger(query) && query >= 1))
     throw new UsageError("--query takes a number of samples.");
@@ -108,6 +116,7 @@ export function benchOptions(args: readonly string[]): BenchOptions | "help" {
     stream,
     peers: given.peers ? given["peers-folder"] : null,
     beside: given.beside ?? null,
+    compile: given.compile ? (only === undefined ? [...workloads.map(({ id }) => id), "rec", "gpt2"] : [only]) : null,
     write: given.write,
     whole: only === undefined,
     page: given.page,
