@@ -38,7 +38,8 @@ export async function profileOf(
   const { objective, plan } = planned;
   const parts = new Parts();
   const stages = new Stages(parts);
-  stages.reached("traced", () => objective.model.graph.outputs);
+  // Not the model's own graph: its nodes may have others in their places.
+  stages.reached("traced", () => Object.entries(objective.outputs).map(([name, value]) => ({ name, value })));
   stages.reached("objective", () => withLosses(objective));
   stages.reached("gradient", () => factorsOf(objective, plan));
   const { executable } = scheduled(planned, settings, target, stages);
