@@ -7,6 +7,7 @@ import { contentOf } from "../report/collect.js";
 import { pageFiles, writePage } from "../report/write.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { checkpointOf } from "./checkpoints.js";
+import { fileTaskOf } from "./file-task.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
 import { type ShowOptions, showing } from "./report.js";
@@ -50,14 +51,16 @@ export async function clean(
   await checkTable(options.out);
   if (options.report !== undefined)
     await checkPage(options.report, [modelFile, options.data, options.ids, options.texts, ...files], options.out);
-  const task = await dataTaskOf(modelFile, options, progress);
+  // The samples of a page are looked at one by one, in memory.
+  const held = options.report === undefined ? undefined : await dataTaskOf(modelFile, options, progress);
+  const task = held ?? (await fileTaskOf(modelFile, options, progress));
   const checkpoints: Readonly<Record<string, Tensor<"float32">>>[] = [];
   for (const file of files) checkpoints.push((await checkpointOf(file, task.model, options, progress)).parameters);
   const { dims, neighbours, damping, threads } = options;
-  const issues = await issuesOf(task.objective, task.feeds, {
+  const issues = await issuesOf(task.objective, held?.feeds ?? task.dataFile, {
     ...task.options,
-    // NaN and infinity were looked for when the file was read.
-    allowNotFinite: true,
+    // NaN and infinity were looked for when a file was read whole.
+    allowNotFinite: held !== undefined || (options.allowNotFinite ?? false),
     ...(files.length > 0 ? { checkpoints } : {}),
     ...(training ? { training } : {}),
     ...(dims === undefined ? {} : { dims }),
@@ -68,9 +71,9 @@ export async function clean(
   });
   const shown = await showing(options, task);
   await writeTable(options.out, columnsOf(issues, shown.ids), (text) => io.stdout.write(text));
-  if (options.report !== undefined) {
+  if (held && options.report !== undefined) {
     progress.stage("report");
-    const content = await contentOf(task.objective, task.feeds, {
+    const content = await contentOf(held.objective, held.feeds, {
       ...shown,
       scores: issues.scores,
     });

@@ -3,7 +3,10 @@ import { open } from "node:fs/promises";
 import type { Objective } from "../compile/objective.js";
 import { PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
+import type { TensorLayout } from "../io/bytes.js";
 import { readTensors } from "../io/files.js";
+import { idsName } from "../io/table.js";
+import { type Batch, FileSource } from "../program/dataset.js";
 import { firstNotFinite, type Prepared, prepare } from "../program/feeds.js";
 import { idsIn, type SampleNames } from "../program/sample-names.js";
 import { scaledTensors } from "../tensor/scaled.js";
@@ -15,8 +18,13 @@ export type Tensors = ReadonlyMap<string, Tensor>;
 
 /** Reads the data file. Throws FILE_UNREADABLE. */
 export async function readData(path: string): Promise<Tensors> {
+  return scaledTensors(await readingData(path, () => readTensors(path)));
+}
+
+/** Throws what reading throws; where a model is in the data's place, it says so. */
+export async function readingData<T>(path: string, read: () => Promise<T>): Promise<T> {
   try {
-    return scaledTensors(await readTensors(path));
+    return await read();
   } catch (error) {
     if (!(await isModel(path))) throw error;
     const advice = "it seems to be a model; --data takes the .safetensors or .npz file with the model's inputs";
@@ -56,8 +64,29 @@ export function hasNotFinite(
   });
 }
 
+/** Of how many of these samples the data holds NaN or infinity. Throws FILE_UNREADABLE. */
+export async function countNotFinite(
+  dataFile: string,
+  objective: Objective,
+  samples: readonly number[],
+): Promise<number> {
+  const { expected } = objective;
+  const prepared = (batch: Batch) => prepare(batch, expected, true);
+  const source = await FileSource.open(dataFile, { expected, prepare: prepared });
+  let count = 0;
+  try {
+    for (const sample of samples) {
+      const { feeds } = prepared(await source.at(Uint32Array.of(sample)));
+      if (hasNotFinite({ feeds, objective }, 0)) count++;
+    }
+  } finally {
+    await source.close();
+  }
+  return count;
+}
+
 /** The error of a tensor that is not in the data file. */
-export function missing(name: string, data: Tensors, dataFile: string): PergradError {
+export function missing(name: string, data: ReadonlyMap<string, TensorLayout>, dataFile: string): PergradError {
   const what = name === "target" ? "the target" : `the input "${name}"`;
   return new PergradError("MISSING_TENSOR", `"${dataFile}" lacks ${what}; it holds ${listed([...data.keys()])}.`);
 }
@@ -90,20 +119,36 @@ export function feedsOf(
   progress: Progress,
 ): Prepared & { readonly ids?: SampleNames } {
   const { expected, loss, output } = objective;
-  const absent = [...expected.keys()].find((name) => !data.has(name));
-  if (absent !== undefined) throw missing(absent, data, dataFile);
   const names = idsIn(data, expected.keys());
-  const extra = [...data.keys()].filter((name) => !expected.has(name) && data.get(name) !== names?.tensor);
-  if (extra.length > 0)
-    progress.note(`"${dataFile}" also holds ${listed(extra)}, which the model and the loss do not take.`);
+  checkNames(data, dataFile, objective, names !== undefined, progress);
   const own = Object.fromEntries([...data].filter(([name]) => expected.has(name)));
   const prepared = prepare(own, expected, allowNotFinite);
   const { target } = prepared.feeds;
   if (target) loss.validate?.(target, output.shape);
-  if (names && names.names.length !== prepared.samples)
-    throw new PergradError(
-      "BATCH_MISMATCH",
-      `In "${dataFile}" the tensor "ids" names ${names.names.length} samples, but there are ${prepared.samples}; give a name for each.`,
-    );
+  checkIds(names, prepared.samples, dataFile);
   return { ...prepared, ...(names ? { ids: names } : {}) };
+}
+
+/** That the file lacks nothing; what the model does not take is noted. Throws MISSING_TENSOR. */
+export function checkNames(
+  data: ReadonlyMap<string, TensorLayout>,
+  dataFile: string,
+  { expected }: Objective,
+  hasIds: boolean,
+  progress: Progress,
+): void {
+  const absent = [...expected.keys()].find((name) => !data.has(name));
+  if (absent !== undefined) throw missing(absent, data, dataFile);
+  const extra = [...data.keys()].filter((name) => !expected.has(name) && !(hasIds && name === idsName));
+  if (extra.length > 0)
+    progress.note(`"${dataFile}" also holds ${listed(extra)}, which the model and the loss do not take.`);
+}
+
+/** Throws BATCH_MISMATCH. */
+export function checkIds(ids: SampleNames | undefined, samples: number, dataFile: string): void {
+  if (!ids || ids.names.length === samples) return;
+  throw new PergradError(
+    "BATCH_MISMATCH",
+    `In "${dataFile}" the tensor "ids" names ${ids.names.length} samples, but there are ${samples}; give a name for each.`,
+  );
 }

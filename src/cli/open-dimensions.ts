@@ -1,9 +1,9 @@
 /** Sizes, taken from the data, of dimensions that a model leaves open. */
 import { PergradError } from "../errors.js";
+import type { TensorLayout } from "../io/bytes.js";
 import { parseModel } from "../onnx/proto.js";
 import { statedSize, symbolOf } from "../onnx/read/batch/batch-axes.js";
 import type { LoadOptions } from "../onnx/read/load-options.js";
-import type { Tensor } from "../tensor/tensor.js";
 import { missing } from "./data.js";
 
 /**
@@ -13,7 +13,7 @@ import { missing } from "./data.js";
 export function openDimensions(
   bytes: Uint8Array,
   fileName: string,
-  data: ReadonlyMap<string, Tensor>,
+  data: ReadonlyMap<string, TensorLayout>,
   dataFile: string,
   { sampleAxes = {}, dimensions = {}, fix = {} }: LoadOptions,
 ): Record<string, number> {

@@ -5,6 +5,7 @@ import type { ModelProto } from "onnx-buf";
 import { type Objective, type ObjectiveOptions, objectiveOf, targetName } from "../compile/objective.js";
 import { type ErrorCode, PergradError } from "../errors.js";
 import type { Model } from "../graph/model.js";
+import type { TensorLayout } from "../io/bytes.js";
 import type { FixedValue } from "../onnx/read/batch/fixed-inputs.js";
 import type { LoadOptions } from "../onnx/read/load-options.js";
 import { parseFile, readModel } from "../onnx/read/model-file.js";
@@ -57,10 +58,19 @@ export async function taskOf(
   options: TaskOptions,
   progress: Progress,
 ): Promise<Task & { data?: Tensors }> {
-  const { loss, output } = lossOf(options);
-  const { model, data, fixed } = await modelTaskOf(modelFile, options, progress);
+  const chosen = lossOf(options);
+  const { data, ...task } = await modelTaskOf(modelFile, options, progress);
+  return { ...withLoss(task, options, chosen, data?.get(targetName)), ...(data ? { data } : {}) };
+}
+
+/** Throws UsageError, and what tracing throws. */
+export function withLoss(
+  { model, fixed }: ModelTask,
+  options: TaskOptions,
+  { loss, output }: ReturnType<typeof lossOf>,
+  target: TensorLayout | undefined,
+): Task {
   const outputAxis = outputSampleAxis(model, output, options, fixed);
-  const target = data?.get(targetName);
   const objectiveOptions: ObjectiveOptions = {
     loss,
     ...(output === undefined ? {} : { output }),
@@ -71,8 +81,7 @@ export async function taskOf(
     ...(options.parameters ? { parameters: options.parameters } : {}),
     ...(options.frozen ? { frozen: options.frozen } : {}),
   };
-  const objective = objectiveOf(model, objectiveOptions);
-  return { model, objective, options: objectiveOptions, ...(data ? { data } : {}) };
+  return { model, objective: objectiveOf(model, objectiveOptions), options: objectiveOptions };
 }
 
 /** A model without a loss. */
@@ -89,19 +98,42 @@ export async function modelTaskOf(
   options: Omit<TaskOptions, "loss">,
   progress: Progress,
 ): Promise<ModelTask> {
+  let held: Tensors | undefined;
+  const { model, fixed } = await modelKnowing(modelFile, options, progress, async () => {
+    held = options.data === undefined ? undefined : await readData(options.data);
+    return held && { layout: held, small: held };
+  });
+  const data = held && new Map([...held].filter(([name]) => !fixed.has(name)));
+  if (data) checkInputs(data, model);
+  return { model, fixed, ...(data ? { data } : {}) };
+}
+
+/** What a model may depend on of the data. */
+export interface KnownData {
+  /** How all tensors are laid out. */
+  readonly layout: ReadonlyMap<string, TensorLayout>;
+  /** Those of few elements, at least. */
+  readonly small: Tensors;
+}
+
+/** A model, where some of the data must be known for that. Throws what reading throws. */
+export async function modelKnowing(
+  modelFile: string,
+  options: Omit<TaskOptions, "loss">,
+  progress: Progress,
+  readKnown: () => Promise<KnownData | undefined>,
+): Promise<Omit<ModelTask, "data">> {
   progress.stage("reading");
   const bytes = await readModel(modelFile);
   refuseTensors(bytes, modelFile);
-  const held = options.data === undefined ? undefined : await readData(options.data);
-  const { loaded, fixed } = await load(bytes, modelFile, options, held);
-  const data = held && new Map([...held].filter(([name]) => !fixed.has(name)));
+  const known = await readKnown();
+  const { loaded, fixed } = await load(bytes, modelFile, options, known);
   for (const name of options.fix?.keys() ?? []) {
-    if (held?.has(name))
+    if (known?.layout.has(name))
       progress.note(`"${options.data}" also holds "${name}", which --fix makes a constant: the data's is not used.`);
   }
   const model = options.replaceBatchNorm ? replaceBatchNorm(loaded) : loaded;
-  if (data) checkInputs(data, model);
-  return { model, fixed, ...(data ? { data } : {}) };
+  return { model, fixed };
 }
 
 /** The same with data, which is there. */
@@ -140,7 +172,7 @@ async function load(
   bytes: Uint8Array,
   fileName: string,
   options: Omit<TaskOptions, "loss">,
-  data: Tensors | undefined,
+  known: KnownData | undefined,
 ): Promise<Loaded> {
   const inputs = [...(options.sampleAxis ?? [])].filter(([name]) => name !== "output");
   const given: LoadOptions = {
@@ -156,16 +188,16 @@ async function load(
     try {
       return modelOf(proto, fileName, chosen);
     } catch (error) {
-      if (!data || !isOf(error, "UNKNOWN_SHAPE")) throw error;
-      const dimensions = openDimensions(bytes, fileName, data, options.data ?? "", chosen);
+      if (!known || !isOf(error, "UNKNOWN_SHAPE")) throw error;
+      const dimensions = openDimensions(bytes, fileName, known.layout, options.data ?? "", chosen);
       return modelOf(proto, fileName, { ...chosen, dimensions });
     }
   };
   try {
     return { loaded: read(given), fixed: new Set(Object.keys(given.fix ?? {})) };
   } catch (error) {
-    if (!data || !isOf(error, "UNKNOWN_SHAPE", "UNSUPPORTED_OP")) throw error;
-    const found = sharedInData(proto, data, given);
+    if (!known || !isOf(error, "UNKNOWN_SHAPE", "UNSUPPORTED_OP")) throw error;
+    const found = sharedInData(proto, known.small, given);
     if (found.size === 0) throw error;
     const fix = { ...given.fix, ...Object.fromEntries(found) };
     const loaded = attempt(() => read({ ...given, fix }));
@@ -191,7 +223,7 @@ function attempt(read: () => Model): Model | null {
 }
 
 /** Whole numbers of this many elements may say what a model does, as a sampling rate does. */
-const mostShared = 16;
+export const mostShared = 16;
 
 function sharedInData(
   { graph }: ModelProto,

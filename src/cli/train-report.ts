@@ -62,10 +62,13 @@ export class Dropped {
     this.count += samples.length;
   }
 
-  /** How many, which and why. It looks at the data without noise. */
-  summary(inData: (sample: number) => boolean): string {
+  /**
+   * How many, which and why. It looks at the data without noise.
+   * @param countInData of how many of these samples the data itself is not finite
+   */
+  async summary(countInData: (samples: readonly number[]) => Promise<number>): Promise<string> {
     const samples = [...this.#times.keys()].sort((a, b) => a - b);
-    const spoilt = samples.filter(inData).length;
+    const spoilt = await countInData(samples);
     const reasons = [
       ...(spoilt > 0 ? [`the data of ${spoilt} holds NaN or infinity`] : []),
       ...(spoilt < samples.length

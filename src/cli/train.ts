@@ -12,11 +12,12 @@ import { TrainingStopped, train, trainPrivately } from "../train/index.js";
 import { stepsOfEpochs, stepsPerEpoch } from "../train/samplers.js";
 import { protects } from "../train/train.js";
 import type { PrivatelyTrained, PrivateStepResult, StepResult, Trained } from "../train/types.js";
-import { hasNotFinite } from "./data.js";
+import { countNotFinite } from "./data.js";
+import { type FileTask, fileTaskOf } from "./file-task.js";
 import type { Io } from "./io.js";
 import type { Progress } from "./progress.js";
 import { interruptible } from "./signals.js";
-import { checkOut, type DataTask, dataTaskOf } from "./task.js";
+import { checkOut } from "./task.js";
 import {
   checkTrainOptions,
   given,
@@ -46,7 +47,7 @@ export async function trainModel(
   const privacy = privacyOf(options);
   await checkOut(options.out, [modelFile, options.data]);
   if (options.diagnosePage !== undefined) await checkOut(options.diagnosePage, [modelFile, options.data]);
-  const task = await dataTaskOf(modelFile, options, progress);
+  const task = await fileTaskOf(modelFile, options, progress, privacy !== null && !options.allowNotFinite);
   if (privacy) warn(task, privacy, progress);
   const steps = stepsOf(options, task.samples);
   await interruptible(async (signal) => {
@@ -72,7 +73,10 @@ export async function trainModel(
           : "";
     io.stdout.write(`wrote ${options.out}: ${done} ${done === 1 && fewer === "" ? "step" : "steps"}${fewer}\n`);
     if (guarantee !== undefined) io.stdout.write(`${guarantee}\n`);
-    if (dropped.count > 0) io.stdout.write(`${dropped.summary((sample) => hasNotFinite(task, sample))}\n`);
+    if (dropped.count > 0) {
+      const counted = (samples: readonly number[]) => countNotFinite(task.dataFile, task.objective, samples);
+      io.stdout.write(`${await dropped.summary(counted)}\n`);
+    }
     if (stopped)
       throw new PergradError(
         "NOT_FINITE",
@@ -107,7 +111,7 @@ function largest(data: ArrayLike<number>): number {
 }
 
 /** Remarks on what the guarantee does not cover. */
-function warn({ model, options, samples }: DataTask, { delta }: Privacy, progress: Progress): void {
+function warn({ model, options, samples }: FileTask, { delta }: Privacy, progress: Progress): void {
   if (!protects(delta, samples))
     progress.warn(
       `--delta ${delta} is not below 1 / samples (${samples}), so that the guarantee protects little; give a smaller one.`,
@@ -127,7 +131,7 @@ function stepsOf(
 }
 
 interface Run {
-  readonly task: DataTask;
+  readonly task: FileTask;
   readonly options: TrainCommandOptions;
   readonly privacy: Privacy | null;
   readonly steps: number;
@@ -159,8 +163,8 @@ async function run({ task, options, privacy, steps, progress, signal, dropped, o
   try {
     return outcomeOf(
       privacy
-        ? await trainPrivately(task.model, task.feeds, { ...common, ...privacy })
-        : await train(task.model, task.feeds, { ...common, ...diagnosed }),
+        ? await trainPrivately(task.model, task.dataFile, { ...common, ...privacy })
+        : await train(task.model, task.dataFile, { ...common, ...diagnosed }),
     );
   } catch (error) {
     if (!(error instanceof TrainingStopped)) throw error;

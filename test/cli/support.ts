@@ -1,8 +1,10 @@
 import { readdirSync, writeFileSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type ModelProto, ModelProtoSchema } from "onnx-buf";
+import { vi } from "vitest";
 import { main } from "../../src/cli/main.js";
 import type { Model } from "../../src/graph/model.js";
 import { readTensors, writeTensors } from "../../src/io/files.js";
@@ -86,4 +88,25 @@ export async function workspace(model: Model | Uint8Array, data: Readonly<Record
       return { ...ended, tensors: await readTensors(out) };
     },
   };
+}
+
+/** The most bytes that were read from files at once while f ran, and how many in all. */
+export async function readBy(path: string, f: () => Promise<unknown>): Promise<{ most: number; all: number }> {
+  const handle = await open(path);
+  const { read } = handle;
+  const methods = Object.getPrototypeOf(handle) as { read: (...given: unknown[]) => Promise<{ bytesRead: number }> };
+  await handle.close();
+  const found = { most: 0, all: 0 };
+  const spy = vi.spyOn(methods, "read").mockImplementation(async function (this: unknown, ...given: unknown[]) {
+    const result = (await Reflect.apply(read, this, given)) as { bytesRead: number };
+    found.most = Math.max(found.most, result.bytesRead);
+    found.all += result.bytesRead;
+    return result;
+  });
+  try {
+    await f();
+  } finally {
+    spy.mockRestore();
+  }
+  return found;
 }

@@ -1,15 +1,15 @@
 /** pergrad train: an ONNX file with new weights, and what is said of its privacy. */
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { ModelProtoSchema } from "onnx-buf";
 import { describe, expect, it, test, vi } from "vitest";
-import { loadModel, losses, perSample, want } from "../../src/index.js";
+import { loadModel, losses, perSample, sgd, train, trainPrivately, want } from "../../src/index.js";
 import { uniform } from "../../src/nn/initial-values.js";
 import { trace } from "../../src/nn/model.js";
 import { readLedger } from "../../src/privacy/ledger.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
-import { floats, labels, linear, run, workspace } from "./support.js";
+import { floats, labels, linear, readBy, run, workspace } from "./support.js";
 
 /** Label 1 where the first feature is above 0: a line tells them apart. */
 const samples = 60;
@@ -187,6 +187,67 @@ describe("pergrad train", () => {
       /\nDropped 1 sample, 10 times in all \(1\), which count as zero: the data of 1 holds NaN or infinity\. This line is not covered by the guarantee\.\n$/,
     );
     expect((await loadModel(path("t.onnx"))).parameters.weight?.data.every(Number.isFinite)).toBe(true);
+  });
+});
+
+describe("a file of data", () => {
+  it.each([
+    ["public", "shuffled", []],
+    ["private", "poisson", [...privately, "--seed", "3"]],
+  ])("is not held by a %s training, whose weights are those of data in memory", async (kind, sampling, more) => {
+    // More numbers than are checked at a time.
+    const many = 400_000;
+    const wide = {
+      x: floats([many, 3], (k) => Math.sin(1 + 1.7 * k)),
+      target: {
+        dtype: "int64",
+        dims: [many],
+        data: BigInt64Array.from({ length: many }, (_, n) => BigInt(n % 2)),
+      } as const,
+    };
+    const { command, path } = await workspace(linear(), wide);
+    const options = [
+      ...learningBy("8"),
+      "--optimizer",
+      "sgd",
+      ...more,
+      "--sampling",
+      sampling,
+      "--steps",
+      "3",
+      "--out",
+      path("t.onnx"),
+    ];
+    const file = path("data.safetensors");
+    const { most, all } = await readBy(file, async () => {
+      expect(await command("train", ...options, ...(kind === "public" ? ["--seed", "3"] : []))).toMatchObject({
+        code: 0,
+      });
+    });
+    const size = statSync(file).size;
+    expect(all).toBeGreaterThan(size);
+    expect(most).toBeLessThanOrEqual(4 * 2 ** 20);
+    expect(most).toBeLessThan(size / 2);
+
+    const model = await loadModel(path("model.onnx"));
+    const common = {
+      loss: losses.crossEntropy(),
+      optimizer: sgd({ learningRate: 0.1 }),
+      batchSize: 8,
+      steps: 3,
+      seed: 3,
+    } as const;
+    const trained =
+      kind === "public"
+        ? await train(model, wide, { ...common, sampling: "shuffled" })
+        : await trainPrivately(model, wide, {
+            ...common,
+            sampling: "poisson",
+            noiseMultiplier: 1.5,
+            delta: 1e-4,
+            maxNorm: 1,
+          });
+    expect((await loadModel(path("t.onnx"))).parameters).toEqual(trained.model.parameters);
   });
 });
 
