@@ -35,6 +35,7 @@ describe("an initializer", () => {
     ["a named vector of ones, not yet trained", "norm.gain", floats([3], 1, 1, 1)],
     ["a vector whose name was lost", "onnx::Mul_12", floats([3], 1, 2, 3)],
     ["a trained number that is called eps, as in GIN", "convs.0.eps", floats([1], 0.1357)],
+    ["a bias of that name that holds more than zeros", "dot_bias_1", floats([3], 0, 0, 0.5)],
     ["one that diverged", "scale", floats([3], Number.NaN, 1, Number.NEGATIVE_INFINITY)],
   ])("is a parameter: %s", (_, name, constant) => {
     expect(names(formula(name, constant))).toEqual([name]);
@@ -49,6 +50,7 @@ describe("an initializer", () => {
     ["a mask of large negative numbers", "hide", floats([3], 0, -1e9, 0), "a mask"],
     ["a mask whose name was lost", "123", floats([3], 0, 1, 1), "a mask"],
     ["one number everywhere, without a name", "onnx::Add_7", floats([3], 4, 4, 4), "the same number everywhere"],
+    ["a bias that jax2onnx fills in", "scan_loop_0/dot_bias_1", floats([3], 0, 0, 0), "zeros in the place of a bias"],
   ])("is a constant: %s", (_, name, constant, why) => {
     const { parameters, notes } = load(formula(name, constant, "Add"));
     expect(Object.keys(parameters)).toEqual([]);

@@ -21,6 +21,9 @@ const epsilons = /(^|[._/:])eps(ilon)?(:0)?$/i;
 const buffers =
   /(^|[._/:])(inv_freq|cos_cached?|sin_cached?|cos_sin_cache|attn_mask|attention_mask|causal_mask|mask|masked_bias|anchors?|anchor_grid|strides?|eps|epsilon|running_mean|running_var|moving_mean|moving_variance)(:0)?$/i;
 
+/** The bias of zeros that jax2onnx gives to products that have none. */
+const filler = /(^|\/)dot_bias_\d+$/;
+
 /** Names of what an input is made to have no more: data is whitened, activations are not. */
 const statistics = /(^|[._/])(pixel_|image_|img_)?(mean|std)s?$/i;
 
@@ -102,6 +105,7 @@ function whyNoWeight(
   if (said) return said === "parameter" ? null : "a buffer, as its exporter says";
   if (isBuffer(name, tensor)) return "by its name a buffer";
   const distinct = distinctUpToTwo(tensor);
+  if (filler.test(name) && distinct?.length === 1 && distinct[0] === 0) return "zeros in the place of a bias";
   const mask = distinct?.length === 2 && distinct.includes(0);
   if (mask && distinct.some((element) => element <= hidden)) return "a mask";
   const readers = uses.readersOf(name);
