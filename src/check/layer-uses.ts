@@ -105,7 +105,8 @@ function convolutionOf(node: Node, input: Value, weight: Value): Read {
   if (padding !== "NOTSET") return { kind: "other" };
   const output = present(node.outputs[0]);
   const [outputs, channels, ...kernel] = weight.shape.map(factorOf);
-  const [sizes, positions] = [input, output].map(({ shape }) => shape.slice(2).map(factorOf)) as [number[], number[]];
+  const spatial = ({ shape }: Value) => shape.slice(2).map(factorOf);
+  const [sizes, positions] = [spatial(input), spatial(output)];
   const each = (name: string, otherwise: number) => intsAttribute(node, name) ?? Array<number>(rank).fill(otherwise);
   const [strides, dilations, pads] = [each("strides", 1), each("dilations", 1), intsAttribute(node, "pads") ?? []];
   const places = (of: readonly number[]) =>

@@ -4,9 +4,10 @@
  * rounding errors of the terms' size, which may be far above the gradient's own; and so may a sum over samples with one
  * of them and without. Hence the terms are added up for each sample first, and norm and sum are taken of what comes out.
  */
-import { type Dim, factorOf } from "../graph/dim.js";
+import { factorOf } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
+import { present } from "../present.js";
 import { Dense } from "./dense.js";
 import { type Factored, sumPerSample } from "./factored.js";
 import { firstOf, kind } from "./kinds.js";
@@ -61,7 +62,7 @@ function underflow(build: Build, gradient: Outer): Value {
   return sumPerSample(build, build.add(lost(gradient.rows, columns), lost(gradient.columns, rows)));
 }
 
-const sizeOfLast = ({ shape }: Value): number => factorOf(shape.at(-1) as Dim);
+const sizeOfLast = ({ shape }: Value): number => factorOf(present(shape.at(-1)));
 
 /**
  * Whether a sample's terms may cancel in a sum that is not of the values whose norm is taken. Rows of a table are

@@ -63,7 +63,7 @@ const skips: readonly OpDefinition[] = [
     normalise: (node, sum, build) => {
       const inputs = [sum, node.inputs[2] ?? null, node.inputs[3] ?? null];
       const normalised = (outputs: number) =>
-        build.node("LayerNormalization", inputs, skipAttributes(node), outputs).outputs as Value[];
+        build.node("LayerNormalization", inputs, skipAttributes(node), outputs).outputs;
       // Nodes of their own, so that statistics that nobody reads are not computed.
       return [...normalised(1), ...normalised(3).slice(1)];
     },
@@ -74,7 +74,7 @@ const skips: readonly OpDefinition[] = [
     normalise: (node, sum, build) => {
       const inputs = [sum, node.inputs[2] ?? null];
       const normalised = (outputs: number) =>
-        build.node("SimplifiedLayerNormalization", inputs, skipAttributes(node), outputs).outputs as Value[];
+        build.node("SimplifiedLayerNormalization", inputs, skipAttributes(node), outputs).outputs;
       const mean = build.reduce("ReduceMean", sum, [sum.shape.length - 1], true);
       return [...normalised(1), mean, ...normalised(2).slice(1)];
     },

@@ -1,6 +1,6 @@
 /** NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss: composites over the class axis, which is axis 1. */
 
-import { type Dim, sameShape, showShape } from "../../graph/dim.js";
+import { sameShape, showShape } from "../../graph/dim.js";
 import { inputOf, inputsOf } from "../../graph/operands.js";
 import type { SampleAxis } from "../../graph/sample-axis.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";
@@ -106,7 +106,7 @@ const softmaxCrossEntropyLoss: OpDefinition = {
   optionalOutputs: true,
   infer: (call) => {
     const { dtype, shape } = requireInput(call, 0);
-    return [inferLoss(call), { dtype, shape: shape as Dim[] }].slice(0, call.outputs);
+    return [inferLoss(call), { dtype, shape }].slice(0, call.outputs);
   },
   decompose: (node, build) => {
     const logProbabilities = build.op("LogSoftmax", [inputOf(node, 0)], { axis: 1 });

@@ -213,7 +213,8 @@ const batchNormalization: OpDefinition = {
       const advice = sentence`export it in eval mode, or replace it with group normalisation (${option("replaceBatchNorm")})`;
       throw interaction(node, "normalises over the batch (training mode)", advice);
     }
-    const [x, scale, shift, mean, variance] = node.inputs as [Value, Value, Value, Value, Value];
+    const [x, scale, shift, mean] = inputsOf(node, 4);
+    const variance = inputOf(node, 4);
     const deviation = build.sqrt(build.add(variance, build.scalar(epsilonOf(node), x)));
     const centred = build.sub(x, alongChannels(build, mean, x));
     return [scaleAndShift(build, centred, build.div(scale, deviation), shift)];

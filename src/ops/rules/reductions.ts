@@ -1,7 +1,7 @@
 /** Sums, means, extrema and norms along axes; ArgMax and ArgMin. */
 
 import { type Array64, array64, transpose64, zeros64 } from "../../float64/array64.js";
-import { add, type Dim, factorOf, isBatch, multiply, type Shape } from "../../graph/dim.js";
+import { add, type Dim, factorOf, fixedSizes, isBatch, multiply, type Shape } from "../../graph/dim.js";
 import { inputOf, outputOf } from "../../graph/operands.js";
 import type { SampleAxis } from "../../graph/sample-axis.js";
 import type { Node, Value, ValueType } from "../../graph/value.js";
@@ -55,7 +55,7 @@ function reduce64(
   const others = a.dims.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
   const { data } = transpose64(a, [...others, ...axes]);
   const count = sizeOf(axes.map((axis) => nth(a.dims, axis)));
-  const dims = keepDims ? (keptShape(a.dims, axes) as number[]) : others.map((axis) => nth(a.dims, axis));
+  const dims = keepDims ? fixedSizes(keptShape(a.dims, axes)) : others.map((axis) => nth(a.dims, axis));
   return array64(
     dims,
     zeros64(dims).data.map((_, k) => reduce(data.subarray(k * count, (k + 1) * count))),

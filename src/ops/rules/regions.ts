@@ -2,7 +2,7 @@
 
 import type { Array64 } from "../../float64/array64.js";
 import { zeros64 } from "../../float64/array64.js";
-import { type Dim, factorOf, isBatch, multiply, type Shape, sameDim, showDim, showShape } from "../../graph/dim.js";
+import { factorOf, isBatch, multiply, type Shape, sameDim, showDim, showShape } from "../../graph/dim.js";
 import { inputOf, inputsOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
 import type { Window } from "../../graph/window.js";
@@ -39,7 +39,7 @@ function centredSizes(call: Call | Node): Map<number, number> {
   if (sizes.length !== axes.length || new Set(axes).size !== axes.length)
     throw shapeMismatch(call, `has ${sizes.length} sizes for the axes [${axes.join(", ")}]`);
   const changed = axes.flatMap((axis, k): [number, number][] => {
-    const [from, to] = [shape[axis], sizes[k]] as [Dim, Dim];
+    const [from, to] = [nth(shape, axis), nth(sizes, k)];
     if (sameDim(from, to)) return [];
     if (isBatch(from) || isBatch(to))
       throw interaction(call, `crops or pads ${showDim(from)} samples to ${showDim(to)}`);

@@ -235,7 +235,7 @@ function stretchBack(build: Build, dy: Value, node: Node, stretch: Stretch): Val
 }
 
 function spreadByMatrix(build: Build, dy: Value, { axis, size, count }: Stretch, taps: readonly TapColumn[]): Value {
-  const [outer, inner] = [elementsOf(dy.shape.slice(0, axis)), elementsOf(dy.shape.slice(axis + 1))] as [Dim, Dim];
+  const [outer, inner] = [present(elementsOf(dy.shape.slice(0, axis))), present(elementsOf(dy.shape.slice(axis + 1)))];
   const last = inner === 1;
   const matrix = new Float64Array(size * count);
   for (const { indices, weights } of taps) {

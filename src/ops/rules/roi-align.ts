@@ -4,7 +4,7 @@
  * reference and ONNX Runtime have it, not of what is interpolated.
  */
 
-import { type Dim, factorOf, isBatch, sameDim, showShape } from "../../graph/dim.js";
+import { factorOf, isBatch, sameDim, showShape } from "../../graph/dim.js";
 import { inputsOf } from "../../graph/operands.js";
 import type { Node, Value } from "../../graph/value.js";
 import { leadingOf, nth, present } from "../../present.js";
@@ -34,7 +34,10 @@ interface Alignment {
 }
 
 function alignmentOf(call: Call | Node): Alignment {
-  const [x, rois, images] = [0, 1, 2].map((k) => requireInput(call, k).shape) as [Dim[], Dim[], Dim[]];
+  const [x, rois, images] = leadingOf(
+    [0, 1, 2].map((k) => requireInput(call, k).shape),
+    3,
+  );
   const fits = x.length === 4 && rois.length === 2 && rois[1] === 4;
   if (!fits || images.length !== 1 || !sameDim(nth(images, 0), nth(rois, 0)))
     throw shapeMismatch(

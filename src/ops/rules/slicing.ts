@@ -63,7 +63,7 @@ function batchBound(bound: Dim, factor: number): number | undefined {
 }
 
 function cutBatch(call: Call | Node, axis: number, factor: number, bounds: readonly [Dim, Dim], step: number): Cut {
-  const [first, last] = bounds.map((bound) => batchBound(bound, factor)) as [number | undefined, number | undefined];
+  const [first, last] = [batchBound(bounds[0], factor), batchBound(bounds[1], factor)];
   if (step !== 1 || first === undefined || last === undefined)
     throw interaction(call, "takes some of the samples, or reorders them");
   const multiple = (k: number): Dim => (k > 0 ? { perSample: k } : 0);
@@ -80,7 +80,7 @@ function cutsOf(call: Call | Node): Cut[] {
   }
   return axes.map((given, k) => {
     const axis = ownAxis(call, given, shape.length);
-    const [size, start, end, step] = [shape[axis], starts[k], ends[k], steps[k]] as [Dim, Dim, Dim, number];
+    const [size, start, end, step] = [nth(shape, axis), nth(starts, k), nth(ends, k), nth(steps, k)];
     if (step === 0) throw shapeMismatch(part(call, "the step"), "is 0");
     if (isBatch(size)) return cutBatch(call, axis, size.perSample, [start, end], step);
     if (isBatch(start) || isBatch(end))

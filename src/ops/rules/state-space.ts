@@ -98,7 +98,10 @@ interface Recurrence {
 }
 
 function recurrenceOf(call: Call | Node): Recurrence {
-  const [q, k, v] = [0, 1, 2].map((index) => requireInput(call, index).shape) as [Dim[], Dim[], Dim[]];
+  const [q, k, v] = leadingOf(
+    [0, 1, 2].map((index) => requireInput(call, index).shape),
+    3,
+  );
   if ([q, k, v].some((shape) => shape.length !== 3))
     throw shapeMismatch(part(call, "the queries, keys and values"), "are not of rank 3");
   const [batch, steps] = leadingOf(q, 3);

@@ -1,7 +1,7 @@
 /** Constant masks of -inf: whether each line that is added to them keeps an element. */
 
 import { stridesOf } from "../../float64/array64.js";
-import { isBatch } from "../../graph/dim.js";
+import { fixedSizes, isBatch } from "../../graph/dim.js";
 import { inputOf } from "../../graph/operands.js";
 import { constantOf, nodeOf, type Value } from "../../graph/value.js";
 import { nth } from "../../present.js";
@@ -43,7 +43,7 @@ function chosen(operand: (index: number) => readonly [Value, number], of: (value
 function eachLine(value: Value, axis: number, test: (element: number) => boolean): boolean {
   const data = constantOf(value)?.data;
   if (!data || value.shape.some(isBatch)) return false;
-  const dims = value.shape as readonly number[];
+  const dims = fixedSizes(value.shape);
   const [stride, count] = [nth(stridesOf(dims), axis), nth(dims, axis)];
   const lines = new Set<number>();
   data.forEach((element: number | bigint, at: number) => {
