@@ -4,6 +4,7 @@ import type { Model } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
 import { type StageName, Stages } from "../inspect/observe.js";
+import { summedTerms } from "../lower/long-products.js";
 import { sumsInBlocks } from "../lower/long-sums.js";
 import { samplesInParts } from "../lower/many-samples.js";
 import { storedAsFloat16 } from "../optimise/float16-results.js";
@@ -25,6 +26,8 @@ export interface ProgramGraph {
   readonly outputs: readonly Output[];
   /** How it is known that gradients are finite; undefined where there are none. */
   readonly watch: Watch | undefined;
+  /** Terms that a sample adds to a sum over the samples that the runtime computes in one go: the most of any. */
+  readonly summedTerms: number;
 }
 
 /** The inputs that wants have of their own. */
@@ -55,7 +58,7 @@ export function programGraph(
     const value = nth(values, k);
     return { name, joining, value: wants[want]?.storage === "float16" ? storedAsFloat16(value) : value };
   });
-  return { ...readBy(objective, values), ...own, outputs };
+  return { ...readBy(objective, values), ...own, outputs, summedTerms: summedTerms(values) };
 }
 
 function lowered(

@@ -84,6 +84,7 @@ export interface TaskResult {
   readonly scalars: readonly SentValued<Scalar>[];
   readonly outputs: readonly SentValued<Output>[];
   readonly watch: ProgramGraph["watch"];
+  readonly summedTerms: number;
   /** The graph that the runtime was given. */
   readonly scheduled: {
     readonly inputs: readonly Sent[];
@@ -114,6 +115,7 @@ export function resultOf(
     scalars: valued(graph.scalars),
     outputs: valued(graph.outputs),
     watch: graph.watch,
+    summedTerms: graph.summedTerms,
     scheduled: { inputs: sending.values(program.inputs), outputs: valued(program.outputs) },
     memory: memory.moments,
     notes,
@@ -140,6 +142,7 @@ export function graphsIn(result: TaskResult): {
       scalars: valued(result.scalars),
       outputs: valued(result.outputs),
       watch: result.watch,
+      summedTerms: result.summedTerms,
     },
     program: { inputs: received.values(scheduled.inputs), outputs: valued(scheduled.outputs) },
   };

@@ -1,9 +1,11 @@
 /** Matrix products along long inner axes, in blocks. */
 
-import { type Dim, factorOf, isBatch } from "../graph/dim.js";
-import { inputOf } from "../graph/operands.js";
+import { bytesAt, bytesOfValue } from "../graph/bytes.js";
+import { type Dim, factorOf, fixedSize, isBatch } from "../graph/dim.js";
+import { inputOf, inputsOf } from "../graph/operands.js";
 import { nodeOf, type Value } from "../graph/value.js";
-import { intsAttribute } from "../ops/checks.js";
+import { nodesBefore } from "../graph/walk.js";
+import { intAttribute, intsAttribute } from "../ops/checks.js";
 import { build } from "../ops/registry.js";
 import { leadingOf, nth, present } from "../present.js";
 import { blockSize, cut, ofPairs, sumLine, sumSlices, usualBlock } from "./line-sums.js";
@@ -23,7 +25,7 @@ function longestInner(rows: number, columns: number, inner: Dim): number {
   if (isVector(rows, columns)) return isBatch(inner) ? 1 : 2 * vectorBlock;
   if (columns < 32) return rows * columns <= 512 ? 256 : 1024;
   if (columns < wide || isBatch(inner)) return 4096;
-  return 2 ** 14;
+  return 2 ** 13;
 }
 
 /** With one row or one column the runtime adds up one product after the other, and is slower at it than by blocks. */
@@ -42,13 +44,12 @@ export function product(left: Value, right: Value): Value | null {
   const length = factorOf(inner);
   if (length <= longestInner(rows, columns, inner)) return null;
   // The blocks' products are about as many numbers as what they are made from, at most.
-  const fewest = (2 * rows * columns) / (rows + columns);
+  const fewest = Math.ceil((2 * rows * columns) / (rows + columns));
   const vector = isVector(rows, columns);
   const few = vector && isBatch(inner) && length <= 2 * vectorBlock;
-  const size = few
-    ? length
-    : productBlock(length, columns, Math.max(vector ? vectorBlock : usualBlock, Math.ceil(fewest)));
-  if (!few && 2 * size > length) return null;
+  const size = few ? length : productBlock(length, columns, Math.max(vector ? vectorBlock : usualBlock, fewest));
+  if (!few && (2 * size > length || (length % size > 0 && length <= mostUnpadded(columns)))) return null;
+  if (!isBatch(inner) && columns >= wide && beforeTurn(right) === left && isLarge(left)) return ofSlices(left, size);
   const products = build.matmul(cutLeft(left, size), cutRight(right, size));
   // [..., n, M, P], or [..., m, n, M, P] where there are many blocks, and so on
   const levels = products.shape.length - Math.max(left.shape.length, right.shape.length);
@@ -56,17 +57,51 @@ export function product(left: Value, right: Value): Value | null {
   return axes.reduce((sum, axis) => (ofPairs(sum) ? sumSlices : sumLine)("ReduceSum", sum, axis), products);
 }
 
-/** With so many columns the runtime takes an inner axis in blocks of its own, so that ours may be longer. */
+/**
+ * With so many columns the runtime takes an inner axis in blocks of its own, so that ours may be longer: of so many
+ * elements the blocks' products take less than 2 % of the time, and their sum errs hardly more than the runtime's blocks do.
+ */
 const wide = 128;
-const longBlock = 2048;
+const wideBlock = 4096;
+const leastWideBlock = 512;
 
-/** As `blockSize`; of wide products rather more elements than zeros, which take a copy of a weight that may be large. */
+/** The longest inner axis that is rather left whole than padded, which takes a copy of what may be a large weight. */
+const mostUnpadded = (columns: number): number => (columns < wide ? 0 : 2 ** 14);
+
+/** As `blockSize`; of wide products such as need no padding, if there are. */
 function productBlock(length: number, columns: number, most: number): number {
-  const size = blockSize(length, most);
-  if (length % size === 0 || columns < wide) return size;
-  for (let longer = most + 1; longer <= Math.max(2 * most, longBlock); longer++)
-    if (length % longer === 0) return longer;
-  return size;
+  if (columns < wide) return blockSize(length, most);
+  const usual = Math.max(wideBlock, most);
+  for (let size = usual; size >= leastWideBlock; size--) if (length % size === 0) return size;
+  for (let size = usual + 1; size <= 2 * usual; size++) if (length % size === 0) return size;
+  return usual;
+}
+
+/** Whether one sample's part is so large that copies of it take memory and time that count. */
+const isLarge = ({ shape, dtype }: Value): boolean => bytesAt(bytesOfValue({ shape, dtype }), 1) >= 2 ** 22;
+
+/**
+ * A matrix times itself, turned, as a sum of such products of slices of its columns, about of a size. Other blocks would
+ * be two copies of the whole.
+ */
+function ofSlices(matrix: Value, size: number): Value {
+  const last = matrix.shape.length - 1;
+  const length = fixedSize(matrix.shape, last);
+  const width = Math.ceil(length / Math.ceil(length / size));
+  const products = Array.from({ length: Math.ceil(length / width) }, (_, k) => {
+    const slice = build.slice(matrix, last, k * width, Math.min((k + 1) * width, length));
+    return build.matmul(slice, build.transposeLast(slice));
+  });
+  return addedUp(products);
+}
+
+function addedUp(terms: readonly Value[]): Value {
+  if (terms.length <= mostBlocks) return build.op("Sum", terms);
+  const group = Math.ceil(Math.sqrt(terms.length));
+  const groups = Array.from({ length: Math.ceil(terms.length / group) }, (_, k) =>
+    build.op("Sum", terms.slice(k * group, (k + 1) * group)),
+  );
+  return addedUp(groups);
 }
 
 /** An axis as blocks, blocks of blocks, and so on, until there are few of the outermost. */
@@ -92,6 +127,22 @@ function cutRight(value: Value, size: number): Value {
   if (!source) return cutDeep(value, rank - 2, size);
   const blocks = cutDeep(source, rank - 1, size);
   return build.moveAxis(blocks, rank - 2, blocks.shape.length - 1);
+}
+
+/**
+ * Terms that a sample adds to each element of a product that sums over the samples: the most of any. 0 where there is no
+ * such product; those with a single row or column do not count, as each sample's positions are summed first.
+ */
+export function summedTerms(outputs: Iterable<Value>): number {
+  const terms = nodesBefore(outputs).map((node) => {
+    if (node.domain !== "" || (node.op !== "MatMul" && node.op !== "Gemm")) return 0;
+    const [left, right] = inputsOf(node, 2);
+    const inner = left.shape.at(intAttribute(node, "transA", 0) ? -2 : -1);
+    const columns = right.shape.at(intAttribute(node, "transB", 0) ? -2 : -1);
+    const rows = left.shape.at(intAttribute(node, "transA", 0) ? -1 : -2);
+    return inner === undefined || !isBatch(inner) || rows === 1 || columns === 1 ? 0 : factorOf(inner);
+  });
+  return Math.max(0, ...terms);
 }
 
 /** What a value is with its last two axes exchanged, where a node does only that. */

@@ -57,6 +57,8 @@ export function readForm(text: string | undefined, fileName: string, want: Wants
       })),
       outputs: form.results.map(({ joining, ...type }) => ({ name: type.name, joining, value: leafOf(type) })),
       watch: form.watch ?? undefined,
+      // A file does not say.
+      summedTerms: 0,
     },
   };
   requireOwn(form, found, fileName);

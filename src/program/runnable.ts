@@ -48,7 +48,7 @@ export abstract class RunnableProgram<W extends Wants> {
     const measured = { outputs: graph.outputs, memory: executable.memory };
     const weights = weightsOf(objective.model);
     const fewAtATime = Object.values(wants).some((want) => want.fewAtATime);
-    const limits = { mostMemory, fewAtATime };
+    const limits = { mostMemory, fewAtATime, summedTerms: graph.summedTerms };
     this.microbatches = new Microbatches(measured, objective.expected, memoryOptions, weights, manySamples, limits);
     this.execution = new Execution({ ...parts, wants, microbatches: this.microbatches });
     this.#named = new Map(Object.keys(wants).map((want) => [want, namesUnder(`${want}/`, graph.outputs)]));

@@ -128,6 +128,20 @@ describe("along a long axis", () => {
     expect(await errorOf(value, [N, 17_371], filled(2 * 17_371, { offset: 1, spread: 0 }))).toBeLessThan(1e-6);
   });
 
+  it("a large matrix times itself is the sum of such products of slices, whatever divides its columns", async () => {
+    for (const columns of [8193, 20_011]) {
+      const x = input([N, 128, columns]);
+      const value = build.matmul(x, build.transposeLast(x));
+      const ops = nodesBefore(sumsInBlocks([value])).map(({ op }) => op);
+      expect(ops).toContain("Slice");
+      expect(ops).not.toContain("Pad");
+      expect(ops).not.toContain("Reshape");
+      expect(
+        await errorOf(value, [N, 128, columns], filled(2 * 128 * columns, { offset: 1.3, spread: 0 })),
+      ).toBeLessThan(3e-6);
+    }
+  });
+
   it("samples that are folded with many positions are summed in blocks of these", async () => {
     await fc.assert(
       fc.asyncProperty(

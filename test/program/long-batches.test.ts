@@ -161,3 +161,62 @@ describe("of a layer with one output over many positions,", () => {
     );
   });
 });
+
+describe("of a layer with several inputs and outputs over many positions,", () => {
+  it("sums err by little more than 128 terms in a row do, however many there are", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 300 }),
+        fc.constantFrom(1, 3, 64, 250, 1024, 4095, 4096),
+        fc.constantFrom([2, 3], [8, 16], [40, 64], [130, 140]),
+        fc.double({ min: 0.1, max: 3, noNaN: true }),
+        async (samples, positions, [rows, columns], offset) => {
+          const [i, o] = [rows as number, columns as number];
+          // Enough for every sum to be long, and for the test to be short.
+          const count = Math.max(1, Math.min(samples, Math.floor(6e6 / (positions * (i + o)))));
+          const shapes = { x: ["N", positions, i], scale: ["N", positions, o] } as const;
+          const model = nn.trace(shapes, { weight: nn.ones([i, o]) }, ({ x, scale }, { weight }) => ({
+            loss: x.matmul(weight).mul(scale).sum([1, 2]),
+          }));
+          const wants = { sum: want.sum(), clipped: want.clippedSum({ maxNorm: 1e9 }) };
+          const strategy = { sum: "contract" };
+          const program = await perSample(model, { loss: losses.output(), output: "loss", want: wants, strategy });
+          const x = floats([count, positions, i], () => offset);
+          const scale = floats([count, positions, o], () => 0.731);
+          const found = await program.run({ x, scale });
+          await program.release();
+          const each = count * positions * (x.data[0] as number) * (scale.data[0] as number);
+          const expected = Array<number>(i * o).fill(each);
+          expect(errorOf(found.sum.weight, expected)).toBeLessThan(3e-6);
+          expect(errorOf(found.clipped.sum.weight, expected)).toBeLessThan(3e-6);
+        },
+      ),
+      {
+        numRuns: 12,
+        examples: [
+          [256, 1024, [8, 16], 0.7],
+          [20, 1024, [130, 140], 0.7],
+        ],
+      },
+    );
+  });
+});
+
+describe("of a product along an axis of many features,", () => {
+  it("per-sample gradients err by little more than 128 terms in a row do, whatever divides their number", async () => {
+    for (const terms of [8192, 8209, 12_288, 16_384, 20_011, 65_536]) {
+      const shapes = { x: ["N", terms, 4], scale: ["N", terms, 128] } as const;
+      const model = nn.trace(shapes, { weight: nn.ones([4, 128]) }, ({ x, scale }, { weight }) => ({
+        loss: x.matmul(weight).mul(scale).sum([1, 2]),
+      }));
+      const wants = { gradients: want.gradients() };
+      const program = await perSample(model, { loss: losses.output(), output: "loss", want: wants });
+      const x = floats([1, terms, 4], () => 0.7);
+      const scale = floats([1, terms, 128], () => 0.731);
+      const { gradients } = await program.run({ x, scale });
+      await program.release();
+      const each = terms * (x.data[0] as number) * (scale.data[0] as number);
+      expect(errorOf(gradients.weight, Array<number>(4 * 128).fill(each))).toBeLessThan(3e-6);
+    }
+  });
+});
