@@ -15,6 +15,7 @@ import { intAttribute } from "../../ops/checks.js";
 import { build, definitionOf } from "../../ops/registry.js";
 import { nth, present } from "../../present.js";
 import { largeWeights } from "../target.js";
+import { stated } from "./faster.js";
 import { memoryOf } from "./memory.js";
 import { lowMemoryOrder, type Ordered } from "./order.js";
 
@@ -96,8 +97,10 @@ export function computedApart(outputs: readonly Given[], sizes: ApartSizes, allo
   }
   const largestFirst = [...cuts].sort((a, b) => bytesOfValue(b.value).fixed - bytesOfValue(a.value).fixed);
   const tails = largestFirst.map((cut) => tailOf(cut, names, sizes.block));
-  const given = [...kept, ...added];
-  const main = lowMemoryOrder(given.map(({ value }) => value));
+  const all = [...kept, ...added];
+  const values = stated(all.map(({ value }) => value));
+  const given = all.map(({ name }, k) => ({ name, value: nth(values, k) }));
+  const main = lowMemoryOrder(values);
   const factors = added.map(({ name }) => name);
   return {
     outputs: given,
@@ -165,20 +168,26 @@ function tailOf({ name, value, frontier }: Cut, names: ReadonlyMap<Value, string
   const ordered = sliced ? [sliced, ...frontier.filter((each) => each !== sliced)] : frontier;
   const from = ordered.map((each) => present(names.get(each)));
   const leaves = ordered.map((each, k) => leaf(`from${k}`, withoutKnown(each), { kind: "input" }));
-  const own = { name, from, inputs: leaves, value: over(value, ordered, leaves) };
+  const whole = over(value, ordered, leaves);
+  const own = { name, from, inputs: leaves, value: statedOne(whole) };
   const [count] = value.shape as [number];
   const size = Math.ceil((block * count) / bytesOfValue(value).fixed);
   if (!sliced || size >= count) return own;
-  const product = present(nodeOf(own.value));
+  const product = present(nodeOf(whole));
   const [flat, other] = inputsOf(product, 2);
   const of = (rows: number) => {
     const shape = [...sliced.shape.slice(0, -1), rows];
     const first = leaf("from0", { dtype: sliced.dtype, shape }, { kind: "input" });
     const turned = build.reshape(first, [nth(flat.shape, 0), rows]);
-    return { inputs: [first, ...leaves.slice(1)], value: build.op("Gemm", [turned, other], product.attributes) };
+    return {
+      inputs: [first, ...leaves.slice(1)],
+      value: statedOne(build.op("Gemm", [turned, other], product.attributes)),
+    };
   };
   return { ...own, rows: { count, size, of } };
 }
+
+const statedOne = (value: Value): Value => nth(stated([value]), 0);
 
 const withoutKnown = ({ dtype, shape }: Value) => ({ dtype, shape });
 

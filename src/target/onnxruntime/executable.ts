@@ -1,7 +1,9 @@
+import { nth } from "../../present.js";
 import { copiesOf } from "../../tensor/data.js";
 import type { Runtime, RuntimeOptions } from "../runtime.js";
 import type { Executable, LoadOptions, Running, Schedulable, ScheduleOptions, Tensors, WorkerPool } from "../target.js";
 import { type Apart, type ApartSizes, computedApart } from "./apart.js";
+import { stated } from "./faster.js";
 import { Lanes } from "./lanes.js";
 import { lowMemoryOrder, typicalSamples } from "./order.js";
 import { packedParameters } from "./packed.js";
@@ -20,7 +22,7 @@ export function executable(
   const found = scheduled(program, options, sizes);
   return {
     memory: leastMemory(found),
-    program: { inputs: found.inputs, outputs: found.handover.outputs, order: found.order },
+    program: { inputs: found.inputs, outputs: found.outputs, order: found.order },
     notes: apartNote(found.apart),
     inSteps: (samples) => !runtime.atOnce || isApart(found, samples),
     load: (own) => {
@@ -65,8 +67,9 @@ function handedOver(
 ): Omit<Scheduled, "apart" | "inputs"> {
   const how = (mode: HandoverMode) => {
     const handover = new Handover(outputs, mode);
-    const given = handover.outputs.map(({ value }) => value);
-    return { handover, ...lowMemoryOrder(given, handover.allocated) };
+    const values = stated(handover.outputs.map(({ value }) => value));
+    const given = handover.outputs.map(({ name }, k) => ({ name, value: nth(values, k) }));
+    return { handover, outputs: given, ...lowMemoryOrder(values, handover.allocated) };
   };
   const apart = how(elsewhere ? "whole" : "rows");
   const small = !large && apart.memory.at(typicalSamples) < smallProgram;
@@ -101,7 +104,7 @@ async function load(
     ...(execution === undefined ? {} : { execution }),
     reserve: !lowMemory,
   };
-  const outputs = program.handover.outputs.map(({ value }) => value);
+  const outputs = program.outputs.map(({ value }) => value);
   const held = copiesOf(packedParameters(outputs, parameters));
   if (workers === false) return Sessions.load(program, runtime, options, held);
   if (typeof workers === "object") return Sessions.load(program, workers, options, held);

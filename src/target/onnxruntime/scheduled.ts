@@ -7,7 +7,9 @@ import type { Handover } from "./results.js";
 /** A program in the order in which it is run, with how its results are handed over. */
 export interface Scheduled extends Ordered {
   readonly inputs: Schedulable["inputs"];
-  /** How the results are made of what the runtime gives, whose order and memory these are. */
+  /** What the runtime is to give, whose order and memory these are: that of the handover, as it takes the runtime the least time. */
+  readonly outputs: Handover["outputs"];
+  /** How the results are made of it. */
   readonly handover: Handover;
   /** The same with large results computed apart, where that may take less memory. */
   readonly apart: Apart | undefined;

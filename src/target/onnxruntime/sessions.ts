@@ -84,11 +84,11 @@ export class Sessions implements Running {
 
   #loadHeld(held: Tensors): Promise<Session> {
     const { program, runtime } = this;
-    const { handover, order } = program;
+    const { outputs, order } = program;
     const inputs = program.inputs.filter(({ name }) => !Object.hasOwn(held, name));
     const storage = new InMemory();
-    const model = encodeModel({ inputs, outputs: handover.outputs, order, parameters: held }, storage);
-    const operators = operatorsOf(handover.outputs.map(({ value }) => value));
+    const model = encodeModel({ inputs, outputs, order, parameters: held }, storage);
+    const operators = operatorsOf(outputs.map(({ value }) => value));
     const blockedConvolutions = mayBlockConvolutions(operators);
     return runtime.load(model, { ...this.options, files: storage.files, blockedConvolutions, operators });
   }
@@ -97,7 +97,7 @@ export class Sessions implements Running {
     const { program, runtime, options } = this;
     const { inputs } = program;
     const apart = way === "apart" ? program.apart : undefined;
-    const { outputs, order } = apart ?? { outputs: program.handover.outputs, order: program.order };
+    const { outputs, order } = apart ?? program;
     const operators = operatorsOf(outputs.map(({ value }) => value));
     const main = await runtime.load(encodeModel({ inputs, outputs, order }), { ...options, operators });
     const load = (model: Uint8Array) => runtime.load(model, options);

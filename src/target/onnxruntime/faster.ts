@@ -1,0 +1,55 @@
+/** What takes ONNX Runtime less time or memory if it is stated otherwise, though it is right either way (1.32). */
+import { factorOf } from "../../graph/dim.js";
+import { inputOf, inputsOf } from "../../graph/operands.js";
+import { dimsValue, type Node, nodeOf, type Value } from "../../graph/value.js";
+import { restated } from "../../lower/restated.js";
+import { intAttribute, normalAxis } from "../../ops/checks.js";
+import { build } from "../../ops/registry.js";
+import { leadingOf, nth } from "../../present.js";
+
+/** The same values, so stated. */
+export function stated(values: readonly Value[]): Value[] {
+  return restated({ name: "stated-faster", begin: () => (node) => rules[node.op]?.(node) ?? null }, values);
+}
+
+const rules: Readonly<Record<string, (node: Node) => Value | null>> = { Gemm: turnedBefore, Exp: probabilities };
+
+/** Columns of a result from which on it takes less time to turn an operand before; with 256 it was 0.9 to 1.15 times. */
+const manyColumns = 512;
+
+/** Positions of a sample from which on it does: a perceptron, which has one, gained nothing. */
+const manyPositions = 64;
+
+/**
+ * A product whose left operand is turned. The kernel turns it as it multiplies, a few elements at a time, and anew for
+ * every 128 columns of the result; so such a product takes up to 1.5 times as long as others.
+ */
+function turnedBefore(node: Node): Value | null {
+  if (node.domain !== "" || intAttribute(node, "transA", 0) !== 1) return null;
+  const [left, right, ...others] = inputsOf(node, 2);
+  const [inner, rows] = leadingOf(left.shape, 2);
+  const columns = factorOf(nth(right.shape, intAttribute(node, "transB", 0) ? 0 : 1));
+  if (columns < manyColumns || factorOf(inner) < manyPositions || factorOf(rows) === 1) return null;
+  // Then one sample's part of the copy would be larger than the result.
+  if (factorOf(inner) > columns) return null;
+  // An axis of size 1 in between keeps the runtime from fusing the two again.
+  const turned = build.op("Transpose", [reshaped(left, [1, inner, rows])], { perm: [0, 2, 1] });
+  const inputs = [reshaped(turned, [rows, inner]), right, ...others];
+  return build.op("Gemm", inputs, { ...node.attributes, transA: 0 });
+}
+
+/** As a node of its own, whatever lies before. */
+const reshaped = (value: Value, shape: Value["shape"]): Value =>
+  build.op("Reshape", [value, dimsValue(shape)], { allowzero: 1 });
+
+/** Classes from which on it matters. */
+const manyClasses = 128;
+
+/** exp(log softmax): Exp takes several times as long as Softmax does, and does not write over what it reads. */
+function probabilities(node: Node): Value | null {
+  const before = nodeOf(inputOf(node, 0));
+  if (before?.op !== "LogSoftmax" || before.domain !== "") return null;
+  const x = inputOf(before, 0);
+  const axis = normalAxis(before, intAttribute(before, "axis", -1), x.shape.length);
+  return factorOf(nth(x.shape, axis)) < manyClasses ? null : build.op("Softmax", [x], before.attributes);
+}
