@@ -129,7 +129,7 @@ describe("along a long axis", () => {
   });
 
   it("a large matrix times itself is the sum of such products of slices, whatever divides its columns", async () => {
-    for (const columns of [8193, 20_011]) {
+    for (const columns of [16_411]) {
       const x = input([N, 128, columns]);
       const value = build.matmul(x, build.transposeLast(x));
       const ops = nodesBefore(sumsInBlocks([value])).map(({ op }) => op);
