@@ -50,8 +50,8 @@ export const withoutOldEngines = {
 const core = [
   "errors",
   "graph/with-parameters",
+  "inspect/print-graph",
   "nn/losses",
-  "onnx/write/save",
   "ops/registry",
   "program/expressions",
   "program/load-model",
@@ -76,39 +76,84 @@ const exported = [
   module: core.includes(path) ? "core" : "others",
 }));
 
-/** What of a page's modules loads others when they are needed: what most models and wants do without. */
-const loading = ["onnx/read/special-decoders.browser.ts", "ops/rare.browser.ts", "wants/want.browser.ts"];
-
 /**
- * Elsewhere what Node loads later is imported at once: a page that uses none of it does without in any case, and every
- * module that is loaded later cuts those that it shares with others into pieces, which a page loads one by one.
+ * What a page loads when it is needed, by the names that these parts get: `work` with the first model that is read or
+ * compiled, and what most models and wants do without. In Node each of their modules is loaded by itself.
  */
-const atOnce = {
-  name: "at once",
-  setup({ onLoad }) {
-    onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => {
-      const own = relative(source, path).replaceAll("\\", "/");
-      if (own.startsWith("..") || loading.includes(own)) return undefined;
-      const imports = [];
-      const contents = readFileSync(path, "utf8").replaceAll(/\bimport\((\s*"\.[^"]+"\s*)\)/g, (_, name) => {
-        imports.push(`import * as later${imports.length} from ${name.trim()};`);
-        return `Promise.resolve(later${imports.length - 1})`;
-      });
-      return imports.length > 0 ? { contents: `${contents}\n${imports.join("\n")}`, loader: "ts" } : undefined;
-    });
-  },
+const later = {
+  work: ["onnx/read/model-of", "program/program", "target/default"],
+  "another-batch": ["program/others"],
+  "saved-program": ["program/saved-program"],
+  expressions: ["program/compiled"],
+  modules: ["nn/model"],
+  "seldom-read": ["onnx/read/seldom-needed"],
+  "seldom-run": ["target/onnxruntime/workarounds/seldom-needed"],
+  "rare-language": ["ops/rare-language"],
+  "rare-layers": ["ops/rare-layers"],
+  "rare-loops": ["ops/rare-loops"],
+  "rare-others": ["ops/rare-others"],
+  pooling: ["ops/rules/pooling"],
+  "pool-workarounds": ["target/onnxruntime/workarounds/pool-workarounds"],
+  threads: [
+    "compile/task",
+    "program/read-elsewhere",
+    "target/onnxruntime/own-threads",
+    "target/onnxruntime/web-threads",
+  ],
+  wants: ["wants/later"],
 };
 
-/** The modules `core` and `others`. */
-const apart = {
-  name: "apart",
+/** The parts that a page imports, and those that it loads later; each is what its modules export, put together. */
+const parts = Object.fromEntries([
+  ...["core", "others"].map((name) => [
+    name,
+    exported.flatMap(({ module, statement }) => (module === name ? [statement] : [])),
+  ]),
+  ...[...Object.entries(objects).map(([name, path]) => [name, [path]]), ...Object.entries(later)].map(
+    ([name, paths]) => [name, paths.map((path) => `export * from "./${path}.js";`)],
+  ),
+]);
+
+const laterPartOf = new Map(
+  Object.entries(later).flatMap(([part, paths]) => paths.map((path) => [join(source, path), part])),
+);
+
+/** What is shared by all parts, from a part's view. */
+const sharedBy = (part) => (part === "core" ? [] : ["core", "work"].filter((shared) => shared !== part));
+
+/**
+ * Every part has imports of `core` and `work`, which it does not use: so all that these two hold is shared by all parts, and stays
+ * together. Without them esbuild cuts what several parts share into a piece for each set of parts that do, and a page
+ * loads dozens.
+ */
+const inParts = {
+  name: "in parts",
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^(core|others)$/ }, ({ path }) => ({ path, namespace: "apart", sideEffects: false }));
-    onLoad({ filter: /.*/, namespace: "apart" }, ({ path }) => ({
-      contents: exported.flatMap(({ module, statement }) => (module === path ? [statement] : [])).join("\n"),
+    const filter = new RegExp(`^part:(${Object.keys(parts).join("|")})$`);
+    onResolve({ filter }, ({ path }) => ({ path: path.slice(5), namespace: "part", sideEffects: false }));
+    onLoad({ filter: /.*/, namespace: "part" }, ({ path }) => ({
+      contents: [...parts[path], ...sharedBy(path).map((shared) => `import "part:${shared}";`)].join("\n"),
       loader: "ts",
       resolveDir: source,
     }));
+  },
+};
+
+/** What Node loads later a page loads with the part in which it is, or at once: a page that uses none of it does without in any case. */
+const laterInParts = {
+  name: "later in parts",
+  setup({ onLoad }) {
+    onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => {
+      if (relative(source, path).startsWith("..")) return undefined;
+      const imports = [];
+      const contents = readFileSync(path, "utf8").replaceAll(/\bimport\(\s*"(\.[^"]+)\.js"\s*\)/g, (_, name) => {
+        const part = laterPartOf.get(resolve(dirname(path), name));
+        if (part) return `import("part:${part}")`;
+        imports.push(`import * as later${imports.length} from "${name}.js";`);
+        return `Promise.resolve(later${imports.length - 1})`;
+      });
+      return { contents: [contents, ...imports].join("\n"), loader: "ts" };
+    });
   },
 };
 
@@ -135,6 +180,7 @@ const common = {
   legalComments: "linked",
   chunkNames: "[name]-[hash]",
   logLevel: "warning",
+  logOverride: { "ignored-bare-import": "silent" },
   metafile: true,
 };
 
@@ -179,13 +225,11 @@ export async function bundle(folder) {
       platform: "browser",
       external: ["onnxruntime-web/*"],
       minify: true,
-      entryPoints: {
-        core: "core",
-        others: "others",
-        ...Object.fromEntries(Object.entries(objects).map(([name, path]) => [name, join(source, `${path}.ts`)])),
-      },
+      entryPoints: Object.fromEntries(
+        ["core", "others", ...Object.keys(objects)].map((name) => [name, `part:${name}`]),
+      ),
       outdir: join(folder, out),
-      plugins: [apart, counterparts(places), withoutOldEngines, atOnce],
+      plugins: [inParts, counterparts(places), withoutOldEngines, laterInParts],
     });
   const worker = (places, out) =>
     build({
@@ -196,7 +240,7 @@ export async function bundle(folder) {
       minify: true,
       entryPoints: { "worker-thread": webThread },
       outdir: join(folder, out),
-      plugins: [counterparts(places), withoutOldEngines, atOnce],
+      plugins: [inParts, counterparts(places), withoutOldEngines, laterInParts],
     });
   const node = (places, out, entries) =>
     build({

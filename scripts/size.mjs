@@ -1,6 +1,7 @@
 // Prints the size of the bundle for browsers, zipped, without the runtime: of what a bundler makes of a page that reads a
-// model and asks for norms, and of all, in one file.
-import { join } from "node:path";
+// model and asks for norms (what it imports, which is there before it can call anything, and that with what it has loaded
+// when the norms of an MLP are there), and of all, in one file.
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { zipped } from "./bundle.mjs";
@@ -8,8 +9,7 @@ import { zipped } from "./bundle.mjs";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const folder = join(root, "dist", "browser");
 
-/** The bytes that a page with these lines loads at once; what is loaded when a model needs it comes later. */
-async function pageOf(lines, splitting) {
+async function packed(lines, splitting) {
   const { outputFiles, metafile } = await build({
     stdin: { contents: lines, resolveDir: folder },
     bundle: true,
@@ -24,18 +24,28 @@ async function pageOf(lines, splitting) {
     logLevel: "error",
   });
   const size = new Map(outputFiles.map(({ path, contents }) => [path, zipped(contents)]));
-  const loaded = new Set();
+  return { outputs: metafile.outputs, sizeOf: (name) => size.get(resolve(name)) };
+}
+
+/** The bytes of these files and of all that they import, zipped, each by itself. */
+function loaded({ outputs, sizeOf }, names) {
+  const found = new Set();
   const load = (name) => {
-    if (loaded.has(name) || !metafile.outputs[name]) return;
-    loaded.add(name);
-    for (const { path, kind } of metafile.outputs[name].imports) if (kind === "import-statement") load(path);
+    if (found.has(name) || !outputs[name]) return;
+    found.add(name);
+    for (const { path, kind } of outputs[name].imports) if (kind === "import-statement") load(path);
   };
-  load(Object.keys(metafile.outputs).find((name) => metafile.outputs[name].entryPoint));
-  return [...loaded].reduce((sum, name) => sum + size.get(join(process.cwd(), name)), 0);
+  names.forEach(load);
+  return [...found].reduce((sum, name) => sum + sizeOf(name), 0);
 }
 
 const kilobytes = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;
 const used = "loadModel, losses, perSample, want";
-const page = `import { ${used} } from "./pergrad.js"; globalThis.page = [${used}];`;
-console.log(`a page that reads a model and asks for norms: ${kilobytes(await pageOf(page, true))}`);
-console.log(`all of it, in one file: ${kilobytes(await pageOf('export * from "./pergrad.js"', false))}`);
+const page = await packed(`import { ${used} } from "./pergrad.js"; globalThis.page = [${used}];`, true);
+const names = Object.keys(page.outputs);
+const entry = names.find((name) => page.outputs[name].entryPoint === "<stdin>");
+const work = names.find((name) => /\/work-[^/]*\.js$/.test(page.outputs[name].entryPoint ?? ""));
+console.log(`a page that reads a model and asks for norms imports ${kilobytes(loaded(page, [entry]))}`);
+console.log(`and has loaded, when the norms of an MLP are there, ${kilobytes(loaded(page, [entry, work]))}`);
+const whole = await packed('export * from "./pergrad.js"', false);
+console.log(`all of it, in one file: ${kilobytes(loaded(whole, Object.keys(whole.outputs)))}`);

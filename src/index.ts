@@ -15,7 +15,7 @@ export type { Model } from "./graph/model.js";
 export type { Rewritten } from "./graph/rewritten.js";
 export type { Graph } from "./graph/value.js";
 export { withParameters } from "./graph/with-parameters.js";
-export type { Observer, Stage, StageName } from "./inspect/observe.js";
+export type { CompileProgress, Observer, Stage, StageName } from "./inspect/observe.js";
 export { type PrintOptions, printGraph } from "./inspect/print-graph.js";
 export type { Profile, ProfiledNode, ProfiledSum } from "./inspect/profile.js";
 export { type LoggedRewrite, RewriteLog } from "./inspect/rewrite-log.js";

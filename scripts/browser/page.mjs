@@ -267,6 +267,33 @@ async function abortedCompiles() {
   await pool.release();
 }
 
+const stages = ["traced", "objective", "gradient", "planned", "optimised", "lowered", "scheduled", "loaded"];
+
+/** A compile tells of its stages, in the page and in workers; in the page, a signal ends it between two of them. */
+async function toldStages() {
+  const model = network();
+  const pool = workers();
+  for (const given of [false, true, 2, pool]) {
+    const told = [];
+    const onCompile = (progress) => told.push(progress);
+    const program = await perSample(model, { loss, want: wants, workers: given, onCompile });
+    require(told.map(({ stage }) => stage).join() === stages.join(), `it told of ${told.map(({ stage }) => stage)}`);
+    require(told.every(({ done, total }, k) => done === k + 1 && total === stages.length), "the numbers of stages");
+    await program.release();
+  }
+  await pool.release();
+  const controller = new AbortController();
+  const told = [];
+  const onCompile = ({ stage }) => {
+    told.push(stage);
+    // A task of its own, as a click is.
+    if (stage === "gradient") setTimeout(() => controller.abort(new Error("enough")));
+  };
+  const code = await codeOf(() => perSample(model, { loss, want: wants, signal: controller.signal, onCompile }));
+  require(code === "Error: enough", `it threw ${code}`);
+  require(!told.includes("scheduled"), `it came to ${told}`);
+}
+
 /** A model that a worker reads is the model that the page reads; a signal ends that too. */
 async function readInWorkers(id) {
   const address = `/${id}/model.onnx`;
@@ -379,6 +406,7 @@ globalThis.pergradTest = {
   compiledInWorkers,
   pageStaysFree,
   abortedCompiles,
+  toldStages,
   readInWorkers,
   withoutWorkers,
   ofModel,

@@ -53,6 +53,29 @@ async function together(ids) {
   return results.map((each) => each.results);
 }
 
+/** Compiled and run in a worker of the program's own, in two, and in a pool that holds another program too. */
+async function inWorkers(id) {
+  const model = models(pergrad)[id];
+  const options = { loss: losses.crossEntropy(), want: wantsOf(pergrad) };
+  const pool = pergrad.workers();
+  const found = [];
+  for (const given of [true, 2, pool, pool]) {
+    const stages = [];
+    const program = await perSample(model, {
+      ...options,
+      workers: given,
+      onCompile: ({ stage }) => stages.push(stage),
+    });
+    // Two runs at the same time.
+    const runs = await Promise.all([program.run(dataOf(id)), program.run(dataOf(id))]);
+    const notes = String(program.explain());
+    found.push({ results: runs.map(numbersIn), stages, here: notes.includes("in the page's own thread") });
+    if (given !== pool) await program.release();
+  }
+  await pool.release();
+  return found;
+}
+
 async function messageOf(action) {
   try {
     await action();
@@ -74,4 +97,4 @@ async function refusals() {
   return { half, none: none.norms.total.data.length };
 }
 
-globalThis.pergradGpu = { ofModel, together, refusals };
+globalThis.pergradGpu = { ofModel, together, inWorkers, refusals };

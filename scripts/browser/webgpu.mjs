@@ -16,12 +16,15 @@ const flags = ["--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=s
 
 async function pageIn(folder) {
   await build({
-    entryPoints: [join(here, "webgpu-page.mjs")],
+    entryPoints: {
+      page: join(here, "webgpu-page.mjs"),
+      "worker-thread": join(root, "dist", "webgpu", "worker-thread.js"),
+    },
     bundle: true,
     format: "esm",
     platform: "browser",
     logLevel: "error",
-    outfile: join(folder, "page.js"),
+    outdir: folder,
   });
   const wasm = "ort-wasm-simd-threaded.asyncify.wasm";
   copyFileSync(join(root, "node_modules", "onnxruntime-web", "dist", wasm), join(folder, wasm));
@@ -96,6 +99,22 @@ export async function testWebgpu(tell) {
         const worst = difference(found[k], expected[id]);
         require(worst <= 2e-5, `${id} differs by ${worst}`);
       }
+    });
+    for (const id of ["mlp", "cnn"])
+      await attempt(`${id} in workers`, async () => {
+        const found = await page.evaluate((given) => globalThis.pergradGpu.inWorkers(given), id);
+        for (const { results, stages, here: inPage } of found) {
+          require(!inPage, "the page does the work itself");
+          require(stages.at(-1) === "loaded", `it told of the stages ${stages}`);
+          for (const each of results) {
+            const worst = difference(each, expected[id]);
+            require(worst <= 2e-5, `they differ by ${worst}`);
+          }
+        }
+      });
+    await attempt("workers end", async () => {
+      for (let tried = 0; page.workers().length > 0 && tried < 50; tried++) await page.waitForTimeout(100);
+      require(page.workers().length === 0, `${page.workers().length} are left`);
     });
     await attempt("half precision is refused, a batch of none is not", async () => {
       const { half, none } = await page.evaluate(() => globalThis.pergradGpu.refusals());

@@ -3,7 +3,7 @@ import { checkOptions } from "../arguments.js";
 import { bindShape } from "../graph/dim.js";
 import type { Model } from "../graph/model.js";
 import { table } from "../inspect/table.js";
-import { asModel } from "../nn/given-model.js";
+import { asModel } from "../nn/as-model.js";
 import type { Module } from "../nn/module.js";
 import { present } from "../present.js";
 import { asCheckpoints, asMethod, type ScoreOptions, scoreOptions } from "./scores.js";

@@ -2,7 +2,7 @@
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import type { Model } from "../graph/model.js";
 import { meant } from "../meant.js";
-import { asModel } from "../nn/given-model.js";
+import { asModel } from "../nn/as-model.js";
 import type { Module } from "../nn/module.js";
 import type { Dataset } from "../program/dataset.js";
 import type { Tensor } from "../tensor/tensor.js";

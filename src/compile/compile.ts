@@ -12,7 +12,7 @@ import { needEveryPosition } from "../wants/wanted.js";
 import { withinBudget } from "./low-memory.js";
 import type { Objective } from "./objective.js";
 import { type PlanningOptions, planFor } from "./planning.js";
-import { inputsOf, type ProgramGraph, programGraph, weightsOf } from "./program-graph.js";
+import { inputsOf, optimised, type ProgramGraph, programGraph, weightsOf } from "./program-graph.js";
 import { wantedResults } from "./results.js";
 import { factorsOf } from "./stage-graphs.js";
 
@@ -37,14 +37,17 @@ export function isElsewhere({ workers }: Pick<ScheduleSettings, "workers">): boo
 }
 
 /** Builds the graph, and has the target schedule it. */
-export function scheduled(
+export async function scheduled(
   { objective, plan, others }: Planned,
   settings: ScheduleSettings,
   target: Target,
   stages: Stages,
-): { readonly graph: ProgramGraph; readonly executable: Executable } {
+): Promise<{ readonly graph: ProgramGraph; readonly executable: Executable }> {
   const wanted = wantedResults(objective, plan, settings.want, others, settings.allowNotFinite);
-  const graph = programGraph(objective, settings.want, wanted, stages, settings.manySamples);
+  const simplified = optimised(objective, wanted, stages);
+  await stages.pause();
+  const graph = programGraph(objective, settings.want, simplified, stages, settings.manySamples);
+  await stages.pause();
   const schedule = {
     elsewhere: isElsewhere(settings),
     weights: weightsOf(objective.model),
@@ -53,6 +56,7 @@ export function scheduled(
   };
   const executable = target.schedule({ inputs: inputsOf(graph), outputs: graph.outputs }, schedule);
   stages.reached("scheduled", () => executable.program.outputs);
+  await stages.pause();
   return { graph, executable };
 }
 
@@ -85,7 +89,8 @@ export interface CompiledProgram {
 
 /**
  * From an objective to a program that is scheduled: differentiates, plans, builds, optimises, lowers, schedules; again,
- * with methods that hold less, where a budget asks for it. Throws INVALID_ARGUMENT.
+ * with methods that hold less, where a budget asks for it. Throws INVALID_ARGUMENT, and between two stages the reason of a
+ * signal.
  */
 export function compiled(
   objective: Objective,
@@ -93,11 +98,12 @@ export function compiled(
   settings: CompileSettings,
   target: Target,
   stages: Stages,
-): CompiledProgram {
+): Promise<CompiledProgram> {
   const own = objectiveFor(objective, settings.want);
-  return withinBudget((lowMemory) => {
+  return withinBudget(async (lowMemory) => {
     const plan = planFor(own, settings.want, { ...settings, prices: target.prices }, lowMemory);
     stages.reached("gradient", () => factorsOf(own, plan));
-    return { objective: own, plan, ...scheduled({ objective: own, plan, others }, settings, target, stages) };
+    await stages.pause();
+    return { objective: own, plan, ...(await scheduled({ objective: own, plan, others }, settings, target, stages)) };
   }, settings.memoryBudget);
 }

@@ -19,15 +19,15 @@ const methods: readonly LowMemoryStrategy[] = [
  * The usual plan, if one sample fits into so many bytes; else the first of the lowMemory ones with which one does, or that
  * which takes the least.
  */
-export function withinBudget<P extends { readonly executable: Executable }>(
-  plan: (lowMemory: LowMemoryStrategy) => P,
+export async function withinBudget<P extends { readonly executable: Executable }>(
+  plan: (lowMemory: LowMemoryStrategy) => Promise<P>,
   budget = Number.POSITIVE_INFINITY,
-): P {
+): Promise<P> {
   const needed = ({ executable }: P) => executable.memory.at(1);
-  let best = plan({});
+  let best = await plan({});
   for (const lowMemory of methods) {
     if (needed(best) <= budget) break;
-    const other = plan(lowMemory);
+    const other = await plan(lowMemory);
     if (needed(other) < needed(best)) best = other;
   }
   return best;

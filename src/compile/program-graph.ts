@@ -1,9 +1,9 @@
 /** From results as wants built them to the graph of a program: the stages "optimised" and "lowered". */
 
 import type { Model } from "../graph/model.js";
-import type { Value } from "../graph/value.js";
+import type { Graph, Value } from "../graph/value.js";
 import { leavesOf } from "../graph/walk.js";
-import { type StageName, Stages } from "../inspect/observe.js";
+import { Stages } from "../inspect/observe.js";
 import { summedTerms } from "../lower/long-products.js";
 import { sumsInBlocks } from "../lower/long-sums.js";
 import { samplesInParts } from "../lower/many-samples.js";
@@ -13,7 +13,7 @@ import { nth } from "../present.js";
 import type { Wants } from "../wants/want.js";
 import type { Output } from "./joining.js";
 import { modelResults, type Objective } from "./objective.js";
-import type { Factor, Scalar, Vector, WantedResult, WantedResults } from "./results.js";
+import type { Factor, Scalar, Vector, WantedResults } from "./results.js";
 import type { Watch } from "./watch.js";
 
 /** The graph of a program. Names in it: those of the model's own inputs and parameters, and `<want>/<tensor>` for results. */
@@ -40,44 +40,47 @@ export function inputsOf(graph: ProgramGraph): Value[] {
   return [...graph.inputs, ...graph.parameters, ...ownInputs(graph)];
 }
 
+/** Results by their names, with the values that a stage made of them. */
+function named({ results }: WantedResults, values: readonly Value[]): Graph["outputs"] {
+  return results.map(({ name }, k) => ({ name, value: nth(values, k) }));
+}
+
+/** The results as wants built them, and what the model itself gives, cleaned up. */
+export interface Optimised {
+  readonly wanted: WantedResults;
+  readonly computed: readonly Value[];
+  readonly own: readonly Value[];
+}
+
+/** The stages "planned" and "optimised". */
+export function optimised(objective: Objective, wanted: WantedResults, stages = new Stages()): Optimised {
+  const planned = wanted.results.map(({ value }) => value);
+  stages.reached("planned", () => named(wanted, planned));
+  const all = simplifyInFloat32([...planned, ...modelResults(objective, planned)], stages.onRewrite);
+  stages.reached("optimised", () => named(wanted, all));
+  return { wanted, computed: all.slice(0, planned.length), own: all.slice(planned.length) };
+}
+
 /**
- * The graph of all that is wanted: cleaned up, and lowered to what float32 can hold.
- * @param wanted its results as wants built them
+ * The graph of all that is wanted, lowered to what float32 can hold: the stage "lowered".
  * @param manySamples it is for batches of so many samples that sums over them are computed in parts
  */
 export function programGraph(
   objective: Objective,
   wants: Wants,
-  wanted: WantedResults,
+  { wanted, computed, own }: Optimised,
   stages = new Stages(),
   manySamples = false,
 ): ProgramGraph {
-  const { results, ...own } = wanted;
-  const values = lowered(objective, results, stages, manySamples);
+  const blocks = sumsInBlocks(computed, own, stages.onRewrite);
+  const values = manySamples ? samplesInParts(blocks, own, stages.onRewrite) : blocks;
+  stages.reached("lowered", () => named(wanted, values));
+  const { results, ...inputs } = wanted;
   const outputs = results.map(({ name, joining, want }, k) => {
     const value = nth(values, k);
     return { name, joining, value: wants[want]?.storage === "float16" ? storedAsFloat16(value) : value };
   });
-  return { ...readBy(objective, values), ...own, outputs, summedTerms: summedTerms(values) };
-}
-
-function lowered(
-  objective: Objective,
-  results: readonly WantedResult[],
-  stages: Stages,
-  manySamples: boolean,
-): Value[] {
-  const reached = (stage: StageName, values: readonly Value[]) =>
-    stages.reached(stage, () => results.map(({ name }, k) => ({ name, value: nth(values, k) })));
-  const planned = results.map(({ value }) => value);
-  reached("planned", planned);
-  const optimised = simplifyInFloat32([...planned, ...modelResults(objective, planned)], stages.onRewrite);
-  reached("optimised", optimised);
-  const [computed, own] = [optimised.slice(0, planned.length), optimised.slice(planned.length)];
-  const blocks = sumsInBlocks(computed, own, stages.onRewrite);
-  const values = manySamples ? samplesInParts(blocks, own, stages.onRewrite) : blocks;
-  reached("lowered", values);
-  return values;
+  return { ...readBy(objective, values), ...inputs, outputs, summedTerms: summedTerms(values) };
 }
 
 /** The inputs and parameters that the results depend on. */

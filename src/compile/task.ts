@@ -1,6 +1,7 @@
 /** A compile as plain data, which another thread is sent, and what that thread tells of the program. */
 import type { Bytes } from "../graph/bytes.js";
-import { type Made, makingOf, Received, Sending, type Sent, type SentGraph } from "../graph/sent.js";
+import { type Made, makingOf } from "../graph/making.js";
+import { Received, Sending, type Sent, type SentGraph } from "../graph/sent.js";
 import { type SentModel, sentModel } from "../graph/sent-model.js";
 import type { LossName } from "../nn/as-loss.js";
 import type { Executable, LoadOptions, Schedulable } from "../target/target.js";

@@ -16,15 +16,37 @@ import type { Profile } from "./profile.js";
  * - `scheduled`: the graph that the runtime is given, its faults worked around and its results packed as they are handed over
  * - `loaded`: the same graph; its time is what the runtime took to load it
  */
-export type StageName =
-  | "traced"
-  | "objective"
-  | "gradient"
-  | "planned"
-  | "optimised"
-  | "lowered"
-  | "scheduled"
-  | "loaded";
+export type StageName = (typeof stageNames)[number];
+
+/** In their order. */
+const stageNames = [
+  "traced",
+  "objective",
+  "gradient",
+  "planned",
+  "optimised",
+  "lowered",
+  "scheduled",
+  "loaded",
+] as const;
+
+/** How far a compile is. */
+export interface CompileProgress {
+  /** The stage that has just ended. A program that is planned again for a memory budget comes to `gradient` several times. */
+  readonly stage: StageName;
+  /** The number of that stage, from 1. */
+  readonly done: number;
+  /** The number of all stages. The program is compiled when `done` is as many. */
+  readonly total: number;
+}
+
+/** Who waits for a compile, and may want to end it. */
+export interface Waiting {
+  /** Called when a stage has ended. */
+  readonly onCompile?: ((progress: CompileProgress) => void) | undefined;
+  /** Ends the compile between two stages. */
+  readonly signal?: AbortSignal | undefined;
+}
 
 /** A stage that a compile has come to. */
 export interface Stage {
@@ -78,6 +100,7 @@ export class Stages {
   constructor(
     private readonly observer: Observer = {},
     private readonly sampleAxes: Stage["sampleAxes"] = {},
+    private readonly waiting: Waiting = {},
   ) {}
 
   get onRewrite(): OnRewrite | undefined {
@@ -86,13 +109,35 @@ export class Stages {
 
   /** The same for what is known once the loss has brought a target. */
   with(sampleAxes: Stage["sampleAxes"]): Stages {
-    const next = new Stages(this.observer, sampleAxes);
+    const next = new Stages(this.observer, sampleAxes, this.waiting);
     next.#since = this.#since;
     return next;
   }
 
+  /** Tells who waits that a stage has ended in another thread. */
+  reachedElsewhere(name: string): void {
+    const stage = stageNames.find((each) => each === name);
+    if (stage) this.#tell(stage);
+  }
+
+  #tell(stage: StageName): void {
+    this.waiting.onCompile?.({ stage, done: stageNames.indexOf(stage) + 1, total: stageNames.length });
+  }
+
+  /**
+   * Lets the event loop turn, where somebody waits who shows how far the compile is, or may end it. Throws the signal's
+   * reason.
+   */
+  async pause(): Promise<void> {
+    const { onCompile, signal } = this.waiting;
+    if (!onCompile && !signal) return;
+    await new Promise((resolve) => setTimeout(resolve));
+    signal?.throwIfAborted();
+  }
+
   /** @param outputs by name; the graph is made of what they reach, if somebody looks */
   reached(name: StageName, outputs: () => Graph["outputs"], asRun?: Stage["asRun"]): void {
+    this.#tell(name);
     const { onStage } = this.observer;
     if (!onStage) return;
     const milliseconds = performance.now() - this.#since;

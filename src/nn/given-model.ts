@@ -1,19 +1,12 @@
 /** Models as callers give them: models, modules, and what is mistaken for one. */
 import { invalidArgument, isPromise, kindOf } from "../arguments.js";
 import type { Model } from "../graph/model.js";
-import { type ModelOptions, model as modelOf } from "./model.js";
 import type { Module } from "./module.js";
 
-/**
- * The model, or that of a module.
- * @param call what takes it: "perSample"
- * @throws PergradError INVALID_ARGUMENT.
- */
-export function asModel(given: Model | Module, call: string, options: ModelOptions = {}): Model {
+/** Whether it is a module, of which a model must be made first. */
+export function isModule(given: Model | Module): given is Module {
   const value: unknown = given;
-  if (typeof value === "object" && value !== null && "forward" in given) return modelOf(given, options);
-  requireModel(given as Model, call);
-  return given as Model;
+  return typeof value === "object" && value !== null && "forward" in value;
 }
 
 /** Throws INVALID_ARGUMENT where it is none. */

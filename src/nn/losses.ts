@@ -3,7 +3,7 @@
 import { checkOptions, type OptionNames } from "../arguments.js";
 import { PergradError } from "../errors.js";
 import { elementsOf, factorOf, type Shape, sameDim, showShape } from "../graph/dim.js";
-import { remembering } from "../graph/sent.js";
+import { remembering } from "../graph/making.js";
 import { nodeOf } from "../graph/value.js";
 import { elementFactor } from "../ops/build.js";
 import { definitionOf } from "../ops/registry.js";

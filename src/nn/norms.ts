@@ -1,6 +1,8 @@
 /** Normalisations within one sample. (Batch normalisation mixes samples: it has no per-sample gradient.) */
 import { PergradError } from "../errors.js";
 import { showShape } from "../graph/dim.js";
+import { addOperators } from "../ops/registry.js";
+import { normalisation } from "../ops/rules/normalisation.js";
 import { constant } from "../trace/functions.js";
 import { invalid } from "../trace/shape.js";
 import { requireSameDType, type Traced } from "../trace/traced.js";
@@ -77,6 +79,8 @@ export function layerNorm(shape: number | readonly number[], options: NormOption
 
 function normalise(x: Traced, op: string, others: readonly Traced[], attributes: Record<string, number>): Traced {
   requireSameDType("its input and weight", [x.value, ...others.map(({ value }) => value)]);
+  // A page has them with what uses them: see ops/rare.ts.
+  addOperators(normalisation);
   return x.onnx(op, others, attributes);
 }
 

@@ -18,12 +18,19 @@ const groups: readonly Group[] = [
     load: async () => (await import("./rules/pooling.js")).pooling,
   },
   {
+    ops:
+      "LayerNormalization RMSNormalization SimplifiedLayerNormalization InstanceNormalization GroupNormalization " +
+      "BatchNormalization LRN LpNormalization MeanVarianceNormalization Dropout RotaryEmbedding FusedMatMul " +
+      "TransposeMatMul FusedGemm FusedConv",
+    load: async () => (await import("./rare-layers.js")).definitions,
+  },
+  {
     ops: "LSTM GRU RNN CausalConvWithState LinearAttention Scan Loop If SequenceMap",
     load: async () => (await import("./rare-loops.js")).definitions,
   },
   {
     ops:
-      "Attention MultiHeadAttention Gelu FastGelu BiasGelu QuickGelu BiasSplitGelu BiasAdd BiasSoftmax BiasDropout " +
+      "Attention MultiHeadAttention GroupQueryAttention Gelu FastGelu BiasGelu QuickGelu BiasSplitGelu BiasAdd BiasSoftmax BiasDropout " +
       "SkipLayerNormalization SkipSimplifiedLayerNormalization GroupNorm SkipGroupNorm EmbedLayerNormalization",
     load: async () => (await import("./rare-language.js")).definitions,
   },

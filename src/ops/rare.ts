@@ -5,6 +5,7 @@
 import type { OpDefinition } from "./definition.js";
 import { contribActivations } from "./microsoft/activations.js";
 import { contribAttention } from "./microsoft/attention.js";
+import { contribLinear } from "./microsoft/linear.js";
 import { contribNormalisation } from "./microsoft/normalisation.js";
 import { attention } from "./rules/attention.js";
 import { deformable } from "./rules/deformable.js";
@@ -12,6 +13,7 @@ import { fourier } from "./rules/fourier.js";
 import { grids } from "./rules/grids.js";
 import { losses } from "./rules/losses.js";
 import { matrices } from "./rules/matrices.js";
+import { normalisation } from "./rules/normalisation.js";
 import { oneHot } from "./rules/one-hot.js";
 import { pooling } from "./rules/pooling.js";
 import { random } from "./rules/random.js";
@@ -19,6 +21,7 @@ import { recurrent } from "./rules/recurrent.js";
 import { regions } from "./rules/regions.js";
 import { resize } from "./rules/resize.js";
 import { roiAligning } from "./rules/roi-align.js";
+import { rotary } from "./rules/rotary.js";
 import { running } from "./rules/running.js";
 import { scanning } from "./rules/scanning.js";
 import { selection } from "./rules/selection.js";
@@ -33,6 +36,7 @@ export const rare = {
   grids,
   losses,
   matrices,
+  normalisation,
   "one-hot": oneHot,
   pooling,
   random,
@@ -40,6 +44,7 @@ export const rare = {
   regions,
   resize,
   "roi-align": roiAligning,
+  rotary,
   running,
   scan: scanning,
   selection,
@@ -51,6 +56,7 @@ export const rare = {
 export const rareAtMicrosoft = {
   activations: contribActivations,
   attention: contribAttention,
+  linear: contribLinear,
   normalisation: contribNormalisation,
 } as const;
 

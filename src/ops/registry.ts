@@ -3,7 +3,6 @@
 import { defect, PergradError } from "../errors.js";
 import { Build } from "./build.js";
 import type { OpDefinition } from "./definition.js";
-import { contribLinear } from "./microsoft/linear.js";
 import { rare, rareAtMicrosoft, rareDefinitions, rareOperators } from "./rare.js";
 import { activations } from "./rules/activations.js";
 import { arithmetic } from "./rules/arithmetic.js";
@@ -14,11 +13,9 @@ import { indexing } from "./rules/indexing.js";
 import { joining } from "./rules/joining.js";
 import { linear } from "./rules/linear.js";
 import { logic } from "./rules/logic.js";
-import { normalisation } from "./rules/normalisation.js";
 import { ordering } from "./rules/ordering.js";
 import { matMulInteger } from "./rules/quantised.js";
 import { reductions } from "./rules/reductions.js";
-import { rotary } from "./rules/rotary.js";
 import { shapes } from "./rules/shapes.js";
 import { sizes } from "./rules/sizes.js";
 import { slicing } from "./rules/slicing.js";
@@ -38,10 +35,8 @@ export const families = {
   joining,
   linear,
   logic,
-  normalisation,
   ordering,
   reductions,
-  rotary,
   shapes,
   sizes,
   slicing,
@@ -51,10 +46,7 @@ export const families = {
 } as const;
 
 /** Operators of the domain com.microsoft, by the names of their files in `microsoft/`. */
-export const microsoftFamilies = {
-  linear: contribLinear,
-  ...rareAtMicrosoft,
-} as const;
+export const microsoftFamilies = rareAtMicrosoft;
 
 /** What no file that is read holds: what is of pergrad alone, and the product of 8-bit numbers, which only looks an index through. */
 const internal: readonly OpDefinition[] = [onePlusErf, addRowsDefinition, matMulInteger];
@@ -74,6 +66,18 @@ export const allDefinitions: readonly OpDefinition[] = [families, microsoftFamil
 const loaded = new Map<string, Map<string, OpDefinition>>();
 
 addOperators([...allDefinitions, ...internal]);
+
+/** Those that are there from the start. */
+const atFirst: ReadonlySet<OpDefinition> = new Set(all());
+
+function all(): OpDefinition[] {
+  return [...loaded.values()].flatMap((own) => [...own.values()]);
+}
+
+/** The operators that few models use and a page has loaded. */
+export function loadedOperators(): string[] {
+  return all().flatMap((each) => (atFirst.has(each) ? [] : [each.op]));
+}
 
 /**
  * For modules of our own that make nodes of operators which few models use, and so bring them along.

@@ -6,7 +6,8 @@ import type { Model } from "../graph/model.js";
 import { inputsOf, outputOf } from "../graph/operands.js";
 import { describeNode, makeNode, type Node, type Value } from "../graph/value.js";
 import { leavesOf, nodesBefore } from "../graph/walk.js";
-import { build } from "../ops/registry.js";
+import { addOperators, build } from "../ops/registry.js";
+import { normalisation } from "../ops/rules/normalisation.js";
 
 /** Options of `replaceBatchNorm`. */
 export interface ReplaceBatchNormOptions {
@@ -69,6 +70,7 @@ function namesOf({ outputs }: Node): string[] {
 }
 
 function groupNorm(node: Node, { groups }: ReplaceBatchNormOptions): Node {
+  addOperators(normalisation);
   const [x, scale, bias] = inputsOf(node, 3);
   const epsilon = node.attributes.epsilon ?? 1e-5;
   const attributes = { num_groups: groupsFor(node, x, groups), epsilon };

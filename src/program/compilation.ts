@@ -2,7 +2,6 @@
 import { type CompiledProgram, compiled } from "../compile/compile.js";
 import { type Explained, explained } from "../compile/explained.js";
 import type { Objective } from "../compile/objective.js";
-import { graphsIn, isResult, taskOf } from "../compile/task.js";
 import { defect } from "../errors.js";
 import { MemoryUse } from "../graph/bytes.js";
 import type { Stages } from "../inspect/observe.js";
@@ -38,18 +37,23 @@ export interface Compiling {
 
 /** Throws what compiling throws, and the signal's reason. */
 export async function compilation(given: Compiling): Promise<Compilation> {
-  const { options, target } = given;
+  const { options, target, stages } = given;
   const { workers, observe } = options;
   // An observer is shown the graphs themselves.
   if (!target.elsewhere || workers === undefined || workers === false || observe) return here(given);
   const { objective, others } = given;
+  const { taskOf } = await import("../compile/task.js");
   const task = taskOf(objective, options.want, others, settingsOf(options), loadingOf(options));
   if ("unsent" in task)
     return here(given, [`Compiled in the thread that asked: ${task.unsent} is a function of your own.`]);
   const count = workers === true ? 1 : workers;
   try {
-    const found = await target.elsewhere(task, { workers: count, signal: options.signal });
-    return found ? received(objective, found) : here(given);
+    const found = await target.elsewhere(task, {
+      workers: count,
+      signal: options.signal,
+      onStage: (stage) => stages.reachedElsewhere(stage),
+    });
+    return found ? await received(objective, found) : await here(given);
   } catch (error) {
     if (!(error instanceof NoWorkers)) throw error;
     const why = `No Web Worker can be started here (${error.reason}): the program compiles and runs in the page's own thread.`;
@@ -62,7 +66,8 @@ async function here(
   { objective: given, others, options, target, stages }: Compiling,
   notes: readonly string[] = [],
 ): Promise<Compilation> {
-  const { objective, plan, graph, executable } = compiled(given, others, options, target, stages);
+  await target.ready();
+  const { objective, plan, graph, executable } = await compiled(given, others, options, target, stages);
   const { holdParameters, ...loading } = loadingOf(options);
   const { workers } = options;
   const parameters = parameterFeeds(objective.model, graph.parameters);
@@ -71,6 +76,10 @@ async function here(
     ...(workers === undefined ? {} : { workers }),
     ...(holdParameters ? { parameters } : {}),
   });
+  if (options.signal?.aborted) {
+    await running.release();
+    throw options.signal.reason;
+  }
   const { profiler } = target;
   const asRun = profiler && (() => profiler.optimised(executable.program));
   stages.reached("loaded", () => executable.program.outputs, asRun);
@@ -95,7 +104,8 @@ async function fallenBack(
   return note ? [note] : [];
 }
 
-function received(objective: Objective, { told, running }: CompiledElsewhere): Compilation {
+async function received(objective: Objective, { told, running }: CompiledElsewhere): Promise<Compilation> {
+  const { graphsIn, isResult } = await import("../compile/task.js");
   if (!isResult(told)) throw defect("a worker thread tells nothing of the program that it compiled");
   const { graph, program } = graphsIn(told);
   const memory = new MemoryUse(told.memory);

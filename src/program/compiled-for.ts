@@ -4,9 +4,9 @@ import { explained } from "../compile/explained.js";
 import { type Objective, objectiveOf } from "../compile/objective.js";
 import { type CompileTask, isTask, resultOf } from "../compile/task.js";
 import { defect } from "../errors.js";
-import type { Made } from "../graph/sent.js";
+import type { Made } from "../graph/making.js";
 import { operatorsSent, receivedModel } from "../graph/sent-model.js";
-import { Stages } from "../inspect/observe.js";
+import { type StageName, Stages } from "../inspect/observe.js";
 import { type Loss, losses } from "../nn/losses.js";
 import { loadOperators } from "../ops/registry.js";
 import { defaultTarget } from "../target/default.js";
@@ -26,8 +26,15 @@ export interface CompiledFor {
   readonly told: object;
 }
 
-/** Throws what compiling throws. */
-export async function compiledFor(task: object, target: Target = defaultTarget): Promise<CompiledFor> {
+/**
+ * Throws what compiling throws.
+ * @param onStage is called with each stage that it comes to
+ */
+export async function compiledFor(
+  task: object,
+  onStage?: (stage: StageName) => void,
+  target: Target = defaultTarget,
+): Promise<CompiledFor> {
   if (!isTask(task)) throw defect("a worker thread is asked to compile what is no task");
   await loadOperators(operatorsSent(task.model));
   const objective = objectiveIn(
@@ -36,11 +43,14 @@ export async function compiledFor(task: object, target: Target = defaultTarget):
   );
   const wants = await loadedWants(wantsIn(task));
   const others = new Map(task.others.map(([name, samples]) => [name, { samples }]));
+  await target.ready();
   const settings = { ...task.settings, want: wants, workers: true };
-  const program = compiled(objective, others, settings, target, new Stages());
+  const stages = new Stages({}, {}, { onCompile: ({ stage }) => onStage?.(stage) });
+  const program = await compiled(objective, others, settings, target, stages);
   const { holdParameters, ...load } = task.load;
   const parameters = parameterFeeds(objective.model, program.graph.parameters);
   const running = await program.executable.load({ ...load, ...(holdParameters ? { parameters } : {}) });
+  onStage?.("loaded");
   const { inputs } = program.executable.program;
   return {
     session: {

@@ -1,13 +1,6 @@
 /** Reads the environment where a caller enters the library; from there on it is a value. */
-import { debugObserver, debugOf } from "../inspect/debug.js";
 import type { Observer } from "../inspect/observe.js";
-
-/** An observer that prints to stderr what PERGRAD_DEBUG asks for; undefined if it asks for nothing. Throws INVALID_ARGUMENT. */
-function observerOfEnvironment(): Observer | undefined {
-  // A browser has no environment.
-  if (typeof process === "undefined") return undefined;
-  return debugObserver(debugOf(process.env.PERGRAD_DEBUG), (text) => process.stderr.write(text));
-}
+import { observerOfEnvironment } from "./debug-observer.js";
 
 /** The options, with the environment's observer if they have none. Throws INVALID_ARGUMENT. */
 export function observed<O extends { readonly observe?: Observer }>(options: O): O {

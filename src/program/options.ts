@@ -3,7 +3,7 @@ import type { OptionNames } from "../arguments.js";
 import type { CompileSettings } from "../compile/compile.js";
 import type { ObjectiveOptions } from "../compile/objective.js";
 import type { PlanningOptions } from "../compile/planning.js";
-import type { Observer } from "../inspect/observe.js";
+import type { CompileProgress, Observer } from "../inspect/observe.js";
 import type { ModelOptions } from "../nn/model.js";
 import type { ExecutionProvider } from "../target/runtime.js";
 import type { WorkerPool } from "../target/target.js";
@@ -42,8 +42,8 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, Memor
    */
   readonly execution?: readonly ExecutionProvider[];
   /**
-   * Ends every run of the program, as the `signal` of a run does; and compiling: before it begins, and at once where a
-   * Web Worker compiles. Default: no signal.
+   * Ends every run of the program, as the `signal` of a run does; and compiling: at once where a Web Worker compiles, and
+   * otherwise between two of its stages. Default: no signal.
    */
   readonly signal?: AbortSignal;
   /**
@@ -51,6 +51,11 @@ export interface ProgramOptions<W extends Wants> extends ObjectiveOptions, Memor
    * Default: no call.
    */
   readonly onProgress?: (progress: Progress) => void;
+  /**
+   * Called as the compile comes from stage to stage, also where a Web Worker compiles, so that a page can show how far it is:
+   * between two stages the event loop turns. Default: no call.
+   */
+  readonly onCompile?: (progress: CompileProgress) => void;
   /** Observes the compile's stages, rewrites and choices, and each node's time and bytes. Default: what PERGRAD_DEBUG sets. */
   readonly observe?: Observer;
 }
@@ -115,6 +120,7 @@ export const programOptions: OptionNames<ProgramOptions<Wants> & ModelOptions> =
   holdParameters: true,
   signal: true,
   onProgress: true,
+  onCompile: true,
   strategy: true,
   allowNotFinite: true,
   observe: true,

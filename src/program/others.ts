@@ -4,6 +4,8 @@ import { type Data, isTensor, plainData } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Returned } from "../wants/want.js";
 
+export { factors } from "../wants/cross.js";
+
 /** Another batch, as `run` takes it, or the path of a file, which is read in pieces. */
 export type OtherBatch = Readonly<Record<string, Data>> | string;
 

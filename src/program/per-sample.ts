@@ -1,7 +1,7 @@
 /** `perSample`: compiles a program for a model. */
 import { awaited, checkOptions, forgottenAwait } from "../arguments.js";
 import type { Model } from "../graph/model.js";
-import { asModel } from "../nn/given-model.js";
+import { isModule, requireModel } from "../nn/given-model.js";
 import type { ModelOptions } from "../nn/model.js";
 import type { Module } from "../nn/module.js";
 import { requireWants } from "../wants/given-wants.js";
@@ -42,7 +42,9 @@ async function compileFor<W extends Wants>(
   checkOptions("perSample(model, options)", options, programOptions);
   requireWants(options.want);
   const own = observed(options);
-  const given = asModel(model, "perSample", own);
+  // What makes models of modules is loaded for one.
+  const given = isModule(model) ? (await import("../nn/model.js")).model(model, own) : model;
+  requireModel(given, "perSample");
   // The compiler and the runtime are loaded when they are first used.
   const { Program } = await import("./program.js");
   return Program.compile(given, own);

@@ -6,7 +6,7 @@ import { PergradError } from "../errors.js";
 import type { Expected, Model } from "../graph/model.js";
 import { leavesOf } from "../graph/walk.js";
 import { meant } from "../meant.js";
-import { asModel } from "../nn/given-model.js";
+import { asModel } from "../nn/as-model.js";
 import type { ModelOptions } from "../nn/model.js";
 import type { Module } from "../nn/module.js";
 import { present } from "../present.js";

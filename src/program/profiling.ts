@@ -42,7 +42,7 @@ export async function profileOf(
   stages.reached("traced", () => Object.entries(objective.outputs).map(([name, value]) => ({ name, value })));
   stages.reached("objective", () => withLosses(objective));
   stages.reached("gradient", () => factorsOf(objective, plan));
-  const { executable } = scheduled(planned, settings, target, stages);
+  const { executable } = await scheduled(planned, settings, target, stages);
   const { threads } = settings;
   const options = { runs, ...(threads === undefined ? {} : { threads }) };
   const found = await profiler.profile(executable.program, feeds, options);

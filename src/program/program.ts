@@ -19,7 +19,6 @@ import type { Target, Tensors } from "../target/target.js";
 import type { Data } from "../tensor/data.js";
 import { copiesOf } from "../tensor/data.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { factors } from "../wants/cross.js";
 import type { Wants } from "../wants/want.js";
 import { loadedWants, needEveryPosition } from "../wants/wanted.js";
 import { type Compilation, compilation } from "./compilation.js";
@@ -28,7 +27,7 @@ import { ownOptions } from "./given.js";
 import { HeldValues } from "./held.js";
 import { checkMemoryOptions } from "./microbatches.js";
 import type { InternalOptions, ProgramOptions, RunOptions } from "./options.js";
-import { BatchFactors, GivenFactors, type Others } from "./others.js";
+import type { Others } from "./others.js";
 import { noProfiler, profileOf } from "./profiling.js";
 import { RunnableProgram, releaseAll } from "./runnable.js";
 import type { Computed } from "./split.js";
@@ -123,7 +122,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     target: Target = defaultTarget,
   ): Promise<Program<W>> {
     checkMemoryOptions(options);
-    const stages = new Stages(options.observe, model.sampleAxes);
+    const stages = new Stages(options.observe, model.sampleAxes, options);
     stages.reached("traced", () => model.graph.outputs);
     return Program.#compile(objectiveOf(model, options), options, target, stages);
   }
@@ -135,7 +134,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
     target: Target = defaultTarget,
   ): Promise<Program<W>> {
     checkMemoryOptions(options);
-    const stages = new Stages(options.observe, objective.model.sampleAxes);
+    const stages = new Stages(options.observe, objective.model.sampleAxes, options);
     stages.reached("traced", () => objective.model.graph.outputs);
     return Program.#compile(objective, options, target, stages);
   }
@@ -203,7 +202,7 @@ export class Program<W extends Wants> extends RunnableProgram<W> {
 
   /** The same program, compiled otherwise. */
   #also(otherwise: Pick<ProgramOptions<W> & InternalOptions, "allowNotFinite" | "manySamples">): Promise<Program<W>> {
-    const { observe: _, ...own } = this.#options;
+    const { observe: _, onCompile: __, ...own } = this.#options;
     return Program.of<W>(this.#compiled.objective, { ...own, ...otherwise }, this.#target);
   }
 
@@ -351,10 +350,12 @@ async function compileOthers(
   target: Target,
 ): Promise<Map<string, Others>> {
   const found = new Map<string, Others>();
-  const { observe: _, ...own } = options;
+  const { observe: _, onCompile: __, ...own } = options;
   const everyPosition = needEveryPosition(options.want);
   try {
     for (const [name, { others, givenOthers }] of Object.entries(options.want)) {
+      if (givenOthers === undefined && !others) continue;
+      const { BatchFactors, factors, GivenFactors } = await import("./others.js");
       if (givenOthers !== undefined) found.set(name, new GivenFactors(givenOthers));
       if (!others) continue;
       const wanted = { factors: factors({ everyPosition }) };

@@ -5,6 +5,7 @@ import type { Output } from "../compile/joining.js";
 import { PergradError } from "../errors.js";
 import { MemoryUse } from "../graph/bytes.js";
 import { bindShape } from "../graph/dim.js";
+import { withMissing } from "../missing.js";
 import { asLoss, type LossName } from "../nn/as-loss.js";
 import type { Loss, LossFunction } from "../nn/loss.js";
 import { metadataOf, operatorsIn, parseModel } from "../onnx/proto.js";
@@ -100,9 +101,9 @@ async function openAdapted(
   await readable(proto);
   const shared = [...graph.parameters, ...[...graph.vectors, ...graph.scalars].map(({ value }) => value)];
   const results = graph.outputs.map(({ name }) => name);
-  const program = target.adapt(savedGraph(proto, fileName, { expected, shared, results }), {
-    notFiniteInputs: notFinite,
-  });
+  const saved = await withMissing(() => savedGraph(proto, fileName, { expected, shared, results }));
+  await target.ready();
+  const program = target.adapt(saved, { notFiniteInputs: notFinite });
   const storage = new InMemory();
   const order = target.order(program.outputs.map(({ value }) => value));
   const bytes = encodeModel({ ...program, order }, storage);

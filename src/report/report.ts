@@ -2,7 +2,7 @@
 import { checkOptions, invalidArgument, type OptionNames } from "../arguments.js";
 import { objectiveOf } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
-import { asModel } from "../nn/given-model.js";
+import { asModel } from "../nn/as-model.js";
 import type { Module } from "../nn/module.js";
 import type { Batch } from "../program/dataset.js";
 import { modelOptions, objectiveOptions } from "../program/options.js";

@@ -2,7 +2,7 @@
 import { checkOptions, invalidArgument, kindOf, type OptionNames } from "../arguments.js";
 import { type Objective, type ObjectiveOptions, objectiveOf } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
-import { asModel } from "../nn/given-model.js";
+import { asModel } from "../nn/as-model.js";
 import type { Module } from "../nn/module.js";
 import { nth } from "../present.js";
 import type { Dataset } from "../program/dataset.js";

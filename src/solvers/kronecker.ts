@@ -8,7 +8,7 @@ import { PergradError } from "../errors.js";
 import { bindShape, N } from "../graph/dim.js";
 import type { Model } from "../graph/model.js";
 import { leaf, type Value } from "../graph/value.js";
-import { asModel } from "../nn/given-model.js";
+import { asModel } from "../nn/as-model.js";
 import type { Module } from "../nn/module.js";
 import { build } from "../ops/registry.js";
 import { entryOf } from "../present.js";

@@ -12,7 +12,7 @@ import { asMatrix } from "../curvature/kronecker.js";
 import { type Independent, inRows, lastLayer } from "../curvature/posterior.js";
 import type { Model } from "../graph/model.js";
 import type { Value } from "../graph/value.js";
-import { asModel } from "../nn/given-model.js";
+import { asModel } from "../nn/as-model.js";
 import { losses as makers } from "../nn/losses.js";
 import type { Module } from "../nn/module.js";
 import { elementFactor } from "../ops/build.js";

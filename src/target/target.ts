@@ -20,6 +20,11 @@ export interface Target {
   readonly prices: Prices;
   /** Results in the order in which their nodes are best listed in a file. */
   order(results: readonly Value[]): readonly Value[];
+  /**
+   * Loads what programs of the operators that are loaded may need; it comes before `adapt` and `schedule`. In a page alone
+   * there is something to load.
+   */
+  ready(): Promise<void>;
   /** The same program without what the runtime lacks, refuses or gets wrong. Programs are saved without that. */
   adapt<T extends Schedulable>(program: T, options?: AdaptOptions): T;
   /** Adapts and schedules a program: in which order it is computed, how results are handed over, and how much memory it takes. */
@@ -54,6 +59,8 @@ export interface ElsewhereOptions {
   /** A pool, or so many threads of the program's own, which end when it is released. */
   readonly workers: WorkerPool | number;
   readonly signal?: AbortSignal | undefined;
+  /** Called with each stage that a compile has come to. */
+  readonly onStage?: ((stage: string) => void) | undefined;
 }
 
 export interface CompiledElsewhere {

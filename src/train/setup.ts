@@ -3,7 +3,7 @@
 import { invalidArgument, kindOf } from "../arguments.js";
 import { type Objective, objectiveOf, parameterValue } from "../compile/objective.js";
 import type { Model } from "../graph/model.js";
-import { asModel } from "../nn/given-model.js";
+import { asModel } from "../nn/as-model.js";
 import type { Module } from "../nn/module.js";
 import type { Data } from "../tensor/data.js";
 import { HeldData, type TrainingData, type TrainingDataOptions } from "./dataset.js";

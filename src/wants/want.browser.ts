@@ -1,6 +1,6 @@
 /** The wants as a page has them: what takes much code is loaded when a program that wants it is compiled. */
 import { defect } from "../errors.js";
-import { remembering } from "../graph/sent.js";
+import { remembering } from "../graph/making.js";
 import { clippedSum } from "./clipping.js";
 import { gradients } from "./gradients.js";
 import { losses, mean, norms, outputs, sum } from "./plain.js";

@@ -1,48 +1,42 @@
 /** Reads an ONNX file into a graph of opset 21. */
 
 import type { GraphProto, ModelProto, NodeProto } from "onnx-buf";
+import { SampleAxes } from "../../analysis/sample-axes.js";
 import type { BatchOver } from "../../autodiff/vmap.js";
 import { PergradError, problemOf, readvised } from "../../errors.js";
 import { bindShape, type Dim, factorOf, isBatch, N } from "../../graph/dim.js";
 import type { Model } from "../../graph/model.js";
 import type { Graph, Value } from "../../graph/value.js";
+import { Missing } from "../../missing.js";
 import type { Build } from "../../ops/build.js";
 import { leadingOf, nth } from "../../present.js";
 import type { Words } from "../../sentence.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import { invalidModel, opsetOf, parseModel } from "../proto.js";
 import { PrecisionNotes } from "../tensors.js";
-import type { Adapter } from "./adapt/adapter.js";
-import { likelyBatches } from "./batch/baked-batch.js";
 import { type BatchAxes, batchAxes } from "./batch/batch-axes.js";
 import { FixedInputs, type FixedValue } from "./batch/fixed-inputs.js";
 import { adviceOnBatch, checkDimensions } from "./batch/open-axes.js";
 import { Decoder } from "./decoder.js";
-import type { FileNode } from "./file-node.js";
-import { inlineFunctions } from "./functions.js";
 import { decodeInput, type InputOptions } from "./inputs.js";
-import { dropsBatchAxis, forAllSamples } from "./loops/one-sample.js";
-import { mlDomain } from "./ml/domain.js";
-import { liftWeights } from "./ml/lift.js";
+import { mlDomain, usesMl } from "./ml/domain.js";
+import type { Adapter, Rebatcher } from "./other-forms.js";
 import { parametersInSignature } from "./parameters/folded.js";
 import { type InitializerOptions, Initializers } from "./parameters/initializers.js";
 import { constantsAsInitializers } from "./parameters/stored-as-constants.js";
 import { Scope } from "./scope.js";
-import { specialDecoder } from "./special-decoders.js";
+import {
+  forAllSamples,
+  indexArithmetic,
+  inlineFunctions,
+  liftWeights,
+  likelyBatches,
+  specialDecoder,
+} from "./seldom.js";
 import { nodesFor, readStructure, type Structure } from "./structure.js";
 import { refuseQuantised, refuseUnknown } from "./unknown.js";
 import { checkOpset, newestOpset } from "./upgrade.js";
 import { Uses } from "./uses.js";
-
-/** Changes the nodes of a file that fixes its batch, so that they take any number of samples. */
-export interface Rebatcher {
-  /** `shapes` are those of the node's outputs in the file's own batch, where they are known. */
-  adapt(node: FileNode, shapes: readonly (readonly number[])[] | undefined): FileNode;
-  /** Throws SAMPLES_INTERACT where the samples meet on the way to an output. */
-  check(outputs: readonly Value[]): void;
-  /** Other choices, where nodes could be adapted in several ways; null where all were tried. */
-  next(): readonly number[] | null;
-}
 
 export interface DecodeOptions extends InputOptions, InitializerOptions {
   /** The sample axis of an input, where it is not the likely one, or null where all samples share the input. */
@@ -73,8 +67,11 @@ export function decodeModel(source: Uint8Array | ModelProto, options: DecodeOpti
   checkOpset(opset, fileName);
   if (!model.graph) throw invalidModel(`"${fileName}" holds no graph`);
   const known = (domain: string, op: string) => build.lookup(domain, op) !== undefined;
-  const inlined = constantsAsInitializers(inlineFunctions(model, model.graph, known));
-  const { graph, opsets, notes } = liftWeights(inlined);
+  const plain = { graph: model.graph, opsets: new Map<NodeProto, number>() };
+  const inlined = constantsAsInitializers(
+    model.functions.length > 0 ? inlineFunctions(model, model.graph, known) : plain,
+  );
+  const { graph, opsets, notes } = usesMl(inlined.graph) ? liftWeights(inlined) : { ...inlined, notes: [] };
   const structure = readStructure(graph, fileName);
   return new File(structure, graph, (node) => opsets.get(node) ?? opset, options, notes).decode();
 }
@@ -189,9 +186,10 @@ class File {
     try {
       const reading = this.#read(constants, N, {});
       open = { inputs: reading.inputs, ...this.#outputs(reading.scope), notes: [] };
-      this.options.rebatcher?.(1, this.#axesOf(reading.inputs), []).check(this.#requiredOf(open));
+      if (this.options.rebatcher) this.#requireApart(open);
       return open;
     } catch (error) {
+      if (error instanceof Missing) throw error;
       const found = this.#readAsBaked(constants, error);
       if (found) return found;
       // Interacting samples are reported where an output is used: others may do without it.
@@ -207,9 +205,9 @@ class File {
     const reading = this.#read(constants, 1, {});
     const { outputs, leftOut } = this.#outputs(reading.scope);
     const values = outputs.map(({ value }) => value);
-    if (!dropsBatchAxis(values)) return null;
     const one = { inputs: reading.inputs, outputs: values };
     const all = forAllSamples(build, batchOver, one, this.#axesOf(reading.inputs));
+    if (!all) return null;
     const named = outputs.map(({ name }, k) => ({ name, value: nth(all.outputs, k) }));
     const note =
       "The file is made for one sample, and removes the batch axis: it is computed for each sample separately.";
@@ -270,9 +268,10 @@ class File {
       const { inputs, scope, rebatcher } = this.#read(constants, N, { written, choices });
       try {
         const found = this.#outputs(scope);
-        rebatcher?.check(this.#requiredOf(found));
+        if (rebatcher) this.#requireApart({ inputs, ...found });
         return { inputs, ...found };
       } catch (error) {
+        if (error instanceof Missing) throw error;
         failure ??= error;
         choices = rebatcher?.next() ?? null;
       }
@@ -280,8 +279,10 @@ class File {
     throw failure ?? invalidModel(`A batch of ${size} leaves no reading`);
   }
 
-  #requiredOf({ outputs }: Outputs): Value[] {
-    return outputs.filter(({ name }) => this.#required.includes(name)).map(({ value }) => value);
+  /** Throws SAMPLES_INTERACT where the samples meet on the way to an output that is needed. */
+  #requireApart({ inputs, outputs }: Pick<Reading, "inputs"> & Outputs): void {
+    const axes = new SampleAxes(this.#axesOf(inputs));
+    for (const { name, value } of outputs) if (this.#required.includes(name)) axes.of(value);
   }
 
   #read(
@@ -310,6 +311,7 @@ class File {
     const adapter = isBatch(size) ? options.adapter?.(axes, this.#batch.fixed) : undefined;
     const decoder = new Decoder({
       special: specialDecoder,
+      indices: () => indexArithmetic(options.build, rebatcher && written ? written.size : undefined),
       fileName: options.fileName,
       build: options.build,
       opsetOf: this.opsetOf,

@@ -7,6 +7,7 @@ import { factorOf, isBatch } from "../../graph/dim.js";
 import type { Attributes, Node, Value } from "../../graph/value.js";
 import { leavesOf } from "../../graph/walk.js";
 import { foldNode } from "../../interpret/fold.js";
+import { Missing } from "../../missing.js";
 import type { Build } from "../../ops/build.js";
 import { definitionOf } from "../../ops/registry.js";
 import { option, sentence, type Words } from "../../sentence.js";
@@ -18,9 +19,10 @@ import { withoutRepeated } from "./adapt/subscripts.js";
 import { checkNode } from "./check-node.js";
 import { constantTensor } from "./constant-node.js";
 import { type FileNode, readNode } from "./file-node.js";
-import { IndexArithmetic } from "./loops/index-arithmetic.js";
+import type { IndexArithmetic } from "./loops/index-arithmetic.js";
 import { fileConstant, type Initializers } from "./parameters/initializers.js";
 import type { Scope } from "./scope.js";
+import { isSpecial } from "./special-operators.js";
 import { readStructure, type Structure } from "./structure.js";
 import { upgradeNode } from "./upgrade.js";
 
@@ -41,6 +43,8 @@ interface DecoderContext {
   readonly replace: (node: FileNode) => readonly Value[] | null;
   /** The number of samples that the file was written for, where it is read for any number. */
   readonly fixed?: number;
+  /** Follows integers. */
+  readonly indices: () => IndexArithmetic;
   /** How nodes are decoded that do not become one node of the graph; undefined for all others. */
   readonly special: (proto: NodeProto, scope: Scope) => NodeDecoder | undefined;
   /** Called with each node's outputs. */
@@ -56,16 +60,27 @@ export type NodeDecoder = (decoder: Decoder, proto: NodeProto, scope: Scope) => 
 const maxInner = 20_000;
 
 export class Decoder {
-  readonly indices: IndexArithmetic;
   #depth = 0;
   #inner = 0;
+  #indices: IndexArithmetic | undefined;
+  /** Whether nodes may be loops, branches or sequences, or compute with what comes of them. */
+  #special = false;
+  /** Whether integers may be lists that grow with the samples, or count them. */
+  #counting: boolean;
 
   constructor(readonly context: DecoderContext) {
-    this.indices = new IndexArithmetic(context.build, context.fixed);
+    this.#counting = context.fixed !== undefined;
+  }
+
+  get indices(): IndexArithmetic {
+    this.#indices ??= this.context.indices();
+    return this.#indices;
   }
 
   /** Puts the values of a graph's nodes into its scope, where its inputs and initializers are already. */
   decodeNodes(structure: Structure, scope: Scope): void {
+    this.#special ||= structure.nodes.some(({ opType }) => isSpecial(opType));
+    this.#counting ||= this.#special || structure.nodes.some(({ opType }) => opType === "Range");
     this.#depth++;
     try {
       for (const node of structure.nodes) this.#decodeNode(node, structure, scope);
@@ -99,6 +114,7 @@ export class Decoder {
     try {
       this.#make(proto, structure, scope);
     } catch (error) {
+      if (error instanceof Missing) throw error;
       const known = this.#withAdvice(asPergradError(error, proto), proto, scope);
       if (known.code === "INVALID_MODEL" || known.code === "INTERNAL") throw known;
       for (const name of proto.output) if (name !== "") scope.set(name, known);
@@ -127,7 +143,7 @@ export class Decoder {
   }
 
   #make(proto: NodeProto, structure: Structure, scope: Scope): void {
-    const special = this.context.special(proto, scope);
+    const special = this.#special ? this.context.special(proto, scope) : undefined;
     if (special) {
       special(this, proto, scope);
       return;
@@ -145,14 +161,15 @@ export class Decoder {
     const node = withoutRepeated(withoutCrop(adapt(upgraded, proto)));
     const { op, domain, name, inputs, attributes } = node;
     const outputNames = outputsToMake(node, structure);
-    const made = this.indices.follow(node, () => {
+    const make = () => {
       const replaced = context.replace(node);
       const plain = replaced
         ? null
         : build.node(op, inputs, attributes, outputNames.length, { domain, name, outputNames });
       context.made(proto, plain?.outputs ?? replaced ?? []);
       return plain ? folded(plain) : (replaced ?? []);
-    });
+    };
+    const made = this.#counting ? this.indices.follow(node, make) : make();
     made.forEach((value, index) => {
       if (!value.shape.every((dim) => Number.isSafeInteger(factorOf(dim)) && factorOf(dim) >= 0)) {
         throw invalidModel(`${op} node "${name}" has an output of impossible size`);

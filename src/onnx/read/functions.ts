@@ -34,7 +34,6 @@ export function inlineFunctions(
   graph: GraphProto,
   known: (domain: string, op: string) => boolean,
 ): Inlined {
-  if (model.functions.length === 0) return { graph, opsets: new Map() };
   const functions = new Map(model.functions.map((each) => [keyOf(each.domain, each.name, each.overload), each]));
   return new Inliner(functions, graph, known).inline();
 }

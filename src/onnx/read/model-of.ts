@@ -2,16 +2,17 @@
 import type { ModelProto } from "onnx-buf";
 import { batchOver } from "../../autodiff/vmap.js";
 import type { Model } from "../../graph/model.js";
+import { withMissing } from "../../missing.js";
 import { build } from "../../ops/registry.js";
 import { parseModel } from "../proto.js";
 import { adapter } from "./adapt/adapter.js";
-import { rebatcher } from "./batch/rebatch.js";
 import { bytesIn, nameOf } from "./content.js";
 import { decodeModel } from "./decode.js";
 import { takeExternalData } from "./external-given.js";
 import type { FileContent, LoadOptions } from "./load-options.js";
 import { parseFile, pathOf, readModel } from "./model-file.js";
 import { readable } from "./saved-graph.js";
+import { rebatcher } from "./seldom.js";
 
 /** Reads a model from its content, or from a path or address. */
 export async function modelFrom(source: string | FileContent, options: LoadOptions): Promise<Model> {
@@ -22,7 +23,7 @@ export async function modelFrom(source: string | FileContent, options: LoadOptio
   const proto = beside ? await parseFile(bytes, name) : parseModel(bytes, name);
   if (!beside) await takeExternalData(proto, externalData);
   await readable(proto);
-  return modelOf(proto, name, own);
+  return withMissing(() => modelOf(proto, name, own));
 }
 
 /** Decodes a model; `fileName` is for messages. */

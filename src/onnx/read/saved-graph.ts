@@ -6,7 +6,6 @@ import { build, loadOperators } from "../../ops/registry.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { operatorsIn } from "../proto.js";
 import { decodeModel } from "./decode.js";
-import { loadSpecialDecoders } from "./special-decoders.js";
 
 /** What the file's metadata say of it. */
 export interface SavedForm {
@@ -22,9 +21,7 @@ export interface SavedGraph extends Pick<Graph, "inputs" | "outputs"> {
 
 /** Loads what `savedGraph` needs of the operators that a file holds. */
 export async function readable(proto: ModelProto): Promise<void> {
-  const operators = operatorsIn(proto);
-  await loadOperators(operators);
-  await loadSpecialDecoders(operators);
+  await loadOperators(operatorsIn(proto));
 }
 
 /** Throws INVALID_MODEL and what the shape rules throw, where the file was damaged. */

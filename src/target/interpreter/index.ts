@@ -21,6 +21,7 @@ export const interpreter: Target = {
   atOnce: true,
   prices: usualPrices,
   order: (results) => results,
+  ready: async () => undefined,
   adapt: (program) => program,
   schedule: (program) => executable(program),
   load: async (program) => sessionOf(program),

@@ -12,7 +12,8 @@ export interface CompiledTask {
 
 /** What a thread does beside running programs. */
 export interface Doing {
-  compile(task: object): Promise<CompiledTask>;
+  /** @param onStage is called with each stage that it comes to */
+  compile(task: object, onStage: (stage: string) => void): Promise<CompiledTask>;
   /** Reads a model. What it is answered with, and the arrays in it that may be handed over. */
   read(task: object): Promise<{ readonly model: object; readonly arrays: readonly ArrayBufferView[] }>;
 }
@@ -20,10 +21,14 @@ export interface Doing {
 export class Answering {
   readonly #sessions = new Map<number, Session>();
 
-  /** @param doing absent where the thread only runs programs */
+  /**
+   * @param doing absent where the thread only runs programs
+   * @param tell answers a request in part
+   */
   constructor(
     private readonly runtime: Runtime,
     private readonly doing?: Doing,
+    private readonly tell?: (answer: Answer) => void,
   ) {}
 
   /** The answer, and the memory that may be handed over with it. */
@@ -53,7 +58,9 @@ export class Answering {
     }
     if (request.kind === "compile") {
       if (!this.doing) throw defect("a worker thread that only runs programs is asked to compile one");
-      const { session: made, ...compiled } = await this.doing.compile(request.task);
+      const { session: made, ...compiled } = await this.doing.compile(request.task, (stage) =>
+        this.tell?.({ id, stage }),
+      );
       this.#sessions.set(session, made);
       return { id, compiled };
     }

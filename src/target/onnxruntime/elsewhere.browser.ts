@@ -1,47 +1,8 @@
-/** Web Workers read models and compile, so that the page stays free, and with them all memory of a compile is given back. */
-import { nth } from "../../present.js";
-import { unlessAborted } from "../signals.js";
-import type { CompiledElsewhere, Elsewhere, ReadElsewhere } from "../target.js";
-import { Lanes } from "./lanes.js";
-import { Workers } from "./workers.js";
+/** Web Workers read models and compile, in a page that asks for it: what speaks to them is loaded then. */
+import type { Elsewhere, ReadElsewhere } from "../target.js";
 
-export const elsewhere: Elsewhere = async (task, { workers, signal }) => {
-  if (typeof workers === "number") return inOwn(task, workers, signal);
-  return workers instanceof Workers ? workers.compile(task, signal) : null;
-};
+export const elsewhere: Elsewhere = async (task, options) =>
+  (await import("./web-threads.js")).compileInThreads(task, options);
 
-export const readElsewhere: ReadElsewhere = async (task, { workers, signal }) => {
-  if (typeof workers === "object") return workers instanceof Workers ? workers.read(task, signal) : null;
-  const own = new Workers();
-  try {
-    return await unlessAborted(own.read(task), signal);
-  } finally {
-    await own.release();
-  }
-};
-
-/** In so many threads of the program's own, each of which compiles it. */
-async function inOwn(task: object, count: number, signal: AbortSignal | undefined): Promise<CompiledElsewhere> {
-  const own = new Workers({ count });
-  try {
-    const compiling = Array.from({ length: count }, () => own.compile(task));
-    const compiled = await unlessAborted(Promise.all(compiling), signal);
-    const lanes = new Lanes(compiled.map(({ running }) => running));
-    return {
-      told: nth(compiled, 0).told,
-      running: {
-        held: lanes.held,
-        lanes: lanes.lanes,
-        isReady: () => true,
-        run: (feeds, samples, seen) => lanes.run(feeds, samples, seen),
-        // Ends the threads at once, and with them all that they hold.
-        release: async () => {
-          await Promise.all([lanes.release(), own.release()]);
-        },
-      },
-    };
-  } catch (error) {
-    await own.release();
-    throw error;
-  }
-}
+export const readElsewhere: ReadElsewhere = async (task, options) =>
+  (await import("./web-threads.js")).readInThread(task, options);

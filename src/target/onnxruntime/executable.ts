@@ -1,16 +1,14 @@
 import { nth } from "../../present.js";
 import { copiesOf } from "../../tensor/data.js";
-import type { Runtime, RuntimeOptions } from "../runtime.js";
-import type { Executable, LoadOptions, Running, Schedulable, ScheduleOptions, Tensors, WorkerPool } from "../target.js";
+import type { Runtime } from "../runtime.js";
+import type { Executable, LoadOptions, Running, Schedulable, ScheduleOptions } from "../target.js";
 import { type Apart, type ApartSizes, computedApart } from "./apart.js";
 import { stated } from "./faster.js";
-import { Lanes } from "./lanes.js";
 import { lowMemoryOrder, typicalSamples } from "./order.js";
 import { packedParameters } from "./packed.js";
 import { areSmall, Handover, type HandoverMode } from "./results.js";
 import { isApart, type Scheduled } from "./scheduled.js";
 import { Sessions } from "./sessions.js";
-import { Workers } from "./workers.js";
 
 /** @param runtime what it runs on, where it is given no worker threads */
 export function executable(
@@ -108,32 +106,8 @@ async function load(
   const held = copiesOf(packedParameters(outputs, parameters));
   if (workers === false) return Sessions.load(program, runtime, options, held);
   if (typeof workers === "object") return Sessions.load(program, workers, options, held);
-  if (workers === true) return loadIn(new Workers(), program, options, held, 1);
+  const { loadInThreads } = await import("./own-threads.js");
+  if (workers === true) return loadInThreads(program, options, held, 1);
   // Several threads share the cores: each has one unless told otherwise.
-  return loadIn(new Workers({ count: workers }), program, { threads: 1, ...options }, held, workers);
-}
-
-/** Takes the threads over: they end with the program. */
-async function loadIn(
-  own: WorkerPool,
-  program: Scheduled,
-  options: RuntimeOptions,
-  held: Tensors,
-  count: number,
-): Promise<Running> {
-  try {
-    // The pool loads each into the thread that holds the fewest.
-    const loading = Array.from({ length: count }, () => Sessions.load(program, own, options, held));
-    const lanes = new Lanes(await Promise.all(loading));
-    return {
-      held: lanes.held,
-      lanes: lanes.lanes,
-      isReady: (feeds, samples) => lanes.isReady(feeds, samples),
-      run: (feeds, samples, seen) => lanes.run(feeds, samples, seen),
-      release: () => lanes.release().then(() => own.release()),
-    };
-  } catch (error) {
-    await own.release();
-    throw error;
-  }
+  return loadInThreads(program, { threads: 1, ...options }, held, workers);
 }

@@ -9,6 +9,7 @@ import { here } from "./here.js";
 import { load } from "./load.js";
 import { mayBlockConvolutions } from "./optimizers.js";
 import { lowMemoryOrder } from "./order.js";
+import { loadSeldom } from "./workarounds/seldom.js";
 
 /**
  * @param sizes from which on large results are computed apart
@@ -28,6 +29,7 @@ export function onnxruntimeWith(sizes: ApartSizes, runtime: ProfiledRuntime = he
     },
     prices: usualPrices,
     order: (results) => lowMemoryOrder(results).order,
+    ready: loadSeldom,
     adapt: adapted,
     schedule: (program, options) => executable(adapted(program, options), options, sizes, runtime),
     // With the settings of a compiled program that holds its weights, so that the numbers are the same.

@@ -4,9 +4,11 @@ import { copiesOf } from "../../tensor/data.js";
 import type { Runtime, RuntimeOptions, Session } from "../runtime.js";
 import { samplesIn } from "../samples-in.js";
 import { adapted, adaptedForNone } from "./adapt.js";
+import { loadSeldom } from "./workarounds/seldom.js";
 
 /** Adapts a graph and loads it; for a batch of none, when one comes, perhaps another. */
 export async function load(runtime: Runtime, program: EncodableProgram, options?: RuntimeOptions): Promise<Session> {
+  await loadSeldom();
   const session = await runtime.load(encodeModel(adapted(program)), options);
   const ofNone = adaptedForNone(program);
   if (!ofNone) return session;

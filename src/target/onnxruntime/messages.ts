@@ -3,7 +3,7 @@ import type { ErrorCode } from "../../errors.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { RuntimeOptions } from "../runtime.js";
 
-/** Every request is answered by one answer with its number. */
+/** Every request is answered by one answer with its number; a compile also by the stages that it comes to, before that. */
 export type Request = { readonly id: number } & (
   | { readonly kind: "read"; readonly task: object }
   | ({ readonly session: number } & (
@@ -33,5 +33,7 @@ export interface Answer {
   readonly compiled?: { readonly told: unknown; readonly held: readonly string[] };
   /** Of a file that was read: the model, as data. */
   readonly read?: object;
+  /** Of a compile that is not done yet. */
+  readonly stage?: string;
   readonly error?: { readonly code: ErrorCode; readonly message: string };
 }

@@ -5,6 +5,7 @@ import type { Answer, Sent } from "./messages.js";
 interface Waiting {
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: unknown) => void;
+  readonly onStage: ((stage: string) => void) | undefined;
 }
 
 export class Requests {
@@ -18,17 +19,25 @@ export class Requests {
   }
 
   /** The answer to what `post` sends, which fails at once after `end`. */
-  ask(request: Sent, post: (numbered: Sent & { readonly id: number }) => void): Promise<Answer> {
+  ask(
+    request: Sent,
+    post: (numbered: Sent & { readonly id: number }) => void,
+    onStage?: (stage: string) => void,
+  ): Promise<Answer> {
     if (this.#ended) return Promise.reject(this.#ended);
     const id = this.#sent++;
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
+      this.#waiting.set(id, { resolve, reject, onStage });
       post({ ...request, id });
     });
   }
 
   answered(answer: Answer): void {
     const waiting = this.#waiting.get(answer.id);
+    if (answer.stage !== undefined) {
+      waiting?.onStage?.(answer.stage);
+      return;
+    }
     this.#waiting.delete(answer.id);
     const { error } = answer;
     if (error) waiting?.reject(new PergradError(error.code, error.message));

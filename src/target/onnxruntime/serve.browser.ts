@@ -10,7 +10,7 @@ declare const self: {
 };
 
 export function serve(doing: Doing): void {
-  const answering = new Answering(here, doing);
+  const answering = new Answering(here, doing, (answer) => self.postMessage(answer, []));
   /** The last request's end. */
   let before = Promise.resolve();
   self.onmessage = ({ data }) => {

@@ -35,8 +35,8 @@ export class Thread {
       this.#end(new PergradError("RUNTIME", `A worker failed: ${message.replace(/\.$/, "")}; see docs/browser.md.`));
   }
 
-  ask(request: Sent, transferred: readonly ArrayBuffer[] = []): Promise<Answer> {
-    return this.#requests.ask(request, (numbered) => this.#worker.postMessage(numbered, transferred));
+  ask(request: Sent, transferred: readonly ArrayBuffer[] = [], onStage?: (stage: string) => void): Promise<Answer> {
+    return this.#requests.ask(request, (numbered) => this.#worker.postMessage(numbered, transferred), onStage);
   }
 
   /** Ends the worker at once; what is asked of it then fails. */

@@ -47,11 +47,12 @@ export class Thread {
     running.add(this);
   }
 
-  ask(request: Sent, transferred: readonly ArrayBuffer[] = []): Promise<Answer> {
-    return this.#requests.ask(request, (numbered) => {
+  ask(request: Sent, transferred: readonly ArrayBuffer[] = [], onStage?: (stage: string) => void): Promise<Answer> {
+    const post = (numbered: Sent & { readonly id: number }) => {
       this.#worker.ref();
       this.#worker.postMessage(numbered, transferred);
-    });
+    };
+    return this.#requests.ask(request, post, onStage);
   }
 
   /** Ends the thread, once it is done with what it computes; what is asked of it then fails at once. */

@@ -26,8 +26,8 @@ class WorkerSession implements Session {
     private readonly id: number,
   ) {}
 
-  compile(task: object): Promise<Answer> {
-    return this.thread.ask({ kind: "compile", session: this.id, task });
+  compile(task: object, onStage?: (stage: string) => void): Promise<Answer> {
+    return this.thread.ask({ kind: "compile", session: this.id, task }, [], onStage);
   }
 
   async run(feeds: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>> {
@@ -105,12 +105,12 @@ export class Workers implements Runtime {
    * signal's reason: at once, and where the thread holds nothing else, it ends too, and another takes its place.
    * @internal
    */
-  async compile(task: object, signal?: AbortSignal): Promise<CompiledElsewhere> {
+  async compile(task: object, signal?: AbortSignal, onStage?: (stage: string) => void): Promise<CompiledElsewhere> {
     const thread = this.#leastLoaded();
     const session = new WorkerSession(thread, this.#sessions++);
     thread.load += 1;
     try {
-      const { compiled } = await unlessAborted(session.compile(task), signal);
+      const { compiled } = await unlessAborted(session.compile(task, onStage), signal);
       const held = new Set(compiled?.held);
       return {
         told: compiled?.told,

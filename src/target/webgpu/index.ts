@@ -43,6 +43,7 @@ export const webgpu: Target = {
   // Its MaxPool does not tell where the maxima are.
   prices: { ...base.prices, notedMaximum: Number.POSITIVE_INFINITY },
   order: base.order,
+  ready: base.ready,
   adapt: adapted,
   schedule: (program, options) => {
     const own = inInt32(adapted(program, options));
@@ -62,6 +63,7 @@ export const webgpu: Target = {
     return base.open(file, options);
   },
   load: async (program, options) => {
+    await base.ready();
     const own = inInt32(adapted(program));
     await requireGpu(own.outputs);
     const session = await base.load({ ...program, ...own }, options);

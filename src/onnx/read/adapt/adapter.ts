@@ -1,26 +1,29 @@
-/** Other forms of what a file computes, in which it can be seen that samples do not meet. */
+/** Which nodes of a file may have another form, in which it can be seen that samples do not meet. */
 
-import { SampleAxes } from "../../../analysis/sample-axes.js";
+import { isBatch } from "../../../graph/dim.js";
 import type { Value } from "../../../graph/value.js";
+import { definitionOf } from "../../../ops/registry.js";
+import { isFloat } from "../../../tensor/tensor.js";
 import type { FileNode } from "../file-node.js";
-import { roundedSize } from "./batch-sizes.js";
-import { Numbers } from "./numbers.js";
-import { ownRows } from "./own-rows.js";
-import { sampleConvolution } from "./sample-convolution.js";
-import { withoutSorting } from "./sorting.js";
+import type { Adapter } from "../other-forms.js";
+import { specialForms } from "../seldom.js";
 
 export function adapter(inputs: ReadonlyMap<Value, number>, fixed: number | undefined): Adapter {
-  const reading = { numbers: new Numbers(), axes: new SampleAxes(inputs), ofOne: fixed === 1 };
+  let forms: Adapter | undefined;
   return {
     replace: (node) => {
-      const found = ownRows(node, reading) ?? roundedSize(node) ?? sampleConvolution(node, reading.axes, fixed);
-      return found ? [found] : withoutSorting(node, reading);
+      if (!mayBeSpecial(node)) return null;
+      forms ??= specialForms(inputs, fixed);
+      return forms.replace(node);
     },
   };
 }
 
-/** Other forms of a file's nodes, which show that samples do not meet. */
-export interface Adapter {
-  /** Null where the node is made as it is. */
-  replace(node: FileNode): readonly Value[] | null;
+/** Whether it indexes, sorts, divides integers, or convolves with a kernel that depends on the samples. */
+function mayBeSpecial(node: FileNode): boolean {
+  const { indexes, layer } = definitionOf(node) ?? {};
+  if (indexes || node.op === "TopK") return true;
+  const [first, second] = node.inputs;
+  if (node.op === "Div") return first !== null && first !== undefined && !isFloat(first.dtype);
+  return layer?.kind === "convolution" && isBatch(second?.shape[0]);
 }

@@ -14,8 +14,8 @@ import { intAttribute } from "../../../ops/checks.js";
 import { build, definitionOf, standardDefinition } from "../../../ops/registry.js";
 import { numberedIndices, withNumbers } from "../adapt/numbered-constants.js";
 import { alongSamples } from "../adapt/subscripts.js";
-import type { Rebatcher } from "../decode.js";
 import type { FileNode } from "../file-node.js";
+import type { Rebatcher } from "../other-forms.js";
 
 export function rebatcher(
   size: number,
@@ -34,9 +34,6 @@ export function rebatcher(
         size,
         axes,
       );
-    },
-    check: (outputs) => {
-      for (const output of outputs) axes.of(output);
     },
     next: () => reshapes.next(),
   };

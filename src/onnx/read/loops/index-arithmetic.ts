@@ -31,6 +31,11 @@ import {
 import { boolean, int, isArithmetic, onesOf, representable } from "./integer-nodes.js";
 import { dependsOn, type Steps } from "./steps.js";
 
+/** See `IndexArithmetic`. */
+export function indexArithmetic(...given: ConstructorParameters<typeof IndexArithmetic>): IndexArithmetic {
+  return new IndexArithmetic(...given);
+}
+
 export class IndexArithmetic {
   readonly #progressions = new Map<Value, Progression>();
   /** Progressions whose number of elements no shape states, such as N + 1. */

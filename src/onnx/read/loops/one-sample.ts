@@ -11,11 +11,7 @@ import type { Build } from "../../../ops/build.js";
 import { intAttribute, normalAxis } from "../../../ops/checks.js";
 import { nth } from "../../../present.js";
 
-/** Whether some node takes the only element of an axis. */
-export function dropsBatchAxis(outputs: readonly Value[]): boolean {
-  return nodesBefore(outputs).some(takesOnly);
-}
-
+/** Whether a node takes the only element of an axis. */
 function takesOnly(node: Node): boolean {
   const [data, indices] = node.inputs;
   if (node.op !== "Gather" || node.domain !== "" || !data || !indices || data.shape.length === 0) return false;
@@ -31,7 +27,8 @@ export interface ForAllSamples {
 
 /**
  * The graph of one sample for any number of them. Inputs keep their shapes, with N along their sample axis; outputs
- * get the samples along axis 0, in place of the axis of size 1 that the file has there.
+ * get the samples along axis 0, in place of the axis of size 1 that the file has there. Null where no node takes that
+ * axis away.
  * @param axes the sample axes of the inputs
  */
 export function forAllSamples(
@@ -39,7 +36,8 @@ export function forAllSamples(
   batchOver: BatchOver,
   { inputs, outputs }: ForAllSamples,
   axes: ReadonlyMap<Value, number>,
-): ForAllSamples {
+): ForAllSamples | null {
+  if (!nodesBefore(outputs).some(takesOnly)) return null;
   const replacements = new Map<Value, Value>();
   const open = inputs.map((input) => {
     const axis = axes.get(input);

@@ -27,7 +27,6 @@ const lifted: Readonly<Record<string, readonly string[]>> = {
 
 /** Throws INVALID_MODEL where a node's weights do not fit its other attributes. */
 export function liftWeights({ graph, opsets }: Inlined): Lifted {
-  if (!usesDomain(graph)) return { graph, opsets, notes: [] };
   const names = new Names();
   claimAll(graph, names);
   const kept = new Map(opsets);
@@ -37,10 +36,6 @@ export function liftWeights({ graph, opsets }: Inlined): Lifted {
     opsets: kept,
     notes: [...labelNotes(labels), ...graph.node.flatMap((node) => (isMl(node, "ZipMap") ? [zipMapNote(node)] : []))],
   };
-}
-
-function usesDomain({ node }: GraphProto): boolean {
-  return node.some((each) => each.domain === mlDomain || subgraphsOf(each).some(usesDomain));
 }
 
 function claimAll(graph: GraphProto, names: Names): void {

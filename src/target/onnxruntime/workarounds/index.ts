@@ -7,41 +7,31 @@ import type { OnRewrite } from "../../../graph/rewritten.js";
 import type { Node, Value } from "../../../graph/value.js";
 import { build } from "../../../ops/registry.js";
 import { type Replacement, simplifyFor } from "../../../optimise/simplify.js";
-import { attention } from "./attention.js";
 import { convolutions } from "./convolutions.js";
-import { emptyPools, poolsOfInfinities } from "./infinite-pools.js";
-import { loops } from "./loops.js";
-import { normalisation } from "./normalisation.js";
-import { pools } from "./pools.js";
 import { products } from "./products.js";
+import { seldom } from "./seldom.js";
 import { shapes } from "./shapes.js";
-import { transforms } from "./transforms.js";
 import { keyOf, type Workaround } from "./workaround.js";
 
-/** In the order in which they are tried at a node. */
-export const workarounds: readonly Workaround[] = [
-  ...products,
-  ...convolutions,
-  ...pools,
-  ...normalisation,
-  ...attention,
-  ...loops,
-  ...shapes,
-  ...transforms,
-];
+/** Those for operators that many models use, in the order in which they are tried at a node. */
+const usual: readonly Workaround[] = [...products, ...convolutions, ...shapes];
 
 /** The names under which a log has them. */
-export const workaroundNames: readonly string[] = [emptyPools, ...workarounds.map(({ name }) => name)];
+export function workaroundNames(): readonly string[] {
+  const { workarounds, names } = seldom();
+  return [...names, ...[...usual, ...workarounds].map(({ name }) => name)];
+}
 
-const operators = new Set(workarounds.flatMap(({ ops }) => ops));
-const byOperator = new Map([...operators].map((op) => [op, workarounds.filter(({ ops }) => ops.includes(op))]));
-
-function workedAround(node: Node): Replacement | null {
-  for (const { name, rewrite } of byOperator.get(keyOf(node)) ?? []) {
-    const results = rewrite(node, build);
-    if (results) return { rule: name, results };
-  }
-  return null;
+function byOperator(workarounds: readonly Workaround[]): (node: Node) => Replacement | null {
+  const operators = new Set(workarounds.flatMap(({ ops }) => ops));
+  const found = new Map([...operators].map((op) => [op, workarounds.filter(({ ops }) => ops.includes(op))]));
+  return (node) => {
+    for (const { name, rewrite } of found.get(keyOf(node)) ?? []) {
+      const results = rewrite(node, build);
+      if (results) return { rule: name, results };
+    }
+    return null;
+  };
 }
 
 /**
@@ -50,5 +40,6 @@ function workedAround(node: Node): Replacement | null {
  * @param seen is called with what becomes of each node
  */
 export function aroundFaults(outputs: readonly Value[], data: RangeOptions = {}, seen?: OnRewrite): Value[] {
-  return simplifyFor(workedAround, poolsOfInfinities(outputs, data, seen), seen);
+  const { workarounds, poolsOfInfinities } = seldom();
+  return simplifyFor(byOperator([...usual, ...workarounds]), poolsOfInfinities(outputs, data, seen), seen);
 }

@@ -1,10 +1,8 @@
-/** Work-arounds for matrix products, and for what ONNX Runtime fuses with them. */
+/** Work-arounds for matrix products. */
 import { inputsOf } from "../../../graph/operands.js";
 import { nodeOf } from "../../../graph/value.js";
-import { intAttribute, requireInput } from "../../../ops/checks.js";
-import { lacksActivation } from "../../../ops/microsoft/linear.js";
 import { scaledTwice } from "../../../optimise/arithmetic-rules.js";
-import { contributed, decomposedWhere, type Workaround } from "./workaround.js";
+import type { Workaround } from "./workaround.js";
 
 export const products: readonly Workaround[] = [
   {
@@ -33,23 +31,5 @@ export const products: readonly Workaround[] = [
     why: "It moves scalings into the products that read them, and of two in a row it loses the first where another product reads that.",
     versions: "1.30 to 1.32",
     rewrite: scaledTwice,
-  },
-  {
-    name: "fused-product-of-vector",
-    ops: [contributed("FusedMatMul"), contributed("TransposeMatMul")],
-    why: "It transposes wrongly where one operand is a vector, and refuses to where there are no batch axes.",
-    versions: "1.30 to 1.32",
-    rewrite: decomposedWhere((node) => {
-      const ranks = [0, 1].map((index) => requireInput(node, index).shape.length);
-      const any = (prefix: string) => ["A", "B"].some((side) => intAttribute(node, prefix + side, 0) !== 0);
-      return (any("trans") && ranks.includes(1)) || (any("transBatch") && Math.min(...ranks) < 3);
-    }),
-  },
-  {
-    name: "fused-gemm-without-activation",
-    ops: [contributed("FusedGemm")],
-    why: "Its kernel knows no defaults of an activation's attributes, and does not run without an activation.",
-    versions: "1.30 to 1.32",
-    rewrite: decomposedWhere(lacksActivation),
   },
 ];

@@ -1,4 +1,6 @@
 /** What a work-around is, and the ways to write one. */
+import type { RangeOptions } from "../../../analysis/ranges.js";
+import type { OnRewrite } from "../../../graph/rewritten.js";
 import type { Node, Value } from "../../../graph/value.js";
 import type { Build } from "../../../ops/build.js";
 import { definitionOf } from "../../../ops/registry.js";
@@ -13,6 +15,15 @@ export interface Workaround extends Rule {
   readonly why: string;
   /** The versions that were seen to do so. */
   readonly versions: string;
+}
+
+/** Those for operators that few models use. */
+export interface Seldom {
+  readonly workarounds: readonly Workaround[];
+  /** See `infinite-pools.ts`. */
+  readonly poolsOfInfinities: (outputs: readonly Value[], data?: RangeOptions, seen?: OnRewrite) => readonly Value[];
+  /** Names under which a log has what is no work-around at a node. */
+  readonly names: readonly string[];
 }
 
 /** Of an operator of ONNX Runtime's own domain, as `ops` has it. */

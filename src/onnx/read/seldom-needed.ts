@@ -1,0 +1,9 @@
+/** What few files need to be read, together: a page loads it where a file does (`seldom.browser.ts`). */
+export { specialForms } from "./adapt/special-forms.js";
+export { likelyBatches } from "./batch/baked-batch.js";
+export { rebatcher } from "./batch/rebatch.js";
+export { inlineFunctions } from "./functions.js";
+export { indexArithmetic } from "./loops/index-arithmetic.js";
+export { forAllSamples } from "./loops/one-sample.js";
+export { liftWeights } from "./ml/lift.js";
+export { specialDecoder } from "./special-nodes.js";

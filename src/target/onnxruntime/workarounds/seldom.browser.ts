@@ -1,0 +1,30 @@
+/** Work-arounds for operators that few models use, as a page has them: loaded where one of these operators is loaded. */
+import { loadedOperators } from "../../../ops/registry.js";
+import type { Seldom, Workaround } from "./workaround.js";
+
+const none: Seldom = { workarounds: [], poolsOfInfinities: (outputs) => outputs, names: [] };
+
+/** What was loaded: it stays for the next program. */
+const loaded: { pools?: Seldom; others?: readonly Workaround[] } = {};
+
+const pools: ReadonlySet<string> = new Set([
+  "MaxPool",
+  "MaxUnpool",
+  "AveragePool",
+  "LpPool",
+  "GlobalAveragePool",
+  "GlobalMaxPool",
+  "GlobalLpPool",
+]);
+
+export function seldom(): Seldom {
+  const { pools: ofPools = none, others = [] } = loaded;
+  return { ...ofPools, workarounds: [...ofPools.workarounds, ...others] };
+}
+
+/** Loads what programs of the operators that are loaded may need. */
+export async function loadSeldom(): Promise<void> {
+  const ops = loadedOperators();
+  if (ops.some((op) => pools.has(op))) loaded.pools ??= (await import("./pool-workarounds.js")).poolWorkarounds;
+  if (ops.some((op) => !pools.has(op))) loaded.others ??= (await import("./seldom-needed.js")).seldomNeeded;
+}
