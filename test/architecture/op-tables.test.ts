@@ -21,6 +21,7 @@ const allowed: Readonly<Record<string, string>> = {
   "onnx/read/upgrades/normalisation.ts": "forms that operators had in older opsets",
   "onnx/read/upgrades/old-broadcast.ts": "forms that operators had in older opsets",
   "onnx/read/upgrades/softmax.ts": "forms that operators had in older opsets",
+  "target/onnxruntime/faster.ts": "which kernels of one runtime take longer than others that compute the same",
   "target/onnxruntime/optimizers.ts": "which operators one runtime's optimizers look for",
   "target/onnxruntime/packed.ts": "which kernels of one runtime pack weights beforehand",
   "target/webgpu/kernels.ts": "which kernels one runtime has on the GPU",

@@ -52,7 +52,7 @@ interface Step {
 interface Block {
   readonly owner: Slot;
   readonly from: number;
-  /** The last step at which it is needed. */
+  /** The last step at which it is needed; of results, the last of all. */
   to: number;
   /** Reads still to come of the values in it; infinite for results. */
   reads: number;
@@ -230,7 +230,7 @@ class Simulation {
     if (shared === "outside") return;
     const block = shared ?? this.#newBlock(slot, time);
     block.reads += slot.reads;
-    block.to = time;
+    block.to = slot.isResult ? this.steps.length - 1 : time;
     this.#of[slot.index] = block;
   }
 
