@@ -58,6 +58,7 @@ export type ErrorCode =
 
 /** An error that a user can act on. `code` is stable across versions; `message` is one sentence. */
 export class PergradError extends Error {
+  override readonly name = "PergradError";
   readonly #words: Words;
 
   constructor(

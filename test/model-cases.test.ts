@@ -116,7 +116,7 @@ describe("an If on a scalar that all samples share", () => {
   });
   it("is refused without data, naming the option", async () => {
     await expect(loadModel(join(folder, name, "model.onnx"))).rejects.toThrow(
-      /The condition of If node "y" .* depends on "sr" alone; .*give its value: --fix sr=VALUE/,
+      /The condition of If node "y" .* depends on "sr" alone; .*give its value: fix: \{ sr: VALUE \}/,
     );
   });
   it("follows the other branch for another value", async () => {
