@@ -1,6 +1,6 @@
 /** Projections by random signs and shifts of one parameter's gradients, `[N, dims]`, from their factors where that is cheaper. */
 
-import { factorOf, fixedSize, multiply } from "../graph/dim.js";
+import { factorOf, fixedSize, greatestCommonDivisor, multiply } from "../graph/dim.js";
 import type { Value } from "../graph/value.js";
 import type { Build } from "../ops/build.js";
 import { leadingOf, nth, present } from "../present.js";
@@ -154,13 +154,9 @@ function productFolded(build: Build, left: Value, right: Value, { size, dims, le
 
 /** So many that each part but the last consists of whole groups of runs. */
 function rowsOfPart(group: number, size: number, width: number): number {
-  const least = group / greatestDivisor(group, width);
+  const least = group / greatestCommonDivisor(group, width);
   const wanted = Math.max(partSize, size / mostParts) / width;
   return least * Math.max(1, Math.round(wanted / least));
-}
-
-function greatestDivisor(a: number, b: number): number {
-  return b === 0 ? a : greatestDivisor(b, a % b);
 }
 
 /** Times the signs along its last axis. */

@@ -1,7 +1,7 @@
 /** Graphs inside nodes: made from values that may read what is around them, and taken apart again. */
 import { outputOf } from "./operands.js";
-import type { Attribute, Body, Node, Value } from "./value.js";
-import { leaf, makeNode } from "./value.js";
+import { currentInputs, remade } from "./remade.js";
+import { type Attribute, type Body, leaf, type Value } from "./value.js";
 import { dependentsOf, nodesBefore, presentInputs } from "./walk.js";
 
 export function isBody(attribute: Attribute | undefined): attribute is Body {
@@ -15,9 +15,7 @@ export function substitute(outputs: readonly Value[], replacements: ReadonlyMap<
   const affected = dependentsOf(replacements.keys(), nodes);
   for (const node of nodes) {
     if (!node.outputs.some((output) => affected.has(output))) continue;
-    const inputs = node.inputs.map((input) => (input ? (current.get(input) ?? input) : null));
-    const names = node.outputs.map(({ name }) => name);
-    const made: Node = makeNode({ ...node, inputs }, node.outputs, names);
+    const made = remade(node, { inputs: currentInputs(node, current) });
     node.outputs.forEach((output, k) => {
       current.set(output, outputOf(made, k));
     });

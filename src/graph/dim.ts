@@ -107,3 +107,8 @@ export function parseDim(spec: DimSpec): Dim {
   if (typeof spec === "number") return spec;
   return spec === "N" ? N : { perSample: Number(spec.slice(2)) };
 }
+
+/** The greatest whole number by which both sizes can be divided. */
+export function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
+}

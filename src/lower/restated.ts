@@ -2,8 +2,9 @@
 
 import { isBody } from "../graph/body.js";
 import { inputsOf, outputOf } from "../graph/operands.js";
+import { remade, withInputs } from "../graph/remade.js";
 import type { OnRewrite } from "../graph/rewritten.js";
-import { makeNode, type Node, type Value } from "../graph/value.js";
+import type { Node, Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { floatAttribute, intAttribute } from "../ops/checks.js";
 import { build } from "../ops/registry.js";
@@ -43,7 +44,7 @@ function restatedInside(rule: NodeRule, node: Node, seen: OnRewrite | undefined)
   if (!isBody(body)) return node;
   const outputs = restated(rule, body.outputs, [], seen);
   if (outputs.every((output, k) => output === body.outputs[k])) return node;
-  return remade({ ...node, attributes: { ...node.attributes, body: { ...body, outputs } } });
+  return remade(node, { attributes: { ...node.attributes, body: { ...body, outputs } } });
 }
 
 /** Notes what takes the place of a node's outputs, and tells of it. */
@@ -59,18 +60,6 @@ export function replace(
   node.outputs.forEach((output, k) => {
     if (results[k] !== output) current.set(output, nth(results, k));
   });
-}
-
-/** The same node over what its inputs have become; itself where they are the same. */
-export function withInputs(node: Node, current: ReadonlyMap<Value, Value>): Node {
-  const inputs = node.inputs.map((input) => (input ? (current.get(input) ?? input) : null));
-  return inputs.every((input, k) => input === node.inputs[k]) ? node : remade({ ...node, inputs });
-}
-
-/** A node like this one, whose outputs are its own. */
-function remade(node: Node): Node {
-  const names = node.outputs.map(({ name }) => name);
-  return makeNode(node, node.outputs, names);
 }
 
 type Product = (left: Value, right: Value) => Value | null;

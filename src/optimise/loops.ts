@@ -3,8 +3,9 @@
  * loop, and then a graph holds both; the loop alone will do.
  */
 
+import { withInputs } from "../graph/remade.js";
 import type { OnRewrite } from "../graph/rewritten.js";
-import { makeNode, type Node, type Value } from "../graph/value.js";
+import type { Node, Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { build, definitionOf } from "../ops/registry.js";
 import { nth } from "../present.js";
@@ -57,10 +58,8 @@ function loopOf(node: Node): readonly Value[] {
 function unfused(outputs: readonly Value[], fused: ReadonlySet<Node>, seen?: OnRewrite): Value[] {
   const current = new Map<Value, Value>();
   for (const node of nodesBefore(outputs)) {
-    const inputs = node.inputs.map((input) => (input ? (current.get(input) ?? input) : null));
-    if (!fused.has(node) && inputs.every((input, k) => input === node.inputs[k])) continue;
-    const names = node.outputs.map(({ name }) => name);
-    const moved = makeNode({ ...node, inputs }, node.outputs, names);
+    const moved = withInputs(node, current);
+    if (!fused.has(node) && moved === node) continue;
     const results = fused.has(node) ? loopOf(moved) : moved.outputs;
     seen?.({ rule: fused.has(node) ? unfusing : null, node, results });
     node.outputs.forEach((output, k) => {

@@ -3,7 +3,8 @@
 import { isBody } from "../graph/body.js";
 import { showShape } from "../graph/dim.js";
 import { outputOf } from "../graph/operands.js";
-import { type Attribute, type Attributes, type Body, makeNode, type Node, nodeOf, type Value } from "../graph/value.js";
+import { remade } from "../graph/remade.js";
+import { type Attribute, type Attributes, type Body, type Node, nodeOf, type Value } from "../graph/value.js";
 import { nodesBefore } from "../graph/walk.js";
 import { foldNode } from "../interpret/fold.js";
 import { definitionOf } from "../ops/registry.js";
@@ -121,7 +122,7 @@ export class Merger {
     const key = (same ? this.identities.known(node) : undefined) ?? this.identities.keyOf(node, inputs);
     const found = this.#nodes.get(key);
     if (found && found.outputs.length >= node.outputs.length) return found;
-    const kept = same ? node : makeNode({ ...node, inputs }, node.outputs, namesOf(node));
+    const kept = same ? node : remade(node, { inputs });
     this.identities.set(kept, key);
     this.#nodes.set(key, kept);
     this.#kept.add(kept);
@@ -145,10 +146,6 @@ export class Merger {
     }
     return values.map((value) => this.#adopted.get(value) ?? this.leaf(value));
   }
-}
-
-function namesOf({ outputs }: Node): string[] {
-  return outputs.map(({ name }) => name);
 }
 
 /** Constants of up to this many elements are compared by content. */

@@ -1,10 +1,11 @@
 /** Batch normalisation, which looks at all samples of a batch at once, and what takes its place in private training. */
 
 import { PergradError } from "../errors.js";
-import { type Dim, elementsOf, isBatch, showShape } from "../graph/dim.js";
+import { type Dim, elementsOf, greatestCommonDivisor, isBatch, showShape } from "../graph/dim.js";
 import type { Model } from "../graph/model.js";
 import { inputsOf, outputOf } from "../graph/operands.js";
-import { describeNode, makeNode, type Node, type Value } from "../graph/value.js";
+import { withInputs } from "../graph/remade.js";
+import { describeNode, type Node, type Value } from "../graph/value.js";
 import { leavesOf, nodesBefore } from "../graph/walk.js";
 import { addOperators, build } from "../ops/registry.js";
 import { normalisation } from "../ops/rules/normalisation.js";
@@ -30,9 +31,8 @@ export function replaceBatchNorm(model: Model, options: ReplaceBatchNormOptions 
   const roots = graph.outputs.map(({ value }) => value);
   const current = new Map<Value, Value>();
   for (const node of nodesBefore(roots)) {
-    const inputs = node.inputs.map((input) => (input ? (current.get(input) ?? input) : null));
-    const changed = inputs.some((input, k) => input !== node.inputs[k]);
-    const made = isBatchNorm(node) ? groupNorm({ ...node, inputs }, options) : changed ? remade(node, inputs) : node;
+    const over = withInputs(node, current);
+    const made = isBatchNorm(node) ? groupNorm(over, options) : over;
     // A batch normalisation may give its statistics too, which nothing takes the place of.
     made.outputs.forEach((value, k) => {
       current.set(outputOf(node, k), value);
@@ -59,10 +59,6 @@ export function replaceBatchNorm(model: Model, options: ReplaceBatchNormOptions 
     ),
     leftOut: { ...model.leftOut, ...Object.fromEntries(statistics.map(({ name }) => [name, why])) },
   };
-}
-
-function remade(node: Node, inputs: Node["inputs"]): Node {
-  return makeNode({ ...node, inputs }, node.outputs, namesOf(node));
 }
 
 function namesOf({ outputs }: Node): string[] {
@@ -94,8 +90,4 @@ function groupsFor(node: Node, { shape }: Value, asked: number | undefined): num
     "INVALID_ARGUMENT",
     `${asked} groups do not divide the ${channels} channels of ${describeNode(node)}; give a divisor of all channels, or none.`,
   );
-}
-
-function greatestCommonDivisor(a: number, b: number): number {
-  return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }

@@ -2,7 +2,8 @@
 import { substitute } from "../../graph/body.js";
 import type { Model } from "../../graph/model.js";
 import { outputOf } from "../../graph/operands.js";
-import { leaf, makeNode, type Value } from "../../graph/value.js";
+import { remade } from "../../graph/remade.js";
+import { leaf, type Value } from "../../graph/value.js";
 import { leavesOf } from "../../graph/walk.js";
 import { nth, present } from "../../present.js";
 import type { EncodableProgram } from "./encode.js";
@@ -43,8 +44,7 @@ function unfolding(results: readonly Value[], leaves: ReadonlyMap<Value, Value>)
     const { node, index } = from.source;
     const inputs = node.inputs.map((input) => (input ? (unfold(input) ?? input) : null));
     if (inputs.every((input, k) => input === node.inputs[k])) return null;
-    const names = node.outputs.map(({ name }) => name);
-    const made = outputOf(makeNode({ ...node, inputs }, node.outputs, names), index);
+    const made = outputOf(remade(node, { inputs }), index);
     replaced.set(value, made);
     return made;
   };

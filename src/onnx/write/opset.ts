@@ -3,7 +3,8 @@
  * and pergrad's own, which programs hold.
  */
 import { isBody } from "../../graph/body.js";
-import { makeNode, type Node, type Value } from "../../graph/value.js";
+import { currentInputs, remade } from "../../graph/remade.js";
+import type { Node, Value } from "../../graph/value.js";
 import { nodesBefore } from "../../graph/walk.js";
 import { build, definitionOf } from "../../ops/registry.js";
 
@@ -31,12 +32,11 @@ function inOpset(node: Node): readonly Value[] {
 
 /** The node with what was put in its inputs' places, and in its body. */
 function withParts(node: Node, current: ReadonlyMap<Value, Value>): Node {
-  const inputs = node.inputs.map((input) => (input ? (current.get(input) ?? input) : null));
+  const inputs = currentInputs(node, current);
   const { body } = node.attributes;
   const inside = isBody(body) ? withinOpset(body.outputs) : [];
   const sameBody = !isBody(body) || inside.every((value, k) => value === body.outputs[k]);
   if (sameBody && inputs.every((input, k) => input === node.inputs[k])) return node;
   const attributes = sameBody ? node.attributes : { ...node.attributes, body: { ...body, outputs: inside } };
-  const names = node.outputs.map(({ name }) => name);
-  return makeNode({ ...node, inputs, attributes }, node.outputs, names);
+  return remade(node, { inputs, attributes });
 }

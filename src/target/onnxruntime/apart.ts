@@ -9,6 +9,7 @@ import { beforeReshape } from "../../graph/behind.js";
 import { addBytes, type Bytes, bytesAt, bytesOfValue, MemoryUse } from "../../graph/bytes.js";
 import { isBatch } from "../../graph/dim.js";
 import { inputsOf, outputOf } from "../../graph/operands.js";
+import { currentInputs } from "../../graph/remade.js";
 import { leaf, makeNode, type Node, nodeOf, type Value } from "../../graph/value.js";
 import { nodesBefore, presentInputs } from "../../graph/walk.js";
 import { intAttribute } from "../../ops/checks.js";
@@ -213,7 +214,7 @@ function leavesUpTo(value: Value, frontier: readonly Value[]): Set<Value> {
 function over(value: Value, frontier: readonly Value[], leaves: readonly Value[]): Value {
   const current = new Map(frontier.map((each, k) => [each, nth(leaves, k)]));
   for (const node of nodesBefore([value], current)) {
-    const inputs = node.inputs.map((input) => (input ? (current.get(input) ?? input) : null));
+    const inputs = currentInputs(node, current);
     const made = makeNode({ ...node, name: "", inputs }, node.outputs);
     for (const [k, output] of node.outputs.entries()) current.set(output, outputOf(made, k));
   }

@@ -7,8 +7,9 @@
 
 import { type RangeOptions, Ranges } from "../../../analysis/ranges.js";
 import { inputOf, outputOf } from "../../../graph/operands.js";
+import { withInputs } from "../../../graph/remade.js";
 import type { OnRewrite } from "../../../graph/rewritten.js";
-import { makeNode, type Node, type Value } from "../../../graph/value.js";
+import type { Node, Value } from "../../../graph/value.js";
 import { nodesBefore } from "../../../graph/walk.js";
 import { build } from "../../../ops/registry.js";
 import { leadingOf, nth } from "../../../present.js";
@@ -50,13 +51,6 @@ export function poolsOfInfinities(
 
 function isPool({ op, domain }: Node): boolean {
   return domain === "" && pools.has(op);
-}
-
-function withInputs(node: Node, current: ReadonlyMap<Value, Value>): Node {
-  const inputs = node.inputs.map((input) => (input ? (current.get(input) ?? input) : null));
-  if (inputs.every((input, k) => input === node.inputs[k])) return node;
-  const names = node.outputs.map(({ name }) => name);
-  return makeNode({ ...node, inputs }, node.outputs, names);
 }
 
 function exactly(node: Node): Value[] {
