@@ -3,7 +3,8 @@ import { type Command, CommanderError } from "commander";
 import { PergradError } from "../errors.js";
 import { type DebugWord, debugObserver, debugOf } from "../inspect/debug.js";
 import type { Spelling } from "../sentence.js";
-import { commands, exit } from "./commands.js";
+import { exit } from "./commands/run.js";
+import { commands } from "./commands.js";
 import { type Io, systemIo } from "./io.js";
 import { flagOf, UsageError } from "./usage.js";
 

@@ -1,0 +1,63 @@
+/** Commands that write what is known of each sample's gradient: grads, norms, clipped-sum, project. */
+import type { Command } from "commander";
+import {
+  type ComputeOptions,
+  clippedSum,
+  type GradsOptions,
+  grads,
+  norms,
+  type ProjectCommandOptions,
+  project,
+} from "../compute.js";
+import { repeatable, required } from "../options.js";
+import { tables, withCluster } from "../outputs.js";
+import { withData } from "../shared-options.js";
+import { seed } from "../train-options.js";
+import { type MaxNorm, maxNorm, wholeNumber } from "../usage.js";
+import type { Runner } from "./run.js";
+
+export function gradsCommand(program: Command, run: Runner): void {
+  withCluster(withData(program, "grads", "write each sample's loss and gradients", "--out grads.safetensors"))
+    .option("--float16", "write the gradients in half precision: half the size; beyond 65504 they become infinite")
+    .action(run.onModel<GradsOptions>(grads));
+}
+
+export function normsCommand(program: Command, run: Runner): void {
+  withCluster(
+    withData(
+      program,
+      "norms",
+      "write the norm of each sample's gradient, in total and by parameter",
+      "--out norms.safetensors",
+    ),
+    tables,
+  ).action(run.onModel<ComputeOptions>(norms));
+}
+
+export function clippedSumCommand(program: Command, run: Runner): void {
+  withCluster(
+    withData(program, "clipped-sum", "write the sum of all clipped gradients", "--max-norm 1 --out sum.safetensors"),
+  )
+    .addOption(
+      repeatable(
+        required("--max-norm <C>", "clip norm of a sample's gradient, or NAME=C for each parameter's part"),
+        maxNorm,
+      ),
+    )
+    .option("--leave-out-not-finite", "leave samples whose gradients are not finite out of the sum, and count them")
+    .action(run.onModel<ComputeOptions & { readonly maxNorm: MaxNorm }>(clippedSum));
+}
+
+export function projectCommand(program: Command, run: Runner): void {
+  withCluster(
+    withData(
+      program,
+      "project",
+      "write each sample's gradient, projected to a few numbers that keep inner products",
+      "--dims 512 --out projected.safetensors",
+    ),
+  )
+    .addOption(required("--dims <D>", "numbers for each sample", wholeNumber(1)))
+    .option("--seed <n>", "of the projection (default: 0)", seed)
+    .action(run.onModel<ProjectCommandOptions>(project));
+}
